@@ -1,0 +1,106 @@
+package gatewaytest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+)
+
+// applyPolicies gives a session what its policies grant (facts §4). The errors are the gateway's texts.
+func (p *process) applyPolicies(s *session) error {
+	ids := s.policyIDs()
+	if len(ids) == 0 {
+		return nil
+	}
+	granted := grant{rights: map[string]accessDefinition{}}
+	for _, id := range ids {
+		each, found := p.policy(id)
+		if !found {
+			return fmt.Errorf("policy not found: %q", id)
+		}
+		if each.OrgID != s.OrgID {
+			return errors.New("attempting to apply policy from different organisation, skipping")
+		}
+		if err := granted.add(id, each); err != nil {
+			return err
+		}
+	}
+	if len(granted.rights) == 0 {
+		return errors.New("key has no valid policies to be applied")
+	}
+	granted.giveTo(s)
+	return nil
+}
+
+// grant is what several policies grant together: the most generous of each limit.
+type grant struct {
+	rights                 map[string]accessDefinition
+	rate, per              float64
+	quotaMax, quotaRenewal int64
+	hasRate, hasQuota      bool
+	inactive               bool
+}
+
+func (g *grant) add(id string, from policy) error {
+	parts := from.Partitions
+	partitioned := parts.Quota || parts.RateLimit || parts.Complexity || parts.Acl
+	if parts.PerAPI && partitioned {
+		return fmt.Errorf("cannot apply policy %s which has per_api and any of partitions set", id)
+	}
+	if !partitioned || parts.Acl {
+		g.addRights(from)
+	}
+	if !parts.PerAPI && (!partitioned || parts.RateLimit) {
+		g.addRate(from.Rate, from.Per)
+	}
+	if !parts.PerAPI && (!partitioned || parts.Quota) {
+		g.addQuota(from.QuotaMax, from.QuotaRenewalRate)
+	}
+	g.inactive = g.inactive || from.IsInactive
+	return nil
+}
+
+// addRights: with per_api an API without a limit of its own gets the policy's.
+func (g *grant) addRights(from policy) {
+	rights := maps.Clone(from.AccessRights)
+	for apiID, right := range rights {
+		if from.Partitions.PerAPI && right.Limit == nil {
+			right.Limit = &apiLimit{
+				Rate: from.Rate, Per: from.Per, QuotaMax: from.QuotaMax, QuotaRenewalRate: from.QuotaRenewalRate,
+			}
+			rights[apiID] = right
+		}
+	}
+	maps.Copy(g.rights, rights)
+}
+
+func (g *grant) addRate(rate, per float64) {
+	if !g.hasRate || perSecond(rate, per) > perSecond(g.rate, g.per) {
+		g.rate, g.per, g.hasRate = rate, per, true
+	}
+}
+
+func perSecond(rate, per float64) float64 {
+	if per <= 0 {
+		return 0
+	}
+	return rate / per
+}
+
+func (g *grant) addQuota(limit, renewal int64) {
+	unlimited := g.hasQuota && g.quotaMax <= 0
+	if !g.hasQuota || (!unlimited && (limit <= 0 || limit > g.quotaMax)) {
+		g.quotaMax, g.quotaRenewal, g.hasQuota = limit, renewal, true
+	}
+}
+
+func (g *grant) giveTo(s *session) {
+	s.AccessRights = g.rights
+	if g.hasRate {
+		s.Rate, s.Per, s.Allowance = g.rate, g.per, g.rate
+	}
+	if g.hasQuota {
+		s.QuotaMax, s.QuotaRenewalRate = g.quotaMax, g.quotaRenewal
+	}
+	s.IsInactive = s.IsInactive || g.inactive
+}

@@ -1,0 +1,234 @@
+// Command gatehouse serves the Tyk Dashboard Admin API from Postgres.
+//
+// The repository, in the order in which a request meets it:
+//
+//	openapi/    the contracts; everything else follows from them
+//	gen/        types, routes and clients, generated from the contracts by `go generate` and never edited
+//	main.go     parse, wire, run, stop
+//	server/     HTTP: authentication, validation, one short handler an operation, answers
+//	store/      Postgres: one file a table, SQL beside the function that runs it
+//	migrations/ the schema
+//	internal/   what the world outside needs: a Tyk Gateway's control API, a private Postgres, configuration
+//
+// Imports point down this list and never back.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"gatehouse/internal/config"
+	"gatehouse/internal/gateway"
+	"gatehouse/internal/postgres"
+	"gatehouse/server"
+	"gatehouse/store"
+)
+
+const (
+	// headerTimeout bounds the wait for a request's headers: slow ones would hold connections for nothing.
+	headerTimeout = 10 * time.Second
+	// bodyTimeout bounds a whole request. The largest import (256 MiB) takes seconds; a slow line may need minutes.
+	bodyTimeout = 10 * time.Minute
+	// idleTimeout ends connections that nobody uses; longer than the 90 s after which Go's clients end theirs.
+	idleTimeout = 2 * time.Minute
+	// drainTimeout is how long requests may still run when the server stops; below the 30 s that supervisors allow.
+	drainTimeout = 15 * time.Second
+	// stopTimeout is how long the private Postgres may take to stop after that.
+	stopTimeout = 10 * time.Second
+	// maxHeader is more than any client sends, and keeps a header from filling the memory or the log.
+	maxHeader = 64 << 10
+)
+
+// commands is the command line.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Start the server."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+type serveCommand struct {
+	config.Config `embed:""`
+}
+
+type versionCommand struct{}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is the program, with its streams and its exit status.
+func run(args []string, out, errs io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parser, err := kong.New(&commands{}, kong.Name("gatehouse"), kong.Description("An open server for the Tyk Dashboard Admin API."),
+		kong.UsageOnError(), kong.Writers(out, errs), kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(streams{out, errs}))
+	if err != nil {
+		fmt.Fprintln(errs, "gatehouse:", err)
+		return 2
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(errs, "gatehouse:", err)
+		return 2
+	}
+	if err := command.Run(); err != nil {
+		fmt.Fprintln(errs, "gatehouse:", err)
+		return 1
+	}
+	return 0
+}
+
+// streams are where the program writes: out for the person who started it, errs for the log.
+type streams struct{ out, errs io.Writer }
+
+// Run implements kong's command.
+func (versionCommand) Run(std streams) error {
+	fmt.Fprintln(std.out, version())
+	return nil
+}
+
+// version is the module's version, as far as the build knows it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}
+
+// Run implements kong's command: it serves until ctx ends or something fails for good.
+func (cmd *serveCommand) Run(ctx context.Context, std streams) (err error) {
+	if err := cmd.Resolve(); err != nil {
+		return err
+	}
+	log := newLog(std.errs, cmd.LogFormat)
+	if err := os.MkdirAll(cmd.DataDir, 0o711); err != nil { // others may pass through, to the private Postgres, but not look
+		return fmt.Errorf("data directory: %w", err)
+	}
+	secret, err := config.KeptSecret(cmd.AdminSecret, cmd.DataDir, "admin-secret")
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cmd.Listen) // first: a port that is taken is the commonest mistake
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer listener.Close()
+	database, err := openDatabase(ctx, cmd.Config, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, database.close(ctx)) }()
+	handler, err := cmd.handler(database.store, secret.Value, log)
+	if err != nil {
+		return err
+	}
+	announce(std.out, listener.Addr(), database.where, secret)
+	return serve(ctx, listener, handler, database.failed)
+}
+
+func (cmd *serveCommand) handler(db *store.Store, adminSecret string, log *slog.Logger) (*server.Server, error) {
+	control, err := gateway.New(gateway.Config{Host: cmd.GatewayHost, Port: cmd.GatewayPort, Secret: cmd.GatewaySecret})
+	if err != nil {
+		return nil, err
+	}
+	return server.New(server.Config{
+		Store: db, Gateway: control, Log: log, Now: time.Now, AdminSecret: adminSecret, PageSize: cmd.PageSize,
+		Version: version(),
+	})
+}
+
+// announce says what the person who started the server needs, in three lines.
+func announce(out io.Writer, address net.Addr, where string, secret config.Secret) {
+	fmt.Fprintf(out, "gatehouse listens on http://%s\n", address)
+	fmt.Fprintf(out, "data is in %s\n", where)
+	switch {
+	case secret.New:
+		fmt.Fprintf(out, "admin secret: %s (kept in %s; not printed again)\n", secret.Value, secret.Path)
+	case secret.Path != "":
+		fmt.Fprintf(out, "admin secret: kept in %s\n", secret.Path)
+	default:
+		fmt.Fprintln(out, "admin secret: as configured")
+	}
+}
+
+// serve answers requests until ctx ends or the database is gone, and then lets those that run come to their end.
+func serve(ctx context.Context, listener net.Listener, handler *server.Server, failed <-chan error) error {
+	web := &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+	}
+	hearing, stopHearing := context.WithCancel(ctx)
+	defer stopHearing()
+	go handler.Listen(hearing)
+	ended := make(chan error, 1)
+	go func() { ended <- web.Serve(listener) }()
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+	case cause = <-ended:
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := web.Shutdown(drain); err != nil {
+		return errors.Join(cause, fmt.Errorf("requests still ran after %s: %w", drainTimeout, err), web.Close())
+	}
+	return cause
+}
+
+// database is the store, and the private Postgres below it if there is one.
+type database struct {
+	store   *store.Store
+	cluster *postgres.Cluster
+	where   string
+	failed  <-chan error // the private Postgres cannot be brought back
+}
+
+// openDatabase connects to the configured Postgres or, without one, starts a private one.
+func openDatabase(ctx context.Context, cfg config.Config, log *slog.Logger) (*database, error) {
+	db := &database{where: "the configured Postgres"}
+	connString := cfg.DatabaseURL
+	if connString == "" {
+		cluster, err := postgres.Start(ctx, postgres.Config{DataDir: cfg.DataDir, BinDir: cfg.PostgresBin, Log: log})
+		if err != nil {
+			return nil, err
+		}
+		db.cluster, db.failed, db.where = cluster, cluster.Failed(), cfg.DataDir+" (a private Postgres)"
+		connString = cluster.ConnString()
+	}
+	var err error
+	db.store, err = store.Open(ctx, store.Config{ConnString: connString, Now: time.Now, IDs: store.NewIDs(time.Now)})
+	if err != nil {
+		return nil, errors.Join(err, db.close(ctx))
+	}
+	return db, nil
+}
+
+func (db *database) close(ctx context.Context) error {
+	if db.store != nil {
+		db.store.Close()
+	}
+	if db.cluster == nil {
+		return nil
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return db.cluster.Stop(stopping)
+}
+
+func newLog(out io.Writer, format string) *slog.Logger {
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(out, nil))
+	}
+	return slog.New(slog.NewTextHandler(out, nil))
+}

@@ -1,0 +1,126 @@
+package server
+
+import (
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/gen/admin"
+	"gatehouse/gen/dashboard"
+	"gatehouse/store"
+)
+
+// visible returns a user that the caller may know of. store.ErrNotFound, also for a user of another organisation.
+func (s *Server) visible(c echo.Context, userID string) (store.User, error) {
+	user, err := s.Store.User(c.Request().Context(), userID)
+	if err == nil && !callerOf(c).Sees(user.OrgID) {
+		err = store.ErrNotFound
+	}
+	return user, err
+}
+
+// hideKeys takes the access keys of others out of what goes to a caller who is no administrator: whoever holds a key
+// is its user.
+func hideKeys(caller store.User, users []store.User) {
+	for i := range users {
+		if !caller.IsAdmin() && users[i].ID != caller.ID {
+			users[i].AccessKey = ""
+		}
+	}
+}
+
+// GetUsers implements dashboard.ServerInterface.
+func (s *Server) GetUsers(c echo.Context, params dashboard.GetUsersParams) error {
+	return s.sendUsers(c, store.UserFilter{OrgID: scopeOf(c), Page: s.page(params.P, firstPage)})
+}
+
+// GetUser implements dashboard.ServerInterface.
+func (s *Server) GetUser(c echo.Context, userID admin.UserID) error {
+	user, err := s.visible(c, userID)
+	if err != nil {
+		return err
+	}
+	shown := []store.User{user}
+	hideKeys(callerOf(c), shown)
+	return bare(c, showUser(shown[0]))
+}
+
+// DeleteUser implements dashboard.ServerInterface.
+func (s *Server) DeleteUser(c echo.Context, userID admin.UserID) error {
+	if _, err := s.visible(c, userID); err != nil {
+		return err
+	}
+	if err := s.Store.DeleteUser(c.Request().Context(), userID); err != nil {
+		return err
+	}
+	return done(c, nil)
+}
+
+// ResetUserKey implements dashboard.ServerInterface.
+func (s *Server) ResetUserKey(c echo.Context, userID admin.UserID) error {
+	if _, err := s.visible(c, userID); err != nil {
+		return err
+	}
+	if err := s.Store.RenewAccessKey(c.Request().Context(), userID); err != nil {
+		return err
+	}
+	return done(c, nil)
+}
+
+// SetUserPassword implements dashboard.ServerInterface.
+func (s *Server) SetUserPassword(c echo.Context, userID admin.UserID) error {
+	sent, err := decode[dashboard.UserPassword](c)
+	if err != nil {
+		return err
+	}
+	if err := s.mayReset(c, userID); err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	old, err := s.Store.PasswordHash(ctx, userID)
+	if err != nil {
+		return err
+	}
+	if callerOf(c).ID == userID {
+		if err := s.checkPassword(c, old, value(sent.CurrentPassword)); err != nil {
+			return err
+		}
+	}
+	hash, err := s.passwords.Hash(ctx, sent.NewPassword)
+	if err != nil {
+		return err
+	}
+	if err := s.Store.SetPassword(ctx, userID, old, hash); err != nil {
+		return err
+	}
+	return done(c, nil)
+}
+
+// mayReset tells whether the caller may set a user's password: their own always; another's as an administrator of the
+// same organisation who holds ResetPassword (facts §5.2).
+func (s *Server) mayReset(c echo.Context, userID string) error {
+	caller := callerOf(c)
+	switch {
+	case caller.ID == userID:
+		return nil
+	case !caller.IsAdmin():
+		return failure{event: notAdmin}
+	case caller.UserPermissions["ResetPassword"] == "":
+		return failure{event: notAllowed}
+	}
+	user, err := s.Store.User(c.Request().Context(), userID)
+	if err == nil && !caller.Sees(user.OrgID) {
+		return failure{event: notAdmin}
+	}
+	return err
+}
+
+// checkPassword checks the password that a user says is theirs. A user without one need not say it.
+func (s *Server) checkPassword(c echo.Context, hash, said string) error {
+	if hash == "" {
+		return nil
+	}
+	same, err := s.passwords.Matches(c.Request().Context(), said, hash)
+	if err == nil && !same {
+		return failure{event: wrongPassword}
+	}
+	return err
+}

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/gen/admin"
+	"gatehouse/internal/document"
+	"gatehouse/internal/gateway"
+	"gatehouse/store"
+)
+
+// showKey is an organisation's key as it goes out: the session as it is stored.
+func showKey(key store.OrgKey) admin.KeyData {
+	hash, session := "", key.Session
+	return admin.KeyData{ApiModel: &admin.ApiModel{}, KeyId: &key.OrgID, Data: &session, KeyHash: &hash}
+}
+
+// tell passes a key's change on to the gateway, while it can still be undone. Without a gateway the record is all.
+func (s *Server) tell(change func(context.Context) error) store.Tell {
+	return func(ctx context.Context) error {
+		err := change(ctx)
+		switch refused, ok := errors.AsType[*gateway.Refused](err); {
+		case err == nil, errors.Is(err, gateway.ErrNotConfigured):
+			return nil
+		case ok:
+			return failure{event: gatewayRefused, value: refused.Message, cause: err}
+		default:
+			return failure{event: gatewayRefused, value: gateway.ErrUnreachable.Error(), cause: err}
+		}
+	}
+}
+
+func (s *Server) tellSession(orgID string, session json.RawMessage) store.Tell {
+	return s.tell(func(ctx context.Context) error { return s.Gateway.SetOrgKey(ctx, orgID, session) })
+}
+
+// GetAllKeys implements admin.ServerInterface.
+func (s *Server) GetAllKeys(c echo.Context) error {
+	keys, err := s.Store.OrgKeys(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	ids, pages := make(admin.Strings, 0, len(keys)), 1
+	for _, key := range keys {
+		ids = append(ids, key.OrgID)
+	}
+	return bare(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
+}
+
+// CreateOrgKey implements admin.ServerInterface.
+func (s *Server) CreateOrgKey(c echo.Context) error {
+	key := store.OrgKey{OrgID: document.String(bodyOf(c).raw, "org_id"), Session: bodyOf(c).raw}
+	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key.OrgID, key.Session)); err != nil {
+		return naming(key.OrgID, err)
+	}
+	return bare(c, showKey(key))
+}
+
+// GetOrgKey implements admin.ServerInterface.
+func (s *Server) GetOrgKey(c echo.Context, keyID admin.KeyID) error {
+	key, err := s.Store.OrgKey(c.Request().Context(), keyID)
+	if err != nil {
+		return err
+	}
+	return bare(c, showKey(key))
+}
+
+// UpdateOrgKey implements admin.ServerInterface.
+func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
+	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).raw}
+	if named := document.String(key.Session, "org_id"); named != "" && named != keyID {
+		return failure{event: invalid}
+	}
+	if err := s.Store.UpdateOrgKey(c.Request().Context(), key, s.tellSession(key.OrgID, key.Session)); err != nil {
+		return err
+	}
+	return done(c, nil)
+}
+
+// DeleteOrgKey implements admin.ServerInterface.
+func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
+	tell := s.tell(func(ctx context.Context) error { return s.Gateway.DeleteOrgKey(ctx, keyID) })
+	if err := s.Store.DeleteOrgKey(c.Request().Context(), keyID, tell); err != nil {
+		return err
+	}
+	return done(c, nil)
+}

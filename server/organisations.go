@@ -1,0 +1,127 @@
+package server
+
+import (
+	"encoding/json"
+	"regexp"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/gen/admin"
+	"gatehouse/internal/document"
+	"gatehouse/store"
+)
+
+// objectID is the form of Tyk's ids.
+var objectID = regexp.MustCompile(`^[0-9a-f]{24}$`)
+
+// organisationFields are the documented fields of an organisation, in the order in which the API gives them, with what
+// they are when nothing was ever said of them (facts §3).
+var organisationFields = document.Members(json.RawMessage(`{"id":"","owner_name":"","owner_slug":"",` +
+	`"cname_enabled":false,"cname":"","apis":[],"sso_enabled":false,"developer_quota":0,"developer_count":0,` +
+	`"event_options":{},"hybrid_enabled":false,` +
+	`"ui":{"languages":{},"hide_help":false,"default_lang":"","login_page":{},"nav":{},"uptime":{},"portal_section":{},` +
+	`"designer":{},"dont_show_admin_sockets":false,"dont_allow_license_management":false,` +
+	`"dont_allow_license_management_view":false,"cloud":false,"dev":false},` +
+	`"org_options_meta":{},"open_policy":{"rules":"","enabled":false},"additional_permissions":{}}`))
+
+// organisation takes out of a document what is searched.
+func organisation(id string, doc json.RawMessage) store.Organisation {
+	return store.Organisation{
+		ID: id, CName: document.String(doc, "cname"), SSOEnabled: document.Bool(doc, false, "sso_enabled"), Document: doc,
+	}
+}
+
+// showOrganisation is an organisation as it goes out: as it came, under its own id, each documented field that it lacks
+// filled in behind the one that comes before it in the documented order.
+func showOrganisation(row store.Row) json.RawMessage {
+	doc := row.Document
+	if document.String(doc, "id") != row.ID {
+		doc = document.Set(document.Without(doc, "id"), "id", document.Quote(row.ID))
+	}
+	members := document.Members(doc)
+	at := 0 // where the next field goes if it is not there
+	for _, field := range organisationFields {
+		if i := document.Index(members, field.Name); i >= 0 {
+			at = i + 1
+			continue
+		}
+		members = document.Insert(members, at, field)
+		at++
+	}
+	return document.Object(members)
+}
+
+// GetOrgs implements admin.ServerInterface.
+func (s *Server) GetOrgs(c echo.Context, params admin.GetOrgsParams) error {
+	ctx, page := c.Request().Context(), s.page(params.P, everything)
+	return s.send(c, listing{
+		list: "organisations", pages: "pages", page: page, show: showOrganisation,
+		rows:  s.Store.Organisations(ctx, page),
+		count: func() (int, error) { return s.Store.CountOrganisations(ctx) },
+	})
+}
+
+// CreateOrg implements admin.ServerInterface.
+func (s *Server) CreateOrg(c echo.Context) error {
+	doc := document.Without(bodyOf(c).raw, "id") // the id is ours to make
+	id, err := s.Store.CreateOrganisation(c.Request().Context(), organisation("", doc))
+	if err != nil {
+		return err
+	}
+	return done(c, id)
+}
+
+// ImportOrgs implements admin.ServerInterface.
+func (s *Server) ImportOrgs(c echo.Context) error {
+	doc := bodyOf(c).raw
+	id := document.String(doc, "id")
+	if id != "" && !objectID.MatchString(id) {
+		return failure{event: malformed, problems: []problem{{Path: "/id", Reason: "must be 24 hexadecimal digits in lower case"}}}
+	}
+	id, err := s.Store.ImportOrganisation(c.Request().Context(), organisation(id, doc))
+	if err != nil {
+		return err
+	}
+	return done(c, id)
+}
+
+// GetOrg implements admin.ServerInterface.
+func (s *Server) GetOrg(c echo.Context, orgID admin.OrgID) error {
+	row, err := s.Store.Organisation(c.Request().Context(), orgID)
+	if err != nil {
+		return err
+	}
+	return bare(c, showOrganisation(row))
+}
+
+// UpdateOrg implements admin.ServerInterface.
+func (s *Server) UpdateOrg(c echo.Context, orgID admin.OrgID) error {
+	if err := s.Store.ReplaceOrganisation(c.Request().Context(), organisation(orgID, bodyOf(c).raw)); err != nil {
+		return err
+	}
+	return done(c, nil)
+}
+
+// DeleteOrg implements admin.ServerInterface.
+func (s *Server) DeleteOrg(c echo.Context, orgID admin.OrgID) error {
+	if err := s.Store.DeleteOrganisation(c.Request().Context(), orgID); err != nil {
+		return err
+	}
+	return done(c, nil)
+}
+
+// GeneratePortalAPIsForOrg implements admin.ServerInterface.
+func (s *Server) GeneratePortalAPIsForOrg(c echo.Context, orgID admin.OrgID) error {
+	domain := bodyOf(c).form.Get("domain")
+	if domain == "" {
+		return failure{event: notFound}
+	}
+	err := s.Store.EditOrganisation(c.Request().Context(), orgID, func(row store.Row) store.Organisation {
+		doc := document.Set(row.Document, "cname_enabled", json.RawMessage("true"))
+		return organisation(orgID, document.Set(doc, "cname", document.Quote(domain)))
+	})
+	if err != nil {
+		return err
+	}
+	return done(c, nil)
+}

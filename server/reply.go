@@ -1,0 +1,124 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/gen/admin"
+	"gatehouse/store"
+)
+
+// envelope is the answer of every operation that does not give out a bare object: Status, Message, Meta, in this order.
+func envelope(status admin.ApiErrorStatus, message string, meta any) admin.ApiError {
+	return admin.ApiError{Status: status, Message: message, Meta: meta}
+}
+
+// done answers that the operation succeeded, in the contract's words.
+func done(c echo.Context, meta any) error {
+	op := operationOf(c)
+	return writeJSON(c, op.answers[succeeded].status, envelope(admin.ApiErrorStatusOK, op.answers[succeeded].message, meta))
+}
+
+// say answers that the operation succeeded, with a message of its own.
+func say(c echo.Context, message string, meta any) error {
+	return writeJSON(c, http.StatusOK, envelope(admin.ApiErrorStatusOK, message, meta))
+}
+
+// bare answers with an object without an envelope.
+func bare(c echo.Context, object any) error { return writeJSON(c, http.StatusOK, object) }
+
+// writeJSON writes compact JSON without a newline at its end. It leaves `<`, `>` and `&` alone: json.Marshal and Echo
+// would rewrite them, in a user's document too.
+func writeJSON(c echo.Context, status int, v any) error {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	return c.Blob(status, echo.MIMEApplicationJSON, bytes.TrimRight(out.Bytes(), "\n"))
+}
+
+// listing is a list of stored documents on its way out.
+type listing struct {
+	// list and pages are the names of the list and of the number of pages.
+	list, pages string
+	page        store.Page
+	rows        iter.Seq2[store.Row, error]
+	count       func() (int, error)
+	// show makes of a row what the caller sees; nil is the document as it is stored.
+	show func(store.Row) json.RawMessage
+}
+
+// send sends the list row by row as the database gives it, in the memory of one row. An error before the first row is
+// answered as any other; after it, the connection is broken off, so that half a list is not taken for a whole.
+func (s *Server) send(c echo.Context, l listing) error {
+	pages := 0
+	if l.page.Number > 0 {
+		total, err := l.count()
+		if err != nil {
+			return err
+		}
+		pages = l.page.Pages(total)
+	}
+	start := `{"` + l.list + `":[`
+	for row, err := range l.rows {
+		if err != nil {
+			return s.breakOff(c, err)
+		}
+		document := row.Document
+		if l.show != nil {
+			document = l.show(row)
+		}
+		if err := sendPart(c, start, document); err != nil {
+			return err
+		}
+		start = ","
+	}
+	if start == "," {
+		start = ""
+	}
+	return sendPart(c, start+`],"`+l.pages+`":`+strconv.Itoa(pages)+`}`, nil)
+}
+
+func (s *Server) breakOff(c echo.Context, err error) error {
+	if !c.Response().Committed {
+		return err
+	}
+	s.Log.Error("list broken off", "operation", operationOf(c).id, "err", err)
+	panic(http.ErrAbortHandler)
+}
+
+func sendPart(c echo.Context, text string, document json.RawMessage) error {
+	if !c.Response().Committed {
+		c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+		c.Response().WriteHeader(http.StatusOK)
+	}
+	if _, err := c.Response().Write([]byte(text)); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	if _, err := c.Response().Write(document); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	return nil
+}
+
+// page is the page that a list's `p` asks for; absent is what p means when it is not there.
+func (s *Server) page(p *int, absent int) store.Page {
+	if p != nil {
+		absent = *p
+	}
+	return store.Page{Number: absent, Size: s.PageSize}
+}
+
+// What a list's page is when `p` is absent: everything for /admin, the first page for /api (facts §2.3).
+const (
+	everything = 0
+	firstPage  = 1
+)

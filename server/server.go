@@ -1,0 +1,128 @@
+// Package server is the HTTP side, and the only room that knows Echo. A request walks one way:
+//
+//	route → authenticate → authorise → validate → one handler → one store function → reply
+//
+// Everything that can be said of an operation before it runs, and every answer it may give, comes from the
+// contracts in openapi/ (contract.go): a response example's name is what happened, its status and Message are what the
+// caller is told. There is one file of handlers per tag of the contracts.
+package server
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"gatehouse/gen/admin"
+	"gatehouse/gen/dashboard"
+	"gatehouse/internal/gateway"
+	"gatehouse/internal/password"
+	"gatehouse/store"
+)
+
+// The contracts, operation by operation: one that is added to the YAML stops the build here until it is written.
+var (
+	_ admin.ServerInterface     = (*Server)(nil)
+	_ dashboard.ServerInterface = (*Server)(nil)
+)
+
+// Config is what a Server needs.
+type Config struct {
+	Store *store.Store
+	// Gateway may be nil: then organisation keys are a record only, and nothing can be purged.
+	Gateway *gateway.Client
+	Log     *slog.Logger
+	Now     func() time.Time
+	// AdminSecret is what Admin-Auth must be. It must not be empty.
+	AdminSecret string
+	// PageSize is how many things a page of a list holds, 1 or more.
+	PageSize int
+	Version  string
+}
+
+// Server answers the contracts. It is an http.Handler; Listen lets it hear of other servers on its database.
+type Server struct {
+	Config
+	echo      *echo.Echo
+	contract  contract
+	passwords *password.Hasher
+	reloads   reloads
+}
+
+// New makes a server. It fails if the configuration lacks something, or if contracts, code and routes do not agree:
+// every operation must have its validation, its authentication and its answers.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	known, err := loadContract()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Config: cfg, contract: known, passwords: password.NewHasher()}
+	s.echo = echo.New()
+	s.echo.HideBanner, s.echo.HidePort = true, true
+	s.echo.HTTPErrorHandler = s.handleError
+	s.echo.Pre(s.logRequests(), middleware.RequestID(), middleware.RecoverWithConfig(middleware.RecoverConfig{
+		LogErrorFunc: s.logPanic,
+	}), middleware.RemoveTrailingSlash())
+	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
+	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
+	return s, known.checkRoutes(s.echo.Routes())
+}
+
+func (cfg Config) check() error {
+	var missing []error
+	for name, ok := range map[string]bool{
+		"Store": cfg.Store != nil, "Log": cfg.Log != nil, "Now": cfg.Now != nil,
+		"AdminSecret": cfg.AdminSecret != "", "PageSize": cfg.PageSize > 0,
+	} {
+		if !ok {
+			missing = append(missing, errors.New("server: no "+name))
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// ServeHTTP implements http.Handler. HEAD is answered as GET is: net/http knows that the request was HEAD, and sends no
+// body.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		get := *r // not r itself: net/http reads r.Method when it answers
+		get.Method = http.MethodGet
+		r = &get
+	}
+	s.echo.ServeHTTP(w, r)
+}
+
+// steps is what a request goes through before its handler, by operation.
+func (s *Server) steps() map[string][]echo.MiddlewareFunc {
+	steps := map[string][]echo.MiddlewareFunc{}
+	for id, op := range s.contract {
+		steps[id] = []echo.MiddlewareFunc{op.enter, s.authenticate(op), authorise(op), validate(op)}
+	}
+	return steps
+}
+
+// logRequests writes one line a request. It names the route, not the path: a path or a query may hold a secret.
+func (s *Server) logRequests() echo.MiddlewareFunc {
+	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
+		LogRequestID: true, LogMethod: true, LogStatus: true, LogLatency: true, LogResponseSize: true, LogRemoteIP: true,
+		HandleError: true,
+		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
+			s.Log.LogAttrs(c.Request().Context(), slog.LevelInfo, "request",
+				slog.String("id", v.RequestID), slog.String("method", v.Method), slog.String("route", c.Path()),
+				slog.Int("status", v.Status), slog.Duration("took", v.Latency),
+				slog.Int64("bytes", v.ResponseSize), slog.String("from", v.RemoteIP))
+			return nil
+		},
+	})
+}
+
+func (s *Server) logPanic(c echo.Context, err error, stack []byte) error {
+	s.Log.Error("panic", "route", c.Path(), "err", err, "stack", string(stack))
+	return err
+}

@@ -1,0 +1,98 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/gen/admin"
+	"gatehouse/gen/dashboard"
+	"gatehouse/store"
+)
+
+// pingTimeout bounds a health check: who asks gives up after a few seconds.
+const pingTimeout = 2 * time.Second
+
+// reloads remembers when this server last reloaded; nil is not since its start.
+type reloads struct {
+	last atomic.Pointer[time.Time]
+}
+
+// Listen hears what other servers on the database announce, until ctx ends. It connects again, ever more slowly, for as
+// long as it takes; what was announced meanwhile counts as a reload.
+func (s *Server) Listen(ctx context.Context) {
+	pause := backoff.NewExponentialBackOff()
+	for ctx.Err() == nil {
+		err := s.Store.Listen(ctx, func() { s.hear(store.Reload); pause.Reset() }, s.hear)
+		if ctx.Err() != nil {
+			return
+		}
+		s.Log.Warn("does not hear of other servers' changes", "err", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause.NextBackOff()):
+		}
+	}
+}
+
+// hear does what an event asks for. Routes and organisations are read from the database with every request, so that
+// there is nothing else to read again.
+func (s *Server) hear(event store.Event) {
+	if event == store.Reload {
+		now := s.Now()
+		s.reloads.last.Store(&now)
+	}
+}
+
+// ReloadURLs implements admin.ServerInterface.
+func (s *Server) ReloadURLs(c echo.Context) error {
+	if err := s.Store.Announce(c.Request().Context(), store.Reload); err != nil {
+		return err
+	}
+	return bare(c, admin.ReloadResponse{Status: admin.Ok})
+}
+
+// AdminHello implements admin.ServerInterface.
+func (s *Server) AdminHello(c echo.Context) error { return done(c, nil) }
+
+// GetRoot implements dashboard.ServerInterface.
+func (s *Server) GetRoot(c echo.Context) error { return done(c, nil) }
+
+// GetHello implements dashboard.ServerInterface.
+func (s *Server) GetHello(c echo.Context) error { return bare(c, s.health(c)) }
+
+// GetHealth implements dashboard.ServerInterface.
+func (s *Server) GetHealth(c echo.Context) error { return bare(c, s.health(c)) }
+
+// GetReady implements dashboard.ServerInterface.
+func (s *Server) GetReady(c echo.Context) error {
+	health := s.health(c)
+	if health.Status == dashboard.HealthStatusFail {
+		return writeJSON(c, operationOf(c).answers[failed].status, health)
+	}
+	return bare(c, health)
+}
+
+// health asks the database, and tells how things are.
+func (s *Server) health(c echo.Context) dashboard.Health {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), pingTimeout)
+	defer cancel()
+	postgres := dashboard.HealthItem{Status: dashboard.HealthItemStatusPass, ComponentType: "datastore", Time: s.Now().UTC()}
+	status := dashboard.HealthStatusPass
+	if err := s.Store.Ping(ctx); err != nil {
+		output := "the database does not answer"
+		postgres.Status, postgres.Output, status = dashboard.HealthItemStatusFail, &output, dashboard.HealthStatusFail
+		s.Log.Error("health", "err", err)
+	}
+	details := map[string]dashboard.HealthItem{"postgres": postgres}
+	if last := s.reloads.last.Load(); last != nil {
+		details["reload"] = dashboard.HealthItem{Status: dashboard.HealthItemStatusPass, ComponentType: "system", Time: last.UTC()}
+	}
+	return dashboard.Health{Status: status, Version: s.Version, Description: "gatehouse", Details: details}
+}
+
+var _ http.Handler = (*Server)(nil)

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"iter"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// API is an API as it is stored.
+type API struct {
+	APIID string
+	// ID is Tyk's id of the database, 24 hexadecimal digits.
+	ID       string
+	OrgID    string
+	Active   bool
+	Document json.RawMessage
+}
+
+// importBatch is how many documents one statement writes: past a few hundred the round trip no longer counts
+// (facts, performance), and the statement's parameters stay a few megabytes.
+const importBatch = 250
+
+// Refusal says why a document was not imported.
+type Refusal string
+
+// The reasons of an import's refusals.
+const (
+	RefusedOrganisation Refusal = "unknown organisation"
+	RefusedOwner        Refusal = "the id belongs to another organisation"
+	RefusedID           Refusal = "the id is another document's"
+)
+
+// NewAPIIDs completes an API's two ids. What is missing follows from what is there, so that importing the same
+// document again finds the same API; if nothing is there, both are new.
+func (s *Store) NewAPIIDs(apiID, id string) (string, string) {
+	switch {
+	case apiID == "" && id == "":
+		return s.ids.Key(), s.ids.Object()
+	case apiID == "":
+		return derive("api_id", id)[:32], id
+	case id == "":
+		return apiID, derive("id", apiID)[:24]
+	}
+	return apiID, id
+}
+
+func derive(what, from string) string {
+	sum := sha256.Sum256([]byte(what + " of " + from))
+	return hex.EncodeToString(sum[:])
+}
+
+// ImportAPIs makes the APIs be as they say, all in one transaction, and returns those it refused, by APIID: a known
+// id must belong to the same organisation. The APIIDs must differ.
+func (s *Store) ImportAPIs(ctx context.Context, apis []API) (map[string]Refusal, error) {
+	refused := map[string]Refusal{}
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		clear(refused) // of a try that lost a deadlock
+		for start := 0; start < len(apis); start += importBatch {
+			if err := importAPIs(ctx, tx, apis[start:min(start+importBatch, len(apis))], refused); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return refused, err
+}
+
+func importAPIs(ctx context.Context, tx pgx.Tx, apis []API, refused map[string]Refusal) error {
+	var apiIDs, ids, orgIDs, documents []string
+	var active []bool
+	for _, api := range apis {
+		apiIDs, ids, orgIDs = append(apiIDs, api.APIID), append(ids, api.ID), append(orgIDs, api.OrgID)
+		active, documents = append(active, api.Active), append(documents, string(api.Document))
+	}
+	// The organisations are locked against deletion, so that the insert cannot fail on one that goes meanwhile.
+	rows, _ := tx.Query(ctx, `
+		WITH input AS (
+			SELECT * FROM unnest(@api_ids::text[], @ids::text[], @org_ids::text[], @active::boolean[], @documents::text[])
+				WITH ORDINALITY AS input (api_id, id, org_id, active, document, n)
+		), organisation AS (
+			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
+		), verdict AS (
+			SELECT input.*, CASE
+				WHEN organisation.id IS NULL THEN @organisation
+				WHEN present.org_id <> input.org_id THEN @owner
+				WHEN EXISTS (SELECT FROM apis WHERE apis.id = input.id AND apis.api_id <> input.api_id) THEN @id
+				WHEN EXISTS (SELECT FROM input AS other WHERE other.id = input.id AND other.n < input.n) THEN @id
+			END AS refusal
+			FROM input
+			LEFT JOIN organisation ON organisation.id = input.org_id
+			LEFT JOIN apis AS present ON present.api_id = input.api_id
+		), imported AS (
+			INSERT INTO apis (api_id, id, org_id, active, document)
+			SELECT api_id, id, org_id, active, document::json FROM verdict WHERE refusal IS NULL ORDER BY n
+			ON CONFLICT (api_id) DO UPDATE SET id = excluded.id, active = excluded.active, document = excluded.document
+				WHERE apis.org_id = excluded.org_id
+			RETURNING api_id
+		)
+		SELECT api_id AS id, coalesce(refusal, @owner) -- what raced to the same id is its owner now
+		FROM verdict LEFT JOIN imported USING (api_id) WHERE imported.api_id IS NULL`,
+		pgx.StrictNamedArgs{
+			"api_ids": apiIDs, "ids": ids, "org_ids": orgIDs, "active": active, "documents": documents,
+			"organisation": RefusedOrganisation, "owner": RefusedOwner, "id": RefusedID,
+		})
+	return collectRefusals(rows, refused)
+}
+
+func collectRefusals(rows pgx.Rows, refused map[string]Refusal) error {
+	var id string
+	var why Refusal
+	_, err := pgx.ForEachRow(rows, []any{&id, &why}, func() error {
+		refused[id] = why
+		return nil
+	})
+	return err
+}
+
+const whereOrganisation = ` WHERE (@org_id::text IS NULL OR org_id = @org_id)`
+
+// APIs lists APIs, oldest first.
+func (s *Store) APIs(ctx context.Context, f Filter) iter.Seq2[Row, error] {
+	limit, offset := f.Page.limit()
+	return s.rows(ctx, `SELECT api_id, document FROM apis`+whereOrganisation+` ORDER BY position LIMIT @limit OFFSET @offset`,
+		pgx.StrictNamedArgs{"org_id": f.OrgID, "limit": limit, "offset": offset})
+}
+
+// CountAPIs counts the APIs that the filter lets through on all pages.
+func (s *Store) CountAPIs(ctx context.Context, f Filter) (int, error) {
+	return s.count(ctx, `SELECT count(*) FROM apis`+whereOrganisation, pgx.StrictNamedArgs{"org_id": f.OrgID})
+}
+
+// whereAPI finds an API by either id.
+const whereAPI = ` WHERE (api_id = @id OR id = @id) AND (@org_id::text IS NULL OR org_id = @org_id)`
+
+// API returns one API by `api_id` or by Tyk's id of the database, of one organisation if orgID is not nil. ErrNotFound.
+func (s *Store) API(ctx context.Context, id string, orgID *string) (Row, error) {
+	return one[Row](ctx, s, `SELECT api_id AS id, document FROM apis`+whereAPI+` ORDER BY api_id = @id DESC LIMIT 1`,
+		pgx.StrictNamedArgs{"id": id, "org_id": orgID})
+}
+
+// DeleteAPI deletes an API by `api_id` or by Tyk's id of the database. ErrNotFound.
+func (s *Store) DeleteAPI(ctx context.Context, id string) error {
+	return s.exec(ctx, `DELETE FROM apis WHERE api_id =
+		(SELECT api_id FROM apis WHERE api_id = @id OR id = @id ORDER BY api_id = @id DESC LIMIT 1)`,
+		pgx.StrictNamedArgs{"id": id})
+}

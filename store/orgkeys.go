@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// OrgKey is the key of an organisation: the session that limits all of it.
+type OrgKey struct {
+	OrgID   string
+	Session json.RawMessage
+}
+
+// Tell passes a change on to the gateways before it is committed; its error undoes the change.
+type Tell func(context.Context) error
+
+// CreateOrgKey stores an organisation's key, over the one it has. ErrUnknownOrganisation, or tell's error.
+func (s *Store) CreateOrgKey(ctx context.Context, key OrgKey, tell Tell) error {
+	return s.change(ctx, tell, `
+		INSERT INTO org_keys (org_id, session) VALUES (@org_id, @session)
+		ON CONFLICT (org_id) DO UPDATE SET session = excluded.session`,
+		pgx.StrictNamedArgs{"org_id": key.OrgID, "session": key.Session})
+}
+
+// UpdateOrgKey replaces an organisation's key. ErrNotFound, or tell's error.
+func (s *Store) UpdateOrgKey(ctx context.Context, key OrgKey, tell Tell) error {
+	return s.change(ctx, tell, `UPDATE org_keys SET session = @session WHERE org_id = @org_id`,
+		pgx.StrictNamedArgs{"org_id": key.OrgID, "session": key.Session})
+}
+
+// DeleteOrgKey deletes an organisation's key. ErrNotFound, or tell's error.
+func (s *Store) DeleteOrgKey(ctx context.Context, orgID string, tell Tell) error {
+	return s.change(ctx, tell, `DELETE FROM org_keys WHERE org_id = @org_id`, pgx.StrictNamedArgs{"org_id": orgID})
+}
+
+// change runs a statement that must touch a row, tells, and commits. Two changes of one key tell in the order in which
+// they are committed, for the second waits for the first's row.
+func (s *Store) change(ctx context.Context, tell Tell, sql string, args pgx.StrictNamedArgs) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, sql, args)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return ErrNotFound
+		}
+		return tell(ctx)
+	})
+}
+
+// OrgKey returns an organisation's key. ErrNotFound.
+func (s *Store) OrgKey(ctx context.Context, orgID string) (OrgKey, error) {
+	return one[OrgKey](ctx, s, `SELECT org_id, session FROM org_keys WHERE org_id = @org_id`,
+		pgx.StrictNamedArgs{"org_id": orgID})
+}
+
+// OrgKeys lists every organisation's key.
+func (s *Store) OrgKeys(ctx context.Context) ([]OrgKey, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT org_id, session FROM org_keys ORDER BY org_id`)
+	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[OrgKey])
+	return keys, translate(err)
+}

@@ -1,0 +1,132 @@
+// Package storetest gives each test a Postgres database of its own. A test package starts one private Postgres, in Main;
+// every test gets a copy of a database in which the migrations have run.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/internal/postgres"
+	"gatehouse/store"
+)
+
+// shared is the package's Postgres. It is the one global here, because Main and the tests share nothing else.
+var shared struct {
+	cluster  *postgres.Cluster
+	template sync.Mutex // held while a database is copied: a template may have no other user
+	made     bool
+	count    atomic.Int64
+}
+
+const templateName = "template_gatehouse"
+
+// Main starts the package's Postgres, runs the tests, and stops it. Its result is for os.Exit.
+func Main(m *testing.M) int {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "gatehouse-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	shared.cluster, err = postgres.Start(ctx, postgres.Config{DataDir: dir, Log: slog.New(slog.DiscardHandler), Volatile: true})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tests need Postgres:", err)
+		return 1
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := shared.cluster.Stop(stopping); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
+	return m.Run()
+}
+
+// Database makes a database for a test and returns its connection string. It goes with the test.
+func Database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test_%d", shared.count.Add(1))
+	shared.template.Lock()
+	defer shared.template.Unlock()
+	if !shared.made {
+		admin(t, `CREATE DATABASE `+templateName)
+		Open(t, connString(templateName)).Close()
+		shared.made = true
+	}
+	admin(t, `CREATE DATABASE `+name+` TEMPLATE `+templateName)
+	t.Cleanup(func() { admin(t, `DROP DATABASE `+name+` WITH (FORCE)`) })
+	return connString(name)
+}
+
+// EmptyDatabase makes a database in which no migration has run.
+func EmptyDatabase(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("empty_%d", shared.count.Add(1))
+	admin(t, `CREATE DATABASE `+name)
+	t.Cleanup(func() { admin(t, `DROP DATABASE `+name+` WITH (FORCE)`) })
+	return connString(name)
+}
+
+// Open opens a store that a test closes, or New does.
+func Open(t testing.TB, connString string) *store.Store {
+	t.Helper()
+	s, err := store.Open(context.Background(), store.Config{ConnString: connString, Now: time.Now, IDs: store.NewIDs(time.Now)})
+	require.NoError(t, err)
+	return s
+}
+
+// New opens a store on a database of its own, and closes it with the test.
+func New(t testing.TB) *store.Store {
+	t.Helper()
+	s := Open(t, Database(t))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Exec runs a statement, for what no function of the store does: breaking things.
+func Exec(t testing.TB, connString, sql string, args ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), connString)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(context.Background(), sql, args...)
+	require.NoError(t, err)
+}
+
+// Dump is everything in a database, table by table, to see whether something changed.
+func Dump(t testing.TB, connString string) string {
+	t.Helper()
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, connString)
+	require.NoError(t, err)
+	defer conn.Close(ctx)
+	var out strings.Builder
+	for _, table := range []string{"organisations", "users", "apis", "policies", "org_keys", "sso_nonces"} {
+		rows, _ := conn.Query(ctx, `SELECT t::text FROM `+table+` AS t ORDER BY 1`)
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		out.WriteString(table + "\n" + strings.Join(lines, "\n") + "\n")
+	}
+	return out.String()
+}
+
+func connString(database string) string {
+	return shared.cluster.ConnString() + " dbname=" + database
+}
+
+func admin(t testing.TB, sql string) {
+	t.Helper()
+	Exec(t, shared.cluster.ConnString(), sql)
+}

@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// User is a user as it is stored, without the hash of the password.
+type User struct {
+	ID              string
+	OrgID           string // empty for a super user
+	EmailAddress    string
+	FirstName       string
+	LastName        string
+	Active          bool
+	AccessKey       string
+	UserPermissions map[string]string
+	GroupID         string
+	PasswordMaxDays int
+	PasswordUpdated *time.Time // nil: never
+	LastLoginDate   *time.Time // nil: never
+	CreatedAt       time.Time
+}
+
+const userColumns = `
+	id, coalesce(org_id, '') AS org_id, email_address, first_name, last_name, active, access_key, user_permissions,
+	group_id, password_max_days, password_updated, last_login_date, created_at`
+
+// SuperUser tells whether the user is over all organisations.
+func (u User) SuperUser() bool { return u.OrgID == "" }
+
+// IsAdmin tells whether the user may do everything in their organisation. Docs also show "true" (facts §3).
+func (u User) IsAdmin() bool {
+	value := u.UserPermissions["IsAdmin"]
+	return value == "admin" || value == "true"
+}
+
+// Sees tells whether what belongs to an organisation is the user's to see.
+func (u User) Sees(orgID string) bool { return u.SuperUser() || u.OrgID == orgID }
+
+// UserParams is what can be said of a user.
+type UserParams struct {
+	// OrgID: nil leaves it, "" is a super user.
+	OrgID           *string
+	EmailAddress    string
+	FirstName       string
+	LastName        string
+	Active          bool
+	UserPermissions map[string]string // nil leaves them
+	GroupID         string
+	PasswordMaxDays int
+	AccessKey       string // "" leaves it
+	PasswordHash    string // "" leaves it
+}
+
+func (p UserParams) args(id string, now time.Time) pgx.StrictNamedArgs {
+	args := pgx.StrictNamedArgs{
+		"id": id, "org_id": p.OrgID, "email_address": p.EmailAddress, "email_key": strings.ToLower(p.EmailAddress),
+		"first_name": p.FirstName, "last_name": p.LastName, "active": p.Active, "group_id": p.GroupID,
+		"password_max_days": p.PasswordMaxDays, "access_key": p.AccessKey, "password_hash": nonEmpty(p.PasswordHash),
+		"user_permissions": nil, "now": now,
+	}
+	if p.UserPermissions != nil {
+		args["user_permissions"] = p.UserPermissions
+	}
+	return args
+}
+
+// CreateUser stores a new user with an id and an access key that it makes. ErrConflict: the address is taken in
+// the organisation; ErrUnknownOrganisation.
+func (s *Store) CreateUser(ctx context.Context, p UserParams) (User, error) {
+	p.AccessKey = s.ids.Key()
+	args := p.args(s.ids.Object(), s.timestamp())
+	delete(args, "password_hash")
+	return one[User](ctx, s, `
+		INSERT INTO users (id, org_id, email_address, email_key, first_name, last_name, active, access_key,
+			user_permissions, group_id, password_max_days, created_at)
+		VALUES (@id, nullif(@org_id::text, ''), @email_address, @email_key, @first_name, @last_name, @active, @access_key,
+			@user_permissions, @group_id, @password_max_days, @now)
+		RETURNING`+userColumns, args)
+}
+
+// UpdateUser replaces what p says of a user. ErrNotFound; ErrConflict: the address is taken in the organisation;
+// ErrAccessKeyTaken; ErrUnknownOrganisation.
+func (s *Store) UpdateUser(ctx context.Context, id string, p UserParams) (User, error) {
+	return one[User](ctx, s, `
+		UPDATE users SET
+			org_id = CASE WHEN @org_id::text IS NULL THEN org_id ELSE nullif(@org_id::text, '') END,
+			email_address = @email_address, email_key = @email_key, first_name = @first_name, last_name = @last_name,
+			active = @active, group_id = @group_id, password_max_days = @password_max_days,
+			access_key = coalesce(nullif(@access_key, ''), access_key),
+			user_permissions = coalesce(@user_permissions::jsonb, user_permissions),
+			password_hash = coalesce(@password_hash, password_hash),
+			password_updated = CASE WHEN @password_hash::text IS NULL THEN password_updated ELSE @now END
+		WHERE id = @id
+		RETURNING`+userColumns, p.args(id, s.timestamp()))
+}
+
+// SetResetPassword grants a user the permission to reset the passwords of others, or takes it back. ErrNotFound.
+func (s *Store) SetResetPassword(ctx context.Context, id string, allow bool) (User, error) {
+	return one[User](ctx, s, `
+		UPDATE users SET user_permissions = CASE
+			WHEN @allow::boolean THEN user_permissions || '{"ResetPassword": "admin"}'
+			ELSE user_permissions - 'ResetPassword' END
+		WHERE id = @id
+		RETURNING`+userColumns, pgx.StrictNamedArgs{"id": id, "allow": allow})
+}
+
+// User returns one user. ErrNotFound.
+func (s *Store) User(ctx context.Context, id string) (User, error) {
+	return one[User](ctx, s, `SELECT`+userColumns+` FROM users WHERE id = @id`, pgx.StrictNamedArgs{"id": id})
+}
+
+// UserByAccessKey returns the active user whose key it is. ErrNotFound, also for a user who is not active.
+func (s *Store) UserByAccessKey(ctx context.Context, key string) (User, error) {
+	return one[User](ctx, s, `SELECT`+userColumns+` FROM users WHERE access_key = @key AND active`,
+		pgx.StrictNamedArgs{"key": key})
+}
+
+// UserFilter narrows a list of users.
+type UserFilter struct {
+	OrgID *string // nil: all; "": super users
+	Email string  // "": all; compared without regard to case
+	Page  Page
+}
+
+const whereUser = `
+	WHERE (@org_id::text IS NULL OR coalesce(org_id, '') = @org_id) AND (@email_key = '' OR email_key = @email_key)`
+
+func (f UserFilter) args() pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{"org_id": f.OrgID, "email_key": strings.ToLower(f.Email)}
+}
+
+// Users lists users, oldest first.
+func (s *Store) Users(ctx context.Context, f UserFilter) ([]User, error) {
+	args := f.args()
+	args["limit"], args["offset"] = f.Page.limit()
+	rows, _ := s.pool.Query(ctx, `SELECT`+userColumns+` FROM users`+whereUser+`
+		ORDER BY position LIMIT @limit OFFSET @offset`, args)
+	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[User])
+	return users, translate(err)
+}
+
+// CountUsers counts the users that the filter lets through on all pages.
+func (s *Store) CountUsers(ctx context.Context, f UserFilter) (int, error) {
+	return s.count(ctx, `SELECT count(*) FROM users`+whereUser, f.args())
+}
+
+// DeleteUser deletes a user; their access key is gone with them. ErrNotFound.
+func (s *Store) DeleteUser(ctx context.Context, id string) error {
+	return s.exec(ctx, `DELETE FROM users WHERE id = @id`, pgx.StrictNamedArgs{"id": id})
+}
+
+// RenewAccessKey gives a user a new access key. ErrNotFound.
+func (s *Store) RenewAccessKey(ctx context.Context, id string) error {
+	return s.exec(ctx, `UPDATE users SET access_key = @key WHERE id = @id`,
+		pgx.StrictNamedArgs{"id": id, "key": s.ids.Key()})
+}
+
+// PasswordHash returns the hash of a user's password, "" if there is none yet. ErrNotFound.
+func (s *Store) PasswordHash(ctx context.Context, id string) (string, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT coalesce(password_hash, '') FROM users WHERE id = $1`, id)
+	hash, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+	return hash, translate(err)
+}
+
+// SetPassword replaces the hash of a user's password, provided it still is old ("" for none): of two who change it at
+// once with the same current password, the second is too late. ErrNotFound, also for the second.
+func (s *Store) SetPassword(ctx context.Context, id, old, hash string) error {
+	return s.exec(ctx, `
+		UPDATE users SET password_hash = @hash, password_updated = @now
+		WHERE id = @id AND coalesce(password_hash, '') = @old`,
+		pgx.StrictNamedArgs{"id": id, "old": old, "hash": hash, "now": s.timestamp()})
+}
+
+// timestamp is now, as exactly as the API shows it.
+func (s *Store) timestamp() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
