@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
@@ -60,8 +61,9 @@ type bodyRules struct {
 	names []string
 }
 
-// loadContract reads the embedded contracts. It is slow (tens of milliseconds), and is done once.
-func loadContract() (contract, error) {
+// loadContract reads the embedded contracts. It is slow (tens of milliseconds), and is done once in a process; nothing
+// changes a contract after it.
+var loadContract = sync.OnceValues(func() (contract, error) {
 	known := contract{}
 	for name, get := range map[string]func() (*openapi3.T, error){"admin": admin.GetSpec, "dashboard": dashboard.GetSpec} {
 		spec, err := get()
@@ -73,7 +75,7 @@ func loadContract() (contract, error) {
 		}
 	}
 	return known, nil
-}
+})
 
 func (known contract) add(spec *openapi3.T) error {
 	defaultSecurity := spec.Security

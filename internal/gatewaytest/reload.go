@@ -41,7 +41,7 @@ func (r *refusal) Error() string { return fmt.Sprintf("%s: status %d: %s", r.pat
 func (p *process) lockReload(ctx context.Context) error {
 	if ctx.Value(withinReload{}) != nil {
 		p.log.printf("deadlock: a reload inside a reload")
-		p.deadlocked.Store(true); go func(){ <-p.reloadLock }()
+		p.deadlocked.Store(true)
 	}
 	// Not ctx: a recovery may have given it a deadline, and no deadline frees a mutex.
 	select {

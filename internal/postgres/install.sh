@@ -62,7 +62,7 @@ install_on_debian() {
 	no_system_cluster
 	# env, because sudo does not pass variables on.
 	as_root env DEBIAN_FRONTEND=noninteractive $apt update
-	as_root env DEBIAN_FRONTEND=noninteractive $apt install -y postgresql
+	as_root env DEBIAN_FRONTEND=noninteractive $apt install -y --no-install-recommends postgresql
 }
 
 if found; then

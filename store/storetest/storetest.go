@@ -24,7 +24,8 @@ import (
 var shared struct {
 	cluster  *postgres.Cluster
 	template sync.Mutex // held while a database is copied: a template may have no other user
-	made     bool
+	made     map[string]bool
+	strategy string
 	count    atomic.Int64
 }
 
@@ -51,21 +52,50 @@ func Main(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}()
+	shared.made = map[string]bool{}
+	if shared.strategy, err = copyStrategy(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
+}
+
+// copyStrategy is the way of copying that is faster for small databases, where this Postgres has a choice (15 or newer).
+func copyStrategy(ctx context.Context) (string, error) {
+	conn, err := pgx.Connect(ctx, shared.cluster.ConnString())
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(ctx)
+	var version int
+	if err := conn.QueryRow(ctx, `SELECT current_setting('server_version_num')::int`).Scan(&version); err != nil {
+		return "", err
+	}
+	if version < 150000 {
+		return "", nil
+	}
+	return " STRATEGY FILE_COPY", nil
 }
 
 // Database makes a database for a test and returns its connection string. It goes with the test.
 func Database(t testing.TB) string {
 	t.Helper()
-	name := fmt.Sprintf("test_%d", shared.count.Add(1))
+	return Copy(t, templateName, func(conn string) { Open(t, conn).Close() })
+}
+
+// Copy makes a database for a test as a copy of the one called template, which fill makes once, and must leave without
+// a connection. It goes with the test.
+func Copy(t testing.TB, template string, fill func(connString string)) string {
+	t.Helper()
 	shared.template.Lock()
 	defer shared.template.Unlock()
-	if !shared.made {
-		admin(t, `CREATE DATABASE `+templateName)
-		Open(t, connString(templateName)).Close()
-		shared.made = true
+	if !shared.made[template] {
+		admin(t, `CREATE DATABASE `+template)
+		fill(connString(template))
+		shared.made[template] = true
 	}
-	admin(t, `CREATE DATABASE `+name+` TEMPLATE `+templateName)
+	name := fmt.Sprintf("test_%d", shared.count.Add(1))
+	admin(t, `CREATE DATABASE `+name+` TEMPLATE `+template+shared.strategy)
 	t.Cleanup(func() { admin(t, `DROP DATABASE `+name+` WITH (FORCE)`) })
 	return connString(name)
 }
