@@ -24,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
@@ -54,7 +55,16 @@ const (
 // commands is the command line.
 type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Start the server."`
+	Keys    keysCommands   `cmd:"" help:"Organisation keys."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+type keysCommands struct {
+	Sync keysSyncCommand `cmd:"" help:"Tell the gateway every organisation key of the record, for example when its Redis was lost."`
+}
+
+type keysSyncCommand struct {
+	config.Config `embed:""`
 }
 
 type serveCommand struct {
@@ -114,7 +124,7 @@ func (cmd *serveCommand) Run(ctx context.Context, std streams) (err error) {
 	if err := os.MkdirAll(cmd.DataDir, 0o711); err != nil { // others may pass through, to the private Postgres, but not look
 		return fmt.Errorf("data directory: %w", err)
 	}
-	secret, err := config.KeptSecret(cmd.AdminSecret, cmd.DataDir, "admin-secret")
+	secrets, err := keptSecrets(cmd.Config)
 	if err != nil {
 		return err
 	}
@@ -128,37 +138,88 @@ func (cmd *serveCommand) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.close(ctx)) }()
-	handler, err := cmd.handler(database.store, secret.Value, log)
+	handler, err := newServer(cmd.Config, database.store, secrets, log)
 	if err != nil {
 		return err
 	}
-	announce(std.out, listener.Addr(), database.where, secret)
+	defer func() { err = errors.Join(err, handler.Redis.Close()) }()
+	announce(std.out, listener.Addr(), database.where, secrets)
 	return serve(ctx, listener, handler, database.failed)
 }
 
-func (cmd *serveCommand) handler(db *store.Store, adminSecret string, log *slog.Logger) (*server.Server, error) {
-	control, err := gateway.New(gateway.Config{Host: cmd.GatewayHost, Port: cmd.GatewayPort, Secret: cmd.GatewaySecret})
+// Run implements kong's command.
+func (cmd *keysSyncCommand) Run(ctx context.Context, std streams) (err error) {
+	if err := cmd.Resolve(); err != nil {
+		return err
+	}
+	log := newLog(std.errs, cmd.LogFormat)
+	secrets, err := keptSecrets(cmd.Config)
+	if err != nil {
+		return err
+	}
+	database, err := openDatabase(ctx, cmd.Config, log)
+	if errors.Is(err, postgres.ErrInUse) { // by the server, whose Postgres serves us too
+		if cmd.DatabaseURL, err = postgres.Attach(cmd.DataDir); err == nil {
+			database, err = openDatabase(ctx, cmd.Config, log)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, database.close(ctx)) }()
+	handler, err := newServer(cmd.Config, database.store, secrets, log)
+	if err != nil {
+		return err
+	}
+	told, err := handler.SyncOrgKeys(ctx)
+	fmt.Fprintf(std.out, "%d organisation keys told to the gateway\n", told)
+	return errors.Join(err, handler.Redis.Close())
+}
+
+// secrets are what the server and its clients know of each other.
+type secrets struct{ admin, node config.Secret }
+
+func keptSecrets(cfg config.Config) (s secrets, err error) {
+	if s.admin, err = config.KeptSecret(cfg.AdminSecret, cfg.DataDir, "admin-secret"); err != nil {
+		return s, err
+	}
+	s.node, err = config.KeptSecret(cfg.NodeSecret, cfg.DataDir, "node-secret")
+	return s, err
+}
+
+func newServer(cfg config.Config, db *store.Store, secrets secrets, log *slog.Logger) (*server.Server, error) {
+	control, err := gateway.New(gateway.Config{Host: cfg.GatewayHost, Port: cfg.GatewayPort, Secret: cfg.GatewaySecret})
 	if err != nil {
 		return nil, err
 	}
+	notices := gateway.NewRedis(gateway.RedisConfig{
+		Addresses: cfg.Redis(), Cluster: cfg.RedisCluster, Username: cfg.RedisUsername, Password: cfg.RedisPassword,
+		Database: cfg.RedisDatabase, TLS: cfg.RedisTLS, InsecureTLS: cfg.RedisInsecureTLS, NodeSecret: secrets.node.Value,
+	})
 	return server.New(server.Config{
-		Store: db, Gateway: control, Log: log, Now: time.Now, AdminSecret: adminSecret, PageSize: cmd.PageSize,
-		Version: version(),
+		Store: db, Gateway: control, Redis: notices, Log: log, Now: time.Now, PageSize: cfg.PageSize, Version: version(),
+		AdminSecret: secrets.admin.Value, NodeSecret: secrets.node.Value,
 	})
 }
 
-// announce says what the person who started the server needs, in three lines.
-func announce(out io.Writer, address net.Addr, where string, secret config.Secret) {
+// announce says what the person who started the server needs, in a few lines.
+func announce(out io.Writer, address net.Addr, where string, secrets secrets) {
 	fmt.Fprintf(out, "gatehouse listens on http://%s\n", address)
 	fmt.Fprintf(out, "data is in %s\n", where)
+	fmt.Fprintf(out, "admin secret: %s\n", describe(secrets.admin))
+	if secrets.node.New { // who runs gateways needs it; others need not read of it at each start
+		fmt.Fprintf(out, "node secret: %s\n", describe(secrets.node))
+	}
+}
+
+func describe(secret config.Secret) string {
 	switch {
 	case secret.New:
-		fmt.Fprintf(out, "admin secret: %s (kept in %s; not printed again)\n", secret.Value, secret.Path)
+		return fmt.Sprintf("%s (kept in %s; not printed again)", secret.Value, secret.Path)
 	case secret.Path != "":
-		fmt.Fprintf(out, "admin secret: kept in %s\n", secret.Path)
-	default:
-		fmt.Fprintln(out, "admin secret: as configured")
+		return "kept in " + secret.Path
 	}
+	return "as configured"
 }
 
 // serve answers requests until ctx ends or the database is gone, and then lets those that run come to their end.
@@ -167,19 +228,25 @@ func serve(ctx context.Context, listener net.Listener, handler *server.Server, f
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 	}
-	hearing, stopHearing := context.WithCancel(ctx)
-	defer stopHearing()
-	go handler.Listen(hearing)
 	ended := make(chan error, 1)
 	go func() { ended <- web.Serve(listener) }()
+	// After Serve: gateways that are told of a change come at once.
+	running, stopRunning := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	background.Go(func() { handler.Run(running) })
 	var cause error
 	select {
 	case <-ctx.Done():
 	case cause = <-failed:
 	case cause = <-ended:
 	}
+	stopRunning()
+	background.Wait()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	if cause == nil {
+		handler.Drain(drain)
+	}
 	if err := web.Shutdown(drain); err != nil {
 		return errors.Join(cause, fmt.Errorf("requests still ran after %s: %w", drainTimeout, err), web.Close())
 	}

@@ -15,6 +15,7 @@ const (
 	noScheme        = ""
 	adminScheme     = "api_key"
 	accessKeyScheme = "access_key"
+	nodeScheme      = "node_secret"
 )
 
 // The levels of a permission: who may write may read.
@@ -29,6 +30,7 @@ var authenticators = map[string]func(*Server, echo.Context) error{
 	noScheme:        func(*Server, echo.Context) error { return nil },
 	adminScheme:     (*Server).authenticateAdmin,
 	accessKeyScheme: (*Server).authenticateUser,
+	nodeScheme:      (*Server).authenticateNode,
 }
 
 func (s *Server) authenticate(op *operation) echo.MiddlewareFunc {
@@ -45,6 +47,13 @@ func (s *Server) authenticate(op *operation) echo.MiddlewareFunc {
 
 func (s *Server) authenticateAdmin(c echo.Context) error {
 	if !sameSecret(c.Request().Header.Get("Admin-Auth"), s.AdminSecret) {
+		return failure{event: unauthorised}
+	}
+	return nil
+}
+
+func (s *Server) authenticateNode(c echo.Context) error {
+	if !sameSecret(c.Request().Header.Get(echo.HeaderAuthorization), s.NodeSecret) {
 		return failure{event: unauthorised}
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
+	"gatehouse/gen/node"
 )
 
 // contract is every operation of every contract, by operation id.
@@ -65,7 +65,9 @@ type bodyRules struct {
 // changes a contract after it.
 var loadContract = sync.OnceValues(func() (contract, error) {
 	known := contract{}
-	for name, get := range map[string]func() (*openapi3.T, error){"admin": admin.GetSpec, "dashboard": dashboard.GetSpec} {
+	for name, get := range map[string]func() (*openapi3.T, error){
+		"admin": admin.GetSpec, "dashboard": dashboard.GetSpec, "node": node.GetSpec,
+	} {
 		spec, err := get()
 		if err != nil {
 			return nil, fmt.Errorf("contract %s: %w", name, err)
@@ -130,8 +132,8 @@ func (op *operation) check() error {
 	switch {
 	case !authenticated:
 		return fmt.Errorf("nobody authenticates by %q", op.scheme)
-	case op.scheme != noScheme && op.answers[unauthorised].status != http.StatusUnauthorized:
-		return errors.New("no 401 named unauthorised")
+	case op.scheme != noScheme && op.answers[unauthorised].status == 0:
+		return errors.New("no answer named unauthorised")
 	case op.permission != nil && op.answers[accessDenied].status == 0:
 		return errors.New("x-permission, but no answer named access_denied")
 	case op.body != nil && (op.answers[emptyBody].status == 0 || op.answers[malformed].status == 0 || op.answers[tooLarge].status == 0):

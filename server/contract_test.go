@@ -179,6 +179,8 @@ type occurrence struct {
 	change    []with
 	// gateway is what the control API of the gateway answers; 0 is no gateway.
 	gateway int
+	// control is the control API where more than a status is asked of it.
+	control http.HandlerFunc
 }
 
 // send makes it happen.
@@ -186,10 +188,13 @@ func (o occurrence) send(t *testing.T, op operation) reply {
 	t.Helper()
 	var change []func(*server.Config)
 	if o.gateway != 0 {
-		control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		o.control = func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(o.gateway)
 			_, _ = w.Write([]byte(`{"status":"error","message":"Request malformed"}`))
-		}))
+		}
+	}
+	if o.control != nil {
+		control := httptest.NewServer(o.control)
 		t.Cleanup(control.Close)
 		change = append(change, func(cfg *server.Config) {
 			client, err := gateway.New(gateway.Config{Host: control.URL, Secret: "s"})
@@ -205,7 +210,41 @@ func (o occurrence) send(t *testing.T, op operation) reply {
 	if body == "" {
 		body = op.requestBody(t)
 	}
-	return b.do(op.method, op.target(o.params), body, append([]with{credential(op)}, o.change...)...)
+	return b.do(op.method, op.target(o.params), body, append(append([]with{credential(op)}, op.headers()...), o.change...)...)
+}
+
+// headers are the examples of the operation's header parameters.
+func (op operation) headers() (all []with) {
+	for _, p := range op.declared.Parameters {
+		if p.Value.In == "header" {
+			all = append(all, header(p.Value.Name, fmt.Sprint(p.Value.Example)))
+		}
+	}
+	return all
+}
+
+// holdingKey is the control API of a gateway that has one key, with this session.
+func holdingKey(session string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method == http.MethodGet && r.URL.Path == "/tyk/keys":
+			_, _ = w.Write([]byte(`{"keys":["the-key"]}`))
+		case r.Method == http.MethodGet:
+			_, _ = w.Write([]byte(session))
+		default:
+			_, _ = w.Write([]byte(`{"key":"the-key","status":"ok","action":"done","key_hash":""}`))
+		}
+	}
+}
+
+const (
+	ownSession   = `{"org_id":"` + exampleOrg + `","rate":3,"per":60,"allowance":3,"quota_max":-1,"expires":0,"access_rights":{"` + exampleAPI + `":{}}}`
+	otherSession = `{"org_id":"` + otherOrg + `"}`
+)
+
+// twice sends a header two times.
+func twice(name string) with {
+	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = []string{"a", "b"} }
 }
 
 // credential is what the operation asks for.
@@ -215,6 +254,8 @@ func credential(op operation) with {
 		return header("Admin-Auth", secret)
 	case "access_key":
 		return asUser(exampleKey)
+	case "node_secret":
+		return header("Authorization", nodeSecret)
 	}
 	return func(*http.Request) {}
 }
@@ -223,6 +264,11 @@ func credential(op operation) with {
 func breakDatabase(b *bundle) { storetest.Exec(b.t, b.conn, `DROP SCHEMA public CASCADE`) }
 
 func disconnect(b *bundle) { b.store.Close() }
+
+// registered makes the examples' node known.
+func registered(b *bundle) {
+	storetest.Exec(b.t, b.conn, `INSERT INTO nodes VALUES ('9b2cbb1c-63ba-4f1e-8fd2-1f4b5d3a2c11', 's', 'gateway-1', now(), now())`)
+}
 
 func sql(statement string) func(*bundle) {
 	return func(b *bundle) { storetest.Exec(b.t, b.conn, statement) }
@@ -316,6 +362,43 @@ var occurrences = []occurrence{
 	{op: "redeemPortalNonce", event: "not_found", params: map[string]string{"nonce": "nope"}},
 	{op: "redeemPortalNonce", event: "not_registered", before: sql(`UPDATE sso_nonces SET registered_only = true`)},
 	{op: "getReady", event: "failed", before: disconnect},
+
+	{op: "listApiKeys", event: "ok", control: holdingKey(ownSession)},
+	{op: "listApiKeys", event: "not_found", params: map[string]string{"apiId": "nope"}},
+	{op: "listApiKeys", event: "access_denied", before: permissions(`{"apis":"read"}`)},
+	{op: "listApiKeys", event: "gateway", gateway: 400},
+	{op: "listApiKeys", event: "no_gateway"},
+	{op: "addKey", event: "ok", control: holdingKey(ownSession)},
+	{op: "addKey", event: "not_owned", body: otherSession},
+	{op: "addKey", event: "access_denied", before: permissions(`{"keys":"read"}`)},
+	{op: "addKey", event: "gateway", gateway: 400},
+	{op: "addKey", event: "no_gateway"},
+	{op: "getKeyDetail", event: "ok", control: holdingKey(ownSession)},
+	{op: "getKeyDetail", event: "not_owned", control: holdingKey(otherSession)},
+	{op: "getKeyDetail", event: "access_denied", before: permissions(`{"apis":"read"}`)},
+	{op: "getKeyDetail", event: "not_found", gateway: 404},
+	{op: "getKeyDetail", event: "gateway", gateway: 400},
+	{op: "getKeyDetail", event: "no_gateway"},
+	{op: "updateKey", event: "ok", control: holdingKey(ownSession)},
+	{op: "updateKey", event: "not_owned", control: holdingKey(otherSession)},
+	{op: "updateKey", event: "access_denied", before: permissions(`{"keys":"read"}`)},
+	{op: "updateKey", event: "not_found", gateway: 404},
+	{op: "updateKey", event: "gateway", gateway: 400},
+	{op: "updateKey", event: "no_gateway"},
+	{op: "deleteKey", event: "ok", control: holdingKey(ownSession)},
+	{op: "deleteKey", event: "not_owned", control: holdingKey(otherSession)},
+	{op: "deleteKey", event: "access_denied", before: permissions(`{"keys":"read"}`)},
+	{op: "deleteKey", event: "not_found", gateway: 404},
+	{op: "deleteKey", event: "gateway", gateway: 400},
+	{op: "deleteKey", event: "no_gateway"},
+
+	{op: "registerNode", event: "bad_parameter", change: []with{twice("x-tyk-hostname")}},
+	{op: "pingNode", event: "ok", before: registered},
+	{op: "pingNode", event: "not_found"},
+	{op: "pingNode", event: "bad_parameter", change: []with{twice("x-tyk-nodeid")}},
+	{op: "removeNode", event: "ok", before: registered},
+	{op: "removeNode", event: "bad_parameter", change: []with{twice("x-tyk-nodeid")}},
+	{op: "listNodes", event: "ok", before: registered},
 }
 
 // occurrencesOf is everything that is to happen to an operation: what the table above says, and what every operation of
@@ -444,7 +527,7 @@ func sameShape(t *testing.T, at string, want, got any) {
 // TestContractsValidate validates the documents themselves, their examples included.
 func TestContractsValidate(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"admin.yaml", "dashboard.yaml"} {
+	for _, name := range []string{"admin.yaml", "dashboard.yaml", "node.yaml"} {
 		loader := openapi3.NewLoader()
 		loader.IsExternalRefsAllowed = true
 		spec, err := loader.LoadFromFile("../openapi/" + name)

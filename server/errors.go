@@ -32,6 +32,7 @@ const (
 	invalid             event = "invalid"
 	gatewayRefused      event = "gateway"
 	noGateway           event = "no_gateway"
+	notOwned            event = "not_owned"
 	notAdmin            event = "not_admin"
 	notAllowed          event = "not_allowed"
 	wrongPassword       event = "wrong_password"
@@ -81,6 +82,9 @@ var byError = []struct {
 func explain(err error) failure {
 	if f, ok := errors.AsType[failure](err); ok {
 		return f
+	}
+	if wrong, ok := errors.AsType[*echo.HTTPError](err); ok && wrong.Code == http.StatusBadRequest {
+		return failure{event: badParameter, cause: err} // a header that is there twice
 	}
 	for _, known := range byError {
 		if errors.Is(err, known.is) {

@@ -23,6 +23,7 @@ import (
 
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
+	"gatehouse/gen/node"
 	"gatehouse/server"
 	"gatehouse/store"
 	"gatehouse/store/storetest"
@@ -30,12 +31,15 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
 
-const secret = "the-admin-secret"
+const (
+	secret     = "the-admin-secret"
+	nodeSecret = "the-node-secret"
+)
 
 // contractSpecs are the contracts that the server is generated from.
 var contractSpecs = sync.OnceValue(func() []*openapi3.T {
 	var specs []*openapi3.T
-	for _, get := range []func() (*openapi3.T, error){admin.GetSpec, dashboard.GetSpec} {
+	for _, get := range []func() (*openapi3.T, error){admin.GetSpec, dashboard.GetSpec, node.GetSpec} {
 		spec, err := get()
 		if err != nil {
 			panic(err)
@@ -85,7 +89,8 @@ func setupOn(t *testing.T, conn string, change ...func(*server.Config)) *bundle 
 	t.Cleanup(db.Close)
 	b.store = db
 	cfg := server.Config{
-		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now, AdminSecret: secret, PageSize: 10, Version: "test",
+		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now, AdminSecret: secret, NodeSecret: nodeSecret,
+		PageSize: 10, Version: "test",
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -94,7 +99,7 @@ func setupOn(t *testing.T, conn string, change ...func(*server.Config)) *bundle 
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var listening sync.WaitGroup
-	listening.Go(func() { s.Listen(ctx) })
+	listening.Go(func() { s.Run(ctx) })
 	web := httptest.NewServer(checked(t, s))
 	t.Cleanup(func() { web.Close(); cancel(); listening.Wait() })
 	b.url = web.URL

@@ -94,7 +94,7 @@ func (s *Server) ImportAPIs(c echo.Context) error {
 			v.refuse(api.APIID, why)
 		}
 	}
-	refused, err := s.Store.ImportAPIs(c.Request().Context(), inOrder(v.order, apis))
+	refused, err := s.Store.ImportAPIs(c.Request().Context(), inOrder(v.order, apis), s.loadable.name)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (s *Server) ImportPolicies(c echo.Context) error {
 			v.refuse(policy.ID, why)
 		}
 	}
-	refused, err := s.Store.ImportPolicies(c.Request().Context(), inOrder(v.order, policies))
+	refused, err := s.Store.ImportPolicies(c.Request().Context(), inOrder(v.order, policies), s.loadable.name)
 	if err != nil {
 		return err
 	}

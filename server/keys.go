@@ -40,14 +40,11 @@ func (s *Server) tellSession(orgID string, session json.RawMessage) store.Tell {
 
 // GetAllKeys implements admin.ServerInterface.
 func (s *Server) GetAllKeys(c echo.Context) error {
-	keys, err := s.Store.OrgKeys(c.Request().Context())
+	known, err := s.Store.OrgKeyIDs(c.Request().Context())
 	if err != nil {
 		return err
 	}
-	ids, pages := make(admin.Strings, 0, len(keys)), 1
-	for _, key := range keys {
-		ids = append(ids, key.OrgID)
-	}
+	ids, pages := admin.Strings(known), 1
 	return bare(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
 }
 
@@ -57,6 +54,7 @@ func (s *Server) CreateOrgKey(c echo.Context) error {
 	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key.OrgID, key.Session)); err != nil {
 		return naming(key.OrgID, err)
 	}
+	s.gateways.KeyChanged(key.OrgID)
 	return bare(c, showKey(key))
 }
 
@@ -78,6 +76,7 @@ func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if err := s.Store.UpdateOrgKey(c.Request().Context(), key, s.tellSession(key.OrgID, key.Session)); err != nil {
 		return err
 	}
+	s.gateways.KeyChanged(key.OrgID)
 	return done(c, nil)
 }
 
@@ -87,5 +86,6 @@ func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if err := s.Store.DeleteOrgKey(c.Request().Context(), keyID, tell); err != nil {
 		return err
 	}
+	s.gateways.KeyChanged(keyID)
 	return done(c, nil)
 }

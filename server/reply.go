@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -56,7 +57,7 @@ type listing struct {
 	show func(store.Row) json.RawMessage
 }
 
-// send sends the list row by row as the database gives it, in the memory of one row. An error before the first row is
+// send sends the list row by row as the database gives it, in the memory of one row. An error before anything was sent is
 // answered as any other; after it, the connection is broken off, so that half a list is not taken for a whole.
 func (s *Server) send(c echo.Context, l listing) error {
 	pages := 0
@@ -67,7 +68,8 @@ func (s *Server) send(c echo.Context, l listing) error {
 		}
 		pages = l.page.Pages(total)
 	}
-	start := `{"` + l.list + `":[`
+	out := newStream(c)
+	separator := `{"` + l.list + `":[`
 	for row, err := range l.rows {
 		if err != nil {
 			return s.breakOff(c, err)
@@ -76,15 +78,15 @@ func (s *Server) send(c echo.Context, l listing) error {
 		if l.show != nil {
 			document = l.show(row)
 		}
-		if err := sendPart(c, start, document); err != nil {
+		if err := out.write(separator, document); err != nil {
 			return err
 		}
-		start = ","
+		separator = ","
 	}
-	if start == "," {
-		start = ""
+	if separator == "," {
+		separator = ""
 	}
-	return sendPart(c, start+`],"`+l.pages+`":`+strconv.Itoa(pages)+`}`, nil)
+	return out.end(separator + `],"` + l.pages + `":` + strconv.Itoa(pages) + `}`)
 }
 
 func (s *Server) breakOff(c echo.Context, err error) error {
@@ -95,15 +97,33 @@ func (s *Server) breakOff(c echo.Context, err error) error {
 	panic(http.ErrAbortHandler)
 }
 
-func sendPart(c echo.Context, text string, document json.RawMessage) error {
-	if !c.Response().Committed {
-		c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-		c.Response().WriteHeader(http.StatusOK)
-	}
-	if _, err := c.Response().Write([]byte(text)); err != nil {
+// streamBuffer is how much of a long answer is gathered before it is sent: what a socket takes at once.
+const streamBuffer = 64 << 10
+
+// stream is a long answer on its way out. Until its first streamBuffer bytes are full nothing is sent, and another answer
+// can be given in its place.
+type stream struct {
+	out *bufio.Writer
+}
+
+func newStream(c echo.Context) *stream {
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	return &stream{out: bufio.NewWriterSize(c.Response(), streamBuffer)}
+}
+
+// write adds a text and a document. After an error it does nothing but return it.
+func (s *stream) write(text string, document json.RawMessage) error {
+	_, _ = s.out.WriteString(text) // bufio keeps its first error
+	if _, err := s.out.Write(document); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
-	if _, err := c.Response().Write(document); err != nil {
+	return nil
+}
+
+// end adds the last text and sends what is left.
+func (s *stream) end(text string) error {
+	_, _ = s.out.WriteString(text)
+	if err := s.out.Flush(); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
+	"gatehouse/gen/node"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/password"
 	"gatehouse/store"
@@ -27,6 +28,7 @@ import (
 var (
 	_ admin.ServerInterface     = (*Server)(nil)
 	_ dashboard.ServerInterface = (*Server)(nil)
+	_ node.ServerInterface      = (*Server)(nil)
 )
 
 // Config is what a Server needs.
@@ -34,21 +36,27 @@ type Config struct {
 	Store *store.Store
 	// Gateway may be nil: then organisation keys are a record only, and nothing can be purged.
 	Gateway *gateway.Client
-	Log     *slog.Logger
-	Now     func() time.Time
+	// Redis may be nil: then gateways hear of changes by the control API only.
+	Redis *gateway.Redis
+	Log   *slog.Logger
+	Now   func() time.Time
 	// AdminSecret is what Admin-Auth must be. It must not be empty.
 	AdminSecret string
+	// NodeSecret is what a gateway's Authorization must be. It must not be empty.
+	NodeSecret string
 	// PageSize is how many things a page of a list holds, 1 or more.
 	PageSize int
 	Version  string
 }
 
-// Server answers the contracts. It is an http.Handler; Listen lets it hear of other servers on its database.
+// Server answers the contracts. It is an http.Handler; Run does what has to be done between requests.
 type Server struct {
 	Config
 	echo      *echo.Echo
 	contract  contract
 	passwords *password.Hasher
+	loadable  *loadable
+	gateways  *gateways
 	reloads   reloads
 }
 
@@ -62,7 +70,11 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, contract: known, passwords: password.NewHasher()}
+	checks, err := newLoadable(known)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, gateways: newGateways(cfg)}
 	s.echo = echo.New()
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.handleError
@@ -71,6 +83,7 @@ func New(cfg Config) (*Server, error) {
 	}), middleware.RemoveTrailingSlash())
 	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
+	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	return s, known.checkRoutes(s.echo.Routes())
 }
 
@@ -78,7 +91,7 @@ func (cfg Config) check() error {
 	var missing []error
 	for name, ok := range map[string]bool{
 		"Store": cfg.Store != nil, "Log": cfg.Log != nil, "Now": cfg.Now != nil,
-		"AdminSecret": cfg.AdminSecret != "", "PageSize": cfg.PageSize > 0,
+		"AdminSecret": cfg.AdminSecret != "", "NodeSecret": cfg.NodeSecret != "", "PageSize": cfg.PageSize > 0,
 	} {
 		if !ok {
 			missing = append(missing, errors.New("server: no "+name))

@@ -3,10 +3,8 @@ package server
 import (
 	"context"
 	"net/http"
-	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/gen/admin"
@@ -16,37 +14,6 @@ import (
 
 // pingTimeout bounds a health check: who asks gives up after a few seconds.
 const pingTimeout = 2 * time.Second
-
-// reloads remembers when this server last reloaded; nil is not since its start.
-type reloads struct {
-	last atomic.Pointer[time.Time]
-}
-
-// Listen hears what other servers on the database announce, until ctx ends. It connects again, ever more slowly, for as
-// long as it takes; what was announced meanwhile counts as a reload.
-func (s *Server) Listen(ctx context.Context) {
-	pause := backoff.NewExponentialBackOff()
-	for ctx.Err() == nil {
-		err := s.Store.Listen(ctx, func() { s.hear(store.Reload); pause.Reset() }, s.hear)
-		if ctx.Err() != nil {
-			return
-		}
-		s.Log.Warn("does not hear of other servers' changes", "err", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(pause.NextBackOff()):
-		}
-	}
-}
-
-// hear does what an event asks for. Routes and organisations are read from the database with every request, so that
-// there is nothing else to read again.
-func (s *Server) hear(event store.Event) {
-	if event == store.Reload {
-		now := s.Now()
-		s.reloads.last.Store(&now)
-	}
-}
 
 // ReloadURLs implements admin.ServerInterface.
 func (s *Server) ReloadURLs(c echo.Context) error {
@@ -89,6 +56,11 @@ func (s *Server) health(c echo.Context) dashboard.Health {
 		s.Log.Error("health", "err", err)
 	}
 	details := map[string]dashboard.HealthItem{"postgres": postgres}
+	if nodes, err := s.Store.CountNodes(ctx); err == nil {
+		details["nodes"] = dashboard.HealthItem{
+			Status: dashboard.HealthItemStatusPass, ComponentType: "system", ObservedValue: &nodes, Time: s.Now().UTC(),
+		}
+	}
 	if last := s.reloads.last.Load(); last != nil {
 		details["reload"] = dashboard.HealthItem{Status: dashboard.HealthItemStatusPass, ComponentType: "system", Time: last.UTC()}
 	}

@@ -54,13 +54,17 @@ func derive(what, from string) string {
 }
 
 // ImportAPIs makes the APIs be as they say, all in one transaction, and returns those it refused, by APIID: a known
-// id must belong to the same organisation. The APIIDs must differ.
-func (s *Store) ImportAPIs(ctx context.Context, apis []API) (map[string]Refusal, error) {
+// id must belong to the same organisation. The APIIDs must differ. The check called checkedBy has found that a gateway
+// can decode the documents.
+func (s *Store) ImportAPIs(ctx context.Context, apis []API, checkedBy string) (map[string]Refusal, error) {
 	refused := map[string]Refusal{}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		clear(refused) // of a try that lost a deadlock
+		if err := writeChecked(ctx, tx); err != nil {
+			return err
+		}
 		for start := 0; start < len(apis); start += importBatch {
-			if err := importAPIs(ctx, tx, apis[start:min(start+importBatch, len(apis))], refused); err != nil {
+			if err := importAPIs(ctx, tx, apis[start:min(start+importBatch, len(apis))], checkedBy, refused); err != nil {
 				return err
 			}
 		}
@@ -69,7 +73,7 @@ func (s *Store) ImportAPIs(ctx context.Context, apis []API) (map[string]Refusal,
 	return refused, err
 }
 
-func importAPIs(ctx context.Context, tx pgx.Tx, apis []API, refused map[string]Refusal) error {
+func importAPIs(ctx context.Context, tx pgx.Tx, apis []API, checkedBy string, refused map[string]Refusal) error {
 	var apiIDs, ids, orgIDs, documents []string
 	var active []bool
 	for _, api := range apis {
@@ -94,16 +98,17 @@ func importAPIs(ctx context.Context, tx pgx.Tx, apis []API, refused map[string]R
 			LEFT JOIN organisation ON organisation.id = input.org_id
 			LEFT JOIN apis AS present ON present.api_id = input.api_id
 		), imported AS (
-			INSERT INTO apis (api_id, id, org_id, active, document)
-			SELECT api_id, id, org_id, active, document::json FROM verdict WHERE refusal IS NULL ORDER BY n
-			ON CONFLICT (api_id) DO UPDATE SET id = excluded.id, active = excluded.active, document = excluded.document
+			INSERT INTO apis (api_id, id, org_id, active, document, loadable, checked_by)
+			SELECT api_id, id, org_id, active, document::json, true, @checked_by FROM verdict WHERE refusal IS NULL ORDER BY n
+			ON CONFLICT (api_id) DO UPDATE SET id = excluded.id, active = excluded.active, document = excluded.document,
+				loadable = excluded.loadable, checked_by = excluded.checked_by
 				WHERE apis.org_id = excluded.org_id
 			RETURNING api_id
 		)
 		SELECT api_id AS id, coalesce(refusal, @owner) -- what raced to the same id is its owner now
 		FROM verdict LEFT JOIN imported USING (api_id) WHERE imported.api_id IS NULL`,
 		pgx.StrictNamedArgs{
-			"api_ids": apiIDs, "ids": ids, "org_ids": orgIDs, "active": active, "documents": documents,
+			"api_ids": apiIDs, "ids": ids, "org_ids": orgIDs, "active": active, "documents": documents, "checked_by": checkedBy,
 			"organisation": RefusedOrganisation, "owner": RefusedOwner, "id": RefusedID,
 		})
 	return collectRefusals(rows, refused)
@@ -147,4 +152,12 @@ func (s *Store) DeleteAPI(ctx context.Context, id string) error {
 	return s.exec(ctx, `DELETE FROM apis WHERE api_id =
 		(SELECT api_id FROM apis WHERE api_id = @id OR id = @id ORDER BY api_id = @id DESC LIMIT 1)`,
 		pgx.StrictNamedArgs{"id": id})
+}
+
+// OwnsAPIs tells whether all of these are APIs of the organisation.
+func (s *Store) OwnsAPIs(ctx context.Context, orgID string, apiIDs []string) (bool, error) {
+	n, err := s.count(ctx, `SELECT count(*) FROM unnest(@ids::text[]) AS wanted (api_id)
+		WHERE NOT EXISTS (SELECT FROM apis WHERE apis.api_id = wanted.api_id AND apis.org_id = @org_id)`,
+		pgx.StrictNamedArgs{"ids": apiIDs, "org_id": orgID})
+	return n == 0, err
 }

@@ -20,6 +20,8 @@ type IDs interface {
 	Key() string
 	// Nonce is the base64 of a UUID's text: 48 characters that need no escaping in a URL (facts §4.15).
 	Nonce() string
+	// UUID is a UUID's text: a node's id.
+	UUID() string
 }
 
 // ObjectIDs is the IDs of a running server. An object id is 4 bytes of Unix seconds, 5 random ones that the
@@ -62,3 +64,9 @@ func (ids *ObjectIDs) Key() string {
 func (ids *ObjectIDs) Nonce() string {
 	return base64.URLEncoding.EncodeToString([]byte(uuid.NewString()))
 }
+
+// UUID implements IDs.
+func (ids *ObjectIDs) UUID() string { return uuid.NewString() }
+
+// NewNonce makes a nonce that is not kept: gateways are given one, and it is asked of none.
+func (s *Store) NewNonce() string { return s.ids.UUID() }

@@ -43,25 +43,32 @@ type Filter struct {
 	Page  Page
 }
 
-// rows runs a query and yields its rows one by one, as the reader takes them: a list of any length needs the memory
-// of one row. The connection is held until the loop ends.
+// rows runs a query for documents and their ids.
 func (s *Store) rows(ctx context.Context, sql string, args pgx.StrictNamedArgs) iter.Seq2[Row, error] {
-	return func(yield func(Row, error) bool) {
+	return stream(ctx, s, sql, args, func(rows pgx.Rows, row *Row) error {
+		return rows.Scan(&row.ID, (*[]byte)(&row.Document))
+	})
+}
+
+// stream runs a query and yields its rows one by one, as the reader takes them: a list of any length needs the memory of
+// one row. The connection is held until the loop ends.
+func stream[T any](ctx context.Context, s *Store, sql string, args pgx.StrictNamedArgs, scan func(pgx.Rows, *T) error) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
 		rows, err := s.pool.Query(ctx, sql, args)
 		if err != nil {
-			yield(Row{}, translate(err))
+			yield(*new(T), translate(err))
 			return
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var row Row
-			err := rows.Scan(&row.ID, (*[]byte)(&row.Document))
+			var row T
+			err := scan(rows, &row)
 			if !yield(row, translate(err)) || err != nil {
 				return
 			}
 		}
 		if err := rows.Err(); err != nil {
-			yield(Row{}, translate(err))
+			yield(*new(T), translate(err))
 		}
 	}
 }

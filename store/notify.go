@@ -2,43 +2,97 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// channel is where servers on one database hear of each other. Its payloads are Events.
-const channel = "gatehouse"
+const (
+	// channel is where servers on one database hear of each other. Its payloads are Events.
+	channel = "gatehouse"
+	// leaderLock is the advisory lock that one of the servers holds. Any number that nothing else uses in the database.
+	leaderLock = 0x6761746568 // "gateh"
+	// leaderPause is how often the others look whether it is free; a leader that dies is followed within it.
+	leaderPause = 500 * time.Millisecond
+)
 
-// Event is what one server tells all, itself included.
+// Event is what one server, or the database, tells all servers.
 type Event string
 
-// Reload asks every server to read its state again.
-const Reload Event = "reload"
+const (
+	// Reload asks every server to read its state again.
+	Reload Event = "reload"
+	// Change says that an API, a policy or an organisation has changed. The schema's triggers send it.
+	Change Event = "change"
+)
 
-// Announce sends an event to every server on the database.
+// Announce sends an event to every server on the database, this one included.
 func (s *Store) Announce(ctx context.Context, event Event) error {
 	_, err := s.pool.Exec(ctx, `SELECT pg_notify($1, $2)`, channel, string(event))
 	return translate(err)
 }
 
-// Listen calls heard for every event until ctx ends or the connection breaks, and returns why; ready is called once it
-// hears. It has a connection of its own.
-func (s *Store) Listen(ctx context.Context, ready func(), heard func(Event)) error {
+// Listener is called by Listen, never by two at a time.
+type Listener struct {
+	// Ready: from now on events are heard.
+	Ready func()
+	Heard func(Event)
+	// Lead: of all servers that listen with a Lead, this one has become the leader, until Listen returns. Nil is a
+	// server that does not want to.
+	Lead func()
+}
+
+// Listen listens until ctx ends or the connection breaks, and returns why. It has a connection of its own.
+func (s *Store) Listen(ctx context.Context, l Listener) error {
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer conn.Close(context.WithoutCancel(ctx)) // frees the leader's lock, too
 	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	ready()
+	l.Ready()
 	for {
-		note, err := conn.WaitForNotification(ctx)
-		if err != nil {
-			return fmt.Errorf("listen: %w", err)
+		if l.Lead != nil {
+			leads, err := tryLead(ctx, conn)
+			if err != nil {
+				return err
+			}
+			if leads {
+				l.Lead()
+				l.Lead = nil
+			}
 		}
-		heard(Event(note.Payload))
+		if err := hear(ctx, conn, l); err != nil {
+			return err
+		}
 	}
+}
+
+func tryLead(ctx context.Context, conn *pgx.Conn) (leads bool, err error) {
+	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, leaderLock).Scan(&leads); err != nil {
+		return false, fmt.Errorf("listen: %w", err)
+	}
+	return leads, nil
+}
+
+// hear waits for an event; who still wants to lead, no longer than leaderPause.
+func hear(ctx context.Context, conn *pgx.Conn, l Listener) error {
+	waiting, cancel := ctx, context.CancelFunc(func() {})
+	if l.Lead != nil {
+		waiting, cancel = context.WithTimeout(ctx, leaderPause)
+	}
+	defer cancel()
+	note, err := conn.WaitForNotification(waiting)
+	switch {
+	case err == nil:
+		l.Heard(Event(note.Payload))
+		return nil
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !conn.IsClosed():
+		return nil
+	}
+	return fmt.Errorf("listen: %w", err)
 }

@@ -56,9 +56,21 @@ func (s *Store) OrgKey(ctx context.Context, orgID string) (OrgKey, error) {
 		pgx.StrictNamedArgs{"org_id": orgID})
 }
 
-// OrgKeys lists every organisation's key.
-func (s *Store) OrgKeys(ctx context.Context) ([]OrgKey, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT org_id, session FROM org_keys ORDER BY org_id`)
-	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[OrgKey])
-	return keys, translate(err)
+// OrgKeyIDs lists the organisations that have a key.
+func (s *Store) OrgKeyIDs(ctx context.Context) ([]string, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT org_id FROM org_keys ORDER BY org_id`)
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	return ids, translate(err)
+}
+
+// RepeatOrgKey tells an organisation's key as it is, while nobody changes it. ErrNotFound, or tell's error.
+func (s *Store) RepeatOrgKey(ctx context.Context, orgID string, tell func(context.Context, OrgKey) error) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		rows, _ := tx.Query(ctx, `SELECT org_id, session FROM org_keys WHERE org_id = $1 FOR UPDATE`, orgID)
+		key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[OrgKey])
+		if err != nil {
+			return err
+		}
+		return tell(ctx, key)
+	})
 }

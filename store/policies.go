@@ -28,13 +28,17 @@ func (s *Store) NewPolicyID(explicitID string) string {
 }
 
 // ImportPolicies makes the policies be as they say, all in one transaction, and returns those it refused, by ID: a known
-// id must belong to the same organisation. The IDs must differ.
-func (s *Store) ImportPolicies(ctx context.Context, policies []Policy) (map[string]Refusal, error) {
+// id must belong to the same organisation. The IDs must differ. The check called checkedBy has found that a gateway can
+// decode the documents.
+func (s *Store) ImportPolicies(ctx context.Context, policies []Policy, checkedBy string) (map[string]Refusal, error) {
 	refused := map[string]Refusal{}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		clear(refused) // of a try that lost a deadlock
+		if err := writeChecked(ctx, tx); err != nil {
+			return err
+		}
 		for start := 0; start < len(policies); start += importBatch {
-			if err := importPolicies(ctx, tx, policies[start:min(start+importBatch, len(policies))], refused); err != nil {
+			if err := importPolicies(ctx, tx, policies[start:min(start+importBatch, len(policies))], checkedBy, refused); err != nil {
 				return err
 			}
 		}
@@ -43,7 +47,7 @@ func (s *Store) ImportPolicies(ctx context.Context, policies []Policy) (map[stri
 	return refused, err
 }
 
-func importPolicies(ctx context.Context, tx pgx.Tx, policies []Policy, refused map[string]Refusal) error {
+func importPolicies(ctx context.Context, tx pgx.Tx, policies []Policy, checkedBy string, refused map[string]Refusal) error {
 	var ids, policyIDs, orgIDs, documents []string
 	for _, p := range policies {
 		effective := p.ExplicitID
@@ -70,16 +74,17 @@ func importPolicies(ctx context.Context, tx pgx.Tx, policies []Policy, refused m
 			LEFT JOIN organisation ON organisation.id = input.org_id
 			LEFT JOIN policies AS present ON present.id = input.id
 		), imported AS (
-			INSERT INTO policies (id, policy_id, org_id, document)
-			SELECT id, policy_id, org_id, document::json FROM verdict WHERE refusal IS NULL ORDER BY n
-			ON CONFLICT (id) DO UPDATE SET policy_id = excluded.policy_id, document = excluded.document
+			INSERT INTO policies (id, policy_id, org_id, document, loadable, checked_by)
+			SELECT id, policy_id, org_id, document::json, true, @checked_by FROM verdict WHERE refusal IS NULL ORDER BY n
+			ON CONFLICT (id) DO UPDATE SET policy_id = excluded.policy_id, document = excluded.document,
+				loadable = excluded.loadable, checked_by = excluded.checked_by
 				WHERE policies.org_id = excluded.org_id
 			RETURNING id
 		)
 		SELECT id, coalesce(refusal, @owner) -- what raced to the same id is its owner now
 		FROM verdict LEFT JOIN imported USING (id) WHERE imported.id IS NULL`,
 		pgx.StrictNamedArgs{
-			"ids": ids, "policy_ids": policyIDs, "org_ids": orgIDs, "documents": documents,
+			"ids": ids, "policy_ids": policyIDs, "org_ids": orgIDs, "documents": documents, "checked_by": checkedBy,
 			"organisation": RefusedOrganisation, "owner": RefusedOwner, "id": RefusedID,
 		})
 	return collectRefusals(rows, refused)

@@ -27,7 +27,8 @@ func (s *Store) CreateNonce(ctx context.Context, on SignOn) (string, error) {
 	nonce, now := s.ids.Nonce(), s.now()
 	hash := sha256.Sum256([]byte(nonce))
 	return nonce, s.exec(ctx, `
-		WITH swept AS (DELETE FROM sso_nonces WHERE expires_at < @now)
+		WITH lapsed AS (SELECT nonce_hash FROM sso_nonces WHERE expires_at < @now FOR UPDATE SKIP LOCKED),
+		swept AS (DELETE FROM sso_nonces WHERE nonce_hash IN (SELECT nonce_hash FROM lapsed))
 		INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
 		VALUES (@hash, @org_id, @email_key, @registered_only, @document, @expires_at)`,
 		pgx.StrictNamedArgs{

@@ -939,6 +939,20 @@ type Monitor struct {
 	TriggerLimits *[]float64 `json:"trigger_limits,omitempty"`
 }
 
+// Node A gateway. `session_id` is what it names itself, anew at each start.
+type Node struct {
+	Id        string    `json:"id"`
+	SessionId string    `json:"session_id"`
+	Hostname  string    `json:"hostname"`
+	FirstSeen time.Time `json:"first_seen"`
+	LastSeen  time.Time `json:"last_seen"`
+}
+
+// Nodes A list of gateways.
+type Nodes struct {
+	Nodes []Node `json:"nodes"`
+}
+
 // NotificationsManager Where key changes of OAuth clients are announced.
 type NotificationsManager struct {
 	OauthOnKeychangeUrl *string `json:"oauth_on_keychange_url,omitempty"`
@@ -1813,6 +1827,13 @@ type ClientInterface interface {
 	// Corresponds with GET /admin/hello (the `AdminHello` operationId).
 	AdminHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListNodes List the gateways
+	//
+	// The gateways that have registered and live, oldest first. One unseen for 60 seconds is gone.
+	//
+	// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
+	ListNodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteOAuthTokens Purge lapsed OAuth tokens
 	//
 	// Has the gateway drop the OAuth tokens that expired longer ago than it keeps them.
@@ -2022,7 +2043,7 @@ type ClientInterface interface {
 
 	// ReloadURLs Reload
 	//
-	// Every server on the same database reloads. The answer has no envelope.
+	// Every server on the same database reloads, and gateways are told to load their configuration again. The answer has no envelope.
 	//
 	// Corresponds with GET /admin/system/reload (the `ReloadURLs` operationId).
 	ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2178,6 +2199,23 @@ func (c *Client) RemoveAPI(ctx context.Context, apiId APIID, reqEditors ...Reque
 // Corresponds with GET /admin/hello (the `AdminHello` operationId).
 func (c *Client) AdminHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAdminHelloRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListNodes List the gateways
+//
+// The gateways that have registered and live, oldest first. One unseen for 60 seconds is gone.
+//
+// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
+func (c *Client) ListNodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListNodesRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -2647,7 +2685,7 @@ func (c *Client) GenerateAuthToken(ctx context.Context, body GenerateAuthTokenJS
 
 // ReloadURLs Reload
 //
-// Every server on the same database reloads. The answer has no envelope.
+// Every server on the same database reloads, and gateways are told to load their configuration again. The answer has no envelope.
 //
 // Corresponds with GET /admin/system/reload (the `ReloadURLs` operationId).
 func (c *Client) ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2973,6 +3011,33 @@ func NewAdminHelloRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/admin/hello")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListNodesRequest constructs an http.Request for the ListNodes method
+func NewListNodesRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/nodes")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4115,6 +4180,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /admin/hello (the `AdminHello` operationId).
 	AdminHelloWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AdminHelloResponse, error)
 
+	// ListNodesWithResponse List the gateways
+	//
+	// The gateways that have registered and live, oldest first. One unseen for 60 seconds is gone.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
+	ListNodesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListNodesResponse, error)
+
 	// DeleteOAuthTokensWithResponse Purge lapsed OAuth tokens
 	//
 	// Has the gateway drop the OAuth tokens that expired longer ago than it keeps them.
@@ -4342,7 +4416,7 @@ type ClientWithResponsesInterface interface {
 
 	// ReloadURLsWithResponse Reload
 	//
-	// Every server on the same database reloads. The answer has no envelope.
+	// Every server on the same database reloads, and gateways are told to load their configuration again. The answer has no envelope.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4666,6 +4740,61 @@ func (r AdminHelloResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AdminHelloResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListNodesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Nodes
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorised
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListNodesResponse) GetJSON200() *Nodes {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListNodesResponse) GetJSON401() *Unauthorised {
+	return r.JSON401
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListNodesResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r ListNodesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListNodesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListNodesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListNodesResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6395,6 +6524,21 @@ func (c *ClientWithResponses) AdminHelloWithResponse(ctx context.Context, reqEdi
 	return ParseAdminHelloResponse(rsp)
 }
 
+// ListNodesWithResponse List the gateways
+//
+// The gateways that have registered and live, oldest first. One unseen for 60 seconds is gone.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
+func (c *ClientWithResponses) ListNodesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListNodesResponse, error) {
+	rsp, err := c.ListNodes(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListNodesResponse(rsp)
+}
+
 // DeleteOAuthTokensWithResponse Purge lapsed OAuth tokens
 //
 // Has the gateway drop the OAuth tokens that expired longer ago than it keeps them.
@@ -6772,7 +6916,7 @@ func (c *ClientWithResponses) GenerateAuthTokenWithResponse(ctx context.Context,
 
 // ReloadURLsWithResponse Reload
 //
-// Every server on the same database reloads. The answer has no envelope.
+// Every server on the same database reloads, and gateways are told to load their configuration again. The answer has no envelope.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7095,6 +7239,46 @@ func ParseAdminHelloResponse(rsp *http.Response) (*AdminHelloResponse, error) {
 			return nil, err
 		}
 		response.JSON401 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListNodesResponse parses an HTTP response from a ListNodesWithResponse call
+func ParseListNodesResponse(rsp *http.Response) (*ListNodesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListNodesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Nodes
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
 
 	}
 
@@ -8388,6 +8572,9 @@ type ServerInterface interface {
 	// AdminHello Check the admin secret
 	// (GET /admin/hello)
 	AdminHello(ctx echo.Context) error
+	// ListNodes List the gateways
+	// (GET /admin/nodes)
+	ListNodes(ctx echo.Context) error
 	// DeleteOAuthTokens Purge lapsed OAuth tokens
 	// (DELETE /admin/oauth/tokens)
 	DeleteOAuthTokens(ctx echo.Context, params DeleteOAuthTokensParams) error
@@ -8526,6 +8713,15 @@ func (w *ServerInterfaceWrapper) AdminHello(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AdminHello(ctx)
+	return err
+}
+
+// ListNodes converts echo context to params.
+func (w *ServerInterfaceWrapper) ListNodes(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListNodes(ctx)
 	return err
 }
 
@@ -8977,6 +9173,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/admin/oauth/tokens", wrapper.DeleteOAuthTokens, options.OperationMiddlewares["deleteOAuthTokens"]...)
 	router.POST(options.BaseURL+"/admin/sso", wrapper.GenerateAuthToken, options.OperationMiddlewares["generateAuthToken"]...)
 	router.GET(options.BaseURL+"/admin/system/reload", wrapper.ReloadURLs, options.OperationMiddlewares["reloadURLs"]...)
+	router.GET(options.BaseURL+"/admin/nodes", wrapper.ListNodes, options.OperationMiddlewares["listNodes"]...)
 	router.GET(options.BaseURL+"/admin/hello", wrapper.AdminHello, options.OperationMiddlewares["adminHello"]...)
 
 }
@@ -8986,286 +9183,293 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17c9u2tgf6VTC6dybtjOLIj8SJ889182i929Q+sbM7e3c6FERCEiqKYAHQsnbH3/0O1gJISgIpUI6d",
-	"tPWZztmxiPdjYT1/689eLOa5yFimVe/kzx67ofM8ZfDvd/NcL78TydL8cU3Tgpl/fGBK0QnrnfTeU56y",
-	"hGhBJKMJkUzlIlOMjESy7MP/J8w00ev3PjBNeydZkab93qWmulC9k947KYXs3d72ex9oOhZyzpKGnj6y",
-	"PwqmNLY5Lwu7dv/sMdOU6p38+mcvp3raO+k9Y3PK04gmiWRK9fo9yagSWe8E2yfzwrTHCCVKS55Nere/",
-	"3XrGdtvv5VTSOdNMwqKcXpydvTX/SJiKJc81h0avpoycXpyR0ZIMac4jngz7REjzt54ywhMixvCvhGo6",
-	"oort9fpusXsnvedjepCMXh4escHx0dHR+PjFYHQcs9Hh/tHB4NV41Ov3uOkGJtfvZXRuatGcnyUwtT8K",
-	"Ls3qaVmwfk/FUzaHddHL3BR0U7zt935ky6bxz9jyiSI8eU1oRoSc0Iwrar67L4pwrVa+PFFr8zik8eD4",
-	"+Pg4Ho1exgfJ88OB+b8D//hnbNl5/Ody8p6nmknzmaapWMAx/TceGqy/OrXzLF2SxZSa7U5FNlHmxOop",
-	"X51Jt3n8UTC5rCYi5CTiZiZbRt608qtLSnhyl1UV0E+3Vb2Ae+YbWk4nrE/GUszJ/h45HSmW6T4ZmLOd",
-	"MgWHgl0zudRTnk1Whr3vX6vct0w802zCkBhciJTHjYc0h69wz+qXzBxMdpOnPOaaDHkyXF3BF/vJeH8w",
-	"OH453t9PksFg8Oo4Hj1/PvavIPbR+Wh+Ukw2DbtQTHp29sX+0cH+c5aMDpKj4/1Xg/Grl6PD0fEr/7hM",
-	"Ix1HdWsKI10G8vUdTS4cPTN/xyLTLNNwmXKzfHAGn/0OpHL1ORjRJMrrdVsIdVkulFrnmxSajmJzujKh",
-	"DT0qT0gTma7W4P+VbNw76f0/z6qn7Rl+Vc9Oc16rs7pPpwSOam3wtnsgHlwTNRVFmpAR2+vd9ntXQvxE",
-	"Jd6bDsuohYhSV2/bW6eFIFh4yxv6WRbAHFTolivsVRI9pRm8W4rJa/M3nTEF0/+U0UJPheQKn+0OS1Cs",
-	"VfWsws9m16tCDzV7xWLJtJn/nCvFs4khLwspDGmrenGMwFs25hnH6r5LH6dUKR4DY5CUZfuEKnK1nJHv",
-	"qWYLuiSpoIl5WvdK1sE9tXkxSnlMzPXvA1VbYSGeKPLNwRGZshuasJjPaUoSPuFafbtH3nOWJspsn8a3",
-	"DkdOEsHwTJs2CZXm1c+1IUpmaekoLR/RXIqcSc1xy96cf7zctrimzBuRjfnEnA8aa37NajRpJETKaAbf",
-	"zLvNkojnalujl0DJFNTKaLrUPFZRnhYTnm3dbFf+AorXhgar7CGX/Z45c1vbLfS01lihp1EMf8JkaJLA",
-	"NtP0YmUFw1tc3wk7SDH6ncW67DKX4ponSIm3tX1hy8Iluu33zOmJeMIyzfXStZREo6V3TUZU8TgKWZnv",
-	"TEnTYdlRSuNZypXuvNkxjacsEnCdttZ7Ywqf27Kmsln2sSFBLMp5lvFsEiVcmUVN/CeyVqPTKFPOMh3t",
-	"Whu2PDL3eftZXn6g+VqlbXMqlBbzaM6TJGULKtm2Tj6UJS9ZDHTM10o0KrIkZd6j0lQ4bKR4reGkRSxr",
-	"KZ+sEN62Kf2bScVFVqPUUF2D6BppSWMzcn8nOOToj0Jo2l5EmoOW8jnXDeVElAkN3c2aSswpUrSNNcVP",
-	"W1YwEZmOFNM42khkUSwZ1Q30Fxc3GlEdTyOJDEekijwXUrfWgEf+RkfXFKXhloK5FDFTqqQbjUXL3ZAs",
-	"FjJp3A9bnOdRSVUCyi6mXLOQsr8v2qeeS3EDtFKLWKStRRWfZFQXkkXxlMWz5p6vDfGYUnND5FbC8c6U",
-	"/gELG/paPRjsJueSuuuwcYDgM4uq55OOLQdvOHOqUf56cdTrb4hjprJmMqNpJEIegHe29Ll5BEz1SSpG",
-	"NF27IG0tfA8VPlLNfoLipg1J8+kf6daaptj//VQty3RO48ixGjSdCMn1dN6FQK+0EKcinkVqxhYrS5eI",
-	"wrzV5dplxXyES9fAYvAkj+y7wZNoTvN8+/NkNsSsa8PXPKIxXDZzP6VIt7WmIkEb7u/vC+1GB1zC2DCS",
-	"3nmYkgkb0yLVEUjMvNPjZ6rjyVQRNRQl5Qmc4XKJ5zzj82LeOxn4DqapX7IwAUPlShXmHOzYlaHfIzYW",
-	"ku1WH3UKOMYI5fmGgapY5CyKU8rnIQW1cG3boxS2B5abgHb4BDikOdNT0byAasbzaMaT5nOjRCFj/3iB",
-	"B8yitQemtkaNM82EZa1CGMGf64U/0Iza1oF4mQluZbTO6+yryFnGk1Au9Dxn2dnbGhtq1YK+WRmulCUR",
-	"CnjRjC1Vp23zPEO1ts1Lta25C1OoopUlE4BnYVttq6S4xNJuuZymKbJvv8BHjWu2nep+tHUvXNUWSYhK",
-	"SZc9EMdFHkB0sJQpz5ThBqOUj5nmeOAC3sD1apGZKIu1MhsXeV/f2s1wtUMFtkssvy6zqbSYeLfb/CtH",
-	"ptlJEpuD0HQSTRlNAviMGo3WdNK1+Janp8iVlozOg8TJT7awYybKyt3lLXtvvC1sHTLsuWZKq+0jNmWv",
-	"oKipqgyTXZeePc0rFk1EXfZpLjdjy5Qp1VxgXuiCppFO1ZaWgCAetHwHytf8XWmaJVQmLd1co+gVJN46",
-	"Mc0Uvb31qDxOL85+cuzjqqINflZkLCQRGRjh+oRnJE9pzJzRzV7BJ4qIRbZd2TWnNxGogqOE5SvTqxGF",
-	"fI2FbuYDUSSb05tAcoPlJTNin6XFHWplbGEZ7u4VVWCVjdabJ29k0tHSsigNBHIuBJiPtr4RTiq4LGuY",
-	"szKVQmsj7Rkm+RqZ5ICRlfUk03K5Ib7XTVKbxxHY7Tb97y9Tqgl1J4/M6ZIkgiy4nrpjas7h6rkDSYNm",
-	"MUPWzq+gtNKI+RD+un6PItSVaS3gXXWdFDIN7wPX5DJncVAXLTrYnDczvk7lwo2gA69w48PLsiQX3Do2",
-	"BE3BPr3vbMXe7ea4kYG34pbkk2mH5kEpv3F0AhYrSHIuSSRyYlryWN/3QbE0PpxJaL5McHA2rtEpyame",
-	"km8okWxSpFQSdpNL3KZvCc0SoO8ouShizy0RGeF6837ZYh04mkKmflvv5iTS9EfLxa/O4Ee2JDxRm6MJ",
-	"Z/qb1s1r3/As4feCIHuB9iCWmAezVAcR1Lup7e8iqrf8l21cZHHzrbXcDVp7w9YTFd6NBhUc31ZTyWnO",
-	"26j0aQbGOaqsYU1NR4LKhMwYyxXh+gR+d3a8ug3P/G4EPrDtibiYs0yTEVM8YYRrspgyyUwhyQhXhuT3",
-	"4bSu+6FkjJtCuxjs1t6OnEfhavFV46WluXORsDTAgvoByoGNRrOJkAF6nzdVSVMPVNNJRPXqU001ewpi",
-	"WePGVidqKsQskmzMJMviDgTuByFmH121EBLHVaR4kyLdfASBooEnt2q2doXDJTBBQupVA1yN3yry5M4L",
-	"Vigmo4kURR6JRdZNDoS6HWttXOp+7+bpRDy1P/6uRLb3kS6cyX/9rnoo6enFmerbu7qEq8BuciE1S+Bq",
-	"8Tn+sUfe0Xhqbp2mM5YRIYlk40KxxDoKsXTsvT8dWJ0VqrLtEJmJMxpP8SN4FE6YCmY1c/7W0hcfbU95",
-	"NkP3rHWnPS2A0xRjcCUwi+enGtNiTrNm0t3IqDUMFv0rvP4QLLtmqchhTOA0RmimFuhloktfHzIyW4tt",
-	"7pEhOnuAS8Tw/Meh2c4h9DF8TYYfmKbwaYF0kxEzO5z/hF8zRUY0noGTmNmiPTI8ewvlkTILdA00/6QE",
-	"td5OZBSST3hGU3PGWKyVl6FAb6/VdTG7LSToeY5u+5VLS0u5g9vKN2r9JJWFDmt+T+YpLua9k1975z/2",
-	"+tYN5rd+cw/7t7d1r7FfXUvV+OwIfvNv6gf3NKwdv3RBl4aVQEdfu2mG/TJLuOAS3Fx9DX5kE66sFWrN",
-	"XbN2htUeGcJlgT0bmK3KDJNHFrBlasYSI/hvbkz9IoRf63rX5Z3zyABt97e+yKujcPW8S1w5gHgkSTyq",
-	"DByiWKatfttyvWTMswTdhWLJwCBC0+28HOgLUSPYfPdjIWacbRfGsB3/E9jME1JJWywcpRF164vjClba",
-	"7EKxuoavWY2FE2z+DmNsUG+hFahm7fWVu23Y7BXtrpdYKi2Ag6Q1RzhFjNAQoMBiXTxKmrdAC0knLGLZ",
-	"hGcs9Ako9PSyNARtzgvPiqG35WklWtJrlirCs1AhJOl02HzjLH2V3lLfFpyCy655DUCBu3b3NinOlKpp",
-	"hJ14z7pSCyH9+g7TUddB+8/Nd56hnpCYxlOeTcg3isUiS9S3VhIxZKXaBAUcFURyGHZi+0aMRLKM3MQi",
-	"ySbsJvf7j5mCwEK2FEJ/L61TPwfsKI2dS4PC50ZLGuvIjD8a2cCVkBtZ81zcWNM3Uij1FNkBIouUKcci",
-	"nF6c7ZHhnN5EdMLQZzMjdo0DCHCaikVUW/92V8nuxhtXs7vWw9XESXepmbBR0epm07RxuVA7TdKuvv/Q",
-	"WLstHFI9laKYTINPhDmO/kv2xl4nMYZHOad6un238XjP2BLvQMsVKI2osUjW5FqP1XyL8Npu2Wox+Ddo",
-	"avo9I26KQgcZChoX9jxvEPFsGNUTVUWTwarskaElENh959uGtWmaRoqOmfN5a7hzWHi03OE8YlXnhqN1",
-	"uskb3euGr6xSqItXVpLWdn/Bynpan2X4lapri1b3/Wc6Z1b5BSoKEFfNBtNKKWc2eX1lam4iWxbmzZTF",
-	"szdiPqdZ4nvtlWa5udKUXL25IOC3F8JnNQh33ViRN1zGBdffSUZnbSxhjOXICAt2o0Alr07TMZh3I6Ub",
-	"eePPTzck04XMIi0ixeQ1j1nlhehxuKhiRQLOr55KpqYiTaKcydjqSbYaAL0bASqAN6tvsi+uwxR7Wued",
-	"JpJmAWEUpd+fnx7gVwxCaXDl1JKCH1OIVb3uyVhSoW2xApZ3D/euqfl/iBnLonCbCbJcPxQjlQv9Xsi5",
-	"72KajbRiUE1BP6dLoqZiscmIm/KNXldCapo2fZVs4nehbR77T3SkmhjHywXX8RTZxTEDCVGRIjPCj5ZB",
-	"MjpS2wDDuJPlmgd6nsG62bY2j/Sk4AnEchcSqWDGFhvxscGCWPM4rszMm7SDCXYNq0O++ZTxG7Iishim",
-	"G47DiE15lnhVcixLoiTc+WGKhy8a29PXasTYOK4tE/101sjk/FLqKlfDfo2IpIhiDJehevjIjyzX4OGy",
-	"aqWCW2FugdNObiM+omgKwDCf5iwrGuMtwM03pZnfBy1hik+yAAJTKh0Sdt0SyYDCUcpjZhijOThyOg14",
-	"xyrRNUcf3aagialYRDSZ8yxSIp6xJqZwyhMWTVma+z+ndKTCDlCNZkC9bFI4fWKwH1sq0Jw6YV3UPNfh",
-	"hcUKvdg+qRp9qeisqrwzwnrVjjps7xAJSemedxcK+fa7YHceG30Or70iIqv78gSI+4++PV+Vb8+2eTz6",
-	"+nx2X5+3312UnoAbnj7w5QRteZTM2BJfuJhKIzUSrq0b3R45JRMbPD3L8PkDRIgaIASgQzTFR6MhaWgj",
-	"rcF2dXcPjMYjv35+dokQ9tCooEjhet8RbmX9eGxtYOtVb4vyLnSLSrz82km/SDWzkY1JoyvEptSE6oup",
-	"1nktNq8K4/EP34adbd7/rYsGYWOtdoqm0DAV8axtSct4A2ZKBvK4KVU6si4k3m6D/J2N0NkxVLmR0LcF",
-	"xlCpeVC4DRKSi6r8gzhld3av7uIrfUdH6I7RGg/tN73VAegt1RRjyD5gKBuyekUVXbP6ZPwgFoRWmuI5",
-	"zQ1PpgWhBJ7uYKVYwy3t4K5YDR31J83OmOYKESz6RJGZkWONbKuY1mZnAsZMNbWhdhZ3YpMoGVLBs6Tz",
-	"4A0vAO/glpW/sjAkdiJOEwmrTr4RacIkQavxt50mtPUZ9C9zyas1UpzA2MgtJ9AuXtRBt/suSy4Mv+nX",
-	"6lr3ZiPvZ+i93CejVMQzw8XwSSYkIylX+q4nGZuKYqpYZ5UufopoXFLlXRgYx3d/gNZcUNvWp7TDFfT0",
-	"4BfjpjTPWaacg5x1owGdS5gqncaNsfaxSBqMkWuxeTVP1i5GpkYhFtABml2IBJkyKpW7qEB20Asv0yeE",
-	"kgUbTYWY9eEcImYi+jh/ZAlXJJ7SLGMBKktAXWzQria8QbViOw/dZz8OwubrYHEVjDQA8wQGPmAK1w4M",
-	"s+mcB0lX9WFeST6ZMLkV4qdkq7fci23LstrfpotdxohFnUDPWa06vD+2ZtTNycjV6kI6bzTLEpZcUD1V",
-	"l8zj/nrB5FMgoKVfBiVWTA24xck16GNKY6Zdq6DdrfwDAnYT8EoiQ8fDT0/92Qi1+3axU6MpMbKmxPBj",
-	"7bFVhvgh1ABwou66mytTr0bfg/osg2rDFSICI2lCe5hSmThbe4cIBCqTK6wU2hE+38m9nZ46vEhQB2e2",
-	"QmgHlofQkmbKiBjhq4Wv+ZWrGNyhiGelZ0V4ZyKeOSCC0J5yQ2+UjmooNUF9XWA9i1oT2tsqkE4YsoIT",
-	"FkP7UPx/to8u8A0WEOJ/wQv3oMSgPHnh3bB5nlLNOvdQ9xoKIwhQ/iz7HRXe3Tv8/Y8ui4eV/vV/u/TT",
-	"/UrdqcPuve28aaUX1gPtXiHTSLKF5LoDT/np408fsU5oN6WXusNhDern37aW4bw692R96zp3ZklIcH9c",
-	"6qLDk/VvLB/aPODG3SfP1sTxVvBpm1oXMTNyK2oLDM/BE0agLHHgMnf0n3fNhB9JF8iw24T9VrImjA8r",
-	"vNons9LxrTkAtWuCqodtq/kOu91F61Ov7lVbJozlhFrA6TldkomAsOBFXXfZGZXEOxQh52+ppm/AavIW",
-	"wCQ/Vld0TYtUwlB6AjeEsjawMkRuxX0Fjf57mwYY36jWYf42ehwaTmdInKMu4RkZ5kwOnUdQ6Q6zmIo0",
-	"0Aa/RdsbbDsIVul7Z14XMlqD9R2kTSf/zmSX8PxdHDq7h/SvAjR6z5i72kDZkM4F7WwrUavClwLgI99B",
-	"4Tq2JosLwPqbr6r2ala7dXeFgG7O6nXq3kBKR1jUWux2D/jOU7qcSFGgGSBgTBdVhVAUOVdzFUyuMR1B",
-	"v6eKEQhKgQ1f2uK1toucyW5NuApVI0DO8Z2I6wr+8Gdvq8kk3KGi2+1ZOZ8bd+htZZNRoNobo1MDaMY+",
-	"Zdx0SVMCxaDBTtaZjq4lbrCmt8qrOMzppgao3qXD2kYEqYgQnbYry//p7ff4fiHvvxvr07REXm3tmq3N",
-	"vHuTsO1rsRC2g8o22A9brPpSCI23qvO+lZdI3Wkx69vvZbsqIyVXZE7znIUbiUuw25ot0fPQtnOf7rkM",
-	"tdF35DtbXhdfXLmeMmSirKuTYURHa4H1u3MdLQO8WHmbPFl+yu+lgSKMC2qXbjrzKvWHzXugHMNS8qlU",
-	"GoZNKZYQFy7VKRi/mx+wiyvo8k6/t3U2wV93GcFaXafT2NVMbCUTJKzKKjs6pMZQxajcombfs0LVwu7Y",
-	"jWZZkGejXUWnIX5XVdx6htYWvTVYRNcYYeDCth8gMyE+nxe6BsegOt5Jz7T89nMxJsNq0cCF0p74EQ2J",
-	"mhNZBBmgorGQC9qI+N8y1DW20I+fgCQNOJ8xS5gR2hLi+M+A4Jsk7UYr3KDeASS5/x3PqdQ4pIqPDSAP",
-	"zf7Uu1zZZryHJG1i2kMuley8YGucuS/6q7ZzrnTtSZBahb/fqDyBpBeNz/cmRxi8rHMmJyyJWhYRRt+Z",
-	"N1o7VyG65TvDhbXsWo1V29ivj0JoJ3KUIXsV54poTwE7VjGRHfikLofPer371C+W8Jp6axKUL9ys80g7",
-	"MHPrhmIvmTP7SUCnWQ8H7ncKjr9XlIAQHaXPhrLJbuGdJDRJLOJbwlKmEe4zXE9GYx01uXzTJNnp6uNA",
-	"doAL+Nwr713cFcRDz5G37lf2xmYWgAFdpmKapirQZ6pZ6sHP3VAJnEdY20r+wkZmdtbrybwiTUugNAAA",
-	"nONP3rc5MOZ/DVem7voH4AIdXGnqkAQBZL1DIqLd3q/m09aWbqK2ra2mWT5nb2vasXB24QyAHUFFomXh",
-	"274Lm37m3tAhHUZUmG7QxTh1Boa86AIMicvysWYib0dcpJldhD2Hm6joEh42BisCkFCgEeC6gki00LiQ",
-	"FtSUfxAQxCbJ0ZPXYiPCYBtc4r3BJK74RDV5egONBdhJ0OHZIDY8dqB+MQT34V/sW/98Vs0anuCLygzt",
-	"LMdPFBE5/aNgBNAgCDgPs3gWomgLcmJc1W1BjQo6Y3dgjfZorbA0Ux1I2uYkNhb4vZBkKhZkTrNlafXE",
-	"TMhVXbO+ks3ZfMRkyBK3zvOu2E7/+uXKD6ZXS60Lwu+/frlymRE26UnjLjV0+e+VOL7QQ2qGUDub5HLG",
-	"Fqi968I5t9sd75DdLPTI3SGr2V0ymgWkDGtMBubbxh/ZsgmGccaWJyDt86Rf81bHtBpU2ccK0DITP8Bx",
-	"Z1zzIGwdHMElYCjZyMwpVX5xyHwMxlD2pxE4hUz85vrMmhIKBAVn2jQFXVGofW643mtuo2ms9G+1w8SG",
-	"kEwAYuaLCKSi+ax651tmsG3zSwKxAXLXkirlLRkXWayDQhDa57nViLRpgaMLwL2MDIfhb9RyN5G9QaGK",
-	"12o9zpJ3CLPpQ/nGiEx0DXlSXVOuyBiMOQuup6JAsZJnE2CCsPRdF6uO/dkMnRXryAyhrYCQtViQXSFF",
-	"NjMpb8JIbpwbB3GUSH7tQNFlkYWB+2AacvOahWd5XsuKDN02pCyNWH3Tw5qvnxQAhengS9k0yK3e+EJp",
-	"gNl0ecnutzfJ7r2P7kEMO3XkPcXr4RCeVymmWQYiNgD5d3NZa1GlNEZRthKBXdQedwmN7SBNfRAZ95LM",
-	"C8QsNI+xM/4B1oAFIsFIPoDYv2aZRwNtS/gCNgJcGbsfCm+K1QbQesOq4LsPc0NXZRTGkNemWSaKLA6R",
-	"XDCFq8jM7cY2G5AG+z01pZIlUSdB4vz00s/QbCT5Kd0S+1W+H+XJEfSaXC1nmHKwtPshszq8eaqXs6c0",
-	"50+tBmC4R8DtoRilXE1ZUmLPwHBGTBEKjqFSTCSdm5cVNGGKfDP8yMbDPhn+m6YFG377GqFrzB2s6sKj",
-	"Yoe/C87NNg8jd8ECUt28qQrXkou/FXFI5Xf14uDANBYB1c5MMZvNl+a88SbvHNt+fnp5QfX0TLN5mJMC",
-	"iwtpbcRb2r10RaGavO7ipgbVTZWgSBg66dTyFQ3ysNs46eERw1j17hiYW2FHVo+lF5s4QVtzH1Wl5l6U",
-	"omeIWitNRzSeqfC5s5sKATcwvjrs6asqpDzrMiLIhMF0py6s9PedSDjrVA1Zjg5V7C8dKth7dWm+hPfU",
-	"8HK8W6NjvrdQC0yuECQX1uvfSdHoyF8zCKl524x4TtOUJS5JnVAs+HSLTFM0yuwKDdEo6IbPc9uKWVzQ",
-	"7aP8DGPRTM7V+fgSca4bbGY69X/p5hR+fnp57hJeebMblumw9shFeYP7ZARXsl9iJ6GzeEmoyte/bk+7",
-	"F0KXsFyyeA2ZbAV5tn1f78hBlMtzljTnKCqp3jr6fDhMXkUJl0EIcruQwK+QqVDFfE6lX8brhFbWcPZL",
-	"rqvJ3Ob0xeU+BxA0HJBXKs0y6z2wZYWqO1k6h3Sv1X7wJ6zzQAyL0LWOyIOw+Narfa57k1MdTzt3bhVN",
-	"neoUnat8uZsjadzxPDXcn8sazVjzR7ZfiNUXG9FRGe5g6ZJKLqY8npIFT1OSiJXcHLuIUBu+fB0OSbWw",
-	"vhfQolnVkzbdE//V711TyU2rrcuwrWsIMmlCWW9/DMHL4Q4kdQfYKSsKegiwphOPjep+3/MO3pXnzWnU",
-	"vkd4b11jkZ8oq73CW49YfaFZvlgJIt0V77asjhkA/8e6t1DoaYRw8ZIlXNoHLGSBzt664P42IDGwQFc4",
-	"Yla71yEVSkd1LXQXOoWcZWdvGxMxnMYxyzVLCJYjb/CBL90EAmbRHTBhc1lDngM2kWxCNWSlwpULtdyZ",
-	"uaE/GvhHenWca5H8YpGR84tTi6r2zUc2EdaF+9s7ukRAi6Gb58vG6pVx6mlKyDtILCzAkc3mo53SbGIe",
-	"gLHFCTfndMiTYVddKBzyCb9mWRnpsg4p50h+lDM556oDYLo9353zUNfy1G4FiWtO9Gq+tENWJwxdCWUU",
-	"iyLTDeaZshDYMPyF0Bu4xlnuhCdaw7sM0blOlyPJkxBU7q2B9ZA8Ky9h7Fsv++rls9DXLi9hNwRFyL/e",
-	"7GONn1Va+DO0KCXaJ1/wsMQbVWKbHVStFzZd6OlKitKGGFBb9m+ZW6s1IexnTbyF+WU7MEYeYDpvvjwh",
-	"WVKGy1Rp121uJko+vru8CjQEt5hYRV29Fe4Js8KJ76rZ3UCYbzinUluEhTJlRZkpRrEQXojGDX78ZsAp",
-	"u7EimhezJlo1adU+rpPg+ju8AiMYwkaUOE/eF3hHLKpOyCmr/si3/d7vi60y+6p7aNPEmkO8rereqslT",
-	"rjTLVC19MtcY+qqqAPAQ/T746URToXREJ5RnkJ9B8zmLdHNWUhfGaA55Hql01dlwM1tnKmgSjWhKs7gx",
-	"3BFnFDWD/EgGAg+OtS3Nu8vqmHAVC8OCbXeghApvXfkN+BScp3+EdadlKidMl0htoRQTazWRTMAFzIXU",
-	"AfBnN8ursnTzCbuqt7hJRK5+unQaCqtmNLRUC/glHEgAY4Ma/SJUGsU8n3aLUTO1xgKzDcznIgMWpHI1",
-	"8xwFlUY8A300i9SM59E1k3y8bC49pzdRzfCxxffYVOBZaAXfjqxCono3xFDIzbjKL+G6+kC4ZJ6cIpta",
-	"Qc1ywFNH5R+tr9JYgEoEDqyWdDzmcYiiLUWXgOA0xQ0LqzTLu6aLDS2PDla7LywzlLgep7We5XM9SknM",
-	"NqOU1iOTbK3fvB02Y2j47cAjFos5KwEWndc20vvtuyjZXDRlLLqmaRHKeZYgwhBc0BAFLBbVW7tGH0FQ",
-	"h0SUSYhmbiIk11O/t3BsCoKbG2uHXuj68HDVLoY1hgr0ey2yS5XVqjHdeOuC/481U8LUPJVKl6diPcx8",
-	"tNTsiwSZVzjVO0csuVt5IUXMlPL5Z54afhY/mqmXltntM24W1SvVxxool3eMotA8m1xVZGjDB1dkToFC",
-	"LP5OCArLtrG14vSsDKrUCBgaBf1HWoSeQW9L/rzbbp5W3Aqeq72qcwoYO3ezUX1kE3bjkFRC0tdERkD8",
-	"In0vQQSo9dytB8RLuabpFxi8g5WKRabZzZdYPhu7AgqhB+/ed1EuL88tUjL1pzYSELUtyMg9gkRk/UpY",
-	"3SM/siW69uB0EkO9abYkMVXME/POVZ7S5c9NVOzdnPL0FK2r3gLvhWyMfhmWWayHREgyRPDg4Z4vfeP3",
-	"UhS5L8rcfVNnb71+BjUPs20mZDlp6ODy8vw8S5fvhfzIJkYWlSz5pKwEtW4NS5e1/EmoCeKKUMjs7UNN",
-	"hohvyRLG5vAtE1nMamtQeyBNnz8LfYoGwSCtTb938xSjG55idINFGbiMRc7epJTPG8is+YSjN2yyIqiP",
-	"DIDMMuUiqN6sp8ZCWgRq0LekvbosVaVrkgr8DmuOoOkuuCq3UBHo1jbh1wHPR4Ciqbam5hHlSdylhndm",
-	"rfoRL19c8cF4AhnedqeSCQ7Bj9p5NSzTDc0FUGQbOTmXBCSSTBcyUyVT7cNwlCzTUXt7hppsKYKPm+u4",
-	"wUMNdESNTRSqpu6K1Ia7Z924oliUMaVZgihkzaXW1Fkhqtn1zNabsFyllF66wSC/rdZ1Gz61/M4ptjFm",
-	"uObSU3frCo2b8rcZqLLBCWxOLCjH9lrPFVZ9Nz+TxmY6Q95vzmNdNdQhC20XKclOwZkAmkVFMAqtvBxY",
-	"UwWZgD5HZmEzAjphUYX5Hr5FGMvvs3XZMGbrTkAVuVrOyPcWvAVnyvUJHMA+Ru/1CXr8EEwb3ScABrHc",
-	"I+8FBPOteVzM2LJPhpgWeQhOB2qDWdgjV3xuSfqnjN+4Y/GaDJ/uAwpnJtzxlyRj16i6Wbc0fYZk5Lul",
-	"Ik859TNn4ORELThZgJqT5nm6jNxD3sUXqqrYqGQZUcVj8LcKSnb9nSl+WugpMOWriiO/D595lSwySPjb",
-	"uXvS84RpylOWRJLFohFrtQQrCQVn25rhHErY0WwLKY8SRpPU3teA3remSf99oYN2zwHWtOvdIClDae/4",
-	"MgnXN8Db51U8cXtGOyxmmFKECGj1ksAyM4tAEuy01JbP/d4zss8pz+wpu8887rWK6h5Sv1ttQ8rHDG50",
-	"WA//9Izxl07v3YYEDVfXoi6jXsSyWBh0HUO+bTVjC/OGdkF/ajchON9daL/EVQoxdAE4djMGAn6fN2Hq",
-	"rXgk+SOaWqTzZhuDkU6gdrBcUpKI7ZB+W1U1682WyjQPvybZpEipNDyXtKybFqj06gNvJHT5QwBnaopF",
-	"8qYhq/U1k37kiOYluaOyyiU5bMZa07YEHvoyySENQyWynEMLQlC/x7O80M1Y4G4AzUmTyhKdcMJW8jt6",
-	"dh5gKlfn+6XN9+VEQxiSla31r0AdRtWzAon9ZghZRjNRI2YBpGczt2pTZB3GCNOMpkvN4ypiFC6Y+SMT",
-	"+uvAsVzPQOqZ0e9/3OnQjHmqG8jt55nCesIhzxSQ5BPFMqBtDLzga+Dr22cxY8sGV8pwC/5aglIvbYbP",
-	"n/VWAoHOqdZMZp8tv12rIbP0CumQIXnVjLsT9s4nq+D1pwd9IxmgRtJUETUVix38xyrpd2sOLNtmKQBv",
-	"ddERXZrFDKiti1D1vLESnxSTNnQjSypHcpcyMnw92kXcz+333dFRe3WtNs1R4IxrzR/dp3730DMrasbV",
-	"sdwaYQA1aud466Gqr2ern6Y/8KBhXY0EduU8cdcumREmSjV6+HKiy2+nfMLrqPUhET5ByIW1CboImi3r",
-	"0JpTbaxZhkKWIrLI4M5NxYKkAhEelx3ApFANFRXgDE3HOlzBzXCFF5Q3xCZ9bg9l75Ip/+sMBmALpW4j",
-	"SCf8mgGEkCj0XqX75Yqwea6XcGNtmiCovkeGVnk7Y0sot5hSTYbPaM6HAGavTA/DU3tfYZTDPTK8+OUH",
-	"rrSQWImmC7q0fZyQTJApVVOSMnrN6sOrK5s/vn9DDg8PX70mw8FgsP8U/rsaDE7gv/+i6plhJR+IWQqQ",
-	"IvVxmBMytBrNiOrhpp66LNwuKm3A6Tsg90MjgJfL1Qo8/xKKNigTa+VeYHReBSfcpqtAfLY/b1fR5fu9",
-	"atKBmtx6/eeGGs4pTyPa5HaxBrw/5lI15eVYw96fSFHkXi1efQiDMkyuscyx04Bi1HFrEtvmjo5cK1sH",
-	"f9iigKwVe157LcDhPKFLH/xxfRD79To1hW7HuRzYt309KDRYJ9KY5eDVultwdUBXNr++lutnqFy98hrA",
-	"Fq/cH8/4ayfGt7CehevXbvXmEVm5G7810NZa4vImEmvxwAHqsAS5WqG5otAu0yWISyMaz15DMZ700X8d",
-	"aZ+hUnWqZUOBsLEnWAAQ48HJJtmZim171VcJ2db41DbLyAoB26pqW6VWmyamdlq0hf600pzwaFwPqfGX",
-	"aXbHLYnH9pzaNXZz7QBq84gqTV6QeEoljRFoS0j7nGuBj6wFc57Tm59YNjF8+/7g4Kgf3nUb7WogV15B",
-	"Y2ditIPrIl7doEQ11GZ9tTzPeUbwEMJlwzn1ydCaAIY2T40zts/Y8kHy07Qy1wo34mGTzzS4JMLPe2QI",
-	"WP+wWgOymLKM0DQlC8zvU8v1u+Zd0pQgAA9Qh3zZdkk2FBz12WKTLi2Bb442kpNd0CbgllPyr8vznx3f",
-	"CX4oiHRXVzeReaE0mTN2Z/0kGmLKRLLNFpudohvKJPpdIDCj0YujQPWBW077pvpXtIqeXVlCG7UKd28d",
-	"IPmuWVPub1G9q4BRhM22FBtm2BVAClOFN6M5Yv4V+71pLVzfuzrq2Mk5AOQdKLdbnpYkGBgjXeX6qLyX",
-	"7PANS7agFj8sqX8pk4yFoEu2IWO1nqixhaWMtIg2G1mNvfKzDyJuhiBocUWTPG8JXMbvdiV4NikNRB7H",
-	"UJnWC7apuutH5g5+1fWT44V9sv2clLnZVd/aIFTf+pqGantUIxJYlrAkKqG5W+FgbGnzNqhLpu+Yy3e1",
-	"6hZ/6LXCVTRkoJ7U1i9J3h0GvN5G2Mg3au06hY4ReZ56WwZskzWU/uLNWRuauf1rJiVPnKd1Oxp8AHGF",
-	"E+f8IzYPbYhXwEpLm6EMfJ6n9t1NuXJYI/YCBth0UlrTPIeGqaJI26HGYsoBU6RDN9614FIXzUkU/0Wv",
-	"6SX8QtwhuCsX59I1WU+EZqeG9YKF5J/N2ojADS4zflPqJntNy4E0g1WrzhmePLl0m556q9+nZebgEj88",
-	"LJd954RsO+UPdjGfeTd8waTrngboFTqHlpROI40l7NKHppXzQ96bzbBMzybjS5M5OsNJlJS4+WBtnm7W",
-	"vVNT6CkYICv5Luc/MiPg1VJ0rKPLakWKHC0YFLzpjThB0xRFDch6ZZiLuv+76oNOwMHvCBs8p5guLbyq",
-	"b9hzLFEGei045F1lXBKeqNJJpRaFN2NL1TfCDahywUnwqcgwGk85REFzwElMpbTBYyvrQ3gGv1kvjGG1",
-	"LGDbqKPP23XLaTxl5GBv0LNwsr2p1rk6efZssVjsUfi8J+Tkma2rnv109ubdz5fvnpo6FYR8b0I1m4pC",
-	"MQKdmgXo1WDke8/39vexRpn/pHe4N9g77NXeuWcwmWcOfNC+i2vE16ysnSesiJrSnFUoqZhcGC1RfSLS",
-	"xAgDoADsO9lxZdUxnp6m6R6BvMeEopl6Zc/N6q2AtPcwq7MZTG8VZ/pX/y2vijy7QK/RreXO5eQ9uvTc",
-	"/raGxX4wGLikBxaOkuZ5as3Jz35XSG/r6Tswi3npRINL/CvevWRFrHJ6WySb5ru53L3nY3qQjF4eHrHB",
-	"8dHR0fj4xWB0HLPR4f7RweDVeITq+pPec0ZfjA7ZfrJPj8cvBoPB/svD0fP4qLqsVzxhRCMsWkWees8P",
-	"aTw4Pj4+jkejl/FB8vxwYP7voGefJYyYqsEw9Z5pnjD1rOcFabKyZQ1gCY72ybNnpbUcMs3NRaGne3ap",
-	"noFEBOCFPdP403KY5imbsWUKKmZs2x7uyjl+VZJeKYShzJXUZ5fC/eJn2xCL4XZNX26T0kfSJdM3G/kb",
-	"hCMorlnvZExTxfo9QVXvxLyC/Z4SUkejZe9kYE6SVagNoOVA/U7OK9lbIU3dJNXmNuyZFTzC4+lrsTzG",
-	"z76jSZkLAivtb6/0KbOOIIpBSN/zzhdhDHEoK5eh1Lv23sNH0JJzpZGKj6WYk7ffObWnXVKnV+29A06p",
-	"21rW6myuojlOI6oYSXgCPsKY1G4PX08HyN57BwSIWAqELvS/2l97v4EZ2JHkCtWjRmCfIaEEDavw2bI+",
-	"gC2fa6LECSYccjla0ByDLxqmxEUTg2R5SmOWEA4Qt+wGxATzCo5YKrJJiZSj6HyVCr8mlIAVIJsQnphO",
-	"5jRhZYb4Oc0VDmGI9GhoWvLlic/E4nVNLw+p5cvs1aBptmn2HSLBco/8jJEI4HZv0/OjdjoTMGWrcYMT",
-	"MeZaOXg0CBvafBmwDbsvaxk3ws7pI4H+JxPoOxDl28/NJlSUEdkuez16lQ1q66mzy3xMXyQJi+mrg6Oj",
-	"o6OX9Ojg8PDlixevDl/SQfKCHVSwEI6wnv9ojTNwXxuGtW9u5wFZGd1rsq2zE1Jks0wsVgNg72VWsNcb",
-	"0wre4zOYU2m09DwZDjkNSOq4JNR7Oz+pR4PDjodmTlMjCTfraVzhZx/Kkp/vvYRgixIpfcz1Gn02U9o/",
-	"3L4OV0L8ZIjRbmwFmNcjl0q2dRHemaLwIoBVIIgdUfQa+SvzxwMyI7C4C2o99eCV1808ymvzb3hLTRV3",
-	"H9c5FzzT65wL/tr7bZ1N+ZPm/Cy5tTCNzBca/92y5AtghKPlyiCfGA5l851G7TLKqd0EuNOLs7O39yCU",
-	"rVBbgrNNmra6Gx3Zts+WtZuIjN2Fchx1XADzIkNK9oZ1eCOKFA+YZFpyhpeAYDT5Q10CySyqgSpqtPUz",
-	"Sx7VTHHfnZH3axM73uLoqNPwdBM8pixNRbNqB3pUyHxv6rYsisXmTYZiP0DT93clXfsPcBk3JrzbhVzZ",
-	"N/Dg31jU2gb+wGiqp9s2EKJnnmE0RxtJ/sF6mdt0uySRIkc3jXo4CCjt0PqagJ8+k4ROjIxIwVw/YyyH",
-	"duabm449Q3NXOJwNMu5hlLgieSEnLAEncbzZImOILXZChinNFUtAW1oKYz380emeETmpFJagZq/uRISs",
-	"YXUUnOOVbcaDqXuPL4kqwCftYQ6u3VaQs+0y19RBHaYzoklUbmbDzBwL7zbA8e5gusID4MTQao8odNbj",
-	"yCzaHHKgSjYd1JJtOf7RptjqgVx2f9QXRkjssGBed3iGDw66MvCoetm65DjKshRQKHfsH/wxNmO5j5fY",
-	"HFzDwuJ1JUDxyvg1rLhlrv1eJqJaovGdOoGoGEc+uSKxDft5uKWuiLflCOBKW+gCSLlWG9Q6n3Bhyrrp",
-	"1Yl+7cnBiME6xy/k5JmDffGyCFfgHq98KJb28k6NpIQ5UL4BsBRQ9EkLQ2AqLaYiXa36LSBIo1vhhG2+",
-	"NROmT9P0R7ZUn53BcLopnPWvzUq2325Lzf1+hz2GQTfsr1kjnqi9r0/7XmRzKtWUpmAUxQBy0MNfLWdf",
-	"I1f8E1d605hbP+ob336rpYhdA+BrB2BDzbX1OJ+xJYq35DRDhbuhKrCxqtTHY0AcIm+Z3yGJXOlDUWfT",
-	"ALk3TV5bDT7q3pS58THNzPRHph0aT5kNUbGNKk2Xyoa9LKjHXIo2g3M5+RHCeHZXi1cgbfuDwaAVXwz5",
-	"sNK5b/94/+XR4av9wxfrwGFWH7uC52V/q6Nf3QbqwiFKb7CCJPV03wMUNfDDQNXLIsrT/vH+85dHx/uH",
-	"zx2YE87dHS6WgFe++Z+nrOiFa5BXEAfvQ3+8phZ3xO5xF8N2ccaW0RQSLPV6FTZc87C7vQsW3aXpaXhI",
-	"DXI7s7SmBs3YYh0LUwvzMpwQG0RAKo10+0NhhN1rKsEprLdZGVA9dtBt951wEq3YF+46u3MJ1lFQc0N4",
-	"0jdPnr98OToaD0ajg+Pn4/FgMNiP4+Oj4/0n33aZeVMr96ml71uLbU21tvrKWVXzOhOq6Yy5p498w7Ui",
-	"4HJlE/9Y2S0V2bd/J82//1B8tXaAdfbojYud2+CRtrBIm5LBsz9nbLnFHrCeS5ikQoErg7IhAa/dAQJB",
-	"wvyOLn0zxnJznGY8m6yjCJQKgSmFE3s0OAIeqlEz5XidbraFH9nynm0LP7Klsy0Qqx0aF2m6fBgVkWVN",
-	"vzZDgyGtZmiGQmVPrO/Kg92ulcNqz5d7ge/bzoCXcIs+o/193qXNe1NS1MwnAGfdjVJV5o2OlKrfrK9w",
-	"hLsUj2zWWq+e4SsjG48M/D+Tgb8/Q+6EaVJSWzgu6u9IZxt0WV+/Kut7pncif3mhG6FQF1xPRaEreKka",
-	"0NNKRw44ZZM0IubCZ6COj4qnf4LiaZXdraB/HojDNY98qX39CvUouCB+PcN2bvAr8/cLUhXs/dPkhr++",
-	"5qPxkG7Xe/R7PLumKW/q5JNpmmcTs4JnbyEuTJZmE3gbbYK7L6NfARMrnbOE0ExAjINXNRb4on9EQnRX",
-	"9UtlaG20zmKI4tpYVyLwrJkVB4oRJA4VaLBHfsG/h2ZD9s0s50KyPtp1TalabnprdiaK/68yY2GuB1MK",
-	"2mxU4ZTUA8B5h/nwNSiBECkWUNsSC5Dlk892jfj77MLZ2qb8WkdnWcPVwhCFKqJkWsypC9xei/cIDygx",
-	"M4ptG5g50xOx0bNlKq4H2aOEIdSWjGJRmOkf7Nd/BEakd7J/cOjirmspgY0gBT8iFaI8RQFLsoSX0R82",
-	"NNl8MQd5uhxJnmzyXluYKpGzrJYjcr26LGBrei7Q2g4ysnnEzK+LjEm30h/L5SHvhUggvAa+25CWavl6",
-	"/Z5SYmO4BcT6x6koqt8cyk9KDXNn1iFhkGFEWqGdXVdlRaYjIG6RjeiN5jSjEzaH1QwpFV1ztlgtqqZi",
-	"EQGhiJSIZ0yr8vuUJyyasjQvfzHDLCymF6DaTHgW5Yh7BnHs1/gPPFGRKnO33vZ7RW6z0tze7h7J6DKo",
-	"hryqf5t4xkoKFXLyV/SoaPKmaPWkwPBB6yvBE/d+ZGyxHn6YkSHgHqPjMTzHXJWQmuSUDIGKDct0umbo",
-	"+FjXghvXo8v7gC3AriFKUZUZjht8I+7iGLEzHW6nT8HbXt+StxaC7Z4lO8N7u3x07vT2nh+Nnh8mh5SN",
-	"6Itk9Dw+fF6S8nuS91Z4KsPC2TE9pNxnGKKUxzrcmmgWrxtH/TVKfT72GAQh4BLNof67WYG77ttXbQFu",
-	"IekNoke3qPUN/aIven3owsa84evgWMeTkuyXUeoYov4aSL77mEsGUM4A7Tli5OCITNkNTVjM5zQlCZ9w",
-	"TKhrhEvZ8BzgDK2csbu+8lESeJQE/iGSwFfOo2xEzbedsodgUkq0DPtQAmlXdKkeWZZHluWRZVkNU29m",
-	"WTwR66u8yp+gXW51VUN/E48ltGRPwDMNAeX6JZpcH53XaJaQy8tzCxHXBzh1TCw65dmkxTOtswbz3Mzk",
-	"Xt3SzCl50JD3dZJYc0m7/8huAXvwRTUuq2ANdum/8uB/AYfkywX/189MmOtYq9aq0WXM6xRh3cb6pTsF",
-	"zcqEFa+JnnKFmbWUAMgrrIM4hSzZI47jYQkZc5YmNl4OgnUhb5ZtH3LJjHlqyDjP+gSeK7WSPM1nFflq",
-	"SMqj5PMo+fxTJJ+7yz7bXsbHB6HLg3CPBpya+aZmvfn6cCk9/oPtlhuf36B1WVAN8dp9kvJsxhKL+5bF",
-	"aZG4MFeeOCMOQNUDYVW7B3OUfod3et8elXiPT9njU/ZXVuI9qAvphknxS/iSBivorJ/eP0s9949kbh5c",
-	"Kdl67iSjSZnuy9To455CE9tPXzcv1L+oErPB93MHw6tVZj6bsMzwR+wpEnTVbIqF9Brris0nqvKkQTBw",
-	"c7FRI0GGiZhTnmFmbnwrFeHacG+o3IDWsnRJSibNInZh3nFoy6egwCFfwIgNz/heyIdg6W6eLhaLp2ZQ",
-	"TwuZsiwWCZ64Go+HU25luYLP0nsh52+ppmhtfwstu1zFf7MnEpcNoymZ/ju9i59liU7bnjFcux3fsa0E",
-	"uh7qh/fOQf12YQc+Z8NdghM7NHz/j67FWnOH3cq1SOQe5jkOtGx8kXUL1kjwazS6IIUl1K5n0CPoLG6N",
-	"MQ8XLsHT15KTyA3oL5mXCBPg/vpnD3UWL/aT8f5gcPxyvL+fJIPB4NVxPHr+fNwrs9EDQq4Kw+y3UZws",
-	"iQqZ2qQMXdJnmLJeHUuVQ+LXMmMEHKLVVB3mOYicx+pJbzAY7D+F/64GgxP477+9phDRBFUBvlBRUJ9g",
-	"sGlkOImBzTRfpl7v7R8dvzx+tf9icIg53yPAsI0SlusplK9Fm+KlddOcSsYgN0tWaBaaDIRKzUvlDo3T",
-	"cqTmPKXshutl+VPOZATZwOzfVlHk9DFUl5k8XSaFbWGu9ZDWwxeDgQtdPez31FygydNN097/3/o9PZVC",
-	"65RFPNNMXtMU1qX81chkSzcSyKJ00T32AB0GzBG/1LKIG/Xvjub8rXIplYnwvu58SnlFPbtBm7uKWz1U",
-	"T5GWQ7IsUkUozNiSJWS0JMOIJ8M9copDWdatvRu8AXiJ1D1QIezVsBR9BICE3ClNPqa1l2JnFfUjwX4k",
-	"2H8xgn0Xcn2PInTFSG5mWWq8VrtlTRpggG2+3uNr0tTR1oxJzSP8IhmQkHY+JkH6+yVBKg/t3yYRkofl",
-	"8LiWlvzFn3i2A3IirSdEYjdm+7iGkJemhEgXaBztLDzioO7XRxQ7eVg3UcuF/TWSI+Vugb6c0ahGeR8i",
-	"RVLujutXmSWpGl43YUIp0SxAmHGAxzceSpEQ80cfpIoXA6JYLLJE9QnVZPhM03xoSMDQtDncIz9a0NMy",
-	"7oNKRuZUx1Nw9yQ0W2JcGkHoQnnNpM3DQ8mUqikipjYbWcqEPHeSKrjKU7r8GZnas4wpcj4TUvT6vXdz",
-	"ytPTJJGQ6LPHM6b+P6+bynshL52zQS+hajoSVBqi8b0URX72Fvlz+EOdvS1TcaKNpz1G5/L8PEuX74V0",
-	"UAIs+aSAUFo22Pz1s9CnFkWm5IEC0bEuz09BWHIAf/fIdV5enpOf4TBthFL/5+pnfv79p//99/dY/+eX",
-	"/87+wweD86ufpz9d/Wdx/vZM//fq9H8f3p4dfvj9w+D86t3i/qKX4LTv6JvfDgT0BtMaxGV4qlkPhzg0",
-	"Bn8AYlsgOV2mgiYn5FcY7AmpTlgZ8VmeM3PnrEXvt+0Wig5w4XcacScE8a0Df2AM8WY7iTWTwO/Wwegh",
-	"Wf+uAVFmx/76njLtXghfsbxxTzLBOg/wgc4MByAy9lTzOSOKT7KnIkNiVuMILnk2SRm55JOMnGcrPL9a",
-	"Ks3mzyQzt3gL6pZ9qkVWZVgvdwcbsF6wFnvLer66ABKfOGAqffr40+dPeqTcCRezLs/ERxhRmyoA89yY",
-	"UrAvhlQW2Z385u5NKW6Hadf3q+JecZ1rR/Rt+ap9+vgTsZ/rB7VA7qfhgAJvBKqZLfhwr0lGpTQsEyjC",
-	"HVrsN3C/TogqciYxIPJbcBEyhcBfeEi+qfGu33Yzm6ZcaWTfHsBi2l9fHMNJ2vQDoM2HOC721MyKUGRz",
-	"V7NRNnO8vvSU6E5dP0D3nnzSoXJBzny7kBe//MCVFuZ4gRIfbQEzZo7bi5ejg4Pn8dHh8Yvjo5cHg+Oj",
-	"54fxweFzlrxkB/TlQW9dLb8GSm4Z14jq3knvYHCw/3Tw6un+86v95ydHr04G+3tHRwf/NUtoliKiAaID",
-	"HEZnOTDSR6/fmxhBISrV+mjsODrYf86S0UFydLz/ajB+9XJ0ODp+1bP6fPSFTkCZ3WQ8gIK2JyfihOns",
-	"lVoImURzehMldIkLXv5amRJ8C/LyxaHp22zPWmBB70ydmhvtsur2+r2PTDF9YRsuf7+9/a0DYcLr1UCV",
-	"4JT8rWydeJ2/UkPnT+UIaxQeN8irlWgBV4Ppl/hqhrXFi42ZF6xtU9stBhA1d0CbkNZOXKgr005rKc35",
-	"IzFNU6fLvPh0hVihgCm+foqrHiEcNsOEx1xpSbWQZDEVZE6Xtlk3HlVr0D07K83UHp8+EYbTwmD71pcF",
-	"KZNZ2ztB+awQv7tRsd3ITad7/jAOpwGPhjNNPb49f7u3Z2dNEx7QdgEC7vzXCeRnhk8Y8oapZDRZWpgy",
-	"4HOBdTzfjiyxFR3b9GIVFFAOlSyhyY/vP2Xe3y8R3hrHD08qnTHr88uVFwD8a4vWuT8IofqJ/CvCHgJN",
-	"2WS31iXoZ3+a/wnIbmeKPVE1bosoLXLlctcRqgmqzP02XsuRdBN2TaV7tu/CNj+oddfxd38B226Bi/Pl",
-	"LLvAxD+UXddemK/Tquu/zX7hqRHjB9mMTSiffv1al9gGPtQd0+9bdyC+ksv8yGz/7Zjtbtx1G6V9pLBf",
-	"hsJuosjgVL92GJkmtikENQZVTsOKAA37Pl0RzZK6VkppurSwqOgas5iyjNARwDp/IySygd++LnEC6rRa",
-	"EZqIXCOCdCaAdZwCettrQktVE4R2aZIyqjR5QeIplTQ2RNnqvUoYG5fVRvM5Q/w1XbrkPGlMkXd33u4v",
-	"q6aqyGLvpBcLKVmsn06FVOxRg/X4qP4TNVh2Io8arG4arBlbRlvmcVrRfTePWh4Y9zqESDGPCrPPoTCz",
-	"epnV5xhUaKHass/OYcIhLJf8C3OUf5t0kH9VVeAnHH5nVeAzGiMADwK4gdkyKs2W4G9RNIHvbPC7eyvP",
-	"0bDvFIUnfjspMq81cynCKtq+rRs5l+sAP9agv86fwgRW38OvVQe5DmXzyII9smA7sGA+P4Ovzy/5ixPW",
-	"Vi/if5LiZ9VPp9SArJ+hXV6PhKtuD8hHsBR1eEPWMXbtnhCleZoSNRUL5Q0cciN7fBkeX4YHfRke6gVA",
-	"UuNlnzC3wuOb8PgmhL0JPzKWu0cBFPdwriCTfevrYBphcSEByMNihgOF+vU3QzFRp4x0dg2sxsWVKE3l",
-	"StpEC1MNfH4h095Jb6p1fvLs2f7B8d5gb7C3f2KuNFBkO55tmU5sRhKxyDBSACPoWYpZEh0lWYFq2/Sn",
-	"L4MNUDazgQt9K6lU+gHVBwV7kzto1aH1Xd7o6KLQq245NksTNFuiFIxoPHOO/YzwxJoWpjSpdWHD/Tf7",
-	"+J6bJ1gUGvIIe7DkTF/SvtT4uNombZzxZpP/VwhNsZ654WJMqAdhv2HBYeE8jb5JGc2eFrlp7vy0MLMV",
-	"M5aVoHgTqtmCLuutmlLecAgbLoU5rfBEKD7J3LFfGdta7NRmcz8Ycb0eHwWgweb8Kg3i+ASQMMsGvZEu",
-	"m83+MmWg36sMMpY+1Q/OD4ymZo6/3f7/AQAA//8=",
+	"7L17c9u2tgf6VTC6dybtjOxIthMnzj/XzaPNaVP7xM7unN3JUBAJSagoghsALWt38t3vYC2ApCSQAuXY",
+	"Sduc6Zwdi3g/Ftbzt/7sxWKRi4xlWvXO/uyxW7rIUwb/fr3I9eoHkazMHzc0LZj5xzumFJ2y3lnvDeUp",
+	"S4gWRDKaEMlULjLFyFgkqz78f8JME71+7x3TtHeWFWna711pqgvVO+u9llLI3qdP/d47mk6EXLCkoaf3",
+	"7D8FUxrbXJSFXbt/9phpSvXOfv+zl1M96531HrMF5WlEk0QypXr9nmRUiax3hu2TRWHaY4QSpSXPpr1P",
+	"Hz95xvap38uppAummYRFOb98+/aV+UfCVCx5rjk0ej1j5PzyLRmvyIjmPOLJqE+ENH/rGSM8IWIC/0qo",
+	"pmOq2GGv7xa7d9Z7MqFHyfjZ8QkbnJ6cnExOnw7GpzEbHw9PjgbPJ+Nev8dNNzC5fi+jC1OL5vxtAlP7",
+	"T8GlWT0tC9bvqXjGFrAuepWbgm6Kn/q9n9mqafxztnqkCE9eEJoRIac044qa7+6LIlyrtS+P1MY8jmk8",
+	"OD09PY3H42fxUfLkeGD+78g//jlbdR7/hZy+4alm0nymaSqWcEz/hYcG669P7SJLV2Q5o2a7U5FNlTmx",
+	"esbXZ9JtHv8pmFxVExFyGnEzkx0jb1r59SUlPLnLqgrop9uqXsI98w0tp1PWJxMpFmR4SM7HimW6Twbm",
+	"bKdMwaFgN0yu9Ixn07VhD/1rlfuWiWeaTRkSg0uR8rjxkObwFe5Z/ZKZg8lu85THXJMRT0brK/h0mEyG",
+	"g8Hps8lwmCSDweD5aTx+8mTiX0Hso/PR/KCYbBp2oZj07OzT4cnR8AlLxkfJyenw+WDy/Nn4eHz63D8u",
+	"00jHUX0yhZEuA/n6gSaXjp6Zv2ORaZZpuEy5WT44g4//AFK5/hyMaRLl9bothLosF0qt820KTcexOV2Z",
+	"0IYelSekiUxXa/D/SjbpnfX+n8fV0/YYv6rH5zmv1Vnfp3MCR7U2eNs9EA+uiZqJIk3ImB32PvV710L8",
+	"QiXemw7LqIWIUldv11unhSBYeMcb+lkWwBxU6JYr7FUSPaMZvFuKyRvzN50zBdP/kNFCz4TkCp/tDktQ",
+	"bFT1rMKvZterQg81e8ViybSZ/4IrxbOpIS9LKQxpq3pxjMArNuEZx+q+Sx+nVCkeA2OQlGX7hCpyvZqT",
+	"H6lmS7oiqaCJeVoPS9bBPbV5MU55TMz17wNVW2MhHiny3dEJmbFbmrCYL2hKEj7lWn1/SN5wlibKbJ/G",
+	"tw5HThLB8EybNgmV5tXPtSFKZmnpOC0f0VyKnEnNccteXry/2rW4psxLkU341JwPGmt+w2o0aSxEymgG",
+	"38y7zZKI52pXo1dAyRTUymi60jxWUZ4WU57t3GxX/hKK14YGq+whl/2eOXM72y30rNZYoWdRDH/CZGiS",
+	"wDbT9HJtBcNb3NwJO0gx/oPFuuwyl+KGJ0iJd7V9acvCJfrU75nTE/GEZZrrlWspicYr75qMqeJxFLIy",
+	"P5iSpsOyo5TG85Qr3XmzYxrPWCTgOu2s99IUvrBlTWWz7BNDgliU8yzj2TRKuDKLmvhPZK1Gp1GmnGU6",
+	"2rc2bHlk7vPus7x6R/ONSrvmVCgtFtGCJ0nKllSyXZ28K0tesRjomK+VaFxkScq8R6WpcNhI8VrDSYtY",
+	"1lI+WSO8bVP6F5OKi6xGqaG6BtE10pLGZuT+TnDI0X8KoWl7EWkOWsoXXDeUE1EmNHQ3byqxoEjRttYU",
+	"P+1YwURkOlJM42gjkUWxZFQ30F9c3GhMdTyLJDIckSryXEjdWgMe+Vsd3VCUhlsK5lLETKmSbjQWLXdD",
+	"sljIpHE/bHGeRyVVCSi7nHHNQsr+sWyfei7FLdBKLWKRthZVfJpRXUgWxTMWz5t7vjHEY0bNDZE7Ccdr",
+	"U/onLGzoa/VgsNucS+quw9YBgs8sqp5POrEcvOHMqUb56+lJr78ljpnKmsmMppEIeQBe29IX5hEw1aep",
+	"GNN044K0tfAjVHhPNfsFips2JM1n/0l31jTF/veXallmCxpHjtWg6VRIrmeLLgR6rYU4FfE8UnO2XFu6",
+	"RBTmrS7XLisWY1y6BhaDJ3lk3w2eRAua57ufJ7MhZl0bvuYRjeGymfspRbqrNRUJ2nB//1hqNzrgEiaG",
+	"kfTOw5RM2IQWqY5AYuadHj9THU+miqihKClP4AyXS7zgGV8Ui97ZwHcwTf2ShQkYKleqMOdgz64M/R6z",
+	"iZBsv/qoU8AxRijPNwxUxSJnUZxSvggpqIVr2x6lsD2w3AS0w6fAIS2YnonmBVRznkdznjSfGyUKGfvH",
+	"CzxgFm08MLU1apxpJixrFcII/lov/I5m1LYOxMtMcCejdVFnX0XOMp6EcqEXOcvevqqxoVYt6JuV4UpZ",
+	"EqGAF83ZSnXaNs8zVGvbvFS7mrs0hSpaWTIBeBZ21bZKiiss7ZbLaZoi+/YLfNS4Zrup7ntb99JVbZGE",
+	"qJR01QNxXOQBRAdLmfJMGW4wSvmEaY4HLuAN3KwWmYmyWCuzcZH39a3dDFc7VGC7wvKbMptKi6l3u82/",
+	"cmSanSSxPQhNp9GM0SSAz6jRaE2nXYvveHqKXGnJ6CJInPxgCztmoqzcXd6y98bbws4hw55rprTaPWJT",
+	"9hqKmqrKMNl16dnTvGLRVNRln+Zyc7ZKmVLNBRaFLmga6VTtaAkI4lHLd6B8zd+VpllCZdLSzQ2KXkHi",
+	"rRPTTNFPnzwqj/PLt7849nFd0QY/KzIRkogMjHB9wjOSpzRmzuhmr+AjRcQy263sWtDbCFTBUcLytenV",
+	"iEK+wUI384Eoki3obSC5wfKSGbHP0uIOtTK2tAx394oqsMpW682TNzLpeGVZlAYCuRACzEc73wgnFVyV",
+	"NcxZmUmhtZH2DJN8g0xywMjKepJpudoS3+smqe3jCOx2m/73txnVhLqTRxZ0RRJBllzP3DE153D93IGk",
+	"QbOYIWvnV1BaacR8CH9df0QR6tq0FvCuuk4KmYb3gWtylbM4qIsWHWzOmxlfp3LhRtCBV7jx4WVZkgtu",
+	"HRuCpmCf3te2Yu/T9riRgbfiluTTWYfmQSm/dXQCFitIci5JJHJiWvJY3/dBsTQ+nElovkxwcLau0TnJ",
+	"qZ6R7yiRbFqkVBJ2m0vcpu8JzRKg7yi5KGLPLREZ4Xr7ftliHTiaQqZ+W+/2JNL0Z8vFr8/gZ7YiPFHb",
+	"owln+pvWzWvf8Czhj4Ige4H2IJaYB7NUBxHUu6nd7yKqt/yXbVJkcfOttdwNWnvD1hMV3o0GFRzfTlPJ",
+	"ec7bqPR5BsY5qqxhTc3GgsqEzBnLFeH6DH53dry6Dc/8bgQ+sO2JuFiwTJMxUzxhhGuynDHJTCHJCFeG",
+	"5PfhtG76oWSMm0L7GOw23o6cR+Fq8XXjpaW5C5GwNMCC+g7KgY1Gs6mQAXqfl1VJUw9U00lE9fpTTTU7",
+	"ALGscWOrEzUTYh5JNmGSZXEHAveTEPP3rloIieMqUrxJkW4+gkDRwJNbNVu7wuEKmCAh9boBrsZvFXly",
+	"5wUrFJPRVIoij8Qy6yYHQt2OtbYudb93ezAVB/bHP5TIDt/TpTP5b95VDyU9v3yr+vauruAqsNtcSM0S",
+	"uFp8gX8cktc0nplbp+mcZURIItmkUCyxjkIsnXjvTwdWZ42q7DpEZuKMxjP8CB6FU6aCWc2cv7L0xUfb",
+	"U57N0T1r02lPC+A0xQRcCczi+anGrFjQrJl0NzJqDYNF/wqvPwTLblgqchgTOI0Rmqklepno0teHjM3W",
+	"YpuHZITOHuASMbr4eWS2cwR9jF6Q0TumKXxaIt1kxMwO5z/lN0yRMY3n4CRmtuiQjN6+gvJImQW6Bpp/",
+	"UoJabycyCsmnPKOpOWMs1srLUKC31/q6mN0WEvQ8J5/6lUtLS7mjT5Vv1OZJKgsd1/yezFNcLHpnv/cu",
+	"fu71rRvMx35zD8NPn+peY7+7lqrx2RF89G/qO/c0bBy/dElXhpVAR1+7aYb9Mku45BLcXH0NvmdTrqwV",
+	"asNds3aG1SEZwWWBPRuYrcoMk0eWsGVqzhIj+G9vTP0ihF/retflnfPIAG33t77I66Nw9bxLXDmAeCRJ",
+	"PKoMHKJYpq1+23K9ZMKzBN2FYsnAIELT3bwc6AtRI9h892Mh5pztFsawHf8T2MwTUklbLBylEXXni+MK",
+	"VtrsQrG6hq9ZjYUTbP4OY2xQb6EVqGbt9ZX71LDZa9pdL7FUWgAHSWuOcIoYoSFAgcW6eJQ0b4EWkk5Z",
+	"xLIpz1joE1Do2VVpCNqeF54VQ2/L00q0pDcsVYRnoUJI0umw+cZZ+iq9or4tOAeXXfMagAJ34+5tU5wZ",
+	"VbMIO/GedaWWQvr1HaajroP2n5sfPEM9IzGNZzybku8Ui0WWqO+tJGLISrUJCjgqiOQw7MTujRiLZBW5",
+	"iUWSTdlt7vcfMwWBhWwphP5eWqd+DthRGjuXBoXPrZY01pEZfzS2gSshN7Lmubi1pi+lUOoA2QEii5Qp",
+	"xyKcX749JKMFvY3olKHPZkbsGgcQ4DQVy6i2/u2ukt2NN65md62Hq4mT7lIzYeOi1c2maeNyofaapF19",
+	"/6Gxdls4pHomRTGdBZ8Icxz9l+ylvU5iAo9yTvVs927j8Z6zFd6BlitQGlFjkWzItR6r+Q7htd2y1WLw",
+	"b9DU9HtG3BSFDjIUNC7sRd4g4tkwqkeqiiaDVTkkI0sgsPvOtw1r0zSNFJ0w5/PWcOew8Hi1x3nEqs4N",
+	"R+t0mze61w1fW6VQF6+sJK3t/oKV9bQ+y/ArVdcWre/7r3TBrPILVBQgrpoNppVSzmzy5srU3ER2LMzL",
+	"GYvnL8ViQbPE99orzXJzpSm5fnlJwG8vhM9qEO66sSIvuYwLrn+QjM7bWMIYy5ExFuxGgUpenaYTMO9G",
+	"Sjfyxp+fbkimC5lFWkSKyRses8oL0eNwUcWKBJxfPZNMzUSaRDmTsdWT7DQAejcCVAAv199kX1yHKXZQ",
+	"552mkmYBYRSl35+fHuBXDEJpcOXUkoIfU4hVve7JWFKhXbEClncP966p+X+IOcuicJsJslw/FWOVC/1G",
+	"yIXvYpqNtGJQTUG/oCuiZmK5zYib8o1eV0JqmjZ9lWzqd6FtHvsvdKyaGMerJdfxDNnFCQMJUZEiM8KP",
+	"lkEyOlLbAMO4k+WaB3qRwbrZtraP9LTgCcRyFxKpYMaWW/GxwYJY8ziuzcybtIMJdg2rQ777kPFbsiay",
+	"GKYbjsOYzXiWeFVyLEuiJNz5YYaHL5rY09dqxNg6ri0T/fC2kcn5rdRVrof9GhFJEcUYLkP18JGfWa7B",
+	"w2XdSgW3wtwCp53cRXxE0RSAYT4tWFY0xluAm29KM78PWsIUn2YBBKZUOiTspiWSAYWjlMfMMEYLcOR0",
+	"GvCOVaIbjj66TUETM7GMaLLgWaREPGdNTOGMJyyasTT3f07pWIUdoBrNgHrZtHD6xGA/tlSgOXXKuqh5",
+	"bsILizV6sXtSNfpS0VlVeWeE9aodddjdIRKS0j3vLhTy1Q/B7jw2+hxee0VEVvflCRD3v/n2fFW+Pbvm",
+	"8c3X57P7+rz64bL0BNzy9IEvZ2jLo2TOVvjCxVQaqZFwbd3oDsk5mdrg6XmGzx8gQtQAIQAdoik+Gg1J",
+	"IxtpDbaru3tgNB75zfOzT4Swh0YFRQrX+45wK+vHY2cDO696W5R3oVtU4uXXTvpFqpmNbEwaXSG2pSZU",
+	"X8y0zmuxeVUYj3/4Nuxs+/7vXDQIG2u1UzSFhqmIZ21LWsYbMFMykMdNqdKRdSHxdhvk72yEzo6hyo2E",
+	"vi0whkrNg8JtkJBcVuUfxCm7s3t1F1/pOzpCd4zWeGi/6Z0OQK+ophhD9g5D2ZDVK6romvUn4yexJLTS",
+	"FC9obngyLQgl8HQHK8UabmkHd8Vq6Kg/aXbGNFeIYNFHisyNHGtkW8W0NjsTMGaqqQ21s7gT20TJkAqe",
+	"JZ0Hb3gBeAd3rPy1hSGxE3GaSFh18p1IEyYJWo2/7zShnc+gf5lLXq2R4gTGRu44gXbxog663ddZcmn4",
+	"Tb9W17o3G3k/Q+/lPhmnIp4bLoZPMyEZSbnSdz3J2FQUU8U6q3TxU0Tjkirvw8A4vvsdtOaC2nY+pR2u",
+	"oKcHvxg3o3nOMuUc5KwbDehcwlTpNG6MtY9F0mCM3IjNq3mydjEyNQqxgA7Q7EIkyIxRqdxFBbKDXniZ",
+	"PiOULNl4JsS8D+cQMRPRx/k9S7gi8YxmGQtQWQLqYoN2NeENqhXbeeg++3EQtl8Hi6tgpAGYJzDwAVO4",
+	"cWCYTec8SLqqD/Na8umUyZ0QPyVbveNe7FqW9f62XewyRizqBHrOatXh/bE1o25ORq5WF9J5q1mWsOSS",
+	"6pm6Yh7310smD4CAln4ZlFgxNeAWJzegjymNmXatgna38g8I2E3AK4kMHQ8/PfVnI9Tu28VOjabEyJoS",
+	"w4+1x1YZ4odQA8CJuuturk29Gn0P6rMMqg1XiAiMpAntYUZl4mztHSIQqEyusVJoR/h8J/d2eurwIkEd",
+	"vLUVQjuwPISWNFNGxAhfLXzNr13F4A5FPC89K8I7E/HcARGE9pQbeqN0VEOpCerrEutZ1JrQ3taBdMKQ",
+	"FZywGNqH4v+1fXSBb7CAEP8NXrgHJQblyQvvhi3ylGrWuYe611AYQYDyb7M/UOHdvcM//tNl8bDS//zv",
+	"Pv10v1J36rB7b3tvWumF9UC7V8g0kmwpue7AU354/8t7rBPaTeml7nBYg/r5l61lOK/OPVnfus6dWRIS",
+	"3B+XuujwZP0Ly4c2D7hx98mzNXG8FXzattZFzI3citoCw3PwhBEoSxy4zB39510z4UfSBTLsN2G/lawJ",
+	"48MKr/bJrHR8Gw5A7Zqg6mHbab7DbvfR+tSre9WWCWM5oRZwekFXZCogLHhZ1112RiXxDkXIxSuq6Uuw",
+	"mrwCMMn31RXd0CKVMJSewA2hrA2sDJFbc19Bo//htgHGN6pNmL+tHkeG0xkR56hLeEZGOZMj5xFUusMs",
+	"ZyINtMHv0PYG2w6CVfremdeFjNZgfQdp08m/M9knPH8fh87uIf3rAI3eM+auNlA2pHNBO9tK1KrwpQD4",
+	"yNdQuI6tyeICsP4W66q9mtVu010hoJu39Tp1byClIyxqLXb7B3znKV1NpSjQDBAwpsuqQiiKnKu5DibX",
+	"mI6g31PFGASlwIavbPFa20XOZLcmXIWqESDn+E7EdQV/+LO302QS7lDR7fasnc+tO/SqsskoUO1N0KkB",
+	"NGMfMm66pCmBYtBgJ+tMR9cSN1jTW+VVHOZ0UwNU79JhbSOCVESITtuV5f/w6kd8v5D334/1aVoir7Z2",
+	"w9Zm3r1p2Pa1WAjbQWUb7IctVn0phMZb1Xnfykuk7rSY9e33sl2VkZIrsqB5zsKNxCXYbc2W6Hlo27lP",
+	"91yG2ug78p0tr4svrlzPGDJR1tXJMKLjjcD6/bmOlgFerr1Nniw/5ffSQBHGBbVLN515lfrD5j1QjmEp",
+	"+VQqDcOmFEuIC5fqFIzfzQ/YxRV0eaff2Drb4K/7jGCjrtNp7GsmtpIJElZllR0dUmOoYlxuUbPvWaFq",
+	"YXfsVrMsyLPRrqLTEL+uKu48QxuL3hosomuMMHBhuw+QmRBfLApdg2NQHe+kZ1p++7mYkFG1aOBCaU/8",
+	"mIZEzYksggxQ0UTIJW1E/G8Z6gZb6MdPQJIGnM+EJcwIbQlx/GdA8E2SdqMVblCvAZLc/47nVGocUsXH",
+	"BpCHZn/qfa5sM95DkjYx7SGXSnZesA3O3Bf9Vds5V7r2JEitwt9vVJ5A0ovG53ubIwxe1gWTU5ZELYsI",
+	"o+/MG22cqxDd8p3hwlp2rcaqbe3XeyG0EznKkL2Kc0W0p4Adq5jIDnxSl8Nnvd596hdLeE29DQnKF27W",
+	"eaQdmLlNQ7GXzJn9JKDTrIcD9zsFx98rSkCIjtJnQ9lmt/BOEpokFvEtYSnTCPcZriejsY6aXL5pkux1",
+	"9XEge8AFfO6V9y7uGuKh58hb9yt7YzMLwIAuUzFNUxXoM9Us9eDnbqgEziOsbSV/Y2MzO+v1ZF6RpiVQ",
+	"GgAALvAn79scGPO/gStTd/0DcIEOrjR1SIIAst4hEdF+71fzaWtLN1Hb1lbTLF+wVzXtWDi78BaAHUFF",
+	"omXh275Lm37m3tAhHUZUmG7QxTh1Boa87AIMicvyvmYib0dcpJldhEOHm6joCh42BisCkFCgEeC6gki0",
+	"0LiQFtSUfxAQxCbJ0ZPXYivCYBdc4r3BJK75RDV5egONBdhJ0OHZIDY8dqB+MQT34V/sT/75rJs1PMEX",
+	"lRnaWY4fKSJy+p+CEUCDIOA8zOJ5iKItyIlxXbcFNSrojP2BNdqjtcLSTHUgaduT2FrgN0KSmViSBc1W",
+	"pdUTMyFXdc36SrZgizGTIUvcOs+7Yjv9z2/XfjC9WmpdEH7/57drlxlhm5407lJDl/9ai+MLPaRmCLWz",
+	"Sa7mbInauy6cc7vd8Q7ZzUKP3B2ymt0lo1lAyrDGZGC+bfyZrZpgGOdsdQbSPk/6NW91TKtBlX2sAC0z",
+	"8QMcd8Y1D8LWwRFcAYaSjcycUeUXh8zHYAxlfxqBc8jEb67PvCmhQFBwpk1T0BWF2ueG673mNprGSv9W",
+	"O0xsCMkUIGa+iEAqms+qd75lBts2vyQQGyB3LalS3pJJkcU6KAShfZ47jUjbFji6BNzLyHAY/kYtdxPZ",
+	"GxSqeK3W423yGmE2fSjfGJGJriGPqmvKFZmAMWfJ9UwUKFbybApMEJa+62LVsT+bobNiHZkhtBUQshYL",
+	"si+kyHYm5W0Yya1z4yCOEslvHCi6LLIwcB9MQ25es/AszxtZkaHbhpSlEatveljz9ZMCoDAdfCmbBrnT",
+	"G18oDTCbLi/Z/fYm2b330T2IYa+OvKd4MxzC8yrFNMtAxAYg/24uay2qlMYoylYisI/a4y6hsR2kqXci",
+	"416SeYmYheYxdsY/wBqwQCQYyQcQ+zcs82igbQlfwEaAK2P3Q/Gr3ZvNg2Bl2UMycgkvLbwKwLlwdB1V",
+	"VtQ1nBxbEqpR96A0lV7lulRGamNZINbHhtphJpT2P6IbigIfb7amFnCeeXsN5UktCeiOno42FRA86a1V",
+	"rk2qX1+f+gA/Nuya8ucPUSCU2e3zsJXZFixtewbehG3nTNiYFTbpH6cngW9DSgTDCCNXCTcHHeFR1EdJ",
+	"jmaZKLI4RC7GBMEiM28HttmAY9nvqRmVLIk6iakX51d+dnkrhVTp9NqvskkpTwaqF+R6NceElqVVGUWh",
+	"0e2BXs0PaM4P7KaODgk41RTjlKsZS0pkIxjOmClCwe1YiqmkC8O3gZ5Vke9G79lk1Cejf9G0YKPvXyAw",
+	"kqHwVV1gWezw90FR2uW/5o5YQCKll1XhWur6VyIOqfy6Xhzc4yYioNpbU8zmiqY5b3wn9kZOuDi/uqR6",
+	"9lazRZgLDIsLaT0QdrR75YpCNXnTxQkSqpsqQXFWdNqp5Wsa5L+5ddLD49Gx6t0RVneC2qwfSy/ydYKe",
+	"DH18DM29KBUbIUrTNB3TeK7C585uK3zlwOj9MMaqqpDyrMuIIM8K0526sLqFH0TCWadqyNB2qGJ/6VDB",
+	"3qsr8yW8p4aX4/UGHfO9hVpg6o4grUO9/p3U2I78NUPcmreNK5D3WeJSIArFgk+3yDRFk9++wCONapTw",
+	"ee5aMYs6u3uUn2EsmsmFuphcIYp6g0VWp/4v3UIOLs6vLlw6NW/uzDLZ2iG5LG9wn4zhSvZLZC4MRSgJ",
+	"Vfn6162190LoEpZLFm/g3q3hGrfv6x05iHJ53ibNGbBKqreZ2yAchLGihKsgfMJ9SOBXyFSoYrGg0q9B",
+	"6ISF13D2S66ryZjrrBHlPgcQNByQV+eRZdY3ZccKVXeydD3qXqv94E9Z54EYFqFrHZEHIT1uVvtc9yan",
+	"Op517tyqMTvVKTpX+XI3R9K443lquD9XNZqx4e1uvxCrFDCiozLcwcqlLF3OeDwjS56mJBFrmV/2EaG2",
+	"PEU7HJJqYX0voMVKq6cEuyf+q9+7oZKbVluXYVfXEMLUhOHf/hiCD80dSOoeoGZWFPQQYE2nHgvo/b7n",
+	"HXx3L5qT9P2I4PG6xiI/UlZ7hbcekSBDc8ixEqK8K5pyWR3zS/6XdW+h0LMIkxFIlnBpH7CQBXr7ykFH",
+	"tMHUgX9DhVJntXsdEu10NAZAd6FTyFn29lVjmo/zOGa5ZgnBcuQlPvClE0rALLrDcWwva8hzwKaSTamG",
+	"nGe4cqF2YTM39HYE71uvjnMDJ0IsM3JxeW4x+757z6bCBgh8f0eHG2gxdPN8uX69Mk49CQ55DWmrBbhJ",
+	"2mzHM5pNzQMwsSj05pyOeDLqqguFQz7lNywr46g2AQsdyY9yJhdcdYDjt+e7c5bzWhbknRCEzWmEzZd2",
+	"QPSEoaOqjGJRZLrB+FcWAguZvxD6mtc4y73QamtoqiE619lqLHkSgvm+E7YBUrPlZZKE1su+fvkssLrL",
+	"etkNnxOy+zd78ONnlRb+/D9KifbJFzwsrUuVNmkPVeulTUZ7vpYAtyHC2Jb9W2Zua003/FnTumH24g6M",
+	"kQf20JuNUUiWlMFYVVJ/m/mLkvevr64D3QxaDPiirt4K97Na48T31exu5S9oOKdSW/yOMiFKmYdIsRBe",
+	"iMYNUSJmwCm7tSKaFxEpWjdp1T5ukuD6O7wGUhnCRpQoYt4XeE+ks064POve7p/6vT+WO2X2defjpok1",
+	"AwhY1b1Vk6dcaZapWnJurjGwWlXwAiH6ffACi2ZC6YhOKc8g+4fmCxbp5py3LkjWHPI8Uum6K+t2LthU",
+	"0CQa05RmcWMwLc4oaoaQkgwEHhzrVqLcWksuZ2jCVSwMC7bbPRcqvHLlt8B5cJ7+EdZd4qmcMl3iAIZS",
+	"TKzVRDIBdTIXUgeA692ursvSzSfsut7iNhG5/uXKaSismtHQUi3gl3CYCow8a/SLUGkU83zWLQLS1JoI",
+	"zGWxWIgMWJDKkdFzFFQa8Qz00SxSc55HN0zyyaq59ILeRjXDxw7PdlOBZ6EVfDuyDrjr3RBDIbejdr+E",
+	"Y/QDod55MtZsawU1ywGtH5V/tL5KEwEqETiwWtLJhMchirYUXQKCk2A3LKzSLO+ajDi0PLrv7b+wzFDi",
+	"ehTgZg7ZzRg4Md+Ogdt00LK1Pno7bEZo8duBxywWC1bCd7qYAKT3u3dRsoVoyod1Q9MilPMsIaohdKUh",
+	"xlwsq7d2gz6CoA5pTpMQzdxUSK5nfl/02BQENzfWDuzR9eHhql0MawxE6fdaZJcqZ1pjMvvWBf8va6aE",
+	"qXkqlS5PxSaIwXil2ReBMKhQ0PeOh3O38lKKmCnl8/49N/wsfjRTLy2zu2fcLKpXqo8NyDfvGEWheTa9",
+	"rsjQloe3yJwChVh0pxCMn11ja0WBWhtUqREwNAr6j7QIPYPelvxZ3d08rbgVPFd7VRcUEJzuZqN6z6bs",
+	"1uH0hCRHioyA+EX6XoEIUOu5Ww+IxnND0y8weAdaFotMs9svsXzOpRuyKj50976LcnV1YXG4qT9xlgBM",
+	"AEHG7hEkIutXwuoh+Zmt0LUHp5MY6k2zFYmpYh5EBa7ylK5+baJirxeUp+doXfUWeCNkY2zVqMyRPiJC",
+	"khFCU48OfclBf5SiyH0YBu6bevvK62dQ8zDbZUKW04YOrq4uLrJ09UbI92xqZFHJkg/KSlCb1rB0VcvO",
+	"hZogrgiFvPE+TG7AE5AsYWwB3zKRxay2BrUH0vT5q9DnaBAM0tr0e7cHGDtzgLEzFsPiKhY5e5lSvmgg",
+	"s+YTjt6wyYqgPjIAkM2Ui6B6s54aC2kRqEHfkVTtqlSVbkgq8DusOULyu9C93AKRoFvblN8EPB8Biqba",
+	"mppHlCdxlxrembXqR7x8ccUH4wlkeNudSiYY4CFq59WwTDesIMAobuTkXIqZSDJdyEyVTLUPIVSyTEft",
+	"7RlqsqMIPm6u4wYPNdARNTZRqJq6K1Jb7p5144piUcaUZgli3DWX2lBnhahmN/Omb4O+lVJ66QaD/Lba",
+	"1G341PJ7J3DHiPTtUKNOUXn+NgNVNjiB7YkFZXDf6LnKhNDNz6Sxmc4JFbbnsaka6pDjuIuUZKfgTADN",
+	"oiIYhdZeDqypgkxAnyNvtRkBnbKoyigQvkWIFOGzddkgeetOQBW5Xs3JjxYaCGfK9RkcwD7GhvYJevwQ",
+	"TEreJwA1sjokbwSEim54XMzZqk9GmHR7ZOMwN5mFQ3LNF5akf8j4rTsWL8joYAhxnJlwx1+SjN2g6mbT",
+	"0vQZUt3vl+g+5dTPnIGTE7XQdwFqTprn6SpyD3kXX6iqYqOSZUwVj8HfKiiV+g+m+HmhZ8CUryuO/D58",
+	"5lWyuDPhb+f+KfUTpilPWRJJFotGJN8SCicU+m9n/nwoYUezC7AgShhNUntfA3rfmYT/j6UO2j0Hh9Su",
+	"d4O43dLe8WXS+W+lBlhU0ert+RKxmGFKEYCi1UsCy8wtvk2w0xISrjtaL/bN97+gPLOnrEOtjC1pGgU/",
+	"i2sV1b6PbvPknbYh5RMGNzqsB1W31QSlmKysO11jMMByIrROWQR5KW4wL0XA5Mp6kmm52vI7aOY9dvoT",
+	"XTm9dxvOOFxdi+mNehHLYmHQdQzZ3NWcLc0b2gVbrN2E4Hx3of0StSvE0AXQ680IG/h90YTYuOaR5I9o",
+	"apHOm20MRjqB2sFySUkidgNG7lTVbDZbKtM8/Jpk0yKl0vBc0rJuWqDSqw+8kdDlDwGcqSkWyduGnOk3",
+	"TPpxSZqX5I7KKpdCsxnJT9sSeOjLFJo0DPPKcg4t+FP9Hs/yQjcjzbsBNKfkKkt0QqFbyx7q2XkAQV2f",
+	"75c235cTDWFI1rbWvwJ1kF7PCiT2myFkGc1EjZgFkJ7tzL1NkXUYI0wzmq40j6uIUbhg5o9M6K8DJXUz",
+	"v61nRn/8506HZsJT3UBuP88UNtNZeaaAJJ8olgFtY+AFX4P23z2LOVs1uFKGW/A30t96aTN8/qy3Egh0",
+	"TrVmMvts2RNbDZmlV0iH/NvrZty9kJ0+WAWvP/nsS8kAk5SmiqiZWO7hP1ZJvzszrNk2SwF4p4uO6NIs",
+	"5tdtXYSq562V+KCYtKEbWVI5kruEpOHr0S7ifm6/746O2utrtW2OAmdca/7oPvW7h55ZUTOujuXOCAOo",
+	"UTvHOw9VfT1b/TT9gQcN62oksGvnibtxyYwwUarRw5cTXX47ZavezIkQEuEThItZm6CLoNmxDq0Z+yaa",
+	"ZShkKSKLDO7cTCxJKhA/dNUBTArVUFEBztB0osMV3AxXeEl5Q2zS5/ZQ9i6Z8r/OYAC2QP02gnTKbwBs",
+	"j4hCH1a6X64IW+R6BTfWJqGC6odkZJW3c7aqYPtGj2nOR5AqQZkeRuf2vsIoR4dkdPnbT1xpIbESTZd0",
+	"Zfs4I5kgM6pmJGX0htWHV1c2v3/zkhwfHz9/QUaDwWB4AP9dDwZn8N+/UfXMsJIPxCwFSJH6OMwJGVmN",
+	"ZkT1aFtPXRZuF5W2kjU4PMBjI4CXy9WK6PcMijYoE2vlnmJ0XgVW3aarQHy2Pz9tghRWk+6OUjh8Yqjh",
+	"gvI0ok1uFxv4iog/uBNh8ehTvzeVosh3oR8OB7uxGE+dBhSjjltTJDd3dOJaCYKHbFJAbmA8utcCHM4T",
+	"uvKBa9cHMazXqSl0O87lyL7tm0GhwTqRxhwazzfdgqsDurb59bXcPEPl6pXXoN+zf5X3xzP+2onxLaxn",
+	"4fq1W719RNbuxscG2lpLi99EYi3aPEAdliBXazRXFNrlUQVxaUzj+QsoxpM++q8j7TNUqk61bCgQNvYI",
+	"C0A+AnCySfamYrte9XVCtjM+tc0yskbAdqra1qnVtompnRbtoD+tNCc8GtdDavxlmt1xS+KxO2N7jd3c",
+	"OIDaPKJKk6cknlFJYwTaEtI+51rgI2uhwhf09heWTQ3fPhwcnfTDu26jXQ3kyito7E2M9nBdxKsblAaJ",
+	"2pzClue5yAgeQrhsOKc+GVkTwMhmQXLG9jlbPUj2o1bmWuFGPGxqowaXRPj5kIwgkwSs1oAsZywjNE3J",
+	"ErNH1TJJb3iXNKWfwAPUIRu7XZJWxGFs0iW98M3RRnKyS9oE3HJO/ufq4lfHd4IfCiLd1dVNZFEoTRaM",
+	"3Vk/iYaYMk1xs8Vmr+gGmERXCMxo/PQkUH3gltO+qf4VraJn15bQRq3C3dsESL5rTp77W1TvKmAUYbMt",
+	"xYYZdgWQwkT0zWiOmN3Hfm9aC9f3vo46dnIOAHkPyu2WpyXFCsZIV5lkKu8lO3zDki2pxQ9L6l/KFHYh",
+	"6JJtyFitJ2piYSkjLaLtRtZjr/zsg4ibIQhaXNEkz1sCl/G7XQmeTUsDkccxVKb1gm2q7vqRuYNfdf3k",
+	"eGGfbD9nZeZ/1bc2CNW3vqah2h7ViASWJSyJSmjuVjgYW9q8DeqK6Ttmil6vusMfeqNwFQ0ZqCe19UuS",
+	"d4cBb7YRNvKtWvtOoWNEnqfejgHbVCClv3hzTpBmbv+GSckT52ndjgYfQFzhxDn/iO1DG+IVsNbSdigD",
+	"X+SpfXdTrhzWiL2AATadlNY0z6FhqijSdqixnHHAFOnQjXctuNRFc4rO/6E39Ap+Ie4Q3JWLc8nArCdC",
+	"s1PDZsFC8s9mbUTgBpFFwP40JQaz17QcSDNYteqcP8yTqbnpqbf6fVrmpS7xwwPMSvuk+9srO7WL+cy7",
+	"4QsmXfc0QK/QObSkdBppLGGXPjRpoR/y3myGZXq2GV+aLNAZTqKkxM0Ha/N0s+6dm0IHYICs5Luc/8yM",
+	"gFdL0bGJLqsVKXK0YFDwpjfiBE1TFDUgp5phLur+76oPOgEHvyNs8JxiurTwqr5hz7FEGei15JDVl3FJ",
+	"eKJKJ5VaFN6crVTfCDegygUnwQORYTSecoiC5oCTmEppg8fW1ofwDH6zXhijalnAtlFHn7frltN4xsjR",
+	"4aBn4WR7M61zdfb48XK5PKTw+VDI6WNbVz3+5e3L179evT4wdSoI+d6UajYThWIEOjUL0KvByPeeHA6H",
+	"WKPMf9I7PhwcHvdq79xjmMxjBz5o38UN4mtW1s4TVkTNaM4qlFRMXY2WqD4RaWKEAVAA9p3suLbqGE9P",
+	"0/SQQFZtQtFMvbbnZvXWQNp7mDPcDKa3jjP9u/+WV0UeX6LX6M5yF3L6Bl16Pn3cwGI/Ggxc0gMLR0nz",
+	"PLXm5Md/KKS39fQdmCO/dKLBJf4d716yJlY5vS2STfPdXO7ekwk9SsbPjk/Y4PTk5GRy+nQwPo3Z+Hh4",
+	"cjR4Phmjuv6s94TRp+NjNkyG9HTydDAYDJ8dj5/EJ9VlveYJIxph0Sry1HtyTOPB6enpaTweP4uPkifH",
+	"A/N/Rz37LGHEVA2GqfdY84Spxz0vSJOVLWsAS3C0zx4/Lq3lkMdwIQo9O7RL9RgkIgAv7JnGD8phmqds",
+	"zlYpqJixbXu4K+f4dUl6rRCGMldSn10K94ufbUMshk8b+nLIVybmkWQTJpmhDb2z3z9COILimvXOJjRV",
+	"rN8TVPXOzCvY7ykhdTRe9c4G5iRZhdoAWg7U7+S8kr0V0tRtUm1uw6FZwRM8nr4Wy2P8+AealLkgsNJw",
+	"d6UPmXUEUQxC+p50vggTiENZuwyl3rX3Bj6ClpwrjVR8IsWCvPrBqT3tkjq9au81cErd1rJWZ3sVzXEa",
+	"U8VIwhPwEcaUiYf4ejpA9t5rIEDEUiB0of/d/tr7CGZgR5IrVI8agX2MhBI0rMJny3oHtnyuiRJnmHDI",
+	"5WhBcwy+aJhwGU0MkuUpjVlCOEDcslsQE8wrOGapyKYlUo6ii3Uq/IJQAlaAbEp4YjpZ0IQdkpFZ8hFZ",
+	"0FzhEEZIj0ampeWMAbwumtpQhZOJ5YuaXl7Rlapyo4OmWbJJoaoUM6tD8itGIoDbPawJS1A7nQmYstW4",
+	"wYmYcK0cPBqEDW2/DNiG3ZeNjBth5/Qbgf4nE+g7EOVPn5tNqCgjsl32evQqG9TOU2eX+ZQ+TRIW0+dH",
+	"JycnJ8/oydHx8bOnT58fP6OD5Ck7qmAhHGG9+NkaZ+C+NgxraG7nEVkb3Quyq7MzUmTzTCzXA2DvZVaw",
+	"11vTCt7jtzCn0mjpeTIcchqQ1ElJqA/3flJPBscdD82CpkYSbtbTuMKP35UlP997CcEWJVL6hOsN+mym",
+	"NDzevQ7XQvxiiNF+bAWY1yOXqLh1EV6bovAigFUgiB1R9Ab5K/PHAzIjsLhLaj314JXXzTzKC/NveEtN",
+	"FXcfNzkXPNObnAv+2vu4yab8SXP+NvlkYRqZLzT+h1XJF8AIx6u1QT4yHMr2O43aZZRTuwlw55dv3766",
+	"B6FsjdoSnG3StNXd6Miufbas3VRk7C6U46TjApgXGRL+N6zDS1GkeMAk05IzvAQEo8kf6hJIZlENVFGj",
+	"rZ9Z8qhmivvujLxfm9jxCkdHnYanm+AxY2kqmlU70KNC5ntbt2VRLLZvMhT7CZq+vyvp2n+Ay7g14f0u",
+	"5Nq+gQf/1qLWNvAnRlM927WBZY5v7waawbv84BZ/xbxbsoQsA6Er5TdsXTN3SC4yRopMMZaB8u3pwIU/",
+	"V1Rpc9eNMIHZyj/3pttJ/r6eWL53NDh6ejAcHhydXA+enw2Pzk5ODodHg3/Xc62jInRJVwdDJ289Hx/F",
+	"4/EwPnh6PKYHJ5MhO3g2SY4OhpOT8ZPkmB7Fw+FaWva1nobWv/3wyfDo3+sp3s96x+MBGyYTdnBMn50c",
+	"nLCj+OD55Pj5wVP6ZDxgyVP6fDzoffrY4Wjigjacyyr1+1eirvE8D5k9EV8V0fyFWyclt4K1e/erS3Hf",
+	"du0gaO0xBlG1cUI/2eAO2w9JpMjRO6oehQU3E50eEgiPYZLQqTC/g5fMnLEc2lls3zrsGZq7xuFscU8e",
+	"+YQrkhdyyhKIzcAHVWQMIf3OyCiluWIJGClKHUgPf3QmHwQsK3UUULNX991DiazaV+fvaJvxQFnfIwOn",
+	"CnAFfZj3wm4rqLfsMte0sB2mM6ZJVG5mw8yc5Ow2wInMYDHGA+C0P9UeUeisx1FGs6kbwYJjOqjluHNi",
+	"m81s1wN1yP3dXxghscOCed2B+z066io3o8Zz55LjKMtSwBi4Y//gPLAZy30wwObgGskRrysBileGjWLF",
+	"HXPt9zIR1fL779UJBKM58skViW203cMtdUW87ZsCV9oihkCmw9qgNl+aS1PWTa9O9GsvDgbq1gVtIaeP",
+	"HdpSI2PHE+UDj60zeph66DvAKAJWT1r0D1NpORPpetXvAbgdvXmnHg5vyvR5mv7MVp+fxXMqYZz17826",
+	"7Y+fSoPZsMMew6Ab9tesEU++Hi6q0jIV2YJKNaMp+CIgbgOYv65X869RGAW+asuHon7Ut759rGVm3sC9",
+	"bMc9RIORDfSYsxVqlch5hnYuQ1VgY1VpBsM4VAS8M79D7sbSdanOpgFgdpq8sIYzVHkrc+Njmpnpj007",
+	"NJ4xGxlmG1XaCFoYbbakHi8FNNVdyOnPED23vzWqwkYcDgaDVlg/5MNKn9rh6fDZyfHz4fHTTbw+awZZ",
+	"g9Gzv9VB5z4FmqAgOHawBuB2MPTgsw386Gv1sgiuNjwdPnl2cjo8fuIw1HDu7nCxBIJhzP8csKIXbrhZ",
+	"A/q8D7PNhjXKEbtvuxi2i3O2imaQ16zXqyAZm4fd7V2woEpNT8NDGm7amaUN60PGlpsQtFqYl+GM2Ngd",
+	"UhmC2h8KI+zeUAm+mL3tygCms4dJqe+Ek2jNrHfX2V1IcEoA6xJEBX736MmzZ+OTyWA8Pjp9MpkMBoNh",
+	"HJ+enA4ffd9l5k2t3KdxrG8dJWoa7fVXzlp4NplQTefMPX3kO64VAU9Hm2/Lym6pyL7/Oxnc/IfiqzW/",
+	"bbJHL13I6haPtINF2pYMHv85Z6sdZrjNFN4kFQo8iJSNxHnhDhAIEuZ39KSdM5ab4zTn2XQTvKNUCMwo",
+	"nNiTwQnwUI2aKcfrdDPp/cxW92zS+5mtnEmPWO3QpEjT1cOoiCxr+rXZ9wxpNUMzFCp7ZF3GHux2rR1W",
+	"e77cC3zf5j28hDv0Ge3v8z5t3puSoma1BBT5bpSqsip2pFT9Zn2FI9yleGSTRXv1DF8Z2fjGwP8zGfj7",
+	"85+YMk1KagvHRf0d6WyDLuvrV2X9yPRe5C8vdCMC8ZLrmSh0hepWw1db68jhFW2TRoQ6+QzU8Zvi6Z+g",
+	"eFpndyvErQficM0jX2pfv0I9Ci6IX8+wmxv8ytxsg1QFh/80ueGvr/loPKS79R79Hs9uaMqbOvlgmubZ",
+	"1Kzg21cQjilLswm8jTav5JfRr4CJlS7ATU1AaJFXNRb4or9HQnRX9UtlaG20zmJk8MZY1wJfrZkVB4qB",
+	"Ww6Ma3BIfsO/R2ZDhmaWCyFZH+26ppSz4FZmZ6L4fyszFqZYMaWgzUYVTkk9ABN7lI9egBIIAZoBLDGx",
+	"uHQ++WzfQNvPLpxtbMrvdVCkDTg7jAyqArlmxYI6vISNMKvwOC4zo9i2gQlrPYFSPVum4nqQPUoYItzJ",
+	"KBaFmf7RsP4jMCK9s+HRsYM7qGXiNoIU/IhUiPIUBSzJEl4GXVlEAPPFHOTZaix5ss177WCqRM6yWmrW",
+	"zeqygK3pOXwDO8jIpu8zvy4zJt1Kvy+Xh7wRIoGoNvhuI8mq5ev1e0qJreEWALERp6KofnPgWik1zJ1Z",
+	"h4RBYh9phXZ2U5UVmY6AuEU2kD5a0IxO2QJWM6RUdMPZcr2omollBIQiUiKeM63K7zOesGjG0rz8xQyz",
+	"sFB6ACY15VmUI9wgwEfc4D/wREWqTJn8qd8rcpsM6tOn/QOIXeLikFf1bxNGXEmhQk7/ih4VTd4UrZ4U",
+	"GLVrfSV44t6PjC03o34zMgK4cfT3h+eYqxLJlpyTEVCxUZnF2gwdH+taTPEmqEMfID3YDQQHqzKxeINv",
+	"xF0cI/amw+30KXjb61vyyiIf3rNkZ3hvlwbSnd7ek5Pxk+PkmLIxfZqMn8THT0pSfk/y3hpPZVg4O6aH",
+	"lPsMQ5TyWIdbE83ideOov0apz8cegyAEXKI51H83K3DXffuqLcAtJL1B9OgGFrGlX/SBRoxctKYXNQIc",
+	"63hSkv0SHAKRIV4AyXcfc8kAQR0QdceMHJ2QGbulCYv5gqYk4VOOeayNcCkbngOcoZUz9tdXfpMEvkkC",
+	"/xBJ4CvnUbbAKtpO2UMwKSVIjX0ogbSrO8XTfWNZvrEsfzOWxaJDNLMsHqCIdV7lT9Aut7qqob+JxxJa",
+	"sifgmYY4jv0SxLGPzms0S8jV1YVFZuxDFgPM5zvj2bTFM62zBvPCzORe3dLMKXlQpIlNklhzSbt/QAUB",
+	"e/BFNS7rGCl26b9yzA0Bh+TLYW7Uz0yY61ir1qrRZczrFGHdxvqlOwXNyjwxL4iecYUJ7ZQApDmsg/Cg",
+	"LDkkjuNhCZlwliY2Xg6CdSFdnW0fUjhNeGrIOM/6BJ4rtZaz0GcV+WpIyjfJ55vk80+RfO4u++x6Gb89",
+	"CF0ehHs04NTMNzXrzdcHB+vxH2y33Pj8Bq3LgmqI1+6TlGdzlli4xSxOi8SFufLEGXEgQwQQVrV/MEfp",
+	"d3in9+2bEu/bU/btKfsrK/Ee1IV0y6T4JXxJgxV01k/vn6We+0cyNw+ulGw9d5LRpMyyZ2r0cU+hid2n",
+	"r5sX6l9Uidng+7mH4dUqMx9PWWb4I3aABF01m2Ihq82mYvORqjxpEIPfXGzUSJBRIhaUZ5gQH99KRbg2",
+	"3BsqN6C1LF2RkkmziF2Y7h/a8ikocMiXMGLDM74R8iFYutuD5XJ5YAZ1UMiUZbFI8MTVeDyccivLFXyW",
+	"3gi5eEU1RWv7K2jZpQj/mz2RuGwYTcn03+ld/CxLdN72jOHa7fmO7STQ9VA/vHcOYbsLO/A5G+4SnNih",
+	"4ft/dC3WmjvsVq5FIvcwz3GgZeOLrFuwRoLfoNEFKSyhdj2DHkFncWuMebh0edW+llRgbkB/yXRgmHf6",
+	"9z97qLN4Okwmw8Hg9NlkOEySwWDw/DQeP3ky6fV7mOI+AmBqFZYqw0ZxsiQqZGpzoXTJWmPKenUsVeqW",
+	"38tELXCI1jPkmOcgch6rZ73BYDA8gP+uBxZcGSCcvSGiCaoCfKGioD7BYNPIcBIDi+Hs3uOz3vDk9Nnp",
+	"8+HTwXHPkNnbCDBso4Tlegbla9GmeGndNGeSMUiJlBWahebgoVLzUrlD47QcqTlPKbvlelX+lDMZQRI+",
+	"+7dVFDl9DNVlAl2XwGRXmGs9pPX46WDgQleP+z21EGjydNO09/9jv6dnUmidsohnmskbmsK6lL8amWzl",
+	"RgLJyy67xx6gw4A54ldaFnGj/t3RnL9VCrMy/+TXncYsr6hnt4wCruJOD9VzpOWQo45UEQpztmIJGa/I",
+	"KOLJ6JCc41BWdWvvFm8AXiJ1D1QIezUsRR8BICFlUZOPae2l2FtF/Y1gfyPYfzGCfRdyfY8idMVIbic3",
+	"a7xW+yUrG2CAbb7Z4wvS1NHORGXNI/wiiceQdn7LPfb3yz1WHtq/Tf4xD8vhcS0t+Ys/8WwHpCLbzEPG",
+	"bs32cQ0hL015yC7RONpZeMRB3a+PKHbysG6ilgv7a+Qky90CfTmjUY3yPkRmstwd168yOVk1vG7ChFKi",
+	"WYAw4wCPbzyUIiHmj/5Gvqo+oZqMHmuajwwJGJk2R4fkZwt6WsZ9UMnIgup4Bu6ehGYrjEsjCF0ob5i0",
+	"eXgomVE1Q8TUZiNLmZDnTlIFV3lKV78iU/s2Y4pczIUUvX7v9YLy9DxJJOTX7fGMqf/P66byRsgr52zQ",
+	"S6iajQWVhmj8KEWRv32F/Dn8od6+KjPgoo2nPUbn6uIiS1dvhHxfJhT7oIBQWjbY/PWr0OcWRabkgQLR",
+	"sa4uzkFYcgB/98h1Xl1dkF/hMG2FUv/f9a/84scP//33H7H+v9/+Pf8/PhhcXP86++X6/5YXr97qf1+f",
+	"//fdq7fH7/54N7i4fr28v+glOO17+ua3AwG9xLQGcRmeatbDIQ5NwB+A2BZITlepoMkZ+R0Ge0aqE1ZG",
+	"fJbnzNw5a9H7uNtC0QEu/E4j7oQgvnPgD4wh3mwnsWYS+N06GD0k6981IMrs2F/fU6bdC+ErljfuSSbY",
+	"5AHe0bnhAETGDjRfMKL4NDsQGRKzGkdwxbNpysgVn2bkIlvj+dVKabZ4LJm5xTtQt+xTLdAKpYwwXO4O",
+	"NqAwc0yZF9O8/FqkqKIVFCC0uCzBtWzwyZTyDJkBC9plXWZd5IlPjjCtfXj/y+fPlqTc1RDzLu/LexhR",
+	"mw4BE+TAKpgNNTS2yO7kcHdv2nQ7TLu+XxXbi+tcO9uvyufww/tfiP1cP+EFsk0NJxuYKtDp7ACWe0Ey",
+	"KqXhtUCD7mBmv4OLeUZUkTOJkZTfwx0whcDReES+qzG933ezt6ZcaeT7HsDU2t9cHMOC2rwFYAaAADB2",
+	"YGZFKPLH62ksm1llX15L9MOuH6B7z1rp4Lz6PXssfv+zd/nbT1xpYY4XaP/RiDBn5rg9fTY+OnoSnxyf",
+	"Pj09eXY0OD15chwfHT9hyTN2RJ8d9Tb1+Rto5pbjjajGVLfDg8Hzg+GT6+GTs5PnZ4Ph4ckJpLqFpYho",
+	"gMyBaXqzSmzp9XtTI2FEpT0ArSQnR8MnLBkfJSenw+eDyfNn4+Px6XOXfRedqBPQgjdZHaCg7cnJRmHK",
+	"fqWWQibRgt5GCV3hgpe/VjYI34I8e3ps+jbbsxGR0Hurzs2Ndlmwe/3ee6aYvrQNl79/6pQGGK9XA1WC",
+	"U/K3MpLidf5KLaS/lCOsUXjcIK86owWVDaZfArMZnhgvNqZssEZRbbcY0NfcAW2CaDtzMbJMO3WnNOeP",
+	"xDRNnRL08sM1gowCGPnmKa56hDjaDBOUc6Ul1UKS5UyQBV3ZZt14VK1B9+ysNVN7fPpEGBYNo/RbXxak",
+	"TGZt74QBtEb87kbF9iM3ne75w3iqBjwazqb17e352709e6uo8IC2CxBw579OBEAzfMKQN0wlo8nK4psB",
+	"nwus48VuSIqdsNqmF6vZgHIoQ4ZmTb7/XHt/vwx6Gxw/PKl0zqyzMFde5PCvLczn/rCH6ifyr4iXCDRl",
+	"m93alKAf/2n+JyAtnin2SNW4LaK0yJVLekeoJqhr9xuHLUfSTdg1le7ZMAzb/KBmYcff/QWMwgUuzpcz",
+	"CQMT/1AGYXthvk5zsP82+4WnRnAgZDO2MYD69WtdgiL44HpMv6/cgfhKLvM3Zvtvx2x3467bKO03Cvtl",
+	"KOw2/AxO9WvHn2lim0LgZlDlNKoI0Kjv0xXRLKlrpZSmK4unij41yxnLCB0DHvR3QiIb+P2LEmCgTqsV",
+	"oYnINUJPZwJYxxnAvr0gtFQ1QUyYJimjSpOnJJ5RSWNDlK3eq8S/celwNF8wa+YrfXkeNebWuztv95dV",
+	"U1VksXfWi4WULNYHMyEV+6bB+vao/hM1WHYi3zRY3TRYc7aKdszjvKL7bh61BDLudQiRYr4pzD6Hwszq",
+	"ZdafY1ChhWrLPjuHCYewXPIvzFH+bfJI/lVVgR9w+J1VgY9pjMg9iPwGZsuoNFuCv0XRhNqzxe8erj1H",
+	"o75TFJ757aTIvNbMpYjHaPu2/udcbiIDWYP+Jn8KE1h/D79WHeQmBs43FuwbC7YHC+bzM/j6HJq/OGFt",
+	"dT/+Jyl+1v10Sg3I5hna5/VIuOr2gLwHS1GHN2QTnNfuCVGapylRM7FU3ogjN7JvL8O3l+FBX4aHegGQ",
+	"1HjZJ0zK8O1N+PYmhL0JPzOWu0cBFPdwriAFfuvrYBphcSEBAcSCjQOF+v2joZioU0Y6u4Fy4wJSlKZy",
+	"Ld+ixbcGPr+Qae+sN9M6P3v8eHh0ejg4HBwOz8yVBopsx7MrRYpNZSKWGUYKYOg9SzG9oqMkaxhv2/70",
+	"ZbABymY2cKFvJZVKP2DDaJrcQasOre/yVkeXhV53y7HpnaDZEt5gTOO5c+xnhCfWtDCjSa0LixOw3ceP",
+	"3DzBotCQgNgDQmf6kvalxsfVNmkDlLeb/N9CaIr1zA0XE0I90PwNCw4L52n0ZcpodlDkprmL88LMVsxZ",
+	"VqLp2WClequmlDccwsZZYTIsPBGKTzN37NfGthF0td3cT0ZcrwdW1UKnEHnYnGWlQTSHGKmqcW/Uy3YX",
+	"19X87HAbo7BcbgLbwa8iYb7V/G3GQHtYmXss9asfy58YTc0Kfvz0/wcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -98,7 +98,10 @@ type HealthItem struct {
 	Output        *string          `json:"output,omitempty"`
 	ComponentType string           `json:"componentType"`
 	ComponentId   *string          `json:"componentId,omitempty"`
-	Time          time.Time        `json:"time"`
+
+	// ObservedValue How many there are, where it is about a number.
+	ObservedValue *int      `json:"observedValue,omitempty"`
+	Time          time.Time `json:"time"`
 }
 
 // HealthItemStatus defines model for HealthItem.Status.
@@ -124,6 +127,9 @@ type UserPassword struct {
 	UserPermissions *map[string]interface{} `json:"user_permissions,omitempty"`
 }
 
+// Hashed defines model for Hashed.
+type Hashed = string
+
 // Nonce defines model for Nonce.
 type Nonce = string
 
@@ -136,8 +142,17 @@ type BadNonce = externalRef0.ApiError
 // BadParameter The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type BadParameter = externalRef0.ApiError
 
+// Key A key: its id, and its session as it is stored.
+type Key = externalRef0.KeyData
+
+// NoKey The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+type NoKey = externalRef0.ApiError
+
 // NoNonce The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type NoNonce = externalRef0.ApiError
+
+// NotOwned The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+type NotOwned = externalRef0.ApiError
 
 // NotRegistered The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type NotRegistered = externalRef0.ApiError
@@ -155,6 +170,24 @@ type Unauthorised = externalRef0.ApiError
 type GetApisParams struct {
 	// P The page, from 1 (the default). 0 or less is everything.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
+}
+
+// DeleteKeyParams defines parameters for DeleteKey.
+type DeleteKeyParams struct {
+	// Hashed Anything but nothing: the id is the hash of the key.
+	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
+}
+
+// GetKeyDetailParams defines parameters for GetKeyDetail.
+type GetKeyDetailParams struct {
+	// Hashed Anything but nothing: the id is the hash of the key.
+	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
+}
+
+// UpdateKeyParams defines parameters for UpdateKey.
+type UpdateKeyParams struct {
+	// SuppressReset Anything but nothing: what is left of the quota stays as it is.
+	SuppressReset *string `form:"suppress_reset,omitempty" json:"suppress_reset,omitempty"`
 }
 
 // GetPoliciesParams defines parameters for GetPolicies.
@@ -180,6 +213,12 @@ type RedeemDashboardNonceParams struct {
 	// Nonce What the SSO operation gave.
 	Nonce Nonce `form:"nonce" json:"nonce"`
 }
+
+// AddKeyJSONRequestBody defines body for AddKey for application/json ContentType.
+type AddKeyJSONRequestBody = externalRef0.SessionState
+
+// UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
+type UpdateKeyJSONRequestBody = externalRef0.SessionState
 
 // CreateSSONonceJSONRequestBody defines body for CreateSSONonce for application/json ContentType.
 type CreateSSONonceJSONRequestBody = externalRef0.SSOAccessData
@@ -281,6 +320,63 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
 	GetApi(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListApiKeys List the keys of an API
+	//
+	// The ids of the organisation's keys that grant access to the API; of a gateway that hashes keys, their hashes. The gateway is asked for each of its keys: with many thousands this takes a while.
+	//
+	// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
+	ListApiKeys(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddKeyWithBody Create a key
+	//
+	// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/keys (the `AddKey` operationId).
+	AddKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddKey Create a key
+	//
+	// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/keys (the `AddKey` operationId).
+	AddKey(ctx context.Context, body AddKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteKey Delete a key
+	//
+	// The key is refused from now on.
+	//
+	// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
+	DeleteKey(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetKeyDetail Get a key
+	//
+	// The session as the gateway has it.
+	//
+	// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
+	GetKeyDetail(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateKeyWithBody Replace a key's session
+	//
+	// What holds for creating a key holds here.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
+	UpdateKeyWithBody(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateKey Replace a key's session
+	//
+	// What holds for creating a key holds here.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
+	UpdateKey(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPolicies List policies
 	//
@@ -437,6 +533,133 @@ func (c *Client) GetApis(ctx context.Context, params *GetApisParams, reqEditors 
 // Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
 func (c *Client) GetApi(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetApiRequest(c.Server, apiId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListApiKeys List the keys of an API
+//
+// The ids of the organisation's keys that grant access to the API; of a gateway that hashes keys, their hashes. The gateway is asked for each of its keys: with many thousands this takes a while.
+//
+// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
+func (c *Client) ListApiKeys(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListApiKeysRequest(c.Server, apiId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddKeyWithBody Create a key
+//
+// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/keys (the `AddKey` operationId).
+func (c *Client) AddKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddKeyRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddKey Create a key
+//
+// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/keys (the `AddKey` operationId).
+func (c *Client) AddKey(ctx context.Context, body AddKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddKeyRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteKey Delete a key
+//
+// The key is refused from now on.
+//
+// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
+func (c *Client) DeleteKey(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteKeyRequest(c.Server, keyId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetKeyDetail Get a key
+//
+// The session as the gateway has it.
+//
+// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
+func (c *Client) GetKeyDetail(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetKeyDetailRequest(c.Server, keyId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateKeyWithBody Replace a key's session
+//
+// What holds for creating a key holds here.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
+func (c *Client) UpdateKeyWithBody(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateKeyRequestWithBody(c.Server, keyId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateKey Replace a key's session
+//
+// What holds for creating a key holds here.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
+func (c *Client) UpdateKey(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateKeyRequest(c.Server, keyId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -821,6 +1044,276 @@ func NewGetApiRequest(server string, apiId externalRef0.APIID) (*http.Request, e
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewListApiKeysRequest constructs an http.Request for the ListApiKeys method
+func NewListApiKeysRequest(server string, apiId externalRef0.APIID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "apiId", apiId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/apis/%s/keys", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddKeyRequest calls the generic AddKey builder with application/json body
+func NewAddKeyRequest(server string, body AddKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddKeyRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddKeyRequestWithBody constructs an http.Request for the AddKey method, with any body, and a specified content type
+func NewAddKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/keys")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteKeyRequest constructs an http.Request for the DeleteKey method
+func NewDeleteKeyRequest(server string, keyId externalRef0.KeyID, params *DeleteKeyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Hashed != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "hashed", *params.Hashed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetKeyDetailRequest constructs an http.Request for the GetKeyDetail method
+func NewGetKeyDetailRequest(server string, keyId externalRef0.KeyID, params *GetKeyDetailParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Hashed != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "hashed", *params.Hashed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewUpdateKeyRequest calls the generic UpdateKey builder with application/json body
+func NewUpdateKeyRequest(server string, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateKeyRequestWithBody(server, keyId, params, "application/json", bodyReader)
+}
+
+// NewUpdateKeyRequestWithBody constructs an http.Request for the UpdateKey method, with any body, and a specified content type
+func NewUpdateKeyRequestWithBody(server string, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/keys/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.SuppressReset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "suppress_reset", *params.SuppressReset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -1408,6 +1901,69 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
 	GetApiWithResponse(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*GetApiResponse, error)
 
+	// ListApiKeysWithResponse List the keys of an API
+	//
+	// The ids of the organisation's keys that grant access to the API; of a gateway that hashes keys, their hashes. The gateway is asked for each of its keys: with many thousands this takes a while.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
+	ListApiKeysWithResponse(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*ListApiKeysResponse, error)
+
+	// AddKeyWithBodyWithResponse Create a key
+	//
+	// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/keys (the `AddKey` operationId).
+	AddKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddKeyResponse, error)
+
+	// AddKeyWithResponse Create a key
+	//
+	// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/keys (the `AddKey` operationId).
+	AddKeyWithResponse(ctx context.Context, body AddKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*AddKeyResponse, error)
+
+	// DeleteKeyWithResponse Delete a key
+	//
+	// The key is refused from now on.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
+	DeleteKeyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error)
+
+	// GetKeyDetailWithResponse Get a key
+	//
+	// The session as the gateway has it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
+	GetKeyDetailWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*GetKeyDetailResponse, error)
+
+	// UpdateKeyWithBodyWithResponse Replace a key's session
+	//
+	// What holds for creating a key holds here.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
+	UpdateKeyWithBodyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
+
+	// UpdateKeyWithResponse Replace a key's session
+	//
+	// What holds for creating a key holds here.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
+	UpdateKeyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
+
 	// GetPoliciesWithResponse List policies
 	//
 	// Policies of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
@@ -1717,6 +2273,386 @@ func (r GetApiResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetApiResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListApiKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *externalRef0.Keys
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *externalRef0.ApiError
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *externalRef0.ApiError
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *externalRef0.ApiError
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListApiKeysResponse) GetJSON200() *externalRef0.Keys {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r ListApiKeysResponse) GetJSON401() *Unauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r ListApiKeysResponse) GetJSON403() *externalRef0.ApiError {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r ListApiKeysResponse) GetJSON404() *externalRef0.ApiError {
+	return r.JSON404
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r ListApiKeysResponse) GetJSON500() *externalRef0.ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r ListApiKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListApiKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListApiKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListApiKeysResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AddKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Key
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *externalRef0.ApiError
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *externalRef0.ApiError
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *externalRef0.ApiError
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AddKeyResponse) GetJSON200() *Key {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r AddKeyResponse) GetJSON400() *externalRef0.ApiError {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r AddKeyResponse) GetJSON401() *Unauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r AddKeyResponse) GetJSON403() *externalRef0.ApiError {
+	return r.JSON403
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r AddKeyResponse) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r AddKeyResponse) GetJSON500() *externalRef0.ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r AddKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DeleteKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *externalRef0.ApiError
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *NotOwned
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *externalRef0.ApiError
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NoKey
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *externalRef0.ApiError
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteKeyResponse) GetJSON200() *externalRef0.ApiError {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r DeleteKeyResponse) GetJSON400() *NotOwned {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r DeleteKeyResponse) GetJSON401() *Unauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r DeleteKeyResponse) GetJSON403() *externalRef0.ApiError {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r DeleteKeyResponse) GetJSON404() *NoKey {
+	return r.JSON404
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r DeleteKeyResponse) GetJSON500() *externalRef0.ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetKeyDetailResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Key
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *NotOwned
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *externalRef0.ApiError
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NoKey
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *externalRef0.ApiError
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetKeyDetailResponse) GetJSON200() *Key {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetKeyDetailResponse) GetJSON400() *NotOwned {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetKeyDetailResponse) GetJSON401() *Unauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetKeyDetailResponse) GetJSON403() *externalRef0.ApiError {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetKeyDetailResponse) GetJSON404() *NoKey {
+	return r.JSON404
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetKeyDetailResponse) GetJSON500() *externalRef0.ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetKeyDetailResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetKeyDetailResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetKeyDetailResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetKeyDetailResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UpdateKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Key
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *externalRef0.ApiError
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *externalRef0.ApiError
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *NoKey
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *TooLarge
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *externalRef0.ApiError
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateKeyResponse) GetJSON200() *Key {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r UpdateKeyResponse) GetJSON400() *externalRef0.ApiError {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r UpdateKeyResponse) GetJSON401() *Unauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r UpdateKeyResponse) GetJSON403() *externalRef0.ApiError {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r UpdateKeyResponse) GetJSON404() *NoKey {
+	return r.JSON404
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r UpdateKeyResponse) GetJSON413() *TooLarge {
+	return r.JSON413
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r UpdateKeyResponse) GetJSON500() *externalRef0.ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2602,6 +3538,111 @@ func (c *ClientWithResponses) GetApiWithResponse(ctx context.Context, apiId exte
 	return ParseGetApiResponse(rsp)
 }
 
+// ListApiKeysWithResponse List the keys of an API
+//
+// The ids of the organisation's keys that grant access to the API; of a gateway that hashes keys, their hashes. The gateway is asked for each of its keys: with many thousands this takes a while.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
+func (c *ClientWithResponses) ListApiKeysWithResponse(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*ListApiKeysResponse, error) {
+	rsp, err := c.ListApiKeys(ctx, apiId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListApiKeysResponse(rsp)
+}
+
+// AddKeyWithBodyWithResponse Create a key
+//
+// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/keys (the `AddKey` operationId).
+func (c *ClientWithResponses) AddKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddKeyResponse, error) {
+	rsp, err := c.AddKeyWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddKeyResponse(rsp)
+}
+
+// AddKeyWithResponse Create a key
+//
+// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/keys (the `AddKey` operationId).
+func (c *ClientWithResponses) AddKeyWithResponse(ctx context.Context, body AddKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*AddKeyResponse, error) {
+	rsp, err := c.AddKey(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddKeyResponse(rsp)
+}
+
+// DeleteKeyWithResponse Delete a key
+//
+// The key is refused from now on.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
+func (c *ClientWithResponses) DeleteKeyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error) {
+	rsp, err := c.DeleteKey(ctx, keyId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteKeyResponse(rsp)
+}
+
+// GetKeyDetailWithResponse Get a key
+//
+// The session as the gateway has it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
+func (c *ClientWithResponses) GetKeyDetailWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*GetKeyDetailResponse, error) {
+	rsp, err := c.GetKeyDetail(ctx, keyId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetKeyDetailResponse(rsp)
+}
+
+// UpdateKeyWithBodyWithResponse Replace a key's session
+//
+// What holds for creating a key holds here.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
+func (c *ClientWithResponses) UpdateKeyWithBodyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error) {
+	rsp, err := c.UpdateKeyWithBody(ctx, keyId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateKeyResponse(rsp)
+}
+
+// UpdateKeyWithResponse Replace a key's session
+//
+// What holds for creating a key holds here.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
+func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error) {
+	rsp, err := c.UpdateKey(ctx, keyId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateKeyResponse(rsp)
+}
+
 // GetPoliciesWithResponse List policies
 //
 // Policies of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
@@ -2948,6 +3989,311 @@ func ParseGetApiResponse(rsp *http.Response) (*GetApiResponse, error) {
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListApiKeysResponse parses an HTTP response from a ListApiKeysWithResponse call
+func ParseListApiKeysResponse(rsp *http.Response) (*ListApiKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListApiKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest externalRef0.Keys
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddKeyResponse parses an HTTP response from a AddKeyWithResponse call
+func ParseAddKeyResponse(rsp *http.Response) (*AddKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Key
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteKeyResponse parses an HTTP response from a DeleteKeyWithResponse call
+func ParseDeleteKeyResponse(rsp *http.Response) (*DeleteKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest NotOwned
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NoKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetKeyDetailResponse parses an HTTP response from a GetKeyDetailWithResponse call
+func ParseGetKeyDetailResponse(rsp *http.Response) (*GetKeyDetailResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetKeyDetailResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Key
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest NotOwned
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NoKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUpdateKeyResponse parses an HTTP response from a UpdateKeyWithResponse call
+func ParseUpdateKeyResponse(rsp *http.Response) (*UpdateKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Key
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest externalRef0.ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NoKey
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest externalRef0.ApiError
@@ -3611,6 +4957,21 @@ type ServerInterface interface {
 	// GetApi Get an API
 	// (GET /api/apis/{apiId})
 	GetApi(ctx echo.Context, apiId externalRef0.APIID) error
+	// ListApiKeys List the keys of an API
+	// (GET /api/apis/{apiId}/keys)
+	ListApiKeys(ctx echo.Context, apiId externalRef0.APIID) error
+	// AddKey Create a key
+	// (POST /api/keys)
+	AddKey(ctx echo.Context) error
+	// DeleteKey Delete a key
+	// (DELETE /api/keys/{keyId})
+	DeleteKey(ctx echo.Context, keyId externalRef0.KeyID, params DeleteKeyParams) error
+	// GetKeyDetail Get a key
+	// (GET /api/keys/{keyId})
+	GetKeyDetail(ctx echo.Context, keyId externalRef0.KeyID, params GetKeyDetailParams) error
+	// UpdateKey Replace a key's session
+	// (PUT /api/keys/{keyId})
+	UpdateKey(ctx echo.Context, keyId externalRef0.KeyID, params UpdateKeyParams) error
 	// GetPolicies List policies
 	// (GET /api/portal/policies)
 	GetPolicies(ctx echo.Context, params GetPoliciesParams) error
@@ -3697,6 +5058,106 @@ func (w *ServerInterfaceWrapper) GetApi(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetApi(ctx, apiId)
+	return err
+}
+
+// ListApiKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListApiKeys(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListApiKeys(ctx, apiId)
+	return err
+}
+
+// AddKey converts echo context to params.
+func (w *ServerInterfaceWrapper) AddKey(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddKey(ctx)
+	return err
+}
+
+// DeleteKey converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "keyId" -------------
+	var keyId externalRef0.KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "keyId", ctx.Param("keyId"), &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keyId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteKeyParams
+	// ------------- Optional query parameter "hashed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hashed", ctx.QueryParams(), &params.Hashed, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hashed: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteKey(ctx, keyId, params)
+	return err
+}
+
+// GetKeyDetail converts echo context to params.
+func (w *ServerInterfaceWrapper) GetKeyDetail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "keyId" -------------
+	var keyId externalRef0.KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "keyId", ctx.Param("keyId"), &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keyId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetKeyDetailParams
+	// ------------- Optional query parameter "hashed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hashed", ctx.QueryParams(), &params.Hashed, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hashed: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetKeyDetail(ctx, keyId, params)
+	return err
+}
+
+// UpdateKey converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "keyId" -------------
+	var keyId externalRef0.KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "keyId", ctx.Param("keyId"), &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keyId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateKeyParams
+	// ------------- Optional query parameter "suppress_reset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "suppress_reset", ctx.QueryParams(), &params.SuppressReset, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter suppress_reset: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateKey(ctx, keyId, params)
 	return err
 }
 
@@ -3942,6 +5403,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/api/users/:userId/actions/key/reset", wrapper.ResetUserKey, options.OperationMiddlewares["resetUserKey"]...)
 	router.GET(options.BaseURL+"/api/apis", wrapper.GetApis, options.OperationMiddlewares["getApis"]...)
 	router.GET(options.BaseURL+"/api/apis/:apiId", wrapper.GetApi, options.OperationMiddlewares["getApi"]...)
+	router.GET(options.BaseURL+"/api/apis/:apiId/keys", wrapper.ListApiKeys, options.OperationMiddlewares["listApiKeys"]...)
+	router.POST(options.BaseURL+"/api/keys", wrapper.AddKey, options.OperationMiddlewares["addKey"]...)
+	router.DELETE(options.BaseURL+"/api/keys/:keyId", wrapper.DeleteKey, options.OperationMiddlewares["deleteKey"]...)
+	router.GET(options.BaseURL+"/api/keys/:keyId", wrapper.GetKeyDetail, options.OperationMiddlewares["getKeyDetail"]...)
+	router.PUT(options.BaseURL+"/api/keys/:keyId", wrapper.UpdateKey, options.OperationMiddlewares["updateKey"]...)
 	router.GET(options.BaseURL+"/api/portal/policies", wrapper.GetPolicies, options.OperationMiddlewares["getPolicies"]...)
 	router.GET(options.BaseURL+"/api/portal/policies/:policyId", wrapper.GetPolicy, options.OperationMiddlewares["getPolicy"]...)
 	router.POST(options.BaseURL+"/api/sso", wrapper.CreateSSONonce, options.OperationMiddlewares["createSSONonce"]...)
@@ -3959,228 +5425,258 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H37c9s2uui/guG9M2lnZFt+xYn7y3HitOttE/vEznbaTIaCSEhCRAEsAFpWO/7f7+AD+JJACqQdJ7fb",
-	"M3t2YxHPD8D3fvwVRHyRckaYksHpXwG5w4s0IfDvN4tUrV7xeKX/uMVJRvQ/3hIp8ZQEp8GPmCYkRooj",
-	"QXCMBJEpZ5KgMY9XA/hvRPQQu8EgeEsUDk5ZliSD4FphlcngNHgjBBfB/f0geIuTCRcLEjdM9Z78kRGp",
-	"zKCLvHE58F8B0WPJ4PTjX0GK1Sw4DfYYWYYplnLJRRwMAkGw5Cw4DRaU0UW2QFIJyqYoIWyqZohK9Dy4",
-	"/3TvWN/9IEixwAuiiADIvOMsghXGREaCporCwL/OsEJqRtD19SXiKRFYf0BTfEv0Ui1sg9Pgt5t39PKn",
-	"D3/+/jlSv/36+/w3Ohxe3ryb/XLz2/Ly/EL9fnP259vzi8O3n98OL2/eLINBQPUEf2RErIJBwPBCD8Ng",
-	"GXpnf2RUaOApkZFBIKMZWQBU1CrVDc1OAdJXAND1ld/MCErxlAzQRPAF2kff6W3EZIKzRH2/i4aIC5QQ",
-	"KTWYyC0RKzWjbFrb1b57kWngWBBlikyJOXscLygLz64uLs7dCzu7ukDjFRrhlIY0Hg30WsYrADSNEZ/A",
-	"v2Ks8BjLNUAfT/BBPH5xeESGJ0dHR5OT58PxSUTGh/tHB8OXk3EOWLgyxZJxSi/ijnA1u7jiCY1WTRtJ",
-	"4SvspboRqiQid2lCI6rQiMaj+h6e78eT/eHw5MVkfz+Oh8Phy5NofHw8ca/dzNFz+R8kEU2LzyQRzySi",
-	"8frqjg72j0k8PoiPTvZfDicvX4wPxycv3avTg3Rc271ubDALvL1XOC6eX8SZIkzpf+JUAxAe3N5neOd1",
-	"ZMa4Cic8Y00YRj9ZeE/6hmdszviS6fNhHCWcTYlAtzih8VZcdl/dy/8VZBKcBv9nr0Sye+ar3LPXPqWV",
-	"nptQX1/SQJ9DrBemOEc8iXeD+4GGyVWOoDrCZYzjMK32bcG+RbsSBbdj4LSKdmFghMeR3g7jCmGGCjzQ",
-	"hHcfC5ZnCNBSZQt2EUuNs6lCcsazJEZjAgD9F8GJ3kInUPJ5DX71BUyxIjOeSY2vY6IwTaBPyqWaCtO/",
-	"2NiNeQIapUnFhe4ic9hoghYMAkXhPR0MD57v7O/vHBzd7A9Ph/o/vwfwYhKOY9egciUVWXiNOHx5evzi",
-	"dH//d8AQ6+1viZBma7fD3f3dYZfzsuBtuPN6JpLjdUnELREIM8D0+WkxQmIJJ/WO98EGCyolZdOtN988",
-	"v9qlKTDXkyICQcyFNQjB7ly9J1MqFREk7oENRa2zY/OXLFmhshVQAIkWeIUknTLE2VMiQ/di7CXhYooZ",
-	"lYbdqiwQLamaITUD0LGI/KDvDpVIpoQpAOI1nbJLZjjZjjCcFJ228MYxIYuCLbTn97RUJGeOUExji3rl",
-	"kogCAiS+ZA9DdhVCCuMhziqk4ZzKNMGrd4YJuGBEoss5FzwYBG8WmCZncSyIlMAYEvk/gt4SseCZmu3m",
-	"jMYg+JGLaxLZTcVYzsYcA1//k+BZqrmWIP9DXpxrOvRpEFyKKXw5PsTR8OTk5CQaj19EB/Hx4VD/30Ew",
-	"0IRf360fuShfk+aDZHA6wYkkg0D/9Y6rsyThS33g8HOVXl3+3OXICoA7DuvXGYe7CwCE47nh/Bcspl0R",
-	"nOI8TPJ+2wQqzUqYxk97LWFyKs3cAqkZZlWcr/CcGCT/geFMzbigsgemC+ekSYI9M6P+aRDHhJIkNiLr",
-	"dok1W1uSY/R3+qGVjZ4WtjiKtLg2JwBhS+8GJRvJBcgdGo0W/FikqJZUy6UABEteyEGqZzgFUn2zmqOf",
-	"sCJLvHomkeadZ9CtwDSDIBVaJFbUnEttrHWufxDc7XARa7J8eF/jl3AcU90HJ1e14bZzGxea7bkf5DPx",
-	"8WcSqepMRxUm56+AsGwRnH7MuZ0lFhqhaZwffBo0L3f/vsIZtWzrwMg1uRD0MZ+57F0/1BIIn9a3ULCr",
-	"sEP3MeUcFWcEgeSuH5uqPjbDUaGRZgNH+kYsZ4RpcrnEEklC2OYRFqC+iFv3qgG7xoZuOXCeqTRTWwD4",
-	"SKdl+N6/Ai3PYGXYbrIDv7b0PG48v/pO7fiuQ6sS3s0jI+yWJDwlCAsttRrOVxUSoT6VBY4JmnDH4ypw",
-	"0BYA5vR5O7q5vr48A4xyjhUOKsSvhP3lz1tgvQax6xxi+Wrtelyw0iT4KlflbcDrDDGyRLmqbwDCArCF",
-	"jKAxmXDNPKtddKlmRBgsLxHWP04ZF0aNWIcfTmm44DFJgIJkSYLHCclVFRuLizIhCFOlrlELGPjuF9Ar",
-	"Bqf7w4OjQdMouZpjENS0la4RFpTlPzx39NeYPEyJAFTPmfRY+tqB1FbgOoVCU3dOJpTRHHdvXt4owVLS",
-	"CDR3cdF2gLCsEgqkZVQJR5Pr9jTi0WQpzcYJjRDDCzIAlVhNx/dMou8OjtCM3OGYRHSBExTTKVXy+130",
-	"ozlei940rw/3GMWcGCqnx4TTn5NU6aNfB1L9Kry+fH/t90R0y9ecTSgchyGmlRc45jwhmME3w0mGNJWe",
-	"rw9OWUJfhpOVopEM0ySbUubJLeS9rqBTZZkAd4febRBo1sVz9EzNKkNmahZG8Gdvku0ad+s7hIlTwW9p",
-	"bAR6vxmubA9APveDQN+wkMaEKapW+XhxOF45oTTGkkahP6xe6fZ62mK6BEfzRAse/S5EhKMZCTk8P8/e",
-	"r3WXS9tDD6EPZaK5aBKmlDHKpmFMpQZ27L7BlR49VpxQjS4fNgZci1BjBN8XsHqL07Wu23aZScUX4YLG",
-	"cUKWWBC/qd4W7XOB1TVWOM5YnBDnpWpq7LdegxjgToaEtbSPa2h8+8b+Y1jTCvYvmHMSh0rgSK/fPZVZ",
-	"ePhHxhVubyL0NUzogqqGdjxkXMF086YWC0yZE7Lm0xY4xpypUBJlVhtyFkaCYNWAzQ2IwzFW0SwURq4O",
-	"ZZamXKjWHiDF3qnwFhurYkvDVHDNfBV4prFpcRqCRFzEjedhm9M0LPCPR9vljCri0/bzsn3rqeB3gFsV",
-	"j3jS2lTSKcMqEySMZiSaN898q5HKDOt3IjwRyhvd51+mi8bHJbEhdyk15lvnNYLPJCyJMZ5YJXIhRlCm",
-	"nh+VIkRh6dCdFREMJyH3JxtvbJ9LTTr0INOEj3Gy9li2j/MTdHuPFfkFOumRBE5nfySe/XXj//2lBNRs",
-	"gaMwZ2hwMuWCqtmiO0KvjRMlPJqHck6WdcmMZ+OkIpaxbDE2IG1gYWichpba0Dhc4DTdTtr0QWlIN3xN",
-	"Q6NZgdcreLJtNBly3PC6Py9VvjrgOUAyce5Dt7TG+BAMvLQHydSDmHsrQ6yxTkJjuOEFoK1jRHA6dF1b",
-	"3b9gizwWTKXM9J3oOZXG8UZ469ffGMLNGkNjfm5YqIx4SsIowXTh01DxfGx7obqchOVBYDQ6BU5rQdSM",
-	"N4NRzmkazmncfIckz0TkXjXwlSxcI0UVSDXul3HLnPmzle+qXd5ihu0cgOb0Nj1Ztcsqe8xTwmjcjb+9",
-	"TAm7OK8wuFxMm6Qcze+SODQCZzgnK9njOB2ErDKDpnV+g17ppiVuLZgJc1P8xrCa/WvTJwdj7kIRWk6C",
-	"GxJJFfHF1e/tCFf5AC0yGRYCrwJQI/PUG1WZtroXARVGmNAJ2VDPNdPV9W6h3jSJlNTHGjopeuUl5b27",
-	"CZDXpte6DCmTbOq8DPpfqWHNc9llcykKT8MZwbE3H1PB8gpP+3XaQsiyVCpB8KKDqPvBdslZlmKIvpKf",
-	"fW3OcbYuH26EIlJJ39XrHjfQwajXwrqs75hEknDKq/JXc7s5WSVg8mxqsMhUhpNQJXLLSIBeD1q+AwZt",
-	"/i4VZjEWccs01ibRQdzORUXQFt+36RJ/yZnXuhoRfpZowgWocc+uLgaIMpQmOKr4hsDjMwan7aq8Bb4L",
-	"wQsojEla22oFiaRrbHwzz2mEwwW+80RPpr0gWgC12LxDL0aWlt3v3lF6dtkYvXnzWjoerywj1IBQF5yD",
-	"rcmTvuQyyXXRT9+bmeBKaelTs+W3hi33WF/RTxAlVhvqhKr/adPVBDb/OiWRy+CQYjVD32EkyDRLsEDk",
-	"LhXmNn5fmB8MYyeRlWoQZ4iqTWODbdYZaWcicftyNm3IqQN27O0njgwKM1p0EuuHWIi6yGgW5Pb3ZgR4",
-	"9+WYZCxqZrYtBjVuhJ22CEq+RqWzWeV2RXJuYW+zc5wxMG9gaU0T1iEFzQlJJaLqFH7PLSFVK4j+XbOo",
-	"YB3hUbYgTKExkTQmYHAFby+V+3xxRoxFCyyAY5JwNpVIccQI1Y36mDw2rV1dVYF1I5A1JBQmMy/3hbfQ",
-	"GjTYiky58JZpX5ftdW9QzWk5s9GKu9X2NuN8HgoyIYKwiHTljP/F+fx93tmHK6YylLRJnag/AnvTwBtY",
-	"dYKPGHUNaJgLVTdeVDB+lsYPBh4YHqeCZ2nIl6wPzwoj9Orr9OeY8h3742fJ2e57vMwtzO63LR2P++pC",
-	"DuzbXsHTIXdaiCYxPEW6MH/sojc4gtARhecE/MUFmYCHtvHrJ8nE+d66XrE6Ltp2xTQQCI5m5iNEr0yJ",
-	"7Ej+cv+idu8EPjHhINbPxyCh3J8IjTXkzMi7aGQM/mDjHV3+PNLQGsEcox/QSEtO1u/EOjpUAmjoLZFo",
-	"jKM5+C3pve+i0cU5tDeIkrNkZTEnRkapVjqH0illONFHqKVBJxE2UQ+tLixdnSrWj6jm4eJ0nxhYZ7Av",
-	"5kaxhns3r32yxCtN640XnD06zbhoQC6pAM/VpmFLa60jMsocEgGHOMKUVRNZHglNKIuN5T8SBHSMONnO",
-	"YIAYbQTlZl4i4nxOSfP33OxkxnHj3GZGBQvcojQsbBeeaC1vXqqAtIBWEXObpTizzebvsNIG6c6oVyum",
-	"Fle7+9aDrylAGnzQOLA1uOIUCf6JHpykv+6wNPM2H4riAk9JSNiUMtKNv8zU7LrQtm7u0dwhjYGKW4yU",
-	"wLckkYgyX4457nQJm1dbdzXYWDB8XnuPpyjCEfgHfidJxFksv7e8p36/5a6M/xSEfU4EX2zf2ZjHq8K5",
-	"KBRkSu5Stz+FbggMQUsj4/OgVOLmavInbffSYC+8UwJHKtTrD8c2ytX/0le8fTYg+1pwKXcM3UEiS0gR",
-	"qHB2dbGLRgt8F+KpcbOkDFlIe+A7LUiGlVNody/qq0LM+/cVTPP+BgDd+8dknLWal5sONOXyAdu2p+K+",
-	"Utb+AFdYzQTPprOO90VfWfdDfG2fnPXP1VLv9rtgnsCcrMw7aXkmheo/4vGabOOwB20RXdq1rC2mrAZZ",
-	"3vjH8kx5qai2gPcybWDnbRTxM1kGqQNsdtHIohKziM4v0vTGSRJKPCG590fDuzSNx6veN9QMkBuelUo2",
-	"mZYvevg1WPk6O7ACFbf7z5Ra/eouuz6yqiahfgfe4QWxShIQVvWFgMPGpfJGH/g6fCom0S3gsWuYkWj+",
-	"mi8WmDldlaUiqX7qGN28vkLg0+LDADXIHn34gtdURBlVrwTB8zaOLTLt0Ng07IafCrYaJxMwQYQQhNDq",
-	"+vWIWEUQlQkWKh5KIm5pREoPHYfhsBLUt/1Gq5kgcsaTOEyJiGwY0laVdMtxgLT6uk7VXT7VutlOlQeb",
-	"Csw8XJgLDxg3njBfJYkEUQ3OTkpgsN/723+qnj0FjvLzx7UMdlfrccWayeeEhV3V4+evbIBDi84XEnzg",
-	"PI8DgF9q6dhaqDw5OMwiYnxJ3H7Xln3SH7rqiX4yvlwQeuKDsexUmUg6a6RK84jPRC1u5indLpxTTQzA",
-	"mN9ovycsTjm1aWw6bMRa8N/Y7j67MT5F1g9M0Oms86Sgst+4bx5Td3D1K2yrxv1DCRqpp7lW1lz8YGVu",
-	"5W1eFYbGDUscfDk1ekMMAY9A5CMsNCOAqIKI8JjvojM0tZEnc8aX8Gm8gvCSPBUL5GVpCi4xIXEjG6Zi",
-	"Uhs92PjS+CzWb1f/MAoHZvMKp6iuIDSHW702WwfYihTaQmQyNQvVqglF5l97CJdYEevOHXuG/ZU86kyp",
-	"tOKQXPolujdhPWs3McVW0IE3bKs2qMnjVYaUtQG2cIUiuqUny5NgqUJrK3JO6+VaoTmIXhEbjeShza8P",
-	"C0U7+AwaBHNV9noSX5DOXh1dXDQexf+ilzvZUztteFr9zrHCxln2rfHcNQq8rHQLrBOXf/ElwqXKYIFT",
-	"ze0pjrCJIvWWghrecGf/hnIDhklu9uHQzwyZps8kmlNmDJeSKKVPyWPlWGHrWWyD+TYRl0YnlMU9t6C5",
-	"CaCeW04hT2Bit5OLoSZbw3c8iYlARpf/fadteRJPN8gLLrARN3VyDt9yMy04w86i/hsWX2mu1i3kWzcm",
-	"PkGYGS+lARonPJpDdggIjkYJleqh99wMFUZYks4SvvkU4qjA5f0ZoZzHfwtj5r66W4lx52fqmMctSs5w",
-	"mhIG3jz6SltjKCiH/LQsOGoMUYp43KDLXnM8rrjBdNdLAoVugYQ7wGoT09qwLc2DQyAXsM0eBrPbPHFp",
-	"063oIOVUF3sj6HRKxNbo44KZ3R5q7wGi+qwbULpkBNkAN+OGomQHjG57hn2MqXnf7gjoThEWk/gKq5m8",
-	"Jg5H3ysidgANFYYyjKwA6XH/41vQphQ6Ywu3DqdeGmY8ThmCJUONE7verSoi9lW1dzcQGI1taDW2XR+A",
-	"QzHsYxKqxOOGfbUwN7p3BW96zVz42ndVZ3DjAus7zwyLODd7dHYOxCK+MV19p7NpSb7wDavGOXaY5sJ2",
-	"853G0m8lMJNaBOgKP0NDb/Lu3tPyaF4Yv7pOyaN5Hu3kO1+qMZZUYSWYtsOMV6a3Da71nbMe+9sllCsX",
-	"9XxnkvRPO1P3qDEbjfanNyi/AiIpbmfXycgiTbAineepmoC7IBPodcE+G0V492k//9EdnKbrv/+3z2x9",
-	"n+CDpu07Z+/DLIzsT3qqmUhCQZaCqs6c7of3v7w3PX0nK3wE8xyLHWb7j+2recDO81mXip5TWvTjPSsV",
-	"KutMEv9jevlOAkk0vjwP2c6Tl7kkNvUtfK5lUqMV0BwPjQmCtiiPjX2gJ2M+TNdrmzuZPmTzbstbU/ih",
-	"1TVZwlxq/eqb3aIJKgmnp2HQTN5f61MdxKnUjAlJEbYp0Rd4haYcIouWVc1m5+DJ5gWtZx3ZWNRI8zIj",
-	"lPtPIcrQKCVilHtiQRwo+KDPeOJpa9+ie/XW7Xur3Fv2XxU4WiPu8njXTk42cZ8Yuz5eNX3j8upZY5wa",
-	"3vyJAbYxuMfrlFsRTeni7Z3Z5g10qSYCIlEGqUcWdYVaxea27pzgPdlFtWc5J5jbTAdrdesfnZUmeDUV",
-	"eeEL75Vdld26pbDI+9czWTSW9xgEMhuD0NRp+GvbqTJDlhLRZ6C8WzkUIF2D06OqGr4rudpq6vB3pejz",
-	"2mo3eePNnZcWFQnKRJsXFfRvHxjVE+MEQTMYsJNtpZeDSb5kPWfpBObnjFPJN9l92srReKmdTOqtfsz+",
-	"h/OfDDU0XP9DWJkmoDn1xmsWNE1Lp37H2mL9a8+V1WAbbLHnC86VeXk9T7J4aPIRAFu9Fk42qjRDUokW",
-	"OE2Jv0m4yOdVsRM6SHg7Z5kT4m7W+V48ZQvFckX7QaplyNFh3KE0kzkmCMs5ifOc1f15m63LvKpRPUcl",
-	"ruJ7YUjx47ja5ZqefFGVWDovWs4cFfwxFgTyXZMY5X7zncIl+6TdmRDwepLd+YAfbc/NzFb9V7M2Qq4J",
-	"eZiB2KoLDGqWVkXSIQOxzMbF0TV7r2WyEpdB7hRhHbwlLVxz/fSbsrvnPVs7jI37dr2kKpqVIWv53QMe",
-	"cPsl05uji0WmKkG1stcbdmzRbUXnEzQqwQjOmfZtjLFPcAVnIdQuCydcLHFj0tStC15jSt1RsAYdApc1",
-	"ITHRwmWMch54+1plnPTBMPnS3kD2RjeHkGKhzMJKXtoDqTR7dvd/3M2xu3HSJET4PDzRE3hrMoJDgq+e",
-	"Zd66QlqEkv6cgVGzQD7hRsZgkwftCOIFEVMShy0AhT305MPW7puPNvvBmUi2nmOFOdw4wfecq1wEMjHq",
-	"NY7ZZLfwOMOSee3Mk3W/mtYj36VQskhb916T7lzZL3quujMTuW4Md6JIfdoIdKbViLNBp7jMLxqm6q/3",
-	"dFl2Nhk884YRjmObXiYmCVEmYZi/LhBHKmxyRMdx/ABUYZbTO2r1sc+iBdy1REyOZ7Ek4xnnc/vCmY0J",
-	"Ng5nEU4S6elx1iyRmc/dQmT1kvyg+isZ6z1abzFNjdrBIRVEo16aD06q7xmAupYgoepmCJGunV2NqlGy",
-	"HuShQ974h9DE5rvYluG3ctweZma6IOcVDWBXpuQCck+BukeJzHWsVzZD+BdLYHVuHUi76ELzCK7Ouauu",
-	"uueuqvkoNXk9Aw6AtFGgC7OBYWbLoK7QCOHpKU3rrupmBkewQmmwzW2szyTiKf4jIwjCYvVRw5P3UVV1",
-	"cEKs64WgXxlb3D/yuD0Cyi8XfecHtrmVDWD/yAWa8SVaYLYqbJSmnnXZ11QLXpDFmAgfcLfu9nHSZPz7",
-	"15v/1ILWfO/Qv3+9qV4ddD0nS1tErQNb1m6se0BtAt+78ICaBA+pR+CR6r8xiX/zYbpcI50ctY0rsHKN",
-	"1ZyZ48RsCmWKvwpLzZsB0rLroihSm/8GsDZQDgmVVZTQJGPwMh+6260K+U3LBl5CkqlQUxz3oDapX2iz",
-	"WndTQZVQuYjfmMxWrtyNJqLNmPGfyTyBtr4KE1NlkqoZzwwzbKqEEtv6oSCrpttqzjIRqVAvoa0BFxU/",
-	"f/8YBh/QXTfR1tcbNynP8RxDrWrztETG8uSSHop4QKVdC4qtld6CyRsq34Skeg26TFK9QfpO886eak0L",
-	"3upFzaWCnFZ5KvqnmFOQJ5qprzt6r+la7vu6e7uDQ44wYyAqQFLXbk5JLaJiY0RaK+roL9A9JPCwM3/u",
-	"LH/TkAl1TlaW+IJOznhXGn7YcFWYMZ6xyIdtNOV1ONMPx4zZkPtmEMgZFiRu5ribN3d5du3mLTYSmRe+",
-	"W4Myp7l05EH/Ad2s5rZWeG56oMCVjO521Gq+g1O6Y8Wy0S4Cq202TqickbhIsgHLGROJMPjQCT4VeKEJ",
-	"G4jGEn03ek8mowEa/QcnGRl9/4PJ0aEvc9kX8Lhd/uMXkC1vqnfa7tdll0q5uHMe+Q/xptoJPDUm3Lvz",
-	"hW5say/hlDY+jweG416eXV/hsjD7dusqiTJhzVdeo1/nHaCzuO3urQOD6I5eAQF42mP8G+zldLTxJrqG",
-	"cJoBjK+Ad1x6I/fkmXGhfpmdOfliYx4bIIKjGbwphKXBBD4aiiQZ42guu0KD3JU53zoFwnahRWW3hLLu",
-	"a4SUzUT1mM6KeK94TEmPzoY36NzR/t65m32l1/p711lbKdabNczposSKmzTGXkJhtf8jaJpyVOt2a7D5",
-	"gkFOx0lC4rwMCJfE+31wprDREW/RzCwwTbo56/nvdhvcEhoRyxe3r/IR1qKIWMjLybXJCtmgzlcNdZn7",
-	"eONenl1f5pUMnFVkijoHu+iqePEDNIbHOyjSzxgv3QLhFRxIVcn/BRFmTFJBorUEULVa0u1n/ChcTAGq",
-	"i7g5HX+BMdczufpnJivx58orXVd/lPmNszQyWyywcItzPVJDtb6Sghdsstjk7jTFLfBAgGZxTmGUMWsU",
-	"9YJZ+YYLi3jfvu0PZUp6LkqzJv16diuuutb5sd5cilU067kEq6Hq0TPr2fFrvz2Bo173r/UFXlew0ZpT",
-	"qP2CrJJai8pS8yMrkKX5BC1nNJqhJU0SFPNaHu3+AuKGg1SX5JJrAHdRXhzHgshacYYvxAMOglssqB61",
-	"FSTbpoaIAXei3G3kF6oMPRhZ985yZAVdB2pXeLrpYfAk3ERn97XL5mIqP5lc0KrCuD+TVq9ncIVJsOZb",
-	"5YMU+YX7pTktBjGldv4kfcfJ1CxM+JSyUJCYCksy/UF2cZ5HbbdltQK7bJnUympCO6Q276Udhkm7badW",
-	"WXzzNkcRSRWJkWmHXhsmozCke+yob2z8JqB9SAyZCjLFCqpSGFh2Mzte2Yo+Z7UqQg0xN7bt3z5tfb5R",
-	"twr+8XPamwKKnbGZI+mQs1wFFyQuHIrLonxjMoOsouj9m+sbT9NQi7mFV2Vkf7t6jaw+htpoIw9ww10W",
-	"ysbKFgnHi7oAkvigLhw1+C/qxSfkzvJhzswFYV0rX/kIiYUb/Atq6aI6vPFKQfxN5UXP/CA9Yubr/m/3",
-	"g+Dz0pN5r3s9tW+1ORDv17wuL2jlEioVYbJSHY0qE3YkyzA9H6Ui+AGEMy5ViKeYMsi0XS9W31gwJdQP",
-	"IQ1lguWstbhOwnEcjnGCWdQYUmJ2FDYnfxAEOBmz1rZyiXnJlZjKiN8SsfKtxADdzvNeG8HyZrfudVZd",
-	"5bCYElVk2OmGZ03fJkQLOZ9SLpR3wpq71U3RZ9vNu6mOvol0bn65zkUVq73QeFhx+MU/DNT4UDeaiGUS",
-	"RjSd9fH0130n3GSMXiw4Azf50tHFcVFkElIGSjASyjlNw1si6GTV3HqB78KKFnaL253uQJlvh+bTqSfM",
-	"cx6Oxq6bUStfw63uSTPbOLLGbyoPFEkhs6/REeAqrCYcpCK4wkrgyYRGPjJ4Yuyf3vXHGsArFUm7Vn3y",
-	"bW9S+T4UvC0ByW6r0ZhEfEGKzFW5s6dB19tBK8iCN5WOuMVJ1o3FLLI/gvtrQ/gTX5YEcw2ZgZFD0inz",
-	"8YPByZQLqmZu98JKEd32eNV+dIPK9nIdc7JqmrZFhClLjTQW+vMA/p+kGW0lmt5JVdyT9Yi78UqRrxJv",
-	"V6YcfaDLe+7qdiV4RKR0ecWeacbVfNQAKKw52/fdXJmkVBGsZU1pWSnPFGXTmxJzbLjlcZYrDpFNeOAT",
-	"3r5thR6JEWpLy/UfYPmCVYSKd7ubzvHcde/yPVt5y3vf9jkvMKQzeAxN9HsyJXd5iLpP1YBQy4lfcQUr",
-	"4Psr8/eZx4Sj3+Lkq20kz/URcabI3dcDqHWXB53SV1pE85O6vr60aS2xu94EhzA/jsY5SUWcDUr5dRf9",
-	"TFbGrcBsLYbiqGyFIiyJIwiQyjTBq3dNGPDNAtPkzFhYnA1+5KLR4X5UlGQdIS7QSAtFOBntumpz/SR4",
-	"ll6cO+eAb/Li3Gmb9K/seimmDRNcX19esmT1IxfvyVQLpoLEH6QVntb13MkKCq1YqxMojahEGGXSVFfV",
-	"rA8XU8yoNDq2BV4hQWJCFvCNcRaRCgwqJFbP+Y6rM6P291LwDIK7HeMgvWMcpG3Apb1OEU/J6wTTRVM5",
-	"UkwXZg+aK5bIKDY9MpjodiF0bw6jNo0UD9Oi7t8jVSS5LvSva0IK/A6nYPLf5hEeqY2mNU42U3rrQXq8",
-	"NVMVKGuSTOOoe7+WvbYqVJyceMl5m1tKDEbINTneUaNhO0fYp5I0pBds5BfzfPGhqfwrCzbelaZLEKbC",
-	"9vE0xtnSxBDGfOIGHxlQJzUOkcmKliwvVexetW7KiFQkNglimlut6b/8Nb3rpVA3s6QUgnthNDe8vVxX",
-	"erj0/g+szGrCHSvOAFXXkW6hGu6RPfU6ZjObm+xQmnVt/jIxch+rdONgnbMsb+5pXZfUoTBhd0nNbiS3",
-	"NzQLrWCTqtEe01N6WaAer/ykXgeekrBMM+x/aLlk35YsDDSnNiWX4djs0ZlwmAhKtck5WWo2okscdruq",
-	"JPcdgPGLCGcfXRtkUWsO8zLf22rZN6o5rJ9ZC8fQrEXROBF6d8SGBTvRwuL7spLuwQvG3yHrCzLNEiwQ",
-	"uUuFDdNV3LDmUK2YcVX84HHvdbNQ3DUUy78lwh0itw08D2Ss65U33JIL5ISyLcxjKCpvYL9gbmsEawms",
-	"HgSUpZlqTh2XL6A5C3jRokckf630iOMujHm8Wtv117YyFNv1d66oHXMbNKoZcly1Te03jfIYZryC9jyQ",
-	"VFOZoCavYxNvgRlOVopGpd89PEL9B+PqW0oTs146x7Gvz3886DJNaKIakPRjbmQ9U7ZjI4ZcIEkY4EKN",
-	"xlbVvH3b9zInqwa/kq62jrWaOk6MDp8f9eUCWk+xUkSwRyvz0KrULUxbnUuB1dXbD4hg/2CFVHf9mteC",
-	"QDYYnEgkZ3zZw0Q+xpJGRRICj6TuduRXuh+sapvlkXcf3JTr8QBLuYoN2HyQRNgAZhaXHnl5dRV/CLVu",
-	"7gu5zvXycqtDb1MpB35LVuXTHQyP5WZrvRmj8up6ptGDfpUbv/XiVSHs4cDi9u9shbeiC3KTuy6tPU0t",
-	"0BSqA38wGx+pHiWz1lMg+lRe7ZBcprLZ3OnWCzKtRQUmijAj+kkkMgYvdcaXKOEmIc+qQ/IBk1MrzMCf",
-	"DE+UvzhPDMyX2F2C/0s5ebWAT7p5AFCemxjI3NN+Sm8JhJDzTO2iERfTkMaQF5wsUrWCd26zXEP3XTSy",
-	"zvZzsoJ2yxlWaLSHUzqCzIhSzzA6s68c1jraRaOrX/9FpeLCdMLJEq/sHKeIcTTDcoYSgm9JdXm7SDO4",
-	"hpF8/+NrdHh4+PIHNBoOh/s78J+b4fAU/vM7DMuI6eRKgJFAKGh1Hfq2jCJBbDLl0aZOp2jcLrptZGXk",
-	"ApD6/qE+kgJcm30rbV9AU0WdHiWVds91u5SCcJVsRo/Vkw2Y3B5/3dcWpR9usenGDNKNC90/1nhzgWkS",
-	"4iaTVaX5EZTmELIpEWyl6cH9IJgKnqVO94/qEoaQtqm1zUleHMpEZLRWhmqe6CgfZevi9VGb19Pa7LhC",
-	"V8BDL8YrV8rO6iL2q31s8u8eezmwfEGYErGgsigT4K2v2bxpduiX92VOtjg4/Vi5oLXDr8Jy/Q4V0Cue",
-	"ARxx7f041l+5MS7AOgA3qLzqzStSexufWjGsdPOMcheNUjwlprrCEC1nhCGcJGhJxFpVlzUFclP2VrPt",
-	"ztWTpPWuW5cUqgdlBh7YuZv3u1GX1EFd/n19+S5HtqBwNmH5VRkOLTKp0IKQB6sBjH60KA3SrEjt5VBV",
-	"lGDrntMjHD8/6sR1u+qvbkC39MmvgdN6wQPFXM8u9dAUo18OwC2wMN7HzcpN657cNQ7VlI9qTklhUpba",
-	"700Qyed+mBuL3WKeN6q3D0sOqpbEniYKo8xiqvGu4a7sVjTft8Q2PDmufoFmgvglymgLtm29YxObYSNU",
-	"PNwcpO4S6s6GwqPmQKgWW5SgaUtQhPluIUHZtNDbOmzIIqk2bNMuVa/PIzloVO+SM1bUznlaVO2SA6sI",
-	"lANrnPYVjGRjcDGLSRwWOc48ajPbPpqWyGuiHqVGS32ALS4Va41LR+5Oigg7iquieb/Fr4/kt4uNXg/b",
-	"TkdnYke/Lcu2iSYLJ5TmjJPNHsO3RAga5+4b7Un3vFEy3MfcCLp5sf3NfbXxNr2n6CJNLP1OqMxjI+1T",
-	"9VC4akG2p+c9gD7u3K9ehv1RkthUC8G7eEl8i6/hF5RflMco8WzykIMKtdl+ud4wE/TxqkJDQFleRa0p",
-	"ubV90MVCmnN5yZ45sB3VUZrYB6tSw0VFmCLJml/Fs0JR4cFLp/QttO5bHSZ3Y0/7pDiIu55yM35q0AN4",
-	"eLkVtuLGFvYY3BPcuzhIR9bAulLKpSd8JpFphOYEahlS/c2aK/K9BzU1X3kmOKU/Ey1tVtKpOgKwMBpz",
-	"rqQSOEXmoykthED9CvwoHJRm808LE4zmVouVAR9jw6FM2ZYBOADtcLaLHDtBU04koszauaxVdE1dOSiS",
-	"u49eESyIANVgNfWe3X2KoxlBB7vDwGazCWZKpfJ0b2+5XO5i+LzLxXTP9pV7v1y8fvPu+s2O7lPmzwum",
-	"WJEZzyRB57k3t950UMmjFxzv7u+bXkWy2eBwd7h7GFSo3Z7+L0sT1wwKNmVy4TxNp5ThBC0xxBYKk8HX",
-	"OL0fDId6x7UccnrU95yrYC2H28FwmKdPtDkxcJom1vyx91ka1FRNImpKOBVm4zwTagUKwSAwlEGjl0Fw",
-	"rbDKpOZpfzZ3qpOAntI3gGyhp8NDzijCqRV5dmtPJjj9+KmSXqpertfmqjH17oI8y9vH4F8EJ2oWfNID",
-	"7eGU6v+XjedydnVRHArgVahDU3FtHyCexFp+A03aD7qtsd7X/N83FfV6c6Z4UT588Zisoh5O3CYuryaS",
-	"3Tj3M72Bev6yj27Yl032riC97afHvi4GmB8NcYlr4m+uPzekKC+3GRxP8EE8fnF4RIYnR0dHk5Pnw/FJ",
-	"RMaH+0cHw5eTsdE0ngbHBD8fH5L9eB+fTJ4Ph8P9F4fj4+ioRHc3NCZImSQaJZoPjg9xNDw5OTmJxuMX",
-	"0UF8fDjU/3cQWIJvXF4rofjBnqIxkXuBM1DfagIq4fWAVk739gozIFQzWPBMzXYtqPZAck2yaXAa6MF3",
-	"imVqJmFOVglo6s3YFqkUgu2a9qPWyESwlNK5BUX+i5tdNuF792u2ClvALRR54Tlp3heVoYSCxBOcSDII",
-	"OJb505dcqHC8Ck6H+iZZFel+HyRQakqkCxWcIT24fin6Qe5qaB6Zq+oavbjSe69wXKQiNZ32t3f6wKwV",
-	"XJLYdDrs+CgsAY8Jo4bhdaBTS/VMm1P0G89QzMEZcoZvCSrV6Brr28aoRFgNOLiCTB8TDRvUB2E8eoWQ",
-	"aLg4iePOSGOCadIImNc8S2I7jRKU3BI71dNuWb++MZYExdSsxqBiS4EKmvMLlQrWVyEx8OenQXC3U54i",
-	"YBlyq19aoMGnMZStZmiQ5n2NIO39hVN6Ed83EqZXKzQyOHQEDnxjU/6Nxjk5ydffRDI6UwwLtquLi/Mv",
-	"Qzj+oRf/RfTiQTSi6c2CweHvhOYLNPANofuj4VFHOOkLCWW5OmF8FBOFafK0WxcEPFU4klk0M1nr2UY4",
-	"65egej/CRxMIIeQMJ4DAv1Gi9xPJqw4/HtUzkdF7eZRqI+HLi8J+61JZvs5vRTIzZtuPfwWGyj3fjyf7",
-	"w+HJi8n+fhwPh8OXJ9H4+HhS+nQIOp0Z38etJLfiQJqJxNKBLhRbt3VS5ZJsfSyIFIjude4gxoqE1jck",
-	"OA1cLmjBIJgtcFRmt7HkCZYYANmiLB/VfpuTVZhX86QMcm2BS0rh5hPsH528OHm5/3x4GAyCBb4zIa1h",
-	"TFJN+4egocSWMpsnnG9zJghBGC0oy8CzxYv/qGVzhMSLdqXVXIv2pyK9ov3bZlS0f1WTKMJPecKt50Pb",
-	"NFzgu+B0Zz//UxBGljgJTYDk4fPhMA+WPBwEssyaZbZpscInSDjFlUpISJki4hYnJmdZ/qtG+at8JSBH",
-	"XvWVIzcqSrdKkjmm+S+XJtfx7tfnNGoH899MZkG2rBxMTmkL0tKB2hbDNFLcvb9MjoptUue6yEnu9HlQ",
-	"hUY0HjWTwlVPgdN0/iIy5z+U8B9K+O1Swq5I5/yVfWcNSMe87t2/K+Ha+4t+E3LyGlvxBLKyzdZtxOXd",
-	"rykv25X8IzI3iMwWQI9PyqUEK35eP2iN5ZUVSbYgzoMiSrCUoJdsTYo2iW7BLxye40hKntMNB603dOf6",
-	"+vIdZxEJNuqP+Z28/mc96VpAGZH/s6kmDerJ14Ii2VpQpDprJiId70E9LZ1Rh34pU/v19SUCECJLyctL",
-	"Hfx2845e/vThz98/R+q3X3+f/0aHw8ubd7Nfbn5bXp5fqN9vzv58e35x+Pbz2+HlzZtl8IUt9DaXWylD",
-	"dQAAZbc4oY2oDjP9ngwIEGZIgyWv9A+6G4bsCMimiDxFH2Gxp6i8F+b6jvVLzZ03uECGeux+2oYtNC+T",
-	"TLhYNHvm5Tvae1u0vB8EGZszvmRh9UF9iY1eiimymAfoBvru2fGLF+OjyXA8Pjg5nkw0CxhFJ0cn+8++",
-	"37pfjYVusQAFXNA0TvDYdwjSghR1qSfU5KRQ6+SlprzjAklzwH8flkaj8a33UaPgqjNlA/7Q81lMbere",
-	"i+nuV2WP8jOtHyM1Z16lQ9CQamjB0V9fX5oT3j/cfsI3nP+Chanc3J3dgIjXMK/73/rW3+imQNcgVMKL",
-	"TZH6+BlZwvs25Fz/fP7qqQ8G3tsS2xDf4mA8WZm3eK7lNc5MWGPu0WcoQYW3uaZsmhB0TacMXbI2Dgey",
-	"dFRZHLmSUEy9YHCKGDunWgIi+76EQcClzfhQROV9A1r93OemiEL8WIuLBu1DxZs0eP5ifHBwHB0dnjw/",
-	"OXpxMDw5Oj6MDg6PSfyCHOAXB8HAYXevWHyrscnBwfBgf2f4cmf/+Gb/+PTo5elwf/fo6OD3jfDRNgau",
-	"Gn4cXDBSixo1+gijpTk62D8m8fggPjrZfzmcvHwxPhyfvHREiTZqPSqxwsHlnAvurWzYCAkeuoJ+nQB5",
-	"8fzw98Ad23shz/Rz1SQD/ncQvCeSqKsis4X9/f7+U2cUYG5pqwIcbsx/ufY7D7H92lqD8iy+vDeVnevb",
-	"VXnnh5ITEnOXO0jIWXn5y1Pe+0v/j9Vul4WPnWk4tpCSqty8SSPM2BDh3U/lrbt+EYV3eS0gf5JZaPyU",
-	"/twAXSrRlLO+QqPndTebM/l5LCn/Nu773wlzlm/qq6LQaIbZlNQI2hPoXTPzhr661tW8KafOtYZbz82L",
-	"MGn6u6DXDfY8R9CSJJOyGow7gOIREKplur81bPoPn/2347P7cNltpO4fdP8EHPM/yP7JDGwGCt+6la0r",
-	"fXOLD3Xy5hYl9jBooOXenKz0YzYUMM0aCp/yJIYwV6l4KtGSizllU4QVAhsKeJ8ysoQMQlYvak/a7PYU",
-	"jX56c4MMyNZWMoIUsRJRtUk/YWEaCj+T1TcukuRWD3Cx+AqiyQxLhOEQILD68QWUK8HHCVkgIGb69GHa",
-	"JVWzctZ/JJUvSLocT/Yf2eWbl13ea3wARceKZAGPLsFsQfElend7WZi9SKLA3YIKxJfM5CpAoygTUKop",
-	"52VHgPFLCydnZBedMeOjQaUSWHGBljNu68KMagzryMyCGdcDPJM5ACVerEERveNg6yGJJPrGbdIGSxkK",
-	"XvgRyENPl491GAWnwRgydq12pMJGiGFkWf0ecSFIpHZmXEji79BR2/CX9eQAolakJy+zXD4ZVSvmplLf",
-	"mqfE6j0dJzQ2M/KYG6TtmB9eqal3V00KDy/FU/Ntl1BWIPwSi0Bn0tRQXFAGPw1MaFFloAgzNCZowWM6",
-	"oURLPJpfuLw6QyJLiM8+loJD3rsyU7qLOph3V7spsAQ2RRoJ6TG+ioHa5RCyTj0NnDXc7Or/O0no38lB",
-	"ovps/v9yjLg2Pp4lKV3jT4DDmJn8M40JZyQa7c1IknB3LIVNX+OmWO1Hb7u2ZdApRndmy4FlNa78YDhE",
-	"yxlN7AmaQuQoobdE/oBG5qHIEZJ4JdGykqmnAK7N1dOwbT31V9m1INhcd+eu85xDRS1Ci7Uh/1DsztME",
-	"Az5kL/rpHj5cKq3vpJrfyZ5Wzu1ObYbRYlE3JpOYPjqoYQipD+zTnJigbch4Dqra5zv7+zsHRzf7hYoY",
-	"DmOtfZlK63a4C6m0/B93ccbtAm5k/CzHBAmCo5k+nrZroc+JMpP+3HkzrNd1072A9L7Gz9T4RqGE4Fgi",
-	"jMaCLyURP0Axhj2F05FLaRMTsriC7rk7dTfW3PRqUtm037RrKNN4ybzZxVc4tvMVrGJ7h3dclZWmodfB",
-	"gU+vYpZj331cMkNhthw2VKfG9qS+M+f2fYs7G1wBZbIZtl6B0u/YeQt20Y9QBXGJaE5YJIh+RXHzXXRm",
-	"u4LlnMcgPRoH/ufDarVM1xUqctb9c4ue/BYVR99+keoj1hNAfvykYW/S2ZkDW9c72FR3UmGhSGw0DlRJ",
-	"ZJN2w8WoJZ7ZPzjZHe4Od/dPD4fDIZytXVurY2XdZmt0HEXaR0hFWsn8uFvm2bGuaAOnRrwy5jNZJHrK",
-	"UzheXXh2LKOuis5FaM3mAJe56yock1n7El5rUZbIvB2bRtUMuHZum8M25x+sjJLTqk/3/y8AAP//",
+	"7L2Lb9u22jD+rxD6/YBugJs4lzZthhf40qbbsi5N3iY9w1YUMi3RNmuZ1Egqrlf0f//Ah6QuNiVLyqX9",
+	"dvrivOc0Fq8Pyed++RxEfJFyRpiSwfHngHzCizQh8O9Xi1StXvB4pf+4wUlG9D/OiZR4SoLj4GdMExIj",
+	"xZEgOEaCyJQzSdCYx6sB/DcieoidYBCcE4WDY5YlySC4UlhlMjgOXgnBRfDlyyA4x8mEiwWJa6Z6S/7O",
+	"iFRm0IVrXAz8OSB6LBkcv/8cpFjNguNgl5FlmGIpl1zEwSAQBEvOguNgQRldZAsklaBsihLCpmqGqERP",
+	"gy8fvnjX94ariyWrXd6JUnqnJEY4ioiUGiaMs8dc90Fzsh0EXwZBigVeEEUEAP9XLGdmvpjISNBUUVj8",
+	"CVupmV72OFOIcfj3MVIzgmis96D/NcNyhvgE/m0nt+caHAfBIKB6oL8zIlbBIGB4oX+emfkGgYxmZAEg",
+	"VatUfzFgsmBgEdlc0x8zrGCyq6sLxFMisP6ApviGVOf+8/oNvfjl3T9/fYzUn3/8Nf+TDocX129mv1//",
+	"ubw4PVN/XZ/8c356dnD+8Xx4cf1qWbNWBsvQJ/p3RoWGkhIZaV76JZzU+sqvZwSleEoGaCL4Au2hH/Q2",
+	"YjLBWaJ+3EFDxAVK9IlSicgNEQb4lV3t+ReZ+mBJmSJTYu4UjheUhSeXZ2en/oWdXJ6h8QqNcEpDGo8G",
+	"ei3jlTtre74xVniM5Rqgn0zwfjx+dnBIhkeHh4eTo6fD8VFExgd7h/vD55OxAyw8lXzJOKVncUe4ml28",
+	"Jqu6XczJ6pFENP4JYYa4mGJGpbkf9otEVMnKl0dybTcHOBoeHR0dRePxs2g/fnIw1P+379/FnKx67uKS",
+	"JzSq3UgKX+FEysehF08+pQmNqEIjGo+qa3+6F0/2hsOjZ5O9vTgeDofPj6LxkycT/9rNHD2X/04SUbf4",
+	"TBIBx7C+usP9vSckHu/Hh0d7z4eT58/GB+Oj5/7V6UE6ru2LbmzoAqC1FzjOkUjEmSJM6X/iVAMQDn/3",
+	"I2DpKiliXIUTnrE6BKwRD2AFfZ0yNmd8qS8bYhwlnE2JQDc4oXEbNFzs5f8XZBIcB//fbkEid81XuWsf",
+	"b0pLPTehvr6kgT6HWC9McY54Eu8EXwYaJpcO93eEyxjHYVru20A783YFAW2mn2mZaMLACI8jvR3GlX7N",
+	"OTbzUs07hOUJAuRa2oJdxFJTHqqQnPEsidGYAEB/JTjRW+gESj6vwK+6gClWZMYzqalOTBSmib2Wsemc",
+	"7+ra3v+VVGQRDAI+lkTckPg/Ztz9QSAdnDRrEgwCReFt7Q/3nz7e23u8f3i9Nzwe6v/8pfeScqmmwj+L",
+	"xv1ScaFX1XFYQRKO48albx9x+Pz4ybPjvb2/AAmtt78hQhro3Qx39naGXa6EPcGaZ6VnIo4AAnwFwgxI",
+	"orsQjJBYwmV4TVa3uwma/C54TJLg+LNeDjYPBicJX2JAZQcapaYUTmk4CLiYhjRuplupfq5Ph4Pg74wr",
+	"HC7wp+D48d4gEFjpAb8MNBkLNVNmWDb9F4xJVr/dRIuIXtCzvfP9nz+en0YHb/6JP/65ODv885/f5m+u",
+	"z5fnpyfL89Mz+vvL39K/Xp49PfsYLy7+eEcn//s//9P9Yb4mq1O955rDAAYTeMPukN6G1l/Cq9YPXRAl",
+	"KLmB6ZB5gQ+NzDUOWOKV5q41XZFZNCttvg9VW1ApKZtuxeCGjFSQX06BHxQGghjEawib3XkhGXXYugVm",
+	"zYbL4BZkoonmMXJ0bJN6+fc+CD49vsGC6gmDzc5fBnD9uFu8Dzhuxbv5Lu/6UunrTCXCWpIjYo0LBhZT",
+	"bcIC/aCZTi3WSjThGg/96M7iLZlSqYjofCAaFqLS2XMuFyzRi3CtgKuUaIFXSNIpQ5w95Jv0L8ZShYqg",
+	"UVogWlI1Q2oG15hF5CdNLKhEMiVMARCv6JRdMKPb6AjDSd5pi7YkJmSRC8z2LT0sMnNiI4ppbNk5uSQi",
+	"hwCJL9jtyGaJOYfxEGcldvOUyjTBqzdGsDhjRKKLORc8GASvFpgmJ3EsiJQgMhP5fwS9IWLBMzXbccLL",
+	"IPiZiysS2U3FWM7GHIOm5xfBs1RLQoH7Q56dat72wyC4EFP40kCbr64u9N36mYviNWnZSgbHE5xIMgj0",
+	"X2+4OtFPTx84/FzmgS9edzmyHOCew/pjxuHuAgDheK45/x2LaVdiozgPE9dvm4pNiyem8cNeS5icSjO3",
+	"xn2YlZk8hefEcHXvGM7UjAsqe2C6cE7qKM+JGfUfgzgmlCSxUWJu12Fma0vyjP5GP7Si0cPC1qomLcWx",
+	"vMegEE25AF2GRqO5jBcpeqPpfL4Uo5vM5SsPbz7DKfDm16s5+sXQrUcSaXl8Bt1yTDMIUsFTIhQ151IZ",
+	"a12ToIk5F7FmkQ6+VGQwHMdU98HJZWW47eLFmZZzvgzcTHz8kUSqPNNhSar5HBCWLYLj9068WWKhEZrG",
+	"+cGHQf1y976URKGGbe0bXYlTrLx3Mxe9q4daAOHD+hZyERh26D8mJ0JxRpBRKCunxbWPzYhQaKTlvpG+",
+	"EcsZYZpcLrFEkhC2eYQ5qM/ixr1qwK7JnVsOfE2OXt/Sr3yJFpiBclQQhAUZ6OVqfhXIOx7zTCGMWLYY",
+	"m7u3ppAtTfdET5epNFNbzuuOLoeRqz8Hmi/Fyoj15DH82tDzae11qQLWju+7I2U6v3lDCLshCU81MLWE",
+	"ZiRrlSu19CVY4JigCfe85RzlbQGgYwe2Y7erq4sTQGBGFi3QZQH7i9dbYL0GsSsHMbdaux4frDTFv3S2",
+	"pE2jDGJkiZytaQDKCOBCGUFjMuFwD3fQBfD4QFSkvqOIThkXxo5VhV9Z5xBo8oDHCXHa1o3FRZkQhKnC",
+	"2KVlS/zpdzBsBcd7w/3DQd0oTlM7CCrmMt8IC8rcD089/TXhCFMigLJwJlssfe1AKivwnUJuMjklE8qo",
+	"IxWblzdKsJQ0AhNKnLcdICzLdAklHMcSjsYZWZw5Is3GCY0QwwsyAK1+xdjySKIf9g/RjHzCMYnoAico",
+	"plOq5I876GdzvBabatEC7jGKOTFEVY8Jpz8nqdJHvw6k6lV4efH2qt0T0S1fcjahcByGdpde4JjzhGAG",
+	"3wzjGtJUtnx9cMoS+jKcrBSNZJgm2ZSylsyJ63UJnUrLBLh7TAeDQHNKLUfP1Kw0ZKZmYQR/9uYQfONu",
+	"fYcwcSr4DY2NLqfdDJe2ByCfL4NA37CQxoQpqlZuvDgcr7xQGmNJo7A9rF7o9nrafLoER/NEyzn9LkSE",
+	"oxkJOTy/lr1f6i4XtoceQh/KRDPtJEwpY5RNw5hKDezYf4NLPXqsOKEaXd5uDLgWodMGt3kBq3OcrnXd",
+	"tstMKr4IFzSOE7LEgrSb6jxv7+Rj31jhOGNxQryXqq5xu/UaxAB3MiSsoX1cQePbN/YfwwmXsH8uC5A4",
+	"VAJHev3+qczCQ9C3NzcR+homdEFVTTseMq5gunldiwWmzAtZ82kLHGPOVCiJMqsNOQsjQcAy4GttQByO",
+	"sYpmoTBifCizNOVCNfYAofmTCm+w8TlpaJgKrpmvHM/UNs1PQ5CIi7j2PGxzmoY5/mnRdjmjirRp+3HZ",
+	"vPVU8E+AWxWPeNLYVNIpwyoTJIxmJJrXz3yjkcoM63ciWiKUV7rPr6aLxscFsQGDEvYLw+4zCQtijCfW",
+	"fpCLEZSpp4ebkg50VkQwnIS8Pdl4ZftcaNKhB5kmfIyTtceyfZxfoNtbrMjv0EmPJHA6+ztp2V83/t/f",
+	"C0DNFjgKHUODkykXVM0W3RF6ZZwo4dE8lHOyrEpmPBsnJbHMiJO6dw0LQ+M0tNSGxuECp+l20qYPSkO6",
+	"5msaGkUOvF7Bk22jyZDjmtf9canc6oDnAMnEuw/d0npFheCjQnuQTD2ItZOGWGOdhMZww3NAW888sKJu",
+	"XlvdP2eLWiyYSpnpO9FzKo3jjfDWr7/x5TFrDI0HTc1CZcRTEkYJpos2DRV3Y9sL1eUkLA8Co9EpcFoL",
+	"oma8HoxyTtNwTuP6OyR5JiL/qoGvZOEaKSpBqna/jFvmrD1b+abc5RwzbOcANKe32ZJVuyizxzwljMbd",
+	"+NuLlLCz0xKD61wCPPvU/C6JQyNwhnOykj2O00PISjNoWtdu0EvdtMCtOTNhbkq7Mawh4cr0cWB0XmCh",
+	"5SS4IZFUkba4+q0d4dIN0CCTYSHwKgCtNU9boyrTVvcioMIIEzohG+q5erq63i3UmyaRkvpYQy9FL70k",
+	"17ubAHlleq3LkDLJpt7LoP+VGtbcyS6bS1F4Gs4IjlvzMSUsr/C0X6cthCxLpRIELzqIuu9sF8ey5EP0",
+	"lfzsa/OOs3X5cCMUkUq2Xb3ucQ0djHotrMr6nkkkCae8LH/Vt5uTVQIW1roGi0xlOAlVIreMBOh1v+E7",
+	"YND671JhFmMRN0xjTSAdxG0nKhrPpSZd4u+Oea2qEeFniSZcgBr35PJsgChDaYKjku8ZPD5j39quylvg",
+	"TyE4MoYxSStbLSGRdI2Nr+c5S65jrdCTaS+IFkAtNu/Qi5GlZfe7d5Qtu2yMXr95LR2PV5YRqkGoC27i",
+	"I1rSFyeTXOX99L2ZCa6Ulj41W35j2PIW68v7CaLEakOdUA4EqLuaxtzRoOmGuAvsbiG4ucTceLjYK+ux",
+	"LDi3RcNM+hWvVgrSH7pS6V+MMAe2pxb02U2ViaTrTAY+VymJWk3UoGdOaT3b7ZRCVAtbQM1rCThhccqp",
+	"DaTqsBFLwl/Z7iWTdL56I0RYwU/Q6azzJGCW2LhSLQDXQbbPkanh95SgkXqYa2TpQ1fGY9vjg8vlsfal",
+	"WM3QDxgJMs0SLBD5lApziD/mtj8jVUlkbzjiDFG1+R5ts84cUyYSfyxI3YaS5LWVLaq7eU1WiMZyc2Vd",
+	"RZFmeHrtPx7Q/sKRYV+MBY3Emgjnai5ktIpyO601yjv/Q51kLKp/8ZZ7MlEQXSBsFPy1Biezyu1GJOfM",
+	"04T5TxiYNrG0Zknr+4bmhKQSUWUiAp0VtGwB1b9r8RQsozzKFoQpNCaSxuArYZwmlHP15YwYazZY/8ck",
+	"4WxqohsJ1Y36mDs3Ld1dzQBVA7DF4Lm5vJWn1Dm0BuuVIlMuWuuzXhbtdW9Qy8chVrUeHFvt7jPO56Eg",
+	"EyIIizojyl85n791ndugSipDSetMCfojiDY1coFVJbZRoVwBC8aFqhouS9xelsa3Bh44HUwFz1Lw5O4h",
+	"r8IIvfp6Xcem/LH98aPkbOctXjrvEv/b9mDkk8szObBvewVPh3xKuYDwYhYjujB/7KBXOIK4ZYXnBMLd",
+	"nH+4CUskycT73jozWhVctO2KaSAQHM3MR4hrnhLZkfV1rozNnkl8YmJyrUuhQULOdRGNNeTMyDtoZJx9",
+	"wL9jdPF6pKE1gjlGP6HROVHYurhZJ6dSFDO9IRKNcTQHF0m99x00Ojsd2WhrPQlLVhZzYmQU6oUfOp1S",
+	"hhN9hCRS0ssDmKDNRm+5rg5V60dUcabzuk4NrN/pvblQreHezWufLPFK03rjcGuPTvNNGpBLKkjJb29j",
+	"2MJTwyMmmUMi4HtLmLIqYsuioQllsfH6iQQB+wJOtjMYoEIzSrJ6XiLifE7JdunCjOPHufWMCha4wWCQ",
+	"2y1bojXXvFD/ZpKUVVz1GhyzzfrvsNIazY4xrZTMrL52XxoPvqL8rHF35cDW4JL/NbhCt+Ak29sNCheP",
+	"+kNRXOApCQmbUka68ZeZml3llpbNPZo7pDFQfouREviGJBJR1pZjjjtdwvrV5m5Gp9h3KCfGz5xPEOg0",
+	"117mJoqcYTkL1SqtewmF26KXRei3dP99euFZ8DGKcARe1D9IEnEWyx8t26xRT3Egxu0T0qVMBF9sP5Qx",
+	"j1e5T2QoyJR8Sv1uYLoh8DINjYyrllKJnyFz2MjupUbL8UkJHKlQrz8c2+ww7d9ryUlxA7IvBZfysSGZ",
+	"SGQJycO5Ti7PdtBogT+FeGqc0SlDFtItULUWwcPSKTR7Rfa1fLj+fUV6198AoHv/mIyzRq+YugNNubzF",
+	"tu2p+K+UNZvCFVYzwbPprON90VfW/xBf2idnoxi0wL79LpgnMCcr804anklusYxclH/OM3vM2Fukrmbj",
+	"UIMFvkYNYdz6eaZaada3gPcirZFEbBaaR7JI7gSw2UEji0rMIjq/SNMbJ0ko8YQ4p7Wad2kaj1e9b6gZ",
+	"wPnLKJVs8lv3evgVWLX10WI5Km52+yuMkeVddn1kZSVI9Q68wQti9TsgZ+sLAYeNC72TPvB1+JQ8Obap",
+	"5s0aZiSav+SLBWbeCAupSKqfOkbXLy8RuOK14d1qxKY+LM1LKqKMqheC4HkTsxmZdmhsGnbDT7lEgJMJ",
+	"WE5DCNVq9Fi9Q6wiiMoECxUPJRE3NCKFY6HH36EU+rz9RquZIHLGkzhMiYhssOZWS1rDcYCg/bJK1X2h",
+	"ILrZ4zIPNhWYtYi8yB33/HjCfJUkEkTV+GgqgcHtqL3ZuuyQmOOodmEEVjbo6vRScsLgc8LCroaF0xet",
+	"DZU2gxaAX2rBvmSlbMHBfbdafuNWy227+W7FfGAr5umLy9w/YsOGCV+OjcoTQ1g4EPkIC80IIKqsQ8EO",
+	"OskTkMwZX8Kn8Qqi4lwSPMiIVxcTZwKHRza6zqQEvbXdqPZZrN+u/tFfHszWKgqsvILQHG752mwdYCtS",
+	"aIrsy1SDniT/2kO4xIrYKJS4ZbRywaPOlEpLcRSFO7V/EzYgYBNTbAUdOPE3KrLqHPVlSFkTYHMPTqJb",
+	"tmR5EixVaM1c3mlbeYRpDqJXoFkteWhyR8ZC0Q6uzgbBXBa9HsSFrbMzWhfPsjtxG+vlBfvQvmYtDZan",
+	"WGHj439uAg6MAi8rvJk3szHgQmWwwKnm9hRH2AS/t5aCat5wZ9eMYgOGSa53P9HPDJmmjySaU2ZsrpIo",
+	"pU+pxcqxwjYgwsYgbyIujU4oi3tuQXMTQD23nIJL82S348RQk9PmB57ERCBjhvix07ZaEk8/yHMusBY3",
+	"dYpp2XIzLTjDzqL+KxZfaq7WL+RbBzA+QZgZ/64BGic8mkMOHcjpgBIq1W3vuRkqjLAknSV88ynEUY7L",
+	"+zNCjsc/hzFdiMFWYtz5mXrm8YuSM5ymhIEjkr7S1o4LyqF2WhYc1UZWRjyu0WWvxUuUPHi66yWBQjdA",
+	"wh8XuolpbbSp5sEh/hTY5ha2vhuX8L/uVnSQcsqLvRZ0OiVia9KEnJndniGkBYiqs25A6YIRZONyjQeN",
+	"kh0wuu0Z9rEDu77dEdAnRVhM4kusZvKKeOITLol4DGgoN5RhZAXIFvc/vgFtSq4ztnDrcOqFYabFKUOM",
+	"d6hxYte7VUbEbVXt3Q0ERmMbWo1t1wfgUQy3MQmV0giEfbUw17p3CW+2mjkPEeqqzuDGe7ftPDMsYmf2",
+	"6OzXiEV8bbq2nc5mU7rnG1YOz+4wzZnt1nYaS7+VwExqEaAr/AwNvXbdW0/Lo3lu/Oo6JY/mLkiz7Xyp",
+	"xlhShaUcAB1mvDS9bU6AtnNWUxZ0iUB1ol7bmST9x87UPdjVBtH+0xqUXwGR5Lez62RkkSZYkc7zlE3A",
+	"XZAJ9DpjH40ivPu0H//uDk7T9bf/7TNb3yd4q2n7ztn7MHMj+4OeaiaSUJCloKozp/vu7e9vTc+2k+Xu",
+	"jS4TbYfZ/mP7ah6w83zWpaLnlBb9tJ6VCpV1Jon/Mb3aTgK5f+6fh2zmyYsUOJv6Fj7XMqnRCmiOh8YE",
+	"QVvkQvpv6YTphul6bZ1/7G0277e81UVNW12TJcyF1q+62S2aoIJwtjQMmsn7a33Kg3iVmjEhKcK2GM0C",
+	"r9CUQ1DUsqzZ7BzzXb+g9WRJG4saaV5mhJz/FKIMjVIiRs4TC8LXwX1+xpOWtvYtutfWuv3WKveG/ZcF",
+	"jsZgQRem38nJJu4THtjHq6ZvSGE12ZVXw+ueGGAbg3tanXIjoim801sn5HoFXcr5y0iUQcakRVWhVrK5",
+	"rTsntJ7srNyzmBPMbaaDtbr1DyxLE7yaClebpvXKLotu3TLvuP7VBDy1hdUGgczGIDR1Gv7KdirNkKVE",
+	"9BnIdSuGAqRrcHpUVsN3JVdbTR3tXSn6vLbKTd54c6eFRUWCMtGmcwb92ztG9cQ4QdAMBuxkW+nlYOKW",
+	"rOcsnMDaOeOU0uR2n7Z0NK3UTiZjYD9m/93pL4YaGq7/NqxMHdC8euM1CxpU42l3rA3Wv+YUfzW2wQZ7",
+	"vuBcmZfX8yTzhybvALDla+FlowozJJVogdOUtDcJ52kIS3ZCDwlv5iwdIe5mne/FUzZQLF+gImSIh9RC",
+	"xh1KM5ljgrCck9il2u/P22xd5mWF6nlqoObfc0NKO46rWa7pyReViaX3ojnmKOePsSCQpp/EyPnNd4r0",
+	"7JMtbELA60l25wN+tj03E/L1X83aCE4TcjsDsVUXGNQsrYqkQ+J0mY3zo6v3XstkKS6DfFKEdfCWtHB1",
+	"+ulXRfeW92ztMDbu29WSqmhWhKy5uwc84PZLpjdHF4tMleKBZa837Nmi34rOJ2hUgBGcM+3bGOM2wRWc",
+	"hVA1NpxwscS1uZ63LniNKfUH8Bp0CFzWhMREC5cxcjzw9rXKOOmDYdzSXkHSWT+HkGKhzMIKXroFUqn3",
+	"7O7/uOvDjuOkToho8/BET+CtyQgeCb58lq51ibQIJdtzBkbNAmnQaxmDTR60I4gXRExJHDYAFPbQkw9b",
+	"u29ttNm3TqKy9RxLzOHGCb7lXDkRyITXVzhmk5ijxRkWzGtnnqz71bQe+T6FkkXauveadOdL3NFz1Z2Z",
+	"yHVjuBdF6tNGoDMtR5wNOsVl3muYanu9p8+ys8ngmTeMcBzbzDgxSYgyqdba6wJxpMI6R3Qcx7dAFWY5",
+	"vaNW7/osGsBdySHleRZLMp5xPrcvnNmYYONwFuEkkS09zuolMvO5W4isXlI7qP5BxnqP1ltMU6NmcEgF",
+	"0agX5oOX6rcMQF1LkFB2M4RI186uRuUo2RbkoUO5i9vQxPq72JSYvHTcLczMdEFOSxrArkzJGaTNAnWP",
+	"EpnvWC9tYYN7y73lUqF00YW6CK7Oabcuu6fdqvgo1Xk9Aw6AjFflytRmy6Cu0Ajh4SlN466qZgZPsEJh",
+	"sHU21kcS8RT/nREEYbH6qOHJt1FVdXBCrOqFoF8RW9w/8rg5AqpdCY3OD2xzKxvA/pkLNHO1Op2NEjNU",
+	"MQWZ+vYLshgT0Qbcjbu9mzQZv/1x7c9jBLIpHIQRAX/749rlY958/7Un1jjxfyrRcm0vr15I6c6iqzlZ",
+	"2qKTHfjBZivhLWq5tL2Et6jhcpv6LS1Ko9QWPak/zNdkVZcNa05WxyDzUls+1Piom8TeWLoq9apFudBu",
+	"+U87pCYwq7mCdBQ2InKGpZ/t1x9p3BU60k91pmB6mdclKu4QGmmTIPfLSulzqfUiBBuPYuVhq3E1rxGz",
+	"KYmR4l9FFOP197lh13kNwCa/H2CJofofKooGoknGItUqIKF5t1sNOZsWMbyE5GSh5lT8g9o8lqF9Zd1U",
+	"lwVUzuJXJiOaL12piYQ07h+PigdNJZqYospUzXhmhChTg5vY1rcFWTlNW312kkiFeglNDbgoxYe0j31p",
+	"A7qrOp7s5cZNclnVY0FvXKZXkTGXT7WFAQcoYdf6mWuVJmHymkJvISlfgy6TlG+QvtO8s4dj3YK3et9z",
+	"qSAXmqu88hBzCvJAM/UNY+g1XcN9Xw+L8NC4CDMGIibkMe7mzNagYqiNZGxEHf0VAbcJWO0s151zRr1I",
+	"99Kkl9IE3hnjIG+ATTZiYgUhz/ANYR6trm3hC9xo4fbY95p4i9fV5DLWrJDhJWCHxsnYiIWGx8eM8YxF",
+	"baQnUxyPM40HzJg1KaAGgZxhQeKwhxhzcXLlZ5U2ShHkLoyDoiqB9FQy+Aldr+am8FJugTNM8ujTY7Wa",
+	"P8YpfWy1E6MdBM4L2TihckbiPNcMLGdMJMLgSir4VOCFptOgIZLoh9FbMhkN0Og/OMnI6MefTKoa/TaL",
+	"vkCW7PLvvvx78fBaJ95/WXQpFXs95VH7IV6VO4HD0oS37nymG9vKiTilta/9llHpFydXl1jNzhRZtHMy",
+	"IFEmrBW31ehXrgN0FjfdndZgEN2xVVwMnvYY/xq38r3beBNdI5nNAMZlpnV6hlpmsGXikepl9qamjI2V",
+	"eIAIjmbwpnJxuY2iLknGOJrLrtAgn4rUh53iwbuQ1qJbQln3NULSdaJ6TGcl1hc8pqRHZ8PqdO5of+/c",
+	"zb7SK/2966yNFOvVGub0UWLFTTbvVjJuuf8dKFwdqvV799i02aB2wElCYlfIh0vS+n1wprAxlWzREy4w",
+	"Tbr5rLbf7Ta4JTQils1vXuUdrEURsZAXkyuTHLXGqqUS/5c+TukXJ1cXrhaJtw5UXqlkB13mL36AxvB4",
+	"B3kWJuOsniO8nAMp27ruEWHGJBUkWsuDVs5ku+WM74SLyUF1FtcX1Mgx5npC4/YJ+gr8uWqVta4/yvzG",
+	"WRqZLRZY+KXTHhnSGl9JzgvWGS6dVj2/BS0QoFmcV7ZmzPoGtIJZ8YZzx5C+fZsfypT0XJRmTfr17FYa",
+	"fa3zXb25FKto1nMJVuHWo2fWs+PXfnsCR73uX+MLvCphozXfaPsFWZ27FpWl5kdWIEvzCVrOaDRDS5ok",
+	"KOaVdPL9BcQNP8EuOVbXAO6jvDiOBZGVGiX3xAMOghssqB61ESTbpobAGX++6G3kF+qE3RpZ9072ZQVd",
+	"D2pXeOqxCD4EN9HZi/OivqbQLyYluiox7o+k1esZXGHyDLYtdkPyNNv9sv3mg5hiWf+QvuNkahYmfEpZ",
+	"KEhMhSWZ7UF2duqSFzQldwMvgSK3m9WEdsjw30vZDZN2205K2NlpbbmVkygiqSIxMu3QS8Nk5G4dLXbU",
+	"N0XEJqDbkBgyFWSKFRRnMbDsZkW9tIWtTirFtGpCz2zbf331hsZiZvdQ2sFUSOuMzTy5t7xVW7ggce5X",
+	"X5TVHJMZJNdFb19dXbe0dDVYj3hZRm7vJlAhq3ehNtpIh11zl4WyIeN53v28PIYkbVAXjmrcePXiE/LJ",
+	"8mHeBB5hVStf+gh2shp3iUrWtA5v3CWf8SoveqbJ6ZE6ouoG+mUQfFy2ZN6rPnjNW62PR/3DVdYGrVxC",
+	"pSJMlooEUmWi72QRrdpGqQhuDeGMSxXiKaYMEs4ruiChqq+o5SKm9ENIQ5lUvbg2a0wlHMfhGCeYRbWR",
+	"VWZHYX0OFEGAkzFrbSp46ioPxVRG/IaIVVv/NOh26npt5Iwwu/Wvs+wxisWUqDzRVDc8a/rWIVpIfZZy",
+	"oVrnbfq0us77bLt51+XRN5HO9e9XTlSx2guNhxWHX9pHQ5tQgloTsUzCiKazPgEvuu+Em8TpiwVnEC1S",
+	"+O14LopMQspACUZCOadpeEMEnazqWy/wp7Ckhd3iBKo7UNa2Q/3pVPNGeg9HY9fN4K2v4SX4oAmePMUT",
+	"NpUHiqSQ4NroCHAZVhMOUhFcYSXwZEKjNjJ4Yuyfrcvw1YBXKpJ2LX7Wtr3xQbkteBvi8v1WozGJ+ILk",
+	"Cdyc76pB19tBK8iC11VQucFJ1o3FzJOggjN2TRQgXxYEcw2ZgZFD0ilr4weDkykXVM383pKlMtjNYdv9",
+	"6AaVzVVrat2pB0GDCFNU3Kmtd9kC+P+QerSVaHonVX5P1gNPxytFvkrYaZF595aRH85z71LwiEjp8zc7",
+	"0Yyr+agBkFtztu+7vkBPoSJYSx7UsFKeKcqm1wXm2PAy5MwpDpHN+9Emy8O2FbbID1JZmtN/gOULVhEq",
+	"3u1uesfzl390e7byVut92+e8wJDV4y400W/JlHxymRraFM8ItZz4FVewAr6/NH+feUxWhhucfLWNuJQ3",
+	"EWeKfPp6ALXe/6BT+kqLqH9SV1cXNrsr9pdd4RDtytHYkVTE2aCQX3fQa7IybgVmazHUCGYrFGFJPLGw",
+	"VKYJXr2pw4CvFpgmJ8bC4m3wMxe18QOjvDLxCHGBRloowslox1ei7hfBs/Ts1DsHfJNnp17bZPsCxxdi",
+	"WjPB1dXFBUtWP3Pxlky1YCpI/E5a4Wldz52soN6QtTqB0ohKhFEmTZFhzfpwMcWMSqNjW+AVEiQmZAHf",
+	"GGcRKcGgRGL1nG+4OjFq/1YKnkHw6bHx935s/L1t3LG9ThFPycsE00VdVV5MF2YPmiuWyCg2WyTy0e1C",
+	"6F6fTcA0UjxM8/KXd1SY5yrXv64JKfA7nIJJA+0CVlIbVG6cbKb0pgXpaa2ZKkFZk2QaR937Ney1UaHi",
+	"5cQLztvcUmIwgtPktA6eDps5wj4F1SHLZi2/6MomhKYAtszZeF+2OkGYCpvH0xhnSxNDGN3ENT4yoE6q",
+	"HSKTJS2Zq9jtX7VuyohUJDZ5kupbrem/2mt61ysCbyYLygX33GhueHu5rvTw6f1vWaDYRG+WnAHKriPd",
+	"Ik/8I7fU65jNbG6yQ4XitfmL/OB9rNK1g3VONr65p3VdUof6nN0lNbsRZ2+oF1rBJlWhPaanbGWBursq",
+	"rHodeErCItt210Mzsdg+s5sNNDX9EJboejVHv9hkHWbXVB3D9RyY6KgBMh4DyJTbHSAI71/toJ85BEuV",
+	"OYtHEs3JaoBGppDsCIJa5AYDsoOu6cKSgHeMfnIX5Sc0erwH+QYZd49DIEZujIpp3dB1ZwWd+5VzTiiW",
+	"9QXnsU2Z1EJfitM0WYWOIejuS1F0r1UGjbGkEXhtdCgY/EJ3OsnUDFj/qrLL7y2k6ZrN/tCe+vYvHx0T",
+	"hWlC4lCQiNfmmcwTUrRNH7W1VjS0sKvZFvQbxgTHiX3HLWbfWnD641J1OEOXoKRZVwgJ8nODytcpYL2R",
+	"DHtRxHG2qTFmGmt214R1N7p5mDZzm1mio4NPU5Xse69wvcCU2Xt3n3WxSx3lPZTSthqPhE4IvPF2M3yv",
+	"wL0eCHflNPlNOXLhYdtMtEZDY1k1E/4aQYViOSdLTXm7ZAFqNo04X0EYP8+v08a2BsmD66PUzfeFhUW9",
+	"yaU+lqNBQ1BvNdEyEPTuKP3kqKOBR2mrOvIPniv6PByfINMswUJzbcIyf4obVdwAuCuu8h9a8Lm6WSg+",
+	"+XOraEbNH+G/DTy3VKRVC87VZ+RStoV5DHnBOdwuF43lOhrywgwCytJM1WdMdguoL36Tt+iRR6pScc9z",
+	"F8Y8Xq3t+mt7FeTbbc/SVI65CRrlxJC+kv72m0Z5DDNeQnstkFRddcy6KCMTX4kZTlaKRkWcHTxC/Qfj",
+	"6lvKjrheMdKzr49/3+oyTWiiapD0XW5kvUCMZyOGXCBJGOBCjcZW5XTV2/cyJ6saP9Kuvg1rpSS9GB0+",
+	"3+nLBbSeYqWIYHdW3azRiJu7snSugFs1Z98is8o7q5T2l218KQjkIsSJRHLGlz1c4gqpu2UtIztyLnhv",
+	"9TTi3Qc3VSpbgKVYxQZs3kkibMISFhce+K6oYHsINYvZ9+Mq38urvQq9TSMc+ClbE093MNxVWI0VeqPi",
+	"6rbMHg39Sjd+68UrQ7iFw6o/nqMR3louvHauymtPUws0uamgPZiNT3SPSrHrmb9bsKRdcuOVNuuCbFpB",
+	"prGW1kQRZkQ/iUTG4KXO+BIl3OQTXHVINmQUaGEG/uN4otqr74mB+RL75d77cupuAJ/08wBgLDc5D1xk",
+	"3ZTeEEgZwzO1U+i0qURkkaoVvHNb3AW676CRVUrPyQraLWdYodEuTukIEoJLPcPoxL5yWOtoB40u//iV",
+	"SsWF6YSTJV7ZOY4R42iG5QwlBN+Q8vLKSvS3P79EBwcHz39Co+FwuPcY/nM9HB7Df/4yKnViOvkSXiWQ",
+	"+qG8Dn1bRlYvG2I12tS/542bRbeNZORcAFLfO9BHkoNrs2+p7TNoWqMSLbV7CtrwUsrbJp2KyeX1+Utl",
+	"Ufrh5ptuqY8u93+i8eYC0yTEdS4qpeaHUJFOyLr6B6Wm+18GwVTwLPVqHstLGIICurHNkdPgmgjMxoKo",
+	"9RMdulG2Lv6gQWlaavakRFfAIz/GK18q3vIi9sp9SgrpjnvZt3xBmBKxoDKvjtVaX7N50+zQz78UKWXj",
+	"4Ph96YJWDr8My/U7lEMvfwZwxJX341l/6cb4AOsB3KD0qjevSOVtfGjEsNLPM8odNIIEy4CRhmg5Iwzh",
+	"JEFLItaKGa4ZjOuyMpttdy4aKq16dl1SKB+UGdhlhK7f70Y5fg91+e3q4o1DtmBgNml4yjIcWmRSoQUh",
+	"t1YDGP1oXhGvXpHay4E6rzzcPYdXOH562InrdqC1Pud+6BYxeBVw2qg3oJjr2SRvm+D+/gDcAAsTbVSv",
+	"3LThSF3zTpiqqfUpqEzCfPu9DiJu7tvZ4e0WXZ7I3j6rDlQNeclN1GWRhL1wVLBb0XzfEtt0JHH5CzQT",
+	"pF1irKbkGo13bGIzaoWKh5uDVENA/DZdHtUHPjf4ngiaNgRBmu8WEpRNc72tx2dMJOWGTdql8vW5I4fM",
+	"8l3y5oawcx7nxWrlwCoC5cA6o7UVjGRtMhEWkzjMc5pu39or20fTEnlF1J2UJqwOsMWFcq1xEbjVSRFh",
+	"R8lR5K0Xvz5Su11s9LrddjoGD3n6bVm2zZOdO53WJ8yujxC6IULQ2LlrNifZbY2S4T46I+jmxW5v7quM",
+	"t+ktTRdpYul3QqXLhWCfaguFqxZke0baAejjzv2WMwr5DzpP2QAjKlRWX23rN3yDr+AX5C7KbTlGV4/D",
+	"Gh3r7ZfrDTNB78xcYALIXfHgutoc9kHnC6nP3Sl7lvDwFAWsYx+sSg3nhRDzpKrtCv32rM3TqyiiC1tL",
+	"+6Q0iruecj1+qnee2ubVntuKa1vYY2hbYcifJbiqlPLpCR9J5xM7J1DCm+pv1lzh9h5U1HzFmeCUviZa",
+	"2iylT/cEXGM05lxJJXCKzEdTUROB+hX4UTgozeYf5yYYOSitDPgYG/5sqhUOwAHoMWc7yLMTNOVEIsqs",
+	"nctaRdfUlYO8Ns3oBcGCCFANllPt2t2nOJoRtL8zDGz2umCmVCqPd3eXy+UOhs87XEx3bV+5+/vZy1dv",
+	"rl491n2KfLnBFCsy45kk6NRFb+lNB6W8ucGTnb090ytPLh8c7Ax3DoIStdvV/2Vp4ppBwZZIyIOl6JQy",
+	"nKAlhlwCwmTsN0Fu+8Oh3nElZ6we9S3nKljL2bo/HLp0yTYHFk7TxJo/dj9Kg5rKScNN5dLcbOwcvkpQ",
+	"CAaBoQwavQyCK4VVJjVP+9rcqU4CekpfAbKFnr4KdqAIp1bk2ak8meD4/YdSOkmNE3WrsgbdlnkOnNfd",
+	"++BXghM1Cz7ogXZxSvX/y9pzObk8yw8F8CqUXyx5kg8QT2Itv4Em7Sfd1ljvK/Fum4p6vTlTs9MNnz8m",
+	"q6iHE7d1V8qJ4zfO/URvoJqv9L0f9kWT3Uvw4vtw19fFAPO9IS5xRfx1+nNDilyV+eDJBO/H42cHh2R4",
+	"dHh4ODl6OhwfRWR8sHe4P3w+GRtN43HwhOCn4wOyF+/ho8nT4XC49+xg/CQ6LNDdNY0JUiZpVoHmgycH",
+	"OBoeHR0dRePxs2g/fnIw1P+3H1iCb0JcSql3gl1FYyJ3A29iHqsJKKXTAbRyvLubmwGhGNOCZ2q2Y0G1",
+	"C5Jrkk2D40AP/jhfpmYS5mSVgKbejG2RSuGXXNV+VBqZiNVCOregcL/42WUTrv9lzVZh6xaHwtVbluZ9",
+	"URlKqkhwPMGJJIOAY+mevuRCheNVcDzUN8mqSPf6IIFCUyJ9qKCotacf5I6G5qG5qr7R8yu9+wLHeepx",
+	"02lve6d3zFrBJYlNp4OOj8IS8JgwahheDzq1VM+0OUZ/8gzFHJwhZ/iGoEKNrrG+bYwKhFWDg0vI9C7R",
+	"sEF9ELarVwiFBfKTeNIZaUwgaKIGMC95lsR2GiUouSF2qofdsn59YywJiqlZjUHFlgLlNOd3KhWsr0Ri",
+	"4M8Pg+DT4+IUAcuQG/3SAg0+jaFsEW+DNL9UCNLuZ5zSs/hLLWF6sUIjg0NH4MA3NlWPaezIiVt/Hcno",
+	"TDEs2C7Pzk7vh3B8pxf/RfTiVjSi7s2CweHfhOZzNPANofvD4WFHOOkLCVVFO2F8ZILrHnbrgtjgT5lF",
+	"M1Olhm1Gj94D1fsZPppACCFnOAEE/o0SvV+IsrXw7ofq7bq4OC/pA9Eplr7EIib816YggXTM7k1ZlcLJ",
+	"5dlPRqVrq43ZaGssZ8SpLNSMUGF/MoKaa6sFMuciYMp6QW0/0/EY9BKmgLzSgjJmsZXirOcVWs5o4iHI",
+	"ml6cgFJGfmNU2ZEUcx7vA7L67SZaRPSCnu2d7//88fw0OnjzT/zxz8XZ4Z///DZ/c32+PD89WZ6fntHf",
+	"X/6W/vXy7OnZx3hx8cc7Ovnf//mf4MOXW8gJpkK2/+bqFf47cb95DF+fAJQg/AAEwMz27eF+YLZVCSfk",
+	"5TP1K86Rwf2SiIw5IgHYDgJFJoIvIJeC9bpoBNwgKBVbvNVUx8i6xqAFTiZcLMCJq2lyTSFusAAjRLDZ",
+	"Gdw9wrtbHuNl9B1ZL92tq7w3yrp+fSqE1t2u/CraZl6pU1m0V1SmLVFjwJUdqPE8x62AgBwBdhWI1ty7",
+	"rZuy28QCz4nNGN+kKy25MGvMMiYoIRNwbv4JYcZBd1ul5sb1pZL+A3Clt7GpzYsFQYJMMkniHXRS0rnW",
+	"pQLZIMc4jl+DP+NatbR279ibGWSr0Gol4LYSrm7rlWILMe99LtSBqtsmCwkog3alDCEHm/k/3gdP9+LJ",
+	"3nB49GyytxfHw+Hw+VE0fvJkoq9U7nIybCk1g2f0sJJx4PGeC9c/6PjQKglmjFTq43ma6T/Yv3IdYgcE",
+	"3RYvGT9V/SLuB0GqkC9ZvbOAW/LuG64uoOFd4zN468LiHWCMax5wDb7TLLHDYOgHTTbBemjzZv/472Hl",
+	"2nBvg6A43m0nel5chDs+UgjOztmZCVX54a2xgyb6s+AH9w62H9M1579jYTJHdOeLIBQlHFtE3AifV7op",
+	"oGzwYezOT7UTvPtzKTD+N8OXwKEvsY32GVRUx3fDq7w0qBDYgw4MClyyLRzK7uc5WVkteVG60o+sqHRs",
+	"gWEQGV8iH/U34xgGoI8o/pqstCg+2Nr8Vyxn+hV/uD+T/Wt922A/sRZqNFaaZEmy2nlIE74F/pQz0t5w",
+	"V9CtfxEZyK/rVxXm17G3kea3HYflmO7N1meuqXNnui3q9Y37zaDcduiUkXVEemq2cleIdFCvXXVJGtfE",
+	"vBm4oXgNiq/J6tSp678m1uzC9n/HQN+SOvHrIKAmHq2rSu1WDOG3qbXqi6rAQNQRT9VopPJa1h4XVZMu",
+	"dsKFkbcpm1otlPlgPAbXsZUJNb0LBm+9aOAKUvyhcaY0sPS/j00APpVW02WUY6AHQVLhlax49uUapGDP",
+	"ufSajNi5y4LMUkiiFgoiiQrKh73ua/zhu/7qu/6qt/7KPJLv+qvt+ivHK/3bdVhtWYf/x3VZnZiR75qv",
+	"75qvBs3XW5ImOLIS26M8m/8dKsFM+aDdcuZ2r1B36Wq9fOOhDG6d30o4g8l18P5zYJiEWq5i0JNlslnX",
+	"MpFY58l7ZqIqLrXVzPeBL29TsJ6M3vp0whKDtVzx9tucrFwK/lDzsMP1ZO3B3uHRs6Pne0+HB4EnT/uw",
+	"kpbd4AK3zZkg+jktKMvMu2jDvlVKnkN1crvSckFy+1Neg9z+bcuO27/Klcbhpy/13KEv8fnB0+Ew5xsr",
+	"2cTNNi1a+OBN9z2sS+YNwReXfZ2qzuDl6ot+BfmomsMvHKb5Lw/BWMe7X1+dUjmY/2bfVHCNKR2MI7U5",
+	"aemggsiHqaW4u59N2ZNtoRrrcRrkkz4PqtCIxqN6UthXR2E634tL6HdK+J0SfruUsCvSOX1h31kN0jGv",
+	"e+ffSrh2P9NvwhiwxlY8gH+xOVgbY/JVHY3tSr7HmdTEmVgA3T0pl5LXu7ieyJIkmxPnQZ5au5Cgl2xN",
+	"il7OaGSTKcJzHEnJHd3w0HpDd66uLt5wFpHbuJ1WKxODqvz/bMYWBtUKxUFekTjI6wHXE5Guyu5K7eZ6",
+	"bfddOLtcXV0gAKF1voyLSx38ef2GXvzy7p+/Pkbqzz/+mv9Jh8OL6zez36//XF6cnqm/rk/+OT89Ozj/",
+	"eD68uH61DO7ZJ8YWPO6lwqfsBie0FtVhpt+T9T/FDGmwOB31xGi87QjI1lE/Ru9hsceouBfm+o71S3UZ",
+	"T7hAhnrsfLgnHfAgyNic8SULyw/qPjZ6IabIYh6gG+iHR0+ePRsfTobj8f7Rk8lEs4BRdHR4tPfox637",
+	"rRg86sZ5OBV3lbxUlHdcIGkO+N/D0mg0vvU+ahRczkBWgz/0fBZTwx3iYrrzVdmj3GxROUZqzrxMh6Ah",
+	"hUhGffRXVxf/Et9cqY+fkSW8b1s1VnF0+mLnK9sL7MG0ZGXOTYgMZyYXuEuDZShBibe5omyaEHRFpwxd",
+	"sE62AbmSiixKDE6emNqrloB02PdhEPBpM97lqay/Aa2+C0DNU3e/rxQTAO1DKQVb8PTZeH//SXR4cPT0",
+	"6PDZ/vDo8MlBtH/whMTPyD5+th8MPMkqSmkSygn9g/3h/t7j4fPHe0+u954cHz4/Hu7tHB7u/7WRc72J",
+	"gSvn7A/OjEtEkZw/cDkwnu4d7u89IfF4Pz482ns+nDx/Nj4YHz33pFav1XqUEuwHF3MueGtlw0Ye/aEv",
+	"U74XIM+eHvwV+BPin8kT/VwhTkv/7yB4SyRRl3k5GPv7ly8fOqMAc0sbFeBwY/7Ltd8uL/3X1hoUZ3H/",
+	"KYjsXN+uytsdiiMk5i53kJCz4vIXp7z7Wf/PlhALW7tmCykpy811YRdQFqGfylt3vReFd3EtoOiYjad4",
+	"yAgKgK4nhOLevPCVnfTbue//JsxZvKmvikKjGWZTUiFoD6B3zcwb+upaV/OmvDpXf9BFZlBTa/S6wZ47",
+	"BC1JMnE5tWpiMO4CoVqm+1vDpt/57H8dn92Hy24idd/R/QNwzN+R/YMZ2AwUvnUrW1f65hcfquTNL0rs",
+	"YtBAy905We2aQJbjz/4oH70LnkCwGJKKp+BhP4c4H4XAhgLep4wsoeyW1Yvakza7PUajX15dIwOytZWM",
+	"oK6yP6gRFqah0D9S6KFEEmf1ABeLryCazLBEGA4BwnfvXkC5FHyckIWJStGnD9NCur181u+Syj2SLs+T",
+	"/S67fPOyy1uNDxBmpQobdy7BbEHxBXr3e1mYvUiipE27yZfMFPhAoygTgjAVOl52BBi/sHByRnbQCTM+",
+	"GlQqgRUXaDnjNvxzVGFYR2YWG+b1SDoASrxYgyJ6w8HWQxJJ9I3bpA2WMuS88B2Qh54uH+swCo6DMZS5",
+	"Wz2WChshhpFl+XvEhSCRejzjQpL2Dh2VDd+vJwcQtbymf1Ea9sGoWj43lfrWPCRW7+k4obGZkcf8IG3G",
+	"/PBK4TXkOwfrNwREttN82yUYN977WgQ6kYDOwClL/zQwoUWlgSLM0JigBY/phBIt8Wh+4eLyBIksIW32",
+	"sRQcikW6B+OnDubdVW4KLIFNkUZCeoyvYqBuE/No4KzhZlf/30lC/00OEuVn8/+WY8SV8fEsSOkafwIc",
+	"xswUbaqt0iTRaHdGkoT7Yylszac+kfa2a1PZqXx0b4kpWFbtyveHQ5MV3Jyg4MCoJfSGyJ/QyDwUOUIS",
+	"ryRalspb5cC1Ba5qtq2n/iq7FgSb6+7dtSvUZdke6bA2FO2K/cXNYMDb7EU/3YPbS6XVnZSLotnTctzu",
+	"1JblzRd1bTJ06KOTigsC9ULs05yY1EmKgv53f7j/9PHe3uP9w+u9XEUMh7HWvqg/dzPcgfpz7R93fsbN",
+	"Am5k/CzHBAmCo5k+nqZroc+JMiJrS65Zr+u6ewE1sY2fqfGNQgnBsUQYjQVfSiJ+Qli/doXTkU9pExOy",
+	"uITuzp26G2tuevVLL3VFp4zEF6w1u/gCx3a+nFXcmpTqLZlSqYiwDOb+fpte+SxP2u7jghkKs+WwNbgR",
+	"tif1gzm3Hxvc2eAKKFMCtPEKFH7H3luwg37mAnI4UkdYJIh+Es4AmQKTpitYznkM0qNx4H86RJJEnMWy",
+	"7grlhR6/36IHv0X50TdfpOqI1aqp7z9o2JsakObA1vUOtj6kVFgoEhuNA1US2Ur3cDEq1Zr29o92hjvD",
+	"nb3jg+FwCGdr19boWFm12RodR14rtZzd3BU8sCZA64o28GrEN9Kel3tCHZZWHYuoq7xzHlqzOcBrm2q+",
+	"nBfD1FmhN2StzErzCk0dj4GnJr7xjYV7YICzBHSgZmRlE7vrq2KLG5vB1i7G5rD1VUFLozhi+OHL/w0A",
+	"AP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,7 +26,19 @@ type Config struct {
 	GatewayHost   string `help:"A Tyk Gateway's control API, with or without http://. Default: none." env:"TYK_DB_TYKAPI_HOST"`
 	GatewayPort   string `help:"Port of the gateway's control API." env:"TYK_DB_TYKAPI_PORT"`
 	GatewaySecret string `help:"Secret of the gateway's control API." env:"TYK_DB_TYKAPI_SECRET"`
-	LogFormat     string `help:"Form of the log on standard error: text or json." default:"text" env:"GATEHOUSE_LOG_FORMAT"`
+	NodeSecret    string `help:"What gateways must bring as node_secret; it signs notices to them, too. Default: made at the first start and kept in the data directory." env:"TYK_DB_NODESECRET,GATEHOUSE_NODE_SECRET"`
+
+	RedisHost        string   `help:"The gateways' Redis, to tell them of changes. Default: none." env:"TYK_DB_REDISHOST"`
+	RedisPort        int      `help:"Port of the Redis." default:"6379" env:"TYK_DB_REDISPORT"`
+	RedisAddrs       []string `help:"Addresses (host:port) of a Redis cluster, in place of --redis-host." env:"TYK_DB_REDISADDRS"`
+	RedisUsername    string   `help:"User of the Redis." env:"TYK_DB_REDISUSERNAME"`
+	RedisPassword    string   `help:"Password of the Redis." env:"TYK_DB_REDISPASSWORD"`
+	RedisDatabase    int      `help:"Number of the database in the Redis." env:"TYK_DB_REDISDATABASE"`
+	RedisCluster     bool     `help:"The Redis is a cluster." env:"TYK_DB_ENABLECLUSTER"`
+	RedisTLS         bool     `help:"Speak TLS to the Redis." name:"redis-tls" env:"TYK_DB_REDISUSESSL"`
+	RedisInsecureTLS bool     `help:"Take any certificate of the Redis." name:"redis-insecure-tls" env:"TYK_DB_REDISSSLINSECURESKIPVERIFY"`
+
+	LogFormat string `help:"Form of the log on standard error: text or json." default:"text" env:"GATEHOUSE_LOG_FORMAT"`
 }
 
 // maxPageSize keeps a page something that a client can hold; who wants all asks without pages.
@@ -67,9 +80,23 @@ func (c *Config) problems() []error {
 	complain(c.PageSize < 1 || c.PageSize > maxPageSize, "--page-size (TYK_DB_PAGESIZE): %d is not between 1 and %d", c.PageSize, maxPageSize)
 	complain(c.GatewayHost == "" && c.GatewayPort != "", "--gateway-port (TYK_DB_TYKAPI_PORT) is set without --gateway-host (TYK_DB_TYKAPI_HOST)")
 	complain(c.GatewayPort != "" && !isPort(c.GatewayPort), "--gateway-port (TYK_DB_TYKAPI_PORT): %q is not a port", c.GatewayPort)
+	complain(c.RedisPort < 1 || c.RedisPort > math.MaxUint16, "--redis-port (TYK_DB_REDISPORT): %d is not a port", c.RedisPort)
+	complain(c.RedisDatabase < 0, "--redis-database (TYK_DB_REDISDATABASE): %d is less than 0", c.RedisDatabase)
 	complain(c.LogFormat != "text" && c.LogFormat != "json", "--log-format (GATEHOUSE_LOG_FORMAT): %q is neither text nor json", c.LogFormat)
-	complain(strings.TrimSpace(c.AdminSecret) != c.AdminSecret, "--admin-secret (TYK_DB_ADMINSECRET): begins or ends with white space, which a header cannot carry")
+	for name, secret := range map[string]string{
+		"--admin-secret (TYK_DB_ADMINSECRET)": c.AdminSecret, "--node-secret (TYK_DB_NODESECRET)": c.NodeSecret,
+	} {
+		complain(strings.TrimSpace(secret) != secret, "%s: begins or ends with white space, which a header cannot carry", name)
+	}
 	return wrong
+}
+
+// Redis is the addresses of the gateways' Redis; none if there is none.
+func (c *Config) Redis() []string {
+	if len(c.RedisAddrs) > 0 || c.RedisHost == "" {
+		return c.RedisAddrs
+	}
+	return []string{net.JoinHostPort(c.RedisHost, strconv.Itoa(c.RedisPort))}
 }
 
 func isPort(s string) bool {

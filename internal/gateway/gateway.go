@@ -72,35 +72,26 @@ func New(cfg Config) (*Client, error) {
 	return &Client{base: base, secret: cfg.Secret, http: &http.Client{Timeout: timeout}}, nil
 }
 
-// SetOrgKey creates or replaces the key of an organisation; the gateway treats both alike.
-func (c *Client) SetOrgKey(ctx context.Context, orgID string, session json.RawMessage) error {
-	return c.call(ctx, http.MethodPost, []string{"tyk", "org", "keys", orgID}, nil, session, nil)
-}
-
-// DeleteOrgKey deletes the key of an organisation. A gateway that does not have it has nothing to lose: that is no error.
-func (c *Client) DeleteOrgKey(ctx context.Context, orgID string) error {
-	err := c.call(ctx, http.MethodDelete, []string{"tyk", "org", "keys", orgID}, nil, nil, nil)
-	var refused *Refused
-	if errors.As(err, &refused) && (refused.Status == http.StatusNotFound || refused.Message == "Failed to remove the key") {
-		return nil // facts §6: the answers for an unknown key, and for a gateway without APIs
-	}
-	return err
-}
-
 // PurgeLapsedTokens has the gateway drop OAuth tokens that expired longer ago than it keeps them.
 func (c *Client) PurgeLapsedTokens(ctx context.Context) error {
 	return c.call(ctx, http.MethodDelete, []string{"tyk", "oauth", "tokens"}, url.Values{"scope": {"lapsed"}}, nil, nil)
 }
 
-// call sends a request and reads the answer into out, if that is not nil.
-func (c *Client) call(ctx context.Context, method string, path []string, query url.Values, body []byte, out *json.RawMessage) error {
+// ReloadGroup has every gateway on the Redis of this one load its policies and APIs again.
+func (c *Client) ReloadGroup(ctx context.Context) error {
+	return c.call(ctx, http.MethodGet, []string{"tyk", "reload", "group"}, nil, nil, nil)
+}
+
+// call sends a request and decodes the answer into out, if that is not nil.
+func (c *Client) call(ctx context.Context, method string, path []string, query url.Values, body []byte, out any) error {
 	if c == nil {
 		return ErrNotConfigured
 	}
-	for i := range path {
-		path[i] = url.PathEscape(path[i])
+	target := *c.base
+	for _, element := range path {
+		// Not JoinPath: it would take an id such as ".." for a way out.
+		target.Path, target.RawPath = target.Path+"/"+element, target.EscapedPath()+"/"+url.PathEscape(element)
 	}
-	target := c.base.JoinPath(path...)
 	target.RawQuery = query.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
 	if err != nil {
@@ -120,8 +111,11 @@ func (c *Client) call(ctx context.Context, method string, path []string, query u
 	if resp.StatusCode != http.StatusOK {
 		return &Refused{Status: resp.StatusCode, Message: message(answer)}
 	}
-	if out != nil {
-		*out = answer
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("the gateway's answer: %w", err)
 	}
 	return nil
 }

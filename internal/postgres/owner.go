@@ -16,6 +16,9 @@ import (
 // waiting: often enough not to be felt in a start of a tenth of a second.
 const pollEvery = 10 * time.Millisecond
 
+// ErrInUse: another server runs on the data directory. Its Postgres can be had by Attach.
+var ErrInUse = errors.New("in use by another server")
+
 // takeLock makes the caller the directory's only owner. The kernel takes the
 // lock back however the owner dies, and children do not inherit it (the file is
 // closed on exec), so whoever holds it knows that a postmaster still running on
@@ -29,7 +32,7 @@ func takeLock(path, home string) (*os.File, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder := make([]byte, 20) // the digits of any process id
 		n, _ := file.ReadAt(holder, 0)
-		err = fmt.Errorf("data directory %s is in use by another server (process %s): stop it or choose another data directory", home, strings.TrimSpace(string(holder[:n])))
+		err = fmt.Errorf("data directory %s is %w (process %s): stop it or choose another data directory", home, ErrInUse, strings.TrimSpace(string(holder[:n])))
 	} else if err == nil {
 		err = writePid(file)
 	}

@@ -103,9 +103,21 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 
 // ConnString is in libpq's keyword form, complete enough that no PG* variable
 // of the environment can change where it leads.
-func (c *Cluster) ConnString() string {
-	return fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=disable",
-		quoteKeyword(c.server.socketDir), socketPort, superuser)
+func (c *Cluster) ConnString() string { return connString(c.server.socketDir) }
+
+// Attach is the connection string of the private Postgres of a server that runs on the data directory, for a second
+// program beside it.
+func Attach(dataDir string) (string, error) {
+	at, err := openLayout(dataDir)
+	if err != nil {
+		return "", err
+	}
+	dir, err := socketDir(at)
+	return connString(dir), err
+}
+
+func connString(socketDir string) string {
+	return fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=disable", quoteKeyword(socketDir), socketPort, superuser)
 }
 
 func quoteKeyword(value string) string {

@@ -25,6 +25,20 @@ const (
 // door: its owner is Postgres's account and nobody else may enter it. The server
 // does, as that account or as root.
 func openSocketDir(at layout, as account) (string, error) {
+	dir, err := socketDir(at)
+	if err != nil {
+		return "", err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("make socket directory: %w", err)
+	}
+	if err := checkSocketDir(dir, as); err != nil {
+		return "", err
+	}
+	return dir, as.own(dir)
+}
+
+func socketDir(at layout) (string, error) {
 	dir := filepath.Join(at.home, "postgres.socket")
 	if !fitsSocket(dir) {
 		// The temporary directory is everybody's, so the name is ours alone: the
@@ -35,13 +49,7 @@ func openSocketDir(at layout, as account) (string, error) {
 	if !fitsSocket(dir) {
 		return "", fmt.Errorf("no place for a Unix socket: the path of the data directory and of the temporary directory %s are both too long or have a comma in them", os.TempDir())
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", fmt.Errorf("make socket directory: %w", err)
-	}
-	if err := checkSocketDir(dir, as); err != nil {
-		return "", err
-	}
-	return dir, as.own(dir)
+	return dir, nil
 }
 
 // fitsSocket also rules out commas, which separate hosts in a connection string.

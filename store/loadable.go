@@ -1,0 +1,75 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Checked is a document on its way to a gateway.
+type Checked struct {
+	ID       string
+	Document json.RawMessage
+	// Unchecked: nobody knows yet whether a gateway can decode the document.
+	Unchecked bool
+	// version tells the row from what it becomes when it is changed.
+	version string
+}
+
+// Verdict says whether a gateway can decode a document that was unchecked.
+type Verdict struct {
+	Of       Checked
+	Loadable bool
+}
+
+// NodeAPIs lists the active APIs of every organisation, oldest first, without those that the check called checkedBy has
+// found to be not loadable.
+func (s *Store) NodeAPIs(ctx context.Context, checkedBy string) iter.Seq2[Checked, error] {
+	return s.checked(ctx, `SELECT api_id, document, checked_by IS DISTINCT FROM @by, xmin::text FROM apis
+		WHERE active AND (loadable OR checked_by IS DISTINCT FROM @by) ORDER BY position`, checkedBy)
+}
+
+// NodePolicies lists the policies of every organisation, as NodeAPIs does the APIs.
+func (s *Store) NodePolicies(ctx context.Context, checkedBy string) iter.Seq2[Checked, error] {
+	return s.checked(ctx, `SELECT id, document, checked_by IS DISTINCT FROM @by, xmin::text FROM policies
+		WHERE loadable OR checked_by IS DISTINCT FROM @by ORDER BY position`, checkedBy)
+}
+
+func (s *Store) checked(ctx context.Context, sql, checkedBy string) iter.Seq2[Checked, error] {
+	return stream(ctx, s, sql, pgx.StrictNamedArgs{"by": checkedBy}, func(rows pgx.Rows, doc *Checked) error {
+		return rows.Scan(&doc.ID, (*[]byte)(&doc.Document), &doc.Unchecked, &doc.version)
+	})
+}
+
+// KeepAPIVerdicts notes what the check called checkedBy has found. A document that was changed meanwhile stays unchecked.
+func (s *Store) KeepAPIVerdicts(ctx context.Context, checkedBy string, verdicts []Verdict) error {
+	return s.keepVerdicts(ctx, `UPDATE apis SET loadable = found.loadable, checked_by = @by FROM found
+		WHERE apis.api_id = found.id AND apis.xmin::text = found.version`, checkedBy, verdicts)
+}
+
+// KeepPolicyVerdicts does for policies what KeepAPIVerdicts does for APIs.
+func (s *Store) KeepPolicyVerdicts(ctx context.Context, checkedBy string, verdicts []Verdict) error {
+	return s.keepVerdicts(ctx, `UPDATE policies SET loadable = found.loadable, checked_by = @by FROM found
+		WHERE policies.id = found.id AND policies.xmin::text = found.version`, checkedBy, verdicts)
+}
+
+func (s *Store) keepVerdicts(ctx context.Context, sql, checkedBy string, verdicts []Verdict) error {
+	var ids, versions []string
+	var loadable []bool
+	for _, v := range verdicts {
+		ids, versions, loadable = append(ids, v.Of.ID), append(versions, v.Of.version), append(loadable, v.Loadable)
+	}
+	_, err := s.pool.Exec(ctx, `WITH found AS (
+			SELECT * FROM unnest(@ids::text[], @versions::text[], @loadable::boolean[]) AS found (id, version, loadable)
+		) `+sql, pgx.StrictNamedArgs{"ids": ids, "versions": versions, "loadable": loadable, "by": checkedBy})
+	return translate(err)
+}
+
+// writeChecked says that the transaction writes documents that have been checked: the schema forgets the check of what
+// anyone else writes.
+func writeChecked(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `SELECT set_config('gatehouse.checked', 'on', true)`)
+	return err
+}
