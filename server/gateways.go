@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,9 +14,6 @@ import (
 )
 
 const (
-	// restoreWithin is how long a gateway that has registered may take to load its first APIs: before, it does not tell
-	// which organisation keys it has.
-	restoreWithin = time.Minute
 	// reloadGap is how long after a notice, or after its policies, a gateway may still come for what it loads: it gathers
 	// notices for a second (facts gateway §5).
 	reloadGap = 2 * time.Second
@@ -31,8 +26,7 @@ type gateways struct {
 	*gateway.Announcer
 	// leads: of all servers on the database, this one tells gateways of changes.
 	leads atomic.Bool
-	// registered has an element when a gateway has registered.
-	registered chan struct{}
+	keys  keyWork
 
 	mu sync.Mutex
 	// loading is when the gateways of these sessions were given their policies; the APIs are next.
@@ -41,8 +35,8 @@ type gateways struct {
 
 func newGateways(cfg Config) *gateways {
 	return &gateways{
-		Announcer:  gateway.NewAnnouncer(cfg.Gateway, cfg.Redis, cfg.Log, cfg.Now),
-		registered: make(chan struct{}, 1), loading: map[string]time.Time{},
+		Announcer: gateway.NewAnnouncer(cfg.Gateway, cfg.Redis, cfg.Log, cfg.Now),
+		keys:      newKeyWork(), loading: map[string]time.Time{},
 	}
 }
 
@@ -53,6 +47,7 @@ func (s *Server) Run(ctx context.Context) {
 	running.Go(func() { s.listen(ctx) })
 	running.Go(func() { s.gateways.Run(ctx) })
 	running.Go(func() { s.restoreOrgKeys(ctx) })
+	running.Go(func() { s.settleOrgKeys(ctx) })
 	running.Wait()
 }
 
@@ -94,102 +89,6 @@ type reloads struct {
 	last atomic.Pointer[time.Time]
 }
 
-// hasRegistered has the organisation keys looked after.
-func (g *gateways) hasRegistered() {
-	select {
-	case g.registered <- struct{}{}:
-	default: // they will be
-	}
-}
-
-// restoreOrgKeys puts back, when a gateway registers, the organisation keys that its Redis has lost.
-func (s *Server) restoreOrgKeys(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.gateways.registered:
-		}
-		if s.Gateway == nil {
-			continue
-		}
-		restored, err := backoff.Retry(ctx, func() (int, error) { return s.restoreMissing(ctx) },
-			backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(restoreWithin))
-		switch {
-		case err != nil && ctx.Err() == nil:
-			s.Log.Warn("organisation keys not looked after", "err", err)
-		case restored > 0:
-			s.Log.Info("organisation keys restored in the gateways' Redis", "keys", restored)
-		}
-	}
-}
-
-func (s *Server) restoreMissing(ctx context.Context) (int, error) {
-	recorded, err := s.Store.OrgKeyIDs(ctx)
-	if err != nil || len(recorded) == 0 {
-		return 0, err
-	}
-	missing, err := s.missingOrgKeys(ctx, recorded)
-	if err != nil {
-		return 0, err
-	}
-	told, err := s.repeatOrgKeys(ctx, missing)
-	for _, id := range missing[:told] {
-		s.gateways.KeyChanged(id)
-	}
-	return told, err
-}
-
-// missingOrgKeys asks the Redis itself, if there is one: a gateway without APIs does not tell, and when it has some there
-// may be requests that should have been limited.
-func (s *Server) missingOrgKeys(ctx context.Context, recorded []string) ([]string, error) {
-	if s.Redis == nil {
-		present, err := s.Gateway.OrgKeys(ctx)
-		return slices.DeleteFunc(recorded, func(id string) bool { return slices.Contains(present, id) }), err
-	}
-	var missing []string
-	for _, id := range recorded {
-		there, err := s.Redis.HasOrgKey(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if !there {
-			missing = append(missing, id)
-		}
-	}
-	return missing, nil
-}
-
-// repeatOrgKeys tells the gateway these keys again, as they are in the record, and returns how many.
-func (s *Server) repeatOrgKeys(ctx context.Context, ids []string) (told int, err error) {
-	for _, id := range ids {
-		err := s.Store.RepeatOrgKey(ctx, id, func(ctx context.Context, key store.OrgKey) error {
-			return s.Gateway.SetOrgKey(ctx, key.OrgID, key.Session)
-		})
-		if err != nil && !errors.Is(err, store.ErrNotFound) { // one that was deleted meanwhile is as it should be
-			return told, err
-		}
-		told++
-	}
-	return told, nil
-}
-
-// SyncOrgKeys tells the gateway every organisation key of the record, and returns how many there are.
-func (s *Server) SyncOrgKeys(ctx context.Context) (int, error) {
-	if s.Gateway == nil {
-		return 0, gateway.ErrNotConfigured
-	}
-	ids, err := s.Store.OrgKeyIDs(ctx)
-	if err != nil {
-		return 0, err
-	}
-	told, err := s.repeatOrgKeys(ctx, ids)
-	if s.Redis != nil && told > 0 {
-		err = errors.Join(err, s.Redis.DropSessions(ctx, ids[:told]))
-	}
-	return told, err
-}
-
 // givenPolicies and givenAPIs follow a gateway through its reload.
 func (g *gateways) givenPolicies(session string, at time.Time) {
 	g.mu.Lock()
@@ -217,7 +116,7 @@ func (g *gateways) busy(now time.Time) bool {
 			return true
 		}
 	}
-	return now.Sub(g.LastReload()) <= reloadGap
+	return now.Sub(g.LastNotice()) <= reloadGap
 }
 
 // Drain waits, before a server stops, for gateways to finish their reloads: one that loses its dashboard between its

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -83,6 +84,21 @@ func setup(t *testing.T, change ...func(*server.Config)) *bundle {
 // setupOn starts a server on a database that is there already.
 func setupOn(t *testing.T, conn string, change ...func(*server.Config)) *bundle {
 	t.Helper()
+	return setupAt(t, conn, loopback(t), change...)
+}
+
+// loopback is a place for a server; who connects before there is one waits.
+func loopback(t *testing.T) net.Listener {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener
+}
+
+// setupAt starts a server on a database and a listener that are there already.
+func setupAt(t *testing.T, conn string, listener net.Listener, change ...func(*server.Config)) *bundle {
+	t.Helper()
 	b := &bundle{t: t, conn: conn, log: &logBuffer{}, clock: &clock{}}
 	db, err := store.Open(t.Context(), store.Config{ConnString: conn, Now: b.clock.now, IDs: store.NewIDs(b.clock.now)})
 	require.NoError(t, err)
@@ -100,7 +116,10 @@ func setupOn(t *testing.T, conn string, change ...func(*server.Config)) *bundle 
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var listening sync.WaitGroup
 	listening.Go(func() { s.Run(ctx) })
-	web := httptest.NewServer(checked(t, s))
+	web := httptest.NewUnstartedServer(checked(t, s))
+	_ = web.Listener.Close()
+	web.Listener = listener
+	web.Start()
 	t.Cleanup(func() { web.Close(); cancel(); listening.Wait() })
 	b.url = web.URL
 	return b
@@ -218,12 +237,18 @@ func (b *bundle) do(method, path string, body any, change ...with) reply {
 	for _, c := range change {
 		c(r)
 	}
-	resp, err := http.DefaultTransport.RoundTrip(r) // no redirect is followed
-	require.NoError(b.t, err)
+	return send(b.t, r)
+}
+
+// send sends a request; no redirect is followed.
+func send(t *testing.T, r *http.Request) reply {
+	t.Helper()
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	require.NoError(t, err)
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
-	require.NoError(b.t, err)
-	return reply{t: b.t, what: method + " " + path, status: resp.StatusCode, header: resp.Header, body: string(raw)}
+	require.NoError(t, err)
+	return reply{t: t, what: r.Method + " " + r.URL.RequestURI(), status: resp.StatusCode, header: resp.Header, body: string(raw)}
 }
 
 // is checks the status; a wrong one shows the body.

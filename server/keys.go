@@ -54,7 +54,7 @@ func (s *Server) CreateOrgKey(c echo.Context) error {
 	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key.OrgID, key.Session)); err != nil {
 		return naming(key.OrgID, err)
 	}
-	s.gateways.KeyChanged(key.OrgID)
+	s.gateways.keys.changed(key.OrgID)
 	return bare(c, showKey(key))
 }
 
@@ -76,7 +76,7 @@ func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if err := s.Store.UpdateOrgKey(c.Request().Context(), key, s.tellSession(key.OrgID, key.Session)); err != nil {
 		return err
 	}
-	s.gateways.KeyChanged(key.OrgID)
+	s.gateways.keys.changed(key.OrgID)
 	return done(c, nil)
 }
 
@@ -86,6 +86,6 @@ func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if err := s.Store.DeleteOrgKey(c.Request().Context(), keyID, tell); err != nil {
 		return err
 	}
-	s.gateways.KeyChanged(keyID)
+	s.gateways.keys.changed(keyID)
 	return done(c, nil)
 }

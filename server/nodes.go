@@ -41,7 +41,7 @@ func (s *Server) RegisterNode(c echo.Context, params node.RegisterNodeParams) er
 	if err != nil {
 		return err
 	}
-	s.gateways.hasRegistered()
+	s.gateways.keys.nodeRegistered()
 	return s.heard(c, map[string]string{"NodeID": id})
 }
 

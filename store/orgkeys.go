@@ -63,14 +63,19 @@ func (s *Store) OrgKeyIDs(ctx context.Context) ([]string, error) {
 	return ids, translate(err)
 }
 
-// RepeatOrgKey tells an organisation's key as it is, while nobody changes it. ErrNotFound, or tell's error.
-func (s *Store) RepeatOrgKey(ctx context.Context, orgID string, tell func(context.Context, OrgKey) error) error {
+// WithOrgKey calls do with an organisation's key as it is, nil if there is none, while nobody changes it.
+func (s *Store) WithOrgKey(ctx context.Context, orgID string, do func(context.Context, *OrgKey) error) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `SELECT org_id, session FROM org_keys WHERE org_id = $1 FOR UPDATE`, orgID)
-		key, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[OrgKey])
+		// The organisation's row stands for a key that is not there: creating one waits for it.
+		rows, _ := tx.Query(ctx, `SELECT organisations.id AS org_id, session FROM organisations
+			LEFT JOIN org_keys ON org_keys.org_id = organisations.id WHERE organisations.id = $1 FOR UPDATE OF organisations`, orgID)
+		keys, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[OrgKey])
 		if err != nil {
 			return err
 		}
-		return tell(ctx, key)
+		if len(keys) == 0 || keys[0].Session == nil {
+			return do(ctx, nil)
+		}
+		return do(ctx, keys[0])
 	})
 }

@@ -3,8 +3,6 @@ package gateway
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,68 +21,56 @@ const (
 	longestPause = 5 * time.Second
 )
 
-// Announcer tells gateways of changes, in the background and until they are told: a gateway or a Redis that is down holds
-// nobody up. What happens while it is down becomes one notice.
+// Announcer tells gateways that APIs or policies have changed, in the background and until they are told: a gateway or a
+// Redis that is down holds nobody up. What happens while it is down becomes one notice.
 type Announcer struct {
 	log     *slog.Logger
 	now     func() time.Time
-	redis   *Redis
-	reloads []*target
-	keys    *target
-
-	mu      sync.Mutex
-	changed map[string]bool // organisations whose keys have changed
-	told    atomic.Int64    // Unix milliseconds of the last reload
+	targets []*target
+	told    atomic.Int64 // Unix milliseconds of the last notice
 }
 
-// target is one way to tell gateways something.
+// target is one way to tell gateways.
 type target struct {
-	name   string
-	gather bool // wait for a burst to end
-	tell   func(context.Context) error
-	due    chan struct{}
+	name string
+	tell func(context.Context) error
+	due  chan struct{}
 }
 
 // NewAnnouncer makes an Announcer that uses what there is of a control API and a Redis.
 func NewAnnouncer(control *Client, notices *Redis, log *slog.Logger, now func() time.Time) *Announcer {
-	a := &Announcer{log: log, now: now, redis: notices, changed: map[string]bool{}}
+	a := &Announcer{log: log, now: now}
 	if control != nil {
-		a.reloads = append(a.reloads, newTarget("control API", true, a.noting(control.ReloadGroup)))
+		a.targets = append(a.targets, a.newTarget("control API", control.ReloadGroup))
 	}
 	if notices != nil {
-		a.reloads = append(a.reloads, newTarget("redis", true, a.noting(notices.Reload)))
-		a.keys = newTarget("redis (keys)", false, a.dropSessions)
+		a.targets = append(a.targets, a.newTarget("redis", notices.Reload))
 	}
 	return a
 }
 
-func newTarget(name string, gather bool, tell func(context.Context) error) *target {
-	return &target{name: name, gather: gather, tell: tell, due: make(chan struct{}, 1)}
+func (a *Announcer) newTarget(name string, tell func(context.Context) error) *target {
+	return &target{name: name, due: make(chan struct{}, 1), tell: func(ctx context.Context) error {
+		err := tell(ctx)
+		if err == nil {
+			a.told.Store(a.now().UnixMilli())
+		}
+		return err
+	}}
 }
 
 // HasGateways says whether there is anybody to tell.
-func (a *Announcer) HasGateways() bool { return len(a.reloads) > 0 }
+func (a *Announcer) HasGateways() bool { return len(a.targets) > 0 }
 
-// Changed has the gateways told that APIs or policies have changed.
+// Changed has the gateways told.
 func (a *Announcer) Changed() {
-	for _, t := range a.reloads {
+	for _, t := range a.targets {
 		t.wake()
 	}
 }
 
-// KeyChanged has the gateways told that an organisation's key has changed.
-func (a *Announcer) KeyChanged(orgID string) {
-	if a.keys == nil {
-		return
-	}
-	a.mu.Lock()
-	a.changed[orgID] = true
-	a.mu.Unlock()
-	a.keys.wake()
-}
-
-// LastReload is when gateways were last told to reload; the zero time if never.
-func (a *Announcer) LastReload() time.Time {
+// LastNotice is when gateways were last told; the zero time if never.
+func (a *Announcer) LastNotice() time.Time {
 	if told := a.told.Load(); told != 0 {
 		return time.UnixMilli(told)
 	}
@@ -94,42 +80,10 @@ func (a *Announcer) LastReload() time.Time {
 // Run tells until ctx ends.
 func (a *Announcer) Run(ctx context.Context) {
 	var running sync.WaitGroup
-	for _, t := range append(slices.Clone(a.reloads), a.keys) {
-		if t != nil {
-			running.Go(func() { t.run(ctx, a.log) })
-		}
+	for _, t := range a.targets {
+		running.Go(func() { t.run(ctx, a.log) })
 	}
 	running.Wait()
-}
-
-func (a *Announcer) noting(tell func(context.Context) error) func(context.Context) error {
-	return func(ctx context.Context) error {
-		err := tell(ctx)
-		if err == nil {
-			a.told.Store(a.now().UnixMilli())
-		}
-		return err
-	}
-}
-
-// dropSessions tells of all keys that have changed; those that it cannot tell of stay for the next try.
-func (a *Announcer) dropSessions(ctx context.Context) error {
-	a.mu.Lock()
-	ids := slices.Sorted(maps.Keys(a.changed))
-	clear(a.changed)
-	a.mu.Unlock()
-	if len(ids) == 0 {
-		return nil
-	}
-	err := a.redis.DropSessions(ctx, ids)
-	if err != nil {
-		a.mu.Lock()
-		for _, id := range ids {
-			a.changed[id] = true
-		}
-		a.mu.Unlock()
-	}
-	return err
 }
 
 func (t *target) wake() {
@@ -146,9 +100,7 @@ func (t *target) run(ctx context.Context, log *slog.Logger) {
 			return
 		case <-t.due:
 		}
-		if t.gather {
-			t.waitForQuiet(ctx)
-		}
+		t.waitForQuiet(ctx)
 		pause := backoff.NewExponentialBackOff()
 		pause.InitialInterval, pause.MaxInterval = firstPause, longestPause
 		_, _ = backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, t.tell(ctx) }, // fails only when ctx ends

@@ -23,6 +23,13 @@ func (c *Client) DeleteOrgKey(ctx context.Context, orgID string) error {
 	return err
 }
 
+// OrgKey returns an organisation's session as the gateway has it: all fields, what it counts included. A gateway without
+// APIs answers 404, as for an unknown key.
+func (c *Client) OrgKey(ctx context.Context, orgID string) (session json.RawMessage, err error) {
+	err = c.call(ctx, http.MethodGet, []string{"tyk", "org", "keys", orgID}, nil, nil, &session)
+	return session, err
+}
+
 // OrgKeys lists the organisations that have a key in the gateway's Redis. A gateway without APIs does not tell: it
 // answers 404 (facts gateway §6).
 func (c *Client) OrgKeys(ctx context.Context) ([]string, error) {

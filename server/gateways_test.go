@@ -1,0 +1,432 @@
+package server_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/internal/gateway"
+	"gatehouse/internal/gatewaytest"
+	"gatehouse/server"
+	"gatehouse/store/storetest"
+)
+
+const (
+	controlSecret = "the-control-secret"
+	// soon bounds what is bound to happen and is never waited for in full.
+	soon = 20 * time.Second
+	// promised is within what a change reaches a gateway.
+	promised = 2 * time.Second
+)
+
+// estate is a server, a Tyk Gateway that has it for its dashboard, and the gateway's Redis.
+type estate struct {
+	*bundle
+	gateway *gatewaytest.Gateway
+	redis   *gatewaytest.Redis
+}
+
+// plan says how the gateway and the server are told of each other.
+type plan struct {
+	conn      string // the database; "": a new one
+	noControl bool   // the server does not know the gateway's control API
+	noNotices bool   // the server does not know the Redis
+	gateway   func(*gatewaytest.Config)
+}
+
+func setupGateway(t *testing.T, p plan) *estate {
+	t.Helper()
+	redis := gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame"))
+	return setupGatewayOn(t, redis, p)
+}
+
+func setupGatewayOn(t *testing.T, redis *gatewaytest.Redis, p plan) *estate {
+	t.Helper()
+	if p.conn == "" {
+		p.conn = storetest.Database(t)
+	}
+	door := loopback(t)
+	cfg := gatewaytest.Config{
+		DashboardURL: "http://" + door.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret, Redis: redis,
+		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond, EnforceOrgQuotas: true,
+	}
+	if p.gateway != nil {
+		p.gateway(&cfg)
+	}
+	e := &estate{gateway: gatewaytest.Start(t, cfg), redis: redis}
+	e.bundle = setupAt(t, p.conn, door, knowing(t, e.gateway, redis, p))
+	e.gateway.WaitReady(t, soon)
+	return e
+}
+
+// knowing tells a server of a gateway and its Redis.
+func knowing(t *testing.T, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p plan) func(*server.Config) {
+	return func(cfg *server.Config) {
+		if !p.noControl {
+			client, err := gateway.New(gateway.Config{Host: g.URL(), Secret: controlSecret})
+			require.NoError(t, err)
+			cfg.Gateway = client
+		}
+		if !p.noNotices {
+			host, port := redis.Addr()
+			cfg.Redis = gateway.NewRedis(gateway.RedisConfig{
+				Addresses: []string{net.JoinHostPort(host, fmt.Sprint(port))}, Password: redis.Password(), NodeSecret: nodeSecret,
+			})
+			t.Cleanup(func() { _ = cfg.Redis.Close() })
+		}
+	}
+}
+
+// api is an API definition as it is imported.
+func apiOf(orgID, id string, more ...string) string {
+	return `{"api_definition":{"api_id":"` + id + `","org_id":"` + orgID + `","name":"` + id + `","use_keyless":true,` + strings.Join(append(more, ""), ",") +
+		`"version_data":{"not_versioned":true,"versions":{"Default":{"name":"Default","use_extended_paths":true}}},` +
+		`"proxy":{"listen_path":"/` + id + `/","target_url":"http://127.0.0.1:1/","strip_listen_path":true}}}`
+}
+
+func (b *bundle) importAPIs(documents ...string) reply {
+	b.t.Helper()
+	return b.admin("POST", "/admin/apis/import", `{"apis":[`+strings.Join(documents, ",")+`]}`)
+}
+
+func (b *bundle) importPolicies(documents ...string) reply {
+	b.t.Helper()
+	return b.admin("POST", "/admin/policies/import", `{"Data":[`+strings.Join(documents, ",")+`]}`)
+}
+
+// through sends a request through the gateway.
+func (e *estate) through(path, key string) reply {
+	e.t.Helper()
+	r, err := http.NewRequestWithContext(e.t.Context(), http.MethodGet, e.gateway.URL()+path, nil)
+	require.NoError(e.t, err)
+	r.Header.Set("Authorization", key)
+	return send(e.t, r)
+}
+
+func TestGatewayLoads(t *testing.T) {
+	t.Parallel()
+	conn := storetest.Database(t)
+	first := setupOn(t, conn)
+	org := first.org()
+	first.importAPIs(apiOf(org, "harbour"), apiOf(org, "asleep", `"active":false`), apiOf(org, "awake", `"active":true`)).says(200, "APIs imported")
+	first.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}`, `{"_id":"61df10078f11dd00097cb560","id":"gold","org_id":"`+org+`"}`).is(200)
+
+	e := setupGateway(t, plan{conn: conn})
+	require.Equal(t, []string{"awake", "harbour"}, e.gateway.APIs(), "active ones only")
+	require.Equal(t, []string{"61df10078f11dd00097cb55f", "gold"}, e.gateway.Policies())
+	e.through("/harbour/", "").is(200)
+
+	t.Run("and again after its own restart, as another node", func(t *testing.T) {
+		before := e.gateway.NodeID()
+		e.gateway.Restart()
+		e.gateway.WaitReady(t, soon)
+		require.Equal(t, []string{"awake", "harbour"}, e.gateway.APIs())
+		require.NotEqual(t, before, e.gateway.NodeID())
+	})
+	t.Run("and takes leave", func(t *testing.T) {
+		require.NoError(t, e.gateway.Stop())
+		require.NotContains(t, e.admin("GET", "/admin/nodes", nil).is(200).body, e.gateway.NodeID())
+	})
+}
+
+func TestChangeReachesGateways(t *testing.T) {
+	t.Parallel()
+	for name, p := range map[string]plan{"by the control API": {noNotices: true}, "by Redis": {noControl: true}, "by both": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := setupGateway(t, p)
+			// Another replica, which takes the changes: it may or may not be the one that tells gateways.
+			replica := setupOn(t, e.conn, knowing(t, e.gateway, e.redis, p))
+			org := replica.org()
+			replica.importAPIs(apiOf(org, "harbour")).is(200)
+			e.gateway.WaitForAPI(t, "harbour", promised)
+			replica.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"` + org + `"}`).is(200)
+			gatewaytest.Eventually(t, promised, "the policy is there", func() bool { return len(e.gateway.Policies()) == 1 })
+			replica.admin("DELETE", "/admin/apis/harbour", nil).is(200)
+			gatewaytest.Eventually(t, promised, "the API is gone", func() bool { return len(e.gateway.APIs()) == 0 })
+			replica.importAPIs(apiOf(org, "harbour")).is(200)
+			e.gateway.WaitForAPI(t, "harbour", promised)
+			replica.admin("DELETE", "/admin/organisations/"+org, nil).is(200)
+			gatewaytest.Eventually(t, promised, "all is gone", func() bool { return len(e.gateway.APIs())+len(e.gateway.Policies()) == 0 })
+			before := e.gateway.Reloads()
+			replica.admin("GET", "/admin/system/reload", nil).is(200)
+			e.gateway.WaitReloads(t, before+1, promised)
+			require.Empty(t, e.gateway.ReloadErrors())
+		})
+	}
+}
+
+func TestAnotherServerTellsWhenTheTellerIsGone(t *testing.T) {
+	t.Parallel()
+	redis := gatewaytest.StartRedis(t)
+	conn := storetest.Database(t)
+	var second *estate
+	t.Run("first", func(t *testing.T) {
+		// This one leads, and is gone at the end of the subtest.
+		setupGatewayOn(t, redis, plan{conn: conn})
+	})
+	second = setupGatewayOn(t, redis, plan{conn: conn})
+	second.importAPIs(apiOf(second.org(), "harbour")).is(200)
+	second.gateway.WaitForAPI(t, "harbour", promised)
+}
+
+func TestBurstOfChangesIsOneNotice(t *testing.T) {
+	t.Parallel()
+	e := setupGateway(t, plan{noControl: true})
+	settled(t, e)
+	before := len(e.gateway.Notices())
+	org := e.org()
+	for i := range 20 {
+		e.importAPIs(apiOf(org, fmt.Sprint("api-", i))).is(200)
+	}
+	gatewaytest.Eventually(t, soon, "all are loaded", func() bool { return len(e.gateway.APIs()) == 20 })
+	// A slow machine may not make twenty requests within the time that a burst may last.
+	require.LessOrEqual(t, len(e.gateway.Notices())-before, 5)
+	for _, n := range e.gateway.Notices() {
+		require.True(t, n.Accepted, n.Reason)
+		require.Equal(t, "GroupReload", n.Command)
+	}
+}
+
+// settled waits until the notice of the server's start has come.
+func settled(t *testing.T, e *estate) {
+	t.Helper()
+	gatewaytest.Eventually(t, soon, "the first notice", func() bool { return len(e.gateway.Notices()) > 0 })
+	e.gateway.WaitReloads(t, 3, soon)
+}
+
+func TestGatewaysThatAreDownHoldNobodyUp(t *testing.T) {
+	t.Parallel()
+	t.Run("the Redis", func(t *testing.T) {
+		t.Parallel()
+		e := setupGateway(t, plan{noControl: true})
+		settled(t, e)
+		e.redis.Kill()
+		e.importAPIs(apiOf(e.org(), "harbour")).says(200, "APIs imported")
+		gatewaytest.Eventually(t, soon, "the failure is logged", func() bool {
+			return strings.Contains(e.log.String(), "gateways not told of a change")
+		})
+		e.redis.Restart()
+		e.gateway.WaitSubscribed(t, soon)
+		e.gateway.WaitForAPI(t, "harbour", soon)
+	})
+	t.Run("the control API", func(t *testing.T) {
+		t.Parallel()
+		e := setupGateway(t, plan{noNotices: true})
+		settledReloads(t, e)
+		e.gateway.SetControlDown(true)
+		e.importAPIs(apiOf(e.org(), "harbour")).says(200, "APIs imported")
+		e.admin("POST", "/admin/org/keys", `{"org_id":"`+e.org()+`","rate":1,"per":1}`).
+			says(403, "Failed to save new session object to Tyk: the gateway cannot be reached")
+		e.gateway.SetControlDown(false)
+		e.gateway.WaitForAPI(t, "harbour", soon)
+	})
+}
+
+func settledReloads(t *testing.T, e *estate) {
+	t.Helper()
+	e.gateway.WaitReloads(t, 3, soon) // two of its own start, one of the server's
+}
+
+// poisons are documents that keep a gateway from all others (facts gateway §0, §3, §4).
+func poisons(org string) (apis, policies map[string]string) {
+	apis = map[string]string{
+		"no api_definition":               `{"api_model":{}}`,
+		"api_definition is null":          `{"api_definition":null}`,
+		"a number for a text":             apiOf(org, "p1", `"slug":5`),
+		"a float form in an integer":      apiOf(org, "p2", `"listen_port":0.0`),
+		"an exponent in an integer":       apiOf(org, "p3", `"listen_port":1e3`),
+		"an integer of twenty digits":     apiOf(org, "p4", `"expire_analytics_after":12345678901234567890`),
+		"an id that is not 24 hex":        apiOf(org, "p5", `"id":"not-24-hex"`),
+		"oas is a text":                   strings.TrimSuffix(apiOf(org, "p6"), "}") + `,"oas":"text"}`,
+		"oas is a list":                   strings.TrimSuffix(apiOf(org, "p7"), "}") + `,"oas":[]}`,
+		"a wrong type within oas":         strings.TrimSuffix(apiOf(org, "p8"), "}") + `,"oas":{"openapi":"3.0.3","info":5,"paths":{}}}`,
+		"a wrong type under another case": apiOf(org, "p9", `"SLUG":5`),
+		"a wrong type deep inside":        apiOf(org, "p10", `"auth_configs":{"authToken":{"use_param":"yes"}}`),
+		"a list for an object":            apiOf(org, "p11", `"config_data":[1]`),
+	}
+	policies = map[string]string{
+		"an _id that is not 24 hex":  `{"_id":"zz","org_id":"` + org + `"}`,
+		"a float form in an integer": `{"_id":"61df10078f11dd00097cb501","org_id":"` + org + `","quota_max":1500.0}`,
+		"a text for a number":        `{"_id":"61df10078f11dd00097cb502","org_id":"` + org + `","rate":"3"}`,
+		"a list for access rights":   `{"_id":"61df10078f11dd00097cb503","org_id":"` + org + `","access_rights":[]}`,
+		"a number for a date":        `{"_id":"61df10078f11dd00097cb504","org_id":"` + org + `","last_updated":5}`,
+	}
+	return apis, policies
+}
+
+func TestPoisonIsRefusedAtImport(t *testing.T) {
+	t.Parallel()
+	e := setupGateway(t, plan{})
+	org := e.org()
+	apis, policies := poisons(org)
+	for name, poison := range apis {
+		t.Run(name, func(t *testing.T) {
+			got := e.importAPIs(poison, apiOf(org, "good")).is(200).envelope()
+			require.Contains(t, got.Message, "1 of 2 APIs imported; ")
+			require.Contains(t, string(got.Meta), `"good":true`)
+			require.Contains(t, string(got.Meta), `:false`)
+		})
+	}
+	for name, poison := range policies {
+		t.Run("policy: "+name, func(t *testing.T) {
+			got := e.importPolicies(poison, `{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}`).is(200).envelope()
+			require.Contains(t, got.Message, "1 of 2 policies imported; ")
+			require.Contains(t, string(got.Meta), `"61df10078f11dd00097cb55f":true`)
+		})
+	}
+	e.gateway.WaitForAPI(t, "good", soon)
+	require.Empty(t, e.gateway.ReloadErrors())
+	require.Equal(t, []string{"61df10078f11dd00097cb55f"}, e.gateway.Policies())
+}
+
+func TestPoisonThatIsStoredIsLeftOut(t *testing.T) {
+	t.Parallel()
+	e := setupGateway(t, plan{})
+	org := e.org()
+	e.importAPIs(apiOf(org, "good"), apiOf(org, "turned")).is(200)
+	e.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}`, `{"_id":"61df10078f11dd00097cb560","org_id":"`+org+`"}`).is(200)
+	e.gateway.WaitForAPI(t, "turned", soon)
+
+	apis, policies := poisons(org)
+	n := 0
+	for _, poison := range apis {
+		n++
+		storetest.Exec(t, e.conn, `INSERT INTO apis (api_id, id, org_id, active, document) VALUES ($1, $2, $3, true, $4)`,
+			fmt.Sprint("stored-", n), fmt.Sprintf("%024x", n), org, poison)
+	}
+	for _, poison := range policies {
+		n++
+		storetest.Exec(t, e.conn, `INSERT INTO policies (id, policy_id, org_id, document) VALUES ($1, $1, $2, $3)`, fmt.Sprintf("%024x", n), org, poison)
+	}
+	// One that was good when it was imported.
+	storetest.Exec(t, e.conn, `UPDATE apis SET document = $1 WHERE api_id = 'turned'`, apiOf(org, "turned", `"slug":5`))
+	storetest.Exec(t, e.conn, `UPDATE policies SET document = '{"_id":5}' WHERE id = '61df10078f11dd00097cb560'`)
+
+	gatewaytest.Eventually(t, soon, "the poison is left out", func() bool {
+		return fmt.Sprint(e.gateway.APIs(), e.gateway.Policies()) == "[good] [61df10078f11dd00097cb55f]"
+	})
+	for range 3 {
+		before := e.gateway.Reloads()
+		e.admin("GET", "/admin/system/reload", nil).is(200)
+		e.gateway.WaitReloads(t, before+1, soon)
+	}
+	require.Empty(t, e.gateway.ReloadErrors())
+	require.NoError(t, e.gateway.Crashed())
+	for _, id := range []string{"stored-1", "turned", "61df10078f11dd00097cb560"} {
+		require.Equal(t, 1, strings.Count(e.log.String(), "id="+id+" "), "%s is logged once", id)
+	}
+}
+
+func TestOrgKeysThroughAGateway(t *testing.T) {
+	t.Parallel()
+	e := setupGateway(t, plan{})
+	org := e.org()
+	e.importAPIs(apiOf(org, "harbour")).is(200)
+	e.gateway.WaitForAPI(t, "harbour", soon)
+	key := func(rate int) string {
+		return fmt.Sprintf(`{"org_id":"%s","rate":%d,"per":3600,"quota_max":-1}`, org, rate)
+	}
+
+	e.admin("POST", "/admin/org/keys", key(2)).is(200)
+	e.through("/harbour/", "").is(200)
+	e.through("/harbour/", "").is(200)
+	e.through("/harbour/", "").is(403)
+	e.admin("GET", "/admin/org/keys/"+org, nil).is(200)
+	require.Contains(t, e.admin("GET", "/admin/org/keys", nil).is(200).body, org)
+
+	t.Run("a change is not undone by the gateway's cache", func(t *testing.T) {
+		e.admin("PUT", "/admin/org/keys/"+org, key(1000)).is(200)
+		gatewaytest.Eventually(t, soon, "the cached session is dropped", func() bool { return e.through("/harbour/", "").status == 200 })
+		e.through("/harbour/", "").is(200)
+	})
+	t.Run("a gateway that refuses leaves the record as it was", func(t *testing.T) {
+		e.gateway.SetControlError(500, "Error writing to key store")
+		defer e.gateway.SetControlError(0, "")
+		before := e.admin("GET", "/admin/org/keys/"+org, nil).is(200).body
+		e.admin("PUT", "/admin/org/keys/"+org, key(7)).says(403, "Failed to update session object to Tyk")
+		e.admin("DELETE", "/admin/org/keys/"+org, nil).says(500, "Could not delete key")
+		require.Equal(t, before, e.admin("GET", "/admin/org/keys/"+org, nil).is(200).body)
+	})
+	t.Run("a lost Redis gets them back when the gateway registers", func(t *testing.T) {
+		e.admin("PUT", "/admin/org/keys/"+org, key(1)).is(200)
+		e.redis.Restart()
+		e.gateway.Restart()
+		e.gateway.WaitReady(t, soon)
+		gatewaytest.Eventually(t, soon, "the key is back", func() bool {
+			return e.redis.Client().Exists(t.Context(), "orgkey."+org).Val() == 1
+		})
+	})
+	t.Run("deleted, it limits nobody", func(t *testing.T) {
+		e.gateway.WaitForAPI(t, "harbour", soon)
+		e.admin("DELETE", "/admin/org/keys/"+org, nil).is(200)
+		require.Zero(t, e.redis.Client().Exists(t.Context(), "orgkey."+org).Val())
+	})
+}
+
+func TestOrgKeysAreRestoredWithoutKnowingTheRedis(t *testing.T) {
+	t.Parallel()
+	e := setupGateway(t, plan{noNotices: true})
+	org := e.org()
+	e.importAPIs(apiOf(org, "harbour")).is(200)
+	e.admin("POST", "/admin/org/keys", `{"org_id":"`+org+`","rate":1,"per":3600}`).is(200)
+	e.gateway.WaitForAPI(t, "harbour", soon)
+	e.redis.Restart()
+	e.gateway.Restart()
+	gatewaytest.Eventually(t, soon, "the key is back", func() bool {
+		return e.redis.Client().Exists(t.Context(), "orgkey."+org).Val() == 1
+	})
+}
+
+func TestAPIKeyIsRefusedAfterItsThirdRequest(t *testing.T) {
+	t.Parallel()
+	e := setupGateway(t, plan{gateway: func(cfg *gatewaytest.Config) { cfg.HashKeys, cfg.ListHashedKeys = false, false }})
+	org, other := e.org(), e.org()
+	ines, omar := e.user(org, "ines@rivermouth.example", nil), e.user(other, "omar@other.example", nil)
+	e.importAPIs(strings.Replace(apiOf(org, "harbour"), `"use_keyless":true`, `"use_keyless":false`, 1)).is(200)
+	e.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"` + org + `","name":"three","rate":3,"per":60,"quota_max":-1,
+		"access_rights":{"harbour":{"api_id":"harbour","api_name":"harbour","versions":["Default"]}},"active":true}`).is(200)
+	e.gateway.WaitForAPI(t, "harbour", soon)
+	gatewaytest.Eventually(t, soon, "the policy is there", func() bool { return len(e.gateway.Policies()) == 1 })
+
+	made := e.do("POST", "/api/keys", `{"apply_policies":["61df10078f11dd00097cb55f"]}`, asUser(ines.AccessKey)).is(200)
+	var key struct {
+		ID   string         `json:"key_id"`
+		Data map[string]any `json:"data"`
+	}
+	made.json(&key)
+	require.Equal(t, org, key.Data["org_id"], "the caller's organisation")
+	for range 3 {
+		e.through("/harbour/", key.ID).is(200)
+	}
+	e.through("/harbour/", key.ID).is(429)
+
+	path := "/api/keys/" + key.ID
+	require.Contains(t, e.do("GET", "/api/apis/harbour/keys", nil, asUser(ines.AccessKey)).is(200).body, key.ID)
+	e.do("GET", path, nil, asUser(ines.AccessKey)).is(200)
+	t.Run("another organisation's user has no part in it", func(t *testing.T) {
+		for _, method := range []string{"GET", "DELETE"} {
+			e.do(method, path, nil, asUser(omar.AccessKey)).says(400, "Attempted access to non-owned key.")
+		}
+		e.do("PUT", path, `{"rate":1000}`, asUser(omar.AccessKey)).says(400, "Attempted access to non-owned key.")
+		e.do("GET", "/api/apis/harbour/keys", nil, asUser(omar.AccessKey)).is(404)
+		for _, body := range []string{
+			`{"org_id":"` + org + `"}`,
+			`{"access_rights":{"harbour":{}}}`,
+			`{"access_rights":{"harbour":{}},"access_rights":{}}`,
+		} {
+			e.do("POST", "/api/keys", body, asUser(omar.AccessKey)).says(400, "Attempted access to non-owned key.")
+		}
+		e.do("POST", "/api/keys", `{"ORG_ID":"`+org+`"}`, asUser(omar.AccessKey)).says(403, "Request body malformed.")
+	})
+	e.do("PUT", path, `{"rate":1000,"per":60,"quota_max":-1,"access_rights":{"harbour":{"api_id":"harbour","versions":["Default"]}}}`,
+		asUser(ines.AccessKey)).is(200)
+	e.through("/harbour/", key.ID).is(200)
+	e.do("DELETE", path, nil, asUser(ines.AccessKey)).says(200, "Key deleted successfully.")
+	e.through("/harbour/", key.ID).is(403)
+}
