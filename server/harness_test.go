@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -133,9 +134,7 @@ func checked(t *testing.T, next http.Handler) http.Handler {
 		if err := againstContract(r, rec.Code, rec.Header(), rec.Body.Bytes()); err != nil {
 			t.Errorf("%s %s answered what its contract does not declare: %d %s\n%v", r.Method, r.URL.Path, rec.Code, rec.Body, err)
 		}
-		for name, values := range rec.Header() {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), rec.Header())
 		w.WriteHeader(rec.Code)
 		_, _ = w.Write(rec.Body.Bytes())
 	})

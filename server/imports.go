@@ -49,20 +49,19 @@ func (v *verdict) reply(c echo.Context, what string) error {
 	if len(v.refused) == 0 {
 		return done(c, there)
 	}
-	message := fmt.Sprintf("%d of %d %s imported", len(there)-len(v.refused), len(there), what)
-	explained := 0
+	message := []string{fmt.Sprintf("%d of %d %s imported", len(there)-len(v.refused), len(there), what)}
 	for _, id := range v.order {
 		why, ok := v.refused[id]
 		if !ok {
 			continue
 		}
-		if explained++; explained > maxReasons {
-			message += fmt.Sprintf("; and %d more", len(v.refused)-maxReasons)
+		if len(message) > maxReasons {
+			message = append(message, fmt.Sprintf("and %d more", len(v.refused)-maxReasons))
 			break
 		}
-		message += "; " + id + ": " + why
+		message = append(message, id+": "+why)
 	}
-	return say(c, message, there)
+	return say(c, strings.Join(message, "; "), there)
 }
 
 // reasons writes problems as one line.
