@@ -250,13 +250,17 @@ var occurrences = []occurrence{
 	{op: "updateUser", event: "invalid", body: `{"email_address":""}`},
 	{op: "updateUser", event: "not_found", params: map[string]string{"userId": "nope"}},
 	{op: "updateUser", event: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"a@b.example"}`},
-	{op: "updateUser", event: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"taken@rivermouth.example"}`,
-		before: func(b *bundle) { b.user(exampleOrg, "taken@rivermouth.example", nil) }},
-	{op: "updateUser", event: "key_conflict", body: `{"access_key":"taken","email_address":"a@b.example"}`,
+	{
+		op: "updateUser", event: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"taken@rivermouth.example"}`,
+		before: func(b *bundle) { b.user(exampleOrg, "taken@rivermouth.example", nil) },
+	},
+	{
+		op: "updateUser", event: "key_conflict", body: `{"access_key":"taken","email_address":"a@b.example"}`,
 		before: func(b *bundle) {
 			u := b.user(exampleOrg, "x@rivermouth.example", nil)
 			b.admin("PUT", "/admin/users/"+u.Id, `{"email_address":"x@rivermouth.example","access_key":"taken"}`).is(200)
-		}},
+		},
+	},
 	{op: "removeUser", event: "not_found", params: map[string]string{"userId": "nope"}},
 	{op: "allowResetPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
 	{op: "disallowResetPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
@@ -294,10 +298,12 @@ var occurrences = []occurrence{
 	{op: "setUserPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
 	{op: "setUserPassword", event: "not_admin", params: map[string]string{"userId": "other"}, before: permissions(`{"users":"write"}`)},
 	{op: "setUserPassword", event: "not_allowed", params: map[string]string{"userId": "other"}, before: permissions(`{"IsAdmin":"admin"}`)},
-	{op: "setUserPassword", event: "wrong_password", body: `{"new_password":"correct-horse","current_password":"wrong"}`,
+	{
+		op: "setUserPassword", event: "wrong_password", body: `{"new_password":"correct-horse","current_password":"wrong"}`,
 		before: func(b *bundle) {
 			b.do("POST", "/api/users/"+exampleUser+"/actions/reset", `{"new_password":"battery-staple"}`, asUser(exampleKey)).is(200)
-		}},
+		},
+	},
 	{op: "getApis", event: "access_denied", before: permissions(`{"users":"read"}`)},
 	{op: "getApi", event: "access_denied", before: permissions(`{"users":"read"}`)},
 	{op: "getApi", event: "not_found", params: map[string]string{"apiId": "nope"}},
@@ -305,8 +311,10 @@ var occurrences = []occurrence{
 	{op: "getPolicy", event: "access_denied", before: permissions(`{"users":"read"}`)},
 	{op: "getPolicy", event: "not_found", params: map[string]string{"policyId": "nope"}},
 	{op: "createSSONonce", event: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "createSSONonce", event: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`,
-		before: sql(`UPDATE users SET org_id = NULL WHERE id = '` + exampleUser + `'`)},
+	{
+		op: "createSSONonce", event: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`,
+		before: sql(`UPDATE users SET org_id = NULL WHERE id = '` + exampleUser + `'`),
+	},
 	{op: "createSSONonce", event: "invalid", body: `{"OrgID":"` + exampleOrg + `"}`},
 	{op: "createSSONonce", event: "sso_disabled", before: sql(`UPDATE organisations SET sso_enabled = false`)},
 	{op: "redeemDashboardNonce", event: "missing_parameter", params: map[string]string{"nonce": absent}},
