@@ -136,10 +136,15 @@ func (op *operation) check() error {
 		return errors.New("no answer named unauthorised")
 	case op.permission != nil && op.answers[accessDenied].status == 0:
 		return errors.New("x-permission, but no answer named access_denied")
-	case op.body != nil && (op.answers[emptyBody].status == 0 || op.answers[malformed].status == 0 || op.answers[tooLarge].status == 0):
-		return errors.New("a body, but no answers named empty_body, malformed, too_large")
+	case op.body != nil && !op.has(emptyBody, malformed, tooLarge, tooSlow):
+		return errors.New("a body, but no answers named empty_body, malformed, too_large, too_slow")
 	}
 	return nil
+}
+
+// has tells whether the contract says what each of these events is answered with.
+func (op *operation) has(events ...event) bool {
+	return !slices.ContainsFunc(events, func(e event) bool { return op.answers[e].status == 0 })
 }
 
 func readPermission(declared *openapi3.Operation) (*permission, error) {
@@ -259,6 +264,7 @@ const (
 	operationKey = "operation"
 	callerKey    = "caller"
 	bodyKey      = "body"
+	explainedKey = "explained" // the error has been answered
 )
 
 // operationOf is the request's operation; nil for a request that no contract knows.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
@@ -179,6 +181,8 @@ type occurrence struct {
 	change    []with
 	// gateway is what the control API of the gateway answers; 0 is no gateway.
 	gateway int
+	// slow: the client stops sending before the end of its body.
+	slow bool
 	// control is the control API where more than a status is asked of it.
 	control http.HandlerFunc
 }
@@ -200,6 +204,17 @@ func (o occurrence) send(t *testing.T, op operation) reply {
 			client, err := gateway.New(gateway.Config{Host: control.URL, Secret: "s"})
 			require.NoError(t, err)
 			cfg.Gateway = client
+		})
+	}
+	if o.slow {
+		change = append(change, func(cfg *server.Config) { cfg.Limits.BodyTimeout = 50 * time.Millisecond })
+		stalled, never := io.Pipe()
+		t.Cleanup(func() { _ = never.Close() })
+		o.change = append(o.change, func(r *http.Request) {
+			r.Body, r.ContentLength = struct { // the client gives up when it has the answer
+				io.Reader
+				io.Closer
+			}{io.MultiReader(strings.NewReader(`{"`), stalled), stalled}, -1
 		})
 	}
 	b := setupOn(t, furnished(t), change...)
@@ -296,13 +311,17 @@ var occurrences = []occurrence{
 	{op: "updateUser", event: "invalid", body: `{"email_address":""}`},
 	{op: "updateUser", event: "not_found", params: map[string]string{"userId": "nope"}},
 	{op: "updateUser", event: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"a@b.example"}`},
-	{op: "updateUser", event: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"taken@rivermouth.example"}`,
-		before: func(b *bundle) { b.user(exampleOrg, "taken@rivermouth.example", nil) }},
-	{op: "updateUser", event: "key_conflict", body: `{"access_key":"taken","email_address":"a@b.example"}`,
+	{
+		op: "updateUser", event: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"taken@rivermouth.example"}`,
+		before: func(b *bundle) { b.user(exampleOrg, "taken@rivermouth.example", nil) },
+	},
+	{
+		op: "updateUser", event: "key_conflict", body: `{"access_key":"taken","email_address":"a@b.example"}`,
 		before: func(b *bundle) {
 			u := b.user(exampleOrg, "x@rivermouth.example", nil)
 			b.admin("PUT", "/admin/users/"+u.Id, `{"email_address":"x@rivermouth.example","access_key":"taken"}`).is(200)
-		}},
+		},
+	},
 	{op: "removeUser", event: "not_found", params: map[string]string{"userId": "nope"}},
 	{op: "allowResetPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
 	{op: "disallowResetPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
@@ -340,10 +359,12 @@ var occurrences = []occurrence{
 	{op: "setUserPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
 	{op: "setUserPassword", event: "not_admin", params: map[string]string{"userId": "other"}, before: permissions(`{"users":"write"}`)},
 	{op: "setUserPassword", event: "not_allowed", params: map[string]string{"userId": "other"}, before: permissions(`{"IsAdmin":"admin"}`)},
-	{op: "setUserPassword", event: "wrong_password", body: `{"new_password":"correct-horse","current_password":"wrong"}`,
+	{
+		op: "setUserPassword", event: "wrong_password", body: `{"new_password":"correct-horse","current_password":"wrong"}`,
 		before: func(b *bundle) {
 			b.do("POST", "/api/users/"+exampleUser+"/actions/reset", `{"new_password":"battery-staple"}`, asUser(exampleKey)).is(200)
-		}},
+		},
+	},
 	{op: "getApis", event: "access_denied", before: permissions(`{"users":"read"}`)},
 	{op: "getApi", event: "access_denied", before: permissions(`{"users":"read"}`)},
 	{op: "getApi", event: "not_found", params: map[string]string{"apiId": "nope"}},
@@ -351,8 +372,10 @@ var occurrences = []occurrence{
 	{op: "getPolicy", event: "access_denied", before: permissions(`{"users":"read"}`)},
 	{op: "getPolicy", event: "not_found", params: map[string]string{"policyId": "nope"}},
 	{op: "createSSONonce", event: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "createSSONonce", event: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`,
-		before: sql(`UPDATE users SET org_id = NULL WHERE id = '` + exampleUser + `'`)},
+	{
+		op: "createSSONonce", event: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`,
+		before: sql(`UPDATE users SET org_id = NULL WHERE id = '` + exampleUser + `'`),
+	},
 	{op: "createSSONonce", event: "invalid", body: `{"OrgID":"` + exampleOrg + `"}`},
 	{op: "createSSONonce", event: "sso_disabled", before: sql(`UPDATE organisations SET sso_enabled = false`)},
 	{op: "redeemDashboardNonce", event: "missing_parameter", params: map[string]string{"nonce": absent}},
@@ -426,12 +449,13 @@ func occurrencesOf(op operation) []occurrence {
 	}
 	if op.declared.RequestBody != nil {
 		limit := 4 << 20
-		if strings.HasSuffix(op.path, "s/import") && op.id != "importOrgs" {
-			limit = 256 << 20
+		if op.id == "importAPIs" || op.id == "importPolicies" {
+			limit = 64 << 20
 		}
 		add(occurrence{event: "empty_body", body: " \n"})
 		add(occurrence{event: "malformed", body: "%zz{"})
 		add(occurrence{event: "too_large", body: strings.Repeat(" ", limit+1)})
+		add(occurrence{event: "too_slow", slow: true})
 	}
 	if slices.ContainsFunc(op.declared.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == "p" }) {
 		add(occurrence{event: "bad_parameter", params: map[string]string{"p": "abc"}})

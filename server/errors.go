@@ -23,6 +23,7 @@ const (
 	emptyBody           event = "empty_body"
 	malformed           event = "malformed"
 	tooLarge            event = "too_large"
+	tooSlow             event = "too_slow"
 	badParameter        event = "bad_parameter"
 	missingParameter    event = "missing_parameter"
 	notFound            event = "not_found"
@@ -104,6 +105,10 @@ func naming(value string, err error) error {
 
 // handleError is the one place where an error becomes an answer.
 func (s *Server) handleError(err error, c echo.Context) {
+	if c.Get(explainedKey) != nil { // the log asks for it first, to know the status; then Echo
+		return
+	}
+	c.Set(explainedKey, true)
 	if c.Response().Committed {
 		s.Log.Error("answer broken off", "route", c.Path(), "err", err)
 		return

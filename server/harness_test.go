@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -106,7 +107,7 @@ func setupAt(t *testing.T, conn string, listener net.Listener, change ...func(*s
 	b.store = db
 	cfg := server.Config{
 		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now, AdminSecret: secret, NodeSecret: nodeSecret,
-		PageSize: 10, Version: "test",
+		PageSize: 10, Version: "test", Limits: server.Limits{Import: 64 << 20, Document: 1 << 20, BodyTimeout: 10 * time.Second},
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -152,18 +153,25 @@ func (l *logBuffer) String() string {
 // checked passes requests on and checks each answer against the contract of its operation.
 func checked(t *testing.T, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rec := httptest.NewRecorder()
+		rec := &recorder{ResponseRecorder: httptest.NewRecorder(), connection: w}
 		next.ServeHTTP(rec, r)
 		if err := againstContract(r, rec.Code, rec.Header(), rec.Body.Bytes()); err != nil {
 			t.Errorf("%s %s answered what its contract does not declare: %d %s\n%v", r.Method, r.URL.Path, rec.Code, rec.Body, err)
 		}
-		for name, values := range rec.Header() {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), rec.Header())
 		w.WriteHeader(rec.Code)
 		_, _ = w.Write(rec.Body.Bytes())
 	})
 }
+
+// recorder records an answer; the connection stays within reach, for its deadlines.
+type recorder struct {
+	*httptest.ResponseRecorder
+	connection http.ResponseWriter
+}
+
+// Unwrap is for http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.connection }
 
 // againstContract tells what an answer has that the contract does not declare. Paths that no contract knows are 404.
 func againstContract(r *http.Request, status int, header http.Header, body []byte) error {

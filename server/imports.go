@@ -1,68 +1,101 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
+	"iter"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/gen/admin"
 	"gatehouse/internal/document"
+	"gatehouse/internal/schema"
 	"gatehouse/store"
 )
-
-// databaseID is the form that a Tyk Gateway decodes as an id of the database (facts gateway §3).
-var databaseID = regexp.MustCompile(`^[0-9a-fA-F]{24}$`)
 
 // maxReasons bounds how many refusals an import's Message explains; Meta names them all.
 const maxReasons = 10
 
 // verdict is what becomes of the documents of an import.
 type verdict struct {
-	order   []string          // the ids, as they came
+	ids     []string          // as they came
+	known   map[string]bool   // every id, once
 	refused map[string]string // why, by id
+	// problems are those of documents that do not fit the contract, placed in the body.
+	problems []problem
+	fits     int // documents that fit
+	read     int
 }
 
-func newVerdict() *verdict { return &verdict{refused: map[string]string{}} }
+func newVerdict() *verdict { return &verdict{known: map[string]bool{}, refused: map[string]string{}} }
 
-// refuse notes a document that is not imported.
-func (v *verdict) refuse(id, why string) {
-	v.order = append(v.order, id)
-	v.refused[id] = why
-}
-
-// meta says of each id whether it is there now.
-func (v *verdict) meta() map[string]bool {
-	there := make(map[string]bool, len(v.order))
-	for _, id := range v.order {
-		_, refused := v.refused[id]
-		there[id] = !refused
+// add notes a document's id. It is malformed if the body has it twice: which of the two is meant?
+func (v *verdict) add(list, id string) error {
+	if v.known[id] {
+		return failure{event: malformed, problems: []problem{{Path: pointer([]string{list, strconv.Itoa(v.read)}), Reason: "has the id of one before it"}}}
 	}
-	return there
+	v.known[id] = true
+	v.ids = append(v.ids, id)
+	return nil
 }
 
-// reply answers an import: in the contract's words if all went in, else with how many did, and why others did not.
+// refuse notes why a document is not imported. One that does not say its id goes by its place.
+func (v *verdict) refuse(list, id string, problems []problem) error {
+	place := pointer([]string{list, strconv.Itoa(v.read)})
+	if len(v.problems) < maxProblems {
+		v.problems = append(v.problems, within(place, problems)...)
+	}
+	if id == "" {
+		id = place
+	}
+	v.refused[id] = reasons(problems)
+	return v.add(list, id)
+}
+
+// check fails if not one of the documents fits the contract: then the body as a whole does not.
+func (v *verdict) check() error {
+	if v.fits == 0 && v.read > 0 {
+		return failure{event: malformed, problems: v.problems[:min(len(v.problems), maxProblems)]}
+	}
+	return nil
+}
+
+// reply answers an import: in the contract's words if all went in, else with how many did, and why others did not. Meta
+// says of each id whether it is there now.
 func (v *verdict) reply(c echo.Context, what string) error {
-	there := v.meta()
-	if len(v.refused) == 0 {
-		return done(c, there)
+	message := operationOf(c).answers[succeeded].message
+	if len(v.refused) > 0 {
+		message = v.message(what)
 	}
-	message := fmt.Sprintf("%d of %d %s imported", len(there)-len(v.refused), len(there), what)
+	out := newStream(c)
+	separator := `{"Status":"OK","Message":` + string(document.Quote(message)) + `,"Meta":{`
+	for _, id := range v.ids {
+		_, refused := v.refused[id]
+		if err := out.write(separator, document.Quote(id)); err != nil {
+			return err
+		}
+		separator = ":" + strconv.FormatBool(!refused) + ","
+	}
+	return out.end(strings.TrimSuffix(separator, ",") + "}}")
+}
+
+func (v *verdict) message(what string) string {
+	message := fmt.Sprintf("%d of %d %s imported", len(v.ids)-len(v.refused), len(v.ids), what)
 	explained := 0
-	for _, id := range v.order {
+	for _, id := range v.ids {
 		why, ok := v.refused[id]
 		if !ok {
 			continue
 		}
 		if explained++; explained > maxReasons {
-			message += fmt.Sprintf("; and %d more", len(v.refused)-maxReasons)
-			break
+			return message + fmt.Sprintf("; and %d more", len(v.refused)-maxReasons)
 		}
 		message += "; " + id + ": " + why
 	}
-	return say(c, message, there)
+	return message
 }
 
 // reasons writes problems as one line.
@@ -74,73 +107,79 @@ func reasons(problems []problem) string {
 	return strings.Join(all, ", ")
 }
 
-// ImportAPIs implements admin.ServerInterface.
-func (s *Server) ImportAPIs(c echo.Context) error {
-	sent, err := elements(c)
-	if err != nil {
-		return err
-	}
-	v := newVerdict()
-	apis := map[string]store.API{} // of two with one id, the later counts, as for a JSON object
-	for i, e := range sent {
-		api, why := s.api(e)
-		switch {
-		case why == "":
-			v.order = append(v.order, api.APIID)
-			apis[api.APIID] = api
-		case api.APIID == "":
-			v.refuse(fmt.Sprintf("/apis/%d", i), why)
-		default:
-			v.refuse(api.APIID, why)
+// arriving are the documents of the body that fit the contract, as read makes them, and notes what becomes of all in v.
+func arriving[T any](s *Server, c echo.Context, v *verdict, check *documentCheck, idOf int, read func(*arrival) (T, string)) iter.Seq2[T, error] {
+	list := operationOf(c).body.each
+	return func(yield func(T, error) bool) {
+		for a, err := range s.arrivals(c, check) {
+			var item T
+			switch {
+			case err != nil:
+			case len(a.problems) > 0:
+				err = v.refuse(list, textOf(a.result, idOf), a.problems)
+			default:
+				var id string
+				item, id = read(a)
+				v.fits++
+				err = v.add(list, id)
+			}
+			if err != nil {
+				yield(item, err)
+				return
+			}
+			if v.read++; len(a.problems) == 0 && !yield(item, nil) {
+				return
+			}
 		}
 	}
-	refused, err := s.Store.ImportAPIs(c.Request().Context(), inOrder(v.order, apis), s.loadable.name)
+}
+
+// textOf is what was captured of a document, as text.
+func textOf(r schema.Result, captured int) string {
+	var s string
+	if raw := r.Captured[captured]; len(raw) > 0 && raw[0] == '"' {
+		_ = json.Unmarshal(raw, &s) // it has been checked
+	}
+	return s
+}
+
+// take answers an import of documents that read takes out of the body.
+func take[T any](s *Server, c echo.Context, what string, check *documentCheck, idOf int, read func(*arrival) (T, string),
+	keep func(context.Context, string, iter.Seq2[T, error]) (map[string]store.Refusal, error),
+) error {
+	v := newVerdict()
+	// A body that breaks off, or is too slow, ends the request's context, and its own error is the better one.
+	ctx := context.WithoutCancel(c.Request().Context())
+	refused, err := keep(ctx, s.loadable.name, arriving(s, c, v, check, idOf, read))
+	if err == nil {
+		err = v.check()
+	}
 	if err != nil {
 		return err
 	}
-	v.add(refused)
-	return v.reply(c, "APIs")
-}
-
-// add notes what the store refused.
-func (v *verdict) add(refused map[string]store.Refusal) {
 	for id, why := range refused {
 		v.refused[id] = string(why)
 	}
+	return v.reply(c, what)
 }
 
-// inOrder lists the documents of ids once each, in the order in which they came first.
-func inOrder[T any](ids []string, byID map[string]T) []T {
-	var list []T
-	listed := map[string]bool{}
-	for _, id := range ids {
-		if doc, ok := byID[id]; ok && !listed[id] {
-			list, listed[id] = append(list, doc), true
-		}
-	}
-	return list
+// ImportAPIs implements admin.ServerInterface.
+func (s *Server) ImportAPIs(c echo.Context) error {
+	return take(s, c, "APIs", s.loadable.apis, apiID, s.api, s.Store.ImportAPIs)
 }
 
-// api takes out of an element what is searched, and makes the ids that it lacks; or says why it is refused.
-func (s *Server) api(e element) (api store.API, refused string) {
-	definition, ok := document.Get(e.document, "api_definition")
-	api.APIID = document.String(definition, "api_id")
-	given := document.String(definition, "id")
-	switch {
-	case len(e.problems) > 0:
-		return api, reasons(e.problems)
-	case !ok || document.Members(definition) == nil:
-		return api, "it has no api_definition"
-	case given != "" && !databaseID.MatchString(given):
-		return api, "/api_definition/id must be 24 hexadecimal digits"
+// api takes out of a document what is searched, and makes the ids that it lacks.
+func (s *Server) api(a *arrival) (store.API, string) {
+	doc, definition := json.RawMessage(a.result.Document), json.RawMessage(a.result.Captured[apiDefinition])
+	given, givenID := textOf(a.result, apiID), textOf(a.result, apiDatabaseID)
+	api := store.API{OrgID: textOf(a.result, apiOrgID), Document: doc}
+	api.Active = string(a.result.Captured[apiActive]) != "false" // who says nothing of it wants it served
+	api.APIID, api.ID = s.Store.NewAPIIDs(given, givenID)
+	if api.APIID != given || api.ID != givenID {
+		definition = withID(withID(definition, "id", api.ID), "api_id", api.APIID)
+		api.Document = document.Set(doc, "api_definition", definition)
 	}
-	apiID, id := s.Store.NewAPIIDs(api.APIID, given)
-	definition = withID(withID(definition, "id", id), "api_id", apiID)
-	return store.API{
-		APIID: apiID, ID: id, OrgID: document.String(definition, "org_id"),
-		Active:   document.Bool(definition, true, "active"), // who says nothing of it wants it served
-		Document: document.Set(e.document, "api_definition", definition),
-	}, ""
+	return api, api.APIID
 }
 
 // withID sets an id that a document lacks; a document that has it stays as it is.
@@ -153,47 +192,20 @@ func withID(doc json.RawMessage, name, id string) json.RawMessage {
 
 // ImportPolicies implements admin.ServerInterface.
 func (s *Server) ImportPolicies(c echo.Context) error {
-	sent, err := elements(c)
-	if err != nil {
-		return err
-	}
-	v := newVerdict()
-	policies := map[string]store.Policy{}
-	for i, e := range sent {
-		policy, why := s.policy(e)
-		switch {
-		case why == "":
-			v.order = append(v.order, policy.ID)
-			policies[policy.ID] = policy
-		case policy.ID == "":
-			v.refuse(fmt.Sprintf("/Data/%d", i), why)
-		default:
-			v.refuse(policy.ID, why)
-		}
-	}
-	refused, err := s.Store.ImportPolicies(c.Request().Context(), inOrder(v.order, policies), s.loadable.name)
-	if err != nil {
-		return err
-	}
-	v.add(refused)
-	return v.reply(c, "policies")
+	return take(s, c, "policies", s.loadable.policies, policyDatabaseID, s.policy, s.Store.ImportPolicies)
 }
 
-// policy takes out of an element what is searched, and makes the id that it lacks; or says why it is refused.
-func (s *Server) policy(e element) (policy store.Policy, refused string) {
-	policy.ID = document.String(e.document, "_id")
-	policy.ExplicitID = document.String(e.document, "id")
-	switch {
-	case len(e.problems) > 0:
-		return policy, reasons(e.problems)
-	case policy.ID != "" && !databaseID.MatchString(policy.ID):
-		return policy, "/_id must be 24 hexadecimal digits"
-	case policy.ID == "":
-		policy.ID = s.Store.NewPolicyID(policy.ExplicitID)
+// policy takes out of a document what is searched, and makes the id that it lacks.
+func (s *Server) policy(a *arrival) (store.Policy, string) {
+	policy := store.Policy{
+		ID: textOf(a.result, policyDatabaseID), ExplicitID: textOf(a.result, policyID), OrgID: textOf(a.result, policyOrgID),
+		Document: a.result.Document,
 	}
-	policy.OrgID = document.String(e.document, "org_id")
-	policy.Document = withID(e.document, "_id", policy.ID)
-	return policy, ""
+	if policy.ID == "" {
+		policy.ID = s.Store.NewPolicyID(policy.ExplicitID)
+		policy.Document = withID(policy.Document, "_id", policy.ID)
+	}
+	return policy, policy.ID
 }
 
 // ExportAPIs implements admin.ServerInterface.

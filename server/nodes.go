@@ -99,7 +99,7 @@ func (s *Server) GetNodeAPIs(c echo.Context) error {
 
 // sendLoadable sends a gateway its list, row by row as the database gives it. A document of which nobody knows whether a
 // gateway can decode it is checked first, and left out and logged if not; what was found is kept, so that it is found once.
-func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.Checked, error], check checker,
+func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.Checked, error], check *documentCheck,
 	keep func(context.Context, []store.Verdict) error,
 ) error {
 	out := newStream(c)
@@ -130,8 +130,8 @@ func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.Checked, erro
 }
 
 // check tells whether a gateway can decode a document, and logs if not.
-func (s *Server) check(c echo.Context, check checker, doc store.Checked) bool {
-	problems := check(doc.Document)
+func (s *Server) check(c echo.Context, check *documentCheck, doc store.Checked) bool {
+	problems := check.problems(doc.Document)
 	if problems != nil {
 		s.Log.Error("left out: a gateway could not decode it", "operation", operationOf(c).id, "id", doc.ID, "why", reasons(problems))
 	}

@@ -46,7 +46,18 @@ type Config struct {
 	NodeSecret string
 	// PageSize is how many things a page of a list holds, 1 or more.
 	PageSize int
+	Limits   Limits
 	Version  string
+}
+
+// Limits bound what a request may take. All must be more than 0.
+type Limits struct {
+	// Import is the largest body of an import of APIs or policies, in bytes.
+	Import int64
+	// Document is the largest document of an import, in bytes.
+	Document int
+	// BodyTimeout is how long a client may take for the next 64 KiB of its body, or of the answer.
+	BodyTimeout time.Duration
 }
 
 // Server answers the contracts. It is an http.Handler; Run does what has to be done between requests.
@@ -92,6 +103,7 @@ func (cfg Config) check() error {
 	for name, ok := range map[string]bool{
 		"Store": cfg.Store != nil, "Log": cfg.Log != nil, "Now": cfg.Now != nil,
 		"AdminSecret": cfg.AdminSecret != "", "NodeSecret": cfg.NodeSecret != "", "PageSize": cfg.PageSize > 0,
+		"Limits": cfg.Limits.Import > 0 && cfg.Limits.Document > 0 && cfg.Limits.BodyTimeout > 0,
 	} {
 		if !ok {
 			missing = append(missing, errors.New("server: no "+name))
@@ -115,7 +127,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) steps() map[string][]echo.MiddlewareFunc {
 	steps := map[string][]echo.MiddlewareFunc{}
 	for id, op := range s.contract {
-		steps[id] = []echo.MiddlewareFunc{op.enter, s.authenticate(op), authorise(op), validate(op)}
+		steps[id] = []echo.MiddlewareFunc{op.enter, s.authenticate(op), authorise(op), s.validate(op)}
 	}
 	return steps
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -19,8 +18,6 @@ import (
 )
 
 const (
-	// maxImport is the largest body of an import: some 30,000 API definitions of ordinary size.
-	maxImport = 256 << 20
 	// maxBody is the largest body of anything else: an organisation or a session is a few kilobytes.
 	maxBody = 4 << 20
 	// maxProblems bounds how many problems of one body are listed.
@@ -39,13 +36,13 @@ type body struct {
 
 // validate lets a request through if it fits the contract. It comes after authentication: nothing of the body is read
 // before.
-func validate(op *operation) echo.MiddlewareFunc {
+func (s *Server) validate(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			var sent *body
-			if op.body != nil {
+			if op.body != nil && op.body.each == "" { // a long list is validated while it comes in (intake.go)
 				var err error
-				if sent, err = op.body.read(c.Request()); err != nil {
+				if sent, err = op.body.read(newPacedBody(c, s.Limits.BodyTimeout)); err != nil {
 					return err
 				}
 			}
@@ -60,17 +57,14 @@ func validate(op *operation) echo.MiddlewareFunc {
 
 // read reads a body and makes sure of its form, whatever the Content-Type says: clients send JSON as a form, as text
 // and as nothing (facts §1.8).
-func (rules *bodyRules) read(r *http.Request) (*body, error) {
-	limit := int64(maxBody)
-	if rules.each != "" {
-		limit = maxImport
-	}
-	raw, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+func (rules *bodyRules) read(r io.Reader) (*body, error) {
+	raw, err := io.ReadAll(&limited{body: r, left: maxBody})
+	var known failure
 	switch {
+	case errors.As(err, &known):
+		return nil, err
 	case err != nil:
 		return nil, failure{event: malformed, problems: []problem{{Reason: "the body broke off"}}, cause: err}
-	case int64(len(raw)) > limit:
-		return nil, failure{event: tooLarge}
 	case len(bytes.TrimSpace(raw)) == 0:
 		return nil, failure{event: emptyBody}
 	case rules.mediaType == mediaForm:
@@ -122,7 +116,8 @@ func (op *operation) filter(c echo.Context, sent *body) error {
 	err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: params, QueryParams: c.QueryParams(), Route: op.route,
 		Options: &openapi3filter.Options{
-			MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true, SchemaValidationOptions: schemaOptions,
+			MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true, ExcludeRequestBody: sent == nil,
+			SchemaValidationOptions: schemaOptions,
 		},
 	})
 	if err != nil {
@@ -213,38 +208,6 @@ func decode[T any](c echo.Context) (T, error) {
 		return v, failure{event: malformed, problems: []problem{{Reason: "a value is out of range"}}, cause: err}
 	}
 	return v, nil
-}
-
-// element is one document of a list.
-type element struct {
-	document json.RawMessage
-	// problems says how it does not fit the contract.
-	problems []problem
-}
-
-// elements takes the documents out of the body's list and checks each by itself. If not one of them fits, the whole body
-// does not.
-func elements(c echo.Context) ([]element, error) {
-	rules := operationOf(c).body
-	list, _ := document.Get(bodyOf(c).raw, rules.each)
-	values, _ := bodyOf(c).value.(map[string]any)[rules.each].([]any)
-	var all []element
-	var problems []problem
-	good := 0
-	for i, raw := range document.Elements(list) {
-		e := element{document: raw}
-		if err := rules.element.VisitJSON(values[i], schemaOptions...); err != nil {
-			e.problems = problemsOf(err)
-			problems = append(problems, within("/"+rules.each+"/"+strconv.Itoa(i), e.problems)...)
-		} else {
-			good++
-		}
-		all = append(all, e)
-	}
-	if good == 0 && len(all) > 0 {
-		return nil, failure{event: malformed, problems: problems[:min(len(problems), maxProblems)]}
-	}
-	return all, nil
 }
 
 // within places problems of a part in the whole.

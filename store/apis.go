@@ -20,20 +20,6 @@ type API struct {
 	Document json.RawMessage
 }
 
-// importBatch is how many documents one statement writes: past a few hundred the round trip no longer counts
-// (facts, performance), and the statement's parameters stay a few megabytes.
-const importBatch = 250
-
-// Refusal says why a document was not imported.
-type Refusal string
-
-// The reasons of an import's refusals.
-const (
-	RefusedOrganisation Refusal = "unknown organisation"
-	RefusedOwner        Refusal = "the id belongs to another organisation"
-	RefusedID           Refusal = "the id is another document's"
-)
-
 // NewAPIIDs completes an API's two ids. What is missing follows from what is there, so that importing the same
 // document again finds the same API; if nothing is there, both are new.
 func (s *Store) NewAPIIDs(apiID, id string) (string, string) {
@@ -53,53 +39,40 @@ func derive(what, from string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ImportAPIs makes the APIs be as they say, all in one transaction, and returns those it refused, by APIID: a known
-// id must belong to the same organisation. The APIIDs must differ. The check called checkedBy has found that a gateway
-// can decode the documents.
-func (s *Store) ImportAPIs(ctx context.Context, apis []API, checkedBy string) (map[string]Refusal, error) {
-	refused := map[string]Refusal{}
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		clear(refused) // of a try that lost a deadlock
-		if err := writeChecked(ctx, tx); err != nil {
-			return err
-		}
-		for start := 0; start < len(apis); start += importBatch {
-			if err := importAPIs(ctx, tx, apis[start:min(start+importBatch, len(apis))], checkedBy, refused); err != nil {
-				return err
-			}
-		}
-		return nil
+// ImportAPIs makes the APIs be as they say, all in one transaction, and returns those it refused, by APIID: a known id must
+// belong to the same organisation. The APIIDs must differ. The check called checkedBy has found that a gateway can decode
+// the documents. An error among the APIs undoes all.
+func (s *Store) ImportAPIs(ctx context.Context, checkedBy string, apis iter.Seq2[API, error]) (map[string]Refusal, error) {
+	return importAll(ctx, s, apiStaging, checkedBy, apis, func(api API, row []any) []any {
+		return append(row, api.APIID, api.ID, api.OrgID, api.Active, []byte(api.Document))
 	})
-	return refused, err
 }
 
-func importAPIs(ctx context.Context, tx pgx.Tx, apis []API, checkedBy string, refused map[string]Refusal) error {
-	var apiIDs, ids, orgIDs, documents []string
-	var active []bool
-	for _, api := range apis {
-		apiIDs, ids, orgIDs = append(apiIDs, api.APIID), append(ids, api.ID), append(orgIDs, api.OrgID)
-		active, documents = append(active, api.Active), append(documents, string(api.Document))
-	}
+var apiStaging = staging{
+	table:   "import_apis",
+	columns: []string{"api_id", "id", "org_id", "active", "document"},
+	create: `CREATE TEMPORARY TABLE import_apis (
+		position bigint DEFAULT nextval('apis_position_seq'),
+		api_id text, id text, org_id text, active boolean, document json) ON COMMIT DELETE ROWS`,
 	// The organisations are locked against deletion, so that the insert cannot fail on one that goes meanwhile.
-	rows, _ := tx.Query(ctx, `
-		WITH input AS (
-			SELECT * FROM unnest(@api_ids::text[], @ids::text[], @org_ids::text[], @active::boolean[], @documents::text[])
-				WITH ORDINALITY AS input (api_id, id, org_id, active, document, n)
-		), organisation AS (
-			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
+	merge: `
+		WITH organisation AS (
+			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM import_apis) ORDER BY id FOR KEY SHARE
 		), verdict AS (
-			SELECT input.*, CASE
+			SELECT input.position, input.api_id, CASE
 				WHEN organisation.id IS NULL THEN @organisation
 				WHEN present.org_id <> input.org_id THEN @owner
-				WHEN EXISTS (SELECT FROM apis WHERE apis.id = input.id AND apis.api_id <> input.api_id) THEN @id
-				WHEN EXISTS (SELECT FROM input AS other WHERE other.id = input.id AND other.n < input.n) THEN @id
+				WHEN taken.api_id <> input.api_id THEN @id
+				WHEN row_number() OVER (PARTITION BY input.id ORDER BY input.position) > 1 THEN @id
 			END AS refusal
-			FROM input
+			FROM import_apis AS input
 			LEFT JOIN organisation ON organisation.id = input.org_id
 			LEFT JOIN apis AS present ON present.api_id = input.api_id
+			LEFT JOIN apis AS taken ON taken.id = input.id
 		), imported AS (
-			INSERT INTO apis (api_id, id, org_id, active, document, loadable, checked_by)
-			SELECT api_id, id, org_id, active, document::json, true, @checked_by FROM verdict WHERE refusal IS NULL ORDER BY n
+			INSERT INTO apis (position, api_id, id, org_id, active, document, loadable, checked_by) OVERRIDING SYSTEM VALUE
+			SELECT input.position, input.api_id, input.id, input.org_id, input.active, input.document, true, @checked_by
+			FROM import_apis AS input JOIN verdict USING (position) WHERE verdict.refusal IS NULL
 			ON CONFLICT (api_id) DO UPDATE SET id = excluded.id, active = excluded.active, document = excluded.document,
 				loadable = excluded.loadable, checked_by = excluded.checked_by
 				WHERE apis.org_id = excluded.org_id
@@ -107,21 +80,6 @@ func importAPIs(ctx context.Context, tx pgx.Tx, apis []API, checkedBy string, re
 		)
 		SELECT api_id AS id, coalesce(refusal, @owner) -- what raced to the same id is its owner now
 		FROM verdict LEFT JOIN imported USING (api_id) WHERE imported.api_id IS NULL`,
-		pgx.StrictNamedArgs{
-			"api_ids": apiIDs, "ids": ids, "org_ids": orgIDs, "active": active, "documents": documents, "checked_by": checkedBy,
-			"organisation": RefusedOrganisation, "owner": RefusedOwner, "id": RefusedID,
-		})
-	return collectRefusals(rows, refused)
-}
-
-func collectRefusals(rows pgx.Rows, refused map[string]Refusal) error {
-	var id string
-	var why Refusal
-	_, err := pgx.ForEachRow(rows, []any{&id, &why}, func() error {
-		refused[id] = why
-		return nil
-	})
-	return err
 }
 
 const whereOrganisation = ` WHERE (@org_id::text IS NULL OR org_id = @org_id)`

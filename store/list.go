@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Page is a part of a list. Number counts from 1; 0 or less is the whole list.
@@ -30,7 +31,7 @@ func (p Page) Pages(total int) int {
 	return (total + p.Size - 1) / p.Size
 }
 
-// Row is a stored document and its id.
+// Row is a stored document and its id. In a list, the document is good until the next row is asked for.
 type Row struct {
 	ID       string
 	Document json.RawMessage
@@ -46,7 +47,7 @@ type Filter struct {
 // rows runs a query for documents and their ids.
 func (s *Store) rows(ctx context.Context, sql string, args pgx.StrictNamedArgs) iter.Seq2[Row, error] {
 	return stream(ctx, s, sql, args, func(rows pgx.Rows, row *Row) error {
-		return rows.Scan(&row.ID, (*[]byte)(&row.Document))
+		return rows.Scan(&row.ID, (*pgtype.DriverBytes)(&row.Document))
 	})
 }
 

@@ -6,9 +6,10 @@ import (
 	"iter"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Checked is a document on its way to a gateway.
+// Checked is a document on its way to a gateway, good until the next one is asked for.
 type Checked struct {
 	ID       string
 	Document json.RawMessage
@@ -39,7 +40,7 @@ func (s *Store) NodePolicies(ctx context.Context, checkedBy string) iter.Seq2[Ch
 
 func (s *Store) checked(ctx context.Context, sql, checkedBy string) iter.Seq2[Checked, error] {
 	return stream(ctx, s, sql, pgx.StrictNamedArgs{"by": checkedBy}, func(rows pgx.Rows, doc *Checked) error {
-		return rows.Scan(&doc.ID, (*[]byte)(&doc.Document), &doc.Unchecked, &doc.version)
+		return rows.Scan(&doc.ID, (*pgtype.DriverBytes)(&doc.Document), &doc.Unchecked, &doc.version)
 	})
 }
 
@@ -65,11 +66,4 @@ func (s *Store) keepVerdicts(ctx context.Context, sql, checkedBy string, verdict
 			SELECT * FROM unnest(@ids::text[], @versions::text[], @loadable::boolean[]) AS found (id, version, loadable)
 		) `+sql, pgx.StrictNamedArgs{"ids": ids, "versions": versions, "loadable": loadable, "by": checkedBy})
 	return translate(err)
-}
-
-// writeChecked says that the transaction writes documents that have been checked: the schema forgets the check of what
-// anyone else writes.
-func writeChecked(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `SELECT set_config('gatehouse.checked', 'on', true)`)
-	return err
 }

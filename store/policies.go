@@ -27,55 +27,42 @@ func (s *Store) NewPolicyID(explicitID string) string {
 	return derive("_id", explicitID)[:24]
 }
 
-// ImportPolicies makes the policies be as they say, all in one transaction, and returns those it refused, by ID: a known
-// id must belong to the same organisation. The IDs must differ. The check called checkedBy has found that a gateway can
-// decode the documents.
-func (s *Store) ImportPolicies(ctx context.Context, policies []Policy, checkedBy string) (map[string]Refusal, error) {
-	refused := map[string]Refusal{}
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		clear(refused) // of a try that lost a deadlock
-		if err := writeChecked(ctx, tx); err != nil {
-			return err
-		}
-		for start := 0; start < len(policies); start += importBatch {
-			if err := importPolicies(ctx, tx, policies[start:min(start+importBatch, len(policies))], checkedBy, refused); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return refused, err
-}
-
-func importPolicies(ctx context.Context, tx pgx.Tx, policies []Policy, checkedBy string, refused map[string]Refusal) error {
-	var ids, policyIDs, orgIDs, documents []string
-	for _, p := range policies {
+// ImportPolicies makes the policies be as they say, as ImportAPIs does APIs; it returns those it refused by ID. The IDs
+// must differ.
+func (s *Store) ImportPolicies(ctx context.Context, checkedBy string, policies iter.Seq2[Policy, error]) (map[string]Refusal, error) {
+	return importAll(ctx, s, policyStaging, checkedBy, policies, func(p Policy, row []any) []any {
 		effective := p.ExplicitID
 		if effective == "" {
 			effective = p.ID
 		}
-		ids, policyIDs = append(ids, p.ID), append(policyIDs, effective)
-		orgIDs, documents = append(orgIDs, p.OrgID), append(documents, string(p.Document))
-	}
-	rows, _ := tx.Query(ctx, `
-		WITH input AS (
-			SELECT * FROM unnest(@ids::text[], @policy_ids::text[], @org_ids::text[], @documents::text[])
-				WITH ORDINALITY AS input (id, policy_id, org_id, document, n)
-		), organisation AS (
-			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
+		return append(row, p.ID, effective, p.OrgID, []byte(p.Document))
+	})
+}
+
+var policyStaging = staging{
+	table:   "import_policies",
+	columns: []string{"id", "policy_id", "org_id", "document"},
+	create: `CREATE TEMPORARY TABLE import_policies (
+		position bigint DEFAULT nextval('policies_position_seq'),
+		id text, policy_id text, org_id text, document json) ON COMMIT DELETE ROWS`,
+	merge: `
+		WITH organisation AS (
+			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM import_policies) ORDER BY id FOR KEY SHARE
 		), verdict AS (
-			SELECT input.*, CASE
+			SELECT input.position, input.id, CASE
 				WHEN organisation.id IS NULL THEN @organisation
 				WHEN present.org_id <> input.org_id THEN @owner
-				WHEN EXISTS (SELECT FROM policies AS p WHERE p.policy_id = input.policy_id AND p.id <> input.id) THEN @id
-				WHEN EXISTS (SELECT FROM input AS other WHERE other.policy_id = input.policy_id AND other.n < input.n) THEN @id
+				WHEN taken.id <> input.id THEN @id
+				WHEN row_number() OVER (PARTITION BY input.policy_id ORDER BY input.position) > 1 THEN @id
 			END AS refusal
-			FROM input
+			FROM import_policies AS input
 			LEFT JOIN organisation ON organisation.id = input.org_id
 			LEFT JOIN policies AS present ON present.id = input.id
+			LEFT JOIN policies AS taken ON taken.policy_id = input.policy_id
 		), imported AS (
-			INSERT INTO policies (id, policy_id, org_id, document, loadable, checked_by)
-			SELECT id, policy_id, org_id, document::json, true, @checked_by FROM verdict WHERE refusal IS NULL ORDER BY n
+			INSERT INTO policies (position, id, policy_id, org_id, document, loadable, checked_by) OVERRIDING SYSTEM VALUE
+			SELECT input.position, input.id, input.policy_id, input.org_id, input.document, true, @checked_by
+			FROM import_policies AS input JOIN verdict USING (position) WHERE verdict.refusal IS NULL
 			ON CONFLICT (id) DO UPDATE SET policy_id = excluded.policy_id, document = excluded.document,
 				loadable = excluded.loadable, checked_by = excluded.checked_by
 				WHERE policies.org_id = excluded.org_id
@@ -83,11 +70,6 @@ func importPolicies(ctx context.Context, tx pgx.Tx, policies []Policy, checkedBy
 		)
 		SELECT id, coalesce(refusal, @owner) -- what raced to the same id is its owner now
 		FROM verdict LEFT JOIN imported USING (id) WHERE imported.id IS NULL`,
-		pgx.StrictNamedArgs{
-			"ids": ids, "policy_ids": policyIDs, "org_ids": orgIDs, "documents": documents, "checked_by": checkedBy,
-			"organisation": RefusedOrganisation, "owner": RefusedOwner, "id": RefusedID,
-		})
-	return collectRefusals(rows, refused)
 }
 
 // Policies lists policies, oldest first.

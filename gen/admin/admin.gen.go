@@ -623,7 +623,7 @@ type FieldLimits struct {
 	MaxQueryDepth *int `json:"max_query_depth,omitempty"`
 }
 
-// FormDataCreateDomainRequest defines model for FormDataCreateDomainRequest.
+// FormDataCreateDomainRequest The address of an organisation's portal.
 type FormDataCreateDomainRequest struct {
 	// Domain The host name of the organisation's portal.
 	Domain *string `json:"domain,omitempty"`
@@ -1191,7 +1191,7 @@ type RateLimitSmoothing struct {
 	Trigger   *float64 `json:"trigger,omitempty"`
 }
 
-// ReloadResponse defines model for ReloadResponse.
+// ReloadResponse The word that every server was told.
 type ReloadResponse struct {
 	Status ReloadResponseStatus `json:"status"`
 }
@@ -1632,6 +1632,9 @@ type BadParameter = ApiError
 
 // TooLarge The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type TooLarge = ApiError
+
+// TooSlow The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+type TooSlow = ApiError
 
 // Unauthorised The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type Unauthorised = ApiError
@@ -4576,6 +4579,8 @@ type ImportAPIsResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -4595,6 +4600,11 @@ func (r ImportAPIsResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r ImportAPIsResponse) GetJSON403() *ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r ImportAPIsResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -4934,6 +4944,8 @@ type CreateOrgKeyResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -4953,6 +4965,11 @@ func (r CreateOrgKeyResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r CreateOrgKeyResponse) GetJSON403() *ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CreateOrgKeyResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -5129,6 +5146,8 @@ type UpdateOrgKeyResponse struct {
 	JSON403 *ApiError
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -5153,6 +5172,11 @@ func (r UpdateOrgKeyResponse) GetJSON403() *ApiError {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r UpdateOrgKeyResponse) GetJSON404() *ApiError {
 	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UpdateOrgKeyResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -5265,6 +5289,8 @@ type CreateOrgResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -5284,6 +5310,11 @@ func (r CreateOrgResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r CreateOrgResponse) GetJSON403() *ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CreateOrgResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -5334,6 +5365,8 @@ type ImportOrgsResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -5353,6 +5386,11 @@ func (r ImportOrgsResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r ImportOrgsResponse) GetJSON403() *ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r ImportOrgsResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -5529,6 +5567,8 @@ type UpdateOrgResponse struct {
 	JSON403 *ApiError
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -5553,6 +5593,11 @@ func (r UpdateOrgResponse) GetJSON403() *ApiError {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r UpdateOrgResponse) GetJSON404() *ApiError {
 	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UpdateOrgResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -5605,6 +5650,8 @@ type GeneratePortalAPIsForOrgResponse struct {
 	JSON403 *ApiError
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -5629,6 +5676,11 @@ func (r GeneratePortalAPIsForOrgResponse) GetJSON403() *ApiError {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r GeneratePortalAPIsForOrgResponse) GetJSON404() *ApiError {
 	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r GeneratePortalAPIsForOrgResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -5741,6 +5793,8 @@ type ImportPoliciesResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -5760,6 +5814,11 @@ func (r ImportPoliciesResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r ImportPoliciesResponse) GetJSON403() *ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r ImportPoliciesResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -5874,6 +5933,8 @@ type GenerateAuthTokenResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -5898,6 +5959,11 @@ func (r GenerateAuthTokenResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r GenerateAuthTokenResponse) GetJSON403() *ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r GenerateAuthTokenResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -6065,6 +6131,8 @@ type CreateUserResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -6084,6 +6152,11 @@ func (r CreateUserResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r CreateUserResponse) GetJSON403() *ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CreateUserResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -6260,6 +6333,8 @@ type UpdateUserResponse struct {
 	JSON403 *ApiError
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -6284,6 +6359,11 @@ func (r UpdateUserResponse) GetJSON403() *ApiError {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r UpdateUserResponse) GetJSON404() *ApiError {
 	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UpdateUserResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -7146,6 +7226,13 @@ func ParseImportAPIsResponse(rsp *http.Response) (*ImportAPIsResponse, error) {
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7414,6 +7501,13 @@ func ParseCreateOrgKeyResponse(rsp *http.Response) (*CreateOrgKeyResponse, error
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7569,6 +7663,13 @@ func ParseUpdateOrgKeyResponse(rsp *http.Response) (*UpdateOrgKeyResponse, error
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7670,6 +7771,13 @@ func ParseCreateOrgResponse(rsp *http.Response) (*CreateOrgResponse, error) {
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7723,6 +7831,13 @@ func ParseImportOrgsResponse(rsp *http.Response) (*ImportOrgsResponse, error) {
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -7879,6 +7994,13 @@ func ParseUpdateOrgResponse(rsp *http.Response) (*UpdateOrgResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7939,6 +8061,13 @@ func ParseGeneratePortalAPIsForOrgResponse(rsp *http.Response) (*GeneratePortalA
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -8040,6 +8169,13 @@ func ParseImportPoliciesResponse(rsp *http.Response) (*ImportPoliciesResponse, e
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -8148,6 +8284,13 @@ func ParseGenerateAuthTokenResponse(rsp *http.Response) (*GenerateAuthTokenRespo
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -8289,6 +8432,13 @@ func ParseCreateUserResponse(rsp *http.Response) (*CreateUserResponse, error) {
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -8444,6 +8594,13 @@ func ParseUpdateUserResponse(rsp *http.Response) (*UpdateUserResponse, error) {
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -9196,280 +9353,282 @@ var swaggerSpec = []string{
 	"g8Hps8lwmCSDweD5aTx+8mTiX0Hso/PR/KCYbBp2oZj07OzT4cnR8AlLxkfJyenw+WDy/Nn4eHz63D8u",
 	"00jHUX0yhZEuA/n6gSaXjp6Zv2ORaZZpuEy5WT44g4//AFK5/hyMaRLl9bothLosF0qt820KTcexOV2Z",
 	"0IYelSekiUxXa/D/SjbpnfX+n8fV0/YYv6rH5zmv1Vnfp3MCR7U2eNs9EA+uiZqJIk3ImB32PvV710L8",
-	"QiXemw7LqIWIUldv11unhSBYeMcb+lkWwBxU6JYr7FUSPaMZvFuKyRvzN50zBdP/kNFCz4TkCp/tDktQ",
-	"bFT1rMKvZterQg81e8ViybSZ/4IrxbOpIS9LKQxpq3pxjMArNuEZx+q+Sx+nVCkeA2OQlGX7hCpyvZqT",
-	"H6lmS7oiqaCJeVoPS9bBPbV5MU55TMz17wNVW2MhHiny3dEJmbFbmrCYL2hKEj7lWn1/SN5wlibKbJ/G",
-	"tw5HThLB8EybNgmV5tXPtSFKZmnpOC0f0VyKnEnNccteXry/2rW4psxLkU341JwPGmt+w2o0aSxEymgG",
-	"38y7zZKI52pXo1dAyRTUymi60jxWUZ4WU57t3GxX/hKK14YGq+whl/2eOXM72y30rNZYoWdRDH/CZGiS",
-	"wDbT9HJtBcNb3NwJO0gx/oPFuuwyl+KGJ0iJd7V9acvCJfrU75nTE/GEZZrrlWspicYr75qMqeJxFLIy",
-	"P5iSpsOyo5TG85Qr3XmzYxrPWCTgOu2s99IUvrBlTWWz7BNDgliU8yzj2TRKuDKLmvhPZK1Gp1GmnGU6",
-	"2rc2bHlk7vPus7x6R/ONSrvmVCgtFtGCJ0nKllSyXZ28K0tesRjomK+VaFxkScq8R6WpcNhI8VrDSYtY",
-	"1lI+WSO8bVP6F5OKi6xGqaG6BtE10pLGZuT+TnDI0X8KoWl7EWkOWsoXXDeUE1EmNHQ3byqxoEjRttYU",
-	"P+1YwURkOlJM42gjkUWxZFQ30F9c3GhMdTyLJDIckSryXEjdWgMe+Vsd3VCUhlsK5lLETKmSbjQWLXdD",
-	"sljIpHE/bHGeRyVVCSi7nHHNQsr+sWyfei7FLdBKLWKRthZVfJpRXUgWxTMWz5t7vjHEY0bNDZE7Ccdr",
-	"U/onLGzoa/VgsNucS+quw9YBgs8sqp5POrEcvOHMqUb56+lJr78ljpnKmsmMppEIeQBe29IX5hEw1aep",
-	"GNN044K0tfAjVHhPNfsFips2JM1n/0l31jTF/veXallmCxpHjtWg6VRIrmeLLgR6rYU4FfE8UnO2XFu6",
-	"RBTmrS7XLisWY1y6BhaDJ3lk3w2eRAua57ufJ7MhZl0bvuYRjeGymfspRbqrNRUJ2nB//1hqNzrgEiaG",
-	"kfTOw5RM2IQWqY5AYuadHj9THU+miqihKClP4AyXS7zgGV8Ui97ZwHcwTf2ShQkYKleqMOdgz64M/R6z",
-	"iZBsv/qoU8AxRijPNwxUxSJnUZxSvggpqIVr2x6lsD2w3AS0w6fAIS2YnonmBVRznkdznjSfGyUKGfvH",
-	"CzxgFm08MLU1apxpJixrFcII/lov/I5m1LYOxMtMcCejdVFnX0XOMp6EcqEXOcvevqqxoVYt6JuV4UpZ",
-	"EqGAF83ZSnXaNs8zVGvbvFS7mrs0hSpaWTIBeBZ21bZKiiss7ZbLaZoi+/YLfNS4Zrup7ntb99JVbZGE",
-	"qJR01QNxXOQBRAdLmfJMGW4wSvmEaY4HLuAN3KwWmYmyWCuzcZH39a3dDFc7VGC7wvKbMptKi6l3u82/",
-	"cmSanSSxPQhNp9GM0SSAz6jRaE2nXYvveHqKXGnJ6CJInPxgCztmoqzcXd6y98bbws4hw55rprTaPWJT",
-	"9hqKmqrKMNl16dnTvGLRVNRln+Zyc7ZKmVLNBRaFLmga6VTtaAkI4lHLd6B8zd+VpllCZdLSzQ2KXkHi",
-	"rRPTTNFPnzwqj/PLt7849nFd0QY/KzIRkogMjHB9wjOSpzRmzuhmr+AjRcQy263sWtDbCFTBUcLytenV",
-	"iEK+wUI384Eoki3obSC5wfKSGbHP0uIOtTK2tAx394oqsMpW682TNzLpeGVZlAYCuRACzEc73wgnFVyV",
-	"NcxZmUmhtZH2DJN8g0xywMjKepJpudoS3+smqe3jCOx2m/73txnVhLqTRxZ0RRJBllzP3DE153D93IGk",
-	"QbOYIWvnV1BaacR8CH9df0QR6tq0FvCuuk4KmYb3gWtylbM4qIsWHWzOmxlfp3LhRtCBV7jx4WVZkgtu",
-	"HRuCpmCf3te2Yu/T9riRgbfiluTTWYfmQSm/dXQCFitIci5JJHJiWvJY3/dBsTQ+nElovkxwcLau0TnJ",
-	"qZ6R7yiRbFqkVBJ2m0vcpu8JzRKg7yi5KGLPLREZ4Xr7ftliHTiaQqZ+W+/2JNL0Z8vFr8/gZ7YiPFHb",
-	"owln+pvWzWvf8Czhj4Ige4H2IJaYB7NUBxHUu6nd7yKqt/yXbVJkcfOttdwNWnvD1hMV3o0GFRzfTlPJ",
-	"ec7bqPR5BsY5qqxhTc3GgsqEzBnLFeH6DH53dry6Dc/8bgQ+sO2JuFiwTJMxUzxhhGuynDHJTCHJCFeG",
-	"5PfhtG76oWSMm0L7GOw23o6cR+Fq8XXjpaW5C5GwNMCC+g7KgY1Gs6mQAXqfl1VJUw9U00lE9fpTTTU7",
-	"ALGscWOrEzUTYh5JNmGSZXEHAveTEPP3rloIieMqUrxJkW4+gkDRwJNbNVu7wuEKmCAh9boBrsZvFXly",
-	"5wUrFJPRVIoij8Qy6yYHQt2OtbYudb93ezAVB/bHP5TIDt/TpTP5b95VDyU9v3yr+vauruAqsNtcSM0S",
-	"uFp8gX8cktc0nplbp+mcZURIItmkUCyxjkIsnXjvTwdWZ42q7DpEZuKMxjP8CB6FU6aCWc2cv7L0xUfb",
-	"U57N0T1r02lPC+A0xQRcCczi+anGrFjQrJl0NzJqDYNF/wqvPwTLblgqchgTOI0Rmqklepno0teHjM3W",
-	"YpuHZITOHuASMbr4eWS2cwR9jF6Q0TumKXxaIt1kxMwO5z/lN0yRMY3n4CRmtuiQjN6+gvJImQW6Bpp/",
-	"UoJabycyCsmnPKOpOWMs1srLUKC31/q6mN0WEvQ8J5/6lUtLS7mjT5Vv1OZJKgsd1/yezFNcLHpnv/cu",
-	"fu71rRvMx35zD8NPn+peY7+7lqrx2RF89G/qO/c0bBy/dElXhpVAR1+7aYb9Mku45BLcXH0NvmdTrqwV",
-	"asNds3aG1SEZwWWBPRuYrcoMk0eWsGVqzhIj+G9vTP0ihF/retflnfPIAG33t77I66Nw9bxLXDmAeCRJ",
-	"PKoMHKJYpq1+23K9ZMKzBN2FYsnAIELT3bwc6AtRI9h892Mh5pztFsawHf8T2MwTUklbLBylEXXni+MK",
-	"VtrsQrG6hq9ZjYUTbP4OY2xQb6EVqGbt9ZX71LDZa9pdL7FUWgAHSWuOcIoYoSFAgcW6eJQ0b4EWkk5Z",
-	"xLIpz1joE1Do2VVpCNqeF54VQ2/L00q0pDcsVYRnoUJI0umw+cZZ+iq9or4tOAeXXfMagAJ34+5tU5wZ",
-	"VbMIO/GedaWWQvr1HaajroP2n5sfPEM9IzGNZzybku8Ui0WWqO+tJGLISrUJCjgqiOQw7MTujRiLZBW5",
-	"iUWSTdlt7vcfMwWBhWwphP5eWqd+DthRGjuXBoXPrZY01pEZfzS2gSshN7Lmubi1pi+lUOoA2QEii5Qp",
-	"xyKcX749JKMFvY3olKHPZkbsGgcQ4DQVy6i2/u2ukt2NN65md62Hq4mT7lIzYeOi1c2maeNyofaapF19",
-	"/6Gxdls4pHomRTGdBZ8Icxz9l+ylvU5iAo9yTvVs927j8Z6zFd6BlitQGlFjkWzItR6r+Q7htd2y1WLw",
-	"b9DU9HtG3BSFDjIUNC7sRd4g4tkwqkeqiiaDVTkkI0sgsPvOtw1r0zSNFJ0w5/PWcOew8Hi1x3nEqs4N",
-	"R+t0mze61w1fW6VQF6+sJK3t/oKV9bQ+y/ArVdcWre/7r3TBrPILVBQgrpoNppVSzmzy5srU3ER2LMzL",
-	"GYvnL8ViQbPE99orzXJzpSm5fnlJwG8vhM9qEO66sSIvuYwLrn+QjM7bWMIYy5ExFuxGgUpenaYTMO9G",
-	"Sjfyxp+fbkimC5lFWkSKyRses8oL0eNwUcWKBJxfPZNMzUSaRDmTsdWT7DQAejcCVAAv199kX1yHKXZQ",
-	"552mkmYBYRSl35+fHuBXDEJpcOXUkoIfU4hVve7JWFKhXbEClncP966p+X+IOcuicJsJslw/FWOVC/1G",
-	"yIXvYpqNtGJQTUG/oCuiZmK5zYib8o1eV0JqmjZ9lWzqd6FtHvsvdKyaGMerJdfxDNnFCQMJUZEiM8KP",
-	"lkEyOlLbAMO4k+WaB3qRwbrZtraP9LTgCcRyFxKpYMaWW/GxwYJY8ziuzcybtIMJdg2rQ777kPFbsiay",
-	"GKYbjsOYzXiWeFVyLEuiJNz5YYaHL5rY09dqxNg6ri0T/fC2kcn5rdRVrof9GhFJEcUYLkP18JGfWa7B",
-	"w2XdSgW3wtwCp53cRXxE0RSAYT4tWFY0xluAm29KM78PWsIUn2YBBKZUOiTspiWSAYWjlMfMMEYLcOR0",
-	"GvCOVaIbjj66TUETM7GMaLLgWaREPGdNTOGMJyyasTT3f07pWIUdoBrNgHrZtHD6xGA/tlSgOXXKuqh5",
-	"bsILizV6sXtSNfpS0VlVeWeE9aodddjdIRKS0j3vLhTy1Q/B7jw2+hxee0VEVvflCRD3v/n2fFW+Pbvm",
-	"8c3X57P7+rz64bL0BNzy9IEvZ2jLo2TOVvjCxVQaqZFwbd3oDsk5mdrg6XmGzx8gQtQAIQAdoik+Gg1J",
-	"IxtpDbaru3tgNB75zfOzT4Swh0YFRQrX+45wK+vHY2cDO696W5R3oVtU4uXXTvpFqpmNbEwaXSG2pSZU",
-	"X8y0zmuxeVUYj3/4Nuxs+/7vXDQIG2u1UzSFhqmIZ21LWsYbMFMykMdNqdKRdSHxdhvk72yEzo6hyo2E",
-	"vi0whkrNg8JtkJBcVuUfxCm7s3t1F1/pOzpCd4zWeGi/6Z0OQK+ophhD9g5D2ZDVK6romvUn4yexJLTS",
-	"FC9obngyLQgl8HQHK8UabmkHd8Vq6Kg/aXbGNFeIYNFHisyNHGtkW8W0NjsTMGaqqQ21s7gT20TJkAqe",
-	"JZ0Hb3gBeAd3rPy1hSGxE3GaSFh18p1IEyYJWo2/7zShnc+gf5lLXq2R4gTGRu44gXbxog663ddZcmn4",
-	"Tb9W17o3G3k/Q+/lPhmnIp4bLoZPMyEZSbnSdz3J2FQUU8U6q3TxU0Tjkirvw8A4vvsdtOaC2nY+pR2u",
-	"oKcHvxg3o3nOMuUc5KwbDehcwlTpNG6MtY9F0mCM3IjNq3mydjEyNQqxgA7Q7EIkyIxRqdxFBbKDXniZ",
-	"PiOULNl4JsS8D+cQMRPRx/k9S7gi8YxmGQtQWQLqYoN2NeENqhXbeeg++3EQtl8Hi6tgpAGYJzDwAVO4",
-	"cWCYTec8SLqqD/Na8umUyZ0QPyVbveNe7FqW9f62XewyRizqBHrOatXh/bE1o25ORq5WF9J5q1mWsOSS",
-	"6pm6Yh7310smD4CAln4ZlFgxNeAWJzegjymNmXatgna38g8I2E3AK4kMHQ8/PfVnI9Tu28VOjabEyJoS",
-	"w4+1x1YZ4odQA8CJuuturk29Gn0P6rMMqg1XiAiMpAntYUZl4mztHSIQqEyusVJoR/h8J/d2eurwIkEd",
-	"vLUVQjuwPISWNFNGxAhfLXzNr13F4A5FPC89K8I7E/HcARGE9pQbeqN0VEOpCerrEutZ1JrQ3taBdMKQ",
-	"FZywGNqH4v+1fXSBb7CAEP8NXrgHJQblyQvvhi3ylGrWuYe611AYQYDyb7M/UOHdvcM//tNl8bDS//zv",
-	"Pv10v1J36rB7b3tvWumF9UC7V8g0kmwpue7AU354/8t7rBPaTeml7nBYg/r5l61lOK/OPVnfus6dWRIS",
-	"3B+XuujwZP0Ly4c2D7hx98mzNXG8FXzattZFzI3citoCw3PwhBEoSxy4zB39510z4UfSBTLsN2G/lawJ",
-	"48MKr/bJrHR8Gw5A7Zqg6mHbab7DbvfR+tSre9WWCWM5oRZwekFXZCogLHhZ1112RiXxDkXIxSuq6Uuw",
-	"mrwCMMn31RXd0CKVMJSewA2hrA2sDJFbc19Bo//htgHGN6pNmL+tHkeG0xkR56hLeEZGOZMj5xFUusMs",
-	"ZyINtMHv0PYG2w6CVfremdeFjNZgfQdp08m/M9knPH8fh87uIf3rAI3eM+auNlA2pHNBO9tK1KrwpQD4",
-	"yNdQuI6tyeICsP4W66q9mtVu010hoJu39Tp1byClIyxqLXb7B3znKV1NpSjQDBAwpsuqQiiKnKu5DibX",
-	"mI6g31PFGASlwIavbPFa20XOZLcmXIWqESDn+E7EdQV/+LO302QS7lDR7fasnc+tO/SqsskoUO1N0KkB",
-	"NGMfMm66pCmBYtBgJ+tMR9cSN1jTW+VVHOZ0UwNU79JhbSOCVESITtuV5f/w6kd8v5D334/1aVoir7Z2",
-	"w9Zm3r1p2Pa1WAjbQWUb7IctVn0phMZb1Xnfykuk7rSY9e33sl2VkZIrsqB5zsKNxCXYbc2W6Hlo27lP",
-	"91yG2ug78p0tr4svrlzPGDJR1tXJMKLjjcD6/bmOlgFerr1Nniw/5ffSQBHGBbVLN515lfrD5j1QjmEp",
-	"+VQqDcOmFEuIC5fqFIzfzQ/YxRV0eaff2Drb4K/7jGCjrtNp7GsmtpIJElZllR0dUmOoYlxuUbPvWaFq",
-	"YXfsVrMsyLPRrqLTEL+uKu48QxuL3hosomuMMHBhuw+QmRBfLApdg2NQHe+kZ1p++7mYkFG1aOBCaU/8",
-	"mIZEzYksggxQ0UTIJW1E/G8Z6gZb6MdPQJIGnM+EJcwIbQlx/GdA8E2SdqMVblCvAZLc/47nVGocUsXH",
-	"BpCHZn/qfa5sM95DkjYx7SGXSnZesA3O3Bf9Vds5V7r2JEitwt9vVJ5A0ovG53ubIwxe1gWTU5ZELYsI",
-	"o+/MG22cqxDd8p3hwlp2rcaqbe3XeyG0EznKkL2Kc0W0p4Adq5jIDnxSl8Nnvd596hdLeE29DQnKF27W",
-	"eaQdmLlNQ7GXzJn9JKDTrIcD9zsFx98rSkCIjtJnQ9lmt/BOEpokFvEtYSnTCPcZriejsY6aXL5pkux1",
-	"9XEge8AFfO6V9y7uGuKh58hb9yt7YzMLwIAuUzFNUxXoM9Us9eDnbqgEziOsbSV/Y2MzO+v1ZF6RpiVQ",
-	"GgAALvAn79scGPO/gStTd/0DcIEOrjR1SIIAst4hEdF+71fzaWtLN1Hb1lbTLF+wVzXtWDi78BaAHUFF",
-	"omXh275Lm37m3tAhHUZUmG7QxTh1Boa87AIMicvyvmYib0dcpJldhEOHm6joCh42BisCkFCgEeC6gki0",
-	"0LiQFtSUfxAQxCbJ0ZPXYivCYBdc4r3BJK75RDV5egONBdhJ0OHZIDY8dqB+MQT34V/sT/75rJs1PMEX",
-	"lRnaWY4fKSJy+p+CEUCDIOA8zOJ5iKItyIlxXbcFNSrojP2BNdqjtcLSTHUgaduT2FrgN0KSmViSBc1W",
-	"pdUTMyFXdc36SrZgizGTIUvcOs+7Yjv9z2/XfjC9WmpdEH7/57drlxlhm5407lJDl/9ai+MLPaRmCLWz",
-	"Sa7mbInauy6cc7vd8Q7ZzUKP3B2ymt0lo1lAyrDGZGC+bfyZrZpgGOdsdQbSPk/6NW91TKtBlX2sAC0z",
-	"8QMcd8Y1D8LWwRFcAYaSjcycUeUXh8zHYAxlfxqBc8jEb67PvCmhQFBwpk1T0BWF2ueG673mNprGSv9W",
-	"O0xsCMkUIGa+iEAqms+qd75lBts2vyQQGyB3LalS3pJJkcU6KAShfZ47jUjbFji6BNzLyHAY/kYtdxPZ",
-	"GxSqeK3W423yGmE2fSjfGJGJriGPqmvKFZmAMWfJ9UwUKFbybApMEJa+62LVsT+bobNiHZkhtBUQshYL",
-	"si+kyHYm5W0Yya1z4yCOEslvHCi6LLIwcB9MQ25es/AszxtZkaHbhpSlEatveljz9ZMCoDAdfCmbBrnT",
-	"G18oDTCbLi/Z/fYm2b330T2IYa+OvKd4MxzC8yrFNMtAxAYg/24uay2qlMYoylYisI/a4y6hsR2kqXci",
-	"416SeYmYheYxdsY/wBqwQCQYyQcQ+zcs82igbQlfwEaAK2P3Q/Gr3ZvNg2Bl2UMycgkvLbwKwLlwdB1V",
-	"VtQ1nBxbEqpR96A0lV7lulRGamNZINbHhtphJpT2P6IbigIfb7amFnCeeXsN5UktCeiOno42FRA86a1V",
-	"rk2qX1+f+gA/Nuya8ucPUSCU2e3zsJXZFixtewbehG3nTNiYFTbpH6cngW9DSgTDCCNXCTcHHeFR1EdJ",
-	"jmaZKLI4RC7GBMEiM28HttmAY9nvqRmVLIk6iakX51d+dnkrhVTp9NqvskkpTwaqF+R6NceElqVVGUWh",
-	"0e2BXs0PaM4P7KaODgk41RTjlKsZS0pkIxjOmClCwe1YiqmkC8O3gZ5Vke9G79lk1Cejf9G0YKPvXyAw",
-	"kqHwVV1gWezw90FR2uW/5o5YQCKll1XhWur6VyIOqfy6Xhzc4yYioNpbU8zmiqY5b3wn9kZOuDi/uqR6",
-	"9lazRZgLDIsLaT0QdrR75YpCNXnTxQkSqpsqQXFWdNqp5Wsa5L+5ddLD49Gx6t0RVneC2qwfSy/ydYKe",
-	"DH18DM29KBUbIUrTNB3TeK7C585uK3zlwOj9MMaqqpDyrMuIIM8K0526sLqFH0TCWadqyNB2qGJ/6VDB",
-	"3qsr8yW8p4aX4/UGHfO9hVpg6o4grUO9/p3U2I78NUPcmreNK5D3WeJSIArFgk+3yDRFk9++wCONapTw",
-	"ee5aMYs6u3uUn2EsmsmFuphcIYp6g0VWp/4v3UIOLs6vLlw6NW/uzDLZ2iG5LG9wn4zhSvZLZC4MRSgJ",
-	"Vfn6162190LoEpZLFm/g3q3hGrfv6x05iHJ53ibNGbBKqreZ2yAchLGihKsgfMJ9SOBXyFSoYrGg0q9B",
-	"6ISF13D2S66ryZjrrBHlPgcQNByQV+eRZdY3ZccKVXeydD3qXqv94E9Z54EYFqFrHZEHIT1uVvtc9yan",
-	"Op517tyqMTvVKTpX+XI3R9K443lquD9XNZqx4e1uvxCrFDCiozLcwcqlLF3OeDwjS56mJBFrmV/2EaG2",
-	"PEU7HJJqYX0voMVKq6cEuyf+q9+7oZKbVluXYVfXEMLUhOHf/hiCD80dSOoeoGZWFPQQYE2nHgvo/b7n",
-	"HXx3L5qT9P2I4PG6xiI/UlZ7hbcekSBDc8ixEqK8K5pyWR3zS/6XdW+h0LMIkxFIlnBpH7CQBXr7ykFH",
-	"tMHUgX9DhVJntXsdEu10NAZAd6FTyFn29lVjmo/zOGa5ZgnBcuQlPvClE0rALLrDcWwva8hzwKaSTamG",
-	"nGe4cqF2YTM39HYE71uvjnMDJ0IsM3JxeW4x+757z6bCBgh8f0eHG2gxdPN8uX69Mk49CQ55DWmrBbhJ",
-	"2mzHM5pNzQMwsSj05pyOeDLqqguFQz7lNywr46g2AQsdyY9yJhdcdYDjt+e7c5bzWhbknRCEzWmEzZd2",
-	"QPSEoaOqjGJRZLrB+FcWAguZvxD6mtc4y73QamtoqiE619lqLHkSgvm+E7YBUrPlZZKE1su+fvkssLrL",
-	"etkNnxOy+zd78ONnlRb+/D9KifbJFzwsrUuVNmkPVeulTUZ7vpYAtyHC2Jb9W2Zua003/FnTumH24g6M",
-	"kQf20JuNUUiWlMFYVVJ/m/mLkvevr64D3QxaDPiirt4K97Na48T31exu5S9oOKdSW/yOMiFKmYdIsRBe",
-	"iMYNUSJmwCm7tSKaFxEpWjdp1T5ukuD6O7wGUhnCRpQoYt4XeE+ks064POve7p/6vT+WO2X2defjpok1",
-	"AwhY1b1Vk6dcaZapWnJurjGwWlXwAiH6ffACi2ZC6YhOKc8g+4fmCxbp5py3LkjWHPI8Uum6K+t2LthU",
-	"0CQa05RmcWMwLc4oaoaQkgwEHhzrVqLcWksuZ2jCVSwMC7bbPRcqvHLlt8B5cJ7+EdZd4qmcMl3iAIZS",
-	"TKzVRDIBdTIXUgeA692ursvSzSfsut7iNhG5/uXKaSismtHQUi3gl3CYCow8a/SLUGkU83zWLQLS1JoI",
-	"zGWxWIgMWJDKkdFzFFQa8Qz00SxSc55HN0zyyaq59ILeRjXDxw7PdlOBZ6EVfDuyDrjr3RBDIbejdr+E",
-	"Y/QDod55MtZsawU1ywGtH5V/tL5KEwEqETiwWtLJhMchirYUXQKCk2A3LKzSLO+ajDi0PLrv7b+wzFDi",
-	"ehTgZg7ZzRg4Md+Ogdt00LK1Pno7bEZo8duBxywWC1bCd7qYAKT3u3dRsoVoyod1Q9MilPMsIaohdKUh",
-	"xlwsq7d2gz6CoA5pTpMQzdxUSK5nfl/02BQENzfWDuzR9eHhql0MawxE6fdaZJcqZ1pjMvvWBf8va6aE",
-	"qXkqlS5PxSaIwXil2ReBMKhQ0PeOh3O38lKKmCnl8/49N/wsfjRTLy2zu2fcLKpXqo8NyDfvGEWheTa9",
-	"rsjQloe3yJwChVh0pxCMn11ja0WBWhtUqREwNAr6j7QIPYPelvxZ3d08rbgVPFd7VRcUEJzuZqN6z6bs",
-	"1uH0hCRHioyA+EX6XoEIUOu5Ww+IxnND0y8weAdaFotMs9svsXzOpRuyKj50976LcnV1YXG4qT9xlgBM",
-	"AEHG7hEkIutXwuoh+Zmt0LUHp5MY6k2zFYmpYh5EBa7ylK5+baJirxeUp+doXfUWeCNkY2zVqMyRPiJC",
-	"khFCU48OfclBf5SiyH0YBu6bevvK62dQ8zDbZUKW04YOrq4uLrJ09UbI92xqZFHJkg/KSlCb1rB0VcvO",
-	"hZogrgiFvPE+TG7AE5AsYWwB3zKRxay2BrUH0vT5q9DnaBAM0tr0e7cHGDtzgLEzFsPiKhY5e5lSvmgg",
-	"s+YTjt6wyYqgPjIAkM2Ui6B6s54aC2kRqEHfkVTtqlSVbkgq8DusOULyu9C93AKRoFvblN8EPB8Biqba",
-	"mppHlCdxlxrembXqR7x8ccUH4wlkeNudSiYY4CFq59WwTDesIMAobuTkXIqZSDJdyEyVTLUPIVSyTEft",
-	"7RlqsqMIPm6u4wYPNdARNTZRqJq6K1Jb7p5144piUcaUZgli3DWX2lBnhahmN/Omb4O+lVJ66QaD/Lba",
-	"1G341PJ7J3DHiPTtUKNOUXn+NgNVNjiB7YkFZXDf6LnKhNDNz6Sxmc4JFbbnsaka6pDjuIuUZKfgTADN",
-	"oiIYhdZeDqypgkxAnyNvtRkBnbKoyigQvkWIFOGzddkgeetOQBW5Xs3JjxYaCGfK9RkcwD7GhvYJevwQ",
-	"TEreJwA1sjokbwSEim54XMzZqk9GmHR7ZOMwN5mFQ3LNF5akf8j4rTsWL8joYAhxnJlwx1+SjN2g6mbT",
-	"0vQZUt3vl+g+5dTPnIGTE7XQdwFqTprn6SpyD3kXX6iqYqOSZUwVj8HfKiiV+g+m+HmhZ8CUryuO/D58",
-	"5lWyuDPhb+f+KfUTpilPWRJJFotGJN8SCicU+m9n/nwoYUezC7AgShhNUntfA3rfmYT/j6UO2j0Hh9Su",
-	"d4O43dLe8WXS+W+lBlhU0ert+RKxmGFKEYCi1UsCy8wtvk2w0xISrjtaL/bN97+gPLOnrEOtjC1pGgU/",
-	"i2sV1b6PbvPknbYh5RMGNzqsB1W31QSlmKysO11jMMByIrROWQR5KW4wL0XA5Mp6kmm52vI7aOY9dvoT",
-	"XTm9dxvOOFxdi+mNehHLYmHQdQzZ3NWcLc0b2gVbrN2E4Hx3of0StSvE0AXQ680IG/h90YTYuOaR5I9o",
-	"apHOm20MRjqB2sFySUkidgNG7lTVbDZbKtM8/Jpk0yKl0vBc0rJuWqDSqw+8kdDlDwGcqSkWyduGnOk3",
-	"TPpxSZqX5I7KKpdCsxnJT9sSeOjLFJo0DPPKcg4t+FP9Hs/yQjcjzbsBNKfkKkt0QqFbyx7q2XkAQV2f",
-	"75c235cTDWFI1rbWvwJ1kF7PCiT2myFkGc1EjZgFkJ7tzL1NkXUYI0wzmq40j6uIUbhg5o9M6K8DJXUz",
-	"v61nRn/8506HZsJT3UBuP88UNtNZeaaAJJ8olgFtY+AFX4P23z2LOVs1uFKGW/A30t96aTN8/qy3Egh0",
-	"TrVmMvts2RNbDZmlV0iH/NvrZty9kJ0+WAWvP/nsS8kAk5SmiqiZWO7hP1ZJvzszrNk2SwF4p4uO6NIs",
-	"5tdtXYSq562V+KCYtKEbWVI5kruEpOHr0S7ifm6/746O2utrtW2OAmdca/7oPvW7h55ZUTOujuXOCAOo",
-	"UTvHOw9VfT1b/TT9gQcN62oksGvnibtxyYwwUarRw5cTXX47ZavezIkQEuEThItZm6CLoNmxDq0Z+yaa",
-	"ZShkKSKLDO7cTCxJKhA/dNUBTArVUFEBztB0osMV3AxXeEl5Q2zS5/ZQ9i6Z8r/OYAC2QP02gnTKbwBs",
-	"j4hCH1a6X64IW+R6BTfWJqGC6odkZJW3c7aqYPtGj2nOR5AqQZkeRuf2vsIoR4dkdPnbT1xpIbESTZd0",
-	"Zfs4I5kgM6pmJGX0htWHV1c2v3/zkhwfHz9/QUaDwWB4AP9dDwZn8N+/UfXMsJIPxCwFSJH6OMwJGVmN",
-	"ZkT1aFtPXRZuF5W2kjU4PMBjI4CXy9WK6PcMijYoE2vlnmJ0XgVW3aarQHy2Pz9tghRWk+6OUjh8Yqjh",
-	"gvI0ok1uFxv4iog/uBNh8ehTvzeVosh3oR8OB7uxGE+dBhSjjltTJDd3dOJaCYKHbFJAbmA8utcCHM4T",
-	"uvKBa9cHMazXqSl0O87lyL7tm0GhwTqRxhwazzfdgqsDurb59bXcPEPl6pXXoN+zf5X3xzP+2onxLaxn",
-	"4fq1W719RNbuxscG2lpLi99EYi3aPEAdliBXazRXFNrlUQVxaUzj+QsoxpM++q8j7TNUqk61bCgQNvYI",
-	"C0A+AnCySfamYrte9XVCtjM+tc0yskbAdqra1qnVtompnRbtoD+tNCc8GtdDavxlmt1xS+KxO2N7jd3c",
-	"OIDaPKJKk6cknlFJYwTaEtI+51rgI2uhwhf09heWTQ3fPhwcnfTDu26jXQ3kyito7E2M9nBdxKsblAaJ",
-	"2pzClue5yAgeQrhsOKc+GVkTwMhmQXLG9jlbPUj2o1bmWuFGPGxqowaXRPj5kIwgkwSs1oAsZywjNE3J",
-	"ErNH1TJJb3iXNKWfwAPUIRu7XZJWxGFs0iW98M3RRnKyS9oE3HJO/ufq4lfHd4IfCiLd1dVNZFEoTRaM",
-	"3Vk/iYaYMk1xs8Vmr+gGmERXCMxo/PQkUH3gltO+qf4VraJn15bQRq3C3dsESL5rTp77W1TvKmAUYbMt",
-	"xYYZdgWQwkT0zWiOmN3Hfm9aC9f3vo46dnIOAHkPyu2WpyXFCsZIV5lkKu8lO3zDki2pxQ9L6l/KFHYh",
-	"6JJtyFitJ2piYSkjLaLtRtZjr/zsg4ibIQhaXNEkz1sCl/G7XQmeTUsDkccxVKb1gm2q7vqRuYNfdf3k",
-	"eGGfbD9nZeZ/1bc2CNW3vqah2h7ViASWJSyJSmjuVjgYW9q8DeqK6Ttmil6vusMfeqNwFQ0ZqCe19UuS",
-	"d4cBb7YRNvKtWvtOoWNEnqfejgHbVCClv3hzTpBmbv+GSckT52ndjgYfQFzhxDn/iO1DG+IVsNbSdigD",
-	"X+SpfXdTrhzWiL2AATadlNY0z6FhqijSdqixnHHAFOnQjXctuNRFc4rO/6E39Ap+Ie4Q3JWLc8nArCdC",
-	"s1PDZsFC8s9mbUTgBpFFwP40JQaz17QcSDNYteqcP8yTqbnpqbf6fVrmpS7xwwPMSvuk+9srO7WL+cy7",
-	"4QsmXfc0QK/QObSkdBppLGGXPjRpoR/y3myGZXq2GV+aLNAZTqKkxM0Ha/N0s+6dm0IHYICs5Luc/8yM",
-	"gFdL0bGJLqsVKXK0YFDwpjfiBE1TFDUgp5phLur+76oPOgEHvyNs8JxiurTwqr5hz7FEGei15JDVl3FJ",
-	"eKJKJ5VaFN6crVTfCDegygUnwQORYTSecoiC5oCTmEppg8fW1ofwDH6zXhijalnAtlFHn7frltN4xsjR",
-	"4aBn4WR7M61zdfb48XK5PKTw+VDI6WNbVz3+5e3L179evT4wdSoI+d6UajYThWIEOjUL0KvByPeeHA6H",
-	"WKPMf9I7PhwcHvdq79xjmMxjBz5o38UN4mtW1s4TVkTNaM4qlFRMXY2WqD4RaWKEAVAA9p3suLbqGE9P",
-	"0/SQQFZtQtFMvbbnZvXWQNp7mDPcDKa3jjP9u/+WV0UeX6LX6M5yF3L6Bl16Pn3cwGI/Ggxc0gMLR0nz",
-	"PLXm5Md/KKS39fQdmCO/dKLBJf4d716yJlY5vS2STfPdXO7ekwk9SsbPjk/Y4PTk5GRy+nQwPo3Z+Hh4",
-	"cjR4Phmjuv6s94TRp+NjNkyG9HTydDAYDJ8dj5/EJ9VlveYJIxph0Sry1HtyTOPB6enpaTweP4uPkifH",
-	"A/N/Rz37LGHEVA2GqfdY84Spxz0vSJOVLWsAS3C0zx4/Lq3lkMdwIQo9O7RL9RgkIgAv7JnGD8phmqds",
-	"zlYpqJixbXu4K+f4dUl6rRCGMldSn10K94ufbUMshk8b+nLIVybmkWQTJpmhDb2z3z9COILimvXOJjRV",
-	"rN8TVPXOzCvY7ykhdTRe9c4G5iRZhdoAWg7U7+S8kr0V0tRtUm1uw6FZwRM8nr4Wy2P8+AealLkgsNJw",
-	"d6UPmXUEUQxC+p50vggTiENZuwyl3rX3Bj6ClpwrjVR8IsWCvPrBqT3tkjq9au81cErd1rJWZ3sVzXEa",
-	"U8VIwhPwEcaUiYf4ejpA9t5rIEDEUiB0of/d/tr7CGZgR5IrVI8agX2MhBI0rMJny3oHtnyuiRJnmHDI",
-	"5WhBcwy+aJhwGU0MkuUpjVlCOEDcslsQE8wrOGapyKYlUo6ii3Uq/IJQAlaAbEp4YjpZ0IQdkpFZ8hFZ",
-	"0FzhEEZIj0ampeWMAbwumtpQhZOJ5YuaXl7Rlapyo4OmWbJJoaoUM6tD8itGIoDbPawJS1A7nQmYstW4",
-	"wYmYcK0cPBqEDW2/DNiG3ZeNjBth5/Qbgf4nE+g7EOVPn5tNqCgjsl32evQqG9TOU2eX+ZQ+TRIW0+dH",
-	"JycnJ8/oydHx8bOnT58fP6OD5Ck7qmAhHGG9+NkaZ+C+NgxraG7nEVkb3Quyq7MzUmTzTCzXA2DvZVaw",
-	"11vTCt7jtzCn0mjpeTIcchqQ1ElJqA/3flJPBscdD82CpkYSbtbTuMKP35UlP997CcEWJVL6hOsN+mym",
-	"NDzevQ7XQvxiiNF+bAWY1yOXqLh1EV6bovAigFUgiB1R9Ab5K/PHAzIjsLhLaj314JXXzTzKC/NveEtN",
-	"FXcfNzkXPNObnAv+2vu4yab8SXP+NvlkYRqZLzT+h1XJF8AIx6u1QT4yHMr2O43aZZRTuwlw55dv3766",
-	"B6FsjdoSnG3StNXd6Miufbas3VRk7C6U46TjApgXGRL+N6zDS1GkeMAk05IzvAQEo8kf6hJIZlENVFGj",
-	"rZ9Z8qhmivvujLxfm9jxCkdHnYanm+AxY2kqmlU70KNC5ntbt2VRLLZvMhT7CZq+vyvp2n+Ay7g14f0u",
-	"5Nq+gQf/1qLWNvAnRlM927WBZY5v7waawbv84BZ/xbxbsoQsA6Er5TdsXTN3SC4yRopMMZaB8u3pwIU/",
-	"V1Rpc9eNMIHZyj/3pttJ/r6eWL53NDh6ejAcHhydXA+enw2Pzk5ODodHg3/Xc62jInRJVwdDJ289Hx/F",
-	"4/EwPnh6PKYHJ5MhO3g2SY4OhpOT8ZPkmB7Fw+FaWva1nobWv/3wyfDo3+sp3s96x+MBGyYTdnBMn50c",
-	"nLCj+OD55Pj5wVP6ZDxgyVP6fDzoffrY4Wjigjacyyr1+1eirvE8D5k9EV8V0fyFWyclt4K1e/erS3Hf",
-	"du0gaO0xBlG1cUI/2eAO2w9JpMjRO6oehQU3E50eEgiPYZLQqTC/g5fMnLEc2lls3zrsGZq7xuFscU8e",
-	"+YQrkhdyyhKIzcAHVWQMIf3OyCiluWIJGClKHUgPf3QmHwQsK3UUULNX991DiazaV+fvaJvxQFnfIwOn",
-	"CnAFfZj3wm4rqLfsMte0sB2mM6ZJVG5mw8yc5Ow2wInMYDHGA+C0P9UeUeisx1FGs6kbwYJjOqjluHNi",
-	"m81s1wN1yP3dXxghscOCed2B+z066io3o8Zz55LjKMtSwBi4Y//gPLAZy30wwObgGskRrysBileGjWLF",
-	"HXPt9zIR1fL779UJBKM58skViW203cMtdUW87ZsCV9oihkCmw9qgNl+aS1PWTa9O9GsvDgbq1gVtIaeP",
-	"HdpSI2PHE+UDj60zeph66DvAKAJWT1r0D1NpORPpetXvAbgdvXmnHg5vyvR5mv7MVp+fxXMqYZz17826",
-	"7Y+fSoPZsMMew6Ab9tesEU++Hi6q0jIV2YJKNaMp+CIgbgOYv65X869RGAW+asuHon7Ut759rGVm3sC9",
-	"bMc9RIORDfSYsxVqlch5hnYuQ1VgY1VpBsM4VAS8M79D7sbSdanOpgFgdpq8sIYzVHkrc+Njmpnpj007",
-	"NJ4xGxlmG1XaCFoYbbakHi8FNNVdyOnPED23vzWqwkYcDgaDVlg/5MNKn9rh6fDZyfHz4fHTTbw+awZZ",
-	"g9Gzv9VB5z4FmqAgOHawBuB2MPTgsw386Gv1sgiuNjwdPnl2cjo8fuIw1HDu7nCxBIJhzP8csKIXbrhZ",
-	"A/q8D7PNhjXKEbtvuxi2i3O2imaQ16zXqyAZm4fd7V2woEpNT8NDGm7amaUN60PGlpsQtFqYl+GM2Ngd",
-	"UhmC2h8KI+zeUAm+mL3tygCms4dJqe+Ek2jNrHfX2V1IcEoA6xJEBX736MmzZ+OTyWA8Pjp9MpkMBoNh",
-	"HJ+enA4ffd9l5k2t3KdxrG8dJWoa7fVXzlp4NplQTefMPX3kO64VAU9Hm2/Lym6pyL7/Oxnc/IfiqzW/",
-	"bbJHL13I6haPtINF2pYMHv85Z6sdZrjNFN4kFQo8iJSNxHnhDhAIEuZ39KSdM5ab4zTn2XQTvKNUCMwo",
-	"nNiTwQnwUI2aKcfrdDPp/cxW92zS+5mtnEmPWO3QpEjT1cOoiCxr+rXZ9wxpNUMzFCp7ZF3GHux2rR1W",
-	"e77cC3zf5j28hDv0Ge3v8z5t3puSoma1BBT5bpSqsip2pFT9Zn2FI9yleGSTRXv1DF8Z2fjGwP8zGfj7",
-	"85+YMk1KagvHRf0d6WyDLuvrV2X9yPRe5C8vdCMC8ZLrmSh0hepWw1db68jhFW2TRoQ6+QzU8Zvi6Z+g",
-	"eFpndyvErQficM0jX2pfv0I9Ci6IX8+wmxv8ytxsg1QFh/80ueGvr/loPKS79R79Hs9uaMqbOvlgmubZ",
-	"1Kzg21cQjilLswm8jTav5JfRr4CJlS7ATU1AaJFXNRb4or9HQnRX9UtlaG20zmJk8MZY1wJfrZkVB4qB",
-	"Ww6Ma3BIfsO/R2ZDhmaWCyFZH+26ppSz4FZmZ6L4fyszFqZYMaWgzUYVTkk9ABN7lI9egBIIAZoBLDGx",
-	"uHQ++WzfQNvPLpxtbMrvdVCkDTg7jAyqArlmxYI6vISNMKvwOC4zo9i2gQlrPYFSPVum4nqQPUoYItzJ",
-	"KBaFmf7RsP4jMCK9s+HRsYM7qGXiNoIU/IhUiPIUBSzJEl4GXVlEAPPFHOTZaix5ss177WCqRM6yWmrW",
-	"zeqygK3pOXwDO8jIpu8zvy4zJt1Kvy+Xh7wRIoGoNvhuI8mq5ev1e0qJreEWALERp6KofnPgWik1zJ1Z",
-	"h4RBYh9phXZ2U5UVmY6AuEU2kD5a0IxO2QJWM6RUdMPZcr2omollBIQiUiKeM63K7zOesGjG0rz8xQyz",
-	"sFB6ACY15VmUI9wgwEfc4D/wREWqTJn8qd8rcpsM6tOn/QOIXeLikFf1bxNGXEmhQk7/ih4VTd4UrZ4U",
-	"GLVrfSV44t6PjC03o34zMgK4cfT3h+eYqxLJlpyTEVCxUZnF2gwdH+taTPEmqEMfID3YDQQHqzKxeINv",
-	"xF0cI/amw+30KXjb61vyyiIf3rNkZ3hvlwbSnd7ek5Pxk+PkmLIxfZqMn8THT0pSfk/y3hpPZVg4O6aH",
-	"lPsMQ5TyWIdbE83ideOov0apz8cegyAEXKI51H83K3DXffuqLcAtJL1B9OgGFrGlX/SBRoxctKYXNQIc",
-	"63hSkv0SHAKRIV4AyXcfc8kAQR0QdceMHJ2QGbulCYv5gqYk4VOOeayNcCkbngOcoZUz9tdXfpMEvkkC",
-	"/xBJ4CvnUbbAKtpO2UMwKSVIjX0ogbSrO8XTfWNZvrEsfzOWxaJDNLMsHqCIdV7lT9Aut7qqob+JxxJa",
-	"sifgmYY4jv0SxLGPzms0S8jV1YVFZuxDFgPM5zvj2bTFM62zBvPCzORe3dLMKXlQpIlNklhzSbt/QAUB",
-	"e/BFNS7rGCl26b9yzA0Bh+TLYW7Uz0yY61ir1qrRZczrFGHdxvqlOwXNyjwxL4iecYUJ7ZQApDmsg/Cg",
-	"LDkkjuNhCZlwliY2Xg6CdSFdnW0fUjhNeGrIOM/6BJ4rtZaz0GcV+WpIyjfJ55vk80+RfO4u++x6Gb89",
-	"CF0ehHs04NTMNzXrzdcHB+vxH2y33Pj8Bq3LgmqI1+6TlGdzlli4xSxOi8SFufLEGXEgQwQQVrV/MEfp",
-	"d3in9+2bEu/bU/btKfsrK/Ee1IV0y6T4JXxJgxV01k/vn6We+0cyNw+ulGw9d5LRpMyyZ2r0cU+hid2n",
-	"r5sX6l9Uidng+7mH4dUqMx9PWWb4I3aABF01m2Ihq82mYvORqjxpEIPfXGzUSJBRIhaUZ5gQH99KRbg2",
-	"3BsqN6C1LF2RkkmziF2Y7h/a8ikocMiXMGLDM74R8iFYutuD5XJ5YAZ1UMiUZbFI8MTVeDyccivLFXyW",
-	"3gi5eEU1RWv7K2jZpQj/mz2RuGwYTcn03+ld/CxLdN72jOHa7fmO7STQ9VA/vHcOYbsLO/A5G+4SnNih",
-	"4ft/dC3WmjvsVq5FIvcwz3GgZeOLrFuwRoLfoNEFKSyhdj2DHkFncWuMebh0edW+llRgbkB/yXRgmHf6",
-	"9z97qLN4Okwmw8Hg9NlkOEySwWDw/DQeP3ky6fV7mOI+AmBqFZYqw0ZxsiQqZGpzoXTJWmPKenUsVeqW",
-	"38tELXCI1jPkmOcgch6rZ73BYDA8gP+uBxZcGSCcvSGiCaoCfKGioD7BYNPIcBIDi+Hs3uOz3vDk9Nnp",
-	"8+HTwXHPkNnbCDBso4Tlegbla9GmeGndNGeSMUiJlBWahebgoVLzUrlD47QcqTlPKbvlelX+lDMZQRI+",
-	"+7dVFDl9DNVlAl2XwGRXmGs9pPX46WDgQleP+z21EGjydNO09/9jv6dnUmidsohnmskbmsK6lL8amWzl",
-	"RgLJyy67xx6gw4A54ldaFnGj/t3RnL9VCrMy/+TXncYsr6hnt4wCruJOD9VzpOWQo45UEQpztmIJGa/I",
-	"KOLJ6JCc41BWdWvvFm8AXiJ1D1QIezUsRR8BICFlUZOPae2l2FtF/Y1gfyPYfzGCfRdyfY8idMVIbic3",
-	"a7xW+yUrG2CAbb7Z4wvS1NHORGXNI/wiiceQdn7LPfb3yz1WHtq/Tf4xD8vhcS0t+Ys/8WwHpCLbzEPG",
-	"bs32cQ0hL015yC7RONpZeMRB3a+PKHbysG6ilgv7a+Qky90CfTmjUY3yPkRmstwd168yOVk1vG7ChFKi",
-	"WYAw4wCPbzyUIiHmj/5Gvqo+oZqMHmuajwwJGJk2R4fkZwt6WsZ9UMnIgup4Bu6ehGYrjEsjCF0ob5i0",
-	"eXgomVE1Q8TUZiNLmZDnTlIFV3lKV78iU/s2Y4pczIUUvX7v9YLy9DxJJOTX7fGMqf/P66byRsgr52zQ",
-	"S6iajQWVhmj8KEWRv32F/Dn8od6+KjPgoo2nPUbn6uIiS1dvhHxfJhT7oIBQWjbY/PWr0OcWRabkgQLR",
-	"sa4uzkFYcgB/98h1Xl1dkF/hMG2FUv/f9a/84scP//33H7H+v9/+Pf8/PhhcXP86++X6/5YXr97qf1+f",
-	"//fdq7fH7/54N7i4fr28v+glOO17+ua3AwG9xLQGcRmeatbDIQ5NwB+A2BZITlepoMkZ+R0Ge0aqE1ZG",
-	"fJbnzNw5a9H7uNtC0QEu/E4j7oQgvnPgD4wh3mwnsWYS+N06GD0k6981IMrs2F/fU6bdC+ErljfuSSbY",
-	"5AHe0bnhAETGDjRfMKL4NDsQGRKzGkdwxbNpysgVn2bkIlvj+dVKabZ4LJm5xTtQt+xTLdAKpYwwXO4O",
-	"NqAwc0yZF9O8/FqkqKIVFCC0uCzBtWzwyZTyDJkBC9plXWZd5IlPjjCtfXj/y+fPlqTc1RDzLu/LexhR",
-	"mw4BE+TAKpgNNTS2yO7kcHdv2nQ7TLu+XxXbi+tcO9uvyufww/tfiP1cP+EFsk0NJxuYKtDp7ACWe0Ey",
-	"KqXhtUCD7mBmv4OLeUZUkTOJkZTfwx0whcDReES+qzG933ezt6ZcaeT7HsDU2t9cHMOC2rwFYAaAADB2",
-	"YGZFKPLH62ksm1llX15L9MOuH6B7z1rp4Lz6PXssfv+zd/nbT1xpYY4XaP/RiDBn5rg9fTY+OnoSnxyf",
-	"Pj09eXY0OD15chwfHT9hyTN2RJ8d9Tb1+Rto5pbjjajGVLfDg8Hzg+GT6+GTs5PnZ4Ph4ckJpLqFpYho",
-	"gMyBaXqzSmzp9XtTI2FEpT0ArSQnR8MnLBkfJSenw+eDyfNn4+Px6XOXfRedqBPQgjdZHaCg7cnJRmHK",
-	"fqWWQibRgt5GCV3hgpe/VjYI34I8e3ps+jbbsxGR0Hurzs2Ndlmwe/3ee6aYvrQNl79/6pQGGK9XA1WC",
-	"U/K3MpLidf5KLaS/lCOsUXjcIK86owWVDaZfArMZnhgvNqZssEZRbbcY0NfcAW2CaDtzMbJMO3WnNOeP",
-	"xDRNnRL08sM1gowCGPnmKa56hDjaDBOUc6Ul1UKS5UyQBV3ZZt14VK1B9+ysNVN7fPpEGBYNo/RbXxak",
-	"TGZt74QBtEb87kbF9iM3ne75w3iqBjwazqb17e352709e6uo8IC2CxBw579OBEAzfMKQN0wlo8nK4psB",
-	"nwus48VuSIqdsNqmF6vZgHIoQ4ZmTb7/XHt/vwx6Gxw/PKl0zqyzMFde5PCvLczn/rCH6ifyr4iXCDRl",
-	"m93alKAf/2n+JyAtnin2SNW4LaK0yJVLekeoJqhr9xuHLUfSTdg1le7ZMAzb/KBmYcff/QWMwgUuzpcz",
-	"CQMT/1AGYXthvk5zsP82+4WnRnAgZDO2MYD69WtdgiL44HpMv6/cgfhKLvM3Zvtvx2x3467bKO03Cvtl",
-	"KOw2/AxO9WvHn2lim0LgZlDlNKoI0Kjv0xXRLKlrpZSmK4unij41yxnLCB0DHvR3QiIb+P2LEmCgTqsV",
-	"oYnINUJPZwJYxxnAvr0gtFQ1QUyYJimjSpOnJJ5RSWNDlK3eq8S/celwNF8wa+YrfXkeNebWuztv95dV",
-	"U1VksXfWi4WULNYHMyEV+6bB+vao/hM1WHYi3zRY3TRYc7aKdszjvKL7bh61BDLudQiRYr4pzD6Hwszq",
-	"ZdafY1ChhWrLPjuHCYewXPIvzFH+bfJI/lVVgR9w+J1VgY9pjMg9iPwGZsuoNFuCv0XRhNqzxe8erj1H",
-	"o75TFJ757aTIvNbMpYjHaPu2/udcbiIDWYP+Jn8KE1h/D79WHeQmBs43FuwbC7YHC+bzM/j6HJq/OGFt",
-	"dT/+Jyl+1v10Sg3I5hna5/VIuOr2gLwHS1GHN2QTnNfuCVGapylRM7FU3ogjN7JvL8O3l+FBX4aHegGQ",
-	"1HjZJ0zK8O1N+PYmhL0JPzOWu0cBFPdwriAFfuvrYBphcSEBAcSCjQOF+v2joZioU0Y6u4Fy4wJSlKZy",
-	"Ld+ixbcGPr+Qae+sN9M6P3v8eHh0ejg4HBwOz8yVBopsx7MrRYpNZSKWGUYKYOg9SzG9oqMkaxhv2/70",
-	"ZbABymY2cKFvJZVKP2DDaJrcQasOre/yVkeXhV53y7HpnaDZEt5gTOO5c+xnhCfWtDCjSa0LixOw3ceP",
-	"3DzBotCQgNgDQmf6kvalxsfVNmkDlLeb/N9CaIr1zA0XE0I90PwNCw4L52n0ZcpodlDkprmL88LMVsxZ",
-	"VqLp2WClequmlDccwsZZYTIsPBGKTzN37NfGthF0td3cT0ZcrwdW1UKnEHnYnGWlQTSHGKmqcW/Uy3YX",
-	"19X87HAbo7BcbgLbwa8iYb7V/G3GQHtYmXss9asfy58YTc0Kfvz0/wcAAP//",
+	"QiXemw7LqIWIUldv11unhSBYeMcb+lkWwBxU6JYr7FUSPaMZvFuKyRvzN50z5aZ/lYrlHrNXtlrI5KHs",
+	"g849pgtWdp2uYK4fMlromZBcIYvSYcLFRlXPpH81J7wq9FCzVSyWTJu9XnCleDY1pHQphSHjVS+O6XnF",
+	"JjzjWN1H4OKUKsVjYIKSsmyfUEWuV3PyI9VsSVckFTQxbMRhySY5tiIvximPiSF1faDga+zSI0W+Ozoh",
+	"M3ZLExbzBU1Jwqdcq+8PyRvO0kSZo6rxXceRk0QwvL+mTUKl4XBybQiwWVo6TkuGIZciZ1Jz3LKXF++v",
+	"di2uKfNSZBM+NeeDxprfsBr9HQuRMprBN8OjsCTiudrV6BVQbQW1MpquNI9VlKfFlGc7N9uVv4TitaHB",
+	"Knuehn7PnLmd7RZ6Vmus0LMohj9hMjRJYJtperm2guEtbu6EHaQY/8FiXXaZS3HDE3x1drV9acvCJfrU",
+	"75nTE/GEZZrrlWspicYr75qMqeJxFLIyP5iSpsOyo5TG85Qr3XmzYxrPWCTgOu2s99IUvrBlTWWz7BND",
+	"gliU8yzj2TRKuDKLmvhPZK1Gp1GmnGU62rc2bHlk7vPus7x6R/ONSrvmVCgtFtGCJ0nKllSyXZ28K0te",
+	"sRjomK+VaFxkScq8R6WpcNhI8VrDSYtY1lI+WSO8bVP6F5OKi6xGqaG6BjE90pLGZuT+TnDI0X8KoWl7",
+	"EWkOWsoXXDeUE1EmNHQ3byqxoEjRttYUP+1YwURkOlJM42gjkUWxZFQ30F9c3GhMdTyLJPIXkSryXEjd",
+	"WgMe+Vsd3VCU/FsK5lLETKmSbjQWLXdDsljIpHE/bHGeRyVVCSi7nHHNQsr+sWyfei7FLdBKLWKRthZV",
+	"fJpRXUgWxTMWz5t7vjHEY0bNDZE7CcdrU/onLGzoa/VgsNucS+quw9YBgs8sqp5POrHSipFCqEZZ8+lJ",
+	"r78leprKmsmMppEIeQBe29IX5hEw1aepGNN044K0tfAjVHhPNfsFips2JM1n/0l31jTF/veXallmCxpH",
+	"jtWg6VRIrmeLLgR6rYU4FfE8UnO2XFu6RBTmrS7XLisWY1w6H4vR790e4EN+wK2oCiXzyD4lPIkWNM93",
+	"v1hmj8xSN3zNIxrD/TNXVop0V2sqErThSv+x1G50wDhMDG/pPWmmZMImtEh1BAoD3uk9NNXxsKqIGiKT",
+	"8gSOdbnqC57xRbHonQ18Z9XUL7magKFypQpzNPbsypD0MZsIyfarjyoVHGOE6oyGgapY5CyKU8oXIQW1",
+	"cG3boxS2B5bBgHb4FJimBdMz0byAas7zaM6T5nOjRCFj/3iBLcyijTentkaNM82E5bZCeMNf64Xf0Yza",
+	"1oGemQnu5L0u6hytyFnGk1DG9CJn2dtXNc7UakV9szKMKksilPmiOVupTtvmeZlqbZvHa1dzl6ZQRT5L",
+	"vgDPwq7aVk1xhaXdcjlFW2TZAYHvHNdsNyF+b+teuqotwhGVkq56IKGLPIDoYClTninDIEYpnzDN8cAF",
+	"PIub1SIzURZrZTYu8j7ItZvhaofKcFdYflOMU2kx9W63+VeOfLQTLrYHoek0mjGaBLAeNRqt6bRr8R1P",
+	"T5ErLRldBEmYH2xhx1+UlbuLYPbeeFvYOWTYc82UVrtHbMpeQ1FTVRm+uy5Qe5pXLJqKujjUXG7OVilT",
+	"qrnAotAFTSOdqh0tAUE8avkOlK/5u9I0S6hMWrq5QWksSOJ1kpsp+umTRwtyfvn2F8dRruve4GdFJkIS",
+	"kYENsk94RvKUxszZHO0VfKSIWGa79V8LehuBJjxKWL42vRpRyDe46mbWEKW0Bb0NJDdYXjIjCVpa3KFW",
+	"xpaWB+9eUQVW2Wq9efJGTB2vLIvSQCAXQoD1bOcb4QSFq7KGOSszKbQ2AqBhkm+QSQ4YWVlPMi1XWxJ9",
+	"3SK3fRyB3W5TCf82o5pQd/LIgq5IIsiS65k7puYcrp87ED5oFjNk7fw6SyugmA/hr+uPKFVdm9YC3lXX",
+	"SSHT8D5wTa5yFgd10aKWzXkz4+u0MNwIOvAKNz68LEtywa1fR9AU7NP72lbsfdoeNzLwVtySfDrr0Dzo",
+	"6beOTsBiBQnTJYlETkxLHuv7PiiWxoczCc2XCQ7O1jU6JznVM/IdJZJNi5RKwm5zidv0PaFZAvQdJRdF",
+	"7LklIiNcb98vW6wDR1PI1G/q3p5Emv5sufj1GfzMVoQnans04Ux/07p5TR6eJfxREGQv0ETEEvNglhoi",
+	"gqo4tftdRI2X/7JNiixuvrWWu0Fjd9h6og680caC49tpPTnPeRuVPs/AXkeVtbWp2VhQmZA5Y7kiXJ/B",
+	"7860Vzfrmd+NwAfmPhEXC5ZpMmaKJ4xwTZYzJpkpJBnhypD8PpzWTTecjHFTaB8b3sbbkfMoXFO+bs+0",
+	"NHchEpYGGFXfQTkw22g2FTJA7/OyKmnqgbY6iahef6qpZgcgljVubHWiZkLMI8kmTLIs7kDgfhJi/t5V",
+	"CyFxXEWKN+nWzUcQKBp4cqtma1c4XAETJKRet8nV+K0iT+68YIViMppKUeSRWGbd5ECo27HW1qXu924P",
+	"puLA/viHEtnhe7p0XgCbd9VDSc8v36q+vasruArsNhdSswSuFl/gH4fkNY1n5tZpOmcZEZJINikUS6yf",
+	"FEsn3vvTgdVZoyq7DpGZOKPxrNQA53TKVDCrmfNXlr74aHvKszl6p236LGoBnKaYgHeBWTw/1ZgVC5o1",
+	"k+5GRq1hsOhy4XWRYNkNS0UOYwKfOUIztUQnG126OpGx2Vps85CM0P8DvCRGFz+PzHaOoI/RCzJ6xzSF",
+	"T0ukm4yY2eH8p/yGKTKm8Rx85MwWHZLR21dQHimzQM9I809KUOvtREYh+ZRnNDVnjMVaeRkKdHbzKP0l",
+	"6HlOPvUrL5eWckefKtewzZNUFjquuX2Zp7hY9M5+71383Otbz5iP/eYehp8+1Z3mfnctVeOzI/jo39R3",
+	"7mnYOH7pkq4MK4F+znbTDPtllnDJJXj5+hp8z6ZcWcPUhrdq7QyrQzKCywJ7NjBblRkmjyxhy9ScJUbw",
+	"396Y+kUIv9b1rss755EB2u5vfZHXR+HqeZe48gnxSJJ4VBn4SLFMW/225XrJhGcJehDFkoFBhKa7eTnQ",
+	"F6JGsPnux0LMOdstjGE7/iewmSekkrZYOEq76s4XxxWstNmFYnUNX7MaCyfY/B3G2KDeQitQzQDsK/ep",
+	"YbPXtLteYqm0AA6S1nzjFDFCQ4ACi3VxMmneAi0knbKIZVOesdAnoNCzq9IQtD0vPCuG3panlWhJb1iq",
+	"CM9ChZCk02HzjbN0X3pFfVtwDh7L5jUABe7G3dumODOqZhF24j3rSi2F9Os7TEddB+0/Nz94hnpGYhrP",
+	"eDYl3ykWiyxR31tJxJCVahMUcFQQyGLYid0bMRbJKnITiySbstvc71JmCgIL2VIIXcC0Tv0csKM0di4N",
+	"Cp9bLWmsIzP+aGzjdkJuZM2ZcWtNX0qh1AGyA0QWKVOORTi/fHtIRgt6G9EpQzfOjNg1DiDAaSqWUW39",
+	"270nuxtvXM3uWg9XEyfdpWbCxkWr503TxuVC7TVJu/r+Q2PttnBI9UyKYjoLPhHmOPov2Ut7ncQEHuWc",
+	"6tnu3cbjPWcrvAMtV6A0osYi2ZBrPVbzHcJru2WrxeDfoKnp94y4KQodZChoXNiLvEHEs1Fkj1QVTAer",
+	"ckhGlkBg951vG9amaRopOmHODa7hzmHh8WqP84hVnRuO1uk2b3SvG762SqFeX1lJWttdCCvraX2W4Veq",
+	"ri1a3/df6YJZ5ReoKEBcNRtMK6Wc2eTNlam5iexYmJczFs9fisWCZonvtVea5eZKU3L98pKAK18In9Ug",
+	"3HVjRV5yGRdc/yAZnbexhDGWI2Ms2I0Clbw6TSdg3o2UbuSNPz/dkEwXMou0iBSTNzxmlWOix+GiCh8J",
+	"OL96JpmaiTSJciZjqyfZaQD0bgSoAF6uv8m+UA9T7KDOO00lzQIiK0q/Pz89wK8Yl9Lg3aklBT+mEKt6",
+	"3bmxpEK7wgcs7x7uXVPz/xBzlkXhNhNkuX4qxioX+o2QC9/FNBtpxaCagn5BV0TNxHKbETflG72uhNQ0",
+	"bfoq2dTvVds89l/oWDUxjldLruMZsosTBhKiIkVmhB8tg2R0pLYBhnEnyzUP9CKDdbNtbR/pacETCGUv",
+	"JFLBjC23woODBbHmcVybmTdpBxPsGlaHfPch47dkTWQxTDcchzGb8SzxquRYlkRJuPPDDA9fNLGnr9WI",
+	"sXVcWyb64W0jk/Nbqatcj3o2IpIiijFchurhIz+zXIOHy7qVCm6FuQVOO7mL+IiiKSbDfFqwrGgMwQA3",
+	"35Rmfh+0hCk+zQIITKl0SNhNS3ADCkcpj5lhjBbgyOk04B2rRDccfXSb4ihmYhnRZMGzSIl4zpqYwhlP",
+	"WDRjae7/nNKxCjtANZoB9bJp4fSJwX5sqUBz6pR1UfPchBcWa/Ri96Rq9KWis6ryzgjrVTvqsLtDJCSl",
+	"e95dKOSrH4LdeWzwPbz2iois7ssTIO5/8+35qnx7ds3jm6/PZ/f1efXDZekJuOXpA1/O0JZHyZyt8IWL",
+	"qTRSI+HautEdknMytfHU8wyfPwDEqOFhADhGU8g0GpJGNvgabFd398CIwkOAto7UPnHEHrIVFE9c7zvC",
+	"3a2fmJ0N7Lz9bbHghW7RkpdfO6kcqWY2/jFp9I7YFqRQozHTOq9F8FWRPf7h2+C0bZKwc9EguKzVdNFA",
+	"MLmKeNa2pGUIAjMlA9nelCodWa8Sb7dBLtBGDu0Y0NxI+9tiZajUPCgCB2nLZVX+Qfy0O3tcd3GfvqNv",
+	"dMcAjod2pd7pE/SKaophZe8wug25v6IKuFl/RX4SS0Ir5fGC5oZN04JQAq95sJ6s4ZZ28GCsho4qlWb/",
+	"THOFCBZ9pMjciLZG3FVMa7MzAWOmmtroO4tOsU2UDKngWdJ58IY9gKdxx8pfW7ASOxGnnIRVJ9+JNGGS",
+	"oCH5+04T2vkM+pe5ZN8aKU5guOSOE2gXL+qg7n2dJZeGBfUreq3Hs5gQmqFDc5+MUxHPDWPDp5mQjKRc",
+	"6bueZGwqiqlinbW8+CmicUmV92FgHCv+DlpzcW47n9IOV9DTg1+ym9E8Z5lyPnPWswbUMGHadRo3RuTH",
+	"ImmwT26E69WcW7vYnRrlWsAQaPYqEmTGqFTuogLZQce8TJ8RSpZsPBNi3odziCiS6Pb8niVckXhGs4wF",
+	"aDEBh7JB4ZrwBm2L7Tx0n/1oCduvg0VfMAICzBN4+oAp3Dh40KZzHiRw1Yd5Lfl0yuROIKCSrd5xL3Yt",
+	"y3p/2153GSMWmwKdabXq8P7YmlE3vyNXqwvpvNUsS1hySfVMXTGPR+wlkwdAQEtXDUqs5Bpwi5MbUNGU",
+	"9k27VkG7W7kMBOwmoJpEho6Hn576sxFqCu5iukbrYmSti+HH2mO+DHFNqMHkRN3VOdemXo2+B/VZxtmG",
+	"60gEBteE9jCjMnHm9w5BCVQm11gptCN8vpN7Oz11xJGgDt7aCqEdWB5CS5opI2KErxa+5teuYnCHIp6X",
+	"zhbhnYl47rAJQnvKDb1ROqph2QT1dYn1LLZNaG/rcDthYAtOWAztQ/H/2j66IDpYjIj/Bi/cgxKD8uSF",
+	"d8MWeUo169xD3ZEojCBA+bfZH6gD797hH//psnhY6X/+d59+ul+pO3XYvbe9N610zHqg3StkGkm2lFx3",
+	"4Ck/vP/lPdYJ7aZ0XHdorUH9/MvWMpxX556su13nziwJCe6PS110eLL+heVDmwd0ufvk2Zo43gpkbVvr",
+	"IuZGbkVtgeE5eMIIlCUOb+aOLvWumfAj6WIb9puw33DWBPthhVf7ZFY6vg2foHZNUPWw7bToYbf7aH3q",
+	"1b1qy4SxnFALwb2gKzIVECm8rOsuOwOVeIci5OIV1fQlWE1eAeTk++qKbuv1rPjvjtm62woa+7cHV6Fc",
+	"eoJAhLL2tDLcrqHNgJXdRBHc6nFkWKQRcU6/hGdklDM5ct5FpWvNcibSQHv+DjVxsNEh2BbgnXldOmkN",
+	"/HfwOJ18RZN9Qv33cQ7tDg+wjv/oPWOOJgBJxJMbtLOt1LAKhQpAp3wNhevQnSwuADdwsa4TrJn7Nl0f",
+	"Arp5W69T9yxSOsKi1tS3f/B4ntLVVIoC7QcBY7qsKoQi0rma68B0jZkd+j1VjEHCCmz4yhavtV3kTHZr",
+	"wlWoGoF3AB+YuG4ZCH8vd9pawp0zut2etfO5dYdeVcYcBTrBCTpIgErtQ8ZNlzQlUAwa7GTW6eim4gZr",
+	"eqs8lMMceGp47V06rG1EkG4JwW+7ygofXv2I7xcKDfvxTE1L5FXzbhjpzLs3Ddu+FtNiO0Btg+GxxR1A",
+	"CqHxVnXet/ISqTstZn37vfxaZd3kiixonrNw63IJnFszQnoe2na21T2Xocb9jgxry+vii1HXM4ZMlHWb",
+	"MhzseCNIf3+uo2WAl2tvkydhUvm9tGyEcUHtYlFnXqX+sHkPlGNYSj6VSsOwKcUS4kKvOgX2d/MpdjEK",
+	"Xd7pN7bONpDsPiPYqOuUIfval61Ig4RVWS1Jh8wbqhiXW9TstFaoWggfu9UsC/KStKvoVMuvq4o7z9DG",
+	"orcGnugaIwxc2O4DZCbEF4tC16AdVMc76ZmW3/AuJmRULRq4Y9oTP6YhEXgiiyCZVjQRckkbEwq0DHWD",
+	"LfRjMSBJA85nwhJmhLaEOP4zIJAnSbvRCjeo1wBv7n/Hcyo1DqniYwPIQ7Nv9j5Xthk7IkmbmPaQSyU7",
+	"L9gGZ+6LJKvtnCtdexKkVuHvN2pdIKdG4/O9zREGL+uCySlLopZFhNF35o02zlWIUvrO0GMtu1Zj1bb2",
+	"670Q2okcZfhfxbkiclTAjlVMZAc+qcvhsx70PvWLJbym3oYE5Qtd6zzSDszcpoXZS+bMfhJQhtZDi/ud",
+	"Au3vFXEgRLnpM75ss1t4JwlNEosel7CUaYQODdeT0VhHTb7iNEn2uvo4kD2gBz73ynsXdw090XPkrd+W",
+	"vbGZBXNAX6uYpqkKdLZqlnrwczeEA+dK1raSv7GxmZ11lzKvSNMSKA1gAhf4k/dtDsQP2MCoqfsMAlBB",
+	"Bx+cOrxBAFnvkOdov/er+bS1pa6obWurTZcv2KuadiycXXgLIJGgItGy8G3fpU1lc29Ikw5vKkw36OKl",
+	"OoNMXnYBmcRleV+zrbejN9LMLsKhw2BUdAUPG4MVAXgp0AhwXcEtWphdyDJqyj8IoGKT5OjJkbEVmrAL",
+	"evHeIBfXnKmaXMSBxgKEJejwbEAcHjtQvxiC+/Av9if/fNbNGp6ojcp+7UzOjxQROf1PwQggSxDwOmbx",
+	"PETRFuT9uK7bghoVDMf+IB3tYV5hKas6kLTtSWwt8BshyUwsyYJmq9LqiUmlq7pmfSVbsMWYyZAlbp3n",
+	"XXGi/ue3az8wXy1zLwi///PbtcuysE1PGnepoct/rQUAhh5SM4Ta2SRXc7ZE7V0Xzrnd7niHTGmhR+4O",
+	"GdLukh0tIP1YY2Ix3zb+zFZNkI5ztjoDaZ8n/ZqbO6booMo+VoC8mfjBkjtjpAfh9OAIrgCPyYZ0zqjy",
+	"i0PmYzAesz8lgXk/pvCOz5uSEwRFddqUB10RrX3+u95rbsNwrPRvtcPExp5MAa7miwikovmseudbJsht",
+	"c2gCsQFS45Iqoy6ZFFmsg2IX2ue504i0bYGjS8DQjAyH4W/UcjeRvUGhitdqPd4mrxGy04cYjqGc6Bry",
+	"qLqmXJEJGHOWXM9EgWIlz6bABGHpuy5WHUe0GYYr1pEZQlsBIWtBJPvCk2wnat6GpNw6Nw4uKZH8xgGs",
+	"yyILAwrCLOfmNQtPIr2RdBm69b8yScTqmx7WfP2kAMBMByfMpkHudOMXSgNkp8txdr+9SXbvfXSPftir",
+	"I+8p3oyj8LxKMc0yELEhKUA3l7UWVUpj+GUrEdhH7XGXmNoO0tQ7kXEvybxE/EPzGDvjH4AUWFATDAEE",
+	"uP4blnk00LaEL9IjwJWx+6H41e7N5kGwsuwhGbnkmRaqBaBhOLqOKivqGk6OLQnVqHtQmkqvcl0qI7Wx",
+	"LBAkZEPtMBNK+x/RDUVBIwqMUws4z7y9hvKkllB0R09HmwoInvTWKtcm1a+vT32AHxt2TflzkSgQyuz2",
+	"edjKbAvitj2bb8K28y9szAqb9I/Tkwy4Ib2CYYSRq4Sbgx70KOqjJEezTBRZHCIXY7JhkZm3A9tswMTs",
+	"99SMSpZEncTUi/MrP7u8lY6qdHrtV5mplCeb1QtyvZpjcszSqoyi0Oj2QK/mBzTnB3ZTR4cEnGqKccrV",
+	"jCUlShIMZ8wUoeB2LMVU0oXh20DPqsh3o/dsMuqT0b9oWrDR9y8QZMlQ+KousCx2+PsgMu3yX3NHLCAp",
+	"08uqcC0z/isRh1R+XS8O7nETEVDtrSlm807TnDe+E3tDLlycX11SPXur2SLMBYbFhbQeCDvavXJFoZq8",
+	"6eIECdVNlaAALTrt1PI1DfLf3Drp4YHsWPXuaK070XDWj6UXRTtBT4Y+PobmXpSKjRClaZqOaTxX4XNn",
+	"txVWc2DYfxhjVVVIedZlRJCzhelOXVjdwg8i4axTNWRoO1Sxv3SoYO/VlfkS3lPDy/F6g4753kItMA1I",
+	"kNahXv9OamxH/prhcs3bxhXI+yxx6RSFYsGnW2SaoslvX8SSRjVK+Dx3rZhFsN09ys8wFs3kQl1MrhCR",
+	"vcEiq1P/l24hBxfnVxcuNZs3D2eZuO2QXJY3uE/GcCX7JaQXhiKUhKp8/evW2nshdAnLJYs3APPWMJLb",
+	"9/WOHES5PG+T5mxaJdXbzJMQjt5YUcJVELDhPiTwK2QqVLFYUOnXIHQC0Ws4+yXX1WTMddaIcp8DCBoO",
+	"yKvzyDLrm7Jjhao7Wboeda/VfvCnrPNADIvQtY7IgyAiN6t9rnuTUx3POndu1Zid6hSdq3y5myNp3PE8",
+	"NdyfqxrN2PB2t1+IVQoY0VEZ7mDl0p8uZzyekSVPU5KItSwy+4hQW56iHQ5JtbC+F7AWZe3Si90T/9Xv",
+	"3VDJTauty7CrawhhasoH0P4Ygg/NHUjqHmhoVhT0EGBNpx4L6P2+5x18dy+aE/79iED0usYiP1JWe4W3",
+	"HiEkQ/PRsRLuvCsMc1kdc1X+l3VvodCzCBMbSJZwaR+wkAV6+8phTrTh24F/QwVvZ7V7HZL2dDQGQHeh",
+	"U8hZ9vZVY8qQ8zhmuWYJwXLkJT7wpRNKwCy643hsL2vIc8Cmkk2phvxpuHKhdmEzN/R2BO9br45zAydC",
+	"LDNycXluwf6+e8+mwgYIfH9HhxtoMXTzfHmDvTJOPaEOeQ0psAW4SdrMyTOaTc0DMLGI9uacjngy6qoL",
+	"hUM+5TcsK+OoNpEOHcmPciYXXHWA9rfnu3PG9FpG5Z3Yhc0pic2XdiT1hKGjqoxiUWS6wfhXFgILmb8Q",
+	"+prXOMu9YG5rMKwhOtfZaix5EgIWvxO2AdK85WXChdbLvn75LCK7y6DZDdhTLLO2rNL4WaWFP5eQUqJ9",
+	"8gUPSxFTpWDaQ9V6aRPbnq8l022IMLZl/5ZZ4FpTF3/WFHGYCbkDY+TBS/RmdhSSJWUwVilguyxilLx/",
+	"fXUd6GbQYsAXdfVWuJ/VGie+r2Z3K/FBwzmV2uJ3lMlVypxGioXwQjRuiBIxA07ZrRXRvIhI0bpJq/Zx",
+	"kwTX3+E1dMsQNqKEH/O+wHtCpHXC5Vn3dv/U7/2x3CmzrzsfN02sGUDAqu6tmjzlSrNM1RJ9c42B1aqC",
+	"FwjR74MXWDQTSkd0SnkGaUM0X7BIN+fPdUGy5pDnkUrXXVm388qmgibRmKY0ixuDaXFGUTOElGQg8OBY",
+	"t5Lu1lpy+UcTrmJhWLDd7rlQ4ZUrvwXOg/P0j7DuEk/llOkSQDCUYmKtJpIJcJW5kDoAle92dV2Wbj5h",
+	"1/UWt4nI9S9XTkNh1YyGlmoBv4TDVGDkWaNfhEqjmOezbhGQptZEYBKMxUJkwIJUjoyeo6DSiGegj2aR",
+	"mvM8umGST1bNpRf0NqoZPnZ4tpsKPAut4NuRdaRe74YYCrkdtfslHKMfCPXOk+pmWyuoWQ4w/6j8o/VV",
+	"mghQicCB1ZJOJjwOUbSl6BIQnFC7YWGVZnnXxMah5dF9b/+FZYYSt0cBAp8LnAMD8dVqmZZUES18GJVq",
+	"K3BOzLcD5za9umytj95RNsO6+I3HYxaLBSvBQl0gAT4Su7desoVoyr51Q9MilF0tAbEh3qUhMF0sqwd6",
+	"g6iCdA95VpMQdd5USK5nfgf22BQE3zjWjgbS9bXiql12a4xe6fdaBJ4qQ1tjNv3WBf8vayafqXlflS5P",
+	"xSbywXil2RfBPagw1/cOonNX+VKKmCnlcxk+N0wwfjRTL825u2fcLN9X+pINnDjvGEWheTa9rmjXllu4",
+	"yJzWhVhIqBBgoF1ja4WOWhtUqUYwNAr6j7QIPYPelvxp5d08rYwWPFd7VRcUYJ/uZth6z6bs1oH7hKRi",
+	"ioxU+UX6XoHcUOu5Ww8I4XND0y8weId0FotMs9svsXzODxxyOD50976LcnV1YVG/qT9NlwAgAUHG7hEk",
+	"IutXEu4h+Zmt0B8Ip5MY6k2zFYmpYh4YBq7ylK5+baJirxeUp+dokvUWeCNkY0DWqEzSPiJCkhHiWY8O",
+	"falIf5SiyH3AB+6bevvK65xQc0vbZXeW04YOrq4uLrJ09UbI92xqBFjJkg/Kil2bJrR0VcsFhkwgV4RC",
+	"4nofkDeAEEiWMLaAb5nIYlZbg9oDafr8VehztCIGqXr6vdsDDLg5wIAbC3xxFYucvUwpXzSQWfMJR294",
+	"a0VQiRmA4mbKRVC9WbmNhbQIVLvvSOF2VepXN8Qb+B3WHBMAuHi/3KKXoC/clN8EPB8B2qnamppHlCdx",
+	"lxrembUqVbx8ccUH4wlkeNudHicYFSJq59WwTDeAIQA2buTkXEKbSDJdyEyVTLUPVlSyTEft7RlqsqMI",
+	"Pm6u4wa3NlAsNTZRqJqOLFJbPqJ1i4xiUcaUZgkC4zWX2tCBhehzNxO3byPFlaJ96TuD/LbaVIj4dPl7",
+	"Z5DHMPbt+KROoXz+NgP1PDiB7YkFpZDf6LlKn9DNOaWxmc5ZGLbnsalP6pBRuYuUZKfg7AbNoiJYktZe",
+	"DqypguxGnyNLthkBnbKoSkMQvkUIL+EzkNnIeuuDQBW5Xs3JjxZPCGfK9RkcwD4GlPYJugkRTIHeJ4BP",
+	"sjokb4T0pAiZs1WfjDDF98gGb24yC4fkmi8sSf+Q8Vt3LF6Q0cEQgj8z4Y6/JBm7QdXNpnnqMyTW3y+t",
+	"fsqpnzkDzyhq8fICdKM0z9NV5B7yLg5UVcVGJcuYKh6Dk1ZQ4vYfTPHzQs+AKV9XHPkd/8yrZMFqwt/O",
+	"/RP4J0xTnrIkkiwWjfC/JX5OKF7gzmz9UMKOZhfKQZQwmqT2vgb0vjPl/x9LHbR7DkOpXe8Gwb6lkSRg",
+	"fFDB4sI2ZNbemZYIVGK0nMVWPoFFFeLenp0RixmmFFErWl0rsMzcguIEezoh4bqjyQPoZrSgt4GrjOUl",
+	"W1Ce2VPWoVbGljSNgp/FtYpq30e3efJO25DyCYMbHdaDqht4ghJaViahroEbYG4RWqcsgmQWN5jMImBy",
+	"ZT3JtFxtOSs08x47nZCunN67DZwcrq4FAke9iGWxMFI7htzxas6W5g3tAkjWbkJwDr/Qfgn1FWIdA7z2",
+	"ZlgO/L5ognlcc2Pyh0G1SOfNNgYjnUDtYLmkJBG7USZ3qmo2my2VaR5+TbJpkVJpeC5pWTctUOnVB95I",
+	"6PKHAM7UFIvkbUOG9hsm/WAmzUtyR2WVS9jZDP+nbQk89GXCThoGlGU5hxbQqn6PZ3mhm+Hp3QCa83iV",
+	"JTpB163lKvXsPCCnrs/3S9v8y4mGMCRrW+tfgTqyr2cFEvvNELKMZqJGzAJIz3ae4KZwPAwsphlNV5rH",
+	"VZgpXDDzRyb01wGtuplN1zOjP/5zp0Mz4aluILefZwqbObA8U0CSTxTLgLah70EtH8DuWczZqsH/MtyC",
+	"v5Fs10ub4fNnvZVAoHOqNZPZZ0u52GrILF1JOmT7Xjfj7gUH9cEqeP2pbl9KBkCmNFVEzcRyD6ezSvrd",
+	"mZbNtlkKwDv9ekSXZjGbb+siVD1vrcQHxaSN98iSyvvcZTENX492EfdzO4t39O5eX6ttcxR48FrzR/ep",
+	"3z1ezYqacXUsd4YlQI3aOd55qOrr2erc6Y9WaFhXI4FdO/fdjUtmhIlSjR6+nOgn3Ck39mYihZCwoCAw",
+	"zdoEXdjNjnVoTfM30SxDIUsRWWRw52ZiSVKBoKOrDghUqIaKCvCgphMdruBmuMJLyhsCmj63W7N3yZT/",
+	"dQYDsEX3tw6BU34DCH1EFPqw0v1yRdgi1yu4sTZzFVQ/JCOrvJ2zVYX1N3pMcz6C/ArK9DA6t/cVRjk6",
+	"JKPL337iSguJlWi6pCvbxxnJBJlRNSMpozesPry6svn9m5fk+Pj4+QsyGgwGwwP473owOIP//o2qZ4aV",
+	"fMhnKeCQ1MdhTsjIajQjqkfbeuqycLuotJXhwYEIHhsBvFyuVhjAZ1C0QZlYK/cUQ/oqhOs2XQWCuv35",
+	"aRPZsJp0d2jD4RNDDReUpxFtcrvYAGVE0MKdsIxHn/q9qRRFvgsycTjYDeB46jSgGKrcmle5uaMT10oQ",
+	"pmSTAnIDGNK9FuClntCVD5G7PohhvU5NodtxLkf2bd+MJA3WiTQm3ni+6RZcHdC1za+v5eYZKlevvAb9",
+	"nv2rvD+e8ddOjG9hPQvXr93q7SOydjc+NtDWxiT8FYm1EPWAj1giY63RXFFol3wVxKUxjecvoBhP+uj0",
+	"jrTPUKk61bLxQ9jYIywASQzAySbZm4rtetXXCdnOoNY2y8gaAdupalunVtsmpnZatIP+tNKc8BBeD6nx",
+	"l2l2xy2Jx+407zV2c+MAavOIKk2eknhGJY0RnUtI+5xrgY+sxRdf0NtfWDY1fPtwcHTSD++6jXY1kCuv",
+	"oLE3MdrDdRGvblDuJGoTEVue5yIjeAjhsuGc+mRkTQAjmzrJGdvnbPUgKZNamWuFG/Gw+ZAaXBLh50My",
+	"gvQTsFoDspyxjNA0JUtMOVVLP73hXdKUswIPUIcU7nZJWmGKsUmXKcM3Rxv+yS5pE9rLOfmfq4tfHd8J",
+	"figIj1dXN5FFoTRZMHZn/SQaYsrcxs0Wm72iG2ASXXEzo/HTk0D1gVtO+6b6V7QKuV1bQhvqCndvE1X5",
+	"rol87m9RvauAoYfNthQbm9gVdQqz1zdDQGJKIPu9aS1c3/s66tjJOdTkPSi3W56WvCwYWF2ln6m8l+zw",
+	"DUu2pBZ0LKl/KfPehUBStsFptZ6oicWyjLSIthtZj73ysw8ibsYtaHFFkzxviXbG73YleDYtDUQex1CZ",
+	"1gu2qbrrR+YOftX1k+PFirL9nNnc0Hqm+tYGofrW1zRU26Ma4cOyhCVRiefdiiFjS5u3QV0xfcf00utV",
+	"d/hDbxSuoiED9aS2fkny7jDgzTbCRr5Va98pdIzI89TbMWCbP6T0F29OJNLM7d8wKXniPK3bIeQDiCuc",
+	"OOcfsX1oQ7wC1lraDmXgizy1727KlQMosRcwwKaT0prmOTRMFUXaDjWWMw5AJB268a4Fl7pozuv5P/SG",
+	"XsEvxB2Cu3JxLoOY9URodmrYLFhI/tmsjYj2ILII2J+mbGL2mpYDaUa4Vp2TjnnSOzc99Va/T8tk1iXo",
+	"eIBZaZ8cgXultHYxn3k3UMKk654G6BU6h5aUTiONJezSh2Y69OPkm82wTM8240uTBTrDSZSUuPlgbZ5u",
+	"1r1zU+gADJCVfJfzn5kR8Gp5PTYhabUiRY4WDAre9EacoGmKogYkYjPMRd3/XfVBJ+Awe4QNnlNMlxZe",
+	"1TfsOZYoA72WHFIBMy4JT1TppFKLwpuzleob4QZUueAkeCAyjMZTDobQHHASUylt8Nja+hCewW/WC2NU",
+	"LQvYNuqQ9XbdchrPGDk6HPQsBm1vpnWuzh4/Xi6XhxQ+Hwo5fWzrqse/vH35+ter1wemToU735tSzWai",
+	"UIxAp2YBejXs+d6Tw+EQa5RJU3rHh4PD417tnXsMk3nsEAvtu7hBfM3K2nkissWM5qyCVsV812iJ6hOR",
+	"JkYYAAVg38mOa6uO8fQ0TQ8JpOImFM3Ua3tuVm8N2b2HicbNYHrr4NS/+295VeTxJXqN7ix3Iadv0KXn",
+	"08cNAPejwcBlSrAYljTPU2tOfvyHQnpbz/mBifVLJxpc4t/x7iVrYpXT2yLZNN/N5e49mdCjZPzs+IQN",
+	"Tk9OTianTwfj05iNj4cnR4PnkzGq6896Txh9Oj5mw2RITydPB4PB8Nnx+El8Ul3Wa54wohFLrSJPvSfH",
+	"NB6cnp6exuPxs/goeXI8MP931LPPEkZM1bCbeo81T5h63PMiO1nZsobKBEf77PHj0loOyQ8XotCzQ7tU",
+	"j0EiAsTDnmn8oBymecrmbJWCihnbtoe7co5fl6TXCmEocyX12aVwv/jZNsRi+LShL4ckZ2IeSTZhkhna",
+	"0Dv7/SOEIyiuWe9sQlPF+j1BVe/MvIL9nhJSR+NV72xgTpJVqA2g5UD9Ts4r2VshTd0m1eY2HJoVPMHj",
+	"6WuxPMaPf6BJmUACKw13V/qQWUcQxSCk70nnizCBOJS1y1DqXXtv4CNoybnSSMUnUizIqx+c2tMuqdOr",
+	"9l4Dp9RtLWt1tlfRHKcxVYwkPAEfYcyzeIivp0Nx770GAkQsBUIX+t/tr72PYAZ2JLlC9agR2MdIKEHD",
+	"Kny2rHdgy+eaKHGGWYpcYhc0x+CLhlma0cQgWZ7SmCWEAy4uuwUxwbyCY5aKbFoi5Si6WKfCLwglYAXI",
+	"poQnppMFTdghGZklH5EFzRUOYYT0aGRaWs4YYPKiqQ1VOJlYvqjp5RVdqSqhOmiaJZsUqspLszokv2Ik",
+	"Arjdw5qwBLXTmYApW40bnIgJ18phqkHY0PbLgG3YfdlI0xF2Tr8R6H8ygb4DUf70udmEijIi22WvR6+y",
+	"Qe08dXaZT+nTJGExfX50cnJy8oyeHB0fP3v69PnxMzpInrKjChbCEdaLn61xBu5rw7CG5nYekbXRvSC7",
+	"OjsjRTbPxHI9APZeZgV7vTWt4D1+C3MqjZaeJ8MhpwFJnZSE+nDvJ/VkcNzx0CxoaiThZj2NK/z4XVny",
+	"872XEGxRwqtPuN6gzzClZ7vX4VqIq1QsofzwOKj8L4Z47ceGgDk+ctmQWxfttSkKLwhYEYLYF0VvkB8z",
+	"fzwg8wKbsaTWsw+4At3M07ww/4a311Rx93eT08E7sMnp4K+9j5tszZ8052+TTxYLkvlC6X9YlXwEjHC8",
+	"WhvkI8PRbL/rqI1GubabwHd++fbtq3sQ4taoM8HZJk1b3Y3u7NpnywpORcbuQmlOOi6AecEnosiaLsBL",
+	"UaR4wCTTkjO8BASjzx/qEkhmURBUUaPFn1lSqWaK++6Mwl+bmPIKR0edRqiboDJjaSqaVUHQo0JmfVsX",
+	"ZlEvtm8yFPsJmr6/K+naf4DLuDXh/S7k2r6Bx//WotY28CdGUz3btYFlInHvBprBuyTkFq/FvFuyhDgD",
+	"IS3lN2xdk3dILjJGikwxloGy7unAhUtXVGlz143wgSnRP/em20n+vp69vnc0OHp6MBweHJ1cD56fDY/O",
+	"Tk4Oh0eDf9cTuqPidElXB0Mnnz0fH8Xj8TA+eHo8pgcnkyE7eDZJjg6Gk5Pxk+SYHsXD4Vru97WehtYf",
+	"/vDJ8Ojf63nkz3rH4wEbJhN2cEyfnRycsKP44Pnk+PnBU/pkPGDJU/p8POh9+tjhaOKCNpzLKr/8V6Le",
+	"8TwPmT0RXxXR/IVbpya3grV796vLo9927SDI7TEGXbVxQj/ZYBDbD0mkyNGbqh61hTDS4CSRQDgNk4RO",
+	"hfkdvGrmjOXQzmL71mHP0Nw1DmeLe/LIM1yRvJBTlkAsBz6oImMIAXhGRinNFUvAqFHqTHr4ozMRIcBZ",
+	"qdOAmr26rx9KcNW+Ov9I24wH+voeGThVgOvow7wXdltBHWaXuaa17TCdMU2icjMbZuYkbbcBTsQGCzMe",
+	"AKctqvaIQmc9jjKdzQ8JFh/TQS2RnhPzbPq8HqhP7u/+wgiJHRbM6w7c79FRVzkbNaQ7lxxHWZYCxsAd",
+	"+wfngc1Y7oMBNgfXSI54XQlQvDLMFCvumGu/l4nIUr69O4HgNUc+uSKxjc57uKWuiLd9U+BKW4QRSKdY",
+	"G9TmS3Npyrrp1Yl+7cXBwN66oC3k9LFDZ2pk7HiifGCzdUYP8xt9B5hGwOpJixZiKi1nIl2v+j0AvaP3",
+	"79TD4U2ZPk/Tn9nq87N4ToWMs/69WRf+8VNpYBt22GMYdMP+mjXiydfDRVVapiJbUKlmNAXfBcR5AHPZ",
+	"9Wr+NQqjwFdt+VzUj/rWt4+19M8bOJntOIloYLKBIXO2Qq0SOc/QLmaoCmysKs1mGLeKAHnmd0gQWbo6",
+	"1dk0jkk8XlhDG6rIlbnxMc3M9MemHRrPmI0ks40qbQQtjE5bUo9XA5r2LuT0Z4i22996VWEpDgeDQSsM",
+	"IPJhpQ/u8HT47OT4+fD46Sa+nzWbrMHu2d/qIHWfAk1WEEw7WAN8Oxh68NwGfrS2elkEYxueDp88Ozkd",
+	"Hj9xmGs4d3e4WALBM+Z/DljRCzf0rAGD3oeZZ8N65Yjdt10M28U5W0UzSJ7W61UQjs3D7vYuWBCmpqfh",
+	"IQ097czShvUhY8tNyFotzMtwRmysD6kMR+0PhRF2b6gE383edmUA39nDBNV3wkm0Zga86+wuJDgxgDUK",
+	"ogi/e/Tk2bPxyWQwHh+dPplMBoPBMI5PT06Hj77vMvOmVu7TmNa3jhU1jfb6K2ctPJtMqKZz5p4+8h3X",
+	"CjJSKZvUy8puqci+/ycb6PyH6Ks1122yUy9dSOwWT7WDpdqWJB7/OWerHWa7zbziJBUKPJSUjfR54Q4c",
+	"CB7md/TUnTOWm+M359l0ExykVCDMKJzwk8EJ8FyNmizHG3UzAf7MVvdsAvyZrZwJkFht0qRI09XDqJQs",
+	"K/u12QMNKTZDMxQte2Rd0h7sdq0dVnu+3It93+ZAvIQ79B/t7/k+bd6bUqNm5QSU+m6UqrJCdqRU/Wb9",
+	"hiPcpThlM1h79RJfGdn4xvD/Mxn++/O3mDJNSmoLx0X9Helsg+7r61d9/cj0XuQvL3QjwvGS65kodIUa",
+	"V8NvW+vI4SFtk0aEUvkM1PGbouqfoKhaZ3crRK8H4nDNI19qa79CvQsuiF8vsZsb/MrceINUC4f/NLnh",
+	"n6cpaTzUu/Uk/R7PbmjKmzr5YJrm2dSs+NtXEB4qS7MMvKU2z+WX0ceACZcuwA1OQKiTV/UWyAG8R8J1",
+	"V3VNZchttP5ipPLGWNcCca0ZFweKgWQOHGxwSH7Dv0dmQ4ZmlgshWR/txqaUsxBXZm2i+H8rMxmmfDGl",
+	"oM1GlU9JbQCje5SPXoDSCAGjAbwxsTh5Pnlu38Dfzy7MbWzK73WQpg14PYxUqgLLZsWCOvyGjbCv8Lgy",
+	"M6PYtoEJdD2BWz1bpuKSkJ1KGCLuySgWhZn+0bD+IzAuvbPh0bGDX6hlBjeCF/yIVIjyFAUyyRJeBoFZ",
+	"hALzxRzk2WosebLNq+1gwkTOslqq2M3qsoCt6Tm8BTvIyKYTNL8uMybdSr8vl4e8ESKBKDv4biPbquXr",
+	"9XtKia3hFgD5EaeiqH5zYF8pNcygWYeEQaIhaYV8dlOVFZmOgLhFNrA/WtCMTtkCVjOkVHTD2XK9qJqJ",
+	"ZQSEIlIinjOtyu8znrBoxtK8/MUMs7DQfgBuNeVZlCP8IcBZ3OA/8ERFqkzh/KnfK3KbnOrTp/0Dml0i",
+	"5ZBX+G8T1lxJrUJO/4oeG03eGq2eGhhFbH0xeOLej4wtN6OQMzIC+HOMJ4DnmKsSWZeckxFQsVGZVdsM",
+	"HR/rWozzJshEHyBG2A0EK6sy0XmD78VdHC/2psPt9Cl42+tb8soiMd6zJGh4dZeW0p3e3pOT8ZPj5Jiy",
+	"MX2ajJ/Ex09KUn5P8uEaT2VYODumh5QTDUOU8liHWx/N4nXjqL9GKdHHHoPgBFyiOdT/dCtz133+qi3M",
+	"LU9Ag6jSDexiS3/pA70YuehRL+oFOPrxpHwmSnALRLZ4AU+E+5hLBgjwgAg8ZuTohMzYLU1YzBc0JQmf",
+	"cszDbYRR2fB84AytXLK/PvSb5PBNcviHSA5fOU+zBbbRdsoegqkpQXbswwqkXd0pvu8bi/ONxfmHszgW",
+	"3aKZxfEAXazzNn+C9rrVdQ79XzyW2ZKdAU85xK3sl6CVfXSmo1lCrq4uLBJlH7I2YP7iGc+mLZ5ynTWk",
+	"F2Ym9+omZ07JgyJlbJLQmovc/QNCCNiDL6rRWcd4sUv/lWOGCDgkXw4zpH5mwlzZWrVijS5sXicN68bW",
+	"L907aFbmxXlB9IwrTOCnBCDrYR2EQ2XJIXEcEkvIhLM0sfF+EGwM6fls+5CyasJTQ8Z51ifwvKm1HI0+",
+	"q8tXQ1K+SUrfJKV/iqR0d1lp18v47UHo8iDco4GoZh6qWYe+Pvhbjz9ju2XI58doXSJUQ7x5n6Q8m7PE",
+	"wktmcVokLkyXJ85IBBkxgLCq/YNLSj/IO71v35R+356yb0/ZX1np96AurVsmyy/h2xqs0LN+gP8wdd4/",
+	"kbn56pWYredUMpqUWQhNjT6eAWhi92nt5hX7F1V6Nvii7mHYtcrPx1OWGX6KHeADoJpNvZD1Z1MR+khV",
+	"nj2Yo8AQAtRgkFEiFpRnI1CE4tuqCNeG20NlCLSWpStSMnUWoQysyhTa8ik0cMiXMGLDY74R8iFYwNuD",
+	"5XJ5YAZ1UMiUZbFI8MTVeEKcciuLFnyW3gi5eEU1RWv+K2jZpVD/mz2puGwYDcr03+kd/SxLdN727OHa",
+	"7fnu7STQ9VBFvHcOUbwL+/A5G+4SXNmh4ft/pC22nDvsVg5GIvd1Pt+BlpMvss7BGg9+g0YdpMiE2vUP",
+	"ejSdRa8xZuPS5an7WlKruQH9JdOrYR7v3//soU7k6TCZDAeD02eT4TBJBoPB89N4/OTJpNfvUUDqiAC4",
+	"W4WlHrFRqyyJCpna3DJdsgCZsl4dTpUK5/cy8Q0covWMQ+b5iJzH7VlvMBgMD+C/64EFnwaIa29IbIKq",
+	"Bl9oLKhnMLg2MpzHwGJcu/f7rDc8OX12+nz4dHDcM2T5NgKM3yhhuZ5B+Vp0LV5aN82ZZAxSTGWFZqE5",
+	"jajUvFQe0TgtR2rOU8puuV6VP+VMRpDU0P5tFVFO30N1mZDYJYTZFdZbD+E9fjoYuFDd435PLQSaVN00",
+	"7f3/2O/pmRRapyzimWbyhqawLuWvRuZbuZFAMrjL7rET6JBgjviVlkXcqN93NOdvlRKuzOf5daeFyyvq",
+	"2S3jgqu402P2HGk55PwjVYTFnK1YQsYrMop4Mjok5ziUVd2avMVLgBdK3SMWwnwNC9JHgExIAdXk81p7",
+	"KfZWgX8j2N8I9l+MYN+FXN+jyF0xktvJ4hqv1X7J3wYYIJxv9viCNHW0M/Fb8wi/SCI3pJ3fcrl9y+VW",
+	"HvK/TT43D4vicXUt+ZE/8S4EpHbbzOvGbs32cQ0hO0153S7RWNtZ2MRB3a/PKnbysG6rlmv7a+R4y90C",
+	"fTkjVo1SP0Smt9wd168y2Vs1vG7Ch1KiWeAw4wAPdDyUIiHmj/5G/q8+oZqMHmuajwwJGJk2R4fkZwsK",
+	"W8atUMnIgup4Bu6nhGYrjKsjCO0ob5i0eY0omVE1Q0TZZiNOmeDoTlIIV3lKV78iE/w2Y4pczIUUvX7v",
+	"9YLy9DxJJOQ37vGMqf/P6zbzRsgr5/zQS6iajQWVhmj8KEWRv32F/Dz8od6+KjMQow2pPcbo6uIiS1dv",
+	"hHxfJmj7oIBQWrbZ/PWr0OcWNafkmQLRw64uzkG4cgCI98ilXl1dkF/hMG2Fjv/f9a/84scP//33H7H+",
+	"v9/+Pf8/PhhcXP86++X6/5YXr97qf1+f//fdq7fH7/54N7i4fr28v+grOO17xgq0Ax+9xDQRcRlea9bD",
+	"ISxNwD+B2BZITlepoMkZ+R0Ge0aqE1ZGrJbnzNw5azH8uNsC0gF+/U4j7oTIvnPgD4zJ3myHsWYY+N06",
+	"PD2kqNA1QMvs2F/fc6fdy+FvJJ/ckwyxyTO8o3PDMYiMHWi+YETxaXYgMiR+NQ7iimfTlJErPs3IRbYm",
+	"I6iV0mzxWDJz63egktmnXaCVSxlhu9xNbEBh5p4yL6nhFLRIUQUsKECMcVmCj9ngmSnlGTIPFtTMuvy6",
+	"yBmf3GFa+/D+l8+frUq5qyTmXd6j9zCiNh0FJiiCVTAbamhykd3JYfDetPV2mHZ9vyo2Gde5drZflc/n",
+	"h/e/EPu5fsILZLMaTjYwYaAz2gG894JkVErDm4GG3sH2fgcX84yoImcSI0G/hztgCoGj9Ih8V2OSv+9m",
+	"z0250sgnPoApt7+5OIZltXkgwMwAAWzswMyKUOSn19OINrPWvryi6EdeP0D3njXUwZ31e/ZY/P5n7/K3",
+	"n7jSwhwvsC6gkWLOzHF7+mx8dPQkPjk+fXp68uxocHry5Dg+On7CkmfsiD476m3aCzbQ4S2HHFGNqYaH",
+	"B4PnB8Mn18MnZyfPzwbDw5MTSDUMSxHRABkF0yRnlZjT6/emRiKJSnsDWmFOjoZPWDI+Sk5Oh88Hk+fP",
+	"xsfj0+cu+zE6gSegZW+yakBB25OTpcKMCUothUyiBb2NErrCBS9/rWwcvgV59vTY9G22ZyOiovdWnZsb",
+	"7bKQ9/q990wxfWkbLn//1CkNM16vBqoEp+RvZYTF6/yVWmB/KUdYo/C4QV71RwtqHUy/BK4zPDRebEyB",
+	"YY2u2m4xoNO5A9oEYXfmYnyZdupRac4fiWmaOqXp5YdrBGEFcPfNU1z1CHHAGSaI50pLqoUky5kgC7qy",
+	"zbrxqFqD7tlZa6b2+PSJMCwaogy0vixImcza3gnzaI343Y2K7UduOt3zh/GcDXg0nM3s29vzt3t79lZp",
+	"4QFtFyDgzn+dCIlm+IQhb5hKRpOVxXMDPhdYx4vdkBo7YcdNL1YTAuVQhgzNWn3/uQ7/fhkMNzh+eFLp",
+	"nFnnZa68yOp/9TCl+8Naqp/gvyKeJNCgbfZsU+J+/Kf5n4C0hKbYI1XjzojSIlcu6SChmqAu3298thxM",
+	"N+HYVLpnwzNs84OanR0/+BcwOhe4OF/O5AxM/0MZnO2F+TrNzf7b7Be2GsGQkC3Zxjzq1691CQLhgycy",
+	"/b5yB+IruczfmPO/HXPejRtvo7TfKOyXobDbcDs41a8db6eJbQqB10EV1agiQKO+T7dEs6SuxVKarize",
+	"LPrsLGcsI3QMeNnfCYls4PcvSkCFOq1WhCYi1wjNnQlgHWcAc/eC0FI1BTFqmqSMKk2eknhGJY0NUbZ6",
+	"shLvx6UX0nzBrFmw9BV61Jjb8O683V9WrVWRxd5ZLxZSslgfzIRU7JvG69uj+k/UeNmJfNN4ddN4zdkq",
+	"2jGP84ruu3nUEvK41yFEivmmYPscCjarl1l/jkHlFqxd+9wcJhzCcsm/MEf5j83j+VdVHX7A4XdWHT6m",
+	"MSIVITIemEWj0iwK/hxFE0rRFn98uPZ8jfpOsXjmt8Mis1szxyJepe3b+sNzuYmEZB0GNvlZmMD6+/m1",
+	"6iw3MX++sWzfWLY9WDafH8PX52D9xQlruzv0P0hRtO4HVGpMNs/QPq9HwlW3B+Q9WJY6vCGb4MV2T4jS",
+	"PE2Jmoml8kZAuZF9exm+vQwP+jI81AuApMbLPmHSim9vwrc3IexN+Jmx3D0KoOiHc6V5Nm1/HUwjLC4k",
+	"IJhYMHagUL9/NBQTddBIZzdQelzAi9JUruWvtPjfwOcXMu2d9WZa52ePHw+PTg8Hh4PD4Zm50kCR7Xh2",
+	"pZCxqV7EMsNIBIQCYCmmq3SUZA2jbttfvwxmQNnMBkb0raRS6RNsmE6Tu2nVofWN3urostDrbj82/RU0",
+	"W8ItjGk8d4EDjPDEmiJmNKl1YXELtvv4kZsnWBQaEkB7QPRMX9K+1Pi42iZtwPR2k/9bCE2xnrnhYkKo",
+	"J3VBw4LDwnkafZkymh0UuWnu4rwwsxVzlpVogDYYqt6qKeUNt7BxXJgsDE+E4tPMHfu1sW0EdW0395MR",
+	"1+uBW7XQLERaNmdZaRDNIQaratwbVbPdxXU1Pzvcxigvl7vBdvCrSJhvNX+bMdA2VuYhS/3qx/InRlOz",
+	"gh8//f8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -163,6 +163,9 @@ type SignOnFailed = externalRef0.ApiError
 // TooLarge The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type TooLarge = externalRef0.ApiError
 
+// TooSlow The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+type TooSlow = externalRef0.ApiError
+
 // Unauthorised The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type Unauthorised = externalRef0.ApiError
 
@@ -2359,6 +2362,8 @@ type AddKeyResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *externalRef0.ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -2383,6 +2388,11 @@ func (r AddKeyResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r AddKeyResponse) GetJSON403() *externalRef0.ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r AddKeyResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -2589,6 +2599,8 @@ type UpdateKeyResponse struct {
 	JSON403 *externalRef0.ApiError
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *NoKey
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -2618,6 +2630,11 @@ func (r UpdateKeyResponse) GetJSON403() *externalRef0.ApiError {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r UpdateKeyResponse) GetJSON404() *NoKey {
 	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r UpdateKeyResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -2808,6 +2825,8 @@ type CreateSSONonceResponse struct {
 	JSON401 *Unauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
 	JSON403 *externalRef0.ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -2832,6 +2851,11 @@ func (r CreateSSONonceResponse) GetJSON401() *Unauthorised {
 // GetJSON403 returns the response for an HTTP 403 `application/json` response
 func (r CreateSSONonceResponse) GetJSON403() *externalRef0.ApiError {
 	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CreateSSONonceResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -3160,6 +3184,8 @@ type SetUserPasswordResponse struct {
 	JSON403 *externalRef0.ApiError
 	// JSON404 the response for an HTTP 404 `application/json` response
 	JSON404 *externalRef0.ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *TooSlow
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *TooLarge
 	// JSON500 the response for an HTTP 500 `application/json` response
@@ -3184,6 +3210,11 @@ func (r SetUserPasswordResponse) GetJSON403() *externalRef0.ApiError {
 // GetJSON404 returns the response for an HTTP 404 `application/json` response
 func (r SetUserPasswordResponse) GetJSON404() *externalRef0.ApiError {
 	return r.JSON404
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r SetUserPasswordResponse) GetJSON408() *TooSlow {
+	return r.JSON408
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -4098,6 +4129,13 @@ func ParseAddKeyResponse(rsp *http.Response) (*AddKeyResponse, error) {
 		}
 		response.JSON403 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -4288,6 +4326,13 @@ func ParseUpdateKeyResponse(rsp *http.Response) (*UpdateKeyResponse, error) {
 		}
 		response.JSON404 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -4456,6 +4501,13 @@ func ParseCreateSSONonceResponse(rsp *http.Response) (*CreateSSONonceResponse, e
 			return nil, err
 		}
 		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -4733,6 +4785,13 @@ func ParseSetUserPasswordResponse(rsp *http.Response) (*SetUserPasswordResponse,
 			return nil, err
 		}
 		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest TooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest TooLarge
@@ -5425,258 +5484,258 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L2Lb9u22jD+rxD6/YBugJs4lzZthhf40qbbsi5N3iY9w1YUMi3RNmuZ1Egqrlf0f//Ah6QuNiVLyqX9",
-	"dvrivOc0Fq8Pyed++RxEfJFyRpiSwfHngHzCizQh8O9Xi1StXvB4pf+4wUlG9D/OiZR4SoLj4GdMExIj",
-	"xZEgOEaCyJQzSdCYx6sB/DcieoidYBCcE4WDY5YlySC4UlhlMjgOXgnBRfDlyyA4x8mEiwWJa6Z6S/7O",
-	"iFRm0IVrXAz8OSB6LBkcv/8cpFjNguNgl5FlmGIpl1zEwSAQBEvOguNgQRldZAsklaBsihLCpmqGqERP",
-	"gy8fvnjX94ariyWrXd6JUnqnJEY4ioiUGiaMs8dc90Fzsh0EXwZBigVeEEUEAP9XLGdmvpjISNBUUVj8",
-	"CVupmV72OFOIcfj3MVIzgmis96D/NcNyhvgE/m0nt+caHAfBIKB6oL8zIlbBIGB4oX+emfkGgYxmZAEg",
-	"VatUfzFgsmBgEdlc0x8zrGCyq6sLxFMisP6ApviGVOf+8/oNvfjl3T9/fYzUn3/8Nf+TDocX129mv1//",
-	"ubw4PVN/XZ/8c356dnD+8Xx4cf1qWbNWBsvQJ/p3RoWGkhIZaV76JZzU+sqvZwSleEoGaCL4Au2hH/Q2",
-	"YjLBWaJ+3EFDxAVK9IlSicgNEQb4lV3t+ReZ+mBJmSJTYu4UjheUhSeXZ2en/oWdXJ6h8QqNcEpDGo8G",
-	"ei3jlTtre74xVniM5Rqgn0zwfjx+dnBIhkeHh4eTo6fD8VFExgd7h/vD55OxAyw8lXzJOKVncUe4ml28",
-	"Jqu6XczJ6pFENP4JYYa4mGJGpbkf9otEVMnKl0dybTcHOBoeHR0dRePxs2g/fnIw1P+379/FnKx67uKS",
-	"JzSq3UgKX+FEysehF08+pQmNqEIjGo+qa3+6F0/2hsOjZ5O9vTgeDofPj6LxkycT/9rNHD2X/04SUbf4",
-	"TBIBx7C+usP9vSckHu/Hh0d7z4eT58/GB+Oj5/7V6UE6ru2LbmzoAqC1FzjOkUjEmSJM6X/iVAMQDn/3",
-	"I2DpKiliXIUTnrE6BKwRD2AFfZ0yNmd8qS8bYhwlnE2JQDc4oXEbNFzs5f8XZBIcB//fbkEid81XuWsf",
-	"b0pLPTehvr6kgT6HWC9McY54Eu8EXwYaJpcO93eEyxjHYVru20A783YFAW2mn2mZaMLACI8jvR3GlX7N",
-	"OTbzUs07hOUJAuRa2oJdxFJTHqqQnPEsidGYAEB/JTjRW+gESj6vwK+6gClWZMYzqalOTBSmib2Wsemc",
-	"7+ra3v+VVGQRDAI+lkTckPg/Ztz9QSAdnDRrEgwCReFt7Q/3nz7e23u8f3i9Nzwe6v/8pfeScqmmwj+L",
-	"xv1ScaFX1XFYQRKO48albx9x+Pz4ybPjvb2/AAmtt78hQhro3Qx39naGXa6EPcGaZ6VnIo4AAnwFwgxI",
-	"orsQjJBYwmV4TVa3uwma/C54TJLg+LNeDjYPBicJX2JAZQcapaYUTmk4CLiYhjRuplupfq5Ph4Pg74wr",
-	"HC7wp+D48d4gEFjpAb8MNBkLNVNmWDb9F4xJVr/dRIuIXtCzvfP9nz+en0YHb/6JP/65ODv885/f5m+u",
-	"z5fnpyfL89Mz+vvL39K/Xp49PfsYLy7+eEcn//s//9P9Yb4mq1O955rDAAYTeMPukN6G1l/Cq9YPXRAl",
-	"KLmB6ZB5gQ+NzDUOWOKV5q41XZFZNCttvg9VW1ApKZtuxeCGjFSQX06BHxQGghjEawib3XkhGXXYugVm",
-	"zYbL4BZkoonmMXJ0bJN6+fc+CD49vsGC6gmDzc5fBnD9uFu8Dzhuxbv5Lu/6UunrTCXCWpIjYo0LBhZT",
-	"bcIC/aCZTi3WSjThGg/96M7iLZlSqYjofCAaFqLS2XMuFyzRi3CtgKuUaIFXSNIpQ5w95Jv0L8ZShYqg",
-	"UVogWlI1Q2oG15hF5CdNLKhEMiVMARCv6JRdMKPb6AjDSd5pi7YkJmSRC8z2LT0sMnNiI4ppbNk5uSQi",
-	"hwCJL9jtyGaJOYfxEGcldvOUyjTBqzdGsDhjRKKLORc8GASvFpgmJ3EsiJQgMhP5fwS9IWLBMzXbccLL",
-	"IPiZiysS2U3FWM7GHIOm5xfBs1RLQoH7Q56dat72wyC4EFP40kCbr64u9N36mYviNWnZSgbHE5xIMgj0",
-	"X2+4OtFPTx84/FzmgS9edzmyHOCew/pjxuHuAgDheK45/x2LaVdiozgPE9dvm4pNiyem8cNeS5icSjO3",
-	"xn2YlZk8hefEcHXvGM7UjAsqe2C6cE7qKM+JGfUfgzgmlCSxUWJu12Fma0vyjP5GP7Si0cPC1qomLcWx",
-	"vMegEE25AF2GRqO5jBcpeqPpfL4Uo5vM5SsPbz7DKfDm16s5+sXQrUcSaXl8Bt1yTDMIUsFTIhQ151IZ",
-	"a12ToIk5F7FmkQ6+VGQwHMdU98HJZWW47eLFmZZzvgzcTHz8kUSqPNNhSar5HBCWLYLj9068WWKhEZrG",
-	"+cGHQf1y976URKGGbe0bXYlTrLx3Mxe9q4daAOHD+hZyERh26D8mJ0JxRpBRKCunxbWPzYhQaKTlvpG+",
-	"EcsZYZpcLrFEkhC2eYQ5qM/ixr1qwK7JnVsOfE2OXt/Sr3yJFpiBclQQhAUZ6OVqfhXIOx7zTCGMWLYY",
-	"m7u3ppAtTfdET5epNFNbzuuOLoeRqz8Hmi/Fyoj15DH82tDzae11qQLWju+7I2U6v3lDCLshCU81MLWE",
-	"ZiRrlSu19CVY4JigCfe85RzlbQGgYwe2Y7erq4sTQGBGFi3QZQH7i9dbYL0GsSsHMbdaux4frDTFv3S2",
-	"pE2jDGJkiZytaQDKCOBCGUFjMuFwD3fQBfD4QFSkvqOIThkXxo5VhV9Z5xBo8oDHCXHa1o3FRZkQhKnC",
-	"2KVlS/zpdzBsBcd7w/3DQd0oTlM7CCrmMt8IC8rcD089/TXhCFMigLJwJlssfe1AKivwnUJuMjklE8qo",
-	"IxWblzdKsJQ0AhNKnLcdICzLdAklHMcSjsYZWZw5Is3GCY0QwwsyAK1+xdjySKIf9g/RjHzCMYnoAico",
-	"plOq5I876GdzvBabatEC7jGKOTFEVY8Jpz8nqdJHvw6k6lV4efH2qt0T0S1fcjahcByGdpde4JjzhGAG",
-	"3wzjGtJUtnx9cMoS+jKcrBSNZJgm2ZSylsyJ63UJnUrLBLh7TAeDQHNKLUfP1Kw0ZKZmYQR/9uYQfONu",
-	"fYcwcSr4DY2NLqfdDJe2ByCfL4NA37CQxoQpqlZuvDgcr7xQGmNJo7A9rF7o9nrafLoER/NEyzn9LkSE",
-	"oxkJOTy/lr1f6i4XtoceQh/KRDPtJEwpY5RNw5hKDezYf4NLPXqsOKEaXd5uDLgWodMGt3kBq3OcrnXd",
-	"tstMKr4IFzSOE7LEgrSb6jxv7+Rj31jhOGNxQryXqq5xu/UaxAB3MiSsoX1cQePbN/YfwwmXsH8uC5A4",
-	"VAJHev3+qczCQ9C3NzcR+homdEFVTTseMq5gunldiwWmzAtZ82kLHGPOVCiJMqsNOQsjQcAy4GttQByO",
-	"sYpmoTBifCizNOVCNfYAofmTCm+w8TlpaJgKrpmvHM/UNs1PQ5CIi7j2PGxzmoY5/mnRdjmjirRp+3HZ",
-	"vPVU8E+AWxWPeNLYVNIpwyoTJIxmJJrXz3yjkcoM63ciWiKUV7rPr6aLxscFsQGDEvYLw+4zCQtijCfW",
-	"fpCLEZSpp4ebkg50VkQwnIS8Pdl4ZftcaNKhB5kmfIyTtceyfZxfoNtbrMjv0EmPJHA6+ztp2V83/t/f",
-	"C0DNFjgKHUODkykXVM0W3RF6ZZwo4dE8lHOyrEpmPBsnJbHMiJO6dw0LQ+M0tNSGxuECp+l20qYPSkO6",
-	"5msaGkUOvF7Bk22jyZDjmtf9canc6oDnAMnEuw/d0npFheCjQnuQTD2ItZOGWGOdhMZww3NAW888sKJu",
-	"XlvdP2eLWiyYSpnpO9FzKo3jjfDWr7/x5TFrDI0HTc1CZcRTEkYJpos2DRV3Y9sL1eUkLA8Co9EpcFoL",
-	"oma8HoxyTtNwTuP6OyR5JiL/qoGvZOEaKSpBqna/jFvmrD1b+abc5RwzbOcANKe32ZJVuyizxzwljMbd",
-	"+NuLlLCz0xKD61wCPPvU/C6JQyNwhnOykj2O00PISjNoWtdu0EvdtMCtOTNhbkq7Mawh4cr0cWB0XmCh",
-	"5SS4IZFUkba4+q0d4dIN0CCTYSHwKgCtNU9boyrTVvcioMIIEzohG+q5erq63i3UmyaRkvpYQy9FL70k",
-	"17ubAHlleq3LkDLJpt7LoP+VGtbcyS6bS1F4Gs4IjlvzMSUsr/C0X6cthCxLpRIELzqIuu9sF8ey5EP0",
-	"lfzsa/OOs3X5cCMUkUq2Xb3ucQ0djHotrMr6nkkkCae8LH/Vt5uTVQIW1roGi0xlOAlVIreMBOh1v+E7",
-	"YND671JhFmMRN0xjTSAdxG0nKhrPpSZd4u+Oea2qEeFniSZcgBr35PJsgChDaYKjku8ZPD5j39quylvg",
-	"TyE4MoYxSStbLSGRdI2Nr+c5S65jrdCTaS+IFkAtNu/Qi5GlZfe7d5Qtu2yMXr95LR2PV5YRqkGoC27i",
-	"I1rSFyeTXOX99L2ZCa6Ulj41W35j2PIW68v7CaLEakOdUA4EqLuaxtzRoOmGuAvsbiG4ucTceLjYK+ux",
-	"LDi3RcNM+hWvVgrSH7pS6V+MMAe2pxb02U2ViaTrTAY+VymJWk3UoGdOaT3b7ZRCVAtbQM1rCThhccqp",
-	"DaTqsBFLwl/Z7iWTdL56I0RYwU/Q6azzJGCW2LhSLQDXQbbPkanh95SgkXqYa2TpQ1fGY9vjg8vlsfal",
-	"WM3QDxgJMs0SLBD5lApziD/mtj8jVUlkbzjiDFG1+R5ts84cUyYSfyxI3YaS5LWVLaq7eU1WiMZyc2Vd",
-	"RZFmeHrtPx7Q/sKRYV+MBY3Emgjnai5ktIpyO601yjv/Q51kLKp/8ZZ7MlEQXSBsFPy1Biezyu1GJOfM",
-	"04T5TxiYNrG0Zknr+4bmhKQSUWUiAp0VtGwB1b9r8RQsozzKFoQpNCaSxuArYZwmlHP15YwYazZY/8ck",
-	"4WxqohsJ1Y36mDs3Ld1dzQBVA7DF4Lm5vJWn1Dm0BuuVIlMuWuuzXhbtdW9Qy8chVrUeHFvt7jPO56Eg",
-	"EyIIizojyl85n791ndugSipDSetMCfojiDY1coFVJbZRoVwBC8aFqhouS9xelsa3Bh44HUwFz1Lw5O4h",
-	"r8IIvfp6Xcem/LH98aPkbOctXjrvEv/b9mDkk8szObBvewVPh3xKuYDwYhYjujB/7KBXOIK4ZYXnBMLd",
-	"nH+4CUskycT73jozWhVctO2KaSAQHM3MR4hrnhLZkfV1rozNnkl8YmJyrUuhQULOdRGNNeTMyDtoZJx9",
-	"wL9jdPF6pKE1gjlGP6HROVHYurhZJ6dSFDO9IRKNcTQHF0m99x00Ojsd2WhrPQlLVhZzYmQU6oUfOp1S",
-	"hhN9hCRS0ssDmKDNRm+5rg5V60dUcabzuk4NrN/pvblQreHezWufLPFK03rjcGuPTvNNGpBLKkjJb29j",
-	"2MJTwyMmmUMi4HtLmLIqYsuioQllsfH6iQQB+wJOtjMYoEIzSrJ6XiLifE7JdunCjOPHufWMCha4wWCQ",
-	"2y1bojXXvFD/ZpKUVVz1GhyzzfrvsNIazY4xrZTMrL52XxoPvqL8rHF35cDW4JL/NbhCt+Ak29sNCheP",
-	"+kNRXOApCQmbUka68ZeZml3llpbNPZo7pDFQfouREviGJBJR1pZjjjtdwvrV5m5Gp9h3KCfGz5xPEOg0",
-	"117mJoqcYTkL1SqtewmF26KXRei3dP99euFZ8DGKcARe1D9IEnEWyx8t26xRT3Egxu0T0qVMBF9sP5Qx",
-	"j1e5T2QoyJR8Sv1uYLoh8DINjYyrllKJnyFz2MjupUbL8UkJHKlQrz8c2+ww7d9ryUlxA7IvBZfysSGZ",
-	"SGQJycO5Ti7PdtBogT+FeGqc0SlDFtItULUWwcPSKTR7Rfa1fLj+fUV6198AoHv/mIyzRq+YugNNubzF",
-	"tu2p+K+UNZvCFVYzwbPprON90VfW/xBf2idnoxi0wL79LpgnMCcr804anklusYxclH/OM3vM2Fukrmbj",
-	"UIMFvkYNYdz6eaZaada3gPcirZFEbBaaR7JI7gSw2UEji0rMIjq/SNMbJ0ko8YQ4p7Wad2kaj1e9b6gZ",
-	"wPnLKJVs8lv3evgVWLX10WI5Km52+yuMkeVddn1kZSVI9Q68wQti9TsgZ+sLAYeNC72TPvB1+JQ8Obap",
-	"5s0aZiSav+SLBWbeCAupSKqfOkbXLy8RuOK14d1qxKY+LM1LKqKMqheC4HkTsxmZdmhsGnbDT7lEgJMJ",
-	"WE5DCNVq9Fi9Q6wiiMoECxUPJRE3NCKFY6HH36EU+rz9RquZIHLGkzhMiYhssOZWS1rDcYCg/bJK1X2h",
-	"ILrZ4zIPNhWYtYi8yB33/HjCfJUkEkTV+GgqgcHtqL3ZuuyQmOOodmEEVjbo6vRScsLgc8LCroaF0xet",
-	"DZU2gxaAX2rBvmSlbMHBfbdafuNWy227+W7FfGAr5umLy9w/YsOGCV+OjcoTQ1g4EPkIC80IIKqsQ8EO",
-	"OskTkMwZX8Kn8Qqi4lwSPMiIVxcTZwKHRza6zqQEvbXdqPZZrN+u/tFfHszWKgqsvILQHG752mwdYCtS",
-	"aIrsy1SDniT/2kO4xIrYKJS4ZbRywaPOlEpLcRSFO7V/EzYgYBNTbAUdOPE3KrLqHPVlSFkTYHMPTqJb",
-	"tmR5EixVaM1c3mlbeYRpDqJXoFkteWhyR8ZC0Q6uzgbBXBa9HsSFrbMzWhfPsjtxG+vlBfvQvmYtDZan",
-	"WGHj439uAg6MAi8rvJk3szHgQmWwwKnm9hRH2AS/t5aCat5wZ9eMYgOGSa53P9HPDJmmjySaU2ZsrpIo",
-	"pU+pxcqxwjYgwsYgbyIujU4oi3tuQXMTQD23nIJL82S348RQk9PmB57ERCBjhvix07ZaEk8/yHMusBY3",
-	"dYpp2XIzLTjDzqL+KxZfaq7WL+RbBzA+QZgZ/64BGic8mkMOHcjpgBIq1W3vuRkqjLAknSV88ynEUY7L",
-	"+zNCjsc/hzFdiMFWYtz5mXrm8YuSM5ymhIEjkr7S1o4LyqF2WhYc1UZWRjyu0WWvxUuUPHi66yWBQjdA",
-	"wh8XuolpbbSp5sEh/hTY5ha2vhuX8L/uVnSQcsqLvRZ0OiVia9KEnJndniGkBYiqs25A6YIRZONyjQeN",
-	"kh0wuu0Z9rEDu77dEdAnRVhM4kusZvKKeOITLol4DGgoN5RhZAXIFvc/vgFtSq4ztnDrcOqFYabFKUOM",
-	"d6hxYte7VUbEbVXt3Q0ERmMbWo1t1wfgUQy3MQmV0giEfbUw17p3CW+2mjkPEeqqzuDGe7ftPDMsYmf2",
-	"6OzXiEV8bbq2nc5mU7rnG1YOz+4wzZnt1nYaS7+VwExqEaAr/AwNvXbdW0/Lo3lu/Oo6JY/mLkiz7Xyp",
-	"xlhShaUcAB1mvDS9bU6AtnNWUxZ0iUB1ol7bmST9x87UPdjVBtH+0xqUXwGR5Lez62RkkSZYkc7zlE3A",
-	"XZAJ9DpjH40ivPu0H//uDk7T9bf/7TNb3yd4q2n7ztn7MHMj+4OeaiaSUJCloKozp/vu7e9vTc+2k+Xu",
-	"jS4TbYfZ/mP7ah6w83zWpaLnlBb9tJ6VCpV1Jon/Mb3aTgK5f+6fh2zmyYsUOJv6Fj7XMqnRCmiOh8YE",
-	"QVvkQvpv6YTphul6bZ1/7G0277e81UVNW12TJcyF1q+62S2aoIJwtjQMmsn7a33Kg3iVmjEhKcK2GM0C",
-	"r9CUQ1DUsqzZ7BzzXb+g9WRJG4saaV5mhJz/FKIMjVIiRs4TC8LXwX1+xpOWtvYtutfWuv3WKveG/ZcF",
-	"jsZgQRem38nJJu4THtjHq6ZvSGE12ZVXw+ueGGAbg3tanXIjoim801sn5HoFXcr5y0iUQcakRVWhVrK5",
-	"rTsntJ7srNyzmBPMbaaDtbr1DyxLE7yaClebpvXKLotu3TLvuP7VBDy1hdUGgczGIDR1Gv7KdirNkKVE",
-	"9BnIdSuGAqRrcHpUVsN3JVdbTR3tXSn6vLbKTd54c6eFRUWCMtGmcwb92ztG9cQ4QdAMBuxkW+nlYOKW",
-	"rOcsnMDaOeOU0uR2n7Z0NK3UTiZjYD9m/93pL4YaGq7/NqxMHdC8euM1CxpU42l3rA3Wv+YUfzW2wQZ7",
-	"vuBcmZfX8yTzhybvALDla+FlowozJJVogdOUtDcJ52kIS3ZCDwlv5iwdIe5mne/FUzZQLF+gImSIh9RC",
-	"xh1KM5ljgrCck9il2u/P22xd5mWF6nlqoObfc0NKO46rWa7pyReViaX3ojnmKOePsSCQpp/EyPnNd4r0",
-	"7JMtbELA60l25wN+tj03E/L1X83aCE4TcjsDsVUXGNQsrYqkQ+J0mY3zo6v3XstkKS6DfFKEdfCWtHB1",
-	"+ulXRfeW92ztMDbu29WSqmhWhKy5uwc84PZLpjdHF4tMleKBZa837Nmi34rOJ2hUgBGcM+3bGOM2wRWc",
-	"hVA1NpxwscS1uZ63LniNKfUH8Bp0CFzWhMREC5cxcjzw9rXKOOmDYdzSXkHSWT+HkGKhzMIKXroFUqn3",
-	"7O7/uOvDjuOkToho8/BET+CtyQgeCb58lq51ibQIJdtzBkbNAmnQaxmDTR60I4gXRExJHDYAFPbQkw9b",
-	"u29ttNm3TqKy9RxLzOHGCb7lXDkRyITXVzhmk5ijxRkWzGtnnqz71bQe+T6FkkXauveadOdL3NFz1Z2Z",
-	"yHVjuBdF6tNGoDMtR5wNOsVl3muYanu9p8+ys8ngmTeMcBzbzDgxSYgyqdba6wJxpMI6R3Qcx7dAFWY5",
-	"vaNW7/osGsBdySHleRZLMp5xPrcvnNmYYONwFuEkkS09zuolMvO5W4isXlI7qP5BxnqP1ltMU6NmcEgF",
-	"0agX5oOX6rcMQF1LkFB2M4RI186uRuUo2RbkoUO5i9vQxPq72JSYvHTcLczMdEFOSxrArkzJGaTNAnWP",
-	"EpnvWC9tYYN7y73lUqF00YW6CK7Oabcuu6fdqvgo1Xk9Aw6AjFflytRmy6Cu0Ajh4SlN466qZgZPsEJh",
-	"sHU21kcS8RT/nREEYbH6qOHJt1FVdXBCrOqFoF8RW9w/8rg5AqpdCY3OD2xzKxvA/pkLNHO1Op2NEjNU",
-	"MQWZ+vYLshgT0Qbcjbu9mzQZv/1x7c9jBLIpHIQRAX/749rlY958/7Un1jjxfyrRcm0vr15I6c6iqzlZ",
-	"2qKTHfjBZivhLWq5tL2Et6jhcpv6LS1Ko9QWPak/zNdkVZcNa05WxyDzUls+1Piom8TeWLoq9apFudBu",
-	"+U87pCYwq7mCdBQ2InKGpZ/t1x9p3BU60k91pmB6mdclKu4QGmmTIPfLSulzqfUiBBuPYuVhq3E1rxGz",
-	"KYmR4l9FFOP197lh13kNwCa/H2CJofofKooGoknGItUqIKF5t1sNOZsWMbyE5GSh5lT8g9o8lqF9Zd1U",
-	"lwVUzuJXJiOaL12piYQ07h+PigdNJZqYospUzXhmhChTg5vY1rcFWTlNW312kkiFeglNDbgoxYe0j31p",
-	"A7qrOp7s5cZNclnVY0FvXKZXkTGXT7WFAQcoYdf6mWuVJmHymkJvISlfgy6TlG+QvtO8s4dj3YK3et9z",
-	"qSAXmqu88hBzCvJAM/UNY+g1XcN9Xw+L8NC4CDMGIibkMe7mzNagYqiNZGxEHf0VAbcJWO0s151zRr1I",
-	"99Kkl9IE3hnjIG+ATTZiYgUhz/ANYR6trm3hC9xo4fbY95p4i9fV5DLWrJDhJWCHxsnYiIWGx8eM8YxF",
-	"baQnUxyPM40HzJg1KaAGgZxhQeKwhxhzcXLlZ5U2ShHkLoyDoiqB9FQy+Aldr+am8FJugTNM8ujTY7Wa",
-	"P8YpfWy1E6MdBM4L2TihckbiPNcMLGdMJMLgSir4VOCFptOgIZLoh9FbMhkN0Og/OMnI6MefTKoa/TaL",
-	"vkCW7PLvvvx78fBaJ95/WXQpFXs95VH7IV6VO4HD0oS37nymG9vKiTilta/9llHpFydXl1jNzhRZtHMy",
-	"IFEmrBW31ehXrgN0FjfdndZgEN2xVVwMnvYY/xq38r3beBNdI5nNAMZlpnV6hlpmsGXikepl9qamjI2V",
-	"eIAIjmbwpnJxuY2iLknGOJrLrtAgn4rUh53iwbuQ1qJbQln3NULSdaJ6TGcl1hc8pqRHZ8PqdO5of+/c",
-	"zb7SK/2966yNFOvVGub0UWLFTTbvVjJuuf8dKFwdqvV799i02aB2wElCYlfIh0vS+n1wprAxlWzREy4w",
-	"Tbr5rLbf7Ta4JTQils1vXuUdrEURsZAXkyuTHLXGqqUS/5c+TukXJ1cXrhaJtw5UXqlkB13mL36AxvB4",
-	"B3kWJuOsniO8nAMp27ruEWHGJBUkWsuDVs5ku+WM74SLyUF1FtcX1Mgx5npC4/YJ+gr8uWqVta4/yvzG",
-	"WRqZLRZY+KXTHhnSGl9JzgvWGS6dVj2/BS0QoFmcV7ZmzPoGtIJZ8YZzx5C+fZsfypT0XJRmTfr17FYa",
-	"fa3zXb25FKto1nMJVuHWo2fWs+PXfnsCR73uX+MLvCphozXfaPsFWZ27FpWl5kdWIEvzCVrOaDRDS5ok",
-	"KOaVdPL9BcQNP8EuOVbXAO6jvDiOBZGVGiX3xAMOghssqB61ESTbpobAGX++6G3kF+qE3RpZ9072ZQVd",
-	"D2pXeOqxCD4EN9HZi/OivqbQLyYluiox7o+k1esZXGHyDLYtdkPyNNv9sv3mg5hiWf+QvuNkahYmfEpZ",
-	"KEhMhSWZ7UF2duqSFzQldwMvgSK3m9WEdsjw30vZDZN2205K2NlpbbmVkygiqSIxMu3QS8Nk5G4dLXbU",
-	"N0XEJqDbkBgyFWSKFRRnMbDsZkW9tIWtTirFtGpCz2zbf331hsZiZvdQ2sFUSOuMzTy5t7xVW7ggce5X",
-	"X5TVHJMZJNdFb19dXbe0dDVYj3hZRm7vJlAhq3ehNtpIh11zl4WyIeN53v28PIYkbVAXjmrcePXiE/LJ",
-	"8mHeBB5hVStf+gh2shp3iUrWtA5v3CWf8SoveqbJ6ZE6ouoG+mUQfFy2ZN6rPnjNW62PR/3DVdYGrVxC",
-	"pSJMlooEUmWi72QRrdpGqQhuDeGMSxXiKaYMEs4ruiChqq+o5SKm9ENIQ5lUvbg2a0wlHMfhGCeYRbWR",
-	"VWZHYX0OFEGAkzFrbSp46ioPxVRG/IaIVVv/NOh26npt5Iwwu/Wvs+wxisWUqDzRVDc8a/rWIVpIfZZy",
-	"oVrnbfq0us77bLt51+XRN5HO9e9XTlSx2guNhxWHX9pHQ5tQgloTsUzCiKazPgEvuu+Em8TpiwVnEC1S",
-	"+O14LopMQspACUZCOadpeEMEnazqWy/wp7Ckhd3iBKo7UNa2Q/3pVPNGeg9HY9fN4K2v4SX4oAmePMUT",
-	"NpUHiqSQ4NroCHAZVhMOUhFcYSXwZEKjNjJ4Yuyfrcvw1YBXKpJ2LX7Wtr3xQbkteBvi8v1WozGJ+ILk",
-	"Cdyc76pB19tBK8iC11VQucFJ1o3FzJOggjN2TRQgXxYEcw2ZgZFD0ilr4weDkykXVM383pKlMtjNYdv9",
-	"6AaVzVVrat2pB0GDCFNU3Kmtd9kC+P+QerSVaHonVX5P1gNPxytFvkrYaZF595aRH85z71LwiEjp8zc7",
-	"0Yyr+agBkFtztu+7vkBPoSJYSx7UsFKeKcqm1wXm2PAy5MwpDpHN+9Emy8O2FbbID1JZmtN/gOULVhEq",
-	"3u1uesfzl390e7byVut92+e8wJDV4y400W/JlHxymRraFM8ItZz4FVewAr6/NH+feUxWhhucfLWNuJQ3",
-	"EWeKfPp6ALXe/6BT+kqLqH9SV1cXNrsr9pdd4RDtytHYkVTE2aCQX3fQa7IybgVmazHUCGYrFGFJPLGw",
-	"VKYJXr2pw4CvFpgmJ8bC4m3wMxe18QOjvDLxCHGBRloowslox1ei7hfBs/Ts1DsHfJNnp17bZPsCxxdi",
-	"WjPB1dXFBUtWP3Pxlky1YCpI/E5a4Wldz52soN6QtTqB0ohKhFEmTZFhzfpwMcWMSqNjW+AVEiQmZAHf",
-	"GGcRKcGgRGL1nG+4OjFq/1YKnkHw6bHx935s/L1t3LG9ThFPycsE00VdVV5MF2YPmiuWyCg2WyTy0e1C",
-	"6F6fTcA0UjxM8/KXd1SY5yrXv64JKfA7nIJJA+0CVlIbVG6cbKb0pgXpaa2ZKkFZk2QaR937Ney1UaHi",
-	"5cQLztvcUmIwgtPktA6eDps5wj4F1SHLZi2/6MomhKYAtszZeF+2OkGYCpvH0xhnSxNDGN3ENT4yoE6q",
-	"HSKTJS2Zq9jtX7VuyohUJDZ5kupbrem/2mt61ysCbyYLygX33GhueHu5rvTw6f1vWaDYRG+WnAHKriPd",
-	"Ik/8I7fU65jNbG6yQ4XitfmL/OB9rNK1g3VONr65p3VdUof6nN0lNbsRZ2+oF1rBJlWhPaanbGWBursq",
-	"rHodeErCItt210Mzsdg+s5sNNDX9EJboejVHv9hkHWbXVB3D9RyY6KgBMh4DyJTbHSAI71/toJ85BEuV",
-	"OYtHEs3JaoBGppDsCIJa5AYDsoOu6cKSgHeMfnIX5Sc0erwH+QYZd49DIEZujIpp3dB1ZwWd+5VzTiiW",
-	"9QXnsU2Z1EJfitM0WYWOIejuS1F0r1UGjbGkEXhtdCgY/EJ3OsnUDFj/qrLL7y2k6ZrN/tCe+vYvHx0T",
-	"hWlC4lCQiNfmmcwTUrRNH7W1VjS0sKvZFvQbxgTHiX3HLWbfWnD641J1OEOXoKRZVwgJ8nODytcpYL2R",
-	"DHtRxHG2qTFmGmt214R1N7p5mDZzm1mio4NPU5Xse69wvcCU2Xt3n3WxSx3lPZTSthqPhE4IvPF2M3yv",
-	"wL0eCHflNPlNOXLhYdtMtEZDY1k1E/4aQYViOSdLTXm7ZAFqNo04X0EYP8+v08a2BsmD66PUzfeFhUW9",
-	"yaU+lqNBQ1BvNdEyEPTuKP3kqKOBR2mrOvIPniv6PByfINMswUJzbcIyf4obVdwAuCuu8h9a8Lm6WSg+",
-	"+XOraEbNH+G/DTy3VKRVC87VZ+RStoV5DHnBOdwuF43lOhrywgwCytJM1WdMdguoL36Tt+iRR6pScc9z",
-	"F8Y8Xq3t+mt7FeTbbc/SVI65CRrlxJC+kv72m0Z5DDNeQnstkFRddcy6KCMTX4kZTlaKRkWcHTxC/Qfj",
-	"6lvKjrheMdKzr49/3+oyTWiiapD0XW5kvUCMZyOGXCBJGOBCjcZW5XTV2/cyJ6saP9Kuvg1rpSS9GB0+",
-	"3+nLBbSeYqWIYHdW3azRiJu7snSugFs1Z98is8o7q5T2l218KQjkIsSJRHLGlz1c4gqpu2UtIztyLnhv",
-	"9TTi3Qc3VSpbgKVYxQZs3kkibMISFhce+K6oYHsINYvZ9+Mq38urvQq9TSMc+ClbE093MNxVWI0VeqPi",
-	"6rbMHg39Sjd+68UrQ7iFw6o/nqMR3louvHauymtPUws0uamgPZiNT3SPSrHrmb9bsKRdcuOVNuuCbFpB",
-	"prGW1kQRZkQ/iUTG4KXO+BIl3OQTXHVINmQUaGEG/uN4otqr74mB+RL75d77cupuAJ/08wBgLDc5D1xk",
-	"3ZTeEEgZwzO1U+i0qURkkaoVvHNb3AW676CRVUrPyQraLWdYodEuTukIEoJLPcPoxL5yWOtoB40u//iV",
-	"SsWF6YSTJV7ZOY4R42iG5QwlBN+Q8vLKSvS3P79EBwcHz39Co+FwuPcY/nM9HB7Df/4yKnViOvkSXiWQ",
-	"+qG8Dn1bRlYvG2I12tS/542bRbeNZORcAFLfO9BHkoNrs2+p7TNoWqMSLbV7CtrwUsrbJp2KyeX1+Utl",
-	"Ufrh5ptuqY8u93+i8eYC0yTEdS4qpeaHUJFOyLr6B6Wm+18GwVTwLPVqHstLGIICurHNkdPgmgjMxoKo",
-	"9RMdulG2Lv6gQWlaavakRFfAIz/GK18q3vIi9sp9SgrpjnvZt3xBmBKxoDKvjtVaX7N50+zQz78UKWXj",
-	"4Ph96YJWDr8My/U7lEMvfwZwxJX341l/6cb4AOsB3KD0qjevSOVtfGjEsNLPM8odNIIEy4CRhmg5Iwzh",
-	"JEFLItaKGa4ZjOuyMpttdy4aKq16dl1SKB+UGdhlhK7f70Y5fg91+e3q4o1DtmBgNml4yjIcWmRSoQUh",
-	"t1YDGP1oXhGvXpHay4E6rzzcPYdXOH562InrdqC1Pud+6BYxeBVw2qg3oJjr2SRvm+D+/gDcAAsTbVSv",
-	"3LThSF3zTpiqqfUpqEzCfPu9DiJu7tvZ4e0WXZ7I3j6rDlQNeclN1GWRhL1wVLBb0XzfEtt0JHH5CzQT",
-	"pF1irKbkGo13bGIzaoWKh5uDVENA/DZdHtUHPjf4ngiaNgRBmu8WEpRNc72tx2dMJOWGTdql8vW5I4fM",
-	"8l3y5oawcx7nxWrlwCoC5cA6o7UVjGRtMhEWkzjMc5pu39or20fTEnlF1J2UJqwOsMWFcq1xEbjVSRFh",
-	"R8lR5K0Xvz5Su11s9LrddjoGD3n6bVm2zZOdO53WJ8yujxC6IULQ2LlrNifZbY2S4T46I+jmxW5v7quM",
-	"t+ktTRdpYul3QqXLhWCfaguFqxZke0baAejjzv2WMwr5DzpP2QAjKlRWX23rN3yDr+AX5C7KbTlGV4/D",
-	"Gh3r7ZfrDTNB78xcYALIXfHgutoc9kHnC6nP3Sl7lvDwFAWsYx+sSg3nhRDzpKrtCv32rM3TqyiiC1tL",
-	"+6Q0iruecj1+qnee2ubVntuKa1vYY2hbYcifJbiqlPLpCR9J5xM7J1DCm+pv1lzh9h5U1HzFmeCUviZa",
-	"2iylT/cEXGM05lxJJXCKzEdTUROB+hX4UTgozeYf5yYYOSitDPgYG/5sqhUOwAHoMWc7yLMTNOVEIsqs",
-	"nctaRdfUlYO8Ns3oBcGCCFANllPt2t2nOJoRtL8zDGz2umCmVCqPd3eXy+UOhs87XEx3bV+5+/vZy1dv",
-	"rl491n2KfLnBFCsy45kk6NRFb+lNB6W8ucGTnb090ytPLh8c7Ax3DoIStdvV/2Vp4ppBwZZIyIOl6JQy",
-	"nKAlhlwCwmTsN0Fu+8Oh3nElZ6we9S3nKljL2bo/HLp0yTYHFk7TxJo/dj9Kg5rKScNN5dLcbOwcvkpQ",
-	"CAaBoQwavQyCK4VVJjVP+9rcqU4CekpfAbKFnr4KdqAIp1bk2ak8meD4/YdSOkmNE3WrsgbdlnkOnNfd",
-	"++BXghM1Cz7ogXZxSvX/y9pzObk8yw8F8CqUXyx5kg8QT2Itv4Em7Sfd1ljvK/Fum4p6vTlTs9MNnz8m",
-	"q6iHE7d1V8qJ4zfO/URvoJqv9L0f9kWT3Uvw4vtw19fFAPO9IS5xRfx1+nNDilyV+eDJBO/H42cHh2R4",
-	"dHh4ODl6OhwfRWR8sHe4P3w+GRtN43HwhOCn4wOyF+/ho8nT4XC49+xg/CQ6LNDdNY0JUiZpVoHmgycH",
-	"OBoeHR0dRePxs2g/fnIw1P+3H1iCb0JcSql3gl1FYyJ3A29iHqsJKKXTAbRyvLubmwGhGNOCZ2q2Y0G1",
-	"C5Jrkk2D40AP/jhfpmYS5mSVgKbejG2RSuGXXNV+VBqZiNVCOregcL/42WUTrv9lzVZh6xaHwtVbluZ9",
-	"URlKqkhwPMGJJIOAY+mevuRCheNVcDzUN8mqSPf6IIFCUyJ9qKCotacf5I6G5qG5qr7R8yu9+wLHeepx",
-	"02lve6d3zFrBJYlNp4OOj8IS8JgwahheDzq1VM+0OUZ/8gzFHJwhZ/iGoEKNrrG+bYwKhFWDg0vI9C7R",
-	"sEF9ELarVwiFBfKTeNIZaUwgaKIGMC95lsR2GiUouSF2qofdsn59YywJiqlZjUHFlgLlNOd3KhWsr0Ri",
-	"4M8Pg+DT4+IUAcuQG/3SAg0+jaFsEW+DNL9UCNLuZ5zSs/hLLWF6sUIjg0NH4MA3NlWPaezIiVt/Hcno",
-	"TDEs2C7Pzk7vh3B8pxf/RfTiVjSi7s2CweHfhOZzNPANofvD4WFHOOkLCVVFO2F8ZILrHnbrgtjgT5lF",
-	"M1Olhm1Gj94D1fsZPppACCFnOAEE/o0SvV+IsrXw7ofq7bq4OC/pA9Eplr7EIib816YggXTM7k1ZlcLJ",
-	"5dlPRqVrq43ZaGssZ8SpLNSMUGF/MoKaa6sFMuciYMp6QW0/0/EY9BKmgLzSgjJmsZXirOcVWs5o4iHI",
-	"ml6cgFJGfmNU2ZEUcx7vA7L67SZaRPSCnu2d7//88fw0OnjzT/zxz8XZ4Z///DZ/c32+PD89WZ6fntHf",
-	"X/6W/vXy7OnZx3hx8cc7Ovnf//mf4MOXW8gJpkK2/+bqFf47cb95DF+fAJQg/AAEwMz27eF+YLZVCSfk",
-	"5TP1K86Rwf2SiIw5IgHYDgJFJoIvIJeC9bpoBNwgKBVbvNVUx8i6xqAFTiZcLMCJq2lyTSFusAAjRLDZ",
-	"Gdw9wrtbHuNl9B1ZL92tq7w3yrp+fSqE1t2u/CraZl6pU1m0V1SmLVFjwJUdqPE8x62AgBwBdhWI1ty7",
-	"rZuy28QCz4nNGN+kKy25MGvMMiYoIRNwbv4JYcZBd1ul5sb1pZL+A3Clt7GpzYsFQYJMMkniHXRS0rnW",
-	"pQLZIMc4jl+DP+NatbR279ibGWSr0Gol4LYSrm7rlWILMe99LtSBqtsmCwkog3alDCEHm/k/3gdP9+LJ",
-	"3nB49GyytxfHw+Hw+VE0fvJkoq9U7nIybCk1g2f0sJJx4PGeC9c/6PjQKglmjFTq43ma6T/Yv3IdYgcE",
-	"3RYvGT9V/SLuB0GqkC9ZvbOAW/LuG64uoOFd4zN468LiHWCMax5wDb7TLLHDYOgHTTbBemjzZv/472Hl",
-	"2nBvg6A43m0nel5chDs+UgjOztmZCVX54a2xgyb6s+AH9w62H9M1579jYTJHdOeLIBQlHFtE3AifV7op",
-	"oGzwYezOT7UTvPtzKTD+N8OXwKEvsY32GVRUx3fDq7w0qBDYgw4MClyyLRzK7uc5WVkteVG60o+sqHRs",
-	"gWEQGV8iH/U34xgGoI8o/pqstCg+2Nr8Vyxn+hV/uD+T/Wt922A/sRZqNFaaZEmy2nlIE74F/pQz0t5w",
-	"V9CtfxEZyK/rVxXm17G3kea3HYflmO7N1meuqXNnui3q9Y37zaDcduiUkXVEemq2cleIdFCvXXVJGtfE",
-	"vBm4oXgNiq/J6tSp678m1uzC9n/HQN+SOvHrIKAmHq2rSu1WDOG3qbXqi6rAQNQRT9VopPJa1h4XVZMu",
-	"dsKFkbcpm1otlPlgPAbXsZUJNb0LBm+9aOAKUvyhcaY0sPS/j00APpVW02WUY6AHQVLhlax49uUapGDP",
-	"ufSajNi5y4LMUkiiFgoiiQrKh73ua/zhu/7qu/6qt/7KPJLv+qvt+ivHK/3bdVhtWYf/x3VZnZiR75qv",
-	"75qvBs3XW5ImOLIS26M8m/8dKsFM+aDdcuZ2r1B36Wq9fOOhDG6d30o4g8l18P5zYJiEWq5i0JNlslnX",
-	"MpFY58l7ZqIqLrXVzPeBL29TsJ6M3vp0whKDtVzx9tucrFwK/lDzsMP1ZO3B3uHRs6Pne0+HB4EnT/uw",
-	"kpbd4AK3zZkg+jktKMvMu2jDvlVKnkN1crvSckFy+1Neg9z+bcuO27/Klcbhpy/13KEv8fnB0+Ew5xsr",
-	"2cTNNi1a+OBN9z2sS+YNwReXfZ2qzuDl6ot+BfmomsMvHKb5Lw/BWMe7X1+dUjmY/2bfVHCNKR2MI7U5",
-	"aemggsiHqaW4u59N2ZNtoRrrcRrkkz4PqtCIxqN6UthXR2E634tL6HdK+J0SfruUsCvSOX1h31kN0jGv",
-	"e+ffSrh2P9NvwhiwxlY8gH+xOVgbY/JVHY3tSr7HmdTEmVgA3T0pl5LXu7ieyJIkmxPnQZ5au5Cgl2xN",
-	"il7OaGSTKcJzHEnJHd3w0HpDd66uLt5wFpHbuJ1WKxODqvz/bMYWBtUKxUFekTjI6wHXE5Guyu5K7eZ6",
-	"bfddOLtcXV0gAKF1voyLSx38ef2GXvzy7p+/Pkbqzz/+mv9Jh8OL6zez36//XF6cnqm/rk/+OT89Ozj/",
-	"eD68uH61DO7ZJ8YWPO6lwqfsBie0FtVhpt+T9T/FDGmwOB31xGi87QjI1lE/Ru9hsceouBfm+o71S3UZ",
-	"T7hAhnrsfLgnHfAgyNic8SULyw/qPjZ6IabIYh6gG+iHR0+ePRsfTobj8f7Rk8lEs4BRdHR4tPfox637",
-	"rRg86sZ5OBV3lbxUlHdcIGkO+N/D0mg0vvU+ahRczkBWgz/0fBZTwx3iYrrzVdmj3GxROUZqzrxMh6Ah",
-	"hUhGffRXVxf/Et9cqY+fkSW8b1s1VnF0+mLnK9sL7MG0ZGXOTYgMZyYXuEuDZShBibe5omyaEHRFpwxd",
-	"sE62AbmSiixKDE6emNqrloB02PdhEPBpM97lqay/Aa2+C0DNU3e/rxQTAO1DKQVb8PTZeH//SXR4cPT0",
-	"6PDZ/vDo8MlBtH/whMTPyD5+th8MPMkqSmkSygn9g/3h/t7j4fPHe0+u954cHz4/Hu7tHB7u/7WRc72J",
-	"gSvn7A/OjEtEkZw/cDkwnu4d7u89IfF4Pz482ns+nDx/Nj4YHz33pFav1XqUEuwHF3MueGtlw0Ye/aEv",
-	"U74XIM+eHvwV+BPin8kT/VwhTkv/7yB4SyRRl3k5GPv7ly8fOqMAc0sbFeBwY/7Ltd8uL/3X1hoUZ3H/",
-	"KYjsXN+uytsdiiMk5i53kJCz4vIXp7z7Wf/PlhALW7tmCykpy811YRdQFqGfylt3vReFd3EtoOiYjad4",
-	"yAgKgK4nhOLevPCVnfTbue//JsxZvKmvikKjGWZTUiFoD6B3zcwb+upaV/OmvDpXf9BFZlBTa/S6wZ47",
-	"BC1JMnE5tWpiMO4CoVqm+1vDpt/57H8dn92Hy24idd/R/QNwzN+R/YMZ2AwUvnUrW1f65hcfquTNL0rs",
-	"YtBAy905We2aQJbjz/4oH70LnkCwGJKKp+BhP4c4H4XAhgLep4wsoeyW1Yvakza7PUajX15dIwOytZWM",
-	"oK6yP6gRFqah0D9S6KFEEmf1ABeLryCazLBEGA4BwnfvXkC5FHyckIWJStGnD9NCur181u+Syj2SLs+T",
-	"/S67fPOyy1uNDxBmpQobdy7BbEHxBXr3e1mYvUiipE27yZfMFPhAoygTgjAVOl52BBi/sHByRnbQCTM+",
-	"GlQqgRUXaDnjNvxzVGFYR2YWG+b1SDoASrxYgyJ6w8HWQxJJ9I3bpA2WMuS88B2Qh54uH+swCo6DMZS5",
-	"Wz2WChshhpFl+XvEhSCRejzjQpL2Dh2VDd+vJwcQtbymf1Ea9sGoWj43lfrWPCRW7+k4obGZkcf8IG3G",
-	"/PBK4TXkOwfrNwREttN82yUYN977WgQ6kYDOwClL/zQwoUWlgSLM0JigBY/phBIt8Wh+4eLyBIksIW32",
-	"sRQcikW6B+OnDubdVW4KLIFNkUZCeoyvYqBuE/No4KzhZlf/30lC/00OEuVn8/+WY8SV8fEsSOkafwIc",
-	"xswUbaqt0iTRaHdGkoT7Yylszac+kfa2a1PZqXx0b4kpWFbtyveHQ5MV3Jyg4MCoJfSGyJ/QyDwUOUIS",
-	"ryRalspb5cC1Ba5qtq2n/iq7FgSb6+7dtSvUZdke6bA2FO2K/cXNYMDb7EU/3YPbS6XVnZSLotnTctzu",
-	"1JblzRd1bTJ06KOTigsC9ULs05yY1EmKgv53f7j/9PHe3uP9w+u9XEUMh7HWvqg/dzPcgfpz7R93fsbN",
-	"Am5k/CzHBAmCo5k+nqZroc+JMiJrS65Zr+u6ewE1sY2fqfGNQgnBsUQYjQVfSiJ+Qli/doXTkU9pExOy",
-	"uITuzp26G2tuevVLL3VFp4zEF6w1u/gCx3a+nFXcmpTqLZlSqYiwDOb+fpte+SxP2u7jghkKs+WwNbgR",
-	"tif1gzm3Hxvc2eAKKFMCtPEKFH7H3luwg37mAnI4UkdYJIh+Es4AmQKTpitYznkM0qNx4H86RJJEnMWy",
-	"7grlhR6/36IHv0X50TdfpOqI1aqp7z9o2JsakObA1vUOtj6kVFgoEhuNA1US2Ur3cDEq1Zr29o92hjvD",
-	"nb3jg+FwCGdr19boWFm12RodR14rtZzd3BU8sCZA64o28GrEN9Kel3tCHZZWHYuoq7xzHlqzOcBrm2q+",
-	"nBfD1FmhN2StzErzCk0dj4GnJr7xjYV7YICzBHSgZmRlE7vrq2KLG5vB1i7G5rD1VUFLozhi+OHL/w0A",
-	"AP//",
+	"7L2Lb9u22jD+rxD6/YBugJs4lzZthhf40qbbsi5N3iY9w1YUMi3RNmtZ1Egqrlf0f//Ah6QuNiVTyqX9",
+	"dvrivOc0Fq8Pyed++RxEbJGxlKRSBMefA/IJL7KEwL9fLTK5esHilfrjBic5Uf84J0LgKQmOg58xTUiM",
+	"JEOc4BhxIjKWCoLGLF4N4L8RUUPsBIPgnEgcHKd5kgyCK4llLoLj4BXnjAdfvgyCc5xMGF+QuGGqt+Tv",
+	"nAipB13YxuXAnwOixhLB8fvPQYblLDgOdlOyDDMsxJLxOBgEnGDB0uA4WNCULvIFEpLTdIoSkk7lDFGB",
+	"ngZfPnxxru8NkxfLtHF5J1KqnZIY4SgiQiiYpCx9zFQfNCfbQfBlEGSY4wWRhAPwf8VipueLiYg4zSSF",
+	"xZ+kKzlTyx7nEqUM/n2M5IwgGqs9qH/NsJghNoF/m8nNuQbHQTAIqBro75zwVTAIUrxQP8/0fINARDOy",
+	"AJDKVaa+aDAZMKQR2VzTHzMsYbKrqwvEMsKx+oCm+IbU5/7z+g29+OXdP399jOSff/w1/5MOhxfXb2a/",
+	"X/+5vDg9k39dn/xzfnp2cP7xfHhx/WrZsNYUlqFO9O+ccgUlyXPSvvRLOKn1lV/PCMrwlAzQhLMF2kM/",
+	"qG3EZILzRP64g4aIcZSoE6UCkRvCNfBru9pzLzJzwZKmkkyJvlM4XtA0PLk8Ozt1L+zk8gyNV2iEMxrS",
+	"eDRQaxmv7Fmb842xxGMs1gD9ZIL34/Gzg0MyPDo8PJwcPR2OjyIyPtg73B8+n4wtYOGpFEvGGT2LO8JV",
+	"7+I1WTXtYk5WjwSi8U8Ip4jxKU6p0PfDfBGISlH78kis7eYAR8Ojo6OjaDx+Fu3HTw6G6v/23buYk1XP",
+	"XVyyhEaNG8ngK5xI9TjU4smnLKERlWhE41F97U/34snecHj0bLK3F8fD4fD5UTR+8mTiXrueo+fy3wnC",
+	"mxafC8LhGNZXd7i/94TE4/348Gjv+XDy/Nn4YHz03L06NUjHtX1RjTVdALT2AscFEolYKkkq1T9xpgAI",
+	"h7/7EbB0nRSlTIYTlqdNCFghHsAK6jrl6TxlS3XZUMpQwtIp4egGJzT2QcPlXv5/TibBcfD/7ZYkcld/",
+	"Fbvm8Wa00nMT6utLGqhziNXCJGOIJfFO8GWgYHJpcX9HuIxxHGbVvi20s2hXEtB2+plViSYMjPA4UttJ",
+	"mVSvucBmTqp5h7A8QYBcK1swi1gqykMlEjOWJzEaEwDorwQnagudQMnmNfjVFzDFksxYLhTViYnENDHX",
+	"Mtadi11dm/u/EpIsgkHAxoLwGxL/R4+7PwiEhZNiTYJBICm8rf3h/tPHe3uP9w+v94bHQ/Wfv9ReMibk",
+	"lLtnUbhfSMbVqjoOy0nCcNy69O0jDp8fP3l2vLf3FyCh9fY3hAsNvZvhzt7OsMuVMCfY8KzUTMQSQIAv",
+	"RzgFkmgvREpILOAyvCar290ERX4XLCZJcPxZLQfrB4OThC0xoLIDhVIzCqc0HASMT0Mat9OtTD3Xp8NB",
+	"8HfOJA4X+FNw/HhvEHAs1YBfBoqMhYop0yyb+gvGJKvfbqJFRC/o2d75/s8fz0+jgzf/xB//XJwd/vnP",
+	"b/M31+fL89OT5fnpGf395W/ZXy/Pnp59jBcXf7yjk//9n//p/jBfk9Wp2nPDYQCDCbxhd0hvQ+sv4VWr",
+	"h86J5JTcwHRIv8CHRuYKByzxSnHXiq6IPJpVNt+Hqi2oEDSdbsXgmozUkF9BgR8UBpxoxKsJm9l5KRl1",
+	"2LoBZsOGq+DmZKKI5jGydGyTern3Pgg+Pb7BnKoJg83OXwZw/ZhdvAs4dsW7xS7v+lKp60wFwkqSI3yN",
+	"CwYWU27CAv2gmE4l1go0YQoP/WjP4i2ZUiEJ73wgCha81tlxLhdpohZhWwFXKdACr5Cg0xSx9CHfpHsx",
+	"hirUBI3KAtGSyhmSM7jGaUR+UsSCCiQykkoA4hWdphep1m10hOGk6LRFWxITsigEZvOWHhaZWbERxTQ2",
+	"7JxYEl5AgMQX6e3IZoU5h/EQSyvs5ikVWYJXb7RgcZYSgS7mjLNgELxaYJqcxDEnQoDITMT/4fSG8AXL",
+	"5WzHCi+D4GfGr0hkNhVjMRszDJqeXzjLMyUJBfYPcXaqeNsPg+CCT+FLC22+urpQd+tnxsvXpGQrERxP",
+	"cCLIIFB/vWHyRD09deDwc5UHvnjd5cgKgDsO648Zg7sLAITjuWbsd8ynXYmNZCxMbL9tKjYlnujGD3st",
+	"YXIq9NwK9+G0yuRJPCfCAuEqYcseMBCmmw8IoO1XgECEF6RYQKJZjHcpzuWMcSp64PZwTppo7Yke9R+N",
+	"KieUJLFW227X2uZrS3KM/kahlrLRw8LSKGMNjTXc1qAUxhkH7Y0iHIVUG0l6ozibYilaG1tIlA5pZIYz",
+	"kEauV3P0i6bUjwRiyxTNoFuBWwdBxllGuKT6XGpjretOFPvCeKyYwoMvNakTxzFVfXByWRtuu0B1piS7",
+	"LwM7Ext/JJGsznRYkeM+ByTNF8HxeyvQLTFXKFxRueDDoHm5e18qwl/Ltva1dsiqkt7bmcve9UMtgfBh",
+	"fQuF0A87dB+TFRpZSpBWoUurtzboRQuNaKQk3ZG6EcsZSRWDsMQCCULSzSMsQH0Wt+5VAXZN0t5y4Gua",
+	"g/Ut/cqWaIFTUAdzgjAnA7VcxaEDQ4PHLJcIozRfjPXdW1NBV6Z7oqbLZZbLLed1R5dDaxI+B4oTx1Ir",
+	"Mshj+LWl59PG61IHrBnfdUeqnM3mDSHpDUlYpoCpZFKtS5CFGk9dggWOCZowx1suUN4WAFoGaDt2u7q6",
+	"OAEEpqXvEl2WsL94vQXWaxC7shCzqzXrccFK8TiX1nq2aYZCKVkia10bgPoF+O6UoDGZMLiHO+gCpBog",
+	"KkLdUUSnKePacleHX1XLEijygMcJsfrljcVFOecklaV5T0nT+NPvYMoLjveG+4eDplGsbnoQ1AyErhEW",
+	"NLU/PHX0V4QjzAgHysJS4bH0tQOprcB1CoWR6JRMaEotqdi8vFGChaARGI3iou0AYVGlSyhhOBZwNNas",
+	"ZA0wWT5OaIRSvCADsGPUzEuPBPph/xDNyCcck4gucIJiOqVS/LiDftbHa7CpEqbgHqOYEU1U1Zhw+nOS",
+	"SXX060CqX4WXF2+v/J6IavmSpRMKx6Fpd+UFjhlLCE7hm2bVQ5oJz9cHpyygb4qTlaSRCLMkn9LUkzmx",
+	"vS6hU2WZAHeHsWQQKE7Jc/RczipD5nIWRvBnbw7BNe7WdwgTZ5zd0Fhrr/xmuDQ9APl8GQTqhoU0Jqmk",
+	"cmXHi8PxygmlMRY0Cv1h9UK1V9MW0yU4midKsut3ISIczUjI4Pl59n6pulyYHmoIdSgTxbSTMKNpStNp",
+	"GFOhgB27b3ClR48VJ1Shy9uNAdcitPpvnxewOsfZWtdtu8yFZItwQeM4IUvMid9U50V7qxFwjRWO8zRO",
+	"iPNSNTX2W69GDHAnQ5K2tI9raHz7xv6jOeEK9i9kARKHkuNIrd89lV54CBaG9iZcXcOELqhsaMfClEmY",
+	"bt7UYoFp6oSs/rQFjjFLZSiI1KsNWRpGnIAtxNVagzgcYxnNQq6l9lDkWca4bO0BQvMnGd5g7WXT0jDj",
+	"TDFfBZ5pbFqcBicR43HjeZjmNAsL/OPRdjmjkvi0/bhs33rG2SfArZJFLGltKug0xTLnJIxmJJo3z3yj",
+	"kMoMq3fCPRHKK9XnV91F4eOS2IAJDbuFYfuZhCUxxhNjMSnECJrKp4ebkg50loSnOAmZP9l4ZfpcKNKh",
+	"BpkmbIyTtceyfZxfoNtbLMnv0EmNxHE2+zvx7K8a/+/vJaBmCxyFlqHByZRxKmeL7gi9Nk6UsGgeijlZ",
+	"1iUzlo+TilimxUnVmzYJvMAcPKbGOQRaZqEhQDQOFzjLtlM7dXYK+A1fs1DrduBBc5ZsG02EDDc8+I9L",
+	"aVcHbAgIK84bqFoa17AQHHVoDyqqBjHG4hArRJTQGC59AXvjngim5M2brPoXnJLHgqkQubomPadSaF/L",
+	"c/36a4cmvcZQuxE1LFRELCNhlGC68GkomR3bXKguJ2HYEhiNToH5WhA5Y81gFHOahXMaN98hwXIeuVcN",
+	"rGYarlGnCqQa95syw6/5c5pvql3OcYrNHID51DY9ubeLKsfMMpLSuBvLe5GR9Oy0wvNavwjHPhULTOJQ",
+	"y6DhnKxEj+N00LbKDIr8+Q16qZqW6LbgL/RN8RvDmBKudB8LRusKFxrmgmmqSSXxRd9vzQiXdoAWMQ1z",
+	"jlcBKLJZ5o2qdFvVi4BWI0zohGxo7JpJ7Xq3UG2aRFKoYw2dRL7ykmzvbjLlle61LlaKJJ86L4P6V6a5",
+	"dSvObC5F4mk4Izj2Zm0qWF7iab9OWwhZngnJCV50kH7fmS6WiymG6CsMmtfmHGfr8uFGSCKk8F296nEN",
+	"HbTGLayL/45JBAmnrCqSNbebk1UCZuamBotc5jgJZSK2jATodb/lO2DQ5u9C4jTGPG6ZxlhFOkjgVnrU",
+	"7ltt6sXfLT9b1yzCzwJNGAfN7snl2QDRFGUJjioOePD4tMlru3ZvgT+F4M0ZxiSrbbWCRLI1zr6ZDa34",
+	"z3mhJ92eEyWTGmzeoVdKlkYC6N5ReHbZGL1580pgHq8MI9SAUBdMB4l40hcrplwV/dS9mXEmpRJIFVt+",
+	"o9lyj/UV/TiRfLWhYahGQzRdTW0BaVF+Q/AJtrcQfH1ipt18zJV1GBus76ZmJt26WCMYqQ9dqfQvWr4D",
+	"c5QHfbZT5TzpOpOGz1VGIq+JWlTPGW1mu62eiCphC6h5IwEnaZwxaqLJOmzEkPBXpnvFSl2sXgsRRvDj",
+	"dDrrPAlYKjaulAfgOoj7BTLV/J7kNJIPc40MfejKeGx7fHC5HAbADMsZ+gEjTqZ5gjkinzKuD/HHwhyo",
+	"pSqBzA1HLEVUbr5H06wzx5TzxB0Q07ShJHltZIv6bl6TFaKx2FxZV1GkHZ5Ok5ADtL8wpNkXbVQjsSLC",
+	"heYLaUWj2E5rtT7P/VAneRo1v3jDPelQkC4Q1jr/RhuUXuV2u5L172nD/CcpWDuxMJZK4wCI5oRkAlGp",
+	"wyKtYbRqFFW/K/EUjKUsyhcklWhMBI3BfUL7UUjr78xSog3c4BAwJglLpzrEk1DVqI8FdNP43dUyULcJ",
+	"GwxeWNC9nKfOoTUYtCSZMu6tz3pZtle9QVMfh1g2OnVsNcXPGJuHnEwIJ2nUGVH+ytj8re3sgyqpCAVt",
+	"si6ojyDaNMgFRpXoo0K5AhaMcVm3ZVa4vTyLbw088EOYcpZn4M7eQ16FEXr1dXqTTdlj8+NHwdKdt3hp",
+	"HU7cb9uBkU8uz8TAvO0VPB3yKWMcYqzTGNGF/mMHvcIRBG9LPCcQ82ed5HVsJkkmzvfWmdGq4aJtV0wB",
+	"geBoVujAMzwloiPra70b252V2EQHJhsvQ42ErDcjGivI6ZF30Ej7/4DLx+ji9UhBawRzjH5Co3MisfF6",
+	"M35PlVBuekMEGuNoDl6Tau87aHR2OjIh52qSNFkZzImRVqiXzvh0SlOcqCMkkRROHkBHrrY60HX1sVo/",
+	"opp/ndObamBcUe/Nq2oN925e+2SJV4rWax9cc3SKb1KAXFJOKq58G8OWzhsOMUkfEgF3XJJKoyI2LBqa",
+	"0DTWjkARJ2BfwMl2BgNUaFpJ1sxLRIzNKdkuXehx3Di3mVHBHLcYDApTpidas81L9W8uSFXF1azB0dts",
+	"/g4rbdDsaNNKxfLqavel9eBrys8GD1gGbA2uuGSDd7QHJ+lvNyi9PpoPRTKOpyQk6ZSmpBt/mcvZVWFp",
+	"2dyjvkMKAxW3GEmOb0giEE19Oea40yVsXm3heXSKXYdyol3P2QSBTnPtZW6iyBkWs1CusqaXUHoyOlmE",
+	"fkt336cXjgUfowhH4Fj9gyARS2Pxo2GbFeopD0R7gkLOmAlni+2HMmbxqnCTDDmZkk+Z2zNMNQRepqWR",
+	"9t6SMnEzZBYbmb00aDk+SY4jGar1h2OTIsf/vVb8Fjcg+5IzIR5rkol4npAipu3k8mwHjRb4U4in2j+d",
+	"pshA2gNVKxE8rJxCu6NkX8uH7d9XpLf9NQC694/JOG91lGk60IyJW2zbnIr7ShmzKVxhOeMsn8463hd1",
+	"Zd0P8aV5ciawQQns2++CfgJzstLvpOWZFBbLyKY6KHhmhxl7i9TVbhxqscA3qCG0pz/LpZdmfQt4L7IG",
+	"ScSk4nkkygxXAJsdNDKoRC+i84vUvXGShAJPiPVja3iXuvF41fuG6gGsv4yUySa/da+HX4OVr9tWWqDi",
+	"dk/A0hhZ3WXXR1ZVgtTvwBu8IEa/A3K2uhBw2LjUO6kDX4dPxZNjm2per2FGovlLtljg1Bl0ISTJ1FPH",
+	"6PrlJQLvPB/erUFs6sPSvKQ8yql8wQmetzGbkW6HxrphN/xUSAQ4mYDlNITorVYn1jvEKpzInKehZKEg",
+	"/IZGpPQ1dPg7VOK/t99oOeNEzFgShxnhkYnf3GpJazkOELRf1qm6KzpENXtc5cGmHKcewRiF454bT+iv",
+	"gkScyAa3TckxuB35m62rPooFjvKLLDCyQVenl4oTBpuTNOxqWDh94W2oNGnEAPxCCfYVK6UHB/fdavmN",
+	"Wy237ea7FfOBrZinLy4L/4gNGyZ8OdYqTwyR4kDkI8wVI4CoNA4FO+ikyMIyT9kSPo1XEChnMwFCWsCm",
+	"MDkdSzwyAXc6L+qt7UahvxP2xoXrHyPmQHZesWLVFYT6vKs3aesAW/FEW/xfLltUJ8XXHvImlsTEqsSe",
+	"Mc0l2zqTMqtEW5Qe1u5NmLCBTeSxFXTg6t+q22pAsFSENG0DbOHUSVRLTy4owUKGxvLlnNbLSUwxFb3C",
+	"0RopRpuHMuaSdvB+1jjnsuz1IF5tnf3Tujib3YknWS/H2Id2P/O0YZ5iibXb/7mOQdA6vbx0cN7M2YBL",
+	"LcICZ4oBlAxhHSLvLRg1vOHO3hrlBjTf3OyRop4Z0k0fCTSnqTbDCiKlOiWPlWOJTYyEiVTeRFwKndA0",
+	"7rkFxWAAQd1yCjb9ldmOlUx15psfWBITjrRl4sdO2/Iknm6QF4xhI27qFOay5WYacIadpf9XaXypGF23",
+	"3G98wtgE4VS7fA3QOGHRHDLtQOYHlFAhb3vP9VBhhAXpLPTrTyGOClzenxGybP85jGmjDrYS487P1DGP",
+	"W7qc4SwjKfgmqSttTLugL/JTvOCoMf4yYnGDensthKLi1NNdVQkUugUS7ujRTUxrYlIVWw5RqsBJe5j/",
+	"bmwhhKZb0UHwqS72mtPplPCtqRUKZnZ7HhEPENVn3YDSRUqQid7VTjVSdMDopmfYxzRs+3ZHQJ8kSWMS",
+	"X2I5E1fEEbJwSfhjQEOF7QwjI1N63P/4BhQshRrZwK3DqZe2Go9ThkjwUOHErnerioh9te/dbQZaiRsa",
+	"JW7XB+DQFftYiSrJBsK+iplr1buCN71mLqKGumo4mHbo9Z1nhnlsLSGdXR0xj691V9/pTM6le75h1Yjt",
+	"DtOcmW6+0xj6LTlOhRIBusJP09Br2917WhbNC3tY1ylZNLdxm77zZQpjCRlWMgV0mPFS9zaZA3znrCc2",
+	"6BKUakU935kE/cfM1D3+1cTV/uMNyq+ASIrb2XUyssgSLEnneapW4S7IBHqdpR+1brz7tB//7g5O3fW3",
+	"/+0zW98neKtp+87Z+zALu/uDnmrOk5CTJaeyM6f77u3vb3VP38kKj0ebr7bDbP8xfRUP2Hk+42XRc0qD",
+	"frxnpVzmnUnif3Qv30kgQ9D985DtPHmZKGdT38LmSibVWgHF8dCYIGiLbJT/Lf0y7TBdr611mb3N5t3G",
+	"uKZAaqNrMoS51PrVN7tFE1QSTk9boZ68v9anOohTqRkTkiFsivQs8ApNGcRJLauazc5h4M0LWk+ptLGo",
+	"keJlRsi6VCGaolFG+Mg6Z0FEO3jUz1jiaX7fonv11u17q9xb9l8VOFrjB23kfie/m7hPxGAfR5u+UYb1",
+	"lFhODa99YoBtNO7xOuVWRFM6rHun7XoFXapZzkiUQxKlRV2hVrG5rfsreE92Vu1ZzgnmNt3BWN36x5pl",
+	"CV5Nua3Z472yy7Jbt2Q8tn89J09jwblBIPIxCE2dhr8ynSoz5BnhfQay3cqhAOlqnB5V1fBdydVWU4e/",
+	"d0Wf11a7yRtv7rS0qAhQJpqkz6B/e5dSNTFOEDSDATvZVnr5nNglqzlLvzA//5xKMt3u01aOxkvtpPMK",
+	"9mP2353+oqmh5vpvw8o0Ac2pN16zoEGVIr9jbbH+tWf9a7ANttjzOWNSv7yeJ1k8NHEHgK1eCycbVZoh",
+	"qUALnGXE3yRcZCas2AkdJLyds7SEuJt1vhdP2UKxXLGLkEcesg1pDynFZI4JwmJOYpuQvz9vs3WZlzWq",
+	"56gNW3wvDCl+HFe7XNOTL6oSS+dFs8xRwR9jTiCZP4mRdaXvFPzZJ4HYhIDXk+jOB/xsem7m6Ou/mrUR",
+	"rCbkdgZioy7QqFkYFUmH9OoiHxdH1+y9lotKqAb5JEnawYHSwNXqp1+V3T3v2dphbNy3qyWV0ayMYrN3",
+	"D3jA7ZdMbY4uFrmshAiLXm/YsUW3FZ1N0KgEI/hrmrcxxj7xFiwNoZpuOGF8iRszQm9d8BpT6o7p1egQ",
+	"uKwJiYkSLmNkeeDtaxVx0gfD2KW9gjy0bg4hw1zqhZW8tAdSaXb27v+4myOR46RJiPB5eLwn8NZkBIcE",
+	"Xz1L27pCWrgU/pyBVrNAsvRGxmCTB+0I4gXhUxKHLQCFPfTkw9bum482+9Z5VbaeY4U53DjBt4xJKwLp",
+	"iPsax6xzdXicYcm8dubJul9N46TvUigZpK16r0l3rlwePVfdmYlcN4Y7UaQ6bQQ602oQ2qBTqOa9Rq76",
+	"6z1dlp1NBk+/YYTj2CTLiUlCpM6+5q8LxJEMmxzRcRzfAlXo5fQOZL3rs2gBdy2tlONZLMl4xtjcvPDU",
+	"hAlrh7MIJ4nw9Dhrlsj0525Rs2pJflD9g4zVHo23mKJG7eAQEgJUL/QHJ9X3jEldy5lQdTOE4NfOrkbV",
+	"wFkP8tChKMZtaGLzXWzLVV45bg8zM12Q04oGsCtTcgaZtEDdI3nuOtZLU+vg3tJx2ewoXXShNqircyau",
+	"y+6ZuGo+Sk1ez4ADIAlWtWK33jKoKxRCeHhK07qrupnBEaxQGmytjfWRQCzDf+cEQaSsOmp48j6qqg5O",
+	"iHW9EPQrw437ByO3R0D5VdXo/MA2t7IB7J8ZRzNb0dPaKHGKaqYgXfd/QRZjwn3A3brbu8mc8dsf1+7U",
+	"RiCbwkFoEfC3P65tiubN9994Yq0T/6cWLed7edVCKncWXc3J0pSm7MAPtlsJb1HexfcS3qKsy21KunhU",
+	"S2msg9J8mK/JqilB1pysjkHmpabIqPZR17m+sbDV+6VHUdFuKVE7ZCvQq7mCDBUmInKGhZvtVx9p3BU6",
+	"wk11pmB6mTflLu4QGmnyIvdLVOlyqXUiBBOPYuRho3HVrxGnUxIjyb6KKMaa73PLrotKgW1+P8ASQ41A",
+	"VJYWRJM8jaRXQEL7brcacjYtYngJ+cpCxam4BzWpLUPzyrqpLkuonMWvdJI0VwZTHQmp3T8elQ+aCjTR",
+	"pZepnLFcC1G6UjcxrW8LsmrmtuaEJZEM1RLaGjBeiQ/xj33xAd1VE0/2cuMm2UTrMac3Nvkrz1ObYtXD",
+	"gAOUsGuVzbV6lDC5m07FIalegy6TVG+QutOss4dj04K3et8zISE9mi3G8hBzcvJAM/UNY+g1Xct9Xw+L",
+	"cNC4CKcpiJiQ2ribM1uLiqExkrEVdfRXBNwmYLWzXHfOUupEupc645Qi8NYYB3kDTP4RHSsIqYdvSOrQ",
+	"6poWrsAND7fHvtfEWc+uIb2xYoU0LwE71E7GWizUPD5OU5ankY/0pOvlsVThAT1mQ1aoQSBmmJM47CHG",
+	"XJxcuVmljeoEhQvjoCxUIBzFDX5C16u5rsVUWOA0kzz69Fiu5o9xRh8b7cRoB4HzQj5OqJiRuEg/A8sZ",
+	"E4EwuJJyNuV4oeg0aIgE+mH0lkxGAzT6D05yMvrxJ529Rr3Nsi+QJbP8uy8SXz4871z8L8sulZKwpyzy",
+	"H+JVtRM4LE2Yd+cz1dgUU8QZbXztt4xKvzi5usRydibJws/JgEQ5N1Zcr9GvbAfozG+6O63BIKqjV1wM",
+	"nvYY/xp7+d5tvImukcx6AO0y452eoZEZ9Ew8Ur/MzmyVsbYSDxDB0QzeVCEu+yjqkmSMo7noCg3yqcyG",
+	"2CkevAtpLbslNO2+RsjDTmSP6YzE+oLFlPTorFmdzh3N7527mVd6pb53nbWVYr1aw5wuSiyZTvDtJeNW",
+	"+9+BwtWiWrd3j8mkDWoHnCQktrV9mCDe74OlEmtTyRY94QLTpJvPqv9ut8EtoRExbH77Ku9gLZLwhbiY",
+	"XOl8qQ1WLZm4v/RxSr84ubqw5UmcpaGK4iU76LJ48QM0hsc7KLIwaWf1AuEVHEjV1nWPCDMmGSfRWh60",
+	"anLbLWd8J1xMAaqzuLnGRoEx13Mc+yfoK/HnyitrXX+U+Y2zNCJfLDB3S6c9MqS1vpKCF2wyXFqtenEL",
+	"PBCgXpxTtk5T4xvgBbPyDReOIX37tj+UKem5KMWa9OvZrVr6Wue7enMZltGs5xKMwq1Hz7xnx6/99jiO",
+	"et2/1hd4VcFGa77R5gsyOnclKgvFj6xAlmYTtJzRaIaWNElQzGoZ5vsLiBt+gl1yrK4B3EV5cRxzImpl",
+	"S+6JBxwEN5hTNWorSLZNDYEz7hTS28gvlA67NbLunezLCLoO1C7x1GERfAhuorMX50VzmaFfdJZ0WWHc",
+	"Hwmj19O4QucZ9K1/Q4rM2/2y/RaD6PpZ/5C+4+RyFiZsStOQk5hyQzL9QXZ2apMXtCV3Ay+BMreb0YR2",
+	"SPrfS9kNk3bbTkbSs9PGCiwnUUQySWKk26GXmsko3Do8dtQ3RcQmoH1IDJlyMsUS6rVoWHazol6aWlcn",
+	"tfpaDaFnpu2/vqBDa32ze6j2oIumdcZmjtxbzkIujJO48KsvK22OyQyS66K3r66uPS1dLdYjVpWR/d0E",
+	"amT1LtRGG+mwG+4ylyZkvEjFX1TMEMQHdeGowY1XLT4hnwwf5kzgEda18pWPYCdrcJeoZU3r8MZt8hmn",
+	"8qJnmpweqSPqbqBfBsHHpSfzXvfBa99qczzqH7bYNmjlEiokSUWlbiCVOvpOlNGqPkpFcGsIZ0zIEE8x",
+	"TSHhvKQLEsrmIls2Yko9hCwUSd2La7PsVMJwHI5xgtOoMbJK7yhszoHCCXAyeq1tNVBtMaKYiojdEL7y",
+	"9U+Dbqe210bOCL1b9zqrHqOYT4ksEk11w7O6bxOihdRnGePSO2/Tp9V10Wfbzbuujr6JdK5/v7KiitFe",
+	"KDwsGfziHw2tQwkaTcQiCSOazfoEvKi+E6YTpy8WLIVokdJvx3FRRBLSFJRgJBRzmoU3hNPJqrn1An8K",
+	"K1rYLU6gqgNNfTs0n049b6TzcBR23Qze+hpegg+a4MlRPGFTeSBJBgmutY4AV2E1YSAVwRWWHE8mNPKR",
+	"wRNt//SuzNcAXiFJ1rUemm977YNyW/C2xOW7rUZjErEFKRK4Wd9Vja63g5aTBWuqoHKDk7wbi1kkQQVn",
+	"7IYoQLYsCeYaMgMjh6DT1McPBidTxqmcub0lK5Wx28O2+9ENKtqr1jS6Uw+CFhGmrLjTWALTA/j/kGa0",
+	"lSh6J2RxT9YDT8crSb5K2GmZefeWkR/Wc++Ss4gI4fI3O1GMq/6oAFBYc7bvu7lAT6kiWEse1LJSlkua",
+	"Tq9LzLHhZchSqzhEJu+HT5aHbSv0yA9SW5rVf4DlC1YRStbtbjrHc1eEtHs28pb3vs1zXmDI6nEXmui3",
+	"ZEo+2UwNPsUzQiUnfsUVrIDvr8zfZx6dleEGJ19tIzblTcRSST59PYAa73/QKX2lRTQ/qaurC5PdFbvL",
+	"rjCIdmVobEkqYumglF930Guy0m4FemsxlA1OVyjCgjhiYanIErx604QBXy0wTU60hcXZ4GfGG+MHRkWx",
+	"4hFiHI2UUIST0Y6rRN0vnOXZ2alzDvgmzk6dtkn/mscXfNowwdXVxUWarH5m/C2ZKsGUk/idMMLTup47",
+	"WUG9IWN1AqURFQijXOi6w4r1YXyKUyq0jm2BV4iTmJAFfEtZGpEKDCokVs35hskTrfb3UvAMgk+Ptb/3",
+	"Y+3vbQsw6usUsYy8TDBdNBXqxXSh96C4YoG0YtMjkY9qF0L35mwCupFkYVZUxLyjwjxXhf51TUiB3+EU",
+	"dBpoG7CSmaBy7WQzpTcepMdbM1WBsiLJNI6692vZa6tCxcmJl5y3vqVEYwSryfEOng7bOcI+NdYhy2Yj",
+	"v2jLJoS6JrYo2HhXtjpOUhm2j6cwzpYmmjDaiRt8ZECd1DhELipaMlvE271q1TQlQpJY50lqbrWm//LX",
+	"9K4XCd5MFlQI7oXRXPP2Yl3p4dL737JmsY7erDgDVF1HukWeuEf21OvozWxuskPR4rX5y/zgfazSjYN1",
+	"Tja+uad1XVKH+pzdJTWzEWtvaBZawSZVoz26p/CyQN1dFVa1DjwlYZltu+uh6Vhsl9nNBJrqfggLdL2a",
+	"o19Msg69ayqP4XoOdHTUAGmPAaTL7Q4QhPevdtDPDIKlqpzFI4HmZDVAI11IdgRBLWKDAdlB13RhSMC7",
+	"lH6yF+UnNHq8B/kGU2YfB0cpudEqpnVD150VdO5XzjmhWDTXoMcmZZKHvhRnWbIKLUPQ3Zei7N6oDBpj",
+	"QSPw2uhQMPiF6nSSyxmw/nVll9tbSNE1k/3Bn/r2Lx8dE4lpQuKQk4g15pksElL4po/aWisaWpjVbAv6",
+	"DWOC48S8Y4/Ztxac/riUHc7QJihp1xVCgvzCoPJ1ClhvJMNelHGcPjXGdGPF7uqw7lY3D91mbjJLdHTw",
+	"aauSfe8VrheYpube3Wdd7EpHcQ+ltI3GI6ETAm/cb4bvFbjXA+GurCa/LUcuPGyTiVZraAyrpsNfI6hQ",
+	"LOZkqShvlyxA7aYR6ysI4xf5dXxsa5A8uDlKXX9fGFg0m1yaYzlaNATNVhMlA0HvjtJPgTpaeBRf1ZF7",
+	"8ELR5+D4OJnmCeaKa+OG+ZNMq+IGwF0xWfzgweeqZiH/5M6tohg1d4T/NvDcUpFWLzjXnJFLmhb6MRQF",
+	"57BfLhrDdbTkhRkENM1y2Zwx2S6gufhN0aJHHqlaxT3HXRizeLW266/tVVBs15+lqR1zGzSqiSFdJf3N",
+	"N4XyUpyyCtrzQFJN1TGboox0fCVOcbKSNCrj7OARqj9SJr+l7IjrFSMd+/r4960u04QmsgFJ3+VG1gvE",
+	"ODaiyQUSJAVcqNDYqpquevte5mTV4Efa1bdhrZSkE6PD5zt9uYDWMywl4emdVTdrNeIWriydK+DWzdm3",
+	"yKzyziil3WUbX3ICuQhxIpCYsWUPl7hS6vasZWRGLgTvrZ5GrPvgukqlB1jKVWzA5p0g3CQsSePSA98W",
+	"FfSHULuYfT+u8r282uvQ2zTCgZ+yMfF0B8NdhdUYoTcqr65n9mjoV7nxWy9eFcIeDqvueI5WeCu58Nq6",
+	"Kq89TSXQFKYCfzBrn+gelWLXM397sKRdcuNVNmuDbLwg01pLayJJqkU/gXiewkudsSVKmM4nuOqQbEgr",
+	"0MIc/MfxRPqr74mG+RK75d77cupuAZ9w8wBgLNc5D2xk3ZTeEEgZw3K5U+q0qUBkkckVvHNT3AW676CR",
+	"UUrPyQraLWdYotEuzugIEoILNcPoxLxyWOtoB40u//iVCsm47oSTJV6ZOY5RytAMixlKCL4h1eVVlehv",
+	"f36JDg4Onv+ERsPhcO8x/Od6ODyG//ylVepEd3IlvEog9UN1Heq2jIxeNsRytKl/Lxq3i24bycgZB6S+",
+	"d6COpADXZt9K22fQtEElWmn3FLThlZS3bToVncvr85faotTDLTbtqY+u9n+i8OYC0yTETS4qleaHUJGO",
+	"i6b6B5Wm+18GwZSzPHNqHqtLGIICurXNkdXg6gjM1oKozRMd2lG2Lv6gRWlaafakQlfAIz/GK1cq3uoi",
+	"9qp9KgrpjnvZN3xBmBG+oKKojuWtr9m8aWbo51/KlLJxcPy+ckFrh1+F5fodKqBXPAM44tr7cay/cmNc",
+	"gHUAblB51ZtXpPY2PrRiWOHmGcUOGkGCZcBIQ7SckRThJEFLwteKGa4ZjJuyMuttdy4aKox6dl1SqB6U",
+	"HthmhG7e70Y5fgd1+e3q4o1FtmBg1ml4qjIcWuRCogUht1YDaP1oURGvWZHay4G6qDzcPYdXOH562Inr",
+	"tqA1Pudu6JYxeDVwmqg3oJjr2SRvm+D+/gDcAgsdbdSs3DThSF3zTuiqqc0pqHTCfPO9CSJ27tvZ4c0W",
+	"bZ7I3j6rFlQtecl11GWZhL10VDBbUXzfEpt0JHH1CzTjxC8xVltyjdY7NjEZtULJws1B6iEgbpsui5oD",
+	"n1t8TzjNWoIg9XcDCZpOC72tw2eMJ9WGbdql6vW5I4fM6l1y5oYwcx4XxWrFwCgCxcA4o/kKRqIxmUga",
+	"kzgscppu39or00fREnFF5J2UJqwPsMWFcq1xGbjVSRFhRilQ5K0Xvz6S3y42et1uOx2Dhxz9tizb5Mku",
+	"nE6bE2Y3RwjdEM5pbN0125PseqNkuI/WCLp5sf3NfbXxNr2l6SJLDP1OqLC5EMxT9VC4KkG2Z6QdgD7u",
+	"3G85o5D/oPOULTCiXObN1bZ+wzf4Cn5B9qLclmO09TiM0bHZfrneMOf0zswFOoDcFg9uqs1hHnSxkObc",
+	"naJnCQ9HUcAm9sGo1HBRCLFIqupX6LdnbZ5eRRFt2FrWJ6VR3PWUm/FTs/PUNq/2wlbc2MIcg2+FIXeW",
+	"4LpSyqUnfCSsT+ycQAlvqr4Zc4Xde1BT85VngjP6mihps5I+3RFwjdGYMSkkxxnSH3VFTQTqV+BH4aAU",
+	"m39cmGDEoLIy4GNM+LOuVjgAB6DHLN1Bjp2gKSMC0dTYuYxVdE1dOShq04xeEMwJB9VgNdWu2X2GoxlB",
+	"+zvDwGSvC2ZSZuJ4d3e5XO5g+LzD+HTX9BW7v5+9fPXm6tVj1afMlxtMsSQzlguCTm30ltp0UMmbGzzZ",
+	"2dvTvYrk8sHBznDnIKhQu131X4YmrhkUTImEIliKTmmKE7TEkEuA64z9OshtfzhUO67ljFWjvmVMBms5",
+	"W/eHQ5su2eTAwlmWGPPH7kehUVM1abiuXFqYja3DVwUKwSDQlEGhl0FwJbHMheJpX+s71UlAz+grQLbQ",
+	"01XBDhTh1Ig8O7UnExy//1BJJ6lwompV1aCbMs+B9bp7H/xKcCJnwQc10C7OqPp/0XguJ5dnxaEAXoXy",
+	"ixVP8gFiSazkN9Ck/aTaaut9Ld5tU1GvNqdrdtrhi8dkFPVw4qbuSjVx/Ma5n6gN1POVvnfDvmyyewle",
+	"fB/u+rpoYL7XxCWuib9Wf65Jka0yHzyZ4P14/OzgkAyPDg8PJ0dPh+OjiIwP9g73h88nY61pPA6eEPx0",
+	"fED24j18NHk6HA73nh2Mn0SHJbq7pjFBUifNKtF88OQAR8Ojo6OjaDx+Fu3HTw6G6v/2A0PwdYhLJfVO",
+	"sCtpTMRu4EzMYzQBlXQ6gFaOd3cLMyAUY1qwXM52DKh2QXJN8mlwHKjBHxfLVEzCnKwS0NTrsQ1SKf2S",
+	"69qPWiMdsVpK5wYU9hc3u6zD9b+s2SpM3eKQ23rLQr8vKkJBJQmOJzgRZBAwLOzTF4zLcLwKjofqJhkV",
+	"6V4fJFBqSoQLFZS19tSD3FHQPNRX1TV6caV3X+C4SD2uO+1t7/QuNVZwQWLd6aDjozAEPCYp1QyvA50a",
+	"qqfbHKM/WY5iBs6QM3xDUKlGV1jfNEYlwmrAwRVkepdoWKM+CNtVK4TCAsVJPOmMNCYQNNEAmJcsT2Iz",
+	"jeSU3BAz1cNuWb2+MRYExVSvRqNiQ4EKmvM7FRLWVyEx8OeHQfDpcXmKgGXIjXppgQKfwlCmiLdGml9q",
+	"BGn3M87oWfylkTC9WKGRxqEjcOAb66rHNLbkxK6/iWR0phgGbJdnZ6f3Qzi+04v/InpxKxrR9GbB4PBv",
+	"QvMFGviG0P3h8LAjnNSFhKqinTA+0sF1D7t1Tkzwp8ijma5Sk25Gj94D1fsZPupACC5mOAEE/o0SvV+I",
+	"NLXw7ofq7dq4OCfpA9EpFq7EIjr816QggXTM9k0ZlcLJ5dlPWqVrqo2ZaGssZsSqLOSMUG5+0oKabasE",
+	"MusioMt6QW0/3fEY9BK6gLxUgjJOYyPFGc8rtJzRxEGQFb04AaWM+MaosiUp+jzeB2T12020iOgFPds7",
+	"3//54/lpdPDmn/jjn4uzwz//+W3+5vp8eX56sjw/PaO/v/wt++vl2dOzj/Hi4o93dPK///M/wYcvt5AT",
+	"dIVs981VK/x34n79GL4+AahA+AEIgJ7t28P9wGzLCk4oymeqV1wgg/slEXlqiQRgOwgUmXC2gFwKxuui",
+	"FXCDoFJs8VZTHSPjGoMWOJkwvgAnrrbJFYW4wRyMEMFmZ3D3CO9ueSmrou/IeOluXeW9Udb161MjtPZ2",
+	"FVfRNHNKndKgvbIybYUaA67sQI3nBW4FBGQJsK1AtObebdyU7SYWeE5Mxvg2XWnFhVlhljFBCZmAc/NP",
+	"CKcMdLd1aq5dX2rpPwBXOhvr2ryYE8TJJBck3kEnFZ1rUyqQDXKM4/g1+DOuVUvze8fOzCBbhVYjAftK",
+	"uKqtU4otxbz3hVAHqm6TLCSgKbSrZAg52Mz/8T54uhdP9obDo2eTvb04Hg6Hz4+i8ZMnE3WlCpeToafU",
+	"DJ7Rw1rGgcd7Nlz/oONDqyWY0VKpi+dpp/9g/yp0iB0QtC9e0n6q6kXcD4KUIVumzc4Cdsm7b5i8gIZ3",
+	"jc/grXODd4AxbnjADfhOscQWg6EfFNkE66HJm/3jv4eV8+HeBkF5vNtO9Ly8CHd8pBCcXbAzEyqLw1tj",
+	"B3X0Z4UffLb9mK4Zu0rYEtrvHXi1/x1znWmiOx8FoSvh2CDuVni+Uk0BxYPPY3f+y09Q78/VwPjfDB8D",
+	"l2SJTXTQoKZqvhve5qVGncBOdGBo4FJu4Wh2P8/JymjVy1KXbuRGhWUjNEOZsiVycQt6HM0w9BHdX5OV",
+	"Et0HW5v/isVMvfoP92fif61uG+wnVkKQwmKTPElWOw9p8jfAn7KU+Bv6Sjr3LyIbxXX9qsL/BrY/9DkO",
+	"w2Hdm21QX1Pr/nRb1Osa95tBuX7oNCXriPRUb+WuEOmgWRtrkzquiYUzcFtxGiBfk9WpVe9/TazZRUz4",
+	"joG+JfXj10FAbTxaVxXcrRjCb1PL1RdVgUGpI55q0GAVta8dLq06veyEcS2f03RqtFb6g/YwXMdWOjT1",
+	"Lhi89SKDK0gJiMa5VMBS/z7WAftUGM2YVqaB3gQJiVei5glYaJyCPesCrDNoFy4OIs8g6VrIiSAyqB72",
+	"um/yh+/6ru/6rt76Lv1Ivuu7tuu7LK/0b9d5+bIO/6/rvrowI981Zd81ZXeoKXtLsgRHRsJ7VFQLuEOl",
+	"mS5PtFvNDO8UAi9tLZlvPFTCrvNbCZfQuRTefw40U9HIhQx6slgmq1vOE+Ocec9MV81lt55ZP3DlhQrW",
+	"k90bn1FYYrCWi958m5OVTfEfKp53uJ4MPtg7PHp29Hzv6fAgcOSBH9bSvmtcYLc540Q9pwVNc/0ufNi9",
+	"Wkl1qH5uVloteG5+Kmqcm79NWXPzV7WSOfz0pZmbdCVWP3g6HBZ8Zi1bud6mQQsfnOnEh03JwiG447Kv",
+	"09YZvFx10a8g31V7eIfFNP/lIR7rePfrq19qB/Pf7PsKrjeVg7GktiAtHVQWxTCNFHf3sy6rsi0UZD0O",
+	"hHxS50ElGtF41EwK++o0dOd7cTn9Tgm/U8JvlxJ2RTqnL8w7a0A6+nXv/FsJ1+5n+k0YD9bYigfwX9YH",
+	"a2JYvqojs1nJ9ziWhjgWA6C7J+VCsGYX2hNRkWQL4jwoUneXEvQyXZOilzMamWSN8BxHQjBLNxy0XtOd",
+	"q6uLNyyNyG3cWuuVj0G1/n82YxeDegXkoKh4HBT1hpuJSFfleK02dLN2/C6cY66uLhCA0Dh3xuWlDv68",
+	"fkMvfnn3z18fI/nnH3/N/6TD4cX1m9nv138uL07P5F/XJ/+cn54dnH88H15cv1oG9+xDYwoq91L50/QG",
+	"J7QR1eFUvSfj34pTpMBiddoTrSE3IyBTp/0YvYfFHqPyXujrO1Yv1WZUYRxp6rHz4Z50xoMgT+cpW6Zh",
+	"9UHdx0Yv+BQZzAN0A/3w6MmzZ+PDyXA83j96MpkoFjCKjg6P9h79uHW/NQNJ0zgPpxKvk5ea8o5xJPQB",
+	"/3tYGoXGt95HhYKrGc4a8Ieaz2BquEOMT3e+KntUmDlqx0j1mVfpEDSkECmpjv7q6uK/1PdXqOuSkiXg",
+	"A1PFVjJ0+mLnK9sXzEF6sj7nOmSHpTo3uU3LpSlHhRe6ouk0IeiKTlN0kXayJYiVkGRRYYiKRNlONQak",
+	"574PA4JL+/GuSK39DVgBbEBskUr8fa24AWgrKinhgqfPxvv7T6LDg6OnR4fP9odHh08Oov2DJyR+Rvbx",
+	"s/1g4EieUUnbUC0wEOwP9/ceD58/3ntyvffk+PD58XBv5/Bw/6+NHPBtDF+1hkBwpl0uymIBgc3J8XTv",
+	"cH/vCYnH+/Hh0d7z4eT5s/HB+Oi5I9V7o5akkvA/uJgzzryVExt5/YeuzP1OgDx7evBX4E7QfyZO1HOF",
+	"uDH1v4PgLRFEXhblaczvX7586IwC9C1tVZjDjfkv15bbPPlfW8tQnsX9p0Qyc327KnJ7KJaQ6LvcQaLO",
+	"y8tfnvLuZ/U/W0I4TC2dLaSkKmc3hXVAmYZ+KnLV9V4U5OW1gCJoJl7jISM0ALqOEI178/KXZtJv577/",
+	"mzBn+aa+KgqNZjidkhpBewA9ba7f0FfX0uo35dTRuoM6co2avNHrBntuEbQgycTm+GqI8bgLhGqY7m8N",
+	"m37ns/91fHYfLruN1H1H9w/AMX9H9g9mkNNQ+Natcl3pm1t8qJM3tyixi0FjLXbnZLWrA2WOP7ujiNQu",
+	"WALBaEhIloEH/xziiCQCmwt4q6ZkCWXAjB7VnLTe7TEa/fLqGmmQra1kBHWe3UGTsDAFhf6RSA8lklgr",
+	"CbhkfAXRZIYFwnAIEB589wLKJWfjhCx01Is6fZgW0v8Vs36XVO6RdDme7HfZ5ZuXXd4qfIBwWqn4cecS",
+	"zBYUX6J3t1eG3osgUpg0oGyZ6oIjaBTlnJNUhpaXHQHGLy2iLCU76CTVPh1USI4l42g5Yya8dFRjWEd6",
+	"FhNG9khYAAq8WIMiesPA1kMSQdSN26QNhjIUvPAdkIeeLiLrMAqOgzGU3Vs9FhJrISYly+r3iHFOIvl4",
+	"xrgg/g4gtQ3fr+cHEDW7YlSWqn0wqlbMTYW6NQ+J1Xs6WihspuUxN0jbMT+8UngNxc7BWg4Bl36ab7ME",
+	"7fZ7X4tAJwLQGThxqZ8GOhSpMlCEUzQmaMFiOqFESTyKX7i4PEE8T4jPPpacQfFK+2Dc1EG/u9pNgSWk",
+	"U6SQkBrjqxiofWIqNZwV3Mzq/ztJ6H+zQ0X1mf2/5UhxpX1IS9K7xs8ARzLTRacaq0wJNNqdkSRh7lgN",
+	"U7OqT+S/6dpWNqsY3VkiC5bVuPL94VBnNdcnyBkwdgm9IeInNNIPS4yQwCuBlpXyXAVwTYGuhm2rqb/K",
+	"rjnB+ro7d20LjRk2SVgsD0XHYndxNhjwNntRT/fg9lJsfSfVom7mtCx3PDVlhYtFXeuMIerohGScQL0T",
+	"8zQnOpWTpKAv3h/uP328t/d4//B6r1Apw2GstS/r590Md6B+nv/jLs64XSCOtB/nmCBOcDRTx9N2LdQ5",
+	"0ZSIxpJxxqu76V5ATW/tx6p9qVBCcCwQRmPOloLwnxBWr13ibORS8sSELC6hu3XX7sbK61790l1d0WlK",
+	"4ovUm718gWMzX8Fabk2S9ZZMqZCEG4Z0f9+nVzHLE999XKSawmw5bAVuhM1J/aDP7ccW9ze4AlKXMG29",
+	"AqVfs/MW7KCfGYecktQSFgGiooAzQLpApu4KlnYWg7SpAwSeDpEgEUtj0XSFikKV32/Rg9+i4ujbL1J9",
+	"xHrV1/cfFOx1DUt9YOt6ClPfUkjMJYm1hoJKgUylfrgYtWpTe/tHO8Od4c7e8cFwOISzNWtrdcSs23i1",
+	"TqSo9VrNzm4LNhiToXFdGzg16Btp26s9oY6MV8cyqqvoXITubA7w2qTKr+bd0HVi6A1ZKxPTvkJdh2Tg",
+	"qOmvfWnhHmjgLAEdyBlZmcT06qqY4sx6sLWLsTlsc1XTyiiWGH748n8DAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

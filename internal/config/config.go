@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Config is the configuration of a server. An environment variable named first counts before one named after it.
@@ -37,6 +38,10 @@ type Config struct {
 	RedisCluster     bool     `help:"The Redis is a cluster." env:"TYK_DB_ENABLECLUSTER"`
 	RedisTLS         bool     `help:"Speak TLS to the Redis." name:"redis-tls" env:"TYK_DB_REDISUSESSL"`
 	RedisInsecureTLS bool     `help:"Take any certificate of the Redis." name:"redis-insecure-tls" env:"TYK_DB_REDISSSLINSECURESKIPVERIFY"`
+
+	MaxImport   int64         `help:"Largest body of an import of APIs or policies, in bytes." default:"4294967296" env:"GATEHOUSE_MAX_IMPORT"`
+	MaxDocument int           `help:"Largest document of an import, in bytes." default:"16777216" env:"GATEHOUSE_MAX_DOCUMENT"`
+	BodyTimeout time.Duration `help:"How long a client may take for the next 64 KiB of its body." default:"15s" env:"GATEHOUSE_BODY_TIMEOUT"`
 
 	LogFormat string `help:"Form of the log on standard error: text or json." default:"text" env:"GATEHOUSE_LOG_FORMAT"`
 }
@@ -80,6 +85,9 @@ func (c *Config) problems() []error {
 	complain(c.PageSize < 1 || c.PageSize > maxPageSize, "--page-size (TYK_DB_PAGESIZE): %d is not between 1 and %d", c.PageSize, maxPageSize)
 	complain(c.GatewayHost == "" && c.GatewayPort != "", "--gateway-port (TYK_DB_TYKAPI_PORT) is set without --gateway-host (TYK_DB_TYKAPI_HOST)")
 	complain(c.GatewayPort != "" && !isPort(c.GatewayPort), "--gateway-port (TYK_DB_TYKAPI_PORT): %q is not a port", c.GatewayPort)
+	complain(c.MaxImport < 1, "--max-import (GATEHOUSE_MAX_IMPORT): %d is less than 1", c.MaxImport)
+	complain(c.MaxDocument < 1, "--max-document (GATEHOUSE_MAX_DOCUMENT): %d is less than 1", c.MaxDocument)
+	complain(c.BodyTimeout < time.Millisecond, "--body-timeout (GATEHOUSE_BODY_TIMEOUT): %s is less than 1ms", c.BodyTimeout)
 	complain(c.RedisPort < 1 || c.RedisPort > math.MaxUint16, "--redis-port (TYK_DB_REDISPORT): %d is not a port", c.RedisPort)
 	complain(c.RedisDatabase < 0, "--redis-database (TYK_DB_REDISDATABASE): %d is less than 0", c.RedisDatabase)
 	complain(c.LogFormat != "text" && c.LogFormat != "json", "--log-format (GATEHOUSE_LOG_FORMAT): %q is neither text nor json", c.LogFormat)

@@ -162,8 +162,8 @@ func Quote(s string) json.RawMessage {
 
 // Index is where the last member called name is; -1 if there is none.
 func Index(members []Member, name string) int {
-	for i := len(members) - 1; i >= 0; i-- {
-		if members[i].Name == name {
+	for i, m := range slices.Backward(members) {
+		if m.Name == name {
 			return i
 		}
 	}

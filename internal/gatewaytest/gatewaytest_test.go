@@ -397,8 +397,10 @@ func TestNotices(t *testing.T) {
 			require.False(t, n.Accepted)
 			reasons = append(reasons, n.Reason)
 		}
-		require.Equal(t, []string{gatewaytest.ReasonMalformed, gatewaytest.ReasonSignature, gatewaytest.ReasonSignature,
-			gatewaytest.ReasonUnknown, gatewaytest.ReasonMalformed}, reasons)
+		require.Equal(t, []string{
+			gatewaytest.ReasonMalformed, gatewaytest.ReasonSignature, gatewaytest.ReasonSignature,
+			gatewaytest.ReasonUnknown, gatewaytest.ReasonMalformed,
+		}, reasons)
 		time.Sleep(still)
 		require.Equal(t, before, g.Reloads())
 	})

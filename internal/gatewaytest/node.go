@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -152,7 +153,7 @@ func (p *process) tryRegister(ctx context.Context) (again bool, err error) {
 	id, found := reply.Message["NodeID"]
 	p.node.setID(id)
 	if !found {
-		return true, fmt.Errorf("register: no NodeID in the answer")
+		return true, errors.New("register: no NodeID in the answer")
 	}
 	p.node.setNonce(reply.Nonce)
 	p.registrations.Add(1)

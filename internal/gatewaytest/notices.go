@@ -92,7 +92,7 @@ func (p *process) obey(n notification) (known bool) {
 	case "ApiUpdated", "ApiRemoved", "ApiAdded", "PolicyChanged", noticeGroupReload:
 		p.askReload()
 	case noticeKeySpace:
-		for _, key := range strings.Split(n.Payload, ",") {
+		for key := range strings.SplitSeq(n.Payload, ",") {
 			p.sessions.drop(strings.TrimSuffix(key, ":hashed"))
 		}
 	case noticePurge:

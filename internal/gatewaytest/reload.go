@@ -120,8 +120,7 @@ func (p *process) recoverNode(ctx context.Context) error {
 // wantsRecovery says which failures a gateway answers by registering again: a 403 with one of three texts, and
 // network errors by their text (facts §0.1, §0.2).
 func wantsRecovery(err error) bool {
-	var refused *refusal
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		return refused.status == http.StatusForbidden &&
 			containsAny(refused.body, "Nonce failed", "nonce", "No node ID Found")
 	}

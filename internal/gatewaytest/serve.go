@@ -96,8 +96,10 @@ func (p *process) checkOrg(api *spec, r *http.Request) *refused {
 		}
 	}
 	if org.IsInactive {
-		return &refused{http.StatusForbidden,
-			"this organisation access has been disabled, please contact your API administrator"}
+		return &refused{
+			http.StatusForbidden,
+			"this organisation access has been disabled, please contact your API administrator",
+		}
 	}
 	no := p.checkOrgLimits(api.OrgID, &org)
 	if p.store.set(r.Context(), orgPrefix+api.OrgID, org) == nil {
@@ -108,13 +110,17 @@ func (p *process) checkOrg(api *spec, r *http.Request) *refused {
 
 func (p *process) checkOrgLimits(orgID string, org *session) *refused {
 	if !p.limits.allowRate(orgPrefix+orgID, org.Rate, org.Per) {
-		return &refused{http.StatusForbidden,
-			"This organisation rate limit has been exceeded, please contact your API administrator"}
+		return &refused{
+			http.StatusForbidden,
+			"This organisation rate limit has been exceeded, please contact your API administrator",
+		}
 	}
 	remaining, allowed := p.limits.allowQuota(orgPrefix+orgID, org.QuotaMax, org.QuotaRenewalRate)
 	if !allowed {
-		return &refused{http.StatusForbidden,
-			"This organisation quota has been exceeded, please contact your API administrator"}
+		return &refused{
+			http.StatusForbidden,
+			"This organisation quota has been exceeded, please contact your API administrator",
+		}
 	}
 	org.QuotaRemaining = remaining
 	return nil

@@ -33,7 +33,7 @@ func chooseAccount(cluster string) (account, error) {
 			return a, nil
 		}
 	}
-	return account{}, errors.New("Postgres does not run as root, and there is no account postgres or nobody to run it as: start the server as an ordinary user")
+	return account{}, errors.New("postgres does not run as root, and there is no account postgres or nobody to run it as: start the server as an ordinary user")
 }
 
 func lookUp(name string) (account, error) {

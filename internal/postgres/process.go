@@ -77,7 +77,9 @@ func shutDown(ctx context.Context, postmaster *os.Process, gone <-chan struct{})
 	return err
 }
 
-func ask(ctx context.Context, postmaster *os.Process, sig syscall.Signal, limit time.Duration, gone <-chan struct{}) (ended bool, err error) {
+func ask(
+	ctx context.Context, postmaster *os.Process, sig syscall.Signal, limit time.Duration, gone <-chan struct{},
+) (ended bool, err error) {
 	if err := postmaster.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return false, fmt.Errorf("stop postgres (process %d): %w", postmaster.Pid, err)
 	}
