@@ -24,7 +24,7 @@ func signOn(c echo.Context) (store.SignOn, error) {
 	if !slices.Contains(sections, value(sent.ForSection)) {
 		return store.SignOn{}, failure{event: invalid}
 	}
-	groups := value(sent.GroupsIDs)
+	groups := append([]string{}, value(sent.GroupsIDs)...) // [], not null
 	who, err := json.Marshal(admin.SSOAccessData{
 		ForSection: sent.ForSection, OrgID: orEmpty(sent.OrgID), EmailAddress: orEmpty(sent.EmailAddress),
 		DisplayName: orEmpty(sent.DisplayName), GroupID: orEmpty(sent.GroupID), GroupsIDs: &groups,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -150,6 +151,15 @@ func Dump(t testing.TB, connString string) string {
 		out.WriteString(table + "\n" + strings.Join(lines, "\n") + "\n")
 	}
 	return out.String()
+}
+
+// URL is a connection string of this package as a postgres:// URL.
+func URL(t testing.TB, connString string) string {
+	t.Helper()
+	cfg, err := pgx.ParseConfig(connString)
+	require.NoError(t, err)
+	query := url.Values{"host": {cfg.Host}, "port": {fmt.Sprint(cfg.Port)}, "user": {cfg.User}, "sslmode": {"disable"}}
+	return "postgres:///" + cfg.Database + "?" + query.Encode()
 }
 
 func connString(database string) string {

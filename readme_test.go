@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"reflect"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/gen/admin"
+	"gatehouse/gen/dashboard"
+	"gatehouse/gen/node"
+	"gatehouse/internal/config"
+)
+
+// block is a fenced part of the README.
+type block struct{ kind, text string }
+
+var fence = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
+
+func readme(t *testing.T) (text string, blocks []block) {
+	t.Helper()
+	raw, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, m := range fence.FindAllStringSubmatch(string(raw), -1) {
+		blocks = append(blocks, block{kind: m[1], text: m[2]})
+	}
+	return string(raw), blocks
+}
+
+// TestReadmeWalk does what the README says, in its order and word for word; only the address and the admin secret are
+// this run's. What it shows as an answer must come, … standing for anything.
+func TestReadmeWalk(t *testing.T) {
+	t.Parallel()
+	_, blocks := readme(t)
+	require.Equal(t, []block{{"sh", "make serve\n"}, {"sh", "make test\n"}}, blocks[:2]) // the second one is running
+	dir, address := dataDir(t), freeAddress(t)
+	runServe(t, blocks[0].text, dir, address)
+
+	require.Equal(t, "GATEHOUSE=http://127.0.0.1:3000\nADMIN=what-was-printed\n", blocks[2].text)
+	const mark = "\x1e\n"
+	script := "set -euo pipefail\nGATEHOUSE=http://" + address + "\nADMIN=" + secretIn(t, dir) + "\n"
+	var shown []string
+	for i, b := range blocks[3:] {
+		if b.kind == "sh" {
+			script += b.text + "printf '\\036\\n'\n"
+			want := ""
+			if next := 3 + i + 1; next < len(blocks) && blocks[next].kind == "json" {
+				want = strings.TrimSpace(blocks[next].text)
+			}
+			shown = append(shown, want)
+		}
+	}
+	out, err := exec.Command("bash", "-c", script).CombinedOutput()
+	require.NoError(t, err, string(out))
+	answers := strings.Split(strings.TrimSuffix(string(out), mark), mark)
+	require.Len(t, answers, len(shown))
+	for i, want := range shown {
+		require.NotEmpty(t, want, "a command without its answer")
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", `[^"]+`)
+		require.Regexp(t, "^"+pattern+"$", answers[i])
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+// runServe runs the README's command for it until the end of the test.
+func runServe(t *testing.T, command, dir, address string) {
+	t.Helper()
+	cmd := exec.Command("bash", "-c", command)
+	cmd.Env = append(environment(), "GATEHOUSE_DATA_DIR="+dir, "GATEHOUSE_LISTEN="+address)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run starts another process
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		<-ended
+		if t.Failed() {
+			t.Log(said.String())
+		}
+	})
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		_ = conn.Close()
+		_, err = os.Stat(dir + "/admin-secret")
+		return err == nil
+	}, 2*time.Minute, 50*time.Millisecond)
+}
+
+// TestReadmeOperations compares the README's table with the contracts, both ways.
+func TestReadmeOperations(t *testing.T) {
+	t.Parallel()
+	text, _ := readme(t)
+	said := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `((?:GET|PUT|POST|DELETE) [^`]+)`( \\+)? \\|").FindAllStringSubmatch(text, -1) {
+		said[m[1]+m[2]] = true
+	}
+	for _, get := range []func() (*openapi3.T, error){admin.GetSpec, dashboard.GetSpec, node.GetSpec} {
+		spec, err := get()
+		require.NoError(t, err)
+		for path, item := range spec.Paths.Map() {
+			for method, op := range item.Operations() {
+				name := method + " " + path
+				if op.Extensions["x-gatehouse"] == true {
+					name += " +"
+				}
+				require.True(t, said[name], "the README lacks %s", name)
+				delete(said, name)
+			}
+		}
+	}
+	require.Empty(t, said, "in no contract")
+}
+
+// TestReadmeConfiguration compares the README's table with the configuration, both ways.
+func TestReadmeConfiguration(t *testing.T) {
+	t.Parallel()
+	text, _ := readme(t)
+	rows := 0
+	for _, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(line, "| `--") {
+			rows++
+		}
+	}
+	fields := reflect.TypeFor[config.Config]()
+	require.Equal(t, fields.NumField(), rows)
+	for i := range fields.NumField() {
+		field := fields.Field(i)
+		name := field.Tag.Get("name")
+		if name == "" {
+			name = strings.ToLower(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(field.Name, "$1-$2"))
+		}
+		def := ""
+		if v := field.Tag.Get("default"); v != "" {
+			def = "`" + v + "` "
+		}
+		row := fmt.Sprintf("| `--%s` | `%s` | %s| %s |", name,
+			strings.ReplaceAll(field.Tag.Get("env"), ",", "`, `"), def, field.Tag.Get("help"))
+		require.Contains(t, text, row+"\n")
+	}
+}
