@@ -117,7 +117,8 @@ func (s *Server) GeneratePortalAPIsForOrg(c echo.Context, orgID admin.OrgID) err
 		return failure{event: notFound}
 	}
 	err := s.Store.EditOrganisation(c.Request().Context(), orgID, func(row store.Row) store.Organisation {
-		doc := document.Set(row.Document, "cname_enabled", json.RawMessage("true"))
+		// With all fields, so that the two stand in their places.
+		doc := document.Set(showOrganisation(row), "cname_enabled", json.RawMessage("true"))
 		return organisation(orgID, document.Set(doc, "cname", document.Quote(domain)))
 	})
 	if err != nil {
