@@ -102,7 +102,7 @@ func (op operation) target(params map[string]string) string {
 const absent = "\x00"
 
 // requestBody is the request's example; "" if the operation has no body.
-func (op operation) requestBody(t *testing.T) string {
+func (op operation) requestBody(t testing.TB) string {
 	t.Helper()
 	if op.declared.RequestBody == nil {
 		return ""
@@ -124,7 +124,7 @@ func (op operation) requestBody(t *testing.T) string {
 }
 
 // exampleBody is the example of an operation's request.
-func exampleBody(t *testing.T, id string) string {
+func exampleBody(t testing.TB, id string) string {
 	t.Helper()
 	for _, op := range operations() {
 		if op.id == id {
@@ -147,12 +147,19 @@ const (
 )
 
 // furnished makes a database in which there is what the examples name.
-func furnished(t *testing.T) string {
+func furnished(t testing.TB) string {
 	t.Helper()
 	return storetest.Copy(t, "template_furnished", func(conn string) {
-		storetest.Open(t, conn).Close()
-		t.Run("furnish", func(t *testing.T) { furnish(setupOn(t, conn)) })
+		furnishing(t, conn)
 	})
+}
+
+// furnishing starts a server only for furnish: a template must have no connection left.
+func furnishing(t testing.TB, conn string) {
+	t.Helper()
+	tt, ok := t.(*testing.T)
+	require.True(t, ok, "a template is made in a test")
+	tt.Run("furnish", func(t *testing.T) { furnish(setupOn(t, conn)) })
 }
 
 // furnish puts what the examples name into a bundle's database.

@@ -65,7 +65,7 @@ func setupGatewayOn(t *testing.T, redis *gatewaytest.Redis, p plan) *estate {
 }
 
 // knowing tells a server of a gateway and its Redis.
-func knowing(t *testing.T, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p plan) func(*server.Config) {
+func knowing(t testing.TB, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p plan) func(*server.Config) {
 	return func(cfg *server.Config) {
 		if !p.noControl {
 			client, err := gateway.New(gateway.Config{Host: g.URL(), Secret: controlSecret})

@@ -68,7 +68,7 @@ var contractRouters = sync.OnceValue(func() []routers.Router {
 
 // bundle is a server on a database of its own.
 type bundle struct {
-	t     *testing.T
+	t     testing.TB
 	conn  string // the database's connection string
 	store *store.Store
 	url   string
@@ -77,19 +77,19 @@ type bundle struct {
 }
 
 // setup starts a server. Every answer it gives is checked against the contract.
-func setup(t *testing.T, change ...func(*server.Config)) *bundle {
+func setup(t testing.TB, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	return setupOn(t, storetest.Database(t), change...)
 }
 
 // setupOn starts a server on a database that is there already.
-func setupOn(t *testing.T, conn string, change ...func(*server.Config)) *bundle {
+func setupOn(t testing.TB, conn string, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	return setupAt(t, conn, loopback(t), change...)
 }
 
 // loopback is a place for a server; who connects before there is one waits.
-func loopback(t *testing.T) net.Listener {
+func loopback(t testing.TB) net.Listener {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func loopback(t *testing.T) net.Listener {
 }
 
 // setupAt starts a server on a database and a listener that are there already.
-func setupAt(t *testing.T, conn string, listener net.Listener, change ...func(*server.Config)) *bundle {
+func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	b := &bundle{t: t, conn: conn, log: &logBuffer{}, clock: &clock{}}
 	db, err := store.Open(t.Context(), store.Config{ConnString: conn, Now: b.clock.now, IDs: store.NewIDs(b.clock.now)})
@@ -117,7 +117,7 @@ func setupAt(t *testing.T, conn string, listener net.Listener, change ...func(*s
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var listening sync.WaitGroup
 	listening.Go(func() { s.Run(ctx) })
-	web := httptest.NewUnstartedServer(checked(t, s))
+	web := httptest.NewUnstartedServer(checked(b, s))
 	_ = web.Listener.Close()
 	web.Listener = listener
 	web.Start()
@@ -151,12 +151,12 @@ func (l *logBuffer) String() string {
 }
 
 // checked passes requests on and checks each answer against the contract of its operation.
-func checked(t *testing.T, next http.Handler) http.Handler {
+func checked(b *bundle, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseRecorder: httptest.NewRecorder(), connection: w}
 		next.ServeHTTP(rec, r)
 		if err := againstContract(r, rec.Code, rec.Header(), rec.Body.Bytes()); err != nil {
-			t.Errorf("%s %s answered what its contract does not declare: %d %s\n%v", r.Method, r.URL.Path, rec.Code, rec.Body, err)
+			b.t.Errorf("%s %s answered what its contract does not declare: %d %s\n%v", r.Method, r.URL.Path, rec.Code, rec.Body, err)
 		}
 		maps.Copy(w.Header(), rec.Header())
 		w.WriteHeader(rec.Code)
@@ -207,7 +207,7 @@ func routeOf(method, path string) *routers.Route {
 
 // reply is an answer, read whole.
 type reply struct {
-	t      *testing.T
+	t      testing.TB
 	what   string
 	status int
 	header http.Header
@@ -249,7 +249,7 @@ func (b *bundle) do(method, path string, body any, change ...with) reply {
 }
 
 // send sends a request; no redirect is followed.
-func send(t *testing.T, r *http.Request) reply {
+func send(t testing.TB, r *http.Request) reply {
 	t.Helper()
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	require.NoError(t, err)
