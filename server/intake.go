@@ -16,6 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/semaphore"
 
+	"gatehouse/internal/document"
 	"gatehouse/internal/jsonstream"
 	"gatehouse/internal/schema"
 )
@@ -187,7 +188,7 @@ func (in *intake) handOver(c echo.Context, yield func(*arrival, error) bool) {
 		<-a.checked
 		switch {
 		case errors.Is(a.err, io.EOF):
-			if err := in.op.filter(c, &body{raw: in.reader.Rest()}); err != nil {
+			if err := in.envelope(c); err != nil {
 				yield(nil, err)
 			}
 			return
@@ -200,6 +201,15 @@ func (in *intake) handOver(c echo.Context, yield func(*arrival, error) bool) {
 		in.room.Release(a.size())
 		in.free.Put(a)
 	}
+}
+
+// envelope checks what is around the documents.
+func (in *intake) envelope(c echo.Context) error {
+	rest, err := document.Compact(in.reader.Rest())
+	if err != nil {
+		return failure{event: malformed, problems: []problem{{Reason: err.Error()}}, cause: err}
+	}
+	return in.op.filter(c, &body{raw: rest})
 }
 
 // failure says what is wrong with a body that cannot be read on.
