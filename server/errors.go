@@ -119,18 +119,34 @@ func (s *Server) handleError(err error, c echo.Context) {
 		return
 	}
 	f := explain(err)
-	told, ok := op.answers[f.event]
-	if !ok { // nothing the contract knows for this operation: a fault of ours, whatever it was
-		told, f.event = op.answers[failed], failed
-	}
+	told, ok := op.answer(&f.event)
 	if f.event == failed {
 		s.Log.Error("request failed", "operation", op.id, "request", c.Response().Header().Get(echo.HeaderXRequestID), "err", err)
+	}
+	if !ok { // an operation that cannot fail, but did
+		s.answerUnknown(c, err)
+		return
 	}
 	var meta any
 	if len(f.problems) > 0 {
 		meta = map[string][]problem{"errors": f.problems}
 	}
 	s.writeOrLog(c, told.status, envelope(admin.ApiErrorStatusError, told.text(f.value), meta))
+}
+
+// answer is what the contract has for an event; what it has nothing for becomes what comes nearest to it, at last a fault
+// of ours.
+func (op *operation) answer(e *event) (answer, bool) {
+	nearest := []event{*e, failed}
+	if *e == malformed { // a value that cannot be kept, in a path or a query: nothing has it
+		nearest = []event{malformed, badParameter, notFound, failed}
+	}
+	for _, *e = range nearest {
+		if told, ok := op.answers[*e]; ok {
+			return told, true
+		}
+	}
+	return answer{}, false
 }
 
 // text is the answer's message, about value.
@@ -145,7 +161,7 @@ func (a answer) text(value string) string {
 func (s *Server) answerUnknown(c echo.Context, err error) {
 	status := http.StatusNotFound
 	if known, ok := errors.AsType[*echo.HTTPError](err); !ok || known.Code >= http.StatusInternalServerError {
-		s.Log.Error("request failed", "err", err)
+		s.Log.Error("request failed", "route", c.Path(), "err", err)
 		status = http.StatusInternalServerError
 	}
 	c.Response().Header().Del(echo.HeaderAllow) // Echo's, for a 405

@@ -1,0 +1,224 @@
+package server_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/server"
+	"gatehouse/store"
+	"gatehouse/store/storetest"
+)
+
+// The places where the toolchain fails silently (facts toolchain, by their numbers). Those that fail loudly, or that a
+// test elsewhere meets, are not here: undeclared answers (19) and the contracts' validity (14) are checked by the harness
+// and contract_test.go, broken bodies (11, 24) by mutation_test.go.
+
+// bareServer is a server without HTTP around it.
+func bareServer(t *testing.T) *server.Server {
+	t.Helper()
+	s, err := server.New(server.Config{
+		Store: storetest.New(t), Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: secret, NodeSecret: nodeSecret,
+		PageSize: 10, Limits: server.Limits{Import: 1 << 20, Document: 1 << 20, BodyTimeout: time.Second},
+	})
+	require.NoError(t, err)
+	return s
+}
+
+// counted counts the bytes that are read of a body.
+type counted struct {
+	io.Reader
+	read atomic.Int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read.Add(int64(n))
+	return n, err
+}
+
+func TestNothingIsReadBeforeAuthentication(t *testing.T) { // 1, 5, 6
+	t.Parallel()
+	s := bareServer(t)
+	for _, op := range operations() {
+		if op.scheme == "" {
+			continue
+		}
+		body := &counted{Reader: strings.NewReader(`{"wrong":` + strings.Repeat(" ", 1<<16))}
+		r := httptest.NewRequest(op.method, op.target(nil), body)
+		r.ContentLength = 1 << 16
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, r)
+		want := op.examples()["unauthorised"].status
+		require.Equal(t, want, rec.Code, "%s: %s", op.id, rec.Body)
+		require.Zero(t, body.read.Load(), op.id)
+		require.NotContains(t, rec.Body.String(), "errors", op.id)
+	}
+}
+
+func TestValidationIsThereForEveryOperation(t *testing.T) { // 1, 3, 20
+	t.Parallel()
+	s := bareServer(t)
+	checked := 0
+	for _, op := range operations() {
+		for _, p := range op.declared.Parameters {
+			if p.Value.In != "query" || !p.Value.Schema.Value.Type.Is("integer") || op.scheme != "api_key" {
+				continue
+			}
+			r := httptest.NewRequest(op.method, op.target(map[string]string{p.Value.Name: "x"}), nil)
+			r.Header.Set("Admin-Auth", secret)
+			rec := httptest.NewRecorder()
+			s.ServeHTTP(rec, r)
+			require.Equal(t, http.StatusBadRequest, rec.Code, op.id)
+			checked++
+		}
+	}
+	require.Positive(t, checked)
+}
+
+func TestSchemesReadTheHeadersThatTheContractsName(t *testing.T) {
+	t.Parallel()
+	for _, spec := range contractSpecs() {
+		for name, scheme := range spec.Components.SecuritySchemes {
+			want := map[string]string{"api_key": "Admin-Auth", "access_key": "Authorization", "node_secret": "Authorization"}[name]
+			require.Equal(t, want, scheme.Value.Name)
+			require.Equal(t, "header", scheme.Value.In)
+		}
+	}
+}
+
+func TestPathParametersAndHosts(t *testing.T) { // 3, 4
+	t.Parallel()
+	b := setup(t)
+	b.admin("GET", "/admin/organisations/a%2Fb", nil).says(404, "Could not retrieve org detail")
+	b.admin("GET", "/admin/organisations/%00", nil).is(404)
+	b.admin("GET", "/admin/organisations/%ff", nil).is(404)
+	b.admin("PUT", "/admin/users/%00/actions/allow_reset_passwords", nil).says(404, "Could not retrieve user detail")
+	b.admin("GET", "/admin/users?email=%00", nil).is(400)
+	b.admin("GET", "/admin/organisations/"+strings.Repeat("x", 10_000), nil).is(404)
+	for _, host := range []string{"dashboard.example", "dashboard.example:8443", "[::1]:3000"} {
+		b.admin("GET", "/admin/organisations", nil, func(r *http.Request) { r.Host = host }).is(200)
+	}
+}
+
+func TestContentTypeIsNotLookedAt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, kind := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "multipart/form-data", "not a type", "application/xml"} {
+		id := b.admin("POST", "/admin/organisations", `{"owner_name":"x"}`, header("Content-Type", kind)).is(200).meta()
+		b.admin("POST", "/admin/organisations/"+id+"/generate-portals", "domain="+id+".example", header("Content-Type", kind)).is(200)
+	}
+}
+
+func TestNamesInAnotherCaseAreUnknown(t *testing.T) { // 9
+	t.Parallel()
+	b := setup(t)
+	made := b.admin("POST", "/admin/users", `{"email_address":"a@b.example","ACTIVE":true,"First_Name":5}`).is(200).user()
+	require.False(t, made.Active)
+	require.Empty(t, made.FirstName)
+	b.admin("POST", "/admin/users", `{"EMAIL_ADDRESS":"a@b.example"}`).says(403, "User object validation failed")
+}
+
+func TestValidBySchemaButNotByGo(t *testing.T) { // 10
+	t.Parallel()
+	b := setup(t)
+	b.admin("POST", "/admin/users", `{"email_address":"a@b.example","password_max_days":12345678901234567890}`).says(403, "Request body malformed")
+	b.admin("GET", "/admin/organisations?p=99999999999999999999", nil).is(400)
+}
+
+func TestErrorsDoNotQuoteValues(t *testing.T) { // 12
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	user := b.user(org, "u@example.org", nil)
+	for _, got := range []reply{
+		b.admin("PUT", "/admin/users/"+user.Id, `{"email_address":"u@example.org","password":["hunter2"]}`),
+		b.admin("PUT", "/admin/users/"+user.Id, `{"email_address":"u@example.org","password":"hunt2"}`),
+		b.do("POST", "/api/users/"+user.Id+"/actions/reset", `{"new_password":"hunt2"}`, asUser(user.AccessKey)),
+		b.do("POST", "/api/users/"+user.Id+"/actions/reset", `{"new_password":{"hunter2":1}}`, asUser(user.AccessKey)),
+		b.importAPIs(`{"api_definition":{"slug":{"hunter2":"hunter2"}}}`),
+		b.admin("POST", "/admin/org/keys", `{"org_id":"`+org+`","rate":"hunter2"}`),
+	} {
+		got.is(403)
+		require.NotContains(t, got.body, "hunt")
+		require.NotContains(t, got.body, `\n`)
+		require.Contains(t, got.body, `"Meta":{"errors":[{"path":"/`)
+	}
+	for _, hidden := range []string{"hunt", user.AccessKey, secret} {
+		require.NotContains(t, b.log.String(), hidden)
+	}
+}
+
+func TestNullsAreOneValueInUniqueIndexes(t *testing.T) { // 25
+	t.Parallel()
+	b := setup(t)
+	b.admin("POST", "/admin/users", `{"email_address":"Super@example.org"}`).is(200)
+	b.admin("POST", "/admin/users", `{"email_address":"super@example.org","org_id":""}`).says(403, "User email already exists for this Org")
+}
+
+func TestDefaultsAreNotWrittenIntoDocuments(t *testing.T) { // 13
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	b.importAPIs(`{"api_definition":{"api_id":"a","id":"5ea6b3e1d1a7f6000183b5c4","org_id":"` + org + `"}}`).is(200)
+	require.Equal(t, `{"apis":[{"api_definition":{"api_id":"a","id":"5ea6b3e1d1a7f6000183b5c4","org_id":"`+org+`"}}],"pages":0}`, b.admin("GET", "/admin/apis", nil).body)
+}
+
+func TestPanicIsAnAnswer(t *testing.T) {
+	t.Parallel()
+	broken := false
+	b := setup(t, func(cfg *server.Config) {
+		now := cfg.Now
+		cfg.Now = func() time.Time {
+			if broken {
+				panic("the clock is broken")
+			}
+			return now()
+		}
+	})
+	node := header("Authorization", nodeSecret)
+	broken = true
+	b.do("GET", "/system/policies", nil, node).says(500, "The database did not answer")
+	require.Contains(t, b.log.String(), "the clock is broken")
+	broken = false
+	b.do("GET", "/system/policies", nil, node).is(200)
+}
+
+func TestPanicInWhatCannotFail(t *testing.T) {
+	t.Parallel()
+	s := bareServer(t)
+	s.Now = func() time.Time { panic("the clock is broken") }
+	rec := httptest.NewRecorder()
+	s.ServeHTTP(rec, httptest.NewRequest("GET", "/hello", nil))
+	require.Equal(t, http.StatusInternalServerError, rec.Code)
+	require.Equal(t, `{"Status":"Error","Message":"Internal Server Error","Meta":null}`, rec.Body.String())
+}
+
+func TestAnswerThatIsNotInTheContractIsNoticed(t *testing.T) { // 19: the harness can fail
+	t.Parallel()
+	r := httptest.NewRequest("GET", "/admin/organisations", nil)
+	json := http.Header{"Content-Type": {"application/json"}}
+	require.NoError(t, againstContract(r, 200, json, []byte(`{"organisations":[],"pages":0}`)))
+	require.Error(t, againstContract(r, 201, json, []byte(`{"organisations":[],"pages":0}`)), "another status")
+	require.Error(t, againstContract(r, 200, json, []byte(`{"organisations":{},"pages":0}`)), "another shape")
+	require.Error(t, againstContract(r, 200, http.Header{"Content-Type": {"text/html"}}, []byte(`<html>`)), "another type")
+	require.NoError(t, againstContract(httptest.NewRequest("GET", "/elsewhere", nil), 404, json, []byte(`{}`)))
+}
+
+func TestIncompleteConfigurationIsAllReported(t *testing.T) {
+	t.Parallel()
+	_, err := server.New(server.Config{Store: &store.Store{}})
+	require.Error(t, err)
+	for _, missing := range []string{"Log", "Now", "AdminSecret", "NodeSecret", "PageSize", "Limits"} {
+		require.Contains(t, err.Error(), "no "+missing)
+	}
+	require.NotErrorIs(t, err, errors.ErrUnsupported)
+}
