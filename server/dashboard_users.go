@@ -29,7 +29,9 @@ func hideKeys(caller store.User, users []store.User) {
 
 // GetUsers implements dashboard.ServerInterface.
 func (s *Server) GetUsers(c echo.Context, params dashboard.GetUsersParams) error {
-	return s.sendUsers(c, store.UserFilter{OrgID: scopeOf(c), Page: s.page(params.P, firstPage)})
+	return s.sendUsers(c, store.UserFilter{OrgID: scopeOf(c), Page: s.page(params.P, firstPage)}, func(users []store.User) {
+		hideKeys(callerOf(c), users)
+	})
 }
 
 // GetUser implements dashboard.ServerInterface.

@@ -22,6 +22,8 @@ const (
 	soon = 20 * time.Second
 	// promised is within what a change reaches a gateway.
 	promised = 2 * time.Second
+	// pollEvery is how often is looked for what is to happen.
+	pollEvery = 10 * time.Millisecond
 )
 
 // estate is a server, a Tyk Gateway that has it for its dashboard, and the gateway's Redis.

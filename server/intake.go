@@ -65,10 +65,15 @@ func (p *pacedBody) Read(buf []byte) (int, error) {
 	return n, err
 }
 
-// giveUp ends a Read that waits, now or later.
-func (p *pacedBody) giveUp() {
+// giveUp ends a Read that waits, and returns when reading has ended.
+func (p *pacedBody) giveUp(reading *sync.WaitGroup) {
 	if !p.done.Load() {
 		_ = p.control.SetReadDeadline(time.Now())
+	}
+	reading.Wait()
+	if !p.done.Load() {
+		// net/http takes a little more of the body, so that the client gets to read the answer.
+		_ = p.control.SetReadDeadline(time.Now().Add(p.timeout))
 	}
 }
 
@@ -138,9 +143,7 @@ func (s *Server) arrivals(c echo.Context, check *documentCheck) iter.Seq2[*arriv
 		for range runtime.GOMAXPROCS(0) {
 			working.Go(in.checkAll)
 		}
-		// Nobody reads the body once the handler has returned.
-		defer working.Wait()
-		defer in.body.giveUp()
+		defer in.body.giveUp(&working) // nobody may read the body once the handler has returned
 		defer stop()
 		in.handOver(c, yield)
 	}

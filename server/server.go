@@ -91,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 	s.echo.HTTPErrorHandler = s.handleError
 	s.echo.Pre(s.logRequests(), middleware.RequestID(), middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: s.logPanic,
-	}), middleware.RemoveTrailingSlash())
+	}), middleware.RemoveTrailingSlash(), refuseOptions)
 	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
@@ -121,6 +121,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r = &get
 	}
 	s.echo.ServeHTTP(w, r)
+}
+
+// refuseOptions has OPTIONS be a method like any other that no contract knows; Echo would answer it.
+func refuseOptions(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if c.Request().Method == http.MethodOptions {
+			return echo.ErrNotFound
+		}
+		return next(c)
+	}
 }
 
 // steps is what a request goes through before its handler, by operation.

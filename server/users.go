@@ -75,15 +75,16 @@ func value[T any](p *T) (v T) {
 // ListUsers implements admin.ServerInterface.
 func (s *Server) ListUsers(c echo.Context, params admin.ListUsersParams) error {
 	filter := store.UserFilter{OrgID: params.OrgId, Email: value(params.Email), Page: s.page(params.P, everything)}
-	return s.sendUsers(c, filter)
+	return s.sendUsers(c, filter, func([]store.User) {})
 }
 
-// sendUsers answers with a page of users.
-func (s *Server) sendUsers(c echo.Context, filter store.UserFilter) error {
+// sendUsers answers with a page of users, as hide leaves them.
+func (s *Server) sendUsers(c echo.Context, filter store.UserFilter, hide func([]store.User)) error {
 	users, err := s.Store.Users(c.Request().Context(), filter)
 	if err != nil {
 		return err
 	}
+	hide(users)
 	total, err := s.Store.CountUsers(c.Request().Context(), filter)
 	if err != nil {
 		return err
