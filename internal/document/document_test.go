@@ -1,0 +1,60 @@
+package document_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/internal/document"
+)
+
+func TestDocument(t *testing.T) {
+	t.Parallel()
+	doc := json.RawMessage(`{"z":1.10,"\u0061":"\u003c","n":{"a":[1e3]},"dup":1,"dup":2}`)
+	set := func(name, value string) string { return string(document.Set(doc, name, json.RawMessage(value))) }
+	require.Equal(t, `{"z":2,"\u0061":"\u003c","n":{"a":[1e3]},"dup":1,"dup":2}`, set("z", "2"))
+	require.Equal(t, `{"z":1.10,"\u0061":2,"n":{"a":[1e3]},"dup":1,"dup":2}`, set("a", "2"), "a name with an escape")
+	require.Equal(t, `{"z":1.10,"\u0061":"\u003c","n":{"a":[1e3]},"dup":3,"dup":3}`, set("dup", "3"))
+	require.Equal(t, `{"new":2,"z":1.10,"\u0061":"\u003c","n":{"a":[1e3]},"dup":1,"dup":2}`, set("new", "2"))
+	require.Equal(t, `{"z":1.10,"n":{"a":[1e3]},"dup":1,"dup":2}`, string(document.Without(doc, "a")))
+	require.Equal(t, string(doc), string(document.Without(doc, "none")))
+	got, ok := document.Get(doc, "dup")
+	require.True(t, ok)
+	require.Equal(t, "2", string(got), "the last counts")
+	got, _ = document.Get(doc, "n", "a")
+	require.Equal(t, "[1e3]", string(got))
+	require.Equal(t, "<", document.String(doc, "a"))
+	require.Empty(t, document.String(doc, "z"))
+	require.True(t, document.Bool(doc, true, "none"))
+	require.Empty(t, document.Members(json.RawMessage(`[1]`)))
+	require.Equal(t, `"<&> \"é"`, string(document.Quote(`<&> "é`)))
+	_, err := document.Compact([]byte("{\"\xff\":1}"))
+	require.ErrorIs(t, err, document.ErrNotJSON)
+}
+
+// FuzzDocument compares what is read and edited with what encoding/json makes of it.
+func FuzzDocument(f *testing.F) {
+	for _, seed := range []string{`{"a":1,"a":2}`, `{"\u0061":{"b":[]}}`, `[]`, `{}`, `{"a":"\ud83d\ude00"}`, `{"":1}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		doc, err := document.Compact(raw)
+		var decoded map[string]json.RawMessage
+		if err != nil || json.Unmarshal(doc, &decoded) != nil || bytes.Contains(doc, []byte("\\u")) || bytes.ContainsRune(doc, '\uFFFD') {
+			return // lone surrogates become one name for encoding/json
+		}
+		for name, value := range decoded {
+			got, ok := document.Get(doc, name)
+			require.True(t, ok)
+			require.Equal(t, string(value), string(got))
+		}
+		var edited map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(document.Set(doc, "a", json.RawMessage("true")), &edited))
+		require.Equal(t, "true", string(edited["a"]))
+		var without map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(document.Without(doc, "a"), &without))
+		require.NotContains(t, without, "a")
+	})
+}
