@@ -246,7 +246,7 @@ func TestGracefulStop(t *testing.T) {
 	dir := dataDir(t)
 	p := start(t, dir)
 	body, client := io.Pipe()
-	r, err := http.NewRequest("POST", p.url+"/admin/organisations", body)
+	r, err := http.NewRequest(http.MethodPost, p.url+"/admin/organisations", body)
 	require.NoError(t, err)
 	r.Header.Set("Admin-Auth", secretIn(t, dir))
 	type outcome struct {

@@ -48,11 +48,12 @@ func TestReadmeWalk(t *testing.T) {
 
 	require.Equal(t, "GATEHOUSE=http://127.0.0.1:3000\nADMIN=what-was-printed\n", blocks[2].text)
 	const mark = "\x1e\n"
-	script := "set -euo pipefail\nGATEHOUSE=http://" + address + "\nADMIN=" + secretIn(t, dir) + "\n"
+	var script strings.Builder
+	script.WriteString("set -euo pipefail\nGATEHOUSE=http://" + address + "\nADMIN=" + secretIn(t, dir) + "\n")
 	var shown []string
 	for i, b := range blocks[3:] {
 		if b.kind == "sh" {
-			script += b.text + "printf '\\036\\n'\n"
+			script.WriteString(b.text + "printf '\\036\\n'\n")
 			want := ""
 			if next := 3 + i + 1; next < len(blocks) && blocks[next].kind == "json" {
 				want = strings.TrimSpace(blocks[next].text)
@@ -60,7 +61,7 @@ func TestReadmeWalk(t *testing.T) {
 			shown = append(shown, want)
 		}
 	}
-	out, err := exec.Command("bash", "-c", script).CombinedOutput()
+	out, err := exec.Command("bash", "-c", script.String()).CombinedOutput()
 	require.NoError(t, err, string(out))
 	answers := strings.Split(strings.TrimSuffix(string(out), mark), mark)
 	require.Len(t, answers, len(shown))
@@ -92,7 +93,7 @@ func runServe(t *testing.T, command, dir, address string) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
-		<-ended
+		<-ended //nolint:errcheck // it was told to end
 		if t.Failed() {
 			t.Log(said.String())
 		}
@@ -138,15 +139,14 @@ func TestReadmeConfiguration(t *testing.T) {
 	t.Parallel()
 	text, _ := readme(t)
 	rows := 0
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if strings.HasPrefix(line, "| `--") {
 			rows++
 		}
 	}
 	fields := reflect.TypeFor[config.Config]()
 	require.Equal(t, fields.NumField(), rows)
-	for i := range fields.NumField() {
-		field := fields.Field(i)
+	for field := range fields.Fields() {
 		name := field.Tag.Get("name")
 		if name == "" {
 			name = strings.ToLower(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(field.Name, "$1-$2"))

@@ -148,7 +148,7 @@ func (s *Server) DeleteKey(c echo.Context, keyID admin.KeyID, params dashboard.D
 }
 
 // ListApiKeys implements dashboard.ServerInterface.
-func (s *Server) ListApiKeys(c echo.Context, id admin.APIID) error { //nolint:revive // the contract's name
+func (s *Server) ListApiKeys(c echo.Context, id admin.APIID) error {
 	ctx := c.Request().Context()
 	api, err := s.Store.API(ctx, id, scopeOf(c))
 	if err != nil {

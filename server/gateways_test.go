@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func knowing(t testing.TB, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p p
 		if !p.noNotices {
 			host, port := redis.Addr()
 			cfg.Redis = gateway.NewRedis(gateway.RedisConfig{
-				Addresses: []string{net.JoinHostPort(host, fmt.Sprint(port))}, Password: redis.Password(), NodeSecret: nodeSecret,
+				Addresses: []string{net.JoinHostPort(host, strconv.Itoa(port))}, Password: redis.Password(), NodeSecret: nodeSecret,
 			})
 			t.Cleanup(func() { _ = cfg.Redis.Close() })
 		}

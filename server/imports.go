@@ -108,7 +108,9 @@ func reasons(problems []problem) string {
 }
 
 // arriving are the documents of the body that fit the contract, as read makes them, and notes what becomes of all in v.
-func arriving[T any](s *Server, c echo.Context, v *verdict, check *documentCheck, idOf int, read func(*arrival) (T, string)) iter.Seq2[T, error] {
+func arriving[T any](s *Server, c echo.Context, v *verdict, check *documentCheck, idOf int,
+	read func(*arrival) (T, string),
+) iter.Seq2[T, error] {
 	list := operationOf(c).body.each
 	return func(yield func(T, error) bool) {
 		for a, err := range s.arrivals(c, check) {

@@ -144,7 +144,7 @@ func TestBadInput(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r, err := http.NewRequestWithContext(t.Context(), "POST", b.url+"/admin/apis/import", c.body)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/admin/apis/import", c.body)
 			require.NoError(t, err)
 			r.Header.Set("Admin-Auth", secret)
 			got := send(t, r)

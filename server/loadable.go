@@ -109,7 +109,7 @@ func (d *documentCheck) arriving(buffer, raw []byte) (schema.Result, []problem, 
 		return result, []problem{{Reason: "a number is out of range"}}, nil //nolint:nilerr // what is wrong with a document is no error
 	}
 	if err := d.reference.VisitJSON(value, schemaOptions...); err != nil {
-		return result, problemsOf(err), nil //nolint:nilerr // as above
+		return result, problemsOf(err), nil
 	}
 	return result, []problem{{Path: result.Problem.Pointer, Reason: result.Problem.Reason}}, nil
 }

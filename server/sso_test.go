@@ -18,11 +18,11 @@ func TestNonces(t *testing.T) {
 	b := setup(t)
 	org := b.org()
 	b.user(org, "registered@example.org", nil)
-	make := func(more string) string {
+	nonceFor := func(more string) string {
 		return b.admin("POST", "/admin/sso", `{"ForSection":"dashboard","OrgID":"`+org+`"`+more+`}`).says(200, "SSO Nonce created").meta()
 	}
 	t.Run("is the base64 of a UUID's text, and kept as a hash", func(t *testing.T) {
-		nonce := make("")
+		nonce := nonceFor("")
 		require.Regexp(t, `^[A-Za-z0-9_-]{48}$`, nonce)
 		text, err := base64.URLEncoding.DecodeString(nonce)
 		require.NoError(t, err)
@@ -32,7 +32,7 @@ func TestNonces(t *testing.T) {
 		require.NotContains(t, b.log.String(), nonce)
 	})
 	t.Run("is good once, of however many at a time", func(t *testing.T) {
-		nonce := make("")
+		nonce := nonceFor("")
 		var won atomic.Int64
 		var running sync.WaitGroup
 		for range 20 {
@@ -51,8 +51,8 @@ func TestNonces(t *testing.T) {
 	})
 	t.Run("only registered users, where that is asked for", func(t *testing.T) {
 		const only = `,"SSOOnlyForRegisteredUsers":true,"EmailAddress":`
-		b.do("GET", "/tap?nonce="+make(only+`"REGISTERED@example.org"`), nil).is(200)
-		b.do("GET", "/tap?nonce="+make(only+`"other@example.org"`), nil).is(403)
+		b.do("GET", "/tap?nonce="+nonceFor(only+`"REGISTERED@example.org"`), nil).is(200)
+		b.do("GET", "/tap?nonce="+nonceFor(only+`"other@example.org"`), nil).is(403)
 	})
 	t.Run("what does not fit", func(t *testing.T) {
 		b.admin("POST", "/admin/sso", `{"ForSection":"dashboard","OrgID":"588b4f0bb275ff0001cc7471"}`).
@@ -64,7 +64,7 @@ func TestNonces(t *testing.T) {
 		b.do("GET", "/tap?nonce=unknown", nil).is(401)
 	})
 	t.Run("is good for a minute", func(t *testing.T) {
-		young, old := make(""), make("")
+		young, old := nonceFor(""), nonceFor("")
 		b.clock.forward(59 * time.Second)
 		b.do("GET", "/tap?nonce="+young, nil).is(200)
 		b.clock.forward(2 * time.Second)

@@ -36,8 +36,15 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, c := range [][2]string{
-		{"GET", "/nowhere"}, {"GET", "/admin/license"}, {"PATCH", "/admin/organisations"}, {"PUT", "/api/users/x/actions/reset"}, {"POST", "/hello"}, {"DELETE", "/admin/users"},
-		{"OPTIONS", "/admin/users"}, {"GET", "//evil.example/"}, {"TRACE", "/"},
+		{"GET", "/nowhere"},
+		{"GET", "/admin/license"},
+		{"PATCH", "/admin/organisations"},
+		{"PUT", "/api/users/x/actions/reset"},
+		{"POST", "/hello"},
+		{"DELETE", "/admin/users"},
+		{"OPTIONS", "/admin/users"},
+		{"GET", "//evil.example/"},
+		{"TRACE", "/"},
 	} {
 		got := b.admin(c[0], c[1], nil)
 		require.Equal(t, `{"Status":"Error","Message":"Not Found","Meta":null}`, got.is(404).body)

@@ -197,20 +197,20 @@ func TestPanicInWhatCannotFail(t *testing.T) {
 	s := bareServer(t)
 	s.Now = func() time.Time { panic("the clock is broken") }
 	rec := httptest.NewRecorder()
-	s.ServeHTTP(rec, httptest.NewRequest("GET", "/hello", nil))
+	s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/hello", nil))
 	require.Equal(t, http.StatusInternalServerError, rec.Code)
 	require.Equal(t, `{"Status":"Error","Message":"Internal Server Error","Meta":null}`, rec.Body.String())
 }
 
 func TestAnswerThatIsNotInTheContractIsNoticed(t *testing.T) { // 19: the harness can fail
 	t.Parallel()
-	r := httptest.NewRequest("GET", "/admin/organisations", nil)
+	r := httptest.NewRequest(http.MethodGet, "/admin/organisations", nil)
 	json := http.Header{"Content-Type": {"application/json"}}
 	require.NoError(t, againstContract(r, 200, json, []byte(`{"organisations":[],"pages":0}`)))
 	require.Error(t, againstContract(r, 201, json, []byte(`{"organisations":[],"pages":0}`)), "another status")
 	require.Error(t, againstContract(r, 200, json, []byte(`{"organisations":{},"pages":0}`)), "another shape")
 	require.Error(t, againstContract(r, 200, http.Header{"Content-Type": {"text/html"}}, []byte(`<html>`)), "another type")
-	require.NoError(t, againstContract(httptest.NewRequest("GET", "/elsewhere", nil), 404, json, []byte(`{}`)))
+	require.NoError(t, againstContract(httptest.NewRequest(http.MethodGet, "/elsewhere", nil), 404, json, []byte(`{}`)))
 }
 
 func TestIncompleteConfigurationIsAllReported(t *testing.T) {

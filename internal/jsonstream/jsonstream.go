@@ -295,7 +295,6 @@ type scanner struct {
 	depth   int
 	quoted  bool
 	escaped bool
-	begun   bool
 	scalar  bool
 }
 

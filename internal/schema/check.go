@@ -358,12 +358,14 @@ func (n *node) textProblem(value string) string {
 func isObjectID(value string) bool {
 	const length = 24
 	for _, c := range []byte(value) {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+		if !isHex(c) {
 			return false
 		}
 	}
 	return len(value) == length
 }
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
 
 // plain are the bytes of a string that stand for themselves.
 var plain = func() (table [256]bool) {
@@ -415,7 +417,7 @@ func escapeLength(in []byte) int {
 			return 0
 		}
 		for _, c := range in[short:long] {
-			if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F') {
+			if !isHex(c) {
 				return 0
 			}
 		}

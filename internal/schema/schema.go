@@ -11,6 +11,7 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -101,9 +102,7 @@ func capturing(n *node, path []string, capture int) (*node, error) {
 		return nil, err
 	}
 	clone.properties = make(map[string]*node, len(n.properties))
-	for name, p := range n.properties {
-		clone.properties[name] = p
-	}
+	maps.Copy(clone.properties, n.properties)
 	clone.properties[path[0]] = child
 	clone.fold()
 	return &clone, nil

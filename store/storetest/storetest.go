@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,7 +159,7 @@ func URL(t testing.TB, connString string) string {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(connString)
 	require.NoError(t, err)
-	query := url.Values{"host": {cfg.Host}, "port": {fmt.Sprint(cfg.Port)}, "user": {cfg.User}, "sslmode": {"disable"}}
+	query := url.Values{"host": {cfg.Host}, "port": {strconv.Itoa(int(cfg.Port))}, "user": {cfg.User}, "sslmode": {"disable"}}
 	return "postgres:///" + cfg.Database + "?" + query.Encode()
 }
 
