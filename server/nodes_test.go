@@ -329,8 +329,7 @@ func TestNodesRegisterAtOnce(t *testing.T) {
 	})
 }
 
-// FuzzNodeHeaders sends requests as bytes, so that headers come that no client library would send: those that net/http
-// takes, and those that it refuses itself.
+// FuzzNodeHeaders sends requests as bytes, so that headers come that no client library would send.
 func FuzzNodeHeaders(f *testing.F) {
 	paths := nodeOperations()
 	for _, change := range hostileHeaders() {
@@ -365,7 +364,15 @@ func FuzzNodeHeaders(f *testing.F) {
 	})
 }
 
-// requestBytes writes a request. A header with a NUL is there several times; line ends, which end a header, are left out.
+// acceptable is a header's value without what net/http refuses before a handler hears of it.
+func acceptable(value string) string {
+	const longest = 64 << 10 // of a dozen, less than the 1 MiB that net/http takes
+	return string(slices.DeleteFunc([]byte(value[:min(len(value), longest)]), func(b byte) bool {
+		return b < ' ' && b != '\t' || b == '\x7f'
+	}))
+}
+
+// requestBytes writes a request. A header with a NUL is there twice, one with more of them three times.
 func requestBytes(op operation, secret, body string, headers map[string]string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s %s HTTP/1.1\r\nHost: gatehouse\r\nConnection: close\r\nAuthorization: %s\r\n", op.method, op.path, secret)
@@ -375,8 +382,8 @@ func requestBytes(op operation, secret, body string, headers map[string]string) 
 		body = ""
 	}
 	for name, values := range headers {
-		for value := range strings.SplitSeq(strings.NewReplacer("\r", "", "\n", "").Replace(values), "\x00") {
-			out.WriteString(name + ": " + value + "\r\n")
+		for _, value := range strings.SplitN(values, "\x00", 3) {
+			out.WriteString(name + ": " + acceptable(value) + "\r\n")
 		}
 	}
 	return out.String() + "\r\n" + body
