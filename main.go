@@ -152,6 +152,9 @@ func (cmd *keysSyncCommand) Run(ctx context.Context, std streams) (err error) {
 	if err := cmd.Resolve(); err != nil {
 		return err
 	}
+	if cmd.GatewayHost == "" {
+		return fmt.Errorf("%w: --gateway-host (TYK_DB_TYKAPI_HOST) says where it is", gateway.ErrNotConfigured)
+	}
 	log := newLog(std.errs, cmd.LogFormat)
 	secrets, err := keptSecrets(cmd.Config)
 	if err != nil {

@@ -111,6 +111,7 @@ func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.Checked, erro
 		}
 		if doc.Unchecked {
 			verdict := store.Verdict{Of: doc, Loadable: s.check(c, check, doc)}
+			verdict.Of.Document = nil // they would add up to the whole list
 			if found = append(found, verdict); !verdict.Loadable {
 				continue
 			}

@@ -1,0 +1,296 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/internal/gatewaytest"
+	"gatehouse/server"
+	"gatehouse/store"
+	"gatehouse/store/storetest"
+)
+
+const (
+	// manyDocuments of documentSize are far more than all buffers between Postgres and a client hold (some 5 MB).
+	manyDocuments = 3000
+	documentSize  = 10 << 10
+	// oneList is what a list may cost in memory, of whatever length it is: a quarter of this one.
+	oneList = manyDocuments * documentSize / 4
+	// smallWindow is a socket's receive buffer; one that is smaller yet makes TCP crawl.
+	smallWindow = 256 << 10
+)
+
+// streamed starts a server whose answers leave it as they are written; the one of setup gathers each, to check it.
+func streamed(t *testing.T, wrap func(http.Handler) http.Handler) *bundle {
+	t.Helper()
+	var cfg server.Config
+	b := setup(t, func(c *server.Config) { cfg = *c })
+	s, err := server.New(cfg)
+	require.NoError(t, err)
+	web := httptest.NewServer(wrap(s))
+	t.Cleanup(web.Close)
+	b.url = web.URL
+	return b
+}
+
+func asItIs(h http.Handler) http.Handler { return h }
+
+// plainServer is a server for what is no *testing.T; it returns its address.
+func plainServer(tb testing.TB, conn string) string {
+	tb.Helper()
+	db, err := store.Open(tb.Context(), store.Config{ConnString: conn, Now: time.Now, IDs: store.NewIDs(time.Now)})
+	require.NoError(tb, err)
+	tb.Cleanup(db.Close)
+	s, err := server.New(server.Config{
+		Store: db, Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: secret, NodeSecret: nodeSecret, PageSize: 10,
+	})
+	require.NoError(tb, err)
+	web := httptest.NewServer(s)
+	tb.Cleanup(web.Close)
+	return strings.TrimPrefix(web.URL, "http://")
+}
+
+// fill stores documents that nobody has checked.
+func (b *bundle) fill(org string) {
+	b.t.Helper()
+	storetest.Exec(b.t, b.conn, `INSERT INTO apis (api_id, id, org_id, active, document)
+		SELECT 'many-' || n, lpad(to_hex(n), 24, '0'), $1, true, replace($2, 'NUMBER', n::text)::json FROM generate_series(1, $3) AS n`,
+		org, apiOf(org, "many-NUMBER", `"config_data":{"filler":"`+strings.Repeat("x", documentSize)+`"}`), manyDocuments)
+	storetest.Exec(b.t, b.conn, `INSERT INTO policies (id, policy_id, org_id, document)
+		SELECT lpad(to_hex(n), 24, '0'), lpad(to_hex(n), 24, '0'), $1, replace($2, 'NUMBER', lpad(to_hex(n), 24, '0'))::json FROM generate_series(1, $3) AS n`,
+		org, `{"_id":"NUMBER","org_id":"`+org+`","meta_data":{"filler":"`+strings.Repeat("x", documentSize)+`"}}`, manyDocuments)
+}
+
+// waitsForItsClient returns when a backend of the database has more to send than anybody takes.
+func (b *bundle) waitsForItsClient() {
+	b.t.Helper()
+	storetest.Exec(b.t, b.conn, `DO $$ BEGIN
+		FOR i IN 1..2000 LOOP
+			PERFORM pg_stat_clear_snapshot();
+			IF EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND wait_event = 'ClientWrite') THEN
+				RETURN;
+			END IF;
+			PERFORM pg_sleep(0.01);
+		END LOOP;
+		RAISE 'no statement waits for its client';
+	END $$`)
+}
+
+// loseBackend ends the backend that waits for its client.
+func (b *bundle) loseBackend() {
+	b.t.Helper()
+	storetest.Exec(b.t, b.conn, `SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity
+		WHERE datname = current_database() AND state = 'active' AND wait_event = 'ClientWrite'`)
+}
+
+// slowly asks for a list and takes no more of the answer than is read of the body.
+func (b *bundle) slowly(path string) (body io.Reader) {
+	b.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
+	require.NoError(b.t, err)
+	b.t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(b.t, conn.(*net.TCPConn).SetReadBuffer(smallWindow))
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gatehouse\r\nConnection: close\r\nAuthorization: %s\r\n\r\n", path, nodeSecret)
+	require.NoError(b.t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(b.t, err)
+	require.Equal(b.t, 200, resp.StatusCode)
+	return resp.Body
+}
+
+// liveMemory is what the process holds in memory.
+func liveMemory() int {
+	runtime.GC()
+	runtime.GC() // what finalizers and pools have let go of
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// eachElement reads a list and calls each with every element's number, from 1. It holds one element at a time.
+func eachElement(t *testing.T, body io.Reader, each func(int)) {
+	t.Helper()
+	list := json.NewDecoder(body)
+	for range 3 { // { "Message" [
+		_, err := list.Token()
+		require.NoError(t, err)
+	}
+	for n := 1; list.More(); n++ {
+		var element json.RawMessage
+		require.NoError(t, list.Decode(&element), "element %d", n)
+		each(n)
+	}
+	rest, err := io.ReadAll(io.MultiReader(list.Buffered(), body))
+	require.NoError(t, err)
+	require.Regexp(t, `^\],"Nonce":"[^"]+"}$`, string(rest))
+}
+
+func TestListsAreTheBytesThatAreStored(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	odd := `"z":1,"a":{"y":[1.10,1e2,-0,0.5e-7,123456789012345678901234567890],"b":"env://TOKEN","B":"secrets://x","vault":"vault://a.b","c":"<&>\u00e9é\/\n\ud83d\ude00"},"":null`
+	apis := []string{
+		strings.Replace(apiOf(org, "first", `"id":"5fa2db834e07444f760b7ceb","config_data":{`+odd+`},`), `"api_id"`, `"active":true,"api_id"`, 1),
+		`{"sort_by":7,"oas":{"paths":{},"openapi":"3.0.3","info":{"version":"1.10","title":"env://TITLE"},"x-odd":{` + odd + `}},` +
+			apiOf(org, "second", `"id":"5fa2db834e07444f760b7cec"`)[1:],
+	}
+	policies := []string{
+		`{"rate":3.0,"_id":"61df10078f11dd00097cb55f","per":60,"org_id":"` + org + `","meta_data":{` + odd + `}}`,
+		`{"org_id":"` + org + `","_id":"61df10078f11dd00097cb560","id":"gold","name":"\u0047old"}`,
+	}
+	for i := range apis {
+		apis[i] = strings.ReplaceAll(apis[i], ",,", ",")
+		require.True(t, json.Valid([]byte(apis[i])), apis[i])
+	}
+	b.importAPIs(apis...).says(200, "APIs imported")
+	b.importPolicies(policies...).says(200, "Policies imported")
+	sends := func(path string, documents []string) {
+		t.Helper()
+		want, got := `{"Message":[`+strings.Join(documents, ",")+`],"Nonce":"`, b.node("GET", path, nil).is(200).body
+		require.Equal(t, want, got[:min(len(want), len(got))])
+		require.Regexp(t, `^[^"]+"}$`, got[len(want):])
+	}
+	sends("/system/apis", apis)
+	sends("/system/policies", policies)
+
+	t.Run("also those that another program has stored", func(t *testing.T) {
+		spaced := "{ \"api_definition\" :\n\t" + strings.TrimSuffix(strings.TrimPrefix(apis[0], `{"api_definition":`), "}") + " }"
+		storetest.Exec(t, b.conn, `UPDATE apis SET document = $1 WHERE api_id = 'first'`, spaced)
+		for range 2 { // unchecked, and checked
+			sends("/system/apis", []string{spaced, apis[1]})
+		}
+	})
+}
+
+// Not parallel: it looks at the memory of the whole process.
+func TestListsAreStreamed(t *testing.T) {
+	b := streamed(t, asItIs)
+	b.fill(b.org())
+	for _, path := range []string{"/system/apis", "/system/policies"} {
+		for _, name := range []string{"documents that nobody has checked", "documents that were checked"} {
+			t.Run(path+", "+name, func(t *testing.T) {
+				before, sent := liveMemory(), 0
+				eachElement(t, b.slowly(path), func(n int) {
+					sent = n
+					if n == 1 || n == manyDocuments/3 || n == manyDocuments*2/3 {
+						b.waitsForItsClient() // so that the last row has not been read
+						require.Less(t, liveMemory()-before, oneList, "after %d documents", n)
+					}
+				})
+				require.Equal(t, manyDocuments, sent)
+			})
+		}
+	}
+}
+
+func TestListThatBreaksOffDoesNotDecode(t *testing.T) {
+	t.Parallel()
+	b := streamed(t, asItIs)
+	b.fill(b.org())
+	for _, path := range []string{"/system/apis", "/system/policies"} {
+		t.Run(path, func(t *testing.T) {
+			body := b.slowly(path)
+			b.waitsForItsClient()
+			b.loseBackend()
+			got, err := io.ReadAll(body)
+			require.NoError(t, err, "the connection is whole: a gateway would take anything else for a lost dashboard")
+			for _, decode := range []error{
+				json.Unmarshal(got, &struct{ Message []json.RawMessage }{}),
+				json.NewDecoder(bytes.NewReader(got)).Decode(&struct{ Message []json.RawMessage }{}),
+			} {
+				var syntax *json.SyntaxError
+				require.ErrorAs(t, decode, &syntax)
+				require.NotContains(t, decode.Error(), "EOF", "of which a gateway wants to recover (facts gateway §0.2)")
+			}
+			require.Contains(t, b.log.String(), "list broken off")
+		})
+	}
+	eachElement(t, b.slowly("/system/apis"), func(int) {}) // the next one is whole
+}
+
+// hold keeps the answers of a path back after their first bytes, as a slow line does.
+type hold struct {
+	path    string
+	release chan struct{}
+}
+
+func (h *hold) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == h.path {
+			w = &heldWriter{ResponseWriter: w, release: h.release}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type heldWriter struct {
+	http.ResponseWriter
+	release chan struct{}
+	begun   bool
+}
+
+// Write implements io.Writer.
+func (w *heldWriter) Write(p []byte) (int, error) {
+	if w.begun {
+		<-w.release
+	}
+	w.begun = true
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *heldWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func TestGatewayKeepsWhatItHasWhenAListBreaksOff(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/system/apis", "/system/policies"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			line := &hold{path: path, release: make(chan struct{})}
+			b := streamed(t, line.wrap)
+			org := b.org()
+			b.importAPIs(apiOf(org, "harbour")).is(200)
+			g := gatewaytest.Start(t, gatewaytest.Config{
+				DashboardURL: b.url, NodeSecret: nodeSecret, ControlSecret: controlSecret,
+				PingInterval: 100 * time.Millisecond, ReloadInterval: 50 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
+			})
+			g.WaitReady(t, soon)
+			reload := func() {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.URL()+"/tyk/reload", nil)
+				require.NoError(t, err)
+				r.Header.Set("X-Tyk-Authorization", controlSecret)
+				send(t, r).is(200)
+			}
+			b.fill(org)
+			reload()
+			b.waitsForItsClient()
+			b.loseBackend()
+			close(line.release)
+			gatewaytest.Eventually(t, soon, "the reload fails", func() bool { return len(g.ReloadErrors()) == 1 })
+			require.Contains(t, g.ReloadErrors()[0], "invalid character '!'")
+			require.Equal(t, []string{"harbour"}, g.APIs())
+			require.Equal(t, 1, g.Registrations(), "it did not think that it lost its dashboard")
+			require.False(t, g.Deadlocked())
+
+			before := g.Reloads()
+			reload()
+			g.WaitReloads(t, before+1, soon)
+			require.Len(t, g.APIs(), 1+manyDocuments)
+			require.Len(t, g.Policies(), manyDocuments)
+		})
+	}
+}
