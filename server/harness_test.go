@@ -38,6 +38,9 @@ const (
 	nodeSecret = "the-node-secret"
 )
 
+// testLimits are wide enough for every test that is not about limits.
+var testLimits = server.Limits{Import: 64 << 20, Document: 1 << 20, BodyTimeout: 10 * time.Second}
+
 // contractSpecs are the contracts that the server is generated from.
 var contractSpecs = sync.OnceValue(func() []*openapi3.T {
 	var specs []*openapi3.T
@@ -107,7 +110,7 @@ func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*s
 	b.store = db
 	cfg := server.Config{
 		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now, AdminSecret: secret, NodeSecret: nodeSecret,
-		PageSize: 10, Version: "test", Limits: server.Limits{Import: 64 << 20, Document: 1 << 20, BodyTimeout: 10 * time.Second},
+		PageSize: 10, Version: "test", Limits: testLimits,
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -56,6 +56,7 @@ func plainServer(tb testing.TB, conn string) string {
 	tb.Cleanup(db.Close)
 	s, err := server.New(server.Config{
 		Store: db, Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: secret, NodeSecret: nodeSecret, PageSize: 10,
+		Limits: testLimits,
 	})
 	require.NoError(tb, err)
 	web := httptest.NewServer(s)
