@@ -43,43 +43,33 @@ func derive(what, from string) string {
 // belong to the same organisation. The APIIDs must differ. The check called checkedBy has found that a gateway can decode
 // the documents. An error among the APIs undoes all.
 func (s *Store) ImportAPIs(ctx context.Context, checkedBy string, apis iter.Seq2[API, error]) (map[string]Refusal, error) {
-	return importAll(ctx, s, apiStaging, checkedBy, apis, func(api API, row []any) []any {
-		return append(row, api.APIID, api.ID, api.OrgID, api.Active, []byte(api.Document))
+	return importAll(ctx, s, apiImport, checkedBy, apis, func(b *batch, api API) {
+		b.add(document{id: api.APIID, other: api.ID, orgID: api.OrgID, active: &api.Active, text: api.Document})
 	})
 }
 
-var apiStaging = staging{
-	table:   "import_apis",
-	columns: []string{"api_id", "id", "org_id", "active", "document"},
-	create: `CREATE TEMPORARY TABLE import_apis (
-		position bigint DEFAULT nextval('apis_position_seq'),
-		api_id text, id text, org_id text, active boolean, document json) ON COMMIT DELETE ROWS`,
-	// The organisations are locked against deletion, so that the insert cannot fail on one that goes meanwhile.
-	merge: `
-		WITH organisation AS (
-			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM import_apis) ORDER BY id FOR KEY SHARE
-		), verdict AS (
-			SELECT input.position, input.api_id, CASE
-				WHEN organisation.id IS NULL THEN @organisation
-				WHEN present.org_id <> input.org_id THEN @owner
-				WHEN taken.api_id <> input.api_id THEN @id
-				WHEN row_number() OVER (PARTITION BY input.id ORDER BY input.position) > 1 THEN @id
-			END AS refusal
-			FROM import_apis AS input
-			LEFT JOIN organisation ON organisation.id = input.org_id
-			LEFT JOIN apis AS present ON present.api_id = input.api_id
-			LEFT JOIN apis AS taken ON taken.id = input.id
-		), imported AS (
-			INSERT INTO apis (position, api_id, id, org_id, active, document, loadable, checked_by) OVERRIDING SYSTEM VALUE
-			SELECT input.position, input.api_id, input.id, input.org_id, input.active, input.document, true, @checked_by
-			FROM import_apis AS input JOIN verdict USING (position) WHERE verdict.refusal IS NULL
-			ON CONFLICT (api_id) DO UPDATE SET id = excluded.id, active = excluded.active, document = excluded.document,
-				loadable = excluded.loadable, checked_by = excluded.checked_by
-				WHERE apis.org_id = excluded.org_id
-			RETURNING api_id
+var apiImport = importing{
+	table: "apis", columns: []string{"api_id", "id", "org_id", "active", "document", "loadable", "checked_by"},
+	judge: `
+		WITH input AS (
+			SELECT * FROM unnest(@ids::text[], @others::text[], @org_ids::text[]) WITH ORDINALITY AS input (api_id, id, org_id, n)
+		), organisation AS ( -- locked against deletion, so that no write fails on one that goes meanwhile
+			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
 		)
-		SELECT api_id AS id, coalesce(refusal, @owner) -- what raced to the same id is its owner now
-		FROM verdict LEFT JOIN imported USING (api_id) WHERE imported.api_id IS NULL`,
+		SELECT present.api_id IS NOT NULL, coalesce(CASE
+			WHEN organisation.id IS NULL THEN @organisation
+			WHEN present.org_id <> input.org_id THEN @owner
+			WHEN EXISTS (SELECT FROM apis WHERE apis.id = input.id AND apis.api_id <> input.api_id) THEN @id
+			WHEN EXISTS (SELECT FROM input AS other WHERE other.id = input.id AND other.n < input.n) THEN @id
+		END, '')
+		FROM input
+		LEFT JOIN organisation ON organisation.id = input.org_id
+		LEFT JOIN apis AS present ON present.api_id = input.api_id
+		ORDER BY n`,
+	replace: `
+		UPDATE apis SET id = input.id, active = input.active, document = input.document::json, loadable = true, checked_by = @checked_by
+		FROM unnest(@ids::text[], @others::text[], @active::boolean[], @documents::text[]) AS input (api_id, id, active, document)
+		WHERE apis.api_id = input.api_id`,
 }
 
 const whereOrganisation = ` WHERE (@org_id::text IS NULL OR org_id = @org_id)`

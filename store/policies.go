@@ -30,46 +30,37 @@ func (s *Store) NewPolicyID(explicitID string) string {
 // ImportPolicies makes the policies be as they say, as ImportAPIs does APIs; it returns those it refused by ID. The IDs
 // must differ.
 func (s *Store) ImportPolicies(ctx context.Context, checkedBy string, policies iter.Seq2[Policy, error]) (map[string]Refusal, error) {
-	return importAll(ctx, s, policyStaging, checkedBy, policies, func(p Policy, row []any) []any {
+	return importAll(ctx, s, policyImport, checkedBy, policies, func(b *batch, p Policy) {
 		effective := p.ExplicitID
 		if effective == "" {
 			effective = p.ID
 		}
-		return append(row, p.ID, effective, p.OrgID, []byte(p.Document))
+		b.add(document{id: p.ID, other: effective, orgID: p.OrgID, text: p.Document})
 	})
 }
 
-var policyStaging = staging{
-	table:   "import_policies",
-	columns: []string{"id", "policy_id", "org_id", "document"},
-	create: `CREATE TEMPORARY TABLE import_policies (
-		position bigint DEFAULT nextval('policies_position_seq'),
-		id text, policy_id text, org_id text, document json) ON COMMIT DELETE ROWS`,
-	merge: `
-		WITH organisation AS (
-			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM import_policies) ORDER BY id FOR KEY SHARE
-		), verdict AS (
-			SELECT input.position, input.id, CASE
-				WHEN organisation.id IS NULL THEN @organisation
-				WHEN present.org_id <> input.org_id THEN @owner
-				WHEN taken.id <> input.id THEN @id
-				WHEN row_number() OVER (PARTITION BY input.policy_id ORDER BY input.position) > 1 THEN @id
-			END AS refusal
-			FROM import_policies AS input
-			LEFT JOIN organisation ON organisation.id = input.org_id
-			LEFT JOIN policies AS present ON present.id = input.id
-			LEFT JOIN policies AS taken ON taken.policy_id = input.policy_id
-		), imported AS (
-			INSERT INTO policies (position, id, policy_id, org_id, document, loadable, checked_by) OVERRIDING SYSTEM VALUE
-			SELECT input.position, input.id, input.policy_id, input.org_id, input.document, true, @checked_by
-			FROM import_policies AS input JOIN verdict USING (position) WHERE verdict.refusal IS NULL
-			ON CONFLICT (id) DO UPDATE SET policy_id = excluded.policy_id, document = excluded.document,
-				loadable = excluded.loadable, checked_by = excluded.checked_by
-				WHERE policies.org_id = excluded.org_id
-			RETURNING id
+var policyImport = importing{
+	table: "policies", columns: []string{"id", "policy_id", "org_id", "document", "loadable", "checked_by"},
+	judge: `
+		WITH input AS (
+			SELECT * FROM unnest(@ids::text[], @others::text[], @org_ids::text[]) WITH ORDINALITY AS input (id, policy_id, org_id, n)
+		), organisation AS (
+			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
 		)
-		SELECT id, coalesce(refusal, @owner) -- what raced to the same id is its owner now
-		FROM verdict LEFT JOIN imported USING (id) WHERE imported.id IS NULL`,
+		SELECT present.id IS NOT NULL, coalesce(CASE
+			WHEN organisation.id IS NULL THEN @organisation
+			WHEN present.org_id <> input.org_id THEN @owner
+			WHEN EXISTS (SELECT FROM policies AS p WHERE p.policy_id = input.policy_id AND p.id <> input.id) THEN @id
+			WHEN EXISTS (SELECT FROM input AS other WHERE other.policy_id = input.policy_id AND other.n < input.n) THEN @id
+		END, '')
+		FROM input
+		LEFT JOIN organisation ON organisation.id = input.org_id
+		LEFT JOIN policies AS present ON present.id = input.id
+		ORDER BY n`,
+	replace: `
+		UPDATE policies SET policy_id = input.policy_id, document = input.document::json, loadable = true, checked_by = @checked_by
+		FROM unnest(@ids::text[], @others::text[], @documents::text[]) AS input (id, policy_id, document)
+		WHERE policies.id = input.id`,
 }
 
 // Policies lists policies, oldest first.

@@ -134,7 +134,7 @@ func TestImportThatFailsLeavesNothing(t *testing.T) {
 	org := organisation(t, s)
 	before := storetest.Dump(t, conn)
 	broken := errors.New("the body broke off")
-	for range 3 { // the staging table is a connection's, and used again
+	for range 3 {
 		_, err := s.ImportAPIs(t.Context(), "check", func(yield func(store.API, error) bool) {
 			for _, id := range []string{"a", "b"} {
 				if !yield(store.API{APIID: id, ID: id, OrgID: org, Document: json.RawMessage(`{}`)}, nil) {
