@@ -320,20 +320,6 @@ func TestRestartInTheMiddleOfAReload(t *testing.T) {
 	require.Empty(t, s.gateway.ReloadErrors())
 }
 
-func TestGatewayFinishesItsReloadBeforeTheServerLeaves(t *testing.T) {
-	t.Parallel()
-	s := serveGateway(t, false)
-	s.waitQuiet()
-	held := s.line.holdUp(t, "/system/apis")
-	s.importAPI(s.org, "quay")
-	<-held.came
-	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
-	close(held.release)
-	s.waitGone()
-	s.gateway.WaitForAPI(t, "quay", bound) // from the server that is gone
-	require.Empty(t, s.gateway.ReloadErrors())
-}
-
 func TestServerThatWasKilledComesBackToItsGateways(t *testing.T) {
 	t.Parallel()
 	s := serveGateway(t, false)
