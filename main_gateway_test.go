@@ -342,7 +342,7 @@ func TestKeysSync(t *testing.T) {
 	for _, org := range []string{s.org, other} {
 		s.ask("POST", "/admin/org/keys", `{"org_id":"`+org+`","rate":2,"per":3600,"quota_max":-1}`)
 	}
-	sync := func() {
+	restored := func() {
 		t.Helper()
 		s.redis.Restart()
 		var problems bytes.Buffer
@@ -355,9 +355,9 @@ func TestKeysSync(t *testing.T) {
 			require.Equal(t, int64(1), s.redis.Client().Exists(t.Context(), "orgkey."+org).Val(), "the key of %s is back", org)
 		}
 	}
-	t.Run("while the server runs, on its private Postgres", func(t *testing.T) { sync() })
+	t.Run("while the server runs, on its private Postgres", func(t *testing.T) { restored() })
 	s.end(syscall.SIGTERM)
-	t.Run("and while it does not", func(t *testing.T) { sync() })
+	t.Run("and while it does not", func(t *testing.T) { restored() })
 	t.Run("not without a gateway", func(t *testing.T) {
 		cmd := s.command("keys", "sync")
 		cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "TYK_DB_TYKAPI_") })
