@@ -99,9 +99,8 @@ func assigned(text string) map[string]string {
 func TestGatewayExampleNamesWhatThereIs(t *testing.T) {
 	t.Parallel()
 	var known []string
-	fields := reflect.TypeFor[config.Config]()
-	for i := range fields.NumField() {
-		known = append(known, strings.Split(fields.Field(i).Tag.Get("env"), ",")...)
+	for field := range reflect.TypeFor[config.Config]().Fields() {
+		known = append(known, strings.Split(field.Tag.Get("env"), ",")...)
 	}
 	for _, name := range []string{"README.md", "compose.yaml", "Dockerfile"} {
 		raw, err := os.ReadFile(filepath.Join(exampleDir, name))
@@ -223,12 +222,13 @@ func TestGatewayExampleWalk(t *testing.T) {
 	way.leadTo(h)
 
 	const mark = "\x1e\n"
-	script := "set -euo pipefail\nGATEHOUSE=http://" + h.address + "\nGATEWAY=" + gateway.URL() + "\nADMIN=" + env["TYK_DB_ADMINSECRET"] +
-		"\nUPSTREAM=" + conf.DBAppConfOptions.ConnectionString + "\n"
+	var script strings.Builder
+	script.WriteString("set -euo pipefail\nGATEHOUSE=http://" + h.address + "\nGATEWAY=" + gateway.URL() + "\nADMIN=" + env["TYK_DB_ADMINSECRET"] +
+		"\nUPSTREAM=" + conf.DBAppConfOptions.ConnectionString + "\n")
 	var shown []string
 	for _, block := range fenced.FindAllStringSubmatch(steps, -1) {
 		if block[1] == "sh" {
-			script += block[2] + "printf '\\036\\n'\n"
+			script.WriteString(block[2] + "printf '\\036\\n'\n")
 			shown = append(shown, "")
 		} else {
 			shown[len(shown)-1] = strings.TrimSpace(block[2])
@@ -237,7 +237,7 @@ func TestGatewayExampleWalk(t *testing.T) {
 	require.Len(t, shown, 6)
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
-	said, err := exec.CommandContext(ctx, "bash", "-c", script).CombinedOutput()
+	said, err := exec.CommandContext(ctx, "bash", "-c", script.String()).CombinedOutput()
 	require.NoError(t, err, string(said))
 	answers := strings.Split(strings.TrimSuffix(string(said), mark), mark)
 	require.Len(t, answers, len(shown))
