@@ -81,7 +81,8 @@ func (b *bundle) waitsForItsClient() {
 	storetest.Exec(b.t, b.conn, `DO $$ BEGIN
 		FOR i IN 1..2000 LOOP
 			PERFORM pg_stat_clear_snapshot();
-			IF EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND wait_event = 'ClientWrite') THEN
+			IF EXISTS (SELECT FROM pg_stat_activity
+				WHERE datname = current_database() AND state = 'active' AND wait_event = 'ClientWrite') THEN
 				RETURN;
 			END IF;
 			PERFORM pg_sleep(0.01);
@@ -177,8 +178,7 @@ func TestListsAreTheBytesThatAreStored(t *testing.T) {
 	})
 }
 
-// Not parallel: it looks at the memory of the whole process.
-func TestListsAreStreamed(t *testing.T) {
+func TestListsAreStreamed(t *testing.T) { //nolint:paralleltest // it looks at the memory of the whole process
 	b := streamed(t, asItIs)
 	b.fill(b.org())
 	for _, path := range []string{"/system/apis", "/system/policies"} {
