@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tidwall/gjson"
+)
+
+// TestMain lets the test's binary be run as an alternative, as the program's own is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == alternativeCommand {
+		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// tinyPlan has all measurements, each as small as it can be. What it measures means nothing.
+func tinyPlan() plan {
+	return plan{
+		rounds: 1, window: 2 * time.Millisecond, connections: []int{1, 8, 64}, pools: []int{2},
+		users: 200, growth: []int{100, 200}, definitions: []int{20}, policies: []int{20}, organisations: 100,
+	}
+}
+
+func TestMeasure(t *testing.T) {
+	t.Parallel()
+	var progress, table bytes.Buffer
+	results, err := measure(t.Context(), tinyPlan(), &progress)
+	require.NoError(t, err, progress.String())
+	written := filepath.Join(t.TempDir(), "results.json")
+	require.NoError(t, results.writeJSON(written))
+	text, err := os.ReadFile(written)
+	require.NoError(t, err)
+	var all map[string]result
+	require.NoError(t, json.Unmarshal(text, &all))
+
+	t.Run("every number that has a target is there", func(t *testing.T) {
+		t.Parallel()
+		for name, target := range targets {
+			require.Contains(t, all, name)
+			require.NotNil(t, all[name].Target, name)
+			require.InDelta(t, target.value, *all[name].Target, 0, name)
+			require.Equal(t, target.better, all[name].Better, name)
+		}
+	})
+	t.Run("the alternatives stand beside gatehouse", func(t *testing.T) {
+		t.Parallel()
+		for _, name := range []string{
+			"get_user_vs_bare", "get_org_vs_bare", "allow_reset_vs_bare", "create_user_vs_bare", "sso_vs_bare", "get_user_vs_bare_8",
+			"allow_reset_vs_pgbench", "import_vs_copy", "export_vs_copy", "policy_import_vs_copy", "policy_export_vs_copy",
+			"import_peak_rss_mib", "export_peak_rss_mib", "get_user_growth", "allow_reset_growth",
+			"list_first_byte_ms", "list_peak_rss_mib", "given_start_s", "idle_rss_mib", "get_user_p50_us", "get_user_p99_us_64",
+		} {
+			require.Contains(t, all, name)
+			require.Contains(t, all, "stock_"+name)
+		}
+		for _, name := range []string{"ogen_get_user_vs_bare", "ogen_import_vs_copy", "bare_import_vs_copy", "bare_allow_reset_vs_pgbench", "cold_start_s", "binary_mib"} {
+			require.Contains(t, all, name)
+		}
+	})
+	t.Run("every number is in order", func(t *testing.T) {
+		t.Parallel()
+		for name, r := range all {
+			if r.Unit != aboveIdle { // little enough is nothing
+				require.Positive(t, r.Min, name)
+			}
+			require.NotEmpty(t, r.Unit, name)
+			require.LessOrEqual(t, r.Min, r.Median, name)
+			require.LessOrEqual(t, r.Median, r.Max, name)
+		}
+	})
+	t.Run("nothing was refused", func(t *testing.T) {
+		t.Parallel()
+		for _, note := range results.notes {
+			require.NotContains(t, note, "refused")
+		}
+	})
+	t.Run("the table has it all", func(t *testing.T) {
+		t.Parallel()
+		results.print(&table)
+		for name := range all {
+			require.Contains(t, table.String(), name)
+		}
+	})
+	t.Run("growth is drawn", func(t *testing.T) {
+		t.Parallel()
+		picture := filepath.Join(t.TempDir(), "growth.svg")
+		require.NoError(t, results.drawGrowth(picture, tinyPlan().growth))
+		text, err := os.ReadFile(picture)
+		require.NoError(t, err)
+		require.Contains(t, string(text), "<svg")
+		require.Contains(t, string(text), "gatehouse get_user")
+	})
+}
+
+func TestDocuments(t *testing.T) {
+	t.Parallel()
+	sizes := func(k kind, n int) (sum int, below int) {
+		for i := range n {
+			columns, document := k.document(i)
+			require.True(t, gjson.ValidBytes(document), "%s", document)
+			require.Len(t, columns, 1+strings.Count(k.columns, ","))
+			require.NotContains(t, string(document), "\t")
+			sum += len(document)
+			if len(document) < median {
+				below++
+			}
+		}
+		return sum / n, below * 100 / n
+	}
+	t.Run("API definitions have the sizes that are met", func(t *testing.T) {
+		t.Parallel()
+		mean, below := sizes(apis(), 2000)
+		require.InDelta(t, 12_400, mean, 1_000)
+		require.InDelta(t, 50, below, 6)
+	})
+	t.Run("a document is the same in each run", func(t *testing.T) {
+		t.Parallel()
+		_, one := apiDocument(7)
+		_, again := apiDocument(7)
+		_, other := apiDocument(8)
+		require.Equal(t, string(one), string(again))
+		require.NotEqual(t, string(one), string(other))
+	})
+	t.Run("policies", func(t *testing.T) {
+		t.Parallel()
+		mean, _ := sizes(policies(), 200)
+		require.InDelta(t, 1_700, mean, 500)
+	})
+}
+
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	t.Run("a limit between two sizes becomes the largest", func(t *testing.T) {
+		t.Parallel()
+		p := fullPlan().limited(2, 5_000, 1_000_000)
+		require.Equal(t, 2, p.rounds)
+		require.Equal(t, []int{100, 1_000, 5_000}, p.definitions)
+		require.Equal(t, []int{1_000, 1_000_000}, p.growth)
+	})
+	t.Run("no limit leaves the plan as it is", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, fullPlan(), fullPlan().limited(0, 0, 0))
+	})
+}
+
+func TestResult(t *testing.T) {
+	t.Parallel()
+	r := newReport()
+	for _, value := range []float64{1.2, 0.9, 1.0} {
+		r.add("get_user_vs_bare", "ratio", value)
+		r.add("import_vs_copy", "ratio", value+1)
+	}
+	got := r.result("get_user_vs_bare")
+	require.InDelta(t, 0.9, got.Min, 0)
+	require.InDelta(t, 1.0, got.Median, 0)
+	require.InDelta(t, 1.2, got.Max, 0)
+	require.Equal(t, "reached", got.verdict())
+	require.Equal(t, "missed", r.result("import_vs_copy").verdict())
+}
