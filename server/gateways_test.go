@@ -252,6 +252,8 @@ func poisons(org string) (apis, policies map[string]string) {
 		"a wrong type under another case": apiOf(org, "p9", `"SLUG":5`),
 		"a wrong type deep inside":        apiOf(org, "p10", `"auth_configs":{"authToken":{"use_param":"yes"}}`),
 		"a list for an object":            apiOf(org, "p11", `"config_data":[1]`),
+		"a wrong type deep inside oas":    strings.TrimSuffix(apiOf(org, "p12"), "}") + `,"oas":{"components":{"schemas":{"Tide":{"properties":{"high":{"maxLength":5.0}}}}}}}`,
+		"an oas schema that is a text":    strings.TrimSuffix(apiOf(org, "p13"), "}") + `,"oas":{"components":{"schemas":{"Tide":{"additionalProperties":"no"}}}}}`,
 	}
 	policies = map[string]string{
 		"an _id that is not 24 hex":  `{"_id":"zz","org_id":"` + org + `"}`,

@@ -95,7 +95,11 @@ func New(cfg Config) (*Server, error) {
 	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
-	return s, known.checkRoutes(s.echo.Routes())
+	if err := known.checkRoutes(s.echo.Routes()); err != nil {
+		return nil, err
+	}
+	s.serveProfiles()
+	return s, nil
 }
 
 func (cfg Config) check() error {

@@ -5835,6 +5835,276 @@ func (o NilMockResponseMeta) Or(d MockResponseMeta) MockResponseMeta {
 	return d
 }
 
+// NewNilOASCallback returns new NilOASCallback with value set to v.
+func NewNilOASCallback(v OASCallback) NilOASCallback {
+	return NilOASCallback{
+		Value: v,
+	}
+}
+
+// NilOASCallback is nullable OASCallback.
+type NilOASCallback struct {
+	Value OASCallback
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASCallback) SetTo(v OASCallback) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASCallback) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASCallback) SetToNull() {
+	o.Null = true
+	var v OASCallback
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASCallback) Get() (v OASCallback, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASCallback) Or(d OASCallback) OASCallback {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASContentItem returns new NilOASContentItem with value set to v.
+func NewNilOASContentItem(v OASContentItem) NilOASContentItem {
+	return NilOASContentItem{
+		Value: v,
+	}
+}
+
+// NilOASContentItem is nullable OASContentItem.
+type NilOASContentItem struct {
+	Value OASContentItem
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASContentItem) SetTo(v OASContentItem) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASContentItem) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASContentItem) SetToNull() {
+	o.Null = true
+	var v OASContentItem
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASContentItem) Get() (v OASContentItem, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASContentItem) Or(d OASContentItem) OASContentItem {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASContentItemEncodingItem returns new NilOASContentItemEncodingItem with value set to v.
+func NewNilOASContentItemEncodingItem(v OASContentItemEncodingItem) NilOASContentItemEncodingItem {
+	return NilOASContentItemEncodingItem{
+		Value: v,
+	}
+}
+
+// NilOASContentItemEncodingItem is nullable OASContentItemEncodingItem.
+type NilOASContentItemEncodingItem struct {
+	Value OASContentItemEncodingItem
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASContentItemEncodingItem) SetTo(v OASContentItemEncodingItem) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASContentItemEncodingItem) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASContentItemEncodingItem) SetToNull() {
+	o.Null = true
+	var v OASContentItemEncodingItem
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASContentItemEncodingItem) Get() (v OASContentItemEncodingItem, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASContentItemEncodingItem) Or(d OASContentItemEncodingItem) OASContentItemEncodingItem {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASExample returns new NilOASExample with value set to v.
+func NewNilOASExample(v OASExample) NilOASExample {
+	return NilOASExample{
+		Value: v,
+	}
+}
+
+// NilOASExample is nullable OASExample.
+type NilOASExample struct {
+	Value OASExample
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASExample) SetTo(v OASExample) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASExample) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASExample) SetToNull() {
+	o.Null = true
+	var v OASExample
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASExample) Get() (v OASExample, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASExample) Or(d OASExample) OASExample {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASLink returns new NilOASLink with value set to v.
+func NewNilOASLink(v OASLink) NilOASLink {
+	return NilOASLink{
+		Value: v,
+	}
+}
+
+// NilOASLink is nullable OASLink.
+type NilOASLink struct {
+	Value OASLink
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASLink) SetTo(v OASLink) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASLink) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASLink) SetToNull() {
+	o.Null = true
+	var v OASLink
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASLink) Get() (v OASLink, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASLink) Or(d OASLink) OASLink {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASParameter returns new NilOASParameter with value set to v.
+func NewNilOASParameter(v OASParameter) NilOASParameter {
+	return NilOASParameter{
+		Value: v,
+	}
+}
+
+// NilOASParameter is nullable OASParameter.
+type NilOASParameter struct {
+	Value OASParameter
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASParameter) SetTo(v OASParameter) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASParameter) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASParameter) SetToNull() {
+	o.Null = true
+	var v OASParameter
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASParameter) Get() (v OASParameter, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASParameter) Or(d OASParameter) OASParameter {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewNilOASPathItem returns new NilOASPathItem with value set to v.
 func NewNilOASPathItem(v OASPathItem) NilOASPathItem {
 	return NilOASPathItem{
@@ -5874,6 +6144,141 @@ func (o NilOASPathItem) Get() (v OASPathItem, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o NilOASPathItem) Or(d OASPathItem) OASPathItem {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASRequestBody returns new NilOASRequestBody with value set to v.
+func NewNilOASRequestBody(v OASRequestBody) NilOASRequestBody {
+	return NilOASRequestBody{
+		Value: v,
+	}
+}
+
+// NilOASRequestBody is nullable OASRequestBody.
+type NilOASRequestBody struct {
+	Value OASRequestBody
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASRequestBody) SetTo(v OASRequestBody) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASRequestBody) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASRequestBody) SetToNull() {
+	o.Null = true
+	var v OASRequestBody
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASRequestBody) Get() (v OASRequestBody, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASRequestBody) Or(d OASRequestBody) OASRequestBody {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASResponse returns new NilOASResponse with value set to v.
+func NewNilOASResponse(v OASResponse) NilOASResponse {
+	return NilOASResponse{
+		Value: v,
+	}
+}
+
+// NilOASResponse is nullable OASResponse.
+type NilOASResponse struct {
+	Value OASResponse
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASResponse) SetTo(v OASResponse) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASResponse) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASResponse) SetToNull() {
+	o.Null = true
+	var v OASResponse
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASResponse) Get() (v OASResponse, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASResponse) Or(d OASResponse) OASResponse {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASSecurityScheme returns new NilOASSecurityScheme with value set to v.
+func NewNilOASSecurityScheme(v OASSecurityScheme) NilOASSecurityScheme {
+	return NilOASSecurityScheme{
+		Value: v,
+	}
+}
+
+// NilOASSecurityScheme is nullable OASSecurityScheme.
+type NilOASSecurityScheme struct {
+	Value OASSecurityScheme
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASSecurityScheme) SetTo(v OASSecurityScheme) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASSecurityScheme) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASSecurityScheme) SetToNull() {
+	o.Null = true
+	var v OASSecurityScheme
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASSecurityScheme) Get() (v OASSecurityScheme, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASSecurityScheme) Or(d OASSecurityScheme) OASSecurityScheme {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -5964,6 +6369,51 @@ func (o NilOASServerVariablesItem) Get() (v OASServerVariablesItem, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o NilOASServerVariablesItem) Or(d OASServerVariablesItem) OASServerVariablesItem {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilOASText returns new NilOASText with value set to v.
+func NewNilOASText(v OASText) NilOASText {
+	return NilOASText{
+		Value: v,
+	}
+}
+
+// NilOASText is nullable OASText.
+type NilOASText struct {
+	Value OASText
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilOASText) SetTo(v OASText) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilOASText) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilOASText) SetToNull() {
+	o.Null = true
+	var v OASText
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilOASText) Get() (v OASText, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilOASText) Or(d OASText) OASText {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -6924,108 +7374,436 @@ func (s *OAS) SetXMinusTykMinusStreaming(val OptNilAnyMap) {
 	s.XMinusTykMinusStreaming = val
 }
 
-// Named parts, each kept as it is.
+// Requests that an operation makes later, by their address, or where they are.
+// Ref: #/components/schemas/OASCallback
+type OASCallback struct {
+	Ref             OptNilOASText `json:"$ref"`
+	AdditionalProps OASCallbackAdditional
+}
+
+// GetRef returns the value of Ref.
+func (s *OASCallback) GetRef() OptNilOASText {
+	return s.Ref
+}
+
+// GetAdditionalProps returns the value of AdditionalProps.
+func (s *OASCallback) GetAdditionalProps() OASCallbackAdditional {
+	return s.AdditionalProps
+}
+
+// SetRef sets the value of Ref.
+func (s *OASCallback) SetRef(val OptNilOASText) {
+	s.Ref = val
+}
+
+// SetAdditionalProps sets the value of AdditionalProps.
+func (s *OASCallback) SetAdditionalProps(val OASCallbackAdditional) {
+	s.AdditionalProps = val
+}
+
+type OASCallbackAdditional map[string]NilOASPathItem
+
+func (s *OASCallbackAdditional) init() OASCallbackAdditional {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASPathItem{}
+		*s = m
+	}
+	return m
+}
+
+// Named parts.
 // Ref: #/components/schemas/OASComponents
 type OASComponents struct {
-	Schemas         OptNilAnyMap `json:"schemas"`
-	Parameters      OptNilAnyMap `json:"parameters"`
-	Headers         OptNilAnyMap `json:"headers"`
-	RequestBodies   OptNilAnyMap `json:"requestBodies"`
-	Responses       OptNilAnyMap `json:"responses"`
-	SecuritySchemes OptNilAnyMap `json:"securitySchemes"`
-	Examples        OptNilAnyMap `json:"examples"`
-	Links           OptNilAnyMap `json:"links"`
-	Callbacks       OptNilAnyMap `json:"callbacks"`
+	Schemas         OptNilOASComponentsSchemas         `json:"schemas"`
+	Parameters      OptNilOASComponentsParameters      `json:"parameters"`
+	Headers         OptNilOASComponentsHeaders         `json:"headers"`
+	RequestBodies   OptNilOASComponentsRequestBodies   `json:"requestBodies"`
+	Responses       OptNilOASComponentsResponses       `json:"responses"`
+	SecuritySchemes OptNilOASComponentsSecuritySchemes `json:"securitySchemes"`
+	Examples        OptNilOASComponentsExamples        `json:"examples"`
+	Links           OptNilOASComponentsLinks           `json:"links"`
+	Callbacks       OptNilOASComponentsCallbacks       `json:"callbacks"`
 }
 
 // GetSchemas returns the value of Schemas.
-func (s *OASComponents) GetSchemas() OptNilAnyMap {
+func (s *OASComponents) GetSchemas() OptNilOASComponentsSchemas {
 	return s.Schemas
 }
 
 // GetParameters returns the value of Parameters.
-func (s *OASComponents) GetParameters() OptNilAnyMap {
+func (s *OASComponents) GetParameters() OptNilOASComponentsParameters {
 	return s.Parameters
 }
 
 // GetHeaders returns the value of Headers.
-func (s *OASComponents) GetHeaders() OptNilAnyMap {
+func (s *OASComponents) GetHeaders() OptNilOASComponentsHeaders {
 	return s.Headers
 }
 
 // GetRequestBodies returns the value of RequestBodies.
-func (s *OASComponents) GetRequestBodies() OptNilAnyMap {
+func (s *OASComponents) GetRequestBodies() OptNilOASComponentsRequestBodies {
 	return s.RequestBodies
 }
 
 // GetResponses returns the value of Responses.
-func (s *OASComponents) GetResponses() OptNilAnyMap {
+func (s *OASComponents) GetResponses() OptNilOASComponentsResponses {
 	return s.Responses
 }
 
 // GetSecuritySchemes returns the value of SecuritySchemes.
-func (s *OASComponents) GetSecuritySchemes() OptNilAnyMap {
+func (s *OASComponents) GetSecuritySchemes() OptNilOASComponentsSecuritySchemes {
 	return s.SecuritySchemes
 }
 
 // GetExamples returns the value of Examples.
-func (s *OASComponents) GetExamples() OptNilAnyMap {
+func (s *OASComponents) GetExamples() OptNilOASComponentsExamples {
 	return s.Examples
 }
 
 // GetLinks returns the value of Links.
-func (s *OASComponents) GetLinks() OptNilAnyMap {
+func (s *OASComponents) GetLinks() OptNilOASComponentsLinks {
 	return s.Links
 }
 
 // GetCallbacks returns the value of Callbacks.
-func (s *OASComponents) GetCallbacks() OptNilAnyMap {
+func (s *OASComponents) GetCallbacks() OptNilOASComponentsCallbacks {
 	return s.Callbacks
 }
 
 // SetSchemas sets the value of Schemas.
-func (s *OASComponents) SetSchemas(val OptNilAnyMap) {
+func (s *OASComponents) SetSchemas(val OptNilOASComponentsSchemas) {
 	s.Schemas = val
 }
 
 // SetParameters sets the value of Parameters.
-func (s *OASComponents) SetParameters(val OptNilAnyMap) {
+func (s *OASComponents) SetParameters(val OptNilOASComponentsParameters) {
 	s.Parameters = val
 }
 
 // SetHeaders sets the value of Headers.
-func (s *OASComponents) SetHeaders(val OptNilAnyMap) {
+func (s *OASComponents) SetHeaders(val OptNilOASComponentsHeaders) {
 	s.Headers = val
 }
 
 // SetRequestBodies sets the value of RequestBodies.
-func (s *OASComponents) SetRequestBodies(val OptNilAnyMap) {
+func (s *OASComponents) SetRequestBodies(val OptNilOASComponentsRequestBodies) {
 	s.RequestBodies = val
 }
 
 // SetResponses sets the value of Responses.
-func (s *OASComponents) SetResponses(val OptNilAnyMap) {
+func (s *OASComponents) SetResponses(val OptNilOASComponentsResponses) {
 	s.Responses = val
 }
 
 // SetSecuritySchemes sets the value of SecuritySchemes.
-func (s *OASComponents) SetSecuritySchemes(val OptNilAnyMap) {
+func (s *OASComponents) SetSecuritySchemes(val OptNilOASComponentsSecuritySchemes) {
 	s.SecuritySchemes = val
 }
 
 // SetExamples sets the value of Examples.
-func (s *OASComponents) SetExamples(val OptNilAnyMap) {
+func (s *OASComponents) SetExamples(val OptNilOASComponentsExamples) {
 	s.Examples = val
 }
 
 // SetLinks sets the value of Links.
-func (s *OASComponents) SetLinks(val OptNilAnyMap) {
+func (s *OASComponents) SetLinks(val OptNilOASComponentsLinks) {
 	s.Links = val
 }
 
 // SetCallbacks sets the value of Callbacks.
-func (s *OASComponents) SetCallbacks(val OptNilAnyMap) {
+func (s *OASComponents) SetCallbacks(val OptNilOASComponentsCallbacks) {
 	s.Callbacks = val
+}
+
+type OASComponentsCallbacks map[string]NilOASCallback
+
+func (s *OASComponentsCallbacks) init() OASComponentsCallbacks {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASCallback{}
+		*s = m
+	}
+	return m
+}
+
+type OASComponentsExamples map[string]NilOASExample
+
+func (s *OASComponentsExamples) init() OASComponentsExamples {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASExample{}
+		*s = m
+	}
+	return m
+}
+
+type OASComponentsHeaders map[string]NilOASParameter
+
+func (s *OASComponentsHeaders) init() OASComponentsHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASParameter{}
+		*s = m
+	}
+	return m
+}
+
+type OASComponentsLinks map[string]NilOASLink
+
+func (s *OASComponentsLinks) init() OASComponentsLinks {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASLink{}
+		*s = m
+	}
+	return m
+}
+
+type OASComponentsParameters map[string]NilOASParameter
+
+func (s *OASComponentsParameters) init() OASComponentsParameters {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASParameter{}
+		*s = m
+	}
+	return m
+}
+
+type OASComponentsRequestBodies map[string]NilOASRequestBody
+
+func (s *OASComponentsRequestBodies) init() OASComponentsRequestBodies {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASRequestBody{}
+		*s = m
+	}
+	return m
+}
+
+type OASComponentsResponses map[string]NilOASResponse
+
+func (s *OASComponentsResponses) init() OASComponentsResponses {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASResponse{}
+		*s = m
+	}
+	return m
+}
+
+type OASComponentsSchemas map[string]OASSchema
+
+func (s *OASComponentsSchemas) init() OASComponentsSchemas {
+	m := *s
+	if m == nil {
+		m = map[string]OASSchema{}
+		*s = m
+	}
+	return m
+}
+
+type OASComponentsSecuritySchemes map[string]NilOASSecurityScheme
+
+func (s *OASComponentsSecuritySchemes) init() OASComponentsSecuritySchemes {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASSecurityScheme{}
+		*s = m
+	}
+	return m
+}
+
+// What a body is made of, by media type.
+// Ref: #/components/schemas/OASContent
+type OASContent map[string]NilOASContentItem
+
+func (s *OASContent) init() OASContent {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASContentItem{}
+		*s = m
+	}
+	return m
+}
+
+type OASContentItem struct {
+	Schema   *OASSchema                   `json:"schema"`
+	Examples OptNilOASContentItemExamples `json:"examples"`
+	Encoding OptNilOASContentItemEncoding `json:"encoding"`
+}
+
+// GetSchema returns the value of Schema.
+func (s *OASContentItem) GetSchema() *OASSchema {
+	return s.Schema
+}
+
+// GetExamples returns the value of Examples.
+func (s *OASContentItem) GetExamples() OptNilOASContentItemExamples {
+	return s.Examples
+}
+
+// GetEncoding returns the value of Encoding.
+func (s *OASContentItem) GetEncoding() OptNilOASContentItemEncoding {
+	return s.Encoding
+}
+
+// SetSchema sets the value of Schema.
+func (s *OASContentItem) SetSchema(val *OASSchema) {
+	s.Schema = val
+}
+
+// SetExamples sets the value of Examples.
+func (s *OASContentItem) SetExamples(val OptNilOASContentItemExamples) {
+	s.Examples = val
+}
+
+// SetEncoding sets the value of Encoding.
+func (s *OASContentItem) SetEncoding(val OptNilOASContentItemEncoding) {
+	s.Encoding = val
+}
+
+type OASContentItemEncoding map[string]NilOASContentItemEncodingItem
+
+func (s *OASContentItemEncoding) init() OASContentItemEncoding {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASContentItemEncodingItem{}
+		*s = m
+	}
+	return m
+}
+
+type OASContentItemEncodingItem struct {
+	ContentType   OptNilOASText                           `json:"contentType"`
+	Headers       OptNilOASContentItemEncodingItemHeaders `json:"headers"`
+	Style         OptNilOASText                           `json:"style"`
+	Explode       OptNilOASFlag                           `json:"explode"`
+	AllowReserved OptNilOASFlag                           `json:"allowReserved"`
+}
+
+// GetContentType returns the value of ContentType.
+func (s *OASContentItemEncodingItem) GetContentType() OptNilOASText {
+	return s.ContentType
+}
+
+// GetHeaders returns the value of Headers.
+func (s *OASContentItemEncodingItem) GetHeaders() OptNilOASContentItemEncodingItemHeaders {
+	return s.Headers
+}
+
+// GetStyle returns the value of Style.
+func (s *OASContentItemEncodingItem) GetStyle() OptNilOASText {
+	return s.Style
+}
+
+// GetExplode returns the value of Explode.
+func (s *OASContentItemEncodingItem) GetExplode() OptNilOASFlag {
+	return s.Explode
+}
+
+// GetAllowReserved returns the value of AllowReserved.
+func (s *OASContentItemEncodingItem) GetAllowReserved() OptNilOASFlag {
+	return s.AllowReserved
+}
+
+// SetContentType sets the value of ContentType.
+func (s *OASContentItemEncodingItem) SetContentType(val OptNilOASText) {
+	s.ContentType = val
+}
+
+// SetHeaders sets the value of Headers.
+func (s *OASContentItemEncodingItem) SetHeaders(val OptNilOASContentItemEncodingItemHeaders) {
+	s.Headers = val
+}
+
+// SetStyle sets the value of Style.
+func (s *OASContentItemEncodingItem) SetStyle(val OptNilOASText) {
+	s.Style = val
+}
+
+// SetExplode sets the value of Explode.
+func (s *OASContentItemEncodingItem) SetExplode(val OptNilOASFlag) {
+	s.Explode = val
+}
+
+// SetAllowReserved sets the value of AllowReserved.
+func (s *OASContentItemEncodingItem) SetAllowReserved(val OptNilOASFlag) {
+	s.AllowReserved = val
+}
+
+type OASContentItemEncodingItemHeaders map[string]NilOASParameter
+
+func (s *OASContentItemEncodingItemHeaders) init() OASContentItemEncodingItemHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASParameter{}
+		*s = m
+	}
+	return m
+}
+
+type OASContentItemExamples map[string]NilOASExample
+
+func (s *OASContentItemExamples) init() OASContentItemExamples {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASExample{}
+		*s = m
+	}
+	return m
+}
+
+type OASCount int
+
+// An example, or where one is.
+// Ref: #/components/schemas/OASExample
+type OASExample struct {
+	Ref           OptNilOASText `json:"$ref"`
+	Summary       OptNilOASText `json:"summary"`
+	Description   OptNilOASText `json:"description"`
+	ExternalValue OptNilOASText `json:"externalValue"`
+}
+
+// GetRef returns the value of Ref.
+func (s *OASExample) GetRef() OptNilOASText {
+	return s.Ref
+}
+
+// GetSummary returns the value of Summary.
+func (s *OASExample) GetSummary() OptNilOASText {
+	return s.Summary
+}
+
+// GetDescription returns the value of Description.
+func (s *OASExample) GetDescription() OptNilOASText {
+	return s.Description
+}
+
+// GetExternalValue returns the value of ExternalValue.
+func (s *OASExample) GetExternalValue() OptNilOASText {
+	return s.ExternalValue
+}
+
+// SetRef sets the value of Ref.
+func (s *OASExample) SetRef(val OptNilOASText) {
+	s.Ref = val
+}
+
+// SetSummary sets the value of Summary.
+func (s *OASExample) SetSummary(val OptNilOASText) {
+	s.Summary = val
+}
+
+// SetDescription sets the value of Description.
+func (s *OASExample) SetDescription(val OptNilOASText) {
+	s.Description = val
+}
+
+// SetExternalValue sets the value of ExternalValue.
+func (s *OASExample) SetExternalValue(val OptNilOASText) {
+	s.ExternalValue = val
 }
 
 // Where to read on.
@@ -7053,6 +7831,68 @@ func (s *OASExternalDocs) SetURL(val OptString) {
 // SetDescription sets the value of Description.
 func (s *OASExternalDocs) SetDescription(val OptString) {
 	s.Description = val
+}
+
+type OASFlag bool
+
+// Where an OAuth flow goes.
+// Ref: #/components/schemas/OASFlow
+type OASFlow struct {
+	AuthorizationUrl OptNilOASText       `json:"authorizationUrl"`
+	TokenUrl         OptNilOASText       `json:"tokenUrl"`
+	RefreshUrl       OptNilOASText       `json:"refreshUrl"`
+	Scopes           OptNilOASFlowScopes `json:"scopes"`
+}
+
+// GetAuthorizationUrl returns the value of AuthorizationUrl.
+func (s *OASFlow) GetAuthorizationUrl() OptNilOASText {
+	return s.AuthorizationUrl
+}
+
+// GetTokenUrl returns the value of TokenUrl.
+func (s *OASFlow) GetTokenUrl() OptNilOASText {
+	return s.TokenUrl
+}
+
+// GetRefreshUrl returns the value of RefreshUrl.
+func (s *OASFlow) GetRefreshUrl() OptNilOASText {
+	return s.RefreshUrl
+}
+
+// GetScopes returns the value of Scopes.
+func (s *OASFlow) GetScopes() OptNilOASFlowScopes {
+	return s.Scopes
+}
+
+// SetAuthorizationUrl sets the value of AuthorizationUrl.
+func (s *OASFlow) SetAuthorizationUrl(val OptNilOASText) {
+	s.AuthorizationUrl = val
+}
+
+// SetTokenUrl sets the value of TokenUrl.
+func (s *OASFlow) SetTokenUrl(val OptNilOASText) {
+	s.TokenUrl = val
+}
+
+// SetRefreshUrl sets the value of RefreshUrl.
+func (s *OASFlow) SetRefreshUrl(val OptNilOASText) {
+	s.RefreshUrl = val
+}
+
+// SetScopes sets the value of Scopes.
+func (s *OASFlow) SetScopes(val OptNilOASFlowScopes) {
+	s.Scopes = val
+}
+
+type OASFlowScopes map[string]NilOASText
+
+func (s *OASFlowScopes) init() OASFlowScopes {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASText{}
+		*s = m
+	}
+	return m
 }
 
 // What the API is called, and whose it is.
@@ -7187,21 +8027,94 @@ func (s *OASInfoLicense) SetURL(val OptString) {
 	s.URL = val
 }
 
-// An operation. Parameters, bodies, responses and callbacks are kept as they are.
+// A link to another operation, or where one is.
+// Ref: #/components/schemas/OASLink
+type OASLink struct {
+	Ref          OptNilOASText   `json:"$ref"`
+	OperationRef OptNilOASText   `json:"operationRef"`
+	OperationId  OptNilOASText   `json:"operationId"`
+	Description  OptNilOASText   `json:"description"`
+	Parameters   OptNilAnyMap    `json:"parameters"`
+	Server       OptNilOASServer `json:"server"`
+}
+
+// GetRef returns the value of Ref.
+func (s *OASLink) GetRef() OptNilOASText {
+	return s.Ref
+}
+
+// GetOperationRef returns the value of OperationRef.
+func (s *OASLink) GetOperationRef() OptNilOASText {
+	return s.OperationRef
+}
+
+// GetOperationId returns the value of OperationId.
+func (s *OASLink) GetOperationId() OptNilOASText {
+	return s.OperationId
+}
+
+// GetDescription returns the value of Description.
+func (s *OASLink) GetDescription() OptNilOASText {
+	return s.Description
+}
+
+// GetParameters returns the value of Parameters.
+func (s *OASLink) GetParameters() OptNilAnyMap {
+	return s.Parameters
+}
+
+// GetServer returns the value of Server.
+func (s *OASLink) GetServer() OptNilOASServer {
+	return s.Server
+}
+
+// SetRef sets the value of Ref.
+func (s *OASLink) SetRef(val OptNilOASText) {
+	s.Ref = val
+}
+
+// SetOperationRef sets the value of OperationRef.
+func (s *OASLink) SetOperationRef(val OptNilOASText) {
+	s.OperationRef = val
+}
+
+// SetOperationId sets the value of OperationId.
+func (s *OASLink) SetOperationId(val OptNilOASText) {
+	s.OperationId = val
+}
+
+// SetDescription sets the value of Description.
+func (s *OASLink) SetDescription(val OptNilOASText) {
+	s.Description = val
+}
+
+// SetParameters sets the value of Parameters.
+func (s *OASLink) SetParameters(val OptNilAnyMap) {
+	s.Parameters = val
+}
+
+// SetServer sets the value of Server.
+func (s *OASLink) SetServer(val OptNilOASServer) {
+	s.Server = val
+}
+
+type OASNumber float64
+
+// An operation.
 // Ref: #/components/schemas/OASOperation
 type OASOperation struct {
-	OperationId  OptString                             `json:"operationId"`
-	Summary      OptString                             `json:"summary"`
-	Description  OptString                             `json:"description"`
-	Deprecated   OptBool                               `json:"deprecated"`
-	Tags         OptNilStrings                         `json:"tags"`
-	Parameters   OptNilOASOperationParametersItemArray `json:"parameters"`
-	RequestBody  OptOASOperationRequestBody            `json:"requestBody"`
-	Responses    OptNilAnyMap                          `json:"responses"`
-	Callbacks    OptNilAnyMap                          `json:"callbacks"`
-	Security     OptNilOASSecurity                     `json:"security"`
-	Servers      OptNilNilOASServerArray               `json:"servers"`
-	ExternalDocs OptNilOASExternalDocs                 `json:"externalDocs"`
+	OperationId  OptString                   `json:"operationId"`
+	Summary      OptString                   `json:"summary"`
+	Description  OptString                   `json:"description"`
+	Deprecated   OptBool                     `json:"deprecated"`
+	Tags         OptNilStrings               `json:"tags"`
+	Parameters   OptNilNilOASParameterArray  `json:"parameters"`
+	RequestBody  OptNilOASRequestBody        `json:"requestBody"`
+	Responses    OptNilOASOperationResponses `json:"responses"`
+	Callbacks    OptNilOASOperationCallbacks `json:"callbacks"`
+	Security     OptNilOASSecurity           `json:"security"`
+	Servers      OptNilNilOASServerArray     `json:"servers"`
+	ExternalDocs OptNilOASExternalDocs       `json:"externalDocs"`
 }
 
 // GetOperationId returns the value of OperationId.
@@ -7230,22 +8143,22 @@ func (s *OASOperation) GetTags() OptNilStrings {
 }
 
 // GetParameters returns the value of Parameters.
-func (s *OASOperation) GetParameters() OptNilOASOperationParametersItemArray {
+func (s *OASOperation) GetParameters() OptNilNilOASParameterArray {
 	return s.Parameters
 }
 
 // GetRequestBody returns the value of RequestBody.
-func (s *OASOperation) GetRequestBody() OptOASOperationRequestBody {
+func (s *OASOperation) GetRequestBody() OptNilOASRequestBody {
 	return s.RequestBody
 }
 
 // GetResponses returns the value of Responses.
-func (s *OASOperation) GetResponses() OptNilAnyMap {
+func (s *OASOperation) GetResponses() OptNilOASOperationResponses {
 	return s.Responses
 }
 
 // GetCallbacks returns the value of Callbacks.
-func (s *OASOperation) GetCallbacks() OptNilAnyMap {
+func (s *OASOperation) GetCallbacks() OptNilOASOperationCallbacks {
 	return s.Callbacks
 }
 
@@ -7290,22 +8203,22 @@ func (s *OASOperation) SetTags(val OptNilStrings) {
 }
 
 // SetParameters sets the value of Parameters.
-func (s *OASOperation) SetParameters(val OptNilOASOperationParametersItemArray) {
+func (s *OASOperation) SetParameters(val OptNilNilOASParameterArray) {
 	s.Parameters = val
 }
 
 // SetRequestBody sets the value of RequestBody.
-func (s *OASOperation) SetRequestBody(val OptOASOperationRequestBody) {
+func (s *OASOperation) SetRequestBody(val OptNilOASRequestBody) {
 	s.RequestBody = val
 }
 
 // SetResponses sets the value of Responses.
-func (s *OASOperation) SetResponses(val OptNilAnyMap) {
+func (s *OASOperation) SetResponses(val OptNilOASOperationResponses) {
 	s.Responses = val
 }
 
 // SetCallbacks sets the value of Callbacks.
-func (s *OASOperation) SetCallbacks(val OptNilAnyMap) {
+func (s *OASOperation) SetCallbacks(val OptNilOASOperationCallbacks) {
 	s.Callbacks = val
 }
 
@@ -7324,27 +8237,204 @@ func (s *OASOperation) SetExternalDocs(val OptNilOASExternalDocs) {
 	s.ExternalDocs = val
 }
 
-type OASOperationParametersItem struct{}
+type OASOperationCallbacks map[string]NilOASCallback
 
-type OASOperationRequestBody struct{}
+func (s *OASOperationCallbacks) init() OASOperationCallbacks {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASCallback{}
+		*s = m
+	}
+	return m
+}
+
+type OASOperationResponses map[string]NilOASResponse
+
+func (s *OASOperationResponses) init() OASOperationResponses {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASResponse{}
+		*s = m
+	}
+	return m
+}
+
+// A parameter or a header, or where one is.
+// Ref: #/components/schemas/OASParameter
+type OASParameter struct {
+	Ref             OptNilOASText              `json:"$ref"`
+	Name            OptNilOASText              `json:"name"`
+	In              OptNilOASText              `json:"in"`
+	Description     OptNilOASText              `json:"description"`
+	Style           OptNilOASText              `json:"style"`
+	Explode         OptNilOASFlag              `json:"explode"`
+	AllowEmptyValue OptNilOASFlag              `json:"allowEmptyValue"`
+	AllowReserved   OptNilOASFlag              `json:"allowReserved"`
+	Deprecated      OptNilOASFlag              `json:"deprecated"`
+	Required        OptNilOASFlag              `json:"required"`
+	Schema          *OASSchema                 `json:"schema"`
+	Examples        OptNilOASParameterExamples `json:"examples"`
+	Content         OptNilOASContent           `json:"content"`
+}
+
+// GetRef returns the value of Ref.
+func (s *OASParameter) GetRef() OptNilOASText {
+	return s.Ref
+}
+
+// GetName returns the value of Name.
+func (s *OASParameter) GetName() OptNilOASText {
+	return s.Name
+}
+
+// GetIn returns the value of In.
+func (s *OASParameter) GetIn() OptNilOASText {
+	return s.In
+}
+
+// GetDescription returns the value of Description.
+func (s *OASParameter) GetDescription() OptNilOASText {
+	return s.Description
+}
+
+// GetStyle returns the value of Style.
+func (s *OASParameter) GetStyle() OptNilOASText {
+	return s.Style
+}
+
+// GetExplode returns the value of Explode.
+func (s *OASParameter) GetExplode() OptNilOASFlag {
+	return s.Explode
+}
+
+// GetAllowEmptyValue returns the value of AllowEmptyValue.
+func (s *OASParameter) GetAllowEmptyValue() OptNilOASFlag {
+	return s.AllowEmptyValue
+}
+
+// GetAllowReserved returns the value of AllowReserved.
+func (s *OASParameter) GetAllowReserved() OptNilOASFlag {
+	return s.AllowReserved
+}
+
+// GetDeprecated returns the value of Deprecated.
+func (s *OASParameter) GetDeprecated() OptNilOASFlag {
+	return s.Deprecated
+}
+
+// GetRequired returns the value of Required.
+func (s *OASParameter) GetRequired() OptNilOASFlag {
+	return s.Required
+}
+
+// GetSchema returns the value of Schema.
+func (s *OASParameter) GetSchema() *OASSchema {
+	return s.Schema
+}
+
+// GetExamples returns the value of Examples.
+func (s *OASParameter) GetExamples() OptNilOASParameterExamples {
+	return s.Examples
+}
+
+// GetContent returns the value of Content.
+func (s *OASParameter) GetContent() OptNilOASContent {
+	return s.Content
+}
+
+// SetRef sets the value of Ref.
+func (s *OASParameter) SetRef(val OptNilOASText) {
+	s.Ref = val
+}
+
+// SetName sets the value of Name.
+func (s *OASParameter) SetName(val OptNilOASText) {
+	s.Name = val
+}
+
+// SetIn sets the value of In.
+func (s *OASParameter) SetIn(val OptNilOASText) {
+	s.In = val
+}
+
+// SetDescription sets the value of Description.
+func (s *OASParameter) SetDescription(val OptNilOASText) {
+	s.Description = val
+}
+
+// SetStyle sets the value of Style.
+func (s *OASParameter) SetStyle(val OptNilOASText) {
+	s.Style = val
+}
+
+// SetExplode sets the value of Explode.
+func (s *OASParameter) SetExplode(val OptNilOASFlag) {
+	s.Explode = val
+}
+
+// SetAllowEmptyValue sets the value of AllowEmptyValue.
+func (s *OASParameter) SetAllowEmptyValue(val OptNilOASFlag) {
+	s.AllowEmptyValue = val
+}
+
+// SetAllowReserved sets the value of AllowReserved.
+func (s *OASParameter) SetAllowReserved(val OptNilOASFlag) {
+	s.AllowReserved = val
+}
+
+// SetDeprecated sets the value of Deprecated.
+func (s *OASParameter) SetDeprecated(val OptNilOASFlag) {
+	s.Deprecated = val
+}
+
+// SetRequired sets the value of Required.
+func (s *OASParameter) SetRequired(val OptNilOASFlag) {
+	s.Required = val
+}
+
+// SetSchema sets the value of Schema.
+func (s *OASParameter) SetSchema(val *OASSchema) {
+	s.Schema = val
+}
+
+// SetExamples sets the value of Examples.
+func (s *OASParameter) SetExamples(val OptNilOASParameterExamples) {
+	s.Examples = val
+}
+
+// SetContent sets the value of Content.
+func (s *OASParameter) SetContent(val OptNilOASContent) {
+	s.Content = val
+}
+
+type OASParameterExamples map[string]NilOASExample
+
+func (s *OASParameterExamples) init() OASParameterExamples {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASExample{}
+		*s = m
+	}
+	return m
+}
 
 // A path and its operations.
 // Ref: #/components/schemas/OASPathItem
 type OASPathItem struct {
-	Ref         OptString                            `json:"$ref"`
-	Summary     OptString                            `json:"summary"`
-	Description OptString                            `json:"description"`
-	Servers     OptNilNilOASServerArray              `json:"servers"`
-	Parameters  OptNilOASPathItemParametersItemArray `json:"parameters"`
-	Connect     OptNilOASOperation                   `json:"connect"`
-	Delete      OptNilOASOperation                   `json:"delete"`
-	Get         OptNilOASOperation                   `json:"get"`
-	Head        OptNilOASOperation                   `json:"head"`
-	Options     OptNilOASOperation                   `json:"options"`
-	Patch       OptNilOASOperation                   `json:"patch"`
-	Post        OptNilOASOperation                   `json:"post"`
-	Put         OptNilOASOperation                   `json:"put"`
-	Trace       OptNilOASOperation                   `json:"trace"`
+	Ref         OptString                  `json:"$ref"`
+	Summary     OptString                  `json:"summary"`
+	Description OptString                  `json:"description"`
+	Servers     OptNilNilOASServerArray    `json:"servers"`
+	Parameters  OptNilNilOASParameterArray `json:"parameters"`
+	Connect     OptNilOASOperation         `json:"connect"`
+	Delete      OptNilOASOperation         `json:"delete"`
+	Get         OptNilOASOperation         `json:"get"`
+	Head        OptNilOASOperation         `json:"head"`
+	Options     OptNilOASOperation         `json:"options"`
+	Patch       OptNilOASOperation         `json:"patch"`
+	Post        OptNilOASOperation         `json:"post"`
+	Put         OptNilOASOperation         `json:"put"`
+	Trace       OptNilOASOperation         `json:"trace"`
 }
 
 // GetRef returns the value of Ref.
@@ -7368,7 +8458,7 @@ func (s *OASPathItem) GetServers() OptNilNilOASServerArray {
 }
 
 // GetParameters returns the value of Parameters.
-func (s *OASPathItem) GetParameters() OptNilOASPathItemParametersItemArray {
+func (s *OASPathItem) GetParameters() OptNilNilOASParameterArray {
 	return s.Parameters
 }
 
@@ -7438,7 +8528,7 @@ func (s *OASPathItem) SetServers(val OptNilNilOASServerArray) {
 }
 
 // SetParameters sets the value of Parameters.
-func (s *OASPathItem) SetParameters(val OptNilOASPathItemParametersItemArray) {
+func (s *OASPathItem) SetParameters(val OptNilNilOASParameterArray) {
 	s.Parameters = val
 }
 
@@ -7487,8 +8577,6 @@ func (s *OASPathItem) SetTrace(val OptNilOASOperation) {
 	s.Trace = val
 }
 
-type OASPathItemParametersItem struct{}
-
 type OASPaths map[string]NilOASPathItem
 
 func (s *OASPaths) init() OASPaths {
@@ -7499,6 +8587,704 @@ func (s *OASPaths) init() OASPaths {
 	}
 	return m
 }
+
+// A request's body, or where one is.
+// Ref: #/components/schemas/OASRequestBody
+type OASRequestBody struct {
+	Ref         OptNilOASText    `json:"$ref"`
+	Description OptNilOASText    `json:"description"`
+	Required    OptNilOASFlag    `json:"required"`
+	Content     OptNilOASContent `json:"content"`
+}
+
+// GetRef returns the value of Ref.
+func (s *OASRequestBody) GetRef() OptNilOASText {
+	return s.Ref
+}
+
+// GetDescription returns the value of Description.
+func (s *OASRequestBody) GetDescription() OptNilOASText {
+	return s.Description
+}
+
+// GetRequired returns the value of Required.
+func (s *OASRequestBody) GetRequired() OptNilOASFlag {
+	return s.Required
+}
+
+// GetContent returns the value of Content.
+func (s *OASRequestBody) GetContent() OptNilOASContent {
+	return s.Content
+}
+
+// SetRef sets the value of Ref.
+func (s *OASRequestBody) SetRef(val OptNilOASText) {
+	s.Ref = val
+}
+
+// SetDescription sets the value of Description.
+func (s *OASRequestBody) SetDescription(val OptNilOASText) {
+	s.Description = val
+}
+
+// SetRequired sets the value of Required.
+func (s *OASRequestBody) SetRequired(val OptNilOASFlag) {
+	s.Required = val
+}
+
+// SetContent sets the value of Content.
+func (s *OASRequestBody) SetContent(val OptNilOASContent) {
+	s.Content = val
+}
+
+// A response, or where one is.
+// Ref: #/components/schemas/OASResponse
+type OASResponse struct {
+	Ref         OptNilOASText            `json:"$ref"`
+	Description OptNilOASText            `json:"description"`
+	Headers     OptNilOASResponseHeaders `json:"headers"`
+	Content     OptNilOASContent         `json:"content"`
+	Links       OptNilOASResponseLinks   `json:"links"`
+}
+
+// GetRef returns the value of Ref.
+func (s *OASResponse) GetRef() OptNilOASText {
+	return s.Ref
+}
+
+// GetDescription returns the value of Description.
+func (s *OASResponse) GetDescription() OptNilOASText {
+	return s.Description
+}
+
+// GetHeaders returns the value of Headers.
+func (s *OASResponse) GetHeaders() OptNilOASResponseHeaders {
+	return s.Headers
+}
+
+// GetContent returns the value of Content.
+func (s *OASResponse) GetContent() OptNilOASContent {
+	return s.Content
+}
+
+// GetLinks returns the value of Links.
+func (s *OASResponse) GetLinks() OptNilOASResponseLinks {
+	return s.Links
+}
+
+// SetRef sets the value of Ref.
+func (s *OASResponse) SetRef(val OptNilOASText) {
+	s.Ref = val
+}
+
+// SetDescription sets the value of Description.
+func (s *OASResponse) SetDescription(val OptNilOASText) {
+	s.Description = val
+}
+
+// SetHeaders sets the value of Headers.
+func (s *OASResponse) SetHeaders(val OptNilOASResponseHeaders) {
+	s.Headers = val
+}
+
+// SetContent sets the value of Content.
+func (s *OASResponse) SetContent(val OptNilOASContent) {
+	s.Content = val
+}
+
+// SetLinks sets the value of Links.
+func (s *OASResponse) SetLinks(val OptNilOASResponseLinks) {
+	s.Links = val
+}
+
+type OASResponseHeaders map[string]NilOASParameter
+
+func (s *OASResponseHeaders) init() OASResponseHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASParameter{}
+		*s = m
+	}
+	return m
+}
+
+type OASResponseLinks map[string]NilOASLink
+
+func (s *OASResponseLinks) init() OASResponseLinks {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASLink{}
+		*s = m
+	}
+	return m
+}
+
+// A schema, or where one is. A gateway decodes it as OpenAPI 3.0 has it: one `type`, bounds that are
+// numbers, exclusive or not. What is not named here is kept.
+// Ref: #/components/schemas/OASSchema
+type OASSchema struct {
+	Ref                  OptNilOASText                  `json:"$ref"`
+	Type                 OptNilOASText                  `json:"type"`
+	Title                OptNilOASText                  `json:"title"`
+	Format               OptNilOASText                  `json:"format"`
+	Description          OptNilOASText                  `json:"description"`
+	Pattern              OptNilOASText                  `json:"pattern"`
+	OneOf                OptNilOASSchemas               `json:"oneOf"`
+	AnyOf                OptNilOASSchemas               `json:"anyOf"`
+	AllOf                OptNilOASSchemas               `json:"allOf"`
+	Not                  *OASSchema                     `json:"not"`
+	Items                *OASSchema                     `json:"items"`
+	Properties           OptNilOASSchemaProperties      `json:"properties"`
+	AdditionalProperties *OASSchemaAdditionalProperties `json:"additionalProperties"`
+	Required             OptNilStrings                  `json:"required"`
+	Enum                 OptNilAnyArray                 `json:"enum"`
+	Minimum              OptNilOASNumber                `json:"minimum"`
+	Maximum              OptNilOASNumber                `json:"maximum"`
+	MultipleOf           OptNilOASNumber                `json:"multipleOf"`
+	ExclusiveMinimum     OptNilOASFlag                  `json:"exclusiveMinimum"`
+	ExclusiveMaximum     OptNilOASFlag                  `json:"exclusiveMaximum"`
+	MinLength            OptNilOASCount                 `json:"minLength"`
+	MaxLength            OptNilOASCount                 `json:"maxLength"`
+	MinItems             OptNilOASCount                 `json:"minItems"`
+	MaxItems             OptNilOASCount                 `json:"maxItems"`
+	MinProperties        OptNilOASCount                 `json:"minProperties"`
+	MaxProperties        OptNilOASCount                 `json:"maxProperties"`
+	UniqueItems          OptNilOASFlag                  `json:"uniqueItems"`
+	Nullable             OptNilOASFlag                  `json:"nullable"`
+	ReadOnly             OptNilOASFlag                  `json:"readOnly"`
+	WriteOnly            OptNilOASFlag                  `json:"writeOnly"`
+	AllowEmptyValue      OptNilOASFlag                  `json:"allowEmptyValue"`
+	Deprecated           OptNilOASFlag                  `json:"deprecated"`
+	ExternalDocs         OptNilOASExternalDocs          `json:"externalDocs"`
+	XML                  OptNilOASSchemaXML             `json:"xml"`
+	Discriminator        OptNilOASSchemaDiscriminator   `json:"discriminator"`
+}
+
+// GetRef returns the value of Ref.
+func (s *OASSchema) GetRef() OptNilOASText {
+	return s.Ref
+}
+
+// GetType returns the value of Type.
+func (s *OASSchema) GetType() OptNilOASText {
+	return s.Type
+}
+
+// GetTitle returns the value of Title.
+func (s *OASSchema) GetTitle() OptNilOASText {
+	return s.Title
+}
+
+// GetFormat returns the value of Format.
+func (s *OASSchema) GetFormat() OptNilOASText {
+	return s.Format
+}
+
+// GetDescription returns the value of Description.
+func (s *OASSchema) GetDescription() OptNilOASText {
+	return s.Description
+}
+
+// GetPattern returns the value of Pattern.
+func (s *OASSchema) GetPattern() OptNilOASText {
+	return s.Pattern
+}
+
+// GetOneOf returns the value of OneOf.
+func (s *OASSchema) GetOneOf() OptNilOASSchemas {
+	return s.OneOf
+}
+
+// GetAnyOf returns the value of AnyOf.
+func (s *OASSchema) GetAnyOf() OptNilOASSchemas {
+	return s.AnyOf
+}
+
+// GetAllOf returns the value of AllOf.
+func (s *OASSchema) GetAllOf() OptNilOASSchemas {
+	return s.AllOf
+}
+
+// GetNot returns the value of Not.
+func (s *OASSchema) GetNot() *OASSchema {
+	return s.Not
+}
+
+// GetItems returns the value of Items.
+func (s *OASSchema) GetItems() *OASSchema {
+	return s.Items
+}
+
+// GetProperties returns the value of Properties.
+func (s *OASSchema) GetProperties() OptNilOASSchemaProperties {
+	return s.Properties
+}
+
+// GetAdditionalProperties returns the value of AdditionalProperties.
+func (s *OASSchema) GetAdditionalProperties() *OASSchemaAdditionalProperties {
+	return s.AdditionalProperties
+}
+
+// GetRequired returns the value of Required.
+func (s *OASSchema) GetRequired() OptNilStrings {
+	return s.Required
+}
+
+// GetEnum returns the value of Enum.
+func (s *OASSchema) GetEnum() OptNilAnyArray {
+	return s.Enum
+}
+
+// GetMinimum returns the value of Minimum.
+func (s *OASSchema) GetMinimum() OptNilOASNumber {
+	return s.Minimum
+}
+
+// GetMaximum returns the value of Maximum.
+func (s *OASSchema) GetMaximum() OptNilOASNumber {
+	return s.Maximum
+}
+
+// GetMultipleOf returns the value of MultipleOf.
+func (s *OASSchema) GetMultipleOf() OptNilOASNumber {
+	return s.MultipleOf
+}
+
+// GetExclusiveMinimum returns the value of ExclusiveMinimum.
+func (s *OASSchema) GetExclusiveMinimum() OptNilOASFlag {
+	return s.ExclusiveMinimum
+}
+
+// GetExclusiveMaximum returns the value of ExclusiveMaximum.
+func (s *OASSchema) GetExclusiveMaximum() OptNilOASFlag {
+	return s.ExclusiveMaximum
+}
+
+// GetMinLength returns the value of MinLength.
+func (s *OASSchema) GetMinLength() OptNilOASCount {
+	return s.MinLength
+}
+
+// GetMaxLength returns the value of MaxLength.
+func (s *OASSchema) GetMaxLength() OptNilOASCount {
+	return s.MaxLength
+}
+
+// GetMinItems returns the value of MinItems.
+func (s *OASSchema) GetMinItems() OptNilOASCount {
+	return s.MinItems
+}
+
+// GetMaxItems returns the value of MaxItems.
+func (s *OASSchema) GetMaxItems() OptNilOASCount {
+	return s.MaxItems
+}
+
+// GetMinProperties returns the value of MinProperties.
+func (s *OASSchema) GetMinProperties() OptNilOASCount {
+	return s.MinProperties
+}
+
+// GetMaxProperties returns the value of MaxProperties.
+func (s *OASSchema) GetMaxProperties() OptNilOASCount {
+	return s.MaxProperties
+}
+
+// GetUniqueItems returns the value of UniqueItems.
+func (s *OASSchema) GetUniqueItems() OptNilOASFlag {
+	return s.UniqueItems
+}
+
+// GetNullable returns the value of Nullable.
+func (s *OASSchema) GetNullable() OptNilOASFlag {
+	return s.Nullable
+}
+
+// GetReadOnly returns the value of ReadOnly.
+func (s *OASSchema) GetReadOnly() OptNilOASFlag {
+	return s.ReadOnly
+}
+
+// GetWriteOnly returns the value of WriteOnly.
+func (s *OASSchema) GetWriteOnly() OptNilOASFlag {
+	return s.WriteOnly
+}
+
+// GetAllowEmptyValue returns the value of AllowEmptyValue.
+func (s *OASSchema) GetAllowEmptyValue() OptNilOASFlag {
+	return s.AllowEmptyValue
+}
+
+// GetDeprecated returns the value of Deprecated.
+func (s *OASSchema) GetDeprecated() OptNilOASFlag {
+	return s.Deprecated
+}
+
+// GetExternalDocs returns the value of ExternalDocs.
+func (s *OASSchema) GetExternalDocs() OptNilOASExternalDocs {
+	return s.ExternalDocs
+}
+
+// GetXML returns the value of XML.
+func (s *OASSchema) GetXML() OptNilOASSchemaXML {
+	return s.XML
+}
+
+// GetDiscriminator returns the value of Discriminator.
+func (s *OASSchema) GetDiscriminator() OptNilOASSchemaDiscriminator {
+	return s.Discriminator
+}
+
+// SetRef sets the value of Ref.
+func (s *OASSchema) SetRef(val OptNilOASText) {
+	s.Ref = val
+}
+
+// SetType sets the value of Type.
+func (s *OASSchema) SetType(val OptNilOASText) {
+	s.Type = val
+}
+
+// SetTitle sets the value of Title.
+func (s *OASSchema) SetTitle(val OptNilOASText) {
+	s.Title = val
+}
+
+// SetFormat sets the value of Format.
+func (s *OASSchema) SetFormat(val OptNilOASText) {
+	s.Format = val
+}
+
+// SetDescription sets the value of Description.
+func (s *OASSchema) SetDescription(val OptNilOASText) {
+	s.Description = val
+}
+
+// SetPattern sets the value of Pattern.
+func (s *OASSchema) SetPattern(val OptNilOASText) {
+	s.Pattern = val
+}
+
+// SetOneOf sets the value of OneOf.
+func (s *OASSchema) SetOneOf(val OptNilOASSchemas) {
+	s.OneOf = val
+}
+
+// SetAnyOf sets the value of AnyOf.
+func (s *OASSchema) SetAnyOf(val OptNilOASSchemas) {
+	s.AnyOf = val
+}
+
+// SetAllOf sets the value of AllOf.
+func (s *OASSchema) SetAllOf(val OptNilOASSchemas) {
+	s.AllOf = val
+}
+
+// SetNot sets the value of Not.
+func (s *OASSchema) SetNot(val *OASSchema) {
+	s.Not = val
+}
+
+// SetItems sets the value of Items.
+func (s *OASSchema) SetItems(val *OASSchema) {
+	s.Items = val
+}
+
+// SetProperties sets the value of Properties.
+func (s *OASSchema) SetProperties(val OptNilOASSchemaProperties) {
+	s.Properties = val
+}
+
+// SetAdditionalProperties sets the value of AdditionalProperties.
+func (s *OASSchema) SetAdditionalProperties(val *OASSchemaAdditionalProperties) {
+	s.AdditionalProperties = val
+}
+
+// SetRequired sets the value of Required.
+func (s *OASSchema) SetRequired(val OptNilStrings) {
+	s.Required = val
+}
+
+// SetEnum sets the value of Enum.
+func (s *OASSchema) SetEnum(val OptNilAnyArray) {
+	s.Enum = val
+}
+
+// SetMinimum sets the value of Minimum.
+func (s *OASSchema) SetMinimum(val OptNilOASNumber) {
+	s.Minimum = val
+}
+
+// SetMaximum sets the value of Maximum.
+func (s *OASSchema) SetMaximum(val OptNilOASNumber) {
+	s.Maximum = val
+}
+
+// SetMultipleOf sets the value of MultipleOf.
+func (s *OASSchema) SetMultipleOf(val OptNilOASNumber) {
+	s.MultipleOf = val
+}
+
+// SetExclusiveMinimum sets the value of ExclusiveMinimum.
+func (s *OASSchema) SetExclusiveMinimum(val OptNilOASFlag) {
+	s.ExclusiveMinimum = val
+}
+
+// SetExclusiveMaximum sets the value of ExclusiveMaximum.
+func (s *OASSchema) SetExclusiveMaximum(val OptNilOASFlag) {
+	s.ExclusiveMaximum = val
+}
+
+// SetMinLength sets the value of MinLength.
+func (s *OASSchema) SetMinLength(val OptNilOASCount) {
+	s.MinLength = val
+}
+
+// SetMaxLength sets the value of MaxLength.
+func (s *OASSchema) SetMaxLength(val OptNilOASCount) {
+	s.MaxLength = val
+}
+
+// SetMinItems sets the value of MinItems.
+func (s *OASSchema) SetMinItems(val OptNilOASCount) {
+	s.MinItems = val
+}
+
+// SetMaxItems sets the value of MaxItems.
+func (s *OASSchema) SetMaxItems(val OptNilOASCount) {
+	s.MaxItems = val
+}
+
+// SetMinProperties sets the value of MinProperties.
+func (s *OASSchema) SetMinProperties(val OptNilOASCount) {
+	s.MinProperties = val
+}
+
+// SetMaxProperties sets the value of MaxProperties.
+func (s *OASSchema) SetMaxProperties(val OptNilOASCount) {
+	s.MaxProperties = val
+}
+
+// SetUniqueItems sets the value of UniqueItems.
+func (s *OASSchema) SetUniqueItems(val OptNilOASFlag) {
+	s.UniqueItems = val
+}
+
+// SetNullable sets the value of Nullable.
+func (s *OASSchema) SetNullable(val OptNilOASFlag) {
+	s.Nullable = val
+}
+
+// SetReadOnly sets the value of ReadOnly.
+func (s *OASSchema) SetReadOnly(val OptNilOASFlag) {
+	s.ReadOnly = val
+}
+
+// SetWriteOnly sets the value of WriteOnly.
+func (s *OASSchema) SetWriteOnly(val OptNilOASFlag) {
+	s.WriteOnly = val
+}
+
+// SetAllowEmptyValue sets the value of AllowEmptyValue.
+func (s *OASSchema) SetAllowEmptyValue(val OptNilOASFlag) {
+	s.AllowEmptyValue = val
+}
+
+// SetDeprecated sets the value of Deprecated.
+func (s *OASSchema) SetDeprecated(val OptNilOASFlag) {
+	s.Deprecated = val
+}
+
+// SetExternalDocs sets the value of ExternalDocs.
+func (s *OASSchema) SetExternalDocs(val OptNilOASExternalDocs) {
+	s.ExternalDocs = val
+}
+
+// SetXML sets the value of XML.
+func (s *OASSchema) SetXML(val OptNilOASSchemaXML) {
+	s.XML = val
+}
+
+// SetDiscriminator sets the value of Discriminator.
+func (s *OASSchema) SetDiscriminator(val OptNilOASSchemaDiscriminator) {
+	s.Discriminator = val
+}
+
+// OASSchemaAdditionalProperties represents sum type.
+type OASSchemaAdditionalProperties struct {
+	// Type selects the active sum variant, switch on this field.
+	Type      OASSchemaAdditionalPropertiesType
+	OASSchema OASSchema
+	Bool      bool
+}
+
+// OASSchemaAdditionalPropertiesType is oneOf type of OASSchemaAdditionalProperties.
+type OASSchemaAdditionalPropertiesType string
+
+// Possible values for OASSchemaAdditionalPropertiesType.
+const (
+	OASSchemaOASSchemaAdditionalProperties OASSchemaAdditionalPropertiesType = "OASSchema"
+	BoolOASSchemaAdditionalProperties      OASSchemaAdditionalPropertiesType = "bool"
+)
+
+// IsOASSchema reports whether OASSchemaAdditionalProperties is OASSchema.
+func (s OASSchemaAdditionalProperties) IsOASSchema() bool {
+	return s.Type == OASSchemaOASSchemaAdditionalProperties
+}
+
+// IsBool reports whether OASSchemaAdditionalProperties is bool.
+func (s OASSchemaAdditionalProperties) IsBool() bool {
+	return s.Type == BoolOASSchemaAdditionalProperties
+}
+
+// SetOASSchema sets OASSchemaAdditionalProperties to OASSchema.
+func (s *OASSchemaAdditionalProperties) SetOASSchema(v OASSchema) {
+	s.Type = OASSchemaOASSchemaAdditionalProperties
+	s.OASSchema = v
+}
+
+// GetOASSchema returns OASSchema and true boolean if OASSchemaAdditionalProperties is OASSchema.
+func (s OASSchemaAdditionalProperties) GetOASSchema() (v OASSchema, ok bool) {
+	if !s.IsOASSchema() {
+		return v, false
+	}
+	return s.OASSchema, true
+}
+
+// NewOASSchemaOASSchemaAdditionalProperties returns new OASSchemaAdditionalProperties from OASSchema.
+func NewOASSchemaOASSchemaAdditionalProperties(v OASSchema) OASSchemaAdditionalProperties {
+	var s OASSchemaAdditionalProperties
+	s.SetOASSchema(v)
+	return s
+}
+
+// SetBool sets OASSchemaAdditionalProperties to bool.
+func (s *OASSchemaAdditionalProperties) SetBool(v bool) {
+	s.Type = BoolOASSchemaAdditionalProperties
+	s.Bool = v
+}
+
+// GetBool returns bool and true boolean if OASSchemaAdditionalProperties is bool.
+func (s OASSchemaAdditionalProperties) GetBool() (v bool, ok bool) {
+	if !s.IsBool() {
+		return v, false
+	}
+	return s.Bool, true
+}
+
+// NewBoolOASSchemaAdditionalProperties returns new OASSchemaAdditionalProperties from bool.
+func NewBoolOASSchemaAdditionalProperties(v bool) OASSchemaAdditionalProperties {
+	var s OASSchemaAdditionalProperties
+	s.SetBool(v)
+	return s
+}
+
+type OASSchemaDiscriminator struct {
+	PropertyName OptNilOASText                       `json:"propertyName"`
+	Mapping      OptNilOASSchemaDiscriminatorMapping `json:"mapping"`
+}
+
+// GetPropertyName returns the value of PropertyName.
+func (s *OASSchemaDiscriminator) GetPropertyName() OptNilOASText {
+	return s.PropertyName
+}
+
+// GetMapping returns the value of Mapping.
+func (s *OASSchemaDiscriminator) GetMapping() OptNilOASSchemaDiscriminatorMapping {
+	return s.Mapping
+}
+
+// SetPropertyName sets the value of PropertyName.
+func (s *OASSchemaDiscriminator) SetPropertyName(val OptNilOASText) {
+	s.PropertyName = val
+}
+
+// SetMapping sets the value of Mapping.
+func (s *OASSchemaDiscriminator) SetMapping(val OptNilOASSchemaDiscriminatorMapping) {
+	s.Mapping = val
+}
+
+type OASSchemaDiscriminatorMapping map[string]NilOASText
+
+func (s *OASSchemaDiscriminatorMapping) init() OASSchemaDiscriminatorMapping {
+	m := *s
+	if m == nil {
+		m = map[string]NilOASText{}
+		*s = m
+	}
+	return m
+}
+
+type OASSchemaProperties map[string]OASSchema
+
+func (s *OASSchemaProperties) init() OASSchemaProperties {
+	m := *s
+	if m == nil {
+		m = map[string]OASSchema{}
+		*s = m
+	}
+	return m
+}
+
+type OASSchemaXML struct {
+	Name      OptNilOASText `json:"name"`
+	Namespace OptNilOASText `json:"namespace"`
+	Prefix    OptNilOASText `json:"prefix"`
+	Attribute OptNilOASFlag `json:"attribute"`
+	Wrapped   OptNilOASFlag `json:"wrapped"`
+}
+
+// GetName returns the value of Name.
+func (s *OASSchemaXML) GetName() OptNilOASText {
+	return s.Name
+}
+
+// GetNamespace returns the value of Namespace.
+func (s *OASSchemaXML) GetNamespace() OptNilOASText {
+	return s.Namespace
+}
+
+// GetPrefix returns the value of Prefix.
+func (s *OASSchemaXML) GetPrefix() OptNilOASText {
+	return s.Prefix
+}
+
+// GetAttribute returns the value of Attribute.
+func (s *OASSchemaXML) GetAttribute() OptNilOASFlag {
+	return s.Attribute
+}
+
+// GetWrapped returns the value of Wrapped.
+func (s *OASSchemaXML) GetWrapped() OptNilOASFlag {
+	return s.Wrapped
+}
+
+// SetName sets the value of Name.
+func (s *OASSchemaXML) SetName(val OptNilOASText) {
+	s.Name = val
+}
+
+// SetNamespace sets the value of Namespace.
+func (s *OASSchemaXML) SetNamespace(val OptNilOASText) {
+	s.Namespace = val
+}
+
+// SetPrefix sets the value of Prefix.
+func (s *OASSchemaXML) SetPrefix(val OptNilOASText) {
+	s.Prefix = val
+}
+
+// SetAttribute sets the value of Attribute.
+func (s *OASSchemaXML) SetAttribute(val OptNilOASFlag) {
+	s.Attribute = val
+}
+
+// SetWrapped sets the value of Wrapped.
+func (s *OASSchemaXML) SetWrapped(val OptNilOASFlag) {
+	s.Wrapped = val
+}
+
+type OASSchemas []OASSchema
 
 type OASSecurity []OASSecurityItem
 
@@ -7511,6 +9297,157 @@ func (s *OASSecurityItem) init() OASSecurityItem {
 		*s = m
 	}
 	return m
+}
+
+// A way to authenticate, or where one is.
+// Ref: #/components/schemas/OASSecurityScheme
+type OASSecurityScheme struct {
+	Ref              OptNilOASText                `json:"$ref"`
+	Type             OptNilOASText                `json:"type"`
+	Description      OptNilOASText                `json:"description"`
+	Name             OptNilOASText                `json:"name"`
+	In               OptNilOASText                `json:"in"`
+	Scheme           OptNilOASText                `json:"scheme"`
+	BearerFormat     OptNilOASText                `json:"bearerFormat"`
+	OpenIdConnectUrl OptNilOASText                `json:"openIdConnectUrl"`
+	Flows            OptNilOASSecuritySchemeFlows `json:"flows"`
+}
+
+// GetRef returns the value of Ref.
+func (s *OASSecurityScheme) GetRef() OptNilOASText {
+	return s.Ref
+}
+
+// GetType returns the value of Type.
+func (s *OASSecurityScheme) GetType() OptNilOASText {
+	return s.Type
+}
+
+// GetDescription returns the value of Description.
+func (s *OASSecurityScheme) GetDescription() OptNilOASText {
+	return s.Description
+}
+
+// GetName returns the value of Name.
+func (s *OASSecurityScheme) GetName() OptNilOASText {
+	return s.Name
+}
+
+// GetIn returns the value of In.
+func (s *OASSecurityScheme) GetIn() OptNilOASText {
+	return s.In
+}
+
+// GetScheme returns the value of Scheme.
+func (s *OASSecurityScheme) GetScheme() OptNilOASText {
+	return s.Scheme
+}
+
+// GetBearerFormat returns the value of BearerFormat.
+func (s *OASSecurityScheme) GetBearerFormat() OptNilOASText {
+	return s.BearerFormat
+}
+
+// GetOpenIdConnectUrl returns the value of OpenIdConnectUrl.
+func (s *OASSecurityScheme) GetOpenIdConnectUrl() OptNilOASText {
+	return s.OpenIdConnectUrl
+}
+
+// GetFlows returns the value of Flows.
+func (s *OASSecurityScheme) GetFlows() OptNilOASSecuritySchemeFlows {
+	return s.Flows
+}
+
+// SetRef sets the value of Ref.
+func (s *OASSecurityScheme) SetRef(val OptNilOASText) {
+	s.Ref = val
+}
+
+// SetType sets the value of Type.
+func (s *OASSecurityScheme) SetType(val OptNilOASText) {
+	s.Type = val
+}
+
+// SetDescription sets the value of Description.
+func (s *OASSecurityScheme) SetDescription(val OptNilOASText) {
+	s.Description = val
+}
+
+// SetName sets the value of Name.
+func (s *OASSecurityScheme) SetName(val OptNilOASText) {
+	s.Name = val
+}
+
+// SetIn sets the value of In.
+func (s *OASSecurityScheme) SetIn(val OptNilOASText) {
+	s.In = val
+}
+
+// SetScheme sets the value of Scheme.
+func (s *OASSecurityScheme) SetScheme(val OptNilOASText) {
+	s.Scheme = val
+}
+
+// SetBearerFormat sets the value of BearerFormat.
+func (s *OASSecurityScheme) SetBearerFormat(val OptNilOASText) {
+	s.BearerFormat = val
+}
+
+// SetOpenIdConnectUrl sets the value of OpenIdConnectUrl.
+func (s *OASSecurityScheme) SetOpenIdConnectUrl(val OptNilOASText) {
+	s.OpenIdConnectUrl = val
+}
+
+// SetFlows sets the value of Flows.
+func (s *OASSecurityScheme) SetFlows(val OptNilOASSecuritySchemeFlows) {
+	s.Flows = val
+}
+
+type OASSecuritySchemeFlows struct {
+	Implicit          OptNilOASFlow `json:"implicit"`
+	Password          OptNilOASFlow `json:"password"`
+	ClientCredentials OptNilOASFlow `json:"clientCredentials"`
+	AuthorizationCode OptNilOASFlow `json:"authorizationCode"`
+}
+
+// GetImplicit returns the value of Implicit.
+func (s *OASSecuritySchemeFlows) GetImplicit() OptNilOASFlow {
+	return s.Implicit
+}
+
+// GetPassword returns the value of Password.
+func (s *OASSecuritySchemeFlows) GetPassword() OptNilOASFlow {
+	return s.Password
+}
+
+// GetClientCredentials returns the value of ClientCredentials.
+func (s *OASSecuritySchemeFlows) GetClientCredentials() OptNilOASFlow {
+	return s.ClientCredentials
+}
+
+// GetAuthorizationCode returns the value of AuthorizationCode.
+func (s *OASSecuritySchemeFlows) GetAuthorizationCode() OptNilOASFlow {
+	return s.AuthorizationCode
+}
+
+// SetImplicit sets the value of Implicit.
+func (s *OASSecuritySchemeFlows) SetImplicit(val OptNilOASFlow) {
+	s.Implicit = val
+}
+
+// SetPassword sets the value of Password.
+func (s *OASSecuritySchemeFlows) SetPassword(val OptNilOASFlow) {
+	s.Password = val
+}
+
+// SetClientCredentials sets the value of ClientCredentials.
+func (s *OASSecuritySchemeFlows) SetClientCredentials(val OptNilOASFlow) {
+	s.ClientCredentials = val
+}
+
+// SetAuthorizationCode sets the value of AuthorizationCode.
+func (s *OASSecuritySchemeFlows) SetAuthorizationCode(val OptNilOASFlow) {
+	s.AuthorizationCode = val
 }
 
 // An address of the API.
@@ -7635,6 +9572,8 @@ func (s *OASTag) SetDescription(val OptString) {
 func (s *OASTag) SetExternalDocs(val OptNilOASExternalDocs) {
 	s.ExternalDocs = val
 }
+
+type OASText string
 
 // Grants that the API's OAuth server allows.
 // Ref: #/components/schemas/OAuthMeta
@@ -8321,6 +10260,74 @@ func (o OptNilAnalyticsPluginConfig) Get() (v AnalyticsPluginConfig, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilAnalyticsPluginConfig) Or(d AnalyticsPluginConfig) AnalyticsPluginConfig {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilAnyArray returns new OptNilAnyArray with value set to v.
+func NewOptNilAnyArray(v []jx.Raw) OptNilAnyArray {
+	return OptNilAnyArray{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilAnyArray is optional nullable []jx.Raw.
+type OptNilAnyArray struct {
+	Value []jx.Raw
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilAnyArray was set.
+func (o OptNilAnyArray) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilAnyArray) Reset() {
+	var v []jx.Raw
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilAnyArray) SetTo(v []jx.Raw) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilAnyArray) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilAnyArray) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v []jx.Raw
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilAnyArray) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilAnyArray) Get() (v []jx.Raw, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilAnyArray) Or(d []jx.Raw) []jx.Raw {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -12203,6 +14210,74 @@ func (o OptNilNilMockResponseMetaArray) Or(d []NilMockResponseMeta) []NilMockRes
 	return d
 }
 
+// NewOptNilNilOASParameterArray returns new OptNilNilOASParameterArray with value set to v.
+func NewOptNilNilOASParameterArray(v []NilOASParameter) OptNilNilOASParameterArray {
+	return OptNilNilOASParameterArray{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilNilOASParameterArray is optional nullable []NilOASParameter.
+type OptNilNilOASParameterArray struct {
+	Value []NilOASParameter
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilNilOASParameterArray was set.
+func (o OptNilNilOASParameterArray) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilNilOASParameterArray) Reset() {
+	var v []NilOASParameter
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilNilOASParameterArray) SetTo(v []NilOASParameter) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilNilOASParameterArray) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilNilOASParameterArray) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v []NilOASParameter
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilNilOASParameterArray) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilNilOASParameterArray) Get() (v []NilOASParameter, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilNilOASParameterArray) Or(d []NilOASParameter) []NilOASParameter {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilNilOASServerArray returns new OptNilNilOASServerArray with value set to v.
 func NewOptNilNilOASServerArray(v []NilOASServer) OptNilNilOASServerArray {
 	return OptNilNilOASServerArray{
@@ -13495,6 +15570,958 @@ func (o OptNilOASComponents) Or(d OASComponents) OASComponents {
 	return d
 }
 
+// NewOptNilOASComponentsCallbacks returns new OptNilOASComponentsCallbacks with value set to v.
+func NewOptNilOASComponentsCallbacks(v OASComponentsCallbacks) OptNilOASComponentsCallbacks {
+	return OptNilOASComponentsCallbacks{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsCallbacks is optional nullable OASComponentsCallbacks.
+type OptNilOASComponentsCallbacks struct {
+	Value OASComponentsCallbacks
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsCallbacks was set.
+func (o OptNilOASComponentsCallbacks) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsCallbacks) Reset() {
+	var v OASComponentsCallbacks
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsCallbacks) SetTo(v OASComponentsCallbacks) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsCallbacks) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsCallbacks) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsCallbacks
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsCallbacks) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsCallbacks) Get() (v OASComponentsCallbacks, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsCallbacks) Or(d OASComponentsCallbacks) OASComponentsCallbacks {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASComponentsExamples returns new OptNilOASComponentsExamples with value set to v.
+func NewOptNilOASComponentsExamples(v OASComponentsExamples) OptNilOASComponentsExamples {
+	return OptNilOASComponentsExamples{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsExamples is optional nullable OASComponentsExamples.
+type OptNilOASComponentsExamples struct {
+	Value OASComponentsExamples
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsExamples was set.
+func (o OptNilOASComponentsExamples) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsExamples) Reset() {
+	var v OASComponentsExamples
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsExamples) SetTo(v OASComponentsExamples) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsExamples) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsExamples) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsExamples
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsExamples) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsExamples) Get() (v OASComponentsExamples, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsExamples) Or(d OASComponentsExamples) OASComponentsExamples {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASComponentsHeaders returns new OptNilOASComponentsHeaders with value set to v.
+func NewOptNilOASComponentsHeaders(v OASComponentsHeaders) OptNilOASComponentsHeaders {
+	return OptNilOASComponentsHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsHeaders is optional nullable OASComponentsHeaders.
+type OptNilOASComponentsHeaders struct {
+	Value OASComponentsHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsHeaders was set.
+func (o OptNilOASComponentsHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsHeaders) Reset() {
+	var v OASComponentsHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsHeaders) SetTo(v OASComponentsHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsHeaders) Get() (v OASComponentsHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsHeaders) Or(d OASComponentsHeaders) OASComponentsHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASComponentsLinks returns new OptNilOASComponentsLinks with value set to v.
+func NewOptNilOASComponentsLinks(v OASComponentsLinks) OptNilOASComponentsLinks {
+	return OptNilOASComponentsLinks{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsLinks is optional nullable OASComponentsLinks.
+type OptNilOASComponentsLinks struct {
+	Value OASComponentsLinks
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsLinks was set.
+func (o OptNilOASComponentsLinks) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsLinks) Reset() {
+	var v OASComponentsLinks
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsLinks) SetTo(v OASComponentsLinks) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsLinks) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsLinks) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsLinks
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsLinks) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsLinks) Get() (v OASComponentsLinks, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsLinks) Or(d OASComponentsLinks) OASComponentsLinks {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASComponentsParameters returns new OptNilOASComponentsParameters with value set to v.
+func NewOptNilOASComponentsParameters(v OASComponentsParameters) OptNilOASComponentsParameters {
+	return OptNilOASComponentsParameters{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsParameters is optional nullable OASComponentsParameters.
+type OptNilOASComponentsParameters struct {
+	Value OASComponentsParameters
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsParameters was set.
+func (o OptNilOASComponentsParameters) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsParameters) Reset() {
+	var v OASComponentsParameters
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsParameters) SetTo(v OASComponentsParameters) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsParameters) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsParameters) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsParameters
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsParameters) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsParameters) Get() (v OASComponentsParameters, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsParameters) Or(d OASComponentsParameters) OASComponentsParameters {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASComponentsRequestBodies returns new OptNilOASComponentsRequestBodies with value set to v.
+func NewOptNilOASComponentsRequestBodies(v OASComponentsRequestBodies) OptNilOASComponentsRequestBodies {
+	return OptNilOASComponentsRequestBodies{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsRequestBodies is optional nullable OASComponentsRequestBodies.
+type OptNilOASComponentsRequestBodies struct {
+	Value OASComponentsRequestBodies
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsRequestBodies was set.
+func (o OptNilOASComponentsRequestBodies) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsRequestBodies) Reset() {
+	var v OASComponentsRequestBodies
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsRequestBodies) SetTo(v OASComponentsRequestBodies) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsRequestBodies) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsRequestBodies) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsRequestBodies
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsRequestBodies) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsRequestBodies) Get() (v OASComponentsRequestBodies, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsRequestBodies) Or(d OASComponentsRequestBodies) OASComponentsRequestBodies {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASComponentsResponses returns new OptNilOASComponentsResponses with value set to v.
+func NewOptNilOASComponentsResponses(v OASComponentsResponses) OptNilOASComponentsResponses {
+	return OptNilOASComponentsResponses{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsResponses is optional nullable OASComponentsResponses.
+type OptNilOASComponentsResponses struct {
+	Value OASComponentsResponses
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsResponses was set.
+func (o OptNilOASComponentsResponses) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsResponses) Reset() {
+	var v OASComponentsResponses
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsResponses) SetTo(v OASComponentsResponses) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsResponses) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsResponses) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsResponses
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsResponses) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsResponses) Get() (v OASComponentsResponses, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsResponses) Or(d OASComponentsResponses) OASComponentsResponses {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASComponentsSchemas returns new OptNilOASComponentsSchemas with value set to v.
+func NewOptNilOASComponentsSchemas(v OASComponentsSchemas) OptNilOASComponentsSchemas {
+	return OptNilOASComponentsSchemas{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsSchemas is optional nullable OASComponentsSchemas.
+type OptNilOASComponentsSchemas struct {
+	Value OASComponentsSchemas
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsSchemas was set.
+func (o OptNilOASComponentsSchemas) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsSchemas) Reset() {
+	var v OASComponentsSchemas
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsSchemas) SetTo(v OASComponentsSchemas) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsSchemas) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsSchemas) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsSchemas
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsSchemas) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsSchemas) Get() (v OASComponentsSchemas, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsSchemas) Or(d OASComponentsSchemas) OASComponentsSchemas {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASComponentsSecuritySchemes returns new OptNilOASComponentsSecuritySchemes with value set to v.
+func NewOptNilOASComponentsSecuritySchemes(v OASComponentsSecuritySchemes) OptNilOASComponentsSecuritySchemes {
+	return OptNilOASComponentsSecuritySchemes{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASComponentsSecuritySchemes is optional nullable OASComponentsSecuritySchemes.
+type OptNilOASComponentsSecuritySchemes struct {
+	Value OASComponentsSecuritySchemes
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASComponentsSecuritySchemes was set.
+func (o OptNilOASComponentsSecuritySchemes) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASComponentsSecuritySchemes) Reset() {
+	var v OASComponentsSecuritySchemes
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASComponentsSecuritySchemes) SetTo(v OASComponentsSecuritySchemes) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASComponentsSecuritySchemes) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASComponentsSecuritySchemes) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASComponentsSecuritySchemes
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASComponentsSecuritySchemes) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASComponentsSecuritySchemes) Get() (v OASComponentsSecuritySchemes, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASComponentsSecuritySchemes) Or(d OASComponentsSecuritySchemes) OASComponentsSecuritySchemes {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASContent returns new OptNilOASContent with value set to v.
+func NewOptNilOASContent(v OASContent) OptNilOASContent {
+	return OptNilOASContent{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASContent is optional nullable OASContent.
+type OptNilOASContent struct {
+	Value OASContent
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASContent was set.
+func (o OptNilOASContent) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASContent) Reset() {
+	var v OASContent
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASContent) SetTo(v OASContent) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASContent) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASContent) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASContent
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASContent) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASContent) Get() (v OASContent, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASContent) Or(d OASContent) OASContent {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASContentItemEncoding returns new OptNilOASContentItemEncoding with value set to v.
+func NewOptNilOASContentItemEncoding(v OASContentItemEncoding) OptNilOASContentItemEncoding {
+	return OptNilOASContentItemEncoding{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASContentItemEncoding is optional nullable OASContentItemEncoding.
+type OptNilOASContentItemEncoding struct {
+	Value OASContentItemEncoding
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASContentItemEncoding was set.
+func (o OptNilOASContentItemEncoding) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASContentItemEncoding) Reset() {
+	var v OASContentItemEncoding
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASContentItemEncoding) SetTo(v OASContentItemEncoding) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASContentItemEncoding) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASContentItemEncoding) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASContentItemEncoding
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASContentItemEncoding) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASContentItemEncoding) Get() (v OASContentItemEncoding, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASContentItemEncoding) Or(d OASContentItemEncoding) OASContentItemEncoding {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASContentItemEncodingItemHeaders returns new OptNilOASContentItemEncodingItemHeaders with value set to v.
+func NewOptNilOASContentItemEncodingItemHeaders(v OASContentItemEncodingItemHeaders) OptNilOASContentItemEncodingItemHeaders {
+	return OptNilOASContentItemEncodingItemHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASContentItemEncodingItemHeaders is optional nullable OASContentItemEncodingItemHeaders.
+type OptNilOASContentItemEncodingItemHeaders struct {
+	Value OASContentItemEncodingItemHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASContentItemEncodingItemHeaders was set.
+func (o OptNilOASContentItemEncodingItemHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASContentItemEncodingItemHeaders) Reset() {
+	var v OASContentItemEncodingItemHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASContentItemEncodingItemHeaders) SetTo(v OASContentItemEncodingItemHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASContentItemEncodingItemHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASContentItemEncodingItemHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASContentItemEncodingItemHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASContentItemEncodingItemHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASContentItemEncodingItemHeaders) Get() (v OASContentItemEncodingItemHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASContentItemEncodingItemHeaders) Or(d OASContentItemEncodingItemHeaders) OASContentItemEncodingItemHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASContentItemExamples returns new OptNilOASContentItemExamples with value set to v.
+func NewOptNilOASContentItemExamples(v OASContentItemExamples) OptNilOASContentItemExamples {
+	return OptNilOASContentItemExamples{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASContentItemExamples is optional nullable OASContentItemExamples.
+type OptNilOASContentItemExamples struct {
+	Value OASContentItemExamples
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASContentItemExamples was set.
+func (o OptNilOASContentItemExamples) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASContentItemExamples) Reset() {
+	var v OASContentItemExamples
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASContentItemExamples) SetTo(v OASContentItemExamples) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASContentItemExamples) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASContentItemExamples) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASContentItemExamples
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASContentItemExamples) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASContentItemExamples) Get() (v OASContentItemExamples, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASContentItemExamples) Or(d OASContentItemExamples) OASContentItemExamples {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASCount returns new OptNilOASCount with value set to v.
+func NewOptNilOASCount(v OASCount) OptNilOASCount {
+	return OptNilOASCount{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASCount is optional nullable OASCount.
+type OptNilOASCount struct {
+	Value OASCount
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASCount was set.
+func (o OptNilOASCount) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASCount) Reset() {
+	var v OASCount
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASCount) SetTo(v OASCount) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASCount) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASCount) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASCount
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASCount) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASCount) Get() (v OASCount, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASCount) Or(d OASCount) OASCount {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilOASExternalDocs returns new OptNilOASExternalDocs with value set to v.
 func NewOptNilOASExternalDocs(v OASExternalDocs) OptNilOASExternalDocs {
 	return OptNilOASExternalDocs{
@@ -13557,6 +16584,210 @@ func (o OptNilOASExternalDocs) Get() (v OASExternalDocs, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilOASExternalDocs) Or(d OASExternalDocs) OASExternalDocs {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASFlag returns new OptNilOASFlag with value set to v.
+func NewOptNilOASFlag(v OASFlag) OptNilOASFlag {
+	return OptNilOASFlag{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASFlag is optional nullable OASFlag.
+type OptNilOASFlag struct {
+	Value OASFlag
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASFlag was set.
+func (o OptNilOASFlag) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASFlag) Reset() {
+	var v OASFlag
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASFlag) SetTo(v OASFlag) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASFlag) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASFlag) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASFlag
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASFlag) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASFlag) Get() (v OASFlag, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASFlag) Or(d OASFlag) OASFlag {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASFlow returns new OptNilOASFlow with value set to v.
+func NewOptNilOASFlow(v OASFlow) OptNilOASFlow {
+	return OptNilOASFlow{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASFlow is optional nullable OASFlow.
+type OptNilOASFlow struct {
+	Value OASFlow
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASFlow was set.
+func (o OptNilOASFlow) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASFlow) Reset() {
+	var v OASFlow
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASFlow) SetTo(v OASFlow) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASFlow) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASFlow) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASFlow
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASFlow) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASFlow) Get() (v OASFlow, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASFlow) Or(d OASFlow) OASFlow {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASFlowScopes returns new OptNilOASFlowScopes with value set to v.
+func NewOptNilOASFlowScopes(v OASFlowScopes) OptNilOASFlowScopes {
+	return OptNilOASFlowScopes{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASFlowScopes is optional nullable OASFlowScopes.
+type OptNilOASFlowScopes struct {
+	Value OASFlowScopes
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASFlowScopes was set.
+func (o OptNilOASFlowScopes) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASFlowScopes) Reset() {
+	var v OASFlowScopes
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASFlowScopes) SetTo(v OASFlowScopes) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASFlowScopes) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASFlowScopes) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASFlowScopes
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASFlowScopes) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASFlowScopes) Get() (v OASFlowScopes, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASFlowScopes) Or(d OASFlowScopes) OASFlowScopes {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -13767,6 +16998,74 @@ func (o OptNilOASInfoLicense) Or(d OASInfoLicense) OASInfoLicense {
 	return d
 }
 
+// NewOptNilOASNumber returns new OptNilOASNumber with value set to v.
+func NewOptNilOASNumber(v OASNumber) OptNilOASNumber {
+	return OptNilOASNumber{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASNumber is optional nullable OASNumber.
+type OptNilOASNumber struct {
+	Value OASNumber
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASNumber was set.
+func (o OptNilOASNumber) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASNumber) Reset() {
+	var v OASNumber
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASNumber) SetTo(v OASNumber) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASNumber) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASNumber) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASNumber
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASNumber) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASNumber) Get() (v OASNumber, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASNumber) Or(d OASNumber) OASNumber {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilOASOperation returns new OptNilOASOperation with value set to v.
 func NewOptNilOASOperation(v OASOperation) OptNilOASOperation {
 	return OptNilOASOperation{
@@ -13835,57 +17134,57 @@ func (o OptNilOASOperation) Or(d OASOperation) OASOperation {
 	return d
 }
 
-// NewOptNilOASOperationParametersItemArray returns new OptNilOASOperationParametersItemArray with value set to v.
-func NewOptNilOASOperationParametersItemArray(v []OASOperationParametersItem) OptNilOASOperationParametersItemArray {
-	return OptNilOASOperationParametersItemArray{
+// NewOptNilOASOperationCallbacks returns new OptNilOASOperationCallbacks with value set to v.
+func NewOptNilOASOperationCallbacks(v OASOperationCallbacks) OptNilOASOperationCallbacks {
+	return OptNilOASOperationCallbacks{
 		Value: v,
 		Set:   true,
 	}
 }
 
-// OptNilOASOperationParametersItemArray is optional nullable []OASOperationParametersItem.
-type OptNilOASOperationParametersItemArray struct {
-	Value []OASOperationParametersItem
+// OptNilOASOperationCallbacks is optional nullable OASOperationCallbacks.
+type OptNilOASOperationCallbacks struct {
+	Value OASOperationCallbacks
 	Set   bool
 	Null  bool
 }
 
-// IsSet returns true if OptNilOASOperationParametersItemArray was set.
-func (o OptNilOASOperationParametersItemArray) IsSet() bool { return o.Set }
+// IsSet returns true if OptNilOASOperationCallbacks was set.
+func (o OptNilOASOperationCallbacks) IsSet() bool { return o.Set }
 
 // Reset unsets value.
-func (o *OptNilOASOperationParametersItemArray) Reset() {
-	var v []OASOperationParametersItem
+func (o *OptNilOASOperationCallbacks) Reset() {
+	var v OASOperationCallbacks
 	o.Value = v
 	o.Set = false
 	o.Null = false
 }
 
 // SetTo sets value to v.
-func (o *OptNilOASOperationParametersItemArray) SetTo(v []OASOperationParametersItem) {
+func (o *OptNilOASOperationCallbacks) SetTo(v OASOperationCallbacks) {
 	o.Set = true
 	o.Null = false
 	o.Value = v
 }
 
 // IsNull returns true if value is Null.
-func (o OptNilOASOperationParametersItemArray) IsNull() bool { return o.Null }
+func (o OptNilOASOperationCallbacks) IsNull() bool { return o.Null }
 
 // SetToNull sets value to null.
-func (o *OptNilOASOperationParametersItemArray) SetToNull() {
+func (o *OptNilOASOperationCallbacks) SetToNull() {
 	o.Set = true
 	o.Null = true
-	var v []OASOperationParametersItem
+	var v OASOperationCallbacks
 	o.Value = v
 }
 
 // IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
-func (o OptNilOASOperationParametersItemArray) IsEmpty() bool {
+func (o OptNilOASOperationCallbacks) IsEmpty() bool {
 	return !o.Set && !o.Null
 }
 
 // Get returns value and boolean that denotes whether value was set.
-func (o OptNilOASOperationParametersItemArray) Get() (v []OASOperationParametersItem, ok bool) {
+func (o OptNilOASOperationCallbacks) Get() (v OASOperationCallbacks, ok bool) {
 	if o.Null {
 		return v, false
 	}
@@ -13896,64 +17195,64 @@ func (o OptNilOASOperationParametersItemArray) Get() (v []OASOperationParameters
 }
 
 // Or returns value if set, or given parameter if does not.
-func (o OptNilOASOperationParametersItemArray) Or(d []OASOperationParametersItem) []OASOperationParametersItem {
+func (o OptNilOASOperationCallbacks) Or(d OASOperationCallbacks) OASOperationCallbacks {
 	if v, ok := o.Get(); ok {
 		return v
 	}
 	return d
 }
 
-// NewOptNilOASPathItemParametersItemArray returns new OptNilOASPathItemParametersItemArray with value set to v.
-func NewOptNilOASPathItemParametersItemArray(v []OASPathItemParametersItem) OptNilOASPathItemParametersItemArray {
-	return OptNilOASPathItemParametersItemArray{
+// NewOptNilOASOperationResponses returns new OptNilOASOperationResponses with value set to v.
+func NewOptNilOASOperationResponses(v OASOperationResponses) OptNilOASOperationResponses {
+	return OptNilOASOperationResponses{
 		Value: v,
 		Set:   true,
 	}
 }
 
-// OptNilOASPathItemParametersItemArray is optional nullable []OASPathItemParametersItem.
-type OptNilOASPathItemParametersItemArray struct {
-	Value []OASPathItemParametersItem
+// OptNilOASOperationResponses is optional nullable OASOperationResponses.
+type OptNilOASOperationResponses struct {
+	Value OASOperationResponses
 	Set   bool
 	Null  bool
 }
 
-// IsSet returns true if OptNilOASPathItemParametersItemArray was set.
-func (o OptNilOASPathItemParametersItemArray) IsSet() bool { return o.Set }
+// IsSet returns true if OptNilOASOperationResponses was set.
+func (o OptNilOASOperationResponses) IsSet() bool { return o.Set }
 
 // Reset unsets value.
-func (o *OptNilOASPathItemParametersItemArray) Reset() {
-	var v []OASPathItemParametersItem
+func (o *OptNilOASOperationResponses) Reset() {
+	var v OASOperationResponses
 	o.Value = v
 	o.Set = false
 	o.Null = false
 }
 
 // SetTo sets value to v.
-func (o *OptNilOASPathItemParametersItemArray) SetTo(v []OASPathItemParametersItem) {
+func (o *OptNilOASOperationResponses) SetTo(v OASOperationResponses) {
 	o.Set = true
 	o.Null = false
 	o.Value = v
 }
 
 // IsNull returns true if value is Null.
-func (o OptNilOASPathItemParametersItemArray) IsNull() bool { return o.Null }
+func (o OptNilOASOperationResponses) IsNull() bool { return o.Null }
 
 // SetToNull sets value to null.
-func (o *OptNilOASPathItemParametersItemArray) SetToNull() {
+func (o *OptNilOASOperationResponses) SetToNull() {
 	o.Set = true
 	o.Null = true
-	var v []OASPathItemParametersItem
+	var v OASOperationResponses
 	o.Value = v
 }
 
 // IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
-func (o OptNilOASPathItemParametersItemArray) IsEmpty() bool {
+func (o OptNilOASOperationResponses) IsEmpty() bool {
 	return !o.Set && !o.Null
 }
 
 // Get returns value and boolean that denotes whether value was set.
-func (o OptNilOASPathItemParametersItemArray) Get() (v []OASPathItemParametersItem, ok bool) {
+func (o OptNilOASOperationResponses) Get() (v OASOperationResponses, ok bool) {
 	if o.Null {
 		return v, false
 	}
@@ -13964,7 +17263,75 @@ func (o OptNilOASPathItemParametersItemArray) Get() (v []OASPathItemParametersIt
 }
 
 // Or returns value if set, or given parameter if does not.
-func (o OptNilOASPathItemParametersItemArray) Or(d []OASPathItemParametersItem) []OASPathItemParametersItem {
+func (o OptNilOASOperationResponses) Or(d OASOperationResponses) OASOperationResponses {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASParameterExamples returns new OptNilOASParameterExamples with value set to v.
+func NewOptNilOASParameterExamples(v OASParameterExamples) OptNilOASParameterExamples {
+	return OptNilOASParameterExamples{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASParameterExamples is optional nullable OASParameterExamples.
+type OptNilOASParameterExamples struct {
+	Value OASParameterExamples
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASParameterExamples was set.
+func (o OptNilOASParameterExamples) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASParameterExamples) Reset() {
+	var v OASParameterExamples
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASParameterExamples) SetTo(v OASParameterExamples) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASParameterExamples) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASParameterExamples) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASParameterExamples
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASParameterExamples) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASParameterExamples) Get() (v OASParameterExamples, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASParameterExamples) Or(d OASParameterExamples) OASParameterExamples {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -14039,6 +17406,550 @@ func (o OptNilOASPaths) Or(d OASPaths) OASPaths {
 	return d
 }
 
+// NewOptNilOASRequestBody returns new OptNilOASRequestBody with value set to v.
+func NewOptNilOASRequestBody(v OASRequestBody) OptNilOASRequestBody {
+	return OptNilOASRequestBody{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASRequestBody is optional nullable OASRequestBody.
+type OptNilOASRequestBody struct {
+	Value OASRequestBody
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASRequestBody was set.
+func (o OptNilOASRequestBody) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASRequestBody) Reset() {
+	var v OASRequestBody
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASRequestBody) SetTo(v OASRequestBody) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASRequestBody) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASRequestBody) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASRequestBody
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASRequestBody) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASRequestBody) Get() (v OASRequestBody, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASRequestBody) Or(d OASRequestBody) OASRequestBody {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASResponseHeaders returns new OptNilOASResponseHeaders with value set to v.
+func NewOptNilOASResponseHeaders(v OASResponseHeaders) OptNilOASResponseHeaders {
+	return OptNilOASResponseHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASResponseHeaders is optional nullable OASResponseHeaders.
+type OptNilOASResponseHeaders struct {
+	Value OASResponseHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASResponseHeaders was set.
+func (o OptNilOASResponseHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASResponseHeaders) Reset() {
+	var v OASResponseHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASResponseHeaders) SetTo(v OASResponseHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASResponseHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASResponseHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASResponseHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASResponseHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASResponseHeaders) Get() (v OASResponseHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASResponseHeaders) Or(d OASResponseHeaders) OASResponseHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASResponseLinks returns new OptNilOASResponseLinks with value set to v.
+func NewOptNilOASResponseLinks(v OASResponseLinks) OptNilOASResponseLinks {
+	return OptNilOASResponseLinks{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASResponseLinks is optional nullable OASResponseLinks.
+type OptNilOASResponseLinks struct {
+	Value OASResponseLinks
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASResponseLinks was set.
+func (o OptNilOASResponseLinks) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASResponseLinks) Reset() {
+	var v OASResponseLinks
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASResponseLinks) SetTo(v OASResponseLinks) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASResponseLinks) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASResponseLinks) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASResponseLinks
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASResponseLinks) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASResponseLinks) Get() (v OASResponseLinks, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASResponseLinks) Or(d OASResponseLinks) OASResponseLinks {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASSchemaDiscriminator returns new OptNilOASSchemaDiscriminator with value set to v.
+func NewOptNilOASSchemaDiscriminator(v OASSchemaDiscriminator) OptNilOASSchemaDiscriminator {
+	return OptNilOASSchemaDiscriminator{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASSchemaDiscriminator is optional nullable OASSchemaDiscriminator.
+type OptNilOASSchemaDiscriminator struct {
+	Value OASSchemaDiscriminator
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASSchemaDiscriminator was set.
+func (o OptNilOASSchemaDiscriminator) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASSchemaDiscriminator) Reset() {
+	var v OASSchemaDiscriminator
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASSchemaDiscriminator) SetTo(v OASSchemaDiscriminator) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASSchemaDiscriminator) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASSchemaDiscriminator) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASSchemaDiscriminator
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASSchemaDiscriminator) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASSchemaDiscriminator) Get() (v OASSchemaDiscriminator, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASSchemaDiscriminator) Or(d OASSchemaDiscriminator) OASSchemaDiscriminator {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASSchemaDiscriminatorMapping returns new OptNilOASSchemaDiscriminatorMapping with value set to v.
+func NewOptNilOASSchemaDiscriminatorMapping(v OASSchemaDiscriminatorMapping) OptNilOASSchemaDiscriminatorMapping {
+	return OptNilOASSchemaDiscriminatorMapping{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASSchemaDiscriminatorMapping is optional nullable OASSchemaDiscriminatorMapping.
+type OptNilOASSchemaDiscriminatorMapping struct {
+	Value OASSchemaDiscriminatorMapping
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASSchemaDiscriminatorMapping was set.
+func (o OptNilOASSchemaDiscriminatorMapping) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASSchemaDiscriminatorMapping) Reset() {
+	var v OASSchemaDiscriminatorMapping
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASSchemaDiscriminatorMapping) SetTo(v OASSchemaDiscriminatorMapping) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASSchemaDiscriminatorMapping) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASSchemaDiscriminatorMapping) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASSchemaDiscriminatorMapping
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASSchemaDiscriminatorMapping) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASSchemaDiscriminatorMapping) Get() (v OASSchemaDiscriminatorMapping, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASSchemaDiscriminatorMapping) Or(d OASSchemaDiscriminatorMapping) OASSchemaDiscriminatorMapping {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASSchemaProperties returns new OptNilOASSchemaProperties with value set to v.
+func NewOptNilOASSchemaProperties(v OASSchemaProperties) OptNilOASSchemaProperties {
+	return OptNilOASSchemaProperties{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASSchemaProperties is optional nullable OASSchemaProperties.
+type OptNilOASSchemaProperties struct {
+	Value OASSchemaProperties
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASSchemaProperties was set.
+func (o OptNilOASSchemaProperties) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASSchemaProperties) Reset() {
+	var v OASSchemaProperties
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASSchemaProperties) SetTo(v OASSchemaProperties) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASSchemaProperties) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASSchemaProperties) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASSchemaProperties
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASSchemaProperties) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASSchemaProperties) Get() (v OASSchemaProperties, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASSchemaProperties) Or(d OASSchemaProperties) OASSchemaProperties {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASSchemaXML returns new OptNilOASSchemaXML with value set to v.
+func NewOptNilOASSchemaXML(v OASSchemaXML) OptNilOASSchemaXML {
+	return OptNilOASSchemaXML{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASSchemaXML is optional nullable OASSchemaXML.
+type OptNilOASSchemaXML struct {
+	Value OASSchemaXML
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASSchemaXML was set.
+func (o OptNilOASSchemaXML) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASSchemaXML) Reset() {
+	var v OASSchemaXML
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASSchemaXML) SetTo(v OASSchemaXML) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASSchemaXML) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASSchemaXML) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASSchemaXML
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASSchemaXML) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASSchemaXML) Get() (v OASSchemaXML, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASSchemaXML) Or(d OASSchemaXML) OASSchemaXML {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASSchemas returns new OptNilOASSchemas with value set to v.
+func NewOptNilOASSchemas(v OASSchemas) OptNilOASSchemas {
+	return OptNilOASSchemas{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASSchemas is optional nullable OASSchemas.
+type OptNilOASSchemas struct {
+	Value OASSchemas
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASSchemas was set.
+func (o OptNilOASSchemas) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASSchemas) Reset() {
+	var v OASSchemas
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASSchemas) SetTo(v OASSchemas) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASSchemas) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASSchemas) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASSchemas
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASSchemas) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASSchemas) Get() (v OASSchemas, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASSchemas) Or(d OASSchemas) OASSchemas {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilOASSecurity returns new OptNilOASSecurity with value set to v.
 func NewOptNilOASSecurity(v OASSecurity) OptNilOASSecurity {
 	return OptNilOASSecurity{
@@ -14101,6 +18012,142 @@ func (o OptNilOASSecurity) Get() (v OASSecurity, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilOASSecurity) Or(d OASSecurity) OASSecurity {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASSecuritySchemeFlows returns new OptNilOASSecuritySchemeFlows with value set to v.
+func NewOptNilOASSecuritySchemeFlows(v OASSecuritySchemeFlows) OptNilOASSecuritySchemeFlows {
+	return OptNilOASSecuritySchemeFlows{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASSecuritySchemeFlows is optional nullable OASSecuritySchemeFlows.
+type OptNilOASSecuritySchemeFlows struct {
+	Value OASSecuritySchemeFlows
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASSecuritySchemeFlows was set.
+func (o OptNilOASSecuritySchemeFlows) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASSecuritySchemeFlows) Reset() {
+	var v OASSecuritySchemeFlows
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASSecuritySchemeFlows) SetTo(v OASSecuritySchemeFlows) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASSecuritySchemeFlows) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASSecuritySchemeFlows) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASSecuritySchemeFlows
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASSecuritySchemeFlows) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASSecuritySchemeFlows) Get() (v OASSecuritySchemeFlows, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASSecuritySchemeFlows) Or(d OASSecuritySchemeFlows) OASSecuritySchemeFlows {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASServer returns new OptNilOASServer with value set to v.
+func NewOptNilOASServer(v OASServer) OptNilOASServer {
+	return OptNilOASServer{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASServer is optional nullable OASServer.
+type OptNilOASServer struct {
+	Value OASServer
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASServer was set.
+func (o OptNilOASServer) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASServer) Reset() {
+	var v OASServer
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASServer) SetTo(v OASServer) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASServer) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASServer) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASServer
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASServer) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASServer) Get() (v OASServer, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASServer) Or(d OASServer) OASServer {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -14237,6 +18284,74 @@ func (o OptNilOASTagArray) Get() (v []OASTag, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilOASTagArray) Or(d []OASTag) []OASTag {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASText returns new OptNilOASText with value set to v.
+func NewOptNilOASText(v OASText) OptNilOASText {
+	return OptNilOASText{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASText is optional nullable OASText.
+type OptNilOASText struct {
+	Value OASText
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASText was set.
+func (o OptNilOASText) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASText) Reset() {
+	var v OASText
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASText) SetTo(v OASText) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASText) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASText) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASText
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASText) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASText) Get() (v OASText, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASText) Or(d OASText) OASText {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -16691,38 +20806,38 @@ func (o OptNilWebHookHandlerConf) Or(d WebHookHandlerConf) WebHookHandlerConf {
 	return d
 }
 
-// NewOptOASOperationRequestBody returns new OptOASOperationRequestBody with value set to v.
-func NewOptOASOperationRequestBody(v *OASOperationRequestBody) OptOASOperationRequestBody {
-	return OptOASOperationRequestBody{
+// NewOptOASSchema returns new OptOASSchema with value set to v.
+func NewOptOASSchema(v OASSchema) OptOASSchema {
+	return OptOASSchema{
 		Value: v,
 		Set:   true,
 	}
 }
 
-// OptOASOperationRequestBody is optional *OASOperationRequestBody.
-type OptOASOperationRequestBody struct {
-	Value *OASOperationRequestBody
+// OptOASSchema is optional OASSchema.
+type OptOASSchema struct {
+	Value OASSchema
 	Set   bool
 }
 
-// IsSet returns true if OptOASOperationRequestBody was set.
-func (o OptOASOperationRequestBody) IsSet() bool { return o.Set }
+// IsSet returns true if OptOASSchema was set.
+func (o OptOASSchema) IsSet() bool { return o.Set }
 
 // Reset unsets value.
-func (o *OptOASOperationRequestBody) Reset() {
-	var v *OASOperationRequestBody
+func (o *OptOASSchema) Reset() {
+	var v OASSchema
 	o.Value = v
 	o.Set = false
 }
 
 // SetTo sets value to v.
-func (o *OptOASOperationRequestBody) SetTo(v *OASOperationRequestBody) {
+func (o *OptOASSchema) SetTo(v OASSchema) {
 	o.Set = true
 	o.Value = v
 }
 
 // Get returns value and boolean that denotes whether value was set.
-func (o OptOASOperationRequestBody) Get() (v *OASOperationRequestBody, ok bool) {
+func (o OptOASSchema) Get() (v OASSchema, ok bool) {
 	if !o.Set {
 		return v, false
 	}
@@ -16730,7 +20845,53 @@ func (o OptOASOperationRequestBody) Get() (v *OASOperationRequestBody, ok bool) 
 }
 
 // Or returns value if set, or given parameter if does not.
-func (o OptOASOperationRequestBody) Or(d *OASOperationRequestBody) *OASOperationRequestBody {
+func (o OptOASSchema) Or(d OASSchema) OASSchema {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptOASSchemaAdditionalProperties returns new OptOASSchemaAdditionalProperties with value set to v.
+func NewOptOASSchemaAdditionalProperties(v OASSchemaAdditionalProperties) OptOASSchemaAdditionalProperties {
+	return OptOASSchemaAdditionalProperties{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptOASSchemaAdditionalProperties is optional OASSchemaAdditionalProperties.
+type OptOASSchemaAdditionalProperties struct {
+	Value OASSchemaAdditionalProperties
+	Set   bool
+}
+
+// IsSet returns true if OptOASSchemaAdditionalProperties was set.
+func (o OptOASSchemaAdditionalProperties) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptOASSchemaAdditionalProperties) Reset() {
+	var v OASSchemaAdditionalProperties
+	o.Value = v
+	o.Set = false
+}
+
+// SetTo sets value to v.
+func (o *OptOASSchemaAdditionalProperties) SetTo(v OASSchemaAdditionalProperties) {
+	o.Set = true
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptOASSchemaAdditionalProperties) Get() (v OASSchemaAdditionalProperties, ok bool) {
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptOASSchemaAdditionalProperties) Or(d OASSchemaAdditionalProperties) OASSchemaAdditionalProperties {
 	if v, ok := o.Get(); ok {
 		return v
 	}

@@ -962,23 +962,51 @@ type NotificationsManager struct {
 // OAS The OpenAPI document of an API, beside its classic definition; Tyk's own part of it is `x-tyk-api-gateway`. The published schema describes a Go program's structs (`Ref`, `Value`); this one describes the document. Fields that this schema does not name are kept.
 type OAS = json.RawMessage
 
-// OASComponents Named parts, each kept as it is.
+// OASCallback Requests that an operation makes later, by their address, or where they are.
+type OASCallback = json.RawMessage
+
+// OASComponents Named parts.
 type OASComponents struct {
-	Callbacks       *AnyMap `json:"callbacks,omitempty"`
-	Examples        *AnyMap `json:"examples,omitempty"`
-	Headers         *AnyMap `json:"headers,omitempty"`
-	Links           *AnyMap `json:"links,omitempty"`
-	Parameters      *AnyMap `json:"parameters,omitempty"`
-	RequestBodies   *AnyMap `json:"requestBodies,omitempty"`
-	Responses       *AnyMap `json:"responses,omitempty"`
-	Schemas         *AnyMap `json:"schemas,omitempty"`
-	SecuritySchemes *AnyMap `json:"securitySchemes,omitempty"`
+	Callbacks       *map[string]*OASCallback       `json:"callbacks,omitempty"`
+	Examples        *map[string]*OASExample        `json:"examples,omitempty"`
+	Headers         *map[string]*OASParameter      `json:"headers,omitempty"`
+	Links           *map[string]*OASLink           `json:"links,omitempty"`
+	Parameters      *map[string]*OASParameter      `json:"parameters,omitempty"`
+	RequestBodies   *map[string]*OASRequestBody    `json:"requestBodies,omitempty"`
+	Responses       *map[string]*OASResponse       `json:"responses,omitempty"`
+	Schemas         *map[string]OASSchema          `json:"schemas,omitempty"`
+	SecuritySchemes *map[string]*OASSecurityScheme `json:"securitySchemes,omitempty"`
 }
+
+// OASContent What a body is made of, by media type.
+type OASContent = json.RawMessage
+
+// OASCount A number of things, written as an integer.
+type OASCount = int
+
+// OASExample An example, or where one is.
+type OASExample = json.RawMessage
 
 // OASExternalDocs Where to read on.
 type OASExternalDocs struct {
 	Description *string `json:"description,omitempty"`
 	Url         *string `json:"url,omitempty"`
+}
+
+// OASFlag Yes or no.
+type OASFlag = bool
+
+// OASFlow Where an OAuth flow goes.
+type OASFlow struct {
+	// AuthorizationUrl A text.
+	AuthorizationUrl *OASText `json:"authorizationUrl,omitempty"`
+
+	// RefreshUrl A text.
+	RefreshUrl *OASText             `json:"refreshUrl,omitempty"`
+	Scopes     *map[string]*OASText `json:"scopes,omitempty"`
+
+	// TokenUrl A text.
+	TokenUrl *OASText `json:"tokenUrl,omitempty"`
 }
 
 // OASInfo What the API is called, and whose it is.
@@ -998,18 +1026,26 @@ type OASInfo struct {
 	Version        *string `json:"version,omitempty"`
 }
 
-// OASOperation An operation. Parameters, bodies, responses and callbacks are kept as they are.
+// OASLink A link to another operation, or where one is.
+type OASLink = json.RawMessage
+
+// OASNumber A number.
+type OASNumber = float32
+
+// OASOperation An operation.
 type OASOperation struct {
-	Callbacks   *AnyMap `json:"callbacks,omitempty"`
-	Deprecated  *bool   `json:"deprecated,omitempty"`
-	Description *string `json:"description,omitempty"`
+	Callbacks   *map[string]*OASCallback `json:"callbacks,omitempty"`
+	Deprecated  *bool                    `json:"deprecated,omitempty"`
+	Description *string                  `json:"description,omitempty"`
 
 	// ExternalDocs Where to read on.
-	ExternalDocs *OASExternalDocs          `json:"externalDocs,omitempty"`
-	OperationId  *string                   `json:"operationId,omitempty"`
-	Parameters   *[]map[string]interface{} `json:"parameters,omitempty"`
-	RequestBody  *map[string]interface{}   `json:"requestBody,omitempty"`
-	Responses    *AnyMap                   `json:"responses,omitempty"`
+	ExternalDocs *OASExternalDocs `json:"externalDocs,omitempty"`
+	OperationId  *string          `json:"operationId,omitempty"`
+	Parameters   *[]*OASParameter `json:"parameters,omitempty"`
+
+	// RequestBody A request's body, or where one is.
+	RequestBody *OASRequestBody          `json:"requestBody,omitempty"`
+	Responses   *map[string]*OASResponse `json:"responses,omitempty"`
 
 	// Security Security requirements, any one of which will do.
 	Security *OASSecurity  `json:"security,omitempty"`
@@ -1018,44 +1054,62 @@ type OASOperation struct {
 	Tags     *Strings      `json:"tags,omitempty"`
 }
 
+// OASParameter A parameter or a header, or where one is.
+type OASParameter = json.RawMessage
+
 // OASPathItem A path and its operations.
 type OASPathItem struct {
 	Ref *string `json:"$ref,omitempty"`
 
-	// Connect An operation. Parameters, bodies, responses and callbacks are kept as they are.
+	// Connect An operation.
 	Connect *OASOperation `json:"connect,omitempty"`
 
-	// Delete An operation. Parameters, bodies, responses and callbacks are kept as they are.
+	// Delete An operation.
 	Delete      *OASOperation `json:"delete,omitempty"`
 	Description *string       `json:"description,omitempty"`
 
-	// Get An operation. Parameters, bodies, responses and callbacks are kept as they are.
+	// Get An operation.
 	Get *OASOperation `json:"get,omitempty"`
 
-	// Head An operation. Parameters, bodies, responses and callbacks are kept as they are.
+	// Head An operation.
 	Head *OASOperation `json:"head,omitempty"`
 
-	// Options An operation. Parameters, bodies, responses and callbacks are kept as they are.
-	Options    *OASOperation             `json:"options,omitempty"`
-	Parameters *[]map[string]interface{} `json:"parameters,omitempty"`
+	// Options An operation.
+	Options    *OASOperation    `json:"options,omitempty"`
+	Parameters *[]*OASParameter `json:"parameters,omitempty"`
 
-	// Patch An operation. Parameters, bodies, responses and callbacks are kept as they are.
+	// Patch An operation.
 	Patch *OASOperation `json:"patch,omitempty"`
 
-	// Post An operation. Parameters, bodies, responses and callbacks are kept as they are.
+	// Post An operation.
 	Post *OASOperation `json:"post,omitempty"`
 
-	// Put An operation. Parameters, bodies, responses and callbacks are kept as they are.
+	// Put An operation.
 	Put     *OASOperation `json:"put,omitempty"`
 	Servers *[]*OASServer `json:"servers,omitempty"`
 	Summary *string       `json:"summary,omitempty"`
 
-	// Trace An operation. Parameters, bodies, responses and callbacks are kept as they are.
+	// Trace An operation.
 	Trace *OASOperation `json:"trace,omitempty"`
 }
 
+// OASRequestBody A request's body, or where one is.
+type OASRequestBody = json.RawMessage
+
+// OASResponse A response, or where one is.
+type OASResponse = json.RawMessage
+
+// OASSchema A schema, or where one is. A gateway decodes it as OpenAPI 3.0 has it: one `type`, bounds that are numbers, exclusive or not. What is not named here is kept.
+type OASSchema = json.RawMessage
+
+// OASSchemas Schemas.
+type OASSchemas = []OASSchema
+
 // OASSecurity Security requirements, any one of which will do.
 type OASSecurity = []map[string]*Strings
+
+// OASSecurityScheme A way to authenticate, or where one is.
+type OASSecurityScheme = json.RawMessage
 
 // OASServer An address of the API.
 type OASServer struct {
@@ -1076,6 +1130,9 @@ type OASTag struct {
 	ExternalDocs *OASExternalDocs `json:"externalDocs,omitempty"`
 	Name         *string          `json:"name,omitempty"`
 }
+
+// OASText A text.
+type OASText = string
 
 // OAuthMeta Grants that the API's OAuth server allows.
 type OAuthMeta struct {
@@ -9339,295 +9396,315 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17c9u21jf6VTA8ZybtjGxLvsSJ889x46T1bhP7iZ3d2buToSASklBRBAuAlrU7/u5nsACQlASSoBw7",
-	"but39rxPYwHEfd3Xb/0ZRGyesZSkUgQnfwbkFs+zhMB/v5tncvkDi5fqHzc4yYn6jw9ECDwhwUnwHtOE",
-	"xEgyxAmOESciY6kgaMTiZQ/+f0TUJ4Je8IFIHJykeZL0giuJZS6Ck+Ad54wHd3e94ANOxozPSVwz0ify",
-	"R06E1N+cF43td/8MiPqUCE5++zPIsJwGJ8EemWOahDiOOREi6AWcYMHS4ER/H81z9T2CMBKS03QS3H25",
-	"c8ztrhdkmOM5kYTDppxenp+fqf+IiYg4zSSFj15PCTq9PEejJRrijIY0HvYQ4+rfckoQjREbw3/FWOIR",
-	"FmQ36NnNDk6CozHej0evDg5J//jw8HB8/LI/Oo7I6GBwuN9/PR4FvYCqYWBxvSDFc9ULZ/Q8hqX9kVOu",
-	"dk/ynPQCEU3JHPZFLjPV0C7xrhf8TJZ185+R5QuBaPwG4RQxPsEpFVj9bn8RiEqx8ssLsbaOAxz1j4+P",
-	"j6PR6FW0Hx8d9NX/23fPf0aWned/wSfvaSIJVz/jJGELuKb/1pdG919d2kWaLNFiitVxJyydCHVj5ZSu",
-	"rqTbOv7ICV+WC2F8ElK1kpaZ1+386pYiGt9nVxmM021XL+GduaaW4QnpoTFnczTYRacjQVLZQ311txMi",
-	"4FKQG8KXckrTycq0B+69ylzbRFNJJkQTg0uW0Kj2kmbwK7yz6iNTF5PcZgmNqERDGg9Xd/DlIB4P+v3j",
-	"V+PBII77/f7r42h0dDR276Aeo/PV/CwIr5t2Lgh3nOzLweH+4IjEo/348Hjwuj9+/Wp0MDp+7Z6X+kjH",
-	"Wd2pxpouA/n6AceXlp6pf0cslSSV8JgytX1wB/d+B1K5yg5GOA6zat8GQl2086XW2SaFxqNI3a6USUWP",
-	"ihtSR6bLPfh/ORkHJ8H/s1eytj39q9g7zWilz+o5nSK4qpXJm+GBeFCJxJTlSYxGZDe46wXXjP2CuX43",
-	"HbZRMhYmtl8br5OMId24hYd+lQ1QFxWGpUKPypGc4hT4liD8Rv0bz4iwy79K2GKL1QvTzWfx0PZR1x7h",
-	"OSmGTpaw1s8pzuWUcSq0iNJhwflaV8eiP6obXjZ6rNUKEnEi1VnPqRA0nShSuuBMkfFyFCv0nJExTanu",
-	"7iJwUYKFoBEIQXHRtoewQNfLGfoRS7LAS5QwHCsxYrcQk6xYkeWjhEZIkboeUPAVcemFQN/tH6IpucUx",
-	"iegcJyimEyrF97voPSVJLNRVlZqv65mjmBH9ftU3EeZKwsmkIsBqa/EoKQSGjLOMcEn1kb29+HTVtrmq",
-	"zVuWjulE3Q8cSXpDKvR3xFhCcAq/KRmFxCHNRNtHr4BqC+iV4mQpaSTCLMknNG09bNv+EppXpga77GAN",
-	"vUDdudbv5nJa+Vgup2EE/4TF4DiGY8bJ5coO+n9x/STMJNnodxLJYsiMsxsaa67T9u1L0xYe0V0vULcn",
-	"pDFJJZVL+6U4HC2dezLCgkahz878oFqqAYuBEhzNEipk58OOcDQlIYPn1NrvrWp8Ydqqzmrbx4oEkTCj",
-	"aUrTSRhToTY1dt/ISo9Os0woSWW4bW848lC95/a7vPyAs7VObWvKhWTzcE7jOCELzEnbIB+KllckAjrm",
-	"+ko4ytM4Ic6rUtfYb6b6WcNNC0na0D5eIbxNS/o34YKytEKpobsENT2UHEdq5u5B9JTDP3ImcXMTri5a",
-	"QudU1rRjYcokDDerazHHmqJt7Kn+qWUHY5bKUBCpZxuyNIw4wbKG/urNDUdYRtOQa/kiFHmWMS4bewCT",
-	"v5XhDdaaf0PDjLOICFHQjdqmxWlwEjEe156HaU6zsKAqHm0XUyqJT9vfF81Lzzi7BVopWcSSxqaCTlIs",
-	"c07CaEqiWf3IN4p4TLF6IbyVcLxTrX/SjRV9LRkGuc0ox/Y5bFwg+JmEJfvEY6OtKC0ES61rvjwMehuq",
-	"p+osCU9xEjIfBvDOtL5QTEB1nyRshJO1B9L0hR+hwycsyS/QXH2D42z6R9LaUzX7v1/KbZnOcRRaUQMn",
-	"E8apnM67EOiVL0QJi2ahmJHFytbFLFe8uti7NJ+P9Na5RIxecLujGfkONaoqtMxCw0poHM5xlrVzLHVG",
-	"aqtrfs1CHMH7U0+Ws6TtayJkuOZJ/76QdnYgOIyVbOm8aaplTMY4T2QIBgPaiR+q7vqyihArIpPQGK51",
-	"setzmtJ5Pg9O+q67qvoXUo3HVKkQuboaWw6lSPqIjBkn2/XXJhU9x1CbM2omKiKWkTBKMJ37NJTMfttc",
-	"Jb8zMAIGfIdOQGiaEzll9RsoZjQLZzSuvzeC5TxyzxfEwjRc4zmVPapdacqMtOUjG36sNv6AU2y+DvRM",
-	"LbBV9rqoSrQsIymNfQXTi4yk52cVydRYRV2rUoIqiUOt84UzshSdjs3BmSrfVsyr7XOXqlFJPgu5QN+F",
-	"tt7GTHGlW9vtsoa20IgDTPM5Kkk7If5k+l7arg3KEeYcLwPQ0FnmQXR0K9WeCCUghgkdE0n1hfNgi+vd",
-	"QrVQEkmhDi50MuTKy7C9fXW4K91+XY0TST5xHrf6r0zL0Va52JyExJNwSnDsIXpUaLTEk67NW1hPngnJ",
-	"CZ57aZifTWMrXxSdu6tg5t04v9A6ZThzSYQU7TNWba+hqeoqlNxdVagdnxcknLCqOlTfbkaWCRGivsE8",
-	"lzlOQpmIli8BQdxv+B0oX/3vQuI0xjxuGOZGa2NeGq/V3FTTuzuHFeT08vwXK1Gu2t7gzwKNGUcsBR9k",
-	"D9EUZQmOiPU5mif4QiC2SNvtX3N8G4IlPIxJtrK8ClHI1qTqetFQa2lzfOtJbnR7TpQmaGhxh14pWRgZ",
-	"vHtH4dll4+v1i1dq6mhpRJQaAjlnDLxnrTzCKgpXRQ91V6acSakUQCUk32gh2WNmRT9OJF9uaPRVj9zm",
-	"dQRxu8kk/OsUS4TtzUNzvEQxQwsqp/aaqnu4eu9A+cBpRLRo57ZZGgVF/eDPXX/UWtW1+poHX7WD5Dzx",
-	"H0PvyVVGIq8hGsyyGa0XfK0VhipFB7hwLeMlaZwxauI6vJZgWO870zG425y3FuCNusXpZNrh82Cn37g6",
-	"HpvlpUwXJFJLYpLTSD70RTE03l9IqH9McHE2ntEpyrCcou8w4mSSJ5gjcptxfUzfI5zGQN+15iKQubeI",
-	"pYjKzfdlmnWQaHKeuF3dm4tIkp+NFL+6gp/JEtFYbM7GX+iv2zeny8OxhT8ypMUL7SIisWKYhYUIaVOc",
-	"aOeL2uLlfmzjPI3qX62RbrSz228/tQ281sei59fqPTnNaBOVPk3BX4eF8bWJ6YhhHqMZIZlAVJ7A361r",
-	"r+rWU39XCh+4+1iUz0kq0YgIGhNEJVpMCSeqESeICkXye3Bb18NwUkJVo218eGu8I6Ohv6V81Z9paO6c",
-	"xSTxcKp+gHbgtpFkwriH3edt2VL1A2t1HGK5yqqxJDugltUebHmjpozNQk7GhJM06kDgfmJs9sl28yFx",
-	"VISC1tnW1Y+gUNTI5MbM1mxwuAIhiHG56pOryFt5Ft97w3JBeDjhLM9Ctki76YHQt2OvjUfdC253JmzH",
-	"/PF3wdLdT3hhowDW36qDkp5enoueeatLeArkNmNckhieFp3rf+yidziaqlcn8YykiHHEyTgXJDZxUiQZ",
-	"O99PB1Fnhaq0XSK1cIKjaWEBzvCECG9RM6Nnhr64aHtC05mOTluPWZQMJE02hugCtXluqjHN5zitJ921",
-	"glrNZHXIhTNEgqQ3JGEZzAli5hBOxUIH2cgi1AmN1NHqb+6ioY7/gCiJ4cXPQ3WcQxhj+AYNPxCJ4aeF",
-	"ppsEqdXp9U/oDRFohKMZxMipI9pFw/MzaK8pM9ORkeo/MdJWb6syMk4nNMWJumMkksIpUOhgN4fRn4Od",
-	"5/CuV0a5NLTbvytDw9ZvUtHooBL2pVhxPg9Ofgsufg56JjLmS69+hMHdXTVo7jf7pXJ+ZgZf3If6wbKG",
-	"teuXLPBSiRI6ztkcmhK/1BYuKIcoX9cHP5EJFcYxtRatWrnDYhcN4bHAmfXVUaVKyEMLODIxI7FS/DcP",
-	"pvoQ/J91dejizTl0gKb3W93k1VnYfs4tLmNCHJqkvqoEYqRIKo1920i9aEzTWEcQRZyAQwQn7bIc2Au1",
-	"RbD+7UeMzShpV8b0d9wssF4mxBw3eDgKv2orx7ENS2t2LkjVwldvxtILrP8d5lhj3tJeoIoD2NXuruaw",
-	"V6y7TmIpJAMJEldi4wRSSoOHAYt0CTKpPwLJOJ6QkKQTmhJfFpDL6VXhCNpcl74rit4WtxVJjm9IIhBN",
-	"fZWQuNNlc82zCF86w64jOIWIZcUNwIC79vY2Kc4Ui2moB3HedSEWjLvtHWqgrpN235sfHFM9QRGOpjSd",
-	"oO8EiVgai++NJqLISnkIAiQqSGRR4kT7QYxYvAztwkJOJuQ2c4eUqYYgQjY00iFgUiZuCdhSGrOWGoPP",
-	"reQ4kqGafzgyeTs+L7ISzLixp285E2JHiwOI5wkRVkQ4vTzfRcM5vg3xhOgwzhSZPfYgwEnCFmFl/5uj",
-	"J7s7b2zP7lYP21MvukvPmIzyxsibuoPLmNhqkWb33ZfG+G3hksopZ/lk6n0j1HV0P7K35jmxMTDlDMtp",
-	"+2nr6z0jS/0GGp5A4USNWLym1zq85i3Ka7Nnq8HhX2Op6QVK3WS59HIU1G7sRVaj4pkssheiTKaDXdlF",
-	"Q0Mg9PCdX5vujZMkFHhMbBhczZvTjUfLLe6j7mrDcKRMNmWjBz3wlV3yjfpKC9LaHEJYek+rq/R/UlVr",
-	"0eq5f8RzYoxfYKIAdVUdMC6NcuqQ13emEibSsjFvpySavWXzOU5jF7cXkmTqSWN0/fYSQSifj5xVo9x1",
-	"E0XeUh7lVP7ACZ41iYSRbodGumE3ClTI6jgZg3s3FLJWNv76dIMTmfM0lCwUhN/QiJSBiY6AizJ9xOP+",
-	"yiknYsqSOMwIj4ydpNUB6DwIMAG8XeXJrlQP1WynKjtNOE49MiuKuD83PdC/6ryUmuhOyTHEMfl41avB",
-	"jQUVaksfMLK7f3RNJf6DzUga+vtMtMj1Uz4SGZPvGZ+7HqY6SKMGVQz0c7xEYsoWm4K4al8bdcW4xEnd",
-	"r5xM3FG19XP/BY9EneB4taAymmpxcUxAQxQoT5XyI7mXjq6prYdj3Opy9RO9SGHfzLc2r/QkpzGksudc",
-	"U8GULDbSg70Vsfp5XKuV11kHYz007A767nNKb9GKyqKEbrgOIzKlaew0yZE0DmP/4Iepvnzh2Ny+RifG",
-	"xnVtWOjn81oh59fCVrma9axUJIEEIXobSsaHfiaZhAiXVS8VvAr1Cqx1so34sLwuJ0P9NCdpXpuCAWG+",
-	"CU7dMWgxEXSSehCYwugQk5uG5AatHCU0IkowmkMgp7WAd+wS3lAdo1uXRzFlixDHc5qGgkUzUicUTmlM",
-	"wilJMvfPCR4JvwtUoRnQL53k1p7oHceWMO1OnZAuZp4b/8ZshV60L6pCX0o6K8roDL9RpaUO7QNqQlKE",
-	"592HQp794B3OY5LvgdsLxNJqLI+Huv8c2/OkYnva1vEc6/PVY33OfrgsIgE3In3glxPty8NoRpaaw0WY",
-	"K60RUWnC6HbRKZqYfOpZqtkfAGJU8DAAHKMuZVo7koYm+Rp8V/ePwAj9U4A2rtQ2ecQOsuWVT1wdO9Sn",
-	"W70xrR9off1NueC5bLCSF792MjliSUz+Y1wbHbGpSGmLxlTKrJLBV2b2uKdvktM2SULrpkFyWaProoZg",
-	"UhHStGlLixQEolp6ir0JFjI0USXOYb1CoJUe2jGhuZb2N+XKYC6pVwaOpi2XZftHidPuHHHdJXz6nrHR",
-	"HRM4HjuUujUm6AxLrNPKPujsNi395WXCzSoX+YktEC6Nx3OcKTFNMoQRcHNvO1nNK+0QwVhOXZtU6uMz",
-	"1RNCuukLgWZKtVXqriBSqpPxmDOW2GTfGXSKTaKkSAVN486TV+IBsMaWnb82YCVmIdY4CbuOvmNJTDjS",
-	"juTvOy2olQ26t7kQ32opjme6ZMsNNJsXdjD3vkvjSyWCug29JuKZjRFOdUBzD40SFs2UYEMnKeMEJVTI",
-	"+95k/akwwoJ0tvLqn0IcFVR5GwHGiuIf4Gs2z62VlXZ4go4R3JrdFGcZSYWNmTORNWCG8bOu46g2Iz9i",
-	"cY1/ci1drxLc2sXvVKvXAoZAfVQRQ1OCubAPFciODsxL5QnCaEFGU8ZmPbiHGkVShz1/IjEVKJriNCUe",
-	"VkzAoawxuMa0xtpiBvc9ZzdawiZ3MOgLSkGAdYJM77GEGwsPWnfPvRSu6jSvOZ1MCG8FAirE6pZ30bYt",
-	"q+NtRt2lBBlsCh1MK0UH/mN6ht3ijmyvLqTzVpI0JvElllNxRRwRsZeE7wABLUI1MDKaq8crjm/ARFP4",
-	"N81eeZ1uGTLgcZqAahIqOu5/e6psw9cV3MV1rb2LofEu+l9rh/vSJzShApMTdjfnXKt+FfruNWaRZ+tv",
-	"I2E6ucZ3hCnmsXW/d0hKwDy+1p18B9LsO36w21NFHPEa4Nx08B3AyBCS41QoFcN/tzQ3v7YdvQdk0awI",
-	"tvAfjEUzi03gO1Km6I2QYQXLxmusS93PYNv4jrYKt+MHtmCVRd8xBP2fGaMLooPBiPif98Y9KjEobp7/",
-	"MGSeJViSziNUA4n8CAK0P09/1zbw7gP+/keXzdOd/vV/24zT/Unda8Duo219aEVg1iOdXs6TkJMFp7KD",
-	"TPn50y+fdB/fYYrAdYvW6jXOv00vJXl1HsmE23UezJAQ7/Eol3kHlvVv3d7384Au95AyW53EW4KsbVpd",
-	"2EzprdpaoGQOGhMEbZHFm7lnSL39jP+VtLkN2y3Y7Tirg/0wyqthmaWNby0mqNkSVDK2Vo+eHnYbq0+1",
-	"u9NsGROSIWwguOd4iSYMMoUXVdtlZ6AS51QYn59hid+C1+QMICc/lU90065n1H97zVbDVrSzf3NyJcql",
-	"IwmECeNPK9Ltar7psbPrKIIbIw6ViDRENugX0RQNM8KHNrqoCK1ZTFni6c9vMRN7Ox28fQHOlVe1k8bE",
-	"fwuP0ylWNN4m1X+b4NDu8ACr+I/OO2ZpApBEfXO9TraRGpapUB7olO+gcRW6k0Q54AbOV22CFXffeuiD",
-	"xzDn1T7VyCIhQ93UuPq2Tx7PEryccJZr/4HHnC7LDr6IdLbnKjBdbWWHXiDyEWhYnh++Ms0r384zwrt9",
-	"wnYoPwJ8QDOYqOoZ8OeXrb4W/+CMbq9n5X5uvKGz0pkjwCY41gESYFL7nFI1JE4QNIMPdnLrdAxTsZNV",
-	"o5URyn4BPBW89i4DVg7Cy7akwW+76gqfz37U/EsrDdvJTHVb5DTzrjnpFN+b+B1fg2uxGaC2xvHYEA7A",
-	"GZP6VXU+t+IRiXttZvX4nfJa6d2kAs1xlhF/73IBnFtxQjoYbbPYatmlr3O/o8DawF1cOepySrQQZcKm",
-	"lAQ7WkvS317qaJjg5QpvchRMKn4vPBt+UlCzWtRZVqkyNueFsgJLIadirgQ2IUiMbOpVp8T+bjHFNkeh",
-	"C59+b/psAsluM4O1vtYYsq1/2ag0mrAKYyXpUHlD5KPiiOqD1nJRSeEjt5KkXlGSZhetafld2bH1Dq1t",
-	"emPiiawIwiCFtV8gtSA6n+eyAu0gOr5Jx7Lcjnc2RsNy0yAc09z4EfbJwGNpCMW0wjHjC1xbUKBhqmti",
-	"oRuLQZM0kHzGJCZKaYuRlT89EnnipButsJN6B/Dmbj6eYS71lEo51oM81Mdmb/Nk67Ej4qROaPd5VLzz",
-	"hq1J5q5MssrJ2dYVlsCl8Off2uoCNTVq2femROi9rXPCJyQOGzYRZt9ZNlq7Vz5G6XtDjzWcWkVU2ziv",
-	"T4xJq3IU6X+l5KqRozxOrBQiO8hJXS6fiaB3mV8M4VX91jQoV+pa55l2EObWPcxOMqfOE4ExtJpa3OuU",
-	"aP+giAM+xk2X82VT3NJvEuE4NuhxMUmI1NCh/nYyHMmwLlYcx/FWT19PZAvoga+9887NXUFPdFx5E7dl",
-	"XmxqwBx0rFWEk0R4BlvVaz36524IBzaUrGknfyUjtToTLqW4SN0WCAlgAhf6T07e7IkfsIZRU40ZBKCC",
-	"DjE4VXgDD7Leoc7Rdvyr/rY1la6oHGujT5fOyVnFOuYvLpwDSCSYSCTPXcd3aUrZPBjSpMWb8rMN2nyp",
-	"ziCTl11AJvW2fKr41pvRG3FqNmHXYjAKvATGRmBHAF4KLAJUlnCLBmYXqoyq9o8CqFinOTpqZGykJrRB",
-	"Lz4Y5OJKMFVdiDjQWICwBBueSYjT1w7ML4rgPj7HvnOvZ9Wt4cjaKP3X1uX8QiCW4T9yggBZAkHUMYlm",
-	"PoY2r+jHVdsW9ChhOLYH6WhO8/IrWdWBpG0uYmOD3zOOpmyB5jhdFl5PXVS67Kv2l5M5mY8I99nixnXe",
-	"FyfqX79eu4H5KpV7Qfn916/XtsrCJj2pPaWaIf+9kgDoe0nVFCp3E13NyEJb77pIzs1+x3tUSvO9cveo",
-	"kHaf6mge5cdqC4u5jvFnsqyDdJyR5Qlo+zTuVcLcdYkOLAyzAuTN2A2W3A0jfYUdlPkeHmnqV4DNtMaD",
-	"ZmQZTrGYtvJI1bA2G9myyJq9E25+MwG+P6srZuCVBWpKJHRFwHbF+zrJgknbMdYCY01GJldlAvA230SB",
-	"ZfV327neoqBuUwAUqBlQSheVFXjROE8j6ZXr0LzOVqfTpscOLwBzM1QSifujRhoKzYvzNdSW+3Eev9MQ",
-	"ny6EcZ36qUNJXpTPmgo0BufPgsopy7UaStMJCE269X03q4o7Wg/bFclQTaGpAeOVpJNt4Uw2CztvQlhu",
-	"3BsLrxRzemMB2Xme+gEL6aroivv5F51eK9IMw7q5UhyS6qH7fb56UwCQpkPQZt0kW8P+mZAA8Wlroj3s",
-	"aJw8+BjdsyW2Gsh5i9fzLhxcKcJpCio5FBHoFuLWYHqpTddsJALbmEnuk4PbQfv6wFLqJJmXGi9RMWPr",
-	"LARQAwOColMGAd7/hqQOi7Vp4coM8Qh97H4pPpqzWb8IRvfdRUNbbNNAuwCUDNWhpsKoxkryIwuEpbZV",
-	"CIm50xjPhdLySOoJKrImgk2ZkG4muibUtchpgyKSb6upHFUKkPpIhFWDBY2Dlc6VRfWq+1Od4JeaUxPu",
-	"2iUClDhzfA6xMt2AxG2u/huTzXoNa6vSn3TP01E8uKYcgxKEtVQJL0dH3GvTgNb8cJqyPI189GhdnJil",
-	"infob9ZgaPYCMcWcxGEntfbi9MotLm+UryqCZHtlJSvhqH71Bl0vZ7qYZuGF1qrT8HZHLmc7OKM75lCH",
-	"uwiCcPJRQsWUxAWqEkxnRATCEKbM2YTjuZLbwC4r0HfDT2Q87KHhv3GSk+H3bzQok6LwZV8QWcz0t0Fw",
-	"aot3s1fMo4jT27JxpZL+GYt8Or+rNodwujHz6Haumpk61TijtXxia4iGi9OrSyyn55LM/UJmSJRzE7HQ",
-	"8t0r2xS68ZsuQZPQXXXxSujCk05fvsZe8Z4bN90/8V13vT+6ayt6zuq1dKJuxzryoaeZoXoXhSHEx8ia",
-	"JCMczYT/2sltie3sCRPgJ1iVHRKadpkR1HghstMQxrbwA4sp6dRNC7Qdupi/dOhg3tWV+sV/pBrO8W6N",
-	"jrl4oWS6bIiX1aHa/15mb0v+6uF1FW+jAvR9Etvyi0wQ79vNUom1i3BbhJNaM4r/Ott2zCDets/yK8xF",
-	"Ej4XF+MrjeBe48GVifuXbikKF6dXF7aUm7NuZ1HobRddFi+4h0bwJHsFBJhOXSgIVcH9q97dByF0Mck4",
-	"idYA9lYwlZvP9Z4SRLE953F99a2C6q3XVfBHeywp4dILCHEbEvgEhQqRz+eYuy0InUD3au5+IXXVOX+t",
-	"96I4Zw+CpifktHmkqYlladmh8k0WoUrdezVf/AnpPBElInTtwzIvSMn1bl/r3WRYRtPOgxszZqc+eecu",
-	"3+7lcBx1vE817+eqQjPWouPNL8gYBZTqKJR0sLTlUhdTGk3RgiYJitlK1ZltVKiNyNIOl6TcWBcHrGRl",
-	"23JkDyR/9YIbzKn6auM2tA0NKU919QOamSHE3NyDpG6BnmZUQQcBlnji8IA+LD/vEOt7UV8g8EcNXC8r",
-	"IvILYaxX+tVryEnf+nWkgEfvCttcdNe1Lf9Hun8hl9NQF0LgJKbcMDCfDTo/sxgVTXh4EA9RwuEZ616H",
-	"Ij8dnQEwnO8SMpKen9WWGDmNIpJJEiPdDr3VDL4IWvFYRXfcj81t9WEHZMLJBEuot6Z3ztcvrNamoyMh",
-	"Wtdp41zDlWCLFF1cnhpwwO8+kQkzCQXf3zNAB77oe3iuOsNOHadagAe9g5LZDMIqTaXlKU4nigGMDQK+",
-	"uqdDGg+72kLhkk/oDUmLvKt1ZERL8sOM8DkVHUoBmPvducJ6pQJzK9ZhfQlj9Usz8npMdGArDyOWp7LG",
-	"+Vc0Ag+Zu5GOTa9IllvB4lZgW31srtPliNPYB1y+FeYBysJlRYGGxse++vgMgrutuNkNCJQt0qYq1Ppn",
-	"keTu2kNCsObF59SvpExZsmkLU+ulKYR7ulJ8tyYj2bT9W1aNayx1/FVLyunKyR0EIwe+orMSJOMkLpK3",
-	"CgXbVh3D6NO7q2vPMIMGBz6rmrf846xWJPFtLbsbhRJq7imXBu+jKMZS1EASxEcWwlFNVomacEJujYrm",
-	"RFAKV11alR/XSXCVD6+gYfqIEQVcmZMDbwmp1gnHZzU6/q4X/L5o1dlXg5XrFlYPOGBM98ZMnlAhSSoq",
-	"hcGp1InYooQj8LHvQxRYOGVChniCaQplRiSdk1DW19u1SbXqkmehSFZDXDfr0CYMx+EIJziNapNv9YrC",
-	"esgpTkDh0XPdKNJb+ZKtVxpTETElgrWH8EKHM9t+A8xHr9M9w2oIPeYTIgvAQV+KqXvVkUyAt8wYlx4o",
-	"frfL66J1/Q27rn5xk4hc/3JlLRTGzKhoqWTwF39YC52pVhsXIZIwotm0W8ak6jVmumjGfM5SEEHKQEbH",
-	"VRBJSFOwR5NQzGgW3hBOx8v61nN8G1YcHy2R8KoDTX07uE5kFdnXeSCKQm5m+X6LwOhHQslzlMbZtApK",
-	"kkFZAG38w9VdGjMwicCFlRyPxzTyMbQlOiTAuwB3zcYKSbKuhZB92+vwve03lihK3Jw1CHIuSA4E1Fdj",
-	"ZVpggSRzYVqKjUQ7NttMtFuP6jK9vjhnWQ8D43Yej0jE5qQAF7WJBJpJtB89J3NWV63rBie5r7haAGhD",
-	"fkxNIjtblAx6jaiCdg91WWMfc96EcSqn7gD2SDWE2DjSjB7SlVtR0ay71WWyaLdgncJTVnSrrb7fuOH/",
-	"I/XkM1H8VcjiVqwjJYyWknwTnIQSo33rpDv7lC85i4gQrpDhUyUE6x/V0gt3bvuK6/X70l6yhivnnCPL",
-	"JU0n1yXt2ggLZ6m1uiADIeUDJNQ2t0aoqZVJFWYERaNg/FAy3zvo/JK7DL1dp9HRvNdqnuocA0zU/Rxb",
-	"n8iE3FowIJ/STaHSKr/J2EvQGyojdxtBQ/7c4OQbTN4io0UsleT2W2yfjQOHmo+PPbzroVxdXRiUcOwu",
-	"68UAeIChkWWCiKW9UsPdRT+TpY4H0suJFfXG6RJFWBAHbAMVWYKXH9ti+g/vesG7OabJqXbPtiYAvGe8",
-	"NlFrWBR7HyLG0VDjYg93g15zxsCPnOVZC5jCkW0nzs+cwQyVMLY25AnzyZfaudEy8L4+vYs0Wb5n/BOZ",
-	"KEWYk/izMOrbuisuWVZqkGlhkgqEoWC+C0AcwA84iQmZw28pSyNS2TPLaCtzOr7rBWr8j0yeas+kgzFX",
-	"2r9ym4h1Qs+OTugxQBxXEcvI2wTTeQ0ZVz/pVSnZXSBtJPVAlVPtQuhebzzXjSTzNOu3lJS7Kuy3a+oT",
-	"/B3OQhcksPmEmUFT0bF2E3rjwZ48rF+VPVVMmsZRlx7OlTUabZxydyln65tJNDWxdiJvlIqwWRbUbboB",
-	"HgHQcq2kaAvshJzInKeiENpdMKecpDJs/p6iSi1NNPO0A9eEzYHhqvYTuajY4EKxEYNa9fgIEqZESBJr",
-	"oL76Vms2Nh978Xoh+U3kusJ0UMTmaHlerBtcXL6CrSva6zT5zfynTqmC7m962pH0AjYX5lXSfm3kspxD",
-	"t+CX2s90rgqxuY51e1WHCs9dtDCzBOuXqFdFwVO1wjl0T+Hll/oaVbvVDPCEhGVZBP8j0hAXLgecydw3",
-	"MQ5YoOvlDP1o8I30Sqk8gQvY0wmrPaTDkJAuyd5DgJey3EXvGXeULJmRZQ8NdcnxoUkOXRcidtE1nRuS",
-	"/jmlt/ZavEHDnQEkl6bMXn+OUnKjTUPr7q+vUOh/uzL/CcVuYQ4ir7DB7/OwveIsS5ahZeRdArTKjrVG",
-	"nBEWNIIgMK9C8j+o5qe5nILQv2qYcgcWKq5kwHP8eScJIyiNE3sm3JauqZhITBMSh5xErBaOuMDz8cUv",
-	"nOOo2U4GLcxs2lAUwpjgODHv1WN0KkKa4kjSOqPm7wvpdXoW06nZrgfJxIUTxmN+0MHg1NZU+m4tkwQm",
-	"N1ysYqO+wbxMoW+uFqmbKaFUo2I0hm7oNjMDuuMdSaUJ1z1dKkA3wzm+9dxl3Z6TOaapuWUdeqVkgZPQ",
-	"my2udBTbMt36xVtrRkLHBF603wii6kDyKrBZupy6JoaAO4dJmZAQimvc6OIaHosr+nEi+XIjGKJe9mgN",
-	"crqydvUmsHR4ugaYXNtdjIilM8EjqGUvZmSheGgXgLRmF4UNKIbvF9BjPt43wI+vh/3Qv8/rYCdXwqTc",
-	"aVYN2nm9D0NpJ9DbWy8pSEQ76mWraWf9s4WxziGvcTLJE8yVzMWN6CaZNqr1QDZisviDh2SqmoX8tqZi",
-	"/A3hbrCU+i25j3HrrhfYAqL1cITStNCXviggiv2AuIzk0ACK1QtomuWyHi7fTqC+rljRohOU3krtVMfJ",
-	"A5Lr6nq/dUxBsVAfgWTlaN07UEUaduxAbH5ThCzFKasQMw/Ss1m3uC7dTycu4xQnS0mjMo0VHpj6R8rk",
-	"04B6Xa/u61jR73/c69KMaSJryO3XWcJ6TS7HEjTJR4KkQNt0bEOlPkH7KmZkWRPf6R8hsFb810mb4eev",
-	"+iqBQGdYSsLTr1YCstFRWoSqdKg+vuom3gpu6rMx8LpL777lBIBVcSKQmLLFFkFtpfbbWibOfLNQgFvj",
-	"hliXz+rqwo2bUI68sROfBeEmnySNy+h2W1XVfz+aVdyvHYzeMXp8da823VQQIWzcH92Xfv98OKNqRuW1",
-	"bE17gB6Ve9x6qar72Rg86s6GqNlXpYFd2/DgtUemlInCjO6/nToOuVOt7vXCDj5pR15gnZUF2rSeln1o",
-	"LDs4liTVSpZAPE/hzU3ZAiVMg5ouOyBcaTNUmEOENh5LfwM30Tu8wLQmYeprh007t0y4uTM4hk21ARNw",
-	"OKE3gACIWC53S9svFYjMM7mEF2sqaUH3XTQ0xtsZWZZYgsM9nNEh1HsQaoThqXmvMMvhLhpe/voTFZJx",
-	"3QknC7w0Y5yglKEpFlOUEHxDqtOrGps/vX+LDg4OXr9Bw36/P9iB/133+yfwv/9q0zPRnVzIagngnFTn",
-	"oW7I0Fg0QyyHm3bqonGzqlTn9x8cKAW82K5G7/8raFpjTFyLJVhB3G6yVWjQuD/v1uMgykV3h04cHClq",
-	"OMc0CbFHKMfhnQVFbIV93L/rBRPO8qwNknHQbweIPLYWUJ0K3VjnuX6gQ/sVL8zKOgPkWnSJ5RYQBR/j",
-	"pQvxuzqJQbVPxaDbcS37hrevZ6p620RqC4G8Xg87Li/oyuFX93L9DhW7VzyDXmD+Vbwfx/wrN8a1sY6N",
-	"61Ve9eYVWXkbX2poqwmIbSKxBjIf8BcL5K0VmstyaYvBgro0wtHsDTSjcU8H1Wvap6hUlWqZ/CT9sRe6",
-	"ARRVgCCbeGsq1sbVVwlZa9Jsk2dkhYC1mtpWqdWmi6mZFrXQn0aa458i7CA17jb14b4F8WgvO18RN9cu",
-	"oFRMVEj0EkVTzHGk0b8YN+xcMs1kDX75HN/+QtKJktsH/f3Dnv/QTbSrhlw5FY2tidEWoZH66XrVcsKm",
-	"MLKReS5SpC8hPDa9ph4aGhfA0JRyss72GVk+SgmnRuFa6IN43PpMNaGK8OddNITyFrBbfbSYkhThJEEL",
-	"XQKrUg57LbqkpibG2qbkolN5ebM9tZLb+i7oz9sKHa61m7RTconrUGZO0b+uLj5aeRTiUzQsX9UMhea5",
-	"kGhOyL3tltpBU9RgrvfkbJVVAYvoitcZjl4eepoV7HYaXuve0TLVd2ULTYotvMl1NOf7Fhx6uE117oJO",
-	"eaz3sZicyK5oV7rKfj30pC5dZH6v2ws79rYBPGZxFq15C4put6ehHoxO6C7L3pRRTWb6SlRbYAN2Fld/",
-	"Kerz+UBhNsF4Nd6oscHQDCULNz+ymvPlFitYVI+X0BCixmnWkGWtfzc7QdNJ4ThyBIzypNqwyQRevTL3",
-	"iLeu3hwnRpUZ58TUsJZT0TO+CdEzMai+ViBRC1uWxiQOCxzxRuwa01rxBnFF5D3LYK92bYmTXmtcZmF6",
-	"2k9N/4Lk3WPC69/wm/lGr22X0DET0NGvZcKmbkkRR15fwKReC7ghnNPYRmA3Q9d7EFe4cTZuYvPS+kQL",
-	"rHxpM8WBzrPE8N2ECguMYh6gh68nwRWLtG96rFZ1O/RYTCkAoHQYxrkXlMu8vv7ov/ANvoK/IHsJ7ivF",
-	"2cplJkKhPthhvWHO6VfzQmqUCZaGIP7UVTEzz7SYSD2ytuhc7MxRhrqO1Ru7Py6Kbhdg5x7ups61DLct",
-	"vW1zTbNuYIhx1zP1sDd0TjkpgklqW5itdw9w55LtHPj86jCM0LMp+OJ4roPkuNaUqPrB+ELtqoNT1WgH",
-	"HJOlrpfRn8kyuLur1BNZh8KVAuWZ9mxgiLJX6gROEq1qQAE4JVxU4+JFD2wFFiuImWQ7QWTh+RU9JZ7r",
-	"FkUC2IJCyWJCOaKxKIJXKll7M7IUPaXcgIkXggd3WKqz94SFP1QXHEWYc5NUtrI/iKbwNxOdMSy3BXwe",
-	"Vah8s28ZjqYE7e/2A4N9G0ylzMTJ3t5isdjF8PMu45M901fs/XL+9t3Hq3c7qk+Jdx9MsCRTlguCYFC1",
-	"AUEF8z442h0MdI+iWEtwsNvfPQgqfG4PFrNnkRINX1wjvmpnzTo1osYUZ6SEdNV1ubWHqodYEitlAAyD",
-	"Pas7ruy6zuPHSbKLoGQ4wtp9vXLmavdWEOUDXRBdTSZYBcX+zf3KyyZ7lzqatLXdBZ+816E+d1/WgOP3",
-	"+31bocFgZ+IsS4ybee93oelttdYIg2jyIrhGb/Fv+u3FK2qVtedqsql+V487OBrj/Xj06uCQ9I8PDw/H",
-	"xy/7o+OIjA4Gh/v91+ORNuOfBEcEvxwdkEE8wMfjl/1+f/DqYHQUHZaP9ZrGBEmN4VaSp+DoAEf94+Pj",
-	"42g0ehXtx0cHffX/9gPDlnQmVQUzKtiTNCZiL3AiShndsoIGBVf7ZG+v8KJD0cU5y+V012zVHmhEgLQY",
-	"qI/vFNNUrGxGlgmYnvW3zeUug+ZXNemVRjqFutT6zFbYv7jFNo0BcbdmR4fiamwWcjImnCjaEJz89gXS",
-	"FASVJDgZ40SQXsCwCE4UF+wFgnEZjpbBSV/dJGNo68OXPe07GS11b6Fp6iapVq9hV+3gob6eri8W13jv",
-	"BxwXhSt0p0F7p8+pCRARBFL9jjo/hDHkp6w8hsIeG7yHH8F6ToXUVHzM2Ryd/WDNoWZLrb01eAeSUre9",
-	"rPTZ3EV1nUZYEBTTGGKHdX3HXc09LXp88A4IEDIUSIfW/2b+GnwB97AlySWaSIXA7mlCCZZX5vJxfQAf",
-	"P5VIsBNdHckWlNFuGs3RdDVp7XrgJEtwRGJEAY+X3IKaoLjgiCQsnRQIPQLPV6nwG4QReAfSCaKxGmSO",
-	"Y7KLhmrLh2iOM6GnMNT0aKi+tJgSwALWLjhtwknZ4k3FXi/wUpSF38ECzck4F2U9nOUu+qgzFCAcH/aE",
-	"xNpqnTJYsrG4wY0YUykslhukE21yBv0Ncy5r5UH87ukzgf4nE+h7EOW7ry0mlJRRi13meQSlb6r11plt",
-	"PsYv45hE+PX+4eHh4St8uH9w8Orly9cHr3A/fkn2S7gIS1gvfjYoZ/Bea6Y1UK9zH63M7g1qG+wE5eks",
-	"ZYvVxNgHWRWc9cayvM/4HNZUODMdLMMitgFJHReEendrlnrYP+h4aeY4UZpwvZ3GNt77ULT8evwSkjAK",
-	"WPcxlWv0GZb0qn0frhm7StgC2g8OvNr/oojXdmIIuOlDW4W5cdPeqabAQcCL4CW+CHyj5TH1j0cUXuAw",
-	"FthE/IFUIOtlmjfqv4H3qi72/a5LOvoNrEs6+q/Bl3Wx5k+c0fP4zmBQEleK/Q/LQo6AGY6WK5N8oSSa",
-	"Tb6urdFar+2m8J1enp+fPYASt0KdkV5tXHfU3ehO2zkbUXDCUnIfSnPYcQMUBx+zPK17AG9ZnugLxonk",
-	"lOhHgHRW+mM9Ak4MOoLIK7T4K2sq5Ur1uVun8FNTU8707LC1CHVTVKYkSVi9KQhGFFpY37SFGTSMzZcM",
-	"zX6CTz/ck7Tff4THuLHg7R7kyrlBJsDGplYO8CeCEzltO8CigLnzANXkbfFzg+Oi+BYvINFASUvoDVm1",
-	"5O2ii5SgPBWEpGCse9m3adQlVVo/daV86FLsX/vQzSJ/W62aH+z391/uDAY7+4fX/dcng/2Tw8PdwX7/",
-	"v9VC8tpwusDLnYHVz16P9qPRaBDtvDwY4Z3D8YDsvBrH+zuD8eHoKD7A+9FgsFJzfmWkgYmT3z0a7P93",
-	"tX79SXAw6pNBPCY7B/jV4c4h2Y92Xo8PXu+8xEejPolf4tejfnD3pcPV1Btacy/LuvZPxLzjYA+puRFP",
-	"imj+Qk1Qk93Byrv7aOv3Nz07SH7b08lYTZLQTyZJxIyDYs4yHU1VzebS8NUQJBFDmg3hCE+Y+jtE1cwI",
-	"yeA7881Xp0eGz13r6WxITw59hgqU5XxCYsjx0AyVpURDA56gYYIzQWJwahQ2k0D/0bqINPBZYdOAnkE1",
-	"1k9rcOW52rhJ8xkH5PYDCnAih5DSx+EX5ljBHGa2uWK17bCcEY7D4jBrVmY1bXsAVsUGD7O+ANZaVJ4R",
-	"hsECqnU6U5cSPD5qgEoBP6vmmbJ9AZhPHu79wgyRmRas6x7S7/5+Vz1bW0hbt1zPsmgFgoG99o8uA6u5",
-	"PIQArC6u0hz1c0VA8Yr0U92xZa29IGWhoXxbDwJJbZZ8UoEik7X3eFtdEm/DU+BJG+QRKONYmdQ6p7lU",
-	"be3yqkS/wnF0wm9V0WZ8smdRm2oFOxoLFzhtVdDTdZW+A6wjEPW4QRFRnRZTlqx2/R4A5nX078Qh4U2I",
-	"PE2Sn8ny64t41oSsV/1bvS38y13hYBt0OGOYdM35qj2i8dORokorU57OMRdTnEDsgsZ/AHfZ9XL2FJVR",
-	"kKs2Yi6qV33jty+VstNr+JnN+InawWQSRmZkqa1K6DTVfjFFVeBgReE20/msGjhP/R0KUxahTlUxjeri",
-	"IW+Mo02byIV68RFO1fJH6js4mhKTYWY+KqRStHTW2gI7ohq0a++CT36GLLztvVclxuKg3+83wgNqOayI",
-	"wR0cD14dHrweHLxcx/0zbpMVOD7ztyp43Z2nywqSbPsrQHA7AwfOW9+N4lZtq0HaBseDo1eHx4ODI4vF",
-	"ptduLxeJIalG/Z8dkgf+jp4VwNCHcPOsea8ssXs+Rb9TnJFlOIWibUFQQjvWT7sbXzDgTHWs4TEdPc3C",
-	"0pr3ISWLdShbyRRnOEEm1weVjqNmRqGU3RvMIXYz2OwMoDxbuKB6VjkJV9yA913dBYcgBvBGQXbhdy+O",
-	"Xr0aHY77o9H+8dF43O/3B1F0fHg8ePF9l5XXfeUhnWk9E1hRsWivcjnj4VkXQiWeEcv60HdUCqiEJUwx",
-	"MaO7JSz9/p/soHNfoifrrlsXp97aVNkNmapFpNrUJPb+nJFli9tuvZ45SpiACCVhMn3e2AsHiof6u47U",
-	"nRGSqes3o+lkHTSkMCBMMdzww/4hyFy1liwrG3VzAf5Mlg/sAvyZLK0LEBlr0jhPkuXjmJSMKPvU/IGK",
-	"FKupKYqWvjAhaY/2ulYuq7lflmM/tDtQP8IW+0czP9/mmw9m1Kh4OQG9vhulKr2QHSlVr96+YQl3oU6Z",
-	"ytlOu8QTIxvPAv8/U+B/uHiLCZGooLZwXcTfkc7W2L6evunrRyK3In9ZLmuRjxdUTlkuSzS5Cq7bykAW",
-	"J2mTNGqIla9AHZ8NVf8EQ9WquFsifT2ShKuYfGGtfYJ2F70hbrtEuzT4xMJ4vUwLu/80veGfZympvdTt",
-	"dpJeQNMbnNC6QT6rT9N0onb8/AzSQ3nhlgFeamphfht7DLhw8RzC4BikOjlNb54SwCdNuO5rrikdubXe",
-	"X52pvDbXlURc48bVE9WJZBY0rL+LftX/HqoDGahVzhknPe03Vq2sh7h0ayNB/1e6yXQpGNUKvllr8imo",
-	"DWB3D7PhGzAaaSBpAHWMDX6eS5/bNvH3qytza4fyWxWkaQ12T2cqlYll03yOLX7DWtqXf16ZWlFkvqEL",
-	"9DoStwLTppSStDgVE43Ex8OI5Wr5+4PqH0FwCU4G+wcWfqFSkVwpXvBHTYUwTbRCxklMiyQwg1CgflEX",
-	"eboccRpvymotQhjLSFopIbvenedwNIHFWzCTDE2ZQfXXRUq43elPxfag94zFkGUHv5vMtnL7gl4gBNuY",
-	"bg6QH1HC8vJvFuwrwUoYVPsQEyhAxI2ST27KtiyVIRC30CT2h3Oc4gmZw276tApvKFmsNhVTtgiBUISC",
-	"RTMiRfH7lMYknJIkK/6ippkbyD8At5rQNMw0LCLAWdzo/9A3KhRFiei7XpBnpmjV3d32Cc228LIPF/7b",
-	"pDWXWivjk79ixEZdtEZjpIbOIjaxGDS2/CMli/Us5BQNARZd5xMAO6aiQNxFp2gIVGxYVOFWU9fMupLj",
-	"vA4y0QOIEXIDycqiKLBeE3txn8CLrelwM33yPvbqkZwZJMYH1gSVrG7LVdrbGxwdjo4O4gNMRvhlPDqK",
-	"Do4KUv5A+uGKTKVEODOnx9QTlUCU0Ej6ex/V5nWTqJ+ilugSj0FxAilRXep/upe56zk/aQ9zAwuoUVW6",
-	"gV1s2C9doBdDmz3qRL2AQD8aF2yiALfQyBZvgEXYHzNOABkeEIFHBO0foim5xTGJ6BwnKKYTqutzK2WU",
-	"17APvUKjl2xvD33WHJ41h3+I5vDEZZoNsI2mW/YYQk0BsmMYK5B2ca/8vmcR51nE+YeLOAbdol7EcQBd",
-	"rMo2f4L1ujF0Tse/ODyzhTgDkXIat7JXgFb2dDAdTmN0dXVhkCh7UM1B1zWe0nTSECnX2UJ6oVbyoGFy",
-	"6pY8KlLGOgmthMg9PCAEgzP4phadVYwXs/VPHDOEwSX5dpgh1TvjF8rWaBWrDWFzBmmYMLZeEd6B06Je",
-	"zhskp1Town6CAbKe7qPhUEm8i6yERGI0piSJTb4fJBtD2T7zfShlNaaJIuM07SFgb2KldqPL6/JkSMqz",
-	"pvSsKf1TNKX760ptnPGZIXRhCA/oIKq4hyreoacHf+uIZ2z2DLniGE1IhKjJN++hhKYzEht4yTRK8tim",
-	"6dLYOomgIgYQVrF9ckkRB3kv/vZs9HtmZc+s7K9s9HvUkNYNl+W3iG31NuiZOMB/mDnvnyjcPHkjZuM9",
-	"5QTHRRVC1aOn7wB8ov22douK/YsaPWtiUbdw7Brj596EpEqeIjuaAYh6Vy9U/Vk3hL4QZWSPrlGgCIG2",
-	"YKBhzOaYpkMwhGreKhCVStrTxhD4WposUSHUGYQy8Cpj+JbLoKGnfAkzVjLme8YfQwS83VksFjtqUjs5",
-	"T0gasVjfuIpMqJfcKKJ536X3jM/PsMTam38GX7al1f9mLFVvm84GJfLvxEe/yhadNrE9vXdb8r1WAl1N",
-	"VdTvziKKdxEfvuaHuyRXdvjwwzNpgy1nL7vRgzWRe5rs29Nz8k322dviQW+0U0dTZITN/nsxTevRq83Z",
-	"uLR16p5KaTU7ob9keTVdx/u3PwNtE3k5iMeDfv/41XgwiON+v//6OBodHY2DXoABqSME4G7hV3rEZK2S",
-	"OMx5YmrLdKkCpNo6bThlKZzfisI3cIlWKw4p9hHaiNuToN/vD3bgf9d9Az4NENfOlNhYmxpcqbFgntHJ",
-	"taGSPPoG49ry75NgcHj86vj14GX/IFBk+TYEjN8wJpmcQvtKdq1+tHaZU04IlJhKc0l8axphLmlhPMJR",
-	"UsxU3aeE3FK5LP6UER5CUUPzb2OIsvYeLIuCxLYgTFtabzWF9+Blv29TdQ96gZgz7VK1yzTv/0svkFPO",
-	"pExISFNJ+A1OYF+Kvyqdb2lnAsXgLrvnTuiABHXFryTPo1r7vqU5f6uScEU9z6ddFi4rqWe3igu2Y2vE",
-	"7Kmm5VDzD5UZFjOyJDEaLdEwpPFwF53qqSyr3uQNWQKiUKoRsZDmq0SQngbIhBJQdTGvFU6xtQn8mWA/",
-	"E+y/GMG+D7l+QJW7FCQ3i8XVPqvtir/1dYJwtj7iG1Q3UGvht/oZfpNCbpp2Ptdye67lVlzyv009N4eI",
-	"4gh1LeSRP/Vb8Cjttl7Xjdyq46MSUnbq6rpdamdtZ2VTT+phY1b1II8btmqktr9GjbfMbtC3c2JVKPVj",
-	"VHrL7HV9ksXeyul1Uz6EYPUKh5oHRKDrS8lipP7RW6v/1UNYouGexNlQkYCh+uZwF/1sQGGLvBXMCZpj",
-	"GU0h/BThdKnz6pCGduQ3hJu6RhhNsZhqRNl6J05R4OheWggVWYKXH7UQfJ4SgS5mjLOgF7ybY5qcxjGH",
-	"+sYBTYn4/5xhM+8Zv7LBD0GMxXTEMFdE40fO8uz8TMvz8A9xflZUINY+pOYco6uLizRZvmf8U1Gg7bMA",
-	"QmnEZvWvj0yeGtScQmbyRA+7ujgF5coCID6glHp1dYE+wmXaSB3/z/VHevHj5//99/dI/ufX/87+Q/v9",
-	"i+uP01+u/7O4ODuX/70+/d+Hs/ODD79/6F9cv1s8XPYV3PYtcwWagY/e6jIRUZFeq/bDIiyNIT4BmS+g",
-	"DC8ThuMT9BtM9gSVN6zIWC3umXpzxmP4pd0D0gF+/V4z7oTI3jrxR8Zkr/fDGDcM/N0EPD2mqtA1QUud",
-	"2F8/cqc5yuFvpJ88kA6xLjN8wDMlMbCU7Eg6J0jQSbrDUk38KhLEFU0nCUFXdJKii3RFRxBLIcl8jxP1",
-	"6ltQyQxrZ9rLJZSyXZym/oDQlXuKuqRKUpAs0SZghgFijPICfMwkz0wwTbXwYEDNTMivzZxx6R3qa58/",
-	"/fL1q1UJ+5TYrAs/+gQzarJR6AJFsAvqQBVNztN7BQw+mLXeTNPs75MSk/U+V+72WcE+P3/6BZmfqzc8",
-	"12JWzc0GIQxsRi3Ae29QijlXshlY6C1s73fwME+QyDPCdSbo9/AGVCMIlB6i7ypC8vfd/LkJFVLLiY/g",
-	"yu2tb44SWU0dCHAzQAIb2VGrQljL06tlROtFa1ddUR1HXr1AD1411MKd9QJzLX77M7j89ScqJFPXC7wL",
-	"2kkxI+q6vXw12t8/ig4Pjl8eH77a7x8fHh1E+wdHJH5F9vGr/WDdX7CGDm8k5BBLXWp4sNN/vTM4uh4c",
-	"nRy+PukPdg8PodQwbEWIPXQUXSY5LdWcoBdMlEYSFv4G7YU53B8ckXi0Hx8eD173x69fjQ5Gx69t9WMd",
-	"BB6Dlb3OqwENzUhWl/JzJgixYDwO5/g2jPFSb3jx19LH4dqQVy8P1NjqeNYyKoJzcapetK1CHvSCT0QQ",
-	"eWk+XPz9rlMZZv28aqgS3JK/lRNWP+cn6oH9pZhhhcLrA3KaPxpQ62D5BXCdkqH1w9YlMIzTVZojBnQ6",
-	"e0HrIOxObI4vkdY8ytX9QxFOEms0vfx8rUFYAdx9/RaXI0IecKoLxFMhOZaMo8WUoTlems/a+YjKBy3b",
-	"WflMhfn0EFMimkYZaOQsmjKpvb0X5tEK8bsfFduO3HR6548TOevBNKzP7Jn3/O14z9YmLX1BmxUIePNP",
-	"EyFRTR8RLRsmnOB4afDcQM4F0fGiHVKjFXZcjWIsIdBO65C+Vasfvtbh36+C4ZrEDywVz4gJXqbCiaz+",
-	"V09TejispeoN/iviSQIN2hTP1jXuvT/V//EoS6iavRAV6QwJyTJhiw4iLJG25budz0aC6aYcq04P7HiG",
-	"Y35Ut7OVB/8CTudcb863czmD0P9YDmfzYJ6mu9n9mt3KVi0YkhZLNjGPetVnXYBAuOCJ1Lhn9kI8kcf8",
-	"LJz/7YTzbtJ4E6V9prDfhsJuwu3opT51vJ06sckHXkebqIYlARr2XLYlnMZVK5aQeGnwZnXMzmJKUoRH",
-	"gJf9HeNaDPz+TQGoUKXVAuGYZVJDc6cMRMcpwNy9QbgwTUGOmkQJwUKilyiaYo4jRZSNnazA+7HlhSSd",
-	"E+MWLGKFXtTWNry/bPeXNWuVZDE4CSLGOYnkzpRxQZ4tXs9M9Z9o8TILebZ4dbN4zcgybFnHaUn37Toq",
-	"BXksd/DRYp4NbF/DwGbsMqvsGExu3ta1ry1hwiUstvwbS5T/2Dqef1XT4Wc9/c6mwz0caaQijYwHbtGw",
-	"cItCPEdeh1K0IR/vrrCvYc8aFk/cflgt7FbcsRqv0oxt4uEpX0dCMgED6/IsLGCVfz5Vm+U65s+zyPYs",
-	"sm0hsrniGJ5egPU3J6zN4dD/IEPRahxQYTFZv0PbcI+Yim4M5BN4ljrwkHXwYnMmSEiaJEhM2UI4M6Ds",
-	"zJ45wzNneFTO8FgcQJMap/iki1Y884RnnuDHE34mJLNMAQz9cK8kTSfN3EF9hEQ5BwQTA8YOFOq3L4pi",
-	"ahu0prNrKD024UVIzFfqVxr8b5Dzc54EJ8FUyuxkb2+wf7zb3+3vDk7UkwaKbObTVkLGlHphi1RnImgo",
-	"AJLocpWWkqxg1G3G6xfJDFo3M4kRPaOplPYEk6ZTF25aDmhiozcGuszlatiPKX8Fny3gFkY4mtnEAYJo",
-	"bFwRUxxXhjC4BZtj/EgVC2a5hALQDhA9NRY3nFozV/NJkzC9+cn/y5nEup964WyMsKN0Qc2Gw8Y5Pvo2",
-	"ITjdyTP1uYvTXK2WzUhaoAGaZKjqV1UrZ7qFyePSxcL0jRB0ktprvzK3taSuzc/9pNT1auJWJTVLIy2r",
-	"uywkqOaQg1V+3JlVsznEdbk+M93aLC9bu8EM8JHFxLWbv04JWBtL95ChftVr+RPBidrBL3f/fwAAAP//",
+	"7L35c9u2ugD6r2D03kzaGdmRvMSJ88tz46T1yWLf2DmdczoZCiIhERUFsABoWafj//0NPgAkJXEB5dhx",
+	"W9/p3BOL2PHh25c/eyGfp5wRpmTv+M8eucHzNCHw77fzVC1/4tFS/3GNk4zof3wkUuIp6R333mGakAgp",
+	"jgTBERJEppxJgsY8Wvbh/yOih+j1ex+Jwr1jliVJv3epsMpk77j3Vgguere3/d5HnEy4mJOoZqbP5I+M",
+	"SGXGnOeN3bh/9ogeSvaOf/uzl2IV9457z8kc0yTAUSSIlL1+TxAsOesdm/HRPNPjEYSRVIKyae/2623F",
+	"2m77vRQLPCeKCDiUk4uzs1P9j4jIUNBUURj0Kibo5OIMjZdohFMa0GjUR1zov1VMEI0Qn8C/IqzwGEuy",
+	"2+u7w+4d9w4neC8av9w/IIOjg4ODydGLwfgoJOP94cHe4NVk3Ov3qJ4GNtfvMTzXvXBKzyLY2h8ZFfr0",
+	"lMhIvyfDmMzhXNQy1Q3dFm/7vfdkWbf+GVk+k4hGrxFmiIspZlRi/d19kYgqufLlmVzbxz4OB0dHR0fh",
+	"ePwy3IsO9wf6//aq1z8jy87rPxfTdzRRROjPOEn4AsD03wZoTP/VrZ2zZIkWMdbXnXA2lRpiVUxXd9Jt",
+	"H39kRCyLjXAxDajeScvK605+9UgRje5yqhzm6XaqF/DOqpaW4inpo4ngczTcRSdjSZjqo4GG7YRIAApy",
+	"TcRSxZRNV5Y9rD6rtOqYKFNkSgwyuOAJDWuBNIWv8M7Kj0wDJrlJExpShUY0Gq2e4IthNBkOBkcvJ8Nh",
+	"FA0Gg1dH4fjwcFJ9gmaOzqD5RRJRt+xMElFxsy+GB3vDQxKN96KDo+GrweTVy/H++OhV9br0IB1Xdasb",
+	"G7wM6OsnHF04fKb/DjlThCl4TKk+PoDB578DqlwlB2McBWm5bwOiztv5Yut0E0Pjcaihi3Gl8VEOIXVo",
+	"ujiD/1eQSe+49/88L0jbc/NVPj9JaanP6j2dIADV0uLt9IA8qEIy5lkSoTHZ7d32e1ecf8DCvJsOx6g4",
+	"DxLXr43WKc6RadxCQ7/JAWhAhWmpNLMKpGLMgG5JIq7133hGpNv+ZcIXW+xe2m4+m4e2D7r3EM9JPnWy",
+	"hL1+YThTMRdUGhalw4azta4Vm/6kIbxo9FC7lSQUROm7nlMpKZtqVLoQXKPxYhbH9JySCWXUdK9CcGGC",
+	"paQhMEFR3raPsERXyxn6GSuywEuUcBxpNmI3Z5McW5Fm44SGSKO6PmDwFXbpmUQ/7B2gmNzgiIR0jhMU",
+	"0SlV8sdd9I6SJJIaVJWh62blKOLEvF89JsJCczip0ghYHy0eJznDkAqeEqGoubI3558v2w5Xt3nD2YRO",
+	"NXzgUNFrUsK/Y84Tghl80zwKiQKayrZBLwFrS+jFcLJUNJRBmmRTylov27W/gOalpcEpV5CGfk/DXOu4",
+	"mYpLg2UqDkL4EzaDowiuGScXKyfoP+L6TdhF8vHvJFT5lKng1zQyVKdt7AvbFh7Rbb+noSegEWGKqqUb",
+	"KQrGy8ozGWNJw8DnZH7SLfWE+UQJDmcJlarzZYc4jEnA4Tm19nujG5/btrqzPvaJRkEkSCljlE2DiEp9",
+	"qFE1RJZ6dFplQglTwba94coD/Z7bYXn5Eadrndr2lEnF58GcRlFCFliQtkk+5i0vSQh4rGqUYJyxKCGV",
+	"oFLX2G+l5lkDpAWENbSPVhBv05b+TYSknJUwNXRXIKYHSuBQr7x6ErPk4I+MK9zcRGhAS+icqpp2PGBc",
+	"wXSzuhZzbDDaxpmaTy0nGHGmAkmUWW3AWRAKglUN/jWHG4yxCuNAGP4ikFmacqEaewCRv1HBNTaSf0PD",
+	"VPCQSJnjjdqm+W0IEnIR1d6HbU7TIMcqHm0XMVXEp+3vi+atp4LfAK5UPORJY1NJpwyrTJAgjEk4q5/5",
+	"WiOPGOsXIloRx1vd+hfTWOPXgmCQm5QK7J7DBgDBZxIU5BNPrLSipRCsjKz54qDX3xA9dWdFBMNJwH0I",
+	"wFvb+lwTAd19mvAxTtYeSNMIP0OHz1iRD9BcjyFwGv+RtPbUzf7vQ3Es8RyHgWM1cDLlgqp43gVBr4wQ",
+	"JjycBXJGFitHF/FM0+r87Fg2H5ujq2Ix+r2bHUPId6gVVaFlGlhSQqNgjtO0nWLpO9JHXfM1DXAI708/",
+	"WcGTttFkwHHNk/59odzqgHGYaN6yEtJ0y4hMcJaoABQGtBM91N0NsMoAayST0AjAOj/1OWV0ns17x4Mq",
+	"WNX9c67GY6lUykyDxpZTaZQ+JhMuyHb9jUrFrDEw6oyahcqQpyQIE0znPg0Vd2NbUPK7A8tgwDh0CkzT",
+	"nKiY1x+gnNE0mNGoHm4kz0RYvV5gC1mwRnNKZ1S7U8Ytt+XDG34qN/6IGbajAz7TG2zlvc7LHC1PCaOR",
+	"L2N6nhJ2dlriTK1WtGpXmlElUWBkvmBGlrLTtVVQptLYmni1DXehGxXoM+cLDCy09bZqikvT2h2XU7QF",
+	"lh3ghs5RRdoR8Wfb98J1bRCOsBB42QMJnaceSMe00u2J1AxikNAJUdQAnAdZXO8W6I2SUEl9cUElQS69",
+	"DNfbV4a7NO3XxTiZZNPK69b/Sg0f7YSLzUUoPA1igiMP1qOEoxWedm3eQnqyVCpB8NxLwvxiGzv+Iu/c",
+	"XQSz76ZyhNYlw50rIpVsX7FuewVNdVep+e6yQF0xvCTBlJfFofp2M7JMiJT1DeaZynASqES2jAQIca/h",
+	"O2C++u9SYRZhETVMc22kMS+J10luuuntbYUW5OTi7IPjKFd1b/CzRBMuEGdgg+wjylCa4JA4m6N9gs8k",
+	"4gvWrv+a45sANOFBRNKV7ZWQQrrGVdezhkZKm+MbT3Rj2guiJUGLizv0YmRhefDuHaVnl43R6zevxdTx",
+	"0rIoNQhyzjlYz1pphBMULvMeGlZiwZXSAqBmkq8Nk+yxsryfIEosNyT6skVuExyB3W5SCf8aY4Wwgzw0",
+	"x0sUcbSgKnZgquFwFe5A+MAsJIa1q9ZZWgFFf/Cnrj8bqepKj+ZBV90kmUj85zBncpmS0GuKBrVsSusZ",
+	"X6eFoVrQASpcS3gJi1JOrV+H1xYs6X1rO/ZuN9dtGHgrbgk6jTsMD3r6DdDxOCwvYTpHkYYTU4KG6r4B",
+	"xeJ4fyah/jEB4Gw8oxOUYhWjHzASZJolWCBykwpzTT8izCLA70ZykcjCLeIMUbX5vmyzDhxNJpJqU/fm",
+	"JpLkveXiV3fwniwRjeTmavyZ/rpzqzR5VBzhzxwZ9sKYiEikCWauIUJGFSfb6aLReFU/tknGwvpXa7kb",
+	"Y+z2O0+jA6+1sZj1tVpPTlLahKVPGNjrsLS2NhmPORYRmhGSSkTVMfzuTHtls57+XQt8YO7jYTYnTKEx",
+	"kTQiiCq0iIkgupEgiEqN8vsAretuOIxQ3WgbG94a7Uhp4K8pX7VnWpw75xFJPIyqH6EdmG0UmXLhofd5",
+	"U7TU/UBbHQVYrZJqrMgOiGW1F1tAVMz5LBBkQgRhYQcE9wvns8+umw+KozKQtE63rj+CQFHDk1s1W7PC",
+	"4RKYIC7Uqk2uxG9laXTnA8skEcFU8CwN+IJ1kwOhb8deG4+637vZmfId++PvkrPdz3jhvADW32oFJj25",
+	"OJN9+1aX8BTITcqFIhE8LTo3f+yitziM9atTeEYY4gIJMskkiayfFEkmle+nA6uzglXagEhvnOAwzjXA",
+	"KZ4S6c1qpvTU4pcq3J5QNjPeaes+i4oDp8kn4F2gD68aa8TZHLN61F3LqNUs1rhcVLpIEHZNEp7CmsBn",
+	"DmEmF8bJRuWuTmisr9aMuYtGxv8DvCRG5+9H+jpHMMfoNRp9JArDp4XBmwTp3Zn9T+k1kWiMwxn4yOkr",
+	"2kWjs1NobzAzN56R+p8YGa23Exm5oFPKcKJhjIRKVjIUxtmtQukvQM9zcNsvvFwa2u3dFq5h65CUN9ov",
+	"uX1pUpzNe8e/9c7f9/rWM+Zrv36G4e1t2WnuNzdSsT67gq/Vl/rRkYY18EsWeKlZCePnbC9Ns1/6CBdU",
+	"gJdv1YCfyZRKa5ha81YtwbDcRSN4LHBnA31VTDN5aAFXJmck0oL/5sWUH4L/sy5Pnb+5Chmg6f2WD3l1",
+	"Fa5f5REXPiEVkqQBVQI+UoQpq9+2XC+aUBYZD6JQEDCI4KSdlwN9odEI1r/9kPMZJe3CmBmnmgTW84RY",
+	"4AYLR25XbaU4rmGhzc4kKWv46tVYZoP132GNNeotYwUqGYCr2t3WXPaKdrcSWUrFgYPEJd84ibTQ4KHA",
+	"Il2cTOqvQHGBpyQgbEoZ8SUBmYovc0PQ5r4MrGh8m0MrUgJfk0QiynyFkKgTsFWtM3dfOsVVV3ACHsua",
+	"GoACd+3tbWKcGMs4MJNUwrqUCy6q9R16oq6LroabnyqWeoxCHMaUTdEPkoScRfJHK4lotFJcggSOCgJZ",
+	"NDvRfhFjHi0Dt7FAkCm5SatdynRDYCEbGhkXMKWSag7YYRq7lxqFz40SOFSBXn8wtnE7Pi+y5My4caZv",
+	"BJdyx7ADSGQJkY5FOLk420WjOb4J8JQYN06G7Bl7IOAk4YugdP7N3pPdjTeuZ3eth+tpNt2lZ0TGWaPn",
+	"Td3FpVxutUl7+tVAY+22AKQqFjybxt4QocGx+pG9sc+JT4Aop1jF7bdtwHtGluYNNDyB3Iga8mhNrq2w",
+	"mrcIr82WrQaDf42mpt/T4ibPlJehoPZgz9MaEc9GkT2TRTAdnMouGlkEYabv/NpMb5wkgcQT4tzgat6c",
+	"aTxebgGPpqtzw1Eq2eSN7vXCV07J1+uL5ai12YWwsJ6Wd+n/pMraotV7/4TnxCq/QEUB4qq+YFwo5fQl",
+	"r59MyU2k5WDexCScveHzOWZRFbWXiqT6SWN09eYCgSufD59VI9x1Y0XeUBFmVP0kCJ41sYShaYfGpmE3",
+	"DJTz6jiZgHk3kKqWN/72eEMQlQkWKB5IIq5pSArHxAqHiyJ8xAN+VSyIjHkSBSkRodWTtBoAKy8CVABv",
+	"VmlyVaiHbrZT5p2mAjOPyIrc768aH5ivJi6lxrtTCQx+TD5W9bJzY46F2sIHLO/u711T8v/gM8ICf5uJ",
+	"Ybl+ycYy5eodF/Oqh6kv0opBJQX9HC+RjPlikxHX7Wu9rrhQOKn7Ksi02qu2fu0f8FjWMY6XC6rC2LCL",
+	"EwISokQZ08KPEl4yusG2HoZxJ8vVL/ScwbnZsTZBeprRCELZM2GwICOLjfBgb0Gsfh1Xeud12sHITA2n",
+	"g374wugNWhFZNNMN4DAmMWVRpUqOsCiI/J0fYgN8wcRCX6MRYwNcGzb65ayWyfk111WuRj1rEUkiSYg5",
+	"hoLwofckVeDhsmqlglehX4HTTrYhH57VxWToT3PCstoQDHDzTTCr9kGLiKRT5oFgcqVDRK4bghuMcJTQ",
+	"kGjGaA6OnE4D3rFLcE2Nj25dHEXMFwGO5pQFkoczUscUxjQiQUyStPpzgsfSD4BKOAP6sWnm9InefmwJ",
+	"N+bUKemi5rn2b8xX8EX7pkr4pcCzsvDO8JtVOezQPqFBJLl73l0w5OlP3u48NvgeqL1EnJV9eTzE/Sff",
+	"nkfl29O2jydfn2/u63P600XuCbjh6QNfjo0tD6MZWRoKF2KhpUZElXWj20UnaGrjqWfMkD9IiFHKhwHJ",
+	"MepCpo0haWSDr8F2dXcPjMA/BGgDpLaJI65AW17xxOW5A3O7ZYhpHaD19TfFgmeqQUuef+2kcsSK2PjH",
+	"qNY7YlOQMhqNWKm0FMFXRPZUL98Gp22ihNZDg+CyRtNFDcKkMqCs6UjzEASiW3qyvQmWKrBeJZXTerlA",
+	"azm0Y0BzLe5vipXBQlGvCByDWy6K9g/ip93Z47qL+/QdfaM7BnA8tCt1q0/QKVbYhJV9NNFthvvLioCb",
+	"VSryC18gXCiP5zjVbJriCCOg5t56sppX2sGDsVi6UanU+2fqJ4RM02cSzbRoq8VdSZTSN+OxZqywjb6z",
+	"2Sk2kZJGFZRFnRev2QMgjS0nf2WTldiNOOUknDr6gScREcgYkn/stKFWMlh9zDn7VotxPMMlWyDQHl7Q",
+	"Qd37lkUXmgWtVvRaj2c+QZgZh+Y+Gic8nGnGhk4ZFwQlVKq7QrIZKgixJJ21vOZTgMMcK2/DwDhW/COM",
+	"5uLcWklphydYMUO1ZBfjNCVMOp8561kDahg/7ToOayPyQx7V2CfXwvVKzq1d7E61ci3kEKj3KuIoJlhI",
+	"91AB7RjHPKaOEUYLMo45n/UBDk0WSeP2/JlEVKIwxowRDy0m5KGsUbhGtEbbYif3vefqbAmb1MFmX9AC",
+	"AuwTeHqPLVy79KB1cO4lcJWXeSXodEpEayKgnK1ueRdtx7I636bXHSPI5qYwzrRKdqA/tmfQze/I9eqC",
+	"Om8UYRGJLrCK5SWp8Ii9IGIHEGjuqoGRlVw9XnF0DSqa3L5pz8rrdguXAY/bhKwmgcbj/tBTJhu+puAu",
+	"pmtjXQysddEfrCvMlz6uCaU0OUF3dc6V7lfC715z5nG2/joSboJrfGeIsYic+b1DUAIW0ZXp5DuRId/R",
+	"vUFPOeOI1wRntoPvBJaHUAIzqUUM/9My1PzKdfSekIez3NnCfzIezlxuAt+ZUo1vpApKuWy85row/Wxu",
+	"G9/ZVtPt+CVbcMKi7xyS/s/O0SWjg80R8T/vg3tQZJBDnv80ZJ4mWJHOM5QdifwQArQ/Y78bHXj3CX//",
+	"o8vhmU7/+r9t5un+pO40YffZtr603DHrgW4vE0kgyEJQ1YGn/PL5w2fTx3ea3HHdZWv1mufftpfmvDrP",
+	"ZN3tOk9mUYj3fFSorAPJ+rdp7zs8ZJe7T56tjuMtkqxtal34TMutRlugeQ4aEQRtkcs3c0eXejeMP0i6",
+	"2IbtNlxtOKtL+2GFV0syCx3fmk9QsyaoIGytFj0z7TZan3L3SrVlREiKsE3BPcdLNOUQKbwo6y47Jyqp",
+	"XAoX81Os8BuwmpxCysnPxRPd1OtZ8d+B2arbijH2by6uyHJZEQTCpbWn5eF2NWN6nOx6FsGNGUeaRRoh",
+	"5/SLKEOjlIiR8y7KXWsWMU887fktamJvo4O3LaBy52XppDHw36XH6eQrGm0T6r+Nc2j39ACr+R8rYczh",
+	"BECJBnK9brYRGxahUB7ZKd9C43LqThJmkDdwvqoTLJn71l0fPKY5K/cpexZJFZim1tS3ffB4muDlVPDM",
+	"2A881nRRdPDNSOd6riamq63s0O/JbAwSlufAl7Z5aewsJaLbEK5DMQjQAUNgwrJlwJ9ettpa/J0zur2e",
+	"FfjceEOnhTFHgk5wYhwkQKX2hVE9JU4QNIMBO5l1OrqpuMXq2QoPZT8HnlK+9i4Tli7CS7dkkt92lRW+",
+	"nP5s6JcRGrbjmeqOqFLNu2ak03Rv6nd9DabF5gS1NYbHBncAwbkyr6rzveWPSN7pMMvXX8mvFdZNKtEc",
+	"pynxty7niXNLRsgKQtvMtjpy6Wvc78iwNlCXqhh1FRPDRFm3Kc3BjteC9LfnOhoWeLFCmyoKJuXfc8uG",
+	"HxfULBZ15lXKhK0SoBzDkvOpWGiGTUoSIRd61Smwv5tPsYtR6EKn39k+m4lkt1nBWl+nDNnWvmxFGoNY",
+	"pdWSdKi8IbNxfkX1TmuZLIXwkRtFmJeXpD1Fp1p+W3RshaG1Q28MPFElRhi4sHYA0hui83mmSqkdZMc3",
+	"WbGtasM7n6BRcWjgjmkhfox9IvA4C6CYVjDhYoFrCwo0LHWNLazOxWBQGnA+ExIRLbRFyPGfHoE8UdIN",
+	"V7hFvYX05tV0PMVCmSUVfKwHeqj3zd7mydbnjoiSOqbd51GJzge2xplXRZKVbs61LpEEoaQ//TZaF6ip",
+	"UUu+NzlC72OdEzElUdBwiLD6zrzRGlz5KKXvnHqs4dZKrNrGfX3mXDmRIw//KzhXkznK48YKJrIDn9QF",
+	"+KwHfZX6xSJe3W9NgqoKXeu80g7M3LqFuRLN6ftEoAwthxb3OwXa32vGAR/lZpXxZZPdMm8S4Siy2eMi",
+	"khBlUof668lwqII6X3EcRVs9fbOQLVIPfOuTrzzcleyJFSBv/bbsi2U2mYPxtQpxkkhPZ6t6qcd87pbh",
+	"wLmSNZ3kr2Ssd2fdpTQVqTsCqSCZwLn5qZI2e+YPWMtRU/YZhEQFHXxwyukNPNB6hzpH29GvemhrKl1R",
+	"utZGmy6dk9OSdsyfXTiDJJGgIlEiq7q+C1vK5t4yTbp8U366QRcv1TnJ5EWXJJPmWD6XbOvN2Rsxs4ew",
+	"63IwSrwEwkbgRCC9FGgEqCrSLdo0u1BlVLd/kISKdZJjRY2MjdCEttSL95ZyccWZqs5FHHAspLAEHZ4N",
+	"iDNgB+oXjXAfnmLfVu9n1axREbVR2K+dyfmZRDzFf2QEQWYJBF7HJJz5KNq8vB9XdVvQo0jDsX2SjuYw",
+	"L7+SVR1Q2uYmNg74HRco5gs0x2yZWz1NUemirz5fQeZkPibC54gb93nXPFH/+vWqOjFfqXIvCL//+vXK",
+	"VVnYxCe1t1Qz5b9XAgB9gVQvoQSb6HJGFkZ714VzbrY73qFSmi/I3aFC2l2qo3mUH6stLFZ1je/Jsi6l",
+	"44wsj0Hap1G/5OZuSnRgaYkVZN6MqpMld8uRvkIOingPjzD1S8jNtEaDZmQZxFjGrTRSN6yNRnYksubs",
+	"ZDW9mQLdn9UVM/CKArUlErpmwK7y961ECzZsx2oLrDYZ2ViVKaS3+S4CLK+H7cr95gV1mxygQMyAUrqo",
+	"qMCLJhkLlVesQ/M+W41OmxY7vICcm4HmSKoHtdxQYF+cr6K2OI+z6K1J8VmVYdyEfhpXkmfFs6YSTcD4",
+	"s6Aq5pkRQymbAtNkWt/1sMp5R+vTdoUq0EtoasBFKehk23Qmm4WdN1NYbsCNS68UCXrtErKLjPklFjJV",
+	"0TX18y86vVakGaatpkpRQMqX7jd8GVIgIU0Hp826Rba6/XOpIMWnq4l2v7MJcu9zdI+W2GqiSihej7uo",
+	"oEohZgxEcigi0M3FrUH1Uhuu2YgEtlGT3CUGt4P09ZEzWokyL0y+RE2MnbEQkhrYJCgmZBDS+18TVqGx",
+	"ti2qIkM8XB+7A8UnezfrgGBl3100csU2bWoXSCVDjauptKKx5vzIAmFldBVSYVGpjBdSS3mEeSYVWWPB",
+	"Yi5VNRFdY+pa+LRh7sm31VIOSwVIfTjCssKCRr2VzqVN9cvnU17g15pbk9W1SyQIcfb6KthKtpESt7n6",
+	"b0Q26zWs7coMWb3OiuLBNeUYNCNsuEp4Ocbj3qgGjOSHGeMZC33kaFOcmDNNO8yYNTk0+z0ZY0GioJNY",
+	"e35yWc0ub5Svyp1k+0UlK1lR/eo1ulrOTDHN3AptRKfRzY5aznZwSnfspY52ETjhZOOEyphEeVYlWM6Y",
+	"SITBTVnwqcBzzbeBXlaiH0afyWTUR6N/4yQjox9fm6RMGsMXfYFlscvfJoNTm7+bAzGPIk5visalSvqn",
+	"PPTp/LbcHNzpJtyj25luZutU45TW0omtUzScn1xeYBWfKTL3c5khYSasx0LLuJeuKXQT112cJqG77uIV",
+	"0IWnnUa+wl7+nhuQ7h/4brrePbtra/YcDZY4ScbYcObfAALWbPTOU82Z+4rqS3M8IxIlWBHRR2NQUVNR",
+	"5JHgoiiRBxaW9tdoVtl+feRGbXtWK+99M0N55OslEtpDv8u7yy/O592RmyJj9pbzvTVDeE1X4nW3himB",
+	"50Q1vuBivoSyO53lB8pmnrll7LIebm9WTfUTj+id7u9zPs7Sc14jXN1tTisfetEG0+8O012aWJAuhAi6",
+	"3GmPlysjbZmJBZALUzaDcd1K2uwDIXf+jduNANmkPhOgtpHH1t8l2IrEsHTn5uSFgMFkkVh5zXOeh0Yr",
+	"Ui0Tsj1JeYSIuYiW8nxKVZuqzHwMRnsIdIBoOqDpcxJRDN5tu722xfnR36y6yKXRGRgVBWVT2UcLQZUi",
+	"YLQxZkwyNZHOZVtTzYpKKp3S8VbVBra3V2JXtPhB5TdmVtaOvMMLM1IDSEgd+slsPsdieb/M1Ns1CahK",
+	"ilbcFBzzslesHtEdDOYO42ws6j9amBeI8QZwLinnYBy+qNscZlYtMEn4Ak05kX6adC7o/4CH/iKSDpcq",
+	"yEQQGXfrVJT42BI5uYFaMRN4cHRZXM3NnVnJuKakwsnFGRj8cJKQyJXc5pIY/YRXiJvCxi1s26x2taYz",
+	"fwhtg3Vb5aB9ld9gLYqIuTyfXJqqPTVeeyqp/tItLNVx6nVljhVHmHFwK8sFzceKm/MFnkXb9PrcaYmr",
+	"YoufEsLoXDpoWraiAp+Mtr+Wpjdg2sJQcH5yee4OppJO58f2CEXziKSChGuJtldqqzS/9TtqEtfgsLoK",
+	"bw46vjoyHz67ZEUsJNPOcuzDi6mPUIVZYtg2kW+XFN81WLe4zkrfH/tRY1ps6/feP9oFYfXtPFVLX/bW",
+	"iZF3FHO9dP2m5cbz9pxpW3b/QWXJ7vI77bIbx5p4s7fOhOe9nM7C8J01Aj4UMdem17l1O7/EHHN3eFsV",
+	"3gyM2SiVli0VFDYPQureq5mUTUnnhWhs07UPT72KRax3ewBKmGIVxp3XZX2XOvXJOnf5fgRM4LAjqNWQ",
+	"sc+rjMb667J8yDMJyqz7p2Bb0pNtSENn7LgV6qqPDzrJS278rY71b2rn2uryL3NqulE6Gb5sXnypSldE",
+	"oLg1ogphmTue7O8OUAxu98fQZ6QXMOqjMc9YHvUtiBUVZR+RmzDJJL0mRk2ndhEofmjh3REhWAGVNUW6",
+	"ujKhNffAGTmf9I5/82ctNkW/r4ZVPZ94cyjyjnwxW3ad7AG524jqXnPKsHVVbCm9XSROum/VpZ14+akL",
+	"x1pFokzkYG2tNZ+wXfcAPuIbY+bwvpWiq7OQdOh6JxWE81j0vhFv/iPn2+f45syzkzEymT4fCJuquGOn",
+	"bqqiUkfPU/+U673mlHXfFWVb7IqyLXflDUulXWWJomlCvHBR0Y1xtaWLgDecW6zeBUGmWGlg76KrXas4",
+	"ct+eEILg6NyG5Hiegy83WU6a4kwAnqeguvkSZIz+kRHfx+D2AQm/Ou79Zp54OFIoJeg4U12Aq6O+AzzW",
+	"Uz/JqAAtMqE3HTosBKQt3F5quAsrWWEVth8029adBrTRzrLCdnNm+wVZ2J/refoIsyVwpnyCFjENY7Sg",
+	"SYIivrLCbd7wRr6hDgVWN52SqhKx4CXYyzIVE6ao5uHuXzQbEyyIeNeV3m/HME4SvvBxeiqb1N/4KjT5",
+	"ooj1fyMIRFDjRHboS+dpQkOqOnRJsZQLLiLvLlXQc59KWJ4Sdha9MTrFrp4GDlLvg0Jsh4ZyC+iGQbGU",
+	"8N56FdyXg0q/d40F1aPK7R37bDbZ6qLqbfZF1s6/NdqPtnOHvMKVOfoUnlYEl9+vibRDGjUHcFUrJzdq",
+	"1yeXOjgFVYc0/iwwU3kAC7HZs4wXkdHPmoqgPp5Etsy/LVXdtap23t1iT9J9hEzFQcKnlAWCRFRYK4TP",
+	"IZ+duhIiTeUKIV1FUa3QBl95eAC49C4dYzVhOt8taER5el4YItagJQxJqkiETDtkMWqeU8RjF93Lsmwe",
+	"q4/inkwFmWJFgvEyMCfnG7av92aSV0EytcoQtLWyH3zB0PnFia3d+MNnMuU23+OPd8yfAiP6Xl5pUac2",
+	"uKza7aTUcBe9vSZiiax7EgyGYsymmohAeJxJCYZGNBp1DVUDIJ/Sa8LytLh1YmSQEjGn0isH8Qp845T6",
+	"w9JJSvOT8SlFWeuHBl+aC+NHxOQdE0Ho/IMrYrPzRhDAXN3IpA4smQe3qlpcqqrrFSuzHAsa+dT+b6Uc",
+	"mv0KUpMPru2xrz4+W2Dfbr1jnVa+YPVVWt1nmWTT6pBVyZs3n9HW5IZw2l/OHD7dgt27sKz1SSEP1VYx",
+	"d2w4mmpy3IGgbJsv7EYJDHfilSCoILHGPNV6kZmKi5IZZRlj865yd2Bf2ZXPCKuNVs6k5rO8mauK8pdV",
+	"1ibIzpTn1i0iDsckhsr56PPbyyvPLBAN+RV42ePQPw3OCje/bQoX83IvsFC0hoMwcCqULccyI0uX9sjg",
+	"BySJDy+Ew5qkn3rBCbmxupLKAlfBasRx6eM6Ci7T4ZVipT5sRF5NrpICb1nxrlOZpdXkhbf93u+LVql+",
+	"NZdc3cbq60H86oJjwaM9oVIRJq07Oxg4lcmTL4tqEV7erzEJZ0HMpQrwFFMmVZClis5JoPQYNQTY5jzX",
+	"QJ4GMlnNQLZSHAvaJRxHwRgnmIW1udHNjoL6imDC+O+ZtRaIbnMkaRzTg4jKkGsWrD3DGnQ4de03ai2Z",
+	"fVavsJzhEIspUXk9SF+MaXrVoUyoPppyoTyKLN4sr/LW9RB2VR5xE4lcfbh0Wg7rK6ZxqeLwi3/VEZNI",
+	"uDZthUyCkKZxt4TWuteEi5AEIZ/POQMWpMgzVQEKMgkoAwdeEsgZTYNrIuhkWd96jm+CUoxCS6JC3YEy",
+	"3w5VN7JaeLnyQjSG3EzC/j3y1j1QEcP8TC7nnCtXTmFNPa9IKrUEZbTwuHxKEw4qEQBYJfBkQkMfZV1i",
+	"MjZ4ZA9v5F6lIqnnOCoWRMbcZN/0aW+yK21/sERj4uakzsDnAudAQHy1WqYFlkjxqpKjciMPMp9t5kFe",
+	"T7pje32tXGV9lZ7qOK8xCfmc5LVfXZ5HQyTar16QOb+uybd17VxqPNjVvL45pC+tqTPAFwWBXkOqIN1L",
+	"OmU+OYJwMuWCqrg6v2CoG0LqItJc3KUrtaKyWXarSzRq4ijqBB69aShhtEnYvQ78f6QefSaavkqVQ8V6",
+	"IYvxUpHvUsaiKKG/dU5k95QvBA+JlLw6XMN91FvPo2fad1wv3xf6kjV/pco18kxRNr0qcNdG1j7OnNYF",
+	"2QpfPnWe2tbWWAlsZVG5GkHjKJg/UNwXBitHqoTEfJ9WRvPeq32qcwxVvO5mYf5MpuTG1Wpqz36i4kBL",
+	"ld9l7iXIDaWZu81gKjJd4+Q7LN4VrgPX5JvvcXwuTd+cKPzg01c9lMvLc1vEvTIX968xh7oQHI0dEUSc",
+	"9QsJdxe9J0uTSs9sJ9LYG7MlCrEkFVU1qEwTnPtoNuZmfDvHNDkxJt7W/IzvuKjNozuKsIzHHItohLhA",
+	"I1O2fLTb6zcndPxZ8CxtqXVx6NrJs9NVxfxmxHlbYRA75Atj3GiZeM/c3jlLlu+4+EymWhAWJPoirfi2",
+	"bopLlggXJnNlPbIxyqTL2bFq6IHaFIJEhMzhG+MsJKUzc4S2tKaj235Pz/+JqxNjmawgzKX2L6tVxCbf",
+	"6o7Jt2pdbi9DnpI3CabzGjSuP5ldad5dIqMk9Sj6p9sF0L1eeW4aKe6p1i9ZbCofXa6/Xfer0r/DXfCZ",
+	"UyRB/mtb7MakYZvSaw/y5KH9Kp2pJtI0Crv0qNxZo9Kmku8u+GwDmcRgE6cn8i4iEjTzgqZNt3pUUAe7",
+	"llMkLEo5ZSoQRGWCyZxpr6pCKwhTQfN4Giu1NDHE001cE2cMiqvaITJZ0sEFciNdRNniI0nAiFQkMnUU",
+	"61ut6dh89MW2gMLb0l7WkhbmqoPcv8fw83Jd4VJlK/C3ka4txFQx2ExP2ymTc/WYnnoks4HNjeVCSYfd",
+	"5Eqbjg40tcNs0la9gVEhPVOGRikRo3JBlTUd5JqupP79beirukhhdgvOLlEvioKlaoVymJ7Syy7VwUBb",
+	"T10UF3hKAgKF4btdkalAUmWAs4UVrI8DluhqOUM/20gvs1OqjgEA+yafeB8ZNyQk6DRWEMiVUrHcRe84",
+	"pBdfcwOZkWUfjbiYQhpvk7t7nYnYRVd0blH6F0ZvHFi8RqOd4ciEhDnwF4iRa6MaWjd/gXOUWdW27LJl",
+	"c33y3ReHjBOKq5k58LzCtryih+4Vp2myDBwh7+KgVXSsVeKMsaQhOIEFPrbpn3Tzk0zFwPSvKqaqnRM1",
+	"VbK1jfxpJwlCQVxQmkc+9MI0FRGFaUKiQJCQ11aLzsst+ZaXnOOwWU8GLexq2opcBBHBUWLfq8fsVAaU",
+	"4VDROqXm7wvldXuu5FazXg9yvedGGI/1QQdbRrhyxDm+sfWUI5KukMLSKCDYul1sxM3NiwoHjeUpbDPN",
+	"lJqiJY2uG6bNzNZE8vakMojrjiYVwJvBHN94nrJpL8gcU2ahrEMvRhY4CbzJ4kpHuS3Rrd+802YkdELg",
+	"RfvNIMsGpEZ94KbJqWsmHTDncKUSEugViGuceG4u7yeIEssNZ4h63qPVyenS6dWbatnD07V1443exbJY",
+	"JlF/mPBwhuSMLDQN7VK/rtlE4RyKYfy8MpyP9Q3K+9dXZTHf53VVQVfcpKqzXzVI5/U2DC2dQG9vuSRH",
+	"Ee1FSVtVO+vD5sq6yswM0yzBQvNcwrJuihulWt/G0ec/eHCmulkgbqprgGk2q7qWTf2R3EW5ddvvXZF5",
+	"mmBF6qtFKtvCAL1ydeQ8E8ZZzqGhZlm/R1maqaCmcHy/5xYA1QObW3SqdOi2XucqBzl7V/f7vX0K8o36",
+	"MCQrV1t9AuVC0BUnENlvGpExzHgJmXmgniuBw1lJ1q4vxWtyjGKGk6Wiocwdt+GBQQoLrh5HJd68jOK/",
+	"/q9uR7//cSegmdBE1aDbb7OFL6c//5zwMU5+yRH7+hYMykeSMMBtxrdBg5wNJ2jfxYwsa/w7/T0Evnz+",
+	"YP0Z6o7a2gS/6asEBF2KS/8Gt9BiKM1dVfyVY2tm4q2qgX2xCt4TW25vrcZhEbWJZMwXWzi1FdJv23bc",
+	"UnIBuNVviHcZ9twM2XQIxcwbJ/FFEmHjSVhUeLdPuOh4Hs0i7rd2Ru/oPb56VptmKvAQtuaP7lu/ezyc",
+	"FTVD/2DiNxvRx21A5RtAXBMNUXOuWgK7cu7Ba49MCxO5Gt3/OI0fslPre2GMX7hUMN25d6C8Xy3V0gZd",
+	"WE/LOdSJV7/wBeITRZgRsiQSGYM3F/MFSripObvsUIDMqKGCDDy08UT5K7iJOeEFpjUBU9/abbryyGQ1",
+	"dQbDMDY6XetwOKXXJj0Yz9RuofulEpF5qpbwYjGSWUoEdN9FI6u8nZFlUepx9ByndIQUFJ/CEo1OytH/",
+	"o100uvj1FyoVF6YTThZ4aec4RoyjGMsYJQRfk/Lyysrmz+/eoP39/Vev0WgwGAx34L+rweAY/vuvUT0T",
+	"06mq8F2CNWSU16EhZGQ1mgFWo009dd64WVSqs/sP97UAnh9Xo/X/JTStUSau+RKsFERv0lWYmn5/3q77",
+	"QRSb7l7ZcnioseEc0yTAHq4cB7euZmVrVc69235vKniWtlXMHA7a63ceOQ2oCYWONpRgXns9cKN4lRSt",
+	"U0CueZc4agFe8BFeVhVkLy9iWO5TUuh23Muepe3rkareOpFNSLNDv1p3Oy4AdOXyy2e5DkP56eXPoN+z",
+	"f+Xvp2L9JYipOtiKg+uXXvUmiKy8ja81uNU6xDahWFOWU0J5zLxIxgrO5ZkCh5wxMeLSGIez19CMRn3j",
+	"VG9wn8ZSZaxl45PMYM9MA/2jcbKJtsZibVR9FZG1Bs02WUZWEFirqm0VW22amJpxUQv+acQ5/iHCFaim",
+	"uk29u2+OPFonK7ObawCoNBGVCr1AYYwFDhXk7+TCknPFDZG15eVLqfiGg72Dvv/UTbirBl1VChpbI6Mt",
+	"XCPN022KyiDMRLMjLHgGMa2G5zlnyAAhPDazpz4aWRMAsB76SVpj+4wsNx9hi/OfJjQf63TpazTyo4eT",
+	"ArCAoOpdDxs5f78ZNrLCHqzhcjtCsTy7gDrkKKsFYbmLRimeEgmnNUCLmDCEkwQtoGaTnBGQjCu8S3Sn",
+	"ZgrpKJu/GsQdTy3ntn4KZvi+XU3V3m3YKbnAdVlmTtC/Ls8/OX4U/FPGUH2yrIZC80wqNCfkznpLY6Bx",
+	"kQgNlpytoiq8cvyXqt7AL8H4xYGnWsEdp6W11SdahPquHKENsYU3uV5s+47alns81MpTMCGP9TYWGxPZ",
+	"NWMWpK0K6qtEQdpP973uLNzc2zrw2M25YtpbYHR3PIUPUF1NuDwuqfBqssvXrNoC26yDUfkLNBPEr0py",
+	"UyqwRoia2KJGgeLB5iCrMV/VbAUP6/MlNLioCZo2RFmb7/YkKJvmhqMKh1GRlBs2qcDLIHMHf+sy5FTm",
+	"qLLzHEPmH6jE3re2Cdm3Pqi+WiBZm/qMRSQK8jLvjblrbGtNG+QlgT1MwZQSlFLdezu6rHZt8ZNea1xE",
+	"YXrqT23/HOXdYcHrY/itfKPXtlvoGAlY0a9lwUYCy925AxPvUNWyXgq4JkLQyHlg19IPX+QKEOf8JjaB",
+	"1sdbYGWkzRAHOk8TS3cTKl1iFPsAPWw9CS5ppH3DY42o26HHIqaQAKXDNJVnQYXKcFLL3+FrfAm/IAcE",
+	"d+XiJhmDICjroVDv7LDeMBP0m1khTZYJzgJgf2oyzLhnmi+kvgimbPTrqDr4X8n4F85nv2AWJSaPXn35",
+	"V6P3x2hBxjHns6IuqYe5qayYaEnE9hHa5enNukWi5LGmabdkiFHXO/XQN3QOOcmdSWpb2KOvnqAym3VV",
+	"4fiUOm3TJuOLo7lxkhNGUqL6g7WFul33TnSjHTBMFrJeSt+TZe/2FvyHqhiIS6IkylJj2cDgZa/FCZwk",
+	"RtQQmea32fGKX7zsg67A5QriNthOEpVbfmVfs+emRR4AtqAq1nwmFYhGMndeKUXtzchS9rVwAypecB7c",
+	"4cxE70mX/lADOAqxEDaobOV8EGXwm/XOGBXHAjaPclVbe24pDmOC9nYHPZs/txcrlcrj588Xi8Uuhs+7",
+	"XEyf277y+YezN28/Xb7d0X2KvPS9KVYk5pkkCCbVB9ArlaftHe4Oh6YHTwmDzFa9/d3B7n6vROeew2ae",
+	"u0yJli6uIV99snafJqNGjFNSpHSl85QLZSxUfcSTSAsDoBjsO9lx5dRNHD9Okl10oWV+hI35euXO9emt",
+	"FPrUPCMXSi+mt1rZrKZkTdHk+YXxJm1tdy6m74yrz+3XtTqde4OBK6Zsc2fiNE2smfn579Lg23I9Qw7e",
+	"5LlzjTni38zbi1bEKqfPNWhTf9ePu3c4wXvR+OX+ARkcHRwcTI5eDMZHIRnvDw/2Bq8mY6PGP+4dEvxi",
+	"vE+G0RAfTV4MBoPhy/3xYXhQPNYrGhGkTA63Aj31DvdxODg6OjoKx+OX4V50uD/Q/7fXs2TJRFKVckb1",
+	"nisaEfm8V5lRysqWpWxQANrHz5/nVnRBr4mY80zFu/aonoNEBJkWe3rwnXyZmpTNyDIB1bMZ2wJ34TS/",
+	"KkmvNDIh1IXUZ4/C/VLNtpkcELdrenRNVDTKFWRCBNG4oXf821cIU5BUkd7xBCeS9Hscy96xpoL9nuRC",
+	"BeNl73igIckq2gYwsqd+J6WF7C0NTt1E1fo17OoTPDDgWTViDsbPf8LRSvGug8GwvdMXZh1EJIFQv8PO",
+	"D2EC8SkrjyHXx/bewUfQnlOpDBafCD5Hpz85dag9Uqdv7b0FTqnbWZb6bJ6iBqcxlgRFNALfYczkgohd",
+	"Qz1dnb/eW0BAyGIg41r/m/219xXMww4lF9lESgj2uUGUoHnlVTauj2DjpwpJfowIDuO89rsx0xiKpuVu",
+	"GhnTgyBpgkMSIQr5eMkNiAmaCo5Jwtk0z9Aj8XwVC79GGIF1gE0RjfQkcxyRXTTSRz5Cc5xKs4SRwUcj",
+	"PdIiJpAL2JjgjAqH8cXrkr5e4qUEJnGO2dJooAWZZLIoXb/cRZ9MhAK448OZkMhorRmHLVuNG0DEhCrp",
+	"crlBONEmZTBj2HtZK83sB6dPCPqfjKDvgJRvvzWbUGBGw3bZ59ErbFOtUGeP+Qi/iCIS4ld7BwcHBy/x",
+	"wd7+/ssXL17tv8SD6AXZK9JFOMR6/t5mOYP3WrOsoX6de2hlda9R22THKGMzxhergbH3siu4641ted/x",
+	"GeypqK++STJcxjZAqZMcUe9uTVIPBvsdgWaOEy0J1+tpXOPnH/OW345eQhBGntZ9QtUafoYtvWw/hyvO",
+	"L22dmIPhvlf7Dxp5bceGgJk+GDeU7M8PDWpRunL9nuyLxNeGH9N/PCDzApexwNbjD7gCVc/TvNb/Btqr",
+	"u7j3u87pmDewzumYX3tf19maP3FKz6Jbm4OSVIXY/7TM+QhY4Xi5sshnmqPZpOtGG23k2m4C38nF2dnp",
+	"PQhxK9gZmd1GdVfdDe+03bNlBaeckbtgmoOOB6Ap+IRnrO4BvOFZYgBMECUoMY8Amaj0h3oEpjwu40hm",
+	"JVz8jSWVYqfm3p1R+LGJKadmddhphLoJKjFJEl6vCoIZpWHWN3VhNhvG5kuGZr/A0Pf3JN34D/AYNza8",
+	"3YNcuTeIBNg41NIF/kJwouK2C2Q8IvW6PL14W8Ha5jWLNd0SeUo0ENISek1WNXm76JwRlDFJCANl3YuB",
+	"C6MusNL6rWvh4xMs51tfut3kb39aB0S9rN5xb2+w92JnONzZO7gavDoe7h0fHOwO9wb/7Wn5QCorYdj9",
+	"7wydfPZqvBeOx8Nw58X+GO8cTIZk5+Uk2tsZTg7Gh9E+3guHQ+fQujnT0PrJ7x4O9/RMLtIfht4fD8gw",
+	"mpCdffzyYOeA7IU7ryb7r3Ze4MPxgEQv8KvxoHf7tQNomgOtgUt3tbuPRb1TQR6YhYhHhTQ/UOvU5E6w",
+	"9O7Mibc8Owh+e26CsZo4oV9skEheRl7w1HhTlaO5TPpqcJKIIMyGCISnXP8OXjUzQlIYZ7756szMMNyV",
+	"Wc4G91Qhz1CJ0kxMSQQxHoagckZMasBjNEpwKkkERo1cZ9IzPzoTkUl8lus0oGev7OtnJLjiXp3fpB2m",
+	"IuX2PTJwMgOX0oehF/ZaQR1mj7mkte2wnTGOgvwya3bmJG13AU7EBguzAQCnLSruCMNkPWpkOlsgFiw+",
+	"eoJSAT8n5tmyfabo//29X1ghssuCfd2B+93b6ypnGw1p65GbVeatgDFwYP/gPLBey30wwBpwteRonisC",
+	"jJeHn5qOLXvt9xgPLObbehIIanPok0oU2qi9hzvqAnlbmgJP2mYegTKOpUWtU5oL3dZtr4z0SxTHBPyW",
+	"BW0ups9d1qZaxo5Gsio5bZnRM3WVfoBcR8DqCZtFRHdaxDxZ7fojJJg33r/TCg5vStRJkrwny2/P4jkV",
+	"stn1b/W68K+3uYFt2OGOYdE196vPiEaPh4sqtEwZm2MhY5yA74LJ/wDmsqvl7DEKo8BXbfhclEF94xvc",
+	"Z6V9rCV/ojEw2YCRGVkarRI6YcYuprEKXKzMzWYmntUkztO/Q2HK3NWpzKZRUzzktTW0GRW51C8+xExv",
+	"f6zHwWFMbISZHVQqLWiZqLUFrvBqMKa9czF9D1F421uvihyLw8Fg0Jge0PBhuQ/u8Gj48mD/1XD/xXre",
+	"P2s2WUnHZ38rJ6+79TRZQZDtYCUR3M6wIs/boDqLW7mtSdI2PBoevjw4Gu4fulxsZu8OuEgEQTX6f3ZI",
+	"1vM39KwkDL0PM8+a9cohu6db9LvFGVkGMRRt6/WK1I71y+5GF2xypjrS8JCGnmZmac36wMhiPZWt4poy",
+	"HCMb64MKw1EzodDC7jUW4LvZ2+wMSXm2MEH1nXASrJgB77q7cwFODGCNgujCH54dvnw5PpgMxuO9o8PJ",
+	"ZDAYDMPw6OBo+OzHLjuvG+U+jWl961hR0mivUjlr4VlnQhWeEUf60A9USaiEJW0xMSu7JZz9+E820FUD",
+	"0aM1162zU29cqOwGT9XCUm1KEs//nJFli9luvZ45SrgEDyVpI31eO4ADwUP/bjx1Z4SkGvxmlE3Xk4bk",
+	"CoQYA4QfDA6A56rVZDneqJsJ8D1Z3rMJ8D1ZOhMgstqkSZYky4dRKVlW9rHZAzUq1kvTGI09sy5pD/a6",
+	"VoDVwpej2PdtDjSPsEX/0UzPtxnz3pQaJSsnZK/vhqkKK2RHTNWv1284xJ2LU7ZydqVe4pGhjSeG/5/J",
+	"8N+fv8WUKJRjWwAX+XfEszW6r8ev+vqZqK3QX5qp2szHC6pinqkim1wpr9vKRC5P0iZqNClWvgF2fFJU",
+	"/RMUVavsbpHp64E4XE3kc23tI9S7mAOp1ku0c4OPzI3XS7Ww+0+TG/55mpJaoG7Xk/R7lF3jhNZN8kUP",
+	"TdlUn/jZKYSHitwsA7TU1sL8PvoYMOHiObjBcQh1qlS9eXIAnw3iuqu6pjDk1lp/TaTy2lpXAnGtGdcs",
+	"1ASSuaRhg130q/l7pC9kqHc554L0jd1Yt3IW4sKsjST9X2EmM6VgdCsYs1blk2MbyN09SkevQWlkEklD",
+	"UsfI5s+rkue2Dfz95sLc2qX8Vk7StJZ2z0QqFYFlcTbHLn/DWtiXf1yZ3lFoxzAFeisCt3q2TcElGXYq",
+	"IiYTnwhCnunt7w3LPwLj0jse7u279AuliuRa8IIfDRbCNDECmSARzYPAbIYC/UUDcrwcCxpt8motTBhP",
+	"CSuVkF3vLjK4mp7Lt2AXGdgyg/rXBSPCnfTn/HjQO84jiLKD7zayrTi+Xr8nJd9YbgYpP8KEZ8VvLtlX",
+	"gjUzqM8hIlCASFghn1wXbTlTASC3wAb2B3PM8JTM4TR9WgXXlCxWm8qYLwJAFIHk4YwomX+PaUSCmCRp",
+	"/oteZmZT/kFyqyllQWrSIkI6i2vzDwNRgcxLRN/2e1lqi1bd3m4f0OwKL/tQ4b9NWHMhtXIx/St6bNR5",
+	"azR6apgoYuuLQSNHPxhZrEchMzSCtOgmngDIMZV5xl10gkaAxUZ5FW69dEOsSzHO60km+pBihFxDsLLM",
+	"C6zX+F7cxfFiazzcjJ+8r718Jac2E+M9S4KaV3flKh309g4Pxof70T4mY/wiGh+G+4c5Kr8n+XCFp9Is",
+	"nF3TQ8qJmiFKaKj8rY/68Lpx1I9RSqxij0FwAi5RA/U/3crc9Z4ftYW5gQTUiCrdkl1s6C+rkl6MXPRo",
+	"ZdYLcPSjUU4m8uQWJrPFayAR7mMqCGSGh4zAY4L2DlBMbnBEQjrHCYrolJr63FoYFTXkw+zQyiXb60Of",
+	"JIcnyeEfIjk8cp5mI9lGE5Q9BFOTJ9mxhBVQu7xTfN8Ti/PE4vzDWRyb3aKexalIdLHK2/wJ2utG1znj",
+	"/1Jhmc3ZGfCUM3kr+3nSyr5xpsMsQpeX5zYTZR+qOZi6xjFl0wZPuc4a0nO9k3t1k9NQ8qCZMtZRaMlF",
+	"7v4TQnC4g++q0VnN8WKP/pHnDOEAJN8vZ0gZZvxc2Rq1YrUubJVOGtaNrZ+7d2CW18t5jVRMpSnsJzlk",
+	"1jN9TDpUEu0ixyGRCE0oSSIb7wfBxlC2z44PpawmNNFonLI+AvImV2o3VlldHg1KeZKUniSlf4qkdHdZ",
+	"qY0yPhGELgThHg1EJfNQyTr0+NLfVvgzNluGqvwYrUuErIk376OEshmJbHpJFiZZ5MJ0aeSMRFARAxCr",
+	"3D64JPeDvBN9e1L6PZGyJ1L2V1b6PahL64bJ8nv4tnor9Kwf4D9MnfdPZG4evRKzEU4FwVFehVD36BsY",
+	"gCHaobWbV+xfVOlZ44u6hWHXKj+fTwnT/BTZMQRA1pt6oerPuiL0mSw8e0yNAo0IjAYDjSI+x5SNQBFq",
+	"aKtEVGluzyhDYDSWLFHO1NkMZWBVxjBWlULDLPkCVqx5zHdcPAQLeLOzWCx29KJ2MpEQFvLIQFyJJzRb",
+	"bmTRvGHpHRfzU6ywseafwsiutPrfjKSaYzPRoET9nejoNzmikyayZ85uS7rXiqDLoYrm3bmM4l3Yh285",
+	"cJfgyg4D3z+RtrnlHLBbOdggucdJvj0tJ9/lnL01HvTaGHUMRkbYnr8X0XQWvdqYjQtXp+6xlFZzC/pL",
+	"llczdbx/+7NndCIvhtFkOBgcvZwMh1E0GAxeHYXjw8NJr9/DkKkjgMTd0q/0iI1aJVGQicTWlulSBUi3",
+	"rdThFKVwfssL3wAQrVYc0uQjcB63x73BYDDcgf+uBjb5NKS4rgyJjYyqoSo0FtQzJrg20JzHwOa4dvT7",
+	"uDc8OHp59Gr4YrDf02j5JoAcv0FEUhVD+1J0rXm0bpuxIARKTLFMEd+aRlgomiuPcJjkK9XwlJAbqpb5",
+	"TykRARQ1tH9bRZTT92CVFyR2BWHawnrLIbz7LwYDF6q73+/JOTcmVbdN+/6/9nsqFlyphASUKSKucQLn",
+	"kv+qZb6lWwkUg7voHjthHBI0iF8qkYW1+n2Hc/5WJeHyep6PuyxcWmDPbhUXXMdWj9kTg8uh5h8qIixm",
+	"ZEkiNF6iUUCj0S46MUtZlq3JG7wEeKGUPWIhzFezIH2TIBNKQNX5vJYoxdYq8CeE/YSw/2II+y7o+h5F",
+	"7oKR3CwWV/ustiv+NjABwun6jK9R3USthd/qV/hdCrkZ3PlUy+2pllsO5H+bem4VLEqFq2vOj/xp3oJH",
+	"abf1um7kRl8fVRCyU1fX7cIYazsLm2ZR9+uzaiZ5WLdVy7X9NWq8pe6Avp8Rq4SpH6LSW+rA9VEWeyuW",
+	"1034kJLXCxx6HeCBboCSR0j/0V+r/9VHWKHRc4XTkUYBIz3maBe9t0lh87gVLAiaYxXG4H6KMFuauDpk",
+	"UjuKayJsXSOMYixjk1G23oiTFzi6kxRCZZrg5SfDBJ8xItH5jAve6/fezjFNTqJIQH3jHmVE/n+VbjPv",
+	"uLh0zg+9CMt4zLHQSONnwbP07NTw8/CHPDvNKxAbG1JzjNHl+TlLlu+4+JwXaPsiAVFatln/9YmrE5s1",
+	"J+eZPLOHXZ6fgHDlEiDeI5d6eXmOPgEwbYSO/+fqEz3/+cv//vt7qP7z639n/6GDwfnVp/jD1X8W56dn",
+	"6r9XJ//7eHq2//H3j4Pzq7eL+4u+AmjfMlagOfHRG1MmIszDa/V5uAxLE/BPQHYElOJlwnF0jH6DxR6j",
+	"AsLyiNUczvSbsxbDr+0WkA7p1++04k4Z2VsX/sA52evtMNYMA79bh6eHFBW6BmjpG/vre+40ezn8jeST",
+	"e5Ih1nmGj3imOQbOyI6ic4IknbIdzgzyK3EQl5RNE4Iu6ZShc7YiI8ilVGT+XBD96luyklnSzo2VS2ph",
+	"O79NM4A0lXvyuqSaU1A8MSpgjiHFGBV58jEbPDPFlBnmwSY1sy6/LnKmSu7Qo335/OHbV6uS7inxWRd6",
+	"9BlW1KSjMAWK4BT0hWqcnLE7OQzem7beLtOe76Nik805l2D7NCefXz5/QPZzGcIzw2bVQDYwYaAzakm8",
+	"9xoxLITmzUBD79L2/gAP8xjJLCXCRIL+CG9ANwJH6RH6ocQk/9jNnptQqQyf+ACm3P764WiW1daBADMD",
+	"BLCRHb0rhA0/vVpGtJ61rqoravzIywB071VDXbqzfs+CxW9/9i5+/YVKxTV4gXXBGClmRIPbi5fjvb3D",
+	"8GD/6MXRwcu9wdHB4X64t39IopdkD7/c663bC9ayw1sOOcDKlBoe7gxe7QwPr4aHxwevjgfD3YMDKDUM",
+	"RxFgDxnFlElmhZjT6/emWiIJcnuDscIc7A0PSTTeiw6Ohq8Gk1cvx/vjo1eu+rFxAo9Ay15n1YCGdiYn",
+	"S/kZE6RccBEFc3wTRHhpDjz/tbBxVB3Iyxf7em59PWsRFb0zeaJftKtC3uv3PhNJ1IUdOP/9tlMZZvO8",
+	"arASQMnfyghrnvMjtcB+yFdYwvDmgirVHw1Z62D7eeI6zUObh21KYFijq7JXDNnpHIDWpbA7djG+RDn1",
+	"qNDwh0KcJE5pevHlyiRhheTu61BczAhxwMwUiKdSCay4QIuYozle2mHdemRpQEd2VoYpEZ8+4ppFM1kG",
+	"GimLwUz6bO+U82gF+d0Ni22Hbjq984fxnPUgGs5m9kR7/na0Z2uVlgHQZgEC3vzjzJCol4+I4Q0TQXC0",
+	"tPncgM8F1vG8PaVGa9pxPYvVhEA7I0P6Vq2+/1qHf78KhmscP5BUPCPWeZnKyszqf/UwpfvLtVSG4L9i",
+	"PknAQZvs2brE/fxP/T8eZQl1s2eyxJ0hqXgqXdFBhBUyuvxq47PlYLoJx7rTPRue4Zof1Ozs+MG/gNE5",
+	"M4fz/UzOwPQ/lMHZPpjHaW6ufs3VwlZtMiTDlmzmPOqXn3WeBKIqPZGe99QBxCN5zE/M+d+OOe/GjTdh",
+	"2icM+30w7Ga6HbPVx55vp45t8kmvY1RUowIBjfpVuiXMorIWSyq8tPlmjc/OIiYM4THky/6BC8MG/vg6",
+	"T6hQxtUS4YinyqTmZhxYxxjS3L1GOFdNQYyaQgnBUqEXKIyxwKFGylZPluf7ceWFFJ0TaxbMfYWe1dY2",
+	"vDtv95dVaxVosXfcC7kQJFQ7MReSPGm8nojqP1HjZTfypPHqpvGakWXQso+TAu+7fZQK8jjq4CPFPCnY",
+	"voWCzeplVskxqNy8tWvfmsMEIMyP/DtzlP/YOp5/VdXhF7P8zqrD5zg0mYpMZjwwiwa5WRT8ObK6LEUb",
+	"/PHuCvka9Z1i8bjaDmuY3ZI51uSrtHNbf3gq1jMhWYeBdX4WNrBKPx+rznI9588Ty/bEsm3BslX5MTw+",
+	"B+vvjlib3aH/QYqiVT+gXGOyDkPbUI+Iym4E5DNYljrQkPXkxfZOkFQ0SZCM+UJWRkC5lT1RhifK8KCU",
+	"4aEogEE1leyTKVrxRBOeaIIfTXhPSOqIAij6Aa4UZdNm6qAHIWEmIIOJTcYOGOq3rxpjGh20wbNrWXpc",
+	"wItUWKzUr7T5v4HPz0TSO+7FSqXHz58P9452B7uD3eGxftKAke162krI2FIvfMFMJIJJBUASU67SYZKV",
+	"HHWb/vp5MIORzWxgRN9KKoU+wYbp1LmbFhNa3+iNiS4yter2Y8tfwbB5uoUxDmcucIAgGllTRIyj0hQ2",
+	"b8HmHD9TTYJ5pqAAdEUSPT2XsJTaEFc7pA2Y3hzy/zKusOmnXzifIFxRuqDmwOHgKgZ9kxDMdrJUD3d+",
+	"kund8hlheTZAGwxVHlW3qgy3sHFcpliYgQhJp8yB/cra1oK6Nof7RYvr5cCtUmiWybSsYVkqEM0hBqsY",
+	"vDKqZnOKq2J/drm1UV6udoOd4BOPSNVp/hoT0DYW5iGL/cpg+QvBiT7Br7f/fwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -120,9 +120,7 @@ func (p *parser) value(n *node) error {
 		p.only(n, boolean)
 		err = p.literal("false")
 	case 'n':
-		if n != nil && n.types&null == 0 && !p.nulls {
-			p.wrong("Value is not nullable")
-		}
+		p.null(n)
 		err = p.literal("null")
 	default:
 		err = p.number(p.only(n, number|integer))
@@ -135,11 +133,39 @@ func (p *parser) value(n *node) error {
 
 // only is n if it allows one of the kinds; else the value is wrong, and nothing more is said of it.
 func (p *parser) only(n *node, kinds kind) *node {
-	if n == nil || n.types&kinds != 0 {
+	if n == nil {
+		return nil
+	}
+	for _, each := range n.oneOf {
+		if each.types&kinds != 0 {
+			return each
+		}
+	}
+	if n.oneOf != nil {
+		p.wrong("value doesn't match any schema from \"oneOf\"")
+		return nil
+	}
+	if n.types&kinds != 0 {
 		return n
 	}
 	p.wrong("value must be " + n.types.String())
 	return nil
+}
+
+func (p *parser) null(n *node) {
+	if n == nil || p.nulls {
+		return
+	}
+	allowed := n.types
+	if n.oneOf != nil {
+		allowed = 0
+	}
+	for _, each := range n.oneOf {
+		allowed |= each.types
+	}
+	if allowed&null == 0 {
+		p.wrong("Value is not nullable")
+	}
 }
 
 // String is the first type of the set, with its article.

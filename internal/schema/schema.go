@@ -39,6 +39,7 @@ type node struct {
 	rest       *node // what the schema says of other members
 	closed     bool  // there must be no others
 	items      *node
+	oneOf      []*node // of different types; nothing else is said then
 	enum       []string
 	minLength  uint64
 	maxLength  *uint64
@@ -59,7 +60,7 @@ const (
 	integer
 	boolean
 	null
-	anything = object | array | text | number | boolean | null
+	anything = object | array | text | number | boolean // null must be allowed, as in OpenAPI 3.0
 )
 
 // Options change how a schema is compiled.
@@ -133,6 +134,9 @@ func (c compiler) compile(s *openapi3.Schema) (*node, error) {
 	}
 	n.fold()
 	var err error
+	if n.oneOf, err = c.oneOf(s); err != nil {
+		return nil, err
+	}
 	if rest := s.AdditionalProperties.Schema; rest != nil {
 		if n.rest, err = c.compile(rest.Value); err != nil {
 			return nil, err
@@ -144,6 +148,30 @@ func (c compiler) compile(s *openapi3.Schema) (*node, error) {
 		}
 	}
 	return n, nil
+}
+
+// oneOf compiles alternatives, of which the type of a value tells which one is meant.
+func (c compiler) oneOf(s *openapi3.Schema) ([]*node, error) {
+	if len(s.OneOf) == 0 {
+		return nil, nil
+	}
+	if s.Type != nil || s.Nullable || len(s.Properties) > 0 || len(s.Required) > 0 {
+		return nil, errors.New("schema: oneOf beside other keywords")
+	}
+	var alternatives []*node
+	var taken kind
+	for _, alternative := range s.OneOf {
+		n, err := c.compile(alternative.Value)
+		if err != nil {
+			return nil, err
+		}
+		if taken&n.types != 0 {
+			return nil, errors.New("schema: oneOf of the same types")
+		}
+		taken |= n.types
+		alternatives = append(alternatives, n)
+	}
+	return alternatives, nil
 }
 
 // read takes over what a schema says of a value itself.
@@ -194,9 +222,9 @@ func typesOf(s *openapi3.Schema) kind {
 				types |= k
 			}
 		}
-		if s.Nullable {
-			types |= null
-		}
+	}
+	if s.Nullable {
+		types |= null
 	}
 	return types
 }
@@ -204,7 +232,7 @@ func typesOf(s *openapi3.Schema) kind {
 // known fails for what compile would leave out.
 func known(s *openapi3.Schema) error {
 	for keyword, there := range map[string]bool{
-		"oneOf": len(s.OneOf) > 0, "anyOf": len(s.AnyOf) > 0, "allOf": len(s.AllOf) > 0, "not": s.Not != nil,
+		"anyOf": len(s.AnyOf) > 0, "allOf": len(s.AllOf) > 0, "not": s.Not != nil,
 		"pattern": s.Pattern != "", "maximum": s.Max != nil, "multipleOf": s.MultipleOf != nil, "uniqueItems": s.UniqueItems,
 		"minItems": s.MinItems != 0, "maxItems": s.MaxItems != nil, "minProperties": s.MinProps != 0, "maxProperties": s.MaxProps != nil,
 		"exclusiveMinimum": s.ExclusiveMin.IsSet(), "exclusiveMaximum": s.ExclusiveMax.IsSet(), "const": s.Const != nil,

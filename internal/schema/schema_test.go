@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -34,6 +35,13 @@ func documents(t testing.TB) map[string]document {
 				}
 			}
 		}
+		if name == "ApiDefinition" {
+			raw, err := os.ReadFile("testdata/openapi.json")
+			require.NoError(t, err)
+			var compact bytes.Buffer
+			require.NoError(t, json.Compact(&compact, raw))
+			d.examples = append(d.examples, compact.Bytes())
+		}
 		require.NotEmpty(t, d.examples)
 		all[name] = d
 	}
@@ -52,8 +60,8 @@ func (d document) accepted(doc []byte) bool {
 	return json.Unmarshal(doc, &value) == nil && d.reference.VisitJSON(value) == nil
 }
 
-// agree checks what must hold for any bytes: what is accepted is JSON and accepted by kin-openapi, and its compact form is
-// encoding/json's.
+// agree checks what must hold for any bytes: what is accepted is JSON and accepted by kin-openapi, an OpenAPI document in it
+// can be decoded into kin-openapi's types, and the compact form is encoding/json's.
 func (d document) agree(t *testing.T, doc []byte) {
 	t.Helper()
 	got, err := d.compiled.Check(nil, doc)
@@ -69,7 +77,19 @@ func (d document) agree(t *testing.T, doc []byte) {
 	require.Equal(t, compact.String(), string(got.Document))
 	if got.Problem == nil {
 		require.True(t, d.accepted(doc), "kin-openapi refuses %s", doc)
+		require.NoError(t, decodes(doc), "%s", doc)
 	}
+}
+
+// decodes tells whether the OpenAPI document of an API is one for kin-openapi, by which a gateway decodes it.
+func decodes(doc []byte) error {
+	var members struct {
+		OAS json.RawMessage `json:"oas"`
+	}
+	if json.Unmarshal(doc, &members) != nil || len(members.OAS) == 0 || members.OAS[0] != '{' {
+		return nil //nolint:nilerr // no object, and so none with an OpenAPI document
+	}
+	return json.Unmarshal(members.OAS, new(openapi3.T))
 }
 
 func TestExamplesFit(t *testing.T) {
@@ -182,7 +202,7 @@ func TestNullsAsEncodingJSONTakesThem(t *testing.T) {
 func TestUnknownKeywordsDoNotCompile(t *testing.T) {
 	t.Parallel()
 	for _, unknown := range []string{
-		`{"pattern":"x"}`, `{"oneOf":[{}]}`, `{"type":"string","format":"colour"}`, `{"properties":{"a":{"items":{"allOf":[{}]}}}}`, `{"enum":[1]}`,
+		`{"pattern":"x"}`, `{"oneOf":[{},{"type":"string"}]}`, `{"type":"object","oneOf":[{"type":"string"}]}`, `{"type":"string","format":"colour"}`, `{"properties":{"a":{"items":{"allOf":[{}]}}}}`, `{"enum":[1]}`,
 	} {
 		var s openapi3.Schema
 		require.NoError(t, s.UnmarshalJSON([]byte(unknown)))
