@@ -14,6 +14,31 @@ import (
 	"gatehouse/store/storetest"
 )
 
+func TestImportingAgainWritesNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	policy := `{"_id":"61df10078f11dd00097cb501","org_id":"` + org + `","rate":3}`
+	b.importAPIs(apiOf(org, "a"), apiOf(org, "b")).is(200)
+	b.importPolicies(policy).is(200)
+	exported := b.admin("GET", "/admin/apis", nil).body
+
+	// What somebody else has written is not what was imported.
+	storetest.Exec(t, b.conn, `UPDATE apis SET document = '{"api_definition":{"api_id":"b","edited":true}}' WHERE api_id = 'b'`)
+	require.NotEqual(t, exported, b.admin("GET", "/admin/apis", nil).body)
+	b.importAPIs(apiOf(org, "a"), apiOf(org, "b")).is(200)
+	require.Equal(t, exported, b.admin("GET", "/admin/apis", nil).body)
+
+	storetest.Exec(t, b.conn, `
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'written'; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON apis FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+		CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON policies FOR EACH STATEMENT EXECUTE FUNCTION refuse()`)
+	require.Equal(t, `{"Status":"OK","Message":"APIs imported","Meta":{"b":true,"a":true}}`, b.importAPIs(apiOf(org, "b"), apiOf(org, "a")).is(200).body)
+	b.importPolicies(policy).is(200)
+	b.importAPIs(apiOf(org, "a", `"slug":"new"`)).is(500)
+	b.importPolicies(strings.Replace(policy, `"rate":3`, `"rate":4`, 1)).is(500)
+}
+
 func TestImportMakesItSo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -49,14 +49,16 @@ func (s *Store) ImportAPIs(ctx context.Context, checkedBy string, apis iter.Seq2
 }
 
 var apiImport = importing{
-	table: "apis", columns: []string{"api_id", "id", "org_id", "active", "document", "loadable", "checked_by"},
+	table: "apis", columns: []string{"api_id", "id", "org_id", "active", "document", "loadable", "checked_by", "digest"},
 	judge: `
 		WITH input AS (
-			SELECT * FROM unnest(@ids::text[], @others::text[], @org_ids::text[]) WITH ORDINALITY AS input (api_id, id, org_id, n)
+			SELECT * FROM unnest(@ids::text[], @others::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
+				AS input (api_id, id, org_id, digest, n)
 		), organisation AS ( -- locked against deletion, so that no write fails on one that goes meanwhile
 			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
 		)
-		SELECT present.api_id IS NOT NULL, coalesce(CASE
+		SELECT present.api_id IS NOT NULL, coalesce(present.digest = input.digest AND present.checked_by = @checked_by, false),
+			coalesce(CASE
 			WHEN organisation.id IS NULL THEN @organisation
 			WHEN present.org_id <> input.org_id THEN @owner
 			WHEN EXISTS (SELECT FROM apis WHERE apis.id = input.id AND apis.api_id <> input.api_id) THEN @id
@@ -67,8 +69,10 @@ var apiImport = importing{
 		LEFT JOIN apis AS present ON present.api_id = input.api_id
 		ORDER BY n`,
 	replace: `
-		UPDATE apis SET id = input.id, active = input.active, document = input.document::json, loadable = true, checked_by = @checked_by
-		FROM unnest(@ids::text[], @others::text[], @active::boolean[], @documents::text[]) AS input (api_id, id, active, document)
+		UPDATE apis SET id = input.id, active = input.active, document = input.document::json, loadable = true,
+			checked_by = @checked_by, digest = input.digest
+		FROM unnest(@ids::text[], @others::text[], @active::boolean[], @documents::text[], @digests::bytea[])
+			AS input (api_id, id, active, document, digest)
 		WHERE apis.api_id = input.api_id`,
 }
 

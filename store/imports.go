@@ -17,57 +17,26 @@ const (
 	RefusedID           Refusal = "the id is another document's"
 )
 
-const (
-	// batchRows and batchBytes bound what one statement writes: past a few hundred rows the round trip no longer counts
-	// (facts performance), and a batch is in memory.
-	batchRows  = 250
-	batchBytes = 1 << 20
-)
-
 // importing is how documents of one kind are imported. New ones are copied into the table, which is what Postgres does
-// fastest; those that are there are replaced.
+// fastest; those that are there and differ are replaced, and those that are there as they are stay untouched: no gateway is
+// told of them.
 type importing struct {
 	table   string
 	columns []string // to copy
-	// judge tells of each document, in their order, whether it is there and why it is refused, "" for not.
+	// judge tells of each document, in their order, whether its id is there, whether all of it is, and why it is refused,
+	// "" for not.
 	judge   string
 	replace string
 }
 
-// document is one that is imported.
-type document struct {
-	id, other, orgID string
-	active           *bool // nil: the table does not have it
-	text             []byte
-}
-
-// batch is what is written at once.
-type batch struct {
-	documents []document
-	texts     []byte // the documents' texts, one after another
-}
-
-// add adds a document, whose text need be good only until add returns.
-func (b *batch) add(d document) {
-	start := len(b.texts)
-	b.texts = append(b.texts, d.text...)
-	d.text = b.texts[start:len(b.texts):len(b.texts)] // good also when texts grows and moves
-	b.documents = append(b.documents, d)
-}
-
-func (b *batch) full() bool { return len(b.documents) >= batchRows || len(b.texts) >= batchBytes }
-
-func (b *batch) clear() { b.documents, b.texts = b.documents[:0], b.texts[:0] }
-
-// importAll writes the items batch by batch, in one transaction. A connection is taken when the first batch is there; an
-// item need be good only until the next one is asked for.
+// importAll writes the items batch by batch, in one transaction; while Postgres has one batch, the next is gathered. A
+// connection is taken when the first batch is there; an item need be good only until the next one is asked for.
 func importAll[T any](ctx context.Context, s *Store, kind importing, checkedBy string, items iter.Seq2[T, error],
 	add func(*batch, T),
 ) (map[string]Refusal, error) {
 	next, stop := iter.Pull2(items)
 	defer stop()
-	b := &batch{}
-	fill := func() error {
+	fill := func(b *batch) error {
 		for b.clear(); !b.full(); {
 			item, err, more := next()
 			if err != nil || !more {
@@ -77,7 +46,8 @@ func importAll[T any](ctx context.Context, s *Store, kind importing, checkedBy s
 		}
 		return nil
 	}
-	if err := fill(); err != nil || len(b.documents) == 0 {
+	now, later := newBatch(checkedBy), newBatch(checkedBy)
+	if err := fill(now); err != nil || len(now.documents) == 0 {
 		return nil, err
 	}
 	refused := map[string]Refusal{}
@@ -85,13 +55,17 @@ func importAll[T any](ctx context.Context, s *Store, kind importing, checkedBy s
 		if err := kind.begin(ctx, tx); err != nil {
 			return err
 		}
-		for len(b.documents) > 0 {
-			if err := kind.write(ctx, tx, checkedBy, b, refused); err != nil {
+		for len(now.documents) > 0 {
+			written := make(chan error, 1)
+			go func() { written <- kind.write(ctx, tx, now, refused) }()
+			gathered := fill(later)
+			if err := <-written; err != nil {
 				return err
 			}
-			if err := fill(); err != nil {
-				return err
+			if gathered != nil {
+				return gathered
 			}
+			now, later = later, now
 		}
 		return nil
 	})
@@ -105,47 +79,35 @@ func (kind importing) begin(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
-func (kind importing) write(ctx context.Context, tx pgx.Tx, checkedBy string, b *batch, refused map[string]Refusal) error {
+func (kind importing) write(ctx context.Context, tx pgx.Tx, b *batch, refused map[string]Refusal) error {
 	fresh, known, err := kind.sort(ctx, tx, b, refused)
 	if err != nil {
 		return err
 	}
 	if len(known) > 0 {
-		if _, err := tx.Exec(ctx, kind.replace, kind.replacing(known, checkedBy)); err != nil {
+		if _, err := tx.Exec(ctx, kind.replace, kind.replacing(known, b.checkedBy)); err != nil {
 			return err
 		}
 	}
-	if len(fresh) == 0 {
-		return nil
-	}
-	row := make([]any, 0, len(kind.columns))
-	_, err = tx.CopyFrom(ctx, pgx.Identifier{kind.table}, kind.columns, pgx.CopyFromSlice(len(fresh), func(i int) ([]any, error) {
-		d := fresh[i]
-		row = append(row[:0], d.id, d.other, d.orgID)
-		if d.active != nil {
-			row = append(row, *d.active)
-		}
-		row = append(row, d.text, true, checkedBy)
-		return row, nil
-	}))
-	return err
+	return b.copyTo(ctx, tx, kind, fresh)
 }
 
-// sort has Postgres judge a batch: what is new, what is there, and what is refused.
+// sort has Postgres judge a batch: what is new, what replaces something, and what is refused.
 func (kind importing) sort(ctx context.Context, tx pgx.Tx, b *batch, refused map[string]Refusal) (fresh, known []document, err error) {
-	ids, others, orgIDs := columns(b.documents)
+	ids, others, orgIDs, digests := columns(b.documents)
 	rows, _ := tx.Query(ctx, kind.judge, pgx.StrictNamedArgs{
-		"ids": ids, "others": others, "org_ids": orgIDs,
+		"ids": ids, "others": others, "org_ids": orgIDs, "digests": digests, "checked_by": b.checkedBy,
 		"organisation": RefusedOrganisation, "owner": RefusedOwner, "id": RefusedID,
 	})
-	var there bool
+	var there, same bool
 	var why Refusal
 	i := 0
-	_, err = pgx.ForEachRow(rows, []any{&there, &why}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&there, &same, &why}, func() error {
 		d := b.documents[i]
 		switch i++; {
 		case why != "":
 			refused[d.id] = why
+		case same:
 		case there:
 			known = append(known, d)
 		default:
@@ -156,17 +118,17 @@ func (kind importing) sort(ctx context.Context, tx pgx.Tx, b *batch, refused map
 	return fresh, known, err
 }
 
-func columns(documents []document) (ids, others, orgIDs []string) {
+func columns(documents []document) (ids, others, orgIDs []string, digests [][]byte) {
 	for _, d := range documents {
-		ids, others, orgIDs = append(ids, d.id), append(others, d.other), append(orgIDs, d.orgID)
+		ids, others, orgIDs, digests = append(ids, d.id), append(others, d.other), append(orgIDs, d.orgID), append(digests, d.digest)
 	}
-	return ids, others, orgIDs
+	return ids, others, orgIDs, digests
 }
 
 // replacing are the arguments of replace.
 func (kind importing) replacing(documents []document, checkedBy string) pgx.StrictNamedArgs {
-	ids, others, _ := columns(documents)
-	args := pgx.StrictNamedArgs{"ids": ids, "others": others, "checked_by": checkedBy}
+	ids, others, _, digests := columns(documents)
+	args := pgx.StrictNamedArgs{"ids": ids, "others": others, "digests": digests, "checked_by": checkedBy}
 	texts := make([]string, 0, len(documents))
 	var active []bool
 	for _, d := range documents {

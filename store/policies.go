@@ -40,14 +40,16 @@ func (s *Store) ImportPolicies(ctx context.Context, checkedBy string, policies i
 }
 
 var policyImport = importing{
-	table: "policies", columns: []string{"id", "policy_id", "org_id", "document", "loadable", "checked_by"},
+	table: "policies", columns: []string{"id", "policy_id", "org_id", "document", "loadable", "checked_by", "digest"},
 	judge: `
 		WITH input AS (
-			SELECT * FROM unnest(@ids::text[], @others::text[], @org_ids::text[]) WITH ORDINALITY AS input (id, policy_id, org_id, n)
+			SELECT * FROM unnest(@ids::text[], @others::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
+				AS input (id, policy_id, org_id, digest, n)
 		), organisation AS (
 			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
 		)
-		SELECT present.id IS NOT NULL, coalesce(CASE
+		SELECT present.id IS NOT NULL, coalesce(present.digest = input.digest AND present.checked_by = @checked_by, false),
+			coalesce(CASE
 			WHEN organisation.id IS NULL THEN @organisation
 			WHEN present.org_id <> input.org_id THEN @owner
 			WHEN EXISTS (SELECT FROM policies AS p WHERE p.policy_id = input.policy_id AND p.id <> input.id) THEN @id
@@ -58,8 +60,9 @@ var policyImport = importing{
 		LEFT JOIN policies AS present ON present.id = input.id
 		ORDER BY n`,
 	replace: `
-		UPDATE policies SET policy_id = input.policy_id, document = input.document::json, loadable = true, checked_by = @checked_by
-		FROM unnest(@ids::text[], @others::text[], @documents::text[]) AS input (id, policy_id, document)
+		UPDATE policies SET policy_id = input.policy_id, document = input.document::json, loadable = true,
+			checked_by = @checked_by, digest = input.digest
+		FROM unnest(@ids::text[], @others::text[], @documents::text[], @digests::bytea[]) AS input (id, policy_id, document, digest)
 		WHERE policies.id = input.id`,
 }
 
