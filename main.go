@@ -120,7 +120,8 @@ func (cmd *serveCommand) Run(ctx context.Context, std streams) (err error) {
 	if err := cmd.Resolve(); err != nil {
 		return err
 	}
-	log := newLog(std.errs, cmd.LogFormat)
+	log, stopLog := newLog(std.errs, cmd.LogFormat)
+	defer func() { err = errors.Join(err, stopLog()) }()
 	if err := os.MkdirAll(cmd.DataDir, 0o711); err != nil { // others may pass through, to the private Postgres, but not look
 		return fmt.Errorf("data directory: %w", err)
 	}
@@ -155,7 +156,8 @@ func (cmd *keysSyncCommand) Run(ctx context.Context, std streams) (err error) {
 	if cmd.GatewayHost == "" {
 		return fmt.Errorf("%w: --gateway-host (TYK_DB_TYKAPI_HOST) says where it is", gateway.ErrNotConfigured)
 	}
-	log := newLog(std.errs, cmd.LogFormat)
+	log, stopLog := newLog(std.errs, cmd.LogFormat)
+	defer func() { err = errors.Join(err, stopLog()) }()
 	secrets, err := keptSecrets(cmd.Config)
 	if err != nil {
 		return err
@@ -295,11 +297,4 @@ func (db *database) close(ctx context.Context) error {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	return db.cluster.Stop(stopping)
-}
-
-func newLog(out io.Writer, format string) *slog.Logger {
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(out, nil))
-	}
-	return slog.New(slog.NewTextHandler(out, nil))
 }

@@ -31,6 +31,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -82,15 +83,23 @@ func parse(args []string, errs io.Writer) (plan, files, error) {
 	rounds := flags.Int("rounds", 0, "how many rounds (default 5; 3 with -quick)")
 	definitions := flags.Int("definitions", 0, "import no more than this many (default 100000; 1000 with -quick)")
 	users := flags.Int("users", 0, "grow to no more than this many (default 10000000; 100000 with -quick)")
+	only := flags.String("only", "", "measure only this `part`: "+strings.Join(parts(), ", "))
 	if err := flags.Parse(args); err != nil {
 		return plan{}, to, err
+	}
+	if *only != "" && !slices.Contains(parts(), *only) {
+		return plan{}, to, fmt.Errorf("-only %s: there are only %s", *only, strings.Join(parts(), ", "))
 	}
 	p := fullPlan()
 	if *quick {
 		p = quickPlan()
 	}
+	p.only = *only
 	return p.limited(*rounds, *definitions, *users), to, nil
 }
+
+// parts are the parts of a run.
+func parts() []string { return []string{"starts", "small", "lists", "bulk", "growth"} }
 
 // measure does all of a plan in a directory of its own, and leaves nothing behind.
 func measure(ctx context.Context, p plan, progress io.Writer) (results *report, err error) {
@@ -99,7 +108,10 @@ func measure(ctx context.Context, p plan, progress io.Writer) (results *report, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.close(ctx)) }()
-	for _, part := range []func(context.Context) error{b.starts, b.small, b.lists, b.bulk, b.grow} {
+	for i, part := range []func(context.Context) error{b.starts, b.small, b.lists, b.bulk, b.grow} {
+		if p.only != "" && p.only != parts()[i] {
+			continue
+		}
 		if err := part(ctx); err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 // plan is how much of what is measured.
 type plan struct {
 	rounds int
+	only   string // the one part that is measured; "" is all of them
 	// window is how long one server answers small requests before it is another's turn.
 	window      time.Duration
 	connections []int

@@ -2,39 +2,16 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
+	"gatehouse/store"
 )
 
-// The SQL of store/, which bare and ogen run too; when the store's changes, so must this. pgx prepares each statement
-// once a connection, here as there.
-
-const userColumns = `
-	id, coalesce(org_id, '') AS org_id, email_address, first_name, last_name, active, access_key, user_permissions,
-	group_id, password_max_days, password_updated, last_login_date, created_at`
+// bare and ogen run the store's own statements (store/statements.go), and these. pgx prepares each statement once a
+// connection, here as there.
 
 const (
-	selectUser = `SELECT` + userColumns + ` FROM users WHERE id = $1`
-
-	updateReset = `
-		UPDATE users SET user_permissions = CASE
-			WHEN $2::boolean THEN user_permissions || '{"ResetPassword": "admin"}'
-			ELSE user_permissions - 'ResetPassword' END
-		WHERE id = $1
-		RETURNING` + userColumns
-
-	insertUser = `
-		INSERT INTO users (id, org_id, email_address, email_key, first_name, last_name, active, access_key,
-			user_permissions, group_id, password_max_days, created_at)
-		VALUES ($1, nullif($2::text, ''), $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-		RETURNING` + userColumns
-
-	selectOrganisation = `SELECT id, document FROM organisations WHERE id = $1`
-
-	insertNonce = `
-		WITH swept AS (DELETE FROM sso_nonces WHERE expires_at < $1)
-		INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
-		VALUES ($2, $3, $4, $5, $6, $7)`
-
 	selectOrganisations = `SELECT id, document FROM organisations ORDER BY position`
 
 	// upsertAPIs takes a batch of rows from arrays.
@@ -61,28 +38,27 @@ const (
 	// drawNew draws a number that nobody had: of 19 digits, hardly two in a run are the same.
 	drawNew = "\\set new random(1000000000000000000, 9000000000000000000)\n"
 
-	pgbenchGetUser = `SELECT` + userColumns + ` FROM users WHERE id = '` + userPrefix + `' || :n;`
+	someUser         = `'` + userPrefix + `' || :n`
+	someOrganisation = `'` + organisationPrefix + `' || :o`
+)
 
-	pgbenchGetOrganisation = `SELECT id, document FROM organisations WHERE id = '` + organisationPrefix + `' || :o;`
+// script is a statement with values in the place of its parameters.
+func script(statement string, values ...string) string {
+	var pairs []string
+	for i := len(values); i > 0; i-- { // $10 before $1
+		pairs = append(pairs, fmt.Sprintf("$%d", i), values[i-1])
+	}
+	return strings.NewReplacer(pairs...).Replace(statement) + ";"
+}
 
-	pgbenchAllowReset = `
-		UPDATE users SET user_permissions = CASE
-			WHEN true THEN user_permissions || '{"ResetPassword": "admin"}'
-			ELSE user_permissions - 'ResetPassword' END
-		WHERE id = '` + userPrefix + `' || :n
-		RETURNING` + userColumns + `;`
-
-	pgbenchCreateUser = `
-		INSERT INTO users (id, org_id, email_address, email_key, first_name, last_name, active, access_key,
-			user_permissions, group_id, password_max_days, created_at)
-		VALUES ('bench' || :new, '` + organisationPrefix + `' || :o, :new || '@rivermouth.example', :new || '@rivermouth.example',
-			'Ines', 'Okoro', true, 'benchbenchben' || :new, '{"IsAdmin": "admin"}', '', 0, now())
-		RETURNING` + userColumns + `;`
-
-	pgbenchSignOn = `
-		WITH swept AS (DELETE FROM sso_nonces WHERE expires_at < now())
-		INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
-		VALUES (sha256((:new || 'nonce')::bytea), '` + organisationPrefix + `' || :o, 'ines@rivermouth.example', false,
-			'{"ForSection":"dashboard","EmailAddress":"ines@rivermouth.example","DisplayName":"Ines Okoro","GroupID":""}',
-			now() + interval '60 seconds');`
+// What pgbench runs.
+var (
+	pgbenchGetUser         = script(store.SelectUser, someUser)
+	pgbenchGetOrganisation = script(store.SelectOrganisation, someOrganisation)
+	pgbenchAllowReset      = script(store.SetResetPassword, someUser, "true")
+	pgbenchCreateUser      = script(store.InsertUser, `'bench' || :new`, someOrganisation, `:new || '@rivermouth.example'`,
+		`:new || '@rivermouth.example'`, `'Ines'`, `'Okoro'`, `true`, `'benchbenchben' || :new`, `'{"IsAdmin": "admin"}'`, `''`, `0`, `now()`)
+	pgbenchSignOn = script(store.InsertNonce, `sha256((:new || 'nonce')::bytea)`, someOrganisation, `'ines@rivermouth.example'`, `false`,
+		`'{"ForSection":"dashboard","EmailAddress":"ines@rivermouth.example","DisplayName":"Ines Okoro","GroupID":""}'`,
+		`now() + interval '60 seconds'`)
 )

@@ -31,6 +31,8 @@ type operation struct {
 	// answers are the documented answers, by what happened.
 	answers map[event]answer
 	body    *bodyRules
+	// plain: nothing can be wrong with a request that has neither a query nor a body.
+	plain bool
 }
 
 // event is what happened to a request, by the name that the contracts' response examples give it.
@@ -123,7 +125,19 @@ func newOperation(spec *openapi3.T, path, method string, item *openapi3.PathItem
 		return nil, err
 	}
 	op.body = readBodyRules(declared)
+	op.plain = op.body == nil && !slices.ContainsFunc(slices.Concat(item.Parameters, declared.Parameters), checked)
 	return op, op.check()
+}
+
+// checked tells whether there is something to check of a parameter when the request has no query: a path's that is any text
+// cannot be wrong, and another that is not required need not be there.
+func checked(p *openapi3.ParameterRef) bool {
+	if p.Value.In != openapi3.ParameterInPath {
+		return p.Value.Required || p.Value.In != openapi3.ParameterInQuery
+	}
+	schema := p.Value.Schema.Value
+	return !schema.Type.Is(openapi3.TypeString) || schema.Pattern != "" || schema.Format != "" || schema.Enum != nil ||
+		schema.MinLength > 0 || schema.MaxLength != nil
 }
 
 // check finds what would otherwise be noticed only when a request comes.

@@ -41,13 +41,15 @@ func newGateways(cfg Config) *gateways {
 }
 
 // Run does what has to be done between requests, until ctx ends: it hears what other servers on the database and the
-// database itself announce, tells gateways of changes, and puts back the organisation keys that gateways have lost.
+// database itself announce, tells gateways of changes, puts back the organisation keys that gateways have lost, and sweeps
+// out nonces that nobody has redeemed.
 func (s *Server) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.listen(ctx) })
 	running.Go(func() { s.gateways.Run(ctx) })
 	running.Go(func() { s.restoreOrgKeys(ctx) })
 	running.Go(func() { s.settleOrgKeys(ctx) })
+	running.Go(func() { s.sweepNonces(ctx) })
 	running.Wait()
 }
 

@@ -158,7 +158,11 @@ func checked(b *bundle, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseRecorder: httptest.NewRecorder(), connection: w}
 		next.ServeHTTP(rec, r)
-		if err := againstContract(r, rec.Code, rec.Header(), rec.Body.Bytes()); err != nil {
+		body := rec.Body.Bytes()
+		if encoding := rec.Header().Get("Content-Encoding"); encoding != "" {
+			body = []byte(unzipped(b.t, encoding, rec.Body.String()))
+		}
+		if err := againstContract(r, rec.Code, rec.Header(), body); err != nil {
 			b.t.Errorf("%s %s answered what its contract does not declare: %d %s\n%v", r.Method, r.URL.Path, rec.Code, rec.Body, err)
 		}
 		maps.Copy(w.Header(), rec.Header())

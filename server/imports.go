@@ -63,14 +63,14 @@ func (v *verdict) check() error {
 	return nil
 }
 
-// reply answers an import: in the contract's words if all went in, else with how many did, and why others did not. Meta
+// replyImport answers an import: in the contract's words if all went in, else with how many did, and why others did not. Meta
 // says of each id whether it is there now.
-func (v *verdict) reply(c echo.Context, what string) error {
+func (s *Server) replyImport(c echo.Context, v *verdict, what string) error {
 	message := operationOf(c).answers[succeeded].message
 	if len(v.refused) > 0 {
 		message = v.message(what)
 	}
-	out := newStream(c)
+	out := s.newStream(c)
 	separator := `{"Status":"OK","Message":` + string(document.Quote(message)) + `,"Meta":{`
 	for _, id := range v.ids {
 		_, refused := v.refused[id]
@@ -162,7 +162,7 @@ func take[T any](s *Server, c echo.Context, what string, check *documentCheck, i
 	for id, why := range refused {
 		v.refused[id] = string(why)
 	}
-	return v.reply(c, what)
+	return s.replyImport(c, v, what)
 }
 
 // ImportAPIs implements admin.ServerInterface.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -151,27 +152,38 @@ func TestBadInput(t *testing.T) {
 	before := storetest.Dump(t, b.conn)
 	whole := `{"apis":[` + apiOf(org, "a") + `,`
 	for name, c := range map[string]struct {
-		body   io.Reader
-		status int
+		body     io.Reader
+		status   int
+		encoding string
 	}{
-		"spaces without end":              {io.MultiReader(strings.NewReader(whole), endless{' '}), 413},
-		"a text without end":              {io.MultiReader(strings.NewReader(whole+`{"a":"`), endless{'x'}), 413},
-		"nesting without end":             {io.MultiReader(strings.NewReader(whole), endless{'['}), 413},
-		"deep nesting":                    {strings.NewReader(whole + `{"a":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}]}`), 403},
-		"documents without end":           {io.MultiReader(strings.NewReader(`{"apis":[1`), endless{','}), 403},
-		"cut off in the middle":           {strings.NewReader(whole + `{"api_def`), 403},
-		"cut off after the list":          {strings.NewReader(whole + `{}]`), 403},
-		"a name without end":              {io.MultiReader(strings.NewReader(`{"`), endless{'x'}), 413},
-		"a number without end":            {io.MultiReader(strings.NewReader(whole), endless{'1'}), 413},
-		"the list twice":                  {strings.NewReader(whole + `{}],"apis":[]}`), 403},
-		"a backslash without end":         {io.MultiReader(strings.NewReader(whole+`"`), endless{'\\'}), 413},
-		"a document of a million members": {strings.NewReader(whole + `{` + strings.Repeat(`"a":1,`, 300_000) + `"a":1}]}`), 413},
+		"spaces without end":              {io.MultiReader(strings.NewReader(whole), endless{' '}), 413, ""},
+		"a text without end":              {io.MultiReader(strings.NewReader(whole+`{"a":"`), endless{'x'}), 413, ""},
+		"nesting without end":             {io.MultiReader(strings.NewReader(whole), endless{'['}), 413, ""},
+		"deep nesting":                    {strings.NewReader(whole + `{"a":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}]}`), 403, ""},
+		"documents without end":           {io.MultiReader(strings.NewReader(`{"apis":[1`), endless{','}), 403, ""},
+		"cut off in the middle":           {strings.NewReader(whole + `{"api_def`), 403, ""},
+		"cut off after the list":          {strings.NewReader(whole + `{}]`), 403, ""},
+		"a name without end":              {io.MultiReader(strings.NewReader(`{"`), endless{'x'}), 413, ""},
+		"a number without end":            {io.MultiReader(strings.NewReader(whole), endless{'1'}), 413, ""},
+		"the list twice":                  {strings.NewReader(whole + `{}],"apis":[]}`), 403, ""},
+		"a backslash without end":         {io.MultiReader(strings.NewReader(whole+`"`), endless{'\\'}), 413, ""},
+		"a document of a million members": {strings.NewReader(whole + `{` + strings.Repeat(`"a":1,`, 300_000) + `"a":1}]}`), 413, ""},
+		"a bomb of gzip":                  {bytes.NewReader(zipped(t, "gzip", whole+strings.Repeat(" ", 100<<20))), 413, "gzip"},
+		"a bomb of zstd":                  {bytes.NewReader(zipped(t, "zstd", whole+strings.Repeat(" ", 100<<20))), 413, "zstd"},
+		"gzip that breaks off":            {bytes.NewReader(zipped(t, "gzip", whole+"{}]}")[:40]), 403, "gzip"},
+		"zstd that breaks off":            {bytes.NewReader(zipped(t, "zstd", whole+"{}]}")[:40]), 403, "zstd"},
+		"no gzip":                         {strings.NewReader(whole + "{}]}"), 403, "gzip"},
+		"no zstd":                         {strings.NewReader(whole + "{}]}"), 403, "zstd"},
+		"an encoding that is not known":   {strings.NewReader(whole + "{}]}"), 403, "br"},
+		"nothing, with gzip":              {strings.NewReader(""), 500, "gzip"},
+		"nothing, with zstd":              {strings.NewReader(""), 500, "zstd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.url+"/admin/apis/import", c.body)
 			require.NoError(t, err)
 			r.Header.Set("Admin-Auth", secret)
+			r.Header.Set("Content-Encoding", c.encoding)
 			got := send(t, r)
 			require.Equal(t, c.status, got.status, got.body)
 		})

@@ -92,8 +92,13 @@ func (s *Server) arrivals(c echo.Context, check *documentCheck) iter.Seq2[*arriv
 			yield(nil, failure{event: tooLarge})
 			return
 		}
-		sent := &limited{body: newPacedBody(c, s.Limits.BodyTimeout), left: s.Limits.Import}
-		in := &intake{op: op, reader: jsonstream.NewReader(sent, op.body.each, s.Limits.Document)}
+		sent, err := decoded(c, newPacedBody(c, s.Limits.BodyTimeout))
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer sent.Close()
+		in := &intake{op: op, reader: jsonstream.NewReader(&limited{body: sent, left: s.Limits.Import}, op.body.each, s.Limits.Document)}
 		a := &arrival{}
 		for {
 			doc, err := in.reader.Next()

@@ -34,10 +34,13 @@ const (
 )
 
 // streamed starts a server whose answers leave it as they are written; the one of setup gathers each, to check it.
-func streamed(t *testing.T, wrap func(http.Handler) http.Handler) *bundle {
+func streamed(t *testing.T, wrap func(http.Handler) http.Handler, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	var cfg server.Config
 	b := setup(t, func(c *server.Config) { cfg = *c })
+	for _, each := range change {
+		each(&cfg)
+	}
 	s, err := server.New(cfg)
 	require.NoError(t, err)
 	web := httptest.NewServer(wrap(s))
@@ -105,7 +108,7 @@ func (b *bundle) slowly(path string) (body io.Reader) {
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(b.t, conn.(*net.TCPConn).SetReadBuffer(smallWindow))
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gatehouse\r\nConnection: close\r\nAuthorization: %s\r\n\r\n", path, nodeSecret)
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gatehouse\r\nConnection: close\r\nAuthorization: %s\r\nAdmin-Auth: %s\r\n\r\n", path, nodeSecret, secret)
 	require.NoError(b.t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(b.t, err)

@@ -102,7 +102,7 @@ func (s *Server) GetNodeAPIs(c echo.Context) error {
 func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.Checked, error], check *documentCheck,
 	keep func(context.Context, []store.Verdict) error,
 ) error {
-	out := newStream(c)
+	out := s.newStream(c)
 	separator := `{"Message":[`
 	var found []store.Verdict
 	for doc, err := range list {

@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"iter"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -68,7 +70,7 @@ func (s *Server) send(c echo.Context, l listing) error {
 		}
 		pages = l.page.Pages(total)
 	}
-	out := newStream(c)
+	out := s.newStream(c)
 	separator := `{"` + l.list + `":[`
 	for row, err := range l.rows {
 		if err != nil {
@@ -106,9 +108,24 @@ type stream struct {
 	out *bufio.Writer
 }
 
-func newStream(c echo.Context) *stream {
+func (s *Server) newStream(c echo.Context) *stream {
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-	return &stream{out: bufio.NewWriterSize(c.Response(), streamBuffer)}
+	paced := &pacedAnswer{answer: c.Response(), control: http.NewResponseController(c.Response()), timeout: s.Limits.BodyTimeout}
+	return &stream{out: bufio.NewWriterSize(paced, streamBuffer)}
+}
+
+// pacedAnswer is an answer whose client must keep up a pace: while it is sent, it holds a connection of the database.
+type pacedAnswer struct {
+	answer  io.Writer
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+// Write implements io.Writer.
+func (p *pacedAnswer) Write(buf []byte) (int, error) {
+	// A connection that has no deadlines has none to miss.
+	_ = p.control.SetWriteDeadline(time.Now().Add(p.timeout))
+	return p.answer.Write(buf)
 }
 
 // write adds a text and a document. After an error it does nothing but return it.

@@ -64,6 +64,7 @@ type Limits struct {
 type Server struct {
 	Config
 	echo      *echo.Echo
+	handler   http.Handler
 	contract  contract
 	passwords *password.Hasher
 	loadable  *loadable
@@ -99,6 +100,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.serveProfiles()
+	s.handler = s.compressed()
 	return s, nil
 }
 
@@ -124,7 +126,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		get.Method = http.MethodGet
 		r = &get
 	}
-	s.echo.ServeHTTP(w, r)
+	s.handler.ServeHTTP(w, r)
 }
 
 // refuseOptions has OPTIONS be a method like any other that no contract knows; Echo would answer it.

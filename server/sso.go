@@ -1,9 +1,11 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -101,4 +103,22 @@ func (s *Server) redeem(c echo.Context, nonce string) error {
 		return failure{event: notRegistered}
 	}
 	return done(c, redeemed.Document)
+}
+
+// sweepEvery is how long a nonce that nobody has redeemed may lie about after it has lapsed.
+const sweepEvery = time.Minute
+
+func (s *Server) sweepNonces(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.Store.SweepNonces(ctx); err != nil {
+			s.Log.Warn("lapsed nonces stay for now", "err", err)
+		}
+	}
 }

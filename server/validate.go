@@ -42,17 +42,28 @@ func (s *Server) validate(op *operation) echo.MiddlewareFunc {
 			var sent *body
 			if op.body != nil && op.body.each == "" { // a long list is validated while it comes in (intake.go)
 				var err error
-				if sent, err = op.body.read(newPacedBody(c, s.Limits.BodyTimeout)); err != nil {
+				if sent, err = s.readBody(c, op.body); err != nil {
 					return err
 				}
 			}
-			if err := op.filter(c, sent); err != nil {
-				return err
+			if sent != nil || !op.plain || c.Request().URL.RawQuery != "" {
+				if err := op.filter(c, sent); err != nil {
+					return err
+				}
 			}
 			c.Set(bodyKey, sent)
 			return next(c)
 		}
 	}
+}
+
+func (s *Server) readBody(c echo.Context, rules *bodyRules) (*body, error) {
+	r, err := decoded(c, newPacedBody(c, s.Limits.BodyTimeout))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return rules.read(r)
 }
 
 // read reads a body and makes sure of its form, whatever the Content-Type says: clients send JSON as a form, as text

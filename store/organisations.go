@@ -83,8 +83,29 @@ func (s *Store) DeleteOrganisation(ctx context.Context, id string) error {
 
 // Organisation returns one organisation. ErrNotFound.
 func (s *Store) Organisation(ctx context.Context, id string) (Row, error) {
-	return one[Row](ctx, s, `SELECT id, document FROM organisations WHERE id = @id`, pgx.StrictNamedArgs{"id": id})
+	return s.organisations.do(ctx, id)
 }
+
+func (s *Store) organisationByID() *coalescer[string, Row] {
+	return &coalescer[string, Row]{
+		alone: func(ctx context.Context, id string) (Row, error) {
+			rows, _ := s.pool.Query(ctx, SelectOrganisation, id) // an error of Query comes back from the collection
+			row, err := pgx.CollectExactlyOneRow(rows, scanRow)
+			return row, translate(err)
+		},
+		shared: func(ctx context.Context, ids []string) (map[string]Row, error) {
+			rows, _ := s.pool.Query(ctx, `SELECT id, document FROM organisations WHERE id = ANY ($1)`, ids)
+			found, err := pgx.CollectRows(rows, scanRow)
+			byID := make(map[string]Row, len(found))
+			for _, row := range found {
+				byID[row.ID] = row
+			}
+			return byID, err
+		},
+	}
+}
+
+func scanRow(row pgx.CollectableRow) (r Row, err error) { return r, row.Scan(&r.ID, &r.Document) }
 
 // Organisations lists organisations, oldest first.
 func (s *Store) Organisations(ctx context.Context, page Page) iter.Seq2[Row, error] {

@@ -24,17 +24,54 @@ type SignOn struct {
 
 // CreateNonce returns a new one-time nonce and keeps its hash. ErrUnknownOrganisation.
 func (s *Store) CreateNonce(ctx context.Context, on SignOn) (string, error) {
-	nonce, now := s.ids.Nonce(), s.now()
-	hash := sha256.Sum256([]byte(nonce))
-	return nonce, s.exec(ctx, `
-		WITH lapsed AS (SELECT nonce_hash FROM sso_nonces WHERE expires_at < @now FOR UPDATE SKIP LOCKED),
-		swept AS (DELETE FROM sso_nonces WHERE nonce_hash IN (SELECT nonce_hash FROM lapsed))
-		INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
-		VALUES (@hash, @org_id, @email_key, @registered_only, @document, @expires_at)`,
-		pgx.StrictNamedArgs{
-			"hash": hash[:], "org_id": on.OrgID, "email_key": strings.ToLower(on.Email),
-			"registered_only": on.RegisteredOnly, "document": on.Document, "now": now, "expires_at": now.Add(nonceLife),
-		})
+	nonce := s.ids.Nonce()
+	_, err := s.nonces.do(ctx, &newNonce{SignOn: on, hash: sha256.Sum256([]byte(nonce)), expires: s.now().Add(nonceLife)})
+	return nonce, err
+}
+
+// newNonce is a row to insert.
+type newNonce struct {
+	SignOn
+
+	hash    [sha256.Size]byte
+	expires time.Time
+}
+
+func (s *Store) nonceMaker() *coalescer[*newNonce, struct{}] {
+	return &coalescer[*newNonce, struct{}]{
+		alone: func(ctx context.Context, n *newNonce) (struct{}, error) {
+			_, err := s.pool.Exec(ctx, InsertNonce, n.hash[:], n.OrgID, strings.ToLower(n.Email), n.RegisteredOnly, n.Document, n.expires)
+			return struct{}{}, translate(err)
+		},
+		shared: func(ctx context.Context, nonces []*newNonce) (map[*newNonce]struct{}, error) {
+			var hashes [][]byte
+			var orgIDs, emails, documents []string
+			var registered []bool
+			var expires []time.Time
+			made := make(map[*newNonce]struct{}, len(nonces))
+			for _, n := range nonces {
+				made[n] = struct{}{}
+				hashes, orgIDs, emails = append(hashes, n.hash[:]), append(orgIDs, n.OrgID), append(emails, strings.ToLower(n.Email))
+				registered, documents = append(registered, n.RegisteredOnly), append(documents, string(n.Document))
+				expires = append(expires, n.expires)
+			}
+			_, err := s.pool.Exec(ctx, `
+				INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
+				SELECT hash, org_id, email_key, registered_only, document::json, expires_at
+				FROM unnest($1::bytea[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::timestamptz[])
+					AS made (hash, org_id, email_key, registered_only, document, expires_at)
+				ORDER BY org_id`, hashes, orgIDs, emails, registered, documents, expires)
+			return made, err
+		},
+	}
+}
+
+// SweepNonces deletes the nonces that are no longer good for anything.
+func (s *Store) SweepNonces(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `
+		WITH lapsed AS (SELECT nonce_hash FROM sso_nonces WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)
+		DELETE FROM sso_nonces USING lapsed WHERE sso_nonces.nonce_hash = lapsed.nonce_hash`, s.now())
+	return translate(err)
 }
 
 // Redeemed is a nonce's end.

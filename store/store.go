@@ -28,6 +28,10 @@ type Store struct {
 	pool *pgxpool.Pool
 	now  func() time.Time
 	ids  IDs
+
+	users, usersByKey, allowReset, disallowReset *coalescer[string, User]
+	organisations                                *coalescer[string, Row]
+	nonces                                       *coalescer[*newNonce, struct{}]
 }
 
 // Config is what a Store needs.
@@ -47,6 +51,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("connection string: %w", err)
 	}
 	s := &Store{pool: pool, now: cfg.Now, ids: cfg.IDs}
+	s.users, s.usersByKey, s.organisations, s.nonces = s.userByID(), s.userByAccessKey(), s.organisationByID(), s.nonceMaker()
+	s.allowReset, s.disallowReset = s.resetPasswordSetter(true), s.resetPasswordSetter(false)
 	if err := s.migrate(ctx); err != nil {
 		pool.Close()
 		return nil, err

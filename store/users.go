@@ -25,9 +25,66 @@ type User struct {
 	CreatedAt       time.Time
 }
 
-const userColumns = `
-	id, coalesce(org_id, '') AS org_id, email_address, first_name, last_name, active, access_key, user_permissions,
-	group_id, password_max_days, password_updated, last_login_date, created_at`
+// scanUser reads a row of userColumns.
+func scanUser(row pgx.CollectableRow) (u User, err error) {
+	err = row.Scan(&u.ID, &u.OrgID, &u.EmailAddress, &u.FirstName, &u.LastName, &u.Active, &u.AccessKey, &u.UserPermissions,
+		&u.GroupID, &u.PasswordMaxDays, &u.PasswordUpdated, &u.LastLoginDate, &u.CreatedAt)
+	return u, err
+}
+
+// oneUser runs a statement that gives one user.
+func (s *Store) oneUser(ctx context.Context, sql string, args ...any) (User, error) {
+	rows, _ := s.pool.Query(ctx, sql, args...) // an error of Query comes back from the collection
+	user, err := pgx.CollectExactlyOneRow(rows, scanUser)
+	return user, translate(err)
+}
+
+// someUsers runs a statement that gives any number of users, each under what key says.
+func (s *Store) someUsers(ctx context.Context, key func(User) string, sql string, args ...any) (map[string]User, error) {
+	rows, _ := s.pool.Query(ctx, sql, args...)
+	users, err := pgx.CollectRows(rows, scanUser)
+	byKey := make(map[string]User, len(users))
+	for _, u := range users {
+		byKey[key(u)] = u
+	}
+	return byKey, err
+}
+
+func userID(u User) string { return u.ID }
+
+func (s *Store) userByID() *coalescer[string, User] {
+	return &coalescer[string, User]{
+		alone: func(ctx context.Context, id string) (User, error) { return s.oneUser(ctx, SelectUser, id) },
+		shared: func(ctx context.Context, ids []string) (map[string]User, error) {
+			return s.someUsers(ctx, userID, `SELECT`+userColumns+` FROM users WHERE id = ANY ($1)`, ids)
+		},
+	}
+}
+
+func (s *Store) userByAccessKey() *coalescer[string, User] {
+	return &coalescer[string, User]{
+		alone: func(ctx context.Context, key string) (User, error) {
+			return s.oneUser(ctx, `SELECT`+userColumns+` FROM users WHERE access_key = $1 AND active`, key)
+		},
+		shared: func(ctx context.Context, keys []string) (map[string]User, error) {
+			return s.someUsers(ctx, func(u User) string { return u.AccessKey },
+				`SELECT`+userColumns+` FROM users WHERE access_key = ANY ($1) AND active`, keys)
+		},
+	}
+}
+
+// resetPasswordSetter sets or removes the permission; rows are locked in one order, so that two statements do not wait for
+// each other.
+func (s *Store) resetPasswordSetter(allow bool) *coalescer[string, User] {
+	return &coalescer[string, User]{
+		alone: func(ctx context.Context, id string) (User, error) { return s.oneUser(ctx, SetResetPassword, id, allow) },
+		shared: func(ctx context.Context, ids []string) (map[string]User, error) {
+			return s.someUsers(ctx, userID, `
+				WITH locked (locked_id) AS (SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE)
+				UPDATE users SET`+resetPassword+` FROM locked WHERE id = locked_id RETURNING`+userColumns, ids, allow)
+		},
+	}
+}
 
 // SuperUser tells whether the user is over all organisations.
 func (u User) SuperUser() bool { return u.OrgID == "" }
@@ -72,15 +129,8 @@ func (p UserParams) args(id string, now time.Time) pgx.StrictNamedArgs {
 // CreateUser stores a new user with an id and an access key that it makes. ErrConflict: the address is taken in
 // the organisation; ErrUnknownOrganisation.
 func (s *Store) CreateUser(ctx context.Context, p UserParams) (User, error) {
-	p.AccessKey = s.ids.Key()
-	args := p.args(s.ids.Object(), s.timestamp())
-	delete(args, "password_hash")
-	return one[User](ctx, s, `
-		INSERT INTO users (id, org_id, email_address, email_key, first_name, last_name, active, access_key,
-			user_permissions, group_id, password_max_days, created_at)
-		VALUES (@id, nullif(@org_id::text, ''), @email_address, @email_key, @first_name, @last_name, @active, @access_key,
-			@user_permissions, @group_id, @password_max_days, @now)
-		RETURNING`+userColumns, args)
+	return s.oneUser(ctx, InsertUser, s.ids.Object(), p.OrgID, p.EmailAddress, strings.ToLower(p.EmailAddress), p.FirstName,
+		p.LastName, p.Active, s.ids.Key(), p.UserPermissions, p.GroupID, p.PasswordMaxDays, s.timestamp())
 }
 
 // UpdateUser replaces what p says of a user. ErrNotFound; ErrConflict: the address is taken in the organisation;
@@ -101,23 +151,20 @@ func (s *Store) UpdateUser(ctx context.Context, id string, p UserParams) (User, 
 
 // SetResetPassword grants a user the permission to reset the passwords of others, or takes it back. ErrNotFound.
 func (s *Store) SetResetPassword(ctx context.Context, id string, allow bool) (User, error) {
-	return one[User](ctx, s, `
-		UPDATE users SET user_permissions = CASE
-			WHEN @allow::boolean THEN user_permissions || '{"ResetPassword": "admin"}'
-			ELSE user_permissions - 'ResetPassword' END
-		WHERE id = @id
-		RETURNING`+userColumns, pgx.StrictNamedArgs{"id": id, "allow": allow})
+	if allow {
+		return s.allowReset.do(ctx, id)
+	}
+	return s.disallowReset.do(ctx, id)
 }
 
 // User returns one user. ErrNotFound.
 func (s *Store) User(ctx context.Context, id string) (User, error) {
-	return one[User](ctx, s, `SELECT`+userColumns+` FROM users WHERE id = @id`, pgx.StrictNamedArgs{"id": id})
+	return s.users.do(ctx, id)
 }
 
 // UserByAccessKey returns the active user whose key it is. ErrNotFound, also for a user who is not active.
 func (s *Store) UserByAccessKey(ctx context.Context, key string) (User, error) {
-	return one[User](ctx, s, `SELECT`+userColumns+` FROM users WHERE access_key = @key AND active`,
-		pgx.StrictNamedArgs{"key": key})
+	return s.usersByKey.do(ctx, key)
 }
 
 // UserFilter narrows a list of users.

@@ -1,0 +1,101 @@
+package server_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/server"
+)
+
+// zipped is a text, compressed.
+func zipped(t testing.TB, encoding, text string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	var w io.WriteCloser = gzip.NewWriter(&out)
+	if encoding == "zstd" {
+		var err error
+		w, err = zstd.NewWriter(&out)
+		require.NoError(t, err)
+	}
+	_, err := io.WriteString(w, text)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return out.Bytes()
+}
+
+func unzipped(t testing.TB, encoding, text string) string {
+	t.Helper()
+	var r io.Reader
+	var err error
+	if encoding == "zstd" {
+		r, err = zstd.NewReader(strings.NewReader(text))
+	} else {
+		r, err = gzip.NewReader(strings.NewReader(text))
+	}
+	require.NoError(t, err)
+	plain, err := io.ReadAll(r)
+	require.NoError(t, err)
+	return string(plain)
+}
+
+func TestCompression(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	for _, encoding := range []string{"gzip", "zstd"} {
+		t.Run(encoding, func(t *testing.T) {
+			sent := zipped(t, encoding, `{"apis":[`+apiOf(org, encoding, `"name":"`+strings.Repeat("tide ", 1000)+`"`)+`]}`)
+			b.admin("POST", "/admin/apis/import", string(sent), header("Content-Encoding", encoding)).says(200, "APIs imported")
+			plain := b.admin("GET", "/admin/apis", nil).is(200)
+			require.Contains(t, plain.body, `"api_id":"`+encoding+`"`)
+
+			b.uncompressed(t, "/admin/apis", "").is(200)
+			got := b.uncompressed(t, "/admin/apis", encoding).is(200)
+			require.Equal(t, encoding, got.header.Get("Content-Encoding"))
+			require.Less(t, len(got.body), len(plain.body)/4)
+			require.Equal(t, plain.body, unzipped(t, encoding, got.body))
+
+			user := zipped(t, encoding, `{"email_address":"`+encoding+`@example.org","active":true}`)
+			b.admin("POST", "/admin/users", string(user), header("Content-Encoding", encoding)).is(200)
+			small := b.uncompressed(t, "/admin/hello", encoding).is(200)
+			require.Empty(t, small.header.Get("Content-Encoding"), "a packet is a packet")
+		})
+	}
+	t.Run("gateways get the bytes as they are", func(t *testing.T) {
+		got := b.uncompressed(t, "/system/apis", "gzip", header("Authorization", nodeSecret)).is(200)
+		require.Empty(t, got.header.Get("Content-Encoding"))
+		require.Contains(t, got.body, `"name":"tide `)
+	})
+}
+
+// uncompressed asks for a path as a client that accepts an encoding, and leaves the answer as it came.
+func (b *bundle) uncompressed(t *testing.T, path, encoding string, change ...with) reply {
+	t.Helper()
+	return b.admin("GET", path, nil, append(change, func(r *http.Request) {
+		r.Header.Set("Accept-Encoding", encoding) // what is said, Go's client does not undo
+		if encoding == "" {
+			r.Header["Accept-Encoding"] = nil
+		}
+	})...)
+}
+
+// TestClientThatTakesNothing: a list holds a connection of the database while it is sent, so its client must take it.
+func TestClientThatTakesNothing(t *testing.T) {
+	t.Parallel()
+	b := streamed(t, asItIs, func(cfg *server.Config) { cfg.Limits.BodyTimeout = 100 * time.Millisecond })
+	b.fill(b.org())
+	for i, path := range []string{"/admin/apis", "/system/apis"} {
+		body := b.slowly(path)
+		require.Eventually(t, func() bool { return strings.Count(b.log.String(), "i/o timeout") > i }, soon, pollEvery)
+		_, err := io.Copy(io.Discard, body)
+		require.Error(t, err, "half a list is not taken for a whole")
+	}
+}
