@@ -110,7 +110,11 @@ func newOperation(spec *openapi3.T, path, method string, item *openapi3.PathItem
 	declared.Security = nil
 	op := &operation{
 		id: declared.OperationID, method: method, path: path,
-		route: &routers.Route{Spec: spec, Path: path, PathItem: item, Method: method, Operation: declared},
+		// Only what requests are checked by: the rest of a contract is megabytes that the garbage collector would walk through.
+		route: &routers.Route{
+			Spec: &openapi3.T{OpenAPI: spec.OpenAPI}, Path: path, PathItem: &openapi3.PathItem{Parameters: item.Parameters}, Method: method,
+			Operation: &openapi3.Operation{Parameters: declared.Parameters, RequestBody: declared.RequestBody},
+		},
 	}
 	for _, requirement := range security {
 		for scheme := range requirement {
@@ -278,7 +282,6 @@ const (
 	operationKey = "operation"
 	callerKey    = "caller"
 	bodyKey      = "body"
-	explainedKey = "explained" // the error has been answered
 )
 
 // operationOf is the request's operation; nil for a request that no contract knows.

@@ -105,10 +105,6 @@ func naming(value string, err error) error {
 
 // handleError is the one place where an error becomes an answer.
 func (s *Server) handleError(err error, c echo.Context) {
-	if c.Get(explainedKey) != nil { // the log asks for it first, to know the status; then Echo
-		return
-	}
-	c.Set(explainedKey, true)
 	if c.Response().Committed {
 		s.Log.Error("answer broken off", "route", c.Path(), "err", err)
 		return

@@ -34,6 +34,9 @@ func organisation(id string, doc json.RawMessage) store.Organisation {
 // showOrganisation is an organisation as it goes out: as it came, under its own id, each documented field that it lacks
 // filled in behind the one that comes before it in the documented order.
 func showOrganisation(row store.Row) json.RawMessage {
+	if document.Complete(row.Document, organisationFields, row.ID) {
+		return row.Document
+	}
 	doc := row.Document
 	if document.String(doc, "id") != row.ID {
 		doc = document.Set(document.Without(doc, "id"), "id", document.Quote(row.ID))

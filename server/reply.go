@@ -39,6 +39,9 @@ func bare(c echo.Context, object any) error { return writeJSON(c, http.StatusOK,
 // writeJSON writes compact JSON without a newline at its end. It leaves `<`, `>` and `&` alone: json.Marshal and Echo
 // would rewrite them, in a user's document too.
 func writeJSON(c echo.Context, status int, v any) error {
+	if doc, ok := v.(json.RawMessage); ok {
+		return c.Blob(status, echo.MIMEApplicationJSON, doc)
+	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -90,7 +91,7 @@ func New(cfg Config) (*Server, error) {
 	s.echo = echo.New()
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.handleError
-	s.echo.Pre(s.logRequests(), middleware.RequestID(), middleware.RecoverWithConfig(middleware.RecoverConfig{
+	s.echo.Pre(s.observe, middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: s.logPanic,
 	}), middleware.RemoveTrailingSlash(), refuseOptions)
 	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
@@ -148,19 +149,24 @@ func (s *Server) steps() map[string][]echo.MiddlewareFunc {
 	return steps
 }
 
-// logRequests writes one line a request. It names the route, not the path: a path or a query may hold a secret.
-func (s *Server) logRequests() echo.MiddlewareFunc {
-	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
-		LogRequestID: true, LogMethod: true, LogStatus: true, LogLatency: true, LogResponseSize: true, LogRemoteIP: true,
-		HandleError: true,
-		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
-			s.Log.LogAttrs(c.Request().Context(), slog.LevelInfo, "request",
-				slog.String("id", v.RequestID), slog.String("method", v.Method), slog.String("route", c.Path()),
-				slog.Int("status", v.Status), slog.Duration("took", v.Latency),
-				slog.Int64("bytes", v.ResponseSize), slog.String("from", v.RemoteIP))
-			return nil
-		},
-	})
+// observe gives each request an id, its client's if it sends one, and writes one line about it. It names the route, not the
+// path: a path or a query may hold a secret.
+func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began, r, w := time.Now(), c.Request(), c.Response()
+		id := r.Header.Get(echo.HeaderXRequestID)
+		if id == "" {
+			id = rand.Text()
+		}
+		w.Header().Set(echo.HeaderXRequestID, id)
+		if err := next(c); err != nil {
+			c.Error(err) // the status is known only then
+		}
+		s.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
+			slog.String("id", id), slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", w.Status),
+			slog.Duration("took", time.Since(began)), slog.Int64("bytes", w.Size), slog.String("from", c.RealIP()))
+		return nil
+	}
 }
 
 func (s *Server) logPanic(c echo.Context, err error, stack []byte) error {

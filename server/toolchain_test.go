@@ -174,21 +174,24 @@ func TestDefaultsAreNotWrittenIntoDocuments(t *testing.T) { // 13
 
 func TestPanicIsAnAnswer(t *testing.T) {
 	t.Parallel()
-	broken := false
+	var broken atomic.Bool
 	b := setup(t, func(cfg *server.Config) {
 		now := cfg.Now
 		cfg.Now = func() time.Time {
-			if broken {
+			if broken.Load() {
 				panic("the clock is broken")
 			}
 			return now()
 		}
 	})
 	node := header("Authorization", nodeSecret)
-	broken = true
+	require.Eventually(t, func() bool { // what listens between requests has looked at the clock
+		return strings.Contains(b.do("GET", "/hello", nil).body, `"reload":{"status":"pass"`)
+	}, soon, pollEvery)
+	broken.Store(true)
 	b.do("GET", "/system/policies", nil, node).says(500, "The database did not answer")
 	require.Contains(t, b.log.String(), "the clock is broken")
-	broken = false
+	broken.Store(false)
 	b.do("GET", "/system/policies", nil, node).is(200)
 }
 

@@ -48,19 +48,31 @@ func (s *Store) nonceMaker() *coalescer[*newNonce, struct{}] {
 			var orgIDs, emails, documents []string
 			var registered []bool
 			var expires []time.Time
-			made := make(map[*newNonce]struct{}, len(nonces))
+			byHash := make(map[[sha256.Size]byte]*newNonce, len(nonces))
 			for _, n := range nonces {
-				made[n] = struct{}{}
+				byHash[n.hash] = n
 				hashes, orgIDs, emails = append(hashes, n.hash[:]), append(orgIDs, n.OrgID), append(emails, strings.ToLower(n.Email))
 				registered, documents = append(registered, n.RegisteredOnly), append(documents, string(n.Document))
 				expires = append(expires, n.expires)
 			}
-			_, err := s.pool.Exec(ctx, `
+			rows, _ := s.pool.Query(ctx, `
+				WITH new AS (
+					SELECT nonce_hash, org_id, email_key, registered_only, document, expires_at
+					FROM unnest($1::bytea[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::timestamptz[])
+						AS sent (nonce_hash, org_id, email_key, registered_only, document, expires_at)
+				), organisation AS (
+					SELECT id FROM organisations WHERE id IN (SELECT org_id FROM new) ORDER BY id FOR KEY SHARE SKIP LOCKED
+				)
 				INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
-				SELECT hash, org_id, email_key, registered_only, document::json, expires_at
-				FROM unnest($1::bytea[], $2::text[], $3::text[], $4::boolean[], $5::text[], $6::timestamptz[])
-					AS made (hash, org_id, email_key, registered_only, document, expires_at)
-				ORDER BY org_id`, hashes, orgIDs, emails, registered, documents, expires)
+				SELECT nonce_hash, org_id, email_key, registered_only, document::json, expires_at
+				FROM new JOIN organisation ON organisation.id = new.org_id
+				RETURNING nonce_hash`, hashes, orgIDs, emails, registered, documents, expires)
+			made := make(map[*newNonce]struct{}, len(nonces))
+			var hash []byte
+			_, err := pgx.ForEachRow(rows, []any{&hash}, func() error {
+				made[byHash[[sha256.Size]byte(hash)]] = struct{}{}
+				return nil
+			})
 			return made, err
 		},
 	}

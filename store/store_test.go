@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/migrations"
@@ -160,4 +163,59 @@ func TestIDs(t *testing.T) {
 		seen[id] = true
 	}
 	require.Regexp(t, `^[0-9a-f]{32}$`, ids.Key())
+}
+
+func TestLockedRowHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	ctx, conn := t.Context(), storetest.Database(t)
+	s := storetest.Open(t, conn)
+	org, err := s.CreateOrganisation(ctx, store.Organisation{Document: json.RawMessage(`{}`)})
+	require.NoError(t, err)
+	free, err := s.CreateOrganisation(ctx, store.Organisation{Document: json.RawMessage(`{}`)})
+	require.NoError(t, err)
+	var ids []string
+	for i := range 20 {
+		u, err := s.CreateUser(ctx, store.UserParams{OrgID: &org, EmailAddress: fmt.Sprint(i, "@example.org"), UserPermissions: map[string]string{}})
+		require.NoError(t, err)
+		ids = append(ids, u.ID)
+	}
+	other, err := pgx.Connect(ctx, conn)
+	require.NoError(t, err)
+	defer other.Close(context.WithoutCancel(ctx))
+	_, err = other.Exec(ctx, `BEGIN; SELECT FROM users WHERE id = '`+ids[0]+`' FOR UPDATE; SELECT FROM organisations WHERE id = '`+org+`' FOR UPDATE`)
+	require.NoError(t, err)
+
+	held, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var callers sync.WaitGroup
+	callers.Go(func() {
+		_, err := s.SetResetPassword(held, ids[0], true)
+		assert.ErrorIs(t, err, context.DeadlineExceeded, "its row is locked")
+	})
+	callers.Go(func() {
+		_, err := s.CreateNonce(held, store.SignOn{OrgID: org, Document: json.RawMessage(`{}`)})
+		assert.ErrorIs(t, err, context.DeadlineExceeded, "its organisation is locked")
+	})
+	for _, id := range ids[1:] {
+		for range 5 {
+			callers.Go(func() {
+				u, err := s.SetResetPassword(held, id, true)
+				assert.Equal(t, "admin", u.UserPermissions["ResetPassword"])
+				assert.NoError(t, err)
+			})
+			callers.Go(func() {
+				_, err := s.CreateNonce(held, store.SignOn{OrgID: free, Document: json.RawMessage(`{}`)})
+				assert.NoError(t, err)
+			})
+			callers.Go(func() {
+				_, err := s.CreateNonce(held, store.SignOn{OrgID: "none", Document: json.RawMessage(`{}`)})
+				assert.ErrorIs(t, err, store.ErrUnknownOrganisation)
+			})
+		}
+	}
+	callers.Wait()
+	_, err = other.Exec(ctx, `ROLLBACK`)
+	require.NoError(t, err)
+	_, err = s.SetResetPassword(ctx, ids[0], true)
+	require.NoError(t, err)
 }

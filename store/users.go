@@ -73,14 +73,13 @@ func (s *Store) userByAccessKey() *coalescer[string, User] {
 	}
 }
 
-// resetPasswordSetter sets or removes the permission; rows are locked in one order, so that two statements do not wait for
-// each other.
+// resetPasswordSetter sets or removes the permission.
 func (s *Store) resetPasswordSetter(allow bool) *coalescer[string, User] {
 	return &coalescer[string, User]{
 		alone: func(ctx context.Context, id string) (User, error) { return s.oneUser(ctx, SetResetPassword, id, allow) },
 		shared: func(ctx context.Context, ids []string) (map[string]User, error) {
 			return s.someUsers(ctx, userID, `
-				WITH locked (locked_id) AS (SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE)
+				WITH locked (locked_id) AS (SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
 				UPDATE users SET`+resetPassword+` FROM locked WHERE id = locked_id RETURNING`+userColumns, ids, allow)
 		},
 	}

@@ -174,3 +174,27 @@ func Index(members []Member, name string) int {
 func Insert(members []Member, at int, m Member) []Member {
 	return slices.Insert(members, at, m)
 }
+
+// Complete tells whether an object has every one of these members once, whatever their values, but for the first, whose
+// value is a string of this text.
+func Complete(doc json.RawMessage, members []Member, first string) bool {
+	seen, count, next := make([]bool, len(members)), 0, 0 // next is where a member is if doc is in their order
+	gjson.ParseBytes(doc).ForEach(func(name, value gjson.Result) bool {
+		for range members {
+			at := next % len(members)
+			next++
+			if members[at].Name != name.Str {
+				continue
+			}
+			if seen[at] || at == 0 && value.Str != first {
+				count = 0
+				return false
+			}
+			seen[at] = true
+			count++
+			return true
+		}
+		return true // another member
+	})
+	return count == len(members)
+}

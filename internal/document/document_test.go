@@ -10,6 +10,26 @@ import (
 	"gatehouse/internal/document"
 )
 
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	members := document.Members(json.RawMessage(`{"id":"","a":0,"b":[]}`))
+	for doc, want := range map[string]bool{
+		`{"id":"x","a":1,"b":2}`:                true,
+		`{"b":2,"more":{"a":1},"a":1,"id":"x"}`: true,
+		`{"id":"x","\u0061":1,"b":null}`:        true,
+		`{"id":"y","a":1,"b":2}`:                false,
+		`{"id":5,"a":1,"b":2}`:                  false,
+		`{"id":"x","a":1}`:                      false,
+		`{"id":"x","a":1,"b":2,"id":"x"}`:       false,
+		`{"id":"x","a":1,"b":2,"a":1}`:          false,
+		`{"id":"x","a":1,"more":{"b":2}}`:       false,
+		`["id","a","b"]`:                        false,
+		`{}`:                                    false,
+	} {
+		require.Equal(t, want, document.Complete(json.RawMessage(doc), members, "x"), doc)
+	}
+}
+
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	doc := json.RawMessage(`{"z":1.10,"\u0061":"\u003c","n":{"a":[1e3]},"dup":1,"dup":2}`)
