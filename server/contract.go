@@ -269,14 +269,6 @@ func echoPath(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
 }
 
-// enter is the first step of an operation's requests: from here on they know their operation.
-func (op *operation) enter(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		c.Set(operationKey, op)
-		return next(c)
-	}
-}
-
 // The names under which a request's context holds what its steps have found.
 const (
 	operationKey = "operation"

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	fastjson "github.com/segmentio/encoding/json"
 
 	"gatehouse/gen/admin"
 	"gatehouse/store"
@@ -42,13 +42,11 @@ func writeJSON(c echo.Context, status int, v any) error {
 	if doc, ok := v.(json.RawMessage); ok {
 		return c.Blob(status, echo.MIMEApplicationJSON, doc)
 	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	text, err := fastjson.Append(nil, v, fastjson.SortMapKeys)
+	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	return c.Blob(status, echo.MIMEApplicationJSON, bytes.TrimRight(out.Bytes(), "\n"))
+	return c.Blob(status, echo.MIMEApplicationJSON, text)
 }
 
 // listing is a list of stored documents on its way out.

@@ -9,13 +9,16 @@ package server
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
-	"github.com/labstack/echo/v4/middleware"
 
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
@@ -71,6 +74,8 @@ type Server struct {
 	loadable  *loadable
 	gateways  *gateways
 	reloads   reloads
+
+	adminDigest, nodeDigest digest
 }
 
 // New makes a server. It fails if the configuration lacks something, or if contracts, code and routes do not agree:
@@ -88,12 +93,11 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, gateways: newGateways(cfg)}
+	s.adminDigest, s.nodeDigest = sha256.Sum256([]byte(cfg.AdminSecret)), sha256.Sum256([]byte(cfg.NodeSecret))
 	s.echo = echo.New()
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.handleError
-	s.echo.Pre(s.observe, middleware.RecoverWithConfig(middleware.RecoverConfig{
-		LogErrorFunc: s.logPanic,
-	}), middleware.RemoveTrailingSlash(), refuseOptions)
+	s.echo.Pre(s.observe)
 	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
@@ -130,23 +134,33 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r)
 }
 
-// refuseOptions has OPTIONS be a method like any other that no contract knows; Echo would answer it.
-func refuseOptions(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if c.Request().Method == http.MethodOptions {
-			return echo.ErrNotFound
-		}
-		return next(c)
-	}
-}
-
 // steps is what a request goes through before its handler, by operation.
 func (s *Server) steps() map[string][]echo.MiddlewareFunc {
 	steps := map[string][]echo.MiddlewareFunc{}
 	for id, op := range s.contract {
-		steps[id] = []echo.MiddlewareFunc{op.enter, s.authenticate(op), authorise(op), s.validate(op)}
+		steps[id] = []echo.MiddlewareFunc{s.admit(op)}
 	}
 	return steps
+}
+
+// admit lets a request come to its handler. Nothing of the body is read before it is known who sends it.
+func (s *Server) admit(op *operation) echo.MiddlewareFunc {
+	authenticate := authenticators[op.scheme]
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Set(operationKey, op)
+			if err := authenticate(s, c); err != nil {
+				return err
+			}
+			if err := authorise(c, op); err != nil {
+				return err
+			}
+			if err := s.validate(c, op); err != nil {
+				return err
+			}
+			return next(c)
+		}
+	}
 }
 
 // observe gives each request an id, its client's if it sends one, and writes one line about it. It names the route, not the
@@ -159,17 +173,36 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			id = rand.Text()
 		}
 		w.Header().Set(echo.HeaderXRequestID, id)
-		if err := next(c); err != nil {
+		if err := s.serve(c, next); err != nil {
 			c.Error(err) // the status is known only then
 		}
-		s.Log.LogAttrs(r.Context(), slog.LevelInfo, "request",
-			slog.String("id", id), slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", w.Status),
-			slog.Duration("took", time.Since(began)), slog.Int64("bytes", w.Size), slog.String("from", c.RealIP()))
-		return nil
+		line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0)
+		line.AddAttrs(slog.String("id", id), slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", w.Status),
+			slog.Duration("took", line.Time.Sub(began)), slog.Int64("bytes", w.Size), slog.String("from", c.RealIP()))
+		return s.Log.Handler().Handle(r.Context(), line)
 	}
 }
 
-func (s *Server) logPanic(c echo.Context, err error, stack []byte) error {
-	s.Log.Error("panic", "route", c.Path(), "err", err, "stack", string(stack))
-	return err
+// serve has the request answered; a panic is an error like any other.
+func (s *Server) serve(c echo.Context, next echo.HandlerFunc) (err error) {
+	defer func() {
+		switch cause := recover(); cause {
+		case nil:
+		case http.ErrAbortHandler: // a list that is broken off: net/http closes the connection
+			panic(cause)
+		default:
+			err = fmt.Errorf("panic: %v", cause)
+			s.Log.Error("panic", "route", c.Path(), "err", err, "stack", string(debug.Stack()))
+		}
+	}()
+	r := c.Request()
+	if r.Method == http.MethodOptions { // a method like any other that no contract knows; Echo would answer it
+		return echo.ErrNotFound
+	}
+	if path := r.URL.Path; len(path) > 1 && strings.HasSuffix(path, "/") { // trailing slashes answer without redirect
+		at := *r.URL
+		at.Path, at.RawPath = strings.TrimSuffix(path, "/"), strings.TrimSuffix(at.RawPath, "/")
+		r.URL = &at
+	}
+	return next(c)
 }

@@ -97,3 +97,16 @@ func TestListsAreCompactAndInOrder(t *testing.T) {
 	}
 	require.Equal(t, `{"Status":"OK","Message":"Hello","Meta":null}`, b.admin("GET", "/admin/hello/", nil).is(200).body)
 }
+
+func TestProfilesAreTheAdministrators(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, name := range []string{"heap", "allocs", "goroutine", "mutex", "block", "threadcreate", "profile?seconds=1", "trace?seconds=1"} {
+		path := "/debug/pprof/" + name
+		require.NotEmpty(t, b.admin("GET", path, nil).is(200).body)
+		require.Equal(t, `{"Status":"Error","Message":"Not authorised","Meta":null}`, b.do("GET", path, nil).is(401).body)
+		b.do("GET", path, nil, header("Admin-Auth", "wrong"), asUser(nodeSecret)).is(401)
+	}
+	b.admin("GET", "/debug/pprof/cmdline", nil).is(404) // its flags may be secrets
+	b.admin("POST", "/debug/pprof/heap", nil).is(404)
+}

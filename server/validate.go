@@ -34,27 +34,20 @@ type body struct {
 	form  url.Values
 }
 
-// validate lets a request through if it fits the contract. It comes after authentication: nothing of the body is read
-// before.
-func (s *Server) validate(op *operation) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			var sent *body
-			if op.body != nil && op.body.each == "" { // a long list is validated while it comes in (intake.go)
-				var err error
-				if sent, err = s.readBody(c, op.body); err != nil {
-					return err
-				}
-			}
-			if sent != nil || !op.plain || c.Request().URL.RawQuery != "" {
-				if err := op.filter(c, sent); err != nil {
-					return err
-				}
-			}
-			c.Set(bodyKey, sent)
-			return next(c)
+// validate reads the body and fails if the request does not fit the contract.
+func (s *Server) validate(c echo.Context, op *operation) error {
+	var sent *body
+	if op.body != nil && op.body.each == "" { // a long list is validated while it comes in (intake.go)
+		var err error
+		if sent, err = s.readBody(c, op.body); err != nil {
+			return err
 		}
+		c.Set(bodyKey, sent)
 	}
+	if op.plain && c.Request().URL.RawQuery == "" {
+		return nil
+	}
+	return op.filter(c, sent)
 }
 
 func (s *Server) readBody(c echo.Context, rules *bodyRules) (*body, error) {

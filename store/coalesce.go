@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -52,7 +53,7 @@ func (c *coalescer[K, V]) do(ctx context.Context, key K) (V, error) {
 	if c.running < statements {
 		c.running++
 		c.mu.Unlock()
-		defer c.begin()()
+		defer c.begin().finish()
 		return c.alone(ctx, key)
 	}
 	mine := &call[K, V]{key: key, done: make(chan struct{})}
@@ -70,15 +71,31 @@ func (c *coalescer[K, V]) do(ctx context.Context, key K) (V, error) {
 	return mine.value, nil
 }
 
-// begin is the begin of a statement. When it ends, or takes too long, those who wait share the next.
-func (c *coalescer[K, V]) begin() (end func()) {
-	next := sync.OnceFunc(func() {
-		if calls := c.next(); calls != nil {
-			go c.share(calls)
-		}
-	})
-	timer := time.AfterFunc(patience, next)
-	return func() { timer.Stop(); next() }
+// statement is one that runs. When it ends, or takes too long, those who wait share the next.
+type statement[K comparable, V any] struct {
+	of    *coalescer[K, V]
+	timer *time.Timer
+	over  atomic.Bool
+}
+
+func (c *coalescer[K, V]) begin() *statement[K, V] {
+	st := &statement[K, V]{of: c}
+	st.timer = time.AfterFunc(patience, st.makeRoom)
+	return st
+}
+
+func (st *statement[K, V]) finish() {
+	st.timer.Stop()
+	st.makeRoom()
+}
+
+func (st *statement[K, V]) makeRoom() {
+	if st.over.Swap(true) {
+		return
+	}
+	if calls := st.of.next(); calls != nil {
+		go st.of.share(calls)
+	}
 }
 
 // next are the callers who wait, as a group; nil if nobody does.
@@ -114,7 +131,7 @@ func (c *coalescer[K, V]) leave(mine *call[K, V]) {
 
 // share answers the calls with one statement.
 func (c *coalescer[K, V]) share(calls []*call[K, V]) {
-	defer c.begin()()
+	defer c.begin().finish()
 	g := calls[0].group
 	defer g.cancel()
 	keys, known := make([]K, 0, len(calls)), make(map[K]bool, len(calls))
