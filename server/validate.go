@@ -13,6 +13,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
+	fastjson "github.com/segmentio/encoding/json"
 
 	"gatehouse/internal/document"
 )
@@ -207,6 +208,10 @@ func bodyOf(c echo.Context) *body {
 // "EMAIL_ADDRESS", which the contract does not know and nothing has validated.
 func decode[T any](c echo.Context) (T, error) {
 	var v T
+	if _, err := fastjson.Parse(bodyOf(c).raw, &v, fastjson.DontMatchCaseInsensitiveStructFields); err == nil {
+		return v, nil
+	}
+	v = *new(T) // 5.0 is an integer for the schema, and becomes one
 	if err := runtime.BindJSONValue(bodyOf(c).value, &v); err != nil {
 		// Valid by the schema, not by Go: an integer of 20 digits.
 		return v, failure{event: malformed, problems: []problem{{Reason: "a value is out of range"}}, cause: err}
