@@ -17,20 +17,19 @@ func (s *Server) visible(c echo.Context, userID string) (store.User, error) {
 	return user, err
 }
 
-// hideKeys takes the access keys of others out of what goes to a caller who is no administrator: whoever holds a key
-// is its user.
-func hideKeys(caller store.User, users []store.User) {
-	for i := range users {
-		if !caller.IsAdmin() && users[i].ID != caller.ID {
-			users[i].AccessKey = ""
-		}
+// hideKey takes another's access key out of what goes to a caller who is no administrator: whoever holds a key is its user.
+func hideKey(caller, user store.User) store.User {
+	if !caller.IsAdmin() && user.ID != caller.ID {
+		user.AccessKey = ""
 	}
+	return user
 }
 
 // GetUsers implements dashboard.ServerInterface.
 func (s *Server) GetUsers(c echo.Context, params dashboard.GetUsersParams) error {
-	return s.sendUsers(c, store.UserFilter{OrgID: scopeOf(c), Page: s.page(params.P, firstPage)}, func(users []store.User) {
-		hideKeys(callerOf(c), users)
+	caller := callerOf(c)
+	return s.sendUsers(c, store.UserFilter{OrgID: scopeOf(c), Page: s.page(params.P, firstPage)}, func(user store.User) store.User {
+		return hideKey(caller, user)
 	})
 }
 
@@ -40,9 +39,7 @@ func (s *Server) GetUser(c echo.Context, userID admin.UserID) error {
 	if err != nil {
 		return err
 	}
-	shown := []store.User{user}
-	hideKeys(callerOf(c), shown)
-	return bare(c, showUser(shown[0]))
+	return bare(c, showUser(hideKey(callerOf(c), user)))
 }
 
 // DeleteUser implements dashboard.ServerInterface.

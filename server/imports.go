@@ -21,8 +21,7 @@ const maxReasons = 10
 
 // verdict is what becomes of the documents of an import.
 type verdict struct {
-	ids     []string          // as they came
-	known   map[string]bool   // every id, once
+	ids     idList            // as they came
 	refused map[string]string // why, by id
 	// problems are those of documents that do not fit the contract, placed in the body.
 	problems []problem
@@ -30,15 +29,13 @@ type verdict struct {
 	read     int
 }
 
-func newVerdict() *verdict { return &verdict{known: map[string]bool{}, refused: map[string]string{}} }
+func newVerdict() *verdict { return &verdict{refused: map[string]string{}} }
 
 // add notes a document's id. It is malformed if the body has it twice: which of the two is meant?
 func (v *verdict) add(list, id string) error {
-	if v.known[id] {
+	if !v.ids.add(id) {
 		return failure{event: malformed, problems: []problem{{Path: pointer([]string{list, strconv.Itoa(v.read)}), Reason: "has the id of one before it"}}}
 	}
-	v.known[id] = true
-	v.ids = append(v.ids, id)
 	return nil
 }
 
@@ -72,7 +69,7 @@ func (s *Server) replyImport(c echo.Context, v *verdict, what string) error {
 	}
 	out := s.newStream(c)
 	separator := `{"Status":"OK","Message":` + string(document.Quote(message)) + `,"Meta":{`
-	for _, id := range v.ids {
+	for id := range v.ids.all() {
 		_, refused := v.refused[id]
 		if err := out.write(separator, document.Quote(id)); err != nil {
 			return err
@@ -83,9 +80,9 @@ func (s *Server) replyImport(c echo.Context, v *verdict, what string) error {
 }
 
 func (v *verdict) message(what string) string {
-	message := fmt.Sprintf("%d of %d %s imported", len(v.ids)-len(v.refused), len(v.ids), what)
+	message := fmt.Sprintf("%d of %d %s imported", v.ids.len()-len(v.refused), v.ids.len(), what)
 	explained := 0
-	for _, id := range v.ids {
+	for id := range v.ids.all() {
 		why, ok := v.refused[id]
 		if !ok {
 			continue
@@ -217,8 +214,8 @@ func (s *Server) ExportAPIs(c echo.Context, params admin.ExportAPIsParams) error
 
 func (s *Server) sendAPIs(c echo.Context, filter store.Filter) error {
 	ctx := c.Request().Context()
-	return s.send(c, listing{
-		list: "apis", pages: "pages", page: filter.Page, rows: s.Store.APIs(ctx, filter),
+	return send(s, c, listing[store.Row]{
+		list: "apis", pages: "pages", page: filter.Page, show: asStored, rows: s.Store.APIs(ctx, filter),
 		count: func() (int, error) { return s.Store.CountAPIs(ctx, filter) },
 	})
 }
@@ -230,8 +227,8 @@ func (s *Server) ExportPolicies(c echo.Context, params admin.ExportPoliciesParam
 
 func (s *Server) sendPolicies(c echo.Context, filter store.Filter) error {
 	ctx := c.Request().Context()
-	return s.send(c, listing{
-		list: "Data", pages: "Pages", page: filter.Page, rows: s.Store.Policies(ctx, filter),
+	return send(s, c, listing[store.Row]{
+		list: "Data", pages: "Pages", page: filter.Page, show: asStored, rows: s.Store.Policies(ctx, filter),
 		count: func() (int, error) { return s.Store.CountPolicies(ctx, filter) },
 	})
 }

@@ -57,8 +57,9 @@ func showOrganisation(row store.Row) json.RawMessage {
 // GetOrgs implements admin.ServerInterface.
 func (s *Server) GetOrgs(c echo.Context, params admin.GetOrgsParams) error {
 	ctx, page := c.Request().Context(), s.page(params.P, everything)
-	return s.send(c, listing{
-		list: "organisations", pages: "pages", page: page, show: showOrganisation,
+	return send(s, c, listing[store.Row]{
+		list: "organisations", pages: "pages", page: page,
+		show:  func(_ []byte, row store.Row) ([]byte, error) { return showOrganisation(row), nil },
 		rows:  s.Store.Organisations(ctx, page),
 		count: func() (int, error) { return s.Store.CountOrganisations(ctx) },
 	})

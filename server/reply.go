@@ -36,33 +36,44 @@ func say(c echo.Context, message string, meta any) error {
 // bare answers with an object without an envelope.
 func bare(c echo.Context, object any) error { return writeJSON(c, http.StatusOK, object) }
 
-// writeJSON writes compact JSON without a newline at its end. It leaves `<`, `>` and `&` alone: json.Marshal and Echo
-// would rewrite them, in a user's document too.
+// writeJSON writes compact JSON without a newline at its end.
 func writeJSON(c echo.Context, status int, v any) error {
 	if doc, ok := v.(json.RawMessage); ok {
 		return c.Blob(status, echo.MIMEApplicationJSON, doc)
 	}
-	text, err := fastjson.Append(nil, v, fastjson.SortMapKeys)
+	text, err := appendJSON(nil, v)
 	if err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+		return err
 	}
 	return c.Blob(status, echo.MIMEApplicationJSON, text)
 }
 
-// listing is a list of stored documents on its way out.
-type listing struct {
+// appendJSON leaves `<`, `>` and `&` alone: json.Marshal and Echo would rewrite them, in a user's document too.
+func appendJSON(buf []byte, v any) ([]byte, error) {
+	text, err := fastjson.Append(buf, v, fastjson.SortMapKeys)
+	if err != nil {
+		return nil, fmt.Errorf("encode the answer: %w", err)
+	}
+	return text, nil
+}
+
+// listing is a list of what is stored on its way out.
+type listing[T any] struct {
 	// list and pages are the names of the list and of the number of pages.
 	list, pages string
 	page        store.Page
-	rows        iter.Seq2[store.Row, error]
+	rows        iter.Seq2[T, error]
 	count       func() (int, error)
-	// show makes of a row what the caller sees; nil is the document as it is stored.
-	show func(store.Row) json.RawMessage
+	// show makes of a row what the caller sees. It may use buf, which is empty, for it.
+	show func(buf []byte, row T) ([]byte, error)
 }
+
+// asStored shows a document as it is stored.
+func asStored(_ []byte, row store.Row) ([]byte, error) { return row.Document, nil }
 
 // send sends the list row by row as the database gives it, in the memory of one row. An error before anything was sent is
 // answered as any other; after it, the connection is broken off, so that half a list is not taken for a whole.
-func (s *Server) send(c echo.Context, l listing) error {
+func send[T any](s *Server, c echo.Context, l listing[T]) error {
 	pages := 0
 	if l.page.Number > 0 {
 		total, err := l.count()
@@ -73,15 +84,15 @@ func (s *Server) send(c echo.Context, l listing) error {
 	}
 	out := s.newStream(c)
 	separator := `{"` + l.list + `":[`
+	var buf []byte
 	for row, err := range l.rows {
+		if err == nil {
+			buf, err = l.show(buf[:0], row)
+		}
 		if err != nil {
 			return s.breakOff(c, err)
 		}
-		document := row.Document
-		if l.show != nil {
-			document = l.show(row)
-		}
-		if err := out.write(separator, document); err != nil {
+		if err := out.write(separator, buf); err != nil {
 			return err
 		}
 		separator = ","

@@ -38,14 +38,6 @@ func orNever(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-func showUsers(users []store.User, pages int) admin.Users {
-	shown := admin.Users{Users: make([]admin.User, 0, len(users)), Pages: pages}
-	for _, u := range users {
-		shown.Users = append(shown.Users, showUser(u))
-	}
-	return shown
-}
-
 // userParams reads a user out of a request.
 func userParams(c echo.Context) (store.UserParams, string, error) {
 	sent, err := decode[admin.UserRequest](c)
@@ -75,21 +67,17 @@ func value[T any](p *T) (v T) {
 // ListUsers implements admin.ServerInterface.
 func (s *Server) ListUsers(c echo.Context, params admin.ListUsersParams) error {
 	filter := store.UserFilter{OrgID: params.OrgId, Email: value(params.Email), Page: s.page(params.P, everything)}
-	return s.sendUsers(c, filter, func([]store.User) {})
+	return s.sendUsers(c, filter, func(user store.User) store.User { return user })
 }
 
-// sendUsers answers with a page of users, as hide leaves them.
-func (s *Server) sendUsers(c echo.Context, filter store.UserFilter, hide func([]store.User)) error {
-	users, err := s.Store.Users(c.Request().Context(), filter)
-	if err != nil {
-		return err
-	}
-	hide(users)
-	total, err := s.Store.CountUsers(c.Request().Context(), filter)
-	if err != nil {
-		return err
-	}
-	return bare(c, showUsers(users, filter.Page.Pages(total)))
+// sendUsers answers with a page of users, as the caller may see them.
+func (s *Server) sendUsers(c echo.Context, filter store.UserFilter, seen func(store.User) store.User) error {
+	ctx := c.Request().Context()
+	return send(s, c, listing[store.User]{
+		list: "users", pages: "pages", page: filter.Page, rows: s.Store.Users(ctx, filter),
+		count: func() (int, error) { return s.Store.CountUsers(ctx, filter) },
+		show:  func(buf []byte, user store.User) ([]byte, error) { return appendJSON(buf, showUser(seen(user))) },
+	})
 }
 
 // CreateUser implements admin.ServerInterface.

@@ -12,7 +12,6 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/labstack/echo/v4"
-	"github.com/oapi-codegen/runtime"
 	fastjson "github.com/segmentio/encoding/json"
 
 	"gatehouse/internal/document"
@@ -30,9 +29,8 @@ var schemaOptions = []openapi3.SchemaValidationOption{openapi3.DisableSchemaErro
 
 // body is a request's body after validation.
 type body struct {
-	raw   json.RawMessage // compact, as the user wrote it
-	value any             // as kin-openapi decoded it, names matched exactly
-	form  url.Values
+	raw  json.RawMessage // compact, as the user wrote it
+	form url.Values
 }
 
 // validate reads the body and fails if the request does not fit the contract.
@@ -121,15 +119,12 @@ func (op *operation) filter(c echo.Context, sent *body) error {
 	err := openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
 		Request: r, PathParams: params, QueryParams: c.QueryParams(), Route: op.route,
 		Options: &openapi3filter.Options{
-			MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true, ExcludeRequestBody: sent == nil,
+			MultiError: true, SkipSettingDefaults: true, ExcludeRequestBody: sent == nil,
 			SchemaValidationOptions: schemaOptions,
 		},
 	})
 	if err != nil {
 		return requestFailure(err)
-	}
-	if validated, ok := r.Body.(interface{ ValidatedValue() any }); ok && sent != nil {
-		sent.value = validated.ValidatedValue()
 	}
 	return nil
 }
@@ -208,11 +203,7 @@ func bodyOf(c echo.Context) *body {
 // "EMAIL_ADDRESS", which the contract does not know and nothing has validated.
 func decode[T any](c echo.Context) (T, error) {
 	var v T
-	if _, err := fastjson.Parse(bodyOf(c).raw, &v, fastjson.DontMatchCaseInsensitiveStructFields); err == nil {
-		return v, nil
-	}
-	v = *new(T) // 5.0 is an integer for the schema, and becomes one
-	if err := runtime.BindJSONValue(bodyOf(c).value, &v); err != nil {
+	if _, err := fastjson.Parse(bodyOf(c).raw, &v, fastjson.DontMatchCaseInsensitiveStructFields); err != nil {
 		// Valid by the schema, not by Go: an integer of 20 digits.
 		return v, failure{event: malformed, problems: []problem{{Reason: "a value is out of range"}}, cause: err}
 	}

@@ -62,7 +62,6 @@ var apiImport = importing{
 			WHEN organisation.id IS NULL THEN @organisation
 			WHEN present.org_id <> input.org_id THEN @owner
 			WHEN EXISTS (SELECT FROM apis WHERE apis.id = input.id AND apis.api_id <> input.api_id) THEN @id
-			WHEN EXISTS (SELECT FROM input AS other WHERE other.id = input.id AND other.n < input.n) THEN @id
 		END, '')
 		FROM input
 		LEFT JOIN organisation ON organisation.id = input.org_id

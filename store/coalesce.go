@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -26,6 +25,7 @@ type coalescer[K comparable, V any] struct {
 	mu      sync.Mutex
 	running int
 	waiting []*call[K, V]
+	timer   *time.Timer // ends the patience of those who wait
 }
 
 // statements is how many run at once: one keeps a core of the database busy, which has about half of them. With more, fewer
@@ -53,11 +53,14 @@ func (c *coalescer[K, V]) do(ctx context.Context, key K) (V, error) {
 	if c.running < statements {
 		c.running++
 		c.mu.Unlock()
-		defer c.begin().finish()
+		defer c.release()
 		return c.alone(ctx, key)
 	}
 	mine := &call[K, V]{key: key, done: make(chan struct{})}
 	c.waiting = append(c.waiting, mine)
+	if len(c.waiting) == 1 {
+		c.timer = time.AfterFunc(patience, c.hurry)
+	}
 	c.mu.Unlock()
 	select {
 	case <-mine.done:
@@ -71,49 +74,38 @@ func (c *coalescer[K, V]) do(ctx context.Context, key K) (V, error) {
 	return mine.value, nil
 }
 
-// statement is one that runs. When it ends, or takes too long, those who wait share the next.
-type statement[K comparable, V any] struct {
-	of    *coalescer[K, V]
-	timer *time.Timer
-	over  atomic.Bool
-}
-
-func (c *coalescer[K, V]) begin() *statement[K, V] {
-	st := &statement[K, V]{of: c}
-	st.timer = time.AfterFunc(patience, st.makeRoom)
-	return st
-}
-
-func (st *statement[K, V]) finish() {
-	st.timer.Stop()
-	st.makeRoom()
-}
-
-func (st *statement[K, V]) makeRoom() {
-	if st.over.Swap(true) {
-		return
-	}
-	if calls := st.of.next(); calls != nil {
-		go st.of.share(calls)
-	}
-}
-
-// next are the callers who wait, as a group; nil if nobody does.
-func (c *coalescer[K, V]) next() []*call[K, V] {
+// release ends a statement: those who wait share the next.
+func (c *coalescer[K, V]) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	calls := c.waiting
-	c.waiting = nil
-	if len(calls) == 0 {
+	if !c.start() {
 		c.running--
-		return nil
 	}
-	g := &group{waiting: len(calls)}
+}
+
+// hurry has those who wait share a statement beside the others.
+func (c *coalescer[K, V]) hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.start() {
+		c.running++
+	}
+}
+
+// start has those who wait share a statement, if there are any.
+func (c *coalescer[K, V]) start() bool {
+	if len(c.waiting) == 0 {
+		return false
+	}
+	c.timer.Stop()
+	calls, g := c.waiting, &group{waiting: len(c.waiting)}
+	c.waiting = nil
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	for _, each := range calls {
 		each.group = g
 	}
-	return calls
+	go c.share(calls)
+	return true
 }
 
 // leave is for a caller who waits no longer. A statement that nobody waits for ends.
@@ -131,7 +123,7 @@ func (c *coalescer[K, V]) leave(mine *call[K, V]) {
 
 // share answers the calls with one statement.
 func (c *coalescer[K, V]) share(calls []*call[K, V]) {
-	defer c.begin().finish()
+	defer c.release()
 	g := calls[0].group
 	defer g.cancel()
 	keys, known := make([]K, 0, len(calls)), make(map[K]bool, len(calls))

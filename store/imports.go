@@ -101,10 +101,15 @@ func (kind importing) sort(ctx context.Context, tx pgx.Tx, b *batch, refused map
 	})
 	var there, same bool
 	var why Refusal
-	i := 0
+	i, taken := 0, make(map[string]bool, len(b.documents))
 	_, err = pgx.ForEachRow(rows, []any{&there, &same, &why}, func() error {
 		d := b.documents[i]
-		switch i++; {
+		i++
+		if why == "" && taken[d.other] {
+			why = RefusedID
+		}
+		taken[d.other] = taken[d.other] || why == ""
+		switch {
 		case why != "":
 			refused[d.id] = why
 		case same:

@@ -53,7 +53,6 @@ var policyImport = importing{
 			WHEN organisation.id IS NULL THEN @organisation
 			WHEN present.org_id <> input.org_id THEN @owner
 			WHEN EXISTS (SELECT FROM policies AS p WHERE p.policy_id = input.policy_id AND p.id <> input.id) THEN @id
-			WHEN EXISTS (SELECT FROM input AS other WHERE other.policy_id = input.policy_id AND other.n < input.n) THEN @id
 		END, '')
 		FROM input
 		LEFT JOIN organisation ON organisation.id = input.org_id

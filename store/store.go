@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"runtime"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,7 +48,7 @@ type Config struct {
 // Open connects, and brings the schema up to date under an advisory lock: any number of servers may start at once.
 // It fails if the database is newer than this program.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
-	pool, err := pgxpool.New(ctx, cfg.ConnString)
+	pool, err := connect(ctx, cfg.ConnString)
 	if err != nil {
 		return nil, fmt.Errorf("connection string: %w", err)
 	}
@@ -58,6 +60,25 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// The pool's size, unless the connection string says otherwise (pool_max_conns): writes that wait for the disk, and lists
+// that wait for their clients, should not keep others from a core.
+const (
+	connectionsPerCore = 4
+	leastConnections   = 8
+	mostConnections    = 32 // of the 100 that Postgres allows by default: some servers may share it
+)
+
+func connect(ctx context.Context, connString string) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(connString)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(connString, "pool_max_conns") {
+		cfg.MaxConns = int32(min(max(connectionsPerCore*runtime.GOMAXPROCS(0), leastConnections), mostConnections))
+	}
+	return pgxpool.NewWithConfig(ctx, cfg)
 }
 
 // Close waits for what runs, and disconnects.

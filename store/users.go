@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"iter"
 	"strings"
 	"time"
 
@@ -181,13 +182,14 @@ func (f UserFilter) args() pgx.StrictNamedArgs {
 }
 
 // Users lists users, oldest first.
-func (s *Store) Users(ctx context.Context, f UserFilter) ([]User, error) {
+func (s *Store) Users(ctx context.Context, f UserFilter) iter.Seq2[User, error] {
 	args := f.args()
 	args["limit"], args["offset"] = f.Page.limit()
-	rows, _ := s.pool.Query(ctx, `SELECT`+userColumns+` FROM users`+whereUser+`
-		ORDER BY position LIMIT @limit OFFSET @offset`, args)
-	users, err := pgx.CollectRows(rows, pgx.RowToStructByName[User])
-	return users, translate(err)
+	return stream(ctx, s, `SELECT`+userColumns+` FROM users`+whereUser+` ORDER BY position LIMIT @limit OFFSET @offset`, args,
+		func(rows pgx.Rows, u *User) (err error) {
+			*u, err = scanUser(rows)
+			return err
+		})
 }
 
 // CountUsers counts the users that the filter lets through on all pages.
