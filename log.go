@@ -15,7 +15,8 @@ const logDelay = 200 * time.Millisecond
 
 // newLog makes a log; stop writes what waits, and must be called before the program ends.
 func newLog(out io.Writer, format string) (log *slog.Logger, stop func() error) {
-	lines := &zapcore.BufferedWriteSyncer{WS: zapcore.AddSync(out), FlushInterval: logDelay}
+	written := zapcore.AddSync(struct{ io.Writer }{out}) // no fsync: a pipe has none, and a log is not worth one a line
+	lines := &zapcore.BufferedWriteSyncer{WS: written, FlushInterval: logDelay}
 	var handler slog.Handler = slog.NewTextHandler(lines, nil)
 	if format == "json" {
 		handler = slog.NewJSONHandler(lines, nil)
