@@ -75,7 +75,7 @@ type versionCommand struct{}
 
 // garbage is how much garbage may gather before it is collected, in percent of what is in use, unless GOGC says otherwise.
 // What is in use is a few megabytes: collecting at each as many takes a tenth of a small request.
-const garbage = 200
+const garbage = 150
 
 func main() {
 	if os.Getenv("GOGC") == "" {
