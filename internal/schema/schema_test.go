@@ -36,6 +36,7 @@ func documents(t testing.TB) map[string]document {
 			}
 		}
 		if name == "ApiDefinition" {
+			d.hasOAS = true
 			raw, err := os.ReadFile("testdata/openapi.json")
 			require.NoError(t, err)
 			var compact bytes.Buffer
@@ -52,6 +53,7 @@ type document struct {
 	reference *openapi3.Schema
 	compiled  *schema.Schema
 	examples  [][]byte
+	hasOAS    bool // an OpenAPI document may be a member
 }
 
 // accepted is kin-openapi's opinion.
@@ -77,7 +79,9 @@ func (d document) agree(t *testing.T, doc []byte) {
 	require.Equal(t, compact.String(), string(got.Document))
 	if got.Problem == nil {
 		require.True(t, d.accepted(doc), "kin-openapi refuses %s", doc)
-		require.NoError(t, decodes(doc), "%s", doc)
+		if d.hasOAS {
+			require.NoError(t, decodes(doc), "%s", doc)
+		}
 	}
 }
 
@@ -271,7 +275,9 @@ func FuzzAgreesWithKin(f *testing.F) {
 			f.Add(bytes.ReplaceAll(example, []byte(","), []byte(" ,\n\t")))
 		}
 	}
-	for _, seed := range []string{`{"api_definition":{"slug":5}}`, `{"_id":"\u0000"}`, `[1e400]`, `{"a":{"a":{}}}`, `{"quota_max":1500.0}`} {
+	for _, seed := range []string{
+		`{"api_definition":{"slug":5}}`, `{"_id":"\u0000"}`, `[1e400]`, `{"a":{"a":{}}}`, `{"quota_max":1500.0}`, `{"oas":{"paths":{"/a":{"get":""}}}}`,
+	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
