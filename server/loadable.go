@@ -14,7 +14,7 @@ import (
 )
 
 // checkVersion is part of a check's name: a check that finds something else must not be taken for this one.
-const checkVersion = "2"
+const checkVersion = "3"
 
 // loadable checks documents that gateways load, by the contract's schemas taken strictly. One that a gateway cannot decode
 // would keep it from all others, of every organisation (facts gateway §0.5).

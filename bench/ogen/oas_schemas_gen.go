@@ -59,7 +59,7 @@ type APIDefinition struct {
 	Graphql                              OptNilGraphQLConfig             `json:"graphql"`
 	HmacAllowedAlgorithms                OptNilStrings                   `json:"hmac_allowed_algorithms"`
 	HmacAllowedClockSkew                 OptFloat64                      `json:"hmac_allowed_clock_skew"`
-	ID                                   OptString                       `json:"id"`
+	ID                                   OptNilString                    `json:"id"`
 	IdpClientIDMappingDisabled           OptBool                         `json:"idp_client_id_mapping_disabled"`
 	Internal                             OptBool                         `json:"internal"`
 	IPAccessControlDisabled              OptBool                         `json:"ip_access_control_disabled"`
@@ -341,7 +341,7 @@ func (s *APIDefinition) GetHmacAllowedClockSkew() OptFloat64 {
 }
 
 // GetID returns the value of ID.
-func (s *APIDefinition) GetID() OptString {
+func (s *APIDefinition) GetID() OptNilString {
 	return s.ID
 }
 
@@ -816,7 +816,7 @@ func (s *APIDefinition) SetHmacAllowedClockSkew(val OptFloat64) {
 }
 
 // SetID sets the value of ID.
-func (s *APIDefinition) SetID(val OptString) {
+func (s *APIDefinition) SetID(val OptNilString) {
 	s.ID = val
 }
 
@@ -7377,12 +7377,13 @@ func (s *OAS) SetXMinusTykMinusStreaming(val OptNilAnyMap) {
 // Requests that an operation makes later, by their address, or where they are.
 // Ref: #/components/schemas/OASCallback
 type OASCallback struct {
-	Ref             OptNilOASText `json:"$ref"`
+	// Where they are; without an address, it would be one of the requests.
+	Ref             OptNilString `json:"$ref"`
 	AdditionalProps OASCallbackAdditional
 }
 
 // GetRef returns the value of Ref.
-func (s *OASCallback) GetRef() OptNilOASText {
+func (s *OASCallback) GetRef() OptNilString {
 	return s.Ref
 }
 
@@ -7392,7 +7393,7 @@ func (s *OASCallback) GetAdditionalProps() OASCallbackAdditional {
 }
 
 // SetRef sets the value of Ref.
-func (s *OASCallback) SetRef(val OptNilOASText) {
+func (s *OASCallback) SetRef(val OptNilString) {
 	s.Ref = val
 }
 

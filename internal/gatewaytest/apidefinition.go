@@ -2,6 +2,7 @@ package gatewaytest
 
 import (
 	"encoding/json"
+	"reflect"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -14,6 +15,12 @@ type mergedAPI struct {
 	Definition *apiDefinition `json:"api_definition"`
 	OAS        *openapi3.T    `json:"oas"`
 }
+
+// APIType is what a gateway decodes an element of its list of APIs into.
+func APIType() reflect.Type { return reflect.TypeFor[mergedAPI]() }
+
+// PolicyType is what a gateway decodes an element of its list of policies into.
+func PolicyType() reflect.Type { return reflect.TypeFor[policy]() }
 
 type apiList struct {
 	Message []mergedAPI
@@ -357,7 +364,12 @@ type upstreamAuth struct {
 		Enabled               bool          `json:"enabled"`
 		AllowedAuthorizeTypes []string      `json:"allowed_authorize_types"`
 		ClientCredentials     upstreamGrant `json:"client_credentials"`
-		Password              upstreamGrant `json:"password"`
+		Password              struct {
+			upstreamGrant
+
+			Username string `json:"username"`
+			Password string `json:"password"`
+		} `json:"password"`
 	} `json:"oauth"`
 }
 
@@ -366,13 +378,11 @@ type authSource struct {
 	Name    string `json:"name"`
 }
 
-// upstreamGrant serves both OAuth grants: client credentials have no username and password.
+// upstreamGrant is what both OAuth grants have.
 type upstreamGrant struct {
 	ClientID      string     `json:"client_id"`
 	ClientSecret  string     `json:"client_secret"`
 	Header        authSource `json:"header"`
-	Username      string     `json:"username"`
-	Password      string     `json:"password"`
 	TokenURL      string     `json:"token_url"`
 	Scopes        []string   `json:"scopes"`
 	ExtraMetadata []string   `json:"extra_metadata"`

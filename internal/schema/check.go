@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -466,7 +467,10 @@ func (p *parser) number(n *node) error {
 	raw := p.in[p.at : p.at+length]
 	p.out = append(p.out, raw...)
 	p.at += length
-	if n != nil {
+	switch {
+	case !fitsFloat(raw): // of a value that may be anything, too: it is decoded as a float64
+		p.wrong("number is out of range")
+	case n != nil:
 		if wrong := n.numberProblem(raw, whole); wrong != "" {
 			p.wrong(wrong)
 		}
@@ -474,33 +478,41 @@ func (p *parser) number(n *node) error {
 	return nil
 }
 
+// fitsFloat tells whether a number is in the range of a float64.
+func fitsFloat(raw []byte) bool {
+	const short = 300 // digits that, without an exponent, no float64 can fail at
+	if len(raw) < short && !bytes.ContainsAny(raw, "eE") {
+		return true
+	}
+	_, err := strconv.ParseFloat(string(raw), 64)
+	return err == nil
+}
+
 func (n *node) numberProblem(raw []byte, whole bool) string {
 	if n.types&number == 0 {
 		if !whole {
 			return "value must be an integer, written as one"
 		}
-		v, err := strconv.ParseInt(string(raw), 10, 64)
-		if err != nil {
+		if _, err := strconv.ParseInt(string(raw), 10, 64); err != nil {
 			return "integer is out of range"
 		}
-		if n.min != nil && float64(v) < *n.min {
-			return "number is less than the contract's minimum"
+		if n.min != nil && *n.min >= 0 && raw[0] == '-' { // -0 is no unsigned integer to Go
+			return tooSmall
 		}
+	}
+	if n.min == nil && n.max == nil {
 		return ""
 	}
-	const short = 15 // digits that no float64 can fail at
-	if whole && len(raw) < short && n.min == nil {
-		return ""
-	}
-	v, err := strconv.ParseFloat(string(raw), 64)
-	switch {
-	case err != nil:
-		return "number is out of range"
+	switch v, _ := strconv.ParseFloat(string(raw), 64); { // it is in range
 	case n.min != nil && v < *n.min:
-		return "number is less than the contract's minimum"
+		return tooSmall
+	case n.max != nil && v > *n.max:
+		return "number is more than the contract's maximum"
 	}
 	return ""
 }
+
+const tooSmall = "number is less than the contract's minimum"
 
 // scanNumber is how long the number at the start of in is, 0 for none, and whether it is written without a fraction and
 // an exponent.

@@ -4,8 +4,9 @@
 //
 // It is stricter in one respect. The documents are decoded by a Tyk Gateway into Go's types, and one that does not decode
 // keeps the gateway from all others (facts gateway §0.5). So an integer must be written as one ("5", not "5.0") and fit 64
-// bits, a number must fit a float64, a member whose name differs from a known one only in case is held to the known one's
-// schema, as encoding/json would decode it, and every occurrence of a name that is there twice is checked.
+// bits, one that is not negative has no sign ("-0"), every number must fit a float64, a time must be one to package time, a
+// member whose name differs from a known one only in case is held to the known one's schema, as encoding/json would decode
+// it, and every occurrence of a name that is there twice is checked.
 package schema
 
 import (
@@ -14,6 +15,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -44,7 +46,7 @@ type node struct {
 	minLength  uint64
 	maxLength  *uint64
 	format     func(string) error // of strings
-	min        *float64
+	min, max   *float64
 	objectID   bool
 	capture    int // from 1; 0 is none
 }
@@ -180,7 +182,7 @@ func (n *node) read(s *openapi3.Schema) error {
 		return err
 	}
 	n.types = typesOf(s)
-	n.required, n.minLength, n.maxLength, n.min = s.Required, s.MinLength, s.MaxLength, s.Min
+	n.required, n.minLength, n.maxLength, n.min, n.max = s.Required, s.MinLength, s.MaxLength, s.Min, s.Max
 	n.closed = s.AdditionalProperties.Has != nil && !*s.AdditionalProperties.Has
 	_, n.objectID = s.Extensions[ObjectID]
 	for _, v := range s.Enum {
@@ -205,9 +207,19 @@ func (n *node) readFormat(format string) error {
 		return nil // stricter here than any of these, but for int32, of which there is none
 	case n.types&text != 0 && openapi3.SchemaStringFormats[format] != nil:
 		n.format = openapi3.SchemaStringFormats[format].Validate
+		if format == "date-time" {
+			n.format = instant(n.format)
+		}
 		return nil
 	}
 	return fmt.Errorf("schema: format %s is not known", format)
+}
+
+// instant is a format of times that Go can decode, too: it has no leap seconds.
+func instant(format func(string) error) func(string) error {
+	return func(value string) error {
+		return errors.Join(format(value), new(time.Time).UnmarshalText([]byte(value)))
+	}
 }
 
 func typesOf(s *openapi3.Schema) kind {
@@ -233,7 +245,7 @@ func typesOf(s *openapi3.Schema) kind {
 func known(s *openapi3.Schema) error {
 	for keyword, there := range map[string]bool{
 		"anyOf": len(s.AnyOf) > 0, "allOf": len(s.AllOf) > 0, "not": s.Not != nil,
-		"pattern": s.Pattern != "", "maximum": s.Max != nil, "multipleOf": s.MultipleOf != nil, "uniqueItems": s.UniqueItems,
+		"pattern": s.Pattern != "", "multipleOf": s.MultipleOf != nil, "uniqueItems": s.UniqueItems,
 		"minItems": s.MinItems != 0, "maxItems": s.MaxItems != nil, "minProperties": s.MinProps != 0, "maxProperties": s.MaxProps != nil,
 		"exclusiveMinimum": s.ExclusiveMin.IsSet(), "exclusiveMaximum": s.ExclusiveMax.IsSet(), "const": s.Const != nil,
 		"discriminator": s.Discriminator != nil, "readOnly": s.ReadOnly, "writeOnly": s.WriteOnly,

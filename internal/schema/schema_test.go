@@ -3,8 +3,12 @@ package schema_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"path"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,12 +92,119 @@ func (d document) agree(t *testing.T, doc []byte) {
 // decodes tells whether the OpenAPI document of an API is one for kin-openapi, by which a gateway decodes it.
 func decodes(doc []byte) error {
 	var members struct {
-		OAS json.RawMessage `json:"oas"`
+		OAS any `json:"oas"`
 	}
-	if json.Unmarshal(doc, &members) != nil || len(members.OAS) == 0 || members.OAS[0] != '{' {
+	if json.Unmarshal(doc, &members) != nil || members.OAS == nil {
 		return nil //nolint:nilerr // no object, and so none with an OpenAPI document
 	}
-	return json.Unmarshal(members.OAS, new(openapi3.T))
+	withoutNewer(members.OAS)
+	raw, err := json.Marshal(members.OAS)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, new(openapi3.T))
+}
+
+// newer are the members of OpenAPI 3.1 and 3.2 that kin-openapi decodes and the contract leaves alone: gateways read OpenAPI 3.0
+// and keep what is none of it, whatever it is.
+var newer = []string{
+	"oas/components/schemas/*/examples", "oas/components/schemas/*/prefixItems", "oas/components/schemas/*/contains",
+	"oas/components/schemas/*/minContains", "oas/components/schemas/*/maxContains", "oas/components/schemas/*/patternProperties",
+	"oas/components/schemas/*/dependentSchemas", "oas/components/schemas/*/propertyNames", "oas/components/schemas/*/unevaluatedItems",
+	"oas/components/schemas/*/unevaluatedProperties", "oas/components/schemas/*/if", "oas/components/schemas/*/then",
+	"oas/components/schemas/*/else", "oas/components/schemas/*/dependentRequired", "oas/components/schemas/*/$defs",
+	"oas/components/schemas/*/$schema", "oas/components/schemas/*/$comment", "oas/components/schemas/*/$id",
+	"oas/components/schemas/*/$anchor", "oas/components/schemas/*/$dynamicRef", "oas/components/schemas/*/$dynamicAnchor",
+	"oas/components/schemas/*/contentMediaType", "oas/components/schemas/*/contentEncoding", "oas/components/schemas/*/contentSchema",
+	"oas/components/parameters/*/content/*/itemSchema", "oas/components/callbacks/*/*/query",
+	"oas/components/callbacks/*/*/additionalOperations", "oas/info/summary", "oas/info/license/identifier", "oas/webhooks",
+	"oas/jsonSchemaDialect",
+}
+
+// withoutNewer takes them out of a document, wherever one of their names stands.
+func withoutNewer(value any) {
+	switch v := value.(type) {
+	case map[string]any:
+		maps.DeleteFunc(v, func(name string, _ any) bool {
+			return slices.ContainsFunc(newer, func(member string) bool { return strings.EqualFold(path.Base(member), name) })
+		})
+		for _, each := range v {
+			withoutNewer(each)
+		}
+	case []any:
+		for _, each := range v {
+			withoutNewer(each)
+		}
+	}
+}
+
+// TestOpenAPIIsDescribed holds the contract to name every other member that kin-openapi decodes: one that it does not name could
+// hold anything, and a gateway fail on it.
+func TestOpenAPIIsDescribed(t *testing.T) {
+	t.Parallel()
+	u := undescribed{seen: map[reflect.Type]bool{}}
+	u.find("oas", reflect.TypeFor[openapi3.T](), documents(t)["ApiDefinition"].reference.Properties["oas"].Value)
+	require.Greater(t, len(u.seen), 15, "types of kin-openapi")
+	require.ElementsMatch(t, newer, u.members)
+}
+
+// undescribed are members that kin-openapi decodes and the contract does not name.
+type undescribed struct {
+	members []string
+	seen    map[reflect.Type]bool
+}
+
+func (u *undescribed) find(at string, decoded reflect.Type, s *openapi3.Schema) {
+	switch decoded = written(decoded); decoded.Kind() {
+	case reflect.Slice:
+		if s.Items != nil {
+			u.find(at+"/0", decoded.Elem(), s.Items.Value)
+		}
+	case reflect.Map:
+		if s.AdditionalProperties.Schema != nil {
+			u.find(at+"/*", decoded.Elem(), s.AdditionalProperties.Schema.Value)
+		} else if decoded.Elem().Kind() != reflect.Interface {
+			u.members = append(u.members, at+"/*")
+		}
+	case reflect.Struct:
+		u.findIn(at, decoded, s)
+	default: // a schema says of what type it is
+	}
+}
+
+func (u *undescribed) findIn(at string, decoded reflect.Type, s *openapi3.Schema) {
+	if u.seen[decoded] {
+		return
+	}
+	u.seen[decoded] = true
+	for field := range decoded.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		switch property := s.Properties[name]; {
+		case name == "" || name == "-" || field.Type.Kind() == reflect.Interface: // not decoded, or never in vain
+		case property == nil:
+			u.members = append(u.members, at+"/"+name)
+		default:
+			u.find(at+"/"+name, field.Type, property.Value)
+		}
+	}
+}
+
+// written is the type by which kin-openapi decodes what is written for a value of a type: what a reference is to, the map in a
+// map with extensions.
+func written(t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		return written(t.Elem())
+	}
+	if entries, ok := reflect.PointerTo(t).MethodByName("Map"); ok {
+		return entries.Type.Out(0)
+	}
+	if t.Kind() == reflect.Struct {
+		_, isRef := t.FieldByName("Ref")
+		if value, ok := t.FieldByName("Value"); ok && isRef {
+			return written(value.Type)
+		}
+	}
+	return t
 }
 
 func TestExamplesFit(t *testing.T) {
@@ -123,6 +234,7 @@ func TestProblems(t *testing.T) {
 		"id":{"type":"string","x-object-id":true},"n":{"type":"integer","format":"int64"},"f":{"type":"number"},
 		"at":{"type":"string","format":"date-time","nullable":true},"word":{"type":"string","enum":["a","b"]},
 		"short":{"type":"string","minLength":2,"maxLength":3},"least":{"type":"integer","minimum":0},
+		"byte":{"type":"integer","minimum":0,"maximum":255},"share":{"type":"number","minimum":0,"maximum":1},
 		"list":{"type":"array","items":{"type":"boolean"}},"map":{"type":"object","additionalProperties":{"type":"integer"}},
 		"closed":{"type":"object","additionalProperties":false,"properties":{"x":{}}}}}`, schema.Options{})
 	for _, c := range []struct{ doc, pointer, reason string }{
@@ -140,14 +252,23 @@ func TestProblems(t *testing.T) {
 		{`{"id":"","n":"text","n":1}`, "/n", "value must be an integer"},
 		{`{"id":"","f":1e400}`, "/f", "number is out of range"},
 		{`{"id":"","f":1.5}`, "", ""},
+		{`{"id":"","other":[1e400]}`, "/other/0", "number is out of range"},
+		{`{"id":"","other":` + strings.Repeat("9", 310) + `}`, "/other", "number is out of range"},
+		{`{"id":"","other":1e-400}`, "", ""},
 		{`{"id":"","at":null}`, "", ""},
 		{`{"id":"","at":"2026-11-24T10:00:00Z"}`, "", ""},
 		{`{"id":"","at":"yesterday"}`, "/at", "does not meet the contract's format"},
+		{`{"id":"","at":"2026-12-31T23:59:60Z"}`, "/at", "does not meet the contract's format"},
 		{`{"id":"","word":"\u0061"}`, "", ""},
 		{`{"id":"","word":"c"}`, "/word", "is not one of the values that the contract allows"},
 		{`{"id":"","short":"é"}`, "/short", "minimum string length is 2"},
 		{`{"id":"","short":"abcd"}`, "/short", "maximum string length is 3"},
 		{`{"id":"","least":-1}`, "/least", "number is less than the contract's minimum"},
+		{`{"id":"","least":-0}`, "/least", "number is less than the contract's minimum"},
+		{`{"id":"","byte":255,"share":1.0}`, "", ""},
+		{`{"id":"","byte":256}`, "/byte", "number is more than the contract's maximum"},
+		{`{"id":"","share":-0.5}`, "/share", "number is less than the contract's minimum"},
+		{`{"id":"","share":1.5}`, "/share", "number is more than the contract's maximum"},
 		{`{"id":"","list":[true,1]}`, "/list/1", "value must be a boolean"},
 		{`{"id":"","map":{"a/b~":"x"}}`, "/map/a~1b~0", "value must be an integer"},
 		{`{"id":"","closed":{"y":1}}`, "/closed/y", "property is unsupported"},
