@@ -24,34 +24,21 @@ var organisationFields = document.Members(json.RawMessage(`{"id":"","owner_name"
 	`"dont_allow_license_management_view":false,"cloud":false,"dev":false},` +
 	`"org_options_meta":{},"open_policy":{"rules":"","enabled":false},"additional_permissions":{}}`))
 
-// organisation takes out of a document what is searched.
+// organisation takes out of a document what is searched. The document goes under id, "" for one that is made: another id in it
+// is left out.
 func organisation(id string, doc json.RawMessage) store.Organisation {
+	if id == "" || document.String(doc, "id") != id {
+		doc = document.Without(doc, "id")
+	}
 	return store.Organisation{
 		ID: id, CName: document.String(doc, "cname"), SSOEnabled: document.Bool(doc, false, "sso_enabled"), Document: doc,
 	}
 }
 
-// showOrganisation is an organisation as it goes out: as it came, under its own id, each documented field that it lacks
-// filled in behind the one that comes before it in the documented order.
+// showOrganisation is an organisation as it goes out: as it came, each documented field that it lacks filled in behind the one
+// that comes before it in the documented order.
 func showOrganisation(row store.Row) json.RawMessage {
-	if document.Complete(row.Document, organisationFields, row.ID) {
-		return row.Document
-	}
-	doc := row.Document
-	if document.String(doc, "id") != row.ID {
-		doc = document.Set(document.Without(doc, "id"), "id", document.Quote(row.ID))
-	}
-	members := document.Members(doc)
-	at := 0 // where the next field goes if it is not there
-	for _, field := range organisationFields {
-		if i := document.Index(members, field.Name); i >= 0 {
-			at = i + 1
-			continue
-		}
-		members = document.Insert(members, at, field)
-		at++
-	}
-	return document.Object(members)
+	return document.Fill(row.Document, organisationFields, document.Quote(row.ID))
 }
 
 // GetOrgs implements admin.ServerInterface.
@@ -67,8 +54,7 @@ func (s *Server) GetOrgs(c echo.Context, params admin.GetOrgsParams) error {
 
 // CreateOrg implements admin.ServerInterface.
 func (s *Server) CreateOrg(c echo.Context) error {
-	doc := document.Without(bodyOf(c).raw, "id") // the id is ours to make
-	id, err := s.Store.CreateOrganisation(c.Request().Context(), organisation("", doc))
+	id, err := s.Store.CreateOrganisation(c.Request().Context(), organisation("", bodyOf(c).raw))
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,11 @@ func TestOrganisations(t *testing.T) {
 		require.NotEqual(t, "5e9d9544a1dcd60001d0ed20", made.meta())
 		require.Equal(t, "5e9d9544a1dcd60001d0ed20", b.admin("POST", "/admin/organisations/import", `{"id":"5e9d9544a1dcd60001d0ed20"}`).says(200, "Org imported").meta())
 		b.admin("POST", "/admin/organisations/import", `{"id":"not hex"}`).says(403, "Request body malformed")
-		require.Regexp(t, `^[0-9a-f]{24}$`, b.admin("POST", "/admin/organisations/import", `{"owner_name":"no id"}`).is(200).meta())
+		for _, none := range []string{``, `"id":"",`, `"id":null,`} {
+			id := b.admin("POST", "/admin/organisations/import", `{`+none+`"owner_name":"no id"}`).is(200).meta()
+			require.Regexp(t, `^[0-9a-f]{24}$`, id)
+			require.True(t, strings.HasPrefix(b.admin("GET", "/admin/organisations/"+id, nil).is(200).body, `{"id":"`+id+`","owner_name":"no id",`))
+		}
 	})
 	t.Run("a cname is one organisation's, whatever its case; names and slugs are free", func(t *testing.T) {
 		body := `{"owner_name":"same","owner_slug":"same","cname":"Portal.example:3000"}`

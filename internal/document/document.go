@@ -160,41 +160,69 @@ func Quote(s string) json.RawMessage {
 	return bytes.TrimRight(out.Bytes(), "\n")
 }
 
-// Index is where the last member called name is; -1 if there is none.
-func Index(members []Member, name string) int {
-	for i, m := range slices.Backward(members) {
-		if m.Name == name {
-			return i
+// Fill returns an object with the fields that it lacks: each behind the one that is before it in fields, the first ones in
+// front. first is the value of the first field, for its own is the same for all. An object that lacks none stays as it is.
+func Fill(doc json.RawMessage, fields []Member, first json.RawMessage) json.RawMessage {
+	ends := memberEnds(doc, fields)
+	var lacking []insertion
+	at, size := len("{"), len(doc)
+	for i, field := range fields {
+		if ends[i] > 0 {
+			at = ends[i]
+			continue
 		}
+		if i == 0 {
+			field.Value = first
+		}
+		lacking = append(lacking, insertion{at, field})
+		size += len(field.name) + len(field.Value) + len(":,")
 	}
-	return -1
+	if lacking == nil {
+		return doc
+	}
+	slices.SortStableFunc(lacking, func(a, b insertion) int { return a.at - b.at })
+	return insertAll(doc, lacking, make(json.RawMessage, 0, size))
 }
 
-// Insert returns members with m at a place among them.
-func Insert(members []Member, at int, m Member) []Member {
-	return slices.Insert(members, at, m)
+// insertion is a member that is to stand at a place of an object.
+type insertion struct {
+	at int
+	Member
 }
 
-// Complete tells whether an object has every one of these members once, whatever their values, but for the first, whose
-// value is a string of this text.
-func Complete(doc json.RawMessage, members []Member, first string) bool {
-	seen, count, next := make([]bool, len(members)), 0, 0 // next is where a member is if doc is in their order
+// memberEnds is where in an object its members of these names end, the last of each name; 0 for none.
+func memberEnds(doc json.RawMessage, fields []Member) []int {
+	ends, next := make([]int, len(fields)), 0 // next is where a name is if doc is in the fields' order
 	gjson.ParseBytes(doc).ForEach(func(name, value gjson.Result) bool {
-		for range members {
-			at := next % len(members)
+		for range fields {
+			at := next % len(fields)
 			next++
-			if members[at].Name != name.Str {
-				continue
+			if fields[at].Name == name.Str {
+				ends[at] = value.Index + len(value.Raw)
+				return true
 			}
-			if seen[at] || at == 0 && value.Str != first {
-				count = 0
-				return false
-			}
-			seen[at] = true
-			count++
-			return true
 		}
 		return true // another member
 	})
-	return count == len(members)
+	return ends
+}
+
+// insertAll appends an object to out, with members inserted, in the order of their places.
+func insertAll(doc json.RawMessage, members []insertion, out json.RawMessage) json.RawMessage {
+	out = append(out, '{')
+	join := func(piece []byte) {
+		if len(piece) > 0 && len(out) > len("{") {
+			out = append(out, ',')
+		}
+		out = append(out, piece...)
+	}
+	copied := len("{")
+	for _, m := range members {
+		join(bytes.TrimPrefix(doc[copied:m.at], []byte(",")))
+		join([]byte(m.name))
+		out = append(append(out, ':'), m.Value...)
+		copied = m.at
+	}
+	join(bytes.TrimPrefix(doc[copied:len(doc)-len("}")], []byte(",")))
+	return append(out, '}')
 }

@@ -10,23 +10,20 @@ import (
 	"gatehouse/internal/document"
 )
 
-func TestComplete(t *testing.T) {
+func TestFill(t *testing.T) {
 	t.Parallel()
-	members := document.Members(json.RawMessage(`{"id":"","a":0,"b":[]}`))
-	for doc, want := range map[string]bool{
-		`{"id":"x","a":1,"b":2}`:                true,
-		`{"b":2,"more":{"a":1},"a":1,"id":"x"}`: true,
-		`{"id":"x","\u0061":1,"b":null}`:        true,
-		`{"id":"y","a":1,"b":2}`:                false,
-		`{"id":5,"a":1,"b":2}`:                  false,
-		`{"id":"x","a":1}`:                      false,
-		`{"id":"x","a":1,"b":2,"id":"x"}`:       false,
-		`{"id":"x","a":1,"b":2,"a":1}`:          false,
-		`{"id":"x","a":1,"more":{"b":2}}`:       false,
-		`["id","a","b"]`:                        false,
-		`{}`:                                    false,
+	fields := document.Members(json.RawMessage(`{"id":"","a":0,"b":[]}`))
+	for doc, want := range map[string]string{
+		`{}`:                               `{"id":"x","a":0,"b":[]}`,
+		`{"id":"x","a":1,"b":2}`:           `{"id":"x","a":1,"b":2}`,
+		`{"b":2,"more":{"a":1},"a":1}`:     `{"id":"x","b":2,"more":{"a":1},"a":1}`,
+		`{"\u0061":1,"b":null,"id":"y"}`:   `{"\u0061":1,"b":null,"id":"y"}`,
+		`{"more":1}`:                       `{"id":"x","a":0,"b":[],"more":1}`,
+		`{"more":1,"id":"x","rest":2}`:     `{"more":1,"id":"x","a":0,"b":[],"rest":2}`,
+		`{"a":1,"a":{"b":[","]},"rest":2}`: `{"id":"x","a":1,"a":{"b":[","]},"b":[],"rest":2}`,
+		`{"b":"}","id":1}`:                 `{"b":"}","id":1,"a":0}`,
 	} {
-		require.Equal(t, want, document.Complete(json.RawMessage(doc), members, "x"), doc)
+		require.Equal(t, want, string(document.Fill(json.RawMessage(doc), fields, json.RawMessage(`"x"`))), doc)
 	}
 }
 
@@ -76,5 +73,15 @@ func FuzzDocument(f *testing.F) {
 		var without map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(document.Without(doc, "a"), &without))
 		require.NotContains(t, without, "a")
+		filled := document.Fill(doc, document.Members(json.RawMessage(`{"a":0,"b":1,"":2}`)), json.RawMessage("3"))
+		for name, value := range map[string]string{"a": "3", "b": "1", "": "2"} {
+			if had, ok := decoded[name]; ok {
+				value = string(had)
+			}
+			decoded[name] = json.RawMessage(value)
+		}
+		want, err := json.Marshal(decoded)
+		require.NoError(t, err)
+		require.JSONEq(t, string(want), string(filled))
 	})
 }
