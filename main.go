@@ -129,6 +129,7 @@ func (cmd *serveCommand) Run(ctx context.Context, std streams) (err error) {
 	if err := cmd.Resolve(); err != nil {
 		return err
 	}
+	server.Prepare() // while the database is waited for
 	log, stopLog := newLog(std.errs, cmd.LogFormat)
 	defer func() { err = errors.Join(err, stopLog()) }()
 	if err := os.MkdirAll(cmd.DataDir, 0o711); err != nil { // others may pass through, to the private Postgres, but not look

@@ -81,6 +81,11 @@ var loadContract = sync.OnceValues(func() (contract, error) {
 	return known, nil
 })
 
+// Prepare begins what New needs and takes long, for a program that has something else to wait for.
+func Prepare() {
+	go func() { _, _ = loadContract() }() // New has its error
+}
+
 func (known contract) add(spec *openapi3.T) error {
 	defaultSecurity := spec.Security
 	// Authentication is done before a body is read (auth.go); servers would have the filter compare hosts.
