@@ -32,13 +32,15 @@ type bench struct {
 	gatehouse string // the built program
 	self      string
 	pool      int // bare's best; 0 while it is not known
-	progress  io.Writer
-	began     time.Time
+	// statements is what pgbench did last, by operation and connections.
+	statements map[string]sample
+	progress   io.Writer
+	began      time.Time
 }
 
 // open makes a directory, a Postgres and a gatehouse in it.
 func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error) {
-	b := &bench{plan: p, report: newReport(), progress: progress, began: time.Now()}
+	b := &bench{plan: p, report: newReport(), statements: map[string]sample{}, progress: progress, began: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(ctx))

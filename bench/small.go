@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // pgbench is the contender that is no server.
@@ -57,6 +59,11 @@ func (b *bench) small(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, running.stop(ctx), b.drop(ctx, "small")) }()
+	session, err := pgx.Connect(ctx, conn)
+	if err != nil {
+		return err
+	}
+	defer session.Close(ctx)
 	for _, name := range contenders() {
 		b.report.add(prefix(name)+"idle_rss_mib", "MiB", float64(running[name].idle)/mebibyte)
 	}
@@ -64,7 +71,7 @@ func (b *bench) small(ctx context.Context) (err error) {
 		b.say("small requests: round %d of %d", round+1, b.rounds)
 		for _, op := range all {
 			for _, connections := range b.connections {
-				if err := b.smallRound(ctx, conn, running, op, connections); err != nil {
+				if err := b.smallRound(ctx, session, running, op, connections); err != nil {
 					return fmt.Errorf("%s on %d connections: %w", op.name, connections, err)
 				}
 			}
@@ -74,15 +81,20 @@ func (b *bench) small(ctx context.Context) (err error) {
 }
 
 // smallRound has every contender answer once, and compares them.
-func (b *bench) smallRound(ctx context.Context, conn string, running servers, op operation, connections int) error {
-	seen := map[string]sample{}
-	for _, name := range shuffled(append(contenders(), pgbench)) {
-		if err := b.prepare(ctx, conn, op); err != nil {
+func (b *bench) smallRound(ctx context.Context, session *pgx.Conn, running servers, op operation, connections int) error {
+	seen, names := map[string]sample{}, contenders()
+	if known, ok := b.statements[op.name+on(connections)]; ok && b.statementsOnce {
+		seen[pgbench] = known
+	} else {
+		names = append(names, pgbench)
+	}
+	for _, name := range shuffled(names) {
+		if _, err := session.Exec(ctx, op.before); err != nil {
 			return err
 		}
 		var err error
 		if name == pgbench {
-			seen[name], err = b.offerStatements(ctx, conn, op, connections)
+			seen[name], err = b.offerStatements(ctx, session.Config().ConnString(), op, connections)
 		} else {
 			seen[name], err = offer(ctx, running[name], connections, op.load, b.window)
 		}
@@ -90,36 +102,23 @@ func (b *bench) smallRound(ctx context.Context, conn string, running servers, op
 			return err
 		}
 	}
+	b.statements[op.name+on(connections)] = seen[pgbench]
 	b.noteSmall(op.name, connections, seen)
 	return nil
 }
 
-func (b *bench) prepare(ctx context.Context, conn string, op operation) error {
-	if op.before == "" {
-		return nil
-	}
-	return execute(ctx, conn, op.before)
-}
-
-// offerStatements runs pgbench for about a window: first a few transactions, which tell how many fill it.
+// offerStatements runs pgbench for about a window. How many transactions fill it is known from the round before.
 func (b *bench) offerStatements(ctx context.Context, conn string, op operation, connections int) (sample, error) {
-	const probe, fewest = 20, 20
-	first, err := b.pgbench(ctx, conn, op.script, connections, probe)
-	if err != nil {
-		return sample{}, err
+	const fewest, guess = 20, 3_000 // a second
+	rate := float64(guess)
+	if before, known := b.statements[op.name+on(connections)]; known {
+		rate = before.perSecond
 	}
-	times := int(first.perSecond * b.window.Seconds() / float64(connections))
-	if times <= fewest {
-		return first, nil
-	}
-	return b.pgbench(ctx, conn, op.script, connections, times)
+	return b.pgbench(ctx, conn, op.script, connections, max(fewest, int(rate*b.window.Seconds())/connections))
 }
 
 func (b *bench) noteSmall(op string, connections int, seen map[string]sample) {
-	on := ""
-	if connections > 1 {
-		on = "_" + strconv.Itoa(connections)
-	}
+	on := on(connections)
 	for _, name := range append(contenders(), pgbench) {
 		s, of := seen[name], prefix(name)+op
 		b.report.add(of+"_per_s"+on, "requests/s", s.perSecond)
@@ -137,6 +136,14 @@ func (b *bench) noteSmall(op string, connections int, seen map[string]sample) {
 		b.report.ratio(prefix(name)+op+"_vs_pgbench"+on, seen[name].perSecond, seen[pgbench].perSecond)
 	}
 	b.report.ratio(op+"_vs_ogen"+on, seen[gatehouse].perSecond, seen[generated].perSecond)
+}
+
+// on stands behind the names of results on more than one connection.
+func on(connections int) string {
+	if connections == 1 {
+		return ""
+	}
+	return "_" + strconv.Itoa(connections)
 }
 
 // poolOf is the size of an alternative's pool: bare's best, and for stock pgx's own choice.
