@@ -68,7 +68,7 @@ func TestReadmeWalk(t *testing.T) {
 	for i, want := range shown {
 		require.NotEmpty(t, want, "a command without its answer")
 		pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", `[^"]+`)
-		require.Regexp(t, "^"+pattern+"$", answers[i])
+		require.Regexp(t, "^"+pattern+"$", strings.TrimSuffix(answers[i], "\n"))
 	}
 }
 

@@ -74,6 +74,7 @@ type Server struct {
 	loadable  *loadable
 	gateways  *gateways
 	reloads   reloads
+	metrics   *metrics
 
 	adminDigest, nodeDigest digest
 }
@@ -92,7 +93,10 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, gateways: newGateways(cfg)}
+	s := &Server{
+		Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, gateways: newGateways(cfg),
+		metrics: newMetrics(cfg.Store),
+	}
 	s.adminDigest, s.nodeDigest = sha256.Sum256([]byte(cfg.AdminSecret)), sha256.Sum256([]byte(cfg.NodeSecret))
 	s.echo = echo.New()
 	s.echo.HideBanner, s.echo.HidePort = true, true
@@ -104,7 +108,7 @@ func New(cfg Config) (*Server, error) {
 	if err := known.checkRoutes(s.echo.Routes()); err != nil {
 		return nil, err
 	}
-	s.serveProfiles()
+	s.serveDiagnostics()
 	s.handler = s.compressed()
 	return s, nil
 }
@@ -163,8 +167,8 @@ func (s *Server) admit(op *operation) echo.MiddlewareFunc {
 	}
 }
 
-// observe gives each request an id, its client's if it sends one, and writes one line about it. It names the route, not the
-// path: a path or a query may hold a secret.
+// observe gives each request an id, its client's if it sends one, counts it, and writes one line about it. It names the route,
+// not the path: a path or a query may hold a secret.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began, r, w := time.Now(), c.Request(), c.Response()
@@ -177,8 +181,10 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 			c.Error(err) // the status is known only then
 		}
 		line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0)
+		took := line.Time.Sub(began)
+		s.metrics.observe(c, took)
 		line.AddAttrs(slog.String("id", id), slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", w.Status),
-			slog.Duration("took", line.Time.Sub(began)), slog.Int64("bytes", w.Size), slog.String("from", c.RealIP()))
+			slog.Duration("took", took), slog.Int64("bytes", w.Size), slog.String("from", c.RealIP()))
 		return s.Log.Handler().Handle(r.Context(), line)
 	}
 }

@@ -98,6 +98,28 @@ func TestListsAreCompactAndInOrder(t *testing.T) {
 	require.Equal(t, `{"Status":"OK","Message":"Hello","Meta":null}`, b.admin("GET", "/admin/hello/", nil).is(200).body)
 }
 
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.org()
+	b.admin("GET", "/admin/organisations/unknown", nil).is(404)
+	b.do("GET", "/admin/organisations", nil).is(401)
+	b.admin("GET", "/made/up/"+secret, nil).is(404)
+	got := b.admin("GET", "/metrics", nil).is(200).body
+	for _, line := range []string{
+		`gatehouse_request_duration_seconds_count{operation="createOrg",status="200"} 1`,
+		`gatehouse_request_duration_seconds_count{operation="getOrg",status="404"} 1`,
+		`gatehouse_request_duration_seconds_count{operation="getOrgs",status="401"} 1`,
+		`gatehouse_request_duration_seconds_count{operation="none",status="404"} 1`,
+		`gatehouse_postgres_connections{state="in_use"} 0`,
+	} {
+		require.Contains(t, got, line+"\n")
+	}
+	require.Contains(t, got, "go_goroutines ")
+	require.NotContains(t, got, secret)
+	require.Equal(t, `{"Status":"Error","Message":"Not authorised","Meta":null}`, b.do("GET", "/metrics", nil).is(401).body)
+}
+
 func TestProfilesAreTheAdministrators(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -87,6 +87,15 @@ func (s *Store) Close() { s.pool.Close() }
 // Ping tells whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return translate(s.pool.Ping(ctx)) }
 
+// Connections is the pool's.
+type Connections struct{ InUse, Idle, Max int }
+
+// Connections tells how the pool stands.
+func (s *Store) Connections() Connections {
+	stat := s.pool.Stat()
+	return Connections{InUse: int(stat.AcquiredConns()), Idle: int(stat.IdleConns()), Max: int(stat.MaxConns())}
+}
+
 func (s *Store) migrate(ctx context.Context) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
