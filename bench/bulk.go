@@ -26,6 +26,8 @@ type bulkRun struct {
 	n      int
 	conn   string
 	corpus corpus
+	// checked: gatehouse knows of each document whether a gateway can decode it.
+	checked bool
 	// refused are the servers that would not take the request.
 	refused map[string]bool
 }
@@ -58,7 +60,7 @@ func (b *bench) bulk(ctx context.Context) error {
 // is given, memory that of the largest of all.
 func (b *bench) nameSizes(k kind, sizes []int) {
 	for _, n := range sizes {
-		for _, way := range []string{"import", "export"} {
+		for _, way := range []string{"import", "export", "node_list"} {
 			for _, name := range append(slices.Clone(k.servers), copying) {
 				of := prefix(name) + k.prefix + way
 				b.report.alias(of+"_peak_rss_mib", sized(of+"_peak_rss_mib", n))
@@ -82,13 +84,16 @@ func (run *bulkRun) measure(ctx context.Context) (err error) {
 	if info, err := os.Stat(run.corpus.body); err == nil {
 		run.report.note("%d %s are %.1f MB", run.n, run.table, float64(info.Size())/1e6)
 	}
-	if err := run.alternate(ctx, "import", run.importOnce); err != nil {
+	if err := run.alternate(ctx, "import", run.contenders(), run.importOnce); err != nil {
 		return err
 	}
 	if err := run.stockUp(ctx); err != nil {
 		return err
 	}
-	return run.alternate(ctx, "export", run.exportOnce)
+	if err := run.alternate(ctx, "export", run.contenders(), run.exportOnce); err != nil {
+		return err
+	}
+	return run.alternate(ctx, "node_list", []string{gatehouse}, run.nodeListOnce) // the others know no gateways
 }
 
 // contenders are the servers that are given so many documents.
@@ -98,9 +103,9 @@ func (run *bulkRun) contenders() []string {
 	})
 }
 
-// alternate has every contender do it once a round. The servers are fresh, so that what they hold idle is known.
-func (run *bulkRun) alternate(ctx context.Context, way string, once func(context.Context, *process) (transfer, error)) (err error) {
-	running, err := run.startAll(ctx, run.conn, run.contenders()...)
+// alternate has each of the servers do it once a round, and psql. The servers are fresh, so that what they hold idle is known.
+func (run *bulkRun) alternate(ctx context.Context, way string, names []string, once func(context.Context, *process) (transfer, error)) (err error) {
+	running, err := run.startAll(ctx, run.conn, names...)
 	if err != nil {
 		return err
 	}
@@ -108,7 +113,10 @@ func (run *bulkRun) alternate(ctx context.Context, way string, once func(context
 	for round := range run.rounds {
 		run.say("%s of %d %s: round %d of %d", way, run.n, run.table, round+1, run.rounds)
 		seen := map[string]transfer{}
-		for _, name := range shuffled(append(run.contenders(), copying)) {
+		for _, name := range shuffled(append(slices.Clone(names), copying)) {
+			if run.refused[name] {
+				continue
+			}
 			t, err := once(ctx, running[name]) // no process for \copy
 			if err != nil {
 				return fmt.Errorf("%s: %s: %w", way, name, err)
@@ -199,11 +207,27 @@ func (run *bulkRun) stockUp(ctx context.Context) error {
 }
 
 func (run *bulkRun) exportOnce(ctx context.Context, p *process) (transfer, error) {
+	return run.sendOnce(ctx, p, run.path, "")
+}
+
+// nodeListOnce has a gateway's list sent. That documents which nobody has checked are checked first happens once in their
+// life, and is not measured.
+func (run *bulkRun) nodeListOnce(ctx context.Context, p *process) (transfer, error) {
+	if p != nil && !run.checked {
+		run.checked = true
+		if t, err := download(ctx, p, run.nodePath); err != nil {
+			return t, err
+		}
+	}
+	return run.sendOnce(ctx, p, run.nodePath, run.nodeWhere)
+}
+
+func (run *bulkRun) sendOnce(ctx context.Context, p *process, path, where string) (transfer, error) {
 	if p == nil {
-		took, err := run.psql(ctx, run.conn, fmt.Sprintf(`\copy (SELECT document FROM %s ORDER BY position) to '/dev/null'`, run.table))
+		took, err := run.psql(ctx, run.conn, fmt.Sprintf(`\copy (SELECT document FROM %s %s ORDER BY position) to '/dev/null'`, run.table, where))
 		return transfer{took: took}, err
 	}
-	t, err := download(ctx, p, run.path)
+	t, err := download(ctx, p, path)
 	if err == nil && t.status == http.StatusOK && t.bytes < int64(run.n)*smallest {
 		err = fmt.Errorf("%s exported %d bytes for %d documents", p.name, t.bytes, run.n)
 	}

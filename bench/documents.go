@@ -14,8 +14,10 @@ type kind struct {
 	// prefix stands before the names of its results.
 	prefix string
 	path   string // of the export; the import's is below it
-	list   string // the name of the list in a body
-	table  string
+	// nodePath is where gateways get theirs, and nodeWhere which ones those are.
+	nodePath, nodeWhere string
+	list                string // the name of the list in a body
+	table               string
 	// columns are what COPY fills, in the order of document's first result.
 	columns string
 	// document makes the n-th document and its columns.
@@ -25,7 +27,7 @@ type kind struct {
 
 func apis() kind {
 	return kind{
-		path: "/admin/apis", list: "apis", table: "apis", columns: "api_id, id, org_id, active", document: apiDocument,
+		path: "/admin/apis", nodePath: "/system/apis", nodeWhere: "WHERE active", list: "apis", table: "apis", columns: "api_id, id, org_id, active", document: apiDocument,
 		servers: contenders(),
 	}
 }
@@ -33,7 +35,7 @@ func apis() kind {
 // policies are not served by ogen, which cannot generate them: see ogen/ogen.yml.
 func policies() kind {
 	return kind{
-		prefix: "policy_", path: "/admin/policies", list: "Data", table: "policies", columns: "id, policy_id, org_id",
+		prefix: "policy_", path: "/admin/policies", nodePath: "/system/policies", list: "Data", table: "policies", columns: "id, policy_id, org_id",
 		document: policyDocument, servers: []string{gatehouse, bare, stock},
 	}
 }

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// adminSecret is what the servers are started with and the clients send.
+	// adminSecret and nodeSecret are what the servers are started with and the clients send.
 	adminSecret = "bench-secret"
+	nodeSecret  = "bench-node-secret"
 	// alternativeCommand is the hidden command that runs this program as one of the alternatives.
 	alternativeCommand = "serve-alternative"
 	// stopLimit is how long a server may take to stop: longer than gatehouse's own patience with requests.
@@ -60,7 +61,7 @@ func (b *bench) command(name, conn string) *exec.Cmd {
 	if name != gatehouse {
 		return exec.Command(b.self, alternativeCommand, name, strconv.Itoa(b.poolOf(name)), conn)
 	}
-	args := []string{"serve", "--listen=127.0.0.1:0", "--admin-secret=" + adminSecret, "--data-dir=" + filepath.Join(b.dir, "data")}
+	args := []string{"serve", "--listen=127.0.0.1:0", "--admin-secret=" + adminSecret, "--node-secret=" + nodeSecret, "--data-dir=" + filepath.Join(b.dir, "data")}
 	if conn != "" {
 		args = append(args, "--database-url="+conn)
 	}

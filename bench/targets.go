@@ -23,7 +23,7 @@ var targets = map[string]target{
 	"get_org_vs_ogen": {1.1, higher}, "get_org_vs_ogen_8": {1.1, higher}, "get_org_vs_ogen_64": {1.1, higher},
 	"allow_reset_vs_ogen": {1.1, higher}, "allow_reset_vs_ogen_8": {1.1, higher}, "allow_reset_vs_ogen_64": {1.1, higher},
 	"sso_vs_ogen": {1.1, higher}, "sso_vs_ogen_8": {1.1, higher}, "sso_vs_ogen_64": {1.1, higher},
-	"import_vs_copy": {1.4, lower}, "export_vs_copy": {1.3, lower},
+	"import_vs_copy": {1.4, lower}, "export_vs_copy": {1.3, lower}, "node_list_vs_copy": {1.5, lower},
 	"import_peak_rss_mib": {32, lower}, "export_peak_rss_mib": {32, lower},
 	"get_user_growth": {1.5, lower}, "email_growth": {1.5, lower}, "access_key_growth": {1.5, lower}, "allow_reset_growth": {1.5, lower},
 	"list_first_byte_ms": {10, lower}, "list_peak_rss_mib": {8, lower},

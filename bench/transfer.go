@@ -38,9 +38,9 @@ func upload(ctx context.Context, p *process, path, file string) (transfer, error
 	return p.exchange(ctx, head, body)
 }
 
-// download gets a path.
+// download gets a path, as an administrator or a gateway.
 func download(ctx context.Context, p *process, path string) (transfer, error) {
-	return p.exchange(ctx, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: bench\r\nAdmin-Auth: %s\r\n\r\n", path, adminSecret), nil)
+	return p.exchange(ctx, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: bench\r\nAdmin-Auth: %s\r\nAuthorization: %s\r\n\r\n", path, adminSecret, nodeSecret), nil)
 }
 
 // exchange sends a request on a connection of its own and reads the answer away.
