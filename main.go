@@ -40,8 +40,8 @@ import (
 const (
 	// headerTimeout bounds the wait for a request's headers: slow ones would hold connections for nothing.
 	headerTimeout = 10 * time.Second
-	// bodyTimeout bounds a whole request. The largest import (256 MiB) takes seconds; a slow line may need minutes.
-	bodyTimeout = 10 * time.Minute
+	// requestTimeout bounds a request and its answer; bodies and lists, which may take longer, keep a pace (--body-timeout).
+	requestTimeout = 10 * time.Minute
 	// idleTimeout ends connections that nobody uses; longer than the 90 s after which Go's clients end theirs.
 	idleTimeout = 2 * time.Minute
 	// drainTimeout is how long requests may still run when the server stops; below the 30 s that supervisors allow.
@@ -241,7 +241,7 @@ func describe(secret config.Secret) string {
 // serve answers requests until ctx ends or the database is gone, and then lets those that run come to their end.
 func serve(ctx context.Context, listener net.Listener, handler *server.Server, failed <-chan error) error {
 	web := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout,
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 	}
 	ended := make(chan error, 1)

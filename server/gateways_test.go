@@ -253,14 +253,22 @@ func poisons(org string) (apis, policies map[string]string) {
 		"a wrong type deep inside":        apiOf(org, "p10", `"auth_configs":{"authToken":{"use_param":"yes"}}`),
 		"a list for an object":            apiOf(org, "p11", `"config_data":[1]`),
 		"a wrong type deep inside oas":    strings.TrimSuffix(apiOf(org, "p12"), "}") + `,"oas":{"components":{"schemas":{"Tide":{"properties":{"high":{"maxLength":5.0}}}}}}}`,
+		"a version of TLS that is none":   apiOf(org, "p14", `"proxy":{"transport":{"ssl_min_version":65536}}`),
+		"a sign where there is none":      apiOf(org, "p15", `"jwt_issued_at_validation_skew":-0`),
+		"a number beyond a float64":       apiOf(org, "p16", `"config_data":{"deep":[1e400]}`),
+		"a leap second":                   apiOf(org, "p17", `"graphql":{"last_schema_update":"2016-12-31T23:59:60Z"}`),
+		"a callback that is nowhere":      strings.TrimSuffix(apiOf(org, "p18"), "}") + `,"oas":{"components":{"callbacks":{"tide":{"$ref":""}}}}}`,
 		"an oas schema that is a text":    strings.TrimSuffix(apiOf(org, "p13"), "}") + `,"oas":{"components":{"schemas":{"Tide":{"additionalProperties":"no"}}}}}`,
 	}
 	policies = map[string]string{
-		"an _id that is not 24 hex":  `{"_id":"zz","org_id":"` + org + `"}`,
-		"a float form in an integer": `{"_id":"61df10078f11dd00097cb501","org_id":"` + org + `","quota_max":1500.0}`,
-		"a text for a number":        `{"_id":"61df10078f11dd00097cb502","org_id":"` + org + `","rate":"3"}`,
-		"a list for access rights":   `{"_id":"61df10078f11dd00097cb503","org_id":"` + org + `","access_rights":[]}`,
-		"a number for a date":        `{"_id":"61df10078f11dd00097cb504","org_id":"` + org + `","last_updated":5}`,
+		"an _id that is not 24 hex":    `{"_id":"zz","org_id":"` + org + `"}`,
+		"a float form in an integer":   `{"_id":"61df10078f11dd00097cb501","org_id":"` + org + `","quota_max":1500.0}`,
+		"a text for a number":          `{"_id":"61df10078f11dd00097cb502","org_id":"` + org + `","rate":"3"}`,
+		"a list for access rights":     `{"_id":"61df10078f11dd00097cb503","org_id":"` + org + `","access_rights":[]}`,
+		"a number for a date":          `{"_id":"61df10078f11dd00097cb504","org_id":"` + org + `","last_updated":5}`,
+		"a text for rights of GraphQL": `{"_id":"61df10078f11dd00097cb505","org_id":"` + org + `","graphql_access_rights":{"x":""}}`,
+		"a text for a smoothing": `{"_id":"61df10078f11dd00097cb506","org_id":"` + org +
+			`","access_rights":{"x":{"endpoints":[{"methods":[{"limit":{"smoothing":""}}]}]}}}`,
 	}
 	return apis, policies
 }
@@ -372,6 +380,27 @@ func TestOrgKeysThroughAGateway(t *testing.T) {
 		e.admin("DELETE", "/admin/org/keys/"+org, nil).is(200)
 		require.Zero(t, e.redis.Client().Exists(t.Context(), "orgkey."+org).Val())
 	})
+}
+
+func TestOrgKeysGoWithTheirOrganisation(t *testing.T) {
+	t.Parallel()
+	for name, noNotices := range map[string]bool{"with notices": false, "without": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := setupGateway(t, plan{noNotices: noNotices})
+			org, other := e.org(), e.org()
+			e.importAPIs(apiOf(org, "harbour"), apiOf(other, "quay")).is(200)
+			e.gateway.WaitForAPI(t, "quay", soon)
+			for _, each := range []string{org, other} {
+				e.admin("POST", "/admin/org/keys", `{"org_id":"`+each+`","rate":1,"per":3600}`).is(200)
+			}
+			there := func(org string) bool { return e.redis.Client().Exists(t.Context(), "orgkey."+org).Val() == 1 }
+			require.True(t, there(org))
+			e.admin("DELETE", "/admin/organisations/"+org, nil).is(200)
+			gatewaytest.Eventually(t, soon, "the gateway has lost the key", func() bool { return !there(org) })
+			require.True(t, there(other))
+		})
+	}
 }
 
 func TestOrgKeysAreRestoredWithoutKnowingTheRedis(t *testing.T) {

@@ -72,9 +72,6 @@ func wake(due chan struct{}) {
 
 // settleOrgKeys has gateways take over what was changed, until ctx ends.
 func (s *Server) settleOrgKeys(ctx context.Context) {
-	if s.Redis == nil { // nothing reaches what gateways have cached
-		return
-	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -92,7 +89,7 @@ func (s *Server) settleOrgKeys(ctx context.Context) {
 
 // settle makes sure that keys stay as they were told. A gateway keeps a session in a cache, and writes it back with each
 // request: a request at the wrong moment undoes a change. A notice empties the cache; what was undone before it came has
-// to be told again (facts gateway §6).
+// to be told again (facts gateway §6). Without a Redis for the notice, it is only told again.
 func (s *Server) settle(ctx context.Context, ids []string) error {
 	right := 0
 	for range settleRounds {
@@ -241,7 +238,7 @@ func (s *Server) SyncOrgKeys(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	told, err := s.tellOrgKeys(ctx, ids)
-	if err == nil && s.Redis != nil && told > 0 {
+	if err == nil && told > 0 {
 		err = s.Redis.DropSessions(ctx, ids)
 	}
 	return told, err
