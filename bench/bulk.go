@@ -104,7 +104,9 @@ func (run *bulkRun) contenders() []string {
 }
 
 // alternate has each of the servers do it once a round, and psql. The servers are fresh, so that what they hold idle is known.
-func (run *bulkRun) alternate(ctx context.Context, way string, names []string, once func(context.Context, *process) (transfer, error)) (err error) {
+func (run *bulkRun) alternate(ctx context.Context, way string, names []string,
+	once func(context.Context, *process) (transfer, error),
+) (err error) {
 	running, err := run.startAll(ctx, run.conn, names...)
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ type permission struct {
 // bodyRules say how a request's body is read.
 type bodyRules struct {
 	mediaType string
+	schema    *openapi3.Schema
 	// each names the list whose elements are checked one by one (`x-each`); "" is none.
 	each    string
 	element *openapi3.Schema
@@ -222,8 +223,8 @@ func readBodyRules(declared *openapi3.Operation) *bodyRules {
 	}
 	rules := &bodyRules{}
 	for mediaType, content := range declared.RequestBody.Value.Content {
-		rules.mediaType = mediaType
 		schema := content.Schema.Value
+		rules.mediaType, rules.schema = mediaType, schema
 		if _, ok := schema.Extensions["x-ignore-case"]; ok {
 			rules.names = slices.Sorted(maps.Keys(schema.Properties))
 		}

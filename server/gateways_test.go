@@ -353,6 +353,12 @@ func TestOrgKeysThroughAGateway(t *testing.T) {
 	e.admin("GET", "/admin/org/keys/"+org, nil).is(200)
 	require.Contains(t, e.admin("GET", "/admin/org/keys", nil).is(200).body, org)
 
+	t.Run("whole numbers that are written as floats are the gateway's integers", func(t *testing.T) {
+		session := fmt.Sprintf(`{"org_id":"%s","rate":2.0,"per":3600,"quota_max":-1.0,"data_expires":1.718439136e+09}`, org)
+		e.admin("PUT", "/admin/org/keys/"+org, session).is(200)
+		require.Contains(t, e.admin("GET", "/admin/org/keys/"+org, nil).is(200).body, `"data":`+session)
+		require.Contains(t, e.redis.Client().Get(t.Context(), "orgkey."+org).Val(), `"data_expires":1718439136`)
+	})
 	t.Run("a change is not undone by the gateway's cache", func(t *testing.T) {
 		e.admin("PUT", "/admin/org/keys/"+org, key(1000)).is(200)
 		gatewaytest.Eventually(t, soon, "the cached session is dropped", func() bool { return e.through("/harbour/", "").status == 200 })

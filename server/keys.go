@@ -34,8 +34,22 @@ func (s *Server) tell(change func(context.Context) error) store.Tell {
 	}
 }
 
-func (s *Server) tellSession(orgID string, session json.RawMessage) store.Tell {
-	return s.tell(func(ctx context.Context) error { return s.Gateway.SetOrgKey(ctx, orgID, session) })
+func (s *Server) tellSession(key store.OrgKey) store.Tell {
+	return s.tell(func(ctx context.Context) error { return s.setOrgKey(ctx, key) })
+}
+
+func (s *Server) setOrgKey(ctx context.Context, key store.OrgKey) error {
+	return s.Gateway.SetOrgKey(ctx, key.OrgID, s.decodable(key.Session))
+}
+
+// decodable is a session as a gateway can decode it: the published examples, and clients that follow them, write whole numbers
+// as floats (facts §3).
+func (s *Server) decodable(session json.RawMessage) json.RawMessage {
+	result, err := s.sessions.Check(nil, session)
+	if err != nil { // it has been checked
+		return session
+	}
+	return result.Document
 }
 
 // GetAllKeys implements admin.ServerInterface.
@@ -51,7 +65,7 @@ func (s *Server) GetAllKeys(c echo.Context) error {
 // CreateOrgKey implements admin.ServerInterface.
 func (s *Server) CreateOrgKey(c echo.Context) error {
 	key := store.OrgKey{OrgID: document.String(bodyOf(c).raw, "org_id"), Session: bodyOf(c).raw}
-	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key.OrgID, key.Session)); err != nil {
+	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key)); err != nil {
 		return naming(key.OrgID, err)
 	}
 	s.gateways.keys.changed(key.OrgID)
@@ -73,7 +87,7 @@ func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if named := document.String(key.Session, "org_id"); named != "" && named != keyID {
 		return failure{event: invalid}
 	}
-	if err := s.Store.UpdateOrgKey(c.Request().Context(), key, s.tellSession(key.OrgID, key.Session)); err != nil {
+	if err := s.Store.UpdateOrgKey(c.Request().Context(), key, s.tellSession(key)); err != nil {
 		return err
 	}
 	s.gateways.keys.changed(key.OrgID)

@@ -133,7 +133,7 @@ func (s *Server) tellAgain(ctx context.Context, orgID string) (was bool, err err
 		case key == nil:
 			return s.Gateway.DeleteOrgKey(ctx, orgID)
 		}
-		return s.Gateway.SetOrgKey(ctx, orgID, key.Session)
+		return s.setOrgKey(ctx, *key)
 	})
 	return was, err
 }
@@ -218,7 +218,7 @@ func (s *Server) tellOrgKeys(ctx context.Context, ids []string) (told int, err e
 				return nil
 			}
 			told++
-			return s.Gateway.SetOrgKey(ctx, id, key.Session)
+			return s.setOrgKey(ctx, *key)
 		})
 		if err != nil {
 			return told, err

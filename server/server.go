@@ -25,6 +25,7 @@ import (
 	"gatehouse/gen/node"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/password"
+	"gatehouse/internal/schema"
 	"gatehouse/store"
 )
 
@@ -72,6 +73,7 @@ type Server struct {
 	contract  contract
 	passwords *password.Hasher
 	loadable  *loadable
+	sessions  *schema.Schema // as gateways decode them
 	gateways  *gateways
 	reloads   reloads
 	metrics   *metrics
@@ -93,9 +95,13 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	sessions, err := schema.Compile(known["createOrgKey"].body.schema, schema.Options{Integers: true})
+	if err != nil {
+		return nil, fmt.Errorf("contract: sessions: %w", err)
+	}
 	s := &Server{
-		Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, gateways: newGateways(cfg),
-		metrics: newMetrics(cfg.Store),
+		Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, sessions: sessions,
+		gateways: newGateways(cfg), metrics: newMetrics(cfg.Store),
 	}
 	s.adminDigest, s.nodeDigest = sha256.Sum256([]byte(cfg.AdminSecret)), sha256.Sum256([]byte(cfg.NodeSecret))
 	s.echo = echo.New()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +34,8 @@ type Problem struct {
 
 // Result is what Check found out about a document.
 type Result struct {
-	// Document is the document without insignificant whitespace, and else as it was, token for token.
+	// Document is the document without insignificant whitespace, and else as it was, token for token (but see
+	// Options.Integers).
 	Document []byte
 	// Captured are the values of the paths to capture, as they stand in Document; nil for what is not there.
 	Captured [][]byte
@@ -46,7 +48,7 @@ func (s *Schema) Check(dst, doc []byte) (Result, error) {
 	if !utf8.Valid(doc) {
 		return Result{}, ErrSyntax
 	}
-	p := parser{in: doc, out: dst, nulls: s.nulls}
+	p := parser{in: doc, out: dst, nulls: s.nulls, integers: s.integers}
 	if s.captures > 0 {
 		p.captured = make([]span, s.captures)
 	}
@@ -78,6 +80,7 @@ type parser struct {
 	problem  *Problem
 	captured []span
 	nulls    bool
+	integers bool
 }
 
 type span struct{ start, end int }
@@ -465,8 +468,11 @@ func (p *parser) number(n *node) error {
 		return ErrSyntax
 	}
 	raw := p.in[p.at : p.at+length]
-	p.out = append(p.out, raw...)
 	p.at += length
+	if p.integers && !whole && n != nil && n.types&number == 0 {
+		raw, whole = asInteger(raw)
+	}
+	p.out = append(p.out, raw...)
 	switch {
 	case !fitsFloat(raw): // of a value that may be anything, too: it is decoded as a float64
 		p.wrong("number is out of range")
@@ -476,6 +482,15 @@ func (p *parser) number(n *node) error {
 		}
 	}
 	return nil
+}
+
+// asInteger is a whole number written as an integer; any other stays as it is.
+func asInteger(raw []byte) (number []byte, whole bool) {
+	const exact = 1 << 53
+	if v, err := strconv.ParseFloat(string(raw), 64); err == nil && v == math.Trunc(v) && math.Abs(v) < exact {
+		return strconv.AppendInt(nil, int64(v), 10), true
+	}
+	return raw, false
 }
 
 // fitsFloat tells whether a number is in the range of a float64.

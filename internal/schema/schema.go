@@ -30,6 +30,7 @@ type Schema struct {
 	root     *node
 	captures int
 	nulls    bool
+	integers bool
 }
 
 // node is a schema, compiled. A nil node lets everything through.
@@ -71,6 +72,9 @@ type Options struct {
 	Capture [][]string
 	// Nulls lets null stand for anything, as it does for encoding/json.
 	Nulls bool
+	// Integers writes a whole number as an integer where there must be one: 1.7e9 is 1700000000 in Check's Document. Numbers
+	// from 2^53 on, which a float64 may round, stay as they are.
+	Integers bool
 }
 
 // Compile compiles a schema. It fails for a keyword that it does not know, so that no part of a contract goes unchecked.
@@ -80,7 +84,7 @@ func Compile(s *openapi3.Schema, o Options) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled := &Schema{root: root, captures: len(o.Capture), nulls: o.Nulls}
+	compiled := &Schema{root: root, captures: len(o.Capture), nulls: o.Nulls, integers: o.Integers}
 	for i, path := range o.Capture {
 		if compiled.root, err = capturing(compiled.root, path, i+1); err != nil {
 			return nil, err

@@ -324,6 +324,19 @@ func TestNullsAsEncodingJSONTakesThem(t *testing.T) {
 	require.Nil(t, got.Problem)
 }
 
+func TestIntegersAreWrittenAsSuch(t *testing.T) {
+	t.Parallel()
+	s := compile(t, `{"type":"object","properties":{"n":{"type":"integer"},"f":{"type":"number"}}}`, schema.Options{Integers: true})
+	for number, want := range map[string]string{
+		"1.718439136e+09": "1718439136", "5.0": "5", "-2e1": "-20", "7": "7", "-0.0": "0", "1.5": "1.5", "1e15": "1000000000000000",
+		"9007199254740992.0": "9007199254740992.0", "1e400": "1e400",
+	} {
+		got, err := s.Check(nil, []byte(`{"n":`+number+`,"f":5.0,"other":5.0}`))
+		require.NoError(t, err)
+		require.Equal(t, `{"n":`+want+`,"f":5.0,"other":5.0}`, string(got.Document))
+	}
+}
+
 func TestUnknownKeywordsDoNotCompile(t *testing.T) {
 	t.Parallel()
 	for _, unknown := range []string{
