@@ -173,13 +173,16 @@ func (s *Server) admit(op *operation) echo.MiddlewareFunc {
 	}
 }
 
+// maxRequestID is the longest id that a client may give its request: a UUID or a trace's id, and no page of the log.
+const maxRequestID = 128
+
 // observe gives each request an id, its client's if it sends one, counts it, and writes one line about it. It names the route,
 // not the path: a path or a query may hold a secret.
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began, r, w := time.Now(), c.Request(), c.Response()
 		id := r.Header.Get(echo.HeaderXRequestID)
-		if id == "" {
+		if id == "" || len(id) > maxRequestID {
 			id = rand.Text()
 		}
 		w.Header().Set(echo.HeaderXRequestID, id)

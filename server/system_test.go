@@ -98,6 +98,20 @@ func TestListsAreCompactAndInOrder(t *testing.T) {
 	require.Equal(t, `{"Status":"OK","Message":"Hello","Meta":null}`, b.admin("GET", "/admin/hello/", nil).is(200).body)
 }
 
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	answered := func(given string) string {
+		return b.do("GET", "/", nil, header("X-Request-Id", given)).is(200).header.Get("X-Request-Id")
+	}
+	require.Equal(t, "a-clients-own", answered("a-clients-own"))
+	require.Contains(t, b.log.String(), " id=a-clients-own ")
+	require.Regexp(t, `^[A-Z2-7]{26}$`, answered(""))
+	long := strings.Repeat("x", 129)
+	require.Regexp(t, `^[A-Z2-7]{26}$`, answered(long))
+	require.NotContains(t, b.log.String(), long)
+}
+
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
