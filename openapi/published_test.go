@@ -125,7 +125,7 @@ func TestSupersetNotices(t *testing.T) {
 		"removed the request property `password_max_days`": func(spec *openapi3.T) {
 			delete(spec.Components.Schemas["UserRequest"].Value.Properties, "password_max_days")
 		},
-		"request-property-type-changed": func(spec *openapi3.T) {
+		"request-property-type-changed PUT /admin/users/{userId}": func(spec *openapi3.T) {
 			spec.Components.Schemas["UserRequest"].Value.Properties["active"].Value.Type = &openapi3.Types{"string"}
 		},
 		"new-required-request-property": func(spec *openapi3.T) {
