@@ -247,7 +247,8 @@ func serveGateway(t *testing.T, control bool) *served {
 	s := &served{redis: gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame")), line: newLine(t)}
 	s.gateway = gatewaytest.Start(t, gatewaytest.Config{
 		DashboardURL: s.line.url, NodeSecret: houseNodeSecret, ControlSecret: houseControlSecret, Redis: s.redis, EnforceOrgQuotas: true,
-		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond, ReloadInterval: 50 * time.Millisecond,
+		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
+		ReloadInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
 	})
 	host, port := s.redis.Addr()
 	env := []string{"TYK_DB_REDISHOST=" + host, fmt.Sprint("TYK_DB_REDISPORT=", port), "TYK_DB_REDISPASSWORD=" + s.redis.Password()}

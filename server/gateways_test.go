@@ -56,7 +56,8 @@ func setupGatewayOn(t *testing.T, redis *gatewaytest.Redis, p plan) *estate {
 	door := loopback(t)
 	cfg := gatewaytest.Config{
 		DashboardURL: "http://" + door.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret, Redis: redis,
-		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond, EnforceOrgQuotas: true,
+		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
+		EnforceOrgQuotas: true,
 	}
 	if p.gateway != nil {
 		p.gateway(&cfg)
@@ -217,6 +218,23 @@ func TestGatewaysThatAreDownHoldNobodyUp(t *testing.T) {
 		e.redis.Restart()
 		e.gateway.WaitSubscribed(t, soon)
 		e.gateway.WaitForAPI(t, "harbour", soon)
+	})
+	t.Run("a Redis that gateways find again long after we do", func(t *testing.T) {
+		t.Parallel()
+		late := func(pause time.Duration) func(*gatewaytest.Config) {
+			return func(cfg *gatewaytest.Config) { cfg.RedisPause = pause }
+		}
+		redis := gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame"))
+		first := setupGatewayOn(t, redis, plan{noControl: true, gateway: late(time.Second)})
+		second := setupGatewayOn(t, redis, plan{conn: first.conn, noControl: true, gateway: late(3 * time.Second)})
+		for _, e := range []*estate{first, second} {
+			settled(t, e)
+		}
+		redis.Restart()
+		first.importAPIs(apiOf(first.org(), "harbour")).says(200, "APIs imported")
+		for _, e := range []*estate{first, second} {
+			e.gateway.WaitForAPI(t, "harbour", soon)
+		}
 	})
 	t.Run("the control API", func(t *testing.T) {
 		t.Parallel()

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,10 @@ const (
 	// firstPause and longestPause are how long a gateway or Redis that does not answer is left alone.
 	firstPause   = 100 * time.Millisecond
 	longestPause = 5 * time.Second
+	// missed is longer than a gateway that has lost its Redis takes to look for it again, which is 10 s. What is said meanwhile
+	// is lost: so long is somebody waited for who listens, and so long are those reminded whom the first try did not reach.
+	missed   = 15 * time.Second
+	reminder = 3 * time.Second // between two of them
 )
 
 // Announcer tells gateways that APIs or policies have changed, in the background and until they are told: a gateway or a
@@ -94,21 +99,62 @@ func (t *target) wake() {
 }
 
 func (t *target) run(ctx context.Context, log *slog.Logger) {
+	next := schedule{pause: backoff.NewExponentialBackOff()}
+	next.pause.InitialInterval, next.pause.MaxInterval = firstPause, longestPause
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.due:
+		case <-t.due: // also in a pause: who was not there may be by now
+			t.waitForQuiet(ctx)
+		case <-again:
 		}
-		t.waitForQuiet(ctx)
-		pause := backoff.NewExponentialBackOff()
-		pause.InitialInterval, pause.MaxInterval = firstPause, longestPause
-		_, _ = backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, t.tell(ctx) }, // fails only when ctx ends
-			backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0),
-			backoff.WithNotify(func(err error, again time.Duration) {
-				log.Warn("gateways not told of a change; trying again", "by", t.name, "in", again, "err", err)
-			}))
+		err := t.tell(ctx)
+		again = nil
+		if pause, more := next.after(err); more {
+			again = time.After(pause)
+		}
+		if err != nil && !errors.Is(err, errUnheard) && ctx.Err() == nil {
+			log.Warn("gateways not told of a change; trying again", "by", t.name, "err", err)
+		}
 	}
+}
+
+// schedule says when gateways are told again.
+type schedule struct {
+	pause   *backoff.ExponentialBackOff
+	failing bool
+	unheard time.Time // since when nobody listens
+	remind  time.Time // until when who may have missed it is reminded
+}
+
+// after says how long to wait after a try that ended with err, and whether there is another before the next change.
+func (s *schedule) after(err error) (pause time.Duration, more bool) {
+	now := time.Now()
+	if err == nil {
+		if s.failing {
+			s.remind = now.Add(missed)
+		}
+		s.rest()
+		return reminder, now.Before(s.remind)
+	}
+	s.failing = true
+	switch {
+	case !errors.Is(err, errUnheard):
+		s.unheard = time.Time{}
+	case s.unheard.IsZero():
+		s.unheard = now
+	case now.Sub(s.unheard) > missed: // there is nobody, and who comes loads what there is
+		s.rest()
+		return 0, false
+	}
+	return s.pause.NextBackOff(), true
+}
+
+func (s *schedule) rest() {
+	s.failing, s.unheard = false, time.Time{}
+	s.pause.Reset()
 }
 
 // waitForQuiet waits until a burst of changes is over, or patience is.

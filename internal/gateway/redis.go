@@ -7,10 +7,12 @@ import (
 	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
@@ -46,6 +48,8 @@ type RedisConfig struct {
 type Redis struct {
 	client redis.UniversalClient
 	secret string
+	// counts: publishing tells how many listen. A cluster tells it of one of its nodes only.
+	counts bool
 }
 
 // NewRedis makes a client; nil if cfg names no Redis. It connects when it is used.
@@ -53,6 +57,7 @@ func NewRedis(cfg RedisConfig) *Redis {
 	if len(cfg.Addresses) == 0 {
 		return nil
 	}
+	logging.Disable() // to standard error, past our log; what it has to say comes back as an error
 	options := &redis.UniversalOptions{
 		Addrs: cfg.Addresses, IsClusterMode: cfg.Cluster, Username: cfg.Username, Password: cfg.Password, DB: cfg.Database,
 		// Notices are retried by whoever sends them.
@@ -62,7 +67,7 @@ func NewRedis(cfg RedisConfig) *Redis {
 	if cfg.TLS {
 		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.InsecureTLS} //nolint:gosec // as configured
 	}
-	return &Redis{client: redis.NewUniversalClient(options), secret: cfg.NodeSecret}
+	return &Redis{client: redis.NewUniversalClient(options), secret: cfg.NodeSecret, counts: !cfg.Cluster && len(cfg.Addresses) == 1}
 }
 
 // Close disconnects.
@@ -81,20 +86,29 @@ type notice struct {
 	Algorithm crypto.Hash `json:"algorithm"`
 }
 
-func (r *Redis) publish(ctx context.Context, command, payload string) error {
+func (r *Redis) publish(ctx context.Context, command, payload string) (listeners int64, err error) {
 	sum := sha256.Sum256([]byte(command + payload + r.secret))
 	message, err := json.Marshal(notice{command, payload, hex.EncodeToString(sum[:]), crypto.SHA256})
 	if err != nil {
-		return fmt.Errorf("notice: %w", err)
+		return 0, fmt.Errorf("notice: %w", err)
 	}
-	if err := r.client.Publish(ctx, channel, message).Err(); err != nil {
-		return fmt.Errorf("redis: %w", err)
+	if listeners, err = r.client.Publish(ctx, channel, message).Result(); err != nil {
+		return 0, fmt.Errorf("redis: %w", err)
 	}
-	return nil
+	return listeners, nil
 }
 
-// Reload has every gateway on the Redis load its policies and APIs again.
-func (r *Redis) Reload(ctx context.Context) error { return r.publish(ctx, commandReload, "") }
+// errUnheard: nobody listened. There may be no gateway, or one that has lost the Redis and has not found it again.
+var errUnheard = errors.New("no gateway listens on the redis")
+
+// Reload has every gateway that listens on the Redis load its policies and APIs again. errUnheard.
+func (r *Redis) Reload(ctx context.Context) error {
+	listeners, err := r.publish(ctx, commandReload, "")
+	if err == nil && listeners == 0 && r.counts {
+		err = errUnheard
+	}
+	return err
+}
 
 // DropSessions has every gateway on the Redis forget what it has cached of these organisations' keys. Without it, a
 // gateway writes its cached copy back over a key that was changed (facts gateway §6). Without a Redis it does nothing.
@@ -102,7 +116,8 @@ func (r *Redis) DropSessions(ctx context.Context, orgIDs []string) error {
 	if r == nil {
 		return nil
 	}
-	return r.publish(ctx, commandKeySpace, strings.Join(orgIDs, ","))
+	_, err := r.publish(ctx, commandKeySpace, strings.Join(orgIDs, ","))
+	return err
 }
 
 // HasOrgKey tells whether an organisation's key is in the Redis.

@@ -98,6 +98,6 @@ func access(ids ...string) string {
 func config(d *dashboard) gatewaytest.Config {
 	return gatewaytest.Config{
 		DashboardURL: d.URL, NodeSecret: secret, ControlSecret: control, Hostname: "host-1",
-		PingInterval: 20 * ms, ReloadInterval: 20 * ms, RetryInterval: 20 * ms, RecoveryWindow: 500 * ms,
+		PingInterval: 20 * ms, ReloadInterval: 20 * ms, RetryInterval: 20 * ms, RecoveryWindow: 500 * ms, RedisPause: 20 * ms,
 	}
 }

@@ -23,6 +23,7 @@ const (
 	defaultReloadInterval = time.Second
 	defaultRetryInterval  = 5 * time.Second
 	defaultRecoveryWindow = 10 * time.Second
+	defaultRedisPause     = 10 * time.Second
 )
 
 // subscribeWithin is how long Start waits for the subscription on Redis: a notice published before it is lost.
@@ -40,6 +41,7 @@ type Config struct {
 	ReloadInterval time.Duration // at most one queued reload in it. 1 s
 	RetryInterval  time.Duration // between two attempts to register. 5 s
 	RecoveryWindow time.Duration // how long a reload waits for the dashboard to come back. 10 s
+	RedisPause     time.Duration // before it listens again on a Redis that was gone: what is said meanwhile is lost. 10 s
 
 	Segmented        bool     // node_is_segmented: only APIs with one of Tags
 	Tags             []string // the node's segment tags
@@ -84,6 +86,7 @@ func withDefaults(cfg Config) Config {
 		{&cfg.ReloadInterval, defaultReloadInterval},
 		{&cfg.RetryInterval, defaultRetryInterval},
 		{&cfg.RecoveryWindow, defaultRecoveryWindow},
+		{&cfg.RedisPause, defaultRedisPause},
 	} {
 		if *d.value == 0 {
 			*d.value = d.standard

@@ -7,17 +7,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 const (
 	// noticeChannel has no key prefix (facts §5).
-	noticeChannel = "tyk.cluster.notifications"
-	// resubscribeEvery is the pause between two attempts to reach a Redis that is gone.
-	resubscribeEvery = 50 * time.Millisecond
-
+	noticeChannel     = "tyk.cluster.notifications"
 	noticeGroupReload = "GroupReload"
 	noticeKeySpace    = "KeySpaceUpdateNotification"
 	noticePurge       = "OAuthPurgeLapsedTokens"
@@ -47,18 +43,26 @@ type notification struct {
 	Algorithm crypto.Hash `json:"algorithm"`
 }
 
-// listen hears notices for as long as the process lives; a lost Redis is waited for.
+// listen hears notices for as long as the process lives. When its Redis is gone it looks again after a pause, as a gateway
+// does: a Redis that is back earlier has a channel that nobody listens to.
 func (p *process) listen() {
+	for p.ctx.Err() == nil {
+		p.hear()
+		p.subscribed.Store(false)
+		pause(p.ctx, p.cfg.RedisPause)
+	}
+}
+
+// hear hears notices until the connection breaks.
+func (p *process) hear() {
 	channel := p.store.redis.Subscribe(p.ctx, noticeChannel)
 	defer func() { _ = channel.Close() }()
 	// Receive does not heed its context while it reads.
 	defer context.AfterFunc(p.ctx, func() { _ = channel.Close() })()
-	for p.ctx.Err() == nil {
+	for {
 		message, err := channel.Receive(p.ctx)
 		if err != nil {
-			p.subscribed.Store(false)
-			pause(p.ctx, resubscribeEvery)
-			continue
+			return
 		}
 		switch message := message.(type) {
 		case *redis.Subscription:
