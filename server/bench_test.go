@@ -25,6 +25,7 @@ type discard struct {
 func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discard) Flush()                      {}
 
 // handler is the server as its users have it, but for the network and the file that is its log.
 func handler(tb testing.TB) *server.Server {
