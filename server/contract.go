@@ -66,15 +66,19 @@ type bodyRules struct {
 	names []string
 }
 
-// loadContract reads the embedded contracts. It is slow (tens of milliseconds), and is done once in a process; nothing
+// contracts are the embedded contracts. To read one is slow (tens of milliseconds), and is done once in a process; nothing
 // changes a contract after it.
-var loadContract = sync.OnceValues(func() (contract, error) {
-	texts := []func() ([]byte, error){admin.GetSpecJSON, dashboard.GetSpecJSON, node.GetSpecJSON}
-	specs := make([]*openapi3.T, len(texts))
+var contracts = []func() (contract, error){
+	sync.OnceValues(reader(admin.GetSpecJSON)), sync.OnceValues(reader(dashboard.GetSpecJSON)), sync.OnceValues(reader(node.GetSpecJSON)),
+}
+
+// loadContract gives the operations of all contracts.
+func loadContract() (contract, error) {
+	parts := make([]contract, len(contracts))
 	var reading errgroup.Group
-	for i, text := range texts {
+	for i, read := range contracts {
 		reading.Go(func() (err error) {
-			specs[i], err = readSpec(text)
+			parts[i], err = read()
 			return err
 		})
 	}
@@ -82,37 +86,48 @@ var loadContract = sync.OnceValues(func() (contract, error) {
 		return nil, err
 	}
 	known := contract{}
-	for _, spec := range specs {
-		if err := known.add(spec); err != nil {
-			return nil, fmt.Errorf("contract %q: %w", spec.Info.Title, err)
+	for _, part := range parts {
+		for id, op := range part {
+			if _, twice := known[id]; twice {
+				return nil, fmt.Errorf("operation %s is there twice", id)
+			}
+			known[id] = op
 		}
 	}
 	return known, nil
-})
-
-// readSpec reads a contract as the JSON that it is. The generated GetSpec has kin-openapi take it for YAML, which takes
-// three times as long.
-func readSpec(text func() ([]byte, error)) (*openapi3.T, error) {
-	document, err := text()
-	if err != nil {
-		return nil, fmt.Errorf("contract: %w", err)
-	}
-	spec := &openapi3.T{}
-	if err := json.Unmarshal(document, spec); err != nil {
-		return nil, fmt.Errorf("contract: %w", err)
-	}
-	if err := openapi3.NewLoader().ResolveRefsIn(spec, nil); err != nil {
-		return nil, fmt.Errorf("contract: %w", err)
-	}
-	return spec, nil
 }
 
-// Prepare begins what New needs and takes long, for a program that has something else to wait for.
+// Prepare begins what New needs and takes long, for a program that has something else to wait for. It leaves the other
+// cores alone: who waits for a database needs one at each of its answers.
 func Prepare() {
-	go func() { _, _ = loadContract() }() // New has its error
+	go func() {
+		for _, read := range contracts {
+			_, _ = read() // New has its error
+		}
+	}()
 }
 
-func (known contract) add(spec *openapi3.T) error {
+// reader reads a contract as the JSON that it is. The generated GetSpec has kin-openapi take it for YAML, which takes three
+// times as long.
+func reader(text func() ([]byte, error)) func() (contract, error) {
+	return func() (contract, error) {
+		document, err := text()
+		if err != nil {
+			return nil, fmt.Errorf("contract: %w", err)
+		}
+		spec := &openapi3.T{}
+		if err := json.Unmarshal(document, spec); err != nil {
+			return nil, fmt.Errorf("contract: %w", err)
+		}
+		if err := openapi3.NewLoader().ResolveRefsIn(spec, nil); err != nil {
+			return nil, fmt.Errorf("contract: %w", err)
+		}
+		return newContract(spec)
+	}
+}
+
+func newContract(spec *openapi3.T) (contract, error) {
+	known := contract{}
 	defaultSecurity := spec.Security
 	// Authentication is done before a body is read (auth.go); servers would have the filter compare hosts.
 	spec.Security, spec.Servers = nil, nil
@@ -120,15 +135,12 @@ func (known contract) add(spec *openapi3.T) error {
 		for method, declared := range item.Operations() {
 			op, err := newOperation(spec, path, method, item, declared, defaultSecurity)
 			if err != nil {
-				return fmt.Errorf("%s %s: %w", method, path, err)
-			}
-			if _, twice := known[op.id]; twice {
-				return fmt.Errorf("operation %s is there twice", op.id)
+				return nil, fmt.Errorf("contract %q: %s %s: %w", spec.Info.Title, method, path, err)
 			}
 			known[op.id] = op
 		}
 	}
-	return nil
+	return known, nil
 }
 
 func newOperation(spec *openapi3.T, path, method string, item *openapi3.PathItem, declared *openapi3.Operation,
