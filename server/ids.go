@@ -2,16 +2,19 @@ package server
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"iter"
 )
 
-// idList is ids in their order, each there once. It holds them without a pointer to each: an import may have a hundred
-// thousand.
+// idList is ids in their order, each there once. It holds them without a pointer to each, and without moving what it holds:
+// an import may have a hundred thousand.
 type idList struct {
-	text  []byte // of all, one after another
-	ends  []int  // in text
-	known map[[sha256.Size / 2]byte]struct{}
+	blocks [][]byte // each id behind its length
+	known  map[[sha256.Size / 2]byte]struct{}
 }
+
+// idBlock is how many bytes of ids are held together.
+const idBlock = 64 << 10
 
 // add adds an id, and says whether it is new.
 func (l *idList) add(id string) bool {
@@ -24,21 +27,28 @@ func (l *idList) add(id string) bool {
 		l.known = map[[sha256.Size / 2]byte]struct{}{}
 	}
 	l.known[key] = struct{}{}
-	l.text = append(l.text, id...)
-	l.ends = append(l.ends, len(l.text))
+	last := len(l.blocks) - 1
+	if size := binary.MaxVarintLen64 + len(id); last < 0 || cap(l.blocks[last])-len(l.blocks[last]) < size {
+		l.blocks = append(l.blocks, make([]byte, 0, max(idBlock, size)))
+		last++
+	}
+	l.blocks[last] = append(binary.AppendUvarint(l.blocks[last], uint64(len(id))), id...)
 	return true
 }
 
-func (l *idList) len() int { return len(l.ends) }
+func (l *idList) len() int { return len(l.known) }
 
 func (l *idList) all() iter.Seq[string] {
 	return func(yield func(string) bool) {
-		start := 0
-		for _, end := range l.ends {
-			if !yield(string(l.text[start:end])) {
-				return
+		for _, block := range l.blocks {
+			for len(block) > 0 {
+				size, n := binary.Uvarint(block)
+				end := n + int(size)
+				if !yield(string(block[n:end])) {
+					return
+				}
+				block = block[end:]
 			}
-			start = end
 		}
 	}
 }
