@@ -65,14 +65,14 @@ var apiImport = importing{
 		END, '')
 		FROM input
 		LEFT JOIN organisation ON organisation.id = input.org_id
-		LEFT JOIN apis AS present ON present.api_id = input.api_id
+		LEFT JOIN LATERAL (SELECT * FROM apis WHERE apis.api_id = input.api_id LIMIT 1) AS present ON true
 		ORDER BY n`,
 	replace: `
 		UPDATE apis SET id = input.id, active = input.active, document = input.document::json, loadable = true,
 			checked_by = @checked_by, digest = input.digest
 		FROM unnest(@ids::text[], @others::text[], @active::boolean[], @documents::text[], @digests::bytea[])
 			AS input (api_id, id, active, document, digest)
-		WHERE apis.api_id = input.api_id`,
+		WHERE apis.api_id = input.api_id AND apis.api_id = ANY (@ids)`,
 }
 
 const whereOrganisation = ` WHERE (@org_id::text IS NULL OR org_id = @org_id)`

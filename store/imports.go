@@ -73,11 +73,12 @@ func importAll[T any](ctx context.Context, s *Store, kind importing, checkedBy s
 }
 
 // begin says that documents are checked, for the schema forgets the check of those that anybody else writes (migration
-// 002), and waits for another import of the kind: nobody else makes rows, so that what judge says holds. A plan of judge
-// that was made for an empty table must do for the full one, too: it is to look ids up, whatever that seems to cost.
+// 002), and waits for another import of the kind: nobody else makes rows, so that what judge says holds. Its plan may have
+// been made for a table that was empty, and must do for one that fills while it is used: judge and replace are written so
+// that ids can only be looked up, if the table is not to be read from end to end.
 func (kind importing) begin(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `SELECT set_config('gatehouse.checked', 'on', true),
-		set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+		set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true),
 		pg_advisory_xact_lock(hashtextextended($1, 0))`, kind.table)
 	return err
 }

@@ -56,13 +56,13 @@ var policyImport = importing{
 		END, '')
 		FROM input
 		LEFT JOIN organisation ON organisation.id = input.org_id
-		LEFT JOIN policies AS present ON present.id = input.id
+		LEFT JOIN LATERAL (SELECT * FROM policies WHERE policies.id = input.id LIMIT 1) AS present ON true
 		ORDER BY n`,
 	replace: `
 		UPDATE policies SET policy_id = input.policy_id, document = input.document::json, loadable = true,
 			checked_by = @checked_by, digest = input.digest
 		FROM unnest(@ids::text[], @others::text[], @documents::text[], @digests::bytea[]) AS input (id, policy_id, document, digest)
-		WHERE policies.id = input.id`,
+		WHERE policies.id = input.id AND policies.id = ANY (@ids)`,
 }
 
 // Policies lists policies, oldest first.

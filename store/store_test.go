@@ -151,6 +151,78 @@ func TestImportThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestImportsLookIDsUp: Postgres plans with what it knows of a table, which may be that it has next to nothing, and keeps the
+// plan while the table fills.
+func TestImportsLookIDsUp(t *testing.T) {
+	t.Parallel()
+	const many, few = 8_000, 3 // documents
+	const perDocument = 6      // rows that are fetched, for two imports; read from end to end, the table is dozens
+	type importer func(t *testing.T, s *store.Store, org string, n int, doc string)
+	for table, imported := range map[string]importer{"apis": importAPIs, "policies": importPolicies} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			conn := storetest.Database(t)
+			s := storetest.Open(t, conn)
+			org := organisation(t, s)
+			imported(t, s, org, few, `{}`)
+			storetest.Exec(t, conn, `VACUUM ANALYZE `+table)
+			for i := range 10 { // after five, Postgres may settle for a plan
+				imported(t, s, org, few, fmt.Sprintf(`{"n":%d}`, i))
+			}
+			imported(t, s, org, many, `{}`)
+			imported(t, s, org, many, `{"changed":true}`)
+			s.Close() // what a session has counted is told at the latest when it ends
+			inserted, updated, fetched := accesses(t, conn, table, many)
+			require.Equal(t, many, inserted)
+			require.GreaterOrEqual(t, updated, many)
+			require.Less(t, fetched, perDocument*many)
+		})
+	}
+}
+
+func importAPIs(t *testing.T, s *store.Store, org string, n int, doc string) {
+	t.Helper()
+	refused, err := s.ImportAPIs(t.Context(), "check", func(yield func(store.API, error) bool) {
+		for i := range n {
+			id := fmt.Sprintf("%024x", i)
+			if !yield(store.API{APIID: "api" + id, ID: id, OrgID: org, Document: json.RawMessage(doc)}, nil) {
+				return
+			}
+		}
+	})
+	require.NoError(t, err)
+	require.Empty(t, refused)
+}
+
+func importPolicies(t *testing.T, s *store.Store, org string, n int, doc string) {
+	t.Helper()
+	refused, err := s.ImportPolicies(t.Context(), "check", func(yield func(store.Policy, error) bool) {
+		for i := range n {
+			if !yield(store.Policy{ID: fmt.Sprintf("%024x", i), OrgID: org, Document: json.RawMessage(doc)}, nil) {
+				return
+			}
+		}
+	})
+	require.NoError(t, err)
+	require.Empty(t, refused)
+}
+
+// accesses are how often rows of a table were inserted, updated, and fetched by an index or read one after another, once
+// Postgres knows of so many insertions.
+func accesses(t *testing.T, connString, table string, insertions int) (inserted, updated, fetched int) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), connString)
+	require.NoError(t, err)
+	defer conn.Close(context.Background())
+	require.Eventually(t, func() bool {
+		err := conn.QueryRow(t.Context(), `SELECT n_tup_ins, n_tup_upd, seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = $1`,
+			table).Scan(&inserted, &updated, &fetched)
+		require.NoError(t, err)
+		return inserted >= insertions
+	}, time.Minute, 100*time.Millisecond)
+	return inserted, updated, fetched
+}
+
 func TestIDs(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(0x5fa2db83, 0)
