@@ -7,7 +7,7 @@
 //	pgbench    the same statement without any server, and psql's \copy of the same bytes: the physical limit
 //
 //	go run ./bench                      everything, at full size: takes a while, and 25 GB of the temporary directory
-//	go run ./bench -quick -json FILE    a small run of everything, in under a minute
+//	go run ./bench -quick -json FILE    a small run of everything, in a minute or two
 //
 // It needs Postgres's binaries (initdb, postgres, psql, pgbench) and starts everything itself: a private Postgres with
 // the settings of gatehouse's own, and each server as a process of its own, so that memory and CPU are known by server.
