@@ -53,7 +53,7 @@ func TestDocument(t *testing.T) {
 
 // FuzzDocument compares what is read and edited with what encoding/json makes of it.
 func FuzzDocument(f *testing.F) {
-	for _, seed := range []string{`{"a":1,"a":2}`, `{"\u0061":{"b":[]}}`, `[]`, `{}`, `{"a":"\ud83d\ude00"}`, `{"":1}`} {
+	for _, seed := range []string{`{"a":1,"a":2}`, `{"\u0061":{"b":[]}}`, `[]`, `{}`, `{"a":"\ud83d\ude00"}`, `{"":1}`, `{"a":12E2222}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
@@ -73,15 +73,14 @@ func FuzzDocument(f *testing.F) {
 		var without map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(document.Without(doc, "a"), &without))
 		require.NotContains(t, without, "a")
-		filled := document.Fill(doc, document.Members(json.RawMessage(`{"a":0,"b":1,"":2}`)), json.RawMessage("3"))
+		var filled map[string]json.RawMessage
+		fields := document.Members(json.RawMessage(`{"a":0,"b":1,"":2}`))
+		require.NoError(t, json.Unmarshal(document.Fill(doc, fields, json.RawMessage("3")), &filled))
 		for name, value := range map[string]string{"a": "3", "b": "1", "": "2"} {
-			if had, ok := decoded[name]; ok {
-				value = string(had)
+			if _, ok := decoded[name]; !ok {
+				decoded[name] = json.RawMessage(value)
 			}
-			decoded[name] = json.RawMessage(value)
 		}
-		want, err := json.Marshal(decoded)
-		require.NoError(t, err)
-		require.JSONEq(t, string(want), string(filled))
+		require.Equal(t, decoded, filled)
 	})
 }
