@@ -1,16 +1,20 @@
-# What go run and go test cannot do by themselves: have Postgres's binaries on
-# the machine. The server then runs a private Postgres of its own.
+# What go run and go test cannot do by themselves: have the programs that they
+# start on the machine. The server and the tests run a private Postgres each,
+# the tests a Redis, too.
 
-.PHONY: serve test generate postgres
+.PHONY: serve test generate programs-to-serve programs-to-test
 
-serve: postgres ## run the server: make serve ARGS='--listen :8080'
+serve: programs-to-serve ## run the server: make serve ARGS='--listen :8080'
 	go run . serve $(ARGS)
 
-test: postgres ## run the tests: make test TESTFLAGS=-race
+test: programs-to-test ## run the tests: make test TESTFLAGS=-race
 	go test $(TESTFLAGS) ./...
 
 generate: ## generate the code again from the contracts
 	go generate ./...
 
-postgres: ## have Postgres's binaries, without a cluster of the system's
-	@internal/postgres/install.sh
+programs-to-serve:
+	@internal/install.sh postgres
+
+programs-to-test:
+	@internal/install.sh postgres redis-server curl

@@ -58,7 +58,7 @@ func StartRedis(t testing.TB, options ...RedisOption) *Redis {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
-		t.Fatalf("redis-server is not on the PATH; install it (Debian: apt-get install redis-server): %v", err)
+		t.Fatalf("redis-server is not on the PATH; install it (make test does so on Debian and Ubuntu): %v", err)
 	}
 	r := &Redis{t: t, program: program, dir: t.TempDir()}
 	for _, option := range options {
