@@ -15,7 +15,7 @@ type plan struct {
 	// pools are the sizes of which bare's best is found.
 	pools []int
 	users int // that small requests are made of
-	// statementsOnce has pgbench run in the first round only: with many connections, to connect takes it seconds.
+	// statementsOnce has pgbench run on many connections in the first round only: to connect takes it seconds.
 	statementsOnce bool
 	// growth is numbers of users, ascending.
 	growth []int
