@@ -213,7 +213,7 @@ func newServer(cfg config.Config, db *store.Store, secrets secrets, log *slog.Lo
 	})
 	return server.New(server.Config{
 		Store: db, Gateway: control, Redis: notices, Log: log, Now: time.Now, PageSize: cfg.PageSize, Version: version(),
-		Limits:      server.Limits{Import: cfg.MaxImport, Document: cfg.MaxDocument, BodyTimeout: cfg.BodyTimeout},
+		Limits:      server.Limits{Import: cfg.MaxImport, Document: cfg.MaxDocument, Depth: cfg.MaxDepth, BodyTimeout: cfg.BodyTimeout},
 		AdminSecret: secrets.admin.Value, NodeSecret: secrets.node.Value,
 	})
 }

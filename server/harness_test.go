@@ -39,7 +39,7 @@ const (
 )
 
 // testLimits are wide enough for every test that is not about limits.
-var testLimits = server.Limits{Import: 64 << 20, Document: 1 << 20, BodyTimeout: 10 * time.Second}
+var testLimits = server.Limits{Import: 64 << 20, Document: 1 << 20, Depth: 1000, BodyTimeout: 10 * time.Second}
 
 // contractSpecs are the contracts that the server is generated from.
 var contractSpecs = sync.OnceValue(func() []*openapi3.T {

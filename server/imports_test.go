@@ -160,6 +160,7 @@ func TestBadInput(t *testing.T) {
 		"a text without end":              {io.MultiReader(strings.NewReader(whole+`{"a":"`), endless{'x'}), 413, ""},
 		"nesting without end":             {io.MultiReader(strings.NewReader(whole), endless{'['}), 413, ""},
 		"deep nesting":                    {strings.NewReader(whole + `{"a":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}]}`), 403, ""},
+		"nesting over the limit":          {strings.NewReader(whole + `{"a":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}]}`), 403, ""},
 		"documents without end":           {io.MultiReader(strings.NewReader(`{"apis":[1`), endless{','}), 403, ""},
 		"cut off in the middle":           {strings.NewReader(whole + `{"api_def`), 403, ""},
 		"cut off after the list":          {strings.NewReader(whole + `{}]`), 403, ""},
@@ -189,4 +190,36 @@ func TestBadInput(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() { require.Equal(t, before, storetest.Dump(t, b.conn)) })
+}
+
+// TestDepthIsALimit allows documents to nest as deep as can be configured: they are kept, and served to gateways.
+func TestDepthIsALimit(t *testing.T) {
+	t.Parallel()
+	const deepest = 5000
+	b := setup(t, func(cfg *server.Config) { cfg.Limits.Depth = deepest })
+	org := b.org()
+	lists := func(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
+	imported := func(depth int) reply {
+		return b.admin("POST", "/admin/apis/import", `{"apis":[`+apiOf(org, "deep", `"config_data":{"a":`+lists(depth)+`}`)+`]}`)
+	}
+	const within = deepest - 3 // an object in an object in an object
+	require.Contains(t, imported(within+1).says(403, "Request body malformed").body, "nested deeper than 5000")
+	imported(within).says(200, "APIs imported")
+	for _, list := range []reply{
+		b.admin("GET", "/admin/apis", nil), b.do("GET", "/system/apis", nil, header("Authorization", nodeSecret)),
+	} {
+		require.Equal(t, 1, strings.Count(list.is(200).body, lists(within)))
+	}
+}
+
+// TestListInAnyCase takes the list under the name that a program in Go would.
+func TestListInAnyCase(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	b.admin("POST", "/admin/apis/import", `{"Apis":[`+apiOf(org, "a")+`]}`).says(200, "APIs imported")
+	require.Contains(t, b.admin("GET", "/admin/apis", nil).is(200).body, `"api_id":"a"`)
+	b.admin("POST", "/admin/policies/import", `{"data":[{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}]}`).says(200, "Policies imported")
+	require.Contains(t, b.admin("GET", "/admin/policies", nil).is(200).body, "61df10078f11dd00097cb55f")
+	b.admin("POST", "/admin/apis/import", `{"APIS":[{"api_definition":{"slug":5}}]}`).says(403, "Request body malformed")
 }

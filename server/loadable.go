@@ -14,7 +14,10 @@ import (
 )
 
 // checkVersion is part of a check's name: a check that finds something else must not be taken for this one.
-const checkVersion = "3"
+const checkVersion = "4"
+
+// decodedDepth is how deep a document may nest that a gateway decodes in a list: a little less than Go's decoder reads.
+const decodedDepth = 9_000
 
 // loadable checks documents that gateways load, by the contract's schemas taken strictly. One that a gateway cannot decode
 // would keep it from all others, of every organisation (facts gateway §0.5).
@@ -49,7 +52,7 @@ const (
 	policyOrgID
 )
 
-func newLoadable(known contract) (*loadable, error) {
+func newLoadable(known contract, depth int) (*loadable, error) {
 	spec, err := admin.GetSpecJSON()
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
@@ -57,25 +60,25 @@ func newLoadable(known contract) (*loadable, error) {
 	sum := sha256.Sum256(append([]byte(checkVersion), spec...))
 	l := &loadable{name: hex.EncodeToString(sum[:8])}
 	var apiErr, policyErr error
-	l.apis, apiErr = newDocumentCheck(known["importAPIs"], apiMore, [][]string{
+	l.apis, apiErr = newDocumentCheck(known["importAPIs"], depth, apiMore, [][]string{
 		apiDefinition: {"api_definition"}, apiID: {"api_definition", "api_id"}, apiDatabaseID: {"api_definition", "id"},
 		apiOrgID: {"api_definition", "org_id"}, apiActive: {"api_definition", "active"},
 	})
-	l.policies, policyErr = newDocumentCheck(known["importPolicies"], nil, [][]string{
+	l.policies, policyErr = newDocumentCheck(known["importPolicies"], depth, nil, [][]string{
 		policyDatabaseID: {"_id"}, policyID: {"id"}, policyOrgID: {"org_id"},
 	})
 	return l, errors.Join(apiErr, policyErr)
 }
 
-func newDocumentCheck(op *operation, more func([][]byte) problem, capture [][]string) (*documentCheck, error) {
+func newDocumentCheck(op *operation, depth int, more func([][]byte) problem, capture [][]string) (*documentCheck, error) {
 	if op == nil || op.body == nil || op.body.element == nil {
 		return nil, errors.New("contract: an import without x-each")
 	}
-	arrive, err := schema.Compile(op.body.element, schema.Options{Capture: capture})
+	arrive, err := schema.Compile(op.body.element, schema.Options{Capture: capture, Depth: depth})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op.id, err)
 	}
-	stored, err := schema.Compile(op.body.element, schema.Options{Capture: capture, Nulls: true})
+	stored, err := schema.Compile(op.body.element, schema.Options{Capture: capture, Nulls: true, Depth: decodedDepth})
 	return &documentCheck{arrive: arrive, stored: stored, reference: op.body.element, more: more}, err
 }
 
@@ -120,6 +123,8 @@ func (d *documentCheck) others(result schema.Result) []problem {
 func (d *documentCheck) problems(doc []byte) []problem {
 	result, err := d.stored.Check(nil, doc)
 	switch {
+	case string(result.Document) == "null":
+		return []problem{{Reason: "is null"}}
 	case err != nil:
 		return []problem{{Reason: err.Error()}}
 	case result.Problem != nil:

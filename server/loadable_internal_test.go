@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/internal/document"
 	"gatehouse/internal/gatewaytest"
+	"gatehouse/internal/schema"
 )
 
 // anywhere are values of every type, and those that one of Go's types takes and another does not.
@@ -29,7 +30,7 @@ func TestWhatIsImportedLoads(t *testing.T) {
 	t.Parallel()
 	known, err := loadContract()
 	require.NoError(t, err)
-	checks, err := newLoadable(known)
+	checks, err := newLoadable(known, schema.MaxDepth)
 	require.NoError(t, err)
 	for name, kind := range map[string]struct {
 		check   *documentCheck

@@ -8,6 +8,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
@@ -61,6 +62,8 @@ type Limits struct {
 	Import int64
 	// Document is the largest document of an import, in bytes.
 	Document int
+	// Depth is how deep a document of an import may nest.
+	Depth int
 	// BodyTimeout is how long a client may take for the next 64 KiB of its body, or of the answer.
 	BodyTimeout time.Duration
 }
@@ -91,7 +94,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	checks, err := newLoadable(known)
+	checks, err := newLoadable(known, cfg.Limits.Depth)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +127,7 @@ func (cfg Config) check() error {
 	for name, ok := range map[string]bool{
 		"Store": cfg.Store != nil, "Log": cfg.Log != nil, "Now": cfg.Now != nil,
 		"AdminSecret": cfg.AdminSecret != "", "NodeSecret": cfg.NodeSecret != "", "PageSize": cfg.PageSize > 0,
-		"Limits": cfg.Limits.Import > 0 && cfg.Limits.Document > 0 && cfg.Limits.BodyTimeout > 0,
+		"Limits": cfg.Limits.Import > 0 && cfg.Limits.Document > 0 && cfg.Limits.Depth > 0 && cfg.Limits.BodyTimeout > 0,
 	} {
 		if !ok {
 			missing = append(missing, errors.New("server: no "+name))
@@ -137,12 +140,14 @@ func (cfg Config) check() error {
 // body.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
-		get := *r // not r itself: net/http reads r.Method when it answers
-		get.Method = http.MethodGet
-		r = &get
+		r = r.WithContext(context.WithValue(r.Context(), onlyLooking{}, true)) // a copy: net/http reads r.Method when it answers
+		r.Method = http.MethodGet
 	}
 	s.handler.ServeHTTP(w, r)
 }
+
+// onlyLooking is the key, in a request's context, of whether it was HEAD.
+type onlyLooking struct{}
 
 // steps is what a request goes through before its handler, by operation.
 func (s *Server) steps() map[string][]echo.MiddlewareFunc {

@@ -1197,7 +1197,8 @@ func (s *Server) handleGetUserDetailRequest(args [1]string, argsEscaped bool, w 
 //
 // Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same
 // organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message`
-// says how many were refused, and why. Nothing is imported when no API of the list fits the contract.
+// says how many were refused, and why the first ten were. Nothing is imported when no API of the list
+// fits the contract, or when the body is not JSON or nests too deep.
 //
 // POST /admin/apis/import
 func (s *Server) handleImportAPIsRequest(args [0]string, argsEscaped bool, w http.ResponseWriter, r *http.Request) {

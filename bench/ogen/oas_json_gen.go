@@ -359,6 +359,12 @@ func (s *APIDefinition) encodeFields(e *jx.Encoder) {
 		}
 	}
 	{
+		if s.JwtJwksUris.Set {
+			e.FieldStart("jwt_jwks_uris")
+			s.JwtJwksUris.Encode(e)
+		}
+	}
+	{
 		if s.JwtNotBeforeValidationSkew.Set {
 			e.FieldStart("jwt_not_before_validation_skew")
 			s.JwtNotBeforeValidationSkew.Encode(e)
@@ -470,6 +476,12 @@ func (s *APIDefinition) encodeFields(e *jx.Encoder) {
 		if s.Scopes.Set {
 			e.FieldStart("scopes")
 			s.Scopes.Encode(e)
+		}
+	}
+	{
+		if s.SecurityRequirements.Set {
+			e.FieldStart("security_requirements")
+			s.SecurityRequirements.Encode(e)
 		}
 	}
 	{
@@ -594,7 +606,7 @@ func (s *APIDefinition) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfAPIDefinition = [95]string{
+var jsonFieldsNameOfAPIDefinition = [97]string{
 	0:  "CORS",
 	1:  "active",
 	2:  "allowed_ips",
@@ -651,45 +663,47 @@ var jsonFieldsNameOfAPIDefinition = [95]string{
 	53: "jwt_expires_at_validation_skew",
 	54: "jwt_identity_base_field",
 	55: "jwt_issued_at_validation_skew",
-	56: "jwt_not_before_validation_skew",
-	57: "jwt_policy_field_name",
-	58: "jwt_scope_claim_name",
-	59: "jwt_scope_to_policy_mapping",
-	60: "jwt_signing_method",
-	61: "jwt_skip_kid",
-	62: "jwt_source",
-	63: "listen_port",
-	64: "name",
-	65: "notifications",
-	66: "oauth_meta",
-	67: "openid_options",
-	68: "org_id",
-	69: "pinned_public_keys",
-	70: "protocol",
-	71: "proxy",
-	72: "request_signing",
-	73: "response_processors",
-	74: "scopes",
-	75: "session_lifetime",
-	76: "session_lifetime_respects_key_expiration",
-	77: "session_provider",
-	78: "slug",
-	79: "strip_auth_data",
-	80: "tag_headers",
-	81: "tags",
-	82: "tags_disabled",
-	83: "upstream_auth",
-	84: "upstream_certificates",
-	85: "upstream_certificates_disabled",
-	86: "uptime_tests",
-	87: "use_basic_auth",
-	88: "use_go_plugin_auth",
-	89: "use_keyless",
-	90: "use_mutual_tls_auth",
-	91: "use_oauth2",
-	92: "use_openid",
-	93: "use_standard_auth",
-	94: "version_data",
+	56: "jwt_jwks_uris",
+	57: "jwt_not_before_validation_skew",
+	58: "jwt_policy_field_name",
+	59: "jwt_scope_claim_name",
+	60: "jwt_scope_to_policy_mapping",
+	61: "jwt_signing_method",
+	62: "jwt_skip_kid",
+	63: "jwt_source",
+	64: "listen_port",
+	65: "name",
+	66: "notifications",
+	67: "oauth_meta",
+	68: "openid_options",
+	69: "org_id",
+	70: "pinned_public_keys",
+	71: "protocol",
+	72: "proxy",
+	73: "request_signing",
+	74: "response_processors",
+	75: "scopes",
+	76: "security_requirements",
+	77: "session_lifetime",
+	78: "session_lifetime_respects_key_expiration",
+	79: "session_provider",
+	80: "slug",
+	81: "strip_auth_data",
+	82: "tag_headers",
+	83: "tags",
+	84: "tags_disabled",
+	85: "upstream_auth",
+	86: "upstream_certificates",
+	87: "upstream_certificates_disabled",
+	88: "uptime_tests",
+	89: "use_basic_auth",
+	90: "use_go_plugin_auth",
+	91: "use_keyless",
+	92: "use_mutual_tls_auth",
+	93: "use_oauth2",
+	94: "use_openid",
+	95: "use_standard_auth",
+	96: "version_data",
 }
 
 // Decode decodes APIDefinition from json.
@@ -1260,6 +1274,16 @@ func (s *APIDefinition) Decode(d *jx.Decoder) error {
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"jwt_issued_at_validation_skew\"")
 			}
+		case "jwt_jwks_uris":
+			if err := func() error {
+				s.JwtJwksUris.Reset()
+				if err := s.JwtJwksUris.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"jwt_jwks_uris\"")
+			}
 		case "jwt_not_before_validation_skew":
 			if err := func() error {
 				s.JwtNotBeforeValidationSkew.Reset()
@@ -1449,6 +1473,16 @@ func (s *APIDefinition) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"scopes\"")
+			}
+		case "security_requirements":
+			if err := func() error {
+				s.SecurityRequirements.Reset()
+				if err := s.SecurityRequirements.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"security_requirements\"")
 			}
 		case "session_lifetime":
 			if err := func() error {
@@ -8631,6 +8665,12 @@ func (s *GraphQLProxyConfig) encodeFields(e *jx.Encoder) {
 		}
 	}
 	{
+		if s.SseUsePost.Set {
+			e.FieldStart("sse_use_post")
+			s.SseUsePost.Encode(e)
+		}
+	}
+	{
 		if s.SubscriptionType.Set {
 			e.FieldStart("subscription_type")
 			s.SubscriptionType.Encode(e)
@@ -8644,13 +8684,14 @@ func (s *GraphQLProxyConfig) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfGraphQLProxyConfig = [6]string{
+var jsonFieldsNameOfGraphQLProxyConfig = [7]string{
 	0: "auth_headers",
 	1: "features",
 	2: "request_headers",
 	3: "request_headers_rewrite",
-	4: "subscription_type",
-	5: "use_response_extensions",
+	4: "sse_use_post",
+	5: "subscription_type",
+	6: "use_response_extensions",
 }
 
 // Decode decodes GraphQLProxyConfig from json.
@@ -8700,6 +8741,16 @@ func (s *GraphQLProxyConfig) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"request_headers_rewrite\"")
+			}
+		case "sse_use_post":
+			if err := func() error {
+				s.SseUsePost.Reset()
+				if err := s.SseUsePost.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"sse_use_post\"")
 			}
 		case "subscription_type":
 			if err := func() error {
@@ -9022,6 +9073,12 @@ func (s *GraphQLSubgraphEntity) encodeFields(e *jx.Encoder) {
 		}
 	}
 	{
+		if s.SseUsePost.Set {
+			e.FieldStart("sse_use_post")
+			s.SseUsePost.Encode(e)
+		}
+	}
+	{
 		if s.SubscriptionType.Set {
 			e.FieldStart("subscription_type")
 			s.SubscriptionType.Encode(e)
@@ -9035,13 +9092,14 @@ func (s *GraphQLSubgraphEntity) encodeFields(e *jx.Encoder) {
 	}
 }
 
-var jsonFieldsNameOfGraphQLSubgraphEntity = [6]string{
+var jsonFieldsNameOfGraphQLSubgraphEntity = [7]string{
 	0: "api_id",
 	1: "headers",
 	2: "name",
 	3: "sdl",
-	4: "subscription_type",
-	5: "url",
+	4: "sse_use_post",
+	5: "subscription_type",
+	6: "url",
 }
 
 // Decode decodes GraphQLSubgraphEntity from json.
@@ -9091,6 +9149,16 @@ func (s *GraphQLSubgraphEntity) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"sdl\"")
+			}
+		case "sse_use_post":
+			if err := func() error {
+				s.SseUsePost.Reset()
+				if err := s.SseUsePost.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"sse_use_post\"")
 			}
 		case "subscription_type":
 			if err := func() error {
@@ -10636,6 +10704,86 @@ func (s *IntrospectionCache) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *IntrospectionCache) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode implements json.Marshaler.
+func (s *JWK) Encode(e *jx.Encoder) {
+	e.ObjStart()
+	s.encodeFields(e)
+	e.ObjEnd()
+}
+
+// encodeFields encodes fields.
+func (s *JWK) encodeFields(e *jx.Encoder) {
+	{
+		if s.CacheTimeout.Set {
+			e.FieldStart("cache_timeout")
+			s.CacheTimeout.Encode(e)
+		}
+	}
+	{
+		if s.URL.Set {
+			e.FieldStart("url")
+			s.URL.Encode(e)
+		}
+	}
+}
+
+var jsonFieldsNameOfJWK = [2]string{
+	0: "cache_timeout",
+	1: "url",
+}
+
+// Decode decodes JWK from json.
+func (s *JWK) Decode(d *jx.Decoder) error {
+	if s == nil {
+		return errors.New("invalid: unable to decode JWK to nil")
+	}
+
+	if err := d.ObjBytes(func(d *jx.Decoder, k []byte) error {
+		switch string(k) {
+		case "cache_timeout":
+			if err := func() error {
+				s.CacheTimeout.Reset()
+				if err := s.CacheTimeout.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"cache_timeout\"")
+			}
+		case "url":
+			if err := func() error {
+				s.URL.Reset()
+				if err := s.URL.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"url\"")
+			}
+		default:
+			return d.Skip()
+		}
+		return nil
+	}); err != nil {
+		return errors.Wrap(err, "decode JWK")
+	}
+
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s *JWK) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *JWK) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -12440,6 +12588,50 @@ func (s NilInternalMeta) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *NilInternalMeta) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes JWK as json.
+func (o NilJWK) Encode(e *jx.Encoder) {
+	if o.Null {
+		e.Null()
+		return
+	}
+	o.Value.Encode(e)
+}
+
+// Decode decodes JWK from json.
+func (o *NilJWK) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode NilJWK to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v JWK
+		o.Value = v
+		o.Null = true
+		return nil
+	}
+	o.Null = false
+	if err := o.Value.Decode(d); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s NilJWK) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *NilJWK) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -23388,6 +23580,67 @@ func (s *OptNilNilInternalMetaArray) UnmarshalJSON(data []byte) error {
 	return s.Decode(d)
 }
 
+// Encode encodes []NilJWK as json.
+func (o OptNilNilJWKArray) Encode(e *jx.Encoder) {
+	if !o.Set {
+		return
+	}
+	if o.Null {
+		e.Null()
+		return
+	}
+	e.ArrStart()
+	for _, elem := range o.Value {
+		elem.Encode(e)
+	}
+	e.ArrEnd()
+}
+
+// Decode decodes []NilJWK from json.
+func (o *OptNilNilJWKArray) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode OptNilNilJWKArray to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v []NilJWK
+		o.Value = v
+		o.Set = true
+		o.Null = true
+		return nil
+	}
+	o.Set = true
+	o.Null = false
+	o.Value = make([]NilJWK, 0)
+	if err := d.Arr(func(d *jx.Decoder) error {
+		var elem NilJWK
+		if err := elem.Decode(d); err != nil {
+			return err
+		}
+		o.Value = append(o.Value, elem)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s OptNilNilJWKArray) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *OptNilNilJWKArray) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
 // Encode encodes []NilMethodTransformMeta as json.
 func (o OptNilNilMethodTransformMetaArray) Encode(e *jx.Encoder) {
 	if !o.Set {
@@ -27994,6 +28247,71 @@ func (s OptNilStrings) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements stdjson.Unmarshaler.
 func (s *OptNilStrings) UnmarshalJSON(data []byte) error {
+	d := jx.DecodeBytes(data)
+	return s.Decode(d)
+}
+
+// Encode encodes []Strings as json.
+func (o OptNilStringsArray) Encode(e *jx.Encoder) {
+	if !o.Set {
+		return
+	}
+	if o.Null {
+		e.Null()
+		return
+	}
+	e.ArrStart()
+	for _, elem := range o.Value {
+		if elem == nil {
+			e.Null()
+		} else {
+			elem.Encode(e)
+		}
+	}
+	e.ArrEnd()
+}
+
+// Decode decodes []Strings from json.
+func (o *OptNilStringsArray) Decode(d *jx.Decoder) error {
+	if o == nil {
+		return errors.New("invalid: unable to decode OptNilStringsArray to nil")
+	}
+	if d.Next() == jx.Null {
+		if err := d.Null(); err != nil {
+			return err
+		}
+
+		var v []Strings
+		o.Value = v
+		o.Set = true
+		o.Null = true
+		return nil
+	}
+	o.Set = true
+	o.Null = false
+	o.Value = make([]Strings, 0)
+	if err := d.Arr(func(d *jx.Decoder) error {
+		var elem Strings
+		if err := elem.Decode(d); err != nil {
+			return err
+		}
+		o.Value = append(o.Value, elem)
+		return nil
+	}); err != nil {
+		return err
+	}
+	return nil
+}
+
+// MarshalJSON implements stdjson.Marshaler.
+func (s OptNilStringsArray) MarshalJSON() ([]byte, error) {
+	e := jx.Encoder{}
+	s.Encode(&e)
+	return e.Bytes(), nil
+}
+
+// UnmarshalJSON implements stdjson.Unmarshaler.
+func (s *OptNilStringsArray) UnmarshalJSON(data []byte) error {
 	d := jx.DecodeBytes(data)
 	return s.Decode(d)
 }
@@ -33771,11 +34089,18 @@ func (s *UptimeTests) encodeFields(e *jx.Encoder) {
 			s.Config.Encode(e)
 		}
 	}
+	{
+		if s.Disabled.Set {
+			e.FieldStart("disabled")
+			s.Disabled.Encode(e)
+		}
+	}
 }
 
-var jsonFieldsNameOfUptimeTests = [2]string{
+var jsonFieldsNameOfUptimeTests = [3]string{
 	0: "check_list",
 	1: "config",
+	2: "disabled",
 }
 
 // Decode decodes UptimeTests from json.
@@ -33805,6 +34130,16 @@ func (s *UptimeTests) Decode(d *jx.Decoder) error {
 				return nil
 			}(); err != nil {
 				return errors.Wrap(err, "decode field \"config\"")
+			}
+		case "disabled":
+			if err := func() error {
+				s.Disabled.Reset()
+				if err := s.Disabled.Decode(d); err != nil {
+					return err
+				}
+				return nil
+			}(); err != nil {
+				return errors.Wrap(err, "decode field \"disabled\"")
 			}
 		default:
 			return d.Skip()

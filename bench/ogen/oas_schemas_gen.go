@@ -69,6 +69,7 @@ type APIDefinition struct {
 	JwtExpiresAtValidationSkew           OptInt                          `json:"jwt_expires_at_validation_skew"`
 	JwtIdentityBaseField                 OptString                       `json:"jwt_identity_base_field"`
 	JwtIssuedAtValidationSkew            OptInt                          `json:"jwt_issued_at_validation_skew"`
+	JwtJwksUris                          OptNilNilJWKArray               `json:"jwt_jwks_uris"`
 	JwtNotBeforeValidationSkew           OptInt                          `json:"jwt_not_before_validation_skew"`
 	JwtPolicyFieldName                   OptString                       `json:"jwt_policy_field_name"`
 	JwtScopeClaimName                    OptString                       `json:"jwt_scope_claim_name"`
@@ -88,6 +89,7 @@ type APIDefinition struct {
 	RequestSigning                       OptNilRequestSigningMeta        `json:"request_signing"`
 	ResponseProcessors                   OptNilNilResponseProcessorArray `json:"response_processors"`
 	Scopes                               OptNilScopes                    `json:"scopes"`
+	SecurityRequirements                 OptNilStringsArray              `json:"security_requirements"`
 	SessionLifetime                      OptInt64                        `json:"session_lifetime"`
 	SessionLifetimeRespectsKeyExpiration OptBool                         `json:"session_lifetime_respects_key_expiration"`
 	SessionProvider                      OptNilSessionProviderMeta       `json:"session_provider"`
@@ -390,6 +392,11 @@ func (s *APIDefinition) GetJwtIssuedAtValidationSkew() OptInt {
 	return s.JwtIssuedAtValidationSkew
 }
 
+// GetJwtJwksUris returns the value of JwtJwksUris.
+func (s *APIDefinition) GetJwtJwksUris() OptNilNilJWKArray {
+	return s.JwtJwksUris
+}
+
 // GetJwtNotBeforeValidationSkew returns the value of JwtNotBeforeValidationSkew.
 func (s *APIDefinition) GetJwtNotBeforeValidationSkew() OptInt {
 	return s.JwtNotBeforeValidationSkew
@@ -483,6 +490,11 @@ func (s *APIDefinition) GetResponseProcessors() OptNilNilResponseProcessorArray 
 // GetScopes returns the value of Scopes.
 func (s *APIDefinition) GetScopes() OptNilScopes {
 	return s.Scopes
+}
+
+// GetSecurityRequirements returns the value of SecurityRequirements.
+func (s *APIDefinition) GetSecurityRequirements() OptNilStringsArray {
+	return s.SecurityRequirements
 }
 
 // GetSessionLifetime returns the value of SessionLifetime.
@@ -865,6 +877,11 @@ func (s *APIDefinition) SetJwtIssuedAtValidationSkew(val OptInt) {
 	s.JwtIssuedAtValidationSkew = val
 }
 
+// SetJwtJwksUris sets the value of JwtJwksUris.
+func (s *APIDefinition) SetJwtJwksUris(val OptNilNilJWKArray) {
+	s.JwtJwksUris = val
+}
+
 // SetJwtNotBeforeValidationSkew sets the value of JwtNotBeforeValidationSkew.
 func (s *APIDefinition) SetJwtNotBeforeValidationSkew(val OptInt) {
 	s.JwtNotBeforeValidationSkew = val
@@ -958,6 +975,11 @@ func (s *APIDefinition) SetResponseProcessors(val OptNilNilResponseProcessorArra
 // SetScopes sets the value of Scopes.
 func (s *APIDefinition) SetScopes(val OptNilScopes) {
 	s.Scopes = val
+}
+
+// SetSecurityRequirements sets the value of SecurityRequirements.
+func (s *APIDefinition) SetSecurityRequirements(val OptNilStringsArray) {
+	s.SecurityRequirements = val
 }
 
 // SetSessionLifetime sets the value of SessionLifetime.
@@ -3645,6 +3667,7 @@ type GraphQLProxyConfig struct {
 	Features              OptNilGraphQLProxyFeaturesConfig              `json:"features"`
 	RequestHeaders        OptNilStringMap                               `json:"request_headers"`
 	RequestHeadersRewrite OptNilGraphQLProxyConfigRequestHeadersRewrite `json:"request_headers_rewrite"`
+	SseUsePost            OptBool                                       `json:"sse_use_post"`
 	SubscriptionType      OptString                                     `json:"subscription_type"`
 	UseResponseExtensions OptNilGraphQLResponseExtensions               `json:"use_response_extensions"`
 }
@@ -3667,6 +3690,11 @@ func (s *GraphQLProxyConfig) GetRequestHeaders() OptNilStringMap {
 // GetRequestHeadersRewrite returns the value of RequestHeadersRewrite.
 func (s *GraphQLProxyConfig) GetRequestHeadersRewrite() OptNilGraphQLProxyConfigRequestHeadersRewrite {
 	return s.RequestHeadersRewrite
+}
+
+// GetSseUsePost returns the value of SseUsePost.
+func (s *GraphQLProxyConfig) GetSseUsePost() OptBool {
+	return s.SseUsePost
 }
 
 // GetSubscriptionType returns the value of SubscriptionType.
@@ -3697,6 +3725,11 @@ func (s *GraphQLProxyConfig) SetRequestHeaders(val OptNilStringMap) {
 // SetRequestHeadersRewrite sets the value of RequestHeadersRewrite.
 func (s *GraphQLProxyConfig) SetRequestHeadersRewrite(val OptNilGraphQLProxyConfigRequestHeadersRewrite) {
 	s.RequestHeadersRewrite = val
+}
+
+// SetSseUsePost sets the value of SseUsePost.
+func (s *GraphQLProxyConfig) SetSseUsePost(val OptBool) {
+	s.SseUsePost = val
 }
 
 // SetSubscriptionType sets the value of SubscriptionType.
@@ -3775,6 +3808,7 @@ type GraphQLSubgraphEntity struct {
 	Headers          OptNilStringMap `json:"headers"`
 	Name             OptString       `json:"name"`
 	Sdl              OptString       `json:"sdl"`
+	SseUsePost       OptBool         `json:"sse_use_post"`
 	SubscriptionType OptString       `json:"subscription_type"`
 	URL              OptString       `json:"url"`
 }
@@ -3797,6 +3831,11 @@ func (s *GraphQLSubgraphEntity) GetName() OptString {
 // GetSdl returns the value of Sdl.
 func (s *GraphQLSubgraphEntity) GetSdl() OptString {
 	return s.Sdl
+}
+
+// GetSseUsePost returns the value of SseUsePost.
+func (s *GraphQLSubgraphEntity) GetSseUsePost() OptBool {
+	return s.SseUsePost
 }
 
 // GetSubscriptionType returns the value of SubscriptionType.
@@ -3827,6 +3866,11 @@ func (s *GraphQLSubgraphEntity) SetName(val OptString) {
 // SetSdl sets the value of Sdl.
 func (s *GraphQLSubgraphEntity) SetSdl(val OptString) {
 	s.Sdl = val
+}
+
+// SetSseUsePost sets the value of SseUsePost.
+func (s *GraphQLSubgraphEntity) SetSseUsePost(val OptBool) {
+	s.SseUsePost = val
 }
 
 // SetSubscriptionType sets the value of SubscriptionType.
@@ -4427,6 +4471,34 @@ func (s *IntrospectionCache) SetEnabled(val OptBool) {
 // SetTimeout sets the value of Timeout.
 func (s *IntrospectionCache) SetTimeout(val OptInt64) {
 	s.Timeout = val
+}
+
+// Where the keys are that sign JSON Web Tokens.
+// Ref: #/components/schemas/JWK
+type JWK struct {
+	// How long the keys are kept, as Go writes a duration, `5m`.
+	CacheTimeout OptString `json:"cache_timeout"`
+	URL          OptString `json:"url"`
+}
+
+// GetCacheTimeout returns the value of CacheTimeout.
+func (s *JWK) GetCacheTimeout() OptString {
+	return s.CacheTimeout
+}
+
+// GetURL returns the value of URL.
+func (s *JWK) GetURL() OptString {
+	return s.URL
+}
+
+// SetCacheTimeout sets the value of CacheTimeout.
+func (s *JWK) SetCacheTimeout(val OptString) {
+	s.CacheTimeout = val
+}
+
+// SetURL sets the value of URL.
+func (s *JWK) SetURL(val OptString) {
+	s.URL = val
 }
 
 // How an outside provider's JWT is checked. Skews are in seconds.
@@ -5694,6 +5766,51 @@ func (o NilInternalMeta) Get() (v InternalMeta, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o NilInternalMeta) Or(d InternalMeta) InternalMeta {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewNilJWK returns new NilJWK with value set to v.
+func NewNilJWK(v JWK) NilJWK {
+	return NilJWK{
+		Value: v,
+	}
+}
+
+// NilJWK is nullable JWK.
+type NilJWK struct {
+	Value JWK
+	Null  bool
+}
+
+// SetTo sets value to v.
+func (o *NilJWK) SetTo(v JWK) {
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o NilJWK) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *NilJWK) SetToNull() {
+	o.Null = true
+	var v JWK
+	o.Value = v
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o NilJWK) Get() (v JWK, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o NilJWK) Or(d JWK) JWK {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -14007,6 +14124,74 @@ func (o OptNilNilInternalMetaArray) Or(d []NilInternalMeta) []NilInternalMeta {
 	return d
 }
 
+// NewOptNilNilJWKArray returns new OptNilNilJWKArray with value set to v.
+func NewOptNilNilJWKArray(v []NilJWK) OptNilNilJWKArray {
+	return OptNilNilJWKArray{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilNilJWKArray is optional nullable []NilJWK.
+type OptNilNilJWKArray struct {
+	Value []NilJWK
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilNilJWKArray was set.
+func (o OptNilNilJWKArray) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilNilJWKArray) Reset() {
+	var v []NilJWK
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilNilJWKArray) SetTo(v []NilJWK) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilNilJWKArray) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilNilJWKArray) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v []NilJWK
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilNilJWKArray) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilNilJWKArray) Get() (v []NilJWK, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilNilJWKArray) Or(d []NilJWK) []NilJWK {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilNilMethodTransformMetaArray returns new OptNilNilMethodTransformMetaArray with value set to v.
 func NewOptNilNilMethodTransformMetaArray(v []NilMethodTransformMeta) OptNilNilMethodTransformMetaArray {
 	return OptNilNilMethodTransformMetaArray{
@@ -19991,6 +20176,74 @@ func (o OptNilStrings) Or(d Strings) Strings {
 	return d
 }
 
+// NewOptNilStringsArray returns new OptNilStringsArray with value set to v.
+func NewOptNilStringsArray(v []Strings) OptNilStringsArray {
+	return OptNilStringsArray{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilStringsArray is optional nullable []Strings.
+type OptNilStringsArray struct {
+	Value []Strings
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilStringsArray was set.
+func (o OptNilStringsArray) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilStringsArray) Reset() {
+	var v []Strings
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilStringsArray) SetTo(v []Strings) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilStringsArray) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilStringsArray) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v []Strings
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilStringsArray) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilStringsArray) Get() (v []Strings, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilStringsArray) Or(d []Strings) []Strings {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilTemplateData returns new OptNilTemplateData with value set to v.
 func NewOptNilTemplateData(v TemplateData) OptNilTemplateData {
 	return OptNilTemplateData{
@@ -23053,6 +23306,7 @@ func (s *UpstreamOAuth) SetPassword(val OptNilPasswordAuthentication) {
 type UptimeTests struct {
 	CheckList OptNilNilHostCheckObjectArray `json:"check_list"`
 	Config    OptNilUptimeTestsConfig       `json:"config"`
+	Disabled  OptBool                       `json:"disabled"`
 }
 
 // GetCheckList returns the value of CheckList.
@@ -23065,6 +23319,11 @@ func (s *UptimeTests) GetConfig() OptNilUptimeTestsConfig {
 	return s.Config
 }
 
+// GetDisabled returns the value of Disabled.
+func (s *UptimeTests) GetDisabled() OptBool {
+	return s.Disabled
+}
+
 // SetCheckList sets the value of CheckList.
 func (s *UptimeTests) SetCheckList(val OptNilNilHostCheckObjectArray) {
 	s.CheckList = val
@@ -23073,6 +23332,11 @@ func (s *UptimeTests) SetCheckList(val OptNilNilHostCheckObjectArray) {
 // SetConfig sets the value of Config.
 func (s *UptimeTests) SetConfig(val OptNilUptimeTestsConfig) {
 	s.Config = val
+}
+
+// SetDisabled sets the value of Disabled.
+func (s *UptimeTests) SetDisabled(val OptBool) {
+	s.Disabled = val
 }
 
 // How often checks run and how long they are kept.

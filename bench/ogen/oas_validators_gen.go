@@ -180,6 +180,24 @@ func (s *APIDefinition) Validate() error {
 		})
 	}
 	if err := func() error {
+		if value, ok := s.JwtJwksUris.Get(); ok {
+			if err := func() error {
+				if value == nil {
+					return errors.New("nil is invalid value")
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "jwt_jwks_uris",
+			Error: err,
+		})
+	}
+	if err := func() error {
 		if value, ok := s.JwtNotBeforeValidationSkew.Get(); ok {
 			if err := func() error {
 				if err := (validate.Int{
@@ -258,6 +276,24 @@ func (s *APIDefinition) Validate() error {
 	}(); err != nil {
 		failures = append(failures, validate.FieldError{
 			Name:  "response_processors",
+			Error: err,
+		})
+	}
+	if err := func() error {
+		if value, ok := s.SecurityRequirements.Get(); ok {
+			if err := func() error {
+				if value == nil {
+					return errors.New("nil is invalid value")
+				}
+				return nil
+			}(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}(); err != nil {
+		failures = append(failures, validate.FieldError{
+			Name:  "security_requirements",
 			Error: err,
 		})
 	}

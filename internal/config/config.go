@@ -41,6 +41,7 @@ type Config struct {
 
 	MaxImport   int64         `help:"Largest body of an import of APIs or policies, in bytes." default:"4294967296" env:"GATEHOUSE_MAX_IMPORT"`
 	MaxDocument int           `help:"Largest document of an import, in bytes." default:"16777216" env:"GATEHOUSE_MAX_DOCUMENT"`
+	MaxDepth    int           `help:"How deep a document of an import may nest." default:"1000" env:"GATEHOUSE_MAX_DEPTH"`
 	BodyTimeout time.Duration `help:"How long a client may take for the next 64 KiB of its body, or of an answer." default:"15s" env:"GATEHOUSE_BODY_TIMEOUT"`
 
 	LogFormat string `help:"Form of the log on standard error: text or json." default:"text" env:"GATEHOUSE_LOG_FORMAT"`
@@ -69,6 +70,9 @@ func (c *Config) Resolve() error {
 	return errors.Join(c.problems()...)
 }
 
+// deepest is how deep a document may be allowed to nest: Postgres and Go's decoders read it still.
+const deepest = 5000
+
 func (c *Config) problems() []error {
 	var wrong []error
 	complain := func(bad bool, format string, args ...any) {
@@ -87,6 +91,7 @@ func (c *Config) problems() []error {
 	complain(c.GatewayPort != "" && !isPort(c.GatewayPort), "--gateway-port (TYK_DB_TYKAPI_PORT): %q is not a port", c.GatewayPort)
 	complain(c.MaxImport < 1, "--max-import (GATEHOUSE_MAX_IMPORT): %d is less than 1", c.MaxImport)
 	complain(c.MaxDocument < 1, "--max-document (GATEHOUSE_MAX_DOCUMENT): %d is less than 1", c.MaxDocument)
+	complain(c.MaxDepth < 1 || c.MaxDepth > deepest, "--max-depth (GATEHOUSE_MAX_DEPTH): %d is not from 1 to %d", c.MaxDepth, deepest)
 	complain(c.BodyTimeout < time.Millisecond, "--body-timeout (GATEHOUSE_BODY_TIMEOUT): %s is less than 1ms", c.BodyTimeout)
 	complain(c.RedisPort < 1 || c.RedisPort > math.MaxUint16, "--redis-port (TYK_DB_REDISPORT): %d is not a port", c.RedisPort)
 	complain(c.RedisDatabase < 0, "--redis-database (TYK_DB_REDISDATABASE): %d is less than 0", c.RedisDatabase)

@@ -2,7 +2,9 @@ package gatewaytest
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"strconv"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -64,6 +66,7 @@ type authentication struct {
 	UseOpenID                 bool                  `json:"use_openid"`
 	UseBasicAuth              bool                  `json:"use_basic_auth"`
 	UseMutualTLSAuth          bool                  `json:"use_mutual_tls_auth"`
+	SecurityRequirements      [][]string            `json:"security_requirements"`
 	UseStandardAuth           bool                  `json:"use_standard_auth"`
 	UseGoPluginAuth           bool                  `json:"use_go_plugin_auth"`
 	EnableJWT                 bool                  `json:"enable_jwt"`
@@ -78,6 +81,7 @@ type authentication struct {
 	HmacAllowedAlgorithms     []string              `json:"hmac_allowed_algorithms"`
 	JWTSigningMethod          string                `json:"jwt_signing_method"`
 	JWTSource                 string                `json:"jwt_source"`
+	JWTJwksURIs               []jwk                 `json:"jwt_jwks_uris"`
 	JWTIdentityBaseField      string                `json:"jwt_identity_base_field"`
 	JWTClientBaseField        string                `json:"jwt_client_base_field"`
 	JWTPolicyFieldName        string                `json:"jwt_policy_field_name"`
@@ -331,7 +335,29 @@ type serviceDiscovery struct {
 	EndpointReturnsList bool   `json:"endpoint_returns_list"`
 }
 
+// jwk is where keys are that sign JSON Web Tokens.
+type jwk struct {
+	URL          string           `json:"url"`
+	CacheTimeout readableDuration `json:"cache_timeout"`
+}
+
+// readableDuration is a duration written as Go does, "5m". Whatever is no string, null too, breaks the list; a string that is no
+// duration is none.
+type readableDuration time.Duration
+
+// UnmarshalJSON takes a string, and reads it as Go's and not as JSON's.
+func (d *readableDuration) UnmarshalJSON(data []byte) error {
+	text, err := strconv.Unquote(string(data))
+	if err != nil {
+		return fmt.Errorf("duration %s: %w", data, err)
+	}
+	parsed, _ := time.ParseDuration(text)
+	*d = readableDuration(parsed)
+	return nil
+}
+
 type uptimeTests struct {
+	Disabled  bool `json:"disabled"`
 	CheckList []struct {
 		CheckURL            string            `json:"url"`
 		Protocol            string            `json:"protocol"`
@@ -449,6 +475,7 @@ type graphQLConfig struct {
 			Name             string            `json:"name"`
 			URL              string            `json:"url"`
 			SDL              string            `json:"sdl"`
+			SSEUsePost       bool              `json:"sse_use_post"`
 			Headers          map[string]string `json:"headers"`
 			SubscriptionType string            `json:"subscription_type"`
 		} `json:"subgraphs"`
@@ -459,6 +486,7 @@ type graphQLProxy struct {
 	AuthHeaders      map[string]string `json:"auth_headers"`
 	RequestHeaders   map[string]string `json:"request_headers"`
 	SubscriptionType string            `json:"subscription_type"`
+	SSEUsePost       bool              `json:"sse_use_post"`
 	Features         struct {
 		UseImmutableHeaders bool `json:"use_immutable_headers"`
 	} `json:"features"`

@@ -13,7 +13,7 @@ const objectIDBytes = 12
 // objectID is a document's id. Whatever else it holds breaks the whole list it is in (facts §3, §4).
 type objectID string
 
-// UnmarshalJSON takes 24 hex digits, "", null and {"$oid":"…"}.
+// UnmarshalJSON takes 24 hex digits, "", null and {"$oid":"…"}. Digits are read as they are written: an escape is none.
 func (id *objectID) UnmarshalJSON(data []byte) error {
 	var text string
 	if bytes.HasPrefix(data, []byte("{")) {
@@ -24,6 +24,8 @@ func (id *objectID) UnmarshalJSON(data []byte) error {
 			return err
 		}
 		text = wrapped.OID
+	} else if quoted := bytes.HasPrefix(data, []byte(`"`)); quoted {
+		text = string(data[1 : len(data)-1])
 	} else if err := json.Unmarshal(data, &text); err != nil {
 		return err
 	}

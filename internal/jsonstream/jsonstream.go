@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // The errors of a Reader, besides those of what it reads from.
@@ -51,7 +52,7 @@ const (
 	atEnd
 )
 
-// NewReader reads the object in src; list names the member that is the list, and limit is how many bytes one document may
+// NewReader reads the object in src; list names the member that is the list, in any case, and limit is how many bytes one document may
 // have.
 func NewReader(src io.Reader, list string, limit int) *Reader {
 	return &Reader{src: src, list: list, limit: limit, buf: make([]byte, firstBuffer)}
@@ -156,7 +157,7 @@ func (r *Reader) member() error {
 	if c, err = r.must(); err != nil {
 		return err
 	}
-	if name != r.list || c != '[' {
+	if !strings.EqualFold(name, r.list) || c != '[' {
 		return r.keepValue(maxRest)
 	}
 	if r.listed {

@@ -11,15 +11,12 @@ import (
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep objects and arrays may nest. API definitions nest some twenty deep, the schemas in an OpenAPI
-// document perhaps a hundred; Postgres and Go's decoders give up at some thousands.
+// MaxDepth is how deep objects and arrays may nest unless Options say otherwise. API definitions nest some twenty deep, the
+// schemas in an OpenAPI document perhaps a hundred; Postgres and Go's decoders give up at some thousands.
 const MaxDepth = 1000
 
 // ErrSyntax is what Check returns for bytes that are not one JSON value in UTF-8, or nest too deep.
 var ErrSyntax = errors.New("not one JSON value in UTF-8")
-
-// errDepth is an ErrSyntax.
-var errDepth = syntaxError("nested deeper than " + strconv.Itoa(MaxDepth))
 
 type syntaxError string
 
@@ -48,7 +45,7 @@ func (s *Schema) Check(dst, doc []byte) (Result, error) {
 	if !utf8.Valid(doc) {
 		return Result{}, ErrSyntax
 	}
-	p := parser{in: doc, out: dst, nulls: s.nulls, integers: s.integers}
+	p := parser{in: doc, out: dst, nulls: s.nulls, integers: s.integers, maxDepth: s.depth}
 	if s.captures > 0 {
 		p.captured = make([]span, s.captures)
 	}
@@ -81,6 +78,7 @@ type parser struct {
 	captured []span
 	nulls    bool
 	integers bool
+	maxDepth int
 }
 
 type span struct{ start, end int }
@@ -157,7 +155,7 @@ func (p *parser) only(n *node, kinds kind) *node {
 }
 
 func (p *parser) null(n *node) {
-	if n == nil || p.nulls {
+	if n == nil || p.nulls && !n.duration {
 		return
 	}
 	allowed := n.types
@@ -207,8 +205,8 @@ func (p *parser) pointer() string {
 }
 
 func (p *parser) enter() error {
-	if p.depth++; p.depth > MaxDepth {
-		return errDepth
+	if p.depth++; p.depth > p.maxDepth {
+		return syntaxError("nested deeper than " + strconv.Itoa(p.maxDepth))
 	}
 	p.out = append(p.out, p.in[p.at])
 	p.at++
@@ -358,14 +356,20 @@ func (p *parser) text(n *node) error {
 	if escaped {
 		value = unquote(raw)
 	}
-	if wrong := n.textProblem(value); wrong != "" {
+	switch wrong := n.textProblem(value); {
+	case wrong != "":
 		p.wrong(wrong)
+	case escaped && n.verbatim():
+		p.wrong("must be written without escapes")
 	}
 	return nil
 }
 
+// verbatim: a gateway reads the string as it is written.
+func (n *node) verbatim() bool { return n.objectID || n.duration || n.instant }
+
 func (n *node) limitsText() bool {
-	return n.enum != nil || n.minLength > 0 || n.maxLength != nil || n.format != nil || n.objectID
+	return n.enum != nil || n.minLength > 0 || n.maxLength != nil || n.format != nil || n.verbatim()
 }
 
 func (n *node) textProblem(value string) string {

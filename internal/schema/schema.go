@@ -10,6 +10,7 @@
 package schema
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,12 +26,16 @@ import (
 // nothing (facts gateway §3).
 const ObjectID = "x-object-id"
 
+// Duration is the extension that marks a string which a gateway decodes as a duration, by a reading of its own: it takes no null.
+const Duration = "x-duration"
+
 // Schema is a compiled schema. It is safe for use by many goroutines.
 type Schema struct {
 	root     *node
 	captures int
 	nulls    bool
 	integers bool
+	depth    int
 }
 
 // node is a schema, compiled. A nil node lets everything through.
@@ -47,8 +52,10 @@ type node struct {
 	minLength  uint64
 	maxLength  *uint64
 	format     func(string) error // of strings
+	instant    bool               // the format is that of times
 	min, max   *float64
 	objectID   bool
+	duration   bool
 	capture    int // from 1; 0 is none
 }
 
@@ -72,6 +79,8 @@ type Options struct {
 	Capture [][]string
 	// Nulls lets null stand for anything, as it does for encoding/json.
 	Nulls bool
+	// Depth is how deep objects and arrays may nest; 0 is MaxDepth.
+	Depth int
 	// Integers writes a whole number as an integer where there must be one: 1.7e9 is 1700000000 in Check's Document. Numbers
 	// from 2^53 on, which a float64 may round, stay as they are.
 	Integers bool
@@ -84,7 +93,7 @@ func Compile(s *openapi3.Schema, o Options) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	compiled := &Schema{root: root, captures: len(o.Capture), nulls: o.Nulls, integers: o.Integers}
+	compiled := &Schema{root: root, captures: len(o.Capture), nulls: o.Nulls, integers: o.Integers, depth: cmp.Or(o.Depth, MaxDepth)}
 	for i, path := range o.Capture {
 		if compiled.root, err = capturing(compiled.root, path, i+1); err != nil {
 			return nil, err
@@ -189,6 +198,7 @@ func (n *node) read(s *openapi3.Schema) error {
 	n.required, n.minLength, n.maxLength, n.min, n.max = s.Required, s.MinLength, s.MaxLength, s.Min, s.Max
 	n.closed = s.AdditionalProperties.Has != nil && !*s.AdditionalProperties.Has
 	_, n.objectID = s.Extensions[ObjectID]
+	_, n.duration = s.Extensions[Duration]
 	for _, v := range s.Enum {
 		word, ok := v.(string)
 		if !ok {
@@ -212,7 +222,7 @@ func (n *node) readFormat(format string) error {
 	case n.types&text != 0 && openapi3.SchemaStringFormats[format] != nil:
 		n.format = openapi3.SchemaStringFormats[format].Validate
 		if format == "date-time" {
-			n.format = instant(n.format)
+			n.format, n.instant = instant(n.format), true
 		}
 		return nil
 	}
