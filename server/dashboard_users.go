@@ -1,6 +1,9 @@
 package server
 
 import (
+	"context"
+	"errors"
+
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/gen/admin"
@@ -73,24 +76,40 @@ func (s *Server) SetUserPassword(c echo.Context, userID admin.UserID) error {
 	if err := s.mayReset(c, userID); err != nil {
 		return err
 	}
-	ctx := c.Request().Context()
-	old, err := s.Store.PasswordHash(ctx, userID)
-	if err != nil {
-		return err
-	}
+	set := s.Store.SetPassword
 	if callerOf(c).ID == userID {
-		if err := s.checkPassword(c, old, value(sent.CurrentPassword)); err != nil {
+		if set, err = s.ownPassword(c, value(sent.CurrentPassword)); err != nil {
 			return err
 		}
 	}
+	ctx := c.Request().Context()
 	hash, err := s.passwords.Hash(ctx, sent.NewPassword)
 	if err != nil {
 		return err
 	}
-	if err := s.Store.SetPassword(ctx, userID, old, hash); err != nil {
+	if err := set(ctx, userID, hash); err != nil {
 		return err
 	}
 	return done(c, nil)
+}
+
+// ownPassword checks the password that the caller says is theirs, and returns what sets another in its place. Of two who
+// change it at once with the same password, the second is too late: what they said is no longer it.
+func (s *Server) ownPassword(c echo.Context, current string) (set func(context.Context, string, string) error, err error) {
+	old, err := s.Store.PasswordHash(c.Request().Context(), callerOf(c).ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkPassword(c, old, current); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, userID, hash string) error {
+		err := s.Store.ChangePassword(ctx, userID, old, hash)
+		if errors.Is(err, store.ErrNotFound) {
+			return failure{event: wrongPassword, cause: err}
+		}
+		return err
+	}, nil
 }
 
 // mayReset tells whether the caller may set a user's password: their own always; another's as an administrator of the
@@ -106,7 +125,7 @@ func (s *Server) mayReset(c echo.Context, userID string) error {
 		return failure{event: notAllowed}
 	}
 	user, err := s.Store.User(c.Request().Context(), userID)
-	if err == nil && !caller.Sees(user.OrgID) {
+	if err == nil && user.OrgID != caller.OrgID { // a super user, too, resets super users only
 		return failure{event: notAdmin}
 	}
 	return err

@@ -123,6 +123,9 @@ func (s *Server) handleError(err error, c echo.Context) {
 		s.answerUnknown(c, err)
 		return
 	}
+	if f.event == malformed && f.problems == nil {
+		f.problems = unkeepable(bodyOf(c))
+	}
 	var meta any
 	if len(f.problems) > 0 {
 		meta = map[string][]problem{"errors": f.problems}

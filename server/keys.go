@@ -84,10 +84,14 @@ func (s *Server) GetOrgKey(c echo.Context, keyID admin.KeyID) error {
 // UpdateOrgKey implements admin.ServerInterface.
 func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
 	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).raw}
+	ctx := c.Request().Context()
 	if named := document.String(key.Session, "org_id"); named != "" && named != keyID {
+		if _, err := s.Store.OrgKey(ctx, keyID); err != nil {
+			return err // there is nothing whose organisation could not be changed
+		}
 		return failure{event: invalid}
 	}
-	if err := s.Store.UpdateOrgKey(c.Request().Context(), key, s.tellSession(key)); err != nil {
+	if err := s.Store.UpdateOrgKey(ctx, key, s.tellSession(key)); err != nil {
 		return err
 	}
 	s.gateways.keys.changed(key.OrgID)

@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/json"
 	"regexp"
+	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -35,6 +36,19 @@ func organisation(id string, doc json.RawMessage) store.Organisation {
 	}
 }
 
+// sentOrganisation is the request's body under an id. Its integers must be ones to clients in Go: one that is not would keep
+// them from reading the list.
+func sentOrganisation(c echo.Context, id string) (store.Organisation, error) {
+	doc := bodyOf(c).raw
+	for _, name := range []string{"developer_quota", "developer_count"} {
+		number, there := document.Get(doc, name)
+		if _, err := strconv.ParseInt(string(number), 10, 64); there && err != nil {
+			return store.Organisation{}, failure{event: malformed, problems: []problem{{Path: "/" + name, Reason: notWhole}}}
+		}
+	}
+	return organisation(id, doc), nil
+}
+
 // showOrganisation is an organisation as it goes out: as it came, each documented field that it lacks filled in behind the one
 // that comes before it in the documented order.
 func showOrganisation(row store.Row) json.RawMessage {
@@ -54,7 +68,11 @@ func (s *Server) GetOrgs(c echo.Context, params admin.GetOrgsParams) error {
 
 // CreateOrg implements admin.ServerInterface.
 func (s *Server) CreateOrg(c echo.Context) error {
-	id, err := s.Store.CreateOrganisation(c.Request().Context(), organisation("", bodyOf(c).raw))
+	sent, err := sentOrganisation(c, "")
+	if err != nil {
+		return err
+	}
+	id, err := s.Store.CreateOrganisation(c.Request().Context(), sent)
 	if err != nil {
 		return err
 	}
@@ -63,12 +81,15 @@ func (s *Server) CreateOrg(c echo.Context) error {
 
 // ImportOrgs implements admin.ServerInterface.
 func (s *Server) ImportOrgs(c echo.Context) error {
-	doc := bodyOf(c).raw
-	id := document.String(doc, "id")
+	id := document.String(bodyOf(c).raw, "id")
 	if id != "" && !objectID.MatchString(id) {
 		return failure{event: malformed, problems: []problem{{Path: "/id", Reason: "must be 24 hexadecimal digits in lower case"}}}
 	}
-	id, err := s.Store.ImportOrganisation(c.Request().Context(), organisation(id, doc))
+	sent, err := sentOrganisation(c, id)
+	if err != nil {
+		return err
+	}
+	id, err = s.Store.ImportOrganisation(c.Request().Context(), sent)
 	if err != nil {
 		return err
 	}
@@ -86,7 +107,11 @@ func (s *Server) GetOrg(c echo.Context, orgID admin.OrgID) error {
 
 // UpdateOrg implements admin.ServerInterface.
 func (s *Server) UpdateOrg(c echo.Context, orgID admin.OrgID) error {
-	if err := s.Store.ReplaceOrganisation(c.Request().Context(), organisation(orgID, bodyOf(c).raw)); err != nil {
+	sent, err := sentOrganisation(c, orgID)
+	if err != nil {
+		return err
+	}
+	if err := s.Store.ReplaceOrganisation(c.Request().Context(), sent); err != nil {
 		return err
 	}
 	return done(c, nil)

@@ -45,6 +45,15 @@ func TestNonces(t *testing.T) {
 		running.Wait()
 		require.EqualValues(t, 1, won.Load())
 	})
+	t.Run("is not spent by HEAD", func(t *testing.T) {
+		nonce := nonceFor("")
+		for _, path := range []string{"/tap", "/sso"} {
+			b.do("HEAD", path+"?nonce="+nonce, nil).is(200)
+			b.do("HEAD", path+"?nonce=unknown", nil).is(401)
+		}
+		b.do("GET", "/tap?nonce="+nonce, nil).is(200)
+		b.do("HEAD", "/tap?nonce="+nonce, nil).is(401)
+	})
 	t.Run("names are taken in any case", func(t *testing.T) {
 		nonce := b.admin("POST", "/admin/sso", `{"forsection":"portal","ORGID":"`+org+`","emailAddress":"x@example.org","groupsids":null}`).is(200).meta()
 		require.Contains(t, b.do("GET", "/sso?nonce="+nonce, nil).is(200).body, `"EmailAddress":"x@example.org"`)

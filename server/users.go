@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/mail"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -109,7 +110,13 @@ func (s *Server) GetUserDetail(c echo.Context, userID admin.UserID) error {
 func (s *Server) UpdateUser(c echo.Context, userID admin.UserID) error {
 	params, newPassword, err := userParams(c)
 	if err != nil {
+		if _, unknown := s.Store.User(c.Request().Context(), userID); unknown != nil {
+			return unknown // whatever is said of a user who does not exist
+		}
 		return err
+	}
+	if !sendable(params.AccessKey) {
+		return failure{event: malformed, problems: []problem{{Path: "/access_key", Reason: "could not be sent in a header"}}}
 	}
 	if newPassword != "" {
 		if utf8.RuneCountInString(newPassword) < minPassword {
@@ -124,6 +131,12 @@ func (s *Server) UpdateUser(c echo.Context, userID admin.UserID) error {
 		return naming(value(params.OrgID), err)
 	}
 	return say(c, user.AccessKey, showUser(user))
+}
+
+// sendable tells whether an access key comes through a header as it is: printable ASCII, no blank at either end.
+func sendable(key string) bool {
+	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
+	return !strings.ContainsFunc(key, unprintable) && strings.Trim(key, " ") == key
 }
 
 // RemoveUser implements admin.ServerInterface.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,9 @@ func TestUpdateUser(t *testing.T) {
 	other := b.user(org, "other@example.org", nil)
 	b.admin("PUT", "/admin/users/"+other.Id, `{"email_address":"other@example.org","access_key":"adopted-key"}`).is(403)
 	b.admin("PUT", "/admin/users/"+other.Id, `{"email_address":"U@example.org"}`).says(403, "User email already exists for this Org")
-	b.admin("PUT", "/admin/users/nobody", `{"email_address":"x@example.org"}`).says(404, "User not found")
+	for _, body := range []string{`{"email_address":"x@example.org"}`, `{"email_address":"none"}`, `{}`} {
+		b.admin("PUT", "/admin/users/nobody", body).says(404, "User not found")
+	}
 	put(``).says(500, "Failed to read response body, body empty")
 	put(`{"email_address":"u@example.org","active":false}`).is(200)
 	b.do("GET", "/api/users", nil, asUser("adopted-key")).is(401)
@@ -127,6 +130,8 @@ func TestWhoMayResetWhom(t *testing.T) {
 	reset(holder.AccessKey, member.Id, fresh).is(200)
 	reset(stranger.AccessKey, member.Id, fresh).is(403)
 	reset(holder.AccessKey, stranger.Id, fresh).is(403)
+	super := b.admin("POST", "/admin/users", `{"email_address":"super@example.org","active":true}`).user()
+	reset(super.AccessKey, member.Id, fresh).says(403, never)
 
 	toggle := func(action string) reply { return b.admin("PUT", "/admin/users/"+admin.Id+"/actions/"+action, nil) }
 	got := toggle("allow_reset_passwords").says(200, "User updated")
@@ -169,4 +174,51 @@ func TestPasswordTimes(t *testing.T) {
 	b.do("POST", "/api/users/"+u.Id+"/actions/reset", `{"new_password":"topsecret"}`, asUser(u.AccessKey)).is(200)
 	now := b.admin("GET", "/admin/users/"+u.Id, nil).user()
 	require.GreaterOrEqual(t, now.PasswordUpdated.Sub(now.CreatedAt), time.Hour)
+}
+
+// TestPasswordsAreSetAtOnce has many set a password at the same time: a user who knows the one before is too late once, and
+// nobody is told that there is no such user.
+func TestPasswordsAreSetAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	holder, member := b.user(org, "holder@example.org", nil), b.user(org, "member@example.org", nil)
+	const atOnce = 4
+	atATime := func(caller, body string) (statuses []int) {
+		answers := make(chan reply, atOnce)
+		for range atOnce {
+			go func() { answers <- b.do("POST", "/api/users/"+member.Id+"/actions/reset", body, asUser(caller)) }()
+		}
+		for range atOnce {
+			statuses = append(statuses, (<-answers).status)
+		}
+		slices.Sort(statuses)
+		return statuses
+	}
+	require.Equal(t, []int{200, 403, 403, 403}, atATime(member.AccessKey, `{"new_password":"topsecret"}`))
+	require.Equal(t, []int{200, 403, 403, 403}, atATime(member.AccessKey, `{"new_password":"different","current_password":"topsecret"}`))
+	require.Equal(t, []int{200, 200, 200, 200}, atATime(holder.AccessKey, `{"new_password":"from above"}`))
+}
+
+// TestWhatCannotBeKept says where in a body it is.
+func TestWhatCannotBeKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	u := b.user(b.org(), "u@example.org", nil)
+	problem := func(method, path, body, at, reason string) {
+		got := b.admin(method, path, body).says(403, "Request body malformed").body
+		require.Contains(t, got, `{"path":"`+at+`","reason":"`+reason+`"}`)
+	}
+	problem("POST", "/admin/users", `{"email_address":"v@example.org","first_name":"a\u0000b"}`, "/first_name", "has a NUL")
+	problem("POST", "/admin/organisations", `{"owner_name":"x","cname":"a\u0000b"}`, "/cname", "has a NUL")
+	for _, number := range []string{"1.0", "1e2", "9999999999999999999"} {
+		problem("POST", "/admin/users", `{"email_address":"v@example.org","password_max_days":`+number+`}`, "/password_max_days",
+			"must be a whole number of 64 bits, and written as one")
+		problem("POST", "/admin/organisations", `{"developer_quota":`+number+`}`, "/developer_quota",
+			"must be a whole number of 64 bits, and written as one")
+	}
+	for _, key := range []string{" lead", "trail ", `new\nline`, "ümlaut"} {
+		problem("PUT", "/admin/users/"+u.Id, `{"email_address":"u@example.org","access_key":"`+key+`"}`, "/access_key", "could not be sent in a header")
+	}
+	b.do("GET", "/api/users", nil, asUser(u.AccessKey)).is(200)
 }

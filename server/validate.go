@@ -73,7 +73,7 @@ func (rules *bodyRules) read(r io.Reader) (*body, error) {
 	case rules.mediaType == mediaForm:
 		form, err := url.ParseQuery(string(raw))
 		if err != nil {
-			return nil, failure{event: malformed, cause: err}
+			return nil, failure{event: malformed, problems: []problem{{Reason: "is not a form"}}, cause: err}
 		}
 		return &body{raw: raw, form: form}, nil
 	}
@@ -204,10 +204,33 @@ func bodyOf(c echo.Context) *body {
 func decode[T any](c echo.Context) (T, error) {
 	var v T
 	if _, err := fastjson.Parse(bodyOf(c).raw, &v, fastjson.DontMatchCaseInsensitiveStructFields); err != nil {
-		// Valid by the schema, not by Go: an integer of 20 digits.
-		return v, failure{event: malformed, problems: []problem{{Reason: "a value is out of range"}}, cause: err}
+		wrong := problem{Reason: notWhole}
+		if at, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && at.Field != "" {
+			wrong.Path = pointer(strings.Split(at.Field, "."))
+		}
+		return v, failure{event: malformed, problems: []problem{wrong}, cause: err}
 	}
 	return v, nil
+}
+
+// notWhole is what is wrong with a number that is an integer by the schema, and none to a program in Go: it has 20 digits, or is
+// written as 1.0 or 1e3.
+const notWhole = "must be a whole number of 64 bits, and written as one"
+
+// unkeepable says where in a body text is that Postgres cannot keep.
+func unkeepable(sent *body) []problem {
+	var problems []problem
+	if sent != nil {
+		for _, m := range document.Members(sent.raw) {
+			if bytes.Contains(m.Value, []byte(`\u0000`)) {
+				problems = append(problems, problem{Path: pointer([]string{m.Name}), Reason: "has a NUL"})
+			}
+		}
+	}
+	if problems == nil {
+		problems = []problem{{Reason: "has a value that cannot be kept"}}
+	}
+	return problems[:min(len(problems), maxProblems)]
 }
 
 // within places problems of a part in the whole.

@@ -95,10 +95,20 @@ type Redeemed struct {
 
 // RedeemNonce spends a nonce: of any number of calls with it, one gets an answer. ErrNotFound: unknown, spent or too old.
 func (s *Store) RedeemNonce(ctx context.Context, nonce string) (Redeemed, error) {
+	return s.redeemed(ctx, nonce, `DELETE FROM sso_nonces WHERE nonce_hash = @hash RETURNING *`)
+}
+
+// LookAtNonce tells what RedeemNonce would. ErrNotFound.
+func (s *Store) LookAtNonce(ctx context.Context, nonce string) (Redeemed, error) {
+	return s.redeemed(ctx, nonce, `SELECT org_id, email_key, registered_only, document, expires_at FROM sso_nonces WHERE nonce_hash = @hash`)
+}
+
+// redeemed is the end of the nonce that a statement gives.
+func (s *Store) redeemed(ctx context.Context, nonce, given string) (Redeemed, error) {
 	hash := sha256.Sum256([]byte(nonce))
 	return one[Redeemed](ctx, s, `
-		WITH spent AS (DELETE FROM sso_nonces WHERE nonce_hash = @hash RETURNING *)
+		WITH given AS (`+given+`)
 		SELECT document, NOT registered_only OR EXISTS (
-			SELECT FROM users WHERE users.org_id = spent.org_id AND users.email_key = spent.email_key AND active) AS welcome
-		FROM spent WHERE expires_at > @now`, pgx.StrictNamedArgs{"hash": hash[:], "now": s.now()})
+			SELECT FROM users WHERE users.org_id = given.org_id AND users.email_key = given.email_key AND active) AS welcome
+		FROM given WHERE expires_at > @now`, pgx.StrictNamedArgs{"hash": hash[:], "now": s.now()})
 }

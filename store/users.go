@@ -215,9 +215,14 @@ func (s *Store) PasswordHash(ctx context.Context, id string) (string, error) {
 	return hash, translate(err)
 }
 
-// SetPassword replaces the hash of a user's password, provided it still is old ("" for none): of two who change it at
-// once with the same current password, the second is too late. ErrNotFound, also for the second.
-func (s *Store) SetPassword(ctx context.Context, id, old, hash string) error {
+// SetPassword replaces the hash of a user's password. ErrNotFound.
+func (s *Store) SetPassword(ctx context.Context, id, hash string) error {
+	return s.exec(ctx, `UPDATE users SET password_hash = @hash, password_updated = @now WHERE id = @id`,
+		pgx.StrictNamedArgs{"id": id, "hash": hash, "now": s.timestamp()})
+}
+
+// ChangePassword replaces the hash of a user's password, provided it still is old ("" for none). ErrNotFound, also if it is not.
+func (s *Store) ChangePassword(ctx context.Context, id, old, hash string) error {
 	return s.exec(ctx, `
 		UPDATE users SET password_hash = @hash, password_updated = @now
 		WHERE id = @id AND coalesce(password_hash, '') = @old`,
