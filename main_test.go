@@ -319,6 +319,7 @@ func TestStartsThatFailSayWhy(t *testing.T) {
 		"an unknown log format":        {[]string{"GATEHOUSE_LOG_FORMAT=xml"}, `"xml" is neither text nor json`},
 		"no Redis port":                {[]string{"TYK_DB_REDISPORT=0"}, "0 is not a port"},
 		"no limit":                     {[]string{"GATEHOUSE_MAX_IMPORT=0"}, "0 is less than 1"},
+		"deeper than anybody reads":    {[]string{"GATEHOUSE_MAX_DEPTH=5001"}, "5001 is not from 1 to 5000"},
 		"no Postgres there":            {[]string{"DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "GATEHOUSE_DATA_DIR=" + dataDir(t), "GATEHOUSE_LISTEN=127.0.0.1:0"}, "connect to the database"},
 		"no connection string":         {[]string{"DATABASE_URL=postgres://%zz", "GATEHOUSE_DATA_DIR=" + dataDir(t), "GATEHOUSE_LISTEN=127.0.0.1:0"}, "connection string"},
 		"no binaries":                  {[]string{"GATEHOUSE_POSTGRES_BIN=/nowhere", "GATEHOUSE_DATA_DIR=" + dataDir(t), "GATEHOUSE_LISTEN=127.0.0.1:0"}, "/nowhere"},

@@ -3,7 +3,9 @@ package server
 import (
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -36,14 +38,17 @@ func organisation(id string, doc json.RawMessage) store.Organisation {
 	}
 }
 
-// sentOrganisation is the request's body under an id. Its integers must be ones to clients in Go: one that is not would keep
-// them from reading the list.
+// organisationIntegers must be ones to clients in Go, which take names in any case and each that is there twice: one that is
+// none would keep them from reading the list.
+var organisationIntegers = []string{"developer_quota", "developer_count"}
+
+// sentOrganisation is the request's body under an id.
 func sentOrganisation(c echo.Context, id string) (store.Organisation, error) {
 	doc := bodyOf(c).raw
-	for _, name := range []string{"developer_quota", "developer_count"} {
-		number, there := document.Get(doc, name)
-		if _, err := strconv.ParseInt(string(number), 10, 64); there && err != nil {
-			return store.Organisation{}, failure{event: malformed, problems: []problem{{Path: "/" + name, Reason: notWhole}}}
+	for _, m := range document.Members(doc) {
+		isInteger := slices.ContainsFunc(organisationIntegers, func(name string) bool { return strings.EqualFold(name, m.Name) })
+		if _, err := strconv.ParseInt(string(m.Value), 10, 64); isInteger && err != nil {
+			return store.Organisation{}, failure{event: malformed, problems: []problem{{Path: pointer([]string{m.Name}), Reason: notWhole}}}
 		}
 	}
 	return organisation(id, doc), nil

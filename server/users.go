@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/net/http/httpguts"
 
 	"gatehouse/gen/admin"
 	"gatehouse/store"
@@ -108,35 +109,37 @@ func (s *Server) GetUserDetail(c echo.Context, userID admin.UserID) error {
 
 // UpdateUser implements admin.ServerInterface.
 func (s *Server) UpdateUser(c echo.Context, userID admin.UserID) error {
-	params, newPassword, err := userParams(c)
+	ctx := c.Request().Context()
+	params, newPassword, err := userChange(c)
 	if err != nil {
-		if _, unknown := s.Store.User(c.Request().Context(), userID); unknown != nil {
+		if _, unknown := s.Store.User(ctx, userID); unknown != nil {
 			return unknown // whatever is said of a user who does not exist
 		}
 		return err
 	}
-	if !sendable(params.AccessKey) {
-		return failure{event: malformed, problems: []problem{{Path: "/access_key", Reason: "could not be sent in a header"}}}
-	}
 	if newPassword != "" {
-		if utf8.RuneCountInString(newPassword) < minPassword {
-			return failure{event: malformed, problems: []problem{{Path: "/password", Reason: "minimum string length is 6"}}}
-		}
-		if params.PasswordHash, err = s.passwords.Hash(c.Request().Context(), newPassword); err != nil {
+		if params.PasswordHash, err = s.passwords.Hash(ctx, newPassword); err != nil {
 			return err
 		}
 	}
-	user, err := s.Store.UpdateUser(c.Request().Context(), userID, params)
+	user, err := s.Store.UpdateUser(ctx, userID, params)
 	if err != nil {
 		return naming(value(params.OrgID), err)
 	}
 	return say(c, user.AccessKey, showUser(user))
 }
 
-// sendable tells whether an access key comes through a header as it is: printable ASCII, no blank at either end.
-func sendable(key string) bool {
-	unprintable := func(r rune) bool { return r < ' ' || r > '~' }
-	return !strings.ContainsFunc(key, unprintable) && strings.Trim(key, " ") == key
+// userChange reads what is to become of a user out of a request, and their new password; "" leaves the one they have.
+func userChange(c echo.Context) (store.UserParams, string, error) {
+	params, newPassword, err := userParams(c)
+	switch {
+	case err != nil:
+	case !httpguts.ValidHeaderFieldValue(params.AccessKey), strings.Trim(params.AccessKey, " \t") != params.AccessKey:
+		err = failure{event: malformed, problems: []problem{{Path: "/access_key", Reason: "could not be sent in a header"}}}
+	case newPassword != "" && utf8.RuneCountInString(newPassword) < minPassword:
+		err = failure{event: malformed, problems: []problem{{Path: "/password", Reason: "minimum string length is 6"}}}
+	}
+	return params, newPassword, err
 }
 
 // RemoveUser implements admin.ServerInterface.

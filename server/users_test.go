@@ -71,12 +71,14 @@ func TestUpdateUser(t *testing.T) {
 	other := b.user(org, "other@example.org", nil)
 	b.admin("PUT", "/admin/users/"+other.Id, `{"email_address":"other@example.org","access_key":"adopted-key"}`).is(403)
 	b.admin("PUT", "/admin/users/"+other.Id, `{"email_address":"U@example.org"}`).says(403, "User email already exists for this Org")
-	for _, body := range []string{`{"email_address":"x@example.org"}`, `{"email_address":"none"}`, `{}`} {
+	for _, body := range []string{`{"email_address":"x@example.org"}`, `{"email_address":"none"}`, `{}`, `{"email_address":"x@example.org","password":"short"}`} {
 		b.admin("PUT", "/admin/users/nobody", body).says(404, "User not found")
 	}
+	put(`{"email_address":"u@example.org","active":true,"access_key":"sésame"}`).says(200, "sésame")
+	b.do("GET", "/api/users", nil, asUser("sésame")).is(200)
 	put(``).says(500, "Failed to read response body, body empty")
 	put(`{"email_address":"u@example.org","active":false}`).is(200)
-	b.do("GET", "/api/users", nil, asUser("adopted-key")).is(401)
+	b.do("GET", "/api/users", nil, asUser("sésame")).is(401)
 	for _, hidden := range []string{"long enough", "another1", "$argon2"} {
 		require.NotContains(t, b.log.String(), hidden)
 		require.NotContains(t, b.admin("GET", "/admin/users", nil).body, hidden)
@@ -211,13 +213,15 @@ func TestWhatCannotBeKept(t *testing.T) {
 	}
 	problem("POST", "/admin/users", `{"email_address":"v@example.org","first_name":"a\u0000b"}`, "/first_name", "has a NUL")
 	problem("POST", "/admin/organisations", `{"owner_name":"x","cname":"a\u0000b"}`, "/cname", "has a NUL")
+	problem("POST", "/admin/organisations", `{"Developer_Quota":1e3}`, "/Developer_Quota", "must be a whole number of 64 bits, and written as one")
+	problem("POST", "/admin/organisations", `{"developer_count":1e3,"developer_count":1}`, "/developer_count", "must be a whole number of 64 bits, and written as one")
 	for _, number := range []string{"1.0", "1e2", "9999999999999999999"} {
 		problem("POST", "/admin/users", `{"email_address":"v@example.org","password_max_days":`+number+`}`, "/password_max_days",
 			"must be a whole number of 64 bits, and written as one")
 		problem("POST", "/admin/organisations", `{"developer_quota":`+number+`}`, "/developer_quota",
 			"must be a whole number of 64 bits, and written as one")
 	}
-	for _, key := range []string{" lead", "trail ", `new\nline`, "ümlaut"} {
+	for _, key := range []string{" lead", "trail ", `trail\t`, `new\nline`, `\u007f`} {
 		problem("PUT", "/admin/users/"+u.Id, `{"email_address":"u@example.org","access_key":"`+key+`"}`, "/access_key", "could not be sent in a header")
 	}
 	b.do("GET", "/api/users", nil, asUser(u.AccessKey)).is(200)

@@ -41,7 +41,7 @@ type Config struct {
 
 	MaxImport   int64         `help:"Largest body of an import of APIs or policies, in bytes." default:"4294967296" env:"GATEHOUSE_MAX_IMPORT"`
 	MaxDocument int           `help:"Largest document of an import, in bytes." default:"16777216" env:"GATEHOUSE_MAX_DOCUMENT"`
-	MaxDepth    int           `help:"How deep a document of an import may nest." default:"1000" env:"GATEHOUSE_MAX_DEPTH"`
+	MaxDepth    int           `help:"How deep a document of an import may nest, up to 5000." default:"1000" env:"GATEHOUSE_MAX_DEPTH"`
 	BodyTimeout time.Duration `help:"How long a client may take for the next 64 KiB of its body, or of an answer." default:"15s" env:"GATEHOUSE_BODY_TIMEOUT"`
 
 	LogFormat string `help:"Form of the log on standard error: text or json." default:"text" env:"GATEHOUSE_LOG_FORMAT"`
