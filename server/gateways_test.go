@@ -290,6 +290,7 @@ func poisons(org string) (apis, policies map[string]string) {
 	policies = map[string]string{
 		"an _id that is not 24 hex":    `{"_id":"zz","org_id":"` + org + `"}`,
 		"a float form in an integer":   `{"_id":"61df10078f11dd00097cb501","org_id":"` + org + `","quota_max":1500.0}`,
+		"null":                         `null`,
 		"an _id with an escape":        `{"_id":"\u0035ea6b3e1d1a7f6000183b5c4","org_id":"` + org + `"}`,
 		"a text for a number":          `{"_id":"61df10078f11dd00097cb502","org_id":"` + org + `","rate":"3"}`,
 		"a list for access rights":     `{"_id":"61df10078f11dd00097cb503","org_id":"` + org + `","access_rights":[]}`,
