@@ -1,0 +1,5 @@
+module gatehouse/bench
+
+go 1.26.0
+
+replace gatehouse => ../
