@@ -50,7 +50,7 @@ func (s *Server) ownSession(c echo.Context) (json.RawMessage, error) {
 		orgID = caller.OrgID
 		session = document.Set(session, "org_id", document.Quote(orgID))
 	}
-	if orgID == "" || !caller.Sees(orgID) {
+	if orgID == "" || !caller.CanAccess(orgID) {
 		return nil, failure{event: notOwned}
 	}
 	owned, err := s.Store.OwnsAPIs(c.Request().Context(), orgID, grantedAPIs(session))
@@ -92,7 +92,7 @@ func (s *Server) ownKey(c echo.Context, id string, hashed bool) (json.RawMessage
 	if err != nil {
 		return nil, gatewayFailure(err)
 	}
-	if !callerOf(c).Sees(document.String(session, "org_id")) {
+	if !callerOf(c).CanAccess(document.String(session, "org_id")) {
 		return nil, failure{event: notOwned}
 	}
 	return session, nil

@@ -83,7 +83,7 @@ func callerOf(c echo.Context) store.User {
 // scopeOf is the organisation that the caller is bound to; nil for a super user, who is bound to none.
 func scopeOf(c echo.Context) *string {
 	caller := callerOf(c)
-	if caller.SuperUser() {
+	if caller.IsSuperUser() {
 		return nil
 	}
 	return &caller.OrgID

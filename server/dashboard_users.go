@@ -14,7 +14,7 @@ import (
 // visible returns a user that the caller may know of. store.ErrNotFound, also for a user of another organisation.
 func (s *Server) visible(c echo.Context, userID string) (store.User, error) {
 	user, err := s.Store.User(c.Request().Context(), userID)
-	if err == nil && !callerOf(c).Sees(user.OrgID) {
+	if err == nil && !callerOf(c).CanAccess(user.OrgID) {
 		err = store.ErrNotFound
 	}
 	return user, err

@@ -56,7 +56,7 @@ func (s *Server) Run(ctx context.Context) {
 // listen connects again, ever more slowly, for as long as it takes; what was announced meanwhile counts as a reload.
 func (s *Server) listen(ctx context.Context) {
 	pause := backoff.NewExponentialBackOff()
-	listener := store.Listener{Ready: func() { s.hear(store.Reload); pause.Reset() }, Heard: s.hear}
+	listener := store.Listener{Ready: func() { s.hear(store.EventReload); pause.Reset() }, HandleEvent: s.hear}
 	if s.gateways.HasGateways() {
 		listener.Lead = func() { s.gateways.leads.Store(true); s.gateways.Changed() }
 	}
@@ -77,7 +77,7 @@ func (s *Server) listen(ctx context.Context) {
 // hear does what an event asks for. Routes and organisations are read from the database with every request, so that
 // there is nothing here to read again; gateways have to.
 func (s *Server) hear(event store.Event) {
-	if event == store.Reload {
+	if event == store.EventReload {
 		now := s.Now()
 		s.reloads.last.Store(&now)
 	}

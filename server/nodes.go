@@ -32,7 +32,7 @@ func headerText(v *string) string {
 
 // heard answers a node, with a nonce that nobody will ask for (facts gateway §0.3).
 func (s *Server) heard(c echo.Context, message map[string]string) error {
-	return bare(c, node.NodeResponse{Status: node.OK, Message: message, Nonce: s.Store.NewNonce()})
+	return bare(c, node.NodeResponse{Status: node.OK, Message: message, Nonce: s.Store.NewNodeNonce()})
 }
 
 // RegisterNode implements node.ServerInterface.
@@ -47,7 +47,7 @@ func (s *Server) RegisterNode(c echo.Context, params node.RegisterNodeParams) er
 
 // PingNode implements node.ServerInterface.
 func (s *Server) PingNode(c echo.Context, params node.PingNodeParams) error {
-	if err := s.Store.SeeNode(c.Request().Context(), headerText(params.XTykNodeid)); err != nil {
+	if err := s.Store.RecordHeartbeat(c.Request().Context(), headerText(params.XTykNodeid)); err != nil {
 		return err
 	}
 	return s.heard(c, map[string]string{})
@@ -76,15 +76,15 @@ func (s *Server) TriggerQuota(c echo.Context) error {
 
 // GetNodeClientIDPs implements node.ServerInterface.
 func (s *Server) GetNodeClientIDPs(c echo.Context) error {
-	return bare(c, node.NodeClientIDPs{Message: []map[string]any{}, Nonce: s.Store.NewNonce()})
+	return bare(c, node.NodeClientIDPs{Message: []map[string]any{}, Nonce: s.Store.NewNodeNonce()})
 }
 
 // GetNodePolicies implements node.ServerInterface.
 func (s *Server) GetNodePolicies(c echo.Context) error {
 	s.gateways.givenPolicies(c.Request().Header.Get(sessionHeader), s.Now())
 	ctx, check := c.Request().Context(), s.loadable
-	return s.sendLoadable(c, s.Store.NodePolicies(ctx, check.name), check.policies, func(ctx context.Context, found []store.Verdict) error {
-		return s.Store.KeepPolicyVerdicts(ctx, check.name, found)
+	return s.sendLoadable(c, s.Store.NodePolicies(ctx, check.name), check.policies, func(ctx context.Context, found []store.CheckResult) error {
+		return s.Store.SavePolicyChecks(ctx, check.name, found)
 	})
 }
 
@@ -92,26 +92,26 @@ func (s *Server) GetNodePolicies(c echo.Context) error {
 func (s *Server) GetNodeAPIs(c echo.Context) error {
 	defer s.gateways.givenAPIs(c.Request().Header.Get(sessionHeader))
 	ctx, check := c.Request().Context(), s.loadable
-	return s.sendLoadable(c, s.Store.NodeAPIs(ctx, check.name), check.apis, func(ctx context.Context, found []store.Verdict) error {
-		return s.Store.KeepAPIVerdicts(ctx, check.name, found)
+	return s.sendLoadable(c, s.Store.NodeAPIs(ctx, check.name), check.apis, func(ctx context.Context, found []store.CheckResult) error {
+		return s.Store.SaveAPIChecks(ctx, check.name, found)
 	})
 }
 
 // sendLoadable sends a gateway its list, row by row as the database gives it. A document of which nobody knows whether a
 // gateway can decode it is checked first, and left out and logged if not; what was found is kept, so that it is found once.
-func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.Checked, error], check *documentCheck,
-	keep func(context.Context, []store.Verdict) error,
+func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.NodeDocument, error], check *documentCheck,
+	keep func(context.Context, []store.CheckResult) error,
 ) error {
 	out := s.newStream(c)
 	separator := `{"Message":[`
-	var found []store.Verdict
+	var found []store.CheckResult
 	for doc, err := range list {
 		if err != nil {
 			return s.endBroken(c, out, err)
 		}
 		if doc.Unchecked {
-			verdict := store.Verdict{Of: doc, Loadable: s.check(c, check, doc)}
-			verdict.Of.Document = nil // they would add up to the whole list
+			verdict := store.CheckResult{Document: doc, Loadable: s.check(c, check, doc)}
+			verdict.Document.Document = nil // they would add up to the whole list
 			if found = append(found, verdict); !verdict.Loadable {
 				continue
 			}
@@ -124,14 +124,14 @@ func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.Checked, erro
 	if separator == "," {
 		separator = ""
 	}
-	if err := out.end(separator + `],"Nonce":"` + s.Store.NewNonce() + `"}`); err != nil || len(found) == 0 {
+	if err := out.end(separator + `],"Nonce":"` + s.Store.NewNodeNonce() + `"}`); err != nil || len(found) == 0 {
 		return err
 	}
 	return keep(c.Request().Context(), found)
 }
 
 // check tells whether a gateway can decode a document, and logs if not.
-func (s *Server) check(c echo.Context, check *documentCheck, doc store.Checked) bool {
+func (s *Server) check(c echo.Context, check *documentCheck, doc store.NodeDocument) bool {
 	problems := check.problems(doc.Document)
 	if problems != nil {
 		s.Log.Error("left out: a gateway could not decode it", "operation", operationOf(c).id, "id", doc.ID, "why", reasons(problems))

@@ -69,7 +69,7 @@ func (s *Server) CreateSSONonce(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !callerOf(c).Sees(on.OrgID) {
+	if !callerOf(c).CanAccess(on.OrgID) {
 		return failure{event: accessDenied}
 	}
 	enabled, err := s.Store.SSOEnabled(c.Request().Context(), on.OrgID)
@@ -99,13 +99,13 @@ func (s *Server) redeem(c echo.Context, nonce string) error {
 	ctx := c.Request().Context()
 	redeem := s.Store.RedeemNonce
 	if ctx.Value(onlyLooking{}) != nil {
-		redeem = s.Store.LookAtNonce
+		redeem = s.Store.PeekNonce
 	}
 	redeemed, err := redeem(ctx, nonce)
 	if err != nil {
 		return err
 	}
-	if !redeemed.Welcome {
+	if !redeemed.Allowed {
 		return failure{event: notRegistered}
 	}
 	return done(c, redeemed.Document)
@@ -123,7 +123,7 @@ func (s *Server) sweepNonces(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := s.Store.SweepNonces(ctx); err != nil {
+		if err := s.Store.DeleteExpiredNonces(ctx); err != nil {
 			s.Log.Warn("lapsed nonces stay for now", "err", err)
 		}
 	}

@@ -17,7 +17,7 @@ const pingTimeout = 2 * time.Second
 
 // ReloadURLs implements admin.ServerInterface.
 func (s *Server) ReloadURLs(c echo.Context) error {
-	if err := s.Store.Announce(c.Request().Context(), store.Reload); err != nil {
+	if err := s.Store.Notify(c.Request().Context(), store.EventReload); err != nil {
 		return err
 	}
 	return bare(c, admin.ReloadResponse{Status: admin.Ok})
