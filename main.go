@@ -32,6 +32,7 @@ import (
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/gatewaysync"
 	"gatehouse/internal/postgres"
 	"gatehouse/server"
 	"gatehouse/store"
@@ -182,13 +183,21 @@ func (cmd *keysSyncCommand) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.close(ctx)) }()
-	handler, err := newServer(cmd.Config, database.store, secrets, log)
+	control, notices, err := gatewayClients(cmd.Config, secrets)
 	if err != nil {
 		return err
 	}
-	told, err := handler.SyncOrgKeys(ctx)
+	defer func() { err = errors.Join(err, notices.Close()) }()
+	sessions, err := server.GatewaySessions()
+	if err != nil {
+		return err
+	}
+	keys := gatewaysync.New(gatewaysync.Config{
+		Store: database.store, Gateway: control, Redis: notices, Session: sessions, Log: log, Now: time.Now,
+	})
+	told, err := keys.SyncOrgKeys(ctx)
 	fmt.Fprintf(std.out, "%d organisation keys told to the gateway\n", told)
-	return errors.Join(err, handler.Redis.Close())
+	return err
 }
 
 // secrets are what the server and its clients know of each other.
@@ -202,15 +211,23 @@ func keptSecrets(cfg config.Config) (s secrets, err error) {
 	return s, err
 }
 
-func newServer(cfg config.Config, db *store.Store, secrets secrets, log *slog.Logger) (*server.Server, error) {
+// gatewayClients returns the clients of the configured gateway and Redis; each is nil if none is configured.
+func gatewayClients(cfg config.Config, secrets secrets) (*gateway.Client, *gateway.Redis, error) {
 	control, err := gateway.New(gateway.Config{Host: cfg.GatewayHost, Port: cfg.GatewayPort, Secret: cfg.GatewaySecret})
+	if err != nil {
+		return nil, nil, err
+	}
+	return control, gateway.NewRedis(gateway.RedisConfig{
+		Addresses: cfg.Redis(), Cluster: cfg.RedisCluster, Username: cfg.RedisUsername, Password: cfg.RedisPassword,
+		Database: cfg.RedisDatabase, TLS: cfg.RedisTLS, InsecureTLS: cfg.RedisInsecureTLS, NodeSecret: secrets.node.Value,
+	}), nil
+}
+
+func newServer(cfg config.Config, db *store.Store, secrets secrets, log *slog.Logger) (*server.Server, error) {
+	control, notices, err := gatewayClients(cfg, secrets)
 	if err != nil {
 		return nil, err
 	}
-	notices := gateway.NewRedis(gateway.RedisConfig{
-		Addresses: cfg.Redis(), Cluster: cfg.RedisCluster, Username: cfg.RedisUsername, Password: cfg.RedisPassword,
-		Database: cfg.RedisDatabase, TLS: cfg.RedisTLS, InsecureTLS: cfg.RedisInsecureTLS, NodeSecret: secrets.node.Value,
-	})
 	return server.New(server.Config{
 		Store: db, Gateway: control, Redis: notices, Log: log, Now: time.Now, PageSize: cfg.PageSize, Version: version(),
 		Limits:      server.Limits{Import: cfg.MaxImport, Document: cfg.MaxDocument, Depth: cfg.MaxDepth, BodyTimeout: cfg.BodyTimeout},

@@ -104,7 +104,7 @@ func (s *Server) AddKey(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	key, err := s.Gateway.CreateKey(c.Request().Context(), s.decodable(session))
+	key, err := s.Gateway.CreateKey(c.Request().Context(), s.sessions(session))
 	if err != nil {
 		return gatewayFailure(err)
 	}
@@ -129,7 +129,7 @@ func (s *Server) UpdateKey(c echo.Context, keyID admin.KeyID, params dashboard.U
 	if err != nil {
 		return err
 	}
-	if err := s.Gateway.UpdateKey(c.Request().Context(), keyID, s.decodable(session), value(params.SuppressReset) != ""); err != nil {
+	if err := s.Gateway.UpdateKey(c.Request().Context(), keyID, s.sessions(session), value(params.SuppressReset) != ""); err != nil {
 		return gatewayFailure(err)
 	}
 	return bare(c, showAPIKey(gateway.Key{ID: keyID}, session))

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/labstack/echo/v4"
@@ -39,17 +38,7 @@ func (s *Server) tellSession(key store.OrgKey) store.Tell {
 }
 
 func (s *Server) setOrgKey(ctx context.Context, key store.OrgKey) error {
-	return s.Gateway.SetOrgKey(ctx, key.OrgID, s.decodable(key.Session))
-}
-
-// decodable is a session as a gateway can decode it: the published examples, and clients that follow them, write whole numbers
-// as floats (facts §3).
-func (s *Server) decodable(session json.RawMessage) json.RawMessage {
-	result, err := s.sessions.Check(nil, session)
-	if err != nil { // it has been checked
-		return session
-	}
-	return result.Document
+	return s.Gateway.SetOrgKey(ctx, key.OrgID, s.sessions(key.Session))
 }
 
 // GetAllKeys implements admin.ServerInterface.
@@ -68,7 +57,7 @@ func (s *Server) CreateOrgKey(c echo.Context) error {
 	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key)); err != nil {
 		return naming(key.OrgID, err)
 	}
-	s.gateways.keys.changed(key.OrgID)
+	s.sync.OrgKeyChanged(key.OrgID)
 	return bare(c, showKey(key))
 }
 
@@ -94,7 +83,7 @@ func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if err := s.Store.UpdateOrgKey(ctx, key, s.tellSession(key)); err != nil {
 		return err
 	}
-	s.gateways.keys.changed(key.OrgID)
+	s.sync.OrgKeyChanged(key.OrgID)
 	return done(c, nil)
 }
 
@@ -104,6 +93,6 @@ func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if err := s.Store.DeleteOrgKey(c.Request().Context(), keyID, tell); err != nil {
 		return err
 	}
-	s.gateways.keys.changed(keyID)
+	s.sync.OrgKeyChanged(keyID)
 	return done(c, nil)
 }

@@ -41,7 +41,7 @@ func (s *Server) RegisterNode(c echo.Context, params node.RegisterNodeParams) er
 	if err != nil {
 		return err
 	}
-	s.gateways.keys.nodeRegistered()
+	s.sync.NodeRegistered()
 	return s.heard(c, map[string]string{"NodeID": id})
 }
 
@@ -81,7 +81,7 @@ func (s *Server) GetNodeClientIDPs(c echo.Context) error {
 
 // GetNodePolicies implements node.ServerInterface.
 func (s *Server) GetNodePolicies(c echo.Context) error {
-	s.gateways.givenPolicies(c.Request().Header.Get(sessionHeader), s.Now())
+	s.sync.PoliciesSent(c.Request().Header.Get(sessionHeader))
 	ctx, check := c.Request().Context(), s.loadable
 	return s.sendLoadable(c, s.Store.NodePolicies(ctx, check.name), check.policies, func(ctx context.Context, found []store.CheckResult) error {
 		return s.Store.SavePolicyChecks(ctx, check.name, found)
@@ -90,7 +90,7 @@ func (s *Server) GetNodePolicies(c echo.Context) error {
 
 // GetNodeAPIs implements node.ServerInterface.
 func (s *Server) GetNodeAPIs(c echo.Context) error {
-	defer s.gateways.givenAPIs(c.Request().Header.Get(sessionHeader))
+	defer s.sync.APIsSent(c.Request().Header.Get(sessionHeader))
 	ctx, check := c.Request().Context(), s.loadable
 	return s.sendLoadable(c, s.Store.NodeAPIs(ctx, check.name), check.apis, func(ctx context.Context, found []store.CheckResult) error {
 		return s.Store.SaveAPIChecks(ctx, check.name, found)

@@ -127,7 +127,7 @@ func (s *Server) DeleteOrg(c echo.Context, orgID admin.OrgID) error {
 	if err := s.Store.DeleteOrganisation(c.Request().Context(), orgID); err != nil {
 		return err
 	}
-	s.gateways.keys.changed(orgID)
+	s.sync.OrgKeyChanged(orgID)
 	return done(c, nil)
 }
 

@@ -11,12 +11,14 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -25,8 +27,8 @@ import (
 	"gatehouse/gen/dashboard"
 	"gatehouse/gen/node"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/gatewaysync"
 	"gatehouse/internal/password"
-	"gatehouse/internal/schema"
 	"gatehouse/store"
 )
 
@@ -76,9 +78,8 @@ type Server struct {
 	contract  contract
 	passwords *password.Hasher
 	loadable  *loadable
-	sessions  *schema.Schema // as gateways decode them
-	gateways  *gateways
-	reloads   reloads
+	sessions  func(json.RawMessage) json.RawMessage // see GatewaySessions
+	sync      *gatewaysync.Sync
 	metrics   *metrics
 
 	adminDigest, nodeDigest digest
@@ -98,14 +99,17 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := schema.Compile(known["createOrgKey"].body.schema, schema.Options{Integers: true})
+	sessions, err := gatewaySessions(known)
 	if err != nil {
-		return nil, fmt.Errorf("contract: sessions: %w", err)
+		return nil, err
 	}
 	s := &Server{
 		Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, sessions: sessions,
-		gateways: newGateways(cfg), metrics: newMetrics(cfg.Store),
+		metrics: newMetrics(cfg.Store),
 	}
+	s.sync = gatewaysync.New(gatewaysync.Config{
+		Store: cfg.Store, Gateway: cfg.Gateway, Redis: cfg.Redis, Session: sessions, Log: cfg.Log, Now: cfg.Now,
+	})
 	s.adminDigest, s.nodeDigest = sha256.Sum256([]byte(cfg.AdminSecret)), sha256.Sum256([]byte(cfg.NodeSecret))
 	s.echo = echo.New()
 	s.echo.HideBanner, s.echo.HidePort = true, true
@@ -135,6 +139,17 @@ func (cfg Config) check() error {
 	}
 	return errors.Join(missing...)
 }
+
+// Run does what has to be done between requests until ctx ends: see gatewaysync, and the deletion of expired nonces.
+func (s *Server) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { s.sync.Run(ctx) })
+	running.Go(func() { s.sweepNonces(ctx) })
+	running.Wait()
+}
+
+// Drain waits, before the server stops, until gateways have finished their reloads.
+func (s *Server) Drain(ctx context.Context) { s.sync.Drain(ctx) }
 
 // ServeHTTP implements http.Handler. HEAD is answered as GET is: net/http knows that the request was HEAD, and sends no
 // body.

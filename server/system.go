@@ -61,7 +61,7 @@ func (s *Server) health(c echo.Context) dashboard.Health {
 			Status: dashboard.HealthItemStatusPass, ComponentType: "system", ObservedValue: &nodes, Time: s.Now().UTC(),
 		}
 	}
-	if last := s.reloads.last.Load(); last != nil {
+	if last, ok := s.sync.LastReload(); ok {
 		details["reload"] = dashboard.HealthItem{Status: dashboard.HealthItemStatusPass, ComponentType: "system", Time: last.UTC()}
 	}
 	return dashboard.Health{Status: status, Version: s.Version, Description: "gatehouse", Details: details}

@@ -1,4 +1,4 @@
-package server
+package gatewaysync
 
 import (
 	"bytes"
@@ -13,7 +13,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"gatehouse/internal/document"
 	"gatehouse/internal/gateway"
 	"gatehouse/store"
 )
@@ -44,6 +43,12 @@ func newKeyWork() keyWork {
 	return keyWork{registered: make(chan struct{}, 1), due: make(chan struct{}, 1), mu: &sync.Mutex{}, ids: map[string]bool{}}
 }
 
+// NodeRegistered has the organisation keys checked that the gateways' Redis may have lost.
+func (s *Sync) NodeRegistered() { s.keys.nodeRegistered() }
+
+// OrgKeyChanged has gateways forget what they have cached of an organisation's key.
+func (s *Sync) OrgKeyChanged(orgID string) { s.keys.changed(orgID) }
+
 // nodeRegistered has the keys looked for in the gateways' Redis.
 func (w keyWork) nodeRegistered() { wake(w.registered) }
 
@@ -71,18 +76,18 @@ func wake(due chan struct{}) {
 }
 
 // settleOrgKeys has gateways take over what was changed, until ctx ends.
-func (s *Server) settleOrgKeys(ctx context.Context) {
+func (s *Sync) settleOrgKeys(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.gateways.keys.due:
+		case <-s.keys.due:
 		}
-		ids := s.gateways.keys.take()
+		ids := s.keys.take()
 		_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, s.settle(ctx, ids) },
 			backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(restoreWithin))
 		if err != nil && ctx.Err() == nil {
-			s.Log.Warn("gateways may still use what they have cached of organisation keys", "organisations", len(ids), "err", err)
+			s.cfg.Log.Warn("gateways may still use what they have cached of organisation keys", "organisations", len(ids), "err", err)
 		}
 	}
 }
@@ -90,13 +95,13 @@ func (s *Server) settleOrgKeys(ctx context.Context) {
 // settle makes sure that keys stay as they were told. A gateway keeps a session in a cache, and writes it back with each
 // request: a request at the wrong moment undoes a change. A notice empties the cache; what was undone before it came has
 // to be told again (facts gateway §6). Without a Redis for the notice, it is only told again.
-func (s *Server) settle(ctx context.Context, ids []string) error {
+func (s *Sync) settle(ctx context.Context, ids []string) error {
 	right := 0
 	for range settleRounds {
-		if err := s.Redis.DropSessions(ctx, ids); err != nil {
+		if err := s.cfg.Redis.DropSessions(ctx, ids); err != nil {
 			return err
 		}
-		if s.Gateway == nil || right == settled {
+		if s.cfg.Gateway == nil || right == settled {
 			return nil
 		}
 		select {
@@ -119,9 +124,9 @@ func (s *Server) settle(ctx context.Context, ids []string) error {
 }
 
 // tellAgain tells the gateway a key that it does not have as it is in the record, and says whether it had.
-func (s *Server) tellAgain(ctx context.Context, orgID string) (was bool, err error) {
-	err = s.Store.WithOrgKey(ctx, orgID, func(ctx context.Context, key *store.OrgKey) error {
-		has, err := s.Gateway.OrgKey(ctx, orgID)
+func (s *Sync) tellAgain(ctx context.Context, orgID string) (was bool, err error) {
+	err = s.cfg.Store.WithOrgKey(ctx, orgID, func(ctx context.Context, key *store.OrgKey) error {
+		has, err := s.cfg.Gateway.OrgKey(ctx, orgID)
 		refused, unknown := errors.AsType[*gateway.Refused](err)
 		unknown = unknown && refused.Status == http.StatusNotFound // also of a gateway without APIs, which undoes nothing
 		switch {
@@ -131,18 +136,22 @@ func (s *Server) tellAgain(ctx context.Context, orgID string) (was bool, err err
 			was = true
 			return nil
 		case key == nil:
-			return s.Gateway.DeleteOrgKey(ctx, orgID)
+			return s.cfg.Gateway.DeleteOrgKey(ctx, orgID)
 		}
-		return s.setOrgKey(ctx, *key)
+		return s.cfg.Gateway.SetOrgKey(ctx, key.OrgID, s.cfg.Session(key.Session))
 	})
 	return was, err
 }
 
-// sameLimits tells whether a gateway has what it was told, as far as it keeps it as it was told.
-func sameLimits(told, has json.RawMessage) bool {
-	for _, m := range document.Members(told) {
-		kept, there := document.Get(has, m.Name)
-		if there && !slices.Contains(counted, m.Name) && isScalar(m.Value) && !sameScalar(m.Value, kept) {
+// sameLimits reports whether a gateway has the limits that it was sent, as far as it stores them unchanged.
+func sameLimits(sent, stored json.RawMessage) bool {
+	var want, has map[string]json.RawMessage
+	if json.Unmarshal(sent, &want) != nil || json.Unmarshal(stored, &has) != nil {
+		return false
+	}
+	for name, value := range want {
+		stored, exists := has[name]
+		if exists && !slices.Contains(counted, name) && isScalar(value) && !sameScalar(value, stored) {
 			return false
 		}
 	}
@@ -157,29 +166,29 @@ func sameScalar(a, b json.RawMessage) bool {
 }
 
 // restoreOrgKeys puts back, when a gateway registers, the organisation keys that its Redis has lost.
-func (s *Server) restoreOrgKeys(ctx context.Context) {
+func (s *Sync) restoreOrgKeys(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-s.gateways.keys.registered:
+		case <-s.keys.registered:
 		}
-		if s.Gateway == nil {
+		if s.cfg.Gateway == nil {
 			continue
 		}
 		restored, err := backoff.Retry(ctx, func() (int, error) { return s.restoreMissing(ctx) },
 			backoff.WithBackOff(backoff.NewExponentialBackOff()), backoff.WithMaxElapsedTime(restoreWithin))
 		switch {
 		case err != nil && ctx.Err() == nil:
-			s.Log.Warn("organisation keys not looked after", "err", err)
+			s.cfg.Log.Warn("organisation keys not looked after", "err", err)
 		case restored > 0:
-			s.Log.Info("organisation keys restored in the gateways' Redis", "keys", restored)
+			s.cfg.Log.Info("organisation keys restored in the gateways' Redis", "keys", restored)
 		}
 	}
 }
 
-func (s *Server) restoreMissing(ctx context.Context) (int, error) {
-	recorded, err := s.Store.OrgKeyIDs(ctx)
+func (s *Sync) restoreMissing(ctx context.Context) (int, error) {
+	recorded, err := s.cfg.Store.OrgKeyIDs(ctx)
 	if err != nil || len(recorded) == 0 {
 		return 0, err
 	}
@@ -192,14 +201,14 @@ func (s *Server) restoreMissing(ctx context.Context) (int, error) {
 
 // missingOrgKeys asks the Redis itself, if there is one: a gateway without APIs does not tell, and when it has some there
 // may be requests that should have been limited.
-func (s *Server) missingOrgKeys(ctx context.Context, recorded []string) ([]string, error) {
-	if s.Redis == nil {
-		present, err := s.Gateway.OrgKeys(ctx)
+func (s *Sync) missingOrgKeys(ctx context.Context, recorded []string) ([]string, error) {
+	if s.cfg.Redis == nil {
+		present, err := s.cfg.Gateway.OrgKeys(ctx)
 		return slices.DeleteFunc(recorded, func(id string) bool { return slices.Contains(present, id) }), err
 	}
 	var missing []string
 	for _, id := range recorded {
-		there, err := s.Redis.HasOrgKey(ctx, id)
+		there, err := s.cfg.Redis.HasOrgKey(ctx, id)
 		if err != nil {
 			return nil, err
 		}
@@ -211,35 +220,35 @@ func (s *Server) missingOrgKeys(ctx context.Context, recorded []string) ([]strin
 }
 
 // tellOrgKeys tells the gateway these keys, as they are in the record, and returns how many.
-func (s *Server) tellOrgKeys(ctx context.Context, ids []string) (told int, err error) {
+func (s *Sync) tellOrgKeys(ctx context.Context, ids []string) (told int, err error) {
 	for _, id := range ids {
-		err := s.Store.WithOrgKey(ctx, id, func(ctx context.Context, key *store.OrgKey) error {
+		err := s.cfg.Store.WithOrgKey(ctx, id, func(ctx context.Context, key *store.OrgKey) error {
 			if key == nil { // deleted meanwhile
 				return nil
 			}
 			told++
-			return s.setOrgKey(ctx, *key)
+			return s.cfg.Gateway.SetOrgKey(ctx, key.OrgID, s.cfg.Session(key.Session))
 		})
 		if err != nil {
 			return told, err
 		}
-		s.gateways.keys.changed(id)
+		s.keys.changed(id)
 	}
 	return told, nil
 }
 
 // SyncOrgKeys tells the gateway every organisation key of the record, and returns how many there are.
-func (s *Server) SyncOrgKeys(ctx context.Context) (int, error) {
-	if s.Gateway == nil {
+func (s *Sync) SyncOrgKeys(ctx context.Context) (int, error) {
+	if s.cfg.Gateway == nil {
 		return 0, gateway.ErrNotConfigured
 	}
-	ids, err := s.Store.OrgKeyIDs(ctx)
+	ids, err := s.cfg.Store.OrgKeyIDs(ctx)
 	if err != nil {
 		return 0, err
 	}
 	told, err := s.tellOrgKeys(ctx, ids)
 	if err == nil && told > 0 {
-		err = s.Redis.DropSessions(ctx, ids)
+		err = s.cfg.Redis.DropSessions(ctx, ids)
 	}
 	return told, err
 }

@@ -1,4 +1,4 @@
-package gateway
+package gatewaysync
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"gatehouse/internal/gateway"
 )
 
 const (
@@ -43,7 +45,7 @@ type target struct {
 }
 
 // NewAnnouncer makes an Announcer that uses what there is of a control API and a Redis.
-func NewAnnouncer(control *Client, notices *Redis, log *slog.Logger, now func() time.Time) *Announcer {
+func NewAnnouncer(control *gateway.Client, notices *gateway.Redis, log *slog.Logger, now func() time.Time) *Announcer {
 	a := &Announcer{log: log, now: now}
 	if control != nil {
 		a.targets = append(a.targets, a.newTarget("control API", control.ReloadGroup))
@@ -115,7 +117,7 @@ func (t *target) run(ctx context.Context, log *slog.Logger) {
 		if pause, more := next.after(err); more {
 			again = time.After(pause)
 		}
-		if err != nil && !errors.Is(err, errUnheard) && ctx.Err() == nil {
+		if err != nil && !errors.Is(err, gateway.ErrNoListeners) && ctx.Err() == nil {
 			log.Warn("gateways not told of a change; trying again", "by", t.name, "err", err)
 		}
 	}
@@ -141,7 +143,7 @@ func (s *schedule) after(err error) (pause time.Duration, more bool) {
 	}
 	s.failing = true
 	switch {
-	case !errors.Is(err, errUnheard):
+	case !errors.Is(err, gateway.ErrNoListeners):
 		s.unheard = time.Time{}
 	case s.unheard.IsZero():
 		s.unheard = now

@@ -1,4 +1,4 @@
-package gateway
+package gatewaysync
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"gatehouse/internal/gateway"
 )
 
 // ear is who is told.
@@ -103,7 +105,7 @@ func TestNobodyIsWaitedForForALittle(t *testing.T) {
 	t.Parallel()
 	telling(t, func(t *testing.T, a *Announcer, e *ear) {
 		t.Helper()
-		e.answer(errUnheard)
+		e.answer(gateway.ErrNoListeners)
 		start := time.Now()
 		a.Changed()
 		time.Sleep(time.Hour)
