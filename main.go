@@ -130,7 +130,8 @@ func (cmd *serveCommand) Run(ctx context.Context, std streams) (err error) {
 	if err := cmd.Resolve(); err != nil {
 		return err
 	}
-	server.Prepare() // while the database is waited for
+	loadContract := server.Prepare() // while the database starts
+	defer func() { _, _ = loadContract() }()
 	log, stopLog := newLog(std.errs, cmd.LogFormat)
 	defer func() { err = errors.Join(err, stopLog()) }()
 	if err := os.MkdirAll(cmd.DataDir, 0o711); err != nil { // others may pass through, to the private Postgres, but not look
@@ -150,7 +151,11 @@ func (cmd *serveCommand) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, database.close(ctx)) }()
-	handler, err := newServer(cmd.Config, database.store, secrets, log)
+	contract, err := loadContract()
+	if err != nil {
+		return err
+	}
+	handler, err := newServer(cmd.Config, server.Config{Store: database.store, Log: log, Contract: contract}, secrets)
 	if err != nil {
 		return err
 	}
@@ -223,16 +228,16 @@ func gatewayClients(cfg config.Config, secrets secrets) (*gateway.Client, *gatew
 	}), nil
 }
 
-func newServer(cfg config.Config, db *store.Store, secrets secrets, log *slog.Logger) (*server.Server, error) {
+// newServer completes what it is given of the server's configuration.
+func newServer(cfg config.Config, web server.Config, secrets secrets) (*server.Server, error) {
 	control, notices, err := gatewayClients(cfg, secrets)
 	if err != nil {
 		return nil, err
 	}
-	return server.New(server.Config{
-		Store: db, Gateway: control, Redis: notices, Log: log, Now: time.Now, PageSize: cfg.PageSize, Version: version(),
-		Limits:      server.Limits{Import: cfg.MaxImport, Document: cfg.MaxDocument, Depth: cfg.MaxDepth, BodyTimeout: cfg.BodyTimeout},
-		AdminSecret: secrets.admin.Value, NodeSecret: secrets.node.Value,
-	})
+	web.Gateway, web.Redis, web.Now, web.PageSize, web.Version = control, notices, time.Now, cfg.PageSize, version()
+	web.Limits = server.Limits{Import: cfg.MaxImport, Document: cfg.MaxDocument, Depth: cfg.MaxDepth, BodyTimeout: cfg.BodyTimeout}
+	web.AdminSecret, web.NodeSecret = secrets.admin.Value, secrets.node.Value
+	return server.New(web)
 }
 
 // announce says what the person who started the server needs, in a few lines.

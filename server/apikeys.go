@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/document"
@@ -65,7 +66,7 @@ func checkSpelling(session json.RawMessage) error {
 	for _, m := range document.Members(session) {
 		for _, name := range []string{"org_id", "access_rights"} {
 			if strings.EqualFold(m.Name, name) && m.Name != name {
-				return failure{event: malformed, problems: []problem{{Path: pointer([]string{m.Name}), Reason: "is to be written " + name}}}
+				return failure{event: malformed, problems: []contract.Problem{{Path: contract.Pointer(m.Name), Reason: "is to be written " + name}}}
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/store"
 )
 
@@ -16,12 +17,6 @@ const (
 	adminScheme     = "api_key"
 	accessKeyScheme = "access_key"
 	nodeScheme      = "node_secret"
-)
-
-// The levels of a permission: who may write may read.
-const (
-	levelRead  = "read"
-	levelWrite = "write"
 )
 
 // authenticators check a request by its operation's scheme, each by its own header and by no other's. None of them
@@ -90,14 +85,13 @@ func scopeOf(c echo.Context) *string {
 }
 
 // authorise fails if the caller has not the permission that the operation asks for.
-func authorise(c echo.Context, op *operation) error {
-	if op.permission != nil && !op.permission.granted(callerOf(c), c.Param("userId")) {
-		return failure{event: accessDenied}
+func authorise(c echo.Context, op *contract.Operation) error {
+	if op.Permission == nil {
+		return nil
 	}
-	return nil
-}
-
-func (p *permission) granted(caller store.User, userID string) bool {
-	given := caller.UserPermissions[p.object]
-	return caller.IsAdmin() || given == p.level || given == levelWrite || (p.self && caller.ID == userID)
+	caller := callerOf(c)
+	if caller.IsAdmin() || op.Permission.GrantedBy(caller.UserPermissions) || (op.Permission.Self && caller.ID == c.Param("userId")) {
+		return nil
+	}
+	return failure{event: accessDenied}
 }

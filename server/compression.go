@@ -10,6 +10,8 @@ import (
 	"github.com/klauspost/compress/gzhttp"
 	"github.com/klauspost/compress/zstd"
 	"github.com/labstack/echo/v4"
+
+	"gatehouse/contract"
 )
 
 // compressed has answers compressed with zstd or gzip for those who accept it, but for gateways: what they load comes as
@@ -48,7 +50,7 @@ func decoded(c echo.Context, body io.Reader) (io.ReadCloser, error) {
 		}
 		return reader.IOReadCloser(), nil
 	}
-	return nil, failure{event: malformed, problems: []problem{{Reason: "Content-Encoding is neither gzip nor zstd"}}}
+	return nil, failure{event: malformed, problems: []contract.Problem{{Reason: "Content-Encoding is neither gzip nor zstd"}}}
 }
 
 // notGzip says what a body is that does not begin as gzip does.
@@ -60,5 +62,5 @@ func notGzip(err error) error {
 	case errors.Is(err, io.EOF):
 		return failure{event: emptyBody}
 	}
-	return failure{event: malformed, problems: []problem{{Reason: "the body is not gzip"}}, cause: err}
+	return failure{event: malformed, problems: []contract.Problem{{Reason: "the body is not gzip"}}, cause: err}
 }

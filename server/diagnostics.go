@@ -25,8 +25,8 @@ func (s *Server) serveDiagnostics() {
 func (s *Server) administratorsOnly(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if s.authenticateAdmin(c) != nil {
-			told := s.contract["adminHello"].answers[unauthorised]
-			return writeJSON(c, told.status, envelope(admin.ApiErrorStatusError, told.message, nil))
+			told := s.contract.Operation("adminHello").Responses[unauthorised]
+			return writeJSON(c, told.Status, envelope(admin.ApiErrorStatusError, told.Message, nil))
 		}
 		return next(c)
 	}

@@ -3,10 +3,10 @@ package server
 import (
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/gateway"
 	"gatehouse/store"
@@ -15,46 +15,40 @@ import (
 // What can happen to a request. Each is the name of a response example in the contracts, which say for every operation
 // what its status and message are.
 const (
-	succeeded           event = "ok"
-	failed              event = "failed" // a fault of ours; the log has the cause
-	unauthorised        event = "unauthorised"
-	noKey               event = "no_key"
-	accessDenied        event = "access_denied"
-	emptyBody           event = "empty_body"
-	malformed           event = "malformed"
-	tooLarge            event = "too_large"
-	tooSlow             event = "too_slow"
-	badParameter        event = "bad_parameter"
-	missingParameter    event = "missing_parameter"
-	notFound            event = "not_found"
-	conflict            event = "conflict"
-	keyConflict         event = "key_conflict"
-	unknownOrganisation event = "unknown_organisation"
-	invalid             event = "invalid"
-	gatewayRefused      event = "gateway"
-	noGateway           event = "no_gateway"
-	notOwned            event = "not_owned"
-	notAdmin            event = "not_admin"
-	notAllowed          event = "not_allowed"
-	wrongPassword       event = "wrong_password"
-	notRegistered       event = "not_registered"
-	ssoDisabled         event = "sso_disabled"
+	succeeded           contract.Outcome = "ok"
+	failed              contract.Outcome = "failed" // a fault of ours; the log has the cause
+	unauthorised        contract.Outcome = "unauthorised"
+	noKey               contract.Outcome = "no_key"
+	accessDenied        contract.Outcome = "access_denied"
+	emptyBody           contract.Outcome = "empty_body"
+	malformed           contract.Outcome = "malformed"
+	tooLarge            contract.Outcome = "too_large"
+	tooSlow             contract.Outcome = "too_slow"
+	badParameter        contract.Outcome = "bad_parameter"
+	missingParameter    contract.Outcome = "missing_parameter"
+	notFound            contract.Outcome = "not_found"
+	conflict            contract.Outcome = "conflict"
+	keyConflict         contract.Outcome = "key_conflict"
+	unknownOrganisation contract.Outcome = "unknown_organisation"
+	invalid             contract.Outcome = "invalid"
+	gatewayRefused      contract.Outcome = "gateway"
+	noGateway           contract.Outcome = "no_gateway"
+	notOwned            contract.Outcome = "not_owned"
+	notAdmin            contract.Outcome = "not_admin"
+	notAllowed          contract.Outcome = "not_allowed"
+	wrongPassword       contract.Outcome = "wrong_password"
+	notRegistered       contract.Outcome = "not_registered"
+	ssoDisabled         contract.Outcome = "sso_disabled"
 )
 
 // failure is an error that the caller is to be told of. Its event, value and problems are for the caller; cause is for
 // the log.
 type failure struct {
-	event event
+	event contract.Outcome
 	// value takes the place of what varies in the contract's message.
 	value    string
-	problems []problem
+	problems []contract.Problem
 	cause    error
-}
-
-// problem is one thing that is wrong with a request. It never quotes a value: that may be a password.
-type problem struct {
-	Path   string `json:"path"` // a JSON pointer into the body; for a parameter, its name
-	Reason string `json:"reason"`
 }
 
 func (f failure) Error() string {
@@ -69,7 +63,7 @@ func (f failure) Unwrap() error { return f.cause }
 // byError says what an error of another room means. The first that fits counts.
 var byError = []struct {
 	is    error
-	event event
+	event contract.Outcome
 }{
 	{store.ErrNotFound, notFound},
 	{store.ErrConflict, conflict},
@@ -77,6 +71,9 @@ var byError = []struct {
 	{store.ErrUnknownOrganisation, unknownOrganisation},
 	{store.ErrMalformed, malformed},
 	{gateway.ErrNotConfigured, noGateway},
+	{contract.ErrMissingParameter, missingParameter},
+	{contract.ErrBadParameter, badParameter},
+	{contract.ErrBody, malformed},
 }
 
 // explain finds out what an error means for the caller.
@@ -89,10 +86,19 @@ func explain(err error) failure {
 	}
 	for _, known := range byError {
 		if errors.Is(err, known.is) {
-			return failure{event: known.event, cause: err}
+			return failure{event: known.event, problems: problemsIn(err), cause: err}
 		}
 	}
 	return failure{event: failed, cause: err}
+}
+
+// problemsIn lists the problems that an error has for the client.
+func problemsIn(err error) []contract.Problem {
+	var listed interface{ Problems() []contract.Problem }
+	if errors.As(err, &listed) {
+		return listed.Problems()
+	}
+	return nil
 }
 
 // naming adds the value that a message names to an error, if it comes to that message.
@@ -115,9 +121,9 @@ func (s *Server) handleError(err error, c echo.Context) {
 		return
 	}
 	f := explain(err)
-	told, ok := op.answer(&f.event)
+	told, ok := nearest(op, &f.event)
 	if f.event == failed {
-		s.Log.Error("request failed", "operation", op.id, "request", c.Response().Header().Get(echo.HeaderXRequestID), "err", err)
+		s.Log.Error("request failed", "operation", op.ID, "request", c.Response().Header().Get(echo.HeaderXRequestID), "err", err)
 	}
 	if !ok { // an operation that cannot fail, but did
 		s.answerUnknown(c, err)
@@ -128,32 +134,24 @@ func (s *Server) handleError(err error, c echo.Context) {
 	}
 	var meta any
 	if len(f.problems) > 0 {
-		meta = map[string][]problem{"errors": f.problems}
+		meta = map[string][]contract.Problem{"errors": f.problems}
 	}
-	s.writeOrLog(c, told.status, envelope(admin.ApiErrorStatusError, told.text(f.value), meta))
+	s.writeOrLog(c, told.Status, envelope(admin.ApiErrorStatusError, told.Text(f.value), meta))
 }
 
-// answer is what the contract has for an event; what it has nothing for becomes what comes nearest to it, at last a fault
+// nearest is what the contract has for an event; what it has nothing for becomes what comes nearest to it, at last a fault
 // of ours.
-func (op *operation) answer(e *event) (answer, bool) {
-	nearest := []event{*e, failed}
+func nearest(op *contract.Operation, e *contract.Outcome) (contract.Response, bool) {
+	tried := []contract.Outcome{*e, failed}
 	if *e == malformed { // a value that cannot be kept, in a path or a query: nothing has it
-		nearest = []event{malformed, badParameter, notFound, failed}
+		tried = []contract.Outcome{malformed, badParameter, notFound, failed}
 	}
-	for _, *e = range nearest {
-		if told, ok := op.answers[*e]; ok {
+	for _, *e = range tried {
+		if told, ok := op.Responses[*e]; ok {
 			return told, true
 		}
 	}
-	return answer{}, false
-}
-
-// text is the answer's message, about value.
-func (a answer) text(value string) string {
-	if a.varies == "" {
-		return a.message
-	}
-	return strings.Replace(a.message, a.varies, value, 1)
+	return contract.Response{}, false
 }
 
 // answerUnknown answers what no contract knows: 404 for a path, and for a method, as the original does (facts §2.2).

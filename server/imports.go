@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/document"
 	"gatehouse/internal/schema"
@@ -24,7 +25,7 @@ type verdict struct {
 	ids     idList            // as they came
 	refused map[string]string // why, by id
 	// problems are those of documents that do not fit the contract, placed in the body.
-	problems []problem
+	problems []contract.Problem
 	fits     int // documents that fit
 	read     int
 }
@@ -34,15 +35,15 @@ func newVerdict() *verdict { return &verdict{refused: map[string]string{}} }
 // add notes a document's id. It is malformed if the body has it twice: which of the two is meant?
 func (v *verdict) add(list, id string) error {
 	if !v.ids.add(id) {
-		return failure{event: malformed, problems: []problem{{Path: pointer([]string{list, strconv.Itoa(v.read)}), Reason: "has the id of one before it"}}}
+		return failure{event: malformed, problems: []contract.Problem{{Path: contract.Pointer(list, strconv.Itoa(v.read)), Reason: "has the id of one before it"}}}
 	}
 	return nil
 }
 
 // refuse notes why a document is not imported. One that does not say its id goes by its place.
-func (v *verdict) refuse(list, id string, problems []problem) error {
-	place := pointer([]string{list, strconv.Itoa(v.read)})
-	if len(v.problems) < maxProblems {
+func (v *verdict) refuse(list, id string, problems []contract.Problem) error {
+	place := contract.Pointer(list, strconv.Itoa(v.read))
+	if len(v.problems) < contract.MaxProblems {
 		v.problems = append(v.problems, within(place, problems)...)
 	}
 	if id == "" {
@@ -55,7 +56,7 @@ func (v *verdict) refuse(list, id string, problems []problem) error {
 // check fails if not one of the documents fits the contract: then the body as a whole does not.
 func (v *verdict) check() error {
 	if v.fits == 0 && v.read > 0 {
-		return failure{event: malformed, problems: v.problems[:min(len(v.problems), maxProblems)]}
+		return failure{event: malformed, problems: v.problems[:min(len(v.problems), contract.MaxProblems)]}
 	}
 	return nil
 }
@@ -63,7 +64,7 @@ func (v *verdict) check() error {
 // replyImport answers an import: in the contract's words if all went in, else with how many did, and why others did not. Meta
 // says of each id whether it is there now.
 func (s *Server) replyImport(c echo.Context, v *verdict, what string) error {
-	message := operationOf(c).answers[succeeded].message
+	message := operationOf(c).Responses[succeeded].Message
 	if len(v.refused) > 0 {
 		message = v.message(what)
 	}
@@ -96,7 +97,7 @@ func (v *verdict) message(what string) string {
 }
 
 // reasons writes problems as one line.
-func reasons(problems []problem) string {
+func reasons(problems []contract.Problem) string {
 	var all []string
 	for _, p := range problems {
 		all = append(all, strings.TrimSpace(p.Path+" "+p.Reason))
@@ -108,7 +109,7 @@ func reasons(problems []problem) string {
 func arriving[T any](s *Server, c echo.Context, v *verdict, check *documentCheck, idOf int,
 	read func(*arrival) (T, string),
 ) iter.Seq2[T, error] {
-	list := operationOf(c).body.each
+	list := operationOf(c).Body.List
 	return func(yield func(T, error) bool) {
 		for a, err := range s.arrivals(c, check) {
 			var item T

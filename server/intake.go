@@ -11,6 +11,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/internal/document"
 	"gatehouse/internal/jsonstream"
 	"gatehouse/internal/schema"
@@ -74,12 +75,12 @@ func (l *limited) Read(buf []byte) (int, error) {
 // arrival is a document of an import on its way in.
 type arrival struct {
 	result   schema.Result
-	problems []problem // how it does not fit
+	problems []contract.Problem // how it does not fit
 }
 
 // intake reads an import, document by document. What is in memory is one document, whatever the size of the body.
 type intake struct {
-	op     *operation
+	op     *contract.Operation
 	reader *jsonstream.Reader
 }
 
@@ -98,7 +99,7 @@ func (s *Server) arrivals(c echo.Context, check *documentCheck) iter.Seq2[*arriv
 			return
 		}
 		defer sent.Close()
-		in := &intake{op: op, reader: jsonstream.NewReader(&limited{body: sent, left: s.Limits.Import}, op.body.each, s.Limits.Document)}
+		in := &intake{op: op, reader: jsonstream.NewReader(&limited{body: sent, left: s.Limits.Import}, op.Body.List, s.Limits.Document)}
 		a := &arrival{}
 		for {
 			doc, err := in.reader.Next()
@@ -127,9 +128,9 @@ func (s *Server) arrivals(c echo.Context, check *documentCheck) iter.Seq2[*arriv
 func (in *intake) envelope(c echo.Context) error {
 	rest, err := document.Compact(in.reader.Rest())
 	if err != nil {
-		return failure{event: malformed, problems: []problem{{Reason: err.Error()}}, cause: err}
+		return failure{event: malformed, problems: []contract.Problem{{Reason: err.Error()}}, cause: err}
 	}
-	return in.op.filter(c, &body{raw: rest})
+	return filter(c, in.op, &body{raw: rest})
 }
 
 // failure says what is wrong with a body that cannot be read on.
@@ -143,7 +144,7 @@ func (in *intake) failure(err error) error {
 	case errors.Is(err, jsonstream.ErrTooLarge):
 		return failure{event: tooLarge, cause: err}
 	case errors.Is(err, jsonstream.ErrSyntax), errors.Is(err, schema.ErrSyntax):
-		return failure{event: malformed, problems: []problem{{Reason: err.Error() + ", before byte " + strconv.FormatInt(in.reader.Offset()+1, 10)}}, cause: err}
+		return failure{event: malformed, problems: []contract.Problem{{Reason: err.Error() + ", before byte " + strconv.FormatInt(in.reader.Offset()+1, 10)}}, cause: err}
 	}
-	return failure{event: malformed, problems: []problem{{Reason: "the body broke off"}}, cause: err}
+	return failure{event: malformed, problems: []contract.Problem{{Reason: "the body broke off"}}, cause: err}
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"gatehouse/gen/admin"
+	"gatehouse/contract"
 	"gatehouse/internal/schema"
 )
 
@@ -34,7 +34,7 @@ type documentCheck struct {
 	// reference is what kin-openapi checks by; it words what does not fit.
 	reference *openapi3.Schema
 	// more finds what the schema does not say; "" is nothing.
-	more func(captured [][]byte) problem
+	more func(captured [][]byte) contract.Problem
 }
 
 // What is captured of an API, and of a policy.
@@ -52,46 +52,46 @@ const (
 	policyOrgID
 )
 
-func newLoadable(known contract, depth int) (*loadable, error) {
-	spec, err := admin.GetSpecJSON()
-	if err != nil {
-		return nil, fmt.Errorf("contract: %w", err)
+func newLoadable(known *contract.Contract, depth int) (*loadable, error) {
+	apis, policies := known.Operation("importAPIs"), known.Operation("importPolicies")
+	if apis == nil || policies == nil {
+		return nil, errors.New("contract: no importAPIs or importPolicies")
 	}
-	sum := sha256.Sum256(append([]byte(checkVersion), spec...))
+	sum := sha256.Sum256(append([]byte(checkVersion), apis.SpecDigest[:]...))
 	l := &loadable{name: hex.EncodeToString(sum[:8])}
 	var apiErr, policyErr error
-	l.apis, apiErr = newDocumentCheck(known["importAPIs"], depth, apiMore, [][]string{
+	l.apis, apiErr = newDocumentCheck(apis, depth, apiMore, [][]string{
 		apiDefinition: {"api_definition"}, apiID: {"api_definition", "api_id"}, apiDatabaseID: {"api_definition", "id"},
 		apiOrgID: {"api_definition", "org_id"}, apiActive: {"api_definition", "active"},
 	})
-	l.policies, policyErr = newDocumentCheck(known["importPolicies"], depth, nil, [][]string{
+	l.policies, policyErr = newDocumentCheck(policies, depth, nil, [][]string{
 		policyDatabaseID: {"_id"}, policyID: {"id"}, policyOrgID: {"org_id"},
 	})
 	return l, errors.Join(apiErr, policyErr)
 }
 
-func newDocumentCheck(op *operation, depth int, more func([][]byte) problem, capture [][]string) (*documentCheck, error) {
-	if op == nil || op.body == nil || op.body.element == nil {
+func newDocumentCheck(op *contract.Operation, depth int, more func([][]byte) contract.Problem, capture [][]string) (*documentCheck, error) {
+	if op.Body == nil || op.Body.Element == nil {
 		return nil, errors.New("contract: an import without x-each")
 	}
-	arrive, err := schema.Compile(op.body.element, schema.Options{Capture: capture, Depth: depth})
+	arrive, err := schema.Compile(op.Body.Element, schema.Options{Capture: capture, Depth: depth})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op.id, err)
+		return nil, fmt.Errorf("%s: %w", op.ID, err)
 	}
-	stored, err := schema.Compile(op.body.element, schema.Options{Capture: capture, Nulls: true, Depth: decodedDepth})
-	return &documentCheck{arrive: arrive, stored: stored, reference: op.body.element, more: more}, err
+	stored, err := schema.Compile(op.Body.Element, schema.Options{Capture: capture, Nulls: true, Depth: decodedDepth})
+	return &documentCheck{arrive: arrive, stored: stored, reference: op.Body.Element, more: more}, err
 }
 
 // apiMore: without an api_definition a gateway crashes (facts gateway §0.4).
-func apiMore(captured [][]byte) problem {
+func apiMore(captured [][]byte) contract.Problem {
 	if def := captured[apiDefinition]; len(def) == 0 || def[0] != '{' {
-		return problem{Path: "/api_definition", Reason: "is missing"}
+		return contract.Problem{Path: "/api_definition", Reason: "is missing"}
 	}
-	return problem{}
+	return contract.Problem{}
 }
 
 // arriving checks a document that is to be imported; the error is a schema.ErrSyntax. buffer is where its compact form goes.
-func (d *documentCheck) arriving(buffer, raw []byte) (schema.Result, []problem, error) {
+func (d *documentCheck) arriving(buffer, raw []byte) (schema.Result, []contract.Problem, error) {
 	result, err := d.arrive.Check(buffer, raw)
 	if err != nil {
 		return result, nil, err
@@ -102,33 +102,33 @@ func (d *documentCheck) arriving(buffer, raw []byte) (schema.Result, []problem, 
 	// Strictness may be all that it does not meet; what else it does not meet, kin-openapi says better.
 	var value any
 	if err := json.Unmarshal(result.Document, &value); err != nil {
-		return result, []problem{{Reason: "a number is out of range"}}, nil //nolint:nilerr // what is wrong with a document is no error
+		return result, []contract.Problem{{Reason: "a number is out of range"}}, nil //nolint:nilerr // what is wrong with a document is no error
 	}
-	if err := d.reference.VisitJSON(value, schemaOptions...); err != nil {
-		return result, problemsOf(err), nil
+	if problems := contract.CheckValue(d.reference, value); problems != nil {
+		return result, problems, nil
 	}
-	return result, []problem{{Path: result.Problem.Pointer, Reason: result.Problem.Reason}}, nil
+	return result, []contract.Problem{{Path: result.Problem.Pointer, Reason: result.Problem.Reason}}, nil
 }
 
-func (d *documentCheck) others(result schema.Result) []problem {
+func (d *documentCheck) others(result schema.Result) []contract.Problem {
 	if d.more != nil {
-		if p := d.more(result.Captured); p != (problem{}) {
-			return []problem{p}
+		if p := d.more(result.Captured); p != (contract.Problem{}) {
+			return []contract.Problem{p}
 		}
 	}
 	return nil
 }
 
 // problems tells what in a stored document a gateway could not decode; nil is nothing.
-func (d *documentCheck) problems(doc []byte) []problem {
+func (d *documentCheck) problems(doc []byte) []contract.Problem {
 	result, err := d.stored.Check(nil, doc)
 	switch {
 	case string(result.Document) == "null":
-		return []problem{{Reason: "is null"}}
+		return []contract.Problem{{Reason: "is null"}}
 	case err != nil:
-		return []problem{{Reason: err.Error()}}
+		return []contract.Problem{{Reason: err.Error()}}
 	case result.Problem != nil:
-		return []problem{{Path: result.Problem.Pointer, Reason: result.Problem.Reason}}
+		return []contract.Problem{{Path: result.Problem.Pointer, Reason: result.Problem.Reason}}
 	}
 	return d.others(result)
 }

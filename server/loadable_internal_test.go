@@ -28,7 +28,7 @@ var anywhere = []string{
 // do: what an import would take, a gateway must be able to decode (facts gateway §0.5).
 func TestWhatIsImportedLoads(t *testing.T) {
 	t.Parallel()
-	known, err := loadContract()
+	known, err := LoadContract()
 	require.NoError(t, err)
 	checks, err := newLoadable(known, schema.MaxDepth)
 	require.NoError(t, err)

@@ -46,7 +46,7 @@ func newMetrics(db *store.Store) *metrics {
 func (m *metrics) observe(c echo.Context, took time.Duration) {
 	operation, status := "none", "200"
 	if op := operationOf(c); op != nil {
-		operation = op.id
+		operation = op.ID
 	}
 	if code := c.Response().Status; code != http.StatusOK {
 		status = strconv.Itoa(code)

@@ -134,7 +134,7 @@ func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.NodeDocument,
 func (s *Server) check(c echo.Context, check *documentCheck, doc store.NodeDocument) bool {
 	problems := check.problems(doc.Document)
 	if problems != nil {
-		s.Log.Error("left out: a gateway could not decode it", "operation", operationOf(c).id, "id", doc.ID, "why", reasons(problems))
+		s.Log.Error("left out: a gateway could not decode it", "operation", operationOf(c).ID, "id", doc.ID, "why", reasons(problems))
 	}
 	return problems == nil
 }
@@ -145,7 +145,7 @@ func (s *Server) endBroken(c echo.Context, out *stream, err error) error {
 	if !c.Response().Committed {
 		return err
 	}
-	s.Log.Error("list broken off", "operation", operationOf(c).id, "err", err)
+	s.Log.Error("list broken off", "operation", operationOf(c).ID, "err", err)
 	return out.end(brokenList)
 }
 

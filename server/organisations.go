@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/document"
 	"gatehouse/store"
@@ -48,7 +49,7 @@ func sentOrganisation(c echo.Context, id string) (store.Organisation, error) {
 	for _, m := range document.Members(doc) {
 		isInteger := slices.ContainsFunc(organisationIntegers, func(name string) bool { return strings.EqualFold(name, m.Name) })
 		if _, err := strconv.ParseInt(string(m.Value), 10, 64); isInteger && err != nil {
-			return store.Organisation{}, failure{event: malformed, problems: []problem{{Path: pointer([]string{m.Name}), Reason: notWhole}}}
+			return store.Organisation{}, failure{event: malformed, problems: []contract.Problem{{Path: contract.Pointer(m.Name), Reason: notWhole}}}
 		}
 	}
 	return organisation(id, doc), nil
@@ -88,7 +89,7 @@ func (s *Server) CreateOrg(c echo.Context) error {
 func (s *Server) ImportOrgs(c echo.Context) error {
 	id := document.String(bodyOf(c).raw, "id")
 	if id != "" && !objectID.MatchString(id) {
-		return failure{event: malformed, problems: []problem{{Path: "/id", Reason: "must be 24 hexadecimal digits in lower case"}}}
+		return failure{event: malformed, problems: []contract.Problem{{Path: "/id", Reason: "must be 24 hexadecimal digits in lower case"}}}
 	}
 	sent, err := sentOrganisation(c, id)
 	if err != nil {

@@ -25,7 +25,7 @@ func envelope(status admin.ApiErrorStatus, message string, meta any) admin.ApiEr
 // done answers that the operation succeeded, in the contract's words.
 func done(c echo.Context, meta any) error {
 	op := operationOf(c)
-	return writeJSON(c, op.answers[succeeded].status, envelope(admin.ApiErrorStatusOK, op.answers[succeeded].message, meta))
+	return writeJSON(c, op.Responses[succeeded].Status, envelope(admin.ApiErrorStatusOK, op.Responses[succeeded].Message, meta))
 }
 
 // say answers that the operation succeeded, with a message of its own.
@@ -116,7 +116,7 @@ func (s *Server) breakOff(c echo.Context, err error) error {
 	if !c.Response().Committed {
 		return err
 	}
-	s.Log.Error("list broken off", "operation", operationOf(c).id, "err", err)
+	s.Log.Error("list broken off", "operation", operationOf(c).ID, "err", err)
 	panic(http.ErrAbortHandler)
 }
 

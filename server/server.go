@@ -23,6 +23,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/gen/node"
@@ -41,7 +42,9 @@ var (
 
 // Config is what a Server needs.
 type Config struct {
-	Store *store.Store
+	// Contract is what LoadContract returns. nil has New load it.
+	Contract *contract.Contract
+	Store    *store.Store
 	// Gateway may be nil: then organisation keys are a record only, and nothing can be purged.
 	Gateway *gateway.Client
 	// Redis may be nil: then gateways hear of changes by the control API only.
@@ -75,7 +78,7 @@ type Server struct {
 	Config
 	echo      *echo.Echo
 	handler   http.Handler
-	contract  contract
+	contract  *contract.Contract
 	passwords *password.Hasher
 	loadable  *loadable
 	sessions  func(json.RawMessage) json.RawMessage // see GatewaySessions
@@ -91,9 +94,12 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	known, err := loadContract()
-	if err != nil {
-		return nil, err
+	known := cfg.Contract
+	if known == nil {
+		var err error
+		if known, err = LoadContract(); err != nil {
+			return nil, err
+		}
 	}
 	checks, err := newLoadable(known, cfg.Limits.Depth)
 	if err != nil {
@@ -118,7 +124,7 @@ func New(cfg Config) (*Server, error) {
 	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
 	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
-	if err := known.checkRoutes(s.echo.Routes()); err != nil {
+	if err := checkRoutes(known, s.echo); err != nil {
 		return nil, err
 	}
 	s.serveDiagnostics()
@@ -167,15 +173,15 @@ type onlyLooking struct{}
 // steps is what a request goes through before its handler, by operation.
 func (s *Server) steps() map[string][]echo.MiddlewareFunc {
 	steps := map[string][]echo.MiddlewareFunc{}
-	for id, op := range s.contract {
-		steps[id] = []echo.MiddlewareFunc{s.admit(op)}
+	for op := range s.contract.Operations() {
+		steps[op.ID] = []echo.MiddlewareFunc{s.admit(op)}
 	}
 	return steps
 }
 
 // admit lets a request come to its handler. Nothing of the body is read before it is known who sends it.
-func (s *Server) admit(op *operation) echo.MiddlewareFunc {
-	authenticate := authenticators[op.scheme]
+func (s *Server) admit(op *contract.Operation) echo.MiddlewareFunc {
+	authenticate := authenticators[op.Scheme]
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			c.Set(operationKey, op)

@@ -4,21 +4,22 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"gatehouse/contract"
 	"gatehouse/internal/schema"
 )
 
 // GatewaySessions returns a function that converts a valid session into the form that gateways decode: the published
 // examples, and clients that follow them, write integers as floats (1.0, 1.7e9), which gateways refuse.
 func GatewaySessions() (func(json.RawMessage) json.RawMessage, error) {
-	known, err := loadContract()
+	known, err := LoadContract()
 	if err != nil {
 		return nil, err
 	}
 	return gatewaySessions(known)
 }
 
-func gatewaySessions(known contract) (func(json.RawMessage) json.RawMessage, error) {
-	sessions, err := schema.Compile(known["createOrgKey"].body.schema, schema.Options{Integers: true})
+func gatewaySessions(known *contract.Contract) (func(json.RawMessage) json.RawMessage, error) {
+	sessions, err := schema.Compile(known.Operation("createOrgKey").Body.Schema, schema.Options{Integers: true})
 	if err != nil {
 		return nil, fmt.Errorf("contract: sessions: %w", err)
 	}

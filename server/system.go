@@ -39,7 +39,7 @@ func (s *Server) GetHealth(c echo.Context) error { return bare(c, s.health(c)) }
 func (s *Server) GetReady(c echo.Context) error {
 	health := s.health(c)
 	if health.Status == dashboard.HealthStatusFail {
-		return writeJSON(c, operationOf(c).answers[failed].status, health)
+		return writeJSON(c, operationOf(c).Responses[failed].Status, health)
 	}
 	return bare(c, health)
 }

@@ -28,6 +28,7 @@ func bareServer(t *testing.T) *server.Server {
 	s, err := server.New(server.Config{
 		Store: storetest.New(t), Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: secret, NodeSecret: nodeSecret,
 		PageSize: 10, Limits: server.Limits{Import: 1 << 20, Document: 1 << 20, Depth: 1000, BodyTimeout: time.Second},
+		Contract: loadedContract(),
 	})
 	require.NoError(t, err)
 	return s

@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/net/http/httpguts"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/store"
 )
@@ -135,9 +136,9 @@ func userChange(c echo.Context) (store.UserParams, string, error) {
 	switch {
 	case err != nil:
 	case !httpguts.ValidHeaderFieldValue(params.AccessKey), strings.Trim(params.AccessKey, " \t") != params.AccessKey:
-		err = failure{event: malformed, problems: []problem{{Path: "/access_key", Reason: "could not be sent in a header"}}}
+		err = failure{event: malformed, problems: []contract.Problem{{Path: "/access_key", Reason: "could not be sent in a header"}}}
 	case newPassword != "" && utf8.RuneCountInString(newPassword) < minPassword:
-		err = failure{event: malformed, problems: []problem{{Path: "/password", Reason: "minimum string length is 6"}}}
+		err = failure{event: malformed, problems: []contract.Problem{{Path: "/password", Reason: "minimum string length is 6"}}}
 	}
 	return params, newPassword, err
 }

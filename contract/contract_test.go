@@ -1,19 +1,17 @@
-package server
+package contract_test
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
+
+	"gatehouse/contract"
 )
 
-// A server must not start when contracts, code and routes do not agree (facts toolchain 1, 20). These break them.
-
-func TestContractThatLacksSomethingIsRefused(t *testing.T) {
-	t.Parallel()
-	const whole = `
+// whole is a contract that keeps the rules.
+const whole = `
 openapi: 3.0.3
 info: {title: t, version: '1'}
 security: [{api_key: []}]
@@ -31,13 +29,33 @@ paths:
         '413': {description: d, content: {application/json: {examples: {too_large: {value: {}}}}}}
         '500': {description: d, content: {application/json: {examples: {empty_body: {value: {}}}}}}
 `
-	read := func(yaml string) error {
+
+// rules are what a server relies on.
+var rules = contract.Rules{
+	Schemes: []string{"api_key"}, Authenticated: []contract.Outcome{"unauthorised"}, Authorised: []contract.Outcome{"access_denied"},
+	Body: []contract.Outcome{"empty_body", "malformed", "too_large", "too_slow"},
+}
+
+// load compiles a contract in YAML.
+func load(t *testing.T, rules contract.Rules, specs ...string) (*contract.Contract, error) {
+	t.Helper()
+	var documents [][]byte
+	for _, yaml := range specs {
 		spec, err := openapi3.NewLoader().LoadFromData([]byte(yaml))
 		require.NoError(t, err)
-		_, err = newContract(spec)
-		return err
+		document, err := spec.MarshalJSON()
+		require.NoError(t, err)
+		documents = append(documents, document)
 	}
-	require.NoError(t, read(whole))
+	return contract.Load(rules, documents...)
+}
+
+// A server must not start when contracts, code and routes disagree. Each of these cases makes them.
+
+func TestContractThatLacksSomethingIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, rules, whole)
+	require.NoError(t, err)
 	for name, change := range map[string][2]string{
 		"no 401":                     {"unauthorised:", "other:"},
 		"no malformed":               {"malformed:", "other:"},
@@ -53,15 +71,23 @@ paths:
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			require.Contains(t, whole, change[0])
-			require.Error(t, read(strings.Replace(whole, change[0], change[1], 1)))
+			_, err := load(t, rules, strings.Replace(whole, change[0], change[1], 1))
+			require.Error(t, err)
 		})
 	}
 }
 
-func TestRoutesThatDoNotAgreeAreRefused(t *testing.T) {
+func TestOperationDeclaredTwiceIsRefused(t *testing.T) {
 	t.Parallel()
-	known := contract{"x": {id: "x", method: "GET", path: "/admin/x/{id}"}}
-	require.NoError(t, known.checkRoutes([]*echo.Route{{Method: "GET", Path: "/admin/x/:id"}}))
-	require.ErrorContains(t, known.checkRoutes(nil), "operation x has no route")
-	require.ErrorContains(t, known.checkRoutes([]*echo.Route{{Method: "GET", Path: "/admin/x/:id"}, {Method: "GET", Path: "/debug"}}), "is in no contract")
+	_, err := load(t, rules, whole, whole)
+	require.EqualError(t, err, "contract: operation x is declared twice")
+}
+
+func TestRoutesThatDisagreeAreRefused(t *testing.T) {
+	t.Parallel()
+	known, err := load(t, rules, whole)
+	require.NoError(t, err)
+	require.NoError(t, known.CheckRoutes([]contract.Route{{"POST", "/admin/x"}}))
+	require.ErrorContains(t, known.CheckRoutes(nil), "operation x has no route POST /admin/x")
+	require.ErrorContains(t, known.CheckRoutes([]contract.Route{{"POST", "/admin/x"}, {"GET", "/debug"}}), "route GET /debug is in no contract")
 }
