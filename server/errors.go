@@ -9,6 +9,9 @@ import (
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/httpbody"
+	"gatehouse/internal/importer"
+	"gatehouse/internal/jsonlist"
 	"gatehouse/store"
 )
 
@@ -60,20 +63,36 @@ func (f failure) Error() string {
 
 func (f failure) Unwrap() error { return f.cause }
 
-// byError says what an error of another room means. The first that fits counts.
-var byError = []struct {
-	is    error
-	event contract.Outcome
+// outcomes are what errors of other packages mean. The first match wins.
+var outcomes = []struct {
+	matches func(error) bool
+	outcome contract.Outcome
 }{
-	{store.ErrNotFound, notFound},
-	{store.ErrConflict, conflict},
-	{store.ErrAccessKeyTaken, keyConflict},
-	{store.ErrUnknownOrganisation, unknownOrganisation},
-	{store.ErrMalformed, malformed},
-	{gateway.ErrNotConfigured, noGateway},
-	{contract.ErrMissingParameter, missingParameter},
-	{contract.ErrBadParameter, badParameter},
-	{contract.ErrBody, malformed},
+	{is(store.ErrNotFound), notFound},
+	{is(store.ErrConflict), conflict},
+	{is(store.ErrAccessKeyTaken), keyConflict},
+	{is(store.ErrUnknownOrganisation), unknownOrganisation},
+	{is(store.ErrMalformed), malformed},
+	{is(gateway.ErrNotConfigured), noGateway},
+	{is(contract.ErrMissingParameter), missingParameter},
+	{is(contract.ErrBadParameter), badParameter},
+	{is(contract.ErrBody), malformed},
+	{is(httpbody.ErrEmpty), emptyBody},
+	{is(httpbody.ErrTooLarge), tooLarge},
+	{is(httpbody.ErrTooSlow), tooSlow},
+	{isA[*httpbody.MalformedError], malformed},
+	{is(jsonlist.ErrEmpty), emptyBody},
+	{is(jsonlist.ErrTooLarge), tooLarge},
+	{isA[*importer.MalformedError], malformed},
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // explain finds out what an error means for the caller.
@@ -84,9 +103,9 @@ func explain(err error) failure {
 	if wrong, ok := errors.AsType[*echo.HTTPError](err); ok && wrong.Code == http.StatusBadRequest {
 		return failure{event: badParameter, cause: err} // a header that is there twice
 	}
-	for _, known := range byError {
-		if errors.Is(err, known.is) {
-			return failure{event: known.event, problems: problemsIn(err), cause: err}
+	for _, known := range outcomes {
+		if known.matches(err) {
+			return failure{event: known.outcome, problems: problemsIn(err), cause: err}
 		}
 	}
 	return failure{event: failed, cause: err}
@@ -97,6 +116,9 @@ func problemsIn(err error) []contract.Problem {
 	var listed interface{ Problems() []contract.Problem }
 	if errors.As(err, &listed) {
 		return listed.Problems()
+	}
+	if malformed, ok := errors.AsType[*httpbody.MalformedError](err); ok {
+		return []contract.Problem{{Reason: malformed.Reason}}
 	}
 	return nil
 }

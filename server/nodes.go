@@ -11,6 +11,8 @@ import (
 
 	"gatehouse/gen/admin"
 	"gatehouse/gen/node"
+	"gatehouse/internal/apidef"
+	"gatehouse/internal/importer"
 	"gatehouse/store"
 )
 
@@ -82,24 +84,24 @@ func (s *Server) GetNodeClientIDPs(c echo.Context) error {
 // GetNodePolicies implements node.ServerInterface.
 func (s *Server) GetNodePolicies(c echo.Context) error {
 	s.sync.PoliciesSent(c.Request().Header.Get(sessionHeader))
-	ctx, check := c.Request().Context(), s.loadable
-	return s.sendLoadable(c, s.Store.NodePolicies(ctx, check.name), check.policies, func(ctx context.Context, found []store.CheckResult) error {
-		return s.Store.SavePolicyChecks(ctx, check.name, found)
+	ctx, check := c.Request().Context(), s.checks
+	return s.sendLoadable(c, s.Store.NodePolicies(ctx, check.Name), check.Policies, func(ctx context.Context, found []store.CheckResult) error {
+		return s.Store.SavePolicyChecks(ctx, check.Name, found)
 	})
 }
 
 // GetNodeAPIs implements node.ServerInterface.
 func (s *Server) GetNodeAPIs(c echo.Context) error {
 	defer s.sync.APIsSent(c.Request().Header.Get(sessionHeader))
-	ctx, check := c.Request().Context(), s.loadable
-	return s.sendLoadable(c, s.Store.NodeAPIs(ctx, check.name), check.apis, func(ctx context.Context, found []store.CheckResult) error {
-		return s.Store.SaveAPIChecks(ctx, check.name, found)
+	ctx, check := c.Request().Context(), s.checks
+	return s.sendLoadable(c, s.Store.NodeAPIs(ctx, check.Name), check.APIs, func(ctx context.Context, found []store.CheckResult) error {
+		return s.Store.SaveAPIChecks(ctx, check.Name, found)
 	})
 }
 
 // sendLoadable sends a gateway its list, row by row as the database gives it. A document of which nobody knows whether a
 // gateway can decode it is checked first, and left out and logged if not; what was found is kept, so that it is found once.
-func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.NodeDocument, error], check *documentCheck,
+func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.NodeDocument, error], check *apidef.Check,
 	keep func(context.Context, []store.CheckResult) error,
 ) error {
 	out := s.newStream(c)
@@ -131,10 +133,10 @@ func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.NodeDocument,
 }
 
 // check tells whether a gateway can decode a document, and logs if not.
-func (s *Server) check(c echo.Context, check *documentCheck, doc store.NodeDocument) bool {
-	problems := check.problems(doc.Document)
+func (s *Server) check(c echo.Context, check *apidef.Check, doc store.NodeDocument) bool {
+	problems := check.Stored(doc.Document)
 	if problems != nil {
-		s.Log.Error("left out: a gateway could not decode it", "operation", operationOf(c).ID, "id", doc.ID, "why", reasons(problems))
+		s.Log.Error("left out: a gateway could not decode it", "operation", operationOf(c).ID, "id", doc.ID, "why", importer.Reasons(problems))
 	}
 	return problems == nil
 }

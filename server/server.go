@@ -27,6 +27,7 @@ import (
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/gen/node"
+	"gatehouse/internal/apidef"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/gatewaysync"
 	"gatehouse/internal/password"
@@ -80,7 +81,7 @@ type Server struct {
 	handler   http.Handler
 	contract  *contract.Contract
 	passwords *password.Hasher
-	loadable  *loadable
+	checks    *apidef.Checks
 	sessions  func(json.RawMessage) json.RawMessage // see GatewaySessions
 	sync      *gatewaysync.Sync
 	metrics   *metrics
@@ -101,7 +102,7 @@ func New(cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	checks, err := newLoadable(known, cfg.Limits.Depth)
+	checks, err := apidef.NewChecks(known, cfg.Limits.Depth)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +111,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, sessions: sessions,
+		Config: cfg, contract: known, passwords: password.NewHasher(), checks: checks, sessions: sessions,
 		metrics: newMetrics(cfg.Store),
 	}
 	s.sync = gatewaysync.New(gatewaysync.Config{

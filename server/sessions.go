@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"gatehouse/contract"
-	"gatehouse/internal/schema"
+	"gatehouse/internal/jsonschema"
 )
 
 // GatewaySessions returns a function that converts a valid session into the form that gateways decode: the published
@@ -19,7 +19,7 @@ func GatewaySessions() (func(json.RawMessage) json.RawMessage, error) {
 }
 
 func gatewaySessions(known *contract.Contract) (func(json.RawMessage) json.RawMessage, error) {
-	sessions, err := schema.Compile(known.Operation("createOrgKey").Body.Schema, schema.Options{Integers: true})
+	sessions, err := jsonschema.Compile(known.Operation("createOrgKey").Body.Schema, jsonschema.Options{Integers: true})
 	if err != nil {
 		return nil, fmt.Errorf("contract: sessions: %w", err)
 	}

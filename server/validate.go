@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/url"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"gatehouse/contract"
 	"gatehouse/internal/document"
+	"gatehouse/internal/httpbody"
 )
 
 // maxBody is the largest body of anything else: an organisation or a session is a few kilobytes.
@@ -26,42 +26,29 @@ type body struct {
 
 // validate reads the body and fails if the request does not fit the contract.
 func (s *Server) validate(c echo.Context, op *contract.Operation) error {
-	var sent *body
-	if op.Body != nil && op.Body.List == "" { // a long list is validated while it comes in (intake.go)
-		var err error
-		if sent, err = s.readBody(c, op.Body); err != nil {
+	var raw []byte
+	if op.Body != nil && op.Body.List == "" { // a long list is validated while it comes in (importer)
+		sent, err := s.readBody(c, op.Body)
+		if err != nil {
 			return err
 		}
 		c.Set(bodyKey, sent)
+		raw = sent.raw
 	}
 	if op.Plain() && c.Request().URL.RawQuery == "" {
 		return nil
 	}
-	return filter(c, op, sent)
+	return filter(c, op, raw)
 }
 
+// readBody reads the body and makes sure of its form, whatever the Content-Type says: clients send JSON as a form, as text
+// and as nothing (facts §1.8).
 func (s *Server) readBody(c echo.Context, rules *contract.Body) (*body, error) {
-	r, err := decoded(c, newPacedBody(c, s.Limits.BodyTimeout))
+	raw, err := httpbody.ReadAll(c.Response(), c.Request(), httpbody.Limits{Bytes: maxBody, Timeout: s.Limits.BodyTimeout})
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	return readFrom(r, rules)
-}
-
-// readFrom reads a body and makes sure of its form, whatever the Content-Type says: clients send JSON as a form, as text
-// and as nothing (facts §1.8).
-func readFrom(r io.Reader, rules *contract.Body) (*body, error) {
-	raw, err := io.ReadAll(&limited{body: r, left: maxBody})
-	var known failure
-	switch {
-	case errors.As(err, &known):
-		return nil, err
-	case err != nil:
-		return nil, failure{event: malformed, problems: []contract.Problem{{Reason: "the body broke off"}}, cause: err}
-	case len(bytes.TrimSpace(raw)) == 0:
-		return nil, failure{event: emptyBody}
-	case rules.MediaType == echo.MIMEApplicationForm:
+	if rules.MediaType == echo.MIMEApplicationForm {
 		form, err := url.ParseQuery(string(raw))
 		if err != nil {
 			return nil, failure{event: malformed, problems: []contract.Problem{{Reason: "is not a form"}}, cause: err}
@@ -95,13 +82,10 @@ func spell(raw json.RawMessage, names []string) json.RawMessage {
 }
 
 // filter checks parameters and body by the contract.
-func filter(c echo.Context, op *contract.Operation, sent *body) error {
-	request := contract.Request{HTTP: c.Request(), PathParams: map[string]string{}, Query: c.QueryParams()}
+func filter(c echo.Context, op *contract.Operation, body []byte) error {
+	request := contract.Request{HTTP: c.Request(), PathParams: map[string]string{}, Query: c.QueryParams(), Body: body}
 	for i, name := range c.ParamNames() {
 		request.PathParams[name] = c.ParamValues()[i]
-	}
-	if sent != nil {
-		request.Body = sent.raw
 	}
 	return op.Validate(request)
 }
@@ -144,13 +128,4 @@ func unkeepable(sent *body) []contract.Problem {
 		problems = []contract.Problem{{Reason: "has a value that cannot be kept"}}
 	}
 	return problems[:min(len(problems), contract.MaxProblems)]
-}
-
-// within places problems of a part in the whole.
-func within(prefix string, problems []contract.Problem) []contract.Problem {
-	placed := make([]contract.Problem, 0, len(problems))
-	for _, p := range problems {
-		placed = append(placed, contract.Problem{Path: prefix + p.Path, Reason: p.Reason})
-	}
-	return placed
 }

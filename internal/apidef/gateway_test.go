@@ -1,4 +1,4 @@
-package server
+package apidef
 
 import (
 	"encoding/json"
@@ -10,12 +10,14 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
+	"gatehouse/contract"
+	"gatehouse/gen/admin"
 	"gatehouse/internal/document"
 	"gatehouse/internal/gatewaytest"
-	"gatehouse/internal/schema"
+	"gatehouse/internal/jsonschema"
 )
 
-// anywhere are values of every type, and those that one of Go's types takes and another does not.
+// anywhere are values of every JSON type, among them those that some of Go's types decode and others do not.
 var anywhere = []string{
 	`null`, `true`, `0`, `-0`, `-1`, `1.0`, `1.5`, `1e3`, `1e400`, `65536`, `9223372036854775808`, `18446744073709551616`,
 	`""`, `"x"`, `"\u0000"`, `"5fa2db834e07444f760b7ceb"`, `"5fa2db834e07444f760b7ce"`, `"2026-11-24T10:00:00Z"`,
@@ -24,55 +26,63 @@ var anywhere = []string{
 	`{"x-k":1}`, `{"$ref":""}`, `{"$ref":1}`, `{"$ref":"#/x"}`,
 }
 
-// TestWhatIsImportedLoads puts each of these values wherever the contract says something of a document, or a gateway's types
-// do: what an import would take, a gateway must be able to decode (facts gateway §0.5).
-func TestWhatIsImportedLoads(t *testing.T) {
-	t.Parallel()
-	known, err := LoadContract()
+// loadContract compiles the contract of the admin API.
+func loadContract(t *testing.T) *contract.Contract {
+	t.Helper()
+	spec, err := admin.GetSpecJSON()
 	require.NoError(t, err)
-	checks, err := newLoadable(known, schema.MaxDepth)
+	known, err := contract.Load(contract.Rules{}, spec)
+	require.NoError(t, err)
+	return known
+}
+
+// TestImportedDocumentsDecode puts each value of anywhere into each place that the contract's schemas or a gateway's types
+// describe: a document that can be imported must decode in a gateway.
+func TestImportedDocumentsDecode(t *testing.T) {
+	t.Parallel()
+	checks, err := NewChecks(loadContract(t), jsonschema.MaxDepth)
 	require.NoError(t, err)
 	for name, kind := range map[string]struct {
-		check   *documentCheck
+		check   *Check
 		decoded reflect.Type
 		least   string
 	}{
-		"APIs":     {checks.apis, gatewaytest.APIType(), `{"api_definition":{}}`},
-		"policies": {checks.policies, gatewaytest.PolicyType(), `{}`},
+		"APIs":     {checks.APIs, gatewaytest.APIType(), `{"api_definition":{}}`},
+		"policies": {checks.Policies, gatewaytest.PolicyType(), `{}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := places{seen: map[string]bool{}, schemas: map[*openapi3.Schema]int{}}
 			p.ofSchema(kind.check.reference, nil)
 			p.ofType(kind.decoded, nil)
-			taken := 0
+			valid := 0
 			for place := range p.seen {
 				for _, value := range anywhere {
 					doc := with(kind.least, strings.Split(place, "/"), value)
-					result, err := kind.check.arrive.Check(nil, []byte(doc))
+					result, err := kind.check.imported.Check(nil, []byte(doc))
 					require.NoError(t, err, doc)
-					if result.Problem == nil && len(kind.check.others(result)) == 0 {
-						taken++
+					if result.Problem == nil && len(kind.check.extra(newDocument(result, kind.check.idAt))) == 0 {
+						valid++
 						require.NoError(t, json.Unmarshal([]byte(doc), reflect.New(kind.decoded).Interface()), doc)
 					}
 				}
 			}
-			require.Greater(t, taken, len(p.seen), "at each place, some value can be taken")
+			require.Greater(t, valid, len(p.seen), "at each place, some value is valid")
 		})
 	}
 }
 
-// places are paths of members in a document; [] is an element of a list, and {} a member of any name.
+// places are paths of members in a document; [] is an element of a list, and {} a member with any name.
 type places struct {
 	seen    map[string]bool
 	schemas map[*openapi3.Schema]int
 }
 
-// often is how often the places below a schema are listed that stands in several: a schema of OpenAPI is in itself.
-const often = 3
+// maxVisits bounds how often the places below a schema are listed: the schema of an OpenAPI schema contains itself.
+const maxVisits = 3
 
 func (p *places) ofSchema(s *openapi3.Schema, path []string) {
-	if p.schemas[s]++; p.schemas[s] > often {
+	if p.schemas[s]++; p.schemas[s] > maxVisits {
 		return
 	}
 	p.add(path)
@@ -90,7 +100,7 @@ func (p *places) ofSchema(s *openapi3.Schema, path []string) {
 	}
 }
 
-// ofType leaves out what a type of another package decodes: an OpenAPI document is internal/schema's to compare.
+// ofType adds the places of a type. It skips types of other packages: jsonschema has a test of OpenAPI documents.
 func (p *places) ofType(t reflect.Type, path []string) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -113,7 +123,7 @@ func (p *places) ofType(t reflect.Type, path []string) {
 				p.ofType(field.Type, below(path, name))
 			}
 		}
-	default: // nothing is below it
+	default: // scalars contain no places
 	}
 }
 
@@ -125,7 +135,7 @@ func (p *places) add(path []string) {
 
 func below(path []string, name string) []string { return append(slices.Clone(path), name) }
 
-// with is a document with a value at a place.
+// with returns doc with a value at a place.
 func with(doc string, path []string, value string) string {
 	if len(path) == 0 {
 		return value

@@ -1,4 +1,4 @@
-// Package schema checks JSON documents against the schemas of a contract straight from their bytes, in one pass and without
+// Package jsonschema checks JSON documents against the schemas of a contract straight from their bytes, in one pass and without
 // decoding them. It is made for many large documents; kin-openapi is the reference for what a schema means: what is accepted
 // here, kin-openapi accepts.
 //
@@ -7,7 +7,7 @@
 // bits, one that is not negative has no sign ("-0"), every number must fit a float64, a time must be one to package time, a
 // member whose name differs from a known one only in case is held to the known one's schema, as encoding/json would decode
 // it, and every occurrence of a name that is there twice is checked.
-package schema
+package jsonschema
 
 import (
 	"cmp"
@@ -106,7 +106,7 @@ func Compile(s *openapi3.Schema, o Options) (*Schema, error) {
 // several places.
 func capturing(n *node, path []string, capture int) (*node, error) {
 	if n == nil {
-		return nil, errors.New("schema: nothing is said of a path to capture")
+		return nil, errors.New("jsonschema: nothing is said of a path to capture")
 	}
 	clone := *n
 	if len(path) == 0 {
@@ -171,7 +171,7 @@ func (c compiler) oneOf(s *openapi3.Schema) ([]*node, error) {
 		return nil, nil
 	}
 	if s.Type != nil || s.Nullable || len(s.Properties) > 0 || len(s.Required) > 0 {
-		return nil, errors.New("schema: oneOf beside other keywords")
+		return nil, errors.New("jsonschema: oneOf beside other keywords")
 	}
 	var alternatives []*node
 	var taken kind
@@ -181,7 +181,7 @@ func (c compiler) oneOf(s *openapi3.Schema) ([]*node, error) {
 			return nil, err
 		}
 		if taken&n.types != 0 {
-			return nil, errors.New("schema: oneOf of the same types")
+			return nil, errors.New("jsonschema: oneOf of the same types")
 		}
 		taken |= n.types
 		alternatives = append(alternatives, n)
@@ -202,12 +202,12 @@ func (n *node) read(s *openapi3.Schema) error {
 	for _, v := range s.Enum {
 		word, ok := v.(string)
 		if !ok {
-			return errors.New("schema: enum of something else than strings")
+			return errors.New("jsonschema: enum of something else than strings")
 		}
 		n.enum = append(n.enum, word)
 	}
 	if len(n.required) > maxRequired {
-		return fmt.Errorf("schema: more than %d required members", maxRequired)
+		return fmt.Errorf("jsonschema: more than %d required members", maxRequired)
 	}
 	return n.readFormat(s.Format)
 }
@@ -226,7 +226,7 @@ func (n *node) readFormat(format string) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("schema: format %s is not known", format)
+	return fmt.Errorf("jsonschema: format %s is not known", format)
 }
 
 // instant is a format of times that Go can decode, too: it has no leap seconds.
@@ -265,7 +265,7 @@ func known(s *openapi3.Schema) error {
 		"discriminator": s.Discriminator != nil, "readOnly": s.ReadOnly, "writeOnly": s.WriteOnly,
 	} {
 		if there {
-			return fmt.Errorf("schema: keyword %s is not known", keyword)
+			return fmt.Errorf("jsonschema: keyword %s is not known", keyword)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package server
+package importer
 
 import (
 	"crypto/sha256"
@@ -6,21 +6,21 @@ import (
 	"iter"
 )
 
-// idList is ids in their order, each there once. It holds them without a pointer to each, and without moving what it holds:
-// an import may have a hundred thousand.
+// idList is an ordered set of IDs. An import may have hundreds of thousands: the list holds them in few large blocks, which
+// the garbage collector does not scan and which never move.
 type idList struct {
-	blocks [][]byte // each id behind its length
+	blocks [][]byte // each ID is preceded by its length
 	known  map[[sha256.Size / 2]byte]struct{}
 }
 
-// idBlock is how many bytes of ids are held together.
+// idBlock is the size of a block in bytes.
 const idBlock = 64 << 10
 
-// add adds an id, and says whether it is new.
+// add appends an ID, and reports whether it is new.
 func (l *idList) add(id string) bool {
 	sum := sha256.Sum256([]byte(id))
 	key := [sha256.Size / 2]byte(sum[:])
-	if _, twice := l.known[key]; twice {
+	if _, exists := l.known[key]; exists {
 		return false
 	}
 	if l.known == nil {
@@ -38,6 +38,7 @@ func (l *idList) add(id string) bool {
 
 func (l *idList) len() int { return len(l.known) }
 
+// all returns the IDs in the order in which they were added.
 func (l *idList) all() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, block := range l.blocks {

@@ -1,4 +1,4 @@
-package jsonstream_test
+package jsonlist_test
 
 import (
 	"bytes"
@@ -13,14 +13,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"gatehouse/internal/jsonstream"
+	"gatehouse/internal/jsonlist"
 )
 
 const limit = 1 << 20
 
 // all reads everything.
 func all(src io.Reader, limit int) (docs []string, rest string, err error) {
-	r := jsonstream.NewReader(src, "apis", limit)
+	r := jsonlist.NewReader(src, "apis", limit)
 	for {
 		doc, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -65,17 +65,17 @@ func TestReaderRefuses(t *testing.T) {
 		`{"apis":[]}x`, `{"apis":[]}{}`, `{"apis":[1],"apis":[2]}`, `{"a":1 "b":2}`, `{,}`, `{"a":1,}`, `{1:2}`, `{"apis":[]]}`, `{"a":}`, `{"apis":[1:2]}`,
 	} {
 		_, _, err := all(strings.NewReader(body), limit)
-		require.ErrorIs(t, err, jsonstream.ErrSyntax, body)
+		require.ErrorIs(t, err, jsonlist.ErrSyntax, body)
 		_, _, err = all(iotest.OneByteReader(strings.NewReader(body)), limit)
-		require.ErrorIs(t, err, jsonstream.ErrSyntax, body)
+		require.ErrorIs(t, err, jsonlist.ErrSyntax, body)
 	}
 	for _, body := range []string{``, " \n\t "} {
 		_, _, err := all(strings.NewReader(body), limit)
-		require.ErrorIs(t, err, jsonstream.ErrEmpty)
+		require.ErrorIs(t, err, jsonlist.ErrEmpty)
 	}
 	for _, body := range []string{`{"apis":["` + strings.Repeat("x", limit) + `"]}`, `{"more":"` + strings.Repeat("x", 2<<20) + `"}`} {
 		_, _, err := all(strings.NewReader(body), limit)
-		require.ErrorIs(t, err, jsonstream.ErrTooLarge)
+		require.ErrorIs(t, err, jsonlist.ErrTooLarge)
 	}
 	broken := errors.New("broken")
 	_, _, err := all(io.MultiReader(strings.NewReader(`{"apis":[1,`), iotest.ErrReader(broken)), limit)
@@ -86,7 +86,7 @@ func TestReaderNeedsLittleMemory(t *testing.T) { //nolint:paralleltest // it mea
 	body := io.MultiReader(strings.NewReader(`{"apis":[`), bytes.NewReader(bytes.Repeat([]byte(`{"a":"`+strings.Repeat("b", 8000)+`"},`), 2000)), strings.NewReader(`1]}`))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	r := jsonstream.NewReader(body, "apis", limit)
+	r := jsonlist.NewReader(body, "apis", limit)
 	n := 0
 	for {
 		_, err := r.Next()
@@ -141,7 +141,7 @@ func BenchmarkReader(b *testing.B) {
 }
 
 func count(body []byte) (n int, rest []byte, err error) {
-	r := jsonstream.NewReader(bytes.NewReader(body), "apis", limit)
+	r := jsonlist.NewReader(bytes.NewReader(body), "apis", limit)
 	for {
 		_, err := r.Next()
 		if errors.Is(err, io.EOF) {

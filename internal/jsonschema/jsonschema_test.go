@@ -1,4 +1,4 @@
-package schema_test
+package jsonschema_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/gen/admin"
-	"gatehouse/internal/schema"
+	"gatehouse/internal/jsonschema"
 )
 
 // documents are the schemas that documents are checked by, with the contract's examples of them.
@@ -27,7 +27,7 @@ func documents(t testing.TB) map[string]document {
 	all := map[string]document{}
 	for name, list := range map[string]string{"ApiDefinition": "apis", "DBPolicy": "Data"} {
 		d := document{reference: spec.Components.Schemas[name].Value}
-		d.compiled, err = schema.Compile(d.reference, schema.Options{})
+		d.compiled, err = jsonschema.Compile(d.reference, jsonschema.Options{})
 		require.NoError(t, err)
 		for _, path := range []string{"/admin/apis", "/admin/policies"} {
 			for _, example := range spec.Paths.Value(path).Get.Responses.Value("200").Value.Content["application/json"].Examples {
@@ -55,7 +55,7 @@ func documents(t testing.TB) map[string]document {
 
 type document struct {
 	reference *openapi3.Schema
-	compiled  *schema.Schema
+	compiled  *jsonschema.Schema
 	examples  [][]byte
 	hasOAS    bool // an OpenAPI document may be a member
 }
@@ -72,8 +72,8 @@ func (d document) agree(t *testing.T, doc []byte) {
 	t.Helper()
 	got, err := d.compiled.Check(nil, doc)
 	if err != nil {
-		require.ErrorIs(t, err, schema.ErrSyntax)
-		if json.Valid(doc) && bytes.Count(doc, []byte("{"))+bytes.Count(doc, []byte("[")) <= schema.MaxDepth {
+		require.ErrorIs(t, err, jsonschema.ErrSyntax)
+		if json.Valid(doc) && bytes.Count(doc, []byte("{"))+bytes.Count(doc, []byte("[")) <= jsonschema.MaxDepth {
 			require.False(t, bytes.Equal(doc, bytes.ToValidUTF8(doc, nil)), "%q is JSON", doc)
 		}
 		return
@@ -219,11 +219,11 @@ func TestExamplesFit(t *testing.T) {
 	}
 }
 
-func compile(t *testing.T, yaml string, o schema.Options) *schema.Schema {
+func compile(t *testing.T, yaml string, o jsonschema.Options) *jsonschema.Schema {
 	t.Helper()
 	var s openapi3.Schema
 	require.NoError(t, s.UnmarshalJSON([]byte(yaml)))
-	compiled, err := schema.Compile(&s, o)
+	compiled, err := jsonschema.Compile(&s, o)
 	require.NoError(t, err)
 	return compiled
 }
@@ -236,7 +236,7 @@ func TestProblems(t *testing.T) {
 		"short":{"type":"string","minLength":2,"maxLength":3},"least":{"type":"integer","minimum":0},
 		"byte":{"type":"integer","minimum":0,"maximum":255},"share":{"type":"number","minimum":0,"maximum":1},
 		"list":{"type":"array","items":{"type":"boolean"}},"map":{"type":"object","additionalProperties":{"type":"integer"}},
-		"closed":{"type":"object","additionalProperties":false,"properties":{"x":{}}}}}`, schema.Options{})
+		"closed":{"type":"object","additionalProperties":false,"properties":{"x":{}}}}}`, jsonschema.Options{})
 	for _, c := range []struct{ doc, pointer, reason string }{
 		{`{"id":""}`, "", ""},
 		{`{"id":"5FA2db834e07444f760b7ceb","other":{"n":"text"}}`, "", ""},
@@ -280,31 +280,31 @@ func TestProblems(t *testing.T) {
 			require.Nil(t, got.Problem, c.doc)
 			continue
 		}
-		require.Equal(t, &schema.Problem{Pointer: c.pointer, Reason: c.reason}, got.Problem, c.doc)
+		require.Equal(t, &jsonschema.Problem{Pointer: c.pointer, Reason: c.reason}, got.Problem, c.doc)
 	}
 }
 
 func TestSyntax(t *testing.T) {
 	t.Parallel()
-	s := compile(t, `{}`, schema.Options{})
+	s := compile(t, `{}`, jsonschema.Options{})
 	for _, doc := range []string{
 		``, ` `, `{`, `[`, `"`, `{"a"}`, `{"a":}`, `{"a":1,}`, `[1,]`, `[1 2]`, `{"a":1 "b":2}`, `{1:2}`, `01`, `-`, `1.`, `.5`, `1e`, `+1`, `tru`, `nul`,
 		`"\x"`, `"\u12"`, "\"\x01\"", "\"\xff\"", `{}{}`, `1 1`, `'a'`, `{"a":1}}`, "\xef\xbb\xbf{}", `NaN`,
 	} {
 		_, err := s.Check(nil, []byte(doc))
-		require.ErrorIs(t, err, schema.ErrSyntax, "%q", doc)
+		require.ErrorIs(t, err, jsonschema.ErrSyntax, "%q", doc)
 		require.False(t, json.Valid([]byte(doc)) && doc != "\"\xff\"", "%q", doc)
 	}
-	_, err := s.Check(nil, []byte(strings.Repeat("[", schema.MaxDepth)+strings.Repeat("]", schema.MaxDepth)))
+	_, err := s.Check(nil, []byte(strings.Repeat("[", jsonschema.MaxDepth)+strings.Repeat("]", jsonschema.MaxDepth)))
 	require.NoError(t, err)
-	_, err = s.Check(nil, []byte(strings.Repeat("[", schema.MaxDepth+1)+strings.Repeat("]", schema.MaxDepth+1)))
+	_, err = s.Check(nil, []byte(strings.Repeat("[", jsonschema.MaxDepth+1)+strings.Repeat("]", jsonschema.MaxDepth+1)))
 	require.EqualError(t, err, "nested deeper than 1000")
 }
 
 func TestCaptured(t *testing.T) {
 	t.Parallel()
 	s := compile(t, `{"type":"object","properties":{"a":{"type":"object","properties":{"b":{"type":"string"},"c":{"type":"boolean"}}}}}`,
-		schema.Options{Capture: [][]string{{"a", "b"}, {"a", "c"}, {"a"}}})
+		jsonschema.Options{Capture: [][]string{{"a", "b"}, {"a", "c"}, {"a"}}})
 	got, err := s.Check([]byte("xyz"), []byte(` { "a" : { "b" : "one", "b" : "two" } } `))
 	require.NoError(t, err)
 	require.Nil(t, got.Problem)
@@ -313,12 +313,12 @@ func TestCaptured(t *testing.T) {
 
 	got, err = s.Check(nil, []byte(`{"a":{"B":"one"}}`))
 	require.NoError(t, err)
-	require.Equal(t, &schema.Problem{Pointer: "/a/B", Reason: "differs from a known name in case only"}, got.Problem)
+	require.Equal(t, &jsonschema.Problem{Pointer: "/a/B", Reason: "differs from a known name in case only"}, got.Problem)
 }
 
 func TestNullsAsEncodingJSONTakesThem(t *testing.T) {
 	t.Parallel()
-	s := compile(t, `{"type":"object","properties":{"a":{"type":"integer"}}}`, schema.Options{Nulls: true})
+	s := compile(t, `{"type":"object","properties":{"a":{"type":"integer"}}}`, jsonschema.Options{Nulls: true})
 	got, err := s.Check(nil, []byte(`{"a":null}`))
 	require.NoError(t, err)
 	require.Nil(t, got.Problem)
@@ -326,7 +326,7 @@ func TestNullsAsEncodingJSONTakesThem(t *testing.T) {
 
 func TestIntegersAreWrittenAsSuch(t *testing.T) {
 	t.Parallel()
-	s := compile(t, `{"type":"object","properties":{"n":{"type":"integer"},"f":{"type":"number"}}}`, schema.Options{Integers: true})
+	s := compile(t, `{"type":"object","properties":{"n":{"type":"integer"},"f":{"type":"number"}}}`, jsonschema.Options{Integers: true})
 	for number, want := range map[string]string{
 		"1.718439136e+09": "1718439136", "5.0": "5", "-2e1": "-20", "7": "7", "-0.0": "0", "1.5": "1.5", "1e15": "1000000000000000",
 		"9007199254740992.0": "9007199254740992.0", "1e400": "1e400",
@@ -344,7 +344,7 @@ func TestUnknownKeywordsDoNotCompile(t *testing.T) {
 	} {
 		var s openapi3.Schema
 		require.NoError(t, s.UnmarshalJSON([]byte(unknown)))
-		_, err := schema.Compile(&s, schema.Options{})
+		_, err := jsonschema.Compile(&s, jsonschema.Options{})
 		require.Error(t, err, unknown)
 	}
 }

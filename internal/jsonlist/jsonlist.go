@@ -1,6 +1,6 @@
-// Package jsonstream takes a long list of documents out of a JSON object as it arrives, in the memory of one document:
+// Package jsonlist takes a long list of documents out of a JSON object as it arrives, in the memory of one document:
 // {"apis":[…, …],"pages":0}. It finds where a document ends and leaves it to others to say whether it is well-formed.
-package jsonstream
+package jsonlist
 
 import (
 	"bytes"
