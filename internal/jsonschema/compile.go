@@ -1,32 +1,38 @@
-// Package jsonschema checks JSON documents against the schemas of a contract straight from their bytes, in one pass and without
-// decoding them. It is made for many large documents; kin-openapi is the reference for what a schema means: what is accepted
-// here, kin-openapi accepts.
+// Package jsonschema checks JSON documents against the schemas of a contract, token by token and without decoding them. It
+// is made for many large documents. What it accepts, kin-openapi accepts.
 //
-// It is stricter in one respect. The documents are decoded by a Tyk Gateway into Go's types, and one that does not decode
-// keeps the gateway from all others (facts gateway §0.5). So an integer must be written as one ("5", not "5.0") and fit 64
-// bits, one that is not negative has no sign ("-0"), every number must fit a float64, a time must be one to package time, a
-// member whose name differs from a known one only in case is held to the known one's schema, as encoding/json would decode
-// it, and every occurrence of a name that is there twice is checked.
+// It is stricter in one respect. A Tyk Gateway decodes the documents into Go types, and one that fails to decode keeps the
+// gateway from loading all others (docs/behaviour.md#documents-a-gateway-cannot-decode). So:
+//
+//   - an integer must be written as one ("5", not "5.0") and fit 64 bits; one with a minimum of 0 or more has no sign ("-0");
+//   - every number must fit a float64;
+//   - a date-time must be one that package time parses;
+//   - a member whose name differs from a known name only in case is checked as the known one, because encoding/json decodes
+//     it into the same field;
+//   - if a name occurs twice, each occurrence is checked.
 package jsonschema
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ObjectID is the extension that marks a string which a gateway decodes as an id of MongoDB: 24 hexadecimal digits, or
-// nothing (facts gateway §3).
+// ObjectID is the extension of a string that a gateway decodes as an ID of MongoDB: 24 hexadecimal digits, or empty.
 const ObjectID = "x-object-id"
 
-// Duration is the extension that marks a string which a gateway decodes as a duration, by a reading of its own: it takes no null.
+// Duration is the extension of a string that a gateway decodes as a duration. It must not be null, which the gateway's own
+// decoder of durations does not accept.
 const Duration = "x-duration"
 
 // Schema is a compiled schema. It is safe for use by many goroutines.
@@ -36,27 +42,28 @@ type Schema struct {
 	nulls    bool
 	integers bool
 	depth    int
+	decoders sync.Pool // of *jsontext.Decoder
 }
 
-// node is a schema, compiled. A nil node lets everything through.
+// node is a compiled schema. A nil node allows every value.
 type node struct {
 	types      kind
 	properties map[string]*node
 	folded     map[string]*node // by folded name
 	required   []string
-	rest       *node // what the schema says of other members
-	closed     bool  // there must be no others
+	additional *node // of members that are not in properties
+	closed     bool  // there must be no such members
 	items      *node
-	oneOf      []*node // of different types; nothing else is said then
+	oneOf      []*node // of different types; the other fields are then unset
 	enum       []string
 	minLength  uint64
 	maxLength  *uint64
-	format     func(string) error // of strings
-	instant    bool               // the format is that of times
+	format     func(string) error // of a string
+	instant    bool               // format is that of a date-time
 	min, max   *float64
 	objectID   bool
 	duration   bool
-	capture    int // from 1; 0 is none
+	capture    int // 1 + the index in Options.Capture; 0 is none
 }
 
 // kind is a set of JSON's types.
@@ -70,30 +77,34 @@ const (
 	integer
 	boolean
 	null
-	anything = object | array | text | number | boolean // null must be allowed, as in OpenAPI 3.0
+	anything = object | array | text | number | boolean // in OpenAPI 3.0, null must be allowed explicitly
 )
 
 // Options change how a schema is compiled.
 type Options struct {
-	// Capture are paths of member names. Their values are handed out by Check.
+	// Capture are paths of member names. Check returns the values at them.
 	Capture [][]string
-	// Nulls lets null stand for anything, as it does for encoding/json.
+	// Nulls allows null in place of any value, as encoding/json does.
 	Nulls bool
-	// Depth is how deep objects and arrays may nest; 0 is MaxDepth.
+	// Depth is the maximum nesting of objects and arrays; 0 is MaxDepth.
 	Depth int
-	// Integers writes a whole number as an integer where there must be one: 1.7e9 is 1700000000 in Check's Document. Numbers
-	// from 2^53 on, which a float64 may round, stay as they are.
+	// Integers converts a whole number to an integer where the schema requires one: 1.7e9 becomes 1700000000 in
+	// Result.Document. Numbers from 2^53 on, which a float64 may round, stay as they are.
 	Integers bool
 }
 
-// Compile compiles a schema. It fails for a keyword that it does not know, so that no part of a contract goes unchecked.
+// Compile compiles a schema. It returns an error for a keyword that it does not support, so that no part of a contract
+// goes unchecked.
 func Compile(s *openapi3.Schema, o Options) (*Schema, error) {
 	c := compiler{done: map[*openapi3.Schema]*node{}}
 	root, err := c.compile(s)
 	if err != nil {
 		return nil, err
 	}
-	compiled := &Schema{root: root, captures: len(o.Capture), nulls: o.Nulls, integers: o.Integers, depth: cmp.Or(o.Depth, MaxDepth)}
+	compiled := &Schema{
+		root: root, captures: len(o.Capture), nulls: o.Nulls, integers: o.Integers, depth: cmp.Or(o.Depth, MaxDepth),
+		decoders: sync.Pool{New: func() any { return jsontext.NewDecoder(bytes.NewReader(nil)) }},
+	}
 	for i, path := range o.Capture {
 		if compiled.root, err = capturing(compiled.root, path, i+1); err != nil {
 			return nil, err
@@ -102,8 +113,8 @@ func Compile(s *openapi3.Schema, o Options) (*Schema, error) {
 	return compiled, nil
 }
 
-// capturing is a copy of n whose value at path is handed out. Only the nodes on the path are copied: others may stand in
-// several places.
+// capturing returns a copy of n that captures the value at path. Only the nodes on the path are copied, because a node may
+// be shared by several places of the schema.
 func capturing(n *node, path []string, capture int) (*node, error) {
 	if n == nil {
 		return nil, errors.New("jsonschema: nothing is said of a path to capture")
@@ -125,7 +136,7 @@ func capturing(n *node, path []string, capture int) (*node, error) {
 }
 
 type compiler struct {
-	done map[*openapi3.Schema]*node // schemas may refer to themselves
+	done map[*openapi3.Schema]*node // a schema may refer to itself
 }
 
 func (c compiler) compile(s *openapi3.Schema) (*node, error) {
@@ -152,8 +163,8 @@ func (c compiler) compile(s *openapi3.Schema) (*node, error) {
 	if n.oneOf, err = c.oneOf(s); err != nil {
 		return nil, err
 	}
-	if rest := s.AdditionalProperties.Schema; rest != nil {
-		if n.rest, err = c.compile(rest.Value); err != nil {
+	if additional := s.AdditionalProperties.Schema; additional != nil {
+		if n.additional, err = c.compile(additional.Value); err != nil {
 			return nil, err
 		}
 	}
@@ -165,7 +176,7 @@ func (c compiler) compile(s *openapi3.Schema) (*node, error) {
 	return n, nil
 }
 
-// oneOf compiles alternatives, of which the type of a value tells which one is meant.
+// oneOf compiles alternatives. They must be of different types, so that the type of a value selects one.
 func (c compiler) oneOf(s *openapi3.Schema) ([]*node, error) {
 	if len(s.OneOf) == 0 {
 		return nil, nil
@@ -189,9 +200,9 @@ func (c compiler) oneOf(s *openapi3.Schema) ([]*node, error) {
 	return alternatives, nil
 }
 
-// read takes over what a schema says of a value itself.
+// read sets the fields that restrict a value itself, not its members or items.
 func (n *node) read(s *openapi3.Schema) error {
-	if err := known(s); err != nil {
+	if err := checkKeywords(s); err != nil {
 		return err
 	}
 	n.types = typesOf(s)
@@ -212,13 +223,13 @@ func (n *node) read(s *openapi3.Schema) error {
 	return n.readFormat(s.Format)
 }
 
-// maxRequired is how many required members an object may have: one bit each.
+// maxRequired is the maximum number of required members of an object: checker.object has one bit for each.
 const maxRequired = 64
 
 func (n *node) readFormat(format string) error {
 	switch {
 	case format == "" || n.types&(integer|number) != 0 && slices.Contains([]string{"int32", "int64", "float", "double"}, format):
-		return nil // stricter here than any of these, but for int32, of which there is none
+		return nil // numberProblem is stricter than each of these but int32, which the contracts do not use
 	case n.types&text != 0 && openapi3.SchemaStringFormats[format] != nil:
 		n.format = openapi3.SchemaStringFormats[format].Validate
 		if format == "date-time" {
@@ -229,7 +240,7 @@ func (n *node) readFormat(format string) error {
 	return fmt.Errorf("jsonschema: format %s is not known", format)
 }
 
-// instant is a format of times that Go can decode, too: it has no leap seconds.
+// instant restricts a format to times that Go decodes: it has no leap seconds.
 func instant(format func(string) error) func(string) error {
 	return func(value string) error {
 		return errors.Join(format(value), new(time.Time).UnmarshalText([]byte(value)))
@@ -255,16 +266,16 @@ func typesOf(s *openapi3.Schema) kind {
 	return types
 }
 
-// known fails for what compile would leave out.
-func known(s *openapi3.Schema) error {
-	for keyword, there := range map[string]bool{
+// checkKeywords returns an error for a keyword that compile does not support.
+func checkKeywords(s *openapi3.Schema) error {
+	for keyword, present := range map[string]bool{
 		"anyOf": len(s.AnyOf) > 0, "allOf": len(s.AllOf) > 0, "not": s.Not != nil,
 		"pattern": s.Pattern != "", "multipleOf": s.MultipleOf != nil, "uniqueItems": s.UniqueItems,
 		"minItems": s.MinItems != 0, "maxItems": s.MaxItems != nil, "minProperties": s.MinProps != 0, "maxProperties": s.MaxProps != nil,
 		"exclusiveMinimum": s.ExclusiveMin.IsSet(), "exclusiveMaximum": s.ExclusiveMax.IsSet(), "const": s.Const != nil,
 		"discriminator": s.Discriminator != nil, "readOnly": s.ReadOnly, "writeOnly": s.WriteOnly,
 	} {
-		if there {
+		if present {
 			return fmt.Errorf("jsonschema: keyword %s is not known", keyword)
 		}
 	}
@@ -278,7 +289,8 @@ func (n *node) fold() {
 	}
 }
 
-// fold is a name as encoding/json compares it: the smallest of the runes that differ in case only.
+// fold returns a name in the form in which encoding/json compares it: each rune is replaced by the smallest rune that
+// differs from it only in case.
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		for {
