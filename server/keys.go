@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"errors"
 
 	"github.com/labstack/echo/v4"
@@ -18,27 +17,15 @@ func showKey(key store.OrgKey) admin.KeyData {
 	return admin.KeyData{ApiModel: &admin.ApiModel{}, KeyId: &key.OrgID, Data: &session, KeyHash: &hash}
 }
 
-// tell passes a key's change on to the gateway, while it can still be undone. Without a gateway the record is all.
-func (s *Server) tell(change func(context.Context) error) store.Tell {
-	return func(ctx context.Context) error {
-		err := change(ctx)
-		switch refused, ok := errors.AsType[*gateway.Refused](err); {
-		case err == nil, errors.Is(err, gateway.ErrNotConfigured):
-			return nil
-		case ok:
-			return failure{event: gatewayRefused, value: refused.Message, cause: err}
-		default:
-			return failure{event: gatewayRefused, value: gateway.ErrUnreachable.Error(), cause: err}
-		}
+// orgKeyError maps an error of a change of an organisation's key.
+func orgKeyError(err error) error {
+	switch refused, ok := errors.AsType[*gateway.Refused](err); {
+	case ok:
+		return failure{event: gatewayRefused, value: refused.Message, cause: err}
+	case errors.Is(err, gateway.ErrUnreachable):
+		return failure{event: gatewayRefused, value: gateway.ErrUnreachable.Error(), cause: err}
 	}
-}
-
-func (s *Server) tellSession(key store.OrgKey) store.Tell {
-	return s.tell(func(ctx context.Context) error { return s.setOrgKey(ctx, key) })
-}
-
-func (s *Server) setOrgKey(ctx context.Context, key store.OrgKey) error {
-	return s.Gateway.SetOrgKey(ctx, key.OrgID, s.sessions(key.Session))
+	return err
 }
 
 // GetAllKeys implements admin.ServerInterface.
@@ -54,10 +41,9 @@ func (s *Server) GetAllKeys(c echo.Context) error {
 // CreateOrgKey implements admin.ServerInterface.
 func (s *Server) CreateOrgKey(c echo.Context) error {
 	key := store.OrgKey{OrgID: document.String(bodyOf(c).raw, "org_id"), Session: bodyOf(c).raw}
-	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key)); err != nil {
-		return naming(key.OrgID, err)
+	if err := s.sync.ChangeOrgKey(c.Request().Context(), store.OrgKeyChange{OrgKey: key}); err != nil {
+		return naming(key.OrgID, orgKeyError(err))
 	}
-	s.sync.OrgKeyChanged(key.OrgID)
 	return bare(c, showKey(key))
 }
 
@@ -80,19 +66,17 @@ func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
 		}
 		return failure{event: invalid}
 	}
-	if err := s.Store.UpdateOrgKey(ctx, key, s.tellSession(key)); err != nil {
-		return err
+	if err := s.sync.ChangeOrgKey(ctx, store.OrgKeyChange{OrgKey: key, MustExist: true}); err != nil {
+		return orgKeyError(err)
 	}
-	s.sync.OrgKeyChanged(key.OrgID)
 	return done(c, nil)
 }
 
 // DeleteOrgKey implements admin.ServerInterface.
 func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
-	tell := s.tell(func(ctx context.Context) error { return s.Gateway.DeleteOrgKey(ctx, keyID) })
-	if err := s.Store.DeleteOrgKey(c.Request().Context(), keyID, tell); err != nil {
-		return err
+	change := store.OrgKeyChange{OrgKey: store.OrgKey{OrgID: keyID}, MustExist: true}
+	if err := s.sync.ChangeOrgKey(c.Request().Context(), change); err != nil {
+		return orgKeyError(err)
 	}
-	s.sync.OrgKeyChanged(keyID)
 	return done(c, nil)
 }

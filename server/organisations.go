@@ -128,7 +128,6 @@ func (s *Server) DeleteOrg(c echo.Context, orgID admin.OrgID) error {
 	if err := s.Store.DeleteOrganisation(c.Request().Context(), orgID); err != nil {
 		return err
 	}
-	s.sync.OrgKeyChanged(orgID)
 	return done(c, nil)
 }
 

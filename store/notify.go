@@ -26,6 +26,8 @@ const (
 	EventReload Event = "reload"
 	// EventChange says that an API, a policy or an organisation has changed. The schema's triggers send it.
 	EventChange Event = "change"
+	// EventOrgKey is sent when an organisation's key has to reach gateways. The trigger on org_keys sends it.
+	EventOrgKey Event = "org_key"
 )
 
 // Notify sends an event to every server on the database, this one included.
@@ -37,7 +39,7 @@ func (s *Store) Notify(ctx context.Context, event Event) error {
 // Listener is called by Listen, never by two at a time.
 type Listener struct {
 	// Ready: from now on events are heard.
-	Ready func()
+	Ready       func()
 	HandleEvent func(Event)
 	// Lead: of all servers that listen with a Lead, this one has become the leader, until Listen returns. Nil is a
 	// server that does not want to.

@@ -35,7 +35,9 @@ type Sync struct {
 	reloads   *reloads
 	// leads reports whether this server, of all on the database, notifies gateways of changes.
 	leads atomic.Bool
-	keys  keyWork
+	keys  orgKeyQueue
+	// changes has an element for each change of an organisation key in progress.
+	changes chan struct{}
 	// reloaded is when this server last reloaded; nil if it has not since its start.
 	reloaded atomic.Pointer[time.Time]
 }
@@ -43,7 +45,10 @@ type Sync struct {
 // New returns a Sync that does nothing until Run.
 func New(cfg Config) *Sync {
 	announcer := NewAnnouncer(cfg.Gateway, cfg.Redis, cfg.Log, cfg.Now)
-	return &Sync{cfg: cfg, announcer: announcer, reloads: newReloads(announcer.LastNotice), keys: newKeyWork()}
+	return &Sync{
+		cfg: cfg, announcer: announcer, reloads: newReloads(announcer.LastNotice), keys: newOrgKeyQueue(),
+		changes: make(chan struct{}, maxChanges),
+	}
 }
 
 // Run listens, notifies and reconciles until ctx ends. It returns when all of that has stopped.
@@ -51,8 +56,8 @@ func (s *Sync) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.listen(ctx) })
 	running.Go(func() { s.announcer.Run(ctx) })
-	running.Go(func() { s.restoreOrgKeys(ctx) })
-	running.Go(func() { s.settleOrgKeys(ctx) })
+	running.Go(func() { s.reconcileOrgKeys(ctx) })
+	running.Go(func() { s.watchLostOrgKeys(ctx) })
 	running.Wait()
 }
 
@@ -69,7 +74,7 @@ func (s *Sync) listen(ctx context.Context) {
 	pause := backoff.NewExponentialBackOff()
 	listener := store.Listener{Ready: func() { s.handleEvent(store.EventReload); pause.Reset() }, HandleEvent: s.handleEvent}
 	if s.announcer.HasGateways() {
-		listener.Lead = func() { s.leads.Store(true); s.announcer.Changed() }
+		listener.Lead = s.lead
 	}
 	for ctx.Err() == nil {
 		err := s.cfg.Store.Listen(ctx, listener)
@@ -85,14 +90,27 @@ func (s *Sync) listen(ctx context.Context) {
 	}
 }
 
-// handleEvent notifies gateways if this server leads. The server itself has no state to reload: it reads routes and
-// organisations from the database with every request.
+// lead makes this server the one that notifies gateways and reconciles organisation keys. What happened while there was no
+// leader is unknown, so that all of it is due.
+func (s *Sync) lead() {
+	s.leads.Store(true)
+	s.announcer.Changed()
+	wake(s.keys.due)
+	wake(s.keys.registered)
+}
+
+// handleEvent does the leader's work. A server itself has no state to reload: it reads routes and organisations from the
+// database with every request.
 func (s *Sync) handleEvent(event store.Event) {
 	if event == store.EventReload {
 		now := s.cfg.Now()
 		s.reloaded.Store(&now)
 	}
-	if s.leads.Load() {
+	switch {
+	case !s.leads.Load():
+	case event == store.EventOrgKey:
+		wake(s.keys.due)
+	default:
 		s.announcer.Changed()
 	}
 }
