@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -325,8 +326,10 @@ func TestPoisonIsRefusedAtImport(t *testing.T) {
 		})
 	}
 	e.gateway.WaitForAPI(t, "good", soon)
+	gatewaytest.Eventually(t, soon, "the policy is loaded", func() bool {
+		return slices.Equal([]string{"61df10078f11dd00097cb55f"}, e.gateway.Policies())
+	})
 	require.Empty(t, e.gateway.ReloadErrors())
-	require.Equal(t, []string{"61df10078f11dd00097cb55f"}, e.gateway.Policies())
 }
 
 func TestPoisonThatIsStoredIsLeftOut(t *testing.T) {

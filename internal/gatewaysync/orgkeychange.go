@@ -66,12 +66,14 @@ func (s *Sync) ChangeOrgKey(ctx context.Context, change store.OrgKeyChange) erro
 func (s *Sync) beginChange(ctx context.Context, change store.OrgKeyChange) (store.OrgKeyLease, error) {
 	for {
 		lease, err := s.cfg.Store.BeginOrgKeyChange(ctx, change, leaseDuration)
-		if !errors.Is(err, store.ErrOrgKeyLeased) {
+		switch {
+		case err != nil && ctx.Err() != nil: // the changes before it waited for the gateway all the time
+			return lease, fmt.Errorf("%w: %w", gateway.ErrUnreachable, err)
+		case !errors.Is(err, store.ErrOrgKeyLeased):
 			return lease, err
 		}
 		select {
 		case <-ctx.Done():
-			return lease, fmt.Errorf("%w: %w", gateway.ErrUnreachable, err)
 		case <-time.After(leasePoll):
 		}
 	}
