@@ -103,63 +103,127 @@ func (e DeleteOAuthTokensParamsScope) Valid() bool {
 // APIDefinition The classic API definition, as Tyk Gateway loads it. `api_id` is its public name, `id` the database's (24 hexadecimal digits). Fields that this schema does not name are kept.
 type APIDefinition struct {
 	// CORS Cross-origin rules of the API. `max_age` is in seconds.
-	CORS       *CORSConfig `json:"CORS,omitempty"`
-	Active     *bool       `json:"active,omitempty"`
-	AllowedIps *Strings    `json:"allowed_ips,omitempty"`
+	CORS *CORSConfig `json:"CORS,omitempty"`
+
+	// Active Whether gateways serve the API. The default is true.
+	Active *bool `json:"active,omitempty"`
+
+	// AllowedIps The addresses and networks from which requests are accepted.
+	AllowedIps *[]string `json:"allowed_ips,omitempty"`
 
 	// AnalyticsPlugin A Go plugin that edits analytics records.
 	AnalyticsPlugin *AnalyticsPluginConfig `json:"analytics_plugin,omitempty"`
-	ApiId           *string                `json:"api_id,omitempty"`
+
+	// ApiId The ID of the API in gateways, 32 hexadecimal digits or any text. It is made if it is absent.
+	ApiId *string `json:"api_id,omitempty"`
 
 	// Auth Where one authentication method finds its credential.
-	Auth        *AuthConfig             `json:"auth,omitempty"`
+	Auth *AuthConfig `json:"auth,omitempty"`
+
+	// AuthConfigs The authentication methods, by their names.
 	AuthConfigs *map[string]*AuthConfig `json:"auth_configs,omitempty"`
 
 	// AuthProvider The store that authorises keys.
-	AuthProvider           *AuthProviderMeta `json:"auth_provider,omitempty"`
-	BaseIdentityProvidedBy *string           `json:"base_identity_provided_by,omitempty"`
+	AuthProvider *AuthProviderMeta `json:"auth_provider,omitempty"`
+
+	// BaseIdentityProvidedBy Which of several authentication methods provides the session.
+	BaseIdentityProvidedBy *string `json:"base_identity_provided_by,omitempty"`
 
 	// BasicAuth Basic authentication: caching (seconds) and where credentials are read from.
-	BasicAuth      *BasicAuthMeta `json:"basic_auth,omitempty"`
-	BlacklistedIps *Strings       `json:"blacklisted_ips,omitempty"`
+	BasicAuth *BasicAuthMeta `json:"basic_auth,omitempty"`
+
+	// BlacklistedIps The addresses and networks from which requests are refused.
+	BlacklistedIps *[]string `json:"blacklisted_ips,omitempty"`
 
 	// CacheOptions The API's response cache. `cache_timeout` is in seconds.
-	CacheOptions               *CacheOptions `json:"cache_options,omitempty"`
-	CertificatePinningDisabled *bool         `json:"certificate_pinning_disabled,omitempty"`
-	Certificates               *Strings      `json:"certificates,omitempty"`
-	ClientCertificates         *Strings      `json:"client_certificates,omitempty"`
-	ConfigData                 *AnyMap       `json:"config_data,omitempty"`
-	ConfigDataDisabled         *bool         `json:"config_data_disabled,omitempty"`
+	CacheOptions *CacheOptions `json:"cache_options,omitempty"`
+
+	// CertificatePinningDisabled Whether `pinned_public_keys` is ignored.
+	CertificatePinningDisabled *bool `json:"certificate_pinning_disabled,omitempty"`
+
+	// Certificates The IDs of the certificates for the API's domain.
+	Certificates *[]string `json:"certificates,omitempty"`
+
+	// ClientCertificates The IDs of the client certificates that are accepted.
+	ClientCertificates *[]string `json:"client_certificates,omitempty"`
+
+	// ConfigData Data that middleware of the API can read.
+	ConfigData *map[string]interface{} `json:"config_data,omitempty"`
+
+	// ConfigDataDisabled Whether middleware cannot read `config_data`.
+	ConfigDataDisabled *bool `json:"config_data_disabled,omitempty"`
 
 	// CustomMiddleware Custom middleware and the driver that runs it.
-	CustomMiddleware               *MiddlewareSection `json:"custom_middleware,omitempty"`
-	CustomMiddlewareBundle         *string            `json:"custom_middleware_bundle,omitempty"`
-	CustomMiddlewareBundleDisabled *bool              `json:"custom_middleware_bundle_disabled,omitempty"`
-	CustomPluginAuthEnabled        *bool              `json:"custom_plugin_auth_enabled,omitempty"`
+	CustomMiddleware *MiddlewareSection `json:"custom_middleware,omitempty"`
+
+	// CustomMiddlewareBundle The name of the plugin bundle.
+	CustomMiddlewareBundle *string `json:"custom_middleware_bundle,omitempty"`
+
+	// CustomMiddlewareBundleDisabled Whether the plugin bundle is not loaded.
+	CustomMiddlewareBundleDisabled *bool `json:"custom_middleware_bundle_disabled,omitempty"`
+
+	// CustomPluginAuthEnabled Whether a plugin authenticates requests.
+	CustomPluginAuthEnabled *bool `json:"custom_plugin_auth_enabled,omitempty"`
 
 	// Definition Where a request names the version it wants, and the versions there are.
-	Definition                *VersionDefinition `json:"definition,omitempty"`
-	DetailedTracing           *bool              `json:"detailed_tracing,omitempty"`
-	DisableQuota              *bool              `json:"disable_quota,omitempty"`
-	DisableRateLimit          *bool              `json:"disable_rate_limit,omitempty"`
-	DoNotTrack                *bool              `json:"do_not_track,omitempty"`
-	Domain                    *string            `json:"domain,omitempty"`
-	DomainDisabled            *bool              `json:"domain_disabled,omitempty"`
-	DontSetQuotaOnCreate      *bool              `json:"dont_set_quota_on_create,omitempty"`
-	EnableBatchRequestSupport *bool              `json:"enable_batch_request_support,omitempty"`
-	EnableContextVars         *bool              `json:"enable_context_vars,omitempty"`
-	EnableCoprocessAuth       *bool              `json:"enable_coprocess_auth,omitempty"`
-	EnableDetailedRecording   *bool              `json:"enable_detailed_recording,omitempty"`
-	EnableIpBlacklisting      *bool              `json:"enable_ip_blacklisting,omitempty"`
-	EnableIpWhitelisting      *bool              `json:"enable_ip_whitelisting,omitempty"`
-	EnableJwt                 *bool              `json:"enable_jwt,omitempty"`
-	EnableProxyProtocol       *bool              `json:"enable_proxy_protocol,omitempty"`
-	EnableSignatureChecking   *bool              `json:"enable_signature_checking,omitempty"`
+	Definition *VersionDefinition `json:"definition,omitempty"`
+
+	// DetailedTracing Whether traces have a span for each middleware.
+	DetailedTracing *bool `json:"detailed_tracing,omitempty"`
+
+	// DisableQuota Whether quotas of keys are ignored.
+	DisableQuota *bool `json:"disable_quota,omitempty"`
+
+	// DisableRateLimit Whether rate limits of keys are ignored.
+	DisableRateLimit *bool `json:"disable_rate_limit,omitempty"`
+
+	// DoNotTrack Whether the API has no analytics.
+	DoNotTrack *bool `json:"do_not_track,omitempty"`
+
+	// Domain The domain on which the API is served; empty is every domain.
+	Domain *string `json:"domain,omitempty"`
+
+	// DomainDisabled Whether `domain` is ignored.
+	DomainDisabled *bool `json:"domain_disabled,omitempty"`
+
+	// DontSetQuotaOnCreate Whether a new key starts without a quota counter.
+	DontSetQuotaOnCreate *bool `json:"dont_set_quota_on_create,omitempty"`
+
+	// EnableBatchRequestSupport Whether several requests can be sent in one.
+	EnableBatchRequestSupport *bool `json:"enable_batch_request_support,omitempty"`
+
+	// EnableContextVars Whether middleware can use data of the request as variables.
+	EnableContextVars *bool `json:"enable_context_vars,omitempty"`
+
+	// EnableCoprocessAuth Whether a plugin in another process authenticates requests.
+	EnableCoprocessAuth *bool `json:"enable_coprocess_auth,omitempty"`
+
+	// EnableDetailedRecording Whether analytics contain whole requests and responses.
+	EnableDetailedRecording *bool `json:"enable_detailed_recording,omitempty"`
+
+	// EnableIpBlacklisting Whether `blacklisted_ips` applies.
+	EnableIpBlacklisting *bool `json:"enable_ip_blacklisting,omitempty"`
+
+	// EnableIpWhitelisting Whether `allowed_ips` applies.
+	EnableIpWhitelisting *bool `json:"enable_ip_whitelisting,omitempty"`
+
+	// EnableJwt Whether requests are authenticated with JSON web tokens.
+	EnableJwt *bool `json:"enable_jwt,omitempty"`
+
+	// EnableProxyProtocol Whether the gateway reads the PROXY protocol on the API's port.
+	EnableProxyProtocol *bool `json:"enable_proxy_protocol,omitempty"`
+
+	// EnableSignatureChecking Whether requests are authenticated with signatures.
+	EnableSignatureChecking *bool `json:"enable_signature_checking,omitempty"`
 
 	// EventHandlers Handlers by event name.
-	EventHandlers        *EventHandlerMetaConfig `json:"event_handlers,omitempty"`
-	Expiration           *string                 `json:"expiration,omitempty"`
-	ExpireAnalyticsAfter *int64                  `json:"expire_analytics_after,omitempty"`
+	EventHandlers *EventHandlerMetaConfig `json:"event_handlers,omitempty"`
+
+	// Expiration When the API stops being served.
+	Expiration *string `json:"expiration,omitempty"`
+
+	// ExpireAnalyticsAfter How long analytics of the API are kept, in seconds; 0 is the gateway's default.
+	ExpireAnalyticsAfter *int64 `json:"expire_analytics_after,omitempty"`
 
 	// ExternalOauth Tokens of an outside OAuth provider.
 	ExternalOauth *ExternalOAuth `json:"external_oauth,omitempty"`
@@ -168,29 +232,73 @@ type APIDefinition struct {
 	GlobalRateLimit *GlobalRateLimit `json:"global_rate_limit,omitempty"`
 
 	// Graphql The GraphQL side of an API.
-	Graphql                    *GraphQLConfig `json:"graphql,omitempty"`
-	HmacAllowedAlgorithms      *Strings       `json:"hmac_allowed_algorithms,omitempty"`
-	HmacAllowedClockSkew       *float64       `json:"hmac_allowed_clock_skew,omitempty"`
-	Id                         *string        `json:"id,omitempty"`
-	IdpClientIdMappingDisabled *bool          `json:"idp_client_id_mapping_disabled,omitempty"`
-	Internal                   *bool          `json:"internal,omitempty"`
-	IpAccessControlDisabled    *bool          `json:"ip_access_control_disabled,omitempty"`
-	IsOas                      *bool          `json:"is_oas,omitempty"`
-	JwtClientBaseField         *string        `json:"jwt_client_base_field,omitempty"`
-	JwtDefaultPolicies         *Strings       `json:"jwt_default_policies,omitempty"`
-	JwtExpiresAtValidationSkew *int           `json:"jwt_expires_at_validation_skew,omitempty"`
-	JwtIdentityBaseField       *string        `json:"jwt_identity_base_field,omitempty"`
-	JwtIssuedAtValidationSkew  *int           `json:"jwt_issued_at_validation_skew,omitempty"`
-	JwtJwksUris                *[]*JWK        `json:"jwt_jwks_uris,omitempty"`
-	JwtNotBeforeValidationSkew *int           `json:"jwt_not_before_validation_skew,omitempty"`
-	JwtPolicyFieldName         *string        `json:"jwt_policy_field_name,omitempty"`
-	JwtScopeClaimName          *string        `json:"jwt_scope_claim_name,omitempty"`
-	JwtScopeToPolicyMapping    *StringMap     `json:"jwt_scope_to_policy_mapping,omitempty"`
-	JwtSigningMethod           *string        `json:"jwt_signing_method,omitempty"`
-	JwtSkipKid                 *bool          `json:"jwt_skip_kid,omitempty"`
-	JwtSource                  *string        `json:"jwt_source,omitempty"`
-	ListenPort                 *int           `json:"listen_port,omitempty"`
-	Name                       *string        `json:"name,omitempty"`
+	Graphql *GraphQLConfig `json:"graphql,omitempty"`
+
+	// HmacAllowedAlgorithms The algorithms of HMAC signatures that are accepted; empty accepts all.
+	HmacAllowedAlgorithms *[]string `json:"hmac_allowed_algorithms,omitempty"`
+
+	// HmacAllowedClockSkew The difference between clocks that a signature may have, in milliseconds; -1 is any.
+	HmacAllowedClockSkew *float64 `json:"hmac_allowed_clock_skew,omitempty"`
+
+	// Id The ID in the database, 24 hexadecimal digits. It is made if it is absent.
+	Id *string `json:"id,omitempty"`
+
+	// IdpClientIdMappingDisabled Whether clients of identity providers are not mapped to keys.
+	IdpClientIdMappingDisabled *bool `json:"idp_client_id_mapping_disabled,omitempty"`
+
+	// Internal Whether only other APIs of the gateway can call the API.
+	Internal *bool `json:"internal,omitempty"`
+
+	// IpAccessControlDisabled Whether `allowed_ips` and `blacklisted_ips` are ignored.
+	IpAccessControlDisabled *bool `json:"ip_access_control_disabled,omitempty"`
+
+	// IsOas Whether the API was defined by an OpenAPI document.
+	IsOas *bool `json:"is_oas,omitempty"`
+
+	// JwtClientBaseField The claim with the ID of the client.
+	JwtClientBaseField *string `json:"jwt_client_base_field,omitempty"`
+
+	// JwtDefaultPolicies The IDs of the policies for tokens that name none.
+	JwtDefaultPolicies *[]string `json:"jwt_default_policies,omitempty"`
+
+	// JwtExpiresAtValidationSkew The difference between clocks for the claim `exp`, in seconds.
+	JwtExpiresAtValidationSkew *int `json:"jwt_expires_at_validation_skew,omitempty"`
+
+	// JwtIdentityBaseField The claim with the identity of the user. The default is `sub`.
+	JwtIdentityBaseField *string `json:"jwt_identity_base_field,omitempty"`
+
+	// JwtIssuedAtValidationSkew The difference between clocks for the claim `iat`, in seconds.
+	JwtIssuedAtValidationSkew *int `json:"jwt_issued_at_validation_skew,omitempty"`
+
+	// JwtJwksUris The URLs of JSON web key sets.
+	JwtJwksUris *[]*JWK `json:"jwt_jwks_uris,omitempty"`
+
+	// JwtNotBeforeValidationSkew The difference between clocks for the claim `nbf`, in seconds.
+	JwtNotBeforeValidationSkew *int `json:"jwt_not_before_validation_skew,omitempty"`
+
+	// JwtPolicyFieldName The claim with the ID of the policy.
+	JwtPolicyFieldName *string `json:"jwt_policy_field_name,omitempty"`
+
+	// JwtScopeClaimName The claim with the scopes. `scopes` replaces it.
+	JwtScopeClaimName *string `json:"jwt_scope_claim_name,omitempty"`
+
+	// JwtScopeToPolicyMapping The policy of each scope. `scopes` replaces it.
+	JwtScopeToPolicyMapping *map[string]string `json:"jwt_scope_to_policy_mapping,omitempty"`
+
+	// JwtSigningMethod The kind of signature, `hmac`, `rsa` or `ecdsa`.
+	JwtSigningMethod *string `json:"jwt_signing_method,omitempty"`
+
+	// JwtSkipKid Whether the key ID of a token is not used as the identity.
+	JwtSkipKid *bool `json:"jwt_skip_kid,omitempty"`
+
+	// JwtSource The secret, the public key in base64, or the URL of a JSON web key set.
+	JwtSource *string `json:"jwt_source,omitempty"`
+
+	// ListenPort The port on which the API is served; 0 is the gateway's.
+	ListenPort *int `json:"listen_port,omitempty"`
+
+	// Name The name of the API.
+	Name *string `json:"name,omitempty"`
 
 	// Notifications Where key changes of OAuth clients are announced.
 	Notifications *NotificationsManager `json:"notifications,omitempty"`
@@ -199,46 +307,88 @@ type APIDefinition struct {
 	OauthMeta *OAuthMeta `json:"oauth_meta,omitempty"`
 
 	// OpenidOptions Accepted OpenID Connect providers.
-	OpenidOptions    *OpenIDOptions `json:"openid_options,omitempty"`
-	OrgId            *string        `json:"org_id,omitempty"`
-	PinnedPublicKeys *StringMap     `json:"pinned_public_keys,omitempty"`
-	Protocol         *string        `json:"protocol,omitempty"`
+	OpenidOptions *OpenIDOptions `json:"openid_options,omitempty"`
+
+	// OrgId The organisation that the API belongs to.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// PinnedPublicKeys The public keys that upstreams must have, by domain.
+	PinnedPublicKeys *map[string]string `json:"pinned_public_keys,omitempty"`
+
+	// Protocol The protocol of the API, `http`, `https`, `h2c`, `tcp` or `tls`. The default is the gateway's.
+	Protocol *string `json:"protocol,omitempty"`
 
 	// Proxy Where the API listens and where it passes requests on.
 	Proxy *ProxyConfig `json:"proxy,omitempty"`
 
 	// RequestSigning How requests to the upstream are signed.
-	RequestSigning     *RequestSigningMeta   `json:"request_signing,omitempty"`
+	RequestSigning *RequestSigningMeta `json:"request_signing,omitempty"`
+
+	// ResponseProcessors The middleware that edits responses.
 	ResponseProcessors *[]*ResponseProcessor `json:"response_processors,omitempty"`
 
 	// Scopes Scopes of tokens and the policies they give.
-	Scopes                               *Scopes     `json:"scopes,omitempty"`
-	SecurityRequirements                 *[]*Strings `json:"security_requirements,omitempty"`
-	SessionLifetime                      *int64      `json:"session_lifetime,omitempty"`
-	SessionLifetimeRespectsKeyExpiration *bool       `json:"session_lifetime_respects_key_expiration,omitempty"`
+	Scopes *Scopes `json:"scopes,omitempty"`
+
+	// SecurityRequirements The alternatives of authentication methods, each a list of their names.
+	SecurityRequirements *[]*Strings `json:"security_requirements,omitempty"`
+
+	// SessionLifetime How long keys of the API are kept, in seconds; 0 is no limit.
+	SessionLifetime *int64 `json:"session_lifetime,omitempty"`
+
+	// SessionLifetimeRespectsKeyExpiration Whether a key is kept at least until it expires.
+	SessionLifetimeRespectsKeyExpiration *bool `json:"session_lifetime_respects_key_expiration,omitempty"`
 
 	// SessionProvider The store that holds sessions.
 	SessionProvider *SessionProviderMeta `json:"session_provider,omitempty"`
-	Slug            *string              `json:"slug,omitempty"`
-	StripAuthData   *bool                `json:"strip_auth_data,omitempty"`
-	TagHeaders      *Strings             `json:"tag_headers,omitempty"`
-	Tags            *Strings             `json:"tags,omitempty"`
-	TagsDisabled    *bool                `json:"tags_disabled,omitempty"`
+
+	// Slug A short name of the API for URLs.
+	Slug *string `json:"slug,omitempty"`
+
+	// StripAuthData Whether credentials are removed before a request is passed on.
+	StripAuthData *bool `json:"strip_auth_data,omitempty"`
+
+	// TagHeaders The headers whose values are added to analytics as tags.
+	TagHeaders *[]string `json:"tag_headers,omitempty"`
+
+	// Tags The segments of gateways that serve the API; empty is all gateways.
+	Tags *[]string `json:"tags,omitempty"`
+
+	// TagsDisabled Whether `tags` is ignored.
+	TagsDisabled *bool `json:"tags_disabled,omitempty"`
 
 	// UpstreamAuth Credentials shown to the upstream.
-	UpstreamAuth                 *UpstreamAuth `json:"upstream_auth,omitempty"`
-	UpstreamCertificates         *StringMap    `json:"upstream_certificates,omitempty"`
-	UpstreamCertificatesDisabled *bool         `json:"upstream_certificates_disabled,omitempty"`
+	UpstreamAuth *UpstreamAuth `json:"upstream_auth,omitempty"`
+
+	// UpstreamCertificates The IDs of the client certificates for upstreams, by domain.
+	UpstreamCertificates *map[string]string `json:"upstream_certificates,omitempty"`
+
+	// UpstreamCertificatesDisabled Whether `upstream_certificates` is ignored.
+	UpstreamCertificatesDisabled *bool `json:"upstream_certificates_disabled,omitempty"`
 
 	// UptimeTests Checks of the upstream.
-	UptimeTests      *UptimeTests `json:"uptime_tests,omitempty"`
-	UseBasicAuth     *bool        `json:"use_basic_auth,omitempty"`
-	UseGoPluginAuth  *bool        `json:"use_go_plugin_auth,omitempty"`
-	UseKeyless       *bool        `json:"use_keyless,omitempty"`
-	UseMutualTlsAuth *bool        `json:"use_mutual_tls_auth,omitempty"`
-	UseOauth2        *bool        `json:"use_oauth2,omitempty"`
-	UseOpenid        *bool        `json:"use_openid,omitempty"`
-	UseStandardAuth  *bool        `json:"use_standard_auth,omitempty"`
+	UptimeTests *UptimeTests `json:"uptime_tests,omitempty"`
+
+	// UseBasicAuth Whether requests are authenticated with HTTP basic authentication.
+	UseBasicAuth *bool `json:"use_basic_auth,omitempty"`
+
+	// UseGoPluginAuth Whether a Go plugin authenticates requests.
+	UseGoPluginAuth *bool `json:"use_go_plugin_auth,omitempty"`
+
+	// UseKeyless Whether requests are not authenticated.
+	UseKeyless *bool `json:"use_keyless,omitempty"`
+
+	// UseMutualTlsAuth Whether requests are authenticated with client certificates.
+	UseMutualTlsAuth *bool `json:"use_mutual_tls_auth,omitempty"`
+
+	// UseOauth2 Whether requests are authenticated with OAuth tokens of the gateway.
+	UseOauth2 *bool `json:"use_oauth2,omitempty"`
+
+	// UseOpenid Whether requests are authenticated with OpenID Connect.
+	UseOpenid *bool `json:"use_openid,omitempty"`
+
+	// UseStandardAuth Whether requests are authenticated with keys.
+	UseStandardAuth *bool `json:"use_standard_auth,omitempty"`
 
 	// VersionData The versions of the API.
 	VersionData *VersionData `json:"version_data,omitempty"`
@@ -246,83 +396,140 @@ type APIDefinition struct {
 
 // APILimit Limits for one API, in place of the session's own.
 type APILimit struct {
-	MaxQueryDepth    *int     `json:"max_query_depth,omitempty"`
-	Per              *float64 `json:"per,omitempty"`
-	QuotaMax         *int64   `json:"quota_max,omitempty"`
-	QuotaRemaining   *int64   `json:"quota_remaining,omitempty"`
-	QuotaRenewalRate *int64   `json:"quota_renewal_rate,omitempty"`
-	QuotaRenews      *int64   `json:"quota_renews,omitempty"`
-	Rate             *float64 `json:"rate,omitempty"`
-	SetByPolicy      *bool    `json:"set_by_policy,omitempty"`
+	// MaxQueryDepth The maximum depth of a GraphQL query; -1 is no limit.
+	MaxQueryDepth *int `json:"max_query_depth,omitempty"`
+
+	// Per The interval of the rate limit in seconds.
+	Per *float64 `json:"per,omitempty"`
+
+	// QuotaMax The number of requests per renewal interval; -1 is no limit.
+	QuotaMax *int64 `json:"quota_max,omitempty"`
+
+	// QuotaRemaining The requests left of the quota. The gateway counts it.
+	QuotaRemaining *int64 `json:"quota_remaining,omitempty"`
+
+	// QuotaRenewalRate The renewal interval of the quota in seconds.
+	QuotaRenewalRate *int64 `json:"quota_renewal_rate,omitempty"`
+
+	// QuotaRenews When the quota is renewed, in Unix seconds. The gateway sets it.
+	QuotaRenews *int64 `json:"quota_renews,omitempty"`
+
+	// Rate The number of requests per interval `per`.
+	Rate *float64 `json:"rate,omitempty"`
+
+	// SetByPolicy Whether a policy has set the limit.
+	SetByPolicy *bool `json:"set_by_policy,omitempty"`
 
 	// Smoothing Steps by which a rate limit follows the traffic.
-	Smoothing          *RateLimitSmoothing `json:"smoothing,omitempty"`
-	ThrottleInterval   *float64            `json:"throttle_interval,omitempty"`
-	ThrottleRetryLimit *int                `json:"throttle_retry_limit,omitempty"`
+	Smoothing *RateLimitSmoothing `json:"smoothing,omitempty"`
+
+	// ThrottleInterval The seconds between two attempts of a throttled request; -1 is no throttling.
+	ThrottleInterval *float64 `json:"throttle_interval,omitempty"`
+
+	// ThrottleRetryLimit The number of attempts of a throttled request; -1 is no throttling.
+	ThrottleRetryLimit *int `json:"throttle_retry_limit,omitempty"`
 }
 
 // AccessDefinition What a session may do with one API.
 type AccessDefinition struct {
-	AllowanceScope       *string                  `json:"allowance_scope,omitempty"`
-	AllowedTypes         *[]GraphqlType           `json:"allowed_types,omitempty"`
-	AllowedUrls          *[]AccessSpec            `json:"allowed_urls,omitempty"`
-	ApiId                *string                  `json:"api_id,omitempty"`
-	ApiName              *string                  `json:"api_name,omitempty"`
-	DisableIntrospection *bool                    `json:"disable_introspection,omitempty"`
-	Endpoints            *[]SessionEndpoint       `json:"endpoints,omitempty"`
-	FieldAccessRights    *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
+	// AllowanceScope The scope in which the gateway counts the limits of this API; empty shares those of the key.
+	AllowanceScope *string `json:"allowance_scope,omitempty"`
+
+	// AllowedTypes The GraphQL types and fields that may be queried; empty allows all.
+	AllowedTypes *[]GraphqlType `json:"allowed_types,omitempty"`
+
+	// AllowedUrls The paths and methods that may be requested; empty allows all.
+	AllowedUrls *[]AccessSpec `json:"allowed_urls,omitempty"`
+
+	// ApiId The `api_id` of the API.
+	ApiId *string `json:"api_id,omitempty"`
+
+	// ApiName The name of the API.
+	ApiName *string `json:"api_name,omitempty"`
+
+	// DisableIntrospection Whether GraphQL introspection is refused.
+	DisableIntrospection *bool `json:"disable_introspection,omitempty"`
+
+	// Endpoints Rate limits of single endpoints.
+	Endpoints *[]SessionEndpoint `json:"endpoints,omitempty"`
+
+	// FieldAccessRights Limits of single GraphQL fields.
+	FieldAccessRights *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
 
 	// Limit Limits for one API, in place of the session's own.
-	Limit           *APILimit      `json:"limit,omitempty"`
+	Limit *APILimit `json:"limit,omitempty"`
+
+	// RestrictedTypes The GraphQL types and fields that must not be queried.
 	RestrictedTypes *[]GraphqlType `json:"restricted_types,omitempty"`
-	Versions        *Strings       `json:"versions,omitempty"`
+
+	// Versions The versions of the API that may be requested.
+	Versions *[]string `json:"versions,omitempty"`
 }
 
 // AccessSpec A path (a regular expression) and the methods allowed on it.
 type AccessSpec struct {
-	Methods *Strings `json:"methods,omitempty"`
-	Url     *string  `json:"url,omitempty"`
+	// Methods The HTTP methods.
+	Methods *[]string `json:"methods,omitempty"`
+
+	// Url A regular expression for the path.
+	Url *string `json:"url,omitempty"`
 }
 
 // AllKeys Key ids.
 type AllKeys struct {
-	Keys *Strings `json:"keys,omitempty"`
+	// Keys The IDs of the keys.
+	Keys *[]string `json:"keys,omitempty"`
 }
 
 // AnalyticsPluginConfig A Go plugin that edits analytics records.
 type AnalyticsPluginConfig struct {
-	Enable     *bool   `json:"enable,omitempty"`
-	FuncName   *string `json:"func_name,omitempty"`
+	// Enable Whether the plugin is called.
+	Enable *bool `json:"enable,omitempty"`
+
+	// FuncName The name of the function in the plugin.
+	FuncName *string `json:"func_name,omitempty"`
+
+	// PluginPath The path of the plugin on the gateway's host.
 	PluginPath *string `json:"plugin_path,omitempty"`
 }
-
-// AnyMap defines model for AnyMap.
-type AnyMap map[string]interface{}
 
 // ApiDefinition An API as the dashboard keeps it: the classic definition, the OpenAPI document beside it where there is one, and what belongs to neither. Fields that this schema does not name are kept.
 type ApiDefinition = json.RawMessage
 
 // ApiDefinitions APIs, as they are exported and imported. Each is taken or refused by itself.
 type ApiDefinitions struct {
-	Apis  *[]ApiDefinition `json:"apis,omitempty"`
-	Pages *int             `json:"pages,omitempty"`
+	// Apis The APIs, oldest first.
+	Apis *[]ApiDefinition `json:"apis,omitempty"`
+
+	// Pages The number of pages; 0 if everything is on this one. Imports ignore it.
+	Pages *int `json:"pages,omitempty"`
 }
 
 // ApiDocument A link from an organisation to one of its APIs.
 type ApiDocument struct {
+	// ApiHumanName The name of the API.
 	ApiHumanName *string `json:"api_human_name,omitempty"`
-	ApiId        *string `json:"api_id,omitempty"`
+
+	// ApiId The `api_id` of the API.
+	ApiId *string `json:"api_id,omitempty"`
 }
 
 // ApiError The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type ApiError struct {
-	Status  ApiErrorStatus `json:"Status"`
-	Message string         `json:"Message"`
-	Meta    interface{}    `json:"Meta"`
-	ID      *string        `json:"ID,omitempty"`
+	// Status `OK`, or `Error` if the request failed.
+	Status ApiErrorStatus `json:"Status"`
+
+	// Message What happened. Scripts compare it.
+	Message string `json:"Message"`
+
+	// Meta What the operation returns, or null. After an error, its `errors` may list what is wrong.
+	Meta interface{} `json:"Meta"`
+
+	// ID The ID of what was created, where a client of the original expects it here.
+	ID *string `json:"ID,omitempty"`
 }
 
-// ApiErrorStatus defines model for ApiError.Status.
+// ApiErrorStatus `OK`, or `Error` if the request failed.
 type ApiErrorStatus string
 
 // ApiModel Always an empty object on the wire.
@@ -330,87 +537,170 @@ type ApiModel = map[string]interface{}
 
 // ApiRegister Organisations. `pages` is 0 when all were asked for.
 type ApiRegister struct {
+	// Organisations The organisations, oldest first.
 	Organisations []OrganisationDocument `json:"organisations"`
-	Pages         int                    `json:"pages"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
 }
 
 // AuthConfig Where one authentication method finds its credential.
 type AuthConfig struct {
+	// AuthHeaderName The header with the credential. The default is `Authorization`.
 	AuthHeaderName *string `json:"auth_header_name,omitempty"`
-	CookieName     *string `json:"cookie_name,omitempty"`
-	DisableHeader  *bool   `json:"disable_header,omitempty"`
-	Name           *string `json:"name,omitempty"`
-	ParamName      *string `json:"param_name,omitempty"`
+
+	// CookieName The cookie with the credential. The default is the name of the header.
+	CookieName *string `json:"cookie_name,omitempty"`
+
+	// DisableHeader Whether the header is ignored.
+	DisableHeader *bool `json:"disable_header,omitempty"`
+
+	// Name The name of the authentication method.
+	Name *string `json:"name,omitempty"`
+
+	// ParamName The query parameter with the credential. The default is the name of the header.
+	ParamName *string `json:"param_name,omitempty"`
 
 	// Signature The check of a signed request. The clock skew is in seconds.
-	Signature         *SignatureConfig `json:"signature,omitempty"`
-	UseCertificate    *bool            `json:"use_certificate,omitempty"`
-	UseCookie         *bool            `json:"use_cookie,omitempty"`
-	UseParam          *bool            `json:"use_param,omitempty"`
-	ValidateSignature *bool            `json:"validate_signature,omitempty"`
+	Signature *SignatureConfig `json:"signature,omitempty"`
+
+	// UseCertificate Whether a client certificate is accepted as the credential.
+	UseCertificate *bool `json:"use_certificate,omitempty"`
+
+	// UseCookie Whether the cookie is read.
+	UseCookie *bool `json:"use_cookie,omitempty"`
+
+	// UseParam Whether the query parameter is read.
+	UseParam *bool `json:"use_param,omitempty"`
+
+	// ValidateSignature Whether requests must be signed, too.
+	ValidateSignature *bool `json:"validate_signature,omitempty"`
 }
 
 // AuthProviderMeta The store that authorises keys.
 type AuthProviderMeta struct {
-	Meta          *AnyMap `json:"meta,omitempty"`
-	Name          *string `json:"name,omitempty"`
+	// Meta Settings of the provider.
+	Meta *map[string]interface{} `json:"meta,omitempty"`
+
+	// Name The name of the provider. The default is the gateway's own.
+	Name *string `json:"name,omitempty"`
+
+	// StorageEngine Where the provider keeps keys, for example `redis`.
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
 // AuthSource The header a credential travels in.
 type AuthSource struct {
-	Enabled *bool   `json:"enabled,omitempty"`
-	Name    *string `json:"name,omitempty"`
+	// Enabled Whether the header is used.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Name The name of the header.
+	Name *string `json:"name,omitempty"`
 }
 
 // BasicAuthData A user of basic authentication.
 type BasicAuthData struct {
+	// HashType How the password is hashed, for example `bcrypt`.
 	HashType *string `json:"hash_type,omitempty"`
+
+	// Password The password, or its hash.
 	Password *string `json:"password,omitempty"`
-	User     *string `json:"user,omitempty"`
+
+	// User The name of the user.
+	User *string `json:"user,omitempty"`
 }
 
 // BasicAuthMeta Basic authentication: caching (seconds) and where credentials are read from.
 type BasicAuthMeta struct {
+	// BodyPasswordRegexp The regular expression that finds the password in the body.
 	BodyPasswordRegexp *string `json:"body_password_regexp,omitempty"`
-	BodyUserRegexp     *string `json:"body_user_regexp,omitempty"`
-	CacheTtl           *int    `json:"cache_ttl,omitempty"`
-	DisableCaching     *bool   `json:"disable_caching,omitempty"`
-	ExtractFromBody    *bool   `json:"extract_from_body,omitempty"`
+
+	// BodyUserRegexp The regular expression that finds the user's name in the body.
+	BodyUserRegexp *string `json:"body_user_regexp,omitempty"`
+
+	// CacheTtl How long a checked password is cached, in seconds.
+	CacheTtl *int `json:"cache_ttl,omitempty"`
+
+	// DisableCaching Whether checked passwords are not cached.
+	DisableCaching *bool `json:"disable_caching,omitempty"`
+
+	// ExtractFromBody Whether the credentials are taken from the body.
+	ExtractFromBody *bool `json:"extract_from_body,omitempty"`
 }
 
 // CORSConfig Cross-origin rules of the API. `max_age` is in seconds.
 type CORSConfig struct {
-	AllowCredentials   *bool    `json:"allow_credentials,omitempty"`
-	AllowedHeaders     *Strings `json:"allowed_headers,omitempty"`
-	AllowedMethods     *Strings `json:"allowed_methods,omitempty"`
-	AllowedOrigins     *Strings `json:"allowed_origins,omitempty"`
-	Debug              *bool    `json:"debug,omitempty"`
-	Enable             *bool    `json:"enable,omitempty"`
-	ExposedHeaders     *Strings `json:"exposed_headers,omitempty"`
-	MaxAge             *int     `json:"max_age,omitempty"`
-	OptionsPassthrough *bool    `json:"options_passthrough,omitempty"`
+	// AllowCredentials Whether browsers may send credentials.
+	AllowCredentials *bool `json:"allow_credentials,omitempty"`
+
+	// AllowedHeaders The request headers that browsers may send.
+	AllowedHeaders *[]string `json:"allowed_headers,omitempty"`
+
+	// AllowedMethods The methods that browsers may use.
+	AllowedMethods *[]string `json:"allowed_methods,omitempty"`
+
+	// AllowedOrigins The origins that may send requests; `*` is any.
+	AllowedOrigins *[]string `json:"allowed_origins,omitempty"`
+
+	// Debug Whether decisions are logged.
+	Debug *bool `json:"debug,omitempty"`
+
+	// Enable Whether the gateway answers cross-origin requests.
+	Enable *bool `json:"enable,omitempty"`
+
+	// ExposedHeaders The response headers that scripts may read.
+	ExposedHeaders *[]string `json:"exposed_headers,omitempty"`
+
+	// MaxAge How long browsers may cache the answer to a preflight request, in seconds.
+	MaxAge *int `json:"max_age,omitempty"`
+
+	// OptionsPassthrough Whether OPTIONS requests are passed on to the upstream.
+	OptionsPassthrough *bool `json:"options_passthrough,omitempty"`
 }
 
 // CacheMeta Caching of one path.
 type CacheMeta struct {
-	CacheKeyRegex      *string `json:"cache_key_regex,omitempty"`
-	CacheResponseCodes *[]int  `json:"cache_response_codes,omitempty"`
-	Disabled           *bool   `json:"disabled,omitempty"`
-	Method             *string `json:"method,omitempty"`
-	Path               *string `json:"path,omitempty"`
-	Timeout            *int64  `json:"timeout,omitempty"`
+	// CacheKeyRegex The regular expression whose matches in the body are part of the cache's key.
+	CacheKeyRegex *string `json:"cache_key_regex,omitempty"`
+
+	// CacheResponseCodes The statuses of responses that are cached; empty is all.
+	CacheResponseCodes *[]int `json:"cache_response_codes,omitempty"`
+
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Timeout How long a response is cached, in seconds.
+	Timeout *int64 `json:"timeout,omitempty"`
 }
 
 // CacheOptions The API's response cache. `cache_timeout` is in seconds.
 type CacheOptions struct {
-	CacheAllSafeRequests       *bool    `json:"cache_all_safe_requests,omitempty"`
-	CacheByHeaders             *Strings `json:"cache_by_headers,omitempty"`
-	CacheControlTtlHeader      *string  `json:"cache_control_ttl_header,omitempty"`
-	CacheResponseCodes         *[]int   `json:"cache_response_codes,omitempty"`
-	CacheTimeout               *int64   `json:"cache_timeout,omitempty"`
-	EnableCache                *bool    `json:"enable_cache,omitempty"`
-	EnableUpstreamCacheControl *bool    `json:"enable_upstream_cache_control,omitempty"`
+	// CacheAllSafeRequests Whether all GET, HEAD and OPTIONS requests are cached.
+	CacheAllSafeRequests *bool `json:"cache_all_safe_requests,omitempty"`
+
+	// CacheByHeaders The request headers that are part of the cache's key.
+	CacheByHeaders *[]string `json:"cache_by_headers,omitempty"`
+
+	// CacheControlTtlHeader The response header with the time to cache, in seconds.
+	CacheControlTtlHeader *string `json:"cache_control_ttl_header,omitempty"`
+
+	// CacheResponseCodes The statuses of responses that are cached; empty is all.
+	CacheResponseCodes *[]int `json:"cache_response_codes,omitempty"`
+
+	// CacheTimeout How long a response is cached, in seconds.
+	CacheTimeout *int64 `json:"cache_timeout,omitempty"`
+
+	// EnableCache Whether responses are cached.
+	EnableCache *bool `json:"enable_cache,omitempty"`
+
+	// EnableUpstreamCacheControl Whether only the upstream decides what is cached.
+	EnableUpstreamCacheControl *bool `json:"enable_upstream_cache_control,omitempty"`
 }
 
 // Categories Names that group APIs in a dashboard.
@@ -418,52 +708,85 @@ type Categories = []string
 
 // CheckCommand A step of a TCP check.
 type CheckCommand struct {
+	// Message The text that is sent or expected.
 	Message *string `json:"message,omitempty"`
-	Name    *string `json:"name,omitempty"`
+
+	// Name What to do, `send` or `expect`.
+	Name *string `json:"name,omitempty"`
 }
 
 // CircuitBreakerMeta The circuit breaker of one path.
 type CircuitBreakerMeta struct {
-	DisableHalfOpenState *bool    `json:"disable_half_open_state,omitempty"`
-	Disabled             *bool    `json:"disabled,omitempty"`
-	Method               *string  `json:"method,omitempty"`
-	Path                 *string  `json:"path,omitempty"`
-	ReturnToServiceAfter *int     `json:"return_to_service_after,omitempty"`
-	Samples              *int64   `json:"samples,omitempty"`
-	ThresholdPercent     *float64 `json:"threshold_percent,omitempty"`
+	// DisableHalfOpenState Whether the endpoint is not tried while it is out of service.
+	DisableHalfOpenState *bool `json:"disable_half_open_state,omitempty"`
+
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// ReturnToServiceAfter How long the endpoint is out of service, in seconds.
+	ReturnToServiceAfter *int `json:"return_to_service_after,omitempty"`
+
+	// Samples The number of requests that are judged.
+	Samples *int64 `json:"samples,omitempty"`
+
+	// ThresholdPercent The share of failures that takes the endpoint out of service, from 0 to 1.
+	ThresholdPercent *float64 `json:"threshold_percent,omitempty"`
 }
 
 // ClientCredentials The client-credentials grant.
 type ClientCredentials struct {
-	ClientId      *string  `json:"client_id,omitempty"`
-	ClientSecret  *string  `json:"client_secret,omitempty"`
-	ExtraMetadata *Strings `json:"extra_metadata,omitempty"`
+	// ClientId The ID of the gateway as a client.
+	ClientId *string `json:"client_id,omitempty"`
+
+	// ClientSecret The secret of the gateway as a client.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// ExtraMetadata The members of the token's answer that middleware can read.
+	ExtraMetadata *[]string `json:"extra_metadata,omitempty"`
 
 	// Header The header a credential travels in.
-	Header   *AuthSource `json:"header,omitempty"`
-	Scopes   *Strings    `json:"scopes,omitempty"`
-	TokenUrl *string     `json:"token_url,omitempty"`
+	Header *AuthSource `json:"header,omitempty"`
+
+	// Scopes The scopes that are requested.
+	Scopes *[]string `json:"scopes,omitempty"`
+
+	// TokenUrl The URL of the token endpoint.
+	TokenUrl *string `json:"token_url,omitempty"`
 }
 
 // ConfigHubspotForm A form that a dashboard may show.
 type ConfigHubspotForm struct {
-	FormId   *string `json:"form_id,omitempty"`
+	// FormId The ID of the form.
+	FormId *string `json:"form_id,omitempty"`
+
+	// PortalId The ID of the account.
 	PortalId *string `json:"portal_id,omitempty"`
-	Region   *string `json:"region,omitempty"`
+
+	// Region The region of the account.
+	Region *string `json:"region,omitempty"`
 }
 
 // ConfigLabsConfig Switches of features under trial.
 type ConfigLabsConfig struct {
-	Streaming *AnyMap `json:"streaming,omitempty"`
+	// Streaming Settings of streaming APIs.
+	Streaming *map[string]interface{} `json:"streaming,omitempty"`
 }
 
 // ConfigOnboarding The guided tour of a new organisation.
 type ConfigOnboarding struct {
+	// Enabled Whether the introduction for new users is shown.
 	Enabled *bool `json:"enabled,omitempty"`
 }
 
 // ConfigTrial The end of a trial (Unix seconds) and the form behind it.
 type ConfigTrial struct {
+	// EndDate When the trial ends, in Unix seconds.
 	EndDate *int64 `json:"end_date,omitempty"`
 
 	// HubspotForm A form that a dashboard may show.
@@ -472,46 +795,92 @@ type ConfigTrial struct {
 
 // ConfigUIOptions What the organisation's users see of a dashboard. Kept for the dashboard that shows it.
 type ConfigUIOptions struct {
-	Cloud                          *bool   `json:"cloud,omitempty"`
-	Cloudmenu                      *bool   `json:"cloudmenu,omitempty"`
-	DefaultLang                    *string `json:"default_lang,omitempty"`
-	Designer                       *AnyMap `json:"designer,omitempty"`
-	Dev                            *bool   `json:"dev,omitempty"`
-	DontAllowLicenseManagement     *bool   `json:"dont_allow_license_management,omitempty"`
-	DontAllowLicenseManagementView *bool   `json:"dont_allow_license_management_view,omitempty"`
-	DontShowAdminSockets           *bool   `json:"dont_show_admin_sockets,omitempty"`
-	HideHelp                       *bool   `json:"hide_help,omitempty"`
+	// Cloud Whether the user interface is that of the hosted product.
+	Cloud *bool `json:"cloud,omitempty"`
+
+	// Cloudmenu Whether the menu of the hosted product is shown.
+	Cloudmenu *bool `json:"cloudmenu,omitempty"`
+
+	// DefaultLang The language of the user interface.
+	DefaultLang *string `json:"default_lang,omitempty"`
+
+	// Designer Settings of the API designer.
+	Designer *map[string]interface{} `json:"designer,omitempty"`
+
+	// Dev Whether the user interface is in development mode.
+	Dev *bool `json:"dev,omitempty"`
+
+	// DontAllowLicenseManagement Whether licences cannot be changed in the user interface.
+	DontAllowLicenseManagement *bool `json:"dont_allow_license_management,omitempty"`
+
+	// DontAllowLicenseManagementView Whether licences are not shown in the user interface.
+	DontAllowLicenseManagementView *bool `json:"dont_allow_license_management_view,omitempty"`
+
+	// DontShowAdminSockets Whether live notifications are not shown.
+	DontShowAdminSockets *bool `json:"dont_show_admin_sockets,omitempty"`
+
+	// HideHelp Whether links to help are hidden.
+	HideHelp *bool `json:"hide_help,omitempty"`
 
 	// Labs Switches of features under trial.
-	Labs      *ConfigLabsConfig `json:"labs,omitempty"`
-	Languages *StringMap        `json:"languages,omitempty"`
-	LoginPage *AnyMap           `json:"login_page,omitempty"`
-	Nav       *AnyMap           `json:"nav,omitempty"`
+	Labs *ConfigLabsConfig `json:"labs,omitempty"`
+
+	// Languages The languages of the user interface, by their codes.
+	Languages *map[string]string `json:"languages,omitempty"`
+
+	// LoginPage Texts and pictures of the sign-on page.
+	LoginPage *map[string]interface{} `json:"login_page,omitempty"`
+
+	// Nav Settings of the navigation.
+	Nav *map[string]interface{} `json:"nav,omitempty"`
 
 	// Onboarding The guided tour of a new organisation.
-	Onboarding    *ConfigOnboarding `json:"onboarding,omitempty"`
-	PortalSection *AnyMap           `json:"portal_section,omitempty"`
+	Onboarding *ConfigOnboarding `json:"onboarding,omitempty"`
+
+	// PortalSection Settings of the portal's section.
+	PortalSection *map[string]interface{} `json:"portal_section,omitempty"`
 
 	// Trial The end of a trial (Unix seconds) and the form behind it.
-	Trial  *ConfigTrial `json:"trial,omitempty"`
-	Uptime *AnyMap      `json:"uptime,omitempty"`
+	Trial *ConfigTrial `json:"trial,omitempty"`
+
+	// Uptime Settings of the uptime page.
+	Uptime *map[string]interface{} `json:"uptime,omitempty"`
 }
 
 // DBAccessDefinition What a policy grants on one API.
 type DBAccessDefinition struct {
-	AllowanceScope       *string                  `json:"allowance_scope,omitempty"`
-	AllowedTypes         *[]GraphqlType           `json:"allowed_types,omitempty"`
-	AllowedUrls          *[]AccessSpec            `json:"allowed_urls,omitempty"`
-	ApiId                *string                  `json:"api_id,omitempty"`
-	ApiName              *string                  `json:"api_name,omitempty"`
-	DisableIntrospection *bool                    `json:"disable_introspection,omitempty"`
-	Endpoints            *[]SessionEndpoint       `json:"endpoints,omitempty"`
-	FieldAccessRights    *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
+	// AllowanceScope The scope in which the gateway counts the limits of this API; empty shares those of the key.
+	AllowanceScope *string `json:"allowance_scope,omitempty"`
+
+	// AllowedTypes The GraphQL types and fields that may be queried; empty allows all.
+	AllowedTypes *[]GraphqlType `json:"allowed_types,omitempty"`
+
+	// AllowedUrls The paths and methods that may be requested; empty allows all.
+	AllowedUrls *[]AccessSpec `json:"allowed_urls,omitempty"`
+
+	// ApiId The `api_id` of the API.
+	ApiId *string `json:"api_id,omitempty"`
+
+	// ApiName The name of the API.
+	ApiName *string `json:"api_name,omitempty"`
+
+	// DisableIntrospection Whether GraphQL introspection is refused.
+	DisableIntrospection *bool `json:"disable_introspection,omitempty"`
+
+	// Endpoints Rate limits of single endpoints.
+	Endpoints *[]SessionEndpoint `json:"endpoints,omitempty"`
+
+	// FieldAccessRights Limits of single GraphQL fields.
+	FieldAccessRights *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
 
 	// Limit Limits for one API, in place of the session's own.
-	Limit           *APILimit      `json:"limit,omitempty"`
+	Limit *APILimit `json:"limit,omitempty"`
+
+	// RestrictedTypes The GraphQL types and fields that must not be queried.
 	RestrictedTypes *[]GraphqlType `json:"restricted_types,omitempty"`
-	Versions        *Strings       `json:"versions,omitempty"`
+
+	// Versions The versions of the API that may be requested.
+	Versions *[]string `json:"versions,omitempty"`
 }
 
 // DBPolicy A policy: what a key that carries it may do. A gateway knows it by `id`, or by `_id` (24 hexadecimal digits) when `id` is empty. Fields that this schema does not name are kept.
@@ -519,109 +888,202 @@ type DBPolicy = json.RawMessage
 
 // DatasourceMappingConfiguration How a response maps onto a field.
 type DatasourceMappingConfiguration struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Whether the field is not mapped.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Path The path of the member in the data.
+	Path *string `json:"path,omitempty"`
 }
 
 // DatasourceSourceConfig A data source's kind and settings.
 type DatasourceSourceConfig struct {
+	// DataSourceConfig Settings of the data source, by its kind.
 	DataSourceConfig interface{} `json:"data_source_config,omitempty"`
-	Kind             *string     `json:"kind,omitempty"`
+
+	// Kind The kind of the data source, for example `HTTPJSONDataSource`.
+	Kind *string `json:"kind,omitempty"`
 }
 
 // DatasourceTypeFieldConfiguration The data source of one field (older engine).
 type DatasourceTypeFieldConfiguration struct {
 	// DataSource A data source's kind and settings.
 	DataSource *DatasourceSourceConfig `json:"data_source,omitempty"`
-	FieldName  *string                 `json:"field_name,omitempty"`
+
+	// FieldName The name of the field.
+	FieldName *string `json:"field_name,omitempty"`
 
 	// Mapping How a response maps onto a field.
-	Mapping  *DatasourceMappingConfiguration `json:"mapping,omitempty"`
-	TypeName *string                         `json:"type_name,omitempty"`
+	Mapping *DatasourceMappingConfiguration `json:"mapping,omitempty"`
+
+	// TypeName The name of the type that has the field.
+	TypeName *string `json:"type_name,omitempty"`
 }
 
 // EndPointMeta A path of an allow, block or ignore list.
 type EndPointMeta struct {
-	Disabled      *bool                           `json:"disabled,omitempty"`
-	IgnoreCase    *bool                           `json:"ignore_case,omitempty"`
-	Method        *string                         `json:"method,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// IgnoreCase Matches the path without regard to case.
+	IgnoreCase *bool `json:"ignore_case,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// MethodActions What to do with requests of each method.
 	MethodActions *map[string]*EndpointMethodMeta `json:"method_actions,omitempty"`
-	Path          *string                         `json:"path,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // EndpointMethodMeta What happens to one method of a path.
 type EndpointMethodMeta struct {
-	Action  *string    `json:"action,omitempty"`
-	Code    *int       `json:"code,omitempty"`
-	Data    *string    `json:"data,omitempty"`
-	Headers *StringMap `json:"headers,omitempty"`
+	// Action What to do, `no_action` or `reply`.
+	Action *string `json:"action,omitempty"`
+
+	// Code The status of the reply.
+	Code *int `json:"code,omitempty"`
+
+	// Data The body of the reply.
+	Data *string `json:"data,omitempty"`
+
+	// Headers The headers of the reply.
+	Headers *map[string]string `json:"headers,omitempty"`
 }
 
 // EventConfig Who hears of one kind of event: a webhook, an address, the Redis channel.
 type EventConfig struct {
-	Email   *string `json:"email,omitempty"`
-	Redis   *bool   `json:"redis,omitempty"`
+	// Email The address to which the event is sent.
+	Email *string `json:"email,omitempty"`
+
+	// Redis Whether the event is published in Redis.
+	Redis *bool `json:"redis,omitempty"`
+
+	// Webhook The URL to which the event is sent.
 	Webhook *string `json:"webhook,omitempty"`
 }
 
 // EventHandlerMetaConfig Handlers by event name.
 type EventHandlerMetaConfig struct {
+	// Events The handlers of each event, by its name.
 	Events *map[string]*[]*EventHandlerTriggerConfig `json:"events,omitempty"`
 }
 
 // EventHandlerTriggerConfig One handler and its settings.
 type EventHandlerTriggerConfig struct {
-	HandlerMeta *AnyMap `json:"handler_meta,omitempty"`
+	// HandlerMeta Settings of the handler.
+	HandlerMeta *map[string]interface{} `json:"handler_meta,omitempty"`
+
+	// HandlerName The kind of handler, for example `eh_web_hook_handler`.
 	HandlerName *string `json:"handler_name,omitempty"`
 }
 
 // ExtendedPathsSet Per-path rules of a version.
 type ExtendedPathsSet struct {
-	AdvanceCacheConfig       *[]*CacheMeta           `json:"advance_cache_config,omitempty"`
-	BlackList                *[]*EndPointMeta        `json:"black_list,omitempty"`
-	Cache                    *Strings                `json:"cache,omitempty"`
-	CircuitBreakers          *[]*CircuitBreakerMeta  `json:"circuit_breakers,omitempty"`
-	DoNotTrackEndpoints      *[]*TrackEndpointMeta   `json:"do_not_track_endpoints,omitempty"`
-	GoPlugin                 *[]*GoPluginMeta        `json:"go_plugin,omitempty"`
-	HardTimeouts             *[]*HardTimeoutMeta     `json:"hard_timeouts,omitempty"`
-	Ignored                  *[]*EndPointMeta        `json:"ignored,omitempty"`
-	Internal                 *[]*InternalMeta        `json:"internal,omitempty"`
-	MethodTransforms         *[]*MethodTransformMeta `json:"method_transforms,omitempty"`
-	MockResponse             *[]*MockResponseMeta    `json:"mock_response,omitempty"`
-	PersistGraphql           *[]*PersistGraphQLMeta  `json:"persist_graphql,omitempty"`
-	RateLimit                *[]*RateLimitMeta       `json:"rate_limit,omitempty"`
-	SizeLimits               *[]*RequestSizeMeta     `json:"size_limits,omitempty"`
-	TrackEndpoints           *[]*TrackEndpointMeta   `json:"track_endpoints,omitempty"`
-	Transform                *[]*TemplateMeta        `json:"transform,omitempty"`
-	TransformHeaders         *[]*HeaderInjectionMeta `json:"transform_headers,omitempty"`
-	TransformJq              *[]*TransformJQMeta     `json:"transform_jq,omitempty"`
-	TransformJqResponse      *[]*TransformJQMeta     `json:"transform_jq_response,omitempty"`
-	TransformResponse        *[]*TemplateMeta        `json:"transform_response,omitempty"`
+	// AdvanceCacheConfig The endpoints whose responses are cached, each with its settings.
+	AdvanceCacheConfig *[]*CacheMeta `json:"advance_cache_config,omitempty"`
+
+	// BlackList The endpoints that are refused.
+	BlackList *[]*EndPointMeta `json:"black_list,omitempty"`
+
+	// Cache The paths whose responses are cached.
+	Cache *[]string `json:"cache,omitempty"`
+
+	// CircuitBreakers The endpoints that are taken out of service when they fail.
+	CircuitBreakers *[]*CircuitBreakerMeta `json:"circuit_breakers,omitempty"`
+
+	// DoNotTrackEndpoints The endpoints without analytics.
+	DoNotTrackEndpoints *[]*TrackEndpointMeta `json:"do_not_track_endpoints,omitempty"`
+
+	// GoPlugin The endpoints with a Go plugin.
+	GoPlugin *[]*GoPluginMeta `json:"go_plugin,omitempty"`
+
+	// HardTimeouts The endpoints with a timeout.
+	HardTimeouts *[]*HardTimeoutMeta `json:"hard_timeouts,omitempty"`
+
+	// Ignored The endpoints without authentication.
+	Ignored *[]*EndPointMeta `json:"ignored,omitempty"`
+
+	// Internal The endpoints that only other APIs can call.
+	Internal *[]*InternalMeta `json:"internal,omitempty"`
+
+	// MethodTransforms The endpoints whose method is changed.
+	MethodTransforms *[]*MethodTransformMeta `json:"method_transforms,omitempty"`
+
+	// MockResponse The endpoints that the gateway answers itself.
+	MockResponse *[]*MockResponseMeta `json:"mock_response,omitempty"`
+
+	// PersistGraphql The endpoints that send a stored GraphQL query.
+	PersistGraphql *[]*PersistGraphQLMeta `json:"persist_graphql,omitempty"`
+
+	// RateLimit The endpoints with a rate limit of their own.
+	RateLimit *[]*RateLimitMeta `json:"rate_limit,omitempty"`
+
+	// SizeLimits The endpoints with a maximum size of requests.
+	SizeLimits *[]*RequestSizeMeta `json:"size_limits,omitempty"`
+
+	// TrackEndpoints The endpoints that analytics count by their path.
+	TrackEndpoints *[]*TrackEndpointMeta `json:"track_endpoints,omitempty"`
+
+	// Transform The endpoints whose request body is changed by a template.
+	Transform *[]*TemplateMeta `json:"transform,omitempty"`
+
+	// TransformHeaders The endpoints whose request headers are changed.
+	TransformHeaders *[]*HeaderInjectionMeta `json:"transform_headers,omitempty"`
+
+	// TransformJq The endpoints whose request body is changed by a jq filter.
+	TransformJq *[]*TransformJQMeta `json:"transform_jq,omitempty"`
+
+	// TransformJqResponse The endpoints whose response body is changed by a jq filter.
+	TransformJqResponse *[]*TransformJQMeta `json:"transform_jq_response,omitempty"`
+
+	// TransformResponse The endpoints whose response body is changed by a template.
+	TransformResponse *[]*TemplateMeta `json:"transform_response,omitempty"`
+
+	// TransformResponseHeaders The endpoints whose response headers are changed.
 	TransformResponseHeaders *[]*HeaderInjectionMeta `json:"transform_response_headers,omitempty"`
-	UrlRewrites              *[]*URLRewriteMeta      `json:"url_rewrites,omitempty"`
-	ValidateJson             *[]*ValidatePathMeta    `json:"validate_json,omitempty"`
-	ValidateRequest          *[]*ValidateRequestMeta `json:"validate_request,omitempty"`
-	Virtual                  *[]*VirtualMeta         `json:"virtual,omitempty"`
-	WhiteList                *[]*EndPointMeta        `json:"white_list,omitempty"`
+
+	// UrlRewrites The endpoints whose URL is rewritten.
+	UrlRewrites *[]*URLRewriteMeta `json:"url_rewrites,omitempty"`
+
+	// ValidateJson The endpoints whose request body is checked against a schema.
+	ValidateJson *[]*ValidatePathMeta `json:"validate_json,omitempty"`
+
+	// ValidateRequest The endpoints whose request is checked against the OpenAPI document.
+	ValidateRequest *[]*ValidateRequestMeta `json:"validate_request,omitempty"`
+
+	// Virtual The endpoints that a JavaScript function answers.
+	Virtual *[]*VirtualMeta `json:"virtual,omitempty"`
+
+	// WhiteList The endpoints that are allowed; all others are refused.
+	WhiteList *[]*EndPointMeta `json:"white_list,omitempty"`
 }
 
 // ExternalOAuth Tokens of an outside OAuth provider.
 type ExternalOAuth struct {
-	Enabled   *bool        `json:"enabled,omitempty"`
+	// Enabled Whether requests are authenticated with tokens of the providers.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Providers The authorisation servers.
 	Providers *[]*Provider `json:"providers,omitempty"`
 }
 
 // FieldAccessDefinition Limits of one GraphQL field.
 type FieldAccessDefinition struct {
+	// FieldName The name of the field.
 	FieldName *string `json:"field_name,omitempty"`
 
 	// Limits How deep a query may go below a field.
-	Limits   *FieldLimits `json:"limits,omitempty"`
-	TypeName *string      `json:"type_name,omitempty"`
+	Limits *FieldLimits `json:"limits,omitempty"`
+
+	// TypeName The name of the type that has the field.
+	TypeName *string `json:"type_name,omitempty"`
 }
 
 // FieldLimits How deep a query may go below a field.
 type FieldLimits struct {
+	// MaxQueryDepth The maximum depth of a query below the field; -1 is no limit.
 	MaxQueryDepth *int `json:"max_query_depth,omitempty"`
 }
 
@@ -633,93 +1095,152 @@ type FormDataCreateDomainRequest struct {
 
 // GlobalRateLimit `rate` requests in `per` seconds for the whole API.
 type GlobalRateLimit struct {
-	Disabled *bool    `json:"disabled,omitempty"`
-	Per      *float64 `json:"per,omitempty"`
-	Rate     *float64 `json:"rate,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Per The interval in seconds.
+	Per *float64 `json:"per,omitempty"`
+
+	// Rate The number of requests per interval, of all keys together.
+	Rate *float64 `json:"rate,omitempty"`
 }
 
 // GoPluginMeta A Go plugin for one path.
 type GoPluginMeta struct {
-	Disabled   *bool   `json:"disabled,omitempty"`
-	FuncName   *string `json:"func_name,omitempty"`
-	Method     *string `json:"method,omitempty"`
-	Path       *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// FuncName The name of the function in the plugin.
+	FuncName *string `json:"func_name,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// PluginPath The path of the plugin on the gateway's host.
 	PluginPath *string `json:"plugin_path,omitempty"`
 }
 
 // GraphQLConfig The GraphQL side of an API.
 type GraphQLConfig struct {
+	// Enabled Whether the API is a GraphQL API.
 	Enabled *bool `json:"enabled,omitempty"`
 
 	// Engine Data sources and fields of a Universal Data Graph.
-	Engine        *GraphQLEngineConfig `json:"engine,omitempty"`
-	ExecutionMode *string              `json:"execution_mode,omitempty"`
+	Engine *GraphQLEngineConfig `json:"engine,omitempty"`
+
+	// ExecutionMode How queries are executed, for example `proxyOnly`, `executionEngine`, `subgraph` or `supergraph`.
+	ExecutionMode *string `json:"execution_mode,omitempty"`
 
 	// Introspection Whether the schema may be asked for.
-	Introspection    *GraphQLIntrospectionConfig `json:"introspection,omitempty"`
-	LastSchemaUpdate *time.Time                  `json:"last_schema_update,omitempty"`
+	Introspection *GraphQLIntrospectionConfig `json:"introspection,omitempty"`
+
+	// LastSchemaUpdate When the schema was last changed.
+	LastSchemaUpdate *time.Time `json:"last_schema_update,omitempty"`
 
 	// Playground The playground and its path.
 	Playground *GraphQLPlayground `json:"playground,omitempty"`
 
 	// Proxy How GraphQL requests are passed upstream.
-	Proxy  *GraphQLProxyConfig `json:"proxy,omitempty"`
-	Schema *string             `json:"schema,omitempty"`
+	Proxy *GraphQLProxyConfig `json:"proxy,omitempty"`
+
+	// Schema The schema, in the GraphQL schema language.
+	Schema *string `json:"schema,omitempty"`
 
 	// Subgraph The schema of a federated subgraph.
 	Subgraph *GraphQLSubgraphConfig `json:"subgraph,omitempty"`
 
 	// Supergraph A federated supergraph and its parts.
-	Supergraph              *GraphQLSupergraphConfig             `json:"supergraph,omitempty"`
+	Supergraph *GraphQLSupergraphConfig `json:"supergraph,omitempty"`
+
+	// TypeFieldConfigurations The data sources of fields, for the first version of the engine.
 	TypeFieldConfigurations *[]*DatasourceTypeFieldConfiguration `json:"type_field_configurations,omitempty"`
-	Version                 *string                              `json:"version,omitempty"`
+
+	// Version The version of the engine, for example `2`.
+	Version *string `json:"version,omitempty"`
 }
 
 // GraphQLEngineConfig Data sources and fields of a Universal Data Graph.
 type GraphQLEngineConfig struct {
-	DataSources   *[]*GraphQLEngineDataSource `json:"data_sources,omitempty"`
-	FieldConfigs  *[]*GraphQLFieldConfig      `json:"field_configs,omitempty"`
-	GlobalHeaders *[]*UDGGlobalHeader         `json:"global_headers,omitempty"`
+	// DataSources Where the engine gets its data from.
+	DataSources *[]*GraphQLEngineDataSource `json:"data_sources,omitempty"`
+
+	// FieldConfigs How fields are mapped to data.
+	FieldConfigs *[]*GraphQLFieldConfig `json:"field_configs,omitempty"`
+
+	// GlobalHeaders The headers of requests to all data sources.
+	GlobalHeaders *[]*UDGGlobalHeader `json:"global_headers,omitempty"`
 }
 
 // GraphQLEngineDataSource One data source of the graph.
 type GraphQLEngineDataSource struct {
-	Config     interface{}           `json:"config,omitempty"`
-	Internal   *bool                 `json:"internal,omitempty"`
-	Kind       *string               `json:"kind,omitempty"`
-	Name       *string               `json:"name,omitempty"`
+	// Config Settings of the data source, by its kind.
+	Config interface{} `json:"config,omitempty"`
+
+	// Internal Whether the data source is an API of the same gateway.
+	Internal *bool `json:"internal,omitempty"`
+
+	// Kind The kind of the data source, for example `REST`, `GraphQL` or `Kafka`.
+	Kind *string `json:"kind,omitempty"`
+
+	// Name The name of the data source.
+	Name *string `json:"name,omitempty"`
+
+	// RootFields The fields that the data source resolves.
 	RootFields *[]*GraphQLTypeFields `json:"root_fields,omitempty"`
 }
 
 // GraphQLFieldConfig How one field is mapped.
 type GraphQLFieldConfig struct {
-	DisableDefaultMapping *bool    `json:"disable_default_mapping,omitempty"`
-	FieldName             *string  `json:"field_name,omitempty"`
-	Path                  *Strings `json:"path,omitempty"`
-	TypeName              *string  `json:"type_name,omitempty"`
+	// DisableDefaultMapping Whether the field is not mapped to the member of the same name.
+	DisableDefaultMapping *bool `json:"disable_default_mapping,omitempty"`
+
+	// FieldName The name of the field.
+	FieldName *string `json:"field_name,omitempty"`
+
+	// Path The path of the member in the data.
+	Path *[]string `json:"path,omitempty"`
+
+	// TypeName The name of the type that has the field.
+	TypeName *string `json:"type_name,omitempty"`
 }
 
 // GraphQLIntrospectionConfig Whether the schema may be asked for.
 type GraphQLIntrospectionConfig struct {
+	// Disabled Whether introspection is refused.
 	Disabled *bool `json:"disabled,omitempty"`
 }
 
 // GraphQLPlayground The playground and its path.
 type GraphQLPlayground struct {
-	Enabled *bool   `json:"enabled,omitempty"`
-	Path    *string `json:"path,omitempty"`
+	// Enabled Whether the playground is served.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Path The path of the playground.
+	Path *string `json:"path,omitempty"`
 }
 
 // GraphQLProxyConfig How GraphQL requests are passed upstream.
 type GraphQLProxyConfig struct {
-	AuthHeaders *StringMap `json:"auth_headers,omitempty"`
+	// AuthHeaders The headers of introspection requests to the upstream.
+	AuthHeaders *map[string]string `json:"auth_headers,omitempty"`
 
 	// Features Switches of the GraphQL proxy.
-	Features              *GraphQLProxyFeaturesConfig              `json:"features,omitempty"`
-	RequestHeaders        *StringMap                               `json:"request_headers,omitempty"`
+	Features *GraphQLProxyFeaturesConfig `json:"features,omitempty"`
+
+	// RequestHeaders The headers that are added to requests to the upstream.
+	RequestHeaders *map[string]string `json:"request_headers,omitempty"`
+
+	// RequestHeadersRewrite How headers of the client are changed, by their names.
 	RequestHeadersRewrite *map[string]*RequestHeadersRewriteConfig `json:"request_headers_rewrite,omitempty"`
-	SseUsePost            *bool                                    `json:"sse_use_post,omitempty"`
-	SubscriptionType      *string                                  `json:"subscription_type,omitempty"`
+
+	// SseUsePost Whether subscriptions by server-sent events are opened with POST.
+	SseUsePost *bool `json:"sse_use_post,omitempty"`
+
+	// SubscriptionType The protocol of subscriptions, for example `graphql-ws` or `sse`.
+	SubscriptionType *string `json:"subscription_type,omitempty"`
 
 	// UseResponseExtensions What of `extensions` is passed back.
 	UseResponseExtensions *GraphQLResponseExtensions `json:"use_response_extensions,omitempty"`
@@ -727,73 +1248,125 @@ type GraphQLProxyConfig struct {
 
 // GraphQLProxyFeaturesConfig Switches of the GraphQL proxy.
 type GraphQLProxyFeaturesConfig struct {
+	// UseImmutableHeaders Whether headers of the client are passed on unchanged.
 	UseImmutableHeaders *bool `json:"use_immutable_headers,omitempty"`
 }
 
 // GraphQLResponseExtensions What of `extensions` is passed back.
 type GraphQLResponseExtensions struct {
+	// OnErrorForwarding Whether extensions of an error are passed on.
 	OnErrorForwarding *bool `json:"on_error_forwarding,omitempty"`
 }
 
 // GraphQLSubgraphConfig The schema of a federated subgraph.
 type GraphQLSubgraphConfig struct {
+	// Sdl The schema of the subgraph, in the GraphQL schema language.
 	Sdl *string `json:"sdl,omitempty"`
 }
 
 // GraphQLSubgraphEntity One part of a supergraph.
 type GraphQLSubgraphEntity struct {
-	ApiId            *string    `json:"api_id,omitempty"`
-	Headers          *StringMap `json:"headers,omitempty"`
-	Name             *string    `json:"name,omitempty"`
-	Sdl              *string    `json:"sdl,omitempty"`
-	SseUsePost       *bool      `json:"sse_use_post,omitempty"`
-	SubscriptionType *string    `json:"subscription_type,omitempty"`
-	Url              *string    `json:"url,omitempty"`
+	// ApiId The `api_id` of the subgraph's API.
+	ApiId *string `json:"api_id,omitempty"`
+
+	// Headers The headers of requests to the subgraph.
+	Headers *map[string]string `json:"headers,omitempty"`
+
+	// Name The name of the subgraph.
+	Name *string `json:"name,omitempty"`
+
+	// Sdl The schema of the subgraph, in the GraphQL schema language.
+	Sdl *string `json:"sdl,omitempty"`
+
+	// SseUsePost Whether subscriptions by server-sent events are opened with POST.
+	SseUsePost *bool `json:"sse_use_post,omitempty"`
+
+	// SubscriptionType The protocol of subscriptions, for example `graphql-ws` or `sse`.
+	SubscriptionType *string `json:"subscription_type,omitempty"`
+
+	// Url The URL of the subgraph.
+	Url *string `json:"url,omitempty"`
 }
 
 // GraphQLSupergraphConfig A federated supergraph and its parts.
 type GraphQLSupergraphConfig struct {
-	DisableQueryBatching *bool                     `json:"disable_query_batching,omitempty"`
-	GlobalHeaders        *StringMap                `json:"global_headers,omitempty"`
-	MergedSdl            *string                   `json:"merged_sdl,omitempty"`
-	Subgraphs            *[]*GraphQLSubgraphEntity `json:"subgraphs,omitempty"`
-	UpdatedAt            *time.Time                `json:"updated_at,omitempty"`
+	// DisableQueryBatching Whether queries to one subgraph are not combined.
+	DisableQueryBatching *bool `json:"disable_query_batching,omitempty"`
+
+	// GlobalHeaders The headers of requests to all subgraphs.
+	GlobalHeaders *map[string]string `json:"global_headers,omitempty"`
+
+	// MergedSdl The merged schema of all subgraphs.
+	MergedSdl *string `json:"merged_sdl,omitempty"`
+
+	// Subgraphs The subgraphs.
+	Subgraphs *[]*GraphQLSubgraphEntity `json:"subgraphs,omitempty"`
+
+	// UpdatedAt When the supergraph was last changed.
+	UpdatedAt *time.Time `json:"updated_at,omitempty"`
 }
 
 // GraphQLTypeFields Root fields that a data source answers.
 type GraphQLTypeFields struct {
-	Fields *Strings `json:"fields,omitempty"`
-	Type   *string  `json:"type,omitempty"`
+	// Fields The names of the fields.
+	Fields *[]string `json:"fields,omitempty"`
+
+	// Type The name of the type.
+	Type *string `json:"type,omitempty"`
 }
 
 // GraphqlType A GraphQL type and fields of it.
 type GraphqlType struct {
-	Fields *Strings `json:"fields,omitempty"`
-	Name   *string  `json:"name,omitempty"`
+	// Fields The names of the fields.
+	Fields *[]string `json:"fields,omitempty"`
+
+	// Name The name of the type.
+	Name *string `json:"name,omitempty"`
 }
 
 // HardTimeoutMeta The time limit of one path, in seconds.
 type HardTimeoutMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
-	Timeout  *int    `json:"timeout,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Timeout The timeout in seconds.
+	Timeout *int `json:"timeout,omitempty"`
 }
 
 // HeaderInjectionMeta Headers added and deleted on one path.
 type HeaderInjectionMeta struct {
-	ActOn         *bool      `json:"act_on,omitempty"`
-	AddHeaders    *StringMap `json:"add_headers,omitempty"`
-	DeleteHeaders *Strings   `json:"delete_headers,omitempty"`
-	Disabled      *bool      `json:"disabled,omitempty"`
-	Method        *string    `json:"method,omitempty"`
-	Path          *string    `json:"path,omitempty"`
+	// ActOn Not used by gateways.
+	ActOn *bool `json:"act_on,omitempty"`
+
+	// AddHeaders The headers that are added.
+	AddHeaders *map[string]string `json:"add_headers,omitempty"`
+
+	// DeleteHeaders The headers that are removed.
+	DeleteHeaders *[]string `json:"delete_headers,omitempty"`
+
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // HookReference A webhook that an API's event calls.
 type HookReference struct {
-	EventName    *string `json:"event_name,omitempty"`
-	EventTimeout *int64  `json:"event_timeout,omitempty"`
+	// EventName The name of the event.
+	EventName *string `json:"event_name,omitempty"`
+
+	// EventTimeout The pause before the webhook is called again for the same event, in seconds.
+	EventTimeout *int64 `json:"event_timeout,omitempty"`
 
 	// Hook Where and how a webhook is called.
 	Hook *WebHookHandlerConf `json:"hook,omitempty"`
@@ -801,56 +1374,97 @@ type HookReference struct {
 
 // HostCheckObject One check.
 type HostCheckObject struct {
-	Body                *string          `json:"body,omitempty"`
-	Commands            *[]*CheckCommand `json:"commands,omitempty"`
-	EnableProxyProtocol *bool            `json:"enable_proxy_protocol,omitempty"`
-	Headers             *StringMap       `json:"headers,omitempty"`
-	Method              *string          `json:"method,omitempty"`
-	Protocol            *string          `json:"protocol,omitempty"`
+	// Body The body of the request.
+	Body *string `json:"body,omitempty"`
+
+	// Commands What is sent and expected, for a test over TCP.
+	Commands *[]*CheckCommand `json:"commands,omitempty"`
+
+	// EnableProxyProtocol Whether the test begins with a PROXY protocol header.
+	EnableProxyProtocol *bool `json:"enable_proxy_protocol,omitempty"`
+
+	// Headers The headers of the request.
+	Headers *map[string]string `json:"headers,omitempty"`
+
+	// Method The method of the request.
+	Method *string `json:"method,omitempty"`
+
+	// Protocol The protocol of the test, for example `tcp`. The default is HTTP.
+	Protocol *string `json:"protocol,omitempty"`
 
 	// Timeout A duration in nanoseconds.
 	Timeout *TimeDuration `json:"timeout,omitempty"`
-	Url     *string       `json:"url,omitempty"`
+
+	// Url The URL, or the host and port, that is tested.
+	Url *string `json:"url,omitempty"`
 }
 
 // ImportDataStruct Policies, as they are exported and imported. Each is taken or refused by itself.
 type ImportDataStruct struct {
-	Data  *[]DBPolicy `json:"Data,omitempty"`
-	Pages *int        `json:"Pages,omitempty"`
+	// Data The policies, oldest first.
+	Data *[]DBPolicy `json:"Data,omitempty"`
+
+	// Pages The number of pages; 0 if everything is on this one. Imports ignore it.
+	Pages *int `json:"Pages,omitempty"`
 }
 
 // ImportResponse The envelope of an import. `Meta` says of each id whether it is there as the body says.
 type ImportResponse struct {
-	Status  ImportResponseStatus `json:"Status"`
-	Message string               `json:"Message"`
-	Meta    map[string]bool      `json:"Meta"`
-	ID      *string              `json:"ID,omitempty"`
+	// Status Always `OK`.
+	Status ImportResponseStatus `json:"Status"`
+
+	// Message How many documents were imported, and why others were refused.
+	Message string `json:"Message"`
+
+	// Meta Whether each document is stored now, by ID.
+	Meta map[string]bool `json:"Meta"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
 }
 
-// ImportResponseStatus defines model for ImportResponse.Status.
+// ImportResponseStatus Always `OK`.
 type ImportResponseStatus string
 
 // InternalMeta A path that only the gateway itself may call.
 type InternalMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // Introspection How an outside provider's opaque token is checked.
 type Introspection struct {
 	// Cache For how many seconds an introspection is remembered.
-	Cache             *IntrospectionCache `json:"cache,omitempty"`
-	ClientId          *string             `json:"client_id,omitempty"`
-	ClientSecret      *string             `json:"client_secret,omitempty"`
-	Enabled           *bool               `json:"enabled,omitempty"`
-	IdentityBaseField *string             `json:"identity_base_field,omitempty"`
-	Url               *string             `json:"url,omitempty"`
+	Cache *IntrospectionCache `json:"cache,omitempty"`
+
+	// ClientId The ID of the gateway as a client of the authorisation server.
+	ClientId *string `json:"client_id,omitempty"`
+
+	// ClientSecret The secret of the gateway as a client of the authorisation server.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// Enabled Whether tokens are checked by introspection.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// IdentityBaseField The member of the answer with the identity. The default is `sub`.
+	IdentityBaseField *string `json:"identity_base_field,omitempty"`
+
+	// Url The URL of the introspection endpoint.
+	Url *string `json:"url,omitempty"`
 }
 
 // IntrospectionCache For how many seconds an introspection is remembered.
 type IntrospectionCache struct {
-	Enabled *bool  `json:"enabled,omitempty"`
+	// Enabled Whether answers are cached.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Timeout How long an answer is cached, in seconds; 0 is until the token expires.
 	Timeout *int64 `json:"timeout,omitempty"`
 }
 
@@ -858,116 +1472,198 @@ type IntrospectionCache struct {
 type JWK struct {
 	// CacheTimeout How long the keys are kept, as Go writes a duration, `5m`.
 	CacheTimeout *string `json:"cache_timeout,omitempty"`
-	Url          *string `json:"url,omitempty"`
+
+	// Url The URL of the key set.
+	Url *string `json:"url,omitempty"`
 }
 
 // JWTData The secret of a JWT session.
 type JWTData struct {
+	// Secret The secret that signs the tokens.
 	Secret *string `json:"secret,omitempty"`
 }
 
 // JWTValidation How an outside provider's JWT is checked. Skews are in seconds.
 type JWTValidation struct {
-	Enabled                 *bool   `json:"enabled,omitempty"`
-	ExpiresAtValidationSkew *int    `json:"expires_at_validation_skew,omitempty"`
-	IdentityBaseField       *string `json:"identity_base_field,omitempty"`
-	IssuedAtValidationSkew  *int    `json:"issued_at_validation_skew,omitempty"`
-	NotBeforeValidationSkew *int    `json:"not_before_validation_skew,omitempty"`
-	SigningMethod           *string `json:"signing_method,omitempty"`
-	Source                  *string `json:"source,omitempty"`
+	// Enabled Whether tokens are checked by their signature.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// ExpiresAtValidationSkew The difference between clocks for the claim `exp`, in seconds.
+	ExpiresAtValidationSkew *int `json:"expires_at_validation_skew,omitempty"`
+
+	// IdentityBaseField The claim with the identity. The default is `sub`.
+	IdentityBaseField *string `json:"identity_base_field,omitempty"`
+
+	// IssuedAtValidationSkew The difference between clocks for the claim `iat`, in seconds.
+	IssuedAtValidationSkew *int `json:"issued_at_validation_skew,omitempty"`
+
+	// NotBeforeValidationSkew The difference between clocks for the claim `nbf`, in seconds.
+	NotBeforeValidationSkew *int `json:"not_before_validation_skew,omitempty"`
+
+	// SigningMethod The kind of signature, `hmac`, `rsa` or `ecdsa`.
+	SigningMethod *string `json:"signing_method,omitempty"`
+
+	// Source The secret, the public key in base64, or the URL of a JSON web key set.
+	Source *string `json:"source,omitempty"`
 }
 
 // KeyData A key: its id, and its session as it is stored.
 type KeyData struct {
 	// ApiModel Always an empty object on the wire.
 	ApiModel *ApiModel `json:"api_model,omitempty"`
-	KeyId    *string   `json:"key_id,omitempty"`
+
+	// KeyId The ID of the key; that of an organisation key is the ID of its organisation.
+	KeyId *string `json:"key_id,omitempty"`
 
 	// Data A session object as Tyk Gateway holds it: rate, quota, access rights, expiry. For an organisation's key, `org_id` names the organisation. Times are Unix seconds; `-1` is no limit or never.
-	Data    *SessionState `json:"data,omitempty"`
-	KeyHash *string       `json:"key_hash,omitempty"`
+	Data *SessionState `json:"data,omitempty"`
+
+	// KeyHash The hash of the key, where the gateway hashes keys; else empty.
+	KeyHash *string `json:"key_hash,omitempty"`
 }
 
 // Keys A page of key ids.
 type Keys struct {
 	// Data Key ids.
-	Data  *AllKeys `json:"data,omitempty"`
-	Pages *int     `json:"pages,omitempty"`
+	Data *AllKeys `json:"data,omitempty"`
+
+	// Pages The number of pages, always 1.
+	Pages *int `json:"pages,omitempty"`
 }
 
 // MethodTransformMeta The method that a request is changed to.
 type MethodTransformMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// ToMethod The new method.
 	ToMethod *string `json:"to_method,omitempty"`
 }
 
 // MiddlewareDefinition One custom middleware function.
 type MiddlewareDefinition struct {
-	Disabled       *bool   `json:"disabled,omitempty"`
-	Name           *string `json:"name,omitempty"`
-	Path           *string `json:"path,omitempty"`
-	RawBodyOnly    *bool   `json:"raw_body_only,omitempty"`
-	RequireSession *bool   `json:"require_session,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Name The name of the function.
+	Name *string `json:"name,omitempty"`
+
+	// Path The path of the plugin on the gateway's host.
+	Path *string `json:"path,omitempty"`
+
+	// RawBodyOnly Whether the plugin gets the body as bytes only.
+	RawBodyOnly *bool `json:"raw_body_only,omitempty"`
+
+	// RequireSession Whether the plugin gets the session of the key.
+	RequireSession *bool `json:"require_session,omitempty"`
 }
 
 // MiddlewareIdExtractor How a plugin's session is found without calling the plugin.
 type MiddlewareIdExtractor struct {
-	Disabled        *bool   `json:"disabled,omitempty"`
-	ExtractFrom     *string `json:"extract_from,omitempty"`
-	ExtractWith     *string `json:"extract_with,omitempty"`
-	ExtractorConfig *AnyMap `json:"extractor_config,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// ExtractFrom Where the ID is taken from, for example `header` or `body`.
+	ExtractFrom *string `json:"extract_from,omitempty"`
+
+	// ExtractWith How the ID is found, for example `value`, `regex` or `xpath`.
+	ExtractWith *string `json:"extract_with,omitempty"`
+
+	// ExtractorConfig Settings of the extractor.
+	ExtractorConfig *map[string]interface{} `json:"extractor_config,omitempty"`
 }
 
 // MiddlewareSection Custom middleware and the driver that runs it.
 type MiddlewareSection struct {
 	// AuthCheck One custom middleware function.
 	AuthCheck *MiddlewareDefinition `json:"auth_check,omitempty"`
-	Driver    *string               `json:"driver,omitempty"`
+
+	// Driver The language of the plugins, for example `otto`, `python`, `grpc` or `goplugin`.
+	Driver *string `json:"driver,omitempty"`
 
 	// IdExtractor How a plugin's session is found without calling the plugin.
-	IdExtractor *MiddlewareIdExtractor   `json:"id_extractor,omitempty"`
-	Post        *[]*MiddlewareDefinition `json:"post,omitempty"`
+	IdExtractor *MiddlewareIdExtractor `json:"id_extractor,omitempty"`
+
+	// Post The plugins that run last before a request is passed on.
+	Post *[]*MiddlewareDefinition `json:"post,omitempty"`
+
+	// PostKeyAuth The plugins that run after authentication.
 	PostKeyAuth *[]*MiddlewareDefinition `json:"post_key_auth,omitempty"`
-	Pre         *[]*MiddlewareDefinition `json:"pre,omitempty"`
-	Response    *[]*MiddlewareDefinition `json:"response,omitempty"`
+
+	// Pre The plugins that run first.
+	Pre *[]*MiddlewareDefinition `json:"pre,omitempty"`
+
+	// Response The plugins that edit responses.
+	Response *[]*MiddlewareDefinition `json:"response,omitempty"`
 }
 
 // MockResponseMeta A canned answer for one path.
 type MockResponseMeta struct {
-	Body       *string    `json:"body,omitempty"`
-	Code       *int       `json:"code,omitempty"`
-	Disabled   *bool      `json:"disabled,omitempty"`
-	Headers    *StringMap `json:"headers,omitempty"`
-	IgnoreCase *bool      `json:"ignore_case,omitempty"`
-	Method     *string    `json:"method,omitempty"`
-	Path       *string    `json:"path,omitempty"`
+	// Body The body of the response.
+	Body *string `json:"body,omitempty"`
+
+	// Code The status of the response.
+	Code *int `json:"code,omitempty"`
+
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Headers The headers of the response.
+	Headers *map[string]string `json:"headers,omitempty"`
+
+	// IgnoreCase Matches the path without regard to case.
+	IgnoreCase *bool `json:"ignore_case,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // Monitor Percentages of the quota that trigger an event.
 type Monitor struct {
+	// TriggerLimits The shares of the quota at which a notification is sent, in percent.
 	TriggerLimits *[]float64 `json:"trigger_limits,omitempty"`
 }
 
 // Node A gateway. `session_id` is what it names itself, anew at each start.
 type Node struct {
-	Id        string    `json:"id"`
-	SessionId string    `json:"session_id"`
-	Hostname  string    `json:"hostname"`
+	// Id The ID that the gateway was given when it registered.
+	Id string `json:"id"`
+
+	// SessionId The ID that the gateway gave itself. It is new at each of its starts.
+	SessionId string `json:"session_id"`
+
+	// Hostname The name of the gateway's host.
+	Hostname string `json:"hostname"`
+
+	// FirstSeen When the gateway registered.
 	FirstSeen time.Time `json:"first_seen"`
-	LastSeen  time.Time `json:"last_seen"`
+
+	// LastSeen When the gateway's last heartbeat arrived. It sends one every two seconds.
+	LastSeen time.Time `json:"last_seen"`
 }
 
 // Nodes A list of gateways.
 type Nodes struct {
+	// Nodes The gateways, in the order of their registration.
 	Nodes []Node `json:"nodes"`
 }
 
 // NotificationsManager Where key changes of OAuth clients are announced.
 type NotificationsManager struct {
+	// OauthOnKeychangeUrl The URL that is called when a token is issued or changed.
 	OauthOnKeychangeUrl *string `json:"oauth_on_keychange_url,omitempty"`
-	SharedSecret        *string `json:"shared_secret,omitempty"`
+
+	// SharedSecret The secret that is sent with the call.
+	SharedSecret *string `json:"shared_secret,omitempty"`
 }
 
 // OAS The OpenAPI document of an API, beside its classic definition; Tyk's own part of it is `x-tyk-api-gateway`. The published schema describes a Go program's structs (`Ref`, `Value`); this one describes the document. Fields that this schema does not name are kept.
@@ -978,14 +1674,31 @@ type OASCallback = json.RawMessage
 
 // OASComponents Named parts.
 type OASComponents struct {
-	Callbacks       *map[string]*OASCallback       `json:"callbacks,omitempty"`
-	Examples        *map[string]*OASExample        `json:"examples,omitempty"`
-	Headers         *map[string]*OASParameter      `json:"headers,omitempty"`
-	Links           *map[string]*OASLink           `json:"links,omitempty"`
-	Parameters      *map[string]*OASParameter      `json:"parameters,omitempty"`
-	RequestBodies   *map[string]*OASRequestBody    `json:"requestBodies,omitempty"`
-	Responses       *map[string]*OASResponse       `json:"responses,omitempty"`
-	Schemas         *map[string]OASSchema          `json:"schemas,omitempty"`
+	// Callbacks Callbacks, by their names.
+	Callbacks *map[string]*OASCallback `json:"callbacks,omitempty"`
+
+	// Examples Examples, by their names.
+	Examples *map[string]*OASExample `json:"examples,omitempty"`
+
+	// Headers Headers, by their names.
+	Headers *map[string]*OASParameter `json:"headers,omitempty"`
+
+	// Links Links, by their names.
+	Links *map[string]*OASLink `json:"links,omitempty"`
+
+	// Parameters Parameters, by their names.
+	Parameters *map[string]*OASParameter `json:"parameters,omitempty"`
+
+	// RequestBodies Request bodies, by their names.
+	RequestBodies *map[string]*OASRequestBody `json:"requestBodies,omitempty"`
+
+	// Responses Responses, by their names.
+	Responses *map[string]*OASResponse `json:"responses,omitempty"`
+
+	// Schemas Schemas, by their names.
+	Schemas *map[string]OASSchema `json:"schemas,omitempty"`
+
+	// SecuritySchemes Security schemes, by their names.
 	SecuritySchemes *map[string]*OASSecurityScheme `json:"securitySchemes,omitempty"`
 }
 
@@ -1000,8 +1713,11 @@ type OASExample = json.RawMessage
 
 // OASExternalDocs Where to read on.
 type OASExternalDocs struct {
+	// Description What the documentation is about.
 	Description *string `json:"description,omitempty"`
-	Url         *string `json:"url,omitempty"`
+
+	// Url The URL of the documentation.
+	Url *string `json:"url,omitempty"`
 }
 
 // OASFlag Yes or no.
@@ -1013,8 +1729,10 @@ type OASFlow struct {
 	AuthorizationUrl *OASText `json:"authorizationUrl,omitempty"`
 
 	// RefreshUrl A text.
-	RefreshUrl *OASText             `json:"refreshUrl,omitempty"`
-	Scopes     *map[string]*OASText `json:"scopes,omitempty"`
+	RefreshUrl *OASText `json:"refreshUrl,omitempty"`
+
+	// Scopes The descriptions of the scopes, by their names.
+	Scopes *map[string]*OASText `json:"scopes,omitempty"`
 
 	// TokenUrl A text.
 	TokenUrl *OASText `json:"tokenUrl,omitempty"`
@@ -1022,19 +1740,38 @@ type OASFlow struct {
 
 // OASInfo What the API is called, and whose it is.
 type OASInfo struct {
+	// Contact Whom to contact about the API.
 	Contact *struct {
+		// Email The e-mail address of the contact.
 		Email *string `json:"email,omitempty"`
-		Name  *string `json:"name,omitempty"`
-		Url   *string `json:"url,omitempty"`
-	} `json:"contact,omitempty"`
-	Description *string `json:"description,omitempty"`
-	License     *struct {
+
+		// Name The name of the contact.
 		Name *string `json:"name,omitempty"`
-		Url  *string `json:"url,omitempty"`
+
+		// Url The URL of the contact.
+		Url *string `json:"url,omitempty"`
+	} `json:"contact,omitempty"`
+
+	// Description What the API does.
+	Description *string `json:"description,omitempty"`
+
+	// License The licence of the API.
+	License *struct {
+		// Name The name of the licence.
+		Name *string `json:"name,omitempty"`
+
+		// Url The URL of the licence.
+		Url *string `json:"url,omitempty"`
 	} `json:"license,omitempty"`
+
+	// TermsOfService The URL of the terms of service.
 	TermsOfService *string `json:"termsOfService,omitempty"`
-	Title          *string `json:"title,omitempty"`
-	Version        *string `json:"version,omitempty"`
+
+	// Title The title of the API.
+	Title *string `json:"title,omitempty"`
+
+	// Version The version of the API.
+	Version *string `json:"version,omitempty"`
 }
 
 // OASLink A link to another operation, or where one is.
@@ -1045,24 +1782,41 @@ type OASNumber = float32
 
 // OASOperation An operation.
 type OASOperation struct {
-	Callbacks   *map[string]*OASCallback `json:"callbacks,omitempty"`
-	Deprecated  *bool                    `json:"deprecated,omitempty"`
-	Description *string                  `json:"description,omitempty"`
+	// Callbacks The callbacks of the operation, by their names.
+	Callbacks *map[string]*OASCallback `json:"callbacks,omitempty"`
+
+	// Deprecated Whether the operation should no longer be used.
+	Deprecated *bool `json:"deprecated,omitempty"`
+
+	// Description What the operation does.
+	Description *string `json:"description,omitempty"`
 
 	// ExternalDocs Where to read on.
 	ExternalDocs *OASExternalDocs `json:"externalDocs,omitempty"`
-	OperationId  *string          `json:"operationId,omitempty"`
-	Parameters   *[]*OASParameter `json:"parameters,omitempty"`
+
+	// OperationId The ID of the operation.
+	OperationId *string `json:"operationId,omitempty"`
+
+	// Parameters The parameters of the operation.
+	Parameters *[]*OASParameter `json:"parameters,omitempty"`
 
 	// RequestBody A request's body, or where one is.
-	RequestBody *OASRequestBody          `json:"requestBody,omitempty"`
-	Responses   *map[string]*OASResponse `json:"responses,omitempty"`
+	RequestBody *OASRequestBody `json:"requestBody,omitempty"`
+
+	// Responses The responses, by their statuses.
+	Responses *map[string]*OASResponse `json:"responses,omitempty"`
 
 	// Security Security requirements, any one of which will do.
-	Security *OASSecurity  `json:"security,omitempty"`
-	Servers  *[]*OASServer `json:"servers,omitempty"`
-	Summary  *string       `json:"summary,omitempty"`
-	Tags     *Strings      `json:"tags,omitempty"`
+	Security *OASSecurity `json:"security,omitempty"`
+
+	// Servers The servers of the operation.
+	Servers *[]*OASServer `json:"servers,omitempty"`
+
+	// Summary What the operation does, in a few words.
+	Summary *string `json:"summary,omitempty"`
+
+	// Tags The tags of the operation.
+	Tags *[]string `json:"tags,omitempty"`
 }
 
 // OASParameter A parameter or a header, or where one is.
@@ -1070,14 +1824,17 @@ type OASParameter = json.RawMessage
 
 // OASPathItem A path and its operations.
 type OASPathItem struct {
+	// Ref A reference to a path item.
 	Ref *string `json:"$ref,omitempty"`
 
 	// Connect An operation.
 	Connect *OASOperation `json:"connect,omitempty"`
 
 	// Delete An operation.
-	Delete      *OASOperation `json:"delete,omitempty"`
-	Description *string       `json:"description,omitempty"`
+	Delete *OASOperation `json:"delete,omitempty"`
+
+	// Description What the path is for.
+	Description *string `json:"description,omitempty"`
 
 	// Get An operation.
 	Get *OASOperation `json:"get,omitempty"`
@@ -1086,7 +1843,9 @@ type OASPathItem struct {
 	Head *OASOperation `json:"head,omitempty"`
 
 	// Options An operation.
-	Options    *OASOperation    `json:"options,omitempty"`
+	Options *OASOperation `json:"options,omitempty"`
+
+	// Parameters The parameters of all operations of the path.
 	Parameters *[]*OASParameter `json:"parameters,omitempty"`
 
 	// Patch An operation.
@@ -1096,9 +1855,13 @@ type OASPathItem struct {
 	Post *OASOperation `json:"post,omitempty"`
 
 	// Put An operation.
-	Put     *OASOperation `json:"put,omitempty"`
+	Put *OASOperation `json:"put,omitempty"`
+
+	// Servers The servers of the path.
 	Servers *[]*OASServer `json:"servers,omitempty"`
-	Summary *string       `json:"summary,omitempty"`
+
+	// Summary What the path is for, in a few words.
+	Summary *string `json:"summary,omitempty"`
 
 	// Trace An operation.
 	Trace *OASOperation `json:"trace,omitempty"`
@@ -1124,22 +1887,35 @@ type OASSecurityScheme = json.RawMessage
 
 // OASServer An address of the API.
 type OASServer struct {
+	// Description What the server is for.
 	Description *string `json:"description,omitempty"`
-	Url         *string `json:"url,omitempty"`
-	Variables   *map[string]*struct {
-		Default     *string  `json:"default,omitempty"`
-		Description *string  `json:"description,omitempty"`
-		Enum        *Strings `json:"enum,omitempty"`
+
+	// Url The URL of the server.
+	Url *string `json:"url,omitempty"`
+
+	// Variables The variables of the URL, by their names.
+	Variables *map[string]*struct {
+		// Default The value that is used if none is given.
+		Default *string `json:"default,omitempty"`
+
+		// Description What the variable stands for.
+		Description *string `json:"description,omitempty"`
+
+		// Enum The values that are allowed.
+		Enum *[]string `json:"enum,omitempty"`
 	} `json:"variables,omitempty"`
 }
 
 // OASTag A tag.
 type OASTag struct {
+	// Description What the tag stands for.
 	Description *string `json:"description,omitempty"`
 
 	// ExternalDocs Where to read on.
 	ExternalDocs *OASExternalDocs `json:"externalDocs,omitempty"`
-	Name         *string          `json:"name,omitempty"`
+
+	// Name The name of the tag.
+	Name *string `json:"name,omitempty"`
 }
 
 // OASText A text.
@@ -1147,27 +1923,41 @@ type OASText = string
 
 // OAuthMeta Grants that the API's OAuth server allows.
 type OAuthMeta struct {
-	AllowedAccessTypes    *Strings `json:"allowed_access_types,omitempty"`
-	AllowedAuthorizeTypes *Strings `json:"allowed_authorize_types,omitempty"`
-	AuthLoginRedirect     *string  `json:"auth_login_redirect,omitempty"`
+	// AllowedAccessTypes The grant types that are allowed.
+	AllowedAccessTypes *[]string `json:"allowed_access_types,omitempty"`
+
+	// AllowedAuthorizeTypes The response types that are allowed.
+	AllowedAuthorizeTypes *[]string `json:"allowed_authorize_types,omitempty"`
+
+	// AuthLoginRedirect The URL of the page where users sign on.
+	AuthLoginRedirect *string `json:"auth_login_redirect,omitempty"`
 }
 
 // OIDProviderConfig One issuer and its clients.
 type OIDProviderConfig struct {
-	ClientIds *StringMap `json:"client_ids,omitempty"`
-	Issuer    *string    `json:"issuer,omitempty"`
+	// ClientIds The IDs of the policies, by the IDs of the clients in base64.
+	ClientIds *map[string]string `json:"client_ids,omitempty"`
+
+	// Issuer The issuer of the tokens.
+	Issuer *string `json:"issuer,omitempty"`
 }
 
 // OpenIDOptions Accepted OpenID Connect providers.
 type OpenIDOptions struct {
-	Providers         *[]*OIDProviderConfig `json:"providers,omitempty"`
-	SegregateByClient *bool                 `json:"segregate_by_client,omitempty"`
+	// Providers The identity providers.
+	Providers *[]*OIDProviderConfig `json:"providers,omitempty"`
+
+	// SegregateByClient Whether a user has one key for each client.
+	SegregateByClient *bool `json:"segregate_by_client,omitempty"`
 }
 
 // OpenPolicyConf The organisation's own OPA rules (Rego source).
 type OpenPolicyConf struct {
-	Enabled *bool   `json:"enabled,omitempty"`
-	Rules   *string `json:"rules,omitempty"`
+	// Enabled Whether the rules apply.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Rules The rules, in the language Rego.
+	Rules *string `json:"rules,omitempty"`
 }
 
 // OrganisationDocument An organisation. Every other object hangs off it by its `id`. Fields that this schema does not name are kept and given back.
@@ -1175,33 +1965,62 @@ type OrganisationDocument = json.RawMessage
 
 // PasswordAuthentication The password grant.
 type PasswordAuthentication struct {
-	ClientId      *string  `json:"client_id,omitempty"`
-	ClientSecret  *string  `json:"client_secret,omitempty"`
-	ExtraMetadata *Strings `json:"extra_metadata,omitempty"`
+	// ClientId The ID of the gateway as a client.
+	ClientId *string `json:"client_id,omitempty"`
+
+	// ClientSecret The secret of the gateway as a client.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// ExtraMetadata The members of the token's answer that middleware can read.
+	ExtraMetadata *[]string `json:"extra_metadata,omitempty"`
 
 	// Header The header a credential travels in.
-	Header   *AuthSource `json:"header,omitempty"`
-	Password *string     `json:"password,omitempty"`
-	Scopes   *Strings    `json:"scopes,omitempty"`
-	TokenUrl *string     `json:"token_url,omitempty"`
-	Username *string     `json:"username,omitempty"`
+	Header *AuthSource `json:"header,omitempty"`
+
+	// Password The password.
+	Password *string `json:"password,omitempty"`
+
+	// Scopes The scopes that are requested.
+	Scopes *[]string `json:"scopes,omitempty"`
+
+	// TokenUrl The URL of the token endpoint.
+	TokenUrl *string `json:"token_url,omitempty"`
+
+	// Username The name of the user.
+	Username *string `json:"username,omitempty"`
 }
 
 // PersistGraphQLMeta A stored GraphQL operation behind a REST path.
 type PersistGraphQLMeta struct {
-	Method    *string `json:"method,omitempty"`
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Operation The GraphQL query.
 	Operation *string `json:"operation,omitempty"`
-	Path      *string `json:"path,omitempty"`
-	Variables *AnyMap `json:"variables,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Variables The variables of the query. They may use variables of the request.
+	Variables *map[string]interface{} `json:"variables,omitempty"`
 }
 
 // PolicyPartitions The parts of a key that a policy sets.
 type PolicyPartitions struct {
-	Acl        *bool `json:"acl,omitempty"`
+	// Acl Whether the policy sets the access rights of its keys.
+	Acl *bool `json:"acl,omitempty"`
+
+	// Complexity Whether the policy sets the GraphQL query depth of its keys.
 	Complexity *bool `json:"complexity,omitempty"`
-	PerApi     *bool `json:"per_api,omitempty"`
-	Quota      *bool `json:"quota,omitempty"`
-	RateLimit  *bool `json:"rate_limit,omitempty"`
+
+	// PerApi Whether the policy sets limits for each API.
+	PerApi *bool `json:"per_api,omitempty"`
+
+	// Quota Whether the policy sets the quota of its keys.
+	Quota *bool `json:"quota,omitempty"`
+
+	// RateLimit Whether the policy sets the rate limit of its keys.
+	RateLimit *bool `json:"rate_limit,omitempty"`
 }
 
 // Provider An outside OAuth provider.
@@ -1215,17 +2034,32 @@ type Provider struct {
 
 // ProxyConfig Where the API listens and where it passes requests on.
 type ProxyConfig struct {
-	CheckHostAgainstUptimeTests *bool   `json:"check_host_against_uptime_tests,omitempty"`
-	DisableStripSlash           *bool   `json:"disable_strip_slash,omitempty"`
-	EnableLoadBalancing         *bool   `json:"enable_load_balancing,omitempty"`
-	ListenPath                  *string `json:"listen_path,omitempty"`
-	PreserveHostHeader          *bool   `json:"preserve_host_header,omitempty"`
+	// CheckHostAgainstUptimeTests Whether requests go only to targets that the uptime tests find up.
+	CheckHostAgainstUptimeTests *bool `json:"check_host_against_uptime_tests,omitempty"`
+
+	// DisableStripSlash Whether a slash at the end of the path stays.
+	DisableStripSlash *bool `json:"disable_strip_slash,omitempty"`
+
+	// EnableLoadBalancing Whether requests are distributed over `target_list`.
+	EnableLoadBalancing *bool `json:"enable_load_balancing,omitempty"`
+
+	// ListenPath The path on which the gateway serves the API.
+	ListenPath *string `json:"listen_path,omitempty"`
+
+	// PreserveHostHeader Whether the upstream gets the header `Host` of the client.
+	PreserveHostHeader *bool `json:"preserve_host_header,omitempty"`
 
 	// ServiceDiscovery How upstream addresses are discovered.
 	ServiceDiscovery *ServiceDiscoveryConfiguration `json:"service_discovery,omitempty"`
-	StripListenPath  *bool                          `json:"strip_listen_path,omitempty"`
-	TargetList       *Strings                       `json:"target_list,omitempty"`
-	TargetUrl        *string                        `json:"target_url,omitempty"`
+
+	// StripListenPath Whether `listen_path` is removed before a request is passed on.
+	StripListenPath *bool `json:"strip_listen_path,omitempty"`
+
+	// TargetList The URLs of the upstream's instances.
+	TargetList *[]string `json:"target_list,omitempty"`
+
+	// TargetUrl The URL of the upstream.
+	TargetUrl *string `json:"target_url,omitempty"`
 
 	// Transport The TLS of the connection to the upstream.
 	Transport *ProxyTransport `json:"transport,omitempty"`
@@ -1233,111 +2067,194 @@ type ProxyConfig struct {
 
 // ProxyTransport The TLS of the connection to the upstream.
 type ProxyTransport struct {
-	ProxyUrl                *string  `json:"proxy_url,omitempty"`
-	SslCiphers              *Strings `json:"ssl_ciphers,omitempty"`
-	SslForceCommonNameCheck *bool    `json:"ssl_force_common_name_check,omitempty"`
-	SslInsecureSkipVerify   *bool    `json:"ssl_insecure_skip_verify,omitempty"`
-	SslMaxVersion           *int     `json:"ssl_max_version,omitempty"`
-	SslMinVersion           *int     `json:"ssl_min_version,omitempty"`
+	// ProxyUrl The URL of a proxy for requests to the upstream.
+	ProxyUrl *string `json:"proxy_url,omitempty"`
+
+	// SslCiphers The names of the TLS cipher suites.
+	SslCiphers *[]string `json:"ssl_ciphers,omitempty"`
+
+	// SslForceCommonNameCheck Whether the common name of the certificate is checked.
+	SslForceCommonNameCheck *bool `json:"ssl_force_common_name_check,omitempty"`
+
+	// SslInsecureSkipVerify Whether the certificate of the upstream is not verified.
+	SslInsecureSkipVerify *bool `json:"ssl_insecure_skip_verify,omitempty"`
+
+	// SslMaxVersion The maximum TLS version, as Go numbers it; 0 is the default.
+	SslMaxVersion *int `json:"ssl_max_version,omitempty"`
+
+	// SslMinVersion The minimum TLS version, as Go numbers it; 0 is the default.
+	SslMinVersion *int `json:"ssl_min_version,omitempty"`
 }
 
 // RateLimitMeta The rate limit of one path.
 type RateLimitMeta struct {
-	Disabled *bool    `json:"disabled,omitempty"`
-	Method   *string  `json:"method,omitempty"`
-	Path     *string  `json:"path,omitempty"`
-	Per      *float64 `json:"per,omitempty"`
-	Rate     *float64 `json:"rate,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Per The interval in seconds.
+	Per *float64 `json:"per,omitempty"`
+
+	// Rate The number of requests per interval.
+	Rate *float64 `json:"rate,omitempty"`
 }
 
 // RateLimitSmoothing Steps by which a rate limit follows the traffic.
 type RateLimitSmoothing struct {
-	Delay     *int64   `json:"delay,omitempty"`
-	Enabled   *bool    `json:"enabled,omitempty"`
-	Step      *int64   `json:"step,omitempty"`
-	Threshold *int64   `json:"threshold,omitempty"`
-	Trigger   *float64 `json:"trigger,omitempty"`
+	// Delay The minimum time between two changes of the rate, in seconds.
+	Delay *int64 `json:"delay,omitempty"`
+
+	// Enabled Whether the rate is changed in steps.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Step By how many requests the rate is changed at a time.
+	Step *int64 `json:"step,omitempty"`
+
+	// Threshold The rate at which smoothing begins.
+	Threshold *int64 `json:"threshold,omitempty"`
+
+	// Trigger The share of a step at which the rate is changed, from 0 to 1.
+	Trigger *float64 `json:"trigger,omitempty"`
 }
 
 // ReloadResponse The word that every server was told.
 type ReloadResponse struct {
+	// Status Always `ok`, in lower case.
 	Status ReloadResponseStatus `json:"status"`
 }
 
-// ReloadResponseStatus defines model for ReloadResponse.Status.
+// ReloadResponseStatus Always `ok`, in lower case.
 type ReloadResponseStatus string
 
 // RequestHeadersRewriteConfig What becomes of one request header.
 type RequestHeadersRewriteConfig struct {
-	Remove *bool   `json:"remove,omitempty"`
-	Value  *string `json:"value,omitempty"`
+	// Remove Whether the header is removed.
+	Remove *bool `json:"remove,omitempty"`
+
+	// Value The new value of the header.
+	Value *string `json:"value,omitempty"`
 }
 
 // RequestSigningMeta How requests to the upstream are signed.
 type RequestSigningMeta struct {
-	Algorithm       *string  `json:"algorithm,omitempty"`
-	CertificateId   *string  `json:"certificate_id,omitempty"`
-	HeaderList      *Strings `json:"header_list,omitempty"`
-	IsEnabled       *bool    `json:"is_enabled,omitempty"`
-	KeyId           *string  `json:"key_id,omitempty"`
-	Secret          *string  `json:"secret,omitempty"`
-	SignatureHeader *string  `json:"signature_header,omitempty"`
+	// Algorithm The algorithm of the signature.
+	Algorithm *string `json:"algorithm,omitempty"`
+
+	// CertificateId The ID of the certificate of an RSA signature.
+	CertificateId *string `json:"certificate_id,omitempty"`
+
+	// HeaderList The headers that are signed.
+	HeaderList *[]string `json:"header_list,omitempty"`
+
+	// IsEnabled Whether requests to the upstream are signed.
+	IsEnabled *bool `json:"is_enabled,omitempty"`
+
+	// KeyId The ID of the key in the signature.
+	KeyId *string `json:"key_id,omitempty"`
+
+	// Secret The secret of an HMAC signature.
+	Secret *string `json:"secret,omitempty"`
+
+	// SignatureHeader The header with the signature. The default is `Authorization`.
+	SignatureHeader *string `json:"signature_header,omitempty"`
 }
 
 // RequestSizeMeta The largest request of one path, in bytes.
 type RequestSizeMeta struct {
-	Disabled  *bool   `json:"disabled,omitempty"`
-	Method    *string `json:"method,omitempty"`
-	Path      *string `json:"path,omitempty"`
-	SizeLimit *int64  `json:"size_limit,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// SizeLimit The maximum size in bytes.
+	SizeLimit *int64 `json:"size_limit,omitempty"`
 }
 
 // ResponseProcessor A processor of responses.
 type ResponseProcessor struct {
-	Name    *string     `json:"name,omitempty"`
+	// Name The name of the middleware, for example `header_injector`.
+	Name *string `json:"name,omitempty"`
+
+	// Options Settings of the middleware.
 	Options interface{} `json:"options,omitempty"`
 }
 
 // RoutingTrigger A conditional rewrite.
 type RoutingTrigger struct {
+	// On Whether `any` or `all` of the conditions must be met.
 	On *string `json:"on,omitempty"`
 
 	// Options The conditions of a rewrite.
-	Options   *RoutingTriggerOptions `json:"options,omitempty"`
-	RewriteTo *string                `json:"rewrite_to,omitempty"`
+	Options *RoutingTriggerOptions `json:"options,omitempty"`
+
+	// RewriteTo The new URL.
+	RewriteTo *string `json:"rewrite_to,omitempty"`
 }
 
 // RoutingTriggerOptions The conditions of a rewrite.
 type RoutingTriggerOptions struct {
-	HeaderMatches   *map[string]*StringRegexMap `json:"header_matches,omitempty"`
+	// HeaderMatches Conditions on headers, by their names.
+	HeaderMatches *map[string]*StringRegexMap `json:"header_matches,omitempty"`
+
+	// PathPartMatches Conditions on parts of the path, by their names.
 	PathPartMatches *map[string]*StringRegexMap `json:"path_part_matches,omitempty"`
 
 	// PayloadMatches A regular expression to match, or not to match.
-	PayloadMatches        *StringRegexMap             `json:"payload_matches,omitempty"`
-	QueryValMatches       *map[string]*StringRegexMap `json:"query_val_matches,omitempty"`
+	PayloadMatches *StringRegexMap `json:"payload_matches,omitempty"`
+
+	// QueryValMatches Conditions on query parameters, by their names.
+	QueryValMatches *map[string]*StringRegexMap `json:"query_val_matches,omitempty"`
+
+	// RequestContextMatches Conditions on variables of the request, by their names.
 	RequestContextMatches *map[string]*StringRegexMap `json:"request_context_matches,omitempty"`
-	SessionMetaMatches    *map[string]*StringRegexMap `json:"session_meta_matches,omitempty"`
+
+	// SessionMetaMatches Conditions on metadata of the key, by their names.
+	SessionMetaMatches *map[string]*StringRegexMap `json:"session_meta_matches,omitempty"`
 }
 
 // SSOAccessData Who is to be signed on, and where. Keys are matched in any case.
 type SSOAccessData struct {
 	// ForSection `dashboard` or `portal`.
-	ForSection   *string   `json:"ForSection,omitempty"`
-	OrgID        *string   `json:"OrgID,omitempty"`
-	EmailAddress *string   `json:"EmailAddress,omitempty"`
-	DisplayName  *string   `json:"DisplayName,omitempty"`
-	GroupID      *string   `json:"GroupID,omitempty"`
-	GroupsIDs    *[]string `json:"GroupsIDs,omitempty"`
+	ForSection *string `json:"ForSection,omitempty"`
+
+	// OrgID The organisation that the user signs on to.
+	OrgID *string `json:"OrgID,omitempty"`
+
+	// EmailAddress The e-mail address of the user.
+	EmailAddress *string `json:"EmailAddress,omitempty"`
+
+	// DisplayName The name to show for the user.
+	DisplayName *string `json:"DisplayName,omitempty"`
+
+	// GroupID The user group whose permissions the user has.
+	GroupID *string `json:"GroupID,omitempty"`
+
+	// GroupsIDs The user groups whose permissions the user has.
+	GroupsIDs *[]string `json:"GroupsIDs,omitempty"`
 
 	// SSOOnlyForRegisteredUsers Only an address that is a user of the organisation may redeem the nonce.
 	SSOOnlyForRegisteredUsers *bool `json:"SSOOnlyForRegisteredUsers,omitempty"`
-	UserNotAllowed            *bool `json:"UserNotAllowed,omitempty"`
+
+	// UserNotAllowed Whether the identity provider refused the user. It is handed on only.
+	UserNotAllowed *bool `json:"UserNotAllowed,omitempty"`
 }
 
 // ScopeClaim The claim that holds scopes.
 type ScopeClaim struct {
-	ScopeClaimName *string    `json:"scope_claim_name,omitempty"`
-	ScopeToPolicy  *StringMap `json:"scope_to_policy,omitempty"`
+	// ScopeClaimName The claim with the scopes. The default is `scope`.
+	ScopeClaimName *string `json:"scope_claim_name,omitempty"`
+
+	// ScopeToPolicy The ID of the policy of each scope.
+	ScopeToPolicy *map[string]string `json:"scope_to_policy,omitempty"`
 }
 
 // Scopes Scopes of tokens and the policies they give.
@@ -1351,35 +2268,64 @@ type Scopes struct {
 
 // ServiceDiscoveryConfiguration How upstream addresses are discovered.
 type ServiceDiscoveryConfiguration struct {
-	CacheDisabled       *bool   `json:"cache_disabled,omitempty"`
-	CacheTimeout        *int64  `json:"cache_timeout,omitempty"`
-	DataPath            *string `json:"data_path,omitempty"`
-	EndpointReturnsList *bool   `json:"endpoint_returns_list,omitempty"`
-	ParentDataPath      *string `json:"parent_data_path,omitempty"`
-	PortDataPath        *string `json:"port_data_path,omitempty"`
-	QueryEndpoint       *string `json:"query_endpoint,omitempty"`
-	TargetPath          *string `json:"target_path,omitempty"`
-	UseDiscoveryService *bool   `json:"use_discovery_service,omitempty"`
-	UseNestedQuery      *bool   `json:"use_nested_query,omitempty"`
-	UseTargetList       *bool   `json:"use_target_list,omitempty"`
+	// CacheDisabled Whether answers are not cached.
+	CacheDisabled *bool `json:"cache_disabled,omitempty"`
+
+	// CacheTimeout How long an answer is cached, in seconds.
+	CacheTimeout *int64 `json:"cache_timeout,omitempty"`
+
+	// DataPath The path of the host in the answer.
+	DataPath *string `json:"data_path,omitempty"`
+
+	// EndpointReturnsList Whether the answer is a list.
+	EndpointReturnsList *bool `json:"endpoint_returns_list,omitempty"`
+
+	// ParentDataPath The path of the object with the data, if it is nested.
+	ParentDataPath *string `json:"parent_data_path,omitempty"`
+
+	// PortDataPath The path of the port in the answer.
+	PortDataPath *string `json:"port_data_path,omitempty"`
+
+	// QueryEndpoint The URL of the service registry.
+	QueryEndpoint *string `json:"query_endpoint,omitempty"`
+
+	// TargetPath The path that is added to the host.
+	TargetPath *string `json:"target_path,omitempty"`
+
+	// UseDiscoveryService Whether targets come from the service registry.
+	UseDiscoveryService *bool `json:"use_discovery_service,omitempty"`
+
+	// UseNestedQuery Whether the data is a JSON text within the answer.
+	UseNestedQuery *bool `json:"use_nested_query,omitempty"`
+
+	// UseTargetList Whether requests are distributed over all targets of the answer.
+	UseTargetList *bool `json:"use_target_list,omitempty"`
 }
 
 // SessionEndpoint Rate limits of the methods of one path.
 type SessionEndpoint struct {
+	// Methods The limits of the methods.
 	Methods *[]SessionEndpointMethod `json:"methods,omitempty"`
-	Path    *string                  `json:"path,omitempty"`
+
+	// Path The path of the endpoint.
+	Path *string `json:"path,omitempty"`
 }
 
 // SessionEndpointMethod The rate limit of one method.
 type SessionEndpointMethod struct {
 	// Limit `rate` requests in `per` seconds.
 	Limit *SessionEndpointRateLimit `json:"limit,omitempty"`
-	Name  *string                   `json:"name,omitempty"`
+
+	// Name The HTTP method.
+	Name *string `json:"name,omitempty"`
 }
 
 // SessionEndpointRateLimit `rate` requests in `per` seconds.
 type SessionEndpointRateLimit struct {
-	Per  *float64 `json:"per,omitempty"`
+	// Per The interval in seconds.
+	Per *float64 `json:"per,omitempty"`
+
+	// Rate The number of requests per interval.
 	Rate *float64 `json:"rate,omitempty"`
 
 	// Smoothing Steps by which a rate limit follows the traffic.
@@ -1388,8 +2334,13 @@ type SessionEndpointRateLimit struct {
 
 // SessionProviderMeta The store that holds sessions.
 type SessionProviderMeta struct {
-	Meta          *AnyMap `json:"meta,omitempty"`
-	Name          *string `json:"name,omitempty"`
+	// Meta Settings of the provider.
+	Meta *map[string]interface{} `json:"meta,omitempty"`
+
+	// Name The name of the provider. The default is the gateway's own.
+	Name *string `json:"name,omitempty"`
+
+	// StorageEngine Where the provider keeps sessions, for example `redis`.
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
@@ -1398,41 +2349,68 @@ type SessionState = json.RawMessage
 
 // SignatureConfig The check of a signed request. The clock skew is in seconds.
 type SignatureConfig struct {
-	Algorithm        *string `json:"algorithm,omitempty"`
-	AllowedClockSkew *int64  `json:"allowed_clock_skew,omitempty"`
-	ErrorCode        *int    `json:"error_code,omitempty"`
-	ErrorMessage     *string `json:"error_message,omitempty"`
-	Header           *string `json:"header,omitempty"`
-	ParamName        *string `json:"param_name,omitempty"`
-	Secret           *string `json:"secret,omitempty"`
-	UseParam         *bool   `json:"use_param,omitempty"`
-}
+	// Algorithm The algorithm of the signature.
+	Algorithm *string `json:"algorithm,omitempty"`
 
-// StringMap defines model for StringMap.
-type StringMap map[string]string
+	// AllowedClockSkew The difference between clocks that is accepted, in seconds.
+	AllowedClockSkew *int64 `json:"allowed_clock_skew,omitempty"`
+
+	// ErrorCode The status of the response to a wrong signature.
+	ErrorCode *int `json:"error_code,omitempty"`
+
+	// ErrorMessage The text of the response to a wrong signature.
+	ErrorMessage *string `json:"error_message,omitempty"`
+
+	// Header The header with the signature.
+	Header *string `json:"header,omitempty"`
+
+	// ParamName The query parameter with the signature.
+	ParamName *string `json:"param_name,omitempty"`
+
+	// Secret The secret of the signature. It may name metadata of the key.
+	Secret *string `json:"secret,omitempty"`
+
+	// UseParam Whether the query parameter is read.
+	UseParam *bool `json:"use_param,omitempty"`
+}
 
 // StringRegexMap A regular expression to match, or not to match.
 type StringRegexMap struct {
+	// MatchRx The regular expression.
 	MatchRx *string `json:"match_rx,omitempty"`
-	Reverse *bool   `json:"reverse,omitempty"`
+
+	// Reverse Whether the condition is met if the expression does not match.
+	Reverse *bool `json:"reverse,omitempty"`
 }
 
-// Strings defines model for Strings.
+// Strings A list of texts.
 type Strings = []string
 
 // TemplateData The template of a transformation.
 type TemplateData struct {
-	EnableSession  *bool   `json:"enable_session,omitempty"`
-	InputType      *string `json:"input_type,omitempty"`
-	TemplateMode   *string `json:"template_mode,omitempty"`
+	// EnableSession Whether the template can read the session of the key.
+	EnableSession *bool `json:"enable_session,omitempty"`
+
+	// InputType The format of the body, `json` or `xml`.
+	InputType *string `json:"input_type,omitempty"`
+
+	// TemplateMode Where the template is, `blob` or `file`.
+	TemplateMode *string `json:"template_mode,omitempty"`
+
+	// TemplateSource The template in base64, or its path on the gateway's host.
 	TemplateSource *string `json:"template_source,omitempty"`
 }
 
 // TemplateMeta A body transformation of one path.
 type TemplateMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 
 	// TemplateData The template of a transformation.
 	TemplateData *TemplateData `json:"template_data,omitempty"`
@@ -1443,39 +2421,65 @@ type TimeDuration = int64
 
 // TrackEndpointMeta A path whose analytics are kept, or are not.
 type TrackEndpointMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // TransformJQMeta A jq transformation of one path.
 type TransformJQMeta struct {
+	// Filter The jq filter.
 	Filter *string `json:"filter,omitempty"`
+
+	// Method The HTTP method of the endpoint.
 	Method *string `json:"method,omitempty"`
-	Path   *string `json:"path,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // UDGGlobalHeader A header sent to every data source.
 type UDGGlobalHeader struct {
-	Key   *string `json:"key,omitempty"`
+	// Key The name of the header.
+	Key *string `json:"key,omitempty"`
+
+	// Value The value of the header. It may use variables of the request.
 	Value *string `json:"value,omitempty"`
 }
 
 // URLRewriteMeta A rewrite of one path.
 type URLRewriteMeta struct {
-	Disabled     *bool              `json:"disabled,omitempty"`
-	MatchPattern *string            `json:"match_pattern,omitempty"`
-	Method       *string            `json:"method,omitempty"`
-	Path         *string            `json:"path,omitempty"`
-	RewriteTo    *string            `json:"rewrite_to,omitempty"`
-	Triggers     *[]*RoutingTrigger `json:"triggers,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// MatchPattern The regular expression that the path must match.
+	MatchPattern *string `json:"match_pattern,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// RewriteTo The new URL. It may use groups of the pattern, as `$1`.
+	RewriteTo *string `json:"rewrite_to,omitempty"`
+
+	// Triggers Other URLs for requests that meet conditions.
+	Triggers *[]*RoutingTrigger `json:"triggers,omitempty"`
 }
 
 // UpstreamAuth Credentials shown to the upstream.
 type UpstreamAuth struct {
 	// BasicAuth User name and password for the upstream.
 	BasicAuth *UpstreamBasicAuth `json:"basic_auth,omitempty"`
-	Enabled   *bool              `json:"enabled,omitempty"`
+
+	// Enabled Whether requests to the upstream are authenticated.
+	Enabled *bool `json:"enabled,omitempty"`
 
 	// Oauth OAuth tokens for the upstream.
 	Oauth *UpstreamOAuth `json:"oauth,omitempty"`
@@ -1483,21 +2487,29 @@ type UpstreamAuth struct {
 
 // UpstreamBasicAuth User name and password for the upstream.
 type UpstreamBasicAuth struct {
+	// Enabled Whether basic authentication is used.
 	Enabled *bool `json:"enabled,omitempty"`
 
 	// Header The header a credential travels in.
-	Header   *AuthSource `json:"header,omitempty"`
-	Password *string     `json:"password,omitempty"`
-	Username *string     `json:"username,omitempty"`
+	Header *AuthSource `json:"header,omitempty"`
+
+	// Password The password.
+	Password *string `json:"password,omitempty"`
+
+	// Username The name of the user.
+	Username *string `json:"username,omitempty"`
 }
 
 // UpstreamOAuth OAuth tokens for the upstream.
 type UpstreamOAuth struct {
-	AllowedAuthorizeTypes *Strings `json:"allowed_authorize_types,omitempty"`
+	// AllowedAuthorizeTypes The grant types that are used, `clientCredentials` or `password`.
+	AllowedAuthorizeTypes *[]string `json:"allowed_authorize_types,omitempty"`
 
 	// ClientCredentials The client-credentials grant.
 	ClientCredentials *ClientCredentials `json:"client_credentials,omitempty"`
-	Enabled           *bool              `json:"enabled,omitempty"`
+
+	// Enabled Whether OAuth is used.
+	Enabled *bool `json:"enabled,omitempty"`
 
 	// Password The password grant.
 	Password *PasswordAuthentication `json:"password,omitempty"`
@@ -1505,17 +2517,23 @@ type UpstreamOAuth struct {
 
 // UptimeTests Checks of the upstream.
 type UptimeTests struct {
+	// CheckList The tests.
 	CheckList *[]*HostCheckObject `json:"check_list,omitempty"`
 
 	// Config How often checks run and how long they are kept.
-	Config   *UptimeTestsConfig `json:"config,omitempty"`
-	Disabled *bool              `json:"disabled,omitempty"`
+	Config *UptimeTestsConfig `json:"config,omitempty"`
+
+	// Disabled Whether the tests are not run.
+	Disabled *bool `json:"disabled,omitempty"`
 }
 
 // UptimeTestsConfig How often checks run and how long they are kept.
 type UptimeTestsConfig struct {
+	// ExpireUtimeAfter How long results are kept, in seconds.
 	ExpireUtimeAfter *int64 `json:"expire_utime_after,omitempty"`
-	RecheckWait      *int   `json:"recheck_wait,omitempty"`
+
+	// RecheckWait The pause before the list of targets is read again, in seconds.
+	RecheckWait *int `json:"recheck_wait,omitempty"`
 
 	// ServiceDiscovery How upstream addresses are discovered.
 	ServiceDiscovery *ServiceDiscoveryConfiguration `json:"service_discovery,omitempty"`
@@ -1523,158 +2541,329 @@ type UptimeTestsConfig struct {
 
 // User A user as the server gives it out. `org_id` is empty for a super user. `access_key` is what `/api` takes as `Authorization`. `PWHistory` is always empty: no hash leaves the server. Times are RFC 3339; `0001-01-01T00:00:00Z` is never. The published schema lacks `PWHistory` and `created_at`.
 type User struct {
-	ApiModel        struct{}          `json:"api_model"`
-	FirstName       string            `json:"first_name"`
-	LastName        string            `json:"last_name"`
-	EmailAddress    string            `json:"email_address"`
-	OrgId           string            `json:"org_id"`
-	Active          bool              `json:"active"`
-	Id              string            `json:"id"`
-	AccessKey       string            `json:"access_key"`
+	// ApiModel Always empty. The original keeps it for older clients.
+	ApiModel struct{} `json:"api_model"`
+
+	// FirstName The given name.
+	FirstName string `json:"first_name"`
+
+	// LastName The family name.
+	LastName string `json:"last_name"`
+
+	// EmailAddress The e-mail address, which belongs to one user of the organisation, in any case.
+	EmailAddress string `json:"email_address"`
+
+	// OrgId The organisation of the user; empty for a super user, who belongs to none.
+	OrgId string `json:"org_id"`
+
+	// Active Whether the access key works.
+	Active bool `json:"active"`
+
+	// Id The ID of the user, 24 hexadecimal digits.
+	Id string `json:"id"`
+
+	// AccessKey The key for the header `Authorization` of `/api` operations.
+	AccessKey string `json:"access_key"`
+
+	// UserPermissions The level of each permission, `read` or `write`, by its name. `IsAdmin` and `ResetPassword` are `admin`.
 	UserPermissions map[string]string `json:"user_permissions"`
-	GroupId         string            `json:"group_id"`
-	PasswordMaxDays int               `json:"password_max_days"`
-	PasswordUpdated time.Time         `json:"password_updated"`
-	PWHistory       []string          `json:"PWHistory"`
-	LastLoginDate   time.Time         `json:"last_login_date"`
-	CreatedAt       time.Time         `json:"created_at"`
+
+	// GroupId The user group. It is stored only.
+	GroupId string `json:"group_id"`
+
+	// PasswordMaxDays After how many days the password should be changed; 0 is never. It is stored only.
+	PasswordMaxDays int `json:"password_max_days"`
+
+	// PasswordUpdated When the password was set. Year 1 is never.
+	PasswordUpdated time.Time `json:"password_updated"`
+
+	// PWHistory Always empty. The original lists hashes of former passwords.
+	PWHistory []string `json:"PWHistory"`
+
+	// LastLoginDate When the user signed on last. Year 1 is never.
+	LastLoginDate time.Time `json:"last_login_date"`
+
+	// CreatedAt When the user was created.
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // UserRequest A user as it is sent. What the server gives out may be sent back; the id, the times and `PWHistory` are the server's and are ignored.
 type UserRequest struct {
-	PWHistory     *[]string               `json:"PWHistory,omitempty"`
-	AccessKey     *string                 `json:"access_key,omitempty"`
-	Active        *bool                   `json:"active,omitempty"`
-	ApiModel      *map[string]interface{} `json:"api_model,omitempty"`
-	CreatedAt     *string                 `json:"created_at,omitempty"`
-	EmailAddress  *string                 `json:"email_address,omitempty"`
-	FirstName     *string                 `json:"first_name,omitempty"`
-	GroupId       *string                 `json:"group_id,omitempty"`
-	Id            *string                 `json:"id,omitempty"`
-	LastLoginDate *string                 `json:"last_login_date,omitempty"`
-	LastName      *string                 `json:"last_name,omitempty"`
-	OrgId         *string                 `json:"org_id,omitempty"`
+	// PWHistory Ignored.
+	PWHistory *[]string `json:"PWHistory,omitempty"`
+
+	// AccessKey The access key when the user is replaced; absent or empty keeps it. Ignored when the user is created.
+	AccessKey *string `json:"access_key,omitempty"`
+
+	// Active Whether the access key works. The default is false.
+	Active *bool `json:"active,omitempty"`
+
+	// ApiModel Always empty. The original keeps it for older clients.
+	ApiModel *map[string]interface{} `json:"api_model,omitempty"`
+
+	// CreatedAt Ignored: the server sets it.
+	CreatedAt *string `json:"created_at,omitempty"`
+
+	// EmailAddress The e-mail address, which must be new in the organisation, in any case.
+	EmailAddress *string `json:"email_address,omitempty"`
+
+	// FirstName The given name.
+	FirstName *string `json:"first_name,omitempty"`
+
+	// GroupId The user group. It is stored only.
+	GroupId *string `json:"group_id,omitempty"`
+
+	// Id Ignored: the server makes the ID.
+	Id *string `json:"id,omitempty"`
+
+	// LastLoginDate Ignored: the server sets it.
+	LastLoginDate *string `json:"last_login_date,omitempty"`
+
+	// LastName The family name.
+	LastName *string `json:"last_name,omitempty"`
+
+	// OrgId The organisation of the user; empty for a super user. Absent keeps it when the user is replaced.
+	OrgId *string `json:"org_id,omitempty"`
 
 	// Password At least 6 characters, or empty to leave it.
-	Password        *string            `json:"password,omitempty"`
-	PasswordMaxDays *int               `json:"password_max_days,omitempty"`
-	PasswordUpdated *string            `json:"password_updated,omitempty"`
+	Password *string `json:"password,omitempty"`
+
+	// PasswordMaxDays After how many days the password should be changed; 0 is never. It is stored only.
+	PasswordMaxDays *int `json:"password_max_days,omitempty"`
+
+	// PasswordUpdated Ignored: the server sets it.
+	PasswordUpdated *string `json:"password_updated,omitempty"`
+
+	// UserPermissions The level of each permission by its name. Absent makes a new user an administrator, and keeps those of an existing one.
 	UserPermissions *map[string]string `json:"user_permissions,omitempty"`
 }
 
 // UserResponse The envelope around a user. On create and update, `Message` is the access key.
 type UserResponse struct {
-	Status  UserResponseStatus `json:"Status"`
-	Message string             `json:"Message"`
-	ID      *string            `json:"ID,omitempty"`
+	// Status Always `OK`.
+	Status UserResponseStatus `json:"Status"`
+
+	// Message The user's access key after creating or updating the user.
+	Message string `json:"Message"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
 
 	// Meta A user as the server gives it out. `org_id` is empty for a super user. `access_key` is what `/api` takes as `Authorization`. `PWHistory` is always empty: no hash leaves the server. Times are RFC 3339; `0001-01-01T00:00:00Z` is never. The published schema lacks `PWHistory` and `created_at`.
 	Meta User `json:"Meta"`
 }
 
-// UserResponseStatus defines model for UserResponse.Status.
+// UserResponseStatus Always `OK`.
 type UserResponseStatus string
 
 // Users Users. `pages` is 0 when all were asked for.
 type Users struct {
+	// Users The users, oldest first.
 	Users []User `json:"users"`
-	Pages int    `json:"pages"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
 }
 
 // ValidatePathMeta A JSON schema that bodies of one path must meet.
 type ValidatePathMeta struct {
-	Disabled          *bool   `json:"disabled,omitempty"`
-	ErrorResponseCode *int    `json:"error_response_code,omitempty"`
-	Method            *string `json:"method,omitempty"`
-	Path              *string `json:"path,omitempty"`
-	Schema            *AnyMap `json:"schema,omitempty"`
-	SchemaB64         *string `json:"schema_b64,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// ErrorResponseCode The status of the response to a wrong body. The default is 422.
+	ErrorResponseCode *int `json:"error_response_code,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Schema The JSON schema.
+	Schema *map[string]interface{} `json:"schema,omitempty"`
+
+	// SchemaB64 The JSON schema in base64. It replaces `schema`.
+	SchemaB64 *string `json:"schema_b64,omitempty"`
 }
 
 // ValidateRequestMeta Validation of one path against the OpenAPI document.
 type ValidateRequestMeta struct {
-	Enabled           *bool   `json:"enabled,omitempty"`
-	ErrorResponseCode *int    `json:"error_response_code,omitempty"`
-	Method            *string `json:"method,omitempty"`
-	Path              *string `json:"path,omitempty"`
+	// Enabled Whether requests are checked.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// ErrorResponseCode The status of the response to a wrong request. The default is 422.
+	ErrorResponseCode *int `json:"error_response_code,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // VersionData The versions of the API.
 type VersionData struct {
-	DefaultVersion *string                  `json:"default_version,omitempty"`
-	NotVersioned   *bool                    `json:"not_versioned,omitempty"`
-	Versions       *map[string]*VersionInfo `json:"versions,omitempty"`
+	// DefaultVersion The version of requests that name none.
+	DefaultVersion *string `json:"default_version,omitempty"`
+
+	// NotVersioned Whether the API has one version only, named `Default`.
+	NotVersioned *bool `json:"not_versioned,omitempty"`
+
+	// Versions The versions, by their names.
+	Versions *map[string]*VersionInfo `json:"versions,omitempty"`
 }
 
 // VersionDefinition Where a request names the version it wants, and the versions there are.
 type VersionDefinition struct {
-	Default              *string    `json:"default,omitempty"`
-	Enabled              *bool      `json:"enabled,omitempty"`
-	FallbackToDefault    *bool      `json:"fallback_to_default,omitempty"`
-	Key                  *string    `json:"key,omitempty"`
-	Location             *string    `json:"location,omitempty"`
-	Name                 *string    `json:"name,omitempty"`
-	StripPath            *bool      `json:"strip_path,omitempty"`
-	StripVersioningData  *bool      `json:"strip_versioning_data,omitempty"`
-	UrlVersioningPattern *string    `json:"url_versioning_pattern,omitempty"`
-	Versions             *StringMap `json:"versions,omitempty"`
+	// Default The version of requests that name none.
+	Default *string `json:"default,omitempty"`
+
+	// Enabled Whether the API is versioned.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// FallbackToDefault Whether an unknown version is served by the default one.
+	FallbackToDefault *bool `json:"fallback_to_default,omitempty"`
+
+	// Key The name of the header or query parameter with the version.
+	Key *string `json:"key,omitempty"`
+
+	// Location Where the version is, `header`, `url-param` or `url`.
+	Location *string `json:"location,omitempty"`
+
+	// Name The name of this version.
+	Name *string `json:"name,omitempty"`
+
+	// StripPath The former name of `strip_versioning_data`.
+	StripPath *bool `json:"strip_path,omitempty"`
+
+	// StripVersioningData Whether the version is removed before a request is passed on.
+	StripVersioningData *bool `json:"strip_versioning_data,omitempty"`
+
+	// UrlVersioningPattern The regular expression of a version in the path.
+	UrlVersioningPattern *string `json:"url_versioning_pattern,omitempty"`
+
+	// Versions The `api_id` of each version, by its name.
+	Versions *map[string]string `json:"versions,omitempty"`
 }
 
 // VersionInfo One version: its paths, headers, limits.
 type VersionInfo struct {
+	// Expires When the version stops being served.
 	Expires *string `json:"expires,omitempty"`
 
 	// ExtendedPaths Per-path rules of a version.
-	ExtendedPaths                 *ExtendedPathsSet `json:"extended_paths,omitempty"`
-	GlobalHeaders                 *StringMap        `json:"global_headers,omitempty"`
-	GlobalHeadersDisabled         *bool             `json:"global_headers_disabled,omitempty"`
-	GlobalHeadersRemove           *Strings          `json:"global_headers_remove,omitempty"`
-	GlobalResponseHeaders         *StringMap        `json:"global_response_headers,omitempty"`
-	GlobalResponseHeadersDisabled *bool             `json:"global_response_headers_disabled,omitempty"`
-	GlobalResponseHeadersRemove   *Strings          `json:"global_response_headers_remove,omitempty"`
-	GlobalSizeLimit               *int64            `json:"global_size_limit,omitempty"`
-	GlobalSizeLimitDisabled       *bool             `json:"global_size_limit_disabled,omitempty"`
-	IgnoreEndpointCase            *bool             `json:"ignore_endpoint_case,omitempty"`
-	Name                          *string           `json:"name,omitempty"`
-	OverrideTarget                *string           `json:"override_target,omitempty"`
+	ExtendedPaths *ExtendedPathsSet `json:"extended_paths,omitempty"`
+
+	// GlobalHeaders The headers that are added to every request.
+	GlobalHeaders *map[string]string `json:"global_headers,omitempty"`
+
+	// GlobalHeadersDisabled Whether `global_headers` is ignored.
+	GlobalHeadersDisabled *bool `json:"global_headers_disabled,omitempty"`
+
+	// GlobalHeadersRemove The headers that are removed from every request.
+	GlobalHeadersRemove *[]string `json:"global_headers_remove,omitempty"`
+
+	// GlobalResponseHeaders The headers that are added to every response.
+	GlobalResponseHeaders *map[string]string `json:"global_response_headers,omitempty"`
+
+	// GlobalResponseHeadersDisabled Whether `global_response_headers` is ignored.
+	GlobalResponseHeadersDisabled *bool `json:"global_response_headers_disabled,omitempty"`
+
+	// GlobalResponseHeadersRemove The headers that are removed from every response.
+	GlobalResponseHeadersRemove *[]string `json:"global_response_headers_remove,omitempty"`
+
+	// GlobalSizeLimit The maximum size of a request in bytes; 0 is no limit.
+	GlobalSizeLimit *int64 `json:"global_size_limit,omitempty"`
+
+	// GlobalSizeLimitDisabled Whether `global_size_limit` is ignored.
+	GlobalSizeLimitDisabled *bool `json:"global_size_limit_disabled,omitempty"`
+
+	// IgnoreEndpointCase Whether all paths are matched without regard to case.
+	IgnoreEndpointCase *bool `json:"ignore_endpoint_case,omitempty"`
+
+	// Name The name of the version.
+	Name *string `json:"name,omitempty"`
+
+	// OverrideTarget The URL of the upstream of this version; empty is that of the API.
+	OverrideTarget *string `json:"override_target,omitempty"`
 
 	// Paths Simple path lists of a version.
-	Paths            *VersionPaths `json:"paths,omitempty"`
-	UseExtendedPaths *bool         `json:"use_extended_paths,omitempty"`
+	Paths *VersionPaths `json:"paths,omitempty"`
+
+	// UseExtendedPaths Whether `extended_paths` applies, and not `paths`.
+	UseExtendedPaths *bool `json:"use_extended_paths,omitempty"`
 }
 
 // VersionPaths Simple path lists of a version.
 type VersionPaths struct {
-	BlackList *Strings `json:"black_list,omitempty"`
-	Ignored   *Strings `json:"ignored,omitempty"`
-	WhiteList *Strings `json:"white_list,omitempty"`
+	// BlackList The paths that are refused.
+	BlackList *[]string `json:"black_list,omitempty"`
+
+	// Ignored The paths without authentication.
+	Ignored *[]string `json:"ignored,omitempty"`
+
+	// WhiteList The paths that are allowed; all others are refused.
+	WhiteList *[]string `json:"white_list,omitempty"`
 }
 
 // VirtualMeta A JavaScript endpoint.
 type VirtualMeta struct {
-	Disabled             *bool   `json:"disabled,omitempty"`
-	FunctionSourceType   *string `json:"function_source_type,omitempty"`
-	FunctionSourceUri    *string `json:"function_source_uri,omitempty"`
-	Method               *string `json:"method,omitempty"`
-	Path                 *string `json:"path,omitempty"`
-	ProxyOnError         *bool   `json:"proxy_on_error,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// FunctionSourceType Where the function is, `blob` or `file`.
+	FunctionSourceType *string `json:"function_source_type,omitempty"`
+
+	// FunctionSourceUri The source in base64, or its path on the gateway's host.
+	FunctionSourceUri *string `json:"function_source_uri,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// ProxyOnError Whether the request is passed on if the function fails.
+	ProxyOnError *bool `json:"proxy_on_error,omitempty"`
+
+	// ResponseFunctionName The name of the function.
 	ResponseFunctionName *string `json:"response_function_name,omitempty"`
-	UseSession           *bool   `json:"use_session,omitempty"`
+
+	// UseSession Whether the function can read the session of the key.
+	UseSession *bool `json:"use_session,omitempty"`
 }
 
 // WebHookHandlerConf Where and how a webhook is called.
 type WebHookHandlerConf struct {
 	// ApiModel Always an empty object on the wire.
-	ApiModel     *ApiModel  `json:"api_model,omitempty"`
-	EventTimeout *int64     `json:"event_timeout,omitempty"`
-	HeaderMap    *StringMap `json:"header_map,omitempty"`
-	Id           *string    `json:"id,omitempty"`
-	Method       *string    `json:"method,omitempty"`
-	Name         *string    `json:"name,omitempty"`
-	OrgId        *string    `json:"org_id,omitempty"`
-	TargetPath   *string    `json:"target_path,omitempty"`
-	TemplatePath *string    `json:"template_path,omitempty"`
-	WebhookId    *string    `json:"webhook_id,omitempty"`
+	ApiModel *ApiModel `json:"api_model,omitempty"`
+
+	// EventTimeout The pause before the webhook is called again for the same event, in seconds.
+	EventTimeout *int64 `json:"event_timeout,omitempty"`
+
+	// HeaderMap The headers of the call.
+	HeaderMap *map[string]string `json:"header_map,omitempty"`
+
+	// Id The ID of the webhook.
+	Id *string `json:"id,omitempty"`
+
+	// Method The HTTP method of the call.
+	Method *string `json:"method,omitempty"`
+
+	// Name The name of the webhook.
+	Name *string `json:"name,omitempty"`
+
+	// OrgId The organisation that the webhook belongs to.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// TargetPath The URL that is called.
+	TargetPath *string `json:"target_path,omitempty"`
+
+	// TemplatePath The path of the body's template on the gateway's host.
+	TemplatePath *string `json:"template_path,omitempty"`
+
+	// WebhookId The ID of the webhook in the database.
+	WebhookId *string `json:"webhook_id,omitempty"`
 }
 
 // APIID defines model for APIID.
@@ -9411,319 +10600,459 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37c9s21gD6r2B070zbGdmR/IgT55fr5tF608T+Ymc7u50MBZFHIiqKYAHQsrbj//0ODgCSkkgRlGMn",
-	"bfNN59tYxBsH5/34sxfyecZTSJXsnf7Zg1s6zxLAf7+eZ2r5I4+W+o8bmuSg//EOpKRT6J323lCWQEQU",
-	"JwJoRATIjKcSyJhHyz7+fwJ6iF6/9w4U7Z2meZL0e1eKqlz2TnuvheCid3fX772jyYSLOUQNM32AP3KQ",
-	"yow5Lxq7cf/sgR5K9k5/+7OXURX3TntPYE5ZEtAoEiBlr98TQCVPe6dmfDLP9XhAKJFKsHTau/t0V7O2",
-	"u34vo4LOQYHAQzm7PD9/pf8RgQwFyxTDQa9jIGeX52S8JCOasYBFoz7hQv+tYiAsInyC/4qoomMqYb/X",
-	"d4fdO+0dT+hBNH52eASDk6Ojo8nJ08H4JITx4fDoYPB8Mu71e0xPg5vr91I6171oxs4j3NofORP69JTI",
-	"od+TYQxzPBe1zHRDt8W7fu8tLJvWP4Pld5Kw6AWhKeFiSlMmqf7uvkjClFz58p1c28chDQcnJycn4Xj8",
-	"LDyIjg8H+v8O6tc/g2Xn9V+I6RuWKBD6M00SvkAw/bcBGtN/dWsXabIki5jq6054OpUaYlXMVnfSbR9/",
-	"5CCW5Ua4mAZM76Rl5U0nv3qkhEX3OVWO83Q71Ut8Z3VLy+gU+mQi+JwM98nZWEKq+mSgYTsBiUABNyCW",
-	"KmbpdGXZw/qzyuqOiaUKpmCQwSVPWNgIpBl+xXdWfWQaMOE2S1jIFBmxaLR6gk+H0WQ4GJw8mwyHUTQY",
-	"DJ6fhOPj40n9CZo5OoPmRwmiadm5BFFzs0+HRwfDY4jGB9HRyfD5YPL82fhwfPK8fl16kI6rutONDV5G",
-	"9PUjjS4dPtN/hzxVkCp8TJk+PoTBJ78jqlwlB2MaBVm17xZEXbTzxdbZJoam41BDV8qVxkcFhDSh6fIM",
-	"/l8Bk95p7/95UpK2J+arfHKWsUqf1Xs6IwiqlcXb6RF5MEVkzPMkImPY7931e9ec/0KFeTcdjlFxHiSu",
-	"XxutU5wT07iFhn6WA9CAitMyaWYVRMU0RbolQdzov+kMpNv+VcIXO+xe2m4+m8e2j7r3kM6hmDpZ4l4/",
-	"pjRXMRdMGhalw4bzta41m36vIbxs9Fi7lRAKUPqu50xKlk41Kl0IrtF4OYtjel7BhKXMdK9DcGFCpWQh",
-	"MkFR0bZPqCTXyxn5iSpY0CVJOI00G7FfsEmOrcjyccJColFdHzH4Crv0nSTfHxyRGG5pBCGb04REbMqU",
-	"/GGfvGGQRFKDqjJ03aycRBzM+9VjEio0h5MpjYD10dJxUjAMmeAZCMXMlb28+HDVdri6zUueTthUwwcN",
-	"FbuBCv4dc54ATfGb5lEgClgm2wa9QqwtsVdKk6VioQyyJJ+ytPWyXftLbF5ZGp5yDWno9zTMtY6bq7gy",
-	"WK7iIMQ/cTM0ivCaaXK5coL+I67fhF0kH/8OoSqmzAS/YZGhOm1jX9q2+Iju+j0NPQGLIFVMLd1IUTBe",
-	"1p7JmEoWBj4n86NuqScsJkpoOEuYVJ0vO6RhDAHH59Ta76VufGHb6s762CcaBUGQsTRl6TSImNSHGtVD",
-	"ZKVHp1UmDFIV7NobrzzQ77kdlpfvaLbWqW1PuVR8HsxZFCWwoALaJnlXtLyCEPFY3SjBOE+jBGpBpamx",
-	"30rNs0ZICyDd0j5aQbzbtvRvEJLxtIKpsbtCMT1QgoZ65fWTmCUHf+Rc0e1NhAa0hM2ZamjHg5QrnG7W",
-	"1GJODUbbOFPzqeUEI56qQIIyqw14GoQCqGrAv+ZwgzFVYRwIw18EMs8yLtTWHkjkb1VwQ43kv6VhJngI",
-	"UhZ4o7FpcRsCQi6ixvuwzVkWFFjFo+0iZgp82v6+2L71TPBbxJWKhzzZ2lSyaUpVLiAIYwhnzTPfaOQR",
-	"U/1CRCvieK1b/2waa/xaEgy4zZig7jlsABB+hqAkn3RipRUthVBlZM2nR73+huipOysQKU0C7kMAXtvW",
-	"F5oI6O7ThI9psvZAto3wE3b4QBX8gs31GIJm8R9Ja0/d7P9+KY8lntMwcKwGTaZcMBXPuyDolRHChIez",
-	"QM5gsXJ0Ec81rS7OLs3nY3N0hsVooOb2evq92z1D2PeYFV2xZxZY0sKiYE6zrJ2C6TvTR9/wNQtoiO9R",
-	"P2HBk7bRZMBpwxP/faHc6pCRmGhesxbydMsIJjRPVIAKBNaJPuruBnhlQDXSSViEYF7cwpylbJ7Pe6eD",
-	"OtjV/Qsux2OpTMpcg8qOU/2+mMkgFwy3yBS0g9q/fn27heGjQtClG1zTjzFMuIDdFmf0N+YAAqM7aTgF",
-	"GfIMgjChbO7TUHE3toVTvwu23AyOw6bIoc1Bxbz5duSMZcGMRc1AKXkuwvr1Ig+aBmsErnJGjTtNuWXt",
-	"fBjR99XG72hK7eiIPPUGWxm9iyr7zDNIWeTLBV9kkJ6/qrDBVgVbtyvNFUMUGAEzmMFSdrq2GjJYGVtT",
-	"yrbhLnWjElcXTIiBhbbeVidyZVq743JavcDyHlz4P8UPtu+l6+rzMPEFtJ+caaXbQ5gLjYyssnLuTExe",
-	"S6xgxtaFgdRsb5CwCShmINuD2K93C/SJQqikhpCgls2oPEHX21cyvTLt14VTmeTTWrjS/8qMdOBEps1F",
-	"KDoNYqCRB0NVOU9Fp12btxDQPJNKAJ17yc0fbWPHNRWduwuW9oHWjtC6ZLxzBVLJ9hXrttfYVHeVWpqo",
-	"qglqhpcQTHlVyGtuN4NlAlI2N5jnKqdJoBLZMhJi3oMt3xHFNn+XiqYRFdGWaW6MjOklxzt5VDe9u6vR",
-	"7Zxdnv/i+ORVjSL+LMmEC8JTtKz2CUtJltAQnCXVPsHvJOGLtF2rN6e3Aer3gwiyle1VkEK2Jis0M7xG",
-	"9pzTW090Y9oL0PKtRfodeqWwsJJF947Ss8vG6M2b18L3eGl5oQYEOeccbYKtxMiJP1dFDw0rseBKabFW",
-	"s/o3htX3WFnRT4ASyw09RdXOuAmOKDRsU3T/GlNFqIM8MqdLEnGyYCp2YKrhcBXuUKSiaQiGh6zXxFqx",
-	"S3/wp5E/GVnxWo/mQSfdJLlI/OcwZ3KVQeg1xRZlc8aaOWynW2JaXEMq3Eh4IY0yzjqxEua2XtuOvbvN",
-	"dRtJwQqNgk3jDsOj9WEDdDwOy0tFUKBIw/IpwUL10IBicbw/k9D8mBBwNp7RGcmoisn3lAiY5gkVBG4z",
-	"Ya7pB0LTCPG7EZEksXBLeEqY2nxftlkHjiYXSb0Bf3MTSfLWigurO3gLS8Iiubkaf+mi6dxqDTk1R/gT",
-	"J4a9MIYviDTBLPRexCgYZTtdNHq8+sc2ydOw+dVa7saY8P3O02j2Gy1HZn2tNqGzjG3D0mcpWiGptBZE",
-	"GY85FRGZAWSSMHWKvzuDZdVYqX/XkiUaMXmYa5mFjEGyCAhTZBGDAN1IAGFSo/w+Quu6c1EKTDfaxTK5",
-	"RjsyFvjr/1ettBbnznkEiYep+B22Q2OUgikXHtqrl2VL3Q918FFA1Sqppgr2UCzrt6gH7/q9mPNZIGAC",
-	"AtKwA4L7mfPZB9fNB8UxGUjWZDHQH1GgaODJrbJwu2bjCpkgLtSqpbHCb+VZdO8DyyWIYCp4ngV8kXaT",
-	"A7Fvx14bj7rfu92b8j374++Sp/sf6ML5Nqy/1RpMenZ5Lvv2rS7xKcBtxoWCCJ8Wm5s/9slrGsb61Sk6",
-	"g5RwQQRMcgmR9f6CZFL7fjqwOitYpQ2I9MaBhnGhx87oFKQ3q5mxVxa/1OH2hKUz43O37ompOHKafII+",
-	"E/rw6rFGnM9p2oy6Gxm1hsUaR5Jaxw9IbyDhGa4JPQEJTeXCuA6pwoGLjPXVmjH3ych4taDvx+ji7Uhf",
-	"5wjnGL0go3egKH5aGLwJRO/O7H/KbkCSMQ1n6Pmnr2ifjM5fYXuDmbnx99T/pMTo7p3IyAWbspQmGsYg",
-	"VLKWoTAufDWmC4F6nqO7fum7s6XdwV3p8LYOSUWjw4ozmybF+bx3+lvv4m2vb/19PvWbZxje3VVdAX9z",
-	"I5Xrsyv4VH+p7xxpWAO/ZEGXmpUw3tv20jT7pY9wwQT6LtcN+AGmTFpz25oPbgWG5T4Z4WPBOxvoq0o1",
-	"k0cWeGVyBpEW/DcvpvoQ/J91derizdXIANveb/WQV1fh+tUecenpUiNJGlAF9PyCVFlFuuV6yYSlkfGL",
-	"CgWgWYcm7bwc6guNRrD57Yeczxi0C2NmnHoS2MwTUkG3mFIKa3ErxXENS7V5LqGq4WtWY5kNNn/HNTao",
-	"t4y5qWLWrmt313DZK9rdWmQpFUcOklY8/iTRQoOHAgu6uM40X4Higk4hgHTKUvAlAbmKrwqL0+a+DKxo",
-	"fFtAK1GC3kAiCUt9hZCoE7DVrbNwynpF667gDP2wNTVABe7a29vEODGVcWAmqYV1KRdc1Os79ERdF10P",
-	"Nz/WLPWUhDSMWTol30sIeRrJH6wkotFKeQkSOSoMz9HsRPtFjHm0DNzGAgFTuM3qHeV0Q2QhtzQyjm1K",
-	"JfUcsMM0di8NCp9bJWioAr3+YGyjkXxeZMVFc+NMXwou5Z5hB4jIE5CORTi7PN8nozm9DegUjHNqSuwZ",
-	"eyDgJOGLoHL+231CuxtvXM/uWg/X02y6S88IxvlWf6Kmi8u43GmT9vTrgcYaiBFIVSx4Po29IUKDY/0j",
-	"e2mfE58gUc6oittv24D3DJbmDWx5AoW1NuTRmlxbY55vEV63W7a2eBY0aGr6PS1u8lx5GQoaD/YiaxDx",
-	"bGzcd7IMEcRT2ScjiyDM9J1fm+lNkySQdALOua/hzZnG4+UO8Gi6OmcipZJN3uhBL3zllHx92dICtW53",
-	"jCytp9Vd+j+pqrZo9d7f0zlY5ReqKFBc1RdMS6WcvuT1k6n4o7QczMsYwtlLPp/TNKqj9lJBpp80Jdcv",
-	"Lwk6KPrwWQ3CXTdW5CUTYc7UjwLobBtLGJp2ZGwadsNABa9OkwmadwOpGnnjz483BKhcpIHigQRxw0Io",
-	"3S1rHC7KoBgP+FWxABnzJAoyEKHVk7QaAGsvAlUAL1dpcl0Ai262V+WdpoKmHvEihfdiPT4wX020TYPP",
-	"qhIUHaZ8rOpVl80CC7UFRVje3d+Np+L/wWeQBv42E8Ny/ZyPZcbVGy7mdQ9TX6QVgyoK+jldEhnzxSYj",
-	"rts3undxoWjS9FXAtN5XuHntv9CxbGIcrxZMhbFhFyeAEqIkeaqFHyW8ZHSDbT0M406Wa17oRYrnZsfa",
-	"BOlpziIM0M+FwYIpLDaCnr0FseZ1XOudN2kHIzM1ng75/mPKbsmKyKKZbgSHMcQsjWpVcpBGQeTv/BAb",
-	"4AsmFvq2GjE2wHXLRj+eNzI5vxa6ytVYbi0iSSIBzDGUhI+8hUyhh8uqlQpfhX4FTjvZhnx43hRpoj/N",
-	"Ic0bA0vQWTmhab0PWgSSTVMPBFMoHSK42RKyYYSjhIWgGaM5eow6DXjHLsENM87ATdEhMV8ENJqzNJA8",
-	"nEETUxizCIIYkqz+c0LH0g+AKjgD+6XT3OkTvf3YEm7MqVPooua58W/MV/BF+6Yq+KXEs7L0zvCbVTns",
-	"0D6hQSSFe959MOSrH73deWxKAaT2kvC06svjIe5/8+35qnx72vbxzdfns/v6vPrxsvAE3PD0wS+nxpZH",
-	"yQyWhsKFVGipkTBl3ej2yRmZ2ijxWWrIH6b5qGT5wJQfTYHgxpA0siHlaLu6vwdGsHtg0waI7RItXYPG",
-	"vKKmq3MH5rarENQ6QCs22BbxnqstWvPiaycVJFVgozyjRm+JTcHKaDhipbJKnGIZUlS/fBuCF3jf366H",
-	"WTbA2LutNpAGzMtkwNJtd1HEMoBu6ck/J1SqwLqn1E7r5UutBdqO8d6NRGRbdA8VinnFDBkkdVm2fxSH",
-	"786u2138sO/pZN0xEuSxfbJbnYteUUVNINw7E49n2Mi8jNxZJUc/8wWhpRZ6TjPN7ylOKEG2wFvh1vBK",
-	"O7hClks3uplmR0/9hIhp+p0kMy0ja7lZglL6ZjzWTBW18YI2eccm1tKogqVR58VrPgNpbMvJX9tcLnYj",
-	"TsuJp06+50kEghiL9A+dNtRKP+uPueADGzGOZ4BnCwTawws66I1fp9Gl5mXrNcbWdZpPCE2NZ3SfjBMe",
-	"zjSHxKYpF0ASJtV9IdkMFYRUQmd1sfkU0LDAyrtwPo6nf4ejuYC5VlLa4QnWzFAvIsY0yyCVzvnOuuig",
-	"PsdPTU/DxoQFIY8aDJ1rcX8VL9kuBqxGARlTLDS7J3ESAxXSPVREO8bDL1WnhJIFjGPOZ32EQ5Nk0/hP",
-	"f4CISRLGNE3BQx2KaTobNLcRa1Db2Ml977k+mcQmdbDJKbSkgftE4cBjCzcutLUJzr0kt+oyrwWbTkG0",
-	"5kkq+PGWd9F2LKvzbbrvpUBs6g7jlatkB/pjewbdHJhcry6o81ZBGkF0SVUsr6DGtfYSxB4i0MLngxIr",
-	"Anu84ugGdT2FodSeldftlr4HHreJSV8Cjcf9oadKNnxtyl1s4MZMGVgzpT9Y19hBfXwcKlmEgu56oWvd",
-	"r4LfveYsAnb9lS3cROn4zhBTETk7fofoBiqia9PJdyJDvqMHg55qAhavCc5tB98JLA+hBE2lFjH8T8tQ",
-	"82vX0XtCHs4Krw3/yXg4c9kUfGfKNL6RKqik+vGa69L0s6l/fGdbzUbklx7CCYu+c0j2PztHlxwUNqvF",
-	"/7wP7lGRQQF5/tPAPEuogs4zVD2S/BACtj9PfzfK9O4T/v5Hl8Mznf71f7vM0/1J3WvC7rPtfGmFh9cj",
-	"3V4ukkDAQjDVgaf8+OGXD6aP7zSFB7xLZus1z79tL815dZ7J+u11nsyiEO/5mFB5B5L1b9Ped3hMvveQ",
-	"PFsTx1vmoNvUuvCZlluNtkDzHCwCgm2JS1xzT998N4w/SLogid02XG+Ba8ofYoVXSzJLHd+ac9F2TVBJ",
-	"2FpNg2baXbQ+1e61assIICPUZiif0yWZcgw5XlR1l50zntQuhYv5K6roSzS3vMKMnB/KJ7qp17PivwOz",
-	"Vf8X4zWwubgyCWhNNAmX1jBXxO01jOlxsutJFjdmHGkWaUSc9zBhKRllIEbOTanw0VnEPPF0DGhRE3sb",
-	"HbxtAbU7r0onWzMIuDw7nZxOo11yBuziZdo9z8BqesxaGHM4AVGigVyvm92KDcuYKo/kna+xcTWzKYQ5",
-	"Zjqcr+oEK+a+dR8Kj2nOq32qLkpSBaapNfXtHoWeJXQ5FTw39gOPNV2WHXxz6Lmeq6n0Ggtf9HsyH6OE",
-	"5TnwlW1eGTvPQHQbwnUoB0E6YAhMWLUM+NPLVluLv5dHt9ezAp8bb+hVacyRqBOcGE8LVKl9TJmekiYE",
-	"m+GAncw6Hf1d3GL1bKWrs58nUCWdfZcJKxfhpVsyuYG7ygofX/1k6JcRGnbjmZqOqFbNu2ak03Rv6nd9",
-	"W0yL2/P1Nhget7gDCM6VeVWd7614RPJeh1m9/lp+rbRuMknmNMvA37pc5BGuGCFrCO12ttWRS1/jfkeG",
-	"dQt1qQt2VzEYJsr6X2kOdrwW7b8717FlgZcrtKmmnlTxvbBs+HFB28WizrxKlbDVApRjWAo+lQrNsEkJ",
-	"EXExXJ0yBHRzTnbBDl3o9BvbZzP17S4rWOvrlCG72petSGMQq7Rakg6FSaSEALMJcNngwS7zcXGJzf5w",
-	"eoxClwS3ClIvh0x7zk75/Lrs2Apla9eyNcZFVVhl5NPaQUxviM3nuapkkZAdX23NtupN83xCRuWhoeen",
-	"fRNj6hPsx9MAq5EFEy4WtLEiw5alrjGO9WkfDNJD3mgCEWixLiKOQ/WIGYqSbtjELeo15oOvp/QZFcos",
-	"qeR0PRBIsxv4Lo+6OU1FVO8V8Nmeneh8pGvcfV1YW+VuXesKWRFK+vMARnODZUsaWYBNrtL74OcgphAF",
-	"jcdsAagzf7UGeT6K7XvnQdtyaxV2b+O+PnCunNhSxCKW3K9JY+VxYyUj2oHX6gJ81p2/ToVjUbPutyaF",
-	"1cXRdV5pB4Zw3Updiwj1fRJUqFbjnPudov4fNP2Bj4K0zoCzybKZN0loFNlUdhEkoEweU39dGw1V0OSo",
-	"TqNop6dvFrJDHoTPffK1h7uSyrEG5K3vl32xqc0sYfy1Qpok0tNhq1lyMp+7pVtw7mjbTvJXGOvdWZcr",
-	"TUWajkAqzGxwYX6qpd6eyQzWEuZU/Q4xa0IHP55qrgUPtN6hlNRu9KsZ2rYV7Khc61a7MJvDq4qGzZ9d",
-	"OMeMlahmUSKvu75LWx3owdJeuuRXfvpFF7zVOePlZZeMl+ZYPlTs89tTSdLUHsK+Swgp6RIJG+CJYK4r",
-	"1CowVeZ+tDl/sZCrbv8o2R2bpM+agh0b4Q1teSAfLP/jikNWk5s54ljMp4l6QBudZ8AOVTga4T4+xb6r",
-	"38+qaaQm8qO0gTuz9XeS8Iz+kQPBNBcEPZchnPko67w8KFf1Y9ijzAmye8aQ7aFiflXAOqC0zU1sHPAb",
-	"LkjMF2RO02VhOTV1u8u++nwFzGE+BuFzxFv3ed+kVf/69W1TXk4N7TNYGh2bScjApin519XFe/IrjInx",
-	"q/BNUFVZ6CZQJjydrs43g0whafiJE+PuowUTS4v6ZHQ8H22avjVaiIroG4ug/W/4X79e12dMrBSKRlXB",
-	"v369duUvNnFrI8Q2TPnvlUhM3werl1B5p+RqBgtzcl2kiO123HsU4vN9fvcowHef+ngeBegaS8vVXeNb",
-	"WDbl2pzB8hQ1HyzqV8IGTO0UKi3hxpSoUX0W627J61dIYxk/45E/4AqTZq3R4xksg5jKuJVf0A3rUPkK",
-	"u9BwdrKe9k6RB5o1VZnwiqq1tSu6piav85+uRQs2DMpqTqx2ntjYnynmHfoiwjxvhu3a/Rb1m7c5lKHI",
-	"hZWbSVnwmUzyNFResSPb99lqxNu0gNIFJkMNNHdWP6jlDAP74nzV2uV5nEevTe7VutTvJpTWuOZ8Vz5r",
-	"JskEjWkLpmKeG5GcWRJnWt/3sKoJYZvzqYUq0EvY1oCLShDPrnlmNuuIb+YW3YAbl/cqEuzGZcoXeeqX",
-	"8ckU4dfUz7/G+VpNcJy2nipFAVQv3W/4KqRgpqAOTrBNi2wNo+BSYe5VV6zuYWcT8OBzdI8+2WmiWihe",
-	"j2OpoUohTVNUT2B1h24ug1vUUI3hr1uRwC4qo/vENHeQRN/xlNWizEuTyFITY2daxSQRNjuNCcHEugs3",
-	"kNZo722LukgbD1fS7kDx3t7NOiBYPcA+GbkqqDbnDub4YcZ1V1o1geb8YEGoMnobqaioNUwIqSVeSD2z",
-	"u6yxYDGXqp6IrjF1LXzasPCM3Gkpx5XKsD4cYVV5w6LeSufKpvrV86ku8FPDrcn6ojIShTh7fTVsZbqR",
-	"q3h7/ecINgtprO3KDFm/zpry0Q3yuGaEDVeJL8dEMBg1iZH8aJryPA19dAqmPDVPNe0wYzYkN+33ZEwF",
-	"REEnsfbi7KqeXd6oK1Y4HffLEmOypizZC3K9nJkqp4XN3ohOo9s9tZzt0Yzt2Usd7RN0asrHCZMxREW6",
-	"K1zOGFUJP3EtTU8FnWu+DXXUknw/+gCTUZ+M/k2THEY/vDDZsjSGL/siy2KXv0tqrTb/QQdiHtW1XpaN",
-	"DUOHysxXPPTp/LraHN0TJ9yj27luZiuV04w10omdU15cnF1dUhWfK5j7uSDZEtse4165pthN3HRxQsXu",
-	"uotXgByddhr5mnr5z25Aun8iAdP1/ml3W7MRabCkSTKmhjP/DBCw5q/gPP+c6bMsizWnM5AkoQpEn4xR",
-	"Xc9EmZeDi7J2IVqb2l+jWWWjehRHeVFIedUkIEyRBc+TiIzB1SrTiMP5Leqp5yz9BdKpZqmG3b07vC5i",
-	"BZls5qWPfN1xQnuj93nUBVT4PGq4LfOk7zjfazOEX+q5kpHeGWAFnYPaih7K+RKW3ussf2HpzDMRkF3W",
-	"4+3NgviPPGL3ur8PxThLz3mN5Ha/Oa3w6UV4TL97THdlAne6UDnscq89Xq2MtGPaHEQuqbJ5q31zQq4b",
-	"H0LuXE13GwFTf30AJOWRx9bfJNTK27h050/WRpzh1uKkLLHCoOc8j41WpFom/ju62yVJ5yMj5jK0zfMp",
-	"1W2qNt81ekdgVAqGPiLDMIeIUXQj3O+1Lc6P/ub1pU2NQsIwBSydyj7aOBWgRcjYi2FqwtKrhqyGFVX0",
-	"RZXjrasIbW+vwgtp3oRJf07I862szNzhhRmRBMWvDv1kPp9Tsdwd8n0u8/WaeFXLE3JTZs7LGLJ6RPfw",
-	"THAYZ2NR/wGJ9WH5FnCuaP5wHL5o2hxNrc5hkvAFmXKQfmp6Ltj/kEH/KJIOlypgIkDG3TqVhV12RE5u",
-	"oFbMhK4yXRbXcHPnVuxuKKRxdnmO1kSaJBC5QutcglF+eMUjKmr873ZNQdhol/OH0DZYt7Ut2lf5Gdai",
-	"QMzlxeTK1GpqcI9USf2XbjHEjlNvKm6tOKEpR/+9Qor9WnFzscDzaJdeHzotcVVs8dNwGIVOBzXOTlTg",
-	"vTElNNL0LZi2tEJcnF1duIOppdPFsX2FonkEmYBwLSv6SkWd7W/9nmrKNTisr71cgI6vAs6Hz66YKEvJ",
-	"tLMc+/hi6leoH60wbJvIt0s+9gasW15nrWOR/agxLbVVmx8e7aKw+nqeqaUve+vEyHuKuV6GBNNy43l7",
-	"zrQru/+osmR3+Z112Y1jTbzZW2cf9F5OZ2H43hoBH4pYqOqb/Oed02OBuTu8rRpXiTS14UAtWyopbBHt",
-	"1b3XdlI2hc4L0dimax+eeVX2WO/2CJQwoyqMO6/LOkZ16pN37vLlCJigYUdQayBjH1YZjfXXZfmQ7yQq",
-	"sx6egu1IT3YhDZ2x406oqzkQ66yoj/K3Ota/qZ1rp8u/KqjpRsFs/LJ58ZXabBFgSXPCFKGy8Go53B+Q",
-	"GH36T7HPSC9g1CdjnqdFeL0AKyrKPoHbMMkluwGjplP7BBU/rHQdiQiugMmG0mxdmdCGe+ApXEx6p7/5",
-	"sxabot8nw6peTLw5FHlPvjhddp3sEbnbiOlec5ZS6wfZUnC9zHL10KpLO/HyfReOtY5EmRDNxop6PvHR",
-	"7gG8o7fGzOF9K2VXZyHp0PVeKgjnDul9I978R8G3z+ntuWcnY2QyfZw/SadO3VRFlY6ep/6+0HvNWdp9",
-	"V6WXTKdOO+7KG5Yqu8oTxbIEvHBR2S3lakcXAW84t1i9C4LMqNLA3kVXu1Ye5qE9IQTQ6MLG+3iegy83",
-	"Wc1O40wAnqeguvkS5Cn7Iwffx+D2gYGwHfd+O088HCmUEmycqy7A1VHfge7wmZ9kVIIWTNhthw4LgTkm",
-	"d5ca7sNK1liF7QfNtnWnAW20s6qw3ZzZfiEW9ud6nj6h6dK5Iy5iFsZkwZKERHxlhbu84Y3ETh3K6G46",
-	"JdVlvKFLtJflKoZUMc3DPbxoNgYqQLzpSu93YxgnCV/4OD1VTeovfRWafFEmVXgpAMOzaSI79GXzLGEh",
-	"Ux26ZFTKBReRd5c66HlIJSzPID2PXhqdYldPAwepD0EhdkNDhQV0w6BYqU5gvQoeykGl37uhgulR5e6O",
-	"fTb1b30p/Tb7YtrOv221H+3mDnlNa5MhKjqtiVx/WBNph3x1DuDqVg63at8n8T06BdXHS/4kaKqK6Biw",
-	"acqMF5HRz5ryrT6eRLodRK4gedfa6UV3iz2h+wi5ioOET1kaCIiYsFYIn0M+f+XqvWyrLYm5MMrSkjay",
-	"y8MDwOXR6RgIitP5bkEjylcXpSFiDVrCEDIFETHtiMWoRcISj110r6Gzeaw+inuYCphSBcF4GZiT880J",
-	"oPdmsoRh1rra+La1Gi18kZKLyzNbaPP7DzDlNrHmD/dMzoIj+l5eZVGvbORavdtJpeE+eX0DYkmsexIO",
-	"RmKaTjURwdg7k3uNjFg06hoHh0A+ZTeQFhmKm8TIIAMxZ9IrHfQKfNOM+cPSWcaKk/GpG9roh4Zfgq1X",
-	"F4FJ8CaC0PkH1wR+F40wOrq+kcnRWDEP7lRiulIC2StWZjkWLApasm/V0fiNw9LsV5CZxHttj3318enO",
-	"Yuq23rGoLl+kzSV13WeZ5NOG3Mt8++Zz1ppFEk/747nDpzuwe5eWtT4r5aHGkvOODSdTTY47EJRdE7Pd",
-	"KkHxTryyD5Uk1pinWi8yV3FZ36QqY2zeVeEO7Cu78hmkjaHQudR8ljdzVVOrtM7ahKmfiiTGZTjjGGKW",
-	"RoSSD6+vrj1TTGxJ3sCrHof+OXZWuPld88OYl3tJhWINHISBU6Fs7ZwZLF1OJYMfiAQfXoiGDdlV9YIT",
-	"uLW6ktpqZMFqOHPl4zoKrtLhlcqyPmxEUfqvlgLvWJ6wU02s1SyRd/3e74tWqX41UV3TxpqLd5QpBc8u",
-	"zzELA6TSurOjgVOZkgWyLO3h5f0aQzgLYi5VQKeUpVIFeabYHAKlx2ggwDa5vAbyLJDJanqzlUpm2C7h",
-	"NArGNKFp2JiE3uwoaC7fJoz/nllriehqMvcbx/QgYjLkmgVrT9+GHV659huFscw+61dYTSVJxRRUUbzT",
-	"F2OaXk0oE0vFZlwoj4qYt8vronUzhF1XR9xEIte/XDkth/UV07hUcfzFv0SMydjcmBNDJkHIsrhb5nDd",
-	"a8JFCEHI53OeIgtSJrGqAQWZBCxFB14I5IxlwQ0INlk2t57T26ASo1AY6Z4eHx8e99uyIuoBWLrrAHU3",
-	"tlpFu/bCNAbdzIb/JZLmPVJFyuJMruacK1fXYk19ryCTWsIyWnpaPaUJR5UJArQSdDJhoY8yLzHpIjzS",
-	"uG/lbqWCzHMcFQuQMTepP33am9ROux8saEy9Pbs28sHIWQCKt1YLtaCSKF5XP1ZuJKTms82E1OsZf2yv",
-	"T7WrbC65VB8HNoaQz6Eo5OuSTBoi0n71Aub8piHZ141zufFgZ4ti9Zg7taHgA1+UBHwN6aL0L9k09UlQ",
-	"RJMpF0zF9ckNQ90Q8ybB9jo8XakZk9tlu6YspybOokkg0pvGalObhN/rwP8Hzegz0fRXqgIq1iuKjJcK",
-	"vkg9Ecn+V+GMd0pO7Z7ypeAhSMnrwzncR731IrqmfcfN8n+pT1nzZ6pdI88VS6fXJe7aSBnIU6eVIbZc",
-	"m09Jrra1bS3rtrKoQs2gcRTOHyjuC4O1I9VCYrFPK8N579U+1TnFgmv3s0B/gCncurJa7dlRVBxoqfOL",
-	"zL1EuaIyc7cZTGmsG5p8gcW7KoTounz7JY7P5Qicg6KPPn3dQ7m6urAV+WsTgf8acyzQwcnYEUHC034p",
-	"Ae+Tty73vdlOpLE3TZckpBJqypswmSW08OHcmhjy9Zyy5MyYgFuTQ77hojGJ7yiiMh5zKqIR4YKMTA36",
-	"hkz8lWySPwmeZy1FR45dO3n+alVxvxmR3lahxQ751Bg/WiY+MLd3kSbLN1x8gKkWlAVEH6UV79ZNdcmy",
-	"kurLMJNMEkpy6XJ6rBqCsEiIgAhgjt9SnoZQOTNHaCtrOrnr9/T877k6M5bLGsJcaf+sXoVskr3umWSv",
-	"1iX3KuQZvEwomzegcf3J7Erz7pIYJapHfUbdLsDuzcp100hxT7V/xaJT++gK/e6635X+He8Ci1QUuaYz",
-	"W3XIZG+bshsP8uShHaucqSbSLAq79Kjd2ValTi3fXfLZBjLBYBOnR/Ku5hJs5wU3ynl4SHZY1LyRU4Q0",
-	"yjhLVSBA5SKVBdNeV1JYQKqC7eNprNTSxBBPN3FDHDIqthqHyGVFRxfIjXQSVYuQhCAFqSAyBS2bW63p",
-	"4Hz0ybZ6w+vKXtYyJhaqg8L/x/Dzcl3hUmdL8Lehri3ElFDYzI3bKY10/ZieeiSzgc2NFUJJh90USpuO",
-	"DjaNw2zSVr2BUSk9s5SMMhCjajWXNR3l59dX9XuyqpTaKmNsqrG2nYAzezRLsmgIWyE8pqf0Mnt1sP82",
-	"EyfFBZ1CAOmUpR1v2FRPqbPv2aIQ1oWCSnK9nJGfbCCZ2SlTpwi/fZMLvU+MlxMRbBorjBPLmFjukzcc",
-	"U6OveZnMYNknIy6mmILc5B1f50H2yTWbW4rwMWW3DqpekNHecGQiztzrESSFG6NZWreuoe+VWdWu3Lbl",
-	"kn1y9ZeHTBNG63lBdOyitkymB3zTLEuWgeMDuvh/lR0bdUBjKlmIPmaBj+n7R938LFcxygyreq1630dN",
-	"1GxdJn/SC0EowMW8eeRyLy1fESjKkkBAyBurgq81hsizeaxUFpSasZuVMliN1ah8K5HOabhdk4ct7Ibb",
-	"aoAEEdAosSjBY3YmA5bSULEmtevvC+UFIK4i2XbNI6bCL8xIHuvDDrbidO2Ic3prS29HkK0Q68ooKHq7",
-	"XWxE/s3LAhBbq3fYZpptNjVdtjqfmDYzWzLK2xfM4MZ7Gn0QNQdzeut5yqa9gDllqYWyDr1SWNAk2CDc",
-	"Xh19X0kHtkBIGnho3Z1aJmETQNzit5B7MR0dUwahXYorlUCgVyBuaOJ5BkU/AUosN7w+mlXZrd5cVw4N",
-	"NtmBUDDXL9yoVq0CyfKKptxBmPBwRuQMFpqad6kCuN3W4jyncfyivp6PGVEILC7VVNvGfJ831Zld8Qer",
-	"T/O1Rc3QbIzRYhb29hawCkzSXua2VUe1PmyhdaxNQTHNEyo09ycsE6m40Q72bcKA4gcPHlk3C8RtfSU1",
-	"zfDVVwRqPpL7aOnu+r1rmGcJVdBcc1PZFgbolavG55kZz/IZWyq/9XsszXIVuNCcTR2AXQDWYNzeolO9",
-	"SLf1Jp9ATE68ut8v7RxRbNSHb1m52voTqJYWrzkBV8ZVI7KUpryCzDxQz7Wg4ayiNGgu7mySqdKUJkvF",
-	"wmrtWS1qCcCsHF9FbeeiGOW//q9pR7//cS+gmbBENaDbz7OFj69++inhY5r8XCD29S0YlE8kpIjbjJOG",
-	"BjkbN9G+ixksGxxZ/V0dPn74xTpmNB21NW5+1leJCLoSgP8ZbqHF4lv43Phr+dbs3TvVVPtoNdVntmjh",
-	"WqXIMjyVyJgvdvDeK+Xwtu24pRSieKsDFO8y7IUZctshlDNvnMRHCcIGzqRR6cY/4aLjeWyXhD+3131H",
-	"N/nVs9q0t6ErtLXjdN/6/QP/rEQa+kdNv9wIs24DKt9I6Yawj4Zz1RLYtfODXntkWpgo7AH+x2kcrp19",
-	"wgtj/MylwukuvDMC+FWkrWywjF/ahmNbTqlJ+PqZLwifKEiNCCaJyFN8kXGldP2yQ5E3o8sKcnRUpxO1",
-	"poLYIrCDOf8FZQ1xY5/be7z2yGQ97Ub7NzW6Z+tXOWU3Jksaz9V+qaNmksA8U0t8z5TIPAOB3ffJyCqZ",
-	"Z7Asy2mOntCMjYjCAl9UktFZNQnCaJ+MLn/9mUnFhelEkwVd2jlOScpJTGVMEqA3UF1eVSn+4c1Lcnh4",
-	"+PwFGQ0Gg+Ee/nc9GJzif/81KnIwneqKCyZUQ0Z1HRpCRlbzGlA12tSnF423C1JN7g3DQy2eF8e11cnh",
-	"GTZt0EiuuUysFJ3fpskwdRP/vFt39yg33b166PBY48o5ZUlAPTxWju5cXdDWyqcHd/3eVPA8a6tKOhy0",
-	"10g9cWpUExEebWjSvPZ65EbxKtvapMVcc6JxtASDASK6rCt6X13EsNqnohXuuJcDS/nXA3a9NSabkGaH",
-	"fr7uXV0C6MrlV89yHYaK0yueQb9n/yreT836KxBTd7A1B9evvOpNEFl5G58acKv1+92GYk3pU4klSIta",
-	"ISs4l+cK/Y7GYISpMQ1nL7AZi/omdsDgPo2lqljLhmmZwb4zDfSPxpco2hmLtdH8VUTWGju8zbyygsBa",
-	"FXGr2GrTFLYdF7Xgn604xz9SugbV1Ldp9moukEfrZFVmdA0AlSaiUpGnJIypoKHCNKZcWHKuuCGytoR/",
-	"JSPhcHBw1PefehvuakBXtWLIzshoBw9Q83S3BZ9AaoL6CRU8x9Bew/NcpMQAIT42s6c+GVkDAbIe+kla",
-	"p4AZLDcfYYuPoyY075o07Ws08p2HMwWygKgIXo+OuXi7GR2zwh6s4XI7Qrk8u4Am5CjrxWS5T0YZnYLE",
-	"0xqQRQwpoUlCFli6Ss4A5eYaJxrdaTuFdJTNX0nijqeRc1s/BTN8366mbu82+hYuaVOynTPyr6uL944f",
-	"RT+aMRbhrCqpyDyXiswB7q3VNOYbF3Cxxc6zU/CIV6mDSvEf/CUYPz3yVDq447S0tv5Ey4jnlSO0kcb4",
-	"JtcLmt9TF/OAh1p7CibSs9kCY0NBuyYOw+xdQXOxLMx+6r43nYWbe1dHI7s5V7B8B4zujqf0VWoqjVeE",
-	"X5XeV3b5WAma2uSLUfULNhPgV4l6W0a0rRA1sbWdAsWDzUFWQ9vq2QoeNqeN2OJKJ1i2JdjcfLcnwdJp",
-	"YVaq8YsVSbXhNgV5FWTu4VZehZzaVF12nlNMgITV7vvWciH71tXWVwskGzPApRFEQVFKf2sKH9ta0wZ5",
-	"BbiHKRpagkrGf29vmdWuLe7ga43LYFNP7artX6C8eyx4fQy/lW/02nULHQMea/q1LNhIYIXXemDCOupa",
-	"NksBNyAEi5yjeSP98EWuCHHOq2ITaH0UsCsjbUZysHmWWLqbMOnyw9gH6GEJSmhFX+0bBWxE3Q49FjHD",
-	"PDAdpqk9CyZUTpNG/o7e0Cv8hTgguC8XN8lTjPWy/gvNrhDrDXPBPpuN0iTb4GmA7E9Doh33TIuFNNcC",
-	"lVu9PuoO/lcY/8z57GeaRolJJ9hcBdfo/SlZwDjmfFaWZ/UwRlUVEy356N5huyLLW7eAmyKkNuuWEzLq",
-	"eqce+obOkTWFq0ljC3v09RPUJvWuq5+fMadt2mR8aTQ3LnTCSEpMf7CWUrfr3plutIdmy1LWy9hbWPbu",
-	"7tC7qI6BuAIlSZ4ZywbFaAAtTtAkMaKGyDW/nZ6u+O/LPuoKXMokbmMKJajCLiz7mj03LYo4twVTseYz",
-	"mSAskoVrSyU4cQZL2dfCDap40bVwj6cmSFG6LJAawElIhbCxcyvnQ1iKv1nfjVF5LGjzqBb3teeW0TAG",
-	"crA/6Nk0wr1YqUyePnmyWCz2KX7e52L6xPaVT345f/n6/dXrPd2nTM/fm1IFMc8lEJxUH0CvUqW3d7w/",
-	"HJoePIMUE3z1DvcH+4e9Cp17gpt54hJGWrq4hnz1ydp9msQhMc2gzGzL5hkXylio+oQnkRYGUDHYd7Lj",
-	"yqmbdAU0SfbJpZb5CTXG7ZU716e3Uu9U84xcKL2Y3mqBt4bKPWWTJ5fG17S13YWYvjGOQHef1sqVHgwG",
-	"rqa0TSFKsyyxRugnv0uDb6tlHTm6pBeuN+aIfzNvL1oRq5w+16BN/V0/7t7xhB5E42eHRzA4OTo6mpw8",
-	"HYxPQhgfDo8OBs8nY6PGP+0dA306PoRhNKQnk6eDwWD47HB8HB6Vj/WaRUCUSWVXoqfe8SENBycnJyfh",
-	"ePwsPIiODwf6/w56liyZgLFK6qzeE8UikE96tYm1rGxZSYqFoH365ElhYxfsBsSc5yret0f1BCUiTDjZ",
-	"04PvFcvUpGwGywRVz2ZsC9yl5/2qJL3SyESKl1KfPQr3Sz3bZlJd3K3p0TVR0ShXwAQEaNzQO/3tE8Y6",
-	"SKagdzqhiYR+j1PZO9VUsN+TXKhgvOydDjQkWUXbAEf21O9krJS9pcGpm6hav4Z9fYJHBjzrRizA+MmP",
-	"NFqpYXY0GLZ3+pha9xEJGNF43PkhTDA0ZuUxFPrY3hv8iNpzJpXB4hPB5+TVj04dao/U6Vt7r5FT6naW",
-	"lT6bp6jBaUwlkIhF6FlMU7kAsW+opyt32HuNCIhYDGQc73+zv/Y+oXnYoeQyaUoFwT4xiBI1r7zOxvUO",
-	"bfxMEclPCdAwLkrgGzONoWha7maRMT0IyBIaQkQYpiWGWxQTNBUcQ8LTaZGISNL5KhZ+QShB60A6JSzS",
-	"k8xpBPtkpI98ROY0k2YJI4OPRnqkRQyYEtmY4IwKJ+WLFxV9vaRLiUzinKZLo4EWMMllWcF/iQtC+kAU",
-	"pNhmn7w3IQ3ov4/HBJFRZKccT8Eq4RBIJkxJl+UOw5RcNQxDo9CD2NaRQ7UwRvWZrEycRADZJnExc9qr",
-	"XSty7Qfq33D8PxnH3wOv331uTqNEroZzs8+pV5q3WqHOHvMJfRpFENLnB0dHR0fP6NHB4eGzp0+fHz6j",
-	"g+gpHJSJNRxuvnhr88Hhk29Y1lC/5gOysroXpG2yU5Kns5QvVmOAH2RXeNcb2/K+43PcU1mpfpPquNx2",
-	"iJUnBa7f35kqHw0OOwLNnCZamG5W9bjGT94VLT8fyUUcXSTInzC1gs/tOTxrP4drzq9sxZ2j4aFX+180",
-	"8tqNk0FLfzC2dGHroWFVT6QgaIjw4oAkvTEsnf7jEfkfvIwFtU6DSExVM1v0Qv8babXu4t7vOrNk3sA6",
-	"s2R+7X1a54z+pBk7j+5stk6oyybw47JgRXCF4+XKIr/TTNEmXTcKbSMad5MZzy7Pz189gBy4gp2J2W3U",
-	"dNXd8E7bPVtucspTuA+mOep4AJqCT3ieNj2AlzxPDIAJUIKBeQTExNQ/1iMwhYZTTmRewcWfWdgpd2ru",
-	"3dmVvzZJ55VZHXVKpW6yTgxJwpu1STijLNn1VXWaTfyx+ZKx2c849MM9STf+IzzGjQ3v9iBX7g1DDTYO",
-	"tXKBPwNNVNx2gSmPoFkdqBdva4HbDHCxpluiSB6Hcl7CbmBVGbhPLlIgeSoBUtT3PR24OO0SK63fuhY+",
-	"3uNyPvel203+9qf1YdTL6p32DgYHT/eGw72Do+vB89PhwenR0f7wYPDfnpYPpLISht3/3tDJZ8/HB+F4",
-	"PAz3nh6O6d7RZAh7zybRwd5wcjQ+jg7pQTgcOp/YzZmG1tV+/3h4oGdyqQRw6MPxAIbRBPYO6bOjvSM4",
-	"CPeeTw6f7z2lx+MBRE/p8/Ggd/epA2iaA22AS3e1+1+LhqiGPKQWIr4qpPkLs35R7gQr786ceMuzw+i6",
-	"Jybaaxsn9LONMykK8gueGYesariYSfSNfhYRRuqAIHTK9e/omDMDyHCc+earMzPjcNdmORvcU408wyTJ",
-	"cjGFCMNEDEHlKZgkiqdklNBMQoR2kUJn0jM/OiuTSRFX6DSwZ6/qLmgkuPJeneulHaYmOfkDMnAyR6/U",
-	"x6EX9lpRo2aPuaL47bCdMY2C4jIbduYkbXcBTsRGI7UBAKctKu+I4mQ9q3mzpXbRaKQnqJRCdGKeLYDY",
-	"Q/XJw71fXKFTCOK+7sH9Hhx0lbONkrX1yM0qi1bIGDiwf3QeWK/lIRhgDbhacjTPlSDGK+JbTceWvfZ7",
-	"KQ8s5tt5EoyLc+iTSRLawL/HO+oSeVuagk/apjbBgpiVRa1Tmkvd1m2vivQrFMdEFFcFbS6mT1z2qEbG",
-	"jkWyLo1vldEzFaq+x5xLyOoJm6ZEd1rEPFnt+gOm4jcOxNMaDm8K6ixJ3sLy87N4ToVsdv1bsy78011h",
-	"oxt2uGNcdMP96jNi0dfDRZVapjydUyFjmqD7g0kwgRa36+XsaxRGka/acNuogvrGN7zPWhNbS6pIY6Oy",
-	"MSczWBqtEjlLjWlNYxW8WFlY3kxIrEn7p3/HEp+Ft1SVTWOmzMoLa6szKnKpX3xIU739sR6HhjHYIDU7",
-	"qFRa0DKBbwta4xhhrIMXYvoWA/l2t16V6SSHg8Fga3JDw4cVbrzDk+Gzo8Pnw8On6/kHrdlkJS2g/a2a",
-	"RO/O02SFcbqDlYR0e8OafHOD+mxy1bYmWdzwZHj87OhkeHjscsKZvTvgggjjcvT/7EHe8zf0rORGfQgz",
-	"z5r1yiG7b7fod4szWAYxlr/r9coUk83L7kYXbPanJtLwmIae7czSmvUhhcV61l7FNWU4JTZciJSGo+2E",
-	"Qgu7N1Sg+2dvszNm/dnBBNV3wkmwYga87+4uBPpBoDUKAxS//+742bPx0WQwHh+cHE8mg8FgGIYnRyfD",
-	"737osvOmUR7SmNa3vhkVjfYqlbMWnnUmVNEZONJHvmdKYs0wacuuWdkt4ekP/2QDXT0QfbXmunV26qWL",
-	"tt3gqVpYqk1J4smfM1i2mO3WK8OThEt0cpI2WOiFAzgUPPTvxtl3BpBp8JuxdLqed6RQIMQUIfxocIQ8",
-	"V6Mmy/FG3UyAb2H5wCbAt7B0JkBitUmTPEmWj6NSsqzs12YP1KhYL01jtPQ769X2aK9rBVgtfDmK/dDm",
-	"QPMIW/Qf2+n5LmM+mFKjYuXERP3dMFVpheyIqfrN+g2HuAtxytYgr9VLfGVo4xvD/89k+B/O32IKihTY",
-	"FsFF/h3xbIPu6+tXff0Eaif0l+WqMbXygqmY56pMSFdJDbcykUu1tIkaTZaWz4Advymq/gmKqlV2t0wW",
-	"9kgcribyhbb2K9S7mAOp10u0c4NfmRuvl2ph/58mN/zzNCWNQN2uJ+n3WIoVkRom+aiHZulUn/j5K4ww",
-	"FYVZBmmprRr6ZfQxaMKlc3SD4xgtVat68+QAPhjEdV91TWnIbbT+mmDntbWuxPJaM65ZqIlFc3nHBvvk",
-	"V/P3SF/IUO9yzgX0jd1Yt3IW4tKsTST7X2kmM7VmdCscs1HlU2AbTA4+ykYvUGlkMlVjXsjIpuCrk+d2",
-	"jR3+7MLc2qX8Vs3ztJa5z0QqlYFlcT6nLgXEWtiXf1yZ3lFoxzCljGsCt3q2TcklGXYqApPMTwQhz/X2",
-	"D4bVH5Fx6Z0ODw5dBodK7XYteOGPBgtRlhiBTEDEiiAwm+RAf9GAHC/HgkWbvFoLE8YzSCvFdte7ixyv",
-	"pudSNthFBraiov51kYJwJ/2hOB7yhvMIo+zwu41sK4+v1+9JyTeWm2PWkDDhefmbyxeWUM0M6nOIACsc",
-	"CSvkw03ZlqcqQOQW2NwAwZymdApzPE2fVsENg8VqUxnzRYCIIpA8nIGSxfeYRRDEkGTFL3qZuc0aiPmx",
-	"piwNMpNZETNi3Jh/GIgKZFFM+67fyzNbFevubveYaFei2ocK/20io0uplYvpX9Fjo8lbY6unhglEtr4Y",
-	"LHL0I4XFeiBzSkaYWX01/Ncl7SVnZIRYbFTUK9dLN8S6Eia9nqeij1lK4AbjnWVRir7B9+I+jhc74+Ht",
-	"+Mn72qtX8somc3xgSVDz6q4yp4Pe3vHR+PgwOqQwpk+j8XF4eFyg8geSD1d4Ks3C2TU9ppyoGaKEhcrf",
-	"+qgPrxtH/TVKiXXsMQpOyCVqoP6nW5m73vNXbWHeQgIaRJVu+TI29Jd1eTNGLnq0NnEGOvqxqCATRX4M",
-	"kxzjBZII9zETgMnlManwGMjBEYnhlkYQsjlNSMSmzFQy18KoaCAfZodWLtldH/pNcvgmOfxDJIevnKfZ",
-	"SLaxDcoeg6kp8vRYwoqoXd4rvu8bi/ONxfmHszg2u0Uzi1OT6GKVt/kTtddbXeeM/0uNZbZgZ9BTzqS+",
-	"7Bd5L/vGmY6mEbm6urDJLPtYEMIUTo5ZOt3iKddZQ3qhd/KgbnIaSh41U8Y6Cq24yD18QgiOd/BFNTqr",
-	"OV7s0X/lOUM4AsmXyxlShRk/V7atWrFGF7ZaJw3rxtYv3DtoWpTceUFUzKSpDSg5JuczfUxGVYj2ieOQ",
-	"ICITBklk4/0w2Bgr/9nxsRrWhCUajbO0T5C8yZXyj3VWl68GpXyTlL5JSv8USen+slIbZfxGELoQhAc0",
-	"EFXMQxXr0NeXQbfGn3G7ZajOj9G6RMiGePM+SVg6g8iml0zDJI9cmC6LnJEIi2ogYpW7B5cUfpD3om/f",
-	"lH7fSNk3UvZXVvo9qkvrhsnyS/i2eiv0rB/gP0yd909kbr56JeZWOBVAo6KQoe7RNzCAQ7RDazev2L+o",
-	"0rPBF3UHw65Vfj6ZQqr5KdgzBEA2m3qxcNC6IvQ7WXr2mDIHGhEYDQYZRXxOWTpCRaihrZIwpbk9owzB",
-	"0dJkSQqmzmYoQ6syxbHqFBpmyZe4Ys1jvuHiMVjA273FYrGnF7WXiwTSkEcG4io8odnyVhbNG5becDF/",
-	"RRU11vxXOLKrzv43I6nm2Ew0KKi/Ex39LEd0to3smbPbke61IuhqqKJ5dy6jeBf24XMO3CW4ssPAD0+k",
-	"bW45B+xWDjZI7usk356Wky9yzt4aD3ZjjDoGIxNqz9+LaDqLXmPMxqUrdfe1VGdzC/pLVmgzpcB/+7Nn",
-	"dCJPh9FkOBicPJsMh1E0GAyen4Tj4+NJr9+jmKkjwMTd0q/0iI1ahSjIRWJry3SpAqTb1upwylI4vxWF",
-	"bxCIVisOafIROI/b095gMBju4X/XA5t8GlNc14bERkbVUBcai+oZE1wbaM5jYHNcO/p92hsenTw7eT58",
-	"OjjsabR8G2CO3yCCTMXYvhJdax6t22YsALBKVZor8K1pRIVihfKIhkmxUg1PCdwytSx+ykAEWBfR/m0V",
-	"UU7fQ1VR09gVhGkL662G8B4+HQxcqO5hvyfn3JhU3Tbt+//U76lYcKUSCFiqQNzQBM+l+FXLfEu3Eqwn",
-	"d9k9dsI4JGgQv1IiDxv1+w7n/K2qyhUlQb/uynJZiT27VVxwHVs9Zs8MLseygaSMsJjBEiIyXpJRwKLR",
-	"PjkzS1lWrckbvAR6oVQ9YjHMV7MgfZMgE0tANfm8VijFzirwbwj7G8L+iyHs+6DrBxS5S0Zys1hc47Pa",
-	"rfjbwAQIZ+szviBNE7UWfmte4Rcp5GZw57dabt9quRVA/rep51bDotS4uhb8yJ/mLXiUdluv6wa3+vqY",
-	"wpCdprpul8ZY21nYNIt6WJ9VM8njuq1aru2vUeMtcwf05YxYFUz9GJXeMgeuX2Wxt3J53YQPKXmzwKHX",
-	"gR7oBih5RPQf/bX6X31CFRk9UTQbaRQw0mOO9slbmxS2iFuhAsicqjBG91NC06WJqyMmtaO4AWHrGlES",
-	"UxmbjLLNRpyiwNG9pBAms4Qu3xsm+DwFSS5mXPBev/d6TllyFkUC6xv3WAry/6t1m3nDxZVzfuhFVMZj",
-	"ToVGGj8Jnmfnrww/j3/I81dFBWJjQ9oeY3R1cZEmyzdcfCgKtH2UiCgt26z/es/Vmc2aU/BMntnDri7O",
-	"ULhyCRAfkEu9urog7xGYNkLH/3P9nl389PF///09VP/59b+z/7DB4OL6ffzL9X8WF6/O1X+vz/737tX5",
-	"4bvf3w0url8vHi76CqF9x1iB7YmPXpoyEWERXqvPw2VYmqB/ArEjkIwuE06jU/IbLvaUlBBWRKwWcKbf",
-	"nLUYfmq3gHRIv36vFXfKyN668EfOyd5sh7FmGPzdOjw9pqjQNUBL39hf33Nnu5fD30g+eSAZYp1neEdn",
-	"mmPgKewpNgci2TTd46lBfhUO4oql0wTIFZum5CJdkRHkUiqYPxGgX31LVjJL2rmxckktbBe3aQaQpnJP",
-	"UZdUcwqKJ0YFzCmmGGOiSD5mg2emlKWGebBJzazLr4ucqZM79GgfP/zy+atVSfeU+KwLPfqAK9qmozAF",
-	"ivAU9IVqnJyn93IYfDBtvV2mPd+vik0251yB7VcF+fz44RdiP1chPDdsVgNkIxOGOqOWxHsvSEqF0LwZ",
-	"auhd2t7v8WGeEplnIEwk6A/4BnQjdJQeke8rTPIP3ey5CZPK8ImPYMrtrx+OZlltHQg0M2AAG+zpXRFq",
-	"+OnVMqLNrHVdXVHjR14FoAevGurSnfV7Fix++7N3+evPTCquwQutC8ZIMQMNbk+fjQ8OjsOjw5OnJ0fP",
-	"DgYnR8eH4cHhMUTP4IA+O+it2wvWssNbDjmgypQaHu4Nnu8Nj6+Hx6dHz08Hw/2jIyw1jEcRUA8ZxZRJ",
-	"Tksxp9fvTbVEEhT2BmOFOToYHkM0PoiOTobPB5Pnz8aH45PnrvqxcQKPUMveZNXAhnYmJ0v5GROkXHAR",
-	"BXN6G0R0aQ68+LW0cdQdyLOnh3pufT1rERW9c3mmX7SrQt7r9z6ABHVpBy5+v+tUhtk8rwashFDytzLC",
-	"muf8lVpgfylWWMHw5oJq1R9bstbh9ovEdZqHNg/blMCwRldlrxiz0zkAbUphd+pifEE59ajQ8EdCmiRO",
-	"aXr58dokYcXk7utQXM6IccCpKRDPpBJUcUEWMSdzurTDuvXIyoCO7KwMUyE+fcI1i2ayDGylLAYz6bO9",
-	"V86jFeR3Pyy2G7rp9M4fx3PWg2g4m9k32vO3oz07q7QMgG4XIPDNf50ZEvXyCRjeMBFAo6XN54Z8LrKO",
-	"F+0pNVrTjutZrCYE2xkZ0rdq9cPXOvz7VTBc4/iRpNIZWOdlJmszq//Vw5QeLtdSFYL/ivkkEQdtsmfr",
-	"EveTP/X/eJQl1M2+kxXujEjFM+mKDhKqiNHl1xufLQfTTTjWnR7Y8IzX/KhmZ8cP/gWMzrk5nC9nckam",
-	"/7EMzvbBfJ3m5vrXXC9sNSZDMmzJZs6jfvVZF0kg6tIT6XlfOYD4Sh7zN+b8b8ecd+PGt2Habxj2y2DY",
-	"zXQ7Zqtfe76dJrbJJ72OUVGNSgQ06tfplmgaVbVYUtGlzTdrfHYWMaSEjjFf9vdcGDbwhxdFQoUqrpaE",
-	"RjxTJjV3ypF1jDHN3QtCC9UUxqgpkgCVijwlYUwFDTVStnqyIt+PKy+k2BysWbDwFfqusbbh/Xm7v6xa",
-	"q0SLvdNeyIWAUO3FXEj4pvH6RlT/iRovu5FvGq9uGq8ZLIOWfZyVeN/to1KQx1EHHynmm4LtcyjYrF5m",
-	"lRyjys1bu/a5OUwEwuLIvzBH+Y+t4/lXVR1+NMvvrDp8QkOTqchkxkOzaFCYRdGfI2/KUrTBH++vkK9R",
-	"3ykWT+vtsIbZrZhjTb5KO7f1h2diPROSdRhY52dxA6v082vVWa7n/PnGsn1j2XZg2er8GL4+B+svjli3",
-	"u0P/gxRFq35AhcZkHYZ2oR4Rk90IyAe0LHWgIevJi+2dEKlYkhAZ84WsjYByK/tGGb5RhkelDI9FAQyq",
-	"qWWfTNGKbzThG03wowlvATJHFFDRj3ClWDrdTh30IBDmAjOY2GTsiKF++6QxptFBGzy7lqXHBbxIRcVK",
-	"/Uqb/xv5/FwkvdNerFR2+uTJ8OBkf7A/2B+e6ieNGNmup62EjC31whepiUQwqQAgMeUqHSZZyVG36a9f",
-	"BDMY2cwGRvStpFLqE2yYTpO7aTmh9Y3emOgyV6tuP7b8FQ5bpFsY03DmAgeAsMiaImIaVaaweQs25/iJ",
-	"aRLMc4UFoGuS6Om5hKXUhrjaIW3A9OaQ/5dzRU0//cL5hNCa0gUNB44HVzPoywRoupdneriLs1zvls8g",
-	"LbIB2mCo6qi6VW24hY3jMsXCDERINk0d2K+sbS2oa3O4n7W4Xg3cqoRmmUzLGpalQtEcY7DKwWujajan",
-	"uC73Z5fbGOXlajfYCd7zCOpO89cYUNtYmocs9quC5c9AE32Cn+7+/wAAAP//",
+	"7L37c9u2tj/6r2B0vzPpviM7fuVR55frJmnr3ST2sZ3T796dDgWRkISaIlgCsqzdyf9+B2sBfEgACUp2",
+	"mu7mzJlzGgvEc2FhPT/rj0Es5rnIWKbk4PSPAbun8zxl8N9v57lafSeSlf7HHU0XTP/HeyYlnbLB6eB7",
+	"ylOWECVIwWhCCiZzkUlGxiJZDeH/Eqa7GAwH75mig9NskabDwbWiaiEHp4O3RSGKwadPw8F7mk5EMWeJ",
+	"Z6Qr9vuCSYV9zsvGtt8/Bkx3JQenv/wxyKmaDU4HT9mc8jSiSVIwKQfDQcGoFNngFPsn84XujxFKpCp4",
+	"Nh18+vWTY26fhoOcFnTOFCtgU84uz8/f6P9ImIwLnisOnd7MGDm7PCfjFRnRnEc8GQ2JKPS/1YwRnhAx",
+	"gf9KqKJjKtn+YGg3e3A6eDahR8n45fEJO3hxcnIyefH8YPwiZuPjw5Ojg28n48FwwPUwsLjhIKNz/RXN",
+	"+XkCS/t9wQu9e6pYsOFAxjM2h31Rq1w3tEv8NBz8xFa++d+y1RNJePKK0IyIYkozLqn+3f4iCVey8csT",
+	"ubaOYxofvHjx4kU8Hr+Mj5Jnxwf6f47c879lq97zvyim3/NUsUL/TNNULIFM/xeJBr9vLu0iS1dkOaP6",
+	"uFORTaWmWDXjzZX0W8fvC1asqoWIYhpxvZKOmft2vrmlhCe77KqAcfrt6iXcM9fUcjplQzIpxJwc7pOz",
+	"sWSZGpIDTdspk0AU7I4VKzXj2bQx7UP3XuWubeKZYlOGzOBSpDz2EmkOv8I9q18yTZjsPk95zBUZ8WTU",
+	"3MHnh8nk8ODgxcvJ4WGSHBwcfPsiHj97NnHvII7RmzQ/Slb4pr2QrHCc7PPDk6PDZywZHyUnLw6/PZh8",
+	"+3J8PH7xrXteupOes/qkGyNfBvb1HU0uLT/T/45Fplim4DLlevuABp/+Bqyy+RyMaRLl9W9bGHXZLpRb",
+	"55scmo5jTV2ZUJoflRTiY9PVHvyfgk0Gp4P/52n1tD3FX+XTs5zXvmme0xkBUq1N3gwPzIMrImdikSZk",
+	"zPYHn4aDGyHe0QLvTY9tVEJEqf2u661TQhBs3PGGPsgGaEKFYbnEUQuiZjSDd0uy4k7/m94yaZd/nYrl",
+	"FquX5rOQxUPbz7r2mM5ZOXS6grV+zOhCzUTBJYooPRa8WPvUsegPmsKrRp9rtZLFBVP6rOdcSp5NNStd",
+	"FkKz8WoUK/S8YROecfzcxeDilErJYxCCkrLtkFBJbla35Aeq2JKuSCpoosWI/VJMsmJFvhinPCaa1Q2B",
+	"gzfEpSeSfHN0QmbsniYs5nOakoRPuZL/2Cffc5YmUpOqwncdZ04SwfD+6j4JLbSEkyvNgPXW0nFaCgx5",
+	"IXJWKI5H9vri6rprc3Wb1yKb8KmmDxorfud4QH+eMTVjBZni6iXeIljY2eX5PtEbl7AJXaRwDnoyenqG",
+	"iY+FSBnNYAAt6LAk4rl0b7+Rc5kkNEtIxtRSFLcS3+3ljMczUuDVkrARNI5Zrhi8RlyxuXS8HZvbZBrQ",
+	"oqArmFVG05XisYzydDHlWSdF2vaX0Ly2f0AK7pWdv7GisyYtnpWbOSTHRw6C0FRMsxVR7F7tk3MkcJow",
+	"wieah3NJKAgxtY2uVqyvYecqFmpWm/pCzaIY/gmbSJMEKJ+mlw2iCu/RcbgLNWOZMmyGzJmaiUQOjXLB",
+	"CyBw6SJss0Ax/o3FqpxuXog7nuAj3jWvS9MWeNKn4UBfxognejpqZXtKovHKRf2a7sSESC0h0tSzDmI6",
+	"keadkdKI4xunM6aSx1HIGX2nW+rpl9NOaXybcqke8BIVbLKQu96hmMYzFgmYRiehvNaNL0xb/bGmr4ne",
+	"TxblPMt4No0SLvV4iZ8bjXRTlkTIcaNbtpLIhaeZKHA9mxyoNpT0XVRpb2q9MZmIwl7fJ5IkYk55tuOe",
+	"pZxlKuo3JfimOTN4MR6OHSIXiPST5ecELg31DVUUJzPnSZKypZ5TjenFNAMTS9ANr80igBZqA8Y0048l",
+	"2HJGtV5GHoJYSCXmUdVBF/G+L1tesxim4eolGi+yJPUoo/CQm43BJ4dgcye78PUdsC0bA1hVQMsv3iuC",
+	"4+F3wKYilnUMRO0wNd7IZMln3AMlDVmsbc//lxWam9aEN/hcgeUuUgWN9V75t6GgMZNkRu/AUJbTDG4z",
+	"o/GsRjmeSeImR78vBN4H9xDwM9xSzYfgNrbyIdttoXleyudc+fvWbQi06TOAiDKhYG9u2wlEX80Z1XRB",
+	"SknI16dmem6axt+IyMwTU0o6RlpMXqEVtbS01FjoBsnjTyFvALbs5vuJyFQkmcJzjEQWxQWjirWRdMaW",
+	"erOJVLRQkiy5momFIhQPm8RikSlWuMfDGxONqYpnkbkGkVzkuShaTtpKGOX7rFnmWEsTmSKwu6x1OFDo",
+	"7lV0RwsZyizJQqJ+YjmSGVyrPHe04Lpj2TFqXoiYSVnKNB1MQvOJTMDfzJe9+IYZtrz/BYtFkbRygJKw",
+	"id4iTajLmUhZTRDKKst/+7A8j0oprHXM0ZqwNiKgZHd3v5xxxbq7rylTYV3/tmxjMg29qnYaCRA++ef1",
+	"xQeyZGOixC3L2gfKC3EPQrUSsUjbuY9Rg+C9RtH58uri//6L2K81R6nELn19WoeWfJpRtShYFM9YfNu6",
+	"g11LLvvyrfZOi28zqh/WolPofatb/4iNtThfaUrsPucFddskfp6xcv1EKpFLMmY8mxqm6uSe0B+LKrWW",
+	"Toyps9n3j2JJUpFNa7ejJq1ZQ8NQX1fJYpEl8hU5AAW/OjctCqPmr6cyEcWcKjSEPz+p5lZaPfXkFCsy",
+	"mkYiRAF6a1pfaCVIfz5NxZima89mWw8/wAdXVLF30Fz3UdB89nva+aVu9j/vqnOazWkc2VtH06kouJrN",
+	"fUpY+bve1B/fn72u0dOmyG5fR/y3JDRNd5PiG5ONUxHfRvKWLT2PN59MWMGymJExU0vGMgKf2IlWUydz",
+	"ugJBCshiztOUl7SxdwhmiWzVIIVELPQ0yxlmi/kYSaHFVMKzhtlsSJxGsy67iGePzCYOB/d7qG/sceOC",
+	"gEnlkVHMeBLNaZ6HaaP4DRy2NStYi0CBHEbL3bo/9DVrKc7NVvRl0TTvH0tk6Yrg+3l2eV7eWstK9aMe",
+	"0zQtDXTuYfJIE5uUIDUUIg0Rt5pvTpa4HrkuyZTLSFDZLZMuqUQTLEvIeEVoRi5yloFhVsSLedP2Vev/",
+	"t6WyJwhWnglnaeK19vI5MnvVsNHh907uqrs3LC8CDxsPUNttQ7QiwAuKVwtUwczIddvfdj0pZPsyolr+",
+	"S3kCL8pWl96aOnB7Ruw+H9VfAT3VOc/4fDEfnB64mLyeTmlc63kI5e0xW7eQrNgwMY/kYjzyHg+XcqFZ",
+	"9ENvBKdqi434bXkro0XBPVTy8eodkEkpYIHKwVD4LSmi7aH6588/hdKIVgnHbCIK9sBbk40nW2wNeqiR",
+	"OCL0Dve6pvi9lw5kLHIWwdfhvcNHcp+M8D9GpGB5CvYDrjpGUsKuyLwbbZb0TaXXFyQgJmiqgEH8E+s0",
+	"qcFE+RTMq2i09gTQ8AzifMpHf0hGWpwYDcmokHREREFGLE4k9V9Becvz6JZ32KY0qeNpUuSK1j61kCzR",
+	"CmidIfi5vRSLIvacLroHh0gu6JvTo/KMaL70/AQiLxTeQ5zI+kV0rhFevCxyq/N4doVqtYZsStL7ToHZ",
+	"T7h1M2Lzma89HMLYiUPs8h/qjd/TjJopgKiuSabTWXtRd1aInGU8CXUK6Mf9/E3NK2CikTojjazH1ESu",
+	"lcFRzv3Y9BnsekdLmjIv+iKXqmB0LjE2D2Xlcd3c1XlR/ZozjFhqxuXR6wuqlH6l4f9L+I8juLAqzvHC",
+	"qlSONl21HvqrbZjW5bvO7lI3qhSl0t6FzKbraxMtcY2tLfVYa0xkTESi8DygNXMWHABLuJJNY07QM3pl",
+	"vri044U8qsiLu7q+xla6PYsXhZaKTOzT3EasujRI0AMUv2MgIPjcp/A2UKI5kiGJuis1aOnXcNwyaMHo",
+	"2IxSPmGKu1hTaVaAOxFmUcgEGrgDjQjrk4j0abNYSX2jow57irFFwisgYUKEKpIyKhVZZIqnWo80wrT7",
+	"zbHDhzqgr7H9ug9apguHdeqMyJl+O9a4OwhcWlZ03lL9Xzn6aqzfzqOmFgyeU5pa5+9c3GkFC4RCQkvr",
+	"L5ckp1I/ww0vdm0XFJ1GM0YT5ruY5keynAnJCEQMGVtbkqASXBme9FtPp3I3LUj34JMCpnOrnpdRLMAt",
+	"GqEsNR+F1p9ty91nFaJb63bdjgz7vATFD3w0ja31rPx43ee8wwPY4ZzWZFs+iX0fQud8Q/bS+WHI5gI3",
+	"UUwq2b23uu0NNNWfShY1Azu2Mzr/eHNzSaCjNYbvmbFk0VTUnbVtPO8HsY2fVo9xy1YpkzJwXZkJBSzX",
+	"5u94vlALmkYqlTtunIP4/KOCRHu0/WAg51pDTtP81jIoyMM7DAoSMnktsozFyj+OVDRLaJHsuKF+C+Ud",
+	"uuPLpybEda+bfvrkuONnl+fv3P7vd+jy1hxEZEbO5RkBpdduunmKn0gilll3TOSc3kcQHR0lLHdtDgiU",
+	"9J7PF3MCTVAnNL4AjKy2lu660LIpo+Qul4vuHuy7d7SU3yv3/pr9JMCEjt7sOb33aIjQUA9UHnYOJ5+x",
+	"JU3LmbgWFCCF4eAF0+zc6Wi7mdU8rCmbWPkUHeiojJRGa7HQ73PvwWEl4A/yjd9ca2MKvg0PGla2eOtM",
+	"7xKHZwkQ7seM35fDNRYvWZ+l+xfrOe9y7aOcFaNA0pJMReOVMWi1OvXRSjWjUq8Dlr9+Leqy81wISLLp",
+	"VMesy+66/EKzj1khlEpZZNfktfroXS6NlmopCFVKS3fSmJtMR4ndqtolML+ZTKCAvSpnVTBVrHzxPM0T",
+	"2nY6jlSjTZ4Kjp22WPefjV8P2Sd49RKBfN/wWj1Wk3mC84dmMUNzp2fn9U+E1w1fa1e8JBDzcnJZF73l",
+	"jKKDVOsM5q7eMreN13qj9A8ewd8ybmgCHqtJLcxeL3vMgKvzmg9Wd7vpgu30Ff+e3ugZhkScm4kvilT6",
+	"8tXUDOdrw4vrEzY0stOUkUaucxYHzbgltL1MgeiwRepmu1kzbdQcz1QhQONvVfLt4TeaI1cuQ55dkSRJ",
+	"LrjTLHPVjMSTPJumjJQfhNtb8Nq9NR8OPm1uOPpEjIe24NOZaz7v1qdiV4xEHjwfSD3ZYBoBZBEUglFK",
+	"eGjVUwWP1U63diEVqBjV1X2si2okXc807a91M43zmu5iQPDzd7i7DvuR5h3kG0oKNl2ktCDsPi+Q4P4B",
+	"e6mnarmK4URE3wu1yfJNM/fyQVU1LXYzkSyK1LWQzQWUbke9RgeLcG5Wmv5k7PzNAX5iK8Jx6s1V3zqb",
+	"rxk7rHr0oOfqzCxy7EylyNdM3pU1DSMiZbc+hFFzQQHkXEJQiY9rThZZHMjddVPkxFltALf3Ae0amF7r",
+	"eyfXQulNwGAVoDYTUoXSSs7bpKazDA3Z0kQnydlY0CIht4zlWoA/tS5xyCGs5w/qv6+Hr5AxkzxhhCuy",
+	"nDFwX+j/y6UWwYZwVdfz/TPGdaNtkgXXZLmcR+Hx983ESfOUz0XC0oDszffQDnKEFJuKIiCT7HXVUn8H",
+	"kdpJRFVHfOSSSmIaNwV3qtgeOCu6YsI+DQczIW6jgpmwBw8fWLKxbifXBJagJ+hHIW6vbP8h3JHLSHLF",
+	"uiOmjEMvF4VCRXcNAMMbj2XMs0EjANIIo3OeTf3BZSbAq91VfA36oCiUM+0Obnfd1GPyJlMulawHB6F6",
+	"O6ExcxtiFnkSTj4plYrEM5pNd6EhPa1oWohFHoll5nWQ1F4TWAh8YS61WGZOyur/tuq59JgF+GseavgN",
+	"Hjsc3O9NxZ75429SZPtXdGmTyNc5sGPGZ5fncmg48AoYHLvXBM8SYJh8jv/YJ29pPIMbQW+ZvgZW6Dcw",
+	"GyydOLmi9ILiyCERacKkIhNe4IsSpmg13pSuLdMbxGg8KwNSczr1caHKmACNwJc6qeGY4FNiQGIytk/O",
+	"YXesE4S4TZe+d9G8Wi5xJOXZLeaXrkPuKAH2BDGB5Hi9i+63aLaY02xH7XB3HdWzdMQfcPbLsjuWihzm",
+	"hmlNNJNLRJxQJe4HGUMqJPS5T0YIhgDuqNHFTxieAWOMXpHRe6Yo/LS0YS16r3A3pxALMKbxLYQtaULa",
+	"J6PzNyPD+vUgCBPEwJlrfCJmzaLgU57RVN8YFpcWx+Zh+JBfMEwL5lR7ZofhQxHdcHPPIQq7ACf6yadh",
+	"BSfhNFjNaJ6zTN/ua/hJEn3f6Dopb3Z99KmCbXH029zlgqlFkcnaFp9NFCQREYB8GQItjxD+ZQTKHgRf",
+	"LM2RG/CJzYteTue4Bv6yPiFNEcMaSegrXU/LmkDSE+DvZIv54PSXwcVPg6HB1fi1ZQ8OP32qQ+78YmdQ",
+	"bbrZo1/dt+C9lffWbn8KznS9OWCKwm+sFL7kjUNvdHjFplw6M1MuaixE7pMRsDcg8gNNcBl455dAePKW",
+	"JVor3KTkOh+S3WFk27L3+lxLHukw6DwgH3cz7frRNtduB3cebAXa4JKOgKN4oBvIhGcJop5UYSXdOidE",
+	"qWBsSAvDxwZVWG5thI1g8DNEnfkPTM4dkxoLcctZWxQwNAgaT629RzjVVoMlNmmXr82Ku2IUwt5I54G5",
+	"VWxa0Lbw6HUwqQfeoTLIuNNmahtWcYYLyeoBHm1Oqs3oANBlTPaV1eibZOz2riOhtB+lISawNNOW4AfY",
+	"1fauHFhe/j5NTH8tDTLA/W8hJPU3+kVXQrh6/+RhHo2oNrdLSAkbm1niQ8nSftbhsGd9USiumVI8m1ap",
+	"N2Z+QQFHYZer7LI1nNZGJDiC9URBpyxi2ZRnzMd26wMZA5PesiFCFyA0FxkVLOFyFCrKLtTsuiVW3nAg",
+	"WrsHRBX0jqWS8CzUmpiEsjm/CybsGLxcxbX2EkrnjTM+8gw1cDHxxl41lzqjchbhIK74VzRRS7kURaKX",
+	"qpvru9U4u3FcrHI18nBl/Nhn9cRfQU7U76/u39mPXlX3TkKOVc99dN/37xy7d0piGoMc843xy//DGDc1",
+	"nW9GpNIEdMluehuLZBXZvYgKNmX3uS8KZMOTAPwIJZjmaaHgqvt2ozfpQcGostuABkoTjqFrTERXUipt",
+	"S+ImkPHOkgbhwZfJembWppHMCirmpFoCiNcGqQL+cCiPT/VeFTRWkT7XaGywmFvezzWaQBsOGBgc+9T6",
+	"RNUQ7jaGfF0IKfdQVyXFImUNey4Zzel9RKcM40YbG9gh4aapWEa1RfhXOy7EEoxucwgDypL62ttB9Fpj",
+	"r622aGOwgfg2BtsRN89MpNVJ2AhfaExgIdnDjI8H6FXx4MfKLwubbIWfV2T0/45qWevbTyZh40XLtUlY",
+	"zNFXrOk5FdOpP/yg2yVnI2rQ1qTVrzoht4On3OdCdlOPwUBvkI80Npe5gevYbcPM5WrhaA1qAe6Cqo0x",
+	"sAlCSV6wScqnM2VX3c3pTDoavBtqVojFtCVG9uLy5vziw3UzVrbMi0AEblbGtwfzJL0W9/v52ryUYgJ6",
+	"t3Vzt/MbfB5u2QqfpOAXCRMz5lTFMybrj5BZZlHa82CEJ9IbiYUzKFO2YpH4bB0SjE7IacscrQoPAx+R",
+	"Zh6Gi87qCZJdN9ObLnC95Lh0sKywTBUrIiaTEukJkmPA/uIJZmzLoq1FR9hdtIFCHokvxMdtuwDJj/oi",
+	"JDyZyorPmVioViGivPpe4aEzQtVL8hd5iy0OAX7K4WHsfTIyog/OvPdLjF/TNI0knTALxNXyHtM0JT+8",
+	"vRmSH9+evQEp1ckC2mQdHHO82uKB7rh2u8JzWqAPpVKvRcrB/iuTjz4GzfSgOw+r/WswhQZZPfaFqJDS",
+	"9PdtJhm79C4aM/1VaU718+0Ajqm/WCCXJEyWvgv/oO5bXY/oaI75gc7tGYJfG6FqeEZoFTizG1G/1qrI",
+	"azGf0yxx5lEqlmN09c3rS1RcQgxOHgeUplPF7lXp2QNQPtDncxYrDxaX25KBTidBEjEkIy2QGkwF6CnU",
+	"mvOaF/GCq+8KRm/bzG8xtiNjbNhPtCgN2DSdQAJTpO9qh3hqHynr/1QFZ1rd5ykzGE36dQVE5eKOx+3I",
+	"m1/f7QE6JCMlIrNhnYhu66fQ3O9uIVlWyP9BWSYlq/5tkaxHzvi5opoVTM5EmkQ5K2JnbAG8DjMDJDyh",
+	"PK3g06CGQ3Ol68sEi8GBvmmHQZkczmsGnoPXbcr8TZn7ule3XEwLmgXg9JdoY13A8aXWJ0uHhvvdxQ4R",
+	"+aQNFaVvx2DFARwQd5I56vt6K0tDCqRIPpGNqIg1/NHdVclKlumCgTfW7wZwgyeHpUbUDxLHPRzAXkTO",
+	"WOebCoCm3LU2tuMkVLBy/bgYy1yo70Uxd72J+gpYUL8qfhXsIjOx3LRz6/YBpKmbubkjxCIG9EBjSA/y",
+	"8L+pt2AH/tbdi3/H3tGx9FkIy5dGcx9mwBsXWQKg0kHe7jJYcnsvViPeMqQ+gn+tFxkcuDdbc7rgCM2w",
+	"wBw1wEBeDyHdwukDGTjJAsO+9Uun+8VoQy1JzZqusnaZExZyo3ffF5KVmJw63YZ8U0+7rBIg4CKM2Yxn",
+	"iTMOimVJlPgkHbSUYP8sS+RmemfYAzjDyxpNzG1tjYneuN4t2/Px3KtrVwFPzWpteBqSMdy8SkYnP7Fc",
+	"lYkXFdNAm+BMLH0AZOvPnFh0UEkzmhcdqrR8pWZCs2CSIyF5dG89yJxli/aBdAt3t63kCJD1APyYUt8N",
+	"0r8s6JR1Rig3MDX4NDOlALf2c2PFIuwpyNedsLu+x8EzkjAIeIT8hblIWAvcOrpBUh4zrf7PAU/MHUFq",
+	"R4W2MZO2iMOY2Vhsa530bmfo4NEdd4EdbszAerWAGHqPrr+KaDLnWSRFfMvaTE4pv4OhKui15uDuYWY8",
+	"YdGMpXlbx9ktZI3oZtDnjCcJ83SY0rEM40G1BxO+Q4LfFUem7Md9c2plgsCQFETiqcDsIdTnw+/WDbs3",
+	"mPA5j/HRt3gTfJrtiQwC9QIjSu52u9cZvePT8u3tHE80Xvjuw6xJBJW4JqvM2h0Cb6CvJ/pNiYOnr+y7",
+	"3j1zFAFK1J7dJot9hB6r6+F9811w1r1BTAD9ECI7ayn3AZ7lryn4X1Pwv6bgP3wKftcBfE3J/5qS703d",
+	"fvPdpQcp58zw+1N0siDyJMwppkXBAb/ZALDsk7OSVd9mqFlBjehaiWioF+2rIorZESNTjxQY0+65wtEX",
+	"Wahh4x5uU7LS8Wg7hVPwXZU4w833GydClBjWy+aHlbGsryFC6nJjweIY2BDttCmXat8WpJWm3l2jwxH4",
+	"+xqE3i2udj1CHSVia9uD+qKJ8nKEsS2UL4LWWyy0LH/Wjf9edi979C/9A+wQGUYVM9XGkhZrktm1kBz2",
+	"TcM8uoNnSuW1CkgVwr//vDYXCyqO0bRK/w5EANCMXF2f1XMo3Cdr6utEwTc0wFTRYKiNyyAm5duESbp9",
+	"LyFUyum0YvbZqB/fn7325Np7OGlZ8//8zT45twxS82bg4cMKtFY/C/VJQDaz8wZwGfGs6746lrVWE3Zz",
+	"ESXGMtMjtAZP2BJ6zRGgHu3uKNAplSoy2f1hF6ue3e+02W5s4mcEjJwzRbeouvp9wdgeWLOTsv6qflwt",
+	"xrKbnT1UJoyfAfeH77cU3YHgTwvFgyoKoEB2WbX/W6FyfmZgzM8ESrkjeqQbIJxOa8Jd6QxPEtnEKH8E",
+	"2eArnGVn8GgnYsgbqihWgHmPVXfQPLjwlQDQz1MtrG9Oc0lEBuHkoNIGB0V1eLOgM/uMY+E393saFkGE",
+	"gRV1hSvQy13tD0Y/+FHF4AHBpk8klgHSir40ttKAjaGKmmo8Uexzqa9ZXmuDDg02Cwy9OZoWPXjWUbRo",
+	"o8tGyt2PNzeX/7y++KD3BHdj1HsXb1Y5A5W6g85umjOxcXdIFt+INGEFwRTQf/Ta2U6d1n3epQErEKTN",
+	"XgWHSFTWtgqbhvNamj0OnI1uiix6ZlK1ffNznd3bLLkUPFPuGMmz8prRDK24QzJORXwLyZWIlAPK9g58",
+	"YeeIRZxHFFPp2K331HZuWEbV7RQ89YLoDx8/FhKbRjQu5bNtjDLWJvseerPVUnwRtKhylaKFLZZWIR50",
+	"l1t67AhOD02uL7IN80ZaJKXqNGhgCC+NW5xRNgg5E+bUMBK5YHm68iFpJKwtir8qI56nK0+yqTd6EJKP",
+	"PB3UIPqqxIodHM4282J9uC18f1Db2Y+iIvRYOJI+QvtUQf3oU0ItmuAQGFCSaHpCxMgrlnAJCmvGAmLN",
+	"2JxyjwRputXnXXkFYQI2lN0TeZfwDljAshOohCZnGKsBM3czHLNafxBkrzl6j2Oz1PamJGhKd2uxA8fR",
+	"b07APt/Zql0+8gtyfNSneVPw6ZQV1VvdnW+6Qc92NZYFwjRLmcq3tFDydk50E7kpKyeCeHxK9pAfzZfR",
+	"7qgfpqcwA6AZ1S+K2BtrWq4JlWwWLdk4AuBQ0yJUqnx7r1iWsOSSqpm8dkVrX7JiD56hMj+dWidXAOtP",
+	"7iBYoEwPcp7ZTe11s9W6XKlIptQcvLfr5xpE8FXeawCBQ2HpSAteXTOuxWmXVsuwC1iXC0OTxtqCBfx7",
+	"t2P6HqbwRCaFRwbviAG/bKRFoI8Q4DMnlIdHKzjyjUL4lICiw6rQp9ni118jQiPAlsaX4Fne6IFqwlXQ",
+	"JMsKWiHzqtfRCndyC4T0Dp3RjBaJTU+UgbMyzcOBiGmR3OA3odMyyGTBx7eBovMo99JfMd9xLdaL59tq",
+	"+cGzOzejhc7OKEWqoJmciGIuwziwEfSN/DftwdZQpbix4wXPU8S3ZbZu0Fa6oCgqaN2wuYr41hZeDZ1o",
+	"rp8/qSLjZwyaKqB+UIQiS5remeC5XuK45uPQ2RZUsTYT6sY1rnkeynKuJgw4rI6tNX2HzlDy/5gZhnIa",
+	"6/DSX9YN+z1q7ZqSv/8JPvWeLwg+gaXtHgIfqxBiqzk/3pNSXvdQeQvhAEABru68njElis3z1Ljbw2Zs",
+	"Pug92XbMAt+krSYN4k5PZvUjfHue/Yahgf1n/NvvD7DDv/1OJjxVqDCEEgVO4J//s82cgxltU6T8Imb/",
+	"kFP/jKRdAlH0pPE1KKTPSOSLIo0Ktiy4YoGz/Xj1DoNr9UeKhT8aH6/eXeFIoZMrsUZ/kyLb9goilhyd",
+	"Up5JqEcH0wme9f+aOWj1ufe8zWz6Td0xa1dpl94rMA9i8CJ4oRaBAi8l/6R3FAHTq9o7Rl4LnyiOGDrB",
+	"5YyD2NNDezcR+a8AgwcEdPkZtHqfVUZL+FDl1zH/suwvBd0aivhgReA2sNmeabNd5XmbxYftwB6ba/mz",
+	"PxhSFDYgB0qi9yANiwC83Wa7A91b4upFthZU78hafxBHZyUSdwbq4+w+q1OzPq4zxiFhLCfUAEjP6YpM",
+	"BcRWLeuBDg9THhnHwM7LdYREvTkXJor5G6roa4iCfQPV4q/aeLX1bWwWPHoiTRba5lKxCr0HB1lI1Tgp",
+	"b58B5/RDKsY0LZUyR8EHrfCNqvvOMwyJKqN+bOr1cibSwDyxR/REd0fQ9Y6X2zp2bAhnnqYYl6XEFFjn",
+	"1lAvDSNda9U9W5O8F4jSY5zG45Td+4vhI33uKoHm9Xnd4k+xDxTIBsiYgi5uEJpGWYmtFvjuS6SzEPOd",
+	"GVj/8+4tNK5ckOyexQs9PJT6cz8ymOwlTSEu3X4D5jwvxP3qIktXoyEZlX3iYPpPcjEGSx5GHshFzgr8",
+	"tzuqfT3vMGBh5/Vv6pnrUkXY1ISRt0SRm5yph6sRl6d0NS3EAgPaAlZxWX2AEt39KvRL3bZaN/7qyx3W",
+	"vw0tjyjJGFdvc/TdZQ3MOQZO6to0r82rPPrgLuwHVScgf6H8F9cDzmRngB6C/ECu3LB8c6EWkHW4VsxK",
+	"026wfNwZOhie9dia9Nic3totPBr1Y24NZrAx6pv6ttWSQUEa/JhxPSOaEmgGHfaKcJRtNTFwdWTKFJYe",
+	"ghO09QLCE07tCqtI0PAUYCQsj9htdkIzRAz6hRgrE67bZ341QgnyYYKc2W7cqoU8VdB9AiSo+kUItxq9",
+	"+QHFWzRwbacA+o7DGVuyFlALT3gYfT1KPLLf81h/r+uTBqx5eMEtoogW0YwY4sm32jHo+ert9Y1+aM1G",
+	"4zv7E53c0lEPzNJ1cbI2njt0TAiFjNhDjJNGWnJzlwomRXrXgxLN2koGK3eixfrVc17yKpAbspptbH8Y",
+	"lqoFkaoFUvfKIrCw8yYjoE5HNsjLoSg8iElkl1SFHbJkPpdNpUVebD0kIx4ZjIFGTcJdM0n6AGe0LOmy",
+	"IW06Ky2b38uwvTDdNkhhqfUOkZzF3W65MFV//Q62Lgg777WVd131HupVHoIrHD5gkHKTEurv93oNis6I",
+	"Rwtl2Ud/+N58U0kkZgoPvNLKH2AzWHda6tokrT9t29wEY4hEeUcal1m1JZsUtRZlbuoQ1pyINWAzzcjC",
+	"gM2kZBEUEBSyBU5PLsblnyHIGS37e4BcjkHMMBMBRXXRrXB5cX3jvpr13lqAG/JCKBELyCdtTGBNKjHR",
+	"O3tLaRR/yUa+EmaV75bdK5bJkOxfQ7s2uOht9WEnh1gj9VZU2LqWDDp5N3vQC+Lz+ULVSoO2BNn7Kagq",
+	"RLPIavaIHs+CY3fceSJiQkbV3gO6jBl9TENg9UUWQb3kaCKKpQ+B1q64GsiYzuDT5pJ7LnTN2tBi+0Ad",
+	"dsISVoCzzZo1AqB+k7SrYxAWTIdbGFkCFvg2U1yt3MqTLS1CSWVqCXjNeuCO2bU9kV4AsQd/F9efh7YD",
+	"2xLmoN7lpt3r0Y/9b8bvAwDSWw6k9Y6s2QtdAOm1i29b10TiQslwRQ9dqWOqOmoqWiO6SfGzi6sqK4r5",
+	"mGc+kXnT8PPw94qmaTmtMAllzoopSyLv5cDf6zx3fQivgdmH2l//uI/RYI11hgRmIehMRFWbx6Cin4fy",
+	"GrTQds3ysYmZKIRqmFtow9hSCwVqp+s2aw7Irg0Dgtxd6Q/T9/swAYMz6HLu1gAO10zaLnz4z7oX4baP",
+	"wL1YT/1wVzvi81ogunV3D3sVYPtaxKez+J7dar3o9ro8zpN0hJZumjZs7Cqo1Jq4E5YyhbpDeBwDjVXk",
+	"8kF9EAqKeWuRwwKVeUD/kuRRzQWBwPd67WGeklpu4Vzc7ZrH9/U2tLAkIW6v2IQVLIudDNrkjdvMDlMw",
+	"EvO2Y5qmMjBxO9CSDG3dZZCgl9b7nNOFZGTMJsJ4Le3kocRemtrw4dLPDNZ7k7DdG3vLptO3yTo/s7He",
+	"YZPFreVf3zFIBYX1LvBPTkUysJaeu9D3Js4DyJkesAmo7uezStgqfJqj2TJ8qHZQophURNyxgty8vgxP",
+	"cq3XFAy40QZ5Eyw/kVWF2o3hMLExg6rUJp/q8uri//6r0qSQ+XjqPjwO9kV5BAGCvZ/RNHlM28H6t2pd",
+	"p7RbtqZOqjgf7RMI4UB3miYGzei6Ht/W5BI+Z29qURltqiiwPVtABmtFiEINSwBGVcJMBzC/87n+GJzf",
+	"qli4rh2AGXImhwT9WisTcqW/M286n+M/9slbGs9gDpj+XVinkfFnmwTN5mV94wVlycuhRZpo4oWgmPDw",
+	"F4uM3XWdhoP7PUbjWeldv7RlRdoCQ3PdCABEAVGlWAHaHxQ9zPA1FRnbJ7jD0gI6hYcj44dXHTlPUBTH",
+	"RvrhQeyTkZbGRkTSVQXKwROytK49pBOIbDHOSuCL0ohPzfM5f+MWvCRz3DCAzC6gKN7Jp+Hgva+o6Y9i",
+	"SeY0W5WJK5Is9XQsKQ2BsJazlU3IgF83XZCbwx7BsG0wHn846ys57cF64+wMgeljGm8GUF0rcv6mNpUa",
+	"bKCZyvGn4eAasIkcYkUKqLqji5/AGMWyxXxw+svg4qfBry2LO/xkPEsckuF/sd1XO20W/6uLoOr54z40",
+	"sipVvZ5kjXfX1MNP06/q1y4C53l7BQuAiazye2wGzRNJRE5/X9gijVVCWGA18gB4gVrwAXxR1fTcqkho",
+	"WRzRkeXzaAVEew/aHUiACU/oOsUUPP2c1bfLB7rNwLIXjak0saFttUvLmWPJ0rL4ue1mQ+oYycV4e1N2",
+	"063fs+ang1g2xvteFGRm+bzNKdGv1GZkCW5ACCl3npbFg+iqZB5Qgt0mK7orsBvs8EWmeFovnooA5UEa",
+	"lGtn//nzT21RqJBwAgg7gC7Bpxn55/XFB/IzGxPMDwxkBwE16Bvj3bJcgQz4gyCYGUwoSYzMOiSjZ/OR",
+	"+11OSqBSI12FEOctW7kFDM+e3filyIpjUPLPn2+IRJ69KegEsJ1y02V14jJ8kv/bUhjBz/b1pGvcnlzf",
+	"siWeSR+D6JZsDgNEytoOnmwPA8pPVa32QyRvXQUPgYfxibG3lMjScSri2yrlLE4pn0Nh+tG6XWLOMz7X",
+	"0tKByyQRzHNxhF2YLJdyAb6YB140p6rnojOhIrT5PPBUsvGk51Q0pfBsGrVJaTZ6uKSqIRnN5jQeDcmo",
+	"kBTdtCxOpCdOWHritKuLiiiWAAwZAy/hGdEE8fyk1J4Ns6HIPpds3JPn/MRWbp5zpjs6BbctN3oMgtah",
+	"qEil0b9Ql9hkQzTnkPfUWY3wLOfvoV1DQahQTgOqkGn1ga2rLLdsFc2o9AjG+pcalx5qrdK8TVYa002Y",
+	"hKfjFWGpZKYgVJe2qAfuFjRv2epVWZ93Le8WzxqZM34BudtrdaRbdEfPSUu3voTVdmHMxKE5hxzEWZpC",
+	"/6CMhFodhoSi+ngYakxwQXO1WdKMt7aBPoHoKVgd46v2F+h8E62cMGPLGmB0ANd5z5MkZUtasDbMAjCV",
+	"L6QSczIvPyjzcP/U8+uXMrzDsfVMtx0OCrqMxiJZRSJLV11h5dA3pIKV1jMqyXilxWJb/Gxz8cZyE5m3",
+	"oN8g9gFxFkZtDUWsiOY8eXuvChorUfjqU+CwT6oHi2upYJEl5RnHNE25UQ+qXO4/jaIYriiaFGLepjmd",
+	"v6ks07rtml0fPRMoe+jzdIsedjA9O/cOVkPBrq2NckfTBSQfF2zK7nG0e022rcOJooahuz02cdnblnDM",
+	"FR1d+4xXrze4jpZ/IBun4HdA2VSRYpGF1e6HhAbQRjrxHF2MUQtDMGxYyXwk5vX4QaGU0CeWr9RMZPq/",
+	"pkUe49FNBX7jURCSiNWvW9j863cUKmP74EfMdMstxUgv4/ttvN2N4OUweEzPdnZCZAqpIi3H0YWXSa9P",
+	"m04UK7aFbN16ogULnF4/p9O282nHtmtMiiVcVVjPjzwzJx9Yx051CMcxzTJwD4IBrR9sSaj7HmewY7GI",
+	"jU7q9SIe79V6JHd6tZpOf/pfo7LLn+KheS8y7hSRLlkRs0xpHaxZtg6TibFEASSO2CCeJmWbFq2gt6YK",
+	"fqN7qkxlCkoyYYqgGtlM2tCdHOfW4AcBGEj9r/8H590qC0jvk5ERHSNTDhrKT3NlwlPRlzgkVCs/mp3R",
+	"eKZvZeEMdi2kiiRjWUu8szU7FGzKpbJuhIACtmvmB60ZhKknXdrEmkGlxaaxAWe9pJJM+R3LEC0fOH19",
+	"WS2uYQssE7RbT0xg+IzRQo0ZBBtqUSmBktmSZQnEL2BkA9T9c0Jrhezts0/DQUUR4VsxpXfMRo2YOt51",
+	"kjHGHaAc2W3WqXvNeTJoTKl29sM6zdV39FfPTXCahlIuwTxVD0ptUnbm/vSmWr8sE3ZgGRUmNxJE0U9O",
+	"gkv7yXG96/uCk3KvtOI68j3N6NQlVKOydctWxloEXAwBKtE5a0Als0wssjjE3SdAAxCZlimxz6jVfWSD",
+	"oEysI9whWnnM0WSvH4nNtMWafVlz4CQK9QfZYMDSl2BDJAJemouza/cA68CuFZbXkIwZuIg09ccplZLH",
+	"JClFulfkZnX7RBKxzMq8OzQ4j+731Op2j+Z8z5CYCWSrCijZAv0wnTG4+H4QJC/EtKDzJ/qyFYtYSfLN",
+	"6IpNtCr0v6DP/uNVGfBU+xa0PotLS75voG7oPTNjCYYYE8BgracxBFbF0ngX6V+cXb+uGqNWDYEwb0Qc",
+	"8vHbenPAXpmIgM/OdbNPw4HIWUZz3omgZE58SI73D/bvvcLQ1tXtLs6uL6manSs2dwuTJTTusIlXH5gZ",
+	"zuJFYTJAO6ZxbZvCZ4D56rtl8KN9dk1mZxC/g2H010EpP+7yvDNG9C+QhJIzA+fVZwY3NCg6f+Ne9jPz",
+	"4H2Xa8YeD+rfxrnh4AhsYJIFdxmakrKrwCn0L7yrLzRN0zFFs9CDX4arMgHRRPyXp0/m9JZpyUmxonZL",
+	"ytp5oqjcYRAo283HcJZesyX08qpWl6gajCuyFIs0IWMGnLcZ/Wx9te9YNtUq1GH/JL+gg2iw4bUoUTpn",
+	"SWjuamxOdBf+VlLFxpHaX+RWqBfGFrjL1N5iF5szMz9sN7EAK0LnLSjonClj73Alb201sZRnO53kO545",
+	"TlH/dbv55HaZj7RX5U/bTc/c2e9Ewneisquyn5WXrZExjLLlPI3Vcac5GkunY4Km9+2gaXCIHWZ2jfik",
+	"G/PCv285KyPrQB877dt1oyfHLM3vKFhvtYkeDeW1yBTLVNvcu2LPYpG0ChddPUCNhiuGCF4Bm/V9So0d",
+	"GKZuc6+75DV2b/h9nhojV+A4j8qIHZZe/ahuR49qlYZvxSdnFqvL5Vkdl8GxEcUcM4X02W+JNvXFvrsV",
+	"knEgS+neyJ8x4saWqJlTwO+G2c1ZwmmZZd8+uTCZbZEpl9mqCjOCXCY5JKacDwTYQ+Q2m2IYfT0K0DOj",
+	"miOldhCbw2bW11qTn7U8y2W49Bx4sRsj92AHaAAAY0eP7+RiPqfFavvbFnKYb9eMGU49QpCCUesA7ojU",
+	"aG6Rq3R7za5TuiHo2FQA3SoXodFduOkMuO9G3//SPKggmWi5LTVvFfQjlr69o5mxYE5SsSRTwWRY2IIo",
+	"+H9gOR+LtAfNFGxSMDnr95GMRb4Tl3TeDwwVZjVkJwuCBMNtxTjBEttncZ6TPzc2OA95mkIFaAW2uYRC",
+	"MrSEBmE2Kxo7QXbEHJyf2ADJvs3eElwon+3p3+o1ZcCUjOPsAJfc1kPI1fR/3/mmtR5PYm6So/pRzLyB",
+	"EPBjBcEdtOlh+2R63nqf/N+79kmxYi4vJtdYGbuzc2heK6XtyTVXKfPBvKh0fdM2vu8D9e/uw3NZQZl3",
+	"esmyWwD5yrAscmlm+1IFgXKC58k2X131mmKIycJpk0X1wHxbkWd2y5L6Fm+lzBYmmC7Q9L6VRPMBYxO8",
+	"8mnLVKuwhouz6wu7VqfMWe7En22avDEeQxihLPy10zklLC8YlOxrDzGu7NpyBpbkTEDmHyvImBEf2nco",
+	"l6969/L6HT1xa/exLWukcdwOx1r9roXcp0Z/of6gho7fHRFY2fJ6W/4e11B3U4s1q8uBGFvHvhiH4VaH",
+	"FO42rOl3QVcAAjoombAlWYoicV+Jbl+kf2U9ccE8z3VFpc6kJ/MjRtqhWerx32uw/72d52oVqoRby9yO",
+	"lsOg4AJsucF4A0fa1ijxhdrG+htPeZ91W2k+WJ+24U3B0+lt3NvZqhoiFZXuah9yi000bYYqbON8PiOF",
+	"xcMD8Rz711zGE2udZQaxrWP5lURWoiH2/ypE9MAJS1sLZWPKU9Z7uprT9f1G5CqkYsD6Z/2kEahaXZ55",
+	"5SDASPtHEU1yquJZ71WZRJZe3yx6f9JHPui7SQ8pGtRINEwuKGjc87Z43verpmC5effh5ycSfBGP/7Rv",
+	"+dBu82b2fgy24tR+yLazUmr+r9rWz+38rDbxi4lMuTEmloeY41ZEd+2prXpWVlZdJzhSZmyQhMUigdQM",
+	"QmUZeny8fwDFzLg6hW9GegKjIRmLRZbUEIrR6CKHhN3H6ULyO4buF7VPLFiqje9NCMyAyzLIdzetwHOE",
+	"bosHGhlrjmqIRdfqAUssLIhWYmEcPTeRsYvJ4PSXcEFwE1rwV1RBLibB8qTcUd/JVn0H+4xaS8L1V3Oe",
+	"UWd+1U0VSbAyYEssZbGShNbOpZ1P1qobPrg3TDYjgQikc1fihJl5WESaafyhjz7jetEROtJps8fZVUjl",
+	"SOsNiWejsmgn8LC95O/pPUYABJNM9akNHujx6U6GQpuwFHz0wRJhqQLO6f154EcYf4Hf2PDcXh/1szzX",
+	"Pgzc9Q+lGX3Os/6rqoKOe3205aqCaam2qkWqeJ6yIEZZfZYJ1YskqqsUTOfmyenDvXOqNLH38Sw1gxUe",
+	"NljyZjMYLCPIrbYMOaXJhUFkCdzEupjfUSSlNlNgk/MFQCiQvGByPZm2fyUZ65ANPBfVL0pxkfHfFyz0",
+	"etrNAezGnht6P0/9YCfwykCabxUr9n/fvwuIklGq4OOF6nM/elr/4KzzMMW5uh1swu97fLAsoDry9krl",
+	"LhK/Q941P/QybDh4lpum694YR0lzE4JsbiAAew8JzVY2QQWz2Jc8TUkiGjPchg1dw1WUA5dY1GMhJqLa",
+	"VfqDrsACWmGTfAbNfcxowYrv+4os2wnkk1QsPcayKuytb8jb61D7v1hWsM+vCwYYnDSVPb7l8zzlMVc9",
+	"PsmplEtRJMGfuMjrMX0WImfZefIazep9IwEtKT/Gm7MdnyqDRjZiMNaC3YKiucIcAGjobXMBBFV79KOG",
+	"39GC60nK7XMaDMhsi+5W5pdDDQ0+IRmyHESIcM4rbHvs7IlUNEv8m7SbbvkA7mjXwGbj7SFBSZSHSnW5",
+	"oc7inIpOHfCeQVut6LRzl3dTbgOL9OESwiL24Lq79oHdtxXrqZYEb4cbG+qHgmZKVnAfWE4LHxtzbYGY",
+	"Qh4dJLqIxjGTEmrF+jA19KCQQvGwNDus5mAeQNY2DWsVfpyZLNQsSsWUZ1HBEl44q2itcTjAsEVpZiFZ",
+	"IRFRPjwG//zNpQEq91W2vQCOJReAi5QY0ArAAgkIvLPFJ3bFyTp/U2l8ZVEhY8Or/WZBSkq06DAgLVid",
+	"e6vNyu0d7IMXf6GlgDcXlQt57TLGMcsVSwi2I0ZcKIHjA7a3bOqZu4FEb3YZplJs0EWIz5RNCzalikXj",
+	"VYRH0VLmAegV/BP6TbxlK0RtpLHFmglFR9X7h4WioDidcyvqCNIGW+Xi8owUC/0OfXPFpsLUtP3HQwDx",
+	"a0YBPdM890LJLlIvk1mkrAIPKkEu9SxDSa+23DcmNccdRFtH1iZvASvKxHJDZ2RGERcCMGiwCBgZ8WTU",
+	"Fw8GeAfiYtm6/z4rVpSzYs4B22kXtvHBmolq3VWPVgN0nCZJPVTqlq3CTFs0554jPLs8bwzGpzyjKcBK",
+	"2dp965t/Y0uzmRpVFoU46L6e5bw854CbGvtFjkTMKc8qZlsomu6Tc4tBpA8WwOABvmLMUqHpw9Qfry8I",
+	"YyKy1TrMYC3sSE8iCrpNOI2yNIzIyAi+HvnCm7GqWhHF7kzJJiR72VxuLLteNGwNFroOM1mOB2h/HmB2",
+	"tN4/5LhYT7QWpLSNDeat7qRi8q4UOhinCl1tXB1NsIBgaF5jZyXUbhyM1bjgSTcxWGg151zmdAWAryyV",
+	"DESi9o1sFHrqDD9vkPbRCZmxe5qwmM9pShI+5Uruk4ssXVVl/GA+kikPUPLGfRA5y6IcKx52Pc/NJ09/",
+	"XEwtIUTz1up5rpST7wvG9iDjex2FaL30QudJimXGisBKuZuvskdZx05lunAqd3Kmd7vRsW4P8sTHq3fu",
+	"cCwpRTe5oUjto7U5vWUgb++JTGv2MTO8ffSU5vyplMLDnxa8s5os3MeP51Z63MJyc2msZGcNXGZfQCK2",
+	"RTWrh1y/RVG5Rysc5wdghxuRUH/JDIh/aQj5T6SFPka3UoWHHtMMkrF30/UwIqrzWV+o2TUWy1mze/rP",
+	"0E3tZYKxKyZCNHRZEz+4qzYL2xiFWOlM3bU2FGF9EcN4im4ZKCVfskJyqX4oaD77n3c+IGzzeJhWtYyQ",
+	"MZvxLCGUXL29vglExn5IZGXhT4/T3dkJ/75gxerPKp8SYGX1pUBu2AlxISgna/a7kI5G4QWpnRQBb+ol",
+	"LRT3aO0mfFsZlBSttppSO/hy6wc0xPAVp10Sb9kb1pQECxkp+HSGY2tFzCoqmy+M5iUpu3c6+dqGaRAN",
+	"SViuZt2DacHXCZDpGwnRsyt9v5mMXOvZI063rQDxtjvnXFDFEMW7X/f6O5x/1xhO+jI2FbcubioHoiXV",
+	"2my6aYmvl6MNLhKrp/TbstP11ix86FvY/cpnQaxKuJxdnoMODHUKAdMBokkVFriQJfRhENAJlBWJZkKq",
+	"iE4pz6SKFrnicxYp3Yf/XMtRpsJUShZE0cIU6jE6O3YFxdglmWhGv8g92iYWGYg018sjmTorr1VmL2hA",
+	"zCgsS+q5DEQq6qNYFFajVNAkGtOUZrEJkuxYpH7SEy5NqEZCxB0ryAjXG+nD8AipeE5R1yORmZCAulAG",
+	"XgDZilUA8TnFHcPzq6Qh/01c5AhMWhVUwq/I6Ech1ahpAnYvyYAvRAmXsd6GVXeVPfjgjW2PFF6r849n",
+	"3rpVdg2jWquRqZor7ljSXfDFUfu2Oj2vdFU+iXbjnkiiLwnVesqOoh0OHyLb2cF9KTGZ1Kpy1zkAe7kp",
+	"W/tZ0E29x82J3by7rsGiZKaCsb7+a1PttLvfrzqXTwm0g2euvI2OsRyqaRrFPJ95DfuNCDi9JmxN5IKr",
+	"Xc9WDz4RRcyiWMznIgNVvirh5L+f2LwJXaO3DFDn2Vq5c8fdlGnEM8gpZ5G85Xl0xwo+6ZBf6iOsUZy1",
+	"VkI3vG3YOb2PWrFTrOlOb7VpaCspm9wJwpUpJ62q6rMAs2Zjdp8/e3b8rLP4qp4Nzzpmg1089mxcd+yK",
+	"KvZOCz/++pNNASm8ZtDXkpPlEF5fZKZYcUfTtXq+ATVi9KF0WcFLFpWzohwqqP9WSrmeCwFghI6DVSyX",
+	"ZLwqS+PUaGciIIQA7QMFnUx4HBJalNJV+6UBoc7WTFZLUS90YeX7oW+DfWXgh4E+wZIPYiVWPYreAg9n",
+	"Uizf7O+7VVWSv3pUHJ2DTqpXG7gCNSuYnAlftW3ovqxiJO2hkjGb8ix0l0z1pJaySRaBnuXVYI7VDaEA",
+	"JDnQz+nh9jTKtDB91Vq4DayiWLUNnKMmwGVJ9VOeOqo/I4SKQ8HDgr8jcYsFuVOxZEXpHMM4rV8G4rZW",
+	"vaVmu6oXeTEj/OpcEVCEAf6+YhAr7lfLqCJjFgsjTGhebUVQFK27bxzKsO1kb8T0SuJ10/udzZNzV9nF",
+	"eDpzS6vpBZj5zKZcY2Fz98v1o1h6ZTT0cfFpFlLvhqZTUXA180TdlT+XEYqOwvw1s3gl3gQY29eEIZqR",
+	"q+uzjhFwJ1s0CZu6W5qHq53YXsjkstv3Engcm4QUXIXcRli071CYT4Jm5Mf3Z6+7+rK/ejXeasurckRV",
+	"n+SmkuegItBZPWp71PdC/If55bhU63hSlRyhJswB/4JSyV/FunCxTvL/eC2OdSVDt2tscOfD6j5jfNUu",
+	"CxEzKYUbC8r+iPJfrSDpQwByVj4zZ6XmiGd6sqIYebwbHgv8elHkapjNibu3Rix0Bzc+YeSMaMnPeCpI",
+	"gY9oQKWzlnLgI5qtsOAwTdNRzQSBw8gybW3OVNdutNlJmksrncdafoBVREr4X9iPV+9CGYhzGGfHtTWC",
+	"aBe8nYZI5ljHdLcEoys2Zffvae4oK1ObXmbfui0LlKhZlNNCfd4pl74oa0LecvIrsCvXpt5viuAviu5o",
+	"+nlXj26q/EFqt0QAuHL/mc/P58DcEt4VK2LOmaKfdxk2wKImXT1QTsf19cUZ+D7fULcrUICdS2juiVIh",
+	"AXuY9S7tk5/YCr0guCPJemBik++84TJPaYnq4HnilCBS6+ETUbREHazVp307pzw9w5SpPhjinZ0ffxoO",
+	"vheFt6j/KKFyNha0SPARwjDDUWc52h8KscjP37jnCuHbU93CQLM342xZGd+931VbFoaR529k10AyYKQt",
+	"lZLalJ5jALVv3Y0wsMpdqKeg6Q+ugxId9WyBri+ydPW9KK7K+sAfpdPkb8MKLVnYpDITQu8NhWQJY3MM",
+	"yhRNZHMrRdfm9OLTcKDH/yDUGSaztGv1G8kFpGATSHMrSdZEX85olsCt9AVg1mbx0h3ohqXO97DUucE5",
+	"uY5Fzl6nlHtU7Vj/hHs1E2kiTZxTt+QB7SL4vCWOEbuvdDTsfENBg7+P/DFZkRK1mM+dMmQaCTJQZR8r",
+	"c+thtmW+nrAx/DsMCBkxwG7ryTlY+XDK7wIkvYAIhNpZa2GYJ3GfL5wra/XsOu1DlQEC7yErfevQRYh1",
+	"KKbxDNzPHbYPG+gO6FxCEfjOY+7APhWfM7FQ7pmnIpsCA8GIRiisoTvcwtCtH/koTFueCamsiQVH9qSo",
+	"olIdFUwtikx6bFF13lOtg0I4iScsiRYsU1GPGZucl/JS60+HhJe5D2VU5Kb9QBS9RoL48O69QbHa7lBQ",
+	"ujOPmS0wvvLgU4PzvmOe5RuTaN5tTHDuYvkYnlkFVUTSVxSjPEMTbBOLOUNLfsfs67HTkkV4EBHsTjul",
+	"gEwKdPLP64sPkP4Kx+vb+rWBWuMswiJtaJqW6zXH5B/VzalA0nnrJYKr0mtW2UTA8iXXPbCuWFTpq9Pi",
+	"6C84HWltzu/RUvfJCUTbw+4WaJ5wjx7orcalbu5Wabnrse7SCdqe5V0zVm63wmqcTdFfr3BU0SjPyChn",
+	"xajO9teCW/5q7ufhQNZ9zK32sU2vdNv+2nBNv5UcgsMbQiZ+KYNCwXtm6axbPttCRDfhdIJstmWX64Js",
+	"LbwPM3XcIq0SBZ2yiGVTnrG2SNBSa7hlLK+2bc1SXLCEy1G/S3GtnNR2ZsewrzyV5GZ1S34wMYt4fFyd",
+	"mhAAiCMeNuOuh4Td57xY7ZPvRbGewflEotVjJIppxJORidLaSKIiN3xuRMePGb+3V+kVGe0djjBoyXKk",
+	"gmTM4Jesh48DXgLOalsLjzGrsAnPuBOd3ZHJequlesR/MDujBBh6RjTnetVhebMpd+FenSEpWpuK8dCl",
+	"Yor6Bc1oulI8dudzAQIDzXy1uEr2krJJKXnFi0KLiBVnqwWB4BngPbBxrZBNKo2DJ4AvQfp3ZHUin0dy",
+	"A9mg2u4yyynPU/hB2J3ZEWmimliXr1S/iXIRz4xaua9Pur4q/bbkKY2Z9Dm+xlTyGOA1IpuD1UaW3+nm",
+	"Zws1A4Nf0wne6QGH4N+GI7xBulW+sht7RwvwcMVdp1XTpAwh1n3JNtG9rlPVgvAq3lkLxwvTt1gUF8xb",
+	"CyorZ7CkWHW2SZxUsT2tHLpVLwgpT5iiPI0KFosicUZq6V3WXbKifC1GjY9ZUn0+ao1f32zfpgbbjYYi",
+	"hjwjy5lIa5dZs4WG39I77EypPKrc73dVPkOYXG9My6VqeHV9Viczz9g+Umqcm2kFhNN8EQ70E5BqLgva",
+	"p3kKAqhmNqdxjwiL9QWO4HukE89p1lp0hUY04yLc3JsnEWRqxkoUUcJokjrlh4+Z4ilZ2t0r+TKFQAKa",
+	"aVZg07HSxZRnxPRqbB317Q3cSi4jntFY8a4wJzsZNIPKOqPe3L7fliqIGf7z5xvLBoPDWobOjAzlKdZJ",
+	"pWqJ7m7us26MjyBLqnyFbXcWhl7kSQdrawxukjHRXCClxZlYH31jmXN6j+aCCHLa2iMwyrQ32syHe0X2",
+	"DusCmhuUAZxv7mTjKs0e7BJV7dnaqXkyjTdgvuci4waCvY2A3ptmn4YDAU9wcOo2pqGZF7XxiuqHBnCR",
+	"Et9DikPdstWuuE/1Sch152IvmROl8j4unQCBoVtX3pAo+2vPoIlEc3rfS4UuWMaWoKzjTFzEG3BJcfCC",
+	"zSnPvLy+KVyX6bpC0RD5uXtwWEnktyKsr7Uxhf427tqwbW+36V3i8K4XprF4SCENXvrWJhM074QaZiSN",
+	"to8x1YpaI8LUg7RhohJSPmEgifol6xpftzVGCJ0ovTxNXfoFWEjmELF7UvVOBiNviUc6daluSSKxRvKm",
+	"0rBjFt6sEEqlLLJH7xXE9EY1kh6oUmye2yR221FiKarGK8xvPJsGklQ5q4KpYtUW8FgR8rbT6QyE7ARJ",
+	"ubak6wuSB1evFo9MZgJKyRZlgKAnWMS3RN6ypZ5kk9t8zmBxC2QJ84n0fDwIX3xiiwNamoBPaoEFBppw",
+	"m0SYohBFFBv8aJfBlKrFRpElrFK4LDQPcC1yY4C5OUJ3nVV2r/qOsB4R3zcy21uUuCWEYC16LbTbcJCc",
+	"WuD4OcJRgfbuCNbyevVgdu2Kz/oy4EWkSbB/qxlo5qy5thFnrQRGcw1NparyDyHlhVQ8i4p7nyixPpZz",
+	"awqtjEvWlRFrQuT0lsyZIty4s6p1lGCJ5eTDt0y6S/JjrL6+AztmAt+weZ5Sxd54gZOUaWH4dkEziSwi",
+	"qCq7scyY9759K8uRrE7UEBWcdFyHd8vyhYosUrrbtEXLW4NVE0f6tcBwuft56o7gsbOK5k5+V3k7yulz",
+	"OSSjcSrG2POEp6yja4Ql7dj/Eu8W7oOWlSw4Q9P26HHgu2jMnr4PFknv0tqRf0343S4zpDzrEItQ41a6",
+	"T47P2RtvJNMZScxvmmoymol+D/xNQePbmmudeusZY6xmJfdWFnK9RxjZ9JVMQsnEedL2+v3zf3wn8dvv",
+	"O13SCU+VTxj67XeCP7stbn/1zf345ocfUjGm6Y8egfDMioMSLGTCZAiDZIVcu3t/b9mq2ynvzXZtTZp1",
+	"JcxaMbALOi1ke67emfxiH+mZVJ8v51UAwa9WbS1E+qsUeiA1yNNal9X+okQfnhVWJxsTiF9lHOndBPyR",
+	"0f859MgymCfmimwHAQ/AipooOYC5yZiq5Y8FB5+t5fdtVbbko4n1PVu4DqFW6QjSQLaAEKqc4l3LsVMp",
+	"/eJBeBOt2dP1clieqGLRZ2oXOK22jaxmv+nUk9atTLOkgqItU2uC97RzU2DT66s3utlC+rbhM8O0PgrM",
+	"afOUNu8guFhMHH//Te9VPsVZxUXv/pCMNoqImVwls1+j3ZRZ4/aKw2uUvd4oahZy73A3W2kqtHyZB8DZ",
+	"c8aKz9mNG/fw9YzFt9KFyBYCsOiHhgBsxGC2/KOQCmZyEVziLy6Nsu1cqFx7Dca+M8dC2RWUWRbFIgu1",
+	"wGyO6XRqiIliGdqPJUDTaw43q3k7qrihAPYGcSLRAiAuwSvS4kkpmFykSjrDkkJdUAwJYEl9FvycaonA",
+	"4BdCrRJrfTIB78YUSACfc30KDrfMA+MzOk9OumV5SKWjsl58bsrvsKa+WKj9Kq5TS5/zXCGwHyVykRuk",
+	"+H0yMoGZt2wF7ZaaxwEa/IgoesskyElroB1kdPnzj1wqUeBHFJGCYIxTkgkyo3JGUkYtpqapalcLJL36",
+	"/jU5Pj7+9hUZHRwcHO7B/94cHJzC//57VMUPgcciX4xTLmcssTVbUqoJtD4PTagjE3cWUcQIbZJj2diL",
+	"dQQrwBHXKqDoFaHiYaLKLE/sMFn6UjYPjz8NB9Xeu6nVlhiqQ4c2jwLi2vC0SnDt9vTVlzBud3CQCZaF",
+	"6AlR3Mr2LMjnWFsGzIppr+3FaGrATyuISPUaa8W62pxjUhWLWP3xaT0HuKKBFlc4XJ4llcS0DgxBrA/1",
+	"TL+uc8rTiIZnSNugmbU6NL602I6aNGvp2hNeSNXivsFqRvr3zmRfUJq83vUqwbm9YIlj1w6CipfoAXxF",
+	"S9q6f2GjtLAoXeKMSWgSQZmCD976ffIvRgty6I5fDCOMEzsJ/0lM6Jynq+6jOO4TB1Tbu1cehq/JT9SJ",
+	"LxMZ60x3t7wOcEcTunL5cSDmoQT6042Mum2UIzkTizQhY2YR8WwcBDL5kPpB9T0+rE+rOySvnIa+8pI9",
+	"yDEfGfXngap/QQ4bu2NpmQdd9TskIy2VoH4BFpDR0NY2Axoio3N5lsx5Zt7BKyaZsuL4CF7cEYXf3VzV",
+	"rOnbdeS+iqc3uEudvteZYEmw5TsDF77x2jk2rsZyXATnOO1h7UHfvPWNd+BXj1hlcMXapCtMpIXK/GS9",
+	"1i+KW2KBtqYx1pWCanGvDOLAEIV2FHv0wdQFFiOCYmdPTMpIwQhiByS9BJjz6psdkiw65JG6TNDgoSA1",
+	"Q05F8orQMWyDKAwPsi/8PjGT3Py49gh3Fp3aSnhZTw6b0FR6QuAfQ4zpjPVsk1nMrp3WKa8WmreZI7Gt",
+	"TGIhvTK2tPlG/erj7SJ/PLTM4REzXJs5Bz0HC7MGkWCnhNH3yHaRFh5YQtgnZ3h/S4r2XvWgvfLbFs+U",
+	"VhGlIs+1SAA5D4UcVnxDCVQhzabN6f07lk3VTAuRRyc9hv6TxZYgSaUvxXwmwaMpZBjKwPtCgU/gM5kR",
+	"EC64VAVVokAwKyQgBT51xBtl91wqnk2JETq3wHfBV7sN/5hlWKOS0EIsoNoVkvVFZp4ZmBwexJCMTGjl",
+	"yKa9VU/H5vvrAlj6IBQIlF262fu2+D89wyey/mxhDDFMGDaswBlzE3LcCbB1BEN2B2eAcQkCtNpBoC9+",
+	"GtVRny9+2kR9bqjha3Kk6b7aBjM7n2Am3U4XuU9GOZ0yCcd1gKyJpilZsoIRKm9ZYkver0EE6I+6gnqh",
+	"EdzvCXrGETCcI0DWDP4/a9dLrE7QAgymWVyaMKkIPJfB1mh7Ul6L0vqe4zyGZu2unTY1ktgl9VXOP0MU",
+	"EmN0AwfIWCScNYA6jI+ZsT83OAbjbG347E4RvWORrDZkxpOjI2/+1F8K1hcOs395uxolhGE7QtNo/PzE",
+	"vaA6ZVXl7/WTWuZnj/DnUDwFS89GrXOTdFUYrEHDpiAXJpLlLDu7PCeJKVD9AI7cRuZqa1mZByTjRtD/",
+	"fx0lOykAq8v4A4BN+Zly20y1r64qHbB17UVuzI+NNCdgmOAEd9vZtE4uyn67fH+aJGcUXqFqtCxdDWGI",
+	"hIze4Dw9CdB26duib5i9Pc8mwi1E2gEeCEfVnmUF9+GJV67qkFUAJnZ/tP5CMyWHJeBfSQEKPy5YMAE8",
+	"6MEHFWDRR84lKQnEfbITmqZjGt9GSkTeqVYQBWSR3WZimVWbJFHlSGxJdMsrmnNvViwIjQLUF9ubN2Jm",
+	"4FaKRUzbjr1xzHJoUdpHQzJaFOkejIYW00XhCYcPiVyptt8DIFTwvAWbbh2EAtubHnk2hRDqka+gjqNt",
+	"O8HUjnSHan2LIq0P2zcCEZIryplkZTCiOyA0gC0FaLA2tbpUYstCY3UVdidOBJzPgXVb7vppmcgghxU0",
+	"OwLThUZLtOXv2i2VSuSSjJmWhvHi+iqJsyxhCVBnJ3t/a1prZUBeM1j4FMKJTemPXU9ooy5LidSIYcjh",
+	"hZDXJxaATzpqfgH6Y83OvnkF1kbwlQ1yLszePACK3Fjc9vZ5M6dSNvxc54LD9TmY9Sn2OKH1T4OPamPM",
+	"3c+sWvjOh9armIopPGHYtamssl3i+MbwPY6i+qj7EPDHEvk1QuRrrxCSpsgnGzD3lao/pQVQ4JqroTZe",
+	"WNBp28st7lhR8MRipgYXhl0XC6wlnRtqamoWTr0oVNYGXmwTWzfZuef0mg1HFosNReBMKDLCH0JDBxuT",
+	"2bTbcEA+BKUOY6Xqz39AXHlKW2M2kUxq93RiA1V3qOaFlNw2oKXFZuz1bsMuZxxquAcu1QQqv4LbIvTZ",
+	"yofaAucx80ItaOo1BNI7eg1/aej9f5q5b7LIoHiEyTf1JMtWqoJtH57Ruj7CouAeSwz8vmtO61+v7CsU",
+	"lRZZBCarjkqiDt3DZpeXJzOhPPWA4pWPe3koYQ+Abe6FCwhK5i5nuEUyt+uq/czGPwpx+yPNkpQVr0U2",
+	"8do2TPg1JUs2nglxi1j4aRpU2rEeytCaDpLz99BOaw13LFN+dH5nFPXG3NCcWgavSn0i0PEWUd1lXa38",
+	"gQRdCwxE0zRIpu0OVzTrf4hLbWe1la2ifSb9AcXsuXaAinUC9GspykK1VMTrTysPY15jkWh2WmE6BDNa",
+	"s64o+GStFSOhio7d4S+fXKYEqA7P1epaX7TqUvojrJI53o8CnWlc/2BSuiwJDCDQbw9yo6p3Pec/Mf2w",
+	"A3iEy05xzZQkUPoI0CZvVnpRUtE0xUMvFlAJ6LRBCnKIPktTnUqYMj2SqSoAfoiIy5AKZ/GArYGPF4Qn",
+	"skyir9HYLVvJIREZBlpCFO6eyLDuj9wnb0ED07RCYloUpkBLY3/smZSR8eW2wHOe8piZIAG7bzmNZ4wc",
+	"7R8MwMSlt1apXJ4+fbpcLvcp/LwviulT8618+u789dsP12/39Df6gLnSfGKgSWwmNBOEQfUGDEpL1uB0",
+	"8Gz/8BC/EDnLaM4Hp4Pj/YP940FN/n8Ki3lKcw7/dKogsLO8tP6siJzRvAYRzOdQlwMyNZp+5aH1bjUD",
+	"gBC9Kk33ySWdYnYHRKzVz1zvXplNcJ4MTgfsXg+jJzMwIEFQvG5w+ov7XamaPL1E3KrOdhfF9HtM3f/0",
+	"a/Xcw84cHRxAcpfIFMNyEqDRoET+9DeJr7eBYMfKloANWqaa4xb/gncvafgTbDQhsn60IeoDnNCjZPzy",
+	"+IQdvDg5OZm8eH4wfhGz8fHhydHBt5MxxrSeDp4x+nx8zA6TQ/pi8vzg4ODw5fH4WXxSXdYbnjCiIG29",
+	"Co09HTw7pvHBixcvXsTj8cv4KHl2fKD/52hgxCos4CAVywwzHDxVPGHy6cCahRu/mpcL+XBF2qdPn5bJ",
+	"cwW/Y8VcLNRs32zVU7Axp4vp4HSgO98rp6kFo1u2SiGAEPs2xF2aoNf8Vo1GWJauckSYrbB/cauzWP30",
+	"01oEpn7/NacumEEA0wf5K4DcSq7Y4BQiOYcDQeXgVL/kw4EUhYrGq8HpgaYkE/lxAD1Xru8OaahyOknk",
+	"qW6Y+X29gydInq4eSzJ++h1NLi2x40eH3R99zEyOqmRQi+RZ74swAeTqxmUoA5EG38OPEGfHpUIuDuav",
+	"N9/Z+ByzpTY6aPAWJP1+e1n7xgHtZh5UknC0TdhSMzDEYj6nxUqPCwyIGA6EaIa/mL8OfoW8IMuSqzq6",
+	"NQb7FBklhAIJl/r9HmLauCJSnKL/wLjeTGQuvmhap+MJBinaKEhTbQli2/AVrKVXlMJvncG+IpRAfJ3W",
+	"bhOA2qIJ2ycjveUjMqe5xCmUPg0lyNKoI9wWt4AU0OWrWgSbpCtZxTJCSJQxFdjqkujdg/eBKJZBm33y",
+	"QZSBTrhNNkQ7E7ALRhQCIplwJS1UGOBUw16UIaKAscQRIAziO6AiBGb1C5Iwlm8+LjimOVqjJ34nklU4",
+	"qX/l8X9nHr8DX//00JJGxVxRcjPXaVAFY3ZSndnmF/R5krCYfnt0cnJy8pKeHB0fv3z+/Nvjl/Qgec6O",
+	"qqqSljdf/DTABcGV90zrUN/mI9KY3SvSNdhpGTJQ52OPsio4641lBZ/xOaypjBB2vDqQxDNmsVGaLa/f",
+	"3/pVPjk47kk0c5pCWIAXUME2fvq+bPlwTy7w6BLGccJVg5+bfXjZvQ83QlynYgntD4+D2r/TzGs7SQZ8",
+	"LNHYvAutm/ZWN4UXBGJjgiQgSe9s5SDxOeUfOIwlNUlF8Jgqv1j0Sv83vNWAaG/u77qwhHdgXVjCvw5+",
+	"XZeM/qA5P08+oUiUMlc6y3cVcj3M0EYJmUk+0ULR5ruOHlVUjfvpjGeX5+dvHkEPbHBngqtNfEfdj+90",
+	"nbORJqcQUbU9pznpuQH6BZ+IRea7AK8huwWgRJgqOMNLQLDkzee6BAUzfm2o2mR58QMrO9VK8dytj/ZL",
+	"03Te4OyoNSr103VmLE2F35pkivSW4nrTnGaKxm3eZGj2I3T9eFfS9v8ZLuPGgre7kI1zA6CgjU2tHeCP",
+	"jKZq1nWAmUiY3xxYq85g/MQz/W4VZT120PNSfsfWkkzIRcbIIpOMoVPm+UGJsl9ypfVT18rHB5jOQx+6",
+	"WeQvf5iMUT2tweng6ODo+d7h4d7Ryc3Bt6eHR6cnJ/uHRwf/Hmj9QCqjYZj17x1a/ezb8VE8Hh/Ge8+P",
+	"x3TvZHLI9l5OkqO9w8nJ+FlyTI/iw0ObIL450qGBnNl/dnikR7K1H6Dr4/EBO0wmbO+YvjzZO2FH8d63",
+	"k+Nv957TZ+MDljyn344PBp9+7UGauKEeurRHu/+lWIgcz0NmKOKLYprvuGzUsKjLPbjjHdcOwAOfIqRc",
+	"myT0I20UxyNJIfJa7SGDSQc3E8M5EwC3YgWhU6H/DhHpNjOSzTdvHY4M3d3gdDakJ4c+wyXJF8WUJZDr",
+	"gQ8q1EGMRc5OySiluWSISFfaTAb4R+tlwtrUpU0DvhzUM8pQg6vO1eYCmm5+3fSIPaIAJxeQK/l53gtz",
+	"rGBRM9tcM/z2WM6YJlF5mJ6VWU3bHoBVsSHIAgnAWouqM6Iw2MBY3sDtYwLg9AC1Ii9WzcPgIjkA88nj",
+	"3V+YoTUIwrp2kH6Pjvrq2Whk7dxynOVaPQhD9p9dBtZzeQwBWBOu1hzxuhLgeCWIJn7YsdbhIBOR4Xxb",
+	"DwL4cJZ9cqiTCQB4n2+rK+Zt3hS40qYuR8aak1p/aS51W7u8OtOvvTgIW1pXtEUxfWpry3kFO55IFwRY",
+	"XdCjkBv+DdbxglKippYFhCpApdH6p/+AaBtMcZw6JLwpU2dp+hNbPbyIZ03IuOpf/LbwXz+VPrrDHmcM",
+	"k/acL5RhTr4cKaqyMi2yOS3kDPBiVhKB18HjdrO6/RKVUZCrNsI26qS+8Rucp9PF1lFmHH1UvCxDilYl",
+	"claDjYCDreGPEMw/ikWRlMXXyqi5upimexVp8sr46mzBU1GQmGZ6+WPdD41nzCA2mU6l0ooWokAtqSMw",
+	"Ar2DF8X0J0C12t57VdUCPzw4OGitPYxyWJktdPji8OXJ8beHx8/Xq+gat0mjHqz5W73k56dAlxXgPB40",
+	"qjvuHTrqLR64yyDW22KdwsMXh89enrw4PH5mqwfi2i1xsQSAIvT/22OLQbij5xp1OH192KO4eda8V5bZ",
+	"fT3FsFO8ZatoRqWWYQdVmWD/tPu9C6bOjO9p+JyOnnZhac37kLFlFVIMIYT6p5vV7SkxgAakchy1PxRa",
+	"2b2jBYTGDjY/htISW7ighlY5iRpuwF1Xd1FAHAR4owCy55snz16+HJ9MDsbjoxfPJpODg4PDOH5x8uLw",
+	"yT/6rNzXy2M604YmNqNm0W6+cqJZfNs+wIresrKI7zdcSQLBlWQiNFMxulsqsn/8nR10biL6Yt116+LU",
+	"a4s/tSFTdYhUm5rE0z9u2arDbbcR150KCUFO0uQkv7IEB4qH/jsG+94ylgNwIs+m6/jbpQFhRoHCTw5O",
+	"QObyWrKsbNTPBfgTWz2yC/AntrIuQGKsSZNFmq4+j0nJiLJfmj9Qs2I9Nc3Rsicmqu2z3a4GsRr6si/2",
+	"Y7sD8RJ22D/a3/Nt+nw0o0bNywnV5/txqsoL2ZNTDf32Dcu4S3XK4CY67RJfGNv4KvD/PQX+x4u3mDJF",
+	"Sm4L5CL/G/msx/b15Zu+fmBqK/aXL5S3+KzNbS4tYbUSKY2BLO74JmtE3NIH4I5fDVV/B0NVU9ytkPM/",
+	"k4SrH/kKLfrLs7vghrjtEt3S4BcWxhtkWtj/u+kNfz9LiZeou+0kwwHP7mjKfYN8tBjUophijrQoSrcM",
+	"vKUIWfIn2WPAhQtQmDQDvBS36S1QArhCxrWruaZy5Hq9v5jsvDbXRi6vcePiRDEXzQJhH+yTn/HfgH13",
+	"qFc5FwUbot9YtyqxBUq3NsJMWTfZGgS21+RTchtAHBjlo1dgNDKFLohkWWKwQlz63La5ww+uzK0dyi91",
+	"UIk1TH3MVKoSy2aLObXQI2tpX+F5ZXpFsekjF4WiqSNxa2DaVFKSxWVGePsiisVCL//osP5HEFwGp4dH",
+	"xxbJQ+Ql8WnFC/6IXIjyFBWygiW8TAIziAf6F03Is9W44MmmrNYhhImcZRHAAawa+Mjm82IBRzOwsBRm",
+	"ktGclZLeMmOF3emrcnvI90IkkGUHv5vMtmr7BsOBlGJjugtA7olTsaj+ZlF9U6qFQb0PCYNiYIVR8tld",
+	"1VZkKgLmFhlsgGhOMzplc9jNkFbRHWfLZlM5E8sIGEUkRXzLlCx/n/GERTOW5uVf9DQXBsYe0FGnPIty",
+	"LCkA8CB3+B9IUZFksXHOfBoOFlD8U//3p+1zoq9MlHHIK/xfkxldaa2imP4VIzZ80RqtkRqYiGxiMXiJ",
+	"TZOx5Xoic0ZGUGG0mf5rkQLJGRkBFxuV8C966vhYr5VAbD5/yxlV7I4hjJZFAfTEXuwSeLE1H27nT8HH",
+	"Xj+SNwZu/pE1QS2rm6z2knoHz07Gz46TY8rG9HkyfhYfPytZ+SPphw2ZqlGJ8/PpiVogSnmswr2PevP6",
+	"SdRfopboEo9BcQIpEZGS/95e5r7n/EV7mFueAI+q0g8vY8N+6cLNGNnsUSdwBgT68aR8Jkp8DATHeAVP",
+	"hP0xLxgWojIF65x1YvWbpJXRwvN84AqNXrK9PfSr5vBVc/ibaA5fuEyzAbbRRmWfQ6gpcXrMwwqsXe6U",
+	"3/dVxPkq4vzNRRyDbuEXcRxAF03Z5g+wXreGzmH8i8MzW4ozppTf2eW5HJa4l0MMpqNZQq6vLwyY5RDx",
+	"uwuL3dESKdfbQnqhV/KoYXKaSj4rUsY6C62FyD0+IISAM/hTLTpNjBez9V84ZogAIvnzMEPqNBMWytZq",
+	"FfOGsDmDNEwY27AqGZCVRWhfIbw9l4SmUgA4H36DiKos2SdWQmIJmXCWJibfD5KNocqwLS9MC0YmHNC1",
+	"eTasFwS4ZbnX6/LFsJSvmtJXTenvointrit1vYxfH4Q+D8IjOohq7qGad+jLQ9B1xDO2e4ZccYxXtjCv",
+	"O998SFKe3bLEwEtmcbpIbJouT+qVAAkwVrl9ckkZB7nT+/bV6Pf1Kfv6lP2VjX6fNaR1w2X5Z8S2Bhv0",
+	"TBzg38yc93cUbr54I2YrnUI9LVsfTH8xRBqALrqptV9U7F/U6OmJRd3CsWuMn0+nLNPyFNvDB0D6Xb1Q",
+	"OGjdEPpEVpE9WOZAMwK0YJBRIuaUZyMwhOLbKglXWtpDYwj0lqUrUgp1BqEMvMoU+nIZNHDKlzBjLWN+",
+	"L4rPIQLe7y2Xyz09qb1FkbIsFglSXE0mxCW3imjBtPS9KOZvqKLozX8DPRsUh/+2JxW3DbNBmfpvekcf",
+	"ZIvO2p493Lst371OBl1PVcR7ZxHF+4gPD9lxn+TKHh0//iNtsOUssRs9GJncl/l8B3pO/pR9DrZ48Dt0",
+	"6iBHJtTsf9CjaT163pyNS1vq7kupzmYn9Jes0AYp3HquaBN5fphMDg8OXrycHB4mycHBwbcv4vGzZ5PB",
+	"cEABqSMC4G4ZVnrEZK2yJFoUqakt06cKkG7rtOFUpXB+KQvfABE1Kw7p5yOyEbeng4ODg8M9+N+bAwM+",
+	"DRDXzpTYBE0NrtRYMM9gcm2kJY8Dg3Ft3+/TweHJi5cvvj18fnA80Gz5PgKM3yhhuZpB+1p2LV5au8xZ",
+	"wRhUqcoWioXWNKKF4qXxiMZpOVNNTym752pV/ilnRQR1Ec2/jSHK2nuoKovl24IwXWm99RTe4+cHBzZV",
+	"93g4kHOBLlW7THP/fx0O1KwQSqUs4plixR1NYV/Kv2qdb2VnAvXkLvvnTmBAgibxa1UsYq993/Kc/6qq",
+	"cmVJ0C+7slxecc9+FRfsh50Rs2fIy6FsIKkyLG7ZiiVkvCKjiCejfXKGU1nVvckbsgREodQjYiHNV4sg",
+	"QwTILAvEu2Jeay/F1ibwrwz7K8P+izHsXdj1I6rclSC5WSzOe622K/52gAnC+fqIr4hvoM7Cb/4Z/imF",
+	"3JB3fq3l9rWWW0nk/zX13BwiiiPUtZRH/sC7EFDabb2uG7vXx8cVpOz46rpdorO2t7KJk3rcmFUc5POG",
+	"rRqp7a9R4y23G/TnObFqnPpzVHrLLbl+kcXequn1Uz6kFH6FQ88DItCRKEVC9D+Ga/W/hoQqMnqqaD7S",
+	"LGCk+xztk58MKGyZt0ILRuZUxTMIPyU0W2FeHUFox+KOFaauESUzKmeIKOt34pQFjnbSQrjMU7r6gELw",
+	"ecYkubgVhRgMB2/nlKdnSVJAfeMBz5j8/5xhM9+L4toGPwwSKmdjQQvNNH4oxCI/f4PyPPxDnr8pKxCj",
+	"D6k9x+j64iJLV9+L4qos0PZRAqM0YrP+1wehzgxqTikzBaKHXV+cgXJlARAfUUq9vr4gH4CYNlLH/3Xz",
+	"gV/88PE///4tVv/6+d+3/+IHBxc3H2bvbv61vHhzrv59c/af92/Oj9//9v7g4ubt8vGyr4Dat8wVaAc+",
+	"eo1lIuIyvVbvh0VYmkB8AjE9kJyuUkGTU/ILTPaUVBRWZqyWdKbvnPEY/trtAekBv77TjHshsndO/DNj",
+	"svv9MMYNA383AU+fU1Xom6ClT+yvH7nTHuXwX6SfPJIOsS4zvKe3WmIQGdtTfM6I5NNsT2TI/GoSxDXP",
+	"pikj13yakYusoSPIlVRs/rRg+tZ3oJKZp12gl0tqZbs8TexAYuWesi6plhSUSNEELChAjPGiBB8zyTNT",
+	"yjMUHgyomQn5tZkzLr1D9/bx6t3DV6uS9iqJ2z7v0RXMqM1GgQWKYBf0gWqevMh2Chh8NGu9mabZ3y9K",
+	"TMZ9rtH2m/L5/Hj1jpif6xS+QDHLQ9kghIHNqAN47xXJaFFo2Qws9Ba29xu4mKdELnJWYCboP+AO6EYQ",
+	"KD0i39SE5H/08+emXCqUEz+DK3e4vjlaZDV1IMDNAAlsbE+vilCUp5tlRP2itauuKMaR1wno0auGWriz",
+	"4cCQxS9/DC5//pFLJTR5gXcBnRS3TJPb85fjo6Nn8cnxi+cvTl4eHbw4eXYcHx0/Y8lLdkRfHg3W/QVr",
+	"6PBGQo6owlLDh3sH3+4dPrs5fHZ68u3pweH+yQmUGoatiGiAjoJlkrNKzRkMB1OtkUSlvwG9MCdHh89Y",
+	"Mj5KTl4cfnsw+fbl+Hj84ltb/fj/Z+/6ehq2gfhXsfrCJpUWNolN5Qlt0pg2DYZAe5hQMYlHooa4ih11",
+	"1cR3n3x3zl+nTQr0H3lCQqkdO+e78+/ufodJ4D6g7E1RDXiQZrJ3qXbBBKUWMvGnr/zfqc+XuOHZf/MY",
+	"h2tDfrz43sxtPk+lomLwq7oyJ9p2IR8MB3dCCX1LA2f/f+vUhhmPV4NWAik5qiAsHuc9jcD+nr1hQcPj",
+	"B3LCHytY62D5GXGd8aHxYGMLDAq6avrEwE5nBbSJwm5ia3yFtvBoYuSPeTyKLGh6+3CPJKxA7l6V4nxG",
+	"qAOOsUF8qHTCtUzYIpDslS9pWPs+qjCgNTulYQrGZ8ikcdGQZWClZUHNZPb2XZxHJeX3Pi22mbrpdM63",
+	"kznbwmjYmFlve47O9mwMaaGArr5AwJnfT4ZE8/pMoG8YJYL7S+JzAz8XXMeb9ZQaa2nHzSyEhMBzeIds",
+	"27X683sdHl8Hw4rHDyaVzwQlL4fKyax+6GVKn8e1VJTgQ+STBB1Ud8+qN+7xf+ZPi7aE5rETVfDOmNJy",
+	"rmzTQcY1QyzfHXwmD6bb5dj86JMDz/CZtxp2tv7gAQSdU9yc3YWcwenfVsCZDsx+hpvdp9l92WokQ0K3",
+	"pM55NCwe64wEwkVPZOb92QrEnhzm3jk/Oue8mze+StP2GnY3GrZOt4NL3Xe+nSa3qQ29DkJUT7kCehq6",
+	"sCUe+0UUS2m+JL5ZzNlZBCJm/Bn4sr+RCbqB315mhApFXa0Y9+VcIzV3LMF1DIDm7pLxDJqCGjXNIsGV",
+	"ZhfMC3jCPaOUCSfL+H5seyEdvgoKC2a5QieNvQ3f79sdLKyVq8XBZODJJBGePg1kokSPePVG9SsiXrSQ",
+	"HvHqhnjNxHK6Zh1Xud636yg05LHWoc0tpgfYPgJgI1ymbI4BcmuNrn20hwlCmG35jj3KL9vH81Chwwd8",
+	"/c7Q4Zh7yFSEzHgQFp1mYVHI50ibWIpq/vGoZL6ehhZYnLjjsOjsFsKxyFdJc1M+fJhUmZAoYaDqz8IC",
+	"yvZzXzHLKudP77L1LtsGLpsrj2H/Eqx3rlhXp0N/IaConAeUISZVGdrEevih6mZA7iCy1MGGVMmL6Zsw",
+	"pcMoYiqQC+WsgLJv1luG3jJs1TJsywKgqnG6T9i0orcJvU1oZxN+E2JujQIA/SBXOoxfVlsHM4jw0gQY",
+	"TIiMHTTU349GYyIGjXq2wtJjC16U5kmpfyXxf4OfnybRYDIItJ5PxuPz734YnY3ORucTc6RBI9P7rGsh",
+	"Q61e5CLGSgSkAhARtqu0mqTEUVfP18+KGfBuRoURQ7qp5HgClek0pZvmE1JudG2i21SX036o/RUMm9Et",
+	"PHNvZgsHBAt9CkUE3C9MQbwF9Tl+CY0JlqmGBtAOEj0zV0KWGo0rDUkF0/Uh/0yl5vg7c8LlP4w7Whc0",
+	"bDhsnGPQnyLB49N0boa7uUrNauVMxBkbIBVDFUc1TznLLaiOC5uFoUSo8CW2Yl96t0pRV324a3NdLxZu",
+	"FUqzkGnZyLLScDWHGqx8cGdVTX2K+3x99LqNVV62dwNN8If0hWs3/woEoI15eIi0X1EsrwWPzA4+vv0f",
+	"AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
