@@ -26,9 +26,9 @@ func (s *Server) tell(change func(context.Context) error) store.Tell {
 		case err == nil, errors.Is(err, gateway.ErrNotConfigured):
 			return nil
 		case ok:
-			return failure{event: gatewayRefused, value: refused.Message, cause: err}
+			return apiError{outcome: outcomeGateway, value: refused.Message, cause: err}
 		default:
-			return failure{event: gatewayRefused, value: gateway.ErrUnreachable.Error(), cause: err}
+			return apiError{outcome: outcomeGateway, value: gateway.ErrUnreachable.Error(), cause: err}
 		}
 	}
 }
@@ -38,61 +38,61 @@ func (s *Server) tellSession(key store.OrgKey) store.Tell {
 }
 
 func (s *Server) setOrgKey(ctx context.Context, key store.OrgKey) error {
-	return s.Gateway.SetOrgKey(ctx, key.OrgID, s.sessions(key.Session))
+	return s.gateway.SetOrgKey(ctx, key.OrgID, s.gatewaySession(key.Session))
 }
 
 // GetAllKeys implements admin.ServerInterface.
 func (s *Server) GetAllKeys(c echo.Context) error {
-	ids, err := s.Store.OrgKeyIDs(c.Request().Context())
+	ids, err := s.store.OrgKeyIDs(c.Request().Context())
 	if err != nil {
 		return err
 	}
 	pages := 1
-	return bare(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
+	return replyObject(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
 }
 
 // CreateOrgKey implements admin.ServerInterface.
 func (s *Server) CreateOrgKey(c echo.Context) error {
-	key := store.OrgKey{OrgID: document.String(bodyOf(c).raw, "org_id"), Session: bodyOf(c).raw}
-	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key)); err != nil {
-		return naming(key.OrgID, err)
+	key := store.OrgKey{OrgID: document.String(bodyOf(c).json, "org_id"), Session: bodyOf(c).json}
+	if err := s.store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key)); err != nil {
+		return withOrgID(key.OrgID, err)
 	}
 	s.sync.OrgKeyChanged(key.OrgID)
-	return bare(c, showKey(key))
+	return replyObject(c, showKey(key))
 }
 
 // GetOrgKey implements admin.ServerInterface.
 func (s *Server) GetOrgKey(c echo.Context, keyID admin.KeyID) error {
-	key, err := s.Store.OrgKey(c.Request().Context(), keyID)
+	key, err := s.store.OrgKey(c.Request().Context(), keyID)
 	if err != nil {
 		return err
 	}
-	return bare(c, showKey(key))
+	return replyObject(c, showKey(key))
 }
 
 // UpdateOrgKey implements admin.ServerInterface.
 func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
-	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).raw}
+	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).json}
 	ctx := c.Request().Context()
 	if named := document.String(key.Session, "org_id"); named != "" && named != keyID {
-		if _, err := s.Store.OrgKey(ctx, keyID); err != nil {
+		if _, err := s.store.OrgKey(ctx, keyID); err != nil {
 			return err // there is nothing whose organisation could not be changed
 		}
-		return failure{event: invalid}
+		return apiError{outcome: outcomeInvalid}
 	}
-	if err := s.Store.UpdateOrgKey(ctx, key, s.tellSession(key)); err != nil {
+	if err := s.store.UpdateOrgKey(ctx, key, s.tellSession(key)); err != nil {
 		return err
 	}
 	s.sync.OrgKeyChanged(key.OrgID)
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
 // DeleteOrgKey implements admin.ServerInterface.
 func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
-	tell := s.tell(func(ctx context.Context) error { return s.Gateway.DeleteOrgKey(ctx, keyID) })
-	if err := s.Store.DeleteOrgKey(c.Request().Context(), keyID, tell); err != nil {
+	tell := s.tell(func(ctx context.Context) error { return s.gateway.DeleteOrgKey(ctx, keyID) })
+	if err := s.store.DeleteOrgKey(c.Request().Context(), keyID, tell); err != nil {
 		return err
 	}
 	s.sync.OrgKeyChanged(keyID)
-	return done(c, nil)
+	return replyOK(c, nil)
 }
