@@ -30,6 +30,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gatehouse/internal/apidef"
 	"gatehouse/internal/config"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/gatewaysync"
@@ -155,11 +156,21 @@ func (cmd *serveCommand) Run(ctx context.Context, std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	handler, err := newServer(cmd.Config, server.Config{Store: database.store, Log: log, Contract: contract}, secrets)
+	control, notices, err := gatewayClients(cmd.Config, secrets)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, handler.Redis.Close()) }()
+	defer func() { err = errors.Join(err, notices.Close()) }()
+	handler, err := server.New(server.Config{
+		Contract: contract, Store: database.store, Gateway: control, Redis: notices, Log: log, Now: time.Now,
+		AdminSecret: secrets.admin.Value, NodeSecret: secrets.node.Value, PageSize: cmd.PageSize, Version: version(),
+		Limits: server.Limits{
+			Import: cmd.MaxImport, Document: cmd.MaxDocument, Depth: cmd.MaxDepth, BodyTimeout: cmd.BodyTimeout,
+		},
+	})
+	if err != nil {
+		return err
+	}
 	announce(std.out, listener.Addr(), database.where, secrets)
 	return serve(ctx, listener, handler, database.failed)
 }
@@ -193,12 +204,16 @@ func (cmd *keysSyncCommand) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, notices.Close()) }()
-	sessions, err := server.GatewaySessions()
+	contract, err := server.LoadContract()
+	if err != nil {
+		return err
+	}
+	session, err := apidef.GatewaySession(contract)
 	if err != nil {
 		return err
 	}
 	keys := gatewaysync.New(gatewaysync.Config{
-		Store: database.store, Gateway: control, Redis: notices, Session: sessions, Log: log, Now: time.Now,
+		Store: database.store, Gateway: control, Redis: notices, Session: session, Log: log, Now: time.Now,
 	})
 	told, err := keys.SyncOrgKeys(ctx)
 	fmt.Fprintf(std.out, "%d organisation keys told to the gateway\n", told)

@@ -21,55 +21,55 @@ func showKey(key store.OrgKey) admin.KeyData {
 func orgKeyError(err error) error {
 	switch refused, ok := errors.AsType[*gateway.Refused](err); {
 	case ok:
-		return failure{event: gatewayRefused, value: refused.Message, cause: err}
+		return apiError{outcome: outcomeGateway, value: refused.Message, cause: err}
 	case errors.Is(err, gateway.ErrUnreachable):
-		return failure{event: gatewayRefused, value: gateway.ErrUnreachable.Error(), cause: err}
+		return apiError{outcome: outcomeGateway, value: gateway.ErrUnreachable.Error(), cause: err}
 	}
 	return err
 }
 
 // GetAllKeys implements admin.ServerInterface.
 func (s *Server) GetAllKeys(c echo.Context) error {
-	ids, err := s.Store.OrgKeyIDs(c.Request().Context())
+	ids, err := s.store.OrgKeyIDs(c.Request().Context())
 	if err != nil {
 		return err
 	}
 	pages := 1
-	return bare(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
+	return replyObject(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
 }
 
 // CreateOrgKey implements admin.ServerInterface.
 func (s *Server) CreateOrgKey(c echo.Context) error {
-	key := store.OrgKey{OrgID: document.String(bodyOf(c).raw, "org_id"), Session: bodyOf(c).raw}
+	key := store.OrgKey{OrgID: document.String(bodyOf(c).json, "org_id"), Session: bodyOf(c).json}
 	if err := s.sync.ChangeOrgKey(c.Request().Context(), store.OrgKeyChange{OrgKey: key}); err != nil {
-		return naming(key.OrgID, orgKeyError(err))
+		return withOrgID(key.OrgID, orgKeyError(err))
 	}
-	return bare(c, showKey(key))
+	return replyObject(c, showKey(key))
 }
 
 // GetOrgKey implements admin.ServerInterface.
 func (s *Server) GetOrgKey(c echo.Context, keyID admin.KeyID) error {
-	key, err := s.Store.OrgKey(c.Request().Context(), keyID)
+	key, err := s.store.OrgKey(c.Request().Context(), keyID)
 	if err != nil {
 		return err
 	}
-	return bare(c, showKey(key))
+	return replyObject(c, showKey(key))
 }
 
 // UpdateOrgKey implements admin.ServerInterface.
 func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
-	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).raw}
+	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).json}
 	ctx := c.Request().Context()
 	if named := document.String(key.Session, "org_id"); named != "" && named != keyID {
-		if _, err := s.Store.OrgKey(ctx, keyID); err != nil {
+		if _, err := s.store.OrgKey(ctx, keyID); err != nil {
 			return err // there is nothing whose organisation could not be changed
 		}
-		return failure{event: invalid}
+		return apiError{outcome: outcomeInvalid}
 	}
 	if err := s.sync.ChangeOrgKey(ctx, store.OrgKeyChange{OrgKey: key, MustExist: true}); err != nil {
 		return orgKeyError(err)
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
 // DeleteOrgKey implements admin.ServerInterface.
@@ -78,5 +78,5 @@ func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if err := s.sync.ChangeOrgKey(c.Request().Context(), change); err != nil {
 		return orgKeyError(err)
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }
