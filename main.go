@@ -8,16 +8,21 @@
 //	server/       HTTP: authentication, validation, one short handler an operation, responses
 //	store/        Postgres: one file a table, SQL beside the function that runs it
 //	migrations/   the schema, as numbered SQL files
-//	internal/     what the rooms above need:
+//	contract/     compiles the contracts at start: operations, outcomes, validation
+//	internal/     what the packages above need:
+//	  apidef        checks what a Tyk Gateway has to decode
 //	  config        flags and environment variables
 //	  document      edits JSON documents as bytes
 //	  gateway       client of a Tyk Gateway's control API and of its Redis
+//	  gatewaysync   notices to gateways and organisation keys, between requests
 //	  gatewaytest   a stand-in for a Tyk Gateway, for tests
-//	  jsonstream    reads the documents of a large JSON body one by one
+//	  httpbody      reads request bodies within their limits
+//	  importer      reads the documents of an import
+//	  jsonlist      finds the documents in a long JSON list
+//	  jsonschema    checks JSON documents against compiled schemas
 //	  logging       the log
 //	  password      password hashes
 //	  postgres      runs the private Postgres
-//	  schema        compiled JSON schema checks
 //	e2e/          tests of the program and of the commands in README.md
 //	bench/        benchmarks, and the servers that gatehouse is compared with
 //	examples/     a Tyk Gateway on gatehouse
@@ -43,8 +48,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gatehouse/internal/apidef"
 	"gatehouse/internal/config"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/gatewaysync"
 	"gatehouse/internal/logging"
 	"gatehouse/internal/postgres"
 	"gatehouse/server"
@@ -151,7 +158,8 @@ func (cmd *serveCommand) run(ctx context.Context, std streams) (err error) {
 	if err := cfg.Resolve(); err != nil {
 		return err
 	}
-	server.Prepare() // in the background, while Postgres starts
+	contract := server.Prepare()         // in the background, while Postgres starts
+	defer func() { _, _ = contract() }() // nothing outlives this function
 	log := logging.New(std.log, cfg.Log.Format)
 	secrets, err := loadSecrets(cfg.Server)
 	if err != nil {
@@ -171,11 +179,27 @@ func (cmd *serveCommand) run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.close(ctx)) }()
-	handler, err := newServer(cfg, db.store, secrets, log)
+	clients, err := newGatewayClients(cfg, secrets)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, handler.Redis.Close()) }()
+	defer func() { err = errors.Join(err, clients.redis.Close()) }()
+	serverConfig := server.Config{
+		Store: db.store, Gateway: clients.control, Redis: clients.redis, Log: log, Now: time.Now, Version: version(),
+		AdminSecret: string(secrets.admin.Value), NodeSecret: string(secrets.node.Value),
+		PageSize: cfg.Server.PageSize,
+		Limits: server.Limits{
+			Import: cfg.Limits.MaxImport, Document: cfg.Limits.MaxDocument, Depth: cfg.Limits.MaxDepth,
+			BodyTimeout: cfg.Limits.BodyTimeout,
+		},
+	}
+	if serverConfig.Contract, err = contract(); err != nil {
+		return err
+	}
+	handler, err := server.New(serverConfig)
+	if err != nil {
+		return err
+	}
 	announce(std.out, listener.Addr(), db.description, secrets)
 	return (&service{listener: listener, handler: handler, databaseFailed: db.failed, log: log}).run(ctx)
 }
@@ -279,12 +303,22 @@ func (cmd *keysSyncCommand) Run(ctx context.Context, std streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.close(ctx)) }()
-	handler, err := newServer(cfg, db.store, secrets, log)
+	clients, err := newGatewayClients(cfg, secrets)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, handler.Redis.Close()) }()
-	sent, err := handler.SyncOrgKeys(ctx)
+	defer func() { err = errors.Join(err, clients.redis.Close()) }()
+	contract, err := server.LoadContract()
+	if err != nil {
+		return err
+	}
+	session, err := apidef.GatewaySession(contract)
+	if err != nil {
+		return err
+	}
+	sent, err := gatewaysync.New(gatewaysync.Config{
+		Store: db.store, Gateway: clients.control, Redis: clients.redis, Session: session, Log: log, Now: time.Now,
+	}).SyncOrgKeys(ctx)
 	fmt.Fprintf(std.out, "%d organisation keys sent to the gateway\n", sent)
 	return err
 }
@@ -326,28 +360,26 @@ func loadSecrets(cfg config.Server) (s secrets, err error) {
 	return s, err
 }
 
-func newServer(cfg *config.Config, db *store.Store, secrets secrets, log *slog.Logger) (*server.Server, error) {
-	control, err := gateway.New(gateway.Config{
+// gatewayClients reach the gateways. Both are nil if nothing is configured, and a nil client says so when it is used.
+type gatewayClients struct {
+	control *gateway.Client
+	redis   *gateway.Redis
+}
+
+func newGatewayClients(cfg *config.Config, secrets secrets) (c gatewayClients, err error) {
+	c.control, err = gateway.New(gateway.Config{
 		Host: cfg.Gateway.Host, Port: cfg.Gateway.Port, Secret: string(cfg.Gateway.Secret),
 	})
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	redis := gateway.NewRedis(gateway.RedisConfig{
+	c.redis = gateway.NewRedis(gateway.RedisConfig{
 		Addresses: cfg.Redis.Addresses(), Cluster: cfg.Redis.Cluster,
 		Username: cfg.Redis.Username, Password: string(cfg.Redis.Password), Database: cfg.Redis.Database,
 		TLS: cfg.Redis.TLS, InsecureTLS: cfg.Redis.InsecureTLS,
 		NodeSecret: string(secrets.node.Value),
 	})
-	return server.New(server.Config{
-		Store: db, Gateway: control, Redis: redis, Log: log, Now: time.Now, Version: version(),
-		AdminSecret: string(secrets.admin.Value), NodeSecret: string(secrets.node.Value),
-		PageSize: cfg.Server.PageSize,
-		Limits: server.Limits{
-			Import: cfg.Limits.MaxImport, Document: cfg.Limits.MaxDocument, Depth: cfg.Limits.MaxDepth,
-			BodyTimeout: cfg.Limits.BodyTimeout,
-		},
-	})
+	return c, nil
 }
 
 // database is the store, and the private Postgres that runs for it, if any.

@@ -76,7 +76,7 @@ func show(u store.User) admin.User {
 }
 
 func (s *bareServer) getUser(w http.ResponseWriter, r *http.Request) error {
-	user, err := oneUser(r.Context(), s.pool, store.SelectUser, r.PathValue("id"))
+	user, err := oneUser(r.Context(), s.pool, selectUser, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (s *bareServer) getUser(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *bareServer) getOrganisation(w http.ResponseWriter, r *http.Request) error {
-	row, err := oneOrganisation(r.Context(), s.pool, store.SelectOrganisation, r.PathValue("id"))
+	row, err := oneOrganisation(r.Context(), s.pool, selectOrganisation, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (s *bareServer) getOrganisation(w http.ResponseWriter, r *http.Request) err
 }
 
 func (s *bareServer) allowReset(w http.ResponseWriter, r *http.Request) error {
-	user, err := oneUser(r.Context(), s.pool, store.SetResetPassword, r.PathValue("id"), true)
+	user, err := oneUser(r.Context(), s.pool, setResetPassword, r.PathValue("id"), true)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (s *bareServer) createUser(w http.ResponseWriter, r *http.Request) error {
 	if err := json.NewDecoder(r.Body).Decode(&sent); err != nil {
 		return err
 	}
-	user, err := oneUser(r.Context(), s.pool, store.InsertUser, s.ids.Object(), sent.OrgID, sent.EmailAddress,
+	user, err := oneUser(r.Context(), s.pool, insertUser, s.ids.Object(), sent.OrgID, sent.EmailAddress,
 		strings.ToLower(sent.EmailAddress), sent.FirstName, sent.LastName, sent.Active, s.ids.Key(), sent.UserPermissions, "", 0, time.Now())
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func (s *bareServer) signOn(w http.ResponseWriter, r *http.Request) error {
 func createNonce(ctx context.Context, pool *pgxpool.Pool, ids store.IDs, orgID, address string, document json.RawMessage) (string, error) {
 	nonce := ids.Nonce()
 	hash := sha256.Sum256([]byte(nonce))
-	_, err := pool.Exec(ctx, store.InsertNonce, hash[:], orgID, strings.ToLower(address), false, document, time.Now().Add(nonceLife))
+	_, err := pool.Exec(ctx, insertNonce, hash[:], orgID, strings.ToLower(address), false, document, time.Now().Add(nonceLife))
 	return nonce, err
 }
 

@@ -64,21 +64,21 @@ func ogenUser(u store.User) ogen.User {
 
 // GetUserDetail implements ogen.Handler.
 func (s *ogenServer) GetUserDetail(ctx context.Context, params ogen.GetUserDetailParams) (ogen.GetUserDetailRes, error) {
-	user, err := oneUser(ctx, s.pool, store.SelectUser, params.UserId)
+	user, err := oneUser(ctx, s.pool, selectUser, params.UserId)
 	shown := ogenUser(user)
 	return &shown, err
 }
 
 // AllowResetPassword implements ogen.Handler.
 func (s *ogenServer) AllowResetPassword(ctx context.Context, params ogen.AllowResetPasswordParams) (ogen.AllowResetPasswordRes, error) {
-	user, err := oneUser(ctx, s.pool, store.SetResetPassword, params.UserId, true)
+	user, err := oneUser(ctx, s.pool, setResetPassword, params.UserId, true)
 	return &ogen.UserResponse{Status: ogen.UserResponseStatusOK, Message: "User updated", Meta: ogenUser(user)}, err
 }
 
 // CreateUser implements ogen.Handler.
 func (s *ogenServer) CreateUser(ctx context.Context, sent ogen.OptUserRequest) (ogen.CreateUserRes, error) {
 	u := sent.Value
-	user, err := oneUser(ctx, s.pool, store.InsertUser, s.ids.Object(), u.OrgID.Value, u.EmailAddress.Value,
+	user, err := oneUser(ctx, s.pool, insertUser, s.ids.Object(), u.OrgID.Value, u.EmailAddress.Value,
 		strings.ToLower(u.EmailAddress.Value),
 		u.FirstName.Value, u.LastName.Value, u.Active.Value, s.ids.Key(), map[string]string(u.UserPermissions.Value), "", 0, time.Now())
 	return &ogen.UserResponse{Status: ogen.UserResponseStatusOK, Message: user.AccessKey, Meta: ogenUser(user)}, err
@@ -96,7 +96,7 @@ func (s *ogenServer) GenerateAuthToken(ctx context.Context, sent ogen.OptSSOAcce
 
 // GetOrg implements ogen.Handler.
 func (s *ogenServer) GetOrg(ctx context.Context, params ogen.GetOrgParams) (ogen.GetOrgRes, error) {
-	row, err := oneOrganisation(ctx, s.pool, store.SelectOrganisation, params.OrgID)
+	row, err := oneOrganisation(ctx, s.pool, selectOrganisation, params.OrgID)
 	if err != nil {
 		return nil, err
 	}

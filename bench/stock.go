@@ -88,7 +88,7 @@ func envelope(message string, meta any) admin.ApiError {
 }
 
 func (s *stockServer) getUser(c echo.Context) error {
-	user, err := oneUser(c.Request().Context(), s.pool, store.SelectUser, c.Param("id"))
+	user, err := oneUser(c.Request().Context(), s.pool, selectUser, c.Param("id"))
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (s *stockServer) getUser(c echo.Context) error {
 }
 
 func (s *stockServer) allowReset(c echo.Context) error {
-	user, err := oneUser(c.Request().Context(), s.pool, store.SetResetPassword, c.Param("id"), true)
+	user, err := oneUser(c.Request().Context(), s.pool, setResetPassword, c.Param("id"), true)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (s *stockServer) createUser(c echo.Context) error {
 	if err := c.Bind(&sent); err != nil {
 		return err
 	}
-	user, err := oneUser(c.Request().Context(), s.pool, store.InsertUser, s.ids.Object(), sent.OrgId, sent.EmailAddress, sent.EmailAddress,
+	user, err := oneUser(c.Request().Context(), s.pool, insertUser, s.ids.Object(), sent.OrgId, sent.EmailAddress, sent.EmailAddress,
 		sent.FirstName, sent.LastName, sent.Active, s.ids.Key(), sent.UserPermissions, "", 0, time.Now())
 	if err != nil {
 		return err

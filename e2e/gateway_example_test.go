@@ -1,4 +1,4 @@
-package main
+package e2e_test
 
 import (
 	"context"
@@ -23,9 +23,9 @@ import (
 	"gatehouse/internal/gatewaytest"
 )
 
-const exampleDir = "examples/gateway"
+var exampleDir = filepath.Join(repository, "examples", "gateway")
 
-// gatewayConf is what tyk.conf says of what a gateway shares with gatehouse (facts gateway §1).
+// gatewayConf is the part of tyk.conf that concerns gatehouse (docs/behaviour.md#gateways).
 type gatewayConf struct {
 	ListenPort       int    `json:"listen_port"`
 	Secret           string `json:"secret"`
@@ -98,10 +98,7 @@ func assigned(text string) map[string]string {
 
 func TestGatewayExampleNamesWhatThereIs(t *testing.T) {
 	t.Parallel()
-	var known []string
-	for field := range reflect.TypeFor[config.Config]().Fields() {
-		known = append(known, strings.Split(field.Tag.Get("env"), ",")...)
-	}
+	known := environmentVariables(reflect.TypeFor[config.Config]())
 	for _, name := range []string{"README.md", "compose.yaml", "Dockerfile"} {
 		raw, err := os.ReadFile(filepath.Join(exampleDir, name))
 		require.NoError(t, err)
@@ -167,12 +164,12 @@ func TestGatewayExampleAgreesWithItself(t *testing.T) {
 		build := services["gatehouse"].Build
 		root, err := filepath.Abs(filepath.Join(exampleDir, build.Context))
 		require.NoError(t, err)
-		here, err := filepath.Abs(".")
+		here, err := filepath.Abs(repository)
 		require.NoError(t, err)
 		require.Equal(t, here, root)
-		raw, err := os.ReadFile(build.Dockerfile)
+		raw, err := os.ReadFile(filepath.Join(repository, build.Dockerfile))
 		require.NoError(t, err)
-		module, err := os.ReadFile("go.mod")
+		module, err := os.ReadFile(filepath.Join(repository, "go.mod"))
 		require.NoError(t, err)
 		require.Regexp(t, `(?m)^USER gatehouse$`, string(raw))
 		goVersion := regexp.MustCompile(`(?m)^FROM golang:(\S+) AS build$`).FindStringSubmatch(string(raw))
@@ -219,7 +216,7 @@ func TestGatewayExampleWalk(t *testing.T) {
 		settings = append(settings, name+"="+value)
 	}
 	h := newHouse(t, settings...)
-	way.leadTo(h)
+	way.connect(h)
 
 	const mark = "\x1e\n"
 	var script strings.Builder

@@ -202,6 +202,12 @@ func (s *server) launch() {
 func (s *server) start() {
 	s.t.Helper()
 	s.launch()
+	s.waitStarted()
+}
+
+// waitStarted waits until the server has announced its address and its secrets.
+func (s *server) waitStarted() {
+	s.t.Helper()
 	eventually(s.t, "the server announces its secrets", func() bool {
 		require.False(s.t, s.hasExited(), "the server did not start: %s", s.log)
 		return strings.Contains(s.stdout.String(), "\nadmin secret: ")

@@ -1,4 +1,4 @@
-package main
+package e2e_test
 
 import (
 	"bytes"
@@ -6,12 +6,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
@@ -29,7 +29,7 @@ var fence = regexp.MustCompile("(?ms)^```(\\w+)\n(.*?)^```$")
 
 func readme(t *testing.T) (text string, blocks []block) {
 	t.Helper()
-	raw, err := os.ReadFile("README.md")
+	raw, err := os.ReadFile(filepath.Join(repository, "README.md"))
 	require.NoError(t, err)
 	for _, m := range fence.FindAllStringSubmatch(string(raw), -1) {
 		blocks = append(blocks, block{kind: m[1], text: m[2]})
@@ -49,7 +49,7 @@ func TestReadmeWalk(t *testing.T) {
 	require.Equal(t, "GATEHOUSE=http://127.0.0.1:3000\nADMIN=what-was-printed\n", blocks[2].text)
 	const mark = "\x1e\n"
 	var script strings.Builder
-	script.WriteString("set -euo pipefail\nGATEHOUSE=http://" + address + "\nADMIN=" + secretIn(t, dir) + "\n")
+	script.WriteString("set -euo pipefail\nGATEHOUSE=http://" + address + "\nADMIN=" + readSecret(t, dir) + "\n")
 	var shown []string
 	for i, b := range blocks[3:] {
 		if b.kind == "sh" {
@@ -84,7 +84,8 @@ func freeAddress(t *testing.T) string {
 func runServe(t *testing.T, command, dir, address string) {
 	t.Helper()
 	cmd := exec.Command("bash", "-c", command)
-	cmd.Env = append(environment(), "GATEHOUSE_DATA_DIR="+dir, "GATEHOUSE_LISTEN="+address)
+	cmd.Dir = repository
+	cmd.Env = environment("GATEHOUSE_DATA_DIR="+dir, "GATEHOUSE_LISTEN="+address)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run starts another process
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -98,7 +99,7 @@ func runServe(t *testing.T, command, dir, address string) {
 			t.Log(said.String())
 		}
 	})
-	require.Eventually(t, func() bool {
+	eventually(t, "make serve listens and has stored its secret", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return false
@@ -106,7 +107,14 @@ func runServe(t *testing.T, command, dir, address string) {
 		_ = conn.Close()
 		_, err = os.Stat(dir + "/admin-secret")
 		return err == nil
-	}, 2*time.Minute, 50*time.Millisecond)
+	})
+}
+
+func readSecret(t *testing.T, dir string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, "admin-secret"))
+	require.NoError(t, err)
+	return strings.TrimSpace(string(content))
 }
 
 // TestReadmeOperations compares the README's table with the contracts, both ways.
@@ -144,9 +152,20 @@ func TestReadmeConfiguration(t *testing.T) {
 			rows++
 		}
 	}
-	fields := reflect.TypeFor[config.Config]()
-	require.Equal(t, fields.NumField(), rows)
+	settings := settingsOf(reflect.TypeFor[config.Config](), "")
+	require.Len(t, settings, rows)
+	for _, row := range settings {
+		require.Contains(t, text, row+"\n")
+	}
+}
+
+// settingsOf returns the rows of the README's tables for the fields of a configuration.
+func settingsOf(fields reflect.Type, prefix string) (rows []string) {
 	for field := range fields.Fields() {
+		if _, nested := field.Tag.Lookup("embed"); nested {
+			rows = append(rows, settingsOf(field.Type, prefix+field.Tag.Get("prefix"))...)
+			continue
+		}
 		name := field.Tag.Get("name")
 		if name == "" {
 			name = strings.ToLower(regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(field.Name, "$1-$2"))
@@ -155,8 +174,20 @@ func TestReadmeConfiguration(t *testing.T) {
 		if v := field.Tag.Get("default"); v != "" {
 			def = "`" + v + "` "
 		}
-		row := fmt.Sprintf("| `--%s` | `%s` | %s| %s |", name,
-			strings.ReplaceAll(field.Tag.Get("env"), ",", "`, `"), def, field.Tag.Get("help"))
-		require.Contains(t, text, row+"\n")
+		rows = append(rows, fmt.Sprintf("| `--%s` | `%s` | %s| %s |", prefix+name,
+			strings.ReplaceAll(field.Tag.Get("env"), ",", "`, `"), def, field.Tag.Get("help")))
 	}
+	return rows
+}
+
+// environmentVariables returns the names of all environment variables of a configuration.
+func environmentVariables(fields reflect.Type) (names []string) {
+	for field := range fields.Fields() {
+		if _, nested := field.Tag.Lookup("embed"); nested {
+			names = append(names, environmentVariables(field.Type)...)
+			continue
+		}
+		names = append(names, strings.Split(field.Tag.Get("env"), ",")...)
+	}
+	return names
 }

@@ -13,103 +13,178 @@ import (
 // database's (24 hexadecimal digits). Fields that this schema does not name are kept.
 // Ref: #/components/schemas/APIDefinition
 type APIDefinition struct {
-	CORS                                 OptNilCORSConfig                `json:"CORS"`
-	Active                               OptBool                         `json:"active"`
-	AllowedIps                           OptNilStrings                   `json:"allowed_ips"`
-	AnalyticsPlugin                      OptNilAnalyticsPluginConfig     `json:"analytics_plugin"`
-	APIID                                OptString                       `json:"api_id"`
-	Auth                                 OptNilAuthConfig                `json:"auth"`
-	AuthConfigs                          OptNilAPIDefinitionAuthConfigs  `json:"auth_configs"`
-	AuthProvider                         OptNilAuthProviderMeta          `json:"auth_provider"`
-	BaseIdentityProvidedBy               OptString                       `json:"base_identity_provided_by"`
-	BasicAuth                            OptNilBasicAuthMeta             `json:"basic_auth"`
-	BlacklistedIps                       OptNilStrings                   `json:"blacklisted_ips"`
-	CacheOptions                         OptNilCacheOptions              `json:"cache_options"`
-	CertificatePinningDisabled           OptBool                         `json:"certificate_pinning_disabled"`
-	Certificates                         OptNilStrings                   `json:"certificates"`
-	ClientCertificates                   OptNilStrings                   `json:"client_certificates"`
-	ConfigData                           OptNilAnyMap                    `json:"config_data"`
-	ConfigDataDisabled                   OptBool                         `json:"config_data_disabled"`
-	CustomMiddleware                     OptNilMiddlewareSection         `json:"custom_middleware"`
-	CustomMiddlewareBundle               OptString                       `json:"custom_middleware_bundle"`
-	CustomMiddlewareBundleDisabled       OptBool                         `json:"custom_middleware_bundle_disabled"`
-	CustomPluginAuthEnabled              OptBool                         `json:"custom_plugin_auth_enabled"`
-	Definition                           OptNilVersionDefinition         `json:"definition"`
-	DetailedTracing                      OptBool                         `json:"detailed_tracing"`
-	DisableQuota                         OptBool                         `json:"disable_quota"`
-	DisableRateLimit                     OptBool                         `json:"disable_rate_limit"`
-	DoNotTrack                           OptBool                         `json:"do_not_track"`
-	Domain                               OptString                       `json:"domain"`
-	DomainDisabled                       OptBool                         `json:"domain_disabled"`
-	DontSetQuotaOnCreate                 OptBool                         `json:"dont_set_quota_on_create"`
-	EnableBatchRequestSupport            OptBool                         `json:"enable_batch_request_support"`
-	EnableContextVars                    OptBool                         `json:"enable_context_vars"`
-	EnableCoprocessAuth                  OptBool                         `json:"enable_coprocess_auth"`
-	EnableDetailedRecording              OptBool                         `json:"enable_detailed_recording"`
-	EnableIPBlacklisting                 OptBool                         `json:"enable_ip_blacklisting"`
-	EnableIPWhitelisting                 OptBool                         `json:"enable_ip_whitelisting"`
-	EnableJwt                            OptBool                         `json:"enable_jwt"`
-	EnableProxyProtocol                  OptBool                         `json:"enable_proxy_protocol"`
-	EnableSignatureChecking              OptBool                         `json:"enable_signature_checking"`
-	EventHandlers                        OptNilEventHandlerMetaConfig    `json:"event_handlers"`
-	Expiration                           OptString                       `json:"expiration"`
-	ExpireAnalyticsAfter                 OptInt64                        `json:"expire_analytics_after"`
-	ExternalOAuth                        OptNilExternalOAuth             `json:"external_oauth"`
-	GlobalRateLimit                      OptNilGlobalRateLimit           `json:"global_rate_limit"`
-	Graphql                              OptNilGraphQLConfig             `json:"graphql"`
-	HmacAllowedAlgorithms                OptNilStrings                   `json:"hmac_allowed_algorithms"`
-	HmacAllowedClockSkew                 OptFloat64                      `json:"hmac_allowed_clock_skew"`
-	ID                                   OptNilString                    `json:"id"`
-	IdpClientIDMappingDisabled           OptBool                         `json:"idp_client_id_mapping_disabled"`
-	Internal                             OptBool                         `json:"internal"`
-	IPAccessControlDisabled              OptBool                         `json:"ip_access_control_disabled"`
-	IsOas                                OptBool                         `json:"is_oas"`
-	JwtClientBaseField                   OptString                       `json:"jwt_client_base_field"`
-	JwtDefaultPolicies                   OptNilStrings                   `json:"jwt_default_policies"`
-	JwtExpiresAtValidationSkew           OptInt                          `json:"jwt_expires_at_validation_skew"`
-	JwtIdentityBaseField                 OptString                       `json:"jwt_identity_base_field"`
-	JwtIssuedAtValidationSkew            OptInt                          `json:"jwt_issued_at_validation_skew"`
-	JwtJwksUris                          OptNilNilJWKArray               `json:"jwt_jwks_uris"`
-	JwtNotBeforeValidationSkew           OptInt                          `json:"jwt_not_before_validation_skew"`
-	JwtPolicyFieldName                   OptString                       `json:"jwt_policy_field_name"`
-	JwtScopeClaimName                    OptString                       `json:"jwt_scope_claim_name"`
-	JwtScopeToPolicyMapping              OptNilStringMap                 `json:"jwt_scope_to_policy_mapping"`
-	JwtSigningMethod                     OptString                       `json:"jwt_signing_method"`
-	JwtSkipKid                           OptBool                         `json:"jwt_skip_kid"`
-	JwtSource                            OptString                       `json:"jwt_source"`
-	ListenPort                           OptInt                          `json:"listen_port"`
-	Name                                 OptString                       `json:"name"`
-	Notifications                        OptNilNotificationsManager      `json:"notifications"`
-	OAuthMeta                            OptNilOAuthMeta                 `json:"oauth_meta"`
-	OpenidOptions                        OptNilOpenIDOptions             `json:"openid_options"`
-	OrgID                                OptString                       `json:"org_id"`
-	PinnedPublicKeys                     OptNilStringMap                 `json:"pinned_public_keys"`
-	Protocol                             OptString                       `json:"protocol"`
-	Proxy                                OptNilProxyConfig               `json:"proxy"`
-	RequestSigning                       OptNilRequestSigningMeta        `json:"request_signing"`
-	ResponseProcessors                   OptNilNilResponseProcessorArray `json:"response_processors"`
-	Scopes                               OptNilScopes                    `json:"scopes"`
-	SecurityRequirements                 OptNilStringsArray              `json:"security_requirements"`
-	SessionLifetime                      OptInt64                        `json:"session_lifetime"`
-	SessionLifetimeRespectsKeyExpiration OptBool                         `json:"session_lifetime_respects_key_expiration"`
-	SessionProvider                      OptNilSessionProviderMeta       `json:"session_provider"`
-	Slug                                 OptString                       `json:"slug"`
-	StripAuthData                        OptBool                         `json:"strip_auth_data"`
-	TagHeaders                           OptNilStrings                   `json:"tag_headers"`
-	Tags                                 OptNilStrings                   `json:"tags"`
-	TagsDisabled                         OptBool                         `json:"tags_disabled"`
-	UpstreamAuth                         OptNilUpstreamAuth              `json:"upstream_auth"`
-	UpstreamCertificates                 OptNilStringMap                 `json:"upstream_certificates"`
-	UpstreamCertificatesDisabled         OptBool                         `json:"upstream_certificates_disabled"`
-	UptimeTests                          OptNilUptimeTests               `json:"uptime_tests"`
-	UseBasicAuth                         OptBool                         `json:"use_basic_auth"`
-	UseGoPluginAuth                      OptBool                         `json:"use_go_plugin_auth"`
-	UseKeyless                           OptBool                         `json:"use_keyless"`
-	UseMutualTLSAuth                     OptBool                         `json:"use_mutual_tls_auth"`
-	UseOAuth2                            OptBool                         `json:"use_oauth2"`
-	UseOpenid                            OptBool                         `json:"use_openid"`
-	UseStandardAuth                      OptBool                         `json:"use_standard_auth"`
-	VersionData                          OptNilVersionData               `json:"version_data"`
+	CORS OptNilCORSConfig `json:"CORS"`
+	// Whether gateways serve the API. The default is true.
+	Active OptBool `json:"active"`
+	// The addresses and networks from which requests are accepted.
+	AllowedIps      OptNilStringArray           `json:"allowed_ips"`
+	AnalyticsPlugin OptNilAnalyticsPluginConfig `json:"analytics_plugin"`
+	// The ID of the API in gateways, 32 hexadecimal digits or any text. It is made if it is absent.
+	APIID OptString        `json:"api_id"`
+	Auth  OptNilAuthConfig `json:"auth"`
+	// The authentication methods, by their names.
+	AuthConfigs  OptNilAPIDefinitionAuthConfigs `json:"auth_configs"`
+	AuthProvider OptNilAuthProviderMeta         `json:"auth_provider"`
+	// Which of several authentication methods provides the session.
+	BaseIdentityProvidedBy OptString           `json:"base_identity_provided_by"`
+	BasicAuth              OptNilBasicAuthMeta `json:"basic_auth"`
+	// The addresses and networks from which requests are refused.
+	BlacklistedIps OptNilStringArray  `json:"blacklisted_ips"`
+	CacheOptions   OptNilCacheOptions `json:"cache_options"`
+	// Whether `pinned_public_keys` is ignored.
+	CertificatePinningDisabled OptBool `json:"certificate_pinning_disabled"`
+	// The IDs of the certificates for the API's domain.
+	Certificates OptNilStringArray `json:"certificates"`
+	// The IDs of the client certificates that are accepted.
+	ClientCertificates OptNilStringArray `json:"client_certificates"`
+	// Data that middleware of the API can read.
+	ConfigData OptNilAPIDefinitionConfigData `json:"config_data"`
+	// Whether middleware cannot read `config_data`.
+	ConfigDataDisabled OptBool                 `json:"config_data_disabled"`
+	CustomMiddleware   OptNilMiddlewareSection `json:"custom_middleware"`
+	// The name of the plugin bundle.
+	CustomMiddlewareBundle OptString `json:"custom_middleware_bundle"`
+	// Whether the plugin bundle is not loaded.
+	CustomMiddlewareBundleDisabled OptBool `json:"custom_middleware_bundle_disabled"`
+	// Whether a plugin authenticates requests.
+	CustomPluginAuthEnabled OptBool                 `json:"custom_plugin_auth_enabled"`
+	Definition              OptNilVersionDefinition `json:"definition"`
+	// Whether traces have a span for each middleware.
+	DetailedTracing OptBool `json:"detailed_tracing"`
+	// Whether quotas of keys are ignored.
+	DisableQuota OptBool `json:"disable_quota"`
+	// Whether rate limits of keys are ignored.
+	DisableRateLimit OptBool `json:"disable_rate_limit"`
+	// Whether the API has no analytics.
+	DoNotTrack OptBool `json:"do_not_track"`
+	// The domain on which the API is served; empty is every domain.
+	Domain OptString `json:"domain"`
+	// Whether `domain` is ignored.
+	DomainDisabled OptBool `json:"domain_disabled"`
+	// Whether a new key starts without a quota counter.
+	DontSetQuotaOnCreate OptBool `json:"dont_set_quota_on_create"`
+	// Whether several requests can be sent in one.
+	EnableBatchRequestSupport OptBool `json:"enable_batch_request_support"`
+	// Whether middleware can use data of the request as variables.
+	EnableContextVars OptBool `json:"enable_context_vars"`
+	// Whether a plugin in another process authenticates requests.
+	EnableCoprocessAuth OptBool `json:"enable_coprocess_auth"`
+	// Whether analytics contain whole requests and responses.
+	EnableDetailedRecording OptBool `json:"enable_detailed_recording"`
+	// Whether `blacklisted_ips` applies.
+	EnableIPBlacklisting OptBool `json:"enable_ip_blacklisting"`
+	// Whether `allowed_ips` applies.
+	EnableIPWhitelisting OptBool `json:"enable_ip_whitelisting"`
+	// Whether requests are authenticated with JSON web tokens.
+	EnableJwt OptBool `json:"enable_jwt"`
+	// Whether the gateway reads the PROXY protocol on the API's port.
+	EnableProxyProtocol OptBool `json:"enable_proxy_protocol"`
+	// Whether requests are authenticated with signatures.
+	EnableSignatureChecking OptBool                      `json:"enable_signature_checking"`
+	EventHandlers           OptNilEventHandlerMetaConfig `json:"event_handlers"`
+	// When the API stops being served.
+	Expiration OptString `json:"expiration"`
+	// How long analytics of the API are kept, in seconds; 0 is the gateway's default.
+	ExpireAnalyticsAfter OptInt64              `json:"expire_analytics_after"`
+	ExternalOAuth        OptNilExternalOAuth   `json:"external_oauth"`
+	GlobalRateLimit      OptNilGlobalRateLimit `json:"global_rate_limit"`
+	Graphql              OptNilGraphQLConfig   `json:"graphql"`
+	// The algorithms of HMAC signatures that are accepted; empty accepts all.
+	HmacAllowedAlgorithms OptNilStringArray `json:"hmac_allowed_algorithms"`
+	// The difference between clocks that a signature may have, in milliseconds; -1 is any.
+	HmacAllowedClockSkew OptFloat64 `json:"hmac_allowed_clock_skew"`
+	// The ID in the database, 24 hexadecimal digits. It is made if it is absent.
+	ID OptNilString `json:"id"`
+	// Whether clients of identity providers are not mapped to keys.
+	IdpClientIDMappingDisabled OptBool `json:"idp_client_id_mapping_disabled"`
+	// Whether only other APIs of the gateway can call the API.
+	Internal OptBool `json:"internal"`
+	// Whether `allowed_ips` and `blacklisted_ips` are ignored.
+	IPAccessControlDisabled OptBool `json:"ip_access_control_disabled"`
+	// Whether the API was defined by an OpenAPI document.
+	IsOas OptBool `json:"is_oas"`
+	// The claim with the ID of the client.
+	JwtClientBaseField OptString `json:"jwt_client_base_field"`
+	// The IDs of the policies for tokens that name none.
+	JwtDefaultPolicies OptNilStringArray `json:"jwt_default_policies"`
+	// The difference between clocks for the claim `exp`, in seconds.
+	JwtExpiresAtValidationSkew OptInt `json:"jwt_expires_at_validation_skew"`
+	// The claim with the identity of the user. The default is `sub`.
+	JwtIdentityBaseField OptString `json:"jwt_identity_base_field"`
+	// The difference between clocks for the claim `iat`, in seconds.
+	JwtIssuedAtValidationSkew OptInt `json:"jwt_issued_at_validation_skew"`
+	// The URLs of JSON web key sets.
+	JwtJwksUris OptNilNilJWKArray `json:"jwt_jwks_uris"`
+	// The difference between clocks for the claim `nbf`, in seconds.
+	JwtNotBeforeValidationSkew OptInt `json:"jwt_not_before_validation_skew"`
+	// The claim with the ID of the policy.
+	JwtPolicyFieldName OptString `json:"jwt_policy_field_name"`
+	// The claim with the scopes. `scopes` replaces it.
+	JwtScopeClaimName OptString `json:"jwt_scope_claim_name"`
+	// The policy of each scope. `scopes` replaces it.
+	JwtScopeToPolicyMapping OptNilAPIDefinitionJwtScopeToPolicyMapping `json:"jwt_scope_to_policy_mapping"`
+	// The kind of signature, `hmac`, `rsa` or `ecdsa`.
+	JwtSigningMethod OptString `json:"jwt_signing_method"`
+	// Whether the key ID of a token is not used as the identity.
+	JwtSkipKid OptBool `json:"jwt_skip_kid"`
+	// The secret, the public key in base64, or the URL of a JSON web key set.
+	JwtSource OptString `json:"jwt_source"`
+	// The port on which the API is served; 0 is the gateway's.
+	ListenPort OptInt `json:"listen_port"`
+	// The name of the API.
+	Name          OptString                  `json:"name"`
+	Notifications OptNilNotificationsManager `json:"notifications"`
+	OAuthMeta     OptNilOAuthMeta            `json:"oauth_meta"`
+	OpenidOptions OptNilOpenIDOptions        `json:"openid_options"`
+	// The organisation that the API belongs to.
+	OrgID OptString `json:"org_id"`
+	// The public keys that upstreams must have, by domain.
+	PinnedPublicKeys OptNilAPIDefinitionPinnedPublicKeys `json:"pinned_public_keys"`
+	// The protocol of the API, `http`, `https`, `h2c`, `tcp` or `tls`. The default is the gateway's.
+	Protocol       OptString                `json:"protocol"`
+	Proxy          OptNilProxyConfig        `json:"proxy"`
+	RequestSigning OptNilRequestSigningMeta `json:"request_signing"`
+	// The middleware that edits responses.
+	ResponseProcessors OptNilNilResponseProcessorArray `json:"response_processors"`
+	Scopes             OptNilScopes                    `json:"scopes"`
+	// The alternatives of authentication methods, each a list of their names.
+	SecurityRequirements OptNilStringsArray `json:"security_requirements"`
+	// How long keys of the API are kept, in seconds; 0 is no limit.
+	SessionLifetime OptInt64 `json:"session_lifetime"`
+	// Whether a key is kept at least until it expires.
+	SessionLifetimeRespectsKeyExpiration OptBool                   `json:"session_lifetime_respects_key_expiration"`
+	SessionProvider                      OptNilSessionProviderMeta `json:"session_provider"`
+	// A short name of the API for URLs.
+	Slug OptString `json:"slug"`
+	// Whether credentials are removed before a request is passed on.
+	StripAuthData OptBool `json:"strip_auth_data"`
+	// The headers whose values are added to analytics as tags.
+	TagHeaders OptNilStringArray `json:"tag_headers"`
+	// The segments of gateways that serve the API; empty is all gateways.
+	Tags OptNilStringArray `json:"tags"`
+	// Whether `tags` is ignored.
+	TagsDisabled OptBool            `json:"tags_disabled"`
+	UpstreamAuth OptNilUpstreamAuth `json:"upstream_auth"`
+	// The IDs of the client certificates for upstreams, by domain.
+	UpstreamCertificates OptNilAPIDefinitionUpstreamCertificates `json:"upstream_certificates"`
+	// Whether `upstream_certificates` is ignored.
+	UpstreamCertificatesDisabled OptBool           `json:"upstream_certificates_disabled"`
+	UptimeTests                  OptNilUptimeTests `json:"uptime_tests"`
+	// Whether requests are authenticated with HTTP basic authentication.
+	UseBasicAuth OptBool `json:"use_basic_auth"`
+	// Whether a Go plugin authenticates requests.
+	UseGoPluginAuth OptBool `json:"use_go_plugin_auth"`
+	// Whether requests are not authenticated.
+	UseKeyless OptBool `json:"use_keyless"`
+	// Whether requests are authenticated with client certificates.
+	UseMutualTLSAuth OptBool `json:"use_mutual_tls_auth"`
+	// Whether requests are authenticated with OAuth tokens of the gateway.
+	UseOAuth2 OptBool `json:"use_oauth2"`
+	// Whether requests are authenticated with OpenID Connect.
+	UseOpenid OptBool `json:"use_openid"`
+	// Whether requests are authenticated with keys.
+	UseStandardAuth OptBool           `json:"use_standard_auth"`
+	VersionData     OptNilVersionData `json:"version_data"`
 }
 
 // GetCORS returns the value of CORS.
@@ -123,7 +198,7 @@ func (s *APIDefinition) GetActive() OptBool {
 }
 
 // GetAllowedIps returns the value of AllowedIps.
-func (s *APIDefinition) GetAllowedIps() OptNilStrings {
+func (s *APIDefinition) GetAllowedIps() OptNilStringArray {
 	return s.AllowedIps
 }
 
@@ -163,7 +238,7 @@ func (s *APIDefinition) GetBasicAuth() OptNilBasicAuthMeta {
 }
 
 // GetBlacklistedIps returns the value of BlacklistedIps.
-func (s *APIDefinition) GetBlacklistedIps() OptNilStrings {
+func (s *APIDefinition) GetBlacklistedIps() OptNilStringArray {
 	return s.BlacklistedIps
 }
 
@@ -178,17 +253,17 @@ func (s *APIDefinition) GetCertificatePinningDisabled() OptBool {
 }
 
 // GetCertificates returns the value of Certificates.
-func (s *APIDefinition) GetCertificates() OptNilStrings {
+func (s *APIDefinition) GetCertificates() OptNilStringArray {
 	return s.Certificates
 }
 
 // GetClientCertificates returns the value of ClientCertificates.
-func (s *APIDefinition) GetClientCertificates() OptNilStrings {
+func (s *APIDefinition) GetClientCertificates() OptNilStringArray {
 	return s.ClientCertificates
 }
 
 // GetConfigData returns the value of ConfigData.
-func (s *APIDefinition) GetConfigData() OptNilAnyMap {
+func (s *APIDefinition) GetConfigData() OptNilAPIDefinitionConfigData {
 	return s.ConfigData
 }
 
@@ -333,7 +408,7 @@ func (s *APIDefinition) GetGraphql() OptNilGraphQLConfig {
 }
 
 // GetHmacAllowedAlgorithms returns the value of HmacAllowedAlgorithms.
-func (s *APIDefinition) GetHmacAllowedAlgorithms() OptNilStrings {
+func (s *APIDefinition) GetHmacAllowedAlgorithms() OptNilStringArray {
 	return s.HmacAllowedAlgorithms
 }
 
@@ -373,7 +448,7 @@ func (s *APIDefinition) GetJwtClientBaseField() OptString {
 }
 
 // GetJwtDefaultPolicies returns the value of JwtDefaultPolicies.
-func (s *APIDefinition) GetJwtDefaultPolicies() OptNilStrings {
+func (s *APIDefinition) GetJwtDefaultPolicies() OptNilStringArray {
 	return s.JwtDefaultPolicies
 }
 
@@ -413,7 +488,7 @@ func (s *APIDefinition) GetJwtScopeClaimName() OptString {
 }
 
 // GetJwtScopeToPolicyMapping returns the value of JwtScopeToPolicyMapping.
-func (s *APIDefinition) GetJwtScopeToPolicyMapping() OptNilStringMap {
+func (s *APIDefinition) GetJwtScopeToPolicyMapping() OptNilAPIDefinitionJwtScopeToPolicyMapping {
 	return s.JwtScopeToPolicyMapping
 }
 
@@ -463,7 +538,7 @@ func (s *APIDefinition) GetOrgID() OptString {
 }
 
 // GetPinnedPublicKeys returns the value of PinnedPublicKeys.
-func (s *APIDefinition) GetPinnedPublicKeys() OptNilStringMap {
+func (s *APIDefinition) GetPinnedPublicKeys() OptNilAPIDefinitionPinnedPublicKeys {
 	return s.PinnedPublicKeys
 }
 
@@ -523,12 +598,12 @@ func (s *APIDefinition) GetStripAuthData() OptBool {
 }
 
 // GetTagHeaders returns the value of TagHeaders.
-func (s *APIDefinition) GetTagHeaders() OptNilStrings {
+func (s *APIDefinition) GetTagHeaders() OptNilStringArray {
 	return s.TagHeaders
 }
 
 // GetTags returns the value of Tags.
-func (s *APIDefinition) GetTags() OptNilStrings {
+func (s *APIDefinition) GetTags() OptNilStringArray {
 	return s.Tags
 }
 
@@ -543,7 +618,7 @@ func (s *APIDefinition) GetUpstreamAuth() OptNilUpstreamAuth {
 }
 
 // GetUpstreamCertificates returns the value of UpstreamCertificates.
-func (s *APIDefinition) GetUpstreamCertificates() OptNilStringMap {
+func (s *APIDefinition) GetUpstreamCertificates() OptNilAPIDefinitionUpstreamCertificates {
 	return s.UpstreamCertificates
 }
 
@@ -608,7 +683,7 @@ func (s *APIDefinition) SetActive(val OptBool) {
 }
 
 // SetAllowedIps sets the value of AllowedIps.
-func (s *APIDefinition) SetAllowedIps(val OptNilStrings) {
+func (s *APIDefinition) SetAllowedIps(val OptNilStringArray) {
 	s.AllowedIps = val
 }
 
@@ -648,7 +723,7 @@ func (s *APIDefinition) SetBasicAuth(val OptNilBasicAuthMeta) {
 }
 
 // SetBlacklistedIps sets the value of BlacklistedIps.
-func (s *APIDefinition) SetBlacklistedIps(val OptNilStrings) {
+func (s *APIDefinition) SetBlacklistedIps(val OptNilStringArray) {
 	s.BlacklistedIps = val
 }
 
@@ -663,17 +738,17 @@ func (s *APIDefinition) SetCertificatePinningDisabled(val OptBool) {
 }
 
 // SetCertificates sets the value of Certificates.
-func (s *APIDefinition) SetCertificates(val OptNilStrings) {
+func (s *APIDefinition) SetCertificates(val OptNilStringArray) {
 	s.Certificates = val
 }
 
 // SetClientCertificates sets the value of ClientCertificates.
-func (s *APIDefinition) SetClientCertificates(val OptNilStrings) {
+func (s *APIDefinition) SetClientCertificates(val OptNilStringArray) {
 	s.ClientCertificates = val
 }
 
 // SetConfigData sets the value of ConfigData.
-func (s *APIDefinition) SetConfigData(val OptNilAnyMap) {
+func (s *APIDefinition) SetConfigData(val OptNilAPIDefinitionConfigData) {
 	s.ConfigData = val
 }
 
@@ -818,7 +893,7 @@ func (s *APIDefinition) SetGraphql(val OptNilGraphQLConfig) {
 }
 
 // SetHmacAllowedAlgorithms sets the value of HmacAllowedAlgorithms.
-func (s *APIDefinition) SetHmacAllowedAlgorithms(val OptNilStrings) {
+func (s *APIDefinition) SetHmacAllowedAlgorithms(val OptNilStringArray) {
 	s.HmacAllowedAlgorithms = val
 }
 
@@ -858,7 +933,7 @@ func (s *APIDefinition) SetJwtClientBaseField(val OptString) {
 }
 
 // SetJwtDefaultPolicies sets the value of JwtDefaultPolicies.
-func (s *APIDefinition) SetJwtDefaultPolicies(val OptNilStrings) {
+func (s *APIDefinition) SetJwtDefaultPolicies(val OptNilStringArray) {
 	s.JwtDefaultPolicies = val
 }
 
@@ -898,7 +973,7 @@ func (s *APIDefinition) SetJwtScopeClaimName(val OptString) {
 }
 
 // SetJwtScopeToPolicyMapping sets the value of JwtScopeToPolicyMapping.
-func (s *APIDefinition) SetJwtScopeToPolicyMapping(val OptNilStringMap) {
+func (s *APIDefinition) SetJwtScopeToPolicyMapping(val OptNilAPIDefinitionJwtScopeToPolicyMapping) {
 	s.JwtScopeToPolicyMapping = val
 }
 
@@ -948,7 +1023,7 @@ func (s *APIDefinition) SetOrgID(val OptString) {
 }
 
 // SetPinnedPublicKeys sets the value of PinnedPublicKeys.
-func (s *APIDefinition) SetPinnedPublicKeys(val OptNilStringMap) {
+func (s *APIDefinition) SetPinnedPublicKeys(val OptNilAPIDefinitionPinnedPublicKeys) {
 	s.PinnedPublicKeys = val
 }
 
@@ -1008,12 +1083,12 @@ func (s *APIDefinition) SetStripAuthData(val OptBool) {
 }
 
 // SetTagHeaders sets the value of TagHeaders.
-func (s *APIDefinition) SetTagHeaders(val OptNilStrings) {
+func (s *APIDefinition) SetTagHeaders(val OptNilStringArray) {
 	s.TagHeaders = val
 }
 
 // SetTags sets the value of Tags.
-func (s *APIDefinition) SetTags(val OptNilStrings) {
+func (s *APIDefinition) SetTags(val OptNilStringArray) {
 	s.Tags = val
 }
 
@@ -1028,7 +1103,7 @@ func (s *APIDefinition) SetUpstreamAuth(val OptNilUpstreamAuth) {
 }
 
 // SetUpstreamCertificates sets the value of UpstreamCertificates.
-func (s *APIDefinition) SetUpstreamCertificates(val OptNilStringMap) {
+func (s *APIDefinition) SetUpstreamCertificates(val OptNilAPIDefinitionUpstreamCertificates) {
 	s.UpstreamCertificates = val
 }
 
@@ -1082,12 +1157,61 @@ func (s *APIDefinition) SetVersionData(val OptNilVersionData) {
 	s.VersionData = val
 }
 
+// The authentication methods, by their names.
 type APIDefinitionAuthConfigs map[string]NilAuthConfig
 
 func (s *APIDefinitionAuthConfigs) init() APIDefinitionAuthConfigs {
 	m := *s
 	if m == nil {
 		m = map[string]NilAuthConfig{}
+		*s = m
+	}
+	return m
+}
+
+// Data that middleware of the API can read.
+type APIDefinitionConfigData map[string]jx.Raw
+
+func (s *APIDefinitionConfigData) init() APIDefinitionConfigData {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
+// The policy of each scope. `scopes` replaces it.
+type APIDefinitionJwtScopeToPolicyMapping map[string]string
+
+func (s *APIDefinitionJwtScopeToPolicyMapping) init() APIDefinitionJwtScopeToPolicyMapping {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
+// The public keys that upstreams must have, by domain.
+type APIDefinitionPinnedPublicKeys map[string]string
+
+func (s *APIDefinitionPinnedPublicKeys) init() APIDefinitionPinnedPublicKeys {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
+// The IDs of the client certificates for upstreams, by domain.
+type APIDefinitionUpstreamCertificates map[string]string
+
+func (s *APIDefinitionUpstreamCertificates) init() APIDefinitionUpstreamCertificates {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
 		*s = m
 	}
 	return m
@@ -1133,8 +1257,11 @@ func (*AllowResetPasswordUnauthorized) allowResetPasswordRes() {}
 // A Go plugin that edits analytics records.
 // Ref: #/components/schemas/AnalyticsPluginConfig
 type AnalyticsPluginConfig struct {
-	Enable     OptBool   `json:"enable"`
-	FuncName   OptString `json:"func_name"`
+	// Whether the plugin is called.
+	Enable OptBool `json:"enable"`
+	// The name of the function in the plugin.
+	FuncName OptString `json:"func_name"`
+	// The path of the plugin on the gateway's host.
 	PluginPath OptString `json:"plugin_path"`
 }
 
@@ -1168,34 +1295,30 @@ func (s *AnalyticsPluginConfig) SetPluginPath(val OptString) {
 	s.PluginPath = val
 }
 
-// Ref: #/components/schemas/AnyMap
-type AnyMap map[string]jx.Raw
-
-func (s *AnyMap) init() AnyMap {
-	m := *s
-	if m == nil {
-		m = map[string]jx.Raw{}
-		*s = m
-	}
-	return m
-}
-
 // An API as the dashboard keeps it: the classic definition, the OpenAPI document beside it where there
 // is one, and what belongs to neither. Fields that this schema does not name are kept.
 // Ref: #/components/schemas/ApiDefinition
 type ApiDefinition struct {
-	APIDefinition   OptNilAPIDefinition         `json:"api_definition"`
-	APIModel        *ApiModel                   `json:"api_model"`
-	Categories      OptNilCategories            `json:"categories"`
-	CreatedAt       OptNilDateTime              `json:"created_at"`
-	HookReferences  OptNilNilHookReferenceArray `json:"hook_references"`
-	IsSite          OptBool                     `json:"is_site"`
-	IsStreams       OptBool                     `json:"is_streams"`
-	Oas             OptNilOAS                   `json:"oas"`
-	SortBy          OptInt                      `json:"sort_by"`
-	UpdatedAt       OptNilDateTime              `json:"updated_at"`
-	UserGroupOwners OptNilStrings               `json:"user_group_owners"`
-	UserOwners      OptNilStrings               `json:"user_owners"`
+	APIDefinition OptNilAPIDefinition `json:"api_definition"`
+	APIModel      *ApiModel           `json:"api_model"`
+	Categories    OptNilCategories    `json:"categories"`
+	// When the API was created.
+	CreatedAt OptNilDateTime `json:"created_at"`
+	// The webhooks of the API.
+	HookReferences OptNilNilHookReferenceArray `json:"hook_references"`
+	// Whether the API is the portal of an organisation.
+	IsSite OptBool `json:"is_site"`
+	// Whether the API is a streaming API.
+	IsStreams OptBool   `json:"is_streams"`
+	Oas       OptNilOAS `json:"oas"`
+	// The place of the API in lists of the user interface.
+	SortBy OptInt `json:"sort_by"`
+	// When the API was last changed.
+	UpdatedAt OptNilDateTime `json:"updated_at"`
+	// The IDs of the user groups that own the API.
+	UserGroupOwners OptNilStringArray `json:"user_group_owners"`
+	// The IDs of the users who own the API.
+	UserOwners OptNilStringArray `json:"user_owners"`
 }
 
 // GetAPIDefinition returns the value of APIDefinition.
@@ -1249,12 +1372,12 @@ func (s *ApiDefinition) GetUpdatedAt() OptNilDateTime {
 }
 
 // GetUserGroupOwners returns the value of UserGroupOwners.
-func (s *ApiDefinition) GetUserGroupOwners() OptNilStrings {
+func (s *ApiDefinition) GetUserGroupOwners() OptNilStringArray {
 	return s.UserGroupOwners
 }
 
 // GetUserOwners returns the value of UserOwners.
-func (s *ApiDefinition) GetUserOwners() OptNilStrings {
+func (s *ApiDefinition) GetUserOwners() OptNilStringArray {
 	return s.UserOwners
 }
 
@@ -1309,20 +1432,22 @@ func (s *ApiDefinition) SetUpdatedAt(val OptNilDateTime) {
 }
 
 // SetUserGroupOwners sets the value of UserGroupOwners.
-func (s *ApiDefinition) SetUserGroupOwners(val OptNilStrings) {
+func (s *ApiDefinition) SetUserGroupOwners(val OptNilStringArray) {
 	s.UserGroupOwners = val
 }
 
 // SetUserOwners sets the value of UserOwners.
-func (s *ApiDefinition) SetUserOwners(val OptNilStrings) {
+func (s *ApiDefinition) SetUserOwners(val OptNilStringArray) {
 	s.UserOwners = val
 }
 
 // APIs, as they are exported and imported. Each is taken or refused by itself.
 // Ref: #/components/schemas/ApiDefinitions
 type ApiDefinitions struct {
-	Apis  OptNilApiDefinitionArray `json:"apis"`
-	Pages OptInt                   `json:"pages"`
+	// The APIs, oldest first.
+	Apis OptNilApiDefinitionArray `json:"apis"`
+	// The number of pages; 0 if everything is on this one. Imports ignore it.
+	Pages OptInt `json:"pages"`
 }
 
 // GetApis returns the value of Apis.
@@ -1350,8 +1475,10 @@ func (*ApiDefinitions) exportAPIsRes() {}
 // A link from an organisation to one of its APIs.
 // Ref: #/components/schemas/ApiDocument
 type ApiDocument struct {
+	// The name of the API.
 	APIHumanName OptString `json:"api_human_name"`
-	APIID        OptString `json:"api_id"`
+	// The `api_id` of the API.
+	APIID OptString `json:"api_id"`
 }
 
 // GetAPIHumanName returns the value of APIHumanName.
@@ -1378,10 +1505,14 @@ func (s *ApiDocument) SetAPIID(val OptString) {
 // the operation gives back, or null. `ID` is there only where a client of the original expects it.
 // Ref: #/components/schemas/ApiError
 type ApiError struct {
-	Status  ApiErrorStatus `json:"Status"`
-	Message string         `json:"Message"`
-	Meta    jx.Raw         `json:"Meta"`
-	ID      OptString      `json:"ID"`
+	// `OK`, or `Error` if the request failed.
+	Status ApiErrorStatus `json:"Status"`
+	// What happened. Scripts compare it.
+	Message string `json:"Message"`
+	// What the operation returns, or null. After an error, its `errors` may list what is wrong.
+	Meta jx.Raw `json:"Meta"`
+	// The ID of what was created, where a client of the original expects it here.
+	ID OptString `json:"ID"`
 }
 
 // GetStatus returns the value of Status.
@@ -1424,6 +1555,7 @@ func (s *ApiError) SetID(val OptString) {
 	s.ID = val
 }
 
+// `OK`, or `Error` if the request failed.
 type ApiErrorStatus string
 
 const (
@@ -1472,8 +1604,10 @@ type ApiModel struct{}
 // Organisations. `pages` is 0 when all were asked for.
 // Ref: #/components/schemas/ApiRegister
 type ApiRegister struct {
+	// The organisations, oldest first.
 	Organisations []OrganisationDocument `json:"organisations"`
-	Pages         int                    `json:"pages"`
+	// The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
 }
 
 // GetOrganisations returns the value of Organisations.
@@ -1501,16 +1635,25 @@ func (*ApiRegister) getOrgsRes() {}
 // Where one authentication method finds its credential.
 // Ref: #/components/schemas/AuthConfig
 type AuthConfig struct {
-	AuthHeaderName    OptString             `json:"auth_header_name"`
-	CookieName        OptString             `json:"cookie_name"`
-	DisableHeader     OptBool               `json:"disable_header"`
-	Name              OptString             `json:"name"`
-	ParamName         OptString             `json:"param_name"`
-	Signature         OptNilSignatureConfig `json:"signature"`
-	UseCertificate    OptBool               `json:"use_certificate"`
-	UseCookie         OptBool               `json:"use_cookie"`
-	UseParam          OptBool               `json:"use_param"`
-	ValidateSignature OptBool               `json:"validate_signature"`
+	// The header with the credential. The default is `Authorization`.
+	AuthHeaderName OptString `json:"auth_header_name"`
+	// The cookie with the credential. The default is the name of the header.
+	CookieName OptString `json:"cookie_name"`
+	// Whether the header is ignored.
+	DisableHeader OptBool `json:"disable_header"`
+	// The name of the authentication method.
+	Name OptString `json:"name"`
+	// The query parameter with the credential. The default is the name of the header.
+	ParamName OptString             `json:"param_name"`
+	Signature OptNilSignatureConfig `json:"signature"`
+	// Whether a client certificate is accepted as the credential.
+	UseCertificate OptBool `json:"use_certificate"`
+	// Whether the cookie is read.
+	UseCookie OptBool `json:"use_cookie"`
+	// Whether the query parameter is read.
+	UseParam OptBool `json:"use_param"`
+	// Whether requests must be signed, too.
+	ValidateSignature OptBool `json:"validate_signature"`
 }
 
 // GetAuthHeaderName returns the value of AuthHeaderName.
@@ -1616,13 +1759,16 @@ func (s *AuthConfig) SetValidateSignature(val OptBool) {
 // The store that authorises keys.
 // Ref: #/components/schemas/AuthProviderMeta
 type AuthProviderMeta struct {
-	Meta          OptNilAnyMap `json:"meta"`
-	Name          OptString    `json:"name"`
-	StorageEngine OptString    `json:"storage_engine"`
+	// Settings of the provider.
+	Meta OptNilAuthProviderMetaMeta `json:"meta"`
+	// The name of the provider. The default is the gateway's own.
+	Name OptString `json:"name"`
+	// Where the provider keeps keys, for example `redis`.
+	StorageEngine OptString `json:"storage_engine"`
 }
 
 // GetMeta returns the value of Meta.
-func (s *AuthProviderMeta) GetMeta() OptNilAnyMap {
+func (s *AuthProviderMeta) GetMeta() OptNilAuthProviderMetaMeta {
 	return s.Meta
 }
 
@@ -1637,7 +1783,7 @@ func (s *AuthProviderMeta) GetStorageEngine() OptString {
 }
 
 // SetMeta sets the value of Meta.
-func (s *AuthProviderMeta) SetMeta(val OptNilAnyMap) {
+func (s *AuthProviderMeta) SetMeta(val OptNilAuthProviderMetaMeta) {
 	s.Meta = val
 }
 
@@ -1651,11 +1797,25 @@ func (s *AuthProviderMeta) SetStorageEngine(val OptString) {
 	s.StorageEngine = val
 }
 
+// Settings of the provider.
+type AuthProviderMetaMeta map[string]jx.Raw
+
+func (s *AuthProviderMetaMeta) init() AuthProviderMetaMeta {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
 // The header a credential travels in.
 // Ref: #/components/schemas/AuthSource
 type AuthSource struct {
-	Enabled OptBool   `json:"enabled"`
-	Name    OptString `json:"name"`
+	// Whether the header is used.
+	Enabled OptBool `json:"enabled"`
+	// The name of the header.
+	Name OptString `json:"name"`
 }
 
 // GetEnabled returns the value of Enabled.
@@ -1681,11 +1841,16 @@ func (s *AuthSource) SetName(val OptString) {
 // Basic authentication: caching (seconds) and where credentials are read from.
 // Ref: #/components/schemas/BasicAuthMeta
 type BasicAuthMeta struct {
+	// The regular expression that finds the password in the body.
 	BodyPasswordRegexp OptString `json:"body_password_regexp"`
-	BodyUserRegexp     OptString `json:"body_user_regexp"`
-	CacheTTL           OptInt    `json:"cache_ttl"`
-	DisableCaching     OptBool   `json:"disable_caching"`
-	ExtractFromBody    OptBool   `json:"extract_from_body"`
+	// The regular expression that finds the user's name in the body.
+	BodyUserRegexp OptString `json:"body_user_regexp"`
+	// How long a checked password is cached, in seconds.
+	CacheTTL OptInt `json:"cache_ttl"`
+	// Whether checked passwords are not cached.
+	DisableCaching OptBool `json:"disable_caching"`
+	// Whether the credentials are taken from the body.
+	ExtractFromBody OptBool `json:"extract_from_body"`
 }
 
 // GetBodyPasswordRegexp returns the value of BodyPasswordRegexp.
@@ -1741,15 +1906,24 @@ func (s *BasicAuthMeta) SetExtractFromBody(val OptBool) {
 // Cross-origin rules of the API. `max_age` is in seconds.
 // Ref: #/components/schemas/CORSConfig
 type CORSConfig struct {
-	AllowCredentials   OptBool       `json:"allow_credentials"`
-	AllowedHeaders     OptNilStrings `json:"allowed_headers"`
-	AllowedMethods     OptNilStrings `json:"allowed_methods"`
-	AllowedOrigins     OptNilStrings `json:"allowed_origins"`
-	Debug              OptBool       `json:"debug"`
-	Enable             OptBool       `json:"enable"`
-	ExposedHeaders     OptNilStrings `json:"exposed_headers"`
-	MaxAge             OptInt        `json:"max_age"`
-	OptionsPassthrough OptBool       `json:"options_passthrough"`
+	// Whether browsers may send credentials.
+	AllowCredentials OptBool `json:"allow_credentials"`
+	// The request headers that browsers may send.
+	AllowedHeaders OptNilStringArray `json:"allowed_headers"`
+	// The methods that browsers may use.
+	AllowedMethods OptNilStringArray `json:"allowed_methods"`
+	// The origins that may send requests; `*` is any.
+	AllowedOrigins OptNilStringArray `json:"allowed_origins"`
+	// Whether decisions are logged.
+	Debug OptBool `json:"debug"`
+	// Whether the gateway answers cross-origin requests.
+	Enable OptBool `json:"enable"`
+	// The response headers that scripts may read.
+	ExposedHeaders OptNilStringArray `json:"exposed_headers"`
+	// How long browsers may cache the answer to a preflight request, in seconds.
+	MaxAge OptInt `json:"max_age"`
+	// Whether OPTIONS requests are passed on to the upstream.
+	OptionsPassthrough OptBool `json:"options_passthrough"`
 }
 
 // GetAllowCredentials returns the value of AllowCredentials.
@@ -1758,17 +1932,17 @@ func (s *CORSConfig) GetAllowCredentials() OptBool {
 }
 
 // GetAllowedHeaders returns the value of AllowedHeaders.
-func (s *CORSConfig) GetAllowedHeaders() OptNilStrings {
+func (s *CORSConfig) GetAllowedHeaders() OptNilStringArray {
 	return s.AllowedHeaders
 }
 
 // GetAllowedMethods returns the value of AllowedMethods.
-func (s *CORSConfig) GetAllowedMethods() OptNilStrings {
+func (s *CORSConfig) GetAllowedMethods() OptNilStringArray {
 	return s.AllowedMethods
 }
 
 // GetAllowedOrigins returns the value of AllowedOrigins.
-func (s *CORSConfig) GetAllowedOrigins() OptNilStrings {
+func (s *CORSConfig) GetAllowedOrigins() OptNilStringArray {
 	return s.AllowedOrigins
 }
 
@@ -1783,7 +1957,7 @@ func (s *CORSConfig) GetEnable() OptBool {
 }
 
 // GetExposedHeaders returns the value of ExposedHeaders.
-func (s *CORSConfig) GetExposedHeaders() OptNilStrings {
+func (s *CORSConfig) GetExposedHeaders() OptNilStringArray {
 	return s.ExposedHeaders
 }
 
@@ -1803,17 +1977,17 @@ func (s *CORSConfig) SetAllowCredentials(val OptBool) {
 }
 
 // SetAllowedHeaders sets the value of AllowedHeaders.
-func (s *CORSConfig) SetAllowedHeaders(val OptNilStrings) {
+func (s *CORSConfig) SetAllowedHeaders(val OptNilStringArray) {
 	s.AllowedHeaders = val
 }
 
 // SetAllowedMethods sets the value of AllowedMethods.
-func (s *CORSConfig) SetAllowedMethods(val OptNilStrings) {
+func (s *CORSConfig) SetAllowedMethods(val OptNilStringArray) {
 	s.AllowedMethods = val
 }
 
 // SetAllowedOrigins sets the value of AllowedOrigins.
-func (s *CORSConfig) SetAllowedOrigins(val OptNilStrings) {
+func (s *CORSConfig) SetAllowedOrigins(val OptNilStringArray) {
 	s.AllowedOrigins = val
 }
 
@@ -1828,7 +2002,7 @@ func (s *CORSConfig) SetEnable(val OptBool) {
 }
 
 // SetExposedHeaders sets the value of ExposedHeaders.
-func (s *CORSConfig) SetExposedHeaders(val OptNilStrings) {
+func (s *CORSConfig) SetExposedHeaders(val OptNilStringArray) {
 	s.ExposedHeaders = val
 }
 
@@ -1845,12 +2019,18 @@ func (s *CORSConfig) SetOptionsPassthrough(val OptBool) {
 // Caching of one path.
 // Ref: #/components/schemas/CacheMeta
 type CacheMeta struct {
-	CacheKeyRegex      OptString      `json:"cache_key_regex"`
+	// The regular expression whose matches in the body are part of the cache's key.
+	CacheKeyRegex OptString `json:"cache_key_regex"`
+	// The statuses of responses that are cached; empty is all.
 	CacheResponseCodes OptNilIntArray `json:"cache_response_codes"`
-	Disabled           OptBool        `json:"disabled"`
-	Method             OptString      `json:"method"`
-	Path               OptString      `json:"path"`
-	Timeout            OptInt64       `json:"timeout"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// How long a response is cached, in seconds.
+	Timeout OptInt64 `json:"timeout"`
 }
 
 // GetCacheKeyRegex returns the value of CacheKeyRegex.
@@ -1916,13 +2096,20 @@ func (s *CacheMeta) SetTimeout(val OptInt64) {
 // The API's response cache. `cache_timeout` is in seconds.
 // Ref: #/components/schemas/CacheOptions
 type CacheOptions struct {
-	CacheAllSafeRequests       OptBool        `json:"cache_all_safe_requests"`
-	CacheByHeaders             OptNilStrings  `json:"cache_by_headers"`
-	CacheControlTTLHeader      OptString      `json:"cache_control_ttl_header"`
-	CacheResponseCodes         OptNilIntArray `json:"cache_response_codes"`
-	CacheTimeout               OptInt64       `json:"cache_timeout"`
-	EnableCache                OptBool        `json:"enable_cache"`
-	EnableUpstreamCacheControl OptBool        `json:"enable_upstream_cache_control"`
+	// Whether all GET, HEAD and OPTIONS requests are cached.
+	CacheAllSafeRequests OptBool `json:"cache_all_safe_requests"`
+	// The request headers that are part of the cache's key.
+	CacheByHeaders OptNilStringArray `json:"cache_by_headers"`
+	// The response header with the time to cache, in seconds.
+	CacheControlTTLHeader OptString `json:"cache_control_ttl_header"`
+	// The statuses of responses that are cached; empty is all.
+	CacheResponseCodes OptNilIntArray `json:"cache_response_codes"`
+	// How long a response is cached, in seconds.
+	CacheTimeout OptInt64 `json:"cache_timeout"`
+	// Whether responses are cached.
+	EnableCache OptBool `json:"enable_cache"`
+	// Whether only the upstream decides what is cached.
+	EnableUpstreamCacheControl OptBool `json:"enable_upstream_cache_control"`
 }
 
 // GetCacheAllSafeRequests returns the value of CacheAllSafeRequests.
@@ -1931,7 +2118,7 @@ func (s *CacheOptions) GetCacheAllSafeRequests() OptBool {
 }
 
 // GetCacheByHeaders returns the value of CacheByHeaders.
-func (s *CacheOptions) GetCacheByHeaders() OptNilStrings {
+func (s *CacheOptions) GetCacheByHeaders() OptNilStringArray {
 	return s.CacheByHeaders
 }
 
@@ -1966,7 +2153,7 @@ func (s *CacheOptions) SetCacheAllSafeRequests(val OptBool) {
 }
 
 // SetCacheByHeaders sets the value of CacheByHeaders.
-func (s *CacheOptions) SetCacheByHeaders(val OptNilStrings) {
+func (s *CacheOptions) SetCacheByHeaders(val OptNilStringArray) {
 	s.CacheByHeaders = val
 }
 
@@ -2000,8 +2187,10 @@ type Categories []string
 // A step of a TCP check.
 // Ref: #/components/schemas/CheckCommand
 type CheckCommand struct {
+	// The text that is sent or expected.
 	Message OptString `json:"message"`
-	Name    OptString `json:"name"`
+	// What to do, `send` or `expect`.
+	Name OptString `json:"name"`
 }
 
 // GetMessage returns the value of Message.
@@ -2027,13 +2216,20 @@ func (s *CheckCommand) SetName(val OptString) {
 // The circuit breaker of one path.
 // Ref: #/components/schemas/CircuitBreakerMeta
 type CircuitBreakerMeta struct {
-	DisableHalfOpenState OptBool    `json:"disable_half_open_state"`
-	Disabled             OptBool    `json:"disabled"`
-	Method               OptString  `json:"method"`
-	Path                 OptString  `json:"path"`
-	ReturnToServiceAfter OptInt     `json:"return_to_service_after"`
-	Samples              OptInt64   `json:"samples"`
-	ThresholdPercent     OptFloat64 `json:"threshold_percent"`
+	// Whether the endpoint is not tried while it is out of service.
+	DisableHalfOpenState OptBool `json:"disable_half_open_state"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// How long the endpoint is out of service, in seconds.
+	ReturnToServiceAfter OptInt `json:"return_to_service_after"`
+	// The number of requests that are judged.
+	Samples OptInt64 `json:"samples"`
+	// The share of failures that takes the endpoint out of service, from 0 to 1.
+	ThresholdPercent OptFloat64 `json:"threshold_percent"`
 }
 
 // GetDisableHalfOpenState returns the value of DisableHalfOpenState.
@@ -2109,12 +2305,17 @@ func (s *CircuitBreakerMeta) SetThresholdPercent(val OptFloat64) {
 // The client-credentials grant.
 // Ref: #/components/schemas/ClientCredentials
 type ClientCredentials struct {
-	ClientID      OptString        `json:"client_id"`
-	ClientSecret  OptString        `json:"client_secret"`
-	ExtraMetadata OptNilStrings    `json:"extra_metadata"`
-	Header        OptNilAuthSource `json:"header"`
-	Scopes        OptNilStrings    `json:"scopes"`
-	TokenURL      OptString        `json:"token_url"`
+	// The ID of the gateway as a client.
+	ClientID OptString `json:"client_id"`
+	// The secret of the gateway as a client.
+	ClientSecret OptString `json:"client_secret"`
+	// The members of the token's answer that middleware can read.
+	ExtraMetadata OptNilStringArray `json:"extra_metadata"`
+	Header        OptNilAuthSource  `json:"header"`
+	// The scopes that are requested.
+	Scopes OptNilStringArray `json:"scopes"`
+	// The URL of the token endpoint.
+	TokenURL OptString `json:"token_url"`
 }
 
 // GetClientID returns the value of ClientID.
@@ -2128,7 +2329,7 @@ func (s *ClientCredentials) GetClientSecret() OptString {
 }
 
 // GetExtraMetadata returns the value of ExtraMetadata.
-func (s *ClientCredentials) GetExtraMetadata() OptNilStrings {
+func (s *ClientCredentials) GetExtraMetadata() OptNilStringArray {
 	return s.ExtraMetadata
 }
 
@@ -2138,7 +2339,7 @@ func (s *ClientCredentials) GetHeader() OptNilAuthSource {
 }
 
 // GetScopes returns the value of Scopes.
-func (s *ClientCredentials) GetScopes() OptNilStrings {
+func (s *ClientCredentials) GetScopes() OptNilStringArray {
 	return s.Scopes
 }
 
@@ -2158,7 +2359,7 @@ func (s *ClientCredentials) SetClientSecret(val OptString) {
 }
 
 // SetExtraMetadata sets the value of ExtraMetadata.
-func (s *ClientCredentials) SetExtraMetadata(val OptNilStrings) {
+func (s *ClientCredentials) SetExtraMetadata(val OptNilStringArray) {
 	s.ExtraMetadata = val
 }
 
@@ -2168,7 +2369,7 @@ func (s *ClientCredentials) SetHeader(val OptNilAuthSource) {
 }
 
 // SetScopes sets the value of Scopes.
-func (s *ClientCredentials) SetScopes(val OptNilStrings) {
+func (s *ClientCredentials) SetScopes(val OptNilStringArray) {
 	s.Scopes = val
 }
 
@@ -2180,9 +2381,12 @@ func (s *ClientCredentials) SetTokenURL(val OptString) {
 // A form that a dashboard may show.
 // Ref: #/components/schemas/ConfigHubspotForm
 type ConfigHubspotForm struct {
-	FormID   OptString `json:"form_id"`
+	// The ID of the form.
+	FormID OptString `json:"form_id"`
+	// The ID of the account.
 	PortalID OptString `json:"portal_id"`
-	Region   OptString `json:"region"`
+	// The region of the account.
+	Region OptString `json:"region"`
 }
 
 // GetFormID returns the value of FormID.
@@ -2218,22 +2422,36 @@ func (s *ConfigHubspotForm) SetRegion(val OptString) {
 // Switches of features under trial.
 // Ref: #/components/schemas/ConfigLabsConfig
 type ConfigLabsConfig struct {
-	Streaming OptNilAnyMap `json:"streaming"`
+	// Settings of streaming APIs.
+	Streaming OptNilConfigLabsConfigStreaming `json:"streaming"`
 }
 
 // GetStreaming returns the value of Streaming.
-func (s *ConfigLabsConfig) GetStreaming() OptNilAnyMap {
+func (s *ConfigLabsConfig) GetStreaming() OptNilConfigLabsConfigStreaming {
 	return s.Streaming
 }
 
 // SetStreaming sets the value of Streaming.
-func (s *ConfigLabsConfig) SetStreaming(val OptNilAnyMap) {
+func (s *ConfigLabsConfig) SetStreaming(val OptNilConfigLabsConfigStreaming) {
 	s.Streaming = val
+}
+
+// Settings of streaming APIs.
+type ConfigLabsConfigStreaming map[string]jx.Raw
+
+func (s *ConfigLabsConfigStreaming) init() ConfigLabsConfigStreaming {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
 }
 
 // The guided tour of a new organisation.
 // Ref: #/components/schemas/ConfigOnboarding
 type ConfigOnboarding struct {
+	// Whether the introduction for new users is shown.
 	Enabled OptBool `json:"enabled"`
 }
 
@@ -2250,6 +2468,7 @@ func (s *ConfigOnboarding) SetEnabled(val OptBool) {
 // The end of a trial (Unix seconds) and the form behind it.
 // Ref: #/components/schemas/ConfigTrial
 type ConfigTrial struct {
+	// When the trial ends, in Unix seconds.
 	EndDate     OptInt64             `json:"end_date"`
 	HubspotForm OptConfigHubspotForm `json:"hubspot_form"`
 }
@@ -2277,23 +2496,37 @@ func (s *ConfigTrial) SetHubspotForm(val OptConfigHubspotForm) {
 // What the organisation's users see of a dashboard. Kept for the dashboard that shows it.
 // Ref: #/components/schemas/ConfigUIOptions
 type ConfigUIOptions struct {
-	Cloud                          OptBool                `json:"cloud"`
-	Cloudmenu                      OptBool                `json:"cloudmenu"`
-	DefaultLang                    OptString              `json:"default_lang"`
-	Designer                       OptNilAnyMap           `json:"designer"`
-	Dev                            OptBool                `json:"dev"`
-	DontAllowLicenseManagement     OptBool                `json:"dont_allow_license_management"`
-	DontAllowLicenseManagementView OptBool                `json:"dont_allow_license_management_view"`
-	DontShowAdminSockets           OptBool                `json:"dont_show_admin_sockets"`
-	HideHelp                       OptBool                `json:"hide_help"`
-	Labs                           OptNilConfigLabsConfig `json:"labs"`
-	Languages                      OptNilStringMap        `json:"languages"`
-	LoginPage                      OptNilAnyMap           `json:"login_page"`
-	Nav                            OptNilAnyMap           `json:"nav"`
-	Onboarding                     OptConfigOnboarding    `json:"onboarding"`
-	PortalSection                  OptNilAnyMap           `json:"portal_section"`
-	Trial                          OptConfigTrial         `json:"trial"`
-	Uptime                         OptNilAnyMap           `json:"uptime"`
+	// Whether the user interface is that of the hosted product.
+	Cloud OptBool `json:"cloud"`
+	// Whether the menu of the hosted product is shown.
+	Cloudmenu OptBool `json:"cloudmenu"`
+	// The language of the user interface.
+	DefaultLang OptString `json:"default_lang"`
+	// Settings of the API designer.
+	Designer OptNilConfigUIOptionsDesigner `json:"designer"`
+	// Whether the user interface is in development mode.
+	Dev OptBool `json:"dev"`
+	// Whether licences cannot be changed in the user interface.
+	DontAllowLicenseManagement OptBool `json:"dont_allow_license_management"`
+	// Whether licences are not shown in the user interface.
+	DontAllowLicenseManagementView OptBool `json:"dont_allow_license_management_view"`
+	// Whether live notifications are not shown.
+	DontShowAdminSockets OptBool `json:"dont_show_admin_sockets"`
+	// Whether links to help are hidden.
+	HideHelp OptBool                `json:"hide_help"`
+	Labs     OptNilConfigLabsConfig `json:"labs"`
+	// The languages of the user interface, by their codes.
+	Languages OptNilConfigUIOptionsLanguages `json:"languages"`
+	// Texts and pictures of the sign-on page.
+	LoginPage OptNilConfigUIOptionsLoginPage `json:"login_page"`
+	// Settings of the navigation.
+	Nav        OptNilConfigUIOptionsNav `json:"nav"`
+	Onboarding OptConfigOnboarding      `json:"onboarding"`
+	// Settings of the portal's section.
+	PortalSection OptNilConfigUIOptionsPortalSection `json:"portal_section"`
+	Trial         OptConfigTrial                     `json:"trial"`
+	// Settings of the uptime page.
+	Uptime OptNilConfigUIOptionsUptime `json:"uptime"`
 }
 
 // GetCloud returns the value of Cloud.
@@ -2312,7 +2545,7 @@ func (s *ConfigUIOptions) GetDefaultLang() OptString {
 }
 
 // GetDesigner returns the value of Designer.
-func (s *ConfigUIOptions) GetDesigner() OptNilAnyMap {
+func (s *ConfigUIOptions) GetDesigner() OptNilConfigUIOptionsDesigner {
 	return s.Designer
 }
 
@@ -2347,17 +2580,17 @@ func (s *ConfigUIOptions) GetLabs() OptNilConfigLabsConfig {
 }
 
 // GetLanguages returns the value of Languages.
-func (s *ConfigUIOptions) GetLanguages() OptNilStringMap {
+func (s *ConfigUIOptions) GetLanguages() OptNilConfigUIOptionsLanguages {
 	return s.Languages
 }
 
 // GetLoginPage returns the value of LoginPage.
-func (s *ConfigUIOptions) GetLoginPage() OptNilAnyMap {
+func (s *ConfigUIOptions) GetLoginPage() OptNilConfigUIOptionsLoginPage {
 	return s.LoginPage
 }
 
 // GetNav returns the value of Nav.
-func (s *ConfigUIOptions) GetNav() OptNilAnyMap {
+func (s *ConfigUIOptions) GetNav() OptNilConfigUIOptionsNav {
 	return s.Nav
 }
 
@@ -2367,7 +2600,7 @@ func (s *ConfigUIOptions) GetOnboarding() OptConfigOnboarding {
 }
 
 // GetPortalSection returns the value of PortalSection.
-func (s *ConfigUIOptions) GetPortalSection() OptNilAnyMap {
+func (s *ConfigUIOptions) GetPortalSection() OptNilConfigUIOptionsPortalSection {
 	return s.PortalSection
 }
 
@@ -2377,7 +2610,7 @@ func (s *ConfigUIOptions) GetTrial() OptConfigTrial {
 }
 
 // GetUptime returns the value of Uptime.
-func (s *ConfigUIOptions) GetUptime() OptNilAnyMap {
+func (s *ConfigUIOptions) GetUptime() OptNilConfigUIOptionsUptime {
 	return s.Uptime
 }
 
@@ -2397,7 +2630,7 @@ func (s *ConfigUIOptions) SetDefaultLang(val OptString) {
 }
 
 // SetDesigner sets the value of Designer.
-func (s *ConfigUIOptions) SetDesigner(val OptNilAnyMap) {
+func (s *ConfigUIOptions) SetDesigner(val OptNilConfigUIOptionsDesigner) {
 	s.Designer = val
 }
 
@@ -2432,17 +2665,17 @@ func (s *ConfigUIOptions) SetLabs(val OptNilConfigLabsConfig) {
 }
 
 // SetLanguages sets the value of Languages.
-func (s *ConfigUIOptions) SetLanguages(val OptNilStringMap) {
+func (s *ConfigUIOptions) SetLanguages(val OptNilConfigUIOptionsLanguages) {
 	s.Languages = val
 }
 
 // SetLoginPage sets the value of LoginPage.
-func (s *ConfigUIOptions) SetLoginPage(val OptNilAnyMap) {
+func (s *ConfigUIOptions) SetLoginPage(val OptNilConfigUIOptionsLoginPage) {
 	s.LoginPage = val
 }
 
 // SetNav sets the value of Nav.
-func (s *ConfigUIOptions) SetNav(val OptNilAnyMap) {
+func (s *ConfigUIOptions) SetNav(val OptNilConfigUIOptionsNav) {
 	s.Nav = val
 }
 
@@ -2452,7 +2685,7 @@ func (s *ConfigUIOptions) SetOnboarding(val OptConfigOnboarding) {
 }
 
 // SetPortalSection sets the value of PortalSection.
-func (s *ConfigUIOptions) SetPortalSection(val OptNilAnyMap) {
+func (s *ConfigUIOptions) SetPortalSection(val OptNilConfigUIOptionsPortalSection) {
 	s.PortalSection = val
 }
 
@@ -2462,8 +2695,80 @@ func (s *ConfigUIOptions) SetTrial(val OptConfigTrial) {
 }
 
 // SetUptime sets the value of Uptime.
-func (s *ConfigUIOptions) SetUptime(val OptNilAnyMap) {
+func (s *ConfigUIOptions) SetUptime(val OptNilConfigUIOptionsUptime) {
 	s.Uptime = val
+}
+
+// Settings of the API designer.
+type ConfigUIOptionsDesigner map[string]jx.Raw
+
+func (s *ConfigUIOptionsDesigner) init() ConfigUIOptionsDesigner {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
+// The languages of the user interface, by their codes.
+type ConfigUIOptionsLanguages map[string]string
+
+func (s *ConfigUIOptionsLanguages) init() ConfigUIOptionsLanguages {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
+// Texts and pictures of the sign-on page.
+type ConfigUIOptionsLoginPage map[string]jx.Raw
+
+func (s *ConfigUIOptionsLoginPage) init() ConfigUIOptionsLoginPage {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
+// Settings of the navigation.
+type ConfigUIOptionsNav map[string]jx.Raw
+
+func (s *ConfigUIOptionsNav) init() ConfigUIOptionsNav {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
+// Settings of the portal's section.
+type ConfigUIOptionsPortalSection map[string]jx.Raw
+
+func (s *ConfigUIOptionsPortalSection) init() ConfigUIOptionsPortalSection {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
+// Settings of the uptime page.
+type ConfigUIOptionsUptime map[string]jx.Raw
+
+func (s *ConfigUIOptionsUptime) init() ConfigUIOptionsUptime {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
 }
 
 type CreateOrgForbidden ApiError
@@ -2513,8 +2818,10 @@ func (*CreateUserUnauthorized) createUserRes() {}
 // How a response maps onto a field.
 // Ref: #/components/schemas/DatasourceMappingConfiguration
 type DatasourceMappingConfiguration struct {
-	Disabled OptBool   `json:"disabled"`
-	Path     OptString `json:"path"`
+	// Whether the field is not mapped.
+	Disabled OptBool `json:"disabled"`
+	// The path of the member in the data.
+	Path OptString `json:"path"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -2540,8 +2847,10 @@ func (s *DatasourceMappingConfiguration) SetPath(val OptString) {
 // A data source's kind and settings.
 // Ref: #/components/schemas/DatasourceSourceConfig
 type DatasourceSourceConfig struct {
-	DataSourceConfig jx.Raw    `json:"data_source_config"`
-	Kind             OptString `json:"kind"`
+	// Settings of the data source, by its kind.
+	DataSourceConfig jx.Raw `json:"data_source_config"`
+	// The kind of the data source, for example `HTTPJSONDataSource`.
+	Kind OptString `json:"kind"`
 }
 
 // GetDataSourceConfig returns the value of DataSourceConfig.
@@ -2567,10 +2876,12 @@ func (s *DatasourceSourceConfig) SetKind(val OptString) {
 // The data source of one field (older engine).
 // Ref: #/components/schemas/DatasourceTypeFieldConfiguration
 type DatasourceTypeFieldConfiguration struct {
-	DataSource OptNilDatasourceSourceConfig         `json:"data_source"`
-	FieldName  OptString                            `json:"field_name"`
-	Mapping    OptNilDatasourceMappingConfiguration `json:"mapping"`
-	TypeName   OptString                            `json:"type_name"`
+	DataSource OptNilDatasourceSourceConfig `json:"data_source"`
+	// The name of the field.
+	FieldName OptString                            `json:"field_name"`
+	Mapping   OptNilDatasourceMappingConfiguration `json:"mapping"`
+	// The name of the type that has the field.
+	TypeName OptString `json:"type_name"`
 }
 
 // GetDataSource returns the value of DataSource.
@@ -2632,11 +2943,16 @@ func (*DeleteOrgUnauthorized) deleteOrgRes() {}
 // A path of an allow, block or ignore list.
 // Ref: #/components/schemas/EndPointMeta
 type EndPointMeta struct {
-	Disabled      OptBool                         `json:"disabled"`
-	IgnoreCase    OptBool                         `json:"ignore_case"`
-	Method        OptString                       `json:"method"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// Matches the path without regard to case.
+	IgnoreCase OptBool `json:"ignore_case"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// What to do with requests of each method.
 	MethodActions OptNilEndPointMetaMethodActions `json:"method_actions"`
-	Path          OptString                       `json:"path"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -2689,6 +3005,7 @@ func (s *EndPointMeta) SetPath(val OptString) {
 	s.Path = val
 }
 
+// What to do with requests of each method.
 type EndPointMetaMethodActions map[string]NilEndpointMethodMeta
 
 func (s *EndPointMetaMethodActions) init() EndPointMetaMethodActions {
@@ -2703,10 +3020,14 @@ func (s *EndPointMetaMethodActions) init() EndPointMetaMethodActions {
 // What happens to one method of a path.
 // Ref: #/components/schemas/EndpointMethodMeta
 type EndpointMethodMeta struct {
-	Action  OptString       `json:"action"`
-	Code    OptInt          `json:"code"`
-	Data    OptString       `json:"data"`
-	Headers OptNilStringMap `json:"headers"`
+	// What to do, `no_action` or `reply`.
+	Action OptString `json:"action"`
+	// The status of the reply.
+	Code OptInt `json:"code"`
+	// The body of the reply.
+	Data OptString `json:"data"`
+	// The headers of the reply.
+	Headers OptNilEndpointMethodMetaHeaders `json:"headers"`
 }
 
 // GetAction returns the value of Action.
@@ -2725,7 +3046,7 @@ func (s *EndpointMethodMeta) GetData() OptString {
 }
 
 // GetHeaders returns the value of Headers.
-func (s *EndpointMethodMeta) GetHeaders() OptNilStringMap {
+func (s *EndpointMethodMeta) GetHeaders() OptNilEndpointMethodMetaHeaders {
 	return s.Headers
 }
 
@@ -2745,15 +3066,30 @@ func (s *EndpointMethodMeta) SetData(val OptString) {
 }
 
 // SetHeaders sets the value of Headers.
-func (s *EndpointMethodMeta) SetHeaders(val OptNilStringMap) {
+func (s *EndpointMethodMeta) SetHeaders(val OptNilEndpointMethodMetaHeaders) {
 	s.Headers = val
+}
+
+// The headers of the reply.
+type EndpointMethodMetaHeaders map[string]string
+
+func (s *EndpointMethodMetaHeaders) init() EndpointMethodMetaHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
 }
 
 // Who hears of one kind of event: a webhook, an address, the Redis channel.
 // Ref: #/components/schemas/EventConfig
 type EventConfig struct {
-	Email   OptString `json:"email"`
-	Redis   OptBool   `json:"redis"`
+	// The address to which the event is sent.
+	Email OptString `json:"email"`
+	// Whether the event is published in Redis.
+	Redis OptBool `json:"redis"`
+	// The URL to which the event is sent.
 	Webhook OptString `json:"webhook"`
 }
 
@@ -2790,6 +3126,7 @@ func (s *EventConfig) SetWebhook(val OptString) {
 // Handlers by event name.
 // Ref: #/components/schemas/EventHandlerMetaConfig
 type EventHandlerMetaConfig struct {
+	// The handlers of each event, by its name.
 	Events OptNilEventHandlerMetaConfigEvents `json:"events"`
 }
 
@@ -2803,6 +3140,7 @@ func (s *EventHandlerMetaConfig) SetEvents(val OptNilEventHandlerMetaConfigEvent
 	s.Events = val
 }
 
+// The handlers of each event, by its name.
 type EventHandlerMetaConfigEvents map[string][]NilEventHandlerTriggerConfig
 
 func (s *EventHandlerMetaConfigEvents) init() EventHandlerMetaConfigEvents {
@@ -2817,12 +3155,14 @@ func (s *EventHandlerMetaConfigEvents) init() EventHandlerMetaConfigEvents {
 // One handler and its settings.
 // Ref: #/components/schemas/EventHandlerTriggerConfig
 type EventHandlerTriggerConfig struct {
-	HandlerMeta OptNilAnyMap `json:"handler_meta"`
-	HandlerName OptString    `json:"handler_name"`
+	// Settings of the handler.
+	HandlerMeta OptNilEventHandlerTriggerConfigHandlerMeta `json:"handler_meta"`
+	// The kind of handler, for example `eh_web_hook_handler`.
+	HandlerName OptString `json:"handler_name"`
 }
 
 // GetHandlerMeta returns the value of HandlerMeta.
-func (s *EventHandlerTriggerConfig) GetHandlerMeta() OptNilAnyMap {
+func (s *EventHandlerTriggerConfig) GetHandlerMeta() OptNilEventHandlerTriggerConfigHandlerMeta {
 	return s.HandlerMeta
 }
 
@@ -2832,13 +3172,25 @@ func (s *EventHandlerTriggerConfig) GetHandlerName() OptString {
 }
 
 // SetHandlerMeta sets the value of HandlerMeta.
-func (s *EventHandlerTriggerConfig) SetHandlerMeta(val OptNilAnyMap) {
+func (s *EventHandlerTriggerConfig) SetHandlerMeta(val OptNilEventHandlerTriggerConfigHandlerMeta) {
 	s.HandlerMeta = val
 }
 
 // SetHandlerName sets the value of HandlerName.
 func (s *EventHandlerTriggerConfig) SetHandlerName(val OptString) {
 	s.HandlerName = val
+}
+
+// Settings of the handler.
+type EventHandlerTriggerConfigHandlerMeta map[string]jx.Raw
+
+func (s *EventHandlerTriggerConfigHandlerMeta) init() EventHandlerTriggerConfigHandlerMeta {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
 }
 
 type ExportAPIsBadRequest ApiError
@@ -2856,32 +3208,58 @@ func (*ExportAPIsUnauthorized) exportAPIsRes() {}
 // Per-path rules of a version.
 // Ref: #/components/schemas/ExtendedPathsSet
 type ExtendedPathsSet struct {
-	AdvanceCacheConfig       OptNilNilCacheMetaArray           `json:"advance_cache_config"`
-	BlackList                OptNilNilEndPointMetaArray        `json:"black_list"`
-	Cache                    OptNilStrings                     `json:"cache"`
-	CircuitBreakers          OptNilNilCircuitBreakerMetaArray  `json:"circuit_breakers"`
-	DoNotTrackEndpoints      OptNilNilTrackEndpointMetaArray   `json:"do_not_track_endpoints"`
-	GoPlugin                 OptNilNilGoPluginMetaArray        `json:"go_plugin"`
-	HardTimeouts             OptNilNilHardTimeoutMetaArray     `json:"hard_timeouts"`
-	Ignored                  OptNilNilEndPointMetaArray        `json:"ignored"`
-	Internal                 OptNilNilInternalMetaArray        `json:"internal"`
-	MethodTransforms         OptNilNilMethodTransformMetaArray `json:"method_transforms"`
-	MockResponse             OptNilNilMockResponseMetaArray    `json:"mock_response"`
-	PersistGraphql           OptNilNilPersistGraphQLMetaArray  `json:"persist_graphql"`
-	RateLimit                OptNilNilRateLimitMetaArray       `json:"rate_limit"`
-	SizeLimits               OptNilNilRequestSizeMetaArray     `json:"size_limits"`
-	TrackEndpoints           OptNilNilTrackEndpointMetaArray   `json:"track_endpoints"`
-	Transform                OptNilNilTemplateMetaArray        `json:"transform"`
-	TransformHeaders         OptNilNilHeaderInjectionMetaArray `json:"transform_headers"`
-	TransformJq              OptNilNilTransformJQMetaArray     `json:"transform_jq"`
-	TransformJqResponse      OptNilNilTransformJQMetaArray     `json:"transform_jq_response"`
-	TransformResponse        OptNilNilTemplateMetaArray        `json:"transform_response"`
+	// The endpoints whose responses are cached, each with its settings.
+	AdvanceCacheConfig OptNilNilCacheMetaArray `json:"advance_cache_config"`
+	// The endpoints that are refused.
+	BlackList OptNilNilEndPointMetaArray `json:"black_list"`
+	// The paths whose responses are cached.
+	Cache OptNilStringArray `json:"cache"`
+	// The endpoints that are taken out of service when they fail.
+	CircuitBreakers OptNilNilCircuitBreakerMetaArray `json:"circuit_breakers"`
+	// The endpoints without analytics.
+	DoNotTrackEndpoints OptNilNilTrackEndpointMetaArray `json:"do_not_track_endpoints"`
+	// The endpoints with a Go plugin.
+	GoPlugin OptNilNilGoPluginMetaArray `json:"go_plugin"`
+	// The endpoints with a timeout.
+	HardTimeouts OptNilNilHardTimeoutMetaArray `json:"hard_timeouts"`
+	// The endpoints without authentication.
+	Ignored OptNilNilEndPointMetaArray `json:"ignored"`
+	// The endpoints that only other APIs can call.
+	Internal OptNilNilInternalMetaArray `json:"internal"`
+	// The endpoints whose method is changed.
+	MethodTransforms OptNilNilMethodTransformMetaArray `json:"method_transforms"`
+	// The endpoints that the gateway answers itself.
+	MockResponse OptNilNilMockResponseMetaArray `json:"mock_response"`
+	// The endpoints that send a stored GraphQL query.
+	PersistGraphql OptNilNilPersistGraphQLMetaArray `json:"persist_graphql"`
+	// The endpoints with a rate limit of their own.
+	RateLimit OptNilNilRateLimitMetaArray `json:"rate_limit"`
+	// The endpoints with a maximum size of requests.
+	SizeLimits OptNilNilRequestSizeMetaArray `json:"size_limits"`
+	// The endpoints that analytics count by their path.
+	TrackEndpoints OptNilNilTrackEndpointMetaArray `json:"track_endpoints"`
+	// The endpoints whose request body is changed by a template.
+	Transform OptNilNilTemplateMetaArray `json:"transform"`
+	// The endpoints whose request headers are changed.
+	TransformHeaders OptNilNilHeaderInjectionMetaArray `json:"transform_headers"`
+	// The endpoints whose request body is changed by a jq filter.
+	TransformJq OptNilNilTransformJQMetaArray `json:"transform_jq"`
+	// The endpoints whose response body is changed by a jq filter.
+	TransformJqResponse OptNilNilTransformJQMetaArray `json:"transform_jq_response"`
+	// The endpoints whose response body is changed by a template.
+	TransformResponse OptNilNilTemplateMetaArray `json:"transform_response"`
+	// The endpoints whose response headers are changed.
 	TransformResponseHeaders OptNilNilHeaderInjectionMetaArray `json:"transform_response_headers"`
-	URLRewrites              OptNilNilURLRewriteMetaArray      `json:"url_rewrites"`
-	ValidateJSON             OptNilNilValidatePathMetaArray    `json:"validate_json"`
-	ValidateRequest          OptNilNilValidateRequestMetaArray `json:"validate_request"`
-	Virtual                  OptNilNilVirtualMetaArray         `json:"virtual"`
-	WhiteList                OptNilNilEndPointMetaArray        `json:"white_list"`
+	// The endpoints whose URL is rewritten.
+	URLRewrites OptNilNilURLRewriteMetaArray `json:"url_rewrites"`
+	// The endpoints whose request body is checked against a schema.
+	ValidateJSON OptNilNilValidatePathMetaArray `json:"validate_json"`
+	// The endpoints whose request is checked against the OpenAPI document.
+	ValidateRequest OptNilNilValidateRequestMetaArray `json:"validate_request"`
+	// The endpoints that a JavaScript function answers.
+	Virtual OptNilNilVirtualMetaArray `json:"virtual"`
+	// The endpoints that are allowed; all others are refused.
+	WhiteList OptNilNilEndPointMetaArray `json:"white_list"`
 }
 
 // GetAdvanceCacheConfig returns the value of AdvanceCacheConfig.
@@ -2895,7 +3273,7 @@ func (s *ExtendedPathsSet) GetBlackList() OptNilNilEndPointMetaArray {
 }
 
 // GetCache returns the value of Cache.
-func (s *ExtendedPathsSet) GetCache() OptNilStrings {
+func (s *ExtendedPathsSet) GetCache() OptNilStringArray {
 	return s.Cache
 }
 
@@ -3025,7 +3403,7 @@ func (s *ExtendedPathsSet) SetBlackList(val OptNilNilEndPointMetaArray) {
 }
 
 // SetCache sets the value of Cache.
-func (s *ExtendedPathsSet) SetCache(val OptNilStrings) {
+func (s *ExtendedPathsSet) SetCache(val OptNilStringArray) {
 	s.Cache = val
 }
 
@@ -3147,7 +3525,9 @@ func (s *ExtendedPathsSet) SetWhiteList(val OptNilNilEndPointMetaArray) {
 // Tokens of an outside OAuth provider.
 // Ref: #/components/schemas/ExternalOAuth
 type ExternalOAuth struct {
-	Enabled   OptBool                `json:"enabled"`
+	// Whether requests are authenticated with tokens of the providers.
+	Enabled OptBool `json:"enabled"`
+	// The authorisation servers.
 	Providers OptNilNilProviderArray `json:"providers"`
 }
 
@@ -3238,9 +3618,12 @@ func (*GetUserDetailUnauthorized) getUserDetailRes() {}
 // `rate` requests in `per` seconds for the whole API.
 // Ref: #/components/schemas/GlobalRateLimit
 type GlobalRateLimit struct {
-	Disabled OptBool    `json:"disabled"`
-	Per      OptFloat64 `json:"per"`
-	Rate     OptFloat64 `json:"rate"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The interval in seconds.
+	Per OptFloat64 `json:"per"`
+	// The number of requests per interval, of all keys together.
+	Rate OptFloat64 `json:"rate"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -3276,10 +3659,15 @@ func (s *GlobalRateLimit) SetRate(val OptFloat64) {
 // A Go plugin for one path.
 // Ref: #/components/schemas/GoPluginMeta
 type GoPluginMeta struct {
-	Disabled   OptBool   `json:"disabled"`
-	FuncName   OptString `json:"func_name"`
-	Method     OptString `json:"method"`
-	Path       OptString `json:"path"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The name of the function in the plugin.
+	FuncName OptString `json:"func_name"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// The path of the plugin on the gateway's host.
 	PluginPath OptString `json:"plugin_path"`
 }
 
@@ -3336,18 +3724,24 @@ func (s *GoPluginMeta) SetPluginPath(val OptString) {
 // The GraphQL side of an API.
 // Ref: #/components/schemas/GraphQLConfig
 type GraphQLConfig struct {
-	Enabled                 OptBool                                        `json:"enabled"`
-	Engine                  OptNilGraphQLEngineConfig                      `json:"engine"`
-	ExecutionMode           OptString                                      `json:"execution_mode"`
-	Introspection           OptNilGraphQLIntrospectionConfig               `json:"introspection"`
-	LastSchemaUpdate        OptNilDateTime                                 `json:"last_schema_update"`
-	Playground              OptNilGraphQLPlayground                        `json:"playground"`
-	Proxy                   OptNilGraphQLProxyConfig                       `json:"proxy"`
-	Schema                  OptString                                      `json:"schema"`
-	Subgraph                OptNilGraphQLSubgraphConfig                    `json:"subgraph"`
-	Supergraph              OptNilGraphQLSupergraphConfig                  `json:"supergraph"`
+	// Whether the API is a GraphQL API.
+	Enabled OptBool                   `json:"enabled"`
+	Engine  OptNilGraphQLEngineConfig `json:"engine"`
+	// How queries are executed, for example `proxyOnly`, `executionEngine`, `subgraph` or `supergraph`.
+	ExecutionMode OptString                        `json:"execution_mode"`
+	Introspection OptNilGraphQLIntrospectionConfig `json:"introspection"`
+	// When the schema was last changed.
+	LastSchemaUpdate OptNilDateTime           `json:"last_schema_update"`
+	Playground       OptNilGraphQLPlayground  `json:"playground"`
+	Proxy            OptNilGraphQLProxyConfig `json:"proxy"`
+	// The schema, in the GraphQL schema language.
+	Schema     OptString                     `json:"schema"`
+	Subgraph   OptNilGraphQLSubgraphConfig   `json:"subgraph"`
+	Supergraph OptNilGraphQLSupergraphConfig `json:"supergraph"`
+	// The data sources of fields, for the first version of the engine.
 	TypeFieldConfigurations OptNilNilDatasourceTypeFieldConfigurationArray `json:"type_field_configurations"`
-	Version                 OptString                                      `json:"version"`
+	// The version of the engine, for example `2`.
+	Version OptString `json:"version"`
 }
 
 // GetEnabled returns the value of Enabled.
@@ -3473,9 +3867,12 @@ func (s *GraphQLConfig) SetVersion(val OptString) {
 // Data sources and fields of a Universal Data Graph.
 // Ref: #/components/schemas/GraphQLEngineConfig
 type GraphQLEngineConfig struct {
-	DataSources   OptNilNilGraphQLEngineDataSourceArray `json:"data_sources"`
-	FieldConfigs  OptNilNilGraphQLFieldConfigArray      `json:"field_configs"`
-	GlobalHeaders OptNilNilUDGGlobalHeaderArray         `json:"global_headers"`
+	// Where the engine gets its data from.
+	DataSources OptNilNilGraphQLEngineDataSourceArray `json:"data_sources"`
+	// How fields are mapped to data.
+	FieldConfigs OptNilNilGraphQLFieldConfigArray `json:"field_configs"`
+	// The headers of requests to all data sources.
+	GlobalHeaders OptNilNilUDGGlobalHeaderArray `json:"global_headers"`
 }
 
 // GetDataSources returns the value of DataSources.
@@ -3511,10 +3908,15 @@ func (s *GraphQLEngineConfig) SetGlobalHeaders(val OptNilNilUDGGlobalHeaderArray
 // One data source of the graph.
 // Ref: #/components/schemas/GraphQLEngineDataSource
 type GraphQLEngineDataSource struct {
-	Config     jx.Raw                          `json:"config"`
-	Internal   OptBool                         `json:"internal"`
-	Kind       OptString                       `json:"kind"`
-	Name       OptString                       `json:"name"`
+	// Settings of the data source, by its kind.
+	Config jx.Raw `json:"config"`
+	// Whether the data source is an API of the same gateway.
+	Internal OptBool `json:"internal"`
+	// The kind of the data source, for example `REST`, `GraphQL` or `Kafka`.
+	Kind OptString `json:"kind"`
+	// The name of the data source.
+	Name OptString `json:"name"`
+	// The fields that the data source resolves.
 	RootFields OptNilNilGraphQLTypeFieldsArray `json:"root_fields"`
 }
 
@@ -3571,10 +3973,14 @@ func (s *GraphQLEngineDataSource) SetRootFields(val OptNilNilGraphQLTypeFieldsAr
 // How one field is mapped.
 // Ref: #/components/schemas/GraphQLFieldConfig
 type GraphQLFieldConfig struct {
-	DisableDefaultMapping OptBool       `json:"disable_default_mapping"`
-	FieldName             OptString     `json:"field_name"`
-	Path                  OptNilStrings `json:"path"`
-	TypeName              OptString     `json:"type_name"`
+	// Whether the field is not mapped to the member of the same name.
+	DisableDefaultMapping OptBool `json:"disable_default_mapping"`
+	// The name of the field.
+	FieldName OptString `json:"field_name"`
+	// The path of the member in the data.
+	Path OptNilStringArray `json:"path"`
+	// The name of the type that has the field.
+	TypeName OptString `json:"type_name"`
 }
 
 // GetDisableDefaultMapping returns the value of DisableDefaultMapping.
@@ -3588,7 +3994,7 @@ func (s *GraphQLFieldConfig) GetFieldName() OptString {
 }
 
 // GetPath returns the value of Path.
-func (s *GraphQLFieldConfig) GetPath() OptNilStrings {
+func (s *GraphQLFieldConfig) GetPath() OptNilStringArray {
 	return s.Path
 }
 
@@ -3608,7 +4014,7 @@ func (s *GraphQLFieldConfig) SetFieldName(val OptString) {
 }
 
 // SetPath sets the value of Path.
-func (s *GraphQLFieldConfig) SetPath(val OptNilStrings) {
+func (s *GraphQLFieldConfig) SetPath(val OptNilStringArray) {
 	s.Path = val
 }
 
@@ -3620,6 +4026,7 @@ func (s *GraphQLFieldConfig) SetTypeName(val OptString) {
 // Whether the schema may be asked for.
 // Ref: #/components/schemas/GraphQLIntrospectionConfig
 type GraphQLIntrospectionConfig struct {
+	// Whether introspection is refused.
 	Disabled OptBool `json:"disabled"`
 }
 
@@ -3636,8 +4043,10 @@ func (s *GraphQLIntrospectionConfig) SetDisabled(val OptBool) {
 // The playground and its path.
 // Ref: #/components/schemas/GraphQLPlayground
 type GraphQLPlayground struct {
-	Enabled OptBool   `json:"enabled"`
-	Path    OptString `json:"path"`
+	// Whether the playground is served.
+	Enabled OptBool `json:"enabled"`
+	// The path of the playground.
+	Path OptString `json:"path"`
 }
 
 // GetEnabled returns the value of Enabled.
@@ -3663,17 +4072,22 @@ func (s *GraphQLPlayground) SetPath(val OptString) {
 // How GraphQL requests are passed upstream.
 // Ref: #/components/schemas/GraphQLProxyConfig
 type GraphQLProxyConfig struct {
-	AuthHeaders           OptNilStringMap                               `json:"auth_headers"`
-	Features              OptNilGraphQLProxyFeaturesConfig              `json:"features"`
-	RequestHeaders        OptNilStringMap                               `json:"request_headers"`
+	// The headers of introspection requests to the upstream.
+	AuthHeaders OptNilGraphQLProxyConfigAuthHeaders `json:"auth_headers"`
+	Features    OptNilGraphQLProxyFeaturesConfig    `json:"features"`
+	// The headers that are added to requests to the upstream.
+	RequestHeaders OptNilGraphQLProxyConfigRequestHeaders `json:"request_headers"`
+	// How headers of the client are changed, by their names.
 	RequestHeadersRewrite OptNilGraphQLProxyConfigRequestHeadersRewrite `json:"request_headers_rewrite"`
-	SseUsePost            OptBool                                       `json:"sse_use_post"`
-	SubscriptionType      OptString                                     `json:"subscription_type"`
-	UseResponseExtensions OptNilGraphQLResponseExtensions               `json:"use_response_extensions"`
+	// Whether subscriptions by server-sent events are opened with POST.
+	SseUsePost OptBool `json:"sse_use_post"`
+	// The protocol of subscriptions, for example `graphql-ws` or `sse`.
+	SubscriptionType      OptString                       `json:"subscription_type"`
+	UseResponseExtensions OptNilGraphQLResponseExtensions `json:"use_response_extensions"`
 }
 
 // GetAuthHeaders returns the value of AuthHeaders.
-func (s *GraphQLProxyConfig) GetAuthHeaders() OptNilStringMap {
+func (s *GraphQLProxyConfig) GetAuthHeaders() OptNilGraphQLProxyConfigAuthHeaders {
 	return s.AuthHeaders
 }
 
@@ -3683,7 +4097,7 @@ func (s *GraphQLProxyConfig) GetFeatures() OptNilGraphQLProxyFeaturesConfig {
 }
 
 // GetRequestHeaders returns the value of RequestHeaders.
-func (s *GraphQLProxyConfig) GetRequestHeaders() OptNilStringMap {
+func (s *GraphQLProxyConfig) GetRequestHeaders() OptNilGraphQLProxyConfigRequestHeaders {
 	return s.RequestHeaders
 }
 
@@ -3708,7 +4122,7 @@ func (s *GraphQLProxyConfig) GetUseResponseExtensions() OptNilGraphQLResponseExt
 }
 
 // SetAuthHeaders sets the value of AuthHeaders.
-func (s *GraphQLProxyConfig) SetAuthHeaders(val OptNilStringMap) {
+func (s *GraphQLProxyConfig) SetAuthHeaders(val OptNilGraphQLProxyConfigAuthHeaders) {
 	s.AuthHeaders = val
 }
 
@@ -3718,7 +4132,7 @@ func (s *GraphQLProxyConfig) SetFeatures(val OptNilGraphQLProxyFeaturesConfig) {
 }
 
 // SetRequestHeaders sets the value of RequestHeaders.
-func (s *GraphQLProxyConfig) SetRequestHeaders(val OptNilStringMap) {
+func (s *GraphQLProxyConfig) SetRequestHeaders(val OptNilGraphQLProxyConfigRequestHeaders) {
 	s.RequestHeaders = val
 }
 
@@ -3742,6 +4156,31 @@ func (s *GraphQLProxyConfig) SetUseResponseExtensions(val OptNilGraphQLResponseE
 	s.UseResponseExtensions = val
 }
 
+// The headers of introspection requests to the upstream.
+type GraphQLProxyConfigAuthHeaders map[string]string
+
+func (s *GraphQLProxyConfigAuthHeaders) init() GraphQLProxyConfigAuthHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
+// The headers that are added to requests to the upstream.
+type GraphQLProxyConfigRequestHeaders map[string]string
+
+func (s *GraphQLProxyConfigRequestHeaders) init() GraphQLProxyConfigRequestHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
+// How headers of the client are changed, by their names.
 type GraphQLProxyConfigRequestHeadersRewrite map[string]NilRequestHeadersRewriteConfig
 
 func (s *GraphQLProxyConfigRequestHeadersRewrite) init() GraphQLProxyConfigRequestHeadersRewrite {
@@ -3756,6 +4195,7 @@ func (s *GraphQLProxyConfigRequestHeadersRewrite) init() GraphQLProxyConfigReque
 // Switches of the GraphQL proxy.
 // Ref: #/components/schemas/GraphQLProxyFeaturesConfig
 type GraphQLProxyFeaturesConfig struct {
+	// Whether headers of the client are passed on unchanged.
 	UseImmutableHeaders OptBool `json:"use_immutable_headers"`
 }
 
@@ -3772,6 +4212,7 @@ func (s *GraphQLProxyFeaturesConfig) SetUseImmutableHeaders(val OptBool) {
 // What of `extensions` is passed back.
 // Ref: #/components/schemas/GraphQLResponseExtensions
 type GraphQLResponseExtensions struct {
+	// Whether extensions of an error are passed on.
 	OnErrorForwarding OptBool `json:"on_error_forwarding"`
 }
 
@@ -3788,6 +4229,7 @@ func (s *GraphQLResponseExtensions) SetOnErrorForwarding(val OptBool) {
 // The schema of a federated subgraph.
 // Ref: #/components/schemas/GraphQLSubgraphConfig
 type GraphQLSubgraphConfig struct {
+	// The schema of the subgraph, in the GraphQL schema language.
 	Sdl OptString `json:"sdl"`
 }
 
@@ -3804,13 +4246,20 @@ func (s *GraphQLSubgraphConfig) SetSdl(val OptString) {
 // One part of a supergraph.
 // Ref: #/components/schemas/GraphQLSubgraphEntity
 type GraphQLSubgraphEntity struct {
-	APIID            OptString       `json:"api_id"`
-	Headers          OptNilStringMap `json:"headers"`
-	Name             OptString       `json:"name"`
-	Sdl              OptString       `json:"sdl"`
-	SseUsePost       OptBool         `json:"sse_use_post"`
-	SubscriptionType OptString       `json:"subscription_type"`
-	URL              OptString       `json:"url"`
+	// The `api_id` of the subgraph's API.
+	APIID OptString `json:"api_id"`
+	// The headers of requests to the subgraph.
+	Headers OptNilGraphQLSubgraphEntityHeaders `json:"headers"`
+	// The name of the subgraph.
+	Name OptString `json:"name"`
+	// The schema of the subgraph, in the GraphQL schema language.
+	Sdl OptString `json:"sdl"`
+	// Whether subscriptions by server-sent events are opened with POST.
+	SseUsePost OptBool `json:"sse_use_post"`
+	// The protocol of subscriptions, for example `graphql-ws` or `sse`.
+	SubscriptionType OptString `json:"subscription_type"`
+	// The URL of the subgraph.
+	URL OptString `json:"url"`
 }
 
 // GetAPIID returns the value of APIID.
@@ -3819,7 +4268,7 @@ func (s *GraphQLSubgraphEntity) GetAPIID() OptString {
 }
 
 // GetHeaders returns the value of Headers.
-func (s *GraphQLSubgraphEntity) GetHeaders() OptNilStringMap {
+func (s *GraphQLSubgraphEntity) GetHeaders() OptNilGraphQLSubgraphEntityHeaders {
 	return s.Headers
 }
 
@@ -3854,7 +4303,7 @@ func (s *GraphQLSubgraphEntity) SetAPIID(val OptString) {
 }
 
 // SetHeaders sets the value of Headers.
-func (s *GraphQLSubgraphEntity) SetHeaders(val OptNilStringMap) {
+func (s *GraphQLSubgraphEntity) SetHeaders(val OptNilGraphQLSubgraphEntityHeaders) {
 	s.Headers = val
 }
 
@@ -3883,14 +4332,31 @@ func (s *GraphQLSubgraphEntity) SetURL(val OptString) {
 	s.URL = val
 }
 
+// The headers of requests to the subgraph.
+type GraphQLSubgraphEntityHeaders map[string]string
+
+func (s *GraphQLSubgraphEntityHeaders) init() GraphQLSubgraphEntityHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
 // A federated supergraph and its parts.
 // Ref: #/components/schemas/GraphQLSupergraphConfig
 type GraphQLSupergraphConfig struct {
-	DisableQueryBatching OptBool                             `json:"disable_query_batching"`
-	GlobalHeaders        OptNilStringMap                     `json:"global_headers"`
-	MergedSdl            OptString                           `json:"merged_sdl"`
-	Subgraphs            OptNilNilGraphQLSubgraphEntityArray `json:"subgraphs"`
-	UpdatedAt            OptNilDateTime                      `json:"updated_at"`
+	// Whether queries to one subgraph are not combined.
+	DisableQueryBatching OptBool `json:"disable_query_batching"`
+	// The headers of requests to all subgraphs.
+	GlobalHeaders OptNilGraphQLSupergraphConfigGlobalHeaders `json:"global_headers"`
+	// The merged schema of all subgraphs.
+	MergedSdl OptString `json:"merged_sdl"`
+	// The subgraphs.
+	Subgraphs OptNilNilGraphQLSubgraphEntityArray `json:"subgraphs"`
+	// When the supergraph was last changed.
+	UpdatedAt OptNilDateTime `json:"updated_at"`
 }
 
 // GetDisableQueryBatching returns the value of DisableQueryBatching.
@@ -3899,7 +4365,7 @@ func (s *GraphQLSupergraphConfig) GetDisableQueryBatching() OptBool {
 }
 
 // GetGlobalHeaders returns the value of GlobalHeaders.
-func (s *GraphQLSupergraphConfig) GetGlobalHeaders() OptNilStringMap {
+func (s *GraphQLSupergraphConfig) GetGlobalHeaders() OptNilGraphQLSupergraphConfigGlobalHeaders {
 	return s.GlobalHeaders
 }
 
@@ -3924,7 +4390,7 @@ func (s *GraphQLSupergraphConfig) SetDisableQueryBatching(val OptBool) {
 }
 
 // SetGlobalHeaders sets the value of GlobalHeaders.
-func (s *GraphQLSupergraphConfig) SetGlobalHeaders(val OptNilStringMap) {
+func (s *GraphQLSupergraphConfig) SetGlobalHeaders(val OptNilGraphQLSupergraphConfigGlobalHeaders) {
 	s.GlobalHeaders = val
 }
 
@@ -3943,15 +4409,29 @@ func (s *GraphQLSupergraphConfig) SetUpdatedAt(val OptNilDateTime) {
 	s.UpdatedAt = val
 }
 
+// The headers of requests to all subgraphs.
+type GraphQLSupergraphConfigGlobalHeaders map[string]string
+
+func (s *GraphQLSupergraphConfigGlobalHeaders) init() GraphQLSupergraphConfigGlobalHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
 // Root fields that a data source answers.
 // Ref: #/components/schemas/GraphQLTypeFields
 type GraphQLTypeFields struct {
-	Fields OptNilStrings `json:"fields"`
-	Type   OptString     `json:"type"`
+	// The names of the fields.
+	Fields OptNilStringArray `json:"fields"`
+	// The name of the type.
+	Type OptString `json:"type"`
 }
 
 // GetFields returns the value of Fields.
-func (s *GraphQLTypeFields) GetFields() OptNilStrings {
+func (s *GraphQLTypeFields) GetFields() OptNilStringArray {
 	return s.Fields
 }
 
@@ -3961,7 +4441,7 @@ func (s *GraphQLTypeFields) GetType() OptString {
 }
 
 // SetFields sets the value of Fields.
-func (s *GraphQLTypeFields) SetFields(val OptNilStrings) {
+func (s *GraphQLTypeFields) SetFields(val OptNilStringArray) {
 	s.Fields = val
 }
 
@@ -3973,10 +4453,14 @@ func (s *GraphQLTypeFields) SetType(val OptString) {
 // The time limit of one path, in seconds.
 // Ref: #/components/schemas/HardTimeoutMeta
 type HardTimeoutMeta struct {
-	Disabled OptBool   `json:"disabled"`
-	Method   OptString `json:"method"`
-	Path     OptString `json:"path"`
-	Timeout  OptInt    `json:"timeout"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// The timeout in seconds.
+	Timeout OptInt `json:"timeout"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -4022,12 +4506,18 @@ func (s *HardTimeoutMeta) SetTimeout(val OptInt) {
 // Headers added and deleted on one path.
 // Ref: #/components/schemas/HeaderInjectionMeta
 type HeaderInjectionMeta struct {
-	ActOn         OptBool         `json:"act_on"`
-	AddHeaders    OptNilStringMap `json:"add_headers"`
-	DeleteHeaders OptNilStrings   `json:"delete_headers"`
-	Disabled      OptBool         `json:"disabled"`
-	Method        OptString       `json:"method"`
-	Path          OptString       `json:"path"`
+	// Not used by gateways.
+	ActOn OptBool `json:"act_on"`
+	// The headers that are added.
+	AddHeaders OptNilHeaderInjectionMetaAddHeaders `json:"add_headers"`
+	// The headers that are removed.
+	DeleteHeaders OptNilStringArray `json:"delete_headers"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
 }
 
 // GetActOn returns the value of ActOn.
@@ -4036,12 +4526,12 @@ func (s *HeaderInjectionMeta) GetActOn() OptBool {
 }
 
 // GetAddHeaders returns the value of AddHeaders.
-func (s *HeaderInjectionMeta) GetAddHeaders() OptNilStringMap {
+func (s *HeaderInjectionMeta) GetAddHeaders() OptNilHeaderInjectionMetaAddHeaders {
 	return s.AddHeaders
 }
 
 // GetDeleteHeaders returns the value of DeleteHeaders.
-func (s *HeaderInjectionMeta) GetDeleteHeaders() OptNilStrings {
+func (s *HeaderInjectionMeta) GetDeleteHeaders() OptNilStringArray {
 	return s.DeleteHeaders
 }
 
@@ -4066,12 +4556,12 @@ func (s *HeaderInjectionMeta) SetActOn(val OptBool) {
 }
 
 // SetAddHeaders sets the value of AddHeaders.
-func (s *HeaderInjectionMeta) SetAddHeaders(val OptNilStringMap) {
+func (s *HeaderInjectionMeta) SetAddHeaders(val OptNilHeaderInjectionMetaAddHeaders) {
 	s.AddHeaders = val
 }
 
 // SetDeleteHeaders sets the value of DeleteHeaders.
-func (s *HeaderInjectionMeta) SetDeleteHeaders(val OptNilStrings) {
+func (s *HeaderInjectionMeta) SetDeleteHeaders(val OptNilStringArray) {
 	s.DeleteHeaders = val
 }
 
@@ -4090,10 +4580,24 @@ func (s *HeaderInjectionMeta) SetPath(val OptString) {
 	s.Path = val
 }
 
+// The headers that are added.
+type HeaderInjectionMetaAddHeaders map[string]string
+
+func (s *HeaderInjectionMetaAddHeaders) init() HeaderInjectionMetaAddHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
 // A webhook that an API's event calls.
 // Ref: #/components/schemas/HookReference
 type HookReference struct {
-	EventName    OptString                `json:"event_name"`
+	// The name of the event.
+	EventName OptString `json:"event_name"`
+	// The pause before the webhook is called again for the same event, in seconds.
 	EventTimeout OptInt64                 `json:"event_timeout"`
 	Hook         OptNilWebHookHandlerConf `json:"hook"`
 }
@@ -4131,14 +4635,21 @@ func (s *HookReference) SetHook(val OptNilWebHookHandlerConf) {
 // One check.
 // Ref: #/components/schemas/HostCheckObject
 type HostCheckObject struct {
-	Body                OptString                  `json:"body"`
-	Commands            OptNilNilCheckCommandArray `json:"commands"`
-	EnableProxyProtocol OptBool                    `json:"enable_proxy_protocol"`
-	Headers             OptNilStringMap            `json:"headers"`
-	Method              OptString                  `json:"method"`
-	Protocol            OptString                  `json:"protocol"`
-	Timeout             OptTimeDuration            `json:"timeout"`
-	URL                 OptString                  `json:"url"`
+	// The body of the request.
+	Body OptString `json:"body"`
+	// What is sent and expected, for a test over TCP.
+	Commands OptNilNilCheckCommandArray `json:"commands"`
+	// Whether the test begins with a PROXY protocol header.
+	EnableProxyProtocol OptBool `json:"enable_proxy_protocol"`
+	// The headers of the request.
+	Headers OptNilHostCheckObjectHeaders `json:"headers"`
+	// The method of the request.
+	Method OptString `json:"method"`
+	// The protocol of the test, for example `tcp`. The default is HTTP.
+	Protocol OptString       `json:"protocol"`
+	Timeout  OptTimeDuration `json:"timeout"`
+	// The URL, or the host and port, that is tested.
+	URL OptString `json:"url"`
 }
 
 // GetBody returns the value of Body.
@@ -4157,7 +4668,7 @@ func (s *HostCheckObject) GetEnableProxyProtocol() OptBool {
 }
 
 // GetHeaders returns the value of Headers.
-func (s *HostCheckObject) GetHeaders() OptNilStringMap {
+func (s *HostCheckObject) GetHeaders() OptNilHostCheckObjectHeaders {
 	return s.Headers
 }
 
@@ -4197,7 +4708,7 @@ func (s *HostCheckObject) SetEnableProxyProtocol(val OptBool) {
 }
 
 // SetHeaders sets the value of Headers.
-func (s *HostCheckObject) SetHeaders(val OptNilStringMap) {
+func (s *HostCheckObject) SetHeaders(val OptNilHostCheckObjectHeaders) {
 	s.Headers = val
 }
 
@@ -4219,6 +4730,18 @@ func (s *HostCheckObject) SetTimeout(val OptTimeDuration) {
 // SetURL sets the value of URL.
 func (s *HostCheckObject) SetURL(val OptString) {
 	s.URL = val
+}
+
+// The headers of the request.
+type HostCheckObjectHeaders map[string]string
+
+func (s *HostCheckObjectHeaders) init() HostCheckObjectHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
 }
 
 type ImportAPIsForbidden ApiError
@@ -4244,10 +4767,14 @@ func (*ImportAPIsUnauthorized) importAPIsRes() {}
 // The envelope of an import. `Meta` says of each id whether it is there as the body says.
 // Ref: #/components/schemas/ImportResponse
 type ImportResponse struct {
-	Status  ImportResponseStatus `json:"Status"`
-	Message string               `json:"Message"`
-	Meta    ImportResponseMeta   `json:"Meta"`
-	ID      OptString            `json:"ID"`
+	// Always `OK`.
+	Status ImportResponseStatus `json:"Status"`
+	// How many documents were imported, and why others were refused.
+	Message string `json:"Message"`
+	// Whether each document is stored now, by ID.
+	Meta ImportResponseMeta `json:"Meta"`
+	// Not set.
+	ID OptString `json:"ID"`
 }
 
 // GetStatus returns the value of Status.
@@ -4292,6 +4819,7 @@ func (s *ImportResponse) SetID(val OptString) {
 
 func (*ImportResponse) importAPIsRes() {}
 
+// Whether each document is stored now, by ID.
 type ImportResponseMeta map[string]bool
 
 func (s *ImportResponseMeta) init() ImportResponseMeta {
@@ -4303,6 +4831,7 @@ func (s *ImportResponseMeta) init() ImportResponseMeta {
 	return m
 }
 
+// Always `OK`.
 type ImportResponseStatus string
 
 const (
@@ -4340,9 +4869,12 @@ func (s *ImportResponseStatus) UnmarshalText(data []byte) error {
 // A path that only the gateway itself may call.
 // Ref: #/components/schemas/InternalMeta
 type InternalMeta struct {
-	Disabled OptBool   `json:"disabled"`
-	Method   OptString `json:"method"`
-	Path     OptString `json:"path"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -4378,12 +4910,17 @@ func (s *InternalMeta) SetPath(val OptString) {
 // How an outside provider's opaque token is checked.
 // Ref: #/components/schemas/Introspection
 type Introspection struct {
-	Cache             OptNilIntrospectionCache `json:"cache"`
-	ClientID          OptString                `json:"client_id"`
-	ClientSecret      OptString                `json:"client_secret"`
-	Enabled           OptBool                  `json:"enabled"`
-	IdentityBaseField OptString                `json:"identity_base_field"`
-	URL               OptString                `json:"url"`
+	Cache OptNilIntrospectionCache `json:"cache"`
+	// The ID of the gateway as a client of the authorisation server.
+	ClientID OptString `json:"client_id"`
+	// The secret of the gateway as a client of the authorisation server.
+	ClientSecret OptString `json:"client_secret"`
+	// Whether tokens are checked by introspection.
+	Enabled OptBool `json:"enabled"`
+	// The member of the answer with the identity. The default is `sub`.
+	IdentityBaseField OptString `json:"identity_base_field"`
+	// The URL of the introspection endpoint.
+	URL OptString `json:"url"`
 }
 
 // GetCache returns the value of Cache.
@@ -4449,7 +4986,9 @@ func (s *Introspection) SetURL(val OptString) {
 // For how many seconds an introspection is remembered.
 // Ref: #/components/schemas/IntrospectionCache
 type IntrospectionCache struct {
-	Enabled OptBool  `json:"enabled"`
+	// Whether answers are cached.
+	Enabled OptBool `json:"enabled"`
+	// How long an answer is cached, in seconds; 0 is until the token expires.
 	Timeout OptInt64 `json:"timeout"`
 }
 
@@ -4478,7 +5017,8 @@ func (s *IntrospectionCache) SetTimeout(val OptInt64) {
 type JWK struct {
 	// How long the keys are kept, as Go writes a duration, `5m`.
 	CacheTimeout OptString `json:"cache_timeout"`
-	URL          OptString `json:"url"`
+	// The URL of the key set.
+	URL OptString `json:"url"`
 }
 
 // GetCacheTimeout returns the value of CacheTimeout.
@@ -4504,13 +5044,20 @@ func (s *JWK) SetURL(val OptString) {
 // How an outside provider's JWT is checked. Skews are in seconds.
 // Ref: #/components/schemas/JWTValidation
 type JWTValidation struct {
-	Enabled                 OptBool   `json:"enabled"`
-	ExpiresAtValidationSkew OptInt    `json:"expires_at_validation_skew"`
-	IdentityBaseField       OptString `json:"identity_base_field"`
-	IssuedAtValidationSkew  OptInt    `json:"issued_at_validation_skew"`
-	NotBeforeValidationSkew OptInt    `json:"not_before_validation_skew"`
-	SigningMethod           OptString `json:"signing_method"`
-	Source                  OptString `json:"source"`
+	// Whether tokens are checked by their signature.
+	Enabled OptBool `json:"enabled"`
+	// The difference between clocks for the claim `exp`, in seconds.
+	ExpiresAtValidationSkew OptInt `json:"expires_at_validation_skew"`
+	// The claim with the identity. The default is `sub`.
+	IdentityBaseField OptString `json:"identity_base_field"`
+	// The difference between clocks for the claim `iat`, in seconds.
+	IssuedAtValidationSkew OptInt `json:"issued_at_validation_skew"`
+	// The difference between clocks for the claim `nbf`, in seconds.
+	NotBeforeValidationSkew OptInt `json:"not_before_validation_skew"`
+	// The kind of signature, `hmac`, `rsa` or `ecdsa`.
+	SigningMethod OptString `json:"signing_method"`
+	// The secret, the public key in base64, or the URL of a JSON web key set.
+	Source OptString `json:"source"`
 }
 
 // GetEnabled returns the value of Enabled.
@@ -4598,9 +5145,13 @@ func (*ListUsersUnauthorized) listUsersRes() {}
 // The method that a request is changed to.
 // Ref: #/components/schemas/MethodTransformMeta
 type MethodTransformMeta struct {
-	Disabled OptBool   `json:"disabled"`
-	Method   OptString `json:"method"`
-	Path     OptString `json:"path"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// The new method.
 	ToMethod OptString `json:"to_method"`
 }
 
@@ -4647,11 +5198,16 @@ func (s *MethodTransformMeta) SetToMethod(val OptString) {
 // One custom middleware function.
 // Ref: #/components/schemas/MiddlewareDefinition
 type MiddlewareDefinition struct {
-	Disabled       OptBool   `json:"disabled"`
-	Name           OptString `json:"name"`
-	Path           OptString `json:"path"`
-	RawBodyOnly    OptBool   `json:"raw_body_only"`
-	RequireSession OptBool   `json:"require_session"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The name of the function.
+	Name OptString `json:"name"`
+	// The path of the plugin on the gateway's host.
+	Path OptString `json:"path"`
+	// Whether the plugin gets the body as bytes only.
+	RawBodyOnly OptBool `json:"raw_body_only"`
+	// Whether the plugin gets the session of the key.
+	RequireSession OptBool `json:"require_session"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -4707,10 +5263,14 @@ func (s *MiddlewareDefinition) SetRequireSession(val OptBool) {
 // How a plugin's session is found without calling the plugin.
 // Ref: #/components/schemas/MiddlewareIdExtractor
 type MiddlewareIdExtractor struct {
-	Disabled        OptBool      `json:"disabled"`
-	ExtractFrom     OptString    `json:"extract_from"`
-	ExtractWith     OptString    `json:"extract_with"`
-	ExtractorConfig OptNilAnyMap `json:"extractor_config"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// Where the ID is taken from, for example `header` or `body`.
+	ExtractFrom OptString `json:"extract_from"`
+	// How the ID is found, for example `value`, `regex` or `xpath`.
+	ExtractWith OptString `json:"extract_with"`
+	// Settings of the extractor.
+	ExtractorConfig OptNilMiddlewareIdExtractorExtractorConfig `json:"extractor_config"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -4729,7 +5289,7 @@ func (s *MiddlewareIdExtractor) GetExtractWith() OptString {
 }
 
 // GetExtractorConfig returns the value of ExtractorConfig.
-func (s *MiddlewareIdExtractor) GetExtractorConfig() OptNilAnyMap {
+func (s *MiddlewareIdExtractor) GetExtractorConfig() OptNilMiddlewareIdExtractorExtractorConfig {
 	return s.ExtractorConfig
 }
 
@@ -4749,20 +5309,37 @@ func (s *MiddlewareIdExtractor) SetExtractWith(val OptString) {
 }
 
 // SetExtractorConfig sets the value of ExtractorConfig.
-func (s *MiddlewareIdExtractor) SetExtractorConfig(val OptNilAnyMap) {
+func (s *MiddlewareIdExtractor) SetExtractorConfig(val OptNilMiddlewareIdExtractorExtractorConfig) {
 	s.ExtractorConfig = val
+}
+
+// Settings of the extractor.
+type MiddlewareIdExtractorExtractorConfig map[string]jx.Raw
+
+func (s *MiddlewareIdExtractorExtractorConfig) init() MiddlewareIdExtractorExtractorConfig {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
 }
 
 // Custom middleware and the driver that runs it.
 // Ref: #/components/schemas/MiddlewareSection
 type MiddlewareSection struct {
-	AuthCheck   OptNilMiddlewareDefinition         `json:"auth_check"`
-	Driver      OptString                          `json:"driver"`
-	IDExtractor OptNilMiddlewareIdExtractor        `json:"id_extractor"`
-	Post        OptNilNilMiddlewareDefinitionArray `json:"post"`
+	AuthCheck OptNilMiddlewareDefinition `json:"auth_check"`
+	// The language of the plugins, for example `otto`, `python`, `grpc` or `goplugin`.
+	Driver      OptString                   `json:"driver"`
+	IDExtractor OptNilMiddlewareIdExtractor `json:"id_extractor"`
+	// The plugins that run last before a request is passed on.
+	Post OptNilNilMiddlewareDefinitionArray `json:"post"`
+	// The plugins that run after authentication.
 	PostKeyAuth OptNilNilMiddlewareDefinitionArray `json:"post_key_auth"`
-	Pre         OptNilNilMiddlewareDefinitionArray `json:"pre"`
-	Response    OptNilNilMiddlewareDefinitionArray `json:"response"`
+	// The plugins that run first.
+	Pre OptNilNilMiddlewareDefinitionArray `json:"pre"`
+	// The plugins that edit responses.
+	Response OptNilNilMiddlewareDefinitionArray `json:"response"`
 }
 
 // GetAuthCheck returns the value of AuthCheck.
@@ -4838,13 +5415,20 @@ func (s *MiddlewareSection) SetResponse(val OptNilNilMiddlewareDefinitionArray) 
 // A canned answer for one path.
 // Ref: #/components/schemas/MockResponseMeta
 type MockResponseMeta struct {
-	Body       OptString       `json:"body"`
-	Code       OptInt          `json:"code"`
-	Disabled   OptBool         `json:"disabled"`
-	Headers    OptNilStringMap `json:"headers"`
-	IgnoreCase OptBool         `json:"ignore_case"`
-	Method     OptString       `json:"method"`
-	Path       OptString       `json:"path"`
+	// The body of the response.
+	Body OptString `json:"body"`
+	// The status of the response.
+	Code OptInt `json:"code"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The headers of the response.
+	Headers OptNilMockResponseMetaHeaders `json:"headers"`
+	// Matches the path without regard to case.
+	IgnoreCase OptBool `json:"ignore_case"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
 }
 
 // GetBody returns the value of Body.
@@ -4863,7 +5447,7 @@ func (s *MockResponseMeta) GetDisabled() OptBool {
 }
 
 // GetHeaders returns the value of Headers.
-func (s *MockResponseMeta) GetHeaders() OptNilStringMap {
+func (s *MockResponseMeta) GetHeaders() OptNilMockResponseMetaHeaders {
 	return s.Headers
 }
 
@@ -4898,7 +5482,7 @@ func (s *MockResponseMeta) SetDisabled(val OptBool) {
 }
 
 // SetHeaders sets the value of Headers.
-func (s *MockResponseMeta) SetHeaders(val OptNilStringMap) {
+func (s *MockResponseMeta) SetHeaders(val OptNilMockResponseMetaHeaders) {
 	s.Headers = val
 }
 
@@ -4915,6 +5499,18 @@ func (s *MockResponseMeta) SetMethod(val OptString) {
 // SetPath sets the value of Path.
 func (s *MockResponseMeta) SetPath(val OptString) {
 	s.Path = val
+}
+
+// The headers of the response.
+type MockResponseMetaHeaders map[string]string
+
+func (s *MockResponseMetaHeaders) init() MockResponseMetaHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
 }
 
 // NewNilAuthConfig returns new NilAuthConfig with value set to v.
@@ -7350,8 +7946,10 @@ func (o NilVirtualMeta) Or(d VirtualMeta) VirtualMeta {
 // Where key changes of OAuth clients are announced.
 // Ref: #/components/schemas/NotificationsManager
 type NotificationsManager struct {
+	// The URL that is called when a token is issued or changed.
 	OAuthOnKeychangeURL OptString `json:"oauth_on_keychange_url"`
-	SharedSecret        OptString `json:"shared_secret"`
+	// The secret that is sent with the call.
+	SharedSecret OptString `json:"shared_secret"`
 }
 
 // GetOAuthOnKeychangeURL returns the value of OAuthOnKeychangeURL.
@@ -7379,16 +7977,22 @@ func (s *NotificationsManager) SetSharedSecret(val OptString) {
 // one describes the document. Fields that this schema does not name are kept.
 // Ref: #/components/schemas/OAS
 type OAS struct {
-	Openapi                       OptString               `json:"openapi"`
-	Info                          OptNilOASInfo           `json:"info"`
-	Servers                       OptNilNilOASServerArray `json:"servers"`
-	Paths                         OptNilOASPaths          `json:"paths"`
-	Components                    OptNilOASComponents     `json:"components"`
-	Security                      OptNilOASSecurity       `json:"security"`
-	Tags                          OptNilOASTagArray       `json:"tags"`
-	ExternalDocs                  OptNilOASExternalDocs   `json:"externalDocs"`
-	XMinusTykMinusAPIMinusGateway OptNilAnyMap            `json:"x-tyk-api-gateway"`
-	XMinusTykMinusStreaming       OptNilAnyMap            `json:"x-tyk-streaming"`
+	// The version of OpenAPI, 3.0.x.
+	Openapi OptString     `json:"openapi"`
+	Info    OptNilOASInfo `json:"info"`
+	// The servers of the API.
+	Servers OptNilNilOASServerArray `json:"servers"`
+	// The endpoints, by their paths.
+	Paths      OptNilOASPaths      `json:"paths"`
+	Components OptNilOASComponents `json:"components"`
+	Security   OptNilOASSecurity   `json:"security"`
+	// The tags of operations.
+	Tags         OptNilOASTagArray     `json:"tags"`
+	ExternalDocs OptNilOASExternalDocs `json:"externalDocs"`
+	// Tyk's settings of the API.
+	XMinusTykMinusAPIMinusGateway OptNilOASXMinusTykMinusAPIMinusGateway `json:"x-tyk-api-gateway"`
+	// Tyk's settings of a streaming API.
+	XMinusTykMinusStreaming OptNilOASXMinusTykMinusStreaming `json:"x-tyk-streaming"`
 }
 
 // GetOpenapi returns the value of Openapi.
@@ -7432,12 +8036,12 @@ func (s *OAS) GetExternalDocs() OptNilOASExternalDocs {
 }
 
 // GetXMinusTykMinusAPIMinusGateway returns the value of XMinusTykMinusAPIMinusGateway.
-func (s *OAS) GetXMinusTykMinusAPIMinusGateway() OptNilAnyMap {
+func (s *OAS) GetXMinusTykMinusAPIMinusGateway() OptNilOASXMinusTykMinusAPIMinusGateway {
 	return s.XMinusTykMinusAPIMinusGateway
 }
 
 // GetXMinusTykMinusStreaming returns the value of XMinusTykMinusStreaming.
-func (s *OAS) GetXMinusTykMinusStreaming() OptNilAnyMap {
+func (s *OAS) GetXMinusTykMinusStreaming() OptNilOASXMinusTykMinusStreaming {
 	return s.XMinusTykMinusStreaming
 }
 
@@ -7482,12 +8086,12 @@ func (s *OAS) SetExternalDocs(val OptNilOASExternalDocs) {
 }
 
 // SetXMinusTykMinusAPIMinusGateway sets the value of XMinusTykMinusAPIMinusGateway.
-func (s *OAS) SetXMinusTykMinusAPIMinusGateway(val OptNilAnyMap) {
+func (s *OAS) SetXMinusTykMinusAPIMinusGateway(val OptNilOASXMinusTykMinusAPIMinusGateway) {
 	s.XMinusTykMinusAPIMinusGateway = val
 }
 
 // SetXMinusTykMinusStreaming sets the value of XMinusTykMinusStreaming.
-func (s *OAS) SetXMinusTykMinusStreaming(val OptNilAnyMap) {
+func (s *OAS) SetXMinusTykMinusStreaming(val OptNilOASXMinusTykMinusStreaming) {
 	s.XMinusTykMinusStreaming = val
 }
 
@@ -7533,15 +8137,24 @@ func (s *OASCallbackAdditional) init() OASCallbackAdditional {
 // Named parts.
 // Ref: #/components/schemas/OASComponents
 type OASComponents struct {
-	Schemas         OptNilOASComponentsSchemas         `json:"schemas"`
-	Parameters      OptNilOASComponentsParameters      `json:"parameters"`
-	Headers         OptNilOASComponentsHeaders         `json:"headers"`
-	RequestBodies   OptNilOASComponentsRequestBodies   `json:"requestBodies"`
-	Responses       OptNilOASComponentsResponses       `json:"responses"`
+	// Schemas, by their names.
+	Schemas OptNilOASComponentsSchemas `json:"schemas"`
+	// Parameters, by their names.
+	Parameters OptNilOASComponentsParameters `json:"parameters"`
+	// Headers, by their names.
+	Headers OptNilOASComponentsHeaders `json:"headers"`
+	// Request bodies, by their names.
+	RequestBodies OptNilOASComponentsRequestBodies `json:"requestBodies"`
+	// Responses, by their names.
+	Responses OptNilOASComponentsResponses `json:"responses"`
+	// Security schemes, by their names.
 	SecuritySchemes OptNilOASComponentsSecuritySchemes `json:"securitySchemes"`
-	Examples        OptNilOASComponentsExamples        `json:"examples"`
-	Links           OptNilOASComponentsLinks           `json:"links"`
-	Callbacks       OptNilOASComponentsCallbacks       `json:"callbacks"`
+	// Examples, by their names.
+	Examples OptNilOASComponentsExamples `json:"examples"`
+	// Links, by their names.
+	Links OptNilOASComponentsLinks `json:"links"`
+	// Callbacks, by their names.
+	Callbacks OptNilOASComponentsCallbacks `json:"callbacks"`
 }
 
 // GetSchemas returns the value of Schemas.
@@ -7634,6 +8247,7 @@ func (s *OASComponents) SetCallbacks(val OptNilOASComponentsCallbacks) {
 	s.Callbacks = val
 }
 
+// Callbacks, by their names.
 type OASComponentsCallbacks map[string]NilOASCallback
 
 func (s *OASComponentsCallbacks) init() OASComponentsCallbacks {
@@ -7645,6 +8259,7 @@ func (s *OASComponentsCallbacks) init() OASComponentsCallbacks {
 	return m
 }
 
+// Examples, by their names.
 type OASComponentsExamples map[string]NilOASExample
 
 func (s *OASComponentsExamples) init() OASComponentsExamples {
@@ -7656,6 +8271,7 @@ func (s *OASComponentsExamples) init() OASComponentsExamples {
 	return m
 }
 
+// Headers, by their names.
 type OASComponentsHeaders map[string]NilOASParameter
 
 func (s *OASComponentsHeaders) init() OASComponentsHeaders {
@@ -7667,6 +8283,7 @@ func (s *OASComponentsHeaders) init() OASComponentsHeaders {
 	return m
 }
 
+// Links, by their names.
 type OASComponentsLinks map[string]NilOASLink
 
 func (s *OASComponentsLinks) init() OASComponentsLinks {
@@ -7678,6 +8295,7 @@ func (s *OASComponentsLinks) init() OASComponentsLinks {
 	return m
 }
 
+// Parameters, by their names.
 type OASComponentsParameters map[string]NilOASParameter
 
 func (s *OASComponentsParameters) init() OASComponentsParameters {
@@ -7689,6 +8307,7 @@ func (s *OASComponentsParameters) init() OASComponentsParameters {
 	return m
 }
 
+// Request bodies, by their names.
 type OASComponentsRequestBodies map[string]NilOASRequestBody
 
 func (s *OASComponentsRequestBodies) init() OASComponentsRequestBodies {
@@ -7700,6 +8319,7 @@ func (s *OASComponentsRequestBodies) init() OASComponentsRequestBodies {
 	return m
 }
 
+// Responses, by their names.
 type OASComponentsResponses map[string]NilOASResponse
 
 func (s *OASComponentsResponses) init() OASComponentsResponses {
@@ -7711,6 +8331,7 @@ func (s *OASComponentsResponses) init() OASComponentsResponses {
 	return m
 }
 
+// Schemas, by their names.
 type OASComponentsSchemas map[string]OASSchema
 
 func (s *OASComponentsSchemas) init() OASComponentsSchemas {
@@ -7722,6 +8343,7 @@ func (s *OASComponentsSchemas) init() OASComponentsSchemas {
 	return m
 }
 
+// Security schemes, by their names.
 type OASComponentsSecuritySchemes map[string]NilOASSecurityScheme
 
 func (s *OASComponentsSecuritySchemes) init() OASComponentsSecuritySchemes {
@@ -7747,8 +8369,10 @@ func (s *OASContent) init() OASContent {
 }
 
 type OASContentItem struct {
-	Schema   *OASSchema                   `json:"schema"`
+	Schema *OASSchema `json:"schema"`
+	// Examples, by their names.
 	Examples OptNilOASContentItemExamples `json:"examples"`
+	// How the properties of a form are encoded, by their names.
 	Encoding OptNilOASContentItemEncoding `json:"encoding"`
 }
 
@@ -7782,6 +8406,7 @@ func (s *OASContentItem) SetEncoding(val OptNilOASContentItemEncoding) {
 	s.Encoding = val
 }
 
+// How the properties of a form are encoded, by their names.
 type OASContentItemEncoding map[string]NilOASContentItemEncodingItem
 
 func (s *OASContentItemEncoding) init() OASContentItemEncoding {
@@ -7794,7 +8419,8 @@ func (s *OASContentItemEncoding) init() OASContentItemEncoding {
 }
 
 type OASContentItemEncodingItem struct {
-	ContentType   OptNilOASText                           `json:"contentType"`
+	ContentType OptNilOASText `json:"contentType"`
+	// The headers of the part, by their names.
 	Headers       OptNilOASContentItemEncodingItemHeaders `json:"headers"`
 	Style         OptNilOASText                           `json:"style"`
 	Explode       OptNilOASFlag                           `json:"explode"`
@@ -7851,6 +8477,7 @@ func (s *OASContentItemEncodingItem) SetAllowReserved(val OptNilOASFlag) {
 	s.AllowReserved = val
 }
 
+// The headers of the part, by their names.
 type OASContentItemEncodingItemHeaders map[string]NilOASParameter
 
 func (s *OASContentItemEncodingItemHeaders) init() OASContentItemEncodingItemHeaders {
@@ -7862,6 +8489,7 @@ func (s *OASContentItemEncodingItemHeaders) init() OASContentItemEncodingItemHea
 	return m
 }
 
+// Examples, by their names.
 type OASContentItemExamples map[string]NilOASExample
 
 func (s *OASContentItemExamples) init() OASContentItemExamples {
@@ -7927,7 +8555,9 @@ func (s *OASExample) SetExternalValue(val OptNilOASText) {
 // Where to read on.
 // Ref: #/components/schemas/OASExternalDocs
 type OASExternalDocs struct {
-	URL         OptString `json:"url"`
+	// The URL of the documentation.
+	URL OptString `json:"url"`
+	// What the documentation is about.
 	Description OptString `json:"description"`
 }
 
@@ -7956,10 +8586,11 @@ type OASFlag bool
 // Where an OAuth flow goes.
 // Ref: #/components/schemas/OASFlow
 type OASFlow struct {
-	AuthorizationUrl OptNilOASText       `json:"authorizationUrl"`
-	TokenUrl         OptNilOASText       `json:"tokenUrl"`
-	RefreshUrl       OptNilOASText       `json:"refreshUrl"`
-	Scopes           OptNilOASFlowScopes `json:"scopes"`
+	AuthorizationUrl OptNilOASText `json:"authorizationUrl"`
+	TokenUrl         OptNilOASText `json:"tokenUrl"`
+	RefreshUrl       OptNilOASText `json:"refreshUrl"`
+	// The descriptions of the scopes, by their names.
+	Scopes OptNilOASFlowScopes `json:"scopes"`
 }
 
 // GetAuthorizationUrl returns the value of AuthorizationUrl.
@@ -8002,6 +8633,7 @@ func (s *OASFlow) SetScopes(val OptNilOASFlowScopes) {
 	s.Scopes = val
 }
 
+// The descriptions of the scopes, by their names.
 type OASFlowScopes map[string]NilOASText
 
 func (s *OASFlowScopes) init() OASFlowScopes {
@@ -8016,12 +8648,18 @@ func (s *OASFlowScopes) init() OASFlowScopes {
 // What the API is called, and whose it is.
 // Ref: #/components/schemas/OASInfo
 type OASInfo struct {
-	Title          OptString            `json:"title"`
-	Version        OptString            `json:"version"`
-	Description    OptString            `json:"description"`
-	TermsOfService OptString            `json:"termsOfService"`
-	Contact        OptNilOASInfoContact `json:"contact"`
-	License        OptNilOASInfoLicense `json:"license"`
+	// The title of the API.
+	Title OptString `json:"title"`
+	// The version of the API.
+	Version OptString `json:"version"`
+	// What the API does.
+	Description OptString `json:"description"`
+	// The URL of the terms of service.
+	TermsOfService OptString `json:"termsOfService"`
+	// Whom to contact about the API.
+	Contact OptNilOASInfoContact `json:"contact"`
+	// The licence of the API.
+	License OptNilOASInfoLicense `json:"license"`
 }
 
 // GetTitle returns the value of Title.
@@ -8084,9 +8722,13 @@ func (s *OASInfo) SetLicense(val OptNilOASInfoLicense) {
 	s.License = val
 }
 
+// Whom to contact about the API.
 type OASInfoContact struct {
-	Name  OptString `json:"name"`
-	URL   OptString `json:"url"`
+	// The name of the contact.
+	Name OptString `json:"name"`
+	// The URL of the contact.
+	URL OptString `json:"url"`
+	// The e-mail address of the contact.
 	Email OptString `json:"email"`
 }
 
@@ -8120,9 +8762,12 @@ func (s *OASInfoContact) SetEmail(val OptString) {
 	s.Email = val
 }
 
+// The licence of the API.
 type OASInfoLicense struct {
+	// The name of the licence.
 	Name OptString `json:"name"`
-	URL  OptString `json:"url"`
+	// The URL of the licence.
+	URL OptString `json:"url"`
 }
 
 // GetName returns the value of Name.
@@ -8148,12 +8793,13 @@ func (s *OASInfoLicense) SetURL(val OptString) {
 // A link to another operation, or where one is.
 // Ref: #/components/schemas/OASLink
 type OASLink struct {
-	Ref          OptNilOASText   `json:"$ref"`
-	OperationRef OptNilOASText   `json:"operationRef"`
-	OperationId  OptNilOASText   `json:"operationId"`
-	Description  OptNilOASText   `json:"description"`
-	Parameters   OptNilAnyMap    `json:"parameters"`
-	Server       OptNilOASServer `json:"server"`
+	Ref          OptNilOASText `json:"$ref"`
+	OperationRef OptNilOASText `json:"operationRef"`
+	OperationId  OptNilOASText `json:"operationId"`
+	Description  OptNilOASText `json:"description"`
+	// The parameters of the linked operation, by their names.
+	Parameters OptNilOASLinkParameters `json:"parameters"`
+	Server     OptNilOASServer         `json:"server"`
 }
 
 // GetRef returns the value of Ref.
@@ -8177,7 +8823,7 @@ func (s *OASLink) GetDescription() OptNilOASText {
 }
 
 // GetParameters returns the value of Parameters.
-func (s *OASLink) GetParameters() OptNilAnyMap {
+func (s *OASLink) GetParameters() OptNilOASLinkParameters {
 	return s.Parameters
 }
 
@@ -8207,7 +8853,7 @@ func (s *OASLink) SetDescription(val OptNilOASText) {
 }
 
 // SetParameters sets the value of Parameters.
-func (s *OASLink) SetParameters(val OptNilAnyMap) {
+func (s *OASLink) SetParameters(val OptNilOASLinkParameters) {
 	s.Parameters = val
 }
 
@@ -8216,23 +8862,44 @@ func (s *OASLink) SetServer(val OptNilOASServer) {
 	s.Server = val
 }
 
+// The parameters of the linked operation, by their names.
+type OASLinkParameters map[string]jx.Raw
+
+func (s *OASLinkParameters) init() OASLinkParameters {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
 type OASNumber float64
 
 // An operation.
 // Ref: #/components/schemas/OASOperation
 type OASOperation struct {
-	OperationId  OptString                   `json:"operationId"`
-	Summary      OptString                   `json:"summary"`
-	Description  OptString                   `json:"description"`
-	Deprecated   OptBool                     `json:"deprecated"`
-	Tags         OptNilStrings               `json:"tags"`
-	Parameters   OptNilNilOASParameterArray  `json:"parameters"`
-	RequestBody  OptNilOASRequestBody        `json:"requestBody"`
-	Responses    OptNilOASOperationResponses `json:"responses"`
-	Callbacks    OptNilOASOperationCallbacks `json:"callbacks"`
-	Security     OptNilOASSecurity           `json:"security"`
-	Servers      OptNilNilOASServerArray     `json:"servers"`
-	ExternalDocs OptNilOASExternalDocs       `json:"externalDocs"`
+	// The ID of the operation.
+	OperationId OptString `json:"operationId"`
+	// What the operation does, in a few words.
+	Summary OptString `json:"summary"`
+	// What the operation does.
+	Description OptString `json:"description"`
+	// Whether the operation should no longer be used.
+	Deprecated OptBool `json:"deprecated"`
+	// The tags of the operation.
+	Tags OptNilStringArray `json:"tags"`
+	// The parameters of the operation.
+	Parameters  OptNilNilOASParameterArray `json:"parameters"`
+	RequestBody OptNilOASRequestBody       `json:"requestBody"`
+	// The responses, by their statuses.
+	Responses OptNilOASOperationResponses `json:"responses"`
+	// The callbacks of the operation, by their names.
+	Callbacks OptNilOASOperationCallbacks `json:"callbacks"`
+	Security  OptNilOASSecurity           `json:"security"`
+	// The servers of the operation.
+	Servers      OptNilNilOASServerArray `json:"servers"`
+	ExternalDocs OptNilOASExternalDocs   `json:"externalDocs"`
 }
 
 // GetOperationId returns the value of OperationId.
@@ -8256,7 +8923,7 @@ func (s *OASOperation) GetDeprecated() OptBool {
 }
 
 // GetTags returns the value of Tags.
-func (s *OASOperation) GetTags() OptNilStrings {
+func (s *OASOperation) GetTags() OptNilStringArray {
 	return s.Tags
 }
 
@@ -8316,7 +8983,7 @@ func (s *OASOperation) SetDeprecated(val OptBool) {
 }
 
 // SetTags sets the value of Tags.
-func (s *OASOperation) SetTags(val OptNilStrings) {
+func (s *OASOperation) SetTags(val OptNilStringArray) {
 	s.Tags = val
 }
 
@@ -8355,6 +9022,7 @@ func (s *OASOperation) SetExternalDocs(val OptNilOASExternalDocs) {
 	s.ExternalDocs = val
 }
 
+// The callbacks of the operation, by their names.
 type OASOperationCallbacks map[string]NilOASCallback
 
 func (s *OASOperationCallbacks) init() OASOperationCallbacks {
@@ -8366,6 +9034,7 @@ func (s *OASOperationCallbacks) init() OASOperationCallbacks {
 	return m
 }
 
+// The responses, by their statuses.
 type OASOperationResponses map[string]NilOASResponse
 
 func (s *OASOperationResponses) init() OASOperationResponses {
@@ -8380,19 +9049,20 @@ func (s *OASOperationResponses) init() OASOperationResponses {
 // A parameter or a header, or where one is.
 // Ref: #/components/schemas/OASParameter
 type OASParameter struct {
-	Ref             OptNilOASText              `json:"$ref"`
-	Name            OptNilOASText              `json:"name"`
-	In              OptNilOASText              `json:"in"`
-	Description     OptNilOASText              `json:"description"`
-	Style           OptNilOASText              `json:"style"`
-	Explode         OptNilOASFlag              `json:"explode"`
-	AllowEmptyValue OptNilOASFlag              `json:"allowEmptyValue"`
-	AllowReserved   OptNilOASFlag              `json:"allowReserved"`
-	Deprecated      OptNilOASFlag              `json:"deprecated"`
-	Required        OptNilOASFlag              `json:"required"`
-	Schema          *OASSchema                 `json:"schema"`
-	Examples        OptNilOASParameterExamples `json:"examples"`
-	Content         OptNilOASContent           `json:"content"`
+	Ref             OptNilOASText `json:"$ref"`
+	Name            OptNilOASText `json:"name"`
+	In              OptNilOASText `json:"in"`
+	Description     OptNilOASText `json:"description"`
+	Style           OptNilOASText `json:"style"`
+	Explode         OptNilOASFlag `json:"explode"`
+	AllowEmptyValue OptNilOASFlag `json:"allowEmptyValue"`
+	AllowReserved   OptNilOASFlag `json:"allowReserved"`
+	Deprecated      OptNilOASFlag `json:"deprecated"`
+	Required        OptNilOASFlag `json:"required"`
+	Schema          *OASSchema    `json:"schema"`
+	// Examples, by their names.
+	Examples OptNilOASParameterExamples `json:"examples"`
+	Content  OptNilOASContent           `json:"content"`
 }
 
 // GetRef returns the value of Ref.
@@ -8525,6 +9195,7 @@ func (s *OASParameter) SetContent(val OptNilOASContent) {
 	s.Content = val
 }
 
+// Examples, by their names.
 type OASParameterExamples map[string]NilOASExample
 
 func (s *OASParameterExamples) init() OASParameterExamples {
@@ -8539,20 +9210,25 @@ func (s *OASParameterExamples) init() OASParameterExamples {
 // A path and its operations.
 // Ref: #/components/schemas/OASPathItem
 type OASPathItem struct {
-	Ref         OptString                  `json:"$ref"`
-	Summary     OptString                  `json:"summary"`
-	Description OptString                  `json:"description"`
-	Servers     OptNilNilOASServerArray    `json:"servers"`
-	Parameters  OptNilNilOASParameterArray `json:"parameters"`
-	Connect     OptNilOASOperation         `json:"connect"`
-	Delete      OptNilOASOperation         `json:"delete"`
-	Get         OptNilOASOperation         `json:"get"`
-	Head        OptNilOASOperation         `json:"head"`
-	Options     OptNilOASOperation         `json:"options"`
-	Patch       OptNilOASOperation         `json:"patch"`
-	Post        OptNilOASOperation         `json:"post"`
-	Put         OptNilOASOperation         `json:"put"`
-	Trace       OptNilOASOperation         `json:"trace"`
+	// A reference to a path item.
+	Ref OptString `json:"$ref"`
+	// What the path is for, in a few words.
+	Summary OptString `json:"summary"`
+	// What the path is for.
+	Description OptString `json:"description"`
+	// The servers of the path.
+	Servers OptNilNilOASServerArray `json:"servers"`
+	// The parameters of all operations of the path.
+	Parameters OptNilNilOASParameterArray `json:"parameters"`
+	Connect    OptNilOASOperation         `json:"connect"`
+	Delete     OptNilOASOperation         `json:"delete"`
+	Get        OptNilOASOperation         `json:"get"`
+	Head       OptNilOASOperation         `json:"head"`
+	Options    OptNilOASOperation         `json:"options"`
+	Patch      OptNilOASOperation         `json:"patch"`
+	Post       OptNilOASOperation         `json:"post"`
+	Put        OptNilOASOperation         `json:"put"`
+	Trace      OptNilOASOperation         `json:"trace"`
 }
 
 // GetRef returns the value of Ref.
@@ -8695,6 +9371,7 @@ func (s *OASPathItem) SetTrace(val OptNilOASOperation) {
 	s.Trace = val
 }
 
+// The endpoints, by their paths.
 type OASPaths map[string]NilOASPathItem
 
 func (s *OASPaths) init() OASPaths {
@@ -8758,11 +9435,13 @@ func (s *OASRequestBody) SetContent(val OptNilOASContent) {
 // A response, or where one is.
 // Ref: #/components/schemas/OASResponse
 type OASResponse struct {
-	Ref         OptNilOASText            `json:"$ref"`
-	Description OptNilOASText            `json:"description"`
-	Headers     OptNilOASResponseHeaders `json:"headers"`
-	Content     OptNilOASContent         `json:"content"`
-	Links       OptNilOASResponseLinks   `json:"links"`
+	Ref         OptNilOASText `json:"$ref"`
+	Description OptNilOASText `json:"description"`
+	// The headers of the response, by their names.
+	Headers OptNilOASResponseHeaders `json:"headers"`
+	Content OptNilOASContent         `json:"content"`
+	// The links of the response, by their names.
+	Links OptNilOASResponseLinks `json:"links"`
 }
 
 // GetRef returns the value of Ref.
@@ -8815,6 +9494,7 @@ func (s *OASResponse) SetLinks(val OptNilOASResponseLinks) {
 	s.Links = val
 }
 
+// The headers of the response, by their names.
 type OASResponseHeaders map[string]NilOASParameter
 
 func (s *OASResponseHeaders) init() OASResponseHeaders {
@@ -8826,6 +9506,7 @@ func (s *OASResponseHeaders) init() OASResponseHeaders {
 	return m
 }
 
+// The links of the response, by their names.
 type OASResponseLinks map[string]NilOASLink
 
 func (s *OASResponseLinks) init() OASResponseLinks {
@@ -8841,41 +9522,47 @@ func (s *OASResponseLinks) init() OASResponseLinks {
 // numbers, exclusive or not. What is not named here is kept.
 // Ref: #/components/schemas/OASSchema
 type OASSchema struct {
-	Ref                  OptNilOASText                  `json:"$ref"`
-	Type                 OptNilOASText                  `json:"type"`
-	Title                OptNilOASText                  `json:"title"`
-	Format               OptNilOASText                  `json:"format"`
-	Description          OptNilOASText                  `json:"description"`
-	Pattern              OptNilOASText                  `json:"pattern"`
-	OneOf                OptNilOASSchemas               `json:"oneOf"`
-	AnyOf                OptNilOASSchemas               `json:"anyOf"`
-	AllOf                OptNilOASSchemas               `json:"allOf"`
-	Not                  *OASSchema                     `json:"not"`
-	Items                *OASSchema                     `json:"items"`
-	Properties           OptNilOASSchemaProperties      `json:"properties"`
+	Ref         OptNilOASText    `json:"$ref"`
+	Type        OptNilOASText    `json:"type"`
+	Title       OptNilOASText    `json:"title"`
+	Format      OptNilOASText    `json:"format"`
+	Description OptNilOASText    `json:"description"`
+	Pattern     OptNilOASText    `json:"pattern"`
+	OneOf       OptNilOASSchemas `json:"oneOf"`
+	AnyOf       OptNilOASSchemas `json:"anyOf"`
+	AllOf       OptNilOASSchemas `json:"allOf"`
+	Not         *OASSchema       `json:"not"`
+	Items       *OASSchema       `json:"items"`
+	// The properties of an object, by their names.
+	Properties OptNilOASSchemaProperties `json:"properties"`
+	// Whether other properties are allowed, or their schema.
 	AdditionalProperties *OASSchemaAdditionalProperties `json:"additionalProperties"`
-	Required             OptNilStrings                  `json:"required"`
-	Enum                 OptNilAnyArray                 `json:"enum"`
-	Minimum              OptNilOASNumber                `json:"minimum"`
-	Maximum              OptNilOASNumber                `json:"maximum"`
-	MultipleOf           OptNilOASNumber                `json:"multipleOf"`
-	ExclusiveMinimum     OptNilOASFlag                  `json:"exclusiveMinimum"`
-	ExclusiveMaximum     OptNilOASFlag                  `json:"exclusiveMaximum"`
-	MinLength            OptNilOASCount                 `json:"minLength"`
-	MaxLength            OptNilOASCount                 `json:"maxLength"`
-	MinItems             OptNilOASCount                 `json:"minItems"`
-	MaxItems             OptNilOASCount                 `json:"maxItems"`
-	MinProperties        OptNilOASCount                 `json:"minProperties"`
-	MaxProperties        OptNilOASCount                 `json:"maxProperties"`
-	UniqueItems          OptNilOASFlag                  `json:"uniqueItems"`
-	Nullable             OptNilOASFlag                  `json:"nullable"`
-	ReadOnly             OptNilOASFlag                  `json:"readOnly"`
-	WriteOnly            OptNilOASFlag                  `json:"writeOnly"`
-	AllowEmptyValue      OptNilOASFlag                  `json:"allowEmptyValue"`
-	Deprecated           OptNilOASFlag                  `json:"deprecated"`
-	ExternalDocs         OptNilOASExternalDocs          `json:"externalDocs"`
-	XML                  OptNilOASSchemaXML             `json:"xml"`
-	Discriminator        OptNilOASSchemaDiscriminator   `json:"discriminator"`
+	// The names of the properties that must be present.
+	Required OptNilStringArray `json:"required"`
+	// The values that are allowed.
+	Enum             OptNilAnyArray        `json:"enum"`
+	Minimum          OptNilOASNumber       `json:"minimum"`
+	Maximum          OptNilOASNumber       `json:"maximum"`
+	MultipleOf       OptNilOASNumber       `json:"multipleOf"`
+	ExclusiveMinimum OptNilOASFlag         `json:"exclusiveMinimum"`
+	ExclusiveMaximum OptNilOASFlag         `json:"exclusiveMaximum"`
+	MinLength        OptNilOASCount        `json:"minLength"`
+	MaxLength        OptNilOASCount        `json:"maxLength"`
+	MinItems         OptNilOASCount        `json:"minItems"`
+	MaxItems         OptNilOASCount        `json:"maxItems"`
+	MinProperties    OptNilOASCount        `json:"minProperties"`
+	MaxProperties    OptNilOASCount        `json:"maxProperties"`
+	UniqueItems      OptNilOASFlag         `json:"uniqueItems"`
+	Nullable         OptNilOASFlag         `json:"nullable"`
+	ReadOnly         OptNilOASFlag         `json:"readOnly"`
+	WriteOnly        OptNilOASFlag         `json:"writeOnly"`
+	AllowEmptyValue  OptNilOASFlag         `json:"allowEmptyValue"`
+	Deprecated       OptNilOASFlag         `json:"deprecated"`
+	ExternalDocs     OptNilOASExternalDocs `json:"externalDocs"`
+	// How the value is written as XML.
+	XML OptNilOASSchemaXML `json:"xml"`
+	// The property that selects a schema.
+	Discriminator OptNilOASSchemaDiscriminator `json:"discriminator"`
 }
 
 // GetRef returns the value of Ref.
@@ -8944,7 +9631,7 @@ func (s *OASSchema) GetAdditionalProperties() *OASSchemaAdditionalProperties {
 }
 
 // GetRequired returns the value of Required.
-func (s *OASSchema) GetRequired() OptNilStrings {
+func (s *OASSchema) GetRequired() OptNilStringArray {
 	return s.Required
 }
 
@@ -9119,7 +9806,7 @@ func (s *OASSchema) SetAdditionalProperties(val *OASSchemaAdditionalProperties) 
 }
 
 // SetRequired sets the value of Required.
-func (s *OASSchema) SetRequired(val OptNilStrings) {
+func (s *OASSchema) SetRequired(val OptNilStringArray) {
 	s.Required = val
 }
 
@@ -9228,6 +9915,7 @@ func (s *OASSchema) SetDiscriminator(val OptNilOASSchemaDiscriminator) {
 	s.Discriminator = val
 }
 
+// Whether other properties are allowed, or their schema.
 // OASSchemaAdditionalProperties represents sum type.
 type OASSchemaAdditionalProperties struct {
 	// Type selects the active sum variant, switch on this field.
@@ -9297,9 +9985,11 @@ func NewBoolOASSchemaAdditionalProperties(v bool) OASSchemaAdditionalProperties 
 	return s
 }
 
+// The property that selects a schema.
 type OASSchemaDiscriminator struct {
-	PropertyName OptNilOASText                       `json:"propertyName"`
-	Mapping      OptNilOASSchemaDiscriminatorMapping `json:"mapping"`
+	PropertyName OptNilOASText `json:"propertyName"`
+	// The schemas, by the values of the property.
+	Mapping OptNilOASSchemaDiscriminatorMapping `json:"mapping"`
 }
 
 // GetPropertyName returns the value of PropertyName.
@@ -9322,6 +10012,7 @@ func (s *OASSchemaDiscriminator) SetMapping(val OptNilOASSchemaDiscriminatorMapp
 	s.Mapping = val
 }
 
+// The schemas, by the values of the property.
 type OASSchemaDiscriminatorMapping map[string]NilOASText
 
 func (s *OASSchemaDiscriminatorMapping) init() OASSchemaDiscriminatorMapping {
@@ -9333,6 +10024,7 @@ func (s *OASSchemaDiscriminatorMapping) init() OASSchemaDiscriminatorMapping {
 	return m
 }
 
+// The properties of an object, by their names.
 type OASSchemaProperties map[string]OASSchema
 
 func (s *OASSchemaProperties) init() OASSchemaProperties {
@@ -9344,6 +10036,7 @@ func (s *OASSchemaProperties) init() OASSchemaProperties {
 	return m
 }
 
+// How the value is written as XML.
 type OASSchemaXML struct {
 	Name      OptNilOASText `json:"name"`
 	Namespace OptNilOASText `json:"namespace"`
@@ -9420,15 +10113,16 @@ func (s *OASSecurityItem) init() OASSecurityItem {
 // A way to authenticate, or where one is.
 // Ref: #/components/schemas/OASSecurityScheme
 type OASSecurityScheme struct {
-	Ref              OptNilOASText                `json:"$ref"`
-	Type             OptNilOASText                `json:"type"`
-	Description      OptNilOASText                `json:"description"`
-	Name             OptNilOASText                `json:"name"`
-	In               OptNilOASText                `json:"in"`
-	Scheme           OptNilOASText                `json:"scheme"`
-	BearerFormat     OptNilOASText                `json:"bearerFormat"`
-	OpenIdConnectUrl OptNilOASText                `json:"openIdConnectUrl"`
-	Flows            OptNilOASSecuritySchemeFlows `json:"flows"`
+	Ref              OptNilOASText `json:"$ref"`
+	Type             OptNilOASText `json:"type"`
+	Description      OptNilOASText `json:"description"`
+	Name             OptNilOASText `json:"name"`
+	In               OptNilOASText `json:"in"`
+	Scheme           OptNilOASText `json:"scheme"`
+	BearerFormat     OptNilOASText `json:"bearerFormat"`
+	OpenIdConnectUrl OptNilOASText `json:"openIdConnectUrl"`
+	// The OAuth flows.
+	Flows OptNilOASSecuritySchemeFlows `json:"flows"`
 }
 
 // GetRef returns the value of Ref.
@@ -9521,6 +10215,7 @@ func (s *OASSecurityScheme) SetFlows(val OptNilOASSecuritySchemeFlows) {
 	s.Flows = val
 }
 
+// The OAuth flows.
 type OASSecuritySchemeFlows struct {
 	Implicit          OptNilOASFlow `json:"implicit"`
 	Password          OptNilOASFlow `json:"password"`
@@ -9571,9 +10266,12 @@ func (s *OASSecuritySchemeFlows) SetAuthorizationCode(val OptNilOASFlow) {
 // An address of the API.
 // Ref: #/components/schemas/OASServer
 type OASServer struct {
-	URL         OptString                `json:"url"`
-	Description OptString                `json:"description"`
-	Variables   OptNilOASServerVariables `json:"variables"`
+	// The URL of the server.
+	URL OptString `json:"url"`
+	// What the server is for.
+	Description OptString `json:"description"`
+	// The variables of the URL, by their names.
+	Variables OptNilOASServerVariables `json:"variables"`
 }
 
 // GetURL returns the value of URL.
@@ -9606,6 +10304,7 @@ func (s *OASServer) SetVariables(val OptNilOASServerVariables) {
 	s.Variables = val
 }
 
+// The variables of the URL, by their names.
 type OASServerVariables map[string]NilOASServerVariablesItem
 
 func (s *OASServerVariables) init() OASServerVariables {
@@ -9618,9 +10317,12 @@ func (s *OASServerVariables) init() OASServerVariables {
 }
 
 type OASServerVariablesItem struct {
-	Default     OptString     `json:"default"`
-	Description OptString     `json:"description"`
-	Enum        OptNilStrings `json:"enum"`
+	// The value that is used if none is given.
+	Default OptString `json:"default"`
+	// What the variable stands for.
+	Description OptString `json:"description"`
+	// The values that are allowed.
+	Enum OptNilStringArray `json:"enum"`
 }
 
 // GetDefault returns the value of Default.
@@ -9634,7 +10336,7 @@ func (s *OASServerVariablesItem) GetDescription() OptString {
 }
 
 // GetEnum returns the value of Enum.
-func (s *OASServerVariablesItem) GetEnum() OptNilStrings {
+func (s *OASServerVariablesItem) GetEnum() OptNilStringArray {
 	return s.Enum
 }
 
@@ -9649,14 +10351,16 @@ func (s *OASServerVariablesItem) SetDescription(val OptString) {
 }
 
 // SetEnum sets the value of Enum.
-func (s *OASServerVariablesItem) SetEnum(val OptNilStrings) {
+func (s *OASServerVariablesItem) SetEnum(val OptNilStringArray) {
 	s.Enum = val
 }
 
 // A tag.
 // Ref: #/components/schemas/OASTag
 type OASTag struct {
-	Name         OptString             `json:"name"`
+	// The name of the tag.
+	Name OptString `json:"name"`
+	// What the tag stands for.
 	Description  OptString             `json:"description"`
 	ExternalDocs OptNilOASExternalDocs `json:"externalDocs"`
 }
@@ -9693,21 +10397,48 @@ func (s *OASTag) SetExternalDocs(val OptNilOASExternalDocs) {
 
 type OASText string
 
+// Tyk's settings of the API.
+type OASXMinusTykMinusAPIMinusGateway map[string]jx.Raw
+
+func (s *OASXMinusTykMinusAPIMinusGateway) init() OASXMinusTykMinusAPIMinusGateway {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
+// Tyk's settings of a streaming API.
+type OASXMinusTykMinusStreaming map[string]jx.Raw
+
+func (s *OASXMinusTykMinusStreaming) init() OASXMinusTykMinusStreaming {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
 // Grants that the API's OAuth server allows.
 // Ref: #/components/schemas/OAuthMeta
 type OAuthMeta struct {
-	AllowedAccessTypes    OptNilStrings `json:"allowed_access_types"`
-	AllowedAuthorizeTypes OptNilStrings `json:"allowed_authorize_types"`
-	AuthLoginRedirect     OptString     `json:"auth_login_redirect"`
+	// The grant types that are allowed.
+	AllowedAccessTypes OptNilStringArray `json:"allowed_access_types"`
+	// The response types that are allowed.
+	AllowedAuthorizeTypes OptNilStringArray `json:"allowed_authorize_types"`
+	// The URL of the page where users sign on.
+	AuthLoginRedirect OptString `json:"auth_login_redirect"`
 }
 
 // GetAllowedAccessTypes returns the value of AllowedAccessTypes.
-func (s *OAuthMeta) GetAllowedAccessTypes() OptNilStrings {
+func (s *OAuthMeta) GetAllowedAccessTypes() OptNilStringArray {
 	return s.AllowedAccessTypes
 }
 
 // GetAllowedAuthorizeTypes returns the value of AllowedAuthorizeTypes.
-func (s *OAuthMeta) GetAllowedAuthorizeTypes() OptNilStrings {
+func (s *OAuthMeta) GetAllowedAuthorizeTypes() OptNilStringArray {
 	return s.AllowedAuthorizeTypes
 }
 
@@ -9717,12 +10448,12 @@ func (s *OAuthMeta) GetAuthLoginRedirect() OptString {
 }
 
 // SetAllowedAccessTypes sets the value of AllowedAccessTypes.
-func (s *OAuthMeta) SetAllowedAccessTypes(val OptNilStrings) {
+func (s *OAuthMeta) SetAllowedAccessTypes(val OptNilStringArray) {
 	s.AllowedAccessTypes = val
 }
 
 // SetAllowedAuthorizeTypes sets the value of AllowedAuthorizeTypes.
-func (s *OAuthMeta) SetAllowedAuthorizeTypes(val OptNilStrings) {
+func (s *OAuthMeta) SetAllowedAuthorizeTypes(val OptNilStringArray) {
 	s.AllowedAuthorizeTypes = val
 }
 
@@ -9734,12 +10465,14 @@ func (s *OAuthMeta) SetAuthLoginRedirect(val OptString) {
 // One issuer and its clients.
 // Ref: #/components/schemas/OIDProviderConfig
 type OIDProviderConfig struct {
-	ClientIds OptNilStringMap `json:"client_ids"`
-	Issuer    OptString       `json:"issuer"`
+	// The IDs of the policies, by the IDs of the clients in base64.
+	ClientIds OptNilOIDProviderConfigClientIds `json:"client_ids"`
+	// The issuer of the tokens.
+	Issuer OptString `json:"issuer"`
 }
 
 // GetClientIds returns the value of ClientIds.
-func (s *OIDProviderConfig) GetClientIds() OptNilStringMap {
+func (s *OIDProviderConfig) GetClientIds() OptNilOIDProviderConfigClientIds {
 	return s.ClientIds
 }
 
@@ -9749,7 +10482,7 @@ func (s *OIDProviderConfig) GetIssuer() OptString {
 }
 
 // SetClientIds sets the value of ClientIds.
-func (s *OIDProviderConfig) SetClientIds(val OptNilStringMap) {
+func (s *OIDProviderConfig) SetClientIds(val OptNilOIDProviderConfigClientIds) {
 	s.ClientIds = val
 }
 
@@ -9758,11 +10491,25 @@ func (s *OIDProviderConfig) SetIssuer(val OptString) {
 	s.Issuer = val
 }
 
+// The IDs of the policies, by the IDs of the clients in base64.
+type OIDProviderConfigClientIds map[string]string
+
+func (s *OIDProviderConfigClientIds) init() OIDProviderConfigClientIds {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
 // Accepted OpenID Connect providers.
 // Ref: #/components/schemas/OpenIDOptions
 type OpenIDOptions struct {
-	Providers         OptNilNilOIDProviderConfigArray `json:"providers"`
-	SegregateByClient OptBool                         `json:"segregate_by_client"`
+	// The identity providers.
+	Providers OptNilNilOIDProviderConfigArray `json:"providers"`
+	// Whether a user has one key for each client.
+	SegregateByClient OptBool `json:"segregate_by_client"`
 }
 
 // GetProviders returns the value of Providers.
@@ -9788,8 +10535,10 @@ func (s *OpenIDOptions) SetSegregateByClient(val OptBool) {
 // The organisation's own OPA rules (Rego source).
 // Ref: #/components/schemas/OpenPolicyConf
 type OpenPolicyConf struct {
-	Enabled OptBool   `json:"enabled"`
-	Rules   OptString `json:"rules"`
+	// Whether the rules apply.
+	Enabled OptBool `json:"enabled"`
+	// The rules, in the language Rego.
+	Rules OptString `json:"rules"`
 }
 
 // GetEnabled returns the value of Enabled.
@@ -10316,6 +11065,278 @@ func (o OptNilAPIDefinitionAuthConfigs) Or(d APIDefinitionAuthConfigs) APIDefini
 	return d
 }
 
+// NewOptNilAPIDefinitionConfigData returns new OptNilAPIDefinitionConfigData with value set to v.
+func NewOptNilAPIDefinitionConfigData(v APIDefinitionConfigData) OptNilAPIDefinitionConfigData {
+	return OptNilAPIDefinitionConfigData{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilAPIDefinitionConfigData is optional nullable APIDefinitionConfigData.
+type OptNilAPIDefinitionConfigData struct {
+	Value APIDefinitionConfigData
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilAPIDefinitionConfigData was set.
+func (o OptNilAPIDefinitionConfigData) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilAPIDefinitionConfigData) Reset() {
+	var v APIDefinitionConfigData
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilAPIDefinitionConfigData) SetTo(v APIDefinitionConfigData) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilAPIDefinitionConfigData) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilAPIDefinitionConfigData) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v APIDefinitionConfigData
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilAPIDefinitionConfigData) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilAPIDefinitionConfigData) Get() (v APIDefinitionConfigData, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilAPIDefinitionConfigData) Or(d APIDefinitionConfigData) APIDefinitionConfigData {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilAPIDefinitionJwtScopeToPolicyMapping returns new OptNilAPIDefinitionJwtScopeToPolicyMapping with value set to v.
+func NewOptNilAPIDefinitionJwtScopeToPolicyMapping(v APIDefinitionJwtScopeToPolicyMapping) OptNilAPIDefinitionJwtScopeToPolicyMapping {
+	return OptNilAPIDefinitionJwtScopeToPolicyMapping{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilAPIDefinitionJwtScopeToPolicyMapping is optional nullable APIDefinitionJwtScopeToPolicyMapping.
+type OptNilAPIDefinitionJwtScopeToPolicyMapping struct {
+	Value APIDefinitionJwtScopeToPolicyMapping
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilAPIDefinitionJwtScopeToPolicyMapping was set.
+func (o OptNilAPIDefinitionJwtScopeToPolicyMapping) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilAPIDefinitionJwtScopeToPolicyMapping) Reset() {
+	var v APIDefinitionJwtScopeToPolicyMapping
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilAPIDefinitionJwtScopeToPolicyMapping) SetTo(v APIDefinitionJwtScopeToPolicyMapping) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilAPIDefinitionJwtScopeToPolicyMapping) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilAPIDefinitionJwtScopeToPolicyMapping) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v APIDefinitionJwtScopeToPolicyMapping
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilAPIDefinitionJwtScopeToPolicyMapping) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilAPIDefinitionJwtScopeToPolicyMapping) Get() (v APIDefinitionJwtScopeToPolicyMapping, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilAPIDefinitionJwtScopeToPolicyMapping) Or(d APIDefinitionJwtScopeToPolicyMapping) APIDefinitionJwtScopeToPolicyMapping {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilAPIDefinitionPinnedPublicKeys returns new OptNilAPIDefinitionPinnedPublicKeys with value set to v.
+func NewOptNilAPIDefinitionPinnedPublicKeys(v APIDefinitionPinnedPublicKeys) OptNilAPIDefinitionPinnedPublicKeys {
+	return OptNilAPIDefinitionPinnedPublicKeys{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilAPIDefinitionPinnedPublicKeys is optional nullable APIDefinitionPinnedPublicKeys.
+type OptNilAPIDefinitionPinnedPublicKeys struct {
+	Value APIDefinitionPinnedPublicKeys
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilAPIDefinitionPinnedPublicKeys was set.
+func (o OptNilAPIDefinitionPinnedPublicKeys) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilAPIDefinitionPinnedPublicKeys) Reset() {
+	var v APIDefinitionPinnedPublicKeys
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilAPIDefinitionPinnedPublicKeys) SetTo(v APIDefinitionPinnedPublicKeys) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilAPIDefinitionPinnedPublicKeys) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilAPIDefinitionPinnedPublicKeys) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v APIDefinitionPinnedPublicKeys
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilAPIDefinitionPinnedPublicKeys) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilAPIDefinitionPinnedPublicKeys) Get() (v APIDefinitionPinnedPublicKeys, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilAPIDefinitionPinnedPublicKeys) Or(d APIDefinitionPinnedPublicKeys) APIDefinitionPinnedPublicKeys {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilAPIDefinitionUpstreamCertificates returns new OptNilAPIDefinitionUpstreamCertificates with value set to v.
+func NewOptNilAPIDefinitionUpstreamCertificates(v APIDefinitionUpstreamCertificates) OptNilAPIDefinitionUpstreamCertificates {
+	return OptNilAPIDefinitionUpstreamCertificates{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilAPIDefinitionUpstreamCertificates is optional nullable APIDefinitionUpstreamCertificates.
+type OptNilAPIDefinitionUpstreamCertificates struct {
+	Value APIDefinitionUpstreamCertificates
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilAPIDefinitionUpstreamCertificates was set.
+func (o OptNilAPIDefinitionUpstreamCertificates) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilAPIDefinitionUpstreamCertificates) Reset() {
+	var v APIDefinitionUpstreamCertificates
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilAPIDefinitionUpstreamCertificates) SetTo(v APIDefinitionUpstreamCertificates) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilAPIDefinitionUpstreamCertificates) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilAPIDefinitionUpstreamCertificates) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v APIDefinitionUpstreamCertificates
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilAPIDefinitionUpstreamCertificates) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilAPIDefinitionUpstreamCertificates) Get() (v APIDefinitionUpstreamCertificates, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilAPIDefinitionUpstreamCertificates) Or(d APIDefinitionUpstreamCertificates) APIDefinitionUpstreamCertificates {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilAnalyticsPluginConfig returns new OptNilAnalyticsPluginConfig with value set to v.
 func NewOptNilAnalyticsPluginConfig(v AnalyticsPluginConfig) OptNilAnalyticsPluginConfig {
 	return OptNilAnalyticsPluginConfig{
@@ -10446,74 +11467,6 @@ func (o OptNilAnyArray) Get() (v []jx.Raw, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilAnyArray) Or(d []jx.Raw) []jx.Raw {
-	if v, ok := o.Get(); ok {
-		return v
-	}
-	return d
-}
-
-// NewOptNilAnyMap returns new OptNilAnyMap with value set to v.
-func NewOptNilAnyMap(v AnyMap) OptNilAnyMap {
-	return OptNilAnyMap{
-		Value: v,
-		Set:   true,
-	}
-}
-
-// OptNilAnyMap is optional nullable AnyMap.
-type OptNilAnyMap struct {
-	Value AnyMap
-	Set   bool
-	Null  bool
-}
-
-// IsSet returns true if OptNilAnyMap was set.
-func (o OptNilAnyMap) IsSet() bool { return o.Set }
-
-// Reset unsets value.
-func (o *OptNilAnyMap) Reset() {
-	var v AnyMap
-	o.Value = v
-	o.Set = false
-	o.Null = false
-}
-
-// SetTo sets value to v.
-func (o *OptNilAnyMap) SetTo(v AnyMap) {
-	o.Set = true
-	o.Null = false
-	o.Value = v
-}
-
-// IsNull returns true if value is Null.
-func (o OptNilAnyMap) IsNull() bool { return o.Null }
-
-// SetToNull sets value to null.
-func (o *OptNilAnyMap) SetToNull() {
-	o.Set = true
-	o.Null = true
-	var v AnyMap
-	o.Value = v
-}
-
-// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
-func (o OptNilAnyMap) IsEmpty() bool {
-	return !o.Set && !o.Null
-}
-
-// Get returns value and boolean that denotes whether value was set.
-func (o OptNilAnyMap) Get() (v AnyMap, ok bool) {
-	if o.Null {
-		return v, false
-	}
-	if !o.Set {
-		return v, false
-	}
-	return o.Value, true
-}
-
-// Or returns value if set, or given parameter if does not.
-func (o OptNilAnyMap) Or(d AnyMap) AnyMap {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -10786,6 +11739,74 @@ func (o OptNilAuthProviderMeta) Get() (v AuthProviderMeta, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilAuthProviderMeta) Or(d AuthProviderMeta) AuthProviderMeta {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilAuthProviderMetaMeta returns new OptNilAuthProviderMetaMeta with value set to v.
+func NewOptNilAuthProviderMetaMeta(v AuthProviderMetaMeta) OptNilAuthProviderMetaMeta {
+	return OptNilAuthProviderMetaMeta{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilAuthProviderMetaMeta is optional nullable AuthProviderMetaMeta.
+type OptNilAuthProviderMetaMeta struct {
+	Value AuthProviderMetaMeta
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilAuthProviderMetaMeta was set.
+func (o OptNilAuthProviderMetaMeta) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilAuthProviderMetaMeta) Reset() {
+	var v AuthProviderMetaMeta
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilAuthProviderMetaMeta) SetTo(v AuthProviderMetaMeta) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilAuthProviderMetaMeta) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilAuthProviderMetaMeta) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v AuthProviderMetaMeta
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilAuthProviderMetaMeta) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilAuthProviderMetaMeta) Get() (v AuthProviderMetaMeta, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilAuthProviderMetaMeta) Or(d AuthProviderMetaMeta) AuthProviderMetaMeta {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -11268,6 +12289,74 @@ func (o OptNilConfigLabsConfig) Or(d ConfigLabsConfig) ConfigLabsConfig {
 	return d
 }
 
+// NewOptNilConfigLabsConfigStreaming returns new OptNilConfigLabsConfigStreaming with value set to v.
+func NewOptNilConfigLabsConfigStreaming(v ConfigLabsConfigStreaming) OptNilConfigLabsConfigStreaming {
+	return OptNilConfigLabsConfigStreaming{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilConfigLabsConfigStreaming is optional nullable ConfigLabsConfigStreaming.
+type OptNilConfigLabsConfigStreaming struct {
+	Value ConfigLabsConfigStreaming
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilConfigLabsConfigStreaming was set.
+func (o OptNilConfigLabsConfigStreaming) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilConfigLabsConfigStreaming) Reset() {
+	var v ConfigLabsConfigStreaming
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilConfigLabsConfigStreaming) SetTo(v ConfigLabsConfigStreaming) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilConfigLabsConfigStreaming) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilConfigLabsConfigStreaming) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ConfigLabsConfigStreaming
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilConfigLabsConfigStreaming) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilConfigLabsConfigStreaming) Get() (v ConfigLabsConfigStreaming, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilConfigLabsConfigStreaming) Or(d ConfigLabsConfigStreaming) ConfigLabsConfigStreaming {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilConfigUIOptions returns new OptNilConfigUIOptions with value set to v.
 func NewOptNilConfigUIOptions(v ConfigUIOptions) OptNilConfigUIOptions {
 	return OptNilConfigUIOptions{
@@ -11330,6 +12419,414 @@ func (o OptNilConfigUIOptions) Get() (v ConfigUIOptions, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilConfigUIOptions) Or(d ConfigUIOptions) ConfigUIOptions {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilConfigUIOptionsDesigner returns new OptNilConfigUIOptionsDesigner with value set to v.
+func NewOptNilConfigUIOptionsDesigner(v ConfigUIOptionsDesigner) OptNilConfigUIOptionsDesigner {
+	return OptNilConfigUIOptionsDesigner{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilConfigUIOptionsDesigner is optional nullable ConfigUIOptionsDesigner.
+type OptNilConfigUIOptionsDesigner struct {
+	Value ConfigUIOptionsDesigner
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilConfigUIOptionsDesigner was set.
+func (o OptNilConfigUIOptionsDesigner) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilConfigUIOptionsDesigner) Reset() {
+	var v ConfigUIOptionsDesigner
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilConfigUIOptionsDesigner) SetTo(v ConfigUIOptionsDesigner) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilConfigUIOptionsDesigner) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilConfigUIOptionsDesigner) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ConfigUIOptionsDesigner
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilConfigUIOptionsDesigner) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilConfigUIOptionsDesigner) Get() (v ConfigUIOptionsDesigner, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilConfigUIOptionsDesigner) Or(d ConfigUIOptionsDesigner) ConfigUIOptionsDesigner {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilConfigUIOptionsLanguages returns new OptNilConfigUIOptionsLanguages with value set to v.
+func NewOptNilConfigUIOptionsLanguages(v ConfigUIOptionsLanguages) OptNilConfigUIOptionsLanguages {
+	return OptNilConfigUIOptionsLanguages{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilConfigUIOptionsLanguages is optional nullable ConfigUIOptionsLanguages.
+type OptNilConfigUIOptionsLanguages struct {
+	Value ConfigUIOptionsLanguages
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilConfigUIOptionsLanguages was set.
+func (o OptNilConfigUIOptionsLanguages) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilConfigUIOptionsLanguages) Reset() {
+	var v ConfigUIOptionsLanguages
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilConfigUIOptionsLanguages) SetTo(v ConfigUIOptionsLanguages) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilConfigUIOptionsLanguages) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilConfigUIOptionsLanguages) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ConfigUIOptionsLanguages
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilConfigUIOptionsLanguages) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilConfigUIOptionsLanguages) Get() (v ConfigUIOptionsLanguages, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilConfigUIOptionsLanguages) Or(d ConfigUIOptionsLanguages) ConfigUIOptionsLanguages {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilConfigUIOptionsLoginPage returns new OptNilConfigUIOptionsLoginPage with value set to v.
+func NewOptNilConfigUIOptionsLoginPage(v ConfigUIOptionsLoginPage) OptNilConfigUIOptionsLoginPage {
+	return OptNilConfigUIOptionsLoginPage{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilConfigUIOptionsLoginPage is optional nullable ConfigUIOptionsLoginPage.
+type OptNilConfigUIOptionsLoginPage struct {
+	Value ConfigUIOptionsLoginPage
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilConfigUIOptionsLoginPage was set.
+func (o OptNilConfigUIOptionsLoginPage) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilConfigUIOptionsLoginPage) Reset() {
+	var v ConfigUIOptionsLoginPage
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilConfigUIOptionsLoginPage) SetTo(v ConfigUIOptionsLoginPage) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilConfigUIOptionsLoginPage) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilConfigUIOptionsLoginPage) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ConfigUIOptionsLoginPage
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilConfigUIOptionsLoginPage) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilConfigUIOptionsLoginPage) Get() (v ConfigUIOptionsLoginPage, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilConfigUIOptionsLoginPage) Or(d ConfigUIOptionsLoginPage) ConfigUIOptionsLoginPage {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilConfigUIOptionsNav returns new OptNilConfigUIOptionsNav with value set to v.
+func NewOptNilConfigUIOptionsNav(v ConfigUIOptionsNav) OptNilConfigUIOptionsNav {
+	return OptNilConfigUIOptionsNav{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilConfigUIOptionsNav is optional nullable ConfigUIOptionsNav.
+type OptNilConfigUIOptionsNav struct {
+	Value ConfigUIOptionsNav
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilConfigUIOptionsNav was set.
+func (o OptNilConfigUIOptionsNav) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilConfigUIOptionsNav) Reset() {
+	var v ConfigUIOptionsNav
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilConfigUIOptionsNav) SetTo(v ConfigUIOptionsNav) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilConfigUIOptionsNav) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilConfigUIOptionsNav) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ConfigUIOptionsNav
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilConfigUIOptionsNav) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilConfigUIOptionsNav) Get() (v ConfigUIOptionsNav, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilConfigUIOptionsNav) Or(d ConfigUIOptionsNav) ConfigUIOptionsNav {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilConfigUIOptionsPortalSection returns new OptNilConfigUIOptionsPortalSection with value set to v.
+func NewOptNilConfigUIOptionsPortalSection(v ConfigUIOptionsPortalSection) OptNilConfigUIOptionsPortalSection {
+	return OptNilConfigUIOptionsPortalSection{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilConfigUIOptionsPortalSection is optional nullable ConfigUIOptionsPortalSection.
+type OptNilConfigUIOptionsPortalSection struct {
+	Value ConfigUIOptionsPortalSection
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilConfigUIOptionsPortalSection was set.
+func (o OptNilConfigUIOptionsPortalSection) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilConfigUIOptionsPortalSection) Reset() {
+	var v ConfigUIOptionsPortalSection
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilConfigUIOptionsPortalSection) SetTo(v ConfigUIOptionsPortalSection) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilConfigUIOptionsPortalSection) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilConfigUIOptionsPortalSection) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ConfigUIOptionsPortalSection
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilConfigUIOptionsPortalSection) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilConfigUIOptionsPortalSection) Get() (v ConfigUIOptionsPortalSection, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilConfigUIOptionsPortalSection) Or(d ConfigUIOptionsPortalSection) ConfigUIOptionsPortalSection {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilConfigUIOptionsUptime returns new OptNilConfigUIOptionsUptime with value set to v.
+func NewOptNilConfigUIOptionsUptime(v ConfigUIOptionsUptime) OptNilConfigUIOptionsUptime {
+	return OptNilConfigUIOptionsUptime{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilConfigUIOptionsUptime is optional nullable ConfigUIOptionsUptime.
+type OptNilConfigUIOptionsUptime struct {
+	Value ConfigUIOptionsUptime
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilConfigUIOptionsUptime was set.
+func (o OptNilConfigUIOptionsUptime) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilConfigUIOptionsUptime) Reset() {
+	var v ConfigUIOptionsUptime
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilConfigUIOptionsUptime) SetTo(v ConfigUIOptionsUptime) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilConfigUIOptionsUptime) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilConfigUIOptionsUptime) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ConfigUIOptionsUptime
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilConfigUIOptionsUptime) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilConfigUIOptionsUptime) Get() (v ConfigUIOptionsUptime, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilConfigUIOptionsUptime) Or(d ConfigUIOptionsUptime) ConfigUIOptionsUptime {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -11608,6 +13105,74 @@ func (o OptNilEndPointMetaMethodActions) Or(d EndPointMetaMethodActions) EndPoin
 	return d
 }
 
+// NewOptNilEndpointMethodMetaHeaders returns new OptNilEndpointMethodMetaHeaders with value set to v.
+func NewOptNilEndpointMethodMetaHeaders(v EndpointMethodMetaHeaders) OptNilEndpointMethodMetaHeaders {
+	return OptNilEndpointMethodMetaHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilEndpointMethodMetaHeaders is optional nullable EndpointMethodMetaHeaders.
+type OptNilEndpointMethodMetaHeaders struct {
+	Value EndpointMethodMetaHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilEndpointMethodMetaHeaders was set.
+func (o OptNilEndpointMethodMetaHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilEndpointMethodMetaHeaders) Reset() {
+	var v EndpointMethodMetaHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilEndpointMethodMetaHeaders) SetTo(v EndpointMethodMetaHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilEndpointMethodMetaHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilEndpointMethodMetaHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v EndpointMethodMetaHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilEndpointMethodMetaHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilEndpointMethodMetaHeaders) Get() (v EndpointMethodMetaHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilEndpointMethodMetaHeaders) Or(d EndpointMethodMetaHeaders) EndpointMethodMetaHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilEventHandlerMetaConfig returns new OptNilEventHandlerMetaConfig with value set to v.
 func NewOptNilEventHandlerMetaConfig(v EventHandlerMetaConfig) OptNilEventHandlerMetaConfig {
 	return OptNilEventHandlerMetaConfig{
@@ -11738,6 +13303,74 @@ func (o OptNilEventHandlerMetaConfigEvents) Get() (v EventHandlerMetaConfigEvent
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilEventHandlerMetaConfigEvents) Or(d EventHandlerMetaConfigEvents) EventHandlerMetaConfigEvents {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilEventHandlerTriggerConfigHandlerMeta returns new OptNilEventHandlerTriggerConfigHandlerMeta with value set to v.
+func NewOptNilEventHandlerTriggerConfigHandlerMeta(v EventHandlerTriggerConfigHandlerMeta) OptNilEventHandlerTriggerConfigHandlerMeta {
+	return OptNilEventHandlerTriggerConfigHandlerMeta{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilEventHandlerTriggerConfigHandlerMeta is optional nullable EventHandlerTriggerConfigHandlerMeta.
+type OptNilEventHandlerTriggerConfigHandlerMeta struct {
+	Value EventHandlerTriggerConfigHandlerMeta
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilEventHandlerTriggerConfigHandlerMeta was set.
+func (o OptNilEventHandlerTriggerConfigHandlerMeta) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilEventHandlerTriggerConfigHandlerMeta) Reset() {
+	var v EventHandlerTriggerConfigHandlerMeta
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilEventHandlerTriggerConfigHandlerMeta) SetTo(v EventHandlerTriggerConfigHandlerMeta) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilEventHandlerTriggerConfigHandlerMeta) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilEventHandlerTriggerConfigHandlerMeta) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v EventHandlerTriggerConfigHandlerMeta
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilEventHandlerTriggerConfigHandlerMeta) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilEventHandlerTriggerConfigHandlerMeta) Get() (v EventHandlerTriggerConfigHandlerMeta, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilEventHandlerTriggerConfigHandlerMeta) Or(d EventHandlerTriggerConfigHandlerMeta) EventHandlerTriggerConfigHandlerMeta {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -12288,6 +13921,142 @@ func (o OptNilGraphQLProxyConfig) Or(d GraphQLProxyConfig) GraphQLProxyConfig {
 	return d
 }
 
+// NewOptNilGraphQLProxyConfigAuthHeaders returns new OptNilGraphQLProxyConfigAuthHeaders with value set to v.
+func NewOptNilGraphQLProxyConfigAuthHeaders(v GraphQLProxyConfigAuthHeaders) OptNilGraphQLProxyConfigAuthHeaders {
+	return OptNilGraphQLProxyConfigAuthHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilGraphQLProxyConfigAuthHeaders is optional nullable GraphQLProxyConfigAuthHeaders.
+type OptNilGraphQLProxyConfigAuthHeaders struct {
+	Value GraphQLProxyConfigAuthHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilGraphQLProxyConfigAuthHeaders was set.
+func (o OptNilGraphQLProxyConfigAuthHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilGraphQLProxyConfigAuthHeaders) Reset() {
+	var v GraphQLProxyConfigAuthHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilGraphQLProxyConfigAuthHeaders) SetTo(v GraphQLProxyConfigAuthHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilGraphQLProxyConfigAuthHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilGraphQLProxyConfigAuthHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v GraphQLProxyConfigAuthHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilGraphQLProxyConfigAuthHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilGraphQLProxyConfigAuthHeaders) Get() (v GraphQLProxyConfigAuthHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilGraphQLProxyConfigAuthHeaders) Or(d GraphQLProxyConfigAuthHeaders) GraphQLProxyConfigAuthHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilGraphQLProxyConfigRequestHeaders returns new OptNilGraphQLProxyConfigRequestHeaders with value set to v.
+func NewOptNilGraphQLProxyConfigRequestHeaders(v GraphQLProxyConfigRequestHeaders) OptNilGraphQLProxyConfigRequestHeaders {
+	return OptNilGraphQLProxyConfigRequestHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilGraphQLProxyConfigRequestHeaders is optional nullable GraphQLProxyConfigRequestHeaders.
+type OptNilGraphQLProxyConfigRequestHeaders struct {
+	Value GraphQLProxyConfigRequestHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilGraphQLProxyConfigRequestHeaders was set.
+func (o OptNilGraphQLProxyConfigRequestHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilGraphQLProxyConfigRequestHeaders) Reset() {
+	var v GraphQLProxyConfigRequestHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilGraphQLProxyConfigRequestHeaders) SetTo(v GraphQLProxyConfigRequestHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilGraphQLProxyConfigRequestHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilGraphQLProxyConfigRequestHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v GraphQLProxyConfigRequestHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilGraphQLProxyConfigRequestHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilGraphQLProxyConfigRequestHeaders) Get() (v GraphQLProxyConfigRequestHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilGraphQLProxyConfigRequestHeaders) Or(d GraphQLProxyConfigRequestHeaders) GraphQLProxyConfigRequestHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilGraphQLProxyConfigRequestHeadersRewrite returns new OptNilGraphQLProxyConfigRequestHeadersRewrite with value set to v.
 func NewOptNilGraphQLProxyConfigRequestHeadersRewrite(v GraphQLProxyConfigRequestHeadersRewrite) OptNilGraphQLProxyConfigRequestHeadersRewrite {
 	return OptNilGraphQLProxyConfigRequestHeadersRewrite{
@@ -12560,6 +14329,74 @@ func (o OptNilGraphQLSubgraphConfig) Or(d GraphQLSubgraphConfig) GraphQLSubgraph
 	return d
 }
 
+// NewOptNilGraphQLSubgraphEntityHeaders returns new OptNilGraphQLSubgraphEntityHeaders with value set to v.
+func NewOptNilGraphQLSubgraphEntityHeaders(v GraphQLSubgraphEntityHeaders) OptNilGraphQLSubgraphEntityHeaders {
+	return OptNilGraphQLSubgraphEntityHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilGraphQLSubgraphEntityHeaders is optional nullable GraphQLSubgraphEntityHeaders.
+type OptNilGraphQLSubgraphEntityHeaders struct {
+	Value GraphQLSubgraphEntityHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilGraphQLSubgraphEntityHeaders was set.
+func (o OptNilGraphQLSubgraphEntityHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilGraphQLSubgraphEntityHeaders) Reset() {
+	var v GraphQLSubgraphEntityHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilGraphQLSubgraphEntityHeaders) SetTo(v GraphQLSubgraphEntityHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilGraphQLSubgraphEntityHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilGraphQLSubgraphEntityHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v GraphQLSubgraphEntityHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilGraphQLSubgraphEntityHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilGraphQLSubgraphEntityHeaders) Get() (v GraphQLSubgraphEntityHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilGraphQLSubgraphEntityHeaders) Or(d GraphQLSubgraphEntityHeaders) GraphQLSubgraphEntityHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilGraphQLSupergraphConfig returns new OptNilGraphQLSupergraphConfig with value set to v.
 func NewOptNilGraphQLSupergraphConfig(v GraphQLSupergraphConfig) OptNilGraphQLSupergraphConfig {
 	return OptNilGraphQLSupergraphConfig{
@@ -12622,6 +14459,210 @@ func (o OptNilGraphQLSupergraphConfig) Get() (v GraphQLSupergraphConfig, ok bool
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilGraphQLSupergraphConfig) Or(d GraphQLSupergraphConfig) GraphQLSupergraphConfig {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilGraphQLSupergraphConfigGlobalHeaders returns new OptNilGraphQLSupergraphConfigGlobalHeaders with value set to v.
+func NewOptNilGraphQLSupergraphConfigGlobalHeaders(v GraphQLSupergraphConfigGlobalHeaders) OptNilGraphQLSupergraphConfigGlobalHeaders {
+	return OptNilGraphQLSupergraphConfigGlobalHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilGraphQLSupergraphConfigGlobalHeaders is optional nullable GraphQLSupergraphConfigGlobalHeaders.
+type OptNilGraphQLSupergraphConfigGlobalHeaders struct {
+	Value GraphQLSupergraphConfigGlobalHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilGraphQLSupergraphConfigGlobalHeaders was set.
+func (o OptNilGraphQLSupergraphConfigGlobalHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilGraphQLSupergraphConfigGlobalHeaders) Reset() {
+	var v GraphQLSupergraphConfigGlobalHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilGraphQLSupergraphConfigGlobalHeaders) SetTo(v GraphQLSupergraphConfigGlobalHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilGraphQLSupergraphConfigGlobalHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilGraphQLSupergraphConfigGlobalHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v GraphQLSupergraphConfigGlobalHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilGraphQLSupergraphConfigGlobalHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilGraphQLSupergraphConfigGlobalHeaders) Get() (v GraphQLSupergraphConfigGlobalHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilGraphQLSupergraphConfigGlobalHeaders) Or(d GraphQLSupergraphConfigGlobalHeaders) GraphQLSupergraphConfigGlobalHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilHeaderInjectionMetaAddHeaders returns new OptNilHeaderInjectionMetaAddHeaders with value set to v.
+func NewOptNilHeaderInjectionMetaAddHeaders(v HeaderInjectionMetaAddHeaders) OptNilHeaderInjectionMetaAddHeaders {
+	return OptNilHeaderInjectionMetaAddHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilHeaderInjectionMetaAddHeaders is optional nullable HeaderInjectionMetaAddHeaders.
+type OptNilHeaderInjectionMetaAddHeaders struct {
+	Value HeaderInjectionMetaAddHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilHeaderInjectionMetaAddHeaders was set.
+func (o OptNilHeaderInjectionMetaAddHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilHeaderInjectionMetaAddHeaders) Reset() {
+	var v HeaderInjectionMetaAddHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilHeaderInjectionMetaAddHeaders) SetTo(v HeaderInjectionMetaAddHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilHeaderInjectionMetaAddHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilHeaderInjectionMetaAddHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v HeaderInjectionMetaAddHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilHeaderInjectionMetaAddHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilHeaderInjectionMetaAddHeaders) Get() (v HeaderInjectionMetaAddHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilHeaderInjectionMetaAddHeaders) Or(d HeaderInjectionMetaAddHeaders) HeaderInjectionMetaAddHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilHostCheckObjectHeaders returns new OptNilHostCheckObjectHeaders with value set to v.
+func NewOptNilHostCheckObjectHeaders(v HostCheckObjectHeaders) OptNilHostCheckObjectHeaders {
+	return OptNilHostCheckObjectHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilHostCheckObjectHeaders is optional nullable HostCheckObjectHeaders.
+type OptNilHostCheckObjectHeaders struct {
+	Value HostCheckObjectHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilHostCheckObjectHeaders was set.
+func (o OptNilHostCheckObjectHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilHostCheckObjectHeaders) Reset() {
+	var v HostCheckObjectHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilHostCheckObjectHeaders) SetTo(v HostCheckObjectHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilHostCheckObjectHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilHostCheckObjectHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v HostCheckObjectHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilHostCheckObjectHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilHostCheckObjectHeaders) Get() (v HostCheckObjectHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilHostCheckObjectHeaders) Or(d HostCheckObjectHeaders) HostCheckObjectHeaders {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -13036,6 +15077,74 @@ func (o OptNilMiddlewareIdExtractor) Or(d MiddlewareIdExtractor) MiddlewareIdExt
 	return d
 }
 
+// NewOptNilMiddlewareIdExtractorExtractorConfig returns new OptNilMiddlewareIdExtractorExtractorConfig with value set to v.
+func NewOptNilMiddlewareIdExtractorExtractorConfig(v MiddlewareIdExtractorExtractorConfig) OptNilMiddlewareIdExtractorExtractorConfig {
+	return OptNilMiddlewareIdExtractorExtractorConfig{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilMiddlewareIdExtractorExtractorConfig is optional nullable MiddlewareIdExtractorExtractorConfig.
+type OptNilMiddlewareIdExtractorExtractorConfig struct {
+	Value MiddlewareIdExtractorExtractorConfig
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilMiddlewareIdExtractorExtractorConfig was set.
+func (o OptNilMiddlewareIdExtractorExtractorConfig) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilMiddlewareIdExtractorExtractorConfig) Reset() {
+	var v MiddlewareIdExtractorExtractorConfig
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilMiddlewareIdExtractorExtractorConfig) SetTo(v MiddlewareIdExtractorExtractorConfig) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilMiddlewareIdExtractorExtractorConfig) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilMiddlewareIdExtractorExtractorConfig) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v MiddlewareIdExtractorExtractorConfig
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilMiddlewareIdExtractorExtractorConfig) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilMiddlewareIdExtractorExtractorConfig) Get() (v MiddlewareIdExtractorExtractorConfig, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilMiddlewareIdExtractorExtractorConfig) Or(d MiddlewareIdExtractorExtractorConfig) MiddlewareIdExtractorExtractorConfig {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilMiddlewareSection returns new OptNilMiddlewareSection with value set to v.
 func NewOptNilMiddlewareSection(v MiddlewareSection) OptNilMiddlewareSection {
 	return OptNilMiddlewareSection{
@@ -13098,6 +15207,74 @@ func (o OptNilMiddlewareSection) Get() (v MiddlewareSection, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilMiddlewareSection) Or(d MiddlewareSection) MiddlewareSection {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilMockResponseMetaHeaders returns new OptNilMockResponseMetaHeaders with value set to v.
+func NewOptNilMockResponseMetaHeaders(v MockResponseMetaHeaders) OptNilMockResponseMetaHeaders {
+	return OptNilMockResponseMetaHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilMockResponseMetaHeaders is optional nullable MockResponseMetaHeaders.
+type OptNilMockResponseMetaHeaders struct {
+	Value MockResponseMetaHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilMockResponseMetaHeaders was set.
+func (o OptNilMockResponseMetaHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilMockResponseMetaHeaders) Reset() {
+	var v MockResponseMetaHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilMockResponseMetaHeaders) SetTo(v MockResponseMetaHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilMockResponseMetaHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilMockResponseMetaHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v MockResponseMetaHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilMockResponseMetaHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilMockResponseMetaHeaders) Get() (v MockResponseMetaHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilMockResponseMetaHeaders) Or(d MockResponseMetaHeaders) MockResponseMetaHeaders {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -17184,6 +19361,74 @@ func (o OptNilOASInfoLicense) Or(d OASInfoLicense) OASInfoLicense {
 	return d
 }
 
+// NewOptNilOASLinkParameters returns new OptNilOASLinkParameters with value set to v.
+func NewOptNilOASLinkParameters(v OASLinkParameters) OptNilOASLinkParameters {
+	return OptNilOASLinkParameters{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASLinkParameters is optional nullable OASLinkParameters.
+type OptNilOASLinkParameters struct {
+	Value OASLinkParameters
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASLinkParameters was set.
+func (o OptNilOASLinkParameters) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASLinkParameters) Reset() {
+	var v OASLinkParameters
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASLinkParameters) SetTo(v OASLinkParameters) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASLinkParameters) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASLinkParameters) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASLinkParameters
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASLinkParameters) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASLinkParameters) Get() (v OASLinkParameters, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASLinkParameters) Or(d OASLinkParameters) OASLinkParameters {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilOASNumber returns new OptNilOASNumber with value set to v.
 func NewOptNilOASNumber(v OASNumber) OptNilOASNumber {
 	return OptNilOASNumber{
@@ -18544,6 +20789,142 @@ func (o OptNilOASText) Or(d OASText) OASText {
 	return d
 }
 
+// NewOptNilOASXMinusTykMinusAPIMinusGateway returns new OptNilOASXMinusTykMinusAPIMinusGateway with value set to v.
+func NewOptNilOASXMinusTykMinusAPIMinusGateway(v OASXMinusTykMinusAPIMinusGateway) OptNilOASXMinusTykMinusAPIMinusGateway {
+	return OptNilOASXMinusTykMinusAPIMinusGateway{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASXMinusTykMinusAPIMinusGateway is optional nullable OASXMinusTykMinusAPIMinusGateway.
+type OptNilOASXMinusTykMinusAPIMinusGateway struct {
+	Value OASXMinusTykMinusAPIMinusGateway
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASXMinusTykMinusAPIMinusGateway was set.
+func (o OptNilOASXMinusTykMinusAPIMinusGateway) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASXMinusTykMinusAPIMinusGateway) Reset() {
+	var v OASXMinusTykMinusAPIMinusGateway
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASXMinusTykMinusAPIMinusGateway) SetTo(v OASXMinusTykMinusAPIMinusGateway) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASXMinusTykMinusAPIMinusGateway) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASXMinusTykMinusAPIMinusGateway) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASXMinusTykMinusAPIMinusGateway
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASXMinusTykMinusAPIMinusGateway) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASXMinusTykMinusAPIMinusGateway) Get() (v OASXMinusTykMinusAPIMinusGateway, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASXMinusTykMinusAPIMinusGateway) Or(d OASXMinusTykMinusAPIMinusGateway) OASXMinusTykMinusAPIMinusGateway {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOASXMinusTykMinusStreaming returns new OptNilOASXMinusTykMinusStreaming with value set to v.
+func NewOptNilOASXMinusTykMinusStreaming(v OASXMinusTykMinusStreaming) OptNilOASXMinusTykMinusStreaming {
+	return OptNilOASXMinusTykMinusStreaming{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOASXMinusTykMinusStreaming is optional nullable OASXMinusTykMinusStreaming.
+type OptNilOASXMinusTykMinusStreaming struct {
+	Value OASXMinusTykMinusStreaming
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOASXMinusTykMinusStreaming was set.
+func (o OptNilOASXMinusTykMinusStreaming) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOASXMinusTykMinusStreaming) Reset() {
+	var v OASXMinusTykMinusStreaming
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOASXMinusTykMinusStreaming) SetTo(v OASXMinusTykMinusStreaming) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOASXMinusTykMinusStreaming) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOASXMinusTykMinusStreaming) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OASXMinusTykMinusStreaming
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOASXMinusTykMinusStreaming) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOASXMinusTykMinusStreaming) Get() (v OASXMinusTykMinusStreaming, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOASXMinusTykMinusStreaming) Or(d OASXMinusTykMinusStreaming) OASXMinusTykMinusStreaming {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilOAuthMeta returns new OptNilOAuthMeta with value set to v.
 func NewOptNilOAuthMeta(v OAuthMeta) OptNilOAuthMeta {
 	return OptNilOAuthMeta{
@@ -18606,6 +20987,74 @@ func (o OptNilOAuthMeta) Get() (v OAuthMeta, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilOAuthMeta) Or(d OAuthMeta) OAuthMeta {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilOIDProviderConfigClientIds returns new OptNilOIDProviderConfigClientIds with value set to v.
+func NewOptNilOIDProviderConfigClientIds(v OIDProviderConfigClientIds) OptNilOIDProviderConfigClientIds {
+	return OptNilOIDProviderConfigClientIds{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOIDProviderConfigClientIds is optional nullable OIDProviderConfigClientIds.
+type OptNilOIDProviderConfigClientIds struct {
+	Value OIDProviderConfigClientIds
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOIDProviderConfigClientIds was set.
+func (o OptNilOIDProviderConfigClientIds) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOIDProviderConfigClientIds) Reset() {
+	var v OIDProviderConfigClientIds
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOIDProviderConfigClientIds) SetTo(v OIDProviderConfigClientIds) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOIDProviderConfigClientIds) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOIDProviderConfigClientIds) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OIDProviderConfigClientIds
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOIDProviderConfigClientIds) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOIDProviderConfigClientIds) Get() (v OIDProviderConfigClientIds, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOIDProviderConfigClientIds) Or(d OIDProviderConfigClientIds) OIDProviderConfigClientIds {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -18748,6 +21197,74 @@ func (o OptNilOpenPolicyConf) Or(d OpenPolicyConf) OpenPolicyConf {
 	return d
 }
 
+// NewOptNilOrganisationDocumentAdditionalPermissions returns new OptNilOrganisationDocumentAdditionalPermissions with value set to v.
+func NewOptNilOrganisationDocumentAdditionalPermissions(v OrganisationDocumentAdditionalPermissions) OptNilOrganisationDocumentAdditionalPermissions {
+	return OptNilOrganisationDocumentAdditionalPermissions{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOrganisationDocumentAdditionalPermissions is optional nullable OrganisationDocumentAdditionalPermissions.
+type OptNilOrganisationDocumentAdditionalPermissions struct {
+	Value OrganisationDocumentAdditionalPermissions
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOrganisationDocumentAdditionalPermissions was set.
+func (o OptNilOrganisationDocumentAdditionalPermissions) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOrganisationDocumentAdditionalPermissions) Reset() {
+	var v OrganisationDocumentAdditionalPermissions
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOrganisationDocumentAdditionalPermissions) SetTo(v OrganisationDocumentAdditionalPermissions) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOrganisationDocumentAdditionalPermissions) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOrganisationDocumentAdditionalPermissions) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OrganisationDocumentAdditionalPermissions
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOrganisationDocumentAdditionalPermissions) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOrganisationDocumentAdditionalPermissions) Get() (v OrganisationDocumentAdditionalPermissions, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOrganisationDocumentAdditionalPermissions) Or(d OrganisationDocumentAdditionalPermissions) OrganisationDocumentAdditionalPermissions {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilOrganisationDocumentEventOptions returns new OptNilOrganisationDocumentEventOptions with value set to v.
 func NewOptNilOrganisationDocumentEventOptions(v OrganisationDocumentEventOptions) OptNilOrganisationDocumentEventOptions {
 	return OptNilOrganisationDocumentEventOptions{
@@ -18816,6 +21333,74 @@ func (o OptNilOrganisationDocumentEventOptions) Or(d OrganisationDocumentEventOp
 	return d
 }
 
+// NewOptNilOrganisationDocumentOrgOptionsMeta returns new OptNilOrganisationDocumentOrgOptionsMeta with value set to v.
+func NewOptNilOrganisationDocumentOrgOptionsMeta(v OrganisationDocumentOrgOptionsMeta) OptNilOrganisationDocumentOrgOptionsMeta {
+	return OptNilOrganisationDocumentOrgOptionsMeta{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilOrganisationDocumentOrgOptionsMeta is optional nullable OrganisationDocumentOrgOptionsMeta.
+type OptNilOrganisationDocumentOrgOptionsMeta struct {
+	Value OrganisationDocumentOrgOptionsMeta
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilOrganisationDocumentOrgOptionsMeta was set.
+func (o OptNilOrganisationDocumentOrgOptionsMeta) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilOrganisationDocumentOrgOptionsMeta) Reset() {
+	var v OrganisationDocumentOrgOptionsMeta
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilOrganisationDocumentOrgOptionsMeta) SetTo(v OrganisationDocumentOrgOptionsMeta) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilOrganisationDocumentOrgOptionsMeta) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilOrganisationDocumentOrgOptionsMeta) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v OrganisationDocumentOrgOptionsMeta
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilOrganisationDocumentOrgOptionsMeta) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilOrganisationDocumentOrgOptionsMeta) Get() (v OrganisationDocumentOrgOptionsMeta, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilOrganisationDocumentOrgOptionsMeta) Or(d OrganisationDocumentOrgOptionsMeta) OrganisationDocumentOrgOptionsMeta {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilPasswordAuthentication returns new OptNilPasswordAuthentication with value set to v.
 func NewOptNilPasswordAuthentication(v PasswordAuthentication) OptNilPasswordAuthentication {
 	return OptNilPasswordAuthentication{
@@ -18878,6 +21463,74 @@ func (o OptNilPasswordAuthentication) Get() (v PasswordAuthentication, ok bool) 
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilPasswordAuthentication) Or(d PasswordAuthentication) PasswordAuthentication {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilPersistGraphQLMetaVariables returns new OptNilPersistGraphQLMetaVariables with value set to v.
+func NewOptNilPersistGraphQLMetaVariables(v PersistGraphQLMetaVariables) OptNilPersistGraphQLMetaVariables {
+	return OptNilPersistGraphQLMetaVariables{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilPersistGraphQLMetaVariables is optional nullable PersistGraphQLMetaVariables.
+type OptNilPersistGraphQLMetaVariables struct {
+	Value PersistGraphQLMetaVariables
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilPersistGraphQLMetaVariables was set.
+func (o OptNilPersistGraphQLMetaVariables) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilPersistGraphQLMetaVariables) Reset() {
+	var v PersistGraphQLMetaVariables
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilPersistGraphQLMetaVariables) SetTo(v PersistGraphQLMetaVariables) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilPersistGraphQLMetaVariables) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilPersistGraphQLMetaVariables) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v PersistGraphQLMetaVariables
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilPersistGraphQLMetaVariables) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilPersistGraphQLMetaVariables) Get() (v PersistGraphQLMetaVariables, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilPersistGraphQLMetaVariables) Or(d PersistGraphQLMetaVariables) PersistGraphQLMetaVariables {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -19564,6 +22217,74 @@ func (o OptNilScopeClaim) Or(d ScopeClaim) ScopeClaim {
 	return d
 }
 
+// NewOptNilScopeClaimScopeToPolicy returns new OptNilScopeClaimScopeToPolicy with value set to v.
+func NewOptNilScopeClaimScopeToPolicy(v ScopeClaimScopeToPolicy) OptNilScopeClaimScopeToPolicy {
+	return OptNilScopeClaimScopeToPolicy{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilScopeClaimScopeToPolicy is optional nullable ScopeClaimScopeToPolicy.
+type OptNilScopeClaimScopeToPolicy struct {
+	Value ScopeClaimScopeToPolicy
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilScopeClaimScopeToPolicy was set.
+func (o OptNilScopeClaimScopeToPolicy) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilScopeClaimScopeToPolicy) Reset() {
+	var v ScopeClaimScopeToPolicy
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilScopeClaimScopeToPolicy) SetTo(v ScopeClaimScopeToPolicy) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilScopeClaimScopeToPolicy) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilScopeClaimScopeToPolicy) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ScopeClaimScopeToPolicy
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilScopeClaimScopeToPolicy) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilScopeClaimScopeToPolicy) Get() (v ScopeClaimScopeToPolicy, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilScopeClaimScopeToPolicy) Or(d ScopeClaimScopeToPolicy) ScopeClaimScopeToPolicy {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilScopes returns new OptNilScopes with value set to v.
 func NewOptNilScopes(v Scopes) OptNilScopes {
 	return OptNilScopes{
@@ -19762,6 +22483,74 @@ func (o OptNilSessionProviderMeta) Get() (v SessionProviderMeta, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilSessionProviderMeta) Or(d SessionProviderMeta) SessionProviderMeta {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilSessionProviderMetaMeta returns new OptNilSessionProviderMetaMeta with value set to v.
+func NewOptNilSessionProviderMetaMeta(v SessionProviderMetaMeta) OptNilSessionProviderMetaMeta {
+	return OptNilSessionProviderMetaMeta{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilSessionProviderMetaMeta is optional nullable SessionProviderMetaMeta.
+type OptNilSessionProviderMetaMeta struct {
+	Value SessionProviderMetaMeta
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilSessionProviderMetaMeta was set.
+func (o OptNilSessionProviderMetaMeta) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilSessionProviderMetaMeta) Reset() {
+	var v SessionProviderMetaMeta
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilSessionProviderMetaMeta) SetTo(v SessionProviderMetaMeta) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilSessionProviderMetaMeta) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilSessionProviderMetaMeta) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v SessionProviderMetaMeta
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilSessionProviderMetaMeta) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilSessionProviderMetaMeta) Get() (v SessionProviderMetaMeta, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilSessionProviderMetaMeta) Or(d SessionProviderMetaMeta) SessionProviderMetaMeta {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -19972,74 +22761,6 @@ func (o OptNilStringArray) Or(d []string) []string {
 	return d
 }
 
-// NewOptNilStringMap returns new OptNilStringMap with value set to v.
-func NewOptNilStringMap(v StringMap) OptNilStringMap {
-	return OptNilStringMap{
-		Value: v,
-		Set:   true,
-	}
-}
-
-// OptNilStringMap is optional nullable StringMap.
-type OptNilStringMap struct {
-	Value StringMap
-	Set   bool
-	Null  bool
-}
-
-// IsSet returns true if OptNilStringMap was set.
-func (o OptNilStringMap) IsSet() bool { return o.Set }
-
-// Reset unsets value.
-func (o *OptNilStringMap) Reset() {
-	var v StringMap
-	o.Value = v
-	o.Set = false
-	o.Null = false
-}
-
-// SetTo sets value to v.
-func (o *OptNilStringMap) SetTo(v StringMap) {
-	o.Set = true
-	o.Null = false
-	o.Value = v
-}
-
-// IsNull returns true if value is Null.
-func (o OptNilStringMap) IsNull() bool { return o.Null }
-
-// SetToNull sets value to null.
-func (o *OptNilStringMap) SetToNull() {
-	o.Set = true
-	o.Null = true
-	var v StringMap
-	o.Value = v
-}
-
-// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
-func (o OptNilStringMap) IsEmpty() bool {
-	return !o.Set && !o.Null
-}
-
-// Get returns value and boolean that denotes whether value was set.
-func (o OptNilStringMap) Get() (v StringMap, ok bool) {
-	if o.Null {
-		return v, false
-	}
-	if !o.Set {
-		return v, false
-	}
-	return o.Value, true
-}
-
-// Or returns value if set, or given parameter if does not.
-func (o OptNilStringMap) Or(d StringMap) StringMap {
-	if v, ok := o.Get(); ok {
-		return v
-	}
-	return d
-}
-
 // NewOptNilStringRegexMap returns new OptNilStringRegexMap with value set to v.
 func NewOptNilStringRegexMap(v StringRegexMap) OptNilStringRegexMap {
 	return OptNilStringRegexMap{
@@ -20102,74 +22823,6 @@ func (o OptNilStringRegexMap) Get() (v StringRegexMap, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilStringRegexMap) Or(d StringRegexMap) StringRegexMap {
-	if v, ok := o.Get(); ok {
-		return v
-	}
-	return d
-}
-
-// NewOptNilStrings returns new OptNilStrings with value set to v.
-func NewOptNilStrings(v Strings) OptNilStrings {
-	return OptNilStrings{
-		Value: v,
-		Set:   true,
-	}
-}
-
-// OptNilStrings is optional nullable Strings.
-type OptNilStrings struct {
-	Value Strings
-	Set   bool
-	Null  bool
-}
-
-// IsSet returns true if OptNilStrings was set.
-func (o OptNilStrings) IsSet() bool { return o.Set }
-
-// Reset unsets value.
-func (o *OptNilStrings) Reset() {
-	var v Strings
-	o.Value = v
-	o.Set = false
-	o.Null = false
-}
-
-// SetTo sets value to v.
-func (o *OptNilStrings) SetTo(v Strings) {
-	o.Set = true
-	o.Null = false
-	o.Value = v
-}
-
-// IsNull returns true if value is Null.
-func (o OptNilStrings) IsNull() bool { return o.Null }
-
-// SetToNull sets value to null.
-func (o *OptNilStrings) SetToNull() {
-	o.Set = true
-	o.Null = true
-	var v Strings
-	o.Value = v
-}
-
-// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
-func (o OptNilStrings) IsEmpty() bool {
-	return !o.Set && !o.Null
-}
-
-// Get returns value and boolean that denotes whether value was set.
-func (o OptNilStrings) Get() (v Strings, ok bool) {
-	if o.Null {
-		return v, false
-	}
-	if !o.Set {
-		return v, false
-	}
-	return o.Value, true
-}
-
-// Or returns value if set, or given parameter if does not.
-func (o OptNilStrings) Or(d Strings) Strings {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -20720,6 +23373,74 @@ func (o OptNilUserRequestUserPermissions) Or(d UserRequestUserPermissions) UserR
 	return d
 }
 
+// NewOptNilValidatePathMetaSchema returns new OptNilValidatePathMetaSchema with value set to v.
+func NewOptNilValidatePathMetaSchema(v ValidatePathMetaSchema) OptNilValidatePathMetaSchema {
+	return OptNilValidatePathMetaSchema{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilValidatePathMetaSchema is optional nullable ValidatePathMetaSchema.
+type OptNilValidatePathMetaSchema struct {
+	Value ValidatePathMetaSchema
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilValidatePathMetaSchema was set.
+func (o OptNilValidatePathMetaSchema) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilValidatePathMetaSchema) Reset() {
+	var v ValidatePathMetaSchema
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilValidatePathMetaSchema) SetTo(v ValidatePathMetaSchema) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilValidatePathMetaSchema) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilValidatePathMetaSchema) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v ValidatePathMetaSchema
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilValidatePathMetaSchema) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilValidatePathMetaSchema) Get() (v ValidatePathMetaSchema, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilValidatePathMetaSchema) Or(d ValidatePathMetaSchema) ValidatePathMetaSchema {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilVersionData returns new OptNilVersionData with value set to v.
 func NewOptNilVersionData(v VersionData) OptNilVersionData {
 	return OptNilVersionData{
@@ -20924,6 +23645,210 @@ func (o OptNilVersionDefinition) Or(d VersionDefinition) VersionDefinition {
 	return d
 }
 
+// NewOptNilVersionDefinitionVersions returns new OptNilVersionDefinitionVersions with value set to v.
+func NewOptNilVersionDefinitionVersions(v VersionDefinitionVersions) OptNilVersionDefinitionVersions {
+	return OptNilVersionDefinitionVersions{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilVersionDefinitionVersions is optional nullable VersionDefinitionVersions.
+type OptNilVersionDefinitionVersions struct {
+	Value VersionDefinitionVersions
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilVersionDefinitionVersions was set.
+func (o OptNilVersionDefinitionVersions) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilVersionDefinitionVersions) Reset() {
+	var v VersionDefinitionVersions
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilVersionDefinitionVersions) SetTo(v VersionDefinitionVersions) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilVersionDefinitionVersions) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilVersionDefinitionVersions) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v VersionDefinitionVersions
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilVersionDefinitionVersions) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilVersionDefinitionVersions) Get() (v VersionDefinitionVersions, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilVersionDefinitionVersions) Or(d VersionDefinitionVersions) VersionDefinitionVersions {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilVersionInfoGlobalHeaders returns new OptNilVersionInfoGlobalHeaders with value set to v.
+func NewOptNilVersionInfoGlobalHeaders(v VersionInfoGlobalHeaders) OptNilVersionInfoGlobalHeaders {
+	return OptNilVersionInfoGlobalHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilVersionInfoGlobalHeaders is optional nullable VersionInfoGlobalHeaders.
+type OptNilVersionInfoGlobalHeaders struct {
+	Value VersionInfoGlobalHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilVersionInfoGlobalHeaders was set.
+func (o OptNilVersionInfoGlobalHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilVersionInfoGlobalHeaders) Reset() {
+	var v VersionInfoGlobalHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilVersionInfoGlobalHeaders) SetTo(v VersionInfoGlobalHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilVersionInfoGlobalHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilVersionInfoGlobalHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v VersionInfoGlobalHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilVersionInfoGlobalHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilVersionInfoGlobalHeaders) Get() (v VersionInfoGlobalHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilVersionInfoGlobalHeaders) Or(d VersionInfoGlobalHeaders) VersionInfoGlobalHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilVersionInfoGlobalResponseHeaders returns new OptNilVersionInfoGlobalResponseHeaders with value set to v.
+func NewOptNilVersionInfoGlobalResponseHeaders(v VersionInfoGlobalResponseHeaders) OptNilVersionInfoGlobalResponseHeaders {
+	return OptNilVersionInfoGlobalResponseHeaders{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilVersionInfoGlobalResponseHeaders is optional nullable VersionInfoGlobalResponseHeaders.
+type OptNilVersionInfoGlobalResponseHeaders struct {
+	Value VersionInfoGlobalResponseHeaders
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilVersionInfoGlobalResponseHeaders was set.
+func (o OptNilVersionInfoGlobalResponseHeaders) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilVersionInfoGlobalResponseHeaders) Reset() {
+	var v VersionInfoGlobalResponseHeaders
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilVersionInfoGlobalResponseHeaders) SetTo(v VersionInfoGlobalResponseHeaders) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilVersionInfoGlobalResponseHeaders) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilVersionInfoGlobalResponseHeaders) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v VersionInfoGlobalResponseHeaders
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilVersionInfoGlobalResponseHeaders) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilVersionInfoGlobalResponseHeaders) Get() (v VersionInfoGlobalResponseHeaders, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilVersionInfoGlobalResponseHeaders) Or(d VersionInfoGlobalResponseHeaders) VersionInfoGlobalResponseHeaders {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
 // NewOptNilVersionPaths returns new OptNilVersionPaths with value set to v.
 func NewOptNilVersionPaths(v VersionPaths) OptNilVersionPaths {
 	return OptNilVersionPaths{
@@ -21054,6 +23979,74 @@ func (o OptNilWebHookHandlerConf) Get() (v WebHookHandlerConf, ok bool) {
 
 // Or returns value if set, or given parameter if does not.
 func (o OptNilWebHookHandlerConf) Or(d WebHookHandlerConf) WebHookHandlerConf {
+	if v, ok := o.Get(); ok {
+		return v
+	}
+	return d
+}
+
+// NewOptNilWebHookHandlerConfHeaderMap returns new OptNilWebHookHandlerConfHeaderMap with value set to v.
+func NewOptNilWebHookHandlerConfHeaderMap(v WebHookHandlerConfHeaderMap) OptNilWebHookHandlerConfHeaderMap {
+	return OptNilWebHookHandlerConfHeaderMap{
+		Value: v,
+		Set:   true,
+	}
+}
+
+// OptNilWebHookHandlerConfHeaderMap is optional nullable WebHookHandlerConfHeaderMap.
+type OptNilWebHookHandlerConfHeaderMap struct {
+	Value WebHookHandlerConfHeaderMap
+	Set   bool
+	Null  bool
+}
+
+// IsSet returns true if OptNilWebHookHandlerConfHeaderMap was set.
+func (o OptNilWebHookHandlerConfHeaderMap) IsSet() bool { return o.Set }
+
+// Reset unsets value.
+func (o *OptNilWebHookHandlerConfHeaderMap) Reset() {
+	var v WebHookHandlerConfHeaderMap
+	o.Value = v
+	o.Set = false
+	o.Null = false
+}
+
+// SetTo sets value to v.
+func (o *OptNilWebHookHandlerConfHeaderMap) SetTo(v WebHookHandlerConfHeaderMap) {
+	o.Set = true
+	o.Null = false
+	o.Value = v
+}
+
+// IsNull returns true if value is Null.
+func (o OptNilWebHookHandlerConfHeaderMap) IsNull() bool { return o.Null }
+
+// SetToNull sets value to null.
+func (o *OptNilWebHookHandlerConfHeaderMap) SetToNull() {
+	o.Set = true
+	o.Null = true
+	var v WebHookHandlerConfHeaderMap
+	o.Value = v
+}
+
+// IsEmpty returns true if the field was omitted from the payload (not Set and not Null).
+func (o OptNilWebHookHandlerConfHeaderMap) IsEmpty() bool {
+	return !o.Set && !o.Null
+}
+
+// Get returns value and boolean that denotes whether value was set.
+func (o OptNilWebHookHandlerConfHeaderMap) Get() (v WebHookHandlerConfHeaderMap, ok bool) {
+	if o.Null {
+		return v, false
+	}
+	if !o.Set {
+		return v, false
+	}
+	return o.Value, true
+}
+
+// Or returns value if set, or given parameter if does not.
+func (o OptNilWebHookHandlerConfHeaderMap) Or(d WebHookHandlerConfHeaderMap) WebHookHandlerConfHeaderMap {
 	if v, ok := o.Get(); ok {
 		return v
 	}
@@ -21432,25 +24425,38 @@ func (o OptUserRequestAPIModel) Or(d *UserRequestAPIModel) *UserRequestAPIModel 
 // are kept and given back.
 // Ref: #/components/schemas/OrganisationDocument
 type OrganisationDocument struct {
-	AdditionalPermissions OptNilStringMap                        `json:"additional_permissions"`
-	Apis                  OptNilApiDocumentArray                 `json:"apis"`
-	Cname                 OptString                              `json:"cname"`
-	CnameEnabled          OptBool                                `json:"cname_enabled"`
-	DeveloperCount        OptInt                                 `json:"developer_count"`
-	DeveloperQuota        OptInt                                 `json:"developer_quota"`
-	EventOptions          OptNilOrganisationDocumentEventOptions `json:"event_options"`
-	HybridEnabled         OptBool                                `json:"hybrid_enabled"`
-	ID                    OptNilString                           `json:"id"`
-	OpenPolicy            OptNilOpenPolicyConf                   `json:"open_policy"`
-	OrgOptionsMeta        OptNilAnyMap                           `json:"org_options_meta"`
-	OwnerName             OptString                              `json:"owner_name"`
-	OwnerSlug             OptString                              `json:"owner_slug"`
-	SSOEnabled            OptBool                                `json:"sso_enabled"`
-	UI                    OptNilConfigUIOptions                  `json:"ui"`
+	// Names of permissions that the organisation adds, by their keys.
+	AdditionalPermissions OptNilOrganisationDocumentAdditionalPermissions `json:"additional_permissions"`
+	// The APIs that the original lists with an organisation. They are stored only.
+	Apis OptNilApiDocumentArray `json:"apis"`
+	// The domain of the portal. If it is not empty, it belongs to one organisation, in any case.
+	Cname OptString `json:"cname"`
+	// Whether the portal answers on `cname`.
+	CnameEnabled OptBool `json:"cname_enabled"`
+	// The number of developers of the portal. It is stored only.
+	DeveloperCount OptInt `json:"developer_count"`
+	// The maximum number of developers of the portal. It is stored only.
+	DeveloperQuota OptInt `json:"developer_quota"`
+	// Where events of the organisation are sent, by the name of the event.
+	EventOptions OptNilOrganisationDocumentEventOptions `json:"event_options"`
+	// Whether gateways of the organisation may run elsewhere. It is stored only.
+	HybridEnabled OptBool `json:"hybrid_enabled"`
+	// The ID of the organisation, 24 hexadecimal digits. Only an import may set it.
+	ID         OptNilString         `json:"id"`
+	OpenPolicy OptNilOpenPolicyConf `json:"open_policy"`
+	// Free-form settings of the organisation.
+	OrgOptionsMeta OptNilOrganisationDocumentOrgOptionsMeta `json:"org_options_meta"`
+	// The name of the organisation's owner.
+	OwnerName OptString `json:"owner_name"`
+	// A short name of the owner for URLs.
+	OwnerSlug OptString `json:"owner_slug"`
+	// Whether users of the organisation may make sign-on nonces with `/api/sso`.
+	SSOEnabled OptBool               `json:"sso_enabled"`
+	UI         OptNilConfigUIOptions `json:"ui"`
 }
 
 // GetAdditionalPermissions returns the value of AdditionalPermissions.
-func (s *OrganisationDocument) GetAdditionalPermissions() OptNilStringMap {
+func (s *OrganisationDocument) GetAdditionalPermissions() OptNilOrganisationDocumentAdditionalPermissions {
 	return s.AdditionalPermissions
 }
 
@@ -21500,7 +24506,7 @@ func (s *OrganisationDocument) GetOpenPolicy() OptNilOpenPolicyConf {
 }
 
 // GetOrgOptionsMeta returns the value of OrgOptionsMeta.
-func (s *OrganisationDocument) GetOrgOptionsMeta() OptNilAnyMap {
+func (s *OrganisationDocument) GetOrgOptionsMeta() OptNilOrganisationDocumentOrgOptionsMeta {
 	return s.OrgOptionsMeta
 }
 
@@ -21525,7 +24531,7 @@ func (s *OrganisationDocument) GetUI() OptNilConfigUIOptions {
 }
 
 // SetAdditionalPermissions sets the value of AdditionalPermissions.
-func (s *OrganisationDocument) SetAdditionalPermissions(val OptNilStringMap) {
+func (s *OrganisationDocument) SetAdditionalPermissions(val OptNilOrganisationDocumentAdditionalPermissions) {
 	s.AdditionalPermissions = val
 }
 
@@ -21575,7 +24581,7 @@ func (s *OrganisationDocument) SetOpenPolicy(val OptNilOpenPolicyConf) {
 }
 
 // SetOrgOptionsMeta sets the value of OrgOptionsMeta.
-func (s *OrganisationDocument) SetOrgOptionsMeta(val OptNilAnyMap) {
+func (s *OrganisationDocument) SetOrgOptionsMeta(val OptNilOrganisationDocumentOrgOptionsMeta) {
 	s.OrgOptionsMeta = val
 }
 
@@ -21601,6 +24607,19 @@ func (s *OrganisationDocument) SetUI(val OptNilConfigUIOptions) {
 
 func (*OrganisationDocument) getOrgRes() {}
 
+// Names of permissions that the organisation adds, by their keys.
+type OrganisationDocumentAdditionalPermissions map[string]string
+
+func (s *OrganisationDocumentAdditionalPermissions) init() OrganisationDocumentAdditionalPermissions {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
+// Where events of the organisation are sent, by the name of the event.
 type OrganisationDocumentEventOptions map[string]NilEventConfig
 
 func (s *OrganisationDocumentEventOptions) init() OrganisationDocumentEventOptions {
@@ -21612,17 +24631,36 @@ func (s *OrganisationDocumentEventOptions) init() OrganisationDocumentEventOptio
 	return m
 }
 
+// Free-form settings of the organisation.
+type OrganisationDocumentOrgOptionsMeta map[string]jx.Raw
+
+func (s *OrganisationDocumentOrgOptionsMeta) init() OrganisationDocumentOrgOptionsMeta {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
 // The password grant.
 // Ref: #/components/schemas/PasswordAuthentication
 type PasswordAuthentication struct {
-	ClientID      OptString        `json:"client_id"`
-	ClientSecret  OptString        `json:"client_secret"`
-	ExtraMetadata OptNilStrings    `json:"extra_metadata"`
-	Header        OptNilAuthSource `json:"header"`
-	Password      OptString        `json:"password"`
-	Scopes        OptNilStrings    `json:"scopes"`
-	TokenURL      OptString        `json:"token_url"`
-	Username      OptString        `json:"username"`
+	// The ID of the gateway as a client.
+	ClientID OptString `json:"client_id"`
+	// The secret of the gateway as a client.
+	ClientSecret OptString `json:"client_secret"`
+	// The members of the token's answer that middleware can read.
+	ExtraMetadata OptNilStringArray `json:"extra_metadata"`
+	Header        OptNilAuthSource  `json:"header"`
+	// The password.
+	Password OptString `json:"password"`
+	// The scopes that are requested.
+	Scopes OptNilStringArray `json:"scopes"`
+	// The URL of the token endpoint.
+	TokenURL OptString `json:"token_url"`
+	// The name of the user.
+	Username OptString `json:"username"`
 }
 
 // GetClientID returns the value of ClientID.
@@ -21636,7 +24674,7 @@ func (s *PasswordAuthentication) GetClientSecret() OptString {
 }
 
 // GetExtraMetadata returns the value of ExtraMetadata.
-func (s *PasswordAuthentication) GetExtraMetadata() OptNilStrings {
+func (s *PasswordAuthentication) GetExtraMetadata() OptNilStringArray {
 	return s.ExtraMetadata
 }
 
@@ -21651,7 +24689,7 @@ func (s *PasswordAuthentication) GetPassword() OptString {
 }
 
 // GetScopes returns the value of Scopes.
-func (s *PasswordAuthentication) GetScopes() OptNilStrings {
+func (s *PasswordAuthentication) GetScopes() OptNilStringArray {
 	return s.Scopes
 }
 
@@ -21676,7 +24714,7 @@ func (s *PasswordAuthentication) SetClientSecret(val OptString) {
 }
 
 // SetExtraMetadata sets the value of ExtraMetadata.
-func (s *PasswordAuthentication) SetExtraMetadata(val OptNilStrings) {
+func (s *PasswordAuthentication) SetExtraMetadata(val OptNilStringArray) {
 	s.ExtraMetadata = val
 }
 
@@ -21691,7 +24729,7 @@ func (s *PasswordAuthentication) SetPassword(val OptString) {
 }
 
 // SetScopes sets the value of Scopes.
-func (s *PasswordAuthentication) SetScopes(val OptNilStrings) {
+func (s *PasswordAuthentication) SetScopes(val OptNilStringArray) {
 	s.Scopes = val
 }
 
@@ -21708,10 +24746,14 @@ func (s *PasswordAuthentication) SetUsername(val OptString) {
 // A stored GraphQL operation behind a REST path.
 // Ref: #/components/schemas/PersistGraphQLMeta
 type PersistGraphQLMeta struct {
-	Method    OptString    `json:"method"`
-	Operation OptString    `json:"operation"`
-	Path      OptString    `json:"path"`
-	Variables OptNilAnyMap `json:"variables"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The GraphQL query.
+	Operation OptString `json:"operation"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// The variables of the query. They may use variables of the request.
+	Variables OptNilPersistGraphQLMetaVariables `json:"variables"`
 }
 
 // GetMethod returns the value of Method.
@@ -21730,7 +24772,7 @@ func (s *PersistGraphQLMeta) GetPath() OptString {
 }
 
 // GetVariables returns the value of Variables.
-func (s *PersistGraphQLMeta) GetVariables() OptNilAnyMap {
+func (s *PersistGraphQLMeta) GetVariables() OptNilPersistGraphQLMetaVariables {
 	return s.Variables
 }
 
@@ -21750,8 +24792,20 @@ func (s *PersistGraphQLMeta) SetPath(val OptString) {
 }
 
 // SetVariables sets the value of Variables.
-func (s *PersistGraphQLMeta) SetVariables(val OptNilAnyMap) {
+func (s *PersistGraphQLMeta) SetVariables(val OptNilPersistGraphQLMetaVariables) {
 	s.Variables = val
+}
+
+// The variables of the query. They may use variables of the request.
+type PersistGraphQLMetaVariables map[string]jx.Raw
+
+func (s *PersistGraphQLMetaVariables) init() PersistGraphQLMetaVariables {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
 }
 
 // An outside OAuth provider.
@@ -21784,16 +24838,24 @@ func (s *Provider) SetJwt(val OptNilJWTValidation) {
 // Where the API listens and where it passes requests on.
 // Ref: #/components/schemas/ProxyConfig
 type ProxyConfig struct {
-	CheckHostAgainstUptimeTests OptBool                             `json:"check_host_against_uptime_tests"`
-	DisableStripSlash           OptBool                             `json:"disable_strip_slash"`
-	EnableLoadBalancing         OptBool                             `json:"enable_load_balancing"`
-	ListenPath                  OptString                           `json:"listen_path"`
-	PreserveHostHeader          OptBool                             `json:"preserve_host_header"`
-	ServiceDiscovery            OptNilServiceDiscoveryConfiguration `json:"service_discovery"`
-	StripListenPath             OptBool                             `json:"strip_listen_path"`
-	TargetList                  OptNilStrings                       `json:"target_list"`
-	TargetURL                   OptString                           `json:"target_url"`
-	Transport                   OptNilProxyTransport                `json:"transport"`
+	// Whether requests go only to targets that the uptime tests find up.
+	CheckHostAgainstUptimeTests OptBool `json:"check_host_against_uptime_tests"`
+	// Whether a slash at the end of the path stays.
+	DisableStripSlash OptBool `json:"disable_strip_slash"`
+	// Whether requests are distributed over `target_list`.
+	EnableLoadBalancing OptBool `json:"enable_load_balancing"`
+	// The path on which the gateway serves the API.
+	ListenPath OptString `json:"listen_path"`
+	// Whether the upstream gets the header `Host` of the client.
+	PreserveHostHeader OptBool                             `json:"preserve_host_header"`
+	ServiceDiscovery   OptNilServiceDiscoveryConfiguration `json:"service_discovery"`
+	// Whether `listen_path` is removed before a request is passed on.
+	StripListenPath OptBool `json:"strip_listen_path"`
+	// The URLs of the upstream's instances.
+	TargetList OptNilStringArray `json:"target_list"`
+	// The URL of the upstream.
+	TargetURL OptString            `json:"target_url"`
+	Transport OptNilProxyTransport `json:"transport"`
 }
 
 // GetCheckHostAgainstUptimeTests returns the value of CheckHostAgainstUptimeTests.
@@ -21832,7 +24894,7 @@ func (s *ProxyConfig) GetStripListenPath() OptBool {
 }
 
 // GetTargetList returns the value of TargetList.
-func (s *ProxyConfig) GetTargetList() OptNilStrings {
+func (s *ProxyConfig) GetTargetList() OptNilStringArray {
 	return s.TargetList
 }
 
@@ -21882,7 +24944,7 @@ func (s *ProxyConfig) SetStripListenPath(val OptBool) {
 }
 
 // SetTargetList sets the value of TargetList.
-func (s *ProxyConfig) SetTargetList(val OptNilStrings) {
+func (s *ProxyConfig) SetTargetList(val OptNilStringArray) {
 	s.TargetList = val
 }
 
@@ -21899,12 +24961,18 @@ func (s *ProxyConfig) SetTransport(val OptNilProxyTransport) {
 // The TLS of the connection to the upstream.
 // Ref: #/components/schemas/ProxyTransport
 type ProxyTransport struct {
-	ProxyURL                OptString     `json:"proxy_url"`
-	SslCiphers              OptNilStrings `json:"ssl_ciphers"`
-	SslForceCommonNameCheck OptBool       `json:"ssl_force_common_name_check"`
-	SslInsecureSkipVerify   OptBool       `json:"ssl_insecure_skip_verify"`
-	SslMaxVersion           OptInt        `json:"ssl_max_version"`
-	SslMinVersion           OptInt        `json:"ssl_min_version"`
+	// The URL of a proxy for requests to the upstream.
+	ProxyURL OptString `json:"proxy_url"`
+	// The names of the TLS cipher suites.
+	SslCiphers OptNilStringArray `json:"ssl_ciphers"`
+	// Whether the common name of the certificate is checked.
+	SslForceCommonNameCheck OptBool `json:"ssl_force_common_name_check"`
+	// Whether the certificate of the upstream is not verified.
+	SslInsecureSkipVerify OptBool `json:"ssl_insecure_skip_verify"`
+	// The maximum TLS version, as Go numbers it; 0 is the default.
+	SslMaxVersion OptInt `json:"ssl_max_version"`
+	// The minimum TLS version, as Go numbers it; 0 is the default.
+	SslMinVersion OptInt `json:"ssl_min_version"`
 }
 
 // GetProxyURL returns the value of ProxyURL.
@@ -21913,7 +24981,7 @@ func (s *ProxyTransport) GetProxyURL() OptString {
 }
 
 // GetSslCiphers returns the value of SslCiphers.
-func (s *ProxyTransport) GetSslCiphers() OptNilStrings {
+func (s *ProxyTransport) GetSslCiphers() OptNilStringArray {
 	return s.SslCiphers
 }
 
@@ -21943,7 +25011,7 @@ func (s *ProxyTransport) SetProxyURL(val OptString) {
 }
 
 // SetSslCiphers sets the value of SslCiphers.
-func (s *ProxyTransport) SetSslCiphers(val OptNilStrings) {
+func (s *ProxyTransport) SetSslCiphers(val OptNilStringArray) {
 	s.SslCiphers = val
 }
 
@@ -21970,11 +25038,16 @@ func (s *ProxyTransport) SetSslMinVersion(val OptInt) {
 // The rate limit of one path.
 // Ref: #/components/schemas/RateLimitMeta
 type RateLimitMeta struct {
-	Disabled OptBool    `json:"disabled"`
-	Method   OptString  `json:"method"`
-	Path     OptString  `json:"path"`
-	Per      OptFloat64 `json:"per"`
-	Rate     OptFloat64 `json:"rate"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// The interval in seconds.
+	Per OptFloat64 `json:"per"`
+	// The number of requests per interval.
+	Rate OptFloat64 `json:"rate"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -22046,8 +25119,10 @@ func (*RemoveUserUnauthorized) removeUserRes() {}
 // What becomes of one request header.
 // Ref: #/components/schemas/RequestHeadersRewriteConfig
 type RequestHeadersRewriteConfig struct {
-	Remove OptBool   `json:"remove"`
-	Value  OptString `json:"value"`
+	// Whether the header is removed.
+	Remove OptBool `json:"remove"`
+	// The new value of the header.
+	Value OptString `json:"value"`
 }
 
 // GetRemove returns the value of Remove.
@@ -22073,13 +25148,20 @@ func (s *RequestHeadersRewriteConfig) SetValue(val OptString) {
 // How requests to the upstream are signed.
 // Ref: #/components/schemas/RequestSigningMeta
 type RequestSigningMeta struct {
-	Algorithm       OptString     `json:"algorithm"`
-	CertificateID   OptString     `json:"certificate_id"`
-	HeaderList      OptNilStrings `json:"header_list"`
-	IsEnabled       OptBool       `json:"is_enabled"`
-	KeyID           OptString     `json:"key_id"`
-	Secret          OptString     `json:"secret"`
-	SignatureHeader OptString     `json:"signature_header"`
+	// The algorithm of the signature.
+	Algorithm OptString `json:"algorithm"`
+	// The ID of the certificate of an RSA signature.
+	CertificateID OptString `json:"certificate_id"`
+	// The headers that are signed.
+	HeaderList OptNilStringArray `json:"header_list"`
+	// Whether requests to the upstream are signed.
+	IsEnabled OptBool `json:"is_enabled"`
+	// The ID of the key in the signature.
+	KeyID OptString `json:"key_id"`
+	// The secret of an HMAC signature.
+	Secret OptString `json:"secret"`
+	// The header with the signature. The default is `Authorization`.
+	SignatureHeader OptString `json:"signature_header"`
 }
 
 // GetAlgorithm returns the value of Algorithm.
@@ -22093,7 +25175,7 @@ func (s *RequestSigningMeta) GetCertificateID() OptString {
 }
 
 // GetHeaderList returns the value of HeaderList.
-func (s *RequestSigningMeta) GetHeaderList() OptNilStrings {
+func (s *RequestSigningMeta) GetHeaderList() OptNilStringArray {
 	return s.HeaderList
 }
 
@@ -22128,7 +25210,7 @@ func (s *RequestSigningMeta) SetCertificateID(val OptString) {
 }
 
 // SetHeaderList sets the value of HeaderList.
-func (s *RequestSigningMeta) SetHeaderList(val OptNilStrings) {
+func (s *RequestSigningMeta) SetHeaderList(val OptNilStringArray) {
 	s.HeaderList = val
 }
 
@@ -22155,10 +25237,14 @@ func (s *RequestSigningMeta) SetSignatureHeader(val OptString) {
 // The largest request of one path, in bytes.
 // Ref: #/components/schemas/RequestSizeMeta
 type RequestSizeMeta struct {
-	Disabled  OptBool   `json:"disabled"`
-	Method    OptString `json:"method"`
-	Path      OptString `json:"path"`
-	SizeLimit OptInt64  `json:"size_limit"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// The maximum size in bytes.
+	SizeLimit OptInt64 `json:"size_limit"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -22204,8 +25290,10 @@ func (s *RequestSizeMeta) SetSizeLimit(val OptInt64) {
 // A processor of responses.
 // Ref: #/components/schemas/ResponseProcessor
 type ResponseProcessor struct {
-	Name    OptString `json:"name"`
-	Options jx.Raw    `json:"options"`
+	// The name of the middleware, for example `header_injector`.
+	Name OptString `json:"name"`
+	// Settings of the middleware.
+	Options jx.Raw `json:"options"`
 }
 
 // GetName returns the value of Name.
@@ -22231,9 +25319,11 @@ func (s *ResponseProcessor) SetOptions(val jx.Raw) {
 // A conditional rewrite.
 // Ref: #/components/schemas/RoutingTrigger
 type RoutingTrigger struct {
-	On        OptString                   `json:"on"`
-	Options   OptNilRoutingTriggerOptions `json:"options"`
-	RewriteTo OptString                   `json:"rewrite_to"`
+	// Whether `any` or `all` of the conditions must be met.
+	On      OptString                   `json:"on"`
+	Options OptNilRoutingTriggerOptions `json:"options"`
+	// The new URL.
+	RewriteTo OptString `json:"rewrite_to"`
 }
 
 // GetOn returns the value of On.
@@ -22269,12 +25359,17 @@ func (s *RoutingTrigger) SetRewriteTo(val OptString) {
 // The conditions of a rewrite.
 // Ref: #/components/schemas/RoutingTriggerOptions
 type RoutingTriggerOptions struct {
-	HeaderMatches         OptNilRoutingTriggerOptionsHeaderMatches         `json:"header_matches"`
-	PathPartMatches       OptNilRoutingTriggerOptionsPathPartMatches       `json:"path_part_matches"`
-	PayloadMatches        OptNilStringRegexMap                             `json:"payload_matches"`
-	QueryValMatches       OptNilRoutingTriggerOptionsQueryValMatches       `json:"query_val_matches"`
+	// Conditions on headers, by their names.
+	HeaderMatches OptNilRoutingTriggerOptionsHeaderMatches `json:"header_matches"`
+	// Conditions on parts of the path, by their names.
+	PathPartMatches OptNilRoutingTriggerOptionsPathPartMatches `json:"path_part_matches"`
+	PayloadMatches  OptNilStringRegexMap                       `json:"payload_matches"`
+	// Conditions on query parameters, by their names.
+	QueryValMatches OptNilRoutingTriggerOptionsQueryValMatches `json:"query_val_matches"`
+	// Conditions on variables of the request, by their names.
 	RequestContextMatches OptNilRoutingTriggerOptionsRequestContextMatches `json:"request_context_matches"`
-	SessionMetaMatches    OptNilRoutingTriggerOptionsSessionMetaMatches    `json:"session_meta_matches"`
+	// Conditions on metadata of the key, by their names.
+	SessionMetaMatches OptNilRoutingTriggerOptionsSessionMetaMatches `json:"session_meta_matches"`
 }
 
 // GetHeaderMatches returns the value of HeaderMatches.
@@ -22337,6 +25432,7 @@ func (s *RoutingTriggerOptions) SetSessionMetaMatches(val OptNilRoutingTriggerOp
 	s.SessionMetaMatches = val
 }
 
+// Conditions on headers, by their names.
 type RoutingTriggerOptionsHeaderMatches map[string]NilStringRegexMap
 
 func (s *RoutingTriggerOptionsHeaderMatches) init() RoutingTriggerOptionsHeaderMatches {
@@ -22348,6 +25444,7 @@ func (s *RoutingTriggerOptionsHeaderMatches) init() RoutingTriggerOptionsHeaderM
 	return m
 }
 
+// Conditions on parts of the path, by their names.
 type RoutingTriggerOptionsPathPartMatches map[string]NilStringRegexMap
 
 func (s *RoutingTriggerOptionsPathPartMatches) init() RoutingTriggerOptionsPathPartMatches {
@@ -22359,6 +25456,7 @@ func (s *RoutingTriggerOptionsPathPartMatches) init() RoutingTriggerOptionsPathP
 	return m
 }
 
+// Conditions on query parameters, by their names.
 type RoutingTriggerOptionsQueryValMatches map[string]NilStringRegexMap
 
 func (s *RoutingTriggerOptionsQueryValMatches) init() RoutingTriggerOptionsQueryValMatches {
@@ -22370,6 +25468,7 @@ func (s *RoutingTriggerOptionsQueryValMatches) init() RoutingTriggerOptionsQuery
 	return m
 }
 
+// Conditions on variables of the request, by their names.
 type RoutingTriggerOptionsRequestContextMatches map[string]NilStringRegexMap
 
 func (s *RoutingTriggerOptionsRequestContextMatches) init() RoutingTriggerOptionsRequestContextMatches {
@@ -22381,6 +25480,7 @@ func (s *RoutingTriggerOptionsRequestContextMatches) init() RoutingTriggerOption
 	return m
 }
 
+// Conditions on metadata of the key, by their names.
 type RoutingTriggerOptionsSessionMetaMatches map[string]NilStringRegexMap
 
 func (s *RoutingTriggerOptionsSessionMetaMatches) init() RoutingTriggerOptionsSessionMetaMatches {
@@ -22396,15 +25496,21 @@ func (s *RoutingTriggerOptionsSessionMetaMatches) init() RoutingTriggerOptionsSe
 // Ref: #/components/schemas/SSOAccessData
 type SSOAccessData struct {
 	// `dashboard` or `portal`.
-	ForSection   OptString         `json:"ForSection"`
-	OrgID        OptString         `json:"OrgID"`
-	EmailAddress OptString         `json:"EmailAddress"`
-	DisplayName  OptString         `json:"DisplayName"`
-	GroupID      OptString         `json:"GroupID"`
-	GroupsIDs    OptNilStringArray `json:"GroupsIDs"`
+	ForSection OptString `json:"ForSection"`
+	// The organisation that the user signs on to.
+	OrgID OptString `json:"OrgID"`
+	// The e-mail address of the user.
+	EmailAddress OptString `json:"EmailAddress"`
+	// The name to show for the user.
+	DisplayName OptString `json:"DisplayName"`
+	// The user group whose permissions the user has.
+	GroupID OptString `json:"GroupID"`
+	// The user groups whose permissions the user has.
+	GroupsIDs OptNilStringArray `json:"GroupsIDs"`
 	// Only an address that is a user of the organisation may redeem the nonce.
 	SSOOnlyForRegisteredUsers OptBool `json:"SSOOnlyForRegisteredUsers"`
-	UserNotAllowed            OptBool `json:"UserNotAllowed"`
+	// Whether the identity provider refused the user. It is handed on only.
+	UserNotAllowed OptBool `json:"UserNotAllowed"`
 }
 
 // GetForSection returns the value of ForSection.
@@ -22490,8 +25596,10 @@ func (s *SSOAccessData) SetUserNotAllowed(val OptBool) {
 // The claim that holds scopes.
 // Ref: #/components/schemas/ScopeClaim
 type ScopeClaim struct {
-	ScopeClaimName OptString       `json:"scope_claim_name"`
-	ScopeToPolicy  OptNilStringMap `json:"scope_to_policy"`
+	// The claim with the scopes. The default is `scope`.
+	ScopeClaimName OptString `json:"scope_claim_name"`
+	// The ID of the policy of each scope.
+	ScopeToPolicy OptNilScopeClaimScopeToPolicy `json:"scope_to_policy"`
 }
 
 // GetScopeClaimName returns the value of ScopeClaimName.
@@ -22500,7 +25608,7 @@ func (s *ScopeClaim) GetScopeClaimName() OptString {
 }
 
 // GetScopeToPolicy returns the value of ScopeToPolicy.
-func (s *ScopeClaim) GetScopeToPolicy() OptNilStringMap {
+func (s *ScopeClaim) GetScopeToPolicy() OptNilScopeClaimScopeToPolicy {
 	return s.ScopeToPolicy
 }
 
@@ -22510,8 +25618,20 @@ func (s *ScopeClaim) SetScopeClaimName(val OptString) {
 }
 
 // SetScopeToPolicy sets the value of ScopeToPolicy.
-func (s *ScopeClaim) SetScopeToPolicy(val OptNilStringMap) {
+func (s *ScopeClaim) SetScopeToPolicy(val OptNilScopeClaimScopeToPolicy) {
 	s.ScopeToPolicy = val
+}
+
+// The ID of the policy of each scope.
+type ScopeClaimScopeToPolicy map[string]string
+
+func (s *ScopeClaimScopeToPolicy) init() ScopeClaimScopeToPolicy {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
 }
 
 // Scopes of tokens and the policies they give.
@@ -22544,17 +25664,28 @@ func (s *Scopes) SetOidc(val OptNilScopeClaim) {
 // How upstream addresses are discovered.
 // Ref: #/components/schemas/ServiceDiscoveryConfiguration
 type ServiceDiscoveryConfiguration struct {
-	CacheDisabled       OptBool   `json:"cache_disabled"`
-	CacheTimeout        OptInt64  `json:"cache_timeout"`
-	DataPath            OptString `json:"data_path"`
-	EndpointReturnsList OptBool   `json:"endpoint_returns_list"`
-	ParentDataPath      OptString `json:"parent_data_path"`
-	PortDataPath        OptString `json:"port_data_path"`
-	QueryEndpoint       OptString `json:"query_endpoint"`
-	TargetPath          OptString `json:"target_path"`
-	UseDiscoveryService OptBool   `json:"use_discovery_service"`
-	UseNestedQuery      OptBool   `json:"use_nested_query"`
-	UseTargetList       OptBool   `json:"use_target_list"`
+	// Whether answers are not cached.
+	CacheDisabled OptBool `json:"cache_disabled"`
+	// How long an answer is cached, in seconds.
+	CacheTimeout OptInt64 `json:"cache_timeout"`
+	// The path of the host in the answer.
+	DataPath OptString `json:"data_path"`
+	// Whether the answer is a list.
+	EndpointReturnsList OptBool `json:"endpoint_returns_list"`
+	// The path of the object with the data, if it is nested.
+	ParentDataPath OptString `json:"parent_data_path"`
+	// The path of the port in the answer.
+	PortDataPath OptString `json:"port_data_path"`
+	// The URL of the service registry.
+	QueryEndpoint OptString `json:"query_endpoint"`
+	// The path that is added to the host.
+	TargetPath OptString `json:"target_path"`
+	// Whether targets come from the service registry.
+	UseDiscoveryService OptBool `json:"use_discovery_service"`
+	// Whether the data is a JSON text within the answer.
+	UseNestedQuery OptBool `json:"use_nested_query"`
+	// Whether requests are distributed over all targets of the answer.
+	UseTargetList OptBool `json:"use_target_list"`
 }
 
 // GetCacheDisabled returns the value of CacheDisabled.
@@ -22670,13 +25801,16 @@ func (s *ServiceDiscoveryConfiguration) SetUseTargetList(val OptBool) {
 // The store that holds sessions.
 // Ref: #/components/schemas/SessionProviderMeta
 type SessionProviderMeta struct {
-	Meta          OptNilAnyMap `json:"meta"`
-	Name          OptString    `json:"name"`
-	StorageEngine OptString    `json:"storage_engine"`
+	// Settings of the provider.
+	Meta OptNilSessionProviderMetaMeta `json:"meta"`
+	// The name of the provider. The default is the gateway's own.
+	Name OptString `json:"name"`
+	// Where the provider keeps sessions, for example `redis`.
+	StorageEngine OptString `json:"storage_engine"`
 }
 
 // GetMeta returns the value of Meta.
-func (s *SessionProviderMeta) GetMeta() OptNilAnyMap {
+func (s *SessionProviderMeta) GetMeta() OptNilSessionProviderMetaMeta {
 	return s.Meta
 }
 
@@ -22691,7 +25825,7 @@ func (s *SessionProviderMeta) GetStorageEngine() OptString {
 }
 
 // SetMeta sets the value of Meta.
-func (s *SessionProviderMeta) SetMeta(val OptNilAnyMap) {
+func (s *SessionProviderMeta) SetMeta(val OptNilSessionProviderMetaMeta) {
 	s.Meta = val
 }
 
@@ -22705,17 +25839,37 @@ func (s *SessionProviderMeta) SetStorageEngine(val OptString) {
 	s.StorageEngine = val
 }
 
+// Settings of the provider.
+type SessionProviderMetaMeta map[string]jx.Raw
+
+func (s *SessionProviderMetaMeta) init() SessionProviderMetaMeta {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
 // The check of a signed request. The clock skew is in seconds.
 // Ref: #/components/schemas/SignatureConfig
 type SignatureConfig struct {
-	Algorithm        OptString `json:"algorithm"`
-	AllowedClockSkew OptInt64  `json:"allowed_clock_skew"`
-	ErrorCode        OptInt    `json:"error_code"`
-	ErrorMessage     OptString `json:"error_message"`
-	Header           OptString `json:"header"`
-	ParamName        OptString `json:"param_name"`
-	Secret           OptString `json:"secret"`
-	UseParam         OptBool   `json:"use_param"`
+	// The algorithm of the signature.
+	Algorithm OptString `json:"algorithm"`
+	// The difference between clocks that is accepted, in seconds.
+	AllowedClockSkew OptInt64 `json:"allowed_clock_skew"`
+	// The status of the response to a wrong signature.
+	ErrorCode OptInt `json:"error_code"`
+	// The text of the response to a wrong signature.
+	ErrorMessage OptString `json:"error_message"`
+	// The header with the signature.
+	Header OptString `json:"header"`
+	// The query parameter with the signature.
+	ParamName OptString `json:"param_name"`
+	// The secret of the signature. It may name metadata of the key.
+	Secret OptString `json:"secret"`
+	// Whether the query parameter is read.
+	UseParam OptBool `json:"use_param"`
 }
 
 // GetAlgorithm returns the value of Algorithm.
@@ -22798,23 +25952,13 @@ func (s *SignatureConfig) SetUseParam(val OptBool) {
 	s.UseParam = val
 }
 
-// Ref: #/components/schemas/StringMap
-type StringMap map[string]string
-
-func (s *StringMap) init() StringMap {
-	m := *s
-	if m == nil {
-		m = map[string]string{}
-		*s = m
-	}
-	return m
-}
-
 // A regular expression to match, or not to match.
 // Ref: #/components/schemas/StringRegexMap
 type StringRegexMap struct {
+	// The regular expression.
 	MatchRx OptString `json:"match_rx"`
-	Reverse OptBool   `json:"reverse"`
+	// Whether the condition is met if the expression does not match.
+	Reverse OptBool `json:"reverse"`
 }
 
 // GetMatchRx returns the value of MatchRx.
@@ -22842,9 +25986,13 @@ type Strings []string
 // The template of a transformation.
 // Ref: #/components/schemas/TemplateData
 type TemplateData struct {
-	EnableSession  OptBool   `json:"enable_session"`
-	InputType      OptString `json:"input_type"`
-	TemplateMode   OptString `json:"template_mode"`
+	// Whether the template can read the session of the key.
+	EnableSession OptBool `json:"enable_session"`
+	// The format of the body, `json` or `xml`.
+	InputType OptString `json:"input_type"`
+	// Where the template is, `blob` or `file`.
+	TemplateMode OptString `json:"template_mode"`
+	// The template in base64, or its path on the gateway's host.
 	TemplateSource OptString `json:"template_source"`
 }
 
@@ -22891,8 +26039,11 @@ func (s *TemplateData) SetTemplateSource(val OptString) {
 // A body transformation of one path.
 // Ref: #/components/schemas/TemplateMeta
 type TemplateMeta struct {
-	Disabled     OptBool            `json:"disabled"`
-	Method       OptString          `json:"method"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
 	Path         OptString          `json:"path"`
 	TemplateData OptNilTemplateData `json:"template_data"`
 }
@@ -22942,9 +26093,12 @@ type TimeDuration int64
 // A path whose analytics are kept, or are not.
 // Ref: #/components/schemas/TrackEndpointMeta
 type TrackEndpointMeta struct {
-	Disabled OptBool   `json:"disabled"`
-	Method   OptString `json:"method"`
-	Path     OptString `json:"path"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -22980,9 +26134,12 @@ func (s *TrackEndpointMeta) SetPath(val OptString) {
 // A jq transformation of one path.
 // Ref: #/components/schemas/TransformJQMeta
 type TransformJQMeta struct {
+	// The jq filter.
 	Filter OptString `json:"filter"`
+	// The HTTP method of the endpoint.
 	Method OptString `json:"method"`
-	Path   OptString `json:"path"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
 }
 
 // GetFilter returns the value of Filter.
@@ -23018,7 +26175,9 @@ func (s *TransformJQMeta) SetPath(val OptString) {
 // A header sent to every data source.
 // Ref: #/components/schemas/UDGGlobalHeader
 type UDGGlobalHeader struct {
-	Key   OptString `json:"key"`
+	// The name of the header.
+	Key OptString `json:"key"`
+	// The value of the header. It may use variables of the request.
 	Value OptString `json:"value"`
 }
 
@@ -23045,12 +26204,18 @@ func (s *UDGGlobalHeader) SetValue(val OptString) {
 // A rewrite of one path.
 // Ref: #/components/schemas/URLRewriteMeta
 type URLRewriteMeta struct {
-	Disabled     OptBool                      `json:"disabled"`
-	MatchPattern OptString                    `json:"match_pattern"`
-	Method       OptString                    `json:"method"`
-	Path         OptString                    `json:"path"`
-	RewriteTo    OptString                    `json:"rewrite_to"`
-	Triggers     OptNilNilRoutingTriggerArray `json:"triggers"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The regular expression that the path must match.
+	MatchPattern OptString `json:"match_pattern"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// The new URL. It may use groups of the pattern, as `$1`.
+	RewriteTo OptString `json:"rewrite_to"`
+	// Other URLs for requests that meet conditions.
+	Triggers OptNilNilRoutingTriggerArray `json:"triggers"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -23169,8 +26334,9 @@ func (*UpdateUserUnauthorized) updateUserRes() {}
 // Ref: #/components/schemas/UpstreamAuth
 type UpstreamAuth struct {
 	BasicAuth OptNilUpstreamBasicAuth `json:"basic_auth"`
-	Enabled   OptBool                 `json:"enabled"`
-	OAuth     OptNilUpstreamOAuth     `json:"oauth"`
+	// Whether requests to the upstream are authenticated.
+	Enabled OptBool             `json:"enabled"`
+	OAuth   OptNilUpstreamOAuth `json:"oauth"`
 }
 
 // GetBasicAuth returns the value of BasicAuth.
@@ -23206,10 +26372,13 @@ func (s *UpstreamAuth) SetOAuth(val OptNilUpstreamOAuth) {
 // User name and password for the upstream.
 // Ref: #/components/schemas/UpstreamBasicAuth
 type UpstreamBasicAuth struct {
-	Enabled  OptBool          `json:"enabled"`
-	Header   OptNilAuthSource `json:"header"`
-	Password OptString        `json:"password"`
-	Username OptString        `json:"username"`
+	// Whether basic authentication is used.
+	Enabled OptBool          `json:"enabled"`
+	Header  OptNilAuthSource `json:"header"`
+	// The password.
+	Password OptString `json:"password"`
+	// The name of the user.
+	Username OptString `json:"username"`
 }
 
 // GetEnabled returns the value of Enabled.
@@ -23255,14 +26424,16 @@ func (s *UpstreamBasicAuth) SetUsername(val OptString) {
 // OAuth tokens for the upstream.
 // Ref: #/components/schemas/UpstreamOAuth
 type UpstreamOAuth struct {
-	AllowedAuthorizeTypes OptNilStrings                `json:"allowed_authorize_types"`
-	ClientCredentials     OptNilClientCredentials      `json:"client_credentials"`
-	Enabled               OptBool                      `json:"enabled"`
-	Password              OptNilPasswordAuthentication `json:"password"`
+	// The grant types that are used, `clientCredentials` or `password`.
+	AllowedAuthorizeTypes OptNilStringArray       `json:"allowed_authorize_types"`
+	ClientCredentials     OptNilClientCredentials `json:"client_credentials"`
+	// Whether OAuth is used.
+	Enabled  OptBool                      `json:"enabled"`
+	Password OptNilPasswordAuthentication `json:"password"`
 }
 
 // GetAllowedAuthorizeTypes returns the value of AllowedAuthorizeTypes.
-func (s *UpstreamOAuth) GetAllowedAuthorizeTypes() OptNilStrings {
+func (s *UpstreamOAuth) GetAllowedAuthorizeTypes() OptNilStringArray {
 	return s.AllowedAuthorizeTypes
 }
 
@@ -23282,7 +26453,7 @@ func (s *UpstreamOAuth) GetPassword() OptNilPasswordAuthentication {
 }
 
 // SetAllowedAuthorizeTypes sets the value of AllowedAuthorizeTypes.
-func (s *UpstreamOAuth) SetAllowedAuthorizeTypes(val OptNilStrings) {
+func (s *UpstreamOAuth) SetAllowedAuthorizeTypes(val OptNilStringArray) {
 	s.AllowedAuthorizeTypes = val
 }
 
@@ -23304,9 +26475,11 @@ func (s *UpstreamOAuth) SetPassword(val OptNilPasswordAuthentication) {
 // Checks of the upstream.
 // Ref: #/components/schemas/UptimeTests
 type UptimeTests struct {
+	// The tests.
 	CheckList OptNilNilHostCheckObjectArray `json:"check_list"`
 	Config    OptNilUptimeTestsConfig       `json:"config"`
-	Disabled  OptBool                       `json:"disabled"`
+	// Whether the tests are not run.
+	Disabled OptBool `json:"disabled"`
 }
 
 // GetCheckList returns the value of CheckList.
@@ -23342,7 +26515,9 @@ func (s *UptimeTests) SetDisabled(val OptBool) {
 // How often checks run and how long they are kept.
 // Ref: #/components/schemas/UptimeTestsConfig
 type UptimeTestsConfig struct {
-	ExpireUtimeAfter OptInt64                            `json:"expire_utime_after"`
+	// How long results are kept, in seconds.
+	ExpireUtimeAfter OptInt64 `json:"expire_utime_after"`
+	// The pause before the list of targets is read again, in seconds.
 	RecheckWait      OptInt                              `json:"recheck_wait"`
 	ServiceDiscovery OptNilServiceDiscoveryConfiguration `json:"service_discovery"`
 }
@@ -23382,21 +26557,37 @@ func (s *UptimeTestsConfig) SetServiceDiscovery(val OptNilServiceDiscoveryConfig
 // 3339; `0001-01-01T00:00:00Z` is never. The published schema lacks `PWHistory` and `created_at`.
 // Ref: #/components/schemas/User
 type User struct {
-	APIModel        UserAPIModel        `json:"api_model"`
-	FirstName       string              `json:"first_name"`
-	LastName        string              `json:"last_name"`
-	EmailAddress    string              `json:"email_address"`
-	OrgID           string              `json:"org_id"`
-	Active          bool                `json:"active"`
-	ID              string              `json:"id"`
-	AccessKey       string              `json:"access_key"`
+	// Always empty. The original keeps it for older clients.
+	APIModel UserAPIModel `json:"api_model"`
+	// The given name.
+	FirstName string `json:"first_name"`
+	// The family name.
+	LastName string `json:"last_name"`
+	// The e-mail address, which belongs to one user of the organisation, in any case.
+	EmailAddress string `json:"email_address"`
+	// The organisation of the user; empty for a super user, who belongs to none.
+	OrgID string `json:"org_id"`
+	// Whether the access key works.
+	Active bool `json:"active"`
+	// The ID of the user, 24 hexadecimal digits.
+	ID string `json:"id"`
+	// The key for the header `Authorization` of `/api` operations.
+	AccessKey string `json:"access_key"`
+	// The level of each permission, `read` or `write`, by its name. `IsAdmin` and `ResetPassword` are
+	// `admin`.
 	UserPermissions UserUserPermissions `json:"user_permissions"`
-	GroupID         string              `json:"group_id"`
-	PasswordMaxDays int                 `json:"password_max_days"`
-	PasswordUpdated time.Time           `json:"password_updated"`
-	PWHistory       []string            `json:"PWHistory"`
-	LastLoginDate   time.Time           `json:"last_login_date"`
-	CreatedAt       time.Time           `json:"created_at"`
+	// The user group. It is stored only.
+	GroupID string `json:"group_id"`
+	// After how many days the password should be changed; 0 is never. It is stored only.
+	PasswordMaxDays int `json:"password_max_days"`
+	// When the password was set. Year 1 is never.
+	PasswordUpdated time.Time `json:"password_updated"`
+	// Always empty. The original lists hashes of former passwords.
+	PWHistory []string `json:"PWHistory"`
+	// When the user signed on last. Year 1 is never.
+	LastLoginDate time.Time `json:"last_login_date"`
+	// When the user was created.
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // GetAPIModel returns the value of APIModel.
@@ -23551,29 +26742,47 @@ func (s *User) SetCreatedAt(val time.Time) {
 
 func (*User) getUserDetailRes() {}
 
+// Always empty. The original keeps it for older clients.
 type UserAPIModel struct{}
 
 // A user as it is sent. What the server gives out may be sent back; the id, the times and `PWHistory`
 // are the server's and are ignored.
 // Ref: #/components/schemas/UserRequest
 type UserRequest struct {
-	APIModel        OptUserRequestAPIModel           `json:"api_model"`
-	FirstName       OptString                        `json:"first_name"`
-	LastName        OptString                        `json:"last_name"`
-	EmailAddress    OptString                        `json:"email_address"`
-	OrgID           OptNilString                     `json:"org_id"`
-	Active          OptBool                          `json:"active"`
-	ID              OptNilString                     `json:"id"`
-	AccessKey       OptNilString                     `json:"access_key"`
+	// Always empty. The original keeps it for older clients.
+	APIModel OptUserRequestAPIModel `json:"api_model"`
+	// The given name.
+	FirstName OptString `json:"first_name"`
+	// The family name.
+	LastName OptString `json:"last_name"`
+	// The e-mail address, which must be new in the organisation, in any case.
+	EmailAddress OptString `json:"email_address"`
+	// The organisation of the user; empty for a super user. Absent keeps it when the user is replaced.
+	OrgID OptNilString `json:"org_id"`
+	// Whether the access key works. The default is false.
+	Active OptBool `json:"active"`
+	// Ignored: the server makes the ID.
+	ID OptNilString `json:"id"`
+	// The access key when the user is replaced; absent or empty keeps it. Ignored when the user is
+	// created.
+	AccessKey OptNilString `json:"access_key"`
+	// The level of each permission by its name. Absent makes a new user an administrator, and keeps those
+	// of an existing one.
 	UserPermissions OptNilUserRequestUserPermissions `json:"user_permissions"`
-	GroupID         OptString                        `json:"group_id"`
+	// The user group. It is stored only.
+	GroupID OptString `json:"group_id"`
 	// At least 6 characters, or empty to leave it.
-	Password        OptNilString      `json:"password"`
-	PasswordMaxDays OptInt            `json:"password_max_days"`
-	PasswordUpdated OptString         `json:"password_updated"`
-	PWHistory       OptNilStringArray `json:"PWHistory"`
-	LastLoginDate   OptString         `json:"last_login_date"`
-	CreatedAt       OptString         `json:"created_at"`
+	Password OptNilString `json:"password"`
+	// After how many days the password should be changed; 0 is never. It is stored only.
+	PasswordMaxDays OptInt `json:"password_max_days"`
+	// Ignored: the server sets it.
+	PasswordUpdated OptString `json:"password_updated"`
+	// Ignored.
+	PWHistory OptNilStringArray `json:"PWHistory"`
+	// Ignored: the server sets it.
+	LastLoginDate OptString `json:"last_login_date"`
+	// Ignored: the server sets it.
+	CreatedAt OptString `json:"created_at"`
 }
 
 // GetAPIModel returns the value of APIModel.
@@ -23736,8 +26945,11 @@ func (s *UserRequest) SetCreatedAt(val OptString) {
 	s.CreatedAt = val
 }
 
+// Always empty. The original keeps it for older clients.
 type UserRequestAPIModel struct{}
 
+// The level of each permission by its name. Absent makes a new user an administrator, and keeps those
+// of an existing one.
 type UserRequestUserPermissions map[string]string
 
 func (s *UserRequestUserPermissions) init() UserRequestUserPermissions {
@@ -23752,10 +26964,13 @@ func (s *UserRequestUserPermissions) init() UserRequestUserPermissions {
 // The envelope around a user. On create and update, `Message` is the access key.
 // Ref: #/components/schemas/UserResponse
 type UserResponse struct {
-	Status  UserResponseStatus `json:"Status"`
-	Message string             `json:"Message"`
-	Meta    User               `json:"Meta"`
-	ID      OptString          `json:"ID"`
+	// Always `OK`.
+	Status UserResponseStatus `json:"Status"`
+	// The user's access key after creating or updating the user.
+	Message string `json:"Message"`
+	Meta    User   `json:"Meta"`
+	// Not set.
+	ID OptString `json:"ID"`
 }
 
 // GetStatus returns the value of Status.
@@ -23802,6 +27017,7 @@ func (*UserResponse) allowResetPasswordRes() {}
 func (*UserResponse) createUserRes()         {}
 func (*UserResponse) updateUserRes()         {}
 
+// Always `OK`.
 type UserResponseStatus string
 
 const (
@@ -23836,6 +27052,8 @@ func (s *UserResponseStatus) UnmarshalText(data []byte) error {
 	}
 }
 
+// The level of each permission, `read` or `write`, by its name. `IsAdmin` and `ResetPassword` are
+// `admin`.
 type UserUserPermissions map[string]string
 
 func (s *UserUserPermissions) init() UserUserPermissions {
@@ -23850,8 +27068,10 @@ func (s *UserUserPermissions) init() UserUserPermissions {
 // Users. `pages` is 0 when all were asked for.
 // Ref: #/components/schemas/Users
 type Users struct {
+	// The users, oldest first.
 	Users []User `json:"users"`
-	Pages int    `json:"pages"`
+	// The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
 }
 
 // GetUsers returns the value of Users.
@@ -23879,12 +27099,18 @@ func (*Users) listUsersRes() {}
 // A JSON schema that bodies of one path must meet.
 // Ref: #/components/schemas/ValidatePathMeta
 type ValidatePathMeta struct {
-	Disabled          OptBool      `json:"disabled"`
-	ErrorResponseCode OptInt       `json:"error_response_code"`
-	Method            OptString    `json:"method"`
-	Path              OptString    `json:"path"`
-	Schema            OptNilAnyMap `json:"schema"`
-	SchemaB64         OptString    `json:"schema_b64"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// The status of the response to a wrong body. The default is 422.
+	ErrorResponseCode OptInt `json:"error_response_code"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// The JSON schema.
+	Schema OptNilValidatePathMetaSchema `json:"schema"`
+	// The JSON schema in base64. It replaces `schema`.
+	SchemaB64 OptString `json:"schema_b64"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -23908,7 +27134,7 @@ func (s *ValidatePathMeta) GetPath() OptString {
 }
 
 // GetSchema returns the value of Schema.
-func (s *ValidatePathMeta) GetSchema() OptNilAnyMap {
+func (s *ValidatePathMeta) GetSchema() OptNilValidatePathMetaSchema {
 	return s.Schema
 }
 
@@ -23938,7 +27164,7 @@ func (s *ValidatePathMeta) SetPath(val OptString) {
 }
 
 // SetSchema sets the value of Schema.
-func (s *ValidatePathMeta) SetSchema(val OptNilAnyMap) {
+func (s *ValidatePathMeta) SetSchema(val OptNilValidatePathMetaSchema) {
 	s.Schema = val
 }
 
@@ -23947,13 +27173,29 @@ func (s *ValidatePathMeta) SetSchemaB64(val OptString) {
 	s.SchemaB64 = val
 }
 
+// The JSON schema.
+type ValidatePathMetaSchema map[string]jx.Raw
+
+func (s *ValidatePathMetaSchema) init() ValidatePathMetaSchema {
+	m := *s
+	if m == nil {
+		m = map[string]jx.Raw{}
+		*s = m
+	}
+	return m
+}
+
 // Validation of one path against the OpenAPI document.
 // Ref: #/components/schemas/ValidateRequestMeta
 type ValidateRequestMeta struct {
-	Enabled           OptBool   `json:"enabled"`
-	ErrorResponseCode OptInt    `json:"error_response_code"`
-	Method            OptString `json:"method"`
-	Path              OptString `json:"path"`
+	// Whether requests are checked.
+	Enabled OptBool `json:"enabled"`
+	// The status of the response to a wrong request. The default is 422.
+	ErrorResponseCode OptInt `json:"error_response_code"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
 }
 
 // GetEnabled returns the value of Enabled.
@@ -23999,9 +27241,12 @@ func (s *ValidateRequestMeta) SetPath(val OptString) {
 // The versions of the API.
 // Ref: #/components/schemas/VersionData
 type VersionData struct {
-	DefaultVersion OptString                 `json:"default_version"`
-	NotVersioned   OptBool                   `json:"not_versioned"`
-	Versions       OptNilVersionDataVersions `json:"versions"`
+	// The version of requests that name none.
+	DefaultVersion OptString `json:"default_version"`
+	// Whether the API has one version only, named `Default`.
+	NotVersioned OptBool `json:"not_versioned"`
+	// The versions, by their names.
+	Versions OptNilVersionDataVersions `json:"versions"`
 }
 
 // GetDefaultVersion returns the value of DefaultVersion.
@@ -24034,6 +27279,7 @@ func (s *VersionData) SetVersions(val OptNilVersionDataVersions) {
 	s.Versions = val
 }
 
+// The versions, by their names.
 type VersionDataVersions map[string]NilVersionInfo
 
 func (s *VersionDataVersions) init() VersionDataVersions {
@@ -24048,16 +27294,26 @@ func (s *VersionDataVersions) init() VersionDataVersions {
 // Where a request names the version it wants, and the versions there are.
 // Ref: #/components/schemas/VersionDefinition
 type VersionDefinition struct {
-	Default              OptString       `json:"default"`
-	Enabled              OptBool         `json:"enabled"`
-	FallbackToDefault    OptBool         `json:"fallback_to_default"`
-	Key                  OptString       `json:"key"`
-	Location             OptString       `json:"location"`
-	Name                 OptString       `json:"name"`
-	StripPath            OptBool         `json:"strip_path"`
-	StripVersioningData  OptBool         `json:"strip_versioning_data"`
-	URLVersioningPattern OptString       `json:"url_versioning_pattern"`
-	Versions             OptNilStringMap `json:"versions"`
+	// The version of requests that name none.
+	Default OptString `json:"default"`
+	// Whether the API is versioned.
+	Enabled OptBool `json:"enabled"`
+	// Whether an unknown version is served by the default one.
+	FallbackToDefault OptBool `json:"fallback_to_default"`
+	// The name of the header or query parameter with the version.
+	Key OptString `json:"key"`
+	// Where the version is, `header`, `url-param` or `url`.
+	Location OptString `json:"location"`
+	// The name of this version.
+	Name OptString `json:"name"`
+	// The former name of `strip_versioning_data`.
+	StripPath OptBool `json:"strip_path"`
+	// Whether the version is removed before a request is passed on.
+	StripVersioningData OptBool `json:"strip_versioning_data"`
+	// The regular expression of a version in the path.
+	URLVersioningPattern OptString `json:"url_versioning_pattern"`
+	// The `api_id` of each version, by its name.
+	Versions OptNilVersionDefinitionVersions `json:"versions"`
 }
 
 // GetDefault returns the value of Default.
@@ -24106,7 +27362,7 @@ func (s *VersionDefinition) GetURLVersioningPattern() OptString {
 }
 
 // GetVersions returns the value of Versions.
-func (s *VersionDefinition) GetVersions() OptNilStringMap {
+func (s *VersionDefinition) GetVersions() OptNilVersionDefinitionVersions {
 	return s.Versions
 }
 
@@ -24156,28 +27412,53 @@ func (s *VersionDefinition) SetURLVersioningPattern(val OptString) {
 }
 
 // SetVersions sets the value of Versions.
-func (s *VersionDefinition) SetVersions(val OptNilStringMap) {
+func (s *VersionDefinition) SetVersions(val OptNilVersionDefinitionVersions) {
 	s.Versions = val
+}
+
+// The `api_id` of each version, by its name.
+type VersionDefinitionVersions map[string]string
+
+func (s *VersionDefinitionVersions) init() VersionDefinitionVersions {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
 }
 
 // One version: its paths, headers, limits.
 // Ref: #/components/schemas/VersionInfo
 type VersionInfo struct {
-	Expires                       OptString              `json:"expires"`
-	ExtendedPaths                 OptNilExtendedPathsSet `json:"extended_paths"`
-	GlobalHeaders                 OptNilStringMap        `json:"global_headers"`
-	GlobalHeadersDisabled         OptBool                `json:"global_headers_disabled"`
-	GlobalHeadersRemove           OptNilStrings          `json:"global_headers_remove"`
-	GlobalResponseHeaders         OptNilStringMap        `json:"global_response_headers"`
-	GlobalResponseHeadersDisabled OptBool                `json:"global_response_headers_disabled"`
-	GlobalResponseHeadersRemove   OptNilStrings          `json:"global_response_headers_remove"`
-	GlobalSizeLimit               OptInt64               `json:"global_size_limit"`
-	GlobalSizeLimitDisabled       OptBool                `json:"global_size_limit_disabled"`
-	IgnoreEndpointCase            OptBool                `json:"ignore_endpoint_case"`
-	Name                          OptString              `json:"name"`
-	OverrideTarget                OptString              `json:"override_target"`
-	Paths                         OptNilVersionPaths     `json:"paths"`
-	UseExtendedPaths              OptBool                `json:"use_extended_paths"`
+	// When the version stops being served.
+	Expires       OptString              `json:"expires"`
+	ExtendedPaths OptNilExtendedPathsSet `json:"extended_paths"`
+	// The headers that are added to every request.
+	GlobalHeaders OptNilVersionInfoGlobalHeaders `json:"global_headers"`
+	// Whether `global_headers` is ignored.
+	GlobalHeadersDisabled OptBool `json:"global_headers_disabled"`
+	// The headers that are removed from every request.
+	GlobalHeadersRemove OptNilStringArray `json:"global_headers_remove"`
+	// The headers that are added to every response.
+	GlobalResponseHeaders OptNilVersionInfoGlobalResponseHeaders `json:"global_response_headers"`
+	// Whether `global_response_headers` is ignored.
+	GlobalResponseHeadersDisabled OptBool `json:"global_response_headers_disabled"`
+	// The headers that are removed from every response.
+	GlobalResponseHeadersRemove OptNilStringArray `json:"global_response_headers_remove"`
+	// The maximum size of a request in bytes; 0 is no limit.
+	GlobalSizeLimit OptInt64 `json:"global_size_limit"`
+	// Whether `global_size_limit` is ignored.
+	GlobalSizeLimitDisabled OptBool `json:"global_size_limit_disabled"`
+	// Whether all paths are matched without regard to case.
+	IgnoreEndpointCase OptBool `json:"ignore_endpoint_case"`
+	// The name of the version.
+	Name OptString `json:"name"`
+	// The URL of the upstream of this version; empty is that of the API.
+	OverrideTarget OptString          `json:"override_target"`
+	Paths          OptNilVersionPaths `json:"paths"`
+	// Whether `extended_paths` applies, and not `paths`.
+	UseExtendedPaths OptBool `json:"use_extended_paths"`
 }
 
 // GetExpires returns the value of Expires.
@@ -24191,7 +27472,7 @@ func (s *VersionInfo) GetExtendedPaths() OptNilExtendedPathsSet {
 }
 
 // GetGlobalHeaders returns the value of GlobalHeaders.
-func (s *VersionInfo) GetGlobalHeaders() OptNilStringMap {
+func (s *VersionInfo) GetGlobalHeaders() OptNilVersionInfoGlobalHeaders {
 	return s.GlobalHeaders
 }
 
@@ -24201,12 +27482,12 @@ func (s *VersionInfo) GetGlobalHeadersDisabled() OptBool {
 }
 
 // GetGlobalHeadersRemove returns the value of GlobalHeadersRemove.
-func (s *VersionInfo) GetGlobalHeadersRemove() OptNilStrings {
+func (s *VersionInfo) GetGlobalHeadersRemove() OptNilStringArray {
 	return s.GlobalHeadersRemove
 }
 
 // GetGlobalResponseHeaders returns the value of GlobalResponseHeaders.
-func (s *VersionInfo) GetGlobalResponseHeaders() OptNilStringMap {
+func (s *VersionInfo) GetGlobalResponseHeaders() OptNilVersionInfoGlobalResponseHeaders {
 	return s.GlobalResponseHeaders
 }
 
@@ -24216,7 +27497,7 @@ func (s *VersionInfo) GetGlobalResponseHeadersDisabled() OptBool {
 }
 
 // GetGlobalResponseHeadersRemove returns the value of GlobalResponseHeadersRemove.
-func (s *VersionInfo) GetGlobalResponseHeadersRemove() OptNilStrings {
+func (s *VersionInfo) GetGlobalResponseHeadersRemove() OptNilStringArray {
 	return s.GlobalResponseHeadersRemove
 }
 
@@ -24266,7 +27547,7 @@ func (s *VersionInfo) SetExtendedPaths(val OptNilExtendedPathsSet) {
 }
 
 // SetGlobalHeaders sets the value of GlobalHeaders.
-func (s *VersionInfo) SetGlobalHeaders(val OptNilStringMap) {
+func (s *VersionInfo) SetGlobalHeaders(val OptNilVersionInfoGlobalHeaders) {
 	s.GlobalHeaders = val
 }
 
@@ -24276,12 +27557,12 @@ func (s *VersionInfo) SetGlobalHeadersDisabled(val OptBool) {
 }
 
 // SetGlobalHeadersRemove sets the value of GlobalHeadersRemove.
-func (s *VersionInfo) SetGlobalHeadersRemove(val OptNilStrings) {
+func (s *VersionInfo) SetGlobalHeadersRemove(val OptNilStringArray) {
 	s.GlobalHeadersRemove = val
 }
 
 // SetGlobalResponseHeaders sets the value of GlobalResponseHeaders.
-func (s *VersionInfo) SetGlobalResponseHeaders(val OptNilStringMap) {
+func (s *VersionInfo) SetGlobalResponseHeaders(val OptNilVersionInfoGlobalResponseHeaders) {
 	s.GlobalResponseHeaders = val
 }
 
@@ -24291,7 +27572,7 @@ func (s *VersionInfo) SetGlobalResponseHeadersDisabled(val OptBool) {
 }
 
 // SetGlobalResponseHeadersRemove sets the value of GlobalResponseHeadersRemove.
-func (s *VersionInfo) SetGlobalResponseHeadersRemove(val OptNilStrings) {
+func (s *VersionInfo) SetGlobalResponseHeadersRemove(val OptNilStringArray) {
 	s.GlobalResponseHeadersRemove = val
 }
 
@@ -24330,55 +27611,90 @@ func (s *VersionInfo) SetUseExtendedPaths(val OptBool) {
 	s.UseExtendedPaths = val
 }
 
+// The headers that are added to every request.
+type VersionInfoGlobalHeaders map[string]string
+
+func (s *VersionInfoGlobalHeaders) init() VersionInfoGlobalHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
+// The headers that are added to every response.
+type VersionInfoGlobalResponseHeaders map[string]string
+
+func (s *VersionInfoGlobalResponseHeaders) init() VersionInfoGlobalResponseHeaders {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
+}
+
 // Simple path lists of a version.
 // Ref: #/components/schemas/VersionPaths
 type VersionPaths struct {
-	BlackList OptNilStrings `json:"black_list"`
-	Ignored   OptNilStrings `json:"ignored"`
-	WhiteList OptNilStrings `json:"white_list"`
+	// The paths that are refused.
+	BlackList OptNilStringArray `json:"black_list"`
+	// The paths without authentication.
+	Ignored OptNilStringArray `json:"ignored"`
+	// The paths that are allowed; all others are refused.
+	WhiteList OptNilStringArray `json:"white_list"`
 }
 
 // GetBlackList returns the value of BlackList.
-func (s *VersionPaths) GetBlackList() OptNilStrings {
+func (s *VersionPaths) GetBlackList() OptNilStringArray {
 	return s.BlackList
 }
 
 // GetIgnored returns the value of Ignored.
-func (s *VersionPaths) GetIgnored() OptNilStrings {
+func (s *VersionPaths) GetIgnored() OptNilStringArray {
 	return s.Ignored
 }
 
 // GetWhiteList returns the value of WhiteList.
-func (s *VersionPaths) GetWhiteList() OptNilStrings {
+func (s *VersionPaths) GetWhiteList() OptNilStringArray {
 	return s.WhiteList
 }
 
 // SetBlackList sets the value of BlackList.
-func (s *VersionPaths) SetBlackList(val OptNilStrings) {
+func (s *VersionPaths) SetBlackList(val OptNilStringArray) {
 	s.BlackList = val
 }
 
 // SetIgnored sets the value of Ignored.
-func (s *VersionPaths) SetIgnored(val OptNilStrings) {
+func (s *VersionPaths) SetIgnored(val OptNilStringArray) {
 	s.Ignored = val
 }
 
 // SetWhiteList sets the value of WhiteList.
-func (s *VersionPaths) SetWhiteList(val OptNilStrings) {
+func (s *VersionPaths) SetWhiteList(val OptNilStringArray) {
 	s.WhiteList = val
 }
 
 // A JavaScript endpoint.
 // Ref: #/components/schemas/VirtualMeta
 type VirtualMeta struct {
-	Disabled             OptBool   `json:"disabled"`
-	FunctionSourceType   OptString `json:"function_source_type"`
-	FunctionSourceURI    OptString `json:"function_source_uri"`
-	Method               OptString `json:"method"`
-	Path                 OptString `json:"path"`
-	ProxyOnError         OptBool   `json:"proxy_on_error"`
+	// Switches this entry off without removing it.
+	Disabled OptBool `json:"disabled"`
+	// Where the function is, `blob` or `file`.
+	FunctionSourceType OptString `json:"function_source_type"`
+	// The source in base64, or its path on the gateway's host.
+	FunctionSourceURI OptString `json:"function_source_uri"`
+	// The HTTP method of the endpoint.
+	Method OptString `json:"method"`
+	// The path of the endpoint, or a regular expression for it.
+	Path OptString `json:"path"`
+	// Whether the request is passed on if the function fails.
+	ProxyOnError OptBool `json:"proxy_on_error"`
+	// The name of the function.
 	ResponseFunctionName OptString `json:"response_function_name"`
-	UseSession           OptBool   `json:"use_session"`
+	// Whether the function can read the session of the key.
+	UseSession OptBool `json:"use_session"`
 }
 
 // GetDisabled returns the value of Disabled.
@@ -24464,16 +27780,25 @@ func (s *VirtualMeta) SetUseSession(val OptBool) {
 // Where and how a webhook is called.
 // Ref: #/components/schemas/WebHookHandlerConf
 type WebHookHandlerConf struct {
-	APIModel     *ApiModel       `json:"api_model"`
-	EventTimeout OptInt64        `json:"event_timeout"`
-	HeaderMap    OptNilStringMap `json:"header_map"`
-	ID           OptString       `json:"id"`
-	Method       OptString       `json:"method"`
-	Name         OptString       `json:"name"`
-	OrgID        OptString       `json:"org_id"`
-	TargetPath   OptString       `json:"target_path"`
-	TemplatePath OptString       `json:"template_path"`
-	WebhookID    OptString       `json:"webhook_id"`
+	APIModel *ApiModel `json:"api_model"`
+	// The pause before the webhook is called again for the same event, in seconds.
+	EventTimeout OptInt64 `json:"event_timeout"`
+	// The headers of the call.
+	HeaderMap OptNilWebHookHandlerConfHeaderMap `json:"header_map"`
+	// The ID of the webhook.
+	ID OptString `json:"id"`
+	// The HTTP method of the call.
+	Method OptString `json:"method"`
+	// The name of the webhook.
+	Name OptString `json:"name"`
+	// The organisation that the webhook belongs to.
+	OrgID OptString `json:"org_id"`
+	// The URL that is called.
+	TargetPath OptString `json:"target_path"`
+	// The path of the body's template on the gateway's host.
+	TemplatePath OptString `json:"template_path"`
+	// The ID of the webhook in the database.
+	WebhookID OptString `json:"webhook_id"`
 }
 
 // GetAPIModel returns the value of APIModel.
@@ -24487,7 +27812,7 @@ func (s *WebHookHandlerConf) GetEventTimeout() OptInt64 {
 }
 
 // GetHeaderMap returns the value of HeaderMap.
-func (s *WebHookHandlerConf) GetHeaderMap() OptNilStringMap {
+func (s *WebHookHandlerConf) GetHeaderMap() OptNilWebHookHandlerConfHeaderMap {
 	return s.HeaderMap
 }
 
@@ -24537,7 +27862,7 @@ func (s *WebHookHandlerConf) SetEventTimeout(val OptInt64) {
 }
 
 // SetHeaderMap sets the value of HeaderMap.
-func (s *WebHookHandlerConf) SetHeaderMap(val OptNilStringMap) {
+func (s *WebHookHandlerConf) SetHeaderMap(val OptNilWebHookHandlerConfHeaderMap) {
 	s.HeaderMap = val
 }
 
@@ -24574,4 +27899,16 @@ func (s *WebHookHandlerConf) SetTemplatePath(val OptString) {
 // SetWebhookID sets the value of WebhookID.
 func (s *WebHookHandlerConf) SetWebhookID(val OptString) {
 	s.WebhookID = val
+}
+
+// The headers of the call.
+type WebHookHandlerConfHeaderMap map[string]string
+
+func (s *WebHookHandlerConfHeaderMap) init() WebHookHandlerConfHeaderMap {
+	m := *s
+	if m == nil {
+		m = map[string]string{}
+		*s = m
+	}
+	return m
 }
