@@ -21,7 +21,7 @@
 //	  jsonlist      finds the documents in a long JSON list
 //	  jsonschema    checks JSON documents against compiled schemas
 //	  logging       the log
-//	  password      password hashes
+//	  password      hashes passwords
 //	  postgres      runs the private Postgres
 //	e2e/          tests of the program and of the commands in README.md
 //	bench/        benchmarks, and the servers that gatehouse is compared with

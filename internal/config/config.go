@@ -104,7 +104,9 @@ func (c *Config) Resolve() error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	c.Server.DataDir = dir
-	return errors.Join(c.Server.validate(), c.Database.validate(), c.Gateway.validate(), c.Redis.validate(), c.Limits.validate(), c.Log.validate())
+	return errors.Join(
+		c.Server.validate(), c.Database.validate(), c.Gateway.validate(), c.Redis.validate(), c.Limits.validate(), c.Log.validate(),
+	)
 }
 
 // problems collects the errors of settings.
