@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/document"
@@ -19,60 +20,62 @@ import (
 	"gatehouse/store"
 )
 
-// sessionsAtOnce is how many sessions the gateway is asked for at a time when keys are listed.
-const sessionsAtOnce = 8
+// maxSessionRequests is how many sessions are requested from the gateway at the same time when keys are listed.
+const maxSessionRequests = 8
 
-// gatewayFailure says what a gateway's error means to who asked for a key.
-func gatewayFailure(err error) error {
+// gatewayError returns the outcome of a gateway's error for a client that asked for a key.
+func gatewayError(err error) error {
 	refused, ok := errors.AsType[*gateway.Refused](err)
 	switch {
 	case ok && refused.Status == http.StatusNotFound:
-		return failure{event: notFound, cause: err}
+		return apiError{outcome: outcomeNotFound, cause: err}
 	case ok:
-		return failure{event: gatewayRefused, value: refused.Message, cause: err}
+		return apiError{outcome: outcomeGateway, value: refused.Message, cause: err}
 	}
 	return err
 }
 
-func showAPIKey(key gateway.Key, session json.RawMessage) admin.KeyData {
+// toKeyData returns a key as the API shows it.
+func toKeyData(key gateway.Key, session json.RawMessage) admin.KeyData {
 	return admin.KeyData{ApiModel: &admin.ApiModel{}, KeyId: &key.ID, Data: &session, KeyHash: &key.Hash}
 }
 
-// ownSession is the body's session as one of the caller's organisation. What belongs to another is refused: a key opens
-// every API that it names.
-func (s *Server) ownSession(c echo.Context) (json.RawMessage, error) {
-	session, caller := bodyOf(c).raw, callerOf(c)
+// sessionRequest returns the session in the body, of the caller's organisation if it states none. It fails if the
+// organisation, or an API that the session grants access to, belongs to somebody else.
+func (s *Server) sessionRequest(c echo.Context, caller caller) (json.RawMessage, error) {
+	session := bodyOf(c).json
 	if err := checkSpelling(session); err != nil {
 		return nil, err
 	}
 	orgID := document.String(session, "org_id")
 	if orgID == "" {
-		orgID = caller.OrgID
+		orgID = valueOf(caller.scope())
 		session = document.Set(session, "org_id", document.Quote(orgID))
 	}
-	if orgID == "" || !caller.Sees(orgID) {
-		return nil, failure{event: notOwned}
+	if orgID == "" || !caller.canAccess(orgID) {
+		return nil, apiError{outcome: outcomeNotOwned}
 	}
-	owned, err := s.Store.OwnsAPIs(c.Request().Context(), orgID, grantedAPIs(session))
+	owned, err := s.store.OwnsAPIs(c.Request().Context(), orgID, grantedAPIs(session))
 	if err == nil && !owned {
-		err = failure{event: notOwned}
+		err = apiError{outcome: outcomeNotOwned}
 	}
 	return session, err
 }
 
-// checkSpelling refuses another spelling of what ownSession looks at: a gateway takes names in any case.
+// checkSpelling requires the exact names of the members that sessionRequest checks: a gateway decodes names in any case.
 func checkSpelling(session json.RawMessage) error {
 	for _, m := range document.Members(session) {
 		for _, name := range []string{"org_id", "access_rights"} {
 			if strings.EqualFold(m.Name, name) && m.Name != name {
-				return failure{event: malformed, problems: []problem{{Path: pointer([]string{m.Name}), Reason: "is to be written " + name}}}
+				return malformed(contract.Pointer(m.Name), "is to be written "+name, nil)
 			}
 		}
 	}
 	return nil
 }
 
-// grantedAPIs are the APIs that a session grants access to. Of access_rights that are there twice a gateway takes both.
+// grantedAPIs returns the IDs of the APIs that a session grants access to. If access_rights occurs twice, a gateway merges
+// both.
 func grantedAPIs(session json.RawMessage) []string {
 	var ids []string
 	for _, m := range document.Members(session) {
@@ -86,96 +89,118 @@ func grantedAPIs(session json.RawMessage) []string {
 	return ids
 }
 
-// ownKey returns the session of a key, if it is the caller's to see.
-func (s *Server) ownKey(c echo.Context, id string, hashed bool) (json.RawMessage, error) {
-	session, err := s.Gateway.Session(c.Request().Context(), id, hashed)
+// accessibleKey returns the session of a key, if its organisation is the caller's.
+func (s *Server) accessibleKey(ctx context.Context, caller caller, id string, hashed bool) (json.RawMessage, error) {
+	session, err := s.gateway.Session(ctx, id, hashed)
 	if err != nil {
-		return nil, gatewayFailure(err)
+		return nil, gatewayError(err)
 	}
-	if !callerOf(c).Sees(document.String(session, "org_id")) {
-		return nil, failure{event: notOwned}
+	if !caller.canAccess(document.String(session, "org_id")) {
+		return nil, apiError{outcome: outcomeNotOwned}
 	}
 	return session, nil
 }
 
 // AddKey implements dashboard.ServerInterface.
 func (s *Server) AddKey(c echo.Context) error {
-	session, err := s.ownSession(c)
+	caller, err := callerOf(c)
 	if err != nil {
 		return err
 	}
-	key, err := s.Gateway.CreateKey(c.Request().Context(), s.decodable(session))
+	session, err := s.sessionRequest(c, caller)
 	if err != nil {
-		return gatewayFailure(err)
+		return err
 	}
-	return bare(c, showAPIKey(key, session))
+	key, err := s.gateway.CreateKey(c.Request().Context(), s.gatewaySession(session))
+	if err != nil {
+		return gatewayError(err)
+	}
+	return replyObject(c, toKeyData(key, session))
 }
 
 // GetKeyDetail implements dashboard.ServerInterface.
 func (s *Server) GetKeyDetail(c echo.Context, keyID admin.KeyID, params dashboard.GetKeyDetailParams) error {
-	session, err := s.ownKey(c, keyID, value(params.Hashed) != "")
+	caller, err := callerOf(c)
 	if err != nil {
 		return err
 	}
-	return bare(c, showAPIKey(gateway.Key{ID: keyID}, session))
+	session, err := s.accessibleKey(c.Request().Context(), caller, keyID, valueOf(params.Hashed) != "")
+	if err != nil {
+		return err
+	}
+	return replyObject(c, toKeyData(gateway.Key{ID: keyID}, session))
 }
 
 // UpdateKey implements dashboard.ServerInterface.
 func (s *Server) UpdateKey(c echo.Context, keyID admin.KeyID, params dashboard.UpdateKeyParams) error {
-	if _, err := s.ownKey(c, keyID, false); err != nil {
-		return err
-	}
-	session, err := s.ownSession(c)
+	ctx := c.Request().Context()
+	caller, err := callerOf(c)
 	if err != nil {
 		return err
 	}
-	if err := s.Gateway.UpdateKey(c.Request().Context(), keyID, s.decodable(session), value(params.SuppressReset) != ""); err != nil {
-		return gatewayFailure(err)
+	if _, err := s.accessibleKey(ctx, caller, keyID, false); err != nil {
+		return err
 	}
-	return bare(c, showAPIKey(gateway.Key{ID: keyID}, session))
+	session, err := s.sessionRequest(c, caller)
+	if err != nil {
+		return err
+	}
+	err = s.gateway.UpdateKey(ctx, keyID, s.gatewaySession(session), valueOf(params.SuppressReset) != "")
+	if err != nil {
+		return gatewayError(err)
+	}
+	return replyObject(c, toKeyData(gateway.Key{ID: keyID}, session))
 }
 
 // DeleteKey implements dashboard.ServerInterface.
 func (s *Server) DeleteKey(c echo.Context, keyID admin.KeyID, params dashboard.DeleteKeyParams) error {
-	hashed := value(params.Hashed) != ""
-	if _, err := s.ownKey(c, keyID, hashed); err != nil {
+	ctx, hashed := c.Request().Context(), valueOf(params.Hashed) != ""
+	caller, err := callerOf(c)
+	if err != nil {
 		return err
 	}
-	if err := s.Gateway.DeleteKey(c.Request().Context(), keyID, hashed); err != nil {
-		return gatewayFailure(err)
+	if _, err := s.accessibleKey(ctx, caller, keyID, hashed); err != nil {
+		return err
 	}
-	return done(c, nil)
+	if err := s.gateway.DeleteKey(ctx, keyID, hashed); err != nil {
+		return gatewayError(err)
+	}
+	return replyOK(c, nil)
 }
 
 // ListApiKeys implements dashboard.ServerInterface.
 func (s *Server) ListApiKeys(c echo.Context, id admin.APIID) error {
 	ctx := c.Request().Context()
-	api, err := s.Store.API(ctx, id, scopeOf(c))
+	caller, err := callerOf(c)
 	if err != nil {
 		return err
 	}
-	keys, err := s.keysOf(ctx, api)
+	api, err := s.store.API(ctx, id, caller.scope())
 	if err != nil {
-		return gatewayFailure(err)
+		return err
+	}
+	keys, err := s.apiKeys(ctx, api)
+	if err != nil {
+		return gatewayError(err)
 	}
 	pages := 1
-	return bare(c, admin.Keys{Data: &admin.AllKeys{Keys: &keys}, Pages: &pages})
+	return replyObject(c, admin.Keys{Data: &admin.AllKeys{Keys: &keys}, Pages: &pages})
 }
 
-// keysOf lists the keys of an API: those of its organisation that grant access to it. The gateway has no such list, so
-// that it is asked for each key.
-func (s *Server) keysOf(ctx context.Context, api store.Row) (admin.Strings, error) {
-	all, err := s.Gateway.Keys(ctx)
+// apiKeys returns the IDs of an API's keys: those of its organisation that grant access to it, sorted. The gateway has no
+// such list, so that all of its keys are requested.
+func (s *Server) apiKeys(ctx context.Context, api store.Row) (admin.Strings, error) {
+	all, err := s.gateway.Keys(ctx)
 	if err != nil {
 		return nil, err
 	}
 	orgID := document.String(api.Document, "api_definition", "org_id")
 	granted := admin.Strings{}
-	var mu sync.Mutex
-	asking, ctx := errgroup.WithContext(ctx)
-	asking.SetLimit(sessionsAtOnce)
+	var mu sync.Mutex // guards granted, for one append
+	requests, ctx := errgroup.WithContext(ctx)
+	requests.SetLimit(maxSessionRequests)
 	for _, id := range all {
-		asking.Go(func() error {
+		requests.Go(func() error {
 			session, err := s.session(ctx, id)
 			if slices.Contains(grantedAPIs(session), api.ID) && document.String(session, "org_id") == orgID {
 				mu.Lock()
@@ -185,21 +210,26 @@ func (s *Server) keysOf(ctx context.Context, api store.Row) (admin.Strings, erro
 			return err
 		})
 	}
-	err = asking.Wait()
+	err = requests.Wait()
 	slices.Sort(granted)
 	return granted, err
 }
 
-// session is the session of a listed key, which is a hash if the gateway hashes keys; nil if it is gone.
+// session returns the session of a listed key, which is a hash if the gateway hashes keys. It returns nil for a key that has
+// expired since it was listed.
 func (s *Server) session(ctx context.Context, id string) (json.RawMessage, error) {
-	session, err := s.Gateway.Session(ctx, id, false)
-	refused, ok := errors.AsType[*gateway.Refused](err)
-	if ok && refused.Status == http.StatusNotFound {
-		session, err = s.Gateway.Session(ctx, id, true)
-		_, ok = errors.AsType[*gateway.Refused](err)
-		if ok { // it lapsed meanwhile
-			return nil, nil
-		}
+	session, err := s.gateway.Session(ctx, id, false)
+	if !isNotFound(err) {
+		return session, err
+	}
+	session, err = s.gateway.Session(ctx, id, true)
+	if _, refused := errors.AsType[*gateway.Refused](err); refused {
+		return nil, nil
 	}
 	return session, err
+}
+
+func isNotFound(err error) bool {
+	refused, ok := errors.AsType[*gateway.Refused](err)
+	return ok && refused.Status == http.StatusNotFound
 }

@@ -4,100 +4,70 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/store"
 )
 
-// The contracts' security schemes.
+// The security schemes of the contracts.
 const (
-	noScheme        = ""
 	adminScheme     = "api_key"
 	accessKeyScheme = "access_key"
 	nodeScheme      = "node_secret"
 )
 
-// The levels of a permission: who may write may read.
-const (
-	levelRead  = "read"
-	levelWrite = "write"
-)
+const headerAdminAuth = "Admin-Auth"
 
-// authenticators check a request by its operation's scheme, each by its own header and by no other's. None of them
-// reads the body.
-var authenticators = map[string]func(*Server, echo.Context) error{
-	noScheme:        func(*Server, echo.Context) error { return nil },
-	adminScheme:     (*Server).authenticateAdmin,
-	accessKeyScheme: (*Server).authenticateUser,
-	nodeScheme:      (*Server).authenticateNode,
+// authenticate checks the credential that a security scheme requires, each in its own header. It does not read the body.
+func (s *Server) authenticate(c echo.Context, r *request) error {
+	switch r.operation.Scheme {
+	case "":
+		return nil
+	case adminScheme:
+		return checkSecret(c.Request().Header.Get(headerAdminAuth), s.adminDigest)
+	case nodeScheme:
+		return checkSecret(c.Request().Header.Get(echo.HeaderAuthorization), s.nodeDigest)
+	case accessKeyScheme:
+		return s.authenticateUser(c, r)
+	}
+	return fmt.Errorf("security scheme %q is not implemented", r.operation.Scheme)
 }
 
-func (s *Server) authenticateAdmin(c echo.Context) error {
-	if !sameSecret(c.Request().Header.Get("Admin-Auth"), s.adminDigest) {
-		return failure{event: unauthorised}
+// checkSecret compares SHA-256 digests in constant time, so that the duration reveals neither the secret nor its length.
+func checkSecret(credential string, digest [sha256.Size]byte) error {
+	sum := sha256.Sum256([]byte(credential))
+	if subtle.ConstantTimeCompare(sum[:], digest[:]) != 1 {
+		return apiError{outcome: outcomeUnauthorised}
 	}
 	return nil
 }
 
-func (s *Server) authenticateNode(c echo.Context) error {
-	if !sameSecret(c.Request().Header.Get(echo.HeaderAuthorization), s.nodeDigest) {
-		return failure{event: unauthorised}
-	}
-	return nil
-}
-
-// digest is what is kept of a secret.
-type digest [sha256.Size]byte
-
-// sameSecret compares digests, so that the time it takes says nothing of the secret, nor of its length.
-func sameSecret(given string, secret digest) bool {
-	sum := sha256.Sum256([]byte(given))
-	return subtle.ConstantTimeCompare(sum[:], secret[:]) == 1
-}
-
-// authenticateUser finds the user whose access key the request brings. Permissions are read with it, each time: a change
-// of them counts at once.
-func (s *Server) authenticateUser(c echo.Context) error {
+// authenticateUser sets the caller: the user with the access key of the request. The user is read with each request, so that
+// a change of permissions counts at once.
+func (s *Server) authenticateUser(c echo.Context, r *request) error {
 	key := c.Request().Header.Get(echo.HeaderAuthorization)
 	if key == "" {
-		return failure{event: noKey}
+		return apiError{outcome: outcomeNoKey}
 	}
-	caller, err := s.Store.UserByAccessKey(c.Request().Context(), key)
+	user, err := s.store.UserByAccessKey(c.Request().Context(), key)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrMalformed):
-		return failure{event: unauthorised}
+		return apiError{outcome: outcomeUnauthorised}
 	case err != nil:
 		return err
 	}
-	c.Set(callerKey, caller)
+	r.caller = caller{&user}
 	return nil
 }
 
-// callerOf is the user who makes the request.
-func callerOf(c echo.Context) store.User {
-	caller, _ := c.Get(callerKey).(store.User)
-	return caller
-}
-
-// scopeOf is the organisation that the caller is bound to; nil for a super user, who is bound to none.
-func scopeOf(c echo.Context) *string {
-	caller := callerOf(c)
-	if caller.SuperUser() {
+// authorise fails if the caller lacks the permission that the operation requires. userID is the user in the path, if any.
+func authorise(caller caller, permission *contract.Permission, userID string) error {
+	switch {
+	case permission == nil, caller.isAdmin(), permission.GrantedBy(caller.permissions()), permission.Self && caller.is(userID):
 		return nil
 	}
-	return &caller.OrgID
-}
-
-// authorise fails if the caller has not the permission that the operation asks for.
-func authorise(c echo.Context, op *operation) error {
-	if op.permission != nil && !op.permission.granted(callerOf(c), c.Param("userId")) {
-		return failure{event: accessDenied}
-	}
-	return nil
-}
-
-func (p *permission) granted(caller store.User, userID string) bool {
-	given := caller.UserPermissions[p.object]
-	return caller.IsAdmin() || given == p.level || given == levelWrite || (p.self && caller.ID == userID)
+	return apiError{outcome: outcomeAccessDenied}
 }

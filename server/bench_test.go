@@ -36,7 +36,7 @@ func handler(tb testing.TB) *server.Server {
 	written := slog.New(slog.NewTextHandler(io.Discard, nil)) //nolint:sloglint // its lines count
 	s, err := server.New(server.Config{
 		Store: db, Log: written, Now: time.Now, AdminSecret: secret, NodeSecret: nodeSecret,
-		PageSize: 10, Limits: testLimits,
+		PageSize: 10, Limits: testLimits, Contract: loadedContract(),
 	})
 	require.NoError(tb, err)
 	return s

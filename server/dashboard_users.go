@@ -11,18 +11,24 @@ import (
 	"gatehouse/store"
 )
 
-// visible returns a user that the caller may know of. store.ErrNotFound, also for a user of another organisation.
-func (s *Server) visible(c echo.Context, userID string) (store.User, error) {
-	user, err := s.Store.User(c.Request().Context(), userID)
-	if err == nil && !callerOf(c).Sees(user.OrgID) {
+// accessibleUser returns a user that the caller may see. It returns store.ErrNotFound for a user of another organisation,
+// too.
+func (s *Server) accessibleUser(c echo.Context, userID string) (store.User, error) {
+	caller, err := callerOf(c)
+	if err != nil {
+		return store.User{}, err
+	}
+	user, err := s.store.User(c.Request().Context(), userID)
+	if err == nil && !caller.canAccess(user.OrgID) {
 		err = store.ErrNotFound
 	}
 	return user, err
 }
 
-// hideKey takes another's access key out of what goes to a caller who is no administrator: whoever holds a key is its user.
-func hideKey(caller, user store.User) store.User {
-	if !caller.IsAdmin() && user.ID != caller.ID {
+// visibleTo removes the access key of another user unless the caller is an administrator: with the key, they could act as
+// that user.
+func visibleTo(caller caller, user store.User) store.User {
+	if !caller.isAdmin() && !caller.is(user.ID) {
 		user.AccessKey = ""
 	}
 	return user
@@ -30,41 +36,47 @@ func hideKey(caller, user store.User) store.User {
 
 // GetUsers implements dashboard.ServerInterface.
 func (s *Server) GetUsers(c echo.Context, params dashboard.GetUsersParams) error {
-	caller := callerOf(c)
-	return s.sendUsers(c, store.UserFilter{OrgID: scopeOf(c), Page: s.page(params.P, firstPage)}, func(user store.User) store.User {
-		return hideKey(caller, user)
-	})
+	caller, err := callerOf(c)
+	if err != nil {
+		return err
+	}
+	filter := store.UserFilter{OrgID: caller.scope(), Page: s.page(params.P, firstPage)}
+	return s.replyUsers(c, filter, func(user store.User) store.User { return visibleTo(caller, user) })
 }
 
 // GetUser implements dashboard.ServerInterface.
 func (s *Server) GetUser(c echo.Context, userID admin.UserID) error {
-	user, err := s.visible(c, userID)
+	caller, err := callerOf(c)
 	if err != nil {
 		return err
 	}
-	return bare(c, showUser(hideKey(callerOf(c), user)))
+	user, err := s.accessibleUser(c, userID)
+	if err != nil {
+		return err
+	}
+	return replyObject(c, toUser(visibleTo(caller, user)))
 }
 
 // DeleteUser implements dashboard.ServerInterface.
 func (s *Server) DeleteUser(c echo.Context, userID admin.UserID) error {
-	if _, err := s.visible(c, userID); err != nil {
+	if _, err := s.accessibleUser(c, userID); err != nil {
 		return err
 	}
-	if err := s.Store.DeleteUser(c.Request().Context(), userID); err != nil {
+	if err := s.store.DeleteUser(c.Request().Context(), userID); err != nil {
 		return err
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
 // ResetUserKey implements dashboard.ServerInterface.
 func (s *Server) ResetUserKey(c echo.Context, userID admin.UserID) error {
-	if _, err := s.visible(c, userID); err != nil {
+	if _, err := s.accessibleUser(c, userID); err != nil {
 		return err
 	}
-	if err := s.Store.RenewAccessKey(c.Request().Context(), userID); err != nil {
+	if err := s.store.RenewAccessKey(c.Request().Context(), userID); err != nil {
 		return err
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
 // SetUserPassword implements dashboard.ServerInterface.
@@ -73,72 +85,78 @@ func (s *Server) SetUserPassword(c echo.Context, userID admin.UserID) error {
 	if err != nil {
 		return err
 	}
-	if err := s.mayReset(c, userID); err != nil {
+	caller, err := callerOf(c)
+	if err != nil {
 		return err
 	}
-	set := s.Store.SetPassword
-	if callerOf(c).ID == userID {
-		if set, err = s.ownPassword(c, value(sent.CurrentPassword)); err != nil {
+	ctx := c.Request().Context()
+	if err := s.authoriseReset(ctx, caller, userID); err != nil {
+		return err
+	}
+	setPassword := s.store.SetPassword
+	if caller.is(userID) {
+		if setPassword, err = s.ownPassword(ctx, userID, valueOf(sent.CurrentPassword)); err != nil {
 			return err
 		}
 	}
-	ctx := c.Request().Context()
 	hash, err := s.passwords.Hash(ctx, sent.NewPassword)
 	if err != nil {
 		return err
 	}
-	if err := set(ctx, userID, hash); err != nil {
+	if err := setPassword(ctx, userID, hash); err != nil {
 		return err
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
-// ownPassword checks the password that the caller says is theirs, and returns what sets another in its place. Of two who
-// change it at once with the same password, the second is too late: what they said is no longer it.
-func (s *Server) ownPassword(c echo.Context, current string) (set func(context.Context, string, string) error, err error) {
-	old, err := s.Store.PasswordHash(c.Request().Context(), callerOf(c).ID)
+// ownPassword checks a user's current password, and returns the function that replaces it. If two requests replace it at the
+// same time, the second fails: its current password is no longer the current one.
+func (s *Server) ownPassword(ctx context.Context, userID, current string) (
+	replace func(ctx context.Context, userID, hash string) error, err error,
+) {
+	currentHash, err := s.store.PasswordHash(ctx, userID)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkPassword(c, old, current); err != nil {
+	if err := s.checkPassword(ctx, currentHash, current); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, userID, hash string) error {
-		err := s.Store.ChangePassword(ctx, userID, old, hash)
+		err := s.store.ChangePassword(ctx, userID, currentHash, hash)
 		if errors.Is(err, store.ErrNotFound) {
-			return failure{event: wrongPassword, cause: err}
+			return apiError{outcome: outcomeWrongPassword, cause: err}
 		}
 		return err
 	}, nil
 }
 
-// mayReset tells whether the caller may set a user's password: their own always; another's as an administrator of the
-// same organisation who holds ResetPassword (facts §5.2).
-func (s *Server) mayReset(c echo.Context, userID string) error {
-	caller := callerOf(c)
-	switch {
-	case caller.ID == userID:
+// checkPassword compares a password with a hash. A user without a password, whose hash is "", need not send one.
+func (s *Server) checkPassword(ctx context.Context, hash, password string) error {
+	if hash == "" {
 		return nil
-	case !caller.IsAdmin():
-		return failure{event: notAdmin}
-	case caller.UserPermissions["ResetPassword"] == "":
-		return failure{event: notAllowed}
 	}
-	user, err := s.Store.User(c.Request().Context(), userID)
-	if err == nil && user.OrgID != caller.OrgID { // a super user, too, resets super users only
-		return failure{event: notAdmin}
+	matches, err := s.passwords.Matches(ctx, password, hash)
+	if err == nil && !matches {
+		return apiError{outcome: outcomeWrongPassword}
 	}
 	return err
 }
 
-// checkPassword checks the password that a user says is theirs. A user without one need not say it.
-func (s *Server) checkPassword(c echo.Context, hash, said string) error {
-	if hash == "" {
+// authoriseReset fails unless the caller may set a user's password: everybody may set their own, an administrator with the
+// permission ResetPassword that of a user of the same organisation. A super user may only set those of super users
+// (docs/behaviour.md#passwords).
+func (s *Server) authoriseReset(ctx context.Context, caller caller, userID string) error {
+	switch {
+	case caller.is(userID):
 		return nil
+	case !caller.isAdmin():
+		return apiError{outcome: outcomeNotAdmin}
+	case caller.permissions()["ResetPassword"] == "":
+		return apiError{outcome: outcomeNotAllowed}
 	}
-	same, err := s.passwords.Matches(c.Request().Context(), said, hash)
-	if err == nil && !same {
-		return failure{event: wrongPassword}
+	user, err := s.store.User(ctx, userID)
+	if err == nil && !caller.belongsTo(user.OrgID) {
+		return apiError{outcome: outcomeNotAdmin}
 	}
 	return err
 }

@@ -10,11 +10,12 @@ import (
 	"gatehouse/gen/admin"
 )
 
-// serveDiagnostics serves metrics and Go's profiles where their tools expect them, to who has the admin secret. They are about
-// this program and no part of the contracts. The command line is left out of the profiles: it may hold secrets.
+// serveDiagnostics serves metrics and Go's profiles at the paths that their tools expect, to clients with the admin secret.
+// They describe this program and are not a part of the contracts. /debug/pprof/cmdline is left out: a command line may
+// contain secrets.
 func (s *Server) serveDiagnostics() {
-	get := func(path string, h http.Handler) { s.echo.GET(path, echo.WrapHandler(h), s.administratorsOnly) }
-	get("/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{DisableCompression: true})) // compressed() does it
+	get := func(path string, h http.Handler) { s.echo.GET(path, echo.WrapHandler(h), s.requireAdmin) }
+	get("/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{DisableCompression: true})) // compress does it
 	for _, name := range []string{"allocs", "block", "goroutine", "heap", "mutex", "threadcreate"} {
 		get("/debug/pprof/"+name, pprof.Handler(name))
 	}
@@ -22,11 +23,13 @@ func (s *Server) serveDiagnostics() {
 	get("/debug/pprof/trace", http.HandlerFunc(pprof.Trace))
 }
 
-func (s *Server) administratorsOnly(next echo.HandlerFunc) echo.HandlerFunc {
+// requireAdmin requires the admin secret, as GET /admin/hello does.
+func (s *Server) requireAdmin(next echo.HandlerFunc) echo.HandlerFunc {
+	hello := s.contract.Operation("adminHello")
 	return func(c echo.Context) error {
-		if s.authenticateAdmin(c) != nil {
-			told := s.contract["adminHello"].answers[unauthorised]
-			return writeJSON(c, told.status, envelope(admin.ApiErrorStatusError, told.message, nil))
+		if checkSecret(c.Request().Header.Get(headerAdminAuth), s.adminDigest) != nil {
+			response := hello.Responses[outcomeUnauthorised]
+			return writeJSON(c, response.Status, envelope(admin.ApiErrorStatusError, response.Message, nil))
 		}
 		return next(c)
 	}

@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -323,8 +326,10 @@ func TestPoisonIsRefusedAtImport(t *testing.T) {
 		})
 	}
 	e.gateway.WaitForAPI(t, "good", soon)
+	gatewaytest.Eventually(t, soon, "the policy is loaded", func() bool {
+		return slices.Equal([]string{"61df10078f11dd00097cb55f"}, e.gateway.Policies())
+	})
 	require.Empty(t, e.gateway.ReloadErrors())
-	require.Equal(t, []string{"61df10078f11dd00097cb55f"}, e.gateway.Policies())
 }
 
 func TestPoisonThatIsStoredIsLeftOut(t *testing.T) {
@@ -498,4 +503,44 @@ func TestAPIKeyIsRefusedAfterItsThirdRequest(t *testing.T) {
 	e.through("/harbour/", key.ID).is(200)
 	e.do("DELETE", path, nil, asUser(ines.AccessKey)).says(200, "Key deleted successfully.")
 	e.through("/harbour/", key.ID).is(403)
+}
+
+// TestGatewayThatDoesNotAnswerSlowsNoOtherRequest: changes of organisation keys wait for the gateway, and hold nothing that
+// other requests need.
+func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
+	t.Parallel()
+	silent := loopback(t) // connections are accepted, requests are not answered
+	client, err := gateway.New(gateway.Config{Host: "http://" + silent.Addr().String()})
+	require.NoError(t, err)
+	b := setup(t, func(cfg *server.Config) { cfg.Gateway = client })
+	org := b.org()
+	const changes = 12
+	var answers [changes]reply
+	var pending atomic.Int64
+	var posts sync.WaitGroup
+	pending.Store(changes)
+	for i := range changes {
+		target := org
+		if i%2 == 0 {
+			target = b.org()
+		}
+		posts.Go(func() {
+			defer pending.Add(-1)
+			answers[i] = b.admin("POST", "/admin/org/keys", `{"org_id":"`+target+`","rate":1}`)
+		})
+	}
+	gatewaytest.Eventually(t, soon, "the changes have begun", func() bool {
+		_, open, err := b.store.NextOrgKeySync(t.Context())
+		return err == nil && open
+	})
+	for range 50 {
+		b.admin("GET", "/admin/organisations/"+org, nil).is(200)
+		b.do("GET", "/ready", nil).is(200)
+	}
+	require.EqualValues(t, changes, pending.Load(), "all requests were answered while the gateway was waited for")
+	posts.Wait()
+	for _, answer := range answers {
+		answer.says(403, "Failed to save new session object to Tyk: the gateway cannot be reached")
+	}
+	b.admin("GET", "/admin/org/keys/"+org, nil).is(404)
 }

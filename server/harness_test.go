@@ -23,6 +23,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/stretchr/testify/require"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/gen/node"
@@ -40,6 +41,15 @@ const (
 
 // testLimits are wide enough for every test that is not about limits.
 var testLimits = server.Limits{Import: 64 << 20, Document: 1 << 20, Depth: 1000, BodyTimeout: 10 * time.Second}
+
+// loadedContract is compiled once for all servers of the tests.
+var loadedContract = sync.OnceValue(func() *contract.Contract {
+	loaded, err := server.LoadContract()
+	if err != nil {
+		panic(err)
+	}
+	return loaded
+})
 
 // contractSpecs are the contracts that the server is generated from.
 var contractSpecs = sync.OnceValue(func() []*openapi3.T {
@@ -110,7 +120,7 @@ func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*s
 	b.store = db
 	cfg := server.Config{
 		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now, AdminSecret: secret, NodeSecret: nodeSecret,
-		PageSize: 10, Version: "test", Limits: testLimits,
+		PageSize: 10, Version: "test", Limits: testLimits, Contract: loadedContract(),
 	}
 	for _, c := range change {
 		c(&cfg)

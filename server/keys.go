@@ -1,8 +1,6 @@
 package server
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 
 	"github.com/labstack/echo/v4"
@@ -19,91 +17,66 @@ func showKey(key store.OrgKey) admin.KeyData {
 	return admin.KeyData{ApiModel: &admin.ApiModel{}, KeyId: &key.OrgID, Data: &session, KeyHash: &hash}
 }
 
-// tell passes a key's change on to the gateway, while it can still be undone. Without a gateway the record is all.
-func (s *Server) tell(change func(context.Context) error) store.Tell {
-	return func(ctx context.Context) error {
-		err := change(ctx)
-		switch refused, ok := errors.AsType[*gateway.Refused](err); {
-		case err == nil, errors.Is(err, gateway.ErrNotConfigured):
-			return nil
-		case ok:
-			return failure{event: gatewayRefused, value: refused.Message, cause: err}
-		default:
-			return failure{event: gatewayRefused, value: gateway.ErrUnreachable.Error(), cause: err}
-		}
+// orgKeyError maps an error of a change of an organisation's key.
+func orgKeyError(err error) error {
+	switch refused, ok := errors.AsType[*gateway.Refused](err); {
+	case ok:
+		return apiError{outcome: outcomeGateway, value: refused.Message, cause: err}
+	case errors.Is(err, gateway.ErrUnreachable):
+		return apiError{outcome: outcomeGateway, value: gateway.ErrUnreachable.Error(), cause: err}
 	}
-}
-
-func (s *Server) tellSession(key store.OrgKey) store.Tell {
-	return s.tell(func(ctx context.Context) error { return s.setOrgKey(ctx, key) })
-}
-
-func (s *Server) setOrgKey(ctx context.Context, key store.OrgKey) error {
-	return s.Gateway.SetOrgKey(ctx, key.OrgID, s.decodable(key.Session))
-}
-
-// decodable is a session as a gateway can decode it: the published examples, and clients that follow them, write whole numbers
-// as floats (facts §3).
-func (s *Server) decodable(session json.RawMessage) json.RawMessage {
-	result, err := s.sessions.Check(nil, session)
-	if err != nil { // it has been checked
-		return session
-	}
-	return result.Document
+	return err
 }
 
 // GetAllKeys implements admin.ServerInterface.
 func (s *Server) GetAllKeys(c echo.Context) error {
-	ids, err := s.Store.OrgKeyIDs(c.Request().Context())
+	ids, err := s.store.OrgKeyIDs(c.Request().Context())
 	if err != nil {
 		return err
 	}
 	pages := 1
-	return bare(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
+	return replyObject(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
 }
 
 // CreateOrgKey implements admin.ServerInterface.
 func (s *Server) CreateOrgKey(c echo.Context) error {
-	key := store.OrgKey{OrgID: document.String(bodyOf(c).raw, "org_id"), Session: bodyOf(c).raw}
-	if err := s.Store.CreateOrgKey(c.Request().Context(), key, s.tellSession(key)); err != nil {
-		return naming(key.OrgID, err)
+	key := store.OrgKey{OrgID: document.String(bodyOf(c).json, "org_id"), Session: bodyOf(c).json}
+	if err := s.sync.ChangeOrgKey(c.Request().Context(), store.OrgKeyChange{OrgKey: key}); err != nil {
+		return withOrgID(key.OrgID, orgKeyError(err))
 	}
-	s.gateways.keys.changed(key.OrgID)
-	return bare(c, showKey(key))
+	return replyObject(c, showKey(key))
 }
 
 // GetOrgKey implements admin.ServerInterface.
 func (s *Server) GetOrgKey(c echo.Context, keyID admin.KeyID) error {
-	key, err := s.Store.OrgKey(c.Request().Context(), keyID)
+	key, err := s.store.OrgKey(c.Request().Context(), keyID)
 	if err != nil {
 		return err
 	}
-	return bare(c, showKey(key))
+	return replyObject(c, showKey(key))
 }
 
 // UpdateOrgKey implements admin.ServerInterface.
 func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
-	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).raw}
+	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).json}
 	ctx := c.Request().Context()
 	if named := document.String(key.Session, "org_id"); named != "" && named != keyID {
-		if _, err := s.Store.OrgKey(ctx, keyID); err != nil {
+		if _, err := s.store.OrgKey(ctx, keyID); err != nil {
 			return err // there is nothing whose organisation could not be changed
 		}
-		return failure{event: invalid}
+		return apiError{outcome: outcomeInvalid}
 	}
-	if err := s.Store.UpdateOrgKey(ctx, key, s.tellSession(key)); err != nil {
-		return err
+	if err := s.sync.ChangeOrgKey(ctx, store.OrgKeyChange{OrgKey: key, MustExist: true}); err != nil {
+		return orgKeyError(err)
 	}
-	s.gateways.keys.changed(key.OrgID)
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
 // DeleteOrgKey implements admin.ServerInterface.
 func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
-	tell := s.tell(func(ctx context.Context) error { return s.Gateway.DeleteOrgKey(ctx, keyID) })
-	if err := s.Store.DeleteOrgKey(c.Request().Context(), keyID, tell); err != nil {
-		return err
+	change := store.OrgKeyChange{OrgKey: store.OrgKey{OrgID: keyID}, MustExist: true}
+	if err := s.sync.ChangeOrgKey(c.Request().Context(), change); err != nil {
+		return orgKeyError(err)
 	}
-	s.gateways.keys.changed(keyID)
-	return done(c, nil)
+	return replyOK(c, nil)
 }

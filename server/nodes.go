@@ -1,9 +1,7 @@
 package server
 
 import (
-	"context"
 	"errors"
-	"iter"
 	"log/slog"
 	"strings"
 
@@ -14,152 +12,76 @@ import (
 	"gatehouse/store"
 )
 
-const (
-	// sessionHeader names the gateway's process; the lists do not depend on it.
-	sessionHeader = "X-Tyk-Session-Id"
-	// maxHeaderValue bounds what is kept of a header. Ids are UUIDs, and a host's name has 253 characters at most.
-	maxHeaderValue = 255
-	// brokenList ends a list that cannot be finished, so that it does not decode. An answer that ends early would be taken
-	// for a lost dashboard, upon which a gateway registers within its reload and hangs (facts gateway §0.2); of one that
-	// does not decode it only keeps what it has.
-	brokenList = "\n!"
-)
+// maxHeaderValue bounds what is stored of a header, in bytes. IDs are UUIDs, and a host name has 253 characters at most.
+const maxHeaderValue = 255
 
-// headerText is a header as it can be kept: text in UTF-8, of a reasonable length.
-func headerText(v *string) string {
-	return strings.ToValidUTF8(value(v)[:min(len(value(v)), maxHeaderValue)], "?")
+// headerText returns a header as Postgres can store it: valid UTF-8, not too long.
+func headerText(header *string) string {
+	value := valueOf(header)
+	return strings.ToValidUTF8(value[:min(len(value), maxHeaderValue)], "?")
 }
 
-// heard answers a node, with a nonce that nobody will ask for (facts gateway §0.3).
-func (s *Server) heard(c echo.Context, message map[string]string) error {
-	return bare(c, node.NodeResponse{Status: node.OK, Message: message, Nonce: s.Store.NewNonce()})
+// replyNode replies to a gateway. The nonce is new each time, and nothing checks it later (docs/behaviour.md#gateways).
+func (s *Server) replyNode(c echo.Context, message map[string]string) error {
+	return replyObject(c, node.NodeResponse{Status: node.OK, Message: message, Nonce: s.store.NewNodeNonce()})
 }
 
 // RegisterNode implements node.ServerInterface.
 func (s *Server) RegisterNode(c echo.Context, params node.RegisterNodeParams) error {
-	id, err := s.Store.RegisterNode(c.Request().Context(), headerText(params.XTykSessionId), headerText(params.XTykHostname))
+	ctx := c.Request().Context()
+	id, err := s.store.RegisterNode(ctx, headerText(params.XTykSessionId), headerText(params.XTykHostname))
 	if err != nil {
 		return err
 	}
-	s.gateways.keys.nodeRegistered()
-	return s.heard(c, map[string]string{"NodeID": id})
+	s.sync.NodeRegistered()
+	return s.replyNode(c, map[string]string{"NodeID": id})
 }
 
 // PingNode implements node.ServerInterface.
 func (s *Server) PingNode(c echo.Context, params node.PingNodeParams) error {
-	if err := s.Store.SeeNode(c.Request().Context(), headerText(params.XTykNodeid)); err != nil {
+	if err := s.store.RecordHeartbeat(c.Request().Context(), headerText(params.XTykNodeid)); err != nil {
 		return err
 	}
-	return s.heard(c, map[string]string{})
+	return s.replyNode(c, map[string]string{})
 }
 
 // RemoveNode implements node.ServerInterface.
 func (s *Server) RemoveNode(c echo.Context, params node.RemoveNodeParams) error {
-	err := s.Store.DeleteNode(c.Request().Context(), headerText(params.XTykNodeid))
+	err := s.store.DeleteNode(c.Request().Context(), headerText(params.XTykNodeid))
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	return s.heard(c, map[string]string{})
+	return s.replyNode(c, map[string]string{})
 }
 
-// TriggerQuota implements node.ServerInterface.
+// TriggerQuota implements node.ServerInterface. It logs the event without the key, which is a secret.
 func (s *Server) TriggerQuota(c echo.Context) error {
 	sent, err := decode[node.QuotaTrigger](c)
 	if err != nil {
 		return err
 	}
-	s.Log.LogAttrs(c.Request().Context(), slog.LevelInfo, "a key reached a share of its quota", // not which: it is a secret
-		slog.String("org_id", value(sent.OrgId)), slog.Int("limit_percent", value(sent.TriggerLimit)),
-		slog.Int("used_percent", value(sent.UsagePercentage)))
-	return s.heard(c, map[string]string{})
+	s.log.LogAttrs(c.Request().Context(), slog.LevelInfo, "a key has used a part of its quota",
+		slog.String("org_id", valueOf(sent.OrgId)), slog.Int("limit_percent", valueOf(sent.TriggerLimit)),
+		slog.Int("used_percent", valueOf(sent.UsagePercentage)))
+	return s.replyNode(c, map[string]string{})
 }
 
-// GetNodeClientIDPs implements node.ServerInterface.
-func (s *Server) GetNodeClientIDPs(c echo.Context) error {
-	return bare(c, node.NodeClientIDPs{Message: []map[string]any{}, Nonce: s.Store.NewNonce()})
-}
-
-// GetNodePolicies implements node.ServerInterface.
-func (s *Server) GetNodePolicies(c echo.Context) error {
-	s.gateways.givenPolicies(c.Request().Header.Get(sessionHeader), s.Now())
-	ctx, check := c.Request().Context(), s.loadable
-	return s.sendLoadable(c, s.Store.NodePolicies(ctx, check.name), check.policies, func(ctx context.Context, found []store.Verdict) error {
-		return s.Store.KeepPolicyVerdicts(ctx, check.name, found)
-	})
-}
-
-// GetNodeAPIs implements node.ServerInterface.
-func (s *Server) GetNodeAPIs(c echo.Context) error {
-	defer s.gateways.givenAPIs(c.Request().Header.Get(sessionHeader))
-	ctx, check := c.Request().Context(), s.loadable
-	return s.sendLoadable(c, s.Store.NodeAPIs(ctx, check.name), check.apis, func(ctx context.Context, found []store.Verdict) error {
-		return s.Store.KeepAPIVerdicts(ctx, check.name, found)
-	})
-}
-
-// sendLoadable sends a gateway its list, row by row as the database gives it. A document of which nobody knows whether a
-// gateway can decode it is checked first, and left out and logged if not; what was found is kept, so that it is found once.
-func (s *Server) sendLoadable(c echo.Context, list iter.Seq2[store.Checked, error], check *documentCheck,
-	keep func(context.Context, []store.Verdict) error,
-) error {
-	out := s.newStream(c)
-	separator := `{"Message":[`
-	var found []store.Verdict
-	for doc, err := range list {
-		if err != nil {
-			return s.endBroken(c, out, err)
-		}
-		if doc.Unchecked {
-			verdict := store.Verdict{Of: doc, Loadable: s.check(c, check, doc)}
-			verdict.Of.Document = nil // they would add up to the whole list
-			if found = append(found, verdict); !verdict.Loadable {
-				continue
-			}
-		}
-		if err := out.write(separator, doc.Document); err != nil {
-			return err
-		}
-		separator = ","
+// toNode returns a node as the API shows it.
+func toNode(n store.Node) admin.Node {
+	return admin.Node{
+		Id: n.ID, SessionId: n.SessionID, Hostname: n.Hostname, FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(),
 	}
-	if separator == "," {
-		separator = ""
-	}
-	if err := out.end(separator + `],"Nonce":"` + s.Store.NewNonce() + `"}`); err != nil || len(found) == 0 {
-		return err
-	}
-	return keep(c.Request().Context(), found)
-}
-
-// check tells whether a gateway can decode a document, and logs if not.
-func (s *Server) check(c echo.Context, check *documentCheck, doc store.Checked) bool {
-	problems := check.problems(doc.Document)
-	if problems != nil {
-		s.Log.Error("left out: a gateway could not decode it", "operation", operationOf(c).id, "id", doc.ID, "why", reasons(problems))
-	}
-	return problems == nil
-}
-
-// endBroken ends a list when the database fails: as any other error if nothing has been sent, else so that the gateway
-// keeps what it has.
-func (s *Server) endBroken(c echo.Context, out *stream, err error) error {
-	if !c.Response().Committed {
-		return err
-	}
-	s.Log.Error("list broken off", "operation", operationOf(c).id, "err", err)
-	return out.end(brokenList)
 }
 
 // ListNodes implements admin.ServerInterface.
 func (s *Server) ListNodes(c echo.Context) error {
-	known, err := s.Store.Nodes(c.Request().Context())
+	nodes, err := s.store.Nodes(c.Request().Context())
 	if err != nil {
 		return err
 	}
-	shown := admin.Nodes{Nodes: make([]admin.Node, 0, len(known))}
-	for _, n := range known {
-		shown.Nodes = append(shown.Nodes, admin.Node{
-			Id: n.ID, SessionId: n.SessionID, Hostname: n.Hostname, FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(),
-		})
+	shown := admin.Nodes{Nodes: make([]admin.Node, 0, len(nodes))}
+	for _, n := range nodes {
+		shown.Nodes = append(shown.Nodes, toNode(n))
 	}
-	return bare(c, shown)
+	return replyObject(c, shown)
 }

@@ -285,7 +285,7 @@ func TestQuotaTriggerIsLoggedWithoutTheKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.node("POST", "/system/key/quota_trigger", quotaReached).heard()
-	require.Contains(t, b.log.String(), `msg="a key reached a share of its quota" org_id=53ac07777cbb8c2d53000002 limit_percent=50 used_percent=51`)
+	require.Contains(t, b.log.String(), `msg="a key has used a part of its quota" org_id=53ac07777cbb8c2d53000002 limit_percent=50 used_percent=51`)
 	b.node("POST", "/system/key/quota_trigger", `{}`).heard()
 	b.node("POST", "/system/key/quota_trigger", `{"key":{"a-key-that-opens-doors":1}}`).says(400, "Request body malformed")
 	b.node("POST", "/system/key/quota_trigger", `{"key":"a-key-that-opens-doors","trigger_limit":12345678901234567890}`).says(400, "Request body malformed")

@@ -6,10 +6,10 @@ import (
 	"gatehouse/gen/admin"
 )
 
-// DeleteOAuthTokens implements admin.ServerInterface. The only scope there is has been validated.
+// DeleteOAuthTokens implements admin.ServerInterface. The contract allows one scope only.
 func (s *Server) DeleteOAuthTokens(c echo.Context, _ admin.DeleteOAuthTokensParams) error {
-	if err := s.Gateway.PurgeLapsedTokens(c.Request().Context()); err != nil {
+	if err := s.gateway.PurgeLapsedTokens(c.Request().Context()); err != nil {
 		return err
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }

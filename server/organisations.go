@@ -9,16 +9,17 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/document"
 	"gatehouse/store"
 )
 
-// objectID is the form of Tyk's ids.
+// objectID is the form of the IDs of organisations: a MongoDB ObjectID in hexadecimal.
 var objectID = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
-// organisationFields are the documented fields of an organisation, in the order in which the API gives them, with what
-// they are when nothing was ever said of them (facts §3).
+// organisationFields are the documented fields of an organisation in the order in which the original returns them, with
+// their defaults (docs/behaviour.md#organisations).
 var organisationFields = document.Members(json.RawMessage(`{"id":"","owner_name":"","owner_slug":"",` +
 	`"cname_enabled":false,"cname":"","apis":[],"sso_enabled":false,"developer_quota":0,"developer_count":0,` +
 	`"event_options":{},"hybrid_enabled":false,` +
@@ -27,9 +28,9 @@ var organisationFields = document.Members(json.RawMessage(`{"id":"","owner_name"
 	`"dont_allow_license_management_view":false,"cloud":false,"dev":false},` +
 	`"org_options_meta":{},"open_policy":{"rules":"","enabled":false},"additional_permissions":{}}`))
 
-// organisation takes out of a document what is searched. The document goes under id, "" for one that is made: another id in it
-// is left out.
-func organisation(id string, doc json.RawMessage) store.Organisation {
+// toOrganisation returns the row of an organisation's document: what it is searched by, and the document under this ID. A new
+// organisation has no ID yet: "". Another ID in the document is removed.
+func toOrganisation(id string, doc json.RawMessage) store.Organisation {
 	if id == "" || document.String(doc, "id") != id {
 		doc = document.Without(doc, "id")
 	}
@@ -38,112 +39,113 @@ func organisation(id string, doc json.RawMessage) store.Organisation {
 	}
 }
 
-// organisationIntegers must be ones to clients in Go, which take names in any case and each that is there twice: one that is
-// none would keep them from reading the list.
+// organisationIntegers must be integers under any spelling of their names: clients in Go match names in any case, and one
+// value that they cannot decode would keep them from reading the list.
 var organisationIntegers = []string{"developer_quota", "developer_count"}
 
-// sentOrganisation is the request's body under an id.
-func sentOrganisation(c echo.Context, id string) (store.Organisation, error) {
-	doc := bodyOf(c).raw
+// organisationRequest returns the organisation in the body of a request under an ID, which is "" for a new one.
+func organisationRequest(c echo.Context, id string) (store.Organisation, error) {
+	doc := bodyOf(c).json
 	for _, m := range document.Members(doc) {
-		isInteger := slices.ContainsFunc(organisationIntegers, func(name string) bool { return strings.EqualFold(name, m.Name) })
-		if _, err := strconv.ParseInt(string(m.Value), 10, 64); isInteger && err != nil {
-			return store.Organisation{}, failure{event: malformed, problems: []problem{{Path: pointer([]string{m.Name}), Reason: notWhole}}}
+		sameName := func(name string) bool { return strings.EqualFold(name, m.Name) }
+		if !slices.ContainsFunc(organisationIntegers, sameName) {
+			continue
+		}
+		if _, err := strconv.ParseInt(string(m.Value), 10, 64); err != nil {
+			return store.Organisation{}, malformed(contract.Pointer(m.Name), reasonNotInteger, nil)
 		}
 	}
-	return organisation(id, doc), nil
+	return toOrganisation(id, doc), nil
 }
 
-// showOrganisation is an organisation as it goes out: as it came, each documented field that it lacks filled in behind the one
-// that comes before it in the documented order.
-func showOrganisation(row store.Row) json.RawMessage {
+// withDefaults returns an organisation as the API shows it: the stored document, in which each documented field that it
+// lacks is inserted behind its predecessor in the documented order.
+func withDefaults(row store.Row) json.RawMessage {
 	return document.Fill(row.Document, organisationFields, document.Quote(row.ID))
 }
 
 // GetOrgs implements admin.ServerInterface.
 func (s *Server) GetOrgs(c echo.Context, params admin.GetOrgsParams) error {
 	ctx, page := c.Request().Context(), s.page(params.P, everything)
-	return send(s, c, listing[store.Row]{
-		list: "organisations", pages: "pages", page: page,
-		show:  func(_ []byte, row store.Row) ([]byte, error) { return showOrganisation(row), nil },
-		rows:  s.Store.Organisations(ctx, page),
-		count: func() (int, error) { return s.Store.CountOrganisations(ctx) },
+	return replyList(s, c, list[store.Row]{
+		name: "organisations", pages: "pages", page: page, rows: s.store.Organisations(ctx, page),
+		encode: func(row store.Row) (json.RawMessage, error) { return withDefaults(row), nil },
+		count:  func() (int, error) { return s.store.CountOrganisations(ctx) },
 	})
 }
 
 // CreateOrg implements admin.ServerInterface.
 func (s *Server) CreateOrg(c echo.Context) error {
-	sent, err := sentOrganisation(c, "")
+	sent, err := organisationRequest(c, "")
 	if err != nil {
 		return err
 	}
-	id, err := s.Store.CreateOrganisation(c.Request().Context(), sent)
+	id, err := s.store.CreateOrganisation(c.Request().Context(), sent)
 	if err != nil {
 		return err
 	}
-	return done(c, id)
+	return replyOK(c, id)
 }
 
 // ImportOrgs implements admin.ServerInterface.
 func (s *Server) ImportOrgs(c echo.Context) error {
-	id := document.String(bodyOf(c).raw, "id")
+	id := document.String(bodyOf(c).json, "id")
 	if id != "" && !objectID.MatchString(id) {
-		return failure{event: malformed, problems: []problem{{Path: "/id", Reason: "must be 24 hexadecimal digits in lower case"}}}
+		return malformed("/id", "must be 24 hexadecimal digits in lower case", nil)
 	}
-	sent, err := sentOrganisation(c, id)
+	sent, err := organisationRequest(c, id)
 	if err != nil {
 		return err
 	}
-	id, err = s.Store.ImportOrganisation(c.Request().Context(), sent)
+	id, err = s.store.ImportOrganisation(c.Request().Context(), sent)
 	if err != nil {
 		return err
 	}
-	return done(c, id)
+	return replyOK(c, id)
 }
 
 // GetOrg implements admin.ServerInterface.
 func (s *Server) GetOrg(c echo.Context, orgID admin.OrgID) error {
-	row, err := s.Store.Organisation(c.Request().Context(), orgID)
+	row, err := s.store.Organisation(c.Request().Context(), orgID)
 	if err != nil {
 		return err
 	}
-	return bare(c, showOrganisation(row))
+	return replyObject(c, withDefaults(row))
 }
 
 // UpdateOrg implements admin.ServerInterface.
 func (s *Server) UpdateOrg(c echo.Context, orgID admin.OrgID) error {
-	sent, err := sentOrganisation(c, orgID)
+	sent, err := organisationRequest(c, orgID)
 	if err != nil {
 		return err
 	}
-	if err := s.Store.ReplaceOrganisation(c.Request().Context(), sent); err != nil {
+	if err := s.store.ReplaceOrganisation(c.Request().Context(), sent); err != nil {
 		return err
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
 // DeleteOrg implements admin.ServerInterface.
 func (s *Server) DeleteOrg(c echo.Context, orgID admin.OrgID) error {
-	if err := s.Store.DeleteOrganisation(c.Request().Context(), orgID); err != nil {
+	if err := s.store.DeleteOrganisation(c.Request().Context(), orgID); err != nil {
 		return err
 	}
-	s.gateways.keys.changed(orgID)
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
 // GeneratePortalAPIsForOrg implements admin.ServerInterface.
 func (s *Server) GeneratePortalAPIsForOrg(c echo.Context, orgID admin.OrgID) error {
 	domain := bodyOf(c).form.Get("domain")
 	if domain == "" {
-		return failure{event: notFound}
+		return apiError{outcome: outcomeNotFound}
 	}
-	err := s.Store.EditOrganisation(c.Request().Context(), orgID, func(row store.Row) store.Organisation {
-		// With all fields, so that the two stand in their places.
-		doc := document.Set(showOrganisation(row), "cname_enabled", json.RawMessage("true"))
-		return organisation(orgID, document.Set(doc, "cname", document.Quote(domain)))
+	err := s.store.EditOrganisation(c.Request().Context(), orgID, func(row store.Row) store.Organisation {
+		// All defaults first, so that the two fields are in their documented places.
+		doc := document.Set(withDefaults(row), "cname_enabled", json.RawMessage("true"))
+		return toOrganisation(orgID, document.Set(doc, "cname", document.Quote(domain)))
 	})
 	if err != nil {
 		return err
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }

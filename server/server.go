@@ -1,228 +1,131 @@
-// Package server is the HTTP side, and the only room that knows Echo. A request walks one way:
+// Package server is the HTTP API. A request walks one way:
 //
 //	route → authenticate → authorise → validate → one handler → one store function → reply
 //
-// Everything that can be said of an operation before it runs, and every answer it may give, comes from the
-// contracts in openapi/ (contract.go): a response example's name is what happened, its status and Message are what the
-// caller is told. There is one file of handlers per tag of the contracts.
+// The contracts in openapi/ declare what is checked of a request before its handler runs, and every response that an
+// operation may have: the name of a response example is an outcome, and its status and Message are the response
+// (outcomes.go). There is one file of handlers per tag of the contracts.
+//
+// New wires everything, middleware.go has the steps of a request in their order, errors.go turns errors into responses.
 package server
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
-	"time"
+	"sync"
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/gen/node"
-	"gatehouse/internal/gateway"
+	"gatehouse/internal/apidef"
+	"gatehouse/internal/gatewaysync"
 	"gatehouse/internal/password"
-	"gatehouse/internal/schema"
-	"gatehouse/store"
 )
 
-// The contracts, operation by operation: one that is added to the YAML stops the build here until it is written.
+// The interfaces that are generated from the contracts: an operation that is added there breaks the build here until it has a
+// handler.
 var (
 	_ admin.ServerInterface     = (*Server)(nil)
 	_ dashboard.ServerInterface = (*Server)(nil)
 	_ node.ServerInterface      = (*Server)(nil)
+	_ http.Handler              = (*Server)(nil)
 )
 
-// Config is what a Server needs.
-type Config struct {
-	Store *store.Store
-	// Gateway may be nil: then organisation keys are a record only, and nothing can be purged.
-	Gateway *gateway.Client
-	// Redis may be nil: then gateways hear of changes by the control API only.
-	Redis *gateway.Redis
-	Log   *slog.Logger
-	Now   func() time.Time
-	// AdminSecret is what Admin-Auth must be. It must not be empty.
-	AdminSecret string
-	// NodeSecret is what a gateway's Authorization must be. It must not be empty.
-	NodeSecret string
-	// PageSize is how many things a page of a list holds, 1 or more.
-	PageSize int
-	Limits   Limits
-	Version  string
-}
-
-// Limits bound what a request may take. All must be more than 0.
-type Limits struct {
-	// Import is the largest body of an import of APIs or policies, in bytes.
-	Import int64
-	// Document is the largest document of an import, in bytes.
-	Document int
-	// Depth is how deep a document of an import may nest.
-	Depth int
-	// BodyTimeout is how long a client may take for the next 64 KiB of its body, or of the answer.
-	BodyTimeout time.Duration
-}
-
-// Server answers the contracts. It is an http.Handler; Run does what has to be done between requests.
-type Server struct {
-	Config
-	echo      *echo.Echo
-	handler   http.Handler
-	contract  contract
-	passwords *password.Hasher
-	loadable  *loadable
-	sessions  *schema.Schema // as gateways decode them
-	gateways  *gateways
-	reloads   reloads
-	metrics   *metrics
-
-	adminDigest, nodeDigest digest
-}
-
-// New makes a server. It fails if the configuration lacks something, or if contracts, code and routes do not agree:
-// every operation must have its validation, its authentication and its answers.
+// New returns a server that does not listen yet. It fails if the configuration is incomplete, or if contracts, code and
+// routes disagree: each operation must have a route, a security scheme that is implemented, and the responses that the
+// middleware sends.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	known, err := loadContract()
+	if cfg.Contract == nil {
+		var err error
+		if cfg.Contract, err = LoadContract(); err != nil {
+			return nil, err
+		}
+	}
+	checks, err := apidef.NewChecks(cfg.Contract, cfg.Limits.Depth)
 	if err != nil {
 		return nil, err
 	}
-	checks, err := newLoadable(known, cfg.Limits.Depth)
+	session, err := apidef.GatewaySession(cfg.Contract)
 	if err != nil {
 		return nil, err
-	}
-	sessions, err := schema.Compile(known["createOrgKey"].body.schema, schema.Options{Integers: true})
-	if err != nil {
-		return nil, fmt.Errorf("contract: sessions: %w", err)
 	}
 	s := &Server{
-		Config: cfg, contract: known, passwords: password.NewHasher(), loadable: checks, sessions: sessions,
-		gateways: newGateways(cfg), metrics: newMetrics(cfg.Store),
+		contract: cfg.Contract, store: cfg.Store, gateway: cfg.Gateway, log: cfg.Log, now: cfg.Now, pageSize: cfg.PageSize,
+		limits: cfg.Limits, version: cfg.Version, passwords: password.NewHasher(), checks: checks, gatewaySession: session,
+		metrics: newMetrics(cfg.Store), echo: echo.New(),
+		adminDigest: sha256.Sum256([]byte(cfg.AdminSecret)), nodeDigest: sha256.Sum256([]byte(cfg.NodeSecret)),
 	}
-	s.adminDigest, s.nodeDigest = sha256.Sum256([]byte(cfg.AdminSecret)), sha256.Sum256([]byte(cfg.NodeSecret))
-	s.echo = echo.New()
-	s.echo.HideBanner, s.echo.HidePort = true, true
-	s.echo.HTTPErrorHandler = s.handleError
-	s.echo.Pre(s.observe)
-	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
-	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
-	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: s.steps()})
-	if err := known.checkRoutes(s.echo.Routes()); err != nil {
+	s.sync = gatewaysync.New(gatewaysync.Config{
+		Store: cfg.Store, Gateway: cfg.Gateway, Redis: cfg.Redis, Session: session, Log: cfg.Log, Now: cfg.Now,
+	})
+	if err := s.addRoutes(); err != nil {
 		return nil, err
 	}
+	compressed, err := compress(s.echo)
+	s.handler = headAsGET(compressed)
+	return s, err
+}
+
+// addRoutes adds the routes of the contracts and of the diagnostics.
+func (s *Server) addRoutes() error {
+	s.echo.HideBanner, s.echo.HidePort = true, true
+	s.echo.HTTPErrorHandler = s.handleError
+	s.echo.Pre(s.logRequest)
+	middleware := map[string][]echo.MiddlewareFunc{}
+	for op := range s.contract.Operations() {
+		if op.Permission != nil && op.Scheme != accessKeyScheme {
+			return fmt.Errorf("contract: %s has x-permission, but does not authenticate a user", op.ID)
+		}
+		middleware[op.ID] = []echo.MiddlewareFunc{s.admit(op)}
+	}
+	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: middleware})
+	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: middleware})
+	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: middleware})
+	if err := s.checkRoutes(); err != nil {
+		return err
+	}
 	s.serveDiagnostics()
-	s.handler = s.compressed()
-	return s, nil
+	return nil
 }
 
-func (cfg Config) check() error {
-	var missing []error
-	for name, ok := range map[string]bool{
-		"Store": cfg.Store != nil, "Log": cfg.Log != nil, "Now": cfg.Now != nil,
-		"AdminSecret": cfg.AdminSecret != "", "NodeSecret": cfg.NodeSecret != "", "PageSize": cfg.PageSize > 0,
-		"Limits": cfg.Limits.Import > 0 && cfg.Limits.Document > 0 && cfg.Limits.Depth > 0 && cfg.Limits.BodyTimeout > 0,
-	} {
+var echoParams = strings.NewReplacer("{", ":", "}", "")
+
+// checkRoutes fails if an operation has no route, or a route no operation.
+func (s *Server) checkRoutes() error {
+	contractPath := map[string]string{} // by the path as Echo writes it: /admin/users/:userId
+	for op := range s.contract.Operations() {
+		contractPath[echoParams.Replace(op.Path)] = op.Path
+	}
+	var routes []contract.Route
+	for _, r := range s.echo.Routes() {
+		path, ok := contractPath[r.Path]
 		if !ok {
-			missing = append(missing, errors.New("server: no "+name))
+			path = r.Path
 		}
+		routes = append(routes, contract.Route{Method: r.Method, Path: path})
 	}
-	return errors.Join(missing...)
+	return s.contract.CheckRoutes(routes)
 }
 
-// ServeHTTP implements http.Handler. HEAD is answered as GET is: net/http knows that the request was HEAD, and sends no
-// body.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead {
-		r = r.WithContext(context.WithValue(r.Context(), onlyLooking{}, true)) // a copy: net/http reads r.Method when it answers
-		r.Method = http.MethodGet
-	}
-	s.handler.ServeHTTP(w, r)
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Run does what has to be done between requests until ctx ends: it keeps gateways in step, and deletes expired nonces.
+func (s *Server) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { s.sync.Run(ctx) })
+	running.Go(func() { s.deleteExpiredNonces(ctx) })
+	running.Wait()
 }
 
-// onlyLooking is the key, in a request's context, of whether it was HEAD.
-type onlyLooking struct{}
-
-// steps is what a request goes through before its handler, by operation.
-func (s *Server) steps() map[string][]echo.MiddlewareFunc {
-	steps := map[string][]echo.MiddlewareFunc{}
-	for id, op := range s.contract {
-		steps[id] = []echo.MiddlewareFunc{s.admit(op)}
-	}
-	return steps
-}
-
-// admit lets a request come to its handler. Nothing of the body is read before it is known who sends it.
-func (s *Server) admit(op *operation) echo.MiddlewareFunc {
-	authenticate := authenticators[op.scheme]
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			c.Set(operationKey, op)
-			if err := authenticate(s, c); err != nil {
-				return err
-			}
-			if err := authorise(c, op); err != nil {
-				return err
-			}
-			if err := s.validate(c, op); err != nil {
-				return err
-			}
-			return next(c)
-		}
-	}
-}
-
-// maxRequestID is the longest id that a client may give its request: a UUID or a trace's id, and no page of the log.
-const maxRequestID = 128
-
-// observe gives each request an id, its client's if it sends one, counts it, and writes one line about it. It names the route,
-// not the path: a path or a query may hold a secret.
-func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		began, r, w := time.Now(), c.Request(), c.Response()
-		id := r.Header.Get(echo.HeaderXRequestID)
-		if id == "" || len(id) > maxRequestID {
-			id = rand.Text()
-		}
-		w.Header().Set(echo.HeaderXRequestID, id)
-		if err := s.serve(c, next); err != nil {
-			c.Error(err) // the status is known only then
-		}
-		line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0)
-		took := line.Time.Sub(began)
-		s.metrics.observe(c, took)
-		line.AddAttrs(slog.String("id", id), slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int("status", w.Status),
-			slog.Duration("took", took), slog.Int64("bytes", w.Size), slog.String("from", c.RealIP()))
-		return s.Log.Handler().Handle(r.Context(), line)
-	}
-}
-
-// serve has the request answered; a panic is an error like any other.
-func (s *Server) serve(c echo.Context, next echo.HandlerFunc) (err error) {
-	defer func() {
-		switch cause := recover(); cause {
-		case nil:
-		case http.ErrAbortHandler: // a list that is broken off: net/http closes the connection
-			panic(cause)
-		default:
-			err = fmt.Errorf("panic: %v", cause)
-			s.Log.Error("panic", "route", c.Path(), "err", err, "stack", string(debug.Stack()))
-		}
-	}()
-	r := c.Request()
-	if r.Method == http.MethodOptions { // a method like any other that no contract knows; Echo would answer it
-		return echo.ErrNotFound
-	}
-	if path := r.URL.Path; len(path) > 1 && strings.HasSuffix(path, "/") { // trailing slashes answer without redirect
-		at := *r.URL
-		at.Path, at.RawPath = strings.TrimSuffix(path, "/"), strings.TrimSuffix(at.RawPath, "/")
-		r.URL = &at
-	}
-	return next(c)
-}
+// Drain waits, before the server stops, until gateways have finished their reloads.
+func (s *Server) Drain(ctx context.Context) { s.sync.Drain(ctx) }

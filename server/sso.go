@@ -14,108 +14,117 @@ import (
 	"gatehouse/store"
 )
 
-// sections are what a user can be signed on to.
-var sections = []string{"dashboard", "portal"}
+// ssoSections are what a user can sign on to.
+var ssoSections = []string{"dashboard", "portal"}
 
-// signOn reads whom a nonce is for.
-func signOn(c echo.Context) (store.SignOn, error) {
-	sent, err := decode[admin.SSOAccessData](c)
-	if err != nil {
-		return store.SignOn{}, err
-	}
-	if !slices.Contains(sections, value(sent.ForSection)) {
-		return store.SignOn{}, failure{event: invalid}
-	}
-	groups := append([]string{}, value(sent.GroupsIDs)...) // [], not null
-	who, err := json.Marshal(admin.SSOAccessData{
-		ForSection: sent.ForSection, OrgID: orEmpty(sent.OrgID), EmailAddress: orEmpty(sent.EmailAddress),
-		DisplayName: orEmpty(sent.DisplayName), GroupID: orEmpty(sent.GroupID), GroupsIDs: &groups,
-		SSOOnlyForRegisteredUsers: orEmpty(sent.SSOOnlyForRegisteredUsers), UserNotAllowed: orEmpty(sent.UserNotAllowed),
+// toSignOn returns what a nonce is created for. Its document, which redeeming the nonce returns, has every field.
+func toSignOn(sent admin.SSOAccessData) (store.SignOn, error) {
+	groups := append([]string{}, valueOf(sent.GroupsIDs)...) // [] instead of null
+	document, err := json.Marshal(admin.SSOAccessData{
+		ForSection: orZero(sent.ForSection), OrgID: orZero(sent.OrgID), EmailAddress: orZero(sent.EmailAddress),
+		DisplayName: orZero(sent.DisplayName), GroupID: orZero(sent.GroupID), GroupsIDs: &groups,
+		SSOOnlyForRegisteredUsers: orZero(sent.SSOOnlyForRegisteredUsers), UserNotAllowed: orZero(sent.UserNotAllowed),
 	})
 	return store.SignOn{
-		OrgID: value(sent.OrgID), Email: value(sent.EmailAddress),
-		RegisteredOnly: value(sent.SSOOnlyForRegisteredUsers), Document: who,
+		OrgID: valueOf(sent.OrgID), Email: valueOf(sent.EmailAddress),
+		RegisteredOnly: valueOf(sent.SSOOnlyForRegisteredUsers), Document: document,
 	}, err
 }
 
-// orEmpty is p, or a pointer to the zero value: an answer names every field.
-func orEmpty[T any](p *T) *T {
+// orZero returns p, or a pointer to the zero value.
+func orZero[T any](p *T) *T {
 	if p == nil {
-		p = new(T)
+		return new(T)
 	}
 	return p
 }
 
-func (s *Server) makeNonce(c echo.Context, on store.SignOn) error {
-	nonce, err := s.Store.CreateNonce(c.Request().Context(), on)
+// signOnRequest returns what a request creates a nonce for.
+func signOnRequest(c echo.Context) (store.SignOn, error) {
+	sent, err := decode[admin.SSOAccessData](c)
 	if err != nil {
-		return naming(on.OrgID, err)
+		return store.SignOn{}, err
 	}
-	return done(c, nonce)
+	if !slices.Contains(ssoSections, valueOf(sent.ForSection)) {
+		return store.SignOn{}, apiError{outcome: outcomeInvalid}
+	}
+	return toSignOn(sent)
+}
+
+func (s *Server) createNonce(c echo.Context, on store.SignOn) error {
+	nonce, err := s.store.CreateNonce(c.Request().Context(), on)
+	if err != nil {
+		return withOrgID(on.OrgID, err)
+	}
+	return replyOK(c, nonce)
 }
 
 // GenerateAuthToken implements admin.ServerInterface.
 func (s *Server) GenerateAuthToken(c echo.Context) error {
-	on, err := signOn(c)
+	on, err := signOnRequest(c)
 	if err != nil {
 		return err
 	}
-	return s.makeNonce(c, on)
+	return s.createNonce(c, on)
 }
 
 // CreateSSONonce implements dashboard.ServerInterface.
 func (s *Server) CreateSSONonce(c echo.Context) error {
-	on, err := signOn(c)
+	on, err := signOnRequest(c)
 	if err != nil {
 		return err
 	}
-	if !callerOf(c).Sees(on.OrgID) {
-		return failure{event: accessDenied}
+	caller, err := callerOf(c)
+	if err != nil {
+		return err
 	}
-	enabled, err := s.Store.SSOEnabled(c.Request().Context(), on.OrgID)
+	if !caller.canAccess(on.OrgID) {
+		return apiError{outcome: outcomeAccessDenied}
+	}
+	enabled, err := s.store.SSOEnabled(c.Request().Context(), on.OrgID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return failure{event: unknownOrganisation, value: on.OrgID}
+		return apiError{outcome: outcomeUnknownOrganisation, value: on.OrgID}
 	case err != nil:
 		return err
 	case !enabled:
-		return failure{event: ssoDisabled}
+		return apiError{outcome: outcomeSSODisabled}
 	}
-	return s.makeNonce(c, on)
+	return s.createNonce(c, on)
 }
 
 // RedeemDashboardNonce implements dashboard.ServerInterface.
 func (s *Server) RedeemDashboardNonce(c echo.Context, params dashboard.RedeemDashboardNonceParams) error {
-	return s.redeem(c, params.Nonce)
+	return s.redeemNonce(c, params.Nonce)
 }
 
 // RedeemPortalNonce implements dashboard.ServerInterface.
 func (s *Server) RedeemPortalNonce(c echo.Context, params dashboard.RedeemPortalNonceParams) error {
-	return s.redeem(c, params.Nonce)
+	return s.redeemNonce(c, params.Nonce)
 }
 
-// redeem spends a nonce. HEAD only looks at it: its answer is thrown away, and nobody is signed on.
-func (s *Server) redeem(c echo.Context, nonce string) error {
-	ctx := c.Request().Context()
-	redeem := s.Store.RedeemNonce
-	if ctx.Value(onlyLooking{}) != nil {
-		redeem = s.Store.LookAtNonce
+// redeemNonce redeems a nonce. HEAD leaves it as it is: its response has no body, so that nobody is signed on.
+func (s *Server) redeemNonce(c echo.Context, nonce string) error {
+	redeem := s.store.RedeemNonce
+	if isHead(c) {
+		redeem = s.store.PeekNonce
 	}
-	redeemed, err := redeem(ctx, nonce)
+	redeemed, err := redeem(c.Request().Context(), nonce)
 	if err != nil {
 		return err
 	}
-	if !redeemed.Welcome {
-		return failure{event: notRegistered}
+	if !redeemed.Allowed {
+		return apiError{outcome: outcomeNotRegistered}
 	}
-	return done(c, redeemed.Document)
+	return replyOK(c, redeemed.Document)
 }
 
-// sweepEvery is how long a nonce that nobody has redeemed may lie about after it has lapsed.
-const sweepEvery = time.Minute
+// expiredNoncesInterval is the time between two deletions of nonces that expired without being redeemed.
+const expiredNoncesInterval = time.Minute
 
-func (s *Server) sweepNonces(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
+// deleteExpiredNonces deletes expired nonces until ctx ends.
+func (s *Server) deleteExpiredNonces(ctx context.Context) {
+	tick := time.NewTicker(expiredNoncesInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -123,8 +132,8 @@ func (s *Server) sweepNonces(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := s.Store.SweepNonces(ctx); err != nil {
-			s.Log.Warn("lapsed nonces stay for now", "err", err)
+		if err := s.store.DeleteExpiredNonces(ctx); err != nil {
+			s.log.Warn("delete expired nonces failed", "err", err)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -12,59 +11,62 @@ import (
 	"gatehouse/store"
 )
 
-// pingTimeout bounds a health check: who asks gives up after a few seconds.
+// pingTimeout bounds a health check. Those who poll it give up after a few seconds.
 const pingTimeout = 2 * time.Second
 
 // ReloadURLs implements admin.ServerInterface.
 func (s *Server) ReloadURLs(c echo.Context) error {
-	if err := s.Store.Announce(c.Request().Context(), store.Reload); err != nil {
+	if err := s.store.Notify(c.Request().Context(), store.EventReload); err != nil {
 		return err
 	}
-	return bare(c, admin.ReloadResponse{Status: admin.Ok})
+	return replyObject(c, admin.ReloadResponse{Status: admin.Ok})
 }
 
 // AdminHello implements admin.ServerInterface.
-func (s *Server) AdminHello(c echo.Context) error { return done(c, nil) }
+func (s *Server) AdminHello(c echo.Context) error { return replyOK(c, nil) }
 
 // GetRoot implements dashboard.ServerInterface.
-func (s *Server) GetRoot(c echo.Context) error { return done(c, nil) }
+func (s *Server) GetRoot(c echo.Context) error { return replyOK(c, nil) }
 
 // GetHello implements dashboard.ServerInterface.
-func (s *Server) GetHello(c echo.Context) error { return bare(c, s.health(c)) }
+func (s *Server) GetHello(c echo.Context) error { return replyObject(c, s.health(c)) }
 
 // GetHealth implements dashboard.ServerInterface.
-func (s *Server) GetHealth(c echo.Context) error { return bare(c, s.health(c)) }
+func (s *Server) GetHealth(c echo.Context) error { return replyObject(c, s.health(c)) }
 
 // GetReady implements dashboard.ServerInterface.
 func (s *Server) GetReady(c echo.Context) error {
 	health := s.health(c)
+	outcome := outcomeOK
 	if health.Status == dashboard.HealthStatusFail {
-		return writeJSON(c, operationOf(c).answers[failed].status, health)
+		outcome = outcomeFailed
 	}
-	return bare(c, health)
+	return writeJSON(c, operationOf(c).Responses[outcome].Status, health)
 }
 
-// health asks the database, and tells how things are.
+// health pings the database and counts the gateways.
 func (s *Server) health(c echo.Context) dashboard.Health {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), pingTimeout)
 	defer cancel()
-	postgres := dashboard.HealthItem{Status: dashboard.HealthItemStatusPass, ComponentType: "datastore", Time: s.Now().UTC()}
-	status := dashboard.HealthStatusPass
-	if err := s.Store.Ping(ctx); err != nil {
+	item := func(component string) dashboard.HealthItem {
+		return dashboard.HealthItem{Status: dashboard.HealthItemStatusPass, ComponentType: component, Time: s.now().UTC()}
+	}
+	postgres, status := item("datastore"), dashboard.HealthStatusPass
+	if err := s.store.Ping(ctx); err != nil {
 		output := "the database does not answer"
 		postgres.Status, postgres.Output, status = dashboard.HealthItemStatusFail, &output, dashboard.HealthStatusFail
-		s.Log.Error("health", "err", err)
+		s.log.Error("ping database failed", "err", err)
 	}
 	details := map[string]dashboard.HealthItem{"postgres": postgres}
-	if nodes, err := s.Store.CountNodes(ctx); err == nil {
-		details["nodes"] = dashboard.HealthItem{
-			Status: dashboard.HealthItemStatusPass, ComponentType: "system", ObservedValue: &nodes, Time: s.Now().UTC(),
-		}
+	if nodes, err := s.store.CountNodes(ctx); err == nil {
+		counted := item("system")
+		counted.ObservedValue = &nodes
+		details["nodes"] = counted
 	}
-	if last := s.reloads.last.Load(); last != nil {
-		details["reload"] = dashboard.HealthItem{Status: dashboard.HealthItemStatusPass, ComponentType: "system", Time: last.UTC()}
+	if last, ok := s.sync.LastReload(); ok {
+		reload := item("system")
+		reload.Time = last.UTC()
+		details["reload"] = reload
 	}
-	return dashboard.Health{Status: status, Version: s.Version, Description: "gatehouse", Details: details}
+	return dashboard.Health{Status: status, Version: s.version, Description: "gatehouse", Details: details}
 }
-
-var _ http.Handler = (*Server)(nil)

@@ -23,11 +23,12 @@ import (
 // and contract_test.go, broken bodies (11, 24) by mutation_test.go.
 
 // bareServer is a server without HTTP around it.
-func bareServer(t *testing.T) *server.Server {
+func bareServer(t *testing.T, now func() time.Time) *server.Server {
 	t.Helper()
 	s, err := server.New(server.Config{
-		Store: storetest.New(t), Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: secret, NodeSecret: nodeSecret,
+		Store: storetest.New(t), Log: slog.New(slog.DiscardHandler), Now: now, AdminSecret: secret, NodeSecret: nodeSecret,
 		PageSize: 10, Limits: server.Limits{Import: 1 << 20, Document: 1 << 20, Depth: 1000, BodyTimeout: time.Second},
+		Contract: loadedContract(),
 	})
 	require.NoError(t, err)
 	return s
@@ -47,7 +48,7 @@ func (c *counted) Read(p []byte) (int, error) {
 
 func TestNothingIsReadBeforeAuthentication(t *testing.T) { // 1, 5, 6
 	t.Parallel()
-	s := bareServer(t)
+	s := bareServer(t, time.Now)
 	for _, op := range operations() {
 		if op.scheme == "" {
 			continue
@@ -66,7 +67,7 @@ func TestNothingIsReadBeforeAuthentication(t *testing.T) { // 1, 5, 6
 
 func TestValidationIsThereForEveryOperation(t *testing.T) { // 1, 3, 20
 	t.Parallel()
-	s := bareServer(t)
+	s := bareServer(t, time.Now)
 	checked := 0
 	for _, op := range operations() {
 		for _, p := range op.declared.Parameters {
@@ -197,8 +198,7 @@ func TestPanicIsAnAnswer(t *testing.T) {
 
 func TestPanicInWhatCannotFail(t *testing.T) {
 	t.Parallel()
-	s := bareServer(t)
-	s.Now = func() time.Time { panic("the clock is broken") }
+	s := bareServer(t, func() time.Time { panic("the clock is broken") })
 	rec := httptest.NewRecorder()
 	s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/hello", nil))
 	require.Equal(t, http.StatusInternalServerError, rec.Code)

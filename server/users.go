@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/json"
 	"net/mail"
 	"strings"
 	"time"
@@ -13,17 +14,17 @@ import (
 	"gatehouse/store"
 )
 
-// minPassword is the least length of a password in characters. Longer or richer ones are not asked for: bootstrap
-// scripts set weak ones (facts §5.1).
+// minPassword is the minimum length of a password in characters. More is not required: bootstrap scripts set weak passwords
+// (docs/behaviour.md#passwords).
 const minPassword = 6
 
-// defaultPermissions are a user's if the request says nothing of permissions (facts §4.8).
+// defaultPermissions are the permissions of a user whose request states none (docs/behaviour.md#users).
 func defaultPermissions() map[string]string {
 	return map[string]string{"IsAdmin": "admin", "ResetPassword": "admin"}
 }
 
-// showUser is a user as it goes out.
-func showUser(u store.User) admin.User {
+// toUser returns a stored user as the API shows it.
+func toUser(u store.User) admin.User {
 	return admin.User{
 		FirstName: u.FirstName, LastName: u.LastName, EmailAddress: u.EmailAddress, OrgId: u.OrgID, Active: u.Active,
 		Id: u.ID, AccessKey: u.AccessKey, UserPermissions: u.UserPermissions, GroupId: u.GroupID,
@@ -32,7 +33,7 @@ func showUser(u store.User) admin.User {
 	}
 }
 
-// orNever is a time, or the zero time, which is how the API writes never.
+// orNever returns a time, or the zero time, by which the API means never.
 func orNever(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -40,80 +41,81 @@ func orNever(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// userParams reads a user out of a request.
-func userParams(c echo.Context) (store.UserParams, string, error) {
+// toUserParams returns what a request states about a user, except the password.
+func toUserParams(sent admin.UserRequest) store.UserParams {
+	return store.UserParams{
+		OrgID: sent.OrgId, EmailAddress: valueOf(sent.EmailAddress), FirstName: valueOf(sent.FirstName),
+		LastName: valueOf(sent.LastName), Active: valueOf(sent.Active), UserPermissions: valueOf(sent.UserPermissions),
+		GroupID: valueOf(sent.GroupId), PasswordMaxDays: valueOf(sent.PasswordMaxDays), AccessKey: valueOf(sent.AccessKey),
+	}
+}
+
+// userRequest returns what the request states about a user, and the password, which is "" if there is none.
+func userRequest(c echo.Context) (params store.UserParams, newPassword string, err error) {
 	sent, err := decode[admin.UserRequest](c)
 	if err != nil {
 		return store.UserParams{}, "", err
 	}
-	p := store.UserParams{
-		OrgID: sent.OrgId, EmailAddress: value(sent.EmailAddress), FirstName: value(sent.FirstName),
-		LastName: value(sent.LastName), Active: value(sent.Active), UserPermissions: value(sent.UserPermissions),
-		GroupID: value(sent.GroupId), PasswordMaxDays: value(sent.PasswordMaxDays), AccessKey: value(sent.AccessKey),
+	params, newPassword = toUserParams(sent), valueOf(sent.Password)
+	address, err := mail.ParseAddress(params.EmailAddress)
+	if err != nil || address.Address != params.EmailAddress {
+		return params, newPassword, apiError{outcome: outcomeInvalid, cause: err}
 	}
-	address, err := mail.ParseAddress(p.EmailAddress)
-	if err != nil || address.Address != p.EmailAddress {
-		return p, "", failure{event: invalid, cause: err}
-	}
-	return p, value(sent.Password), nil
-}
-
-// value is what p points to, or the zero value.
-func value[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
+	return params, newPassword, nil
 }
 
 // ListUsers implements admin.ServerInterface.
 func (s *Server) ListUsers(c echo.Context, params admin.ListUsersParams) error {
-	filter := store.UserFilter{OrgID: params.OrgId, Email: value(params.Email), Page: s.page(params.P, everything)}
-	return s.sendUsers(c, filter, func(user store.User) store.User { return user })
+	filter := store.UserFilter{OrgID: params.OrgId, Email: valueOf(params.Email), Page: s.page(params.P, everything)}
+	return s.replyUsers(c, filter, func(user store.User) store.User { return user })
 }
 
-// sendUsers answers with a page of users, as the caller may see them.
-func (s *Server) sendUsers(c echo.Context, filter store.UserFilter, seen func(store.User) store.User) error {
+// replyUsers replies with a page of users, each as visible returns it.
+func (s *Server) replyUsers(c echo.Context, filter store.UserFilter, visible func(store.User) store.User) error {
 	ctx := c.Request().Context()
-	return send(s, c, listing[store.User]{
-		list: "users", pages: "pages", page: filter.Page, rows: s.Store.Users(ctx, filter),
-		count: func() (int, error) { return s.Store.CountUsers(ctx, filter) },
-		show:  func(buf []byte, user store.User) ([]byte, error) { return appendJSON(buf, showUser(seen(user))) },
+	var buf []byte
+	return replyList(s, c, list[store.User]{
+		name: "users", pages: "pages", page: filter.Page, rows: s.store.Users(ctx, filter),
+		count: func() (int, error) { return s.store.CountUsers(ctx, filter) },
+		encode: func(user store.User) (_ json.RawMessage, err error) {
+			buf, err = appendJSON(buf[:0], toUser(visible(user)))
+			return buf, err
+		},
 	})
 }
 
-// CreateUser implements admin.ServerInterface.
+// CreateUser implements admin.ServerInterface. Like the original, it ignores a password (docs/behaviour.md#users).
 func (s *Server) CreateUser(c echo.Context) error {
-	params, _, err := userParams(c) // a password is ignored, as the original ignores it (facts §4.8)
+	params, _, err := userRequest(c)
 	if err != nil {
 		return err
 	}
 	if params.UserPermissions == nil {
 		params.UserPermissions = defaultPermissions()
 	}
-	user, err := s.Store.CreateUser(c.Request().Context(), params)
+	user, err := s.store.CreateUser(c.Request().Context(), params)
 	if err != nil {
-		return naming(value(params.OrgID), err)
+		return withOrgID(valueOf(params.OrgID), err)
 	}
-	return say(c, user.AccessKey, showUser(user))
+	return replyMessage(c, user.AccessKey, toUser(user))
 }
 
 // GetUserDetail implements admin.ServerInterface.
 func (s *Server) GetUserDetail(c echo.Context, userID admin.UserID) error {
-	user, err := s.Store.User(c.Request().Context(), userID)
+	user, err := s.store.User(c.Request().Context(), userID)
 	if err != nil {
 		return err
 	}
-	return bare(c, showUser(user))
+	return replyObject(c, toUser(user))
 }
 
 // UpdateUser implements admin.ServerInterface.
 func (s *Server) UpdateUser(c echo.Context, userID admin.UserID) error {
 	ctx := c.Request().Context()
-	params, newPassword, err := userChange(c)
+	params, newPassword, err := userUpdate(c)
 	if err != nil {
-		if _, unknown := s.Store.User(ctx, userID); unknown != nil {
-			return unknown // whatever is said of a user who does not exist
+		if _, unknown := s.store.User(ctx, userID); unknown != nil {
+			return unknown // a user who does not exist is reported first
 		}
 		return err
 	}
@@ -122,32 +124,33 @@ func (s *Server) UpdateUser(c echo.Context, userID admin.UserID) error {
 			return err
 		}
 	}
-	user, err := s.Store.UpdateUser(ctx, userID, params)
+	user, err := s.store.UpdateUser(ctx, userID, params)
 	if err != nil {
-		return naming(value(params.OrgID), err)
+		return withOrgID(valueOf(params.OrgID), err)
 	}
-	return say(c, user.AccessKey, showUser(user))
+	return replyMessage(c, user.AccessKey, toUser(user))
 }
 
-// userChange reads what is to become of a user out of a request, and their new password; "" leaves the one they have.
-func userChange(c echo.Context) (store.UserParams, string, error) {
-	params, newPassword, err := userParams(c)
+// userUpdate is userRequest with the checks of what only an update stores: the access key and the password, of which ""
+// keeps the current one.
+func userUpdate(c echo.Context) (params store.UserParams, newPassword string, err error) {
+	params, newPassword, err = userRequest(c)
 	switch {
 	case err != nil:
 	case !httpguts.ValidHeaderFieldValue(params.AccessKey), strings.Trim(params.AccessKey, " \t") != params.AccessKey:
-		err = failure{event: malformed, problems: []problem{{Path: "/access_key", Reason: "could not be sent in a header"}}}
+		err = malformed("/access_key", "could not be sent in a header", nil)
 	case newPassword != "" && utf8.RuneCountInString(newPassword) < minPassword:
-		err = failure{event: malformed, problems: []problem{{Path: "/password", Reason: "minimum string length is 6"}}}
+		err = malformed("/password", "minimum string length is 6", nil)
 	}
 	return params, newPassword, err
 }
 
 // RemoveUser implements admin.ServerInterface.
 func (s *Server) RemoveUser(c echo.Context, userID admin.UserID) error {
-	if err := s.Store.DeleteUser(c.Request().Context(), userID); err != nil {
+	if err := s.store.DeleteUser(c.Request().Context(), userID); err != nil {
 		return err
 	}
-	return done(c, nil)
+	return replyOK(c, nil)
 }
 
 // AllowResetPassword implements admin.ServerInterface.
@@ -161,9 +164,9 @@ func (s *Server) DisallowResetPassword(c echo.Context, userID admin.UserID) erro
 }
 
 func (s *Server) setResetPassword(c echo.Context, userID string, allow bool) error {
-	user, err := s.Store.SetResetPassword(c.Request().Context(), userID, allow)
+	user, err := s.store.SetResetPassword(c.Request().Context(), userID, allow)
 	if err != nil {
 		return err
 	}
-	return done(c, showUser(user))
+	return replyOK(c, toUser(user))
 }

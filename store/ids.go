@@ -68,5 +68,5 @@ func (ids *ObjectIDs) Nonce() string {
 // UUID implements IDs.
 func (ids *ObjectIDs) UUID() string { return uuid.NewString() }
 
-// NewNonce makes a nonce that is not kept: gateways are given one, and it is asked of none.
-func (s *Store) NewNonce() string { return s.ids.UUID() }
+// NewNodeNonce makes a nonce that is not kept: gateways are given one, and it is asked of none.
+func (s *Store) NewNodeNonce() string { return s.ids.UUID() }

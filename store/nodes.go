@@ -42,8 +42,8 @@ func (s *Store) RegisterNode(ctx context.Context, sessionID, hostname string) (s
 	return id, translate(err)
 }
 
-// SeeNode notes a node's heartbeat. ErrNotFound: it is unknown, or has been unseen for a minute.
-func (s *Store) SeeNode(ctx context.Context, id string) error {
+// RecordHeartbeat notes a node's heartbeat. ErrNotFound: it is unknown, or has been unseen for a minute.
+func (s *Store) RecordHeartbeat(ctx context.Context, id string) error {
 	now := s.now()
 	return s.exec(ctx, `UPDATE nodes SET last_seen = @now WHERE id = @id AND last_seen >= @gone`,
 		pgx.StrictNamedArgs{"id": id, "now": now, "gone": now.Add(-nodeLife)})

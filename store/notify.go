@@ -22,14 +22,16 @@ const (
 type Event string
 
 const (
-	// Reload asks every server to read its state again.
-	Reload Event = "reload"
-	// Change says that an API, a policy or an organisation has changed. The schema's triggers send it.
-	Change Event = "change"
+	// EventReload asks every server to read its state again.
+	EventReload Event = "reload"
+	// EventChange says that an API, a policy or an organisation has changed. The schema's triggers send it.
+	EventChange Event = "change"
+	// EventOrgKey is sent when an organisation's key has to reach gateways. The trigger on org_keys sends it.
+	EventOrgKey Event = "org_key"
 )
 
-// Announce sends an event to every server on the database, this one included.
-func (s *Store) Announce(ctx context.Context, event Event) error {
+// Notify sends an event to every server on the database, this one included.
+func (s *Store) Notify(ctx context.Context, event Event) error {
 	_, err := s.pool.Exec(ctx, `SELECT pg_notify($1, $2)`, channel, string(event))
 	return translate(err)
 }
@@ -37,8 +39,8 @@ func (s *Store) Announce(ctx context.Context, event Event) error {
 // Listener is called by Listen, never by two at a time.
 type Listener struct {
 	// Ready: from now on events are heard.
-	Ready func()
-	Heard func(Event)
+	Ready       func()
+	HandleEvent func(Event)
 	// Lead: of all servers that listen with a Lead, this one has become the leader, until Listen returns. Nil is a
 	// server that does not want to.
 	Lead func()
@@ -89,7 +91,7 @@ func hear(ctx context.Context, conn *pgx.Conn, l Listener) error {
 	note, err := conn.WaitForNotification(waiting)
 	switch {
 	case err == nil:
-		l.Heard(Event(note.Payload))
+		l.HandleEvent(Event(note.Payload))
 		return nil
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !conn.IsClosed():
 		return nil

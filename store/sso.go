@@ -78,37 +78,37 @@ func (s *Store) nonceMaker() *coalescer[*newNonce, struct{}] {
 	}
 }
 
-// SweepNonces deletes the nonces that are no longer good for anything.
-func (s *Store) SweepNonces(ctx context.Context) error {
+// DeleteExpiredNonces deletes the nonces that are no longer good for anything.
+func (s *Store) DeleteExpiredNonces(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH lapsed AS (SELECT nonce_hash FROM sso_nonces WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)
 		DELETE FROM sso_nonces USING lapsed WHERE sso_nonces.nonce_hash = lapsed.nonce_hash`, s.now())
 	return translate(err)
 }
 
-// Redeemed is a nonce's end.
-type Redeemed struct {
+// RedeemedNonce is a nonce's end.
+type RedeemedNonce struct {
 	Document json.RawMessage
-	// Welcome: the nonce was for anyone, or its address is an active user's.
-	Welcome bool
+	// Allowed: the nonce was for anyone, or its address is an active user's.
+	Allowed bool
 }
 
 // RedeemNonce spends a nonce: of any number of calls with it, one gets an answer. ErrNotFound: unknown, spent or too old.
-func (s *Store) RedeemNonce(ctx context.Context, nonce string) (Redeemed, error) {
+func (s *Store) RedeemNonce(ctx context.Context, nonce string) (RedeemedNonce, error) {
 	return s.redeemed(ctx, nonce, `DELETE FROM sso_nonces WHERE nonce_hash = @hash RETURNING *`)
 }
 
-// LookAtNonce tells what RedeemNonce would. ErrNotFound.
-func (s *Store) LookAtNonce(ctx context.Context, nonce string) (Redeemed, error) {
+// PeekNonce tells what RedeemNonce would. ErrNotFound.
+func (s *Store) PeekNonce(ctx context.Context, nonce string) (RedeemedNonce, error) {
 	return s.redeemed(ctx, nonce, `SELECT org_id, email_key, registered_only, document, expires_at FROM sso_nonces WHERE nonce_hash = @hash`)
 }
 
 // redeemed is the end of the nonce that a statement gives.
-func (s *Store) redeemed(ctx context.Context, nonce, given string) (Redeemed, error) {
+func (s *Store) redeemed(ctx context.Context, nonce, given string) (RedeemedNonce, error) {
 	hash := sha256.Sum256([]byte(nonce))
-	return one[Redeemed](ctx, s, `
+	return one[RedeemedNonce](ctx, s, `
 		WITH given AS (`+given+`)
 		SELECT document, NOT registered_only OR EXISTS (
-			SELECT FROM users WHERE users.org_id = given.org_id AND users.email_key = given.email_key AND active) AS welcome
+			SELECT FROM users WHERE users.org_id = given.org_id AND users.email_key = given.email_key AND active) AS allowed
 		FROM given WHERE expires_at > @now`, pgx.StrictNamedArgs{"hash": hash[:], "now": s.now()})
 }

@@ -55,7 +55,8 @@ func TestEveryConstraintHasItsError(t *testing.T) {
 	t.Parallel()
 	unreachable := []string{
 		"apis_id", "policies_policy_id", // an import asks first, and of a race one is a fault
-		"nodes_session", // ON CONFLICT
+		"nodes_session",                                           // ON CONFLICT
+		"org_key_sync_lease_check", "org_key_sync_attempts_check", // no request sets these columns
 	}
 	var schema strings.Builder
 	files, err := migrations.Files.ReadDir(".")

@@ -86,8 +86,9 @@ func (s *Store) resetPasswordSetter(allow bool) *coalescer[string, User] {
 	}
 }
 
-// SuperUser tells whether the user is over all organisations.
-func (u User) SuperUser() bool { return u.OrgID == "" }
+// IsSuperUser reports whether the user belongs to no organisation and so has access to all of them. The zero User, which
+// has no ID, is nobody and has access to nothing.
+func (u User) IsSuperUser() bool { return u.ID != "" && u.OrgID == "" }
 
 // IsAdmin tells whether the user may do everything in their organisation. Docs also show "true" (facts §3).
 func (u User) IsAdmin() bool {
@@ -95,8 +96,8 @@ func (u User) IsAdmin() bool {
 	return value == "admin" || value == "true"
 }
 
-// Sees tells whether what belongs to an organisation is the user's to see.
-func (u User) Sees(orgID string) bool { return u.SuperUser() || u.OrgID == orgID }
+// CanAccess reports whether the user has access to what belongs to the organisation.
+func (u User) CanAccess(orgID string) bool { return u.IsSuperUser() || u.ID != "" && u.OrgID == orgID }
 
 // UserParams is what can be said of a user.
 type UserParams struct {

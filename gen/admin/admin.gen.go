@@ -103,63 +103,127 @@ func (e DeleteOAuthTokensParamsScope) Valid() bool {
 // APIDefinition The classic API definition, as Tyk Gateway loads it. `api_id` is its public name, `id` the database's (24 hexadecimal digits). Fields that this schema does not name are kept.
 type APIDefinition struct {
 	// CORS Cross-origin rules of the API. `max_age` is in seconds.
-	CORS       *CORSConfig `json:"CORS,omitempty"`
-	Active     *bool       `json:"active,omitempty"`
-	AllowedIps *Strings    `json:"allowed_ips,omitempty"`
+	CORS *CORSConfig `json:"CORS,omitempty"`
+
+	// Active Whether gateways serve the API. The default is true.
+	Active *bool `json:"active,omitempty"`
+
+	// AllowedIps The addresses and networks from which requests are accepted.
+	AllowedIps *[]string `json:"allowed_ips,omitempty"`
 
 	// AnalyticsPlugin A Go plugin that edits analytics records.
 	AnalyticsPlugin *AnalyticsPluginConfig `json:"analytics_plugin,omitempty"`
-	ApiId           *string                `json:"api_id,omitempty"`
+
+	// ApiId The ID of the API in gateways, 32 hexadecimal digits or any text. It is made if it is absent.
+	ApiId *string `json:"api_id,omitempty"`
 
 	// Auth Where one authentication method finds its credential.
-	Auth        *AuthConfig             `json:"auth,omitempty"`
+	Auth *AuthConfig `json:"auth,omitempty"`
+
+	// AuthConfigs The authentication methods, by their names.
 	AuthConfigs *map[string]*AuthConfig `json:"auth_configs,omitempty"`
 
 	// AuthProvider The store that authorises keys.
-	AuthProvider           *AuthProviderMeta `json:"auth_provider,omitempty"`
-	BaseIdentityProvidedBy *string           `json:"base_identity_provided_by,omitempty"`
+	AuthProvider *AuthProviderMeta `json:"auth_provider,omitempty"`
+
+	// BaseIdentityProvidedBy Which of several authentication methods provides the session.
+	BaseIdentityProvidedBy *string `json:"base_identity_provided_by,omitempty"`
 
 	// BasicAuth Basic authentication: caching (seconds) and where credentials are read from.
-	BasicAuth      *BasicAuthMeta `json:"basic_auth,omitempty"`
-	BlacklistedIps *Strings       `json:"blacklisted_ips,omitempty"`
+	BasicAuth *BasicAuthMeta `json:"basic_auth,omitempty"`
+
+	// BlacklistedIps The addresses and networks from which requests are refused.
+	BlacklistedIps *[]string `json:"blacklisted_ips,omitempty"`
 
 	// CacheOptions The API's response cache. `cache_timeout` is in seconds.
-	CacheOptions               *CacheOptions `json:"cache_options,omitempty"`
-	CertificatePinningDisabled *bool         `json:"certificate_pinning_disabled,omitempty"`
-	Certificates               *Strings      `json:"certificates,omitempty"`
-	ClientCertificates         *Strings      `json:"client_certificates,omitempty"`
-	ConfigData                 *AnyMap       `json:"config_data,omitempty"`
-	ConfigDataDisabled         *bool         `json:"config_data_disabled,omitempty"`
+	CacheOptions *CacheOptions `json:"cache_options,omitempty"`
+
+	// CertificatePinningDisabled Whether `pinned_public_keys` is ignored.
+	CertificatePinningDisabled *bool `json:"certificate_pinning_disabled,omitempty"`
+
+	// Certificates The IDs of the certificates for the API's domain.
+	Certificates *[]string `json:"certificates,omitempty"`
+
+	// ClientCertificates The IDs of the client certificates that are accepted.
+	ClientCertificates *[]string `json:"client_certificates,omitempty"`
+
+	// ConfigData Data that middleware of the API can read.
+	ConfigData *map[string]interface{} `json:"config_data,omitempty"`
+
+	// ConfigDataDisabled Whether middleware cannot read `config_data`.
+	ConfigDataDisabled *bool `json:"config_data_disabled,omitempty"`
 
 	// CustomMiddleware Custom middleware and the driver that runs it.
-	CustomMiddleware               *MiddlewareSection `json:"custom_middleware,omitempty"`
-	CustomMiddlewareBundle         *string            `json:"custom_middleware_bundle,omitempty"`
-	CustomMiddlewareBundleDisabled *bool              `json:"custom_middleware_bundle_disabled,omitempty"`
-	CustomPluginAuthEnabled        *bool              `json:"custom_plugin_auth_enabled,omitempty"`
+	CustomMiddleware *MiddlewareSection `json:"custom_middleware,omitempty"`
+
+	// CustomMiddlewareBundle The name of the plugin bundle.
+	CustomMiddlewareBundle *string `json:"custom_middleware_bundle,omitempty"`
+
+	// CustomMiddlewareBundleDisabled Whether the plugin bundle is not loaded.
+	CustomMiddlewareBundleDisabled *bool `json:"custom_middleware_bundle_disabled,omitempty"`
+
+	// CustomPluginAuthEnabled Whether a plugin authenticates requests.
+	CustomPluginAuthEnabled *bool `json:"custom_plugin_auth_enabled,omitempty"`
 
 	// Definition Where a request names the version it wants, and the versions there are.
-	Definition                *VersionDefinition `json:"definition,omitempty"`
-	DetailedTracing           *bool              `json:"detailed_tracing,omitempty"`
-	DisableQuota              *bool              `json:"disable_quota,omitempty"`
-	DisableRateLimit          *bool              `json:"disable_rate_limit,omitempty"`
-	DoNotTrack                *bool              `json:"do_not_track,omitempty"`
-	Domain                    *string            `json:"domain,omitempty"`
-	DomainDisabled            *bool              `json:"domain_disabled,omitempty"`
-	DontSetQuotaOnCreate      *bool              `json:"dont_set_quota_on_create,omitempty"`
-	EnableBatchRequestSupport *bool              `json:"enable_batch_request_support,omitempty"`
-	EnableContextVars         *bool              `json:"enable_context_vars,omitempty"`
-	EnableCoprocessAuth       *bool              `json:"enable_coprocess_auth,omitempty"`
-	EnableDetailedRecording   *bool              `json:"enable_detailed_recording,omitempty"`
-	EnableIpBlacklisting      *bool              `json:"enable_ip_blacklisting,omitempty"`
-	EnableIpWhitelisting      *bool              `json:"enable_ip_whitelisting,omitempty"`
-	EnableJwt                 *bool              `json:"enable_jwt,omitempty"`
-	EnableProxyProtocol       *bool              `json:"enable_proxy_protocol,omitempty"`
-	EnableSignatureChecking   *bool              `json:"enable_signature_checking,omitempty"`
+	Definition *VersionDefinition `json:"definition,omitempty"`
+
+	// DetailedTracing Whether traces have a span for each middleware.
+	DetailedTracing *bool `json:"detailed_tracing,omitempty"`
+
+	// DisableQuota Whether quotas of keys are ignored.
+	DisableQuota *bool `json:"disable_quota,omitempty"`
+
+	// DisableRateLimit Whether rate limits of keys are ignored.
+	DisableRateLimit *bool `json:"disable_rate_limit,omitempty"`
+
+	// DoNotTrack Whether the API has no analytics.
+	DoNotTrack *bool `json:"do_not_track,omitempty"`
+
+	// Domain The domain on which the API is served; empty is every domain.
+	Domain *string `json:"domain,omitempty"`
+
+	// DomainDisabled Whether `domain` is ignored.
+	DomainDisabled *bool `json:"domain_disabled,omitempty"`
+
+	// DontSetQuotaOnCreate Whether a new key starts without a quota counter.
+	DontSetQuotaOnCreate *bool `json:"dont_set_quota_on_create,omitempty"`
+
+	// EnableBatchRequestSupport Whether several requests can be sent in one.
+	EnableBatchRequestSupport *bool `json:"enable_batch_request_support,omitempty"`
+
+	// EnableContextVars Whether middleware can use data of the request as variables.
+	EnableContextVars *bool `json:"enable_context_vars,omitempty"`
+
+	// EnableCoprocessAuth Whether a plugin in another process authenticates requests.
+	EnableCoprocessAuth *bool `json:"enable_coprocess_auth,omitempty"`
+
+	// EnableDetailedRecording Whether analytics contain whole requests and responses.
+	EnableDetailedRecording *bool `json:"enable_detailed_recording,omitempty"`
+
+	// EnableIpBlacklisting Whether `blacklisted_ips` applies.
+	EnableIpBlacklisting *bool `json:"enable_ip_blacklisting,omitempty"`
+
+	// EnableIpWhitelisting Whether `allowed_ips` applies.
+	EnableIpWhitelisting *bool `json:"enable_ip_whitelisting,omitempty"`
+
+	// EnableJwt Whether requests are authenticated with JSON web tokens.
+	EnableJwt *bool `json:"enable_jwt,omitempty"`
+
+	// EnableProxyProtocol Whether the gateway reads the PROXY protocol on the API's port.
+	EnableProxyProtocol *bool `json:"enable_proxy_protocol,omitempty"`
+
+	// EnableSignatureChecking Whether requests are authenticated with signatures.
+	EnableSignatureChecking *bool `json:"enable_signature_checking,omitempty"`
 
 	// EventHandlers Handlers by event name.
-	EventHandlers        *EventHandlerMetaConfig `json:"event_handlers,omitempty"`
-	Expiration           *string                 `json:"expiration,omitempty"`
-	ExpireAnalyticsAfter *int64                  `json:"expire_analytics_after,omitempty"`
+	EventHandlers *EventHandlerMetaConfig `json:"event_handlers,omitempty"`
+
+	// Expiration When the API stops being served.
+	Expiration *string `json:"expiration,omitempty"`
+
+	// ExpireAnalyticsAfter How long analytics of the API are kept, in seconds; 0 is the gateway's default.
+	ExpireAnalyticsAfter *int64 `json:"expire_analytics_after,omitempty"`
 
 	// ExternalOauth Tokens of an outside OAuth provider.
 	ExternalOauth *ExternalOAuth `json:"external_oauth,omitempty"`
@@ -168,29 +232,73 @@ type APIDefinition struct {
 	GlobalRateLimit *GlobalRateLimit `json:"global_rate_limit,omitempty"`
 
 	// Graphql The GraphQL side of an API.
-	Graphql                    *GraphQLConfig `json:"graphql,omitempty"`
-	HmacAllowedAlgorithms      *Strings       `json:"hmac_allowed_algorithms,omitempty"`
-	HmacAllowedClockSkew       *float64       `json:"hmac_allowed_clock_skew,omitempty"`
-	Id                         *string        `json:"id,omitempty"`
-	IdpClientIdMappingDisabled *bool          `json:"idp_client_id_mapping_disabled,omitempty"`
-	Internal                   *bool          `json:"internal,omitempty"`
-	IpAccessControlDisabled    *bool          `json:"ip_access_control_disabled,omitempty"`
-	IsOas                      *bool          `json:"is_oas,omitempty"`
-	JwtClientBaseField         *string        `json:"jwt_client_base_field,omitempty"`
-	JwtDefaultPolicies         *Strings       `json:"jwt_default_policies,omitempty"`
-	JwtExpiresAtValidationSkew *int           `json:"jwt_expires_at_validation_skew,omitempty"`
-	JwtIdentityBaseField       *string        `json:"jwt_identity_base_field,omitempty"`
-	JwtIssuedAtValidationSkew  *int           `json:"jwt_issued_at_validation_skew,omitempty"`
-	JwtJwksUris                *[]*JWK        `json:"jwt_jwks_uris,omitempty"`
-	JwtNotBeforeValidationSkew *int           `json:"jwt_not_before_validation_skew,omitempty"`
-	JwtPolicyFieldName         *string        `json:"jwt_policy_field_name,omitempty"`
-	JwtScopeClaimName          *string        `json:"jwt_scope_claim_name,omitempty"`
-	JwtScopeToPolicyMapping    *StringMap     `json:"jwt_scope_to_policy_mapping,omitempty"`
-	JwtSigningMethod           *string        `json:"jwt_signing_method,omitempty"`
-	JwtSkipKid                 *bool          `json:"jwt_skip_kid,omitempty"`
-	JwtSource                  *string        `json:"jwt_source,omitempty"`
-	ListenPort                 *int           `json:"listen_port,omitempty"`
-	Name                       *string        `json:"name,omitempty"`
+	Graphql *GraphQLConfig `json:"graphql,omitempty"`
+
+	// HmacAllowedAlgorithms The algorithms of HMAC signatures that are accepted; empty accepts all.
+	HmacAllowedAlgorithms *[]string `json:"hmac_allowed_algorithms,omitempty"`
+
+	// HmacAllowedClockSkew The difference between clocks that a signature may have, in milliseconds; -1 is any.
+	HmacAllowedClockSkew *float64 `json:"hmac_allowed_clock_skew,omitempty"`
+
+	// Id The ID in the database, 24 hexadecimal digits. It is made if it is absent.
+	Id *string `json:"id,omitempty"`
+
+	// IdpClientIdMappingDisabled Whether clients of identity providers are not mapped to keys.
+	IdpClientIdMappingDisabled *bool `json:"idp_client_id_mapping_disabled,omitempty"`
+
+	// Internal Whether only other APIs of the gateway can call the API.
+	Internal *bool `json:"internal,omitempty"`
+
+	// IpAccessControlDisabled Whether `allowed_ips` and `blacklisted_ips` are ignored.
+	IpAccessControlDisabled *bool `json:"ip_access_control_disabled,omitempty"`
+
+	// IsOas Whether the API was defined by an OpenAPI document.
+	IsOas *bool `json:"is_oas,omitempty"`
+
+	// JwtClientBaseField The claim with the ID of the client.
+	JwtClientBaseField *string `json:"jwt_client_base_field,omitempty"`
+
+	// JwtDefaultPolicies The IDs of the policies for tokens that name none.
+	JwtDefaultPolicies *[]string `json:"jwt_default_policies,omitempty"`
+
+	// JwtExpiresAtValidationSkew The difference between clocks for the claim `exp`, in seconds.
+	JwtExpiresAtValidationSkew *int `json:"jwt_expires_at_validation_skew,omitempty"`
+
+	// JwtIdentityBaseField The claim with the identity of the user. The default is `sub`.
+	JwtIdentityBaseField *string `json:"jwt_identity_base_field,omitempty"`
+
+	// JwtIssuedAtValidationSkew The difference between clocks for the claim `iat`, in seconds.
+	JwtIssuedAtValidationSkew *int `json:"jwt_issued_at_validation_skew,omitempty"`
+
+	// JwtJwksUris The URLs of JSON web key sets.
+	JwtJwksUris *[]*JWK `json:"jwt_jwks_uris,omitempty"`
+
+	// JwtNotBeforeValidationSkew The difference between clocks for the claim `nbf`, in seconds.
+	JwtNotBeforeValidationSkew *int `json:"jwt_not_before_validation_skew,omitempty"`
+
+	// JwtPolicyFieldName The claim with the ID of the policy.
+	JwtPolicyFieldName *string `json:"jwt_policy_field_name,omitempty"`
+
+	// JwtScopeClaimName The claim with the scopes. `scopes` replaces it.
+	JwtScopeClaimName *string `json:"jwt_scope_claim_name,omitempty"`
+
+	// JwtScopeToPolicyMapping The policy of each scope. `scopes` replaces it.
+	JwtScopeToPolicyMapping *map[string]string `json:"jwt_scope_to_policy_mapping,omitempty"`
+
+	// JwtSigningMethod The kind of signature, `hmac`, `rsa` or `ecdsa`.
+	JwtSigningMethod *string `json:"jwt_signing_method,omitempty"`
+
+	// JwtSkipKid Whether the key ID of a token is not used as the identity.
+	JwtSkipKid *bool `json:"jwt_skip_kid,omitempty"`
+
+	// JwtSource The secret, the public key in base64, or the URL of a JSON web key set.
+	JwtSource *string `json:"jwt_source,omitempty"`
+
+	// ListenPort The port on which the API is served; 0 is the gateway's.
+	ListenPort *int `json:"listen_port,omitempty"`
+
+	// Name The name of the API.
+	Name *string `json:"name,omitempty"`
 
 	// Notifications Where key changes of OAuth clients are announced.
 	Notifications *NotificationsManager `json:"notifications,omitempty"`
@@ -199,46 +307,88 @@ type APIDefinition struct {
 	OauthMeta *OAuthMeta `json:"oauth_meta,omitempty"`
 
 	// OpenidOptions Accepted OpenID Connect providers.
-	OpenidOptions    *OpenIDOptions `json:"openid_options,omitempty"`
-	OrgId            *string        `json:"org_id,omitempty"`
-	PinnedPublicKeys *StringMap     `json:"pinned_public_keys,omitempty"`
-	Protocol         *string        `json:"protocol,omitempty"`
+	OpenidOptions *OpenIDOptions `json:"openid_options,omitempty"`
+
+	// OrgId The organisation that the API belongs to.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// PinnedPublicKeys The public keys that upstreams must have, by domain.
+	PinnedPublicKeys *map[string]string `json:"pinned_public_keys,omitempty"`
+
+	// Protocol The protocol of the API, `http`, `https`, `h2c`, `tcp` or `tls`. The default is the gateway's.
+	Protocol *string `json:"protocol,omitempty"`
 
 	// Proxy Where the API listens and where it passes requests on.
 	Proxy *ProxyConfig `json:"proxy,omitempty"`
 
 	// RequestSigning How requests to the upstream are signed.
-	RequestSigning     *RequestSigningMeta   `json:"request_signing,omitempty"`
+	RequestSigning *RequestSigningMeta `json:"request_signing,omitempty"`
+
+	// ResponseProcessors The middleware that edits responses.
 	ResponseProcessors *[]*ResponseProcessor `json:"response_processors,omitempty"`
 
 	// Scopes Scopes of tokens and the policies they give.
-	Scopes                               *Scopes     `json:"scopes,omitempty"`
-	SecurityRequirements                 *[]*Strings `json:"security_requirements,omitempty"`
-	SessionLifetime                      *int64      `json:"session_lifetime,omitempty"`
-	SessionLifetimeRespectsKeyExpiration *bool       `json:"session_lifetime_respects_key_expiration,omitempty"`
+	Scopes *Scopes `json:"scopes,omitempty"`
+
+	// SecurityRequirements The alternatives of authentication methods, each a list of their names.
+	SecurityRequirements *[]*Strings `json:"security_requirements,omitempty"`
+
+	// SessionLifetime How long keys of the API are kept, in seconds; 0 is no limit.
+	SessionLifetime *int64 `json:"session_lifetime,omitempty"`
+
+	// SessionLifetimeRespectsKeyExpiration Whether a key is kept at least until it expires.
+	SessionLifetimeRespectsKeyExpiration *bool `json:"session_lifetime_respects_key_expiration,omitempty"`
 
 	// SessionProvider The store that holds sessions.
 	SessionProvider *SessionProviderMeta `json:"session_provider,omitempty"`
-	Slug            *string              `json:"slug,omitempty"`
-	StripAuthData   *bool                `json:"strip_auth_data,omitempty"`
-	TagHeaders      *Strings             `json:"tag_headers,omitempty"`
-	Tags            *Strings             `json:"tags,omitempty"`
-	TagsDisabled    *bool                `json:"tags_disabled,omitempty"`
+
+	// Slug A short name of the API for URLs.
+	Slug *string `json:"slug,omitempty"`
+
+	// StripAuthData Whether credentials are removed before a request is passed on.
+	StripAuthData *bool `json:"strip_auth_data,omitempty"`
+
+	// TagHeaders The headers whose values are added to analytics as tags.
+	TagHeaders *[]string `json:"tag_headers,omitempty"`
+
+	// Tags The segments of gateways that serve the API; empty is all gateways.
+	Tags *[]string `json:"tags,omitempty"`
+
+	// TagsDisabled Whether `tags` is ignored.
+	TagsDisabled *bool `json:"tags_disabled,omitempty"`
 
 	// UpstreamAuth Credentials shown to the upstream.
-	UpstreamAuth                 *UpstreamAuth `json:"upstream_auth,omitempty"`
-	UpstreamCertificates         *StringMap    `json:"upstream_certificates,omitempty"`
-	UpstreamCertificatesDisabled *bool         `json:"upstream_certificates_disabled,omitempty"`
+	UpstreamAuth *UpstreamAuth `json:"upstream_auth,omitempty"`
+
+	// UpstreamCertificates The IDs of the client certificates for upstreams, by domain.
+	UpstreamCertificates *map[string]string `json:"upstream_certificates,omitempty"`
+
+	// UpstreamCertificatesDisabled Whether `upstream_certificates` is ignored.
+	UpstreamCertificatesDisabled *bool `json:"upstream_certificates_disabled,omitempty"`
 
 	// UptimeTests Checks of the upstream.
-	UptimeTests      *UptimeTests `json:"uptime_tests,omitempty"`
-	UseBasicAuth     *bool        `json:"use_basic_auth,omitempty"`
-	UseGoPluginAuth  *bool        `json:"use_go_plugin_auth,omitempty"`
-	UseKeyless       *bool        `json:"use_keyless,omitempty"`
-	UseMutualTlsAuth *bool        `json:"use_mutual_tls_auth,omitempty"`
-	UseOauth2        *bool        `json:"use_oauth2,omitempty"`
-	UseOpenid        *bool        `json:"use_openid,omitempty"`
-	UseStandardAuth  *bool        `json:"use_standard_auth,omitempty"`
+	UptimeTests *UptimeTests `json:"uptime_tests,omitempty"`
+
+	// UseBasicAuth Whether requests are authenticated with HTTP basic authentication.
+	UseBasicAuth *bool `json:"use_basic_auth,omitempty"`
+
+	// UseGoPluginAuth Whether a Go plugin authenticates requests.
+	UseGoPluginAuth *bool `json:"use_go_plugin_auth,omitempty"`
+
+	// UseKeyless Whether requests are not authenticated.
+	UseKeyless *bool `json:"use_keyless,omitempty"`
+
+	// UseMutualTlsAuth Whether requests are authenticated with client certificates.
+	UseMutualTlsAuth *bool `json:"use_mutual_tls_auth,omitempty"`
+
+	// UseOauth2 Whether requests are authenticated with OAuth tokens of the gateway.
+	UseOauth2 *bool `json:"use_oauth2,omitempty"`
+
+	// UseOpenid Whether requests are authenticated with OpenID Connect.
+	UseOpenid *bool `json:"use_openid,omitempty"`
+
+	// UseStandardAuth Whether requests are authenticated with keys.
+	UseStandardAuth *bool `json:"use_standard_auth,omitempty"`
 
 	// VersionData The versions of the API.
 	VersionData *VersionData `json:"version_data,omitempty"`
@@ -246,83 +396,140 @@ type APIDefinition struct {
 
 // APILimit Limits for one API, in place of the session's own.
 type APILimit struct {
-	MaxQueryDepth    *int     `json:"max_query_depth,omitempty"`
-	Per              *float64 `json:"per,omitempty"`
-	QuotaMax         *int64   `json:"quota_max,omitempty"`
-	QuotaRemaining   *int64   `json:"quota_remaining,omitempty"`
-	QuotaRenewalRate *int64   `json:"quota_renewal_rate,omitempty"`
-	QuotaRenews      *int64   `json:"quota_renews,omitempty"`
-	Rate             *float64 `json:"rate,omitempty"`
-	SetByPolicy      *bool    `json:"set_by_policy,omitempty"`
+	// MaxQueryDepth The maximum depth of a GraphQL query; -1 is no limit.
+	MaxQueryDepth *int `json:"max_query_depth,omitempty"`
+
+	// Per The interval of the rate limit in seconds.
+	Per *float64 `json:"per,omitempty"`
+
+	// QuotaMax The number of requests per renewal interval; -1 is no limit.
+	QuotaMax *int64 `json:"quota_max,omitempty"`
+
+	// QuotaRemaining The requests left of the quota. The gateway counts it.
+	QuotaRemaining *int64 `json:"quota_remaining,omitempty"`
+
+	// QuotaRenewalRate The renewal interval of the quota in seconds.
+	QuotaRenewalRate *int64 `json:"quota_renewal_rate,omitempty"`
+
+	// QuotaRenews When the quota is renewed, in Unix seconds. The gateway sets it.
+	QuotaRenews *int64 `json:"quota_renews,omitempty"`
+
+	// Rate The number of requests per interval `per`.
+	Rate *float64 `json:"rate,omitempty"`
+
+	// SetByPolicy Whether a policy has set the limit.
+	SetByPolicy *bool `json:"set_by_policy,omitempty"`
 
 	// Smoothing Steps by which a rate limit follows the traffic.
-	Smoothing          *RateLimitSmoothing `json:"smoothing,omitempty"`
-	ThrottleInterval   *float64            `json:"throttle_interval,omitempty"`
-	ThrottleRetryLimit *int                `json:"throttle_retry_limit,omitempty"`
+	Smoothing *RateLimitSmoothing `json:"smoothing,omitempty"`
+
+	// ThrottleInterval The seconds between two attempts of a throttled request; -1 is no throttling.
+	ThrottleInterval *float64 `json:"throttle_interval,omitempty"`
+
+	// ThrottleRetryLimit The number of attempts of a throttled request; -1 is no throttling.
+	ThrottleRetryLimit *int `json:"throttle_retry_limit,omitempty"`
 }
 
 // AccessDefinition What a session may do with one API.
 type AccessDefinition struct {
-	AllowanceScope       *string                  `json:"allowance_scope,omitempty"`
-	AllowedTypes         *[]GraphqlType           `json:"allowed_types,omitempty"`
-	AllowedUrls          *[]AccessSpec            `json:"allowed_urls,omitempty"`
-	ApiId                *string                  `json:"api_id,omitempty"`
-	ApiName              *string                  `json:"api_name,omitempty"`
-	DisableIntrospection *bool                    `json:"disable_introspection,omitempty"`
-	Endpoints            *[]SessionEndpoint       `json:"endpoints,omitempty"`
-	FieldAccessRights    *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
+	// AllowanceScope The scope in which the gateway counts the limits of this API; empty shares those of the key.
+	AllowanceScope *string `json:"allowance_scope,omitempty"`
+
+	// AllowedTypes The GraphQL types and fields that may be queried; empty allows all.
+	AllowedTypes *[]GraphqlType `json:"allowed_types,omitempty"`
+
+	// AllowedUrls The paths and methods that may be requested; empty allows all.
+	AllowedUrls *[]AccessSpec `json:"allowed_urls,omitempty"`
+
+	// ApiId The `api_id` of the API.
+	ApiId *string `json:"api_id,omitempty"`
+
+	// ApiName The name of the API.
+	ApiName *string `json:"api_name,omitempty"`
+
+	// DisableIntrospection Whether GraphQL introspection is refused.
+	DisableIntrospection *bool `json:"disable_introspection,omitempty"`
+
+	// Endpoints Rate limits of single endpoints.
+	Endpoints *[]SessionEndpoint `json:"endpoints,omitempty"`
+
+	// FieldAccessRights Limits of single GraphQL fields.
+	FieldAccessRights *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
 
 	// Limit Limits for one API, in place of the session's own.
-	Limit           *APILimit      `json:"limit,omitempty"`
+	Limit *APILimit `json:"limit,omitempty"`
+
+	// RestrictedTypes The GraphQL types and fields that must not be queried.
 	RestrictedTypes *[]GraphqlType `json:"restricted_types,omitempty"`
-	Versions        *Strings       `json:"versions,omitempty"`
+
+	// Versions The versions of the API that may be requested.
+	Versions *[]string `json:"versions,omitempty"`
 }
 
 // AccessSpec A path (a regular expression) and the methods allowed on it.
 type AccessSpec struct {
-	Methods *Strings `json:"methods,omitempty"`
-	Url     *string  `json:"url,omitempty"`
+	// Methods The HTTP methods.
+	Methods *[]string `json:"methods,omitempty"`
+
+	// Url A regular expression for the path.
+	Url *string `json:"url,omitempty"`
 }
 
 // AllKeys Key ids.
 type AllKeys struct {
-	Keys *Strings `json:"keys,omitempty"`
+	// Keys The IDs of the keys.
+	Keys *[]string `json:"keys,omitempty"`
 }
 
 // AnalyticsPluginConfig A Go plugin that edits analytics records.
 type AnalyticsPluginConfig struct {
-	Enable     *bool   `json:"enable,omitempty"`
-	FuncName   *string `json:"func_name,omitempty"`
+	// Enable Whether the plugin is called.
+	Enable *bool `json:"enable,omitempty"`
+
+	// FuncName The name of the function in the plugin.
+	FuncName *string `json:"func_name,omitempty"`
+
+	// PluginPath The path of the plugin on the gateway's host.
 	PluginPath *string `json:"plugin_path,omitempty"`
 }
-
-// AnyMap defines model for AnyMap.
-type AnyMap map[string]interface{}
 
 // ApiDefinition An API as the dashboard keeps it: the classic definition, the OpenAPI document beside it where there is one, and what belongs to neither. Fields that this schema does not name are kept.
 type ApiDefinition = json.RawMessage
 
 // ApiDefinitions APIs, as they are exported and imported. Each is taken or refused by itself.
 type ApiDefinitions struct {
-	Apis  *[]ApiDefinition `json:"apis,omitempty"`
-	Pages *int             `json:"pages,omitempty"`
+	// Apis The APIs, oldest first.
+	Apis *[]ApiDefinition `json:"apis,omitempty"`
+
+	// Pages The number of pages; 0 if everything is on this one. Imports ignore it.
+	Pages *int `json:"pages,omitempty"`
 }
 
 // ApiDocument A link from an organisation to one of its APIs.
 type ApiDocument struct {
+	// ApiHumanName The name of the API.
 	ApiHumanName *string `json:"api_human_name,omitempty"`
-	ApiId        *string `json:"api_id,omitempty"`
+
+	// ApiId The `api_id` of the API.
+	ApiId *string `json:"api_id,omitempty"`
 }
 
 // ApiError The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
 type ApiError struct {
-	Status  ApiErrorStatus `json:"Status"`
-	Message string         `json:"Message"`
-	Meta    interface{}    `json:"Meta"`
-	ID      *string        `json:"ID,omitempty"`
+	// Status `OK`, or `Error` if the request failed.
+	Status ApiErrorStatus `json:"Status"`
+
+	// Message What happened. Scripts compare it.
+	Message string `json:"Message"`
+
+	// Meta What the operation returns, or null. After an error, its `errors` may list what is wrong.
+	Meta interface{} `json:"Meta"`
+
+	// ID The ID of what was created, where a client of the original expects it here.
+	ID *string `json:"ID,omitempty"`
 }
 
-// ApiErrorStatus defines model for ApiError.Status.
+// ApiErrorStatus `OK`, or `Error` if the request failed.
 type ApiErrorStatus string
 
 // ApiModel Always an empty object on the wire.
@@ -330,87 +537,170 @@ type ApiModel = map[string]interface{}
 
 // ApiRegister Organisations. `pages` is 0 when all were asked for.
 type ApiRegister struct {
+	// Organisations The organisations, oldest first.
 	Organisations []OrganisationDocument `json:"organisations"`
-	Pages         int                    `json:"pages"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
 }
 
 // AuthConfig Where one authentication method finds its credential.
 type AuthConfig struct {
+	// AuthHeaderName The header with the credential. The default is `Authorization`.
 	AuthHeaderName *string `json:"auth_header_name,omitempty"`
-	CookieName     *string `json:"cookie_name,omitempty"`
-	DisableHeader  *bool   `json:"disable_header,omitempty"`
-	Name           *string `json:"name,omitempty"`
-	ParamName      *string `json:"param_name,omitempty"`
+
+	// CookieName The cookie with the credential. The default is the name of the header.
+	CookieName *string `json:"cookie_name,omitempty"`
+
+	// DisableHeader Whether the header is ignored.
+	DisableHeader *bool `json:"disable_header,omitempty"`
+
+	// Name The name of the authentication method.
+	Name *string `json:"name,omitempty"`
+
+	// ParamName The query parameter with the credential. The default is the name of the header.
+	ParamName *string `json:"param_name,omitempty"`
 
 	// Signature The check of a signed request. The clock skew is in seconds.
-	Signature         *SignatureConfig `json:"signature,omitempty"`
-	UseCertificate    *bool            `json:"use_certificate,omitempty"`
-	UseCookie         *bool            `json:"use_cookie,omitempty"`
-	UseParam          *bool            `json:"use_param,omitempty"`
-	ValidateSignature *bool            `json:"validate_signature,omitempty"`
+	Signature *SignatureConfig `json:"signature,omitempty"`
+
+	// UseCertificate Whether a client certificate is accepted as the credential.
+	UseCertificate *bool `json:"use_certificate,omitempty"`
+
+	// UseCookie Whether the cookie is read.
+	UseCookie *bool `json:"use_cookie,omitempty"`
+
+	// UseParam Whether the query parameter is read.
+	UseParam *bool `json:"use_param,omitempty"`
+
+	// ValidateSignature Whether requests must be signed, too.
+	ValidateSignature *bool `json:"validate_signature,omitempty"`
 }
 
 // AuthProviderMeta The store that authorises keys.
 type AuthProviderMeta struct {
-	Meta          *AnyMap `json:"meta,omitempty"`
-	Name          *string `json:"name,omitempty"`
+	// Meta Settings of the provider.
+	Meta *map[string]interface{} `json:"meta,omitempty"`
+
+	// Name The name of the provider. The default is the gateway's own.
+	Name *string `json:"name,omitempty"`
+
+	// StorageEngine Where the provider keeps keys, for example `redis`.
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
 // AuthSource The header a credential travels in.
 type AuthSource struct {
-	Enabled *bool   `json:"enabled,omitempty"`
-	Name    *string `json:"name,omitempty"`
+	// Enabled Whether the header is used.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Name The name of the header.
+	Name *string `json:"name,omitempty"`
 }
 
 // BasicAuthData A user of basic authentication.
 type BasicAuthData struct {
+	// HashType How the password is hashed, for example `bcrypt`.
 	HashType *string `json:"hash_type,omitempty"`
+
+	// Password The password, or its hash.
 	Password *string `json:"password,omitempty"`
-	User     *string `json:"user,omitempty"`
+
+	// User The name of the user.
+	User *string `json:"user,omitempty"`
 }
 
 // BasicAuthMeta Basic authentication: caching (seconds) and where credentials are read from.
 type BasicAuthMeta struct {
+	// BodyPasswordRegexp The regular expression that finds the password in the body.
 	BodyPasswordRegexp *string `json:"body_password_regexp,omitempty"`
-	BodyUserRegexp     *string `json:"body_user_regexp,omitempty"`
-	CacheTtl           *int    `json:"cache_ttl,omitempty"`
-	DisableCaching     *bool   `json:"disable_caching,omitempty"`
-	ExtractFromBody    *bool   `json:"extract_from_body,omitempty"`
+
+	// BodyUserRegexp The regular expression that finds the user's name in the body.
+	BodyUserRegexp *string `json:"body_user_regexp,omitempty"`
+
+	// CacheTtl How long a checked password is cached, in seconds.
+	CacheTtl *int `json:"cache_ttl,omitempty"`
+
+	// DisableCaching Whether checked passwords are not cached.
+	DisableCaching *bool `json:"disable_caching,omitempty"`
+
+	// ExtractFromBody Whether the credentials are taken from the body.
+	ExtractFromBody *bool `json:"extract_from_body,omitempty"`
 }
 
 // CORSConfig Cross-origin rules of the API. `max_age` is in seconds.
 type CORSConfig struct {
-	AllowCredentials   *bool    `json:"allow_credentials,omitempty"`
-	AllowedHeaders     *Strings `json:"allowed_headers,omitempty"`
-	AllowedMethods     *Strings `json:"allowed_methods,omitempty"`
-	AllowedOrigins     *Strings `json:"allowed_origins,omitempty"`
-	Debug              *bool    `json:"debug,omitempty"`
-	Enable             *bool    `json:"enable,omitempty"`
-	ExposedHeaders     *Strings `json:"exposed_headers,omitempty"`
-	MaxAge             *int     `json:"max_age,omitempty"`
-	OptionsPassthrough *bool    `json:"options_passthrough,omitempty"`
+	// AllowCredentials Whether browsers may send credentials.
+	AllowCredentials *bool `json:"allow_credentials,omitempty"`
+
+	// AllowedHeaders The request headers that browsers may send.
+	AllowedHeaders *[]string `json:"allowed_headers,omitempty"`
+
+	// AllowedMethods The methods that browsers may use.
+	AllowedMethods *[]string `json:"allowed_methods,omitempty"`
+
+	// AllowedOrigins The origins that may send requests; `*` is any.
+	AllowedOrigins *[]string `json:"allowed_origins,omitempty"`
+
+	// Debug Whether decisions are logged.
+	Debug *bool `json:"debug,omitempty"`
+
+	// Enable Whether the gateway answers cross-origin requests.
+	Enable *bool `json:"enable,omitempty"`
+
+	// ExposedHeaders The response headers that scripts may read.
+	ExposedHeaders *[]string `json:"exposed_headers,omitempty"`
+
+	// MaxAge How long browsers may cache the answer to a preflight request, in seconds.
+	MaxAge *int `json:"max_age,omitempty"`
+
+	// OptionsPassthrough Whether OPTIONS requests are passed on to the upstream.
+	OptionsPassthrough *bool `json:"options_passthrough,omitempty"`
 }
 
 // CacheMeta Caching of one path.
 type CacheMeta struct {
-	CacheKeyRegex      *string `json:"cache_key_regex,omitempty"`
-	CacheResponseCodes *[]int  `json:"cache_response_codes,omitempty"`
-	Disabled           *bool   `json:"disabled,omitempty"`
-	Method             *string `json:"method,omitempty"`
-	Path               *string `json:"path,omitempty"`
-	Timeout            *int64  `json:"timeout,omitempty"`
+	// CacheKeyRegex The regular expression whose matches in the body are part of the cache's key.
+	CacheKeyRegex *string `json:"cache_key_regex,omitempty"`
+
+	// CacheResponseCodes The statuses of responses that are cached; empty is all.
+	CacheResponseCodes *[]int `json:"cache_response_codes,omitempty"`
+
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Timeout How long a response is cached, in seconds.
+	Timeout *int64 `json:"timeout,omitempty"`
 }
 
 // CacheOptions The API's response cache. `cache_timeout` is in seconds.
 type CacheOptions struct {
-	CacheAllSafeRequests       *bool    `json:"cache_all_safe_requests,omitempty"`
-	CacheByHeaders             *Strings `json:"cache_by_headers,omitempty"`
-	CacheControlTtlHeader      *string  `json:"cache_control_ttl_header,omitempty"`
-	CacheResponseCodes         *[]int   `json:"cache_response_codes,omitempty"`
-	CacheTimeout               *int64   `json:"cache_timeout,omitempty"`
-	EnableCache                *bool    `json:"enable_cache,omitempty"`
-	EnableUpstreamCacheControl *bool    `json:"enable_upstream_cache_control,omitempty"`
+	// CacheAllSafeRequests Whether all GET, HEAD and OPTIONS requests are cached.
+	CacheAllSafeRequests *bool `json:"cache_all_safe_requests,omitempty"`
+
+	// CacheByHeaders The request headers that are part of the cache's key.
+	CacheByHeaders *[]string `json:"cache_by_headers,omitempty"`
+
+	// CacheControlTtlHeader The response header with the time to cache, in seconds.
+	CacheControlTtlHeader *string `json:"cache_control_ttl_header,omitempty"`
+
+	// CacheResponseCodes The statuses of responses that are cached; empty is all.
+	CacheResponseCodes *[]int `json:"cache_response_codes,omitempty"`
+
+	// CacheTimeout How long a response is cached, in seconds.
+	CacheTimeout *int64 `json:"cache_timeout,omitempty"`
+
+	// EnableCache Whether responses are cached.
+	EnableCache *bool `json:"enable_cache,omitempty"`
+
+	// EnableUpstreamCacheControl Whether only the upstream decides what is cached.
+	EnableUpstreamCacheControl *bool `json:"enable_upstream_cache_control,omitempty"`
 }
 
 // Categories Names that group APIs in a dashboard.
@@ -418,52 +708,85 @@ type Categories = []string
 
 // CheckCommand A step of a TCP check.
 type CheckCommand struct {
+	// Message The text that is sent or expected.
 	Message *string `json:"message,omitempty"`
-	Name    *string `json:"name,omitempty"`
+
+	// Name What to do, `send` or `expect`.
+	Name *string `json:"name,omitempty"`
 }
 
 // CircuitBreakerMeta The circuit breaker of one path.
 type CircuitBreakerMeta struct {
-	DisableHalfOpenState *bool    `json:"disable_half_open_state,omitempty"`
-	Disabled             *bool    `json:"disabled,omitempty"`
-	Method               *string  `json:"method,omitempty"`
-	Path                 *string  `json:"path,omitempty"`
-	ReturnToServiceAfter *int     `json:"return_to_service_after,omitempty"`
-	Samples              *int64   `json:"samples,omitempty"`
-	ThresholdPercent     *float64 `json:"threshold_percent,omitempty"`
+	// DisableHalfOpenState Whether the endpoint is not tried while it is out of service.
+	DisableHalfOpenState *bool `json:"disable_half_open_state,omitempty"`
+
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// ReturnToServiceAfter How long the endpoint is out of service, in seconds.
+	ReturnToServiceAfter *int `json:"return_to_service_after,omitempty"`
+
+	// Samples The number of requests that are judged.
+	Samples *int64 `json:"samples,omitempty"`
+
+	// ThresholdPercent The share of failures that takes the endpoint out of service, from 0 to 1.
+	ThresholdPercent *float64 `json:"threshold_percent,omitempty"`
 }
 
 // ClientCredentials The client-credentials grant.
 type ClientCredentials struct {
-	ClientId      *string  `json:"client_id,omitempty"`
-	ClientSecret  *string  `json:"client_secret,omitempty"`
-	ExtraMetadata *Strings `json:"extra_metadata,omitempty"`
+	// ClientId The ID of the gateway as a client.
+	ClientId *string `json:"client_id,omitempty"`
+
+	// ClientSecret The secret of the gateway as a client.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// ExtraMetadata The members of the token's answer that middleware can read.
+	ExtraMetadata *[]string `json:"extra_metadata,omitempty"`
 
 	// Header The header a credential travels in.
-	Header   *AuthSource `json:"header,omitempty"`
-	Scopes   *Strings    `json:"scopes,omitempty"`
-	TokenUrl *string     `json:"token_url,omitempty"`
+	Header *AuthSource `json:"header,omitempty"`
+
+	// Scopes The scopes that are requested.
+	Scopes *[]string `json:"scopes,omitempty"`
+
+	// TokenUrl The URL of the token endpoint.
+	TokenUrl *string `json:"token_url,omitempty"`
 }
 
 // ConfigHubspotForm A form that a dashboard may show.
 type ConfigHubspotForm struct {
-	FormId   *string `json:"form_id,omitempty"`
+	// FormId The ID of the form.
+	FormId *string `json:"form_id,omitempty"`
+
+	// PortalId The ID of the account.
 	PortalId *string `json:"portal_id,omitempty"`
-	Region   *string `json:"region,omitempty"`
+
+	// Region The region of the account.
+	Region *string `json:"region,omitempty"`
 }
 
 // ConfigLabsConfig Switches of features under trial.
 type ConfigLabsConfig struct {
-	Streaming *AnyMap `json:"streaming,omitempty"`
+	// Streaming Settings of streaming APIs.
+	Streaming *map[string]interface{} `json:"streaming,omitempty"`
 }
 
 // ConfigOnboarding The guided tour of a new organisation.
 type ConfigOnboarding struct {
+	// Enabled Whether the introduction for new users is shown.
 	Enabled *bool `json:"enabled,omitempty"`
 }
 
 // ConfigTrial The end of a trial (Unix seconds) and the form behind it.
 type ConfigTrial struct {
+	// EndDate When the trial ends, in Unix seconds.
 	EndDate *int64 `json:"end_date,omitempty"`
 
 	// HubspotForm A form that a dashboard may show.
@@ -472,46 +795,92 @@ type ConfigTrial struct {
 
 // ConfigUIOptions What the organisation's users see of a dashboard. Kept for the dashboard that shows it.
 type ConfigUIOptions struct {
-	Cloud                          *bool   `json:"cloud,omitempty"`
-	Cloudmenu                      *bool   `json:"cloudmenu,omitempty"`
-	DefaultLang                    *string `json:"default_lang,omitempty"`
-	Designer                       *AnyMap `json:"designer,omitempty"`
-	Dev                            *bool   `json:"dev,omitempty"`
-	DontAllowLicenseManagement     *bool   `json:"dont_allow_license_management,omitempty"`
-	DontAllowLicenseManagementView *bool   `json:"dont_allow_license_management_view,omitempty"`
-	DontShowAdminSockets           *bool   `json:"dont_show_admin_sockets,omitempty"`
-	HideHelp                       *bool   `json:"hide_help,omitempty"`
+	// Cloud Whether the user interface is that of the hosted product.
+	Cloud *bool `json:"cloud,omitempty"`
+
+	// Cloudmenu Whether the menu of the hosted product is shown.
+	Cloudmenu *bool `json:"cloudmenu,omitempty"`
+
+	// DefaultLang The language of the user interface.
+	DefaultLang *string `json:"default_lang,omitempty"`
+
+	// Designer Settings of the API designer.
+	Designer *map[string]interface{} `json:"designer,omitempty"`
+
+	// Dev Whether the user interface is in development mode.
+	Dev *bool `json:"dev,omitempty"`
+
+	// DontAllowLicenseManagement Whether licences cannot be changed in the user interface.
+	DontAllowLicenseManagement *bool `json:"dont_allow_license_management,omitempty"`
+
+	// DontAllowLicenseManagementView Whether licences are not shown in the user interface.
+	DontAllowLicenseManagementView *bool `json:"dont_allow_license_management_view,omitempty"`
+
+	// DontShowAdminSockets Whether live notifications are not shown.
+	DontShowAdminSockets *bool `json:"dont_show_admin_sockets,omitempty"`
+
+	// HideHelp Whether links to help are hidden.
+	HideHelp *bool `json:"hide_help,omitempty"`
 
 	// Labs Switches of features under trial.
-	Labs      *ConfigLabsConfig `json:"labs,omitempty"`
-	Languages *StringMap        `json:"languages,omitempty"`
-	LoginPage *AnyMap           `json:"login_page,omitempty"`
-	Nav       *AnyMap           `json:"nav,omitempty"`
+	Labs *ConfigLabsConfig `json:"labs,omitempty"`
+
+	// Languages The languages of the user interface, by their codes.
+	Languages *map[string]string `json:"languages,omitempty"`
+
+	// LoginPage Texts and pictures of the sign-on page.
+	LoginPage *map[string]interface{} `json:"login_page,omitempty"`
+
+	// Nav Settings of the navigation.
+	Nav *map[string]interface{} `json:"nav,omitempty"`
 
 	// Onboarding The guided tour of a new organisation.
-	Onboarding    *ConfigOnboarding `json:"onboarding,omitempty"`
-	PortalSection *AnyMap           `json:"portal_section,omitempty"`
+	Onboarding *ConfigOnboarding `json:"onboarding,omitempty"`
+
+	// PortalSection Settings of the portal's section.
+	PortalSection *map[string]interface{} `json:"portal_section,omitempty"`
 
 	// Trial The end of a trial (Unix seconds) and the form behind it.
-	Trial  *ConfigTrial `json:"trial,omitempty"`
-	Uptime *AnyMap      `json:"uptime,omitempty"`
+	Trial *ConfigTrial `json:"trial,omitempty"`
+
+	// Uptime Settings of the uptime page.
+	Uptime *map[string]interface{} `json:"uptime,omitempty"`
 }
 
 // DBAccessDefinition What a policy grants on one API.
 type DBAccessDefinition struct {
-	AllowanceScope       *string                  `json:"allowance_scope,omitempty"`
-	AllowedTypes         *[]GraphqlType           `json:"allowed_types,omitempty"`
-	AllowedUrls          *[]AccessSpec            `json:"allowed_urls,omitempty"`
-	ApiId                *string                  `json:"api_id,omitempty"`
-	ApiName              *string                  `json:"api_name,omitempty"`
-	DisableIntrospection *bool                    `json:"disable_introspection,omitempty"`
-	Endpoints            *[]SessionEndpoint       `json:"endpoints,omitempty"`
-	FieldAccessRights    *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
+	// AllowanceScope The scope in which the gateway counts the limits of this API; empty shares those of the key.
+	AllowanceScope *string `json:"allowance_scope,omitempty"`
+
+	// AllowedTypes The GraphQL types and fields that may be queried; empty allows all.
+	AllowedTypes *[]GraphqlType `json:"allowed_types,omitempty"`
+
+	// AllowedUrls The paths and methods that may be requested; empty allows all.
+	AllowedUrls *[]AccessSpec `json:"allowed_urls,omitempty"`
+
+	// ApiId The `api_id` of the API.
+	ApiId *string `json:"api_id,omitempty"`
+
+	// ApiName The name of the API.
+	ApiName *string `json:"api_name,omitempty"`
+
+	// DisableIntrospection Whether GraphQL introspection is refused.
+	DisableIntrospection *bool `json:"disable_introspection,omitempty"`
+
+	// Endpoints Rate limits of single endpoints.
+	Endpoints *[]SessionEndpoint `json:"endpoints,omitempty"`
+
+	// FieldAccessRights Limits of single GraphQL fields.
+	FieldAccessRights *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
 
 	// Limit Limits for one API, in place of the session's own.
-	Limit           *APILimit      `json:"limit,omitempty"`
+	Limit *APILimit `json:"limit,omitempty"`
+
+	// RestrictedTypes The GraphQL types and fields that must not be queried.
 	RestrictedTypes *[]GraphqlType `json:"restricted_types,omitempty"`
-	Versions        *Strings       `json:"versions,omitempty"`
+
+	// Versions The versions of the API that may be requested.
+	Versions *[]string `json:"versions,omitempty"`
 }
 
 // DBPolicy A policy: what a key that carries it may do. A gateway knows it by `id`, or by `_id` (24 hexadecimal digits) when `id` is empty. Fields that this schema does not name are kept.
@@ -519,109 +888,202 @@ type DBPolicy = json.RawMessage
 
 // DatasourceMappingConfiguration How a response maps onto a field.
 type DatasourceMappingConfiguration struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Whether the field is not mapped.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Path The path of the member in the data.
+	Path *string `json:"path,omitempty"`
 }
 
 // DatasourceSourceConfig A data source's kind and settings.
 type DatasourceSourceConfig struct {
+	// DataSourceConfig Settings of the data source, by its kind.
 	DataSourceConfig interface{} `json:"data_source_config,omitempty"`
-	Kind             *string     `json:"kind,omitempty"`
+
+	// Kind The kind of the data source, for example `HTTPJSONDataSource`.
+	Kind *string `json:"kind,omitempty"`
 }
 
 // DatasourceTypeFieldConfiguration The data source of one field (older engine).
 type DatasourceTypeFieldConfiguration struct {
 	// DataSource A data source's kind and settings.
 	DataSource *DatasourceSourceConfig `json:"data_source,omitempty"`
-	FieldName  *string                 `json:"field_name,omitempty"`
+
+	// FieldName The name of the field.
+	FieldName *string `json:"field_name,omitempty"`
 
 	// Mapping How a response maps onto a field.
-	Mapping  *DatasourceMappingConfiguration `json:"mapping,omitempty"`
-	TypeName *string                         `json:"type_name,omitempty"`
+	Mapping *DatasourceMappingConfiguration `json:"mapping,omitempty"`
+
+	// TypeName The name of the type that has the field.
+	TypeName *string `json:"type_name,omitempty"`
 }
 
 // EndPointMeta A path of an allow, block or ignore list.
 type EndPointMeta struct {
-	Disabled      *bool                           `json:"disabled,omitempty"`
-	IgnoreCase    *bool                           `json:"ignore_case,omitempty"`
-	Method        *string                         `json:"method,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// IgnoreCase Matches the path without regard to case.
+	IgnoreCase *bool `json:"ignore_case,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// MethodActions What to do with requests of each method.
 	MethodActions *map[string]*EndpointMethodMeta `json:"method_actions,omitempty"`
-	Path          *string                         `json:"path,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // EndpointMethodMeta What happens to one method of a path.
 type EndpointMethodMeta struct {
-	Action  *string    `json:"action,omitempty"`
-	Code    *int       `json:"code,omitempty"`
-	Data    *string    `json:"data,omitempty"`
-	Headers *StringMap `json:"headers,omitempty"`
+	// Action What to do, `no_action` or `reply`.
+	Action *string `json:"action,omitempty"`
+
+	// Code The status of the reply.
+	Code *int `json:"code,omitempty"`
+
+	// Data The body of the reply.
+	Data *string `json:"data,omitempty"`
+
+	// Headers The headers of the reply.
+	Headers *map[string]string `json:"headers,omitempty"`
 }
 
 // EventConfig Who hears of one kind of event: a webhook, an address, the Redis channel.
 type EventConfig struct {
-	Email   *string `json:"email,omitempty"`
-	Redis   *bool   `json:"redis,omitempty"`
+	// Email The address to which the event is sent.
+	Email *string `json:"email,omitempty"`
+
+	// Redis Whether the event is published in Redis.
+	Redis *bool `json:"redis,omitempty"`
+
+	// Webhook The URL to which the event is sent.
 	Webhook *string `json:"webhook,omitempty"`
 }
 
 // EventHandlerMetaConfig Handlers by event name.
 type EventHandlerMetaConfig struct {
+	// Events The handlers of each event, by its name.
 	Events *map[string]*[]*EventHandlerTriggerConfig `json:"events,omitempty"`
 }
 
 // EventHandlerTriggerConfig One handler and its settings.
 type EventHandlerTriggerConfig struct {
-	HandlerMeta *AnyMap `json:"handler_meta,omitempty"`
+	// HandlerMeta Settings of the handler.
+	HandlerMeta *map[string]interface{} `json:"handler_meta,omitempty"`
+
+	// HandlerName The kind of handler, for example `eh_web_hook_handler`.
 	HandlerName *string `json:"handler_name,omitempty"`
 }
 
 // ExtendedPathsSet Per-path rules of a version.
 type ExtendedPathsSet struct {
-	AdvanceCacheConfig       *[]*CacheMeta           `json:"advance_cache_config,omitempty"`
-	BlackList                *[]*EndPointMeta        `json:"black_list,omitempty"`
-	Cache                    *Strings                `json:"cache,omitempty"`
-	CircuitBreakers          *[]*CircuitBreakerMeta  `json:"circuit_breakers,omitempty"`
-	DoNotTrackEndpoints      *[]*TrackEndpointMeta   `json:"do_not_track_endpoints,omitempty"`
-	GoPlugin                 *[]*GoPluginMeta        `json:"go_plugin,omitempty"`
-	HardTimeouts             *[]*HardTimeoutMeta     `json:"hard_timeouts,omitempty"`
-	Ignored                  *[]*EndPointMeta        `json:"ignored,omitempty"`
-	Internal                 *[]*InternalMeta        `json:"internal,omitempty"`
-	MethodTransforms         *[]*MethodTransformMeta `json:"method_transforms,omitempty"`
-	MockResponse             *[]*MockResponseMeta    `json:"mock_response,omitempty"`
-	PersistGraphql           *[]*PersistGraphQLMeta  `json:"persist_graphql,omitempty"`
-	RateLimit                *[]*RateLimitMeta       `json:"rate_limit,omitempty"`
-	SizeLimits               *[]*RequestSizeMeta     `json:"size_limits,omitempty"`
-	TrackEndpoints           *[]*TrackEndpointMeta   `json:"track_endpoints,omitempty"`
-	Transform                *[]*TemplateMeta        `json:"transform,omitempty"`
-	TransformHeaders         *[]*HeaderInjectionMeta `json:"transform_headers,omitempty"`
-	TransformJq              *[]*TransformJQMeta     `json:"transform_jq,omitempty"`
-	TransformJqResponse      *[]*TransformJQMeta     `json:"transform_jq_response,omitempty"`
-	TransformResponse        *[]*TemplateMeta        `json:"transform_response,omitempty"`
+	// AdvanceCacheConfig The endpoints whose responses are cached, each with its settings.
+	AdvanceCacheConfig *[]*CacheMeta `json:"advance_cache_config,omitempty"`
+
+	// BlackList The endpoints that are refused.
+	BlackList *[]*EndPointMeta `json:"black_list,omitempty"`
+
+	// Cache The paths whose responses are cached.
+	Cache *[]string `json:"cache,omitempty"`
+
+	// CircuitBreakers The endpoints that are taken out of service when they fail.
+	CircuitBreakers *[]*CircuitBreakerMeta `json:"circuit_breakers,omitempty"`
+
+	// DoNotTrackEndpoints The endpoints without analytics.
+	DoNotTrackEndpoints *[]*TrackEndpointMeta `json:"do_not_track_endpoints,omitempty"`
+
+	// GoPlugin The endpoints with a Go plugin.
+	GoPlugin *[]*GoPluginMeta `json:"go_plugin,omitempty"`
+
+	// HardTimeouts The endpoints with a timeout.
+	HardTimeouts *[]*HardTimeoutMeta `json:"hard_timeouts,omitempty"`
+
+	// Ignored The endpoints without authentication.
+	Ignored *[]*EndPointMeta `json:"ignored,omitempty"`
+
+	// Internal The endpoints that only other APIs can call.
+	Internal *[]*InternalMeta `json:"internal,omitempty"`
+
+	// MethodTransforms The endpoints whose method is changed.
+	MethodTransforms *[]*MethodTransformMeta `json:"method_transforms,omitempty"`
+
+	// MockResponse The endpoints that the gateway answers itself.
+	MockResponse *[]*MockResponseMeta `json:"mock_response,omitempty"`
+
+	// PersistGraphql The endpoints that send a stored GraphQL query.
+	PersistGraphql *[]*PersistGraphQLMeta `json:"persist_graphql,omitempty"`
+
+	// RateLimit The endpoints with a rate limit of their own.
+	RateLimit *[]*RateLimitMeta `json:"rate_limit,omitempty"`
+
+	// SizeLimits The endpoints with a maximum size of requests.
+	SizeLimits *[]*RequestSizeMeta `json:"size_limits,omitempty"`
+
+	// TrackEndpoints The endpoints that analytics count by their path.
+	TrackEndpoints *[]*TrackEndpointMeta `json:"track_endpoints,omitempty"`
+
+	// Transform The endpoints whose request body is changed by a template.
+	Transform *[]*TemplateMeta `json:"transform,omitempty"`
+
+	// TransformHeaders The endpoints whose request headers are changed.
+	TransformHeaders *[]*HeaderInjectionMeta `json:"transform_headers,omitempty"`
+
+	// TransformJq The endpoints whose request body is changed by a jq filter.
+	TransformJq *[]*TransformJQMeta `json:"transform_jq,omitempty"`
+
+	// TransformJqResponse The endpoints whose response body is changed by a jq filter.
+	TransformJqResponse *[]*TransformJQMeta `json:"transform_jq_response,omitempty"`
+
+	// TransformResponse The endpoints whose response body is changed by a template.
+	TransformResponse *[]*TemplateMeta `json:"transform_response,omitempty"`
+
+	// TransformResponseHeaders The endpoints whose response headers are changed.
 	TransformResponseHeaders *[]*HeaderInjectionMeta `json:"transform_response_headers,omitempty"`
-	UrlRewrites              *[]*URLRewriteMeta      `json:"url_rewrites,omitempty"`
-	ValidateJson             *[]*ValidatePathMeta    `json:"validate_json,omitempty"`
-	ValidateRequest          *[]*ValidateRequestMeta `json:"validate_request,omitempty"`
-	Virtual                  *[]*VirtualMeta         `json:"virtual,omitempty"`
-	WhiteList                *[]*EndPointMeta        `json:"white_list,omitempty"`
+
+	// UrlRewrites The endpoints whose URL is rewritten.
+	UrlRewrites *[]*URLRewriteMeta `json:"url_rewrites,omitempty"`
+
+	// ValidateJson The endpoints whose request body is checked against a schema.
+	ValidateJson *[]*ValidatePathMeta `json:"validate_json,omitempty"`
+
+	// ValidateRequest The endpoints whose request is checked against the OpenAPI document.
+	ValidateRequest *[]*ValidateRequestMeta `json:"validate_request,omitempty"`
+
+	// Virtual The endpoints that a JavaScript function answers.
+	Virtual *[]*VirtualMeta `json:"virtual,omitempty"`
+
+	// WhiteList The endpoints that are allowed; all others are refused.
+	WhiteList *[]*EndPointMeta `json:"white_list,omitempty"`
 }
 
 // ExternalOAuth Tokens of an outside OAuth provider.
 type ExternalOAuth struct {
-	Enabled   *bool        `json:"enabled,omitempty"`
+	// Enabled Whether requests are authenticated with tokens of the providers.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Providers The authorisation servers.
 	Providers *[]*Provider `json:"providers,omitempty"`
 }
 
 // FieldAccessDefinition Limits of one GraphQL field.
 type FieldAccessDefinition struct {
+	// FieldName The name of the field.
 	FieldName *string `json:"field_name,omitempty"`
 
 	// Limits How deep a query may go below a field.
-	Limits   *FieldLimits `json:"limits,omitempty"`
-	TypeName *string      `json:"type_name,omitempty"`
+	Limits *FieldLimits `json:"limits,omitempty"`
+
+	// TypeName The name of the type that has the field.
+	TypeName *string `json:"type_name,omitempty"`
 }
 
 // FieldLimits How deep a query may go below a field.
 type FieldLimits struct {
+	// MaxQueryDepth The maximum depth of a query below the field; -1 is no limit.
 	MaxQueryDepth *int `json:"max_query_depth,omitempty"`
 }
 
@@ -633,93 +1095,152 @@ type FormDataCreateDomainRequest struct {
 
 // GlobalRateLimit `rate` requests in `per` seconds for the whole API.
 type GlobalRateLimit struct {
-	Disabled *bool    `json:"disabled,omitempty"`
-	Per      *float64 `json:"per,omitempty"`
-	Rate     *float64 `json:"rate,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Per The interval in seconds.
+	Per *float64 `json:"per,omitempty"`
+
+	// Rate The number of requests per interval, of all keys together.
+	Rate *float64 `json:"rate,omitempty"`
 }
 
 // GoPluginMeta A Go plugin for one path.
 type GoPluginMeta struct {
-	Disabled   *bool   `json:"disabled,omitempty"`
-	FuncName   *string `json:"func_name,omitempty"`
-	Method     *string `json:"method,omitempty"`
-	Path       *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// FuncName The name of the function in the plugin.
+	FuncName *string `json:"func_name,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// PluginPath The path of the plugin on the gateway's host.
 	PluginPath *string `json:"plugin_path,omitempty"`
 }
 
 // GraphQLConfig The GraphQL side of an API.
 type GraphQLConfig struct {
+	// Enabled Whether the API is a GraphQL API.
 	Enabled *bool `json:"enabled,omitempty"`
 
 	// Engine Data sources and fields of a Universal Data Graph.
-	Engine        *GraphQLEngineConfig `json:"engine,omitempty"`
-	ExecutionMode *string              `json:"execution_mode,omitempty"`
+	Engine *GraphQLEngineConfig `json:"engine,omitempty"`
+
+	// ExecutionMode How queries are executed, for example `proxyOnly`, `executionEngine`, `subgraph` or `supergraph`.
+	ExecutionMode *string `json:"execution_mode,omitempty"`
 
 	// Introspection Whether the schema may be asked for.
-	Introspection    *GraphQLIntrospectionConfig `json:"introspection,omitempty"`
-	LastSchemaUpdate *time.Time                  `json:"last_schema_update,omitempty"`
+	Introspection *GraphQLIntrospectionConfig `json:"introspection,omitempty"`
+
+	// LastSchemaUpdate When the schema was last changed.
+	LastSchemaUpdate *time.Time `json:"last_schema_update,omitempty"`
 
 	// Playground The playground and its path.
 	Playground *GraphQLPlayground `json:"playground,omitempty"`
 
 	// Proxy How GraphQL requests are passed upstream.
-	Proxy  *GraphQLProxyConfig `json:"proxy,omitempty"`
-	Schema *string             `json:"schema,omitempty"`
+	Proxy *GraphQLProxyConfig `json:"proxy,omitempty"`
+
+	// Schema The schema, in the GraphQL schema language.
+	Schema *string `json:"schema,omitempty"`
 
 	// Subgraph The schema of a federated subgraph.
 	Subgraph *GraphQLSubgraphConfig `json:"subgraph,omitempty"`
 
 	// Supergraph A federated supergraph and its parts.
-	Supergraph              *GraphQLSupergraphConfig             `json:"supergraph,omitempty"`
+	Supergraph *GraphQLSupergraphConfig `json:"supergraph,omitempty"`
+
+	// TypeFieldConfigurations The data sources of fields, for the first version of the engine.
 	TypeFieldConfigurations *[]*DatasourceTypeFieldConfiguration `json:"type_field_configurations,omitempty"`
-	Version                 *string                              `json:"version,omitempty"`
+
+	// Version The version of the engine, for example `2`.
+	Version *string `json:"version,omitempty"`
 }
 
 // GraphQLEngineConfig Data sources and fields of a Universal Data Graph.
 type GraphQLEngineConfig struct {
-	DataSources   *[]*GraphQLEngineDataSource `json:"data_sources,omitempty"`
-	FieldConfigs  *[]*GraphQLFieldConfig      `json:"field_configs,omitempty"`
-	GlobalHeaders *[]*UDGGlobalHeader         `json:"global_headers,omitempty"`
+	// DataSources Where the engine gets its data from.
+	DataSources *[]*GraphQLEngineDataSource `json:"data_sources,omitempty"`
+
+	// FieldConfigs How fields are mapped to data.
+	FieldConfigs *[]*GraphQLFieldConfig `json:"field_configs,omitempty"`
+
+	// GlobalHeaders The headers of requests to all data sources.
+	GlobalHeaders *[]*UDGGlobalHeader `json:"global_headers,omitempty"`
 }
 
 // GraphQLEngineDataSource One data source of the graph.
 type GraphQLEngineDataSource struct {
-	Config     interface{}           `json:"config,omitempty"`
-	Internal   *bool                 `json:"internal,omitempty"`
-	Kind       *string               `json:"kind,omitempty"`
-	Name       *string               `json:"name,omitempty"`
+	// Config Settings of the data source, by its kind.
+	Config interface{} `json:"config,omitempty"`
+
+	// Internal Whether the data source is an API of the same gateway.
+	Internal *bool `json:"internal,omitempty"`
+
+	// Kind The kind of the data source, for example `REST`, `GraphQL` or `Kafka`.
+	Kind *string `json:"kind,omitempty"`
+
+	// Name The name of the data source.
+	Name *string `json:"name,omitempty"`
+
+	// RootFields The fields that the data source resolves.
 	RootFields *[]*GraphQLTypeFields `json:"root_fields,omitempty"`
 }
 
 // GraphQLFieldConfig How one field is mapped.
 type GraphQLFieldConfig struct {
-	DisableDefaultMapping *bool    `json:"disable_default_mapping,omitempty"`
-	FieldName             *string  `json:"field_name,omitempty"`
-	Path                  *Strings `json:"path,omitempty"`
-	TypeName              *string  `json:"type_name,omitempty"`
+	// DisableDefaultMapping Whether the field is not mapped to the member of the same name.
+	DisableDefaultMapping *bool `json:"disable_default_mapping,omitempty"`
+
+	// FieldName The name of the field.
+	FieldName *string `json:"field_name,omitempty"`
+
+	// Path The path of the member in the data.
+	Path *[]string `json:"path,omitempty"`
+
+	// TypeName The name of the type that has the field.
+	TypeName *string `json:"type_name,omitempty"`
 }
 
 // GraphQLIntrospectionConfig Whether the schema may be asked for.
 type GraphQLIntrospectionConfig struct {
+	// Disabled Whether introspection is refused.
 	Disabled *bool `json:"disabled,omitempty"`
 }
 
 // GraphQLPlayground The playground and its path.
 type GraphQLPlayground struct {
-	Enabled *bool   `json:"enabled,omitempty"`
-	Path    *string `json:"path,omitempty"`
+	// Enabled Whether the playground is served.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Path The path of the playground.
+	Path *string `json:"path,omitempty"`
 }
 
 // GraphQLProxyConfig How GraphQL requests are passed upstream.
 type GraphQLProxyConfig struct {
-	AuthHeaders *StringMap `json:"auth_headers,omitempty"`
+	// AuthHeaders The headers of introspection requests to the upstream.
+	AuthHeaders *map[string]string `json:"auth_headers,omitempty"`
 
 	// Features Switches of the GraphQL proxy.
-	Features              *GraphQLProxyFeaturesConfig              `json:"features,omitempty"`
-	RequestHeaders        *StringMap                               `json:"request_headers,omitempty"`
+	Features *GraphQLProxyFeaturesConfig `json:"features,omitempty"`
+
+	// RequestHeaders The headers that are added to requests to the upstream.
+	RequestHeaders *map[string]string `json:"request_headers,omitempty"`
+
+	// RequestHeadersRewrite How headers of the client are changed, by their names.
 	RequestHeadersRewrite *map[string]*RequestHeadersRewriteConfig `json:"request_headers_rewrite,omitempty"`
-	SseUsePost            *bool                                    `json:"sse_use_post,omitempty"`
-	SubscriptionType      *string                                  `json:"subscription_type,omitempty"`
+
+	// SseUsePost Whether subscriptions by server-sent events are opened with POST.
+	SseUsePost *bool `json:"sse_use_post,omitempty"`
+
+	// SubscriptionType The protocol of subscriptions, for example `graphql-ws` or `sse`.
+	SubscriptionType *string `json:"subscription_type,omitempty"`
 
 	// UseResponseExtensions What of `extensions` is passed back.
 	UseResponseExtensions *GraphQLResponseExtensions `json:"use_response_extensions,omitempty"`
@@ -727,73 +1248,125 @@ type GraphQLProxyConfig struct {
 
 // GraphQLProxyFeaturesConfig Switches of the GraphQL proxy.
 type GraphQLProxyFeaturesConfig struct {
+	// UseImmutableHeaders Whether headers of the client are passed on unchanged.
 	UseImmutableHeaders *bool `json:"use_immutable_headers,omitempty"`
 }
 
 // GraphQLResponseExtensions What of `extensions` is passed back.
 type GraphQLResponseExtensions struct {
+	// OnErrorForwarding Whether extensions of an error are passed on.
 	OnErrorForwarding *bool `json:"on_error_forwarding,omitempty"`
 }
 
 // GraphQLSubgraphConfig The schema of a federated subgraph.
 type GraphQLSubgraphConfig struct {
+	// Sdl The schema of the subgraph, in the GraphQL schema language.
 	Sdl *string `json:"sdl,omitempty"`
 }
 
 // GraphQLSubgraphEntity One part of a supergraph.
 type GraphQLSubgraphEntity struct {
-	ApiId            *string    `json:"api_id,omitempty"`
-	Headers          *StringMap `json:"headers,omitempty"`
-	Name             *string    `json:"name,omitempty"`
-	Sdl              *string    `json:"sdl,omitempty"`
-	SseUsePost       *bool      `json:"sse_use_post,omitempty"`
-	SubscriptionType *string    `json:"subscription_type,omitempty"`
-	Url              *string    `json:"url,omitempty"`
+	// ApiId The `api_id` of the subgraph's API.
+	ApiId *string `json:"api_id,omitempty"`
+
+	// Headers The headers of requests to the subgraph.
+	Headers *map[string]string `json:"headers,omitempty"`
+
+	// Name The name of the subgraph.
+	Name *string `json:"name,omitempty"`
+
+	// Sdl The schema of the subgraph, in the GraphQL schema language.
+	Sdl *string `json:"sdl,omitempty"`
+
+	// SseUsePost Whether subscriptions by server-sent events are opened with POST.
+	SseUsePost *bool `json:"sse_use_post,omitempty"`
+
+	// SubscriptionType The protocol of subscriptions, for example `graphql-ws` or `sse`.
+	SubscriptionType *string `json:"subscription_type,omitempty"`
+
+	// Url The URL of the subgraph.
+	Url *string `json:"url,omitempty"`
 }
 
 // GraphQLSupergraphConfig A federated supergraph and its parts.
 type GraphQLSupergraphConfig struct {
-	DisableQueryBatching *bool                     `json:"disable_query_batching,omitempty"`
-	GlobalHeaders        *StringMap                `json:"global_headers,omitempty"`
-	MergedSdl            *string                   `json:"merged_sdl,omitempty"`
-	Subgraphs            *[]*GraphQLSubgraphEntity `json:"subgraphs,omitempty"`
-	UpdatedAt            *time.Time                `json:"updated_at,omitempty"`
+	// DisableQueryBatching Whether queries to one subgraph are not combined.
+	DisableQueryBatching *bool `json:"disable_query_batching,omitempty"`
+
+	// GlobalHeaders The headers of requests to all subgraphs.
+	GlobalHeaders *map[string]string `json:"global_headers,omitempty"`
+
+	// MergedSdl The merged schema of all subgraphs.
+	MergedSdl *string `json:"merged_sdl,omitempty"`
+
+	// Subgraphs The subgraphs.
+	Subgraphs *[]*GraphQLSubgraphEntity `json:"subgraphs,omitempty"`
+
+	// UpdatedAt When the supergraph was last changed.
+	UpdatedAt *time.Time `json:"updated_at,omitempty"`
 }
 
 // GraphQLTypeFields Root fields that a data source answers.
 type GraphQLTypeFields struct {
-	Fields *Strings `json:"fields,omitempty"`
-	Type   *string  `json:"type,omitempty"`
+	// Fields The names of the fields.
+	Fields *[]string `json:"fields,omitempty"`
+
+	// Type The name of the type.
+	Type *string `json:"type,omitempty"`
 }
 
 // GraphqlType A GraphQL type and fields of it.
 type GraphqlType struct {
-	Fields *Strings `json:"fields,omitempty"`
-	Name   *string  `json:"name,omitempty"`
+	// Fields The names of the fields.
+	Fields *[]string `json:"fields,omitempty"`
+
+	// Name The name of the type.
+	Name *string `json:"name,omitempty"`
 }
 
 // HardTimeoutMeta The time limit of one path, in seconds.
 type HardTimeoutMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
-	Timeout  *int    `json:"timeout,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Timeout The timeout in seconds.
+	Timeout *int `json:"timeout,omitempty"`
 }
 
 // HeaderInjectionMeta Headers added and deleted on one path.
 type HeaderInjectionMeta struct {
-	ActOn         *bool      `json:"act_on,omitempty"`
-	AddHeaders    *StringMap `json:"add_headers,omitempty"`
-	DeleteHeaders *Strings   `json:"delete_headers,omitempty"`
-	Disabled      *bool      `json:"disabled,omitempty"`
-	Method        *string    `json:"method,omitempty"`
-	Path          *string    `json:"path,omitempty"`
+	// ActOn Not used by gateways.
+	ActOn *bool `json:"act_on,omitempty"`
+
+	// AddHeaders The headers that are added.
+	AddHeaders *map[string]string `json:"add_headers,omitempty"`
+
+	// DeleteHeaders The headers that are removed.
+	DeleteHeaders *[]string `json:"delete_headers,omitempty"`
+
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // HookReference A webhook that an API's event calls.
 type HookReference struct {
-	EventName    *string `json:"event_name,omitempty"`
-	EventTimeout *int64  `json:"event_timeout,omitempty"`
+	// EventName The name of the event.
+	EventName *string `json:"event_name,omitempty"`
+
+	// EventTimeout The pause before the webhook is called again for the same event, in seconds.
+	EventTimeout *int64 `json:"event_timeout,omitempty"`
 
 	// Hook Where and how a webhook is called.
 	Hook *WebHookHandlerConf `json:"hook,omitempty"`
@@ -801,56 +1374,97 @@ type HookReference struct {
 
 // HostCheckObject One check.
 type HostCheckObject struct {
-	Body                *string          `json:"body,omitempty"`
-	Commands            *[]*CheckCommand `json:"commands,omitempty"`
-	EnableProxyProtocol *bool            `json:"enable_proxy_protocol,omitempty"`
-	Headers             *StringMap       `json:"headers,omitempty"`
-	Method              *string          `json:"method,omitempty"`
-	Protocol            *string          `json:"protocol,omitempty"`
+	// Body The body of the request.
+	Body *string `json:"body,omitempty"`
+
+	// Commands What is sent and expected, for a test over TCP.
+	Commands *[]*CheckCommand `json:"commands,omitempty"`
+
+	// EnableProxyProtocol Whether the test begins with a PROXY protocol header.
+	EnableProxyProtocol *bool `json:"enable_proxy_protocol,omitempty"`
+
+	// Headers The headers of the request.
+	Headers *map[string]string `json:"headers,omitempty"`
+
+	// Method The method of the request.
+	Method *string `json:"method,omitempty"`
+
+	// Protocol The protocol of the test, for example `tcp`. The default is HTTP.
+	Protocol *string `json:"protocol,omitempty"`
 
 	// Timeout A duration in nanoseconds.
 	Timeout *TimeDuration `json:"timeout,omitempty"`
-	Url     *string       `json:"url,omitempty"`
+
+	// Url The URL, or the host and port, that is tested.
+	Url *string `json:"url,omitempty"`
 }
 
 // ImportDataStruct Policies, as they are exported and imported. Each is taken or refused by itself.
 type ImportDataStruct struct {
-	Data  *[]DBPolicy `json:"Data,omitempty"`
-	Pages *int        `json:"Pages,omitempty"`
+	// Data The policies, oldest first.
+	Data *[]DBPolicy `json:"Data,omitempty"`
+
+	// Pages The number of pages; 0 if everything is on this one. Imports ignore it.
+	Pages *int `json:"Pages,omitempty"`
 }
 
 // ImportResponse The envelope of an import. `Meta` says of each id whether it is there as the body says.
 type ImportResponse struct {
-	Status  ImportResponseStatus `json:"Status"`
-	Message string               `json:"Message"`
-	Meta    map[string]bool      `json:"Meta"`
-	ID      *string              `json:"ID,omitempty"`
+	// Status Always `OK`.
+	Status ImportResponseStatus `json:"Status"`
+
+	// Message How many documents were imported, and why others were refused.
+	Message string `json:"Message"`
+
+	// Meta Whether each document is stored now, by ID.
+	Meta map[string]bool `json:"Meta"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
 }
 
-// ImportResponseStatus defines model for ImportResponse.Status.
+// ImportResponseStatus Always `OK`.
 type ImportResponseStatus string
 
 // InternalMeta A path that only the gateway itself may call.
 type InternalMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // Introspection How an outside provider's opaque token is checked.
 type Introspection struct {
 	// Cache For how many seconds an introspection is remembered.
-	Cache             *IntrospectionCache `json:"cache,omitempty"`
-	ClientId          *string             `json:"client_id,omitempty"`
-	ClientSecret      *string             `json:"client_secret,omitempty"`
-	Enabled           *bool               `json:"enabled,omitempty"`
-	IdentityBaseField *string             `json:"identity_base_field,omitempty"`
-	Url               *string             `json:"url,omitempty"`
+	Cache *IntrospectionCache `json:"cache,omitempty"`
+
+	// ClientId The ID of the gateway as a client of the authorisation server.
+	ClientId *string `json:"client_id,omitempty"`
+
+	// ClientSecret The secret of the gateway as a client of the authorisation server.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// Enabled Whether tokens are checked by introspection.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// IdentityBaseField The member of the answer with the identity. The default is `sub`.
+	IdentityBaseField *string `json:"identity_base_field,omitempty"`
+
+	// Url The URL of the introspection endpoint.
+	Url *string `json:"url,omitempty"`
 }
 
 // IntrospectionCache For how many seconds an introspection is remembered.
 type IntrospectionCache struct {
-	Enabled *bool  `json:"enabled,omitempty"`
+	// Enabled Whether answers are cached.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Timeout How long an answer is cached, in seconds; 0 is until the token expires.
 	Timeout *int64 `json:"timeout,omitempty"`
 }
 
@@ -858,116 +1472,198 @@ type IntrospectionCache struct {
 type JWK struct {
 	// CacheTimeout How long the keys are kept, as Go writes a duration, `5m`.
 	CacheTimeout *string `json:"cache_timeout,omitempty"`
-	Url          *string `json:"url,omitempty"`
+
+	// Url The URL of the key set.
+	Url *string `json:"url,omitempty"`
 }
 
 // JWTData The secret of a JWT session.
 type JWTData struct {
+	// Secret The secret that signs the tokens.
 	Secret *string `json:"secret,omitempty"`
 }
 
 // JWTValidation How an outside provider's JWT is checked. Skews are in seconds.
 type JWTValidation struct {
-	Enabled                 *bool   `json:"enabled,omitempty"`
-	ExpiresAtValidationSkew *int    `json:"expires_at_validation_skew,omitempty"`
-	IdentityBaseField       *string `json:"identity_base_field,omitempty"`
-	IssuedAtValidationSkew  *int    `json:"issued_at_validation_skew,omitempty"`
-	NotBeforeValidationSkew *int    `json:"not_before_validation_skew,omitempty"`
-	SigningMethod           *string `json:"signing_method,omitempty"`
-	Source                  *string `json:"source,omitempty"`
+	// Enabled Whether tokens are checked by their signature.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// ExpiresAtValidationSkew The difference between clocks for the claim `exp`, in seconds.
+	ExpiresAtValidationSkew *int `json:"expires_at_validation_skew,omitempty"`
+
+	// IdentityBaseField The claim with the identity. The default is `sub`.
+	IdentityBaseField *string `json:"identity_base_field,omitempty"`
+
+	// IssuedAtValidationSkew The difference between clocks for the claim `iat`, in seconds.
+	IssuedAtValidationSkew *int `json:"issued_at_validation_skew,omitempty"`
+
+	// NotBeforeValidationSkew The difference between clocks for the claim `nbf`, in seconds.
+	NotBeforeValidationSkew *int `json:"not_before_validation_skew,omitempty"`
+
+	// SigningMethod The kind of signature, `hmac`, `rsa` or `ecdsa`.
+	SigningMethod *string `json:"signing_method,omitempty"`
+
+	// Source The secret, the public key in base64, or the URL of a JSON web key set.
+	Source *string `json:"source,omitempty"`
 }
 
 // KeyData A key: its id, and its session as it is stored.
 type KeyData struct {
 	// ApiModel Always an empty object on the wire.
 	ApiModel *ApiModel `json:"api_model,omitempty"`
-	KeyId    *string   `json:"key_id,omitempty"`
+
+	// KeyId The ID of the key; that of an organisation key is the ID of its organisation.
+	KeyId *string `json:"key_id,omitempty"`
 
 	// Data A session object as Tyk Gateway holds it: rate, quota, access rights, expiry. For an organisation's key, `org_id` names the organisation. Times are Unix seconds; `-1` is no limit or never.
-	Data    *SessionState `json:"data,omitempty"`
-	KeyHash *string       `json:"key_hash,omitempty"`
+	Data *SessionState `json:"data,omitempty"`
+
+	// KeyHash The hash of the key, where the gateway hashes keys; else empty.
+	KeyHash *string `json:"key_hash,omitempty"`
 }
 
 // Keys A page of key ids.
 type Keys struct {
 	// Data Key ids.
-	Data  *AllKeys `json:"data,omitempty"`
-	Pages *int     `json:"pages,omitempty"`
+	Data *AllKeys `json:"data,omitempty"`
+
+	// Pages The number of pages, always 1.
+	Pages *int `json:"pages,omitempty"`
 }
 
 // MethodTransformMeta The method that a request is changed to.
 type MethodTransformMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// ToMethod The new method.
 	ToMethod *string `json:"to_method,omitempty"`
 }
 
 // MiddlewareDefinition One custom middleware function.
 type MiddlewareDefinition struct {
-	Disabled       *bool   `json:"disabled,omitempty"`
-	Name           *string `json:"name,omitempty"`
-	Path           *string `json:"path,omitempty"`
-	RawBodyOnly    *bool   `json:"raw_body_only,omitempty"`
-	RequireSession *bool   `json:"require_session,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Name The name of the function.
+	Name *string `json:"name,omitempty"`
+
+	// Path The path of the plugin on the gateway's host.
+	Path *string `json:"path,omitempty"`
+
+	// RawBodyOnly Whether the plugin gets the body as bytes only.
+	RawBodyOnly *bool `json:"raw_body_only,omitempty"`
+
+	// RequireSession Whether the plugin gets the session of the key.
+	RequireSession *bool `json:"require_session,omitempty"`
 }
 
 // MiddlewareIdExtractor How a plugin's session is found without calling the plugin.
 type MiddlewareIdExtractor struct {
-	Disabled        *bool   `json:"disabled,omitempty"`
-	ExtractFrom     *string `json:"extract_from,omitempty"`
-	ExtractWith     *string `json:"extract_with,omitempty"`
-	ExtractorConfig *AnyMap `json:"extractor_config,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// ExtractFrom Where the ID is taken from, for example `header` or `body`.
+	ExtractFrom *string `json:"extract_from,omitempty"`
+
+	// ExtractWith How the ID is found, for example `value`, `regex` or `xpath`.
+	ExtractWith *string `json:"extract_with,omitempty"`
+
+	// ExtractorConfig Settings of the extractor.
+	ExtractorConfig *map[string]interface{} `json:"extractor_config,omitempty"`
 }
 
 // MiddlewareSection Custom middleware and the driver that runs it.
 type MiddlewareSection struct {
 	// AuthCheck One custom middleware function.
 	AuthCheck *MiddlewareDefinition `json:"auth_check,omitempty"`
-	Driver    *string               `json:"driver,omitempty"`
+
+	// Driver The language of the plugins, for example `otto`, `python`, `grpc` or `goplugin`.
+	Driver *string `json:"driver,omitempty"`
 
 	// IdExtractor How a plugin's session is found without calling the plugin.
-	IdExtractor *MiddlewareIdExtractor   `json:"id_extractor,omitempty"`
-	Post        *[]*MiddlewareDefinition `json:"post,omitempty"`
+	IdExtractor *MiddlewareIdExtractor `json:"id_extractor,omitempty"`
+
+	// Post The plugins that run last before a request is passed on.
+	Post *[]*MiddlewareDefinition `json:"post,omitempty"`
+
+	// PostKeyAuth The plugins that run after authentication.
 	PostKeyAuth *[]*MiddlewareDefinition `json:"post_key_auth,omitempty"`
-	Pre         *[]*MiddlewareDefinition `json:"pre,omitempty"`
-	Response    *[]*MiddlewareDefinition `json:"response,omitempty"`
+
+	// Pre The plugins that run first.
+	Pre *[]*MiddlewareDefinition `json:"pre,omitempty"`
+
+	// Response The plugins that edit responses.
+	Response *[]*MiddlewareDefinition `json:"response,omitempty"`
 }
 
 // MockResponseMeta A canned answer for one path.
 type MockResponseMeta struct {
-	Body       *string    `json:"body,omitempty"`
-	Code       *int       `json:"code,omitempty"`
-	Disabled   *bool      `json:"disabled,omitempty"`
-	Headers    *StringMap `json:"headers,omitempty"`
-	IgnoreCase *bool      `json:"ignore_case,omitempty"`
-	Method     *string    `json:"method,omitempty"`
-	Path       *string    `json:"path,omitempty"`
+	// Body The body of the response.
+	Body *string `json:"body,omitempty"`
+
+	// Code The status of the response.
+	Code *int `json:"code,omitempty"`
+
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Headers The headers of the response.
+	Headers *map[string]string `json:"headers,omitempty"`
+
+	// IgnoreCase Matches the path without regard to case.
+	IgnoreCase *bool `json:"ignore_case,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // Monitor Percentages of the quota that trigger an event.
 type Monitor struct {
+	// TriggerLimits The shares of the quota at which a notification is sent, in percent.
 	TriggerLimits *[]float64 `json:"trigger_limits,omitempty"`
 }
 
 // Node A gateway. `session_id` is what it names itself, anew at each start.
 type Node struct {
-	Id        string    `json:"id"`
-	SessionId string    `json:"session_id"`
-	Hostname  string    `json:"hostname"`
+	// Id The ID that the gateway was given when it registered.
+	Id string `json:"id"`
+
+	// SessionId The ID that the gateway gave itself. It is new at each of its starts.
+	SessionId string `json:"session_id"`
+
+	// Hostname The name of the gateway's host.
+	Hostname string `json:"hostname"`
+
+	// FirstSeen When the gateway registered.
 	FirstSeen time.Time `json:"first_seen"`
-	LastSeen  time.Time `json:"last_seen"`
+
+	// LastSeen When the gateway's last heartbeat arrived. It sends one every two seconds.
+	LastSeen time.Time `json:"last_seen"`
 }
 
 // Nodes A list of gateways.
 type Nodes struct {
+	// Nodes The gateways, in the order of their registration.
 	Nodes []Node `json:"nodes"`
 }
 
 // NotificationsManager Where key changes of OAuth clients are announced.
 type NotificationsManager struct {
+	// OauthOnKeychangeUrl The URL that is called when a token is issued or changed.
 	OauthOnKeychangeUrl *string `json:"oauth_on_keychange_url,omitempty"`
-	SharedSecret        *string `json:"shared_secret,omitempty"`
+
+	// SharedSecret The secret that is sent with the call.
+	SharedSecret *string `json:"shared_secret,omitempty"`
 }
 
 // OAS The OpenAPI document of an API, beside its classic definition; Tyk's own part of it is `x-tyk-api-gateway`. The published schema describes a Go program's structs (`Ref`, `Value`); this one describes the document. Fields that this schema does not name are kept.
@@ -978,14 +1674,31 @@ type OASCallback = json.RawMessage
 
 // OASComponents Named parts.
 type OASComponents struct {
-	Callbacks       *map[string]*OASCallback       `json:"callbacks,omitempty"`
-	Examples        *map[string]*OASExample        `json:"examples,omitempty"`
-	Headers         *map[string]*OASParameter      `json:"headers,omitempty"`
-	Links           *map[string]*OASLink           `json:"links,omitempty"`
-	Parameters      *map[string]*OASParameter      `json:"parameters,omitempty"`
-	RequestBodies   *map[string]*OASRequestBody    `json:"requestBodies,omitempty"`
-	Responses       *map[string]*OASResponse       `json:"responses,omitempty"`
-	Schemas         *map[string]OASSchema          `json:"schemas,omitempty"`
+	// Callbacks Callbacks, by their names.
+	Callbacks *map[string]*OASCallback `json:"callbacks,omitempty"`
+
+	// Examples Examples, by their names.
+	Examples *map[string]*OASExample `json:"examples,omitempty"`
+
+	// Headers Headers, by their names.
+	Headers *map[string]*OASParameter `json:"headers,omitempty"`
+
+	// Links Links, by their names.
+	Links *map[string]*OASLink `json:"links,omitempty"`
+
+	// Parameters Parameters, by their names.
+	Parameters *map[string]*OASParameter `json:"parameters,omitempty"`
+
+	// RequestBodies Request bodies, by their names.
+	RequestBodies *map[string]*OASRequestBody `json:"requestBodies,omitempty"`
+
+	// Responses Responses, by their names.
+	Responses *map[string]*OASResponse `json:"responses,omitempty"`
+
+	// Schemas Schemas, by their names.
+	Schemas *map[string]OASSchema `json:"schemas,omitempty"`
+
+	// SecuritySchemes Security schemes, by their names.
 	SecuritySchemes *map[string]*OASSecurityScheme `json:"securitySchemes,omitempty"`
 }
 
@@ -1000,8 +1713,11 @@ type OASExample = json.RawMessage
 
 // OASExternalDocs Where to read on.
 type OASExternalDocs struct {
+	// Description What the documentation is about.
 	Description *string `json:"description,omitempty"`
-	Url         *string `json:"url,omitempty"`
+
+	// Url The URL of the documentation.
+	Url *string `json:"url,omitempty"`
 }
 
 // OASFlag Yes or no.
@@ -1013,8 +1729,10 @@ type OASFlow struct {
 	AuthorizationUrl *OASText `json:"authorizationUrl,omitempty"`
 
 	// RefreshUrl A text.
-	RefreshUrl *OASText             `json:"refreshUrl,omitempty"`
-	Scopes     *map[string]*OASText `json:"scopes,omitempty"`
+	RefreshUrl *OASText `json:"refreshUrl,omitempty"`
+
+	// Scopes The descriptions of the scopes, by their names.
+	Scopes *map[string]*OASText `json:"scopes,omitempty"`
 
 	// TokenUrl A text.
 	TokenUrl *OASText `json:"tokenUrl,omitempty"`
@@ -1022,19 +1740,38 @@ type OASFlow struct {
 
 // OASInfo What the API is called, and whose it is.
 type OASInfo struct {
+	// Contact Whom to contact about the API.
 	Contact *struct {
+		// Email The e-mail address of the contact.
 		Email *string `json:"email,omitempty"`
-		Name  *string `json:"name,omitempty"`
-		Url   *string `json:"url,omitempty"`
-	} `json:"contact,omitempty"`
-	Description *string `json:"description,omitempty"`
-	License     *struct {
+
+		// Name The name of the contact.
 		Name *string `json:"name,omitempty"`
-		Url  *string `json:"url,omitempty"`
+
+		// Url The URL of the contact.
+		Url *string `json:"url,omitempty"`
+	} `json:"contact,omitempty"`
+
+	// Description What the API does.
+	Description *string `json:"description,omitempty"`
+
+	// License The licence of the API.
+	License *struct {
+		// Name The name of the licence.
+		Name *string `json:"name,omitempty"`
+
+		// Url The URL of the licence.
+		Url *string `json:"url,omitempty"`
 	} `json:"license,omitempty"`
+
+	// TermsOfService The URL of the terms of service.
 	TermsOfService *string `json:"termsOfService,omitempty"`
-	Title          *string `json:"title,omitempty"`
-	Version        *string `json:"version,omitempty"`
+
+	// Title The title of the API.
+	Title *string `json:"title,omitempty"`
+
+	// Version The version of the API.
+	Version *string `json:"version,omitempty"`
 }
 
 // OASLink A link to another operation, or where one is.
@@ -1045,24 +1782,41 @@ type OASNumber = float32
 
 // OASOperation An operation.
 type OASOperation struct {
-	Callbacks   *map[string]*OASCallback `json:"callbacks,omitempty"`
-	Deprecated  *bool                    `json:"deprecated,omitempty"`
-	Description *string                  `json:"description,omitempty"`
+	// Callbacks The callbacks of the operation, by their names.
+	Callbacks *map[string]*OASCallback `json:"callbacks,omitempty"`
+
+	// Deprecated Whether the operation should no longer be used.
+	Deprecated *bool `json:"deprecated,omitempty"`
+
+	// Description What the operation does.
+	Description *string `json:"description,omitempty"`
 
 	// ExternalDocs Where to read on.
 	ExternalDocs *OASExternalDocs `json:"externalDocs,omitempty"`
-	OperationId  *string          `json:"operationId,omitempty"`
-	Parameters   *[]*OASParameter `json:"parameters,omitempty"`
+
+	// OperationId The ID of the operation.
+	OperationId *string `json:"operationId,omitempty"`
+
+	// Parameters The parameters of the operation.
+	Parameters *[]*OASParameter `json:"parameters,omitempty"`
 
 	// RequestBody A request's body, or where one is.
-	RequestBody *OASRequestBody          `json:"requestBody,omitempty"`
-	Responses   *map[string]*OASResponse `json:"responses,omitempty"`
+	RequestBody *OASRequestBody `json:"requestBody,omitempty"`
+
+	// Responses The responses, by their statuses.
+	Responses *map[string]*OASResponse `json:"responses,omitempty"`
 
 	// Security Security requirements, any one of which will do.
-	Security *OASSecurity  `json:"security,omitempty"`
-	Servers  *[]*OASServer `json:"servers,omitempty"`
-	Summary  *string       `json:"summary,omitempty"`
-	Tags     *Strings      `json:"tags,omitempty"`
+	Security *OASSecurity `json:"security,omitempty"`
+
+	// Servers The servers of the operation.
+	Servers *[]*OASServer `json:"servers,omitempty"`
+
+	// Summary What the operation does, in a few words.
+	Summary *string `json:"summary,omitempty"`
+
+	// Tags The tags of the operation.
+	Tags *[]string `json:"tags,omitempty"`
 }
 
 // OASParameter A parameter or a header, or where one is.
@@ -1070,14 +1824,17 @@ type OASParameter = json.RawMessage
 
 // OASPathItem A path and its operations.
 type OASPathItem struct {
+	// Ref A reference to a path item.
 	Ref *string `json:"$ref,omitempty"`
 
 	// Connect An operation.
 	Connect *OASOperation `json:"connect,omitempty"`
 
 	// Delete An operation.
-	Delete      *OASOperation `json:"delete,omitempty"`
-	Description *string       `json:"description,omitempty"`
+	Delete *OASOperation `json:"delete,omitempty"`
+
+	// Description What the path is for.
+	Description *string `json:"description,omitempty"`
 
 	// Get An operation.
 	Get *OASOperation `json:"get,omitempty"`
@@ -1086,7 +1843,9 @@ type OASPathItem struct {
 	Head *OASOperation `json:"head,omitempty"`
 
 	// Options An operation.
-	Options    *OASOperation    `json:"options,omitempty"`
+	Options *OASOperation `json:"options,omitempty"`
+
+	// Parameters The parameters of all operations of the path.
 	Parameters *[]*OASParameter `json:"parameters,omitempty"`
 
 	// Patch An operation.
@@ -1096,9 +1855,13 @@ type OASPathItem struct {
 	Post *OASOperation `json:"post,omitempty"`
 
 	// Put An operation.
-	Put     *OASOperation `json:"put,omitempty"`
+	Put *OASOperation `json:"put,omitempty"`
+
+	// Servers The servers of the path.
 	Servers *[]*OASServer `json:"servers,omitempty"`
-	Summary *string       `json:"summary,omitempty"`
+
+	// Summary What the path is for, in a few words.
+	Summary *string `json:"summary,omitempty"`
 
 	// Trace An operation.
 	Trace *OASOperation `json:"trace,omitempty"`
@@ -1124,22 +1887,35 @@ type OASSecurityScheme = json.RawMessage
 
 // OASServer An address of the API.
 type OASServer struct {
+	// Description What the server is for.
 	Description *string `json:"description,omitempty"`
-	Url         *string `json:"url,omitempty"`
-	Variables   *map[string]*struct {
-		Default     *string  `json:"default,omitempty"`
-		Description *string  `json:"description,omitempty"`
-		Enum        *Strings `json:"enum,omitempty"`
+
+	// Url The URL of the server.
+	Url *string `json:"url,omitempty"`
+
+	// Variables The variables of the URL, by their names.
+	Variables *map[string]*struct {
+		// Default The value that is used if none is given.
+		Default *string `json:"default,omitempty"`
+
+		// Description What the variable stands for.
+		Description *string `json:"description,omitempty"`
+
+		// Enum The values that are allowed.
+		Enum *[]string `json:"enum,omitempty"`
 	} `json:"variables,omitempty"`
 }
 
 // OASTag A tag.
 type OASTag struct {
+	// Description What the tag stands for.
 	Description *string `json:"description,omitempty"`
 
 	// ExternalDocs Where to read on.
 	ExternalDocs *OASExternalDocs `json:"externalDocs,omitempty"`
-	Name         *string          `json:"name,omitempty"`
+
+	// Name The name of the tag.
+	Name *string `json:"name,omitempty"`
 }
 
 // OASText A text.
@@ -1147,27 +1923,41 @@ type OASText = string
 
 // OAuthMeta Grants that the API's OAuth server allows.
 type OAuthMeta struct {
-	AllowedAccessTypes    *Strings `json:"allowed_access_types,omitempty"`
-	AllowedAuthorizeTypes *Strings `json:"allowed_authorize_types,omitempty"`
-	AuthLoginRedirect     *string  `json:"auth_login_redirect,omitempty"`
+	// AllowedAccessTypes The grant types that are allowed.
+	AllowedAccessTypes *[]string `json:"allowed_access_types,omitempty"`
+
+	// AllowedAuthorizeTypes The response types that are allowed.
+	AllowedAuthorizeTypes *[]string `json:"allowed_authorize_types,omitempty"`
+
+	// AuthLoginRedirect The URL of the page where users sign on.
+	AuthLoginRedirect *string `json:"auth_login_redirect,omitempty"`
 }
 
 // OIDProviderConfig One issuer and its clients.
 type OIDProviderConfig struct {
-	ClientIds *StringMap `json:"client_ids,omitempty"`
-	Issuer    *string    `json:"issuer,omitempty"`
+	// ClientIds The IDs of the policies, by the IDs of the clients in base64.
+	ClientIds *map[string]string `json:"client_ids,omitempty"`
+
+	// Issuer The issuer of the tokens.
+	Issuer *string `json:"issuer,omitempty"`
 }
 
 // OpenIDOptions Accepted OpenID Connect providers.
 type OpenIDOptions struct {
-	Providers         *[]*OIDProviderConfig `json:"providers,omitempty"`
-	SegregateByClient *bool                 `json:"segregate_by_client,omitempty"`
+	// Providers The identity providers.
+	Providers *[]*OIDProviderConfig `json:"providers,omitempty"`
+
+	// SegregateByClient Whether a user has one key for each client.
+	SegregateByClient *bool `json:"segregate_by_client,omitempty"`
 }
 
 // OpenPolicyConf The organisation's own OPA rules (Rego source).
 type OpenPolicyConf struct {
-	Enabled *bool   `json:"enabled,omitempty"`
-	Rules   *string `json:"rules,omitempty"`
+	// Enabled Whether the rules apply.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Rules The rules, in the language Rego.
+	Rules *string `json:"rules,omitempty"`
 }
 
 // OrganisationDocument An organisation. Every other object hangs off it by its `id`. Fields that this schema does not name are kept and given back.
@@ -1175,33 +1965,62 @@ type OrganisationDocument = json.RawMessage
 
 // PasswordAuthentication The password grant.
 type PasswordAuthentication struct {
-	ClientId      *string  `json:"client_id,omitempty"`
-	ClientSecret  *string  `json:"client_secret,omitempty"`
-	ExtraMetadata *Strings `json:"extra_metadata,omitempty"`
+	// ClientId The ID of the gateway as a client.
+	ClientId *string `json:"client_id,omitempty"`
+
+	// ClientSecret The secret of the gateway as a client.
+	ClientSecret *string `json:"client_secret,omitempty"`
+
+	// ExtraMetadata The members of the token's answer that middleware can read.
+	ExtraMetadata *[]string `json:"extra_metadata,omitempty"`
 
 	// Header The header a credential travels in.
-	Header   *AuthSource `json:"header,omitempty"`
-	Password *string     `json:"password,omitempty"`
-	Scopes   *Strings    `json:"scopes,omitempty"`
-	TokenUrl *string     `json:"token_url,omitempty"`
-	Username *string     `json:"username,omitempty"`
+	Header *AuthSource `json:"header,omitempty"`
+
+	// Password The password.
+	Password *string `json:"password,omitempty"`
+
+	// Scopes The scopes that are requested.
+	Scopes *[]string `json:"scopes,omitempty"`
+
+	// TokenUrl The URL of the token endpoint.
+	TokenUrl *string `json:"token_url,omitempty"`
+
+	// Username The name of the user.
+	Username *string `json:"username,omitempty"`
 }
 
 // PersistGraphQLMeta A stored GraphQL operation behind a REST path.
 type PersistGraphQLMeta struct {
-	Method    *string `json:"method,omitempty"`
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Operation The GraphQL query.
 	Operation *string `json:"operation,omitempty"`
-	Path      *string `json:"path,omitempty"`
-	Variables *AnyMap `json:"variables,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Variables The variables of the query. They may use variables of the request.
+	Variables *map[string]interface{} `json:"variables,omitempty"`
 }
 
 // PolicyPartitions The parts of a key that a policy sets.
 type PolicyPartitions struct {
-	Acl        *bool `json:"acl,omitempty"`
+	// Acl Whether the policy sets the access rights of its keys.
+	Acl *bool `json:"acl,omitempty"`
+
+	// Complexity Whether the policy sets the GraphQL query depth of its keys.
 	Complexity *bool `json:"complexity,omitempty"`
-	PerApi     *bool `json:"per_api,omitempty"`
-	Quota      *bool `json:"quota,omitempty"`
-	RateLimit  *bool `json:"rate_limit,omitempty"`
+
+	// PerApi Whether the policy sets limits for each API.
+	PerApi *bool `json:"per_api,omitempty"`
+
+	// Quota Whether the policy sets the quota of its keys.
+	Quota *bool `json:"quota,omitempty"`
+
+	// RateLimit Whether the policy sets the rate limit of its keys.
+	RateLimit *bool `json:"rate_limit,omitempty"`
 }
 
 // Provider An outside OAuth provider.
@@ -1215,17 +2034,32 @@ type Provider struct {
 
 // ProxyConfig Where the API listens and where it passes requests on.
 type ProxyConfig struct {
-	CheckHostAgainstUptimeTests *bool   `json:"check_host_against_uptime_tests,omitempty"`
-	DisableStripSlash           *bool   `json:"disable_strip_slash,omitempty"`
-	EnableLoadBalancing         *bool   `json:"enable_load_balancing,omitempty"`
-	ListenPath                  *string `json:"listen_path,omitempty"`
-	PreserveHostHeader          *bool   `json:"preserve_host_header,omitempty"`
+	// CheckHostAgainstUptimeTests Whether requests go only to targets that the uptime tests find up.
+	CheckHostAgainstUptimeTests *bool `json:"check_host_against_uptime_tests,omitempty"`
+
+	// DisableStripSlash Whether a slash at the end of the path stays.
+	DisableStripSlash *bool `json:"disable_strip_slash,omitempty"`
+
+	// EnableLoadBalancing Whether requests are distributed over `target_list`.
+	EnableLoadBalancing *bool `json:"enable_load_balancing,omitempty"`
+
+	// ListenPath The path on which the gateway serves the API.
+	ListenPath *string `json:"listen_path,omitempty"`
+
+	// PreserveHostHeader Whether the upstream gets the header `Host` of the client.
+	PreserveHostHeader *bool `json:"preserve_host_header,omitempty"`
 
 	// ServiceDiscovery How upstream addresses are discovered.
 	ServiceDiscovery *ServiceDiscoveryConfiguration `json:"service_discovery,omitempty"`
-	StripListenPath  *bool                          `json:"strip_listen_path,omitempty"`
-	TargetList       *Strings                       `json:"target_list,omitempty"`
-	TargetUrl        *string                        `json:"target_url,omitempty"`
+
+	// StripListenPath Whether `listen_path` is removed before a request is passed on.
+	StripListenPath *bool `json:"strip_listen_path,omitempty"`
+
+	// TargetList The URLs of the upstream's instances.
+	TargetList *[]string `json:"target_list,omitempty"`
+
+	// TargetUrl The URL of the upstream.
+	TargetUrl *string `json:"target_url,omitempty"`
 
 	// Transport The TLS of the connection to the upstream.
 	Transport *ProxyTransport `json:"transport,omitempty"`
@@ -1233,111 +2067,194 @@ type ProxyConfig struct {
 
 // ProxyTransport The TLS of the connection to the upstream.
 type ProxyTransport struct {
-	ProxyUrl                *string  `json:"proxy_url,omitempty"`
-	SslCiphers              *Strings `json:"ssl_ciphers,omitempty"`
-	SslForceCommonNameCheck *bool    `json:"ssl_force_common_name_check,omitempty"`
-	SslInsecureSkipVerify   *bool    `json:"ssl_insecure_skip_verify,omitempty"`
-	SslMaxVersion           *int     `json:"ssl_max_version,omitempty"`
-	SslMinVersion           *int     `json:"ssl_min_version,omitempty"`
+	// ProxyUrl The URL of a proxy for requests to the upstream.
+	ProxyUrl *string `json:"proxy_url,omitempty"`
+
+	// SslCiphers The names of the TLS cipher suites.
+	SslCiphers *[]string `json:"ssl_ciphers,omitempty"`
+
+	// SslForceCommonNameCheck Whether the common name of the certificate is checked.
+	SslForceCommonNameCheck *bool `json:"ssl_force_common_name_check,omitempty"`
+
+	// SslInsecureSkipVerify Whether the certificate of the upstream is not verified.
+	SslInsecureSkipVerify *bool `json:"ssl_insecure_skip_verify,omitempty"`
+
+	// SslMaxVersion The maximum TLS version, as Go numbers it; 0 is the default.
+	SslMaxVersion *int `json:"ssl_max_version,omitempty"`
+
+	// SslMinVersion The minimum TLS version, as Go numbers it; 0 is the default.
+	SslMinVersion *int `json:"ssl_min_version,omitempty"`
 }
 
 // RateLimitMeta The rate limit of one path.
 type RateLimitMeta struct {
-	Disabled *bool    `json:"disabled,omitempty"`
-	Method   *string  `json:"method,omitempty"`
-	Path     *string  `json:"path,omitempty"`
-	Per      *float64 `json:"per,omitempty"`
-	Rate     *float64 `json:"rate,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Per The interval in seconds.
+	Per *float64 `json:"per,omitempty"`
+
+	// Rate The number of requests per interval.
+	Rate *float64 `json:"rate,omitempty"`
 }
 
 // RateLimitSmoothing Steps by which a rate limit follows the traffic.
 type RateLimitSmoothing struct {
-	Delay     *int64   `json:"delay,omitempty"`
-	Enabled   *bool    `json:"enabled,omitempty"`
-	Step      *int64   `json:"step,omitempty"`
-	Threshold *int64   `json:"threshold,omitempty"`
-	Trigger   *float64 `json:"trigger,omitempty"`
+	// Delay The minimum time between two changes of the rate, in seconds.
+	Delay *int64 `json:"delay,omitempty"`
+
+	// Enabled Whether the rate is changed in steps.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Step By how many requests the rate is changed at a time.
+	Step *int64 `json:"step,omitempty"`
+
+	// Threshold The rate at which smoothing begins.
+	Threshold *int64 `json:"threshold,omitempty"`
+
+	// Trigger The share of a step at which the rate is changed, from 0 to 1.
+	Trigger *float64 `json:"trigger,omitempty"`
 }
 
 // ReloadResponse The word that every server was told.
 type ReloadResponse struct {
+	// Status Always `ok`, in lower case.
 	Status ReloadResponseStatus `json:"status"`
 }
 
-// ReloadResponseStatus defines model for ReloadResponse.Status.
+// ReloadResponseStatus Always `ok`, in lower case.
 type ReloadResponseStatus string
 
 // RequestHeadersRewriteConfig What becomes of one request header.
 type RequestHeadersRewriteConfig struct {
-	Remove *bool   `json:"remove,omitempty"`
-	Value  *string `json:"value,omitempty"`
+	// Remove Whether the header is removed.
+	Remove *bool `json:"remove,omitempty"`
+
+	// Value The new value of the header.
+	Value *string `json:"value,omitempty"`
 }
 
 // RequestSigningMeta How requests to the upstream are signed.
 type RequestSigningMeta struct {
-	Algorithm       *string  `json:"algorithm,omitempty"`
-	CertificateId   *string  `json:"certificate_id,omitempty"`
-	HeaderList      *Strings `json:"header_list,omitempty"`
-	IsEnabled       *bool    `json:"is_enabled,omitempty"`
-	KeyId           *string  `json:"key_id,omitempty"`
-	Secret          *string  `json:"secret,omitempty"`
-	SignatureHeader *string  `json:"signature_header,omitempty"`
+	// Algorithm The algorithm of the signature.
+	Algorithm *string `json:"algorithm,omitempty"`
+
+	// CertificateId The ID of the certificate of an RSA signature.
+	CertificateId *string `json:"certificate_id,omitempty"`
+
+	// HeaderList The headers that are signed.
+	HeaderList *[]string `json:"header_list,omitempty"`
+
+	// IsEnabled Whether requests to the upstream are signed.
+	IsEnabled *bool `json:"is_enabled,omitempty"`
+
+	// KeyId The ID of the key in the signature.
+	KeyId *string `json:"key_id,omitempty"`
+
+	// Secret The secret of an HMAC signature.
+	Secret *string `json:"secret,omitempty"`
+
+	// SignatureHeader The header with the signature. The default is `Authorization`.
+	SignatureHeader *string `json:"signature_header,omitempty"`
 }
 
 // RequestSizeMeta The largest request of one path, in bytes.
 type RequestSizeMeta struct {
-	Disabled  *bool   `json:"disabled,omitempty"`
-	Method    *string `json:"method,omitempty"`
-	Path      *string `json:"path,omitempty"`
-	SizeLimit *int64  `json:"size_limit,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// SizeLimit The maximum size in bytes.
+	SizeLimit *int64 `json:"size_limit,omitempty"`
 }
 
 // ResponseProcessor A processor of responses.
 type ResponseProcessor struct {
-	Name    *string     `json:"name,omitempty"`
+	// Name The name of the middleware, for example `header_injector`.
+	Name *string `json:"name,omitempty"`
+
+	// Options Settings of the middleware.
 	Options interface{} `json:"options,omitempty"`
 }
 
 // RoutingTrigger A conditional rewrite.
 type RoutingTrigger struct {
+	// On Whether `any` or `all` of the conditions must be met.
 	On *string `json:"on,omitempty"`
 
 	// Options The conditions of a rewrite.
-	Options   *RoutingTriggerOptions `json:"options,omitempty"`
-	RewriteTo *string                `json:"rewrite_to,omitempty"`
+	Options *RoutingTriggerOptions `json:"options,omitempty"`
+
+	// RewriteTo The new URL.
+	RewriteTo *string `json:"rewrite_to,omitempty"`
 }
 
 // RoutingTriggerOptions The conditions of a rewrite.
 type RoutingTriggerOptions struct {
-	HeaderMatches   *map[string]*StringRegexMap `json:"header_matches,omitempty"`
+	// HeaderMatches Conditions on headers, by their names.
+	HeaderMatches *map[string]*StringRegexMap `json:"header_matches,omitempty"`
+
+	// PathPartMatches Conditions on parts of the path, by their names.
 	PathPartMatches *map[string]*StringRegexMap `json:"path_part_matches,omitempty"`
 
 	// PayloadMatches A regular expression to match, or not to match.
-	PayloadMatches        *StringRegexMap             `json:"payload_matches,omitempty"`
-	QueryValMatches       *map[string]*StringRegexMap `json:"query_val_matches,omitempty"`
+	PayloadMatches *StringRegexMap `json:"payload_matches,omitempty"`
+
+	// QueryValMatches Conditions on query parameters, by their names.
+	QueryValMatches *map[string]*StringRegexMap `json:"query_val_matches,omitempty"`
+
+	// RequestContextMatches Conditions on variables of the request, by their names.
 	RequestContextMatches *map[string]*StringRegexMap `json:"request_context_matches,omitempty"`
-	SessionMetaMatches    *map[string]*StringRegexMap `json:"session_meta_matches,omitempty"`
+
+	// SessionMetaMatches Conditions on metadata of the key, by their names.
+	SessionMetaMatches *map[string]*StringRegexMap `json:"session_meta_matches,omitempty"`
 }
 
 // SSOAccessData Who is to be signed on, and where. Keys are matched in any case.
 type SSOAccessData struct {
 	// ForSection `dashboard` or `portal`.
-	ForSection   *string   `json:"ForSection,omitempty"`
-	OrgID        *string   `json:"OrgID,omitempty"`
-	EmailAddress *string   `json:"EmailAddress,omitempty"`
-	DisplayName  *string   `json:"DisplayName,omitempty"`
-	GroupID      *string   `json:"GroupID,omitempty"`
-	GroupsIDs    *[]string `json:"GroupsIDs,omitempty"`
+	ForSection *string `json:"ForSection,omitempty"`
+
+	// OrgID The organisation that the user signs on to.
+	OrgID *string `json:"OrgID,omitempty"`
+
+	// EmailAddress The e-mail address of the user.
+	EmailAddress *string `json:"EmailAddress,omitempty"`
+
+	// DisplayName The name to show for the user.
+	DisplayName *string `json:"DisplayName,omitempty"`
+
+	// GroupID The user group whose permissions the user has.
+	GroupID *string `json:"GroupID,omitempty"`
+
+	// GroupsIDs The user groups whose permissions the user has.
+	GroupsIDs *[]string `json:"GroupsIDs,omitempty"`
 
 	// SSOOnlyForRegisteredUsers Only an address that is a user of the organisation may redeem the nonce.
 	SSOOnlyForRegisteredUsers *bool `json:"SSOOnlyForRegisteredUsers,omitempty"`
-	UserNotAllowed            *bool `json:"UserNotAllowed,omitempty"`
+
+	// UserNotAllowed Whether the identity provider refused the user. It is handed on only.
+	UserNotAllowed *bool `json:"UserNotAllowed,omitempty"`
 }
 
 // ScopeClaim The claim that holds scopes.
 type ScopeClaim struct {
-	ScopeClaimName *string    `json:"scope_claim_name,omitempty"`
-	ScopeToPolicy  *StringMap `json:"scope_to_policy,omitempty"`
+	// ScopeClaimName The claim with the scopes. The default is `scope`.
+	ScopeClaimName *string `json:"scope_claim_name,omitempty"`
+
+	// ScopeToPolicy The ID of the policy of each scope.
+	ScopeToPolicy *map[string]string `json:"scope_to_policy,omitempty"`
 }
 
 // Scopes Scopes of tokens and the policies they give.
@@ -1351,35 +2268,64 @@ type Scopes struct {
 
 // ServiceDiscoveryConfiguration How upstream addresses are discovered.
 type ServiceDiscoveryConfiguration struct {
-	CacheDisabled       *bool   `json:"cache_disabled,omitempty"`
-	CacheTimeout        *int64  `json:"cache_timeout,omitempty"`
-	DataPath            *string `json:"data_path,omitempty"`
-	EndpointReturnsList *bool   `json:"endpoint_returns_list,omitempty"`
-	ParentDataPath      *string `json:"parent_data_path,omitempty"`
-	PortDataPath        *string `json:"port_data_path,omitempty"`
-	QueryEndpoint       *string `json:"query_endpoint,omitempty"`
-	TargetPath          *string `json:"target_path,omitempty"`
-	UseDiscoveryService *bool   `json:"use_discovery_service,omitempty"`
-	UseNestedQuery      *bool   `json:"use_nested_query,omitempty"`
-	UseTargetList       *bool   `json:"use_target_list,omitempty"`
+	// CacheDisabled Whether answers are not cached.
+	CacheDisabled *bool `json:"cache_disabled,omitempty"`
+
+	// CacheTimeout How long an answer is cached, in seconds.
+	CacheTimeout *int64 `json:"cache_timeout,omitempty"`
+
+	// DataPath The path of the host in the answer.
+	DataPath *string `json:"data_path,omitempty"`
+
+	// EndpointReturnsList Whether the answer is a list.
+	EndpointReturnsList *bool `json:"endpoint_returns_list,omitempty"`
+
+	// ParentDataPath The path of the object with the data, if it is nested.
+	ParentDataPath *string `json:"parent_data_path,omitempty"`
+
+	// PortDataPath The path of the port in the answer.
+	PortDataPath *string `json:"port_data_path,omitempty"`
+
+	// QueryEndpoint The URL of the service registry.
+	QueryEndpoint *string `json:"query_endpoint,omitempty"`
+
+	// TargetPath The path that is added to the host.
+	TargetPath *string `json:"target_path,omitempty"`
+
+	// UseDiscoveryService Whether targets come from the service registry.
+	UseDiscoveryService *bool `json:"use_discovery_service,omitempty"`
+
+	// UseNestedQuery Whether the data is a JSON text within the answer.
+	UseNestedQuery *bool `json:"use_nested_query,omitempty"`
+
+	// UseTargetList Whether requests are distributed over all targets of the answer.
+	UseTargetList *bool `json:"use_target_list,omitempty"`
 }
 
 // SessionEndpoint Rate limits of the methods of one path.
 type SessionEndpoint struct {
+	// Methods The limits of the methods.
 	Methods *[]SessionEndpointMethod `json:"methods,omitempty"`
-	Path    *string                  `json:"path,omitempty"`
+
+	// Path The path of the endpoint.
+	Path *string `json:"path,omitempty"`
 }
 
 // SessionEndpointMethod The rate limit of one method.
 type SessionEndpointMethod struct {
 	// Limit `rate` requests in `per` seconds.
 	Limit *SessionEndpointRateLimit `json:"limit,omitempty"`
-	Name  *string                   `json:"name,omitempty"`
+
+	// Name The HTTP method.
+	Name *string `json:"name,omitempty"`
 }
 
 // SessionEndpointRateLimit `rate` requests in `per` seconds.
 type SessionEndpointRateLimit struct {
-	Per  *float64 `json:"per,omitempty"`
+	// Per The interval in seconds.
+	Per *float64 `json:"per,omitempty"`
+
+	// Rate The number of requests per interval.
 	Rate *float64 `json:"rate,omitempty"`
 
 	// Smoothing Steps by which a rate limit follows the traffic.
@@ -1388,8 +2334,13 @@ type SessionEndpointRateLimit struct {
 
 // SessionProviderMeta The store that holds sessions.
 type SessionProviderMeta struct {
-	Meta          *AnyMap `json:"meta,omitempty"`
-	Name          *string `json:"name,omitempty"`
+	// Meta Settings of the provider.
+	Meta *map[string]interface{} `json:"meta,omitempty"`
+
+	// Name The name of the provider. The default is the gateway's own.
+	Name *string `json:"name,omitempty"`
+
+	// StorageEngine Where the provider keeps sessions, for example `redis`.
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
@@ -1398,41 +2349,68 @@ type SessionState = json.RawMessage
 
 // SignatureConfig The check of a signed request. The clock skew is in seconds.
 type SignatureConfig struct {
-	Algorithm        *string `json:"algorithm,omitempty"`
-	AllowedClockSkew *int64  `json:"allowed_clock_skew,omitempty"`
-	ErrorCode        *int    `json:"error_code,omitempty"`
-	ErrorMessage     *string `json:"error_message,omitempty"`
-	Header           *string `json:"header,omitempty"`
-	ParamName        *string `json:"param_name,omitempty"`
-	Secret           *string `json:"secret,omitempty"`
-	UseParam         *bool   `json:"use_param,omitempty"`
-}
+	// Algorithm The algorithm of the signature.
+	Algorithm *string `json:"algorithm,omitempty"`
 
-// StringMap defines model for StringMap.
-type StringMap map[string]string
+	// AllowedClockSkew The difference between clocks that is accepted, in seconds.
+	AllowedClockSkew *int64 `json:"allowed_clock_skew,omitempty"`
+
+	// ErrorCode The status of the response to a wrong signature.
+	ErrorCode *int `json:"error_code,omitempty"`
+
+	// ErrorMessage The text of the response to a wrong signature.
+	ErrorMessage *string `json:"error_message,omitempty"`
+
+	// Header The header with the signature.
+	Header *string `json:"header,omitempty"`
+
+	// ParamName The query parameter with the signature.
+	ParamName *string `json:"param_name,omitempty"`
+
+	// Secret The secret of the signature. It may name metadata of the key.
+	Secret *string `json:"secret,omitempty"`
+
+	// UseParam Whether the query parameter is read.
+	UseParam *bool `json:"use_param,omitempty"`
+}
 
 // StringRegexMap A regular expression to match, or not to match.
 type StringRegexMap struct {
+	// MatchRx The regular expression.
 	MatchRx *string `json:"match_rx,omitempty"`
-	Reverse *bool   `json:"reverse,omitempty"`
+
+	// Reverse Whether the condition is met if the expression does not match.
+	Reverse *bool `json:"reverse,omitempty"`
 }
 
-// Strings defines model for Strings.
+// Strings A list of texts.
 type Strings = []string
 
 // TemplateData The template of a transformation.
 type TemplateData struct {
-	EnableSession  *bool   `json:"enable_session,omitempty"`
-	InputType      *string `json:"input_type,omitempty"`
-	TemplateMode   *string `json:"template_mode,omitempty"`
+	// EnableSession Whether the template can read the session of the key.
+	EnableSession *bool `json:"enable_session,omitempty"`
+
+	// InputType The format of the body, `json` or `xml`.
+	InputType *string `json:"input_type,omitempty"`
+
+	// TemplateMode Where the template is, `blob` or `file`.
+	TemplateMode *string `json:"template_mode,omitempty"`
+
+	// TemplateSource The template in base64, or its path on the gateway's host.
 	TemplateSource *string `json:"template_source,omitempty"`
 }
 
 // TemplateMeta A body transformation of one path.
 type TemplateMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 
 	// TemplateData The template of a transformation.
 	TemplateData *TemplateData `json:"template_data,omitempty"`
@@ -1443,39 +2421,65 @@ type TimeDuration = int64
 
 // TrackEndpointMeta A path whose analytics are kept, or are not.
 type TrackEndpointMeta struct {
-	Disabled *bool   `json:"disabled,omitempty"`
-	Method   *string `json:"method,omitempty"`
-	Path     *string `json:"path,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // TransformJQMeta A jq transformation of one path.
 type TransformJQMeta struct {
+	// Filter The jq filter.
 	Filter *string `json:"filter,omitempty"`
+
+	// Method The HTTP method of the endpoint.
 	Method *string `json:"method,omitempty"`
-	Path   *string `json:"path,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // UDGGlobalHeader A header sent to every data source.
 type UDGGlobalHeader struct {
-	Key   *string `json:"key,omitempty"`
+	// Key The name of the header.
+	Key *string `json:"key,omitempty"`
+
+	// Value The value of the header. It may use variables of the request.
 	Value *string `json:"value,omitempty"`
 }
 
 // URLRewriteMeta A rewrite of one path.
 type URLRewriteMeta struct {
-	Disabled     *bool              `json:"disabled,omitempty"`
-	MatchPattern *string            `json:"match_pattern,omitempty"`
-	Method       *string            `json:"method,omitempty"`
-	Path         *string            `json:"path,omitempty"`
-	RewriteTo    *string            `json:"rewrite_to,omitempty"`
-	Triggers     *[]*RoutingTrigger `json:"triggers,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// MatchPattern The regular expression that the path must match.
+	MatchPattern *string `json:"match_pattern,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// RewriteTo The new URL. It may use groups of the pattern, as `$1`.
+	RewriteTo *string `json:"rewrite_to,omitempty"`
+
+	// Triggers Other URLs for requests that meet conditions.
+	Triggers *[]*RoutingTrigger `json:"triggers,omitempty"`
 }
 
 // UpstreamAuth Credentials shown to the upstream.
 type UpstreamAuth struct {
 	// BasicAuth User name and password for the upstream.
 	BasicAuth *UpstreamBasicAuth `json:"basic_auth,omitempty"`
-	Enabled   *bool              `json:"enabled,omitempty"`
+
+	// Enabled Whether requests to the upstream are authenticated.
+	Enabled *bool `json:"enabled,omitempty"`
 
 	// Oauth OAuth tokens for the upstream.
 	Oauth *UpstreamOAuth `json:"oauth,omitempty"`
@@ -1483,21 +2487,29 @@ type UpstreamAuth struct {
 
 // UpstreamBasicAuth User name and password for the upstream.
 type UpstreamBasicAuth struct {
+	// Enabled Whether basic authentication is used.
 	Enabled *bool `json:"enabled,omitempty"`
 
 	// Header The header a credential travels in.
-	Header   *AuthSource `json:"header,omitempty"`
-	Password *string     `json:"password,omitempty"`
-	Username *string     `json:"username,omitempty"`
+	Header *AuthSource `json:"header,omitempty"`
+
+	// Password The password.
+	Password *string `json:"password,omitempty"`
+
+	// Username The name of the user.
+	Username *string `json:"username,omitempty"`
 }
 
 // UpstreamOAuth OAuth tokens for the upstream.
 type UpstreamOAuth struct {
-	AllowedAuthorizeTypes *Strings `json:"allowed_authorize_types,omitempty"`
+	// AllowedAuthorizeTypes The grant types that are used, `clientCredentials` or `password`.
+	AllowedAuthorizeTypes *[]string `json:"allowed_authorize_types,omitempty"`
 
 	// ClientCredentials The client-credentials grant.
 	ClientCredentials *ClientCredentials `json:"client_credentials,omitempty"`
-	Enabled           *bool              `json:"enabled,omitempty"`
+
+	// Enabled Whether OAuth is used.
+	Enabled *bool `json:"enabled,omitempty"`
 
 	// Password The password grant.
 	Password *PasswordAuthentication `json:"password,omitempty"`
@@ -1505,17 +2517,23 @@ type UpstreamOAuth struct {
 
 // UptimeTests Checks of the upstream.
 type UptimeTests struct {
+	// CheckList The tests.
 	CheckList *[]*HostCheckObject `json:"check_list,omitempty"`
 
 	// Config How often checks run and how long they are kept.
-	Config   *UptimeTestsConfig `json:"config,omitempty"`
-	Disabled *bool              `json:"disabled,omitempty"`
+	Config *UptimeTestsConfig `json:"config,omitempty"`
+
+	// Disabled Whether the tests are not run.
+	Disabled *bool `json:"disabled,omitempty"`
 }
 
 // UptimeTestsConfig How often checks run and how long they are kept.
 type UptimeTestsConfig struct {
+	// ExpireUtimeAfter How long results are kept, in seconds.
 	ExpireUtimeAfter *int64 `json:"expire_utime_after,omitempty"`
-	RecheckWait      *int   `json:"recheck_wait,omitempty"`
+
+	// RecheckWait The pause before the list of targets is read again, in seconds.
+	RecheckWait *int `json:"recheck_wait,omitempty"`
 
 	// ServiceDiscovery How upstream addresses are discovered.
 	ServiceDiscovery *ServiceDiscoveryConfiguration `json:"service_discovery,omitempty"`
@@ -1523,158 +2541,329 @@ type UptimeTestsConfig struct {
 
 // User A user as the server gives it out. `org_id` is empty for a super user. `access_key` is what `/api` takes as `Authorization`. `PWHistory` is always empty: no hash leaves the server. Times are RFC 3339; `0001-01-01T00:00:00Z` is never. The published schema lacks `PWHistory` and `created_at`.
 type User struct {
-	ApiModel        struct{}          `json:"api_model"`
-	FirstName       string            `json:"first_name"`
-	LastName        string            `json:"last_name"`
-	EmailAddress    string            `json:"email_address"`
-	OrgId           string            `json:"org_id"`
-	Active          bool              `json:"active"`
-	Id              string            `json:"id"`
-	AccessKey       string            `json:"access_key"`
+	// ApiModel Always empty. The original keeps it for older clients.
+	ApiModel struct{} `json:"api_model"`
+
+	// FirstName The given name.
+	FirstName string `json:"first_name"`
+
+	// LastName The family name.
+	LastName string `json:"last_name"`
+
+	// EmailAddress The e-mail address, which belongs to one user of the organisation, in any case.
+	EmailAddress string `json:"email_address"`
+
+	// OrgId The organisation of the user; empty for a super user, who belongs to none.
+	OrgId string `json:"org_id"`
+
+	// Active Whether the access key works.
+	Active bool `json:"active"`
+
+	// Id The ID of the user, 24 hexadecimal digits.
+	Id string `json:"id"`
+
+	// AccessKey The key for the header `Authorization` of `/api` operations.
+	AccessKey string `json:"access_key"`
+
+	// UserPermissions The level of each permission, `read` or `write`, by its name. `IsAdmin` and `ResetPassword` are `admin`.
 	UserPermissions map[string]string `json:"user_permissions"`
-	GroupId         string            `json:"group_id"`
-	PasswordMaxDays int               `json:"password_max_days"`
-	PasswordUpdated time.Time         `json:"password_updated"`
-	PWHistory       []string          `json:"PWHistory"`
-	LastLoginDate   time.Time         `json:"last_login_date"`
-	CreatedAt       time.Time         `json:"created_at"`
+
+	// GroupId The user group. It is stored only.
+	GroupId string `json:"group_id"`
+
+	// PasswordMaxDays After how many days the password should be changed; 0 is never. It is stored only.
+	PasswordMaxDays int `json:"password_max_days"`
+
+	// PasswordUpdated When the password was set. Year 1 is never.
+	PasswordUpdated time.Time `json:"password_updated"`
+
+	// PWHistory Always empty. The original lists hashes of former passwords.
+	PWHistory []string `json:"PWHistory"`
+
+	// LastLoginDate When the user signed on last. Year 1 is never.
+	LastLoginDate time.Time `json:"last_login_date"`
+
+	// CreatedAt When the user was created.
+	CreatedAt time.Time `json:"created_at"`
 }
 
 // UserRequest A user as it is sent. What the server gives out may be sent back; the id, the times and `PWHistory` are the server's and are ignored.
 type UserRequest struct {
-	PWHistory     *[]string               `json:"PWHistory,omitempty"`
-	AccessKey     *string                 `json:"access_key,omitempty"`
-	Active        *bool                   `json:"active,omitempty"`
-	ApiModel      *map[string]interface{} `json:"api_model,omitempty"`
-	CreatedAt     *string                 `json:"created_at,omitempty"`
-	EmailAddress  *string                 `json:"email_address,omitempty"`
-	FirstName     *string                 `json:"first_name,omitempty"`
-	GroupId       *string                 `json:"group_id,omitempty"`
-	Id            *string                 `json:"id,omitempty"`
-	LastLoginDate *string                 `json:"last_login_date,omitempty"`
-	LastName      *string                 `json:"last_name,omitempty"`
-	OrgId         *string                 `json:"org_id,omitempty"`
+	// PWHistory Ignored.
+	PWHistory *[]string `json:"PWHistory,omitempty"`
+
+	// AccessKey The access key when the user is replaced; absent or empty keeps it. Ignored when the user is created.
+	AccessKey *string `json:"access_key,omitempty"`
+
+	// Active Whether the access key works. The default is false.
+	Active *bool `json:"active,omitempty"`
+
+	// ApiModel Always empty. The original keeps it for older clients.
+	ApiModel *map[string]interface{} `json:"api_model,omitempty"`
+
+	// CreatedAt Ignored: the server sets it.
+	CreatedAt *string `json:"created_at,omitempty"`
+
+	// EmailAddress The e-mail address, which must be new in the organisation, in any case.
+	EmailAddress *string `json:"email_address,omitempty"`
+
+	// FirstName The given name.
+	FirstName *string `json:"first_name,omitempty"`
+
+	// GroupId The user group. It is stored only.
+	GroupId *string `json:"group_id,omitempty"`
+
+	// Id Ignored: the server makes the ID.
+	Id *string `json:"id,omitempty"`
+
+	// LastLoginDate Ignored: the server sets it.
+	LastLoginDate *string `json:"last_login_date,omitempty"`
+
+	// LastName The family name.
+	LastName *string `json:"last_name,omitempty"`
+
+	// OrgId The organisation of the user; empty for a super user. Absent keeps it when the user is replaced.
+	OrgId *string `json:"org_id,omitempty"`
 
 	// Password At least 6 characters, or empty to leave it.
-	Password        *string            `json:"password,omitempty"`
-	PasswordMaxDays *int               `json:"password_max_days,omitempty"`
-	PasswordUpdated *string            `json:"password_updated,omitempty"`
+	Password *string `json:"password,omitempty"`
+
+	// PasswordMaxDays After how many days the password should be changed; 0 is never. It is stored only.
+	PasswordMaxDays *int `json:"password_max_days,omitempty"`
+
+	// PasswordUpdated Ignored: the server sets it.
+	PasswordUpdated *string `json:"password_updated,omitempty"`
+
+	// UserPermissions The level of each permission by its name. Absent makes a new user an administrator, and keeps those of an existing one.
 	UserPermissions *map[string]string `json:"user_permissions,omitempty"`
 }
 
 // UserResponse The envelope around a user. On create and update, `Message` is the access key.
 type UserResponse struct {
-	Status  UserResponseStatus `json:"Status"`
-	Message string             `json:"Message"`
-	ID      *string            `json:"ID,omitempty"`
+	// Status Always `OK`.
+	Status UserResponseStatus `json:"Status"`
+
+	// Message The user's access key after creating or updating the user.
+	Message string `json:"Message"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
 
 	// Meta A user as the server gives it out. `org_id` is empty for a super user. `access_key` is what `/api` takes as `Authorization`. `PWHistory` is always empty: no hash leaves the server. Times are RFC 3339; `0001-01-01T00:00:00Z` is never. The published schema lacks `PWHistory` and `created_at`.
 	Meta User `json:"Meta"`
 }
 
-// UserResponseStatus defines model for UserResponse.Status.
+// UserResponseStatus Always `OK`.
 type UserResponseStatus string
 
 // Users Users. `pages` is 0 when all were asked for.
 type Users struct {
+	// Users The users, oldest first.
 	Users []User `json:"users"`
-	Pages int    `json:"pages"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
 }
 
 // ValidatePathMeta A JSON schema that bodies of one path must meet.
 type ValidatePathMeta struct {
-	Disabled          *bool   `json:"disabled,omitempty"`
-	ErrorResponseCode *int    `json:"error_response_code,omitempty"`
-	Method            *string `json:"method,omitempty"`
-	Path              *string `json:"path,omitempty"`
-	Schema            *AnyMap `json:"schema,omitempty"`
-	SchemaB64         *string `json:"schema_b64,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// ErrorResponseCode The status of the response to a wrong body. The default is 422.
+	ErrorResponseCode *int `json:"error_response_code,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// Schema The JSON schema.
+	Schema *map[string]interface{} `json:"schema,omitempty"`
+
+	// SchemaB64 The JSON schema in base64. It replaces `schema`.
+	SchemaB64 *string `json:"schema_b64,omitempty"`
 }
 
 // ValidateRequestMeta Validation of one path against the OpenAPI document.
 type ValidateRequestMeta struct {
-	Enabled           *bool   `json:"enabled,omitempty"`
-	ErrorResponseCode *int    `json:"error_response_code,omitempty"`
-	Method            *string `json:"method,omitempty"`
-	Path              *string `json:"path,omitempty"`
+	// Enabled Whether requests are checked.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// ErrorResponseCode The status of the response to a wrong request. The default is 422.
+	ErrorResponseCode *int `json:"error_response_code,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
 }
 
 // VersionData The versions of the API.
 type VersionData struct {
-	DefaultVersion *string                  `json:"default_version,omitempty"`
-	NotVersioned   *bool                    `json:"not_versioned,omitempty"`
-	Versions       *map[string]*VersionInfo `json:"versions,omitempty"`
+	// DefaultVersion The version of requests that name none.
+	DefaultVersion *string `json:"default_version,omitempty"`
+
+	// NotVersioned Whether the API has one version only, named `Default`.
+	NotVersioned *bool `json:"not_versioned,omitempty"`
+
+	// Versions The versions, by their names.
+	Versions *map[string]*VersionInfo `json:"versions,omitempty"`
 }
 
 // VersionDefinition Where a request names the version it wants, and the versions there are.
 type VersionDefinition struct {
-	Default              *string    `json:"default,omitempty"`
-	Enabled              *bool      `json:"enabled,omitempty"`
-	FallbackToDefault    *bool      `json:"fallback_to_default,omitempty"`
-	Key                  *string    `json:"key,omitempty"`
-	Location             *string    `json:"location,omitempty"`
-	Name                 *string    `json:"name,omitempty"`
-	StripPath            *bool      `json:"strip_path,omitempty"`
-	StripVersioningData  *bool      `json:"strip_versioning_data,omitempty"`
-	UrlVersioningPattern *string    `json:"url_versioning_pattern,omitempty"`
-	Versions             *StringMap `json:"versions,omitempty"`
+	// Default The version of requests that name none.
+	Default *string `json:"default,omitempty"`
+
+	// Enabled Whether the API is versioned.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// FallbackToDefault Whether an unknown version is served by the default one.
+	FallbackToDefault *bool `json:"fallback_to_default,omitempty"`
+
+	// Key The name of the header or query parameter with the version.
+	Key *string `json:"key,omitempty"`
+
+	// Location Where the version is, `header`, `url-param` or `url`.
+	Location *string `json:"location,omitempty"`
+
+	// Name The name of this version.
+	Name *string `json:"name,omitempty"`
+
+	// StripPath The former name of `strip_versioning_data`.
+	StripPath *bool `json:"strip_path,omitempty"`
+
+	// StripVersioningData Whether the version is removed before a request is passed on.
+	StripVersioningData *bool `json:"strip_versioning_data,omitempty"`
+
+	// UrlVersioningPattern The regular expression of a version in the path.
+	UrlVersioningPattern *string `json:"url_versioning_pattern,omitempty"`
+
+	// Versions The `api_id` of each version, by its name.
+	Versions *map[string]string `json:"versions,omitempty"`
 }
 
 // VersionInfo One version: its paths, headers, limits.
 type VersionInfo struct {
+	// Expires When the version stops being served.
 	Expires *string `json:"expires,omitempty"`
 
 	// ExtendedPaths Per-path rules of a version.
-	ExtendedPaths                 *ExtendedPathsSet `json:"extended_paths,omitempty"`
-	GlobalHeaders                 *StringMap        `json:"global_headers,omitempty"`
-	GlobalHeadersDisabled         *bool             `json:"global_headers_disabled,omitempty"`
-	GlobalHeadersRemove           *Strings          `json:"global_headers_remove,omitempty"`
-	GlobalResponseHeaders         *StringMap        `json:"global_response_headers,omitempty"`
-	GlobalResponseHeadersDisabled *bool             `json:"global_response_headers_disabled,omitempty"`
-	GlobalResponseHeadersRemove   *Strings          `json:"global_response_headers_remove,omitempty"`
-	GlobalSizeLimit               *int64            `json:"global_size_limit,omitempty"`
-	GlobalSizeLimitDisabled       *bool             `json:"global_size_limit_disabled,omitempty"`
-	IgnoreEndpointCase            *bool             `json:"ignore_endpoint_case,omitempty"`
-	Name                          *string           `json:"name,omitempty"`
-	OverrideTarget                *string           `json:"override_target,omitempty"`
+	ExtendedPaths *ExtendedPathsSet `json:"extended_paths,omitempty"`
+
+	// GlobalHeaders The headers that are added to every request.
+	GlobalHeaders *map[string]string `json:"global_headers,omitempty"`
+
+	// GlobalHeadersDisabled Whether `global_headers` is ignored.
+	GlobalHeadersDisabled *bool `json:"global_headers_disabled,omitempty"`
+
+	// GlobalHeadersRemove The headers that are removed from every request.
+	GlobalHeadersRemove *[]string `json:"global_headers_remove,omitempty"`
+
+	// GlobalResponseHeaders The headers that are added to every response.
+	GlobalResponseHeaders *map[string]string `json:"global_response_headers,omitempty"`
+
+	// GlobalResponseHeadersDisabled Whether `global_response_headers` is ignored.
+	GlobalResponseHeadersDisabled *bool `json:"global_response_headers_disabled,omitempty"`
+
+	// GlobalResponseHeadersRemove The headers that are removed from every response.
+	GlobalResponseHeadersRemove *[]string `json:"global_response_headers_remove,omitempty"`
+
+	// GlobalSizeLimit The maximum size of a request in bytes; 0 is no limit.
+	GlobalSizeLimit *int64 `json:"global_size_limit,omitempty"`
+
+	// GlobalSizeLimitDisabled Whether `global_size_limit` is ignored.
+	GlobalSizeLimitDisabled *bool `json:"global_size_limit_disabled,omitempty"`
+
+	// IgnoreEndpointCase Whether all paths are matched without regard to case.
+	IgnoreEndpointCase *bool `json:"ignore_endpoint_case,omitempty"`
+
+	// Name The name of the version.
+	Name *string `json:"name,omitempty"`
+
+	// OverrideTarget The URL of the upstream of this version; empty is that of the API.
+	OverrideTarget *string `json:"override_target,omitempty"`
 
 	// Paths Simple path lists of a version.
-	Paths            *VersionPaths `json:"paths,omitempty"`
-	UseExtendedPaths *bool         `json:"use_extended_paths,omitempty"`
+	Paths *VersionPaths `json:"paths,omitempty"`
+
+	// UseExtendedPaths Whether `extended_paths` applies, and not `paths`.
+	UseExtendedPaths *bool `json:"use_extended_paths,omitempty"`
 }
 
 // VersionPaths Simple path lists of a version.
 type VersionPaths struct {
-	BlackList *Strings `json:"black_list,omitempty"`
-	Ignored   *Strings `json:"ignored,omitempty"`
-	WhiteList *Strings `json:"white_list,omitempty"`
+	// BlackList The paths that are refused.
+	BlackList *[]string `json:"black_list,omitempty"`
+
+	// Ignored The paths without authentication.
+	Ignored *[]string `json:"ignored,omitempty"`
+
+	// WhiteList The paths that are allowed; all others are refused.
+	WhiteList *[]string `json:"white_list,omitempty"`
 }
 
 // VirtualMeta A JavaScript endpoint.
 type VirtualMeta struct {
-	Disabled             *bool   `json:"disabled,omitempty"`
-	FunctionSourceType   *string `json:"function_source_type,omitempty"`
-	FunctionSourceUri    *string `json:"function_source_uri,omitempty"`
-	Method               *string `json:"method,omitempty"`
-	Path                 *string `json:"path,omitempty"`
-	ProxyOnError         *bool   `json:"proxy_on_error,omitempty"`
+	// Disabled Switches this entry off without removing it.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// FunctionSourceType Where the function is, `blob` or `file`.
+	FunctionSourceType *string `json:"function_source_type,omitempty"`
+
+	// FunctionSourceUri The source in base64, or its path on the gateway's host.
+	FunctionSourceUri *string `json:"function_source_uri,omitempty"`
+
+	// Method The HTTP method of the endpoint.
+	Method *string `json:"method,omitempty"`
+
+	// Path The path of the endpoint, or a regular expression for it.
+	Path *string `json:"path,omitempty"`
+
+	// ProxyOnError Whether the request is passed on if the function fails.
+	ProxyOnError *bool `json:"proxy_on_error,omitempty"`
+
+	// ResponseFunctionName The name of the function.
 	ResponseFunctionName *string `json:"response_function_name,omitempty"`
-	UseSession           *bool   `json:"use_session,omitempty"`
+
+	// UseSession Whether the function can read the session of the key.
+	UseSession *bool `json:"use_session,omitempty"`
 }
 
 // WebHookHandlerConf Where and how a webhook is called.
 type WebHookHandlerConf struct {
 	// ApiModel Always an empty object on the wire.
-	ApiModel     *ApiModel  `json:"api_model,omitempty"`
-	EventTimeout *int64     `json:"event_timeout,omitempty"`
-	HeaderMap    *StringMap `json:"header_map,omitempty"`
-	Id           *string    `json:"id,omitempty"`
-	Method       *string    `json:"method,omitempty"`
-	Name         *string    `json:"name,omitempty"`
-	OrgId        *string    `json:"org_id,omitempty"`
-	TargetPath   *string    `json:"target_path,omitempty"`
-	TemplatePath *string    `json:"template_path,omitempty"`
-	WebhookId    *string    `json:"webhook_id,omitempty"`
+	ApiModel *ApiModel `json:"api_model,omitempty"`
+
+	// EventTimeout The pause before the webhook is called again for the same event, in seconds.
+	EventTimeout *int64 `json:"event_timeout,omitempty"`
+
+	// HeaderMap The headers of the call.
+	HeaderMap *map[string]string `json:"header_map,omitempty"`
+
+	// Id The ID of the webhook.
+	Id *string `json:"id,omitempty"`
+
+	// Method The HTTP method of the call.
+	Method *string `json:"method,omitempty"`
+
+	// Name The name of the webhook.
+	Name *string `json:"name,omitempty"`
+
+	// OrgId The organisation that the webhook belongs to.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// TargetPath The URL that is called.
+	TargetPath *string `json:"target_path,omitempty"`
+
+	// TemplatePath The path of the body's template on the gateway's host.
+	TemplatePath *string `json:"template_path,omitempty"`
+
+	// WebhookId The ID of the webhook in the database.
+	WebhookId *string `json:"webhook_id,omitempty"`
 }
 
 // APIID defines model for APIID.
@@ -9411,319 +10600,487 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L37c9s21gD6r2B070zbGdmR/IgT55fr5tF608T+Ymc7u50MBZFHIiqKYAHQsrbj//0ODgCSkkgRlGMn",
-	"bfNN59tYxBsH5/34sxfyecZTSJXsnf7Zg1s6zxLAf7+eZ2r5I4+W+o8bmuSg//EOpKRT6J323lCWQEQU",
-	"JwJoRATIjKcSyJhHyz7+fwJ6iF6/9w4U7Z2meZL0e1eKqlz2TnuvheCid3fX772jyYSLOUQNM32AP3KQ",
-	"yow5Lxq7cf/sgR5K9k5/+7OXURX3TntPYE5ZEtAoEiBlr98TQCVPe6dmfDLP9XhAKJFKsHTau/t0V7O2",
-	"u34vo4LOQYHAQzm7PD9/pf8RgQwFyxTDQa9jIGeX52S8JCOasYBFoz7hQv+tYiAsInyC/4qoomMqYb/X",
-	"d4fdO+0dT+hBNH52eASDk6Ojo8nJ08H4JITx4fDoYPB8Mu71e0xPg5vr91I6171oxs4j3NofORP69JTI",
-	"od+TYQxzPBe1zHRDt8W7fu8tLJvWP4Pld5Kw6AWhKeFiSlMmqf7uvkjClFz58p1c28chDQcnJycn4Xj8",
-	"LDyIjg8H+v8O6tc/g2Xn9V+I6RuWKBD6M00SvkAw/bcBGtN/dWsXabIki5jq6054OpUaYlXMVnfSbR9/",
-	"5CCW5Ua4mAZM76Rl5U0nv3qkhEX3OVWO83Q71Ut8Z3VLy+gU+mQi+JwM98nZWEKq+mSgYTsBiUABNyCW",
-	"KmbpdGXZw/qzyuqOiaUKpmCQwSVPWNgIpBl+xXdWfWQaMOE2S1jIFBmxaLR6gk+H0WQ4GJw8mwyHUTQY",
-	"DJ6fhOPj40n9CZo5OoPmRwmiadm5BFFzs0+HRwfDY4jGB9HRyfD5YPL82fhwfPK8fl16kI6rutONDV5G",
-	"9PUjjS4dPtN/hzxVkCp8TJk+PoTBJ78jqlwlB2MaBVm17xZEXbTzxdbZJoam41BDV8qVxkcFhDSh6fIM",
-	"/l8Bk95p7/95UpK2J+arfHKWsUqf1Xs6IwiqlcXb6RF5MEVkzPMkImPY7931e9ec/0KFeTcdjlFxHiSu",
-	"XxutU5wT07iFhn6WA9CAitMyaWYVRMU0RbolQdzov+kMpNv+VcIXO+xe2m4+m8e2j7r3kM6hmDpZ4l4/",
-	"pjRXMRdMGhalw4bzta41m36vIbxs9Fi7lRAKUPqu50xKlk41Kl0IrtF4OYtjel7BhKXMdK9DcGFCpWQh",
-	"MkFR0bZPqCTXyxn5iSpY0CVJOI00G7FfsEmOrcjyccJColFdHzH4Crv0nSTfHxyRGG5pBCGb04REbMqU",
-	"/GGfvGGQRFKDqjJ03aycRBzM+9VjEio0h5MpjYD10dJxUjAMmeAZCMXMlb28+HDVdri6zUueTthUwwcN",
-	"FbuBCv4dc54ATfGb5lEgClgm2wa9QqwtsVdKk6VioQyyJJ+ytPWyXftLbF5ZGp5yDWno9zTMtY6bq7gy",
-	"WK7iIMQ/cTM0ivCaaXK5coL+I67fhF0kH/8OoSqmzAS/YZGhOm1jX9q2+Iju+j0NPQGLIFVMLd1IUTBe",
-	"1p7JmEoWBj4n86NuqScsJkpoOEuYVJ0vO6RhDAHH59Ta76VufGHb6s762CcaBUGQsTRl6TSImNSHGtVD",
-	"ZKVHp1UmDFIV7NobrzzQ77kdlpfvaLbWqW1PuVR8HsxZFCWwoALaJnlXtLyCEPFY3SjBOE+jBGpBpamx",
-	"30rNs0ZICyDd0j5aQbzbtvRvEJLxtIKpsbtCMT1QgoZ65fWTmCUHf+Rc0e1NhAa0hM2ZamjHg5QrnG7W",
-	"1GJODUbbOFPzqeUEI56qQIIyqw14GoQCqGrAv+ZwgzFVYRwIw18EMs8yLtTWHkjkb1VwQ43kv6VhJngI",
-	"UhZ4o7FpcRsCQi6ixvuwzVkWFFjFo+0iZgp82v6+2L71TPBbxJWKhzzZ2lSyaUpVLiAIYwhnzTPfaOQR",
-	"U/1CRCvieK1b/2waa/xaEgy4zZig7jlsABB+hqAkn3RipRUthVBlZM2nR73+huipOysQKU0C7kMAXtvW",
-	"F5oI6O7ThI9psvZAto3wE3b4QBX8gs31GIJm8R9Ja0/d7P9+KY8lntMwcKwGTaZcMBXPuyDolRHChIez",
-	"QM5gsXJ0Ec81rS7OLs3nY3N0hsVooOb2evq92z1D2PeYFV2xZxZY0sKiYE6zrJ2C6TvTR9/wNQtoiO9R",
-	"P2HBk7bRZMBpwxP/faHc6pCRmGhesxbydMsIJjRPVIAKBNaJPuruBnhlQDXSSViEYF7cwpylbJ7Pe6eD",
-	"OtjV/Qsux2OpTMpcg8qOU/2+mMkgFwy3yBS0g9q/fn27heGjQtClG1zTjzFMuIDdFmf0N+YAAqM7aTgF",
-	"GfIMgjChbO7TUHE3toVTvwu23AyOw6bIoc1Bxbz5duSMZcGMRc1AKXkuwvr1Ig+aBmsErnJGjTtNuWXt",
-	"fBjR99XG72hK7eiIPPUGWxm9iyr7zDNIWeTLBV9kkJ6/qrDBVgVbtyvNFUMUGAEzmMFSdrq2GjJYGVtT",
-	"yrbhLnWjElcXTIiBhbbeVidyZVq743JavcDyHlz4P8UPtu+l6+rzMPEFtJ+caaXbQ5gLjYyssnLuTExe",
-	"S6xgxtaFgdRsb5CwCShmINuD2K93C/SJQqikhpCgls2oPEHX21cyvTLt14VTmeTTWrjS/8qMdOBEps1F",
-	"KDoNYqCRB0NVOU9Fp12btxDQPJNKAJ17yc0fbWPHNRWduwuW9oHWjtC6ZLxzBVLJ9hXrttfYVHeVWpqo",
-	"qglqhpcQTHlVyGtuN4NlAlI2N5jnKqdJoBLZMhJi3oMt3xHFNn+XiqYRFdGWaW6MjOklxzt5VDe9u6vR",
-	"7Zxdnv/i+ORVjSL+LMmEC8JTtKz2CUtJltAQnCXVPsHvJOGLtF2rN6e3Aer3gwiyle1VkEK2Jis0M7xG",
-	"9pzTW090Y9oL0PKtRfodeqWwsJJF947Ss8vG6M2b18L3eGl5oQYEOeccbYKtxMiJP1dFDw0rseBKabFW",
-	"s/o3htX3WFnRT4ASyw09RdXOuAmOKDRsU3T/GlNFqIM8MqdLEnGyYCp2YKrhcBXuUKSiaQiGh6zXxFqx",
-	"S3/wp5E/GVnxWo/mQSfdJLlI/OcwZ3KVQeg1xRZlc8aaOWynW2JaXEMq3Eh4IY0yzjqxEua2XtuOvbvN",
-	"dRtJwQqNgk3jDsOj9WEDdDwOy0tFUKBIw/IpwUL10IBicbw/k9D8mBBwNp7RGcmoisn3lAiY5gkVBG4z",
-	"Ya7pB0LTCPG7EZEksXBLeEqY2nxftlkHjiYXSb0Bf3MTSfLWigurO3gLS8Iiubkaf+mi6dxqDTk1R/gT",
-	"J4a9MIYviDTBLPRexCgYZTtdNHq8+sc2ydOw+dVa7saY8P3O02j2Gy1HZn2tNqGzjG3D0mcpWiGptBZE",
-	"GY85FRGZAWSSMHWKvzuDZdVYqX/XkiUaMXmYa5mFjEGyCAhTZBGDAN1IAGFSo/w+Quu6c1EKTDfaxTK5",
-	"RjsyFvjr/1ettBbnznkEiYep+B22Q2OUgikXHtqrl2VL3Q918FFA1Sqppgr2UCzrt6gH7/q9mPNZIGAC",
-	"AtKwA4L7mfPZB9fNB8UxGUjWZDHQH1GgaODJrbJwu2bjCpkgLtSqpbHCb+VZdO8DyyWIYCp4ngV8kXaT",
-	"A7Fvx14bj7rfu92b8j374++Sp/sf6ML5Nqy/1RpMenZ5Lvv2rS7xKcBtxoWCCJ8Wm5s/9slrGsb61Sk6",
-	"g5RwQQRMcgmR9f6CZFL7fjqwOitYpQ2I9MaBhnGhx87oFKQ3q5mxVxa/1OH2hKUz43O37ompOHKafII+",
-	"E/rw6rFGnM9p2oy6Gxm1hsUaR5Jaxw9IbyDhGa4JPQEJTeXCuA6pwoGLjPXVmjH3ych4taDvx+ji7Uhf",
-	"5wjnGL0go3egKH5aGLwJRO/O7H/KbkCSMQ1n6Pmnr2ifjM5fYXuDmbnx99T/pMTo7p3IyAWbspQmGsYg",
-	"VLKWoTAufDWmC4F6nqO7fum7s6XdwV3p8LYOSUWjw4ozmybF+bx3+lvv4m2vb/19PvWbZxje3VVdAX9z",
-	"I5Xrsyv4VH+p7xxpWAO/ZEGXmpUw3tv20jT7pY9wwQT6LtcN+AGmTFpz25oPbgWG5T4Z4WPBOxvoq0o1",
-	"k0cWeGVyBpEW/DcvpvoQ/J91derizdXIANveb/WQV1fh+tUecenpUiNJGlAF9PyCVFlFuuV6yYSlkfGL",
-	"CgWgWYcm7bwc6guNRrD57Yeczxi0C2NmnHoS2MwTUkG3mFIKa3ErxXENS7V5LqGq4WtWY5kNNn/HNTao",
-	"t4y5qWLWrmt313DZK9rdWmQpFUcOklY8/iTRQoOHAgu6uM40X4Higk4hgHTKUvAlAbmKrwqL0+a+DKxo",
-	"fFtAK1GC3kAiCUt9hZCoE7DVrbNwynpF667gDP2wNTVABe7a29vEODGVcWAmqYV1KRdc1Os79ERdF10P",
-	"Nz/WLPWUhDSMWTol30sIeRrJH6wkotFKeQkSOSoMz9HsRPtFjHm0DNzGAgFTuM3qHeV0Q2QhtzQyjm1K",
-	"JfUcsMM0di8NCp9bJWioAr3+YGyjkXxeZMVFc+NMXwou5Z5hB4jIE5CORTi7PN8nozm9DegUjHNqSuwZ",
-	"eyDgJOGLoHL+231CuxtvXM/uWg/X02y6S88IxvlWf6Kmi8u43GmT9vTrgcYaiBFIVSx4Po29IUKDY/0j",
-	"e2mfE58gUc6oittv24D3DJbmDWx5AoW1NuTRmlxbY55vEV63W7a2eBY0aGr6PS1u8lx5GQoaD/YiaxDx",
-	"bGzcd7IMEcRT2ScjiyDM9J1fm+lNkySQdALOua/hzZnG4+UO8Gi6OmcipZJN3uhBL3zllHx92dICtW53",
-	"jCytp9Vd+j+pqrZo9d7f0zlY5ReqKFBc1RdMS6WcvuT1k6n4o7QczMsYwtlLPp/TNKqj9lJBpp80Jdcv",
-	"Lwk6KPrwWQ3CXTdW5CUTYc7UjwLobBtLGJp2ZGwadsNABa9OkwmadwOpGnnjz483BKhcpIHigQRxw0Io",
-	"3S1rHC7KoBgP+FWxABnzJAoyEKHVk7QaAGsvAlUAL1dpcl0Ai262V+WdpoKmHvEihfdiPT4wX020TYPP",
-	"qhIUHaZ8rOpVl80CC7UFRVje3d+Np+L/wWeQBv42E8Ny/ZyPZcbVGy7mdQ9TX6QVgyoK+jldEhnzxSYj",
-	"rts3undxoWjS9FXAtN5XuHntv9CxbGIcrxZMhbFhFyeAEqIkeaqFHyW8ZHSDbT0M406Wa17oRYrnZsfa",
-	"BOlpziIM0M+FwYIpLDaCnr0FseZ1XOudN2kHIzM1ng75/mPKbsmKyKKZbgSHMcQsjWpVcpBGQeTv/BAb",
-	"4AsmFvq2GjE2wHXLRj+eNzI5vxa6ytVYbi0iSSIBzDGUhI+8hUyhh8uqlQpfhX4FTjvZhnx43hRpoj/N",
-	"Ic0bA0vQWTmhab0PWgSSTVMPBFMoHSK42RKyYYSjhIWgGaM5eow6DXjHLsENM87ATdEhMV8ENJqzNJA8",
-	"nEETUxizCIIYkqz+c0LH0g+AKjgD+6XT3OkTvf3YEm7MqVPooua58W/MV/BF+6Yq+KXEs7L0zvCbVTns",
-	"0D6hQSSFe959MOSrH73deWxKAaT2kvC06svjIe5/8+35qnx72vbxzdfns/v6vPrxsvAE3PD0wS+nxpZH",
-	"yQyWhsKFVGipkTBl3ej2yRmZ2ijxWWrIH6b5qGT5wJQfTYHgxpA0siHlaLu6vwdGsHtg0waI7RItXYPG",
-	"vKKmq3MH5rarENQ6QCs22BbxnqstWvPiaycVJFVgozyjRm+JTcHKaDhipbJKnGIZUlS/fBuCF3jf366H",
-	"WTbA2LutNpAGzMtkwNJtd1HEMoBu6ck/J1SqwLqn1E7r5UutBdqO8d6NRGRbdA8VinnFDBkkdVm2fxSH",
-	"786u2138sO/pZN0xEuSxfbJbnYteUUVNINw7E49n2Mi8jNxZJUc/8wWhpRZ6TjPN7ylOKEG2wFvh1vBK",
-	"O7hClks3uplmR0/9hIhp+p0kMy0ja7lZglL6ZjzWTBW18YI2eccm1tKogqVR58VrPgNpbMvJX9tcLnYj",
-	"TsuJp06+50kEghiL9A+dNtRKP+uPueADGzGOZ4BnCwTawws66I1fp9Gl5mXrNcbWdZpPCE2NZ3SfjBMe",
-	"zjSHxKYpF0ASJtV9IdkMFYRUQmd1sfkU0LDAyrtwPo6nf4ejuYC5VlLa4QnWzFAvIsY0yyCVzvnOuuig",
-	"PsdPTU/DxoQFIY8aDJ1rcX8VL9kuBqxGARlTLDS7J3ESAxXSPVREO8bDL1WnhJIFjGPOZ32EQ5Nk0/hP",
-	"f4CISRLGNE3BQx2KaTobNLcRa1Db2Ml977k+mcQmdbDJKbSkgftE4cBjCzcutLUJzr0kt+oyrwWbTkG0",
-	"5kkq+PGWd9F2LKvzbbrvpUBs6g7jlatkB/pjewbdHJhcry6o81ZBGkF0SVUsr6DGtfYSxB4i0MLngxIr",
-	"Anu84ugGdT2FodSeldftlr4HHreJSV8Cjcf9oadKNnxtyl1s4MZMGVgzpT9Y19hBfXwcKlmEgu56oWvd",
-	"r4LfveYsAnb9lS3cROn4zhBTETk7fofoBiqia9PJdyJDvqMHg55qAhavCc5tB98JLA+hBE2lFjH8T8tQ",
-	"82vX0XtCHs4Krw3/yXg4c9kUfGfKNL6RKqik+vGa69L0s6l/fGdbzUbklx7CCYu+c0j2PztHlxwUNqvF",
-	"/7wP7lGRQQF5/tPAPEuogs4zVD2S/BACtj9PfzfK9O4T/v5Hl8Mznf71f7vM0/1J3WvC7rPtfGmFh9cj",
-	"3V4ukkDAQjDVgaf8+OGXD6aP7zSFB7xLZus1z79tL815dZ7J+u11nsyiEO/5mFB5B5L1b9Ped3hMvveQ",
-	"PFsTx1vmoNvUuvCZlluNtkDzHCwCgm2JS1xzT998N4w/SLogid02XG+Ba8ofYoVXSzJLHd+ac9F2TVBJ",
-	"2FpNg2baXbQ+1e61assIICPUZiif0yWZcgw5XlR1l50zntQuhYv5K6roSzS3vMKMnB/KJ7qp17PivwOz",
-	"Vf8X4zWwubgyCWhNNAmX1jBXxO01jOlxsutJFjdmHGkWaUSc9zBhKRllIEbOTanw0VnEPPF0DGhRE3sb",
-	"HbxtAbU7r0onWzMIuDw7nZxOo11yBuziZdo9z8BqesxaGHM4AVGigVyvm92KDcuYKo/kna+xcTWzKYQ5",
-	"Zjqcr+oEK+a+dR8Kj2nOq32qLkpSBaapNfXtHoWeJXQ5FTw39gOPNV2WHXxz6Lmeq6n0Ggtf9HsyH6OE",
-	"5TnwlW1eGTvPQHQbwnUoB0E6YAhMWLUM+NPLVluLv5dHt9ezAp8bb+hVacyRqBOcGE8LVKl9TJmekiYE",
-	"m+GAncw6Hf1d3GL1bKWrs58nUCWdfZcJKxfhpVsyuYG7ygofX/1k6JcRGnbjmZqOqFbNu2ak03Rv6nd9",
-	"W0yL2/P1Nhget7gDCM6VeVWd7614RPJeh1m9/lp+rbRuMknmNMvA37pc5BGuGCFrCO12ttWRS1/jfkeG",
-	"dQt1qQt2VzEYJsr6X2kOdrwW7b8717FlgZcrtKmmnlTxvbBs+HFB28WizrxKlbDVApRjWAo+lQrNsEkJ",
-	"EXExXJ0yBHRzTnbBDl3o9BvbZzP17S4rWOvrlCG72petSGMQq7Rakg6FSaSEALMJcNngwS7zcXGJzf5w",
-	"eoxClwS3ClIvh0x7zk75/Lrs2Apla9eyNcZFVVhl5NPaQUxviM3nuapkkZAdX23NtupN83xCRuWhoeen",
-	"fRNj6hPsx9MAq5EFEy4WtLEiw5alrjGO9WkfDNJD3mgCEWixLiKOQ/WIGYqSbtjELeo15oOvp/QZFcos",
-	"qeR0PRBIsxv4Lo+6OU1FVO8V8Nmeneh8pGvcfV1YW+VuXesKWRFK+vMARnODZUsaWYBNrtL74OcgphAF",
-	"jcdsAagzf7UGeT6K7XvnQdtyaxV2b+O+PnCunNhSxCKW3K9JY+VxYyUj2oHX6gJ81p2/ToVjUbPutyaF",
-	"1cXRdV5pB4Zw3Updiwj1fRJUqFbjnPudov4fNP2Bj4K0zoCzybKZN0loFNlUdhEkoEweU39dGw1V0OSo",
-	"TqNop6dvFrJDHoTPffK1h7uSyrEG5K3vl32xqc0sYfy1Qpok0tNhq1lyMp+7pVtw7mjbTvJXGOvdWZcr",
-	"TUWajkAqzGxwYX6qpd6eyQzWEuZU/Q4xa0IHP55qrgUPtN6hlNRu9KsZ2rYV7Khc61a7MJvDq4qGzZ9d",
-	"OMeMlahmUSKvu75LWx3owdJeuuRXfvpFF7zVOePlZZeMl+ZYPlTs89tTSdLUHsK+Swgp6RIJG+CJYK4r",
-	"1CowVeZ+tDl/sZCrbv8o2R2bpM+agh0b4Q1teSAfLP/jikNWk5s54ljMp4l6QBudZ8AOVTga4T4+xb6r",
-	"38+qaaQm8qO0gTuz9XeS8Iz+kQPBNBcEPZchnPko67w8KFf1Y9ijzAmye8aQ7aFiflXAOqC0zU1sHPAb",
-	"LkjMF2RO02VhOTV1u8u++nwFzGE+BuFzxFv3ed+kVf/69W1TXk4N7TNYGh2bScjApin519XFe/IrjInx",
-	"q/BNUFVZ6CZQJjydrs43g0whafiJE+PuowUTS4v6ZHQ8H22avjVaiIroG4ug/W/4X79e12dMrBSKRlXB",
-	"v369duUvNnFrI8Q2TPnvlUhM3werl1B5p+RqBgtzcl2kiO123HsU4vN9fvcowHef+ngeBegaS8vVXeNb",
-	"WDbl2pzB8hQ1HyzqV8IGTO0UKi3hxpSoUX0W627J61dIYxk/45E/4AqTZq3R4xksg5jKuJVf0A3rUPkK",
-	"u9BwdrKe9k6RB5o1VZnwiqq1tSu6piav85+uRQs2DMpqTqx2ntjYnynmHfoiwjxvhu3a/Rb1m7c5lKHI",
-	"hZWbSVnwmUzyNFResSPb99lqxNu0gNIFJkMNNHdWP6jlDAP74nzV2uV5nEevTe7VutTvJpTWuOZ8Vz5r",
-	"JskEjWkLpmKeG5GcWRJnWt/3sKoJYZvzqYUq0EvY1oCLShDPrnlmNuuIb+YW3YAbl/cqEuzGZcoXeeqX",
-	"8ckU4dfUz7/G+VpNcJy2nipFAVQv3W/4KqRgpqAOTrBNi2wNo+BSYe5VV6zuYWcT8OBzdI8+2WmiWihe",
-	"j2OpoUohTVNUT2B1h24ug1vUUI3hr1uRwC4qo/vENHeQRN/xlNWizEuTyFITY2daxSQRNjuNCcHEugs3",
-	"kNZo722LukgbD1fS7kDx3t7NOiBYPcA+GbkqqDbnDub4YcZ1V1o1geb8YEGoMnobqaioNUwIqSVeSD2z",
-	"u6yxYDGXqp6IrjF1LXzasPCM3Gkpx5XKsD4cYVV5w6LeSufKpvrV86ku8FPDrcn6ojIShTh7fTVsZbqR",
-	"q3h7/ecINgtprO3KDFm/zpry0Q3yuGaEDVeJL8dEMBg1iZH8aJryPA19dAqmPDVPNe0wYzYkN+33ZEwF",
-	"REEnsfbi7KqeXd6oK1Y4HffLEmOypizZC3K9nJkqp4XN3ohOo9s9tZzt0Yzt2Usd7RN0asrHCZMxREW6",
-	"K1zOGFUJP3EtTU8FnWu+DXXUknw/+gCTUZ+M/k2THEY/vDDZsjSGL/siy2KXv0tqrTb/QQdiHtW1XpaN",
-	"DUOHysxXPPTp/LraHN0TJ9yj27luZiuV04w10omdU15cnF1dUhWfK5j7uSDZEtse4165pthN3HRxQsXu",
-	"uotXgByddhr5mnr5z25Aun8iAdP1/ml3W7MRabCkSTKmhjP/DBCw5q/gPP+c6bMsizWnM5AkoQpEn4xR",
-	"Xc9EmZeDi7J2IVqb2l+jWWWjehRHeVFIedUkIEyRBc+TiIzB1SrTiMP5Leqp5yz9BdKpZqmG3b07vC5i",
-	"BZls5qWPfN1xQnuj93nUBVT4PGq4LfOk7zjfazOEX+q5kpHeGWAFnYPaih7K+RKW3ussf2HpzDMRkF3W",
-	"4+3NgviPPGL3ur8PxThLz3mN5Ha/Oa3w6UV4TL97THdlAne6UDnscq89Xq2MtGPaHEQuqbJ5q31zQq4b",
-	"H0LuXE13GwFTf30AJOWRx9bfJNTK27h050/WRpzh1uKkLLHCoOc8j41WpFom/ju62yVJ5yMj5jK0zfMp",
-	"1W2qNt81ekdgVAqGPiLDMIeIUXQj3O+1Lc6P/ub1pU2NQsIwBSydyj7aOBWgRcjYi2FqwtKrhqyGFVX0",
-	"RZXjrasIbW+vwgtp3oRJf07I862szNzhhRmRBMWvDv1kPp9Tsdwd8n0u8/WaeFXLE3JTZs7LGLJ6RPfw",
-	"THAYZ2NR/wGJ9WH5FnCuaP5wHL5o2hxNrc5hkvAFmXKQfmp6Ltj/kEH/KJIOlypgIkDG3TqVhV12RE5u",
-	"oFbMhK4yXRbXcHPnVuxuKKRxdnmO1kSaJBC5QutcglF+eMUjKmr873ZNQdhol/OH0DZYt7Ut2lf5Gdai",
-	"QMzlxeTK1GpqcI9USf2XbjHEjlNvKm6tOKEpR/+9Qor9WnFzscDzaJdeHzotcVVs8dNwGIVOBzXOTlTg",
-	"vTElNNL0LZi2tEJcnF1duIOppdPFsX2FonkEmYBwLSv6SkWd7W/9nmrKNTisr71cgI6vAs6Hz66YKEvJ",
-	"tLMc+/hi6leoH60wbJvIt0s+9gasW15nrWOR/agxLbVVmx8e7aKw+nqeqaUve+vEyHuKuV6GBNNy43l7",
-	"zrQru/+osmR3+Z112Y1jTbzZW2cf9F5OZ2H43hoBH4pYqOqb/Oed02OBuTu8rRpXiTS14UAtWyopbBHt",
-	"1b3XdlI2hc4L0dimax+eeVX2WO/2CJQwoyqMO6/LOkZ16pN37vLlCJigYUdQayBjH1YZjfXXZfmQ7yQq",
-	"sx6egu1IT3YhDZ2x406oqzkQ66yoj/K3Ota/qZ1rp8u/KqjpRsFs/LJ58ZXabBFgSXPCFKGy8Go53B+Q",
-	"GH36T7HPSC9g1CdjnqdFeL0AKyrKPoHbMMkluwGjplP7BBU/rHQdiQiugMmG0mxdmdCGe+ApXEx6p7/5",
-	"sxabot8nw6peTLw5FHlPvjhddp3sEbnbiOlec5ZS6wfZUnC9zHL10KpLO/HyfReOtY5EmRDNxop6PvHR",
-	"7gG8o7fGzOF9K2VXZyHp0PVeKgjnDul9I978R8G3z+ntuWcnY2QyfZw/SadO3VRFlY6ep/6+0HvNWdp9",
-	"V6WXTKdOO+7KG5Yqu8oTxbIEvHBR2S3lakcXAW84t1i9C4LMqNLA3kVXu1Ye5qE9IQTQ6MLG+3iegy83",
-	"Wc1O40wAnqeguvkS5Cn7Iwffx+D2gYGwHfd+O088HCmUEmycqy7A1VHfge7wmZ9kVIIWTNhthw4LgTkm",
-	"d5ca7sNK1liF7QfNtnWnAW20s6qw3ZzZfiEW9ud6nj6h6dK5Iy5iFsZkwZKERHxlhbu84Y3ETh3K6G46",
-	"JdVlvKFLtJflKoZUMc3DPbxoNgYqQLzpSu93YxgnCV/4OD1VTeovfRWafFEmVXgpAMOzaSI79GXzLGEh",
-	"Ux26ZFTKBReRd5c66HlIJSzPID2PXhqdYldPAwepD0EhdkNDhQV0w6BYqU5gvQoeykGl37uhgulR5e6O",
-	"fTb1b30p/Tb7YtrOv221H+3mDnlNa5MhKjqtiVx/WBNph3x1DuDqVg63at8n8T06BdXHS/4kaKqK6Biw",
-	"acqMF5HRz5ryrT6eRLodRK4gedfa6UV3iz2h+wi5ioOET1kaCIiYsFYIn0M+f+XqvWyrLYm5MMrSkjay",
-	"y8MDwOXR6RgIitP5bkEjylcXpSFiDVrCEDIFETHtiMWoRcISj110r6Gzeaw+inuYCphSBcF4GZiT880J",
-	"oPdmsoRh1rra+La1Gi18kZKLyzNbaPP7DzDlNrHmD/dMzoIj+l5eZVGvbORavdtJpeE+eX0DYkmsexIO",
-	"RmKaTjURwdg7k3uNjFg06hoHh0A+ZTeQFhmKm8TIIAMxZ9IrHfQKfNOM+cPSWcaKk/GpG9roh4Zfgq1X",
-	"F4FJ8CaC0PkH1wR+F40wOrq+kcnRWDEP7lRiulIC2StWZjkWLApasm/V0fiNw9LsV5CZxHttj3318enO",
-	"Yuq23rGoLl+kzSV13WeZ5NOG3Mt8++Zz1ppFEk/747nDpzuwe5eWtT4r5aHGkvOODSdTTY47EJRdE7Pd",
-	"KkHxTryyD5Uk1pinWi8yV3FZ36QqY2zeVeEO7Cu78hmkjaHQudR8ljdzVVOrtM7ahKmfiiTGZTjjGGKW",
-	"RoSSD6+vrj1TTGxJ3sCrHof+OXZWuPld88OYl3tJhWINHISBU6Fs7ZwZLF1OJYMfiAQfXoiGDdlV9YIT",
-	"uLW6ktpqZMFqOHPl4zoKrtLhlcqyPmxEUfqvlgLvWJ6wU02s1SyRd/3e74tWqX41UV3TxpqLd5QpBc8u",
-	"zzELA6TSurOjgVOZkgWyLO3h5f0aQzgLYi5VQKeUpVIFeabYHAKlx2ggwDa5vAbyLJDJanqzlUpm2C7h",
-	"NArGNKFp2JiE3uwoaC7fJoz/nllriehqMvcbx/QgYjLkmgVrT9+GHV659huFscw+61dYTSVJxRRUUbzT",
-	"F2OaXk0oE0vFZlwoj4qYt8vronUzhF1XR9xEIte/XDkth/UV07hUcfzFv0SMydjcmBNDJkHIsrhb5nDd",
-	"a8JFCEHI53OeIgtSJrGqAQWZBCxFB14I5IxlwQ0INlk2t57T26ASo1AY6Z4eHx8e99uyIuoBWLrrAHU3",
-	"tlpFu/bCNAbdzIb/JZLmPVJFyuJMruacK1fXYk19ryCTWsIyWnpaPaUJR5UJArQSdDJhoY8yLzHpIjzS",
-	"uG/lbqWCzHMcFQuQMTepP33am9ROux8saEy9Pbs28sHIWQCKt1YLtaCSKF5XP1ZuJKTms82E1OsZf2yv",
-	"T7WrbC65VB8HNoaQz6Eo5OuSTBoi0n71Aub8piHZ141zufFgZ4ti9Zg7taHgA1+UBHwN6aL0L9k09UlQ",
-	"RJMpF0zF9ckNQ90Q8ybB9jo8XakZk9tlu6YspybOokkg0pvGalObhN/rwP8Hzegz0fRXqgIq1iuKjJcK",
-	"vkg9Ecn+V+GMd0pO7Z7ypeAhSMnrwzncR731IrqmfcfN8n+pT1nzZ6pdI88VS6fXJe7aSBnIU6eVIbZc",
-	"m09Jrra1bS3rtrKoQs2gcRTOHyjuC4O1I9VCYrFPK8N579U+1TnFgmv3s0B/gCncurJa7dlRVBxoqfOL",
-	"zL1EuaIyc7cZTGmsG5p8gcW7KoTounz7JY7P5Qicg6KPPn3dQ7m6urAV+WsTgf8acyzQwcnYEUHC034p",
-	"Ae+Tty73vdlOpLE3TZckpBJqypswmSW08OHcmhjy9Zyy5MyYgFuTQ77hojGJ7yiiMh5zKqIR4YKMTA36",
-	"hkz8lWySPwmeZy1FR45dO3n+alVxvxmR3lahxQ751Bg/WiY+MLd3kSbLN1x8gKkWlAVEH6UV79ZNdcmy",
-	"kurLMJNMEkpy6XJ6rBqCsEiIgAhgjt9SnoZQOTNHaCtrOrnr9/T877k6M5bLGsJcaf+sXoVskr3umWSv",
-	"1iX3KuQZvEwomzegcf3J7Erz7pIYJapHfUbdLsDuzcp100hxT7V/xaJT++gK/e6635X+He8Ci1QUuaYz",
-	"W3XIZG+bshsP8uShHaucqSbSLAq79Kjd2ValTi3fXfLZBjLBYBOnR/Ku5hJs5wU3ynl4SHZY1LyRU4Q0",
-	"yjhLVSBA5SKVBdNeV1JYQKqC7eNprNTSxBBPN3FDHDIqthqHyGVFRxfIjXQSVYuQhCAFqSAyBS2bW63p",
-	"4Hz0ybZ6w+vKXtYyJhaqg8L/x/Dzcl3hUmdL8Lehri3ElFDYzI3bKY10/ZieeiSzgc2NFUJJh90USpuO",
-	"DjaNw2zSVr2BUSk9s5SMMhCjajWXNR3l59dX9XuyqpTaKmNsqrG2nYAzezRLsmgIWyE8pqf0Mnt1sP82",
-	"EyfFBZ1CAOmUpR1v2FRPqbPv2aIQ1oWCSnK9nJGfbCCZ2SlTpwi/fZMLvU+MlxMRbBorjBPLmFjukzcc",
-	"U6OveZnMYNknIy6mmILc5B1f50H2yTWbW4rwMWW3DqpekNHecGQiztzrESSFG6NZWreuoe+VWdWu3Lbl",
-	"kn1y9ZeHTBNG63lBdOyitkymB3zTLEuWgeMDuvh/lR0bdUBjKlmIPmaBj+n7R938LFcxygyreq1630dN",
-	"1GxdJn/SC0EowMW8eeRyLy1fESjKkkBAyBurgq81hsizeaxUFpSasZuVMliN1ah8K5HOabhdk4ct7Ibb",
-	"aoAEEdAosSjBY3YmA5bSULEmtevvC+UFIK4i2XbNI6bCL8xIHuvDDrbidO2Ic3prS29HkK0Q68ooKHq7",
-	"XWxE/s3LAhBbq3fYZpptNjVdtjqfmDYzWzLK2xfM4MZ7Gn0QNQdzeut5yqa9gDllqYWyDr1SWNAk2CDc",
-	"Xh19X0kHtkBIGnho3Z1aJmETQNzit5B7MR0dUwahXYorlUCgVyBuaOJ5BkU/AUosN7w+mlXZrd5cVw4N",
-	"NtmBUDDXL9yoVq0CyfKKptxBmPBwRuQMFpqad6kCuN3W4jyncfyivp6PGVEILC7VVNvGfJ831Zld8Qer",
-	"T/O1Rc3QbIzRYhb29hawCkzSXua2VUe1PmyhdaxNQTHNEyo09ycsE6m40Q72bcKA4gcPHlk3C8RtfSU1",
-	"zfDVVwRqPpL7aOnu+r1rmGcJVdBcc1PZFgbolavG55kZz/IZWyq/9XsszXIVuNCcTR2AXQDWYNzeolO9",
-	"SLf1Jp9ATE68ut8v7RxRbNSHb1m52voTqJYWrzkBV8ZVI7KUpryCzDxQz7Wg4ayiNGgu7mySqdKUJkvF",
-	"wmrtWS1qCcCsHF9FbeeiGOW//q9pR7//cS+gmbBENaDbz7OFj69++inhY5r8XCD29S0YlE8kpIjbjJOG",
-	"BjkbN9G+ixksGxxZ/V0dPn74xTpmNB21NW5+1leJCLoSgP8ZbqHF4lv43Phr+dbs3TvVVPtoNdVntmjh",
-	"WqXIMjyVyJgvdvDeK+Xwtu24pRSieKsDFO8y7IUZctshlDNvnMRHCcIGzqRR6cY/4aLjeWyXhD+3131H",
-	"N/nVs9q0t6ErtLXjdN/6/QP/rEQa+kdNv9wIs24DKt9I6Yawj4Zz1RLYtfODXntkWpgo7AH+x2kcrp19",
-	"wgtj/MylwukuvDMC+FWkrWywjF/ahmNbTqlJ+PqZLwifKEiNCCaJyFN8kXGldP2yQ5E3o8sKcnRUpxO1",
-	"poLYIrCDOf8FZQ1xY5/be7z2yGQ97Ub7NzW6Z+tXOWU3Jksaz9V+qaNmksA8U0t8z5TIPAOB3ffJyCqZ",
-	"Z7Asy2mOntCMjYjCAl9UktFZNQnCaJ+MLn/9mUnFhelEkwVd2jlOScpJTGVMEqA3UF1eVSn+4c1Lcnh4",
-	"+PwFGQ0Gg+Ee/nc9GJzif/81KnIwneqKCyZUQ0Z1HRpCRlbzGlA12tSnF423C1JN7g3DQy2eF8e11cnh",
-	"GTZt0EiuuUysFJ3fpskwdRP/vFt39yg33b166PBY48o5ZUlAPTxWju5cXdDWyqcHd/3eVPA8a6tKOhy0",
-	"10g9cWpUExEebWjSvPZ65EbxKtvapMVcc6JxtASDASK6rCt6X13EsNqnohXuuJcDS/nXA3a9NSabkGaH",
-	"fr7uXV0C6MrlV89yHYaK0yueQb9n/yreT836KxBTd7A1B9evvOpNEFl5G58acKv1+92GYk3pU4klSIta",
-	"ISs4l+cK/Y7GYISpMQ1nL7AZi/omdsDgPo2lqljLhmmZwb4zDfSPxpco2hmLtdH8VUTWGju8zbyygsBa",
-	"FXGr2GrTFLYdF7Xgn604xz9SugbV1Ldp9moukEfrZFVmdA0AlSaiUpGnJIypoKHCNKZcWHKuuCGytoR/",
-	"JSPhcHBw1PefehvuakBXtWLIzshoBw9Q83S3BZ9AaoL6CRU8x9Bew/NcpMQAIT42s6c+GVkDAbIe+kla",
-	"p4AZLDcfYYuPoyY075o07Ws08p2HMwWygKgIXo+OuXi7GR2zwh6s4XI7Qrk8u4Am5CjrxWS5T0YZnYLE",
-	"0xqQRQwpoUlCFli6Ss4A5eYaJxrdaTuFdJTNX0nijqeRc1s/BTN8366mbu82+hYuaVOynTPyr6uL944f",
-	"RT+aMRbhrCqpyDyXiswB7q3VNOYbF3Cxxc6zU/CIV6mDSvEf/CUYPz3yVDq447S0tv5Ey4jnlSO0kcb4",
-	"JtcLmt9TF/OAh1p7CibSs9kCY0NBuyYOw+xdQXOxLMx+6r43nYWbe1dHI7s5V7B8B4zujqf0VWoqjVeE",
-	"X5XeV3b5WAma2uSLUfULNhPgV4l6W0a0rRA1sbWdAsWDzUFWQ9vq2QoeNqeN2OJKJ1i2JdjcfLcnwdJp",
-	"YVaq8YsVSbXhNgV5FWTu4VZehZzaVF12nlNMgITV7vvWciH71tXWVwskGzPApRFEQVFKf2sKH9ta0wZ5",
-	"BbiHKRpagkrGf29vmdWuLe7ga43LYFNP7artX6C8eyx4fQy/lW/02nULHQMea/q1LNhIYIXXemDCOupa",
-	"NksBNyAEi5yjeSP98EWuCHHOq2ITaH0UsCsjbUZysHmWWLqbMOnyw9gH6GEJSmhFX+0bBWxE3Q49FjHD",
-	"PDAdpqk9CyZUTpNG/o7e0Cv8hTgguC8XN8lTjPWy/gvNrhDrDXPBPpuN0iTb4GmA7E9Doh33TIuFNNcC",
-	"lVu9PuoO/lcY/8z57GeaRolJJ9hcBdfo/SlZwDjmfFaWZ/UwRlUVEy356N5huyLLW7eAmyKkNuuWEzLq",
-	"eqce+obOkTWFq0ljC3v09RPUJvWuq5+fMadt2mR8aTQ3LnTCSEpMf7CWUrfr3plutIdmy1LWy9hbWPbu",
-	"7tC7qI6BuAIlSZ4ZywbFaAAtTtAkMaKGyDW/nZ6u+O/LPuoKXMokbmMKJajCLiz7mj03LYo4twVTseYz",
-	"mSAskoVrSyU4cQZL2dfCDap40bVwj6cmSFG6LJAawElIhbCxcyvnQ1iKv1nfjVF5LGjzqBb3teeW0TAG",
-	"crA/6Nk0wr1YqUyePnmyWCz2KX7e52L6xPaVT345f/n6/dXrPd2nTM/fm1IFMc8lEJxUH0CvUqW3d7w/",
-	"HJoePIMUE3z1DvcH+4e9Cp17gpt54hJGWrq4hnz1ydp9msQhMc2gzGzL5hkXylio+oQnkRYGUDHYd7Lj",
-	"yqmbdAU0SfbJpZb5CTXG7ZU716e3Uu9U84xcKL2Y3mqBt4bKPWWTJ5fG17S13YWYvjGOQHef1sqVHgwG",
-	"rqa0TSFKsyyxRugnv0uDb6tlHTm6pBeuN+aIfzNvL1oRq5w+16BN/V0/7t7xhB5E42eHRzA4OTo6mpw8",
-	"HYxPQhgfDo8OBs8nY6PGP+0dA306PoRhNKQnk6eDwWD47HB8HB6Vj/WaRUCUSWVXoqfe8SENBycnJyfh",
-	"ePwsPIiODwf6/w56liyZgLFK6qzeE8UikE96tYm1rGxZSYqFoH365ElhYxfsBsSc5yret0f1BCUiTDjZ",
-	"04PvFcvUpGwGywRVz2ZsC9yl5/2qJL3SyESKl1KfPQr3Sz3bZlJd3K3p0TVR0ShXwAQEaNzQO/3tE8Y6",
-	"SKagdzqhiYR+j1PZO9VUsN+TXKhgvOydDjQkWUXbAEf21O9krJS9pcGpm6hav4Z9fYJHBjzrRizA+MmP",
-	"NFqpYXY0GLZ3+pha9xEJGNF43PkhTDA0ZuUxFPrY3hv8iNpzJpXB4hPB5+TVj04dao/U6Vt7r5FT6naW",
-	"lT6bp6jBaUwlkIhF6FlMU7kAsW+opyt32HuNCIhYDGQc73+zv/Y+oXnYoeQyaUoFwT4xiBI1r7zOxvUO",
-	"bfxMEclPCdAwLkrgGzONoWha7maRMT0IyBIaQkQYpiWGWxQTNBUcQ8LTaZGISNL5KhZ+QShB60A6JSzS",
-	"k8xpBPtkpI98ROY0k2YJI4OPRnqkRQyYEtmY4IwKJ+WLFxV9vaRLiUzinKZLo4EWMMllWcF/iQtC+kAU",
-	"pNhmn7w3IQ3ov4/HBJFRZKccT8Eq4RBIJkxJl+UOw5RcNQxDo9CD2NaRQ7UwRvWZrEycRADZJnExc9qr",
-	"XSty7Qfq33D8PxnH3wOv331uTqNEroZzs8+pV5q3WqHOHvMJfRpFENLnB0dHR0fP6NHB4eGzp0+fHz6j",
-	"g+gpHJSJNRxuvnhr88Hhk29Y1lC/5gOysroXpG2yU5Kns5QvVmOAH2RXeNcb2/K+43PcU1mpfpPquNx2",
-	"iJUnBa7f35kqHw0OOwLNnCZamG5W9bjGT94VLT8fyUUcXSTInzC1gs/tOTxrP4drzq9sxZ2j4aFX+180",
-	"8tqNk0FLfzC2dGHroWFVT6QgaIjw4oAkvTEsnf7jEfkfvIwFtU6DSExVM1v0Qv8babXu4t7vOrNk3sA6",
-	"s2R+7X1a54z+pBk7j+5stk6oyybw47JgRXCF4+XKIr/TTNEmXTcKbSMad5MZzy7Pz189gBy4gp2J2W3U",
-	"dNXd8E7bPVtucspTuA+mOep4AJqCT3ieNj2AlzxPDIAJUIKBeQTExNQ/1iMwhYZTTmRewcWfWdgpd2ru",
-	"3dmVvzZJ55VZHXVKpW6yTgxJwpu1STijLNn1VXWaTfyx+ZKx2c849MM9STf+IzzGjQ3v9iBX7g1DDTYO",
-	"tXKBPwNNVNx2gSmPoFkdqBdva4HbDHCxpluiSB6Hcl7CbmBVGbhPLlIgeSoBUtT3PR24OO0SK63fuhY+",
-	"3uNyPvel203+9qf1YdTL6p32DgYHT/eGw72Do+vB89PhwenR0f7wYPDfnpYPpLISht3/3tDJZ8/HB+F4",
-	"PAz3nh6O6d7RZAh7zybRwd5wcjQ+jg7pQTgcOp/YzZmG1tV+/3h4oGdyqQRw6MPxAIbRBPYO6bOjvSM4",
-	"CPeeTw6f7z2lx+MBRE/p8/Ggd/epA2iaA22AS3e1+1+LhqiGPKQWIr4qpPkLs35R7gQr786ceMuzw+i6",
-	"Jybaaxsn9LONMykK8gueGYesariYSfSNfhYRRuqAIHTK9e/omDMDyHCc+earMzPjcNdmORvcU408wyTJ",
-	"cjGFCMNEDEHlKZgkiqdklNBMQoR2kUJn0jM/OiuTSRFX6DSwZ6/qLmgkuPJeneulHaYmOfkDMnAyR6/U",
-	"x6EX9lpRo2aPuaL47bCdMY2C4jIbduYkbXcBTsRGI7UBAKctKu+I4mQ9q3mzpXbRaKQnqJRCdGKeLYDY",
-	"Q/XJw71fXKFTCOK+7sH9Hhx0lbONkrX1yM0qi1bIGDiwf3QeWK/lIRhgDbhacjTPlSDGK+JbTceWvfZ7",
-	"KQ8s5tt5EoyLc+iTSRLawL/HO+oSeVuagk/apjbBgpiVRa1Tmkvd1m2vivQrFMdEFFcFbS6mT1z2qEbG",
-	"jkWyLo1vldEzFaq+x5xLyOoJm6ZEd1rEPFnt+gOm4jcOxNMaDm8K6ixJ3sLy87N4ToVsdv1bsy78011h",
-	"oxt2uGNcdMP96jNi0dfDRZVapjydUyFjmqD7g0kwgRa36+XsaxRGka/acNuogvrGN7zPWhNbS6pIY6Oy",
-	"MSczWBqtEjlLjWlNYxW8WFlY3kxIrEn7p3/HEp+Ft1SVTWOmzMoLa6szKnKpX3xIU739sR6HhjHYIDU7",
-	"qFRa0DKBbwta4xhhrIMXYvoWA/l2t16V6SSHg8Fga3JDw4cVbrzDk+Gzo8Pnw8On6/kHrdlkJS2g/a2a",
-	"RO/O02SFcbqDlYR0e8OafHOD+mxy1bYmWdzwZHj87OhkeHjscsKZvTvgggjjcvT/7EHe8zf0rORGfQgz",
-	"z5r1yiG7b7fod4szWAYxlr/r9coUk83L7kYXbPanJtLwmIae7czSmvUhhcV61l7FNWU4JTZciJSGo+2E",
-	"Qgu7N1Sg+2dvszNm/dnBBNV3wkmwYga87+4uBPpBoDUKAxS//+742bPx0WQwHh+cHE8mg8FgGIYnRyfD",
-	"737osvOmUR7SmNa3vhkVjfYqlbMWnnUmVNEZONJHvmdKYs0wacuuWdkt4ekP/2QDXT0QfbXmunV26qWL",
-	"tt3gqVpYqk1J4smfM1i2mO3WK8OThEt0cpI2WOiFAzgUPPTvxtl3BpBp8JuxdLqed6RQIMQUIfxocIQ8",
-	"V6Mmy/FG3UyAb2H5wCbAt7B0JkBitUmTPEmWj6NSsqzs12YP1KhYL01jtPQ769X2aK9rBVgtfDmK/dDm",
-	"QPMIW/Qf2+n5LmM+mFKjYuXERP3dMFVpheyIqfrN+g2HuAtxytYgr9VLfGVo4xvD/89k+B/O32IKihTY",
-	"FsFF/h3xbIPu6+tXff0Eaif0l+WqMbXygqmY56pMSFdJDbcykUu1tIkaTZaWz4Advymq/gmKqlV2t0wW",
-	"9kgcribyhbb2K9S7mAOp10u0c4NfmRuvl2ph/58mN/zzNCWNQN2uJ+n3WIoVkRom+aiHZulUn/j5K4ww",
-	"FYVZBmmprRr6ZfQxaMKlc3SD4xgtVat68+QAPhjEdV91TWnIbbT+mmDntbWuxPJaM65ZqIlFc3nHBvvk",
-	"V/P3SF/IUO9yzgX0jd1Yt3IW4tKsTST7X2kmM7VmdCscs1HlU2AbTA4+ykYvUGlkMlVjXsjIpuCrk+d2",
-	"jR3+7MLc2qX8Vs3ztJa5z0QqlYFlcT6nLgXEWtiXf1yZ3lFoxzCljGsCt3q2TcklGXYqApPMTwQhz/X2",
-	"D4bVH5Fx6Z0ODw5dBodK7XYteOGPBgtRlhiBTEDEiiAwm+RAf9GAHC/HgkWbvFoLE8YzSCvFdte7ixyv",
-	"pudSNthFBraiov51kYJwJ/2hOB7yhvMIo+zwu41sK4+v1+9JyTeWm2PWkDDhefmbyxeWUM0M6nOIACsc",
-	"CSvkw03ZlqcqQOQW2NwAwZymdApzPE2fVsENg8VqUxnzRYCIIpA8nIGSxfeYRRDEkGTFL3qZuc0aiPmx",
-	"piwNMpNZETNi3Jh/GIgKZFFM+67fyzNbFevubveYaFei2ocK/20io0uplYvpX9Fjo8lbY6unhglEtr4Y",
-	"LHL0I4XFeiBzSkaYWX01/Ncl7SVnZIRYbFTUK9dLN8S6Eia9nqeij1lK4AbjnWVRir7B9+I+jhc74+Ht",
-	"+Mn72qtX8somc3xgSVDz6q4yp4Pe3vHR+PgwOqQwpk+j8XF4eFyg8geSD1d4Ks3C2TU9ppyoGaKEhcrf",
-	"+qgPrxtH/TVKiXXsMQpOyCVqoP6nW5m73vNXbWHeQgIaRJVu+TI29Jd1eTNGLnq0NnEGOvqxqCATRX4M",
-	"kxzjBZII9zETgMnlManwGMjBEYnhlkYQsjlNSMSmzFQy18KoaCAfZodWLtldH/pNcvgmOfxDJIevnKfZ",
-	"SLaxDcoeg6kp8vRYwoqoXd4rvu8bi/ONxfmHszg2u0Uzi1OT6GKVt/kTtddbXeeM/0uNZbZgZ9BTzqS+",
-	"7Bd5L/vGmY6mEbm6urDJLPtYEMIUTo5ZOt3iKddZQ3qhd/KgbnIaSh41U8Y6Cq24yD18QgiOd/BFNTqr",
-	"OV7s0X/lOUM4AsmXyxlShRk/V7atWrFGF7ZaJw3rxtYv3DtoWpTceUFUzKSpDSg5JuczfUxGVYj2ieOQ",
-	"ICITBklk4/0w2Bgr/9nxsRrWhCUajbO0T5C8yZXyj3VWl68GpXyTlL5JSv8USen+slIbZfxGELoQhAc0",
-	"EFXMQxXr0NeXQbfGn3G7ZajOj9G6RMiGePM+SVg6g8iml0zDJI9cmC6LnJEIi2ogYpW7B5cUfpD3om/f",
-	"lH7fSNk3UvZXVvo9qkvrhsnyS/i2eiv0rB/gP0yd909kbr56JeZWOBVAo6KQoe7RNzCAQ7RDazev2L+o",
-	"0rPBF3UHw65Vfj6ZQqr5KdgzBEA2m3qxcNC6IvQ7WXr2mDIHGhEYDQYZRXxOWTpCRaihrZIwpbk9owzB",
-	"0dJkSQqmzmYoQ6syxbHqFBpmyZe4Ys1jvuHiMVjA273FYrGnF7WXiwTSkEcG4io8odnyVhbNG5becDF/",
-	"RRU11vxXOLKrzv43I6nm2Ew0KKi/Ex39LEd0to3smbPbke61IuhqqKJ5dy6jeBf24XMO3CW4ssPAD0+k",
-	"bW45B+xWDjZI7usk356Wky9yzt4aD3ZjjDoGIxNqz9+LaDqLXmPMxqUrdfe1VGdzC/pLVmgzpcB/+7Nn",
-	"dCJPh9FkOBicPJsMh1E0GAyen4Tj4+NJr9+jmKkjwMTd0q/0iI1ahSjIRWJry3SpAqTb1upwylI4vxWF",
-	"bxCIVisOafIROI/b095gMBju4X/XA5t8GlNc14bERkbVUBcai+oZE1wbaM5jYHNcO/p92hsenTw7eT58",
-	"OjjsabR8G2CO3yCCTMXYvhJdax6t22YsALBKVZor8K1pRIVihfKIhkmxUg1PCdwytSx+ykAEWBfR/m0V",
-	"UU7fQ1VR09gVhGkL662G8B4+HQxcqO5hvyfn3JhU3Tbt+//U76lYcKUSCFiqQNzQBM+l+FXLfEu3Eqwn",
-	"d9k9dsI4JGgQv1IiDxv1+w7n/K2qyhUlQb/uynJZiT27VVxwHVs9Zs8MLseygaSMsJjBEiIyXpJRwKLR",
-	"PjkzS1lWrckbvAR6oVQ9YjHMV7MgfZMgE0tANfm8VijFzirwbwj7G8L+iyHs+6DrBxS5S0Zys1hc47Pa",
-	"rfjbwAQIZ+szviBNE7UWfmte4Rcp5GZw57dabt9quRVA/rep51bDotS4uhb8yJ/mLXiUdluv6wa3+vqY",
-	"wpCdprpul8ZY21nYNIt6WJ9VM8njuq1aru2vUeMtcwf05YxYFUz9GJXeMgeuX2Wxt3J53YQPKXmzwKHX",
-	"gR7oBih5RPQf/bX6X31CFRk9UTQbaRQw0mOO9slbmxS2iFuhAsicqjBG91NC06WJqyMmtaO4AWHrGlES",
-	"UxmbjLLNRpyiwNG9pBAms4Qu3xsm+DwFSS5mXPBev/d6TllyFkUC6xv3WAry/6t1m3nDxZVzfuhFVMZj",
-	"ToVGGj8Jnmfnrww/j3/I81dFBWJjQ9oeY3R1cZEmyzdcfCgKtH2UiCgt26z/es/Vmc2aU/BMntnDri7O",
-	"ULhyCRAfkEu9urog7xGYNkLH/3P9nl389PF///09VP/59b+z/7DB4OL6ffzL9X8WF6/O1X+vz/737tX5",
-	"4bvf3w0url8vHi76CqF9x1iB7YmPXpoyEWERXqvPw2VYmqB/ArEjkIwuE06jU/IbLvaUlBBWRKwWcKbf",
-	"nLUYfmq3gHRIv36vFXfKyN668EfOyd5sh7FmGPzdOjw9pqjQNUBL39hf33Nnu5fD30g+eSAZYp1neEdn",
-	"mmPgKewpNgci2TTd46lBfhUO4oql0wTIFZum5CJdkRHkUiqYPxGgX31LVjJL2rmxckktbBe3aQaQpnJP",
-	"UZdUcwqKJ0YFzCmmGGOiSD5mg2emlKWGebBJzazLr4ucqZM79GgfP/zy+atVSfeU+KwLPfqAK9qmozAF",
-	"ivAU9IVqnJyn93IYfDBtvV2mPd+vik0251yB7VcF+fz44RdiP1chPDdsVgNkIxOGOqOWxHsvSEqF0LwZ",
-	"auhd2t7v8WGeEplnIEwk6A/4BnQjdJQeke8rTPIP3ey5CZPK8ImPYMrtrx+OZlltHQg0M2AAG+zpXRFq",
-	"+OnVMqLNrHVdXVHjR14FoAevGurSnfV7Fix++7N3+evPTCquwQutC8ZIMQMNbk+fjQ8OjsOjw5OnJ0fP",
-	"DgYnR8eH4cHhMUTP4IA+O+it2wvWssNbDjmgypQaHu4Nnu8Nj6+Hx6dHz08Hw/2jIyw1jEcRUA8ZxZRJ",
-	"Tksxp9fvTbVEEhT2BmOFOToYHkM0PoiOTobPB5Pnz8aH45PnrvqxcQKPUMveZNXAhnYmJ0v5GROkXHAR",
-	"BXN6G0R0aQ68+LW0cdQdyLOnh3pufT1rERW9c3mmX7SrQt7r9z6ABHVpBy5+v+tUhtk8rwashFDytzLC",
-	"muf8lVpgfylWWMHw5oJq1R9bstbh9ovEdZqHNg/blMCwRldlrxiz0zkAbUphd+pifEE59ajQ8EdCmiRO",
-	"aXr58dokYcXk7utQXM6IccCpKRDPpBJUcUEWMSdzurTDuvXIyoCO7KwMUyE+fcI1i2ayDGylLAYz6bO9",
-	"V86jFeR3Pyy2G7rp9M4fx3PWg2g4m9k32vO3oz07q7QMgG4XIPDNf50ZEvXyCRjeMBFAo6XN54Z8LrKO",
-	"F+0pNVrTjutZrCYE2xkZ0rdq9cPXOvz7VTBc4/iRpNIZWOdlJmszq//Vw5QeLtdSFYL/ivkkEQdtsmfr",
-	"EveTP/X/eJQl1M2+kxXujEjFM+mKDhKqiNHl1xufLQfTTTjWnR7Y8IzX/KhmZ8cP/gWMzrk5nC9nckam",
-	"/7EMzvbBfJ3m5vrXXC9sNSZDMmzJZs6jfvVZF0kg6tIT6XlfOYD4Sh7zN+b8b8ecd+PGt2Habxj2y2DY",
-	"zXQ7Zqtfe76dJrbJJ72OUVGNSgQ06tfplmgaVbVYUtGlzTdrfHYWMaSEjjFf9vdcGDbwhxdFQoUqrpaE",
-	"RjxTJjV3ypF1jDHN3QtCC9UUxqgpkgCVijwlYUwFDTVStnqyIt+PKy+k2BysWbDwFfqusbbh/Xm7v6xa",
-	"q0SLvdNeyIWAUO3FXEj4pvH6RlT/iRovu5FvGq9uGq8ZLIOWfZyVeN/to1KQx1EHHynmm4LtcyjYrF5m",
-	"lRyjys1bu/a5OUwEwuLIvzBH+Y+t4/lXVR1+NMvvrDp8QkOTqchkxkOzaFCYRdGfI2/KUrTBH++vkK9R",
-	"3ykWT+vtsIbZrZhjTb5KO7f1h2diPROSdRhY52dxA6v082vVWa7n/PnGsn1j2XZg2er8GL4+B+svjli3",
-	"u0P/gxRFq35AhcZkHYZ2oR4Rk90IyAe0LHWgIevJi+2dEKlYkhAZ84WsjYByK/tGGb5RhkelDI9FAQyq",
-	"qWWfTNGKbzThG03wowlvATJHFFDRj3ClWDrdTh30IBDmAjOY2GTsiKF++6QxptFBGzy7lqXHBbxIRcVK",
-	"/Uqb/xv5/FwkvdNerFR2+uTJ8OBkf7A/2B+e6ieNGNmup62EjC31whepiUQwqQAgMeUqHSZZyVG36a9f",
-	"BDMY2cwGRvStpFLqE2yYTpO7aTmh9Y3emOgyV6tuP7b8FQ5bpFsY03DmAgeAsMiaImIaVaaweQs25/iJ",
-	"aRLMc4UFoGuS6Om5hKXUhrjaIW3A9OaQ/5dzRU0//cL5hNCa0gUNB44HVzPoywRoupdneriLs1zvls8g",
-	"LbIB2mCo6qi6VW24hY3jMsXCDERINk0d2K+sbS2oa3O4n7W4Xg3cqoRmmUzLGpalQtEcY7DKwWujajan",
-	"uC73Z5fbGOXlajfYCd7zCOpO89cYUNtYmocs9quC5c9AE32Cn+7+/wAAAP//",
+	"7L17cyO3sTj6VVC8v6pNblFavfZh7T9XXq1tZR/SkbTHv8S1NQRnQBLWcDAegKKYlL77LXQD8yCBGQyp",
+	"XTuJT6VOsiIGaDQajX73vwaxmOciY5mSg9N/DdgDnecpg/99lsx59hNLU3H5Xv/7nqYLpv/HRyYlnbLB",
+	"6QB+HQwHH5mig9NskabDwY2iaiEHp4PL94PHx+HgLE3F8ppJpq6olEtRJN7pPktWkEWeUMWSctZ/Da5+",
+	"/olLJYrV4PSXL8MBjWMmZXTHVoPTwcvX46OjF/HJ8auXr05eHx28OnlxHB8dv2DJa3ZEXx8N9HjF79ng",
+	"VBULNhzQnEdzkbB0cPqvx+EgLpheLaJqcDo4Ojg63Dv4bu/wxe3hi9OT704PDvdPTo7+MRgO2JzyNKJJ",
+	"UjCpN8czJv+/gt+zYi4WarZvEDcYDia8kCrK6Fzv6CJjcjAcTAuxyCOeDE4Hg+EA/vvl4cnR4QuWjI+S",
+	"k1eH3x1Mvns9Ph6/+m4wHKRUqigVU55FGhWD08HBwcHhHvzn9uDgFP7zDzvQrHR5Jwp9FKKY4kIvjml8",
+	"8OrVq1fxePw6PkpeHB/o/9MYyc1BRHP6ECV0JQenB7W/2hNwI+T1y2O99kKyIspZMedScpEBxVxIoJnB",
+	"6YDCfw8HjXMv/67JYp1M3opFmnwS6pylTLH3+nCdNALjSCYUSWAk0XTgocB3RSGKxuw/sowVVLGzqwvZ",
+	"ucDUDCYwOniNa6YKzu7ZZTE9Z4rytHOhwnxBRDElCX7Tezl9efqupw8xfEG4KpfF9D1b/UB5qinEuRD+",
+	"SJQgkt4zkrElkQyohIjxryxW+qfz7/ut+CNVbElXuyx5u7o7JdfstwWTisxpOhHFvMZo3GAMBw9797Tg",
+	"micONj9eg3KNta0xm4QiQ6OaJdIsZoPTw4ODg+GAZXScsghPgiVRwWJRJDybWq7FHnJeaBAOXx2+Pjn+",
+	"7vD45XAwm9M4wk+TwemEppINB1xGPLMsz/xtzhSNzOKPgSyCFYPTlwfDwW8LoahmFIPTvUP7z0Kzwwzg",
+	"O6j+lrElTaMCWFZ9bMaWCPmL1yevDo9fDAc4Bveu6FQOTn8ZsGSq2af+rz22GHx5HA7u2CqaUTlDtqn/",
+	"1Q72Os18zu4yscwuiynNuKSKi2xn+rkspoTjNZqIRZaQvzx78fr1+GRyMB4fvXoxmWheHcevTl4dPvtr",
+	"H9ryzdIgMe/TqcEyb1m56ODFyfjFcXJM2Zi+TMYv4uMX5flusF/4VvOQvlcbHu1t7rX+0LufgHf9T/Hg",
+	"v0g8QLHg8myhZrfijmXye5pc0YLOmdKcyklDC7z+RMYiZzWCYZoQNc/51yCnSnOX53ZIwajUTGLAJVxx",
+	"kTEiJkTNGIEFJFEzquDfschUQWNFgJvLweOXRyexb0DeesHyRTHl2ZSkNJcsIYIu1Iwo+I5M8MPO67Wx",
+	"4kd9CNm0C1+ABJLbUYRLUrDfFrzYatFPov3J7t7pKckEmeIkGphYZBM+XWwHjpfTyAUwjA4txsxXTFtP",
+	"b0M41YQiimkwvC4hopr+PVuZiRNiwJ4s0nQVCnvr62Em7pqLS/qnQvffyrFdnPndPFer70XSLZoXjCak",
+	"YDIXmWRkLJLVEP4/YXqK7jvy7iEXhdLKWKCMknKpQHkjk0LMg0STao1NUR6fDE1vCZvwjFt5cpMe8bwm",
+	"9CgZvz4+YQevTk5OJq9eHoxfxWx8fHhydPDdZGwJ5wWjL8fH7DA5pK8mLzVlvD4ev4hPBsOBIYVbnjCi",
+	"tJwvQwmiEA9wIBoFLIvsO6d4wuTzwXAgVcHzqPErgq9oMWUqWhTp4HQwUyo/ff58kUtVMDrf37wfz7V4",
+	"KtPFdHA60JPvlWAuJNNXOoXrhXPfs0KTllVFBplQkfmbPs3GIKC/czahi1TBWESF/QvOzx4UyxKWwA7M",
+	"Mo+P+hzXuMJMiLuoYBNWsCzW4rbmO1xGkqtKTRJUWsqQolDReDU4PXj8oi/SVH9zUBHIlUh5zFkvQszN",
+	"N32J0a61RpDngMRf/jWIDPtJJocHB69eTw4Pk+Tg4OC7V/H4xYvJoOSvBZ/O0MrXSZlWR2WJJgSDrj6E",
+	"rcc6ibc63V/Ks/wCB9a4RJpfRVaf8bJLtwJsmbJDEdYqpFGlI83WDgzLrRjk4cmr16++O3x5cDwYDjQ3",
+	"/W3BilWUsFxfkYOGLo3nZrc5KxgjlMx5tlAsmG8XCtiIRD6SlpDGQt+uB65W5Z9yVkQ05+W/Qb0u/6VV",
+	"6ijlc67Mnx67lfi6wn78Uivj5n8PB3IuhJqBho/bNGr6l+FAzQqhVMoinilW3NMU8FL+tWCqWFlI4Ppc",
+	"1a4P3olbcUPv2Se21EIJqI634vz7cJ1Tyyv9VE677mc46X7LInXsvCjou71X3UK9Lo2cVvjtq9Lf3Fzu",
+	"uuRFdk9T7pWTaaaFZLzghGawojW4TESh/8RxBpLTVSpockp+geVOyQ+iuGGxvjVkvpCKjBlJqJyNBS0S",
+	"IgqieSZN979sAbVXkNXwfRJZzDaNLH+//cQvf/z8z3/8Gqu///yPu7/zg4PL20+zD7d/X16eX6h/3J79",
+	"8+P5xfHHXz8eXN6+WzqMLxtwhBuudsJkL1tWJ0KDrVk/MnWWpu/ZKvT5XGRzWsgZTckdW0miuS8+orer",
+	"Oy3fhZy0XXLtiK0ooifWb5KXWWvt3sgBh2bGLm2w2oAFH+z7JfRhF0v1srg3ULUlpnDBT0L9oIkiwE2i",
+	"gJJgQbBgy9Bl1mXsJIHXkKZriggKdJX8PVvMaeYWMMKlFP00xWYOwzOc+h+MqcQMI6Cwe5YK/STHYpGp",
+	"wenRYf2P5m0+PDoeDtg9y1Qk8vKdBylE/xGMUXPw2AzA+JTwUlZesrEWWvUvGl+z1bjgiVvYaREwRK7F",
+	"ey1Agjaw/nmxAF/vYGC8AgbIaM5KX8EyY4XF9HWJHvKDEAkoI/C7UQAq9GkNQ4oNcBdcQxGnYlH9LUEp",
+	"MEqpFjY0HhIm+TQDM9UjILUaKzIVgWQapTxmmWTRnGZ0yuaAzZBR0T1ny+ZQORPLCBTcSIr4jmkh2fw+",
+	"4wmLZizNy79oMBfIBzR0qNXncCf0vzN6j/8DKSqS+FLh3xa54nMY+Fjdgf5MUBRTuf3VXueAovbImBv2",
+	"5zX88xr+l1zDNe3+R6YqP3rPxx2d6X1f92q5tXv5p5H0P86t9TgcXMx72jBBKQMbZqAqVq3g1WZgOg7j",
+	"Gnb5brsQUtMr+jJJWEy/Ozo5OTl5TU+Ojo9fv3z53fFrepC8ZEfGELep6FSwXbPJQnq3f0jEhByRBpxv",
+	"SNeyp8R6/Opv2lfZn7WwuDfoeGWbvpYN3LfRrXuNnhZIIKPSAtmLlDz2x2oVO8BFUl6zZDuJ2CnbyeRA",
+	"k8lhta2KVHzLdpKIH17fkX/gUn0SScdJOIKvMv1R9yGU86/hHz/XohjyXslYhszr5d7h4d7Rye3Bd6eH",
+	"R6cnJ/uHR2guFVIZvmm8qnuHljF/Nz6Kx+PDeO/l8ZjunUwO2d7rSXK0dzg5Gb9IjulRfHhoee/mSoeG",
+	"Pe+/OIR3wxggkCUfjw/YYTJhe8f09cneCTuK976bHH+395K+GB+w5CX9bnwwePxi96ofxF52dc2TexjV",
+	"yzXW8GnFAGTyiNk/3+D/uDcY6OxjGb/npjAb5wfeyc1IQWcISfOcaqEkMH9pqqREqoJnU2+8yCehzhZq",
+	"JgruZ3yfhCK0GtRJ85fF9CLpMOj8LoFtaGo6F0xm6t0Dl6oFOLAv6ZHPFGEwNmTfny1Jeeddj09wBz5c",
+	"s1TQ5PP1h1DeVMAHRH/RDWg1+xpXknasuDMD5+KenV1d9I9DCbIRlPMHm//K9+zs6iI4lrhcpk1GDQxJ",
+	"wblAYlj1x4rRygMhxlX64wZX6YkeXKxd7Fr1QlJnfKcTRZrhhsLcGtT5GcPNw+AFDvy9SFa3QnygBWj2",
+	"nbxaCUFSGBwAb32Fm1QsQxeQemzo/GXQXeibU8XfBT48+eZjQ8cxMRGM4P9RbMoK74tT+kR7h/JUiOkX",
+	"yVOu2MOxge7Q7RIJ6uuFJhJ4F7xd3fVbsd0XCiN5NtUaycW51miEeezsCWIkRr81W2MIw168ymv9nq3e",
+	"imyS8tj3Pp+BZAxQ01QTx4qMWSqyKeiaNBNqxopARlKt28FngZ2U8krAxJIV77SUdoYggsAhfxDF7YzL",
+	"y2LatgxId+XeQPyQ4F9VMy7JZUiIZ+X//19NDqB5thJ/3fV/X34SGAYM7krDSTCd7+ri4hxcnkzGBc/R",
+	"Hjq4RcmAjFdkhEb70ZCIQv9b836e2PjnhCo6ppLta53E6BxhQW56GWBWZbAMzflFAmzLhBcbFUnGMzYH",
+	"PqdWOQTnGln5cagJ1wf/HVs9k4QnbzS3qyv29hdJuJKNX57JtX34dRYH/Hds1Rv+y2L6A09N9DXcaWC3",
+	"/4vnbt0Z9a1dZumKLGdU1e8S0Ft9J/32AeFM1UaMztYJuQ/zTZQSnuyCVWCAPbF6hSZ/B2hanx+iWeBw",
+	"n5yNJcvUkBxo2k41r+KSsHtWrCDKqQH2oRtXuQtN5duqYQGBzIcqIwLqe1a/ZJow2UOe8pgrMuLJqInB",
+	"lrA+BwZxjd6kqRmND2zNsx0n22JEcMClJ+kJ1aMejKHCwL7W8z1ikSnju6O5Rh/Q4PNfJYbK1BOZxzSJ",
+	"8vq3/6dgk8Hp4P95XiU/P7cfPPfLbRqmCmDXJPirfH6W8xofbiL1jABdNfMs9CsGN50rImcghI/ZvtaQ",
+	"69Jvjz0rIaLUfhey34ak/TQ71eQDUiGXKJTr15Jm8JpIVtzrf9M7Ju0+rQzec5vSfNZjl7DSE28ypnNW",
+	"qgfpCjb1OaMNU06PnS3WPm3dXdNm9HQbkywumNLnN8cUIs20loXQDLNaxYoX542o+M3Z4pRKyWNjKLBj",
+	"h4RKiGEwgjlJBU30g71fCiT2Ac8X45THRDOVIfDKhmDyTJK/HJ2QGXugCYv5nKYk4VOu5F/3yQ+cpUmZ",
+	"vMUlQcjBngSXT89JaKFliVxpVqfFKjpOy6c5L0TOCsXxdN5eXt90IVePeQspS4NafPM6Yn6eMZCNjUVe",
+	"4s2wBpt9ohFnfPMaDRoYDZ5hl2MhUkYzWMAEbPNcutFvTJNMEpolJGNqKYo7Yzhfzng8swqdBETQOGa5",
+	"YsD3uWJz6eDSm2gyA2hR0BVAldF0pXgsozxdTHnWSZF2/BUMr+HPBJS4doZqk0EZ4VmJzCE5PnIQBIG4",
+	"yBVR7EHtkwskcJowwieaAXNJKIgLNURXO9bXsnMXCzWrgb5QswiT12QzzO2qQVThMzoOd6FmLFOGo5A5",
+	"UzORyKER43kBBC5dhG02iHpGCW5eiHue+J/LOlxXZizoI4/Dgb6MEU80OGplZ0ognWKT+jXdiQmRWhaj",
+	"qWcfxEwizdsBKrnzdMZU8jgKOaPv9UgNfgl2SuM7yIh5uktUoP9ytzsU03jG6pFLrVxHD740Y/XHmr4m",
+	"Gp8synmW8WwaJVyagCAfNxrpoSyJkONGd2wlkQtPM1HgfjY5UG0p6buo0t7U+mCjSMP1fSZJIuaUZzvi",
+	"LOUsU1E/kOCbJmTwYjwdO0QuUCZAuTmBSxc8p4oiMHOeJClbaphqTC+mGRjlgm54DYoAWqgtGGO0OVj/",
+	"RrVZRh6CWEgl5lE1QRfxfixHmgh/5yzReJElqUftg4fcIAafHILDnezCN3cAWjYWsHK8ll+8VwTXw++A",
+	"TVXBeb6FqF2mxhuZLPmMe6FmhmIbzv8XM7Jqwht8biqRqILGkAXkRUNBYybJjN6DbzOnmHbAaDyrUY4H",
+	"SESyDdP0LQE/wy2F8H9NiK18yE5bT4nyzQ31fWBMnwVElAkFuLlrJxB9NWdU0wUpJSHfnJrpuWkafyMi",
+	"M09MKekYaTF5g4b30qZRY6EbJI8/hbwBOLKb72P0JlN4jpHITOZeG0lnbAnWYqlooSRZcjUTC0UoHjaB",
+	"aF5WuNcz1XLGVMWzyFyDSC7yXBQtJ20ljPJ91ixzrKWJTBHALmtdDnS3BxXd00KGMkuykKifWI5kXSZU",
+	"kntacIiW7lg1LwREnViZpoNJaD5hzO3my158o6USkXdpS9hQEkMT6nImUlYThLIq7bt9WZ5HpRTWuuZo",
+	"TVgbEdCnu6dfzrhi3dPXlKmwqX9dtjGZhl5VO40ECJ/87ebyE1mysSl/0boQZHbr/69ELNJ27mNrZ+j3",
+	"GkXnq+vL//t3Yr/WHKUSu/T1aV1a8mlG1aJgUTxj8V0rBru2XM7l2y1E68+ofliLTqH3nR79Ew7W4nyl",
+	"KUG2L3XbJH6esXL/RCqRSzJmPJsapurknpg9HFVqLZ0Yo2Jz7p/EkqQim9ZuR01as4aGob6uksUiS+Qb",
+	"cgAKfnVuWhRGzV+DMhHFHGLFeKZenlSwlRZoDZxiRUbTSIQoQO/MaCiSoj+fpmJs8oGrZ7Nthh/hg2uq",
+	"2AcYrucoaD77Le38Ug/7nw/VOUEqt711NJ2KgqvZ3KeElb9rpP708extjZ42RXb7OuK/JaFpupsU3wA2",
+	"TkV8F8k7tvQ83nxiyg6QMVNLxjICn1hAK9DJnK5AkAKymPM05SVt7B2CWSJbNUghEYsxhP4ZCLPFfIyk",
+	"0GIq4VnDbDYkTqNZl13EgyODxOHgYQ/1jT2elLG+PMkjo5jxJJrTPA/TRvEbOGxrVrAWgQI5jJa79Xzo",
+	"utdSnJutQMp6Rlv4psjSFcH3E8LPza21rFQ/6jFN09JA514mj0ysKFSJEmmIuNV8c7LE9ch1SaZcRoLK",
+	"bpl0SSWaYFlCxitCM3KZswwMsyJezJu2r9r8vy6VPUGw8kw4SxOvtZfPkdmrho0Ov3dyVz29TUSyUd2d",
+	"antVV0MUtoAUXC1QBTMj121/2zVQtmgE1fKf9cRvdemtqQPRM2IP+aj+CmhQ5zzj88UcyypsMHkNTmlc",
+	"63kI5e0xqFtIVmyYmEdyMR55j4dLuYCo5SdGBKdqC0T8uryT0aLgHir5fP0ByKQUsEDlYCj8lhTR9lD9",
+	"7ef3oTSiVcIxm4iCPTFqsvFkC9SgLxiJw4Rq97qm+L2XDqBYXARfh88OH8l9MsL/MSIFy1OwH3DVsZIS",
+	"dkfm3WizpG8qvT53vJigqQIW8QPWaVIDQPkUzKtotPaEqvAMImrKR39IRlqcGA3JqJB0RERBRixOJPVf",
+	"QXnH8+iOd9imNKnjaVLkitY+tZAs0QponSH4ub0UiyL2nC66B4dILuibg7i1jGi+9PIEYhwU3kMEZP0i",
+	"Ovdoq1I51Xk8u0K1WkM2Jel9p8DsJ9y6GbH5zNceDmHsxCF2+U/1wR8hDxZAAFHdZvq2znBZd1aInGU8",
+	"CXUK6Mf94rzmFbC5Gl0xPVW5S4gRK8OQnPjY9BnsekdLmjIvui1EJjGdAmXlcd3c1XlR/ZozrFhqxuXR",
+	"6wuqlH6l4b8l/I8juLAqzvHCqlSONl21HvqrIcxWaWs7uys9qFKUSnsXMpuur03cww2OttRjrTGRMRGJ",
+	"wvOA1sxZcAAs4Uo2jTlBz+i1+eLKrhfyqCIv7pr6Bkfp8SxeFFoqMlFGc9vVwKVBgh6g+D0DAcHnPoW3",
+	"gWKeGZJE3ZUatPUbOG4ZtGGTNpfyCTMp6j6zAtyJMItCJtDAHWhEWAci0qfNYgV5b1GHPcXYIk30sgaI",
+	"UEVSRqUii0zxVOuRRph2vzl2+VAH9A2OX/dBYymEf23EXsmZfjvWuDsIXFpWdN5SLJUIbNr67TxqasHg",
+	"OaWpdf7Oxb1WsEAoJLS0/nJJciqh6m3mxoKi02jGaMJ8F9P8SJYzIcvaxGD0SBJUgivDk37r6VTupgVh",
+	"/Te3FDCdW/W8jGIBbtEIZan5KLT+bEfuDlWIbq3HdTsy7PMSFD/w2Qy21rPy43Wf8w4PYIdzWpNt+ST2",
+	"fQid8Ibg0vlhCHKBmygmlezGrR57C0MfsdRnM7BjO6PzT7e3VwQmWmP4Hogli6ai7qxt43k/im38tI0q",
+	"qUH7ykzuZ7k3/8TzhVrQNFKp3BFxDuLzrwoS7dH2i4Gcaw05TfNby6IgD++wKEjI5K3IMhYr/zpS0Syh",
+	"RbIjQv0WyvUauSGuez308dFxx8+uLj64/d8f0OWtOYjIjJzLMwJKr0W6eYqfSSKWWXdM5Ea1VKdASR/4",
+	"fDEnMAR1QuMLwLBoa+muCy2bMkrucrno6W1J0tLfWrr31+wnASb0WtFUp4YIA/VC5WHncPJQVbWExLWh",
+	"AClso8+KC4Ry4ZRNrHyKDnRURkqjtVjo97n34vX6sO71m3ttgOBDeNCyssVbZ2aXuDxLgHA/Z/yhXK6x",
+	"ecn6bN2/Wc95l3sf5awYBZKWZCoar2oVwbxOfbRSzajU+4Dtr1+LuuxcFe3tUMesy+6m/OLRWdjXY/XR",
+	"WC6NlmopCFVKS3fSmJvMRGWKaO0SmN9Mzk0ArtyFhdtPaFtwHEk9mzwVHDttse4/G7+eyRydUy2XId83",
+	"vHZ/sM48y5ZQaO70YB4adPC64WvtipcEYl5OLuuit5xRdJBqncHc1TvmtvFab5T+wSP4W8YNQ8BjNamF",
+	"2ettjxlwdV7zwUKzlA0XbKev+Lf0VkMYEnHeKFzuzgxTM4TXhhfXATY0shPISCM3OYuDIG4JbS9TIDps",
+	"kVXB9W2tmTZqjmeqEKDxtyr59vAbw5ErlyHPrkiSJBfcaZa5bkbiSZ5NU0bKD8LtLXjt3pkPB4+bCEef",
+	"yEZZfKeEVIFid4xEHgwPpJ5sMI0AsggKwSglPLTqqYLHaqdbu5AKVIzq6n6ti1pv9LAJpv21bqZxXtNd",
+	"DAh+/g5312E/0ryD/IWSgk0XKS0Ie8gLJLi/Ai41qJarGE5E9L1QmyzfDHNvH1RVM2I3Ewl08tjcyOYG",
+	"Srej3qODRTiRhUW1Nxd4z1aEI+jNXd85h68ZO6x69KTn6swscmCmUuRrJu/KmoYRkbJbH8KouaAAci4h",
+	"qMTHNSeLLA7k7noocuKstoDb+4B2DSwj4nsn10LpTcBgFaA2E1KF0krO26SmswwN2dJEJ9mK/neM5VqA",
+	"P7UuccghrOcP6r+vh6+QMZM8YYQrspwxcF/o/8+lFsGGcFXXM+szxvWgbZIF12S5jQ5BHRy8+S7U68R1",
+	"ZW9+hHGQI6TYVBQBmWRvq5FrVeha4yOXVNreB03BnSq2B86KrpgwVxseF9mZkstyTWAJeoJ+EuLu2s4f",
+	"wh3LHkBdEVPGoYf1hEGvyDbKMDjjsYx5NmgFKA7H6JxnU39wmQnwancV34A+aLsYOW933dRj8iZTKGtS",
+	"Cw5C9XZCY+Y2xJhKMmHkk1KpSDyj2XQXGoLyf1jWEKped78msBH4wlxqscyclNX/bdWw9IAC/DVPtfwG",
+	"jx0OHvamYs/88Vcpsv1rurT1ZNY5sAPis6sLOTQceAUMjj1gRVVgmLa86j55R+MZ3Ah6x/Q1sEK/KWjB",
+	"0omTK0pv+Rk5JCJNmFQEiliGK1qNN6ULZRpBjMazMiDV1PxsNybAIPClTmoVQ/ApMeVYMrZPsHCtdYIQ",
+	"t+nS9y6aV8sljqQ8u8P80vXiNkrY/qRaQtFYdL9F9TL922qHu+uonq1j/QHnvCzDOv4QpAVpTTSTS6wi",
+	"ocrqWGQMqZAw5z4ZYSEkcEeNLt9jeAasMXpDRh+ZovDT0oa1aFwhNqcQCzCm8R2ELWlC2ieji/ORYf16",
+	"ESzIw8CZa3wiZs+i4FOe0VTfGBaXFsfmYfhqrGCYFsBUe2aH4UsRPXAT5xCFXYAT/eRxWFWWchqsZjTP",
+	"WaZv9w38JIm+b3SdlDenPnqsytM55m1iuWBqUWSyhuKziYIkIgKl7YZAyyMsczcCZQ+CL5bmyE3xic2L",
+	"XoJzXCtytw6QpohhjST0la6nZWFpLah0ky3mg9NfBpfvB0NTU+tLCw4OHx/rxW1+sRBUSDc4+uK+BR+t",
+	"vLd2+1NwpmvkgCnKFAMzUviSNw69MeE1m3LpzEypN5WS+2QE7A2I/EATXAbe+SUQnrxjidYKNyl5rWlI",
+	"VxjZtuy9DmvJIx0GnSfk426mXT/a5t7t4s6DrYo2uKQj4Cie0g1kwrMEq55UYSXdOidEqWBsSAvDxwFV",
+	"WG5thY1gcFNX5p8AnDsmNRbijrO2KGAYELSeWnuPENRWgyUOaZevzY67YhTC3kjngblVbFrQtvDo9UpQ",
+	"T4yhMsi402ZqB1ZxhgvJ6gEebU6qzegA0GVM9pXV6Jtk7PauI6G0H6UhJrA005bgB8Bq+1SOQlz+OU1M",
+	"fy0NMsD9b6t+QyedZEiUEK7ZHz3MoxHV5nYJKWFjM8t6UbK0n3U47FnfKhQ3TCmeTavUGwNfUMBR2OUq",
+	"p2wNp7URCY5gPVHQKYtYNuUZ87Hd+kLGwKRRNsTSBVhVi4ygEdQoVJRdqNlNS6y84UC0dg+IKug9SyXh",
+	"Wag1MQllc34XTNgxeLmKa+9lKZ1zZ3zkGWrgYuKNvWpudUblLMJFXPGvaKLGwv56q3q4vluNsxvHxSpX",
+	"Iw9Xtl0B3FZP/BXkRP3+6vmd80A5205MQo5VTzy67/v3DuydkpjGIMf8xfjl/2qMm5rONyNSaQK6ZDe9",
+	"jUWyisrGDAWbsofcFwWy4UkAfoQSTPO0UHDVc7urN+lFwaiy24KmaCUcQ9eaWF1JqbQtiZtAxjtLGoQH",
+	"XybrmVmbRjIrqJiTagkgXlukCvjDpTw+1QdV0FhF+lyjsane3fJ+rtEE2nDAwODAU+sTVatwt7Hk20JI",
+	"uYe6KoEGd3XzABnN6UNEpwzjRhsI7JBwoaFcbRP+3Y4LsQSj2xzCgLKkvvf2InqtsddWW7Qx2EB8G4vt",
+	"WDfPANLqJGyELzQAWEj2NOvjAXpVPPix8ssCkq3w84aM/t9RLWt9e2ASNl60XJuExRx9xZqeUzGd+sMP",
+	"ul1yNqIGbU1a/aoTcnvxlIdcyG7qwVSYJvlIY3OZm3IduyHMXK4WjtagFuAuqNoYA5sglOQFm6R8OlN2",
+	"192czjau1AxMzQqxmLbEyF5e3V5cfrppxsqWeRFY65qV8e3BPEnvxf1+vjUvpZiA3m3d3O38Bp+HO7bC",
+	"Jyn4RcLEjDlV8YzJ+iNktlmU9jxY4Zn0RmIhBGXKVox9v9zKAFULiZy2zNGq6mHgI9LMw3DRWT1Bsutm",
+	"etMFbpYctw6WFZapYkXEZFJWeoLkGLC/eIIZ27Joa9ERFos2UMgj8YX4uO0UIPlRX4SEJ1NZ8TkTC9Uq",
+	"RJRX3ys8dEaoekn+Mm+xxWGBn3J5WHufjIzog5D3fonxa5qmkaQTZgtxtbzHNE3Jj+9uh+Snd2fnIKU6",
+	"WUCbrINrjldbPNAd127X8py20IdSqdci5WD/lclHH4NmejCdh9X+ezCFBll97QtRVUrT37eZZOzWu2jM",
+	"zFelOdXPt6NwTP3FArkkYbL0XfgXdd/qekRHc81PdG7PEPzaplNqRmgVOLMbUb/VqshbMZ/TLHHmUSqW",
+	"Y3T17dsrVFxCDE4eB5SmU8UeVOnZg6J8oM/nLFaeWlxuSwY6nQRJxJCMtEBqairATKHWnLe8iBdcfV8w",
+	"etdmfotxHBnjwH6iRWnApukEEpgifVc7xFP7SFn/pyo40+o+T5mp0aRfV6ioXNzzuL3y5p/v9gAdkpES",
+	"kUFYZ0W39VNo4rtbSJZVkf+gLJOSVf+6SNYjZ/xcUc0KJmciTaKcFbEztgBeh5kpJDyhPK3Kp0FfhuZO",
+	"17cJFoMDfdMOgzI5nNcMPAdv25T52zL3da9uuZgWNAuo019WG+sqHF9qfbJ0aLjfXZwQK5+0VUXpOzFY",
+	"caAOiDvJHPV9jcrSkAIpks9kIypirf7o7qpkJct0lYE31u9G4QZPDkuNqJ8kjns4AFxEzljn26oATYm1",
+	"NrbjJFSwcv20GMtcqB9EMXe9ifoK2KJ+Vfwq2EVmYrlp59bjA0hTD3NzR4hFDJiBxpAe5OF/U2/DDvyt",
+	"exY/xj7QsfRZCMuXRnMfZoo3LrIEikoHebvLYMntvViNeMuQ/gj+vV5mcODebM3pgmNphgXmqEEN5PUQ",
+	"0i2cPpCBkyww7Fu/dHpejDbUktSs6SprlzlhI7ca+76QrMTk1Okx5C/1tMsqAQIuwpjNeJY446BYlpj+",
+	"0t6YUZyfZYncTO8MewBneFmjibmtrTHRG9e7BT2fL7y6dhXw1OyLhqchGUPkVTI6ec9yVSZeVEwDbYIz",
+	"sfQVIFt/5sSig0qa0bzoUKXlKzUTmgWTHAnJo3vrReYsW7QvpEe4p20lRyhZD4UfU+q7QfqXBZ2yzgjl",
+	"Rk0NPs1M072t/dzYsQhnCvJ1J+y+73HwjCQMAh4hf2EuEtZSbh3dICmPmVb/51BPzB1BaleFsTGTtonD",
+	"mNlYbGud9KIzdPHonruKHW5AYL1aQAy9V9dfRdDOPZIivmNtJqeU38NSVem15uLuZWY8YdGMpXnbxNkd",
+	"ZI3oYTDnjCcJ80yY0rEM40G1BxO+Q4LftY5MOY/75tTaBIEhKYjEU4HZQ6jPh9+tW/ZgasLnPMZH39ab",
+	"4NNsT2QQqBcYUXK/273O6D2flm9v53qi8cJ3H2ZNIqjENVll1u4QeANzPdNvShwMvrLvejfkKAKUVXt2",
+	"AxbnCD1W18N7/n1w1r2pmAD6IUR21lLuAzzLf6bg/5mC/2cK/tOn4HcdwJ8p+X+m5HtTt8+/v/JUyjkz",
+	"/P4UnSxYeRJgimlRcKjfbAqw7JOzklXfZahZQTfmWjNm6Mzs6yKK2REj048UGNPuucLRH7JRw8Y93KZl",
+	"pePRdgqn4Lsq6ww3328EhCgxrDeoD2tjWd9DhNTlrgWLa+BAtNOmXKp925BWmn53jQlH4O9rEHq3uNr1",
+	"CHW0iK2hB/VFE+XlCGNbKF8ErbdZaNn+rLv+ezm97DG/9C+wQ2QYVcx0G0tarEkGayE57JuGeXQHz5TK",
+	"ax2Qqgr//vPa3CyoOEbTKv07EAFAM3J9c1bPoXCfrOmvEwXf0ABTRYOhNi6DmJRvEybp9r2E0Cmn04rZ",
+	"B1E/fTx768m193DSsrv+xfk+ubAMUvNm4OHDqmitfhbqQEA2s/MGcBnxrOu+Ora11hN2cxNljWWmV2gN",
+	"nrAt9JorQD/a3atAp1SqyGT3h12sena/02a7gcRvWDByzhTdouvqDwVje2DNTsr+q/pxtTWW3ezsqTJh",
+	"/Ay4f/l+S9EdFfxpoXhQRwEUyK6q8f9VVTm/cWHMb1SUcsfqke4C4XRaE+5KZ3iSyGaN8q8gG/xZzrIz",
+	"eLSzYsg5VRQ7wHzErjtoHlz4WgDo56kW1jenuSQig3ByUGmDg6I6vFkwmX3GsfGb+z0NiyDCwIq6whXo",
+	"5a7wg9EP/qpi8IDg0GcS2wBpRV8aW2kAYqiiphtPFPtc6muW19qiQ1ObBZbeXE2LHjzraFq0MWUj5e6n",
+	"29urv91cftI4QWyMemPxdpUzUKk76Oy2CYmNu0Oy+ItIE1YQTAH9ay/Mduq07vMuDViBRdrsVXCIRGVv",
+	"qzAwnNfS4DgQGj0UWfTMpGr74HOd3bssuRI8U+4YybPymtEMrbhDMk5FfAfJlVgpB5TtHfjCzhGLCEcU",
+	"U+nA1kdqJzcso5p2Cp56QfSHXz8WEodGNC7ls22MMtYm+xFms91SfBG0qHKVooVtllZVPOhut/S1Izg9",
+	"NLm+ybaaN9JWUqpOgwaG8NK4xRllg5AzYU4NI5ELlqcrXyWNhLVF8VdtxPN05Uk29UYPQvKRZ4Jaib4q",
+	"sWIHh7PNvFhfbgvfH/R29ldREXotXEkfoX2qoH/0KaG2muAQGFCSaHrCipHXLOESFNaMBcSasTnlHgnS",
+	"TKvPu/IKAgA2lN0TeZfwjrKA5STQCU3OMFYDIHczHLNbfxBkLxi9x7HZantTEjStu7XYgevoNycAz/e2",
+	"a5eP/IIcH3Uwbws+nbKiequ780036NnuxrJAALOUqXxbCyVvJ6CblZuyEhCsx6dkD/nRfBntXvXDzBRm",
+	"ADSr+kURe2PNyDWhks2iJRtHUDjUjAiVKt89KJYlLLmiaiZvXNHaV6zYg2eozE+n1skVwPqTewgWKNOD",
+	"nGd2W3vdbLcuVyqSaTUH7+36uQYRfJX3GkDg0Fg60oJXF8S1OO3Sahl2AetyYWjSWFuwgB93O6bvYQpP",
+	"ZFJ4ZDBGTPHLRloE+gihfOaE8vBoBUe+UQifEtB0WBX6NFv8+mtEaATY0vgSDOWtXqgmXAUBWXbQCoGr",
+	"3kcr3MktsKR3KEQzWiQ2PVEGQmWGhxcipkVyi9+EgmUqkwUf30YVna9yL/0d8x3XYr15vu2WHwzdhVkt",
+	"FDqjFKmCZnIiirkM48BG0Dfy37QHW0OV4tauFwyniO/KbN0gVLpKUVSldcNgFfGdbbwaCmiunz+pIuNn",
+	"DAIVqn5QLEWWNL0zwbBe4brm41BoC6pYmwl14xrXPA9lO1cTBhzWx9aavkMhlPyfBsJQTmMdXvrLumG/",
+	"R69d0/L3n8Gn3vMFwSewtN1D4GMVQmw156/3pJTXPVTewnIAoABXd15DTIli8zw17vYwiM0HvYFtr1ng",
+	"A9pq0iDu9GRWP8G3F9mvGBrYH+Jff3sCDP/6G5nwVKHCEEoUCMDf/mcbmIMZbVOk/ENA/5Sgf0PSLgtR",
+	"9KTxtVJI35DIF0UaFWxZcMUCof18/QGDa/VHioU/Gp+vP1zjSqHAlbVGf5Ui2/YKYi05OqU8k9CPDsAJ",
+	"hvp/DQxafe4Nt4GmH+gOqF2tXXrvwDyIwZvghVoECryU/I3eUyyYXvXeMfJaOKC4YiiAyxkHsaeH9m4i",
+	"8t9ADR4Q0OU30Op9Vhkt4UOXXwf8ZdtfCro1NPHBjsBtxWZ7ps12tedtNh+2C3tsruXP/mBIUdiAHGiJ",
+	"3oM0bAXg7ZDtDnRviasX2VpQvSNr/UkcnZVI3Bmoj9B9U6dmfV1njEPCWE6oKSA9pysyFRBbtawHOjxN",
+	"e2RcAycv9xES9ebcmCjm51TRtxAFew7d4q/beLX1bWw2PHomTRba5laxC72nDrKQqnFS3jkDzunHVIxp",
+	"WipljoYPWuEbVfedZxgSVUb92NTr5UykgXliX9ET3R1B1ztebuvYsSGceZpiXJYSU2CdW5d6aRjpWrvu",
+	"2Z7kvYoofY3T+Dpt9/7N6iN96y6B5vV52+JPsQ8UyAbImIIublA1jbITWy3w3ZdIZ0vMd2Zg/c+HdzC4",
+	"ckGyBxYv9PLQ6s/9yGCylzSNuPT4jTLneSEeVpdZuhoNyaicExfTf5KLMVjyMPJALnJW4L/dUe3reYcB",
+	"G7uof1PPXJcqwqEmjLwlitzkTD1dj7g8patpIRYY0Bawi6vqA5ToHlahX+qx1b7xV1/usP5taHlESca4",
+	"e5uj725rYM4xEKgbM7wGV3n0wVPYD6pJQP5C+S+uB5zJzgA9LPIDuXLD8s2FXkDW4VoxK027wfJxZ+hg",
+	"eNZja9JjE7y1W3g06sfcGsxgY9XzOtpqyaAgDX7OuIaIpgSGwYS9IhxlW08M3B2ZMoWth+AEbb+A8IRT",
+	"u8MqEjQ8BRgJyyN2G0xohohBvxBjZcJ1+8BXI5QgHybIme3GrVrIU1W6T4AEVb8I4Vaj8x9RvEUD13YK",
+	"oO84nLElawG18ISH0ddXiUf2ex7r73UdaKg1Dy+4rSiiRTQjhnjyrXYMer5+d3OrH1qDaHxn39PJHR31",
+	"qFm6Lk7W1nOHjgmhkBF7iHHSSEtuYqlgUqT3PSjR7K1ksHInWqxfPeclrwK5IavZxvaH1VK1RaRqgdS9",
+	"sghs2XmTEVCnIxvk5VAUnsQkskuqwg5ZMt/KptIiL7YekhGPTI2BRk/CXTNJ+hTOaNnSVUPadHZaNr+X",
+	"YXthum2QwlKbHSI5i/vdcmGq+fodbF0Qdt5rK++6+j3UuzwEdzh8wiDlJiXU3+/1HhSdEY+2lGUf/eEH",
+	"800lkRgQnninlT/AZrDutNU1IK0/bdvcBGOIRHlHGpdZhZJNilqLMjd9CGtOxFphM83IwgqbSckiaCAo",
+	"ZEs5PbkYl3+GIGe07O9B5XIMYgZIBDTVRbfC1eXNrftq1mdrKdyQF0KJWEA+aQOANanERO/sLaVR/CUb",
+	"+VqYVb5b9qBYJkOyfw3t2uCid9WHnRxijdRbq8LWtWTQybvZg94Qn88XqtYatCXI3k9BVSOaRVazR/R4",
+	"FhzYceeJiAkZVbiH6jJm9TENKasvsgj6JUcTUSx9FWjtjquFjOkMPm1uuedG16wNLbYP1GEnLGEFONus",
+	"WSOg1G+Sdk0MwoKZcAsjS8AG32WKq5VbebKtRSipTC0Br1mPumN2b8+kt4DYk7+L689D24FtWeagPuWm",
+	"3eurH/t/Gb8PKJDeciCtd2TNXugqkF67+HZ0TSQulAxX9NCVOqaqo6eiNaKbFD+7uaqzopiPeeYTmTcN",
+	"P09/r2ialmCFSShzVkxZEnkvB/5e57nrS3gNzL6q/fWP+xgN1lhnSGAWFp2JqGrzGFT081Regxbarlk+",
+	"NmsmCqEa5hbaMLbUQoHa6brNmgOya8OAIHdX+sP0/T5MwNQZdDl3awUO10zarvrw3xQX4baPQFysp364",
+	"ux3xeS0Q3bq7h70asP3ZxKez+Z5Ftd50e18e50k6Qks3TRs2dhVUak3cCUuZQt0hPI6Bxipy+aA+CQXN",
+	"vLXIYQuVeYr+JclXNRcEFr7Xew/zlNRyC+fiftc8vj9vQwtLEuLumk1YwbLYyaBN3rjN7DANIzFvO6Zp",
+	"KgMTtwMtyTDW3QYJZmm9zzldSEbGbCKM19ICDy320tSGD5d+ZrDem4Tt3rW3bDp9m6zzMxtrDJssbi3/",
+	"+o5BKmisd4l/ciqSgb303I2+N+s8gJzpKTYB3f18VgnbhU9zNNuGD9UOShSTioh7VpDbt1fhSa71noIB",
+	"N9pU3gTLT2RVoXZjOAA2ZtCV2uRTXV1f/t+/V5oUMh9P34evU/uiPIIAwd7PaJo8pu1g/aha1yktytbU",
+	"SRXno30CIRzoTtPEoBld1+PbmlzC5+y8FpXRpooC27MNZLBXhCjUsCzAqMoy0wHM72KuPwbntyoWrmsH",
+	"xQw5k0OCfq2VCbnS35k3nc/xH/vkHY1nAAOmfxfWaWT82SZBs3lZz71FWfJyaZEmmnghKCY8/MVWxu66",
+	"TsPBwx6j8az0rl/ZtiJtgaG5HgQFRKGiSrGCan/Q9DDD11RkbJ8ghqUt6BQejowfXnfkPEFTHBvphwex",
+	"T0ZaGhsRSVdVUQ6ekKV17SGdQGSLcVYCX5RGfGqez8W5W/CSzHHDoGR2AU3xTh6Hg4++pqY/iSWZ02xV",
+	"Jq5IstTgWFIaAmEtZyubkAG/brogN5c9gmXbynj8y9lfyWkP1oizEALTxzTeDEp1rcjFeQ2UWtlAA8rx",
+	"43BwA7WJHGJFClV1R5fvwRjFssV8cPrL4PL94EvL5g4fjWeJQzL8L3b6CtNm819cBFXPH/dVI6tS1etJ",
+	"1nh3TT/8NP1T/dpF4Lxo72ABZSKr/B6bQfNMEpHT3xa2SWOVEBbYjTygvEAt+AC+qHp6btUktGyO6Mjy",
+	"+WoNRHsv2h1IgAlP6DrFFDz9nNXR5Su6zcCyF42pNLGhbb1LS8ixZWnZ/NxOsyF1jORivL0pu+nW79nz",
+	"00EsG+v9IAoys3ze5pToV2ozsgQREELKnadl60F0dTIPaMFukxXdHdhN7fBFpnhab56KBcqDNCgXZv/2",
+	"8/u2KFRIOIEKO1Bdgk8z8reby0/kZzYmmB8YyA4CetA31rtjuQIZ8EdBMDOYUJIYmXVIRi/mI/e7nJSF",
+	"So10FUKcd2zlFjA8OLv1S5EVx6Dkbz/fEok8e1PQCWA7JdJldeIyHMj/bWmM4Gf7Gugatyc3d2yJZ9LH",
+	"ILolm8MAkbK3gyfbwxTlp6rW+yGSd66Gh8DD+MTYW8rK0nEq4rsq5SxOKZ9DY/rRul1izjM+19LSgcsk",
+	"EcxzcYVdmCyXcgG+mCfeNKeq56YzoSK0+TwxKNl40hMUTSk8m0ZtUpqNHi6pakhGszmNR0MyKiRFNy2L",
+	"E+mJE5aeOO3qomIVSygMGQMv4RnRBPHypNSeDbOhyD6XbNyT57xnKzfPOdMTnYLblhs9BovWoahIpdG/",
+	"UJfYZEM055D31NmN8CznH2FcQ0GoqpwGdCHT6gNbV1nu2CqaUekRjPUvNS491FqleZusNKaHMAlPxxvC",
+	"UslMQ6gubVEv3C1o3rHVm7I/71reLZ41Mmf8AnK31/pIt+iOnpOWbn0Ju+3CmolDcw45iLM0hflBGQm1",
+	"OgwJRfXxMNSY4CrN1WZJM97aRvUJrJ6C3TH+1P4CnW+ilRNmbFkrGB3AdT7yJEnZkhasrWYBmMoXUok5",
+	"mZcflHm4v+v59UsZ3uHYeqbbDgcFXUZjkawikaWrrrBymBtSwUrrGZVkvNJisW1+trl5Y7mJzFvQbxH7",
+	"gDgbo7aGIlZEc5G8e1AFjZUofP0pcNln1YPFtVSwyJLyjGOaptyoB1Uu9+9GUQx3FE0KMW/TnC7OK8u0",
+	"Hrtm10fPBMoe+jzdooddTEPnxmC1FGBtbZV7mi4g+bhgU/aAqz1osm1dThS1Grrb1yYuZ9uyHHNFRzc+",
+	"49XbDa6j5R/Ixin4PVA2VaRYZGG9+yGhAbSRznqOLsaohSFYNqxlPhLzevygUEroE8tXaiYy/b+mRR7j",
+	"0U0FfuNREJKI1a9bGPz1OwqdsX3lRwy4JUox0sv4fhtvdyN4Oaw8pgednSUyhVSRluPowsuk18GmE8WK",
+	"bUu2bg1owQLB6+d02hae9tp2DaBYwlVV6/krQ+bkA+u1Ux3CcUyzDNyDYEDrV7Yk1H2PEOzYLGJjknq/",
+	"iK/3an0ld3q1m05/+r9HZ5ffxUPzUWTcKSJdsSJmmdI6WLNtHSYTY4sCSByxQTxNyjYjWovemi74jemp",
+	"Mp0pKMmEaYJqZDNpQ3dyhK3BDwJqIPW//p+cd6tsIL1PRkZ0jEw7aGg/zZUJT0Vf4pBQrfxodkbjmb6V",
+	"hTPYtZAqkoxlLfHO1uxQsCmXyroRAhrYrpkftGYQpp50aRNrBpUWm8ZGOesllWTK71mG1fKB09e31eIa",
+	"toVlgrD1zASGzxgt1JhBsKEWlRJomS1ZlkD8AkY2QN8/Z2mtENy+eBwOKooIR8WU3jMbNWL6eNdJxhh3",
+	"gHJkt1mn7jXnyaABUu3sh3Waq2P0i+cmOE1DKZdgnqoHpTYpO3N/elvtX5YJO7CNqiY3EkTRT06CS/vo",
+	"uN51vCBQ7p1WXEd+pBmduoRqVLbu2MpYi4CLYYFKdM6aopJZJhZZHOLuE6ABiEzLlDhn1Oo+skFQJtYR",
+	"7hCtPOZostePxGbaYs2+rDlwEoX6g2wwYOlLsCESAS/N5dmNe4H1wq5VLa8hGTNwEWnqj1MqJY9JUop0",
+	"b8jt6u6ZJGKZlXl3aHAePeyp1d0ezfmeITETyFY1ULIN+gGcMbj4fhQkL8S0oPNn+rIVi1hJ8pfRNZto",
+	"Veh/QZ/965sy4Kn2LWh9ti4t+aFRdUPjzKwlGNaYAAZrPY0hZVUsjXeR/uXZzdtqMGrVEAhzLuKQj9/V",
+	"h0PtlYkI+OxCD3scDkTOMprzzgpK5sSH5Hj/YP/BKwxt3d3u8uzmiqrZhWJztzBZlsYdNuvVB2aGs3hR",
+	"mAzQDjBu7FD4DGq++m4Z/GifXZPZGcTvYBn9dVDKj7s974wR/QskoeTMlPPqA8EtDYrO37iX/cw8eN/l",
+	"mrHHU/Vv49xwcSxsYJIFd1maknKqQBD6N97VF5qm6ZiiWejJL8N1mYBoIv7L0ydzese05KRYUbslZe88",
+	"UVTuMAiU7eZjCKXXbAmzvKn1JaoW44osxSJNyJgB521GP1tf7QeWTbUKddg/yS/oIBpseC1KlM5ZEpq7",
+	"GpsT3YW/lVSxcaT2F7lV1QtjC9wFtHc4xSZk5oftAAuwInTegoLOmTL2Dlfy1laApTzb6SQ/8Mxxivqv",
+	"28GT221+JVyVP20Hnrmz34uE70Rl1+U8Ky9bI2NYZUs4jdVxJxiNpdMBoJl9u9I0uMQOkN1gfdINuPDv",
+	"W0JlZB2YYye83TRmckBpfkfBeiskejSUtyJTLFNtsHfFnsUiaRUuumaAHg3XDCt4BSDrh5QaOzCAbnOv",
+	"u+Q19mD4fZ4aI1fgOl+VETssvfpR3Y4e1SoNR8WjM4vV5fKsjsvUsRHFHDOF9NlvWW3qD/vuVpWMA1lK",
+	"NyJ/xogb26JmTqF+N0A3ZwmnZZZ9O3BhMtsiUy6zVRVmBLlMckhMOx8IsIfIbTbFMPp6FKAHopojpXYQ",
+	"m8tm1tdak5+1PMtluPQceLEbK/dgB2gAAGNHj+/kYj6nxWr72xZymO/WjBlOPUKQglHrAO6I1GiiyNW6",
+	"vWbXKd0QdGw6gG6Vi9CYLtx0Btx3Y+6/ax5UkEy03JaatwrmEUsf7mhmLJiTVCzJVDAZFrYgCv5P2M7n",
+	"Iu1BMwWbFEzO+n0kY5HvxCWd9wNDhVmtspMtggTLbcU4wRLbZ3Oek78wNjgPeZpGBWgFtrmEQjK0hAbV",
+	"bFY0dhbZEXNwfuIAJPs2e0two3y2p3+r95QBUzKus0O55LYZQq6m//vON631eBJzkxzdj2LmDYSAH6sS",
+	"3EFID8OTmXlrPPm/d+FJsWIuLyc32Bm7c3IYXmul7ck1VynzlXlR6TrSNr7vU+rfPYfnsoIy7/SSZXdQ",
+	"5CvDtsilme2PKgiUAF4k23x13QvEEJOF0yaL6oH5tiLP7I4ldRRvpcwWJpgu0PS+lUTzCWMTvPJpC6hV",
+	"WMPl2c2l3atT5iwx8XubJm+NxxBWKBt/7XROCcsLBi372kOMK7u2nIElOROQ+ccKMmbEV+07lMtXs3t5",
+	"/Y6euLX72JY10jhuh2OtftdC7lNjvlB/UEPH744IrGx5vS1/X9dQd1uLNavLgRhbx/4wDsOtDincbVjT",
+	"74KuAAR0UDJhS7IUReK+Et2+SP/OetYF8zzXFZU6k57Mjxhph2apr/9eg/3v3TxXq1Al3FrmdrQcBgUX",
+	"4MgNxhu40rZGiT+obay/8ZT32beV5oP1aRveFAxOb+PezlbVEKmodFf7KrfYRNNmqMI2zuczUth6eCCe",
+	"4/yay3hirbPMVGzr2H4lkZXVEPt/FSJ6IMDS9kLZAHnKeoOrOV3fb0SuQjoGrH/WTxqBrtXlmVcOAoy0",
+	"/yqiSU5VPOu9K5PI0uubRe9P+sgHfZH0lKJBjUTD5IKCxj1vi+d9v24Klpt3H35+JsEX8fWf9i0f2m3e",
+	"zN6PwVac2l+y7ayUmv+j0PqtnZ8VEv8wkSm3xsTyFDBuRXQ3nt6qZ2Vn1XWCI2XGBklYLBJIzSBUlqHH",
+	"x/sH0MyMq1P4ZqQBGA3JWCyypFahGI0uckjYQ5wuJL9n6H5R+8QWS7XxvQkBCLgsg3x30wo8R+i2eKCR",
+	"seaohlh0rR6wxJYF0UosrKNhExm7nAxOfwkXBDdLC35BFeRyEixPyh31nWzVd7FvqLUkXH815xl15lfd",
+	"VpEEK1NsiaUsVpLQ2rm088lad8Mn94bJZiQQgXTuSpwwkIdFpJnBn/roM64XHUtHOm32CF1VqRxpvSHx",
+	"bHQW7Sw8bC/5R/qAEQDBJFN9aoMHeny6k6HQJiwFH32wRFiqgHP6cBH4EcZf4Dc2PLfXR/0sz7UPA7H+",
+	"qTSjz3nWf1dV0HGvj7bcVTAt1Xa1SBXPUxbEKKvPMqF6kUR1lYLp3Dw5fbh3TpUm9j6epWawwtMGS95u",
+	"BoNlBLnVliGnNLk0FVkCkVgX8zuapNQgBTY5X0AJBZIXTK4n0/bvJGMdsoHnovpFKS4y/tuChV5Pixyo",
+	"3dgToQ/z1F/sBF4ZSPOtYsX+78cPAVEyShV8vFB97kdP6x+cdR6mOFe3g034Q48PlgV0R95eqdxF4nfI",
+	"u+aHXoYNB89y03TdG+NoaW5CkM0NhMLeQ0KzlU1QwSz2JU9TkogGhNuwoRu4inLgEot6bMREVLtaf9AV",
+	"WECr2iTfQHMfM1qw4oe+Ist2AvkkFUuPsawKe+sb8vY21P4vllXZ57cFgxqcNJU9vuXzPOUxVz0+yamU",
+	"S1EkwZ+4yOtr+ixEzrKL5C2a1ftGAlpS/hpvznZ8qgwa2YjBWAt2C4rmCnMAoKG3zQUQ1O3RXzX8nhZc",
+	"Aym3z2kwRWZbdLcyvxx6aPAJyZDlYIUIJ1xh6LHQE6lolviRtJtu+QTuaNfCBvH2kKAlylOlutxSZ3NO",
+	"RaeO8p5BqFZ02onl3ZTbwCZ9uIWwiD247i48sIe2Zj3VluDtcNeG+rGgmZJVuQ9sp4WPjbm2QEwhjw4S",
+	"XUTjmEkJvWJ9NTX0opBC8bQ0O6xgMA8gawPDWoW/DiQLNYtSMeVZVLCEF84uWmscDmrYojSzkKyQWFE+",
+	"PAb/4vzKFCr3dba9BI4lF1AXKTFFK6AWSEDgnW0+sWudrIvzSuMrmwoZG17tN1ukpKwWHVZIC3bnRrXZ",
+	"ub2DferFX2op4PyyciGvXcY4ZrliCcFxxIgLZeH4APSWQz2wm5LozSnDVIoNugjxmbJpwaZUsWi8ivAo",
+	"Wto8AL2Cf0K/iXdshVUbaWxrzYRWR9X4w0ZR0JzOiYp6BWlTW+Xy6owUC/0O/eWaTYXpafvXpyjErxkF",
+	"zEzz3FtKdpF6mcwiZVXxoLLIpYYylPRq2z03qTnuINp6ZW3yDmpFmVhumIzMKNaFgBo02ASMjHgy6lsP",
+	"BngH1sWyff99VqwoZ8WcQ22nXdjGJ2smqk1XPVqNouM0SeqhUndsFWbaojn3HOHZ1UVjMT7lGU2hrJTt",
+	"3beO/Fvbms30qLJViIPu61nOy3MOuKmxX+RIxJzyrGK2haLpPrmwNYj0wUIxeChfMWap0PRh+o/XN4Qx",
+	"EdlqvcxgLexIAxEF3SYEo2wNIzIygq9HvvBm7KpWRLE7U7JZkr0cLje2XW8atlYWul5mslwPqv15CrOj",
+	"9f4p18V+orUgpW1sMO/0JBWTd6XQwTpV6Grj6miChQqG5jV2dkLtroOxGhc86SYGW1rNCcucrqDgK0sl",
+	"A5GoHZGNRk+d4ecN0j46ITP2QBMW8zlNScKnXMl9cpmlq6qNH8AjmfIUSt64DyJnWZRjx8Ou57n55OmP",
+	"i6klhGje2j3PlXLyQ8HYHmR8r1chWm+90HmSYpmxIrBT7uar7FHWcVKZLpzKnZxpbDcm1uNBnvh8/cEd",
+	"jiWl6CY3FKl9tDandwzk7T2Rac0+Zoa3j57TnD+XUnj404J3dpOF+/j5wkqPW1huroyV7KxRl9kXkIhj",
+	"Uc3qIddv0VTuqzWO8xdghxuRUH/LDIh/aQj5z6QtfYxupaoeekwzSMbeTdfDiKjOZ32hZjfYLGfN7uk/",
+	"Qze1lwnGrpgI0dBlTfzgrtosoDEKsdKZvmttVYT1RQzjKXpkoJR8xQrJpfqxoPnsfz74CmGbx8OMqmWE",
+	"jNmMZwmh5PrdzW1gZeynrKws/OlxejoL8G8LVqx+r/YpAVZWXwrkhp0QN4Jysma/C+kYFN6Q2kkR8KZe",
+	"0UJxj9ZuwreVqZKi1VbTagdfbv2Ahhi+4rRL4i1nw56SYCEjBZ/OcG2tiFlFZfOF0bwkZQ9OJ1/bMg2i",
+	"IQnL1ax7MS34Ogtk+lbC6tmVvt9MRq7N7BGn23aA9bY7YS6oYljFu9/0+juEv2sNJ30Zm4pbFzedA9GS",
+	"am023bTE19vRBjeJ1SD9uux0vTUbH/o29rDyWRCrFi5nVxegA0OfQqjpANGkChtcyLL0YVChE2grEs2E",
+	"VBGdUp5JFS1yxecsUnoO/7mWq0yF6ZQsiKKFadRjdHacCpqxSzLRjH6Re7RNbDIQaa6XRzJ1dl6rzF4w",
+	"gJhVWJbUcxmIVNRHsSisRqmgSTSmKc1iEyTZsUn9pCdcmlCNhIh7VpAR7jfSh+ERUvGcoq5HIjMhAXWh",
+	"DLwAsrVWAcTnFPcMz6+Shvw3cZFjYdKqoRJ+RUY/CalGTROwe0um+EKUcBlrNKy6u+zBB+d2PFJ4rc8/",
+	"nnkrquweRrVRI9M1V9yzpLvhi6P3bXV6XumqfBIt4p5Joi8J1XrKjqIdLh8i29nFfSkxmdSqctc5AHu5",
+	"LUf7WdBtfcZNwG4/3NTKomSmg7G+/mugdtrdH1ad26cExsEzV95Gx1oO1TSNYp7PvIb9RgSc3hOOJnLB",
+	"1a5nqxefiCJmUSzmc5GBKl+1cPLfTxzeLF2jUQZV59lau3PH3ZRpxDPIKWeRvON5dM8KPumQX+orrFGc",
+	"tVbCNLxt2Tl9iFprp1jTnUa1GWg7KZvcCcKVaSetqu6zUGbNxuy+fPHi+EVn81UNDc86oMEpvjY0rjt2",
+	"TRX7oIUff//JpoAU3jPoz5aT5RJeX2SmWHFP07V+vgE9YvShdFnBSxaVs6JcKmj+Vkq5mQsBxQgdB6tY",
+	"Lsl4VbbGqdHOREAIAdoHCjqZ8DgktCilq/ZLA0Kd7ZmslqLe6MLK90Mfgn1t4IeBPsGSD2InVr2KRoGH",
+	"MymWb873/apqyV89Ko7JQSfVuw3cgZoVTM6Er9s2TF92MZL2UMmYTXkWiiXTPamlbZKtQM/yajHH7obQ",
+	"AJIc6Of0cHsaZVqYvm5t3AZWUezaBs5RE+CypPopTx3dn7GEikPBw4a/I3GHDblTsWRF6RzDOK1fBuKu",
+	"1r2lZruqN3kxK3xx7ggowhT+vmYQK+5Xy6giYxYLI0xoXm1FUBStu28cyrDtZG/E9EriddP7vc2Tc3fZ",
+	"xXg6c0sr8ALMfAYpN9jY3P1y/SSWXhkNfVx8moX0u6HpVBRczTxRd+XPZYSiozF/zSxeiTcBxvY1YYhm",
+	"5PrmrGMFxGSLJmFTd0vzcIWJ7YVMLrt9L4HHsUlIwV3IbYRFO4bCfBI0Iz99PHvbNZf91avxViiv2hFV",
+	"c5LbSp6DjkBn9ajtUd8L8U/ml+NSreNJVXKEmjAH/AtaJf8p1oWLdZL/02txrCsZelwDwZ0Pq/uM8VW7",
+	"KkTMpBTuWlD2R5T/ag1Jn6IgZ+Uzc3ZqjnimgRXFyOPd8Fjg15siV8tsAu5GjVjoCW59wsgZ0ZKf8VSQ",
+	"Ah/RgE5nLe3ARzRbYcNhmqajmgkCl5Fl2tqcqS5stNlJmlsrncdafoBdREr4X9jP1x9CGYhzGefEtT2C",
+	"aBeMTkMkc+xjuluC0TWbsoePNHe0lamBl9m3bssGJWoW5bRQ3xbk0hdlTchbAr8Cu3IN9H4ggr8ouqfp",
+	"t909uqnyJ+ndEkHBlYdvfH4+B+aW5V2xI+acKfptt2EDLGrS1RPldNzcXJ6B7/Ocul2BAuxcQnNPlAoJ",
+	"2MOsd2mfvGcr9IIgRpL1wMQm3znnMk9pWdXB88QpQaTWwyeiaIk6WOtP+25OeXqGKVN9aoh3Tn78OBz8",
+	"IApvU/9RQuVsLGiR4COEYYajzna0PxZikV+cu2GF8O2pHmFKszfjbFkZ373f1VsWlpEX57JrIRmw0pZK",
+	"SQ2klxhA7dt3IwyschdqEDT9wXVQoqOfLdD1ZZaufhDFddkf+LN0mvxtWKElC5tUZkLovaGQLGFsjkGZ",
+	"olnZ3ErRNZhePQ4Hev1PQp1hMku7Vr+RXEAKNoE0t5JkTfTljGYJ3EpfAGYNitfuQDdsdb6Hrc5NnZOb",
+	"WOTsbUq5R9WO9U+Iq5lIE2ninLolDxgXwectcYw4faWj4eQbChr8feSPyYqUqMV87pQh00iQgS772Jlb",
+	"L7Mt8/WEjeHfYUHIiAF2W0/Owc6HU34fIOkFRCDUzloLwzyJ+3zh3FmrZ9dpH6oMEHgPWelbhylCrEMx",
+	"jWfgfu6wfdhAd6jOJRSB7zzmDpxT8TkTC+WGPBXZFBgIRjRCYw094RaGbv3IR2Ha8kxIZU0suLInRRWV",
+	"6qhgalFk0mOLqvOeah8Uwkk8YUm0YJmKekBscl7KS60/HRJe5j6UUZGb9gNR9FoJ4sO7cYNitcVQULoz",
+	"j5ltML7y1KcG530HnOUbk2jebUxw7mb5GJ5ZBVVE0tcUozxDE2wTizlDS34H9PXYackiPIgIsNNOKSCT",
+	"Ap387ebyE6S/wvH6UL+2UGucRVikDU3Tcr/mmPyrujkVSDrvvERwXXrNKpsIWL7kugfWFYsqfX1aHPMF",
+	"pyOtwfwRLXWPzkK0PexugeYJ9+qB3mrc6ia2Sstdj32XTtD2LO+asXK7HVbrbIr+eoejikZ5RkY5K0Z1",
+	"tr8W3PLv5n4eDmTdx9xqH9v0Srfh14Zr+q3kEBzeEDLxSxkUCt4zS2fd8tkWIrpZTifIZltOuS7I1sL7",
+	"MFPHLdIqUdApi1g25RlriwQttYY7xvIKbWuW4oIlXI76XYob5aS2M7uGfeWpJLerO/KjiVnE4+Pq1IQA",
+	"QBzxsBl3PSTsIefFap/8IIr1DM5nEq0eI1FMI56MTJTWRhIVueVzIzp+zviDvUpvyGjvcIRBS5YjFSRj",
+	"pn7Jevg41EtAqLa18BizCpvwjDurszsyWe+0VI/1HwxmlABDz4jmXO86LG825a66V2dIitamYjx0qZii",
+	"fkEzmq4Uj935XFCBgWa+Xlwle0nZpJS84kWhRcSKs9WCQPAM8B7YuFbIJpXGwRPAlyD9O7I6kc8juVHZ",
+	"oEJ3meWU5yn8ICxmdqw0UQHW5SvVb6JcxDOjVu7rk67vSr8teUpjJn2OrzGVPIbyGpHNwWojy+/18LOF",
+	"moHBr+kE7/SAQ/BvwxHeIN0qX9lde0cL8HDFXadV06QMIdZ9yTbRva5T1YLwKt5ZC8cL07dYFBfM2wsq",
+	"KyFYUuw62yROqtieVg7dqheElCdMUZ5GBYtFkTgjtTSW9ZSsKF+LUeNjllSfj1rj1zfHt6nBFtHQxJBn",
+	"ZDkTae0ya7bQ8Ft6l50plUeV+/2+ymcIk+uNablUDa9vzupk5lnbR0qNczOjgHCaL8KBfgJSzWVB+zRP",
+	"QQDVzOY07hFhsb7BEXyPdOI5zdqIrtCIZlyEm3vzJIJMzViJIkoYTVKn/PA5UzwlS4u9ki9TCCSgmWYF",
+	"Nh0rXUx5RsysxtZRR28gKrmMeEZjxbvCnCwwaAaVdUa9ib5flyqIGf7t51vLBoPDWobOjAzladZJpWqJ",
+	"7m7iWQ/GR5AlVb7CtpiFpRd50sHaGoubZEw0F0hp60ysr76xzTl9QHNBBDlt7REYZdobbebDvSF7h3UB",
+	"zV2UAZxv7mTjKs0e7BJV79naqXkyjTfKfM9Fxk0J9jYC+miGPQ4HAp7g4NRtTEMzL2rjFdUPDdRFSnwP",
+	"KS51x1a71n2qAyHXnYu9ZE6Uyvu4dAIEhm5deUOi7K89gyYSzelDLxW6YBlbgrKOkLiIN+CS4uIFm1Oe",
+	"eXl9U7gu03WFoiHyc/fisJPIb0VY32sDhP427tqybW+3mV3i8q4XprF5SCEN3vrWJhM074QaZiSNto8x",
+	"1YpaI8LUU2nDRCWkfMJAEvVL1jW+bnuMEDpRenuauvQLsJDMIWL3pOqdDEbeFo906lLdkkRij+RNpWHH",
+	"LLxZIZRKWWSP3iuIaUQ1kh6oUmye2yR2O1FiKarGK8xvPJsGklQJVcFUsWoLeKwIeVtwOgMhO4uk3FjS",
+	"9QXJg6tXi0cmMwGlZFtlgKAnWMR3RN6xpQayyW2+ZbC4LWQJ8EQaHk+FLz6xzQEtTcAntcACU5pwm0SY",
+	"ohBFFJv60S6DKVWLjSZL2KVwWWge4NrkxgJzc4TuPqvsQfVdYT0ivm9ktrcpcUsIwVr0Wui04UVyaoHj",
+	"F1iOCrR3R7CW16sH0LUrPuvbgBeRJsH+rWagmbPn2kactRIYzTU0narKP4S0F1LxLCoefKLE+lpO1BRa",
+	"GZesKyPWhMhplMyZIty4s6p9lMUSS+DDUSbdLfkxVl/fgR0zgW/ZPE+pYufewknKjDB8u6CZRBYR1JXd",
+	"WGbMe9+OynIlqxM1RAUnHdfLu2X5QkW2UrrbtEXLW4NdE0f6tcBwuYd56o7gsVBFcye/q7wdJfhcDslo",
+	"nIoxzjzhKeuYGsuSduC/rHcL90HLSrY4Q9P26HHgu2jMnr6vLJLG0tqR/5nwu11mSHnWIRahxq10nxyf",
+	"s3NvJNMZScxvmmoymol+D/xtQeO7mmudevsZY6xmJfdWFnKNI4xs+pNMQsnEedL2+v3tf3wn8etvO13S",
+	"CU+VTxj69TeCP7stbv/uyP18/uOPqRjT9CePQHhmxUEJFjJhMoRBskKu3Y3fO7bqdsp7s11bk2ZdCbNW",
+	"DOwqnRaCnusPJr/YR3om1eeP8yqA4FfrthYi/VUKPZAa5Gmty2r/pkQfnhVWJxsTiF9lHGlsQv2R0f85",
+	"9MgymCfmimwHAQ+KFTWr5EDNTcZULX8sOPhsLb9vq7Yln02s79nCdQi1TkeQBrJFCaHKKd61HQtK6RcP",
+	"qjfRmj1db4fliSoWfUC7RLDaEFlBv+nUk9atTLOkKkVbptYE47QTKYD0+u6NbraQPjR84zKtX6XMafOU",
+	"Nu8guFhMHH9/pPdqn+Ls4qKxPySjjSZiJlfJ4Gu0mzJr3F5xeI+ytxtNzULuHWKzlaZC25d5Cjh7zljx",
+	"Obt11z18O2PxnXRVZAspsOgvDQG1EYPZ8k9CKoDkMrjFX1waZdu5ULn3Whn7zhwLZXdQZlkUiyzUArO5",
+	"ptOpISaKZWg/llCaXnO4Wc3bUcUNBbA3iBOJFlDiErwiLZ6UgslFqqQzLCnUBcWQAJbUZ8HPqZYITP1C",
+	"6FVirU8m4N2YAgnU51wHweGWeeL6jM6Tk25ZHlLpqKw3n5vye+ypLxZqv4rr1NLnPFdY2I8SuchNpfh9",
+	"MjKBmXdsBeOWmsdBNfgRUfSOSZCT1op2kNHVzz9xqUSBH1GsFARrnJJMkBmVM5Iyamtqmq52tUDS6x/e",
+	"kuPj4+/ekNHBwcHhHvzn9uDgFP7zj1EVPwQei3wxTrmcscT2bEmpJtA6HJpQRybuLKJYI7RJjuVgb60j",
+	"2AGuuNYBRe8IFQ8TVWZ5YofJ0peyeXj8OBxUuHdTq20xVC8d2jwKiGvD0yqLa7enr76GdbuDg0ywLERP",
+	"iOJOtmdBvsTeMmBWTHuhF6OpoX5aQUSq91hr1tXmHJOqWMTqX4/rOcAVDbS4wuHyLKkkZnRgCGJ9qRf6",
+	"dZ1TnkY0PEPaBs2s9aHxpcV29KRZS9ee8EKqFvcNdjPSv3cm+4LS5PWuVwnO7Q1LHFg7CGpeohfwNS1p",
+	"m/6VjdLCpnSJMyahSQRlCj546/fJ3xktyKE7fjGMME4sEP6TmNA5T1fdR3HcJw6ohrs3HoavyU/UiS8T",
+	"GetMd7e8DuqOJnTl8uNAzENZ6E8PMuq2UY7kTCzShIyZrYhn4yCQyYf0D6rj+LAOVndIXgmGvvKSPckx",
+	"Hxn154m6f0EOG7tnaZkHXc07JCMtlaB+ARaQ0dD2NgMaIqMLeZbMeWbewWsmmbLi+Ahe3BGF391c1ezp",
+	"u/XKfRVPb3CXOn2vM8GSYMt3Bi5847VzIK7GclwE5zjtYe1B37z1jXfgi0esMnXF2qQrTKSFzvxkvdcv",
+	"iltigbamMfaVgm5xb0zFgSEK7Sj26IOpCyxGBMXJnpmUkYIRrB2Q9BJgLqpvdkiy6JBH6jJBg4eC1Aw5",
+	"FckbQseABlEYHmRf+H1igNz8uPYIdzad2kp4WU8Om9BUekLgv4YY0xnr2SazGKyd1imvFpq3mSOxrUxi",
+	"S3plbGnzjfr1x9tF/nhqmcMjZriQOQc9BxuzBpFgp4TR98h2kRaeWELYJ2d4f0uK9l71IFz5bYtnSquI",
+	"UpGXWiSAnIdCDiu+oQSqkAZpc/rwgWVTNdNC5NFJj6V/Z7ElSFLpSzHfSPBoChmGMvC+UOAT+ExmBIQL",
+	"LlVBlSiwmBUSkAKfOtYbZQ9cKp5NiRE6t6jvgq92W/1jlmGPSkILsYBuV0jWl5l5ZgA4PIghGZnQypFN",
+	"e6uejs3311Vg6ZNQIFB26WYf2+L/NITPZP3ZwhhiABgQViDE3IQcdxbYOoIlu4MzwLgEAVrtRaAv34/q",
+	"VZ8v329WfW6o4WtypJm+QoOBzieYSbfTRe6TUU6nTMJxHSBromlKlqxghMo7ltiW92slAvRHXUG9MAju",
+	"9wQ941gwnGOBrBn8N2vXS6xO0FIYTLO4NGFSEXgug63R9qS8FqV1nCMcQ7N3F6ZNjyR2RX2d88+wCokx",
+	"uoEDZCwSzhqFOoyPmbHfNzgG42xt+OxOEb1jkaw2ZMaToyNv/tS/VVlfOMz+7e1qlBBW2xGGRuOXJ+4N",
+	"1Smran+vn9QyP3uEP4fWU7D0bNQ6N0lXjcEaNGwacmEiWc6ys6sLkpgG1U/gyG1krra2lXlCMm4E/f/H",
+	"UbKTArC7jD8A2LSfKdFmun11dekA1LU3uTE/NtKcgGGCE9xtZ9M6uSjn7fL9aZKcUXiFqtWydDWEJRIy",
+	"Okc4PQnQduvbVt8wuL3IJsItRNoFnqiOqj3LqtyHJ1656kNWFTCx+NH6C82UHJYF/0oKUPhxwYIJ4EkP",
+	"PqgBiz5yLklJIO6TndA0HdP4LlIi8oJalSggi+wuE8usQpJElSOxLdEtr2jC3uxYEBoFqC+2N2/EQOBW",
+	"ikVM2469ccxyaKu0j4ZktCjSPVgNLaaLwhMOHxK5UqHfU0Co4HlLbbr1IhQ43szIsymEUI98DXUcY9sJ",
+	"pnakO3TrWxRpfdm+EYiQXFFCkpXBiO6A0AC2FKDB2tTqUoktG43VVdidOBFwPket2xLrp2UigxxWpdmx",
+	"MF1otERb/q5FqVQil2TMtDSMF9fXSZxlCUuAOjvZ+zszWisD8obBxqcQTmxaf+x6Qht9WcpKjRiGHN4I",
+	"eR2wgPqko+YXoD/W7OybV2BtBV/bIOfG7M2DQpEbm9vePm9gKmXDb3UuuFyfg1kHsccJrX8afFQba+5+",
+	"ZtXGdz60Xs1UTOMJw65NZ5XtEsc3lu9xFNVH3YeAP5aVXyOsfO0VQtIU+WSjzH2l6k9pARS45mqorRcW",
+	"dNr2cot7VhQ8sTVTgxvDrosF1pLODTU1NQunXhQqawMvtomtm+zcc3rNgSNbiw1F4EwoMsIfQkMHG8Bs",
+	"2m04VD4EpQ5jperPf0BceUpbYzaRTGr3dGIDVXfo5oWU3LagpcVm7PVuyy5nHHq4B27VBCq/gdsi9NnK",
+	"p0KB85h5oRY09RoC6T29gb809P7fzdw3WWTQPMLkm3qSZStVwY4Pz2hdX2FRcI8lBn7fNaf136/tKzSV",
+	"FlkEJquOTqIO3cNml5cnM6E89RTFKx/38lDCHgA73FsuICiZu4Rwi2Ru11X7mY1/EuLuJ5olKSveimzi",
+	"tW2Y8GtKlmw8E+IOa+GnaVBrx3ooQ2s6SM4/wjitNdyzTPmr8zujqDdgQ3NqGbwq9YnAxFtEdZd9tfIn",
+	"EnRtYSCapkEybXe4otn/U1xqC9VWtop2SPoXFLPn2lFUrLNAv5aibKmWinj9aeVhzGssEs1Oq5oOwYzW",
+	"7CsKPllrxUioomN3+Mujy5QA3eG5Wt3oi1ZdSn+EVTLH+1GgM43rH0xKlyWBAQT67UFuVPWu5/w90w87",
+	"FI9w2SlumJIEWh9Btcnbld6UVDRN8dCLBXQCOm2Qghyiz9J0pxKmTY9kqgqAH2LFZUiFs/WArYGPF4Qn",
+	"skyir9HYHVvJIREZBlpCFO6eyLDvj9wn70AD07RCYloUpkFLAz/2TMrI+BIt8JynPGYmSMDiLafxjJGj",
+	"/YMBmLg0apXK5enz58vlcp/Cz/uimD4338rnHy7evvt0825Pf6MPmCvNJwaaxGZCM0FYVCNgUFqyBqeD",
+	"F/uHh/iFyFlGcz44HRzvH+wfD2ry/3PYzHOac/inUwUBzPLS+rMickbzWolgPoe+HJCp0fQrD613qxkA",
+	"hNWr0nSfXNEpZndAxFr9zDX2ymyCi2RwOmAPehkNzMAUCYLmdYPTX9zvSjXk+RXWreocd1lMf8DU/ccv",
+	"1XMPmDk6OIDkLpEphu0kQKNBifz5rxJfb1OCHTtb3vlePDvq+btyS5fv8aqWbtGOl7JySEi8b+4S5Pv6",
+	"+E8QdNeM5Raff0+TK4sI/Oiw+6PPmclflAz6VLzojaQJVDXugagf8INeyHoHoqEHTZabkoSjYmr7jMAS",
+	"i/mcFqvB6QAhIIb8sJTdL+avgy+QFGLvY9VEtXa7nuMtgTgQ4dK9PkJAE1dEilM0Hhu/iwnLRHamBXqe",
+	"YISaDYEzrXYgsAlZYC22vpR86rfrDaEEgqu0apNAnSWasH0y0nrXiMxpLhGE0qCtBFkaWZTbzgaQ/7d8",
+	"UwtfknQlq0A2iIcxeqJtLYiuHWAORLEMxuyTT6KMckE02fjcTAAWzDsIeXITblr3ayoraIxqQxkfCAV2",
+	"OFaHAuc+tAPAlG5BEsbyTc6Ca5qjNUrC9yJZhdOyeVORGWmcJQ2HoQ0XRtkOcao59IQeJePXxyfs4NXJ",
+	"ycnk1cuD8auYjY8PT44OvpuMMWj9dPCC0ZfjY3aYHNJXk5cHBweHr4/HL+KT6jW+5QkjCupSVLHvp4MX",
+	"xzQ+ePXq1at4PH4dHyUvjg/0/x0NjN6EHVqkYpmRdgbPFU+YfD6wfp/Gr0Y0RUGrertOnz8vs2MLfs+K",
+	"uVio2b5BzXNwIqWL6eB0oCffK8HUms8dW6UQIYxzm9er9DGtOaYbg7DvZOVpNKiwf3Hbq/BmPq6FWGsB",
+	"X4tiBTMl/vRBfoEq1pIrNjiFUO3hQFA5ONWi+nAgRaGi8WpwevD4ZQfG/fgtnpmLef2Z0SvCnezx3bX5",
+	"Ipzt4rdllKSD+UIiw5jFRnGwLG9/69fn5OC4J+7mNAXXaDcqPpYjn+7lAVZVlrKbcNVgawYPr7vxcCvE",
+	"TSqWMP7wOGj8B32Ht3uxwc4cjQ17bH+19VBgpBAfEPTSVzT35C894HtJTe4EPBvKLwC80f8bXiUo3G2e",
+	"pXWxAMFdFwvwr4Mv6zLAv2jOL5JHfPxT5ora/74q0A0Q2mAIA+Qz/fxvvmDoOEINoJ9ofHZ1cXH+jcTd",
+	"awtlX2m39ViNmDSFOJHtecdJz/3qp2kiFlkSvu1PQv0AXzzZ5gtmvHHQa8Zyz68mhpc7+b2k8HO4NYRa",
+	"bbefHD5jaSr8aq7pHlqKkk0933Sz2rx7MOwnmPpbXKKzcrknvUUb29zuJjVOC+qWbKCydmw/MZqqWdex",
+	"ZSJhfutErVi8cVvN6L1th8kKloDmkfJ7thbzTi4zRhaZZAxtxC8PyqLfJTtZP2stDn8CcL7FUX+wq/U6",
+	"aYTPc8wWU/t/PB2/3O3vxVw0AHXjbf1FR6R2ECpU/3qONaHa3vifaKO7FUkKkdeah5iiUkDLGI+VQHUa",
+	"VhA61Ro9hZBSm9rE5pt0iivDdLcIzoZc4BDGuST5opiyBIK18W2BRmaxyNkpGaU0lwxLSpV67wD/aM3E",
+	"2Fy21Evhy0E9JQRVuOpcbTKPmebLpkn7m4gm5+sIe1Lmak4UDCIGwzXDXI+djGkSlefYf1NNI9/TvR36",
+	"lK3RBaJ6dxDEjo76KnFoyNoFLx9xiq+Am0pAw37yX5OBbmzLMtLhIBORYTb9Z/kkTLPPJ6SYkvMZhgyX",
+	"wlSlzwBlsalJtalyXemxBPlFg2PW2DUW7avrX6KYPredlbxyBE+kqwBOXa6gkBn5F+xiA430TCV3cNRB",
+	"n736p38FXzMm+EwdAsWUqbM0fc9W30ai+LFcrhd/A/g8Rwn9RpM/okBRbfZ3lSg2PI51Ot347Qu0xXc5",
+	"CDo65KKFnZcd9NBSQM5qGc9wVLXUeYKh87EokrJvUBnwURdQ9KwiTd4YT4Pt1ScKEtNMb3+s56HxjJli",
+	"I2ZSqbRQjgVMltTh00PfxmUxfQ8FWba3vVdtbA8PDg5a22aiBFIGuh++Onx9cvzd4fHL9QaQxujbaGVo",
+	"/lbvVvcYaHCHEmUHjcZke4eOVmEH7g5e9bHYYuvw1eGL1yevDo9f2MZXuHdLXCyBHGf9X3tsMQg3Uzda",
+	"Qn8rI/XbGin0ZU6mqr+PP31Lk3LoM1vfbvm+DrezSA8HJpkqqjOEXiB8xgnq/OhrWrqHxn9YM141eZlo",
+	"dge1bFbRO1Z2GfwLV5JA9AeZCM0AjP08Fdlf/0ut5/Uj/Z3t5+tv4Vtb92LjQex4DzdluOf/umOrDjv6",
+	"RjxZKiT416XJhXpj6QhEPv13DDLSajUUbOLZdL3up/XNQAZsJsjJwQk8mF4F3D5s/Wzy79nqm9nkz2uA",
+	"PqnOa4SNP65ZHvd8LpjM1DstIj3h5huUZ4jFPkRfTd59KxZp8kkoPFKIxBuGv0ebH381bQ8vR9WUth8j",
+	"qXwAPRnJ0K/42SjqUlQ15ZScCtu/wa3+gwpTX+8y/2iP5el9bL/PZS439Hvprj8ytdUdyxfK2/jM5tWU",
+	"qmytPHdjIVvzcvP+Yc2sJ7iCf2qa/62a5ucaCT25yKPfjqo24R9P76xvfle982vqhwEK4P5/qoT436e3",
+	"1qmy8lrw7J6mvN/XF+abr6X2go8CKh3RDNJh3YaLwEf2GjnFrlpx5anwujcwl2UN1kaqhvFTIKAYbW7r",
+	"HB7sk5/x31Da5FDvci4KNkTHiB5Vpo6VfhusImBNyWsVDr2adckFIKFslI/egG5u6hgTybLEpIK65PJt",
+	"U0O+fCPniwax75NzbSJZQjjJf0zCh8HVH8Zx43PatDpsMJvCuGR4mV2ZseV6NkZGRtAjp5nDYGtdkDMy",
+	"ivV9GJUJjBp05EdrTTyaN3w5o4rdM0wEt3UsPC6YXfwvsYn3yEWhaOrIAhgMcUwl86JwLJYZK0wa9eC6",
+	"/Iz8IEQiB8HHXj+Sc1Mw8dt7Lp5UmGy8B40mMd9OqPz/2bva3rZxJPxXCH3ZFlASu71td90vl2uu3aB7",
+	"dS5J74BbFDJrMbZgWTRIKqlR9L8fODOkZVuyLadynNRAgcZvFEWR8/rMM1aYp0nfrF0CPKfX8orfio/i",
+	"zq4F1J9ey7N/7Kt5Waa/wRIDNYZMXT+lMbb6Ye51OmGFlK4wmOrV5S0FKsrq83oOu19aoAcp+ST2ktzX",
+	"4WER3huQ4u7DiRLIdk5dEUqbEVm1kUprtJVLeLxDso62D3x4zoMFynespZqVvg3zMXfMGAuFaZtXvlmL",
+	"bGulEgtkX1dRX+b25l60i29CbCPotF+8dEQTcuKN55GYRvAmHjSepEEngHWLE1+mRgX59hO7r4bTLyqJ",
+	"l8M5a+I0ciKyCKrVp3P0vfRzlcNxDxxrAk0yGgsfDFqpPN3nVHs3W74gDLSWS9PNgVimn8p89p4jnU15",
+	"NsB1iAX0qlI4g1jczr4rMxNBeCyi0vVozDM+EKCMN/pWdJuIu/mv6qG8i+DcRlr2R8Jo//kwiUU0FOnE",
+	"v2OnmRPLOpB3DpIsmiDjPbBX3OIfuKMiLfqUKP8eBjn0prR/f38cZse5P9bN2R2+0JfUIshsfS/8+MEK",
+	"OVghT8YKofK/aiukpBJw3vz4JtXg/GwllAETniVZEm9xUEuH04tzHXr+kxDBDTyL2dVVl0hNQuRxU664",
+	"cQVyoXYopWvvZNewhUZlXwG80CxmWw12FemYL2vFhx3vZ07XQRIuhVGJuLWrdAZZtqbqJ4uPfzPUwcqo",
+	"UCXaoDTVSYiDcEb6mPk2Qm+QoBC6HGsJDBv4G+TEEfExc+aHiNlNItKYMOtQcgJ9olyDKK4Eu0mAHy3J",
+	"wiKlo+unXRZY3WthgMHCWpKgynJbJxUOJ6XspDQeCN4jEMTqQHAZ+OHSdZIpLxEJWZpkIxEz4tnqp3ns",
+	"wPlJXKSuZ+DO6u1RiR48ca/jfAggHAIIhwDC4w8gdNXgE7WCbDBt8RBgmNoRA48geEIBg6dsbjzucIjf",
+	"bfeJi5Ru2T0Ji1TAWrbIzlB45GQgMmvIiCOUvLo6XwMUs4uhkl/0LIOOnIj2tKKnxHqxHHPXtR6VGrYK",
+	"vyanC0bL0inz1hSRn1IPWjtWmeOEU76AGQOjlVS7sL2+Ht3d3R3ZSR3lKhVZX8a4rwrGGN7yStto4730",
+	"TqrxGTccU3JnMLJrav+odRkuEpYDCPP4FNgPWYjTVfoGV2hLhVNDYjqN857OFPCt1VLQVSPU13rzIzSv",
+	"8IgWwe1G8gdR5uynKqxZr9TMgm7s4ie3iChGScg4LfRGysrF2ithlxeOjHxf+LPdhJ4Yh7a7rVpBQEzO",
+	"WNV1ZVTerwwAuqf8tNi03ZI9MKP2ZLYh67H5uR+uRfCc4vEAPnQ2A2WOxBSbjfaiJO4ds1OcyrQYgF+S",
+	"w5ByKyJ0oCjBiu8QqTV8V6QyDE7h8G0dRsO2wn99CzAQ9qod37Rbrde/3bTbcdxqtX5/3f/y6683QRhg",
+	"J/8I+Pxge6wNmrn6JhFHuUqJBLkOXbX9bmngbsbZ/JdnaAZBOk+NbY2YiABVQSdotVrtI/h33Wp14N//",
+	"gqriqRjjS2VFVBCTwzKsyFq9rTBIuTZRTiZjJ2j/7fVvr39vv2q9DKxV8TUCIrMoFhMzhO8X6rCQANrd",
+	"5lAJAXTqWW7EpuTbXJnERwx5P/UztcctFV8TM/VvTYSKoHsDvaboowvyceNb+sFb39cXgBWLvV6+arVc",
+	"UdfLMNBjielBd5t0Jj+HgRkqaUwqoiQzQt3yFNbFv6uEUVM3k5aV/RcYSGvdSx7vEEpT1CF1SbLdb3dF",
+	"lI2i6sCVfeDKbk6PN8iXXaL0S5AyXsN/w+2+AXX2Im+2+GqfUGIAlFvFm32BKZTaFjFOarfs2XjRH4p6",
+	"IbPnEXBo4803TaNdkK0NM2nj/Tw0mTbdcG0DXGtZbXRDTziZ9QXuKxkz+yJcYFoOGTesd2L4BPtg2jF7",
+	"x+wDsfJ4yGmxQW+SMZ5NEevOkLxD3QpFfLicDbkeIqVPdUzWs1veyxJP9CTl049oCJ5nQrPuSCoZhME/",
+	"xzxJT+NYQW+TIMmE/ntp+vmdVFcuiRjEXA+/SK7iIAzeK5lPzs/QpoUX+vzMdx/BkPBKG/PqqtvN0uk7",
+	"qS49FfYnDaKNTEf76qM0p2jxz8zHDUv3r7qn4GA4vpDvu4H6LDzAHyoJYcNuCfjbtFh56Q58xfKWNG5L",
+	"AzbK5VYdp6QwJbxPifFd2qcb44kWVmtWbr6vHAjV4vwJGb0NWa2LOu9ffGQ1XnnLx4IGvEqyQSrYVTLI",
+	"WDebs0r1VBsxPlEilTxeU29PqomagkIfNv80cQDqiO47GFhNZ2QKjeft59TA0pXVE2Z0wJMMlR+V6xP0",
+	"ywFGyyxdO9qnyz93QzR86S9XS0Djz1Y5w0hZCytjHzLPMpln94KXNGjjuTV4KAsPZ1DY1mfOwoBuuPRx",
+	"cXPnaCFUbGqwHyAGsYZN4g3LuFLWrIAAq6N7egZnssN0PhEKqxaeY8PCKesBVq7HnhXsu+f1Mhxpog2a",
+	"ODtIboSLi2OtLeKQpM6ziWbiyN4V42gKzndOqLYKy1opIJSwuIEepFHCn26Na51rfCoVmxnW7KnkVvz6",
+	"PCh1RU6nwJ17XP9Sf24FewV19SQETCbuGKYUkLWRMimGniCwVLh+zFVUFh1X6yCMi9BgI+c+T1MXt7n4",
+	"dI18M0AVZ8cuAoZnV4R6iAx7CyXaKG6gEWhpf+jCgE4YzQ1TEEkhk1ZnY53USnmDiQq7tvcqrJ7LgMAx",
+	"j/gGriMIWpdtsd5nQFkNesv5ousTErWO8a6RPW/9IteWOOvsCHj6+06tYW8EwwmpEjyeAhGZfifV9TDR",
+	"XTWoRZRlVxEAQv+x34fZ3dP/2dJp7arBedwAV2c50/iCGgaJxkeCwDSJLuXwetIQ1O3Jxe0e2lNqcTjQ",
+	"y1pv0bw9+Wb/24A/3H7tF11QekwbOdGOHZxxwzBgVJ5WIMVQzxK1P9pxSqG2bF33NJ1W3d90wiKC3S5B",
+	"sxB2MJF2kFJo5HjWTSiUn8Ny67OySha183IxbFg8kL5crqxutfBU9/oYvi9OtbaVs+oUHk7frk7f3DN8",
+	"0HLVKi24SXUqOnI9Qo6NxLQXlnlgPIuLvp42fEoMMZiqgxa6/AtQVz2TCrX68ze+dql4gDXjsZwYZMnK",
+	"JFgCQyiKf8O4d+AA8WpYKrg27BXrD7nifXtSyZv05bKOb9QkY0HRVJ8i/KWST/z+qvrROn/2rnGNrUcr",
+	"lRJ9czSUSouDX0j4wJ/cLxyJabT5tPx5+iCmb92vfirvkpyXeSEH/ubGrmVzunf2fJqG0RTsj5+Vu2q2",
+	"2HtYpImTq+81n/A+1mZiET4EWiMfaAVEUF5Vl7lkSxxf2p9fOFMidD51pzyyi4ZBIcCL1Bh0bYIMJWqx",
+	"9pMyDEud++0NzE1gv/2E06X5NqP6yuLn+4fk2NEhW42+eIJO0nw2yXsUiztiG4kRJ7qe0MCYRg25sciN",
+	"Q8vJtEnSlOmhvNOlwEA3s0ckDc7KptycQLBbv0LmIofYQUT8nCLigxATJyNulBzjLoGG0yuFhR1E9HMF",
+	"tU5E/TQS9u/P9gChy47HbrGZGMGqtOFqjnmb2IZA1ecqDTrB0JhJ5+Sk/eL1ceu4ddzuWLcXDijNZx0/",
+	"H/HoybsMQS9Y4iBSJNp23vZcgfAyNMTjZtA8IwxOSMbKzFEgMFhVDnt2QcJTLF3oIjfzySxiBYVhXTkF",
+	"+8L7I4dRwab3ELkZ8rhwCarHWL7G+8RKZJkb6C5RUsEMXfFJcKOspSEJVr485L+XuunzEqK0igXHjjjL",
+	"g75NBc+O8okdrnua27uVI5H5UmyC3BVHtd8qRfYQWhA5VHFH6GSQuW0/N7cF6ODycH9Yi70IDywAAJn1",
+	"5WEvawPWOSD9ZoOXAriWL1HouknTrcQSOqY4usBHGYuy1fzvUEDobhZNIylX3JZ/CJ7aFfz8/f8BAAD/",
+	"/w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -1,5 +1,6 @@
-// Package config is what a server can be told: by flag, by environment variable, and by the variables that users of Tyk
-// Dashboard know (facts §8). The help texts here are the reference; kong reads them.
+// Package config is the configuration of the program: its flags, and the environment variables that set them. Settings
+// that Tyk Dashboard has too can be set by the dashboard's variables (TYK_DB_…). The help texts are the reference: kong
+// prints them for --help, and a test compares the README's tables with them.
 package config
 
 import (
@@ -14,108 +15,169 @@ import (
 	"time"
 )
 
-// Config is the configuration of a server. An environment variable named first counts before one named after it.
+// Config is the configuration of a server. Of a flag's environment variables, the first that is set wins; the flag wins
+// over all of them.
 type Config struct {
-	Listen        string `help:"Address to listen on, host:port." default:"127.0.0.1:3000" env:"GATEHOUSE_LISTEN"`
-	ListenPort    int    `help:"Port to listen on, on every address; overrides --listen." env:"TYK_DB_LISTENPORT"`
-	DataDir       string `help:"Where the private Postgres and the secrets are kept. Default: /var/lib/gatehouse for root, else gatehouse in the user's data directory." env:"GATEHOUSE_DATA_DIR"`
-	DatabaseURL   string `help:"Postgres to use, as a postgres:// URL or in libpq's keyword form. Default: a private one in the data directory." env:"DATABASE_URL,TYK_DB_STORAGE_MAIN_CONNECTIONSTRING"`
-	StorageType   string `help:"Kind of storage; only postgres." default:"postgres" env:"TYK_DB_STORAGE_MAIN_TYPE"`
-	PostgresBin   string `help:"Folder with the programs of the private Postgres (initdb, postgres). Default: searched." env:"GATEHOUSE_POSTGRES_BIN"`
-	AdminSecret   string `help:"What Admin-Auth must be. Default: made at the first start and kept in the data directory." env:"TYK_DB_ADMINSECRET,GATEHOUSE_ADMIN_SECRET"`
-	PageSize      int    `help:"How many things a page of a list holds, 1 to 1000." default:"10" env:"TYK_DB_PAGESIZE"`
-	GatewayHost   string `help:"A Tyk Gateway's control API, with or without http://. Default: none." env:"TYK_DB_TYKAPI_HOST"`
-	GatewayPort   string `help:"Port of the gateway's control API." env:"TYK_DB_TYKAPI_PORT"`
-	GatewaySecret string `help:"Secret of the gateway's control API." env:"TYK_DB_TYKAPI_SECRET"`
-	NodeSecret    string `help:"What gateways must bring as node_secret; it signs notices to them, too. Default: made at the first start and kept in the data directory." env:"TYK_DB_NODESECRET,GATEHOUSE_NODE_SECRET"`
-
-	RedisHost        string   `help:"The gateways' Redis, to tell them of changes. Default: none." env:"TYK_DB_REDISHOST"`
-	RedisPort        int      `help:"Port of the Redis." default:"6379" env:"TYK_DB_REDISPORT"`
-	RedisAddrs       []string `help:"Addresses (host:port) of a Redis cluster, in place of --redis-host." env:"TYK_DB_REDISADDRS"`
-	RedisUsername    string   `help:"User of the Redis." env:"TYK_DB_REDISUSERNAME"`
-	RedisPassword    string   `help:"Password of the Redis." env:"TYK_DB_REDISPASSWORD"`
-	RedisDatabase    int      `help:"Number of the database in the Redis." env:"TYK_DB_REDISDATABASE"`
-	RedisCluster     bool     `help:"The Redis is a cluster." env:"TYK_DB_ENABLECLUSTER"`
-	RedisTLS         bool     `help:"Speak TLS to the Redis." name:"redis-tls" env:"TYK_DB_REDISUSESSL"`
-	RedisInsecureTLS bool     `help:"Take any certificate of the Redis." name:"redis-insecure-tls" env:"TYK_DB_REDISSSLINSECURESKIPVERIFY"`
-
-	MaxImport   int64         `help:"Largest body of an import of APIs or policies, in bytes." default:"4294967296" env:"GATEHOUSE_MAX_IMPORT"`
-	MaxDocument int           `help:"Largest document of an import, in bytes." default:"16777216" env:"GATEHOUSE_MAX_DOCUMENT"`
-	MaxDepth    int           `help:"How deep a document of an import may nest, up to 5000." default:"1000" env:"GATEHOUSE_MAX_DEPTH"`
-	BodyTimeout time.Duration `help:"How long a client may take for the next 64 KiB of its body, or of an answer." default:"15s" env:"GATEHOUSE_BODY_TIMEOUT"`
-
-	LogFormat string `help:"Form of the log on standard error: text or json." default:"text" env:"GATEHOUSE_LOG_FORMAT"`
+	Server   Server   `embed:"" group:"Server:"`
+	Database Database `embed:"" group:"Database:"`
+	Gateway  Gateway  `embed:"" group:"Gateway and Redis:" prefix:"gateway-"`
+	Redis    Redis    `embed:"" group:"Gateway and Redis:" prefix:"redis-"`
+	Limits   Limits   `embed:"" group:"Limits:"`
+	Log      Log      `embed:"" group:"Log:" prefix:"log-"`
 }
 
-// maxPageSize keeps a page something that a client can hold; who wants all asks without pages.
-const maxPageSize = 1000
+// Server says where the server listens, where it stores its files, and what its clients authenticate with.
+type Server struct {
+	Listen      string `help:"Address to listen on, as host:port." default:"127.0.0.1:3000" env:"GATEHOUSE_LISTEN"`
+	ListenPort  int    `help:"Port to listen on, on all addresses. Overrides --listen." env:"TYK_DB_LISTENPORT"`
+	DataDir     string `help:"Directory of the private Postgres and of generated secrets. Default: /var/lib/gatehouse for root, otherwise ~/.local/share/gatehouse or $XDG_DATA_HOME/gatehouse." env:"GATEHOUSE_DATA_DIR"`
+	AdminSecret Secret `help:"Secret that clients of /admin send in the header Admin-Auth. Default: generated at the first start and stored in the data directory." env:"TYK_DB_ADMINSECRET,GATEHOUSE_ADMIN_SECRET"`
+	NodeSecret  Secret `help:"Secret that gateways send (their node_secret). It also signs notices to them. Default: generated at the first start and stored in the data directory." env:"TYK_DB_NODESECRET,GATEHOUSE_NODE_SECRET"`
+	PageSize    int    `help:"Number of items on a page of a list, 1 to 1000." default:"10" env:"TYK_DB_PAGESIZE"`
+}
 
-// Resolve fills in what has no fixed default, and reports everything that is wrong.
+// Database says which Postgres the server uses. URL is secret because it may contain a password.
+type Database struct {
+	URL         Secret `name:"database-url" help:"Postgres to use, as a postgres:// URL or as libpq keywords (host=… dbname=…). Default: a private Postgres in the data directory." env:"DATABASE_URL,TYK_DB_STORAGE_MAIN_CONNECTIONSTRING"`
+	StorageType string `help:"Type of storage. Only postgres is supported." default:"postgres" env:"TYK_DB_STORAGE_MAIN_TYPE"`
+	PostgresBin string `help:"Directory of the programs that run the private Postgres (initdb, postgres). Default: searched for." env:"GATEHOUSE_POSTGRES_BIN"`
+}
+
+// Gateway says where the control API of a Tyk Gateway is. Without a Host there is none.
+type Gateway struct {
+	Host   string `help:"Host of a Tyk Gateway's control API, with or without http://. Default: no gateway." env:"TYK_DB_TYKAPI_HOST"`
+	Port   string `help:"Port of the gateway's control API." env:"TYK_DB_TYKAPI_PORT"`
+	Secret Secret `help:"Secret of the gateway's control API." env:"TYK_DB_TYKAPI_SECRET"`
+}
+
+// Redis says where the Redis of the gateways is. Without a Host or Addrs there is none.
+type Redis struct {
+	Host        string   `help:"Host of the gateways' Redis, through which gatehouse notifies them of changes. Default: no Redis." env:"TYK_DB_REDISHOST"`
+	Port        int      `help:"Port of the Redis." default:"6379" env:"TYK_DB_REDISPORT"`
+	Addrs       []string `help:"Addresses of a Redis cluster, as host:port, separated by commas. Overrides --redis-host." env:"TYK_DB_REDISADDRS"`
+	Username    string   `help:"User name for the Redis." env:"TYK_DB_REDISUSERNAME"`
+	Password    Secret   `help:"Password for the Redis." env:"TYK_DB_REDISPASSWORD"`
+	Database    int      `help:"Number of the Redis database." env:"TYK_DB_REDISDATABASE"`
+	Cluster     bool     `help:"Whether the Redis is a cluster." env:"TYK_DB_ENABLECLUSTER"`
+	TLS         bool     `help:"Connect to the Redis with TLS." name:"tls" env:"TYK_DB_REDISUSESSL"`
+	InsecureTLS bool     `help:"Do not verify the certificate of the Redis." name:"insecure-tls" env:"TYK_DB_REDISSSLINSECURESKIPVERIFY"`
+}
+
+// Limits bound what one request may use.
+type Limits struct {
+	// MaxImport is 4 GiB by default: an import is streamed, so that its size costs time but no memory.
+	MaxImport int64 `help:"Maximum size of the body of an import of APIs or policies, in bytes." default:"4294967296" env:"GATEHOUSE_MAX_IMPORT"`
+	// MaxDocument is 16 MiB by default: each document is held in memory as a whole.
+	MaxDocument int `help:"Maximum size of one document in an import, in bytes." default:"16777216" env:"GATEHOUSE_MAX_DOCUMENT"`
+	// MaxDepth is far above the depth of real definitions (tens), and at most maxMaxDepth.
+	MaxDepth int `help:"Maximum nesting depth of a document in an import, up to 5000." default:"1000" env:"GATEHOUSE_MAX_DEPTH"`
+	// BodyTimeout is below the 60 s after which nginx and cloud load balancers usually end an idle connection.
+	BodyTimeout time.Duration `help:"Maximum time for a client to send or receive the next 64 KiB of a body." default:"15s" env:"GATEHOUSE_BODY_TIMEOUT"`
+}
+
+// Log configures the log.
+type Log struct {
+	Format string `help:"Format of the log on standard error: text or json." default:"text" env:"GATEHOUSE_LOG_FORMAT"`
+}
+
+const (
+	// maxPageSize keeps a page small enough for a client to hold; a list without pages has no such limit.
+	maxPageSize = 1000
+	// maxMaxDepth is the deepest nesting that both Postgres and Go's decoders still read.
+	maxMaxDepth = 5000
+)
+
+// Resolve sets the defaults that depend on the machine, and returns an error that names every invalid setting.
 func (c *Config) Resolve() error {
-	if c.ListenPort != 0 {
-		c.Listen = ":" + strconv.Itoa(c.ListenPort)
+	if c.Server.ListenPort != 0 {
+		c.Server.Listen = ":" + strconv.Itoa(c.Server.ListenPort)
 	}
-	if c.DataDir == "" {
+	if c.Server.DataDir == "" {
 		dir, err := defaultDataDir()
 		if err != nil {
 			return err
 		}
-		c.DataDir = dir
+		c.Server.DataDir = dir
 	}
-	dir, err := filepath.Abs(c.DataDir)
+	dir, err := filepath.Abs(c.Server.DataDir)
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	c.DataDir = dir
-	return errors.Join(c.problems()...)
+	c.Server.DataDir = dir
+	return errors.Join(
+		c.Server.validate(), c.Database.validate(), c.Gateway.validate(), c.Redis.validate(), c.Limits.validate(), c.Log.validate(),
+	)
 }
 
-// deepest is how deep a document may be allowed to nest: Postgres and Go's decoders read it still.
-const deepest = 5000
+// problems collects the errors of settings.
+type problems []error
 
-func (c *Config) problems() []error {
-	var wrong []error
-	complain := func(bad bool, format string, args ...any) {
-		if bad {
-			wrong = append(wrong, fmt.Errorf(format, args...))
-		}
+func (p *problems) addIf(invalid bool, format string, args ...any) {
+	if invalid {
+		*p = append(*p, fmt.Errorf(format, args...))
 	}
-	_, port, err := net.SplitHostPort(c.Listen)
-	complain(err != nil, "--listen (GATEHOUSE_LISTEN): %q is not host:port", c.Listen)
-	if err == nil {
-		complain(!isPort(port), "--listen (GATEHOUSE_LISTEN, TYK_DB_LISTENPORT): port %s is not between 0 and 65535", port)
-	}
-	complain(c.StorageType != "postgres", "--storage-type (TYK_DB_STORAGE_MAIN_TYPE): %q; gatehouse keeps its data in postgres only", c.StorageType)
-	complain(c.PageSize < 1 || c.PageSize > maxPageSize, "--page-size (TYK_DB_PAGESIZE): %d is not between 1 and %d", c.PageSize, maxPageSize)
-	complain(c.GatewayHost == "" && c.GatewayPort != "", "--gateway-port (TYK_DB_TYKAPI_PORT) is set without --gateway-host (TYK_DB_TYKAPI_HOST)")
-	complain(c.GatewayPort != "" && !isPort(c.GatewayPort), "--gateway-port (TYK_DB_TYKAPI_PORT): %q is not a port", c.GatewayPort)
-	complain(c.MaxImport < 1, "--max-import (GATEHOUSE_MAX_IMPORT): %d is less than 1", c.MaxImport)
-	complain(c.MaxDocument < 1, "--max-document (GATEHOUSE_MAX_DOCUMENT): %d is less than 1", c.MaxDocument)
-	complain(c.MaxDepth < 1 || c.MaxDepth > deepest, "--max-depth (GATEHOUSE_MAX_DEPTH): %d is not from 1 to %d", c.MaxDepth, deepest)
-	complain(c.BodyTimeout < time.Millisecond, "--body-timeout (GATEHOUSE_BODY_TIMEOUT): %s is less than 1ms", c.BodyTimeout)
-	complain(c.RedisPort < 1 || c.RedisPort > math.MaxUint16, "--redis-port (TYK_DB_REDISPORT): %d is not a port", c.RedisPort)
-	complain(c.RedisDatabase < 0, "--redis-database (TYK_DB_REDISDATABASE): %d is less than 0", c.RedisDatabase)
-	complain(c.LogFormat != "text" && c.LogFormat != "json", "--log-format (GATEHOUSE_LOG_FORMAT): %q is neither text nor json", c.LogFormat)
-	for name, secret := range map[string]string{
-		"--admin-secret (TYK_DB_ADMINSECRET)": c.AdminSecret, "--node-secret (TYK_DB_NODESECRET)": c.NodeSecret,
-	} {
-		complain(strings.TrimSpace(secret) != secret, "%s: begins or ends with white space, which a header cannot carry", name)
-	}
-	return wrong
 }
 
-// Redis is the addresses of the gateways' Redis; none if there is none.
-func (c *Config) Redis() []string {
-	if len(c.RedisAddrs) > 0 || c.RedisHost == "" {
-		return c.RedisAddrs
+func (s *Server) validate() error {
+	var p problems
+	_, port, err := net.SplitHostPort(s.Listen)
+	p.addIf(err != nil, "--listen (GATEHOUSE_LISTEN): %q is not host:port", s.Listen)
+	p.addIf(err == nil && !isPort(port), "--listen (GATEHOUSE_LISTEN, TYK_DB_LISTENPORT): port %s is not between 0 and 65535", port)
+	p.addIf(hasOuterSpace(s.AdminSecret), "--admin-secret (TYK_DB_ADMINSECRET): begins or ends with white space, which a header cannot carry")
+	p.addIf(hasOuterSpace(s.NodeSecret), "--node-secret (TYK_DB_NODESECRET): begins or ends with white space, which a header cannot carry")
+	p.addIf(s.PageSize < 1 || s.PageSize > maxPageSize, "--page-size (TYK_DB_PAGESIZE): %d is not between 1 and %d", s.PageSize, maxPageSize)
+	return errors.Join(p...)
+}
+
+func (d *Database) validate() error {
+	var p problems
+	p.addIf(d.StorageType != "postgres", "--storage-type (TYK_DB_STORAGE_MAIN_TYPE): %q is not supported, only postgres is", d.StorageType)
+	return errors.Join(p...)
+}
+
+func (g *Gateway) validate() error {
+	var p problems
+	p.addIf(g.Host == "" && g.Port != "", "--gateway-port (TYK_DB_TYKAPI_PORT) is set without --gateway-host (TYK_DB_TYKAPI_HOST)")
+	p.addIf(g.Port != "" && !isPort(g.Port), "--gateway-port (TYK_DB_TYKAPI_PORT): %q is not a port", g.Port)
+	return errors.Join(p...)
+}
+
+func (r *Redis) validate() error {
+	var p problems
+	p.addIf(r.Port < 1 || r.Port > math.MaxUint16, "--redis-port (TYK_DB_REDISPORT): %d is not a port", r.Port)
+	p.addIf(r.Database < 0, "--redis-database (TYK_DB_REDISDATABASE): %d is less than 0", r.Database)
+	return errors.Join(p...)
+}
+
+func (l *Limits) validate() error {
+	var p problems
+	p.addIf(l.MaxImport < 1, "--max-import (GATEHOUSE_MAX_IMPORT): %d is less than 1", l.MaxImport)
+	p.addIf(l.MaxDocument < 1, "--max-document (GATEHOUSE_MAX_DOCUMENT): %d is less than 1", l.MaxDocument)
+	p.addIf(l.MaxDepth < 1 || l.MaxDepth > maxMaxDepth, "--max-depth (GATEHOUSE_MAX_DEPTH): %d is not between 1 and %d", l.MaxDepth, maxMaxDepth)
+	p.addIf(l.BodyTimeout < time.Millisecond, "--body-timeout (GATEHOUSE_BODY_TIMEOUT): %s is less than 1ms", l.BodyTimeout)
+	return errors.Join(p...)
+}
+
+func (l *Log) validate() error {
+	var p problems
+	p.addIf(l.Format != "text" && l.Format != "json", "--log-format (GATEHOUSE_LOG_FORMAT): %q is neither text nor json", l.Format)
+	return errors.Join(p...)
+}
+
+// Addresses returns the addresses of the gateways' Redis, or nothing when no Redis is configured.
+func (r *Redis) Addresses() []string {
+	if len(r.Addrs) > 0 || r.Host == "" {
+		return r.Addrs
 	}
-	return []string{net.JoinHostPort(c.RedisHost, strconv.Itoa(c.RedisPort))}
+	return []string{net.JoinHostPort(r.Host, strconv.Itoa(r.Port))}
 }
 
 func isPort(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil
 }
+
+func hasOuterSpace(s Secret) bool { return strings.TrimSpace(string(s)) != string(s) }
 
 func defaultDataDir() (string, error) {
 	if os.Geteuid() == 0 {

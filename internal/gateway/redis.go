@@ -98,14 +98,15 @@ func (r *Redis) publish(ctx context.Context, command, payload string) (listeners
 	return listeners, nil
 }
 
-// errUnheard: nobody listened. There may be no gateway, or one that has lost the Redis and has not found it again.
-var errUnheard = errors.New("no gateway listens on the redis")
+// ErrNoListeners is returned when no gateway received a notice: there is none, or it has not yet reconnected to the Redis.
+var ErrNoListeners = errors.New("no gateway listens on the redis")
 
-// Reload has every gateway that listens on the Redis load its policies and APIs again. errUnheard.
+// Reload has every gateway that listens on the Redis load its policies and APIs again. It
+// returns ErrNoListeners when no gateway received the notice.
 func (r *Redis) Reload(ctx context.Context) error {
 	listeners, err := r.publish(ctx, commandReload, "")
 	if err == nil && listeners == 0 && r.counts {
-		err = errUnheard
+		err = ErrNoListeners
 	}
 	return err
 }

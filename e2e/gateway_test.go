@@ -1,0 +1,247 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/internal/gatewaytest"
+)
+
+const (
+	testAdminSecret   = "the-admin-secret"
+	testNodeSecret    = "the-node-secret"
+	testControlSecret = "the-control-secret"
+)
+
+// house is a running server with known secrets, for tests with a gateway.
+type house struct{ *server }
+
+// newHouse starts a server on a data directory of its own.
+func newHouse(t *testing.T, settings ...string) *house {
+	t.Helper()
+	secrets := []string{"TYK_DB_ADMINSECRET=" + testAdminSecret, "TYK_DB_NODESECRET=" + testNodeSecret}
+	return &house{startServer(t, append(secrets, settings...)...)}
+}
+
+// adminMeta sends an administrator's request, which must succeed, and returns Meta.
+func (h *house) adminMeta(method, path, body string) json.RawMessage {
+	h.t.Helper()
+	var envelope struct{ Meta json.RawMessage }
+	answer := h.ask(method, path, body, "Admin-Auth", testAdminSecret)
+	require.NoError(h.t, json.Unmarshal([]byte(answer), &envelope), answer)
+	return envelope.Meta
+}
+
+func (h *house) newOrg() (id string) {
+	h.t.Helper()
+	require.NoError(h.t, json.Unmarshal(h.adminMeta("POST", "/admin/organisations", `{"owner_name":"Rivermouth"}`), &id))
+	return id
+}
+
+// importAPI imports an API that a gateway serves.
+func (h *house) importAPI(orgID, id string) {
+	h.t.Helper()
+	meta := h.adminMeta("POST", "/admin/apis/import", `{"apis":[{"api_definition":{"api_id":"`+id+`","org_id":"`+orgID+`","name":"`+id+`","use_keyless":true,
+		"version_data":{"not_versioned":true,"versions":{"Default":{"name":"Default","use_extended_paths":true}}},
+		"proxy":{"listen_path":"/`+id+`/","target_url":"http://127.0.0.1:1/","strip_listen_path":true}}}]}`)
+	require.JSONEq(h.t, `{"`+id+`":true}`, string(meta))
+}
+
+// line is a proxy between a gateway and its dashboard. Without a dashboard it ends connections, and it can hold a request.
+type line struct {
+	url    string
+	target atomic.Pointer[url.URL]
+	held   atomic.Pointer[heldRequest]
+}
+
+// heldRequest is the next request to a path, which the line holds before it passes it on.
+type heldRequest struct {
+	path              string
+	arrived, released chan struct{}
+}
+
+func newLine(t *testing.T) *line {
+	t.Helper()
+	l := &line{}
+	transport := &http.Transport{}
+	proxy := &httputil.ReverseProxy{
+		Transport:    transport,
+		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(l.target.Load()) },
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if held := l.held.Load(); held != nil && held.path == r.URL.Path && l.held.CompareAndSwap(held, nil) {
+			close(held.arrived)
+			<-held.released
+		}
+		if l.target.Load() == nil {
+			panic(http.ErrAbortHandler)
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { web.Close(); transport.CloseIdleConnections() })
+	l.url = web.URL
+	return l
+}
+
+// connect makes a server the dashboard.
+func (l *line) connect(h *house) { l.target.Store(&url.URL{Scheme: "http", Host: h.address}) }
+
+// hold holds the next request to a path until released is closed.
+func (l *line) hold(path string) *heldRequest {
+	held := &heldRequest{path: path, arrived: make(chan struct{}), released: make(chan struct{})}
+	l.held.Store(held)
+	return held
+}
+
+// served is a server, a gateway that has loaded an API from it, and the gateway's Redis.
+type served struct {
+	*house
+	line    *line
+	gateway *gatewaytest.Gateway
+	redis   *gatewaytest.Redis
+	org     string
+}
+
+// serveGateway starts all of them. control: the server knows the gateway's control API, too.
+func serveGateway(t *testing.T, control bool) *served {
+	t.Helper()
+	s := &served{redis: gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame")), line: newLine(t)}
+	s.gateway = gatewaytest.Start(t, gatewaytest.Config{
+		DashboardURL: s.line.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret, Redis: s.redis, EnforceOrgQuotas: true,
+		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
+		ReloadInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
+	})
+	host, port := s.redis.Addr()
+	env := []string{"TYK_DB_REDISHOST=" + host, fmt.Sprint("TYK_DB_REDISPORT=", port), "TYK_DB_REDISPASSWORD=" + s.redis.Password()}
+	if control {
+		at, err := url.Parse(s.gateway.URL())
+		require.NoError(t, err)
+		env = append(env, "TYK_DB_TYKAPI_HOST=http://"+at.Hostname(), "TYK_DB_TYKAPI_PORT="+at.Port(), "TYK_DB_TYKAPI_SECRET="+testControlSecret)
+	}
+	s.house = newHouse(t, env...)
+	s.line.connect(s.house)
+	s.gateway.WaitReady(t, bound)
+	s.org = s.newOrg()
+	s.importAPI(s.org, "harbour")
+	s.gateway.WaitForAPI(t, "harbour", bound)
+	return s
+}
+
+// waitQuiet waits until the gateway has loaded all changes: it loads nothing, and no notice is pending.
+func (s *served) waitQuiet() {
+	s.t.Helper()
+	const longest = time.Second // longer than the server gathers changes for a notice, and the gateway notices for a reload
+	gatewaytest.Eventually(s.t, bound, "the gateway loads nothing", func() bool {
+		calls := s.gateway.Calls()
+		last := slices.IndexFunc(calls, func(c gatewaytest.Call) bool {
+			return strings.HasPrefix(c.Path, "/system/") && time.Since(c.At) < longest
+		})
+		return last < 0
+	})
+}
+
+// requireSameNode checks that the gateway is the node that it was, and is notified of changes.
+func (s *served) requireSameNode(node, change string) {
+	s.t.Helper()
+	s.importAPI(s.org, change)
+	gatewaytest.Eventually(s.t, bound, "the gateway serves "+change, func() bool {
+		return slices.Contains(s.gateway.APIs(), change) || s.gateway.Deadlocked()
+	})
+	require.False(s.t, s.gateway.Deadlocked())
+	require.Equal(s.t, node, s.gateway.NodeID(), "it is known over the restart")
+	require.Equal(s.t, 1, s.gateway.Registrations())
+}
+
+func TestRestartInTheMiddleOfAReload(t *testing.T) {
+	t.Parallel()
+	s := serveGateway(t, false)
+	node := s.gateway.NodeID()
+	s.waitQuiet()
+	held := s.line.hold("/system/apis")
+	s.importAPI(s.org, "quay")
+	select {
+	case <-held.arrived: // it has its policies
+	case <-time.After(bound):
+		t.Fatal("the gateway does not reload")
+	}
+	s.signal(syscall.SIGTERM)
+	// The gateway takes this long to request its APIs: longer than a server needs to stop that does not wait for it.
+	const gatewayPause = 700 * time.Millisecond
+	left := false
+	select {
+	case <-s.exited:
+		left = true
+	case <-time.After(gatewayPause):
+	}
+	close(held.released)
+	require.Zero(t, s.waitExit(), s.log.String())
+	s.start()
+	s.requireSameNode(node, "pier")
+	require.False(t, left, "the server stopped while a gateway had its policies and not yet its APIs")
+	require.Contains(t, s.gateway.APIs(), "quay")
+	require.Empty(t, s.gateway.ReloadErrors())
+}
+
+func TestServerThatWasKilledComesBackToItsGateways(t *testing.T) {
+	t.Parallel()
+	s := serveGateway(t, false)
+	node := s.gateway.NodeID()
+	s.waitQuiet()
+	s.kill()
+	before := s.gateway.Reloads()
+	calls := len(s.gateway.Calls())
+	gatewaytest.Eventually(t, bound, "heartbeats fail", func() bool { return len(s.gateway.Calls()) >= calls+3 })
+	s.start()
+	s.gateway.WaitReloads(t, before+1, bound) // something may have changed meanwhile
+	s.requireSameNode(node, "pier")
+	require.Empty(t, s.gateway.ReloadErrors())
+}
+
+func TestKeysSync(t *testing.T) {
+	t.Parallel()
+	s := serveGateway(t, true)
+	other := s.newOrg()
+	for _, org := range []string{s.org, other} {
+		s.adminMeta("POST", "/admin/org/keys", `{"org_id":"`+org+`","rate":2,"per":3600,"quota_max":-1}`)
+	}
+	restored := func() {
+		t.Helper()
+		s.redis.Restart()
+		var problems bytes.Buffer
+		cmd := s.command("keys", "sync")
+		cmd.Stderr = &problems
+		printed, err := cmd.Output()
+		require.NoError(t, err, problems.String())
+		require.Equal(t, "2 organisation keys sent to the gateway\n", string(printed))
+		for _, org := range []string{s.org, other} {
+			require.Equal(t, int64(1), s.redis.Client().Exists(t.Context(), "orgkey."+org).Val(), "the key of %s is back", org)
+		}
+	}
+	t.Run("while the server runs, on its private Postgres", func(t *testing.T) { restored() })
+	require.Zero(t, s.stop())
+	t.Run("and while it does not", func(t *testing.T) { restored() })
+	t.Run("not without a gateway", func(t *testing.T) {
+		cmd := s.command("keys", "sync")
+		cmd.Env = slices.DeleteFunc(cmd.Env, func(v string) bool { return strings.HasPrefix(v, "TYK_DB_TYKAPI_") })
+		var problems bytes.Buffer
+		cmd.Stderr = &problems
+		printed, err := cmd.Output()
+		require.ErrorContains(t, err, "exit status 1")
+		require.Empty(t, string(printed))
+		require.Contains(t, problems.String(), "gatehouse: no gateway is configured: set --gateway-host (TYK_DB_TYKAPI_HOST)\n")
+	})
+}

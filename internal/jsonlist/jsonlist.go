@@ -1,0 +1,358 @@
+// Package jsonlist takes a long list of documents out of a JSON object as it arrives, in the memory of one document:
+// {"apis":[…, …],"pages":0}. It finds where a document ends and leaves it to others to say whether it is well-formed.
+package jsonlist
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// The errors of a Reader, besides those of what it reads from.
+var (
+	// ErrSyntax: what lies between the documents is not JSON, or the body ends early.
+	ErrSyntax = errors.New("not one JSON value")
+	// ErrEmpty: there is nothing but whitespace.
+	ErrEmpty = errors.New("empty")
+	// ErrTooLarge: a document, or what is not in the list, is larger than the limit.
+	ErrTooLarge = errors.New("too large")
+)
+
+const (
+	firstBuffer = 64 << 10
+	// maxRest is the largest size in bytes of what is not in the list. It is a few numbers.
+	maxRest = 1 << 20
+)
+
+// Reader reads one object.
+type Reader struct {
+	src    io.Reader
+	list   string
+	limit  int // bytes of a document
+	buf    []byte
+	at     int // what is before has been used
+	end    int
+	err    error // of src
+	offset int64 // of buf in src
+	rest   []byte
+	state  state
+	listed bool
+	read   int // documents
+}
+
+type state int
+
+const (
+	atStart state = iota
+	inObject
+	inList
+	atEnd
+)
+
+// NewReader reads the object in src; list names the member that is the list, in any case, and limit is how many bytes one document may
+// have.
+func NewReader(src io.Reader, list string, limit int) *Reader {
+	return &Reader{src: src, list: list, limit: limit, buf: make([]byte, firstBuffer)}
+}
+
+// Next returns the next document's bytes, which are good until the next call. After the last one, and the end of the body
+// behind it, it is io.EOF.
+func (r *Reader) Next() ([]byte, error) {
+	for {
+		var err error
+		switch r.state {
+		case atStart:
+			err = r.start()
+		case inObject:
+			err = r.member()
+		case inList:
+			doc, more, err := r.element()
+			if err != nil || more {
+				return doc, err
+			}
+		case atEnd:
+			if _, err = r.peek(); err == nil {
+				err = r.syntax()
+			}
+			if err == io.EOF { //nolint:errorlint // ours
+				return nil, io.EOF
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Rest is, after Next's io.EOF, the body without the documents: with an empty list in their place. A body that is no
+// object is all of it.
+func (r *Reader) Rest() []byte { return r.rest }
+
+// Offset is how many bytes have been used.
+func (r *Reader) Offset() int64 { return r.offset + int64(r.at) }
+
+func (r *Reader) syntax() error { return fmt.Errorf("%w: at byte %d", ErrSyntax, r.Offset()) }
+
+// start reads up to the first member. What is no object has no list.
+func (r *Reader) start() error {
+	c, err := r.peek()
+	if err == io.EOF { //nolint:errorlint // ours
+		return ErrEmpty
+	}
+	if err != nil {
+		return err
+	}
+	if c != '{' {
+		r.state = atEnd
+		return r.keepValue(maxRest)
+	}
+	r.at++
+	r.rest = append(r.rest, '{')
+	r.state = inObject
+	return nil
+}
+
+// member reads a member, or the object's end. If it is the list, it reads up to its first element.
+func (r *Reader) member() error {
+	c, err := r.must()
+	if err != nil {
+		return err
+	}
+	first := len(r.rest) == 1
+	if c == '}' {
+		r.at++
+		r.rest = append(r.rest, '}')
+		r.state = atEnd
+		return nil
+	}
+	if !first {
+		if c != ',' {
+			return r.syntax()
+		}
+		r.at++
+		r.rest = append(r.rest, ',')
+		if c, err = r.must(); err != nil {
+			return err
+		}
+	}
+	if c != '"' {
+		return r.syntax()
+	}
+	nameAt := len(r.rest)
+	if err := r.keepValue(maxRest); err != nil {
+		return err
+	}
+	var name string
+	if json.Unmarshal(r.rest[nameAt:], &name) != nil {
+		return r.syntax()
+	}
+	if c, err = r.must(); err != nil || c != ':' {
+		return errors.Join(err, r.syntax())
+	}
+	r.at++
+	r.rest = append(r.rest, ':')
+	if c, err = r.must(); err != nil {
+		return err
+	}
+	if !strings.EqualFold(name, r.list) || c != '[' {
+		return r.keepValue(maxRest)
+	}
+	if r.listed {
+		return fmt.Errorf("%w: %q is there twice", ErrSyntax, r.list)
+	}
+	r.listed = true
+	r.at++
+	r.rest = append(r.rest, '[')
+	r.state = inList
+	return nil
+}
+
+// element reads a document of the list, or the list's end.
+func (r *Reader) element() (doc []byte, more bool, err error) {
+	c, err := r.must()
+	switch {
+	case err != nil:
+		return nil, false, err
+	case c == ']':
+		r.at++
+		r.rest = append(r.rest, ']')
+		r.state = inObject
+		return nil, false, nil
+	case r.read > 0 && c != ',':
+		return nil, false, r.syntax()
+	case r.read > 0:
+		r.at++
+		if c, err = r.must(); err != nil || c == ']' {
+			return nil, false, errors.Join(err, r.syntax())
+		}
+	}
+	r.read++
+	doc, err = r.value(r.limit)
+	return doc, true, err
+}
+
+// keepValue adds a value to the rest.
+func (r *Reader) keepValue(limit int) error {
+	raw, err := r.value(limit)
+	if len(r.rest)+len(raw) > maxRest {
+		return ErrTooLarge
+	}
+	r.rest = append(r.rest, raw...)
+	return err
+}
+
+// peek skips whitespace and looks at the next byte. io.EOF is the end.
+func (r *Reader) peek() (byte, error) {
+	for {
+		for r.at < r.end {
+			switch c := r.buf[r.at]; c {
+			case ' ', '\t', '\n', '\r':
+				r.at++
+			default:
+				return c, nil
+			}
+		}
+		if err := r.fill(r.limit); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// must is peek where the end comes too early.
+func (r *Reader) must() (byte, error) {
+	c, err := r.peek()
+	if err == io.EOF { //nolint:errorlint // ours
+		err = r.syntax()
+	}
+	return c, err
+}
+
+// value reads the value that begins here. It is good until anything else is read.
+func (r *Reader) value(limit int) ([]byte, error) {
+	s := scanner{}
+	for scanned := 0; ; {
+		n, done := s.scan(r.buf[r.at+scanned : r.end])
+		if scanned += n; scanned > limit {
+			return nil, ErrTooLarge
+		}
+		if done {
+			raw := r.buf[r.at : r.at+scanned]
+			r.at += scanned
+			return raw, checkStart(r, raw)
+		}
+		err := r.fill(limit)
+		if err == io.EOF && s.scalar && scanned > 0 { //nolint:errorlint // ours
+			raw := r.buf[r.at : r.at+scanned]
+			r.at += scanned
+			return raw, nil
+		}
+		if err == io.EOF { //nolint:errorlint // ours
+			err = r.syntax()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// checkStart refuses a value that is none, such as the one between two commas.
+func checkStart(r *Reader, raw []byte) error {
+	if len(raw) == 0 {
+		return r.syntax()
+	}
+	return nil
+}
+
+// fill reads more, and keeps what has not been used.
+func (r *Reader) fill(limit int) error {
+	if r.err != nil {
+		return r.err
+	}
+	if r.at > 0 {
+		copy(r.buf, r.buf[r.at:r.end])
+		r.offset += int64(r.at)
+		r.end, r.at = r.end-r.at, 0
+	}
+	if r.end == len(r.buf) {
+		if r.end > limit {
+			return ErrTooLarge
+		}
+		r.buf = append(r.buf, make([]byte, len(r.buf))...)
+	}
+	n, err := r.src.Read(r.buf[r.end:])
+	r.end += n
+	r.err = err
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// scanner finds the end of a value, over any number of pieces.
+type scanner struct {
+	depth   int
+	quoted  bool
+	escaped bool
+	scalar  bool
+}
+
+// scan returns how many bytes of piece belong to the value, and whether it ends with them.
+func (s *scanner) scan(piece []byte) (n int, done bool) {
+	for n < len(piece) {
+		if s.quoted {
+			n += s.inString(piece[n:])
+			if !s.quoted && s.depth == 0 {
+				return n, true
+			}
+			continue
+		}
+		c := piece[n]
+		switch {
+		case c == '"' && !s.scalar:
+			s.quoted = true
+		case (c == '{' || c == '[') && !s.scalar:
+			s.depth++
+		case (c == '}' || c == ']') && s.depth > 0:
+			if s.depth--; s.depth == 0 {
+				return n + 1, true
+			}
+		case s.depth > 0:
+		case c == ',' || c == ':' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\t' || c == '\r':
+			return n, true
+		default:
+			s.scalar = true
+		}
+		n++
+	}
+	return n, false
+}
+
+// inString goes to the end of a string, or of the piece.
+func (s *scanner) inString(piece []byte) int {
+	at := 0
+	if s.escaped {
+		s.escaped = false
+		at++
+	}
+	for at < len(piece) {
+		stop := bytes.IndexByte(piece[at:], '"')
+		if stop < 0 {
+			stop = len(piece) - at
+		}
+		if escape := bytes.IndexByte(piece[at:at+stop], '\\'); escape >= 0 {
+			if at += escape + 2; at > len(piece) {
+				s.escaped = true
+				return len(piece)
+			}
+			continue
+		}
+		if at += stop; at < len(piece) {
+			s.quoted = false
+			return at + 1
+		}
+	}
+	return at
+}

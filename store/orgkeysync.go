@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A change of an organisation's key takes three steps, of which none holds a connection while the gateway answers:
+// BeginOrgKeyChange leases the key, the caller calls the gateway, and CommitOrgKeyChange or AbandonOrgKeyChange ends the
+// lease. Only the holder of the lease may send the key to a gateway, so that a key's changes reach it in the order in which
+// they are stored. A lease that expires was held by a server that crashed: nobody knows what it sent, and the stored key is
+// sent again.
+
+var (
+	// ErrOrgKeyLeased is returned when another request or server is changing the key.
+	ErrOrgKeyLeased = errors.New("the organisation key is being changed")
+	// ErrLeaseLost is returned when the lease has expired and the key was leased to another.
+	ErrLeaseLost = errors.New("the lease of the organisation key was lost")
+)
+
+// OrgKeyLease is the exclusive right to send an organisation's key to gateways.
+type OrgKeyLease struct {
+	orgID string
+	lease int64
+}
+
+// BeginOrgKeyChange checks that a change can be stored, and leases the key for a duration. It returns ErrOrgKeyLeased if
+// the key is leased already, and the errors of WriteOrgKey.
+func (s *Store) BeginOrgKeyChange(ctx context.Context, change OrgKeyChange, duration time.Duration) (OrgKeyLease, error) {
+	lease := OrgKeyLease{orgID: change.OrgID}
+	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		if err := checkOrgKeyChange(ctx, tx, change); err != nil {
+			return err
+		}
+		now := s.now()
+		rows, _ := tx.Query(ctx, `
+			WITH next AS (SELECT nextval('org_key_versions') AS version)
+			INSERT INTO org_key_sync AS sync (org_id, version, sent, lease, lease_until)
+			SELECT @org_id, version, true, version, @until FROM next
+			ON CONFLICT (org_id) DO UPDATE SET
+				version = excluded.version, sent = sync.sent AND sync.lease IS NULL,
+				lease = excluded.lease, lease_until = excluded.lease_until
+			WHERE sync.lease IS NULL OR sync.lease_until <= @now
+			RETURNING lease`,
+			pgx.StrictNamedArgs{"org_id": change.OrgID, "now": now, "until": now.Add(duration)})
+		lease.lease, err = leased(rows)
+		return err
+	})
+	return lease, err
+}
+
+// checkOrgKeyChange returns the error that writeOrgKey would return.
+func checkOrgKeyChange(ctx context.Context, tx pgx.Tx, change OrgKeyChange) error {
+	var organisation, key, storable bool
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM organisations WHERE id = @org_id), EXISTS (SELECT FROM org_keys WHERE org_id = @org_id),
+			coalesce(@session::json IS NOT NULL, true)`,
+		pgx.StrictNamedArgs{"org_id": change.OrgID, "session": change.Session}).Scan(&organisation, &key, &storable)
+	switch {
+	case err != nil:
+		return err
+	case change.MustExist && !key:
+		return ErrNotFound
+	case !organisation:
+		return ErrUnknownOrganisation
+	}
+	return nil
+}
+
+func leased(rows pgx.Rows) (int64, error) {
+	lease, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrOrgKeyLeased
+	}
+	return lease, err
+}
+
+// CommitOrgKeyChange stores a change that the gateway has accepted, and ends the lease. It returns ErrLeaseLost if the key
+// was leased to another meanwhile, and the errors of WriteOrgKey; then nothing is stored.
+func (s *Store) CommitOrgKeyChange(ctx context.Context, lease OrgKeyLease, change OrgKeyChange) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		// First the record, then org_key_sync: the order in which the deletion of an organisation locks them.
+		if err := writeOrgKey(ctx, tx, change); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `
+			UPDATE org_key_sync SET sent = true, lease = NULL, lease_until = NULL WHERE org_id = @org_id AND lease = @lease`,
+			pgx.StrictNamedArgs{"org_id": lease.orgID, "lease": lease.lease})
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrLeaseLost
+		}
+		return err
+	})
+}
+
+// AbandonOrgKeyChange ends the lease of a change that is not stored. unchanged: the gateway has said that it did not accept
+// the change, so that it still has what it had; otherwise the stored key is sent again. A lost lease is no error.
+func (s *Store) AbandonOrgKeyChange(ctx context.Context, lease OrgKeyLease, unchanged bool) error {
+	_, err := s.pool.Exec(ctx, `
+		WITH ended AS (
+			UPDATE org_key_sync SET sent = sent AND @unchanged, lease = NULL, lease_until = NULL, due_at = @now
+			WHERE org_id = @org_id AND lease = @lease RETURNING org_id
+		) SELECT pg_notify(@channel, @event) FROM ended`,
+		pgx.StrictNamedArgs{
+			"org_id": lease.orgID, "lease": lease.lease, "unchanged": unchanged, "now": s.now(),
+			"channel": channel, "event": string(EventOrgKey),
+		})
+	return translate(err)
+}
+
+// UnsyncedOrgKey is a key that a gateway may not have as it is stored.
+type UnsyncedOrgKey struct {
+	OrgID string
+	// Session is the stored key; nil if there is none, so that the gateway must not have one either.
+	Session json.RawMessage
+	// Version changes with every change of the stored key.
+	Version int64
+	// Sent reports whether the gateway has accepted the stored key.
+	Sent bool
+	// Attempts is the number of attempts that failed since the last change.
+	Attempts int
+}
+
+// UnsyncedOrgKeys lists the keys that became due before a time and that nobody has leased, longest due first.
+func (s *Store) UnsyncedOrgKeys(ctx context.Context, due time.Time, limit int) ([]UnsyncedOrgKey, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT sync.org_id, session, version, sent AND lease IS NULL AS sent, attempts
+		FROM org_key_sync AS sync LEFT JOIN org_keys ON org_keys.org_id = sync.org_id
+		WHERE due_at <= @due AND (lease IS NULL OR lease_until <= @now)
+		ORDER BY due_at, version LIMIT @limit`,
+		pgx.StrictNamedArgs{"due": due, "now": s.now(), "limit": limit})
+	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[UnsyncedOrgKey])
+	return keys, translate(err)
+}
+
+// UnsyncedOrgKey returns the state of one key, or ErrNotFound if a gateway was seen to keep it as it is stored.
+func (s *Store) UnsyncedOrgKey(ctx context.Context, orgID string) (UnsyncedOrgKey, error) {
+	return one[UnsyncedOrgKey](ctx, s, `
+		SELECT sync.org_id, session, version, sent AND lease IS NULL AS sent, attempts
+		FROM org_key_sync AS sync LEFT JOIN org_keys ON org_keys.org_id = sync.org_id WHERE sync.org_id = @org_id`,
+		pgx.StrictNamedArgs{"org_id": orgID})
+}
+
+// NextOrgKeySync returns the time at which the next key is due; ok is false if there is none.
+func (s *Store) NextOrgKeySync(ctx context.Context) (due time.Time, ok bool, err error) {
+	rows, _ := s.pool.Query(ctx, `SELECT min(greatest(due_at, lease_until)) FROM org_key_sync`)
+	next, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[*time.Time])
+	if err != nil || next == nil {
+		return time.Time{}, false, translate(err)
+	}
+	return *next, true, nil
+}
+
+// LeaseOrgKey leases a key, to send it again as it is stored. It returns ErrOrgKeyLeased if the key was changed or leased
+// since it was listed.
+func (s *Store) LeaseOrgKey(ctx context.Context, key UnsyncedOrgKey, duration time.Duration) (OrgKeyLease, error) {
+	now := s.now()
+	rows, _ := s.pool.Query(ctx, `
+		UPDATE org_key_sync SET lease = nextval('org_key_versions'), lease_until = @until, sent = false
+		WHERE org_id = @org_id AND version = @version AND (lease IS NULL OR lease_until <= @now) RETURNING lease`,
+		pgx.StrictNamedArgs{"org_id": key.OrgID, "version": key.Version, "now": now, "until": now.Add(duration)})
+	lease, err := leased(rows)
+	return OrgKeyLease{key.OrgID, lease}, translate(err)
+}
+
+// ReleaseOrgKey ends the lease of a key that was sent again, and reports whether it is now sent as it is stored: the stored
+// key may have changed meanwhile. A lost lease is no error.
+func (s *Store) ReleaseOrgKey(ctx context.Context, lease OrgKeyLease, key UnsyncedOrgKey) (sent bool, err error) {
+	rows, _ := s.pool.Query(ctx, `
+		UPDATE org_key_sync SET sent = version = @version, lease = NULL, lease_until = NULL
+		WHERE org_id = @org_id AND lease = @lease RETURNING sent`,
+		pgx.StrictNamedArgs{"org_id": lease.orgID, "lease": lease.lease, "version": key.Version})
+	sent, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	return sent, translate(err)
+}
+
+// DeferOrgKey records a failed attempt, after which the key is due again at a time. A key that was changed since it was
+// listed stays as it is.
+func (s *Store) DeferOrgKey(ctx context.Context, key UnsyncedOrgKey, due time.Time, cause error) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE org_key_sync SET attempts = @attempts, due_at = @due, last_error = @cause
+		WHERE org_id = @org_id AND version = @version`,
+		pgx.StrictNamedArgs{
+			"org_id": key.OrgID, "version": key.Version, "attempts": key.Attempts + 1, "due": due, "cause": cause.Error(),
+		})
+	return translate(err)
+}
+
+// ConfirmOrgKey records that the gateway has kept a key as it is stored. A key that was changed since it was listed stays
+// unsynced.
+func (s *Store) ConfirmOrgKey(ctx context.Context, key UnsyncedOrgKey) error {
+	_, err := s.pool.Exec(ctx, `DELETE FROM org_key_sync WHERE org_id = @org_id AND version = @version AND sent AND lease IS NULL`,
+		pgx.StrictNamedArgs{"org_id": key.OrgID, "version": key.Version})
+	return translate(err)
+}
+
+// ResendOrgKeys has the stored keys of organisations sent again, whatever the gateway has. Organisations without a key are
+// ignored.
+func (s *Store) ResendOrgKeys(ctx context.Context, orgIDs []string) error {
+	_, err := s.pool.Exec(ctx, `
+		WITH resent AS (
+			INSERT INTO org_key_sync (org_id, sent, due_at)
+			SELECT org_id, false, @now FROM org_keys WHERE org_id = ANY (@org_ids) ORDER BY org_id
+			ON CONFLICT (org_id) DO UPDATE SET
+				version = excluded.version, sent = false, attempts = 0, due_at = excluded.due_at, last_error = NULL
+			RETURNING org_id
+		) SELECT pg_notify(@channel, @event) FROM resent LIMIT 1`,
+		pgx.StrictNamedArgs{"org_ids": orgIDs, "now": s.now(), "channel": channel, "event": string(EventOrgKey)})
+	return translate(err)
+}
+
+// RetryOrgKeys makes all keys due that wait for another attempt.
+func (s *Store) RetryOrgKeys(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `
+		WITH retried AS (UPDATE org_key_sync SET due_at = @now WHERE due_at > @now RETURNING org_id)
+		SELECT pg_notify(@channel, @event) FROM retried LIMIT 1`,
+		pgx.StrictNamedArgs{"now": s.now(), "channel": channel, "event": string(EventOrgKey)})
+	return translate(err)
+}
