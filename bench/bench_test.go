@@ -13,14 +13,6 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// TestMain lets the test's binary be run as an alternative, as the program's own is.
-func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == alternativeCommand {
-		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
-	}
-	os.Exit(m.Run())
-}
-
 // tinyPlan has all measurements, each as small as it can be. What it measures means nothing.
 func tinyPlan() plan {
 	return plan{

@@ -6,8 +6,8 @@
 //	ogen       the fastest generated Go server, from the same contract, with the same SQL
 //	pgbench    the same statement without any server, and psql's \copy of the same bytes: the physical limit
 //
-//	go run ./bench                      everything, at full size: takes a while, and 25 GB of the temporary directory
-//	go run ./bench -quick -json FILE    a small run of everything, in a minute or two
+//	go -C bench run .                      everything, at full size: takes a while, and 25 GB of the temporary directory
+//	go -C bench run . -quick -json FILE    a small run of everything, in a minute or two
 //
 // It needs Postgres's binaries (initdb, postgres, psql, pgbench) and starts everything itself: a private Postgres with
 // the settings of gatehouse's own, and each server as a process of its own, so that memory and CPU are known by server.
@@ -41,13 +41,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 func run(args []string, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var err error
-	if len(args) > 0 && args[0] == alternativeCommand {
-		err = serveAlternative(ctx, args[1:], out, errs)
-	} else {
-		err = compare(ctx, args, out, errs)
-	}
-	switch {
+	switch err := compare(ctx, args, out, errs); {
 	case errors.Is(err, flag.ErrHelp):
 		return 2
 	case err != nil:

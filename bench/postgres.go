@@ -19,19 +19,16 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"gatehouse/internal/postgres"
-	"gatehouse/store"
 )
 
 // bench is a run: its Postgres, its programs, and what was seen.
 type bench struct {
 	plan
-	report    *report
-	cluster   *postgres.Cluster
-	programs  string // where psql and pgbench are
-	dir       string
-	gatehouse string // the built program
-	self      string
-	pool      int // bare's best; 0 while it is not known
+	report   *report
+	cluster  *postgres.Cluster
+	programs string // where psql and pgbench are
+	dir      string
+	pool     int // bare's best; 0 while it is not known
 	// statements is what pgbench did last, by operation and connections.
 	statements map[string]sample
 	progress   io.Writer
@@ -46,9 +43,6 @@ func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error)
 			err = errors.Join(err, b.close(ctx))
 		}
 	}()
-	if b.self, err = os.Executable(); err != nil {
-		return nil, err
-	}
 	if b.dir, err = os.MkdirTemp("", "gatehouse-bench-"); err != nil {
 		return nil, err
 	}
@@ -107,21 +101,6 @@ func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.progress, "%7.1f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// build builds gatehouse as its users do.
-func (b *bench) build(ctx context.Context) error {
-	b.say("building gatehouse")
-	b.gatehouse = filepath.Join(b.dir, "gatehouse")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.gatehouse, "gatehouse").CombinedOutput(); err != nil {
-		return fmt.Errorf("build gatehouse: %w: %s", err, out)
-	}
-	info, err := os.Stat(b.gatehouse)
-	if err != nil {
-		return err
-	}
-	b.report.add("binary_mib", "MiB", float64(info.Size())/mebibyte)
-	return nil
-}
-
 // findPrograms asks the server where it was installed: psql and pgbench of its version lie beside it.
 func (b *bench) findPrograms(ctx context.Context) (string, error) {
 	conn, err := pgx.Connect(ctx, b.cluster.ConnString())
@@ -144,17 +123,19 @@ func (b *bench) findPrograms(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// database makes a database in which gatehouse's migrations have run, and returns its connection string.
+// database makes a database that gatehouse has migrated at a start, and returns its connection string.
 func (b *bench) database(ctx context.Context, name string) (string, error) {
 	if err := execute(ctx, b.cluster.ConnString(), "CREATE DATABASE "+name); err != nil {
 		return "", err
 	}
 	conn := b.cluster.ConnString() + " dbname=" + name
-	migrated, err := store.Open(ctx, store.Config{ConnString: conn, Now: time.Now, IDs: store.NewIDs(time.Now)})
+	migrating, err := b.start(ctx, gatehouse, conn)
 	if err != nil {
 		return "", err
 	}
-	migrated.Close()
+	if err := migrating.stop(ctx); err != nil {
+		return "", err
+	}
 	return conn, execute(ctx, conn, stockTables)
 }
 

@@ -16,14 +16,14 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"gatehouse/bench/alternative"
 )
 
 const (
 	// adminSecret and nodeSecret are what the servers are started with and the clients send.
-	adminSecret = "bench-secret"
+	adminSecret = alternative.AdminSecret
 	nodeSecret  = "bench-node-secret"
-	// alternativeCommand is the hidden command that runs this program as one of the alternatives.
-	alternativeCommand = "serve-alternative"
 	// stopLimit is how long a server may take to stop: longer than gatehouse's own patience with requests.
 	stopLimit = 20 * time.Second
 	mebibyte  = 1 << 20
@@ -59,13 +59,13 @@ func (b *bench) start(ctx context.Context, name, conn string) (*process, error) 
 // command is how a server is run. gatehouse without a connection string starts a private Postgres.
 func (b *bench) command(name, conn string) *exec.Cmd {
 	if name != gatehouse {
-		return exec.Command(b.self, alternativeCommand, name, strconv.Itoa(b.poolOf(name)), conn)
+		return exec.Command(b.executable(name), "-max-connections", strconv.Itoa(b.poolOf(name)), "-database-url", conn)
 	}
 	args := []string{"serve", "--listen=127.0.0.1:0", "--admin-secret=" + adminSecret, "--node-secret=" + nodeSecret, "--data-dir=" + filepath.Join(b.dir, "data")}
 	if conn != "" {
 		args = append(args, "--database-url="+conn)
 	}
-	return exec.Command(b.gatehouse, args...)
+	return exec.Command(b.executable(gatehouse), args...)
 }
 
 // spawn starts a server that ends with this program, however this one ends, and reads its address. Its log goes to a

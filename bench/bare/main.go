@@ -25,17 +25,17 @@ func newServer(pool *pgxpool.Pool, log *slog.Logger) (http.Handler, error) {
 	s := &server{pool: pool}
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]func(http.ResponseWriter, *http.Request) error{
-		"GET /hello":                                          s.hello,
-		"GET /admin/users/{id}":                               s.getUser,
-		"GET /admin/organisations/{id}":                       s.getOrganisation,
+		"GET /hello":                    s.hello,
+		"GET /admin/users/{id}":         s.getUser,
+		"GET /admin/organisations/{id}": s.getOrganisation,
 		"PUT /admin/users/{id}/actions/allow_reset_passwords": s.allowReset,
-		"POST /admin/users":                                   s.createUser,
-		"POST /admin/sso":                                     s.createNonce,
-		"GET /admin/organisations":                            s.list("organisations", `SELECT id, document FROM organisations ORDER BY position`),
-		"GET /admin/apis":                                     s.list("apis", `SELECT api_id, document FROM apis ORDER BY position`),
-		"GET /admin/policies":                                 s.list("Data", `SELECT id, document FROM policies ORDER BY position`),
-		"POST /admin/apis/import":                             s.importDocuments(apis),
-		"POST /admin/policies/import":                         s.importDocuments(policies),
+		"POST /admin/users":           s.createUser,
+		"POST /admin/sso":             s.createNonce,
+		"GET /admin/organisations":    s.list("organisations", `SELECT id, document FROM organisations ORDER BY position`),
+		"GET /admin/apis":             s.list("apis", `SELECT api_id, document FROM apis ORDER BY position`),
+		"GET /admin/policies":         s.list("Data", `SELECT id, document FROM policies ORDER BY position`),
+		"POST /admin/apis/import":     s.importDocuments(apis),
+		"POST /admin/policies/import": s.importDocuments(policies),
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if err := handle(w, r); err != nil {

@@ -17,7 +17,7 @@ type api struct {
 	SortBy         int                  `json:"sort_by"`
 	UserOwners     []string             `json:"user_owners"`
 	GroupOwners    []string             `json:"user_group_owners"`
-	OAS            *oasDocument            `json:"oas"`
+	OAS            *oasDocument         `json:"oas"`
 }
 
 func (a api) row() []any {
