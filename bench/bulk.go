@@ -13,12 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// copying is the contender that is psql's \copy.
-const copying = "copy"
-
-// aboveIdle is the unit of a peak of memory: what it was more than the server held after its first answer.
-const aboveIdle = "MiB above idle"
-
 // bulkRun is the imports and exports of so many documents of a kind, in a database of their own.
 type bulkRun struct {
 	*bench

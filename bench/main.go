@@ -112,14 +112,3 @@ func measure(ctx context.Context, p plan, progress io.Writer) (results *report, 
 	}
 	return b.report, nil
 }
-
-// contenders are the servers that are compared.
-func contenders() []string { return slices.Clone([]string{gatehouse, bare, stock, generated}) }
-
-// The servers' names, as they stand in the results.
-const (
-	gatehouse = "gatehouse"
-	bare      = "bare"
-	stock     = "stock"
-	generated = "ogen"
-)

@@ -21,20 +21,6 @@ import (
 	"gatehouse/internal/postgres"
 )
 
-// bench is a run: its Postgres, its programs, and what was seen.
-type bench struct {
-	plan
-	report   *report
-	cluster  *postgres.Cluster
-	programs string // where psql and pgbench are
-	dir      string
-	pool     int // bare's best; 0 while it is not known
-	// statements is what pgbench did last, by operation and connections.
-	statements map[string]sample
-	progress   io.Writer
-	began      time.Time
-}
-
 // open makes a directory, a Postgres and a gatehouse in it.
 func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error) {
 	b := &bench{plan: p, report: newReport(), statements: map[string]sample{}, progress: progress, began: time.Now()}
@@ -94,11 +80,6 @@ func (b *bench) close(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(err, os.RemoveAll(b.dir))
-}
-
-// say tells the person who waits what is done now.
-func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(b.progress, "%7.1f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // findPrograms asks the server where it was installed: psql and pgbench of its version lie beside it.

@@ -16,17 +16,11 @@ import (
 	"strconv"
 	"syscall"
 	"time"
-
-	"gatehouse/bench/alternative"
 )
 
 const (
-	// adminSecret and nodeSecret are what the servers are started with and the clients send.
-	adminSecret = alternative.AdminSecret
-	nodeSecret  = "bench-node-secret"
 	// stopLimit is how long a server may take to stop: longer than gatehouse's own patience with requests.
 	stopLimit = 20 * time.Second
-	mebibyte  = 1 << 20
 )
 
 // process is a server that runs.
@@ -186,4 +180,12 @@ func (b *bench) logOf(name string) string {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-tail):])
+}
+
+// poolOf is the size of an alternative's pool: bare's best, and for stock pgx's own choice.
+func (b *bench) poolOf(name string) int {
+	if name == stock {
+		return 0
+	}
+	return b.pool
 }

@@ -146,14 +146,6 @@ func on(connections int) string {
 	return "_" + strconv.Itoa(connections)
 }
 
-// poolOf is the size of an alternative's pool: bare's best, and for stock pgx's own choice.
-func (b *bench) poolOf(name string) int {
-	if name == stock {
-		return 0
-	}
-	return b.pool
-}
-
 // choosePool finds the pool size at which bare does best with the most connections, reads and writes alike.
 func (b *bench) choosePool(ctx context.Context, conn string, all []operation) error {
 	best, chosen := 0.0, 0
