@@ -55,7 +55,7 @@ func run(ctx context.Context, newHandler NewHandler) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("listens on http://%s\n", listener.Addr()) // as gatehouse announces itself
+	fmt.Fprintf(os.Stdout, "listens on http://%s\n", listener.Addr()) // as gatehouse announces itself
 	web := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	context.AfterFunc(ctx, func() { _ = web.Close() }) // no request is in flight when the benchmark stops a server
 	if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
