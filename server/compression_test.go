@@ -91,7 +91,7 @@ func (b *bundle) uncompressed(t *testing.T, path, encoding string, change ...wit
 func TestClientThatTakesNothing(t *testing.T) {
 	t.Parallel()
 	b := streamed(t, asItIs, func(cfg *server.Config) { cfg.Limits.BodyTimeout = 100 * time.Millisecond })
-	b.fill(b.org())
+	b.fill(b.org(), manyDocuments)
 	for i, path := range []string{"/admin/apis", "/system/apis"} {
 		body := b.slowly(path)
 		require.Eventually(t, func() bool { return strings.Count(b.log.String(), "i/o timeout") > i }, soon, pollEvery)

@@ -23,7 +23,7 @@ import (
 const (
 	controlSecret = "the-control-secret"
 	// soon bounds what is bound to happen and is never waited for in full.
-	soon = 20 * time.Second
+	soon = time.Minute
 	// promised is within what a change reaches a gateway.
 	promised = 2 * time.Second
 	// pollEvery is how often is looked for what is to happen.
