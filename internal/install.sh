@@ -129,8 +129,8 @@ install_package() {
 	apt-get install -y --no-install-recommends "$1"
 }
 
-# prevent_system_cluster configures pg_createcluster, which makes and starts a cluster otherwise. Its folder of additions
-# leaves the file of the package as it is; a file that was there before, without that folder, gets the line at its end.
+# prevent_system_cluster configures pg_createcluster, which makes and starts a cluster otherwise. A file in its folder of
+# additions leaves the file of the package as it is. An older file, without that folder, gets the line at its end.
 prevent_system_cluster() {
 	main=/etc/postgresql-common/createcluster.conf
 	file=/etc/postgresql-common/createcluster.d/gatehouse.conf

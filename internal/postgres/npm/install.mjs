@@ -1,5 +1,6 @@
-// node install.mjs DRAFT CACHE downloads Postgres's binaries for this machine with npm into the empty folder DRAFT, and
-// moves them to CACHE/postgres-VERSION. internal/install.sh calls it, and removes DRAFT afterwards, also after a signal.
+// node install.mjs DRAFT CACHE downloads Postgres's binaries for this machine with npm into the empty folder DRAFT,
+// and moves them to CACHE/postgres-VERSION. internal/install.sh calls it, and removes DRAFT afterwards, also after a
+// signal.
 //
 // package-lock.json pins the version and the hashes; its packages are optional there, because each is for one platform.
 // npm only skips an optional package that it cannot download or verify, so DRAFT gets a lock file that requires the one
@@ -73,16 +74,19 @@ function replace(folder, place) {
 
 const name = `${scope}${process.platform}-${process.arch}`;
 const version = requirePackage(name);
-const npm = spawnSync('npm', ['ci', '--no-progress'], { cwd: draft, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
-const warnings = npm.stderr.split('\n', 10).join('\n');
+const pipes = { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' };
+const npm = spawnSync('npm', ['ci', '--no-progress'], { cwd: draft, ...pipes });
 // npm only warns of files that it cannot write, for example on a full disk.
-if (npm.status !== 0 || npm.stderr.includes('TAR_ENTRY_ERROR')) fail(`${warnings}\nnpm could not install ${name}@${version}.`);
+if (npm.status !== 0 || npm.stderr.includes('TAR_ENTRY_ERROR')) {
+  console.error(npm.stderr.split('\n', 10).join('\n'));
+  fail(`npm could not install ${name}@${version}.`);
+}
 
 const folder = path.join(draft, 'node_modules', name);
 linkLibraries(folder);
 try {
   run(path.join(folder, 'native'));
 } catch {
-  fail(`The binaries of ${name}@${version} do not run on this machine; on Linux they need glibc 2.27 or newer, not musl.`);
+  fail(`The binaries of ${name}@${version} do not run here; on Linux they need glibc 2.27 or newer, not musl.`);
 }
 replace(path.join(folder, 'native'), path.join(cache, `postgres-${version}`));
