@@ -401,7 +401,8 @@ func openDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*d
 		if err != nil {
 			return nil, err
 		}
-		db.cluster, db.failed, db.description = cluster, cluster.Failed(), dir+" (a private Postgres)"
+		db.cluster, db.failed = cluster, cluster.Failed()
+		db.description = fmt.Sprintf("%s (Postgres %s from %s)", dir, cluster.Version(), cluster.BinDir())
 		connString = cluster.ConnString()
 	}
 	var err error

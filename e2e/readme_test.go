@@ -20,6 +20,7 @@ import (
 	"gatehouse/gen/dashboard"
 	"gatehouse/gen/node"
 	"gatehouse/internal/config"
+	"gatehouse/internal/testprogram"
 )
 
 // block is a fenced part of the README.
@@ -41,6 +42,7 @@ func readme(t *testing.T) (text string, blocks []block) {
 // this run's. What it shows as an answer must come, … standing for anything.
 func TestReadmeWalk(t *testing.T) {
 	t.Parallel()
+	testprogram.Need(t, "curl")
 	_, blocks := readme(t)
 	require.Equal(t, []block{{"sh", "make serve\n"}, {"sh", "make test\n"}}, blocks[:2]) // the second one is running
 	dir, address := dataDir(t), freeAddress(t)

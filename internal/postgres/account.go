@@ -11,32 +11,32 @@ import (
 	"syscall"
 )
 
-// account is who Postgres runs as.
+// account is the account of the operating system that Postgres runs as.
 type account struct {
 	uid, gid uint32
-	other    bool // not the server's own account: Postgres refuses root
+	switched bool // it differs from the account of this process, which is root then
 }
 
-// chooseAccount is the server's own account, unless that is root: then whoever
-// owns the cluster, or for a new one "postgres", else "nobody". The owner comes
-// first so that a cluster is not locked out when an account of that name
-// appears later.
+// chooseAccount returns the account of this process unless that is root, which Postgres refuses. For root it returns
+// the owner of the cluster, or for a new cluster the account postgres, else nobody. The owner has precedence, so that
+// an account named postgres that is created later does not lock the cluster out.
 func chooseAccount(cluster string) (account, error) {
 	if uid := os.Geteuid(); uid != 0 {
 		return account{uid: uint32(uid), gid: uint32(os.Getegid())}, nil
 	}
 	if uid, gid, err := owner(cluster); err == nil && uid != 0 {
-		return account{uid: uid, gid: gid, other: true}, nil
+		return account{uid: uid, gid: gid, switched: true}, nil
 	}
 	for _, name := range []string{"postgres", "nobody"} {
-		if a, err := lookUp(name); err == nil && a.uid != 0 {
+		if a, err := lookUpAccount(name); err == nil && a.uid != 0 {
 			return a, nil
 		}
 	}
-	return account{}, errors.New("postgres does not run as root, and there is no account postgres or nobody to run it as: start the server as an ordinary user")
+	return account{}, errors.New("cannot run postgres as root, and neither the account postgres nor nobody exists: " +
+		"start the server as an ordinary user")
 }
 
-func lookUp(name string) (account, error) {
+func lookUpAccount(name string) (account, error) {
 	u, err := user.Lookup(name)
 	if err != nil {
 		return account{}, err
@@ -46,10 +46,10 @@ func lookUp(name string) (account, error) {
 		return account{}, err
 	}
 	gid, err := strconv.ParseUint(u.Gid, 10, 32)
-	return account{uid: uint32(uid), gid: uint32(gid), other: true}, err
+	return account{uid: uint32(uid), gid: uint32(gid), switched: true}, err
 }
 
-// owner does not follow a symbolic link.
+// owner returns the owner of path, or of the symbolic link if path is one.
 func owner(path string) (uid, gid uint32, err error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -57,22 +57,21 @@ func owner(path string) (uid, gid uint32, err error) {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return 0, 0, fmt.Errorf("no owner known of %s", path)
+		return 0, 0, fmt.Errorf("get owner of %s: not supported on this system", path)
 	}
 	return stat.Uid, stat.Gid, nil
 }
 
-// own gives path to the account.
+// own makes the account the owner of path.
 func (a account) own(path string) error {
-	if !a.other {
+	if !a.switched {
 		return nil
 	}
 	return os.Lchown(path, int(a.uid), int(a.gid))
 }
 
-// adopt gives the account a whole cluster that root owns, as a restored backup
-// may be.
-func (a account) adopt(cluster string) error {
+// ownCluster makes the account the owner of every file of a cluster that belongs to root, as a restored backup may.
+func (a account) ownCluster(cluster string) error {
 	uid, _, err := owner(cluster)
 	if err != nil || uid == a.uid || uid != 0 {
 		return err
@@ -85,9 +84,8 @@ func (a account) adopt(cluster string) error {
 	})
 }
 
-// canWalkTo says whether the account may pass every directory above path, by
-// their modes alone.
-func (a account) canWalkTo(path string) (bool, error) {
+// canReach reports whether the account may search every directory above path, according to their modes alone.
+func (a account) canReach(path string) (bool, error) {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if err != nil {
@@ -106,8 +104,7 @@ func (a account) canWalkTo(path string) (bool, error) {
 	}
 }
 
-// searchBit is the permission that counts for the account on a directory of
-// this owner and group.
+// searchBit returns the permission bit that lets the account search a directory of this owner and group.
 func (a account) searchBit(uid, gid uint32) fs.FileMode {
 	switch {
 	case uid == a.uid:
@@ -119,9 +116,9 @@ func (a account) searchBit(uid, gid uint32) fs.FileMode {
 	}
 }
 
-// credential is nil for the server's own account: only root may set one.
+// credential returns nil for the account of this process, because only root may set a credential.
 func (a account) credential() *syscall.Credential {
-	if !a.other {
+	if !a.switched {
 		return nil
 	}
 	return &syscall.Credential{Uid: a.uid, Gid: a.gid}

@@ -3,71 +3,103 @@ package postgres
 import (
 	"cmp"
 	"context"
+	_ "embed" // for the two lists
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 )
 
 const (
-	// oldestMajor is the oldest Postgres that the project is written for.
+	// oldestMajor is the oldest major version that the schema and the tests support.
 	oldestMajor = 14
-	// versionLimit bounds "postgres --version", which takes milliseconds unless
-	// the binary lies on a file system that hangs.
-	versionLimit = 10 * time.Second
+	// versionTimeout limits "postgres --version", which takes milliseconds unless a file system does not respond.
+	versionTimeout = 10 * time.Second
 )
 
-// binaries is a folder that holds initdb and postgres of one version.
+// folders.txt and install.txt are shared with internal/install.sh.
+var (
+	// usualFolders are glob patterns, one a line: packages of Debian and Ubuntu, which are not on PATH; packages of
+	// postgresql.org for Red Hat; Homebrew's versioned formulas on ARM, Intel and Linux.
+	//go:embed folders.txt
+	usualFolders string
+	// waysToInstall are the ways to get a Postgres, one a line.
+	//go:embed install.txt
+	waysToInstall string
+)
+
+// binaries is a directory that holds initdb and postgres of one version.
 type binaries struct {
-	dir   string
-	major int
-	minor int
+	dir     string
+	version string // such as "15.18"
+	major   int
+	minor   int
 }
 
 func (b binaries) path(name string) string { return filepath.Join(b.dir, name) }
 
-// places says where binaries may be.
+// places are where binaries may be, in order of precedence.
 type places struct {
-	pathList string   // as in PATH; wins over the folders, being the user's choice
-	folders  []string // glob patterns, of which the newest version wins
+	pathList string   // in the form of PATH
+	folders  []string // glob patterns
+	cache    string   // glob pattern of what internal/install.sh downloaded with npm
 }
 
 func machinePlaces() places {
-	return places{pathList: os.Getenv("PATH"), folders: []string{
-		"/usr/lib/postgresql/*/bin",                      // Debian, Ubuntu: not on PATH
-		"/usr/pgsql-*/bin",                               // packages of postgresql.org for Red Hat
-		"/opt/homebrew/opt/postgresql*/bin",              // Homebrew: versioned formulas are not linked into PATH
-		"/usr/local/opt/postgresql*/bin",                 // Homebrew on Intel
-		"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin", // Homebrew on Linux
-	}}
+	return places{pathList: os.Getenv("PATH"), folders: lines(usualFolders), cache: cachePattern()}
 }
 
-// findBinaries returns binaries that can run the cluster in dir: those of its
-// major, or any that are new enough if there is no cluster yet (major 0).
-func findBinaries(ctx context.Context, in places, binDir, dir string, major int) (binaries, error) {
+// cachePattern returns the glob pattern of the binaries in the user's cache, or "" without one. Root's cache is one
+// that the account of Postgres can read. internal/install.sh chooses the same.
+func cachePattern() string {
+	cache, err := os.UserCacheDir()
+	switch {
+	case os.Geteuid() != 0:
+	case runtime.GOOS == "darwin":
+		cache, err = "/Library/Caches", nil
+	default:
+		cache, err = "/var/cache", nil
+	}
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(quoteGlob(cache), "gatehouse", "postgres-*", "bin")
+}
+
+// binariesSearch is a search for binaries that can run a cluster.
+type binariesSearch struct {
+	places  places
+	binDir  string // the only directory to use, unless empty
+	cluster string
+	major   int // major version of the cluster; 0 for a new cluster, which any supported version can make
+}
+
+// find returns the binaries of highest precedence that can run the cluster.
+func (s binariesSearch) find(ctx context.Context) (binaries, error) {
 	var found []binaries
-	if binDir != "" {
-		b, err := probe(ctx, binDir)
+	if s.binDir != "" {
+		b, err := inspect(ctx, s.binDir)
 		if err != nil {
-			return binaries{}, fmt.Errorf("no Postgres in %s: %w: %s", binDir, err, whatToDo(major))
+			return binaries{}, fmt.Errorf("no Postgres in %s: %w: %s", s.binDir, err, howToInstall(s.major))
 		}
 		found = []binaries{b}
 	} else {
-		found = in.search(ctx)
+		found = s.places.search(ctx)
 	}
 	for _, b := range found {
-		if b.major == major || major == 0 && b.major >= oldestMajor {
+		if b.major == s.major || s.major == 0 && b.major >= oldestMajor {
 			return b, nil
 		}
 	}
-	return binaries{}, unsuitable(found, dir, major)
+	return binaries{}, s.unsuitable(found)
 }
 
-// unsuitable is the one line for a user whose machine has no fitting Postgres.
-func unsuitable(found []binaries, dir string, major int) error {
+// unsuitable returns the error for a machine without suitable binaries.
+func (s binariesSearch) unsuitable(found []binaries) error {
 	var have []string
 	for _, b := range found {
 		have = append(have, fmt.Sprintf("Postgres %d in %s", b.major, b.dir))
@@ -76,91 +108,113 @@ func unsuitable(found []binaries, dir string, major int) error {
 	if len(have) > 0 {
 		only = "found only " + strings.Join(have, ", ")
 	}
-	if major == 0 {
-		return fmt.Errorf("the private Postgres needs Postgres %d or newer, %s: %s", oldestMajor, only, whatToDo(major))
+	if s.major == 0 {
+		return fmt.Errorf("the private Postgres needs Postgres %d or newer, %s: %s", oldestMajor, only, howToInstall(0))
 	}
-	return fmt.Errorf("data directory %s was made by Postgres %d, %s: %s", dir, major, only, whatToDo(major))
+	return fmt.Errorf("data directory %s was made by Postgres %d, %s: %s", s.cluster, s.major, only, howToInstall(s.major))
 }
 
-func whatToDo(major int) string {
-	debian, brew := "postgresql", "postgresql@17"
+// howToInstall returns the ways to get a Postgres of the major version, or any if major is 0.
+func howToInstall(major int) string {
+	ways := lines(waysToInstall)
 	if major != 0 {
-		debian, brew = fmt.Sprintf("postgresql-%d", major), fmt.Sprintf("postgresql@%d", major)
+		ways = slices.DeleteFunc(ways, func(way string) bool { return !strings.HasPrefix(way, "set ") })
+		ways = slices.Insert(ways, 0, fmt.Sprintf("Debian, Ubuntu: apt-get install postgresql-%d", major),
+			fmt.Sprintf("macOS: brew install postgresql@%d", major))
 	}
-	return fmt.Sprintf("install it (Debian: apt-get install %s; macOS: brew install %s), or set GATEHOUSE_POSTGRES_BIN to the folder of its initdb and postgres, or DATABASE_URL to a Postgres that already runs", debian, brew)
+	return "install it or name one (" + strings.Join(ways, "; ") + ")"
 }
 
-// search lists every usable folder once, best first.
-func (in places) search(ctx context.Context) []binaries {
-	seen := map[string]bool{}
-	add := func(to []binaries, dir string) []binaries {
-		b, err := probe(ctx, dir)
-		if err != nil || seen[b.dir] {
-			return to
-		}
-		seen[b.dir] = true
-		return append(to, b)
-	}
-	var onPath, inFolders []binaries
-	for _, dir := range filepath.SplitList(in.pathList) {
+func lines(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }
+
+// search returns each directory with binaries once. On PATH, which is the user's choice, the order of PATH counts;
+// elsewhere the newest version is first.
+func (p places) search(ctx context.Context) []binaries {
+	var pathDirs []string
+	for _, dir := range filepath.SplitList(p.pathList) {
 		if filepath.IsAbs(dir) { // a relative entry would let the working directory choose what runs
-			onPath = add(onPath, dir)
+			pathDirs = append(pathDirs, dir)
 		}
 	}
-	for _, pattern := range in.folders {
-		dirs, _ := filepath.Glob(pattern) // its only error is a bad pattern
-		for _, dir := range dirs {
-			inFolders = add(inFolders, dir)
+	var folders []string
+	for _, pattern := range p.folders {
+		dirs, _ := filepath.Glob(pattern) // fails only for bad patterns
+		folders = append(folders, dirs...)
+	}
+	cached, _ := filepath.Glob(p.cache)
+
+	var found []binaries
+	for _, group := range [][]binaries{
+		inspectAll(ctx, pathDirs), newestFirst(inspectAll(ctx, folders)), newestFirst(inspectAll(ctx, cached)),
+	} {
+		for _, b := range group {
+			if !slices.Contains(found, b) {
+				found = append(found, b)
+			}
 		}
 	}
-	slices.SortStableFunc(inFolders, newestFirst)
-	return append(onPath, inFolders...)
+	return found
 }
 
-func newestFirst(a, b binaries) int {
-	return cmp.Or(cmp.Compare(b.major, a.major), cmp.Compare(b.minor, a.minor))
+// inspectAll returns the binaries in those of the directories that have usable ones.
+func inspectAll(ctx context.Context, dirs []string) []binaries {
+	var found []binaries
+	for _, dir := range dirs {
+		if b, err := inspect(ctx, dir); err == nil {
+			found = append(found, b)
+		}
+	}
+	return found
 }
 
-// probe asks the binaries in dir for their version.
-func probe(ctx context.Context, dir string) (binaries, error) {
-	b := binaries{dir: realFolder(dir)}
+func newestFirst(found []binaries) []binaries {
+	slices.SortStableFunc(found, func(a, b binaries) int {
+		return cmp.Or(cmp.Compare(b.major, a.major), cmp.Compare(b.minor, a.minor))
+	})
+	return found
+}
+
+// inspect runs the binaries in dir to get their version.
+func inspect(ctx context.Context, dir string) (binaries, error) {
+	b := binaries{dir: installationDir(dir)}
 	for _, name := range []string{"initdb", "postgres"} {
 		if _, err := exec.LookPath(b.path(name)); err != nil {
 			return b, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, versionLimit)
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, b.path("postgres"), "--version").Output()
 	if err != nil {
-		return b, fmt.Errorf("ask postgres for its version: %w", err)
+		return b, fmt.Errorf("get version of postgres: %w", err)
 	}
-	return b, b.readVersion(string(out))
+	return b, b.parseVersion(string(out))
 }
 
-// readVersion reads lines such as "postgres (PostgreSQL) 15.18 (Debian …)".
-func (b *binaries) readVersion(line string) error {
-	_, version, _ := strings.Cut(line, ") ")
+// parseVersion parses lines such as "postgres (PostgreSQL) 15.18 (Debian …)".
+func (b *binaries) parseVersion(line string) error {
+	_, after, _ := strings.Cut(line, ") ")
+	version, _, _ := strings.Cut(strings.TrimSpace(after), " ")
 	major, ok := leadingNumber(version)
 	if !ok {
 		return fmt.Errorf("unknown version of postgres: %q", line)
 	}
-	b.major = major
 	_, minor, _ := strings.Cut(version, ".")
+	b.version, b.major = version, major
 	b.minor, _ = leadingNumber(minor) // a beta has none
 	return nil
 }
 
-// realFolder follows links such as /usr/local/bin/postgres to the folder that
-// holds the whole installation, if initdb is there too.
-func realFolder(dir string) string {
+// installationDir follows a link such as /usr/local/bin/postgres to the directory of the installation, if that has
+// initdb as well.
+func installationDir(dir string) string {
 	target, err := filepath.EvalSymlinks(filepath.Join(dir, "postgres"))
 	if err != nil {
 		return dir
 	}
-	real := filepath.Dir(target)
-	if _, err := os.Stat(filepath.Join(real, "initdb")); err != nil {
+	installation := filepath.Dir(target)
+	if _, err := os.Stat(filepath.Join(installation, "initdb")); err != nil {
 		return dir
 	}
-	return real
+	return installation
 }

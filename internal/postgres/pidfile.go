@@ -8,20 +8,20 @@ import (
 
 const pidFileName = "postmaster.pid"
 
-// Lines of postmaster.pid, from 0: src/include/utils/pidfile.h of Postgres.
+// Lines of postmaster.pid, counted from 0: src/include/utils/pidfile.h of Postgres.
 const (
 	pidLine    = 0
 	statusLine = 7
 )
 
-// pidFile is what Postgres says about its postmaster.
+// pidFile is the content of postmaster.pid.
 type pidFile struct {
 	lines []string
 	pid   int // 0 if unreadable
 	ready bool
 }
 
-func readPidFile(root *os.Root) (pidFile, error) {
+func readPIDFile(root *os.Root) (pidFile, error) {
 	text, err := root.ReadFile(pidFileName)
 	if err != nil {
 		return pidFile{}, err
@@ -32,19 +32,19 @@ func readPidFile(root *os.Root) (pidFile, error) {
 	return f, nil
 }
 
-// disown makes a pid file that a dead postmaster left harmless, and returns
-// fs.ErrNotExist if there is none. Removing it would be wrong: it names the
-// shared memory by which a new postmaster notices backends of the old one that
-// still write, and two sets of writers destroy a cluster. Leaving it would be
-// wrong as well: its process id may belong to another process by now, even to
-// our next postmaster. So the id is replaced by our own. Postgres takes a pid
-// file of its parent for stale, and still looks at the shared memory.
-func disown(root *os.Root, as account) error {
-	old, err := readPidFile(root)
+// replaceStalePID replaces the process ID in the pid file of a dead postmaster by that of this process, so that a new
+// postmaster starts. It returns fs.ErrNotExist if there is no pid file.
+//
+// The file cannot be removed: it names the shared memory by which a new postmaster notices backends of the old one that
+// are still writing, and two sets of writers destroy a cluster. It cannot stay as it is either: its process ID may
+// belong to another process by now, even to the next postmaster. Postgres regards a pid file with its parent's ID as
+// stale, and still checks the shared memory.
+func replaceStalePID(root *os.Root, as account) error {
+	old, err := readPIDFile(root)
 	if err != nil {
 		return err
 	}
-	if old.pid == 0 { // written by half, so there never was a postmaster behind it
+	if old.pid == 0 { // the postmaster ended while it wrote the file, before it had shared memory
 		return root.Remove(pidFileName)
 	}
 	old.lines[pidLine] = strconv.Itoa(os.Getpid()) + "\n"
@@ -52,7 +52,7 @@ func disown(root *os.Root, as account) error {
 	if err := root.WriteFile(draft, []byte(strings.Join(old.lines, "")), 0o600); err != nil {
 		return err
 	}
-	if as.other {
+	if as.switched {
 		if err := root.Lchown(draft, int(as.uid), int(as.gid)); err != nil {
 			return err
 		}

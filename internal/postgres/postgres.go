@@ -1,19 +1,17 @@
-// Package postgres runs a private Postgres beside the server, so that the
-// server needs nothing but Postgres's binaries on the machine. It finds the
-// binaries, makes a cluster in the server's data directory, listens on a Unix
-// socket that nobody else can reach, brings the postmaster back when it
-// crashes, takes over what a crashed server left behind, and stops Postgres
-// with the server.
+// Package postgres runs a private Postgres beside the server, so that the server needs only Postgres's binaries on the
+// machine. Start finds the binaries, makes a cluster in the server's data directory, and starts a postmaster that
+// listens on a Unix socket that no other account can reach. A postmaster that crashes is restarted, one that a crashed
+// server left behind is stopped, and Stop ends Postgres with the server.
 //
 // The server's data directory then holds:
 //
-//	postgres          the cluster; never deleted, and of one major version for ever
+//	postgres          the cluster, which is never deleted and keeps its major version
 //	postgres.socket/  the Unix socket (in the temporary directory if this path is too long)
-//	postgres.lock     locked by the server that owns the cluster
+//	postgres.lock     locked by the server that runs on the cluster
 //	postgres.log      Postgres's own log; postgres.log.1 is the one before
 //
-// Nothing here speaks SQL: readiness is read from postmaster.pid, as pg_ctl
-// does it, and the room that holds the driver gets a connection string.
+// The package executes no SQL: as pg_ctl does, it reads in postmaster.pid whether Postgres is ready. Its users connect
+// with the connection string.
 package postgres
 
 import (
@@ -22,132 +20,108 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"time"
 )
 
-// superuser is the cluster's only role, and the one in ConnString. It is fixed
-// because initdb would otherwise name it after the account that ran it first.
-const superuser = "gatehouse"
-
-// How often, and how patiently, a postmaster that died is started again.
 const (
-	// maxRestarts in a row: with firstPause doubling this gives up after about
-	// six seconds, when callers have long been failing and a supervisor above
-	// the server can do more than we can.
-	maxRestarts = 6
-	firstPause  = 100 * time.Millisecond
-	// steadyAfter is how long a postmaster must have run for its death to count
-	// as a new incident instead of one more turn of a crash loop.
-	steadyAfter = time.Minute
+	// maxRestarts limits the restarts in a row. With firstRestartPause, which doubles, the last is after about six
+	// seconds: callers have failed by then, and what supervises the server can do more than the server itself.
+	maxRestarts       = 6
+	firstRestartPause = 100 * time.Millisecond
+	// stableAfter is how long a postmaster must have run for its end not to count as one more of these restarts.
+	stableAfter = time.Minute
 )
 
-// Config says where the cluster lives and how it is run.
-type Config struct {
-	DataDir string // the server's data directory, made if missing; the cluster is <DataDir>/postgres
-	BinDir  string // folder with initdb and postgres; empty: search the machine
-	Log     *slog.Logger
-	// Volatile trades safety for speed: a crash of the operating system may lose
-	// or corrupt the data. For tests only. A crash of Postgres alone is harmless.
-	Volatile bool
-}
-
-// Cluster is a running private Postgres, and the ownership of its directory.
+// Cluster is a running private Postgres. It holds the lock of its data directory.
 type Cluster struct {
-	server *server
-	lock   *os.File
-	log    *slog.Logger
+	launcher *launcher
+	lock     *os.File
+	log      *slog.Logger
 
 	failed     chan error
-	unwatch    context.CancelFunc
+	stopWatch  context.CancelFunc
 	watchEnded chan struct{}
-	// current belongs to watch until watchEnded is closed; nil once Postgres
-	// could not be brought back.
+	// current is the running postmaster, or nil if it could not be restarted. Only watch uses it until watchEnded is
+	// closed.
 	current *process
 
 	stopOnce sync.Once
 	stopErr  error
 }
 
-// Start returns when the cluster accepts connections. It fails with one line
-// that says what to do when the binaries are missing or of another major than
-// the cluster, and when another server owns the directory. ctx bounds the start
-// only: a running cluster ends with Stop.
+// Start returns when the cluster accepts connections. ctx limits the start only: a running cluster ends with Stop.
+//
+// The error is one line that says what to do if the binaries are missing or of another major version than the cluster.
+// It wraps ErrInUse if another server runs on the data directory.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	at, err := openLayout(cfg.DataDir)
+	dir, err := openDataDir(cfg.DataDir)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := takeLock(at.lock, at.home)
+	lock, err := lockDataDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	c := &Cluster{lock: lock, log: cfg.Log, failed: make(chan error, 1), watchEnded: make(chan struct{})}
-	if c.server, err = prepare(ctx, cfg, at); err == nil {
-		c.current, err = c.server.launch(ctx)
+	if c.launcher, err = newLauncher(ctx, cfg, dir); err == nil {
+		c.current, err = c.launcher.launch(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	// The cluster outlives the start: a caller's cancelled context must not take
-	// Postgres from requests that are still being drained.
-	watching, unwatch := context.WithCancel(context.WithoutCancel(ctx))
-	c.unwatch = unwatch
-	go c.watch(watching)
+	// The cluster outlives ctx, because requests that are still running when ctx ends need it. Stop ends the goroutine.
+	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	c.stopWatch = stopWatch
+	go c.watch(watchCtx)
 	return c, nil
 }
 
-// ConnString is in libpq's keyword form, complete enough that no PG* variable
-// of the environment can change where it leads.
-func (c *Cluster) ConnString() string { return connString(c.server.socketDir) }
+// ConnString returns the connection string in libpq's keyword form. It is complete, so that no PG* variable of the
+// environment changes where it leads.
+func (c *Cluster) ConnString() string { return connString(c.launcher.socketDir) }
 
-// Attach is the connection string of the private Postgres of a server that runs on the data directory, for a second
-// program beside it.
-func Attach(dataDir string) (string, error) {
-	at, err := openLayout(dataDir)
+// Version returns the version of Postgres, such as "15.18".
+func (c *Cluster) Version() string { return c.launcher.run.binaries.version }
+
+// BinDir returns the directory of Postgres's binaries.
+func (c *Cluster) BinDir() string { return c.launcher.run.binaries.dir }
+
+// Attach returns the connection string of the private Postgres that a server runs on the data directory, for a second
+// program beside that server.
+func Attach(path string) (string, error) {
+	dir, err := openDataDir(path)
 	if err != nil {
 		return "", err
 	}
-	dir, err := socketDir(at)
-	return connString(dir), err
+	socket, err := socketDir(dir)
+	return connString(socket), err
 }
 
-func connString(socketDir string) string {
-	return fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=disable", quoteKeyword(socketDir), socketPort, superuser)
-}
-
-func quoteKeyword(value string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
-}
-
-// Failed yields one error when Postgres died and could not be brought back. The
-// directory stays owned until Stop.
+// Failed delivers one error if Postgres ended and could not be restarted. The data directory stays locked until Stop.
 func (c *Cluster) Failed() <-chan error { return c.failed }
 
-// Stop ends Postgres and gives the directory up: a fast shutdown, and an
-// immediate one (which the next start recovers from) when ctx ends first. Later
-// calls wait for the first and return its error.
+// Stop shuts Postgres down and releases the data directory. If ctx ends before the fast shutdown, Stop requests an
+// immediate one, after which the next start recovers. Later calls wait for the first one and return its error.
 func (c *Cluster) Stop(ctx context.Context) error {
 	c.stopOnce.Do(func() { c.stopErr = c.stop(ctx) })
 	return c.stopErr
 }
 
 func (c *Cluster) stop(ctx context.Context) error {
-	c.unwatch()
+	c.stopWatch()
 	<-c.watchEnded
 	var err error
 	if c.current != nil {
-		err = c.current.end(ctx)
+		err = c.current.shutDown(ctx)
 	}
-	return errors.Join(err, c.server.removeSocketDir(), c.lock.Close())
+	return errors.Join(err, removeSocketDir(c.launcher.socketDir), c.lock.Close())
 }
 
-// watch starts the postmaster again whenever it dies, until Stop or until it
-// dies too often.
+// watch restarts the postmaster whenever it ends, until Stop is called or too many restarts in a row failed.
 func (c *Cluster) watch(ctx context.Context) {
 	defer close(c.watchEnded)
 	for restarts := 0; ; {
@@ -156,34 +130,34 @@ func (c *Cluster) watch(ctx context.Context) {
 			return
 		case <-c.current.exited:
 		}
-		if c.current.lived() > steadyAfter {
+		if c.current.lifetime() > stableAfter {
 			restarts = 0
 		}
 		var err error
-		if restarts, err = c.revive(ctx, restarts); err != nil {
+		if restarts, err = c.restart(ctx, restarts); err != nil {
 			c.failed <- err
 			return
 		}
 		if c.current == nil {
-			return // stopped while reviving
+			return // Stop was called
 		}
 	}
 }
 
-// revive tries until the postmaster is ready again, and returns how many of the
-// restarts are used up. current is nil afterwards if ctx ended or it gave up.
-func (c *Cluster) revive(ctx context.Context, restarts int) (int, error) {
-	cause := c.current.reason()
+// restart retries until the postmaster is ready again, and returns the new number of restarts in a row. Afterwards
+// current is nil if ctx ended or no restart succeeded.
+func (c *Cluster) restart(ctx context.Context, restarts int) (int, error) {
+	cause := c.current.exitReason()
 	c.current = nil
 	for ; restarts < maxRestarts; restarts++ {
-		c.log.Warn("postgres died, starting it again", "reason", cause, "try", restarts+1, "of", maxRestarts)
-		if err := sleep(ctx, firstPause<<restarts); err != nil {
+		c.log.Warn("postgres ended, restarting it", "reason", cause, "try", restarts+1, "of", maxRestarts)
+		if err := sleep(ctx, firstRestartPause<<restarts); err != nil {
 			return restarts, nil
 		}
-		revived, err := c.server.launch(ctx)
+		restarted, err := c.launcher.launch(ctx)
 		if err == nil {
-			c.log.Info("postgres is back")
-			c.current = revived
+			c.log.Info("postgres restarted")
+			c.current = restarted
 			return restarts + 1, nil
 		}
 		if ctx.Err() != nil {
@@ -191,16 +165,5 @@ func (c *Cluster) revive(ctx context.Context, restarts int) (int, error) {
 		}
 		cause = err
 	}
-	return restarts, fmt.Errorf("postgres died and could not be brought back in %d tries: %w", maxRestarts, cause)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
+	return restarts, fmt.Errorf("postgres ended and could not be restarted in %d tries: %w", maxRestarts, cause)
 }

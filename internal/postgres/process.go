@@ -12,15 +12,17 @@ import (
 )
 
 const (
-	// fastLimit is how long a fast shutdown may take. It rolls back and writes a
-	// checkpoint, well below a second for a small server on a sound disk.
-	fastLimit = 30 * time.Second
-	// immediateLimit is a little more than the 5 s after which the postmaster
-	// itself kills backends that ignore an immediate shutdown.
-	immediateLimit = 8 * time.Second
+	// fastShutdownTimeout limits a fast shutdown, which rolls back and writes a checkpoint: well below a second for a
+	// small server with a sound disk.
+	fastShutdownTimeout = 30 * time.Second
+	// immediateShutdownTimeout limits an immediate shutdown, in which the postmaster kills its backends after 5 s.
+	immediateShutdownTimeout = 8 * time.Second
+	// pollInterval is how often files and processes of others are checked while waiting for them. It is short against a
+	// start of a tenth of a second.
+	pollInterval = 10 * time.Millisecond
 )
 
-// process is a child of ours that has been started.
+// process is a started child process.
 type process struct {
 	handle *os.Process
 	born   time.Time
@@ -30,13 +32,12 @@ type process struct {
 	died time.Time
 }
 
-// spawn starts cmd so that it ends with this server, however this server ends.
+// spawn starts cmd. On Linux the child ends with this process, however this process ends.
 func spawn(cmd *exec.Cmd) (*process, error) {
 	p := &process{born: time.Now(), exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel ties the child to the thread that started it, so the thread
-		// must live as long as the child: it is never unlocked.
+		// The kernel ties the child to the thread that started it, so the goroutine keeps its thread until the child ends.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		p.handle = cmd.Process
@@ -47,44 +48,56 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 		p.err, p.died = cmd.Wait(), time.Now()
 		close(p.exited)
 	}()
-	return p, <-started
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("run %s: %w", cmd.Path, err)
+	}
+	return p, nil
 }
 
-// lived and reason may be called once exited is closed.
-func (p *process) lived() time.Duration { return p.died.Sub(p.born) }
+// lifetime may be called once exited is closed.
+func (p *process) lifetime() time.Duration { return p.died.Sub(p.born) }
 
-func (p *process) reason() error {
+// exitReason may be called once exited is closed.
+func (p *process) exitReason() error {
 	if p.err == nil {
-		return errors.New("it was shut down by someone else")
+		return errors.New("another process shut it down")
 	}
 	return p.err
 }
 
-// end shuts a postmaster down.
-func (p *process) end(ctx context.Context) error { return shutDown(ctx, p.handle, p.exited) }
+// shutDown stops the process, which is a postmaster.
+func (p *process) shutDown(ctx context.Context) error { return shutDown(ctx, p.handle, p.exited) }
 
-// shutDown asks a postmaster for a fast shutdown, and for an immediate one if
-// that takes too long or ctx ends. After the latter the next start recovers from
-// the write-ahead log.
+// kill kills the process, which leads a group, and its children. It returns when the process has ended.
+func (p *process) kill() {
+	_ = syscall.Kill(-p.handle.Pid, syscall.SIGKILL) // fails if it has ended by itself
+	<-p.exited
+}
+
+// shutDown requests a fast shutdown of a postmaster, and an immediate one if that times out or ctx ends. After an
+// immediate shutdown the next start recovers from the write-ahead log. gone is closed when the postmaster has ended.
 func shutDown(ctx context.Context, postmaster *os.Process, gone <-chan struct{}) error {
-	if ended, err := ask(ctx, postmaster, syscall.SIGINT, fastLimit, gone); ended || err != nil {
+	fastCtx, cancel := context.WithTimeout(ctx, fastShutdownTimeout)
+	defer cancel()
+	if ended, err := signalAndWait(fastCtx, postmaster, syscall.SIGINT, gone); ended || err != nil {
 		return err
 	}
-	ended, err := ask(context.WithoutCancel(ctx), postmaster, syscall.SIGQUIT, immediateLimit, gone)
+	immediateCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), immediateShutdownTimeout)
+	defer cancel()
+	ended, err := signalAndWait(immediateCtx, postmaster, syscall.SIGQUIT, gone)
 	if !ended && err == nil {
-		return fmt.Errorf("postgres (process %d) does not stop", postmaster.Pid)
+		return fmt.Errorf("stop postgres (process %d): it still runs after an immediate shutdown", postmaster.Pid)
 	}
 	return err
 }
 
-func ask(
-	ctx context.Context, postmaster *os.Process, sig syscall.Signal, limit time.Duration, gone <-chan struct{},
+// signalAndWait sends a signal, and reports whether gone was closed before ctx ended.
+func signalAndWait(
+	ctx context.Context, postmaster *os.Process, signal syscall.Signal, gone <-chan struct{},
 ) (ended bool, err error) {
-	if err := postmaster.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := postmaster.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return false, fmt.Errorf("stop postgres (process %d): %w", postmaster.Pid, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	select {
 	case <-gone:
 		return true, nil
@@ -93,19 +106,19 @@ func ask(
 	}
 }
 
-// runner starts Postgres's programs as the account that may run them.
+// runner runs Postgres's programs.
 type runner struct {
-	bin binaries
-	as  account
-	// beyond holds the capabilities that let the account reach its directory.
-	beyond []uintptr
+	binaries binaries
+	account  account
+	// capabilities let the account reach the data directory.
+	capabilities []uintptr
 }
 
-// command runs in "/", because the child changes its directory with its new
-// rights, and leaves the server's environment behind: that has its secrets in
-// it, and PG* variables would change what Postgres does.
+// command returns a command that runs in "/", because the child changes its directory with the rights of the account,
+// and without most of the server's environment, which holds secrets and may have PG* variables that change what
+// Postgres does.
 func (r runner) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(r.bin.path(name), args...)
+	cmd := exec.Command(r.binaries.path(name), args...)
 	cmd.Dir = "/"
 	// Without LC_ALL a postmaster on macOS starts threads and refuses to run.
 	cmd.Env = []string{"LC_ALL=C"}
@@ -114,9 +127,21 @@ func (r runner) command(name string, args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 	}
-	cmd.SysProcAttr = tiedToUs(r.as, r.beyond)
-	// A group of its own: Ctrl-C in the terminal is for the server, which drains
-	// its requests before it stops Postgres.
+	cmd.SysProcAttr = childAttributes(r.account, r.capabilities)
+	// A process group of its own, so that Ctrl-C in a terminal reaches only the server, which completes its requests
+	// before it stops Postgres.
 	cmd.SysProcAttr.Setpgid = true
 	return cmd
+}
+
+// sleep returns early, with an error, when ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
 }

@@ -12,20 +12,17 @@ import (
 )
 
 const (
-	// socketPort names the socket file, nothing more: no port is opened.
+	// socketPort is part of the name of the socket. No port is opened.
 	socketPort = 5432
-	// socketPathLimit is the longest path of a socket in bytes on macOS; Linux
-	// allows 107.
-	socketPathLimit = 103
+	// maxSocketPath is the longest path of a socket in bytes on macOS. Linux allows 107.
+	maxSocketPath = 103
 )
 
-// openSocketDir makes the folder that the socket lies in. Connections are
-// trusted without a password (the server may be root and Postgres another
-// account, so the account proves nothing), so this folder is the lock on the
-// door: its owner is Postgres's account and nobody else may enter it. The server
-// does, as that account or as root.
-func openSocketDir(at layout, as account) (string, error) {
-	dir, err := socketDir(at)
+// openSocketDir makes the directory of the socket. Postgres accepts every connection on the socket without a password,
+// since the server may be root and Postgres another account, so that the account of a client proves nothing. The
+// directory is what protects the cluster: it belongs to Postgres's account and nobody else may enter it, except root.
+func openSocketDir(in dataDir, as account) (string, error) {
+	dir, err := socketDir(in)
 	if err != nil {
 		return "", err
 	}
@@ -38,34 +35,35 @@ func openSocketDir(at layout, as account) (string, error) {
 	return dir, as.own(dir)
 }
 
-func socketDir(at layout) (string, error) {
-	dir := filepath.Join(at.home, "postgres.socket")
+// socketDir returns a directory in the data directory or, if that path is too long, in the temporary directory. The
+// name in the temporary directory, which every account shares, is unique to the cluster and the same at each start.
+func socketDir(in dataDir) (string, error) {
+	dir := filepath.Join(in.path, "postgres.socket")
 	if !fitsSocket(dir) {
-		// The temporary directory is everybody's, so the name is ours alone: the
-		// same at each start, another for each cluster.
-		sum := sha256.Sum256([]byte(at.cluster))
+		sum := sha256.Sum256([]byte(in.cluster))
 		dir = filepath.Join(os.TempDir(), fmt.Sprintf("gatehouse-%x", sum[:8]))
 	}
 	if !fitsSocket(dir) {
-		return "", fmt.Errorf("no place for a Unix socket: the path of the data directory and of the temporary directory %s are both too long or have a comma in them", os.TempDir())
+		return "", fmt.Errorf("no directory for a Unix socket: the paths of the data directory and of the temporary "+
+			"directory %s are too long or contain a comma", os.TempDir())
 	}
 	return dir, nil
 }
 
-// fitsSocket also rules out commas, which separate hosts in a connection string.
+// fitsSocket reports whether a socket can lie in dir. Commas separate hosts in a connection string.
 func fitsSocket(dir string) bool {
-	return len(socketFile(dir)) <= socketPathLimit && !strings.Contains(dir, ",")
+	return len(socketFile(dir)) <= maxSocketPath && !strings.Contains(dir, ",")
 }
 
 func socketFile(dir string) string {
 	return filepath.Join(dir, fmt.Sprintf(".s.PGSQL.%d", socketPort))
 }
 
-// checkSocketDir refuses a folder that somebody else prepared for us.
+// checkSocketDir fails if another account may have prepared the directory.
 func checkSocketDir(dir string, as account) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return fmt.Errorf("look at socket directory: %w", err)
+		return fmt.Errorf("check socket directory: %w", err)
 	}
 	uid, _, err := owner(dir)
 	if err != nil {
@@ -78,25 +76,36 @@ func checkSocketDir(dir string, as account) error {
 	return nil
 }
 
-// clearSocketDir removes what a crash left in the folder. The socket has a lock
-// file of its own, with a process id that may be another process's by now, and
-// it guards nothing in a folder that is used by one cluster. Only for when no
-// postmaster runs.
-func (s *server) clearSocketDir() error {
-	socket := socketFile(s.socketDir)
+// clearSocketDir removes the socket that a crash left, and its lock file, whose process ID may belong to another
+// process by now. It may only be called while no postmaster runs on the cluster.
+func clearSocketDir(dir string) error {
+	socket := socketFile(dir)
 	for _, path := range []string{socket, socket + ".lock"} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return fmt.Errorf("clear socket directory: %w", err)
 		}
 	}
 	return nil
 }
 
-// removeSocketDir tidies up. If a crash left the socket in it, it stays.
-func (s *server) removeSocketDir() error {
-	err := os.Remove(s.socketDir)
+// removeSocketDir removes the directory unless a crash left the socket in it.
+func removeSocketDir(dir string) error {
+	err := os.Remove(dir)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTEMPTY) {
 		return nil
 	}
 	return err
 }
+
+// connString returns the connection string of the cluster whose socket is in dir.
+func connString(dir string) string {
+	return fmt.Sprintf("host=%s port=%d user=%s dbname=postgres sslmode=disable", quoteKeyword(dir), socketPort, superuser)
+}
+
+// quoteKeyword quotes a value for libpq's keyword form.
+func quoteKeyword(value string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(value) + "'"
+}
+
+// quoteListItem quotes an item of a setting that is a list.
+func quoteListItem(item string) string { return `"` + strings.ReplaceAll(item, `"`, `""`) + `"` }

@@ -42,7 +42,9 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	shared.cluster, err = postgres.Start(ctx, postgres.Config{DataDir: dir, Log: slog.New(slog.DiscardHandler), Volatile: true})
+	shared.cluster, err = postgres.Start(ctx, postgres.Config{
+		DataDir: dir, BinDir: os.Getenv("GATEHOUSE_POSTGRES_BIN"), Log: slog.New(slog.DiscardHandler), Volatile: true,
+	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tests need Postgres:", err)
 		return 1
