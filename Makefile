@@ -9,8 +9,9 @@ BIN ?= bin
 serve: programs-to-serve build ## run the server: make serve ARGS='--listen :8080'
 	@exec $(BIN)/gatehouse serve $(ARGS)
 
+# gotestsum runs go test, prints one line for each package, and repeats failed and skipped tests at the end.
 test: programs-to-test ## run the tests: make test TESTFLAGS=-race
-	go test $(TESTFLAGS) ./...
+	go tool gotestsum --format pkgname -- $(TESTFLAGS) ./...
 
 generate: ## generate the code again from the contracts
 	go generate ./...

@@ -38,8 +38,34 @@ func readme(t *testing.T) (text string, blocks []block) {
 	return string(raw), blocks
 }
 
-// TestReadmeWalk does what the README says, in its order and word for word; only the address and the admin secret are
-// this run's. What it shows as an answer must come, … standing for anything.
+// walk is the README's commands as a script, and the answer that the README shows for each. The commands that set the
+// address and the secret are those of this run.
+func walk(t *testing.T, address, secret string) (script string, answers []string) {
+	t.Helper()
+	_, blocks := readme(t)
+	require.Equal(t, "GATEHOUSE=http://127.0.0.1:3000\nADMIN=what-was-printed\n", blocks[2].text)
+	script = "set -u\nGATEHOUSE=http://" + address + "\nADMIN=" + secret + "\n"
+	for i, b := range blocks {
+		if i > 2 && b.kind == "sh" {
+			require.Equal(t, "json", blocks[i+1].kind, "a command without its answer: %s", b.text)
+			script += b.text + "printf '" + answerEnd + "'\n"
+			answers = append(answers, strings.TrimSpace(blocks[i+1].text))
+		}
+	}
+	return script, answers
+}
+
+// answerEnd is printed between the answers of a walk.
+const answerEnd = "\x1e\n"
+
+func runShell(t *testing.T, script string) (output string, err error) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput()
+	return string(out), err
+}
+
+// TestReadmeWalk runs what the README says, in its order and word for word, two times on one database. The answers must be
+// those that it shows, in which … stands for any text.
 func TestReadmeWalk(t *testing.T) {
 	t.Parallel()
 	testprogram.Need(t, "curl")
@@ -47,31 +73,32 @@ func TestReadmeWalk(t *testing.T) {
 	require.Equal(t, []block{{"sh", "make serve\n"}, {"sh", "make test\n"}}, blocks[:2]) // the second one is running
 	dir, address := dataDir(t), freeAddress(t)
 	runServe(t, blocks[0].text, dir, address)
-
-	require.Equal(t, "GATEHOUSE=http://127.0.0.1:3000\nADMIN=what-was-printed\n", blocks[2].text)
-	const mark = "\x1e\n"
-	var script strings.Builder
-	script.WriteString("set -euo pipefail\nGATEHOUSE=http://" + address + "\nADMIN=" + readSecret(t, dir) + "\n")
-	var shown []string
-	for i, b := range blocks[3:] {
-		if b.kind == "sh" {
-			script.WriteString(b.text + "printf '\\036\\n'\n")
-			want := ""
-			if next := 3 + i + 1; next < len(blocks) && blocks[next].kind == "json" {
-				want = strings.TrimSpace(blocks[next].text)
-			}
-			shown = append(shown, want)
+	script, want := walk(t, address, readSecret(t, dir))
+	for range 2 {
+		output, err := runShell(t, script)
+		require.NoError(t, err, output)
+		answers := strings.Split(strings.TrimSuffix(output, answerEnd), answerEnd)
+		require.Len(t, answers, len(want))
+		for i, pattern := range want {
+			pattern = strings.ReplaceAll(regexp.QuoteMeta(pattern), "…", `[^"]+`)
+			require.Regexp(t, "^"+pattern+"\n?$", answers[i])
 		}
 	}
-	out, err := exec.Command("bash", "-c", script.String()).CombinedOutput()
-	require.NoError(t, err, string(out))
-	answers := strings.Split(strings.TrimSuffix(string(out), mark), mark)
-	require.Len(t, answers, len(shown))
-	for i, want := range shown {
-		require.NotEmpty(t, want, "a command without its answer")
-		pattern := strings.ReplaceAll(regexp.QuoteMeta(want), "…", `[^"]+`)
-		require.Regexp(t, "^"+pattern+"$", strings.TrimSuffix(answers[i], "\n"))
-	}
+}
+
+// TestReadmeWalkStopsAtAFailure: a step that fails shows the server's answer, and the steps that need its result send
+// nothing.
+func TestReadmeWalkStopsAtAFailure(t *testing.T) {
+	t.Parallel()
+	testprogram.Need(t, "curl")
+	s := startServer(t)
+	script, want := walk(t, s.address, "another-secret")
+	output, err := runShell(t, script)
+	require.Error(t, err, "a shell that is not interactive ends at the first parameter that is not set")
+	require.Contains(t, output, `{"Status":"Error","Message":"Not authorised","Meta":null}`+answerEnd)
+	require.Contains(t, output, "ORG")
+	require.Less(t, strings.Count(output, answerEnd), len(want))
+	require.NotContains(t, s.log.String(), "route=/admin/users", "no request is sent without the organisation's ID")
 }
 
 func freeAddress(t *testing.T) string {
