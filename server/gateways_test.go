@@ -216,7 +216,7 @@ func TestGatewaysThatAreDownHoldNobodyUp(t *testing.T) {
 		e.redis.Kill()
 		e.importAPIs(apiOf(e.org(), "harbour")).says(200, "APIs imported")
 		gatewaytest.Eventually(t, soon, "the failure is logged", func() bool {
-			return strings.Contains(e.log.String(), "gateways not told of a change")
+			return strings.Contains(e.log.String(), "notify gateways of a change failed")
 		})
 		e.redis.Restart()
 		e.gateway.WaitSubscribed(t, soon)
@@ -530,8 +530,8 @@ func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
 		})
 	}
 	gatewaytest.Eventually(t, soon, "the changes have begun", func() bool {
-		_, open, err := b.store.NextOrgKeySync(t.Context())
-		return err == nil && open
+		open, err := b.store.UnsyncedOrgKeyErrors(t.Context())
+		return err == nil && len(open) > 0
 	})
 	for range 50 {
 		b.admin("GET", "/admin/organisations/"+org, nil).is(200)
