@@ -529,9 +529,10 @@ func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
 			answers[i] = b.admin("POST", "/admin/org/keys", `{"org_id":"`+target+`","rate":1}`)
 		})
 	}
+	const keys = changes/2 + 1 // half of the changes are of one key, and one of these at a time waits for the gateway
 	gatewaytest.Eventually(t, soon, "the changes have begun", func() bool {
 		open, err := b.store.UnsyncedOrgKeyErrors(t.Context())
-		return err == nil && len(open) > 0
+		return err == nil && len(open) == keys
 	})
 	for range 50 {
 		b.admin("GET", "/admin/organisations/"+org, nil).is(200)
