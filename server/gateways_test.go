@@ -216,7 +216,7 @@ func TestGatewaysThatAreDownHoldNobodyUp(t *testing.T) {
 		e.redis.Kill()
 		e.importAPIs(apiOf(e.org(), "harbour")).says(200, "APIs imported")
 		gatewaytest.Eventually(t, soon, "the failure is logged", func() bool {
-			return strings.Contains(e.log.String(), "gateways not told of a change")
+			return strings.Contains(e.log.String(), "notify gateways of a change failed")
 		})
 		e.redis.Restart()
 		e.gateway.WaitSubscribed(t, soon)
@@ -529,9 +529,10 @@ func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
 			answers[i] = b.admin("POST", "/admin/org/keys", `{"org_id":"`+target+`","rate":1}`)
 		})
 	}
+	const keys = changes/2 + 1 // half of the changes are of one key, and one of these at a time waits for the gateway
 	gatewaytest.Eventually(t, soon, "the changes have begun", func() bool {
-		_, open, err := b.store.NextOrgKeySync(t.Context())
-		return err == nil && open
+		open, err := b.store.UnsyncedOrgKeyErrors(t.Context())
+		return err == nil && len(open) == keys
 	})
 	for range 50 {
 		b.admin("GET", "/admin/organisations/"+org, nil).is(200)

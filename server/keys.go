@@ -11,13 +11,13 @@ import (
 	"gatehouse/store"
 )
 
-// showKey is an organisation's key as it goes out: the session as it is stored.
+// showKey returns the response for an organisation's key: the session as it is stored.
 func showKey(key store.OrgKey) admin.KeyData {
 	hash, session := "", key.Session
 	return admin.KeyData{ApiModel: &admin.ApiModel{}, KeyId: &key.OrgID, Data: &session, KeyHash: &hash}
 }
 
-// orgKeyError maps an error of a change of an organisation's key.
+// orgKeyError maps the errors of Sync.ChangeOrgKey that are the gateway's: its message becomes part of the response.
 func orgKeyError(err error) error {
 	switch refused, ok := errors.AsType[*gateway.Refused](err); {
 	case ok:
@@ -62,7 +62,7 @@ func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
 	ctx := c.Request().Context()
 	if named := document.String(key.Session, "org_id"); named != "" && named != keyID {
 		if _, err := s.store.OrgKey(ctx, keyID); err != nil {
-			return err // there is nothing whose organisation could not be changed
+			return err // a key that does not exist is reported before the other organisation
 		}
 		return apiError{outcome: outcomeInvalid}
 	}

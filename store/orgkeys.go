@@ -21,8 +21,8 @@ type OrgKeyChange struct {
 	MustExist bool
 }
 
-// WriteOrgKey changes a key in Postgres only; gateways are sent it later, if there are any. It returns ErrNotFound if the
-// key must exist and does not, and ErrUnknownOrganisation if the organisation does not exist.
+// WriteOrgKey changes a key in Postgres only; gateways are sent it later, if there are any. It returns ErrNotFound if
+// the key must exist and does not, and ErrUnknownOrganisation if the organisation does not exist.
 func (s *Store) WriteOrgKey(ctx context.Context, change OrgKeyChange) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error { return writeOrgKey(ctx, tx, change) })
 }

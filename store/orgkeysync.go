@@ -4,16 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // A change of an organisation's key takes three steps, of which none holds a connection while the gateway answers:
-// BeginOrgKeyChange leases the key, the caller calls the gateway, and CommitOrgKeyChange or AbandonOrgKeyChange ends the
-// lease. Only the holder of the lease may send the key to a gateway, so that a key's changes reach it in the order in which
-// they are stored. A lease that expires was held by a server that crashed: nobody knows what it sent, and the stored key is
-// sent again.
+// BeginOrgKeyChange leases the key, the caller calls the gateway, and CommitOrgKeyChange or AbandonOrgKeyChange ends
+// the lease. Only the holder of the lease may send the key to a gateway, so that a key's changes reach it in the
+// order in which they are stored. A lease that expires was held by a server that crashed: nobody knows what it sent,
+// and the stored key is sent again.
 
 var (
 	// ErrOrgKeyLeased is returned when another request or server is changing the key.
@@ -28,9 +29,10 @@ type OrgKeyLease struct {
 	lease int64
 }
 
-// BeginOrgKeyChange checks that a change can be stored, and leases the key for a duration. It returns ErrOrgKeyLeased if
-// the key is leased already, and the errors of WriteOrgKey.
-func (s *Store) BeginOrgKeyChange(ctx context.Context, change OrgKeyChange, duration time.Duration) (OrgKeyLease, error) {
+// BeginOrgKeyChange checks that a change can be stored, and leases the key for a duration. It returns ErrOrgKeyLeased
+// if the key is leased already, and the errors of WriteOrgKey.
+func (s *Store) BeginOrgKeyChange(ctx context.Context, change OrgKeyChange, duration time.Duration,
+) (OrgKeyLease, error) {
 	lease := OrgKeyLease{orgID: change.OrgID}
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		if err := checkOrgKeyChange(ctx, tx, change); err != nil {
@@ -57,7 +59,8 @@ func (s *Store) BeginOrgKeyChange(ctx context.Context, change OrgKeyChange, dura
 func checkOrgKeyChange(ctx context.Context, tx pgx.Tx, change OrgKeyChange) error {
 	var organisation, key, storable bool
 	err := tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM organisations WHERE id = @org_id), EXISTS (SELECT FROM org_keys WHERE org_id = @org_id),
+		SELECT EXISTS (SELECT FROM organisations WHERE id = @org_id),
+			EXISTS (SELECT FROM org_keys WHERE org_id = @org_id),
 			coalesce(@session::json IS NOT NULL, true)`,
 		pgx.StrictNamedArgs{"org_id": change.OrgID, "session": change.Session}).Scan(&organisation, &key, &storable)
 	switch {
@@ -79,8 +82,8 @@ func leased(rows pgx.Rows) (int64, error) {
 	return lease, err
 }
 
-// CommitOrgKeyChange stores a change that the gateway has accepted, and ends the lease. It returns ErrLeaseLost if the key
-// was leased to another meanwhile, and the errors of WriteOrgKey; then nothing is stored.
+// CommitOrgKeyChange stores a change that the gateway has accepted, and ends the lease. It returns ErrLeaseLost if
+// the key was leased to another meanwhile, and the errors of WriteOrgKey; then nothing is stored.
 func (s *Store) CommitOrgKeyChange(ctx context.Context, lease OrgKeyLease, change OrgKeyChange) error {
 	return s.inTx(ctx, func(tx pgx.Tx) error {
 		// First the record, then org_key_sync: the order in which the deletion of an organisation locks them.
@@ -88,7 +91,8 @@ func (s *Store) CommitOrgKeyChange(ctx context.Context, lease OrgKeyLease, chang
 			return err
 		}
 		tag, err := tx.Exec(ctx, `
-			UPDATE org_key_sync SET sent = true, lease = NULL, lease_until = NULL WHERE org_id = @org_id AND lease = @lease`,
+			UPDATE org_key_sync SET sent = true, lease = NULL, lease_until = NULL
+			WHERE org_id = @org_id AND lease = @lease`,
 			pgx.StrictNamedArgs{"org_id": lease.orgID, "lease": lease.lease})
 		if err == nil && tag.RowsAffected() == 0 {
 			err = ErrLeaseLost
@@ -97,8 +101,9 @@ func (s *Store) CommitOrgKeyChange(ctx context.Context, lease OrgKeyLease, chang
 	})
 }
 
-// AbandonOrgKeyChange ends the lease of a change that is not stored. unchanged: the gateway has said that it did not accept
-// the change, so that it still has what it had; otherwise the stored key is sent again. A lost lease is no error.
+// AbandonOrgKeyChange ends the lease of a change that is not stored. unchanged: the gateway has said that it did not
+// accept the change, so that it still has what it had; otherwise the stored key is sent again. A lost lease is no
+// error.
 func (s *Store) AbandonOrgKeyChange(ctx context.Context, lease OrgKeyLease, unchanged bool) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH ended AS (
@@ -125,13 +130,14 @@ type UnsyncedOrgKey struct {
 	Attempts int
 }
 
-// UnsyncedOrgKeys lists the keys that became due before a time and that nobody has leased, longest due first.
+// UnsyncedOrgKeys lists the keys that became due before a time and that nobody has leased. Keys that the gateway may not
+// have come first, then those that are due longest.
 func (s *Store) UnsyncedOrgKeys(ctx context.Context, due time.Time, limit int) ([]UnsyncedOrgKey, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT sync.org_id, session, version, sent AND lease IS NULL AS sent, attempts
 		FROM org_key_sync AS sync LEFT JOIN org_keys ON org_keys.org_id = sync.org_id
 		WHERE due_at <= @due AND (lease IS NULL OR lease_until <= @now)
-		ORDER BY due_at, version LIMIT @limit`,
+		ORDER BY sent AND lease IS NULL, due_at, version LIMIT @limit`,
 		pgx.StrictNamedArgs{"due": due, "now": s.now(), "limit": limit})
 	keys, err := pgx.CollectRows(rows, pgx.RowToStructByName[UnsyncedOrgKey])
 	return keys, translate(err)
@@ -145,18 +151,18 @@ func (s *Store) UnsyncedOrgKey(ctx context.Context, orgID string) (UnsyncedOrgKe
 		pgx.StrictNamedArgs{"org_id": orgID})
 }
 
-// NextOrgKeySync returns the time at which the next key is due; ok is false if there is none.
-func (s *Store) NextOrgKeySync(ctx context.Context) (due time.Time, ok bool, err error) {
-	rows, _ := s.pool.Query(ctx, `SELECT min(greatest(due_at, lease_until)) FROM org_key_sync`)
-	next, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[*time.Time])
-	if err != nil || next == nil {
-		return time.Time{}, false, translate(err)
-	}
-	return *next, true, nil
+// UnsyncedOrgKeyErrors returns, for the organisations of all keys that a gateway may not have as they are stored, the
+// cause of the last failed attempt; it is empty if no attempt has failed since the last change.
+func (s *Store) UnsyncedOrgKeyErrors(ctx context.Context) (map[string]string, error) {
+	rows, _ := s.pool.Query(ctx, `SELECT org_id, coalesce(last_error, '') FROM org_key_sync`)
+	causes := map[string]string{}
+	var orgID, cause string
+	_, err := pgx.ForEachRow(rows, []any{&orgID, &cause}, func() error { causes[orgID] = cause; return nil })
+	return causes, translate(err)
 }
 
-// LeaseOrgKey leases a key, to send it again as it is stored. It returns ErrOrgKeyLeased if the key was changed or leased
-// since it was listed.
+// LeaseOrgKey leases a key, to send it again as it is stored. It returns ErrOrgKeyLeased if the key was changed or
+// leased since it was listed.
 func (s *Store) LeaseOrgKey(ctx context.Context, key UnsyncedOrgKey, duration time.Duration) (OrgKeyLease, error) {
 	now := s.now()
 	rows, _ := s.pool.Query(ctx, `
@@ -167,8 +173,8 @@ func (s *Store) LeaseOrgKey(ctx context.Context, key UnsyncedOrgKey, duration ti
 	return OrgKeyLease{key.OrgID, lease}, translate(err)
 }
 
-// ReleaseOrgKey ends the lease of a key that was sent again, and reports whether it is now sent as it is stored: the stored
-// key may have changed meanwhile. A lost lease is no error.
+// ReleaseOrgKey ends the lease of a key that was sent again, and reports whether it is now sent as it is stored: the
+// stored key may have changed meanwhile. A lost lease is no error.
 func (s *Store) ReleaseOrgKey(ctx context.Context, lease OrgKeyLease, key UnsyncedOrgKey) (sent bool, err error) {
 	rows, _ := s.pool.Query(ctx, `
 		UPDATE org_key_sync SET sent = version = @version, lease = NULL, lease_until = NULL
@@ -181,28 +187,31 @@ func (s *Store) ReleaseOrgKey(ctx context.Context, lease OrgKeyLease, key Unsync
 	return sent, translate(err)
 }
 
-// DeferOrgKey records a failed attempt, after which the key is due again at a time. A key that was changed since it was
-// listed stays as it is.
+// DeferOrgKey records a failed attempt, after which the key is due again at a time. A key that was changed since it
+// was listed stays as it is.
 func (s *Store) DeferOrgKey(ctx context.Context, key UnsyncedOrgKey, due time.Time, cause error) error {
+	// The cause quotes the gateway, which may send what Postgres cannot store.
+	text := strings.ToValidUTF8(strings.ReplaceAll(cause.Error(), "\x00", "?"), "?")
 	_, err := s.pool.Exec(ctx, `
 		UPDATE org_key_sync SET attempts = @attempts, due_at = @due, last_error = @cause
 		WHERE org_id = @org_id AND version = @version`,
 		pgx.StrictNamedArgs{
-			"org_id": key.OrgID, "version": key.Version, "attempts": key.Attempts + 1, "due": due, "cause": cause.Error(),
+			"org_id": key.OrgID, "version": key.Version, "attempts": key.Attempts + 1, "due": due, "cause": text,
 		})
 	return translate(err)
 }
 
-// ConfirmOrgKey records that the gateway has kept a key as it is stored. A key that was changed since it was listed stays
-// unsynced.
+// ConfirmOrgKey records that the gateway has kept a key as it is stored. A key that was changed since it was listed
+// stays unsynced.
 func (s *Store) ConfirmOrgKey(ctx context.Context, key UnsyncedOrgKey) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM org_key_sync WHERE org_id = @org_id AND version = @version AND sent AND lease IS NULL`,
+	_, err := s.pool.Exec(ctx, `
+		DELETE FROM org_key_sync WHERE org_id = @org_id AND version = @version AND sent AND lease IS NULL`,
 		pgx.StrictNamedArgs{"org_id": key.OrgID, "version": key.Version})
 	return translate(err)
 }
 
-// ResendOrgKeys has the stored keys of organisations sent again, whatever the gateway has. Organisations without a key are
-// ignored.
+// ResendOrgKeys has the stored keys of organisations sent again, whatever the gateway has. Organisations without a
+// key are ignored.
 func (s *Store) ResendOrgKeys(ctx context.Context, orgIDs []string) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH resent AS (

@@ -1,5 +1,8 @@
-// Package gateway speaks to the control API of a Tyk Gateway (facts gateway §6). One gateway is enough: those that share
-// its Redis share its keys.
+// Package gateway is a client of the control API of a Tyk Gateway, and of the Redis through which gateways are
+// notified (docs/behaviour.md#gateways). One gateway is enough: gateways that share a Redis share their keys.
+//
+// Both clients are optional. New and NewRedis return nil when the configuration names no server, and the methods of a
+// nil client return ErrNotConfigured.
 package gateway
 
 import (
@@ -16,20 +19,24 @@ import (
 )
 
 const (
-	// timeout bounds one call: an administrator's request waits for it.
-	timeout = 10 * time.Second
-	// maxAnswer bounds what is read of an answer; a list of a million key ids is smaller.
-	maxAnswer    = 64 << 20
+	// Timeout bounds one call of the control API, from the connection to the end of the response. An administrator's
+	// request waits for it.
+	Timeout = 10 * time.Second
+	// maxResponse is the size at which a response is cut off; a list of a million key IDs is smaller.
+	maxResponse = 64 << 20
+	// maxMessage is the length of an error message that is not JSON.
+	maxMessage   = 200
 	secretHeader = "X-Tyk-Authorization"
 )
 
-// ErrUnreachable: the gateway did not answer.
-var ErrUnreachable = errors.New("the gateway cannot be reached")
+var (
+	// ErrUnreachable is returned when the gateway does not send a complete response within Timeout.
+	ErrUnreachable = errors.New("the gateway cannot be reached")
+	// ErrNotConfigured is returned by the methods of a nil client.
+	ErrNotConfigured = errors.New("no gateway is configured")
+)
 
-// ErrNotConfigured: there is no gateway to speak to.
-var ErrNotConfigured = errors.New("no gateway is configured")
-
-// Refused is the gateway's own error.
+// Refused is the error of a call that the gateway answered with another status than 200.
 type Refused struct {
 	Status  int
 	Message string
@@ -39,21 +46,21 @@ func (r *Refused) Error() string {
 	return fmt.Sprintf("the gateway answered %d: %s", r.Status, r.Message)
 }
 
-// Config says where the gateway is. An empty Host is no gateway.
+// Config is the address of a gateway's control API.
 type Config struct {
-	Host   string // with or without a scheme: "http://tyk-gateway"
-	Port   string
-	Secret string
+	Host   string // with or without a scheme: "http://tyk-gateway"; empty: no gateway
+	Port   string // empty: as in Host, or the scheme's
+	Secret string // the gateway's `secret`
 }
 
-// Client calls one gateway. A nil Client is no gateway: its calls return ErrNotConfigured.
+// Client calls the control API of one gateway.
 type Client struct {
 	base   *url.URL
 	secret string
 	http   *http.Client
 }
 
-// New makes a client; nil if cfg names no gateway.
+// New returns a client, or nil if cfg names no gateway.
 func New(cfg Config) (*Client, error) {
 	if cfg.Host == "" {
 		return nil, nil
@@ -69,27 +76,28 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Port != "" {
 		base.Host = base.Hostname() + ":" + cfg.Port
 	}
-	return &Client{base: base, secret: cfg.Secret, http: &http.Client{Timeout: timeout}}, nil
+	return &Client{base: base, secret: cfg.Secret, http: &http.Client{Timeout: Timeout}}, nil
 }
 
-// PurgeLapsedTokens has the gateway drop OAuth tokens that expired longer ago than it keeps them.
+// PurgeLapsedTokens deletes the OAuth tokens that expired longer ago than the gateway retains them.
 func (c *Client) PurgeLapsedTokens(ctx context.Context) error {
 	return c.call(ctx, http.MethodDelete, []string{"tyk", "oauth", "tokens"}, url.Values{"scope": {"lapsed"}}, nil, nil)
 }
 
-// ReloadGroup has every gateway on the Redis of this one load its policies and APIs again.
+// ReloadGroup makes every gateway on the Redis of this one reload its policies and APIs.
 func (c *Client) ReloadGroup(ctx context.Context) error {
 	return c.call(ctx, http.MethodGet, []string{"tyk", "reload", "group"}, nil, nil, nil)
 }
 
-// call sends a request and decodes the answer into out, if that is not nil.
+// call sends a request and decodes the response into out, unless that is nil. It returns ErrNotConfigured,
+// ErrUnreachable or a *Refused.
 func (c *Client) call(ctx context.Context, method string, path []string, query url.Values, body []byte, out any) error {
 	if c == nil {
 		return ErrNotConfigured
 	}
 	target := *c.base
 	for _, element := range path {
-		// Not JoinPath: it would take an id such as ".." for a way out.
+		// Not JoinPath: it would resolve an ID such as "..".
 		target.Path, target.RawPath = target.Path+"/"+element, target.EscapedPath()+"/"+url.PathEscape(element)
 	}
 	target.RawQuery = query.Encode()
@@ -104,28 +112,27 @@ func (c *Client) call(ctx context.Context, method string, path []string, query u
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	response, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return &Refused{Status: resp.StatusCode, Message: message(answer)}
+		return &Refused{Status: resp.StatusCode, Message: message(response)}
 	}
 	if out == nil {
 		return nil
 	}
-	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("the gateway's answer: %w", err)
+	if err := json.Unmarshal(response, out); err != nil {
+		return fmt.Errorf("decode the gateway's response: %w", err)
 	}
 	return nil
 }
 
-// message is what the gateway says went wrong; it is not always JSON.
-func message(answer []byte) string {
+// message returns the error message of a response, which is not always JSON.
+func message(response []byte) string {
 	var envelope struct{ Message string }
-	if err := json.Unmarshal(answer, &envelope); err != nil {
-		const longest = 200
-		return string(answer[:min(len(answer), longest)])
+	if err := json.Unmarshal(response, &envelope); err != nil {
+		return string(response[:min(len(response), maxMessage)])
 	}
 	return envelope.Message
 }

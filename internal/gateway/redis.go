@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -17,60 +18,70 @@ import (
 )
 
 const (
-	// channel is where gateways hear of changes; no key prefix counts for it (facts gateway §5).
+	// channel is the channel that gateways subscribe to. It has no key prefix.
 	channel = "tyk.cluster.notifications"
-	// orgKeyPrefix is before an organisation's id in the gateways' Redis (facts gateway §6).
+	// orgKeyPrefix and the ID of an organisation are the name of its key.
 	orgKeyPrefix = "orgkey."
+	// existsBatch is the number of keys that are looked up in one round trip.
+	existsBatch = 1000
 )
 
-// The commands that gatehouse sends to gateways.
+// The commands of notices (docs/behaviour.md#notices).
 const (
 	commandReload   = "GroupReload"
 	commandKeySpace = "KeySpaceUpdateNotification"
 )
 
-// RedisConfig says where the gateways' Redis is. No address is no Redis.
+// RedisConfig is the address of the gateways' Redis.
 type RedisConfig struct {
-	// Addresses are host:port; more than one, or Cluster, is a Redis cluster.
+	// Addresses are host:port; more than one, or Cluster, is a Redis cluster. None: no Redis.
 	Addresses []string
 	Cluster   bool
 	Username  string
 	Password  string
 	Database  int
 	TLS       bool
-	// InsecureTLS takes any certificate.
+	// InsecureTLS accepts any certificate.
 	InsecureTLS bool
-	// NodeSecret signs the notices: gateways ignore what another secret has signed.
+	// NodeSecret signs the notices: gateways ignore notices with another signature.
 	NodeSecret string
 }
 
-// Redis is the Redis that gateways share, where they hear notices. A nil Redis is none.
+// Redis is a client of the Redis that gateways share.
 type Redis struct {
 	client redis.UniversalClient
 	secret string
-	// counts: publishing tells how many listen. A cluster tells it of one of its nodes only.
-	counts bool
+	// countsListeners reports whether PUBLISH returns the number of all listeners. In a cluster it counts those of
+	// one node.
+	countsListeners bool
 }
 
-// NewRedis makes a client; nil if cfg names no Redis. It connects when it is used.
+// NewRedis returns a client, or nil if cfg names no Redis. It connects when it is used.
 func NewRedis(cfg RedisConfig) *Redis {
 	if len(cfg.Addresses) == 0 {
 		return nil
 	}
-	logging.Disable() // to standard error, past our log; what it has to say comes back as an error
+	logging.Disable() // the package logs to standard error; what it logs is returned as an error, too
 	options := &redis.UniversalOptions{
-		Addrs: cfg.Addresses, IsClusterMode: cfg.Cluster, Username: cfg.Username, Password: cfg.Password, DB: cfg.Database,
-		// Notices are retried by whoever sends them.
+		Addrs: cfg.Addresses, IsClusterMode: cfg.Cluster,
+		Username: cfg.Username, Password: cfg.Password, DB: cfg.Database,
+		// The callers retry.
 		DialerRetries: 1, MaxRetries: -1,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}, // of a hosted Redis only
+		// Only a hosted Redis sends these notifications.
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	if cfg.TLS {
-		options.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.InsecureTLS} //nolint:gosec // as configured
+		options.TLSConfig = &tls.Config{
+			MinVersion: tls.VersionTLS12, InsecureSkipVerify: cfg.InsecureTLS, //nolint:gosec // as configured
+		}
 	}
-	return &Redis{client: redis.NewUniversalClient(options), secret: cfg.NodeSecret, counts: !cfg.Cluster && len(cfg.Addresses) == 1}
+	return &Redis{
+		client: redis.NewUniversalClient(options), secret: cfg.NodeSecret,
+		countsListeners: !cfg.Cluster && len(cfg.Addresses) == 1,
+	}
 }
 
-// Close disconnects.
+// Close closes the connections. It does nothing on a nil client.
 func (r *Redis) Close() error {
 	if r == nil {
 		return nil
@@ -78,7 +89,7 @@ func (r *Redis) Close() error {
 	return r.client.Close()
 }
 
-// notice is a message to gateways. Algorithm is Go's crypto.Hash, a number (facts gateway §0.7).
+// notice is a message to gateways. They decode Algorithm as Go's crypto.Hash: a number.
 type notice struct {
 	Command   string      `json:"command"`
 	Payload   string      `json:"payload"`
@@ -86,7 +97,11 @@ type notice struct {
 	Algorithm crypto.Hash `json:"algorithm"`
 }
 
+// publish sends a notice and returns the number of its receivers.
 func (r *Redis) publish(ctx context.Context, command, payload string) (listeners int64, err error) {
+	if r == nil {
+		return 0, ErrNotConfigured
+	}
 	sum := sha256.Sum256([]byte(command + payload + r.secret))
 	message, err := json.Marshal(notice{command, payload, hex.EncodeToString(sum[:]), crypto.SHA256})
 	if err != nil {
@@ -98,34 +113,48 @@ func (r *Redis) publish(ctx context.Context, command, payload string) (listeners
 	return listeners, nil
 }
 
-// ErrNoListeners is returned when no gateway received a notice: there is none, or it has not yet reconnected to the Redis.
+// ErrNoListeners is returned when no gateway received a notice: there is none, or it has not yet reconnected to the
+// Redis.
 var ErrNoListeners = errors.New("no gateway listens on the redis")
 
-// Reload has every gateway that listens on the Redis load its policies and APIs again. It
-// returns ErrNoListeners when no gateway received the notice.
+// Reload makes every gateway that listens on the Redis reload its policies and APIs. It returns ErrNoListeners if
+// there is none; on a cluster, that is not known.
 func (r *Redis) Reload(ctx context.Context) error {
 	listeners, err := r.publish(ctx, commandReload, "")
-	if err == nil && listeners == 0 && r.counts {
+	if err == nil && listeners == 0 && r.countsListeners {
 		err = ErrNoListeners
 	}
 	return err
 }
 
-// DropSessions has every gateway on the Redis forget what it has cached of these organisations' keys. Without it, a
-// gateway writes its cached copy back over a key that was changed (facts gateway §6). Without a Redis it does nothing.
+// DropSessions makes every gateway on the Redis drop its cached copies of organisation keys. Without it, a gateway
+// writes its copy back over a key that was changed (docs/behaviour.md#gateway-keys-and-cache).
 func (r *Redis) DropSessions(ctx context.Context, orgIDs []string) error {
-	if r == nil {
-		return nil
-	}
 	_, err := r.publish(ctx, commandKeySpace, strings.Join(orgIDs, ","))
 	return err
 }
 
-// HasOrgKey tells whether an organisation's key is in the Redis.
-func (r *Redis) HasOrgKey(ctx context.Context, orgID string) (bool, error) {
-	n, err := r.client.Exists(ctx, orgKeyPrefix+orgID).Result()
-	if err != nil {
-		return false, fmt.Errorf("redis: %w", err)
+// MissingOrgKeys returns those of the organisations that have no key in the Redis.
+func (r *Redis) MissingOrgKeys(ctx context.Context, orgIDs []string) ([]string, error) {
+	if r == nil {
+		return nil, ErrNotConfigured
 	}
-	return n == 1, nil
+	var missing []string
+	for batch := range slices.Chunk(orgIDs, existsBatch) {
+		results, err := r.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for _, id := range batch {
+				pipe.Exists(ctx, orgKeyPrefix+id)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("redis: %w", err)
+		}
+		for i, result := range results {
+			if exists, ok := result.(*redis.IntCmd); ok && exists.Val() == 0 {
+				missing = append(missing, batch[i])
+			}
+		}
+	}
+	return missing, nil
 }

@@ -14,78 +14,73 @@ import (
 )
 
 const (
-	// quiet ends a burst of changes: gateways are told once nothing has changed for so long.
-	quiet = 150 * time.Millisecond
-	// patience is how long a burst may go on before gateways are told of it. With the second that a gateway itself gathers
-	// notices for (facts gateway §5), a change counts within two.
-	patience = 600 * time.Millisecond
-	// firstPause and longestPause are how long a gateway or Redis that does not answer is left alone.
-	firstPause   = 100 * time.Millisecond
-	longestPause = 5 * time.Second
-	// missed is longer than a gateway that has lost its Redis takes to look for it again, which is 10 s. What is said meanwhile
-	// is lost: so long is somebody waited for who listens, and so long are those reminded whom the first try did not reach.
-	missed   = 15 * time.Second
-	reminder = 3 * time.Second // between two of them
+	// debounce ends a burst of changes: gateways are notified when nothing has changed for so long.
+	debounce = 150 * time.Millisecond
+	// maxDebounce is how long a burst may last before gateways are notified of it. A gateway gathers notices for one
+	// second more; together, a change takes effect within two.
+	maxDebounce = 600 * time.Millisecond
+	// minPause and maxPause are the pauses before another attempt to reach a gateway or Redis that does not answer.
+	minPause = 100 * time.Millisecond
+	maxPause = 5 * time.Second
+	// reconnectTime is longer than the 10 s after which a gateway that has lost its Redis reconnects. Notices are
+	// lost meanwhile: so long attempts are repeated while no gateway listens, and so long notices are repeated after
+	// a failure.
+	reconnectTime  = 15 * time.Second
+	repeatInterval = 3 * time.Second // between two repeated notices
 )
 
-// Announcer tells gateways that APIs or policies have changed, in the background and until they are told: a gateway or a
-// Redis that is down holds nobody up. What happens while it is down becomes one notice.
-type Announcer struct {
-	log     *slog.Logger
-	now     func() time.Time
-	targets []*target
-	told    atomic.Int64 // Unix milliseconds of the last notice
+// announcer notifies gateways in the background that APIs or policies have changed, and retries until it succeeds.
+// Changes while a gateway or Redis is down become one notice.
+type announcer struct {
+	log      *slog.Logger
+	now      func() time.Time
+	targets  []*target
+	notified atomic.Int64 // Unix milliseconds of the last notice; 0: none
 }
 
-// target is one way to tell gateways.
+// target is one way to notify gateways.
 type target struct {
-	name string
-	tell func(context.Context) error
-	due  chan struct{}
+	name   string
+	notify func(context.Context) error
+	due    chan struct{} // an element: there is a change to notify of
 }
 
-// NewAnnouncer makes an Announcer that uses what there is of a control API and a Redis.
-func NewAnnouncer(control *gateway.Client, notices *gateway.Redis, log *slog.Logger, now func() time.Time) *Announcer {
-	a := &Announcer{log: log, now: now}
-	if control != nil {
-		a.targets = append(a.targets, a.newTarget("control API", control.ReloadGroup))
-	}
-	if notices != nil {
-		a.targets = append(a.targets, a.newTarget("redis", notices.Reload))
-	}
-	return a
+func newAnnouncer(log *slog.Logger, now func() time.Time) *announcer {
+	return &announcer{log: log, now: now}
 }
 
-func (a *Announcer) newTarget(name string, tell func(context.Context) error) *target {
-	return &target{name: name, due: make(chan struct{}, 1), tell: func(ctx context.Context) error {
-		err := tell(ctx)
+// add adds a target, before run.
+func (a *announcer) add(name string, notify func(context.Context) error) {
+	recorded := func(ctx context.Context) error {
+		err := notify(ctx)
 		if err == nil {
-			a.told.Store(a.now().UnixMilli())
+			a.notified.Store(a.now().UnixMilli())
 		}
 		return err
-	}}
+	}
+	a.targets = append(a.targets, &target{name: name, notify: recorded, due: make(chan struct{}, 1)})
 }
 
-// HasGateways says whether there is anybody to tell.
-func (a *Announcer) HasGateways() bool { return len(a.targets) > 0 }
+// hasGateways reports whether there is a target.
+func (a *announcer) hasGateways() bool { return len(a.targets) > 0 }
 
-// Changed has the gateways told.
-func (a *Announcer) Changed() {
+// changed notifies gateways soon.
+func (a *announcer) changed() {
 	for _, t := range a.targets {
-		t.wake()
+		wake(t.due)
 	}
 }
 
-// LastNotice is when gateways were last told; the zero time if never.
-func (a *Announcer) LastNotice() time.Time {
-	if told := a.told.Load(); told != 0 {
-		return time.UnixMilli(told)
+// lastNotice returns when gateways were last notified, or the zero time.
+func (a *announcer) lastNotice() time.Time {
+	if notified := a.notified.Load(); notified != 0 {
+		return time.UnixMilli(notified)
 	}
 	return time.Time{}
 }
 
-// Run tells until ctx ends.
-func (a *Announcer) Run(ctx context.Context) {
+// run notifies until ctx ends.
+func (a *announcer) run(ctx context.Context) {
 	var running sync.WaitGroup
 	for _, t := range a.targets {
 		running.Go(func() { t.run(ctx, a.log) })
@@ -93,85 +88,84 @@ func (a *Announcer) Run(ctx context.Context) {
 	running.Wait()
 }
 
-func (t *target) wake() {
-	select {
-	case t.due <- struct{}{}:
-	default: // it is due already
-	}
-}
-
 func (t *target) run(ctx context.Context, log *slog.Logger) {
-	next := schedule{pause: backoff.NewExponentialBackOff()}
-	next.pause.InitialInterval, next.pause.MaxInterval = firstPause, longestPause
+	next := newSchedule()
 	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.due: // also in a pause: who was not there may be by now
-			t.waitForQuiet(ctx)
+		case <-t.due: // also in a pause: the gateway may be back
+			t.debounce(ctx)
 		case <-again:
 		}
-		err := t.tell(ctx)
+		err := t.notify(ctx)
 		again = nil
-		if pause, more := next.after(err); more {
+		if pause, repeat := next.after(err); repeat {
 			again = time.After(pause)
 		}
 		if err != nil && !errors.Is(err, gateway.ErrNoListeners) && ctx.Err() == nil {
-			log.Warn("gateways not told of a change; trying again", "by", t.name, "err", err)
+			log.Warn("notify gateways of a change failed, retrying", "by", t.name, "err", err)
 		}
 	}
 }
 
-// schedule says when gateways are told again.
-type schedule struct {
-	pause   *backoff.ExponentialBackOff
-	failing bool
-	unheard time.Time // since when nobody listens
-	remind  time.Time // until when who may have missed it is reminded
-}
-
-// after says how long to wait after a try that ended with err, and whether there is another before the next change.
-func (s *schedule) after(err error) (pause time.Duration, more bool) {
-	now := time.Now()
-	if err == nil {
-		if s.failing {
-			s.remind = now.Add(missed)
-		}
-		s.rest()
-		return reminder, now.Before(s.remind)
-	}
-	s.failing = true
-	switch {
-	case !errors.Is(err, gateway.ErrNoListeners):
-		s.unheard = time.Time{}
-	case s.unheard.IsZero():
-		s.unheard = now
-	case now.Sub(s.unheard) > missed: // there is nobody, and who comes loads what there is
-		s.rest()
-		return 0, false
-	}
-	return s.pause.NextBackOff(), true
-}
-
-func (s *schedule) rest() {
-	s.failing, s.unheard = false, time.Time{}
-	s.pause.Reset()
-}
-
-// waitForQuiet waits until a burst of changes is over, or patience is.
-func (t *target) waitForQuiet(ctx context.Context) {
-	enough := time.NewTimer(patience)
-	defer enough.Stop()
+// debounce waits until a burst of changes ends, or has lasted maxDebounce.
+func (t *target) debounce(ctx context.Context) {
+	limit := time.NewTimer(maxDebounce)
+	defer limit.Stop()
 	for {
 		select {
 		case <-t.due:
-		case <-time.After(quiet):
+		case <-time.After(debounce):
 			return
-		case <-enough.C:
+		case <-limit.C:
 			return
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// schedule decides when a notice is sent again.
+type schedule struct {
+	pause        *backoff.ExponentialBackOff
+	failing      bool
+	noListeners  time.Time // since when no gateway listens; zero: one does, or that is not known
+	repeatsUntil time.Time // until when a notice is repeated for gateways that have not reconnected yet
+}
+
+func newSchedule() *schedule {
+	s := &schedule{pause: backoff.NewExponentialBackOff()}
+	s.pause.InitialInterval, s.pause.MaxInterval = minPause, maxPause
+	return s
+}
+
+// after returns the pause after an attempt that ended with err, and whether there is another attempt before the next
+// change.
+func (s *schedule) after(err error) (pause time.Duration, repeat bool) {
+	now := time.Now()
+	if err == nil {
+		if s.failing {
+			s.repeatsUntil = now.Add(reconnectTime)
+		}
+		s.reset()
+		return repeatInterval, now.Before(s.repeatsUntil)
+	}
+	s.failing = true
+	switch {
+	case !errors.Is(err, gateway.ErrNoListeners):
+		s.noListeners = time.Time{}
+	case s.noListeners.IsZero():
+		s.noListeners = now
+	case now.Sub(s.noListeners) > reconnectTime: // there is no gateway; one that starts loads everything
+		s.reset()
+		return 0, false
+	}
+	return s.pause.NextBackOff(), true
+}
+
+func (s *schedule) reset() {
+	s.failing, s.noListeners = false, time.Time{}
+	s.pause.Reset()
 }

@@ -15,58 +15,58 @@ import (
 	"gatehouse/internal/gateway"
 )
 
-// ear is who is told.
-type ear struct {
-	mu    sync.Mutex
-	err   error
-	tries []time.Time
+// fakeTarget records attempts to notify gateways.
+type fakeTarget struct {
+	mu       sync.Mutex
+	err      error
+	attempts []time.Time
 }
 
-func (e *ear) tell(context.Context) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.tries = append(e.tries, time.Now())
-	return e.err
+func (f *fakeTarget) notify(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.attempts = append(f.attempts, time.Now())
+	return f.err
 }
 
-// answer sets what it answers from now on.
-func (e *ear) answer(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.err = err
+// failWith sets the result of attempts from now on.
+func (f *fakeTarget) failWith(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
 }
 
-// since lists the tries that were made after a time.
-func (e *ear) since(then time.Time) []time.Time {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	first := slices.IndexFunc(e.tries, func(try time.Time) bool { return try.After(then) })
+// since lists the attempts that were made after a time.
+func (f *fakeTarget) since(then time.Time) []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first := slices.IndexFunc(f.attempts, func(attempt time.Time) bool { return attempt.After(then) })
 	if first < 0 {
 		return nil
 	}
-	return slices.Clone(e.tries[first:])
+	return slices.Clone(f.attempts[first:])
 }
 
-// last is how long after a time the last try was made.
-func (e *ear) last(then time.Time) time.Duration {
-	tries := e.since(then)
-	if len(tries) == 0 {
+// last is how long after a time the last attempt was made.
+func (f *fakeTarget) last(then time.Time) time.Duration {
+	attempts := f.since(then)
+	if len(attempts) == 0 {
 		return 0
 	}
-	return tries[len(tries)-1].Sub(then)
+	return attempts[len(attempts)-1].Sub(then)
 }
 
-// telling runs an announcer with one ear, in time that passes only where the test waits.
-func telling(t *testing.T, test func(t *testing.T, a *Announcer, e *ear)) {
+// withAnnouncer runs an announcer with one target, in time that passes only where the test waits.
+func withAnnouncer(t *testing.T, test func(t *testing.T, a *announcer, f *fakeTarget)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		e := &ear{}
-		a := NewAnnouncer(nil, nil, slog.New(slog.DiscardHandler), time.Now)
-		a.targets = append(a.targets, a.newTarget("ear", e.tell))
+		f := &fakeTarget{}
+		a := newAnnouncer(slog.New(slog.DiscardHandler), time.Now)
+		a.add("fake", f.notify)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { a.Run(ctx); close(done) }()
-		test(t, a, e)
+		go func() { a.run(ctx); close(done) }()
+		test(t, a, f)
 		stop()
 		<-done
 	})
@@ -74,64 +74,65 @@ func telling(t *testing.T, test func(t *testing.T, a *Announcer, e *ear)) {
 
 func TestOneChangeIsOneNotice(t *testing.T) {
 	t.Parallel()
-	telling(t, func(t *testing.T, a *Announcer, e *ear) {
+	withAnnouncer(t, func(t *testing.T, a *announcer, f *fakeTarget) {
 		t.Helper()
 		start := time.Now()
-		a.Changed()
+		a.changed()
 		time.Sleep(time.Hour)
-		require.Len(t, e.since(start), 1)
+		require.Len(t, f.since(start), 1)
 	})
 }
 
-func TestWhoMayHaveMissedItIsReminded(t *testing.T) {
+// TestNoticeIsRepeatedAfterAFailure: gateways that lost the same Redis may reconnect later than this server.
+func TestNoticeIsRepeatedAfterAFailure(t *testing.T) {
 	t.Parallel()
-	telling(t, func(t *testing.T, a *Announcer, e *ear) {
+	withAnnouncer(t, func(t *testing.T, a *announcer, f *fakeTarget) {
 		t.Helper()
-		e.answer(errors.New("refused"))
-		a.Changed()
+		f.failWith(errors.New("refused"))
+		a.changed()
 		time.Sleep(time.Minute)
-		e.answer(nil)
+		f.failWith(nil)
 		back := time.Now()
-		time.Sleep(2 * longestPause)
-		require.NotEmpty(t, e.since(back), "it is not told when it is there again")
-		require.GreaterOrEqual(t, a.LastNotice(), back)
+		time.Sleep(2 * maxPause)
+		require.NotEmpty(t, f.since(back), "no notice is sent when the target is back")
+		require.GreaterOrEqual(t, a.lastNotice(), back)
 		time.Sleep(time.Hour)
-		require.Greater(t, e.last(back), 10*time.Second, "whoever looks for its Redis only after 10 s is not reminded")
-		require.Less(t, e.last(back), time.Minute, "it is reminded for ever")
+		require.Greater(t, f.last(back), 10*time.Second, "no notice reaches a gateway that reconnects after 10 s")
+		require.Less(t, f.last(back), time.Minute, "the notice is repeated without end")
 	})
 }
 
-func TestNobodyIsWaitedForForALittle(t *testing.T) {
+func TestAttemptsEndIfNoGatewayListens(t *testing.T) {
 	t.Parallel()
-	telling(t, func(t *testing.T, a *Announcer, e *ear) {
+	withAnnouncer(t, func(t *testing.T, a *announcer, f *fakeTarget) {
 		t.Helper()
-		e.answer(gateway.ErrNoListeners)
+		f.failWith(gateway.ErrNoListeners)
 		start := time.Now()
-		a.Changed()
+		a.changed()
 		time.Sleep(time.Hour)
-		require.Greater(t, e.last(start), 10*time.Second, "whoever looks for its Redis only after 10 s is not told")
-		require.Less(t, e.last(start), time.Minute, "it is told for ever")
-		e.answer(nil)
+		require.Greater(t, f.last(start), 10*time.Second, "no notice reaches a gateway that reconnects after 10 s")
+		require.Less(t, f.last(start), time.Minute, "attempts do not end")
+		f.failWith(nil)
 		again := time.Now()
-		a.Changed()
+		a.changed()
 		time.Sleep(time.Hour)
-		require.Len(t, e.since(again), 1)
+		require.Len(t, f.since(again), 1)
 	})
 }
 
-// TestAChangeEndsAPause: a gateway that was not there hears of a change as soon as any.
+// TestAChangeEndsAPause: a change is an occasion to look whether the target is back.
 func TestAChangeEndsAPause(t *testing.T) {
 	t.Parallel()
-	telling(t, func(t *testing.T, a *Announcer, e *ear) {
+	withAnnouncer(t, func(t *testing.T, a *announcer, f *fakeTarget) {
 		t.Helper()
-		e.answer(errors.New("refused"))
-		a.Changed()
+		f.failWith(errors.New("refused"))
+		a.changed()
 		time.Sleep(time.Minute)
-		for range 20 { // a pause may end of itself just then
+		for range 20 { // a pause may end by itself at that moment
 			before := time.Now()
-			a.Changed()
-			time.Sleep(2 * quiet)
-			require.NotEmpty(t, e.since(before))
+			a.changed()
+			time.Sleep(2 * debounce)
+			require.NotEmpty(t, f.since(before))
 		}
 	})
 }

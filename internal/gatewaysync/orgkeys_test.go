@@ -33,11 +33,17 @@ type controlAPI struct {
 	keys    map[string]string
 	refuses map[string]bool // organisations whose keys are answered with 500
 	undoes  map[string]int  // organisations whose next changes are undone by the gateway's cache
+	message string          // of a refusal; it is part of a JSON string
+	// storesAndFails lists organisations whose next change is stored and then answered with 500.
+	storesAndFails map[string]bool
 }
 
 func newControlAPI(t *testing.T) (*controlAPI, *gateway.Client) {
 	t.Helper()
-	api := &controlAPI{keys: map[string]string{}, refuses: map[string]bool{}, undoes: map[string]int{}}
+	api := &controlAPI{
+		keys: map[string]string{}, refuses: map[string]bool{}, undoes: map[string]int{},
+		message: "Error writing to key store", storesAndFails: map[string]bool{},
+	}
 	web := httptest.NewServer(api)
 	t.Cleanup(web.Close)
 	client, err := gateway.New(gateway.Config{Host: web.URL})
@@ -52,7 +58,7 @@ func (a *controlAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	session, known := a.keys[org]
 	switch {
 	case a.refuses[org] && r.Method != http.MethodGet:
-		http.Error(w, `{"status":"error","message":"Error writing to key store"}`, http.StatusInternalServerError)
+		http.Error(w, `{"status":"error","message":"`+a.message+`"}`, http.StatusInternalServerError)
 		return
 	case r.Method == http.MethodGet && !known:
 		http.Error(w, `{"status":"error","message":"Org not found"}`, http.StatusNotFound)
@@ -67,6 +73,11 @@ func (a *controlAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		body, _ := io.ReadAll(r.Body)
 		a.keys[org] = string(body)
+		if a.storesAndFails[org] {
+			delete(a.storesAndFails, org)
+			http.Error(w, `{"status":"error","message":"Error writing to key store"}`, http.StatusInternalServerError)
+			return
+		}
 	}
 	_, _ = io.WriteString(w, `{"status":"ok"}`)
 }
@@ -111,7 +122,8 @@ func setup(t *testing.T) *fixture {
 
 func (f *fixture) openStore(t *testing.T) *store.Store {
 	t.Helper()
-	db, err := store.Open(t.Context(), store.Config{ConnString: f.conn, Now: f.clock.now, IDs: store.NewIDs(f.clock.now)})
+	cfg := store.Config{ConnString: f.conn, Now: f.clock.now, IDs: store.NewIDs(f.clock.now)}
+	db, err := store.Open(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	return db
@@ -144,8 +156,8 @@ func change(org, session string) store.OrgKeyChange {
 func (f *fixture) synced(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
-		_, open, err := f.store.NextOrgKeySync(t.Context())
-		return err == nil && !open
+		open, err := f.store.UnsyncedOrgKeyErrors(t.Context())
+		return err == nil && len(open) == 0
 	}, eventually, 10*time.Millisecond, "a key is not synced")
 }
 
@@ -159,7 +171,8 @@ func TestChangeReachesGatewayAndStore(t *testing.T) {
 	require.NoError(t, s.ChangeOrgKey(t.Context(), change(org, `{"rate":2}`)))
 	require.Equal(t, `{"rate":2}`, f.api.key(org))
 	f.synced(t)
-	require.NoError(t, s.ChangeOrgKey(t.Context(), store.OrgKeyChange{OrgKey: store.OrgKey{OrgID: org}, MustExist: true}))
+	deletion := store.OrgKeyChange{OrgKey: store.OrgKey{OrgID: org}, MustExist: true}
+	require.NoError(t, s.ChangeOrgKey(t.Context(), deletion))
 	require.Empty(t, f.api.key(org))
 	f.synced(t)
 	require.ErrorIs(t, s.ChangeOrgKey(t.Context(), change("none", `{}`)), store.ErrUnknownOrganisation)

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// reloadGap is how long after a notice, or after it was sent its policies, a gateway may still request what it loads next:
-	// it gathers notices for one second.
+	// reloadGap is how long after a notice, or after it was sent its policies, a gateway may still request what it
+	// loads next: it gathers notices for one second.
 	reloadGap = 2 * time.Second
 	// drainPoll is the interval between two checks of whether gateways have finished their reloads.
 	drainPoll = 50 * time.Millisecond
@@ -26,12 +26,6 @@ type reloads struct {
 func newReloads(lastNotice func() time.Time) *reloads {
 	return &reloads{lastNotice: lastNotice, loading: map[string]time.Time{}}
 }
-
-// PoliciesSent records that the gateway of a session has begun a reload.
-func (s *Sync) PoliciesSent(session string) { s.reloads.begin(session, s.cfg.Now()) }
-
-// APIsSent records that the gateway of a session has finished a reload.
-func (s *Sync) APIsSent(session string) { s.reloads.end(session) }
 
 func (r *reloads) begin(session string, at time.Time) {
 	r.mu.Lock()
@@ -62,15 +56,13 @@ func (r *reloads) busy(now time.Time) bool {
 	return now.Sub(r.lastNotice()) <= reloadGap
 }
 
-// Drain waits, before a server stops, until gateways have finished their reloads: one that loses its dashboard between its
-// policies and its APIs, and finds it again soon after, blocks on its own reload lock until it is restarted
-// (docs/behaviour.md#drain). Drain waits a few seconds at most, and not past ctx.
-func (s *Sync) Drain(ctx context.Context) {
+// drain waits until no gateway is busy, a few seconds at most and not past ctx.
+func (r *reloads) drain(ctx context.Context, now func() time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, 2*reloadGap)
 	defer cancel()
 	poll := time.NewTicker(drainPoll)
 	defer poll.Stop()
-	for s.reloads.busy(s.cfg.Now()) {
+	for r.busy(now()) {
 		select {
 		case <-ctx.Done():
 			return

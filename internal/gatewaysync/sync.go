@@ -1,6 +1,10 @@
-// Package gatewaysync does what a server does for Tyk Gateways between requests: it listens for changes on the database,
-// elects the server that notifies gateways of them, keeps organisation keys in gateways as they are in Postgres, and lets
-// gateways finish their reloads before the server stops.
+// Package gatewaysync does what a server does for Tyk Gateways between requests: it listens for changes on the
+// database, elects the server that notifies gateways of them, keeps organisation keys in gateways as they are in
+// Postgres, and lets gateways finish their reloads before the server stops.
+//
+// sync.go is its interface, and puts the parts together: the announcer, which notifies gateways; changes of
+// organisation keys (change.go), the reconciler that repairs what they left behind, and the search for keys that the
+// gateways' Redis has lost; and the reloads that gateways have begun.
 package gatewaysync
 
 import (
@@ -31,35 +35,75 @@ type Config struct {
 // Sync is the background work of one server. Its methods are safe for concurrent use.
 type Sync struct {
 	cfg       Config
-	announcer *Announcer
+	announcer *announcer
 	reloads   *reloads
+	keys      *orgKeys
 	// leads reports whether this server, of all on the database, notifies gateways of changes.
 	leads atomic.Bool
-	keys  orgKeyQueue
-	// changes has an element for each change of an organisation key in progress.
-	changes chan struct{}
 	// reloaded is when this server last reloaded; nil if it has not since its start.
 	reloaded atomic.Pointer[time.Time]
 }
 
 // New returns a Sync that does nothing until Run.
 func New(cfg Config) *Sync {
-	announcer := NewAnnouncer(cfg.Gateway, cfg.Redis, cfg.Log, cfg.Now)
-	return &Sync{
-		cfg: cfg, announcer: announcer, reloads: newReloads(announcer.LastNotice), keys: newOrgKeyQueue(),
-		changes: make(chan struct{}, maxChanges),
+	announcer := newAnnouncer(cfg.Log, cfg.Now)
+	if cfg.Gateway != nil {
+		announcer.add("control API", cfg.Gateway.ReloadGroup)
 	}
+	if cfg.Redis != nil {
+		announcer.add("redis", cfg.Redis.Reload)
+	}
+	s := &Sync{cfg: cfg, announcer: announcer, reloads: newReloads(announcer.lastNotice)}
+	s.keys = newOrgKeys(orgKeysConfig{
+		store: cfg.Store, gateway: cfg.Gateway, redis: cfg.Redis, session: cfg.Session, log: cfg.Log, now: cfg.Now,
+		leads: s.leads.Load,
+	})
+	return s
 }
 
 // Run listens, notifies and reconciles until ctx ends. It returns when all of that has stopped.
 func (s *Sync) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.listen(ctx) })
-	running.Go(func() { s.announcer.Run(ctx) })
-	running.Go(func() { s.reconcileOrgKeys(ctx) })
-	running.Go(func() { s.watchLostOrgKeys(ctx) })
+	running.Go(func() { s.announcer.run(ctx) })
+	running.Go(func() { newReconciler(s.keys).run(ctx) })
+	running.Go(func() { s.keys.searchLostKeys(ctx) })
 	running.Wait()
 }
+
+// ChangeOrgKey changes an organisation's key in the gateway and in Postgres. The gateway is called first: if it
+// refuses the change or cannot be reached, the stored key stays as it is. Changes of one key happen one after
+// another. Without a gateway the key is only stored.
+//
+// It returns store.ErrNotFound or store.ErrUnknownOrganisation if the change does not apply, a *gateway.Refused if
+// the gateway refuses it, and gateway.ErrUnreachable if the gateway does not answer in time.
+func (s *Sync) ChangeOrgKey(ctx context.Context, change store.OrgKeyChange) error {
+	return s.keys.change(ctx, change)
+}
+
+// SyncOrgKeys sends every stored organisation key to the gateway, also if Run does not run, and returns the number of
+// keys that the gateway keeps. A key that fails does not stop the others; the error joins all failures. SyncOrgKeys
+// returns gateway.ErrNotConfigured without a gateway.
+func (s *Sync) SyncOrgKeys(ctx context.Context) (int, error) {
+	if s.cfg.Gateway == nil {
+		return 0, gateway.ErrNotConfigured
+	}
+	return newReconciler(s.keys).sendAll(ctx)
+}
+
+// NodeRegistered starts a search for organisation keys that the gateways' Redis has lost.
+func (s *Sync) NodeRegistered() { wake(s.keys.registered) }
+
+// PoliciesSent records that the gateway of a session has begun a reload.
+func (s *Sync) PoliciesSent(session string) { s.reloads.begin(session, s.cfg.Now()) }
+
+// APIsSent records that the gateway of a session has finished a reload.
+func (s *Sync) APIsSent(session string) { s.reloads.end(session) }
+
+// Drain waits, before a server stops, until gateways have finished their reloads: one that loses its dashboard
+// between its policies and its APIs, and finds it again soon after, blocks on its own reload lock until it is
+// restarted (docs/behaviour.md#drain). Drain waits a few seconds at most, and not past ctx.
+func (s *Sync) Drain(ctx context.Context) { s.reloads.drain(ctx, s.cfg.Now) }
 
 // LastReload returns when this server last reloaded; ok is false if it has not since its start.
 func (s *Sync) LastReload() (at time.Time, ok bool) {
@@ -69,11 +113,15 @@ func (s *Sync) LastReload() (at time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// listen reconnects, with growing pauses, until ctx ends. Events are lost meanwhile: a new connection counts as a reload.
+// listen reconnects, with growing pauses, until ctx ends. Events are lost meanwhile: a new connection counts as a
+// reload.
 func (s *Sync) listen(ctx context.Context) {
 	pause := backoff.NewExponentialBackOff()
-	listener := store.Listener{Ready: func() { s.handleEvent(store.EventReload); pause.Reset() }, HandleEvent: s.handleEvent}
-	if s.announcer.HasGateways() {
+	listener := store.Listener{
+		Ready:       func() { s.handleEvent(store.EventReload); pause.Reset() },
+		HandleEvent: s.handleEvent,
+	}
+	if s.announcer.hasGateways() {
 		listener.Lead = s.lead
 	}
 	for ctx.Err() == nil {
@@ -90,17 +138,17 @@ func (s *Sync) listen(ctx context.Context) {
 	}
 }
 
-// lead makes this server the one that notifies gateways and reconciles organisation keys. What happened while there was no
-// leader is unknown, so that all of it is due.
+// lead makes this server the one that notifies gateways and reconciles organisation keys. What happened while there
+// was no leader is unknown, so that all of it is due.
 func (s *Sync) lead() {
 	s.leads.Store(true)
-	s.announcer.Changed()
+	s.announcer.changed()
 	wake(s.keys.due)
 	wake(s.keys.registered)
 }
 
-// handleEvent does the leader's work. A server itself has no state to reload: it reads routes and organisations from the
-// database with every request.
+// handleEvent does the leader's work. A server itself has no state to reload: it reads routes and organisations from
+// the database with every request.
 func (s *Sync) handleEvent(event store.Event) {
 	if event == store.EventReload {
 		now := s.cfg.Now()
@@ -111,6 +159,6 @@ func (s *Sync) handleEvent(event store.Event) {
 	case event == store.EventOrgKey:
 		wake(s.keys.due)
 	default:
-		s.announcer.Changed()
+		s.announcer.changed()
 	}
 }
