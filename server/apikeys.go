@@ -15,8 +15,8 @@ import (
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
-	"gatehouse/internal/document"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
 )
 
@@ -47,10 +47,10 @@ func (s *Server) sessionRequest(c echo.Context, caller caller) (json.RawMessage,
 	if err := checkSpelling(session); err != nil {
 		return nil, err
 	}
-	orgID := document.String(session, "org_id")
+	orgID := jsondoc.String(session, "org_id")
 	if orgID == "" {
 		orgID = valueOf(caller.scope())
-		session = document.Set(session, "org_id", document.Quote(orgID))
+		session = jsondoc.Set(session, "org_id", jsondoc.Quote(orgID))
 	}
 	if orgID == "" || !caller.canAccess(orgID) {
 		return nil, apiError{outcome: outcomeNotOwned}
@@ -64,7 +64,7 @@ func (s *Server) sessionRequest(c echo.Context, caller caller) (json.RawMessage,
 
 // checkSpelling requires the exact names of the members that sessionRequest checks: a gateway decodes names in any case.
 func checkSpelling(session json.RawMessage) error {
-	for _, m := range document.Members(session) {
+	for _, m := range jsondoc.Members(session) {
 		for _, name := range []string{"org_id", "access_rights"} {
 			if strings.EqualFold(m.Name, name) && m.Name != name {
 				return malformed(contract.Pointer(m.Name), "is to be written "+name, nil)
@@ -78,11 +78,11 @@ func checkSpelling(session json.RawMessage) error {
 // both.
 func grantedAPIs(session json.RawMessage) []string {
 	var ids []string
-	for _, m := range document.Members(session) {
+	for _, m := range jsondoc.Members(session) {
 		if m.Name != "access_rights" {
 			continue
 		}
-		for _, right := range document.Members(m.Value) {
+		for _, right := range jsondoc.Members(m.Value) {
 			ids = append(ids, right.Name)
 		}
 	}
@@ -95,7 +95,7 @@ func (s *Server) accessibleKey(ctx context.Context, caller caller, id string, ha
 	if err != nil {
 		return nil, gatewayError(err)
 	}
-	if !caller.canAccess(document.String(session, "org_id")) {
+	if !caller.canAccess(jsondoc.String(session, "org_id")) {
 		return nil, apiError{outcome: outcomeNotOwned}
 	}
 	return session, nil
@@ -194,7 +194,7 @@ func (s *Server) apiKeys(ctx context.Context, api store.Row) (admin.Strings, err
 	if err != nil {
 		return nil, err
 	}
-	orgID := document.String(api.Document, "api_definition", "org_id")
+	orgID := jsondoc.String(api.Document, "api_definition", "org_id")
 	granted := admin.Strings{}
 	var mu sync.Mutex // guards granted, for one append
 	requests, ctx := errgroup.WithContext(ctx)
@@ -202,7 +202,7 @@ func (s *Server) apiKeys(ctx context.Context, api store.Row) (admin.Strings, err
 	for _, id := range all {
 		requests.Go(func() error {
 			session, err := s.session(ctx, id)
-			if slices.Contains(grantedAPIs(session), api.ID) && document.String(session, "org_id") == orgID {
+			if slices.Contains(grantedAPIs(session), api.ID) && jsondoc.String(session, "org_id") == orgID {
 				mu.Lock()
 				defer mu.Unlock()
 				granted = append(granted, id)

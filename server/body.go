@@ -10,8 +10,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/contract"
-	"gatehouse/internal/document"
 	"gatehouse/internal/httpbody"
+	"gatehouse/internal/jsondoc"
 )
 
 // maxBody is the maximum size of a body that is not an import, in bytes. An organisation or a session has a few kilobytes.
@@ -31,7 +31,7 @@ func readBody(c echo.Context, rules *contract.Body, timeout time.Duration) (body
 		}
 		return body{json: raw, form: form}, nil
 	}
-	compact, err := document.Compact(raw)
+	compact, err := jsondoc.Compact(raw)
 	if err != nil {
 		return body{}, malformed("", err.Error(), err)
 	}
@@ -43,18 +43,18 @@ func canonicalNames(raw json.RawMessage, names []string) json.RawMessage {
 	if names == nil {
 		return raw
 	}
-	members := document.Members(raw)
+	members := jsondoc.Members(raw)
 	if members == nil {
 		return raw
 	}
 	for i, m := range members {
 		for _, name := range names {
 			if strings.EqualFold(m.Name, name) {
-				members[i] = document.NewMember(name, m.Value)
+				members[i] = jsondoc.NewMember(name, m.Value)
 			}
 		}
 	}
-	return document.Object(members)
+	return jsondoc.Object(members)
 }
 
 // validate validates the parameters of a request, and its body unless that is nil.
@@ -69,7 +69,7 @@ func validate(c echo.Context, op *contract.Operation, body []byte) error {
 // nulProblems lists where a body that Postgres refused has a NUL character, which it cannot store.
 func nulProblems(raw json.RawMessage) []contract.Problem {
 	var problems []contract.Problem
-	for _, m := range document.Members(raw) {
+	for _, m := range jsondoc.Members(raw) {
 		if bytes.Contains(m.Value, []byte(`\u0000`)) {
 			problems = append(problems, contract.Problem{Path: contract.Pointer(m.Name), Reason: "has a NUL"})
 		}

@@ -10,9 +10,9 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/internal/apidef"
-	"gatehouse/internal/document"
 	"gatehouse/internal/httpbody"
 	"gatehouse/internal/importer"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
 )
 
@@ -61,9 +61,9 @@ func importDocuments[T any](s *Server, c echo.Context, kind importKind[T]) error
 // were not. Meta has each ID, and whether it was imported.
 func (s *Server) replyImport(c echo.Context, result *importer.Result, kind string) error {
 	message := cmp.Or(result.Refusals(kind), operationOf(c).Responses[outcomeOK].Message)
-	out := s.newListWriter(c, `{"Status":"OK","Message":`+string(document.Quote(message))+`,"Meta":{`)
+	out := s.newListWriter(c, `{"Status":"OK","Message":`+string(jsondoc.Quote(message))+`,"Meta":{`)
 	for id, imported := range result.All() {
-		member := append(document.Quote(id), ':')
+		member := append(jsondoc.Quote(id), ':')
 		if err := out.write(strconv.AppendBool(member, imported)); err != nil {
 			return err
 		}

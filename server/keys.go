@@ -6,8 +6,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/gen/admin"
-	"gatehouse/internal/document"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
 )
 
@@ -40,7 +40,7 @@ func (s *Server) GetAllKeys(c echo.Context) error {
 
 // CreateOrgKey implements admin.ServerInterface.
 func (s *Server) CreateOrgKey(c echo.Context) error {
-	key := store.OrgKey{OrgID: document.String(bodyOf(c).json, "org_id"), Session: bodyOf(c).json}
+	key := store.OrgKey{OrgID: jsondoc.String(bodyOf(c).json, "org_id"), Session: bodyOf(c).json}
 	if err := s.sync.ChangeOrgKey(c.Request().Context(), store.OrgKeyChange{OrgKey: key}); err != nil {
 		return withOrgID(key.OrgID, orgKeyError(err))
 	}
@@ -60,7 +60,7 @@ func (s *Server) GetOrgKey(c echo.Context, keyID admin.KeyID) error {
 func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
 	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).json}
 	ctx := c.Request().Context()
-	if named := document.String(key.Session, "org_id"); named != "" && named != keyID {
+	if named := jsondoc.String(key.Session, "org_id"); named != "" && named != keyID {
 		if _, err := s.store.OrgKey(ctx, keyID); err != nil {
 			return err // a key that does not exist is reported before the other organisation
 		}

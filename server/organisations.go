@@ -11,7 +11,7 @@ import (
 
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
-	"gatehouse/internal/document"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
 )
 
@@ -20,7 +20,7 @@ var objectID = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
 // organisationFields are the documented fields of an organisation in the order in which the original returns them, with
 // their defaults (docs/behaviour.md#organisations).
-var organisationFields = document.Members(json.RawMessage(`{"id":"","owner_name":"","owner_slug":"",` +
+var organisationFields = jsondoc.Members(json.RawMessage(`{"id":"","owner_name":"","owner_slug":"",` +
 	`"cname_enabled":false,"cname":"","apis":[],"sso_enabled":false,"developer_quota":0,"developer_count":0,` +
 	`"event_options":{},"hybrid_enabled":false,` +
 	`"ui":{"languages":{},"hide_help":false,"default_lang":"","login_page":{},"nav":{},"uptime":{},"portal_section":{},` +
@@ -31,11 +31,11 @@ var organisationFields = document.Members(json.RawMessage(`{"id":"","owner_name"
 // toOrganisation returns the row of an organisation's document: what it is searched by, and the document under this ID. A new
 // organisation has no ID yet: "". Another ID in the document is removed.
 func toOrganisation(id string, doc json.RawMessage) store.Organisation {
-	if id == "" || document.String(doc, "id") != id {
-		doc = document.Without(doc, "id")
+	if id == "" || jsondoc.String(doc, "id") != id {
+		doc = jsondoc.Without(doc, "id")
 	}
 	return store.Organisation{
-		ID: id, CName: document.String(doc, "cname"), SSOEnabled: document.Bool(doc, false, "sso_enabled"), Document: doc,
+		ID: id, CName: jsondoc.String(doc, "cname"), SSOEnabled: jsondoc.Bool(doc, false, "sso_enabled"), Document: doc,
 	}
 }
 
@@ -46,7 +46,7 @@ var organisationIntegers = []string{"developer_quota", "developer_count"}
 // organisationRequest returns the organisation in the body of a request under an ID, which is "" for a new one.
 func organisationRequest(c echo.Context, id string) (store.Organisation, error) {
 	doc := bodyOf(c).json
-	for _, m := range document.Members(doc) {
+	for _, m := range jsondoc.Members(doc) {
 		sameName := func(name string) bool { return strings.EqualFold(name, m.Name) }
 		if !slices.ContainsFunc(organisationIntegers, sameName) {
 			continue
@@ -61,7 +61,7 @@ func organisationRequest(c echo.Context, id string) (store.Organisation, error) 
 // withDefaults returns an organisation as the API shows it: the stored document, in which each documented field that it
 // lacks is inserted behind its predecessor in the documented order.
 func withDefaults(row store.Row) json.RawMessage {
-	return document.Fill(row.Document, organisationFields, document.Quote(row.ID))
+	return jsondoc.Fill(row.Document, organisationFields, jsondoc.Quote(row.ID))
 }
 
 // GetOrgs implements admin.ServerInterface.
@@ -89,7 +89,7 @@ func (s *Server) CreateOrg(c echo.Context) error {
 
 // ImportOrgs implements admin.ServerInterface.
 func (s *Server) ImportOrgs(c echo.Context) error {
-	id := document.String(bodyOf(c).json, "id")
+	id := jsondoc.String(bodyOf(c).json, "id")
 	if id != "" && !objectID.MatchString(id) {
 		return malformed("/id", "must be 24 hexadecimal digits in lower case", nil)
 	}
@@ -141,8 +141,8 @@ func (s *Server) GeneratePortalAPIsForOrg(c echo.Context, orgID admin.OrgID) err
 	}
 	err := s.store.EditOrganisation(c.Request().Context(), orgID, func(row store.Row) store.Organisation {
 		// All defaults first, so that the two fields are in their documented places.
-		doc := document.Set(withDefaults(row), "cname_enabled", json.RawMessage("true"))
-		return toOrganisation(orgID, document.Set(doc, "cname", document.Quote(domain)))
+		doc := jsondoc.Set(withDefaults(row), "cname_enabled", json.RawMessage("true"))
+		return toOrganisation(orgID, jsondoc.Set(doc, "cname", jsondoc.Quote(domain)))
 	})
 	if err != nil {
 		return err

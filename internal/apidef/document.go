@@ -3,7 +3,7 @@ package apidef
 import (
 	"encoding/json"
 
-	"gatehouse/internal/document"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/jsonschema"
 )
 
@@ -73,7 +73,7 @@ func (d Document) WithAPIIDs(id, databaseID string) json.RawMessage {
 		return d.JSON
 	}
 	definition := withID(d.captured[apiDefinition], "id", databaseID)
-	return document.Set(d.JSON, "api_definition", withID(definition, "api_id", id))
+	return jsondoc.Set(d.JSON, "api_definition", withID(definition, "api_id", id))
 }
 
 // The values that are captured of a policy.
@@ -106,8 +106,8 @@ func (d Document) WithPolicyID(id string) json.RawMessage { return withID(d.JSON
 
 // withID sets an ID that a document lacks.
 func withID(doc json.RawMessage, name, id string) json.RawMessage {
-	if document.String(doc, name) == id {
+	if jsondoc.String(doc, name) == id {
 		return doc
 	}
-	return document.Set(doc, name, document.Quote(id))
+	return jsondoc.Set(doc, name, jsondoc.Quote(id))
 }

@@ -12,8 +12,8 @@ import (
 
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
-	"gatehouse/internal/document"
 	"gatehouse/internal/gatewaytest"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/jsonschema"
 )
 
@@ -146,6 +146,6 @@ func with(doc string, path []string, value string) string {
 	case "{}":
 		return `{"k":` + inner + `}`
 	default:
-		return string(document.Set(json.RawMessage(doc), path[0], json.RawMessage(inner)))
+		return string(jsondoc.Set(json.RawMessage(doc), path[0], json.RawMessage(inner)))
 	}
 }

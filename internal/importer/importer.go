@@ -10,7 +10,7 @@ import (
 	"strconv"
 
 	"gatehouse/internal/apidef"
-	"gatehouse/internal/document"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/jsonlist"
 	"gatehouse/internal/jsonschema"
 )
@@ -116,7 +116,7 @@ func (imp *Import) documents() iter.Seq2[importedDocument, error] {
 }
 
 func (imp *Import) validateEnvelope(rest []byte) error {
-	envelope, err := document.Compact(rest)
+	envelope, err := jsondoc.Compact(rest)
 	if err != nil {
 		return &MalformedError{problems: []apidef.Problem{{Reason: err.Error()}}, cause: err}
 	}

@@ -1,5 +1,8 @@
-// Package jsonlist takes a long list of documents out of a JSON object as it arrives, in the memory of one document:
-// {"apis":[…, …],"pages":0}. It finds where a document ends and leaves it to others to say whether it is well-formed.
+// Package jsonlist reads a list of documents from a JSON object of any length, in the memory of one document:
+//
+//	{"apis":[{…}, {…}],"pages":0}
+//
+// It finds where documents begin and end. Whether a document is valid JSON is left to its user.
 package jsonlist
 
 import (
@@ -11,36 +14,39 @@ import (
 	"strings"
 )
 
-// The errors of a Reader, besides those of what it reads from.
+// The errors of a Reader, besides those of its source.
 var (
-	// ErrSyntax: what lies between the documents is not JSON, or the body ends early.
+	// ErrSyntax is returned if the text around the documents is not JSON, or the source ends early.
 	ErrSyntax = errors.New("not one JSON value")
-	// ErrEmpty: there is nothing but whitespace.
+	// ErrEmpty is returned if the source has only whitespace.
 	ErrEmpty = errors.New("empty")
-	// ErrTooLarge: a document, or what is not in the list, is larger than the limit.
+	// ErrTooLarge is returned if a document, or the text around the list, is larger than its limit.
 	ErrTooLarge = errors.New("too large")
 )
 
 const (
-	firstBuffer = 64 << 10
-	// maxRest is the largest size in bytes of what is not in the list. It is a few numbers.
+	// initialBuffer is the initial size of the buffer in bytes. It grows to fit a document.
+	initialBuffer = 64 << 10
+	// maxRest is the maximum size in bytes of the text around the list, which has a few numbers.
 	maxRest = 1 << 20
 )
 
 // Reader reads one object.
 type Reader struct {
-	src    io.Reader
-	list   string
-	limit  int // bytes of a document
-	buf    []byte
-	at     int // what is before has been used
+	src   io.Reader
+	err   error  // of src
+	list  string // the name of the list
+	limit int    // maximum size of a document in bytes
+
+	buf    []byte // buf[at:end] has been read from src, but not been used
+	at     int
 	end    int
-	err    error // of src
 	offset int64 // of buf in src
-	rest   []byte
+
 	state  state
-	listed bool
-	read   int // documents
+	listed bool   // the list has been read, or is being read
+	read   int    // documents
+	rest   []byte // the text around the documents
 }
 
 type state int
@@ -52,14 +58,14 @@ const (
 	atEnd
 )
 
-// NewReader reads the object in src; list names the member that is the list, in any case, and limit is how many bytes one document may
-// have.
+// NewReader returns a reader of the object in src. list is the name of the list, which may be written in any case, and limit
+// the maximum size of a document in bytes.
 func NewReader(src io.Reader, list string, limit int) *Reader {
-	return &Reader{src: src, list: list, limit: limit, buf: make([]byte, firstBuffer)}
+	return &Reader{src: src, list: list, limit: limit, buf: make([]byte, initialBuffer)}
 }
 
-// Next returns the next document's bytes, which are good until the next call. After the last one, and the end of the body
-// behind it, it is io.EOF.
+// Next returns the next document, which is valid until the next call. It returns io.EOF when the source has ended behind the
+// object.
 func (r *Reader) Next() ([]byte, error) {
 	for {
 		var err error
@@ -77,7 +83,7 @@ func (r *Reader) Next() ([]byte, error) {
 			if _, err = r.peek(); err == nil {
 				err = r.syntax()
 			}
-			if err == io.EOF { //nolint:errorlint // ours
+			if err == io.EOF { //nolint:errorlint // never wrapped here
 				return nil, io.EOF
 			}
 		}
@@ -87,19 +93,19 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 }
 
-// Rest is, after Next's io.EOF, the body without the documents: with an empty list in their place. A body that is no
-// object is all of it.
+// Rest returns, after Next has returned io.EOF, the source with an empty list in place of the documents. If the source is not
+// an object, it is all of it.
 func (r *Reader) Rest() []byte { return r.rest }
 
-// Offset is how many bytes have been used.
+// Offset returns how many bytes of the source have been used.
 func (r *Reader) Offset() int64 { return r.offset + int64(r.at) }
 
 func (r *Reader) syntax() error { return fmt.Errorf("%w: at byte %d", ErrSyntax, r.Offset()) }
 
-// start reads up to the first member. What is no object has no list.
+// start reads up to the first member. A value that is not an object has no list.
 func (r *Reader) start() error {
 	c, err := r.peek()
-	if err == io.EOF { //nolint:errorlint // ours
+	if err == io.EOF { //nolint:errorlint // never wrapped here
 		return ErrEmpty
 	}
 	if err != nil {
@@ -115,7 +121,7 @@ func (r *Reader) start() error {
 	return nil
 }
 
-// member reads a member, or the object's end. If it is the list, it reads up to its first element.
+// member reads a member, or the end of the object. Of the list it reads the opening bracket only.
 func (r *Reader) member() error {
 	c, err := r.must()
 	if err != nil {
@@ -170,7 +176,7 @@ func (r *Reader) member() error {
 	return nil
 }
 
-// element reads a document of the list, or the list's end.
+// element reads a document, or the end of the list: more is false then.
 func (r *Reader) element() (doc []byte, more bool, err error) {
 	c, err := r.must()
 	switch {
@@ -194,7 +200,7 @@ func (r *Reader) element() (doc []byte, more bool, err error) {
 	return doc, true, err
 }
 
-// keepValue adds a value to the rest.
+// keepValue reads a value and adds it to the rest.
 func (r *Reader) keepValue(limit int) error {
 	raw, err := r.value(limit)
 	if len(r.rest)+len(raw) > maxRest {
@@ -204,7 +210,7 @@ func (r *Reader) keepValue(limit int) error {
 	return err
 }
 
-// peek skips whitespace and looks at the next byte. io.EOF is the end.
+// peek skips whitespace and returns the next byte without using it.
 func (r *Reader) peek() (byte, error) {
 	for {
 		for r.at < r.end {
@@ -221,16 +227,16 @@ func (r *Reader) peek() (byte, error) {
 	}
 }
 
-// must is peek where the end comes too early.
+// must is peek where the source may not end.
 func (r *Reader) must() (byte, error) {
 	c, err := r.peek()
-	if err == io.EOF { //nolint:errorlint // ours
+	if err == io.EOF { //nolint:errorlint // never wrapped here
 		err = r.syntax()
 	}
 	return c, err
 }
 
-// value reads the value that begins here. It is good until anything else is read.
+// value reads a value, which is valid until the next read.
 func (r *Reader) value(limit int) ([]byte, error) {
 	s := scanner{}
 	for scanned := 0; ; {
@@ -244,12 +250,12 @@ func (r *Reader) value(limit int) ([]byte, error) {
 			return raw, checkStart(r, raw)
 		}
 		err := r.fill(limit)
-		if err == io.EOF && s.scalar && scanned > 0 { //nolint:errorlint // ours
+		if err == io.EOF && s.scalar && scanned > 0 { //nolint:errorlint // never wrapped here
 			raw := r.buf[r.at : r.at+scanned]
 			r.at += scanned
 			return raw, nil
 		}
-		if err == io.EOF { //nolint:errorlint // ours
+		if err == io.EOF { //nolint:errorlint // never wrapped here
 			err = r.syntax()
 		}
 		if err != nil {
@@ -258,7 +264,7 @@ func (r *Reader) value(limit int) ([]byte, error) {
 	}
 }
 
-// checkStart refuses a value that is none, such as the one between two commas.
+// checkStart returns an error for a missing value, such as the one between two commas.
 func checkStart(r *Reader, raw []byte) error {
 	if len(raw) == 0 {
 		return r.syntax()
@@ -266,7 +272,7 @@ func checkStart(r *Reader, raw []byte) error {
 	return nil
 }
 
-// fill reads more, and keeps what has not been used.
+// fill reads more from the source, behind what has not been used.
 func (r *Reader) fill(limit int) error {
 	if r.err != nil {
 		return r.err
@@ -291,15 +297,15 @@ func (r *Reader) fill(limit int) error {
 	return err
 }
 
-// scanner finds the end of a value, over any number of pieces.
+// scanner finds the end of a value that is split into any number of pieces.
 type scanner struct {
-	depth   int
-	quoted  bool
-	escaped bool
-	scalar  bool
+	depth   int  // of objects and lists
+	quoted  bool // in a string
+	escaped bool // a string goes on behind a backslash
+	scalar  bool // the value is a number or a literal
 }
 
-// scan returns how many bytes of piece belong to the value, and whether it ends with them.
+// scan returns how many bytes of piece belong to the value, and whether the value ends there.
 func (s *scanner) scan(piece []byte) (n int, done bool) {
 	for n < len(piece) {
 		if s.quoted {
@@ -330,7 +336,7 @@ func (s *scanner) scan(piece []byte) (n int, done bool) {
 	return n, false
 }
 
-// inString goes to the end of a string, or of the piece.
+// inString returns the length of the rest of a string, or of piece if the string does not end in it.
 func (s *scanner) inString(piece []byte) int {
 	at := 0
 	if s.escaped {

@@ -1,4 +1,4 @@
-package document_test
+package jsondoc_test
 
 import (
 	"bytes"
@@ -7,12 +7,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"gatehouse/internal/document"
+	"gatehouse/internal/jsondoc"
 )
 
 func TestFill(t *testing.T) {
 	t.Parallel()
-	fields := document.Members(json.RawMessage(`{"id":"","a":0,"b":[]}`))
+	fields := jsondoc.Members(json.RawMessage(`{"id":"","a":0,"b":[]}`))
 	for doc, want := range map[string]string{
 		`{}`:                               `{"id":"x","a":0,"b":[]}`,
 		`{"id":"x","a":1,"b":2}`:           `{"id":"x","a":1,"b":2}`,
@@ -23,32 +23,32 @@ func TestFill(t *testing.T) {
 		`{"a":1,"a":{"b":[","]},"rest":2}`: `{"id":"x","a":1,"a":{"b":[","]},"b":[],"rest":2}`,
 		`{"b":"}","id":1}`:                 `{"b":"}","id":1,"a":0}`,
 	} {
-		require.Equal(t, want, string(document.Fill(json.RawMessage(doc), fields, json.RawMessage(`"x"`))), doc)
+		require.Equal(t, want, string(jsondoc.Fill(json.RawMessage(doc), fields, json.RawMessage(`"x"`))), doc)
 	}
 }
 
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	doc := json.RawMessage(`{"z":1.10,"\u0061":"\u003c","n":{"a":[1e3]},"dup":1,"dup":2}`)
-	set := func(name, value string) string { return string(document.Set(doc, name, json.RawMessage(value))) }
+	set := func(name, value string) string { return string(jsondoc.Set(doc, name, json.RawMessage(value))) }
 	require.Equal(t, `{"z":2,"\u0061":"\u003c","n":{"a":[1e3]},"dup":1,"dup":2}`, set("z", "2"))
 	require.Equal(t, `{"z":1.10,"\u0061":2,"n":{"a":[1e3]},"dup":1,"dup":2}`, set("a", "2"), "a name with an escape")
 	require.Equal(t, `{"z":1.10,"\u0061":"\u003c","n":{"a":[1e3]},"dup":3,"dup":3}`, set("dup", "3"))
 	require.Equal(t, `{"new":2,"z":1.10,"\u0061":"\u003c","n":{"a":[1e3]},"dup":1,"dup":2}`, set("new", "2"))
-	require.Equal(t, `{"z":1.10,"n":{"a":[1e3]},"dup":1,"dup":2}`, string(document.Without(doc, "a")))
-	require.Equal(t, string(doc), string(document.Without(doc, "none")))
-	got, ok := document.Get(doc, "dup")
+	require.Equal(t, `{"z":1.10,"n":{"a":[1e3]},"dup":1,"dup":2}`, string(jsondoc.Without(doc, "a")))
+	require.Equal(t, string(doc), string(jsondoc.Without(doc, "none")))
+	got, ok := jsondoc.Get(doc, "dup")
 	require.True(t, ok)
 	require.Equal(t, "2", string(got), "the last counts")
-	got, _ = document.Get(doc, "n", "a")
+	got, _ = jsondoc.Get(doc, "n", "a")
 	require.Equal(t, "[1e3]", string(got))
-	require.Equal(t, "<", document.String(doc, "a"))
-	require.Empty(t, document.String(doc, "z"))
-	require.True(t, document.Bool(doc, true, "none"))
-	require.Empty(t, document.Members(json.RawMessage(`[1]`)))
-	require.Equal(t, `"<&> \"é"`, string(document.Quote(`<&> "é`)))
-	_, err := document.Compact([]byte("{\"\xff\":1}"))
-	require.ErrorIs(t, err, document.ErrNotJSON)
+	require.Equal(t, "<", jsondoc.String(doc, "a"))
+	require.Empty(t, jsondoc.String(doc, "z"))
+	require.True(t, jsondoc.Bool(doc, true, "none"))
+	require.Empty(t, jsondoc.Members(json.RawMessage(`[1]`)))
+	require.Equal(t, `"<&> \"é"`, string(jsondoc.Quote(`<&> "é`)))
+	_, err := jsondoc.Compact([]byte("{\"\xff\":1}"))
+	require.ErrorIs(t, err, jsondoc.ErrNotJSON)
 }
 
 // FuzzDocument compares what is read and edited with what encoding/json makes of it.
@@ -57,25 +57,25 @@ func FuzzDocument(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		doc, err := document.Compact(raw)
+		doc, err := jsondoc.Compact(raw)
 		var decoded map[string]json.RawMessage
 		if err != nil || json.Unmarshal(doc, &decoded) != nil || bytes.Contains(doc, []byte("\\u")) || bytes.ContainsRune(doc, '\uFFFD') {
 			return // lone surrogates become one name for encoding/json
 		}
 		for name, value := range decoded {
-			got, ok := document.Get(doc, name)
+			got, ok := jsondoc.Get(doc, name)
 			require.True(t, ok)
 			require.Equal(t, string(value), string(got))
 		}
 		var edited map[string]json.RawMessage
-		require.NoError(t, json.Unmarshal(document.Set(doc, "a", json.RawMessage("true")), &edited))
+		require.NoError(t, json.Unmarshal(jsondoc.Set(doc, "a", json.RawMessage("true")), &edited))
 		require.Equal(t, "true", string(edited["a"]))
 		var without map[string]json.RawMessage
-		require.NoError(t, json.Unmarshal(document.Without(doc, "a"), &without))
+		require.NoError(t, json.Unmarshal(jsondoc.Without(doc, "a"), &without))
 		require.NotContains(t, without, "a")
 		var filled map[string]json.RawMessage
-		fields := document.Members(json.RawMessage(`{"a":0,"b":1,"":2}`))
-		require.NoError(t, json.Unmarshal(document.Fill(doc, fields, json.RawMessage("3")), &filled))
+		fields := jsondoc.Members(json.RawMessage(`{"a":0,"b":1,"":2}`))
+		require.NoError(t, json.Unmarshal(jsondoc.Fill(doc, fields, json.RawMessage("3")), &filled))
 		for name, value := range map[string]string{"a": "3", "b": "1", "": "2"} {
 			if _, ok := decoded[name]; !ok {
 				decoded[name] = json.RawMessage(value)

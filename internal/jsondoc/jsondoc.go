@@ -1,9 +1,9 @@
-// Package document reads and edits a user's JSON document as text. What it does not touch stays as it came,
-// token for token: key order, the text of numbers, escapes. A member named twice counts by its last value, as
-// it does for encoding/json and for a Tyk Gateway.
+// Package jsondoc reads and edits a user's JSON document as text. What it does not edit stays byte for byte as it was: the
+// order of members, the text of numbers, escapes. Of members with the same name the last one counts, as in encoding/json
+// and in a Tyk Gateway.
 //
-// Every function expects valid, compact JSON; Compact makes it so.
-package document
+// All functions expect valid JSON without insignificant whitespace, which Compact returns.
+package jsondoc
 
 import (
 	"bytes"
@@ -15,12 +15,12 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// ErrNotJSON is what Compact returns for anything but one valid JSON value in UTF-8.
+// ErrNotJSON is returned by Compact for anything but one valid JSON value in UTF-8. Clients receive its text.
 var ErrNotJSON = errors.New("not one JSON value in UTF-8")
 
 // Compact returns raw without insignificant whitespace. Unlike json.Marshal it leaves `<`, `>` and `&` alone.
 func Compact(raw []byte) (json.RawMessage, error) {
-	if !utf8.Valid(raw) { // encoding/json would replace the bytes, and Postgres refuse them
+	if !utf8.Valid(raw) { // encoding/json would replace the bytes, and Postgres would refuse them
 		return nil, ErrNotJSON
 	}
 	var out bytes.Buffer
@@ -31,14 +31,14 @@ func Compact(raw []byte) (json.RawMessage, error) {
 	return out.Bytes(), nil
 }
 
-// Member is one member of an object, as it was written.
+// Member is one member of an object.
 type Member struct {
-	Name  string // unescaped
-	name  string // as written, with its quotes
-	Value json.RawMessage
+	Name  string          // unescaped
+	Value json.RawMessage // as in the document
+	raw   string          // the name as in the document, with its quotes
 }
 
-// Members returns the members of an object in their order; none if doc is not an object.
+// Members returns the members of an object in their order, and nil if doc is not an object.
 func Members(doc json.RawMessage) []Member {
 	var members []Member
 	parsed := gjson.ParseBytes(doc)
@@ -46,28 +46,14 @@ func Members(doc json.RawMessage) []Member {
 		return nil
 	}
 	parsed.ForEach(func(name, value gjson.Result) bool {
-		members = append(members, Member{Name: name.String(), name: name.Raw, Value: json.RawMessage(value.Raw)})
+		members = append(members, Member{Name: name.String(), raw: name.Raw, Value: json.RawMessage(value.Raw)})
 		return true
 	})
 	return members
 }
 
-// Elements returns the elements of an array; none if doc is not an array.
-func Elements(doc json.RawMessage) []json.RawMessage {
-	var elements []json.RawMessage
-	parsed := gjson.ParseBytes(doc)
-	if !parsed.IsArray() {
-		return nil
-	}
-	parsed.ForEach(func(_, value gjson.Result) bool {
-		elements = append(elements, json.RawMessage(value.Raw))
-		return true
-	})
-	return elements
-}
-
-// Get returns the value at a path of member names, and whether there is one.
-func Get(doc json.RawMessage, path ...string) (json.RawMessage, bool) {
+// Get returns the value at a path of member names. ok is false if there is none.
+func Get(doc json.RawMessage, path ...string) (value json.RawMessage, ok bool) {
 	for _, name := range path {
 		var found json.RawMessage
 		for _, m := range Members(doc) {
@@ -83,16 +69,16 @@ func Get(doc json.RawMessage, path ...string) (json.RawMessage, bool) {
 	return doc, true
 }
 
-// String returns the string at a path; "" for anything else.
+// String returns the string at a path, and "" if there is none.
 func String(doc json.RawMessage, path ...string) string {
 	var s string
 	if raw, ok := Get(doc, path...); ok {
-		_ = json.Unmarshal(raw, &s) // another type leaves s empty, which is the answer
+		_ = json.Unmarshal(raw, &s) // a value of another type leaves s empty
 	}
 	return s
 }
 
-// Bool returns the boolean at a path; missing where there is none.
+// Bool returns the boolean at a path, and missing if there is none.
 func Bool(doc json.RawMessage, missing bool, path ...string) bool {
 	if raw, ok := Get(doc, path...); ok {
 		_ = json.Unmarshal(raw, &missing)
@@ -100,7 +86,7 @@ func Bool(doc json.RawMessage, missing bool, path ...string) bool {
 	return missing
 }
 
-// Set returns doc with the member called name set to value: in its place if it is there, else in front.
+// Set returns doc with the value of a member replaced, or with the member as its first if it has none of this name.
 func Set(doc json.RawMessage, name string, value json.RawMessage) json.RawMessage {
 	members := Members(doc)
 	found := false
@@ -115,7 +101,7 @@ func Set(doc json.RawMessage, name string, value json.RawMessage) json.RawMessag
 	return Object(members)
 }
 
-// Without returns doc without the member called name.
+// Without returns doc without the members of a name.
 func Without(doc json.RawMessage, name string) json.RawMessage {
 	members := Members(doc)
 	kept := members[:0]
@@ -130,28 +116,28 @@ func Without(doc json.RawMessage, name string) json.RawMessage {
 	return Object(kept)
 }
 
-// NewMember makes a member whose name needs no escaping.
+// NewMember returns a member. Its name must not need escaping.
 func NewMember(name string, value json.RawMessage) Member {
-	return Member{Name: name, name: `"` + name + `"`, Value: value}
+	return Member{Name: name, Value: value, raw: `"` + name + `"`}
 }
 
-// Object writes members as an object.
+// Object returns an object with these members.
 func Object(members []Member) json.RawMessage {
 	size := 2
 	for _, m := range members {
-		size += len(m.name) + len(m.Value) + 2
+		size += len(m.raw) + len(m.Value) + 2
 	}
 	out := append(make(json.RawMessage, 0, size), '{')
 	for i, m := range members {
 		if i > 0 {
 			out = append(out, ',')
 		}
-		out = append(append(append(out, m.name...), ':'), m.Value...)
+		out = append(append(append(out, m.raw...), ':'), m.Value...)
 	}
 	return append(out, '}')
 }
 
-// Quote writes s as a JSON string, without the escapes that are only for HTML.
+// Quote returns s as a JSON string, without the escapes that only HTML needs.
 func Quote(s string) json.RawMessage {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
@@ -160,11 +146,11 @@ func Quote(s string) json.RawMessage {
 	return bytes.TrimRight(out.Bytes(), "\n")
 }
 
-// Fill returns an object with the fields that it lacks: each behind the one that is before it in fields, the first ones in
-// front. first is the value of the first field, for its own is the same for all. An object that lacks none stays as it is.
+// Fill returns doc with the fields that it lacks, each inserted behind its predecessor in fields. The first field is inserted
+// with the value first instead of its own.
 func Fill(doc json.RawMessage, fields []Member, first json.RawMessage) json.RawMessage {
 	ends := memberEnds(doc, fields)
-	var lacking []insertion
+	var missing []insertion
 	at, size := len("{"), len(doc)
 	for i, field := range fields {
 		if ends[i] > 0 {
@@ -174,25 +160,25 @@ func Fill(doc json.RawMessage, fields []Member, first json.RawMessage) json.RawM
 		if i == 0 {
 			field.Value = first
 		}
-		lacking = append(lacking, insertion{at, field})
-		size += len(field.name) + len(field.Value) + len(":,")
+		missing = append(missing, insertion{at, field})
+		size += len(field.raw) + len(field.Value) + len(":,")
 	}
-	if lacking == nil {
+	if missing == nil {
 		return doc
 	}
-	slices.SortStableFunc(lacking, func(a, b insertion) int { return a.at - b.at })
-	return insertAll(doc, lacking, make(json.RawMessage, 0, size))
+	slices.SortStableFunc(missing, func(a, b insertion) int { return a.at - b.at })
+	return insertAll(doc, missing, make(json.RawMessage, 0, size))
 }
 
-// insertion is a member that is to stand at a place of an object.
+// insertion is a member to insert at an offset of a document.
 type insertion struct {
 	at int
 	Member
 }
 
-// memberEnds is where in an object its members of these names end, the last of each name; 0 for none.
+// memberEnds returns the offset in doc behind the last member of each field's name, 0 if there is none.
 func memberEnds(doc json.RawMessage, fields []Member) []int {
-	ends, next := make([]int, len(fields)), 0 // next is where a name is if doc is in the fields' order
+	ends, next := make([]int, len(fields)), 0 // next is the index of the next name if doc is in the order of fields
 	gjson.ParseBytes(doc).ForEach(func(name, value gjson.Result) bool {
 		for range fields {
 			at := next % len(fields)
@@ -202,12 +188,12 @@ func memberEnds(doc json.RawMessage, fields []Member) []int {
 				return true
 			}
 		}
-		return true // another member
+		return true // not a field
 	})
 	return ends
 }
 
-// insertAll appends an object to out, with members inserted, in the order of their places.
+// insertAll appends doc to out, with members inserted, which must be sorted by their offsets.
 func insertAll(doc json.RawMessage, members []insertion, out json.RawMessage) json.RawMessage {
 	out = append(out, '{')
 	join := func(piece []byte) {
@@ -219,7 +205,7 @@ func insertAll(doc json.RawMessage, members []insertion, out json.RawMessage) js
 	copied := len("{")
 	for _, m := range members {
 		join(bytes.TrimPrefix(doc[copied:m.at], []byte(",")))
-		join([]byte(m.name))
+		join([]byte(m.raw))
 		out = append(append(out, ':'), m.Value...)
 		copied = m.at
 	}
