@@ -11,10 +11,9 @@ import (
 	"gatehouse/store"
 )
 
-// showKey returns the response for an organisation's key: the session as it is stored.
-func showKey(key store.OrgKey) admin.KeyData {
-	hash, session := "", key.Session
-	return admin.KeyData{ApiModel: &admin.ApiModel{}, KeyId: &key.OrgID, Data: &session, KeyHash: &hash}
+// toOrgKeyData returns an organisation's key as the API shows it.
+func toOrgKeyData(key store.OrgKey) admin.KeyData {
+	return toKeyData(gateway.Key{ID: key.OrgID}, key.Session)
 }
 
 // orgKeyError maps the errors of Sync.ChangeOrgKey that are the gateway's: its message becomes part of the response.
@@ -44,7 +43,7 @@ func (s *Server) CreateOrgKey(c echo.Context) error {
 	if err := s.sync.ChangeOrgKey(c.Request().Context(), store.OrgKeyChange{OrgKey: key}); err != nil {
 		return withOrgID(key.OrgID, orgKeyError(err))
 	}
-	return replyObject(c, showKey(key))
+	return replyObject(c, toOrgKeyData(key))
 }
 
 // GetOrgKey implements admin.ServerInterface.
@@ -53,7 +52,7 @@ func (s *Server) GetOrgKey(c echo.Context, keyID admin.KeyID) error {
 	if err != nil {
 		return err
 	}
-	return replyObject(c, showKey(key))
+	return replyObject(c, toOrgKeyData(key))
 }
 
 // UpdateOrgKey implements admin.ServerInterface.

@@ -117,7 +117,7 @@ func Compile(s *openapi3.Schema, o Options) (*Schema, error) {
 // be shared by several places of the schema.
 func capturing(n *node, path []string, capture int) (*node, error) {
 	if n == nil {
-		return nil, errors.New("jsonschema: nothing is said of a path to capture")
+		return nil, errors.New("jsonschema: a path to capture is not in the schema")
 	}
 	clone := *n
 	if len(path) == 0 {

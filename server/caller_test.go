@@ -1,0 +1,130 @@
+package server
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/contract"
+	"gatehouse/gen/admin"
+	"gatehouse/gen/dashboard"
+	"gatehouse/store"
+)
+
+// contextOf returns a context of a request as the middleware passes it to a handler, without a caller.
+func contextOf(op *contract.Operation) (echo.Context, *httptest.ResponseRecorder) {
+	rec := httptest.NewRecorder()
+	c := echo.New().NewContext(httptest.NewRequest(op.Method, "/", nil), rec)
+	c.Set(requestKey, &request{
+		operation: op, body: body{json: json.RawMessage(`{"ForSection":"portal","new_password":"correct-horse"}`)},
+	})
+	return c, rec
+}
+
+// TestHandlersForUsersFailWithoutCaller calls each handler that reads the caller as if the request had not been
+// authenticated. The server has no store: a handler that went on would panic.
+func TestHandlersForUsersFailWithoutCaller(t *testing.T) {
+	t.Parallel()
+	known, err := LoadContract()
+	require.NoError(t, err)
+	handlers := reflect.ValueOf(&Server{})
+	called := 0
+	for op := range known.Operations() {
+		if op.Scheme != accessKeyScheme {
+			continue
+		}
+		called++
+		t.Run(op.ID, func(t *testing.T) {
+			t.Parallel()
+			handler := handlers.MethodByName(strings.ToUpper(op.ID[:1]) + op.ID[1:])
+			require.True(t, handler.IsValid())
+			c, _ := contextOf(op)
+			args := []reflect.Value{reflect.ValueOf(c)}
+			for i := 1; i < handler.Type().NumIn(); i++ {
+				args = append(args, reflect.Zero(handler.Type().In(i)))
+			}
+			err, _ := handler.Call(args)[0].Interface().(error)
+			require.ErrorIs(t, err, errNoCaller)
+		})
+	}
+	require.Equal(t, reflect.TypeFor[dashboard.ServerInterface]().NumMethod()-6, called, "all of /api")
+}
+
+// TestAdminOperationsHaveNoCaller has each operation that does not authenticate users ask for the caller: the client gets
+// the error of a failed operation.
+func TestAdminOperationsHaveNoCaller(t *testing.T) {
+	t.Parallel()
+	known, err := LoadContract()
+	require.NoError(t, err)
+	s := &Server{log: slog.New(slog.DiscardHandler)}
+	for op := range known.Operations() {
+		if op.Scheme == accessKeyScheme {
+			continue
+		}
+		c, rec := contextOf(op)
+		_, err := callerOf(c)
+		require.ErrorIs(t, err, errNoCaller, op.ID)
+		s.handleError(err, c)
+		want := http.StatusInternalServerError
+		if response, ok := op.Responses[outcomeFailed]; ok {
+			want = response.Status
+		}
+		require.Equal(t, want, rec.Code, op.ID)
+		require.GreaterOrEqual(t, rec.Code, http.StatusBadRequest, op.ID)
+		var reply admin.ApiError
+		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &reply))
+		require.Equal(t, admin.ApiErrorStatusError, reply.Status, op.ID)
+	}
+}
+
+func TestNobodyHasNoRights(t *testing.T) {
+	t.Parallel()
+	var nobody caller
+	require.False(t, nobody.authenticated())
+	require.False(t, nobody.isAdmin())
+	require.False(t, nobody.is(""))
+	require.False(t, nobody.canAccess(""))
+	require.False(t, nobody.canAccess("53ac07777cbb8c2d53000002"))
+	require.False(t, nobody.belongsTo(""))
+	require.Panics(t, func() { nobody.scope() }, "no scope is everything")
+	require.Error(t, authorise(nobody, &contract.Permission{Object: "users", Level: contract.LevelRead, Self: true}, ""))
+	require.NoError(t, authorise(nobody, nil, ""), "an operation that requires nothing")
+}
+
+func TestAuthorise(t *testing.T) {
+	t.Parallel()
+	read := &contract.Permission{Object: "users", Level: contract.LevelRead}
+	write := &contract.Permission{Object: "users", Level: contract.LevelWrite}
+	self := &contract.Permission{Object: "users", Level: contract.LevelWrite, Self: true}
+	for name, c := range map[string]struct {
+		permissions map[string]string
+		required    *contract.Permission
+		allowed     bool
+	}{
+		"an administrator":               {map[string]string{"IsAdmin": "admin"}, write, true},
+		"read for read":                  {map[string]string{"users": "read"}, read, true},
+		"write for read":                 {map[string]string{"users": "write"}, read, true},
+		"read for write":                 {map[string]string{"users": "read"}, write, false},
+		"another object":                 {map[string]string{"apis": "write"}, read, false},
+		"no permission":                  {nil, read, false},
+		"oneself":                        {nil, self, true},
+		"oneself where it does not help": {nil, write, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := authorise(caller{&store.User{ID: "u", UserPermissions: c.permissions}}, c.required, "u")
+			if c.allowed {
+				require.NoError(t, err)
+			} else {
+				require.Equal(t, outcomeAccessDenied, outcomeOf(err).outcome)
+			}
+		})
+	}
+}
