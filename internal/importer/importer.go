@@ -15,26 +15,6 @@ import (
 	"gatehouse/internal/jsonschema"
 )
 
-// MalformedError is returned for a body that is not JSON, has an ID twice, or has no valid document.
-type MalformedError struct {
-	problems []apidef.Problem
-	cause    error
-}
-
-// Error implements error.
-func (e *MalformedError) Error() string {
-	if e.cause != nil {
-		return e.cause.Error()
-	}
-	return Reasons(e.problems)
-}
-
-// Unwrap returns the cause.
-func (e *MalformedError) Unwrap() error { return e.cause }
-
-// Problems lists what is wrong with the body.
-func (e *MalformedError) Problems() []apidef.Problem { return e.problems }
-
 // Import reads one body.
 type Import struct {
 	// Body is a JSON object.

@@ -3,7 +3,6 @@ package importer
 import (
 	"fmt"
 	"iter"
-	"strings"
 
 	"gatehouse/internal/apidef"
 )
@@ -72,13 +71,4 @@ func (r *Result) Refusals(kind string) string {
 		message += "; " + id + ": " + reason
 	}
 	return message
-}
-
-// Reasons returns problems in one line.
-func Reasons(problems []apidef.Problem) string {
-	reasons := make([]string, 0, len(problems))
-	for _, p := range problems {
-		reasons = append(reasons, strings.TrimSpace(p.Path+" "+p.Reason))
-	}
-	return strings.Join(reasons, ", ")
 }

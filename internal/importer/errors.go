@@ -1,0 +1,36 @@
+package importer
+
+import (
+	"strings"
+
+	"gatehouse/internal/apidef"
+)
+
+// MalformedError is returned for a body that is not JSON, has an ID twice, or has no valid document.
+type MalformedError struct {
+	problems []apidef.Problem
+	cause    error
+}
+
+// Error implements error.
+func (e *MalformedError) Error() string {
+	if e.cause != nil {
+		return e.cause.Error()
+	}
+	return Reasons(e.problems)
+}
+
+// Unwrap returns the cause.
+func (e *MalformedError) Unwrap() error { return e.cause }
+
+// Problems lists what is wrong with the body.
+func (e *MalformedError) Problems() []apidef.Problem { return e.problems }
+
+// Reasons returns problems in one line.
+func Reasons(problems []apidef.Problem) string {
+	reasons := make([]string, 0, len(problems))
+	for _, p := range problems {
+		reasons = append(reasons, strings.TrimSpace(p.Path+" "+p.Reason))
+	}
+	return strings.Join(reasons, ", ")
+}
