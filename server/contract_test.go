@@ -108,15 +108,16 @@ func (op operation) requestBody(t testing.TB) string {
 		return ""
 	}
 	for mediaType, content := range op.declared.RequestBody.Value.Content {
-		require.NotNil(t, content.Example, "%s has no example of its request", op.id)
+		ok := content.Examples["ok"]
+		require.NotNil(t, ok, "%s: the request has no example named ok", op.id)
 		if mediaType == "application/x-www-form-urlencoded" {
 			form := url.Values{}
-			for name, v := range content.Example.(map[string]any) {
+			for name, v := range ok.Value.Value.(map[string]any) {
 				form.Set(name, fmt.Sprint(v))
 			}
 			return form.Encode()
 		}
-		raw, err := json.Marshal(content.Example)
+		raw, err := json.Marshal(ok.Value.Value)
 		require.NoError(t, err)
 		return string(raw)
 	}

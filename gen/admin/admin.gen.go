@@ -100,9 +100,9 @@ func (e DeleteOAuthTokensParamsScope) Valid() bool {
 	}
 }
 
-// APIDefinition The classic API definition, as Tyk Gateway loads it. `api_id` is its public name, `id` the database's (24 hexadecimal digits). Fields that this schema does not name are kept.
+// APIDefinition The classic API definition, which a Tyk Gateway loads. Fields that this schema does not name are stored and returned.
 type APIDefinition struct {
-	// CORS Cross-origin rules of the API. `max_age` is in seconds.
+	// CORS The Cross-Origin Resource Sharing (CORS) settings of the API.
 	CORS *CORSConfig `json:"CORS,omitempty"`
 
 	// Active Whether gateways serve the API. The default is true.
@@ -129,13 +129,13 @@ type APIDefinition struct {
 	// BaseIdentityProvidedBy Which of several authentication methods provides the session.
 	BaseIdentityProvidedBy *string `json:"base_identity_provided_by,omitempty"`
 
-	// BasicAuth Basic authentication: caching (seconds) and where credentials are read from.
+	// BasicAuth How basic authentication reads and caches credentials.
 	BasicAuth *BasicAuthMeta `json:"basic_auth,omitempty"`
 
 	// BlacklistedIps The addresses and networks from which requests are refused.
 	BlacklistedIps *[]string `json:"blacklisted_ips,omitempty"`
 
-	// CacheOptions The API's response cache. `cache_timeout` is in seconds.
+	// CacheOptions The response cache of the API.
 	CacheOptions *CacheOptions `json:"cache_options,omitempty"`
 
 	// CertificatePinningDisabled Whether `pinned_public_keys` is ignored.
@@ -153,7 +153,7 @@ type APIDefinition struct {
 	// ConfigDataDisabled Whether middleware cannot read `config_data`.
 	ConfigDataDisabled *bool `json:"config_data_disabled,omitempty"`
 
-	// CustomMiddleware Custom middleware and the driver that runs it.
+	// CustomMiddleware The custom middleware (plugins) of the API, and the driver that runs it.
 	CustomMiddleware *MiddlewareSection `json:"custom_middleware,omitempty"`
 
 	// CustomMiddlewareBundle The name of the plugin bundle.
@@ -165,7 +165,7 @@ type APIDefinition struct {
 	// CustomPluginAuthEnabled Whether a plugin authenticates requests.
 	CustomPluginAuthEnabled *bool `json:"custom_plugin_auth_enabled,omitempty"`
 
-	// Definition Where a request names the version it wants, and the versions there are.
+	// Definition Where a request names the version that it wants, and which versions there are.
 	Definition *VersionDefinition `json:"definition,omitempty"`
 
 	// DetailedTracing Whether traces have a span for each middleware.
@@ -216,7 +216,7 @@ type APIDefinition struct {
 	// EnableSignatureChecking Whether requests are authenticated with signatures.
 	EnableSignatureChecking *bool `json:"enable_signature_checking,omitempty"`
 
-	// EventHandlers Handlers by event name.
+	// EventHandlers The handlers of the API's events.
 	EventHandlers *EventHandlerMetaConfig `json:"event_handlers,omitempty"`
 
 	// Expiration When the API stops being served.
@@ -225,13 +225,13 @@ type APIDefinition struct {
 	// ExpireAnalyticsAfter How long analytics of the API are kept, in seconds; 0 is the gateway's default.
 	ExpireAnalyticsAfter *int64 `json:"expire_analytics_after,omitempty"`
 
-	// ExternalOauth Tokens of an outside OAuth provider.
+	// ExternalOauth Authentication by tokens of an external OAuth provider; superseded by JSON Web Tokens.
 	ExternalOauth *ExternalOAuth `json:"external_oauth,omitempty"`
 
-	// GlobalRateLimit `rate` requests in `per` seconds for the whole API.
+	// GlobalRateLimit A rate limit for the whole API, over all keys.
 	GlobalRateLimit *GlobalRateLimit `json:"global_rate_limit,omitempty"`
 
-	// Graphql The GraphQL side of an API.
+	// Graphql The GraphQL settings of an API.
 	Graphql *GraphQLConfig `json:"graphql,omitempty"`
 
 	// HmacAllowedAlgorithms The algorithms of HMAC signatures that are accepted; empty accepts all.
@@ -300,13 +300,13 @@ type APIDefinition struct {
 	// Name The name of the API.
 	Name *string `json:"name,omitempty"`
 
-	// Notifications Where key changes of OAuth clients are announced.
+	// Notifications Where the OAuth server announces changes of tokens.
 	Notifications *NotificationsManager `json:"notifications,omitempty"`
 
-	// OauthMeta Grants that the API's OAuth server allows.
+	// OauthMeta The settings of the gateway's own OAuth 2.0 server.
 	OauthMeta *OAuthMeta `json:"oauth_meta,omitempty"`
 
-	// OpenidOptions Accepted OpenID Connect providers.
+	// OpenidOptions The OpenID Connect providers that are accepted; superseded by JSON Web Tokens.
 	OpenidOptions *OpenIDOptions `json:"openid_options,omitempty"`
 
 	// OrgId The organisation that the API belongs to.
@@ -318,7 +318,7 @@ type APIDefinition struct {
 	// Protocol The protocol of the API, `http`, `https`, `h2c`, `tcp` or `tls`. The default is the gateway's.
 	Protocol *string `json:"protocol,omitempty"`
 
-	// Proxy Where the API listens and where it passes requests on.
+	// Proxy Where the API listens, and where it passes requests on.
 	Proxy *ProxyConfig `json:"proxy,omitempty"`
 
 	// RequestSigning How requests to the upstream are signed.
@@ -327,7 +327,7 @@ type APIDefinition struct {
 	// ResponseProcessors The middleware that edits responses.
 	ResponseProcessors *[]*ResponseProcessor `json:"response_processors,omitempty"`
 
-	// Scopes Scopes of tokens and the policies they give.
+	// Scopes The policies that scopes of tokens grant.
 	Scopes *Scopes `json:"scopes,omitempty"`
 
 	// SecurityRequirements The alternatives of authentication methods, each a list of their names.
@@ -357,7 +357,7 @@ type APIDefinition struct {
 	// TagsDisabled Whether `tags` is ignored.
 	TagsDisabled *bool `json:"tags_disabled,omitempty"`
 
-	// UpstreamAuth Credentials shown to the upstream.
+	// UpstreamAuth How the gateway authenticates to the upstream.
 	UpstreamAuth *UpstreamAuth `json:"upstream_auth,omitempty"`
 
 	// UpstreamCertificates The IDs of the client certificates for upstreams, by domain.
@@ -366,7 +366,7 @@ type APIDefinition struct {
 	// UpstreamCertificatesDisabled Whether `upstream_certificates` is ignored.
 	UpstreamCertificatesDisabled *bool `json:"upstream_certificates_disabled,omitempty"`
 
-	// UptimeTests Checks of the upstream.
+	// UptimeTests Checks of the upstream's hosts.
 	UptimeTests *UptimeTests `json:"uptime_tests,omitempty"`
 
 	// UseBasicAuth Whether requests are authenticated with HTTP basic authentication.
@@ -390,11 +390,11 @@ type APIDefinition struct {
 	// UseStandardAuth Whether requests are authenticated with keys.
 	UseStandardAuth *bool `json:"use_standard_auth,omitempty"`
 
-	// VersionData The versions of the API.
+	// VersionData The versions of the API that are part of this definition; superseded by `definition`.
 	VersionData *VersionData `json:"version_data,omitempty"`
 }
 
-// APILimit Limits for one API, in place of the session's own.
+// APILimit The limits of one API, in place of those of the session.
 type APILimit struct {
 	// MaxQueryDepth The maximum depth of a GraphQL query; -1 is no limit.
 	MaxQueryDepth *int `json:"max_query_depth,omitempty"`
@@ -420,7 +420,7 @@ type APILimit struct {
 	// SetByPolicy Whether a policy has set the limit.
 	SetByPolicy *bool `json:"set_by_policy,omitempty"`
 
-	// Smoothing Steps by which a rate limit follows the traffic.
+	// Smoothing Steps by which the effective rate limit follows the traffic, up to the configured rate.
 	Smoothing *RateLimitSmoothing `json:"smoothing,omitempty"`
 
 	// ThrottleInterval The seconds between two attempts of a throttled request; -1 is no throttling.
@@ -456,7 +456,7 @@ type AccessDefinition struct {
 	// FieldAccessRights Limits of single GraphQL fields.
 	FieldAccessRights *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
 
-	// Limit Limits for one API, in place of the session's own.
+	// Limit The limits of one API, in place of those of the session.
 	Limit *APILimit `json:"limit,omitempty"`
 
 	// RestrictedTypes The GraphQL types and fields that must not be queried.
@@ -466,7 +466,7 @@ type AccessDefinition struct {
 	Versions *[]string `json:"versions,omitempty"`
 }
 
-// AccessSpec A path (a regular expression) and the methods allowed on it.
+// AccessSpec A path, and the methods that are granted on it.
 type AccessSpec struct {
 	// Methods The HTTP methods.
 	Methods *[]string `json:"methods,omitempty"`
@@ -475,7 +475,7 @@ type AccessSpec struct {
 	Url *string `json:"url,omitempty"`
 }
 
-// AllKeys Key ids.
+// AllKeys A list of key IDs.
 type AllKeys struct {
 	// Keys The IDs of the keys.
 	Keys *[]string `json:"keys,omitempty"`
@@ -493,10 +493,10 @@ type AnalyticsPluginConfig struct {
 	PluginPath *string `json:"plugin_path,omitempty"`
 }
 
-// ApiDefinition An API as the dashboard keeps it: the classic definition, the OpenAPI document beside it where there is one, and what belongs to neither. Fields that this schema does not name are kept.
+// ApiDefinition An API as a dashboard stores it: the classic definition, the OpenAPI document if there is one, and settings that belong to neither. Fields that this schema does not name are stored and returned.
 type ApiDefinition = json.RawMessage
 
-// ApiDefinitions APIs, as they are exported and imported. Each is taken or refused by itself.
+// ApiDefinitions APIs, in the shape that is both exported and imported; each one is accepted or refused by itself.
 type ApiDefinitions struct {
 	// Apis The APIs, oldest first.
 	Apis *[]ApiDefinition `json:"apis,omitempty"`
@@ -514,7 +514,7 @@ type ApiDocument struct {
 	ApiId *string `json:"api_id,omitempty"`
 }
 
-// ApiError The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// ApiError The envelope of every response that is not a bare object.
 type ApiError struct {
 	// Status `OK`, or `Error` if the request failed.
 	Status ApiErrorStatus `json:"Status"`
@@ -532,10 +532,10 @@ type ApiError struct {
 // ApiErrorStatus `OK`, or `Error` if the request failed.
 type ApiErrorStatus string
 
-// ApiModel Always an empty object on the wire.
+// ApiModel Always an empty object; part of many shapes of the original.
 type ApiModel = map[string]interface{}
 
-// ApiRegister Organisations. `pages` is 0 when all were asked for.
+// ApiRegister A list of organisations.
 type ApiRegister struct {
 	// Organisations The organisations, oldest first.
 	Organisations []OrganisationDocument `json:"organisations"`
@@ -561,7 +561,7 @@ type AuthConfig struct {
 	// ParamName The query parameter with the credential. The default is the name of the header.
 	ParamName *string `json:"param_name,omitempty"`
 
-	// Signature The check of a signed request. The clock skew is in seconds.
+	// Signature How the signature beside a credential is verified.
 	Signature *SignatureConfig `json:"signature,omitempty"`
 
 	// UseCertificate Whether a client certificate is accepted as the credential.
@@ -589,7 +589,7 @@ type AuthProviderMeta struct {
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
-// AuthSource The header a credential travels in.
+// AuthSource The header that a credential for the upstream is sent in.
 type AuthSource struct {
 	// Enabled Whether the header is used.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -598,7 +598,7 @@ type AuthSource struct {
 	Name *string `json:"name,omitempty"`
 }
 
-// BasicAuthData A user of basic authentication.
+// BasicAuthData The credentials of a session for basic authentication.
 type BasicAuthData struct {
 	// HashType How the password is hashed, for example `bcrypt`.
 	HashType *string `json:"hash_type,omitempty"`
@@ -610,7 +610,7 @@ type BasicAuthData struct {
 	User *string `json:"user,omitempty"`
 }
 
-// BasicAuthMeta Basic authentication: caching (seconds) and where credentials are read from.
+// BasicAuthMeta How basic authentication reads and caches credentials.
 type BasicAuthMeta struct {
 	// BodyPasswordRegexp The regular expression that finds the password in the body.
 	BodyPasswordRegexp *string `json:"body_password_regexp,omitempty"`
@@ -628,7 +628,7 @@ type BasicAuthMeta struct {
 	ExtractFromBody *bool `json:"extract_from_body,omitempty"`
 }
 
-// CORSConfig Cross-origin rules of the API. `max_age` is in seconds.
+// CORSConfig The Cross-Origin Resource Sharing (CORS) settings of the API.
 type CORSConfig struct {
 	// AllowCredentials Whether browsers may send credentials.
 	AllowCredentials *bool `json:"allow_credentials,omitempty"`
@@ -658,7 +658,7 @@ type CORSConfig struct {
 	OptionsPassthrough *bool `json:"options_passthrough,omitempty"`
 }
 
-// CacheMeta Caching of one path.
+// CacheMeta The response cache of one endpoint.
 type CacheMeta struct {
 	// CacheKeyRegex The regular expression whose matches in the body are part of the cache's key.
 	CacheKeyRegex *string `json:"cache_key_regex,omitempty"`
@@ -679,7 +679,7 @@ type CacheMeta struct {
 	Timeout *int64 `json:"timeout,omitempty"`
 }
 
-// CacheOptions The API's response cache. `cache_timeout` is in seconds.
+// CacheOptions The response cache of the API.
 type CacheOptions struct {
 	// CacheAllSafeRequests Whether all GET, HEAD and OPTIONS requests are cached.
 	CacheAllSafeRequests *bool `json:"cache_all_safe_requests,omitempty"`
@@ -715,7 +715,7 @@ type CheckCommand struct {
 	Name *string `json:"name,omitempty"`
 }
 
-// CircuitBreakerMeta The circuit breaker of one path.
+// CircuitBreakerMeta The circuit breaker of one endpoint, which refuses requests while the upstream fails.
 type CircuitBreakerMeta struct {
 	// DisableHalfOpenState Whether the endpoint is not tried while it is out of service.
 	DisableHalfOpenState *bool `json:"disable_half_open_state,omitempty"`
@@ -739,7 +739,7 @@ type CircuitBreakerMeta struct {
 	ThresholdPercent *float64 `json:"threshold_percent,omitempty"`
 }
 
-// ClientCredentials The client-credentials grant.
+// ClientCredentials The client credentials grant for the upstream.
 type ClientCredentials struct {
 	// ClientId The ID of the gateway as a client.
 	ClientId *string `json:"client_id,omitempty"`
@@ -750,7 +750,7 @@ type ClientCredentials struct {
 	// ExtraMetadata The members of the token's answer that middleware can read.
 	ExtraMetadata *[]string `json:"extra_metadata,omitempty"`
 
-	// Header The header a credential travels in.
+	// Header The header that a credential for the upstream is sent in.
 	Header *AuthSource `json:"header,omitempty"`
 
 	// Scopes The scopes that are requested.
@@ -760,7 +760,7 @@ type ClientCredentials struct {
 	TokenUrl *string `json:"token_url,omitempty"`
 }
 
-// ConfigHubspotForm A form that a dashboard may show.
+// ConfigHubspotForm A HubSpot form that a dashboard can show.
 type ConfigHubspotForm struct {
 	// FormId The ID of the form.
 	FormId *string `json:"form_id,omitempty"`
@@ -772,28 +772,28 @@ type ConfigHubspotForm struct {
 	Region *string `json:"region,omitempty"`
 }
 
-// ConfigLabsConfig Switches of features under trial.
+// ConfigLabsConfig Settings of experimental features.
 type ConfigLabsConfig struct {
 	// Streaming Settings of streaming APIs.
 	Streaming *map[string]interface{} `json:"streaming,omitempty"`
 }
 
-// ConfigOnboarding The guided tour of a new organisation.
+// ConfigOnboarding The guided tour that a new organisation is shown.
 type ConfigOnboarding struct {
 	// Enabled Whether the introduction for new users is shown.
 	Enabled *bool `json:"enabled,omitempty"`
 }
 
-// ConfigTrial The end of a trial (Unix seconds) and the form behind it.
+// ConfigTrial The trial period of an organisation.
 type ConfigTrial struct {
 	// EndDate When the trial ends, in Unix seconds.
 	EndDate *int64 `json:"end_date,omitempty"`
 
-	// HubspotForm A form that a dashboard may show.
+	// HubspotForm A HubSpot form that a dashboard can show.
 	HubspotForm *ConfigHubspotForm `json:"hubspot_form,omitempty"`
 }
 
-// ConfigUIOptions What the organisation's users see of a dashboard. Kept for the dashboard that shows it.
+// ConfigUIOptions What the organisation's users see of a dashboard; stored for the dashboard that shows it.
 type ConfigUIOptions struct {
 	// Cloud Whether the user interface is that of the hosted product.
 	Cloud *bool `json:"cloud,omitempty"`
@@ -822,7 +822,7 @@ type ConfigUIOptions struct {
 	// HideHelp Whether links to help are hidden.
 	HideHelp *bool `json:"hide_help,omitempty"`
 
-	// Labs Switches of features under trial.
+	// Labs Settings of experimental features.
 	Labs *ConfigLabsConfig `json:"labs,omitempty"`
 
 	// Languages The languages of the user interface, by their codes.
@@ -834,13 +834,13 @@ type ConfigUIOptions struct {
 	// Nav Settings of the navigation.
 	Nav *map[string]interface{} `json:"nav,omitempty"`
 
-	// Onboarding The guided tour of a new organisation.
+	// Onboarding The guided tour that a new organisation is shown.
 	Onboarding *ConfigOnboarding `json:"onboarding,omitempty"`
 
 	// PortalSection Settings of the portal's section.
 	PortalSection *map[string]interface{} `json:"portal_section,omitempty"`
 
-	// Trial The end of a trial (Unix seconds) and the form behind it.
+	// Trial The trial period of an organisation.
 	Trial *ConfigTrial `json:"trial,omitempty"`
 
 	// Uptime Settings of the uptime page.
@@ -873,7 +873,7 @@ type DBAccessDefinition struct {
 	// FieldAccessRights Limits of single GraphQL fields.
 	FieldAccessRights *[]FieldAccessDefinition `json:"field_access_rights,omitempty"`
 
-	// Limit Limits for one API, in place of the session's own.
+	// Limit The limits of one API, in place of those of the session.
 	Limit *APILimit `json:"limit,omitempty"`
 
 	// RestrictedTypes The GraphQL types and fields that must not be queried.
@@ -883,10 +883,10 @@ type DBAccessDefinition struct {
 	Versions *[]string `json:"versions,omitempty"`
 }
 
-// DBPolicy A policy: what a key that carries it may do. A gateway knows it by `id`, or by `_id` (24 hexadecimal digits) when `id` is empty. Fields that this schema does not name are kept.
+// DBPolicy A policy, which defines what the keys that carry it may do. A gateway knows it by `id`, or by `_id` if `id` is empty. Fields that this schema does not name are stored and returned.
 type DBPolicy = json.RawMessage
 
-// DatasourceMappingConfiguration How a response maps onto a field.
+// DatasourceMappingConfiguration How a response of a data source is mapped onto a GraphQL field.
 type DatasourceMappingConfiguration struct {
 	// Disabled Whether the field is not mapped.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -895,7 +895,7 @@ type DatasourceMappingConfiguration struct {
 	Path *string `json:"path,omitempty"`
 }
 
-// DatasourceSourceConfig A data source's kind and settings.
+// DatasourceSourceConfig The kind and the settings of a data source.
 type DatasourceSourceConfig struct {
 	// DataSourceConfig Settings of the data source, by its kind.
 	DataSourceConfig interface{} `json:"data_source_config,omitempty"`
@@ -904,22 +904,22 @@ type DatasourceSourceConfig struct {
 	Kind *string `json:"kind,omitempty"`
 }
 
-// DatasourceTypeFieldConfiguration The data source of one field (older engine).
+// DatasourceTypeFieldConfiguration The data source of one GraphQL field, for the first version of the engine.
 type DatasourceTypeFieldConfiguration struct {
-	// DataSource A data source's kind and settings.
+	// DataSource The kind and the settings of a data source.
 	DataSource *DatasourceSourceConfig `json:"data_source,omitempty"`
 
 	// FieldName The name of the field.
 	FieldName *string `json:"field_name,omitempty"`
 
-	// Mapping How a response maps onto a field.
+	// Mapping How a response of a data source is mapped onto a GraphQL field.
 	Mapping *DatasourceMappingConfiguration `json:"mapping,omitempty"`
 
 	// TypeName The name of the type that has the field.
 	TypeName *string `json:"type_name,omitempty"`
 }
 
-// EndPointMeta A path of an allow, block or ignore list.
+// EndPointMeta An endpoint of an allow list, a block list or an ignore list.
 type EndPointMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -937,7 +937,7 @@ type EndPointMeta struct {
 	Path *string `json:"path,omitempty"`
 }
 
-// EndpointMethodMeta What happens to one method of a path.
+// EndpointMethodMeta What happens to one method of an endpoint.
 type EndpointMethodMeta struct {
 	// Action What to do, `no_action` or `reply`.
 	Action *string `json:"action,omitempty"`
@@ -952,7 +952,7 @@ type EndpointMethodMeta struct {
 	Headers *map[string]string `json:"headers,omitempty"`
 }
 
-// EventConfig Who hears of one kind of event: a webhook, an address, the Redis channel.
+// EventConfig Who is notified of one kind of event.
 type EventConfig struct {
 	// Email The address to which the event is sent.
 	Email *string `json:"email,omitempty"`
@@ -964,13 +964,13 @@ type EventConfig struct {
 	Webhook *string `json:"webhook,omitempty"`
 }
 
-// EventHandlerMetaConfig Handlers by event name.
+// EventHandlerMetaConfig The handlers of the API's events.
 type EventHandlerMetaConfig struct {
 	// Events The handlers of each event, by its name.
 	Events *map[string]*[]*EventHandlerTriggerConfig `json:"events,omitempty"`
 }
 
-// EventHandlerTriggerConfig One handler and its settings.
+// EventHandlerTriggerConfig One handler of an event.
 type EventHandlerTriggerConfig struct {
 	// HandlerMeta Settings of the handler.
 	HandlerMeta *map[string]interface{} `json:"handler_meta,omitempty"`
@@ -979,7 +979,7 @@ type EventHandlerTriggerConfig struct {
 	HandlerName *string `json:"handler_name,omitempty"`
 }
 
-// ExtendedPathsSet Per-path rules of a version.
+// ExtendedPathsSet The middleware of single endpoints of a version.
 type ExtendedPathsSet struct {
 	// AdvanceCacheConfig The endpoints whose responses are cached, each with its settings.
 	AdvanceCacheConfig *[]*CacheMeta `json:"advance_cache_config,omitempty"`
@@ -1060,7 +1060,7 @@ type ExtendedPathsSet struct {
 	WhiteList *[]*EndPointMeta `json:"white_list,omitempty"`
 }
 
-// ExternalOAuth Tokens of an outside OAuth provider.
+// ExternalOAuth Authentication by tokens of an external OAuth provider; superseded by JSON Web Tokens.
 type ExternalOAuth struct {
 	// Enabled Whether requests are authenticated with tokens of the providers.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -1069,31 +1069,31 @@ type ExternalOAuth struct {
 	Providers *[]*Provider `json:"providers,omitempty"`
 }
 
-// FieldAccessDefinition Limits of one GraphQL field.
+// FieldAccessDefinition The limits of one GraphQL field.
 type FieldAccessDefinition struct {
 	// FieldName The name of the field.
 	FieldName *string `json:"field_name,omitempty"`
 
-	// Limits How deep a query may go below a field.
+	// Limits How deep a query may nest below a GraphQL field.
 	Limits *FieldLimits `json:"limits,omitempty"`
 
 	// TypeName The name of the type that has the field.
 	TypeName *string `json:"type_name,omitempty"`
 }
 
-// FieldLimits How deep a query may go below a field.
+// FieldLimits How deep a query may nest below a GraphQL field.
 type FieldLimits struct {
 	// MaxQueryDepth The maximum depth of a query below the field; -1 is no limit.
 	MaxQueryDepth *int `json:"max_query_depth,omitempty"`
 }
 
-// FormDataCreateDomainRequest The address of an organisation's portal.
+// FormDataCreateDomainRequest The form that sets the domain of an organisation's portal.
 type FormDataCreateDomainRequest struct {
 	// Domain The host name of the organisation's portal.
 	Domain *string `json:"domain,omitempty"`
 }
 
-// GlobalRateLimit `rate` requests in `per` seconds for the whole API.
+// GlobalRateLimit A rate limit for the whole API, over all keys.
 type GlobalRateLimit struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -1105,7 +1105,7 @@ type GlobalRateLimit struct {
 	Rate *float64 `json:"rate,omitempty"`
 }
 
-// GoPluginMeta A Go plugin for one path.
+// GoPluginMeta The Go plugin of one endpoint.
 type GoPluginMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -1123,24 +1123,24 @@ type GoPluginMeta struct {
 	PluginPath *string `json:"plugin_path,omitempty"`
 }
 
-// GraphQLConfig The GraphQL side of an API.
+// GraphQLConfig The GraphQL settings of an API.
 type GraphQLConfig struct {
 	// Enabled Whether the API is a GraphQL API.
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// Engine Data sources and fields of a Universal Data Graph.
+	// Engine The data sources and fields of a Universal Data Graph.
 	Engine *GraphQLEngineConfig `json:"engine,omitempty"`
 
 	// ExecutionMode How queries are executed, for example `proxyOnly`, `executionEngine`, `subgraph` or `supergraph`.
 	ExecutionMode *string `json:"execution_mode,omitempty"`
 
-	// Introspection Whether the schema may be asked for.
+	// Introspection Whether clients may read the GraphQL schema.
 	Introspection *GraphQLIntrospectionConfig `json:"introspection,omitempty"`
 
 	// LastSchemaUpdate When the schema was last changed.
 	LastSchemaUpdate *time.Time `json:"last_schema_update,omitempty"`
 
-	// Playground The playground and its path.
+	// Playground The GraphQL playground, a page to try queries on.
 	Playground *GraphQLPlayground `json:"playground,omitempty"`
 
 	// Proxy How GraphQL requests are passed upstream.
@@ -1149,10 +1149,10 @@ type GraphQLConfig struct {
 	// Schema The schema, in the GraphQL schema language.
 	Schema *string `json:"schema,omitempty"`
 
-	// Subgraph The schema of a federated subgraph.
+	// Subgraph The API as a subgraph of a federation.
 	Subgraph *GraphQLSubgraphConfig `json:"subgraph,omitempty"`
 
-	// Supergraph A federated supergraph and its parts.
+	// Supergraph The API as the supergraph of a federation.
 	Supergraph *GraphQLSupergraphConfig `json:"supergraph,omitempty"`
 
 	// TypeFieldConfigurations The data sources of fields, for the first version of the engine.
@@ -1162,7 +1162,7 @@ type GraphQLConfig struct {
 	Version *string `json:"version,omitempty"`
 }
 
-// GraphQLEngineConfig Data sources and fields of a Universal Data Graph.
+// GraphQLEngineConfig The data sources and fields of a Universal Data Graph.
 type GraphQLEngineConfig struct {
 	// DataSources Where the engine gets its data from.
 	DataSources *[]*GraphQLEngineDataSource `json:"data_sources,omitempty"`
@@ -1174,7 +1174,7 @@ type GraphQLEngineConfig struct {
 	GlobalHeaders *[]*UDGGlobalHeader `json:"global_headers,omitempty"`
 }
 
-// GraphQLEngineDataSource One data source of the graph.
+// GraphQLEngineDataSource One data source of a Universal Data Graph.
 type GraphQLEngineDataSource struct {
 	// Config Settings of the data source, by its kind.
 	Config interface{} `json:"config,omitempty"`
@@ -1192,7 +1192,7 @@ type GraphQLEngineDataSource struct {
 	RootFields *[]*GraphQLTypeFields `json:"root_fields,omitempty"`
 }
 
-// GraphQLFieldConfig How one field is mapped.
+// GraphQLFieldConfig How one GraphQL field is mapped onto the data of its source.
 type GraphQLFieldConfig struct {
 	// DisableDefaultMapping Whether the field is not mapped to the member of the same name.
 	DisableDefaultMapping *bool `json:"disable_default_mapping,omitempty"`
@@ -1207,13 +1207,13 @@ type GraphQLFieldConfig struct {
 	TypeName *string `json:"type_name,omitempty"`
 }
 
-// GraphQLIntrospectionConfig Whether the schema may be asked for.
+// GraphQLIntrospectionConfig Whether clients may read the GraphQL schema.
 type GraphQLIntrospectionConfig struct {
 	// Disabled Whether introspection is refused.
 	Disabled *bool `json:"disabled,omitempty"`
 }
 
-// GraphQLPlayground The playground and its path.
+// GraphQLPlayground The GraphQL playground, a page to try queries on.
 type GraphQLPlayground struct {
 	// Enabled Whether the playground is served.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -1227,7 +1227,7 @@ type GraphQLProxyConfig struct {
 	// AuthHeaders The headers of introspection requests to the upstream.
 	AuthHeaders *map[string]string `json:"auth_headers,omitempty"`
 
-	// Features Switches of the GraphQL proxy.
+	// Features Optional behaviour of the GraphQL proxy.
 	Features *GraphQLProxyFeaturesConfig `json:"features,omitempty"`
 
 	// RequestHeaders The headers that are added to requests to the upstream.
@@ -1242,29 +1242,29 @@ type GraphQLProxyConfig struct {
 	// SubscriptionType The protocol of subscriptions, for example `graphql-ws` or `sse`.
 	SubscriptionType *string `json:"subscription_type,omitempty"`
 
-	// UseResponseExtensions What of `extensions` is passed back.
+	// UseResponseExtensions Which `extensions` of a GraphQL response are passed to the client.
 	UseResponseExtensions *GraphQLResponseExtensions `json:"use_response_extensions,omitempty"`
 }
 
-// GraphQLProxyFeaturesConfig Switches of the GraphQL proxy.
+// GraphQLProxyFeaturesConfig Optional behaviour of the GraphQL proxy.
 type GraphQLProxyFeaturesConfig struct {
 	// UseImmutableHeaders Whether headers of the client are passed on unchanged.
 	UseImmutableHeaders *bool `json:"use_immutable_headers,omitempty"`
 }
 
-// GraphQLResponseExtensions What of `extensions` is passed back.
+// GraphQLResponseExtensions Which `extensions` of a GraphQL response are passed to the client.
 type GraphQLResponseExtensions struct {
 	// OnErrorForwarding Whether extensions of an error are passed on.
 	OnErrorForwarding *bool `json:"on_error_forwarding,omitempty"`
 }
 
-// GraphQLSubgraphConfig The schema of a federated subgraph.
+// GraphQLSubgraphConfig The API as a subgraph of a federation.
 type GraphQLSubgraphConfig struct {
 	// Sdl The schema of the subgraph, in the GraphQL schema language.
 	Sdl *string `json:"sdl,omitempty"`
 }
 
-// GraphQLSubgraphEntity One part of a supergraph.
+// GraphQLSubgraphEntity One subgraph of a supergraph.
 type GraphQLSubgraphEntity struct {
 	// ApiId The `api_id` of the subgraph's API.
 	ApiId *string `json:"api_id,omitempty"`
@@ -1288,7 +1288,7 @@ type GraphQLSubgraphEntity struct {
 	Url *string `json:"url,omitempty"`
 }
 
-// GraphQLSupergraphConfig A federated supergraph and its parts.
+// GraphQLSupergraphConfig The API as the supergraph of a federation.
 type GraphQLSupergraphConfig struct {
 	// DisableQueryBatching Whether queries to one subgraph are not combined.
 	DisableQueryBatching *bool `json:"disable_query_batching,omitempty"`
@@ -1306,7 +1306,7 @@ type GraphQLSupergraphConfig struct {
 	UpdatedAt *time.Time `json:"updated_at,omitempty"`
 }
 
-// GraphQLTypeFields Root fields that a data source answers.
+// GraphQLTypeFields A GraphQL type and those of its fields that a data source answers.
 type GraphQLTypeFields struct {
 	// Fields The names of the fields.
 	Fields *[]string `json:"fields,omitempty"`
@@ -1315,7 +1315,7 @@ type GraphQLTypeFields struct {
 	Type *string `json:"type,omitempty"`
 }
 
-// GraphqlType A GraphQL type and fields of it.
+// GraphqlType A GraphQL type and some of its fields.
 type GraphqlType struct {
 	// Fields The names of the fields.
 	Fields *[]string `json:"fields,omitempty"`
@@ -1324,7 +1324,7 @@ type GraphqlType struct {
 	Name *string `json:"name,omitempty"`
 }
 
-// HardTimeoutMeta The time limit of one path, in seconds.
+// HardTimeoutMeta The time limit of one endpoint.
 type HardTimeoutMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -1339,7 +1339,7 @@ type HardTimeoutMeta struct {
 	Timeout *int `json:"timeout,omitempty"`
 }
 
-// HeaderInjectionMeta Headers added and deleted on one path.
+// HeaderInjectionMeta Headers that are added to and removed from requests or responses of one endpoint.
 type HeaderInjectionMeta struct {
 	// ActOn Not used by gateways.
 	ActOn *bool `json:"act_on,omitempty"`
@@ -1360,7 +1360,7 @@ type HeaderInjectionMeta struct {
 	Path *string `json:"path,omitempty"`
 }
 
-// HookReference A webhook that an API's event calls.
+// HookReference A webhook that an event of the API calls.
 type HookReference struct {
 	// EventName The name of the event.
 	EventName *string `json:"event_name,omitempty"`
@@ -1372,7 +1372,7 @@ type HookReference struct {
 	Hook *WebHookHandlerConf `json:"hook,omitempty"`
 }
 
-// HostCheckObject One check.
+// HostCheckObject One check of a host.
 type HostCheckObject struct {
 	// Body The body of the request.
 	Body *string `json:"body,omitempty"`
@@ -1392,14 +1392,14 @@ type HostCheckObject struct {
 	// Protocol The protocol of the test, for example `tcp`. The default is HTTP.
 	Protocol *string `json:"protocol,omitempty"`
 
-	// Timeout A duration in nanoseconds.
+	// Timeout How long a check may take, in nanoseconds; 0 for the gateway's own setting.
 	Timeout *TimeDuration `json:"timeout,omitempty"`
 
 	// Url The URL, or the host and port, that is tested.
 	Url *string `json:"url,omitempty"`
 }
 
-// ImportDataStruct Policies, as they are exported and imported. Each is taken or refused by itself.
+// ImportDataStruct Policies, in the shape that is both exported and imported; each one is accepted or refused by itself.
 type ImportDataStruct struct {
 	// Data The policies, oldest first.
 	Data *[]DBPolicy `json:"Data,omitempty"`
@@ -1408,7 +1408,7 @@ type ImportDataStruct struct {
 	Pages *int `json:"Pages,omitempty"`
 }
 
-// ImportResponse The envelope of an import. `Meta` says of each id whether it is there as the body says.
+// ImportResponse The envelope around the result of an import, one entry per document.
 type ImportResponse struct {
 	// Status Always `OK`.
 	Status ImportResponseStatus `json:"Status"`
@@ -1426,7 +1426,7 @@ type ImportResponse struct {
 // ImportResponseStatus Always `OK`.
 type ImportResponseStatus string
 
-// InternalMeta A path that only the gateway itself may call.
+// InternalMeta An endpoint that only the gateway itself may call.
 type InternalMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -1438,9 +1438,9 @@ type InternalMeta struct {
 	Path *string `json:"path,omitempty"`
 }
 
-// Introspection How an outside provider's opaque token is checked.
+// Introspection How an opaque token is verified: by asking the provider.
 type Introspection struct {
-	// Cache For how many seconds an introspection is remembered.
+	// Cache The cache of introspection results.
 	Cache *IntrospectionCache `json:"cache,omitempty"`
 
 	// ClientId The ID of the gateway as a client of the authorisation server.
@@ -1459,7 +1459,7 @@ type Introspection struct {
 	Url *string `json:"url,omitempty"`
 }
 
-// IntrospectionCache For how many seconds an introspection is remembered.
+// IntrospectionCache The cache of introspection results.
 type IntrospectionCache struct {
 	// Enabled Whether answers are cached.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -1468,7 +1468,7 @@ type IntrospectionCache struct {
 	Timeout *int64 `json:"timeout,omitempty"`
 }
 
-// JWK Where the keys are that sign JSON Web Tokens.
+// JWK Where the keys are that verify JSON Web Tokens.
 type JWK struct {
 	// CacheTimeout How long the keys are kept, as Go writes a duration, `5m`.
 	CacheTimeout *string `json:"cache_timeout,omitempty"`
@@ -1477,13 +1477,13 @@ type JWK struct {
 	Url *string `json:"url,omitempty"`
 }
 
-// JWTData The secret of a JWT session.
+// JWTData The secret of a session for JSON Web Tokens.
 type JWTData struct {
 	// Secret The secret that signs the tokens.
 	Secret *string `json:"secret,omitempty"`
 }
 
-// JWTValidation How an outside provider's JWT is checked. Skews are in seconds.
+// JWTValidation How a JSON Web Token of an external provider is verified.
 type JWTValidation struct {
 	// Enabled Whether tokens are checked by their signature.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -1507,31 +1507,31 @@ type JWTValidation struct {
 	Source *string `json:"source,omitempty"`
 }
 
-// KeyData A key: its id, and its session as it is stored.
+// KeyData A key of a gateway: its ID and its session.
 type KeyData struct {
-	// ApiModel Always an empty object on the wire.
+	// ApiModel Always an empty object; part of many shapes of the original.
 	ApiModel *ApiModel `json:"api_model,omitempty"`
 
 	// KeyId The ID of the key; that of an organisation key is the ID of its organisation.
 	KeyId *string `json:"key_id,omitempty"`
 
-	// Data A session object as Tyk Gateway holds it: rate, quota, access rights, expiry. For an organisation's key, `org_id` names the organisation. Times are Unix seconds; `-1` is no limit or never.
+	// Data A session, which is what a Tyk Gateway stores for a key: rate, quota, access rights, expiry. The session of an organisation key limits the whole organisation `org_id`.
 	Data *SessionState `json:"data,omitempty"`
 
 	// KeyHash The hash of the key, where the gateway hashes keys; else empty.
 	KeyHash *string `json:"key_hash,omitempty"`
 }
 
-// Keys A page of key ids.
+// Keys A page of key IDs.
 type Keys struct {
-	// Data Key ids.
+	// Data A list of key IDs.
 	Data *AllKeys `json:"data,omitempty"`
 
 	// Pages The number of pages, always 1.
 	Pages *int `json:"pages,omitempty"`
 }
 
-// MethodTransformMeta The method that a request is changed to.
+// MethodTransformMeta An endpoint whose requests are passed on with another method.
 type MethodTransformMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -1546,7 +1546,7 @@ type MethodTransformMeta struct {
 	ToMethod *string `json:"to_method,omitempty"`
 }
 
-// MiddlewareDefinition One custom middleware function.
+// MiddlewareDefinition One plugin function.
 type MiddlewareDefinition struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -1564,7 +1564,7 @@ type MiddlewareDefinition struct {
 	RequireSession *bool `json:"require_session,omitempty"`
 }
 
-// MiddlewareIdExtractor How a plugin's session is found without calling the plugin.
+// MiddlewareIdExtractor How the session of an authentication plugin is found in the cache, without calling the plugin.
 type MiddlewareIdExtractor struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -1579,15 +1579,15 @@ type MiddlewareIdExtractor struct {
 	ExtractorConfig *map[string]interface{} `json:"extractor_config,omitempty"`
 }
 
-// MiddlewareSection Custom middleware and the driver that runs it.
+// MiddlewareSection The custom middleware (plugins) of the API, and the driver that runs it.
 type MiddlewareSection struct {
-	// AuthCheck One custom middleware function.
+	// AuthCheck One plugin function.
 	AuthCheck *MiddlewareDefinition `json:"auth_check,omitempty"`
 
 	// Driver The language of the plugins, for example `otto`, `python`, `grpc` or `goplugin`.
 	Driver *string `json:"driver,omitempty"`
 
-	// IdExtractor How a plugin's session is found without calling the plugin.
+	// IdExtractor How the session of an authentication plugin is found in the cache, without calling the plugin.
 	IdExtractor *MiddlewareIdExtractor `json:"id_extractor,omitempty"`
 
 	// Post The plugins that run last before a request is passed on.
@@ -1603,7 +1603,7 @@ type MiddlewareSection struct {
 	Response *[]*MiddlewareDefinition `json:"response,omitempty"`
 }
 
-// MockResponseMeta A canned answer for one path.
+// MockResponseMeta A fixed response of one endpoint.
 type MockResponseMeta struct {
 	// Body The body of the response.
 	Body *string `json:"body,omitempty"`
@@ -1627,13 +1627,13 @@ type MockResponseMeta struct {
 	Path *string `json:"path,omitempty"`
 }
 
-// Monitor Percentages of the quota that trigger an event.
+// Monitor The shares of the quota whose use triggers an event.
 type Monitor struct {
 	// TriggerLimits The shares of the quota at which a notification is sent, in percent.
 	TriggerLimits *[]float64 `json:"trigger_limits,omitempty"`
 }
 
-// Node A gateway. `session_id` is what it names itself, anew at each start.
+// Node A gateway that is registered with this installation.
 type Node struct {
 	// Id The ID that the gateway was given when it registered.
 	Id string `json:"id"`
@@ -1651,13 +1651,13 @@ type Node struct {
 	LastSeen time.Time `json:"last_seen"`
 }
 
-// Nodes A list of gateways.
+// Nodes The registered gateways.
 type Nodes struct {
 	// Nodes The gateways, in the order of their registration.
 	Nodes []Node `json:"nodes"`
 }
 
-// NotificationsManager Where key changes of OAuth clients are announced.
+// NotificationsManager Where the OAuth server announces changes of tokens.
 type NotificationsManager struct {
 	// OauthOnKeychangeUrl The URL that is called when a token is issued or changed.
 	OauthOnKeychangeUrl *string `json:"oauth_on_keychange_url,omitempty"`
@@ -1666,13 +1666,13 @@ type NotificationsManager struct {
 	SharedSecret *string `json:"shared_secret,omitempty"`
 }
 
-// OAS The OpenAPI document of an API, beside its classic definition; Tyk's own part of it is `x-tyk-api-gateway`. The published schema describes a Go program's structs (`Ref`, `Value`); this one describes the document. Fields that this schema does not name are kept.
+// OAS The OpenAPI document of an API, beside its classic definition. The published schema describes a Go program's structs (`Ref`, `Value`); this one describes the document. Fields that this schema does not name are stored and returned.
 type OAS = json.RawMessage
 
-// OASCallback Requests that an operation makes later, by their address, or where they are.
+// OASCallback Requests that an operation makes later, by their address, or a reference to such a set.
 type OASCallback = json.RawMessage
 
-// OASComponents Named parts.
+// OASComponents Parts of the document that others refer to by name.
 type OASComponents struct {
 	// Callbacks Callbacks, by their names.
 	Callbacks *map[string]*OASCallback `json:"callbacks,omitempty"`
@@ -1702,16 +1702,16 @@ type OASComponents struct {
 	SecuritySchemes *map[string]*OASSecurityScheme `json:"securitySchemes,omitempty"`
 }
 
-// OASContent What a body is made of, by media type.
+// OASContent The content of a body, by media type.
 type OASContent = json.RawMessage
 
-// OASCount A number of things, written as an integer.
+// OASCount A number of characters, elements or members, written as an integer; null for none.
 type OASCount = int
 
-// OASExample An example, or where one is.
+// OASExample An example, or a reference to one.
 type OASExample = json.RawMessage
 
-// OASExternalDocs Where to read on.
+// OASExternalDocs A link to further documentation.
 type OASExternalDocs struct {
 	// Description What the documentation is about.
 	Description *string `json:"description,omitempty"`
@@ -1720,25 +1720,25 @@ type OASExternalDocs struct {
 	Url *string `json:"url,omitempty"`
 }
 
-// OASFlag Yes or no.
+// OASFlag A boolean of the OpenAPI document. A gateway decodes null as false.
 type OASFlag = bool
 
-// OASFlow Where an OAuth flow goes.
+// OASFlow The endpoints and scopes of an OAuth 2.0 flow.
 type OASFlow struct {
-	// AuthorizationUrl A text.
+	// AuthorizationUrl A text of the OpenAPI document. A gateway decodes null as an empty text.
 	AuthorizationUrl *OASText `json:"authorizationUrl,omitempty"`
 
-	// RefreshUrl A text.
+	// RefreshUrl A text of the OpenAPI document. A gateway decodes null as an empty text.
 	RefreshUrl *OASText `json:"refreshUrl,omitempty"`
 
 	// Scopes The descriptions of the scopes, by their names.
 	Scopes *map[string]*OASText `json:"scopes,omitempty"`
 
-	// TokenUrl A text.
+	// TokenUrl A text of the OpenAPI document. A gateway decodes null as an empty text.
 	TokenUrl *OASText `json:"tokenUrl,omitempty"`
 }
 
-// OASInfo What the API is called, and whose it is.
+// OASInfo The metadata of the API.
 type OASInfo struct {
 	// Contact Whom to contact about the API.
 	Contact *struct {
@@ -1774,13 +1774,13 @@ type OASInfo struct {
 	Version *string `json:"version,omitempty"`
 }
 
-// OASLink A link to another operation, or where one is.
+// OASLink A link to another operation, or a reference to one.
 type OASLink = json.RawMessage
 
-// OASNumber A number.
+// OASNumber A number of the OpenAPI document, or null for none.
 type OASNumber = float32
 
-// OASOperation An operation.
+// OASOperation An operation of a path.
 type OASOperation struct {
 	// Callbacks The callbacks of the operation, by their names.
 	Callbacks *map[string]*OASCallback `json:"callbacks,omitempty"`
@@ -1791,7 +1791,7 @@ type OASOperation struct {
 	// Description What the operation does.
 	Description *string `json:"description,omitempty"`
 
-	// ExternalDocs Where to read on.
+	// ExternalDocs A link to further documentation.
 	ExternalDocs *OASExternalDocs `json:"externalDocs,omitempty"`
 
 	// OperationId The ID of the operation.
@@ -1800,13 +1800,13 @@ type OASOperation struct {
 	// Parameters The parameters of the operation.
 	Parameters *[]*OASParameter `json:"parameters,omitempty"`
 
-	// RequestBody A request's body, or where one is.
+	// RequestBody A request body, or a reference to one.
 	RequestBody *OASRequestBody `json:"requestBody,omitempty"`
 
 	// Responses The responses, by their statuses.
 	Responses *map[string]*OASResponse `json:"responses,omitempty"`
 
-	// Security Security requirements, any one of which will do.
+	// Security The security requirements of a document or an operation; any one of them is enough.
 	Security *OASSecurity `json:"security,omitempty"`
 
 	// Servers The servers of the operation.
@@ -1819,7 +1819,7 @@ type OASOperation struct {
 	Tags *[]string `json:"tags,omitempty"`
 }
 
-// OASParameter A parameter or a header, or where one is.
+// OASParameter A parameter or a header, or a reference to one.
 type OASParameter = json.RawMessage
 
 // OASPathItem A path and its operations.
@@ -1827,34 +1827,34 @@ type OASPathItem struct {
 	// Ref A reference to a path item.
 	Ref *string `json:"$ref,omitempty"`
 
-	// Connect An operation.
+	// Connect An operation of a path.
 	Connect *OASOperation `json:"connect,omitempty"`
 
-	// Delete An operation.
+	// Delete An operation of a path.
 	Delete *OASOperation `json:"delete,omitempty"`
 
 	// Description What the path is for.
 	Description *string `json:"description,omitempty"`
 
-	// Get An operation.
+	// Get An operation of a path.
 	Get *OASOperation `json:"get,omitempty"`
 
-	// Head An operation.
+	// Head An operation of a path.
 	Head *OASOperation `json:"head,omitempty"`
 
-	// Options An operation.
+	// Options An operation of a path.
 	Options *OASOperation `json:"options,omitempty"`
 
 	// Parameters The parameters of all operations of the path.
 	Parameters *[]*OASParameter `json:"parameters,omitempty"`
 
-	// Patch An operation.
+	// Patch An operation of a path.
 	Patch *OASOperation `json:"patch,omitempty"`
 
-	// Post An operation.
+	// Post An operation of a path.
 	Post *OASOperation `json:"post,omitempty"`
 
-	// Put An operation.
+	// Put An operation of a path.
 	Put *OASOperation `json:"put,omitempty"`
 
 	// Servers The servers of the path.
@@ -1863,29 +1863,29 @@ type OASPathItem struct {
 	// Summary What the path is for, in a few words.
 	Summary *string `json:"summary,omitempty"`
 
-	// Trace An operation.
+	// Trace An operation of a path.
 	Trace *OASOperation `json:"trace,omitempty"`
 }
 
-// OASRequestBody A request's body, or where one is.
+// OASRequestBody A request body, or a reference to one.
 type OASRequestBody = json.RawMessage
 
-// OASResponse A response, or where one is.
+// OASResponse A response, or a reference to one.
 type OASResponse = json.RawMessage
 
-// OASSchema A schema, or where one is. A gateway decodes it as OpenAPI 3.0 has it: one `type`, bounds that are numbers, exclusive or not. What is not named here is kept.
+// OASSchema A schema, or a reference to one. A gateway decodes it as OpenAPI 3.0 defines it: one `type`, numeric bounds that are exclusive or not. Fields that this schema does not name are stored and returned.
 type OASSchema = json.RawMessage
 
-// OASSchemas Schemas.
+// OASSchemas A list of schemas, or null for an empty one.
 type OASSchemas = []OASSchema
 
-// OASSecurity Security requirements, any one of which will do.
+// OASSecurity The security requirements of a document or an operation; any one of them is enough.
 type OASSecurity = []map[string]*Strings
 
-// OASSecurityScheme A way to authenticate, or where one is.
+// OASSecurityScheme A way to authenticate, or a reference to one.
 type OASSecurityScheme = json.RawMessage
 
-// OASServer An address of the API.
+// OASServer An address that the API is served under.
 type OASServer struct {
 	// Description What the server is for.
 	Description *string `json:"description,omitempty"`
@@ -1906,22 +1906,22 @@ type OASServer struct {
 	} `json:"variables,omitempty"`
 }
 
-// OASTag A tag.
+// OASTag A tag that groups operations.
 type OASTag struct {
 	// Description What the tag stands for.
 	Description *string `json:"description,omitempty"`
 
-	// ExternalDocs Where to read on.
+	// ExternalDocs A link to further documentation.
 	ExternalDocs *OASExternalDocs `json:"externalDocs,omitempty"`
 
 	// Name The name of the tag.
 	Name *string `json:"name,omitempty"`
 }
 
-// OASText A text.
+// OASText A text of the OpenAPI document. A gateway decodes null as an empty text.
 type OASText = string
 
-// OAuthMeta Grants that the API's OAuth server allows.
+// OAuthMeta The settings of the gateway's own OAuth 2.0 server.
 type OAuthMeta struct {
 	// AllowedAccessTypes The grant types that are allowed.
 	AllowedAccessTypes *[]string `json:"allowed_access_types,omitempty"`
@@ -1933,7 +1933,7 @@ type OAuthMeta struct {
 	AuthLoginRedirect *string `json:"auth_login_redirect,omitempty"`
 }
 
-// OIDProviderConfig One issuer and its clients.
+// OIDProviderConfig One OpenID Connect provider and its clients.
 type OIDProviderConfig struct {
 	// ClientIds The IDs of the policies, by the IDs of the clients in base64.
 	ClientIds *map[string]string `json:"client_ids,omitempty"`
@@ -1942,7 +1942,7 @@ type OIDProviderConfig struct {
 	Issuer *string `json:"issuer,omitempty"`
 }
 
-// OpenIDOptions Accepted OpenID Connect providers.
+// OpenIDOptions The OpenID Connect providers that are accepted; superseded by JSON Web Tokens.
 type OpenIDOptions struct {
 	// Providers The identity providers.
 	Providers *[]*OIDProviderConfig `json:"providers,omitempty"`
@@ -1951,7 +1951,7 @@ type OpenIDOptions struct {
 	SegregateByClient *bool `json:"segregate_by_client,omitempty"`
 }
 
-// OpenPolicyConf The organisation's own OPA rules (Rego source).
+// OpenPolicyConf The organisation's own Open Policy Agent rules; stored, not evaluated.
 type OpenPolicyConf struct {
 	// Enabled Whether the rules apply.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -1960,10 +1960,10 @@ type OpenPolicyConf struct {
 	Rules *string `json:"rules,omitempty"`
 }
 
-// OrganisationDocument An organisation. Every other object hangs off it by its `id`. Fields that this schema does not name are kept and given back.
+// OrganisationDocument An organisation, which every other object belongs to by its `id`. Fields that this schema does not name are stored and returned.
 type OrganisationDocument = json.RawMessage
 
-// PasswordAuthentication The password grant.
+// PasswordAuthentication The resource owner password grant for the upstream.
 type PasswordAuthentication struct {
 	// ClientId The ID of the gateway as a client.
 	ClientId *string `json:"client_id,omitempty"`
@@ -1974,7 +1974,7 @@ type PasswordAuthentication struct {
 	// ExtraMetadata The members of the token's answer that middleware can read.
 	ExtraMetadata *[]string `json:"extra_metadata,omitempty"`
 
-	// Header The header a credential travels in.
+	// Header The header that a credential for the upstream is sent in.
 	Header *AuthSource `json:"header,omitempty"`
 
 	// Password The password.
@@ -1990,7 +1990,7 @@ type PasswordAuthentication struct {
 	Username *string `json:"username,omitempty"`
 }
 
-// PersistGraphQLMeta A stored GraphQL operation behind a REST path.
+// PersistGraphQLMeta A stored GraphQL operation behind a REST endpoint.
 type PersistGraphQLMeta struct {
 	// Method The HTTP method of the endpoint.
 	Method *string `json:"method,omitempty"`
@@ -2005,7 +2005,7 @@ type PersistGraphQLMeta struct {
 	Variables *map[string]interface{} `json:"variables,omitempty"`
 }
 
-// PolicyPartitions The parts of a key that a policy sets.
+// PolicyPartitions The parts of a session that a policy sets; if all are false, the policy sets everything.
 type PolicyPartitions struct {
 	// Acl Whether the policy sets the access rights of its keys.
 	Acl *bool `json:"acl,omitempty"`
@@ -2023,16 +2023,16 @@ type PolicyPartitions struct {
 	RateLimit *bool `json:"rate_limit,omitempty"`
 }
 
-// Provider An outside OAuth provider.
+// Provider An external OAuth provider.
 type Provider struct {
-	// Introspection How an outside provider's opaque token is checked.
+	// Introspection How an opaque token is verified: by asking the provider.
 	Introspection *Introspection `json:"introspection,omitempty"`
 
-	// Jwt How an outside provider's JWT is checked. Skews are in seconds.
+	// Jwt How a JSON Web Token of an external provider is verified.
 	Jwt *JWTValidation `json:"jwt,omitempty"`
 }
 
-// ProxyConfig Where the API listens and where it passes requests on.
+// ProxyConfig Where the API listens, and where it passes requests on.
 type ProxyConfig struct {
 	// CheckHostAgainstUptimeTests Whether requests go only to targets that the uptime tests find up.
 	CheckHostAgainstUptimeTests *bool `json:"check_host_against_uptime_tests,omitempty"`
@@ -2061,11 +2061,11 @@ type ProxyConfig struct {
 	// TargetUrl The URL of the upstream.
 	TargetUrl *string `json:"target_url,omitempty"`
 
-	// Transport The TLS of the connection to the upstream.
+	// Transport The TLS settings of connections to the upstream.
 	Transport *ProxyTransport `json:"transport,omitempty"`
 }
 
-// ProxyTransport The TLS of the connection to the upstream.
+// ProxyTransport The TLS settings of connections to the upstream.
 type ProxyTransport struct {
 	// ProxyUrl The URL of a proxy for requests to the upstream.
 	ProxyUrl *string `json:"proxy_url,omitempty"`
@@ -2086,7 +2086,7 @@ type ProxyTransport struct {
 	SslMinVersion *int `json:"ssl_min_version,omitempty"`
 }
 
-// RateLimitMeta The rate limit of one path.
+// RateLimitMeta The rate limit of one endpoint, over all keys.
 type RateLimitMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -2104,7 +2104,7 @@ type RateLimitMeta struct {
 	Rate *float64 `json:"rate,omitempty"`
 }
 
-// RateLimitSmoothing Steps by which a rate limit follows the traffic.
+// RateLimitSmoothing Steps by which the effective rate limit follows the traffic, up to the configured rate.
 type RateLimitSmoothing struct {
 	// Delay The minimum time between two changes of the rate, in seconds.
 	Delay *int64 `json:"delay,omitempty"`
@@ -2122,7 +2122,7 @@ type RateLimitSmoothing struct {
 	Trigger *float64 `json:"trigger,omitempty"`
 }
 
-// ReloadResponse The word that every server was told.
+// ReloadResponse The response to a reload, without an envelope.
 type ReloadResponse struct {
 	// Status Always `ok`, in lower case.
 	Status ReloadResponseStatus `json:"status"`
@@ -2131,7 +2131,7 @@ type ReloadResponse struct {
 // ReloadResponseStatus Always `ok`, in lower case.
 type ReloadResponseStatus string
 
-// RequestHeadersRewriteConfig What becomes of one request header.
+// RequestHeadersRewriteConfig The change of one request header.
 type RequestHeadersRewriteConfig struct {
 	// Remove Whether the header is removed.
 	Remove *bool `json:"remove,omitempty"`
@@ -2164,7 +2164,7 @@ type RequestSigningMeta struct {
 	SignatureHeader *string `json:"signature_header,omitempty"`
 }
 
-// RequestSizeMeta The largest request of one path, in bytes.
+// RequestSizeMeta The largest request of one endpoint.
 type RequestSizeMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -2179,7 +2179,7 @@ type RequestSizeMeta struct {
 	SizeLimit *int64 `json:"size_limit,omitempty"`
 }
 
-// ResponseProcessor A processor of responses.
+// ResponseProcessor A processor that responses pass through.
 type ResponseProcessor struct {
 	// Name The name of the middleware, for example `header_injector`.
 	Name *string `json:"name,omitempty"`
@@ -2188,7 +2188,7 @@ type ResponseProcessor struct {
 	Options interface{} `json:"options,omitempty"`
 }
 
-// RoutingTrigger A conditional rewrite.
+// RoutingTrigger A rewrite that happens on conditions.
 type RoutingTrigger struct {
 	// On Whether `any` or `all` of the conditions must be met.
 	On *string `json:"on,omitempty"`
@@ -2208,7 +2208,7 @@ type RoutingTriggerOptions struct {
 	// PathPartMatches Conditions on parts of the path, by their names.
 	PathPartMatches *map[string]*StringRegexMap `json:"path_part_matches,omitempty"`
 
-	// PayloadMatches A regular expression to match, or not to match.
+	// PayloadMatches A condition on a text.
 	PayloadMatches *StringRegexMap `json:"payload_matches,omitempty"`
 
 	// QueryValMatches Conditions on query parameters, by their names.
@@ -2221,9 +2221,9 @@ type RoutingTriggerOptions struct {
 	SessionMetaMatches *map[string]*StringRegexMap `json:"session_meta_matches,omitempty"`
 }
 
-// SSOAccessData Who is to be signed on, and where. Keys are matched in any case.
+// SSOAccessData The person whom a nonce signs on, and where. Keys are matched in any case.
 type SSOAccessData struct {
-	// ForSection `dashboard` or `portal`.
+	// ForSection What the user signs on to, `dashboard` or `portal`.
 	ForSection *string `json:"ForSection,omitempty"`
 
 	// OrgID The organisation that the user signs on to.
@@ -2241,14 +2241,14 @@ type SSOAccessData struct {
 	// GroupsIDs The user groups whose permissions the user has.
 	GroupsIDs *[]string `json:"GroupsIDs,omitempty"`
 
-	// SSOOnlyForRegisteredUsers Only an address that is a user of the organisation may redeem the nonce.
+	// SSOOnlyForRegisteredUsers Whether only a user of the organisation, by address, can redeem the nonce.
 	SSOOnlyForRegisteredUsers *bool `json:"SSOOnlyForRegisteredUsers,omitempty"`
 
 	// UserNotAllowed Whether the identity provider refused the user. It is handed on only.
 	UserNotAllowed *bool `json:"UserNotAllowed,omitempty"`
 }
 
-// ScopeClaim The claim that holds scopes.
+// ScopeClaim The claim that holds a token's scopes, and the policies that they grant.
 type ScopeClaim struct {
 	// ScopeClaimName The claim with the scopes. The default is `scope`.
 	ScopeClaimName *string `json:"scope_claim_name,omitempty"`
@@ -2257,12 +2257,12 @@ type ScopeClaim struct {
 	ScopeToPolicy *map[string]string `json:"scope_to_policy,omitempty"`
 }
 
-// Scopes Scopes of tokens and the policies they give.
+// Scopes The policies that scopes of tokens grant.
 type Scopes struct {
-	// Jwt The claim that holds scopes.
+	// Jwt The claim that holds a token's scopes, and the policies that they grant.
 	Jwt *ScopeClaim `json:"jwt,omitempty"`
 
-	// Oidc The claim that holds scopes.
+	// Oidc The claim that holds a token's scopes, and the policies that they grant.
 	Oidc *ScopeClaim `json:"oidc,omitempty"`
 }
 
@@ -2302,7 +2302,7 @@ type ServiceDiscoveryConfiguration struct {
 	UseTargetList *bool `json:"use_target_list,omitempty"`
 }
 
-// SessionEndpoint Rate limits of the methods of one path.
+// SessionEndpoint The rate limits of one path.
 type SessionEndpoint struct {
 	// Methods The limits of the methods.
 	Methods *[]SessionEndpointMethod `json:"methods,omitempty"`
@@ -2313,14 +2313,14 @@ type SessionEndpoint struct {
 
 // SessionEndpointMethod The rate limit of one method.
 type SessionEndpointMethod struct {
-	// Limit `rate` requests in `per` seconds.
+	// Limit A rate limit of `rate` requests per `per` seconds.
 	Limit *SessionEndpointRateLimit `json:"limit,omitempty"`
 
 	// Name The HTTP method.
 	Name *string `json:"name,omitempty"`
 }
 
-// SessionEndpointRateLimit `rate` requests in `per` seconds.
+// SessionEndpointRateLimit A rate limit of `rate` requests per `per` seconds.
 type SessionEndpointRateLimit struct {
 	// Per The interval in seconds.
 	Per *float64 `json:"per,omitempty"`
@@ -2328,7 +2328,7 @@ type SessionEndpointRateLimit struct {
 	// Rate The number of requests per interval.
 	Rate *float64 `json:"rate,omitempty"`
 
-	// Smoothing Steps by which a rate limit follows the traffic.
+	// Smoothing Steps by which the effective rate limit follows the traffic, up to the configured rate.
 	Smoothing *RateLimitSmoothing `json:"smoothing,omitempty"`
 }
 
@@ -2344,10 +2344,10 @@ type SessionProviderMeta struct {
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
-// SessionState A session object as Tyk Gateway holds it: rate, quota, access rights, expiry. For an organisation's key, `org_id` names the organisation. Times are Unix seconds; `-1` is no limit or never.
+// SessionState A session, which is what a Tyk Gateway stores for a key: rate, quota, access rights, expiry. The session of an organisation key limits the whole organisation `org_id`.
 type SessionState = json.RawMessage
 
-// SignatureConfig The check of a signed request. The clock skew is in seconds.
+// SignatureConfig How the signature beside a credential is verified.
 type SignatureConfig struct {
 	// Algorithm The algorithm of the signature.
 	Algorithm *string `json:"algorithm,omitempty"`
@@ -2374,7 +2374,7 @@ type SignatureConfig struct {
 	UseParam *bool `json:"use_param,omitempty"`
 }
 
-// StringRegexMap A regular expression to match, or not to match.
+// StringRegexMap A condition on a text.
 type StringRegexMap struct {
 	// MatchRx The regular expression.
 	MatchRx *string `json:"match_rx,omitempty"`
@@ -2383,10 +2383,10 @@ type StringRegexMap struct {
 	Reverse *bool `json:"reverse,omitempty"`
 }
 
-// Strings A list of texts.
+// Strings A list of strings, or null for an empty one.
 type Strings = []string
 
-// TemplateData The template of a transformation.
+// TemplateData The template of a body transformation.
 type TemplateData struct {
 	// EnableSession Whether the template can read the session of the key.
 	EnableSession *bool `json:"enable_session,omitempty"`
@@ -2401,7 +2401,7 @@ type TemplateData struct {
 	TemplateSource *string `json:"template_source,omitempty"`
 }
 
-// TemplateMeta A body transformation of one path.
+// TemplateMeta A body transformation of one endpoint.
 type TemplateMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -2412,14 +2412,14 @@ type TemplateMeta struct {
 	// Path The path of the endpoint, or a regular expression for it.
 	Path *string `json:"path,omitempty"`
 
-	// TemplateData The template of a transformation.
+	// TemplateData The template of a body transformation.
 	TemplateData *TemplateData `json:"template_data,omitempty"`
 }
 
-// TimeDuration A duration in nanoseconds.
+// TimeDuration How long a check may take, in nanoseconds; 0 for the gateway's own setting.
 type TimeDuration = int64
 
-// TrackEndpointMeta A path whose analytics are kept, or are not.
+// TrackEndpointMeta An endpoint that analytics record, or do not record.
 type TrackEndpointMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -2431,7 +2431,7 @@ type TrackEndpointMeta struct {
 	Path *string `json:"path,omitempty"`
 }
 
-// TransformJQMeta A jq transformation of one path.
+// TransformJQMeta A jq transformation of one endpoint.
 type TransformJQMeta struct {
 	// Filter The jq filter.
 	Filter *string `json:"filter,omitempty"`
@@ -2443,7 +2443,7 @@ type TransformJQMeta struct {
 	Path *string `json:"path,omitempty"`
 }
 
-// UDGGlobalHeader A header sent to every data source.
+// UDGGlobalHeader A header that is sent to every data source.
 type UDGGlobalHeader struct {
 	// Key The name of the header.
 	Key *string `json:"key,omitempty"`
@@ -2452,7 +2452,7 @@ type UDGGlobalHeader struct {
 	Value *string `json:"value,omitempty"`
 }
 
-// URLRewriteMeta A rewrite of one path.
+// URLRewriteMeta A rewrite of the paths of one endpoint.
 type URLRewriteMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -2473,24 +2473,24 @@ type URLRewriteMeta struct {
 	Triggers *[]*RoutingTrigger `json:"triggers,omitempty"`
 }
 
-// UpstreamAuth Credentials shown to the upstream.
+// UpstreamAuth How the gateway authenticates to the upstream.
 type UpstreamAuth struct {
-	// BasicAuth User name and password for the upstream.
+	// BasicAuth A user name and a password for the upstream.
 	BasicAuth *UpstreamBasicAuth `json:"basic_auth,omitempty"`
 
 	// Enabled Whether requests to the upstream are authenticated.
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// Oauth OAuth tokens for the upstream.
+	// Oauth OAuth 2.0 tokens for the upstream.
 	Oauth *UpstreamOAuth `json:"oauth,omitempty"`
 }
 
-// UpstreamBasicAuth User name and password for the upstream.
+// UpstreamBasicAuth A user name and a password for the upstream.
 type UpstreamBasicAuth struct {
 	// Enabled Whether basic authentication is used.
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// Header The header a credential travels in.
+	// Header The header that a credential for the upstream is sent in.
 	Header *AuthSource `json:"header,omitempty"`
 
 	// Password The password.
@@ -2500,34 +2500,34 @@ type UpstreamBasicAuth struct {
 	Username *string `json:"username,omitempty"`
 }
 
-// UpstreamOAuth OAuth tokens for the upstream.
+// UpstreamOAuth OAuth 2.0 tokens for the upstream.
 type UpstreamOAuth struct {
 	// AllowedAuthorizeTypes The grant types that are used, `clientCredentials` or `password`.
 	AllowedAuthorizeTypes *[]string `json:"allowed_authorize_types,omitempty"`
 
-	// ClientCredentials The client-credentials grant.
+	// ClientCredentials The client credentials grant for the upstream.
 	ClientCredentials *ClientCredentials `json:"client_credentials,omitempty"`
 
 	// Enabled Whether OAuth is used.
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// Password The password grant.
+	// Password The resource owner password grant for the upstream.
 	Password *PasswordAuthentication `json:"password,omitempty"`
 }
 
-// UptimeTests Checks of the upstream.
+// UptimeTests Checks of the upstream's hosts.
 type UptimeTests struct {
 	// CheckList The tests.
 	CheckList *[]*HostCheckObject `json:"check_list,omitempty"`
 
-	// Config How often checks run and how long they are kept.
+	// Config How often checks run, and how long their results are stored.
 	Config *UptimeTestsConfig `json:"config,omitempty"`
 
 	// Disabled Whether the tests are not run.
 	Disabled *bool `json:"disabled,omitempty"`
 }
 
-// UptimeTestsConfig How often checks run and how long they are kept.
+// UptimeTestsConfig How often checks run, and how long their results are stored.
 type UptimeTestsConfig struct {
 	// ExpireUtimeAfter How long results are kept, in seconds.
 	ExpireUtimeAfter *int64 `json:"expire_utime_after,omitempty"`
@@ -2539,7 +2539,7 @@ type UptimeTestsConfig struct {
 	ServiceDiscovery *ServiceDiscoveryConfiguration `json:"service_discovery,omitempty"`
 }
 
-// User A user as the server gives it out. `org_id` is empty for a super user. `access_key` is what `/api` takes as `Authorization`. `PWHistory` is always empty: no hash leaves the server. Times are RFC 3339; `0001-01-01T00:00:00Z` is never. The published schema lacks `PWHistory` and `created_at`.
+// User A user as the server returns it. Times are RFC 3339; `0001-01-01T00:00:00Z` means never. The published schema lacks `PWHistory` and `created_at`.
 type User struct {
 	// ApiModel Always empty. The original keeps it for older clients.
 	ApiModel struct{} `json:"api_model"`
@@ -2587,7 +2587,7 @@ type User struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// UserRequest A user as it is sent. What the server gives out may be sent back; the id, the times and `PWHistory` are the server's and are ignored.
+// UserRequest A user in a request. A user that the server returned can be sent back: the fields that the server maintains are ignored.
 type UserRequest struct {
 	// PWHistory Ignored.
 	PWHistory *[]string `json:"PWHistory,omitempty"`
@@ -2625,7 +2625,7 @@ type UserRequest struct {
 	// OrgId The organisation of the user; empty for a super user. Absent keeps it when the user is replaced.
 	OrgId *string `json:"org_id,omitempty"`
 
-	// Password At least 6 characters, or empty to leave it.
+	// Password The new password, of at least 6 characters, when the user is replaced; absent or empty keeps the current one. Ignored when the user is created.
 	Password *string `json:"password,omitempty"`
 
 	// PasswordMaxDays After how many days the password should be changed; 0 is never. It is stored only.
@@ -2638,7 +2638,7 @@ type UserRequest struct {
 	UserPermissions *map[string]string `json:"user_permissions,omitempty"`
 }
 
-// UserResponse The envelope around a user. On create and update, `Message` is the access key.
+// UserResponse The envelope around a user.
 type UserResponse struct {
 	// Status Always `OK`.
 	Status UserResponseStatus `json:"Status"`
@@ -2649,14 +2649,14 @@ type UserResponse struct {
 	// ID Not set.
 	ID *string `json:"ID,omitempty"`
 
-	// Meta A user as the server gives it out. `org_id` is empty for a super user. `access_key` is what `/api` takes as `Authorization`. `PWHistory` is always empty: no hash leaves the server. Times are RFC 3339; `0001-01-01T00:00:00Z` is never. The published schema lacks `PWHistory` and `created_at`.
+	// Meta A user as the server returns it. Times are RFC 3339; `0001-01-01T00:00:00Z` means never. The published schema lacks `PWHistory` and `created_at`.
 	Meta User `json:"Meta"`
 }
 
 // UserResponseStatus Always `OK`.
 type UserResponseStatus string
 
-// Users Users. `pages` is 0 when all were asked for.
+// Users A list of users.
 type Users struct {
 	// Users The users, oldest first.
 	Users []User `json:"users"`
@@ -2665,7 +2665,7 @@ type Users struct {
 	Pages int `json:"pages"`
 }
 
-// ValidatePathMeta A JSON schema that bodies of one path must meet.
+// ValidatePathMeta A JSON schema that request bodies of one endpoint have to meet.
 type ValidatePathMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -2686,7 +2686,7 @@ type ValidatePathMeta struct {
 	SchemaB64 *string `json:"schema_b64,omitempty"`
 }
 
-// ValidateRequestMeta Validation of one path against the OpenAPI document.
+// ValidateRequestMeta The validation of one endpoint's requests against the OpenAPI document.
 type ValidateRequestMeta struct {
 	// Enabled Whether requests are checked.
 	Enabled *bool `json:"enabled,omitempty"`
@@ -2701,7 +2701,7 @@ type ValidateRequestMeta struct {
 	Path *string `json:"path,omitempty"`
 }
 
-// VersionData The versions of the API.
+// VersionData The versions of the API that are part of this definition; superseded by `definition`.
 type VersionData struct {
 	// DefaultVersion The version of requests that name none.
 	DefaultVersion *string `json:"default_version,omitempty"`
@@ -2713,7 +2713,7 @@ type VersionData struct {
 	Versions *map[string]*VersionInfo `json:"versions,omitempty"`
 }
 
-// VersionDefinition Where a request names the version it wants, and the versions there are.
+// VersionDefinition Where a request names the version that it wants, and which versions there are.
 type VersionDefinition struct {
 	// Default The version of requests that name none.
 	Default *string `json:"default,omitempty"`
@@ -2746,12 +2746,12 @@ type VersionDefinition struct {
 	Versions *map[string]string `json:"versions,omitempty"`
 }
 
-// VersionInfo One version: its paths, headers, limits.
+// VersionInfo One version of the API: its paths, headers and limits.
 type VersionInfo struct {
 	// Expires When the version stops being served.
 	Expires *string `json:"expires,omitempty"`
 
-	// ExtendedPaths Per-path rules of a version.
+	// ExtendedPaths The middleware of single endpoints of a version.
 	ExtendedPaths *ExtendedPathsSet `json:"extended_paths,omitempty"`
 
 	// GlobalHeaders The headers that are added to every request.
@@ -2787,14 +2787,14 @@ type VersionInfo struct {
 	// OverrideTarget The URL of the upstream of this version; empty is that of the API.
 	OverrideTarget *string `json:"override_target,omitempty"`
 
-	// Paths Simple path lists of a version.
+	// Paths The path lists of a version that does not use `extended_paths`.
 	Paths *VersionPaths `json:"paths,omitempty"`
 
 	// UseExtendedPaths Whether `extended_paths` applies, and not `paths`.
 	UseExtendedPaths *bool `json:"use_extended_paths,omitempty"`
 }
 
-// VersionPaths Simple path lists of a version.
+// VersionPaths The path lists of a version that does not use `extended_paths`.
 type VersionPaths struct {
 	// BlackList The paths that are refused.
 	BlackList *[]string `json:"black_list,omitempty"`
@@ -2806,7 +2806,7 @@ type VersionPaths struct {
 	WhiteList *[]string `json:"white_list,omitempty"`
 }
 
-// VirtualMeta A JavaScript endpoint.
+// VirtualMeta An endpoint that a JavaScript function answers.
 type VirtualMeta struct {
 	// Disabled Switches this entry off without removing it.
 	Disabled *bool `json:"disabled,omitempty"`
@@ -2835,7 +2835,7 @@ type VirtualMeta struct {
 
 // WebHookHandlerConf Where and how a webhook is called.
 type WebHookHandlerConf struct {
-	// ApiModel Always an empty object on the wire.
+	// ApiModel Always an empty object; part of many shapes of the original.
 	ApiModel *ApiModel `json:"api_model,omitempty"`
 
 	// EventTimeout The pause before the webhook is called again for the same event, in seconds.
@@ -2887,30 +2887,30 @@ type PolicyID = string
 // UserID defines model for UserID.
 type UserID = string
 
-// BadParameter The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// BadParameter The envelope of every response that is not a bare object.
 type BadParameter = ApiError
 
-// TooLarge The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// TooLarge The envelope of every response that is not a bare object.
 type TooLarge = ApiError
 
-// TooSlow The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// TooSlow The envelope of every response that is not a bare object.
 type TooSlow = ApiError
 
-// Unauthorised The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// Unauthorised The envelope of every response that is not a bare object.
 type Unauthorised = ApiError
 
 // ExportAPIsParams defines parameters for ExportAPIs.
 type ExportAPIsParams struct {
-	// P The page, from 1. Absent, 0 or less is everything.
+	// P The page, from 1; absent, 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 
-	// OrgId Only what belongs to this organisation.
+	// OrgId The ID of the organisation whose objects are listed; absent for all.
 	OrgId *OrgFilter `form:"org_id,omitempty" json:"org_id,omitempty"`
 }
 
 // DeleteOAuthTokensParams defines parameters for DeleteOAuthTokens.
 type DeleteOAuthTokensParams struct {
-	// Scope What is purged. There is one scope: `lapsed`.
+	// Scope Which tokens are purged; the only scope is `lapsed`.
 	Scope DeleteOAuthTokensParamsScope `form:"scope" json:"scope"`
 }
 
@@ -2919,28 +2919,28 @@ type DeleteOAuthTokensParamsScope string
 
 // GetOrgsParams defines parameters for GetOrgs.
 type GetOrgsParams struct {
-	// P The page, from 1. Absent, 0 or less is everything.
+	// P The page, from 1; absent, 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 }
 
 // ExportPoliciesParams defines parameters for ExportPolicies.
 type ExportPoliciesParams struct {
-	// P The page, from 1. Absent, 0 or less is everything.
+	// P The page, from 1; absent, 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 
-	// OrgId Only what belongs to this organisation.
+	// OrgId The ID of the organisation whose objects are listed; absent for all.
 	OrgId *OrgFilter `form:"org_id,omitempty" json:"org_id,omitempty"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
-	// P The page, from 1. Absent, 0 or less is everything.
+	// P The page, from 1; absent, 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 
-	// OrgId Only what belongs to this organisation.
+	// OrgId The ID of the organisation whose objects are listed; absent for all.
 	OrgId *OrgFilter `form:"org_id,omitempty" json:"org_id,omitempty"`
 
-	// Email Only users with this e-mail address.
+	// Email The e-mail address of the users that are listed, in any case.
 	Email *string `form:"email,omitempty" json:"email,omitempty"`
 }
 
@@ -3053,14 +3053,14 @@ type ClientInterface interface {
 
 	// ExportAPIs Export APIs
 	//
-	// APIs in the very shape that the import takes, oldest first, of one organisation or of all. Pages as for organisations.
+	// Lists the APIs of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
 	//
 	// Corresponds with GET /admin/apis (the `ExportAPIs` operationId).
 	ExportAPIs(ctx context.Context, params *ExportAPIsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ImportAPIsWithBody Import APIs
 	//
-	// Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message` says how many were refused, and why the first ten were. Nothing is imported when no API of the list fits the contract, or when the body is not JSON or nests too deep.
+	// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3069,7 +3069,7 @@ type ClientInterface interface {
 
 	// ImportAPIs Import APIs
 	//
-	// Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message` says how many were refused, and why the first ten were. Nothing is imported when no API of the list fits the contract, or when the body is not JSON or nests too deep.
+	// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3078,42 +3078,42 @@ type ClientInterface interface {
 
 	// RemoveAPI Delete an API
 	//
-	// By `api_id`, or by the database's id.
+	// Deletes the API with this `api_id` or with this ID in the database.
 	//
 	// Corresponds with DELETE /admin/apis/{apiId} (the `RemoveAPI` operationId).
 	RemoveAPI(ctx context.Context, apiId APIID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AdminHello Check the admin secret
 	//
-	// Answers when the admin secret is right.
+	// Responds with 200 if the admin secret is right.
 	//
 	// Corresponds with GET /admin/hello (the `AdminHello` operationId).
 	AdminHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListNodes List the gateways
 	//
-	// The gateways that have registered and live, oldest first. One unseen for 60 seconds is gone.
+	// Lists the registered gateways, oldest first. A gateway that has not sent a heartbeat for 60 seconds is no longer listed.
 	//
 	// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
 	ListNodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteOAuthTokens Purge lapsed OAuth tokens
 	//
-	// Has the gateway drop the OAuth tokens that expired longer ago than it keeps them.
+	// Has the gateway delete the OAuth tokens that expired longer ago than its retention period.
 	//
 	// Corresponds with DELETE /admin/oauth/tokens (the `DeleteOAuthTokens` operationId).
 	DeleteOAuthTokens(ctx context.Context, params *DeleteOAuthTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetAllKeys List organisation keys
 	//
-	// The ids of the organisations that have a key (quota and rate of the whole organisation), in one page.
+	// Lists the IDs of the organisations that have a key, which limits the rate and the quota of the whole organisation, in one page.
 	//
 	// Corresponds with GET /admin/org/keys (the `GetAllKeys` operationId).
 	GetAllKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateOrgKeyWithBody Create an organisation key
 	//
-	// `org_id` names the organisation, and is the key's id. An existing key is replaced. The record is kept here and the gateway is told; if it refuses or cannot be reached, the record stays as it was.
+	// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3122,7 +3122,7 @@ type ClientInterface interface {
 
 	// CreateOrgKey Create an organisation key
 	//
-	// `org_id` names the organisation, and is the key's id. An existing key is replaced. The record is kept here and the gateway is told; if it refuses or cannot be reached, the record stays as it was.
+	// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3131,21 +3131,21 @@ type ClientInterface interface {
 
 	// DeleteOrgKey Delete an organisation key
 	//
-	// The organisation loses its limits; the keys of its users keep working. The published contract has no 404 here.
+	// Deletes the key, which removes the limits of the organisation; the keys of its API users keep working. The published contract does not declare the 404.
 	//
 	// Corresponds with DELETE /admin/org/keys/{keyId} (the `DeleteOrgKey` operationId).
 	DeleteOrgKey(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOrgKey Get an organisation key
 	//
-	// The session as it was stored.
+	// Returns the session of the key as it was stored.
 	//
 	// Corresponds with GET /admin/org/keys/{keyId} (the `GetOrgKey` operationId).
 	GetOrgKey(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateOrgKeyWithBody Replace an organisation key
 	//
-	// A body without `org_id` leaves the organisation as it is.
+	// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3154,7 +3154,7 @@ type ClientInterface interface {
 
 	// UpdateOrgKey Replace an organisation key
 	//
-	// A body without `org_id` leaves the organisation as it is.
+	// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3163,14 +3163,14 @@ type ClientInterface interface {
 
 	// GetOrgs List organisations
 	//
-	// Every organisation, oldest first, in one answer with `pages` 0. With `p` of 1 or more, that page of the configured size and the number of pages. The published contract does not name `p`; its clients send it.
+	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
 	//
 	// Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
 	GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateOrgWithBody Create an organisation
 	//
-	// `Meta` is the id of the new organisation; an `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, whatever its case.
+	// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3179,7 +3179,7 @@ type ClientInterface interface {
 
 	// CreateOrg Create an organisation
 	//
-	// `Meta` is the id of the new organisation; an `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, whatever its case.
+	// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3188,7 +3188,7 @@ type ClientInterface interface {
 
 	// ImportOrgsWithBody Import an organisation
 	//
-	// Makes it so: the organisation is created with its `id`, or replaced if it exists. An id that is missing is made; one that is present must be 24 hexadecimal digits in lower case.
+	// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3197,7 +3197,7 @@ type ClientInterface interface {
 
 	// ImportOrgs Import an organisation
 	//
-	// Makes it so: the organisation is created with its `id`, or replaced if it exists. An id that is missing is made; one that is present must be 24 hexadecimal digits in lower case.
+	// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3206,21 +3206,21 @@ type ClientInterface interface {
 
 	// DeleteOrg Delete an organisation
 	//
-	// Deletes the organisation with its users, APIs, policies, keys and SSO nonces, all or nothing.
+	// Deletes the organisation with its users, APIs, policies, keys and nonces, all or nothing.
 	//
 	// Corresponds with DELETE /admin/organisations/{orgID} (the `DeleteOrg` operationId).
 	DeleteOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOrg Get an organisation
 	//
-	// The organisation as it is stored, without an envelope; this is also how it is exported. Documented fields that were never stored are filled in, others are kept.
+	// Returns the organisation as it is stored, without an envelope, which is also how an organisation is exported. Declared fields that were never stored are added with their zero values; other fields are returned as they came.
 	//
 	// Corresponds with GET /admin/organisations/{orgID} (the `GetOrg` operationId).
 	GetOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateOrgWithBody Replace an organisation
 	//
-	// Replaces the whole organisation, linked APIs included. The id in the path counts. The published contract has no 404 here.
+	// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3229,25 +3229,25 @@ type ClientInterface interface {
 
 	// UpdateOrg Replace an organisation
 	//
-	// Replaces the whole organisation, linked APIs included. The id in the path counts. The published contract has no 404 here.
+	// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
 	UpdateOrg(ctx context.Context, orgID OrgID, body UpdateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GeneratePortalAPIsForOrgWithBody Give the portal a domain
+	// GeneratePortalAPIsForOrgWithBody Set the domain of the portal
 	//
-	// Sets the organisation's `cname` to the form field `domain` and enables it. This is the only operation that takes a form.
+	// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
 	GeneratePortalAPIsForOrgWithBody(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GeneratePortalAPIsForOrgWithFormdataBody Give the portal a domain
+	// GeneratePortalAPIsForOrgWithFormdataBody Set the domain of the portal
 	//
-	// Sets the organisation's `cname` to the form field `domain` and enables it. This is the only operation that takes a form.
+	// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
 	//
 	// Takes a body of the `application/x-www-form-urlencoded` content type.
 	//
@@ -3256,14 +3256,14 @@ type ClientInterface interface {
 
 	// ExportPolicies Export policies
 	//
-	// Policies in the very shape that the import takes, oldest first, of one organisation or of all. Pages as for organisations.
+	// Lists the policies of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
 	//
 	// Corresponds with GET /admin/policies (the `ExportPolicies` operationId).
 	ExportPolicies(ctx context.Context, params *ExportPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ImportPoliciesWithBody Import policies
 	//
-	// As for APIs. `Meta` is keyed by `_id`. A policy without an organisation, or with one that is not there, is refused.
+	// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3272,7 +3272,7 @@ type ClientInterface interface {
 
 	// ImportPolicies Import policies
 	//
-	// As for APIs. `Meta` is keyed by `_id`. A policy without an organisation, or with one that is not there, is refused.
+	// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3281,46 +3281,46 @@ type ClientInterface interface {
 
 	// RemovePolicy Delete a policy
 	//
-	// By `_id`, or by the explicit `id`.
+	// Deletes the policy with this `_id` or with this explicit `id`.
 	//
 	// Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
 	RemovePolicy(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GenerateAuthTokenWithBody Make a one-time sign-on nonce
+	// GenerateAuthTokenWithBody Create a sign-on nonce
 	//
-	// The nonce is good once, for 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server keeps a hash of it.
+	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
 	GenerateAuthTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GenerateAuthToken Make a one-time sign-on nonce
+	// GenerateAuthToken Create a sign-on nonce
 	//
-	// The nonce is good once, for 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server keeps a hash of it.
+	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
 	GenerateAuthToken(ctx context.Context, body GenerateAuthTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ReloadURLs Reload
+	// ReloadURLs Reload all servers and gateways
 	//
-	// Every server on the same database reloads, and gateways are told to load their configuration again. The answer has no envelope.
+	// Has every server on the same database reload, and tells the gateways to load their configuration again. The response has no envelope.
 	//
 	// Corresponds with GET /admin/system/reload (the `ReloadURLs` operationId).
 	ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers List users
 	//
-	// Users of every organisation, oldest first; narrowed by `org_id` (empty: super users) and by `email` (in any case). Pages as for organisations.
+	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
 	//
 	// Corresponds with GET /admin/users (the `ListUsers` operationId).
 	ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateUserWithBody Create a user
 	//
-	// `Message` is the new access key, `Meta` the user. A `password` in the body is ignored: it is set by the reset call, or by PUT. Without `user_permissions` the user is an administrator who may reset passwords. Without `org_id` the user is a super user, over all organisations.
+	// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3329,7 +3329,7 @@ type ClientInterface interface {
 
 	// CreateUser Create a user
 	//
-	// `Message` is the new access key, `Meta` the user. A `password` in the body is ignored: it is set by the reset call, or by PUT. Without `user_permissions` the user is an administrator who may reset passwords. Without `org_id` the user is a super user, over all organisations.
+	// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3338,21 +3338,21 @@ type ClientInterface interface {
 
 	// RemoveUser Delete a user
 	//
-	// The user's access key stops working at once.
+	// Deletes the user, whose access key stops working at once.
 	//
 	// Corresponds with DELETE /admin/users/{userId} (the `RemoveUser` operationId).
 	RemoveUser(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetUserDetail Get a user
 	//
-	// The user without an envelope, access key included.
+	// Returns the user without an envelope, including the access key.
 	//
 	// Corresponds with GET /admin/users/{userId} (the `GetUserDetail` operationId).
 	GetUserDetail(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateUserWithBody Update a user
 	//
-	// Replaces the user. `access_key`, `user_permissions` and `password` stay as they are when absent (or empty); another access key is adopted if nobody has it; a password of at least 6 characters is set. The id and the times are the server's.
+	// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3361,23 +3361,23 @@ type ClientInterface interface {
 
 	// UpdateUser Update a user
 	//
-	// Replaces the user. `access_key`, `user_permissions` and `password` stay as they are when absent (or empty); another access key is adopted if nobody has it; a password of at least 6 characters is set. The id and the times are the server's.
+	// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
 	UpdateUser(ctx context.Context, userId UserID, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AllowResetPassword Let a user reset passwords
+	// AllowResetPassword Allow a user to reset passwords
 	//
-	// Sets `user_permissions.ResetPassword`, at once: an administrator who has it may reset the passwords of their organisation's users.
+	// Sets `user_permissions.ResetPassword`, which takes effect at once: an administrator with this permission may reset the passwords of the other users of the organisation.
 	//
 	// Corresponds with PUT /admin/users/{userId}/actions/allow_reset_passwords (the `AllowResetPassword` operationId).
 	AllowResetPassword(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DisallowResetPassword Keep a user from resetting passwords
+	// DisallowResetPassword Forbid a user to reset passwords
 	//
-	// Removes `user_permissions.ResetPassword`, at once. The published example still shows it.
+	// Removes `user_permissions.ResetPassword`, which takes effect at once. The published example of the response still shows the permission.
 	//
 	// Corresponds with PUT /admin/users/{userId}/actions/disallow_reset_passwords (the `DisallowResetPassword` operationId).
 	DisallowResetPassword(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3385,7 +3385,7 @@ type ClientInterface interface {
 
 // ExportAPIs Export APIs
 //
-// APIs in the very shape that the import takes, oldest first, of one organisation or of all. Pages as for organisations.
+// Lists the APIs of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
 //
 // Corresponds with GET /admin/apis (the `ExportAPIs` operationId).
 func (c *Client) ExportAPIs(ctx context.Context, params *ExportAPIsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3402,7 +3402,7 @@ func (c *Client) ExportAPIs(ctx context.Context, params *ExportAPIsParams, reqEd
 
 // ImportAPIsWithBody Import APIs
 //
-// Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message` says how many were refused, and why the first ten were. Nothing is imported when no API of the list fits the contract, or when the body is not JSON or nests too deep.
+// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3421,7 +3421,7 @@ func (c *Client) ImportAPIsWithBody(ctx context.Context, contentType string, bod
 
 // ImportAPIs Import APIs
 //
-// Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message` says how many were refused, and why the first ten were. Nothing is imported when no API of the list fits the contract, or when the body is not JSON or nests too deep.
+// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3440,7 +3440,7 @@ func (c *Client) ImportAPIs(ctx context.Context, body ImportAPIsJSONRequestBody,
 
 // RemoveAPI Delete an API
 //
-// By `api_id`, or by the database's id.
+// Deletes the API with this `api_id` or with this ID in the database.
 //
 // Corresponds with DELETE /admin/apis/{apiId} (the `RemoveAPI` operationId).
 func (c *Client) RemoveAPI(ctx context.Context, apiId APIID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3457,7 +3457,7 @@ func (c *Client) RemoveAPI(ctx context.Context, apiId APIID, reqEditors ...Reque
 
 // AdminHello Check the admin secret
 //
-// Answers when the admin secret is right.
+// Responds with 200 if the admin secret is right.
 //
 // Corresponds with GET /admin/hello (the `AdminHello` operationId).
 func (c *Client) AdminHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3474,7 +3474,7 @@ func (c *Client) AdminHello(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // ListNodes List the gateways
 //
-// The gateways that have registered and live, oldest first. One unseen for 60 seconds is gone.
+// Lists the registered gateways, oldest first. A gateway that has not sent a heartbeat for 60 seconds is no longer listed.
 //
 // Corresponds with GET /admin/nodes (the `ListNodes` operationId).
 func (c *Client) ListNodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3491,7 +3491,7 @@ func (c *Client) ListNodes(ctx context.Context, reqEditors ...RequestEditorFn) (
 
 // DeleteOAuthTokens Purge lapsed OAuth tokens
 //
-// Has the gateway drop the OAuth tokens that expired longer ago than it keeps them.
+// Has the gateway delete the OAuth tokens that expired longer ago than its retention period.
 //
 // Corresponds with DELETE /admin/oauth/tokens (the `DeleteOAuthTokens` operationId).
 func (c *Client) DeleteOAuthTokens(ctx context.Context, params *DeleteOAuthTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3508,7 +3508,7 @@ func (c *Client) DeleteOAuthTokens(ctx context.Context, params *DeleteOAuthToken
 
 // GetAllKeys List organisation keys
 //
-// The ids of the organisations that have a key (quota and rate of the whole organisation), in one page.
+// Lists the IDs of the organisations that have a key, which limits the rate and the quota of the whole organisation, in one page.
 //
 // Corresponds with GET /admin/org/keys (the `GetAllKeys` operationId).
 func (c *Client) GetAllKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3525,7 +3525,7 @@ func (c *Client) GetAllKeys(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // CreateOrgKeyWithBody Create an organisation key
 //
-// `org_id` names the organisation, and is the key's id. An existing key is replaced. The record is kept here and the gateway is told; if it refuses or cannot be reached, the record stays as it was.
+// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3544,7 +3544,7 @@ func (c *Client) CreateOrgKeyWithBody(ctx context.Context, contentType string, b
 
 // CreateOrgKey Create an organisation key
 //
-// `org_id` names the organisation, and is the key's id. An existing key is replaced. The record is kept here and the gateway is told; if it refuses or cannot be reached, the record stays as it was.
+// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3563,7 +3563,7 @@ func (c *Client) CreateOrgKey(ctx context.Context, body CreateOrgKeyJSONRequestB
 
 // DeleteOrgKey Delete an organisation key
 //
-// The organisation loses its limits; the keys of its users keep working. The published contract has no 404 here.
+// Deletes the key, which removes the limits of the organisation; the keys of its API users keep working. The published contract does not declare the 404.
 //
 // Corresponds with DELETE /admin/org/keys/{keyId} (the `DeleteOrgKey` operationId).
 func (c *Client) DeleteOrgKey(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3580,7 +3580,7 @@ func (c *Client) DeleteOrgKey(ctx context.Context, keyId KeyID, reqEditors ...Re
 
 // GetOrgKey Get an organisation key
 //
-// The session as it was stored.
+// Returns the session of the key as it was stored.
 //
 // Corresponds with GET /admin/org/keys/{keyId} (the `GetOrgKey` operationId).
 func (c *Client) GetOrgKey(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3597,7 +3597,7 @@ func (c *Client) GetOrgKey(ctx context.Context, keyId KeyID, reqEditors ...Reque
 
 // UpdateOrgKeyWithBody Replace an organisation key
 //
-// A body without `org_id` leaves the organisation as it is.
+// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3616,7 +3616,7 @@ func (c *Client) UpdateOrgKeyWithBody(ctx context.Context, keyId KeyID, contentT
 
 // UpdateOrgKey Replace an organisation key
 //
-// A body without `org_id` leaves the organisation as it is.
+// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3635,7 +3635,7 @@ func (c *Client) UpdateOrgKey(ctx context.Context, keyId KeyID, body UpdateOrgKe
 
 // GetOrgs List organisations
 //
-// Every organisation, oldest first, in one answer with `pages` 0. With `p` of 1 or more, that page of the configured size and the number of pages. The published contract does not name `p`; its clients send it.
+// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
 //
 // Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
 func (c *Client) GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3652,7 +3652,7 @@ func (c *Client) GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors 
 
 // CreateOrgWithBody Create an organisation
 //
-// `Meta` is the id of the new organisation; an `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, whatever its case.
+// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3671,7 +3671,7 @@ func (c *Client) CreateOrgWithBody(ctx context.Context, contentType string, body
 
 // CreateOrg Create an organisation
 //
-// `Meta` is the id of the new organisation; an `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, whatever its case.
+// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3690,7 +3690,7 @@ func (c *Client) CreateOrg(ctx context.Context, body CreateOrgJSONRequestBody, r
 
 // ImportOrgsWithBody Import an organisation
 //
-// Makes it so: the organisation is created with its `id`, or replaced if it exists. An id that is missing is made; one that is present must be 24 hexadecimal digits in lower case.
+// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3709,7 +3709,7 @@ func (c *Client) ImportOrgsWithBody(ctx context.Context, contentType string, bod
 
 // ImportOrgs Import an organisation
 //
-// Makes it so: the organisation is created with its `id`, or replaced if it exists. An id that is missing is made; one that is present must be 24 hexadecimal digits in lower case.
+// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3728,7 +3728,7 @@ func (c *Client) ImportOrgs(ctx context.Context, body ImportOrgsJSONRequestBody,
 
 // DeleteOrg Delete an organisation
 //
-// Deletes the organisation with its users, APIs, policies, keys and SSO nonces, all or nothing.
+// Deletes the organisation with its users, APIs, policies, keys and nonces, all or nothing.
 //
 // Corresponds with DELETE /admin/organisations/{orgID} (the `DeleteOrg` operationId).
 func (c *Client) DeleteOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3745,7 +3745,7 @@ func (c *Client) DeleteOrg(ctx context.Context, orgID OrgID, reqEditors ...Reque
 
 // GetOrg Get an organisation
 //
-// The organisation as it is stored, without an envelope; this is also how it is exported. Documented fields that were never stored are filled in, others are kept.
+// Returns the organisation as it is stored, without an envelope, which is also how an organisation is exported. Declared fields that were never stored are added with their zero values; other fields are returned as they came.
 //
 // Corresponds with GET /admin/organisations/{orgID} (the `GetOrg` operationId).
 func (c *Client) GetOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3762,7 +3762,7 @@ func (c *Client) GetOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestE
 
 // UpdateOrgWithBody Replace an organisation
 //
-// Replaces the whole organisation, linked APIs included. The id in the path counts. The published contract has no 404 here.
+// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3781,7 +3781,7 @@ func (c *Client) UpdateOrgWithBody(ctx context.Context, orgID OrgID, contentType
 
 // UpdateOrg Replace an organisation
 //
-// Replaces the whole organisation, linked APIs included. The id in the path counts. The published contract has no 404 here.
+// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3798,9 +3798,9 @@ func (c *Client) UpdateOrg(ctx context.Context, orgID OrgID, body UpdateOrgJSONR
 	return c.Client.Do(req)
 }
 
-// GeneratePortalAPIsForOrgWithBody Give the portal a domain
+// GeneratePortalAPIsForOrgWithBody Set the domain of the portal
 //
-// Sets the organisation's `cname` to the form field `domain` and enables it. This is the only operation that takes a form.
+// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3817,9 +3817,9 @@ func (c *Client) GeneratePortalAPIsForOrgWithBody(ctx context.Context, orgID Org
 	return c.Client.Do(req)
 }
 
-// GeneratePortalAPIsForOrgWithFormdataBody Give the portal a domain
+// GeneratePortalAPIsForOrgWithFormdataBody Set the domain of the portal
 //
-// Sets the organisation's `cname` to the form field `domain` and enables it. This is the only operation that takes a form.
+// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
 //
 // Takes a body of the `application/x-www-form-urlencoded` content type.
 //
@@ -3838,7 +3838,7 @@ func (c *Client) GeneratePortalAPIsForOrgWithFormdataBody(ctx context.Context, o
 
 // ExportPolicies Export policies
 //
-// Policies in the very shape that the import takes, oldest first, of one organisation or of all. Pages as for organisations.
+// Lists the policies of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
 //
 // Corresponds with GET /admin/policies (the `ExportPolicies` operationId).
 func (c *Client) ExportPolicies(ctx context.Context, params *ExportPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3855,7 +3855,7 @@ func (c *Client) ExportPolicies(ctx context.Context, params *ExportPoliciesParam
 
 // ImportPoliciesWithBody Import policies
 //
-// As for APIs. `Meta` is keyed by `_id`. A policy without an organisation, or with one that is not there, is refused.
+// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3874,7 +3874,7 @@ func (c *Client) ImportPoliciesWithBody(ctx context.Context, contentType string,
 
 // ImportPolicies Import policies
 //
-// As for APIs. `Meta` is keyed by `_id`. A policy without an organisation, or with one that is not there, is refused.
+// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3893,7 +3893,7 @@ func (c *Client) ImportPolicies(ctx context.Context, body ImportPoliciesJSONRequ
 
 // RemovePolicy Delete a policy
 //
-// By `_id`, or by the explicit `id`.
+// Deletes the policy with this `_id` or with this explicit `id`.
 //
 // Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
 func (c *Client) RemovePolicy(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3908,9 +3908,9 @@ func (c *Client) RemovePolicy(ctx context.Context, policyId PolicyID, reqEditors
 	return c.Client.Do(req)
 }
 
-// GenerateAuthTokenWithBody Make a one-time sign-on nonce
+// GenerateAuthTokenWithBody Create a sign-on nonce
 //
-// The nonce is good once, for 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server keeps a hash of it.
+// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3927,9 +3927,9 @@ func (c *Client) GenerateAuthTokenWithBody(ctx context.Context, contentType stri
 	return c.Client.Do(req)
 }
 
-// GenerateAuthToken Make a one-time sign-on nonce
+// GenerateAuthToken Create a sign-on nonce
 //
-// The nonce is good once, for 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server keeps a hash of it.
+// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3946,9 +3946,9 @@ func (c *Client) GenerateAuthToken(ctx context.Context, body GenerateAuthTokenJS
 	return c.Client.Do(req)
 }
 
-// ReloadURLs Reload
+// ReloadURLs Reload all servers and gateways
 //
-// Every server on the same database reloads, and gateways are told to load their configuration again. The answer has no envelope.
+// Has every server on the same database reload, and tells the gateways to load their configuration again. The response has no envelope.
 //
 // Corresponds with GET /admin/system/reload (the `ReloadURLs` operationId).
 func (c *Client) ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3965,7 +3965,7 @@ func (c *Client) ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // ListUsers List users
 //
-// Users of every organisation, oldest first; narrowed by `org_id` (empty: super users) and by `email` (in any case). Pages as for organisations.
+// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
 //
 // Corresponds with GET /admin/users (the `ListUsers` operationId).
 func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3982,7 +3982,7 @@ func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEdit
 
 // CreateUserWithBody Create a user
 //
-// `Message` is the new access key, `Meta` the user. A `password` in the body is ignored: it is set by the reset call, or by PUT. Without `user_permissions` the user is an administrator who may reset passwords. Without `org_id` the user is a super user, over all organisations.
+// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4001,7 +4001,7 @@ func (c *Client) CreateUserWithBody(ctx context.Context, contentType string, bod
 
 // CreateUser Create a user
 //
-// `Message` is the new access key, `Meta` the user. A `password` in the body is ignored: it is set by the reset call, or by PUT. Without `user_permissions` the user is an administrator who may reset passwords. Without `org_id` the user is a super user, over all organisations.
+// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4020,7 +4020,7 @@ func (c *Client) CreateUser(ctx context.Context, body CreateUserJSONRequestBody,
 
 // RemoveUser Delete a user
 //
-// The user's access key stops working at once.
+// Deletes the user, whose access key stops working at once.
 //
 // Corresponds with DELETE /admin/users/{userId} (the `RemoveUser` operationId).
 func (c *Client) RemoveUser(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4037,7 +4037,7 @@ func (c *Client) RemoveUser(ctx context.Context, userId UserID, reqEditors ...Re
 
 // GetUserDetail Get a user
 //
-// The user without an envelope, access key included.
+// Returns the user without an envelope, including the access key.
 //
 // Corresponds with GET /admin/users/{userId} (the `GetUserDetail` operationId).
 func (c *Client) GetUserDetail(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4054,7 +4054,7 @@ func (c *Client) GetUserDetail(ctx context.Context, userId UserID, reqEditors ..
 
 // UpdateUserWithBody Update a user
 //
-// Replaces the user. `access_key`, `user_permissions` and `password` stay as they are when absent (or empty); another access key is adopted if nobody has it; a password of at least 6 characters is set. The id and the times are the server's.
+// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4073,7 +4073,7 @@ func (c *Client) UpdateUserWithBody(ctx context.Context, userId UserID, contentT
 
 // UpdateUser Update a user
 //
-// Replaces the user. `access_key`, `user_permissions` and `password` stay as they are when absent (or empty); another access key is adopted if nobody has it; a password of at least 6 characters is set. The id and the times are the server's.
+// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4090,9 +4090,9 @@ func (c *Client) UpdateUser(ctx context.Context, userId UserID, body UpdateUserJ
 	return c.Client.Do(req)
 }
 
-// AllowResetPassword Let a user reset passwords
+// AllowResetPassword Allow a user to reset passwords
 //
-// Sets `user_permissions.ResetPassword`, at once: an administrator who has it may reset the passwords of their organisation's users.
+// Sets `user_permissions.ResetPassword`, which takes effect at once: an administrator with this permission may reset the passwords of the other users of the organisation.
 //
 // Corresponds with PUT /admin/users/{userId}/actions/allow_reset_passwords (the `AllowResetPassword` operationId).
 func (c *Client) AllowResetPassword(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4107,9 +4107,9 @@ func (c *Client) AllowResetPassword(ctx context.Context, userId UserID, reqEdito
 	return c.Client.Do(req)
 }
 
-// DisallowResetPassword Keep a user from resetting passwords
+// DisallowResetPassword Forbid a user to reset passwords
 //
-// Removes `user_permissions.ResetPassword`, at once. The published example still shows it.
+// Removes `user_permissions.ResetPassword`, which takes effect at once. The published example of the response still shows the permission.
 //
 // Corresponds with PUT /admin/users/{userId}/actions/disallow_reset_passwords (the `DisallowResetPassword` operationId).
 func (c *Client) DisallowResetPassword(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5400,7 +5400,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportAPIsWithResponse Export APIs
 	//
-	// APIs in the very shape that the import takes, oldest first, of one organisation or of all. Pages as for organisations.
+	// Lists the APIs of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5409,7 +5409,7 @@ type ClientWithResponsesInterface interface {
 
 	// ImportAPIsWithBodyWithResponse Import APIs
 	//
-	// Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message` says how many were refused, and why the first ten were. Nothing is imported when no API of the list fits the contract, or when the body is not JSON or nests too deep.
+	// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5418,7 +5418,7 @@ type ClientWithResponsesInterface interface {
 
 	// ImportAPIsWithResponse Import APIs
 	//
-	// Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message` says how many were refused, and why the first ten were. Nothing is imported when no API of the list fits the contract, or when the body is not JSON or nests too deep.
+	// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5427,7 +5427,7 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveAPIWithResponse Delete an API
 	//
-	// By `api_id`, or by the database's id.
+	// Deletes the API with this `api_id` or with this ID in the database.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5436,7 +5436,7 @@ type ClientWithResponsesInterface interface {
 
 	// AdminHelloWithResponse Check the admin secret
 	//
-	// Answers when the admin secret is right.
+	// Responds with 200 if the admin secret is right.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5445,7 +5445,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListNodesWithResponse List the gateways
 	//
-	// The gateways that have registered and live, oldest first. One unseen for 60 seconds is gone.
+	// Lists the registered gateways, oldest first. A gateway that has not sent a heartbeat for 60 seconds is no longer listed.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5454,7 +5454,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteOAuthTokensWithResponse Purge lapsed OAuth tokens
 	//
-	// Has the gateway drop the OAuth tokens that expired longer ago than it keeps them.
+	// Has the gateway delete the OAuth tokens that expired longer ago than its retention period.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5463,7 +5463,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetAllKeysWithResponse List organisation keys
 	//
-	// The ids of the organisations that have a key (quota and rate of the whole organisation), in one page.
+	// Lists the IDs of the organisations that have a key, which limits the rate and the quota of the whole organisation, in one page.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5472,7 +5472,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateOrgKeyWithBodyWithResponse Create an organisation key
 	//
-	// `org_id` names the organisation, and is the key's id. An existing key is replaced. The record is kept here and the gateway is told; if it refuses or cannot be reached, the record stays as it was.
+	// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5481,7 +5481,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateOrgKeyWithResponse Create an organisation key
 	//
-	// `org_id` names the organisation, and is the key's id. An existing key is replaced. The record is kept here and the gateway is told; if it refuses or cannot be reached, the record stays as it was.
+	// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5490,7 +5490,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteOrgKeyWithResponse Delete an organisation key
 	//
-	// The organisation loses its limits; the keys of its users keep working. The published contract has no 404 here.
+	// Deletes the key, which removes the limits of the organisation; the keys of its API users keep working. The published contract does not declare the 404.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5499,7 +5499,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOrgKeyWithResponse Get an organisation key
 	//
-	// The session as it was stored.
+	// Returns the session of the key as it was stored.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5508,7 +5508,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateOrgKeyWithBodyWithResponse Replace an organisation key
 	//
-	// A body without `org_id` leaves the organisation as it is.
+	// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5517,7 +5517,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateOrgKeyWithResponse Replace an organisation key
 	//
-	// A body without `org_id` leaves the organisation as it is.
+	// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5526,7 +5526,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOrgsWithResponse List organisations
 	//
-	// Every organisation, oldest first, in one answer with `pages` 0. With `p` of 1 or more, that page of the configured size and the number of pages. The published contract does not name `p`; its clients send it.
+	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5535,7 +5535,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateOrgWithBodyWithResponse Create an organisation
 	//
-	// `Meta` is the id of the new organisation; an `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, whatever its case.
+	// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5544,7 +5544,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateOrgWithResponse Create an organisation
 	//
-	// `Meta` is the id of the new organisation; an `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, whatever its case.
+	// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5553,7 +5553,7 @@ type ClientWithResponsesInterface interface {
 
 	// ImportOrgsWithBodyWithResponse Import an organisation
 	//
-	// Makes it so: the organisation is created with its `id`, or replaced if it exists. An id that is missing is made; one that is present must be 24 hexadecimal digits in lower case.
+	// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5562,7 +5562,7 @@ type ClientWithResponsesInterface interface {
 
 	// ImportOrgsWithResponse Import an organisation
 	//
-	// Makes it so: the organisation is created with its `id`, or replaced if it exists. An id that is missing is made; one that is present must be 24 hexadecimal digits in lower case.
+	// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5571,7 +5571,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteOrgWithResponse Delete an organisation
 	//
-	// Deletes the organisation with its users, APIs, policies, keys and SSO nonces, all or nothing.
+	// Deletes the organisation with its users, APIs, policies, keys and nonces, all or nothing.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5580,7 +5580,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOrgWithResponse Get an organisation
 	//
-	// The organisation as it is stored, without an envelope; this is also how it is exported. Documented fields that were never stored are filled in, others are kept.
+	// Returns the organisation as it is stored, without an envelope, which is also how an organisation is exported. Declared fields that were never stored are added with their zero values; other fields are returned as they came.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5589,7 +5589,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateOrgWithBodyWithResponse Replace an organisation
 	//
-	// Replaces the whole organisation, linked APIs included. The id in the path counts. The published contract has no 404 here.
+	// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5598,25 +5598,25 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateOrgWithResponse Replace an organisation
 	//
-	// Replaces the whole organisation, linked APIs included. The id in the path counts. The published contract has no 404 here.
+	// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
 	UpdateOrgWithResponse(ctx context.Context, orgID OrgID, body UpdateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrgResponse, error)
 
-	// GeneratePortalAPIsForOrgWithBodyWithResponse Give the portal a domain
+	// GeneratePortalAPIsForOrgWithBodyWithResponse Set the domain of the portal
 	//
-	// Sets the organisation's `cname` to the form field `domain` and enables it. This is the only operation that takes a form.
+	// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
 	GeneratePortalAPIsForOrgWithBodyWithResponse(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GeneratePortalAPIsForOrgResponse, error)
 
-	// GeneratePortalAPIsForOrgWithFormdataBodyWithResponse Give the portal a domain
+	// GeneratePortalAPIsForOrgWithFormdataBodyWithResponse Set the domain of the portal
 	//
-	// Sets the organisation's `cname` to the form field `domain` and enables it. This is the only operation that takes a form.
+	// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
 	//
 	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5625,7 +5625,7 @@ type ClientWithResponsesInterface interface {
 
 	// ExportPoliciesWithResponse Export policies
 	//
-	// Policies in the very shape that the import takes, oldest first, of one organisation or of all. Pages as for organisations.
+	// Lists the policies of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5634,7 +5634,7 @@ type ClientWithResponsesInterface interface {
 
 	// ImportPoliciesWithBodyWithResponse Import policies
 	//
-	// As for APIs. `Meta` is keyed by `_id`. A policy without an organisation, or with one that is not there, is refused.
+	// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5643,7 +5643,7 @@ type ClientWithResponsesInterface interface {
 
 	// ImportPoliciesWithResponse Import policies
 	//
-	// As for APIs. `Meta` is keyed by `_id`. A policy without an organisation, or with one that is not there, is refused.
+	// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5652,34 +5652,34 @@ type ClientWithResponsesInterface interface {
 
 	// RemovePolicyWithResponse Delete a policy
 	//
-	// By `_id`, or by the explicit `id`.
+	// Deletes the policy with this `_id` or with this explicit `id`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
 	RemovePolicyWithResponse(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*RemovePolicyResponse, error)
 
-	// GenerateAuthTokenWithBodyWithResponse Make a one-time sign-on nonce
+	// GenerateAuthTokenWithBodyWithResponse Create a sign-on nonce
 	//
-	// The nonce is good once, for 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server keeps a hash of it.
+	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
 	GenerateAuthTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GenerateAuthTokenResponse, error)
 
-	// GenerateAuthTokenWithResponse Make a one-time sign-on nonce
+	// GenerateAuthTokenWithResponse Create a sign-on nonce
 	//
-	// The nonce is good once, for 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server keeps a hash of it.
+	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
 	GenerateAuthTokenWithResponse(ctx context.Context, body GenerateAuthTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*GenerateAuthTokenResponse, error)
 
-	// ReloadURLsWithResponse Reload
+	// ReloadURLsWithResponse Reload all servers and gateways
 	//
-	// Every server on the same database reloads, and gateways are told to load their configuration again. The answer has no envelope.
+	// Has every server on the same database reload, and tells the gateways to load their configuration again. The response has no envelope.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5688,7 +5688,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListUsersWithResponse List users
 	//
-	// Users of every organisation, oldest first; narrowed by `org_id` (empty: super users) and by `email` (in any case). Pages as for organisations.
+	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5697,7 +5697,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateUserWithBodyWithResponse Create a user
 	//
-	// `Message` is the new access key, `Meta` the user. A `password` in the body is ignored: it is set by the reset call, or by PUT. Without `user_permissions` the user is an administrator who may reset passwords. Without `org_id` the user is a super user, over all organisations.
+	// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5706,7 +5706,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateUserWithResponse Create a user
 	//
-	// `Message` is the new access key, `Meta` the user. A `password` in the body is ignored: it is set by the reset call, or by PUT. Without `user_permissions` the user is an administrator who may reset passwords. Without `org_id` the user is a super user, over all organisations.
+	// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5715,7 +5715,7 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveUserWithResponse Delete a user
 	//
-	// The user's access key stops working at once.
+	// Deletes the user, whose access key stops working at once.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5724,7 +5724,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetUserDetailWithResponse Get a user
 	//
-	// The user without an envelope, access key included.
+	// Returns the user without an envelope, including the access key.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5733,7 +5733,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateUserWithBodyWithResponse Update a user
 	//
-	// Replaces the user. `access_key`, `user_permissions` and `password` stay as they are when absent (or empty); another access key is adopted if nobody has it; a password of at least 6 characters is set. The id and the times are the server's.
+	// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5742,25 +5742,25 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateUserWithResponse Update a user
 	//
-	// Replaces the user. `access_key`, `user_permissions` and `password` stay as they are when absent (or empty); another access key is adopted if nobody has it; a password of at least 6 characters is set. The id and the times are the server's.
+	// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
 	UpdateUserWithResponse(ctx context.Context, userId UserID, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateUserResponse, error)
 
-	// AllowResetPasswordWithResponse Let a user reset passwords
+	// AllowResetPasswordWithResponse Allow a user to reset passwords
 	//
-	// Sets `user_permissions.ResetPassword`, at once: an administrator who has it may reset the passwords of their organisation's users.
+	// Sets `user_permissions.ResetPassword`, which takes effect at once: an administrator with this permission may reset the passwords of the other users of the organisation.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /admin/users/{userId}/actions/allow_reset_passwords (the `AllowResetPassword` operationId).
 	AllowResetPasswordWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*AllowResetPasswordResponse, error)
 
-	// DisallowResetPasswordWithResponse Keep a user from resetting passwords
+	// DisallowResetPasswordWithResponse Forbid a user to reset passwords
 	//
-	// Removes `user_permissions.ResetPassword`, at once. The published example still shows it.
+	// Removes `user_permissions.ResetPassword`, which takes effect at once. The published example of the response still shows the permission.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7791,7 +7791,7 @@ func (r DisallowResetPasswordResponse) ContentType() string {
 
 // ExportAPIsWithResponse Export APIs
 //
-// APIs in the very shape that the import takes, oldest first, of one organisation or of all. Pages as for organisations.
+// Lists the APIs of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7806,7 +7806,7 @@ func (c *ClientWithResponses) ExportAPIsWithResponse(ctx context.Context, params
 
 // ImportAPIsWithBodyWithResponse Import APIs
 //
-// Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message` says how many were refused, and why the first ten were. Nothing is imported when no API of the list fits the contract, or when the body is not JSON or nests too deep.
+// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7821,7 +7821,7 @@ func (c *ClientWithResponses) ImportAPIsWithBodyWithResponse(ctx context.Context
 
 // ImportAPIsWithResponse Import APIs
 //
-// Makes it so: each API is created with its ids, or replaced if it exists and belongs to the same organisation; a missing id is made. `Meta` maps each `api_id` to whether it is there now; `Message` says how many were refused, and why the first ten were. Nothing is imported when no API of the list fits the contract, or when the body is not JSON or nests too deep.
+// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7836,7 +7836,7 @@ func (c *ClientWithResponses) ImportAPIsWithResponse(ctx context.Context, body I
 
 // RemoveAPIWithResponse Delete an API
 //
-// By `api_id`, or by the database's id.
+// Deletes the API with this `api_id` or with this ID in the database.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7851,7 +7851,7 @@ func (c *ClientWithResponses) RemoveAPIWithResponse(ctx context.Context, apiId A
 
 // AdminHelloWithResponse Check the admin secret
 //
-// Answers when the admin secret is right.
+// Responds with 200 if the admin secret is right.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7866,7 +7866,7 @@ func (c *ClientWithResponses) AdminHelloWithResponse(ctx context.Context, reqEdi
 
 // ListNodesWithResponse List the gateways
 //
-// The gateways that have registered and live, oldest first. One unseen for 60 seconds is gone.
+// Lists the registered gateways, oldest first. A gateway that has not sent a heartbeat for 60 seconds is no longer listed.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7881,7 +7881,7 @@ func (c *ClientWithResponses) ListNodesWithResponse(ctx context.Context, reqEdit
 
 // DeleteOAuthTokensWithResponse Purge lapsed OAuth tokens
 //
-// Has the gateway drop the OAuth tokens that expired longer ago than it keeps them.
+// Has the gateway delete the OAuth tokens that expired longer ago than its retention period.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7896,7 +7896,7 @@ func (c *ClientWithResponses) DeleteOAuthTokensWithResponse(ctx context.Context,
 
 // GetAllKeysWithResponse List organisation keys
 //
-// The ids of the organisations that have a key (quota and rate of the whole organisation), in one page.
+// Lists the IDs of the organisations that have a key, which limits the rate and the quota of the whole organisation, in one page.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7911,7 +7911,7 @@ func (c *ClientWithResponses) GetAllKeysWithResponse(ctx context.Context, reqEdi
 
 // CreateOrgKeyWithBodyWithResponse Create an organisation key
 //
-// `org_id` names the organisation, and is the key's id. An existing key is replaced. The record is kept here and the gateway is told; if it refuses or cannot be reached, the record stays as it was.
+// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7926,7 +7926,7 @@ func (c *ClientWithResponses) CreateOrgKeyWithBodyWithResponse(ctx context.Conte
 
 // CreateOrgKeyWithResponse Create an organisation key
 //
-// `org_id` names the organisation, and is the key's id. An existing key is replaced. The record is kept here and the gateway is told; if it refuses or cannot be reached, the record stays as it was.
+// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7941,7 +7941,7 @@ func (c *ClientWithResponses) CreateOrgKeyWithResponse(ctx context.Context, body
 
 // DeleteOrgKeyWithResponse Delete an organisation key
 //
-// The organisation loses its limits; the keys of its users keep working. The published contract has no 404 here.
+// Deletes the key, which removes the limits of the organisation; the keys of its API users keep working. The published contract does not declare the 404.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7956,7 +7956,7 @@ func (c *ClientWithResponses) DeleteOrgKeyWithResponse(ctx context.Context, keyI
 
 // GetOrgKeyWithResponse Get an organisation key
 //
-// The session as it was stored.
+// Returns the session of the key as it was stored.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7971,7 +7971,7 @@ func (c *ClientWithResponses) GetOrgKeyWithResponse(ctx context.Context, keyId K
 
 // UpdateOrgKeyWithBodyWithResponse Replace an organisation key
 //
-// A body without `org_id` leaves the organisation as it is.
+// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7986,7 +7986,7 @@ func (c *ClientWithResponses) UpdateOrgKeyWithBodyWithResponse(ctx context.Conte
 
 // UpdateOrgKeyWithResponse Replace an organisation key
 //
-// A body without `org_id` leaves the organisation as it is.
+// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8001,7 +8001,7 @@ func (c *ClientWithResponses) UpdateOrgKeyWithResponse(ctx context.Context, keyI
 
 // GetOrgsWithResponse List organisations
 //
-// Every organisation, oldest first, in one answer with `pages` 0. With `p` of 1 or more, that page of the configured size and the number of pages. The published contract does not name `p`; its clients send it.
+// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8016,7 +8016,7 @@ func (c *ClientWithResponses) GetOrgsWithResponse(ctx context.Context, params *G
 
 // CreateOrgWithBodyWithResponse Create an organisation
 //
-// `Meta` is the id of the new organisation; an `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, whatever its case.
+// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8031,7 +8031,7 @@ func (c *ClientWithResponses) CreateOrgWithBodyWithResponse(ctx context.Context,
 
 // CreateOrgWithResponse Create an organisation
 //
-// `Meta` is the id of the new organisation; an `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, whatever its case.
+// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8046,7 +8046,7 @@ func (c *ClientWithResponses) CreateOrgWithResponse(ctx context.Context, body Cr
 
 // ImportOrgsWithBodyWithResponse Import an organisation
 //
-// Makes it so: the organisation is created with its `id`, or replaced if it exists. An id that is missing is made; one that is present must be 24 hexadecimal digits in lower case.
+// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8061,7 +8061,7 @@ func (c *ClientWithResponses) ImportOrgsWithBodyWithResponse(ctx context.Context
 
 // ImportOrgsWithResponse Import an organisation
 //
-// Makes it so: the organisation is created with its `id`, or replaced if it exists. An id that is missing is made; one that is present must be 24 hexadecimal digits in lower case.
+// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8076,7 +8076,7 @@ func (c *ClientWithResponses) ImportOrgsWithResponse(ctx context.Context, body I
 
 // DeleteOrgWithResponse Delete an organisation
 //
-// Deletes the organisation with its users, APIs, policies, keys and SSO nonces, all or nothing.
+// Deletes the organisation with its users, APIs, policies, keys and nonces, all or nothing.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8091,7 +8091,7 @@ func (c *ClientWithResponses) DeleteOrgWithResponse(ctx context.Context, orgID O
 
 // GetOrgWithResponse Get an organisation
 //
-// The organisation as it is stored, without an envelope; this is also how it is exported. Documented fields that were never stored are filled in, others are kept.
+// Returns the organisation as it is stored, without an envelope, which is also how an organisation is exported. Declared fields that were never stored are added with their zero values; other fields are returned as they came.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8106,7 +8106,7 @@ func (c *ClientWithResponses) GetOrgWithResponse(ctx context.Context, orgID OrgI
 
 // UpdateOrgWithBodyWithResponse Replace an organisation
 //
-// Replaces the whole organisation, linked APIs included. The id in the path counts. The published contract has no 404 here.
+// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8121,7 +8121,7 @@ func (c *ClientWithResponses) UpdateOrgWithBodyWithResponse(ctx context.Context,
 
 // UpdateOrgWithResponse Replace an organisation
 //
-// Replaces the whole organisation, linked APIs included. The id in the path counts. The published contract has no 404 here.
+// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8134,9 +8134,9 @@ func (c *ClientWithResponses) UpdateOrgWithResponse(ctx context.Context, orgID O
 	return ParseUpdateOrgResponse(rsp)
 }
 
-// GeneratePortalAPIsForOrgWithBodyWithResponse Give the portal a domain
+// GeneratePortalAPIsForOrgWithBodyWithResponse Set the domain of the portal
 //
-// Sets the organisation's `cname` to the form field `domain` and enables it. This is the only operation that takes a form.
+// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8149,9 +8149,9 @@ func (c *ClientWithResponses) GeneratePortalAPIsForOrgWithBodyWithResponse(ctx c
 	return ParseGeneratePortalAPIsForOrgResponse(rsp)
 }
 
-// GeneratePortalAPIsForOrgWithFormdataBodyWithResponse Give the portal a domain
+// GeneratePortalAPIsForOrgWithFormdataBodyWithResponse Set the domain of the portal
 //
-// Sets the organisation's `cname` to the form field `domain` and enables it. This is the only operation that takes a form.
+// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
 //
 // Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8166,7 +8166,7 @@ func (c *ClientWithResponses) GeneratePortalAPIsForOrgWithFormdataBodyWithRespon
 
 // ExportPoliciesWithResponse Export policies
 //
-// Policies in the very shape that the import takes, oldest first, of one organisation or of all. Pages as for organisations.
+// Lists the policies of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8181,7 +8181,7 @@ func (c *ClientWithResponses) ExportPoliciesWithResponse(ctx context.Context, pa
 
 // ImportPoliciesWithBodyWithResponse Import policies
 //
-// As for APIs. `Meta` is keyed by `_id`. A policy without an organisation, or with one that is not there, is refused.
+// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8196,7 +8196,7 @@ func (c *ClientWithResponses) ImportPoliciesWithBodyWithResponse(ctx context.Con
 
 // ImportPoliciesWithResponse Import policies
 //
-// As for APIs. `Meta` is keyed by `_id`. A policy without an organisation, or with one that is not there, is refused.
+// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8211,7 +8211,7 @@ func (c *ClientWithResponses) ImportPoliciesWithResponse(ctx context.Context, bo
 
 // RemovePolicyWithResponse Delete a policy
 //
-// By `_id`, or by the explicit `id`.
+// Deletes the policy with this `_id` or with this explicit `id`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8224,9 +8224,9 @@ func (c *ClientWithResponses) RemovePolicyWithResponse(ctx context.Context, poli
 	return ParseRemovePolicyResponse(rsp)
 }
 
-// GenerateAuthTokenWithBodyWithResponse Make a one-time sign-on nonce
+// GenerateAuthTokenWithBodyWithResponse Create a sign-on nonce
 //
-// The nonce is good once, for 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server keeps a hash of it.
+// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8239,9 +8239,9 @@ func (c *ClientWithResponses) GenerateAuthTokenWithBodyWithResponse(ctx context.
 	return ParseGenerateAuthTokenResponse(rsp)
 }
 
-// GenerateAuthTokenWithResponse Make a one-time sign-on nonce
+// GenerateAuthTokenWithResponse Create a sign-on nonce
 //
-// The nonce is good once, for 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server keeps a hash of it.
+// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8254,9 +8254,9 @@ func (c *ClientWithResponses) GenerateAuthTokenWithResponse(ctx context.Context,
 	return ParseGenerateAuthTokenResponse(rsp)
 }
 
-// ReloadURLsWithResponse Reload
+// ReloadURLsWithResponse Reload all servers and gateways
 //
-// Every server on the same database reloads, and gateways are told to load their configuration again. The answer has no envelope.
+// Has every server on the same database reload, and tells the gateways to load their configuration again. The response has no envelope.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8271,7 +8271,7 @@ func (c *ClientWithResponses) ReloadURLsWithResponse(ctx context.Context, reqEdi
 
 // ListUsersWithResponse List users
 //
-// Users of every organisation, oldest first; narrowed by `org_id` (empty: super users) and by `email` (in any case). Pages as for organisations.
+// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8286,7 +8286,7 @@ func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params 
 
 // CreateUserWithBodyWithResponse Create a user
 //
-// `Message` is the new access key, `Meta` the user. A `password` in the body is ignored: it is set by the reset call, or by PUT. Without `user_permissions` the user is an administrator who may reset passwords. Without `org_id` the user is a super user, over all organisations.
+// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8301,7 +8301,7 @@ func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context
 
 // CreateUserWithResponse Create a user
 //
-// `Message` is the new access key, `Meta` the user. A `password` in the body is ignored: it is set by the reset call, or by PUT. Without `user_permissions` the user is an administrator who may reset passwords. Without `org_id` the user is a super user, over all organisations.
+// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8316,7 +8316,7 @@ func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, body C
 
 // RemoveUserWithResponse Delete a user
 //
-// The user's access key stops working at once.
+// Deletes the user, whose access key stops working at once.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8331,7 +8331,7 @@ func (c *ClientWithResponses) RemoveUserWithResponse(ctx context.Context, userId
 
 // GetUserDetailWithResponse Get a user
 //
-// The user without an envelope, access key included.
+// Returns the user without an envelope, including the access key.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8346,7 +8346,7 @@ func (c *ClientWithResponses) GetUserDetailWithResponse(ctx context.Context, use
 
 // UpdateUserWithBodyWithResponse Update a user
 //
-// Replaces the user. `access_key`, `user_permissions` and `password` stay as they are when absent (or empty); another access key is adopted if nobody has it; a password of at least 6 characters is set. The id and the times are the server's.
+// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8361,7 +8361,7 @@ func (c *ClientWithResponses) UpdateUserWithBodyWithResponse(ctx context.Context
 
 // UpdateUserWithResponse Update a user
 //
-// Replaces the user. `access_key`, `user_permissions` and `password` stay as they are when absent (or empty); another access key is adopted if nobody has it; a password of at least 6 characters is set. The id and the times are the server's.
+// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8374,9 +8374,9 @@ func (c *ClientWithResponses) UpdateUserWithResponse(ctx context.Context, userId
 	return ParseUpdateUserResponse(rsp)
 }
 
-// AllowResetPasswordWithResponse Let a user reset passwords
+// AllowResetPasswordWithResponse Allow a user to reset passwords
 //
-// Sets `user_permissions.ResetPassword`, at once: an administrator who has it may reset the passwords of their organisation's users.
+// Sets `user_permissions.ResetPassword`, which takes effect at once: an administrator with this permission may reset the passwords of the other users of the organisation.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8389,9 +8389,9 @@ func (c *ClientWithResponses) AllowResetPasswordWithResponse(ctx context.Context
 	return ParseAllowResetPasswordResponse(rsp)
 }
 
-// DisallowResetPasswordWithResponse Keep a user from resetting passwords
+// DisallowResetPasswordWithResponse Forbid a user to reset passwords
 //
-// Removes `user_permissions.ResetPassword`, at once. The published example still shows it.
+// Removes `user_permissions.ResetPassword`, which takes effect at once. The published example of the response still shows the permission.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10028,7 +10028,7 @@ type ServerInterface interface {
 	// UpdateOrg Replace an organisation
 	// (PUT /admin/organisations/{orgID})
 	UpdateOrg(ctx echo.Context, orgID OrgID) error
-	// GeneratePortalAPIsForOrg Give the portal a domain
+	// GeneratePortalAPIsForOrg Set the domain of the portal
 	// (POST /admin/organisations/{orgID}/generate-portals)
 	GeneratePortalAPIsForOrg(ctx echo.Context, orgID OrgID) error
 	// ExportPolicies Export policies
@@ -10040,10 +10040,10 @@ type ServerInterface interface {
 	// RemovePolicy Delete a policy
 	// (DELETE /admin/policies/{policyId})
 	RemovePolicy(ctx echo.Context, policyId PolicyID) error
-	// GenerateAuthToken Make a one-time sign-on nonce
+	// GenerateAuthToken Create a sign-on nonce
 	// (POST /admin/sso)
 	GenerateAuthToken(ctx echo.Context) error
-	// ReloadURLs Reload
+	// ReloadURLs Reload all servers and gateways
 	// (GET /admin/system/reload)
 	ReloadURLs(ctx echo.Context) error
 	// ListUsers List users
@@ -10061,10 +10061,10 @@ type ServerInterface interface {
 	// UpdateUser Update a user
 	// (PUT /admin/users/{userId})
 	UpdateUser(ctx echo.Context, userId UserID) error
-	// AllowResetPassword Let a user reset passwords
+	// AllowResetPassword Allow a user to reset passwords
 	// (PUT /admin/users/{userId}/actions/allow_reset_passwords)
 	AllowResetPassword(ctx echo.Context, userId UserID) error
-	// DisallowResetPassword Keep a user from resetting passwords
+	// DisallowResetPassword Forbid a user to reset passwords
 	// (PUT /admin/users/{userId}/actions/disallow_reset_passwords)
 	DisallowResetPassword(ctx echo.Context, userId UserID) error
 }
@@ -10600,487 +10600,480 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L17cyO3sTj6VVC8v6pNblFavfZh7T9XXq1tZR/SkbTHv8S1NQRnQBLWcDAegKKYlL77LXQD8yCBGQyp",
-	"XTuJT6VOsiIGaDQajX73vwaxmOciY5mSg9N/DdgDnecpg/99lsx59hNLU3H5Xv/7nqYLpv/HRyYlnbLB",
-	"6QB+HQwHH5mig9NskabDwY2iaiEHp4PL94PHx+HgLE3F8ppJpq6olEtRJN7pPktWkEWeUMWSctZ/Da5+",
-	"/olLJYrV4PSXL8MBjWMmZXTHVoPTwcvX46OjF/HJ8auXr05eHx28OnlxHB8dv2DJa3ZEXx8N9HjF79ng",
-	"VBULNhzQnEdzkbB0cPqvx+EgLpheLaJqcDo4Ojg63Dv4bu/wxe3hi9OT704PDvdPTo7+MRgO2JzyNKJJ",
-	"UjCpN8czJv+/gt+zYi4WarZvEDcYDia8kCrK6Fzv6CJjcjAcTAuxyCOeDE4Hg+EA/vvl4cnR4QuWjI+S",
-	"k1eH3x1Mvns9Ph6/+m4wHKRUqigVU55FGhWD08HBwcHhHvzn9uDgFP7zDzvQrHR5Jwp9FKKY4kIvjml8",
-	"8OrVq1fxePw6PkpeHB/o/9MYyc1BRHP6ECV0JQenB7W/2hNwI+T1y2O99kKyIspZMedScpEBxVxIoJnB",
-	"6YDCfw8HjXMv/67JYp1M3opFmnwS6pylTLH3+nCdNALjSCYUSWAk0XTgocB3RSGKxuw/sowVVLGzqwvZ",
-	"ucDUDCYwOniNa6YKzu7ZZTE9Z4rytHOhwnxBRDElCX7Tezl9efqupw8xfEG4KpfF9D1b/UB5qinEuRD+",
-	"SJQgkt4zkrElkQyohIjxryxW+qfz7/ut+CNVbElXuyx5u7o7JdfstwWTisxpOhHFvMZo3GAMBw9797Tg",
-	"micONj9eg3KNta0xm4QiQ6OaJdIsZoPTw4ODg+GAZXScsghPgiVRwWJRJDybWq7FHnJeaBAOXx2+Pjn+",
-	"7vD45XAwm9M4wk+TwemEppINB1xGPLMsz/xtzhSNzOKPgSyCFYPTlwfDwW8LoahmFIPTvUP7z0Kzwwzg",
-	"O6j+lrElTaMCWFZ9bMaWCPmL1yevDo9fDAc4Bveu6FQOTn8ZsGSq2af+rz22GHx5HA7u2CqaUTlDtqn/",
-	"1Q72Os18zu4yscwuiynNuKSKi2xn+rkspoTjNZqIRZaQvzx78fr1+GRyMB4fvXoxmWheHcevTl4dPvtr",
-	"H9ryzdIgMe/TqcEyb1m56ODFyfjFcXJM2Zi+TMYv4uMX5flusF/4VvOQvlcbHu1t7rX+0LufgHf9T/Hg",
-	"v0g8QLHg8myhZrfijmXye5pc0YLOmdKcyklDC7z+RMYiZzWCYZoQNc/51yCnSnOX53ZIwajUTGLAJVxx",
-	"kTEiJkTNGIEFJFEzquDfschUQWNFgJvLweOXRyexb0DeesHyRTHl2ZSkNJcsIYIu1Iwo+I5M8MPO67Wx",
-	"4kd9CNm0C1+ABJLbUYRLUrDfFrzYatFPov3J7t7pKckEmeIkGphYZBM+XWwHjpfTyAUwjA4txsxXTFtP",
-	"b0M41YQiimkwvC4hopr+PVuZiRNiwJ4s0nQVCnvr62Em7pqLS/qnQvffyrFdnPndPFer70XSLZoXjCak",
-	"YDIXmWRkLJLVEP4/YXqK7jvy7iEXhdLKWKCMknKpQHkjk0LMg0STao1NUR6fDE1vCZvwjFt5cpMe8bwm",
-	"9CgZvz4+YQevTk5OJq9eHoxfxWx8fHhydPDdZGwJ5wWjL8fH7DA5pK8mLzVlvD4ev4hPBsOBIYVbnjCi",
-	"tJwvQwmiEA9wIBoFLIvsO6d4wuTzwXAgVcHzqPErgq9oMWUqWhTp4HQwUyo/ff58kUtVMDrf37wfz7V4",
-	"KtPFdHA60JPvlWAuJNNXOoXrhXPfs0KTllVFBplQkfmbPs3GIKC/czahi1TBWESF/QvOzx4UyxKWwA7M",
-	"Mo+P+hzXuMJMiLuoYBNWsCzW4rbmO1xGkqtKTRJUWsqQolDReDU4PXj8oi/SVH9zUBHIlUh5zFkvQszN",
-	"N32J0a61RpDngMRf/jWIDPtJJocHB69eTw4Pk+Tg4OC7V/H4xYvJoOSvBZ/O0MrXSZlWR2WJJgSDrj6E",
-	"rcc6ibc63V/Ks/wCB9a4RJpfRVaf8bJLtwJsmbJDEdYqpFGlI83WDgzLrRjk4cmr16++O3x5cDwYDjQ3",
-	"/W3BilWUsFxfkYOGLo3nZrc5KxgjlMx5tlAsmG8XCtiIRD6SlpDGQt+uB65W5Z9yVkQ05+W/Qb0u/6VV",
-	"6ijlc67Mnx67lfi6wn78Uivj5n8PB3IuhJqBho/bNGr6l+FAzQqhVMoinilW3NMU8FL+tWCqWFlI4Ppc",
-	"1a4P3olbcUPv2Se21EIJqI634vz7cJ1Tyyv9VE677mc46X7LInXsvCjou71X3UK9Lo2cVvjtq9Lf3Fzu",
-	"uuRFdk9T7pWTaaaFZLzghGawojW4TESh/8RxBpLTVSpockp+geVOyQ+iuGGxvjVkvpCKjBlJqJyNBS0S",
-	"IgqieSZN979sAbVXkNXwfRJZzDaNLH+//cQvf/z8z3/8Gqu///yPu7/zg4PL20+zD7d/X16eX6h/3J79",
-	"8+P5xfHHXz8eXN6+WzqMLxtwhBuudsJkL1tWJ0KDrVk/MnWWpu/ZKvT5XGRzWsgZTckdW0miuS8+orer",
-	"Oy3fhZy0XXLtiK0ooifWb5KXWWvt3sgBh2bGLm2w2oAFH+z7JfRhF0v1srg3ULUlpnDBT0L9oIkiwE2i",
-	"gJJgQbBgy9Bl1mXsJIHXkKZriggKdJX8PVvMaeYWMMKlFP00xWYOwzOc+h+MqcQMI6Cwe5YK/STHYpGp",
-	"wenRYf2P5m0+PDoeDtg9y1Qk8vKdBylE/xGMUXPw2AzA+JTwUlZesrEWWvUvGl+z1bjgiVvYaREwRK7F",
-	"ey1Agjaw/nmxAF/vYGC8AgbIaM5KX8EyY4XF9HWJHvKDEAkoI/C7UQAq9GkNQ4oNcBdcQxGnYlH9LUEp",
-	"MEqpFjY0HhIm+TQDM9UjILUaKzIVgWQapTxmmWTRnGZ0yuaAzZBR0T1ny+ZQORPLCBTcSIr4jmkh2fw+",
-	"4wmLZizNy79oMBfIBzR0qNXncCf0vzN6j/8DKSqS+FLh3xa54nMY+Fjdgf5MUBRTuf3VXueAovbImBv2",
-	"5zX88xr+l1zDNe3+R6YqP3rPxx2d6X1f92q5tXv5p5H0P86t9TgcXMx72jBBKQMbZqAqVq3g1WZgOg7j",
-	"Gnb5brsQUtMr+jJJWEy/Ozo5OTl5TU+Ojo9fv3z53fFrepC8ZEfGELep6FSwXbPJQnq3f0jEhByRBpxv",
-	"SNeyp8R6/Opv2lfZn7WwuDfoeGWbvpYN3LfRrXuNnhZIIKPSAtmLlDz2x2oVO8BFUl6zZDuJ2CnbyeRA",
-	"k8lhta2KVHzLdpKIH17fkX/gUn0SScdJOIKvMv1R9yGU86/hHz/XohjyXslYhszr5d7h4d7Rye3Bd6eH",
-	"R6cnJ/uHR2guFVIZvmm8qnuHljF/Nz6Kx+PDeO/l8ZjunUwO2d7rSXK0dzg5Gb9IjulRfHhoee/mSoeG",
-	"Pe+/OIR3wxggkCUfjw/YYTJhe8f09cneCTuK976bHH+395K+GB+w5CX9bnwwePxi96ofxF52dc2TexjV",
-	"yzXW8GnFAGTyiNk/3+D/uDcY6OxjGb/npjAb5wfeyc1IQWcISfOcaqEkMH9pqqREqoJnU2+8yCehzhZq",
-	"JgruZ3yfhCK0GtRJ85fF9CLpMOj8LoFtaGo6F0xm6t0Dl6oFOLAv6ZHPFGEwNmTfny1Jeeddj09wBz5c",
-	"s1TQ5PP1h1DeVMAHRH/RDWg1+xpXknasuDMD5+KenV1d9I9DCbIRlPMHm//K9+zs6iI4lrhcpk1GDQxJ",
-	"wblAYlj1x4rRygMhxlX64wZX6YkeXKxd7Fr1QlJnfKcTRZrhhsLcGtT5GcPNw+AFDvy9SFa3QnygBWj2",
-	"nbxaCUFSGBwAb32Fm1QsQxeQemzo/GXQXeibU8XfBT48+eZjQ8cxMRGM4P9RbMoK74tT+kR7h/JUiOkX",
-	"yVOu2MOxge7Q7RIJ6uuFJhJ4F7xd3fVbsd0XCiN5NtUaycW51miEeezsCWIkRr81W2MIw168ymv9nq3e",
-	"imyS8tj3Pp+BZAxQ01QTx4qMWSqyKeiaNBNqxopARlKt28FngZ2U8krAxJIV77SUdoYggsAhfxDF7YzL",
-	"y2LatgxId+XeQPyQ4F9VMy7JZUiIZ+X//19NDqB5thJ/3fV/X34SGAYM7krDSTCd7+ri4hxcnkzGBc/R",
-	"Hjq4RcmAjFdkhEb70ZCIQv9b836e2PjnhCo6ppLta53E6BxhQW56GWBWZbAMzflFAmzLhBcbFUnGMzYH",
-	"PqdWOQTnGln5cagJ1wf/HVs9k4QnbzS3qyv29hdJuJKNX57JtX34dRYH/Hds1Rv+y2L6A09N9DXcaWC3",
-	"/4vnbt0Z9a1dZumKLGdU1e8S0Ft9J/32AeFM1UaMztYJuQ/zTZQSnuyCVWCAPbF6hSZ/B2hanx+iWeBw",
-	"n5yNJcvUkBxo2k41r+KSsHtWrCDKqQH2oRtXuQtN5duqYQGBzIcqIwLqe1a/ZJow2UOe8pgrMuLJqInB",
-	"lrA+BwZxjd6kqRmND2zNsx0n22JEcMClJ+kJ1aMejKHCwL7W8z1ikSnju6O5Rh/Q4PNfJYbK1BOZxzSJ",
-	"8vq3/6dgk8Hp4P95XiU/P7cfPPfLbRqmCmDXJPirfH6W8xofbiL1jABdNfMs9CsGN50rImcghI/ZvtaQ",
-	"69Jvjz0rIaLUfhey34ak/TQ71eQDUiGXKJTr15Jm8JpIVtzrf9M7Ju0+rQzec5vSfNZjl7DSE28ypnNW",
-	"qgfpCjb1OaMNU06PnS3WPm3dXdNm9HQbkywumNLnN8cUIs20loXQDLNaxYoX542o+M3Z4pRKyWNjKLBj",
-	"h4RKiGEwgjlJBU30g71fCiT2Ac8X45THRDOVIfDKhmDyTJK/HJ2QGXugCYv5nKYk4VOu5F/3yQ+cpUmZ",
-	"vMUlQcjBngSXT89JaKFliVxpVqfFKjpOy6c5L0TOCsXxdN5eXt90IVePeQspS4NafPM6Yn6eMZCNjUVe",
-	"4s2wBpt9ohFnfPMaDRoYDZ5hl2MhUkYzWMAEbPNcutFvTJNMEpolJGNqKYo7Yzhfzng8swqdBETQOGa5",
-	"YsD3uWJz6eDSm2gyA2hR0BVAldF0pXgsozxdTHnWSZF2/BUMr+HPBJS4doZqk0EZ4VmJzCE5PnIQBIG4",
-	"yBVR7EHtkwskcJowwieaAXNJKIgLNURXO9bXsnMXCzWrgb5QswiT12QzzO2qQVThMzoOd6FmLFOGo5A5",
-	"UzORyKER43kBBC5dhG02iHpGCW5eiHue+J/LOlxXZizoI4/Dgb6MEU80OGplZ0ognWKT+jXdiQmRWhaj",
-	"qWcfxEwizdsBKrnzdMZU8jgKOaPv9UgNfgl2SuM7yIh5uktUoP9ytzsU03jG6pFLrVxHD740Y/XHmr4m",
-	"Gp8synmW8WwaJVyagCAfNxrpoSyJkONGd2wlkQtPM1HgfjY5UG0p6buo0t7U+mCjSMP1fSZJIuaUZzvi",
-	"LOUsU1E/kOCbJmTwYjwdO0QuUCZAuTmBSxc8p4oiMHOeJClbaphqTC+mGRjlgm54DYoAWqgtGGO0OVj/",
-	"RrVZRh6CWEgl5lE1QRfxfixHmgh/5yzReJElqUftg4fcIAafHILDnezCN3cAWjYWsHK8ll+8VwTXw++A",
-	"TVXBeb6FqF2mxhuZLPmMe6FmhmIbzv8XM7Jqwht8biqRqILGkAXkRUNBYybJjN6DbzOnmHbAaDyrUY4H",
-	"SESyDdP0LQE/wy2F8H9NiK18yE5bT4nyzQ31fWBMnwVElAkFuLlrJxB9NWdU0wUpJSHfnJrpuWkafyMi",
-	"M09MKekYaTF5g4b30qZRY6EbJI8/hbwBOLKb72P0JlN4jpHITOZeG0lnbAnWYqlooSRZcjUTC0UoHjaB",
-	"aF5WuNcz1XLGVMWzyFyDSC7yXBQtJ20ljPJ91ixzrKWJTBHALmtdDnS3BxXd00KGMkuykKifWI5kXSZU",
-	"kntacIiW7lg1LwREnViZpoNJaD5hzO3my158o6USkXdpS9hQEkMT6nImUlYThLIq7bt9WZ5HpRTWuuZo",
-	"TVgbEdCnu6dfzrhi3dPXlKmwqX9dtjGZhl5VO40ECJ/87ebyE1mysSl/0boQZHbr/69ELNJ27mNrZ+j3",
-	"GkXnq+vL//t3Yr/WHKUSu/T1aV1a8mlG1aJgUTxj8V0rBru2XM7l2y1E68+ofliLTqH3nR79Ew7W4nyl",
-	"KUG2L3XbJH6esXL/RCqRSzJmPJsapurknpg9HFVqLZ0Yo2Jz7p/EkqQim9ZuR01as4aGob6uksUiS+Qb",
-	"cgAKfnVuWhRGzV+DMhHFHGLFeKZenlSwlRZoDZxiRUbTSIQoQO/MaCiSoj+fpmJs8oGrZ7Nthh/hg2uq",
-	"2AcYrucoaD77Le38Ug/7nw/VOUEqt711NJ2KgqvZ3KeElb9rpP708extjZ42RXb7OuK/JaFpupsU3wA2",
-	"TkV8F8k7tvQ83nxiyg6QMVNLxjICn1hAK9DJnK5AkAKymPM05SVt7B2CWSJbNUghEYsxhP4ZCLPFfIyk",
-	"0GIq4VnDbDYkTqNZl13EgyODxOHgYQ/1jT2elLG+PMkjo5jxJJrTPA/TRvEbOGxrVrAWgQI5jJa79Xzo",
-	"utdSnJutQMp6Rlv4psjSFcH3E8LPza21rFQ/6jFN09JA514mj0ysKFSJEmmIuNV8c7LE9ch1SaZcRoLK",
-	"bpl0SSWaYFlCxitCM3KZswwMsyJezJu2r9r8vy6VPUGw8kw4SxOvtZfPkdmrho0Ov3dyVz29TUSyUd2d",
-	"antVV0MUtoAUXC1QBTMj121/2zVQtmgE1fKf9cRvdemtqQPRM2IP+aj+CmhQ5zzj88UcyypsMHkNTmlc",
-	"63kI5e0xqFtIVmyYmEdyMR55j4dLuYCo5SdGBKdqC0T8uryT0aLgHir5fP0ByKQUsEDlYCj8lhTR9lD9",
-	"7ef3oTSiVcIxm4iCPTFqsvFkC9SgLxiJw4Rq97qm+L2XDqBYXARfh88OH8l9MsL/MSIFy1OwH3DVsZIS",
-	"dkfm3WizpG8qvT53vJigqQIW8QPWaVIDQPkUzKtotPaEqvAMImrKR39IRlqcGA3JqJB0RERBRixOJPVf",
-	"QXnH8+iOd9imNKnjaVLkitY+tZAs0QponSH4ub0UiyL2nC66B4dILuibg7i1jGi+9PIEYhwU3kMEZP0i",
-	"Ovdoq1I51Xk8u0K1WkM2Jel9p8DsJ9y6GbH5zNceDmHsxCF2+U/1wR8hDxZAAFHdZvq2znBZd1aInGU8",
-	"CXUK6Mf94rzmFbC5Gl0xPVW5S4gRK8OQnPjY9BnsekdLmjIvui1EJjGdAmXlcd3c1XlR/ZozrFhqxuXR",
-	"6wuqlH6l4b8l/I8juLAqzvHCqlSONl21HvqrIcxWaWs7uys9qFKUSnsXMpuur03cww2OttRjrTGRMRGJ",
-	"wvOA1sxZcAAs4Uo2jTlBz+i1+eLKrhfyqCIv7pr6Bkfp8SxeFFoqMlFGc9vVwKVBgh6g+D0DAcHnPoW3",
-	"gWKeGZJE3ZUatPUbOG4ZtGGTNpfyCTMp6j6zAtyJMItCJtDAHWhEWAci0qfNYgV5b1GHPcXYIk30sgaI",
-	"UEVSRqUii0zxVOuRRph2vzl2+VAH9A2OX/dBYymEf23EXsmZfjvWuDsIXFpWdN5SLJUIbNr67TxqasHg",
-	"OaWpdf7Oxb1WsEAoJLS0/nJJciqh6m3mxoKi02jGaMJ8F9P8SJYzIcvaxGD0SBJUgivDk37r6VTupgVh",
-	"/Te3FDCdW/W8jGIBbtEIZan5KLT+bEfuDlWIbq3HdTsy7PMSFD/w2Qy21rPy43Wf8w4PYIdzWpNt+ST2",
-	"fQid8Ibg0vlhCHKBmygmlezGrR57C0MfsdRnM7BjO6PzT7e3VwQmWmP4Hogli6ai7qxt43k/im38tI0q",
-	"qUH7ykzuZ7k3/8TzhVrQNFKp3BFxDuLzrwoS7dH2i4Gcaw05TfNby6IgD++wKEjI5K3IMhYr/zpS0Syh",
-	"RbIjQv0WyvUauSGuez308dFxx8+uLj64/d8f0OWtOYjIjJzLMwJKr0W6eYqfSSKWWXdM5Ea1VKdASR/4",
-	"fDEnMAR1QuMLwLBoa+muCy2bMkrucrno6W1J0tLfWrr31+wnASb0WtFUp4YIA/VC5WHncPJQVbWExLWh",
-	"AClso8+KC4Ry4ZRNrHyKDnRURkqjtVjo97n34vX6sO71m3ttgOBDeNCyssVbZ2aXuDxLgHA/Z/yhXK6x",
-	"ecn6bN2/Wc95l3sf5awYBZKWZCoar2oVwbxOfbRSzajU+4Dtr1+LuuxcFe3tUMesy+6m/OLRWdjXY/XR",
-	"WC6NlmopCFVKS3fSmJvMRGWKaO0SmN9Mzk0ArtyFhdtPaFtwHEk9mzwVHDttse4/G7+eyRydUy2XId83",
-	"vHZ/sM48y5ZQaO70YB4adPC64WvtipcEYl5OLuuit5xRdJBqncHc1TvmtvFab5T+wSP4W8YNQ8BjNamF",
-	"2ettjxlwdV7zwUKzlA0XbKev+Lf0VkMYEnHeKFzuzgxTM4TXhhfXATY0shPISCM3OYuDIG4JbS9TIDps",
-	"kVXB9W2tmTZqjmeqEKDxtyr59vAbw5ErlyHPrkiSJBfcaZa5bkbiSZ5NU0bKD8LtLXjt3pkPB4+bCEef",
-	"yEZZfKeEVIFid4xEHgwPpJ5sMI0AsggKwSglPLTqqYLHaqdbu5AKVIzq6n6ti1pv9LAJpv21bqZxXtNd",
-	"DAh+/g5312E/0ryD/IWSgk0XKS0Ie8gLJLi/Ai41qJarGE5E9L1QmyzfDHNvH1RVM2I3Ewl08tjcyOYG",
-	"Srej3qODRTiRhUW1Nxd4z1aEI+jNXd85h68ZO6x69KTn6swscmCmUuRrJu/KmoYRkbJbH8KouaAAci4h",
-	"qMTHNSeLLA7k7noocuKstoDb+4B2DSwj4nsn10LpTcBgFaA2E1KF0krO26SmswwN2dJEJ9mK/neM5VqA",
-	"P7UuccghrOcP6r+vh6+QMZM8YYQrspwxcF/o/8+lFsGGcFXXM+szxvWgbZIF12S5jQ5BHRy8+S7U68R1",
-	"ZW9+hHGQI6TYVBQBmWRvq5FrVeha4yOXVNreB03BnSq2B86KrpgwVxseF9mZkstyTWAJeoJ+EuLu2s4f",
-	"wh3LHkBdEVPGoYf1hEGvyDbKMDjjsYx5NmgFKA7H6JxnU39wmQnwancV34A+aLsYOW933dRj8iZTKGtS",
-	"Cw5C9XZCY+Y2xJhKMmHkk1KpSDyj2XQXGoLyf1jWEKped78msBH4wlxqscyclNX/bdWw9IAC/DVPtfwG",
-	"jx0OHvamYs/88Vcpsv1rurT1ZNY5sAPis6sLOTQceAUMjj1gRVVgmLa86j55R+MZ3Ah6x/Q1sEK/KWjB",
-	"0omTK0pv+Rk5JCJNmFQEiliGK1qNN6ULZRpBjMazMiDV1PxsNybAIPClTmoVQ/ApMeVYMrZPsHCtdYIQ",
-	"t+nS9y6aV8sljqQ8u8P80vXiNkrY/qRaQtFYdL9F9TL922qHu+uonq1j/QHnvCzDOv4QpAVpTTSTS6wi",
-	"ocrqWGQMqZAw5z4ZYSEkcEeNLt9jeAasMXpDRh+ZovDT0oa1aFwhNqcQCzCm8R2ELWlC2ieji/ORYf16",
-	"ESzIw8CZa3wiZs+i4FOe0VTfGBaXFsfmYfhqrGCYFsBUe2aH4UsRPXAT5xCFXYAT/eRxWFWWchqsZjTP",
-	"WaZv9w38JIm+b3SdlDenPnqsytM55m1iuWBqUWSyhuKziYIkIgKl7YZAyyMsczcCZQ+CL5bmyE3xic2L",
-	"XoJzXCtytw6QpohhjST0la6nZWFpLah0ky3mg9NfBpfvB0NTU+tLCw4OHx/rxW1+sRBUSDc4+uK+BR+t",
-	"vLd2+1NwpmvkgCnKFAMzUviSNw69MeE1m3LpzEypN5WS+2QE7A2I/EATXAbe+SUQnrxjidYKNyl5rWlI",
-	"VxjZtuy9DmvJIx0GnSfk426mXT/a5t7t4s6DrYo2uKQj4Cie0g1kwrMEq55UYSXdOidEqWBsSAvDxwFV",
-	"WG5thY1gcFNX5p8AnDsmNRbijrO2KGAYELSeWnuPENRWgyUOaZevzY67YhTC3kjngblVbFrQtvDo9UpQ",
-	"T4yhMsi402ZqB1ZxhgvJ6gEebU6qzegA0GVM9pXV6Jtk7PauI6G0H6UhJrA005bgB8Bq+1SOQlz+OU1M",
-	"fy0NMsD9b6t+QyedZEiUEK7ZHz3MoxHV5nYJKWFjM8t6UbK0n3U47FnfKhQ3TCmeTavUGwNfUMBR2OUq",
-	"p2wNp7URCY5gPVHQKYtYNuUZ87Hd+kLGwKRRNsTSBVhVi4ygEdQoVJRdqNlNS6y84UC0dg+IKug9SyXh",
-	"Wag1MQllc34XTNgxeLmKa+9lKZ1zZ3zkGWrgYuKNvWpudUblLMJFXPGvaKLGwv56q3q4vluNsxvHxSpX",
-	"Iw9Xtl0B3FZP/BXkRP3+6vmd80A5205MQo5VTzy67/v3DuydkpjGIMf8xfjl/2qMm5rONyNSaQK6ZDe9",
-	"jUWyisrGDAWbsofcFwWy4UkAfoQSTPO0UHDVc7urN+lFwaiy24KmaCUcQ9eaWF1JqbQtiZtAxjtLGoQH",
-	"XybrmVmbRjIrqJiTagkgXlukCvjDpTw+1QdV0FhF+lyjsane3fJ+rtEE2nDAwODAU+sTVatwt7Hk20JI",
-	"uYe6KoEGd3XzABnN6UNEpwzjRhsI7JBwoaFcbRP+3Y4LsQSj2xzCgLKkvvf2InqtsddWW7Qx2EB8G4vt",
-	"WDfPANLqJGyELzQAWEj2NOvjAXpVPPix8ssCkq3w84aM/t9RLWt9e2ASNl60XJuExRx9xZqeUzGd+sMP",
-	"ul1yNqIGbU1a/aoTcnvxlIdcyG7qwVSYJvlIY3OZm3IduyHMXK4WjtagFuAuqNoYA5sglOQFm6R8OlN2",
-	"192czjau1AxMzQqxmLbEyF5e3V5cfrppxsqWeRFY65qV8e3BPEnvxf1+vjUvpZiA3m3d3O38Bp+HO7bC",
-	"Jyn4RcLEjDlV8YzJ+iNktlmU9jxY4Zn0RmIhBGXKVox9v9zKAFULiZy2zNGq6mHgI9LMw3DRWT1Bsutm",
-	"etMFbpYctw6WFZapYkXEZFJWeoLkGLC/eIIZ27Joa9ERFos2UMgj8YX4uO0UIPlRX4SEJ1NZ8TkTC9Uq",
-	"RJRX3ys8dEaoekn+Mm+xxWGBn3J5WHufjIzog5D3fonxa5qmkaQTZgtxtbzHNE3Jj+9uh+Snd2fnIKU6",
-	"WUCbrINrjldbPNAd127X8py20IdSqdci5WD/lclHH4NmejCdh9X+ezCFBll97QtRVUrT37eZZOzWu2jM",
-	"zFelOdXPt6NwTP3FArkkYbL0XfgXdd/qekRHc81PdG7PEPzaplNqRmgVOLMbUb/VqshbMZ/TLHHmUSqW",
-	"Y3T17dsrVFxCDE4eB5SmU8UeVOnZg6J8oM/nLFaeWlxuSwY6nQRJxJCMtEBqairATKHWnLe8iBdcfV8w",
-	"etdmfotxHBnjwH6iRWnApukEEpgifVc7xFP7SFn/pyo40+o+T5mp0aRfV6ioXNzzuL3y5p/v9gAdkpES",
-	"kUFYZ0W39VNo4rtbSJZVkf+gLJOSVf+6SNYjZ/xcUc0KJmciTaKcFbEztgBeh5kpJDyhPK3Kp0FfhuZO",
-	"17cJFoMDfdMOgzI5nNcMPAdv25T52zL3da9uuZgWNAuo019WG+sqHF9qfbJ0aLjfXZwQK5+0VUXpOzFY",
-	"caAOiDvJHPV9jcrSkAIpks9kIypirf7o7qpkJct0lYE31u9G4QZPDkuNqJ8kjns4AFxEzljn26oATYm1",
-	"NrbjJFSwcv20GMtcqB9EMXe9ifoK2KJ+Vfwq2EVmYrlp59bjA0hTD3NzR4hFDJiBxpAe5OF/U2/DDvyt",
-	"exY/xj7QsfRZCMuXRnMfZoo3LrIEikoHebvLYMntvViNeMuQ/gj+vV5mcODebM3pgmNphgXmqEEN5PUQ",
-	"0i2cPpCBkyww7Fu/dHpejDbUktSs6SprlzlhI7ca+76QrMTk1Okx5C/1tMsqAQIuwpjNeJY446BYlpj+",
-	"0t6YUZyfZYncTO8MewBneFmjibmtrTHRG9e7BT2fL7y6dhXw1OyLhqchGUPkVTI6ec9yVSZeVEwDbYIz",
-	"sfQVIFt/5sSig0qa0bzoUKXlKzUTmgWTHAnJo3vrReYsW7QvpEe4p20lRyhZD4UfU+q7QfqXBZ2yzgjl",
-	"Rk0NPs1M072t/dzYsQhnCvJ1J+y+73HwjCQMAh4hf2EuEtZSbh3dICmPmVb/51BPzB1BaleFsTGTtonD",
-	"mNlYbGud9KIzdPHonruKHW5AYL1aQAy9V9dfRdDOPZIivmNtJqeU38NSVem15uLuZWY8YdGMpXnbxNkd",
-	"ZI3oYTDnjCcJ80yY0rEM40G1BxO+Q4LftY5MOY/75tTaBIEhKYjEU4HZQ6jPh9+tW/ZgasLnPMZH39ab",
-	"4NNsT2QQqBcYUXK/273O6D2flm9v53qi8cJ3H2ZNIqjENVll1u4QeANzPdNvShwMvrLvejfkKAKUVXt2",
-	"AxbnCD1W18N7/n1w1r2pmAD6IUR21lLuAzzLf6bg/5mC/2cK/tOn4HcdwJ8p+X+m5HtTt8+/v/JUyjkz",
-	"/P4UnSxYeRJgimlRcKjfbAqw7JOzklXfZahZQTfmWjNm6Mzs6yKK2REj048UGNPuucLRH7JRw8Y93KZl",
-	"pePRdgqn4Lsq6ww3328EhCgxrDeoD2tjWd9DhNTlrgWLa+BAtNOmXKp925BWmn53jQlH4O9rEHq3uNr1",
-	"CHW0iK2hB/VFE+XlCGNbKF8ErbdZaNn+rLv+ezm97DG/9C+wQ2QYVcx0G0tarEkGayE57JuGeXQHz5TK",
-	"ax2Qqgr//vPa3CyoOEbTKv07EAFAM3J9c1bPoXCfrOmvEwXf0ABTRYOhNi6DmJRvEybp9r2E0Cmn04rZ",
-	"B1E/fTx768m193DSsrv+xfk+ubAMUvNm4OHDqmitfhbqQEA2s/MGcBnxrOu+Ora11hN2cxNljWWmV2gN",
-	"nrAt9JorQD/a3atAp1SqyGT3h12sena/02a7gcRvWDByzhTdouvqDwVje2DNTsr+q/pxtTWW3ezsqTJh",
-	"/Ay4f/l+S9EdFfxpoXhQRwEUyK6q8f9VVTm/cWHMb1SUcsfqke4C4XRaE+5KZ3iSyGaN8q8gG/xZzrIz",
-	"eLSzYsg5VRQ7wHzErjtoHlz4WgDo56kW1jenuSQig3ByUGmDg6I6vFkwmX3GsfGb+z0NiyDCwIq6whXo",
-	"5a7wg9EP/qpi8IDg0GcS2wBpRV8aW2kAYqiiphtPFPtc6muW19qiQ1ObBZbeXE2LHjzraFq0MWUj5e6n",
-	"29urv91cftI4QWyMemPxdpUzUKk76Oy2CYmNu0Oy+ItIE1YQTAH9ay/Mduq07vMuDViBRdrsVXCIRGVv",
-	"qzAwnNfS4DgQGj0UWfTMpGr74HOd3bssuRI8U+4YybPymtEMrbhDMk5FfAfJlVgpB5TtHfjCzhGLCEcU",
-	"U+nA1kdqJzcso5p2Cp56QfSHXz8WEodGNC7ls22MMtYm+xFms91SfBG0qHKVooVtllZVPOhut/S1Izg9",
-	"NLm+ybaaN9JWUqpOgwaG8NK4xRllg5AzYU4NI5ELlqcrXyWNhLVF8VdtxPN05Uk29UYPQvKRZ4Jaib4q",
-	"sWIHh7PNvFhfbgvfH/R29ldREXotXEkfoX2qoH/0KaG2muAQGFCSaHrCipHXLOESFNaMBcSasTnlHgnS",
-	"TKvPu/IKAgA2lN0TeZfwjrKA5STQCU3OMFYDIHczHLNbfxBkLxi9x7HZantTEjStu7XYgevoNycAz/e2",
-	"a5eP/IIcH3Uwbws+nbKiequ780036NnuxrJAALOUqXxbCyVvJ6CblZuyEhCsx6dkD/nRfBntXvXDzBRm",
-	"ADSr+kURe2PNyDWhks2iJRtHUDjUjAiVKt89KJYlLLmiaiZvXNHaV6zYg2eozE+n1skVwPqTewgWKNOD",
-	"nGd2W3vdbLcuVyqSaTUH7+36uQYRfJX3GkDg0Fg60oJXF8S1OO3Sahl2AetyYWjSWFuwgB93O6bvYQpP",
-	"ZFJ4ZDBGTPHLRloE+gihfOaE8vBoBUe+UQifEtB0WBX6NFv8+mtEaATY0vgSDOWtXqgmXAUBWXbQCoGr",
-	"3kcr3MktsKR3KEQzWiQ2PVEGQmWGhxcipkVyi9+EgmUqkwUf30YVna9yL/0d8x3XYr15vu2WHwzdhVkt",
-	"FDqjFKmCZnIiirkM48BG0Dfy37QHW0OV4tauFwyniO/KbN0gVLpKUVSldcNgFfGdbbwaCmiunz+pIuNn",
-	"DAIVqn5QLEWWNL0zwbBe4brm41BoC6pYmwl14xrXPA9lO1cTBhzWx9aavkMhlPyfBsJQTmMdXvrLumG/",
-	"R69d0/L3n8Gn3vMFwSewtN1D4GMVQmw156/3pJTXPVTewnIAoABXd15DTIli8zw17vYwiM0HvYFtr1ng",
-	"A9pq0iDu9GRWP8G3F9mvGBrYH+Jff3sCDP/6G5nwVKHCEEoUCMDf/mcbmIMZbVOk/ENA/5Sgf0PSLgtR",
-	"9KTxtVJI35DIF0UaFWxZcMUCof18/QGDa/VHioU/Gp+vP1zjSqHAlbVGf5Ui2/YKYi05OqU8k9CPDsAJ",
-	"hvp/DQxafe4Nt4GmH+gOqF2tXXrvwDyIwZvghVoECryU/I3eUyyYXvXeMfJaOKC4YiiAyxkHsaeH9m4i",
-	"8t9ADR4Q0OU30Op9Vhkt4UOXXwf8ZdtfCro1NPHBjsBtxWZ7ps12tedtNh+2C3tsruXP/mBIUdiAHGiJ",
-	"3oM0bAXg7ZDtDnRviasX2VpQvSNr/UkcnZVI3Bmoj9B9U6dmfV1njEPCWE6oKSA9pysyFRBbtawHOjxN",
-	"e2RcAycv9xES9ebcmCjm51TRtxAFew7d4q/beLX1bWw2PHomTRba5laxC72nDrKQqnFS3jkDzunHVIxp",
-	"WipljoYPWuEbVfedZxgSVUb92NTr5UykgXliX9ET3R1B1ztebuvYsSGceZpiXJYSU2CdW5d6aRjpWrvu",
-	"2Z7kvYoofY3T+Dpt9/7N6iN96y6B5vV52+JPsQ8UyAbImIIublA1jbITWy3w3ZdIZ0vMd2Zg/c+HdzC4",
-	"ckGyBxYv9PLQ6s/9yGCylzSNuPT4jTLneSEeVpdZuhoNyaicExfTf5KLMVjyMPJALnJW4L/dUe3reYcB",
-	"G7uof1PPXJcqwqEmjLwlitzkTD1dj7g8patpIRYY0Bawi6vqA5ToHlahX+qx1b7xV1/usP5taHlESca4",
-	"e5uj725rYM4xEKgbM7wGV3n0wVPYD6pJQP5C+S+uB5zJzgA9LPIDuXLD8s2FXkDW4VoxK027wfJxZ+hg",
-	"eNZja9JjE7y1W3g06sfcGsxgY9XzOtpqyaAgDX7OuIaIpgSGwYS9IhxlW08M3B2ZMoWth+AEbb+A8IRT",
-	"u8MqEjQ8BRgJyyN2G0xohohBvxBjZcJ1+8BXI5QgHybIme3GrVrIU1W6T4AEVb8I4Vaj8x9RvEUD13YK",
-	"oO84nLElawG18ISH0ddXiUf2ex7r73UdaKg1Dy+4rSiiRTQjhnjyrXYMer5+d3OrH1qDaHxn39PJHR31",
-	"qFm6Lk7W1nOHjgmhkBF7iHHSSEtuYqlgUqT3PSjR7K1ksHInWqxfPeclrwK5IavZxvaH1VK1RaRqgdS9",
-	"sghs2XmTEVCnIxvk5VAUnsQkskuqwg5ZMt/KptIiL7YekhGPTI2BRk/CXTNJ+hTOaNnSVUPadHZaNr+X",
-	"YXthum2QwlKbHSI5i/vdcmGq+fodbF0Qdt5rK++6+j3UuzwEdzh8wiDlJiXU3+/1HhSdEY+2lGUf/eEH",
-	"800lkRgQnninlT/AZrDutNU1IK0/bdvcBGOIRHlHGpdZhZJNilqLMjd9CGtOxFphM83IwgqbSckiaCAo",
-	"ZEs5PbkYl3+GIGe07O9B5XIMYgZIBDTVRbfC1eXNrftq1mdrKdyQF0KJWEA+aQOANanERO/sLaVR/CUb",
-	"+VqYVb5b9qBYJkOyfw3t2uCid9WHnRxijdRbq8LWtWTQybvZg94Qn88XqtYatCXI3k9BVSOaRVazR/R4",
-	"FhzYceeJiAkZVbiH6jJm9TENKasvsgj6JUcTUSx9FWjtjquFjOkMPm1uuedG16wNLbYP1GEnLGEFONus",
-	"WSOg1G+Sdk0MwoKZcAsjS8AG32WKq5VbebKtRSipTC0Br1mPumN2b8+kt4DYk7+L689D24FtWeagPuWm",
-	"3eurH/t/Gb8PKJDeciCtd2TNXugqkF67+HZ0TSQulAxX9NCVOqaqo6eiNaKbFD+7uaqzopiPeeYTmTcN",
-	"P09/r2ialmCFSShzVkxZEnkvB/5e57nrS3gNzL6q/fWP+xgN1lhnSGAWFp2JqGrzGFT081Regxbarlk+",
-	"NmsmCqEa5hbaMLbUQoHa6brNmgOya8OAIHdX+sP0/T5MwNQZdDl3awUO10zarvrw3xQX4baPQFysp364",
-	"ux3xeS0Q3bq7h70asP3ZxKez+Z5Ftd50e18e50k6Qks3TRs2dhVUak3cCUuZQt0hPI6Bxipy+aA+CQXN",
-	"vLXIYQuVeYr+JclXNRcEFr7Xew/zlNRyC+fiftc8vj9vQwtLEuLumk1YwbLYyaBN3rjN7DANIzFvO6Zp",
-	"KgMTtwMtyTDW3QYJZmm9zzldSEbGbCKM19ICDy320tSGD5d+ZrDem4Tt3rW3bDp9m6zzMxtrDJssbi3/",
-	"+o5BKmisd4l/ciqSgb303I2+N+s8gJzpKTYB3f18VgnbhU9zNNuGD9UOShSTioh7VpDbt1fhSa71noIB",
-	"N9pU3gTLT2RVoXZjOAA2ZtCV2uRTXV1f/t+/V5oUMh9P34evU/uiPIIAwd7PaJo8pu1g/aha1yktytbU",
-	"SRXno30CIRzoTtPEoBld1+PbmlzC5+y8FpXRpooC27MNZLBXhCjUsCzAqMoy0wHM72KuPwbntyoWrmsH",
-	"xQw5k0OCfq2VCbnS35k3nc/xH/vkHY1nAAOmfxfWaWT82SZBs3lZz71FWfJyaZEmmnghKCY8/MVWxu66",
-	"TsPBwx6j8az0rl/ZtiJtgaG5HgQFRKGiSrGCan/Q9DDD11RkbJ8ghqUt6BQejowfXnfkPEFTHBvphwex",
-	"T0ZaGhsRSVdVUQ6ekKV17SGdQGSLcVYCX5RGfGqez8W5W/CSzHHDoGR2AU3xTh6Hg4++pqY/iSWZ02xV",
-	"Jq5IstTgWFIaAmEtZyubkAG/brogN5c9gmXbynj8y9lfyWkP1oizEALTxzTeDEp1rcjFeQ2UWtlAA8rx",
-	"43BwA7WJHGJFClV1R5fvwRjFssV8cPrL4PL94EvL5g4fjWeJQzL8L3b6CtNm819cBFXPH/dVI6tS1etJ",
-	"1nh3TT/8NP1T/dpF4Lxo72ABZSKr/B6bQfNMEpHT3xa2SWOVEBbYjTygvEAt+AC+qHp6btUktGyO6Mjy",
-	"+WoNRHsv2h1IgAlP6DrFFDz9nNXR5Su6zcCyF42pNLGhbb1LS8ixZWnZ/NxOsyF1jORivL0pu+nW79nz",
-	"00EsG+v9IAoys3ze5pToV2ozsgQREELKnadl60F0dTIPaMFukxXdHdhN7fBFpnhab56KBcqDNCgXZv/2",
-	"8/u2KFRIOIEKO1Bdgk8z8reby0/kZzYmmB8YyA4CetA31rtjuQIZ8EdBMDOYUJIYmXVIRi/mI/e7nJSF",
-	"So10FUKcd2zlFjA8OLv1S5EVx6Dkbz/fEok8e1PQCWA7JdJldeIyHMj/bWmM4Gf7Gugatyc3d2yJZ9LH",
-	"ILolm8MAkbK3gyfbwxTlp6rW+yGSd66Gh8DD+MTYW8rK0nEq4rsq5SxOKZ9DY/rRul1izjM+19LSgcsk",
-	"EcxzcYVdmCyXcgG+mCfeNKeq56YzoSK0+TwxKNl40hMUTSk8m0ZtUpqNHi6pakhGszmNR0MyKiRFNy2L",
-	"E+mJE5aeOO3qomIVSygMGQMv4RnRBPHypNSeDbOhyD6XbNyT57xnKzfPOdMTnYLblhs9BovWoahIpdG/",
-	"UJfYZEM055D31NmN8CznH2FcQ0GoqpwGdCHT6gNbV1nu2CqaUekRjPUvNS491FqleZusNKaHMAlPxxvC",
-	"UslMQ6gubVEv3C1o3rHVm7I/71reLZ41Mmf8AnK31/pIt+iOnpOWbn0Ju+3CmolDcw45iLM0hflBGQm1",
-	"OgwJRfXxMNSY4CrN1WZJM97aRvUJrJ6C3TH+1P4CnW+ilRNmbFkrGB3AdT7yJEnZkhasrWYBmMoXUok5",
-	"mZcflHm4v+v59UsZ3uHYeqbbDgcFXUZjkawikaWrrrBymBtSwUrrGZVkvNJisW1+trl5Y7mJzFvQbxH7",
-	"gDgbo7aGIlZEc5G8e1AFjZUofP0pcNln1YPFtVSwyJLyjGOaptyoB1Uu9+9GUQx3FE0KMW/TnC7OK8u0",
-	"Hrtm10fPBMoe+jzdooddTEPnxmC1FGBtbZV7mi4g+bhgU/aAqz1osm1dThS1Grrb1yYuZ9uyHHNFRzc+",
-	"49XbDa6j5R/Ixin4PVA2VaRYZGG9+yGhAbSRznqOLsaohSFYNqxlPhLzevygUEroE8tXaiYy/b+mRR7j",
-	"0U0FfuNREJKI1a9bGPz1OwqdsX3lRwy4JUox0sv4fhtvdyN4Oaw8pgednSUyhVSRluPowsuk18GmE8WK",
-	"bUu2bg1owQLB6+d02hae9tp2DaBYwlVV6/krQ+bkA+u1Ux3CcUyzDNyDYEDrV7Yk1H2PEOzYLGJjknq/",
-	"iK/3an0ld3q1m05/+r9HZ5ffxUPzUWTcKSJdsSJmmdI6WLNtHSYTY4sCSByxQTxNyjYjWovemi74jemp",
-	"Mp0pKMmEaYJqZDNpQ3dyhK3BDwJqIPW//p+cd6tsIL1PRkZ0jEw7aGg/zZUJT0Vf4pBQrfxodkbjmb6V",
-	"hTPYtZAqkoxlLfHO1uxQsCmXyroRAhrYrpkftGYQpp50aRNrBpUWm8ZGOesllWTK71mG1fKB09e31eIa",
-	"toVlgrD1zASGzxgt1JhBsKEWlRJomS1ZlkD8AkY2QN8/Z2mtENy+eBwOKooIR8WU3jMbNWL6eNdJxhh3",
-	"gHJkt1mn7jXnyaABUu3sh3Waq2P0i+cmOE1DKZdgnqoHpTYpO3N/elvtX5YJO7CNqiY3EkTRT06CS/vo",
-	"uN51vCBQ7p1WXEd+pBmduoRqVLbu2MpYi4CLYYFKdM6aopJZJhZZHOLuE6ABiEzLlDhn1Oo+skFQJtYR",
-	"7hCtPOZostePxGbaYs2+rDlwEoX6g2wwYOlLsCESAS/N5dmNe4H1wq5VLa8hGTNwEWnqj1MqJY9JUop0",
-	"b8jt6u6ZJGKZlXl3aHAePeyp1d0ezfmeITETyFY1ULIN+gGcMbj4fhQkL8S0oPNn+rIVi1hJ8pfRNZto",
-	"Veh/QZ/965sy4Kn2LWh9ti4t+aFRdUPjzKwlGNaYAAZrPY0hZVUsjXeR/uXZzdtqMGrVEAhzLuKQj9/V",
-	"h0PtlYkI+OxCD3scDkTOMprzzgpK5sSH5Hj/YP/BKwxt3d3u8uzmiqrZhWJztzBZlsYdNuvVB2aGs3hR",
-	"mAzQDjBu7FD4DGq++m4Z/GifXZPZGcTvYBn9dVDKj7s974wR/QskoeTMlPPqA8EtDYrO37iX/cw8eN/l",
-	"mrHHU/Vv49xwcSxsYJIFd1maknKqQBD6N97VF5qm6ZiiWejJL8N1mYBoIv7L0ydzese05KRYUbslZe88",
-	"UVTuMAiU7eZjCKXXbAmzvKn1JaoW44osxSJNyJgB521GP1tf7QeWTbUKddg/yS/oIBpseC1KlM5ZEpq7",
-	"GpsT3YW/lVSxcaT2F7lV1QtjC9wFtHc4xSZk5oftAAuwInTegoLOmTL2Dlfy1laApTzb6SQ/8Mxxivqv",
-	"28GT221+JVyVP20Hnrmz34uE70Rl1+U8Ky9bI2NYZUs4jdVxJxiNpdMBoJl9u9I0uMQOkN1gfdINuPDv",
-	"W0JlZB2YYye83TRmckBpfkfBeiskejSUtyJTLFNtsHfFnsUiaRUuumaAHg3XDCt4BSDrh5QaOzCAbnOv",
-	"u+Q19mD4fZ4aI1fgOl+VETssvfpR3Y4e1SoNR8WjM4vV5fKsjsvUsRHFHDOF9NlvWW3qD/vuVpWMA1lK",
-	"NyJ/xogb26JmTqF+N0A3ZwmnZZZ9O3BhMtsiUy6zVRVmBLlMckhMOx8IsIfIbTbFMPp6FKAHopojpXYQ",
-	"m8tm1tdak5+1PMtluPQceLEbK/dgB2gAAGNHj+/kYj6nxWr72xZymO/WjBlOPUKQglHrAO6I1GiiyNW6",
-	"vWbXKd0QdGw6gG6Vi9CYLtx0Btx3Y+6/ax5UkEy03JaatwrmEUsf7mhmLJiTVCzJVDAZFrYgCv5P2M7n",
-	"Iu1BMwWbFEzO+n0kY5HvxCWd9wNDhVmtspMtggTLbcU4wRLbZ3Oek78wNjgPeZpGBWgFtrmEQjK0hAbV",
-	"bFY0dhbZEXNwfuIAJPs2e0two3y2p3+r95QBUzKus0O55LYZQq6m//vON631eBJzkxzdj2LmDYSAH6sS",
-	"3EFID8OTmXlrPPm/d+FJsWIuLyc32Bm7c3IYXmul7ck1VynzlXlR6TrSNr7vU+rfPYfnsoIy7/SSZXdQ",
-	"5CvDtsilme2PKgiUAF4k23x13QvEEJOF0yaL6oH5tiLP7I4ldRRvpcwWJpgu0PS+lUTzCWMTvPJpC6hV",
-	"WMPl2c2l3atT5iwx8XubJm+NxxBWKBt/7XROCcsLBi372kOMK7u2nIElOROQ+ccKMmbEV+07lMtXs3t5",
-	"/Y6euLX72JY10jhuh2OtftdC7lNjvlB/UEPH744IrGx5vS1/X9dQd1uLNavLgRhbx/4wDsOtDincbVjT",
-	"74KuAAR0UDJhS7IUReK+Et2+SP/OetYF8zzXFZU6k57Mjxhph2apr/9eg/3v3TxXq1Al3FrmdrQcBgUX",
-	"4MgNxhu40rZGiT+obay/8ZT32beV5oP1aRveFAxOb+PezlbVEKmodFf7KrfYRNNmqMI2zuczUth6eCCe",
-	"4/yay3hirbPMVGzr2H4lkZXVEPt/FSJ6IMDS9kLZAHnKeoOrOV3fb0SuQjoGrH/WTxqBrtXlmVcOAoy0",
-	"/yqiSU5VPOu9K5PI0uubRe9P+sgHfZH0lKJBjUTD5IKCxj1vi+d9v24Klpt3H35+JsEX8fWf9i0f2m3e",
-	"zN6PwVac2l+y7ayUmv+j0PqtnZ8VEv8wkSm3xsTyFDBuRXQ3nt6qZ2Vn1XWCI2XGBklYLBJIzSBUlqHH",
-	"x/sH0MyMq1P4ZqQBGA3JWCyypFahGI0uckjYQ5wuJL9n6H5R+8QWS7XxvQkBCLgsg3x30wo8R+i2eKCR",
-	"seaohlh0rR6wxJYF0UosrKNhExm7nAxOfwkXBDdLC35BFeRyEixPyh31nWzVd7FvqLUkXH815xl15lfd",
-	"VpEEK1NsiaUsVpLQ2rm088lad8Mn94bJZiQQgXTuSpwwkIdFpJnBn/roM64XHUtHOm32CF1VqRxpvSHx",
-	"bHQW7Sw8bC/5R/qAEQDBJFN9aoMHeny6k6HQJiwFH32wRFiqgHP6cBH4EcZf4Dc2PLfXR/0sz7UPA7H+",
-	"qTSjz3nWf1dV0HGvj7bcVTAt1Xa1SBXPUxbEKKvPMqF6kUR1lYLp3Dw5fbh3TpUm9j6epWawwtMGS95u",
-	"BoNlBLnVliGnNLk0FVkCkVgX8zuapNQgBTY5X0AJBZIXTK4n0/bvJGMdsoHnovpFKS4y/tuChV5Pixyo",
-	"3dgToQ/z1F/sBF4ZSPOtYsX+78cPAVEyShV8vFB97kdP6x+cdR6mOFe3g034Q48PlgV0R95eqdxF4nfI",
-	"u+aHXoYNB89y03TdG+NoaW5CkM0NhMLeQ0KzlU1QwSz2JU9TkogGhNuwoRu4inLgEot6bMREVLtaf9AV",
-	"WECr2iTfQHMfM1qw4oe+Ist2AvkkFUuPsawKe+sb8vY21P4vllXZ57cFgxqcNJU9vuXzPOUxVz0+yamU",
-	"S1EkwZ+4yOtr+ixEzrKL5C2a1ftGAlpS/hpvznZ8qgwa2YjBWAt2C4rmCnMAoKG3zQUQ1O3RXzX8nhZc",
-	"Aym3z2kwRWZbdLcyvxx6aPAJyZDlYIUIJ1xh6LHQE6lolviRtJtu+QTuaNfCBvH2kKAlylOlutxSZ3NO",
-	"RaeO8p5BqFZ02onl3ZTbwCZ9uIWwiD247i48sIe2Zj3VluDtcNeG+rGgmZJVuQ9sp4WPjbm2QEwhjw4S",
-	"XUTjmEkJvWJ9NTX0opBC8bQ0O6xgMA8gawPDWoW/DiQLNYtSMeVZVLCEF84uWmscDmrYojSzkKyQWFE+",
-	"PAb/4vzKFCr3dba9BI4lF1AXKTFFK6AWSEDgnW0+sWudrIvzSuMrmwoZG17tN1ukpKwWHVZIC3bnRrXZ",
-	"ub2DferFX2op4PyyciGvXcY4ZrliCcFxxIgLZeH4APSWQz2wm5LozSnDVIoNugjxmbJpwaZUsWi8ivAo",
-	"Wto8AL2Cf0K/iXdshVUbaWxrzYRWR9X4w0ZR0JzOiYp6BWlTW+Xy6owUC/0O/eWaTYXpafvXpyjErxkF",
-	"zEzz3FtKdpF6mcwiZVXxoLLIpYYylPRq2z03qTnuINp6ZW3yDmpFmVhumIzMKNaFgBo02ASMjHgy6lsP",
-	"BngH1sWyff99VqwoZ8WcQ22nXdjGJ2smqk1XPVqNouM0SeqhUndsFWbaojn3HOHZ1UVjMT7lGU2hrJTt",
-	"3beO/Fvbms30qLJViIPu61nOy3MOuKmxX+RIxJzyrGK2haLpPrmwNYj0wUIxeChfMWap0PRh+o/XN4Qx",
-	"EdlqvcxgLexIAxEF3SYEo2wNIzIygq9HvvBm7KpWRLE7U7JZkr0cLje2XW8atlYWul5mslwPqv15CrOj",
-	"9f4p18V+orUgpW1sMO/0JBWTd6XQwTpV6Grj6miChQqG5jV2dkLtroOxGhc86SYGW1rNCcucrqDgK0sl",
-	"A5GoHZGNRk+d4ecN0j46ITP2QBMW8zlNScKnXMl9cpmlq6qNH8AjmfIUSt64DyJnWZRjx8Ou57n55OmP",
-	"i6klhGje2j3PlXLyQ8HYHmR8r1chWm+90HmSYpmxIrBT7uar7FHWcVKZLpzKnZxpbDcm1uNBnvh8/cEd",
-	"jiWl6CY3FKl9tDandwzk7T2Rac0+Zoa3j57TnD+XUnj404J3dpOF+/j5wkqPW1huroyV7KxRl9kXkIhj",
-	"Uc3qIddv0VTuqzWO8xdghxuRUH/LDIh/aQj5z6QtfYxupaoeekwzSMbeTdfDiKjOZ32hZjfYLGfN7uk/",
-	"Qze1lwnGrpgI0dBlTfzgrtosoDEKsdKZvmttVYT1RQzjKXpkoJR8xQrJpfqxoPnsfz74CmGbx8OMqmWE",
-	"jNmMZwmh5PrdzW1gZeynrKws/OlxejoL8G8LVqx+r/YpAVZWXwrkhp0QN4Jysma/C+kYFN6Q2kkR8KZe",
-	"0UJxj9ZuwreVqZKi1VbTagdfbv2Ahhi+4rRL4i1nw56SYCEjBZ/OcG2tiFlFZfOF0bwkZQ9OJ1/bMg2i",
-	"IQnL1ax7MS34Ogtk+lbC6tmVvt9MRq7N7BGn23aA9bY7YS6oYljFu9/0+juEv2sNJ30Zm4pbFzedA9GS",
-	"am023bTE19vRBjeJ1SD9uux0vTUbH/o29rDyWRCrFi5nVxegA0OfQqjpANGkChtcyLL0YVChE2grEs2E",
-	"VBGdUp5JFS1yxecsUnoO/7mWq0yF6ZQsiKKFadRjdHacCpqxSzLRjH6Re7RNbDIQaa6XRzJ1dl6rzF4w",
-	"gJhVWJbUcxmIVNRHsSisRqmgSTSmKc1iEyTZsUn9pCdcmlCNhIh7VpAR7jfSh+ERUvGcoq5HIjMhAXWh",
-	"DLwAsrVWAcTnFPcMz6+Shvw3cZFjYdKqoRJ+RUY/CalGTROwe0um+EKUcBlrNKy6u+zBB+d2PFJ4rc8/",
-	"nnkrquweRrVRI9M1V9yzpLvhi6P3bXV6XumqfBIt4p5Joi8J1XrKjqIdLh8i29nFfSkxmdSqctc5AHu5",
-	"LUf7WdBtfcZNwG4/3NTKomSmg7G+/mugdtrdH1ad26cExsEzV95Gx1oO1TSNYp7PvIb9RgSc3hOOJnLB",
-	"1a5nqxefiCJmUSzmc5GBKl+1cPLfTxzeLF2jUQZV59lau3PH3ZRpxDPIKWeRvON5dM8KPumQX+orrFGc",
-	"tVbCNLxt2Tl9iFprp1jTnUa1GWg7KZvcCcKVaSetqu6zUGbNxuy+fPHi+EVn81UNDc86oMEpvjY0rjt2",
-	"TRX7oIUff//JpoAU3jPoz5aT5RJeX2SmWHFP07V+vgE9YvShdFnBSxaVs6JcKmj+Vkq5mQsBxQgdB6tY",
-	"Lsl4VbbGqdHOREAIAdoHCjqZ8DgktCilq/ZLA0Kd7ZmslqLe6MLK90Mfgn1t4IeBPsGSD2InVr2KRoGH",
-	"MymWb873/apqyV89Ko7JQSfVuw3cgZoVTM6Er9s2TF92MZL2UMmYTXkWiiXTPamlbZKtQM/yajHH7obQ",
-	"AJIc6Of0cHsaZVqYvm5t3AZWUezaBs5RE+CypPopTx3dn7GEikPBw4a/I3GHDblTsWRF6RzDOK1fBuKu",
-	"1r2lZruqN3kxK3xx7ggowhT+vmYQK+5Xy6giYxYLI0xoXm1FUBStu28cyrDtZG/E9EriddP7vc2Tc3fZ",
-	"xXg6c0sr8ALMfAYpN9jY3P1y/SSWXhkNfVx8moX0u6HpVBRczTxRd+XPZYSiozF/zSxeiTcBxvY1YYhm",
-	"5PrmrGMFxGSLJmFTd0vzcIWJ7YVMLrt9L4HHsUlIwV3IbYRFO4bCfBI0Iz99PHvbNZf91avxViiv2hFV",
-	"c5LbSp6DjkBn9ajtUd8L8U/ml+NSreNJVXKEmjAH/AtaJf8p1oWLdZL/02txrCsZelwDwZ0Pq/uM8VW7",
-	"KkTMpBTuWlD2R5T/ag1Jn6IgZ+Uzc3ZqjnimgRXFyOPd8Fjg15siV8tsAu5GjVjoCW59wsgZ0ZKf8VSQ",
-	"Ah/RgE5nLe3ARzRbYcNhmqajmgkCl5Fl2tqcqS5stNlJmlsrncdafoBdREr4X9jP1x9CGYhzGefEtT2C",
-	"aBeMTkMkc+xjuluC0TWbsoePNHe0lamBl9m3bssGJWoW5bRQ3xbk0hdlTchbAr8Cu3IN9H4ggr8ouqfp",
-	"t909uqnyJ+ndEkHBlYdvfH4+B+aW5V2xI+acKfptt2EDLGrS1RPldNzcXJ6B7/Ocul2BAuxcQnNPlAoJ",
-	"2MOsd2mfvGcr9IIgRpL1wMQm3znnMk9pWdXB88QpQaTWwyeiaIk6WOtP+25OeXqGKVN9aoh3Tn78OBz8",
-	"IApvU/9RQuVsLGiR4COEYYajzna0PxZikV+cu2GF8O2pHmFKszfjbFkZ373f1VsWlpEX57JrIRmw0pZK",
-	"SQ2klxhA7dt3IwyschdqEDT9wXVQoqOfLdD1ZZaufhDFddkf+LN0mvxtWKElC5tUZkLovaGQLGFsjkGZ",
-	"olnZ3ErRNZhePQ4Hev1PQp1hMku7Vr+RXEAKNoE0t5JkTfTljGYJ3EpfAGYNitfuQDdsdb6Hrc5NnZOb",
-	"WOTsbUq5R9WO9U+Iq5lIE2ninLolDxgXwectcYw4faWj4eQbChr8feSPyYqUqMV87pQh00iQgS772Jlb",
-	"L7Mt8/WEjeHfYUHIiAF2W0/Owc6HU34fIOkFRCDUzloLwzyJ+3zh3FmrZ9dpH6oMEHgPWelbhylCrEMx",
-	"jWfgfu6wfdhAd6jOJRSB7zzmDpxT8TkTC+WGPBXZFBgIRjRCYw094RaGbv3IR2Ha8kxIZU0suLInRRWV",
-	"6qhgalFk0mOLqvOeah8Uwkk8YUm0YJmKekBscl7KS60/HRJe5j6UUZGb9gNR9FoJ4sO7cYNitcVQULoz",
-	"j5ltML7y1KcG530HnOUbk2jebUxw7mb5GJ5ZBVVE0tcUozxDE2wTizlDS34H9PXYackiPIgIsNNOKSCT",
-	"Ap387ebyE6S/wvH6UL+2UGucRVikDU3Tcr/mmPyrujkVSDrvvERwXXrNKpsIWL7kugfWFYsqfX1aHPMF",
-	"pyOtwfwRLXWPzkK0PexugeYJ9+qB3mrc6ia2Sstdj32XTtD2LO+asXK7HVbrbIr+eoejikZ5RkY5K0Z1",
-	"tr8W3PLv5n4eDmTdx9xqH9v0Srfh14Zr+q3kEBzeEDLxSxkUCt4zS2fd8tkWIrpZTifIZltOuS7I1sL7",
-	"MFPHLdIqUdApi1g25RlriwQttYY7xvIKbWuW4oIlXI76XYob5aS2M7uGfeWpJLerO/KjiVnE4+Pq1IQA",
-	"QBzxsBl3PSTsIefFap/8IIr1DM5nEq0eI1FMI56MTJTWRhIVueVzIzp+zviDvUpvyGjvcIRBS5YjFSRj",
-	"pn7Jevg41EtAqLa18BizCpvwjDurszsyWe+0VI/1HwxmlABDz4jmXO86LG825a66V2dIitamYjx0qZii",
-	"fkEzmq4Uj935XFCBgWa+Xlwle0nZpJS84kWhRcSKs9WCQPAM8B7YuFbIJpXGwRPAlyD9O7I6kc8juVHZ",
-	"oEJ3meWU5yn8ICxmdqw0UQHW5SvVb6JcxDOjVu7rk67vSr8teUpjJn2OrzGVPIbyGpHNwWojy+/18LOF",
-	"moHBr+kE7/SAQ/BvwxHeIN0qX9lde0cL8HDFXadV06QMIdZ9yTbRva5T1YLwKt5ZC8cL07dYFBfM2wsq",
-	"KyFYUuw62yROqtieVg7dqheElCdMUZ5GBYtFkTgjtTSW9ZSsKF+LUeNjllSfj1rj1zfHt6nBFtHQxJBn",
-	"ZDkTae0ya7bQ8Ft6l50plUeV+/2+ymcIk+uNablUDa9vzupk5lnbR0qNczOjgHCaL8KBfgJSzWVB+zRP",
-	"QQDVzOY07hFhsb7BEXyPdOI5zdqIrtCIZlyEm3vzJIJMzViJIkoYTVKn/PA5UzwlS4u9ki9TCCSgmWYF",
-	"Nh0rXUx5RsysxtZRR28gKrmMeEZjxbvCnCwwaAaVdUa9ib5flyqIGf7t51vLBoPDWobOjAzladZJpWqJ",
-	"7m7iWQ/GR5AlVb7CtpiFpRd50sHaGoubZEw0F0hp60ysr76xzTl9QHNBBDlt7REYZdobbebDvSF7h3UB",
-	"zV2UAZxv7mTjKs0e7BJV79naqXkyjTfKfM9Fxk0J9jYC+miGPQ4HAp7g4NRtTEMzL2rjFdUPDdRFSnwP",
-	"KS51x1a71n2qAyHXnYu9ZE6Uyvu4dAIEhm5deUOi7K89gyYSzelDLxW6YBlbgrKOkLiIN+CS4uIFm1Oe",
-	"eXl9U7gu03WFoiHyc/fisJPIb0VY32sDhP427tqybW+3mV3i8q4XprF5SCEN3vrWJhM074QaZiSNto8x",
-	"1YpaI8LUU2nDRCWkfMJAEvVL1jW+bnuMEDpRenuauvQLsJDMIWL3pOqdDEbeFo906lLdkkRij+RNpWHH",
-	"LLxZIZRKWWSP3iuIaUQ1kh6oUmye2yR2O1FiKarGK8xvPJsGklQJVcFUsWoLeKwIeVtwOgMhO4uk3FjS",
-	"9QXJg6tXi0cmMwGlZFtlgKAnWMR3RN6xpQayyW2+ZbC4LWQJ8EQaHk+FLz6xzQEtTcAntcACU5pwm0SY",
-	"ohBFFJv60S6DKVWLjSZL2KVwWWge4NrkxgJzc4TuPqvsQfVdYT0ivm9ktrcpcUsIwVr0Wui04UVyaoHj",
-	"F1iOCrR3R7CW16sH0LUrPuvbgBeRJsH+rWagmbPn2kactRIYzTU0narKP4S0F1LxLCoefKLE+lpO1BRa",
-	"GZesKyPWhMhplMyZIty4s6p9lMUSS+DDUSbdLfkxVl/fgR0zgW/ZPE+pYufewknKjDB8u6CZRBYR1JXd",
-	"WGbMe9+OynIlqxM1RAUnHdfLu2X5QkW2UrrbtEXLW4NdE0f6tcBwuYd56o7gsVBFcye/q7wdJfhcDslo",
-	"nIoxzjzhKeuYGsuSduC/rHcL90HLSrY4Q9P26HHgu2jMnr6vLJLG0tqR/5nwu11mSHnWIRahxq10nxyf",
-	"s3NvJNMZScxvmmoymol+D/xtQeO7mmudevsZY6xmJfdWFnKNI4xs+pNMQsnEedL2+v3tf3wn8etvO13S",
-	"CU+VTxj69TeCP7stbv/uyP18/uOPqRjT9CePQHhmxUEJFjJhMoRBskKu3Y3fO7bqdsp7s11bk2ZdCbNW",
-	"DOwqnRaCnusPJr/YR3om1eeP8yqA4FfrthYi/VUKPZAa5Gmty2r/pkQfnhVWJxsTiF9lHGlsQv2R0f85",
-	"9MgymCfmimwHAQ+KFTWr5EDNTcZULX8sOPhsLb9vq7Yln02s79nCdQi1TkeQBrJFCaHKKd61HQtK6RcP",
-	"qjfRmj1db4fliSoWfUC7RLDaEFlBv+nUk9atTLOkKkVbptYE47QTKYD0+u6NbraQPjR84zKtX6XMafOU",
-	"Nu8guFhMHH9/pPdqn+Ls4qKxPySjjSZiJlfJ4Gu0mzJr3F5xeI+ytxtNzULuHWKzlaZC25d5Cjh7zljx",
-	"Obt11z18O2PxnXRVZAspsOgvDQG1EYPZ8k9CKoDkMrjFX1waZdu5ULn3Whn7zhwLZXdQZlkUiyzUArO5",
-	"ptOpISaKZWg/llCaXnO4Wc3bUcUNBbA3iBOJFlDiErwiLZ6UgslFqqQzLCnUBcWQAJbUZ8HPqZYITP1C",
-	"6FVirU8m4N2YAgnU51wHweGWeeL6jM6Tk25ZHlLpqKw3n5vye+ypLxZqv4rr1NLnPFdY2I8SuchNpfh9",
-	"MjKBmXdsBeOWmsdBNfgRUfSOSZCT1op2kNHVzz9xqUSBH1GsFARrnJJMkBmVM5Iyamtqmq52tUDS6x/e",
-	"kuPj4+/ekNHBwcHhHvzn9uDgFP7zj1EVPwQei3wxTrmcscT2bEmpJtA6HJpQRybuLKJYI7RJjuVgb60j",
-	"2AGuuNYBRe8IFQ8TVWZ5YofJ0peyeXj8OBxUuHdTq20xVC8d2jwKiGvD0yqLa7enr76GdbuDg0ywLERP",
-	"iOJOtmdBvsTeMmBWTHuhF6OpoX5aQUSq91hr1tXmHJOqWMTqX4/rOcAVDbS4wuHyLKkkZnRgCGJ9qRf6",
-	"dZ1TnkY0PEPaBs2s9aHxpcV29KRZS9ee8EKqFvcNdjPSv3cm+4LS5PWuVwnO7Q1LHFg7CGpeohfwNS1p",
-	"m/6VjdLCpnSJMyahSQRlCj546/fJ3xktyKE7fjGMME4sEP6TmNA5T1fdR3HcJw6ohrs3HoavyU/UiS8T",
-	"GetMd7e8DuqOJnTl8uNAzENZ6E8PMuq2UY7kTCzShIyZrYhn4yCQyYf0D6rj+LAOVndIXgmGvvKSPckx",
-	"Hxn154m6f0EOG7tnaZkHXc07JCMtlaB+ARaQ0dD2NgMaIqMLeZbMeWbewWsmmbLi+Ahe3BGF391c1ezp",
-	"u/XKfRVPb3CXOn2vM8GSYMt3Bi5847VzIK7GclwE5zjtYe1B37z1jXfgi0esMnXF2qQrTKSFzvxkvdcv",
-	"iltigbamMfaVgm5xb0zFgSEK7Sj26IOpCyxGBMXJnpmUkYIRrB2Q9BJgLqpvdkiy6JBH6jJBg4eC1Aw5",
-	"FckbQseABlEYHmRf+H1igNz8uPYIdzad2kp4WU8Om9BUekLgv4YY0xnr2SazGKyd1imvFpq3mSOxrUxi",
-	"S3plbGnzjfr1x9tF/nhqmcMjZriQOQc9BxuzBpFgp4TR98h2kRaeWELYJ2d4f0uK9l71IFz5bYtnSquI",
-	"UpGXWiSAnIdCDiu+oQSqkAZpc/rwgWVTNdNC5NFJj6V/Z7ElSFLpSzHfSPBoChmGMvC+UOAT+ExmBIQL",
-	"LlVBlSiwmBUSkAKfOtYbZQ9cKp5NiRE6t6jvgq92W/1jlmGPSkILsYBuV0jWl5l5ZgA4PIghGZnQypFN",
-	"e6uejs3311Vg6ZNQIFB26WYf2+L/NITPZP3ZwhhiABgQViDE3IQcdxbYOoIlu4MzwLgEAVrtRaAv34/q",
-	"VZ8v329WfW6o4WtypJm+QoOBzieYSbfTRe6TUU6nTMJxHSBromlKlqxghMo7ltiW92slAvRHXUG9MAju",
-	"9wQ941gwnGOBrBn8N2vXS6xO0FIYTLO4NGFSEXgug63R9qS8FqV1nCMcQ7N3F6ZNjyR2RX2d88+wCokx",
-	"uoEDZCwSzhqFOoyPmbHfNzgG42xt+OxOEb1jkaw2ZMaToyNv/tS/VVlfOMz+7e1qlBBW2xGGRuOXJ+4N",
-	"1Smran+vn9QyP3uEP4fWU7D0bNQ6N0lXjcEaNGwacmEiWc6ys6sLkpgG1U/gyG1krra2lXlCMm4E/f/H",
-	"UbKTArC7jD8A2LSfKdFmun11dekA1LU3uTE/NtKcgGGCE9xtZ9M6uSjn7fL9aZKcUXiFqtWydDWEJRIy",
-	"Okc4PQnQduvbVt8wuL3IJsItRNoFnqiOqj3LqtyHJ1656kNWFTCx+NH6C82UHJYF/0oKUPhxwYIJ4EkP",
-	"PqgBiz5yLklJIO6TndA0HdP4LlIi8oJalSggi+wuE8usQpJElSOxLdEtr2jC3uxYEBoFqC+2N2/EQOBW",
-	"ikVM2469ccxyaKu0j4ZktCjSPVgNLaaLwhMOHxK5UqHfU0Co4HlLbbr1IhQ43szIsymEUI98DXUcY9sJ",
-	"pnakO3TrWxRpfdm+EYiQXFFCkpXBiO6A0AC2FKDB2tTqUoktG43VVdidOBFwPket2xLrp2UigxxWpdmx",
-	"MF1otERb/q5FqVQil2TMtDSMF9fXSZxlCUuAOjvZ+zszWisD8obBxqcQTmxaf+x6Qht9WcpKjRiGHN4I",
-	"eR2wgPqko+YXoD/W7OybV2BtBV/bIOfG7M2DQpEbm9vePm9gKmXDb3UuuFyfg1kHsccJrX8afFQba+5+",
-	"ZtXGdz60Xs1UTOMJw65NZ5XtEsc3lu9xFNVH3YeAP5aVXyOsfO0VQtIU+WSjzH2l6k9pARS45mqorRcW",
-	"dNr2cot7VhQ8sTVTgxvDrosF1pLODTU1NQunXhQqawMvtomtm+zcc3rNgSNbiw1F4EwoMsIfQkMHG8Bs",
-	"2m04VD4EpQ5jperPf0BceUpbYzaRTGr3dGIDVXfo5oWU3LagpcVm7PVuyy5nHHq4B27VBCq/gdsi9NnK",
-	"p0KB85h5oRY09RoC6T29gb809P7fzdw3WWTQPMLkm3qSZStVwY4Pz2hdX2FRcI8lBn7fNaf136/tKzSV",
-	"FlkEJquOTqIO3cNml5cnM6E89RTFKx/38lDCHgA73FsuICiZu4Rwi2Ru11X7mY1/EuLuJ5olKSveimzi",
-	"tW2Y8GtKlmw8E+IOa+GnaVBrx3ooQ2s6SM4/wjitNdyzTPmr8zujqDdgQ3NqGbwq9YnAxFtEdZd9tfIn",
-	"EnRtYSCapkEybXe4otn/U1xqC9VWtop2SPoXFLPn2lFUrLNAv5aibKmWinj9aeVhzGssEs1Oq5oOwYzW",
-	"7CsKPllrxUioomN3+Mujy5QA3eG5Wt3oi1ZdSn+EVTLH+1GgM43rH0xKlyWBAQT67UFuVPWu5/w90w87",
-	"FI9w2SlumJIEWh9Btcnbld6UVDRN8dCLBXQCOm2Qghyiz9J0pxKmTY9kqgqAH2LFZUiFs/WArYGPF4Qn",
-	"skyir9HYHVvJIREZBlpCFO6eyLDvj9wn70AD07RCYloUpkFLAz/2TMrI+BIt8JynPGYmSMDiLafxjJGj",
-	"/YMBmLg0apXK5enz58vlcp/Cz/uimD4338rnHy7evvt0825Pf6MPmCvNJwaaxGZCM0FYVCNgUFqyBqeD",
-	"F/uHh/iFyFlGcz44HRzvH+wfD2ry/3PYzHOac/inUwUBzPLS+rMickbzWolgPoe+HJCp0fQrD613qxkA",
-	"hNWr0nSfXNEpZndAxFr9zDX2ymyCi2RwOmAPehkNzMAUCYLmdYPTX9zvSjXk+RXWreocd1lMf8DU/ccv",
-	"1XMPmDk6OIDkLpEphu0kQKNBifz5rxJfb1OCHTtb3vlePDvq+btyS5fv8aqWbtGOl7JySEi8b+4S5Pv6",
-	"+E8QdNeM5Raff0+TK4sI/Oiw+6PPmclflAz6VLzojaQJVDXugagf8INeyHoHoqEHTZabkoSjYmr7jMAS",
-	"i/mcFqvB6QAhIIb8sJTdL+avgy+QFGLvY9VEtXa7nuMtgTgQ4dK9PkJAE1dEilM0Hhu/iwnLRHamBXqe",
-	"YISaDYEzrXYgsAlZYC22vpR86rfrDaEEgqu0apNAnSWasH0y0nrXiMxpLhGE0qCtBFkaWZTbzgaQ/7d8",
-	"UwtfknQlq0A2iIcxeqJtLYiuHWAORLEMxuyTT6KMckE02fjcTAAWzDsIeXITblr3ayoraIxqQxkfCAV2",
-	"OFaHAuc+tAPAlG5BEsbyTc6Ca5qjNUrC9yJZhdOyeVORGWmcJQ2HoQ0XRtkOcao59IQeJePXxyfs4NXJ",
-	"ycnk1cuD8auYjY8PT44OvpuMMWj9dPCC0ZfjY3aYHNJXk5cHBweHr4/HL+KT6jW+5QkjCupSVLHvp4MX",
-	"xzQ+ePXq1at4PH4dHyUvjg/0/x0NjN6EHVqkYpmRdgbPFU+YfD6wfp/Gr0Y0RUGrertOnz8vs2MLfs+K",
-	"uVio2b5BzXNwIqWL6eB0oCffK8HUms8dW6UQIYxzm9er9DGtOaYbg7DvZOVpNKiwf3Hbq/BmPq6FWGsB",
-	"X4tiBTMl/vRBfoEq1pIrNjiFUO3hQFA5ONWi+nAgRaGi8WpwevD4ZQfG/fgtnpmLef2Z0SvCnezx3bX5",
-	"Ipzt4rdllKSD+UIiw5jFRnGwLG9/69fn5OC4J+7mNAXXaDcqPpYjn+7lAVZVlrKbcNVgawYPr7vxcCvE",
-	"TSqWMP7wOGj8B32Ht3uxwc4cjQ17bH+19VBgpBAfEPTSVzT35C894HtJTe4EPBvKLwC80f8bXiUo3G2e",
-	"pXWxAMFdFwvwr4Mv6zLAv2jOL5JHfPxT5ora/74q0A0Q2mAIA+Qz/fxvvmDoOEINoJ9ofHZ1cXH+jcTd",
-	"awtlX2m39ViNmDSFOJHtecdJz/3qp2kiFlkSvu1PQv0AXzzZ5gtmvHHQa8Zyz68mhpc7+b2k8HO4NYRa",
-	"bbefHD5jaSr8aq7pHlqKkk0933Sz2rx7MOwnmPpbXKKzcrknvUUb29zuJjVOC+qWbKCydmw/MZqqWdex",
-	"ZSJhfutErVi8cVvN6L1th8kKloDmkfJ7thbzTi4zRhaZZAxtxC8PyqLfJTtZP2stDn8CcL7FUX+wq/U6",
-	"aYTPc8wWU/t/PB2/3O3vxVw0AHXjbf1FR6R2ECpU/3qONaHa3vifaKO7FUkKkdeah5iiUkDLGI+VQHUa",
-	"VhA61Ro9hZBSm9rE5pt0iivDdLcIzoZc4BDGuST5opiyBIK18W2BRmaxyNkpGaU0lwxLSpV67wD/aM3E",
-	"2Fy21Evhy0E9JQRVuOpcbTKPmebLpkn7m4gm5+sIe1Lmak4UDCIGwzXDXI+djGkSlefYf1NNI9/TvR36",
-	"lK3RBaJ6dxDEjo76KnFoyNoFLx9xiq+Am0pAw37yX5OBbmzLMtLhIBORYTb9Z/kkTLPPJ6SYkvMZhgyX",
-	"wlSlzwBlsalJtalyXemxBPlFg2PW2DUW7avrX6KYPredlbxyBE+kqwBOXa6gkBn5F+xiA430TCV3cNRB",
-	"n736p38FXzMm+EwdAsWUqbM0fc9W30ai+LFcrhd/A/g8Rwn9RpM/okBRbfZ3lSg2PI51Ot347Qu0xXc5",
-	"CDo65KKFnZcd9NBSQM5qGc9wVLXUeYKh87EokrJvUBnwURdQ9KwiTd4YT4Pt1ScKEtNMb3+s56HxjJli",
-	"I2ZSqbRQjgVMltTh00PfxmUxfQ8FWba3vVdtbA8PDg5a22aiBFIGuh++Onx9cvzd4fHL9QaQxujbaGVo",
-	"/lbvVvcYaHCHEmUHjcZke4eOVmEH7g5e9bHYYuvw1eGL1yevDo9f2MZXuHdLXCyBHGf9X3tsMQg3Uzda",
-	"Qn8rI/XbGin0ZU6mqr+PP31Lk3LoM1vfbvm+DrezSA8HJpkqqjOEXiB8xgnq/OhrWrqHxn9YM141eZlo",
-	"dge1bFbRO1Z2GfwLV5JA9AeZCM0AjP08Fdlf/0ut5/Uj/Z3t5+tv4Vtb92LjQex4DzdluOf/umOrDjv6",
-	"RjxZKiT416XJhXpj6QhEPv13DDLSajUUbOLZdL3up/XNQAZsJsjJwQk8mF4F3D5s/Wzy79nqm9nkz2uA",
-	"PqnOa4SNP65ZHvd8LpjM1DstIj3h5huUZ4jFPkRfTd59KxZp8kkoPFKIxBuGv0ebH381bQ8vR9WUth8j",
-	"qXwAPRnJ0K/42SjqUlQ15ZScCtu/wa3+gwpTX+8y/2iP5el9bL/PZS439Hvprj8ytdUdyxfK2/jM5tWU",
-	"qmytPHdjIVvzcvP+Yc2sJ7iCf2qa/62a5ucaCT25yKPfjqo24R9P76xvfle982vqhwEK4P5/qoT436e3",
-	"1qmy8lrw7J6mvN/XF+abr6X2go8CKh3RDNJh3YaLwEf2GjnFrlpx5anwujcwl2UN1kaqhvFTIKAYbW7r",
-	"HB7sk5/x31Da5FDvci4KNkTHiB5Vpo6VfhusImBNyWsVDr2adckFIKFslI/egG5u6hgTybLEpIK65PJt",
-	"U0O+fCPniwax75NzbSJZQjjJf0zCh8HVH8Zx43PatDpsMJvCuGR4mV2ZseV6NkZGRtAjp5nDYGtdkDMy",
-	"ivV9GJUJjBp05EdrTTyaN3w5o4rdM0wEt3UsPC6YXfwvsYn3yEWhaOrIAhgMcUwl86JwLJYZK0wa9eC6",
-	"/Iz8IEQiB8HHXj+Sc1Mw8dt7Lp5UmGy8B40mMd9OqPz/2bva3rZxJPxXCH3ZFlASu71td90vl2uu3aB7",
-	"dS5J74BbFDJrMbZgWTRIKqlR9L8fODOkZVuyLadynNRAgcZvFEWR8/rMM1aYp0nfrF0CPKfX8orfio/i",
-	"zq4F1J9ey7N/7Kt5Waa/wRIDNYZMXT+lMbb6Ye51OmGFlK4wmOrV5S0FKsrq83oOu19aoAcp+ST2ktzX",
-	"4WER3huQ4u7DiRLIdk5dEUqbEVm1kUprtJVLeLxDso62D3x4zoMFynespZqVvg3zMXfMGAuFaZtXvlmL",
-	"bGulEgtkX1dRX+b25l60i29CbCPotF+8dEQTcuKN55GYRvAmHjSepEEngHWLE1+mRgX59hO7r4bTLyqJ",
-	"l8M5a+I0ciKyCKrVp3P0vfRzlcNxDxxrAk0yGgsfDFqpPN3nVHs3W74gDLSWS9PNgVimn8p89p4jnU15",
-	"NsB1iAX0qlI4g1jczr4rMxNBeCyi0vVozDM+EKCMN/pWdJuIu/mv6qG8i+DcRlr2R8Jo//kwiUU0FOnE",
-	"v2OnmRPLOpB3DpIsmiDjPbBX3OIfuKMiLfqUKP8eBjn0prR/f38cZse5P9bN2R2+0JfUIshsfS/8+MEK",
-	"OVghT8YKofK/aiukpBJw3vz4JtXg/GwllAETniVZEm9xUEuH04tzHXr+kxDBDTyL2dVVl0hNQuRxU664",
-	"cQVyoXYopWvvZNewhUZlXwG80CxmWw12FemYL2vFhx3vZ07XQRIuhVGJuLWrdAZZtqbqJ4uPfzPUwcqo",
-	"UCXaoDTVSYiDcEb6mPk2Qm+QoBC6HGsJDBv4G+TEEfExc+aHiNlNItKYMOtQcgJ9olyDKK4Eu0mAHy3J",
-	"wiKlo+unXRZY3WthgMHCWpKgynJbJxUOJ6XspDQeCN4jEMTqQHAZ+OHSdZIpLxEJWZpkIxEz4tnqp3ns",
-	"wPlJXKSuZ+DO6u1RiR48ca/jfAggHAIIhwDC4w8gdNXgE7WCbDBt8RBgmNoRA48geEIBg6dsbjzucIjf",
-	"bfeJi5Ru2T0Ji1TAWrbIzlB45GQgMmvIiCOUvLo6XwMUs4uhkl/0LIOOnIj2tKKnxHqxHHPXtR6VGrYK",
-	"vyanC0bL0inz1hSRn1IPWjtWmeOEU76AGQOjlVS7sL2+Ht3d3R3ZSR3lKhVZX8a4rwrGGN7yStto4730",
-	"TqrxGTccU3JnMLJrav+odRkuEpYDCPP4FNgPWYjTVfoGV2hLhVNDYjqN857OFPCt1VLQVSPU13rzIzSv",
-	"8IgWwe1G8gdR5uynKqxZr9TMgm7s4ie3iChGScg4LfRGysrF2ithlxeOjHxf+LPdhJ4Yh7a7rVpBQEzO",
-	"WNV1ZVTerwwAuqf8tNi03ZI9MKP2ZLYh67H5uR+uRfCc4vEAPnQ2A2WOxBSbjfaiJO4ds1OcyrQYgF+S",
-	"w5ByKyJ0oCjBiu8QqTV8V6QyDE7h8G0dRsO2wn99CzAQ9qod37Rbrde/3bTbcdxqtX5/3f/y6683QRhg",
-	"J/8I+Pxge6wNmrn6JhFHuUqJBLkOXbX9bmngbsbZ/JdnaAZBOk+NbY2YiABVQSdotVrtI/h33Wp14N//",
-	"gqriqRjjS2VFVBCTwzKsyFq9rTBIuTZRTiZjJ2j/7fVvr39vv2q9DKxV8TUCIrMoFhMzhO8X6rCQANrd",
-	"5lAJAXTqWW7EpuTbXJnERwx5P/UztcctFV8TM/VvTYSKoHsDvaboowvyceNb+sFb39cXgBWLvV6+arVc",
-	"UdfLMNBjielBd5t0Jj+HgRkqaUwqoiQzQt3yFNbFv6uEUVM3k5aV/RcYSGvdSx7vEEpT1CF1SbLdb3dF",
-	"lI2i6sCVfeDKbk6PN8iXXaL0S5AyXsN/w+2+AXX2Im+2+GqfUGIAlFvFm32BKZTaFjFOarfs2XjRH4p6",
-	"IbPnEXBo4803TaNdkK0NM2nj/Tw0mTbdcG0DXGtZbXRDTziZ9QXuKxkz+yJcYFoOGTesd2L4BPtg2jF7",
-	"x+wDsfJ4yGmxQW+SMZ5NEevOkLxD3QpFfLicDbkeIqVPdUzWs1veyxJP9CTl049oCJ5nQrPuSCoZhME/",
-	"xzxJT+NYQW+TIMmE/ntp+vmdVFcuiRjEXA+/SK7iIAzeK5lPzs/QpoUX+vzMdx/BkPBKG/PqqtvN0uk7",
-	"qS49FfYnDaKNTEf76qM0p2jxz8zHDUv3r7qn4GA4vpDvu4H6LDzAHyoJYcNuCfjbtFh56Q58xfKWNG5L",
-	"AzbK5VYdp6QwJbxPifFd2qcb44kWVmtWbr6vHAjV4vwJGb0NWa2LOu9ffGQ1XnnLx4IGvEqyQSrYVTLI",
-	"WDebs0r1VBsxPlEilTxeU29PqomagkIfNv80cQDqiO47GFhNZ2QKjeft59TA0pXVE2Z0wJMMlR+V6xP0",
-	"ywFGyyxdO9qnyz93QzR86S9XS0Djz1Y5w0hZCytjHzLPMpln94KXNGjjuTV4KAsPZ1DY1mfOwoBuuPRx",
-	"cXPnaCFUbGqwHyAGsYZN4g3LuFLWrIAAq6N7egZnssN0PhEKqxaeY8PCKesBVq7HnhXsu+f1Mhxpog2a",
-	"ODtIboSLi2OtLeKQpM6ziWbiyN4V42gKzndOqLYKy1opIJSwuIEepFHCn26Na51rfCoVmxnW7KnkVvz6",
-	"PCh1RU6nwJ17XP9Sf24FewV19SQETCbuGKYUkLWRMimGniCwVLh+zFVUFh1X6yCMi9BgI+c+T1MXt7n4",
-	"dI18M0AVZ8cuAoZnV4R6iAx7CyXaKG6gEWhpf+jCgE4YzQ1TEEkhk1ZnY53USnmDiQq7tvcqrJ7LgMAx",
-	"j/gGriMIWpdtsd5nQFkNesv5ousTErWO8a6RPW/9IteWOOvsCHj6+06tYW8EwwmpEjyeAhGZfifV9TDR",
-	"XTWoRZRlVxEAQv+x34fZ3dP/2dJp7arBedwAV2c50/iCGgaJxkeCwDSJLuXwetIQ1O3Jxe0e2lNqcTjQ",
-	"y1pv0bw9+Wb/24A/3H7tF11QekwbOdGOHZxxwzBgVJ5WIMVQzxK1P9pxSqG2bF33NJ1W3d90wiKC3S5B",
-	"sxB2MJF2kFJo5HjWTSiUn8Ny67OySha183IxbFg8kL5crqxutfBU9/oYvi9OtbaVs+oUHk7frk7f3DN8",
-	"0HLVKi24SXUqOnI9Qo6NxLQXlnlgPIuLvp42fEoMMZiqgxa6/AtQVz2TCrX68ze+dql4gDXjsZwYZMnK",
-	"JFgCQyiKf8O4d+AA8WpYKrg27BXrD7nifXtSyZv05bKOb9QkY0HRVJ8i/KWST/z+qvrROn/2rnGNrUcr",
-	"lRJ9czSUSouDX0j4wJ/cLxyJabT5tPx5+iCmb92vfirvkpyXeSEH/ubGrmVzunf2fJqG0RTsj5+Vu2q2",
-	"2HtYpImTq+81n/A+1mZiET4EWiMfaAVEUF5Vl7lkSxxf2p9fOFMidD51pzyyi4ZBIcCL1Bh0bYIMJWqx",
-	"9pMyDEud++0NzE1gv/2E06X5NqP6yuLn+4fk2NEhW42+eIJO0nw2yXsUiztiG4kRJ7qe0MCYRg25sciN",
-	"Q8vJtEnSlOmhvNOlwEA3s0ckDc7KptycQLBbv0LmIofYQUT8nCLigxATJyNulBzjLoGG0yuFhR1E9HMF",
-	"tU5E/TQS9u/P9gChy47HbrGZGMGqtOFqjnmb2IZA1ecqDTrB0JhJ5+Sk/eL1ceu4ddzuWLcXDijNZx0/",
-	"H/HoybsMQS9Y4iBSJNp23vZcgfAyNMTjZtA8IwxOSMbKzFEgMFhVDnt2QcJTLF3oIjfzySxiBYVhXTkF",
-	"+8L7I4dRwab3ELkZ8rhwCarHWL7G+8RKZJkb6C5RUsEMXfFJcKOspSEJVr485L+XuunzEqK0igXHjjjL",
-	"g75NBc+O8okdrnua27uVI5H5UmyC3BVHtd8qRfYQWhA5VHFH6GSQuW0/N7cF6ODycH9Yi70IDywAAJn1",
-	"5WEvawPWOSD9ZoOXAriWL1HouknTrcQSOqY4usBHGYuy1fzvUEDobhZNIylX3JZ/CJ7aFfz8/f8BAAD/",
-	"/w==",
+	"7L1/cxs3sij6VVB8tyrnvKJlyb+SyP88xXISbWxLx5JP7p5UagjOgCSi4WB2AIribum7v0I3gJkhgRkM",
+	"KXuzZ31r655YxACNRqPRv/sfo1QsS1GwQsnR6T9G7J4uy5zBf59dXZyznCmW6X/d0XzF9H+8Z1LSORud",
+	"6gEkMyPGo/dM0dFpscrz8ehaUbWSo9PR5S+jh4exHvmRzVYyONUJETPyjJxdXUjCl6WoFMtek2/pqyxj",
+	"Kf3+2YsXL158R188e/78u1evvn/+HT3OXrFnp2RV3BZiXRBRzWnBJVVcFA6Wf4xezuizbPrd8xfs+NsX",
+	"L17Mvn11PP02ZdPnJy+eHX8/m45OVbVi41HfQqPTGc0le/DuTF4YgMNoqjf1WYDT4wKw3QiErgUbLbkc",
+	"nf4G/5FkbMYLDojTP6WK3zG7tP6dZ6PTfljHIxzH6Kvpc3aSndBvZ6+Oj49Pvns+fZm+GI1HBV1qbNzw",
+	"jBFFp5rIxiNRzc0Cz2l6/O23336bTqffpc+yl8+P9f97NhqPykrcbzRsOZeKFUlJ1WJ0OnqqeMbk09F4",
+	"JFXFy6T1K4KvaDVnKllV+eh0tFCqPH36dFVKVTG6PKr4HauWYqUWR4bqn44exiOZr+aj05Ge/IkDcyVZ",
+	"css2OZPSzn3HKslFkWQUT7MQKjF/05TQGgTX6ZzN6CqHgzCosH/B+dm9YkXGMtiBWebhQZ+jPoWlyFg+",
+	"Ov3Hw3i0EOI2qdiMVaxI9VX97ffxiMtEcsUMoY5Hgkp7GaWoVDLdjE6PH34HskhTJuUvbHOWV4xmmx9Y",
+	"Loq5vBFnhVALVn2SrAqRMnxKbtmGUPyYTPFrogSh+D1Z6QkCDOFtVYkKqPMHml3Rii6ZCi73kf1txaQi",
+	"pR1HljSfiWrZukdMT4n0bEmjHI1HFaNS0zROTOg0JVySQihCC8ILxeasGj38/uAF7s2CFnOW7aCifT3Y",
+	"kvI8oVlWAWGMeMHk/7dLV6PxaMYrqRJz7hcFEFVO6z9d3opKxN4HKuVaVHpUKqqKperJQlSSIeBilWcf",
+	"hELO/QvbBFAL4wAbyMH1mfafWXv2mwU7u7qIXUAtmObveyxyWc2HLCKq+R6LXImcp5sh65T4xfClOi6Y",
+	"d6G4+2SX+YkVrKJKH43sXWVuBsPLO2QNdVnNf2Gbc6Yoz2PWUeSymgPnyMw30at9ZKri7I6BQKK/7V2u",
+	"Ml8QFFHgm8HLfRAZk/FLFTB88CqX1XzopkQ133tTSOZDV0RS33tRTfBDl9REH73g22WpNj+ILHR/f6Q8",
+	"Z5l+o/SjRSomS1FIRqYi24zh/ydMTxGx0j3KcTu366tM9e8qU+kXea6/OdYTI6ndiHdcKk0kP1Zief5D",
+	"L11qTKP6M6vEkpz/0E+KzZXgWnM2aLXSfLPfivpOD1pOX+g91npPK7mguWaTVNHIBZf4EXJKqujeywLn",
+	"Gr4uMq+9Fv7IckGzTx/fyQhepocSGBs9/zWFh1TeiIj9SIpvKIj3Q3ahV/nA1pfV/HL6B0tV/GoFW4Ok",
+	"IOC7Pde9vr7cZ93r68sD12VS86Z91pb46WHra3LdZ3H93QErW+4Tv6jjPQNX+1SYK6ZlT3Mvbza3YTWk",
+	"XndlP0Uh1F3Om81tnF7ig0EeAoR8FCguq/n+UIhqfhgUZUYVG3bNV/DNAZccFx1+18zCh9007+I3m9v9",
+	"V9cfD1x+4D03S+9xy39meS4C8+Nv3YZfUBHBQny9AtvRbJXnISn9F1AOYTSRzeG9ayBWso55V2ZE91Tv",
+	"nXmp2yAFGkOkLaptJNqxSy1Xej5GKNEidzEPmqTwOa2t3E0IUyP9at2E5kdeExSMSVih5W8nTIt1wSpr",
+	"hProPiM/CpFJu+yf0AoGkO3o56iCa+TjSpIxjehnx89ePTk5efLsxc3x96cnz05fvDg6eXb8PyMt90tl",
+	"Fp9TxdZ08+TE6l3fT5+l0+lJ+uTV8yl98mJ2wp58N8uePTmZvZi+zJ7TZ+nJid3A7konx6fH+n9HL0+e",
+	"6ZXMvcd9PZ8es5Nsxp48p9+9ePKCPUuffD97/v2TV/Tl9Jhlr+j30+MRWms/iCJlbyrWQd9abIFhJDXj",
+	"LEGO/nrzgV/+9Onv//NHqv766//c/pUfH1/efFi8u/nr+vL8Qv3Pzdnf359fPH//x/vjy5u369Hunfgg",
+	"1NlKLUTFw+6bD0IRWg/qZSuX1bx7S/px2NnMyxfTl8+z55RN6ats+jJ9/tLps9tAg1Wly3d1CTaUGN/V",
+	"ZTW/yD4I9aNYFV2zcTRgzPQw8h/fvPzuu+mL2fF0+uzbl7OZ1trT9NsX355885896BmP7p/c0YprSh6F",
+	"ZhkZwLo9TwDWtuOpyyzg2fu2CXlLcbaqOs1zsaZFykanJ8fHx+MRMpoELTgsSyqWiirTDM6yjfuSV3qT",
+	"J9+efPfi+fcnz1+NR4slTWseZfRuLhNeWJ5j/rZkilo7wUOkzUNzsVfH49HfVkLRZEnvR6dPTuw/K83G",
+	"CoDvuP5bwdY0TyqqWHtswdYI+cvvXnx78vzleIRjcO+KzjUbGrFsrtme/j9P2GqkGfst2yQLKvXLMMJ/",
+	"9TM6Y2oVTBbq7T2XquO4QbbVI79RhMHYmMv4C9vEkHmU2nKzuT0l/6wL8QvbGEfzD5ufkKEfvBf76O++",
+	"9xHw7n7sADUyZPt2fb1GEdfIobD9/FtedAs//BbehL6IxmZ3YibrliA1OcdJkEERjWYZGIRpnpSsWnJp",
+	"jZhojKxtx4vVkhaJ17Ibbzp++H28v1CYsTuWi5JVSSpWhRqdPjtp/hEOb3R68uz5eMTuWKESUSprkdUc",
+	"Df4I0vASTP4jkHoz7uy8azZdCHGrf9E4W2ymFc926bWHEEXJiqR0brvtz6sVxLGMRoauDZDJkjlq7xR+",
+	"7e/GeF2jTwtzUuyAu+IgiediVf8tQ2t0klN9ITQeMib5vAB5+gGQWo8VhUrg/ic5T1khWbKkBZ2zJWAz",
+	"ZlRyx9m6PVQuxDqh2ZIXiRTpLVPS/b7gGUsWLC/dXzSYK7wXGrpczHmRlHAF9L8Leof/gRSVSJYaMn8Y",
+	"j1al4ksY+LB9D9q3VLR/+e3r1fh6Nf59rsaWt8haTls35Bzesd/+MUKKfnWSzU6Oj7/9bnZykmXHx8ff",
+	"f5tOX76caaoHI0lS8fkC4/f6Y8qMjMGyZFXlxtE1xCWpx3pvYO2X+8154eCpblsL9COaWNXudKQluCfw",
+	"v5tjozGDXu4VYDIkFJ8gA5cLRaGEFyB8gGJuX+3T0cmLb7/79vuTV8fPR+PRkt4nf1uxapNkrFQLGN+Q",
+	"hfBtt9tcVIwRSpa8WCkWHaRTKe6uPk1zB2kqNIO552rj/qRZBy25+7dhI/a2aozlfMlVHYbYJ4Q1Ba7n",
+	"r7QwZf57PJJLIdQCJDTcphGzfh+P1KISSuUs4YVi1R3NAS/urxVT1cZCAo7PKw8p9+ikdpgvIjJI6aEI",
+	"RxvN0KXpX9nYhRhlHwd3x6oeEzEjJ7ULo45XDcHfG6ca3ngo7vQK+My50NJ2Wwg2f+p42+D7VTXnxfwd",
+	"LSXLLulKLW7ELSskqkWBnZf4EcnhKyL0Z0TBd2SGH/Zqm6GFf+VqIVaqW2nrB+CUFIIYUx7hkqSimPH5",
+	"qooBDV2vW7uXdpy4NYNAoftBZBuIOomNOKkNx8MCThrr3Qjxjlbw5PQap5UQJIfBA1e4zsU6dgGpx/bO",
+	"f319GWNceEOLQihj9SO0AG+sVclnosKwzTua84yUdKOP6pT8BssMtDcc/f5YFofr68trfOk/4QX/HHv7",
+	"UVRmEecsyKhcTAWtMiIqYi767xEnkYqSuaDbC6kPlFfB6y718EbwLZdAxzzqMl3zeXHZxsc5l2VONx9q",
+	"+z+xFv+3Whw+i3Ah1MgYnY4cGkbj0U+VWJUX5yghwD/kxbmL19EEeN5j+7y+vCzyzY+i+sjmXCpWYfxv",
+	"LRXqf30Q6gzlJ8ubH8Yj5GCas4Vxif6snufHUBGcU2Ai+5LA4XR7nuwQ53Ey8c+iYPoJUwtGYAFJ1IIq",
+	"+HcqClXRVBEQEmXQGQXmEl7MAa+XM7TGXMgmdrzQ2+/0Q3hxrqEQxmhpY7PN5730teOUuvr1Zy6VqDZG",
+	"pkXR+JZttAj93fTZs5fpi+ffvvr2xXfPjr998fJ5+uz5S5Z9x57R756Nxp4gvYaV28irCVXo5Dl5cvz9",
+	"k5OXNycvT198f3p8cvTiBTh5DnOFzTXVJk7KRdn/xbOTlyybPstefHvy/fHs+++mz6fffm/9TqiHZCDb",
+	"hWTpQ+PMtXSZZHQjQRp0f60lax9Cvnv1/H8wCK/aUupHF/JMK12j0xEoXyP9Akmmruqwdvz7gz3mbvnu",
+	"EwaKxkh3eihyGkxeAGO6/FFUNwsuw1HmsAIcrct6ANO6BNatFlzq9yeOZN/TDQTGNjYsu5bdtjp+pfN/",
+	"WTp/ePBT5Hu6+UoPX/leL530yM9AHk4AjuNGGEP031ruBJW0U/trhg/duU+iFT/9uVbyXPpZYJkImv1K",
+	"+v9mpN9midaAimuhzPuVFP7XkcLvIAA69dPmpGs97h+jjMm04qVRBG8WjEzQij2xqs3Z1cVYq8dcSXJx",
+	"TngBf82oolMq2ZE+L3Mecak4YFOj4OMw6KQlv8hAv7JqNJKPTBdsCQxKbUpQ/kxkHwYrhjaA+pAG8pZt",
+	"XhPathaCkrSgEgbgUL2z5pCtPYXP1rOXW7YZvJfLav4jz036LihuYBH7b7yn1mEW3mZre+uFkMw8L5LQ",
+	"ikHWCMteEzqVrFBoJsnzYZsEG3+9S0P4vdvqP6LHwjvowQPxfoVuJw98mjOOMZT7xCJuTI71NciZlNYM",
+	"KQm7Y9UGvAD6YoiCuZy41mZO/GgsfRh0KdXOjB68qc1ril5Kd1PZfZnzlCsy4dmkjdgOP5gHsTjvYJrW",
+	"r03/6WvGtg1ckFV7gNPfDwTtQQ/GIwJOuJ0+n4pCGd8yLTUOgTSf/iExDqVZ2GNKs6Rsfvt/KjYbnY7+",
+	"n6d1MZCn9oOnrYU0GDWMvu/wV/n0rORW9nvYZgNnBAiqYVrMBEP7z5KqdNEyRR2NwMJWm74H7FQJkeT2",
+	"u85d+szsj7NZTTlgMecSLfIVUQuKr5Fk1R2riJZWSiXtTq0JfuBGpflswD5hpcfbZppzzamBXSu77aWo",
+	"GHgK8k3nxj8VtBVmPGD3q61POzHQjmd+vM1LllZM6VM2D5aoyLoSxfyosUhdWKeZIOzDJJWSpyZ/3Y4d",
+	"k/WCpwtCIVHHuMpILmgmj8iPnOWZM+VySXDF+mpp3gMPq5aTWUZokZGKqVVVsEwzM6250Wnunu6yEiWr",
+	"lIlOeHP58boPRXrMG3C4jRp+/+39/bpgUCbEeOkkEoOV2Y6I3r+JDtHY1MBo8AxDnAqRM1rAAiaQgZfS",
+	"j0UjijMJey2YWovq1uSgIibdg6jxgtSIyOCKLaWHD++iyQygVUU3AFVB843iqUzKfDVH72wnXdnxVzC8",
+	"gT8TldH9FGkK4YVD5pg8f0YW7J5mLOVLmpOMz1FOJLTYEMXu1RG5AMQuacYI12JkTbQNRNc71perdxcr",
+	"tWiAvlKLBF2vsh38eNUiqvgZPYe7UgtWKMMXyJKphcjkmEw1m2G8AnqXPsI2G0RZ04FbVuKOZ+EHsQnX",
+	"lRkLhoiH8UhrFAnPNDhqY2fKIEF8l/o13YkZkVoGo3lgH8RMIg27BAXKezpTKnmaxJzRD3qkBt+BndP0",
+	"FsXsR7tEFcZOHHaHUpouWDN2rpPr6MGXZqz+WNPXTOOTJSUvCl7Mk4xLE0sU4kYTPZRlSbma5jxNbtlG",
+	"TvS94PNCc0s/B2osJUMXVdqb2hxsPAdwfb+RBIM2DsQZPL7JMJDwwW5BBg/I47FD5AKupIOfE/h0xXOq",
+	"KAKz5FmWs7WGqcH0UlpAbEXUDW9AEUELjQVT9NxDEMekMcskQBArqcQyqSfoI973bqR1a/tmSaarIssD",
+	"Sh+861abgjeE4HAvuwjNHYGWnQWs0xbDZjoxgt8Bm6rj+kILUbtMgzeyWnv1L9SuudKF8//GSMWGDAaf",
+	"mwwLrXRAdFwQDRVNmSQLegdZmyXFEA5G00WDcgJAIpJtoHBoCfgZbimkiWtC7ORDdtpmqGBobij3BGOG",
+	"LCCSQijAzW03geiruaCaLoiThEJz2uC1XZrG3wjYhbhRCEHSMdJi9hrjp/QfwJbRYKE7JI8/xbwBOLKf",
+	"72P8MFN4jokoTERrF0kXbA02PKlopSRZY7wboXjYBOLJ0aqwu57JAppq5Tgx1yCRq9JWdvSvaSUM9z5r",
+	"ljllqJ+h2adzOdDA7lVyRysZyyzJSqKR1XIkG/lGJbmjFYdo4Z5Vy0qA9d7KND1MQvMJU3nQfDmIb3Rk",
+	"WAWXtoQNRgpNqOuFyFlDECrqIlPdy/IycVJY55qTLWFtQkAr7p9+veCK9U/fUKbipv5j3cVkWnpV4zQy",
+	"IHzyl+vLD2TNpiZ4s3MhqFWl/38lUpF3cx8b+anfaxSdrz5e/t+/Evu15ii12KWvT+fSks8LqlYVS9IF",
+	"S287Mdi3ZTdXaLeQL7Kg+mGteoXet3r0zzhYi/O1pgRR8NRvWvh1wdz+iVSilGTKeDE3TNXLPTGqPqnV",
+	"WjozZsP23D+LNclFMW/cjoa0ppFyy0o11tdVslQUmXxNjkHBr89Ni8Ko+WtQZqJags+NF+rVixo2Z2nW",
+	"wClWFTRPRIwC9NaMvtRKkP58noupiZOvn82uGX6CDz5Sxd7BcD1HRcvF3/LeL/Ww/3pXnxOkONhbR/O5",
+	"qLhaLENKmPtdI/Xn92dvGvS0K7Lb19HY16zfZH8pvgVsmov0NpG3bB14vPnMFFIjU6bWjBUEPrGA1qCT",
+	"Jd2AIAVkseR5zh1tPDkBs0SxaZFCJlZTcKEaCIvVcoqk0GEq2fL9jcmzFx4bSZ9dJIAjg8Tx6P4J6htP",
+	"eOYSFnhWJkYx41mypGUZp43iN3DY1qxgLQIVchg0lpclBplrKc7PViCVo6AdfFMU+Ybg+wmlvsyttaxU",
+	"P+opzXNnoPMvUybG5w52e5HHiFvtN6fIfI9cn2TKZSKo7JdJ11SiJZVlZLohtCCXJSvAvirS1bJt+2rM",
+	"/8da2RMEK8+MszwLGm35Epm9atno8Hsvd9XT21S4spEM1qm215X7RGXTH+BqgSpYGLlu/9uugbLJVFTL",
+	"fzbYZ69Lb00diJ4Juy8nzVdAg7rkBV+ulphutMPkNTjOuDbwENztaXrutk3ME7maToLHw6VcQfTHIyOC",
+	"U7UHIv5Y38pkVfEAlXz6+A7IxAlYoHIwFH4dRXQ9VH/59ZdYGtEq4ZTNRMUeGTXFdLYHatDli8RhQl4G",
+	"XVP8PkgHEE6fwNfxs8NH8ohM8D8mpGJlDvYDrnpWUsLuyLwbXZb0XaV3NzgAE+HEDE0VsEgYsF6TGgDK",
+	"52BeRaO1HyG3vMjA3m0f/TGZaHFiMiaTStIJERWZsDSTNHwF5S0vk1veY5vSpI6nSZErWvvUSrKMmNAZ",
+	"yxDC3F6KVZUGThedfGMkF7AUY/JCQTRfevUC4hgU3kMEZPsievdo6+x61Xk8u0p1WkN2Jekjr8AcJtym",
+	"GbH9zDceDmHsxDF2+Q/Nwe8hExtAAFHd5pp3znDZdFaIkhU8i3UK6Mf94rzhFbAxb76ttwKRXC6MxnDd",
+	"3cCLj12fwaF31NGUedFtaWWJuV8oK0+b5q7eixrWnGFFpxk3wuYmC6X0Kw3/V8J/PIMLq9ISL6zK5WTX",
+	"VRugvwbCbN3prrO70oNqRcnZu5DZ9H1tIhyucbSlHmuNSYyJSFSBB7RhzoIDYBlXsm3MiXpGP5ovrux6",
+	"MY8q8uK+qa9xlB7P0lWlpSITR7S0fXx8GiToAYrfMRAQQu5TeBsolmxGkmi6UqO2fg3HLaM2bKri5XzG",
+	"TJGEkFkB7kScRaEQaOCONCJsA5Ho02apgvjhpMeeYmyRJoVNA0SoIjmjUpFVoXiu9UgjTPvfHLt8rAPa",
+	"1I3a9kFjMY5/7IRayYV+O7a4OwhcWlb03lIs/g5s2vrtAmpqxeA5pbl1/i7FnVawQCgk1Fl/uSQllZCz",
+	"XfixoOg8WTCasdDFND+aQFGTuAhGjyxDJbg2POm3ns7lYVoQ1kXwSwHzpVXPXRQLcItWKEvDR6H1Zzvy",
+	"cKhidGs9rt+RYZ+XqPiBT2awtZ65j7d9zgc8gD3OaU227kkc+hB64Y3BpffDGOQCN1FMKtmPWz32BoY+",
+	"YPOCdmDHfkbnn29urghMtMXwAxBLlsxF01nbxfN+Evv4aVt9H6L2VZjqom5v4YmXK7WieaJyeSDiPMQX",
+	"XhUk2mf7LwZyrjXktM1vHYuCPHzAoiAhkzeiKFiqwutIRYuMVtmBCA1bKLe7fsS47vXQhwfPHT+7unjn",
+	"939r7lK7vUVhRF1eENB7Ee+QgzDbjrnqjozcqSXkFSvpPV+ulgSGoGZoPAIYC23t3U3RZVdSKX2OFz29",
+	"LdjjvK7Oyb9lRYkwpDdKCnn1RBioF3JHXsL5Q80hB4lvQxGy2E4VSR8IbuGczayUim50VEmc6Vqs9Cs9",
+	"ePFm9ST/+u29tkAIITxqWdnhszOzS1yeZUC7nwp+75ZrbV6yIVsPbzZw3m7vk5JVk0jSkkwl002jMl3Q",
+	"tY+2qgWVeh+w/e1r0ZSg65JWPUqZddxduy8evGWvArYfjWVnulRrQahSWsaTxuhkJnL1fhqXwPzGi3kk",
+	"rvxlt7pPaF9wPCk8u5wV3Dtdgeu/Gu+eqWuzpFo6Q+5v2O3RaJt5uoK3aPQMYB4K0fCm+WvriqsWc4fw",
+	"94YALhcU3aQN9n7L/JZe65PSPwTEf8u4YQj4rWaN2Hu97SkDrs4bnliop7LjiO31GP8tv9EQxsSdt8r6",
+	"+bPD1ALhtUHGTYANjRwEMtLIdcnSKIg7Atw92Zz+43LlCPe1adrYOV6oSoDe36nq28NvDUeu7AKfffEk",
+	"WSm41zjzsR2PJ3kxzxlxH8RbXfDavTUfjh52EY6ekZ2ikW143m2DYneMRB4ND+Sj7DCNCLKICsRwch7a",
+	"9lTFU3XQrV1JBYpGfXU/10VtNrDbBdP+2jTWeK/pIWaEMH+Hu+uxImneMQasaaBa/EML/POKFgqsO0bk",
+	"2BKRcbx/x6CjmhGH2UagKeEu7BWbr3JaEXZfVo2aa8qwRA9X8OInz23F8e0FrLEUHVByd/+33g+37B1W",
+	"Q3rUQ/UmF3m2UOvyDat3bVDDoEjZrwxh4FxUDDmXEFcSYpmzVZFGsnY9FNlw0VjA74BA0waWSAs9klvR",
+	"9CZmsI5RWwipYqmm5F0i01mBtmxJaKOoHyToaeH91DrFIRmwmQio/74dwEI4gF1BXL4oGN5XyZTi4MPS",
+	"B4sOLaIEKRjXgx8hcXBLotvpf9rDx9uvQ7P2Rl8+5nsYB/lCis1FFZFV9qYeuVXZozNWck2l7UfTFt+p",
+	"Yk/AcdEXH+ZrMuqjP1MAXG6JLVEP0c9C3H6088cwTNfhtC96yjj3sNQkaBfFTgkEb2yWMdVGrQAtsBhd",
+	"8mIeDjQzwV7dbuNr0Aptj1bvNa9tPi6HMoeabo1AIVRyZzRlfnOMKYISRz45lYqk2Fd+fxqCkipYKgZq",
+	"sPc/K7AR+MLccbEuvJQ1/LnVsAyAAnw3j7X8DrMdj+6fzMUT88c/pCiOPtK1rSu1zYp97/jVhRzbJ0Qu",
+	"aGk8wFySqVALLT5AnWfgf3XRZ3CYav1WU7CJvyWisvoAmW4IV5LlMy+rDGAOYRF5xqQiUC0oXgdrvTh9",
+	"eNRY0ztwEaumuFK3nQEGgbN11iolIvGtxOfniGApcOslIX6rZujVNI+aX94qbjEBdbtIjhK2uqmWXzQW",
+	"/Q9Us5PEvorj4eprYOtYZsA7Lyuw1QREcUHek+tlbmkVvCVkCtmSMOsuBroLnKz1RI0Hb0zWIFRQ6xRx",
+	"JXD4nBc01xcDivZwRfTA3Y1CbHQFru0XD+O61pvXgLSgZcm0ZEGu4SdJNJHTbfrZnfrZQ10ZzjMvgFwy",
+	"dOUb+UVCvJa+IEfkbKYgtYdAJd0xENAEq+pOQPkCKX9tsGwqO+zeLgfO80Yts22AJpe/TGDpCZz1xEhu",
+	"zl2ONfWgwkyxWo5Ofxtd/jIam2J6v3fg4OThoVlU5jcLQY10g6Pf/aT33kpeW1cuBxe3Rg6YhvCb16Sk",
+	"FZDDkhYbZJlymzoaR9ZayRZZ7tKnWq1idslYbPeY6Y7s2pehNlvZOK7ksa48Iuf0s8nmubb3bhf3nmpd",
+	"R8EnpGg2UQSqKZAZLzIJN6GO9OjXASFwBMM1OlgsDqgjZRsr7MRnm4Itfwfg/GGiqRC3nHUF5sKAqPXU",
+	"1guAoHZaD3FIt5hrdtwXNhD3KnkPzK/y0op2RSxv12J6ZAy5uN9eA6YdWIf+rSRrxlx0eYx2HfYtgcxE",
+	"/7bJ2O/wRkLpPkpDTGD2pR3xCIDV7qm20d85pwmzb2QmRnjkbdcAaK+UjYkSwjf7Q4B5tALN/P4ZJWy4",
+	"pCvEJJ09q8d7zoYWhri2Bg1rpTHwRcUAxV0uN2VnhKtWZQLxc6Kic5awYs4LFmK7zYXILWMlomyM1QSw",
+	"XBWZQHewSazwuFKL647wdcOBTBpefRmcPdRGOmFoOaSJx9r8sljmF/aSxB1OkNf4MOJq3pzTEPU2gxjB",
+	"b9pszBGKnWpjYEHlIsG1ffGraGnGAqcaA3q4voitg56m1aZUkwALt9VR/SZL/NUVUdTze+dZyVAASRPB",
+	"trrhEPT6mYPevA+DJj9bK9JQ6qcpX0TwjKnINokrRVuxObsvQ5EaO6Z/IH4UbNrnUriadf46S3pRMHkc",
+	"tqCe4huJCO9bE+sgKZV3pVsTyE1nWYvE4MtsO4dq14Rl5Rc9vjO9fXuROjQPlwr4Pe+hhmOilfVEb7Pn",
+	"Wd2KJ1b0lhWo6Xvw1PlyNWrReQ/qTSWkfHIJWgr5yDDph1wvqMY9+Q/9+X/WtvO2Gt8j/kILwsZWwnue",
+	"VmINhrElBOzo69C+B+Gid52x0laPtDHTaPrfXuzAOncGkE7fXstR2AJgJdnjrI+KZlD/gx9rDyog2UpG",
+	"r8nk/500ssz3ByZj01XH5clYytGrC4WNxXweDhTo95/Z2BdayLVGZwqkjFvtK3ZyXwrZTz3GpNQiH2ms",
+	"MUtTXuMwhC3pfeK1ATm+1qIW4DGo98CmIdyflBWb5Xy+UHbX/fzOtjrVbEwtKrGad8S0Xl7dXFx+uG7H",
+	"tro8Bg1DU2aK5kx6L2Fh2mEf92xiVW08SD/7wTfjlm3wnYp+pjCvAurvMtl8mcyuK2f4gxW+kcEQKoTA",
+	"ZVylIgvZRbC5HhqNXIpVHVWAL0s7jcJHds38xr6LGoz2v15z3DpYYVihqg0Rs5kr1AS5LWCrCUQhdiXB",
+	"NmIcLBabJ+oR+GL803YKEPxoKM4hkGis+JKJleqULBwtBiWK3tDS4A24LDvsdruXIPr5ReqjeZ5IOmO2",
+	"WlbHI0zznPz09mZMfn57dg4yqffed4k5uOZ0s8er3HO5Dq2haatxKJUHbVQenl8bgTSZaE4H0wX467/G",
+	"1TfC9Jch+7qcmf6+y0hjt95HY2a+Ohepeb491V1aqr0WRjImnSsjvKj/7jZDLdprfqBLe4bgcMZ6Mrxo",
+	"BrccRtRvtBbyRiyXtMi8yY6KlajE37y5Qp0lxgQV8EdpOlXsXjnfmq3rjR6vQMEsvxUDfVCCZGJMJloK",
+	"NYUPYKZY+84bXqUrrn6oGL3tMsilOI5MceC2EDF2hXtncAUdn1sveM7a1DKjPEYld3Zwms8gNSnRF7xH",
+	"kLXwWLelqjjLDBBYfUk/vFArubrjaXdNza9P+gidmokSiUFYb6227VNo47tfnJZ1Ef6ozBHH3/9YZdtx",
+	"MGFWqhYVkwuRZ0nJqtQbFHCDMRtYIljTbF0YTdFbU0bb7XR7m2BhONbX8yQqO8N7N8EB8aZL7W/0SGha",
+	"OiB4dscEGyHp2MJifTXincIonaPE/3rjhFjkpKsAytCJwQwEJT+yoBl2yTRunakFsiG/kU7f2yoE3az+",
+	"fEBZOycR9VV8N1b1Vo2GQKJKg8ofJVh7PAJcJN7o5pu61ozDWhcf8lIumMl+Xk1lKdSPolr6XtafV9Pr",
+	"EroLVkvrQKgjVvVxyIVY75rG9fgIEtXD/GwTQg4jZqAp5AIFGOM82GoDf+ufJYy5d3QqQ6bGprNKv/UV",
+	"X7JC0ZzMWF0MtPuau6DI/d1krbjKmJ4I4c1eFnDiwdzM+YpjOYaV8zMVbN2O0tKS1MI4z/ZwJUHqTbbC",
+	"kG/NNvUCGGDYnDlKmoU93VQ8lPSn9E9Enxs+85641+0dZKYjXzAiFOdkRSZ3UzjjHsQF3tVkZi5rZ8Tz",
+	"zu3uwMSni6BaXgdRNfb/jTSIl4yh3O14wmsbLm4ftppboD1xIdahYmPb75xY9ZBEO1oXPbXUPVMLoXkw",
+	"KZFqAiq8XmTJilX3QnqEf9pO2oPy9FDkMaehm6N/WdE5641AbtXP4PPCNODb24GOTYZwpignesbuhh4H",
+	"L0jGIHYRMhWWImMdpdXRhZLzlBWSJUuoHeYPBrWrwtiUSduwYcpsrLU1ZQbRGbt4csd9hQ13ILB+MSCG",
+	"wavrrxJogZlIkd6yLstVzu9gqbrMWntx/zILnrFkwfKya+LiVmpxWA+DORc8y1hgwpxOZRwXaryU8B0S",
+	"/KE1Y9w8/pvTaAkE9qgoEsfWqqUxC8TfrRt2b+q/lzzF6sy2ngSfF09EARGAkaEqd4fd64Le8bl7pnrX",
+	"E62Xvf8wG5JALafJOn/2gIgemOsb/aqk0eAr+4j3Q47vvavQcxiwOEfssfqe3vMfonPrTV0E0BghZLSR",
+	"WB/hlf6aaP810f5rov3jJ9r3HcDXxPuviffBHO3zH64C9XDOXHdk5MdYv954bmzKOAKZ0qraEK5M1ZUj",
+	"cuY4922BipYWgyY8w8QT/d9w7fkM/giNlDQ3evR84ORP2Zhh5y7u06LS83B7BVRwg7m6wu03HAEhSoCY",
+	"arlxXNvK5h4SpDB/7VdcAweisTbnUh3ZFrLS9LdrTTgB12GL2PtF1r6HqKclbAM9qDOaKDFPGNxKhSJu",
+	"g81BXbuz/nrvbno5YH4ZXuCAyDKqmOkulnXYlAzWYvLUd63z6FleKFU2Oh7VFf3D57W7WVBzjLZVuxW5",
+	"WhBakI/XZ80EDf/Jmn46SfQNjTBXtJhq6zKImXufMOd26CWEzji9ZsshiPr5/dmbQD59gJO6pvkX50fk",
+	"wjJIzaqBpY/rIrX6LWgCAcnJ3hvAZcKLvvvq2dZWD9jdTbiaykyv0BmHYVvmtVeA/rOHV33OqVSJyeCP",
+	"u1jNDH6v5XYHiV+wNOSSKbpHl9UfK8aegE8nc/1W9eNqayr72dljpdmEGfDwcv2Wonsq9tNK8agOAiiU",
+	"XdXj/63qb37hEphfqPzkgXUi/QXB6bwh3DmPeJbJdk3yzyAbfC1c2Rtt2lsV5Jwqiskf77HLDpoIV6GS",
+	"//p5akQIGp+XosRkkICeAm3ZRAFB6i0tPjqQqsffBZPZRx7X87+2cVFHGHvRVMciHeA19jBAoivjBhoB",
+	"2QpyzcyaFgIjMEQVNU16kjTC7W63ZBYYm4osAM/ualpC4UVPL6OdKVuZfD/f3Fz95fryg0YOomUyGJ03",
+	"m5KBIt5DjjdtSGykX4voxs4FC4UPrKWjDjmb82IY3nsVYz9ZOEtYZFk3e2M8cpVriBUHhvdumxOIhEYP",
+	"RT6/MMnkIfh8J/u2yK4EL5Q/ZvOsaMSmQZAB2IRBSx8TSqa5SG9NWQyoUWIq6oAWfwBLOThAEuFIUio9",
+	"GHxP7eSG29TTziEMQBD94ecPvcShCU2d4LePtccafN/DbLbtSijKF3U5J7PYrmt1nYb+vk2fO2A0QKfb",
+	"m+wq0yNtxaX6NGgxIFmJph3uLhstXQhzdBgyXbEy34SKgGSsK92gbkpe5ptAQmwwQBFyoQITNIr81Rkg",
+	"B7i0bYrI9nJ7eBehU3S4AIwwUgSfcZbZ58O+c9CTOqIAwJLygOxJs6xC+2bDpwjT2nj6QMBexnuKBrpJ",
+	"oGeaXGCkx0f9oZ+jmMqK4RjKQTAGUb3blNtfisE0+m64G76RuGpMmdU72+krRGRRDpQmwDcVn89ZVT/V",
+	"/TmvXXsCbgdgOoFLv6aHELEX0B3kXhYOEMuO4qjYfJQcXpHEzBRnPzSrhoUQexnNyC1hky2SNZsmUFvU",
+	"jIiVNt/eK1ZkLLuiaiGvQxHfjaBrj9cU5XcjUUbw++wOYhBc8lLwftQrYGKqL1HKdKuDl1YTmFUqoh2I",
+	"dSpuBL1Db+pEi1x9EDfiv50hNO4+NqXE2JS2rhiEMO4OTC7EBKPEJBjJaIxgRYd2/gVZG2PrBjI34k9v",
+	"Nxsqhm0J6FusKn2aHeECW0RoRFdnz4mG8kYv1BCrooB0Tbhi4Gq24or3nQssCR4L0YJWmU2elJFQmeHx",
+	"9Ytpld3gN7FgmUpq0ce3U8jns9zLcNN9z7XY7r9vG+5HQ3dhVouFzqhDqqKFnIlqKeM4sBHxuWxWMY4C",
+	"EJWJG7teNJwivXW5xFGo9FXHqIvvxsEq0lvbuzUW0FI/f1IlxnUZBSoUIqE2hKLl8ImG9QrXNR/HQltR",
+	"xbqssjvXuOHMcB1hTXRxXCtca02PhVDyvxsIYzmN9aHpL5u+ggHtek3X4L9Hn/rAFwSfQOcOgHjKOjLZ",
+	"NqL4fE+Ku+6x8hYWKwCtt77zGmJKFFuWufHgx0FsPhgMbHdFhRDQVn0GcWcgs/oZvr0o/sCIw+EQ//G3",
+	"R8DwH38jM54rVCJiiQIB+Mt/7QNzNKNti5R/CugfE/QvSNquTMZAGt+qzvQFiXxV5UnF1hVXLBLaTx/f",
+	"Ycyu/kix+Efj08d3H3GlWOBcbdQ/pCj2vYJY5I7OKS8kNLMDcKKh/m8Dg1apB8NtoBkGugdqX2+YwTsw",
+	"D2L0JnilVpECLyV/oXcUq7vXvXuMvBYPKK4YC+B6wUHsGaC9m0D/11AhCAR0+QW0+pClRkv40CjY4z5q",
+	"RyNqocL1EqYFYeZr02fY1px9TeRKS64sQ973l+vLD+RXNiU38PEj1H3t6wnc7nhs4QqYb93P4YhMUdmo",
+	"IOjDPoCYbI3j/Y7HH3Ef0YF4JzZgK3f+UZyltSDdmzWAKQhf1DHaXNcbbJExVhJqymQv6YYUwLFZDoEY",
+	"PRjcNwAPV8NF3I5iAvG8WxTV8pwq+gYCc8+hYf3HLl5f11iAJr4QbQBfeTLQv5EmXW538/hNwP0gpGqd",
+	"YnDOiDP8KRdTmjs1z9uDr9YhbTDCeiFy04Rb3Jk6bHE1wz+jQ7s/wm9wPN/esW1jOG6DFaLEHLjq3gVq",
+	"WhY/f6aOawI4uOrkZzySz9MI8F+stNOX7lto+GqXB9Oy3lYoVxGXjRpV58O1hWtE6Iey/myh/d50sf96",
+	"9xYG135Ods/SlV4e+g76HyHMTENBBsfv1G8vK3G/uSzyzWRMJm5OXEz/Sa6mYB/EIAYQvfDf/vD77STJ",
+	"iI1dNL9pptlLleBQE+/eEe5ucr0er2FdmdPNvBIrDKmL2MVV/QFKffeb2C/12Hrf+Gso0Vn/5rq9OVLG",
+	"3duCAv7mDuYcI4G6NsMbcLmjj57CflBPAvIZyodpM6hN9oYIwj3FDMzowMAoGbo3eDE+RbMzQ7MN3tYt",
+	"fDYZxuBazKAfdY3sVZATPxVcQ0VzonePdDQoklJ2dQfBHZI5U9iECUCZVWI5LEPW7rKOR43PWUbiCojm",
+	"BhOaKZqYZyVc9PAQ+BrEEuUdBXmz22zWiKCqqw8KEKeaJxpvjzr/CcVcNJ3tpyiGjsMbxLIV1rsvsX2W",
+	"EOmwg7P5gG/FxaNw4OqhaLnNyCaBTLED47A/vr2+0S+vwTo+vL/Q2S2dDCjcui1jbsWq74auCaGQMwco",
+	"c9bKr25jqWJS5HcDyNLszXFceRBhNu+h98bvGC228x3chkwLzuigflMcwpbJakR4D8qCsEX5TUZDk9Zs",
+	"+JlHw3gUO8shqRYH5AB9KUNNh5AZbhoDJUHrnhEeYesxMmKGlAjp2NpVS1QNKzy1SDsmFAr/ANVVG6cm",
+	"iMfqmlUvhaGo1d1hiT71fMNOvSlaexmDxY2vVUZ8RdtG58hHjKBuk0dTGuirt7uDDlu1c4hG8qP5ppZv",
+	"DAiPvNPab2GTdw/a6haQ1u+3b/aEMXii9CSNa69GyS5FbYXAm7rJDWdno66b5nJxdd2kZAk0ZhSyo5qg",
+	"XE3dn6VeBv0JT6D+O8ZeAyQCOhWjM+Pq8vrGfzWbs3XUrCgroUQqIJW2BcCWWGOijJ6spTElSDYJdXur",
+	"fczsXrFCxiQ+G9q1QVBv6w97OcQWqe+KtSWSDZmyBb3jYuVeaMdb9TT9jEJvjS+XK9VovtqRLxCmpbqb",
+	"z6po2DoGvBoePHng4OmCTOozmLTz/J1PvwGSubN1Ve1ujIgigWbVyUxU61CBXouPGhDrItSfthEyEA1b",
+	"do5QV3usPmNtKIiFGctMW+6IYshZ3mXRcQKfWWAPC0/EHt8WiquNX2trb6229UQ8fgOqtNlVvpHBcmuP",
+	"/oxuvyYWhkcsCNGcctfw9tmP/t/seYioJ99xIJ33ZMtg2cUNcBn7wXCOYDVHdPNOqeppZGlldJO46O6r",
+	"a2cpllNehMTsXdPT418umucOrDipZsmqOcuS4A3B3xsXZWeJoJk71Omg+fEQS8UWD40JOsMaPQlVXX6L",
+	"moIey3fRQeANc4vH190seGgKHph6qFzJlvmnXTqiEQHVTfJd1iUQhVvGCnm4gSHOtjCESZiqjTHYk2K5",
+	"hbxApMyXwki8tSUSI9t5L/5OBHzZiML/03jn/7d0PbQo1pvu7nrkPUFPPO2unSSoqGMFzaW4Yxn2Iqrr",
+	"BjRbxA0+d5qqxOdN+yAUtGHXsoutDReos5hln9VMEdlvIGeKxfl7GrmXgM8Dqy9+vThhriXE7Uc2YxUr",
+	"Ui8nNwn3NvPFpNQ3yuumNM9jk90jbdwu13u3yiXM0nn/S7qSjEzZTBgHrN0BdEnMcxtj7dzm4FcwSe6D",
+	"a57ZYgRdQtOvbKrRbDLftTQdOgupoDfiJf7Jq5pCnDgK2DYSqL/PfkwtDOBVgYIc0Kox1E7GtlTU/M/2",
+	"VER1hhLFpMLAwJs3V/E5wc0GkREX3NQ+BbNTYlWsbpu8wvhT6Ctu0s+uPl7+37/WGhryokD3jc9TH8Qd",
+	"QYSuEOY7bZbTdbBhVG3rqhZlW2qqSsvJEYEAC3T5aWLQfK/v2e7MxeFLdt4IN+lScYEL2jY+2LFDVGrs",
+	"SmAqV+w7ghdeLPXH4NFX1cp3AaGcJGfSmSXkglp3HJdkKtRCXwFRKVNRmy/xH6+xyIF++DmWiy71EBAM",
+	"ZvYRr5Nc2zf4PFjNpnTwiDzTFA0hQPHBPrZoed8dG4/un+gNuNCBK9vxpSsettSDoK4rFKGpNlCEETpU",
+	"FvjiioIdEUS7tOWw4kOy8cOPPXlj0K+IEYoOOLwSUpMqGk3xhMZGJtMCQMmqVsZN+zAuzv2SmGSeOwZl",
+	"yyvoTvjiYTx6H+pR+7NYkyUtNm5dSdZM48KQzxiIab3Y2AwW+HXXQbq77DNYtqsWyj+8fa68BmdNwhZC",
+	"YPuY91yINbhxLs4boDRKNxpQnj+MR9dQwckjZ+RQ2Xhy+QuYuVixWo5Ofxtd/jL6vWNzJw/GxcWhesBv",
+	"dvoa02bzv/uop5lw31nMrU7wb6am420Fr7hN9P+qv+0rhl50txOBep0FESX928r2x+SS3LEKKl6dQtan",
+	"vOWmGa7NMorsMx9RmqERLQFf1H1W92rc6hpVevKdPltT18GL9gc3YOoXunMxfVE/Y010hWqgM7AcJlMq",
+	"TQRsVz9ZBzm2kXVt7e00OyLIRK6m+9vL26EGA/uweojF30JY/+QLbNBv02Pk7dnSGX0t6SN66du8Tn8r",
+	"fVO5fVUonjf712J5+Cg9yofIv/z6S1dYLaTTQDEizZ2BE+yR/YglrPpR0FrxlpVqrG/WT4JgGjWhJDMS",
+	"65hMXi4n/jc5cxVgjRgVQ423bOMXLgJYuwmLizWLoEQ22LQHbVsO236+g5lufF7ImgZkPND/3dGoAqs1",
+	"t4Hczoq1LL/5LDxG+JaXw2G8iuuyEUhnMe0RqGp04Ujkra/9JLAvPjNmGFfjO81FeiudoSLNKV+SCbsv",
+	"J9uWiiUv+FLLTMc+I0U0u8UVDuGvXMoVuHkeedOcqoGbLoRK0Ar0yKAU09lAUDSl8GKedIlpNhraUdWY",
+	"TBZLmk7GZFJJim5glmYyEPcsA0Ho9RUdo2y0muY8Ba7CC6IJ4tULp0UbtmMu25pNB3KfX9jGz33ObAsQ",
+	"aiWTU3AFXZyjmgx1/6T0NmOmJYekrt6+kGclfw/jWipCXQ02oh+cViDYttJyyzbJgspFqAaoXDR49Zis",
+	"3RtlhTA9hEl4QF4TlktmunT16Yt64X758pZtXrtOyVuJxXjOyJLxC0hc32p+3aE9Bk7Z6zItTd9jvebF",
+	"uecZiTmIszyH+UETiTUyjAlFBfIk1nbgq2bWqQS2CnbIrbAz0xsJ67+Fq0N/1QcD/jzRyRoLtm4gNYIN",
+	"vXfVTrsqOVwWLsnWphz/Uw9tWHb0AWc1MLN4PKroOpmKbJOIIt/0xbrD3HNb8gB8DFSS6UZBSH0eSBMy",
+	"VpzEvALDFrGyrLdZbWfcY00pF9nbe1XRVInKL4FuLaSVonbFFgMV1wIDxPojfkHFGDsySGmeOzuFy2z/",
+	"pxEdw00ns0osu9Sti3N4RqDwqx675QhAVwYKKfrI/TKKXUxDF0YyLjXD1IzWKnc0X0EadsXm7B5Xu9eU",
+	"3bmcqBo1ivevB+1m27P6dU1q1yEzF4jgK6nEslmw+T+QTOR/NryuY9eDJav4HVwLqki1KqQ56YgUDVBo",
+	"eitp+liplqlg2UB5HBOc2eY32yGOQimhz7LcqIUo9H/NqzLFQ50L/CagY2QJa97VOPibFxxanYcKtxhw",
+	"HUoxDs04lGmzZlcrzDquMGkAnb3FSYVUiRYH6SrI4bfBpjPFqn2L5e4NaMUiwRvmqtoXnu6qgi2gWMZV",
+	"HafzmSHzcojtqrUeGXvG76GjVt25algwUWw0AM5/YH+OnUmaLTo+35v2mbzz9W563fP/Gh11/imenvei",
+	"4F4Z6wbd6VUd5oltCFHxWklGFPaMkK12EG3yNkM66w77FqHKdA2hpo2KkelMbAuYe0pWpdtFGCMqRw3n",
+	"Ax+8F6zuBW7DDSo251KxylXiW0C/Zalonjtuvx1iW0mVSMaKjjBsu049f2Qb4i3zhdYn4pSaPh1kyyDT",
+	"YRPZqSC+ppLM+R0rsEEBsPjmtjqcy7bqThS2vjHx6gtGKzVlEL+oZaQMGp9LVmQSWfUdqzbQvdFbgCwG",
+	"ty8fxiOjiSRDUDGnd8wGmZhu7Fq11k8fBKeYZH9FKyX7zUJNvzvPRi2QGmc/btJcE6O/ByhfhnqVOmJv",
+	"Bru2ybsIf28/cqE7sJe6FjrOXw2TkuCmPnjudBM5CJR/uzWrke9pQec+kbpWwrD0J3psCS0KsSpSZksf",
+	"I0eL9HsJ0ABEoWVK/Dzp9EVZlmMCKOEq0doRj1Z//UDspl82TNSa8WZJrDPJxhU6d4QNs4h4ZS7Prv0L",
+	"bJfUreudjcmUSZ7BDSFpTqXkKcmcSIc+kLpNlUnDwRWm4AL8SZCyEvOKLr/R16hapUqS/5h8ZDOt3fw3",
+	"KK//+dpFPjW+xeKQJuSI/NiqLaLRYNYSDKtkAOvUqqEJwMHIc7WqihinV03HfeR9eXb9ph6MGjW4285F",
+	"GvPx2+ZwKDgzExGfXehhD+ORKFlBS95bR8qc6Zg8Pzo+ug+KOnv3DLw8u76ianGh2NIvKrqyw+N2L4DI",
+	"bHaWriqTitoDxrUdCp9BddzQPYIfGxaDaJ4Gy+ivo/KK/N2UF4zoX0A9KU0SoBwCwQ2Niuy/f6I2t09o",
+	"yZ8Y9j7MxHOzuf1GtkofNpDVe264OBZjMMmKhyxNiZsqEoThfZL1haZ5PqVo+Hn0y/DRJUCabAF3+mRJ",
+	"b5kWkRSrGrfEdBZ0uoX1wCpB5ArEceN87GZpCLCnYG1zQuufSQ0GjshZgY44oti9apScOa3dlFDxRmqx",
+	"kYLeYQA2Pt93rJhrHepkeB5i1Fm1OPVWKLKW0lw5K/uaoRsQY0Rh83rj002wa992NAxi5hBO6ehrhzjs",
+	"L3Kvmh/GbngIaG9xil3IzA/7ARZhbei9TxVdMmXsIr5ss70Ay3lx0Em+44XnFPVf94OntNv8TLhyP+0H",
+	"nrHr/iAyfhCVfXTzbIIMkkxhlT3hNBbKg2A0VlEPgGb2/Qrz4BIHQHaN9V534MK/7wmVkZpgjoPwdt2a",
+	"yQOl+R0l9r2QGNBm3ohCsUJ1wd4X6paKrFNM6ZsBOml8ZFi/LAJZP+bU2IsBdJsq3if5sXvD78vc2MEi",
+	"1/msjNhjES5ppfajR7XJ41Hx4M2l9TlO6+MyBThEtcRi1/rs96y19ad9d+vK0JEspR+R4H9FakUMTkW2",
+	"AeCWLOPUVQPohi1OslsV3hYLdWBTuqAVTfE5YznDrCBRmZB4OSamGZMRTI1r5TXRwIFJvhBY97kZmxiA",
+	"vOGXaZyXNx4Kf/MJ7Ga5OEk9kgu01h/AO9DuACaXAd/J1XJJq83+VzPm6N9u2VC2KUCLbRqds1UF6oqV",
+	"7WMr6bQx5uvI31AYnJeDTk2P170yJnZgjDPRAef2oMD4u+zsO22wSO0LyZhmbRKpnkoyo3mnj67hSgMA",
+	"xLqvkxRUL0lFyWyZNbTCPjs6JrNcrOOCLUTF/w7I+VTlAwiyYrOKycWwjxDYA/i19/JhjDRrlMyy1aVg",
+	"ub1YONiPh2wuQEcXxq7ozYWmtpJxh21np9i2oqm3UJFYgnsWB+CliZ+XLSkPNVd7on+z1gVX4hDXOaDO",
+	"ddcMMRc7/H3vaxrkPXiVmQz0uUpZMFwDfkzZoMOMw5OZeW88hb/34UmxaikvZ9fYOb13chjeaLUeSK5X",
+	"OQtVxFH5NtJ2vh/StME/R+Byghmh452zZjlnKvxzyxYOzItsn68+DgIxxmTitS6jemK+rYm0uGVZE9F7",
+	"KdOVCfyLdCLsJSR9wPCJTgHZJxoA7exIwIFN1TEal2fXlxYrXrG3tmODXmAbPf8zzak3xiMKK7gGcAed",
+	"bcbKikFrx+746xobciFWeQbN9EQxZxWZQqhOINU07n2oZw++Egf6IbfucFdyjRsacCs272fMHWzNF+sN",
+	"a9kl+iMea/vjYGvl5zUu3jTi6JoSI8YNsj+Nu3SvQ4p3mjbUzKgrACErlMzYmqxFlfmvRL8nNryzgRXV",
+	"Ag99TaXe3DDzIz7uaEr7Ui89WC7fLku1ibUIWJvigTbPqAALHLnDfiNX2tdC8ie16g03+/Ih+7baQLT+",
+	"bcO4osEZbJY82B4cI085l733akLyImbhtsM1HsPrjvNrXhOIJi8KU+yuZ/u1hOaqSQ7/KkYAQYAh79sL",
+	"8pwNBlfzu6HfiFLFdHrY/myYTAJd0d2Z164NlG8/i4BSUpUuBu/KpOsM+mY1+JMhUsJQJD2mgNAg0Tjp",
+	"oKLpwNsSeOU/tsXL3bvvHNybL/W87/nY7vNuDn4Q9uLW4ZJ2Z05+/l+I3C/twK1R+aeJrrkxZprHgHEv",
+	"0rsO9Ns9c912/WTncclgzJy10Dw/OsZoavjlFAKgJxqUyZgUqyWreEqmYlVkjerP7D7NV5LfMbDqiMcI",
+	"jT5Mjwgctd9SgmbNhlMe6mVrhYJltuKKVn5dBz1RsMvZ6PS3eNFxt3bj76i0XM6iJVB5oIZUbIYu9gX1",
+	"nIzrr5a8oMGcM3NAJq1KspylCtobRXY2bDS5fHR/m2xHPRFIgK8FEAN5XPSdGfxhiAbkkwGwNqfXS4DQ",
+	"1bXhkdZbMtJOE9re2s6WB7yn9xjGEE0y9ac2AmLApwcZGG0+V/TRR8uQTmlc0vuLyI8w2AS/sRHLgz4a",
+	"ZrFufBiJ9Q/OEL/kxfBd1XHYgz7ac1fRtNTY1SpXvMxZFKOsPyuEGkQS9VWKpnPz5Azh3iVVmtiHeLHa",
+	"4RCPGxh6sxv4VhDkVnuG19Ls0pS5iURiUyno6VzTgBTY5HIFpSVIWTG5nVs8vMmPdQFHnosaFpG5Kvjf",
+	"Viz2elrkQIHMgQi9X+bh8jDwymjdtxH/9n/fv4uIw1Gq4tOVGnI/BtoL4azLOFW7vh1sxu8HfLCuoEn2",
+	"/iroIZpBIGRNQsCkE1eaTlhqk2yMdjr8qeuj+6anJ5RVimHZ5qaaWMoZoY080KqVr/Sa0AJANjd3SaAW",
+	"hVjN2zaffbjZNdxoOfJJVwP2aoLQfT1b6AZMr3Xply9mLpgyWrHqx6Hyz37S/SwX64CtDoP0YMDACL03",
+	"se4Hsa4rc7+pGNRKpbkc8C1fljlPuRrwSUmlXIsqi/7ER2Sf02UiSlZcZG/Qqj80cNES9Od4wPZjei7a",
+	"ZSckxMbqqWZcm+vvTlZFVAH6OI+ESfnv8ElE9QENl3q/oxXXQMr900NMeeAO1dCl9UPDEz6D+Bz9b6jP",
+	"4YUrDj0WeiIVLbIwkg5TXR/BS+5b2CDeHhI0tXmsrKEbf3y1onPc6rwSq3Lb6bcPgeoZ+5B/mEod2a+R",
+	"zuMjE4Ev+NDD7tU+see0mU581N+bVAOxUotwt8jtzPS61IxYN+PQ64sdkcHFsoSmKZMS2hSHqqVUtFCQ",
+	"7/K4l2Jcw2DeXNYFhqtz9lkgWalFkos5L5KKZbzytlzbYqFQ4hgLPK8kqySU6ybxOQ8X51emUH2wu36B",
+	"RHdxTswjWte2t056lDli2hvYHiWHFkO7OK9VWNdzyhglG78ZwOrK4nHV0qRchWpJ4m/ueg/pKoBYvKy9",
+	"6P5qMB5ENynNtOp6jc2JJcuwBcDgThNu7sA+Tan9GoZ4XWmHqGJczGxeMc1PkukmwWPraCUCxE4WFOvW",
+	"3LINlvKk6cIceWy9XY1w7DkGbRC9qGhWJ7esrmQFwe/I2Vyra9UqZ/K18fKMwfXD9CNO1eP0fdDMRy9B",
+	"aFkGaxav8iDjWuWNLnGuIOpHNhex1NvAwrl5fPyhyY2BY1PFDouMmbh6mJJMWS70U4L1IDQXmfBs8uge",
+	"tZrHJCWrlhxKgh3CfT5Y81ljulrmbtW6p1nWDDq7ZZs4kx8tuQx2t28txue8oDnYO2zbyPYBQJWoTRNd",
+	"tuR11FU+K7k764hLnIaFokwsKS9qnl0pmh+RixnhWPdN3xctq4z1Hxq0ARaPFkXxAkwhWyUpGwFcGogk",
+	"6kYhGK4zkSjIBL6ehMLFsXdflaT+dNl2JwA3XO5su9mtbqsGebMkqVsPikIGMsrQq/GY62JT20a41z5G",
+	"pbd6kpr/+0rIwTp1KHDr6miChfwJ86h72/H210LZTCue9RODLcbnhWVJN1AgmOWSgajVjchWW7HecP4W",
+	"aT97QRbsnmYs5Uuak4zPuZJH5LLIN3VrSIBHMhUorL1zH0TJiqTEvpp9L3f7NdQfV3NLCMmys22jL+3n",
+	"x4qxJ5D1v605bHf86D1JsS5YFdmueffBDlgZcFKZr7xaqVxobLcm1uNB1Pj08Z0/sE1K0U9uKKqHaG1J",
+	"bxnI8U9EQQoBJRWBt0+e0pI/lVIE+NOK9zYyhvv46cIKoXsYoa6Mwe+sVcc7qC5BFyCDOGsrNNqcbWO0",
+	"KrHQ2AD1YY8Wh5+tjWG41H9is327egnKli7xjbSt7dAdV1fdT2kBtb8O0zEx4qz32V+pxTX2b9oy8frC",
+	"d/FX/21wqd++WBLR0qFNpOahWjSgMYkxP5q2gF0VqfVFjeM5emSkJH3FKsml+qmi5eK/3oUKq5vHxYxq",
+	"ZOBM2YIXGaHk49vrmwGV1h+zUrcIJyfq6SzQf1uxavPPauITYUIOparuGEFxIyhLaxa9kp5B8f3SvVQB",
+	"7+4VrRTvMBCUtspe3TARLxCaQUAwkK8Jx0B6fa2gAMW4tpTgkEb/6wgzXZr3ydH1xNAXFex5pOLzBUKr",
+	"1Tur/uy+W5oD5eze6y7tWqZFZiRjpVr0L6bFaW8R19BKWLq9NjC0k80bMweE9K4dYLH3XpgrqhiWkB82",
+	"vf4O4e9bw0uRxogTqLtjGl2i1Te+wzHf7qwc3elYw/THutc52W7eGdrZ/SZk8KzLW59dXYBqzQppG55D",
+	"E3SFjVZk3X0tphAOtLdJFkKqhM4pL6RKVqXiS5YoPUf4ZN0qc2G6fguiaGW6TRlbAE5FYCoy0w/Eqgxo",
+	"sdjoItGcskxk7m0kWFvaYAAxq7Aia2abEKloiGZRCE5yQbNkSnNapCYotWeTmmdlXJrQmIyIO1aRCe43",
+	"0acREH7xoJK+h6UwFqmmMAfuCtlZjQLioao7hudXS1Hhu2il2rorGH5FJj8LqSZtC7V/S6a8RpJxmWo0",
+	"bPqbRsIH53Y8kviqkU4EZ96JKruHSWPUBGvRLsUdy/obD3laOtenF5TK3DNqEfeN6R2h9Z8DRUJcPkYm",
+	"bOoivqSlQmoVvO8cgL/cuNFhHnTTnHEXsJt31y3N2eQmoslRDFSeSr1gLxIogXHw3Lk76VnLo/jmScrL",
+	"RdCj0Io71DvD0USuuDr0hPXiM1GlLEnFcikKMBTUDcXCtxSHt0sUaZRBFwSIBTBtlgM3VOYJLyCciyXy",
+	"lpcJNv7uWbSxwhbdWVtos2W0f9klvU86a+RYw6BGtRlom4SjrVASrkyvdFW3U4YKfTZS+tXLl89f9nYT",
+	"1tDwogcanOJzQ+O7aR+pYu+0EBR2bLcFpWYHqzE+QFqaDtnvv3ZRDSwR9KEWilV3NN/qWR3Ru0ifU5/Z",
+	"3XGtklVuqaj5O4nneikE6Eueg1WslGS6aYgWbDbTjPquRVozkedibfrRV3Q24+mYrErLXlPzWrMMPoqJ",
+	"1crppvu6gVBo24ertWj1ZjGEPw6dAy/Uqxd+D0GUv9JxUGjBAqtoTAV4mmLl7nw/bMhCrMmSFpvGc+SZ",
+	"HHRgvdvIHahFxeRChBrPw/SuCZe0Z0+mbM6LWCyZ5l8dXb9snwVW1ot5djeGFqfkWFPKyf6kzLQw/rGz",
+	"AWEd4CLgvusv6l6xtCCsQOfSrqcVi+Z4lEXshD0Rt9ilPhdraHqA7jsMgfttJG4bHYka1rNm4yKzwu/e",
+	"vQFtmPL0HxlE+Yc0PKhUBZi13N6Ksiii9988lIW7yd+I+7Xk7Kf7O5vf6O8zjYGK5rbW4EWYGQ1KrrHX",
+	"v//t+1msg1Ie+uD4PKqHD83nouJqEQhndD+70E8+L6haVQEXbi0gRRj7t8QpWpCP12c9KyAmOzQSm5rt",
+	"zNM1JvYXU7ns9w1FHscuIUU357dRIN0YivOJ0IL8/P7sTd9c9teg5lyjvG6vVc9JbmqJUF+oyVkzQH4y",
+	"9EL8nYUlwVzrilI5jjC4oelX+a8+9b8HrZZNBUWPgwi9jdEDe59W/+niy3VViZRJKfxVv+yPpu2vrf0G",
+	"BgyiFpXNp3mMGq61887bnDzhhYZdVJOAiyXgBtjuA14vswu4H1NipSe4CUknZ6TC9xORtKBlyQqIjtEi",
+	"Io8sxtTVM39Ciw021qZ5PmnU9jWzuzTEJVN9yOmyw7R36pzeWqqADSZKhF/eTx/fxTIW7zJ+saPeI4h+",
+	"BpB+dBqaWWKv3sMyvT6yObt/T0tPS6QGeIV9A/dsrqMWSUkr9WVBLptdqDQMewK/Abt1A/RhIIJHKrmj",
+	"+ZfdPTrCykfpO5RAoZ37L3x+IafqnqWBsQHskin6ZbexXeb9lm0eKYnm+vryDLyr58G4kpJVEvwcYgnt",
+	"o4sUZSkNWcOPdUR+YRv0tyBusu3QyjYHOueyzKmr1xF4+5QgUmvsLrjHGxex1Zj57ZLy/Azz14bUo++d",
+	"/PnDePSjqK5rb2MgXwjiyS2SiBJjMsmoXEwFrTJ8qTCGctLbovmnSqzKi3P/NmAZSHIybcTbQcTMxbUf",
+	"9fVbhmXkxbnsW0hGrLSnRtMA6RVGiIf23YpxUyGk9/R4BuK/LPLNj6L66Lovf5Jej4MregSxk7iUN+Zy",
+	"uqmbPmKMVcbYEmNORbuEvhXFG1B9+zAeaQg+CHWGOUDdRoGdtArb4rGmZxNcuqBFBi61UHxpA4rv/HF8",
+	"2PX/CXb9N+VtrlNRsjc55QFNPdU/GcFP5Jm0XZW/ka6xhuYgzcQbd6AbDOzrF2ZgpgSW6gjpRFBqdRCW",
+	"39UF4e+TcPhZokQj/PWgnKNWypFW3jAiBJbZl593RMi1EVz3fMGso1hkR4RMNIhCC9c8S4d84d1Wpyfa",
+	"a4eqDR14HZmLBYApojpJ03QB7vIeG4sN+NfzF0IR+C5gVsE5FV8ysVJ+yHNRzKEXK0ZuQltyPeEehnUt",
+	"NCRxuvlCSGVNObhyIMcYVfgEc2RkwObVZFL1PijEvwQCqWjFCpUMgNhk/rgbrT8dE+5yQFz05661QlSD",
+	"VoI4+X7coJhuMRSVr85T2/o/ENlogg164LSZ5zTTTN6Y+vSJhsJQ6yCQRIbatLgzNMFBqVgy9Bz0QN+M",
+	"IZcswYNIADvdlAIyLtAJ5B9CorI+3hDqtxbqjAuJiwyiee72a44pvKqfU4FQ9LaTCGonnrQWQVtt1xdk",
+	"K0PtguwECltB6aHRuVhbgL5HY+CDt57xANNepI3Dv3qkMx23uostZxwcsG/nkO1Owm/YQ/fbYb2Oz0DW",
+	"2uJE/3PSdjxPSlZNmsx/KxjnX803Ph7JpgO80+q26zLvQrgNM+0oO6BExZoyqVHsZVTQ+8CcpW3zaldk",
+	"6261pCjDsJtyW5bdqangl2qVqOicJayY84J1BbA6JeOWsbJG25Y5umIZl5Nht+RaeantzK5hE3+5Vj/B",
+	"N3+zuSU/2YBLfaAYUk3JLducmjgECIcet8PHx4Tdl9xE37ugd1NWr6lW3rKN5bB67+uFyLcUz4mo5gnP",
+	"Jp4sYSxAgSvuayIydhk24wX3Fvj3pPDeWqVJ2l0rATrphJbcwtqfMJxzfyE0oDprijGuv1zMsYkkLWi+",
+	"UTz1J7JBSQtapMFAAcNJcjZzola6qrRMWDOxRpQJng2eog28hTRaafxHESwIct8TqxaFXJ07lSFqdLv0",
+	"rbLM4QdhMXNg6Y4asD4nrH4P5SpdGCXySJ90c1f6HSlzmjIZ8qtNqeQp1CtJbHJZF1n+oIefrdQCLIZt",
+	"73qvax2ik1se9hbp1ona/mpJWmKH6+s7rYbqZAix6aTW0t4tK1VTiWrEB9ZsshEpGKdgsSStWLCpWOEg",
+	"WFNJljRrRxTp759obdCva0HMe8YU5XlSsVRUmTdiTGNZT8kq9zBMWh+zrP580hlgvzu+S++1iIY+mrww",
+	"XLIWsaGWgnGKdi67UKpMar/+XZ1xESfIYyRDrQt+vD5rkllg7RAptc7NjALC+VTw+yb1iIrkmsuCumlq",
+	"FEVQzWJJ0wGhG9sbnMD3SCeB02yM6Iu5aAdc+Lk3zxJIQU2VqJKM0Sz3igqfCsVzsrbYc3yZQpwCLTQr",
+	"sPll+WrOIe8HuoBnO+iNRCWXCS8oxEZ265YWGDSQyiaj3kXfH2sVxQz/8uuNZYPR8TJjb8qICvSLpVJ1",
+	"BJ638awH4yPIsjqhYl/MwtKrMuthba3FTZapqkUr7+o721zSe7QPJJB21x3g4TLzaDtl7zV5coIB70Y4",
+	"8G4LvHf+LOq6vgAYIur2x41TC6RQ79R9X4qCm5r8XQT03gx7GI8EPMHROemYKGde1NYrqh8aqCuVhR5S",
+	"XOqWbQ6tm9UEQm57JwfJnChLD3H3RAgM/WrxjkQ5XFEGLSNZ0vtB2nLFCrYGvRwh8RFvxCXFxSu2pLwI",
+	"8vq2cO1ykIWiMfJz/+KwkyRsMNjeawuE4UbtxrJdb7eZXeLyvhemtXnIco3e+t7WEbTkxNpgJE32D17V",
+	"ilordDVQYsSENeR8xkASDUvWDb6uEavlaUJnSm9PU5d+AVaSeUTsgVR9kG0o2CuUzn2qW5ZJbNO9qzQc",
+	"mCa4qIRSOUvs0QcFMY2oVlYFVYotS5uZbyfKLEU1eIX5zeTdR5CUg6piqtp0xVPWhLwvOL1xlr3VYa4t",
+	"6YZi723VfEfjZMokzxihJHU1qzVwzQy4Lxl7buuBprlIbxN5y9aBgmZ8ZkuXW0qAT2Tt2zGlGvfJr6kq",
+	"USWpqfzts4hStdrpyYVJG+tK33zfJncWWJqD87fpbVSdjV1hO8B+aKB3sKd1R5jAVtBb7LTxNX8acegX",
+	"WH0LdHZPjFfQeQfQdas729uAd5Bm0W6sdnyaxxboQk+JKDRXCNQE3m4mpdJFUt2H5ITteHAvBiqtaUvW",
+	"l4lrweNS45Zw46eqY81dCUiAahhmuvtE4JDIPhGDH5Ybtixzqlg4ZE+ZEciwpyLbEEg2R1bBY8pLGLuM",
+	"ee27ce2WsxpRS1Dw0nOzql1RrlRia937DVvU3R5svDnRbwUG0t0vc3+0joUqWXr5Xu3WcOBzOSaTaS6m",
+	"OPOM56xnaqxH1nMIrlowEISWlGztiLblMeCv9xGhJYFQtSfPkX9NPdk/9cSdd4xNqHU9/afHl+y8M3gJ",
+	"7dhYLACeCEVvUa4uaCEasrV1xrRLp5siD5HSwU1F09uGJ576K/SYAcaA58RltBMDWjMB7BT/8pW+YunL",
+	"SyL27v7lv0J3/I+/HXzDZzxXIanqj78R/NlvsPtXR/Cn859+ysWU5j8HJMszK1da+VuCoU2Y4tMgqiH7",
+	"78fzLdv0u/GD2bidSb2+hF4rV/aVlYtB08d3Jvs5RIY2uauRJCP/XG8NyJyNtn4xgmdtKAAahASybTHx",
+	"X/Q2xKerNenItlJxp6yxCSVXJv/nJCAlYQKbR1S+BNERqjS1CwNBkVLG1FZqYFRA21Ye4l4NbD6ZoOGz",
+	"le8QrLHB2Y4aDcj2qKBUO977tmbBcr73qKIZnanfTdgDocpiCGiXCFYXUmvoPWwEMiqwFj9UI3XFfYeX",
+	"9e1FDCC+iQGjJq5kCBVfuM7tZ6kT2z6p3Tvp2u2YfIDhiB/U+8bbgkefwJhMdprOmZwpg7PJYfqzcbGl",
+	"8T3t3uw0wYu5f4jRTrqKbXcXqJIdOGfFl+zGXwTyjdYofLXxtPIpY6tOhutcQMHIaJb9s5AKILqMbhCZ",
+	"OkNwN1dyOGj0DOhN5FB2By6Vo1oVsYah3TW9D4iYKVagZif19JgAtWi4WLhm3XKV28gP8KlHsD2IU0lW",
+	"UAMUvDIdumVzge2wqFgXGENiWNOQB6GkWnIwBR6hUYwxkNkIe2OUJFDAdBsEj1vokQtYek9R+pUBeJ+o",
+	"bLYrNBkwBMIQ+dIkGH388Q15/vz596/J5Pj4+OQJ/O/m+PgU/vc/E7JktLDhQuCBLFfTnMsFy2xvmpxq",
+	"2phc/foz14e/mQCJTEyYWUKVJ+TUDQ5WTALrI6641ellQeUCFQQTRGbZUk82Zyh78+T5w9jGwAZVH9tl",
+	"qVnKtF2HBcLYntKST7Y6+AWTOr+DdftjgUxsLARLiOpWdqdDvsIeOmBHzAehF+OkOfYmELneY6O3WZcv",
+	"TKpqlap/PGynA9c00OH5BlpdU0nM6MiIw+ZSL/UDt6Q8T2h8HrWNkdnqtxNOlu3svbOV1D3jlVQdfhto",
+	"sgmyUW/eL+gyQWd6nevc3ZjFg7XjqCYteoFQc5au6b+1QVnY1C/zhiC0icBEDYoCnPNH5K+MVuTEH64Y",
+	"RxgvLBDhk5jRJc83/UfxfEjYTwN3r40jBeP9oW+dwel6IZrEVxhXS2fmu+V1UAE1oxufZwdCHFzhQD3I",
+	"aMFGR5ELscozMrV14DIb9oBMPqZPUhPHJ02w+iPwHBj6ykv2KMf8zGghj9TlDNLV2B3LXZJzPe+YTLQQ",
+	"gCI+GCYmY9vDDWiITC7kWbbkhXkHPzLJlJWIJ/DoTij87ueqZk/fb9f/q3l6i7s06XubCTqCde8MXPjW",
+	"a+dBXIPl+AjOc9rjxoO+e+tb78DvASnG1CcLCjOa+TprIDF/VFstmW0nPHDtTbGJFpnS9PYURs1a3fXc",
+	"V0vKIR4cJSKsG5ANklku6m8OSKPoEUGaYkCLbYJcClkT2WtCp9I00Ee2Yx/1I2KA3P248e729tPaS17Z",
+	"zvSCrhx+FfNzSC690ZxdYorB2mmTYBrBd7tZEPuKIbbqV8HWNqNoWOu/Q0SOxxYzApKFD5lLemvi2y/O",
+	"o0iwV6gYemSHCAiPLBQckTO8v46ig1c9ClfdVj1NanbEGEPnSM6oVOSVFg0g1aECAh3IbprpcFqqieI9",
+	"S3r/jhVztdCi6bMXA3b3TxaGouSfoUT5hcSZtuhiiA+vJAX6QEtCQUBk4VJVVIkKrUD2rIW0pWfZPZeK",
+	"F3MbNbRHSRiUBbqqNNsizIRWYgXWd2tWbr/XvnJMH4QCmbNPfXvfFRuol/tGNp85jCoGWobdVwTogJsg",
+	"5N5KXc9gyf5gDTD3QFRXd7Xpy18mzfLSl7/slpduaepboqaZvkaDgS4ku3WGl0G7R08NADoP2drrUF4Y",
+	"BBdy1ujZpW8k+Dzh/7Ju9cSqBh2lwuQYZAapCDyh0fZgexpBw9I2XhGOsdm7D5umdxO7omoRcmFDsRFj",
+	"ezOFXLFa71RknO14s8mC3kHo6pKxf65rG8NubTTtQQG+U5FtdsTKF8+eBZOo/qVKB8PZDm/c1yCMuAqR",
+	"MDSZvnrh31CT0FxUIDyJLkl7gj/H1k+w5G2UvXDRizqjdpucv2k0HjOdxDDBrGTF2dUFyUzH7kdwvLYy",
+	"Wjs74TwiZTsV938lcXuJAhvihOODTccchzZ9zM4HW9LKRNtyyIY35Sdeo1AtWcYyyO6rf5rE9BYBvHc3",
+	"9TE/tnKnACzwePuteQ/jUSHcvH3OPb3RBYVHrl6tyDdjWCIjk3OEM5BVbfG2b0kPczAXxUz4hUq7wCNV",
+	"d7WEUNcQCYRB193XsK2WapwGxr8psqaFco0LtX7tqEjhHBWLpoNHPf+o7jH65DENCOnEf8AzmudTmt4m",
+	"SiRBUOvyB2RV3BZiXTjIIUywusMb0ug7tSVVtdssxIYGauYQzE4xEPjVcZHSrtNvnjbEwON6kzGZrKr8",
+	"CayG5tlVFQi2j4lWqdEfqENU8bKj0N12gQscb2bkxRyCsyehbkCesd0E0zjSA1oVrqq8uezQKETI33CQ",
+	"FC4g0R8lGsGdIhRbm7btdFvXX62p2R7EkIAB7kYgFS0WYG7tqcuYkGPXRkUzISzOFBsX0ZUpbBeVSpSS",
+	"TJkWufEah5qxsyJjGdBqL89/a0ZrBUReM0DDHCKPTfeSQ89rp7WMKwKJkcrxfaS3AYsofTppfwGdPRv2",
+	"/t0LsbVCqPORd2P2HkINyp3N7e8nMDA5afNLnQsuN+RgtkEccELbn0Yf1c6ah59ZvfGDD21QVxjTI8Mw",
+	"b9MiZr8U9Z3lBxxF/VH/IeCPrqhsgtW3gyJJnpsI/GYd/tqeMKcVUOCWy6OxXlzYadc7Lu5YVfHMlmON",
+	"7pG7LSRYiz431FQ/CUFNK1YAB15sk2l32Xng9NoDJ7bqG4rEhVBkgj/EBgy2gAnriBij1ZIEAB8ufXUl",
+	"2Q5wEdHnOe2M5EQyatzjmQ1jPaBhGVJ614KuN2Ar0vWwZdcLDg3vI7dqwphfw20S+uzlY6HASwa8Uiua",
+	"xybekb/QO3oNQ8hsVUAnCluB/J9qjLTAmKTYQEZvrXE44KPTbrdXWFU8YBSC3w9NvP3X65ALLblFkYD1",
+	"rKebqkeFsTny7mRmlOeBun1OKnCHEvdy2OHB2gZRGecOwj0yzn138Fc2/VmI259pkeWseiOKWdBSYoK1",
+	"KVmz6UKIW6zPn+dRpUWasRidmSQlfw/jtLpxxwoV7hjgDbTegQ0tuy7gVuoTgYn3CPx2vcPKR5KQbe0i",
+	"mudRwnB/iKXZ/2NcagvVXiaPbkiG1zyz59pT96y3aYAWv2xea0284bz3OOY1FZlmp3X1iWhGa/aVRJ+s",
+	"NYZkVNGpP37nwWeRgN76XG2u9UWrL2U4RCxb4v2o0NXH9Q8mG8ySwAiCE59AWlX94Jf8F6ZffKhw4TN3",
+	"XDMlCXRucgWteSEVzXM89GoFjYxOW6Qgx+hgtV1zeNUMPVBCK1dM1QH8YywQrUe78sXWZsgrcnEOVUra",
+	"Za9xuOTz4okosGuRPCJvabpwr0ZKq4obO3ETRfZYXEC/wwy86DlPmYlCsKgrabpg5NnR8QiMZRq7SpXy",
+	"9OnT9Xp9ROHnI1HNn5pv5dN3F2/efrh++0R/o8+YK80qRprKFkLzQVhU73vkbGKj09HLo5MT/EKUrKAl",
+	"H52Onh8dHz0fNXSHp7CZp7Tk8E+v+vKO26bhgFrjTWvHJWHZrDxv+8HHrlXugpaN0sd8CQ1GsMCTPCJX",
+	"dG6SSSim4bUoQCPS5UNcZKPTEbvX32toRqa+EbTrG53+5n9l6iFPr7DQVu+4y2r+IxYLePi9fvwBSc+O",
+	"jyEzTBSKYcMLUIxQcH/6h8S33JSHx16et6H3z456+ha2xDLY1EPLhdvzbtbODom3z18z/UhTwgsE3Tej",
+	"2+LTH2h2ZRGBH530f/SpMEmQkkFTjZeDkTSDMsy9iPoRht0ITZV6Xz9WYnn+wzCUvQVxMYAsy2FJxlHL",
+	"tf1QYInVckmrzeh0hAdGDBFiBb7fzF9Hv0Nyi72gdS/ZxnV7ipcAAlmET1F7A3FtEk3SZ1cXyMa0UG+Y",
+	"WO1DV7bJQwZXEzsCNfICnATUvFcu8u7i3FpPMnZEJlovm+z4l5e0NKA4c7kSZL3rcCrE2sJCsYbEaz0n",
+	"RAFNwBeptopGYv82x7ZxWSob7lpgJkSx4oh8EC6ABxHIMr3fQsD6ZjwEDpmGlbY4FpRdRr2ofrwRYIVx",
+	"CqKCFkoaY4JkjJW7jAeXNGdu3oYfRLZ5fH6g17gRF0gjh/CDhy/BvTS0F+Y4UFmCQ4357qMZGr9HXMhF",
+	"+AWuMSZ8YqcOc4OO9uZmL46fD0Takubgv+vHwXs38vF4GNB2u9xb6x4YTHzXj4kbIa5zsYbxJ8+jxr/T",
+	"wvh+bwAYQJOpuVHdD6YeCncP3NiD3o5resfwgj3qywFYX1OTYAC8RoUflNf6v4GXQf1qc3u2nxkk9u1n",
+	"xvCF37fflH/Qkl9kD/iY5MwX2n4Of3fynBWOuWz4QavGXy/OfapHmy2izwMF0GHi2NnVxcX5FxKxzq4u",
+	"cPOPedMAhVQSRHd2CIt5MXDLhVDJTKyKfrp/I1Z59kGoj0xVnMFJnUPbi0dGhOM4EMV99FnlQLsnPNKb",
+	"BZDfF5cCcXVCrfo1TA5csDwXQb0LX7jM6K/Pjo+t5NJWQE2jp91bCcN+hiW+xPXClR7vBHb2t9/Nah0X",
+	"1N7YwWHj3H5mNFeLvnMrRMZi9OXKdVm2NqHtQHFy5oorYX82ihcIBHNKFoxWasooyjGvjl3xbOO/FcWc",
+	"VSDuokGrTQD67x8A1C9x/rhS/Pnb8d7Dt+g6+vMpoNvMdOi+H4nzaCprWhub4gGC1EPEUO3qKdY+6hIY",
+	"fqatjlHmpWu05DDlk4B+MfYos5RJ51r5pAWorRXTJ8FFQUpWceEhWJwaZr1BuHbkiW0XBTSWQQAglndV",
+	"QQIW5D4W+Qa7PkOf65yWkmEpJXOW+orAH62dEzu2OjMnfDtqJmCgfb4+Z5seY6b5fdcm+0UkG0TWFez9",
+	"ESnR4HXNHGKbRqQBW5jSLHHn2LubTxhjCi2yH/M9sZRgYlgPENWePRuqDXIpMRwyFgmwe2eGu5AfLQ0+",
+	"HkLqoFrTAx6K7oNN6POKbppQeTF/B5fmkrrbjuoZRrgnht3sPdmv6MY3LTMfEW2ODxr2DDcDK2nBwlgF",
+	"XbhxHLrFQRmmXfUO7ixB9tFipw1ujvXrmrqeqOZPbTOjHhGk0c6xZVS34sYdwxaiNoe80QEUegRZixw2",
+	"l7E+qZ3eoGDpx7bOc4+COGfqLM9/YZsvI4pcVnNYK/7QzXDvgd+yjUbj0Z/XFv6pWNJKLihg+Jwq+mMl",
+	"ljeb23+KSgSCyY6LrUnPO7/9Di3qfUbwa+x0a9tfeSjZdaWFajgSXKeaj+VSmAvQatMFnj4GIrSypnFz",
+	"U4/IWSP/GLq9NnLlycWsq62evvQpLTRapmC/ThcsGzct83qQU5AxU3z3omAyO9Lv5zYx4yqmIfEAOmm1",
+	"MP5SFmaDkkE32hSkD13qL2kOjn3NcJvGJv7Dxr1e4/0MyuOREXaS5pWJhOKyml9oRedHsDF9OeP0ePeO",
+	"tw1LzrLavouZu4v/oZ8w05yHzESei7X1A+Wi+E+4q1CzoX1dv1rF2Qe2NtcbK5T+Uy3k2y8LekR9jct7",
+	"XpddyenpP27ZZoClvCEhobFbGkcjSEueZ+m1/Qx+1YPOri5MKMstYyXUNeLFfLsipr0ENclnLM2pCXN7",
+	"cfwiqDXbN2OYAf4XtvliBnjNktFMfr2CyhezVZ4/pmhum4H+qY3xeFDngslCvdXs7BER0LoXaEt0L90X",
+	"ssTDKz2OfvA8H382Ta1huYL7PIz71Kb+gdxnHDLvYzVdfyAvoVi7icpGPeQdpepf4NL/yQS3z+9k+8ke",
+	"C7rY5L/69fYpmf9sHfMnpva6iOXKexGbYVS7IfVaLTShUlbXbBQp2wqpKiB/BsOwZDODpn13scjXI1zf",
+	"r/qhky0+mcJpjy9P1AXz/nwao7uesPst4f1mc7u37vgF9b0eda5bXfvfJ6n9+6qgXiLWGuh4xAuo6NTv",
+	"PTJl8y6r+cX55QzP8EJ+EOoM0xw/mzoLdn+oquNegZaFfJi4aV6lQ7Xd2uIf4SzYSrxoRyoYhwqZlJNx",
+	"OzZ4IfJMYvIovJpLLFsNNerAqXT8GmNYqP5YDzrRyFiKio21kIvfg0NCf+N8DltV/OJVZQBxulK2hG+t",
+	"oJtqv5IVmUkq9MnU+6YVfCmBunGog4j5o4lHiWFK/+sSBpz8qg/4T+ckCTlIupwjNkNgi0W8DsXwc2nS",
+	"B0CknWg51oR22lh4W5mBnJFJqnnZxGXNgfUV2NxWt4s2k9Moo1VnDYaAx+Nzuzs+sHUTsQPOvPnZuSkO",
+	"+CUdH3jO2eeSPlqNU76cgJuKYpbzVA21T19W87Zk8C8g3foEApcLY27aV++D53T/1J6HDpYdkMGik752",
+	"PGAu+WsCru7t7C/NiF0A6f/P3vX1tm0D8a9C9GUb4DjpBmxA+rJsWdFi6xLEzfZUJKxFx0JkKSCppl7Q",
+	"7z7w7khRFmVbjiX/iZ82NBZJUeT9/d3vEM0fR7el0AWIewVVXm+K38eKPUgBv4BHM+NgBVv1GF1hDGhZ",
+	"I8jx1ch6ajswsYtivCiQakeOB4vvDhL9INEPEr0q0amuql6iB0qsyqL8KZN378+XziCHpTmRx59dvlc9",
+	"R1jQK0gJkIygh861tBVjc3LAjT1XiJN057quvwKrYsuWs79dlR+ZvW/djSzXDO5UzRl8+zXXnM3BCC2X",
+	"vZ3rdC/M2pamx3yt6/TSK4jdUtdvxEJILD4ReJXSihYXxAXRZ+cY0IpKfccAjw/NZZyud2SbHtXJf0Jm",
+	"7AtPcqHeIKubHQW53ajPGaqsKRsSyW0oHrbtQmWd1uCic3a4beHb1kEE74OL39nw3SaIPwK55/mxu4U5",
+	"5zCcfpjkkW3/A+QYSZzeI59uTM0ditpsYKUaZjkw1pu1W6fQC/CtAWrm0tbPkggH13B2zetPXVesok3k",
+	"sBs7hNf2fO2zP7jfWmC3/d2rQjiB67tyDns7vd6apPIKgUzyfo/vRGoUhDgyJitPVH1oE+j/Zs3m71SR",
+	"aMJiHHN90VBlt1E24a4LMvzshnqf4M9lLoxSixVyZlPJr1NZVBBkk1scxg7ZuPgKl/AGwCmWyS503Nej",
+	"x8fHI7Ooo1wmIh1mEZ6zhgoEF34Om9XgqL3N5MQYUhhzxsdtD+Wd1n14bFx38J1TeGvZiLN5Col2iGNC",
+	"+HnqqYF0LSCyeOOQ7LCJfq8bYRWYrj9CF+rRCWsQcYT5wi+xrZqzYTCspT1dUrkNhPYPN6EfUC8tpeFs",
+	"/HUJpJTjlt0aNtRLu/h9YUR1L9SUGdDotIGW+bA2nmO/3j5yotpt2zAv6kNxHJtxYtkHF6bK/83kvWJJ",
+	"fC/8W5SNkO12CR7TEIkpzD6tSaWyM/t3L7ZbwXhCCNbl12dVwLyiAHwF7yK3GipZ0/361qUsWIVjFJ6d",
+	"dkUzigfkwDR6YBp1OXB7eHeHbTQgvAPpcCepn/DQNyin9sQooZWqxKPiq/mCMSKX6jhH8XI3t3lwwedd",
+	"mjLT9ae+7TbuWi7Y7seaQ5O0HRtlIaUDuTEiUtqExmaXUtliVCJHPApaNkOeYjFWJMQEmOeHArPecepR",
+	"VfYY1+z2WPMH7HZlZrrtsz+JGcGhz/3+fXHKeDpFnCFDLlDp0t0Ko3zceNCuEwusqz605xgF2zaqBvFd",
+	"etGoWHJwcQZcCLbm+Vs3XJ3pUKwfVk5fYSXczbL1XYPBxUBALyziCVyZ5WYwuGiL4mY2HICVxcP6nEkn",
+	"luKKfDCDi53Lxs1PieyRQdqSNVmHfy83SfKUzCBO7xLBjPhjF2nJTFRTpcXkWIok41FtaO2dmRq65ZKs",
+	"p15a0LbEfUocBFnctEiSEjMtoNfN3wkAZVkXCZ91x+MUtUlRuIgxWAvPChmZZrzrq7+64S28gukaXRd8",
+	"ZLGXCvtivi9P0yxPnwUEaD2OdVVse+eGFM4NgFs8iQjEDbAsn3M1/pxxGUF3OXyudPIB3LtEMBlZoTBk",
+	"PK8Gt8dGEIAVEfs8LbgovseyvFEmmcofhMTxfoBlm9+JCY+T2+Zx5SRW+hpeoYOQci/UjE4cmaUzHkVS",
+	"KGcu4na57rXIft4rGY0ljuc4FepXGX8RcpLlety3fwmTPsNuvfIP3UYonXHjlz/99vfBow87to/Bbnjr",
+	"TUW6oYY3pwtihQJ+h6CztbCMFwbzu2UFCnjB2RGPkC1SCpmi0shGu+31gAJe2xOxrsr31AKWhTZygmYS",
+	"2gNQZNL8hacMgX8eCYCZ5aboxKiIE8D8M2AtUuywECstuc4kexxnbALcHqV2jd6Ijsa1NI4n0oDglfGh",
+	"Nh4gGQtlZG64tth8kg6Ki2GaZhe2a7SFmdPsN3qczWi5cL3zzQz4atteTmxe5A8j5M8SKXg0BWYX9TaT",
+	"H8exgiqOBmQjSkh0jv4xv4fVFSzmHVO2bois1SIf4eOHCJot6KSszZ2ftt+AwjUU0BWHbCtrouHDVzXg",
+	"rB18/GT+0yBH4ES+Er62Uzp7UJY9lXHNwpE/TA+Q6G9mvZqHOksNmMnWnxhwgnin0gK4F2tOCsBWbDQl",
+	"0NAwWHdCIHw9wwbqwpI3PFihyrZywUpxYYM1Zd6X3vrb2dBGmncOD9dwY0Vj8FKbrhqrU5XLFImRW+f4",
+	"PDJJdEy3eNdu7sUUM2zO78M4qeX/CHhsQEQO1lwupfkRlouaadCm8/QuOYrYa9mz+MYAIn7DuHPqLJEI",
+	"NpfRLBFcafYzG465sRiFVK56zTK96XgiVMlN5VI4NqqaMrTnK/cWHcLfocFHdHAKC1sEv9pLdwrvxfRm",
+	"6WW5b0LL+g2p1z5mdEHxeL1ITzPsVVofphBcDfzM9lSs+U4tbFmdUn3pBLJb6jHj4pp7zMd8iEV3PEmy",
+	"xxsIod64ECrAdvK6gruK2u9fmccvCxsBKSk0vxeKidFIDLX1qk8DYVwHzyuG9OK6WIpOC3PBIHdpg51S",
+	"Ao2LzWuWlrn9XsIHPi2tWLWhRUMB9O3Fj7R8F+fjO/bSXSpJE6CzJmFizO2Zg7GKfIli1UzEXFEvpOdI",
+	"mVlaCtroSvJL6ThJmBrbXl7FbAE6LHqR3RMicLC6kCPmXNUIbRDYB8nyYiXL20x+jqNmosUMIIa5jPUU",
+	"rhZ/iG/uhfn/T+b+EJQm0ML7rAD3cqkthVWsFYvEiOeJBmRKLpNXp6/GWj+cHh+//vGX/kn/pP/69KeT",
+	"kxO4n7Sep0Wk5tSlHHPHWB8NJ8gjte4XWJAZqvUKRuXat2kiCwfqEf6s8EEURmLqcuDFhITiqEyE1Rd4",
+	"Ocv4IGAGMoO7ilR4QxvZiSW2rnUzUB1HdQqEiStbQFces1S4Su+LNSQ9G8OJJSYbSB7TdAQ+r04H+G9Y",
+	"KvTQ83oM25gQtB/ORowH+JFqvhF2QKhOdk4LM8MFei3b17N9YL3BofVydUDAT9P6VXyX2rsCJYCUj6Ih",
+	"ZpCR1bEIcEa7qjS9dgkM6SHQvKGDALQwkqqASMKW14EkRzKboHmPE3uT/Z1FQtWM7hatHVbfe/Kd4InZ",
+	"xU/f/g8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -81,7 +81,7 @@ func (e SignedOnStatus) Valid() bool {
 	}
 }
 
-// Health The shape of Tyk Gateway's own health answer.
+// Health The state of the server, in the shape of a Tyk Gateway's health response.
 type Health struct {
 	// Status Whether the server works.
 	Status HealthStatus `json:"status"`
@@ -99,7 +99,7 @@ type Health struct {
 // HealthStatus Whether the server works.
 type HealthStatus string
 
-// HealthItem The state of one thing that the server needs. `time` is when it was seen.
+// HealthItem The state of one part of the server.
 type HealthItem struct {
 	// Status Whether it works.
 	Status HealthItemStatus `json:"status"`
@@ -113,7 +113,7 @@ type HealthItem struct {
 	// ComponentId The ID of the component.
 	ComponentId *string `json:"componentId,omitempty"`
 
-	// ObservedValue How many there are, where it is about a number.
+	// ObservedValue A count, such as the number of gateways; absent if there is nothing to count.
 	ObservedValue *int `json:"observedValue,omitempty"`
 
 	// Time When the state was found.
@@ -123,7 +123,7 @@ type HealthItem struct {
 // HealthItemStatus Whether it works.
 type HealthItemStatus string
 
-// SignedOn The envelope around what the nonce was made for.
+// SignedOn The envelope around the data that the redeemed nonce was made with.
 type SignedOn struct {
 	// Status Always `OK`.
 	Status SignedOnStatus `json:"Status"`
@@ -131,14 +131,14 @@ type SignedOn struct {
 	// Message Always `Signed on`.
 	Message string `json:"Message"`
 
-	// Meta Who is to be signed on, and where. Keys are matched in any case.
+	// Meta The person whom a nonce signs on, and where. Keys are matched in any case.
 	Meta externalRef0.SSOAccessData `json:"Meta"`
 }
 
 // SignedOnStatus Always `OK`.
 type SignedOnStatus string
 
-// UserPassword A new password, and the one before it. Other fields are ignored.
+// UserPassword A new password, and the current one where it is needed. Other fields are ignored.
 type UserPassword struct {
 	// ApiModel Always empty. The original keeps it for older clients.
 	ApiModel *map[string]interface{} `json:"api_model,omitempty"`
@@ -162,84 +162,84 @@ type Nonce = string
 // Page defines model for Page.
 type Page = int
 
-// BadNonce The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// BadNonce The envelope of every response that is not a bare object.
 type BadNonce = externalRef0.ApiError
 
-// BadParameter The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// BadParameter The envelope of every response that is not a bare object.
 type BadParameter = externalRef0.ApiError
 
-// Key A key: its id, and its session as it is stored.
+// Key A key of a gateway: its ID and its session.
 type Key = externalRef0.KeyData
 
-// NoKey The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// NoKey The envelope of every response that is not a bare object.
 type NoKey = externalRef0.ApiError
 
-// NoNonce The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// NoNonce The envelope of every response that is not a bare object.
 type NoNonce = externalRef0.ApiError
 
-// NotOwned The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// NotOwned The envelope of every response that is not a bare object.
 type NotOwned = externalRef0.ApiError
 
-// NotRegistered The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// NotRegistered The envelope of every response that is not a bare object.
 type NotRegistered = externalRef0.ApiError
 
-// SignOnFailed The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// SignOnFailed The envelope of every response that is not a bare object.
 type SignOnFailed = externalRef0.ApiError
 
-// TooLarge The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// TooLarge The envelope of every response that is not a bare object.
 type TooLarge = externalRef0.ApiError
 
-// TooSlow The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// TooSlow The envelope of every response that is not a bare object.
 type TooSlow = externalRef0.ApiError
 
-// Unauthorised The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// Unauthorised The envelope of every response that is not a bare object.
 type Unauthorised = externalRef0.ApiError
 
 // GetApisParams defines parameters for GetApis.
 type GetApisParams struct {
-	// P The page, from 1 (the default). 0 or less is everything.
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 }
 
 // DeleteKeyParams defines parameters for DeleteKey.
 type DeleteKeyParams struct {
-	// Hashed Anything but nothing: the id is the hash of the key.
+	// Hashed Any value that is not empty: the ID in the path is the hash of the key.
 	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
 }
 
 // GetKeyDetailParams defines parameters for GetKeyDetail.
 type GetKeyDetailParams struct {
-	// Hashed Anything but nothing: the id is the hash of the key.
+	// Hashed Any value that is not empty: the ID in the path is the hash of the key.
 	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
 }
 
 // UpdateKeyParams defines parameters for UpdateKey.
 type UpdateKeyParams struct {
-	// SuppressReset Anything but nothing: what is left of the quota stays as it is.
+	// SuppressReset Any value that is not empty: the remaining quota is not reset.
 	SuppressReset *string `form:"suppress_reset,omitempty" json:"suppress_reset,omitempty"`
 }
 
 // GetPoliciesParams defines parameters for GetPolicies.
 type GetPoliciesParams struct {
-	// P The page, from 1 (the default). 0 or less is everything.
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 }
 
 // GetUsersParams defines parameters for GetUsers.
 type GetUsersParams struct {
-	// P The page, from 1 (the default). 0 or less is everything.
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 }
 
 // RedeemPortalNonceParams defines parameters for RedeemPortalNonce.
 type RedeemPortalNonceParams struct {
-	// Nonce What the SSO operation gave.
+	// Nonce The nonce that `POST /admin/sso` or `POST /api/sso` returned.
 	Nonce Nonce `form:"nonce" json:"nonce"`
 }
 
 // RedeemDashboardNonceParams defines parameters for RedeemDashboardNonce.
 type RedeemDashboardNonceParams struct {
-	// Nonce What the SSO operation gave.
+	// Nonce The nonce that `POST /admin/sso` or `POST /api/sso` returned.
 	Nonce Nonce `form:"nonce" json:"nonce"`
 }
 
@@ -329,37 +329,37 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// GetRoot Whether the server answers
+	// GetRoot Check that the server answers
 	//
-	// Clients of the original wait for this to be 200.
+	// Responds with 200; clients of the original wait for it at start.
 	//
 	// Corresponds with GET / (the `GetRoot` operationId).
 	GetRoot(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetApis List APIs
 	//
-	// APIs of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
+	// Lists the APIs of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
 	//
 	// Corresponds with GET /api/apis (the `GetApis` operationId).
 	GetApis(ctx context.Context, params *GetApisParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetApi Get an API
 	//
-	// By `api_id`, or by the id of the database.
+	// Returns the API with this `api_id` or with this ID in the database.
 	//
 	// Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
 	GetApi(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListApiKeys List the keys of an API
 	//
-	// The ids of the organisation's keys that grant access to the API; of a gateway that hashes keys, their hashes. The gateway is asked for each of its keys: with many thousands this takes a while.
+	// Lists the IDs of the organisation's keys that grant access to the API, or their hashes if the gateway hashes keys. The server asks the gateway for each of its keys, which takes long if there are many thousands.
 	//
 	// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
 	ListApiKeys(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// AddKeyWithBody Create a key
 	//
-	// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+	// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -368,7 +368,7 @@ type ClientInterface interface {
 
 	// AddKey Create a key
 	//
-	// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+	// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -377,30 +377,30 @@ type ClientInterface interface {
 
 	// DeleteKey Delete a key
 	//
-	// The key is refused from now on.
+	// Deletes the key from the gateway, which refuses it from then on.
 	//
 	// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
 	DeleteKey(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetKeyDetail Get a key
 	//
-	// The session as the gateway has it.
+	// Returns the session of the key as the gateway has it.
 	//
 	// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
 	GetKeyDetail(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateKeyWithBody Replace a key's session
+	// UpdateKeyWithBody Replace the session of a key
 	//
-	// What holds for creating a key holds here.
+	// Replaces the session of the key. The rules for creating a key apply.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 	UpdateKeyWithBody(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateKey Replace a key's session
+	// UpdateKey Replace the session of a key
 	//
-	// What holds for creating a key holds here.
+	// Replaces the session of the key. The rules for creating a key apply.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -409,30 +409,30 @@ type ClientInterface interface {
 
 	// GetPolicies List policies
 	//
-	// Policies of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
+	// Lists the policies of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
 	//
 	// Corresponds with GET /api/portal/policies (the `GetPolicies` operationId).
 	GetPolicies(ctx context.Context, params *GetPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPolicy Get a policy
 	//
-	// By `_id`, or by the explicit `id`.
+	// Returns the policy with this `_id` or with this explicit `id`.
 	//
 	// Corresponds with GET /api/portal/policies/{policyId} (the `GetPolicy` operationId).
 	GetPolicy(ctx context.Context, policyId externalRef0.PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateSSONonceWithBody Make a one-time sign-on nonce
+	// CreateSSONonceWithBody Create a sign-on nonce
 	//
-	// As the admin operation, for the caller's own organisation, which must have `sso_enabled`.
+	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
 	CreateSSONonceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateSSONonce Make a one-time sign-on nonce
+	// CreateSSONonce Create a sign-on nonce
 	//
-	// As the admin operation, for the caller's own organisation, which must have `sso_enabled`.
+	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -441,35 +441,35 @@ type ClientInterface interface {
 
 	// GetUsers List users
 	//
-	// Users of the caller's organisation, oldest first; of every organisation for a super user.
+	// Lists the users of the caller's organisation, oldest first; a super user gets those of every organisation.
 	//
 	// Corresponds with GET /api/users (the `GetUsers` operationId).
 	GetUsers(ctx context.Context, params *GetUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteUser Delete a user
 	//
-	// A user of the caller's organisation, or the caller.
+	// Deletes a user of the caller's organisation, or the caller.
 	//
 	// Corresponds with DELETE /api/users/{userId} (the `DeleteUser` operationId).
 	DeleteUser(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetUser Get a user
 	//
-	// A user of the caller's organisation, or the caller.
+	// Returns a user of the caller's organisation, or the caller.
 	//
 	// Corresponds with GET /api/users/{userId} (the `GetUser` operationId).
 	GetUser(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResetUserKey Renew an access key
 	//
-	// The old key stops working at once. The new one is not in the answer: `GET /admin/users/{userId}` shows it.
+	// Replaces the user's access key; the old one stops working at once. The response does not contain the new key: `GET /admin/users/{userId}` returns it.
 	//
 	// Corresponds with PUT /api/users/{userId}/actions/key/reset (the `ResetUserKey` operationId).
 	ResetUserKey(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SetUserPasswordWithBody Set a password
 	//
-	// A user sets their own, with `current_password` once there is one. An administrator who holds `ResetPassword` sets another's in the same organisation. Nobody else may.
+	// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -478,52 +478,52 @@ type ClientInterface interface {
 
 	// SetUserPassword Set a password
 	//
-	// A user sets their own, with `current_password` once there is one. An administrator who holds `ResetPassword` sets another's in the same organisation. Nobody else may.
+	// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
 	SetUserPassword(ctx context.Context, userId externalRef0.UserID, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetHealth Health
+	// GetHealth Get the health of the server, under the other name
 	//
-	// As `/hello`.
+	// Works like `/hello`.
 	//
 	// Corresponds with GET /health (the `GetHealth` operationId).
 	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetHello Health
+	// GetHello Get the health of the server
 	//
-	// 200 while the process lives; `details` says whether the database answers.
+	// Responds with 200 while the process lives; `details` has the state of the database.
 	//
 	// Corresponds with GET /hello (the `GetHello` operationId).
 	GetHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReady Readiness
+	// GetReady Check that the server is ready
 	//
-	// Whether requests can be served.
+	// Responds with 200 if the server can serve requests, which needs the database.
 	//
 	// Corresponds with GET /ready (the `GetReady` operationId).
 	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RedeemPortalNonce Redeem a nonce (portal)
+	// RedeemPortalNonce Redeem a nonce for the portal
 	//
-	// Where a portal nonce leads a browser; as `/tap`.
+	// The address that a browser opens with a nonce for the portal; works like `/tap`.
 	//
 	// Corresponds with GET /sso (the `RedeemPortalNonce` operationId).
 	RedeemPortalNonce(ctx context.Context, params *RedeemPortalNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RedeemDashboardNonce Redeem a nonce (dashboard)
+	// RedeemDashboardNonce Redeem a nonce for the dashboard
 	//
-	// Where a dashboard nonce leads a browser. For now it answers who signed on. A nonce is good once, for 60 seconds; HEAD does not spend it.
+	// The address that a browser opens with a nonce for the dashboard. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
 	//
 	// Corresponds with GET /tap (the `RedeemDashboardNonce` operationId).
 	RedeemDashboardNonce(ctx context.Context, params *RedeemDashboardNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// GetRoot Whether the server answers
+// GetRoot Check that the server answers
 //
-// Clients of the original wait for this to be 200.
+// Responds with 200; clients of the original wait for it at start.
 //
 // Corresponds with GET / (the `GetRoot` operationId).
 func (c *Client) GetRoot(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -540,7 +540,7 @@ func (c *Client) GetRoot(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 
 // GetApis List APIs
 //
-// APIs of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
+// Lists the APIs of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
 //
 // Corresponds with GET /api/apis (the `GetApis` operationId).
 func (c *Client) GetApis(ctx context.Context, params *GetApisParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -557,7 +557,7 @@ func (c *Client) GetApis(ctx context.Context, params *GetApisParams, reqEditors 
 
 // GetApi Get an API
 //
-// By `api_id`, or by the id of the database.
+// Returns the API with this `api_id` or with this ID in the database.
 //
 // Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
 func (c *Client) GetApi(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -574,7 +574,7 @@ func (c *Client) GetApi(ctx context.Context, apiId externalRef0.APIID, reqEditor
 
 // ListApiKeys List the keys of an API
 //
-// The ids of the organisation's keys that grant access to the API; of a gateway that hashes keys, their hashes. The gateway is asked for each of its keys: with many thousands this takes a while.
+// Lists the IDs of the organisation's keys that grant access to the API, or their hashes if the gateway hashes keys. The server asks the gateway for each of its keys, which takes long if there are many thousands.
 //
 // Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
 func (c *Client) ListApiKeys(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -591,7 +591,7 @@ func (c *Client) ListApiKeys(ctx context.Context, apiId externalRef0.APIID, reqE
 
 // AddKeyWithBody Create a key
 //
-// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
 //
 // Takes any type of body and a specified content type.
 //
@@ -610,7 +610,7 @@ func (c *Client) AddKeyWithBody(ctx context.Context, contentType string, body io
 
 // AddKey Create a key
 //
-// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -629,7 +629,7 @@ func (c *Client) AddKey(ctx context.Context, body AddKeyJSONRequestBody, reqEdit
 
 // DeleteKey Delete a key
 //
-// The key is refused from now on.
+// Deletes the key from the gateway, which refuses it from then on.
 //
 // Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
 func (c *Client) DeleteKey(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -646,7 +646,7 @@ func (c *Client) DeleteKey(ctx context.Context, keyId externalRef0.KeyID, params
 
 // GetKeyDetail Get a key
 //
-// The session as the gateway has it.
+// Returns the session of the key as the gateway has it.
 //
 // Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
 func (c *Client) GetKeyDetail(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -661,9 +661,9 @@ func (c *Client) GetKeyDetail(ctx context.Context, keyId externalRef0.KeyID, par
 	return c.Client.Do(req)
 }
 
-// UpdateKeyWithBody Replace a key's session
+// UpdateKeyWithBody Replace the session of a key
 //
-// What holds for creating a key holds here.
+// Replaces the session of the key. The rules for creating a key apply.
 //
 // Takes any type of body and a specified content type.
 //
@@ -680,9 +680,9 @@ func (c *Client) UpdateKeyWithBody(ctx context.Context, keyId externalRef0.KeyID
 	return c.Client.Do(req)
 }
 
-// UpdateKey Replace a key's session
+// UpdateKey Replace the session of a key
 //
-// What holds for creating a key holds here.
+// Replaces the session of the key. The rules for creating a key apply.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -701,7 +701,7 @@ func (c *Client) UpdateKey(ctx context.Context, keyId externalRef0.KeyID, params
 
 // GetPolicies List policies
 //
-// Policies of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
+// Lists the policies of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
 //
 // Corresponds with GET /api/portal/policies (the `GetPolicies` operationId).
 func (c *Client) GetPolicies(ctx context.Context, params *GetPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -718,7 +718,7 @@ func (c *Client) GetPolicies(ctx context.Context, params *GetPoliciesParams, req
 
 // GetPolicy Get a policy
 //
-// By `_id`, or by the explicit `id`.
+// Returns the policy with this `_id` or with this explicit `id`.
 //
 // Corresponds with GET /api/portal/policies/{policyId} (the `GetPolicy` operationId).
 func (c *Client) GetPolicy(ctx context.Context, policyId externalRef0.PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -733,9 +733,9 @@ func (c *Client) GetPolicy(ctx context.Context, policyId externalRef0.PolicyID, 
 	return c.Client.Do(req)
 }
 
-// CreateSSONonceWithBody Make a one-time sign-on nonce
+// CreateSSONonceWithBody Create a sign-on nonce
 //
-// As the admin operation, for the caller's own organisation, which must have `sso_enabled`.
+// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
 //
 // Takes any type of body and a specified content type.
 //
@@ -752,9 +752,9 @@ func (c *Client) CreateSSONonceWithBody(ctx context.Context, contentType string,
 	return c.Client.Do(req)
 }
 
-// CreateSSONonce Make a one-time sign-on nonce
+// CreateSSONonce Create a sign-on nonce
 //
-// As the admin operation, for the caller's own organisation, which must have `sso_enabled`.
+// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -773,7 +773,7 @@ func (c *Client) CreateSSONonce(ctx context.Context, body CreateSSONonceJSONRequ
 
 // GetUsers List users
 //
-// Users of the caller's organisation, oldest first; of every organisation for a super user.
+// Lists the users of the caller's organisation, oldest first; a super user gets those of every organisation.
 //
 // Corresponds with GET /api/users (the `GetUsers` operationId).
 func (c *Client) GetUsers(ctx context.Context, params *GetUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -790,7 +790,7 @@ func (c *Client) GetUsers(ctx context.Context, params *GetUsersParams, reqEditor
 
 // DeleteUser Delete a user
 //
-// A user of the caller's organisation, or the caller.
+// Deletes a user of the caller's organisation, or the caller.
 //
 // Corresponds with DELETE /api/users/{userId} (the `DeleteUser` operationId).
 func (c *Client) DeleteUser(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -807,7 +807,7 @@ func (c *Client) DeleteUser(ctx context.Context, userId externalRef0.UserID, req
 
 // GetUser Get a user
 //
-// A user of the caller's organisation, or the caller.
+// Returns a user of the caller's organisation, or the caller.
 //
 // Corresponds with GET /api/users/{userId} (the `GetUser` operationId).
 func (c *Client) GetUser(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -824,7 +824,7 @@ func (c *Client) GetUser(ctx context.Context, userId externalRef0.UserID, reqEdi
 
 // ResetUserKey Renew an access key
 //
-// The old key stops working at once. The new one is not in the answer: `GET /admin/users/{userId}` shows it.
+// Replaces the user's access key; the old one stops working at once. The response does not contain the new key: `GET /admin/users/{userId}` returns it.
 //
 // Corresponds with PUT /api/users/{userId}/actions/key/reset (the `ResetUserKey` operationId).
 func (c *Client) ResetUserKey(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -841,7 +841,7 @@ func (c *Client) ResetUserKey(ctx context.Context, userId externalRef0.UserID, r
 
 // SetUserPasswordWithBody Set a password
 //
-// A user sets their own, with `current_password` once there is one. An administrator who holds `ResetPassword` sets another's in the same organisation. Nobody else may.
+// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
 //
 // Takes any type of body and a specified content type.
 //
@@ -860,7 +860,7 @@ func (c *Client) SetUserPasswordWithBody(ctx context.Context, userId externalRef
 
 // SetUserPassword Set a password
 //
-// A user sets their own, with `current_password` once there is one. An administrator who holds `ResetPassword` sets another's in the same organisation. Nobody else may.
+// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -877,9 +877,9 @@ func (c *Client) SetUserPassword(ctx context.Context, userId externalRef0.UserID
 	return c.Client.Do(req)
 }
 
-// GetHealth Health
+// GetHealth Get the health of the server, under the other name
 //
-// As `/hello`.
+// Works like `/hello`.
 //
 // Corresponds with GET /health (the `GetHealth` operationId).
 func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -894,9 +894,9 @@ func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (
 	return c.Client.Do(req)
 }
 
-// GetHello Health
+// GetHello Get the health of the server
 //
-// 200 while the process lives; `details` says whether the database answers.
+// Responds with 200 while the process lives; `details` has the state of the database.
 //
 // Corresponds with GET /hello (the `GetHello` operationId).
 func (c *Client) GetHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -911,9 +911,9 @@ func (c *Client) GetHello(ctx context.Context, reqEditors ...RequestEditorFn) (*
 	return c.Client.Do(req)
 }
 
-// GetReady Readiness
+// GetReady Check that the server is ready
 //
-// Whether requests can be served.
+// Responds with 200 if the server can serve requests, which needs the database.
 //
 // Corresponds with GET /ready (the `GetReady` operationId).
 func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -928,9 +928,9 @@ func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*
 	return c.Client.Do(req)
 }
 
-// RedeemPortalNonce Redeem a nonce (portal)
+// RedeemPortalNonce Redeem a nonce for the portal
 //
-// Where a portal nonce leads a browser; as `/tap`.
+// The address that a browser opens with a nonce for the portal; works like `/tap`.
 //
 // Corresponds with GET /sso (the `RedeemPortalNonce` operationId).
 func (c *Client) RedeemPortalNonce(ctx context.Context, params *RedeemPortalNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -945,9 +945,9 @@ func (c *Client) RedeemPortalNonce(ctx context.Context, params *RedeemPortalNonc
 	return c.Client.Do(req)
 }
 
-// RedeemDashboardNonce Redeem a nonce (dashboard)
+// RedeemDashboardNonce Redeem a nonce for the dashboard
 //
-// Where a dashboard nonce leads a browser. For now it answers who signed on. A nonce is good once, for 60 seconds; HEAD does not spend it.
+// The address that a browser opens with a nonce for the dashboard. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
 //
 // Corresponds with GET /tap (the `RedeemDashboardNonce` operationId).
 func (c *Client) RedeemDashboardNonce(ctx context.Context, params *RedeemDashboardNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1903,9 +1903,9 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// GetRootWithResponse Whether the server answers
+	// GetRootWithResponse Check that the server answers
 	//
-	// Clients of the original wait for this to be 200.
+	// Responds with 200; clients of the original wait for it at start.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1914,7 +1914,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetApisWithResponse List APIs
 	//
-	// APIs of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
+	// Lists the APIs of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1923,7 +1923,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetApiWithResponse Get an API
 	//
-	// By `api_id`, or by the id of the database.
+	// Returns the API with this `api_id` or with this ID in the database.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1932,7 +1932,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListApiKeysWithResponse List the keys of an API
 	//
-	// The ids of the organisation's keys that grant access to the API; of a gateway that hashes keys, their hashes. The gateway is asked for each of its keys: with many thousands this takes a while.
+	// Lists the IDs of the organisation's keys that grant access to the API, or their hashes if the gateway hashes keys. The server asks the gateway for each of its keys, which takes long if there are many thousands.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1941,7 +1941,7 @@ type ClientWithResponsesInterface interface {
 
 	// AddKeyWithBodyWithResponse Create a key
 	//
-	// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+	// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1950,7 +1950,7 @@ type ClientWithResponsesInterface interface {
 
 	// AddKeyWithResponse Create a key
 	//
-	// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+	// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1959,7 +1959,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteKeyWithResponse Delete a key
 	//
-	// The key is refused from now on.
+	// Deletes the key from the gateway, which refuses it from then on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1968,25 +1968,25 @@ type ClientWithResponsesInterface interface {
 
 	// GetKeyDetailWithResponse Get a key
 	//
-	// The session as the gateway has it.
+	// Returns the session of the key as the gateway has it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
 	GetKeyDetailWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*GetKeyDetailResponse, error)
 
-	// UpdateKeyWithBodyWithResponse Replace a key's session
+	// UpdateKeyWithBodyWithResponse Replace the session of a key
 	//
-	// What holds for creating a key holds here.
+	// Replaces the session of the key. The rules for creating a key apply.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 	UpdateKeyWithBodyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
 
-	// UpdateKeyWithResponse Replace a key's session
+	// UpdateKeyWithResponse Replace the session of a key
 	//
-	// What holds for creating a key holds here.
+	// Replaces the session of the key. The rules for creating a key apply.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1995,7 +1995,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetPoliciesWithResponse List policies
 	//
-	// Policies of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
+	// Lists the policies of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2004,25 +2004,25 @@ type ClientWithResponsesInterface interface {
 
 	// GetPolicyWithResponse Get a policy
 	//
-	// By `_id`, or by the explicit `id`.
+	// Returns the policy with this `_id` or with this explicit `id`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/portal/policies/{policyId} (the `GetPolicy` operationId).
 	GetPolicyWithResponse(ctx context.Context, policyId externalRef0.PolicyID, reqEditors ...RequestEditorFn) (*GetPolicyResponse, error)
 
-	// CreateSSONonceWithBodyWithResponse Make a one-time sign-on nonce
+	// CreateSSONonceWithBodyWithResponse Create a sign-on nonce
 	//
-	// As the admin operation, for the caller's own organisation, which must have `sso_enabled`.
+	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
 	CreateSSONonceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSSONonceResponse, error)
 
-	// CreateSSONonceWithResponse Make a one-time sign-on nonce
+	// CreateSSONonceWithResponse Create a sign-on nonce
 	//
-	// As the admin operation, for the caller's own organisation, which must have `sso_enabled`.
+	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2031,7 +2031,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetUsersWithResponse List users
 	//
-	// Users of the caller's organisation, oldest first; of every organisation for a super user.
+	// Lists the users of the caller's organisation, oldest first; a super user gets those of every organisation.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2040,7 +2040,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteUserWithResponse Delete a user
 	//
-	// A user of the caller's organisation, or the caller.
+	// Deletes a user of the caller's organisation, or the caller.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2049,7 +2049,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetUserWithResponse Get a user
 	//
-	// A user of the caller's organisation, or the caller.
+	// Returns a user of the caller's organisation, or the caller.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2058,7 +2058,7 @@ type ClientWithResponsesInterface interface {
 
 	// ResetUserKeyWithResponse Renew an access key
 	//
-	// The old key stops working at once. The new one is not in the answer: `GET /admin/users/{userId}` shows it.
+	// Replaces the user's access key; the old one stops working at once. The response does not contain the new key: `GET /admin/users/{userId}` returns it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -2067,7 +2067,7 @@ type ClientWithResponsesInterface interface {
 
 	// SetUserPasswordWithBodyWithResponse Set a password
 	//
-	// A user sets their own, with `current_password` once there is one. An administrator who holds `ResetPassword` sets another's in the same organisation. Nobody else may.
+	// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -2076,52 +2076,52 @@ type ClientWithResponsesInterface interface {
 
 	// SetUserPasswordWithResponse Set a password
 	//
-	// A user sets their own, with `current_password` once there is one. An administrator who holds `ResetPassword` sets another's in the same organisation. Nobody else may.
+	// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
 	SetUserPasswordWithResponse(ctx context.Context, userId externalRef0.UserID, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error)
 
-	// GetHealthWithResponse Health
+	// GetHealthWithResponse Get the health of the server, under the other name
 	//
-	// As `/hello`.
+	// Works like `/hello`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /health (the `GetHealth` operationId).
 	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
 
-	// GetHelloWithResponse Health
+	// GetHelloWithResponse Get the health of the server
 	//
-	// 200 while the process lives; `details` says whether the database answers.
+	// Responds with 200 while the process lives; `details` has the state of the database.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /hello (the `GetHello` operationId).
 	GetHelloWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHelloResponse, error)
 
-	// GetReadyWithResponse Readiness
+	// GetReadyWithResponse Check that the server is ready
 	//
-	// Whether requests can be served.
+	// Responds with 200 if the server can serve requests, which needs the database.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /ready (the `GetReady` operationId).
 	GetReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadyResponse, error)
 
-	// RedeemPortalNonceWithResponse Redeem a nonce (portal)
+	// RedeemPortalNonceWithResponse Redeem a nonce for the portal
 	//
-	// Where a portal nonce leads a browser; as `/tap`.
+	// The address that a browser opens with a nonce for the portal; works like `/tap`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /sso (the `RedeemPortalNonce` operationId).
 	RedeemPortalNonceWithResponse(ctx context.Context, params *RedeemPortalNonceParams, reqEditors ...RequestEditorFn) (*RedeemPortalNonceResponse, error)
 
-	// RedeemDashboardNonceWithResponse Redeem a nonce (dashboard)
+	// RedeemDashboardNonceWithResponse Redeem a nonce for the dashboard
 	//
-	// Where a dashboard nonce leads a browser. For now it answers who signed on. A nonce is good once, for 60 seconds; HEAD does not spend it.
+	// The address that a browser opens with a nonce for the dashboard. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3550,9 +3550,9 @@ func (r RedeemDashboardNonceResponse) ContentType() string {
 	return ""
 }
 
-// GetRootWithResponse Whether the server answers
+// GetRootWithResponse Check that the server answers
 //
-// Clients of the original wait for this to be 200.
+// Responds with 200; clients of the original wait for it at start.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3567,7 +3567,7 @@ func (c *ClientWithResponses) GetRootWithResponse(ctx context.Context, reqEditor
 
 // GetApisWithResponse List APIs
 //
-// APIs of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
+// Lists the APIs of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3582,7 +3582,7 @@ func (c *ClientWithResponses) GetApisWithResponse(ctx context.Context, params *G
 
 // GetApiWithResponse Get an API
 //
-// By `api_id`, or by the id of the database.
+// Returns the API with this `api_id` or with this ID in the database.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3597,7 +3597,7 @@ func (c *ClientWithResponses) GetApiWithResponse(ctx context.Context, apiId exte
 
 // ListApiKeysWithResponse List the keys of an API
 //
-// The ids of the organisation's keys that grant access to the API; of a gateway that hashes keys, their hashes. The gateway is asked for each of its keys: with many thousands this takes a while.
+// Lists the IDs of the organisation's keys that grant access to the API, or their hashes if the gateway hashes keys. The server asks the gateway for each of its keys, which takes long if there are many thousands.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3612,7 +3612,7 @@ func (c *ClientWithResponses) ListApiKeysWithResponse(ctx context.Context, apiId
 
 // AddKeyWithBodyWithResponse Create a key
 //
-// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3627,7 +3627,7 @@ func (c *ClientWithResponses) AddKeyWithBodyWithResponse(ctx context.Context, co
 
 // AddKeyWithResponse Create a key
 //
-// Has the gateway make a key of the caller's organisation. `org_id` may be left out; another organisation's, and access rights to another organisation's API, are refused. A super user names the organisation.
+// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3642,7 +3642,7 @@ func (c *ClientWithResponses) AddKeyWithResponse(ctx context.Context, body AddKe
 
 // DeleteKeyWithResponse Delete a key
 //
-// The key is refused from now on.
+// Deletes the key from the gateway, which refuses it from then on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3657,7 +3657,7 @@ func (c *ClientWithResponses) DeleteKeyWithResponse(ctx context.Context, keyId e
 
 // GetKeyDetailWithResponse Get a key
 //
-// The session as the gateway has it.
+// Returns the session of the key as the gateway has it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3670,9 +3670,9 @@ func (c *ClientWithResponses) GetKeyDetailWithResponse(ctx context.Context, keyI
 	return ParseGetKeyDetailResponse(rsp)
 }
 
-// UpdateKeyWithBodyWithResponse Replace a key's session
+// UpdateKeyWithBodyWithResponse Replace the session of a key
 //
-// What holds for creating a key holds here.
+// Replaces the session of the key. The rules for creating a key apply.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3685,9 +3685,9 @@ func (c *ClientWithResponses) UpdateKeyWithBodyWithResponse(ctx context.Context,
 	return ParseUpdateKeyResponse(rsp)
 }
 
-// UpdateKeyWithResponse Replace a key's session
+// UpdateKeyWithResponse Replace the session of a key
 //
-// What holds for creating a key holds here.
+// Replaces the session of the key. The rules for creating a key apply.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3702,7 +3702,7 @@ func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, keyId e
 
 // GetPoliciesWithResponse List policies
 //
-// Policies of the caller's organisation, oldest first; of every organisation for a super user. The import of the admin API takes this answer as it is.
+// Lists the policies of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3717,7 +3717,7 @@ func (c *ClientWithResponses) GetPoliciesWithResponse(ctx context.Context, param
 
 // GetPolicyWithResponse Get a policy
 //
-// By `_id`, or by the explicit `id`.
+// Returns the policy with this `_id` or with this explicit `id`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3730,9 +3730,9 @@ func (c *ClientWithResponses) GetPolicyWithResponse(ctx context.Context, policyI
 	return ParseGetPolicyResponse(rsp)
 }
 
-// CreateSSONonceWithBodyWithResponse Make a one-time sign-on nonce
+// CreateSSONonceWithBodyWithResponse Create a sign-on nonce
 //
-// As the admin operation, for the caller's own organisation, which must have `sso_enabled`.
+// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3745,9 +3745,9 @@ func (c *ClientWithResponses) CreateSSONonceWithBodyWithResponse(ctx context.Con
 	return ParseCreateSSONonceResponse(rsp)
 }
 
-// CreateSSONonceWithResponse Make a one-time sign-on nonce
+// CreateSSONonceWithResponse Create a sign-on nonce
 //
-// As the admin operation, for the caller's own organisation, which must have `sso_enabled`.
+// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3762,7 +3762,7 @@ func (c *ClientWithResponses) CreateSSONonceWithResponse(ctx context.Context, bo
 
 // GetUsersWithResponse List users
 //
-// Users of the caller's organisation, oldest first; of every organisation for a super user.
+// Lists the users of the caller's organisation, oldest first; a super user gets those of every organisation.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3777,7 +3777,7 @@ func (c *ClientWithResponses) GetUsersWithResponse(ctx context.Context, params *
 
 // DeleteUserWithResponse Delete a user
 //
-// A user of the caller's organisation, or the caller.
+// Deletes a user of the caller's organisation, or the caller.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3792,7 +3792,7 @@ func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, userId
 
 // GetUserWithResponse Get a user
 //
-// A user of the caller's organisation, or the caller.
+// Returns a user of the caller's organisation, or the caller.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3807,7 +3807,7 @@ func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, userId ex
 
 // ResetUserKeyWithResponse Renew an access key
 //
-// The old key stops working at once. The new one is not in the answer: `GET /admin/users/{userId}` shows it.
+// Replaces the user's access key; the old one stops working at once. The response does not contain the new key: `GET /admin/users/{userId}` returns it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3822,7 +3822,7 @@ func (c *ClientWithResponses) ResetUserKeyWithResponse(ctx context.Context, user
 
 // SetUserPasswordWithBodyWithResponse Set a password
 //
-// A user sets their own, with `current_password` once there is one. An administrator who holds `ResetPassword` sets another's in the same organisation. Nobody else may.
+// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3837,7 +3837,7 @@ func (c *ClientWithResponses) SetUserPasswordWithBodyWithResponse(ctx context.Co
 
 // SetUserPasswordWithResponse Set a password
 //
-// A user sets their own, with `current_password` once there is one. An administrator who holds `ResetPassword` sets another's in the same organisation. Nobody else may.
+// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3850,9 +3850,9 @@ func (c *ClientWithResponses) SetUserPasswordWithResponse(ctx context.Context, u
 	return ParseSetUserPasswordResponse(rsp)
 }
 
-// GetHealthWithResponse Health
+// GetHealthWithResponse Get the health of the server, under the other name
 //
-// As `/hello`.
+// Works like `/hello`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3865,9 +3865,9 @@ func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEdit
 	return ParseGetHealthResponse(rsp)
 }
 
-// GetHelloWithResponse Health
+// GetHelloWithResponse Get the health of the server
 //
-// 200 while the process lives; `details` says whether the database answers.
+// Responds with 200 while the process lives; `details` has the state of the database.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3880,9 +3880,9 @@ func (c *ClientWithResponses) GetHelloWithResponse(ctx context.Context, reqEdito
 	return ParseGetHelloResponse(rsp)
 }
 
-// GetReadyWithResponse Readiness
+// GetReadyWithResponse Check that the server is ready
 //
-// Whether requests can be served.
+// Responds with 200 if the server can serve requests, which needs the database.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3895,9 +3895,9 @@ func (c *ClientWithResponses) GetReadyWithResponse(ctx context.Context, reqEdito
 	return ParseGetReadyResponse(rsp)
 }
 
-// RedeemPortalNonceWithResponse Redeem a nonce (portal)
+// RedeemPortalNonceWithResponse Redeem a nonce for the portal
 //
-// Where a portal nonce leads a browser; as `/tap`.
+// The address that a browser opens with a nonce for the portal; works like `/tap`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -3910,9 +3910,9 @@ func (c *ClientWithResponses) RedeemPortalNonceWithResponse(ctx context.Context,
 	return ParseRedeemPortalNonceResponse(rsp)
 }
 
-// RedeemDashboardNonceWithResponse Redeem a nonce (dashboard)
+// RedeemDashboardNonceWithResponse Redeem a nonce for the dashboard
 //
-// Where a dashboard nonce leads a browser. For now it answers who signed on. A nonce is good once, for 60 seconds; HEAD does not spend it.
+// The address that a browser opens with a nonce for the dashboard. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5033,7 +5033,7 @@ func ParseRedeemDashboardNonceResponse(rsp *http.Response) (*RedeemDashboardNonc
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// GetRoot Whether the server answers
+	// GetRoot Check that the server answers
 	// (GET /)
 	GetRoot(ctx echo.Context) error
 	// GetApis List APIs
@@ -5054,7 +5054,7 @@ type ServerInterface interface {
 	// GetKeyDetail Get a key
 	// (GET /api/keys/{keyId})
 	GetKeyDetail(ctx echo.Context, keyId externalRef0.KeyID, params GetKeyDetailParams) error
-	// UpdateKey Replace a key's session
+	// UpdateKey Replace the session of a key
 	// (PUT /api/keys/{keyId})
 	UpdateKey(ctx echo.Context, keyId externalRef0.KeyID, params UpdateKeyParams) error
 	// GetPolicies List policies
@@ -5063,7 +5063,7 @@ type ServerInterface interface {
 	// GetPolicy Get a policy
 	// (GET /api/portal/policies/{policyId})
 	GetPolicy(ctx echo.Context, policyId externalRef0.PolicyID) error
-	// CreateSSONonce Make a one-time sign-on nonce
+	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(ctx echo.Context) error
 	// GetUsers List users
@@ -5081,19 +5081,19 @@ type ServerInterface interface {
 	// SetUserPassword Set a password
 	// (POST /api/users/{userId}/actions/reset)
 	SetUserPassword(ctx echo.Context, userId externalRef0.UserID) error
-	// GetHealth Health
+	// GetHealth Get the health of the server, under the other name
 	// (GET /health)
 	GetHealth(ctx echo.Context) error
-	// GetHello Health
+	// GetHello Get the health of the server
 	// (GET /hello)
 	GetHello(ctx echo.Context) error
-	// GetReady Readiness
+	// GetReady Check that the server is ready
 	// (GET /ready)
 	GetReady(ctx echo.Context) error
-	// RedeemPortalNonce Redeem a nonce (portal)
+	// RedeemPortalNonce Redeem a nonce for the portal
 	// (GET /sso)
 	RedeemPortalNonce(ctx echo.Context, params RedeemPortalNonceParams) error
-	// RedeemDashboardNonce Redeem a nonce (dashboard)
+	// RedeemDashboardNonce Redeem a nonce for the dashboard
 	// (GET /tap)
 	RedeemDashboardNonce(ctx echo.Context, params RedeemDashboardNonceParams) error
 }
@@ -5510,433 +5510,441 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P0Lcxs3siiOfxUU/7cqu/+iZUl+JXLdqqtYTqz4IR1J3pzdVGoIzoAkouFgMgBFcVP+7r9CNzAPEpjB",
-	"kJSd7PrUnt1EHACNRqPR7/5jEIt5LjKWKTk4+WPA7uk8Txn882kcMynPWMZZov/9jqYLpv/hPZOSTtng",
-	"ZEDhE5LANyfkn2JBEkEyociM3jGSs2LOpeQiI0oQ8zF5THP+eCFZIR//of/nPPk0GA7eM0UHJ9kiTYeD",
-	"a0XVQg5OBq+LQhSDT5+GDWCO9w7NLVvJx3/cslUYLEnylq0eFD0aoFBAfqSKLenKA8MPlKcs0QvEBaOK",
-	"kVu2OiFX7PcFk4rMaToRxZwlHYsNB/eP7mjBNWUMNgdrWBZqJgr+b6q4yH7gLE1ez3Plg6rxNZnozwmD",
-	"7zs3/Uos0uSDUFdMFZzdsbdsdcYU5alnKfgekF6YERoFJIExB/3X+yhZ0XdBTeY9VoSDur6++CCymD0o",
-	"nUkp+sKDBNVJbVKvnLElub6+IGL8G4uV/vPZ970RcJ7d0ZT7VnxFM71RQ9w0g/Ukw+1ORKH/xHEGktNV",
-	"KmhyQn6BtU7ID6K4ZjHQ4HwhFRkzklA5GwtaJEQUJBeFounBr31BvnjrgVYDB18YgJMKG4N/3nzgFz9+",
-	"/Pe/fovVP3/+1+0/+eHhxc2H2bubfy4vzs7Vv25O//3+7PzJ+9/eH17cvF4OaoBcvHVAcS3FGZd07D8u",
-	"DY7GHsvgK8CXKKa9j+hjdpuJZXZRTGnGJVzqhziui2JKOF6tiVhkCfnbN8++/Xb8dHI4Hh+/eDaZHB4e",
-	"HsXxi6cvjr75e+epNXiabx792RlLmdJ8ppX0q2ufwPeaywQgspz8g2hn5K75T0gmyBSHES5JLLIJny6K",
-	"Tn5eX9hLrG+BTeqvEiIXwDYmizT178pQIc6s+WQ/hKkZcspgrOklvNB/RJ4L4HcADC/V9yLpfkMLRhNS",
-	"MJmLTDIyFslqCP+Nj1cA4DjVjXhPCzmj6RnVX3csOsdvSUIV7bHEFUsYm9/MylsasDs9As4BOUMWsx4L",
-	"fswMpPpJDtnYwg7AF7nf9tZXO95iuV3uz49Mneb8QV9nmnP5+A+a8yCxFAH6INQPmjeGCyenl+dGNgld",
-	"Y+3O0ZxHCZvwjFvGT2PF79jgRBULNoTf9fs9eDahx8n42ydP2eGLp0+fTl48Pxy/iNn4ydHT48PvJuPB",
-	"cIDfMfp8/IQdJUf0xeS5ZsbfPhk/i58OhoOMzvU2bnjCiNKPlhaTRTE1Czyh8eGLFy9exOPxt/Fx8uzJ",
-	"of6/48FwkBfiHu53yqViWZRTNRucDB4rnjD5eDAcSFXwPGr8iuArWkyZihZFOjgZzJTKTx4/XuRSFYzO",
-	"Dwp+x4q5WKjZgdGdHusnQ6aL6eBkoCd/VIK5kCy6ZauUSWnnvmOFPvkoMdclEyoyf9P01PgIlLIzNqGL",
-	"VMG3iAr7F5yf3SuWJSyBHZhlPn3SR6dPYS4SpsXWT8PBTIjbqGATVrAs1k/gL78OB1xGkis2OJnQVLLh",
-	"QFBpiUGKQkXj1eDksKID+eDUH0qRMvClqRO9PAiefZPgNcK+Uv5/G+X/OhzkdKrHHBnqKLXPQLVo8w0i",
-	"k0LMyc3qVtNkGEmWi3bJjMHr7vgQXoqUx5w9LD9AZexxbtbqBdjaBUbp5Jc/Bnh5nh8lk6PDwxffTo6O",
-	"kuTw8PC7F/H42bPJYGjAjQo+naGFrPMmayaQpmLJEn1xDHn1YQT6W+dlr27DLyXt/woE3mA6CVUsMurl",
-	"4GSgmcgj+M/N4eEJ/Odfg+FgNqdxZPS+kuoBxAHcBp7ZWc1vt2wVsfucF0z/ODg5HA5SKlW0yBOz0tHT",
-	"F9+++O7o+eGTwXAwp/fR7wtWrKKE5ZqlHA4Hc6aoufB4aHabs4IxQsmcZwvFQtkaLRSwXYl8Ny0hjYXm",
-	"Rvdcrco/5ayIaM7Lf/99ITQU5t8KjbGUz7kyf/oEIwYnzw/Np9Gc3g9OHh3Zfy1YxpY0jfTIwcmT54eH",
-	"OMvg5MlwIOdCqBnPpnabik4NHahZIZRKWcQzxYo7mgJeyr/q52llIQF2c9lkN0DPq895zR7/wQOFT4St",
-	"v/wJK/UwyJVLrV3qr3f5613+895lJNwrRhOXGSlhMi54jlLkQD/EM7GQGn14LQAvuZBqWqBzpnTb3Kxy",
-	"jXZ9ElKJgoE8Z+7MBHU6xeFkjg+Pnz86Onp0/PTmqCQeDdf694Y2ByeDu8ODo4NDe+uuhFBec0sd5jZb",
-	"y49MdVqGNk0faEAPMxCYFdYgvfz5DdcIWplLjLzglq00z/h2fHz8LH765MXzF0+/PT588fTZk/j4yTOW",
-	"fMuO6bfHg6FDrq9JlOaCRlQhmo8eHX736OjZzdGzk6ffnRweHTx9eqzvKZtTnkY0SQoQhAc8Y/L/bcrR",
-	"g+FgwgupLOc4z4BlTAuxyKPyWiOze3p89Iwl4+Pk6Yuj7w4n3307fjJ+8d3A3OdUTDmI2MzPPOBDs9LF",
-	"rShE8J2VcimKRF+nKKErCeRf/rViJS6EfPv8yb9Qbi+i6i0Cyj6Xp8lcM6UBhf8dDq6YZOrSTFz+/VPt",
-	"rOXD+yqD6a63KgrTh9P1uixrFRLEJuqlX4n9P47YQTh4x6U6zflbtpKfzfAY6IuugbaNKiy30oVri26l",
-	"CEuXJrx/33gNzC01drlflb0BUF95XYPT72zWOJY1+QBhnfwyYKuf7uJ5zC/4+dH74x9+e38WP/nw7+S3",
-	"f87Pn/7z3z/dfrh5v3x/drp8f3bO3736Kf/Xq/Pn578l84ufP/LJ//zf/zv49VPTLvO+RL57U/aQwHNT",
-	"nlS1pz8GTG8Deak1l2VsGdkLPxgOCkYlyEhznvH5Yk6kKng2JSnLpmqmD+T54JMGzIEa8MZc0oLOmWLF",
-	"udTw8MILLvhhSG6/13MXdkTnMXwQygRbSO8CH4QitPooZM6LZead7lQpNs8VSyxTUZrrZI+EHhPoFr24",
-	"3XAx1N4gS0GgnFFwbT0ZDoxGA6w5iKl71AIj/H9CPWlG5QxfIf1vMOfOBIs7PO6vAmQiccv/ciUVm+vX",
-	"bCxZcceSf+C8xzXxXlNvlzow7K9lhE1bsFTQpBX07hkPvzt59u3J0dGa3mK+d+otF1m6umJTLhUrWAIC",
-	"1Hu6uubT7MIXo6CHkKIcgwIamdMVkXyaEZEF0K9hMd+LZHUjxDtaTFkIM1JCkBQ+7rnCdSqWoQtI/W3o",
-	"/CWbCmWqFZ/afECdjDWvc1OYmNBxrLmcfnYgHkSxKSu87BREJn2yDx2V1wxafEwhckhqAelxoWEIQWoF",
-	"aquYdFmIccrmBCRL/a6ABrzkagZBVWFMtL5ae5yEjcABW0hnvEQZmSXLwJ8P4p3Ipqz4R0uoVhlToM92",
-	"gSOJKLQck8JgAnE/ARu7xm1ZMblPSJqa6acUx/VfSb+mKLA712qnJaCRBgAYcKVmrAjWAh0AoYXyoUAi",
-	"p1JfQtBD4E9DomZc1ieKaUbGjMxFwiccGKam2IvLU1IsUrbFrtqJtQTVql0d1Nqc++dCZNNKwXJLvYui",
-	"YJmqVuKSwGazqSbYpZ4iZFd8mrHE+87gz0RkNf54xmWe0tWHShkmVk99rRXq0wB9uopqhCfbxDMOhoMf",
-	"tVJ9fobSDPyLPD8z1syLYgq/tMhL19cX+mn8QRRrD2ppfNX/VqdIa4BdP5KbGTNq0BWbLPyC6c2MlSpO",
-	"gV8+hH72EeioRyg1Et7DhFKDLmOeUBDC3lA5Qww1RcTTbAWWaTJeKH2/9T+fwF3mQLD6n7TwSsQE/tm8",
-	"GZZO0LCiJwLTfhVhMMP1hgMZz9gcqFIZSQ1UnEqF2YTp5xlVZfyYyFmBAd5Teseaa28R7OqCFZ4TkB+s",
-	"BoU2qzbQL+nUAfkN8MApG6KSfUT+preRoGvm7wfkUF/8VMsCXBJ2xwpEfmNXR24gcxcuS6Hm0xBtPNHp",
-	"5bm+gS7ATi/PyXhFRuh6Gg01LOOVPWtzvlo4H1O5huiQyJMMZGg1q0AG009PvOIu3rKVbxe3bPWNJDx5",
-	"qd8TUYsVtr9IwpVs/PKNXNuNnzs5dgEJHVvtAh2Mvo0Yj6U+kfpxaODZfZ7ymCsy4smoCXuLZ9IBO66x",
-	"JfiaD/uA1084HMM6dF7rqgM6FIF7wQY6IAbOAlv7niYlE4lFplimUNPXCITDf/ybxKCqelZSJlQ0sQar",
-	"/1OwyeBk8P97XGUxPbYfP+6UUkGHLOF1zYW/ysfmgubcvu2fhg7Mrsu2Q41ryCPQWpdIkwPN/b+nSalT",
-	"9dz7mCZRXh/bun+/ArfPjZ8S4HZN85SWNpf6KeCKyBmYEMcMdv+G0VSrfb32LW47N3txe9xjWwYKzzlK",
-	"pR93w1XBmlIQmgGftZvKGEskbOgtWz3EbnqfkY259uwJHn94t/sDHH7l/LlZ+75rViqcUU1tRC7iWW2P",
-	"2zAWI9/3uGBeM+6eN1swvFM2IH/NAttjj9NKvm3d2aZ8/mkIZCDsoh2IMdDt+9RvGbg6aIYKalNSgGdY",
-	"bWoM5G/6YdZqnCQToVWTv1scVnrMFleiaAxuv89tRsh9IsltujSsrCFy1cyZaFYCpR4o7KXmcFwSmbNM",
-	"AaoQ0srM0gNTk3JQK4b8SSv7piErJpPEpJLRTC5ZUe7TKuz75ejlzOHbqQ3Z2MjPMwGnB+YDAL1uZe4B",
-	"uhIiSu24EHGiYdHe99mAiZpLNIHry0yz+iOs6C2TdrfW4t1zs9IM67FXWOlBthrTOStN8im+Xh8z2vDX",
-	"9eJKGOPRsTtfqvan4WCxtngXm6+5FveNIGN5NyzfvM7DSrYWBShcYBe3vgKIWzmogYIGlFLmdMh6M5qD",
-	"rHezuiXmzftGErHMyAyGlewBEilyViiOyG7M5Zpaq0pNKVJP0lSLhoP7R6JItLDx5FPD00eTBCIiaXrZ",
-	"WLZbrD1XbD5oF2yX1kxjLlbCcpYlkohsaBVZDX0NXszgrsP7tOaB2zQDMXiga0ssRXGLyny2mA9OfrFO",
-	"uyUtssEQQw9/bUHP0aeag8+FbvNjD4wfo05qFdhf7HaqhZpIrM7n13W8lJoNIN9NaRb5ImMEDXdq7RhQ",
-	"qyAjxedspIl6OWOZfoyXVBLJWLZJhSUVnCfuZc/PLEbKT1uRoo91zUPrtOVwVIjKT4dkVHqHR/pyjtCv",
-	"O+ok+jWP9fpqb8SSzGkG1q6CEVqwocaLFopBSqFjsVCEkmwxHzcO3FrYass908stVL5QHtOlxnkhsulL",
-	"QseSZYrwiTWtEi47qKn7Puij3MM9QMe4YxHzWgKlaZoBrU0vphV/CNhLqGKPYHzLGs+9F6NJGQYS122o",
-	"S1Kb1MOyO5aKXJ8m5PGX/AhNKBr0OU0YmQgH4y0N8hsG8XRJV5KMSr/KqPPArNul+7m6vr4wvmXQsiu7",
-	"vg+Ki7ej+jFfvO041jWUX1uU2+0aYF3Irru3HACBx9i6soZgygB1IGNkzCYCbtIBuQAKhVIsUt8ywqeZ",
-	"KDAsqnkA9WAc9+YxG57cgNLBpzyDKDaWS30DwMGYJqwgcco1pvUK2SJN6Tgtg0439hijS64KwXISVrzm",
-	"uDsg53CpNWc1VXBmNJvC5vGZP8D8hncQtjU4OTo8fuqFxtoyh4NGMJj79W/gXEwIVSRlVCryXMNQ0FgZ",
-	"h+/G6nOe2T88d6ztiiNtrn9enVwHXteIrrEtF6WVnoqzRtar4yBSKiWPTXK5/XZIqKxLWiQVNJFAfta3",
-	"Yb0A+WKc8hjEkCEY0xs+jm8k+dvxUzJj9zRhMZ/TlCR8ypX8+wH5AUnYPK5aj4WLTBLBUEwEwUxT+C3L",
-	"lQtJTXJ/dXF1HcYj9JevIAxzUMvk8T0Gxkwh8fWH7Z1enuOtMX4ncOMVi7ogNhYiZTSDBUxqEs+l+xBM",
-	"8DWTcOczpuDxQQfXcsbjGcQRMqnwwmuJOzc1abhic+kw43spihYFBRWCZjRdKR7LKE8XUwyVCNAG7KhL",
-	"GFTDosm2apdtNJnxrETpkDw5dhAHgfoyK6LYvbKcAd4ZPimFCekUkDQgC9QhAvayULPaBhZqFmFw7taC",
-	"vWtex3Ev1IxlymiIZM7UTCRyaDyFvADCD+O2AHReiDue+A2hm9BdmhHwUn0aDvRVjXiigVIrO18CydSb",
-	"t0LTo5gQye5YQVPPboiZRBq5GVig87zGVPI4Cj+17/X3ehMl8CmNbyErfn9XzJgkd7thMY1nLBJ5mTAX",
-	"wJn0kAszQk+h6W6iccuinGcZz6ZRUqsV5eZYI/0pSyLkzdEtW0nk19V7s8mlaktJ3zUuTZT1j0FQMJf7",
-	"G0kSMac82xFzIHBE/UCCMU3I4G3ZH8tE7lCWQnBzCJMQ2gBVy6IIzJwnScqWGqYaS4xpBiWLwiSsCooA",
-	"WqgtGGNNL6iNNKrNMvIQxEIqMY+qCcJI+H35vQ1ucs0VjRdZkrJuiww+TgQ/dzIQ39wByNlYwFqotLzj",
-	"vSi4Ho4DxlXl9PoWonaZGrdksuQ57oWaFUu6Mf8PtIbURL7SVMWSSBU0hvxYLzIKGjOJ0YeUyJxioTdG",
-	"41mNijygIqojk+PrWwJ+hhsLuTJr2ot/2nqysG9u/Q2Bb/osIKJMKMDNbTuZ6GtqnJil5OSbUzNAN2Xj",
-	"b+DLgUenlImMdJm8RJ2sDF6qsdMNwsefQt4D/LL7DUhEpiLJFJ5jJDKT095G2CbMmUhFCyXBR4WGHpiD",
-	"xGKRqYa9p7Ye3ptoTFU8i8xliOQiz0XRctJW8ihfbBPXioYgjV3WuhxY6u9VdEcLGco4yUKiVmP5kllc",
-	"K0p3tOBQL6Bj1bwQkN9pZZ0OVqG5hXGgmpG9uIdZtrz/BYtFkbRygJKwiUaRJtTlTKSsJhplVVW99mV5",
-	"HpVyWeuaozXxbUTAe9I9/XLGFeuevqZ8hU3927KNyTT0sNppJOic/en64gNZsjFR4pZl7QtBvSf930rE",
-	"Im3nPpWrnCYoUl9eXfzvP4kdrTlKJYLp69O6tOTTjKpFwaJ4xuLbVgx2bbmcy7fbOy3Kzah+XotAMfi1",
-	"HvMGh2gxv9KmIHeMuu0ZpWFVc1SpRC7JmPFsalirk4diLlpUKcN0YkJKNq3bqcimtTtSk9+skWKoL61k",
-	"scgS+ZIc2ujeaemvMvaChqmXZ+r5001zOACnWJHRNBLh6tFrM+ZCq0h6kmkqxqZqRvWEds/zIwy7ooq9",
-	"g0F6poLms9/TwPH64/95V50cFD+xt5GmU1FwNZv71LXyd43mN+9PX9XobFOst68m/rskNE13k/QbwMap",
-	"iG8jecuWnkedT0yRMjJmaslYRmCIBbQCHaI5tIAFhDLnacpLanl0hCEzq6YfQCzGac0JgN4TDWKLsYVn",
-	"DSPckDhNcF2WlXbjKtjEQSd5xE1UKQCVR0Z540k0p3keprEaC7M+bGuGsBaEAjmPlsr1fGgdtrnNm+wG",
-	"irxktIWfiixdmcyZ08vz8h5bFqsf+5imaWnocy+TR6Zag34qC5GGiGHNtyhLXI9fl8TKZSSo7JZVl1Si",
-	"QZclZLwiNCMXOcvAzCvixbxpPavN/9tS2RMEqxA4Gry2Yz63QUkNDyaMd/JbPb1hglFZIa5LtbcfoqUB",
-	"Xla8WqAoZkbe2/62a6BsmSWq5cKUJ/DGbHXprTkE0TNi9/mo/i6AKwFz0bEQ0Qbb1+CUxrieh1DeHoM6",
-	"qNO8bqoeycV45D0eLuUC6obsGRGcqi0Q8dvyVkaLgnuo5OPVOyCTUvACVYShUFxSRPdz9dPPb0MpRSuM",
-	"6I/bM4Ky8WQLBGECApKIKZnS67LieC81yFjkLILR4bPDIHlARvgPI1KwPAXrAlcdKylhd2RejzZb/KZK",
-	"7MsBERM0ZMAifsA6jW8AKJ+CIRZN3e1xF+XTPyQjLVSMhmRUSIqRFyxOJPVfRHnL8+iWd9ivNMHjaVLk",
-	"jdaGBTG1VDbYgp/nS7EoYs/pShYXTA2RXNDfB+FeGdHc6fnTMqL349U7BGT9Ojr3aCvZOpV9PLtCtdpK",
-	"NiXsA6cg7Sfcuqmx+djXng9hLMrhdvwP9SHvaUYNICDIa8IJjGa4qDs6RM4ynvRzKOhH//ys5lGwBTdc",
-	"yGgEHpdBT5DUxrTyI4kSTgxt+ht2vbUllZmX3pYzltgABGXocd081nl1/Zo2rFhq0iUx6CurlH694X8l",
-	"/MMxXGEV53iFVSpHm65gD0XWEGZrPXef4KX+tFKjSisZMqGwOUyc7DWOsfRkLTmRMS+JwvPI1kxhcBgs",
-	"4Uo2DUE9ntorM+7Srhry8CK/DgwBwm/1KBYvCi1FmeCJue2f5dI4QW9Q/I6BQOFz0sIrQonmXYZU6g7b",
-	"Hmi4BmKQQZtH92mU8glzx5SV5gm4MWGWiUyguTzQGLEORKTPn8UK6tVFHXYZY9k0QcIaoCrOZpEpnmrt",
-	"04jg7jfKLt/P2X2No9b93Vj8fDMAS870i7P2JoCYpuVM503GouzA1q1f0KPiFgweYZpaF/Nc3GnlDEO7",
-	"aGlR5hICkkzKgAsXik6jGaMJ811Y8yNZzoRkBFLkjf0uMeFVlRlLSwh0KnfToLDaqlt2mM6tal9G0gAX",
-	"aYTT1PweWve2X+4OVYherr/rdo7YJ6hHrMJHM8Ta4sop1j3bOzyVHS5wTbzl49n3yXTCG4JR58AQFANn",
-	"UUwqGYphPeIGBmDMXdQMKNnOqP3m5uaSwERrD4EHbsmiqai7hNu44I9iG29wozdD0L4yUy6u3Jt/4vlC",
-	"LWgaqVTuiDgHCfpXBWn4ePvFQDq2BqGmGa9lUZCid1gUJGrySmQZi5V/HaloltAi2RGhfkvnemeO8AAB",
-	"zD9uCxt95/a1v0P3OkQGZ0ZG5hkBFbpK6IAnt4rabY/a3KhZ7hRA6T3UboRPUMM0/gXMarfW87pIsynB",
-	"5C7Hjp7eFgYvfbtlKMGaNSbALF+rUejUN+FDvVB58DlQAdQ2LyFxbShARrOF0jWDdzr1bmY1b27KJlaG",
-	"RWc9KjKlIVws9Lvde/F6lXb3+s29NkDwITxoWdniEzSzS1s6DQj3Y8bvy+Uam5esz9b9m/Wcd7n3Uc6K",
-	"USBpSaai8cqYx1oDCNDmNYNsJFTi169FXbKuSucHqW/WJXhdjvvkLLLvsSRpXJeGULUUhGIZUmlMWGai",
-	"xCKsdhXMb6acTwDG3EX+289pW3Ac9YJ8/NXUPvRH5v9s/Iam2t+caqkN3wPDdx3ZHrbGKhpSPfjXPxFe",
-	"N6mtXfeSWMyLymVdPJczig5YrVc061VtBmIbb5f+waMcWCYOn4BHbFJLCtDbHjPg8Lzm49XTbrp4Az3S",
-	"v6eQERUSH99oKOIuQ6VmCLUNeq6DbehlD4AjvVznLA6CuyUQv0ze6LB4Vu1QtrWZ2sg9nqlCgJ2g1TRg",
-	"CaHxOXLrMhDbFc2S5II7TTpXzWhAybNpykg5oK+tBi/iazN88GkT7eh/2Whd45SfKoDsvpHse0IFCTQb",
-	"zCSARHqEgZSyINoLVcFjtdOdXkgogle72A97jeut6bzJyA2TmfMS72KI6HoJ4GY7rFGav5C/UVKw6SKl",
-	"BWH3eYGE+PcyOdByHsOtiL41avNxMJ+5kQDKrvliN4MLdCDc3MjmBkrXp96jg4G0oCxN3xr/QnOZt2xF",
-	"OG6gufdb5+drphOrZj3AGTszphxYqswCNSN7ZafD+E3ZrVFhjF9Q0DuXEOri46+TRRYHvgP6U+TZWW0B",
-	"t+8DrSRYVtr3rq6F/5vwxiqQbiak6kc3OW+TuE4zNJdLEzllm8vbbNgT66iHbMl6pqT++3poDRkzyRPI",
-	"fMcUeGWrQ4mMYWYvpFJXbjWSMa4/2iYtcjPrt2/mQDNRdK0VZ1iNkPfwNWQ9KTYVRXC23Kvq+7WuNa3x",
-	"nUsq6735nYnznenBGy1GXeS4ZGP9nVwTeXo8WW+EuL2yq4Tw0bLLaVeUl3E2Yi9A0FiaFTu9MWTGIBy0",
-	"AiX4Nc+m/oA4E5QW4tK+Bq3Tdmt1coC6QcnkjKZcKlkPa0IlekJj5jb3mKrTYaSUUqlMzvkO9AQp39gS",
-	"SSwzr3um9u7ARmCEufJimTmprP9brGHpAQV4i/a1/CdXQZqpeGT++JsU2cEVXdqaCW4u7SracHkuh4ZL",
-	"r4AJsntN/CwBpsrn+C8H5DWNobmLorcMitfbInNYNoelEyfnlN66vnIIxRCkItAGq68K13h9utCnkcVo",
-	"PCvDak3TnHbDBXwEvt1JrfAxPjr4koiMHZBzwJF1xBC3sbT1HcVyUO0FQ4SBwZRlQtq25Z/IGPIfYeYD",
-	"MsISGuAdGl28xbgKWGP0kozeM0VNjR0Tj1IrVw3O+jGNbyECSeP0gIzOz0aGL+pFsnRl3mBqnRNlmT1T",
-	"8YLdgx/bKTj7qvNixBXAVHuJhuFLEf1hZ4Ufbw0VsBDNaJ6zTJP7NfwkocwPXT/V9pIqnsLgFZYLphZF",
-	"JmsoPp0oyBYi0CVkCHUgRtgxZASaE0RHLOuFelxia6O6kK9Mi6aIYY0kNHXX86+wbuFaBZehKeL+YJVc",
-	"1sQeX30VjSKw/eBIK8YueeGo2VVNW9UPcD1cBZaEcQaokAnPEizMUcUbdKsMEL6AQQMt8j5+UEV51lbY",
-	"iDBu1K5zhzjGQtxy1hZUCh8ErafW1BEEtdUyhZ+0C0Bmx11u6zAVyXlgbg2JFrQt2na9kvOeMVTGrAYa",
-	"x+znVZDaQrK657/NV7HpMAaR0yT2WIWsScxuhyuSS/uBGpICwyJt8YcDbtuncpTT9s9pAsVrmXcBHmGw",
-	"lY2ZKSA6JEoI1+yfWhlJI/TJU/BO2MC+sqikLA0iHd5b1rcUwjVTimud1yr4Br6geJSwi1ZO2RqXad3T",
-	"joguUdApi1g25RnzseD6QsZKoFE2xJx5LL1JRgVLuBz1M1Qs1Oy6JRjb8CRauxNEFfSOpZLwLNQ8lIQy",
-	"Pr/1PewwvHzGj4GywsuZM6DuFJUmMfEG6DQ3PKNyFilnhcQ3YtlsqsQlwbYqa+c4jotVrkYebt1WX6xW",
-	"WwwLoer5nfPoXXXjExJ6tsKmmwN878DhCYlpDMrD34zD9u/GZqUpfzOQkSZQSKeb9sYiWZWFy6KCTdl9",
-	"7gsS2DAZA4dC+aZ5ZihU6bndBYb0oqAN77agacgBh9G1Jpb+USptyyQmkHzNkgb5wchkPQ1o07phxRhz",
-	"Ui1xp2uLVLFhuJTHtXavChqrSJ9rpLfZ8a6u0QSq3VBdyYGngKerVqJtY+FXhZDyEepU2Lmsbpojozm9",
-	"j+gUK7M20dghBaepWEa1rfj3PC7Esuo2ybKkjoH2KnCtgbtWq7EBvECCG4vtWPjNANLqE2p4tBsALCTb",
-	"z/p4gNKXigI/Vs44QLIVjV6S0f9/VEuX3h6YhI0XLZcnYTFHB6Gm6lRMp35fdLfXxYZaoE1Eq2h1Qm6v",
-	"5nGfC9lNPZhZ0SQfaWwDc1M/YjeEmcvVwtca1AI8BtUfYwgShJK8YJOUT2fK7rqb35msJ3g91KwQi2lL",
-	"UOXF5c35xYfrZnBlGVSvYQCGboKUe3ImvSP3W/rKvJqmeLT1bbZzHXwqbtkKn6fg1wlj++dUxTMm6w+S",
-	"2WxRWp9ghW+kN1AHISizgWLbu9hdG3shkd+W6T9VOQZ8UJqh/C5qq2fmdd1Pb6z59ZLj1sG0yTJVrIiY",
-	"TMoCRJBfAQZQT9xbW/pmzSVusWhjRzwyYIgz004BsiD1ucU9KbKKz5lwFcSuCRQlA/AKEp3BjB2Ef5Er",
-	"fzQFVp8pgQAIDsjICEMIf+9XGUfTNI0knTBbJarlbaZpSn58fTMkb16fnoHc6mQHbdIPrjlebfFYd1y+",
-	"XatJ2moTSqVeC5bjKahMRPoYoL6yns7Ddv8arKFBVg99LaoyXnp8m/HGbr2Lxsx8VaZM/Xw7qpfUXy+Q",
-	"URImS3u7f9G2u1132jdX/kDn9iTBUYlVU3hGaBUnsaNEiDBoReWVmM9p5qyOLhXLMSj35tUlqjUhBiqP",
-	"A0XTrGL3qvRMQfU40PlzFitPuSi3zQOdJoIkYkhGWlA16f0wUz/rzytexAuuvi8YvW0z2sX4HRnjh/1E",
-	"jtIETtMJ5MNE0IqgXXi1j5f14qmCs4QsZzy1HR70qwuFgYs7HrcXivz6ng/QrRYpERmEdZYeWz+FJr67",
-	"RWhZdSAKSlQomfdvi2Q9LMLPJ9WsYHIm0iTKWRGbjkjOhj5YA3dCeVpV9YLWUc2drm8TrAqH+r4dBaUB",
-	"tFw28D28alP4b8q0ykd1G8e0oFlASfqyFFZXXfRSM5SlS8T9HuOEWJCjrVhH34nB3gOFKdxZzGgT0Agt",
-	"jS2Qd/eNbHj414pm7q5uVjJOWGVzYzlvVAzwpEHUCHwvYb7DAWAkcgbB3lTVUUrctbEgP9GefR+cP2Ly",
-	"gIBYIQqkljwSYAr7mkzyNZnkazLJ50gm6TqGr8klX5NLeicenH1/6ckUPTUvwwnqjFiXBSCLaaGVQC3Q",
-	"Y9LhATktmfptplmOVjpW0OnH9tOH5vq+Pj/YG29kOgaZhlO7xrhHf8ripxv3c/sWMo5H3ln8A1TxslJX",
-	"8703jTmVgKoflluHtZWp7yRCSnNXTcI18EMUMlMu1YFtHCVNt4nGhCMwYjSIvjvyo+uh6mjiVEMP2h+N",
-	"G8vhp1soX7iAt3lP2XCgu6ZiOb3sMb/0L7CD64sqZur7Jy0R8gZrIfkWm1oF2rhmSuW1muNV1Uz/eW1u",
-	"FrtgY72tUkUFsybNyNX1aT2EzH2ypn51FHxPO6lyja02LoOYlK8Vho/3vYRQg7ozWqcPot68P33lyQjx",
-	"8FN2n6c85oqcnx2Qc8smNYcGTj6sSjrpx6EOBMTZO28AlxHPuu6rY1trfZk2N1HWIWN6hVaLsG1a0VwB",
-	"ekLtXiktpVJFJvsk7GLVs082C1O4kPgZy6bMmaJb9Dz6oWDskcYWts2wZtayApmbne0rBNDPgPsXwLQU",
-	"3VEDkxaK96jMicLZZTXqv6pCzWcuEvOZCrTspZKKu5QendYEvdKqlySyWc3vAeSEr6VdOn3kgdltZ1RR",
-	"rLP8HmtbY4Tbwlc4Uz9YNe/lnOaSiAwiaEDtDfb0dET7wmT2YccmC+4XNswtgnbiuiLWz8BZYgmNuf6M",
-	"eXhY8NNvJJbcpllCpAkxD0APVdRUvjatPx1+qbWA9dqiZRN+vfTmalok4VlHgfCNKRtxx29ubi5/ur74",
-	"oHGC2BhticubVc5A7e6guZsmPNaxiCTyN+wHjZHxf++F30C91332pQkssBiBvRwOsamsKd8HGOd1NVgP",
-	"hEl/igx8ZnJafFD6T/N1llwKnim3W/i0vIQ0Q/vwkIxTEd9C5Dlme4JyvgPX2NlJi3BEMZUOnL2ndnLD",
-	"UKppp7TAtuDUp7fv0/2Ln0Y0LuW57U051s77Hua0FYh9AQSoqJWiiG1bUCWLdZc5f2jXdSt9rm+1LXEV",
-	"RBfNXKqToYERDDRucXzZSIxMmBPEcIyC5enKl4qYsLawpqrpX56uPPH4XrcpxGR6JqiVoqgizXYoBmxD",
-	"0daX624v7ztSdye2TVHF9HfTLyJ0fAPmF5CNdGdLsvt23cN6Xwf2puDTKSuqB6Q7EnwDmXZP9hYCsOWj",
-	"79vgVrhtgruB3ousBAcLHSjZQ8wxI6Pds/XMTGH2K7Oq/320MpD5ck32YbNoycYR1GgxX/QTfl7fK5Yl",
-	"LLmkaiavXfESl6x4BFyxzCKh1msTwIOSO/CQl4F7zpO7qTFbW5DdFSRoOgsA+18/3R5XoIpODyB56D4W",
-	"aZmgC+5apMRmY/SgN7ASXEJDO9v85H487hhki2F1kQmrk8F4MXVGGqFK6PqCSiUTyvs66h2RgCFcrNbQ",
-	"OGpxaa+RpW3aW+9s3APWG71c7fUPArUsmB4CXb1sel+frsDKa6FwzWiR2LBiGQib+bxvXShaJDc4MhQ4",
-	"U4cg+EA3cmMf8Nb6Wy86Ls16F0bbdrEnjOdmzVAYjWSvCprJiSjmMoxjGwmVy3qNqB5gokR8Y1cNhlbE",
-	"t2X0fRBaXWlmVb2jPhCL+NZ26gkFN9dPp1RRrVFsJ8CQ10exCEHSdE/0hPgSVzdThMLc1lreedVrpvey",
-	"/48pJdCnCZK1/YbCKfm/DZyhPMl6f/TIun27d7sm0zvq38F00PP1wUe01nt8kUGMCeLWKoQP/RyVLCFU",
-	"hsPkH9DuKr4AvVaJYvM8NX7oPnCbYb1Bbs9T8oFulUUQnrZia29ghvPsN4yx6w/3b7/vAdu//U4mPFWo",
-	"lvQjEwTjp//ZBvJgxtwUVv9Ee9jnBj47yZdJaT1pfy1F+rMT/6JIo4ItC65YIMwfr95h9KoepFjfp+bj",
-	"1bsrXC8UxLJa0W9SZNteUKw6QaeUZxKaGQBQPWH/h4FEq/C9oTcw9duAA3ZXhd8t92Ee0+Ct8EItAgVq",
-	"Sn6idxQLAVblmI0M2BdcXDcUzOWMgxDVw45gAuJfQrYuqAHys9kX2i1GWpuAxlKOvZSdpijo+lDjGZtQ",
-	"tZWx6ll/qasjVLPfVdkl3+OxtT/7ow1FYSNeoCNfb2KxFcZ2Qbw72rwlxF1ka/Htm0HC+/EYViJ3YMw8",
-	"wvgFvIP11Z2hBAljOaGmcN2crshUQFDTsh5PsJ/uXLgGTl7uJiTczL+9H1MxpmmpNzkqhWrNbFRdH55h",
-	"8E4ZmWJ7DixnIg3Mg3pAT2h3rFfvyK6to5yGcGppahouiylwoh2zKxt2t9Z+B7afXK/s5Yc4k4dpePAX",
-	"S0z+Mv0ZDDN/1eJGsfwenl18hIMucVDFw7LWfS1o25coZutCBuYT/c+71zCk8kWyexYvNBDQZMHNrTGB",
-	"SZoi5/r7jaqE0EX8IktXoyEZlXPiYvpPcjEGUxz6v+UiZwX+uzsuez27Lnh75/WR1S4hDhoHmHDolmho",
-	"kwG0v1r8eUpX00IsMAAreC+X1bB+fdrt+Ga7dvzGlz+rfxtaDlKSN2Iipdl0QafMXaPUnGwv0K7NoBp0",
-	"JUn0nMgOq6YCYQdFrrgeJiU7Q8xAnsM0vmH5RkORfeuLrdiapuye4mlnCFx4nl9rml8TyLWbejzahhk2",
-	"2MbG2md1FNZSIUEA+5hxDRdNCXwGE/aK15NthW9xj2SKTTIlnqYtAdo33dLus4pxDE+JRVLzyLsGH5qB",
-	"YlArRAaZcNT+UNZIJ8i9CfJqWJ/2RtUNAZJY/YL0Nfic/YjCMlqodtHLfAfkDFBZCxsFgSCM7h4k9tbv",
-	"jqy/+3WgoaAkSAK2l7EW+Fo7Su8a4Hv1+vpGP9UG0fhSv6WTWzrqUYBoXTitreeuPSOEQmbtIcxJI0G3",
-	"iaWCSZHe9aZKs8OSCcs90GX9SjpZQBW6DLm+NrI9rDySqRwe1YKGe8XQ2zqTJh6+TlM2dsyhguzFarFL",
-	"oP4OmSKf1+DRIn22HpURsEwWPpW3LNGXch/ZFH1KTnRu7LIhwTq7ZJnfy5jAMA06SCGqzQ7V0Yq73bJC",
-	"qvm2OeS6WO286VZ6dpV8rRd6DW6EssdQ3CZV1F/69TK0nUGVEwY51LK/TvKDGVlJMAaQPe+3MvHbTM+d",
-	"NrwGpHWd7RaTb9wwKB9J4x2rELNJXWtx1aZpSc13OKwCFjSbk0F7k5JF0G1ESOW/jHIxLv8M8dVopn8E",
-	"BQsxfhogEdALCn0ElxfXN55u77XZWsoc5IVQIhaQd9kAYE1+MaE+j5bSGBkkG/m6G1QuW3avWCbDc2UN",
-	"Hdt4pNfV8EDOsUb8fsuhOWDLTUD/72YbenN8Pl+oWmehlgq1fmqqalQvspoFpPfT4cCUO1dCTMioOg2o",
-	"0WJgGNOQ+poii6DxVzQRxZIWSaucVC1kzHcwtLnxrba7ZtlosbagdjxhCSvAo2YNKd07lUnaNTEIF2bC",
-	"Lcw6wdt8nSmuVm4lzNYepqQy7gS8ez3qfNkdfiO9Bbv2/oKuPyFtx7ZlyYD6lJv2tgc//P+y1yCgRmLL",
-	"gQTclDULpcP/VGcC9uuaIF0oGa4qoo90TFVHMxZr1DeJb3aLVUsWMR/zzCdob5qU9n+7aJqWYIVJMXNW",
-	"TFkSea8I/l7nv+tLeM3bvvKd9cH9TRBrbDQkZiuklXCNivblxeik85o1ZbNqoRCqYcihDTNOLTKoncbb",
-	"7EQg6zbMEXJ3E0KY9aA/WzB1/Vyu6FpZwTVTuqsp7GfFSLg9pRdG1nNP3AXS+bwW625d9MNe/Ru+Vvzu",
-	"7OBhUa033V7Eu+U8HdGom4YSG/QKqrkm9ISlTKHGER6BQWMVubxhH4Qitsm2LQzmKbKXJA9qdgh6uHDv",
-	"YR6aWgLkXNztmmb49U50sichbq/YhBUsi50se8nGMyFubfKI6T2DqecxTVMZmHseaK+Gb92V02GW1rud",
-	"04VkZMwmwvhPLfDQrSNNbaxx6f0GH4HJNu9d60rPHCYP/czGGs8mBV1Lyu1HIhX06LjAH5zqZ2BbDndH",
-	"wc1qCSCXeko2QKMQn13DNvTQPM529EBlhRLFpCLijhXk5tVl36zcepOSgJtuKmCCHSmyalS74R3AGzNo",
-	"f2dSuS6vLv73n5UWttFTtXb/H6iORHkQAeqAnwE1eU/b8fpRta6PWpStqaIqzkcbDYA1A+x6mgNyVvic",
-	"ndWiR9qUWWCKUDlBSKTGXBRqWJZDVGUB6GDWeD7XU4AzXhUL10WE0oKcyaFpn70yQWR6nHn3+Rz/5YC8",
-	"pvEMIMEM9sK6rIx/3WSONq/vmbfYSV4uLdIE+vPzQvbNligrV3ddsOHg/hGj8az0+V/SaXeDk1x/BKU9",
-	"J5rJFiuovQcdVTJ8d0XGDgji2bZ+J33jlRuZyb5iTVUqdD1xF9Fu+iem6VcZe3d54ry9dQBU2qtyOmzW",
-	"xDeSiJz+vrANO6rkoMC+dcFJ7DUPNoyrer1s1TzG/uTK73iwxjK9F+32Q2OqC/rZMClLc6U6unz1jBkY",
-	"d6IxlSYssa2nTQk5trIpm+XZaTYekpFcjLe3bDb9wVt1gXGQzMaqP4iCzMSSzGm2KpMgaOYKUkA0hJB1",
-	"55nZqgNd/e8CGvfZ9DV33z5TnHmRKZ7Wm+pgBegdm13+9PPbtgBIyJOAui9Qw4BPM/LT9cUH8jMbE8wS",
-	"C21s2Y2Gxnq3LFfwrP8oCOaQEkoSI4wMyejZ3EGW+plMyoqP5qkMIdRbpgmnH2X+9PONXzyoeAglP/18",
-	"QyRy9E0JI4ARlaiX1enLvqD+o6UWvf9R0KDX3gJyfcuWeD59LGNbsj+MMijL6Xv7RUMddKpq5fYjecuW",
-	"nnhsPjHKdlnAN05FfFtlTcUp5XNoajhaV0rnPOPzxXxwcujSR4N5Ma6wC/PlUi7ATL/nTXOqem46EypC",
-	"hX/PoGTjSU9QNKXwbBq1SXI2WLWkqiEZzeY0Hg3JqJDU9LOME+kJS5WesODqug4xCGwxTnkMfIVnRBPE",
-	"86elimQYD0VWumTjrfjPW7Zy859TPd0JePd4MqyV0UOhkkrT3QBL0WyyJJpzSNdJA5sb5fw9fA3NYgro",
-	"YndUKxQZ3CjqGnpz1mZ5YnodzKj0iNP6lxoPH5Jl+XJZuU1/wqAtsXxJWCqZ6c3jfDzMwk/Nwt0i6S1b",
-	"vTTKDSZL1wvrw+kj08YRkNNb+6IViOP2s5duXWvKTGl0wvHObCY+BB5rmsIqoM6EKptDQlPoknHUT4d0",
-	"lY1qM6wYN1+jlgHW6MCmBV+1yEBPjWjllhlb1iryBnOm92VzzLYcd7CiLqQS83o3TZtu+kVPsV9m7A6H",
-	"1zOrdDgo6DIai2QViSxddcU1w9yQu6SswZlKMl5pYdp2ptrcvL5UvGCReS/6LWIfGWeXy4A4t4p0zpPX",
-	"96qgsRKFr2EALv5N9bRxLUUssqQ86ZimKTeqRZW4/MXoiuGOokkh5m1a1/lZZajU366ZfNFojbKKPtWR",
-	"v9NtrCINnRuD1VKAtbVV7mi6gOzagk3ZPa52r4m3dTlR1CrEbl9/t5xtp8LDFTVd+wxirzY4kJaXIE2k",
-	"4He23W+xyKQ51YC4etBhAqsPulilFp5gcTcDscF1TSayHqImlBL69PKVmolM/9O0yGM8xqnAMR7lIolY",
-	"/er12UX91mouKHylcgzQJXoxjMi4DhsveyNitk9hRw9qO4s7CqkiLf3RhZeFrwMPHc13K0K6NbgFCwRy",
-	"Gw/FtlC1V1xrgMYSrqoKx58FvhaOsV4N1CFkxzTLwLsEJrt+NT1C/cEIwY41/DcmqZfxf7hX7oE8s9Vu",
-	"Ol2zf43mG1/QS/ReZNwpWF2yImaZ0rpcsxMZZshi8X7IaLBxIk36Nl+0FnA17dAb01NlmqtTkgnT3dJI",
-	"dNJGh+QIW4NDBBQL2pYVfKjBId/TjE5dDzIKbVrfRg0U9oWl0tBZZMqbZZlYZHGI40GADCEy/QbhnO2d",
-	"9q2H3QTYQC12Wvnx0FSoiWczz6Zm19JnkkSh1mgbdVLaMK37NpgCL06v3cusFyCsCuAMyZiBgZorSeKU",
-	"SsljkpRs/yW5Wd1+I4lYZmVyCBq6RveP1Or2Ec35I6NimYgJsNLJWRW0jeCMwdnwoyB5IaYFnWsNAyIQ",
-	"JPnb6IpNtDD1D5CO//6y9KPXxoL0aOsnbtEDuquGgH0Lw57Ii9PrV9UQlNTBYX8m4vApXtcHQdGBiQge",
-	"fK4//jQciJxlNOed5UUMDQzJk4PDg3sv89yxYdHF6fUlVbNzxebuJ6gs5zhsVmkOTHpk8aIw6UtBwFzb",
-	"ATAYKhT6biL8WGu33lNqgsX0HEGR6u4+jTNG9C8QL50zUwOnPxw3NCiQdOMG91MvkTPINSXTU1Rr4yRx",
-	"cczlNVkvuyxNSTlVIAjb9mHUV5+m6ZiiOvpAV+WqzKoxIaolPZA5vWWSpFSxonaHaJJo2QUkmtJgD7Fb",
-	"3dwPYfWaTmCWl7U+H9ViXJGlWKQJGTPg183gPOtfeseyqRbLjvrnrPQ4lAYLX4stp3OWhKZlxeZ0d+eE",
-	"JZ1sHK/9RW6V+m3sEbsD+Bon2oTP/LAdeAG6SuDtKOicKaNbuXIRtgIv5dkezvYdzxznqv+6HVS53eyD",
-	"4q38aTsgzb3+XiR8D9R3Vc628jJArcJzti20xv6xB0iN5cUBplljuxoOuNDO8F1jocAN6PDvW8JmJCeY",
-	"Yw84vG7M54DV/I6i/FYIbdWMXolMsUy17aMr4iYWSauo0jUD1C2/YlgOJxhxP6TU2KhgAzYNMUwSZPfm",
-	"xchTY+LqteZeWHnUwZQclin9VG9HtWqV9kXPJ2d6l8uxUx2nKQUhijmGx2va2LKQy5/8Na+KkPZiRd1I",
-	"/RnjDWzThzmFwrwA45wlnJZpqe0g9pEQF5lyGZ+rgAsI5pdDYpplQIAyxLyyKYYh16OlPHDVDMIbR7O5",
-	"eGa9SzXJXUvSXIbL7b1YQWP93mwEDRZgqOk9Wi7mc1qsdr2d4Qf+es0o49RvBCkYta6wDi92E3Wu7sE1",
-	"K1VpbKVj091vq3jvxnR9zYHAxzdW+KfmXwXJRMvtauTblrOJpQ+PNDMW2kkqlmQqmAxz7IqC/xu29rFI",
-	"e1NUwSYFk7NthspY5Hvguc5bhUGZrFZqxVYlgUW3YsNge+6/0VbqODf2Rg8hm6rmaAPHmEdsdwMW4KDC",
-	"rIrGzqoXYg4uIfwAL0ib9WhNEJtT7mtr80j/Zu0TZY0sXGeHmqhtM4RcYv/4zney9XgSc88cnUdi5nUV",
-	"w49Vnd0gpIfhycy8NZ784114UqyYy4vJNXbM7ZwcPq+12PUkc6qU+aosqHQdaRvj+1T7ds/RemXB7OAQ",
-	"YVKe3UIFngzbopbmwr+CWFECe55sP/ZqC6BDjC5O+zOqKGZsRbzZLUvqqN9K7S5MkFIvl8MOUtIH9Op6",
-	"5eIWsCuHcDnbhd29U9YtcfPZzLBRuyH2xvhZYSV7kLudYMLygkHLrfYwz8qiL2dgQ88E5GyxgowZ8RX+",
-	"DX0dqtm9b8RefJZrd7ctrr9x+A7nY/0uhty3xnz9PGQNa0R33FVlp9zStvk5TJE3tYieuoyJEUzsT+Zg",
-	"3eHwwt2sNY0z6JpASAwlE7YkS1Ek7mvT7bv1769nsZ9WUaCiYWfSivkRI5zQvPa5ZAGwc76e52rVz1Bg",
-	"rY57sZP2COTA7zdYd69VdzOr/KktgNsaj3l/TFgto6cVAJIr+p/ZlqbNPVmZwyW0MkzAVwnEpiM2g0a2",
-	"cfqfksIWzgJ1AufX/MsTN5tlppxTECoq6bAsobbt2BAhCIGXtkHDBvhTtiXomp9uN1LkKrx0+frgfjIS",
-	"dMctKaJyrfRuid9XYMqpimdb7tAkN2wxcrHlwD5Sy3bI26fAUiPpMGmloPFWd6xV9rhqisSbPAR+/kaC",
-	"d+dziR07Pfzbv95bPj87vAdX3kSQ01ID+A9H+meIMWpJmPjTxR3dGPPTPiDdgTCvPQ0rT8t2letESU7L",
-	"ogIJi0XCoJAClWXI+pODQ+jyxNUJjBlpMEZDMhaLLKmVVkVTlBwSdh+nC8nvGLq41AGxNR1tXHhCAAIu",
-	"y+Dwfeg8nkN123/QSFsLJ6i1tbclLbTqDqtpCEXGLiaDk1+CTV6lsPrHhgnpV1SxLiY9JV+5F90uW223",
-	"8BfSzRKux855Rp25PTdVVMjKFBViKYuVJLR2eu18t9Yi7oF8kbIZB0YgDbkSagz8YXGK5uMP/TU1l0TB",
-	"ssXc4ytBGKvSzHg7GtLXRtvGzoqqljm8x7bzvUmpmsAGgvSeYA9GV5uh1ZMwekitTR4ymNP7814iL8ba",
-	"4Egb/r3F0G2CrmvDe53Qh9KZMefZtrutgt23GLrTbnvSY223i1TxPGU92HI1OBNqK4KqLmrP+2Mewv7v",
-	"R06VvkT9fYTNkJXdHFG+QN2bzeDCjCCX3DL0mSYXpppJL/TWlZmO/hQ1eIFJzxdQbIDkBZPrKaX9W3lY",
-	"N3yvs1LbxMYuMv77gvW78BZdUEVxK0Tfz1N/ARF4+7SAWotD/N/37wIiqpQq+Hih+t+rrSyvQA95HwND",
-	"davYhN/3HrYsoDnurqr27jqOQ7Y3P/Q0D3n5ovtebPrdHH2vTSC9uctzBtmWNFvZFC3MCl/yNCWJaMC7",
-	"PXu7hqstBy4hr/emTI6Aq3MDXYFduqoK8tksHWNGC1b8sJ3otYsKMknF0mOerEIu+4Zbvurn0RHLqtDz",
-	"q4JBdU2ayt4z8Hme8pir3gNzKuVSFEnPgS5y/Fx+KZGz7Dx5hS6S7WJU7TV46FdwF35YBixtRPushWEG",
-	"xRmGOXbQLN/m2glqEuivLn5HC66BlNtn+5iisy3abVn3AVom8AnJkIGRKb9j7iiZMPRY6IlUNEv8SNpN",
-	"+95DMINrYYN4e0jQB2O/qWA31NnTUdGpo7hnEMIVnXbieh+Kf2A/N9xIn7hSYAMunLD7ts4t1fbsTAs1",
-	"c9d4+rGgmSpLdjDTcwkfMHOdgchCHjIkxojGMZMSWo963sepXhQSifZLy8MKBvOosjYwrDX+YSBZqFmU",
-	"iinPooIlvHC2V1rjfFDTFmWmhWSFxCr0ffNLzs8uTVlzX6PUC+BncgH1jRJTZAYq+AQEgNoWFrtWvTo/",
-	"q3TWssOMsYTWfrOlhcra0mFlsWB3boSbndtb2b/G/IWWIM4uqpCBtesZxyxXLCH4HTGiRllsPgDJ5aee",
-	"HZgy6s0p+3i/N2gkxAvOpgWbUsWi8SrCY2lpGQEUDD4i/XreshXWbKSxrRbVr1rqpRE0TxuFB33xFvgt",
-	"8pkeJL1FV5YH67zirzwazZmiCfXXjQaXW4O+v5G2hh/ahKoSoDHNINNuN2aHDtnAatsLNbvG2vJrCoT/",
-	"JN2FvMpcMZdrRTRYugl92JWpAzKjECHWNC5pK4qnL0iY5KC/7MWhLlkhuVSmB66vuiNWxS875VZBt2M2",
-	"41lCKLl6fX0TWO5xn+UChT9b4abWgR06dH+peuIBqogvR2VDmMaNkJsZW0GHsIV0fBTesK+FLqAH2yUt",
-	"FPc8XiZeTZlUes23TQV6eKShd0OILBh3dESszYZtmkBoJAWfzpS0DQRuma/ZrOYuKbt3WtralmmQDklY",
-	"jtTQvljOishZy823EpaErB68ZkZZbWaoCNlvB1hEshPmQr/TAEe/6fW4qj102xotVGZEC3eukWm9gyqG",
-	"FWC6KYqvd3vr2YNNg/fbMtDC1ewi1L7V+5VPzK6qnJ9enpOUSwWtfyBhF0JdFFZ8llW3/qAUrBmLb6OZ",
-	"kCqCFrNSRYtc8TmLlJ7Df97lKlNhGhQKomhhKtobBRCngiaWkkz0M7DIPRlPWFc30jwxj2TqbF1SyYPw",
-	"ATGrsCypB29qLd1HyabdaipoEo1pSrPYRGV0bFI/+wmXxvOSYHfYEe430ocxcq+H5xR1PSGZsdfXxTdQ",
-	"mGVrIiq44Yo7hudXyU3+G7rIsYZe1XkAR5HRGyHVqKknubdkMmujhMtYo2EV2qwGhp3ZUUjntS6pePKt",
-	"CLM7GdW+GpkGdeKOJd110B1t5qoz9Mph5bNp0feNViGlolnMduzeb5YPkQLt4r4Y4EzmogjkScBqbsox",
-	"XUzppj77JpA3765rWfCZaRyoGcIa2J2K6v2qExWUwHfwIJb307HWpogv0yjm+cyrCTdc33pP+DWRC652",
-	"PWe9+EQUMYtiMZ+LDNqKVx0P/DcWP29WKtAogxLLbK3jqOO2yjTiGaT8sUje8jy6YwWfdEg69RXWqM9G",
-	"WcI0vG3ZOb2PWlPlTfQOoNp8aFsXmlBPwpXp4qiqFm9Qo8cG/jx/9uzJs84OZxoannVAg1M8NDT+m3ZF",
-	"FXunhSV/G6emQBVePv9r56ZyCa8hL1OsuKOpr5++v1C6PpSuLl8lo8pZUS4VNH8AvVzPhYCqVo7jVSyX",
-	"ZLwqq8TXKGgiwBaPFoaCTiY8DvHdpXTVfoFA5LNNCtVS1Cu8W61g6EOzrxNrSDNge0Fqbc30KhoFHi6l",
-	"WL453/erqitu9cA4JgdNVu82cAdqVjA5E772ljB9WdBf2kM1rf5D18BGAi0dBGwpZZZXizl2N4QOSuRQ",
-	"P61Hu1IqYtFUdL1iEFLlV3SoImMWC/MYay5nxTkUVrupFOXBdlIxgm8lPbpp5M6GwLvbvKGT11B2BV6w",
-	"cc2g5hp7cLo5/xux9Eo6oJlIPs1CWiTQdCoKrmYeh3D5c+k8d/SQrRmmKyEhwNy9JlLQjFxdn3asgPhs",
-	"kc1t7k5pmq0wsb2oxmXUyWsCj2OTnILbY2rW1X0GYV4BmpE3709fdc1lf/VqkhXKqw4W1ZwbbXhP68FI",
-	"o+2uxb+ZXxpKte4kVckdaiIRvC/Qse+rcBQuHEn+b6+dry6w6+8aCN6hkbpNdLwsRMykFO5SF/ZHlKVq",
-	"Pa/2UdGs8mA5GwZGPNMgi2Lk8S94rN/rvfmqZTYBb0OQWOhpbnwP+6nWua3HgBT4uAa0y2npUDmi2Qo7",
-	"3tE0HdVUe1xGlnHgc6a6cNJti2hu0HrCIVAd9hIp4X9/P16968dYnIu5241X+wWRKRi1hmzm2DBrHzG3",
-	"V2zK7t/T3NFloAZkZt/DLavTq1mU00J9CcBLL5E14m65hRVYdmsb2AZQ8OdEdzT9EphAZ1K+lyL+EWRu",
-	"33+RE/W5HLesmAdvFwQrfInN2CCJRs/0PQYsXl9fnILP0t2Z/ueZAKuT0DwXpUsC1inr/Tkgb9kKvRSI",
-	"HdB8tQJrW/I1OdQZl3lKywRPz/OoBJFaE56Y/vvuyIG1/u+v55SnpxgV3KeAa+fkTz4NBz+IwtuRdpRQ",
-	"ORsLWiT4dOWiUDQdtc559Gk4+LEQi/z8zA0rxB1N9RemLm7OijkHYpQl2GRGZesyz+wy8vxMdi0kA1ba",
-	"UrmpgfT803BwUUx9+27046/ceRoETX9wKbBlfEsf/uHg+vriIktXP4jiik25VKxgyUfpNMDr72p9h8q4",
-	"aRP7ZUuu1eGa0xUpWMLYHH7LRLOsrJXDazC9+DQc6PU/CHWKcZntNoKN2DhSsAlEcpckS84BzBnNEriV",
-	"vg7hNSi+dcfiY/fNR9h90yQ7G/YQi5y9Sin3KO6x/gkxNhNpIk3EUrekAt9FMDzyy8o4faXx4eQb6h78",
-	"feSProqUiDBCYOdgz0asJ7R/hdAIWGY3RuwJA8O/w7IQ4ll2u7bRpthEa8rvAuTD4MiB2rlroZoncf9x",
-	"LXtt9cg6rVCVmQNvKSs94zBFiA0qpvEMnMcdFhYMMcT5M6EIjPMYVXBOxedMLJQb8lRkU2AvGLkINc/1",
-	"hFsYorUgEIVp4zMhlTXk4MqeHA1U2qOCqUWRSY/Fq86Zqn1QCAbxBBvRgmUq6gExEkl12fXQIeG2JWhW",
-	"xj1u2idE0Wsl/X0AblAYtxgKyvfhsZY29XvjiegzTvcOOMsXKNGc3Rj69In6AjCrkIhI+uqVl2doQmVi",
-	"MWdoae+Avnaqeik8iAiw004pILcCnfx0ffEBsj3geH2oX1uoNT4iLE6Gpmm5X3NM/lXb+BVIQ6+9pHBV",
-	"+rYqmwvY1+S6t9QVbSp9hfQd8/WMkF+D/D1aBT85q+r1sPH1Mny4YQj0MuO2NzFX2gp746B0XranPNWM",
-	"pLvstlptU23Qux1VFMwzMspZMao/CmthKn81F/JwIOse4gCL3KZnuRvXNlDTb6+HEPGGmIojZVBAOO0X",
-	"G71ufW0LDt3MZg+yG5dTrovCtTA+bKztFoqVKOiURSyb8oy1RXyW2sctY3mFtjVrdcESLkfbXJNr5aS/",
-	"U7uSlQqoJDerW/KjiVDEQ+TqxLj0IZp42Iy+HhJ2n/NidUB+ENAAv67BfSPRkjISxTTiychEYK0regfk",
-	"hs+NqPkx4/f2cr0ko0dHIwxIsvyqIBkzCb/rQeSQSIhQ7WY7MqaasoO6W0s5vTyvRcLeau0A0yMNfpQA",
-	"E9KI5lzvPYguacpdZSlOkSytncZ4D1MxRT2FZjRdKR67q4dCgiLNfM1VSraTskkpr8WLQguWFcerhXbg",
-	"SeCdsLGssVhA2p0K5Fc0z9NVZHUrn7d0I+WvQneZA5XnKfwgLGZ2TMSsAOvy4+p3Uy7imVFSD/RJ13el",
-	"35w8pTGTPnfcmEoeQ/ZpZDO0uonzez3odKFmYEpsuuk7ffQQ9ttw1TcIeMy0GiWdlh+rGMF1d51ZTQsz",
-	"5Fj3dts+/nV9rBZsV3HTWthdmK7Gorhg3lYdWQnBkmKDwiaJUsUeacXSrbZBMHnCFOVpVLBYFIkzCktj",
-	"WU/JivL9GDUGs6QaPmqNXN/8vk2FtoiG3lQ8I8uZSGtXWjOHhjfVu+xMqTyqAgTuqnyGMJ3AGK1LtfLq",
-	"+rROZp61faTUODfzFRBO83U41M9BqnktaK7mWQigmtmcxj1iQNY3OILxSCee06x90RW80YzccPNwnkSQ",
-	"zRkrUUQJo0nqlCg+ZoqnZGmxV3JnCkEONNOswCZopYspz4iZ1dhJ6ugNRCWXEc9orHhXOJYFBg2sss6u",
-	"N9H321L1YIk//XxjmWFw+M3QmZGhPJ3YqFQtsdxNbOuP8UFkSZWpsC1+YelFnnQwuMbiJlUTDQ4SA50d",
-	"q29sc07v0eAQQa5be4xImQ5Hm3lyL8mjo7rIduDcFjj63GnJPxSMPYKuvGDZqBoL1k7Nk5O8UUt0LjJu",
-	"ar52k9F78/Gn4UDAoxyc6o3paeZ1bbyo+tGBEgKJ71HFpW7ZatcSCXUg5Lojs5cUitJ6H8dRgPDQrVVv",
-	"yJj99WzQUKI5ve+lbBcsY0tQ6xESFwkHXFVcvGBzyjMv32+K22VKr1A0RKLuXhx2EvntDet7bYDQ31Ze",
-	"W7btHTezS1ze9do0Ng8JpsFb39q4goagUBOOpNH2EbFadWvEw0pPuCfGQaR8wkAq9UvZNe5uy6ATOlF6",
-	"e5q69DuwkMwhbvek6j2Ylrz9tujUpdIlicQ2mJtqxI65eLNCKJWyyBKAVzTT6GqkOFCl2Dy3ie52osTS",
-	"VY1jmN94Ng0krBKqgqli1RaeWZHztuB0hm0G1oy7tmTsC/IHt7IWmEw2AkrPtioBQa+ziG+JvGVLDWqT",
-	"83zOMHdbBQrgiTQ87mkTPrFdlSxlwJBaKIOp5bNN8ktRiCKKTUFHl2mVqsVGZwhs77QsND9wbXJjgbk5",
-	"SHfrO3av+q6wHsvfN6bc20WyJVxhLYIudNrwAju1kPdzBVEooNU7gsS8nkKArl0hWt8GvI406ekza4a5",
-	"OZvJbESIK4FRZEPTXqP8Q0ifAxXPouLeJ1ysr+VEUKFVdcm68mJNgJ5GzJwpwo1zrNpHIhjmqpbA90Wc",
-	"dPdhxlwDfR92zArGtW7YPE+pYmfeMkzKfGH4eUEziUwjqM2useEYaaAdreVKVm9qCBJOyq7p5TzLFyqy",
-	"xUndRjBa3iNsHDXSrwiG7N3PU3f8kIUqmjs5YOUpKcHnckhG41SMceYJT1nH1BLLSLXjvywcB3dDS1K2",
-	"gEPTSukJE/DTm6UBX3kljau1g/+aArxdlkt54uEWpMYNbTtFPmdn3giqU5KY3zQdZTQT/YQAs0ZB49ua",
-	"G596W0ZiHGklJ1c2do01jKv6SjihhNNy6vZa/vQ/vvP47fedLu+Ep8onPP32O8Gf3Ta7/wwUfzz78cdU",
-	"jGn6xiNGnlohUoKNTRAtQ6zQRIicvRvLt2zV7fT35vi2pgq70oSt8NhVoC0cSVfvTG61jwxNCtOf5+UA",
-	"cbHWtiVEZqxMAkB2kIu2LuH9RS9AeM5bnXhM2kCVPaWxCbVLRv/nyCP1YP6bKw4fREEoetSssAO1PhlT",
-	"tby4nmFwa5mMO7RG/2jikE8XrgOpNS+ABJYtShFVrvewrVmASu97UMWK1izyev8LT9yz6A/gBQLXjdpq",
-	"J5tuRGkd2TRLqgK5ZZpQMJY7EQTHUMeE0fcW0oeSL1I89gGLrzbPbfO2glPH5CT0P4BeFc6dhdb1SQzJ",
-	"aKNriMnBMlgb7aYmG0db3LcpyauNXiYhtxJx2kpl/TqVeMpNt5664nN2467A+GrG4lvpqgoXUurRX0wD",
-	"qjT2ZOlvhFQAz0VwJ6C4NAmHcK0SD1Vp8e7cEWV3U2aPFIusn/1nc2Wnq0VMFMvQki31IsARZzUfTBXZ",
-	"FMAOIZIlWkD5TfDVtPh3CiYXqZLOwKlQxxhDklhSn0chp1q+MFUVFUTDG9uXCec3RkkCtUPXQXA4ix6k",
-	"dmTLKUq3rgAphVTW+8xM+R02JhYLdVBFpGq5dp4rLDdIiVzkrDCJfyMTUnrLVvDdUvPE0WOa8xFR9JZJ",
-	"kMDWiqCQ0eXPb7hUosBBNF3SlVnjhGSCzKickZRRW/vTNLCphcBe/fCKPHny5LuXZHR4eHj0CP5zc3h4",
-	"Av/516iKdgI/Sr4Yp1zOWGJaxJKUamKtw6GJdmSi5CKKtUybpFl+7MBmbQe4oij4lGc0BWqRsCNUbEwM",
-	"nOWeHcZTX+rq0RN9viXu3ZRrewTUS5w2jwKi8PC0yhLh7Wm838K63aFMJsAX4jtEcSvbs0GfQ1gpB9Nm",
-	"2gu9GA0OldwKIlK9x1rnjTbHnVTFIlZ/fFrPha5ooMVZD5dnSSUxXwcGTNaXeqbf4TnlaUTDM8VtcE8V",
-	"SAJKrC89eLieAt+atj7hhVQtTiVo1wSiXGfSM6hjXv9/lehtU4dNONZa3rADa4cQ6dcVVqAXGJLjp2TG",
-	"7mnCYj6nKUn4lKt26n5ho8mwz0zijJpoEkFZigDiCQ7IPxktyJE72jKMMJ5aIPwnMaFznq66j+JJn0il",
-	"Gu5eehi+Jj9RJ75MZKwz7d/yOqiGmtCVy6MEURllyUH9kVHkjWIlZ2KRJmTMbG0+G6mBTL6NiuzbW8fx",
-	"UR2s7tDBEgx95SXbyzEfG6UpqhU52DG8LWV3LC0zwat5h2SkJRTUR8C2MoKIN64k0hAZnctTLS2Yd/CK",
-	"SaasyD6CF3cE0sTIzVXNnr771Git+0uNpze4S52+15lgSbDlOwMXvvHaORBXYzkugnOc9rD2oG/e+sY7",
-	"8GurcCXd1gF5oHW/KZMgjBxiyDFNU7JkBSNU3rLENlFby63Tg7qiW+AjuAMTNPNinUyOVSlm8L+s/RJY",
-	"AmypxiGH8KZKReD0eipGIHm2CTHr5ILQDA0G/Fg3rQTYJfV1YTvFRF8j7YGmPhYJZ40sWGM2ZezLeoAw",
-	"7MRGk+wU4DIWyWojE+/p8bE3wPgvVZkPuwf37g5To4SwQkvwaTR+/tS9oTplVU3U9BNUJjON8Od+iYiW",
-	"qk3dRzdhV100GpRs+lZgpHXOstPLc5KIeDFnIf26+qV5tNZa3yMxNyLh/uPouYUOsPC6PxLGVGbv23AW",
-	"ENhe/9382IgGBuYJ9lu3sPdpOMhEOW+XSUoTpu1hV66WpashLJGQ0RnC6ckZslvfLXnVYPg8mwhPd1az",
-	"zF4LnNlzrXJmPUE8VeuOKhfY4oorsqSm0XlS/wU+04MLFkwMeyWCoNrk+vi5JCWxuE95QtN0TOPbSInI",
-	"C2qV4UcW2W0mllmFJIkmo8S2v7Tcowl7syRxqNtbX3VveKWBwJ0hJWLaduyNY5ZDW3p1NCSjRZE+gtVQ",
-	"hF8UnhixEAdMhX5PRn7B85ayMOs5nPi9mZFnU4goGvlqzTu+bSeY2pHu0OBmUaT1Zfs62yHisIQkK/3u",
-	"7giIABYVoMvZbKRSnSv7cdQVtz3wI+CCzo62ZsWTMsZPDqvqqlgTJtSg35b4YhErlcglGTMtK+P19TaY",
-	"zhKWAI0GMvzXZoxWGOQ1AyRMIZbG1Pne9bQ2irCXBZMwBie81+A6YAFlwkbNEaBvYiE9D39dW8HXKcC5",
-	"MXsLoV7Txua2928amErJ8XOdCy7X52DWQexxQutDg49qY83dz6za+M6H1qtmuqkjbVi3KaC+Xd7VxvI9",
-	"jqIa1H0I+GNZgC3C8pRegSRNkVs2atFW5oApLYAC12zytfXC4ijaXnFxx4qCJ7Z0WXBftXURwRqCuaGm",
-	"psbh1Jr6yeDAkW1GyCZr95xh88ORLXGCQnEmFBnhD/383Q2QNu08HEoMgfqHTr26WBAQTpXS1tADJJna",
-	"nZ3Y2Isd2nggVbctaOmyGWC027LLGYdmqYFbNRE4L+HmCH3Ccl8oaDlsXqgFTb3mQ3pHr+EvDTvBFzMS",
-	"ThYZ1Hw2KRqe/JJKkbDfhyeBrK+wKLjHcgO/75oG8tfrmgadGUUWgYmrowWXQzOxyVnlyUwoT33Nhu1z",
-	"Xx5K2JNgP/fm3AXlP5UQbpH/5L9wP7PxGyFu39AsSVnxSmQTr/3DxA9RsmTjmRC3WKo2TYP6O9XDCALi",
-	"H3P+Hr7WmsUdy5S/hK4zGGgDQjTFlnEXUp8OTLxFcFLZRCPfkxhss+5pmgZJvN2edrP/fVxwC9VWVo12",
-	"SPpX67Dn2lGxo7OKrpaxbO5zRcL+fKwwRjYWiWatVUpkMNM1+4qCT9baOxKq6NgZRdJy56Po4vT6lbHm",
-	"7WazvTi91oLZuWLzTRq/atgpaVZFM5E5RKFpLBU1a24ZTiMK0zvcxil2cxiE1fv0wiwvK7kqqxbjiixt",
-	"GIPI2FqeC3CFOc/esWyqieDIe0G9iA8sTRAhNo310p07Z02b8FIi/6hhS0PPZTiugs73ht2rstrAa613",
-	"/MNmEwWN/yGlVbWCK2wLnvQeDf1iMhU87pX5HogyL1hsY0l6rdo4gJ74MtVP5c4X7DVOtHm/zA/bNeJh",
-	"93lq3IC9UML7Y8K+FL0GVREIPQGsHNJBw67xc7CDr9K+cO50169LSDeq28IvmzebnJbFZhIWiwTjgqks",
-	"vctPDg7BkcfVCYwZaUBGQzIWiyypKXemb/SQsPs4XUh+x0xFhQPys3kXtcKO3j+AwFTq2QyM2Y6ZeC6E",
-	"W/wF7ZNUy9b1U0ASEn8VTSAydjEZnPwSAlXUoII/NmTnX5F3XUx6kpTcC9PMVtst/IWYXsL12DnPqBKe",
-	"rGBzjCskRslSFitJaEssyHohjzw3RZ12YqslyJuqNH5q2SqmyNbLdQP8YX3fzMcf+rNAl/zGssW8JY13",
-	"03rTsNJsFBnsshiVzOG9bSPfk5SqCWzf+d4TKFZkND0TcZ8HszboU6XT9SSMHjF1TR4ymNP78/DBIK0s",
-	"UFaZ03sraG4xdItbUB/e64Q+lGXA5jzbdreVWL3F0J1225Mea7tdpIrnKevBlqvBmVBbEVR1UXveH/MQ",
-	"9n8/as74XpdmzeyzNYNeQ4D3GTHBo9R2AtiyKSVNLrJ01Ru9dSHVbQdZfzbKWvC2UW1eMGnCAXeoD8hV",
-	"2l/EttbqXoMWGf99wfpdeIsuCHLfCtH389SdcVi+z5DnVnClWKYF4v99/y7AKqlMO6De8Gyl0gA95DRm",
-	"W9wqNuH3vYctC5rnvSXAT93RKh1aDtasWxRcreAKN/pcOIO6MPHxG1nLUIMboX8zifMW6YNGslxl96I5",
-	"f8tWg0+fQEl1Rc/8jAXEx0IoqQqaE/wRLIDSlCCFLDmND3J6eX5SJQQOa5BBnI0pjsDuc1GoISQcPRKZ",
-	"1tA2dkKmQitqmW3U5Uz6G5a2qdH3jBamvGvKY5ahW9vuPqfxjJHjg8MBRFBpBCmVy5PHj5fL5QGFnw9E",
-	"MX1sxsrH785fvf5w/fqRHlMxi4HWJGdiIRk5s/1J9aYHZbDU4GTw7ODoCEeJnGU054OTwZODw4Mng5pb",
-	"+bH+L6c/+1WzpnOZH7ikJjcQHG/YPfb48BBUN2sjPE80jExdCaEJruwGoFc5PjyEvPHKKAS+ZvSSPtb0",
-	"iEFOlQVG3Ppugf3q8Y+41sVbJOAeZoTTnL8G9xMQn6tIIyTychMNetC4IYOTX34dDuRiPqfFas3nYwaa",
-	"joMDW472l8EbRlM1G/yqJ3pMc67/X3qPARq+1Oz5QJ/NjMR6QslLiG6DgJSGGX4z0RiqYM+hX55tn2bv",
-	"jkk0hgM2LQHBLmEMlBvHfKo3YEpoQntpr/peffL4EtjNr5+JOjSI21FHFV0sXTRyColDGoX6pA70dXuK",
-	"e3DNXu718fc0qezFMOioe9DHzNTUkCzBQU96Yssw8oRl3P+4rCPOtiaCMfu+YEjUWPBUKPSOlqh81psc",
-	"JtDIJHRnP+DX+96Tde2QhGP0jO1MCAuV7OIdlwr2WuMO8K+/6ke6SsaDpnjsjukHQ+NH30F8zOHpNHRZ",
-	"8pLHf9CcnyefvDzl+6o0P5jgjK2El47DumvKddt7X3aDtsvz87PPeud3vfK+A4ZwrT/3rf1yl/bp4dOe",
-	"+8uEiiZikYXu7YNQP8Dne94X2sozgS22ILUi22wc96CMCTnSjXhPCzmjaVkb9Auwpx8ZOFtRrnwA/vTY",
-	"9h/xxlPyRLqKMGCHP6OMYwGpsv2djaZ8icGE1uWC/SGxZgiqAWhowD81G0FoqccmE2OmgJhAOJYeeIKp",
-	"KZBUr2V+SdE5owVELM9CljOeOlin1jtOQdGRfwH++a6CdgsmCpv0UJ/G4p+Xedb2/dk5aA0zD8dBaxv8",
-	"omzUOv8qr6gtrA7loOx9e1huW0OGFQWHAwNQn8GmeSnaiaMtJvggyikeitmvo7vB++1plEdnPnOKrCZa",
-	"0Vpvmw8EXP0eD8RtySrggbBvQi5csc5vaKNzI8QiEQqGmjYduVZ6S1+4MTONkBbqJaEZuqibDwwGvjea",
-	"zmJ7GNfHGgPDRoA1Oa3p2r4GtBsvBE2St1CMw8QvfS+SVTjdO/vRPpvQ42T87ZOn7PDF06dPJy+eH45f",
-	"xGz85Ojp8eF3k7EN8OR6/c6PsaaUsWbd8IQRBfWFB/UkvV8GJuMYTRymu+yAZ/BdrTHsk82WrL8Mnh8l",
-	"k6PDwxffTo6OkuTw8PC7F/H42bOJJqky8+2wCkAcPHtC48MXL168iMfjb+Pj5NmTQ/1/xwPT/ev5YaND",
-	"16Mj27vpSc+L1mhr/OnTp0/uZ7j9OQMzZ2ki6MHQQnnKKdBQgx+pSCyzAGb4QagL+HDfLAiuZ2FYBYhX",
-	"njvnYVFasCo7vv1Nvwxg1yUToYnp739eYQIPoylHDAdzmkLOb/f49+WX+z4S6PxQvrgTrkrkrwkmWNq7",
-	"Jpl8243mGyGuU7GE74+eBH3/jhYYY9X/qYd8qmhseGUrPiGaB7gq5MT3Usg+ZnNUyd6ylW382eOt901z",
-	"/DBHu6Smut+wYdDZjxDwCgo54bvb4+UHUup4+h//cctWxnaVsJT5muxBN3Jp31vMw8zEkrieVZwHX9Zt",
-	"1K63bKXVrmHn52+0Mpl8JgXtzO7qAZweBrtTqO4QatGuno8/Kzeu8eHjh1boNvjm0xAMGvHgwfSdkmgq",
-	"bacHDytHP5y2EsaYMrbOkhC0vbGkod8mZbO21jQRjNx1Gsw1p4cG61+Y//SRTL9e9R1tN1/6pv9Yo7ut",
-	"Lnt9gj/ffQfbdM/L7rE8DAf5QnkiTmYiTbAFAhSv5NnUWBvwB4wIWL/yWA9zH/LGmqs5MzUpxwulkaX/",
-	"+QQLhHNHa2ciFV3Jhue+tBQMjmyEDhReqgJ05CKH1N2oYJKpQf2w11Olfv1qp/hqp9jaTvHRXpL/UFOF",
-	"FRP+UuaK5qv5V7dU9HmHv9o1vto1BldYbRaf+G+kvcN7NHHkolA0fVw9JB7n96X54M8e+Wfh/JNH/1kw",
-	"tzCVnAOiNEVfQ3uL9hhAe7D/eXGAFoWf3SneQOl/Q9gNuFjz6mJZ3lPetR4qTjmNlwU9/gP+adUVL7ge",
-	"LMjuNd65IiOOjdjcvGFbHQgHf85oQVxxCw5x9r3ZqefYEb8Hf/rLvfqyV/uBowZxi58n4gVP/GvsoEHE",
-	"/nmYlMIfI3IqazJNyZWGZQGpSpZaZmvyFLaCgvS+Gb1jZCSliEwZbgeTw4Ym19cXH0QWs13iNl7PKU9P",
-	"bdcqsEH8v4LfsWIuFmp2YL8cDn4QxTWLzU4Tm/szGA4uiun5WZuZoa8V4frC8AOkIp8ZYb98+FUDow/g",
-	"2cr0vAfbmTZ4dkdTnvTcxLkZta06PRyYYuxRnVZ7AvERp7ioz/DZFPUmc2x2yCqIZHHJGf+U72MTk+vB",
-	"HJpD1KtU9pjqWoozO/Jhn9vSZNJAvikUU+eJpvIkeLMyQa6vL/5Loz6aJ/VAaULrFg1zSIFP7HuMfRQZ",
-	"tkazaazI4mpv7jXPpikj13yakYusl/VCriRUhysf3rK7lVNPgCZdD2GycKkXH8vWVn9euwPAuMUrhntr",
-	"tTTASfznmRlg559dEamQ+ZD+WNjbnyDj0DaFswwCqa2HRL6oyLPiCo//0P/TEbp12mis6mMRdTndF84F",
-	"rfC2sy3ooZ/NsnBWQvsA0iwg0xGo9VCBQ3obn52A/wLOsodmUtihtcHzH85Y8kos0uSDUFdMFZzdwaGb",
-	"+KUHtZogMTttJu5QrwWygGA2tiHeWEYoWToxhdV8kV/7YFxGaPkrcC3zWm0purSxq68X2iF1/Jdd54cX",
-	"s76slIXGz77syS1lNbmTW+J6TMGEIh/fstVjDNw6+cMd1Qb12VMIVzTtwZaiuIW4NkXANgbu4YwtTd1a",
-	"2KY5RtztCRn9+PqGIMrWIBkRORNLdyQsAKaxsH1k3GflgVc1eB9KdptRSShgG6pmPaQEV9/OVxluEydf",
-	"5bkvJM9dMU3/NKtVXdu7VNfBNyue6fYo4V4kg34IjBdELDMs+kZG8aIoWKaivGzur9loZffWqhk5zdAf",
-	"xaUqqILS4MLEEI+ACC/L0bCKiTr8RloEQteTZkrzBwH2Q5ZKpglrk+Ea2rZT74PnbuneWsfR4GQwhiKl",
-	"q0dSUfRsZWxZ/z0WRcFi9WgmCsnCnVeNDX8ur9V1E9EP8FhYxGAjXvU5OeqWTivNn2BvfbH3QahTGGcn",
-	"wWrY20xjRkI1TQFdai159ZvrZz26RlVfKMBVMoWReXYf/9FPx3+p42mN9P6UnqdrDO6o3pW1xxqe2xmW",
-	"ufTWtZRk9HjG0lS4o8dMlcxtchfM0LZCneXszqKcAJYX8uPDQyzxZGtDg9SS8jsmX5JRAtdDjoikK0mW",
-	"tYKgJXJNSVDPtvXSX2TXWv9ceXdtS5uWDexjmpExq/WV3qz+ChPushd9P588mKEA4Ot9wUo8t6tAMc30",
-	"BRozUjAazzSK2o5Gw8IzJr2FYk3Ik+9soH07hnaiA5ikjCZauRwXYilZ8ZJQfeMUzUcu1TxhbH4Jw20s",
-	"Uz9ZEUdtl3l6zacZSy6yYKHme5qY9UqBpjNf9YpNuVSsMGLQ8XHIqHKVZ6H7uMjqBOU9bI1urfjDSf0N",
-	"z+3vLT57IAGFXQtbSaAMCXNTwQH5AXoFLaH3EPIh0EUknAHBKtg4FPxKIgF1BqPnnh/adosvyZvXp2eV",
-	"1CJzliUeq4/ea1ml+it1fXbqKkmincCaMzZLvv/yq8Y9VrTGA9voeoXVrqWihTK9uaGEW4IplvDYVRXP",
-	"Tx4/Pjp+cXB4cHhwdPLk8PAQztbA1hpV0nS4oDJeFnqv1+zCPLAyr9VEVAy7+lViMa/6SCh4GTSwCmcu",
-	"B5fxrpsTvDUF1OppS1jQkt+xtXqW7RBiscWNBS5sYBDQASKn2ZmR4OU0TWBxsjXC2JzWX+O8Not9JH/9",
-	"9P8FAAD//w==",
+	"7L2Nchs3sjD6KlO8X1V2b9GyZDs/K9dXdRXLiZXYlo4kb85uKjUEOSCJaDiYHYCiuCm/+y10AxgMCcxg",
+	"SMpJdn1qz24iDoBGo9Ho//5tMOGLkhe0kGJw+tuAPpBFmVP457OrC/U/9yRfUvUPpGRpRqesYJLxAv4y",
+	"keyeDk5ltaRD+J1lg9PBl1PyLBt/8/wFPf76xYsX06+/Oh5/PaHj5ycvnh3/bToeDAf4HSVfjZ/Tk+yE",
+	"fD396vj4+OSb5+MvJy8Gw0FBFnRwOrhlGU0kGSuIhgNezfQCz8nk+Ouvv/56Mh5/M3mWffn8WP3fs8Fw",
+	"UFb8Ya1gy5mQtEhLIueD08FTyTIqng6GAyErVqaNXxF8SaoZlemyygeng7mU5enTp8tSyIqSxVHF7mm1",
+	"4Es5P9Ioejr4OByIfDkbnA7U5E8smEtB0zu6zqkQZu57WgnGizQjkijgCi5T/TeabXwEuD+nU7LMJXyL",
+	"qDB/wfnpg6RFRjPYgV7m48ePH/EUFjyj+eD0t4/DwZzzu7SiU1rRYqLO9edfhgMmUsEkHZxOSS7ocMCJ",
+	"GJwWyzwfDgSvZDpeD06P1WRn2YIV77k8y3O+otktv6aCyisixIpXmWiQxzsqBJkpUP/Bl0nGk4LLZE7u",
+	"aVLSasGE2lsieVKpKRI5p0mp50mmvEq4nNMqWQpaiaPkTCSkSIhaHf40TOScCXeiCSmSMU0WPGNTRrNk",
+	"KVgxSy6vzpJqmVNxNBgO3lGFbNzWjSRyKQang9dVxasB7G0p57xi/yaKmr9jNM9eL0q5Duyp8XUyVZ8n",
+	"FL7vXOjVnBQzmv1I19d0uhQ0+3b9PZF0RUJrfUdYTjOFq2WZEUmTO7o+Ta7pv5ZUyGRB8imvFjTrWHk4",
+	"eHhyTyqmDn2wPVgBxpd59p7Lc5pTSX+kIXjgOzjODL5U8EQguDn97Zx+ELSKXULRhzr5HutcU1kxek/P",
+	"ri5E5zKV/jhRX++wyI90fU4lYXn8Snd0nWQwZrf1RK+ldtnUFc/ZpPe+Shi1+9YUWfRdU5HGfiuKfotF",
+	"oXNZVbSw7PFCvFPMqphdVj9VvJiFFsRRNTdkIlngwIRXyUoNjVj8nEgyJoKe81XRWCmjYlKxEt/swYxI",
+	"OudLQQfDAeIPEFFyIWcVvvtWIrhdlwpA9WgJySsKr6deeKqOaziQDB6nZ8fPvnpycvLk2Yvbk+PTY/Wf",
+	"fwJUm9/rN25wOrg/Pjo5OkbQ1ZVnvPiJyTlfynbm6GNGp0nBkxkOU+ib8GLKZsuqk0d+HA6A6X/Ls25m",
+	"XFGSqder5IWgyZhn6yH8N74DEUeEU93yd6QSc5Kfa2GgddEFfpuoQ+i/BFytPsvgveq31jXNKF3czunN",
+	"zeV7XkxoBCbVCODxNzeXSaEG9VjwhtzT93R1c3N5Of6VTuQtP/+2c02hJJGCrmBFDuPUn8+/7bnw7Zya",
+	"Cx63pivp9FjrQ6HPRL00MUe4NAPwoel3hpurfVfxxe36blMFiFs3mVZ8kdyu79TjuiMQYh8oxE5gvKEk",
+	"l/N1f+ZZ8MzPOcVaSLpQmstY0OqeZn/HeZ85jFGRRhcjHfbnz3HTVjTnJGsFvXvG47+dfvnN6cnJBsfX",
+	"33s5/qasuaG0GDWJKLWDAEd5PhzQh5IBCo4jVUElbX51PBz8a8klSRfkYXD65GQ4qIhSfZ5/HA7u6Dqd",
+	"E6EUxAH+G8xJ1z/cTxYTdskuTt49++7Xd+eT5+//nf36j8XFi3/8+4e797fvVu/Oz1bvzi/Y21c/lP98",
+	"dfHVxa/Z4vKnD2z6P//3/5otKhKOetPaLtM+bxsIqeqRzG6WkwkVYrrM8xAQP4J4Cl8nwvk8eHMufzSL",
+	"aO0iUr25nVO7oQqHPIZ28yNd31AhtKmiJjXYWVqx2RxNHp3WCk2fsaYN9a3XfFHr9z9bbf4XUNlzphTw",
+	"ASvguybVk7LM1ynI2LDZnwdfnWTTk+Pjr7+Znpxk2fHx8d++noy//HI6+OXwdwTxuDcRN1jxnhQtLqeb",
+	"D4LhF3egJP28/wX+RbFcMlOIPDHL9lfeO56kRyJ6sc9picMe1zsLmx8KswcQo+1Gao7z24CqudSh/jYw",
+	"pryCrlIjUA3UG0YEvC8LVrDFcpEIWSndKafFTM4VxF8NPqoD9cD3nq52MctMKvqIZpn3dOWVMCeoKNZ7",
+	"Px2MiZS0Wj8RkpS5ev8buDkdTHhV0Yl8MueVoLhjfgYM8JaHpSpkkUlGC6ZYc7s5T3+cPCUlU/8vnv5G",
+	"SnaRfeymjgYs4lGA6QNE2AC2OwzqSj397Y6ueyIEqFJQeXCAwJbx9Df1PxfZx6dkokRboeB8CobZnkCK",
+	"R8FYXyC2X4RDE3NvsK7sg31gqEpeSZI/tQJBX5jWjw3R099YP1q/ubk8OExC8D4gtFimD3XV+oIjHgee",
+	"GDCKCX0FL1zo2b65uUzgM/0SOi/24B+379nl9x/+/c9fJ/IfP/3z7h/s+Pjy9v387e0/VpfnF/Kft2f/",
+	"fnd+8fzdr++OL29frwbbGgVMfUUqsqCSVhdCvZKsCkID5qOkNN+rF78yIyJ2+6mdW1EwXa6K4H7PpKSL",
+	"Uqlp+nilAqd4wtWYSN/MZZGvr+mMCUkrmgG9vSPrGzYrLovAsmpIUtkxuJtkQdaJYLMi4UXEsldkRoFZ",
+	"i031H0W8zy7m/y4X8y9NNQvJw/t0ogn0598GeDxBHXi4o4KPPEAdjd7AI6v8DbLOiKTpxLDcgSLTJ/Cf",
+	"22NrrRsO5gsySWmh5s4sXgHEAeCbFWZW/dsdXafaIJCyAmwCOREyRa+yGnjy4utvvv7byVfHzwfDwYI8",
+	"pP9a0mqdZrRURHs8HCyoJJqk8PDMNucVpQlJFqxYShp7cUgl4WILvNm5hXTCFb0/MLm2fypplZKS2X8H",
+	"A4X9t0phLGcLJvWfPoZtGfivFS3oiuSptmx8dXxsrRzDgVhwLuesmJltSjLTdCDnFZcypykrJK3uSQ54",
+	"sX+tqKzWBhIg6Kstgt5+zg3Rw03T6u3VT2+YkLxaa/pDMr5TSsngq2/Gz559OXnx/Ouvvn7xzbPjr198",
+	"+Xzy7PmXNPuGPiPfPBsMPYzSuaKatlIi0XR78uT4b09Ovrw9+fL0xd9Oj0+OXrx4pkiMLgjLU5JlFXAW",
+	"sEj9f9uMaTAcTFklpCH6CzRczSq+LFNLkXhPXzw7+ZJm42fZi69P/nY8/ds34+fjr/820KSY8xkDnkXD",
+	"dA8f6pUu73jFo8kNX2BFCWlG1mgVs3+tb4EPId989fyfyAirtH7i4RQvBITFKFkM/nc4aAgO9u8fP8JV",
+	"90jdn3nYZx72x+VhimYrPs7p4oNCMitmioH9xOQczWUB+VCPwZglVszQl7xicg5u1zi59JrzkM3Ddb61",
+	"+SOMF/pCfCjuCr4qLqv3/C0vZrT6O8lZm06DmgQTyRJHJrxKCp7kMDi5V6Mj9gAAyNdI5N/x6rKata4p",
+	"E30hUFWoYqI9UFLHp6Ux+WvFwc8iGPh3vLqhE+3YzIiYjzkBe+plNbs4b7sEZn2aBXUF/DnhhWPJPWei",
+	"zMn6ff1kJIab7w/09+rpAbDNv4iLc039nRuCI1PqzXe82lCK7GVV/1brivWF3aQ+9Z15CT4YHuXFkfqy",
+	"1hINP2unbTVGO7WuFS9on1zgl0mlP22fGx6t9FuSWc27w2hfa9zbtm+v4b50rfUwcULGE3Xf1CUgRaLY",
+	"04xWQXM9guiJ9+sbPnZ2daGjx7qvGi6qzh5DQEUQ6e/VLuqPImfW6PyWZ+tbzt8qFTHGWyI5T3L4eKd1",
+	"bnK+il1GqG8jV1E3qZpdqPP5ji+LEKpekUIdiHakkAKicgy9KjYI1AAcNynJOuckO01+hsVOk8tqljA8",
+	"0alaI/nLF19+8834xfR4PH729ZfTqRI+JpOvX3x98sVfj37p45AJzTNwN6hZkH5eHmOHNZ9LFkt1FDSx",
+	"3E49Smhy7dyaBXrrmfisbPzHKRuNw9ZhH22vg471aH0VwA2uuTyA84aIOU7bjIw6K9YJcnQ5J9KwdAiM",
+	"PAVz6MV5wgptGEWvrPrnORHzhE/hn7WAaE4dj1XNDfJ8bbCbIwjDgZjM6QLeGqljlsDxW5uQt8G8nVMt",
+	"5AGYo6vLm9vkKaDtqRB8pO6W+SN6EUbq0VhWBdq4a+B2MHP7NgPAwLNoTNx4pdr2dkVmga2VZEaH6Lw/",
+	"Sf6ikJqhwvbXl8mx2ltOBRrHqZAiofe0WoPKoM6GF9RGtzb2euIHvfQdgX3BLTWeXV0o6csH7gj105Gh",
+	"gLOri6GCkknh0EumA5ub+I8xABcQhSbnNczgzOuJbtzGj3Qd2sbFuUPCLxVf59WMFExgrsgdXSs6N7eA",
+	"T2F/7icbOwszGc+OwLW8047QLhE8G/dgMMLfng19KHM2YTIZsWzUBL7FpuEBHufdEX7FxLqPxOSQuCAG",
+	"XwkPiOi96wUgxFXiPQKe+S3JLDua8ELSQqLTQ2ERCODprwK9HW76XcFlOjUi1P+p6HRwOvh/ntbpek/N",
+	"x087NV6Iy7Tw+ubCX8VTfWdLZiSIj8MgC6315KGO6KYgnKC5JjtSMtOmOtFj/2OSpaU7thUHHu3lkLs+",
+	"S4D7OTpPxik+cgsiJ3OgNbW5ikwk7ByjiXvumd91btREKcfvTkMSOEshlXyqbwtEKSvRNDN8qiSVFEeD",
+	"Omb3sLtRk/Y9JxMQH9gQyBEgAvSHOP7OhfPBDn3ZTOidekMKnojlZO7scRfOorOLetyuoEf+0Jut79cI",
+	"mMxIcRkyFrSQesO1a7zHjmd1YF8XOYZimT8OgTq4Wb0DXxrMQ+NHCRNjmvNiBm5/UmBkgStNwDMtt2Os",
+	"4W9a9kv+ou72AhWCZMrznK+E5mE5L/5qcF1bw3a4SFVjcCu+WsMRDolDCGIgm2EMhv015LYJKepEJVBo",
+	"igl9mTCt3WxYha1NFqNEe6Jrage1oimccXVoOjNCd5JpQwspxEpJUhu238O+Bnbm+O04Q/wMhVaCF8lq",
+	"ziFMBYzSsAvX1tZjF5LzNDfjIiQSn3Xv0IcFhjom0Byo7j4pGq/5ZEJL/Yg7lr+emxZ6WO89w3qH3vIk",
+	"Z7SQiXoXYKsYQM4rCsbKfN2KhA8FaZhye/E1NJJ14CFUW+DjcLDcWDwCn03b86FRqYPI1Mti31r1hFjZ",
+	"Xmt9wCiNrR7sf0cOLGgdsjJvlJw5NCq+mJMSfiOQdKCf3C9EMocJG2aJsuIlraSOD2qs47X2kMXGqmqS",
+	"pso2HDw84VWm5KDnHxuZfSTLwNlL8qvGst3i9oWki0G7wL2aE+mSaEZLWmQiUU/4eA04V9A78GLaqgvv",
+	"CyfjbnP7P80pCAfOEite3UEEIi2Wi8HpzyZJb0WqYjDEJO1fWtBz8tFJ6POhW//YA+PPUF82yvXPZjv1",
+	"Qk0k1ufzyyZerNYFyG+nQl6AsCm3IW0SmD3gi6zL1GA/bd2vOrGNZEvftHcMdTD76TAZ2URPtFNiiuao",
+	"k543kk+3TLfJhC/V/KBZaENVsVyMUS7SUqR4aVgDg91WVPMCMB9KjpM4sBhLoAPMlwqYpSyX0kesaDaG",
+	"cgfuWmYJJjrIqPsiMHmQC4AZsJ5FNDMDElsRgc4ptdiUVwvwhmRE0icwvmWNr4I3okk3GhLfNXBFtG3a",
+	"osU9zXlJE1KB+8xYWdEojmqCNuegpUdtZkEyCtEc23fEOha2SCtXlJOMbDjAqPMMjfu4+127ubnEeHk0",
+	"BtSuixAUlz+O3JO//LHjpDdO4cacgtmuBtaHfzcKwHfjCrqyrv8hmFuAgehKIIo3rfCKobJBaUazo+QS",
+	"qBhqD4mEqJ9nBa/QM9E8Edcj58cG1qxIbkHrYTNWQP4fLYVaE+JQ8oxWWs6CG1Ms85yMc+v129r0dn6a",
+	"j/gmG+VOjpILZ5PASaBeksLCFyLhKzCPL8jDW8jnG5yeHD97EYTGGGE3M+G8okHjEJT0IZOcEiGTrxQM",
+	"FZlIHa+/tfqCFeYPX3nW9jnymutf1CfXgdcNKmxsy0d61uty3oij94nQRAg20bEQ5tthspoz9Q64kliS",
+	"c5KJo+Q7JD3NJphI8EbWtlCQthRlwjOVAWW7/rPNvTap9tXl9U3c3VdfvoI81IETiBji++YJw0feuJqQ",
+	"+LWDDByS1dIVtsac55QUsICOrGSl8ONSO7GpgB0XVMI7g544xKd1uinsoDKCKGGSLoTHjRAkDFJVaI4i",
+	"BcnXkk1EWubLGSsi1QEz6goGOVjUwaLtQo6iFlZYlA6T58+SOX0gGZ2wBcmTjM3QvZWQYp1I+iDNBYcH",
+	"hE01TzM2Pc/tUfpR5F6Wcu5sYCnnKWYn7yy8++b1HPdSzmkhtaKYLKic80yA1C7nlFVwD+KYJgBdVvye",
+	"ZWE77DZ0V3oEvEAfh4MxETRlmQJKrs18GWRZbN8KRY98mgh6TyuSB3aT6EmEFo+Bk3nPa0wEm6Txp/at",
+	"+l5twgKfk8kdpMsc7oppo+d+N2xCJnOa8tLG+0ZwJjXkUo9QUyi6myrc0rRkRcGKWZoxoQOgQxxrpD6l",
+	"WVouxzmbpHd0LcAS7jz421zKWUqErrGwyorzMbz3+nJ/IZKMLwgr9sQcyA1pP5DQptOADJ6aw7FM5A42",
+	"R8rPIXQ8ewPUcyseL1iW5XSlYHJYIhqLSRYnKNVQRNCCs+AEY8qgENnImWUUIIilkHyR1hPEkfA7+72J",
+	"tfXNlY6XRZbTbqsLPk4Jfu5lIKG5I5CztYCxUCmJJXhRcD0cB4yrTkkILUTMMg63pHUsjX+hZipjN+b/",
+	"jhYPR3Kz5iiapbIiE4ZlBAPIqMiECkxLJYkoCQYaUjKZO1QUABVRneoUhdAS8DPcWCgWsqGEhKd1cx1C",
+	"c6tvEvimzwI8LbgE3Ny1k4m6ptqHaiWn0JyKAfopG39LwKXAtN8fZCItXWYvUbVSf4D4KoedbhE+/hTz",
+	"HuCX3W9AxguZCirxHFNe6JScNsLW2RmJkKSSAnR8vpQJwcNGw07DiOesh/cmHRM5maf6MqRiWZa8ajlp",
+	"I3nYF1tX80WbD4SitS4HBvsHmd6TSsQyzmQptJVD8yXjCiUiuScVg3SnjlXLikOcrJF1OliF4hbaQatH",
+	"9uIeell7/ys64VXWygEsYUMsiiLU1Zzn1BGNirqEZfuyrEytXNa65mhDfBsl4ETpnn41Z5J2T+8oX3FT",
+	"/7pqYzINPcw5jQxTlX64uXyfrOg4kfyOFu0LQSK4+m/JJzxv5z61M55kKFJfXV/+7z8SM1pxlFoEU9en",
+	"dWnBZgWRy4qmkzmd3LVisGvLdq7Qbu+VKDcn6nmtIsXg12rMGxyixPxam4LoMOI3S1gbquKoQvJSJGPK",
+	"iplmrV4eitFmaa0Mk6mOaGnO/YavwGXv3BFHflOouaOlBJeUoBNeZOJlcmzilGfWI6XtBQ2rLivkVy+2",
+	"Ld8AnKRVQfKUx6tHr/WYS6UiqUlmOR/rpL/6Ce2e53sYdk0kfQuD1EwVKef/yiPHq4//5219cpC7aW4j",
+	"yWe8YnK+CKlr9neF5jfvzl45dLYt1ptXU7tpE5Ln+0n6DWAnOZ/cpeKOrgKPOpvq6gXJmMoVpUUCQwyg",
+	"NehQ70IJWEAoC5bnzFLLkxMwbBTrpsmfL8e5Y+9Hz4oCscXYshH6PEyevfBYWbosK+02UrB1g07yhOmo",
+	"VgCqTLXyxrJ0QcoyTmPVhmIIG9RmCGNBqJDzYKxkWaKR11Qo32Y3kKNakBZ+yot8rUuqnF1d2HtsWKx6",
+	"7Cckz62hz79MmeqsFwjb5HmMGNZ8i4rM9/h1SaxMpJyIbll1RQTaZWmWjNcJKZLLkhZgreWT5aJpPXPm",
+	"/3UlzQmCVQj8BUETMFvgIyCbrkwY7+W3anrNBJ2qlB2qvfkQLQ3wsuLVAkWx0PLe7rddAWWyxImSC3OW",
+	"wRuz06U35hBEz4g+lCP3XQCPANYaxDzqLbavwLHGuJ6HYG+PG8C+aaoeieV4FDweJsQS8q8OjAhG5A6I",
+	"+HV1J9JlxQJU8uH6LZCJFbxAFaEoFFuK6H6ufvjpx1hKUQrjmE55RQ+MoGI83QFBmAWBJKJTz3pdVhwf",
+	"pAYx4SVNYXT87DBIHCUj/IdRUtEyB+sCkx0rSW52pF+PNlv8tkq8HcGH7SX4FA0ZsEgYsE7jGwDKZmCI",
+	"RVN3ewCGffqHyUgJFaNhMqoEwRAMOskECV9EccfK9I512K8UweNpEuSNxoYFUbs6IMOwhTDPF3xZhXLe",
+	"BJ1UVA6RXMCmjPFeRaK401cvbMzwh+u3CMjmdfTu0ZS48ir7eHaVbLWVbEvYR15BOky4rqmx+dg7zwfX",
+	"FuV4O/57d8g7UhANCAjyinAioxQuXUcHL2nBsn4OBfXoX5w7HgWTjepDRiOA2UZzKJzXQeNeDG37G/a9",
+	"tZbK9Etv6pwJzGhGGXrsmsc6r25Y04YVrSbtZBOO5lKq1xv+V8A/PIMrLCclXmGZi9G2KzhAkQ7CTBG4",
+	"7hO8Up/WapS1kiETiptDh9Te4BhDT8aSk2rzEq8Cj6xjCoPDoBmTomkI6vHUXutxV2bVmIcX+XVkaA9+",
+	"q0bRybJSUpSOgViYRnU+jRP0BsnuKQgUISctvCIkUbxLk4rrsO2BhhsgBhG1eXSfpjmbUn/4mDVPwI2J",
+	"s0wUHM3lkcaITSBSdf50IiHvP+2wy2jLpo4SVgDV4TLLQrJcaZ9aBPe/UWb5fs5uXe1k09+NVRG3A6vE",
+	"XL04G28CiGlKzvTeZKzWCGzd+AUDKm5F4REmuXExL/i9Us5AlISsErQoMwFxRTrXwIcLSWbpnJKMhi6s",
+	"/jFZzbmgmFmv7XeZjpKqzVhKQiAzsZ8GhcWi/LLDbGFUextJA1ykEU7j+D2U7m2+3B+qGL1cfdftHDFP",
+	"UI9YhQ96iLHF2Sk2Pdt7PJUdLnBFvPbx7PtkeuGNwah3YAyKgbNIKqSIxbAacQsDMHQubQaU7GbUfnN7",
+	"e5XARBsPQQBuQdMZd13CbVzwe76LN7hRtDVqX4UuKGT3Fp54sZRLkqcyF3sizkOC4VVBGn62+2IgHRuD",
+	"UNOM17IoSNF7LAoSdfKKFwWdyPA6QpIiI1W2J0LDls7Nkr3xAQKY/twW/fnW72tX/KZ2sfNCi8msSECL",
+	"xjNQT45Ni7BxX+2xm1uFF71iKHmADh3wCeqZ2suA6fXGhu4KNttyTOlz76jpTXVD6+G1AQUbNpkI47xT",
+	"f9Grddr8CHv8JdACFGi0kPg2FCGpmWqPis17XXu3c8enm9OpTWOBkajOWHM4X6rXu/fibqlJ//rNvTZA",
+	"CCE8alnR4hnUswtT1A5o90PBHuxyjc0L2mfr4c0GztvufVTSahRJWoLKdKxbOq1bwwjQ8jUnIjFV5Tev",
+	"hStf1/U/o5Q44xi8seM+eiuFBuxJCtfWHCpXPCFYll5oQ5aeKDMIc66C/o1hX9MIjPkrlbaf067geAoZ",
+	"hbgsZp+0hNn/pL2HuurbgijZDV8FzXo9qRum+xeaUwP4Vz8lzDWsbVx32WD0EKzvCOliTtAN67B6XX9r",
+	"Oxxb+7zUDwEVwTBx+AT8YlMnU0Bte0yBwzPH04s1BzYdvZF+6X/lkAIVEyXfqIrsr5ol5wi1CX12wdb0",
+	"cgDAkV5uSjqJgrslHN9TOMt/dLam866WUxO/xwpZcbAWtBoIDCE0PkdubcOxfTEtWcmZ17Bz3YwJFKyY",
+	"5TSxA/pabPAivtbDBx+30Y5emK36202o3m4CZPaNZN8TKsiq2WImESTSIxjESoRoNZQVm8i97vRSSFBP",
+	"6ov9uNfY7VwRTDtuGM68l3gfc0TXSwA322OTUvylTvJr8BilMswqUkiwFWlBZUOwxu/9+wYtV3+xn6UF",
+	"epJsw17R2TInUNOrcmqXmjqOHp7RgqU8Nx3DNpcxxlh0hYltLNx5B25YT4ym9QgH7E2a8myktgw4dvba",
+	"VIchnKJbncIwv6i4dyYg2iXEXKfLYhL5CKhPkWEXzgJ+9wcaSrCyc+hR3cgA0BGOdSzdnAvZj4JK1iZu",
+	"nRVoMRcJccrlQiqiUgJOjase0h7dlEf1983gmkaeOy8o3mBBpWTgR1PHi0416L9Emfr4ACmS24m8fbMI",
+	"mrmfG/164gqGvIOvIQNK0hmvojPnXtXfb1QCbo31XBHhthLz5st3Zvxu9SHy0eWKjtV3YkPw6fFwveH8",
+	"7tqsEsNabSukrogv7XjE4s6gtxRbdUK98WTaOBy1Aknwa1bMwsFxOkAtxr19A7qnaenkZQW1ZcnmjyqG",
+	"L9wQJ1Slp2RC/UYfXUA5jpRyIqROI9+DniCLG8tM81URdNU4DxBsBEZoDsBXhZfK+j/PCpYeUIDn6FDL",
+	"f/QVoJnxJ/qPvwpeHF2TlamL4GfXvnf/6kJs1AAy1aPHXM6V0MErqXkkW+C/vEQHrtKfFTXr+OGEV7bO",
+	"HdbOofnUy04D+ENYeJ5RIROoN95Xu2u8TV04VRhU+7Bxt7ojVLtNAz4C5++0UbxZ4NuKD9VRcgGoMp6a",
+	"xG9HbX1lsWBUe/EQrmGwYQSN0t8kGUOKJMy9fRDthXuhMpLzJgx1OQxivBO2Xp+uXEEfwJGdMJmoDzsL",
+	"8AQrloDFZk7KkqrnOLmBnwRU4SGbqGwvYOKZF0AuKXrZ9aMvIPRK0cpRcjaVkMOTQO+MIVSAGmEfjRFo",
+	"MiAmr9xKOT5JslH8J1QUZXT54wiWHsFZj7S4Y33YWJFwo17KUDcWeLS6KRsCSKh4iUIR2GJw5EtbyWlB",
+	"ijVyErFJI9tltOr16nR/39tSQS0SfzxJMmVFJuCk6vCAbvEeog3Qx98im+MHdVCms8JWQHCj4pw/InHC",
+	"+R2jbTGg8EHUenJDdUBQW01I+Em7jKJ33OVljlNnvAfm12ZIRdqCYzdrPx8YQzbENNKKZT6vY8qWgrqO",
+	"+janwrZ/t/GO6nDTJjH7/aNILu0HqkkKLICkxX0NuG2favMQWufUcd1OolyEA9e0WsFCocNEcu6b/WMr",
+	"I2lEKgVq0HETh2dLQQprvOhws9K+lQtujMZqlHENX1T4SNxFs1O2hlGaUk6eACxekRlNaTFjBQ2xYHch",
+	"XalKoWyIKe5YMDMZVTRjYtTPqLCU85uW2GnNk3QmWH0xrCHMhMpgXDNkMMcaeLJYdhg2nscdUZD7hPFi",
+	"y7SckxAluxFx4GZz+xuFgm+aeJgTMU+ltwziG75qdtJmIsHmLxuHPp5U61KOAqy9rQSYU/4Li5yq+b3z",
+	"LEUo6sBFs+k20R/JfnahUODDo04jVnoR1KhxpY8ILjLm2dpWEUsrOqMPZcjJv2X/hYuAYk/zdApbiddf",
+	"JkgtCnrsfguqKb7A0qida2IBHynztnzgBFKoadYgNBiZbSbzbNsljHSjvm/Nwt5cpI7wwqUCrrEH6CiR",
+	"Tiu+SNU2O57bjRBVSe5ogTWSPHiKeNGcQmve43pVcSGeXIKMnVxTzEFJbuZEnUDyFzX8r7XRtGlz6xCR",
+	"85yvUmdD4Z2PK76qm9FTdSmatyFc0a01CNfoQiYYF22+m4vtWcRNA9Lq5mn4jBoALAU9zPqoJolQWgn8",
+	"WLvUAMlGbnqZjP7fkZP6vDswGR0vW65QRicM3XyKtnM+m4U9yt3uExMwgZXtFQdVpIxb7arM8VBy0U09",
+	"2izSIB+hLQoLXQtiP4QtyEPqtWNY7tagFuA0qBvBpiGOPCkrOs3ZbC7Nrru5ns5ggjdEziu+nLUESF5e",
+	"3V5cvr9pBkraAHkFgytF9eRPakdhUdueAe5chzya8IFuJoTvxx1d45sV/WRh2D50BqLCfaX03uu607DC",
+	"FyIYfYMQ2ESfCc9CZkKsEoyGD5vZU7uZ8ZVpRun7iM9Nuuu6rsEw8psVw62DUZIWslonfDq1tYUgdQJM",
+	"l4FgtrbMTMfpbbDonqhHBIxxUpopQBQkIcd3IPtVsgXlvrLWjpRhaTEoXXRGKHbcg8tShkMktq9C9FOM",
+	"NEjyPBVkSk2Zp5YHmeR58v3r22Hy5vXZOUipXh7QJvjgmuP1Di90xxXbtxykKRchZR60aXn4f200UsQC",
+	"dY7VdAFe++dgAFq8/jTEX9fhUuPbzDlm6100puerU13c8+0oP9JQ/JVgklFhTfPhRdtusOtpb678nizM",
+	"SYJ3EcuesMKNc9hTDEQYlI7yii8WpPCWLReSlrpNx6sr1GhiTFYBX4uiWUkfpPUbmc4j6M0J1Hvy2zvQ",
+	"v8KTjA+TkZJOdX4+zNTPHvSKVZMlk99WlNy1mfEm+F0yxg83hYuhrUo7hUtpOd9qznLapJ8pYTFqu7Wk",
+	"k3wKWTAp9BpoF3MNPMYxJytGMw0EFgxSDzKUA67u2aS9POTnp36AbrtU8lQjrLPg2OYpNPHdLWyLuv1Q",
+	"VGKC5fi/LrPNAIgwc5Xzioo5z7O0pNVEt0PyPDJzXflW0Wxdy0uSO10p2u50c5tghThWl/QkKuy/5YaC",
+	"C+NVm2nA6RHl2kQg1nLLcBshAZmKWF3l0a1SKayrxf+q44RYl6OtZkfficFgBPUpsqDZdkEVhq05BtLv",
+	"vhBWJ9yocuyWNt6jHpuVlOIKnGuLfKNwQCAPwqH4g8T5DgeAkdQbEntbF0mxuGvjSWEqPv82OoFEJwIB",
+	"9UKsh5M9EmFF+5xN8jmb5HM2yafIJuk6hs/ZJZ+zS3onH5x/exVIFT2znfmRc2O5SFF3FqzLL01IVa2V",
+	"wI9JiEfJmeXxd4XiQEqTWUNHfxCL1T8DU2BT+CPUM8eeUQcOcU//kHVQt+7o7t1kPA+9tw4IKPW2aFfz",
+	"zddNOiWHAiCGY8d1mHF3kiK1+Qso4Rr4IQqaORPyyHSBErrxRGPCEZhDGoTfHVXS9Vh19HNy0MPADKK9",
+	"YB4331KGoguCfXxs74Hu8op2etFjfhFeYA/PGZFUl/rPWgLkNdZi0i22NQu0ls2lLJ3y43UBzfB5bW8W",
+	"Qqx06a3aMMLkPCFFcn1z5oan+U9Wl7JOo+9pJ1VusNbGZeBT+2JhoHjfSwjlqDtjfvog6s27s1eBhJAA",
+	"P6UPZc4mTCYX50fJxdR2MpfI2Id1dSf1IrhAQES99wYwkbKi6756trXRoml7E7YkGVUrtNqWTf+K5grQ",
+	"Hmr/omk5ETLVySdxF8tNPtmuTuFD4iesnbKgkuzQ/ui7itInCltOn1D1xJpiZH52dqjwwjAD7l8L01B0",
+	"RzlMUknWo0gnCmhX9aj/qjI1n7hSzCeq0nKQcir+qnpk5gh61rKXKaGaN/tTHFpO+FzfpdOnHpncdk4k",
+	"wXC3d1jmGsPklqEamurBcvygADUwUx0zB/oLdEfgBYTlNLT+aOdQR0QxTGaefVzP//7GeVLQkuyqaf1M",
+	"oBaHaO5tizSEetymiIIbUdhAYwSeiCS6VrZuFurxaW0ELDoL2Nb8Cp7t1ZTkwoqOkuJbUzaimd/c3l79",
+	"cHP5XiEH0TLaEam365KCst5BmrdNeIwns0GAQ+s1geTIzUb/GLvfC/uRyrOfRKwtLbKygblDHtnL1qjv",
+	"A4z3zusziYRJfYqvwFwn3YSgDJ/16yK74qyQfi/1WeF44yCbHKzNoNUPE5KMcz6507U3IO9QJ4yC1r8H",
+	"w9nbJYxwpBMiPHh8R8zkmhfV085IhR3EScggcEhnM36akokVFHe3ERkj8juY01Q5DsU4oAZoZRzTGqHO",
+	"cOsupf7YjvJWmt3calsaLshEih3VJ0OKHiGcZNLiWjMRIwXXx4hhIxUt83UoiTKjbeFXdXfBMl8HUgaC",
+	"jlmIEA1M4NS5qCPi9qg6bELmNpfrbkcfOld/yzd/TpVuJudY1L+AfpnaC9ORO3VvqsCH9t/DU+CCfVux",
+	"2YxW9RvTHbDetjO4lACslRrUA3AwLDfB3UL0ZWHBMbfmnsZcGT0o3T/ZUM8UZyLTq4ZfTyM/6S835CY6",
+	"T1d0nEIVGP1FP8Hp9YOkRUazKyLn4iYUltHs/7zpQkSBVAtHEcwpuwfnvI08DN6YegWMLfdFOereBvA4",
+	"KGIzUnJP31kdUx9xA6D/Waokhi64nSCN7dbsUS9kLerExqa2uejDeNwzShjjAlMdFyii8YLJWs2wqWSl",
+	"LYxrCLjqe5LboYwxTM1pqZy2eNM3yNK0DXZ7K/eA9VYt58gGUaDaku0x0LmF2/u6kzkWfouFa06qzMRF",
+	"i0jY9Od9q1GRKrvFkbHA6dIK0Qe6lcH7iLc23PzRc2k2+0Caxo89YbzQa8bCqOV+WZFCTHm1EHEcW8uv",
+	"TLiVqXqAifLyrVk1Glo+ubPpA1Fo9SXH1QWV+kDMJ3emV1AsuKV6OoVMnVa1nQBDNiIx0QYNr0hPiK9w",
+	"dT1FLMxtze29V92x+NsORLo6Qp82TMbkHAunYP/WcMbyJON0UiNds3rvhlG6e9W/o+mg5+uDj6jT/XxZ",
+	"QDwL4taUKn3s58iyhFgZDrOXQO2r+QJ0e00kXZS5dn/3gVsP6w1ye6JVCHSjRYLwtBNbewMzXBS/Ynhf",
+	"f7h//dcBsP3rv5IpyyWqKv3IBMH44X92gTyaMTeF1T/QHg65gU9O8jarriftbyR2f3LiX1Z5WtFVxSSN",
+	"hPnD9VsMnFWDJO371Hy4fnuN68WCaAsw/Sp4sesFxYoZZEZYIaCRAgDVE/a/a0iUWt8beg1Tvw14YPdV",
+	"GN5xH/oxjd4Kq+QyUqAmyQ/knmDRw7oatJYB+4KL68aCuZozEKJ62BF0LP5LSDcGNUB8MvtCuxVJaRPQ",
+	"2srjk2mGBCoRxXa/IkVC9WjdGcsUvHqZiKWSjGmGvBK68/5Ex8ktDD5AuamuLlbNHl22s3/AeWx+DodF",
+	"8sqE5kAXwd7kZcqs7XNU/tD4iJ5ZW675JrIP45msBfXIIH/MG/gdvJDu6t64h4zSMiG6gt+CrJMC+DzN",
+	"ISaiA5u7RsfhariI3VdMlFx4o9/nfExyq3d5GybUqp1xmK/mPNd91vi9ro4QV+3vEV2s3dFpvWPRdo7L",
+	"GsKBaawkks+AJe2ZJNow2flzUGyvht51YR7xYB6nX8OfLMn692kvoRlRm+PS8KpGAFIRl4sZVfLRVul3",
+	"4s1DeW6mXGZkOtT/vH0NQ2r3Jn2gk6UCAtpD+Hk35l+hXIDfb9VfhF7ol0W+Hg2TkZ0TF1N/EssxmPPQ",
+	"uQ6SDP67P6R8MzkwensX7sh6lxDCjQN0JHdLILfOZTpcF4EyJ+tZxZcYFBa9l6t6WL9u82Z8s+k8fhNK",
+	"/1W/2UL8lsQREzkpZksyo/7Srfpke4F2owc50FmS6DmRGVZPBaIPCmATNzhLdIa9wV3GLMToYLceAmtn",
+	"WF58mmJrlmITyI2b+my0C0NssI1uNDrZnCCIfSiYgo3kicIB0levSEHRVhMY95nMsNGnQFCmFV/skjFq",
+	"9lrHXsZn9SK5BSRgjQ/FRHWUr+Q2XrY/lA75RLlJQW6N6zjfqCTCQSxzT7ev4ej8exSa0dK1j7YWOiBv",
+	"3MtGOOuuRPgoAcJhH6crCGzEhqOQYdsyKymwtVH2vlHI169vbtXbrbGOT/ePZHpHRj3KMm1KrBuR2tvF",
+	"dTiXyL0DVDpt5B43sVRRwfP73iSqd2i5sjgAkbr308sPtqwIm/H/dnN8irE8seHtusSCrsKeOvHNvbIC",
+	"TFlOHeHv0p2JYfPoLgcxfOyTerBHZsyntZm0iKzhEtJQ9qeuHesR1w6RJ9Kn3EbnBq8a4m9YoarF5GFC",
+	"oNERUGC1tgoIP1RV/XopLDpX3e+XBFPPtwsFuIK6l1UYDPnK58ZXsHI6zhwwcrhJKq7c0FVfawspUwoJ",
+	"5aK/lvOdHlnLQxqQA++3djyYtNe9NrwBpHHo7ZdHoJ1DKG0J7bOrEbNNXRth4LpmmuPRHNZhFIoHiqi9",
+	"CUFTaOvChQxfRrEc2z8LtQy6Ap5AHUgM8gZIOHTjQj/E1eXNbaD/vTNbS82HsuKSTzgkoTYA2BCAdADS",
+	"k5XQZgtBR6HOELUjmT5IWoj4xGFNxyZK6nU9PJJzbBD/tjBcIiElYzon94wv7VtuOa+appuBqG2yxWIp",
+	"nWZOLSWAw3RVV/5eFo51pffL4sGZBxo2mSej+lRGzcx568p3ANN3ua6x144XXqTQoi2d8mpFqqxV2KoB",
+	"Mf4+NbSJlp2QsWFTCbU4xKouxmqDuJjSTLek696syPI2G5IVE/UCO9iUonf6upBMrv3aX3ODtXUp4pns",
+	"USfNrPKFCBY8O/iDu/niGBgOWG7BnXLb4PfoBPBf9nhE1JhsOZCI27JhIm3jDLiYGdCfOxjdE721YyI7",
+	"WuIYyV4n+Nlbaxvj8MWYFSHhfNuodfgrRvLcghUn+SxoNaNZGrwn+LtzXbaWCBrZQzVQ3cH97R4b/DQm",
+	"+iymFbNDR4fypXQSu2PC8bXmd0oO6kICul4pk6JhWGoWZnDCn9rJv81uBaJzw/Qh9jdXxFkq+rMNXTcx",
+	"BoeCLzZQGAiH+VR4ibfg9MLLZpqNv5g9Wzhh/X+YiIL/lF4qBsVq0+0101vO0RNwu211CSr8WMlywe9p",
+	"hvXM6xx8t/FE79MnE5n6/HrvuUxMT3NTnS1Q6TDLHtXcEfX4ZTSnksb5mZx0UMDnnvUPP1+fLg7G+d01",
+	"ndKKFhMvb1/R8ZzzO5NKgzK0W/J2QvI8Njs/0pJuE9K3q03CLK28oCRLQZMxnXLtCjY7gA4seW7Cr60z",
+	"H7wXOh+/d9UxNXOcYPUTHStk6yR9JXe3n4uQ0HflEn/wKrQQTo4CuYlq6u7wGVNjArhXoNAFtIERgcoZ",
+	"pl2L4oimXwsqQSSRVEgMdbx9ddU3ZdltQRNx8XVVUjBipUY9a7f/Sww+hY6GOs/t6vryf/9Ra3db3XId",
+	"dvBI1TfsQURoGGF+1GRFbccbRtWmnmtQtqHiykk52mr4rPhh16MekdDDFvTcCYtpU5KBR0KpCS6QGkte",
+	"yaEtUSltYe5oTnmxUFNAhIGslr4rCeUeGRXWvCHmxLgEmUjGXM7VpeCV1NWv2QL/5SVWaFDCgdt0HYSH",
+	"qXno61zb5p0O92EuLTw8zxR1Q9hS3wAlU2a869YNBw9P1DZsQMMVmXW3pynVR1CDdap4cLWGIonQD6fA",
+	"t5kX9ChB5Jv+/0nfCO1GLndrQaw6g9zNd0bc62aZmEn+WW7fT/C4aG/2AHURi4SX5F9L00+FieSeVmzK",
+	"aHYKqYHijulGSm3t6z1dC6MrADheeBhX9+jZqemP+cmX6vJoDYF6L9rtLsesH3QHYkabYlAuukI1qCnY",
+	"k9IxEToes60XkYUcWxDZVolmmq2HZiSW490tqk239U7dezwk429CZbptbrrKxTKXh0jcMhUaupodRnRp",
+	"NKl+/iaNun72spAsd3sfYZHuPfuX/vDTj21BnpAYAjVyFNcG3rBDElxsu8rGine0lEN1y77nCWbcJiTJ",
+	"tHQyTEZfLjx0qJ7IzNbb1M9kDGXe0XUiaD9S/OGn27BoUDMNkgiHiXuQt+Hq6+ZEWHyDzQpR04PoC/rf",
+	"WxoIYM3cJqibiZLmQXAfjUMECnk5H8ZB2O4Hwe7gULaeSKc7Qiru6CoQPM2mWi239ZYnOZ/cCau4TnLC",
+	"FtDNcrSpuS5YwRbLxeD02Ke0RrNhXGEfvsuEWIJT4MCbZkT23HTBZYpWgQODUoynPUFRlMKKWdomypl4",
+	"XEtVw2Q0X5DJaJiMKkF0I9NJJgKRtyIQBl1f1CFKTstxzibAYViRKIL46oXVnjQL0pdtRcc7caIf6drP",
+	"ic5MgwZi5JZTcBlcYHdoLFYnTM28bZf8gmc0j+xFVbJ38DX09amg6eCJU3Uzuq/XDfRWdWZ5rttSzImY",
+	"h8pairnDyYfJyr5gRlxTn1DoRS1eJjQXVHdV8j4heuEXeuFuSfSOrl9qzQa4ZKMHApw8smocARnNzhet",
+	"QDxrP3evyw3COLGKfXJx7nlk4g/lLM9hFdBlYtXNYUJyaGhy0k+L9JXaalUmG/UfxEaYk+5rg4XKwjV6",
+	"P+uVAX8Qb2WfBV05SI1mVe9sGc+21P/LwqaXmmTb3/Xo+uUF73FiPXNqh4OKrNIxz9YpL/J1V/w1zA0Z",
+	"W9JYpIlIxmsJYd55IKVFXS9W0VS/FP0WMbKvtz1pRJxdTS8X2esHWZGJ5IGmzxvLKbWqWfRDw8aUgAFR",
+	"6IhlUE+GlhgmJM+t1cNmdv9upEdx0+m04os2Ve3iHB4ZqGWqvt0wG6PhG4UadfCjcBfjiUwVdGEk41JT",
+	"TBporHJP8iWkHld0Rh9wtQdF363L8copwbt70WM7216FnmuCuwmZzkBwXwrJF25V4r8gsYi/Or67oe2c",
+	"kVXs3jR5rpaF0OcdkTwAalBk4Ucfc1UyGCweqLCiQwKbHGgzsI5LydW5lms554X6p1lVTvCAZxzHBPST",
+	"LKXuve2zC/fKKxbKQ1WKNNAWvRj3pF2UxC0Q1Qj37VNTM4DazrqaXMhUCZFkGeT/m8BDY/v96r/uDG5F",
+	"I4HcxdWxK1Ttxe4aoNGMyToi5JPA18JLNguxemT1KXuA7kl1f6J+ISyxHmecf8/eCluTuO0VHu8NfCTf",
+	"b72bTufvn6Mzyu/obXrHC+aVzG7RTVvV4YbYfg5Vt6WgicR2CqLRKaFJ5PqT1iK6vkWI1B2aSVJw3dhU",
+	"J1cKE45S0mqyWRUwourSrjzhvQOHeEcKMvO9zLVchwXp0JmUkKLgy2JCTQFP3G6kGZ6DOMEL9Rzh8LTV",
+	"NG7c6jqmByrik9pTiIZHRUPb2USOlUydSpbGWrVNeIu1iBpvcDQhXp7d+JfZLANZlxAaJmMqWEbBMDPJ",
+	"iRBsgj29gdWgMRbMeGJex5DjCmPwS3zPk7Lis4osvhCJgOgFkfxldE2nSlT6O0jFf31p3e3OWJANTWHK",
+	"/Vt8d5VVMA9f3Ht4eXbzqh6CAjtY/8/5JH6K1+4gqMMw5dGDL9THH4cDXtKClKyzBIs+5WHy/Oj46CHI",
+	"JfdsG3V5dnNF5PxC0oX/rbFlM4fNatiRaZx0sqx0llUUMDdmAAyGuo6huwY/OipKTxEJFlNzRAXL+9tw",
+	"zmmifgFZp9RZLqI/HLckKkT14Ylc3z0hJXuizSn9tMzb9d0XolF3zEFc50ni4pidrHNy9lmaJHaqSBB2",
+	"bbOprj7J8zFB3fORrsq1zfnRwa+WHpIFuaMiyYmklXOHSJYpIcWKLsaBJHkilvDOa99JOyNEsD1VJN0J",
+	"jel4ovFwlJwV6DVIJH2QToWG09q/AgUilHYPASKFAVi7rN7SYqZEtJP+STc9zq3B5Tci6Egl6+o55iVE",
+	"zwVW8gUUqO2P18GuWZvufcTP/jzVUtwWoZhfxE5p8dqMsT+Ar3Gibfj0D7uBF6HeRN6ziiyo1OqYL7Vi",
+	"J/ByVhzgbN+ywnOu6q+7QVWazT4q3uxPuwGpDU/f8owdgPqu7WzrICtVWj+ju0KrzSYHgFQbbDxg6jV2",
+	"q2+BC+0N3w2WZdyCDv++I2xaBoM5DoDDm8Z8Hlj176gj7ITQVi3qFS8kLWTbPrpifSY8axV6umaASvPX",
+	"FEsFRSPuu5xosxZswORUxsmU9EG/GGWurWK91jwIK087mJLHmFWSSu5GtXKd90XPR28Kms9TVB+nzmrn",
+	"1QIr2ira2LHIzR/8Na9LvvZiRd1IBbcT0jRic8yzNYC4oBkjNrm2HcI+cuSy8NZar6M9JnNSkQk+jzSn",
+	"C6j+wCsdXSyGiW57ooVhbS1+mSgQwcpYcCzo6oZzBeB3TM1bJ+gNEsHffKoCj2mZbnSEXnyjAUVvnoN2",
+	"EjAX9R4tlosFqdb7XuV48ni9YQvapBIlNipkT5cVqFFG24gtatHEpK+JtKPCWLMuGetejjsFqG/B2Mfs",
+	"CG+ABxHa2G/W2GpHk5xZ5TGjii0KvB9EJFOStzooGonIFgy+6urlAiUEJrykph4SWpmfHR0n05yv4jzT",
+	"vGL/BkR9qPLe5FrRaUXFfJehCPje3N97ZTEwlToVbkwxGFh0pwcBLOb9N9pKaxfahupNRSSmgGmLpWqr",
+	"3q4kE29dEb4A/xV+gNcrfl66ICzUAumJ+s3YR2y9Mlxnj1K3bTPEsIDw+M4XOsil8LpTEeg3M6FB3zb8",
+	"OKG9DjMOT3rmnfEUHu/Dk6TVQlxOb7C7cufk8LnTjjmQ2ypzGipXIfNNpG2N71PV3T9H6xUFg0fLu2jM",
+	"i9bk+eeRVCzIF9nuY693ADrG6OO1pKOKpMfWJFzc0cw9gJ3U/krHVvVynuwheL1HH3SrYO4TNIC+tiTv",
+	"wAZrR7dd99LgyStu15Z70E1M69dPYjpO243Ht9qPDCsZ7Ox36hktKwpt2trDYWusiDlf5hk0wOLFjFbJ",
+	"GKIfAlmDce9KPXvwdTmIx3bjvrdlQthPA65X9/7G3NHGfP38gw0LSneIWW1b3dEe+ynMp7dO4JIrjWKg",
+	"Fv2DuZf3OLx4J7Oj+EZdEwj6IcmUrpIVrzL/ten2XIf317OIUqsQUdOwN81H/4iCA5oEP60UARba14tS",
+	"rvtZLYy99CAW3h7BLPj9FgPvtep+Np4/tO1yV7M3648Jo6X0tBpAKkr/M9vRKHsg+3i8bGdDJbzXHfLZ",
+	"MG2zGThziGgHnF9xsUCQcFHoOllRqKilRVugbtexMaIQAg+pw17wZ3RH0BVX3W0kL2V8QfrNwf0kJejE",
+	"bCmidgqhDP6IYlNJ5GS+4w51NscOI5c7Duwju+yGvEOKLQ5Jx8ksFZnsdMdaJZDrpmC8zUPq5vGfVvTY",
+	"6/Hf/QXf8Qna4024Dma/nFld4L8C9Z8gTqolT+QPFzt1q01Yh4B0D/K8CbQ4PbMNTv2k6XF7YdSksVs9",
+	"PzrGKHz45RQC50cKoNEwKZYLWrFJMubLInOK2tKHSb4U7J6CrYsfIqT+EFpS4PD9diM0CzuhE1AMWClK",
+	"NDOFQ5TKbxuP8YJeTgenP0ebyqx4+9uW6ekXVMoupz1lZXEQbbBY77bw76TNZUyNXbCCBFOf9DGuddEm",
+	"mtOJhF4wkW3jnD6Cj+TtFM2YtwRyuGsxSMMfF5OpP37fX7fzySC0WC4C3hmEsS6VjbejIa9t9f/sLGlr",
+	"eMc78oDBKD1JqZ7ARLP0nuAAxlqTu9aTMHrIuU0eMliQh4teQjIGFuFIExG/w9BdAsyd4b1O6L11hyxY",
+	"setu6/j/HYbutdue9OjsdplLVua0B1uuBxdc7kRQ9UXteX/0Q9j//SiJVJeovz+yGRSznwMrFJR8ux1I",
+	"WSTIJXcM8ybZpa4W0wu9rurT0VLEgReY9GIJ9RiSsqJiM9m2fw8W4/jvdVZylzjgZcH+taT9LrxBF1St",
+	"3AnRD4s8XH0F3r6ECTe28n/fvY2I2ZKyYuOl7H+vdrLVAj2UfUwS9a2iU/bQe9iqgg7K+yrm++tCgXBI",
+	"AWG7VtxynfHEJJZpnX33x7jr7mz79EI52ZhcoO+8juydJsTJn64aGXsvE1LABjQPWCRQ7IEvZ0072u5c",
+	"8gY4hBj4ZMXe+9ZpFb6GHGQNBvG6/sonNq+MKalo9d1uctw++sw056uAdRQDROGDntGhr/o5lPiqLsv9",
+	"qqJQEJXkovcMbFHmbMJk74ElEWLFq6znQB9Rfiq3GC9pcZG9Qg/NbiG15jI89pO6D3O1kVZbwUcmilS6",
+	"EZe2yXiyLKIq18d5mnQpjhZfU1RzyXB1+HtSMQWk2D1xSlcOblGebbkN6H7BphAPpv59xu6pP3gnDj0G",
+	"+kRIUmRhJO2n3B8gxsK3sEa8OSToc3LYrLpbf46AJDPc8Kziy3LTvbsLmaoZu47gEOaGyMZ/ZNY3fhb4",
+	"hQ9V9EHukktB3OT9o+62lzUoSzkPNx/crAxR1+zkKzevor7wETmPNEvJZEKFgJ64gSd5VpFCQtbXYS/L",
+	"sIZBv+O0DQxbuuxRIFnKeZrzGSvSimas8nbq2mCtUP0YK0AvBa0EVPhO+ubzXJxf6Qr3wRbvBRLgxXmi",
+	"n966KL4J00A5JqZHgml6sm+Vs4vzWgm37Ym0adf5TQNWlySPK4MmxDJUSBJ/sxe+f1MCxOVlHTXhr+Hk",
+	"QbdLdbq300vshCtohh0EejetsHMHdqsr9dcw9A0W2CKwmKABOquo4jDpeJ3iEbZ0KAHyT+YEa07d0TXW",
+	"9CSTudNlP74U75UWjM8ahSmDTAG7+PJVQavEyNSaZ5n6/ssSy9n0uB479AR6tL4/4Zq2qcnCamu+Ixp3",
+	"5QthusCgwawuLDshBVSV2Y+Tolc7suj7Us5vsL3BhkLkC0TCX/3V32yqns/vxBvvhY4k2ffFAGSmMSK4",
+	"7qPTVlBRXaA4AUd92YvbXdFKMCF1Z+dQdVDtkzb9n+tI5jGdsyJLSHL9+ua2R7nQQ5ab5OGEEDWdARra",
+	"0v9eVewjlKlQwtCWOoAbSW7ndA2d6pbC81F8S8kW2oCGgFekkqzlMSxNLae6w5Buow4PP7QRES+VbkeU",
+	"BFxRTCce1rIBfuK0BYzpmNzR5dOdGFqLgRybVGw2R2iVWHRHQ/2UFU/K6YPXMNm2TIPYkoyWSD/ti5W0",
+	"Sr1FBUMrYf3R+hltpgU6M0P50X47wIqlnTBX6vUHOPpNr8bVTdLb1mihSy2wBOot6M5QqPPENwxkm40K",
+	"ezYOVPD9uoo09DU7X7Xv9WEdEv3r8qxK+8yZkLQQWOwdFQ8msdK4cDqVRxQ9gFrv6ZwLmUILZSHTZSnZ",
+	"gqZSzRE+cbvKjOvmmjyRpNJtGLRJAKeC1qwimarnY1kG0s+wlnOq+GiZitzbeaeWM+GDRK9Ci8yNoU2E",
+	"DDZP102Ec06ydExyUkx0qEvHJhUvy5jQ7qwMex6PcL+pOo2Rfz08qLTr2Sl00WBX7AP1XbTmE4Nvs7qn",
+	"eH61vBW+o0b+rdtl4Khk9IYLOWrqav4t6QTpNGNiotCwju21BMPOzSgkdKf3L558K8LMTkbOVyOsioid",
+	"+jvr73u6JdZnGJTf7FNr0PeFUmOFJMVko+J7f+ERl4+RHl3dxReKXYiSV5FMCXjNrR3TxZVu3dm3gbx9",
+	"e9OwSunMDcgMUGyhl+KFDb67EEIS+A4eRntLPWttKwgiTyesnAf17EZUgdoZfp2IJZP7nrZafMqrCU0n",
+	"fLHgBTTPr/tthO8tft4sO6FQBnW9wYquexcG7qzIU1aAi5Wm4o6VKXbW7FjUWWGDBtWKBZeNPoz+ZRfk",
+	"IW2te6ADowDV+kPThRNTwkXCpG5JKusehVDDycRUffXll8+/7GzRp6BhRQc0OMVjQxO+b9dE0rdKaAob",
+	"gJuCldu8YYgPk5K+jaz1uflYnNpWBq2MhaTVPck32kFGFOxX59TVvc7yrpJWdqmo+SNI6GbBOWhZnuOV",
+	"tBTJeO0IHnQ6VUz7vkFgU57nfKXbvlZkOmWTYbIsDaud6FecZjAoxuOZk3X71QOR0fTnlCve6DygyX8Y",
+	"Oo1QQ+KYFtjmajHT7AAadgmFqQB/k7Tcnu/bdTLnq2RBirXzNHkmB81Z7TZyB3JeUTHnoc6uML3tPyHM",
+	"2SdjOmNFLJZ034uWhhemKjgt68U8uxtCT7DkWFHKyb4EjVjUJYWvKcS5hTQlqL0BMBjuaIRBFHW7aRSl",
+	"yXZC0WJzLXv6KeTeZCX42xmiY1zTdQ1etElPI+YGm8/6X4w3fBWUkDALhc2iejmQfMYrJucBJ7r92QYc",
+	"eJonO+bwWriIMLJviCKkSK5vzjpWQHy2SPYm7coahGtM7C7iMZF2cprI49gmp+jesKbTYDuG4nwRpEje",
+	"vDt71TWX+TWoh9Yor5ut1HNu9Z8+c0O6Rrtdi3/TsBSVK81LSMsdevfB+iw71Wf/76CF0BXx1Xfg/11r",
+	"TarzQWo7YwwCuKr4hArB/fVKzI+6i5ypYwNGgUTOKxMreoj6drUDzdsJM2WF2gGvRgHXRsDwvtl0sl5m",
+	"G/A2fPGlmuY29L6fJRW+q4iqOSlLWoiEF0rGQydGTMenlmatI1KssX8jyfORU/1Qz25D9hdUdqGo28LR",
+	"3K/x8UNOAWwzlTz8Ln+4ftuP4XgX84sm9X5BkNLgdKNWU9ECW78dIq75ms7owztSeppfOEAW5p3csWmC",
+	"nKclqeTvAXjp9h5RkOy4hTXYi50N7AIo+InSe5L/HphAJ1V5kN4SKSTjP/wuJxpyfu5YSBFeNgid+D02",
+	"s1k4946uDxr8eXNzeQa+0PNgXEhJKwHeB76AjoXFBGUyBZ/jXTpKfqRr9IIgnkAzVgquaTPZ5FXnTJQ5",
+	"sVm5gXdT8kQoTdkG53gjGoaDhye8Aonyxcfh4PWCsPwMo6/71PntnPz5x+HgO14FezDbOFeIcTJISiQf",
+	"JqOMiPmYkyrD963klST5qHW5k4/DwfcVX5YX5/5twDIQnKs7V5a0WjCgWFHDMSeidZkvzTLi4lx0LSQi",
+	"VtpRM3JA+urjcHBZzUL75tWMFExg0IkMIb11088+Dgc3N5eXRb7+jlfXdMaEpBXNPgiv1d+WQSjytYlh",
+	"M/X2HGDgbtp2YBgjlVG6gA/h6niEeQeqrz8OBwqC91yeYaRqu4lhK+DPNP+q6Tm5AF1pTooMXFyhnvoO",
+	"FN/4EyKw3ewTbDer09c1F5nwkr7KCQvo/RP1kxYaeZ4J07HzC2FLmJuW5CY81B7rGsPzuoUfmCmFpdKw",
+	"NI6g1MolLL+tWcLfR+HwsVTyFIMZ9o6MbQTGQm9kiOKAZfbj7S1xbk0011X3MUI2FuXRAQ4OgSghnWWT",
+	"/uNaNtrqN/Zau2pzCl5Wav33MEVU31IymYOLu8OSgwGUOH/BZQLjAsYbnFOyBeVL6Yc858UMevhhXCa0",
+	"wlUT7mDuVoJFGqf7z7mQxmCEKwfyZ9BEkGKtGhGwrLksrN4HgZiVQFAUqWgh0x4QI5HUN10NHSZsmjC4",
+	"4YWN6ty2hvCq10rq+wjcoHBvMBSVi8UmSnpVT1MgVlGHBnTAabKqSKaeAG1QVCcaCi+tAzdSESqOb89Q",
+	"B/RM+IKiPb8DeudU1VJ4EClgp51SQA4GOoG4eUi5UccbQv3GQq1RHHHRPCTP7X71MYVXbeNXIDi9biWF",
+	"2sEmjN3RVP/zBc+KUKsGM4HENhzq055JARvgvkPD40dv3cUeZsRe1hM/DJGub9z2NuasObI3Dqz7tD3Z",
+	"zLHD7rPbejWfSa6x3ZH611HTZTwqaTVyn4aNYJo/m1d7OBCu0zrCzrft7O5GvgkrbUmyk7yirlSrjQUi",
+	"KuCd9Iv93jTxtkWybtchiDJO2yk3peGtDEK/XCx5RWY0pcWMFbQtPNUqK3eUljXaNkziFc2YGO1yb26k",
+	"l/7OzEpD7ZJmSpkFD/vt+i753gRVqmPFcGqS3NH1qY4mgFDoYTN0fJjQh5Lp+Hsb8K6L4bhK6h1dG16s",
+	"MLCa83xDjR3xapaybLR9QXXSJa64n/FJ23rolBXMW8oYiOLs6sIJ0L0zKpgwe5cc9NwRKZmBuJMESc78",
+	"JUiAAo15R7slcz7DdmCkIPlasom/tiwkc5Ii1LrHcpicTq2ANllWSpKsmZsTMYInhGdpQmwnfAkZiTKS",
+	"NZGyzNepUa9CbtitbMga3Talqyxz+IEbzOyZtFoD1uUgVm8mNC7Hr4/USbu7Uu9LmZMJFSFv35gINoFM",
+	"3dQknHUT57dq0NlSzsEW2fT/dzr/IRq5EQPQIOAxVXqT8FqFjCYEV9l3Zo7apcnRdaMrSfGOltJVwJzo",
+	"v5pxOnGAccoZTScVDbZzKSwEKyKSBcmaMUJq/BOlSfr1NIhxz6gkLE8rOuFV5o0BU1hWU9LKPhWjxmCa",
+	"1cNHrQH129+36cwG0dD5jBWaY9biOdRD1a7a1mXnUpZpHXlwX+dZxCkBGGtR65HXN2cumQXWDpFS49z0",
+	"V0A4Hwr24FIPr5Jc8VpQVXWOfgTVzBdk0iO4ZHODIxiPdBI4TeeLrqiQZkiIn4ezLIXk1InkVZpRkuVe",
+	"4eFDIVmerAz2LHcmEENBCsUKTJ5ZvpwxyPyBLrDZFnojUclEygoC0Y7teqkBBk2vwmXX2+j7dSV7sMQf",
+	"fro1zDA6rmfoTRSRgT5/RMiW4PImttXH+CDSrE6g2BW/sPSyzDoYXGNxnXkqa2HLu/rWNhfkAS0MKSTh",
+	"tYeg2Dw90kzge5k8OcGgdi0oeLcFnkJ/lvV3FaVPoNs0mDLqtpXOqQVSrLfqxi54wXR9324yeqc//jgc",
+	"cHiUozPXMW1Ov66NF1U9OlBdIQs9qrjUHV3vWz3CBUJsekJ7SaEoY/dxKkUID90K9JaM2V+lBu0jXZCH",
+	"Xnp1RQu6Ag0eIfGRcMRVxcUruiCsCPL9prhts5O5JDESdffisJM0bFrY3GsDhP7GcWfZtndczy5wed9r",
+	"09g8ZL5Gb31nOwrafGKtNYKku4faKtWtEWgrAnGkGEiRsykFqTQsZTvcXSFWydYJmUq1PUVd6h1YCuoR",
+	"t3tS9QGsSMGebGTmU+myTGCT1W01Ys8UwXnFpcxpagggKJopdDUyJ4iUdFGanH0zUWboyuEY+jedkR9B",
+	"WBaqispq3Rb9WZPzruB0RoVGlvS7MWQcyh0wFW8tvSdjKlhGE5JMbGVIBaKb9/Ypo+ZNnaxJzid3qbij",
+	"gcbrGZuawqGGHmCIqP1FumzRLpk0VcWrdKKrbPpsp0Qut3qEYMuvVaW4gG+TWwss9PH5myI6NdliV9hM",
+	"Degboh7sL9oSkrAReBc7bXyVICeC/kJCkRDQ5T2xZUGHIEDXrgZtbgPeRJL1dI01o+M89kIbHJvwQnGI",
+	"QN28zYYVcjJPq4eQ5LAZye7FQ6X0cEG7snANeEwoDCdMe73qKHnb5AWg2gU/7bWc8ZPIWs797YgAxy1d",
+	"lDmRNBw2KPUXyMjHPFsnkICOzIPFFJ7QFhwtC7Tj3S5ntKaGGOGlcEcrZ0W5lKmpHOs3gRF7n7Ct2Ei9",
+	"IRjM97DI/bFCBqp04eWEtUvEgs/EMBmNcz7Gmacspx1TY02zjkOwFfWALJQcZapKNG2UgaiAMEEaQgjV",
+	"ivIc/Oc0mt3TaOypx9uQGle17STZgp63Bk2hDRzLCMAzIskdyuEFKbgjixt3TrPsqC7/EClBaKAqMrlz",
+	"vP7EX+VHf6BNgFa8RkszIDrjwHLxL58pLpbiWsjF3Okf/id093/91943f8pyGZLCfv1Xgj/7TX7/GWj+",
+	"cP799zkfk/xNQB49M9KokdoFmOo4FlBDSyM+Ed3YvqPr7jCBYA5yayqzL43ZSKNdJevikXX9Vmd+h0jS",
+	"JLA5CT/ij/UegaTqtP6JEVdrUwPQIyTJbQqXf9KbEZ+M51KTKVhuT1lhE4q0jP7PSUCewsQ8j2h9CUIm",
+	"1HhqlhKCkqiUyo30xx6hdRsZl3u05f+gA5rPlr4DMUYLa4ly2ojsUH+pdu/HbdMAZz38UcU2WlPg3R0E",
+	"gql5fwAvEbhuNNc78TAZyA7BDp5QDdUWGu5fYrgTSXAULja06rkUIbT8LjV3H7FmbfPstm+vLXavcxv6",
+	"H0KvyvPeAvjqNIbJaKuBjM4F05gb7aeZa6fepG9/mldbbW1ibifitZXS+jWtCVTybj15yRb01l+E8pXS",
+	"UnxV+ZSKK2KrXoYrg0DByp7s/g0XEuC6jG4RNbFm6BguZvFRV2/vTlCRZjc2RaVaFv3MUtsre58gPpW0",
+	"QP1RqEUw7WvuOH6YYvtimZvYFPD3R7BJiKRJl1CVFHxFLRqsu8Bm4FasY44ieaxIyKNREiWH6GKTEiLx",
+	"0Txn8ge0eTSBkqqbIHicVY9SUrPlRIVf2YC3jQi36ZDO9UkgdJItdCrV9XevkufPn//tZTI6Pj4+eQL/",
+	"uT0+PoX//HOULCgpTHAT+EjL5ThnYk4z0w07J4pORlc/vWGKENYjIJeRDopLifQEy9qPPcDnK7IWaAfF",
+	"FXnFZqwgORyOSOZEzFEB0SFvhoF1ZLWGslhPnit0YvRuULUyHRDcQqvNujYQdPeUlGy00YEnmNz6Dazb",
+	"Hbmk43khnINXd6I9LfQriCJlYMvMe6EX47wZ9ljgudqj04OkzU8nZLWcyN8+bqZF1zTQ4psHWl0Rkeiv",
+	"I+Mj3aW+VE/hgrA8JfH55CaWp44bAf0ynDS8kSjfmtw+ZZWQLd4kaJUFElVn/jNoSUF3f53zbXKIdfTV",
+	"RgKxB2vHENjXFUWgFhgmz14kc/pAMjphC5InGZsx2U7dX5vgMWzBk3mDJJpEoGMceQHhA0fJPyipkhN/",
+	"cGUcYbwwQIRPYkoWLF93H8XzPoFJDu5eapcOZipAZxmN09Wcu8RXaKdPawUAw+ugGmtG1j4fEwRh2MKF",
+	"6iOtX2v9Rsz5Ms+Ssamul5nADGTybVRknjoXxycuWN2RghYMdeUFPcgxP9O6S+rUO9gzmi2n9zS3ad71",
+	"vMNkpAQCVAnA5DGCADcmBdJQMroQZ+px1u/gNRVUGql5BI/uCB7vkZ+r6j397WOja/LPDk9vcBeXvjeZ",
+	"oCVY+87AhW+8dh7EOSzHR3Ce0x46D/r2rW+8A7+0yjKtLlPoyOXJjCOzkJZXB6zAR0DnU6dnhaI5sMvB",
+	"/9J2QjdE1lJ8Qwzh3RQygRPqqXeAMNcmqGySBEIz1BgIY1Z3LaBXJNSN7gyTdbVEp0usYTW9Mc9063DX",
+	"+prMyT2EaSwo/X1NsRhiYiJH9gpmGfNsvZVW9+LZs2AI8Z+qtB/2ee7dysYhjLhaTPBpOv7qhX9DLqHV",
+	"HeTUq2PTlUb4c7+sQkPkumRkOCG0zi3ZJOovnJYbuoeGv1Xk/gbBRm5Ha8X3A9K3cdb8Z5J4C2lg+fdw",
+	"FIyuD2+Rpw7bWgVLUumYEgbZYTopc7NL4Kj+aRRTPRuw317CXv/YiB8GsMAS65cXPw4HBbfzdhmU1EZN",
+	"kz+7WpGvh7BElozOEc5AlpHB237prvp4LoopDzTX1csctKaaIYo6yzYQ+FP3IMGGEtI5GfTmymRFCmmb",
+	"+Cil0lKUxDkqGk0TB6WFqFrpuuO1pRn/YU9Jno/J5C6VPA2CWqcGJsviruCrwkJe99TWLUUNB2rC3iyS",
+	"HOvoVuwiGKGpIfCnVvEJaTt997Qh6gvXGw2T0bLKn8BqqAwsq0B4WYxHpUZ/IGu/YmVLAZnN5E/8Xs/I",
+	"ihkEIo1Cte8937YTjHOkezTsWVa5u2xfbzpELFpICutY98c8RHCqCK3QpDFZxdB2FnFVwAOwJWCG3rbB",
+	"DiPQd/fURgqKoS2FrlgRljKItcu35c+YRYXkpUjGVAnkeJmD3cGLjGZAsZGvwGs9Rikp4oYCSmYQU6Pr",
+	"kO97dltF4m2hJYzBie++uAlYRHmxUXME9LrCSn0BbruxQqiTgXdj5k5Cnaetze3uutQwWVn0U50LLtfn",
+	"YDZB7HFCm0Ojj2przf3PrN743ofWq7K7rmetGbku875b+tbW8j2Ooh7UfQj4oy3clmL9y6B4kuc6qsyt",
+	"hFvbHGakAgrcsPU768WFSbS96fyeVhXLTMmz6K5xmwKDMTAzTU31wxDUw/oJ5sCRTYrJNmsPnGHzw5Gp",
+	"lIJCcsFlMsIf+rmwGyCFtUn0FDYkBMCNTepYCroFYkREVU5aow2QpJw7PTVhF3u0IUGqb1vQ0G0zvmi/",
+	"ZVdzBs1iI7eqg29ews3iigLEoVDQQgyskkuSxwacJz+Qe3IDnyTTZQHVoU3dz9/VhGmA0UkigQyXWh+x",
+	"wEenoWyusKxYwIiErff3TET58/WMg1aVvEjB2tbRWcyj4Jj8MXsyU8LyUBdmIyfYQ4l7S8znwey/qAws",
+	"C+EOGVjhm/gTHb/h/O4NKbKcVq94MQ1aU3QoEUlWdDzn/A5r4+Z5VAquG9cQERdZsnfwtVJJ7mkhwzV7",
+	"vcFAWxCiVdgGggh1OjDxDsFJtgtIeSD52WT9kzyPEpW7Xf96/4e44AaqnYwj7ZD0rxZizrWjYkhn2V4l",
+	"nJl8jpqEw9lgcYxszDPFWuvMzGimq/eVRp+sMZtkRJKxN6yl5c6n6eXZzSttFNzPAnx5dqMkugtJF9s0",
+	"ft0wd5KiDq9KFuSOikRhqXJswza+Rz8EJn9ecqyXRyDsoJPZINi+5BRnQlKAsAPHr/BwlJyZHF5IbAcL",
+	"GYhApwlxalCRDCKtCFTF0gBD61lWvKXFTNHJSfAOB88msnpCigjXdlJvuy1rRAUcIovxIVTbbuMwGUUI",
+	"t/RB2gIJrxUm/27ylaLGf5eTusDCNbZVz3qPhs44hYwe90p/D9RbVnRiomB6rdo4hp740hVZxd438TVO",
+	"tH0R9Q+7tRyiD2WuXZe9UML6Y8I8Kb0G1XEVPQGs/epRw27wc7C7r/O+cO51428spFsVd+GX0P1Ozizj",
+	"yuiEZ9SwLuMXf350jI5R+OUUvIkjBdJomBTLBa3YJBnzZZE5CiN9mORLwe4pFEDg8ij5jtE8s/V4mDBB",
+	"AlZnx1wdG2+uq0vKZaVdVodgOoGLE2gzA/9dL+tqwoBMvCR18AQv6OV0cPpzDFRpg1p+2xLGf0Eedznt",
+	"SXriIMy1WO+28O/EHDOmxi5YQSQP5CnrY1zrXis0pxMplKwQDH3ZLF5SlrpK1V7s14K8rZvjp4b9YrKu",
+	"W2oc4I/rhKc/ft+fVfoEQlosFy0Jxdt2ooY9aKtqYpdtyvKOd6ZRf09Sqicwnf17TyBpVZD8nE/6PKzO",
+	"oI+1ktiTMHpEFDZ5yGBBHi7iB4NUs0SZZkEejFi6w9AdboE7vNcJvbd1zRas2HW3tRC+w9C9dtuTHp3d",
+	"LnPJypz2YMv14ILLnQiqvqg9749+CPu/H06QQK9Ls2FH2plBbyAg+IzokFmlrQKX3LFNJ8kui3zdG72u",
+	"MOs3rGw+G7a4vWndW1ZU6FDHPQoeMpn3F8WN+bvXoGXB/rWk/S68QReE8e+E6IdFHk7jx2IaTCRqfkkL",
+	"JTL/77u3EWZOqRsa9YZnJ9UH6KEkE7rDraJT9tB72KoiZdlbAvzYHUXToQ1hOb5lxeQarnCjcUcw2MxJ",
+	"vwOHok7e0c6d0beUVLqKq9JVTeK+OYtBI0uwtq+Rkv1I14OPH0HH9QX7/IROqzHnUsiKlAn+CKYmoUut",
+	"QnqgQhPGAdlMyKEDtRhqd6jkCX0oeSWH8GfDAWy1iSKDDKwnvHiZkFxwE16X17ZJzCU9Sl6Tydw6Qiak",
+	"qkD7AdR8IVyMaQOjP2XSj8WcTWiBznuDwpJM5jR5dnQ8gKgxhWUpS3H69OlqtToi8PMRr2ZP9Vjx9O3F",
+	"q9fvb14/UWNqRjRQe53zpaDJuWn0qjA3sAFig9PBl0cnJziKl7QgJRucDp4fHR89HzjO86fqv7xee2xn",
+	"n6FXNnl2fPxysya2TbhcEZ1sqdRpmQhJKmC41sB5kSmYqbzmXBG3baWgVn12fAwJ8LWhCjzs6Pt9qmgf",
+	"Q7tqqxC/C90489VTWOhjT6vGWcleg9sMiNlX5hISkK2n1b2Hg9OffxkOxHKxINXa1AOoLfXNoQNTyPfn",
+	"wRsgy8Evaq6npGTq/0XwTN4i/ZumOY5PAui1mebpZvC8bKTsJZASLqGzLtd5RI3BGFnPFtBr0LSeM9dT",
+	"F2oVzfB8IrDVoffcz9SmdGlS6PYdtB3Unzy9Al73y6cgF7XU5VThdBeiqUOvhY90ziBpS6FRLXCkLuQL",
+	"3IRvdrvZp9+SrLZtw6CT7kEfCl02RNAMBz3viS79jGS0YOGnzWLuPccmT7d8V+y1XjkkbSwiC/X0SFZj",
+	"8cvepDCFljCdm3rFl3n2nstrKitG7+mjbM34qpKMYRyR6e0IC1lGoq48bNlhGvCvvyghoU53hA6D9J6q",
+	"R0WhSV1DFCbgjdaUaVnM099IyS6yjy3sH8ssmLh6HYTOhBM7XDl/vTj3OeF8nKA3I9D4vLq4OP9E/EA9",
+	"pXsxgtChQzDbn+Iuf9qr/OL4Rc+tFVymU74surelyw5t3+lzaBF18I02fPVzApGm4K81h/9ofOs7+OyW",
+	"vyOVmJPclmD9HdjW9xRc3CiTPgLfemoavXTISU7zO/dcvkCNAgU0rKFluw0alud4PnSpFtZUNPRf1USm",
+	"IyNKeeKu0YwNG00qTYNPIQYNlRndNwld/7yY6ekxywprHiilQhAdi9PkpUoVOgPdS/wJGKoCEwSs3vQI",
+	"GwzQImD+T8BOd9/9LkzVwcrjMdVNdqqP6dNxUnM7a5euca9CmQVzzT4Nw/1QLJDlKjQotvtdxRe36zs4",
+	"8uFAgxh1S64xyubbtW4Qi2bttM8UP6Exwk7wWC/A5gE0HgRsCMDtrwyaK0I1MJp5hVwdsGnszc2nA+ir",
+	"x9NxZ9kGPB3mtSi5Lw78DWnyayzzgf14bZCkV8s+so104Q6OaULGghZK39YBVU2dHCp0ui19MfYKJGzY",
+	"tneQE3+enLl6vLoTkmNAweYTt/1kkCz7ESqlaIPXtzxbPwqr142Re1Neo6Hyx48fP/qfpnY2D9ZIq2L3",
+	"2FvsFXtPVz/Stf+eypSviqi3QV7Ch4e+nGDdrQxJOVWZ/KTFfT0lM9uK7i+KjequN8mU5zlfCd13JOfF",
+	"X/8sby/6X3NILu4e+85+eejDge4UzX4sposLdA+157HxrGN5K/dh/6Yb5bec3+R8Bd+fPI/6/i2pMNiq",
+	"/4MJoaLpWHOUVvxCuA7wHkjG3/mhNa1K+72OatQjP5BwzCuiixMOG0aRAz6ar5xXqsdLCU7Cjqfy6W93",
+	"dK2tQxnNqa/k3Tn83fafxYRPZ2tGwTF9apm0nxSJ73nChfCF2kWf+ZGulT4z7Pz8jdLbsk+n+SCmspsl",
+	"sKTpMs/Xj8L3FckhErN4K3P9Ev0ZWPljK1DbnPZFDAq1zPHoBulze0X68T0Yx3jxyIzvAEwNd3gwpjbs",
+	"Nm5vp4wlG+rAnJgmqlvmbLjdYEX8fXlWH5H4Mz/Y06Dye3ODkDDUNDr0E4v++JwBLMo92ULAKjAclEsv",
+	"V9B1+wKZpGDjrZY5xa4OYCVg0KMMmEZZYonZJpPA0qKHkGo208LXOjDLZO4pvILEeao987p/dt00Gila",
+	"J43p0x+cDk5MyA8UnqojfsSyhJzjFMYMXIrYTOD65bNRYT+jwiusYPzfYFgwN+s/w7jwn2db6PPGfbZE",
+	"fLZE2Idz8908tGWi5JUk+dOS52yiI4w7vL/m0z9PpNyV2dwfPlrOQtqXaC8AWYr6b6DdRnvMnDnC/9i4",
+	"uZ3xuIsq08Dmf0McCngWy/pSGV5ksd5DeyjrkwqwpKe/wT+tYwPr8Gs3tm47sI4+qDNhMhkxbNnm5xm7",
+	"6hc4+JMFgmhY+1LD+bd2oD9bCX49+rNc9/Wnv+yfMhgE9/ipw+scGvivibDTmz48YxOCh+MlfuLVnUhy",
+	"dqejDmwdm00BaOiJnlgVG9LXCqSrkRA81VW+RyawYUwTWS09kcQYoXFzc/meFxP62CENN2xWXBaXU2xs",
+	"0tf+cHOJd18TS8gAcViQAS/oITy8rlmoyY92M4iwAvpWREbt3txc3lCo8/YBq7DvrG4PB7qOe+pSXzwY",
+	"l9XsQvG474Aj/m7ae7M7ly7fhhiqx9MHJuSf4TG8ubmECjKCN6rptl9Gdenla+QU3/Hqspo9ulcQPe1A",
+	"9mK4fQ7atOryOVtvssnXmEimJBf0vzyM44bc0/d0pa4VvEG3/PzbRzd+6NsS+bza6AqdSoqn7zy0N6yY",
+	"5TRRb0NyWfSya4i1gApx9rW17bg67Bnw3SMaM3zaxQfbnOsPbY5AMPvSkBnVYoDQ3dr+Q60Pu6FtF22k",
+	"xuMny9t7nM31sTyYznaGaSBEPUTzZU2gNad4+pv6n8j4LNLoBBtiGq6UHgrNAvF3NyuDGvrJbAz1kjry",
+	"6uAkYFv9esKtHjv653ZOd9JDdifrPwUT+0SRYe5r8OkMKkjLn9aconYajM5aIiuIZmtbIpBhjILmU10v",
+	"rStY6xCMTMszfy4utpNU08a6Pt9pr1zyX3KjP515FDb5u5tI+/IqvwjWZFV+cewpAUOMeHpH108xaOr0",
+	"t4hYs61yQy/RxpBnUIIWm5WteHUH0WYyAfMbRqMZp7K1/ahDJboSQ0FXarbTZPT969sEcbsB8khXnvVH",
+	"uMIeFMJ2j1/7pDxTLabjva5pQVePJfqpW0UAvfWZPa4MeFXxcU4XH8oMYg7VRn9ico65aJ9lwUZIFnSq",
+	"/ywPfgJ5EC4ZVP631+DgUmEHq63ZrNdVdUNNKJAuKVfXvjtKAEA4UUGlLvXAVwWWc0tGk2VV0UKmZuhI",
+	"V2hYY9N4LCleoLeLCVkRyZ1mrfWWkxFQ5JWdpl4R25yZEEpXvoWeLM1Io/ccTJo0F1RNsc2uNbM2Cx2C",
+	"Yz+iV+09XVlI46m4scFP5U1zFwUW/AgPiyXQFRHY2OPTMdsdPWqKgcHmYsKSz7Bi9i1vXAZh58Gfu0sz",
+	"qfXap4Mm8fbWdjNXvOZmigvxTl3bYnZZ/aQm+sNE6iLH0N26FKT/Sc8OsD6vA/O/2Ud2O6c7sMhP4R67",
+	"weiT+qXZePTh2caaq0G/lhNGMno6p3nO/fFtukbmLnkbemhbpc7v8en3FogdJssi0+Vp8YmG1JhA+U7Y",
+	"Qnw91WQ1Zzk1xatBfsrZPRUvk1EGl0zoOBgFjoQOWtPuAntvAIjfAVchrCh1et0DK8ydFLr7wT+aKr22",
+	"cFZBaSa68XENy++DD8Ujnj+OVneuIT+HyJboC25Pql15m5BCXeCxwh2ZzG3cfq+StdD4C1HoPV4dKBZs",
+	"/Kt7gpnWpeOKr0DKLWmhD52ga92GimFM7UsweFj2IEk58tknMkoXVzDARIL1E3lx1G5ptTdsVtDssogW",
+	"1L4lmV7PCmmdybjXdMaEpJUW7Z49ixllV/kydh+XBb47rRRyDegOHFhLaAQQisQGkQcklMyUvt6whWFf",
+	"AK2DCV4kqzmHMA5ocXqUnOl5FG+By6F2Bb9NKOp+rEi+OjZ9MF8mb16fndfCCX4fsJepn2xJ7s8k+XuR",
+	"pCWNVqpsztusoP/zL+oEkAnisW01G0MGCdXOddN1iPjK6JQscwn5PXWR99OnT0+efX10fHR8dHL6/Pj4",
+	"GE5Yw7Y5+Qc3zqfp4EIrhS2Q71YUwxw+m76rox+GXf1EvxC6Dmtd6h/qHccMrEPM7eA6n2Vrgh891fqD",
+	"FTjbQdRlnTZXACrTPETdeOs0LIb6eit8yZrdUJGsTD/qta60huzAWWyDcvyYaYhour9APYV5sn/5+P8H",
+	"AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

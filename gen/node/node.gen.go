@@ -38,7 +38,7 @@ func (e NodeResponseStatus) Valid() bool {
 	}
 }
 
-// NodeAPIs The list of APIs. Gateways ignore members of an element that they do not know.
+// NodeAPIs The APIs that a gateway serves.
 type NodeAPIs struct {
 	// Message The active APIs of all organisations, oldest first.
 	Message []externalRef0.ApiDefinition `json:"Message"`
@@ -47,7 +47,7 @@ type NodeAPIs struct {
 	Nonce string `json:"Nonce"`
 }
 
-// NodeClientIDPs The list of identity providers of clients.
+// NodeClientIDPs The identity providers of clients.
 type NodeClientIDPs struct {
 	// Message Always empty: clients have no identity providers.
 	Message []map[string]interface{} `json:"Message"`
@@ -56,7 +56,7 @@ type NodeClientIDPs struct {
 	Nonce string `json:"Nonce"`
 }
 
-// NodePolicies The list of policies.
+// NodePolicies The policies that a gateway enforces.
 type NodePolicies struct {
 	// Message The policies of all organisations, oldest first.
 	Message []externalRef0.DBPolicy `json:"Message"`
@@ -65,7 +65,7 @@ type NodePolicies struct {
 	Nonce string `json:"Nonce"`
 }
 
-// NodeResponse The answer to everything but the lists. `Nonce` is for the gateway's next call; it is not checked.
+// NodeResponse The response to every request of a gateway but those for lists.
 type NodeResponse struct {
 	// Status Always `OK`.
 	Status NodeResponseStatus `json:"Status"`
@@ -80,7 +80,7 @@ type NodeResponse struct {
 // NodeResponseStatus Always `OK`.
 type NodeResponseStatus string
 
-// QuotaTrigger What a gateway's monitor says of a key. Limits and usage are percentages.
+// QuotaTrigger A report that a key has used a certain share of its quota.
 type QuotaTrigger struct {
 	// Message What happened.
 	Message *string `json:"Message,omitempty"`
@@ -110,36 +110,36 @@ type NodeID = string
 // SessionID defines model for SessionID.
 type SessionID = string
 
-// BadHeader The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// BadHeader The envelope of every response that is not a bare object.
 type BadHeader = externalRef0.ApiError
 
-// Failed The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// Failed The envelope of every response that is not a bare object.
 type Failed = externalRef0.ApiError
 
-// Heard The answer to everything but the lists. `Nonce` is for the gateway's next call; it is not checked.
+// Heard The response to every request of a gateway but those for lists.
 type Heard = NodeResponse
 
-// Unauthorised The envelope of every answer that is not a bare object. `Status` is `OK` or `Error`; `Meta` is what the operation gives back, or null. `ID` is there only where a client of the original expects it.
+// Unauthorised The envelope of every response that is not a bare object.
 type Unauthorised = externalRef0.ApiError
 
 // RegisterNodeParams defines parameters for RegisterNode.
 type RegisterNodeParams struct {
-	// XTykSessionId A UUID that the gateway makes at its start.
+	// XTykSessionId A UUID that the gateway makes each time it starts.
 	XTykSessionId *SessionID `json:"x-tyk-session-id,omitempty"`
 
-	// XTykHostname The name of the gateway's host.
+	// XTykHostname The host name of the gateway.
 	XTykHostname *Hostname `json:"x-tyk-hostname,omitempty"`
 }
 
 // PingNodeParams defines parameters for PingNode.
 type PingNodeParams struct {
-	// XTykNodeid What registering gave.
+	// XTykNodeid The node ID that the gateway got when it registered.
 	XTykNodeid *NodeID `json:"x-tyk-nodeid,omitempty"`
 }
 
 // RemoveNodeParams defines parameters for RemoveNode.
 type RemoveNodeParams struct {
-	// XTykNodeid What registering gave.
+	// XTykNodeid The node ID that the gateway got when it registered.
 	XTykNodeid *NodeID `json:"x-tyk-nodeid,omitempty"`
 }
 
@@ -220,70 +220,70 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
-	// RegisterNode Register
+	// RegisterNode Register a gateway
 	//
-	// Gives the gateway an id. The same session gets the same id again, from every server on the database.
+	// Assigns an ID to the gateway. The same session gets the same ID again, from every server on the database.
 	//
 	// Corresponds with GET /register/node (the `RegisterNode` operationId).
 	RegisterNode(ctx context.Context, params *RegisterNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PingNode Heartbeat
+	// PingNode Send a heartbeat
 	//
-	// Keeps the node known. A node that is not known, such as one unseen for 60 seconds, is answered 403; it then registers and loads everything again.
+	// Keeps the gateway registered. An unknown node ID, such as that of a gateway without a heartbeat for 60 seconds, gets a 403; the gateway then registers again and loads its configuration anew.
 	//
 	// Corresponds with GET /register/ping (the `PingNode` operationId).
 	PingNode(ctx context.Context, params *PingNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetNodeAPIs The APIs to serve
+	// GetNodeAPIs List the APIs to serve
 	//
-	// The active APIs of every organisation, oldest first, as they were imported. A document that a gateway could not decode is left out, for it would keep the gateway from all others.
+	// Lists the active APIs of every organisation, oldest first, as they were imported. An API that a gateway cannot decode is left out, because the gateway would then load none of them.
 	//
 	// Corresponds with GET /system/apis (the `GetNodeAPIs` operationId).
 	GetNodeAPIs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetNodeClientIDPs The identity providers of clients
+	// GetNodeClientIDPs List the identity providers of clients
 	//
-	// Gateways from 5.14 on ask for them. There are none.
+	// Gateways from version 5.14 on request them. The list is always empty.
 	//
 	// Corresponds with GET /system/clientidps (the `GetNodeClientIDPs` operationId).
 	GetNodeClientIDPs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TriggerQuotaWithBody A key reached a share of its quota
+	// TriggerQuotaWithBody Report that a key has used a share of its quota
 	//
-	// The server notes it in its log, without the key.
+	// The server logs the report, without the key.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
 	TriggerQuotaWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TriggerQuota A key reached a share of its quota
+	// TriggerQuota Report that a key has used a share of its quota
 	//
-	// The server notes it in its log, without the key.
+	// The server logs the report, without the key.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
 	TriggerQuota(ctx context.Context, body TriggerQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RemoveNode Take leave
+	// RemoveNode Deregister a gateway
 	//
-	// A gateway that stops calls this. A node that is not known has nothing to lose.
+	// A gateway that stops sends this request. An unknown node ID is not an error.
 	//
 	// Corresponds with DELETE /system/node (the `RemoveNode` operationId).
 	RemoveNode(ctx context.Context, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetNodePolicies The policies to enforce
+	// GetNodePolicies List the policies to enforce
 	//
-	// The policies of every organisation, oldest first, as they were imported, without those that a gateway could not decode.
+	// Lists the policies of every organisation, oldest first, as they were imported. A policy that a gateway cannot decode is left out.
 	//
 	// Corresponds with GET /system/policies (the `GetNodePolicies` operationId).
 	GetNodePolicies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// RegisterNode Register
+// RegisterNode Register a gateway
 //
-// Gives the gateway an id. The same session gets the same id again, from every server on the database.
+// Assigns an ID to the gateway. The same session gets the same ID again, from every server on the database.
 //
 // Corresponds with GET /register/node (the `RegisterNode` operationId).
 func (c *Client) RegisterNode(ctx context.Context, params *RegisterNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -298,9 +298,9 @@ func (c *Client) RegisterNode(ctx context.Context, params *RegisterNodeParams, r
 	return c.Client.Do(req)
 }
 
-// PingNode Heartbeat
+// PingNode Send a heartbeat
 //
-// Keeps the node known. A node that is not known, such as one unseen for 60 seconds, is answered 403; it then registers and loads everything again.
+// Keeps the gateway registered. An unknown node ID, such as that of a gateway without a heartbeat for 60 seconds, gets a 403; the gateway then registers again and loads its configuration anew.
 //
 // Corresponds with GET /register/ping (the `PingNode` operationId).
 func (c *Client) PingNode(ctx context.Context, params *PingNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -315,9 +315,9 @@ func (c *Client) PingNode(ctx context.Context, params *PingNodeParams, reqEditor
 	return c.Client.Do(req)
 }
 
-// GetNodeAPIs The APIs to serve
+// GetNodeAPIs List the APIs to serve
 //
-// The active APIs of every organisation, oldest first, as they were imported. A document that a gateway could not decode is left out, for it would keep the gateway from all others.
+// Lists the active APIs of every organisation, oldest first, as they were imported. An API that a gateway cannot decode is left out, because the gateway would then load none of them.
 //
 // Corresponds with GET /system/apis (the `GetNodeAPIs` operationId).
 func (c *Client) GetNodeAPIs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -332,9 +332,9 @@ func (c *Client) GetNodeAPIs(ctx context.Context, reqEditors ...RequestEditorFn)
 	return c.Client.Do(req)
 }
 
-// GetNodeClientIDPs The identity providers of clients
+// GetNodeClientIDPs List the identity providers of clients
 //
-// Gateways from 5.14 on ask for them. There are none.
+// Gateways from version 5.14 on request them. The list is always empty.
 //
 // Corresponds with GET /system/clientidps (the `GetNodeClientIDPs` operationId).
 func (c *Client) GetNodeClientIDPs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -349,9 +349,9 @@ func (c *Client) GetNodeClientIDPs(ctx context.Context, reqEditors ...RequestEdi
 	return c.Client.Do(req)
 }
 
-// TriggerQuotaWithBody A key reached a share of its quota
+// TriggerQuotaWithBody Report that a key has used a share of its quota
 //
-// The server notes it in its log, without the key.
+// The server logs the report, without the key.
 //
 // Takes any type of body and a specified content type.
 //
@@ -368,9 +368,9 @@ func (c *Client) TriggerQuotaWithBody(ctx context.Context, contentType string, b
 	return c.Client.Do(req)
 }
 
-// TriggerQuota A key reached a share of its quota
+// TriggerQuota Report that a key has used a share of its quota
 //
-// The server notes it in its log, without the key.
+// The server logs the report, without the key.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -387,9 +387,9 @@ func (c *Client) TriggerQuota(ctx context.Context, body TriggerQuotaJSONRequestB
 	return c.Client.Do(req)
 }
 
-// RemoveNode Take leave
+// RemoveNode Deregister a gateway
 //
-// A gateway that stops calls this. A node that is not known has nothing to lose.
+// A gateway that stops sends this request. An unknown node ID is not an error.
 //
 // Corresponds with DELETE /system/node (the `RemoveNode` operationId).
 func (c *Client) RemoveNode(ctx context.Context, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -404,9 +404,9 @@ func (c *Client) RemoveNode(ctx context.Context, params *RemoveNodeParams, reqEd
 	return c.Client.Do(req)
 }
 
-// GetNodePolicies The policies to enforce
+// GetNodePolicies List the policies to enforce
 //
-// The policies of every organisation, oldest first, as they were imported, without those that a gateway could not decode.
+// Lists the policies of every organisation, oldest first, as they were imported. A policy that a gateway cannot decode is left out.
 //
 // Corresponds with GET /system/policies (the `GetNodePolicies` operationId).
 func (c *Client) GetNodePolicies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -723,72 +723,72 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
-	// RegisterNodeWithResponse Register
+	// RegisterNodeWithResponse Register a gateway
 	//
-	// Gives the gateway an id. The same session gets the same id again, from every server on the database.
+	// Assigns an ID to the gateway. The same session gets the same ID again, from every server on the database.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /register/node (the `RegisterNode` operationId).
 	RegisterNodeWithResponse(ctx context.Context, params *RegisterNodeParams, reqEditors ...RequestEditorFn) (*RegisterNodeResponse, error)
 
-	// PingNodeWithResponse Heartbeat
+	// PingNodeWithResponse Send a heartbeat
 	//
-	// Keeps the node known. A node that is not known, such as one unseen for 60 seconds, is answered 403; it then registers and loads everything again.
+	// Keeps the gateway registered. An unknown node ID, such as that of a gateway without a heartbeat for 60 seconds, gets a 403; the gateway then registers again and loads its configuration anew.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /register/ping (the `PingNode` operationId).
 	PingNodeWithResponse(ctx context.Context, params *PingNodeParams, reqEditors ...RequestEditorFn) (*PingNodeResponse, error)
 
-	// GetNodeAPIsWithResponse The APIs to serve
+	// GetNodeAPIsWithResponse List the APIs to serve
 	//
-	// The active APIs of every organisation, oldest first, as they were imported. A document that a gateway could not decode is left out, for it would keep the gateway from all others.
+	// Lists the active APIs of every organisation, oldest first, as they were imported. An API that a gateway cannot decode is left out, because the gateway would then load none of them.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /system/apis (the `GetNodeAPIs` operationId).
 	GetNodeAPIsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeAPIsResponse, error)
 
-	// GetNodeClientIDPsWithResponse The identity providers of clients
+	// GetNodeClientIDPsWithResponse List the identity providers of clients
 	//
-	// Gateways from 5.14 on ask for them. There are none.
+	// Gateways from version 5.14 on request them. The list is always empty.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /system/clientidps (the `GetNodeClientIDPs` operationId).
 	GetNodeClientIDPsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeClientIDPsResponse, error)
 
-	// TriggerQuotaWithBodyWithResponse A key reached a share of its quota
+	// TriggerQuotaWithBodyWithResponse Report that a key has used a share of its quota
 	//
-	// The server notes it in its log, without the key.
+	// The server logs the report, without the key.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
 	TriggerQuotaWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TriggerQuotaResponse, error)
 
-	// TriggerQuotaWithResponse A key reached a share of its quota
+	// TriggerQuotaWithResponse Report that a key has used a share of its quota
 	//
-	// The server notes it in its log, without the key.
+	// The server logs the report, without the key.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
 	TriggerQuotaWithResponse(ctx context.Context, body TriggerQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*TriggerQuotaResponse, error)
 
-	// RemoveNodeWithResponse Take leave
+	// RemoveNodeWithResponse Deregister a gateway
 	//
-	// A gateway that stops calls this. A node that is not known has nothing to lose.
+	// A gateway that stops sends this request. An unknown node ID is not an error.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /system/node (the `RemoveNode` operationId).
 	RemoveNodeWithResponse(ctx context.Context, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*RemoveNodeResponse, error)
 
-	// GetNodePoliciesWithResponse The policies to enforce
+	// GetNodePoliciesWithResponse List the policies to enforce
 	//
-	// The policies of every organisation, oldest first, as they were imported, without those that a gateway could not decode.
+	// Lists the policies of every organisation, oldest first, as they were imported. A policy that a gateway cannot decode is left out.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1209,9 +1209,9 @@ func (r GetNodePoliciesResponse) ContentType() string {
 	return ""
 }
 
-// RegisterNodeWithResponse Register
+// RegisterNodeWithResponse Register a gateway
 //
-// Gives the gateway an id. The same session gets the same id again, from every server on the database.
+// Assigns an ID to the gateway. The same session gets the same ID again, from every server on the database.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1224,9 +1224,9 @@ func (c *ClientWithResponses) RegisterNodeWithResponse(ctx context.Context, para
 	return ParseRegisterNodeResponse(rsp)
 }
 
-// PingNodeWithResponse Heartbeat
+// PingNodeWithResponse Send a heartbeat
 //
-// Keeps the node known. A node that is not known, such as one unseen for 60 seconds, is answered 403; it then registers and loads everything again.
+// Keeps the gateway registered. An unknown node ID, such as that of a gateway without a heartbeat for 60 seconds, gets a 403; the gateway then registers again and loads its configuration anew.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1239,9 +1239,9 @@ func (c *ClientWithResponses) PingNodeWithResponse(ctx context.Context, params *
 	return ParsePingNodeResponse(rsp)
 }
 
-// GetNodeAPIsWithResponse The APIs to serve
+// GetNodeAPIsWithResponse List the APIs to serve
 //
-// The active APIs of every organisation, oldest first, as they were imported. A document that a gateway could not decode is left out, for it would keep the gateway from all others.
+// Lists the active APIs of every organisation, oldest first, as they were imported. An API that a gateway cannot decode is left out, because the gateway would then load none of them.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1254,9 +1254,9 @@ func (c *ClientWithResponses) GetNodeAPIsWithResponse(ctx context.Context, reqEd
 	return ParseGetNodeAPIsResponse(rsp)
 }
 
-// GetNodeClientIDPsWithResponse The identity providers of clients
+// GetNodeClientIDPsWithResponse List the identity providers of clients
 //
-// Gateways from 5.14 on ask for them. There are none.
+// Gateways from version 5.14 on request them. The list is always empty.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1269,9 +1269,9 @@ func (c *ClientWithResponses) GetNodeClientIDPsWithResponse(ctx context.Context,
 	return ParseGetNodeClientIDPsResponse(rsp)
 }
 
-// TriggerQuotaWithBodyWithResponse A key reached a share of its quota
+// TriggerQuotaWithBodyWithResponse Report that a key has used a share of its quota
 //
-// The server notes it in its log, without the key.
+// The server logs the report, without the key.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -1284,9 +1284,9 @@ func (c *ClientWithResponses) TriggerQuotaWithBodyWithResponse(ctx context.Conte
 	return ParseTriggerQuotaResponse(rsp)
 }
 
-// TriggerQuotaWithResponse A key reached a share of its quota
+// TriggerQuotaWithResponse Report that a key has used a share of its quota
 //
-// The server notes it in its log, without the key.
+// The server logs the report, without the key.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -1299,9 +1299,9 @@ func (c *ClientWithResponses) TriggerQuotaWithResponse(ctx context.Context, body
 	return ParseTriggerQuotaResponse(rsp)
 }
 
-// RemoveNodeWithResponse Take leave
+// RemoveNodeWithResponse Deregister a gateway
 //
-// A gateway that stops calls this. A node that is not known has nothing to lose.
+// A gateway that stops sends this request. An unknown node ID is not an error.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1314,9 +1314,9 @@ func (c *ClientWithResponses) RemoveNodeWithResponse(ctx context.Context, params
 	return ParseRemoveNodeResponse(rsp)
 }
 
-// GetNodePoliciesWithResponse The policies to enforce
+// GetNodePoliciesWithResponse List the policies to enforce
 //
-// The policies of every organisation, oldest first, as they were imported, without those that a gateway could not decode.
+// Lists the policies of every organisation, oldest first, as they were imported. A policy that a gateway cannot decode is left out.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -1639,25 +1639,25 @@ func ParseGetNodePoliciesResponse(rsp *http.Response) (*GetNodePoliciesResponse,
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// RegisterNode Register
+	// RegisterNode Register a gateway
 	// (GET /register/node)
 	RegisterNode(ctx echo.Context, params RegisterNodeParams) error
-	// PingNode Heartbeat
+	// PingNode Send a heartbeat
 	// (GET /register/ping)
 	PingNode(ctx echo.Context, params PingNodeParams) error
-	// GetNodeAPIs The APIs to serve
+	// GetNodeAPIs List the APIs to serve
 	// (GET /system/apis)
 	GetNodeAPIs(ctx echo.Context) error
-	// GetNodeClientIDPs The identity providers of clients
+	// GetNodeClientIDPs List the identity providers of clients
 	// (GET /system/clientidps)
 	GetNodeClientIDPs(ctx echo.Context) error
-	// TriggerQuota A key reached a share of its quota
+	// TriggerQuota Report that a key has used a share of its quota
 	// (POST /system/key/quota_trigger)
 	TriggerQuota(ctx echo.Context) error
-	// RemoveNode Take leave
+	// RemoveNode Deregister a gateway
 	// (DELETE /system/node)
 	RemoveNode(ctx echo.Context, params RemoveNodeParams) error
-	// GetNodePolicies The policies to enforce
+	// GetNodePolicies List the policies to enforce
 	// (GET /system/policies)
 	GetNodePolicies(ctx echo.Context) error
 }
@@ -1867,321 +1867,326 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P1vc9s2tjiOvxWMfp+Z7v5Gdpx/7a77yE3Sxm0Se2339t7Z6VAQCUmoSIAFQMvaTt77d3AAkKBEkKDk",
-	"JLv3dh/cm1oEcHBwcHD+nz8mKS9KzghTcnL+x4Q84KLMCfz7B6I+8IxcXF/Kq5/0H+5xXhH9j/dESrwk",
-	"k/N//jHBJU0ysqCMKsqZ/hWnit6TybkSFZnC7zSbnE9eLvCzbP635y/I2TcvXrxYfPP12fyblMyfP33x",
-	"7Ozvi/lkOun9bjKdMFyQyfnkeyIEJXIynXCxtJM/x+nZN9988006n/8tfZa9fH6m//dsMp2Ugj9sNVw5",
-	"lYqwpMRqNTmfPFmYWZ5MphOpBC2T1u8GeIXFkqikEvnkfLJSqjx/4sadWlQ9mXz8OJ1wLCfnrMrzj79O",
-	"Jx84SzWcZ9kZfoGfkpO/v8RPT17MX6Qn878vvjl5tni6+GbxYv63xdOnMNpi+lVOCVOXr6/D+D5i9mue",
-	"05SSvrM0uPz6abZ4enb2jZ4gy87Ozv7+TTp/+XIxmU5wmhIpE0GXK6CXj9Od04YJmpN6xYuiUkREnxUR",
-	"k/Ovz6aT3yuucFLgh8n5ydPpRGBFJufPD0Lu1bp7vxr4UZNNJ7cKq0pOzidXP8HU15QtNWo/cPU9r1jW",
-	"vdDkA1dIkKUmL0GyyXTynihsyMWb840QXMC0N/ZbPXXotP6Y6F8vX0/OJ3+fP0vn86fpydfP5/jkxeIp",
-	"OfnbInt28nTxYv4ye46fpRoTR2/2hvxeEaneEpwR8R7nCy4KEtqy/Rit4GtU1J8Pbv5uRV5jhedYktc0",
-	"+8DVBZMbTRad69ytCMrs5yijGWJcIWxGDC8l6HJJxD80rb0pSrX9jmfbgQ3NebZFRH88bv5YhMH8++j6",
-	"Y0L0tBKuqeNg9kZNJ4JgqXmvmRgVlZ6IIIw0Y2PLycdfPw4CeMf5O83tYuBTnKMcPh6FgzvOb3O+iV1B",
-	"6m8HF/iZ4UqtuKCS9N0/76OBKT9OJyUWuCDAt87/mLzlUhl+9sckIzIVtDRPHVCf/gXxBVIrgpZYkQ3e",
-	"fiXRikt1Opm693RyPrG/neirRfVgczUaXvlworbrk5VbbDqR6YoUcPZqW+ov3GnCXTaXfxeiX1a44TWU",
-	"LdES35M2IFHsohdGxjMCdNcH4S2RknLWBeQF+vnny9dIaVg9tKECr4lEWCGqJJIKix0UPp+fkafZgpw8",
-	"x397cfKCPEtP/r54/veTr/HL+RnJvsZ/n5/1Qy4NUCcD0H/UV0qWnEkjCX2HM8P29H+knCnCFEg6ZZnT",
-	"FOttPflNGunHl6DmOEtqWtJ/+H+CLCbnk//fk0bqeuIGPAkwWA1NA2rXDOZX+QRnBWXJRUk9Ut7FvGXI",
-	"VGrMC4IKLog+CYb063Cq34nvMc3NXRqx1UU9qHePIe7+mJvseRNO0UVNbWtCSok2K6A3tMISNv+WYDF2",
-	"73w9uO+r9Ygt6st9Y+kvtEFJxD0R+jhFhqgC2HdZ4YgtVDtDezfTWuexT06SVBClCbSgUmoWxgXaCM6W",
-	"p95a0klAWjvpZsxanNeMWX9xin4wpy4RXTJN8gUp5kRI/QFmiOSkIEzVLGmLMg5ks2Z8c2qUiJIIRQ22",
-	"PClsf10jEMOyMHueIy6WmFEJ6JdTxPNMP3QLKswjQRUpZDT2XjfK1sepY11YCKwlkocTLoBPPW0Evn32",
-	"a8QE2OzS4UUSlqE5TtcIS4Qdn9hQtdIIoQIx8qCfFuBRpzBuxSt9wziRgKt0RdI10OJ0h6N6cD0zzPX3",
-	"impR+PyfNS4duL/Wg/n8N5KqiX3tGuWo/7hpRpiiaotKwe9pZs84hdFyxFFe5IAWEPXO3Xi0wvcEMd6x",
-	"Susg93bwf+aYnJbZf0il/Wrk1XLDHv9evf4OAN/+nzqr+o3p5mPwYiLFEbknYqtWmhfPKyOy6YOUp2gG",
-	"C8w0t15wsSMDw+5SnOff6geWejsiWe/B4ywD/obz69YnO2Ja1+vRrH75WmN9ZgTlGcILRYSVjAUQzLeI",
-	"5JKYC+7h16Kohd9/z3N/7il1Ae41u/ppBjI0qwpNGVc/ecSwP+PTXUqy00+jSMroeEbfC2gm2DuggjOq",
-	"uEBSA6ovNFqT7Sl6Rwst/mOWoUovibAgqCQiJUzh5SiWAUuucFkSZihuj4CuBF1ShhVlSyt9d98Fe1bm",
-	"nCtJMiB1MFKhqjxFl0Dfu6TUrLMm2+6J12Q7RZsVTVd6Amyln845nP2saxqfETplVGOzax5lTijJNaK7",
-	"p5MrjXQ7j9kl7HyDJRIEpyuSTRFl7li8ZShTRB//x+kETi9pTm7cUlQCnoeW+dhBh1ZSur583TJL76+d",
-	"5lhKmmpRDTUm7Km+tXfbtRMZUc5xJvVlRDNjzAZ+p4m0rOY5TcEEMEUz/YPydI+vJPrLsxdoRR5wRlJa",
-	"4BxldEmV/Osp+p6SPJNO3qQSmeeo4QBgVtCoWZMSds6qPMfzvLa0tu/Aq6ub27iXTn/5irMFBWJw1tv9",
-	"q0O0fujzNHFPYHsX15enCHQsssBVDkelQfKOZ855TjDIpzjP+YZkCS0DIgHOMkGkJObKM6I2XKwlWghe",
-	"2IthL58EdOA0JaUy13lX3GpofBdZrSddQ8VwvlU0lUmZV0vKIoVvN+oaBnlYtD6Orv1dvnbUrcmMshql",
-	"U/T8WQdxaHUHsy1S5EE5xlLgjCC6sM8onsv2bWj2rfWyyL1UauVtoFKrJIX/lH0v8Nh5O467UistOhtd",
-	"FBVErXgmp2i+dW8jLgyTD5yhd8810E7+jofu2o4AI+DH6URf1cTJ826+LJlvu26Fpke+QFKLRDgP7MYp",
-	"BWBjQdbm1HlecyxpmsSf2nf6e72JGvgcp2twXD3eFRNkoVnvcTcs1a9EwgGMSNJ5pYdc2RF6Ck13C41b",
-	"kpSUMcqWSUalXjULc6yZ/pRkieHNyZpspeHXoPdn3VzKW0qGrrF099j/uBZ7L64vv5Io4wWm7EjMgaqZ",
-	"jAMJxrQhg7fl8Vim4Q6JftzCHMIMbYP6Grs3vaBZlpON9+BrlphipoWKLOrOe1BE0IK3YIoZAzccztDM",
-	"m2UWIIhKKl4kzQRxJPy+/v6WpM5EszdXMq9Ylkf4E8zjhMznnQwkNHcEcvYWcCqalneCF8WsZ8YB40oI",
-	"G1gIu2U8bklkzXO6F2qHFAxj/r+I0Fy2bRzLiAKzdKIETjXGwsgQOCXWvIORLDGDm61lXY+KAqAaVCcg",
-	"vYaXgJ/hxmqeBDezlye5aYXmfwFh3c2tv0G50ZziF+AJ4wpws+4nE31NV1hTB6olp9CcmgF2U7b5DXFm",
-	"H51aJrLSZfat0aBAlbonYuux033VH36KeQ/Ml8NvQMaZSiRR5hwTzpJUEIg7CBM2IxuNbOOskqDi80qr",
-	"uUaTSXnFFBHd65l7k8yxSleJvQyJrMqSi56TdpJH/WJr9jnXUgZTCLBLepcDn8CDSu6xkLGME4FtQrNx",
-	"y5ecOowluseC6onlwKql4BA64mSdAVahuQXj8Dc7chT3sMvW91+QlIuslwPUhI00ijShblY8J55oxDJU",
-	"ewV7l6VlUstlvWvOdsS3GQI/zfD0mxVVZHh6T/mKm/q3TR+Taelh3mlkxrb14+3VB7Qhc6T4mrD+hSAo",
-	"S/9fxVOe93Mf57DTb7cRqa9vrv77f5AbrTlKI4Lp69O7tKRLhlUlSAJWtl4MDm25niu023styq2wfl5F",
-	"pBj8Ro95a4ZoMb/RpshDSY3tshPiGgtIKl5KNCeULS1r7eShMB9JGmUYjKT7c7/lG5RztvTuiCe/OSMF",
-	"mGokSTnL5LfozLqYPYOftRdoUBZcFFgZQ87XLzrNR+RBEcFwnvB49eiNHXOlVSQ9yTLnc5zvPKHD8/wA",
-	"w26wImCNhJkELle/55Hj9cf/eNec3KrAaeJuI86XXFC1KkLqWv27RvPb9xevPDrbF+vdq2n+WyKc58dJ",
-	"+i1g05yn60SuySbwqNPFggjCUoLmRG0IYQiGOEAb0FGBtyBgAaEUNM9pTS0nT8GwwbYt4sh4pcGsIWRV",
-	"MTfE0WNsoaxlhJuiThPckGUlgCPfZA46yYmGRH8CQJWJVd5olhS4LOM0Vudb7HZe6qPWUrmej2RIcZDu",
-	"utmNvj6a/sNrcZZvkXlXnYPaZ7H6sU9xnteGvu5lysQGguqnUvA8Rgxrv0Us63r8hiRWKhOO5bCsusHS",
-	"GHRJhuZbhBm6KgkDMy9Pq6JtPfPm/22j3AmCVWhBSZ4Fbce0qH06npXPjO/kt3p6ywSTstdP6qn2tc8T",
-	"LA3wspqrBYois/Le4bddA2UeAplgLRfmNIM35qBL78whBj0z8lDO/HdBg1pQRouqmJyfdbF9DU5tjBt5",
-	"CPXtsairJBF7puqZrOaz4PFQKSvNoh8bERSrAxDx22Ytk0rQAJX8fPMOyKQWvEAVIUqOdH7/+MtPsZSi",
-	"FcY5WXBBHhlBbL44AEFwObaGRJJwjGbwsprxQWqQKS9JAqPjZ4dB8hTNzD9mSJAyB+sCVQMrKe52ZF+P",
-	"I73hZjK9WTBkwCJhwAaNbwAoXYIh1pi6A05NyjKwkrunf4pmWqiYTdFMSDxDXKAZSTOJwxdRrmmZrOmA",
-	"/UoTvDlNbHijs2GBjxbLFlsI83zJK5GGHJTgkZ0acjH+Pr0qZUhzp69fTJEl5J9v3hlAdq9j5x5dskmn",
-	"sm/OTqheW8m+hN3th40LXW4/9t7zwa1FOd6O/8Ef8h4zbAEBQV4TTmSk4JXv6OAlYTQb51DQj/7la8+j",
-	"EO1Cr0OTNc7nRCs/EineiaF9f8Oxt7amMvvSV6VUguBCmsh+I0PPffPY4NUNa9qwYq1J18Sgr6xS+vWG",
-	"/y/hH8/gCqu0NFdY5XK27woOUKSHMJeQNXyC1/rTRo2qrWSGCcXNYQM7bs0YR0/OkpNY8xIXgUfWM4XB",
-	"YZCMKtk2BI14al3I1bVbNebhNfw6boFb860eRdJKaCnKBvQULsevS+MEvUHRextbF3DSwiuC6yi+HYft",
-	"CDTcAjHIqM0b92mS0wVRtIuV1eYJuDFxlgnGjbk80hixC0Siz5+kSur7ngzYZaxlE14NCQAhrFBOsFSo",
-	"YormWvu0Inj3G+WWH+fsthkYu/5umVfLrkg2udIvzs6bAGKaljM7b7LJmwS27vyCARVXEHiEce5czAW/",
-	"18oZiJII1xZlKlGJpX68Wx5zDxcKLxMTURcgZvsj2qy4JCY+z9rvsswo0I0ZS0sIeCmP06D0DCHZYVk4",
-	"1b6OpAEu0gqn8fweWvd2Xx4PVYxerr8bdo64J2hErMLPdoizxdVT7Hq2j3gqB1zgmnjrx3Psk9kJbwxG",
-	"OwfGoBg4iyJSyVgM6xF3MAAC7kjSDig5zKj99u7uGsFEOw9BAG5JkiX3XcJ9XPAHfog3WK+xJtucSBm5",
-	"L2Zz/uq9hScuKlXhPFG5PBJxHSQYXhWk4WeHLwbSsTMItc14PYuCFH3EoiBRo1ecMZKq8DpSYZZhkR2J",
-	"0LCl8964++tnJz5AQA/oDxt91+1rt4HJmqdwZmVkyhCo0O4A7EP9lUR8w4ajNgv8kPxeEbFNMlJ2IQoE",
-	"UPxAi6pA8InRMK1/AcFYZz33RZp9Cabscuzo6cFmfI9r2b8JJdixxkSY5b2s/U59Ez7UC9UHXwIVMLLB",
-	"eQ1J14YiZDSzuCCawXc69bxAbolyslCtsGOjyNSGcF7pd3v04rCTRHSGDZj123ttRz4HEB61rOzxCdrZ",
-	"pVneRlX/zOhDvVxr85KM2Xp4s4Hzrvc+K4mYRZKWJCqZb615rDeAwNi8Vljqfdhklfa18CXrgnPIbIlU",
-	"35xL8LYep1nJSnClcpK4nQUtSRrXtSFUbTjCSmnZzyZAuIkyhzDvKtjfKFtGYqyGShAltn3h/s05HQrO",
-	"iLB8cBzdliTt0kFKrFboL1odWFY5FlorEoal/hV8Rvo0XZCtdSghziyt7vBW81n3jkHEsV8cJ2ZDaZj9",
-	"jexvoDZ46z12aFM9KOsMO+9YtJGtPEtFo+yYIBg5/CyZQImoyEEqwV8YEq8WFUuTOAOk/hSsDdaBaxbo",
-	"NiAZUdOUwei0Z2HzUnqA2hiR/QoN8cfQSr3dRz8zNgdp3c9yNedYZDbNnKpz5+2AlBM/3UT/fdc/ieZE",
-	"0owgqtAG8vRNtj6VWvaYwl2AzPXGNokYofqjQ3JL2se/X9EpIrC+lW1jUyIKnpE8Oq/5PXwNoeOKLLmI",
-	"Tjl41XyvR0PQXpZgNRAks8ES2Y/bHBUrcgKWpqEwgI/TyYrzdSKI9XEFuM2GzPV3csfWPsJe9pbz9Y1b",
-	"JYYtUZlIqsiwq9xabEsulJFGMGuZwoOOeKtVR60AhWgILihbhqMKrGc/xi9wC083F6ozSwM4gC+V28Qb",
-	"yFn1fcNGElnglAQy2MosnpRyLBVKV5gtj6EnDVayFLwqE75hQRuXZ/eAjcAIe+X5hnVS2finTcMyAgow",
-	"uT3W8h+7EnKX/MT+8TfJ2ekN3rjcT59Lm/ISnRATdk9yXgJlmBBjl+Vscw7BbIDmkKIA656imUmCBQPO",
-	"7Oon4/qANWbfotl7ojD8tHEuI81Kjd18Cfb0OU7X4CTUGz5Fs8vXs6b8CsTjGA6Pnf3AopSb3NRcyxAk",
-	"rSXyNq/uKq/TZJ1tXNKm5XPT+KWQ/rA3/fjFx2ls6i26hZ8k0ncaonyGMtqbulcd87axLIiqBKT/OxRf",
-	"QK43ZghqZk0hVXNm6mfNIAoNHBgbe+S2tsg+QUYlWmuKmHokgWg7RNrUxdnJwZ7aYlPH5mIDjn7tk1je",
-	"uye4Mz1cowgsz2akE5I2tHX0e9M2KX5dbBGoOpDohxaUZSZ3tnEJDAuk4GEwdv0eaXInz95fYS8I6MIU",
-	"sPkXANcdhZByvqakL+4DPohaT+0IuwbU7sQGm/axqgtOhZ/XpphTr2U5TgDvPLBu+RsL3BcQA2YpVBe+",
-	"emwM1WElkW4w93njR64k8Y3zfeaEfZsuCDQ29taJ+21i7raJGnLpP1BLUmCpwT0ma8Bt/1S7h9A7p43l",
-	"8oLjI4y2rsygHqPfFsV51+wfexlJyzvZbTZR3Pne67JTsjYNDxhYydhsxVuiFNUalVMfLXxRLqO4i1ZP",
-	"2Rs64SzIHU5XLvCSJIQtKSMhFuwvZHVQjbKpSWszlbzQTJCMytk4NbhSq9ueeCnLk7B3J5AS+J7kElEW",
-	"a3zIYhmfy1Q+lOsF+UwYA+0k7L0VvuvwnJ2jFKdQQOcv1gr4V6vD67Pa947jDLKzh7E159k2KbGUGy6y",
-	"RJAleShDluc9ixTcKfMiG8OUmcZZYPTc3VnrelHQDo5bUE/xlTTHMbSmySdXKu9LT3HVhbytSMC8NXl7",
-	"xvV9bc89vPakeoIZdhZpHI5mqUAq0IMSOFWJPtdkbgvN9rwEOzSh8Jowk7LfgacIZuvV/dhb+JXgUp4Y",
-	"LQCJKictUwWaFfghwUtT56mNxgG5Lc/5JvG2Et7zXPAN6JAFOCBY5mOgv7RIbzSIaBUitiry3mJHVhOx",
-	"gPSanJ3Zeh+ASpLHWd8coAzFN8KPNhPfIdk95t+i2f9/5uXgHA5MRuZVz+XJSEo1LzBUnfPlMnhhIqzQ",
-	"zmNltHitVPiE3J8i+lByOUw9JlyvTT7SarOFTUo8DmH2cvXwtRa1AI8xAntdoA2jUpBFTperuqzYML+z",
-	"obTweqiV4NWyx1N/dX13efXhtu2xryO1NAzA0G3ky0jOpHfU/Za+sq8mX4BO6Vwn/VzHPBVrsjXPU/Tr",
-	"ZALGCqzSFZH+g2Q3K2p7CazwlQyW2DIQ1CGmKc9CpmEJSr3ht3VMaZPjZx6UdnxYF7X54d5D9zMYwHS7",
-	"oWbr4DQgTIkt4otFndUOQXv6NELO1L6cAM/j5rBIWFZyGsiVinPuuCnAAoNDXrdA3oWiBeGV6hUoagYQ",
-	"FCQGPeQDhH/VRLTv79WkNNdAAASnaGaFIQP/6FfZjMZ5nki8IK70QM/bjPMc/fDmborevrl4DXJrJzvo",
-	"k37MmvPtAY/1wOU7tkSRS2FUKg/aXDqegsaooY9BM0CYLsB2/zNYQ4usPvW1aGpD6PF95ga39SEas/M1",
-	"4Zf++Q6kxPqvF8goGZG1hTi8aN/d9p2Y7ZU/4MKdJDhuTCouZQg3fuMjJUIDg1ZUXvGiwCzrjPhWpDSR",
-	"Hnevro1aE2NS6SnQq8iDqn0pUJIErA0lSVWgBkG3lm7M/BxlfIpmWlC1OWMw0zh7xSsq0oqq7wTB6z4z",
-	"U2q+Q3Pz4TiRozba4nwBQZaJvr0Dwqt7vJzfSQlKMrRZ0ZzYfHT96kK1OXFP0/7qQ3++5xPjCEoUTyzC",
-	"ButZ7J5CG9/DIrRsCuhHRb/VzPu3Ktt1E4f5pFoJIlc8z1wx1YFKqgtM86ZUhIKmGq2d7m4TrApn+r49",
-	"jYot67lsYC1/1afw39Wx+ie+jWMpMIuoc1rXVxgqtllrhrI24ne/x2ZCk+XZlwE6dmKw90C2Y3dqjLEJ",
-	"1E0IQJLga8K+ki2f9E4lpuPVzUbGiSuXaW29rTS0DhzBbw2BW5I/tuggYCTpjLG7a1Jua9z1saAw0b7+",
-	"zgQl9kV32erVNrgUiFVqxddGgkeawjBLiUn17sEion7S705Ach3OaomGSj+BCFiA/kgrsgNloJ3RSP8Q",
-	"OFQXZg6fgNy/8ELLCrxFc+Nnol4VGj3tvjAaWTPn9/xOwznC5lWJEJPR74qBumV6s2DXBHo04F5Eawzc",
-	"PaWC6/LSAznZ+rPjsrqdvEK1bAyZjL3Ji44QWp8bj+Ii7IBxl7HjfG7a9QolZcu8eaBGZ5Ma2eCNHR5z",
-	"DKZixG47w+6MjwZAhwdzDUZCCWGZe5wmAtYRhavq7BWT4awE1YL3EXe8kgpk0+aif9prbfN6AsC6X/3A",
-	"vs5L/aiRZ95DcR1IP7iwL8O50RlNsi9AlmLoFqoFeg1kxlstqJhmOVrp2EL5eBB79b+BCwSKx6PNijBT",
-	"bb7uOXB0zG/yb1lRa+9+Hl6XvOOR78woBVW8Lv/Qfu8NOEhxSCV13DquVrm/k8RQWqB7FKxhPjRCZk6l",
-	"8hpYmRLGrQlnYMRoEf1wrMLQQzXQGcBDj7E/WjdWh5+uUqvE/PmP2IrwdRXb4UI99fRyxPwyvMARri+s",
-	"iC0am/VEDFusxcSf72sVxsa1Uqr0Clk2pZjC57W/WQjcsUUcahUVzJqYoZvbCz/oqftkbVHEJPqeDlLl",
-	"DlttXQa+qF8rfUvHX0IobDgYXzIGUW/fX7wKRMgH+Cl5KHOaUoUuX5+iy4XXGQk4+bSpE6AfBx+I+TZk",
-	"+KAyoWzovnZsa6fY//4m6uIWRK/QaxF2lZDbK0CjgePLb+RYqsRG48ddLD8afz/bsQuJnzEXtyAKH1BI",
-	"/3tByInGlqnF7MysdVmLbnb2WEFrYQY8vqqSo+iBwkpYKDqi3JMRzq6bUf+n0p4/c+bxZ8r6fZT03O76",
-	"LHgp91sQ4yyT7RIxn0BO+DNfeNBHHpnt8xorbIr3vTcFE02EWxWqxqQfLM97WeBSIs4gggbU3mhPz0B8",
-	"KkzmHnZTubf7hY1zixg7sa+IjTNw1lgyxtxwBjE8LObTr6Sp44hZhqQNio5AD1bYllO0/aQ6/FI7Idbe",
-	"olMj5Zil91fTIgllA1Un96ZsRTy/vbu7/vH26oPGicHG7EBc3m1LAmr3AM3dteFxjkVDIn/heUYEMrHc",
-	"fx2F30i9t/vsaxNYZHK2uxwdYlNdqHQMMJ3X1WI9Eib9qWHgK5uFEYIyfJpvWHbNKVPdbuGL+hJiZuzD",
-	"UzTPebpGXLg+0qCcH8E1jnbSGjiSFHf1cX2P3eSWoTTTLrHITNhKSG9/TPev+TTBaS3PHW7KcXbe9zCn",
-	"K2sXCiAwilotirhauE1603DtzE/tuu6lz92t9qVaguiimUtzMjgyggGnPY4vF4nBuD1BE44hSJlvQ8lz",
-	"GekLa2o6yZT5NhCPH3SbQkxmYAIvNb+JNDuiwpwLRdtdboBqeo60u73Hvqhim4boFxHaiADzi8ifuXd1",
-	"PkO7HmG994G1nX2bB2Q4EnwPmW5P7hYCsPWjH9rgQbhtg7uH3itWgwMijl4/XsyxI5Pj88vsTHH2K7tq",
-	"+H10MpD9ckf2IatkQ+YJ1KywX4wTft48KMIykl1jtZK3XfES10ScAFess0iw89pE8KDsHjzkdeBe58nd",
-	"eczWVfnsChK05WqB/e+e7ogr0ESnR5A8tLRItEwwBLcXKbHfbTPqDWwEl9jQzj4/eRiPRwbZmrC6xIbV",
-	"yWi8mISndqiScX2pFdlCkNPYk9yPBIzhYl6XvKTHpb1Dlq4TnN8ubwSsd3o57/WPArWuwhkDnV+Lc6xP",
-	"l5tKVLFwrbDIXFixjITNfj62Tg4W2Z0ZGQuczZyPPtC9iqif8NaG+/l0XJrd1j6ul89IGC/tmrEwWsle",
-	"CczkgotCxnFsK6FS6dfMGQGmkYjv3KrR0PJ0XUffR6G1K82MKknyxViIebp25d9jwS310ylV4nUfGwQY",
-	"8vqwSZvP2u6JkRBfm9XtFLEw9/Ur7bzqnum9Lipvk9/HVNZ3tt9YOCX9l4Uzlic5748e6du3R/cAsA0J",
-	"/hVNByNfH/OIeg0tK6aaDutOIfzUz1HNEmJlOJP8A9pdwxeggRdSpChz64ceA7cdNhrk/jylEOhOWQTh",
-	"6SC29hZmuGS/mRi78XD/9vsjYPu339GC5rZz7TgyMWD8+I9DII9mzG1h9d9oD4+5gc9O8nVS2kja30mR",
-	"/uzEX4k8EWQjaLBT/i7MP9+8M9GrepAiY5+an2/e3Zj1YkGs6+v8Jjk79IKaqhN4iSmT0FkTgBoJ+39Z",
-	"SLQKPxp6C9O4DXTA3lXx9MB92Mc0eitUqCpSoMboR3yPTem6pjytlQHHgmvWjQUT+juPsyPYgPhvIVsX",
-	"1AD52ewL/RajpiPv/l7q9gUYdH2oeWs6G/QVXhpZMWiozUC7iULdejXgsXU/h6MNuXARL9DmZTSxuJpY",
-	"xyC+O9q8J8Sds5349v0g4cfxGDYid2TMvIHxC3gH/dU7QwkyQkpo9k/EFsK7lxyCmjZ+PMHjtHwwa5jJ",
-	"693EhJuFt7fb5Xq/tqXWzGbN9aHMBO/UkSmupLnplB+VB/UJPaHDsV6jI7sOjnKawqnlue3ix5fAiY7M",
-	"rmzZ3Xrrv7smJaOylz/FmXyaAvD/YYnJX6ZefbsJfW/yDzy75hGOusRRNfrq2t9e0HYoUcxVMoxurf8G",
-	"hjS+SPJA0gp6ERednmfNrU0Ck5ECzPck2/GQQWvKK5ZvZ1M0q+c0i+k/yWoOpjjj/5ZVSYT57+647N3s",
-	"uujtXfojm11CHLQZYMOhe6KhbQbQ49UmL3O8XQpemQCs6L1cN8PGNf9049s9QM03ofxZ/dvUcZCavA0m",
-	"csyWFV6S7qqa9mRHgXZrB3nQ1SQxciI3rJkKhB0jcqV+mJQcDDEDec6k8U3rN3pBhVTOF9uwNU3ZI8XT",
-	"wRC4+Dy/3jS/NpA7N/XZ7BBm2GIbe2u/9lHopUKCAPYzoxounCP4DCYcFa8n+0q1mj2ipem8JM1puhKg",
-	"Y9Mt3T6bGMf4lFhDagF51+JDM1AT1AqRQTYcdTyUHulEuTdBXo1r/tmqusFBEvMvyFiDz+sfjLBsLFTH",
-	"6GWhA+oMUNkJGwWBII7uPknsbdgd6b/7PtBQUBIkAdcgTwt8vW0Kjw3wvXlze6efaoto81L/hBfrQLP5",
-	"OOHUW6+79gznyjDrAGEuWgm6bSwJInl+P5oq7Q5rJiwfgS79K9nJAprQZcj1dZHtceWRbK3rxAsaHhVD",
-	"7+pM2nh4n6Zc7FiHCvIoVotjAvWPyBT5vAaPHumz96isgGWz8LFck0xfysfIphhTcmJwY9ctCbaza5D9",
-	"vY4JjNOgoxQib3aojibuj8sKaeY75JB9sbrzpjvpuavkq1/oNbp1xyOG4rapwn/pd8vQDgZVLgjkUMvx",
-	"Osn3dmQjwVhAHnm/jYnfZXoeteEdIJ3r7LiYfOuGMfKRtN6xBjH71LUTV23bbHi+w2kTsKDZnIzam5Qk",
-	"gf4YXKrwZZTVvP4zxFcbM/0JFCw08dMACYfuRcZHcH11exdoIerN1lPmoBRc8ZRD3mULgB35xYb6nGyk",
-	"NTJI0i246H3WLlvyoAiT8bmylo5dPNKbZngk59gh/rDl0B6w4yag/w+zDb05WhSV8nrh9FSoDVNTU6O6",
-	"Yp4FZPTT0YGp7lwJvkCz5jSgRouFYY5j6mtylkCrqmTBxQaLrFdOahay5jsY2t74QdvdsWz0WFuMdrwg",
-	"GRHgUXOGlOGdyiwfmhiECzvhAWad6G2+YYqqbbcS5moPY9QYdyLevRF1vtwOv5LBgl2P/oLuPiF9x3Zg",
-	"yQB/yn172yc//P9jr0FEjcSeA4m4KTsWyg7/k88E3NeeIC2UjFcVjY90jtVAMxZn1LeJb26LTUsWXswp",
-	"Cwna+yalx79dOM9rsOKkmIKIJcmS4BUxv/v8d3eJoHk7VL7THzzeBLHDRmNitmJaq3pU9FhejEE696wp",
-	"+1ULOVctQw5umXG8yKB+Gu+zE4Gs2zJHyONNCHHWg/Fswdb163JFe2UFd0zpXW1MPytG4u0pozCym3vS",
-	"XSCdFl6su3PRT0f1b/iz4vdgBw+Har3p/iLePefZEY26byhxQa+gmmtCz0hOlNE44iMwcKqSLm/YB66g",
-	"w50WS1xhsECRvSz7pGaHqIfL7D3OQ+MlQBb8/tg0wz/vxCB7arWQ72DZtku9Sx6xvWdM6nmK81xG5p5H",
-	"2qvh2+7K6TBL790ucSUJmpMFt/5TBzx068hzF2tce7/BR2CzzUfXutIzx8lDv5C5xrNNQdeScv+RSAU9",
-	"Oq7MD53qZ2Rbju6OgvvVEkAuDZRsgEYhIbuGa+iheZzr6GGUFYwUkQrxeyLQ3avrsVm5fpOSiJtuK2CC",
-	"HSlxalS/4R3AmxNof2dTua5vrv77fxotbK8LqHf/P1EdifogItSBMANq856+4w2jalcfdSjbUUVVWs72",
-	"WtZqBjj0NEfkrNCCvPaiR/qUWWCKUDmBS0ONJRdqWpdDVHUB6GjW2Ep5DVUBanJs/YxQkwlqG/Pl+Z/C",
-	"2/EP1WV/TXoo4dYkC7hw/K8k4iX+vXKdIJqsk8iGaNHZ0Z5rFMY1TUQO6krit1/fTRz4ZB1LRi867OA0",
-	"ORTGgWOyfebbtp8uVCiXgNUgmWNp4936mqXUkJseKXUXNjfNfqt/Wc0PN5m1HY0HtRfpIJm9Vb/nAq34",
-	"BhWYbevoesy6vN8GDTFkPXhmLp19qLFaREc4lxfV3RDOVv2tmKK5363FlBY+sovij7/81BdZBwH42HWQ",
-	"h0rOP95efUC/kDky6UexHROH0dBab01KNdWX7geOTHIiwiizr9wUzV4WHWQ5nTycZHUpQRt3FUOoa6IJ",
-	"Zxxl/vjL3X/1VA4Pc9off7nzGSy6XZON2fQYO8aBPMX4hOvi58HuvlC1GiuvOHoi12QTiJ6lC6sa1eVW",
-	"05yn6ybHJc0xLaAF3WxXhSgoo0VVTM7PurSHaAZnVjiGo1EpKzCqPvKmKVYjN824Sox69sigsPliJCia",
-	"UihbJn3ikQstrKlqimarAqezKZoJiW33wTSTgSBCGQjibB7jqQnZqeY5TeGyUoY0QXz9ohZo7W3Ghj9t",
-	"yPygS91VGKVPdbCG7Fa2rslCN2W5/xRnI22RvJfCGNl4NSfjT7Nu/9aXxQl2gkoqXvj94lxC1Rc9xXG5",
-	"X0cc3si8qelE4E0y59k20UrdUOQezA3R+U1TcInmW/2qu94r+5vXl4oKkkhDPuMWsYO6+7hFRHI0pHOZ",
-	"vXlQAqeKi1BJbLP4V7JelWrOW7GsPmmt3lIr4zSpeV+MrojZUbIQvOgT/y5fg1EAisnpb3eMGsYsY/i7",
-	"PtVZuJdjqhINXTcGm6UAazur3OO8gvwxaEhvVnvQxNu7HBdeDcTDK0zWsx1VWrOhptuQZv5qjwNhlplA",
-	"aEHvXUNLUTFpTzUichTkvsj6Wl2s8uN0YhbvZiAufKTNRHaDMLhSXJ9euVUrzvS/lqJMzTEuuRkTEMiy",
-	"hPhXb8wu/FuruSAPFYOwQNfoNY5yaxxvveytmLAxpcsCqB0sX8alStZkm+AqyMJ3gYeevceV2TsYXEEi",
-	"gYRkus8EVX9NoRZoJKOqqeH5WeDr4Ri79e46LKspZgz8pmA7GJe1HuvxMBAcWaV6bxK/UPWne+U+ke+h",
-	"2c2g8+E/o7z8FzRXf+C2RxrlTL7HDC+7HhsjkGh9zmhXcBim0I2xyNriNIzxiqUx1j0O7yNnmr+aOfv7",
-	"JDv/iHWPQiVd3BjLjelAI2Y/StrTc1dYkCzG9qx8n2Ft03A+kmjsXl3cdi+zWz6qKV8wRXMCBiuqJEpz",
-	"LCVNUVaztG/R3Xb9lUR8w+rQXtOEbfZworbrE1zSE6s+WH8XaO1y1YTcGXDmYNH7gaNS8KXAhZaelahS",
-	"JdFfZjdkoQWF/wLJ76/fGg6gmVszFiQjV/3qgA6eQxmgjs/Hsf+ri9tXzRAjhYJX7DVP46d44w+ClNEF",
-	"jx58qT/+OJ3wkjBc0sHkcEsDU/T89Oz0IcgYjmw3cXVxe43V6lKRopu91sW4pu0am5EpKySthA0+jwLm",
-	"1g2AwVBfKnQT4cedXtAjJAJYTM8RFWfY3WVrRZD+BaLdSmIrGIyH4w5HhQHt3eBxqpPhDHJHgQqURNk7",
-	"SbO4ycSyMcvHLI1RPVUkCId20dJXH+f5HBtV6xNdlZs6JtoGGNX0gAq8JhLlWBHh3SGcZfpdhtd64xR6",
-	"6Fo5zP0MrEGzAMzyrVelvVmMKrThVZ6hOQF+3Q6tcPbmd4QttcjxdHzE8YhDabHwnchAXJAsNqg+tad7",
-	"PCes6WTveN0v8qDEPatrHw/gGzPRPnz2h8PAi5DDI2+HwAVRVm/oiiQ9CLycskc423eUdZyr/uthUJVu",
-	"s58Ub/VPhwFp7/V3PKOPQH039WzbIAPU6iklh0JrdftHgNRaFTrAtGscloFrFjoavltT5mkPOvP3A2Gz",
-	"khPM8Qg4vG3N1wGr/d2I8gchtFczesWZIkyNabi964FPedYrqgzNAFVnb4gpZhCNuO9zbO0vsAGXRBIn",
-	"CZIH+2KUuTXfjFrzUVh5MsCUOqwu+qk+jGrVNh+Lno+DrdWd06I5TpvIy0VhKuRp2jgwDf/f/DVvSsiN",
-	"YkXDSP3F+NJdye4CQ1lFgLEgGcV1UlE/iGMkxIqpLsNqU54U2iDLKbKlziEKEALLyNLE+vnREwG4PGPn",
-	"3tHsL86c58ST3LUkTWW83D6KFbTWH81GjMECDDWjR8uqKLDYHns74w/8zY5RplO/4UgQ7Nw8Ax7aNuq6",
-	"ej96VirswhDx3PZmOiiosjXdWHMg8PG9Ff5H8y+BGO+5Xa1sqXo2vgnhETNroV3kfIOWnMg4pyUX9F+w",
-	"tZ8NLkZRlCALQeTqkKEy5eUj8NzOW2WCtIiXKO9yymHRg9gw2J7Hb7SXOi6tvTFAyLYmrbGBT8E/bZoV",
-	"gAU4qqyewmlnzjIvwN1hPjAXpM96tCOIFZiGmhKc6N+cfaKucGLWOaKiXd8MMZc4PH7wnew9nszes466",
-	"8SkJukHhx6ZKYhTS4/BkZz4YT+HxXXhSRBTyanFr+h0OTg6few0SA6k4KiehHFmV7yJtb/yYWq3dc/Re",
-	"WTA7dIgwOWVrqJ/ATFO72lz4nyBW1MBeZoePvTkA6BijS6f92agodmxDvGxNMh/1B6ndwgbgjHI5HCEl",
-	"fTCl9INycQ/YTe3/erYrt/tOWbfGzWczwyb9htg762eFldxBHneCGSkFgYYp/SGMjUVfrsCGzjgkRhCB",
-	"5gSFyjbGvg7N7ME34lF8ljt3ty+fq3X4Hc5H/y7G3LfWfOM8ZC1rxHBMUWOnPNC2+TlMkXdetIovY5ro",
-	"HPJv5mA94vDi3ayexhl1TSBXAqMF2aANF1n3tRn23Yb3N7JUQ68o0NBwZxau/dFE7xjz2ueSBcDO+aYo",
-	"1XacocBZHR/FTjoikMN8v8e6R616nFnl39oCeKjxmI7HhNMyRloBIHFg/JkdaNp8JCtzvIRWhwmE0u1d",
-	"2bh20MghTv8LJFzZE1AnzPyafwViQhmzxTiiUNFIh3UBnEPHxghBBnjpymvvgb8kB4Ku+elhI3mp4gvP",
-	"7g4eJyNBb8OaIhrXyuiGxmMFphKrdHXgDm3g/gEjqwMHjpFaDkPeYwosHknHSSsCpwfdsV7Z46YtEu/z",
-	"EPj5Kwnenc8ldhz18B/+eh/4/BzxHtwEkxwuag3gfznSP0OMUU8ywL9d3NGdNT89BqRHEOZtoN3YRd1s",
-	"bJco0UVdcSUjKc+IRFQhLOuQ9eenZ9Cjg6pzGDPTYMymaM4rlnmF8YwpSk4ReUjzStJ7Ylxc6hS5ilwu",
-	"LjxDAAGVdXD4Y+g8gUPttv8YI60XTuA1JXYp7lp1r5tWc0auFpPzf0abvGph9Y89E9KvRsW6WoyUfOWj",
-	"6HZse9jCX0g3y6geW1CGOxOC75qokK0tmkJykirZajnez3e9Bj+fyBcp23FgCFJs/R7OAH9cnKL9+MN4",
-	"Ta1LoiCsKgK+EgPjbsvulvS113RrsB6eYw7vTdPg0aTUTOACQUZP8AhGV1cAaCRhjJBa2zxkUuCHy1Ei",
-	"r4m1MSNd+PcBQw8JuvaGjzqhD7Uzo6Ds0N02we4HDD1qtyPp0dttlSta5mQEW24GM64OIqjmoo68P/Yh",
-	"HP9+lFjpSzTeR9gOWTnOERUK1L3bDy5kyHDJA0OfcXZlK3WMQq+vzAxUF/fgBSZdVJBIj0pBpK1We0Qh",
-	"dueGH3VW6pDY2IrR3ysy7sI7dEGpsoMQ/VDk4eIY8PZpAdWLQ/zv9+8iIqqUEnReqfH36iDLK9BDOcbA",
-	"0NwqsqAPo4dtBLQ2PFbVPl7H6ZDt7Q8jzUNBvth9L/b9bh1dS20gvb3LBYFsS8y2LkVrs6LpCm1onqOM",
-	"t+A9nL3dwtWWky4hb/SmbI5AV91tvAW7dFPx4rNZOuYECyK+P0z0OkYFWeR8EzBPNiGXY8MtX43z6PBN",
-	"U031lSBQbQ/ncvQMtChzmlI1emCJpdxwkY0c2EWOn8svxUvCLrNXxkVyWIyquwaf+hU8hh/WAUt70T47",
-	"YZhRcYZxjh1jlu9z7US1eAqX8L3Hgmog5eHZPrYIZY92W9d9gK4VdIGYYWBoSe9Jd5RMHHoc9EgqzLIw",
-	"ko7Tvh8hmKFrYYt4d0hQxfxxU8HucGdHLoWX+8bAOIQrvBzE9WMo/pHdeMxGxsSVAhvowgl56Ku732zP",
-	"zVSpVXf9oh8EZsrr6W06ZpgHzF5nILKYh8wQY4LTlEgJjeMC7+NSLwqJRI9Ly9MGBvuokj4wnDX+00BS",
-	"qVWS8yVliSAZFZ3NMXY4X4mXxMpMlSRCmlLPY/NLLl9f2zLHoTZ3V8DPZAX1szNbZAYq+EQEgLo68cdW",
-	"dLp83eisXEsfTRyM/5srLVTXmo0r+QS760a43bm7lXX97HgMawni9VUTMrBzPdOUlIpkyHyHrKhRF5+O",
-	"QHL9aWAHtqxye8ox3u89GonxgpOlIEusSDLfJuZYeuqyAwWDj0i/nmuyNfUIceqqRY2rBHptBc2LVlG9",
-	"ULyF+dbwmREkfUDrg0/W3iBcVTMpiMIZDtdEBpdbi76/kq4+nbEJNeUtU8wg0+44ZmccsnG0p0/w1tSa",
-	"3lEgwifZXcirzhXrcq3wFku3oQ/HMnVAZhIjxNruAH0F3/QFiZMc9JejONQ1EZJKZTsYhioXSsUFyeo+",
-	"h03Q7ZysKMsQRjdvbu8iSxk+Zik8Hs5WuPP650J/1S9VKztCFQnlqOwJ02Yj6G5FttCGp5IdH8W3W+qh",
-	"C/3Qbq+xUDTweNl4NWVT6TXfttXV4ZGGWu4xsmA60M/Km830QgGhEQm6XCnbYlNCH4rubAvNXXLy0Glp",
-	"61umRTooI6Whhv7FSiKSzlpuoZWgOaZsHrx2Rpk38+8V77qafTuAIcMwC/1OAxzjptfjmuaefWv0UJkV",
-	"LbpzjWwrDqNiOAFmmKLobkulkY2ONHi/bSItXO2uIv1bfdiGxOymgvfF9SXKqVTQCgQSdiHURZlqxrLp",
-	"tRyVgrUi6TpZcakSaBAoVVKVihYkUXqO8HnXqyy57QLGkcLCVmu3CqCZClqQSbTQz0BVBjKebJtrzRPL",
-	"ROZYrvrkQfgA2VUIy/zgTa2lhyjZNsvLOc6SOc4xS3ubadeb1M9+RqX1vGSmt9/M7DfRhzHrXs+cUzL0",
-	"hDBrr/fFN1CYZW8iKrjhxD0x59fITeEbWpWmhl5TVd+MQrO3XKpZW08KNHQ3mbVJRmWq0RDpF7MZvK/d",
-	"KEPnXo87c/K9CHM7mXlfzWwXKH5PsuEa3x29nJozDMph9bPp0PeVViGlwiwlx3ajNsvHSIFu8VAMMJMl",
-	"F5E8CVjNXT1miCnd+bPvA3n37tbLgme2O5dmCDtgDyqqD9tBVGAE38GD6LeVH0SRlHmS0nIV1IRbrm+9",
-	"J/M1khVVx56zXnzBRUqSlBcFZ9AUtqnmH76x5vN2pQKNMiixTHba+nXcVpknlEHKH0nkmpbJPRF0MSDp",
-	"+CvsUJ+LsoRpaN+yBX5IelPlbfQOoNp+6PqD2VBPRJVtlaaalk9Qo8cF/nz98uXzl4MdjzQ0lA1AY6b4",
-	"1NCEb9oNVuSdFpbCLYraAlV8afg/uxLVSwQNeUwRcY/zUDfkjFcavR158fpQAgylLjpVM6qSiHqpqPkj",
-	"6OW24ByqWnUcryKlRPOtlS+wT0ELDrZ4Y2EQeLGgaYzvLsfb/gsEIp9rWqY23K/w7rSCA5pOD3fHcxfE",
-	"a9mlV9EoCHApRcr9+b7bNq0nmwemY3LQZPVuI3egVoLIFQ+1u4PpsbJHJd2h2kbNsWsIulyGaByq1btS",
-	"yqRsFuvY3RS6A6Ez/bQ+PZZSDRZtRdcbAiFVYUUHKzQnKbePseZyTpxr2lL3U6mRB/tJxQq+jfTYTSP3",
-	"LgS+u4WZcfJayt7rmj1sXLOouTU9+bo5/1u+CUo6oJlIumQxLRJwvuSCqlXAIVz/XDvPO3pKeobpRkiI",
-	"MHfviBSYoZvbi4EVDD57ZHOXu1ObZhtMHC6qUZkM8prI49gnpzXZRiDL9kMcPoM4rwBm6O37i1dDc7lf",
-	"g5pkg/Kmg0Uz515bzgs/GGl22LX4FwlLQ7nWnaSquYMnEsH7At3o/hSO4oUjSf8VtPP5Arv+roXgI7oV",
-	"u0THa8FTIiXvLnXhfjSylNfP6TEqmjUerM5meAllGmQuZgH/QsD6vdt3rllmH/A+BPFKT3MXetgvtM7t",
-	"PAZImMc1ol1OT/fFGWZb080N5/nMU+3NMrKOAy+IGsLJsC2ivUHnCYdAddhLonj4/f355t04xtK5WHf7",
-	"4Wa/IDJFo9aSTWGaQT1GzO0NWZKH97js6DLgAcnce3hgdXq1Skos1JcAvPYSOSPugVvYgmXX28AhgII/",
-	"J7nH+ZfAhHEmlY9SxD+BzO2HL3KiIZfjgRXz4O2CYIUvsRkXJOHJZ48asHib8pK8yjEt+jqhg5Sr9Udp",
-	"QxKGWRF8l8DwJPwY7jRat5Pvt1nXf5+FwycSxRPjAjw6mqsVzAW9C8H3Ccscj+nOzA6I8dDL2ib7tlWr",
-	"CyczXXKW9D7iAYh2DXrnrl9NmqXjx/Xstdfl0qlmNnqMiesmtesLpohRMlOcrsA7NKBCmRgiMz/jCsG4",
-	"gNZk5lS0ILxS3ZDnnC2hb5EJTYKixnrCAyxN+qYnceL2ikvlNDWzciAI20jliSCqEkwGVFrfPNHsA4O3",
-	"NxBNgAVhKhkBsSGS5rLroVNEXc8/Vgc27SsgXIxaSX8fgRvz2joMRQX001Q/J0sqVSBkx3rVBuB0ofk4",
-	"y6C7f32ioQirxueZyFBB4voMrS885QUxprQB6L1T1UuZg0gAO/2UAg8T0MmPt1cfIJwbjjeE+p2Feh2g",
-	"cY5wnOf1fu0xhVft41fwyr8JksJNbbxulCpQoOWuO6QrnEyGKmV3zDcyBHYH8vdG7f/YWTZrhBI/SrPp",
-	"hiHSjWS2vY+52hgwGge1d6I/p8Gzghyz22a1vVVmerezhoIpQ7OSiJn/KOz4of/TfETTifRdQBEq977r",
-	"aBjXLhIrbJCDGNCWmGpGyqiIT3xcW/++6K/9dNUow1A95a4o7MXpmM653UKx4gIvSULYkjLSF9LlFkJr",
-	"QsoGbTvmKEEyKsfZUW+ddTbkbQHxf0XStXULgem6Dg9FRjvg6RrJNdlAX+QW6X9Of4NLxwF4Eg1P97QZ",
-	"Xbjyls4LCUNk8+DbpIpDvJBCcJGM7ZNu6mxuhJZRuza5t0BhszC7axDrF37kCrtOlbHG/WA57x61cseU",
-	"ETttfKaD53u4VBDsDLe3Q1sPSnQAXb98tbsN8BjibKRs07Y3dFb12zPVK47A2DG1dc7qP8QUnFLpKhEP",
-	"oWS13bU6ESTIPRGSDAUoWUsJdPgiSusSIMQ0+6hbdtfAj0Wc7G6IYZw++j4cGZ5l1rojRZljRV4H82GU",
-	"/cJwSwi6M0wjqt+BjT617L0frfVKLqnG6g/S7y7SpmxPsKesrFTissT392GAdtOYCp6z3yRnxuz/UOTd",
-	"dh4HVVJ0csDmRavBp3KKZvOcz83MC5qTgamlyefpx3+dwQd3QwvwLpK2/TYH1LkwvTkaCOW5QC+79sH/",
-	"GYt1mLuxPnGXfzYsuLZuaN8p0oK8Dlq6LlBmf9N0xDDj44QAu4bA6dpTt3CwdrdpqYUZzreKpkaJXpPS",
-	"Ys3Yv/4knFjC6Tl1dy1//EfoPH77/ajLu6C5CglPv/2OzM+daPlfguKfX//wQ87nOH8bECMvnBApCQOB",
-	"RcsQW2OkMpx9GMtrsh1WzoLBVr0xW13xWk54HMqUi0fSzTsb5BYiQ+tL/vd5OUBc9OrnxciMTZ4PkB0E",
-	"BexKeP+hFyA++MAnnqXgVem7sTU2IYh89v+eBqQeE4jQId9egSgI2SftVAdIuiZEeQEKI82VOyElR/So",
-	"+dn6iy6qrgPxqkghueKbA3JC5ljSFCpwxG3NAfSdHgdQxYQO94bz+YXIAv4pPh7AKwPcMGqbneyB/7Mk",
-	"xvsM3sq6UsGCi5FYHkQQHIOPCavvhVuYfZEs/k+YBd8+t/3bChmo1nc8/gBGlZrprHijT2KKZnvl24za",
-	"5bA2O05NtrUo0rHV4V7tFZWLuZUGp71UNq5kXKDuR++pK1qQu+5U2Fcr4nUUjD9sk3MbjmqGdNmRLP0t",
-	"lwrguYouyZjWJuEYrlXjoanxMuzjV243tZdfVGyc/Wd/5U73P18owowlW+pFgCOuXFwAxG44rSuCHT6U",
-	"VJCkgjxovOiU+OuYA0FklStfqRttVBbEkMQGhyJvS6zlC5veahqRWtuXdbtaoySCJO5dEDoy4j5JEm/4",
-	"FG0CPLnGodphF8Z7bdYzbG3OM0parl0rYxLyZdVlY6N3pvejvAFznm333Esvnj3rPrb/tHjyulfIuJom",
-	"HiXEhQfCp8n86xfdG/Ipqyn9pSV3QcocpwSC2/TP47xrjqpttkI3YTe1H1qUbKstAJJdI5SMp1VBYqpM",
-	"xUu0UJepL0P4EYm55Tb8X0fPPXRg0oXDbgObTzy2TCogMIltN97WEEHYZZx1+9gYr+cder81YbrKa/Vq",
-	"LN9ObaOd2WsDZ6AChtv6ceG6FsOXbMEDNUXtMo8aluvOlSwoo6HyoKRVcMLUEFDeyVCFNtiW5878X+Az",
-	"PViQaGJ4VCKIyqjVx08lqoml+5QXtr92ongSBLWJ/EQVWzO+YQ2SpKl3krmijY57tGFvJ9LF2gj1VQ/6",
-	"oi0EnQjKeagyYOPoanYwdQlDsymaVSI/gdWM/lWJgEMtRltt0B8IMxG07Il11AKosxPwBZqZ7+2MlC3B",
-	"/TILZUh3fNtPMN6RHlGWpRK5v+xYyyS4Z2tIWKux4765OIJFRUStz3BJE5rN6mj1uorEfAseSn0Cj8GP",
-	"gAt21mG1K57XDlE5bXKCTKBjrPbTXfqJtY5YKl5KNCdaVjbXN1gWmWUkAxqNZPhv7BitMMhbAkhYguMh",
-	"iegLGHFae6nDdRSwcVjEV8jbBSwi9n3WHgE1jOiScRHirzsrhPLbOzfmbiEEIe9t7nBjkIWplhw/17mY",
-	"5cYczC6II05od2j0Ue2tefyZNRs/+tBGZfra7EfLum3ar62Ew7jhK5GWjr3lRxxFM2j4EMyPdVZBkuK+",
-	"MCac54ZbAu5NflnmmQOWWAAF6lm614szOve94vyeCEEzF48fXQ1sV0T4FpGiVFsTpdqE+ARLyMWzZPv6",
-	"AEd24XP7rD1whu0PZwiXZQ5FurVQzLhCM/PDOONgC6R9Ow+FuFlQ/3IqXRlS7xQGfE857rXTGpLx7uzC",
-	"GaqPKD5hqLpvQUeXbW/McctuVhRKfEZu1borvjX9x/UJy8dCQc9hU6EqnAfNh/ge38JfWnaCL2YkXFQM",
-	"6uDZeLZAMF6jSLjv4yPmdleoBA1YbuD3Y2Pm/vNqfUE9Qc4SMHENFI7q0ExcJGt9MgtM81CJXPfc14cS",
-	"9yS4z4MBylHBojWEBwSLhi/cL2T+lvP1W8yy3NT2D9o/rLMFow2Zrzhfm/zLPI+qSlRSCCeNbJ50UdL3",
-	"8LXWLO4JU+G80E7PyR6ExhRbO22lPh2Y+ABPTl36oXwkMdjV3sB5HterYrC2kN3/Y1xwB9VBVo1+SLhY",
-	"BuskcbHEjEpjU69jkNy5zknO2VIixQ9LDdUylksUaUg4HLwax8jmPNOstYkfj2a6dl9J9Mk6e0eGFZ63",
-	"JdZhUzb0KnxlrXmP0HpfrS4VKfZp/KZlp8TMaxhQ4DWRSGNJeNZcm5DudQJ0Tt34XoCBpxdm+baRq1iz",
-	"GFVow6s8Q3PiOit6rwVwBa8f8NPBJkqHNmFLDDat9bI70NiZNuGlNPzjc/VNPLpjvB5/Y4pZj+/9DlVO",
-	"mBrRUNl8/+U6ztuUPnn0BXtjJtq/X/aHw8rHkIcyH9c70qDkc3Vd9DsYjwKwcUiPaC1t7ODb/HM1XPTb",
-	"xXY1WoFf9m82uqhLx2ck5RmRmnthWXuXn5+egSOPqnMYM9OAzKZoziuWecqdrXY8RXUjfJt+dop+se+i",
-	"VtiN98/0HpB1YM1jMJPAhegWf0H79BtVe/opIMkQfxNNYLuL/3N8594/9mTnXw3vOqxb+dFMk20PW/gL",
-	"Mb2M6rEFZVjxQAqFPUbbJkaSnKRKItwTC7Kb9ViWNgn+KLba2dLX9oKCT+vmcraJZrtf+jauWpn9+MN4",
-	"Ftglvx3X6HOnHOGwxahmDu9d8fORpNRM4Kqlj57gEbptLg7r9Xx49+8CP4zrQ/+KV0ZWKfCDEzQPGHrA",
-	"LfCHjzqhD3VdioKyQ3fbiNUHDD1qtyPp0dttlSta5mQEW24GM66ObCc/8v7Yh3D8++E540ddmh2zz8EM",
-	"egcBwWfEBo9q5RK45IGlFHF2xfLtaPT6QupArxEPXpPdY8urQn8fdqSbVlGVf5YG49NJxejvFRl34R26",
-	"INvqIEQ/FHl3eHb9PmsBVc+vCNMC8X+/fxdhlVS2xtVoeA5SaYAeSpySA24VWdCH0cM2ApflaAnw43C0",
-	"yoCWYwp8VIKqLVxhW6iZZ6S3xan+wFb/gOug/25TjBzGJ616443RC5f0J7KdfPwIGmpX6Mwvpinh3XaN",
-	"frAqVIrzXJ5rDcqUagOFSBKtKK0IFmpOsAvpyznOZFMnUv/p4vrS1s/04EZLrnUy5grN2cZbO1XSPTUO",
-	"55LbNWcPJ2q7PmGcpVpl02vUf8oIzWZWF2S2Z4T5D+AxVH2LGKGgJlGJcs7X0LtCozGnKWHGM+5wWOJ0",
-	"RdCz07OJbbA/WSlVyvMnTzabzSmGn0+5WD6xY+WTd5ev3ny4fXOixzT8ZqJ3seKVJOiDxsHF9eWkDrWa",
-	"nE9enj59agbwkjDoiDh5fnp2+nziOaWfOOQ/YdYe0eka/4G6Tmk16hiimTkBsOc7V0jd9gz+Sut8CS/O",
-	"wjYq5/tG1NpEeZlNzicONL27iS2GAxV7g7pl88kTW1Lr8jWolQMfv+VSwfF8/LVxNAF+np2dQUJRYwAD",
-	"v7rxCD/Rd88EdDXWJr4O3Xj31ZMbb2NXP5kbG2U30QNcOXdz3brv8VdSH44++hcG/q5J630++Q5nNtkc",
-	"RjwfHvEzs3l0kkAVvpcxy3yPaa4/19utigKLLZipDS40N8FLfbQTvUs5+VV/15Cn0zo7yfMnKOqlHDeA",
-	"yFd9z+G/lGdSgV+mSFbpCtmI64pJQoxz6usz54yaQhErqLBIMvTi7Pm3mlGpFWENt/JYE9C14QtA7vu0",
-	"rME/iI71IE3EAcLsx/hbgkV2FBmMIHzGVbLgFcsG6f/aIuMDV9/DAJBsPIoamqBNfiPNjhclfQPu6sAF",
-	"sm8JlaigUuoz5cKkXzhrl6Ern6ROj7sEb92DF7gFcisVKZ7gksrgHYB6b6mi9/ASgORr2K3vzJsinmdE",
-	"KrSgQipInAf3zAaMjEXJhSKZvjkuUca1E3ZsPwVfjd63MYHCg0cWCvFKTW2ogHXorAkpW08GPAFNPMv+",
-	"JVkSpXetwZ98Dj78Q7PeaDYMQAYoCISTL8BL3dpIcfPIeuTUTiRskZXJOaZZGSYuK7RJc4YvT5++0M83",
-	"lmvn1C9AFDC5FnU+ROfpmkzly9fXn/WMm1VHn7QHcMd5XzAbDmhKSB926HunSCGNW23rupVwn81BybhT",
-	"XZPtE+g+nXgdy0oug3X/QChjXBm3BmUQv5Tz5bT223oxLu2jtSv8A/pj180RvuPZNv5A9T+dDnM+gamQ",
-	"nRcJApXGJ9PJlaBLyrCCUn+wyuR8MrHJKpOv/zZ/9uxl+mLShDdMXj7H6dk333zzTTqf/y19lr18fqb/",
-	"92xSlwZxYbovz6aTSq+flESkhCkA5eVZNLUA0HXNDyCW49/sEdcBCDGZW7T3Xos778TAQwKHBZbIHNJZ",
-	"slFTvK9HPfZrDNXg6vKGC6oOZ6wvzv42EqGK80TmfDMKF3ec3+oxnwQTqdaqFOdIg5VvDTKePj9gX9Db",
-	"a+zG3sGgT7IzLUjo2fVzglldyx0Kva+Jfk9bXPICWrhZxoBw03lRc63fLSNybPLNPfDNFn9kdRpuTrpK",
-	"RzdWAuMqg0wcMFpAwGpYvQAXsDMTKI5y3q3cFvye/CeqBJ9NmsFrgnKCW2JMh1Ts7EK9knFtPDpcLPbf",
-	"QS7JkGQcFICuHbyfUfxxa44WfmpgA1fX4fVLibtN8xiOCIP+333ikWcbhZvWsor+81d9pQzTMRdxLzLE",
-	"MCSpsCYIk+Kq+Y3NpQWVpjHpnT958vTZN6dnp2enT8+11AFX1sK2byGl6coRk5e47JKaTQymFjNtfxxj",
-	"TTT34eM0YHB1xAmAS2/cTl2RofGK5Lk/3DLUj79+/P8CAAD//w==",
+	"7L1rkxu3sTD8V1B8nyqf8xYlrS62k/WntaRYm0jaze46OU+lXENwBiThHQ7GAGa5jEv//Sk0LoMhgRkM",
+	"ScnJic+HE3k5ABqNRqPv/eskZ+uaVaSSYnL+64Q84nVdEvj3RZ6TWpJC/fsBlw1R//hAhMBL9c9P08lH",
+	"VuVkcj45K87wK/ycPPnj1/j5k1fzV/mT+R8X3z55sXi++Hbxav6HxfPnk+nkVmLZiMn55Oovk0+fppPv",
+	"cfGO4ILw8AqTG/JLQ4REK/gIrXG5YHxNisl08oFIPDmvmrL0pn3LOeMw89t1Lbffs2I7MPOcFVtE1MfD",
+	"c35wyyfMuQ/rrxOiphKT83/8OqmxXE3OJ88YX2ZUfcMJFqyanOuJ0bpRExGEkZCcVsvJp58+BYH6yF6X",
+	"lFTy8s21CMP1j59GnpOetiAX15exKX+d4JpmBVnQikqq4P51gnNJH8jkXPKGTOF3WkzOJ18v8Iti/oeX",
+	"r8jZt69evVp8+83Z/NuczF8+f/Xi7I+L+WQ66f1uMp1UeK2A/xPhnBIxmU4M1s4nX7/E+dm33377bT6f",
+	"/yF/UXz98kz934vJdFJz9ginX1IhSZVZjC/0LM8m04lCbZ11ftfAS8yXRGYNLyfnk5WU9fkzO+6puSDP",
+	"AE0MC00wnw5F8jUraU5JHNF6o988LxbPz86+VWOL4uzs7I/f5vOvv15MphOc50SIjNPlCq7wp+nOUcAE",
+	"LRpfs/W6kYQnI1Jdz2/OppNfGiZxtsaPk/Mnz6cTjiWZnL88cOfyhiwV4nn0On1kEvH2o8Hr+VcF3g2p",
+	"GZeRGeELJDldLglHnOB8BRNfcbqkFZa0Wpo7rBF2T7YK9X+Yv3jxdf4qEV1m+qykayon51+fTSeNWj+r",
+	"Cc9JJQGUr88UxEMo+BUo5PLN5Hzyx/mLfD5/nj/55uUcP3m1eE6e/GFRvHjyfPFq/nXxEr/IFWaPZsh3",
+	"K/IGSzzHgryhxUcmLyqxibLnuxVBhfkcFbRAFZMI6xGDx/VjhRu5YpyKXgrwPhqcEhdrWmXmCBXzv2Ps",
+	"vbrKKQxbMoZK+PigdW5LtkldRqhvB1b5NJ3UmOM1gZt6/uvkHRNS3+BfJwUROae15rxwDCsmJFI/I7ZA",
+	"ckXQEkuywdunk6l90ifnE/PHJ+roqRqqH9aWNzw+kdv7Jyu71HQi8hVZw+Mlt7X6wj5Hhn0p4gzBU7GC",
+	"oMs3SK6w9OFBSybRZkUqRP3b3QUzidh7d6CWh2e1D/5bIgRlVWgLF+jHH0PQr/E9EUgxDiTpmqhNCIm5",
+	"FN0NvJyfkefFgjx5if/w6skr8iJ/8sfFyz8++QZ/PT8jxTf4j/Oz/g0IDduTgU18UoKDqFkl9AvSEahy",
+	"VklSATPEdV3SHKvdPftZ6Pfal/TmuMgcuak//B9OFpPzyf/3rJUOn9kBz9pVFAAtdKFB+lfxTN+Zi5p6",
+	"BL6LcyPmsTxvuEBrxok6gQopnvZUcbc/YVpqbjFibws3qHdTMdZ3yi32MMyn6M6js3tCagGUl7NqQZcN",
+	"h/1pgqQSrbAAhLwjmI/FB7sfxIUT/NM3r5jBjSHF2NYF4Q+EI2xmh/1xzRxhN7tPwohNNTtDe7fXWefU",
+	"5ytIzolEVCA8F6SSiHG04axaPvWWEvZxtzL2/jzqF33e2JEFIBB4Tc1ZTbg0gqMnMexPpIVBPR9bIFyW",
+	"iPElrqgAdIopYmWh3qcF5eogphMqyVokY+NNqwV8mloOhTnHSqV6fMI4sKPnrXCyz2y1zgObNVsVSJCq",
+	"QHOc3yMsELa8YUPlStEN5agij9KRD4xbsUbdK0YEXKx8RfJ7RGFLXcbpwfVC89BfGgpi2D8cLi24P7nB",
+	"bP4zyeXEvHxdtWsf7bQglaRyi2rOHmhBOGA/h1FjjvCiBHSAjnpux6MVflCPbGCVzgHuQf4fczy+XrV/",
+	"OLX5dfeCkWrBeD76irnpTn6/3nwPG9n+R52de0eCyLYCD5IMkQfCtxZSwL47ynmjRDcmCFowjpSS33+q",
+	"uCiAieHyuvPJjsgVYvlmya+EknixQDMtGc8QXkhQNJWYq1/w7xApBdG32UOe2X8Hef+ah/rSM0NFWNXs",
+	"6i8zkIerZq2O/eov3knvz/h8l0zM9NMkegGd/k7r3CFUcTAI2Ht+T7ZKdkKNIAXCKCdcYlohscIcNCcq",
+	"BQIzxwgG8Hc19QrXNam0IrNHMSH7QpiyNR0DsACikpAAHtTUT9EliBW7tNOuA/aK0MT3ZDtFmxXNVyCX",
+	"GBklOIc1cYSm8dma1TPvSRiWHTNIaDqH9XaXsPMNFtY4M0W0QsZw4i1DK0nUeX8K2VbGLEU1KQwt8ylA",
+	"eEb+ub5807GC7q+dl1gImisBDLUWU3seGN1t79EPhmmVDBfiKfoTJWUhrPpJBdKPQntVQdNXWxKScUXK",
+	"VYE4kQ03JFg1ZYnnpTMBdkn59dXNbdrzo758DRrIxDMr7t8AIleE+7yIPxDA9cX1pdZsCrLATQkYVyB5",
+	"WJ4zVhIMwiMuS7YhRUbryLuNi4ITIYiAHVdEbhi/F2jB2drg09whAdixmkZIJmpJdRdZnXdWQVXhcitp",
+	"LrK6bJa0SpSM7ahrGORh0VjGQ/u7fGOJVFELrRxKp+jlC7Qij7ggOV3jEhV0qZgV4whXWyTJo7T8YY0L",
+	"gqjiZa0SEryiSglK3EsjV94GGrnKtF4q+l7OsfMGjruRKyXfasUPrYlcsUJM0Xxr3zS81sJa5Ay966qA",
+	"tkJyOnTXZgTY6j5NJ0pzz6zQbecrsvk2dCsUPbIFEkpKwWVkN1Zy1+q+sfsEz2uOBc2z9FP7Xn2vNuGA",
+	"L3F+D+6O010xThaKgx53w3LF7DMGYCSSzms15MqMUFMoulso3JKsplVFq2VWUKFWLeIca6Y+JUVWN/OS",
+	"5tk92YqZujV0WTHeec09LuUtJWLXWNh77H8Mkqi53F8JVLA1ptWRmAN9MBsHEozpQqblo5OxTM0dsgJr",
+	"x2eYQ+ihXVDfYPs0r2lRlGTjvduKJea4UrJBkXTnPSgSaMFbMMdVBd4nXKCZN8ssQhCNkGydtROkkfAH",
+	"9/0tya39ZG+ubN5URRmRa3yLv36ckP48yEBicycgZ28BdUsUjpTEEr0oej09DhhXRqqBhbBdxuOWRDie",
+	"E16o64gexvzfCFdctmu5KogES3EmOc4VxuLI4DgnxgaDkahxBTcb3AItciOgalRnIITGl4Cf4cYqngQ3",
+	"s5cn2Wm54n8RmdvOrb5B8M2YBVhWMQm4ue8nE3VNlY5VMeQkp9icigGGKVv/hlhlHh0nExnpsvhOK0Kg",
+	"EYEVoGWn+yo7/JTyHugvh9+AglUyE0Tqc8xYleWcgEM8TtgV2YACqj1GoJqzRmmlWiHJWVNJwsPr6XuT",
+	"zbHMV5m5DJloauvtDq9pJQ/3Yiv2OVdSRiURYJf0LgcG+EeZPWAuUhknApuCYuOGL1mtFgv0gDlVE4uB",
+	"VWvOIKbByjoDrEJxi4rB38zIUdzDLOvuPyc540UvB3CEjRSKFKFuVqwknmgECpnxzPUuS+vMyWW9a852",
+	"xLcZAqfI8PSbFZVkeHpP+Uqb+udNH5Pp6GHeaRTaJvXn26uPaEPmSLJ7UvUvBKE86v9LlrOyn/tY8596",
+	"u7VIfX1z9T//F9nRCLxoVgRT16d3aUGXFZYNJxlYx3oxOLRlN1dstw9KlFth9bzyRDH4rRrzTg9RYn6r",
+	"TZHHmmqbYxBihwUkJKsFmhNaLQ1rDfJQmI9krTIMxs39ud+xDSpZtfTuiCe/KdTck1qCxUWQnFWF+A6d",
+	"gVmgY0k19gIFyoLxNZbaHvPNq6AViDxKwitcZixdPXprxlwpFUlNsizZHJc7T+jwPD/AsBssyXsYpGbi",
+	"uF79UiaOVx//9X17cqs1zjN7G3G5ZJzK1TqmrrnfFZrffbh47dHZvlhvX0393wLhsjxO0u8Am5csv8/E",
+	"PdlEHnW6WBBOqpygOZEbQioEQ5wfxoGO1ngLAhYQypqWJXXU8uQ5GDaqbYc4CtYoMB2EVbOea+LoMbZQ",
+	"fQ2sT36KXrwKWFmGLCsRHPmmbtBJnihI1CcAVJ0Z5Y0W2RrXdZrGah2AbBHyMKqjVlK5mo8USDKQ7sLs",
+	"Rl0fRf/xtVhVbpF+V6332Gex6rHPcVk6Q194mTozEYrqqeSsTBHDum9RVYQevyGJlYqMYTEsq26w0HZZ",
+	"UqD5FuEKXdWkAmsty5t113rmzf/zRtoTBKvQgpKyiJqA6dr5Yjwrnx4f5LdqesMEs7rXmemp9s4RCZYG",
+	"eFn11QJFsTLy3uG3XQGlHwKRYSUXlrSAN+agS2/NIRo9M/JYz/x3QYG6phVdN+vJ+VmI7StwnDFu5CG4",
+	"22NQ1wgbhOOZqmeimc+ix0OFaBSLPjUiKJYHIOLnzb3IGk4jVPLjzXsgEyd4gSpCpBjpkf7z3/+SSilK",
+	"YZyTBePkxAiq5osDEASXY6tJJIuHUkYvqx4fpQaRs5pkMDp9dhgknqKZ/scMcVKXYF2gcmAlyeyOzOtx",
+	"pBdbT6Y2C4YMWCQO2KDxDQClSzDEalN3xDdJqwKs5Pbpn6KZEipmUzTjAs8Q42hG8kLg+EUU97TO7umA",
+	"/UoRvD5NrHmjtWFpb7DosIU4zxes4XnMzwiO1akmF7Apw6q0Qoo7ffNqigwh/3jzXgOyex2De7QpCkFl",
+	"X58dl722kn0JO+xOjROub2rsPvbe88GMRTndjv/RH/IBV9gAAoK8IpzEsLwr39HBalLRYpxDQT36l288",
+	"j0KyJ9xFCSucz4lSfgSSLIihfX/DsbfWUZl56ZtaSE7wWugcIi1Dz33z2ODVjWvasKLTpB0xqCsrpXq9",
+	"4X8F/OMFXGGZ1/oKy1LM9l3BEYr0EGbTeIZP8Fp92qpRzkqmmVDaHCY+41aPsfRkLTmZMS8xHnlkPVMY",
+	"HAYpqBRdQ9CIp9bGQV3bVVMeXs2v0xa41d+qUSRvuJKiTCDO2uYDhjRO0BskfTABbxEnLbwiGCKvDKn4",
+	"DtsRaLgFYhBJm9fu06ykCyJpiJU58wTcmDTLRMW0uTzRGLELRKbOn+RSqPueDdhljGUTXg0BACEsUUmw",
+	"kKipJC2V9mlE8PAbZZcf5+w2yRC7/m5RNstQWJVYqRdn500AMU3JmcGbrLPtgK1bv2BExeUEHmFcWhfz",
+	"mj0o5QxESYSdRZkKVGOhHu+Ox9zDhcTLTEfCRYjZ/Ig2ECkIcXXGflcUWoFuzVhKQsBLcZwGpWaIyQ7L",
+	"tVXtXSQNcJFOOI3n91C6t/3yeKhS9HL13bBzxD5BI2IVfjRDrC3OTbHr2T7iqRxwgSvidY/n2CczCG8K",
+	"RoMDU1AMnEUSIUUqhtWIOxgAcXMk6waUHGbUfnd3d41gop2HIAK3INmS+S7hPi74AzvEG6zWuCfbkgiR",
+	"uK/KJBq6vcUnXjeywWUmS3Ek4gIkGF8VpOEXhy8G0rE1CO1nCEYWBSn6iEVBokavWVWRXMbXERJXBebF",
+	"kQiNWzoftLvfPTvpAQJqQH/05/t4fGvrYmeVEZNphUCL1megnhxzGF7cV3/s5ho/Zr80hG+zgtQhdIEY",
+	"ih/pulkj+ETrmcbLgGCstaH7gs2+HFOH3DuQ2lJJwh+w0wDagIIdm0yCcd5LKg9qnfChWsgdfw20UJEN",
+	"Lh0koQ0lSGp6cU4Umw+69ryobIFKspCdGOJuzh747615ZMTisJOMB4MH9PrdvXbDmCMIT1pW9HgGzexC",
+	"L29CpH+s6KNbrrN5QcZsPb7ZyHm7vc9qwmeJpCWIzOZbYyTrDSPQlq8VFmofsP3da+HL12vG5Cpdo7SO",
+	"wVs3TjGUFWdSliSzO4vakxSunTlUbhjCUioJUBhDlpmosAjzroL5jVbLRIw5qDiRfNsXu9+e06HgjIix",
+	"B/fRbU3ykCZSY7mago9InZsNqnWOzyXHlQQNwZDnDjvV34c3CbKN+eI4+RoqiYSSU5ZNibnS57h+AJyl",
+	"W20roEb1YCkYbx5YtBWqPBNFq+Xo6Bcx/BLpCImkkEEqwFEYk6sWTZVnaZZH9SmYGYznVi8QthxpGVPX",
+	"dQkasrB+HD1ATXBIG4awYkKOO4ZOQuw++ittbBAIowKL1ZxhXugsDsU/z62XAzJG/GwR9fddvySiADyH",
+	"YExWEX0NBJGSgglSHa+2RypFtiJUfXyC7JIuHexXAkoIre+kzZikiDUrSJmcdvwBvobgcUmWjCcnHbxu",
+	"v1ejIWyvyLAcCJPZYIHMx11uiiV5AramoUCAT9PJirH7jBPj5YqwnQ2Zq+/EjrV9hMXsHWP3N3aVFP5E",
+	"RSaoJMPOcmOzrRmXWhLBVccYHnXFG706aQUoekXwmlbLeFyB8e2neAZu4dlmXAbzNIAVtEK5S72BlFHf",
+	"O6ylkAXOSSQVrS7SSanEQqJ8havlMfSkwMqWnDV1xjZV1MrlWT5gIzDCcAC2qYJUNv6NU7CMgAKMbqda",
+	"/lMolXbJnpg//ixY9fQGb2wSp8+udTWHIMSkeiAlq4EybKqxTT426YNgOkBzSFOAlfcZZKxGjvZFbmzK",
+	"o2EuU7QBlo6thcCgjOkk0lIJCyQHaRupD3uzdV99mqYmrqJb+EkgdZEguGYou7stbBeYF0Cuialbol8P",
+	"Ae5PdZBP0QWkRuMKQVG8KWTeznSBvBkEf4HfYGOwbApo7FNBUl7y7OovM1h6Bmc9M++msyPrCjE7KctT",
+	"U4rp2NRlwNFPffLCB/vuBbOpFYrA4KtHfodqzIEo1rjaIrHCNRG7NLKfWd6u16bchZiUIuMqkniHFlTp",
+	"IuqkWhP9sJwIFn9tZ+8R8nby1f0V9oJyLnT1ln8CcOGogJyxe0r64jDgg6T15I4MqkENJxqYNIyVK8IU",
+	"f+zMjocsvWlycfDAwmIx5rgvQAUMRMgVgzo1hlyYR6Jbyn7e+nUbQXxjeZ9iv29jBfHC1h8yIR9dYg7b",
+	"KDW59B+oISmwmeAeEzLgtn+q3UPondPEVnnB6glGVFtgVI1Rj45kLDT7p15G0vEWhg0YkllfuKu5JJyp",
+	"dsDUScZmD95a1cdqdQa+JBdO2kVzU/aGMiixJuIEZRwvSUaqJa1IjAX7C5laYAplU51mpstYoRknBRWz",
+	"cdppI1e3PfFLhieZaOz2YjizhHVX6dgiyCJKtRQUqezQ5hMfyguj3CeOl26qdDBoIOTjMlkmSj+GFGb/",
+	"YUwg8DkrtlmNhdgwXmScLMljHbMB7xmK4Iz0i6ztRXoaaxhRc4ezyNWiIKsft6Ca4iuhET+0ps7vlrLs",
+	"SxfR9WdI4W1FaLQWu7Ge+7qXfXjV971JOruLtA5AvVQkNedRcpzLbMHZOpubstI9L8FOBIPE96TSKfQB",
+	"PCUwW68OR/C4XnMmxBNdZwbdEB2iiG5XWJ0A+i81/L9bw1DXrjAgvZUl22TehuI7n3O2Ab1uDQ4BdSm6",
+	"tyFe8KM3RoN3qoBbu9buYkfW+DCA9NqDO8blDgCNIKdZX0vwIhZ1CD+a/HiLZPukf4dm///My4w5HJiC",
+	"zJueK1SQnCqOoGm7ZMtl9NokmIitB0mXwVQcVJGy3upQ4uZjzcQw9RiNvUM+wii7a5MqeBzC1vgxC6rY",
+	"jrt1qAU4jRbbYdMQZoRqThYlXa5cka5hrmcCXOENkSvOmmWP//zq+u7y6uNt14/u4qcUDP4DP5I/qR3F",
+	"pUB3BnrnxiNOqqJmNJxC1WVC+v24J1v9ZiU/WTqqa40lvM3eK2X2zp11BVb4SkTLWWkIXBxozoqY9VaA",
+	"CUDr5C7ws/VH6VemG8QVIj4/JnvoukajjG43VG8dzPykknyL2GLhUs8hsk69EDFfZ1/gvucds1j0TzSg",
+	"eKY4YuwUYK/BMQ9ZJDlC0jVhjeyVMhwtRqWLQQf2wD24asPOU65C8lOsaRCXZSbwgtgqAD0PMi5L9MPb",
+	"uyl69/biDUipQR7QJ/joNefbA17ogSt2bLUgm00oZRk1twT4f2vPgALekmm4Irz234MBGPH6yxB/W6ZB",
+	"je+zNNitD9GYma+NhPTPdyA7taOTKsGkIMJZjeOL9t1g35vYXfkjXtuTBA+Kzoqlle/LPVIM1DAoHeU1",
+	"W69xVQSDryWpdbjF3etrrdGkWFN6CthK8iidS8NWrdaOhkg5gLAqrk3/DBVsimZKOjXpWzDTOFPFa8rz",
+	"hsrvOcH3fRamXH+H5vrDXeFi6oqWLeBSOs63WdGSdOlngWmK2u6MvLhcQJBkpq78gJhr4bE+I8kpKQwQ",
+	"Op9cPchQLY4/0Ly/etDvT/1Ee5QyyTKDsMF6FLun0MX3sLAt2mrzSXFrjuP/3BS7Tt44c5UrTsSKlYWt",
+	"aTpQ0FTRbFvqQUJ/is5Od7cJVogzdUmfJ0WF9dxQsK6/7jMN3Hmx9p5NBIKy9myKCRKQLZgwVD3TKZXC",
+	"eQHCr7qeUKdt9qV0jp0YDEaQvhjOddHmBIVhZ46B6OyvhNMJd4rg+ZXvjijX4SSltPqXxljcySsL4Ah+",
+	"ayne3IFjqwgCRrJg7Nxdm0PrcNfHk+JU/OZ7HV/YF7X1d20PN3GiQL1C6cwmrjvRioarnOjc7R4sIupn",
+	"8e7EFstOVDlwei8jCHiC6MaVx/RZa29SP0QO1UaMwyegPSy8wLE13qK5dlRRr6yMmnZfpE0sgvNLeafg",
+	"HGEua3iM66iHRkPdsdoZsB2BHg24F5yaAndP7d+Z/nE2lGStPjsuTdsKMFRJ2JCa2JuNaAmh87l2SS7i",
+	"vhp7GQPnc9MtQChotSzbF2t0eqgWFt6a4SnHoEtA7DbO24Hy/S6AFg/6GoyEEoIu9zhNAqwjKlG5dBSd",
+	"siw5VeL7EXe8ERKE1faif95rbRJ1IsDaX/04veClPmkgmfdQXEcyCS7My2B1DV1NyOihhgsblOaY860S",
+	"+BXMBXuKLtqeT5XiQEqT2aIZLXTEkvo3MAW6gD+2DQBOHcab/UuWydq7o4cXGw889ME00bbxUlv0xb75",
+	"GhwkGeSHWo6dVoDc30mmqS3SrwnW0B9qQbOkQj61TQKEqUvcmXAG5pAO4Q8HPAw9VgPl/j30UDCDGC9Y",
+	"wM3XyFWm//xrapl3V5p2uPqOm16MmF/EFzjCc4YlMZVgi54gYIO1lJDyfc1CW8tWUtZedcq2vlL8vPY3",
+	"C9E/pjJDaxihcoVwhW5uL/zIqfDJmkqHWfI9HaTKHdbauQxs4V4sdUvHX0KoVjgYjjIGUe8+XLyOBL1H",
+	"+Cl5rEuaU4ku3zxFl5ZNKoYNjH3aJv+rF8EHYr6NWUOoyGg1dF8D29qp4L+/CVexgqgVem3LtrxxdwXo",
+	"HnB8TY0SC5mZAPu0i+UH2O8nL4aQ+AVTa9dE4gOq4/+JE/JEYUsXWLYGW1erIszOThX5FmfA40slWYoe",
+	"qJaEuaQjajhpAe26HfUflcX8hROJv1AS70mybcNFV/BS7Lf4xYUSqlm3fPGp5YTf038HfeqJCTxvsMQ6",
+	"3O2DroL42m+YG36wPD8oQA3M1MTMgf4CxXNZBWE5Ha0/2Tk0EOwKk9lnX68Xfn/TPCnakuyraeNMoA6H",
+	"2tzbF2kI5RpttrUfUdhBYwKesMSmlKLpJRXwae0ELHoLTLUwJACe/dWU5EKrgYqTe1N2oqvf3d1d//n2",
+	"6qNCjkbL7ECk3m1rAsr6AGnedeGxnswOAU6d1wS6iVqbSOtSW9JqHPYTlecwiThbWmL2tr1DAdnLlTAd",
+	"A0zwzpszSYRJfapfgZXJB4lBGT/rt1VxzWglw17qi8rzxkHGLFibQaufIozmJcvvTZ08SInT+UBa6z+C",
+	"4RztEtZwZDkOtWL9gO3khhe10y4xL3RkTcwgcEpns/40w7kTFA+3EVkj8geY0xbBi8U4aA3QyTi2cm6b",
+	"fDVcafNzO8p7aXZ3q30ZoiATKXbUngyuRoRw4rzHtWYjRipmjlGHjXBSl9tYfl9B+sKv2uYzdbmNpAxE",
+	"HbMQIRqZwMvlbyPijihKZ0PmdpcbIJ2ecw13BAmn+5heI55F/Stop2S8MANpPQ+2SGhs/yM8BT7Ypp1v",
+	"+8YMB6z37QwuJQDrpAb1AJwMy11w9xB9VTlw7K15IClXxgzKjs+DMzOlmcjMqvHX08pP5ssduYmssg2Z",
+	"Z1DpwnwxTnB6+yhJVZDiGsuVuI2FZXTbA+66ELVAaoSjBOZUPIBz3kUeRm9Mu4KOLQ9FOZrSt/A4KGKz",
+	"UvJI31kbU59wA6A9RqYkhiG4vSCN/c6dSS9kK+qkxqb2uejjeDwySljHBWYmLlAk40Una3XDptDGWBi3",
+	"EHA19iT3QxlTmJrXcS/r8abvkKXtKue33hsB651azpMNkkB1FT1ToPPreo51JzNd3CoVrhXmhY2LFomw",
+	"mc/HVtzBvLjTI1OBM1n/yQe6V131M97aeG+gwKXZbRNk+wKNhPHSrJkKo5H7JceVWDC+Fmkc28ivVPjV",
+	"d0aAqeXlO7tqMrQsv3fpA0loDSXHUSlIuRgLMcvvbSn5VHBr9XQKmXmdzAYBhmxEbKMNOl6RkRBf69XN",
+	"FKkw9/U+DV51z+LvCtSbxP0xVfqtyTkVTkH/aeBM5UnW6aRG+mb10f0ETHODfybTwcjXRz+iXnPMppJt",
+	"t3Zb0/BzP0eOJaTKcDp7CdS+li9AMzAkyboujft7DNxm2GiQ+xOtYqBbLRKEp4PY2juY4bL6WYf3jYf7",
+	"519OgO2ff0ELWpouuOPIRIPx578eAnkyY+4Kq/9CezjlBr44ybusupG0v5PY/cWJv+FlxsmG02jX/V2Y",
+	"f7x5rwNn1SBJxj41P968v9HrpYLoagP9LFh16AXVFTPwEtNKQJdOAGok7H8zkCi1fjT0BqZxGwjAHqqi",
+	"euA+zGOavBXKZZMoUGP0Z/yAdT2+tuKtkQHHgqvXTQUTekWPsyOYWPzvIN0Y1ADxxewL/Vaktrvvvk+m",
+	"GxKoRBTXHAFXyPYTNo0TbC2m75BolGRMCs0roXnb38kc3bkm1kdWQhpqctBt4eAav0acx/bneFgk4zY0",
+	"B5rMjCYvWwHsmKMKh8YntFTYc813kX0az2QrqCcG+eu8gd/AC+mvHox7KAipETbF5dZ4iyrg86SEmIgB",
+	"bB4aHadX04u4faVEycU3uttxO1RZvVXtrMNcd+iHNhzswVRHSCtE9xldrMPRaaNj0Q6Oy5rCgRmsIMmW",
+	"wJKOTBLtmOzCOSiuHv3oujCf8WA+T036f7Mk69+mhH63IX5v3lInAKlKy8VMqkboKpF78eaxPDdbyTG5",
+	"1f9bGNK6N8kjyRvojbwOurUV79b5V1ou0N+TYsfzBq0yr6pyO5uimZtTL6b+JJo5mPO0cx0kGf3f4ZDy",
+	"3eTA5O1d+iPbXUIItx5gIrl7ArlNLtPpKqXXJd4uOWt0UFjyXq7bYeOakdrx3Z6k+ptY+q/6bWq5iCNx",
+	"jYkSV8sGL0m4qqg52VGg3ZpBHnSOJEZOZIe1U4HoowWw3A/OEoNhb3CXdRZicrDbCIF1MCwvPU2xN0ux",
+	"C+TOTX0xO4QhdtjGMBq9bE4QxH6sqIINl0jhQNPXqEhB0VeuVu8TLXUfKKFBWXC2PiRj1O61jb1Mz+rV",
+	"5BaRgA0+FBM1Ub6SuXjZ8VB65JPkJgW5Na0haaeSCAOxzD/dsYajNz9ooVlbuo7R1mIHFIx72QlnPZQI",
+	"P0uAcNzH6QsCO7HhWshwXfuUFNjbR/HYKOSbt7d36u02WNdP91/w4j7SDT9NYt2J1N4vrsOY1Nw7QqWL",
+	"Tu5xF0ucCFY+jCZRs0PHlcUJiNS/n0F+sGdF2I3/d5tjCx3LkxrebkosmALhmRffPCorwJblNBH+Pt3Z",
+	"GLaA7nISw8cxqQdHZMZ8WZtJj8gaLyENZX/a2rEBce0UeSJjym0MbvC6I/7GFapWTJ4ijGq8hBKJSnu2",
+	"Cgg7VcH3dilddI4/HJcE0853CAX4gnqQVVgMhcrnplew8pqhnDByuEsqvtwwVF9rDykLAgnlYryW8ycz",
+	"spWHDCAn3m/reLBpr0dteAdI69A7Lo/AOIe0tCWMz65FzD517YSBm5ppnkdz2oZRKB4okvYmBMmg4wgT",
+	"Mn4ZRTN3fxZqGe0KeAJ1IHWQN0DCoFGU9kNcX93eRdqjerP11HyoOZMsZ5CE2gFgRwAyAUhPNsKYLQQJ",
+	"Sz5qn86RTB4lqUR64rChYxsl9bYdnsg5doh/XxiuNSGhOVnhB8oa95Y7zqumGWYgapt0vW6k12eopwRw",
+	"nK7ayt9N5VlXRr8sAZwFoKH5Cs3aU5l1M+edK98DzNzltsZeP15YlUH3sGzB+AbzolfYagGx/j41tIuW",
+	"g5CxY1MJUr7r/2mtNhoXC1KYbmnDmxVF2WdDcmKiWeAAm1LyTt9WksptWPvrbrC1LiU8kyPqpNlVvhLR",
+	"gmcnf3B3XxwLwwnLLfhT7hv8PjsB/Ic9Hgk1JnsOJOG27JhI+ziDXswOGM8drO6pvbVzLAda4ljJ3iT4",
+	"uVvrGuOw9ZxWMeF836h1+iuGy9KBlSb5rAlfkiKL3hP9u3dd9paIGtljNVD9wePtHjv8NCX6LKXdrEdH",
+	"p/KlDBK7Z8IJtR/3Sg6aQgKmXimVomNY6hZm8MKf+sm/z24FonPH9CGON1ekWSrGsw1TNzEFh4Ktd1AY",
+	"CYf5UnhJt+CMwstumk24mD1de2H9/zIRBf9beqlYFKtN99dM7znHQMDtvtUlqvDrSpZr9kAKXc+8zcH3",
+	"G0+MPn2cyyzk1/vIJHQlVPKNrc4WqXRYFJ/V3JH0+BWkJJKk+Zm8dFDA55H1D3+/PkMcrNOaP8DbTfd/",
+	"m0qjZWi/5G2OyzI1Oz/Rku4S0verTcIsvbygxo0gaE4WzLiC7Q6gA0tZ2vBr58wH74XJxx9ddUzNnCZY",
+	"/Z3MFbJNkr6Su/vPRUjou3KlfwgqtBBOrgVyG9U03OEzpcYEcK9IoQtoAyMilTNsuxbFEW2/Fq0EYSSJ",
+	"kDrU8e719diUZb8FTcLFN1VJwYiVWfWs3/4vdfApdDQ0eW7XN1f/839b7W6vkavHDj5T9Q13EAkaRpwf",
+	"dVlR3/HGUbWr51qU7ai4Mq9ne72IFT8cetQTEnromrzxwmL6lGTgkVBqgglNjTXjcupKVEpXmDuZU3by",
+	"gXuLKrVZyH7OrM6VNQ0Xy/J32e/4x+uyv2EA1NarEKvxL43tyUEFeiCcLigpziG9TNxT04ynrzt3oPNd",
+	"cha558mFcW2fl4Max/gt9nfTJT5bU5nRiw67XHXmiHYp6ayo+bbrOYzVMSZgk8jmWJiYvr5+Ng5y3cbG",
+	"tduz0+wxq5lo5odb5bquz4M6wARIJtzIyHZs3HW3iqaUp0j+sVn+Qw3zEjr92XSxcKM/U4O5qSQt/f45",
+	"utDzkT0w//z3v/QFCkJyAdRZUVwbeMMBiVSpLQ87K96TWk7VLfuBIZ21iTAqzAs3RbOv1wE6nE4enxSu",
+	"ZqOJHUuhzHuyRYKMI8U///3ubz2V3HXx0i6ydjPWLFf1Oe8pIjaC7EM7pF0Z+mibZqgfjqVXpj4T92QT",
+	"iWKlC6MfucK3ecnye+E0iLzEdA1tBWe7KsSaVnTdrCfnZyHtIZmX6RWOYV5UiAassyfeNMVy5KYrJjOt",
+	"np0YlGq+GAmKohRaLbM+ecgGRjqqmqLZao3z2RTNuMCmo2ReiEgIpIjEo7bv7lSLH828pDlcU1ohRRDf",
+	"vHJirLnH5rJtyPyg6xyqFdMryXYSmHc7dJvGDLrSTrzI5O9CbcSgyXrJriIbD6npR+zq0PXlrl5VLj/K",
+	"Zov9pkc3LrHtiBMbmRQ2nXC8yeas2GZKnxsKIIS5IeWgbewu0HwrIU6xjMRkq+tFOcmEpplxi5hB4f56",
+	"CYEiLb1cFm8fJce5ZJGupTvLKZmum7VuYKOKMUMYZdU22p46YlDKr1O5XGrib0Z6RG86W3C27pMTL9+A",
+	"3QCK8alvd+we2nKjHwN18LN4G85cZgq6OJL1Ugsd9dpZ5QGXDeTOcbIkj3q1R0Xfvcsx7tWQPLxqp5vt",
+	"qEqlLcHdxvR2EHgaIdnaL6v5X5pYxH97xuepK/1ecPpgu5TyphLmvBOiX0F8TKxcFmKun6YTvXikRICJ",
+	"aelyoN3IECYlU+dab+WKVepfS17n+oCXTI+JyHVFRvx7O2YX/pVXLJTFymwYoB16tePe2NixX+GkE682",
+	"pihcBLWDheGYkNk92Wa4ifL/XeChM/NxBQwPBpeTRCAhxfALQdVfrakDGimobF2aXwS+Hl6yW0kw4L9a",
+	"0Edo/9E22Bjng011mej5jywOvjeJXx/8872Bn8l50e5m0Hvx71Ha/zc0dX9kpvEdZZX4gCu8DD04rbii",
+	"CwVpAy3CVcWaKie2sJo+o0TTFoNXklWKy+rh/S2wrYvF+FqhUjFure/aDqFQsx/l7SnNK8xJkWKzlr7b",
+	"0RlIrIclGb9XF7fhZXbLc7WlHaZoTgQtCEQ55SUWgua61yrcIG2bAa1erNrYPr3CHGx9PzBUc7bkeP2V",
+	"QELyJpcC/dfshiyUBPA3EPb++zt9rRXXaseCyGMLhh3fenUo3dXy8zQ2f3Vx+7odouVQMAa+YXn6FG/9",
+	"QZAfu2DJgy/Vx5+mE1aTCtd0MDXenPIUvXx69vQxevmPbOdxdXF7jeXqUpJ1mIW6cmbTbpXSxPQakjfc",
+	"RL8nAXNrB8BgqLcVu2vw404j7xEvPyym5kgKYgy3R1sRpH6BJ7w20cdiPBx3OCl06PGJ3N4/wTV9YqwE",
+	"45Snu+39V6JTD8ZD3OBJ6sV11piJlT5maYzcVIkgHNr+TF19XJZzrFWqz3RVblwstglKcvSA1vieCFRi",
+	"Sbh3h3BRqLfXvcjWniwZEk2+UggiCbKgBjtQ3cuf0FpEc4OHp+iiMl39JXmUXubsOcLO18oJLqDbNoak",
+	"fgOwsWC/J9VSSR7PxwdDjzi3DpfvbvEac9lWNbAvoY5z0BUWAQVq+/NttJvJrstM4+d4nuoobo9Q7C/i",
+	"oHRFo50fD+BbPdE+fOaHw8BLkNoT7xnHayKNlhEKeT0IvJJWJzjb97QKnKv662FQ1XaznxVv7qfDgDT2",
+	"lO9ZQU9AfTdutm2UlSpllpJDoTXWgBNAauwQATDNGoflHeuFjobvVpfL2oNO//1A2IwMBnOcAIe3nfkC",
+	"sJrftY5wEEJ7tajXrJKkkmN6ru+6/nNW9Ao9QzNABeAboks4JCPuTyU21hrYgM11SZMpyaN5MerSGHtG",
+	"rXkSVp4NMKWAjabGXB5GtXJbjkXPp8Hu+tYB0h6nyTZkfK0rDSraOLD4wL/4a96W4hvFioaRCt4UTdMa",
+	"m3NWbAHENSkodklP/RCOkSObKlgDty33mq8wx7l+HklJ1pCVy7iJ2BNTZMrRG2HYGEG/QwpEMJ5VTBfa",
+	"86M7IvB7FtS9EwzGPujfQqoCS2lla3WEUXyjA8VonqPtJGAuGj1aNOs15ttjr3I6ebzdsQXtUokSGxWy",
+	"Fw0HNcpqG6nJxl1Mhpp7eioMtrWM8Nz02Doo6HMPxjFmR3gDAogwNmy7xl6bAHThlMeCKLYo9P3AAi1w",
+	"2Wt37ySIOTDYZqjGPqR25qwmtk6FtjK/eHqGFiXbpDlcGaf/BET9qDE7ilw5WXAiVocM1YAfzf2DV1bH",
+	"qRGv8oBN0odFD3oQwGI+fqO9tHZpbKjBFBFsC8v1WKr26iBKnAfzvdka3DL6A3290ucla0xjrSmeqN+s",
+	"fcTVkdHrHFGCsG+GFBYQHz/4Qke5lL7uRET6AOQk6rKFH3My6jDT8GRmPhhP8fEhPEnC1+Jqcau7Xg5O",
+	"Dp97bTIjOUeyJLE0YlnuIm1v/Jhqu+E5eq8oGDx63kVrXnQmz38fScWBfFkcPvbmAKBTjD5BS7pWkczY",
+	"loSre1L4B3CQ2s9NyNAo58kRgtdH3RuhVzAPCRpAX3uSd2SDbdsHt+6VxVNQ3G4t96Cb2JZ8X8R0nPUb",
+	"j++MHxlWstg57tQLUnMC7XP6ozxbrIgVa8oCGpOwakk4mhMUq7qZ+q60s0dfl5N4bHfue1+em/s04nr1",
+	"72/KHe3MN84/2LGgDEdOtbbVA+2xX8J8eufF4/jSqI4/Iv9i7uUjDi/dyewpvknXBBJLMFqQDdowXoSv",
+	"zbDnOr6/kcUteoWIloYD7N7dFi04aJPgl5UiwEL7dl3L7TirhbWXnsTCOyKYRX+/x8BHrXqcjedf2nZ5",
+	"qNmbjseE1VJGWg0gw2L8mR1olD2RfTxdtnOhEsHrDmlaBYSpdQNnThHtoOdXXCwS+1pVpn5JEipaadEV",
+	"Djp0bIoopIGHTMIg+EtyIOiKqx42ktUyvVDw7uBxkhJ0yHQU0TqFRrfFHis21VjmqwN3aJIUDhjZHDhw",
+	"jOxyGPJOKbZ4JJ0ms3CcH3THeiWQm65gvM9D2qa+X1b0OOrxP/wFP/AJOuJNuIkmdVw4XeA/AvVfIE6q",
+	"J/3hXy526s6YsE4B6RHkeRtpPXfhGs+FSTPg9tJRk9Zu9fLpmY7Ch1/OIXB+pgCaTVHVrAmnOZqzpiq8",
+	"YoPkMS8bQR8I2LrYKULqT6ElRQ4/bDfSZmEvdMJrhm3rCCiV3zWEYRW5WkzO/5FsKnPi7a97pqeftFJ2",
+	"tRgpK4uTaIPV9rCFfyNtrqBq7JpWOJhrfddGwGw1AQpSklyKTqv7fv7s9Xf6TN5O0Y15Q5Ca7HcCB/jT",
+	"YjLNxx/H63YhGYRUzTrindEw7raK78hre33ZBksNWt7xQTebHk1K7QQ2mmX0BCcw1toKSyMJY4Sc2+Uh",
+	"kzV+vBwlJOvAIj3SRsQfMPSQAHNv+KgT+ujcIWtaHbrbNv7/gKFH7XYkPXq7bUpJ65KMYMvt4IrJgwiq",
+	"vagj7495CMe/HzWW6hKN90d2g2KOc2DFgpLv9gMpK6S55IFh3ri4MkVQRqHXV30GSr178AKTXjdQZgDV",
+	"nAhTEviI2vjW8T/qrOQhccBNRX9pyLgLb9EFleAOQvTjuowXFYG3D1Hhx1b+z4f3CTFbUnI6b+T4e3WQ",
+	"rRbooR5jkmhvFVnQx9HDNhw6Wx6rmB+vC0XCIQWE7Tpxy3fGY5tYxkb3nY7yzvDd2ffpxXKydXKBufMm",
+	"sneBsJc/zTsZe98hXMEGDA9YI6hhwJpl1452OJe8BQ4hJiFZcfS+TVpFqFA63oJBvC0r8oXNK3OCOeF/",
+	"OkyOO0afWZRsE7GO6gBR+GBkdOjrcQ4ltmlL3b7mBOoj4lKMnoGu65LmVI4eWGMhNowXIweGiPJLucVY",
+	"TarL4rX20BwWUmsvw+d+Uo9hri7Sai/4yEaRSj/i0jV/RU2VVA06zdNkSnH0+JqSmn7FKy4/YE4VkOLw",
+	"xClTSLRHeXblNqD9CF1APJj67yV9IOHgnTT0WOiRkLgq4kg6Trk/QYxFaGGDeHtIUH/+tFl1d+EcAYmX",
+	"esNLzpp61717CJmqGYeO4BTmhsSGTHg5Nn4W+EUIVeRRHpJLgf3k/afD7chaUBq5ijeF2q0M0ZaiZBs/",
+	"r6K98Ak5j6TIcJ4TIaBXYeRJXnJcScj6Ou1lmbYwmHec9IHhKnJ9FkgaucpKtqRVxklBebCDyg5rhebi",
+	"Gyig1AjCBRT8RWPzeS7fXJuC19HWu5UmwMs3yDy9bY1sG6ZhWronRMLaRgLHFu+6fNMq4UxJQG0okP+b",
+	"7TXvKhSnVfcSoonVR9S/uQvvilKloxxwedVGTYRrOAXQ7VNdnpNakuI73aFQkEIXFB9dCN7NHdmtKdzd",
+	"wjA2WGCPwFKCBsiSE8Vhsvk200fYU/UfyB+tsK45dU+2ulQlzlde9+P0CrPXRjC+6NRbjDIF3V2RbSrC",
+	"kZWpDc+y5b7T29sf02fjs/XSiJdqzWwWVl9DC9G5K18J21lBG8zaeqk5rqCqzHGcVHu102hTnfCtrna+",
+	"oxCFApH0r+Hqby5VL+R3Yp33wkSSHPtiADKzFBHc9KboqxOoLlCagKO+HMXtrgkXVEjTcTNW9NL4pG1f",
+	"zjaSeU5WtCoQRjdvb+9GVME8ZRVFFk8IufN6QkO74N+qOHuCMhVLGNpTB/RG0N2KbKH7UyMCH6W3+uqh",
+	"DfVwb68xl7TnMaxtLSfsqnmb9rbw8ENXAfGd0u2wkoA50enE01Y20J8g8kD4Vq5otUzpZDnQfc2fGNr1",
+	"gByLOF2uNLRKLLonsT6XiieV5DFomOxbpkNsqCC1pp/+xWrCs2BRwdhK0PxVtM9oNy3Qm/mXhoUudN8O",
+	"YMgwzFy9/gDHuOnVuLZ5bd8aPXRpBJZIvQXTKEbrPOlNuOhu86+RzbgUfD9vEg193UY4/Xt93MZE/7Y8",
+	"q9I+SyokqYSuYa4VDyp1AW3hdZBNKHoAJcyzFRMyg9aWQmZNLemaZFLNET9xt8qSmYZ1DEnMTXcBYxLQ",
+	"U0HLPIEW6vlo6kj6men0rvhonYkSi1WfnAkfILMKqQo/hhYJGW1qa5o7lgwX2RyXuMp7+8l32pcUVBh3",
+	"VqF7Uc70fjN1GrPwevqgsqFnp0KbFc1XHbEP1HfRm08Mvk3+QPT5tfJW/I5a+bftAqFHodk7JuSsq6uF",
+	"t2QSpLOCilyhIdHZaBKx39hRmtC9noz65HsRZncy876a6aqIuoPyYFn5QAey9gyj8pt7ai36vlJqrJC4",
+	"ysmxXdf18inSo6+7hEKxK1EznsiUgNfcuTFDXOnOn30fyLv3tx2rlMncgMwAxRZGKV668eoQQjCC7+Bh",
+	"dLc0sNa+giDKLKf1Kqpnd6IK1M7010g0VB572mrxBeM5yXK2XrMKmhq3bSTi91Z/3i07oVAGdb3Bim5a",
+	"mUXurCgzWoGLlWTintaZ7lY3sKi3wg4NqhUrJjtt2cLLrvFj1lv3wARGAarNh7aznU4JF4hK0+ZPti3L",
+	"oIaTjan65uuvX3492LFLQUOrAWj0FJ8bmvh9u8GSvFdCU9wA3BWs/J4EU/0wKenbylq/99RKU9vqqJWx",
+	"koQ/4DLW4LtgjUJvoI6BOqcIj3FlExzvqgl3SyXNn0BCt2vGQMsKHK8ktUDzrSd4kMVCMe2HDoEtWFmy",
+	"jaZ1yfFiQfMpamrLanPzipMCBqV4PEu87b96IDLadn1ywzqdBwz5H9BufbgvpL1a1DY7gD5UQmEqwt8k",
+	"qffn+36LVmyD1rjaek9TYHLQnNVuE3cgV5yIFYs1eoTpsTQnKuzZm8bkqWtwulzGrgK0VrBVwUndLhbY",
+	"3RRaXaEzRSnPjyVojUVTUviGQJxbTFOC2hsAg+WOVhhsm7D306iWJvsJxYjNrewZppAHm5UQ7tKnHeOG",
+	"rvd6xA+b9AxibnUvyvCL8Y5tohKSzkKhy6ReDrhcMk7lKuJEdz+7gINAL1XPHN4KFwlG9h1RBFfo5vZi",
+	"YAWNzx7J3qZdOYNwi4nDRTwqskFOk3gc++R0T7YJyDJ9QIfPIM0XgSv07sPF66G57K9RPbRFedtspZ1z",
+	"rx3thR/SNTvsWvyTxKWoUmleQjruMLq90++yU3v2/4xaCH0RX30H/t+tPLo3t81RveYsJ0KwcL0S+6Np",
+	"jmbr2IBRAMkVt7Gip6hv1zrQgg0eM1qpHTA+i7g2Iob33V6K7TL7gPfhizVqmrvY+36BuH5XNapWuK5J",
+	"JRCrlIynnRgpHZ96epDOcLXVbQlxWc686odmdheyvyZyCEXDFo7ufq2PH3IKYJuZZPF3+ceb9+MYTnCx",
+	"sGjS7hcEKQPOMGoNFa11R7NTxDXfkCV5/IDrQPMLD8jKvpMHNk2Qq6zGXP4WgNd+7xEFyYFb2IK92NvA",
+	"IYCCnyh7wOVvgQntpKpP0lsig2T8x9/kRGPOzwMLKcLLBqETv8Vmdgvn3pPtSYM/b3NWk9clphGJXfe+",
+	"1+yelYWwvfa+Eq74sO2RawO7nGtnqwNrhtkWzJTBUln8HdWgtGIhLL8vE8LfZ/HAj0yyTLshj45p64S0",
+	"QbNO8L/CMsefSszB3kFzWy9bx7alojzZNekRiHpeaZGPH9ez0V6PT1BPbRUhHV5PnOcNpkjqOIjzFTin",
+	"BnQwHfqk56+Y1K3GI2qXnlPSNWGNDENesmoJ3bd0RBU0sVQTHmCoUiwhS5PaV0xIq+rplSOR71q4z3SV",
+	"CRHRiX37RrsPDN7mSDgD5qSS2QiINZG0N10NnSK6QBRueOXisfb1GMZHraS+T8CNfpYthpKyKGiu3p0l",
+	"FTISZWScegNw2nwIXBSksKYAdaKxwLDW5ZqJWFlrd4bGFZ+zNdGWuAHovVNVS+mDyAA7/ZQCLxjQCUS8",
+	"QrC8Ot4Y6ncW6vW/pvnhcVm6/Zpjiq/ax69AHHjbSwqtaVxYi4Gt2xUKexOxIut2AqkL6KtPR4bz7oD7",
+	"QZsMPgUrpo0wAIzSe8IwJDqt9Lb3MecMCaNx4Bwf/WkingXlmN22q4WU6c52Z+o/Z11nz6wmfOY/DTtu",
+	"8H83f9R0Inx3U4KGvu+mGka+DQjrSY+RjBNfqjVivkgKVcXjojZ3jTN9MWj7GcRJZiU35a40vJf7E5aL",
+	"JeN4STJSLWlF+gLLXCrJPSF1i7YdYxYnBRXjzLG31sgbc9nYQgPOGmzbY2OUu4RctWU/3OBLOitselJe",
+	"svw+E/ck0u+moAubr20dmDBEtI+9yRY5xIHJOeNZbpKbQ4SPZbNXmk1XWt1wJZ+GNrm3wNokwoZrUXup",
+	"cKkr7HpkxnoGomXde/TJHXtH6rTpyRme4+JSQmw23NmASh+V5gC6ftlqdxvgbsTFSLmma5QIPFbOJokY",
+	"NNyPpCvu1gmT+Srjj7F0nF0HQhAPnDwQLshQ8JMFjwqFYaUugMjSOidcbT2A6hD89JfQ0J8kltAYn3MI",
+	"cNyRdV1iSd5Es3ik+aJtxocg7k8zj6QmZyYA1jD3fry75Ww+kNEhhN+npkvhnnBPq7qRmU3Y39+MBtpO",
+	"o6u5zn4WrNI+gsd1GTb0WKiydZATtu+ZA5+KKZrNSzbXMy9oSQam1qlkA4fgEhmBLJQ8b4N5uy9zRKWL",
+	"E6QlhFiKTuDgf/deHu69dKdu0+eGRdfOVe07Sbomb3otXtpupKM34RmR+F5HN1W4YkZA+A6duQzGbra3",
+	"ibpNlCAMUBzn957KhsPJFeYD2ygfl1tJc/X+5IzrqqAFA5ar//I7xaVSXA+52Dv957/G7v7Pvxx98xe0",
+	"lDEp7OdfkP45iJr/JWj+8c0PP5Rsjst3EXn0wkqjVmoXRF0EpvPWtMVLPxHD2L4n22EdLxr61RtBFooe",
+	"s9LoUKZgOrJu3puAuxhJ2rgBz88q/rXeI5BUvYqLKeJqm8QE9AixCbvC5b/pzUiPgfCpydaJcaessAmx",
+	"8bP/8zwiT+l4iIBofQVCJqTWdDM4IBOdELkTdTLCLroT6HJEN6QfjTfqogkdiDVauDR9r3rbAWkvcyxo",
+	"DvVP0rZpgftejQMIU2KceyMP/R1EPGFsPIBXGrhhNLc7CTAZKCyhC6dDErqr7zC+ssMgkuAofGwY1TPe",
+	"PO83KXXwGUsFdM9u//a6GkPGMT3+EEYV/AnWHVKnMUWzvbp9WsmzmJsdp5mboh352LKAr/eqCabcTo3X",
+	"XkobVyswUkCl9+QlXZO7cO7va6WlhJIhlYorUpON4wHZkCc8kt2/Y0ICXFfJlTlzZ4ZO4WIOH23RnOHo",
+	"Aml34+ILeFONM0vtrxx8gthCkkrrj0ItomN2Vla11LFEnIimNMDoAh8JbPKxppxkDSSD40VQZXAarL/A",
+	"PanlAeZtTjR5bHAsjLjGSg4xOb66na42z1nnrzGPIshk3wUhkBD4WTKZ4ydqygCQaxwr73ahfeimYYiJ",
+	"WXbtjkwtbl+uRiv8AAZ4JTP9pkK2dh5Yn8BRboo5K7Z73q5XL16ET/HfLVbeNa8ZVxvGI4y04Eb4NJt/",
+	"8yq8IZ/Q2pJsSuDnpC5xTiDcTv08ztlnidzkYMT9tA+uKMYuUX/l1bAwRSnCtRePF/U6gSW9KdQnpG+r",
+	"hv/vJPEe0tD51HH/hkm4Fl4P/FbeqzE33gIqdJcmqouAd8vuzdqfZinpqID9LLUzf1dRBRnbtjXfly2Z",
+	"m3dIVFAbtVXz3GpVuZ3CEgWavdFwRqqMWLwdF7xsjueyWrBItVqzzEmDlC1RuFOLuXTaoh66QoP0Tkbb",
+	"6STa4Eq6qjg0X7UUJfUcnCTTxElpISn52JSQdjQTPuyF6SufSZZFQW2jXFFT3VdsUznI2yLVpkan5UBd",
+	"2LtZh6kmTMUuor53A0EQQSWLFXdsHXrtDqY2qWo2RbOGl09gNa35NTziOEzRlVv0R4JpOK174jqVmGvt",
+	"FGyBZvp7MyOtluBimsWSyQPf9hOMd6RHVMBpeOkvO9ZOCr5oB0nVaWW6b81O4FQJ4fkzXNOMFjMXlu9K",
+	"dcy34IlVJ3AKtgTMMFiH12ME5u6eOx+wmLrcYsWKdLRnqsYVrrlVdQ5cSFYLNCdKINeXOVpuuypIARSb",
+	"+Aq8NWOUkiJuCaBkCd6SLKEbZsLZ7WVdu/hn7V1JL2e4C1hC1P+sOwKKR9FlZTXi/cuxs0KsNEBwY/ZO",
+	"Qvj13uYON0oZmJws+qXORS835mB2QRxxQrtDk49qb83jz6zd+NGHNipV2iSIGkZu8qZN8aGKab6SaF3Z",
+	"W37EUbSDhg9B/+jyKbIc90V34bI0/kKFe52CV3g2hyXmQIFqlvB6aQbwvjedPRDOaWEzEZLLsO0KDN+Z",
+	"aDBqqKl9GKJ62DjBHDiyDR7cZ+2RM+x+OEO4rktqU/sqJtFM/zDOONkBKa5NllTYgrEdUd2F6zWC7IGY",
+	"4Csrca8dWZOUd6cX1qB+RF0PTfV9C1q67XqOjlt2s6JQfTVxq8at8p3uz68oQJwKBT3EQLlscJkaSoT+",
+	"jB/wLXyCFk0FdQJtOt5vasK0wJjwv0jsYquPOOCTAwx3V2g4jRiRdC37I0MM//2KsEHtR1ZlYG0bKNUV",
+	"UHBsZLA7mQWmZayssZUT3KGkvSX282hcd1JsrYPwgNja+E38O5m/Y+z+Ha6KUnd5iFpTjJMIow2Zrxi7",
+	"1ymrZZmUXFFTiL5NbPt1UdMP8LVSSR5IJeOptEE3zx6E2irsvM5CnQ5MfIDbyZXVqE8kP9u6Jrgs0zqc",
+	"DNZzMvs/xQW3UB1kHOmHhPFltDYV40tcUaGt/S6wyp7rnJSsWgok2WHZtEo4s5F6LQnH43zTGNmcFYq1",
+	"tjH3yUzX7CtLPllrNimwxPOuqDtsVYd2nK+NUfDoru1KoruUZL1P4zcdc6ffhxOt8T0RSGGJe7Zhk8Mf",
+	"6mQpmnwFTQRkekPL/bBDb0JcgbADx6/w8BRd+M23tIUMRKBzhF3IluK7AlFpmnUZgKGWa9s5+/lg365D",
+	"OwxmGuHGThqsX+WMqIBDzWK+bGtQkCjfKkz+zUaijurkC+NvdJ3yYvRoKDVTyRENyPX3QL01JxDKNnrV",
+	"YzqamkRJcfRNfKsn2r+I5ofDaviQx7oc1x5Vo+RLNRb1O36PArD1q49oxa7t7tvyS/UU9Vsnh3rvwC+x",
+	"+x3oNKhZl/WLv3x6ph2j8Ms5eBNnCqTZFFXNmnCaozlrqsJTGMljXjaCPhBIbWPyKfoTJWXhCv1QYYME",
+	"nM6uozBdJBGIkrqwCAlk8x/GdCIXJyxPa9bvNYD3NGFApr4kbfCE6dr/j/Hdrn/dE8Z/0jzuajGS9MRJ",
+	"mGu1PWzh34g5FlSNXdMKSxbJQDHHuDUlkEhJcimUrBANfdlNS61rU4LgKPYb7G5t2oiZfurGf2q6x7bp",
+	"+gB/Wmk58/HH8awyJBAe1+F2p5TksG3K8Y4PtvL9SFJqJ7Cl8kdPcIJ+sovD2p4f3jF/jR8vR7RtVFJN",
+	"o2WaNX60YukBQw+4Bf7wUSf00VUFWdPq0N22QvgBQ4/a7Uh69HbblJLWJRnBltvBFZMHEVR7UUfeH/MQ",
+	"jn8/vCCBUZdmx450MIPeQUD0GTEhs0pbBS55YN1LXFxV5XY0en1hdqDRjAevzoEytXChxVN1pMNYUll+",
+	"kV7700lT0V8aMu7CW3RBTtpBiH5cl/EELZ0mSQVS80tSKZH5fz68TzBzSlNnbDQ8B6k+QA81zskBt4os",
+	"6OPoYRuO63q0BPhpOIpmQBvShVYaTuUWrrApss0K0tsdV31gqrDAdVB/N4lXFuOTTtH41oqGa/oXsp18",
+	"+gSabCik5+/aNXW3vUc/OOuQNnidKzVLV8yDyrmCKA1qRTCXc4JtvGHJcCHaAp7qTxfXl+IpeovzlXNW",
+	"5JhzaoIXvf1YA6BtxrZT+97T/HApmIFg9vhEbu+fVKzKlYanVnR/KggtZjryrm3sb32voMUVJC8x9A38",
+	"zpUGJNw49wWaMx3BVdKcVNqFb1Fc43xF0IunZxOIHVOnIGUtzp8922w2TzH8/JTx5TMzVjx7f/n67cfb",
+	"t0/UmJYdTdSeVqwRBH1UqLi4vpy4CLHJ+eTrp8+f6wGsJhV0zZy8fHr29OXE854/swfzrDJmjaAP/0II",
+	"uqzAynf5xiY/GpzqOGxwIlj/i+uOB3+9fGMzSryoEIMvtm+5dQi/LCbnEwuf2uLEFC6CEsxR/bP95Jkp",
+	"enb5BlTPgY/fMSHhjD791Hq3AEkvzs4g/ao1pkEUgPZPP1P3U4eftZYrdh/jCvarZzdmY6TQNzrJ/qKw",
+	"YCv36+uY0Fr7qaKBV3oPocndXp99jwuT0w8jXg6P+LEyGYiCQPHEr1OW+ROmpd12s15jvgX7uMZHa19W",
+	"/Acv1UFP1L7F5Cc1oqVYq6cGKfYvUITNTzDmDuFg3bZxvcBGLt9MjVG9jT5p7dwuMKHlWuA8++bMOsum",
+	"muQxenX28rvOqnJFqpb7Gc9by/Ao1Bj1EqAQrshm/xqovR50BdQgRf8Rmu4/qHcE8+Io6hlxZyomswVr",
+	"qmLw6nxk0r89SmryqHBodJdkR5o+L2r6Fnzrkctn3yOB8ByqXjCus1asIc3SG6SpahJ8etzFuSWQ0e1I",
+	"M3JtxFZIsn6Gayqil+Y9Fa4JNHQyU08wBAkDz/bdkFPEykI9yQvKhZzqi0O2aAPNdNc149JctDYLxV2K",
+	"HFfmDVXIoAKVZCERa5R+QXLwX/t3aMOastA3Sd0aSBMwPG69f1WWRKp9K9AnX4KRu8XGsXEzJEhFIPn8",
+	"BjxYnb+NuoMaB/BKewTVzdXsEJZO9aZFHScvIxkKLQfYiLavnz5/peQAK+PBqaI7m5+qrlIJo8AfGT1v",
+	"nTJ++eb6S526t+C4k+8M3Dt/53jVZcMPI4LwqVLIppdbV6pUd5sFcETaKd+T7TPoe555ne5qJqJFH0HK",
+	"K9nStPAjijFM3YvqRel0D9XM/lfoyu5aZ3zPiu3pjxIWuSGuk2/aScIoVyUFDvL4B3bExoBIsrnBSO8G",
+	"wUMCuANLZAlpNsMP5Qf35alfSajAt8HCFoDkOwUobdlKyXEuD2eEr87+MBKpkrFMlGwziJtOozSF2jvG",
+	"btXAU6NK305TQcuibs04QQrOEvw8la+B6gq55vl4/vIABEBnt4Mw8B5GfhZqUUKCmp33bHhHn4AOBkby",
+	"uCdbyBBtBFHCkuvEqeTvXwyTsezv7QPwww7fq1y+cklCVcAvPIEfS5NgpO0M4AR2Ocv7moftBY0rBGGb",
+	"IR14zR7Iv6P4/6UElzeEp6qP5kCtpSlBFnZGqaMEYdsJJ1UUjgo61xbyLyXcugXHiTnesLCLwfz+mwq6",
+	"bccghkgFveX7BCHP9Aq3r2N0/cdP6ppprqQv516AiuZYQmJFFNq+qDiQSSEGd0prEjx/9uz5i2+fnj09",
+	"e/r8/OXZ2RlcYwPbr3vhhdCSxNoQCs/AqujWkJt22GhDpL4Un6a/RhQQmKXbUcnOAmqYN9VOCZfpPnDq",
+	"GsQAMfz200+f/l8AAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
