@@ -130,8 +130,8 @@ type UnsyncedOrgKey struct {
 	Attempts int
 }
 
-// UnsyncedOrgKeys lists the keys that became due before a time and that nobody has leased. Keys that the gateway may not
-// have come first, then those that are due longest.
+// UnsyncedOrgKeys lists the keys that became due before a time and that nobody has leased. Keys that the gateway may
+// not have come first, then those that are due longest.
 func (s *Store) UnsyncedOrgKeys(ctx context.Context, due time.Time, limit int) ([]UnsyncedOrgKey, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT sync.org_id, session, version, sent AND lease IS NULL AS sent, attempts
