@@ -11,22 +11,9 @@ package lint
 
 import (
 	"cmp"
-	"fmt"
 	"path/filepath"
 	"slices"
 )
-
-// Problem is a fault of a document, with what to do about it.
-type Problem struct {
-	File         string
-	Line, Column int
-	Message      string
-}
-
-// String formats the problem as compilers do, so that editors can jump to it.
-func (p Problem) String() string {
-	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Message)
-}
 
 // Check returns the problems of the documents at paths, ordered by file and position. Documents may refer to one
 // another, and to documents that are not checked. The error is that of a path that cannot be read.
@@ -57,14 +44,4 @@ func Check(paths ...string) ([]Problem, error) {
 			cmp.Compare(a.Message, b.Message))
 	})
 	return slices.Compact(l.problems), nil
-}
-
-// linter collects the problems of several documents.
-type linter struct {
-	problems  []Problem
-	documents map[string]*document // by path
-	// operations maps an operationId to where it was declared first.
-	operations map[string]Problem
-	// referred are the targets of all references, as FILE#POINTER.
-	referred map[string]bool
 }
