@@ -12,17 +12,18 @@
 //	internal/     what the packages above need:
 //	  apidef        checks what a Tyk Gateway has to decode
 //	  config        flags and environment variables
-//	  document      edits JSON documents as bytes
 //	  gateway       client of a Tyk Gateway's control API and of its Redis
 //	  gatewaysync   notices to gateways and organisation keys, between requests
 //	  gatewaytest   a stand-in for a Tyk Gateway, for tests
 //	  httpbody      reads request bodies within their limits
 //	  importer      reads the documents of an import
+//	  jsondoc       edits JSON documents as bytes
 //	  jsonlist      finds the documents in a long JSON list
 //	  jsonschema    checks JSON documents against compiled schemas
 //	  logging       the log
 //	  password      hashes passwords
 //	  postgres      runs the private Postgres
+//	  testprogram   finds the programs that tests start
 //	e2e/          tests of the program and of the commands in README.md
 //	bench/        benchmarks, and the servers that gatehouse is compared with
 //	examples/     a Tyk Gateway on gatehouse
