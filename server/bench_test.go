@@ -16,7 +16,7 @@ import (
 	"gatehouse/store/storetest"
 )
 
-// discard is an answer that nobody reads.
+// discard is a ResponseWriter that discards the response.
 type discard struct {
 	header http.Header
 	status int
@@ -27,13 +27,13 @@ func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 func (d *discard) Flush()                      {}
 
-// handler is the server as its users have it, but for the network and the file that is its log.
+// handler returns a server as in production, except for the network and the file of the log.
 func handler(tb testing.TB) *server.Server {
 	tb.Helper()
 	db, err := store.Open(tb.Context(), store.Config{ConnString: storetest.Database(tb), Now: time.Now, IDs: store.NewIDs(time.Now)})
 	require.NoError(tb, err)
 	tb.Cleanup(db.Close)
-	written := slog.New(slog.NewTextHandler(io.Discard, nil)) //nolint:sloglint // its lines count
+	written := slog.New(slog.NewTextHandler(io.Discard, nil)) //nolint:sloglint // formatting its lines is measured
 	s, err := server.New(server.Config{
 		Store: db, Log: written, Now: time.Now, AdminSecret: secret, NodeSecret: nodeSecret,
 		PageSize: 10, Limits: testLimits, Contract: loadedContract(),
@@ -53,10 +53,10 @@ func createUser(tb testing.TB, s http.Handler) string {
 	return rest[:24]
 }
 
-// maxAllocations is what a validated GET may take, its statement and its line in the log included.
+// maxAllocations bounds the allocations of a validated GET, including its statement and its log line.
 const maxAllocations = 60
 
-func TestGetAllocatesLittle(t *testing.T) { //nolint:paralleltest // others' would be counted
+func TestGetAllocations(t *testing.T) { //nolint:paralleltest // it would count those of other tests
 	s := handler(t)
 	r := httptest.NewRequest(http.MethodGet, "/admin/users/"+createUser(t, s), nil)
 	r.Header.Set("Admin-Auth", secret)
@@ -83,7 +83,7 @@ func BenchmarkGetUser(b *testing.B) {
 	}
 }
 
-// BenchmarkImport imports a hundred APIs again, so that Postgres writes nothing: what is left is reading and checking.
+// BenchmarkImport imports a hundred unchanged APIs, which Postgres does not write: it measures reading and checking.
 func BenchmarkImport(b *testing.B) {
 	s := handler(b)
 	post := func(path, body string) string {

@@ -11,17 +11,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The clients of the original, one test each: what they send, as they send it, and what they look at (facts §9). A test's
-// name is its client's.
+// Each test is named after a public client of the original. It sends the requests of the client as the client sends them, and
+// checks what the client reads of the responses.
 
-// form is the Content-Type that curl -d gives a JSON body.
+// form is the Content-Type that curl -d sends with a JSON body.
 var (
 	form  = header("Content-Type", "application/x-www-form-urlencoded")
 	jason = header("Content-Type", "application/json")
 	plain = header("Content-Type", "text/plain")
 )
 
-// grep returns the first match of a pattern's group in an answer, as the shell scripts take it.
+// grep returns the first match of a pattern's group in the body, as shell scripts do.
 func (r reply) grep(pattern string) string {
 	r.t.Helper()
 	m := regexp.MustCompile(pattern).FindStringSubmatch(r.body)
@@ -57,12 +57,12 @@ func TestClientTykDemo(t *testing.T) {
 	t.Run("mqtt imports a saved list", func(t *testing.T) {
 		saved := `{"apis":[{"api_model":{},"api_definition":{"id":"5ea6b3e1d1a7f6000183b5c4","api_id":"mqtt","org_id":"5e9d9544a1dcd60001d0ed20",
 			"name":"MQTT","unknown_field":{"kept":[1.10]}},"hook_references":[],"is_site":false,"sort_by":0,"user_group_owners":[],"user_owners":[]}],"pages":1}`
-		b.admin("POST", "/admin/apis/import", saved, form).says(200, "APIs imported")
+		b.admin("POST", "/admin/apis/import", saved, form).message(200, "APIs imported")
 		require.Contains(t, b.admin("GET", "/admin/apis", nil).is(200).body, `"unknown_field":{"kept":[1.10]}`)
 	})
 	t.Run("portal-backstage adds an event", func(t *testing.T) {
 		changed := `{"id":"5e9d9544a1dcd60001d0ed20","owner_name":"Tyk Demo","event_options":{"api_event":{"webhook":"http://backstage/"}}}`
-		b.admin("PUT", "/admin/organisations/5e9d9544a1dcd60001d0ed20", changed, form).says(200, "Org updated")
+		b.admin("PUT", "/admin/organisations/5e9d9544a1dcd60001d0ed20", changed, form).message(200, "Org updated")
 		require.Contains(t, b.admin("GET", "/admin/organisations/5e9d9544a1dcd60001d0ed20", nil).body, `"api_event":{"webhook":"http://backstage/"}`)
 	})
 	t.Run("keycloak-dcr waits with curl -I -X GET, and older ones with HEAD", func(t *testing.T) {
@@ -74,18 +74,18 @@ func TestClientTykDemo(t *testing.T) {
 func TestClientTykDemoPostman(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	id := b.admin("POST", "/admin/organisations", `{"owner_name":"Postman"}`, plain).says(200, "Org created").meta()
+	id := b.admin("POST", "/admin/organisations", `{"owner_name":"Postman"}`, plain).message(200, "Org created").meta()
 	path := "/admin/organisations/" + id
-	require.Equal(t, "OK", b.admin("PUT", path, `{"owner_name":"Renamed"}`, plain).says(200, "Org updated").envelope().Status)
+	require.Equal(t, "OK", b.admin("PUT", path, `{"owner_name":"Renamed"}`, plain).message(200, "Org updated").envelope().Status)
 	require.Contains(t, b.admin("GET", "/admin/organisations?p=-1", nil).is(200).body, `"owner_name":"Renamed"`)
 	user := b.admin("POST", "/admin/users", `{"org_id":"`+id+`","email_address":"p@example.org","password":"x","active":true,"user_permissions":{"IsAdmin":"admin","ResetPassword":"admin"}}`, plain).user()
 	var got map[string]any
 	b.admin("GET", "/admin/users/"+user.Id, nil).is(200).json(&got)
 	require.NotEmpty(t, got["created_at"])
 	require.Equal(t, "admin", got["user_permissions"].(map[string]any)["IsAdmin"])
-	require.NotEmpty(t, b.admin("POST", "/admin/sso", `{"ForSection":"dashboard","OrgID":"`+id+`","EmailAddress":"","GroupID":""}`, plain).says(200, "SSO Nonce created").meta())
+	require.NotEmpty(t, b.admin("POST", "/admin/sso", `{"ForSection":"dashboard","OrgID":"`+id+`","EmailAddress":"","GroupID":""}`, plain).message(200, "SSO Nonce created").meta())
 	b.do("DELETE", "/api/users/"+user.Id, nil, asUser(user.AccessKey)).is(200)
-	b.admin("DELETE", path, nil).says(200, "Org deleted")
+	b.admin("DELETE", path, nil).message(200, "Org deleted")
 	b.admin("GET", path, nil).is(404)
 }
 
@@ -117,13 +117,13 @@ func TestClientK8sBootstrap(t *testing.T) {
 	b.admin("POST", "/admin/organisations", `{"owner_name":"Default Org","cname_enabled":true,"cname":"tyk-portal.org","event_options":{"key_event":{"redis":true},"hashed_key_event":{}}}`, jason).is(200).json(&created)
 	user := b.admin("POST", "/admin/users", `{"first_name":"Default","last_name":"User","email_address":"default@example.com","active":true,"org_id":"`+created.Meta+`","user_permissions":{"IsAdmin":"admin"}}`, jason)
 	b.do("POST", "/api/users/"+user.user().Id+"/actions/reset", `{"new_password":"12345678","user_permissions":{"IsAdmin":"admin"}}`, asUser(user.envelope().Message), jason).is(200)
-	for i := range 15 { // its own may be on any page
+	for i := range 15 { // its organisation may be on any page
 		b.admin("POST", "/admin/organisations", fmt.Sprintf(`{"owner_name":"other %d"}`, i)).is(200)
 	}
 	b.admin("GET", "/admin/organisations", nil, jason).json(&orgs)
 	require.Len(t, orgs.Organisations, 16)
 	require.Equal(t, "tyk-portal.org", orgs.Organisations[0].CName)
-	b.admin("POST", "/admin/users", `{"email_address":"default@example.com","org_id":"`+created.Meta+`"}`, jason).is(403) // any 403 is "exists already"
+	b.admin("POST", "/admin/users", `{"email_address":"default@example.com","org_id":"`+created.Meta+`"}`, jason).is(403) // it takes any 403 for "exists already"
 }
 
 func TestClientHelmChart(t *testing.T) {
@@ -131,7 +131,7 @@ func TestClientHelmChart(t *testing.T) {
 	b := setup(t)
 	id := b.admin("POST", "/admin/organisations", `{"owner_name":"helm","cname_enabled":true,"cname":"helm-17.example"}`, form).meta()
 	made := b.admin("POST", "/admin/users", `{"first_name":"A","last_name":"B","email_address":"a@b.example","active":true,"org_id":"`+id+`","user_permissions":{"IsAdmin":"admin"}}`, form)
-	require.Len(t, strings.Fields(made.body), 1, "it keeps the first word of the answer")
+	require.Len(t, strings.Fields(made.body), 1, "it keeps the first word of the response")
 	u := made.user()
 	b.do("POST", "/api/users/"+u.Id+"/actions/reset", `{"new_password":"1234testing","user_permissions":{"IsAdmin":"admin"}}`, asUser(u.AccessKey)).is(200)
 	b.do("DELETE", "/api/users/"+u.Id, nil, asUser(u.AccessKey)).is(200)
@@ -147,7 +147,7 @@ func TestClientOperator(t *testing.T) {
 	b.do("POST", "/api/users/"+user.Id+"/actions/reset", `{"new_password":"password"}`, asUser(user.AccessKey)).is(200)
 	require.Contains(t, b.admin("GET", "/admin/organisations?p=-2", nil).is(200).body, id)
 	b.admin("DELETE", "/admin/organisations/"+id, nil).is(200)
-	b.admin("DELETE", "/users/"+user.Id, nil).is(404) // the operator's own slip: 200 or 404 will do
+	b.admin("DELETE", "/users/"+user.Id, nil).is(404) // the operator omits /admin, and accepts 200 and 404
 	b.admin("DELETE", "/admin/organisations/"+id, nil).is(404)
 	b.admin("GET", "/admin/organisations/"+id, nil).is(404)
 }
@@ -190,7 +190,7 @@ func TestClientAnalyticsTests(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.admin("GET", "/admin/hello/", nil).is(200)
-	for i := range 2 { // every run has the same owner and slug
+	for i := range 2 { // each run uses the same owner and slug
 		id := b.admin("POST", "/admin/organisations/", fmt.Sprintf(`{"owner_name":"test-org1","owner_slug":"default","cname_enabled":true,"cname":"Auto-test-org%d"}`, i), jason).is(200).meta()
 		made := b.admin("POST", "/admin/users/", `{"first_name":"T","last_name":"U","email_address":"u@example.org","active":true,"org_id":"`+id+`","user_permissions":{"IsAdmin":"admin"}}`, jason)
 		var user map[string]any
@@ -211,9 +211,9 @@ func TestClientIdentityBroker(t *testing.T) {
 	body := `{"ForSection":"dashboard","OrgID":"` + id + `","EmailAddress":"ssoSession@ssoSession.com","DisplayName":"D","GroupID":"","GroupsIDs":null,"SSOOnlyForRegisteredUsers":false}`
 	require.NotEqual(t, 200, b.do("POST", "/api/sso", body, asUser(user.AccessKey)).status, "not enabled: it falls back")
 	nonce := b.admin("POST", "/admin/sso", body).is(200).meta()
-	b.do("GET", "/tap?nonce="+nonce, nil).is(200) // put into the address as it is
+	b.do("GET", "/tap?nonce="+nonce, nil).is(200) // inserted into the URL without escaping
 	b.admin("PUT", "/admin/organisations/"+id, `{"owner_name":"x","sso_enabled":true}`).is(200)
-	require.Len(t, b.do("POST", "/api/sso", body, asUser(user.AccessKey)).says(200, "SSO Nonce created.").meta(), 48)
+	require.Len(t, b.do("POST", "/api/sso", body, asUser(user.AccessKey)).message(200, "SSO Nonce created.").meta(), 48)
 }
 
 func TestClientMomo(t *testing.T) {
@@ -315,7 +315,7 @@ func TestClientPublicScripts(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
 		id := b.org()
-		b.admin("POST", "/admin/organisations/"+id+"/generate-portals", "domain=www.tyk-portal-test.com", form).says(200, "Org updated")
+		b.admin("POST", "/admin/organisations/"+id+"/generate-portals", "domain=www.tyk-portal-test.com", form).message(200, "Org updated")
 		require.Contains(t, b.admin("GET", "/admin/organisations/"+id, nil).body, `"cname_enabled":true,"cname":"www.tyk-portal-test.com"`)
 	})
 	t.Run("the docker script takes the first organisation", func(t *testing.T) {

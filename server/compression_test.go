@@ -15,8 +15,8 @@ import (
 	"gatehouse/server"
 )
 
-// zipped is a text, compressed.
-func zipped(t testing.TB, encoding, text string) []byte {
+// compressed returns a compressed text.
+func compressed(t testing.TB, encoding, text string) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	var w io.WriteCloser = gzip.NewWriter(&out)
@@ -31,7 +31,7 @@ func zipped(t testing.TB, encoding, text string) []byte {
 	return out.Bytes()
 }
 
-func unzipped(t testing.TB, encoding, text string) string {
+func decompressed(t testing.TB, encoding, text string) string {
 	t.Helper()
 	var r io.Reader
 	var err error
@@ -52,50 +52,50 @@ func TestCompression(t *testing.T) {
 	org := b.org()
 	for _, encoding := range []string{"gzip", "zstd"} {
 		t.Run(encoding, func(t *testing.T) {
-			sent := zipped(t, encoding, `{"apis":[`+apiOf(org, encoding, `"name":"`+strings.Repeat("tide ", 1000)+`"`)+`]}`)
-			b.admin("POST", "/admin/apis/import", string(sent), header("Content-Encoding", encoding)).says(200, "APIs imported")
+			sent := compressed(t, encoding, `{"apis":[`+apiOf(org, encoding, `"name":"`+strings.Repeat("tide ", 1000)+`"`)+`]}`)
+			b.admin("POST", "/admin/apis/import", string(sent), header("Content-Encoding", encoding)).message(200, "APIs imported")
 			plain := b.admin("GET", "/admin/apis", nil).is(200)
 			require.Contains(t, plain.body, `"api_id":"`+encoding+`"`)
 
-			b.uncompressed(t, "/admin/apis", "").is(200)
-			got := b.uncompressed(t, "/admin/apis", encoding).is(200)
+			b.getEncoded(t, "/admin/apis", "").is(200)
+			got := b.getEncoded(t, "/admin/apis", encoding).is(200)
 			require.Equal(t, encoding, got.header.Get("Content-Encoding"))
 			require.Less(t, len(got.body), len(plain.body)/4)
-			require.Equal(t, plain.body, unzipped(t, encoding, got.body))
+			require.Equal(t, plain.body, decompressed(t, encoding, got.body))
 
-			user := zipped(t, encoding, `{"email_address":"`+encoding+`@example.org","active":true}`)
+			user := compressed(t, encoding, `{"email_address":"`+encoding+`@example.org","active":true}`)
 			b.admin("POST", "/admin/users", string(user), header("Content-Encoding", encoding)).is(200)
-			small := b.uncompressed(t, "/admin/hello", encoding).is(200)
-			require.Empty(t, small.header.Get("Content-Encoding"), "a packet is a packet")
+			small := b.getEncoded(t, "/admin/hello", encoding).is(200)
+			require.Empty(t, small.header.Get("Content-Encoding"), "a small response is not compressed")
 		})
 	}
-	t.Run("gateways get the bytes as they are", func(t *testing.T) {
-		got := b.uncompressed(t, "/system/apis", "gzip", header("Authorization", nodeSecret)).is(200)
+	t.Run("responses to gateways are not compressed", func(t *testing.T) {
+		got := b.getEncoded(t, "/system/apis", "gzip", header("Authorization", nodeSecret)).is(200)
 		require.Empty(t, got.header.Get("Content-Encoding"))
 		require.Contains(t, got.body, `"name":"tide `)
 	})
 }
 
-// uncompressed asks for a path as a client that accepts an encoding, and leaves the answer as it came.
-func (b *bundle) uncompressed(t *testing.T, path, encoding string, change ...with) reply {
+// getEncoded requests a path as a client that accepts an encoding, and does not decode the response.
+func (b *bundle) getEncoded(t *testing.T, path, encoding string, change ...with) reply {
 	t.Helper()
 	return b.admin("GET", path, nil, append(change, func(r *http.Request) {
-		r.Header.Set("Accept-Encoding", encoding) // what is said, Go's client does not undo
+		r.Header.Set("Accept-Encoding", encoding) // Go's client decodes only what it asked for itself
 		if encoding == "" {
 			r.Header["Accept-Encoding"] = nil
 		}
 	})...)
 }
 
-// TestClientThatTakesNothing: a list holds a connection of the database while it is sent, so its client must take it.
-func TestClientThatTakesNothing(t *testing.T) {
+// TestClientThatDoesNotRead checks that a client cannot occupy a connection to the database by not reading a list.
+func TestClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
-	b := streamed(t, asItIs, func(cfg *server.Config) { cfg.Limits.BodyTimeout = 100 * time.Millisecond })
+	b := setupStreaming(t, unwrapped, func(cfg *server.Config) { cfg.Limits.BodyTimeout = 100 * time.Millisecond })
 	b.fill(b.org(), manyDocuments)
 	for i, path := range []string{"/admin/apis", "/system/apis"} {
-		body := b.slowly(path)
+		body := b.getSlowly(path)
 		require.Eventually(t, func() bool { return strings.Count(b.log.String(), "i/o timeout") > i }, soon, pollEvery)
 		_, err := io.Copy(io.Discard, body)
-		require.Error(t, err, "half a list is not taken for a whole")
+		require.Error(t, err, "the client can tell that the list is incomplete")
 	}
 }

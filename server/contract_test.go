@@ -23,7 +23,7 @@ import (
 	"gatehouse/store/storetest"
 )
 
-// operation is one operation of a contract, as a test needs it.
+// operation is one operation of a contract.
 type operation struct {
 	id, method, path string
 	scheme           string
@@ -54,7 +54,7 @@ func operations() []operation {
 	return all
 }
 
-// example is a named example of a response: what a server says when that happens.
+// example is a named example of a response: the response for the outcome of that name.
 type example struct {
 	status int
 	value  map[string]any
@@ -75,7 +75,7 @@ func (op operation) examples() map[string]example {
 	return all
 }
 
-// target is the operation's path with its parameters' examples in it, or with other values for some.
+// target returns the path and query with the examples of the parameters, or with the values in params.
 func (op operation) target(params map[string]string) string {
 	path, query := op.path, url.Values{}
 	for _, p := range op.declared.Parameters {
@@ -101,7 +101,7 @@ func (op operation) target(params map[string]string) string {
 // absent leaves a query parameter out.
 const absent = "\x00"
 
-// requestBody is the request's example; "" if the operation has no body.
+// requestBody returns the example of the body, "" if the operation has none.
 func (op operation) requestBody(t testing.TB) string {
 	t.Helper()
 	if op.declared.RequestBody == nil {
@@ -124,7 +124,7 @@ func (op operation) requestBody(t testing.TB) string {
 	return ""
 }
 
-// exampleBody is the example of an operation's request.
+// exampleBody returns the example of an operation's body.
 func exampleBody(t testing.TB, id string) string {
 	t.Helper()
 	for _, op := range operations() {
@@ -136,7 +136,7 @@ func exampleBody(t testing.TB, id string) string {
 	return ""
 }
 
-// The ids of the contracts' examples.
+// The IDs in the contracts' examples.
 const (
 	exampleOrg    = "53ac07777cbb8c2d53000002"
 	exampleUser   = "614215edb2d47190f98b3b79"
@@ -147,24 +147,24 @@ const (
 	otherOrg      = "5e9d9544a1dcd60001d0ed20"
 )
 
-// furnished makes a database in which there is what the examples name.
-func furnished(t testing.TB) string {
+// exampleDatabase returns a database with the rows that the contracts' examples name.
+func exampleDatabase(t testing.TB) string {
 	t.Helper()
-	return storetest.Copy(t, "template_furnished", func(conn string) {
-		furnishing(t, conn)
+	return storetest.Copy(t, "template_examples", func(conn string) {
+		insertExamplesInto(t, conn)
 	})
 }
 
-// furnishing starts a server only for furnish: a template must have no connection left.
-func furnishing(t testing.TB, conn string) {
+// insertExamplesInto runs insertExamples with a server that is stopped before it returns: a template may have no connections.
+func insertExamplesInto(t testing.TB, conn string) {
 	t.Helper()
 	tt, ok := t.(*testing.T)
 	require.True(t, ok, "a template is made in a test")
-	tt.Run("furnish", func(t *testing.T) { furnish(setupOn(t, conn)) })
+	tt.Run("insert examples", func(t *testing.T) { insertExamples(setupOn(t, conn)) })
 }
 
-// furnish puts what the examples name into a bundle's database.
-func furnish(b *bundle) {
+// insertExamples inserts the rows that the contracts' examples name.
+func insertExamples(b *bundle) {
 	b.t.Helper()
 	b.admin("POST", "/admin/organisations/import", `{"id":"`+exampleOrg+`","owner_name":"Rivermouth Foods","sso_enabled":true}`).is(200)
 	b.admin("POST", "/admin/organisations/import", `{"id":"`+otherOrg+`","owner_name":"Other","cname":"taken.example"}`).is(200)
@@ -172,31 +172,31 @@ func furnish(b *bundle) {
 		user_permissions, group_id, password_max_days, created_at) VALUES
 		($1, $2, 'owner@rivermouth.example', 'owner@rivermouth.example', 'O', 'W', true, $3, '{"IsAdmin":"admin","ResetPassword":"admin"}', '', 0, now())`,
 		exampleUser, exampleOrg, exampleKey)
-	b.admin("POST", "/admin/apis/import", exampleBody(b.t, "importAPIs")).says(200, "APIs imported")
-	b.admin("POST", "/admin/policies/import", exampleBody(b.t, "importPolicies")).says(200, "Policies imported")
+	b.admin("POST", "/admin/apis/import", exampleBody(b.t, "importAPIs")).message(200, "APIs imported")
+	b.admin("POST", "/admin/policies/import", exampleBody(b.t, "importPolicies")).message(200, "Policies imported")
 	b.admin("POST", "/admin/org/keys", `{"org_id":"`+exampleOrg+`","rate":1,"per":1}`).is(200)
 	storetest.Exec(b.t, b.conn, `INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
 		VALUES (sha256($1::bytea), $2, 'x', false, '{"ForSection":"dashboard","OrgID":"","EmailAddress":"","DisplayName":"","GroupID":"",
 			"GroupsIDs":[],"SSOOnlyForRegisteredUsers":false,"UserNotAllowed":false}', now() + interval '1 day')`, []byte(exampleNonce), exampleOrg)
 }
 
-// occurrence makes one event happen to one operation.
-type occurrence struct {
-	op, event string
-	params    map[string]string
-	body      string // "": the contract's example
-	before    func(*bundle)
-	change    []with
-	// gateway is what the control API of the gateway answers; 0 is no gateway.
+// scenario produces one outcome of one operation.
+type scenario struct {
+	op, outcome string
+	params      map[string]string
+	body        string // "": the contract's example
+	before      func(*bundle)
+	change      []with
+	// gateway is the status that the control API of the gateway replies; 0 is no gateway.
 	gateway int
-	// slow: the client stops sending before the end of its body.
+	// slow clients stop sending before the end of the body.
 	slow bool
-	// control is the control API where more than a status is asked of it.
+	// control is the control API, where a status is not enough.
 	control http.HandlerFunc
 }
 
-// send makes it happen.
-func (o occurrence) send(t *testing.T, op operation) reply {
+// send sends the request of a scenario.
+func (o scenario) send(t *testing.T, op operation) reply {
 	t.Helper()
 	var change []func(*server.Config)
 	if o.gateway != 0 {
@@ -219,13 +219,13 @@ func (o occurrence) send(t *testing.T, op operation) reply {
 		stalled, never := io.Pipe()
 		t.Cleanup(func() { _ = never.Close() })
 		o.change = append(o.change, func(r *http.Request) {
-			r.Body, r.ContentLength = struct { // the client gives up when it has the answer
+			r.Body, r.ContentLength = struct { // the client closes the body when it has the response
 				io.Reader
 				io.Closer
 			}{io.MultiReader(strings.NewReader(`{"`), stalled), stalled}, -1
 		})
 	}
-	b := setupOn(t, furnished(t), change...)
+	b := setupOn(t, exampleDatabase(t), change...)
 	if o.before != nil {
 		o.before(b)
 	}
@@ -236,7 +236,7 @@ func (o occurrence) send(t *testing.T, op operation) reply {
 	return b.do(op.method, op.target(o.params), body, append(append([]with{credential(op)}, op.headers()...), o.change...)...)
 }
 
-// headers are the examples of the operation's header parameters.
+// headers returns the examples of the header parameters.
 func (op operation) headers() (all []with) {
 	for _, p := range op.declared.Parameters {
 		if p.Value.In == "header" {
@@ -246,7 +246,7 @@ func (op operation) headers() (all []with) {
 	return all
 }
 
-// holdingKey is the control API of a gateway that has one key, with this session.
+// holdingKey returns the control API of a gateway that has one key with this session.
 func holdingKey(session string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -265,12 +265,12 @@ const (
 	otherSession = `{"org_id":"` + otherOrg + `"}`
 )
 
-// twice sends a header two times.
+// twice sends a header twice.
 func twice(name string) with {
 	return func(r *http.Request) { r.Header[http.CanonicalHeaderKey(name)] = []string{"a", "b"} }
 }
 
-// credential is what the operation asks for.
+// credential sets the credential that the operation requires.
 func credential(op operation) with {
 	switch op.scheme {
 	case "api_key":
@@ -288,7 +288,7 @@ func breakDatabase(b *bundle) { storetest.Exec(b.t, b.conn, `DROP SCHEMA public 
 
 func disconnect(b *bundle) { b.store.Close() }
 
-// registered makes the examples' node known.
+// registered inserts the examples' node.
 func registered(b *bundle) {
 	storetest.Exec(b.t, b.conn, `INSERT INTO nodes VALUES ('9b2cbb1c-63ba-4f1e-8fd2-1f4b5d3a2c11', 's', 'gateway-1', now(), now())`)
 }
@@ -297,210 +297,209 @@ func sql(statement string) func(*bundle) {
 	return func(b *bundle) { storetest.Exec(b.t, b.conn, statement) }
 }
 
-// permissions replaces those of the caller of the examples.
+// permissions replaces the permissions of the examples' user.
 func permissions(json string) func(*bundle) {
 	return sql(`UPDATE users SET user_permissions = '` + json + `' WHERE id = '` + exampleUser + `'`)
 }
 
-// occurrences are what does not follow from the contract's structure; occurrencesOf adds what does.
-var occurrences = []occurrence{
-	{op: "createOrg", event: "conflict", body: `{"cname":"TAKEN.example"}`},
-	{op: "importOrgs", event: "conflict", body: `{"id":"53ac07777cbb8c2d53000009","cname":"taken.example"}`},
-	{op: "getOrg", event: "not_found", params: map[string]string{"orgID": "nope"}},
-	{op: "updateOrg", event: "conflict", body: `{"cname":"Taken.Example"}`},
-	{op: "updateOrg", event: "not_found", params: map[string]string{"orgID": "nope"}},
-	{op: "deleteOrg", event: "not_found", params: map[string]string{"orgID": "nope"}},
-	{op: "generatePortalAPIsForOrg", event: "conflict", body: "domain=taken.example"},
-	{op: "generatePortalAPIsForOrg", event: "not_found", params: map[string]string{"orgID": "nope"}},
-	{op: "createUser", event: "invalid", body: `{"email_address":"nobody"}`},
-	{op: "createUser", event: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"OWNER@rivermouth.example"}`},
-	{op: "createUser", event: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"a@b.example"}`},
-	{op: "getUserDetail", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "updateUser", event: "invalid", body: `{"email_address":""}`},
-	{op: "updateUser", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "updateUser", event: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"a@b.example"}`},
+// scenarios are the outcomes that need data of their own. scenariosOf adds those that follow from the contract.
+var scenarios = []scenario{
+	{op: "createOrg", outcome: "conflict", body: `{"cname":"TAKEN.example"}`},
+	{op: "importOrgs", outcome: "conflict", body: `{"id":"53ac07777cbb8c2d53000009","cname":"taken.example"}`},
+	{op: "getOrg", outcome: "not_found", params: map[string]string{"orgID": "nope"}},
+	{op: "updateOrg", outcome: "conflict", body: `{"cname":"Taken.Example"}`},
+	{op: "updateOrg", outcome: "not_found", params: map[string]string{"orgID": "nope"}},
+	{op: "deleteOrg", outcome: "not_found", params: map[string]string{"orgID": "nope"}},
+	{op: "generatePortalAPIsForOrg", outcome: "conflict", body: "domain=taken.example"},
+	{op: "generatePortalAPIsForOrg", outcome: "not_found", params: map[string]string{"orgID": "nope"}},
+	{op: "createUser", outcome: "invalid", body: `{"email_address":"nobody"}`},
+	{op: "createUser", outcome: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"OWNER@rivermouth.example"}`},
+	{op: "createUser", outcome: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"a@b.example"}`},
+	{op: "getUserDetail", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "updateUser", outcome: "invalid", body: `{"email_address":""}`},
+	{op: "updateUser", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "updateUser", outcome: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"a@b.example"}`},
 	{
-		op: "updateUser", event: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"taken@rivermouth.example"}`,
+		op: "updateUser", outcome: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"taken@rivermouth.example"}`,
 		before: func(b *bundle) { b.user(exampleOrg, "taken@rivermouth.example", nil) },
 	},
 	{
-		op: "updateUser", event: "key_conflict", body: `{"access_key":"taken","email_address":"a@b.example"}`,
+		op: "updateUser", outcome: "key_conflict", body: `{"access_key":"taken","email_address":"a@b.example"}`,
 		before: func(b *bundle) {
 			u := b.user(exampleOrg, "x@rivermouth.example", nil)
 			b.admin("PUT", "/admin/users/"+u.Id, `{"email_address":"x@rivermouth.example","access_key":"taken"}`).is(200)
 		},
 	},
-	{op: "removeUser", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "allowResetPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "disallowResetPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "importAPIs", event: "ok", body: `{"apis":[{"api_definition":{"api_id":"5fa2db834e07444f760b7ceb314209fb","org_id":"` + exampleOrg + `"}},
+	{op: "removeUser", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "allowResetPassword", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "disallowResetPassword", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "importAPIs", outcome: "ok", body: `{"apis":[{"api_definition":{"api_id":"5fa2db834e07444f760b7ceb314209fb","org_id":"` + exampleOrg + `"}},
 		{"api_definition":{"api_id":"7a6ddeca9244448a4233866938a0d6e2","org_id":"` + exampleOrg + `"}}]}`},
-	{op: "importAPIs", event: "refused", body: `{"apis":[{"api_definition":{"api_id":"5fa2db834e07444f760b7ceb314209fb","org_id":"` + exampleOrg + `"}},
+	{op: "importAPIs", outcome: "refused", body: `{"apis":[{"api_definition":{"api_id":"5fa2db834e07444f760b7ceb314209fb","org_id":"` + exampleOrg + `"}},
 		{"api_definition":{"api_id":"7a6ddeca9244448a4233866938a0d6e2","org_id":"nope"}}]}`},
-	{op: "importPolicies", event: "refused", body: `{"Data":[{"_id":"61df10078f11dd00097cb55f","org_id":"nope"}]}`},
-	{op: "removeAPI", event: "not_found", params: map[string]string{"apiId": "nope"}},
-	{op: "removePolicy", event: "not_found", params: map[string]string{"policyId": "nope"}},
-	{op: "createOrgKey", event: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471"}`},
-	{op: "createOrgKey", event: "gateway", gateway: 400},
-	{op: "getOrgKey", event: "not_found", params: map[string]string{"keyId": "nope"}},
-	{op: "updateOrgKey", event: "not_found", params: map[string]string{"keyId": otherOrg}, body: `{"rate":1}`},
-	{op: "updateOrgKey", event: "invalid", body: `{"org_id":"` + otherOrg + `"}`},
-	{op: "updateOrgKey", event: "gateway", gateway: 400},
-	{op: "deleteOrgKey", event: "not_found", params: map[string]string{"keyId": "nope"}},
-	{op: "deleteOrgKey", event: "gateway", gateway: 500},
-	{op: "deleteOAuthTokens", event: "ok", gateway: 200},
-	{op: "reloadURLs", event: "failed", before: disconnect},
-	{op: "deleteOAuthTokens", event: "bad_parameter", params: map[string]string{"scope": "all"}},
-	{op: "deleteOAuthTokens", event: "missing_parameter", params: map[string]string{"scope": absent}},
-	{op: "deleteOAuthTokens", event: "failed", gateway: 500},
-	{op: "deleteOAuthTokens", event: "no_gateway"},
-	{op: "generateAuthToken", event: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`},
-	{op: "generateAuthToken", event: "invalid", body: `{"OrgID":"` + exampleOrg + `","ForSection":"cellar"}`},
+	{op: "importPolicies", outcome: "refused", body: `{"Data":[{"_id":"61df10078f11dd00097cb55f","org_id":"nope"}]}`},
+	{op: "removeAPI", outcome: "not_found", params: map[string]string{"apiId": "nope"}},
+	{op: "removePolicy", outcome: "not_found", params: map[string]string{"policyId": "nope"}},
+	{op: "createOrgKey", outcome: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471"}`},
+	{op: "createOrgKey", outcome: "gateway", gateway: 400},
+	{op: "getOrgKey", outcome: "not_found", params: map[string]string{"keyId": "nope"}},
+	{op: "updateOrgKey", outcome: "not_found", params: map[string]string{"keyId": otherOrg}, body: `{"rate":1}`},
+	{op: "updateOrgKey", outcome: "invalid", body: `{"org_id":"` + otherOrg + `"}`},
+	{op: "updateOrgKey", outcome: "gateway", gateway: 400},
+	{op: "deleteOrgKey", outcome: "not_found", params: map[string]string{"keyId": "nope"}},
+	{op: "deleteOrgKey", outcome: "gateway", gateway: 500},
+	{op: "deleteOAuthTokens", outcome: "ok", gateway: 200},
+	{op: "reloadURLs", outcome: "failed", before: disconnect},
+	{op: "deleteOAuthTokens", outcome: "bad_parameter", params: map[string]string{"scope": "all"}},
+	{op: "deleteOAuthTokens", outcome: "missing_parameter", params: map[string]string{"scope": absent}},
+	{op: "deleteOAuthTokens", outcome: "failed", gateway: 500},
+	{op: "deleteOAuthTokens", outcome: "no_gateway"},
+	{op: "generateAuthToken", outcome: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`},
+	{op: "generateAuthToken", outcome: "invalid", body: `{"OrgID":"` + exampleOrg + `","ForSection":"cellar"}`},
 
-	{op: "getUser", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "getUser", event: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"apis":"read"}`)},
-	{op: "getUsers", event: "access_denied", before: permissions(`{"apis":"read"}`)},
-	{op: "deleteUser", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "deleteUser", event: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"users":"read"}`)},
-	{op: "resetUserKey", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "resetUserKey", event: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"users":"read"}`)},
-	{op: "setUserPassword", event: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "setUserPassword", event: "not_admin", params: map[string]string{"userId": "other"}, before: permissions(`{"users":"write"}`)},
-	{op: "setUserPassword", event: "not_allowed", params: map[string]string{"userId": "other"}, before: permissions(`{"IsAdmin":"admin"}`)},
+	{op: "getUser", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "getUser", outcome: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"apis":"read"}`)},
+	{op: "getUsers", outcome: "access_denied", before: permissions(`{"apis":"read"}`)},
+	{op: "deleteUser", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "deleteUser", outcome: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"users":"read"}`)},
+	{op: "resetUserKey", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "resetUserKey", outcome: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"users":"read"}`)},
+	{op: "setUserPassword", outcome: "not_found", params: map[string]string{"userId": "nope"}},
+	{op: "setUserPassword", outcome: "not_admin", params: map[string]string{"userId": "other"}, before: permissions(`{"users":"write"}`)},
+	{op: "setUserPassword", outcome: "not_allowed", params: map[string]string{"userId": "other"}, before: permissions(`{"IsAdmin":"admin"}`)},
 	{
-		op: "setUserPassword", event: "wrong_password", body: `{"new_password":"correct-horse","current_password":"wrong"}`,
+		op: "setUserPassword", outcome: "wrong_password", body: `{"new_password":"correct-horse","current_password":"wrong"}`,
 		before: func(b *bundle) {
 			b.do("POST", "/api/users/"+exampleUser+"/actions/reset", `{"new_password":"battery-staple"}`, asUser(exampleKey)).is(200)
 		},
 	},
-	{op: "getApis", event: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "getApi", event: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "getApi", event: "not_found", params: map[string]string{"apiId": "nope"}},
-	{op: "getPolicies", event: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "getPolicy", event: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "getPolicy", event: "not_found", params: map[string]string{"policyId": "nope"}},
-	{op: "createSSONonce", event: "access_denied", before: permissions(`{"users":"read"}`)},
+	{op: "getApis", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
+	{op: "getApi", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
+	{op: "getApi", outcome: "not_found", params: map[string]string{"apiId": "nope"}},
+	{op: "getPolicies", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
+	{op: "getPolicy", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
+	{op: "getPolicy", outcome: "not_found", params: map[string]string{"policyId": "nope"}},
+	{op: "createSSONonce", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
 	{
-		op: "createSSONonce", event: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`,
+		op: "createSSONonce", outcome: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`,
 		before: sql(`UPDATE users SET org_id = NULL WHERE id = '` + exampleUser + `'`),
 	},
-	{op: "createSSONonce", event: "invalid", body: `{"OrgID":"` + exampleOrg + `"}`},
-	{op: "createSSONonce", event: "sso_disabled", before: sql(`UPDATE organisations SET sso_enabled = false`)},
-	{op: "redeemDashboardNonce", event: "missing_parameter", params: map[string]string{"nonce": absent}},
-	{op: "redeemDashboardNonce", event: "not_found", params: map[string]string{"nonce": "nope"}},
-	{op: "redeemDashboardNonce", event: "not_registered", before: sql(`UPDATE sso_nonces SET registered_only = true`)},
-	{op: "redeemPortalNonce", event: "missing_parameter", params: map[string]string{"nonce": absent}},
-	{op: "redeemPortalNonce", event: "not_found", params: map[string]string{"nonce": "nope"}},
-	{op: "redeemPortalNonce", event: "not_registered", before: sql(`UPDATE sso_nonces SET registered_only = true`)},
-	{op: "getReady", event: "failed", before: disconnect},
+	{op: "createSSONonce", outcome: "invalid", body: `{"OrgID":"` + exampleOrg + `"}`},
+	{op: "createSSONonce", outcome: "sso_disabled", before: sql(`UPDATE organisations SET sso_enabled = false`)},
+	{op: "redeemDashboardNonce", outcome: "missing_parameter", params: map[string]string{"nonce": absent}},
+	{op: "redeemDashboardNonce", outcome: "not_found", params: map[string]string{"nonce": "nope"}},
+	{op: "redeemDashboardNonce", outcome: "not_registered", before: sql(`UPDATE sso_nonces SET registered_only = true`)},
+	{op: "redeemPortalNonce", outcome: "missing_parameter", params: map[string]string{"nonce": absent}},
+	{op: "redeemPortalNonce", outcome: "not_found", params: map[string]string{"nonce": "nope"}},
+	{op: "redeemPortalNonce", outcome: "not_registered", before: sql(`UPDATE sso_nonces SET registered_only = true`)},
+	{op: "getReady", outcome: "failed", before: disconnect},
 
-	{op: "listApiKeys", event: "ok", control: holdingKey(ownSession)},
-	{op: "listApiKeys", event: "not_found", params: map[string]string{"apiId": "nope"}},
-	{op: "listApiKeys", event: "access_denied", before: permissions(`{"apis":"read"}`)},
-	{op: "listApiKeys", event: "gateway", gateway: 400},
-	{op: "listApiKeys", event: "no_gateway"},
-	{op: "addKey", event: "ok", control: holdingKey(ownSession)},
-	{op: "addKey", event: "not_owned", body: otherSession},
-	{op: "addKey", event: "access_denied", before: permissions(`{"keys":"read"}`)},
-	{op: "addKey", event: "gateway", gateway: 400},
-	{op: "addKey", event: "no_gateway"},
-	{op: "getKeyDetail", event: "ok", control: holdingKey(ownSession)},
-	{op: "getKeyDetail", event: "not_owned", control: holdingKey(otherSession)},
-	{op: "getKeyDetail", event: "access_denied", before: permissions(`{"apis":"read"}`)},
-	{op: "getKeyDetail", event: "not_found", gateway: 404},
-	{op: "getKeyDetail", event: "gateway", gateway: 400},
-	{op: "getKeyDetail", event: "no_gateway"},
-	{op: "updateKey", event: "ok", control: holdingKey(ownSession)},
-	{op: "updateKey", event: "not_owned", control: holdingKey(otherSession)},
-	{op: "updateKey", event: "access_denied", before: permissions(`{"keys":"read"}`)},
-	{op: "updateKey", event: "not_found", gateway: 404},
-	{op: "updateKey", event: "gateway", gateway: 400},
-	{op: "updateKey", event: "no_gateway"},
-	{op: "deleteKey", event: "ok", control: holdingKey(ownSession)},
-	{op: "deleteKey", event: "not_owned", control: holdingKey(otherSession)},
-	{op: "deleteKey", event: "access_denied", before: permissions(`{"keys":"read"}`)},
-	{op: "deleteKey", event: "not_found", gateway: 404},
-	{op: "deleteKey", event: "gateway", gateway: 400},
-	{op: "deleteKey", event: "no_gateway"},
+	{op: "listApiKeys", outcome: "ok", control: holdingKey(ownSession)},
+	{op: "listApiKeys", outcome: "not_found", params: map[string]string{"apiId": "nope"}},
+	{op: "listApiKeys", outcome: "access_denied", before: permissions(`{"apis":"read"}`)},
+	{op: "listApiKeys", outcome: "gateway", gateway: 400},
+	{op: "listApiKeys", outcome: "no_gateway"},
+	{op: "addKey", outcome: "ok", control: holdingKey(ownSession)},
+	{op: "addKey", outcome: "not_owned", body: otherSession},
+	{op: "addKey", outcome: "access_denied", before: permissions(`{"keys":"read"}`)},
+	{op: "addKey", outcome: "gateway", gateway: 400},
+	{op: "addKey", outcome: "no_gateway"},
+	{op: "getKeyDetail", outcome: "ok", control: holdingKey(ownSession)},
+	{op: "getKeyDetail", outcome: "not_owned", control: holdingKey(otherSession)},
+	{op: "getKeyDetail", outcome: "access_denied", before: permissions(`{"apis":"read"}`)},
+	{op: "getKeyDetail", outcome: "not_found", gateway: 404},
+	{op: "getKeyDetail", outcome: "gateway", gateway: 400},
+	{op: "getKeyDetail", outcome: "no_gateway"},
+	{op: "updateKey", outcome: "ok", control: holdingKey(ownSession)},
+	{op: "updateKey", outcome: "not_owned", control: holdingKey(otherSession)},
+	{op: "updateKey", outcome: "access_denied", before: permissions(`{"keys":"read"}`)},
+	{op: "updateKey", outcome: "not_found", gateway: 404},
+	{op: "updateKey", outcome: "gateway", gateway: 400},
+	{op: "updateKey", outcome: "no_gateway"},
+	{op: "deleteKey", outcome: "ok", control: holdingKey(ownSession)},
+	{op: "deleteKey", outcome: "not_owned", control: holdingKey(otherSession)},
+	{op: "deleteKey", outcome: "access_denied", before: permissions(`{"keys":"read"}`)},
+	{op: "deleteKey", outcome: "not_found", gateway: 404},
+	{op: "deleteKey", outcome: "gateway", gateway: 400},
+	{op: "deleteKey", outcome: "no_gateway"},
 
-	{op: "registerNode", event: "bad_parameter", change: []with{twice("x-tyk-hostname")}},
-	{op: "pingNode", event: "ok", before: registered},
-	{op: "pingNode", event: "not_found"},
-	{op: "pingNode", event: "bad_parameter", change: []with{twice("x-tyk-nodeid")}},
-	{op: "removeNode", event: "ok", before: registered},
-	{op: "removeNode", event: "bad_parameter", change: []with{twice("x-tyk-nodeid")}},
-	{op: "listNodes", event: "ok", before: registered},
+	{op: "registerNode", outcome: "bad_parameter", change: []with{twice("x-tyk-hostname")}},
+	{op: "pingNode", outcome: "ok", before: registered},
+	{op: "pingNode", outcome: "not_found"},
+	{op: "pingNode", outcome: "bad_parameter", change: []with{twice("x-tyk-nodeid")}},
+	{op: "removeNode", outcome: "ok", before: registered},
+	{op: "removeNode", outcome: "bad_parameter", change: []with{twice("x-tyk-nodeid")}},
+	{op: "listNodes", outcome: "ok", before: registered},
 }
 
-// occurrencesOf is everything that is to happen to an operation: what the table above says, and what every operation of
-// its kind must withstand.
-func occurrencesOf(op operation) []occurrence {
-	var all []occurrence
+// scenariosOf returns the scenarios of an operation: those of the table, and those of every operation of its kind.
+func scenariosOf(op operation) []scenario {
+	var all []scenario
 	named := map[string]bool{}
-	for _, o := range occurrences {
+	for _, o := range scenarios {
 		if o.op == op.id {
 			all = append(all, o)
-			named[o.event] = true
+			named[o.outcome] = true
 		}
 	}
-	add := func(o occurrence) {
-		if !named[o.event] {
+	add := func(o scenario) {
+		if !named[o.outcome] {
 			all = append(all, o)
 		}
 	}
-	add(occurrence{event: "ok"})
+	add(scenario{outcome: "ok"})
 	if op.scheme != "" {
-		add(occurrence{event: "unauthorised", change: []with{header("Admin-Auth", "wrong"), header("Authorization", "wrong")}})
+		add(scenario{outcome: "unauthorised", change: []with{header("Admin-Auth", "wrong"), header("Authorization", "wrong")}})
 	}
 	if op.scheme == "access_key" {
-		add(occurrence{event: "no_key", change: []with{header("Authorization", "")}})
+		add(scenario{outcome: "no_key", change: []with{header("Authorization", "")}})
 	}
 	if op.declared.RequestBody != nil {
 		limit := 4 << 20
 		if op.id == "importAPIs" || op.id == "importPolicies" {
 			limit = 64 << 20
 		}
-		add(occurrence{event: "empty_body", body: " \n"})
-		add(occurrence{event: "malformed", body: "%zz{"})
-		add(occurrence{event: "too_large", body: strings.Repeat(" ", limit+1)})
-		add(occurrence{event: "too_slow", slow: true})
+		add(scenario{outcome: "empty_body", body: " \n"})
+		add(scenario{outcome: "malformed", body: "%zz{"})
+		add(scenario{outcome: "too_large", body: strings.Repeat(" ", limit+1)})
+		add(scenario{outcome: "too_slow", slow: true})
 	}
 	if slices.ContainsFunc(op.declared.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == "p" }) {
-		add(occurrence{event: "bad_parameter", params: map[string]string{"p": "abc"}})
+		add(scenario{outcome: "bad_parameter", params: map[string]string{"p": "abc"}})
 	}
 	if _, ok := op.examples()["failed"]; ok {
-		add(occurrence{event: "failed", before: breakDatabase})
+		add(scenario{outcome: "failed", before: breakDatabase})
 	}
 	return all
 }
 
-// TestContractCoverage makes every documented answer of every operation happen, and compares it with its example.
+// TestContractCoverage produces every documented response of every operation and compares it with its example.
 func TestContractCoverage(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations() {
 		t.Run(op.id, func(t *testing.T) {
 			t.Parallel()
 			examples := op.examples()
-			happened := map[string]int{}
+			produced := map[string]int{}
 			var mu sync.Mutex
-			t.Run("event", func(t *testing.T) {
-				for _, o := range occurrencesOf(op) {
-					t.Run(o.event, func(t *testing.T) {
+			t.Run("outcome", func(t *testing.T) {
+				for _, o := range scenariosOf(op) {
+					t.Run(o.outcome, func(t *testing.T) {
 						t.Parallel()
-						want, documented := examples[o.event]
-						require.True(t, documented, "the contract of %s has no example named %s", op.id, o.event)
+						want, documented := examples[o.outcome]
+						require.True(t, documented, "the contract of %s has no example named %s", op.id, o.outcome)
 						got := o.send(t, op).is(want.status)
 						compare(t, want, got)
 						mu.Lock()
-						happened[o.event] = got.status
+						produced[o.outcome] = got.status
 						mu.Unlock()
 					})
 				}
 			})
 			var row []string
 			for name, e := range examples {
-				if _, ok := happened[name]; !ok {
-					t.Errorf("%s: %d %s is documented and never happened", op.id, e.status, name)
+				if _, ok := produced[name]; !ok {
+					t.Errorf("%s: %d %s is documented, but no scenario produces it", op.id, e.status, name)
 				}
 				row = append(row, fmt.Sprintf("%d %s", e.status, name))
 			}
@@ -510,21 +509,21 @@ func TestContractCoverage(t *testing.T) {
 	}
 }
 
-// compare compares an answer with its example: the same words (but for what varies), the same shape.
+// compare compares a response with its example: the same Message (but for the part that varies), the same shape.
 func compare(t *testing.T, want example, got reply) {
 	t.Helper()
-	var answer map[string]any
-	got.json(&answer)
+	var response map[string]any
+	got.json(&response)
 	if message, ok := want.value["Message"].(string); ok && want.varies == "" && len(message) != len(exampleKey) {
-		require.Equal(t, message, answer["Message"], got.body)
+		require.Equal(t, message, response["Message"], got.body)
 	}
 	if want.varies != "" {
-		require.Contains(t, answer["Message"], want.varies)
+		require.Contains(t, response["Message"], want.varies)
 	}
-	sameShape(t, "", want.value, answer)
+	sameShape(t, "", want.value, response)
 }
 
-// sameShape checks that got has every member of want, of the same type. Maps of ids are compared by their values' types.
+// sameShape checks that got has every member of want, with a value of the same type.
 func sameShape(t *testing.T, at string, want, got any) {
 	t.Helper()
 	switch w := want.(type) {
@@ -534,7 +533,7 @@ func sameShape(t *testing.T, at string, want, got any) {
 		for name, v := range w {
 			if strings.HasSuffix(at, "/event_options") || strings.HasSuffix(at, "/api_definition") || strings.HasSuffix(at, "/0") || name == "reload" || name == "errors" ||
 				strings.HasSuffix(at, "user_permissions") || strings.HasPrefix(at, "/Meta") && len(name) >= 24 || at == "/data" {
-				continue // free maps, and stored documents, which are compared byte for byte elsewhere
+				continue // maps with any keys, and documents, which other tests compare byte for byte
 			}
 			require.Containsf(t, g, name, "%s lacks %s", at, name)
 			sameShape(t, at+"/"+name, v, g[name])
@@ -545,7 +544,7 @@ func sameShape(t *testing.T, at string, want, got any) {
 		if len(w) > 0 && len(g) > 0 {
 			sameShape(t, at+"/0", w[0], g[0])
 		}
-	case nil: // null in an example is also where a list of problems may be
+	case nil: // the Meta of an error may also list problems
 		if _, problems := got.(map[string]any); !problems {
 			require.Nilf(t, got, "%s is not null", at)
 		}
@@ -556,7 +555,7 @@ func sameShape(t *testing.T, at string, want, got any) {
 	}
 }
 
-// TestContractsValidate validates the documents themselves, their examples included.
+// TestContractsValidate validates the contracts and their examples.
 func TestContractsValidate(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"admin.yaml", "dashboard.yaml", "node.yaml"} {

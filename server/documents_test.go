@@ -16,7 +16,7 @@ import (
 
 const documentsOrg = "5e9d9544a1dcd60001d0ed20"
 
-// fixtures are documents as users have them, with what no schema knows; compacted, as they come back.
+// fixtures returns documents as users write them, with members that no schema declares, in compact form.
 func fixtures(t *testing.T, pattern string) (compact []string) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/" + pattern)
@@ -32,14 +32,14 @@ func fixtures(t *testing.T, pattern string) (compact []string) {
 	return compact
 }
 
-func TestDocumentsComeBackByteForByte(t *testing.T) {
+func TestDocumentsAreReturnedByteForByte(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.admin("POST", "/admin/organisations/import", `{"id":"`+documentsOrg+`","owner_name":"x"}`).is(200)
 	user := b.user(documentsOrg, "reader@example.org", nil)
 	apis, policies := fixtures(t, "api-*.json"), fixtures(t, "policy-*.json")
-	b.importAPIs(strings.Join(apis, " ,\n\t")).says(200, "APIs imported")
-	b.importPolicies(strings.Join(policies, ",\r\n ")).says(200, "Policies imported")
+	b.importAPIs(strings.Join(apis, " ,\n\t")).message(200, "APIs imported")
+	b.importPolicies(strings.Join(policies, ",\r\n ")).message(200, "Policies imported")
 
 	wantAPIs, wantPolicies := `{"apis":[`+strings.Join(apis, ",")+`],"pages":0}`, `{"Data":[`+strings.Join(policies, ",")+`],"Pages":0}`
 	require.Equal(t, wantAPIs, b.admin("GET", "/admin/apis", nil).is(200).body)
@@ -53,7 +53,7 @@ func TestDocumentsComeBackByteForByte(t *testing.T) {
 	for _, doc := range policies {
 		require.Equal(t, doc, b.do("GET", "/api/portal/policies/"+gjson.Get(doc, "_id").String(), nil, asUser(user.AccessKey)).is(200).body)
 	}
-	t.Run("and the same to gateways", func(t *testing.T) {
+	t.Run("gateways get the same bytes", func(t *testing.T) {
 		node := header("Authorization", nodeSecret)
 		require.True(t, strings.HasPrefix(b.do("GET", "/system/apis", nil, node).is(200).body, `{"Message":[`+strings.Join(apis, ",")+`],"Nonce":"`))
 		require.True(t, strings.HasPrefix(b.do("GET", "/system/policies", nil, node).is(200).body, `{"Message":[`+strings.Join(policies, ",")+`],"Nonce":"`))
@@ -66,7 +66,7 @@ func TestDocumentsComeBackByteForByte(t *testing.T) {
 	})
 }
 
-func TestMadeIDIsAllThatIsAdded(t *testing.T) {
+func TestOnlyMissingIDsAreAdded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.admin("POST", "/admin/organisations/import", `{"id":"`+documentsOrg+`"}`).is(200)
@@ -77,7 +77,7 @@ func TestMadeIDIsAllThatIsAdded(t *testing.T) {
 	require.Regexp(t, `^\{"Data":\[\{"id":"","org_id":"`+documentsOrg+`","_id":"[0-9a-f]{24}"\}\],"Pages":0\}$`, b.admin("GET", "/admin/policies", nil).body)
 }
 
-func TestOrganisationsAndSessionsKeepTheirTokens(t *testing.T) {
+func TestOrganisationsAndSessionsAreReturnedUnchanged(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	fields := `"zeta":{"b":1.10,"a":[1e3,123456789012345678901234567890]},"owner_name":"\u00e9 <&> \/","event_options":{"unknown":{"x":null}}`
@@ -91,14 +91,14 @@ func TestOrganisationsAndSessionsKeepTheirTokens(t *testing.T) {
 	require.Contains(t, b.admin("GET", "/admin/org/keys/"+documentsOrg, nil).is(200).body, `"data":`+session)
 }
 
-// FuzzUnknownField puts any JSON value into a field that the contract does not know, and gets it back as it was.
+// FuzzUnknownField imports any JSON value in a member that the contract does not declare, and exports it unchanged.
 func FuzzUnknownField(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `[1.10,1e3,-0,123456789012345678901234567890]`, `"\u003c\/\ud83d\ude00"`, `{"a":1,"a":{"b":[]}}`, ` [ 1 , { "x" : "<&>" } ] `, `"é"`, `null`,
 	} {
 		f.Add(seed)
 	}
-	b := setup(f) // one server for all
+	b := setup(f) // shared by all inputs
 	b.admin("POST", "/admin/organisations/import", `{"id":"`+documentsOrg+`"}`).is(200)
 	f.Fuzz(func(t *testing.T, value string) {
 		var compact bytes.Buffer
@@ -108,7 +108,7 @@ func FuzzUnknownField(f *testing.F) {
 		b.t = t
 		body := `{"api_definition":{"api_id":"fuzz","id":"5ea6b3e1d1a7f6000183b5c4","org_id":"` + documentsOrg + `"},"unknown_to_all":` + value + `}`
 		if status := b.importAPIs(body).status; status != 200 {
-			require.Equal(t, 403, status) // what Postgres cannot keep
+			require.Equal(t, 403, status) // Postgres cannot store it
 			return
 		}
 		want := `{"api_definition":{"api_id":"fuzz","id":"5ea6b3e1d1a7f6000183b5c4","org_id":"` + documentsOrg + `"},"unknown_to_all":` + compact.String() + `}`

@@ -22,57 +22,57 @@ import (
 
 const (
 	controlSecret = "the-control-secret"
-	// soon bounds what is bound to happen and is never waited for in full.
+	// soon bounds waits for what must happen. No passing test waits that long.
 	soon = time.Minute
-	// promised is within what a change reaches a gateway.
-	promised = 2 * time.Second
-	// pollEvery is how often is looked for what is to happen.
+	// notifyBound is the documented maximum time until a change reaches gateways.
+	notifyBound = 2 * time.Second
+	// pollEvery is the interval between two checks of a condition.
 	pollEvery = 10 * time.Millisecond
 )
 
-// estate is a server, a Tyk Gateway that has it for its dashboard, and the gateway's Redis.
-type estate struct {
+// gatewaySetup is a server, a gateway whose dashboard it is, and the Redis of the gateway.
+type gatewaySetup struct {
 	*bundle
 	gateway *gatewaytest.Gateway
 	redis   *gatewaytest.Redis
 }
 
-// plan says how the gateway and the server are told of each other.
-type plan struct {
+// gatewayOptions are how server and gateway are connected.
+type gatewayOptions struct {
 	conn      string // the database; "": a new one
-	noControl bool   // the server does not know the gateway's control API
-	noNotices bool   // the server does not know the Redis
+	noControl bool   // the server has no control API of the gateway
+	noNotices bool   // the server has no Redis
 	gateway   func(*gatewaytest.Config)
 }
 
-func setupGateway(t *testing.T, p plan) *estate {
+func setupGateway(t *testing.T, p gatewayOptions) *gatewaySetup {
 	t.Helper()
 	redis := gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame"))
 	return setupGatewayOn(t, redis, p)
 }
 
-func setupGatewayOn(t *testing.T, redis *gatewaytest.Redis, p plan) *estate {
+func setupGatewayOn(t *testing.T, redis *gatewaytest.Redis, p gatewayOptions) *gatewaySetup {
 	t.Helper()
 	if p.conn == "" {
 		p.conn = storetest.Database(t)
 	}
-	door := loopback(t)
+	listener := loopback(t)
 	cfg := gatewaytest.Config{
-		DashboardURL: "http://" + door.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret, Redis: redis,
+		DashboardURL: "http://" + listener.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret, Redis: redis,
 		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
 		EnforceOrgQuotas: true,
 	}
 	if p.gateway != nil {
 		p.gateway(&cfg)
 	}
-	e := &estate{gateway: gatewaytest.Start(t, cfg), redis: redis}
-	e.bundle = setupAt(t, p.conn, door, knowing(t, e.gateway, redis, p))
+	e := &gatewaySetup{gateway: gatewaytest.Start(t, cfg), redis: redis}
+	e.bundle = setupAt(t, p.conn, listener, withGateway(t, e.gateway, redis, p))
 	e.gateway.WaitReady(t, soon)
 	return e
 }
 
-// knowing tells a server of a gateway and its Redis.
-func knowing(t testing.TB, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p plan) func(*server.Config) {
+// withGateway configures the gateway and its Redis in a server.
+func withGateway(t testing.TB, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p gatewayOptions) func(*server.Config) {
 	return func(cfg *server.Config) {
 		if !p.noControl {
 			client, err := gateway.New(gateway.Config{Host: g.URL(), Secret: controlSecret})
@@ -89,7 +89,7 @@ func knowing(t testing.TB, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p p
 	}
 }
 
-// api is an API definition as it is imported.
+// apiOf returns an API definition to import. more are members of it.
 func apiOf(orgID, id string, more ...string) string {
 	return `{"api_definition":{"api_id":"` + id + `","org_id":"` + orgID + `","name":"` + id + `","use_keyless":true,` + strings.Join(append(more, ""), ",") +
 		`"version_data":{"not_versioned":true,"versions":{"Default":{"name":"Default","use_extended_paths":true}}},` +
@@ -107,7 +107,7 @@ func (b *bundle) importPolicies(documents ...string) reply {
 }
 
 // through sends a request through the gateway.
-func (e *estate) through(path, key string) reply {
+func (e *gatewaySetup) through(path, key string) reply {
 	e.t.Helper()
 	r, err := http.NewRequestWithContext(e.t.Context(), http.MethodGet, e.gateway.URL()+path, nil)
 	require.NoError(e.t, err)
@@ -120,22 +120,22 @@ func TestGatewayLoads(t *testing.T) {
 	conn := storetest.Database(t)
 	first := setupOn(t, conn)
 	org := first.org()
-	first.importAPIs(apiOf(org, "harbour"), apiOf(org, "asleep", `"active":false`), apiOf(org, "awake", `"active":true`)).says(200, "APIs imported")
+	first.importAPIs(apiOf(org, "harbour"), apiOf(org, "asleep", `"active":false`), apiOf(org, "awake", `"active":true`)).message(200, "APIs imported")
 	first.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}`, `{"_id":"61df10078f11dd00097cb560","id":"gold","org_id":"`+org+`"}`).is(200)
 
-	e := setupGateway(t, plan{conn: conn})
-	require.Equal(t, []string{"awake", "harbour"}, e.gateway.APIs(), "active ones only")
+	e := setupGateway(t, gatewayOptions{conn: conn})
+	require.Equal(t, []string{"awake", "harbour"}, e.gateway.APIs(), "inactive APIs are not loaded")
 	require.Equal(t, []string{"61df10078f11dd00097cb55f", "gold"}, e.gateway.Policies())
 	e.through("/harbour/", "").is(200)
 
-	t.Run("and again after its own restart, as another node", func(t *testing.T) {
+	t.Run("it loads again after a restart, as another node", func(t *testing.T) {
 		before := e.gateway.NodeID()
 		e.gateway.Restart()
 		e.gateway.WaitReady(t, soon)
 		require.Equal(t, []string{"awake", "harbour"}, e.gateway.APIs())
 		require.NotEqual(t, before, e.gateway.NodeID())
 	})
-	t.Run("and takes leave", func(t *testing.T) {
+	t.Run("it unregisters when it stops", func(t *testing.T) {
 		require.NoError(t, e.gateway.Stop())
 		require.NotContains(t, e.admin("GET", "/admin/nodes", nil).is(200).body, e.gateway.NodeID())
 	})
@@ -143,56 +143,56 @@ func TestGatewayLoads(t *testing.T) {
 
 func TestChangeReachesGateways(t *testing.T) {
 	t.Parallel()
-	for name, p := range map[string]plan{"by the control API": {noNotices: true}, "by Redis": {noControl: true}, "by both": {}} {
+	for name, p := range map[string]gatewayOptions{"by the control API": {noNotices: true}, "by Redis": {noControl: true}, "by both": {}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := setupGateway(t, p)
-			// Another replica, which takes the changes: it may or may not be the one that tells gateways.
-			replica := setupOn(t, e.conn, knowing(t, e.gateway, e.redis, p))
+			// The changes are sent to a second server, which may or may not be the leader.
+			replica := setupOn(t, e.conn, withGateway(t, e.gateway, e.redis, p))
 			org := replica.org()
 			replica.importAPIs(apiOf(org, "harbour")).is(200)
-			e.gateway.WaitForAPI(t, "harbour", promised)
+			e.gateway.WaitForAPI(t, "harbour", notifyBound)
 			replica.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"` + org + `"}`).is(200)
-			gatewaytest.Eventually(t, promised, "the policy is there", func() bool { return len(e.gateway.Policies()) == 1 })
+			gatewaytest.Eventually(t, notifyBound, "the policy is loaded", func() bool { return len(e.gateway.Policies()) == 1 })
 			replica.admin("DELETE", "/admin/apis/harbour", nil).is(200)
-			gatewaytest.Eventually(t, promised, "the API is gone", func() bool { return len(e.gateway.APIs()) == 0 })
+			gatewaytest.Eventually(t, notifyBound, "the API is removed", func() bool { return len(e.gateway.APIs()) == 0 })
 			replica.importAPIs(apiOf(org, "harbour")).is(200)
-			e.gateway.WaitForAPI(t, "harbour", promised)
+			e.gateway.WaitForAPI(t, "harbour", notifyBound)
 			replica.admin("DELETE", "/admin/organisations/"+org, nil).is(200)
-			gatewaytest.Eventually(t, promised, "all is gone", func() bool { return len(e.gateway.APIs())+len(e.gateway.Policies()) == 0 })
+			gatewaytest.Eventually(t, notifyBound, "everything is removed", func() bool { return len(e.gateway.APIs())+len(e.gateway.Policies()) == 0 })
 			before := e.gateway.Reloads()
 			replica.admin("GET", "/admin/system/reload", nil).is(200)
-			e.gateway.WaitReloads(t, before+1, promised)
+			e.gateway.WaitReloads(t, before+1, notifyBound)
 			require.Empty(t, e.gateway.ReloadErrors())
 		})
 	}
 }
 
-func TestAnotherServerTellsWhenTheTellerIsGone(t *testing.T) {
+func TestAnotherServerBecomesLeader(t *testing.T) {
 	t.Parallel()
 	redis := gatewaytest.StartRedis(t)
 	conn := storetest.Database(t)
-	var second *estate
+	var second *gatewaySetup
 	t.Run("first", func(t *testing.T) {
-		// This one leads, and is gone at the end of the subtest.
-		setupGatewayOn(t, redis, plan{conn: conn})
+		// This server is the leader, and stops at the end of the subtest.
+		setupGatewayOn(t, redis, gatewayOptions{conn: conn})
 	})
-	second = setupGatewayOn(t, redis, plan{conn: conn})
+	second = setupGatewayOn(t, redis, gatewayOptions{conn: conn})
 	second.importAPIs(apiOf(second.org(), "harbour")).is(200)
-	second.gateway.WaitForAPI(t, "harbour", promised)
+	second.gateway.WaitForAPI(t, "harbour", notifyBound)
 }
 
 func TestBurstOfChangesIsOneNotice(t *testing.T) {
 	t.Parallel()
-	e := setupGateway(t, plan{noControl: true})
+	e := setupGateway(t, gatewayOptions{noControl: true})
 	settled(t, e)
 	before := len(e.gateway.Notices())
 	org := e.org()
 	for i := range 20 {
 		e.importAPIs(apiOf(org, fmt.Sprint("api-", i))).is(200)
 	}
-	gatewaytest.Eventually(t, soon, "all are loaded", func() bool { return len(e.gateway.APIs()) == 20 })
-	// A slow machine may not make twenty requests within the time that a burst may last.
+	gatewaytest.Eventually(t, soon, "all APIs are loaded", func() bool { return len(e.gateway.APIs()) == 20 })
+	// On a slow machine, twenty requests may take longer than a burst may last.
 	require.LessOrEqual(t, len(e.gateway.Notices())-before, 5)
 	for _, n := range e.gateway.Notices() {
 		require.True(t, n.Accepted, n.Reason)
@@ -200,21 +200,21 @@ func TestBurstOfChangesIsOneNotice(t *testing.T) {
 	}
 }
 
-// settled waits until the notice of the server's start has come.
-func settled(t *testing.T, e *estate) {
+// settled waits for the notice of the start of the server.
+func settled(t *testing.T, e *gatewaySetup) {
 	t.Helper()
 	gatewaytest.Eventually(t, soon, "the first notice", func() bool { return len(e.gateway.Notices()) > 0 })
 	e.gateway.WaitReloads(t, 3, soon)
 }
 
-func TestGatewaysThatAreDownHoldNobodyUp(t *testing.T) {
+func TestUnreachableGatewaysDoNotBlockChanges(t *testing.T) {
 	t.Parallel()
-	t.Run("the Redis", func(t *testing.T) {
+	t.Run("Redis", func(t *testing.T) {
 		t.Parallel()
-		e := setupGateway(t, plan{noControl: true})
+		e := setupGateway(t, gatewayOptions{noControl: true})
 		settled(t, e)
 		e.redis.Kill()
-		e.importAPIs(apiOf(e.org(), "harbour")).says(200, "APIs imported")
+		e.importAPIs(apiOf(e.org(), "harbour")).message(200, "APIs imported")
 		gatewaytest.Eventually(t, soon, "the failure is logged", func() bool {
 			return strings.Contains(e.log.String(), "notify gateways of a change failed")
 		})
@@ -222,43 +222,44 @@ func TestGatewaysThatAreDownHoldNobodyUp(t *testing.T) {
 		e.gateway.WaitSubscribed(t, soon)
 		e.gateway.WaitForAPI(t, "harbour", soon)
 	})
-	t.Run("a Redis that gateways find again long after we do", func(t *testing.T) {
+	t.Run("gateways that reconnect to Redis long after the server", func(t *testing.T) {
 		t.Parallel()
 		late := func(pause time.Duration) func(*gatewaytest.Config) {
 			return func(cfg *gatewaytest.Config) { cfg.RedisPause = pause }
 		}
 		redis := gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame"))
-		first := setupGatewayOn(t, redis, plan{noControl: true, gateway: late(time.Second)})
-		second := setupGatewayOn(t, redis, plan{conn: first.conn, noControl: true, gateway: late(3 * time.Second)})
-		for _, e := range []*estate{first, second} {
+		first := setupGatewayOn(t, redis, gatewayOptions{noControl: true, gateway: late(time.Second)})
+		second := setupGatewayOn(t, redis, gatewayOptions{conn: first.conn, noControl: true, gateway: late(3 * time.Second)})
+		for _, e := range []*gatewaySetup{first, second} {
 			settled(t, e)
 		}
 		redis.Restart()
-		first.importAPIs(apiOf(first.org(), "harbour")).says(200, "APIs imported")
-		for _, e := range []*estate{first, second} {
+		first.importAPIs(apiOf(first.org(), "harbour")).message(200, "APIs imported")
+		for _, e := range []*gatewaySetup{first, second} {
 			e.gateway.WaitForAPI(t, "harbour", soon)
 		}
 	})
 	t.Run("the control API", func(t *testing.T) {
 		t.Parallel()
-		e := setupGateway(t, plan{noNotices: true})
+		e := setupGateway(t, gatewayOptions{noNotices: true})
 		settledReloads(t, e)
 		e.gateway.SetControlDown(true)
-		e.importAPIs(apiOf(e.org(), "harbour")).says(200, "APIs imported")
+		e.importAPIs(apiOf(e.org(), "harbour")).message(200, "APIs imported")
 		e.admin("POST", "/admin/org/keys", `{"org_id":"`+e.org()+`","rate":1,"per":1}`).
-			says(403, "Failed to save new session object to Tyk: the gateway cannot be reached")
+			message(403, "Failed to save new session object to Tyk: the gateway cannot be reached")
 		e.gateway.SetControlDown(false)
 		e.gateway.WaitForAPI(t, "harbour", soon)
 	})
 }
 
-func settledReloads(t *testing.T, e *estate) {
+func settledReloads(t *testing.T, e *gatewaySetup) {
 	t.Helper()
-	e.gateway.WaitReloads(t, 3, soon) // two of its own start, one of the server's
+	e.gateway.WaitReloads(t, 3, soon) // two of its own start, one of the start of the server
 }
 
-// poisons are documents that keep a gateway from all others (facts gateway §0, §3, §4).
-func poisons(org string) (apis, policies map[string]string) {
+// undecodable returns documents that would keep a gateway from loading all others
+// (docs/behaviour.md#documents-a-gateway-cannot-decode).
+func undecodable(org string) (apis, policies map[string]string) {
 	apis = map[string]string{
 		"no api_definition":                `{"api_model":{}}`,
 		"api_definition is null":           `{"api_definition":null}`,
@@ -305,22 +306,22 @@ func poisons(org string) (apis, policies map[string]string) {
 	return apis, policies
 }
 
-func TestPoisonIsRefusedAtImport(t *testing.T) {
+func TestUndecodableDocumentsAreRefusedAtImport(t *testing.T) {
 	t.Parallel()
-	e := setupGateway(t, plan{})
+	e := setupGateway(t, gatewayOptions{})
 	org := e.org()
-	apis, policies := poisons(org)
-	for name, poison := range apis {
+	apis, policies := undecodable(org)
+	for name, document := range apis {
 		t.Run(name, func(t *testing.T) {
-			got := e.importAPIs(poison, apiOf(org, "good")).is(200).envelope()
+			got := e.importAPIs(document, apiOf(org, "good")).is(200).envelope()
 			require.Contains(t, got.Message, "1 of 2 APIs imported; ")
 			require.Contains(t, string(got.Meta), `"good":true`)
 			require.Contains(t, string(got.Meta), `:false`)
 		})
 	}
-	for name, poison := range policies {
+	for name, document := range policies {
 		t.Run("policy: "+name, func(t *testing.T) {
-			got := e.importPolicies(poison, `{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}`).is(200).envelope()
+			got := e.importPolicies(document, `{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}`).is(200).envelope()
 			require.Contains(t, got.Message, "1 of 2 policies imported; ")
 			require.Contains(t, string(got.Meta), `"61df10078f11dd00097cb55f":true`)
 		})
@@ -332,30 +333,30 @@ func TestPoisonIsRefusedAtImport(t *testing.T) {
 	require.Empty(t, e.gateway.ReloadErrors())
 }
 
-func TestPoisonThatIsStoredIsLeftOut(t *testing.T) {
+func TestUndecodableStoredDocumentsAreLeftOut(t *testing.T) {
 	t.Parallel()
-	e := setupGateway(t, plan{})
+	e := setupGateway(t, gatewayOptions{})
 	org := e.org()
 	e.importAPIs(apiOf(org, "good"), apiOf(org, "turned")).is(200)
 	e.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}`, `{"_id":"61df10078f11dd00097cb560","org_id":"`+org+`"}`).is(200)
 	e.gateway.WaitForAPI(t, "turned", soon)
 
-	apis, policies := poisons(org)
+	apis, policies := undecodable(org)
 	n := 0
-	for _, poison := range apis {
+	for _, document := range apis {
 		n++
 		storetest.Exec(t, e.conn, `INSERT INTO apis (api_id, id, org_id, active, document) VALUES ($1, $2, $3, true, $4)`,
-			fmt.Sprint("stored-", n), fmt.Sprintf("%024x", n), org, poison)
+			fmt.Sprint("stored-", n), fmt.Sprintf("%024x", n), org, document)
 	}
-	for _, poison := range policies {
+	for _, document := range policies {
 		n++
-		storetest.Exec(t, e.conn, `INSERT INTO policies (id, policy_id, org_id, document) VALUES ($1, $1, $2, $3)`, fmt.Sprintf("%024x", n), org, poison)
+		storetest.Exec(t, e.conn, `INSERT INTO policies (id, policy_id, org_id, document) VALUES ($1, $1, $2, $3)`, fmt.Sprintf("%024x", n), org, document)
 	}
-	// One that was good when it was imported.
+	// Documents that were valid when they were imported.
 	storetest.Exec(t, e.conn, `UPDATE apis SET document = $1 WHERE api_id = 'turned'`, apiOf(org, "turned", `"slug":5`))
 	storetest.Exec(t, e.conn, `UPDATE policies SET document = '{"_id":5}' WHERE id = '61df10078f11dd00097cb560'`)
 
-	gatewaytest.Eventually(t, soon, "the poison is left out", func() bool {
+	gatewaytest.Eventually(t, soon, "undecodable documents are left out", func() bool {
 		return fmt.Sprint(e.gateway.APIs(), e.gateway.Policies()) == "[good] [61df10078f11dd00097cb55f]"
 	})
 	for range 3 {
@@ -372,7 +373,7 @@ func TestPoisonThatIsStoredIsLeftOut(t *testing.T) {
 
 func TestOrgKeysThroughAGateway(t *testing.T) {
 	t.Parallel()
-	e := setupGateway(t, plan{})
+	e := setupGateway(t, gatewayOptions{})
 	org := e.org()
 	e.importAPIs(apiOf(org, "harbour")).is(200)
 	e.gateway.WaitForAPI(t, "harbour", soon)
@@ -387,7 +388,7 @@ func TestOrgKeysThroughAGateway(t *testing.T) {
 	e.admin("GET", "/admin/org/keys/"+org, nil).is(200)
 	require.Contains(t, e.admin("GET", "/admin/org/keys", nil).is(200).body, org)
 
-	t.Run("whole numbers that are written as floats are the gateway's integers", func(t *testing.T) {
+	t.Run("gateways get integers for floats without a fraction", func(t *testing.T) {
 		session := fmt.Sprintf(`{"org_id":"%s","rate":2.0,"per":3600,"quota_max":-1.0,"data_expires":1.718439136e+09}`, org)
 		e.admin("PUT", "/admin/org/keys/"+org, session).is(200)
 		require.Contains(t, e.admin("GET", "/admin/org/keys/"+org, nil).is(200).body, `"data":`+session)
@@ -398,36 +399,36 @@ func TestOrgKeysThroughAGateway(t *testing.T) {
 		gatewaytest.Eventually(t, soon, "the cached session is dropped", func() bool { return e.through("/harbour/", "").status == 200 })
 		e.through("/harbour/", "").is(200)
 	})
-	t.Run("a gateway that refuses leaves the record as it was", func(t *testing.T) {
+	t.Run("a refusal of the gateway leaves the stored key unchanged", func(t *testing.T) {
 		e.gateway.SetControlError(500, "Error writing to key store")
 		defer e.gateway.SetControlError(0, "")
 		before := e.admin("GET", "/admin/org/keys/"+org, nil).is(200).body
-		e.admin("PUT", "/admin/org/keys/"+org, key(7)).says(403, "Failed to update session object to Tyk")
-		e.admin("DELETE", "/admin/org/keys/"+org, nil).says(500, "Could not delete key")
+		e.admin("PUT", "/admin/org/keys/"+org, key(7)).message(403, "Failed to update session object to Tyk")
+		e.admin("DELETE", "/admin/org/keys/"+org, nil).message(500, "Could not delete key")
 		require.Equal(t, before, e.admin("GET", "/admin/org/keys/"+org, nil).is(200).body)
 	})
-	t.Run("a lost Redis gets them back when the gateway registers", func(t *testing.T) {
+	t.Run("keys are restored in an empty Redis when the gateway registers", func(t *testing.T) {
 		e.admin("PUT", "/admin/org/keys/"+org, key(1)).is(200)
 		e.redis.Restart()
 		e.gateway.Restart()
 		e.gateway.WaitReady(t, soon)
-		gatewaytest.Eventually(t, soon, "the key is back", func() bool {
+		gatewaytest.Eventually(t, soon, "the key is restored", func() bool {
 			return e.redis.Client().Exists(t.Context(), "orgkey."+org).Val() == 1
 		})
 	})
-	t.Run("deleted, it limits nobody", func(t *testing.T) {
+	t.Run("a deleted key is removed from the gateway", func(t *testing.T) {
 		e.gateway.WaitForAPI(t, "harbour", soon)
 		e.admin("DELETE", "/admin/org/keys/"+org, nil).is(200)
 		require.Zero(t, e.redis.Client().Exists(t.Context(), "orgkey."+org).Val())
 	})
 }
 
-func TestOrgKeysGoWithTheirOrganisation(t *testing.T) {
+func TestOrgKeysAreDeletedWithTheirOrganisation(t *testing.T) {
 	t.Parallel()
 	for name, noNotices := range map[string]bool{"with notices": false, "without": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := setupGateway(t, plan{noNotices: noNotices})
+			e := setupGateway(t, gatewayOptions{noNotices: noNotices})
 			org, other := e.org(), e.org()
 			e.importAPIs(apiOf(org, "harbour"), apiOf(other, "quay")).is(200)
 			e.gateway.WaitForAPI(t, "quay", soon)
@@ -437,36 +438,36 @@ func TestOrgKeysGoWithTheirOrganisation(t *testing.T) {
 			there := func(org string) bool { return e.redis.Client().Exists(t.Context(), "orgkey."+org).Val() == 1 }
 			require.True(t, there(org))
 			e.admin("DELETE", "/admin/organisations/"+org, nil).is(200)
-			gatewaytest.Eventually(t, soon, "the gateway has lost the key", func() bool { return !there(org) })
+			gatewaytest.Eventually(t, soon, "the key is removed from the gateway", func() bool { return !there(org) })
 			require.True(t, there(other))
 		})
 	}
 }
 
-func TestOrgKeysAreRestoredWithoutKnowingTheRedis(t *testing.T) {
+func TestOrgKeysAreRestoredWithoutRedis(t *testing.T) {
 	t.Parallel()
-	e := setupGateway(t, plan{noNotices: true})
+	e := setupGateway(t, gatewayOptions{noNotices: true})
 	org := e.org()
 	e.importAPIs(apiOf(org, "harbour")).is(200)
 	e.admin("POST", "/admin/org/keys", `{"org_id":"`+org+`","rate":1,"per":3600}`).is(200)
 	e.gateway.WaitForAPI(t, "harbour", soon)
 	e.redis.Restart()
 	e.gateway.Restart()
-	gatewaytest.Eventually(t, soon, "the key is back", func() bool {
+	gatewaytest.Eventually(t, soon, "the key is restored", func() bool {
 		return e.redis.Client().Exists(t.Context(), "orgkey."+org).Val() == 1
 	})
 }
 
 func TestAPIKeyIsRefusedAfterItsThirdRequest(t *testing.T) {
 	t.Parallel()
-	e := setupGateway(t, plan{gateway: func(cfg *gatewaytest.Config) { cfg.HashKeys, cfg.ListHashedKeys = false, false }})
+	e := setupGateway(t, gatewayOptions{gateway: func(cfg *gatewaytest.Config) { cfg.HashKeys, cfg.ListHashedKeys = false, false }})
 	org, other := e.org(), e.org()
 	ines, omar := e.user(org, "ines@rivermouth.example", nil), e.user(other, "omar@other.example", nil)
 	e.importAPIs(strings.Replace(apiOf(org, "harbour"), `"use_keyless":true`, `"use_keyless":false`, 1)).is(200)
 	e.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"` + org + `","name":"three","rate":3,"per":60,"quota_max":-1,
 		"access_rights":{"harbour":{"api_id":"harbour","api_name":"harbour","versions":["Default"]}},"active":true}`).is(200)
 	e.gateway.WaitForAPI(t, "harbour", soon)
-	gatewaytest.Eventually(t, soon, "the policy is there", func() bool { return len(e.gateway.Policies()) == 1 })
+	gatewaytest.Eventually(t, soon, "the policy is loaded", func() bool { return len(e.gateway.Policies()) == 1 })
 
 	made := e.do("POST", "/api/keys", `{"apply_policies":["61df10078f11dd00097cb55f"]}`, asUser(ines.AccessKey)).is(200)
 	var key struct {
@@ -483,25 +484,25 @@ func TestAPIKeyIsRefusedAfterItsThirdRequest(t *testing.T) {
 	path := "/api/keys/" + key.ID
 	require.Contains(t, e.do("GET", "/api/apis/harbour/keys", nil, asUser(ines.AccessKey)).is(200).body, key.ID)
 	e.do("GET", path, nil, asUser(ines.AccessKey)).is(200)
-	t.Run("another organisation's user has no part in it", func(t *testing.T) {
+	t.Run("users of other organisations cannot access the key", func(t *testing.T) {
 		for _, method := range []string{"GET", "DELETE"} {
-			e.do(method, path, nil, asUser(omar.AccessKey)).says(400, "Attempted access to non-owned key.")
+			e.do(method, path, nil, asUser(omar.AccessKey)).message(400, "Attempted access to non-owned key.")
 		}
-		e.do("PUT", path, `{"rate":1000}`, asUser(omar.AccessKey)).says(400, "Attempted access to non-owned key.")
+		e.do("PUT", path, `{"rate":1000}`, asUser(omar.AccessKey)).message(400, "Attempted access to non-owned key.")
 		e.do("GET", "/api/apis/harbour/keys", nil, asUser(omar.AccessKey)).is(404)
 		for _, body := range []string{
 			`{"org_id":"` + org + `"}`,
 			`{"access_rights":{"harbour":{}}}`,
 			`{"access_rights":{"harbour":{}},"access_rights":{}}`,
 		} {
-			e.do("POST", "/api/keys", body, asUser(omar.AccessKey)).says(400, "Attempted access to non-owned key.")
+			e.do("POST", "/api/keys", body, asUser(omar.AccessKey)).message(400, "Attempted access to non-owned key.")
 		}
-		e.do("POST", "/api/keys", `{"ORG_ID":"`+org+`"}`, asUser(omar.AccessKey)).says(403, "Request body malformed.")
+		e.do("POST", "/api/keys", `{"ORG_ID":"`+org+`"}`, asUser(omar.AccessKey)).message(403, "Request body malformed.")
 	})
 	e.do("PUT", path, `{"rate":1000,"per":60,"quota_max":-1,"access_rights":{"harbour":{"api_id":"harbour","versions":["Default"]}}}`,
 		asUser(ines.AccessKey)).is(200)
 	e.through("/harbour/", key.ID).is(200)
-	e.do("DELETE", path, nil, asUser(ines.AccessKey)).says(200, "Key deleted successfully.")
+	e.do("DELETE", path, nil, asUser(ines.AccessKey)).message(200, "Key deleted successfully.")
 	e.through("/harbour/", key.ID).is(403)
 }
 
@@ -515,7 +516,7 @@ func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
 	b := setup(t, func(cfg *server.Config) { cfg.Gateway = client })
 	org := b.org()
 	const changes = 12
-	var answers [changes]reply
+	var responses [changes]reply
 	var pending atomic.Int64
 	var posts sync.WaitGroup
 	pending.Store(changes)
@@ -526,7 +527,7 @@ func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
 		}
 		posts.Go(func() {
 			defer pending.Add(-1)
-			answers[i] = b.admin("POST", "/admin/org/keys", `{"org_id":"`+target+`","rate":1}`)
+			responses[i] = b.admin("POST", "/admin/org/keys", `{"org_id":"`+target+`","rate":1}`)
 		})
 	}
 	const keys = changes/2 + 1 // half of the changes are of one key, and one of these at a time waits for the gateway
@@ -540,8 +541,8 @@ func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
 	}
 	require.EqualValues(t, changes, pending.Load(), "all requests were answered while the gateway was waited for")
 	posts.Wait()
-	for _, answer := range answers {
-		answer.says(403, "Failed to save new session object to Tyk: the gateway cannot be reached")
+	for _, response := range responses {
+		response.message(403, "Failed to save new session object to Tyk: the gateway cannot be reached")
 	}
 	b.admin("GET", "/admin/org/keys/"+org, nil).is(404)
 }

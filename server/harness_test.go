@@ -39,7 +39,7 @@ const (
 	nodeSecret = "the-node-secret"
 )
 
-// testLimits are wide enough for every test that is not about limits.
+// testLimits do not limit any test that is not about limits.
 var testLimits = server.Limits{Import: 64 << 20, Document: 1 << 20, Depth: 1000, BodyTimeout: 10 * time.Second}
 
 // loadedContract is compiled once for all servers of the tests.
@@ -51,7 +51,7 @@ var loadedContract = sync.OnceValue(func() *contract.Contract {
 	return loaded
 })
 
-// contractSpecs are the contracts that the server is generated from.
+// contractSpecs returns the contracts.
 var contractSpecs = sync.OnceValue(func() []*openapi3.T {
 	var specs []*openapi3.T
 	for _, get := range []func() (*openapi3.T, error){admin.GetSpec, dashboard.GetSpec, node.GetSpec} {
@@ -64,7 +64,7 @@ var contractSpecs = sync.OnceValue(func() []*openapi3.T {
 	return specs
 })
 
-// contractRouters find a request's operation, by a router that is not the server's.
+// contractRouters find the operation of a request, independently of the server's router.
 var contractRouters = sync.OnceValue(func() []routers.Router {
 	var all []routers.Router
 	for _, spec := range contractSpecs() {
@@ -89,19 +89,19 @@ type bundle struct {
 	clock *clock
 }
 
-// setup starts a server. Every answer it gives is checked against the contract.
+// setup starts a server on a database of its own. Each of its responses is checked against the contract.
 func setup(t testing.TB, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	return setupOn(t, storetest.Database(t), change...)
 }
 
-// setupOn starts a server on a database that is there already.
+// setupOn starts a server on an existing database.
 func setupOn(t testing.TB, conn string, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	return setupAt(t, conn, loopback(t), change...)
 }
 
-// loopback is a place for a server; who connects before there is one waits.
+// loopback returns a listener on a free port. Connections wait until a server accepts them.
 func loopback(t testing.TB) net.Listener {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -110,7 +110,7 @@ func loopback(t testing.TB) net.Listener {
 	return listener
 }
 
-// setupAt starts a server on a database and a listener that are there already.
+// setupAt starts a server on an existing database and listener.
 func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	b := &bundle{t: t, conn: conn, log: &logBuffer{}, clock: &clock{}}
@@ -130,7 +130,7 @@ func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*s
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var listening sync.WaitGroup
 	listening.Go(func() { s.Run(ctx) })
-	web := httptest.NewUnstartedServer(checked(b, s))
+	web := httptest.NewUnstartedServer(checkResponses(b, s))
 	_ = web.Listener.Close()
 	web.Listener = listener
 	web.Start()
@@ -139,13 +139,13 @@ func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*s
 	return b
 }
 
-// clock is a clock that a test can put forward.
+// clock is a clock that a test can move forward.
 type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// logBuffer keeps what the server logs.
+// logBuffer records the log of a server.
 type logBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -163,17 +163,17 @@ func (l *logBuffer) String() string {
 	return l.buf.String()
 }
 
-// checked passes requests on and checks each answer against the contract of its operation.
-func checked(b *bundle, next http.Handler) http.Handler {
+// checkResponses checks each response of next against the contract.
+func checkResponses(b *bundle, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := &recorder{ResponseRecorder: httptest.NewRecorder(), connection: w}
 		next.ServeHTTP(rec, r)
 		body := rec.Body.Bytes()
 		if encoding := rec.Header().Get("Content-Encoding"); encoding != "" {
-			body = []byte(unzipped(b.t, encoding, rec.Body.String()))
+			body = []byte(decompressed(b.t, encoding, rec.Body.String()))
 		}
-		if err := againstContract(r, rec.Code, rec.Header(), body); err != nil {
-			b.t.Errorf("%s %s answered what its contract does not declare: %d %s\n%v", r.Method, r.URL.Path, rec.Code, rec.Body, err)
+		if err := checkResponse(r, rec.Code, rec.Header(), body); err != nil {
+			b.t.Errorf("%s %s sent a response that its contract does not declare: %d %s\n%v", r.Method, r.URL.Path, rec.Code, rec.Body, err)
 		}
 		maps.Copy(w.Header(), rec.Header())
 		w.WriteHeader(rec.Code)
@@ -181,17 +181,17 @@ func checked(b *bundle, next http.Handler) http.Handler {
 	})
 }
 
-// recorder records an answer; the connection stays within reach, for its deadlines.
+// recorder records a response. The connection remains accessible, for its deadlines.
 type recorder struct {
 	*httptest.ResponseRecorder
 	connection http.ResponseWriter
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the connection to an http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.connection }
 
-// againstContract tells what an answer has that the contract does not declare. Paths that no contract knows are 404.
-func againstContract(r *http.Request, status int, header http.Header, body []byte) error {
+// checkResponse returns an error for a response that the contract does not declare. It ignores paths without an operation.
+func checkResponse(r *http.Request, status int, header http.Header, body []byte) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
@@ -222,7 +222,7 @@ func routeOf(method, path string) *routers.Route {
 	return nil
 }
 
-// reply is an answer, read whole.
+// reply is a response with its whole body.
 type reply struct {
 	t      testing.TB
 	what   string
@@ -276,15 +276,15 @@ func send(t testing.TB, r *http.Request) reply {
 	return reply{t: t, what: r.Method + " " + r.URL.RequestURI(), status: resp.StatusCode, header: resp.Header, body: string(raw)}
 }
 
-// is checks the status; a wrong one shows the body.
+// is checks the status. It prints the body if the status is wrong.
 func (r reply) is(status int) reply {
 	r.t.Helper()
-	require.Equalf(r.t, status, r.status, "%s answered: %s", r.what, r.body)
+	require.Equalf(r.t, status, r.status, "%s: %s", r.what, r.body)
 	return r
 }
 
-// says checks status and Message.
-func (r reply) says(status int, message string) reply {
+// message checks the status and Message.
+func (r reply) message(status int, message string) reply {
 	r.t.Helper()
 	r.is(status)
 	require.Equal(r.t, message, r.envelope().Message, r.what)
@@ -294,7 +294,7 @@ func (r reply) says(status int, message string) reply {
 // json reads the body into v.
 func (r reply) json(v any) {
 	r.t.Helper()
-	require.NoErrorf(r.t, json.Unmarshal([]byte(r.body), v), "%s answered: %s", r.what, r.body)
+	require.NoErrorf(r.t, json.Unmarshal([]byte(r.body), v), "%s: %s", r.what, r.body)
 }
 
 type envelope struct {
@@ -308,14 +308,14 @@ func (r reply) envelope() (e envelope) {
 	return e
 }
 
-// meta is Meta as a string.
+// meta returns Meta as a string.
 func (r reply) meta() (s string) {
 	r.t.Helper()
-	require.NoErrorf(r.t, json.Unmarshal(r.envelope().Meta, &s), "%s answered: %s", r.what, r.body)
+	require.NoErrorf(r.t, json.Unmarshal(r.envelope().Meta, &s), "%s: %s", r.what, r.body)
 	return s
 }
 
-// user is Meta, or the whole body, as a user.
+// user returns Meta, or the whole body if there is no envelope, as a user.
 func (r reply) user() (u admin.User) {
 	r.t.Helper()
 	if strings.HasPrefix(r.body, `{"Status"`) {
@@ -326,7 +326,7 @@ func (r reply) user() (u admin.User) {
 	return u
 }
 
-// org makes an organisation and returns its id.
+// org creates an organisation and returns its ID.
 func (b *bundle) org(fields ...string) string {
 	b.t.Helper()
 	body := `{"owner_name":"Rivermouth"}`
@@ -336,7 +336,7 @@ func (b *bundle) org(fields ...string) string {
 	return b.admin("POST", "/admin/organisations", body).is(200).meta()
 }
 
-// user makes an active user and returns it.
+// user creates an active user and returns it.
 func (b *bundle) user(orgID, email string, permissions map[string]string) admin.User {
 	b.t.Helper()
 	body := map[string]any{"org_id": orgID, "email_address": email, "first_name": "A", "last_name": "B", "active": true}

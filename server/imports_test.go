@@ -24,7 +24,7 @@ func TestImportingAgainWritesNothing(t *testing.T) {
 	b.importPolicies(policy).is(200)
 	exported := b.admin("GET", "/admin/apis", nil).body
 
-	// What somebody else has written is not what was imported.
+	// A document that another program has changed is imported again.
 	storetest.Exec(t, b.conn, `UPDATE apis SET document = '{"api_definition":{"api_id":"b","edited":true}}' WHERE api_id = 'b'`)
 	require.NotEqual(t, exported, b.admin("GET", "/admin/apis", nil).body)
 	b.importAPIs(apiOf(org, "a"), apiOf(org, "b")).is(200)
@@ -40,67 +40,67 @@ func TestImportingAgainWritesNothing(t *testing.T) {
 	b.importPolicies(strings.Replace(policy, `"rate":3`, `"rate":4`, 1)).is(500)
 }
 
-func TestImportMakesItSo(t *testing.T) {
+func TestImportAPIs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org, other := b.org(), b.org()
-	b.importAPIs(apiOf(org, "a"), apiOf(org, "b")).says(200, "APIs imported")
+	b.importAPIs(apiOf(org, "a"), apiOf(org, "b")).message(200, "APIs imported")
 	first := storetest.Dump(t, b.conn)
-	b.importAPIs(apiOf(org, "a"), apiOf(org, "b")).says(200, "APIs imported")
-	require.Equal(t, first, storetest.Dump(t, b.conn), "again changes nothing")
+	b.importAPIs(apiOf(org, "a"), apiOf(org, "b")).message(200, "APIs imported")
+	require.Equal(t, first, storetest.Dump(t, b.conn), "a second import changes nothing")
 	b.importAPIs(apiOf(org, "a", `"slug":"new"`)).is(200)
 	require.Equal(t, 2, strings.Count(b.admin("GET", "/admin/apis", nil).body, `"api_id"`))
 	require.Contains(t, b.admin("GET", "/admin/apis", nil).body, `"slug":"new"`)
 
-	t.Run("what is refused is told, and the rest goes in", func(t *testing.T) {
+	t.Run("refused documents are reported, the others are imported", func(t *testing.T) {
 		got := b.importAPIs(apiOf(other, "a"), apiOf("588b4f0bb275ff0001cc7471", "c"), apiOf(org, "d"), `{"api_definition":{"org_id":"nope"}}`).is(200).envelope()
 		require.Regexp(t, `^1 of 4 APIs imported; a: the id belongs to another organisation; c: unknown organisation; [0-9a-f]{32}: unknown organisation$`, got.Message)
 		require.Regexp(t, `^\{"a":false,"c":false,"d":true,"[0-9a-f]{32}":false\}$`, string(got.Meta))
 		require.NotContains(t, b.admin("GET", "/admin/apis?org_id="+other, nil).body, "api_id")
 	})
-	t.Run("the database's id is one API's", func(t *testing.T) {
+	t.Run("the id of the database is unique", func(t *testing.T) {
 		withDatabaseID := func(id string) string { return apiOf(org, id, `"id":"5ea6b3e1d1a7f6000183b5c4"`) }
 		b.importAPIs(withDatabaseID("e")).is(200)
 		require.Contains(t, b.importAPIs(withDatabaseID("f"), apiOf(org, "g")).is(200).envelope().Message, "f: the id is another document's")
 		require.Contains(t, b.importAPIs(apiOf(org, "h", `"id":"5ea6b3e1d1a7f6000183b5c5"`), apiOf(org, "i", `"id":"5ea6b3e1d1a7f6000183b5c5"`)).is(200).envelope().Message,
 			"i: the id is another document's")
 	})
-	t.Run("one id twice in a body is an error, and nothing is stored", func(t *testing.T) {
+	t.Run("a duplicate ID in a body is an error, and nothing is stored", func(t *testing.T) {
 		before := storetest.Dump(t, b.conn)
-		got := b.importAPIs(apiOf(org, "x"), apiOf(org, "y"), apiOf(org, "x")).says(403, "Request body malformed")
+		got := b.importAPIs(apiOf(org, "x"), apiOf(org, "y"), apiOf(org, "x")).message(403, "Request body malformed")
 		require.Contains(t, got.body, `{"errors":[{"path":"/apis/2","reason":"has the id of one before it"}]}`)
 		require.Equal(t, before, storetest.Dump(t, b.conn))
 	})
-	t.Run("a byte that is wrong at the end undoes all", func(t *testing.T) {
+	t.Run("an error at the end of the body undoes the import", func(t *testing.T) {
 		before := storetest.Dump(t, b.conn)
-		got := b.admin("POST", "/admin/apis/import", `{"apis":[`+apiOf(org, "x")+`,`+apiOf(org, "y")+`],"pages":"many"}`).says(403, "Request body malformed")
+		got := b.admin("POST", "/admin/apis/import", `{"apis":[`+apiOf(org, "x")+`,`+apiOf(org, "y")+`],"pages":"many"}`).message(403, "Request body malformed")
 		require.Contains(t, got.body, `"path":"/pages"`)
-		b.admin("POST", "/admin/apis/import", `{"apis":[`+apiOf(org, "x")+`,`+apiOf(org, "y")+`}`).says(403, "Request body malformed")
+		b.admin("POST", "/admin/apis/import", `{"apis":[`+apiOf(org, "x")+`,`+apiOf(org, "y")+`}`).message(403, "Request body malformed")
 		require.Equal(t, before, storetest.Dump(t, b.conn))
 	})
-	t.Run("an empty list is no error", func(t *testing.T) {
+	t.Run("an empty list is valid", func(t *testing.T) {
 		require.Equal(t, `{"Status":"OK","Message":"APIs imported","Meta":{}}`, b.importAPIs().is(200).body)
 		b.admin("POST", "/admin/apis/import", `{"apis":null}`).is(200)
 	})
-	t.Run("deleted, it is gone", func(t *testing.T) {
+	t.Run("APIs can be deleted by either ID", func(t *testing.T) {
 		b.admin("DELETE", "/admin/apis/a", nil).is(200)
 		b.admin("DELETE", "/admin/apis/a", nil).is(404)
 		b.admin("DELETE", "/admin/apis/5ea6b3e1d1a7f6000183b5c4", nil).is(200)
 	})
 }
 
-func TestImportPoliciesMakesItSo(t *testing.T) {
+func TestImportPolicies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org, other := b.org(), b.org()
 	policy := func(org, id, more string) string { return `{"_id":"` + id + `","org_id":"` + org + `"` + more + `}` }
 	const one, two = "61df10078f11dd00097cb551", "61df10078f11dd00097cb552"
-	b.importPolicies(policy(org, one, ``), policy(org, two, `,"id":"gold"`)).says(200, "Policies imported")
+	b.importPolicies(policy(org, one, ``), policy(org, two, `,"id":"gold"`)).message(200, "Policies imported")
 	require.Contains(t, b.importPolicies(policy(other, one, ``), policy(org, two, `,"id":"silver"`)).is(200).envelope().Message, "1 of 2 policies imported; "+one+": the id belongs to another organisation")
 	require.Contains(t, b.importPolicies(policy(org, one, `,"id":"silver"`), policy(org, two, `,"id":"silver"`)).is(200).envelope().Message, one+": the id is another document's")
 	made := string(b.importPolicies(`{"_id":"","id":"","org_id":"` + org + `","access_rights":null}`).is(200).envelope().Meta)
 	require.Regexp(t, `^\{"[0-9a-f]{24}":true\}$`, made)
-	for range 2 { // the id follows from the explicit one: again finds the same
+	for range 2 { // the ID is derived from the explicit one, so that the second import finds the policy
 		b.importPolicies(`{"id":"explicit","org_id":"` + org + `"}`).is(200)
 	}
 	require.Equal(t, 1, strings.Count(b.admin("GET", "/admin/policies", nil).body, `"explicit"`))
@@ -109,7 +109,7 @@ func TestImportPoliciesMakesItSo(t *testing.T) {
 	b.admin("DELETE", "/admin/policies/"+one, nil).is(404)
 }
 
-func TestImportsAtOnce(t *testing.T) {
+func TestConcurrentImports(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org := b.org()
@@ -134,7 +134,7 @@ func TestImportsAtOnce(t *testing.T) {
 	require.Equal(t, 60, strings.Count(b.admin("GET", "/admin/apis", nil).body, `"api_id"`))
 }
 
-// endless is a body that never ends.
+// endless is a body without end.
 type endless struct{ of byte }
 
 func (e endless) Read(p []byte) (int, error) {
@@ -144,8 +144,8 @@ func (e endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestBadInput sends what would take all memory or all time: each is a documented error, and nothing is stored.
-func TestBadInput(t *testing.T) {
+// TestHostileImports sends bodies that must not exhaust memory: each is a documented error, and nothing is stored.
+func TestHostileImports(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(cfg *server.Config) { cfg.Limits.Import, cfg.Limits.Document = 4<<20, 1<<20 })
 	org := b.org()
@@ -156,28 +156,28 @@ func TestBadInput(t *testing.T) {
 		status   int
 		encoding string
 	}{
-		"spaces without end":              {io.MultiReader(strings.NewReader(whole), endless{' '}), 413, ""},
-		"a text without end":              {io.MultiReader(strings.NewReader(whole+`{"a":"`), endless{'x'}), 413, ""},
-		"nesting without end":             {io.MultiReader(strings.NewReader(whole), endless{'['}), 413, ""},
+		"endless spaces":                  {io.MultiReader(strings.NewReader(whole), endless{' '}), 413, ""},
+		"an endless string":               {io.MultiReader(strings.NewReader(whole+`{"a":"`), endless{'x'}), 413, ""},
+		"endless nesting":                 {io.MultiReader(strings.NewReader(whole), endless{'['}), 413, ""},
 		"deep nesting":                    {strings.NewReader(whole + `{"a":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}]}`), 403, ""},
 		"nesting over the limit":          {strings.NewReader(whole + `{"a":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}]}`), 403, ""},
-		"documents without end":           {io.MultiReader(strings.NewReader(`{"apis":[1`), endless{','}), 403, ""},
-		"cut off in the middle":           {strings.NewReader(whole + `{"api_def`), 403, ""},
-		"cut off after the list":          {strings.NewReader(whole + `{}]`), 403, ""},
-		"a name without end":              {io.MultiReader(strings.NewReader(`{"`), endless{'x'}), 413, ""},
-		"a number without end":            {io.MultiReader(strings.NewReader(whole), endless{'1'}), 413, ""},
+		"endless commas":                  {io.MultiReader(strings.NewReader(`{"apis":[1`), endless{','}), 403, ""},
+		"truncated in a document":         {strings.NewReader(whole + `{"api_def`), 403, ""},
+		"truncated after the list":        {strings.NewReader(whole + `{}]`), 403, ""},
+		"an endless name":                 {io.MultiReader(strings.NewReader(`{"`), endless{'x'}), 413, ""},
+		"an endless number":               {io.MultiReader(strings.NewReader(whole), endless{'1'}), 413, ""},
 		"the list twice":                  {strings.NewReader(whole + `{}],"apis":[]}`), 403, ""},
-		"a backslash without end":         {io.MultiReader(strings.NewReader(whole+`"`), endless{'\\'}), 413, ""},
+		"endless backslashes":             {io.MultiReader(strings.NewReader(whole+`"`), endless{'\\'}), 413, ""},
 		"a document of a million members": {strings.NewReader(whole + `{` + strings.Repeat(`"a":1,`, 300_000) + `"a":1}]}`), 413, ""},
-		"a bomb of gzip":                  {bytes.NewReader(zipped(t, "gzip", whole+strings.Repeat(" ", 100<<20))), 413, "gzip"},
-		"a bomb of zstd":                  {bytes.NewReader(zipped(t, "zstd", whole+strings.Repeat(" ", 100<<20))), 413, "zstd"},
-		"gzip that breaks off":            {bytes.NewReader(zipped(t, "gzip", whole+"{}]}")[:40]), 403, "gzip"},
-		"zstd that breaks off":            {bytes.NewReader(zipped(t, "zstd", whole+"{}]}")[:40]), 403, "zstd"},
-		"no gzip":                         {strings.NewReader(whole + "{}]}"), 403, "gzip"},
-		"no zstd":                         {strings.NewReader(whole + "{}]}"), 403, "zstd"},
-		"an encoding that is not known":   {strings.NewReader(whole + "{}]}"), 403, "br"},
-		"nothing, with gzip":              {strings.NewReader(""), 500, "gzip"},
-		"nothing, with zstd":              {strings.NewReader(""), 500, "zstd"},
+		"a gzip bomb":                     {bytes.NewReader(compressed(t, "gzip", whole+strings.Repeat(" ", 100<<20))), 413, "gzip"},
+		"a zstd bomb":                     {bytes.NewReader(compressed(t, "zstd", whole+strings.Repeat(" ", 100<<20))), 413, "zstd"},
+		"truncated gzip":                  {bytes.NewReader(compressed(t, "gzip", whole+"{}]}")[:40]), 403, "gzip"},
+		"truncated zstd":                  {bytes.NewReader(compressed(t, "zstd", whole+"{}]}")[:40]), 403, "zstd"},
+		"not gzip":                        {strings.NewReader(whole + "{}]}"), 403, "gzip"},
+		"not zstd":                        {strings.NewReader(whole + "{}]}"), 403, "zstd"},
+		"an unknown encoding":             {strings.NewReader(whole + "{}]}"), 403, "br"},
+		"an empty body, with gzip":        {strings.NewReader(""), 500, "gzip"},
+		"an empty body, with zstd":        {strings.NewReader(""), 500, "zstd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -192,8 +192,8 @@ func TestBadInput(t *testing.T) {
 	t.Cleanup(func() { require.Equal(t, before, storetest.Dump(t, b.conn)) })
 }
 
-// TestDepthIsALimit allows documents to nest as deep as can be configured: they are kept, and served to gateways.
-func TestDepthIsALimit(t *testing.T) {
+// TestDepthLimit configures the maximum depth: documents that deep are stored, and sent to gateways.
+func TestDepthLimit(t *testing.T) {
 	t.Parallel()
 	const deepest = 5000
 	b := setup(t, func(cfg *server.Config) { cfg.Limits.Depth = deepest })
@@ -203,9 +203,9 @@ func TestDepthIsALimit(t *testing.T) {
 		return b.admin("POST", "/admin/apis/import", `{"apis":[`+apiOf(org, "deep", `"config_data":{"a":`+lists(depth)+`}`)+`]}`)
 	}
 	const within = deepest - 3 // an object in an object in an object
-	require.Contains(t, imported(within+1).says(403, "Request body malformed").body, "nested deeper than 5000")
-	imported(within).says(200, "APIs imported")
-	// Whoever lowers the limit keeps what is there. What psql wrote is looked at anew.
+	require.Contains(t, imported(within+1).message(403, "Request body malformed").body, "nested deeper than 5000")
+	imported(within).message(200, "APIs imported")
+	// A lower limit does not apply to stored documents, which are checked again after psql has written them.
 	storetest.Exec(t, b.conn, `UPDATE apis SET document = document`)
 	for _, list := range []reply{
 		b.admin("GET", "/admin/apis", nil), b.do("GET", "/system/apis", nil, header("Authorization", nodeSecret)),
@@ -214,14 +214,14 @@ func TestDepthIsALimit(t *testing.T) {
 	}
 }
 
-// TestListInAnyCase takes the list under the name that a program in Go would.
-func TestListInAnyCase(t *testing.T) {
+// TestListNameIsCaseInsensitive imports lists whose names Go's decoder would match.
+func TestListNameIsCaseInsensitive(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org := b.org()
-	b.admin("POST", "/admin/apis/import", `{"Apis":[`+apiOf(org, "a")+`]}`).says(200, "APIs imported")
+	b.admin("POST", "/admin/apis/import", `{"Apis":[`+apiOf(org, "a")+`]}`).message(200, "APIs imported")
 	require.Contains(t, b.admin("GET", "/admin/apis", nil).is(200).body, `"api_id":"a"`)
-	b.admin("POST", "/admin/policies/import", `{"data":[{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}]}`).says(200, "Policies imported")
+	b.admin("POST", "/admin/policies/import", `{"data":[{"_id":"61df10078f11dd00097cb55f","org_id":"`+org+`"}]}`).message(200, "Policies imported")
 	require.Contains(t, b.admin("GET", "/admin/policies", nil).is(200).body, "61df10078f11dd00097cb55f")
-	b.admin("POST", "/admin/apis/import", `{"APIS":[{"api_definition":{"slug":5}}]}`).says(403, "Request body malformed")
+	b.admin("POST", "/admin/apis/import", `{"APIS":[{"api_definition":{"slug":5}}]}`).message(403, "Request body malformed")
 }

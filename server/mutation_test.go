@@ -15,10 +15,10 @@ import (
 	"gatehouse/store/storetest"
 )
 
-// mutationDepth is how deep into a schema its fields are broken one by one.
+// mutationDepth is how deep in a schema properties are broken.
 const mutationDepth = 4
 
-// jsonBody is the schema of an operation's JSON body; nil if it has none.
+// jsonBody returns the schema of an operation's JSON body, nil if it has none.
 func (op operation) jsonBody() *openapi3.Schema {
 	if op.declared.RequestBody == nil {
 		return nil
@@ -30,10 +30,10 @@ func (op operation) jsonBody() *openapi3.Schema {
 	return content.Schema.Value
 }
 
-// mutation is a body that does not fit its schema, and what is wrong with it.
+// mutation is a body that does not match its schema, and the name of what is wrong with it.
 type mutation struct{ name, body string }
 
-// mutations breaks an operation's example in every way that its schema forbids, one at a time.
+// mutations returns an operation's example, broken in every way that its schema forbids.
 func mutations(t testing.TB, op operation) []mutation {
 	t.Helper()
 	var all []mutation
@@ -47,13 +47,13 @@ func mutations(t testing.TB, op operation) []mutation {
 	return all
 }
 
-// missing is the value of a member that is to be left out.
+// missing is the value of a member to remove.
 type missing struct{}
 
-// breakAt calls wrong for each way to break what stands at path.
+// breakAt calls wrong for each way to break the value at path.
 func breakAt(s *openapi3.Schema, path []any, depth int, wrong func(path []any, value any, how string)) {
 	if s.Type != nil {
-		wrong(path, map[string]any{"string": 5, "integer": "text", "number": "text", "boolean": "yes", "object": []any{1}, "array": map[string]any{"x": 1}}[s.Type.Slice()[0]], "of another type")
+		wrong(path, map[string]any{"string": 5, "integer": "text", "number": "text", "boolean": "yes", "object": []any{1}, "array": map[string]any{"x": 1}}[s.Type.Slice()[0]], "another type")
 		if !s.Nullable && len(path) > 0 {
 			wrong(path, nil, "null")
 		}
@@ -68,7 +68,7 @@ func breakAt(s *openapi3.Schema, path []any, depth int, wrong func(path []any, v
 		wrong(path, strings.Repeat("x", int(s.MinLength)-1), "too short")
 	}
 	if s.Format == "date-time" {
-		wrong(path, "yesterday", "no date")
+		wrong(path, "yesterday", "not a date")
 	}
 	if depth == 0 {
 		return
@@ -87,7 +87,7 @@ func breakAt(s *openapi3.Schema, path []any, depth int, wrong func(path []any, v
 	}
 }
 
-// put sets what stands at path, with what is needed on the way.
+// put sets the value at path, and creates the objects and lists around it.
 func put(in any, path []any, value any) any {
 	if len(path) == 0 {
 		return value
@@ -113,7 +113,7 @@ func put(in any, path []any, value any) any {
 	return object
 }
 
-// notJSON are bodies that are wrong whatever the operation.
+// notJSON returns bodies that are invalid for every operation.
 func notJSON(example string) []mutation {
 	return []mutation{
 		{"cut off", example[:len(example)-1]},
@@ -133,7 +133,7 @@ func notJSON(example string) []mutation {
 	}
 }
 
-// TestBrokenBodies sends every operation every broken body: each is refused as documented, and nothing is stored.
+// TestBrokenBodies sends each operation all of its broken bodies: each is refused as documented, and nothing is stored.
 func TestBrokenBodies(t *testing.T) {
 	t.Parallel()
 	sent := 0
@@ -145,11 +145,11 @@ func TestBrokenBodies(t *testing.T) {
 		sent += len(all)
 		t.Run(op.id, func(t *testing.T) {
 			t.Parallel()
-			b := setupOn(t, furnished(t))
+			b := setupOn(t, exampleDatabase(t))
 			before := storetest.Dump(t, b.conn)
 			for _, m := range all {
 				got := b.do(op.method, op.target(nil), m.body, credential(op))
-				require.GreaterOrEqual(t, got.status, 400, "%s: %s was taken: %s", m.name, m.body[:min(len(m.body), 2000)], got.body)
+				require.GreaterOrEqual(t, got.status, 400, "%s: %s was accepted: %s", m.name, m.body[:min(len(m.body), 2000)], got.body)
 				require.Less(t, got.status, 500, "%s: %s", m.name, got.body)
 			}
 			require.Equal(t, before, storetest.Dump(t, b.conn))
@@ -159,8 +159,8 @@ func TestBrokenBodies(t *testing.T) {
 	require.Greater(t, sent, 500)
 }
 
-// FuzzRequestBodies sends any bytes to any operation that has a body: never a panic, never an answer that is not
-// documented, and an error leaves the database as it was.
+// FuzzRequestBodies sends any bytes to any operation with a body: it never panics, each response is documented, and an error
+// leaves the database unchanged.
 func FuzzRequestBodies(f *testing.F) {
 	var targets []operation
 	for _, op := range operations() {
@@ -199,12 +199,12 @@ func FuzzRequestBodies(f *testing.F) {
 		}
 		require.Equal(t, before, storetest.Dump(t, b.conn), got.body)
 		if got.status >= 500 {
-			expected := []string{"empty_body", "invalid", "no_gateway"} // documented, and the client's fault
-			documented := slices.ContainsFunc(expected, func(event string) bool {
-				e, ok := op.examples()[event]
+			expected := []string{"empty_body", "invalid", "no_gateway"} // documented as errors of the client
+			documented := slices.ContainsFunc(expected, func(outcome string) bool {
+				e, ok := op.examples()[outcome]
 				return ok && e.status == got.status && e.value["Message"] == got.envelope().Message
 			})
-			require.True(t, documented, "%s answered %d: %s\n%s", op.id, got.status, got.body, b.log)
+			require.True(t, documented, "%s: %d: %s\n%s", op.id, got.status, got.body, b.log)
 		}
 		require.NotContains(t, b.log.String(), "panic")
 	})

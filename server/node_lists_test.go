@@ -30,16 +30,16 @@ const (
 	documentSize  = 10 << 10
 	// fewDocuments of documentSize still exceed all buffers between Postgres and the server (about 1 MB).
 	fewDocuments = 500
-	// unhurried is the body timeout of a server whose client stops reading: longer than any test.
-	unhurried = 10 * time.Minute
-	// oneList is what a list may cost in memory, of whatever length it is: a quarter of this one.
-	oneList = manyDocuments * documentSize / 4
-	// smallWindow is a socket's receive buffer; one that is smaller yet makes TCP crawl.
+	// unlimited is a body timeout that is longer than any test.
+	unlimited = 10 * time.Minute
+	// maxListMemory bounds the memory of a list of any length. It is a quarter of the list.
+	maxListMemory = manyDocuments * documentSize / 4
+	// smallWindow is the receive buffer of a socket. Smaller ones make TCP very slow.
 	smallWindow = 256 << 10
 )
 
-// streamed starts a server whose answers leave it as they are written; the one of setup gathers each, to check it.
-func streamed(t *testing.T, wrap func(http.Handler) http.Handler, change ...func(*server.Config)) *bundle {
+// setupStreaming starts a server that sends responses while they are written. That of setup buffers them for its checks.
+func setupStreaming(t *testing.T, wrap func(http.Handler) http.Handler, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	var cfg server.Config
 	b := setup(t, func(c *server.Config) { cfg = *c })
@@ -54,9 +54,9 @@ func streamed(t *testing.T, wrap func(http.Handler) http.Handler, change ...func
 	return b
 }
 
-func asItIs(h http.Handler) http.Handler { return h }
+func unwrapped(h http.Handler) http.Handler { return h }
 
-// plainServer is a server for what is no *testing.T; it returns its address.
+// plainServer starts a server without response checks, for fuzzing, and returns its address.
 func plainServer(tb testing.TB, conn string) string {
 	tb.Helper()
 	db, err := store.Open(tb.Context(), store.Config{ConnString: conn, Now: time.Now, IDs: store.NewIDs(time.Now)})
@@ -102,8 +102,8 @@ func (b *bundle) waitForBlockedBackend(statement string) {
 	END $$`)
 }
 
-// waitsForItsClient returns when a backend of the database has more to send than its client reads.
-func (b *bundle) waitsForItsClient() {
+// waitForFullBuffers returns when a backend of the database has more to send than its client reads.
+func (b *bundle) waitForFullBuffers() {
 	b.t.Helper()
 	b.waitForBlockedBackend("")
 }
@@ -114,8 +114,8 @@ func (b *bundle) loseBackend() {
 	b.waitForBlockedBackend(`IF NOT pg_terminate_backend(blocked, 60000) THEN RAISE 'backend % does not end', blocked; END IF;`)
 }
 
-// slowly asks for a list and takes no more of the answer than is read of the body.
-func (b *bundle) slowly(path string) (body io.Reader) {
+// getSlowly requests a list, and reads no more of the response than is read from body.
+func (b *bundle) getSlowly(path string) (body io.Reader) {
 	b.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 	require.NoError(b.t, err)
@@ -129,16 +129,16 @@ func (b *bundle) slowly(path string) (body io.Reader) {
 	return resp.Body
 }
 
-// liveMemory is what the process holds in memory.
+// liveMemory returns the size of all live objects of the process in bytes.
 func liveMemory() int {
 	runtime.GC()
-	runtime.GC() // what finalizers and pools have let go of
+	runtime.GC() // the second one frees the contents of pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc)
 }
 
-// eachElement reads a list and calls each with every element's number, from 1. It holds one element at a time.
+// eachElement reads a list and calls each with the number of each element, from 1. It keeps one element in memory.
 func eachElement(t *testing.T, body io.Reader, each func(int)) {
 	t.Helper()
 	list := json.NewDecoder(body)
@@ -156,7 +156,7 @@ func eachElement(t *testing.T, body io.Reader, each func(int)) {
 	require.Regexp(t, `^\],"Nonce":"[^"]+"}$`, string(rest))
 }
 
-func TestListsAreTheBytesThatAreStored(t *testing.T) {
+func TestNodeListsAreTheStoredBytes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org := b.org()
@@ -174,8 +174,8 @@ func TestListsAreTheBytesThatAreStored(t *testing.T) {
 		apis[i] = strings.ReplaceAll(apis[i], ",,", ",")
 		require.True(t, json.Valid([]byte(apis[i])), apis[i])
 	}
-	b.importAPIs(apis...).says(200, "APIs imported")
-	b.importPolicies(policies...).says(200, "Policies imported")
+	b.importAPIs(apis...).message(200, "APIs imported")
+	b.importPolicies(policies...).message(200, "Policies imported")
 	sends := func(path string, documents []string) {
 		t.Helper()
 		want, got := `{"Message":[`+strings.Join(documents, ",")+`],"Nonce":"`, b.node("GET", path, nil).is(200).body
@@ -185,7 +185,7 @@ func TestListsAreTheBytesThatAreStored(t *testing.T) {
 	sends("/system/apis", apis)
 	sends("/system/policies", policies)
 
-	t.Run("also those that another program has stored", func(t *testing.T) {
+	t.Run("documents that another program has stored, too", func(t *testing.T) {
 		spaced := "{ \"api_definition\" :\n\t" + strings.TrimSuffix(strings.TrimPrefix(apis[0], `{"api_definition":`), "}") + " }"
 		storetest.Exec(t, b.conn, `UPDATE apis SET document = $1 WHERE api_id = 'first'`, spaced)
 		for range 2 { // unchecked, and checked
@@ -194,18 +194,18 @@ func TestListsAreTheBytesThatAreStored(t *testing.T) {
 	})
 }
 
-func TestListsAreStreamed(t *testing.T) { //nolint:paralleltest // it looks at the memory of the whole process
-	b := streamed(t, asItIs)
+func TestNodeListsAreStreamed(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
+	b := setupStreaming(t, unwrapped)
 	b.fill(b.org(), manyDocuments)
 	for _, path := range []string{"/system/apis", "/system/policies"} {
-		for _, name := range []string{"documents that nobody has checked", "documents that were checked"} {
+		for _, name := range []string{"unchecked documents", "checked documents"} {
 			t.Run(path+", "+name, func(t *testing.T) {
 				before, sent := liveMemory(), 0
-				eachElement(t, b.slowly(path), func(n int) {
+				eachElement(t, b.getSlowly(path), func(n int) {
 					sent = n
 					if n == 1 || n == manyDocuments/3 || n == manyDocuments*2/3 {
-						b.waitsForItsClient() // so that the last row has not been read
-						require.Less(t, liveMemory()-before, oneList, "after %d documents", n)
+						b.waitForFullBuffers() // the last row has not been read then
+						require.Less(t, liveMemory()-before, maxListMemory, "after %d documents", n)
 					}
 				})
 				require.Equal(t, manyDocuments, sent)
@@ -214,16 +214,16 @@ func TestListsAreStreamed(t *testing.T) { //nolint:paralleltest // it looks at t
 	}
 }
 
-func TestListThatBreaksOffDoesNotDecode(t *testing.T) {
+func TestBrokenNodeListDoesNotDecode(t *testing.T) {
 	t.Parallel()
-	b := streamed(t, asItIs, func(c *server.Config) { c.Limits.BodyTimeout = unhurried })
+	b := setupStreaming(t, unwrapped, func(c *server.Config) { c.Limits.BodyTimeout = unlimited })
 	b.fill(b.org(), manyDocuments)
 	for _, path := range []string{"/system/apis", "/system/policies"} {
 		t.Run(path, func(t *testing.T) {
-			body := b.slowly(path)
+			body := b.getSlowly(path)
 			b.loseBackend()
 			got, err := io.ReadAll(body)
-			require.NoError(t, err, "the connection is whole: a gateway would take anything else for a lost dashboard")
+			require.NoError(t, err, "the response is complete: a gateway would take any other for a lost dashboard")
 			for _, decode := range []error{
 				json.Unmarshal(got, &struct{ Message []json.RawMessage }{}),
 				json.NewDecoder(bytes.NewReader(got)).Decode(&struct{ Message []json.RawMessage }{}),
@@ -235,7 +235,7 @@ func TestListThatBreaksOffDoesNotDecode(t *testing.T) {
 			require.Contains(t, b.log.String(), "list broken off")
 		})
 	}
-	eachElement(t, b.slowly("/system/apis"), func(int) {}) // the next one is whole
+	eachElement(t, b.getSlowly("/system/apis"), func(int) {}) // the next one is complete
 }
 
 // hold delays the responses of a path after their first write, as a slow connection does.
@@ -274,13 +274,13 @@ func (w *heldWriter) Write(p []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *heldWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func TestGatewayKeepsWhatItHasWhenAListBreaksOff(t *testing.T) {
+func TestGatewayKeepsItsConfigurationWhenAListBreaksOff(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/system/apis", "/system/policies"} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			line := &hold{path: path, held: make(chan struct{}), release: make(chan struct{})}
-			b := streamed(t, line.wrap, func(c *server.Config) { c.Limits.BodyTimeout = unhurried })
+			b := setupStreaming(t, line.wrap, func(c *server.Config) { c.Limits.BodyTimeout = unlimited })
 			org := b.org()
 			b.importAPIs(apiOf(org, "harbour")).is(200)
 			g := gatewaytest.Start(t, gatewaytest.Config{
@@ -302,7 +302,7 @@ func TestGatewayKeepsWhatItHasWhenAListBreaksOff(t *testing.T) {
 			gatewaytest.Eventually(t, soon, "the reload fails", func() bool { return len(g.ReloadErrors()) == 1 })
 			require.Contains(t, g.ReloadErrors()[0], "invalid character '!'")
 			require.Equal(t, []string{"harbour"}, g.APIs())
-			require.Equal(t, 1, g.Registrations(), "it did not think that it lost its dashboard")
+			require.Equal(t, 1, g.Registrations(), "it did not register again")
 			require.False(t, g.Deadlocked())
 
 			before := g.Reloads()

@@ -26,19 +26,19 @@ func (b *bundle) node(method, path string, body any, change ...with) reply {
 	return b.do(method, path, body, append([]with{header("Authorization", nodeSecret)}, change...)...)
 }
 
-// heard is the answer to everything but the lists, as strictly as a gateway needs it: Message is an object of strings.
-type heard struct {
+// nodeReply is a response other than a list, as gateways decode it: Message is an object of strings.
+type nodeReply struct {
 	Status  string
 	Message map[string]string
 	Nonce   string
 }
 
-func (r reply) heard() (h heard) {
+func (r reply) nodeReply() (h nodeReply) {
 	r.t.Helper()
 	r.is(200)
 	decoder := json.NewDecoder(strings.NewReader(r.body))
 	decoder.DisallowUnknownFields()
-	require.NoErrorf(r.t, decoder.Decode(&h), "%s answered: %s", r.what, r.body)
+	require.NoErrorf(r.t, decoder.Decode(&h), "%s: %s", r.what, r.body)
 	require.Equal(r.t, "OK", h.Status, r.what)
 	require.NotNil(r.t, h.Message, r.what)
 	require.NotEmpty(r.t, h.Nonce, r.what)
@@ -47,10 +47,10 @@ func (r reply) heard() (h heard) {
 
 func session(id string) with { return header("X-Tyk-Session-Id", id) }
 
-// register makes a node known and returns its id.
+// register registers a node and returns its ID.
 func (b *bundle) register(change ...with) string {
 	b.t.Helper()
-	h := b.node("GET", "/register/node", nil, change...).heard()
+	h := b.node("GET", "/register/node", nil, change...).nodeReply()
 	require.NotEmpty(b.t, h.Message["NodeID"])
 	return h.Message["NodeID"]
 }
@@ -61,7 +61,7 @@ func (b *bundle) ping(id string) reply {
 	return b.node("GET", "/register/ping", nil, header("X-Tyk-Nodeid", id))
 }
 
-// nodes are those that the server lists.
+// nodes returns the nodes that the server lists.
 func (b *bundle) nodes() []admin.Node {
 	b.t.Helper()
 	var list admin.Nodes
@@ -69,7 +69,7 @@ func (b *bundle) nodes() []admin.Node {
 	return list.Nodes
 }
 
-// nodeOperations are what a gateway calls.
+// nodeOperations returns the operations that gateways call.
 func nodeOperations() []operation {
 	return slices.DeleteFunc(operations(), func(op operation) bool { return op.scheme != "node_secret" })
 }
@@ -83,53 +83,53 @@ func TestNodeRegisters(t *testing.T) {
 	t.Run("the same session is the same node, through every replica", func(t *testing.T) {
 		require.Equal(t, first, b.register(session("s-1")))
 		require.Equal(t, first, replica.register(session("s-1"), header("X-Tyk-Hostname", "quay-2")))
-		replica.ping(first).heard()
+		replica.ping(first).nodeReply()
 		require.Len(t, b.nodes(), 1)
-		require.Equal(t, "quay-2", b.nodes()[0].Hostname, "what it says last")
+		require.Equal(t, "quay-2", b.nodes()[0].Hostname, "the last one that it sent")
 	})
 	t.Run("another session is another node", func(t *testing.T) {
 		require.NotEqual(t, first, replica.register(session("s-2")))
 		require.Len(t, b.nodes(), 2)
 	})
-	t.Run("who names no session is a new node each time", func(t *testing.T) {
+	t.Run("without a session, each registration is a new node", func(t *testing.T) {
 		ids := []string{first, b.register(), b.register(), replica.register(session(""))}
 		slices.Sort(ids)
 		require.Len(t, slices.Compact(ids), 4)
 	})
-	t.Run("any headers do, however long and in whatever encoding", func(t *testing.T) {
+	t.Run("headers may have any length and encoding", func(t *testing.T) {
 		for _, id := range []string{strings.Repeat("x", 300), strings.Repeat("é", 200), "\xff\xfe", "'; DROP TABLE nodes --"} {
 			require.Equal(t, b.register(session(id), header("X-Tyk-Hostname", id)), b.register(session(id)), "session %q", id)
 		}
 	})
 }
 
-func TestNodeIsForgottenAfterAMinute(t *testing.T) {
+func TestNodeExpiresAfterAMinute(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.register(session("s-1"))
 	b.clock.forward(55 * time.Second)
-	b.ping(id).heard()
+	b.ping(id).nodeReply()
 	b.clock.forward(55 * time.Second)
-	b.ping(id).heard()
-	require.Len(t, b.nodes(), 1, "each heartbeat gives it another minute")
+	b.ping(id).nodeReply()
+	require.Len(t, b.nodes(), 1, "each heartbeat extends it by a minute")
 
 	b.clock.forward(61 * time.Second)
 	require.Empty(t, b.nodes())
 	require.Zero(t, helloNodes(b))
-	b.ping(id).says(403, "Not registered")
-	b.ping(id).says(403, "Not registered")
-	b.ping("").says(403, "Not registered")
+	b.ping(id).message(403, "Not registered")
+	b.ping(id).message(403, "Not registered")
+	b.ping("").message(403, "Not registered")
 
-	t.Run("and is itself again when it registers", func(t *testing.T) {
+	t.Run("it has the same ID when it registers again", func(t *testing.T) {
 		require.Equal(t, id, b.register(session("s-1")))
-		b.ping(id).heard()
+		b.ping(id).nodeReply()
 	})
-	t.Run("unless another one has come meanwhile, and its row was swept", func(t *testing.T) {
+	t.Run("it has a new ID if its row was deleted, which another registration does", func(t *testing.T) {
 		b.clock.forward(61 * time.Second)
 		b.register(session("s-2"))
 		again := b.register(session("s-1"))
 		b.ping(id).is(403)
-		b.ping(again).heard()
+		b.ping(again).nodeReply()
 	})
 }
 
@@ -143,10 +143,10 @@ func helloNodes(b *bundle) int {
 	return *health.Details["nodes"].ObservedValue
 }
 
-// hurtful are the words of which one in a 403 has a gateway register within its reload, and hang (facts gateway §0.1).
-var hurtful = []string{"nonce", "no node id found", "node id"}
+// fatalWords are words in a 403 that make a gateway register within its reload, and deadlock (docs/behaviour.md#gateways).
+var fatalWords = []string{"nonce", "no node id found", "node id"}
 
-func TestNodeSecretIsAskedOfEveryNodeOperation(t *testing.T) {
+func TestEveryNodeOperationRequiresTheNodeSecret(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	known := []with{header("X-Tyk-Nodeid", b.register(session("s-1"))), session("s-1"), header("X-Tyk-Nonce", "n")}
@@ -154,18 +154,18 @@ func TestNodeSecretIsAskedOfEveryNodeOperation(t *testing.T) {
 	for _, op := range nodeOperations() {
 		for _, wrong := range []string{"", "wrong", nodeSecret + "x", nodeSecret[1:], "Bearer " + nodeSecret, secret, strings.ToUpper(nodeSecret)} {
 			got := b.do(op.method, op.target(nil), op.requestBody(t), append(known, header("Authorization", wrong))...)
-			got.says(403, "Not authorised")
-			for _, word := range hurtful {
+			got.message(403, "Not authorised")
+			for _, word := range fatalWords {
 				require.NotContains(t, strings.ToLower(got.body), word, op.id)
 			}
 		}
 		got := b.do(op.method, op.target(nil), op.requestBody(t), append(known, header("Admin-Auth", secret))...)
 		got.is(403)
 	}
-	require.Len(t, b.nodes(), 1, "nobody came or went")
+	require.Len(t, b.nodes(), 1, "the nodes are unchanged")
 }
 
-// hostileHeaders are what a node may bring that no node of ours would.
+// hostileHeaders returns headers that no gateway sends.
 func hostileHeaders() map[string]with {
 	all := map[string]with{"none": func(*http.Request) {}}
 	for _, name := range []string{"X-Tyk-Nodeid", "X-Tyk-Nonce", "X-Tyk-Session-Id", "X-Tyk-Hostname"} {
@@ -189,15 +189,15 @@ func TestSystemIsNever403ForTheRightSecret(t *testing.T) {
 		for name, change := range hostileHeaders() {
 			got := b.node(op.method, op.target(nil), op.requestBody(t), change)
 			if op.id == "removeNode" && name == "X-Tyk-Nodeid twice" {
-				got.says(400, "Request header malformed")
+				got.message(400, "Request header malformed")
 				continue
 			}
-			require.Equalf(t, 200, got.status, "%s with %s answered: %s", op.id, name, got.body)
+			require.Equalf(t, 200, got.status, "%s with %s: %s", op.id, name, got.body)
 		}
 	}
 }
 
-func TestNoncesAreHandedOutAndAskedOfNobody(t *testing.T) {
+func TestNodeNoncesAreUniqueAndNotChecked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.register(session("s-1"))
@@ -205,39 +205,39 @@ func TestNoncesAreHandedOutAndAskedOfNobody(t *testing.T) {
 	last := "made-up"
 	for range 3 {
 		for _, op := range nodeOperations() {
-			if op.id == "removeNode" { // the others go on
+			if op.id == "removeNode" { // the node must stay registered
 				continue
 			}
 			for range 2 { // the same nonce twice, as a gateway sends it at its start
-				var answer struct{ Nonce string }
-				b.node(op.method, op.target(nil), op.requestBody(t), session("s-1"), header("X-Tyk-Nodeid", id), header("X-Tyk-Nonce", last)).is(200).json(&answer)
-				require.NotEmpty(t, answer.Nonce, op.id)
-				require.False(t, seen[answer.Nonce], "%s: %s was given out before", op.id, answer.Nonce)
-				seen[answer.Nonce] = true
+				var response struct{ Nonce string }
+				b.node(op.method, op.target(nil), op.requestBody(t), session("s-1"), header("X-Tyk-Nodeid", id), header("X-Tyk-Nonce", last)).is(200).json(&response)
+				require.NotEmpty(t, response.Nonce, op.id)
+				require.False(t, seen[response.Nonce], "%s: %s was sent before", op.id, response.Nonce)
+				seen[response.Nonce] = true
 			}
 		}
-		for last = range seen { // any of them
+		for last = range seen { // any one
 			break
 		}
 	}
 	require.Len(t, seen, 3*2*6)
 }
 
-func TestNodeAnswersHaveTheShapeThatAGatewayDecodes(t *testing.T) {
+func TestNodeResponsesDecodeInAGateway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.register(session("s-1"), header("X-Tyk-Hostname", "quay-1"))
-	require.Empty(t, b.ping(id).heard().Message)
-	require.Empty(t, b.node("POST", "/system/key/quota_trigger", quotaReached).heard().Message)
-	require.Empty(t, b.node("DELETE", "/system/node", nil, header("X-Tyk-Nodeid", id)).heard().Message)
+	require.Empty(t, b.ping(id).nodeReply().Message)
+	require.Empty(t, b.node("POST", "/system/key/quota_trigger", quotaReached).nodeReply().Message)
+	require.Empty(t, b.node("DELETE", "/system/node", nil, header("X-Tyk-Nodeid", id)).nodeReply().Message)
 	for _, list := range []string{"/system/apis", "/system/policies", "/system/clientidps"} {
-		var answer struct {
+		var response struct {
 			Message []json.RawMessage
 			Nonce   string
 		}
 		got := b.node("GET", list, nil).is(200)
-		got.json(&answer)
-		require.NotEmpty(t, answer.Nonce, list)
+		got.json(&response)
+		require.NotEmpty(t, response.Nonce, list)
 		require.True(t, strings.HasPrefix(got.body, `{"Message":[],"Nonce":"`), got.body)
 		require.Equal(t, "application/json", got.header.Get("Content-Type"), list)
 	}
@@ -252,30 +252,30 @@ func TestNodesAreListedAndCounted(t *testing.T) {
 	b.clock.forward(10 * time.Second)
 	second := b.register(session("s-2"), header("X-Tyk-Hostname", "quay-2"))
 	b.clock.forward(10 * time.Second)
-	b.ping(first).heard()
+	b.ping(first).nodeReply()
 	listed := b.nodes()
 	require.Len(t, listed, 2)
 	require.Equal(t, 2, helloNodes(b))
-	require.Equal(t, []string{first, "s-1", "quay-1"}, []string{listed[0].Id, listed[0].SessionId, listed[0].Hostname}, "the oldest first")
+	require.Equal(t, []string{first, "s-1", "quay-1"}, []string{listed[0].Id, listed[0].SessionId, listed[0].Hostname}, "oldest first")
 	require.Equal(t, []string{second, "s-2", "quay-2"}, []string{listed[1].Id, listed[1].SessionId, listed[1].Hostname})
-	require.WithinDuration(t, listed[0].FirstSeen.Add(20*time.Second), listed[0].LastSeen, 5*time.Second, "as of its heartbeat")
+	require.WithinDuration(t, listed[0].FirstSeen.Add(20*time.Second), listed[0].LastSeen, 5*time.Second, "the time of its heartbeat")
 	require.Equal(t, listed[1].FirstSeen, listed[1].LastSeen)
 	b.do("GET", "/admin/nodes", nil, header("Authorization", nodeSecret)).is(401)
 }
 
-func TestNodeTakesLeave(t *testing.T) {
+func TestNodeUnregisters(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id, other := b.register(session("s-1")), b.register(session("s-2"))
 	leave := func() reply { return b.node("DELETE", "/system/node", nil, header("X-Tyk-Nodeid", id)) }
-	leave().heard()
+	leave().nodeReply()
 	b.ping(id).is(403)
-	b.ping(other).heard()
+	b.ping(other).nodeReply()
 	require.Len(t, b.nodes(), 1)
-	leave().heard()
-	b.node("DELETE", "/system/node", nil).heard()
+	leave().nodeReply()
+	b.node("DELETE", "/system/node", nil).nodeReply()
 	require.Len(t, b.nodes(), 1)
-	require.NotEqual(t, id, b.register(session("s-1")), "it is a new node then")
+	require.NotEqual(t, id, b.register(session("s-1")), "it is a new node")
 }
 
 const quotaReached = `{"Message":"Quota trigger reached","OriginatingRequest":"","org_id":"53ac07777cbb8c2d53000002",` +
@@ -284,15 +284,15 @@ const quotaReached = `{"Message":"Quota trigger reached","OriginatingRequest":""
 func TestQuotaTriggerIsLoggedWithoutTheKey(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.node("POST", "/system/key/quota_trigger", quotaReached).heard()
+	b.node("POST", "/system/key/quota_trigger", quotaReached).nodeReply()
 	require.Contains(t, b.log.String(), `msg="a key has used a part of its quota" org_id=53ac07777cbb8c2d53000002 limit_percent=50 used_percent=51`)
-	b.node("POST", "/system/key/quota_trigger", `{}`).heard()
-	b.node("POST", "/system/key/quota_trigger", `{"key":{"a-key-that-opens-doors":1}}`).says(400, "Request body malformed")
-	b.node("POST", "/system/key/quota_trigger", `{"key":"a-key-that-opens-doors","trigger_limit":12345678901234567890}`).says(400, "Request body malformed")
+	b.node("POST", "/system/key/quota_trigger", `{}`).nodeReply()
+	b.node("POST", "/system/key/quota_trigger", `{"key":{"a-key-that-opens-doors":1}}`).message(400, "Request body malformed")
+	b.node("POST", "/system/key/quota_trigger", `{"key":"a-key-that-opens-doors","trigger_limit":12345678901234567890}`).message(400, "Request body malformed")
 	require.NotContains(t, b.log.String(), "a-key-that-opens-doors")
 }
 
-func TestNodesRegisterAtOnce(t *testing.T) {
+func TestConcurrentRegistrations(t *testing.T) {
 	t.Parallel()
 	const many = 50
 	conn := storetest.Database(t)
@@ -303,9 +303,9 @@ func TestNodesRegisterAtOnce(t *testing.T) {
 		for i := range many {
 			running.Go(func() {
 				r := replicas[i%2].node("GET", "/register/node", nil, session(sessionOf(i)))
-				var answer heard
-				if r.status == http.StatusOK && json.Unmarshal([]byte(r.body), &answer) == nil {
-					ids[i] = answer.Message["NodeID"]
+				var response nodeReply
+				if r.status == http.StatusOK && json.Unmarshal([]byte(r.body), &response) == nil {
+					ids[i] = response.Message["NodeID"]
 				}
 			})
 		}
@@ -318,7 +318,7 @@ func TestNodesRegisterAtOnce(t *testing.T) {
 		require.Len(t, atOnce(func(int) string { return "s-1" }), 1)
 		require.Len(t, replicas[0].nodes(), 1)
 	})
-	t.Run("many are many, also while old ones are swept", func(t *testing.T) {
+	t.Run("many sessions are as many nodes, while expired ones are deleted", func(t *testing.T) {
 		for range 3 {
 			require.Len(t, atOnce(strconv.Itoa), many)
 			for _, r := range replicas {
@@ -329,7 +329,7 @@ func TestNodesRegisterAtOnce(t *testing.T) {
 	})
 }
 
-// FuzzNodeHeaders sends requests as bytes, so that headers come that no client library would send.
+// FuzzNodeHeaders sends requests as bytes, with headers that no client library would send.
 func FuzzNodeHeaders(f *testing.F) {
 	paths := nodeOperations()
 	for _, change := range hostileHeaders() {
@@ -357,22 +357,22 @@ func FuzzNodeHeaders(f *testing.F) {
 			require.GreaterOrEqual(t, status, 400, "%s: %s", op.id, text)
 		}
 		if status == http.StatusForbidden {
-			for _, word := range hurtful {
+			for _, word := range fatalWords {
 				require.NotContains(t, strings.ToLower(text), word)
 			}
 		}
 	})
 }
 
-// acceptable is a header's value without what net/http refuses before a handler hears of it.
-func acceptable(value string) string {
-	const longest = 64 << 10 // of a dozen, less than the 1 MiB that net/http takes
+// validHeader removes what net/http rejects before a handler runs.
+func validHeader(value string) string {
+	const longest = 64 << 10 // twelve of them are less than the 1 MiB that net/http accepts
 	return string(slices.DeleteFunc([]byte(value[:min(len(value), longest)]), func(b byte) bool {
 		return b < ' ' && b != '\t' || b == '\x7f'
 	}))
 }
 
-// requestBytes writes a request. A header with a NUL is there twice, one with more of them three times.
+// requestBytes returns a request. A header is repeated for each NUL in its value, up to three times.
 func requestBytes(op operation, secret, body string, headers map[string]string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s %s HTTP/1.1\r\nHost: gatehouse\r\nConnection: close\r\nAuthorization: %s\r\n", op.method, op.path, secret)
@@ -383,13 +383,13 @@ func requestBytes(op operation, secret, body string, headers map[string]string) 
 	}
 	for name, values := range headers {
 		for _, value := range strings.SplitN(values, "\x00", 3) {
-			out.WriteString(name + ": " + acceptable(value) + "\r\n")
+			out.WriteString(name + ": " + validHeader(value) + "\r\n")
 		}
 	}
 	return out.String() + "\r\n" + body
 }
 
-// sendBytes sends a request on a connection of its own.
+// sendBytes sends a request on a new connection.
 func sendBytes(t *testing.T, address, request string) (status int, body string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
@@ -398,7 +398,7 @@ func sendBytes(t *testing.T, address, request string) (status int, body string) 
 	_, err = conn.Write([]byte(request))
 	require.NoError(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	require.NoError(t, err, "no answer")
+	require.NoError(t, err, "no response")
 	defer resp.Body.Close()
 	var text strings.Builder
 	_, err = bufio.NewReader(resp.Body).WriteTo(&text)

@@ -13,40 +13,40 @@ import (
 func TestOrganisations(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	t.Run("the server makes the id", func(t *testing.T) {
-		made := b.admin("POST", "/admin/organisations", `{"id":"5e9d9544a1dcd60001d0ed20","owner_name":"a"}`).says(200, "Org created")
+	t.Run("the server assigns the ID", func(t *testing.T) {
+		made := b.admin("POST", "/admin/organisations", `{"id":"5e9d9544a1dcd60001d0ed20","owner_name":"a"}`).message(200, "Org created")
 		require.Regexp(t, `^\{"Status":"OK","Message":"Org created","Meta":"[0-9a-f]{24}"\}$`, made.body)
 		require.NotEqual(t, "5e9d9544a1dcd60001d0ed20", made.meta())
-		require.Equal(t, "5e9d9544a1dcd60001d0ed20", b.admin("POST", "/admin/organisations/import", `{"id":"5e9d9544a1dcd60001d0ed20"}`).says(200, "Org imported").meta())
-		b.admin("POST", "/admin/organisations/import", `{"id":"not hex"}`).says(403, "Request body malformed")
+		require.Equal(t, "5e9d9544a1dcd60001d0ed20", b.admin("POST", "/admin/organisations/import", `{"id":"5e9d9544a1dcd60001d0ed20"}`).message(200, "Org imported").meta())
+		b.admin("POST", "/admin/organisations/import", `{"id":"not hex"}`).message(403, "Request body malformed")
 		for _, none := range []string{``, `"id":"",`, `"id":null,`} {
 			id := b.admin("POST", "/admin/organisations/import", `{`+none+`"owner_name":"no id"}`).is(200).meta()
 			require.Regexp(t, `^[0-9a-f]{24}$`, id)
 			require.True(t, strings.HasPrefix(b.admin("GET", "/admin/organisations/"+id, nil).is(200).body, `{"id":"`+id+`","owner_name":"no id",`))
 		}
 	})
-	t.Run("a cname is one organisation's, whatever its case; names and slugs are free", func(t *testing.T) {
+	t.Run("a cname is unique regardless of case, names and slugs are not", func(t *testing.T) {
 		body := `{"owner_name":"same","owner_slug":"same","cname":"Portal.example:3000"}`
 		id := b.admin("POST", "/admin/organisations", body).is(200).meta()
-		b.admin("POST", "/admin/organisations", strings.ToUpper(body[:0])+strings.Replace(body, "Portal", "PORTAL", 1)).says(403, "Failed to save new Org object to DB")
+		b.admin("POST", "/admin/organisations", strings.ToUpper(body[:0])+strings.Replace(body, "Portal", "PORTAL", 1)).message(403, "Failed to save new Org object to DB")
 		other := b.admin("POST", "/admin/organisations", strings.Replace(body, "Portal", "Other", 1)).is(200).meta()
-		b.admin("PUT", "/admin/organisations/"+other, `{"cname":"portal.EXAMPLE:3000"}`).says(403, "Failed to update Org object to DB")
-		b.admin("PUT", "/admin/organisations/"+id, `{"cname":"portal.example:3000"}`).says(200, "Org updated")
+		b.admin("PUT", "/admin/organisations/"+other, `{"cname":"portal.EXAMPLE:3000"}`).message(403, "Failed to update Org object to DB")
+		b.admin("PUT", "/admin/organisations/"+id, `{"cname":"portal.example:3000"}`).message(200, "Org updated")
 		b.admin("POST", "/admin/organisations/"+other+"/generate-portals", "domain=portal.example:3000").is(403)
 		for range 2 {
 			b.admin("POST", "/admin/organisations", `{"owner_name":"same","cname":""}`).is(200)
 		}
 	})
-	t.Run("PUT replaces", func(t *testing.T) {
+	t.Run("PUT replaces the organisation", func(t *testing.T) {
 		id := b.org(`{"owner_name":"before","apis":[{"api_id":"x","api_human_name":"X"}],"extra":1}`)
 		require.Equal(t, `{"Status":"OK","Message":"Org updated","Meta":null}`, b.admin("PUT", "/admin/organisations/"+id, `{"owner_name":"after","id":"elsewhere"}`).is(200).body)
 		got := b.admin("GET", "/admin/organisations/"+id, nil).is(200).body
 		require.True(t, strings.HasPrefix(got, `{"id":"`+id+`","owner_name":"after","owner_slug":"","cname_enabled":false,"cname":"","apis":[],"sso_enabled":false,`+
 			`"developer_quota":0,"developer_count":0,"event_options":{},"hybrid_enabled":false,"ui":{`), got)
 		require.NotContains(t, got, "extra")
-		b.admin("PUT", "/admin/organisations/5e9d9544a1dcd60001d0ed99", `{"owner_name":"x"}`).says(404, "Could not retrieve org detail")
-		b.admin("PUT", "/admin/organisations/"+id, "").says(500, "Failed to read request body, body empty")
-		b.admin("POST", "/admin/organisations", "").says(500, "Failed to read response body, body empty")
+		b.admin("PUT", "/admin/organisations/5e9d9544a1dcd60001d0ed99", `{"owner_name":"x"}`).message(404, "Could not retrieve org detail")
+		b.admin("PUT", "/admin/organisations/"+id, "").message(500, "Failed to read request body, body empty")
+		b.admin("POST", "/admin/organisations", "").message(500, "Failed to read response body, body empty")
 	})
 }
 
@@ -82,7 +82,7 @@ func TestOrganisationList(t *testing.T) {
 	}
 }
 
-func TestDeletingAnOrganisationDeletesAllOfIt(t *testing.T) {
+func TestDeletingAnOrganisationDeletesEverythingInIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	empty := storetest.Dump(t, b.conn)
@@ -90,15 +90,15 @@ func TestDeletingAnOrganisationDeletesAllOfIt(t *testing.T) {
 	user := b.user(org, "u@example.org", nil)
 	b.importAPIs(apiOf(org, "a")).is(200)
 	b.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"` + org + `"}`).is(200)
-	b.admin("PUT", "/admin/org/keys/"+org, `{"org_id":"elsewhere"}`).says(404, "Org key doesn't exist")
+	b.admin("PUT", "/admin/org/keys/"+org, `{"org_id":"elsewhere"}`).message(404, "Org key doesn't exist")
 	b.admin("POST", "/admin/org/keys", `{"org_id":"`+org+`"}`).is(200)
-	b.admin("PUT", "/admin/org/keys/"+org, `{"org_id":"elsewhere"}`).says(500, "Updating orgID of org key is not allowed")
+	b.admin("PUT", "/admin/org/keys/"+org, `{"org_id":"elsewhere"}`).message(500, "Updating orgID of org key is not allowed")
 	nonce := b.admin("POST", "/admin/sso", `{"ForSection":"portal","OrgID":"`+org+`"}`).is(200).meta()
 	require.Equal(t, `{"Status":"OK","Message":"Org deleted","Meta":null}`, b.admin("DELETE", "/admin/organisations/"+org, nil).is(200).body)
 	require.Equal(t, empty, storetest.Dump(t, b.conn))
 	b.do("GET", "/api/users", nil, asUser(user.AccessKey)).is(401)
 	b.do("GET", "/sso?nonce="+nonce, nil).is(401)
-	b.admin("DELETE", "/admin/organisations/"+org, nil).says(404, "Could not retrieve org detail")
+	b.admin("DELETE", "/admin/organisations/"+org, nil).message(404, "Could not retrieve org detail")
 }
 
 func TestGeneratePortals(t *testing.T) {
@@ -106,8 +106,8 @@ func TestGeneratePortals(t *testing.T) {
 	b := setup(t)
 	org := b.org()
 	path := "/admin/organisations/" + org + "/generate-portals"
-	b.admin("POST", path, "domain=Portal.example%3A8080").says(200, "Org updated")
+	b.admin("POST", path, "domain=Portal.example%3A8080").message(200, "Org updated")
 	require.Contains(t, b.admin("GET", "/admin/organisations/"+org, nil).body, `"cname_enabled":true,"cname":"Portal.example:8080"`)
-	b.admin("POST", path, "domain=").says(404, "Could not generate APIs")
-	b.admin("POST", "/admin/organisations/5e9d9544a1dcd60001d0ed99/generate-portals", "domain=x.example").says(404, "Could not generate APIs")
+	b.admin("POST", path, "domain=").message(404, "Could not generate APIs")
+	b.admin("POST", "/admin/organisations/5e9d9544a1dcd60001d0ed99/generate-portals", "domain=x.example").message(404, "Could not generate APIs")
 }

@@ -53,16 +53,16 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 	}
 }
 
-func TestEachIgnoresTheOthersHeader(t *testing.T) {
+func TestSchemesIgnoreOtherSchemesHeaders(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	user := b.user(b.org(), "u@example.org", nil)
-	b.do("GET", "/admin/organisations", nil, asUser(secret)).says(401, "Not authorised")
-	b.do("GET", "/admin/organisations", nil, header("Admin-Auth", "")).says(401, "Not authorised")
-	b.do("GET", "/admin/organisations", nil, header("Admin-Auth", secret+"x")).says(401, "Not authorised")
-	b.do("GET", "/api/users", nil, header("Admin-Auth", secret)).says(401, "Authorization field empty")
+	b.do("GET", "/admin/organisations", nil, asUser(secret)).message(401, "Not authorised")
+	b.do("GET", "/admin/organisations", nil, header("Admin-Auth", "")).message(401, "Not authorised")
+	b.do("GET", "/admin/organisations", nil, header("Admin-Auth", secret+"x")).message(401, "Not authorised")
+	b.do("GET", "/api/users", nil, header("Admin-Auth", secret)).message(401, "Authorization field empty")
 	b.do("GET", "/api/users", nil, header("Admin-Auth", "wrong"), asUser(user.AccessKey)).is(200)
-	b.do("GET", "/api/users", nil, asUser("Bearer "+user.AccessKey)).says(401, "Not authorised")
+	b.do("GET", "/api/users", nil, asUser("Bearer "+user.AccessKey)).message(401, "Not authorised")
 	b.admin("GET", "/admin/organisations", nil, asUser("wrong")).is(200)
 	b.do("GET", "/system/apis", nil, header("Admin-Auth", secret)).is(403)
 }
@@ -86,7 +86,7 @@ func TestReloadReachesEveryServerOnTheDatabase(t *testing.T) {
 	require.Eventually(t, func() bool { return at(first) != before[0] && at(second) != before[1] }, soon, pollEvery)
 }
 
-func TestListsAreCompactAndInOrder(t *testing.T) {
+func TestListsAreCompactJSON(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.org()
@@ -101,14 +101,14 @@ func TestListsAreCompactAndInOrder(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	answered := func(given string) string {
+	requestID := func(given string) string {
 		return b.do("GET", "/", nil, header("X-Request-Id", given)).is(200).header.Get("X-Request-Id")
 	}
-	require.Equal(t, "a-clients-own", answered("a-clients-own"))
+	require.Equal(t, "a-clients-own", requestID("a-clients-own"))
 	require.Contains(t, b.log.String(), " id=a-clients-own ")
-	require.Regexp(t, `^[A-Z2-7]{26}$`, answered(""))
+	require.Regexp(t, `^[A-Z2-7]{26}$`, requestID(""))
 	long := strings.Repeat("x", 129)
-	require.Regexp(t, `^[A-Z2-7]{26}$`, answered(long))
+	require.Regexp(t, `^[A-Z2-7]{26}$`, requestID(long))
 	require.NotContains(t, b.log.String(), long)
 }
 
@@ -134,7 +134,7 @@ func TestMetrics(t *testing.T) {
 	require.Equal(t, `{"Status":"Error","Message":"Not authorised","Meta":null}`, b.do("GET", "/metrics", nil).is(401).body)
 }
 
-func TestProfilesAreTheAdministrators(t *testing.T) {
+func TestProfilesRequireTheAdminSecret(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, name := range []string{"heap", "allocs", "goroutine", "mutex", "block", "threadcreate", "profile?seconds=1", "trace?seconds=1"} {
@@ -143,6 +143,6 @@ func TestProfilesAreTheAdministrators(t *testing.T) {
 		require.Equal(t, `{"Status":"Error","Message":"Not authorised","Meta":null}`, b.do("GET", path, nil).is(401).body)
 		b.do("GET", path, nil, header("Admin-Auth", "wrong"), asUser(nodeSecret)).is(401)
 	}
-	b.admin("GET", "/debug/pprof/cmdline", nil).is(404) // its flags may be secrets
+	b.admin("GET", "/debug/pprof/cmdline", nil).is(404) // the flags may contain secrets
 	b.admin("POST", "/debug/pprof/heap", nil).is(404)
 }

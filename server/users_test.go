@@ -21,28 +21,28 @@ func TestCreateUser(t *testing.T) {
 	require.Equal(t, 1, strings.Count(made.body, `"id":`))
 	u := made.user()
 
-	t.Run("its key works at once, and its password is not set", func(t *testing.T) {
+	t.Run("the access key works at once, and the password is not set", func(t *testing.T) {
 		b.do("GET", "/api/users/"+u.Id, nil, asUser(u.AccessKey)).is(200)
 		b.do("POST", "/api/users/"+u.Id+"/actions/reset", `{"new_password":"another1"}`, asUser(u.AccessKey)).is(200)
 	})
-	t.Run("an address is one user's in an organisation, whatever its case", func(t *testing.T) {
-		b.admin("POST", "/admin/users", `{"org_id":"`+org+`","email_address":"JANE@example.org"}`).says(403, "User email already exists for this Org")
+	t.Run("an address is unique in an organisation, regardless of case", func(t *testing.T) {
+		b.admin("POST", "/admin/users", `{"org_id":"`+org+`","email_address":"JANE@example.org"}`).message(403, "User email already exists for this Org")
 		b.admin("POST", "/admin/users", `{"org_id":"`+b.org()+`","email_address":"jane@example.org"}`).is(200)
 	})
-	t.Run("permissions that are there are kept", func(t *testing.T) {
+	t.Run("stated permissions are stored", func(t *testing.T) {
 		require.Equal(t, map[string]string{"IsAdmin": "admin"}, b.user(org, "a@example.org", map[string]string{"IsAdmin": "admin"}).UserPermissions)
 		require.Empty(t, b.user(org, "none@example.org", map[string]string{}).UserPermissions)
 	})
-	t.Run("what does not fit", func(t *testing.T) {
+	t.Run("invalid users are refused", func(t *testing.T) {
 		for _, address := range []string{"", "x", "x@", "Jane <jane@example.org>", "a b@example.org"} {
-			b.admin("POST", "/admin/users", `{"org_id":"`+org+`","email_address":"`+address+`"}`).says(403, "User object validation failed")
+			b.admin("POST", "/admin/users", `{"org_id":"`+org+`","email_address":"`+address+`"}`).message(403, "User object validation failed")
 		}
-		b.admin("POST", "/admin/users", `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"x@example.org"}`).says(403, "Org id not found ('588b4f0bb275ff0001cc7471')")
+		b.admin("POST", "/admin/users", `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"x@example.org"}`).message(403, "Org id not found ('588b4f0bb275ff0001cc7471')")
 	})
-	t.Run("a user who is not active has a key that does not work", func(t *testing.T) {
+	t.Run("the access key of an inactive user does not work", func(t *testing.T) {
 		idle := b.admin("POST", "/admin/users", `{"org_id":"`+org+`","email_address":"idle@example.org"}`).user()
 		require.False(t, idle.Active)
-		b.do("GET", "/api/users", nil, asUser(idle.AccessKey)).says(401, "Not authorised")
+		b.do("GET", "/api/users", nil, asUser(idle.AccessKey)).message(401, "Not authorised")
 	})
 }
 
@@ -60,23 +60,23 @@ func TestUpdateUser(t *testing.T) {
 	require.Equal(t, "New", got.user().FirstName)
 	require.Equal(t, u.CreatedAt, got.user().CreatedAt)
 
-	put(`{"email_address":"u@example.org","active":true,"password":"short"}`).says(403, "Request body malformed")
+	put(`{"email_address":"u@example.org","active":true,"password":"short"}`).message(403, "Request body malformed")
 	put(`{"email_address":"u@example.org","active":true,"password":"long enough"}`).is(200)
 	b.do("POST", "/api/users/"+u.Id+"/actions/reset", `{"new_password":"another1"}`, asUser(u.AccessKey)).is(403)
 	b.do("POST", "/api/users/"+u.Id+"/actions/reset", `{"new_password":"another1","current_password":"long enough"}`, asUser(u.AccessKey)).is(200)
 
-	put(`{"email_address":"u@example.org","active":true,"access_key":"adopted-key"}`).says(200, "adopted-key")
+	put(`{"email_address":"u@example.org","active":true,"access_key":"adopted-key"}`).message(200, "adopted-key")
 	b.do("GET", "/api/users", nil, asUser(u.AccessKey)).is(401)
 	b.do("GET", "/api/users", nil, asUser("adopted-key")).is(200)
 	other := b.user(org, "other@example.org", nil)
 	b.admin("PUT", "/admin/users/"+other.Id, `{"email_address":"other@example.org","access_key":"adopted-key"}`).is(403)
-	b.admin("PUT", "/admin/users/"+other.Id, `{"email_address":"U@example.org"}`).says(403, "User email already exists for this Org")
+	b.admin("PUT", "/admin/users/"+other.Id, `{"email_address":"U@example.org"}`).message(403, "User email already exists for this Org")
 	for _, body := range []string{`{"email_address":"x@example.org"}`, `{"email_address":"none"}`, `{}`, `{"email_address":"x@example.org","password":"short"}`} {
-		b.admin("PUT", "/admin/users/nobody", body).says(404, "User not found")
+		b.admin("PUT", "/admin/users/nobody", body).message(404, "User not found")
 	}
-	put(`{"email_address":"u@example.org","active":true,"access_key":"sésame"}`).says(200, "sésame")
+	put(`{"email_address":"u@example.org","active":true,"access_key":"sésame"}`).message(200, "sésame")
 	b.do("GET", "/api/users", nil, asUser("sésame")).is(200)
-	put(``).says(500, "Failed to read response body, body empty")
+	put(``).message(500, "Failed to read response body, body empty")
 	put(`{"email_address":"u@example.org","active":false}`).is(200)
 	b.do("GET", "/api/users", nil, asUser("sésame")).is(401)
 	for _, hidden := range []string{"long enough", "another1", "$argon2"} {
@@ -106,8 +106,8 @@ func TestListAndDeleteUsers(t *testing.T) {
 	b.do("GET", "/api/users", nil, asUser(a.AccessKey)).is(401)
 }
 
-// TestWhoMayResetWhom goes through who sets whose password (facts §5.2).
-func TestWhoMayResetWhom(t *testing.T) {
+// TestPasswordResetPermissions tests who may set whose password (docs/behaviour.md#passwords).
+func TestPasswordResetPermissions(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org, elsewhere := b.org(), b.org()
@@ -123,29 +123,29 @@ func TestWhoMayResetWhom(t *testing.T) {
 		return b.do("POST", "/api/users/"+of+"/actions/reset", body, asUser(caller))
 	}
 	const fresh = `{"new_password":"topsecret"}`
-	reset(member.AccessKey, member.Id, fresh).says(200, "User password updated")
+	reset(member.AccessKey, member.Id, fresh).message(200, "User password updated")
 	reset(member.AccessKey, member.Id, `{"new_password":"different"}`).is(403)
 	reset(member.AccessKey, member.Id, `{"new_password":"different","current_password":"wrong"}`).is(403)
 	reset(member.AccessKey, member.Id, `{"new_password":"different","current_password":"topsecret"}`).is(200)
-	reset(member.AccessKey, admin.Id, fresh).says(403, never)
-	reset(admin.AccessKey, member.Id, fresh).says(403, asYet)
+	reset(member.AccessKey, admin.Id, fresh).message(403, never)
+	reset(admin.AccessKey, member.Id, fresh).message(403, asYet)
 	reset(holder.AccessKey, member.Id, fresh).is(200)
 	reset(stranger.AccessKey, member.Id, fresh).is(403)
 	reset(holder.AccessKey, stranger.Id, fresh).is(403)
 	super := b.admin("POST", "/admin/users", `{"email_address":"super@example.org","active":true}`).user()
-	reset(super.AccessKey, member.Id, fresh).says(403, never)
+	reset(super.AccessKey, member.Id, fresh).message(403, never)
 
 	toggle := func(action string) reply { return b.admin("PUT", "/admin/users/"+admin.Id+"/actions/"+action, nil) }
-	got := toggle("allow_reset_passwords").says(200, "User updated")
+	got := toggle("allow_reset_passwords").message(200, "User updated")
 	require.Equal(t, "admin", got.user().UserPermissions["ResetPassword"])
 	require.Contains(t, got.body, `"PWHistory":[]`)
 	reset(admin.AccessKey, member.Id, fresh).is(200)
-	require.NotContains(t, toggle("disallow_reset_passwords").says(200, "User updated").user().UserPermissions, "ResetPassword")
-	reset(admin.AccessKey, member.Id, fresh).says(403, asYet)
+	require.NotContains(t, toggle("disallow_reset_passwords").message(200, "User updated").user().UserPermissions, "ResetPassword")
+	reset(admin.AccessKey, member.Id, fresh).message(403, asYet)
 	reset(admin.AccessKey, member.Id, `{"new_password":"short"}`).is(403)
 }
 
-func TestAPIUsersAreOfTheCallersOrganisation(t *testing.T) {
+func TestAPIUsersAreLimitedToTheCallersOrganisation(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org, elsewhere := b.org(), b.org()
@@ -154,7 +154,7 @@ func TestAPIUsersAreOfTheCallersOrganisation(t *testing.T) {
 	super := b.admin("POST", "/admin/users", `{"email_address":"super@example.org","active":true}`).user()
 	body := b.do("GET", "/api/users", nil, asUser(reader.AccessKey)).is(200).body
 	require.Contains(t, body, reader.AccessKey)
-	require.NotContains(t, body, admin.AccessKey, "whoever holds a key is its user")
+	require.NotContains(t, body, admin.AccessKey, "the access keys of others are hidden")
 	require.NotContains(t, body, other.Id)
 	require.NotContains(t, body, super.Id)
 	b.do("GET", "/api/users/"+other.Id, nil, asUser(admin.AccessKey)).is(404)
@@ -168,7 +168,7 @@ func TestAPIUsersAreOfTheCallersOrganisation(t *testing.T) {
 	b.do("GET", "/api/users", nil, asUser(reader.AccessKey)).is(401)
 }
 
-func TestPasswordTimes(t *testing.T) {
+func TestPasswordUpdatedTime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	u := b.user(b.org(), "u@example.org", nil)
@@ -178,21 +178,21 @@ func TestPasswordTimes(t *testing.T) {
 	require.GreaterOrEqual(t, now.PasswordUpdated.Sub(now.CreatedAt), time.Hour)
 }
 
-// TestPasswordsAreSetAtOnce has many set a password at the same time: a user who knows the one before is too late once, and
-// nobody is told that there is no such user.
-func TestPasswordsAreSetAtOnce(t *testing.T) {
+// TestConcurrentPasswordChanges sets a password several times at once: of the requests with the same current password one
+// succeeds, and the others report a wrong password.
+func TestConcurrentPasswordChanges(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org := b.org()
 	holder, member := b.user(org, "holder@example.org", nil), b.user(org, "member@example.org", nil)
 	const atOnce = 4
 	atATime := func(caller, body string) (statuses []int) {
-		answers := make(chan reply, atOnce)
+		responses := make(chan reply, atOnce)
 		for range atOnce {
-			go func() { answers <- b.do("POST", "/api/users/"+member.Id+"/actions/reset", body, asUser(caller)) }()
+			go func() { responses <- b.do("POST", "/api/users/"+member.Id+"/actions/reset", body, asUser(caller)) }()
 		}
 		for range atOnce {
-			statuses = append(statuses, (<-answers).status)
+			statuses = append(statuses, (<-responses).status)
 		}
 		slices.Sort(statuses)
 		return statuses
@@ -202,13 +202,13 @@ func TestPasswordsAreSetAtOnce(t *testing.T) {
 	require.Equal(t, []int{200, 200, 200, 200}, atATime(holder.AccessKey, `{"new_password":"from above"}`))
 }
 
-// TestWhatCannotBeKept says where in a body it is.
-func TestWhatCannotBeKept(t *testing.T) {
+// TestValuesThatCannotBeStored checks that the response points to the value.
+func TestValuesThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	u := b.user(b.org(), "u@example.org", nil)
 	problem := func(method, path, body, at, reason string) {
-		got := b.admin(method, path, body).says(403, "Request body malformed").body
+		got := b.admin(method, path, body).message(403, "Request body malformed").body
 		require.Contains(t, got, `{"path":"`+at+`","reason":"`+reason+`"}`)
 	}
 	problem("POST", "/admin/users", `{"email_address":"v@example.org","first_name":"a\u0000b"}`, "/first_name", "has a NUL")

@@ -18,12 +18,11 @@ import (
 	"gatehouse/store/storetest"
 )
 
-// The places where the toolchain fails silently (facts toolchain, by their numbers). Those that fail loudly, or that a
-// test elsewhere meets, are not here: undeclared answers (19) and the contracts' validity (14) are checked by the harness
-// and contract_test.go, broken bodies (11, 24) by mutation_test.go.
+// These tests cover what the generated code, kin-openapi, Echo or Postgres would get wrong without an error. Undeclared
+// responses and invalid contracts are found by the harness and contract_test.go, invalid bodies by mutation_test.go.
 
-// bareServer is a server without HTTP around it.
-func bareServer(t *testing.T, now func() time.Time) *server.Server {
+// newServer returns a server that does not listen.
+func newServer(t *testing.T, now func() time.Time) *server.Server {
 	t.Helper()
 	s, err := server.New(server.Config{
 		Store: storetest.New(t), Log: slog.New(slog.DiscardHandler), Now: now, AdminSecret: secret, NodeSecret: nodeSecret,
@@ -34,7 +33,7 @@ func bareServer(t *testing.T, now func() time.Time) *server.Server {
 	return s
 }
 
-// counted counts the bytes that are read of a body.
+// counted counts the bytes that are read from a body.
 type counted struct {
 	io.Reader
 	read atomic.Int64
@@ -46,9 +45,9 @@ func (c *counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestNothingIsReadBeforeAuthentication(t *testing.T) { // 1, 5, 6
+func TestBodyIsNotReadBeforeAuthentication(t *testing.T) {
 	t.Parallel()
-	s := bareServer(t, time.Now)
+	s := newServer(t, time.Now)
 	for _, op := range operations() {
 		if op.scheme == "" {
 			continue
@@ -65,9 +64,9 @@ func TestNothingIsReadBeforeAuthentication(t *testing.T) { // 1, 5, 6
 	}
 }
 
-func TestValidationIsThereForEveryOperation(t *testing.T) { // 1, 3, 20
+func TestEveryOperationValidatesItsParameters(t *testing.T) {
 	t.Parallel()
-	s := bareServer(t, time.Now)
+	s := newServer(t, time.Now)
 	checked := 0
 	for _, op := range operations() {
 		for _, p := range op.declared.Parameters {
@@ -85,7 +84,7 @@ func TestValidationIsThereForEveryOperation(t *testing.T) { // 1, 3, 20
 	require.Positive(t, checked)
 }
 
-func TestSchemesReadTheHeadersThatTheContractsName(t *testing.T) {
+func TestSecuritySchemesUseTheHeadersOfTheContracts(t *testing.T) {
 	t.Parallel()
 	for _, spec := range contractSpecs() {
 		for name, scheme := range spec.Components.SecuritySchemes {
@@ -96,13 +95,13 @@ func TestSchemesReadTheHeadersThatTheContractsName(t *testing.T) {
 	}
 }
 
-func TestPathParametersAndHosts(t *testing.T) { // 3, 4
+func TestPathParametersAndHosts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.admin("GET", "/admin/organisations/a%2Fb", nil).says(404, "Could not retrieve org detail")
+	b.admin("GET", "/admin/organisations/a%2Fb", nil).message(404, "Could not retrieve org detail")
 	b.admin("GET", "/admin/organisations/%00", nil).is(404)
 	b.admin("GET", "/admin/organisations/%ff", nil).is(404)
-	b.admin("PUT", "/admin/users/%00/actions/allow_reset_passwords", nil).says(404, "Could not retrieve user detail")
+	b.admin("PUT", "/admin/users/%00/actions/allow_reset_passwords", nil).message(404, "Could not retrieve user detail")
 	b.admin("GET", "/admin/users?email=%00", nil).is(400)
 	b.admin("GET", "/admin/organisations/"+strings.Repeat("x", 10_000), nil).is(404)
 	for _, host := range []string{"dashboard.example", "dashboard.example:8443", "[::1]:3000"} {
@@ -110,7 +109,7 @@ func TestPathParametersAndHosts(t *testing.T) { // 3, 4
 	}
 }
 
-func TestContentTypeIsNotLookedAt(t *testing.T) {
+func TestContentTypeIsIgnored(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, kind := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-16", "multipart/form-data", "not a type", "application/xml"} {
@@ -119,23 +118,23 @@ func TestContentTypeIsNotLookedAt(t *testing.T) {
 	}
 }
 
-func TestNamesInAnotherCaseAreUnknown(t *testing.T) { // 9
+func TestNamesAreCaseSensitive(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	made := b.admin("POST", "/admin/users", `{"email_address":"a@b.example","ACTIVE":true,"First_Name":5}`).is(200).user()
 	require.False(t, made.Active)
 	require.Empty(t, made.FirstName)
-	b.admin("POST", "/admin/users", `{"EMAIL_ADDRESS":"a@b.example"}`).says(403, "User object validation failed")
+	b.admin("POST", "/admin/users", `{"EMAIL_ADDRESS":"a@b.example"}`).message(403, "User object validation failed")
 }
 
-func TestValidBySchemaButNotByGo(t *testing.T) { // 10
+func TestNumbersThatGoCannotDecode(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.admin("POST", "/admin/users", `{"email_address":"a@b.example","password_max_days":12345678901234567890}`).says(403, "Request body malformed")
+	b.admin("POST", "/admin/users", `{"email_address":"a@b.example","password_max_days":12345678901234567890}`).message(403, "Request body malformed")
 	b.admin("GET", "/admin/organisations?p=99999999999999999999", nil).is(400)
 }
 
-func TestErrorsDoNotQuoteValues(t *testing.T) { // 12
+func TestErrorsDoNotQuoteValues(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org := b.org()
@@ -158,14 +157,14 @@ func TestErrorsDoNotQuoteValues(t *testing.T) { // 12
 	}
 }
 
-func TestNullsAreOneValueInUniqueIndexes(t *testing.T) { // 25
+func TestSuperUsersHaveUniqueAddresses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.admin("POST", "/admin/users", `{"email_address":"Super@example.org"}`).is(200)
-	b.admin("POST", "/admin/users", `{"email_address":"super@example.org","org_id":""}`).says(403, "User email already exists for this Org")
+	b.admin("POST", "/admin/users", `{"email_address":"super@example.org","org_id":""}`).message(403, "User email already exists for this Org")
 }
 
-func TestDefaultsAreNotWrittenIntoDocuments(t *testing.T) { // 13
+func TestValidationDoesNotInsertDefaults(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org := b.org()
@@ -173,7 +172,7 @@ func TestDefaultsAreNotWrittenIntoDocuments(t *testing.T) { // 13
 	require.Equal(t, `{"apis":[{"api_definition":{"api_id":"a","id":"5ea6b3e1d1a7f6000183b5c4","org_id":"`+org+`"}}],"pages":0}`, b.admin("GET", "/admin/apis", nil).body)
 }
 
-func TestPanicIsAnAnswer(t *testing.T) {
+func TestPanicIsReported(t *testing.T) {
 	t.Parallel()
 	var broken atomic.Bool
 	b := setup(t, func(cfg *server.Config) {
@@ -186,37 +185,37 @@ func TestPanicIsAnAnswer(t *testing.T) {
 		}
 	})
 	node := header("Authorization", nodeSecret)
-	require.Eventually(t, func() bool { // what listens between requests has looked at the clock
+	require.Eventually(t, func() bool { // the listener of changes has read the clock
 		return strings.Contains(b.do("GET", "/hello", nil).body, `"reload":{"status":"pass"`)
 	}, soon, pollEvery)
 	broken.Store(true)
-	b.do("GET", "/system/policies", nil, node).says(500, "The database did not answer")
+	b.do("GET", "/system/policies", nil, node).message(500, "The database did not answer")
 	require.Contains(t, b.log.String(), "the clock is broken")
 	broken.Store(false)
 	b.do("GET", "/system/policies", nil, node).is(200)
 }
 
-func TestPanicInWhatCannotFail(t *testing.T) {
+func TestPanicInOperationWithoutDocumentedFailure(t *testing.T) {
 	t.Parallel()
-	s := bareServer(t, func() time.Time { panic("the clock is broken") })
+	s := newServer(t, func() time.Time { panic("the clock is broken") })
 	rec := httptest.NewRecorder()
 	s.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/hello", nil))
 	require.Equal(t, http.StatusInternalServerError, rec.Code)
 	require.Equal(t, `{"Status":"Error","Message":"Internal Server Error","Meta":null}`, rec.Body.String())
 }
 
-func TestAnswerThatIsNotInTheContractIsNoticed(t *testing.T) { // 19: the harness can fail
+func TestHarnessRejectsUndocumentedResponses(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequest(http.MethodGet, "/admin/organisations", nil)
 	json := http.Header{"Content-Type": {"application/json"}}
-	require.NoError(t, againstContract(r, 200, json, []byte(`{"organisations":[],"pages":0}`)))
-	require.Error(t, againstContract(r, 201, json, []byte(`{"organisations":[],"pages":0}`)), "another status")
-	require.Error(t, againstContract(r, 200, json, []byte(`{"organisations":{},"pages":0}`)), "another shape")
-	require.Error(t, againstContract(r, 200, http.Header{"Content-Type": {"text/html"}}, []byte(`<html>`)), "another type")
-	require.NoError(t, againstContract(httptest.NewRequest(http.MethodGet, "/elsewhere", nil), 404, json, []byte(`{}`)))
+	require.NoError(t, checkResponse(r, 200, json, []byte(`{"organisations":[],"pages":0}`)))
+	require.Error(t, checkResponse(r, 201, json, []byte(`{"organisations":[],"pages":0}`)), "another status")
+	require.Error(t, checkResponse(r, 200, json, []byte(`{"organisations":{},"pages":0}`)), "another shape")
+	require.Error(t, checkResponse(r, 200, http.Header{"Content-Type": {"text/html"}}, []byte(`<html>`)), "another type")
+	require.NoError(t, checkResponse(httptest.NewRequest(http.MethodGet, "/elsewhere", nil), 404, json, []byte(`{}`)))
 }
 
-func TestIncompleteConfigurationIsAllReported(t *testing.T) {
+func TestAllMissingConfigurationIsReported(t *testing.T) {
 	t.Parallel()
 	_, err := server.New(server.Config{Store: &store.Store{}})
 	require.Error(t, err)
@@ -232,5 +231,5 @@ func TestSmallBodiesAreDecodedExactly(t *testing.T) {
 	got := b.admin("POST", "/admin/users", `{"email_address":"f@example.org","active":true,"password_max_days":5,"GROUP_ID":7}`).is(200).body
 	require.Contains(t, got, `"password_max_days":5,`)
 	require.Contains(t, got, `"group_id":"",`, "another case is another name")
-	b.admin("POST", "/admin/users", `{"email_address":"g@example.org","password_max_days":12345678901234567890}`).says(403, "Request body malformed")
+	b.admin("POST", "/admin/users", `{"email_address":"g@example.org","password_max_days":12345678901234567890}`).message(403, "Request body malformed")
 }
