@@ -6,9 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +14,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"gatehouse/migrations"
 	"gatehouse/store"
 	"gatehouse/store/storetest"
 )
@@ -47,36 +43,6 @@ func TestNewerDatabaseIsRefused(t *testing.T) {
 	storetest.Exec(t, conn, `UPDATE gatehouse_schema_version SET version = version + 1`)
 	_, err := store.Open(t.Context(), store.Config{ConnString: conn, Now: time.Now, IDs: store.NewIDs(time.Now)})
 	require.Error(t, err)
-}
-
-// TestEveryConstraintHasItsError reads the schema: a rule that a request can break must come back as one of this package's
-// errors. What no request can break is listed here, with the reason.
-func TestEveryConstraintHasItsError(t *testing.T) {
-	t.Parallel()
-	unreachable := []string{
-		"apis_id", "policies_policy_id", // an import asks first, and of a race one is a fault
-		"nodes_session",                                           // ON CONFLICT
-		"org_key_sync_lease_check", "org_key_sync_attempts_check", // no request sets these columns
-	}
-	var schema strings.Builder
-	files, err := migrations.Files.ReadDir(".")
-	require.NoError(t, err)
-	for _, file := range files {
-		raw, err := migrations.Files.ReadFile(file.Name())
-		require.NoError(t, err)
-		schema.Write(raw)
-	}
-	source, err := os.ReadFile("errors.go")
-	require.NoError(t, err)
-	found := regexp.MustCompile(`CONSTRAINT (\w+)|CREATE UNIQUE INDEX (\w+) `).FindAllStringSubmatch(schema.String(), -1)
-	require.NotEmpty(t, found)
-	for _, m := range found {
-		name := m[1] + m[2]
-		if strings.HasSuffix(name, "_position") || slices.Contains(unreachable, name) { // positions are the database's own
-			continue
-		}
-		require.Contains(t, string(source), `"`+name+`":`)
-	}
 }
 
 func organisation(t *testing.T, s *store.Store) string {
