@@ -43,13 +43,21 @@ func hashNonce(nonce string) []byte {
 	return hash[:]
 }
 
-// DeleteExpiredNonces deletes the nonces that can no longer be redeemed. Of servers that do so at once, one deletes a nonce.
+// deletedAtOnce is how many nonces a statement deletes, so that it locks no more for no longer.
+const deletedAtOnce = 1000
+
+// DeleteExpiredNonces deletes the nonces that can no longer be redeemed. Servers that do so at once delete different ones.
 func (s *Store) DeleteExpiredNonces(ctx context.Context) (err error) {
 	defer wrap("delete expired nonces", &err)
-	_, err = s.pool.Exec(ctx, `
-		WITH expired AS (SELECT nonce_hash FROM sso_nonces WHERE expires_at < $1 FOR UPDATE SKIP LOCKED)
-		DELETE FROM sso_nonces USING expired WHERE sso_nonces.nonce_hash = expired.nonce_hash`, s.now())
-	return err
+	for {
+		tag, err := s.pool.Exec(ctx, `
+			DELETE FROM sso_nonces WHERE nonce_hash = ANY (ARRAY(
+				SELECT nonce_hash FROM sso_nonces WHERE expires_at < $1
+				ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, s.now(), deletedAtOnce)
+		if err != nil || tag.RowsAffected() < deletedAtOnce {
+			return err
+		}
+	}
 }
 
 // RedeemedNonce is the sign-on of a redeemed nonce.
