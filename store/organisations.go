@@ -83,7 +83,9 @@ func (s *Store) EditOrganisation(ctx context.Context, id string, edit func(Row) 
 // DeleteOrganisation deletes an organisation and everything that belongs to it, or returns ErrNotFound.
 func (s *Store) DeleteOrganisation(ctx context.Context, id string) (err error) {
 	defer wrap("delete organisation", &err)
-	return execRow(ctx, s.pool, `DELETE FROM organisations WHERE id = $1`, id)
+	return s.inTx(ctx, func(tx pgx.Tx) error { // which may deadlock with requests that write what belongs to the organisation
+		return execRow(ctx, tx, `DELETE FROM organisations WHERE id = $1`, id)
+	})
 }
 
 // Organisation returns an organisation, or ErrNotFound.
