@@ -84,6 +84,11 @@ type importBatch struct {
 	texts     []byte // of all documents, one after another
 }
 
+func newImportBatch() *importBatch {
+	const lastDocument = 64 << 10 // may go beyond batchBytes
+	return &importBatch{texts: make([]byte, 0, batchBytes+lastDocument)}
+}
+
 // fill replaces the documents of the batch by the next ones of a sequence. It leaves none at the end of the sequence.
 func (b *importBatch) fill(next func() (document, error, bool)) error {
 	b.documents, b.texts = b.documents[:0], b.texts[:0]
@@ -110,7 +115,7 @@ func importAll(
 ) (refused map[string]Refusal, err error) {
 	next, stop := iter.Pull2(documents)
 	defer stop()
-	current, following := &importBatch{}, &importBatch{}
+	current, following := newImportBatch(), newImportBatch()
 	if err := current.fill(next); err != nil || len(current.documents) == 0 {
 		return nil, err
 	}
