@@ -19,8 +19,8 @@ type API struct {
 	Document json.RawMessage
 }
 
-// NewAPIIDs completes the two IDs of an API. A missing one is derived from the other, so that importing the same document
-// again finds the same API. If both are missing, both are new.
+// NewAPIIDs completes the two IDs of an API. A missing one is derived from the other, so that importing the same
+// document again finds the same API. If both are missing, both are new.
 func (s *Store) NewAPIIDs(apiID, id string) (newAPIID, newID string) {
 	switch {
 	case apiID == "" && id == "":
@@ -39,9 +39,9 @@ func derive(what, from string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ImportAPIs stores APIs in one transaction, and replaces those that have the same APIID. It returns the APIs that it has
-// refused, by APIID, and why. The APIIDs must differ. checkedBy is the name of the check that has found that gateways can
-// decode the documents. An error of the sequence is returned, and nothing is stored.
+// ImportAPIs stores APIs in one transaction, and replaces those that have the same APIID. It returns the APIs that it
+// has refused, by APIID, and why. The APIIDs must differ. checkedBy is the name of the check that has found that
+// gateways can decode the documents. An error of the sequence is returned, and nothing is stored.
 func (s *Store) ImportAPIs(
 	ctx context.Context, checkedBy string, apis iter.Seq2[API, error],
 ) (refused map[string]Refusal, err error) {
@@ -54,10 +54,12 @@ func (s *Store) ImportAPIs(
 
 func apiTable() importTable {
 	return importTable{
-		name: "apis", columns: []string{"api_id", "id", "org_id", "document", "loadable", "checked_by", "digest", "active"},
+		name:    "apis",
+		columns: []string{"api_id", "id", "org_id", "document", "loadable", "checked_by", "digest", "active"},
 		compare: `
 			WITH input AS (
-				SELECT * FROM unnest(@ids::text[], @other_ids::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
+				SELECT api_id, id, org_id, digest, n
+				FROM unnest(@ids::text[], @other_ids::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
 					AS input (api_id, id, org_id, digest, n)
 			), organisation AS (` + lockOrganisations + `)
 			SELECT stored.api_id IS NOT NULL AS exists,
@@ -65,11 +67,15 @@ func apiTable() importTable {
 				coalesce(CASE
 					WHEN organisation.id IS NULL THEN @unknown_organisation
 					WHEN stored.org_id <> input.org_id THEN @other_owner
-					WHEN EXISTS (SELECT FROM apis WHERE apis.id = input.id AND apis.api_id <> input.api_id) THEN @id_taken
+					WHEN EXISTS (
+						SELECT FROM apis AS other WHERE other.id = input.id AND other.api_id <> input.api_id
+					) THEN @id_taken
 				END, '') AS refusal
 			FROM input
 			LEFT JOIN organisation ON organisation.id = input.org_id
-			LEFT JOIN LATERAL (SELECT * FROM apis WHERE apis.api_id = input.api_id LIMIT 1) AS stored ON true
+			LEFT JOIN LATERAL (
+				SELECT api_id, org_id, digest, checked_by FROM apis WHERE apis.api_id = input.api_id LIMIT 1
+			) AS stored ON true
 			ORDER BY n`,
 		replace: `
 			UPDATE apis SET id = input.id, active = input.active, document = input.document::json, loadable = true,
@@ -97,8 +103,8 @@ func (s *Store) CountAPIs(ctx context.Context, f Filter) (n int, err error) {
 	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM apis`+where, args)
 }
 
-// API returns the API that has the ID as its APIID or, if there is none, as its ID. If orgID is not nil, the API must be
-// one of that organisation. Otherwise, and if there is no such API, API returns ErrNotFound.
+// API returns the API that has the ID as its APIID or, if there is none, as its ID. If orgID is not nil, the API must
+// be one of that organisation. Otherwise, and if there is no such API, API returns ErrNotFound.
 func (s *Store) API(ctx context.Context, id string, orgID *string) (row Row, err error) {
 	defer wrap("get API", &err)
 	and, args := ofOrganisation(orgID)
@@ -108,8 +114,8 @@ func (s *Store) API(ctx context.Context, id string, orgID *string) (row Row, err
 		ORDER BY api_id = @id DESC LIMIT 1`, args)
 }
 
-// DeleteAPI deletes the API that has the ID as its APIID or, if there is none, as its ID. It returns ErrNotFound if there is
-// no such API.
+// DeleteAPI deletes the API that has the ID as its APIID or, if there is none, as its ID. It returns ErrNotFound if
+// there is no such API.
 func (s *Store) DeleteAPI(ctx context.Context, id string) (err error) {
 	defer wrap("delete API", &err)
 	return execRow(ctx, s.pool, `DELETE FROM apis WHERE api_id =

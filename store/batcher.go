@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// maxConcurrentBatches is how many batches of a batcher run at once. While one runs, callers gather for the next: the
-	// more run, the fewer callers share each (docs/performance.md).
+	// maxConcurrentBatches is how many batches of a batcher run at once. While one runs, callers gather for the next:
+	// the more run, the fewer callers share each (docs/performance.md).
 	maxConcurrentBatches = 1
-	// maxBatchWait is how long a batch waits for the one before it, which may be stuck. A statement takes a few milliseconds,
-	// also if the database is in another place, and a person does not notice so short a wait.
+	// maxBatchWait is how long a batch waits for the one before it, which may be stuck. A statement takes a few
+	// milliseconds, also if the database is in another place, and a person does not notice so short a wait.
 	maxBatchWait = 50 * time.Millisecond
 )
 
@@ -43,13 +43,13 @@ type connections interface {
 	acquire(ctx context.Context) (conn querier, release func(), err error)
 }
 
-// batcher does look-ups for concurrent callers. While a connection is free, each caller runs a statement of its own. Callers
-// that would have to wait for a connection gather in a batch, which looks all of their keys up with one statement on the
-// next free connection.
+// batcher does look-ups for concurrent callers. While a connection is free, each caller runs a statement of its own.
+// Callers that would have to wait for a connection gather in a batch, which looks all of their keys up with one
+// statement on the next free connection.
 //
 // Each caller keeps its own deadline: a batch runs until the last of its callers has gone. If the statement of a batch
-// fails, each of its callers runs its own, so that a malformed key is an error of its caller only. Callers with the same key
-// share the row.
+// fails, each of its callers runs its own, so that a malformed key is an error of its caller only. Callers with the
+// same key share the row.
 type batcher[V any] struct {
 	lookup[V]
 
@@ -102,8 +102,8 @@ func (b *batcher[V]) do(ctx context.Context, key string) (row V, err error) {
 	return row, nil
 }
 
-// join adds a caller to the batch that gathers, or begins a batch. It returns nil if the caller can have a connection:
-// none is free for long while callers wait, so that they are not overtaken.
+// join adds a caller to the batch that gathers, or begins a batch. It returns nil if the caller can have a connection.
+// While callers wait it cannot: it would overtake them.
 func (b *batcher[V]) join(ctx context.Context, key string) *batch[V] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,7 +112,7 @@ func (b *batcher[V]) join(ctx context.Context, key string) *batch[V] {
 	}
 	if b.gathering == nil {
 		// The context of a batch has the values of its first caller's, but not the deadline.
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) //nolint:gosec // run and abandon call cancel
 		began := &batch[V]{callers: map[string]int{}, cancel: cancel, done: make(chan struct{})}
 		b.gathering = began
 		b.running.Go(func() { b.run(ctx, began) })
@@ -204,6 +204,7 @@ func (p pool) allBusy() bool {
 	return stat.AcquiredConns()+stat.ConstructingConns() >= stat.MaxConns()
 }
 
+//nolint:ireturn // implements connections
 func (p pool) acquire(ctx context.Context) (conn querier, release func(), err error) {
 	c, err := p.Acquire(ctx)
 	if err != nil {

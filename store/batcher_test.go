@@ -30,6 +30,7 @@ type fakePool struct {
 
 func (p *fakePool) allBusy() bool { return len(p.free) == 0 }
 
+//nolint:ireturn // implements connections
 func (p *fakePool) acquire(ctx context.Context) (conn querier, release func(), err error) {
 	select {
 	case <-p.free:
@@ -52,8 +53,8 @@ type fixture struct {
 	manyCtx    context.Context
 }
 
-// newFixture returns a batcher of rows that are equal to their keys. A statement takes fakeLatency, one for "slow" an hour.
-// "missing" has no row, "malformed" is an error of its own.
+// newFixture returns a batcher of rows that are equal to their keys. A statement takes fakeLatency, one for "slow" an
+// hour. "missing" has no row, "malformed" is an error of its own.
 func newFixture() *fixture {
 	f := &fixture{pool: &fakePool{free: make(chan struct{}, fakeConnections)}}
 	for range fakeConnections {

@@ -8,30 +8,30 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// The errors that a request can cause. Every other error is a fault of the database, of the connection to it, or of this
-// program.
+// The errors that a request can cause. Every other error is a fault of the database, of the connection to it, or of
+// this program.
 var (
 	// ErrNotFound is returned when there is no such row.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict is returned when another row has a value that must be unique: an organisation's cname, a user's e-mail
-	// address in their organisation, or an ID.
+	// ErrConflict is returned when another row has a value that must be unique: an organisation's cname, a user's
+	// e-mail address in their organisation, or an ID.
 	ErrConflict = errors.New("already taken")
 	// ErrAccessKeyTaken is returned when another user has the access key.
 	ErrAccessKeyTaken = errors.New("access key already taken")
 	// ErrUnknownOrganisation is returned when the organisation that a row belongs to does not exist.
 	ErrUnknownOrganisation = errors.New("unknown organisation")
-	// ErrMalformed is returned when Postgres cannot store a value, for example a text that contains a NUL, or when the value
-	// breaks a rule of its column.
+	// ErrMalformed is returned when Postgres cannot store a value, for example a text that contains a NUL, or when the
+	// value breaks a rule of its column.
 	ErrMalformed = errors.New("not a value that can be stored")
 )
 
-// errInvariant is the error of the constraints that no request can violate, because the store makes the values itself, or
-// has checked them.
+// errInvariant is the error of the constraints that no request can violate, because the store makes the values itself,
+// or has checked them.
 var errInvariant = errors.New("invariant of the database violated")
 
 // byConstraint has the error of every constraint of the schema, except NOT NULL. A test compares it with the schema.
 var byConstraint = map[string]error{
-	"organisations_pkey":            errInvariant, // a new ID is unique; an import replaces the organisation that has it
+	"organisations_pkey":            errInvariant, // an import replaces the organisation that has the ID
 	"organisations_cname_key":       ErrConflict,
 	"organisations_position_key":    errInvariant, // Postgres numbers the rows
 	"organisations_id_check":        ErrMalformed,
@@ -103,8 +103,8 @@ func wrap(operation string, err *error) {
 	}
 }
 
-// translate turns an error of the driver into one of this package. The result names the constraint, for the log, but does
-// not have the driver's text, which may quote a value. Other errors stay as they are.
+// translate turns an error of the driver into one of this package. The result names the constraint, for the log, but
+// does not have the driver's text, which may quote a value. Other errors stay as they are.
 func translate(err error) error {
 	var pg *pgconn.PgError
 	switch {

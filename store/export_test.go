@@ -24,7 +24,8 @@ func ConstraintErrors() map[string]error { return maps.Clone(byConstraint) }
 
 // LookUpMany runs the statements of batches.
 func (s *Store) LookUpMany(ctx context.Context, keys []string) error {
-	return errors.Join(lookUpMany(ctx, s.users, keys), lookUpMany(ctx, s.usersByKey, keys), lookUpMany(ctx, s.organisations, keys))
+	return errors.Join(
+		lookUpMany(ctx, s.users, keys), lookUpMany(ctx, s.usersByKey, keys), lookUpMany(ctx, s.organisations, keys))
 }
 
 func lookUpMany[V any](ctx context.Context, b *batcher[V], keys []string) error {

@@ -24,8 +24,8 @@ type IDs interface {
 	UUID() string
 }
 
-// ObjectIDs are the IDs of a running server. An object ID has 4 bytes of Unix seconds, 5 random bytes of the process, and 3
-// bytes of a counter.
+// ObjectIDs are the IDs of a running server. An object ID has 4 bytes of Unix seconds, 5 random bytes of the process,
+// and 3 bytes of a counter.
 type ObjectIDs struct {
 	now     func() time.Time
 	process [5]byte

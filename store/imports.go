@@ -34,15 +34,17 @@ type importTable struct {
 	name string
 	// columns are the columns to copy, in the order of document.row.
 	columns []string
-	// compare returns a row for each document of a batch, in order: whether its ID exists, whether the stored document is
-	// unchanged, and why it is refused ("": it is not).
+	// compare returns a row for each document of a batch, in order: whether its ID exists, whether the stored document
+	// is unchanged, and why it is refused ("": it is not).
 	compare string
 	// replace updates documents that exist.
 	replace string
 }
 
-// lockOrganisations selects the organisations of a batch, and keeps them from being deleted until the end of the import.
-const lockOrganisations = `SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE`
+// lockOrganisations selects the organisations of a batch, and keeps them from being deleted until the end of the
+// import.
+const lockOrganisations = `
+	SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE`
 
 // importer imports documents that a check has found to be loadable by gateways.
 type importer struct {
@@ -108,8 +110,8 @@ func (b *importBatch) fill(next func() (document, error, bool)) error {
 }
 
 // importAll imports documents in one transaction, and returns those that were refused, by ID. While Postgres writes one
-// batch, the next is read. The transaction begins when the first batch has been read. A document is valid until the next
-// one is requested.
+// batch, the next is read. The transaction begins when the first batch has been read. A document is valid until the
+// next one is requested.
 func importAll(
 	ctx context.Context, db pool, i importer, documents iter.Seq2[document, error],
 ) (refused map[string]Refusal, err error) {
@@ -143,9 +145,9 @@ func importAll(
 }
 
 // begin prepares a transaction. It marks its documents as checked: the schema resets the check of all others
-// (002_nodes.sql). It waits for other imports into the table: no one else adds rows, so that the result of compare stays
-// valid. And it keeps Postgres from reading the whole table: a plan that was made for an empty table is used while the table
-// fills. The statements of importTable are written so that IDs can only be looked up then.
+// (002_nodes.sql). It waits for other imports into the table: no one else adds rows, so that the result of compare
+// stays valid. And it keeps Postgres from reading the whole table: a plan that was made for an empty table is used
+// while the table fills. The statements of importTable are written so that IDs can only be looked up then.
 func (i importer) begin(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `SELECT set_config('gatehouse.checked', 'on', true),
 		set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true),

@@ -47,8 +47,8 @@ type Filter struct {
 	Page  Page
 }
 
-// where returns the condition of the filter, and its arguments. There is no condition like `@org_id IS NULL OR …`, which
-// would keep Postgres from using an index.
+// where returns the condition of the filter, and its arguments. There is no condition like `@org_id IS NULL OR …`,
+// which would keep Postgres from using an index.
 func (f Filter) where() (condition string, args pgx.StrictNamedArgs) {
 	if f.OrgID == nil {
 		return "", pgx.StrictNamedArgs{}
@@ -56,7 +56,8 @@ func (f Filter) where() (condition string, args pgx.StrictNamedArgs) {
 	return ` WHERE org_id = @org_id`, pgx.StrictNamedArgs{"org_id": *f.OrgID}
 }
 
-// ofOrganisation returns the condition that a row is one of an organisation, and its arguments. Nil is all organisations.
+// ofOrganisation returns the condition that a row is one of an organisation, and its arguments. Nil is all
+// organisations.
 func ofOrganisation(orgID *string) (and string, args pgx.StrictNamedArgs) {
 	if orgID == nil {
 		return "", pgx.StrictNamedArgs{}

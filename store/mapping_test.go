@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,15 +20,16 @@ import (
 	"gatehouse/store/storetest"
 )
 
-// mappings has a test for each table: it stores a struct in which no field is zero, and compares each field with the row,
-// and what is read with the row. A field that is not written or read, and a column that no field has, turn it red by name.
+// mappings has a test for each table: it stores a struct in which no field is zero, and compares each field with the
+// row, and what is read with the row. A field that is not written or read, and a column that no field has, turn it red
+// by name.
 var mappings = map[string]func(*testing.T, *mappingTest){
 	"users":         testMappingOfUsers,
 	"organisations": testMappingOfOrganisations,
 	"apis":          testMappingOfAPIs,
 	"policies":      testMappingOfPolicies,
 	"org_keys":      testMappingOfOrgKeys,
-	"org_key_sync":  func(*testing.T, *mappingTest) {}, // the state of a reconciler, in no struct: internal/gatewaysync tests it
+	"org_key_sync":  func(*testing.T, *mappingTest) {}, // a reconciler's state: internal/gatewaysync tests it
 	"sso_nonces":    testMappingOfNonces,
 	"nodes":         testMappingOfNodes,
 }
@@ -35,7 +37,8 @@ var mappings = map[string]func(*testing.T, *mappingTest){
 func TestEveryTableIsMapped(t *testing.T) {
 	t.Parallel()
 	tables := tablesOf(t, storetest.Database(t))
-	assert.ElementsMatch(t, tables, slices.Collect(maps.Keys(mappings)), "mappings (store/mapping_test.go) against migrations/")
+	assert.ElementsMatch(t, tables, slices.Collect(maps.Keys(mappings)),
+		"mappings (store/mapping_test.go) against migrations/")
 	for table, test := range mappings {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +55,8 @@ func tablesOf(t *testing.T, connString string) []string {
 	t.Helper()
 	rows, _ := connect(t, connString).Query(t.Context(), `
 		SELECT relname FROM pg_class
-		WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND relname <> $1`, store.VersionTable)
+		WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace AND relname <> $1`,
+		store.VersionTable)
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	return tables
@@ -76,8 +80,8 @@ func (m *mappingTest) row(t *testing.T) values {
 	return normalized(row)
 }
 
-// fields returns the values of a struct's fields. The column of a field has the name of the field in snake case, or another
-// one: renamed has pairs of a field and its column.
+// fields returns the values of a struct's fields. The column of a field has the name of the field in snake case, or
+// another one: renamed has pairs of a field and its column.
 func fields(t *testing.T, structure any, renamed ...string) values {
 	t.Helper()
 	names := map[string]string{}
@@ -158,7 +162,7 @@ func fill[T any](t *testing.T, m *mappingTest, n int) (v T) {
 		case field.CanInt():
 			field.SetInt(int64(1000*n + i))
 		case field.Type() == reflect.TypeFor[map[string]string]():
-			field.Set(reflect.ValueOf(map[string]string{name: fmt.Sprint(n)}))
+			field.Set(reflect.ValueOf(map[string]string{name: strconv.Itoa(n)}))
 		default:
 			require.Failf(t, "fill does not know the type", "%s %s", name, field.Type())
 		}
@@ -173,7 +177,7 @@ func testMappingOfUsers(t *testing.T, m *mappingTest) {
 	user, err := m.CreateUser(ctx, params)
 	require.NoError(t, err)
 	storetest.Exec(t, m.conn, `UPDATE users SET last_login_date = now() - interval '1 day'`) // no function does
-	params.AccessKey = user.AccessKey                                                    // a new one
+	params.AccessKey = user.AccessKey                                                        // a new one
 	requireMapped(t, m.row(t), fields(t, params), made...)
 
 	params = fill[store.UserParams](t, m, 2)
@@ -249,10 +253,13 @@ func testMappingOfPolicies(t *testing.T, m *mappingTest) {
 	policy := fill[store.Policy](t, m, 1)
 	for n := range 2 {
 		policy.ExplicitID, policy.Document = fmt.Sprintf("id-%d", n), fmt.Appendf(nil, `{"n":%d}`, n)
-		refused, err := m.ImportPolicies(t.Context(), "check", func(yield func(store.Policy, error) bool) { yield(policy, nil) })
+		refused, err := m.ImportPolicies(t.Context(), "check", func(yield func(store.Policy, error) bool) {
+			yield(policy, nil)
+		})
 		require.NoError(t, err)
 		require.Empty(t, refused)
-		requireMapped(t, m.row(t), fields(t, policy, "ExplicitID", "policy_id"), "position", "loadable", "checked_by", "digest")
+		stored := fields(t, policy, "ExplicitID", "policy_id")
+		requireMapped(t, m.row(t), stored, "position", "loadable", "checked_by", "digest")
 	}
 }
 

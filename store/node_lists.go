@@ -9,9 +9,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Gateways (nodes) get lists of all documents, but a gateway rejects the whole list if it cannot decode one of them. So each
-// document is checked once, and the result is stored: loadable, and the name of the check in checked_by. What writes a
-// document without a check resets checked_by (002_nodes.sql).
+// Gateways (nodes) get lists of all documents, but a gateway rejects the whole list if it cannot decode one of them. So
+// each document is checked once, and the result is stored: loadable, and the name of the check in checked_by. What
+// writes a document without a check resets checked_by (002_nodes.sql).
 
 // NodeDocument is a document of a list for gateways. It is valid until the next one is requested.
 type NodeDocument struct {
@@ -30,8 +30,8 @@ type CheckResult struct {
 	Loadable bool
 }
 
-// NodeAPIs lists the active APIs of all organisations, oldest first. It leaves out those that the check called checkedBy has
-// found not to be loadable.
+// NodeAPIs lists the active APIs of all organisations, oldest first. It leaves out those that the check called
+// checkedBy has found not to be loadable.
 func (s *Store) NodeAPIs(ctx context.Context, checkedBy string) iter.Seq2[NodeDocument, error] {
 	return streamNodeDocuments(ctx, s.pool, query{
 		"list APIs for gateways", `
@@ -63,7 +63,8 @@ func (s *Store) SaveAPIChecks(ctx context.Context, checkedBy string, results []C
 	defer wrap("save checks of APIs", &err)
 	return s.saveChecks(ctx, `
 		UPDATE apis SET loadable = result.loadable, checked_by = @by FROM result
-		WHERE apis.api_id = result.id AND apis.xmin::text = result.version AND apis.api_id = ANY (@ids)`, checkedBy, results)
+		WHERE apis.api_id = result.id AND apis.xmin::text = result.version AND apis.api_id = ANY (@ids)`,
+		checkedBy, results)
 }
 
 // SavePolicyChecks stores the results of a check of policies, as SaveAPIChecks does for APIs.
@@ -71,7 +72,8 @@ func (s *Store) SavePolicyChecks(ctx context.Context, checkedBy string, results 
 	defer wrap("save checks of policies", &err)
 	return s.saveChecks(ctx, `
 		UPDATE policies SET loadable = result.loadable, checked_by = @by FROM result
-		WHERE policies.id = result.id AND policies.xmin::text = result.version AND policies.id = ANY (@ids)`, checkedBy, results)
+		WHERE policies.id = result.id AND policies.xmin::text = result.version AND policies.id = ANY (@ids)`,
+		checkedBy, results)
 }
 
 func (s *Store) saveChecks(ctx context.Context, update, checkedBy string, results []CheckResult) error {
@@ -84,7 +86,8 @@ func (s *Store) saveChecks(ctx context.Context, update, checkedBy string, result
 	return s.inTx(ctx, func(tx pgx.Tx) error { // servers that save the same results at once may deadlock
 		_, err := tx.Exec(ctx, `
 			WITH result AS (
-				SELECT * FROM unnest(@ids::text[], @versions::text[], @loadable::boolean[]) AS result (id, version, loadable)
+				SELECT * FROM unnest(@ids::text[], @versions::text[], @loadable::boolean[])
+					AS result (id, version, loadable)
 			)`+update, pgx.StrictNamedArgs{"ids": ids, "versions": versions, "loadable": loadable, "by": checkedBy})
 		return err
 	})

@@ -31,7 +31,8 @@ func (s *Store) RegisterNode(ctx context.Context, sessionID, hostname string) (i
 	if sessionID == "" {
 		sessionID = s.ids.UUID()
 	}
-	// Nodes that have gone are deleted here. SKIP LOCKED: concurrent registrations would wait for each other's deletions.
+	// Nodes that have gone are deleted here. SKIP LOCKED: concurrent registrations would wait for each other's
+	// deletions.
 	return queryValue[string](ctx, s.pool, `
 		WITH gone AS (
 			SELECT id FROM nodes WHERE last_seen < @gone AND session_id <> @session_id FOR UPDATE SKIP LOCKED
@@ -40,12 +41,13 @@ func (s *Store) RegisterNode(ctx context.Context, sessionID, hostname string) (i
 		ON CONFLICT (session_id) DO UPDATE SET hostname = excluded.hostname, last_seen = excluded.last_seen
 		RETURNING id`,
 		pgx.StrictNamedArgs{
-			"id": s.ids.UUID(), "session_id": sessionID, "hostname": hostname, "now": now, "gone": now.Add(-nodeLifetime),
+			"id": s.ids.UUID(), "session_id": sessionID, "hostname": hostname,
+			"now": now, "gone": now.Add(-nodeLifetime),
 		})
 }
 
-// RecordHeartbeat keeps a node registered. It returns ErrNotFound if the node is not registered, or its last heartbeat is
-// too old.
+// RecordHeartbeat keeps a node registered. It returns ErrNotFound if the node is not registered, or its last heartbeat
+// is too old.
 func (s *Store) RecordHeartbeat(ctx context.Context, id string) (err error) {
 	defer wrap("record heartbeat", &err)
 	now := s.now()
@@ -72,6 +74,6 @@ func (s *Store) CountNodes(ctx context.Context) (n int, err error) {
 	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM nodes WHERE last_seen >= $1`, s.now().Add(-nodeLifetime))
 }
 
-// NewNodeNonce returns a nonce for an answer to a gateway. It is not stored: the gateway sends it back, but nothing depends
-// on it (docs/behaviour.md#registration).
+// NewNodeNonce returns a nonce for an answer to a gateway. It is not stored: the gateway sends it back, but nothing
+// depends on it (docs/behaviour.md#registration).
 func (s *Store) NewNodeNonce() string { return s.ids.UUID() }

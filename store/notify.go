@@ -13,7 +13,8 @@ const (
 	channel = "gatehouse"
 	// leaderLock is the advisory lock that the leader holds. It is any number that nothing else uses in the database.
 	leaderLock = 0x6761746568 // "gateh"
-	// leaderInterval is how often the other servers try to become the leader, and so how long there is none when it dies.
+	// leaderInterval is how often the other servers try to become the leader, and so how long there is none when it
+	// dies.
 	leaderInterval = 500 * time.Millisecond
 )
 
@@ -42,8 +43,8 @@ type Listener struct {
 	Ready func()
 	// HandleEvent is called for each event.
 	HandleEvent func(Event)
-	// Lead is called when this server has become the leader, which it is until Listen returns. There is one leader among the
-	// servers that listen with a Lead. It may be nil.
+	// Lead is called when this server has become the leader, which it is until Listen returns. There is one leader
+	// among the servers that listen with a Lead. It may be nil.
 	Lead func()
 }
 

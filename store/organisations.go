@@ -12,8 +12,8 @@ import (
 // Organisation is an organisation and what it is searched by.
 type Organisation struct {
 	ID string
-	// CName is the domain of the organisation's portal. Two organisations cannot have the same, in whatever case, but any
-	// number can have none.
+	// CName is the domain of the organisation's portal. Two organisations cannot have the same, in whatever case, but
+	// any number can have none.
 	CName      string
 	SSOEnabled bool
 	Document   json.RawMessage
@@ -42,8 +42,8 @@ func (s *Store) insertOrganisation(ctx context.Context, org Organisation) (id st
 	return org.ID, execRow(ctx, s.pool, sql, args...)
 }
 
-// ImportOrganisation stores an organisation with its ID, and replaces the one that has the ID. Without an ID it is a new
-// one. ImportOrganisation returns the ID, or ErrConflict if the cname is taken.
+// ImportOrganisation stores an organisation with its ID, and replaces the one that has the ID. Without an ID it is a
+// new one. ImportOrganisation returns the ID, or ErrConflict if the cname is taken.
 func (s *Store) ImportOrganisation(ctx context.Context, org Organisation) (id string, err error) {
 	defer wrap("import organisation", &err)
 	if org.ID == "" {
@@ -53,8 +53,8 @@ func (s *Store) ImportOrganisation(ctx context.Context, org Organisation) (id st
 	return org.ID, execRow(ctx, s.pool, sql, args...)
 }
 
-// ReplaceOrganisation replaces an organisation. It returns ErrNotFound if there is no such organisation, and ErrConflict if
-// the cname is taken.
+// ReplaceOrganisation replaces an organisation. It returns ErrNotFound if there is no such organisation, and
+// ErrConflict if the cname is taken.
 func (s *Store) ReplaceOrganisation(ctx context.Context, org Organisation) (err error) {
 	defer wrap("replace organisation", &err)
 	return updateOrganisation(ctx, s.pool, org)
@@ -83,7 +83,8 @@ func (s *Store) EditOrganisation(ctx context.Context, id string, edit func(Row) 
 // DeleteOrganisation deletes an organisation and everything that belongs to it, or returns ErrNotFound.
 func (s *Store) DeleteOrganisation(ctx context.Context, id string) (err error) {
 	defer wrap("delete organisation", &err)
-	return s.inTx(ctx, func(tx pgx.Tx) error { // which may deadlock with requests that write what belongs to the organisation
+	// It may deadlock with requests that write what belongs to the organisation: inTx runs it again.
+	return s.inTx(ctx, func(tx pgx.Tx) error {
 		return execRow(ctx, tx, `DELETE FROM organisations WHERE id = $1`, id)
 	})
 }

@@ -17,8 +17,8 @@ type Policy struct {
 	Document   json.RawMessage
 }
 
-// NewPolicyID returns the `_id` of a policy that has none. It is derived from the explicit ID, so that importing the same
-// document again finds the same policy. Without an explicit ID it is new.
+// NewPolicyID returns the `_id` of a policy that has none. It is derived from the explicit ID, so that importing the
+// same document again finds the same policy. Without an explicit ID it is new.
 func (s *Store) NewPolicyID(explicitID string) string {
 	if explicitID == "" {
 		return s.ids.Object()
@@ -26,8 +26,8 @@ func (s *Store) NewPolicyID(explicitID string) string {
 	return derive("_id", explicitID)[:24]
 }
 
-// ImportPolicies stores policies as ImportAPIs stores APIs. It returns the policies that it has refused by ID, and why. The
-// IDs must differ.
+// ImportPolicies stores policies as ImportAPIs stores APIs. It returns the policies that it has refused by ID, and why.
+// The IDs must differ.
 func (s *Store) ImportPolicies(
 	ctx context.Context, checkedBy string, policies iter.Seq2[Policy, error],
 ) (refused map[string]Refusal, err error) {
@@ -40,10 +40,12 @@ func (s *Store) ImportPolicies(
 
 func policyTable() importTable {
 	return importTable{
-		name: "policies", columns: []string{"id", "policy_id", "org_id", "document", "loadable", "checked_by", "digest"},
+		name:    "policies",
+		columns: []string{"id", "policy_id", "org_id", "document", "loadable", "checked_by", "digest"},
 		compare: `
 			WITH input AS (
-				SELECT * FROM unnest(@ids::text[], @other_ids::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
+				SELECT id, policy_id, org_id, digest, n
+				FROM unnest(@ids::text[], @other_ids::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
 					AS input (id, policy_id, org_id, digest, n)
 			), organisation AS (` + lockOrganisations + `)
 			SELECT stored.id IS NOT NULL AS exists,
@@ -57,7 +59,9 @@ func policyTable() importTable {
 				END, '') AS refusal
 			FROM input
 			LEFT JOIN organisation ON organisation.id = input.org_id
-			LEFT JOIN LATERAL (SELECT * FROM policies WHERE policies.id = input.id LIMIT 1) AS stored ON true
+			LEFT JOIN LATERAL (
+				SELECT id, org_id, digest, checked_by FROM policies WHERE policies.id = input.id LIMIT 1
+			) AS stored ON true
 			ORDER BY n`,
 		replace: `
 			UPDATE policies SET policy_id = input.policy_id, document = input.document::json, loadable = true,
@@ -85,8 +89,8 @@ func (s *Store) CountPolicies(ctx context.Context, f Filter) (n int, err error) 
 	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM policies`+where, args)
 }
 
-// Policy returns the policy that has the ID as its `_id` or, if there is none, as its explicit ID. If orgID is not nil, the
-// policy must be one of that organisation. Otherwise, and if there is no such policy, Policy returns ErrNotFound.
+// Policy returns the policy that has the ID as its `_id` or, if there is none, as its explicit ID. If orgID is not nil,
+// the policy must be one of that organisation. Otherwise, and if there is no such policy, Policy returns ErrNotFound.
 func (s *Store) Policy(ctx context.Context, id string, orgID *string) (row Row, err error) {
 	defer wrap("get policy", &err)
 	and, args := ofOrganisation(orgID)

@@ -3,6 +3,7 @@ package store_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -30,7 +31,7 @@ func TestRaces(t *testing.T) {
 	user := func(org, email string) store.UserParams { return store.UserParams{OrgID: &org, EmailAddress: email} }
 	var ids []string
 	for i := range 8 {
-		u, err := s.CreateUser(ctx, user(org, fmt.Sprint(i)))
+		u, err := s.CreateUser(ctx, user(org, strconv.Itoa(i)))
 		require.NoError(t, err)
 		ids = append(ids, u.ID)
 	}
@@ -56,7 +57,9 @@ func TestRaces(t *testing.T) {
 			return err
 		}},
 		"organisations_cname_key of imports": {store.ErrConflict, func(n int) error {
-			_, err := s.ImportOrganisation(ctx, store.Organisation{ID: fmt.Sprint("import", n), CName: "imported.example", Document: document})
+			_, err := s.ImportOrganisation(ctx, store.Organisation{
+				ID: fmt.Sprint("import", n), CName: "imported.example", Document: document,
+			})
 			return err
 		}},
 		"users_email_key": {store.ErrConflict, func(int) error {
@@ -72,7 +75,9 @@ func TestRaces(t *testing.T) {
 			return err
 		}},
 		"users_access_key_key": {store.ErrAccessKeyTaken, func(n int) error {
-			_, err := s.UpdateUser(ctx, ids[n], store.UserParams{EmailAddress: fmt.Sprint(n, "@example.org"), AccessKey: "raced"})
+			_, err := s.UpdateUser(ctx, ids[n], store.UserParams{
+				EmailAddress: fmt.Sprint(n, "@example.org"), AccessKey: "raced",
+			})
 			return err
 		}},
 		"apis_pkey": {nil, func(int) error {
@@ -103,7 +108,7 @@ func TestRaces(t *testing.T) {
 			var mu sync.Mutex
 			var won int
 			var calls sync.WaitGroup
-			for n := range len(ids) {
+			for n := range ids {
 				calls.Go(func() {
 					err := r.call(n)
 					if err == nil {
@@ -135,7 +140,7 @@ func TestOrganisationDeletedMeanwhile(t *testing.T) {
 	ctx, document := t.Context(), json.RawMessage(`{}`)
 	creations := map[string]func(org string, n int) error{
 		"user": func(org string, n int) error {
-			_, err := s.CreateUser(ctx, store.UserParams{OrgID: &org, EmailAddress: fmt.Sprint(n)})
+			_, err := s.CreateUser(ctx, store.UserParams{OrgID: &org, EmailAddress: strconv.Itoa(n)})
 			return err
 		},
 		"nonce": func(org string, _ int) error {

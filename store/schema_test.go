@@ -23,8 +23,8 @@ func connect(t *testing.T, connString string) *pgx.Conn {
 // constraint is a constraint of the schema, or an index that holds a rule or finds rows.
 type constraint struct {
 	Table, Name string
-	// Kind is the kind of pg_constraint: p (primary key), u (unique), f (foreign key), c (check), x (exclusion); i is an
-	// index that is not unique.
+	// Kind is the kind of pg_constraint: p (primary key), u (unique), f (foreign key), c (check), x (exclusion); i is
+	// an index that is not unique.
 	Kind string
 }
 
@@ -72,8 +72,9 @@ func TestRulesOfColumnsDoNotKeepTheServerFromStarting(t *testing.T) {
 	connString := storetest.DatabaseAtVersion(t, 4)
 	storetest.Exec(t, connString, `INSERT INTO organisations (id, cname_key, sso_enabled, document) VALUES
 		('1', 'Not.Lower.Example', false, '{}'), ('2', 'lower.example', false, '{}')`)
-	storetest.Exec(t, connString, `INSERT INTO users (id, email_address, email_key, first_name, last_name, active, access_key,
-		user_permissions, group_id, password_max_days, created_at) VALUES ('3', 'a', 'a', '', '', true, 'k', '{}', '', 0, now())`)
+	storetest.Exec(t, connString, `INSERT INTO users (id, email_address, email_key, first_name, last_name, active,
+		access_key, user_permissions, group_id, password_max_days, created_at) VALUES
+		('3', 'a', 'a', '', '', true, 'k', '{}', '', 0, now())`)
 	s := storetest.Open(t, connString)
 	t.Cleanup(s.Close)
 	_, err := s.Organisation(t.Context(), "1")

@@ -15,8 +15,8 @@ type querier interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
-// queryRow runs a query that returns one row. Each column is the field of T of that name. It returns pgx.ErrNoRows if there
-// is no row.
+// queryRow runs a query that returns one row. Each column is the field of T of that name. It returns pgx.ErrNoRows if
+// there is no row.
 func queryRow[T any](ctx context.Context, db querier, sql string, args ...any) (T, error) {
 	rows, _ := db.Query(ctx, sql, args...) // CollectExactlyOneRow returns the error
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
@@ -58,7 +58,7 @@ func (c columns) insert(table string) (sql string, args []any) {
 		names, parameters = append(names, column.name), append(parameters, fmt.Sprintf("$%d", i+1))
 		args = append(args, column.value)
 	}
-	return `INSERT INTO ` + table + ` (` + strings.Join(names, ", ") + `) VALUES (` + strings.Join(parameters, ", ") + `)`, args
+	return fmt.Sprintf(`INSERT INTO %s (%s) VALUES (%s)`, table, strings.Join(names, ", "), strings.Join(parameters, ", ")), args
 }
 
 // upsert returns an INSERT that replaces the columns of a row that has the key already, and its arguments.

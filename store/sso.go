@@ -46,7 +46,8 @@ func hashNonce(nonce string) []byte {
 // deletedAtOnce is how many nonces a statement deletes, so that it locks no more for no longer.
 const deletedAtOnce = 1000
 
-// DeleteExpiredNonces deletes the nonces that can no longer be redeemed. Servers that do so at once delete different ones.
+// DeleteExpiredNonces deletes the nonces that can no longer be redeemed. Servers that do so at once delete different
+// ones.
 func (s *Store) DeleteExpiredNonces(ctx context.Context) (err error) {
 	defer wrap("delete expired nonces", &err)
 	for {
@@ -63,7 +64,8 @@ func (s *Store) DeleteExpiredNonces(ctx context.Context) (err error) {
 // RedeemedNonce is the sign-on of a redeemed nonce.
 type RedeemedNonce struct {
 	Document json.RawMessage
-	// Allowed reports whether the address may sign on: the nonce is not RegisteredOnly, or the address is an active user's.
+	// Allowed reports whether the address may sign on: the nonce is not RegisteredOnly, or the address is an active
+	// user's.
 	Allowed bool
 }
 
@@ -71,16 +73,18 @@ type RedeemedNonce struct {
 // ErrNotFound if the nonce does not exist or has expired.
 func (s *Store) RedeemNonce(ctx context.Context, nonce string) (redeemed RedeemedNonce, err error) {
 	defer wrap("redeem nonce", &err)
-	return s.redeem(ctx, nonce, `DELETE FROM sso_nonces WHERE nonce_hash = @hash RETURNING *`)
+	return s.redeem(ctx, nonce, `DELETE FROM sso_nonces WHERE nonce_hash = @hash RETURNING `+redeemedColumns)
 }
 
 // PeekNonce returns what RedeemNonce would, and keeps the nonce.
 func (s *Store) PeekNonce(ctx context.Context, nonce string) (redeemed RedeemedNonce, err error) {
 	defer wrap("peek nonce", &err)
-	return s.redeem(ctx, nonce, `SELECT * FROM sso_nonces WHERE nonce_hash = @hash`)
+	return s.redeem(ctx, nonce, `SELECT `+redeemedColumns+` FROM sso_nonces WHERE nonce_hash = @hash`)
 }
 
-// redeem returns the sign-on of the nonce that a statement returns.
+const redeemedColumns = `org_id, email_key, registered_only, document, expires_at`
+
+// redeem returns the sign-on of the nonce whose redeemedColumns a statement returns.
 func (s *Store) redeem(ctx context.Context, nonce, sql string) (RedeemedNonce, error) {
 	return queryRow[RedeemedNonce](ctx, s.pool, `
 		WITH redeemed AS (`+sql+`)

@@ -1,6 +1,7 @@
-// Package store keeps everything in Postgres. It is the only package that imports pgx. There is a file for each table, with
-// the SQL beside the function that runs it, and one list of the table's columns. Exported functions begin transactions,
-// unexported ones get them. Errors name the operation; errors.go has those that callers tell apart, with errors.Is.
+// Package store keeps everything in Postgres. It is the only package that imports pgx. There is a file for each table,
+// with the SQL beside the function that runs it, and one list of the table's columns. Exported functions begin
+// transactions, unexported ones get them. Errors name the operation; errors.go has those that callers tell apart, with
+// errors.Is.
 package store
 
 import (
@@ -25,8 +26,8 @@ const (
 	transactionTries = 4
 )
 
-// The number of connections, unless the connection string has pool_max_conns. Writes that wait for the disk, and lists that
-// wait for their clients, should leave connections for others.
+// The number of connections, unless the connection string has pool_max_conns. Writes that wait for the disk, and lists
+// that wait for their clients, should leave connections for others.
 const (
 	connectionsPerCore = 4
 	minConnections     = 8
@@ -55,8 +56,9 @@ type Config struct {
 	tracer pgx.QueryTracer // for tests
 }
 
-// Open connects to the database, and applies the migrations that are missing. It takes an advisory lock for that: any number
-// of servers may start at once. Open returns an error if the database has migrations that this program does not have.
+// Open connects to the database, and applies the migrations that are missing. It takes an advisory lock for that: any
+// number of servers may start at once. Open returns an error if the database has migrations that this program does not
+// have.
 func Open(ctx context.Context, cfg Config) (s *Store, err error) {
 	defer wrap("open", &err)
 	connections, err := connect(ctx, cfg)

@@ -118,8 +118,8 @@ func TestImportThatFailsLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestImportsLookIDsUp: Postgres plans with what it knows of a table, which may be that it has next to nothing, and keeps the
-// plan while the table fills.
+// TestImportsLookIDsUp: Postgres plans with what it knows of a table, which may be that it has next to nothing, and
+// keeps the plan while the table fills.
 func TestImportsLookIDsUp(t *testing.T) {
 	t.Parallel()
 	const many, few = 8_000, 3 // documents
@@ -174,8 +174,8 @@ func importPolicies(t *testing.T, s *store.Store, org string, n int, doc string)
 	require.Empty(t, refused)
 }
 
-// accesses are how often rows of a table were inserted, updated, and fetched by an index or read one after another, once
-// Postgres knows of so many insertions.
+// accesses are how often rows of a table were inserted, updated, and fetched by an index or read one after another,
+// once Postgres knows of so many insertions.
 func accesses(t *testing.T, connString, table string, insertions int) (inserted, updated, fetched int) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), connString)

@@ -87,8 +87,8 @@ func (p UserParams) columns(now time.Time) columns {
 	return set
 }
 
-// CreateUser stores a new user with a new ID and access key. It returns ErrConflict if the e-mail address is taken in the
-// organisation, and ErrUnknownOrganisation if the organisation does not exist.
+// CreateUser stores a new user with a new ID and access key. It returns ErrConflict if the e-mail address is taken in
+// the organisation, and ErrUnknownOrganisation if the organisation does not exist.
 func (s *Store) CreateUser(ctx context.Context, p UserParams) (u User, err error) {
 	defer wrap("create user", &err)
 	p.AccessKey = s.ids.Key()
@@ -102,16 +102,16 @@ func (s *Store) CreateUser(ctx context.Context, p UserParams) (u User, err error
 }
 
 // UpdateUser changes what p sets of a user. It returns ErrNotFound if there is no such user, ErrConflict if the e-mail
-// address is taken in the organisation, ErrAccessKeyTaken if another user has the access key, and ErrUnknownOrganisation if
-// the organisation does not exist.
+// address is taken in the organisation, ErrAccessKeyTaken if another user has the access key, and
+// ErrUnknownOrganisation if the organisation does not exist.
 func (s *Store) UpdateUser(ctx context.Context, id string, p UserParams) (u User, err error) {
 	defer wrap("update user", &err)
 	sql, args := p.columns(s.timestamp()).update("users", id)
 	return queryRow[User](ctx, s.pool, sql+` RETURNING`+userColumns, args...)
 }
 
-// SetResetPassword grants or revokes a user's permission to reset the passwords of others. It returns ErrNotFound if there
-// is no such user.
+// SetResetPassword grants or revokes a user's permission to reset the passwords of others. It returns ErrNotFound if
+// there is no such user.
 func (s *Store) SetResetPassword(ctx context.Context, id string, allow bool) (u User, err error) {
 	defer wrap("set reset password permission", &err)
 	return queryRow[User](ctx, s.pool, `
@@ -153,7 +153,8 @@ func userByAccessKey() lookup[User] {
 			return queryRow[User](ctx, db, `SELECT`+userColumns+` FROM users WHERE access_key = $1 AND active`, key)
 		},
 		many: func(ctx context.Context, db querier, keys []string) ([]User, error) {
-			return queryRows[User](ctx, db, `SELECT`+userColumns+` FROM users WHERE access_key = ANY ($1) AND active`, keys)
+			return queryRows[User](ctx, db,
+				`SELECT`+userColumns+` FROM users WHERE access_key = ANY ($1) AND active`, keys)
 		},
 		key: func(u User) string { return u.AccessKey },
 	}
@@ -231,8 +232,8 @@ func (s *Store) SetPassword(ctx context.Context, id, hash string) (err error) {
 		id, hash, s.timestamp())
 }
 
-// ChangePassword replaces the hash of a user's password if it still is old, "" for no password. Otherwise, and if there is
-// no such user, it returns ErrNotFound.
+// ChangePassword replaces the hash of a user's password if it still is old, "" for no password. Otherwise, and if there
+// is no such user, it returns ErrNotFound.
 func (s *Store) ChangePassword(ctx context.Context, id, old, hash string) (err error) {
 	defer wrap("change password", &err)
 	return execRow(ctx, s.pool, `
