@@ -88,8 +88,8 @@ func lookupsPerSecond(
 	return float64(total.Load()) / time.Since(began).Seconds()
 }
 
-// delayed returns a connection string of a proxy of the database that delays what it forwards, so that a round trip takes
-// longer by a duration.
+// delayed returns a connection string of a proxy of the database that delays what it forwards, so that a round trip
+// takes longer by a duration.
 func delayed(b *testing.B, connString string, roundTrip time.Duration) string {
 	b.Helper()
 	if roundTrip == 0 {

@@ -133,8 +133,8 @@ type UnsyncedOrgKey struct {
 	Attempts int
 }
 
-// UnsyncedOrgKeys lists the keys that became due before a time and that nobody has leased. Keys that the gateway may not
-// have come first, then those that are due longest.
+// UnsyncedOrgKeys lists the keys that became due before a time and that nobody has leased. Keys that the gateway may
+// not have come first, then those that are due longest.
 func (s *Store) UnsyncedOrgKeys(ctx context.Context, due time.Time, limit int) (keys []UnsyncedOrgKey, err error) {
 	defer wrap("list unsynced organisation keys", &err)
 	return queryRows[UnsyncedOrgKey](ctx, s.pool, `

@@ -24,10 +24,10 @@ import (
 	"gatehouse/store"
 )
 
-// shared is the package's Postgres. It is the one global here, because Main and the tests share nothing else.
+// shared is the Postgres of the test package. It is global because Main and the tests share nothing else.
 var shared struct {
 	cluster  *postgres.Cluster
-	template sync.Mutex // held while a database is copied: a template may have no other user
+	template sync.Mutex // held while a database is copied: nothing may be connected to the template
 	made     map[string]bool
 	strategy string
 	count    atomic.Int64
@@ -35,7 +35,7 @@ var shared struct {
 
 const templateName = "template_gatehouse"
 
-// Main starts the package's Postgres, runs the tests, and stops it. Its result is for os.Exit.
+// Main starts the Postgres of a test package, runs the tests, stops Postgres, and returns the exit status.
 func Main(m *testing.M) int {
 	ctx := context.Background()
 	dir, err := os.MkdirTemp("", "gatehouse-test-")
@@ -84,14 +84,15 @@ func copyStrategy(ctx context.Context) (string, error) {
 	return " STRATEGY FILE_COPY", nil
 }
 
-// Database makes a database for a test and returns its connection string. It goes with the test.
+// Database makes a database for a test and returns its connection string. The database is dropped at the end of the
+// test.
 func Database(t testing.TB) string {
 	t.Helper()
 	return Copy(t, templateName, func(conn string) { Open(t, conn).Close() })
 }
 
-// Copy makes a database for a test as a copy of the one called template, which fill makes once, and must leave without
-// a connection. It goes with the test.
+// Copy makes a database for a test as a copy of the one called template, which fill fills once and must leave without
+// a connection. The database is dropped at the end of the test.
 func Copy(t testing.TB, template string, fill func(connString string)) string {
 	t.Helper()
 	shared.template.Lock()
@@ -131,7 +132,7 @@ func DatabaseAtVersion(t testing.TB, version int32) string {
 	return connString
 }
 
-// Open opens a store that a test closes, or New does.
+// Open opens a store, which the caller closes.
 func Open(t testing.TB, connString string) *store.Store {
 	t.Helper()
 	s, err := store.Open(context.Background(), store.Config{
@@ -149,7 +150,7 @@ func New(t testing.TB) *store.Store {
 	return s
 }
 
-// Exec runs a statement, for what no function of the store does: breaking things.
+// Exec runs a statement, for what no function of the store does.
 func Exec(t testing.TB, connString, sql string, args ...any) {
 	t.Helper()
 	conn, err := pgx.Connect(context.Background(), connString)
@@ -184,7 +185,7 @@ func Dump(t testing.TB, connString string) string {
 	return out.String()
 }
 
-// URL is a connection string of this package as a postgres:// URL.
+// URL returns a connection string of this package as a postgres:// URL.
 func URL(t testing.TB, connString string) string {
 	t.Helper()
 	cfg, err := pgx.ParseConfig(connString)
