@@ -6,23 +6,22 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"iter"
-
-	"github.com/jackc/pgx/v5"
+	"slices"
 )
 
-// API is an API as it is stored.
+// API is an API and what it is searched by.
 type API struct {
 	APIID string
-	// ID is Tyk's id of the database, 24 hexadecimal digits.
+	// ID is the ID in the original's database: 24 hexadecimal digits.
 	ID       string
 	OrgID    string
 	Active   bool
 	Document json.RawMessage
 }
 
-// NewAPIIDs completes an API's two ids. What is missing follows from what is there, so that importing the same
-// document again finds the same API; if nothing is there, both are new.
-func (s *Store) NewAPIIDs(apiID, id string) (string, string) {
+// NewAPIIDs completes the two IDs of an API. A missing one is derived from the other, so that importing the same
+// document again finds the same API. If both are missing, both are new.
+func (s *Store) NewAPIIDs(apiID, id string) (newAPIID, newID string) {
 	switch {
 	case apiID == "" && id == "":
 		return s.ids.Key(), s.ids.Object()
@@ -34,81 +33,100 @@ func (s *Store) NewAPIIDs(apiID, id string) (string, string) {
 	return apiID, id
 }
 
+// derive returns hexadecimal digits that are always the same for the same arguments.
 func derive(what, from string) string {
 	sum := sha256.Sum256([]byte(what + " of " + from))
 	return hex.EncodeToString(sum[:])
 }
 
-// ImportAPIs makes the APIs be as they say, all in one transaction, and returns those it refused, by APIID: a known id must
-// belong to the same organisation. The APIIDs must differ. The check called checkedBy has found that a gateway can decode
-// the documents. An error among the APIs undoes all.
-func (s *Store) ImportAPIs(ctx context.Context, checkedBy string, apis iter.Seq2[API, error]) (map[string]Refusal, error) {
-	return importAll(ctx, s, apiImport, checkedBy, apis, func(b *batch, api API) {
-		b.add(document{id: api.APIID, other: api.ID, orgID: api.OrgID, active: &api.Active, text: api.Document})
-	})
+// ImportAPIs stores APIs in one transaction, and replaces those that have the same APIID. It returns the APIs that it
+// has refused, by APIID, and why. The APIIDs must differ. checkedBy is the name of the check that has found that
+// gateways can decode the documents. An error of the sequence is returned, and nothing is stored.
+func (s *Store) ImportAPIs(
+	ctx context.Context, checkedBy string, apis iter.Seq2[API, error],
+) (refused map[string]Refusal, err error) {
+	defer wrap("import APIs", &err)
+	i := importer{apiTable(), checkedBy}
+	return importAll(ctx, s.pool, i, documents(apis, func(api API) document {
+		return document{id: api.APIID, otherID: api.ID, orgID: api.OrgID, active: &api.Active, text: api.Document}
+	}))
 }
 
-var apiImport = importing{
-	table: "apis", columns: []string{"api_id", "id", "org_id", "active", "document", "loadable", "checked_by", "digest"},
-	judge: `
-		WITH input AS (
-			SELECT * FROM unnest(@ids::text[], @others::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
-				AS input (api_id, id, org_id, digest, n)
-		), organisation AS ( -- locked against deletion, so that no write fails on one that goes meanwhile
-			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
-		)
-		SELECT present.api_id IS NOT NULL, coalesce(present.digest = input.digest AND present.checked_by = @checked_by, false),
-			coalesce(CASE
-			WHEN organisation.id IS NULL THEN @organisation
-			WHEN present.org_id <> input.org_id THEN @owner
-			WHEN EXISTS (SELECT FROM apis WHERE apis.id = input.id AND apis.api_id <> input.api_id) THEN @id
-		END, '')
-		FROM input
-		LEFT JOIN organisation ON organisation.id = input.org_id
-		LEFT JOIN LATERAL (SELECT * FROM apis WHERE apis.api_id = input.api_id LIMIT 1) AS present ON true
-		ORDER BY n`,
-	replace: `
-		UPDATE apis SET id = input.id, active = input.active, document = input.document::json, loadable = true,
-			checked_by = @checked_by, digest = input.digest
-		FROM unnest(@ids::text[], @others::text[], @active::boolean[], @documents::text[], @digests::bytea[])
-			AS input (api_id, id, active, document, digest)
-		WHERE apis.api_id = input.api_id AND apis.api_id = ANY (@ids)`,
+func apiTable() importTable {
+	return importTable{
+		name:    "apis",
+		columns: []string{"api_id", "id", "org_id", "document", "loadable", "checked_by", "digest", "active"},
+		compare: `
+			WITH input AS (
+				SELECT api_id, id, org_id, digest, n
+				FROM unnest(@ids::text[], @other_ids::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
+					AS input (api_id, id, org_id, digest, n)
+			), organisation AS (` + lockOrganisations + `)
+			SELECT stored.api_id IS NOT NULL AS exists,
+				coalesce(stored.digest = input.digest AND stored.checked_by = @checked_by, false) AS unchanged,
+				coalesce(CASE
+					WHEN organisation.id IS NULL THEN @unknown_organisation
+					WHEN stored.org_id <> input.org_id THEN @other_owner
+					WHEN EXISTS (
+						SELECT FROM apis AS other WHERE other.id = input.id AND other.api_id <> input.api_id
+					) THEN @id_taken
+				END, '') AS refusal
+			FROM input
+			LEFT JOIN organisation ON organisation.id = input.org_id
+			LEFT JOIN LATERAL (
+				SELECT api_id, org_id, digest, checked_by FROM apis WHERE apis.api_id = input.api_id LIMIT 1
+			) AS stored ON true
+			ORDER BY n`,
+		replace: `
+			UPDATE apis SET id = input.id, active = input.active, document = input.document::json, loadable = true,
+				checked_by = @checked_by, digest = input.digest
+			FROM unnest(@ids::text[], @other_ids::text[], @active::boolean[], @documents::text[], @digests::bytea[])
+				AS input (api_id, id, active, document, digest)
+			WHERE apis.api_id = input.api_id AND apis.api_id = ANY (@ids)`,
+	}
 }
-
-const whereOrganisation = ` WHERE (@org_id::text IS NULL OR org_id = @org_id)`
 
 // APIs lists APIs, oldest first.
 func (s *Store) APIs(ctx context.Context, f Filter) iter.Seq2[Row, error] {
-	limit, offset := f.Page.limit()
-	return s.rows(ctx, `SELECT api_id, document FROM apis`+whereOrganisation+` ORDER BY position LIMIT @limit OFFSET @offset`,
-		pgx.StrictNamedArgs{"org_id": f.OrgID, "limit": limit, "offset": offset})
+	where, args := f.where()
+	return streamRows(ctx, s.pool, query{
+		"list APIs",
+		`SELECT api_id, document FROM apis` + where + ` ORDER BY position LIMIT @limit OFFSET @offset`,
+		f.Page.bounds(args),
+	})
 }
 
-// CountAPIs counts the APIs that the filter lets through on all pages.
-func (s *Store) CountAPIs(ctx context.Context, f Filter) (int, error) {
-	return s.count(ctx, `SELECT count(*) FROM apis`+whereOrganisation, pgx.StrictNamedArgs{"org_id": f.OrgID})
+// CountAPIs counts the APIs of all pages.
+func (s *Store) CountAPIs(ctx context.Context, f Filter) (n int, err error) {
+	defer wrap("count APIs", &err)
+	where, args := f.where()
+	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM apis`+where, args)
 }
 
-// whereAPI finds an API by either id.
-const whereAPI = ` WHERE (api_id = @id OR id = @id) AND (@org_id::text IS NULL OR org_id = @org_id)`
-
-// API returns one API by `api_id` or by Tyk's id of the database, of one organisation if orgID is not nil. ErrNotFound.
-func (s *Store) API(ctx context.Context, id string, orgID *string) (Row, error) {
-	return one[Row](ctx, s, `SELECT api_id AS id, document FROM apis`+whereAPI+` ORDER BY api_id = @id DESC LIMIT 1`,
-		pgx.StrictNamedArgs{"id": id, "org_id": orgID})
+// API returns the API that has the ID as its APIID or, if there is none, as its ID. If orgID is not nil, the API must
+// be one of that organisation. Otherwise, and if there is no such API, API returns ErrNotFound.
+func (s *Store) API(ctx context.Context, id string, orgID *string) (row Row, err error) {
+	defer wrap("get API", &err)
+	and, args := ofOrganisation(orgID)
+	args["id"] = id
+	return queryRow[Row](ctx, s.pool, `
+		SELECT api_id AS id, document FROM apis WHERE (api_id = @id OR id = @id)`+and+`
+		ORDER BY api_id = @id DESC LIMIT 1`, args)
 }
 
-// DeleteAPI deletes an API by `api_id` or by Tyk's id of the database. ErrNotFound.
-func (s *Store) DeleteAPI(ctx context.Context, id string) error {
-	return s.exec(ctx, `DELETE FROM apis WHERE api_id =
-		(SELECT api_id FROM apis WHERE api_id = @id OR id = @id ORDER BY api_id = @id DESC LIMIT 1)`,
-		pgx.StrictNamedArgs{"id": id})
+// DeleteAPI deletes the API that has the ID as its APIID or, if there is none, as its ID. It returns ErrNotFound if
+// there is no such API.
+func (s *Store) DeleteAPI(ctx context.Context, id string) (err error) {
+	defer wrap("delete API", &err)
+	return execRow(ctx, s.pool, `DELETE FROM apis WHERE api_id =
+		(SELECT api_id FROM apis WHERE api_id = $1 OR id = $1 ORDER BY api_id = $1 DESC LIMIT 1)`, id)
 }
 
-// OwnsAPIs tells whether all of these are APIs of the organisation.
-func (s *Store) OwnsAPIs(ctx context.Context, orgID string, apiIDs []string) (bool, error) {
-	n, err := s.count(ctx, `SELECT count(*) FROM unnest(@ids::text[]) AS wanted (api_id)
-		WHERE NOT EXISTS (SELECT FROM apis WHERE apis.api_id = wanted.api_id AND apis.org_id = @org_id)`,
-		pgx.StrictNamedArgs{"ids": apiIDs, "org_id": orgID})
-	return n == 0, err
+// OwnsAPIs reports whether all of the APIs exist and belong to the organisation.
+func (s *Store) OwnsAPIs(ctx context.Context, orgID string, apiIDs []string) (owns bool, err error) {
+	defer wrap("check owner of APIs", &err)
+	wanted := slices.Compact(slices.Sorted(slices.Values(apiIDs)))
+	n, err := queryValue[int](ctx, s.pool,
+		`SELECT count(*) FROM apis WHERE api_id = ANY ($1) AND org_id = $2`, wanted, orgID)
+	return n == len(wanted), err
 }

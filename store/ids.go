@@ -12,34 +12,34 @@ import (
 	"github.com/google/uuid"
 )
 
-// IDs makes the ids and keys of new rows.
+// IDs creates the IDs and keys of new rows (docs/behaviour.md#ids).
 type IDs interface {
-	// Object is 24 hexadecimal digits, the form of a MongoDB ObjectID (facts §2.4).
+	// Object returns 24 hexadecimal digits, like a MongoDB ObjectID.
 	Object() string
-	// Key is 32 hexadecimal digits: an access key, or an `api_id`.
+	// Key returns 32 hexadecimal digits: an access key, or an `api_id`.
 	Key() string
-	// Nonce is the base64 of a UUID's text: 48 characters that need no escaping in a URL (facts §4.15).
+	// Nonce returns the base64 of the text of a UUID: 48 characters that need no escaping in a URL.
 	Nonce() string
-	// UUID is a UUID's text: a node's id.
+	// UUID returns the text of a UUID: a node's ID.
 	UUID() string
 }
 
-// ObjectIDs is the IDs of a running server. An object id is 4 bytes of Unix seconds, 5 random ones that the
-// process keeps, and 3 of a counter.
+// ObjectIDs are the IDs of a running server. An object ID has 4 bytes of Unix seconds, 5 random bytes of the process,
+// and 3 bytes of a counter.
 type ObjectIDs struct {
 	now     func() time.Time
 	process [5]byte
 	counter atomic.Uint32
 }
 
-// NewIDs seeds an ObjectIDs from the system's randomness.
+// NewIDs returns ObjectIDs with random bytes of the operating system.
 func NewIDs(now func() time.Time) *ObjectIDs {
 	ids := &ObjectIDs{now: now}
-	var seed [4]byte
-	// crypto/rand does not fail: it ends the program if the system has no randomness.
+	var start [4]byte
+	// crypto/rand ends the program rather than return an error.
 	_, _ = io.ReadFull(rand.Reader, ids.process[:])
-	_, _ = io.ReadFull(rand.Reader, seed[:])
-	ids.counter.Store(binary.BigEndian.Uint32(seed[:]))
+	_, _ = io.ReadFull(rand.Reader, start[:])
+	ids.counter.Store(binary.BigEndian.Uint32(start[:]))
 	return ids
 }
 
@@ -67,6 +67,3 @@ func (ids *ObjectIDs) Nonce() string {
 
 // UUID implements IDs.
 func (ids *ObjectIDs) UUID() string { return uuid.NewString() }
-
-// NewNodeNonce makes a nonce that is not kept: gateways are given one, and it is asked of none.
-func (s *Store) NewNodeNonce() string { return s.ids.UUID() }

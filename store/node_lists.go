@@ -9,61 +9,86 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// NodeDocument is a document on its way to a gateway, good until the next one is asked for.
+// Gateways (nodes) get lists of all documents, but a gateway rejects the whole list if it cannot decode one of them. So
+// each document is checked once, and the result is stored: loadable, and the name of the check in checked_by. What
+// writes a document without a check resets checked_by (002_nodes.sql).
+
+// NodeDocument is a document of a list for gateways. It is valid until the next one is requested.
 type NodeDocument struct {
 	ID       string
 	Document json.RawMessage
-	// Unchecked: nobody knows yet whether a gateway can decode the document.
+	// Unchecked reports whether the document has yet to be checked.
 	Unchecked bool
-	// version tells the row from what it becomes when it is changed.
+	// version is the version of the row, which every change of the row changes.
 	version string
 }
 
-// CheckResult says whether a gateway can decode a document that was unchecked.
+// CheckResult is the result of the check of a document.
 type CheckResult struct {
 	Document NodeDocument
+	// Loadable reports whether gateways can decode the document.
 	Loadable bool
 }
 
-// NodeAPIs lists the active APIs of every organisation, oldest first, without those that the check called checkedBy has
-// found to be not loadable.
+// NodeAPIs lists the active APIs of all organisations, oldest first. It leaves out those that the check called
+// checkedBy has found not to be loadable.
 func (s *Store) NodeAPIs(ctx context.Context, checkedBy string) iter.Seq2[NodeDocument, error] {
-	return s.checked(ctx, `SELECT api_id, document, checked_by IS DISTINCT FROM @by, xmin::text FROM apis
-		WHERE active AND (loadable OR checked_by IS DISTINCT FROM @by) ORDER BY position`, checkedBy)
+	return streamNodeDocuments(ctx, s.pool, query{
+		"list APIs for gateways", `
+		SELECT api_id, document, checked_by IS DISTINCT FROM @by, xmin::text FROM apis
+		WHERE active AND (loadable OR checked_by IS DISTINCT FROM @by) ORDER BY position`,
+		pgx.StrictNamedArgs{"by": checkedBy},
+	})
 }
 
-// NodePolicies lists the policies of every organisation, as NodeAPIs does the APIs.
+// NodePolicies lists the policies of all organisations, as NodeAPIs lists APIs.
 func (s *Store) NodePolicies(ctx context.Context, checkedBy string) iter.Seq2[NodeDocument, error] {
-	return s.checked(ctx, `SELECT id, document, checked_by IS DISTINCT FROM @by, xmin::text FROM policies
-		WHERE loadable OR checked_by IS DISTINCT FROM @by ORDER BY position`, checkedBy)
+	return streamNodeDocuments(ctx, s.pool, query{
+		"list policies for gateways", `
+		SELECT id, document, checked_by IS DISTINCT FROM @by, xmin::text FROM policies
+		WHERE loadable OR checked_by IS DISTINCT FROM @by ORDER BY position`,
+		pgx.StrictNamedArgs{"by": checkedBy},
+	})
 }
 
-func (s *Store) checked(ctx context.Context, sql, checkedBy string) iter.Seq2[NodeDocument, error] {
-	return stream(ctx, s, sql, pgx.StrictNamedArgs{"by": checkedBy}, func(rows pgx.Rows, doc *NodeDocument) error {
+func streamNodeDocuments(ctx context.Context, db querier, q query) iter.Seq2[NodeDocument, error] {
+	return stream(ctx, db, q, func(rows pgx.Rows, doc *NodeDocument) error {
 		return rows.Scan(&doc.ID, (*pgtype.DriverBytes)(&doc.Document), &doc.Unchecked, &doc.version)
 	})
 }
 
-// SaveAPIChecks notes what the check called checkedBy has found. A document that was changed meanwhile stays unchecked.
-func (s *Store) SaveAPIChecks(ctx context.Context, checkedBy string, results []CheckResult) error {
-	return s.saveChecks(ctx, `UPDATE apis SET loadable = found.loadable, checked_by = @by FROM found
-		WHERE apis.api_id = found.id AND apis.xmin::text = found.version`, checkedBy, results)
+// SaveAPIChecks stores the results of the check called checkedBy. A document that has changed since it was listed stays
+// unchecked.
+func (s *Store) SaveAPIChecks(ctx context.Context, checkedBy string, results []CheckResult) (err error) {
+	defer wrap("save checks of APIs", &err)
+	return s.saveChecks(ctx, `
+		UPDATE apis SET loadable = result.loadable, checked_by = @by FROM result
+		WHERE apis.api_id = result.id AND apis.xmin::text = result.version AND apis.api_id = ANY (@ids)`,
+		checkedBy, results)
 }
 
-// SavePolicyChecks does for policies what SaveAPIChecks does for APIs.
-func (s *Store) SavePolicyChecks(ctx context.Context, checkedBy string, results []CheckResult) error {
-	return s.saveChecks(ctx, `UPDATE policies SET loadable = found.loadable, checked_by = @by FROM found
-		WHERE policies.id = found.id AND policies.xmin::text = found.version`, checkedBy, results)
+// SavePolicyChecks stores the results of a check of policies, as SaveAPIChecks does for APIs.
+func (s *Store) SavePolicyChecks(ctx context.Context, checkedBy string, results []CheckResult) (err error) {
+	defer wrap("save checks of policies", &err)
+	return s.saveChecks(ctx, `
+		UPDATE policies SET loadable = result.loadable, checked_by = @by FROM result
+		WHERE policies.id = result.id AND policies.xmin::text = result.version AND policies.id = ANY (@ids)`,
+		checkedBy, results)
 }
 
-func (s *Store) saveChecks(ctx context.Context, sql, checkedBy string, results []CheckResult) error {
+func (s *Store) saveChecks(ctx context.Context, update, checkedBy string, results []CheckResult) error {
 	var ids, versions []string
 	var loadable []bool
-	for _, v := range results {
-		ids, versions, loadable = append(ids, v.Document.ID), append(versions, v.Document.version), append(loadable, v.Loadable)
+	for _, r := range results {
+		ids, versions = append(ids, r.Document.ID), append(versions, r.Document.version)
+		loadable = append(loadable, r.Loadable)
 	}
-	_, err := s.pool.Exec(ctx, `WITH found AS (
-			SELECT * FROM unnest(@ids::text[], @versions::text[], @loadable::boolean[]) AS found (id, version, loadable)
-		) `+sql, pgx.StrictNamedArgs{"ids": ids, "versions": versions, "loadable": loadable, "by": checkedBy})
-	return translate(err)
+	return s.inTx(ctx, func(tx pgx.Tx) error { // servers that save the same results at once may deadlock
+		_, err := tx.Exec(ctx, `
+			WITH result AS (
+				SELECT * FROM unnest(@ids::text[], @versions::text[], @loadable::boolean[])
+					AS result (id, version, loadable)
+			)`+update, pgx.StrictNamedArgs{"ids": ids, "versions": versions, "loadable": loadable, "by": checkedBy})
+		return err
+	})
 }

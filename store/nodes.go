@@ -7,64 +7,73 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// nodeLife is how long a node stays known without a heartbeat. A gateway sends one every two seconds (facts gateway §2).
-const nodeLife = 60 * time.Second
+// nodeLifetime is how long a node is registered without a heartbeat. A gateway sends one every two seconds
+// (docs/behaviour.md#heartbeat).
+const nodeLifetime = 60 * time.Second
 
-// Node is a Tyk Gateway that has registered.
+// Node is a registered Tyk Gateway.
 type Node struct {
 	ID string
-	// SessionID is what the gateway names itself, anew at each of its starts.
+	// SessionID is the gateway's own ID, which changes each time it starts.
 	SessionID string
 	Hostname  string
 	FirstSeen time.Time
 	LastSeen  time.Time
 }
 
-// RegisterNode makes a node known and returns its id, which is the same for the same session. A gateway that names no
-// session is a new node each time.
-func (s *Store) RegisterNode(ctx context.Context, sessionID, hostname string) (string, error) {
+const nodeColumns = `id, session_id, hostname, first_seen, last_seen`
+
+// RegisterNode registers a node and returns its ID, which is the same for the same session. Without a session ID, each
+// call registers a new node.
+func (s *Store) RegisterNode(ctx context.Context, sessionID, hostname string) (id string, err error) {
+	defer wrap("register node", &err)
 	now := s.now()
 	if sessionID == "" {
 		sessionID = s.ids.UUID()
 	}
-	// Nodes that are gone are swept here. Who sweeps at the same time takes others: two would wait for each other.
-	rows, _ := s.pool.Query(ctx, `
+	// Nodes that have gone are deleted here. SKIP LOCKED: concurrent registrations would wait for each other's
+	// deletions.
+	return queryValue[string](ctx, s.pool, `
 		WITH gone AS (
 			SELECT id FROM nodes WHERE last_seen < @gone AND session_id <> @session_id FOR UPDATE SKIP LOCKED
-		), swept AS (DELETE FROM nodes WHERE id IN (SELECT id FROM gone))
-		INSERT INTO nodes (id, session_id, hostname, first_seen, last_seen) VALUES (@id, @session_id, @hostname, @now, @now)
+		), deleted AS (DELETE FROM nodes WHERE id IN (SELECT id FROM gone))
+		INSERT INTO nodes (`+nodeColumns+`) VALUES (@id, @session_id, @hostname, @now, @now)
 		ON CONFLICT (session_id) DO UPDATE SET hostname = excluded.hostname, last_seen = excluded.last_seen
 		RETURNING id`,
 		pgx.StrictNamedArgs{
-			"id": s.ids.UUID(), "session_id": sessionID, "hostname": hostname, "now": now, "gone": now.Add(-nodeLife),
+			"id": s.ids.UUID(), "session_id": sessionID, "hostname": hostname,
+			"now": now, "gone": now.Add(-nodeLifetime),
 		})
-	id, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
-	return id, translate(err)
 }
 
-// RecordHeartbeat notes a node's heartbeat. ErrNotFound: it is unknown, or has been unseen for a minute.
-func (s *Store) RecordHeartbeat(ctx context.Context, id string) error {
+// RecordHeartbeat keeps a node registered. It returns ErrNotFound if the node is not registered, or its last heartbeat
+// is too old.
+func (s *Store) RecordHeartbeat(ctx context.Context, id string) (err error) {
+	defer wrap("record heartbeat", &err)
 	now := s.now()
-	return s.exec(ctx, `UPDATE nodes SET last_seen = @now WHERE id = @id AND last_seen >= @gone`,
-		pgx.StrictNamedArgs{"id": id, "now": now, "gone": now.Add(-nodeLife)})
+	return execRow(ctx, s.pool, `UPDATE nodes SET last_seen = $2 WHERE id = $1 AND last_seen >= $3`,
+		id, now, now.Add(-nodeLifetime))
 }
 
-// DeleteNode forgets a node. ErrNotFound.
-func (s *Store) DeleteNode(ctx context.Context, id string) error {
-	return s.exec(ctx, `DELETE FROM nodes WHERE id = @id`, pgx.StrictNamedArgs{"id": id})
+// DeleteNode deletes a node, or returns ErrNotFound.
+func (s *Store) DeleteNode(ctx context.Context, id string) (err error) {
+	defer wrap("delete node", &err)
+	return execRow(ctx, s.pool, `DELETE FROM nodes WHERE id = $1`, id)
 }
 
-const liveNodes = ` FROM nodes WHERE last_seen >= @gone`
-
-// Nodes lists the nodes that live, oldest first.
-func (s *Store) Nodes(ctx context.Context) ([]Node, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT id, session_id, hostname, first_seen, last_seen`+liveNodes+` ORDER BY first_seen, id`,
-		pgx.StrictNamedArgs{"gone": s.now().Add(-nodeLife)})
-	nodes, err := pgx.CollectRows(rows, pgx.RowToStructByName[Node])
-	return nodes, translate(err)
+// Nodes lists the registered nodes, oldest first.
+func (s *Store) Nodes(ctx context.Context) (nodes []Node, err error) {
+	defer wrap("list nodes", &err)
+	return queryRows[Node](ctx, s.pool,
+		`SELECT `+nodeColumns+` FROM nodes WHERE last_seen >= $1 ORDER BY first_seen, id`, s.now().Add(-nodeLifetime))
 }
 
-// CountNodes counts the nodes that live.
-func (s *Store) CountNodes(ctx context.Context) (int, error) {
-	return s.count(ctx, `SELECT count(*)`+liveNodes, pgx.StrictNamedArgs{"gone": s.now().Add(-nodeLife)})
+// CountNodes counts the registered nodes.
+func (s *Store) CountNodes(ctx context.Context) (n int, err error) {
+	defer wrap("count nodes", &err)
+	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM nodes WHERE last_seen >= $1`, s.now().Add(-nodeLifetime))
 }
+
+// NewNodeNonce returns a nonce for an answer to a gateway. It is not stored: the gateway sends it back, but nothing
+// depends on it (docs/behaviour.md#registration).
+func (s *Store) NewNodeNonce() string { return s.ids.UUID() }

@@ -3,63 +3,67 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 const (
-	// channel is where servers on one database hear of each other. Its payloads are Events.
+	// channel is the NOTIFY channel of the servers on one database. Its payloads are Events.
 	channel = "gatehouse"
-	// leaderLock is the advisory lock that one of the servers holds. Any number that nothing else uses in the database.
+	// leaderLock is the advisory lock that the leader holds. It is any number that nothing else uses in the database.
 	leaderLock = 0x6761746568 // "gateh"
-	// leaderPause is how often the others look whether it is free; a leader that dies is followed within it.
-	leaderPause = 500 * time.Millisecond
+	// leaderInterval is how often the other servers try to become the leader, and so how long there is none when it
+	// dies.
+	leaderInterval = 500 * time.Millisecond
 )
 
-// Event is what one server, or the database, tells all servers.
+// Event is what is announced to all servers on the database.
 type Event string
 
 const (
 	// EventReload asks every server to read its state again.
 	EventReload Event = "reload"
-	// EventChange says that an API, a policy or an organisation has changed. The schema's triggers send it.
+	// EventChange is sent when an API, a policy or an organisation has changed. Triggers send it (002_nodes.sql).
 	EventChange Event = "change"
-	// EventOrgKey is sent when an organisation's key has to reach gateways. The trigger on org_keys sends it.
+	// EventOrgKey is sent when an organisation's key has to reach gateways. A trigger sends it (004_org_key_sync.sql).
 	EventOrgKey Event = "org_key"
 )
 
-// Notify sends an event to every server on the database, this one included.
-func (s *Store) Notify(ctx context.Context, event Event) error {
-	_, err := s.pool.Exec(ctx, `SELECT pg_notify($1, $2)`, channel, string(event))
-	return translate(err)
+// Notify sends an event to every server on the database, including this one.
+func (s *Store) Notify(ctx context.Context, event Event) (err error) {
+	defer wrap("notify", &err)
+	_, err = s.pool.Exec(ctx, `SELECT pg_notify($1, $2)`, channel, string(event))
+	return err
 }
 
-// Listener is called by Listen, never by two at a time.
+// Listener has the callbacks of Listen. No two are called at once.
 type Listener struct {
-	// Ready: from now on events are heard.
-	Ready       func()
+	// Ready is called when the connection receives events.
+	Ready func()
+	// HandleEvent is called for each event.
 	HandleEvent func(Event)
-	// Lead: of all servers that listen with a Lead, this one has become the leader, until Listen returns. Nil is a
-	// server that does not want to.
+	// Lead is called when this server has become the leader, which it is until Listen returns. There is one leader
+	// among the servers that listen with a Lead. It may be nil.
 	Lead func()
 }
 
-// Listen listens until ctx ends or the connection breaks, and returns why. It has a connection of its own.
-func (s *Store) Listen(ctx context.Context, l Listener) error {
+// Listen receives events, on a connection of its own, until the context ends or the connection breaks. It returns the
+// reason, which is never nil.
+func (s *Store) Listen(ctx context.Context, l Listener) (err error) {
+	defer wrap("listen", &err)
 	conn, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) // frees the leader's lock, too
+	defer conn.Close(context.WithoutCancel(ctx)) // releases the leader's lock, too
 	if _, err := conn.Exec(ctx, `LISTEN `+channel); err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	l.Ready()
 	for {
 		if l.Lead != nil {
-			leads, err := tryLead(ctx, conn)
+			leads, err := queryValue[bool](ctx, conn, `SELECT pg_try_advisory_lock($1)`, leaderLock)
 			if err != nil {
 				return err
 			}
@@ -68,33 +72,26 @@ func (s *Store) Listen(ctx context.Context, l Listener) error {
 				l.Lead = nil
 			}
 		}
-		if err := hear(ctx, conn, l); err != nil {
+		if err := handleNext(ctx, conn, l); err != nil {
 			return err
 		}
 	}
 }
 
-func tryLead(ctx context.Context, conn *pgx.Conn) (leads bool, err error) {
-	if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1)`, leaderLock).Scan(&leads); err != nil {
-		return false, fmt.Errorf("listen: %w", err)
-	}
-	return leads, nil
-}
-
-// hear waits for an event; who still wants to lead, no longer than leaderPause.
-func hear(ctx context.Context, conn *pgx.Conn, l Listener) error {
+// handleNext waits for an event and handles it. A server that may become the leader waits for leaderInterval at most.
+func handleNext(ctx context.Context, conn *pgx.Conn, l Listener) error {
 	waiting, cancel := ctx, context.CancelFunc(func() {})
 	if l.Lead != nil {
-		waiting, cancel = context.WithTimeout(ctx, leaderPause)
+		waiting, cancel = context.WithTimeout(ctx, leaderInterval)
 	}
 	defer cancel()
-	note, err := conn.WaitForNotification(waiting)
+	notification, err := conn.WaitForNotification(waiting)
 	switch {
 	case err == nil:
-		l.HandleEvent(Event(note.Payload))
+		l.HandleEvent(Event(notification.Payload))
 		return nil
 	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && !conn.IsClosed():
 		return nil
 	}
-	return fmt.Errorf("listen: %w", err)
+	return err
 }

@@ -9,119 +9,121 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Organisation is an organisation as it is stored.
+// Organisation is an organisation and what it is searched by.
 type Organisation struct {
 	ID string
-	// CName is the portal's domain. One that is not empty belongs to one organisation, whatever its case.
+	// CName is the domain of the organisation's portal. Two organisations cannot have the same, in whatever case, but
+	// any number can have none.
 	CName      string
 	SSOEnabled bool
 	Document   json.RawMessage
 }
 
-func (o Organisation) args() pgx.StrictNamedArgs {
-	return pgx.StrictNamedArgs{
-		"id": o.ID, "cname_key": nonEmpty(strings.ToLower(o.CName)), "sso_enabled": o.SSOEnabled, "document": o.Document,
+// columns returns the columns of organisations.
+func (o Organisation) columns() columns {
+	return columns{
+		{"id", o.ID},
+		{"cname_key", nonEmpty(strings.ToLower(o.CName))},
+		{"sso_enabled", o.SSOEnabled},
+		{"document", o.Document},
 	}
 }
 
-// nonEmpty is s, or NULL for "".
-func nonEmpty(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
+// CreateOrganisation stores a new organisation with a new ID, which it returns. It returns ErrConflict if the cname is
+// taken.
+func (s *Store) CreateOrganisation(ctx context.Context, org Organisation) (id string, err error) {
+	defer wrap("create organisation", &err)
+	return s.insertOrganisation(ctx, org)
 }
 
-// CreateOrganisation stores a new organisation under an id that it makes and returns. ErrConflict: the cname is taken.
-func (s *Store) CreateOrganisation(ctx context.Context, org Organisation) (string, error) {
+func (s *Store) insertOrganisation(ctx context.Context, org Organisation) (id string, err error) {
 	org.ID = s.ids.Object()
-	return org.ID, s.exec(ctx, `
-		INSERT INTO organisations (id, cname_key, sso_enabled, document)
-		VALUES (@id, @cname_key, @sso_enabled, @document)`, org.args())
+	sql, args := org.columns().insert("organisations")
+	return org.ID, execRow(ctx, s.pool, sql, args...)
 }
 
-// ImportOrganisation makes the organisation be as it says, under its own id or, without one, under one that it makes;
-// it returns the id. ErrConflict: the cname is another's.
-func (s *Store) ImportOrganisation(ctx context.Context, org Organisation) (string, error) {
+// ImportOrganisation stores an organisation with its ID, and replaces the one that has the ID. Without an ID it is a
+// new one. ImportOrganisation returns the ID, or ErrConflict if the cname is taken.
+func (s *Store) ImportOrganisation(ctx context.Context, org Organisation) (id string, err error) {
+	defer wrap("import organisation", &err)
 	if org.ID == "" {
-		return s.CreateOrganisation(ctx, org)
+		return s.insertOrganisation(ctx, org)
 	}
-	return org.ID, s.exec(ctx, `
-		INSERT INTO organisations (id, cname_key, sso_enabled, document)
-		VALUES (@id, @cname_key, @sso_enabled, @document)
-		ON CONFLICT (id) DO UPDATE SET
-			cname_key = excluded.cname_key, sso_enabled = excluded.sso_enabled, document = excluded.document`, org.args())
+	sql, args := org.columns().upsert("organisations", "id")
+	return org.ID, execRow(ctx, s.pool, sql, args...)
 }
 
-// ReplaceOrganisation replaces an organisation. ErrNotFound; ErrConflict: the cname is another's.
-func (s *Store) ReplaceOrganisation(ctx context.Context, org Organisation) error {
-	return s.exec(ctx, replaceOrganisation, org.args())
+// ReplaceOrganisation replaces an organisation. It returns ErrNotFound if there is no such organisation, and
+// ErrConflict if the cname is taken.
+func (s *Store) ReplaceOrganisation(ctx context.Context, org Organisation) (err error) {
+	defer wrap("replace organisation", &err)
+	return updateOrganisation(ctx, s.pool, org)
 }
 
-const replaceOrganisation = `
-	UPDATE organisations SET cname_key = @cname_key, sso_enabled = @sso_enabled, document = @document
-	WHERE id = @id`
+func updateOrganisation(ctx context.Context, db querier, org Organisation) error {
+	sql, args := org.columns().update("organisations", org.ID)
+	return execRow(ctx, db, sql, args...)
+}
 
-// EditOrganisation replaces an organisation's row by what edit makes of it, while nobody else changes it.
-// ErrNotFound; ErrConflict: the cname is another's; or edit's own error.
-func (s *Store) EditOrganisation(ctx context.Context, id string, edit func(Row) Organisation) error {
+// EditOrganisation replaces an organisation by what edit returns for it, without a chance for others to change it
+// meanwhile. It returns ErrNotFound if there is no such organisation, and ErrConflict if the cname is taken.
+func (s *Store) EditOrganisation(ctx context.Context, id string, edit func(Row) Organisation) (err error) {
+	defer wrap("edit organisation", &err)
 	return s.inTx(ctx, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `SELECT id, document FROM organisations WHERE id = $1 FOR UPDATE`, id)
-		row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Row])
+		row, err := queryRow[Row](ctx, tx, `SELECT id, document FROM organisations WHERE id = $1 FOR UPDATE`, id)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, replaceOrganisation, edit(row).args())
-		return err
+		org := edit(row)
+		org.ID = id
+		return updateOrganisation(ctx, tx, org)
 	})
 }
 
-// DeleteOrganisation deletes an organisation with all that belongs to it, by the schema's cascades. ErrNotFound.
-func (s *Store) DeleteOrganisation(ctx context.Context, id string) error {
-	return s.exec(ctx, `DELETE FROM organisations WHERE id = @id`, pgx.StrictNamedArgs{"id": id})
+// DeleteOrganisation deletes an organisation and everything that belongs to it, or returns ErrNotFound.
+func (s *Store) DeleteOrganisation(ctx context.Context, id string) (err error) {
+	defer wrap("delete organisation", &err)
+	// It may deadlock with requests that write what belongs to the organisation: inTx runs it again.
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		return execRow(ctx, tx, `DELETE FROM organisations WHERE id = $1`, id)
+	})
 }
 
-// Organisation returns one organisation. ErrNotFound.
-func (s *Store) Organisation(ctx context.Context, id string) (Row, error) {
+// Organisation returns an organisation, or ErrNotFound.
+func (s *Store) Organisation(ctx context.Context, id string) (row Row, err error) {
+	defer wrap("get organisation", &err)
 	return s.organisations.do(ctx, id)
 }
 
-func (s *Store) organisationByID() *coalescer[string, Row] {
-	return &coalescer[string, Row]{
-		alone: func(ctx context.Context, id string) (Row, error) {
-			rows, _ := s.pool.Query(ctx, SelectOrganisation, id) // an error of Query comes back from the collection
-			row, err := pgx.CollectExactlyOneRow(rows, scanRow)
-			return row, translate(err)
+func organisationByID() lookup[Row] {
+	return lookup[Row]{
+		single: func(ctx context.Context, db querier, id string) (Row, error) {
+			return queryRow[Row](ctx, db, `SELECT id, document FROM organisations WHERE id = $1`, id)
 		},
-		shared: func(ctx context.Context, ids []string) (map[string]Row, error) {
-			rows, _ := s.pool.Query(ctx, `SELECT id, document FROM organisations WHERE id = ANY ($1)`, ids)
-			found, err := pgx.CollectRows(rows, scanRow)
-			byID := make(map[string]Row, len(found))
-			for _, row := range found {
-				byID[row.ID] = row
-			}
-			return byID, err
+		many: func(ctx context.Context, db querier, ids []string) ([]Row, error) {
+			return queryRows[Row](ctx, db, `SELECT id, document FROM organisations WHERE id = ANY ($1)`, ids)
 		},
+		key: func(r Row) string { return r.ID },
 	}
 }
 
-func scanRow(row pgx.CollectableRow) (r Row, err error) { return r, row.Scan(&r.ID, &r.Document) }
-
 // Organisations lists organisations, oldest first.
 func (s *Store) Organisations(ctx context.Context, page Page) iter.Seq2[Row, error] {
-	limit, offset := page.limit()
-	return s.rows(ctx, `SELECT id, document FROM organisations ORDER BY position LIMIT @limit OFFSET @offset`,
-		pgx.StrictNamedArgs{"limit": limit, "offset": offset})
+	return streamRows(ctx, s.pool, query{
+		"list organisations",
+		`SELECT id, document FROM organisations ORDER BY position LIMIT @limit OFFSET @offset`,
+		page.bounds(pgx.StrictNamedArgs{}),
+	})
 }
 
-// CountOrganisations counts them.
-func (s *Store) CountOrganisations(ctx context.Context) (int, error) {
-	return s.count(ctx, `SELECT count(*) FROM organisations`, nil)
+// CountOrganisations counts the organisations.
+func (s *Store) CountOrganisations(ctx context.Context) (n int, err error) {
+	defer wrap("count organisations", &err)
+	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM organisations`)
 }
 
-// SSOEnabled tells whether an organisation lets its own users make nonces. ErrNotFound.
-func (s *Store) SSOEnabled(ctx context.Context, orgID string) (bool, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT sso_enabled FROM organisations WHERE id = $1`, orgID)
-	enabled, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
-	return enabled, translate(err)
+// SSOEnabled reports whether the users of an organisation may create nonces, or returns ErrNotFound.
+func (s *Store) SSOEnabled(ctx context.Context, orgID string) (enabled bool, err error) {
+	defer wrap("get sso_enabled", &err)
+	return queryValue[bool](ctx, s.pool, `SELECT sso_enabled FROM organisations WHERE id = $1`, orgID)
 }

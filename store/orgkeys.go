@@ -23,7 +23,8 @@ type OrgKeyChange struct {
 
 // WriteOrgKey changes a key in Postgres only; gateways are sent it later, if there are any. It returns ErrNotFound if
 // the key must exist and does not, and ErrUnknownOrganisation if the organisation does not exist.
-func (s *Store) WriteOrgKey(ctx context.Context, change OrgKeyChange) error {
+func (s *Store) WriteOrgKey(ctx context.Context, change OrgKeyChange) (err error) {
+	defer wrap("write organisation key", &err)
 	return s.inTx(ctx, func(tx pgx.Tx) error { return writeOrgKey(ctx, tx, change) })
 }
 
@@ -38,22 +39,18 @@ func writeOrgKey(ctx context.Context, tx pgx.Tx, change OrgKeyChange) error {
 	case change.MustExist:
 		sql = `UPDATE org_keys SET session = @session WHERE org_id = @org_id`
 	}
-	tag, err := tx.Exec(ctx, sql, args)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrNotFound
-	}
-	return err
+	return execRow(ctx, tx, sql, args)
 }
 
 // OrgKey returns an organisation's key, or ErrNotFound.
-func (s *Store) OrgKey(ctx context.Context, orgID string) (OrgKey, error) {
-	return one[OrgKey](ctx, s, `SELECT org_id, session FROM org_keys WHERE org_id = @org_id`,
-		pgx.StrictNamedArgs{"org_id": orgID})
+func (s *Store) OrgKey(ctx context.Context, orgID string) (key OrgKey, err error) {
+	defer wrap("get organisation key", &err)
+	return queryRow[OrgKey](ctx, s.pool, `SELECT org_id, session FROM org_keys WHERE org_id = $1`, orgID)
 }
 
 // OrgKeyIDs lists the organisations that have a key.
-func (s *Store) OrgKeyIDs(ctx context.Context) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT org_id FROM org_keys ORDER BY org_id`)
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	return ids, translate(err)
+func (s *Store) OrgKeyIDs(ctx context.Context) (ids []string, err error) {
+	defer wrap("list organisation keys", &err)
+	rows, _ := s.pool.Query(ctx, `SELECT org_id FROM org_keys ORDER BY org_id`) // CollectRows returns the error
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }

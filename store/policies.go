@@ -1,25 +1,24 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
-
-	"github.com/jackc/pgx/v5"
 )
 
-// Policy is a policy as it is stored.
+// Policy is a policy and what it is searched by.
 type Policy struct {
-	// ID is `_id`, 24 hexadecimal digits.
+	// ID is the `_id`: 24 hexadecimal digits.
 	ID string
-	// ExplicitID is `id`: if it is not empty, gateways know the policy by it and not by ID.
+	// ExplicitID is the `id`. Gateways know the policy by it, or by ID if it is empty.
 	ExplicitID string
 	OrgID      string
 	Document   json.RawMessage
 }
 
-// NewPolicyID makes the `_id` of a policy that has none. It follows from the explicit id, so that importing the same
-// document again finds the same policy; without one it is new.
+// NewPolicyID returns the `_id` of a policy that has none. It is derived from the explicit ID, so that importing the
+// same document again finds the same policy. Without an explicit ID it is new.
 func (s *Store) NewPolicyID(explicitID string) string {
 	if explicitID == "" {
 		return s.ids.Object()
@@ -27,66 +26,84 @@ func (s *Store) NewPolicyID(explicitID string) string {
 	return derive("_id", explicitID)[:24]
 }
 
-// ImportPolicies makes the policies be as they say, as ImportAPIs does APIs; it returns those it refused by ID. The IDs
-// must differ.
-func (s *Store) ImportPolicies(ctx context.Context, checkedBy string, policies iter.Seq2[Policy, error]) (map[string]Refusal, error) {
-	return importAll(ctx, s, policyImport, checkedBy, policies, func(b *batch, p Policy) {
-		effective := p.ExplicitID
-		if effective == "" {
-			effective = p.ID
-		}
-		b.add(document{id: p.ID, other: effective, orgID: p.OrgID, text: p.Document})
-	})
+// ImportPolicies stores policies as ImportAPIs stores APIs. It returns the policies that it has refused by ID, and why.
+// The IDs must differ.
+func (s *Store) ImportPolicies(
+	ctx context.Context, checkedBy string, policies iter.Seq2[Policy, error],
+) (refused map[string]Refusal, err error) {
+	defer wrap("import policies", &err)
+	i := importer{policyTable(), checkedBy}
+	return importAll(ctx, s.pool, i, documents(policies, func(p Policy) document {
+		return document{id: p.ID, otherID: cmp.Or(p.ExplicitID, p.ID), orgID: p.OrgID, text: p.Document}
+	}))
 }
 
-var policyImport = importing{
-	table: "policies", columns: []string{"id", "policy_id", "org_id", "document", "loadable", "checked_by", "digest"},
-	judge: `
-		WITH input AS (
-			SELECT * FROM unnest(@ids::text[], @others::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
-				AS input (id, policy_id, org_id, digest, n)
-		), organisation AS (
-			SELECT id FROM organisations WHERE id IN (SELECT org_id FROM input) ORDER BY id FOR KEY SHARE
-		)
-		SELECT present.id IS NOT NULL, coalesce(present.digest = input.digest AND present.checked_by = @checked_by, false),
-			coalesce(CASE
-			WHEN organisation.id IS NULL THEN @organisation
-			WHEN present.org_id <> input.org_id THEN @owner
-			WHEN EXISTS (SELECT FROM policies AS p WHERE p.policy_id = input.policy_id AND p.id <> input.id) THEN @id
-		END, '')
-		FROM input
-		LEFT JOIN organisation ON organisation.id = input.org_id
-		LEFT JOIN LATERAL (SELECT * FROM policies WHERE policies.id = input.id LIMIT 1) AS present ON true
-		ORDER BY n`,
-	replace: `
-		UPDATE policies SET policy_id = input.policy_id, document = input.document::json, loadable = true,
-			checked_by = @checked_by, digest = input.digest
-		FROM unnest(@ids::text[], @others::text[], @documents::text[], @digests::bytea[]) AS input (id, policy_id, document, digest)
-		WHERE policies.id = input.id AND policies.id = ANY (@ids)`,
+func policyTable() importTable {
+	return importTable{
+		name:    "policies",
+		columns: []string{"id", "policy_id", "org_id", "document", "loadable", "checked_by", "digest"},
+		compare: `
+			WITH input AS (
+				SELECT id, policy_id, org_id, digest, n
+				FROM unnest(@ids::text[], @other_ids::text[], @org_ids::text[], @digests::bytea[]) WITH ORDINALITY
+					AS input (id, policy_id, org_id, digest, n)
+			), organisation AS (` + lockOrganisations + `)
+			SELECT stored.id IS NOT NULL AS exists,
+				coalesce(stored.digest = input.digest AND stored.checked_by = @checked_by, false) AS unchanged,
+				coalesce(CASE
+					WHEN organisation.id IS NULL THEN @unknown_organisation
+					WHEN stored.org_id <> input.org_id THEN @other_owner
+					WHEN EXISTS (
+						SELECT FROM policies AS other WHERE other.policy_id = input.policy_id AND other.id <> input.id
+					) THEN @id_taken
+				END, '') AS refusal
+			FROM input
+			LEFT JOIN organisation ON organisation.id = input.org_id
+			LEFT JOIN LATERAL (
+				SELECT id, org_id, digest, checked_by FROM policies WHERE policies.id = input.id LIMIT 1
+			) AS stored ON true
+			ORDER BY n`,
+		replace: `
+			UPDATE policies SET policy_id = input.policy_id, document = input.document::json, loadable = true,
+				checked_by = @checked_by, digest = input.digest
+			FROM unnest(@ids::text[], @other_ids::text[], @documents::text[], @digests::bytea[])
+				AS input (id, policy_id, document, digest)
+			WHERE policies.id = input.id AND policies.id = ANY (@ids)`,
+	}
 }
 
 // Policies lists policies, oldest first.
 func (s *Store) Policies(ctx context.Context, f Filter) iter.Seq2[Row, error] {
-	limit, offset := f.Page.limit()
-	return s.rows(ctx, `SELECT id, document FROM policies`+whereOrganisation+` ORDER BY position LIMIT @limit OFFSET @offset`,
-		pgx.StrictNamedArgs{"org_id": f.OrgID, "limit": limit, "offset": offset})
+	where, args := f.where()
+	return streamRows(ctx, s.pool, query{
+		"list policies",
+		`SELECT id, document FROM policies` + where + ` ORDER BY position LIMIT @limit OFFSET @offset`,
+		f.Page.bounds(args),
+	})
 }
 
-// CountPolicies counts the policies that the filter lets through on all pages.
-func (s *Store) CountPolicies(ctx context.Context, f Filter) (int, error) {
-	return s.count(ctx, `SELECT count(*) FROM policies`+whereOrganisation, pgx.StrictNamedArgs{"org_id": f.OrgID})
+// CountPolicies counts the policies of all pages.
+func (s *Store) CountPolicies(ctx context.Context, f Filter) (n int, err error) {
+	defer wrap("count policies", &err)
+	where, args := f.where()
+	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM policies`+where, args)
 }
 
-// Policy returns one policy by `_id` or by its explicit id, of one organisation if orgID is not nil. ErrNotFound.
-func (s *Store) Policy(ctx context.Context, id string, orgID *string) (Row, error) {
-	return one[Row](ctx, s, `SELECT id, document FROM policies
-		WHERE (id = @id OR policy_id = @id) AND (@org_id::text IS NULL OR org_id = @org_id)
-		ORDER BY id = @id DESC LIMIT 1`, pgx.StrictNamedArgs{"id": id, "org_id": orgID})
+// Policy returns the policy that has the ID as its `_id` or, if there is none, as its explicit ID. If orgID is not nil,
+// the policy must be one of that organisation. Otherwise, and if there is no such policy, Policy returns ErrNotFound.
+func (s *Store) Policy(ctx context.Context, id string, orgID *string) (row Row, err error) {
+	defer wrap("get policy", &err)
+	and, args := ofOrganisation(orgID)
+	args["id"] = id
+	return queryRow[Row](ctx, s.pool, `
+		SELECT id, document FROM policies WHERE (id = @id OR policy_id = @id)`+and+`
+		ORDER BY id = @id DESC LIMIT 1`, args)
 }
 
-// DeletePolicy deletes a policy by `_id` or by its explicit id. ErrNotFound.
-func (s *Store) DeletePolicy(ctx context.Context, id string) error {
-	return s.exec(ctx, `DELETE FROM policies WHERE id =
-		(SELECT id FROM policies WHERE id = @id OR policy_id = @id ORDER BY id = @id DESC LIMIT 1)`,
-		pgx.StrictNamedArgs{"id": id})
+// DeletePolicy deletes the policy that has the ID as its `_id` or, if there is none, as its explicit ID. It returns
+// ErrNotFound if there is no such policy.
+func (s *Store) DeletePolicy(ctx context.Context, id string) (err error) {
+	defer wrap("delete policy", &err)
+	return execRow(ctx, s.pool, `DELETE FROM policies WHERE id =
+		(SELECT id FROM policies WHERE id = $1 OR policy_id = $1 ORDER BY id = $1 DESC LIMIT 1)`, id)
 }

@@ -1,6 +1,7 @@
-// Package store keeps everything in Postgres, and is the only room that knows pgx. There is one file a table,
-// with the SQL beside the function that runs it. What the schema forbids comes back as one of the errors of
-// errors.go; callers tell them apart with errors.Is.
+// Package store keeps everything in Postgres. It is the only package that imports pgx. There is a file for each table,
+// with the SQL beside the function that runs it, and one list of the table's columns. Exported functions begin
+// transactions, unexported ones get them. Errors name the operation; errors.go has those that callers tell apart, with
+// errors.Is.
 package store
 
 import (
@@ -19,90 +20,83 @@ import (
 )
 
 const (
-	// versionTable is where the migrations count what was applied.
-	versionTable = "gatehouse_schema_version"
-	// transactionTries is how often a transaction is run when Postgres ends it to break a deadlock.
+	// VersionTable is the table that has the number of the last migration that was applied.
+	VersionTable = "gatehouse_schema_version"
+	// transactionTries is how often a transaction runs that Postgres ends because of a deadlock.
 	transactionTries = 4
 )
 
-// Store is the database. Its methods are safe for use by many goroutines.
+// The number of connections, unless the connection string has pool_max_conns. Writes that wait for the disk, and lists
+// that wait for their clients, should leave connections for others.
+const (
+	connectionsPerCore = 4
+	minConnections     = 8
+	maxConnections     = 32 // of the 100 that Postgres allows by default, which several servers may share
+)
+
+// Store is a database. Its methods may be called concurrently.
 type Store struct {
-	pool *pgxpool.Pool
+	pool pool
 	now  func() time.Time
 	ids  IDs
 
-	users, usersByKey, allowReset, disallowReset *coalescer[string, User]
-	organisations                                *coalescer[string, Row]
-	nonces                                       *coalescer[*newNonce, struct{}]
+	users, usersByKey *batcher[User]
+	organisations     *batcher[Row]
 }
 
-// Config is what a Store needs.
+// Config configures a Store.
 type Config struct {
-	// ConnString is libpq's keyword form or a postgres:// URL. `database=` works as `dbname=` does.
+	// ConnString is a postgres:// URL, or has libpq's keywords. `database=` means the same as `dbname=`.
 	ConnString string
-	// Now is the clock; IDs makes ids and keys. Tests hold them still.
+	// Now is the clock.
 	Now func() time.Time
+	// IDs creates IDs and keys.
 	IDs IDs
+
+	tracer pgx.QueryTracer // for tests
 }
 
-// Open connects, and brings the schema up to date under an advisory lock: any number of servers may start at once.
-// It fails if the database is newer than this program.
-func Open(ctx context.Context, cfg Config) (*Store, error) {
-	pool, err := connect(ctx, cfg.ConnString)
+// Open connects to the database, and applies the migrations that are missing. It takes an advisory lock for that: any
+// number of servers may start at once. Open returns an error if the database has migrations that this program does not
+// have.
+func Open(ctx context.Context, cfg Config) (s *Store, err error) {
+	defer wrap("open", &err)
+	connections, err := connect(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("connection string: %w", err)
 	}
-	s := &Store{pool: pool, now: cfg.Now, ids: cfg.IDs}
-	s.users, s.usersByKey, s.organisations, s.nonces = s.userByID(), s.userByAccessKey(), s.organisationByID(), s.nonceMaker()
-	s.allowReset, s.disallowReset = s.resetPasswordSetter(true), s.resetPasswordSetter(false)
-	if err := s.migrate(ctx); err != nil {
-		pool.Close()
+	if err := applyMigrations(ctx, connections); err != nil {
+		connections.Close()
 		return nil, err
 	}
-	return s, nil
+	return &Store{
+		pool: connections, now: cfg.Now, ids: cfg.IDs,
+		users:         newBatcher(connections, userByID()),
+		usersByKey:    newBatcher(connections, userByAccessKey()),
+		organisations: newBatcher(connections, organisationByID()),
+	}, nil
 }
 
-// The pool's size, unless the connection string says otherwise (pool_max_conns): writes that wait for the disk, and lists
-// that wait for their clients, should not keep others from a core.
-const (
-	connectionsPerCore = 4
-	leastConnections   = 8
-	mostConnections    = 32 // of the 100 that Postgres allows by default: some servers may share it
-)
-
-func connect(ctx context.Context, connString string) (*pgxpool.Pool, error) {
-	cfg, err := pgxpool.ParseConfig(connString)
+func connect(ctx context.Context, cfg Config) (pool, error) {
+	config, err := pgxpool.ParseConfig(cfg.ConnString)
 	if err != nil {
-		return nil, err
+		return pool{}, err
 	}
-	if !strings.Contains(connString, "pool_max_conns") {
-		cfg.MaxConns = int32(min(max(connectionsPerCore*runtime.GOMAXPROCS(0), leastConnections), mostConnections))
+	if !strings.Contains(cfg.ConnString, "pool_max_conns") {
+		config.MaxConns = int32(min(max(connectionsPerCore*runtime.GOMAXPROCS(0), minConnections), maxConnections))
 	}
-	return pgxpool.NewWithConfig(ctx, cfg)
+	config.ConnConfig.Tracer = cfg.tracer
+	connections, err := pgxpool.NewWithConfig(ctx, config)
+	return pool{connections}, err
 }
 
-// Close waits for what runs, and disconnects.
-func (s *Store) Close() { s.pool.Close() }
-
-// Ping tells whether the database answers.
-func (s *Store) Ping(ctx context.Context) error { return translate(s.pool.Ping(ctx)) }
-
-// Connections is the pool's.
-type Connections struct{ InUse, Idle, Max int }
-
-// Connections tells how the pool stands.
-func (s *Store) Connections() Connections {
-	stat := s.pool.Stat()
-	return Connections{InUse: int(stat.AcquiredConns()), Idle: int(stat.IdleConns()), Max: int(stat.MaxConns())}
-}
-
-func (s *Store) migrate(ctx context.Context) error {
-	conn, err := s.pool.Acquire(ctx)
+func applyMigrations(ctx context.Context, connections pool) error {
+	conn, err := connections.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	defer conn.Release()
-	migrator, err := migrate.NewMigrator(ctx, conn.Conn(), versionTable)
+	migrator, err := migrate.NewMigrator(ctx, conn.Conn(), VersionTable)
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
@@ -116,7 +110,30 @@ func (s *Store) migrate(ctx context.Context) error {
 	return nil
 }
 
-// inTx runs fn in a transaction, again if it lost a deadlock, and translates the error.
+// Close waits for the calls that run, and disconnects. Calls after Close return errors.
+func (s *Store) Close() {
+	s.users.close()
+	s.usersByKey.close()
+	s.organisations.close()
+	s.pool.Close()
+}
+
+// Ping returns an error if the database does not answer.
+func (s *Store) Ping(ctx context.Context) (err error) {
+	defer wrap("ping", &err)
+	return s.pool.Ping(ctx)
+}
+
+// Connections are numbers of connections to the database.
+type Connections struct{ InUse, Idle, Max int }
+
+// Connections returns the current numbers of connections.
+func (s *Store) Connections() Connections {
+	stat := s.pool.Stat()
+	return Connections{InUse: int(stat.AcquiredConns()), Idle: int(stat.IdleConns()), Max: int(stat.MaxConns())}
+}
+
+// inTx runs fn in a transaction, and again if Postgres has ended the transaction because of a deadlock.
 func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 	var err error
 	for range transactionTries {
@@ -125,21 +142,5 @@ func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 			break
 		}
 	}
-	return translate(err)
-}
-
-// one runs a query that gives one row, as a T.
-func one[T any](ctx context.Context, s *Store, sql string, args pgx.StrictNamedArgs) (T, error) {
-	rows, _ := s.pool.Query(ctx, sql, args) // an error of Query comes back from the collection
-	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
-	return row, translate(err)
-}
-
-// exec runs a statement that must touch a row, else it is ErrNotFound.
-func (s *Store) exec(ctx context.Context, sql string, args pgx.StrictNamedArgs) error {
-	tag, err := s.pool.Exec(ctx, sql, args)
-	if err == nil && tag.RowsAffected() == 0 {
-		return ErrNotFound
-	}
-	return translate(err)
+	return err
 }

@@ -9,16 +9,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// User is a user as it is stored, without the hash of the password.
+// User is a stored user, without the hash of the password.
 type User struct {
 	ID              string
-	OrgID           string // empty for a super user
+	OrgID           string // "" is a super user, who has access to all organisations
 	EmailAddress    string
 	FirstName       string
 	LastName        string
 	Active          bool
 	AccessKey       string
-	UserPermissions map[string]string
+	UserPermissions map[string]string // shared with other callers of the store: do not change it
 	GroupID         string
 	PasswordMaxDays int
 	PasswordUpdated *time.Time // nil: never
@@ -26,209 +26,220 @@ type User struct {
 	CreatedAt       time.Time
 }
 
-// scanUser reads a row of userColumns.
-func scanUser(row pgx.CollectableRow) (u User, err error) {
-	err = row.Scan(&u.ID, &u.OrgID, &u.EmailAddress, &u.FirstName, &u.LastName, &u.Active, &u.AccessKey, &u.UserPermissions,
-		&u.GroupID, &u.PasswordMaxDays, &u.PasswordUpdated, &u.LastLoginDate, &u.CreatedAt)
-	return u, err
-}
+// userColumns has a column for each field of User.
+const userColumns = `
+	id, coalesce(org_id, '') AS org_id, email_address, first_name, last_name, active, access_key, user_permissions,
+	group_id, password_max_days, password_updated, last_login_date, created_at`
 
-// oneUser runs a statement that gives one user.
-func (s *Store) oneUser(ctx context.Context, sql string, args ...any) (User, error) {
-	rows, _ := s.pool.Query(ctx, sql, args...) // an error of Query comes back from the collection
-	user, err := pgx.CollectExactlyOneRow(rows, scanUser)
-	return user, translate(err)
-}
-
-// someUsers runs a statement that gives any number of users, each under what key says.
-func (s *Store) someUsers(ctx context.Context, key func(User) string, sql string, args ...any) (map[string]User, error) {
-	rows, _ := s.pool.Query(ctx, sql, args...)
-	users, err := pgx.CollectRows(rows, scanUser)
-	byKey := make(map[string]User, len(users))
-	for _, u := range users {
-		byKey[key(u)] = u
-	}
-	return byKey, err
-}
-
-func userID(u User) string { return u.ID }
-
-func (s *Store) userByID() *coalescer[string, User] {
-	return &coalescer[string, User]{
-		alone: func(ctx context.Context, id string) (User, error) { return s.oneUser(ctx, SelectUser, id) },
-		shared: func(ctx context.Context, ids []string) (map[string]User, error) {
-			return s.someUsers(ctx, userID, `SELECT`+userColumns+` FROM users WHERE id = ANY ($1)`, ids)
-		},
-	}
-}
-
-func (s *Store) userByAccessKey() *coalescer[string, User] {
-	return &coalescer[string, User]{
-		alone: func(ctx context.Context, key string) (User, error) {
-			return s.oneUser(ctx, `SELECT`+userColumns+` FROM users WHERE access_key = $1 AND active`, key)
-		},
-		shared: func(ctx context.Context, keys []string) (map[string]User, error) {
-			return s.someUsers(ctx, func(u User) string { return u.AccessKey },
-				`SELECT`+userColumns+` FROM users WHERE access_key = ANY ($1) AND active`, keys)
-		},
-	}
-}
-
-// resetPasswordSetter sets or removes the permission.
-func (s *Store) resetPasswordSetter(allow bool) *coalescer[string, User] {
-	return &coalescer[string, User]{
-		alone: func(ctx context.Context, id string) (User, error) { return s.oneUser(ctx, SetResetPassword, id, allow) },
-		shared: func(ctx context.Context, ids []string) (map[string]User, error) {
-			return s.someUsers(ctx, userID, `
-				WITH locked (locked_id) AS (SELECT id FROM users WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)
-				UPDATE users SET`+resetPassword+` FROM locked WHERE id = locked_id RETURNING`+userColumns, ids, allow)
-		},
-	}
-}
-
-// IsSuperUser reports whether the user belongs to no organisation and so has access to all of them. The zero User, which
-// has no ID, is nobody and has access to nothing.
+// IsSuperUser reports whether the user has access to all organisations. The zero User, which has no ID, has access to
+// none: a caller that is missing by mistake must not be the most powerful one.
 func (u User) IsSuperUser() bool { return u.ID != "" && u.OrgID == "" }
 
-// IsAdmin tells whether the user may do everything in their organisation. Docs also show "true" (facts §3).
+// IsAdmin reports whether the user may do everything in their organisation. The permission has the value "admin"; the
+// documentation of the original also has "true".
 func (u User) IsAdmin() bool {
 	value := u.UserPermissions["IsAdmin"]
 	return value == "admin" || value == "true"
 }
 
-// CanAccess reports whether the user has access to what belongs to the organisation.
-func (u User) CanAccess(orgID string) bool { return u.IsSuperUser() || u.ID != "" && u.OrgID == orgID }
+// CanAccess reports whether the user has access to an organisation.
+func (u User) CanAccess(orgID string) bool {
+	return u.IsSuperUser() || (u.ID != "" && u.OrgID == orgID)
+}
 
-// UserParams is what can be said of a user.
+// UserParams is what a request sets of a user. In an update, what is optional keeps its value if it is not set.
 type UserParams struct {
-	// OrgID: nil leaves it, "" is a super user.
-	OrgID           *string
+	OrgID           *string // optional; "" is a super user
 	EmailAddress    string
 	FirstName       string
 	LastName        string
 	Active          bool
-	UserPermissions map[string]string // nil leaves them
+	UserPermissions map[string]string // optional
 	GroupID         string
 	PasswordMaxDays int
-	AccessKey       string // "" leaves it
-	PasswordHash    string // "" leaves it
+	AccessKey       string // optional; ignored for a new user, who gets a random one
+	PasswordHash    string // optional
 }
 
-func (p UserParams) args(id string, now time.Time) pgx.StrictNamedArgs {
-	args := pgx.StrictNamedArgs{
-		"id": id, "org_id": p.OrgID, "email_address": p.EmailAddress, "email_key": strings.ToLower(p.EmailAddress),
-		"first_name": p.FirstName, "last_name": p.LastName, "active": p.Active, "group_id": p.GroupID,
-		"password_max_days": p.PasswordMaxDays, "access_key": p.AccessKey, "password_hash": nonEmpty(p.PasswordHash),
-		"user_permissions": nil, "now": now,
+// columns returns the columns that p sets.
+func (p UserParams) columns(now time.Time) columns {
+	set := columns{
+		{"email_address", p.EmailAddress},
+		{"email_key", strings.ToLower(p.EmailAddress)},
+		{"first_name", p.FirstName},
+		{"last_name", p.LastName},
+		{"active", p.Active},
+		{"group_id", p.GroupID},
+		{"password_max_days", p.PasswordMaxDays},
+	}
+	if p.OrgID != nil {
+		set = append(set, column{"org_id", nonEmpty(*p.OrgID)})
 	}
 	if p.UserPermissions != nil {
-		args["user_permissions"] = p.UserPermissions
+		set = append(set, column{"user_permissions", p.UserPermissions})
 	}
-	return args
-}
-
-// CreateUser stores a new user with an id and an access key that it makes. ErrConflict: the address is taken in
-// the organisation; ErrUnknownOrganisation.
-func (s *Store) CreateUser(ctx context.Context, p UserParams) (User, error) {
-	return s.oneUser(ctx, InsertUser, s.ids.Object(), p.OrgID, p.EmailAddress, strings.ToLower(p.EmailAddress), p.FirstName,
-		p.LastName, p.Active, s.ids.Key(), p.UserPermissions, p.GroupID, p.PasswordMaxDays, s.timestamp())
-}
-
-// UpdateUser replaces what p says of a user. ErrNotFound; ErrConflict: the address is taken in the organisation;
-// ErrAccessKeyTaken; ErrUnknownOrganisation.
-func (s *Store) UpdateUser(ctx context.Context, id string, p UserParams) (User, error) {
-	return one[User](ctx, s, `
-		UPDATE users SET
-			org_id = CASE WHEN @org_id::text IS NULL THEN org_id ELSE nullif(@org_id::text, '') END,
-			email_address = @email_address, email_key = @email_key, first_name = @first_name, last_name = @last_name,
-			active = @active, group_id = @group_id, password_max_days = @password_max_days,
-			access_key = coalesce(nullif(@access_key, ''), access_key),
-			user_permissions = coalesce(@user_permissions::jsonb, user_permissions),
-			password_hash = coalesce(@password_hash, password_hash),
-			password_updated = CASE WHEN @password_hash::text IS NULL THEN password_updated ELSE @now END
-		WHERE id = @id
-		RETURNING`+userColumns, p.args(id, s.timestamp()))
-}
-
-// SetResetPassword grants a user the permission to reset the passwords of others, or takes it back. ErrNotFound.
-func (s *Store) SetResetPassword(ctx context.Context, id string, allow bool) (User, error) {
-	if allow {
-		return s.allowReset.do(ctx, id)
+	if p.AccessKey != "" {
+		set = append(set, column{"access_key", p.AccessKey})
 	}
-	return s.disallowReset.do(ctx, id)
+	if p.PasswordHash != "" {
+		set = append(set, column{"password_hash", p.PasswordHash}, column{"password_updated", now})
+	}
+	return set
 }
 
-// User returns one user. ErrNotFound.
-func (s *Store) User(ctx context.Context, id string) (User, error) {
+// CreateUser stores a new user with a new ID and access key. It returns ErrConflict if the e-mail address is taken in
+// the organisation, and ErrUnknownOrganisation if the organisation does not exist.
+func (s *Store) CreateUser(ctx context.Context, p UserParams) (u User, err error) {
+	defer wrap("create user", &err)
+	p.AccessKey = s.ids.Key()
+	if p.UserPermissions == nil {
+		p.UserPermissions = map[string]string{}
+	}
+	now := s.timestamp()
+	row := append(p.columns(now), column{"id", s.ids.Object()}, column{"created_at", now})
+	sql, args := row.insert("users")
+	return queryRow[User](ctx, s.pool, sql+` RETURNING`+userColumns, args...)
+}
+
+// UpdateUser changes what p sets of a user. It returns ErrNotFound if there is no such user, ErrConflict if the e-mail
+// address is taken in the organisation, ErrAccessKeyTaken if another user has the access key, and
+// ErrUnknownOrganisation if the organisation does not exist.
+func (s *Store) UpdateUser(ctx context.Context, id string, p UserParams) (u User, err error) {
+	defer wrap("update user", &err)
+	sql, args := p.columns(s.timestamp()).update("users", id)
+	return queryRow[User](ctx, s.pool, sql+` RETURNING`+userColumns, args...)
+}
+
+// SetResetPassword grants or revokes a user's permission to reset the passwords of others. It returns ErrNotFound if
+// there is no such user.
+func (s *Store) SetResetPassword(ctx context.Context, id string, allow bool) (u User, err error) {
+	defer wrap("set reset password permission", &err)
+	return queryRow[User](ctx, s.pool, `
+		UPDATE users SET user_permissions = CASE
+			WHEN $2::boolean THEN user_permissions || '{"ResetPassword": "admin"}'
+			ELSE user_permissions - 'ResetPassword' END
+		WHERE id = $1
+		RETURNING`+userColumns, id, allow)
+}
+
+// User returns a user, or ErrNotFound.
+func (s *Store) User(ctx context.Context, id string) (u User, err error) {
+	defer wrap("get user", &err)
 	return s.users.do(ctx, id)
 }
 
-// UserByAccessKey returns the active user whose key it is. ErrNotFound, also for a user who is not active.
-func (s *Store) UserByAccessKey(ctx context.Context, key string) (User, error) {
+func userByID() lookup[User] {
+	return lookup[User]{
+		single: func(ctx context.Context, db querier, id string) (User, error) {
+			return queryRow[User](ctx, db, `SELECT`+userColumns+` FROM users WHERE id = $1`, id)
+		},
+		many: func(ctx context.Context, db querier, ids []string) ([]User, error) {
+			return queryRows[User](ctx, db, `SELECT`+userColumns+` FROM users WHERE id = ANY ($1)`, ids)
+		},
+		key: func(u User) string { return u.ID },
+	}
+}
+
+// UserByAccessKey returns the user who has the access key. It returns ErrNotFound if there is none, or the user is not
+// active.
+func (s *Store) UserByAccessKey(ctx context.Context, key string) (u User, err error) {
+	defer wrap("get user by access key", &err)
 	return s.usersByKey.do(ctx, key)
 }
 
-// UserFilter narrows a list of users.
+func userByAccessKey() lookup[User] {
+	return lookup[User]{
+		single: func(ctx context.Context, db querier, key string) (User, error) {
+			return queryRow[User](ctx, db, `SELECT`+userColumns+` FROM users WHERE access_key = $1 AND active`, key)
+		},
+		many: func(ctx context.Context, db querier, keys []string) ([]User, error) {
+			return queryRows[User](ctx, db,
+				`SELECT`+userColumns+` FROM users WHERE access_key = ANY ($1) AND active`, keys)
+		},
+		key: func(u User) string { return u.AccessKey },
+	}
+}
+
+// UserFilter selects users of a list.
 type UserFilter struct {
 	OrgID *string // nil: all; "": super users
-	Email string  // "": all; compared without regard to case
+	Email string  // "": all; case is ignored
 	Page  Page
 }
 
-const whereUser = `
-	WHERE (@org_id::text IS NULL OR coalesce(org_id, '') = @org_id) AND (@email_key = '' OR email_key = @email_key)`
-
-func (f UserFilter) args() pgx.StrictNamedArgs {
-	return pgx.StrictNamedArgs{"org_id": f.OrgID, "email_key": strings.ToLower(f.Email)}
+func (f UserFilter) where() (condition string, args pgx.StrictNamedArgs) {
+	var conditions []string
+	args = pgx.StrictNamedArgs{}
+	switch {
+	case f.OrgID == nil:
+	case *f.OrgID == "":
+		conditions = append(conditions, `org_id IS NULL`)
+	default:
+		conditions, args["org_id"] = append(conditions, `org_id = @org_id`), *f.OrgID
+	}
+	if f.Email != "" {
+		conditions, args["email_key"] = append(conditions, `email_key = @email_key`), strings.ToLower(f.Email)
+	}
+	if conditions == nil {
+		return "", args
+	}
+	return ` WHERE ` + strings.Join(conditions, ` AND `), args
 }
 
 // Users lists users, oldest first.
 func (s *Store) Users(ctx context.Context, f UserFilter) iter.Seq2[User, error] {
-	args := f.args()
-	args["limit"], args["offset"] = f.Page.limit()
-	return stream(ctx, s, `SELECT`+userColumns+` FROM users`+whereUser+` ORDER BY position LIMIT @limit OFFSET @offset`, args,
-		func(rows pgx.Rows, u *User) (err error) {
-			*u, err = scanUser(rows)
-			return err
-		})
+	where, args := f.where()
+	return stream(ctx, s.pool, query{
+		"list users",
+		`SELECT` + userColumns + ` FROM users` + where + ` ORDER BY position LIMIT @limit OFFSET @offset`,
+		f.Page.bounds(args),
+	}, func(rows pgx.Rows, u *User) (err error) {
+		*u, err = pgx.RowToStructByName[User](rows)
+		return err
+	})
 }
 
-// CountUsers counts the users that the filter lets through on all pages.
-func (s *Store) CountUsers(ctx context.Context, f UserFilter) (int, error) {
-	return s.count(ctx, `SELECT count(*) FROM users`+whereUser, f.args())
+// CountUsers counts the users of all pages.
+func (s *Store) CountUsers(ctx context.Context, f UserFilter) (n int, err error) {
+	defer wrap("count users", &err)
+	where, args := f.where()
+	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM users`+where, args)
 }
 
-// DeleteUser deletes a user; their access key is gone with them. ErrNotFound.
-func (s *Store) DeleteUser(ctx context.Context, id string) error {
-	return s.exec(ctx, `DELETE FROM users WHERE id = @id`, pgx.StrictNamedArgs{"id": id})
+// DeleteUser deletes a user, or returns ErrNotFound.
+func (s *Store) DeleteUser(ctx context.Context, id string) (err error) {
+	defer wrap("delete user", &err)
+	return execRow(ctx, s.pool, `DELETE FROM users WHERE id = $1`, id)
 }
 
-// RenewAccessKey gives a user a new access key. ErrNotFound.
-func (s *Store) RenewAccessKey(ctx context.Context, id string) error {
-	return s.exec(ctx, `UPDATE users SET access_key = @key WHERE id = @id`,
-		pgx.StrictNamedArgs{"id": id, "key": s.ids.Key()})
+// RenewAccessKey gives a user a new access key, or returns ErrNotFound.
+func (s *Store) RenewAccessKey(ctx context.Context, id string) (err error) {
+	defer wrap("renew access key", &err)
+	return execRow(ctx, s.pool, `UPDATE users SET access_key = $2 WHERE id = $1`, id, s.ids.Key())
 }
 
-// PasswordHash returns the hash of a user's password, "" if there is none yet. ErrNotFound.
-func (s *Store) PasswordHash(ctx context.Context, id string) (string, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT coalesce(password_hash, '') FROM users WHERE id = $1`, id)
-	hash, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
-	return hash, translate(err)
+// PasswordHash returns the hash of a user's password, "" if there is no password. It returns ErrNotFound if there is no
+// such user.
+func (s *Store) PasswordHash(ctx context.Context, id string) (hash string, err error) {
+	defer wrap("get password hash", &err)
+	return queryValue[string](ctx, s.pool, `SELECT coalesce(password_hash, '') FROM users WHERE id = $1`, id)
 }
 
-// SetPassword replaces the hash of a user's password. ErrNotFound.
-func (s *Store) SetPassword(ctx context.Context, id, hash string) error {
-	return s.exec(ctx, `UPDATE users SET password_hash = @hash, password_updated = @now WHERE id = @id`,
-		pgx.StrictNamedArgs{"id": id, "hash": hash, "now": s.timestamp()})
+// SetPassword replaces the hash of a user's password, or returns ErrNotFound.
+func (s *Store) SetPassword(ctx context.Context, id, hash string) (err error) {
+	defer wrap("set password", &err)
+	return execRow(ctx, s.pool, `UPDATE users SET password_hash = $2, password_updated = $3 WHERE id = $1`,
+		id, hash, s.timestamp())
 }
 
-// ChangePassword replaces the hash of a user's password, provided it still is old ("" for none). ErrNotFound, also if it is not.
-func (s *Store) ChangePassword(ctx context.Context, id, old, hash string) error {
-	return s.exec(ctx, `
-		UPDATE users SET password_hash = @hash, password_updated = @now
-		WHERE id = @id AND coalesce(password_hash, '') = @old`,
-		pgx.StrictNamedArgs{"id": id, "old": old, "hash": hash, "now": s.timestamp()})
+// ChangePassword replaces the hash of a user's password if it still is old, "" for no password. Otherwise, and if there
+// is no such user, it returns ErrNotFound.
+func (s *Store) ChangePassword(ctx context.Context, id, old, hash string) (err error) {
+	defer wrap("change password", &err)
+	return execRow(ctx, s.pool, `
+		UPDATE users SET password_hash = $3, password_updated = $4
+		WHERE id = $1 AND coalesce(password_hash, '') = $2`, id, old, hash, s.timestamp())
 }
 
-// timestamp is now, as exactly as the API shows it.
+// timestamp returns the current time in milliseconds, which is the precision of the API.
 func (s *Store) timestamp() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
