@@ -101,7 +101,7 @@ type Body struct {
 	AnyCaseNames []string
 }
 
-// Documents reports whether the operation documents a response for each of these outcomes.
-func (op *Operation) Documents(outcomes ...Outcome) bool {
+// HasResponses reports whether the operation documents a response for each of these outcomes.
+func (op *Operation) HasResponses(outcomes ...Outcome) bool {
 	return !slices.ContainsFunc(outcomes, func(o Outcome) bool { return op.Responses[o].Status == 0 })
 }

@@ -128,11 +128,11 @@ func (rules Rules) check(op *Operation) error {
 	switch {
 	case op.Scheme != "" && rules.Schemes != nil && !slices.Contains(rules.Schemes, op.Scheme):
 		return fmt.Errorf("security scheme %q is not implemented", op.Scheme)
-	case op.Scheme != "" && !op.Documents(rules.Authenticated...):
+	case op.Scheme != "" && !op.HasResponses(rules.Authenticated...):
 		return fmt.Errorf("requires %q, but lacks one of the response examples %v", op.Scheme, rules.Authenticated)
-	case op.Permission != nil && !op.Documents(rules.Authorised...):
+	case op.Permission != nil && !op.HasResponses(rules.Authorised...):
 		return fmt.Errorf("has x-permission, but lacks one of the response examples %v", rules.Authorised)
-	case op.Body != nil && !op.Documents(rules.Body...):
+	case op.Body != nil && !op.HasResponses(rules.Body...):
 		return fmt.Errorf("has a request body, but lacks one of the response examples %v", rules.Body)
 	}
 	return nil

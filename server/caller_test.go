@@ -19,7 +19,7 @@ import (
 )
 
 // contextOf returns a context of a request as the middleware passes it to a handler, without a caller.
-func contextOf(op *contract.Operation) (echo.Context, *httptest.ResponseRecorder) {
+func contextOf(op *contract.Operation) (echo.Context, *httptest.ResponseRecorder) { //nolint:ireturn // as handlers get it
 	rec := httptest.NewRecorder()
 	c := echo.New().NewContext(httptest.NewRequest(op.Method, "/", nil), rec)
 	c.Set(requestKey, &request{
@@ -50,7 +50,7 @@ func TestHandlersForUsersFailWithoutCaller(t *testing.T) {
 			for i := 1; i < handler.Type().NumIn(); i++ {
 				args = append(args, reflect.Zero(handler.Type().In(i)))
 			}
-			err, _ := handler.Call(args)[0].Interface().(error)
+			err, _ := reflect.TypeAssert[error](handler.Call(args)[0])
 			require.ErrorIs(t, err, errNoCaller)
 		})
 	}
