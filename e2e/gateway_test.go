@@ -2,15 +2,10 @@ package e2e_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,118 +19,55 @@ const (
 	testAdminSecret   = "the-admin-secret"
 	testNodeSecret    = "the-node-secret"
 	testControlSecret = "the-control-secret"
+	// promised is the time within which README.md promises that a change reaches a gateway.
+	promised = 2 * time.Second
 )
 
-// house is a running server with known secrets, for tests with a gateway.
-type house struct{ *server }
-
-// newHouse starts a server on a data directory of its own.
-func newHouse(t *testing.T, settings ...string) *house {
-	t.Helper()
-	secrets := []string{"TYK_DB_ADMINSECRET=" + testAdminSecret, "TYK_DB_NODESECRET=" + testNodeSecret}
-	return &house{startServer(t, append(secrets, settings...)...)}
+// fixedSecrets returns the settings of a server whose secrets its gateway knows.
+func fixedSecrets() []string {
+	return []string{"TYK_DB_ADMINSECRET=" + testAdminSecret, "TYK_DB_NODESECRET=" + testNodeSecret}
 }
 
-// adminMeta sends an administrator's request, which must succeed, and returns Meta.
-func (h *house) adminMeta(method, path, body string) json.RawMessage {
-	h.t.Helper()
-	var envelope struct{ Meta json.RawMessage }
-	answer := h.ask(method, path, body, "Admin-Auth", testAdminSecret)
-	require.NoError(h.t, json.Unmarshal([]byte(answer), &envelope), answer)
-	return envelope.Meta
-}
-
-func (h *house) newOrg() (id string) {
-	h.t.Helper()
-	require.NoError(h.t, json.Unmarshal(h.adminMeta("POST", "/admin/organisations", `{"owner_name":"Rivermouth"}`), &id))
-	return id
-}
-
-// importAPI imports an API that a gateway serves.
-func (h *house) importAPI(orgID, id string) {
-	h.t.Helper()
-	meta := h.adminMeta("POST", "/admin/apis/import", `{"apis":[{"api_definition":{"api_id":"`+id+`","org_id":"`+orgID+`","name":"`+id+`","use_keyless":true,
+// importAPI imports an API that a gateway serves at /<id>/.
+func (s *server) importAPI(orgID, id string) {
+	s.t.Helper()
+	response := s.admin("POST", "/admin/apis/import", `{"apis":[{"api_definition":{
+		"api_id":"`+id+`","org_id":"`+orgID+`","name":"`+id+`","use_keyless":true,
 		"version_data":{"not_versioned":true,"versions":{"Default":{"name":"Default","use_extended_paths":true}}},
 		"proxy":{"listen_path":"/`+id+`/","target_url":"http://127.0.0.1:1/","strip_listen_path":true}}}]}`)
-	require.JSONEq(h.t, `{"`+id+`":true}`, string(meta))
-}
-
-// line is a proxy between a gateway and its dashboard. Without a dashboard it ends connections, and it can hold a request.
-type line struct {
-	url    string
-	target atomic.Pointer[url.URL]
-	held   atomic.Pointer[heldRequest]
-}
-
-// heldRequest is the next request to a path, which the line holds before it passes it on.
-type heldRequest struct {
-	path              string
-	arrived, released chan struct{}
-}
-
-func newLine(t *testing.T) *line {
-	t.Helper()
-	l := &line{}
-	transport := &http.Transport{}
-	proxy := &httputil.ReverseProxy{
-		Transport:    transport,
-		Rewrite:      func(r *httputil.ProxyRequest) { r.SetURL(l.target.Load()) },
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
-	}
-	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if held := l.held.Load(); held != nil && held.path == r.URL.Path && l.held.CompareAndSwap(held, nil) {
-			close(held.arrived)
-			<-held.released
-		}
-		if l.target.Load() == nil {
-			panic(http.ErrAbortHandler)
-		}
-		proxy.ServeHTTP(w, r)
-	}))
-	t.Cleanup(func() { web.Close(); transport.CloseIdleConnections() })
-	l.url = web.URL
-	return l
-}
-
-// connect makes a server the dashboard.
-func (l *line) connect(h *house) { l.target.Store(&url.URL{Scheme: "http", Host: h.address}) }
-
-// hold holds the next request to a path until released is closed.
-func (l *line) hold(path string) *heldRequest {
-	held := &heldRequest{path: path, arrived: make(chan struct{}), released: make(chan struct{})}
-	l.held.Store(held)
-	return held
+	require.JSONEq(s.t, `{"Status":"OK","Message":"APIs imported","Meta":{"`+id+`":true}}`, response)
 }
 
 // served is a server, a gateway that has loaded an API from it, and the gateway's Redis.
 type served struct {
-	*house
-	line    *line
+	*server
+	link    *link
 	gateway *gatewaytest.Gateway
 	redis   *gatewaytest.Redis
 	org     string
 }
 
-// serveGateway starts all of them. control: the server knows the gateway's control API, too.
-func serveGateway(t *testing.T, control bool) *served {
+// serveGateway starts them and waits until the gateway serves the API "harbour" of the organisation org. With
+// withControlAPI, the server reaches the gateway through its control API too, and not only through the Redis.
+func serveGateway(t *testing.T, withControlAPI bool) *served {
 	t.Helper()
-	s := &served{redis: gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame")), line: newLine(t)}
+	s := &served{redis: gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame")), link: newLink(t)}
 	s.gateway = gatewaytest.Start(t, gatewaytest.Config{
-		DashboardURL: s.line.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret, Redis: s.redis, EnforceOrgQuotas: true,
+		DashboardURL: s.link.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret, Redis: s.redis, EnforceOrgQuotas: true,
 		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
 		ReloadInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
 	})
 	host, port := s.redis.Addr()
-	env := []string{"TYK_DB_REDISHOST=" + host, fmt.Sprint("TYK_DB_REDISPORT=", port), "TYK_DB_REDISPASSWORD=" + s.redis.Password()}
-	if control {
+	settings := append(fixedSecrets(), "TYK_DB_REDISHOST="+host, fmt.Sprint("TYK_DB_REDISPORT=", port), "TYK_DB_REDISPASSWORD="+s.redis.Password())
+	if withControlAPI {
 		at, err := url.Parse(s.gateway.URL())
 		require.NoError(t, err)
-		env = append(env, "TYK_DB_TYKAPI_HOST=http://"+at.Hostname(), "TYK_DB_TYKAPI_PORT="+at.Port(), "TYK_DB_TYKAPI_SECRET="+testControlSecret)
+		settings = append(settings, "TYK_DB_TYKAPI_HOST=http://"+at.Hostname(), "TYK_DB_TYKAPI_PORT="+at.Port(), "TYK_DB_TYKAPI_SECRET="+testControlSecret)
 	}
-	s.house = newHouse(t, env...)
-	s.line.connect(s.house)
+	s.server = startServer(t, settings...)
+	s.link.connect(s.server)
 	s.gateway.WaitReady(t, bound)
-	s.org = s.newOrg()
+	s.org = s.newOrganisation()
 	s.importAPI(s.org, "harbour")
 	s.gateway.WaitForAPI(t, "harbour", bound)
 	return s
@@ -158,7 +90,7 @@ func (s *served) waitQuiet() {
 func (s *served) requireSameNode(node, change string) {
 	s.t.Helper()
 	s.importAPI(s.org, change)
-	gatewaytest.Eventually(s.t, bound, "the gateway serves "+change, func() bool {
+	gatewaytest.Eventually(s.t, promised, "the gateway serves "+change, func() bool {
 		return slices.Contains(s.gateway.APIs(), change) || s.gateway.Deadlocked()
 	})
 	require.False(s.t, s.gateway.Deadlocked())
@@ -171,7 +103,7 @@ func TestRestartInTheMiddleOfAReload(t *testing.T) {
 	s := serveGateway(t, false)
 	node := s.gateway.NodeID()
 	s.waitQuiet()
-	held := s.line.hold("/system/apis")
+	held := s.link.hold("/system/apis")
 	s.importAPI(s.org, "quay")
 	select {
 	case <-held.arrived: // it has its policies
@@ -187,7 +119,7 @@ func TestRestartInTheMiddleOfAReload(t *testing.T) {
 		left = true
 	case <-time.After(gatewayPause):
 	}
-	close(held.released)
+	close(held.release)
 	require.Zero(t, s.waitExit(), s.log.String())
 	s.start()
 	s.requireSameNode(node, "pier")
@@ -214,9 +146,9 @@ func TestServerThatWasKilledComesBackToItsGateways(t *testing.T) {
 func TestKeysSync(t *testing.T) {
 	t.Parallel()
 	s := serveGateway(t, true)
-	other := s.newOrg()
+	other := s.newOrganisation()
 	for _, org := range []string{s.org, other} {
-		s.adminMeta("POST", "/admin/org/keys", `{"org_id":"`+org+`","rate":2,"per":3600,"quota_max":-1}`)
+		s.admin("POST", "/admin/org/keys", `{"org_id":"`+org+`","rate":2,"per":3600,"quota_max":-1}`)
 	}
 	restored := func() {
 		t.Helper()

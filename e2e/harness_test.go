@@ -92,6 +92,12 @@ func newDir(t *testing.T) string {
 	return dir
 }
 
+// newDataDir returns the path of a data directory that does not exist yet.
+func newDataDir(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(newDir(t), "data")
+}
+
 // eventually waits until the condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
@@ -155,7 +161,7 @@ type server struct {
 // newServer returns a server with a data directory of its own that has not been started. It is killed with the test.
 func newServer(t *testing.T, settings ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: filepath.Join(newDir(t), "data"), settings: settings, address: "127.0.0.1:0", log: &output{}}
+	s := &server{t: t, dir: newDataDir(t), settings: settings, address: "127.0.0.1:0", log: &output{}}
 	t.Cleanup(func() {
 		if s.process != nil {
 			s.kill()
@@ -189,8 +195,15 @@ var listens = regexp.MustCompile(`(?m)^gatehouse listens on http://(\S+)$`)
 // launch starts the server without waiting for anything.
 func (s *server) launch() {
 	s.t.Helper()
-	s.process, s.stdout, s.exited = s.command("serve"), &output{}, make(chan struct{})
+	s.launchAs(s.command("serve"))
+}
+
+// launchAs starts the server by a command that may start other processes.
+func (s *server) launchAs(cmd *exec.Cmd) {
+	s.t.Helper()
+	s.process, s.stdout, s.exited = cmd, &output{}, make(chan struct{})
 	s.process.Stdout, s.process.Stderr = s.stdout, s.log
+	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // signal reaches all processes of the command
 	require.NoError(s.t, s.process.Start())
 	go func(process *exec.Cmd, exited chan struct{}) {
 		_ = process.Wait() // ProcessState has the exit status
@@ -224,7 +237,8 @@ func (s *server) hasExited() bool {
 	}
 }
 
-func (s *server) signal(signal syscall.Signal) { _ = s.process.Process.Signal(signal) }
+// signal sends a signal to the processes of the server, as a terminal does for Ctrl-C. Postgres is not one of them.
+func (s *server) signal(signal syscall.Signal) { _ = syscall.Kill(-s.process.Process.Pid, signal) }
 
 // waitExit returns the exit status of the server.
 func (s *server) waitExit() int {
@@ -251,32 +265,43 @@ func (s *server) kill() {
 	s.waitExit()
 }
 
-// postmasterPID returns the process ID of the private Postgres, or 0 if there is none.
-func (s *server) postmasterPID() (pid int) {
-	s.t.Helper()
-	content, err := os.ReadFile(filepath.Join(s.dir, "postgres", "postmaster.pid"))
+// postmasterPID returns the process ID of the private Postgres in a data directory, or 0 if none runs.
+func postmasterPID(t *testing.T, dir string) (pid int) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, "postgres", "postmaster.pid"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0
 	}
-	require.NoError(s.t, err)
+	require.NoError(t, err)
 	_, _ = fmt.Sscan(string(content), &pid) // the file is empty for a moment
 	return pid
 }
 
-// stopPostgres ends the private Postgres that a killed server leaves behind, which would go on writing to its directory.
+// stopPostgres ends the private Postgres that a killed server leaves behind: it would go on writing to its directory.
 func (s *server) stopPostgres() {
 	s.t.Helper()
 	eventually(s.t, "Postgres ends", func() bool {
-		pid := s.postmasterPID()
+		pid := postmasterPID(s.t, s.dir)
 		return pid == 0 || syscall.Kill(pid, syscall.SIGINT) != nil
 	})
 }
 
-// adminSecret returns the admin secret that the server stored in its data directory.
+// adminSecret returns the admin secret: the configured one or the one in the data directory.
 func (s *server) adminSecret() string {
 	s.t.Helper()
-	content, err := os.ReadFile(filepath.Join(s.dir, "admin-secret"))
-	require.NoError(s.t, err)
+	for _, setting := range s.settings {
+		if secret, found := strings.CutPrefix(setting, "TYK_DB_ADMINSECRET="); found {
+			return secret
+		}
+	}
+	return storedSecret(s.t, s.dir)
+}
+
+// storedSecret returns the admin secret in a data directory.
+func storedSecret(t *testing.T, dir string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, "admin-secret"))
+	require.NoError(t, err)
 	return strings.TrimSpace(string(content))
 }
 
@@ -304,6 +329,18 @@ func (s *server) ask(method, path, body string, headers ...string) string {
 	status, response := s.request(method, path, body, headers...)
 	require.Equal(s.t, http.StatusOK, status, "%s %s: %s", method, path, response)
 	return response
+}
+
+// admin sends a request with the admin secret and returns the body of the response, whose status must be 200.
+func (s *server) admin(method, path, body string) string {
+	s.t.Helper()
+	return s.ask(method, path, body, "Admin-Auth", s.adminSecret())
+}
+
+// newOrganisation returns the ID of a new organisation.
+func (s *server) newOrganisation() string {
+	s.t.Helper()
+	return metaOf(s.t, s.admin("POST", "/admin/organisations", `{"owner_name":"Rivermouth Foods"}`))
 }
 
 // metaOf returns the Meta of a response, which must be a string.

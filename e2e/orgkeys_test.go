@@ -86,53 +86,53 @@ func (k *keyStore) change(do func(*keyStore)) {
 func TestKillDuringAChangeOfAnOrgKey(t *testing.T) {
 	t.Parallel()
 	gateway, address := startKeyStore(t)
-	h := newHouse(t, "TYK_DB_TYKAPI_HOST="+address, "TYK_DB_TYKAPI_SECRET="+testControlSecret)
-	org := h.newOrg()
+	s := startServer(t, append(fixedSecrets(), "TYK_DB_TYKAPI_HOST="+address, "TYK_DB_TYKAPI_SECRET="+testControlSecret)...)
+	org := s.newOrganisation()
 	path := "/admin/org/keys/" + org
 	session := func(rate string) string { return `{"org_id":"` + org + `","rate":` + rate + `,"per":60}` }
 	stored := func() string {
 		t.Helper()
-		return h.ask("GET", path, "", "Admin-Auth", testAdminSecret)
+		return s.admin("GET", path, "")
 	}
 	reaches := func(rate float64) {
 		t.Helper()
 		eventually(t, "the gateway has the stored key", func() bool { return gateway.rate(org) == rate })
 	}
-	h.ask("POST", "/admin/org/keys", session("1"), "Admin-Auth", testAdminSecret)
+	s.admin("POST", "/admin/org/keys", session("1"))
 	require.InDelta(t, 1, gateway.rate(org), 0)
 
 	// The gateway has accepted a change that was not stored. The lease of the server that died has to expire.
 	gateway.change(func(k *keyStore) { k.silent = http.MethodPost })
 	var put sync.WaitGroup
 	put.Go(func() {
-		if status, body := h.request("PUT", path, session("2"), "Admin-Auth", testAdminSecret); status != 0 {
+		if status, body := s.request("PUT", path, session("2"), "Admin-Auth", testAdminSecret); status != 0 {
 			t.Errorf("the change has a response: %d %s", status, body)
 		}
 	})
 	reaches(2)
 	require.Contains(t, stored(), session("1"), "while a change is in progress, the stored key is the previous one")
-	h.kill()
+	s.kill()
 	put.Wait()
 	gateway.change(func(k *keyStore) { k.silent = "" })
-	h.start()
+	s.start()
 	require.Contains(t, stored(), session("1"))
 	reaches(1)
 
 	// A change was stored, and the gateway's cache has undone it while no server ran.
 	gateway.change(func(k *keyStore) { k.silent = http.MethodGet }) // the server cannot check that the change is kept
-	h.ask("PUT", path, session("3"), "Admin-Auth", testAdminSecret)
-	h.kill()
+	s.admin("PUT", path, session("3"))
+	s.kill()
 	require.InDelta(t, 3, gateway.rate(org), 0)
 	gateway.change(func(k *keyStore) { k.silent, k.keys[org] = "", session("1") })
-	h.start()
+	s.start()
 	reaches(3)
 	require.Contains(t, stored(), session("3"))
 
 	// The deletion of an organisation was stored, and the gateway still has its key.
 	gateway.change(func(k *keyStore) { k.silent = http.MethodGet })
-	h.ask("DELETE", "/admin/organisations/"+org, "", "Admin-Auth", testAdminSecret)
-	h.kill()
+	s.admin("DELETE", "/admin/organisations/"+org, "")
+	s.kill()
 	gateway.change(func(k *keyStore) { k.silent, k.keys[org] = "", session("3") })
-	h.start()
+	s.start()
 	reaches(0)
 }

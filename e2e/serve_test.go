@@ -3,11 +3,9 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,36 +20,37 @@ import (
 	"gatehouse/store/storetest"
 )
 
-func TestBootstrapSurvivesKill(t *testing.T) {
+func TestDataSurvivesKill(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	secret := s.adminSecret()
-	require.Regexp(t, "(?m)^data is in "+regexp.QuoteMeta(s.dir)+` \(Postgres \d+\S* from /\S+\)$`,
-		strings.Join(s.stdout.lines(), "\n"))
-	require.Contains(t, s.stdout.lines(), "admin secret: "+secret+" (stored in "+s.dir+"/admin-secret; not printed again)")
+	announced := s.stdout.lines()
+	require.Regexp(t, "^data is in "+regexp.QuoteMeta(s.dir)+` \(Postgres \d+\S* from /\S+\)$`, announced[1])
+	require.Contains(t, announced, "admin secret: "+secret+" (stored in "+s.dir+"/admin-secret; not printed again)")
 
-	org := metaOf(t, s.ask("POST", "/admin/organisations", `{"owner_name":"Rivermouth Foods"}`, "admin-auth", secret))
-	made := s.ask("POST", "/admin/users", `{"org_id":"`+org+`","email_address":"ines@rivermouth.example","active":true}`, "admin-auth", secret)
+	org := s.newOrganisation()
+	created := s.admin("POST", "/admin/users", `{"org_id":"`+org+`","email_address":"ines@rivermouth.example","active":true}`)
 	var user struct {
 		Message string
 		Meta    struct{ ID string }
 	}
-	require.NoError(t, json.Unmarshal([]byte(made), &user))
+	require.NoError(t, json.Unmarshal([]byte(created), &user))
 	reset := "/api/users/" + user.Meta.ID + "/actions/reset"
 	s.ask("POST", reset, `{"new_password":"supersekret"}`, "Authorization", user.Message)
-	document := `{"api_definition":{"api_id":"tides","org_id":"` + org + `","name":"Tide tables"}}`
-	s.ask("POST", "/admin/apis/import", `{"apis":[`+document+`]}`, "admin-auth", secret)
+	definition := `{"api_definition":{"api_id":"tides","org_id":"` + org + `","name":"Tide tables"}}`
+	s.admin("POST", "/admin/apis/import", `{"apis":[`+definition+`]}`)
 
 	s.kill()
 	s.start()
-	require.Contains(t, s.stdout.lines(), "admin secret: stored in "+s.dir+"/admin-secret", "it is printed once")
-	require.Contains(t, s.ask("GET", "/admin/organisations/"+org, "", "admin-auth", secret), "Rivermouth Foods")
+	require.Contains(t, s.stdout.lines(), "admin secret: stored in "+s.dir+"/admin-secret", "the secret is printed once")
+	require.NotContains(t, s.stdout.String(), secret)
+	require.Contains(t, s.admin("GET", "/admin/organisations/"+org, ""), "Rivermouth Foods")
 	require.Contains(t, s.ask("GET", "/api/apis", "", "Authorization", user.Message), `"name":"Tide tables"`)
 	status, _ := s.request("POST", reset, `{"new_password":"another1"}`, "Authorization", user.Message)
-	require.NotEqual(t, http.StatusOK, status, "the password is set")
+	require.NotEqual(t, http.StatusOK, status, "the user has a password, which must be given")
 	s.ask("POST", reset, `{"new_password":"another1","current_password":"supersekret"}`, "Authorization", user.Message)
 
-	t.Run("secrets are their owner's, and in no log", func(t *testing.T) {
+	t.Run("only the owner can read the secrets, and no log has them", func(t *testing.T) {
 		for _, name := range []string{"admin-secret", "node-secret"} {
 			info, err := os.Stat(filepath.Join(s.dir, name))
 			require.NoError(t, err)
@@ -61,42 +60,41 @@ func TestBootstrapSurvivesKill(t *testing.T) {
 			require.NotContains(t, s.log.String(), hidden)
 		}
 	})
-	t.Run("it stops on SIGTERM, with its Postgres, and says so", func(t *testing.T) {
+	t.Run("a stopped server has stopped its Postgres", func(t *testing.T) {
 		require.Zero(t, s.stop())
-		require.Zero(t, s.postmasterPID())
-		require.Contains(t, s.stdout.lines(), "gatehouse stopped")
+		require.Zero(t, postmasterPID(t, s.dir))
 	})
 }
 
-func TestGracefulStop(t *testing.T) {
+func TestStopLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	body, client := io.Pipe()
-	r, err := http.NewRequest(http.MethodPost, "http://"+s.address+"/admin/organisations", body)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/admin/organisations", body)
 	require.NoError(t, err)
 	r.Header.Set("Admin-Auth", s.adminSecret())
-	type outcome struct {
+	type result struct {
 		status int
 		err    error
 	}
-	answered := make(chan outcome, 1)
+	finished := make(chan result, 1)
 	go func() {
 		resp, err := http.DefaultTransport.RoundTrip(r)
 		if err != nil {
-			answered <- outcome{err: err}
+			finished <- result{err: err}
 			return
 		}
 		_ = resp.Body.Close()
-		answered <- outcome{status: resp.StatusCode}
+		finished <- result{status: resp.StatusCode}
 	}()
-	_, err = io.WriteString(client, `{"owner_name":`) // the request is in progress
+	_, err = io.WriteString(client, `{"owner_name":`) // returns when the transport sends the request
 	require.NoError(t, err)
-	eventually(t, "a request behind it is answered", func() bool {
+	eventually(t, "the server accepts requests that were sent later", func() bool {
 		status, _ := s.request("GET", "/hello", "")
 		return status == http.StatusOK
 	})
 	s.signal(syscall.SIGTERM)
-	eventually(t, "no new connection is accepted", func() bool {
+	eventually(t, "the server refuses connections", func() bool {
 		conn, err := net.Dial("tcp", s.address)
 		if err == nil {
 			_ = conn.Close()
@@ -106,65 +104,126 @@ func TestGracefulStop(t *testing.T) {
 	_, err = io.WriteString(client, `"late"}`)
 	require.NoError(t, err)
 	require.NoError(t, client.Close())
-	require.Equal(t, outcome{status: http.StatusOK}, <-answered, "the request is finished")
+	require.Equal(t, result{status: http.StatusOK}, <-finished)
 	require.Zero(t, s.waitExit())
 }
 
-// fails runs the program, which must end with a status that is not 0, and returns what it prints.
-func fails(t *testing.T, env []string, args ...string) string {
+// TestStopSucceeds sends the signals of Ctrl-C and of supervisors to a server that runs and to servers that start.
+func TestStopSucceeds(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]syscall.Signal{"SIGINT": syscall.SIGINT, "SIGTERM": syscall.SIGTERM} {
+		stops := func(t *testing.T, s *server) {
+			t.Helper()
+			s.signal(signal)
+			require.Zero(t, s.waitExit(), s.log.String())
+			require.Contains(t, s.stdout.lines(), "gatehouse stopped")
+			require.NotContains(t, s.log.String(), "gatehouse: ")
+		}
+		t.Run(name+" while it runs", func(t *testing.T) {
+			t.Parallel()
+			stops(t, startServer(t))
+		})
+		t.Run(name+" while it starts a private Postgres", func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.launch()
+			eventually(t, "the server begins to make a cluster", func() bool {
+				_, err := os.Stat(filepath.Join(s.dir, "postgres.lock"))
+				return err == nil
+			})
+			stops(t, s)
+			require.Zero(t, postmasterPID(t, s.dir))
+			s.start() // what was left half-made does no harm
+		})
+		t.Run(name+" while it connects to a database that does not answer", func(t *testing.T) {
+			t.Parallel()
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = listener.Close() })
+			s := newServer(t, "DATABASE_URL=postgres://nobody@"+listener.Addr().String()+"/none")
+			s.launch()
+			conn, err := listener.Accept()
+			require.NoError(t, err)
+			defer conn.Close()
+			stops(t, s)
+		})
+	}
+}
+
+// failure runs the program until it ends with a status other than 0, and returns what it printed.
+func failure(t *testing.T, settings []string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), bound)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program(t), args...)
-	cmd.Env = environment(env...)
+	cmd.Env = environment(settings...)
 	printed, err := cmd.CombinedOutput()
 	require.NoError(t, ctx.Err(), "it does not end: %s", printed)
-	require.Error(t, err, "it exits with status 0: %s", printed)
+	require.Error(t, err, "it ended with status 0: %s", printed)
 	return strings.TrimSpace(string(printed))
-}
-
-// dataDir returns the path of a data directory that does not exist yet.
-func dataDir(t *testing.T) string {
-	t.Helper()
-	return filepath.Join(newDir(t), "data")
 }
 
 func TestStartsThatFailSayWhy(t *testing.T) {
 	t.Parallel()
-	p := startServer(t)
+	s := startServer(t)
+	// elsewhere has settings for a start that gets as far as its database.
+	elsewhere := func(settings ...string) []string {
+		return append(settings, "GATEHOUSE_DATA_DIR="+newDataDir(t), "GATEHOUSE_LISTEN=127.0.0.1:0")
+	}
 	for name, c := range map[string]struct {
-		env  []string
-		says string
+		settings []string
+		prints   string
 	}{
-		"the data directory is in use": {[]string{"GATEHOUSE_DATA_DIR=" + p.dir, "GATEHOUSE_LISTEN=127.0.0.1:0"}, "is in use by another server"},
-		"the port is taken":            {[]string{"GATEHOUSE_DATA_DIR=" + dataDir(t), "GATEHOUSE_LISTEN=" + p.address}, "address already in use"},
-		"no address":                   {[]string{"GATEHOUSE_LISTEN=here"}, `--listen (GATEHOUSE_LISTEN): "here" is not host:port`},
-		"no port":                      {[]string{"TYK_DB_LISTENPORT=70000"}, "port 70000 is not between 0 and 65535"},
-		"not a number":                 {[]string{"TYK_DB_PAGESIZE=many"}, "page-size"},
-		"no page":                      {[]string{"TYK_DB_PAGESIZE=0"}, "--page-size (TYK_DB_PAGESIZE): 0 is not between 1 and 1000"},
-		"another storage":              {[]string{"TYK_DB_STORAGE_MAIN_TYPE=mongo"}, `"mongo" is not supported, only postgres is`},
-		"a port without a host":        {[]string{"TYK_DB_TYKAPI_PORT=8080"}, "is set without --gateway-host"},
-		"no gateway's address":         {[]string{"TYK_DB_TYKAPI_HOST=http://", "GATEHOUSE_DATA_DIR=" + dataDir(t), "GATEHOUSE_LISTEN=127.0.0.1:0"}, "is not an address"},
-		"a secret with a blank":        {[]string{"TYK_DB_ADMINSECRET= x"}, "begins or ends with white space"},
-		"an unknown log format":        {[]string{"GATEHOUSE_LOG_FORMAT=xml"}, `"xml" is neither text nor json`},
-		"no Redis port":                {[]string{"TYK_DB_REDISPORT=0"}, "0 is not a port"},
-		"no limit":                     {[]string{"GATEHOUSE_MAX_IMPORT=0"}, "0 is less than 1"},
-		"a depth beyond the limit":     {[]string{"GATEHOUSE_MAX_DEPTH=5001"}, "5001 is not between 1 and 5000"},
-		"no Postgres there":            {[]string{"DATABASE_URL=postgres://nobody@127.0.0.1:1/none", "GATEHOUSE_DATA_DIR=" + dataDir(t), "GATEHOUSE_LISTEN=127.0.0.1:0"}, "connect to the database"},
-		"no connection string":         {[]string{"DATABASE_URL=postgres://%zz", "GATEHOUSE_DATA_DIR=" + dataDir(t), "GATEHOUSE_LISTEN=127.0.0.1:0"}, "connection string"},
-		"no binaries":                  {[]string{"GATEHOUSE_POSTGRES_BIN=/nowhere", "GATEHOUSE_DATA_DIR=" + dataDir(t), "GATEHOUSE_LISTEN=127.0.0.1:0"}, "/nowhere"},
+		"the data directory is in use":  {[]string{"GATEHOUSE_DATA_DIR=" + s.dir, "GATEHOUSE_LISTEN=127.0.0.1:0"}, "is in use by another server"},
+		"the port is in use":            {elsewhere("TYK_DB_LISTENPORT=" + s.address[strings.LastIndex(s.address, ":")+1:]), "address already in use"},
+		"an address without a port":     {[]string{"GATEHOUSE_LISTEN=here"}, `--listen (GATEHOUSE_LISTEN): "here" is not host:port`},
+		"a port that does not exist":    {[]string{"TYK_DB_LISTENPORT=70000"}, "port 70000 is not between 0 and 65535"},
+		"not a number":                  {[]string{"TYK_DB_PAGESIZE=many"}, "page-size"},
+		"an empty page":                 {[]string{"TYK_DB_PAGESIZE=0"}, "--page-size (TYK_DB_PAGESIZE): 0 is not between 1 and 1000"},
+		"another storage":               {[]string{"TYK_DB_STORAGE_MAIN_TYPE=mongo"}, `--storage-type (TYK_DB_STORAGE_MAIN_TYPE): "mongo" is not supported, only postgres is`},
+		"a gateway's port without host": {[]string{"TYK_DB_TYKAPI_PORT=8080"}, "is set without --gateway-host"},
+		"a gateway's host that is none": {elsewhere("TYK_DB_TYKAPI_HOST=http://"), "is not an address"},
+		"a secret with a blank":         {[]string{"TYK_DB_ADMINSECRET= x"}, "begins or ends with white space"},
+		"an unknown log format":         {[]string{"GATEHOUSE_LOG_FORMAT=xml"}, `"xml" is neither text nor json`},
+		"a Redis port that is none":     {[]string{"TYK_DB_REDISPORT=0"}, "0 is not a port"},
+		"a limit of 0":                  {[]string{"GATEHOUSE_MAX_IMPORT=0"}, "0 is less than 1"},
+		"a limit that is too high":      {[]string{"GATEHOUSE_MAX_DEPTH=5001"}, "5001 is not between 1 and 5000"},
+		"no Postgres at the address":    {elsewhere("DATABASE_URL=postgres://nobody@127.0.0.1:1/none"), "connect to the database"},
+		"an invalid connection string":  {elsewhere("DATABASE_URL=postgres://%zz"), "connection string"},
+		"no programs of Postgres":       {elsewhere("GATEHOUSE_POSTGRES_BIN=/nowhere"), "/nowhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			said := fails(t, c.env, "serve")
-			require.Contains(t, said, c.says)
-			require.Regexp(t, `(?m)^gatehouse: `, said)
+			printed := failure(t, c.settings, "serve")
+			require.Contains(t, printed, c.prints)
+			require.Regexp(t, `(?m)^gatehouse: `, printed)
 		})
 	}
 	t.Run("an unknown command", func(t *testing.T) {
 		t.Parallel()
-		require.Contains(t, fails(t, nil, "fly"), "unexpected argument fly")
+		require.Contains(t, failure(t, nil, "fly"), "unexpected argument fly")
 	})
+	t.Run("all invalid settings are named", func(t *testing.T) {
+		t.Parallel()
+		printed := failure(t, []string{"TYK_DB_PAGESIZE=0", "TYK_DB_REDISPORT=0", "GATEHOUSE_LOG_FORMAT=xml"}, "serve")
+		for _, flag := range []string{"--page-size", "--redis-port", "--log-format"} {
+			require.Contains(t, printed, flag)
+		}
+	})
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	t.Parallel()
+	printed := func(args ...string) string {
+		t.Helper()
+		output, err := exec.CommandContext(t.Context(), program(t), args...).Output()
+		require.NoError(t, err, args)
+		return string(output)
+	}
+	require.NotEmpty(t, printed("version"))
+	require.Equal(t, printed("version"), printed("--version"))
+	require.Equal(t, printed("version"), printed("serve", "--version"))
+	require.Regexp(t, `(?s)\nServer:\n.*\nDatabase:\n.*\nGateway and Redis:\n.*\nLimits:\n.*\nLog:\n`, printed("serve", "--help"))
 }
 
 func TestConfiguredDatabase(t *testing.T) {
@@ -176,12 +235,12 @@ func TestConfiguredDatabase(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := startServer(t, connection, "TYK_DB_ADMINSECRET=12345", "TYK_DB_PAGESIZE=1")
-			require.Equal(t, []string{"data is in the configured Postgres", "admin secret: as configured"}, p.stdout.lines()[1:3])
+			s := startServer(t, connection, "TYK_DB_ADMINSECRET=12345", "TYK_DB_PAGESIZE=1")
+			require.Equal(t, []string{"data is in the configured Postgres", "admin secret: as configured"}, s.stdout.lines()[1:3])
 			for range 2 {
-				p.ask("POST", "/admin/organisations/", `{"owner_name":"x"}`, "admin-auth", "12345")
+				s.admin("POST", "/admin/organisations/", `{"owner_name":"x"}`)
 			}
-			require.Contains(t, p.ask("GET", "/admin/organisations?p=1", "", "admin-auth", "12345"), `"pages":2`)
+			require.Contains(t, s.admin("GET", "/admin/organisations?p=1", ""), `"pages":2`)
 		})
 	}
 }
@@ -190,115 +249,77 @@ func TestReplicas(t *testing.T) {
 	t.Parallel()
 	database := "DATABASE_URL=" + storetest.URL(t, storetest.EmptyDatabase(t))
 	replicas := make([]*server, 4)
-	for i := range replicas { // all start at once
+	for i := range replicas {
 		replicas[i] = newServer(t, database, "TYK_DB_ADMINSECRET=12345")
-		replicas[i].launch()
+		replicas[i].launch() // all at once, so that they compete for the migrations
 	}
-	for _, each := range replicas {
-		each.waitStarted()
+	for _, s := range replicas {
+		s.waitStarted()
 	}
 	before := map[*server]string{}
-	for _, p := range replicas {
-		before[p] = reloaded(t, p)
+	for _, s := range replicas {
+		before[s] = lastReload(s)
 	}
-	require.Equal(t, `{"status":"ok"}`, replicas[0].ask("GET", "/admin/system/reload", "", "admin-auth", "12345"))
-	for _, p := range replicas {
-		eventually(t, "every replica reloads", func() bool { return reloaded(t, p) != before[p] })
+	require.Equal(t, `{"status":"ok"}`, replicas[0].admin("GET", "/admin/system/reload", ""))
+	for _, s := range replicas {
+		eventually(t, "every replica reloads", func() bool { return lastReload(s) != before[s] })
 	}
-	replicas[0].ask("POST", "/admin/organisations/import", `{"id":"5e9d9544a1dcd60001d0ed20"}`, "admin-auth", "12345")
-	replicas[3].ask("GET", "/admin/organisations/5e9d9544a1dcd60001d0ed20", "", "admin-auth", "12345")
+	replicas[0].admin("POST", "/admin/organisations/import", `{"id":"5e9d9544a1dcd60001d0ed20"}`)
+	replicas[3].admin("GET", "/admin/organisations/5e9d9544a1dcd60001d0ed20", "")
 }
 
-// reloaded returns when a server last reloaded.
-func reloaded(t *testing.T, p *server) string {
-	t.Helper()
+// lastReload returns the time of the last reload of a server, which reloads when it starts.
+func lastReload(s *server) string {
+	s.t.Helper()
 	var health struct {
 		Details map[string]struct{ Time string }
 	}
-	eventually(t, "the server has reloaded", func() bool {
-		return json.Unmarshal([]byte(p.ask("GET", "/hello", "")), &health) == nil && health.Details["reload"].Time != ""
+	eventually(s.t, "the server tells when it reloaded", func() bool {
+		return json.Unmarshal([]byte(s.ask("GET", "/hello", "")), &health) == nil && health.Details["reload"].Time != ""
 	})
 	return health.Details["reload"].Time
 }
 
-func TestPostgresThatCrashesComesBack(t *testing.T) {
+func TestKilledPostgresIsStartedAgain(t *testing.T) {
 	t.Parallel()
-	p := startServer(t)
-	p.ask("GET", "/ready", "")
-	require.NoError(t, syscall.Kill(p.postmasterPID(), syscall.SIGKILL))
-	eventually(t, "an organisation can be created again", func() bool {
-		hello, _ := p.request("GET", "/hello", "")
-		require.Equal(t, http.StatusOK, hello, "the process runs on")
-		status, _ := p.request("POST", "/admin/organisations", `{"owner_name":"x"}`, "admin-auth", p.adminSecret())
+	s := startServer(t)
+	s.ask("GET", "/ready", "")
+	require.NoError(t, syscall.Kill(postmasterPID(t, s.dir), syscall.SIGKILL))
+	eventually(t, "the server writes to Postgres again", func() bool {
+		s.ask("GET", "/hello", "") // it runs all the time
+		status, _ := s.request("POST", "/admin/organisations", `{"owner_name":"x"}`, "Admin-Auth", s.adminSecret())
 		return status == http.StatusOK
 	})
-	require.Zero(t, p.stop())
+	require.Zero(t, s.stop())
 }
 
-func TestReadyTellsThatPostgresIsGone(t *testing.T) {
+func TestReadyFailsWithoutPostgres(t *testing.T) {
 	t.Parallel()
-	proxy := newProxy(t)
-	p := startServer(t, "DATABASE_URL="+proxy.url(storetest.URL(t, storetest.EmptyDatabase(t))))
-	p.ask("GET", "/ready", "")
+	proxy := newPostgresProxy(t, storetest.URL(t, storetest.EmptyDatabase(t)))
+	s := startServer(t, "DATABASE_URL="+proxy.url)
+	s.ask("GET", "/ready", "")
 	proxy.close()
-	status, answer := p.request("GET", "/ready", "")
-	require.Equal(t, http.StatusServiceUnavailable, status, answer)
-	p.ask("GET", "/hello", "")
-	head, err := http.Head("http://" + p.address + "/health")
-	require.NoError(t, err)
-	require.NoError(t, head.Body.Close())
-	require.Equal(t, http.StatusOK, head.StatusCode)
+	status, response := s.request("GET", "/ready", "")
+	require.Equal(t, http.StatusServiceUnavailable, status, response)
+	s.ask("GET", "/hello", "")
+	status, _ = s.request("HEAD", "/health", "")
+	require.Equal(t, http.StatusOK, status)
 }
 
-// proxy is a way to a Postgres that can be closed.
-type proxy struct {
-	t        *testing.T
-	listener net.Listener
-	mu       sync.Mutex
-	open     []net.Conn
-}
-
-func newProxy(t *testing.T) *proxy {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &proxy{t: t, listener: listener}
-	t.Cleanup(p.close)
-	return p
-}
-
-// url leads to the database of target through the proxy.
-func (p *proxy) url(target string) string {
-	p.t.Helper()
-	at, err := url.Parse(target)
-	require.NoError(p.t, err)
-	socket := filepath.Join(at.Query().Get("host"), ".s.PGSQL."+at.Query().Get("port"))
-	go func() {
-		for {
-			in, err := p.listener.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("unix", socket)
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.open = append(p.open, in, out)
-			p.mu.Unlock()
-			go func() { _, _ = io.Copy(in, out) }()
-			go func() { _, _ = io.Copy(out, in) }()
-		}
-	}()
-	return fmt.Sprintf("postgres://%s@%s%s?sslmode=disable", at.Query().Get("user"), p.listener.Addr(), at.Path)
-}
-
-func (p *proxy) close() {
-	_ = p.listener.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, conn := range p.open {
-		_ = conn.Close()
+func TestLog(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "GATEHOUSE_LOG_FORMAT=json")
+	var requests sync.WaitGroup
+	for range 8 {
+		requests.Go(func() { s.request("GET", "/hello", "") })
 	}
+	requests.Wait()
+	eventually(t, "there is a line for each request", func() bool {
+		return strings.Count(s.log.String(), `"msg":"request"`) >= 8
+	})
+	s.kill()
+	for _, line := range s.log.lines() {
+		require.True(t, json.Valid([]byte(line)), line)
+	}
+	require.True(t, strings.HasSuffix(s.log.String(), "\n"), "a killed server has written its last line in full")
 }

@@ -1,4 +1,4 @@
-// Package password hashes passwords and checks them against a hash.
+// Package password hashes passwords and compares them with hashes.
 package password
 
 import (
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// The OWASP minimum for Argon2id: about 20 ms and 19 MiB a hash.
+// Parameters of Argon2id: the minimum that OWASP recommends, about 20 ms and 19 MiB for a hash.
 const (
 	memoryKiB  = 19 * 1024
 	iterations = 2
@@ -17,18 +17,19 @@ const (
 	keyBytes   = 32
 )
 
-// Hasher hashes passwords with Argon2id, no more at a time than there are processors, so that a burst of
-// sign-ins cannot take all memory.
+// Hasher hashes passwords with Argon2id. It runs at most one hash for each processor at a time, so that a burst of
+// requests cannot exhaust the memory.
 type Hasher struct {
 	slots *semaphore.Weighted
 }
 
-// NewHasher makes a Hasher.
+// NewHasher returns a Hasher.
 func NewHasher() *Hasher {
 	return &Hasher{slots: semaphore.NewWeighted(int64(runtime.NumCPU()))}
 }
 
-// Hash returns the hash to keep. It fails only when ctx ends while it waits.
+// Hash returns the hash of a password, with a random salt and the parameters in it. Its only error is that of ctx, if
+// that ends while Hash waits for other hashes.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if err := h.slots.Acquire(ctx, 1); err != nil {
 		return "", err
@@ -39,7 +40,8 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	})
 }
 
-// Matches tells whether hash was made from password.
+// Matches reports whether hash is a hash of password. It returns an error if hash is malformed, or that of ctx if that
+// ends while Matches waits for other hashes.
 func (h *Hasher) Matches(ctx context.Context, password, hash string) (bool, error) {
 	if err := h.slots.Acquire(ctx, 1); err != nil {
 		return false, err
