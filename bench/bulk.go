@@ -97,7 +97,8 @@ func (run *bulkRun) contenders() []string {
 	})
 }
 
-// alternate has each of the servers do it once a round, and psql. The servers are fresh, so that what they hold idle is known.
+// alternate has each of the servers do it once a round, and psql. The servers are fresh, so that what they hold idle is
+// known.
 func (run *bulkRun) alternate(ctx context.Context, way string, names []string,
 	once func(context.Context, *process) (transfer, error),
 ) (err error) {
@@ -206,8 +207,8 @@ func (run *bulkRun) exportOnce(ctx context.Context, p *process) (transfer, error
 	return run.sendOnce(ctx, p, run.path, "")
 }
 
-// nodeListOnce has a gateway's list sent. That documents which nobody has checked are checked first happens once in their
-// life, and is not measured.
+// nodeListOnce has a gateway's list sent. That documents which nobody has checked are checked first happens once in
+// their life, and is not measured.
 func (run *bulkRun) nodeListOnce(ctx context.Context, p *process) (transfer, error) {
 	if p != nil && !run.checked {
 		run.checked = true

@@ -7,7 +7,8 @@ import (
 	"github.com/go-analyze/charts"
 )
 
-// drawGrowth draws how a request's median time follows the number of users, into a file if it is named and there is something to draw.
+// drawGrowth draws how a request's median time follows the number of users, into a file if it is named and there is
+// something to draw.
 func (r *report) drawGrowth(file string, sizes []int) error {
 	if file == "" || r.seen[growthPoint(gatehouse, growing[0].name, sizes[0])] == nil {
 		return nil

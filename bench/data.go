@@ -100,7 +100,8 @@ func fillUsers(ctx context.Context, conn *pgx.Conn, organisations, users int) er
 	if _, err := conn.Exec(ctx, `
 		INSERT INTO users (id, org_id, email_address, email_key, first_name, last_name, active, access_key,
 			user_permissions, group_id, password_max_days, created_at)
-		SELECT $1 || n, $2 || ($3::int + n % $4::int), 'user-' || n || '@rivermouth.example', 'user-' || n || '@rivermouth.example',
+		SELECT $1 || n, $2 || ($3::int + n % $4::int),
+			'user-' || n || '@rivermouth.example', 'user-' || n || '@rivermouth.example',
 			'Ines', 'Okoro', true, md5($1 || n), '{"IsAdmin": "admin"}', '', 0, now()
 		FROM generate_series($3::int, $5::int) AS n`,
 		userPrefix, organisationPrefix, firstNumber, organisations, firstNumber+users-1); err != nil {

@@ -45,8 +45,8 @@ func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error)
 	return b, err
 }
 
-// maxConnections is more than Postgres's default of 100: all contenders are connected at once, pgbench with 64. It is the
-// only setting that differs from those of gatehouse's own Postgres.
+// maxConnections is more than Postgres's default of 100: all contenders are connected at once, pgbench with 64. It is
+// the only setting that differs from those of gatehouse's own Postgres.
 const maxConnections = 300
 
 func (b *bench) startPostgres(ctx context.Context) (err error) {

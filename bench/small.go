@@ -81,7 +81,9 @@ func (b *bench) small(ctx context.Context) (err error) {
 }
 
 // smallRound has every contender answer once, and compares them.
-func (b *bench) smallRound(ctx context.Context, session *pgx.Conn, running servers, op operation, connections int) error {
+func (b *bench) smallRound(
+	ctx context.Context, session *pgx.Conn, running servers, op operation, connections int,
+) error {
 	seen, names := map[string]sample{}, contenders()
 	if known, ok := b.statements[op.name+on(connections)]; ok && b.statementsOnce && connections > 1 {
 		seen[pgbench] = known

@@ -24,7 +24,9 @@ paths:
       responses:
         '200': {description: d, content: {application/json: {examples: {ok: {value: {Message: fine}}}}}}
         '401': {description: d, content: {application/json: {examples: {unauthorised: {value: {Message: no}}}}}}
-        '403': {description: d, content: {application/json: {examples: {malformed: {value: {}}, access_denied: {value: {}}}}}}
+        '403':
+          description: d
+          content: {application/json: {examples: {malformed: {value: {}}, access_denied: {value: {}}}}}
         '408': {description: d, content: {application/json: {examples: {too_slow: {value: {}}}}}}
         '413': {description: d, content: {application/json: {examples: {too_large: {value: {}}}}}}
         '500': {description: d, content: {application/json: {examples: {empty_body: {value: {}}}}}}

@@ -53,8 +53,9 @@ func serveGateway(t *testing.T, withControlAPI bool) *served {
 	t.Helper()
 	s := &served{redis: gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame")), link: newLink(t)}
 	s.gateway = gatewaytest.Start(t, gatewaytest.Config{
-		DashboardURL: s.link.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret, Redis: s.redis, EnforceOrgQuotas: true,
-		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
+		DashboardURL: s.link.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret, Redis: s.redis,
+		EnforceOrgQuotas: true,
+		PingInterval:     100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
 		ReloadInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
 	})
 	host, port := s.redis.Addr()
@@ -76,7 +77,8 @@ func serveGateway(t *testing.T, withControlAPI bool) *served {
 // waitQuiet waits until the gateway has loaded all changes: it loads nothing, and no notice is pending.
 func (s *served) waitQuiet() {
 	s.t.Helper()
-	const longest = time.Second // longer than the server gathers changes for a notice, and the gateway notices for a reload
+	// Longer than the server gathers changes for a notice, and than the gateway gathers notices for a reload.
+	const longest = time.Second
 	gatewaytest.Eventually(s.t, bound, "the gateway loads nothing", func() bool {
 		calls := s.gateway.Calls()
 		last := slices.IndexFunc(calls, func(c gatewaytest.Call) bool {

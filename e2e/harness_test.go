@@ -1,5 +1,6 @@
-// Package e2e_test tests the program as its users run it: built, started as a process with a directory of its own, asked
-// over HTTP, stopped by signals and killed. It also runs the commands in README.md and in the README of the example.
+// Package e2e_test tests the program as its users run it: built, started as a process with a directory of its own,
+// asked over HTTP, stopped by signals and killed. It also runs the commands in README.md and in the README of the
+// example.
 package e2e_test
 
 import (

@@ -42,8 +42,8 @@ func stepsOf(markdown string) (steps []step) {
 // endOfStep is printed after the output of each step.
 const endOfStep = "\x1e\n"
 
-// runSteps runs steps in one POSIX shell, as their reader does, after setup. It returns the output of each step that came
-// to its end, what was printed after those, and an error if the shell ended early.
+// runSteps runs steps in one POSIX shell, as their reader does, after setup. It returns the output of each step that
+// came to its end, what was printed after those, and an error if the shell ended early.
 func runSteps(t *testing.T, setup string, steps []step) (outputs []string, rest string, err error) {
 	t.Helper()
 	var script strings.Builder

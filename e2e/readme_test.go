@@ -41,8 +41,8 @@ func readmeWalk(t *testing.T, address, secret string) (setup string, steps []ste
 	return "set -u\nGATEHOUSE=http://" + address + "\nADMIN=" + secret + "\n" + functions, steps[3:]
 }
 
-// TestReadmeWalk runs what the README says, in its order and word for word: `make serve`, the walk twice on one database,
-// and Ctrl-C.
+// TestReadmeWalk runs what the README says, in its order and word for word: `make serve`, the walk twice on one
+// database, and Ctrl-C.
 func TestReadmeWalk(t *testing.T) {
 	t.Parallel()
 	testprogram.Need(t, "curl")

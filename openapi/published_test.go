@@ -59,7 +59,8 @@ func TestSuperset(t *testing.T) {
 	require.Empty(t, slices.Collect(maps.Keys(unneeded)), "breaking-allowed.txt has lines that no change needs")
 }
 
-// breaking lists the breaking changes between two contracts that oasdiff reports, in the format of breaking-allowed.txt.
+// breaking lists the breaking changes between two contracts that oasdiff reports, in the format of
+// breaking-allowed.txt.
 func breaking(t *testing.T, from, to string) []string {
 	t.Helper()
 	levels := filepath.Join(t.TempDir(), "levels")

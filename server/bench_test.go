@@ -30,7 +30,9 @@ func (d *discard) Flush()                      {}
 // handler returns a server as in production, except for the network and the file of the log.
 func handler(tb testing.TB) *server.Server {
 	tb.Helper()
-	db, err := store.Open(tb.Context(), store.Config{ConnString: storetest.Database(tb), Now: time.Now, IDs: store.NewIDs(time.Now)})
+	db, err := store.Open(tb.Context(), store.Config{
+		ConnString: storetest.Database(tb), Now: time.Now, IDs: store.NewIDs(time.Now),
+	})
 	require.NoError(tb, err)
 	tb.Cleanup(db.Close)
 	written := slog.New(slog.NewTextHandler(io.Discard, nil)) //nolint:sloglint // formatting its lines is measured

@@ -19,7 +19,9 @@ import (
 )
 
 // contextOf returns a context of a request as the middleware passes it to a handler, without a caller.
-func contextOf(op *contract.Operation) (echo.Context, *httptest.ResponseRecorder) { //nolint:ireturn // as handlers get it
+//
+//nolint:ireturn // an echo.Context is what handlers get
+func contextOf(op *contract.Operation) (echo.Context, *httptest.ResponseRecorder) {
 	rec := httptest.NewRecorder()
 	c := echo.New().NewContext(httptest.NewRequest(op.Method, "/", nil), rec)
 	c.Set(requestKey, &request{
@@ -57,8 +59,8 @@ func TestHandlersForUsersFailWithoutCaller(t *testing.T) {
 	require.Equal(t, reflect.TypeFor[dashboard.ServerInterface]().NumMethod()-6, called, "all of /api")
 }
 
-// TestAdminOperationsHaveNoCaller has each operation that does not authenticate users ask for the caller: the client gets
-// the error of a failed operation.
+// TestAdminOperationsHaveNoCaller has each operation that does not authenticate users ask for the caller: the client
+// gets the error of a failed operation.
 func TestAdminOperationsHaveNoCaller(t *testing.T) {
 	t.Parallel()
 	known, err := LoadContract()

@@ -155,7 +155,8 @@ func exampleDatabase(t testing.TB) string {
 	})
 }
 
-// insertExamplesInto runs insertExamples with a server that is stopped before it returns: a template may have no connections.
+// insertExamplesInto runs insertExamples with a server that is stopped before it returns: a template may have no
+// connections.
 func insertExamplesInto(t testing.TB, conn string) {
 	t.Helper()
 	tt, ok := t.(*testing.T)
@@ -233,7 +234,8 @@ func (o scenario) send(t *testing.T, op operation) reply {
 	if body == "" {
 		body = op.requestBody(t)
 	}
-	return b.do(op.method, op.target(o.params), body, append(append([]with{credential(op)}, op.headers()...), o.change...)...)
+	changes := append(append([]with{credential(op)}, op.headers()...), o.change...)
+	return b.do(op.method, op.target(o.params), body, changes...)
 }
 
 // headers returns the examples of the header parameters.

@@ -113,8 +113,8 @@ func (s *Server) handleError(err error, c echo.Context) {
 	s.writeOrLog(c, response.Status, envelope(admin.ApiErrorStatusError, response.Text(e.value), meta))
 }
 
-// responseFor returns what the contract documents for an outcome, or for the closest that it documents, which it stores in
-// outcome.
+// responseFor returns what the contract documents for an outcome, or for the closest that it documents, which it stores
+// in outcome.
 func responseFor(op *contract.Operation, outcome *contract.Outcome) (contract.Response, bool) {
 	candidates := []contract.Outcome{*outcome, outcomeFailed}
 	if *outcome == outcomeMalformed { // a value of a path or query that Postgres cannot store: no row has it

@@ -72,7 +72,9 @@ func setupGatewayOn(t *testing.T, redis *gatewaytest.Redis, p gatewayOptions) *g
 }
 
 // withGateway configures the gateway and its Redis in a server.
-func withGateway(t testing.TB, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p gatewayOptions) func(*server.Config) {
+func withGateway(
+	t testing.TB, g *gatewaytest.Gateway, redis *gatewaytest.Redis, p gatewayOptions,
+) func(*server.Config) {
 	return func(cfg *server.Config) {
 		if !p.noControl {
 			client, err := gateway.New(gateway.Config{Host: g.URL(), Secret: controlSecret})
@@ -460,7 +462,9 @@ func TestOrgKeysAreRestoredWithoutRedis(t *testing.T) {
 
 func TestAPIKeyIsRefusedAfterItsThirdRequest(t *testing.T) {
 	t.Parallel()
-	e := setupGateway(t, gatewayOptions{gateway: func(cfg *gatewaytest.Config) { cfg.HashKeys, cfg.ListHashedKeys = false, false }})
+	e := setupGateway(t, gatewayOptions{gateway: func(cfg *gatewaytest.Config) {
+		cfg.HashKeys, cfg.ListHashedKeys = false, false
+	}})
 	org, other := e.org(), e.org()
 	ines, omar := e.user(org, "ines@rivermouth.example", nil), e.user(other, "omar@other.example", nil)
 	e.importAPIs(strings.Replace(apiOf(org, "harbour"), `"use_keyless":true`, `"use_keyless":false`, 1)).is(200)
@@ -506,8 +510,8 @@ func TestAPIKeyIsRefusedAfterItsThirdRequest(t *testing.T) {
 	e.through("/harbour/", key.ID).is(403)
 }
 
-// TestGatewayThatDoesNotAnswerSlowsNoOtherRequest: changes of organisation keys wait for the gateway, and hold nothing that
-// other requests need.
+// TestGatewayThatDoesNotAnswerSlowsNoOtherRequest: changes of organisation keys wait for the gateway, and hold nothing
+// that other requests need.
 func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
 	t.Parallel()
 	silent := loopback(t) // connections are accepted, requests are not answered

@@ -119,7 +119,8 @@ func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*s
 	t.Cleanup(db.Close)
 	b.store = db
 	cfg := server.Config{
-		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now, AdminSecret: secret, NodeSecret: nodeSecret,
+		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now,
+		AdminSecret: secret, NodeSecret: nodeSecret,
 		PageSize: 10, Version: "test", Limits: testLimits, Contract: loadedContract(),
 	}
 	for _, c := range change {
@@ -190,7 +191,8 @@ type recorder struct {
 // Unwrap returns the connection to an http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.connection }
 
-// checkResponse returns an error for a response that the contract does not declare. It ignores paths without an operation.
+// checkResponse returns an error for a response that the contract does not declare. It ignores paths without an
+// operation.
 func checkResponse(r *http.Request, status int, header http.Header, body []byte) error {
 	if r.Method == http.MethodHead {
 		return nil

@@ -38,7 +38,8 @@ const (
 	smallWindow = 256 << 10
 )
 
-// setupStreaming starts a server that sends responses while they are written. That of setup buffers them for its checks.
+// setupStreaming starts a server that sends responses while they are written. That of setup buffers them for its
+// checks.
 func setupStreaming(t *testing.T, wrap func(http.Handler) http.Handler, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	var cfg server.Config
@@ -63,7 +64,8 @@ func plainServer(tb testing.TB, conn string) string {
 	require.NoError(tb, err)
 	tb.Cleanup(db.Close)
 	s, err := server.New(server.Config{
-		Store: db, Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: secret, NodeSecret: nodeSecret, PageSize: 10,
+		Store: db, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		AdminSecret: secret, NodeSecret: nodeSecret, PageSize: 10,
 		Limits: testLimits,
 	})
 	require.NoError(tb, err)

@@ -12,7 +12,8 @@ import (
 	"gatehouse/store"
 )
 
-// maxHeaderValue bounds what is stored of a header, in bytes. IDs are UUIDs, and a host name has 253 characters at most.
+// maxHeaderValue bounds what is stored of a header, in bytes. IDs are UUIDs, and a host name has 253 characters at
+// most.
 const maxHeaderValue = 255
 
 // headerText returns a header as Postgres can store it: valid UTF-8, not too long.

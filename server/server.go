@@ -28,8 +28,8 @@ import (
 	"gatehouse/internal/password"
 )
 
-// The interfaces that are generated from the contracts: an operation that is added there breaks the build here until it has a
-// handler.
+// The interfaces that are generated from the contracts: an operation that is added there breaks the build here until it
+// has a handler.
 var (
 	_ admin.ServerInterface     = (*Server)(nil)
 	_ dashboard.ServerInterface = (*Server)(nil)

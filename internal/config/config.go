@@ -105,7 +105,8 @@ func (c *Config) Resolve() error {
 	}
 	c.Server.DataDir = dir
 	return errors.Join(
-		c.Server.validate(), c.Database.validate(), c.Gateway.validate(), c.Redis.validate(), c.Limits.validate(), c.Log.validate(),
+		c.Server.validate(), c.Database.validate(), c.Gateway.validate(), c.Redis.validate(),
+		c.Limits.validate(), c.Log.validate(),
 	)
 }
 

@@ -69,7 +69,8 @@ func LoadSecret(configured Secret, dir, name string) (StoredSecret, error) {
 	return StoredSecret{Value: Secret(value), Path: path, Generated: true}, writeSecret(path, value)
 }
 
-// writeSecret writes the secret to a temporary file and renames it, so that a killed program never leaves half a secret.
+// writeSecret writes the secret to a temporary file and renames it, so that a killed program never leaves half a
+// secret.
 func writeSecret(path, value string) error {
 	const ownerOnly = 0o600
 	if err := os.WriteFile(path+".new", []byte(value+"\n"), ownerOnly); err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxDepth is the maximum nesting of objects and arrays unless Options set another. API definitions nest about 20 levels,
-// the schemas in an OpenAPI document perhaps 100; Postgres and Go's decoders fail at some thousands.
+// MaxDepth is the maximum nesting of objects and arrays unless Options set another. API definitions nest about 20
+// levels, the schemas in an OpenAPI document perhaps 100; Postgres and Go's decoders fail at some thousands.
 const MaxDepth = 1000
 
 // ErrSyntax is returned by Check for bytes that are not one JSON value in UTF-8, or that nest too deeply.
@@ -120,8 +120,8 @@ func (c *checker) value(n *node) error {
 	return err
 }
 
-// narrow returns the node that describes a value of one of the kinds: n itself, or its alternative of that kind. If there
-// is none, it reports a problem and returns nil, so that no more is checked of the value.
+// narrow returns the node that describes a value of one of the kinds: n itself, or its alternative of that kind. If
+// there is none, it reports a problem and returns nil, so that no more is checked of the value.
 func (c *checker) narrow(n *node, kinds kind) *node {
 	if n == nil {
 		return nil

@@ -1,14 +1,14 @@
-// Package jsonschema checks JSON documents against the schemas of a contract, token by token and without decoding them. It
-// is made for many large documents. What it accepts, kin-openapi accepts.
+// Package jsonschema checks JSON documents against the schemas of a contract, token by token and without decoding them.
+// It is made for many large documents. What it accepts, kin-openapi accepts.
 //
-// It is stricter in one respect. A Tyk Gateway decodes the documents into Go types, and one that fails to decode keeps the
-// gateway from loading all others (docs/behaviour.md#documents-a-gateway-cannot-decode). So:
+// It is stricter in one respect. A Tyk Gateway decodes the documents into Go types, and one that fails to decode keeps
+// the gateway from loading all others (docs/behaviour.md#documents-a-gateway-cannot-decode). So:
 //
 //   - an integer must be written as one ("5", not "5.0") and fit 64 bits; one with a minimum of 0 or more has no sign ("-0");
 //   - every number must fit a float64;
 //   - a date-time must be one that package time parses;
-//   - a member whose name differs from a known name only in case is checked as the known one, because encoding/json decodes
-//     it into the same field;
+//   - a member whose name differs from a known name only in case is checked as the known one, because encoding/json
+//     decodes it into the same field;
 //   - if a name occurs twice, each occurrence is checked.
 package jsonschema
 
@@ -31,8 +31,8 @@ import (
 // ObjectID is the extension of a string that a gateway decodes as an ID of MongoDB: 24 hexadecimal digits, or empty.
 const ObjectID = "x-object-id"
 
-// Duration is the extension of a string that a gateway decodes as a duration. It must not be null, which the gateway's own
-// decoder of durations does not accept.
+// Duration is the extension of a string that a gateway decodes as a duration. It must not be null, which the gateway's
+// own decoder of durations does not accept.
 const Duration = "x-duration"
 
 // Schema is a compiled schema. It is safe for use by many goroutines.
@@ -113,8 +113,8 @@ func Compile(s *openapi3.Schema, o Options) (*Schema, error) {
 	return compiled, nil
 }
 
-// capturing returns a copy of n that captures the value at path. Only the nodes on the path are copied, because a node may
-// be shared by several places of the schema.
+// capturing returns a copy of n that captures the value at path. Only the nodes on the path are copied, because a node
+// may be shared by several places of the schema.
 func capturing(n *node, path []string, capture int) (*node, error) {
 	if n == nil {
 		return nil, errors.New("jsonschema: a path to capture is not in the schema")

@@ -66,8 +66,8 @@ func (d document) accepted(doc []byte) bool {
 	return json.Unmarshal(doc, &value) == nil && d.reference.VisitJSON(value) == nil
 }
 
-// agree checks what must hold for any bytes: what is accepted is JSON and accepted by kin-openapi, an OpenAPI document in it
-// can be decoded into kin-openapi's types, and the compact form is encoding/json's.
+// agree checks what must hold for any bytes: what is accepted is JSON and accepted by kin-openapi, an OpenAPI document
+// in it can be decoded into kin-openapi's types, and the compact form is encoding/json's.
 func (d document) agree(t *testing.T, doc []byte) {
 	t.Helper()
 	got, err := d.compiled.Check(nil, doc)
@@ -105,8 +105,8 @@ func decodes(doc []byte) error {
 	return json.Unmarshal(raw, new(openapi3.T))
 }
 
-// newer are the members of OpenAPI 3.1 and 3.2 that kin-openapi decodes and the contract leaves alone: gateways read OpenAPI 3.0
-// and keep what is none of it, whatever it is.
+// newer are the members of OpenAPI 3.1 and 3.2 that kin-openapi decodes and the contract leaves alone: gateways read
+// OpenAPI 3.0 and keep what is none of it, whatever it is.
 var newer = []string{
 	"oas/components/schemas/*/examples", "oas/components/schemas/*/prefixItems", "oas/components/schemas/*/contains",
 	"oas/components/schemas/*/minContains", "oas/components/schemas/*/maxContains", "oas/components/schemas/*/patternProperties",
@@ -138,8 +138,8 @@ func withoutNewer(value any) {
 	}
 }
 
-// TestOpenAPIIsDescribed holds the contract to name every other member that kin-openapi decodes: one that it does not name could
-// hold anything, and a gateway fail on it.
+// TestOpenAPIIsDescribed holds the contract to name every other member that kin-openapi decodes: one that it does not
+// name could hold anything, and a gateway fail on it.
 func TestOpenAPIIsDescribed(t *testing.T) {
 	t.Parallel()
 	u := undescribed{seen: map[reflect.Type]bool{}}
@@ -189,8 +189,8 @@ func (u *undescribed) findIn(at string, decoded reflect.Type, s *openapi3.Schema
 	}
 }
 
-// written is the type by which kin-openapi decodes what is written for a value of a type: what a reference is to, the map in a
-// map with extensions.
+// written is the type by which kin-openapi decodes what is written for a value of a type: what a reference is to, the
+// map in a map with extensions.
 func written(t reflect.Type) reflect.Type {
 	if t.Kind() == reflect.Pointer {
 		return written(t.Elem())

@@ -72,8 +72,8 @@ func unquote(raw []byte) (s string) {
 	return s
 }
 
-// asInteger returns a whole number written as an integer. Other numbers, and those that a float64 may round, stay as they
-// are.
+// asInteger returns a whole number written as an integer. Other numbers, and those that a float64 may round, stay as
+// they are.
 func asInteger(raw []byte) (number []byte, whole bool) {
 	const exact = 1 << 53
 	if v, err := strconv.ParseFloat(string(raw), 64); err == nil && v == math.Trunc(v) && math.Abs(v) < exact {
