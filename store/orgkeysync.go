@@ -168,7 +168,8 @@ func (s *Store) UnsyncedOrgKeyErrors(ctx context.Context) (causes map[string]str
 
 // LeaseOrgKey leases a key, to send it again as it is stored. It returns ErrOrgKeyLeased if the key was changed or
 // leased since it was listed.
-func (s *Store) LeaseOrgKey(ctx context.Context, key UnsyncedOrgKey, duration time.Duration) (lease OrgKeyLease, err error) {
+func (s *Store) LeaseOrgKey(ctx context.Context, key UnsyncedOrgKey, duration time.Duration,
+) (lease OrgKeyLease, err error) {
 	defer wrap("lease organisation key", &err)
 	now := s.now()
 	rows, _ := s.pool.Query(ctx, `
