@@ -39,6 +39,8 @@ type connections interface {
 	querier
 	// allBusy reports whether a statement would wait for a connection.
 	allBusy() bool
+	// size returns the number of connections that the pool may have.
+	size() int
 	// acquire waits for a connection, which the caller has to release.
 	acquire(ctx context.Context) (conn querier, release func(), err error)
 }
@@ -59,6 +61,7 @@ type batcher[V any] struct {
 
 	mu        sync.Mutex // guards the following, and the callers of batches; nothing waits while it is held
 	gathering *batch[V]  // the batch that callers join; nil if no caller waits
+	large     int        // number of large batches that run
 	closed    bool
 }
 
@@ -66,6 +69,7 @@ type batcher[V any] struct {
 type batch[V any] struct {
 	callers map[string]int // number of callers by key
 	total   int            // number of callers
+	large   bool           // runs with more callers than the pool has connections
 	cancel  context.CancelFunc
 
 	done chan struct{} // closed when the batch has ended, and the following are set
@@ -102,12 +106,12 @@ func (b *batcher[V]) do(ctx context.Context, key string) (row V, err error) {
 	return row, nil
 }
 
-// join adds a caller to the batch that gathers, or begins a batch. It returns nil if the caller can have a connection.
-// While callers wait it cannot: it would overtake them.
+// join adds a caller to the batch that gathers, or begins a batch. It returns nil if the caller is to run a statement
+// of its own.
 func (b *batcher[V]) join(ctx context.Context, key string) *batch[V] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || (b.gathering == nil && !b.pool.allBusy()) {
+	if b.closed || !b.mustWait() {
 		return nil
 	}
 	if b.gathering == nil {
@@ -120,6 +124,13 @@ func (b *batcher[V]) join(ctx context.Context, key string) *batch[V] {
 	b.gathering.callers[key]++
 	b.gathering.total++
 	return b.gathering
+}
+
+// mustWait reports whether a caller waits for a batch: if it would overtake callers that wait, if no connection is
+// free, and while a large batch runs. A large batch answers more callers than the connections could in the same time,
+// and those callers, who are likely to come back at once, find more to share the next batch with. The caller holds mu.
+func (b *batcher[V]) mustWait() bool {
+	return b.gathering != nil || b.large > 0 || b.pool.allBusy()
 }
 
 // abandon removes a caller that waits no longer. A batch without callers is cancelled.
@@ -155,6 +166,7 @@ func (b *batcher[V]) run(ctx context.Context, shared *batch[V]) {
 	defer b.acquireSlot(ctx)()
 	conn, release, err := b.pool.acquire(ctx)
 	keys := b.startBatch(shared)
+	defer b.endBatch(shared)
 	if err != nil {
 		shared.err = err
 		return
@@ -185,7 +197,18 @@ func (b *batcher[V]) startBatch(shared *batch[V]) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.endGathering(shared)
+	if shared.large = shared.total > b.pool.size(); shared.large {
+		b.large++
+	}
 	return slices.Collect(maps.Keys(shared.callers))
+}
+
+func (b *batcher[V]) endBatch(shared *batch[V]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if shared.large {
+		b.large--
+	}
 }
 
 // close waits for the batches that run. Later callers run statements of their own.
@@ -198,6 +221,8 @@ func (b *batcher[V]) close() {
 
 // pool is the connections of a Store.
 type pool struct{ *pgxpool.Pool }
+
+func (p pool) size() int { return int(p.Stat().MaxConns()) }
 
 func (p pool) allBusy() bool {
 	stat := p.Stat()

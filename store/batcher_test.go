@@ -30,6 +30,8 @@ type fakePool struct {
 
 func (p *fakePool) allBusy() bool { return len(p.free) == 0 }
 
+func (p *fakePool) size() int { return fakeConnections }
+
 //nolint:ireturn // implements connections
 func (p *fakePool) acquire(ctx context.Context) (conn querier, release func(), err error) {
 	select {
@@ -188,6 +190,27 @@ func TestCallerWithAFreeConnectionRunsItsOwnStatement(t *testing.T) {
 		began = time.Now()
 		requireRow(t, "c", f.call(t.Context(), "c"))
 		require.Equal(t, fakeLatency, time.Since(began), "c does not wait for the batch")
+		f.callers.Wait()
+	})
+}
+
+func TestCallersGatherWhileALargeBatchRuns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture()
+		f.occupy(t.Context(), "first")
+		for i := range fakeConnections + 1 {
+			f.call(t.Context(), strconv.Itoa(i))
+		}
+		time.Sleep(fakeLatency) // the batch runs on one connection, and the other is free
+		synctest.Wait()
+		a, b := f.call(t.Context(), "a"), f.call(t.Context(), "b")
+		requireRow(t, "a", a)
+		requireRow(t, "b", b)
+		require.Equal(t, []string{"a", "b"}, f.lastStatement())
+		requireRow(t, "c", f.call(t.Context(), "c"))
+		require.Equal(t, []string{"c"}, f.lastStatement())
+		require.Zero(t, f.large)
 		f.callers.Wait()
 	})
 }

@@ -90,7 +90,8 @@ func TestRaces(t *testing.T) {
 		}},
 		"policies_policy_id_key": {store.ErrConflict, func(n int) error {
 			refused, err := s.ImportPolicies(ctx, "check", func(yield func(store.Policy, error) bool) {
-				yield(store.Policy{ID: fmt.Sprint("policy", n), ExplicitID: "same", OrgID: org, Document: document}, nil)
+				id := fmt.Sprint("policy", n)
+				yield(store.Policy{ID: id, ExplicitID: "same", OrgID: org, Document: document}, nil)
 			})
 			return refusedIs(refused, err, store.RefusedID)
 		}},

@@ -58,7 +58,9 @@ func (c columns) insert(table string) (sql string, args []any) {
 		names, parameters = append(names, column.name), append(parameters, fmt.Sprintf("$%d", i+1))
 		args = append(args, column.value)
 	}
-	return fmt.Sprintf(`INSERT INTO %s (%s) VALUES (%s)`, table, strings.Join(names, ", "), strings.Join(parameters, ", ")), args
+	sql = fmt.Sprintf(`INSERT INTO %s (%s) VALUES (%s)`,
+		table, strings.Join(names, ", "), strings.Join(parameters, ", "))
+	return sql, args
 }
 
 // upsert returns an INSERT that replaces the columns of a row that has the key already, and its arguments.
