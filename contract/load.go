@@ -16,8 +16,8 @@ import (
 
 const mediaJSON = "application/json"
 
-// Rules are what the caller of Load relies on. A document that breaks one of them is refused at startup instead of failing
-// the first request that meets the gap. The zero value requires nothing.
+// Rules are what the caller of Load relies on. A document that breaks one of them is refused at startup instead of
+// failing the first request that meets the gap. The zero value requires nothing.
 type Rules struct {
 	// Schemes are the security schemes that the caller implements. nil allows any.
 	Schemes []string
@@ -30,8 +30,8 @@ type Rules struct {
 }
 
 // Load compiles OpenAPI documents in JSON. It fails if a document is invalid, breaks a rule, or declares an operationId
-// that another one has. Compiling large documents takes tens of milliseconds each; they are compiled one after another, so
-// that a program can do this in the background without occupying all cores.
+// that another one has. Compiling large documents takes tens of milliseconds each; they are compiled one after another,
+// so that a program can do this in the background without occupying all cores.
 func Load(rules Rules, specs ...[]byte) (*Contract, error) {
 	loaded := &Contract{operations: map[string]*Operation{}}
 	for _, spec := range specs {
@@ -49,8 +49,8 @@ func Load(rules Rules, specs ...[]byte) (*Contract, error) {
 	return loaded, nil
 }
 
-// parse decodes the document as JSON. The generated GetSpec functions would decode it as YAML, which takes three times as
-// long.
+// parse decodes the document as JSON. The generated GetSpec functions would decode it as YAML, which takes three times
+// as long.
 func parse(rules Rules, document []byte) ([]*Operation, error) {
 	spec := &openapi3.T{}
 	if err := json.Unmarshal(document, spec); err != nil {
@@ -95,7 +95,8 @@ func schemeOf(declared *openapi3.Operation, defaultSecurity openapi3.SecurityReq
 }
 
 func (op *Operation) compile(spec *openapi3.T, item *openapi3.PathItem, declared *openapi3.Operation) error {
-	// The route keeps only what validation reads: the rest of a document is megabytes that the garbage collector would scan.
+	// The route keeps only what validation reads: the rest of a document is megabytes that the garbage collector would
+	// scan.
 	op.route = &routers.Route{
 		Spec: &openapi3.T{OpenAPI: spec.OpenAPI}, Path: op.Path, Method: op.Method,
 		PathItem:  &openapi3.PathItem{Parameters: item.Parameters},
@@ -113,8 +114,8 @@ func (op *Operation) compile(spec *openapi3.T, item *openapi3.PathItem, declared
 	return nil
 }
 
-// canBeInvalid reports whether a parameter can be invalid in a request without a query: not a path parameter that is any
-// string, and not an optional query parameter.
+// canBeInvalid reports whether a parameter can be invalid in a request without a query: not a path parameter that is
+// any string, and not an optional query parameter.
 func canBeInvalid(p *openapi3.ParameterRef) bool {
 	if p.Value.In != openapi3.ParameterInPath {
 		return p.Value.Required || p.Value.In != openapi3.ParameterInQuery
@@ -182,8 +183,8 @@ func readResponses(declared *openapi3.Operation) (map[Outcome]Response, error) {
 	return responses, nil
 }
 
-// readBody reads how the body is validated. It removes the element schema of an x-each list from the schema of the body,
-// because those elements are validated one by one.
+// readBody reads how the body is validated. It removes the element schema of an x-each list from the schema of the
+// body, because those elements are validated one by one.
 func readBody(declared *openapi3.Operation) *Body {
 	if declared.RequestBody == nil {
 		return nil

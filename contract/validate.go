@@ -17,8 +17,8 @@ var (
 	ErrBody             = errors.New("the body does not match the contract")
 )
 
-// RequestError reports how a request does not match its operation. errors.Is tells ErrMissingParameter, ErrBadParameter and
-// ErrBody apart.
+// RequestError reports how a request does not match its operation. errors.Is tells ErrMissingParameter, ErrBadParameter
+// and ErrBody apart.
 type RequestError struct {
 	err      error
 	problems []Problem
@@ -33,7 +33,8 @@ func (e *RequestError) Error() string {
 	return e.err.Error() + ": " + e.cause.Error()
 }
 
-// Unwrap returns one of this package's errors, and kin-openapi's for a parameter. For a body, kin-openapi's would quote it.
+// Unwrap returns one of this package's errors, and kin-openapi's for a parameter. For a body, kin-openapi's would quote
+// it.
 func (e *RequestError) Unwrap() []error { return []error{e.err, e.cause} }
 
 // Problems lists what is wrong, at most MaxProblems. They may be shown to the client.
@@ -53,8 +54,8 @@ func (op *Operation) Plain() bool { return op.plain }
 
 // Validate returns a *RequestError if the parameters or the body do not match the operation.
 func (op *Operation) Validate(r Request) error {
-	// A copy, for two reasons: the filter replaces the body, and it would reject a body by its Content-Type, which many clients
-	// do not send or send wrong.
+	// A copy, for two reasons: the filter replaces the body, and it would reject a body by its Content-Type, which many
+	// clients do not send or send wrong.
 	checked := r.HTTP.WithContext(r.HTTP.Context())
 	checked.Header = http.Header{}
 	if r.Body != nil {
@@ -84,8 +85,8 @@ func newRequestError(err error) *RequestError {
 		if errors.Is(each, openapi3filter.ErrInvalidRequired) {
 			return &RequestError{err: ErrMissingParameter, cause: err}
 		}
-		reason := problemsOf(mismatch.Err)[0].Reason
-		return &RequestError{err: ErrBadParameter, problems: []Problem{{Path: "/" + mismatch.Parameter.Name, Reason: reason}}, cause: err}
+		problem := Problem{Path: "/" + mismatch.Parameter.Name, Reason: problemsOf(mismatch.Err)[0].Reason}
+		return &RequestError{err: ErrBadParameter, problems: []Problem{problem}, cause: err}
 	}
 	return &RequestError{err: ErrBody, problems: problemsOf(err)}
 }

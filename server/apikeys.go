@@ -62,7 +62,8 @@ func (s *Server) sessionRequest(c echo.Context, caller caller) (json.RawMessage,
 	return session, err
 }
 
-// checkSpelling requires the exact names of the members that sessionRequest checks: a gateway decodes names in any case.
+// checkSpelling requires the exact names of the members that sessionRequest checks: a gateway decodes names in any
+// case.
 func checkSpelling(session json.RawMessage) error {
 	for _, m := range jsondoc.Members(session) {
 		for _, name := range []string{"org_id", "access_rights"} {
@@ -74,8 +75,8 @@ func checkSpelling(session json.RawMessage) error {
 	return nil
 }
 
-// grantedAPIs returns the IDs of the APIs that a session grants access to. If access_rights occurs twice, a gateway merges
-// both.
+// grantedAPIs returns the IDs of the APIs that a session grants access to. If access_rights occurs twice, a gateway
+// merges both.
 func grantedAPIs(session json.RawMessage) []string {
 	var ids []string
 	for _, m := range jsondoc.Members(session) {
@@ -187,8 +188,8 @@ func (s *Server) ListApiKeys(c echo.Context, id admin.APIID) error {
 	return replyObject(c, admin.Keys{Data: &admin.AllKeys{Keys: &keys}, Pages: &pages})
 }
 
-// apiKeys returns the IDs of an API's keys: those of its organisation that grant access to it, sorted. The gateway has no
-// such list, so that all of its keys are requested.
+// apiKeys returns the IDs of an API's keys: those of its organisation that grant access to it, sorted. The gateway has
+// no such list, so that all of its keys are requested.
 func (s *Server) apiKeys(ctx context.Context, api store.Row) (admin.Strings, error) {
 	all, err := s.gateway.Keys(ctx)
 	if err != nil {
@@ -215,8 +216,8 @@ func (s *Server) apiKeys(ctx context.Context, api store.Row) (admin.Strings, err
 	return granted, err
 }
 
-// session returns the session of a listed key, which is a hash if the gateway hashes keys. It returns nil for a key that has
-// expired since it was listed.
+// session returns the session of a listed key, which is a hash if the gateway hashes keys. It returns nil for a key
+// that has expired since it was listed.
 func (s *Server) session(ctx context.Context, id string) (json.RawMessage, error) {
 	session, err := s.gateway.Session(ctx, id, false)
 	if !isNotFound(err) {

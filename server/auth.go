@@ -21,7 +21,8 @@ const (
 
 const headerAdminAuth = "Admin-Auth"
 
-// authenticate checks the credential that a security scheme requires, each in its own header. It does not read the body.
+// authenticate checks the credential that a security scheme requires, each in its own header. It does not read the
+// body.
 func (s *Server) authenticate(c echo.Context, r *request) error {
 	switch r.operation.Scheme {
 	case "":
@@ -36,7 +37,8 @@ func (s *Server) authenticate(c echo.Context, r *request) error {
 	return fmt.Errorf("security scheme %q is not implemented", r.operation.Scheme)
 }
 
-// checkSecret compares SHA-256 digests in constant time, so that the duration reveals neither the secret nor its length.
+// checkSecret compares SHA-256 digests in constant time, so that the duration reveals neither the secret nor its
+// length.
 func checkSecret(credential string, digest [sha256.Size]byte) error {
 	sum := sha256.Sum256([]byte(credential))
 	if subtle.ConstantTimeCompare(sum[:], digest[:]) != 1 {
@@ -45,8 +47,8 @@ func checkSecret(credential string, digest [sha256.Size]byte) error {
 	return nil
 }
 
-// authenticateUser sets the caller: the user with the access key of the request. The user is read with each request, so that
-// a change of permissions counts at once.
+// authenticateUser sets the caller: the user with the access key of the request. The user is read with each request, so
+// that a change of permissions counts at once.
 func (s *Server) authenticateUser(c echo.Context, r *request) error {
 	key := c.Request().Header.Get(echo.HeaderAuthorization)
 	if key == "" {
@@ -63,10 +65,13 @@ func (s *Server) authenticateUser(c echo.Context, r *request) error {
 	return nil
 }
 
-// authorise fails if the caller lacks the permission that the operation requires. userID is the user in the path, if any.
+// authorise fails if the caller lacks the permission that the operation requires. userID is the user in the path, if
+// any.
 func authorise(caller caller, permission *contract.Permission, userID string) error {
 	switch {
-	case permission == nil, caller.isAdmin(), permission.GrantedBy(caller.permissions()), permission.Self && caller.is(userID):
+	case permission == nil, caller.isAdmin(), permission.GrantedBy(caller.permissions()):
+		return nil
+	case permission.Self && caller.is(userID):
 		return nil
 	}
 	return apiError{outcome: outcomeAccessDenied}

@@ -14,11 +14,12 @@ import (
 	"gatehouse/internal/jsondoc"
 )
 
-// maxBody is the maximum size of a body that is not an import, in bytes. An organisation or a session has a few kilobytes.
+// maxBody is the maximum size of a body that is not an import, in bytes. An organisation or a session has a few
+// kilobytes.
 const maxBody = 4 << 20
 
-// readBody reads and parses a body. It ignores the Content-Type: clients send JSON as a form, as text, or without a type
-// (docs/behaviour.md#conventions).
+// readBody reads and parses a body. It ignores the Content-Type: clients send JSON as a form, as text, or without a
+// type (docs/behaviour.md#conventions).
 func readBody(c echo.Context, rules *contract.Body, timeout time.Duration) (body, error) {
 	raw, err := httpbody.ReadAll(c.Response(), c.Request(), httpbody.Limits{Bytes: maxBody, Timeout: timeout})
 	if err != nil {

@@ -4,8 +4,8 @@ import (
 	"gatehouse/store"
 )
 
-// caller is the user who sent a request. The zero value is nobody and may do nothing: a request without an authenticated
-// user cannot be mistaken for a super user's, whose organisation is empty, too.
+// caller is the user who sent a request. The zero value is nobody and may do nothing: a request without an
+// authenticated user cannot be mistaken for a super user's, whose organisation is empty, too.
 type caller struct {
 	user *store.User
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each test is named after a public client of the original. It sends the requests of the client as the client sends them, and
-// checks what the client reads of the responses.
+// Each test is named after a public client of the original. It sends the requests of the client as the client sends
+// them, and checks what the client reads of the responses.
 
 // form is the Content-Type that curl -d sends with a JSON body.
 var (

@@ -47,7 +47,8 @@ type Limits struct {
 	Document int
 	// Depth is how deep a document in an import may nest.
 	Depth int
-	// BodyTimeout is how long a client may take to send the next 64 KiB of its body, or to receive the next 64 KiB of a list.
+	// BodyTimeout is how long a client may take to send the next 64 KiB of its body, or to receive the next 64 KiB of a
+	// list.
 	BodyTimeout time.Duration
 }
 

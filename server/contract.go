@@ -28,8 +28,8 @@ func LoadContract() (*contract.Contract, error) {
 	return contract.Load(contractRules, specs...)
 }
 
-// Prepare loads the contract in the background, while a program waits for something else. The function that it returns waits
-// for the result, and must be called.
+// Prepare loads the contract in the background, while a program waits for something else. The function that it returns
+// waits for the result, and must be called.
 func Prepare() func() (*contract.Contract, error) {
 	var loaded *contract.Contract
 	var err error

@@ -155,7 +155,8 @@ func exampleDatabase(t testing.TB) string {
 	})
 }
 
-// insertExamplesInto runs insertExamples with a server that is stopped before it returns: a template may have no connections.
+// insertExamplesInto runs insertExamples with a server that is stopped before it returns: a template may have no
+// connections.
 func insertExamplesInto(t testing.TB, conn string) {
 	t.Helper()
 	tt, ok := t.(*testing.T)

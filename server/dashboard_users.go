@@ -11,8 +11,8 @@ import (
 	"gatehouse/store"
 )
 
-// accessibleUser returns a user that the caller may see. It returns store.ErrNotFound for a user of another organisation,
-// too.
+// accessibleUser returns a user that the caller may see. It returns store.ErrNotFound for a user of another
+// organisation, too.
 func (s *Server) accessibleUser(c echo.Context, userID string) (store.User, error) {
 	caller, err := callerOf(c)
 	if err != nil {
@@ -25,8 +25,8 @@ func (s *Server) accessibleUser(c echo.Context, userID string) (store.User, erro
 	return user, err
 }
 
-// visibleTo removes the access key of another user unless the caller is an administrator: with the key, they could act as
-// that user.
+// visibleTo removes the access key of another user unless the caller is an administrator: with the key, they could act
+// as that user.
 func visibleTo(caller caller, user store.User) store.User {
 	if !caller.isAdmin() && !caller.is(user.ID) {
 		user.AccessKey = ""
@@ -109,8 +109,8 @@ func (s *Server) SetUserPassword(c echo.Context, userID admin.UserID) error {
 	return replyOK(c, nil)
 }
 
-// ownPassword checks a user's current password, and returns the function that replaces it. If two requests replace it at the
-// same time, the second fails: its current password is no longer the current one.
+// ownPassword checks a user's current password, and returns the function that replaces it. If two requests replace it
+// at the same time, the second fails: its current password is no longer the current one.
 func (s *Server) ownPassword(ctx context.Context, userID, current string) (
 	replace func(ctx context.Context, userID, hash string) error, err error,
 ) {
@@ -142,8 +142,8 @@ func (s *Server) checkPassword(ctx context.Context, hash, password string) error
 	return err
 }
 
-// authoriseReset fails unless the caller may set a user's password: everybody may set their own, an administrator with the
-// permission ResetPassword that of a user of the same organisation. A super user may only set those of super users
+// authoriseReset fails unless the caller may set a user's password: everybody may set their own, an administrator with
+// the permission ResetPassword that of a user of the same organisation. A super user may only set those of super users
 // (docs/behaviour.md#passwords).
 func (s *Server) authoriseReset(ctx context.Context, caller caller, userID string) error {
 	switch {

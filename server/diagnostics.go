@@ -10,12 +10,13 @@ import (
 	"gatehouse/gen/admin"
 )
 
-// serveDiagnostics serves metrics and Go's profiles at the paths that their tools expect, to clients with the admin secret.
-// They describe this program and are not a part of the contracts. /debug/pprof/cmdline is left out: a command line may
-// contain secrets.
+// serveDiagnostics serves metrics and Go's profiles at the paths that their tools expect, to clients with the admin
+// secret. They describe this program and are not a part of the contracts. /debug/pprof/cmdline is left out: a command
+// line may contain secrets.
 func (s *Server) serveDiagnostics() {
 	get := func(path string, h http.Handler) { s.echo.GET(path, echo.WrapHandler(h), s.requireAdmin) }
-	get("/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{DisableCompression: true})) // compress does it
+	uncompressed := promhttp.HandlerOpts{DisableCompression: true} // the middleware compresses
+	get("/metrics", promhttp.HandlerFor(s.metrics.registry, uncompressed))
 	for _, name := range []string{"allocs", "block", "goroutine", "heap", "mutex", "threadcreate"} {
 		get("/debug/pprof/"+name, pprof.Handler(name))
 	}

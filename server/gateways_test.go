@@ -506,8 +506,8 @@ func TestAPIKeyIsRefusedAfterItsThirdRequest(t *testing.T) {
 	e.through("/harbour/", key.ID).is(403)
 }
 
-// TestGatewayThatDoesNotAnswerSlowsNoOtherRequest: changes of organisation keys wait for the gateway, and hold nothing that
-// other requests need.
+// TestGatewayThatDoesNotAnswerSlowsNoOtherRequest: changes of organisation keys wait for the gateway, and hold nothing
+// that other requests need.
 func TestGatewayThatDoesNotAnswerSlowsNoOtherRequest(t *testing.T) {
 	t.Parallel()
 	silent := loopback(t) // connections are accepted, requests are not answered

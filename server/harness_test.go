@@ -190,7 +190,8 @@ type recorder struct {
 // Unwrap returns the connection to an http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.connection }
 
-// checkResponse returns an error for a response that the contract does not declare. It ignores paths without an operation.
+// checkResponse returns an error for a response that the contract does not declare. It ignores paths without an
+// operation.
 func checkResponse(r *http.Request, status int, header http.Header, body []byte) error {
 	if r.Method == http.MethodHead {
 		return nil

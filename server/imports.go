@@ -26,13 +26,14 @@ type importKind[T any] struct {
 	store func(ctx context.Context, checkedBy string, rows iter.Seq2[T, error]) (map[string]store.Refusal, error)
 }
 
-// importDocuments imports the documents of the request's body. It reads and checks one at a time, while the store writes
-// those before it, in one transaction.
+// importDocuments imports the documents of the request's body. It reads and checks one at a time, while the store
+// writes those before it, in one transaction.
 func importDocuments[T any](s *Server, c echo.Context, kind importKind[T]) error {
 	if c.Request().ContentLength > s.limits.Import {
 		return httpbody.ErrTooLarge
 	}
-	body, err := httpbody.Open(c.Response(), c.Request(), httpbody.Limits{Bytes: s.limits.Import, Timeout: s.limits.BodyTimeout})
+	limits := httpbody.Limits{Bytes: s.limits.Import, Timeout: s.limits.BodyTimeout}
+	body, err := httpbody.Open(c.Response(), c.Request(), limits)
 	if err != nil {
 		return err
 	}
@@ -57,8 +58,8 @@ func importDocuments[T any](s *Server, c echo.Context, kind importKind[T]) error
 	return s.replyImport(c, &imp.Result, kind.name)
 }
 
-// replyImport replies with the contract's message if all documents were imported, else with how many were, and why others
-// were not. Meta has each ID, and whether it was imported.
+// replyImport replies with the contract's message if all documents were imported, else with how many were, and why
+// others were not. Meta has each ID, and whether it was imported.
 func (s *Server) replyImport(c echo.Context, result *importer.Result, kind string) error {
 	message := cmp.Or(result.Refusals(kind), operationOf(c).Responses[outcomeOK].Message)
 	out := s.newListWriter(c, `{"Status":"OK","Message":`+string(jsondoc.Quote(message))+`,"Meta":{`)

@@ -43,9 +43,9 @@ type list[T any] struct {
 // stored returns the document of a row.
 func stored(row store.Row) (json.RawMessage, error) { return row.Document, nil }
 
-// replyList replies with a list, row by row as the database returns it, in the memory of one row. An error before anything
-// was sent is replied like any other; a later one breaks off the connection, so that the client cannot mistake half of the
-// list for all of it.
+// replyList replies with a list, row by row as the database returns it, in the memory of one row. An error before
+// anything was sent is replied like any other; a later one breaks off the connection, so that the client cannot mistake
+// half of the list for all of it.
 func replyList[T any](s *Server, c echo.Context, l list[T]) error {
 	pages := 0
 	if l.page.Number > 0 {
@@ -83,8 +83,8 @@ func (s *Server) breakOff(c echo.Context, err error) error {
 // listBuffer is how many bytes of a list are sent at a time.
 const listBuffer = 64 << 10
 
-// listWriter writes a response with a list, or an object, of any length. Nothing is sent until the first listBuffer bytes are
-// full: until then, another response can be sent instead.
+// listWriter writes a response with a list, or an object, of any length. Nothing is sent until the first listBuffer
+// bytes are full: until then, another response can be sent instead.
 type listWriter struct {
 	out      *bufio.Writer
 	elements bool // there are some

@@ -26,11 +26,11 @@ import (
 	"gatehouse/store"
 )
 
-// These tests fail for a field that is added to a contract or to the store and forgotten on the way between them. It would
-// compile, and always be sent or stored as zero.
+// These tests fail for a field that is added to a contract or to the store and forgotten on the way between them. It
+// would compile, and always be sent or stored as zero.
 
-// mapping describes where a function that converts one struct to another deviates from "each field is converted to the field
-// of the same name".
+// mapping describes where a function that converts one struct to another deviates from "each field is converted to the
+// field of the same name".
 type mapping struct {
 	// renamed are fields of the source, with the field of the target that they are converted to.
 	renamed map[string]string
@@ -181,8 +181,8 @@ func TestKeyMapping(t *testing.T) {
 	})
 }
 
-// requestBodies are the schemas of request bodies, with what becomes of their properties. Documents are stored as a whole.
-// Other schemas have a mapping test, or a list of all properties with their use.
+// requestBodies are the schemas of request bodies, with what becomes of their properties. Documents are stored as a
+// whole. Other schemas have a mapping test, or a list of all properties with their use.
 var requestBodies = map[string]map[string]string{
 	"ApiDefinitions": nil, "ImportDataStruct": nil, "OrganisationDocument": nil, "SessionState": nil, // documents
 	"UserRequest": nil, "SSOAccessData": nil, // mapping tests above

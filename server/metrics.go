@@ -12,7 +12,8 @@ import (
 	"gatehouse/store"
 )
 
-// requestBuckets are in seconds: a lookup takes a tenth of a millisecond, an import of a hundred thousand APIs ten seconds.
+// requestBuckets are in seconds: a lookup takes a tenth of a millisecond, an import of a hundred thousand APIs ten
+// seconds.
 var requestBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
 // metrics are the metrics of one server, for Prometheus.

@@ -34,8 +34,9 @@ func headAsGET(next http.Handler) http.Handler {
 
 func isHead(c echo.Context) bool { return c.Request().Context().Value(headKey{}) != nil }
 
-// compress compresses responses with zstd or gzip for clients that accept it, except for gateways: their lists are sent as
-// fast as the database returns them, over a short distance, and Go's HTTP client accepts gzip without being asked to.
+// compress compresses responses with zstd or gzip for clients that accept it, except for gateways: their lists are sent
+// as fast as the database returns them, over a short distance, and Go's HTTP client accepts gzip without being asked
+// to.
 func compress(next http.Handler) (http.Handler, error) {
 	wrap, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed))
 	if err != nil {
@@ -54,8 +55,8 @@ func compress(next http.Handler) (http.Handler, error) {
 // maxRequestID is the maximum length of a request ID of a client: a UUID or a trace ID, but not a page of the log.
 const maxRequestID = 128
 
-// logRequest assigns a request ID (the client's, if valid), records metrics and logs one line. The line has the route instead
-// of the path, which may contain a secret.
+// logRequest assigns a request ID (the client's, if valid), records metrics and logs one line. The line has the route
+// instead of the path, which may contain a secret.
 func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start, r, w := time.Now(), c.Request(), c.Response()
@@ -77,7 +78,8 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// handle routes a request. It returns a panic as an error, except the one that breaks off a list, which net/http handles.
+// handle routes a request. It returns a panic as an error, except the one that breaks off a list, which net/http
+// handles.
 func (s *Server) handle(c echo.Context, next echo.HandlerFunc) (err error) {
 	defer func() {
 		switch cause := recover(); cause {
@@ -97,8 +99,8 @@ func (s *Server) handle(c echo.Context, next echo.HandlerFunc) (err error) {
 	return next(c)
 }
 
-// withoutSlash removes a trailing slash: both paths are answered, without a redirect, after which curl would repeat a POST
-// as GET.
+// withoutSlash removes a trailing slash: both paths are answered, without a redirect, after which curl would repeat a
+// POST as GET.
 func withoutSlash(u *url.URL) *url.URL {
 	if len(u.Path) < 2 || !strings.HasSuffix(u.Path, "/") {
 		return u

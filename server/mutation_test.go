@@ -159,8 +159,8 @@ func TestBrokenBodies(t *testing.T) {
 	require.Greater(t, sent, 500)
 }
 
-// FuzzRequestBodies sends any bytes to any operation with a body: it never panics, each response is documented, and an error
-// leaves the database unchanged.
+// FuzzRequestBodies sends any bytes to any operation with a body: it never panics, each response is documented, and an
+// error leaves the database unchanged.
 func FuzzRequestBodies(f *testing.F) {
 	var targets []operation
 	for _, op := range operations() {

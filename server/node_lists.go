@@ -15,8 +15,9 @@ import (
 // headerSession has the ID of the gateway's process. The lists are the same for all.
 const headerSession = "X-Tyk-Session-Id"
 
-// brokenTail ends a list that cannot be completed, so that it is not JSON. A gateway keeps its configuration then. It would
-// take a response that ends early for a lost dashboard, register within its reload, and hang (docs/behaviour.md#lists).
+// brokenTail ends a list that cannot be completed, so that it is not JSON. A gateway keeps its configuration then. It
+// would take a response that ends early for a lost dashboard, register within its reload, and hang
+// (docs/behaviour.md#lists).
 const brokenTail = "\n!"
 
 // nodeList is a list for gateways.

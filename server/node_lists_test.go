@@ -38,7 +38,8 @@ const (
 	smallWindow = 256 << 10
 )
 
-// setupStreaming starts a server that sends responses while they are written. That of setup buffers them for its checks.
+// setupStreaming starts a server that sends responses while they are written. That of setup buffers them for its
+// checks.
 func setupStreaming(t *testing.T, wrap func(http.Handler) http.Handler, change ...func(*server.Config)) *bundle {
 	t.Helper()
 	var cfg server.Config

@@ -12,7 +12,8 @@ import (
 	"gatehouse/store"
 )
 
-// maxHeaderValue bounds what is stored of a header, in bytes. IDs are UUIDs, and a host name has 253 characters at most.
+// maxHeaderValue bounds what is stored of a header, in bytes. IDs are UUIDs, and a host name has 253 characters at
+// most.
 const maxHeaderValue = 255
 
 // headerText returns a header as Postgres can store it: valid UTF-8, not too long.
@@ -69,7 +70,8 @@ func (s *Server) TriggerQuota(c echo.Context) error {
 // toNode returns a node as the API shows it.
 func toNode(n store.Node) admin.Node {
 	return admin.Node{
-		Id: n.ID, SessionId: n.SessionID, Hostname: n.Hostname, FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(),
+		Id: n.ID, SessionId: n.SessionID, Hostname: n.Hostname,
+		FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(),
 	}
 }
 

@@ -143,7 +143,8 @@ func helloNodes(b *bundle) int {
 	return *health.Details["nodes"].ObservedValue
 }
 
-// fatalWords are words in a 403 that make a gateway register within its reload, and deadlock (docs/behaviour.md#gateways).
+// fatalWords are words in a 403 that make a gateway register within its reload, and deadlock
+// (docs/behaviour.md#gateways).
 var fatalWords = []string{"nonce", "no node id found", "node id"}
 
 func TestEveryNodeOperationRequiresTheNodeSecret(t *testing.T) {

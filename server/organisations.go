@@ -28,8 +28,8 @@ var organisationFields = jsondoc.Members(json.RawMessage(`{"id":"","owner_name":
 	`"dont_allow_license_management_view":false,"cloud":false,"dev":false},` +
 	`"org_options_meta":{},"open_policy":{"rules":"","enabled":false},"additional_permissions":{}}`))
 
-// toOrganisation returns the row of an organisation's document: what it is searched by, and the document under this ID. A new
-// organisation has no ID yet: "". Another ID in the document is removed.
+// toOrganisation returns the row of an organisation's document: what it is searched by, and the document under this ID.
+// A new organisation has no ID yet: "". Another ID in the document is removed.
 func toOrganisation(id string, doc json.RawMessage) store.Organisation {
 	if id == "" || jsondoc.String(doc, "id") != id {
 		doc = jsondoc.Without(doc, "id")
@@ -39,8 +39,8 @@ func toOrganisation(id string, doc json.RawMessage) store.Organisation {
 	}
 }
 
-// organisationIntegers must be integers under any spelling of their names: clients in Go match names in any case, and one
-// value that they cannot decode would keep them from reading the list.
+// organisationIntegers must be integers under any spelling of their names: clients in Go match names in any case, and
+// one value that they cannot decode would keep them from reading the list.
 var organisationIntegers = []string{"developer_quota", "developer_count"}
 
 // organisationRequest returns the organisation in the body of a request under an ID, which is "" for a new one.

@@ -26,13 +26,14 @@ func replyMessage(c echo.Context, message string, meta any) error {
 // replyObject replies with an object that is not wrapped in an envelope.
 func replyObject(c echo.Context, object any) error { return writeJSON(c, http.StatusOK, object) }
 
-// envelope returns the reply of every operation that does not reply with an object: Status, Message and Meta in this order.
+// envelope returns the reply of every operation that does not reply with an object: Status, Message and Meta in this
+// order.
 func envelope(status admin.ApiErrorStatus, message string, meta any) admin.ApiError {
 	return admin.ApiError{Status: status, Message: message, Meta: meta}
 }
 
-// writeJSON writes compact JSON without a newline at its end, and flushes it: the client need not wait until the request is
-// counted and logged.
+// writeJSON writes compact JSON without a newline at its end, and flushes it: the client need not wait until the
+// request is counted and logged.
 func writeJSON(c echo.Context, status int, v any) error {
 	text, ok := v.(json.RawMessage)
 	if !ok {
@@ -52,8 +53,8 @@ func writeJSON(c echo.Context, status int, v any) error {
 // smallResponse is a size in bytes that fits most responses: a user takes some 500.
 const smallResponse = 512
 
-// appendJSON appends v to buf. It leaves `<`, `>` and `&` as they are, which json.Marshal and Echo would escape, also in a
-// user's document.
+// appendJSON appends v to buf. It leaves `<`, `>` and `&` as they are, which json.Marshal and Echo would escape, also
+// in a user's document.
 func appendJSON(buf []byte, v any) ([]byte, error) {
 	text, err := fastjson.Append(buf, v, fastjson.SortMapKeys)
 	if err != nil {

@@ -53,8 +53,8 @@ func bodyOf(c echo.Context) body {
 // errNoCaller is a fault of the code: a handler asked for the caller of an operation that does not authenticate users.
 var errNoCaller = errors.New("the operation does not authenticate a user")
 
-// callerOf returns the user who sent a request. It fails for an operation that does not authenticate users by their access
-// key, such as all of /admin.
+// callerOf returns the user who sent a request. It fails for an operation that does not authenticate users by their
+// access key, such as all of /admin.
 func callerOf(c echo.Context) (caller, error) {
 	if r := requestOf(c); r != nil && r.caller.authenticated() {
 		return r.caller, nil
@@ -66,8 +66,8 @@ func callerOf(c echo.Context) (caller, error) {
 // written as 1.0 or 1e3.
 const reasonNotInteger = "must be a whole number of 64 bits, and written as one"
 
-// decode returns the validated body as a T. Names are matched exactly: encoding/json would accept "EMAIL_ADDRESS", which
-// the contract does not declare and nothing has validated.
+// decode returns the validated body as a T. Names are matched exactly: encoding/json would accept "EMAIL_ADDRESS",
+// which the contract does not declare and nothing has validated.
 func decode[T any](c echo.Context) (T, error) {
 	var v T
 	if _, err := fastjson.Parse(bodyOf(c).json, &v, fastjson.DontMatchCaseInsensitiveStructFields); err != nil {

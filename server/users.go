@@ -14,8 +14,8 @@ import (
 	"gatehouse/store"
 )
 
-// minPassword is the minimum length of a password in characters. More is not required: bootstrap scripts set weak passwords
-// (docs/behaviour.md#passwords).
+// minPassword is the minimum length of a password in characters. More is not required: bootstrap scripts set weak
+// passwords (docs/behaviour.md#passwords).
 const minPassword = 6
 
 // defaultPermissions are the permissions of a user whose request states none (docs/behaviour.md#users).

@@ -178,8 +178,8 @@ func TestPasswordUpdatedTime(t *testing.T) {
 	require.GreaterOrEqual(t, now.PasswordUpdated.Sub(now.CreatedAt), time.Hour)
 }
 
-// TestConcurrentPasswordChanges sets a password several times at once: of the requests with the same current password one
-// succeeds, and the others report a wrong password.
+// TestConcurrentPasswordChanges sets a password several times at once: of the requests with the same current password
+// one succeeds, and the others report a wrong password.
 func TestConcurrentPasswordChanges(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

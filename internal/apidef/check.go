@@ -1,5 +1,5 @@
-// Package apidef knows what a Tyk Gateway decodes. It checks API definitions and policies, so that gateways are only sent
-// what they can load, and extracts from them what they are searched by.
+// Package apidef knows what a Tyk Gateway decodes. It checks API definitions and policies, so that gateways are only
+// sent what they can load, and extracts from them what they are searched by.
 package apidef
 
 import (
@@ -21,12 +21,12 @@ type Problem = contract.Problem
 // checkVersion is a part of Checks.Name. Increment it when the checks find more or less than before.
 const checkVersion = "4"
 
-// storedDepth is how deep a stored document may nest. Go's decoder, which gateways use, fails at 10,000 levels, of which the
-// list around the documents takes a few.
+// storedDepth is how deep a stored document may nest. Go's decoder, which gateways use, fails at 10,000 levels, of
+// which the list around the documents takes a few.
 const storedDepth = 9_000
 
-// Checks check the documents that gateways load by the contract's schemas, taken strictly. A gateway decodes all documents
-// as one list: a document that it cannot decode would keep it from loading any other, of any organisation
+// Checks check the documents that gateways load by the contract's schemas, taken strictly. A gateway decodes all
+// documents as one list: a document that it cannot decode would keep it from loading any other, of any organisation
 // (docs/behaviour.md#documents-a-gateway-cannot-decode).
 type Checks struct {
 	// Name identifies these checks. A document that was checked under another name has to be checked again.
@@ -35,8 +35,8 @@ type Checks struct {
 	Policies *Check
 }
 
-// NewChecks returns checks by the schemas of the operations importAPIs and importPolicies. depth is how deep a document may
-// nest that is imported.
+// NewChecks returns checks by the schemas of the operations importAPIs and importPolicies. depth is how deep a document
+// may nest that is imported.
 func NewChecks(known *contract.Contract, depth int) (*Checks, error) {
 	apis, policies := known.Operation("importAPIs"), known.Operation("importPolicies")
 	if apis == nil || policies == nil {
@@ -47,7 +47,8 @@ func NewChecks(known *contract.Contract, depth int) (*Checks, error) {
 		Name: hex.EncodeToString(sum[:8]),
 		APIs: &Check{idAt: apiID, extraProblems: requireDefinition}, Policies: &Check{idAt: policyDatabaseID},
 	}
-	return checks, errors.Join(checks.APIs.compile(apis, apiPaths, depth), checks.Policies.compile(policies, policyPaths, depth))
+	apisErr, policiesErr := checks.APIs.compile(apis, apiPaths, depth), checks.Policies.compile(policies, policyPaths, depth)
+	return checks, errors.Join(apisErr, policiesErr)
 }
 
 // Check checks documents of one kind. It is safe for concurrent use.
@@ -66,9 +67,11 @@ func (c *Check) compile(op *contract.Operation, capture [][]string, depth int) e
 		return fmt.Errorf("contract: %s has no x-each list", op.ID)
 	}
 	c.reference = op.Body.Element
+	imported := jsonschema.Options{Capture: capture, Depth: depth}
+	stored := jsonschema.Options{Capture: capture, Depth: storedDepth, Nulls: true}
 	var err error
-	if c.imported, err = jsonschema.Compile(c.reference, jsonschema.Options{Capture: capture, Depth: depth}); err == nil {
-		c.stored, err = jsonschema.Compile(c.reference, jsonschema.Options{Capture: capture, Nulls: true, Depth: storedDepth})
+	if c.imported, err = jsonschema.Compile(c.reference, imported); err == nil {
+		c.stored, err = jsonschema.Compile(c.reference, stored)
 	}
 	if err != nil {
 		return fmt.Errorf("contract: %s: %w", op.ID, err)
@@ -76,8 +79,8 @@ func (c *Check) compile(op *contract.Operation, capture [][]string, depth int) e
 	return nil
 }
 
-// Import checks a document before it is imported, and writes its compact form over buf. The error, a jsonschema.ErrSyntax, is
-// that raw is not JSON.
+// Import checks a document before it is imported, and writes its compact form over buf. The error, a
+// jsonschema.ErrSyntax, is that raw is not JSON.
 func (c *Check) Import(buf, raw []byte) (Document, []Problem, error) {
 	result, err := c.imported.Check(buf[:0], raw)
 	if err != nil {
@@ -90,7 +93,7 @@ func (c *Check) Import(buf, raw []byte) (Document, []Problem, error) {
 	// kin-openapi lists all problems. It finds none if only strictness does.
 	var value any
 	if err := json.Unmarshal(doc.JSON, &value); err != nil {
-		return doc, []Problem{{Reason: "a number is out of range"}}, nil //nolint:nilerr // the document is wrong: a problem
+		return doc, []Problem{{Reason: "a number is out of range"}}, nil //nolint:nilerr // a problem
 	}
 	problems := contract.CheckValue(c.reference, value)
 	if problems == nil {

@@ -36,8 +36,8 @@ func loadContract(t *testing.T) *contract.Contract {
 	return known
 }
 
-// TestImportedDocumentsDecode puts each value of anywhere into each place that the contract's schemas or a gateway's types
-// describe: a document that can be imported must decode in a gateway.
+// TestImportedDocumentsDecode puts each value of anywhere into each place that the contract's schemas or a gateway's
+// types describe: a document that can be imported must decode in a gateway.
 func TestImportedDocumentsDecode(t *testing.T) {
 	t.Parallel()
 	checks, err := NewChecks(loadContract(t), jsonschema.MaxDepth)

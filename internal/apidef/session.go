@@ -10,8 +10,8 @@ import (
 )
 
 // GatewaySession returns a function that converts a valid session into the form that gateways decode: the published
-// examples, and clients that follow them, write integers as floats (1.0, 1.7e9), which gateways refuse. The schema is that
-// of the operation createOrgKey.
+// examples, and clients that follow them, write integers as floats (1.0, 1.7e9), which gateways refuse. The schema is
+// that of the operation createOrgKey.
 func GatewaySession(known *contract.Contract) (func(json.RawMessage) json.RawMessage, error) {
 	op := known.Operation("createOrgKey")
 	if op == nil || op.Body == nil {

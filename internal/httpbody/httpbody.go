@@ -1,4 +1,5 @@
-// Package httpbody reads request bodies: it decodes them, bounds their size, and requires clients to send at a minimum rate.
+// Package httpbody reads request bodies: it decodes them, bounds their size, and requires clients to send at a minimum
+// rate.
 package httpbody
 
 import (
@@ -56,8 +57,8 @@ type Limits struct {
 	Timeout time.Duration
 }
 
-// Open returns the body of r as it was before the client encoded it; gzip and zstd are supported. Open and the reader return
-// the errors of this package only, and io.EOF. The caller must close the reader.
+// Open returns the body of r as it was before the client encoded it; gzip and zstd are supported. Open and the reader
+// return the errors of this package only, and io.EOF. The caller must close the reader.
 func Open(w http.ResponseWriter, r *http.Request, limits Limits) (io.ReadCloser, error) {
 	paced := &pacedReader{source: r.Body, control: http.NewResponseController(w), timeout: limits.Timeout}
 	decoder, err := decode(paced, r.Header.Get("Content-Encoding"))
@@ -141,7 +142,8 @@ func translate(err error) error {
 	return &MalformedError{Reason: "the body broke off", Cause: err}
 }
 
-// pacedReader enforces a minimum upload rate, so that a slow client cannot occupy a connection, or the lock of an import.
+// pacedReader enforces a minimum upload rate, so that a slow client cannot occupy a connection, or the lock of an
+// import.
 type pacedReader struct {
 	source  io.Reader
 	control *http.ResponseController

@@ -6,8 +6,8 @@ import (
 	"iter"
 )
 
-// idList is an ordered set of IDs. An import may have hundreds of thousands: the list holds them in few large blocks, which
-// the garbage collector does not scan and which never move.
+// idList is an ordered set of IDs. An import may have hundreds of thousands: the list holds them in few large blocks,
+// which the garbage collector does not scan and which never move.
 type idList struct {
 	blocks [][]byte // each ID is preceded by its length
 	known  map[[sha256.Size / 2]byte]struct{}

@@ -1,5 +1,5 @@
-// Package importer reads the documents of an import from a request body, in the memory of one document: it reads a document,
-// checks it, hands it over as a row to store, and records the result.
+// Package importer reads the documents of an import from a request body, in the memory of one document: it reads a
+// document, checks it, hands it over as a row to store, and records the result.
 package importer
 
 import (
@@ -32,8 +32,8 @@ type Import struct {
 	Result Result
 }
 
-// Rows yields a row for each valid document, and records the others in the result. A row need be usable only until the next
-// one is yielded. toRow returns the row and the ID of a document.
+// Rows yields a row for each valid document, and records the others in the result. A row need be usable only until the
+// next one is yielded. toRow returns the row and the ID of a document.
 //
 // An error is the last that is yielded: a *MalformedError, jsonlist.ErrEmpty, jsonlist.ErrTooLarge, or one of Body's or
 // ValidateEnvelope's.

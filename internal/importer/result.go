@@ -52,8 +52,8 @@ func (r *Result) All() iter.Seq2[string, bool] {
 	}
 }
 
-// Refusals describes how many of the documents, called kind, were imported and why the others were not. It returns "" if all
-// were imported.
+// Refusals describes how many of the documents, called kind, were imported and why the others were not. It returns ""
+// if all were imported.
 func (r *Result) Refusals(kind string) string {
 	if len(r.refused) == 0 {
 		return ""

@@ -1,6 +1,6 @@
-// Package jsondoc reads and edits a user's JSON document as text. What it does not edit stays byte for byte as it was: the
-// order of members, the text of numbers, escapes. Of members with the same name the last one counts, as in encoding/json
-// and in a Tyk Gateway.
+// Package jsondoc reads and edits a user's JSON document as text. What it does not edit stays byte for byte as it was:
+// the order of members, the text of numbers, escapes. Of members with the same name the last one counts, as in
+// encoding/json and in a Tyk Gateway.
 //
 // All functions expect valid JSON without insignificant whitespace, which Compact returns.
 package jsondoc
@@ -146,8 +146,8 @@ func Quote(s string) json.RawMessage {
 	return bytes.TrimRight(out.Bytes(), "\n")
 }
 
-// Fill returns doc with the fields that it lacks, each inserted behind its predecessor in fields. The first field is inserted
-// with the value first instead of its own.
+// Fill returns doc with the fields that it lacks, each inserted behind its predecessor in fields. The first field is
+// inserted with the value first instead of its own.
 func Fill(doc json.RawMessage, fields []Member, first json.RawMessage) json.RawMessage {
 	ends := memberEnds(doc, fields)
 	var missing []insertion

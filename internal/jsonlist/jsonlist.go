@@ -58,14 +58,14 @@ const (
 	atEnd
 )
 
-// NewReader returns a reader of the object in src. list is the name of the list, which may be written in any case, and limit
-// the maximum size of a document in bytes.
+// NewReader returns a reader of the object in src. list is the name of the list, which may be written in any case, and
+// limit the maximum size of a document in bytes.
 func NewReader(src io.Reader, list string, limit int) *Reader {
 	return &Reader{src: src, list: list, limit: limit, buf: make([]byte, initialBuffer)}
 }
 
-// Next returns the next document, which is valid until the next call. It returns io.EOF when the source has ended behind the
-// object.
+// Next returns the next document, which is valid until the next call. It returns io.EOF when the source has ended
+// behind the object.
 func (r *Reader) Next() ([]byte, error) {
 	for {
 		var err error
@@ -93,8 +93,8 @@ func (r *Reader) Next() ([]byte, error) {
 	}
 }
 
-// Rest returns, after Next has returned io.EOF, the source with an empty list in place of the documents. If the source is not
-// an object, it is all of it.
+// Rest returns, after Next has returned io.EOF, the source with an empty list in place of the documents. If the source
+// is not an object, it is all of it.
 func (r *Reader) Rest() []byte { return r.rest }
 
 // Offset returns how many bytes of the source have been used.
