@@ -47,10 +47,8 @@ func NewChecks(known *contract.Contract, depth int) (*Checks, error) {
 		Name: hex.EncodeToString(sum[:8]),
 		APIs: &Check{idAt: apiID, extraProblems: requireDefinition}, Policies: &Check{idAt: policyDatabaseID},
 	}
-	return checks, errors.Join(
-		checks.APIs.compile(apis, apiPaths, depth),
-		checks.Policies.compile(policies, policyPaths, depth),
-	)
+	apisErr, policiesErr := checks.APIs.compile(apis, apiPaths, depth), checks.Policies.compile(policies, policyPaths, depth)
+	return checks, errors.Join(apisErr, policiesErr)
 }
 
 // Check checks documents of one kind. It is safe for concurrent use.
@@ -69,9 +67,11 @@ func (c *Check) compile(op *contract.Operation, capture [][]string, depth int) e
 		return fmt.Errorf("contract: %s has no x-each list", op.ID)
 	}
 	c.reference = op.Body.Element
+	imported := jsonschema.Options{Capture: capture, Depth: depth}
+	stored := jsonschema.Options{Capture: capture, Depth: storedDepth, Nulls: true}
 	var err error
-	if c.imported, err = jsonschema.Compile(c.reference, jsonschema.Options{Capture: capture, Depth: depth}); err == nil {
-		c.stored, err = jsonschema.Compile(c.reference, jsonschema.Options{Capture: capture, Nulls: true, Depth: storedDepth})
+	if c.imported, err = jsonschema.Compile(c.reference, imported); err == nil {
+		c.stored, err = jsonschema.Compile(c.reference, stored)
 	}
 	if err != nil {
 		return fmt.Errorf("contract: %s: %w", op.ID, err)
@@ -93,7 +93,7 @@ func (c *Check) Import(buf, raw []byte) (Document, []Problem, error) {
 	// kin-openapi lists all problems. It finds none if only strictness does.
 	var value any
 	if err := json.Unmarshal(doc.JSON, &value); err != nil {
-		return doc, []Problem{{Reason: "a number is out of range"}}, nil //nolint:nilerr // the document is wrong: a problem
+		return doc, []Problem{{Reason: "a number is out of range"}}, nil //nolint:nilerr // a problem
 	}
 	problems := contract.CheckValue(c.reference, value)
 	if problems == nil {
