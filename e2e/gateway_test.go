@@ -121,8 +121,9 @@ func serveGateway(t *testing.T, control bool) *served {
 	t.Helper()
 	s := &served{redis: gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame")), line: newLine(t)}
 	s.gateway = gatewaytest.Start(t, gatewaytest.Config{
-		DashboardURL: s.line.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret, Redis: s.redis, EnforceOrgQuotas: true,
-		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
+		DashboardURL: s.line.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret, Redis: s.redis.Options(),
+		EnforceOrgQuotas: true,
+		PingInterval:     100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
 		ReloadInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
 	})
 	host, port := s.redis.Addr()

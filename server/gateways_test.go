@@ -58,7 +58,7 @@ func setupGatewayOn(t *testing.T, redis *gatewaytest.Redis, p plan) *estate {
 	}
 	door := loopback(t)
 	cfg := gatewaytest.Config{
-		DashboardURL: "http://" + door.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret, Redis: redis,
+		DashboardURL: "http://" + door.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret, Redis: redis.Options(),
 		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
 		EnforceOrgQuotas: true,
 	}
