@@ -190,7 +190,7 @@ func TestGatewayExampleWalk(t *testing.T) {
 	require.Equal(t, conf.DBAppConfOptions.ConnectionString, conf.Policies.ConnectionString)
 	require.Equal(t, "127.0.0.1", conf.Storage.Host)
 	gateway := gatewaytest.Start(t, gatewaytest.Config{
-		DashboardURL: link.url, NodeSecret: conf.NodeSecret, ControlSecret: conf.Secret, Redis: redis,
+		DashboardURL: link.url, NodeSecret: conf.NodeSecret, ControlSecret: conf.Secret, Redis: redis.Options(),
 		EnforceOrgQuotas: conf.EnforceOrgQuotas, HashKeys: *conf.HashKeys, RetryInterval: 50 * time.Millisecond,
 	})
 	start, text := exampleReadme(t)

@@ -53,7 +53,8 @@ func serveGateway(t *testing.T, withControlAPI bool) *served {
 	t.Helper()
 	s := &served{redis: gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame")), link: newLink(t)}
 	s.gateway = gatewaytest.Start(t, gatewaytest.Config{
-		DashboardURL: s.link.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret, Redis: s.redis,
+		DashboardURL: s.link.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret,
+		Redis:            s.redis.Options(),
 		EnforceOrgQuotas: true,
 		PingInterval:     100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
 		ReloadInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,

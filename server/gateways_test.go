@@ -58,7 +58,8 @@ func setupGatewayOn(t *testing.T, redis *gatewaytest.Redis, p gatewayOptions) *g
 	}
 	listener := loopback(t)
 	cfg := gatewaytest.Config{
-		DashboardURL: "http://" + listener.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret, Redis: redis,
+		DashboardURL: "http://" + listener.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret,
+		Redis:        redis.Options(),
 		PingInterval: 100 * time.Millisecond, RetryInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
 		EnforceOrgQuotas: true,
 	}

@@ -106,7 +106,7 @@ func (p *places) ofType(t reflect.Type, path []string) {
 		t = t.Elem()
 	}
 	p.add(path)
-	if t.PkgPath() != "" && t.PkgPath() != reflect.TypeFor[gatewaytest.Gateway]().PkgPath() {
+	if t.PkgPath() != "" && t.PkgPath() != gatewaytest.APIType().PkgPath() {
 		return
 	}
 	switch t.Kind() {

@@ -3,6 +3,7 @@ package gatewaytest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -19,16 +20,15 @@ import (
 )
 
 const (
-	// redisStartWithin is how long a redis-server may take to answer its first INFO; it takes some 50 ms on an idle
-	// machine, the rest is for a busy one.
-	redisStartWithin = 15 * time.Second
-	// redisStartAttempts bounds the races for a free port that another process won.
+	// redisStartTimeout is how long a redis-server may take to answer. It takes 50 ms on an idle machine.
+	redisStartTimeout = time.Minute
+	// redisStartAttempts bounds the attempts to start on a free port, which another process may take first.
 	redisStartAttempts = 5
-	// redisPollEvery is how often a starting redis-server is asked.
-	redisPollEvery = 10 * time.Millisecond
+	// redisPollInterval is the time between two checks of a starting redis-server.
+	redisPollInterval = 10 * time.Millisecond
 )
 
-// Redis is a redis-server of one test: on a loopback port, without persistence, gone with the test.
+// Redis is a redis-server on a loopback port, without persistence, that ends with its test.
 type Redis struct {
 	t        testing.TB
 	program  string
@@ -36,7 +36,7 @@ type Redis struct {
 	port     int
 	password string
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards running
 	running *redisProcess
 }
 
@@ -46,10 +46,10 @@ type redisProcess struct {
 	exited chan struct{}
 }
 
-// RedisOption changes how StartRedis sets the server up.
+// RedisOption is an option of StartRedis.
 type RedisOption func(*Redis)
 
-// WithPassword makes the server ask for a password. It must not contain white space or quotes.
+// WithPassword sets the password of the server. It must not contain white space or quotes.
 func WithPassword(password string) RedisOption {
 	return func(r *Redis) { r.password = password }
 }
@@ -74,13 +74,13 @@ func StartRedis(t testing.TB, options ...RedisOption) *Redis {
 	return nil
 }
 
-// Addr is where the server listens, also while it is killed.
+// Addr returns the address on which the server listens, also while it is killed.
 func (r *Redis) Addr() (host string, port int) { return "127.0.0.1", r.port }
 
-// Password is what the server asks for; empty if nothing.
+// Password returns the password of the server, or "".
 func (r *Redis) Password() string { return r.password }
 
-// Kill ends the server with SIGKILL: connections break, data is lost. Killing a dead server does nothing.
+// Kill kills the server, if it runs: connections break and its data is lost.
 func (r *Redis) Kill() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -92,7 +92,7 @@ func (r *Redis) Kill() {
 	r.running = nil
 }
 
-// Restart kills the server if it runs and starts an empty one on the same port.
+// Restart kills the server, if it runs, and starts an empty one on the same port.
 func (r *Redis) Restart() {
 	r.t.Helper()
 	r.Kill()
@@ -101,15 +101,19 @@ func (r *Redis) Restart() {
 	}
 }
 
-// Client is a new client of this server, closed with the test.
+// Client returns a new client, which is closed at the end of the test.
 func (r *Redis) Client() *redis.Client {
-	client := redis.NewClient(r.options())
+	client := redis.NewClient(r.Options())
 	r.t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-// options fail fast: a test that takes Redis away waits for the failure.
-func (r *Redis) options() *redis.Options {
+// Options returns the options of a client, or nil for a nil Redis. They fail fast: a test that kills the server waits
+// for the failure.
+func (r *Redis) Options() *redis.Options {
+	if r == nil {
+		return nil
+	}
 	return &redis.Options{
 		Addr:                     net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)),
 		Password:                 r.password,
@@ -123,7 +127,7 @@ func (r *Redis) options() *redis.Options {
 
 func (r *Redis) start() error {
 	process := &redisProcess{exited: make(chan struct{})}
-	// The configuration goes in by stdin, so that the password is not in the process list.
+	// Pass the configuration by stdin, so that the password is not in the list of processes.
 	process.cmd = exec.Command(r.program, "-")
 	process.cmd.Dir = r.dir
 	process.cmd.Stdin = bytes.NewReader(r.configuration())
@@ -158,26 +162,26 @@ func (r *Redis) configuration() []byte {
 }
 
 func (r *Redis) waitReady(process *redisProcess) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.t.Context()), redisStartWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.t.Context()), redisStartTimeout)
 	defer cancel()
-	client := redis.NewClient(r.options())
+	client := redis.NewClient(r.Options())
 	defer func() { _ = client.Close() }()
 	for {
 		var info string
-		err := dial(ctx, r.options().Addr) // first, because the client writes a line to stderr for every refusal
+		err := dial(ctx, r.Options().Addr) // first: the client logs every refused connection
 		if err == nil {
 			info, err = client.Info(ctx, "server").Result()
 		}
-		// Another test's server may have won the port: only ours counts.
+		// The server may be one of another test that took the port first.
 		if err == nil && strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", process.cmd.Process.Pid)) {
 			return nil
 		}
 		select {
 		case <-process.exited:
-			return fmt.Errorf("redis-server on port %d ended: %v", r.port, err)
+			return errors.Join(fmt.Errorf("redis-server on port %d ended", r.port), err)
 		case <-ctx.Done():
-			return fmt.Errorf("redis-server on port %d does not answer: %v", r.port, err)
-		case <-time.After(redisPollEvery):
+			return errors.Join(fmt.Errorf("redis-server on port %d does not answer", r.port), err)
+		case <-time.After(redisPollInterval):
 		}
 	}
 }
@@ -190,7 +194,7 @@ func dial(ctx context.Context, address string) error {
 	return connection.Close()
 }
 
-// freePort is a loopback port that was free a moment ago.
+// freePort returns a loopback port that is free at the moment.
 func freePort(t testing.TB) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

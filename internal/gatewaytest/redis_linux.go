@@ -2,7 +2,7 @@ package gatewaytest
 
 import "syscall"
 
-// dieWithParent makes the kernel end redis-server when the test binary is killed (a test timeout, ^C): cleanups do
+// dieWithParent makes the kernel kill redis-server when the test is killed (by a time-out or Ctrl-C), since cleanups do
 // not run then.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

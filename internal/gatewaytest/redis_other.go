@@ -4,5 +4,5 @@ package gatewaytest
 
 import "syscall"
 
-// dieWithParent has no counterpart here: a killed test binary leaves its redis-server behind.
+// dieWithParent does nothing on this system: a test that is killed leaves its redis-server behind.
 func dieWithParent() *syscall.SysProcAttr { return nil }

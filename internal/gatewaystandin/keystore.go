@@ -1,8 +1,10 @@
-package gatewaytest
+package gatewaystandin
 
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 	"sync"
@@ -12,39 +14,55 @@ import (
 )
 
 const (
-	keyPrefix = "apikey-" // + key, or its hash with HashKeys
-	orgPrefix = "orgkey." // + organisation id
-	// scanCount is a hint to Redis: how many keys one SCAN looks at.
+	keyPrefix = "apikey-" // followed by the key, or its hash with HashKeys
+	orgPrefix = "orgkey." // followed by the organisation's ID
+	// scanCount is the number of keys that Redis looks at per SCAN.
 	scanCount = 100
-	// sessionCacheTTL is a real gateway's local session cache: 10 s.
+	// sessionCacheTTL is the lifetime of a session in a gateway's local cache.
 	sessionCacheTTL = 10 * time.Second
 )
 
-// store holds keys and org keys: in Redis under the real names if there is one, else in memory. It outlives a restart
-// of the gateway, as Redis does, but not the loss of Redis.
-type store struct {
-	redis *redis.Client // nil: memory
+// keyStore stores keys and organisation keys: in Redis under their real names, or in memory. It outlives a restart of
+// the gateway, but not the loss of Redis.
+type keyStore struct {
+	redis    *redis.Client // nil is memory
+	hashKeys bool
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards memory
 	memory map[string][]byte
 }
 
-func newStore(server *Redis) *store {
-	s := &store{memory: map[string][]byte{}}
-	if server != nil {
-		s.redis = redis.NewClient(server.options())
+func newKeyStore(cfg Config) *keyStore {
+	s := &keyStore{memory: map[string][]byte{}, hashKeys: cfg.HashKeys}
+	if cfg.Redis != nil {
+		s.redis = redis.NewClient(cfg.Redis)
 	}
 	return s
 }
 
-func (s *store) close() {
+func (s *keyStore) close() {
 	if s.redis != nil {
 		_ = s.redis.Close()
 	}
 }
 
-// get answers false for what is not there, cannot be read or cannot be reached: a gateway makes no difference.
-func (s *store) get(ctx context.Context, name string) (session, bool) {
+// name returns the name under which a key is stored.
+func (s *keyStore) name(key string) string {
+	if s.hashKeys {
+		key = hashKey(key)
+	}
+	return keyPrefix + key
+}
+
+// hashKey returns 16 hexadecimal digits, like a gateway's murmur64. It is FNV: clients do not compute the hash.
+func hashKey(key string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(key))
+	return fmt.Sprintf("%016x", h.Sum64())
+}
+
+// get returns a session. It reports false if there is none, or if it cannot be read: a gateway does not distinguish.
+func (s *keyStore) get(ctx context.Context, name string) (session, bool) {
 	var found session
 	data, ok := s.read(ctx, name)
 	if !ok || json.Unmarshal(data, &found) != nil {
@@ -53,7 +71,7 @@ func (s *store) get(ctx context.Context, name string) (session, bool) {
 	return found, true
 }
 
-func (s *store) read(ctx context.Context, name string) ([]byte, bool) {
+func (s *keyStore) read(ctx context.Context, name string) ([]byte, bool) {
 	if s.redis != nil {
 		data, err := s.redis.Get(ctx, name).Bytes()
 		return data, err == nil
@@ -64,7 +82,7 @@ func (s *store) read(ctx context.Context, name string) ([]byte, bool) {
 	return data, ok
 }
 
-func (s *store) set(ctx context.Context, name string, value session) error {
+func (s *keyStore) set(ctx context.Context, name string, value session) error {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return err
@@ -78,8 +96,8 @@ func (s *store) set(ctx context.Context, name string, value session) error {
 	return nil
 }
 
-// remove says whether there was something to remove.
-func (s *store) remove(ctx context.Context, name string) bool {
+// remove deletes a session and reports whether there was one.
+func (s *keyStore) remove(ctx context.Context, name string) bool {
 	if s.redis != nil {
 		n, err := s.redis.Del(ctx, name).Result()
 		return err == nil && n > 0
@@ -91,8 +109,8 @@ func (s *store) remove(ctx context.Context, name string) bool {
 	return ok
 }
 
-// names are those that begin with prefix and filter, without prefix, sorted.
-func (s *store) names(ctx context.Context, prefix, filter string) []string {
+// names returns the sorted names that begin with prefix and filter, without prefix.
+func (s *keyStore) names(ctx context.Context, prefix, filter string) []string {
 	names := []string{}
 	for _, name := range s.all(ctx, prefix) {
 		if rest, ok := strings.CutPrefix(name, prefix); ok && strings.HasPrefix(rest, filter) {
@@ -103,7 +121,7 @@ func (s *store) names(ctx context.Context, prefix, filter string) []string {
 	return slices.Compact(names)
 }
 
-func (s *store) all(ctx context.Context, prefix string) []string {
+func (s *keyStore) all(ctx context.Context, prefix string) []string {
 	var names []string
 	if s.redis != nil {
 		scan := s.redis.Scan(ctx, 0, prefix+"*", scanCount).Iterator()
@@ -120,15 +138,15 @@ func (s *store) all(ctx context.Context, prefix string) []string {
 	return names
 }
 
-// alive says whether the keys can be reached.
-func (s *store) alive(ctx context.Context) bool {
+// reachable reports whether the keys can be read.
+func (s *keyStore) reachable(ctx context.Context) bool {
 	return s.redis == nil || s.redis.Ping(ctx).Err() == nil
 }
 
-// sessionCache is the gateway's own copy of the org sessions that it has used, which it believes more than Redis
-// (facts §6, trap b).
+// sessionCache is the gateway's copy of organisation sessions, which takes precedence over Redis
+// (docs/behaviour.md#gateway-keys-and-cache, trap 2).
 type sessionCache struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards items
 	items map[string]cachedSession
 }
 

@@ -1,4 +1,4 @@
-package gatewaytest
+package gatewaystandin
 
 type versionDefinition struct {
 	Enabled              bool              `json:"enabled"`
@@ -69,8 +69,8 @@ type extendedPaths struct {
 	RateLimit                []endpointRateLimitDef `json:"rate_limit"`
 }
 
-// pathMeta is what most per-endpoint settings have. transformJQMeta, validateRequestMeta and persistGraphQLMeta have no
-// `disabled`: with it, the stand-in would be stricter than the gateway.
+// pathMeta has the fields of most per-endpoint settings. transformJQMeta, validateRequestMeta and persistGraphQLMeta
+// do not embed it: they have no `disabled`, and would otherwise be stricter than a gateway.
 type pathMeta struct {
 	Disabled bool   `json:"disabled"`
 	Path     string `json:"path"`

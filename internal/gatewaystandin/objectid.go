@@ -1,4 +1,4 @@
-package gatewaytest
+package gatewaystandin
 
 import (
 	"bytes"
@@ -7,13 +7,14 @@ import (
 	"fmt"
 )
 
-// objectIDBytes is the length of a document id: 12 bytes, written as 24 hex digits.
+// objectIDBytes is the length of a document's ID, written as 24 hexadecimal digits.
 const objectIDBytes = 12
 
-// objectID is a document's id. Whatever else it holds breaks the whole list it is in (facts §3, §4).
+// objectID is a document's ID. Any other value makes the decoding of the whole list fail
+// (docs/behaviour.md#documents-a-gateway-cannot-decode).
 type objectID string
 
-// UnmarshalJSON takes 24 hex digits, "", null and {"$oid":"…"}. Digits are read as they are written: an escape is none.
+// UnmarshalJSON decodes 24 hexadecimal digits, "", null and {"$oid":"…"}. It does not decode escapes.
 func (id *objectID) UnmarshalJSON(data []byte) error {
 	var text string
 	if bytes.HasPrefix(data, []byte("{")) {

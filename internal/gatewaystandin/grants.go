@@ -1,4 +1,4 @@
-package gatewaytest
+package gatewaystandin
 
 import (
 	"errors"
@@ -6,15 +6,16 @@ import (
 	"maps"
 )
 
-// applyPolicies gives a session what its policies grant (facts §4). The errors are the gateway's texts.
-func (p *process) applyPolicies(s *session) error {
+// applyPolicies gives a session what its policies grant. find returns a policy by its effective ID. The errors are the
+// gateway's texts.
+func applyPolicies(s *session, find func(id string) (policy, bool)) error {
 	ids := s.policyIDs()
 	if len(ids) == 0 {
 		return nil
 	}
 	granted := grant{rights: map[string]accessDefinition{}}
 	for _, id := range ids {
-		each, found := p.policy(id)
+		each, found := find(id)
 		if !found {
 			return fmt.Errorf("policy not found: %q", id)
 		}
@@ -28,11 +29,11 @@ func (p *process) applyPolicies(s *session) error {
 	if len(granted.rights) == 0 {
 		return errors.New("key has no valid policies to be applied")
 	}
-	granted.giveTo(s)
+	granted.apply(s)
 	return nil
 }
 
-// grant is what several policies grant together: the most generous of each limit.
+// grant is what several policies grant together: of each limit the most generous.
 type grant struct {
 	rights                 map[string]accessDefinition
 	rate, per              float64
@@ -60,7 +61,7 @@ func (g *grant) add(id string, from policy) error {
 	return nil
 }
 
-// addRights: with per_api an API without a limit of its own gets the policy's.
+// addRights adds the policy's access rights. With per_api, an API without a limit of its own gets the policy's.
 func (g *grant) addRights(from policy) {
 	rights := maps.Clone(from.AccessRights)
 	for apiID, right := range rights {
@@ -94,7 +95,7 @@ func (g *grant) addQuota(limit, renewal int64) {
 	}
 }
 
-func (g *grant) giveTo(s *session) {
+func (g *grant) apply(s *session) {
 	s.AccessRights = g.rights
 	if g.hasRate {
 		s.Rate, s.Per, s.Allowance = g.rate, g.per, g.rate

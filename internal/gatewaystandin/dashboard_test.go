@@ -1,4 +1,4 @@
-package gatewaytest_test
+package gatewaystandin_test
 
 import (
 	"fmt"
@@ -12,11 +12,11 @@ import (
 	"gatehouse/internal/gatewaytest"
 )
 
-// dashboard is the smallest dashboard that a gateway can live with. It hands out nonces and does not enforce them.
+// dashboard is a minimal dashboard. It hands out nonces and does not check them.
 type dashboard struct {
 	*httptest.Server
-	mu             sync.Mutex
-	policies, apis string // the JSON of Message
+	mu             sync.Mutex // guards the fields below
+	policies, apis string     // the JSON of Message
 	override       map[string]http.HandlerFunc
 	nonces         int
 }
@@ -54,7 +54,7 @@ func (d *dashboard) set(policies, apis string) {
 	d.policies, d.apis = policies, apis
 }
 
-// answer makes one path answer this instead; status 0 ends that.
+// answer replaces the response of a path; status 0 restores it.
 func (d *dashboard) answer(path string, status int, body string) {
 	d.handle(path, nil)
 	if status != 0 {
@@ -77,7 +77,7 @@ const (
 	org     = "5f0000000000000000000001"
 )
 
-// api is the minimal working item of facts §3; extra members go into the definition.
+// api returns a minimal list element that works; extra is added to the definition.
 func api(id, extra string) string {
 	return fmt.Sprintf(`{"api_definition":{"api_id":%q,"org_id":%q,"name":%q,"use_keyless":true,"version_data":`+
 		`{"not_versioned":true,"versions":{"Default":{"name":"Default","use_extended_paths":true}}},`+
@@ -98,6 +98,6 @@ func access(ids ...string) string {
 func config(d *dashboard) gatewaytest.Config {
 	return gatewaytest.Config{
 		DashboardURL: d.URL, NodeSecret: secret, ControlSecret: control, Hostname: "host-1",
-		PingInterval: 20 * ms, ReloadInterval: 20 * ms, RetryInterval: 20 * ms, RecoveryWindow: 500 * ms, RedisPause: 20 * ms,
+		PingInterval: 20 * ms, ReloadInterval: 20 * ms, RetryInterval: 20 * ms, RecoveryWindow: soon, RedisPause: 20 * ms,
 	}
 }

@@ -1,4 +1,4 @@
-package gatewaytest
+package gatewaystandin
 
 import "time"
 
@@ -7,7 +7,7 @@ type policyList struct {
 	Nonce   string
 }
 
-// policy is DBPolicy of a gateway v5.11: user.Policy with access rights keyed by API id (facts §4).
+// policy is a gateway's DBPolicy: user.Policy with access rights by API ID.
 type policy struct {
 	MID                           objectID                    `json:"_id"`
 	ID                            string                      `json:"id"`
@@ -50,7 +50,7 @@ type rateLimitSmoothing struct {
 	Delay     int64   `json:"delay"`
 }
 
-// accessDefinition is one entry of access_rights, of a policy as of a session.
+// accessDefinition is one entry of access_rights, in policies and in sessions.
 type accessDefinition struct {
 	APIName              string            `json:"api_name"`
 	APIID                string            `json:"api_id"`
@@ -108,8 +108,8 @@ type apiLimit struct {
 	Smoothing          *rateLimitSmoothing `json:"smoothing,omitempty"`
 }
 
-// session is SessionState: what a key or an organisation may do. All fields are written, zero or not, as a gateway
-// v5.11 does (facts §6).
+// session is SessionState: the rights and limits of a key or an organisation. Zero fields are encoded, too, as v5.11
+// does.
 type session struct {
 	LastCheck                     int64                       `json:"last_check"`
 	Allowance                     float64                     `json:"allowance"`
@@ -164,7 +164,7 @@ type monitorLimits struct {
 	TriggerLimits []float64 `json:"trigger_limits"`
 }
 
-// policyIDs are the policies that the session names, in their order.
+// policyIDs returns the IDs of the session's policies in their order.
 func (s *session) policyIDs() []string {
 	if len(s.ApplyPolicies) == 0 && s.ApplyPolicyID != "" {
 		return []string{s.ApplyPolicyID}

@@ -1,4 +1,4 @@
-package gatewaytest
+package gatewaystandin
 
 import (
 	"encoding/json"
@@ -10,18 +10,19 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// The types of this file and of versions.go are the classic API definition as a gateway v5.11 decodes it: what counts
-// is the Go type behind each name, because one value of the wrong type breaks the list it is in (facts §0.5).
+// mergedAPI is an element of the list of APIs. The types of this file and of versions.go are the classic API definition
+// as a gateway v5.11 decodes it. Each field has the gateway's Go type, because one value of another type makes the
+// decoding of the whole list fail (docs/behaviour.md#documents-a-gateway-cannot-decode).
 
 type mergedAPI struct {
 	Definition *apiDefinition `json:"api_definition"`
 	OAS        *openapi3.T    `json:"oas"`
 }
 
-// APIType is what a gateway decodes an element of its list of APIs into.
+// APIType returns the type that a gateway decodes an element of its list of APIs into.
 func APIType() reflect.Type { return reflect.TypeFor[mergedAPI]() }
 
-// PolicyType is what a gateway decodes an element of its list of policies into.
+// PolicyType returns the type that a gateway decodes an element of its list of policies into.
 func PolicyType() reflect.Type { return reflect.TypeFor[policy]() }
 
 type apiList struct {
@@ -335,17 +336,17 @@ type serviceDiscovery struct {
 	EndpointReturnsList bool   `json:"endpoint_returns_list"`
 }
 
-// jwk is where keys are that sign JSON Web Tokens.
+// jwk is a source of keys that sign JSON Web Tokens.
 type jwk struct {
 	URL          string           `json:"url"`
 	CacheTimeout readableDuration `json:"cache_timeout"`
 }
 
-// readableDuration is a duration written as Go does, "5m". Whatever is no string, null too, breaks the list; a string that is no
-// duration is none.
+// readableDuration is a duration in Go's notation, such as "5m". A value other than a string, null included, does not
+// decode; a string that is not a duration is 0.
 type readableDuration time.Duration
 
-// UnmarshalJSON takes a string, and reads it as Go's and not as JSON's.
+// UnmarshalJSON decodes a string by Go's rules, not by JSON's.
 func (d *readableDuration) UnmarshalJSON(data []byte) error {
 	text, err := strconv.Unquote(string(data))
 	if err != nil {
@@ -404,7 +405,7 @@ type authSource struct {
 	Name    string `json:"name"`
 }
 
-// upstreamGrant is what both OAuth grants have.
+// upstreamGrant has the fields that both OAuth grants have.
 type upstreamGrant struct {
 	ClientID      string     `json:"client_id"`
 	ClientSecret  string     `json:"client_secret"`

@@ -1,29 +1,28 @@
-package gatewaytest
+package gatewaystandin
 
 import (
 	"sync"
 	"time"
 )
 
-// limits counts requests. The counters are the process's own (a real gateway has them in Redis), which makes a
-// difference to nobody but several gateways on one Redis.
+// limits counts requests. A real gateway counts in Redis, together with the other gateways there.
 type limits struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
 	hits   map[string][]time.Time
 	quotas map[string]*quota
 }
 
 type quota struct {
 	used   int64
-	renews time.Time // zero: never
+	renews time.Time // zero is never
 }
 
 func newLimits() *limits {
 	return &limits{hits: map[string][]time.Time{}, quotas: map[string]*quota{}}
 }
 
-// allowRate lets `rate` requests through in any `per` seconds; it is exact, as Redis' limiter is at low rates
-// (facts §4). A rate or per of 0 is no limit.
+// allowRate reports whether a request is within rate requests in per seconds. It is exact, as a gateway's limiter is at
+// low rates. A rate or per of 0 is no limit.
 func (l *limits) allowRate(name string, rate, per float64) bool {
 	if rate <= 0 || per <= 0 {
 		return true
@@ -44,7 +43,8 @@ func (l *limits) allowRate(name string, rate, per float64) bool {
 	return allowed
 }
 
-// allowQuota takes one from the quota; limit ≤ 0 is unlimited (facts §4). renewal is in seconds, ≤ 0 means never.
+// allowQuota uses one request of a quota and reports whether there was one. A limit of 0 or less is unlimited. renewal
+// is in seconds; 0 or less is never.
 func (l *limits) allowQuota(name string, limit, renewal int64) (remaining int64, allowed bool) {
 	if limit <= 0 {
 		return limit, true
