@@ -85,8 +85,8 @@ func newRequestError(err error) *RequestError {
 		if errors.Is(each, openapi3filter.ErrInvalidRequired) {
 			return &RequestError{err: ErrMissingParameter, cause: err}
 		}
-		reason := problemsOf(mismatch.Err)[0].Reason
-		return &RequestError{err: ErrBadParameter, problems: []Problem{{Path: "/" + mismatch.Parameter.Name, Reason: reason}}, cause: err}
+		problem := Problem{Path: "/" + mismatch.Parameter.Name, Reason: problemsOf(mismatch.Err)[0].Reason}
+		return &RequestError{err: ErrBadParameter, problems: []Problem{problem}, cause: err}
 	}
 	return &RequestError{err: ErrBody, problems: problemsOf(err)}
 }

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
@@ -84,6 +85,22 @@ func TestAdminOperationsHaveNoCaller(t *testing.T) {
 		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &reply))
 		require.Equal(t, admin.ApiErrorStatusError, reply.Status, op.ID)
 	}
+}
+
+// TestPermissionsRequireUsers has an operation of /admin require a permission, which only a user can have.
+func TestPermissionsRequireUsers(t *testing.T) {
+	t.Parallel()
+	known, err := LoadContract()
+	require.NoError(t, err)
+	cfg := Config{
+		Contract: known, Store: &store.Store{}, Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: "a",
+		NodeSecret: "n", PageSize: 1, Limits: Limits{Import: 1, Document: 1, Depth: 1, BodyTimeout: 1},
+	}
+	_, err = New(cfg)
+	require.NoError(t, err)
+	known.Operation("adminHello").Permission = &contract.Permission{Object: "users", Level: contract.LevelRead}
+	_, err = New(cfg)
+	require.EqualError(t, err, "contract: adminHello has x-permission, but does not authenticate a user")
 }
 
 func TestNobodyHasNoRights(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 // line may contain secrets.
 func (s *Server) serveDiagnostics() {
 	get := func(path string, h http.Handler) { s.echo.GET(path, echo.WrapHandler(h), s.requireAdmin) }
-	get("/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{DisableCompression: true})) // compress does it
+	uncompressed := promhttp.HandlerOpts{DisableCompression: true} // the middleware compresses
+	get("/metrics", promhttp.HandlerFor(s.metrics.registry, uncompressed))
 	for _, name := range []string{"allocs", "block", "goroutine", "heap", "mutex", "threadcreate"} {
 		get("/debug/pprof/"+name, pprof.Handler(name))
 	}

@@ -53,7 +53,7 @@ func outcomeOf(err error) apiError {
 		return known
 	}
 	if rejected, ok := errors.AsType[*echo.HTTPError](err); ok && rejected.Code == http.StatusBadRequest {
-		return apiError{outcome: outcomeBadParameter, cause: err} // the generated code's, for a header that is sent twice
+		return apiError{outcome: outcomeBadParameter, cause: err} // by the generated code: a header is sent twice
 	}
 	for _, known := range outcomes {
 		if known.matches(err) {
@@ -97,7 +97,8 @@ func (s *Server) handleError(err error, c echo.Context) {
 	e := outcomeOf(err)
 	response, ok := responseFor(op, &e.outcome)
 	if e.outcome == outcomeFailed {
-		s.log.Error("request failed", "operation", op.ID, "request", c.Response().Header().Get(echo.HeaderXRequestID), "err", err)
+		requestID := c.Response().Header().Get(echo.HeaderXRequestID)
+		s.log.Error("request failed", "operation", op.ID, "request", requestID, "err", err)
 	}
 	if !ok { // an operation that documents no failure, but failed
 		s.replyUnknown(c, err)

@@ -70,7 +70,8 @@ func (s *Server) TriggerQuota(c echo.Context) error {
 // toNode returns a node as the API shows it.
 func toNode(n store.Node) admin.Node {
 	return admin.Node{
-		Id: n.ID, SessionId: n.SessionID, Hostname: n.Hostname, FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(),
+		Id: n.ID, SessionId: n.SessionID, Hostname: n.Hostname,
+		FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(),
 	}
 }
 

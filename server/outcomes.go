@@ -8,7 +8,7 @@ import (
 // status and message for each operation.
 const (
 	outcomeOK                  contract.Outcome = "ok"
-	outcomeFailed              contract.Outcome = "failed" // the server's own fault, or the database's: the log has the cause
+	outcomeFailed              contract.Outcome = "failed" // a fault of the server or the database
 	outcomeUnauthorised        contract.Outcome = "unauthorised"
 	outcomeNoKey               contract.Outcome = "no_key"
 	outcomeAccessDenied        contract.Outcome = "access_denied"

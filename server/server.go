@@ -59,8 +59,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		contract: cfg.Contract, store: cfg.Store, gateway: cfg.Gateway, log: cfg.Log, now: cfg.Now, pageSize: cfg.PageSize,
-		limits: cfg.Limits, version: cfg.Version, passwords: password.NewHasher(), checks: checks, gatewaySession: session,
+		contract: cfg.Contract, store: cfg.Store, gateway: cfg.Gateway, log: cfg.Log, now: cfg.Now,
+		pageSize: cfg.PageSize, limits: cfg.Limits, version: cfg.Version,
+		passwords: password.NewHasher(), checks: checks, gatewaySession: session,
 		metrics: newMetrics(cfg.Store), echo: echo.New(),
 		adminDigest: sha256.Sum256([]byte(cfg.AdminSecret)), nodeDigest: sha256.Sum256([]byte(cfg.NodeSecret)),
 	}
@@ -80,16 +81,16 @@ func (s *Server) addRoutes() error {
 	s.echo.HideBanner, s.echo.HidePort = true, true
 	s.echo.HTTPErrorHandler = s.handleError
 	s.echo.Pre(s.logRequest)
-	middleware := map[string][]echo.MiddlewareFunc{}
+	admit := map[string][]echo.MiddlewareFunc{}
 	for op := range s.contract.Operations() {
 		if op.Permission != nil && op.Scheme != accessKeyScheme {
 			return fmt.Errorf("contract: %s has x-permission, but does not authenticate a user", op.ID)
 		}
-		middleware[op.ID] = []echo.MiddlewareFunc{s.admit(op)}
+		admit[op.ID] = []echo.MiddlewareFunc{s.admit(op)}
 	}
-	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: middleware})
-	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: middleware})
-	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: middleware})
+	admin.RegisterHandlersWithOptions(s.echo, s, admin.RegisterHandlersOptions{OperationMiddlewares: admit})
+	dashboard.RegisterHandlersWithOptions(s.echo, s, dashboard.RegisterHandlersOptions{OperationMiddlewares: admit})
+	node.RegisterHandlersWithOptions(s.echo, s, node.RegisterHandlersOptions{OperationMiddlewares: admit})
 	if err := s.checkRoutes(); err != nil {
 		return err
 	}

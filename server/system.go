@@ -49,7 +49,9 @@ func (s *Server) health(c echo.Context) dashboard.Health {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), pingTimeout)
 	defer cancel()
 	item := func(component string) dashboard.HealthItem {
-		return dashboard.HealthItem{Status: dashboard.HealthItemStatusPass, ComponentType: component, Time: s.now().UTC()}
+		return dashboard.HealthItem{
+			Status: dashboard.HealthItemStatusPass, ComponentType: component, Time: s.now().UTC(),
+		}
 	}
 	postgres, status := item("datastore"), dashboard.HealthStatusPass
 	if err := s.store.Ping(ctx); err != nil {
