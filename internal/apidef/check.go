@@ -47,7 +47,8 @@ func NewChecks(known *contract.Contract, depth int) (*Checks, error) {
 		Name: hex.EncodeToString(sum[:8]),
 		APIs: &Check{idAt: apiID, extraProblems: requireDefinition}, Policies: &Check{idAt: policyDatabaseID},
 	}
-	apisErr, policiesErr := checks.APIs.compile(apis, apiPaths, depth), checks.Policies.compile(policies, policyPaths, depth)
+	apisErr := checks.APIs.compile(apis, apiPaths, depth)
+	policiesErr := checks.Policies.compile(policies, policyPaths, depth)
 	return checks, errors.Join(apisErr, policiesErr)
 }
 
