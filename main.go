@@ -13,8 +13,9 @@
 //	  apidef        checks what a Tyk Gateway has to decode
 //	  config        flags and environment variables
 //	  gateway       client of a Tyk Gateway's control API and of its Redis
+//	  gatewaystandin  a stand-in for a Tyk Gateway, for tests and examples/
 //	  gatewaysync   notices to gateways and organisation keys, between requests
-//	  gatewaytest   a stand-in for a Tyk Gateway, for tests
+//	  gatewaytest   a gateway and a Redis for tests
 //	  httpbody      reads request bodies within their limits
 //	  importer      reads the documents of an import
 //	  jsondoc       edits JSON documents as bytes

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,7 +129,7 @@ func TestGatewayExampleIsConsistent(t *testing.T) {
 			require.Equal(t, strconv.Itoa(conf.ListenPort), set["TYK_DB_TYKAPI_PORT"], where)
 			require.Equal(t, strconv.Itoa(conf.Storage.Port), set["TYK_DB_REDISPORT"], where)
 			require.Equal(t, conf.Storage.Password, set["TYK_DB_REDISPASSWORD"], where)
-			require.Equal(t, 2, strings.Count(start, "\nADMIN="+set["TYK_DB_ADMINSECRET"]+"\n"), where)
+			require.Equal(t, 3, strings.Count(start, "\nADMIN="+set["TYK_DB_ADMINSECRET"]+"\n"), where)
 		}
 	})
 	t.Run("addresses are names of services", func(t *testing.T) {
@@ -180,8 +181,96 @@ func localConf(t *testing.T) gatewayConf {
 	return readGatewayConf(t, path)
 }
 
-// TestGatewayExampleWalk runs the steps of the README, in its order and word for word, with a stand-in for the gateway.
-// Only the addresses are those of this run.
+// standinCommand is the README's command that starts the stand-in.
+const standinCommand = "go run ./examples/gateway/standin"
+
+// standin is the stand-in as its users run it.
+type standin struct {
+	url     string
+	process *exec.Cmd
+	printed *output
+	exited  chan struct{}
+}
+
+var standinListens = regexp.MustCompile(`(?m)^stand-in gateway listens on (http://127\.0\.0\.1:\d+), loads from `)
+
+// startStandin runs the README's command with a free port and with dashboardURL as the URL of gatehouse.
+func startStandin(t *testing.T, dashboardURL string) *standin {
+	t.Helper()
+	s := &standin{process: exec.Command("sh", "-c", standinCommand), printed: &output{}, exited: make(chan struct{})}
+	s.process.Dir = repository
+	s.process.Env = environment("TYK_GW_DBAPPCONFOPTIONS_CONNECTIONSTRING="+dashboardURL, "TYK_GW_LISTENPORT=0")
+	s.process.Stdout, s.process.Stderr = s.printed, s.printed
+	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // go run starts another process
+	require.NoError(t, s.process.Start())
+	go func() {
+		_ = s.process.Wait()
+		close(s.exited)
+	}()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-s.process.Process.Pid, syscall.SIGKILL)
+		<-s.exited
+		if t.Failed() {
+			t.Logf("log of the stand-in:\n%s", s.printed)
+		}
+	})
+	eventually(t, "the stand-in listens", func() bool { return standinListens.MatchString(s.printed.String()) })
+	s.url = standinListens.FindStringSubmatch(s.printed.String())[1]
+	return s
+}
+
+// interrupt presses Ctrl-C and waits until the stand-in has stopped.
+func (s *standin) interrupt(t *testing.T) {
+	t.Helper()
+	require.NoError(t, syscall.Kill(-s.process.Process.Pid, syscall.SIGINT))
+	select {
+	case <-s.exited: // the exit status of an interrupted go run is 1, whatever that of the program
+	case <-time.After(bound):
+		t.Fatal("the stand-in does not end")
+	}
+	require.True(t, strings.HasSuffix(s.printed.String(), "\nstopped\n"), s.printed.String())
+}
+
+// startExampleServer starts a server with the settings in a part of the README, and with the ports of this run.
+func startExampleServer(t *testing.T, text string, ports map[string]string) *server {
+	t.Helper()
+	variables := assigned(text)
+	maps.Copy(variables, ports)
+	var settings []string
+	for name, value := range variables {
+		settings = append(settings, name+"="+value)
+	}
+	return startServer(t, settings...)
+}
+
+// walkExample runs the steps of the README twice, in its order and word for word. Only the addresses are those of this
+// run.
+func walkExample(t *testing.T, s *server, gatewayURL string) {
+	t.Helper()
+	_, text := exampleReadme(t)
+	steps := stepsOf(text)
+	require.Len(t, steps, 10)
+	for range 2 {
+		outputs, rest, err := runSteps(t, exampleSetup(s, gatewayURL, s.adminSecret()), steps)
+		require.NoError(t, err, rest)
+		requireOutputs(t, steps, outputs)
+	}
+}
+
+// exampleSetup returns the commands that set the addresses and the secret.
+func exampleSetup(s *server, gatewayURL, adminSecret string) string {
+	return "set -u\nGATEHOUSE=http://" + s.address + "\nGATEWAY=" + gatewayURL + "\nADMIN=" + adminSecret +
+		"\nUPSTREAM=http://" + s.address + "\n"
+}
+
+func portOf(t *testing.T, address string) string {
+	t.Helper()
+	at, err := url.Parse(address)
+	require.NoError(t, err)
+	return at.Port()
+}
+
+// TestGatewayExampleWalk follows the README for a gateway's binary, with a stand-in for the binary.
 func TestGatewayExampleWalk(t *testing.T) {
 	t.Parallel()
 	testprogram.Need(t, "curl")
@@ -193,25 +282,43 @@ func TestGatewayExampleWalk(t *testing.T) {
 		DashboardURL: link.url, NodeSecret: conf.NodeSecret, ControlSecret: conf.Secret, Redis: redis.Options(),
 		EnforceOrgQuotas: conf.EnforceOrgQuotas, HashKeys: *conf.HashKeys, RetryInterval: 50 * time.Millisecond,
 	})
-	start, text := exampleReadme(t)
-	control, err := url.Parse(gateway.URL())
-	require.NoError(t, err)
-	variables := assigned(start)
-	variables["TYK_DB_TYKAPI_PORT"] = control.Port()
-	_, port := redis.Addr()
-	variables["TYK_DB_REDISPORT"] = strconv.Itoa(port)
-	var settings []string
-	for name, value := range variables {
-		settings = append(settings, name+"="+value)
-	}
-	s := startServer(t, settings...)
+	start, _ := exampleReadme(t)
+	_, redisPort := redis.Addr()
+	s := startExampleServer(t, start, map[string]string{
+		"TYK_DB_TYKAPI_PORT": portOf(t, gateway.URL()), "TYK_DB_REDISPORT": strconv.Itoa(redisPort),
+	})
 	link.connect(s)
+	walkExample(t, s, gateway.URL())
+}
 
-	setup := "set -eu\nGATEHOUSE=http://" + s.address + "\nGATEWAY=" + gateway.URL() + "\nADMIN=" + s.adminSecret() +
-		"\nUPSTREAM=" + conf.DBAppConfOptions.ConnectionString + "\n"
-	steps := stepsOf(text)
-	require.Len(t, steps, 6)
-	outputs, rest, err := runSteps(t, setup, steps)
-	require.NoError(t, err, rest)
-	requireOutputs(t, steps, outputs)
+// TestGatewayExampleWalkWithStandin follows the README for the stand-in.
+func TestGatewayExampleWalkWithStandin(t *testing.T) {
+	t.Parallel()
+	testprogram.Need(t, "curl")
+	start, text := exampleReadme(t)
+	_, section, found := strings.Cut(start, "\n## With the stand-in\n")
+	require.True(t, found)
+	require.Contains(t, section, "\n"+standinCommand+"\n")
+	conf := readGatewayConf(t, filepath.Join(exampleDir, "tyk.conf"))
+	require.Contains(t, section, "listens on http://127.0.0.1:"+strconv.Itoa(conf.ListenPort)+", loads from http://127.0.0.1:3000")
+	link := newLink(t)
+	gateway := startStandin(t, link.url)
+	s := startExampleServer(t, section, map[string]string{"TYK_DB_TYKAPI_PORT": portOf(t, gateway.url)})
+	link.connect(s)
+	walkExample(t, s, gateway.url)
+
+	t.Run("a failed step does not feed the next", func(t *testing.T) {
+		steps := stepsOf(text)
+		outputs, rest, err := runSteps(t, exampleSetup(s, gateway.url, "another-secret"), steps)
+		require.Error(t, err)
+		require.Equal(t, `{"Status":"Error","Message":"Not authorised","Meta":null}`, strings.TrimSpace(outputs[2]))
+		require.Contains(t, outputs[3], "ORG", "the user is not created")
+		require.Contains(t, rest, "ORG", "the shell, which is not interactive, ends at the policy")
+		require.Len(t, outputs, 4)
+	})
+	t.Run("Ctrl-C stops the stand-in, which deregisters", func(t *testing.T) {
+		require.Contains(t, s.admin("GET", "/admin/nodes", ""), `"session_id"`)
+		gateway.interrupt(t)
+		require.Equal(t, `{"nodes":[]}`, s.admin("GET", "/admin/nodes", ""))
+	})
 }

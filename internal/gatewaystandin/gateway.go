@@ -155,6 +155,9 @@ func (g *Gateway) ReloadErrors() []string { return g.state().reloadErrors.list()
 // loads nothing until it is restarted.
 func (g *Gateway) Deadlocked() bool { return g.state().deadlocked.Load() }
 
+// Done returns a channel that is closed when the current process ends.
+func (g *Gateway) Done() <-chan struct{} { return g.process().ctx.Done() }
+
 // Crashed returns the panic that ended the process, or nil.
 func (g *Gateway) Crashed() error { return g.state().crashed() }
 
