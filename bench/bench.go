@@ -8,21 +8,21 @@ import (
 	"gatehouse/internal/postgres"
 )
 
-// bench is a run: its Postgres, its programs, and what was seen.
+// bench is a run of the benchmark.
 type bench struct {
 	plan
-	report   *report
-	cluster  *postgres.Cluster
-	programs string // where psql and pgbench are
-	dir      string
-	pool     int // bare's best; 0 while it is not known
-	// statements is what pgbench did last, by operation and connections.
-	statements map[string]sample
-	progress   io.Writer
-	began      time.Time
+	report  *report
+	cluster *postgres.Cluster
+	binDir  string // directory of psql and pgbench
+	dir     string // temporary directory of the run
+	pool    int    // pool size at which bare is fastest; 0 until choosePool has found it
+	// pgbenchSamples holds the last result of pgbench by operation and connections.
+	pgbenchSamples map[string]sample
+	progress       io.Writer
+	started        time.Time
 }
 
-// say tells the person who waits what is done now.
-func (b *bench) say(format string, args ...any) {
-	fmt.Fprintf(b.progress, "%7.1f s  %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
+// progressf writes a line about the next step of the run, with the seconds since its start.
+func (b *bench) progressf(format string, args ...any) {
+	fmt.Fprintf(b.progress, "%7.1f s  %s\n", time.Since(b.started).Seconds(), fmt.Sprintf(format, args...))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// tinyPlan has all measurements, each as small as it can be. What it measures means nothing.
+// tinyPlan returns a plan with all measurements at the smallest sizes. The values mean nothing.
 func tinyPlan() plan {
 	return plan{
 		rounds: 1, window: 2 * time.Millisecond, connections: []int{1, 8, 64}, pools: []int{2},
@@ -26,14 +26,14 @@ func TestMeasure(t *testing.T) {
 	var progress, table bytes.Buffer
 	results, err := measure(t.Context(), tinyPlan(), &progress)
 	require.NoError(t, err, progress.String())
-	written := filepath.Join(t.TempDir(), "results.json")
-	require.NoError(t, results.writeJSON(written))
-	text, err := os.ReadFile(written)
+	file := filepath.Join(t.TempDir(), "results.json")
+	require.NoError(t, results.writeJSON(file))
+	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	var all map[string]result
 	require.NoError(t, json.Unmarshal(text, &all))
 
-	t.Run("every number that has a target is there", func(t *testing.T) {
+	t.Run("every result that has a target exists", func(t *testing.T) {
 		t.Parallel()
 		for name, target := range targets {
 			require.Contains(t, all, name)
@@ -42,25 +42,29 @@ func TestMeasure(t *testing.T) {
 			require.Equal(t, target.better, all[name].Better, name)
 		}
 	})
-	t.Run("the alternatives stand beside gatehouse", func(t *testing.T) {
+	t.Run("there are results of the other servers", func(t *testing.T) {
 		t.Parallel()
 		for _, name := range []string{
-			"get_user_vs_bare", "get_org_vs_bare", "allow_reset_vs_bare", "create_user_vs_bare", "sso_vs_bare", "get_user_vs_bare_8",
-			"allow_reset_vs_pgbench", "import_vs_copy", "export_vs_copy", "policy_import_vs_copy", "policy_export_vs_copy",
+			"get_user_vs_bare", "get_org_vs_bare", "allow_reset_vs_bare", "create_user_vs_bare", "sso_vs_bare",
+			"get_user_vs_bare_8", "allow_reset_vs_pgbench",
+			"import_vs_copy", "export_vs_copy", "policy_import_vs_copy", "policy_export_vs_copy",
 			"import_peak_rss_mib", "export_peak_rss_mib", "get_user_growth", "allow_reset_growth",
 			"list_first_byte_ms", "list_peak_rss_mib", "given_start_s", "idle_rss_mib", "get_user_p50_us", "get_user_p99_us_64",
 		} {
 			require.Contains(t, all, name)
 			require.Contains(t, all, "stock_"+name)
 		}
-		for _, name := range []string{"ogen_get_user_vs_bare", "ogen_import_vs_copy", "bare_import_vs_copy", "bare_allow_reset_vs_pgbench", "cold_start_s", "binary_mib"} {
+		for _, name := range []string{
+			"ogen_get_user_vs_bare", "ogen_import_vs_copy", "bare_import_vs_copy", "bare_allow_reset_vs_pgbench",
+			"cold_start_s", "binary_mib",
+		} {
 			require.Contains(t, all, name)
 		}
 	})
-	t.Run("every number is in order", func(t *testing.T) {
+	t.Run("minimum, median and maximum are in order", func(t *testing.T) {
 		t.Parallel()
 		for name, r := range all {
-			if r.Unit != aboveIdle { // little enough is nothing
+			if r.Unit != aboveIdle { // a small request may need no memory
 				require.Positive(t, r.Min, name)
 			}
 			require.NotEmpty(t, r.Unit, name)
@@ -68,20 +72,20 @@ func TestMeasure(t *testing.T) {
 			require.LessOrEqual(t, r.Median, r.Max, name)
 		}
 	})
-	t.Run("nothing was refused", func(t *testing.T) {
+	t.Run("no server refused a request", func(t *testing.T) {
 		t.Parallel()
 		for _, note := range results.notes {
 			require.NotContains(t, note, "refused")
 		}
 	})
-	t.Run("the table has it all", func(t *testing.T) {
+	t.Run("the table has every result", func(t *testing.T) {
 		t.Parallel()
 		results.print(&table)
 		for name := range all {
 			require.Contains(t, table.String(), name)
 		}
 	})
-	t.Run("growth is drawn", func(t *testing.T) {
+	t.Run("the chart of the growth is written", func(t *testing.T) {
 		t.Parallel()
 		picture := filepath.Join(t.TempDir(), "growth.svg")
 		require.NoError(t, results.drawGrowth(picture, tinyPlan().growth))
@@ -107,7 +111,7 @@ func TestDocuments(t *testing.T) {
 		}
 		return sum / n, below * 100 / n
 	}
-	t.Run("API definitions have the sizes that are met", func(t *testing.T) {
+	t.Run("API definitions have the sizes of production", func(t *testing.T) {
 		t.Parallel()
 		mean, below := sizes(apis(), 2000)
 		require.InDelta(t, 12_400, mean, 1_000)
@@ -130,16 +134,16 @@ func TestDocuments(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	t.Run("a limit between two sizes becomes the largest", func(t *testing.T) {
+	t.Run("a limit between two sizes is the largest size", func(t *testing.T) {
 		t.Parallel()
-		p := fullPlan().limited(2, 5_000, 1_000_000)
+		p := fullPlan().withLimits(2, 5_000, 1_000_000)
 		require.Equal(t, 2, p.rounds)
 		require.Equal(t, []int{100, 1_000, 5_000}, p.definitions)
 		require.Equal(t, []int{1_000, 1_000_000}, p.growth)
 	})
-	t.Run("no limit leaves the plan as it is", func(t *testing.T) {
+	t.Run("without limits the plan stays the same", func(t *testing.T) {
 		t.Parallel()
-		require.Equal(t, fullPlan(), fullPlan().limited(0, 0, 0))
+		require.Equal(t, fullPlan(), fullPlan().withLimits(0, 0, 0))
 	})
 }
 
@@ -154,6 +158,6 @@ func TestResult(t *testing.T) {
 	require.InDelta(t, 0.9, got.Min, 0)
 	require.InDelta(t, 1.0, got.Median, 0)
 	require.InDelta(t, 1.2, got.Max, 0)
-	require.Equal(t, "reached", got.verdict())
-	require.Equal(t, "missed", r.result("import_vs_copy").verdict())
+	require.Equal(t, "reached", got.targetStatus())
+	require.Equal(t, "missed", r.result("import_vs_copy").targetStatus())
 }

@@ -8,11 +8,10 @@ import (
 	"path/filepath"
 )
 
-// build builds gatehouse as its users do, and the servers that it is compared with, from the sources in and above the
-// working directory.
+// build builds gatehouse as its users do, and the servers that it is compared with. The working directory is bench/.
 func (b *bench) build(ctx context.Context) error {
-	b.say("building gatehouse")
-	// In its own directory, so that it is built from its own go.mod and not with the versions that the peers ask for.
+	b.progressf("building gatehouse")
+	// Built in its own directory, with its own go.mod: the module bench may require other versions.
 	if err := goTool(ctx, "-C", "..", "build", "-o", b.executable(gatehouse), "."); err != nil {
 		return err
 	}
@@ -21,13 +20,13 @@ func (b *bench) build(ctx context.Context) error {
 		return err
 	}
 	b.report.add("binary_mib", "MiB", float64(info.Size())/mebibyte)
-	b.say("generating and building what it is compared with")
-	// Generated anew for each run, over what an earlier run has left, so that it follows from the contract of now.
+	b.progressf("generating and building the servers to compare it with")
+	// Generated in each run, so that it matches the current contract.
 	if err := goTool(ctx, "tool", "ogen", "-loglevel", "error", "-config", "_ogen/ogen.yml", "-package", "api",
 		"-target", "_ogen/api", "-clean", "../openapi/admin.yaml"); err != nil {
 		return err
 	}
-	for name, source := range map[string]string{bare: "./bare", stock: "./stock", generated: "./_ogen"} {
+	for name, source := range map[string]string{bare: "./bare", stock: "./stock", ogen: "./_ogen"} {
 		if err := goTool(ctx, "build", "-o", b.executable(name), source); err != nil {
 			return err
 		}
@@ -35,9 +34,10 @@ func (b *bench) build(ctx context.Context) error {
 	return nil
 }
 
-// executable returns the path of a server's program.
+// executable returns the path of a server's executable.
 func (b *bench) executable(name string) string { return filepath.Join(b.dir, name) }
 
+// goTool runs the go command.
 func goTool(ctx context.Context, args ...string) error {
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go %v: %w: %s (the benchmark runs in bench/: go -C bench run .)", args, err, out)

@@ -8,26 +8,27 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// bulkRun is the imports and exports of so many documents of a kind, in a database of their own.
+// bulkRun measures imports and exports of n documents of one kind.
 type bulkRun struct {
 	*bench
 	kind
 	n      int
 	conn   string
 	corpus corpus
-	// checked: gatehouse knows of each document whether a gateway can decode it.
+	// checked is set when gatehouse has checked whether gateways can decode the documents.
 	checked bool
-	// refused are the servers that would not take the request.
+	// refused holds the servers that responded with an error to an import or export.
 	refused map[string]bool
 }
 
-// bulk measures imports and exports.
-func (b *bench) bulk(ctx context.Context) error {
+// measureBulk measures imports, exports and lists for gateways, in a database of their own.
+func (b *bench) measureBulk(ctx context.Context) error {
 	conn, err := b.database(ctx, "bulk")
 	if err != nil {
 		return err
@@ -45,32 +46,33 @@ func (b *bench) bulk(ctx context.Context) error {
 				return fmt.Errorf("%d %s: %w", n, part.table, err)
 			}
 		}
-		b.nameSizes(part.kind, part.sizes)
+		b.aliasSizes(part.kind, part.sizes)
 	}
 	return b.drop(ctx, "bulk")
 }
 
-// nameSizes gives the results of one size the name without a size: times those of the largest size that every contender
-// is given, memory that of the largest of all.
-func (b *bench) nameSizes(k kind, sizes []int) {
+// aliasSizes adds results without a size in their name: of times, the largest size that all contenders have; of memory,
+// the largest size.
+func (b *bench) aliasSizes(k kind, sizes []int) {
 	for _, n := range sizes {
-		for _, way := range []string{"import", "export", "node_list"} {
-			for _, name := range append(slices.Clone(k.servers), copying) {
-				of := prefix(name) + k.prefix + way
-				b.report.alias(of+"_peak_rss_mib", sized(of+"_peak_rss_mib", n))
+		for _, action := range []string{"import", "export", "node_list"} {
+			for _, name := range append(slices.Clone(k.servers), psqlCopy) {
+				base := resultPrefix(name) + k.prefix + action
+				b.report.alias(base+"_peak_rss_mib", withSize(base+"_peak_rss_mib", n))
 				if n <= maxMaterialised {
-					b.report.alias(of+"_s", sized(of+"_s", n))
-					b.report.alias(of+"_vs_copy", sized(of+"_vs_copy", n))
+					b.report.alias(base+"_s", withSize(base+"_s", n))
+					b.report.alias(base+"_vs_copy", withSize(base+"_vs_copy", n))
 				}
 			}
 		}
 	}
 }
 
-func sized(name string, n int) string { return name + "_" + strconv.Itoa(n) }
+// withSize returns the name of a result for a number of documents or users.
+func withSize(name string, n int) string { return name + "_" + strconv.Itoa(n) }
 
 func (run *bulkRun) measure(ctx context.Context) (err error) {
-	run.say("%s: writing %d documents", run.table, run.n)
+	run.progressf("%s: writing %d documents", run.table, run.n)
 	if run.corpus, err = run.write(run.dir, run.n); err != nil {
 		return err
 	}
@@ -78,29 +80,30 @@ func (run *bulkRun) measure(ctx context.Context) (err error) {
 	if info, err := os.Stat(run.corpus.body); err == nil {
 		run.report.note("%d %s are %.1f MB", run.n, run.table, float64(info.Size())/1e6)
 	}
-	if err := run.alternate(ctx, "import", run.contenders(), run.importOnce); err != nil {
+	if err := run.runRounds(ctx, "import", run.contenders(), run.importOnce); err != nil {
 		return err
 	}
-	if err := run.stockUp(ctx); err != nil {
+	if err := run.fillTables(ctx); err != nil {
 		return err
 	}
-	if err := run.alternate(ctx, "export", run.contenders(), run.exportOnce); err != nil {
+	if err := run.runRounds(ctx, "export", run.contenders(), run.exportOnce); err != nil {
 		return err
 	}
-	return run.alternate(ctx, "node_list", []string{gatehouse}, run.nodeListOnce) // the others know no gateways
+	// The other servers have no lists for gateways.
+	return run.runRounds(ctx, "node_list", []string{gatehouse}, run.gatewayListOnce)
 }
 
-// contenders are the servers that are given so many documents.
+// contenders returns the servers that are measured with n documents.
 func (run *bulkRun) contenders() []string {
 	return slices.DeleteFunc(slices.Clone(run.servers), func(name string) bool {
-		return run.refused[name] || run.n > maxMaterialised && (name == stock || name == generated)
+		return run.refused[name] || run.n > maxMaterialised && (name == stock || name == ogen)
 	})
 }
 
-// alternate has each of the servers do it once a round, and psql. The servers are fresh, so that what they hold idle is
-// known.
-func (run *bulkRun) alternate(ctx context.Context, way string, names []string,
-	once func(context.Context, *process) (transfer, error),
+// runRounds measures each of the servers, and psql, once a round. It starts the servers, so that their idle memory is
+// that of a new process.
+func (run *bulkRun) runRounds(ctx context.Context, action string, names []string,
+	measureOnce func(context.Context, *process) (transfer, error),
 ) (err error) {
 	running, err := run.startAll(ctx, run.conn, names...)
 	if err != nil {
@@ -108,45 +111,47 @@ func (run *bulkRun) alternate(ctx context.Context, way string, names []string,
 	}
 	defer func() { err = errors.Join(err, running.stop(ctx)) }()
 	for round := range run.rounds {
-		run.say("%s of %d %s: round %d of %d", way, run.n, run.table, round+1, run.rounds)
-		seen := map[string]transfer{}
-		for _, name := range shuffled(append(slices.Clone(names), copying)) {
+		label := strings.ReplaceAll(action, "_", " ")
+		run.progressf("%s of %d %s: round %d of %d", label, run.n, run.table, round+1, run.rounds)
+		transfers := map[string]transfer{}
+		for _, name := range shuffled(append(slices.Clone(names), psqlCopy)) {
 			if run.refused[name] {
 				continue
 			}
-			t, err := once(ctx, running[name]) // no process for \copy
+			t, err := measureOnce(ctx, running[name]) // nil for psqlCopy
 			if err != nil {
-				return fmt.Errorf("%s: %s: %w", way, name, err)
+				return fmt.Errorf("%s: %s: %w", action, name, err)
 			}
-			if name != copying && t.status != http.StatusOK {
+			if name != psqlCopy && t.status != http.StatusOK {
 				run.refused[name] = true
-				run.report.note("%s refused the %s of %d %s: %d %s", name, way, run.n, run.table, t.status, t.body)
+				run.report.note("%s refused the %s of %d %s: %d %s", name, action, run.n, run.table, t.status, t.body)
 				continue
 			}
-			seen[name] = t
+			transfers[name] = t
 		}
-		run.note(way, seen)
+		run.record(action, transfers)
 	}
 	return nil
 }
 
-func (run *bulkRun) note(way string, seen map[string]transfer) {
-	for _, name := range append(slices.Clone(run.servers), copying) {
-		t, ok := seen[name]
+// record adds the results of a round to the report.
+func (run *bulkRun) record(action string, transfers map[string]transfer) {
+	for _, name := range append(slices.Clone(run.servers), psqlCopy) {
+		t, ok := transfers[name]
 		if !ok {
 			continue
 		}
-		of := prefix(name) + run.prefix + way
-		run.report.add(sized(of+"_s", run.n), "s", t.took.Seconds())
-		if name == copying {
+		base := resultPrefix(name) + run.prefix + action
+		run.report.add(withSize(base+"_s", run.n), "s", t.duration.Seconds())
+		if name == psqlCopy {
 			continue
 		}
-		run.report.ratio(sized(of+"_vs_copy", run.n), t.took.Seconds(), seen[copying].took.Seconds())
-		run.report.add(sized(of+"_peak_rss_mib", run.n), aboveIdle, float64(t.peakMemory)/mebibyte)
+		run.report.ratio(withSize(base+"_vs_copy", run.n), t.duration.Seconds(), transfers[psqlCopy].duration.Seconds())
+		run.report.add(withSize(base+"_peak_rss_mib", run.n), aboveIdle, float64(t.peakMemory)/mebibyte)
 	}
 }
 
-// importOnce imports into empty tables, when Postgres has nothing else to write.
+// importOnce imports into empty tables, after a checkpoint. p is nil for psql.
 func (run *bulkRun) importOnce(ctx context.Context, p *process) (transfer, error) {
 	if err := execute(ctx, run.conn, "TRUNCATE "+run.table+", stock."+run.table, "CHECKPOINT"); err != nil {
 		return transfer{}, err
@@ -158,16 +163,18 @@ func (run *bulkRun) importOnce(ctx context.Context, p *process) (transfer, error
 	if err != nil || t.status != http.StatusOK {
 		return t, err
 	}
-	return t, run.check(ctx, p.name)
+	return t, run.requireImported(ctx, p.name)
 }
 
+// copyIn imports with psql.
 func (run *bulkRun) copyIn(ctx context.Context) (transfer, error) {
-	took, err := run.psql(ctx, run.conn, fmt.Sprintf(`\copy %s (%s, document) from '%s'`, run.table, run.columns, run.corpus.copy))
-	return transfer{took: took}, err
+	command := fmt.Sprintf(`\copy %s (%s, document) from '%s'`, run.table, run.columns, run.corpus.copy)
+	duration, err := run.psql(ctx, run.conn, command)
+	return transfer{duration: duration}, err
 }
 
-// check makes sure that an import was one.
-func (run *bulkRun) check(ctx context.Context, name string) error {
+// requireImported returns an error if a server has not stored all documents of an import.
+func (run *bulkRun) requireImported(ctx context.Context, name string) error {
 	conn, err := pgx.Connect(ctx, run.conn)
 	if err != nil {
 		return err
@@ -182,13 +189,13 @@ func (run *bulkRun) check(ctx context.Context, name string) error {
 		return err
 	}
 	if n != run.n {
-		return fmt.Errorf("%s imported %d of %d", name, n, run.n)
+		return fmt.Errorf("%s imported %d of %d documents", name, n, run.n)
 	}
 	return nil
 }
 
-// stockUp fills the tables that are exported.
-func (run *bulkRun) stockUp(ctx context.Context) error {
+// fillTables fills the tables for exports.
+func (run *bulkRun) fillTables(ctx context.Context) error {
 	if err := execute(ctx, run.conn, "TRUNCATE "+run.table+", stock."+run.table); err != nil {
 		return err
 	}
@@ -197,43 +204,47 @@ func (run *bulkRun) stockUp(ctx context.Context) error {
 	}
 	statements := []string{"VACUUM ANALYZE " + run.table, "CHECKPOINT"}
 	if slices.Contains(run.contenders(), stock) {
-		move := fmt.Sprintf(`INSERT INTO stock.%s (%s, document) SELECT %[2]s, document::jsonb FROM %[1]s ORDER BY position`, run.table, run.columns)
-		statements = append([]string{move, "VACUUM ANALYZE stock." + run.table}, statements...)
+		fillStock := fmt.Sprintf(`INSERT INTO stock.%s (%s, document)
+			SELECT %[2]s, document::jsonb FROM %[1]s ORDER BY position`, run.table, run.columns)
+		statements = append([]string{fillStock, "VACUUM ANALYZE stock." + run.table}, statements...)
 	}
 	return execute(ctx, run.conn, statements...)
 }
 
+// exportOnce exports all documents. p is nil for psql.
 func (run *bulkRun) exportOnce(ctx context.Context, p *process) (transfer, error) {
-	return run.sendOnce(ctx, p, run.path, "")
+	return run.downloadOnce(ctx, p, run.path, "")
 }
 
-// nodeListOnce has a gateway's list sent. That documents which nobody has checked are checked first happens once in
-// their life, and is not measured.
-func (run *bulkRun) nodeListOnce(ctx context.Context, p *process) (transfer, error) {
+// gatewayListOnce requests the list for gateways. p is nil for psql. The first request, in which gatehouse checks the
+// documents, is not measured: this happens once for each document.
+func (run *bulkRun) gatewayListOnce(ctx context.Context, p *process) (transfer, error) {
 	if p != nil && !run.checked {
 		run.checked = true
-		if t, err := download(ctx, p, run.nodePath); err != nil {
+		if t, err := download(ctx, p, run.gatewayPath); err != nil {
 			return t, err
 		}
 	}
-	return run.sendOnce(ctx, p, run.nodePath, run.nodeWhere)
+	return run.downloadOnce(ctx, p, run.gatewayPath, run.gatewayFilter)
 }
 
-func (run *bulkRun) sendOnce(ctx context.Context, p *process, path, where string) (transfer, error) {
+// downloadOnce requests a list of documents. p is nil for psql, which selects those of the filter.
+func (run *bulkRun) downloadOnce(ctx context.Context, p *process, path, filter string) (transfer, error) {
 	if p == nil {
-		took, err := run.psql(ctx, run.conn, fmt.Sprintf(`\copy (SELECT document FROM %s %s ORDER BY position) to '/dev/null'`, run.table, where))
-		return transfer{took: took}, err
+		command := fmt.Sprintf(`\copy (SELECT document FROM %s %s ORDER BY position) to '/dev/null'`, run.table, filter)
+		duration, err := run.psql(ctx, run.conn, command)
+		return transfer{duration: duration}, err
 	}
 	t, err := download(ctx, p, path)
 	if err == nil && t.status == http.StatusOK && t.bytes < int64(run.n)*smallest {
-		err = fmt.Errorf("%s exported %d bytes for %d documents", p.name, t.bytes, run.n)
+		err = fmt.Errorf("%s sent %d bytes for %d documents", p.name, t.bytes, run.n)
 	}
 	return t, err
 }
 
-// lists measures the list of many organisations.
-func (b *bench) lists(ctx context.Context) (err error) {
-	b.say("list: filling a database with %d organisations", b.organisations)
+// measureLists measures the list of all organisations.
+func (b *bench) measureLists(ctx context.Context) (err error) {
+	b.progressf("lists: filling a database with %d organisations", b.organisations)
 	conn, err := b.database(ctx, "lists")
 	if err != nil {
 		return err
@@ -246,7 +257,8 @@ func (b *bench) lists(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, running.stop(ctx), b.drop(ctx, "lists")) }()
-	for range b.rounds {
+	for round := range b.rounds {
+		b.progressf("lists: round %d of %d", round+1, b.rounds)
 		if err := b.listRound(ctx, conn, running); err != nil {
 			return err
 		}
@@ -254,8 +266,9 @@ func (b *bench) lists(ctx context.Context) (err error) {
 	return nil
 }
 
+// listRound measures each contender, and psql, once.
 func (b *bench) listRound(ctx context.Context, conn string, running servers) error {
-	limit, err := b.psql(ctx, conn, `\copy (SELECT document FROM organisations ORDER BY position) to '/dev/null'`)
+	copyDuration, err := b.psql(ctx, conn, `\copy (SELECT document FROM organisations ORDER BY position) to '/dev/null'`)
 	if err != nil {
 		return err
 	}
@@ -264,11 +277,11 @@ func (b *bench) listRound(ctx context.Context, conn string, running servers) err
 		if err != nil {
 			return fmt.Errorf("list of organisations: %s: %w", name, err)
 		}
-		of := prefix(name) + "list"
-		b.report.add(of+"_first_byte_ms", "ms", float64(t.firstByte)/float64(time.Millisecond))
-		b.report.add(of+"_s", "s", t.took.Seconds())
-		b.report.ratio(of+"_vs_copy", t.took.Seconds(), limit.Seconds())
-		b.report.add(of+"_peak_rss_mib", aboveIdle, float64(t.peakMemory)/mebibyte)
+		base := resultPrefix(name) + "list"
+		b.report.add(base+"_first_byte_ms", "ms", float64(t.firstByte)/float64(time.Millisecond))
+		b.report.add(base+"_s", "s", t.duration.Seconds())
+		b.report.ratio(base+"_vs_copy", t.duration.Seconds(), copyDuration.Seconds())
+		b.report.add(base+"_peak_rss_mib", aboveIdle, float64(t.peakMemory)/mebibyte)
 	}
 	return nil
 }

@@ -7,20 +7,20 @@ import (
 	"github.com/go-analyze/charts"
 )
 
-// drawGrowth draws how a request's median time follows the number of users, into a file if it is named and there is
-// something to draw.
+// drawGrowth writes a chart of the median duration of requests by number of users to a file. It does nothing if file is
+// empty or growth was not measured.
 func (r *report) drawGrowth(file string, sizes []int) error {
-	if file == "" || r.seen[growthPoint(gatehouse, growing[0].name, sizes[0])] == nil {
+	if file == "" || r.series[growthResult(gatehouse, growthOperations[0].name, sizes[0])] == nil {
 		return nil
 	}
 	const width, height = 800, 450
 	var lines [][]float64
 	var names, labels []string
-	for _, op := range growing {
+	for _, op := range growthOperations {
 		for _, server := range op.servers {
 			var line []float64
 			for _, users := range sizes {
-				line = append(line, r.result(growthPoint(server, op.name, users)).Median)
+				line = append(line, r.result(growthResult(server, op.name, users)).Median)
 			}
 			lines, names = append(lines, line), append(names, server+" "+op.name)
 		}
@@ -41,5 +41,5 @@ func (r *report) drawGrowth(file string, sizes []int) error {
 	if err != nil {
 		return fmt.Errorf("draw growth: %w", err)
 	}
-	return os.WriteFile(file, picture, 0o644) // results are for everybody
+	return os.WriteFile(file, picture, 0o644) // readable by everyone
 }

@@ -16,31 +16,32 @@ import (
 	"time"
 )
 
-// The client of small requests shares the machine with the servers, so it is as cheap as can be: requests are written
-// as bytes, and of an answer nothing is looked at but its status and its length.
+// The client of small requests shares the machine with the servers, so it uses as little CPU as possible: it writes
+// prepared bytes, and reads only the status and the length of a response.
 
-// request appends a request about the n-th thing, whole, to buf.
+// request appends the complete request for the n-th user or organisation to buf.
 type request func(buf []byte, n int) []byte
 
-// load is what is asked of a server.
+// load is the requests that a server is measured with.
 type load struct {
 	request request
-	// number draws the thing that a request is about; it is called by many connections at once.
-	number func(*rand.Rand) int
+	// draw returns the n of the next request. Connections call it concurrently.
+	draw func(*rand.Rand) int
 }
 
-// sample is what was seen in one window.
+// sample is the result of one window.
 type sample struct {
 	perSecond float64
 	p50, p99  time.Duration
-	cpu       time.Duration // of the server, a request
+	cpu       time.Duration // CPU time of the server per request
 }
 
-// warmUp is the part of a window that is not counted: connections and statements are prepared in it.
-const warmUp = 5
+// warmUpPart is the window divided by the duration of the warm-up, in which servers connect to the database and prepare
+// statements.
+const warmUpPart = 5
 
-// offer puts a load on a server from some connections, for a window.
-func offer(ctx context.Context, p *process, connections int, l load, window time.Duration) (sample, error) {
+// applyLoad sends requests to a server on several connections, for a window.
+func applyLoad(ctx context.Context, p *process, connections int, l load, window time.Duration) (sample, error) {
 	clients := make([]*client, connections)
 	for i := range clients {
 		c, err := dial(ctx, p.address, uint64(i))
@@ -50,25 +51,25 @@ func offer(ctx context.Context, p *process, connections int, l load, window time
 		defer c.close()
 		clients[i] = c
 	}
-	if _, err := together(clients, l, window/warmUp); err != nil {
+	if _, err := runClients(clients, l, window/warmUpPart); err != nil {
 		return sample{}, fmt.Errorf("%s: %w", p.name, err)
 	}
-	cpu, began := cpuTime(p.handle.Pid), time.Now()
-	took, err := together(clients, l, window)
-	elapsed := time.Since(began)
+	cpu, started := cpuTime(p.handle.Pid), time.Now()
+	durations, err := runClients(clients, l, window)
+	elapsed := time.Since(started)
 	if err != nil {
 		return sample{}, fmt.Errorf("%s: %w", p.name, err)
 	}
-	slices.Sort(took)
-	n := len(took)
+	slices.Sort(durations)
+	n := len(durations)
 	return sample{
-		perSecond: float64(n) / elapsed.Seconds(), p50: took[n/2], p99: took[n*99/100],
+		perSecond: float64(n) / elapsed.Seconds(), p50: durations[n/2], p99: durations[n*99/100],
 		cpu: (cpuTime(p.handle.Pid) - cpu) / time.Duration(n),
 	}, nil
 }
 
-// together has all clients send requests until the window ends, and returns what each request took.
-func together(clients []*client, l load, window time.Duration) ([]time.Duration, error) {
+// runClients sends requests from all clients until the window ends, and returns the duration of each request.
+func runClients(clients []*client, l load, window time.Duration) ([]time.Duration, error) {
 	var all sync.WaitGroup
 	errs := make([]error, len(clients))
 	end := time.Now().Add(window)
@@ -76,53 +77,54 @@ func together(clients []*client, l load, window time.Duration) ([]time.Duration,
 		all.Go(func() { errs[i] = c.sendUntil(end, l) })
 	}
 	all.Wait()
-	var took []time.Duration
+	var durations []time.Duration
 	for _, c := range clients {
-		took = append(took, c.took...)
+		durations = append(durations, c.durations...)
 	}
-	return took, errors.Join(errs...)
+	return durations, errors.Join(errs...)
 }
 
-// client is one connection that is kept alive.
+// client is a persistent connection to a server.
 type client struct {
-	conn   net.Conn
-	close  func()
-	answer *bufio.Reader
-	random *rand.Rand
-	buf    []byte
-	took   []time.Duration
+	conn      net.Conn
+	close     func()
+	response  *bufio.Reader
+	random    *rand.Rand
+	buf       []byte
+	durations []time.Duration
 }
 
 func dial(ctx context.Context, address string, seed uint64) (*client, error) {
-	const largest = 16 << 10 // of an answer's header line; answers are smaller too
+	const bufferSize = 16 << 10 // at least the longest line of a header
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	forget := context.AfterFunc(ctx, func() { conn.Close() })
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	return &client{
-		conn: conn, close: func() { forget(); conn.Close() }, answer: bufio.NewReaderSize(conn, largest),
+		conn: conn, close: func() { stop(); conn.Close() }, response: bufio.NewReaderSize(conn, bufferSize),
 		random: rand.New(rand.NewPCG(seed, seed)),
 	}, nil
 }
 
-// sendUntil sends one request after another, at least one.
+// sendUntil sends one request after another until end, but at least one.
 func (c *client) sendUntil(end time.Time, l load) error {
-	c.took = c.took[:0]
-	for began := time.Now(); ; {
-		c.buf = l.request(c.buf[:0], l.number(c.random))
+	c.durations = c.durations[:0]
+	for started := time.Now(); ; {
+		c.buf = l.request(c.buf[:0], l.draw(c.random))
 		if err := c.roundTrip(); err != nil {
 			return fmt.Errorf("%s: %w", bytes.SplitN(c.buf, []byte("\r\n"), 2)[0], err)
 		}
 		now := time.Now()
-		c.took = append(c.took, now.Sub(began))
+		c.durations = append(c.durations, now.Sub(started))
 		if now.After(end) {
 			return nil
 		}
-		began = now
+		started = now
 	}
 }
 
+// roundTrip sends the request in buf and reads its response. It returns an error if the status is not 200.
 func (c *client) roundTrip() error {
 	if _, err := c.conn.Write(c.buf); err != nil {
 		return err
@@ -133,26 +135,26 @@ func (c *client) roundTrip() error {
 		return err
 	case status != http.StatusOK:
 		text := make([]byte, max(0, length))
-		_, _ = io.ReadFull(c.answer, text) // it is only for the error
+		_, _ = io.ReadFull(c.response, text) // only for the error message
 		return fmt.Errorf("status %d: %s", status, text)
 	case length == chunked:
 		return c.skipChunks()
 	}
-	_, err = c.answer.Discard(length)
+	_, err = c.response.Discard(length)
 	return err
 }
 
-// chunked is the length of an answer that comes in chunks.
+// chunked is the length of a response with chunked encoding.
 const chunked = -1
 
-// head reads the status line and the headers.
+// head reads the status line and the headers. It returns the length of the body, or chunked.
 func (c *client) head() (status, length int, err error) {
 	line, err := c.line()
 	if err != nil {
 		return 0, 0, err
 	}
 	if len(line) < len("HTTP/1.1 200") {
-		return 0, 0, fmt.Errorf("not an answer: %q", line)
+		return 0, 0, fmt.Errorf("not an HTTP response: %q", line)
 	}
 	status, err = strconv.Atoi(string(line[9:12]))
 	for err == nil {
@@ -170,6 +172,7 @@ func (c *client) head() (status, length int, err error) {
 	return status, length, err
 }
 
+// skipChunks reads a body with chunked encoding.
 func (c *client) skipChunks() error {
 	for {
 		line, err := c.line()
@@ -180,14 +183,14 @@ func (c *client) skipChunks() error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.answer.Discard(int(size) + len("\r\n")); err != nil || size == 0 {
+		if _, err := c.response.Discard(int(size) + len("\r\n")); err != nil || size == 0 {
 			return err
 		}
 	}
 }
 
-// line is the next line, without its end. It is good until the next read.
+// line returns the next line without its end. The line is valid until the next read.
 func (c *client) line() ([]byte, error) {
-	line, err := c.answer.ReadSlice('\n')
+	line, err := c.response.ReadSlice('\n')
 	return bytes.TrimRight(line, "\r\n"), err
 }

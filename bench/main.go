@@ -1,25 +1,28 @@
-// Command bench measures gatehouse beside what it is compared with, in one run, alternating, on the same data:
+// Command bench compares gatehouse with other servers, and with Postgres's own programs, on the same data:
 //
 //	gatehouse  the server as its users run it
-//	bare       net/http and pgx with the same SQL, and nothing checked: the practical limit
-//	stock      the plain way to use the same toolchain: what a team would have without effort
-//	ogen       the fastest generated Go server, from the same contract, with the same SQL
-//	pgbench    the same statement without any server, and psql's \copy of the same bytes: the physical limit
+//	bare       net/http and pgx with the same SQL, without validation: the practical limit
+//	stock      the usual way to use the same libraries
+//	ogen       the server that ogen generates from the same contract, with the same SQL
+//	pgbench    the same statement without a server, and psql's \copy of the same bytes: the physical limit
 //
-//	go -C bench run .                      everything, at full size: takes a while, and 25 GB of the temporary directory
-//	go -C bench run . -quick -json FILE    a small run of everything, in a minute or two
+//	go -C bench run .                      everything at full size; needs 25 GB in the temporary directory
+//	go -C bench run . -quick -json FILE    everything at a small size, in a minute or two
 //
-// It needs Postgres's binaries (initdb, postgres, psql, pgbench) and starts everything itself: a private Postgres with
-// the settings of gatehouse's own, and each server as a process of its own, so that memory and CPU are known by server.
-// In each round every contender runs once, in an order drawn anew; ratios are taken within a round, and reported as
-// minimum, median and maximum over the rounds.
+// It needs Postgres's binaries (initdb, postgres, psql, pgbench). It starts a private Postgres, with the settings that
+// gatehouse uses, and each server as a process of its own, so that memory and CPU can be measured for each server. In
+// each round every contender runs once, in random order. Ratios are computed within a round. The results are minimum,
+// median and maximum over the rounds; docs/performance.md explains them.
 //
-// The files, in the order in which they are of interest:
+// The files:
 //
-//	plan.go      how much of what is measured        small.go, bulk.go, growth.go, start.go   the measurements
-//	report.go, targets.go, chart.go   what is said   load.go, transfer.go                     the clients
-//	data.go, documents.go             the data       queries.go, bare.go, stock.go, ogen.go   the alternatives
-//	postgres.go, process.go           what is run
+//	plan.go                                     sizes and rounds
+//	small.go, bulk.go, growth.go, start.go      the measurements
+//	load.go, transfer.go                        the clients
+//	data.go, documents.go, queries.go           the data, and the statements of pgbench
+//	build.go, postgres.go, process.go           building and starting servers and Postgres
+//	report.go, targets.go, chart.go             the results
+//	bare, stock, _ogen, alternative             the servers to compare with, and their common code
 package main
 
 import (
@@ -37,7 +40,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// run is the program, with its streams and its exit status.
+// run runs the program and returns its exit status.
 func run(args []string, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -51,11 +54,12 @@ func run(args []string, out, errs io.Writer) int {
 	return 0
 }
 
-// files are where results go besides standard output; "" is nowhere.
-type files struct{ json, chart string }
+// outputs are the paths of files for the results besides standard output; "" is none.
+type outputs struct{ json, chart string }
 
+// compare runs the benchmark and writes its results.
 func compare(ctx context.Context, args []string, out, errs io.Writer) error {
-	p, to, err := parse(args, errs)
+	p, files, err := parseArgs(args, errs)
 	if err != nil {
 		return err
 	}
@@ -64,49 +68,54 @@ func compare(ctx context.Context, args []string, out, errs io.Writer) error {
 		return err
 	}
 	results.print(out)
-	return errors.Join(results.writeJSON(to.json), results.drawGrowth(to.chart, p.growth))
+	return errors.Join(results.writeJSON(files.json), results.drawGrowth(files.chart, p.growth))
 }
 
-func parse(args []string, errs io.Writer) (plan, files, error) {
-	var to files
+// parseArgs returns the plan and the outputs that the command line asks for.
+func parseArgs(args []string, errs io.Writer) (plan, outputs, error) {
+	var files outputs
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(errs)
-	quick := flags.Bool("quick", false, "a small run of everything")
-	flags.StringVar(&to.json, "json", "", "write the results to this `file`, as JSON")
-	flags.StringVar(&to.chart, "svg", "", "draw the growth into this `file`, as SVG")
-	rounds := flags.Int("rounds", 0, "how many rounds (default 5; 3 with -quick)")
-	definitions := flags.Int("definitions", 0, "import no more than this many (default 100000; 1000 with -quick)")
-	users := flags.Int("users", 0, "grow to no more than this many (default 10000000; 100000 with -quick)")
+	quick := flags.Bool("quick", false, "run everything at a small size, in a minute or two")
+	flags.StringVar(&files.json, "json", "", "write the results to this `file`, as JSON")
+	flags.StringVar(&files.chart, "svg", "", "write a chart of the growth to this `file`, as SVG")
+	rounds := flags.Int("rounds", 0, "number of rounds (default 5; 3 with -quick)")
+	definitions := flags.Int("definitions", 0,
+		"maximum number of documents in an import (default 100000; 1000 with -quick)")
+	users := flags.Int("users", 0, "maximum number of users of the growth (default 10000000; 100000 with -quick)")
 	only := flags.String("only", "", "measure only this `part`: "+strings.Join(parts(), ", "))
 	if err := flags.Parse(args); err != nil {
-		return plan{}, to, err
+		return plan{}, files, err
 	}
 	if *only != "" && !slices.Contains(parts(), *only) {
-		return plan{}, to, fmt.Errorf("-only %s: there are only %s", *only, strings.Join(parts(), ", "))
+		return plan{}, files, fmt.Errorf("-only %s: unknown part; the parts are %s", *only, strings.Join(parts(), ", "))
 	}
 	p := fullPlan()
 	if *quick {
 		p = quickPlan()
 	}
 	p.only = *only
-	return p.limited(*rounds, *definitions, *users), to, nil
+	return p.withLimits(*rounds, *definitions, *users), files, nil
 }
 
-// parts are the parts of a run.
+// parts returns the names of the parts of a run, in order.
 func parts() []string { return []string{"starts", "small", "lists", "bulk", "growth"} }
 
-// measure does all of a plan in a directory of its own, and leaves nothing behind.
+// measure runs a plan in a temporary directory, which it removes.
 func measure(ctx context.Context, p plan, progress io.Writer) (results *report, err error) {
 	b, err := open(ctx, p, progress)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.close(ctx)) }()
-	for i, part := range []func(context.Context) error{b.starts, b.small, b.lists, b.bulk, b.grow} {
+	measurements := []func(context.Context) error{
+		b.measureStarts, b.measureSmall, b.measureLists, b.measureBulk, b.measureGrowth,
+	}
+	for i, measurement := range measurements {
 		if p.only != "" && p.only != parts()[i] {
 			continue
 		}
-		if err := part(ctx); err != nil {
+		if err := measurement(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -6,25 +6,25 @@ import (
 	"gatehouse/bench/alternative"
 )
 
-// contenders are the servers that are compared.
-func contenders() []string { return slices.Clone([]string{gatehouse, bare, stock, generated}) }
+// contenders returns the servers that are compared.
+func contenders() []string { return slices.Clone([]string{gatehouse, bare, stock, ogen}) }
 
-// The servers' names, as they stand in the results.
+// Names of servers in the results.
 const (
 	gatehouse = "gatehouse"
 	bare      = "bare"
 	stock     = "stock"
-	generated = "ogen"
+	ogen      = "ogen"
 )
 
-// copying is the contender that is psql's \copy.
-const copying = "copy"
+// psqlCopy is the name of \copy of psql in the results.
+const psqlCopy = "copy"
 
-// aboveIdle is the unit of a peak of memory: what it was more than the server held after its first answer.
+// aboveIdle is the unit of peak memory: the peak less the memory of the server after its first response.
 const aboveIdle = "MiB above idle"
 
 const (
-	// adminSecret and nodeSecret are what the servers are started with and the clients send.
+	// adminSecret and nodeSecret are the secrets of the servers, which clients send.
 	adminSecret = alternative.AdminSecret
 	nodeSecret  = "bench-node-secret"
 

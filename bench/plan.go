@@ -5,29 +5,30 @@ import (
 	"time"
 )
 
-// plan is how much of what is measured.
+// plan says what is measured, and at which sizes.
 type plan struct {
 	rounds int
-	only   string // the one part that is measured; "" is all of them
-	// window is how long one server answers small requests before it is another's turn.
+	only   string // the part to measure; "" is all of them
+	// window is how long a server is measured with small requests in a round.
 	window      time.Duration
 	connections []int
-	// pools are the sizes of which bare's best is found.
+	// pools are the pool sizes to try for bare.
 	pools []int
-	users int // that small requests are made of
-	// statementsOnce has pgbench run on many connections in the first round only: to connect takes it seconds.
-	statementsOnce bool
-	// growth is numbers of users, ascending.
+	users int // in the database of small requests
+	// pgbenchOnce limits pgbench with several connections to the first round, because connecting takes it seconds.
+	pgbenchOnce bool
+	// growth holds numbers of users, ascending.
 	growth []int
-	// definitions and policies are how many documents one import has, ascending.
+	// definitions and policies hold numbers of documents in an import, ascending.
 	definitions, policies []int
-	organisations         int // that are listed
+	organisations         int // in the list of organisations
 }
 
-// maxMaterialised is how many documents are given to servers that hold all of a request in memory: 10,000 definitions
-// (130 MB) take stock some 2 GB, ten times as many more than most machines have.
+// maxMaterialised is the maximum number of documents for servers that hold a whole request in memory. stock needs 2 GB
+// for 10,000 definitions (130 MB); ten times as much is more than most machines have.
 const maxMaterialised = 10_000
 
+// fullPlan returns the plan without -quick.
 func fullPlan() plan {
 	return plan{
 		rounds: 5, window: time.Second, connections: []int{1, 8, 64}, pools: []int{2, 4, 8, 16, 32},
@@ -37,18 +38,20 @@ func fullPlan() plan {
 	}
 }
 
-// quickPlan has the same measurements as fullPlan, and so gives the same names, but for the sizes in some of them.
+// quickPlan returns the plan of -quick. It has the same measurements as fullPlan, so its results have the same names,
+// except for the sizes in some of them.
 func quickPlan() plan {
 	return plan{
 		rounds: 3, window: 50 * time.Millisecond, connections: []int{1, 8, 64}, pools: []int{4, 8, 16},
-		users: 10_000, statementsOnce: true, growth: []int{1_000, 10_000, 100_000},
+		users: 10_000, pgbenchOnce: true, growth: []int{1_000, 10_000, 100_000},
 		definitions: []int{100, 1_000}, policies: []int{1_000},
 		organisations: 10_000,
 	}
 }
 
-// limited is p with these rounds and no more than so many definitions and users; 0 leaves p as it is.
-func (p plan) limited(rounds, definitions, users int) plan {
+// withLimits returns p with this number of rounds, and with at most these numbers of definitions and users. 0 keeps the
+// value of p.
+func (p plan) withLimits(rounds, definitions, users int) plan {
 	if rounds > 0 {
 		p.rounds = rounds
 	}
@@ -57,7 +60,7 @@ func (p plan) limited(rounds, definitions, users int) plan {
 	return p
 }
 
-// upTo is the sizes that are no larger than limit, and limit itself where it is between them.
+// upTo returns the sizes up to limit. If limit is between two sizes, it is the last.
 func upTo(sizes []int, limit int) []int {
 	last := sizes[len(sizes)-1]
 	if limit <= 0 || limit >= last {

@@ -21,9 +21,11 @@ import (
 	"gatehouse/internal/postgres"
 )
 
-// open makes a directory, a Postgres and a gatehouse in it.
+// open creates a temporary directory, builds the servers into it, and starts a private Postgres.
 func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error) {
-	b := &bench{plan: p, report: newReport(), statements: map[string]sample{}, progress: progress, began: time.Now()}
+	b := &bench{
+		plan: p, report: newReport(), pgbenchSamples: map[string]sample{}, progress: progress, started: time.Now(),
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close(ctx))
@@ -32,7 +34,7 @@ func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error)
 	if b.dir, err = os.MkdirTemp("", "gatehouse-bench-"); err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(b.dir, 0o711); err != nil { // Postgres may run as another account, which must walk through
+	if err := os.Chmod(b.dir, 0o711); err != nil { // Postgres may run as another account
 		return nil, err
 	}
 	if err := b.build(ctx); err != nil {
@@ -41,38 +43,41 @@ func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error)
 	if err := b.startPostgres(ctx); err != nil {
 		return nil, err
 	}
-	b.programs, err = b.findPrograms(ctx)
+	b.binDir, err = b.findBinDir(ctx)
 	return b, err
 }
 
-// maxConnections is more than Postgres's default of 100: all contenders are connected at once, pgbench with 64. It is
-// the only setting that differs from those of gatehouse's own Postgres.
+// maxConnections is max_connections of Postgres. The default of 100 is too low: all contenders are connected at once,
+// pgbench with 64 connections. All other settings are those of the private Postgres of gatehouse.
 const maxConnections = 300
 
+// startPostgres starts a private Postgres with maxConnections.
 func (b *bench) startPostgres(ctx context.Context) (err error) {
-	b.say("starting a private Postgres")
+	b.progressf("starting a private Postgres")
 	cfg := postgres.Config{DataDir: filepath.Join(b.dir, "cluster"), Log: slog.New(slog.DiscardHandler)}
 	if b.cluster, err = postgres.Start(ctx, cfg); err != nil {
 		return err
 	}
-	if err := execute(ctx, b.cluster.ConnString(), fmt.Sprintf("ALTER SYSTEM SET max_connections = %d", maxConnections)); err != nil {
+	setting := fmt.Sprintf("ALTER SYSTEM SET max_connections = %d", maxConnections)
+	if err := execute(ctx, b.cluster.ConnString(), setting); err != nil {
 		return err
 	}
 	if err := b.cluster.Stop(ctx); err != nil {
 		return err
 	}
-	again, err := postgres.Start(ctx, cfg)
+	restarted, err := postgres.Start(ctx, cfg)
 	if err == nil {
-		b.cluster = again // else the first one is there to be stopped, which it is
+		b.cluster = restarted // on an error, close stops the first one again, which does nothing
 	}
 	return err
 }
 
+// close stops Postgres and removes the temporary directory.
 func (b *bench) close(ctx context.Context) error {
-	const patience = 30 * time.Second
+	const postgresStopTimeout = 30 * time.Second
 	var err error
 	if b.cluster != nil {
-		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), postgresStopTimeout)
 		defer cancel()
 		err = b.cluster.Stop(stopping)
 	}
@@ -82,15 +87,16 @@ func (b *bench) close(ctx context.Context) error {
 	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
-// findPrograms asks the server where it was installed: psql and pgbench of its version lie beside it.
-func (b *bench) findPrograms(ctx context.Context) (string, error) {
+// findBinDir returns the directory of the server's own psql and pgbench.
+func (b *bench) findBinDir(ctx context.Context) (string, error) {
 	conn, err := pgx.Connect(ctx, b.cluster.ConnString())
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close(ctx)
 	var dir, version string
-	err = conn.QueryRow(ctx, `SELECT setting, current_setting('server_version') FROM pg_config WHERE name = 'BINDIR'`).Scan(&dir, &version)
+	const query = `SELECT setting, current_setting('server_version') FROM pg_config WHERE name = 'BINDIR'`
+	err = conn.QueryRow(ctx, query).Scan(&dir, &version)
 	if err != nil {
 		return "", err
 	}
@@ -99,12 +105,12 @@ func (b *bench) findPrograms(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("the benchmark needs Postgres's %s: %w", name, err)
 		}
 	}
-	b.report.about = fmt.Sprintf("%s/%s, %d CPUs, %s, Postgres %s, %d rounds", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
-		runtime.Version(), version, b.rounds)
+	b.report.machine = fmt.Sprintf("%s/%s, %d CPUs, %s, Postgres %s, %d rounds",
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), version, b.rounds)
 	return dir, nil
 }
 
-// database makes a database that gatehouse has migrated at a start, and returns its connection string.
+// database creates a database, has gatehouse migrate it, and returns its connection string.
 func (b *bench) database(ctx context.Context, name string) (string, error) {
 	if err := execute(ctx, b.cluster.ConnString(), "CREATE DATABASE "+name); err != nil {
 		return "", err
@@ -120,12 +126,12 @@ func (b *bench) database(ctx context.Context, name string) (string, error) {
 	return conn, execute(ctx, conn, stockTables)
 }
 
-// drop makes room on the disk.
+// drop drops a database.
 func (b *bench) drop(ctx context.Context, name string) error {
 	return execute(ctx, b.cluster.ConnString(), "DROP DATABASE "+name+" WITH (FORCE)")
 }
 
-// execute runs statements on a connection of their own.
+// execute runs statements on a new connection.
 func execute(ctx context.Context, connString string, statements ...string) error {
 	conn, err := pgx.Connect(ctx, connString)
 	if err != nil {
@@ -140,48 +146,49 @@ func execute(ctx context.Context, connString string, statements ...string) error
 	return nil
 }
 
-// copied is how psql tells how long a statement took, in milliseconds.
-var copied = regexp.MustCompile(`Time: ([0-9.]+) ms`)
+// psqlTime matches the duration of a statement in the output of psql, in milliseconds.
+var psqlTime = regexp.MustCompile(`Time: ([0-9.]+) ms`)
 
-// psql runs psql's own \copy and returns what it took, without psql's start.
+// psql runs a command of psql and returns its duration, without the start of psql.
 func (b *bench) psql(ctx context.Context, conn, command string) (time.Duration, error) {
-	out, err := b.program(ctx, nil, "psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-d", conn, "-c", `\timing on`, "-c", command)
+	out, err := b.runProgram(ctx, nil, "psql", "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", "-d", conn,
+		"-c", `\timing on`, "-c", command)
 	if err != nil {
 		return 0, err
 	}
-	return parseMillis(copied, out)
+	return parseMillis(psqlTime, out)
 }
 
-// transactions is how pgbench tells its result.
+// pgbenchRate and pgbenchLatency match the results in the output of pgbench.
 var (
-	perSecond = regexp.MustCompile(`tps = ([0-9.]+)`)
-	latency   = regexp.MustCompile(`latency average = ([0-9.]+) ms`)
+	pgbenchRate    = regexp.MustCompile(`tps = ([0-9.]+)`)
+	pgbenchLatency = regexp.MustCompile(`latency average = ([0-9.]+) ms`)
 )
 
-// pgbench runs a script, each of the connections so many times.
-func (b *bench) pgbench(ctx context.Context, conn, script string, connections, times int) (sample, error) {
-	out, err := b.program(ctx, strings.NewReader(script), "pgbench", "--no-vacuum", "--protocol=prepared", "--file=-",
+// pgbench runs a script on several connections, transactions times on each. p50 of the result is the mean.
+func (b *bench) pgbench(ctx context.Context, conn, script string, connections, transactions int) (sample, error) {
+	out, err := b.runProgram(ctx, strings.NewReader(script), "pgbench", "--no-vacuum", "--protocol=prepared", "--file=-",
 		"--client="+strconv.Itoa(connections), "--jobs="+strconv.Itoa(min(connections, runtime.NumCPU())),
-		"--transactions="+strconv.Itoa(times), conn)
+		"--transactions="+strconv.Itoa(transactions), conn)
 	if err != nil {
 		return sample{}, err
 	}
-	average, err := parseMillis(latency, out)
+	average, err := parseMillis(pgbenchLatency, out)
 	if err != nil {
 		return sample{}, err
 	}
-	found := perSecond.FindSubmatch(out)
+	found := pgbenchRate.FindSubmatch(out)
 	if found == nil {
-		return sample{}, fmt.Errorf("pgbench said: %s", out)
+		return sample{}, fmt.Errorf("no rate in the output of pgbench: %s", out)
 	}
 	rate, err := strconv.ParseFloat(string(found[1]), 64)
 	return sample{perSecond: rate, p50: average}, err
 }
 
-// program runs one of Postgres's programs and returns what it printed.
-func (b *bench) program(ctx context.Context, in io.Reader, name string, args ...string) ([]byte, error) {
+// runProgram runs a program of Postgres and returns its standard output.
+func (b *bench) runProgram(ctx context.Context, in io.Reader, name string, args ...string) ([]byte, error) {
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(ctx, filepath.Join(b.programs, name), args...)
+	cmd := exec.CommandContext(ctx, filepath.Join(b.binDir, name), args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &errs
 	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("%s: %w: %s", name, err, errs.String())
@@ -189,10 +196,11 @@ func (b *bench) program(ctx context.Context, in io.Reader, name string, args ...
 	return out.Bytes(), nil
 }
 
+// parseMillis returns the duration in milliseconds that pattern finds.
 func parseMillis(pattern *regexp.Regexp, text []byte) (time.Duration, error) {
 	found := pattern.FindSubmatch(text)
 	if found == nil {
-		return 0, fmt.Errorf("no time in %q", text)
+		return 0, fmt.Errorf("no duration in %q", text)
 	}
 	ms, err := strconv.ParseFloat(string(found[1]), 64)
 	return time.Duration(ms * float64(time.Millisecond)), err

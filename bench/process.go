@@ -18,52 +18,55 @@ import (
 	"time"
 )
 
-const (
-	// stopLimit is how long a server may take to stop: longer than gatehouse's own patience with requests.
-	stopLimit = 20 * time.Second
-)
+// stopTimeout is how long a server may take to stop. It is longer than gatehouse waits for requests in progress.
+const stopTimeout = 20 * time.Second
 
-// process is a server that runs.
+// process is a running server.
 type process struct {
 	name    string
 	address string
 	handle  *os.Process
-	// idle is the resident memory in bytes after the first answer.
-	idle   int64
+	// idle is the resident memory in bytes after the first response.
+	idle int64
+	// exited receives the result of the process.
 	exited chan error
 }
 
-// announced is how a server tells its address on standard output.
-var announced = regexp.MustCompile(`listens on http://(\S+)`)
+// listenPattern matches the address of a server in its standard output.
+var listenPattern = regexp.MustCompile(`listens on http://(\S+)`)
 
-// start runs a server on a database and returns when it has answered once.
+// start starts a server on a database and waits for its first response.
 func (b *bench) start(ctx context.Context, name, conn string) (*process, error) {
 	cmd := b.command(name, conn)
 	p, err := b.spawn(name, cmd)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	if err := p.firstAnswer(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s does not answer: %w: %s", name, err, b.logOf(name)), p.stop(ctx))
+	if err := p.requestHello(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s does not respond: %w: %s", name, err, b.logTail(name)), p.stop(ctx))
 	}
 	p.idle = residentMemory(p.handle.Pid)
 	return p, nil
 }
 
-// command is how a server is run. gatehouse without a connection string starts a private Postgres.
+// command returns the command that runs a server. gatehouse without a connection string starts a private Postgres.
 func (b *bench) command(name, conn string) *exec.Cmd {
 	if name != gatehouse {
-		return exec.Command(b.executable(name), "-max-connections", strconv.Itoa(b.poolOf(name)), "-database-url", conn)
+		pool := strconv.Itoa(b.poolSize(name))
+		return exec.Command(b.executable(name), "-max-connections", pool, "-database-url", conn)
 	}
-	args := []string{"serve", "--listen=127.0.0.1:0", "--admin-secret=" + adminSecret, "--node-secret=" + nodeSecret, "--data-dir=" + filepath.Join(b.dir, "data")}
+	args := []string{
+		"serve", "--listen=127.0.0.1:0", "--admin-secret=" + adminSecret, "--node-secret=" + nodeSecret,
+		"--data-dir=" + filepath.Join(b.dir, "data"),
+	}
 	if conn != "" {
 		args = append(args, "--database-url="+conn)
 	}
 	return exec.Command(b.executable(gatehouse), args...)
 }
 
-// spawn starts a server that ends with this program, however this one ends, and reads its address. Its log goes to a
-// file, as a supervisor would have it.
+// spawn starts a server and reads its address. The server ends when this program ends, even if it is killed (on Linux).
+// Its log is written to a file, as a supervisor does.
 func (b *bench) spawn(name string, cmd *exec.Cmd) (*process, error) {
 	log, err := os.OpenFile(b.logPath(name), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -74,12 +77,12 @@ func (b *bench) spawn(name string, cmd *exec.Cmd) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = writer, log, tiedToUs()
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = writer, log, endWithParent()
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + os.TempDir()}
 	p := &process{name: name, exited: make(chan error, 1)}
 	started := make(chan error)
 	go func() {
-		// The kernel ties the child to the thread that started it, so the thread must live as long as the child.
+		// The kernel ends the child when the thread that started it ends, so keep the thread.
 		runtime.LockOSThread()
 		err := cmd.Start()
 		started <- errors.Join(err, writer.Close())
@@ -92,16 +95,16 @@ func (b *bench) spawn(name string, cmd *exec.Cmd) (*process, error) {
 	}
 	p.handle = cmd.Process
 	if p.address, err = readAddress(reader); err != nil {
-		return nil, errors.Join(err, fmt.Errorf("%w: %s", <-p.exited, b.logOf(name)))
+		return nil, errors.Join(err, fmt.Errorf("%w: %s", <-p.exited, b.logTail(name)))
 	}
 	return p, nil
 }
 
-// readAddress finds the address in what a server prints, and reads the rest away until the server ends.
+// readAddress returns the address in the output of a server, and discards the rest of the output until the server ends.
 func readAddress(printed *os.File) (string, error) {
 	lines := bufio.NewScanner(printed)
 	for lines.Scan() {
-		if found := announced.FindStringSubmatch(lines.Text()); found != nil {
+		if found := listenPattern.FindStringSubmatch(lines.Text()); found != nil {
 			go func() {
 				defer printed.Close()
 				_, _ = io.Copy(io.Discard, printed)
@@ -109,31 +112,32 @@ func readAddress(printed *os.File) (string, error) {
 			return found[1], nil
 		}
 	}
-	return "", errors.Join(errors.New("it told no address"), lines.Err(), printed.Close())
+	return "", errors.Join(errors.New("no address in its output"), lines.Err(), printed.Close())
 }
 
-// firstAnswer waits for the first 200.
-func (p *process) firstAnswer(ctx context.Context) error {
+// requestHello sends GET /hello, and returns an error unless the response has status 200.
+func (p *process) requestHello(ctx context.Context) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.address+"/hello", nil)
 	if err != nil {
 		return err
 	}
-	answer, err := (&http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{}).DialContext}).RoundTrip(r)
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{}).DialContext}
+	response, err := transport.RoundTrip(r)
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET /hello: %s", answer.Status)
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET /hello: %s", response.Status)
 	}
-	_, err = io.Copy(io.Discard, answer.Body)
+	_, err = io.Copy(io.Discard, response.Body)
 	return err
 }
 
-// stop asks a server to stop, and kills it if it takes too long.
+// stop ends a server with SIGTERM, and with SIGKILL if it has not ended after stopTimeout.
 func (p *process) stop(ctx context.Context) error {
-	_ = p.handle.Signal(syscall.SIGTERM) // it may have ended by itself
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	_ = p.handle.Signal(syscall.SIGTERM) // fails if it has ended
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	select {
 	case err := <-p.exited:
@@ -141,12 +145,12 @@ func (p *process) stop(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		return nil
-	case <-patience.Done():
-		return errors.Join(fmt.Errorf("%s did not stop in %s", p.name, stopLimit), p.handle.Kill(), <-p.exited)
+	case <-limit.Done():
+		return errors.Join(fmt.Errorf("%s did not stop in %s", p.name, stopTimeout), p.handle.Kill(), <-p.exited)
 	}
 }
 
-// servers are the contenders on one database.
+// servers holds running servers by name.
 type servers map[string]*process
 
 // startAll starts the named servers on a database.
@@ -162,6 +166,7 @@ func (b *bench) startAll(ctx context.Context, conn string, names ...string) (ser
 	return running, nil
 }
 
+// stop stops all servers.
 func (s servers) stop(ctx context.Context) error {
 	var all []error
 	for _, p := range s {
@@ -172,8 +177,8 @@ func (s servers) stop(ctx context.Context) error {
 
 func (b *bench) logPath(name string) string { return filepath.Join(b.dir, name+".log") }
 
-// logOf is the end of a server's log, for an error.
-func (b *bench) logOf(name string) string {
+// logTail returns the end of the log of a server, for an error message.
+func (b *bench) logTail(name string) string {
 	const tail = 2 << 10
 	text, err := os.ReadFile(b.logPath(name))
 	if err != nil {
@@ -182,8 +187,9 @@ func (b *bench) logOf(name string) string {
 	return string(text[max(0, len(text)-tail):])
 }
 
-// poolOf is the size of an alternative's pool: bare's best, and for stock pgx's own choice.
-func (b *bench) poolOf(name string) int {
+// poolSize returns the size of the connection pool of a server: 0, pgx's default, for stock, and otherwise the size at
+// which bare is fastest.
+func (b *bench) poolSize(name string) int {
 	if name == stock {
 		return 0
 	}

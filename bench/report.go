@@ -11,41 +11,41 @@ import (
 	"text/tabwriter"
 )
 
-// report is what was seen, by name. A name says the contender first (gatehouse's own has none), then the operation,
-// then what was measured, then the size where it is not the one that the name without a size stands for.
+// report holds the results by name. A name consists of the contender (nothing for gatehouse), the operation, the
+// measured quantity and, unless it is the default, the size or the number of connections.
 type report struct {
-	about string // the machine
-	order []string
-	seen  map[string]*series
-	notes []string
+	machine string
+	order   []string // names in the order in which they were added
+	series  map[string]*series
+	notes   []string
 }
 
-// series is one number, as each round gave it.
+// series holds the values of a result, one for each round.
 type series struct {
 	unit   string
 	values []float64
 }
 
-func newReport() *report { return &report{seen: map[string]*series{}} }
+func newReport() *report { return &report{series: map[string]*series{}} }
 
-// add notes what a round gave.
+// add adds a value to a series.
 func (r *report) add(name, unit string, value float64) {
-	s, ok := r.seen[name]
+	s, ok := r.series[name]
 	if !ok {
 		s = &series{unit: unit}
-		r.seen[name], r.order = s, append(r.order, name)
+		r.series[name], r.order = s, append(r.order, name)
 	}
 	s.values = append(s.values, value)
 }
 
-// ratio notes one contender's number over another's of the same round.
-func (r *report) ratio(name string, over, under float64) {
-	if under > 0 {
-		r.add(name, "ratio", over/under)
+// ratio adds the ratio of two values of a round to a series.
+func (r *report) ratio(name string, numerator, denominator float64) {
+	if denominator > 0 {
+		r.add(name, "ratio", numerator/denominator)
 	}
 }
 
-// note says something that no number says.
+// note adds a remark, unless the report has it.
 func (r *report) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if !slices.Contains(r.notes, text) {
@@ -53,19 +53,20 @@ func (r *report) note(format string, args ...any) {
 	}
 }
 
-// result is a series as it is written to the JSON file.
+// result is a series in the JSON file.
 type result struct {
 	Min    float64 `json:"min"`
 	Median float64 `json:"median"`
 	Max    float64 `json:"max"`
-	// Target is null where there is none; Better says on which side of it the median should be.
+	// Target is null if the result has no target. Better says whether a higher or a lower median is better.
 	Target *float64 `json:"target"`
 	Unit   string   `json:"unit"`
 	Better string   `json:"better,omitempty"`
 }
 
+// result returns a result by name, which must exist.
 func (r *report) result(name string) result {
-	s := r.seen[name]
+	s := r.series[name]
 	sorted := slices.Sorted(slices.Values(s.values))
 	out := result{Min: sorted[0], Median: sorted[len(sorted)/2], Max: sorted[len(sorted)-1], Unit: s.unit}
 	if len(sorted)%2 == 0 {
@@ -77,29 +78,29 @@ func (r *report) result(name string) result {
 	return out
 }
 
-// verdict says whether the median reaches the target; "" where there is none.
-func (out result) verdict() string {
+// targetStatus reports whether the median reaches the target: "reached", "missed", or "" without a target.
+func (res result) targetStatus() string {
 	switch {
-	case out.Target == nil:
+	case res.Target == nil:
 		return ""
-	case out.Better == higher && out.Median >= *out.Target, out.Better == lower && out.Median <= *out.Target:
+	case res.Better == higher && res.Median >= *res.Target, res.Better == lower && res.Median <= *res.Target:
 		return "reached"
 	}
 	return "missed"
 }
 
-// print writes everything as a table: first what has a target, then the rest in the order in which it was measured.
+// print writes a table of the results with a target, one of all others, and the notes.
 func (r *report) print(out io.Writer) {
-	fmt.Fprintf(out, "%s\n\n", r.about)
-	var aimed, others []string
+	fmt.Fprintf(out, "%s\n\n", r.machine)
+	var withTarget, others []string
 	for _, name := range r.order {
 		if _, ok := targetOf(name); ok {
-			aimed = append(aimed, name)
+			withTarget = append(withTarget, name)
 		} else {
 			others = append(others, name)
 		}
 	}
-	r.table(out, aimed)
+	r.table(out, withTarget)
 	fmt.Fprintln(out)
 	r.table(out, others)
 	for _, note := range r.notes {
@@ -107,6 +108,7 @@ func (r *report) print(out io.Writer) {
 	}
 }
 
+// table writes the results of these names as a table.
 func (r *report) table(out io.Writer, names []string) {
 	const gap = 2
 	w := tabwriter.NewWriter(out, 0, 0, gap, ' ', 0)
@@ -115,15 +117,17 @@ func (r *report) table(out io.Writer, names []string) {
 		s := r.result(name)
 		target := ""
 		if s.Target != nil {
-			target = map[string]string{higher: "≥ ", lower: "≤ "}[s.Better] + number(*s.Target) + " " + s.verdict()
+			sign := map[string]string{higher: "≥ ", lower: "≤ "}[s.Better]
+			target = sign + formatNumber(*s.Target) + " " + s.targetStatus()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", name, number(s.Min), number(s.Median), number(s.Max), s.Unit, target)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n",
+			name, formatNumber(s.Min), formatNumber(s.Median), formatNumber(s.Max), s.Unit, target)
 	}
-	_ = w.Flush() // standard output is closed: there is nobody to tell
+	_ = w.Flush() // fails only if standard output is closed
 }
 
-// number writes a number with three digits that count.
-func number(v float64) string {
+// formatNumber formats a number with three significant digits.
+func formatNumber(v float64) string {
 	const digits, whole = 3, 100
 	if v >= whole || v <= -whole {
 		return strconv.FormatFloat(v, 'f', 0, 64)
@@ -135,7 +139,7 @@ func number(v float64) string {
 	return text
 }
 
-// writeJSON writes everything to a file, if it is named.
+// writeJSON writes the results to a file. It does nothing if file is empty.
 func (r *report) writeJSON(file string) error {
 	if file == "" {
 		return nil
@@ -148,17 +152,18 @@ func (r *report) writeJSON(file string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, append(text, '\n'), 0o644) // results are for everybody
+	return os.WriteFile(file, append(text, '\n'), 0o644) // readable by everyone
 }
 
-// alias gives a series a second name, which an earlier one loses; nothing happens if there is no such series.
-func (r *report) alias(name, of string) {
-	s, ok := r.seen[of]
+// alias adds a series under a second name, and replaces an earlier one of that name. It does nothing if there is no
+// series called original.
+func (r *report) alias(name, original string) {
+	s, ok := r.series[original]
 	if !ok {
 		return
 	}
-	if _, known := r.seen[name]; !known {
+	if _, exists := r.series[name]; !exists {
 		r.order = append(r.order, name)
 	}
-	r.seen[name] = s
+	r.series[name] = s
 }

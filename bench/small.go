@@ -13,36 +13,42 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// pgbench is the contender that is no server.
+// pgbench is the contender that runs statements without a server.
 const pgbench = "pgbench"
 
-// operation is a small request, and the same as a statement.
+// operation is a small request.
 type operation struct {
 	name string
 	load load
-	// script is what pgbench runs.
+	// script is the script of pgbench with the same statement.
 	script string
-	// before makes it so that every contender finds the same; "" is nothing.
-	before string
+	// reset is a statement that restores the same state for every contender; "" is none.
+	reset string
 }
 
-// operations are the small requests that are measured, on so many users.
+// operations returns the operations to measure with a number of users.
 func operations(users int) []operation {
 	var created atomic.Int64
-	anyone := func(r *rand.Rand) int { return r.IntN(users) }
+	anyUser := func(r *rand.Rand) int { return r.IntN(users) }
 	next := func(*rand.Rand) int { return int(created.Add(1)) }
 	return []operation{
-		{name: "get_user", load: load{getUser, anyone}, script: drawUser(users) + pgbenchGetUser},
-		{name: "get_org", load: load{getOrganisation, anyone}, script: drawOrganisation + pgbenchGetOrganisation},
-		{name: "allow_reset", load: load{allowReset, anyone}, script: drawUser(users) + pgbenchAllowReset, before: `VACUUM users`},
+		{name: "get_user", load: load{getUser, anyUser}, script: drawUser(users) + pgbenchGetUser},
+		{name: "get_org", load: load{getOrganisation, anyUser}, script: drawOrganisation + pgbenchGetOrganisation},
+		{
+			name: "allow_reset", load: load{allowReset, anyUser}, script: drawUser(users) + pgbenchAllowReset,
+			reset: `VACUUM users`,
+		},
 		{name: "create_user", load: load{createUser, next}, script: drawOrganisation + drawNew + pgbenchCreateUser},
-		{name: "sso", load: load{signOn, anyone}, script: drawOrganisation + drawNew + pgbenchSignOn, before: `TRUNCATE sso_nonces`},
+		{
+			name: "sso", load: load{signOn, anyUser}, script: drawOrganisation + drawNew + pgbenchSignOn,
+			reset: `TRUNCATE sso_nonces`,
+		},
 	}
 }
 
-// small measures small requests.
-func (b *bench) small(ctx context.Context) (err error) {
-	b.say("small requests: filling a database with %d users", b.users)
+// measureSmall measures small requests.
+func (b *bench) measureSmall(ctx context.Context) (err error) {
+	b.progressf("small requests: filling a database with %d users", b.users)
 	conn, err := b.database(ctx, "small")
 	if err != nil {
 		return err
@@ -65,10 +71,10 @@ func (b *bench) small(ctx context.Context) (err error) {
 	}
 	defer session.Close(ctx)
 	for _, name := range contenders() {
-		b.report.add(prefix(name)+"idle_rss_mib", "MiB", float64(running[name].idle)/mebibyte)
+		b.report.add(resultPrefix(name)+"idle_rss_mib", "MiB", float64(running[name].idle)/mebibyte)
 	}
 	for round := range b.rounds {
-		b.say("small requests: round %d of %d", round+1, b.rounds)
+		b.progressf("small requests: round %d of %d", round+1, b.rounds)
 		for _, op := range all {
 			for _, connections := range b.connections {
 				if err := b.smallRound(ctx, session, running, op, connections); err != nil {
@@ -80,75 +86,79 @@ func (b *bench) small(ctx context.Context) (err error) {
 	return nil
 }
 
-// smallRound has every contender answer once, and compares them.
+// smallRound measures an operation once with each contender.
 func (b *bench) smallRound(
 	ctx context.Context, session *pgx.Conn, running servers, op operation, connections int,
 ) error {
-	seen, names := map[string]sample{}, contenders()
-	if known, ok := b.statements[op.name+on(connections)]; ok && b.statementsOnce && connections > 1 {
-		seen[pgbench] = known
+	samples, names := map[string]sample{}, contenders()
+	key := op.name + connectionSuffix(connections)
+	if earlier, ok := b.pgbenchSamples[key]; ok && b.pgbenchOnce && connections > 1 {
+		samples[pgbench] = earlier
 	} else {
 		names = append(names, pgbench)
 	}
 	for _, name := range shuffled(names) {
-		if _, err := session.Exec(ctx, op.before); err != nil {
+		if _, err := session.Exec(ctx, op.reset); err != nil {
 			return err
 		}
 		var err error
 		if name == pgbench {
-			seen[name], err = b.offerStatements(ctx, session.Config().ConnString(), op, connections)
+			samples[name], err = b.runPgbench(ctx, session.Config().ConnString(), op, connections)
 		} else {
-			seen[name], err = offer(ctx, running[name], connections, op.load, b.window)
+			samples[name], err = applyLoad(ctx, running[name], connections, op.load, b.window)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	b.statements[op.name+on(connections)] = seen[pgbench]
-	b.noteSmall(op.name, connections, seen)
+	b.pgbenchSamples[key] = samples[pgbench]
+	b.recordSmall(op.name, connections, samples)
 	return nil
 }
 
-// offerStatements runs pgbench for about a window. How many transactions fill it is known from the round before.
-func (b *bench) offerStatements(ctx context.Context, conn string, op operation, connections int) (sample, error) {
-	const fewest, guess = 20, 3_000 // a second
-	rate := float64(guess)
-	if before, known := b.statements[op.name+on(connections)]; known {
-		rate = before.perSecond
+// runPgbench runs the script of an operation for about a window. The rate in the round before gives the number of
+// transactions.
+func (b *bench) runPgbench(ctx context.Context, conn string, op operation, connections int) (sample, error) {
+	const minTransactions, firstRate = 20, 3_000
+	rate := float64(firstRate)
+	if earlier, ok := b.pgbenchSamples[op.name+connectionSuffix(connections)]; ok {
+		rate = earlier.perSecond
 	}
-	return b.pgbench(ctx, conn, op.script, connections, max(fewest, int(rate*b.window.Seconds())/connections))
+	transactions := max(minTransactions, int(rate*b.window.Seconds())/connections)
+	return b.pgbench(ctx, conn, op.script, connections, transactions)
 }
 
-func (b *bench) noteSmall(op string, connections int, seen map[string]sample) {
-	on := on(connections)
+// recordSmall adds the results of a round to the report.
+func (b *bench) recordSmall(op string, connections int, samples map[string]sample) {
+	suffix := connectionSuffix(connections)
 	for _, name := range append(contenders(), pgbench) {
-		s, of := seen[name], prefix(name)+op
-		b.report.add(of+"_per_s"+on, "requests/s", s.perSecond)
-		b.report.add(of+"_p50_us"+on, "µs", micros(s.p50))
+		s, base := samples[name], resultPrefix(name)+op
+		b.report.add(base+"_per_s"+suffix, "requests/s", s.perSecond)
+		b.report.add(base+"_p50_us"+suffix, "µs", micros(s.p50))
 		if name == pgbench {
-			continue // it tells the mean only, and is no server
+			continue // its p50 is the mean, and it has no p99
 		}
-		b.report.add(of+"_p99_us"+on, "µs", micros(s.p99))
-		b.report.add(of+"_cpu_us"+on, "µs", micros(s.cpu))
+		b.report.add(base+"_p99_us"+suffix, "µs", micros(s.p99))
+		b.report.add(base+"_cpu_us"+suffix, "µs", micros(s.cpu))
 	}
-	for _, name := range []string{gatehouse, stock, generated} {
-		b.report.ratio(prefix(name)+op+"_vs_bare"+on, seen[name].perSecond, seen[bare].perSecond)
+	for _, name := range []string{gatehouse, stock, ogen} {
+		b.report.ratio(resultPrefix(name)+op+"_vs_bare"+suffix, samples[name].perSecond, samples[bare].perSecond)
 	}
 	for _, name := range contenders() {
-		b.report.ratio(prefix(name)+op+"_vs_pgbench"+on, seen[name].perSecond, seen[pgbench].perSecond)
+		b.report.ratio(resultPrefix(name)+op+"_vs_pgbench"+suffix, samples[name].perSecond, samples[pgbench].perSecond)
 	}
-	b.report.ratio(op+"_vs_ogen"+on, seen[gatehouse].perSecond, seen[generated].perSecond)
+	b.report.ratio(op+"_vs_ogen"+suffix, samples[gatehouse].perSecond, samples[ogen].perSecond)
 }
 
-// on stands behind the names of results on more than one connection.
-func on(connections int) string {
+// connectionSuffix ends the names of results on more than one connection.
+func connectionSuffix(connections int) string {
 	if connections == 1 {
 		return ""
 	}
 	return "_" + strconv.Itoa(connections)
 }
 
-// choosePool finds the pool size at which bare does best with the most connections, reads and writes alike.
+// choosePool finds the pool size at which bare is fastest with the most connections, for reads and writes together.
 func (b *bench) choosePool(ctx context.Context, conn string, all []operation) error {
 	best, chosen := 0.0, 0
 	for _, size := range b.pools {
@@ -157,17 +167,17 @@ func (b *bench) choosePool(ctx context.Context, conn string, all []operation) er
 		if err != nil {
 			return err
 		}
-		b.say("small requests: bare with a pool of %d has a score of %.0f", size, score)
+		b.progressf("small requests: bare with a pool of %d: %.0f requests/s (mean of a read and a write)", size, score)
 		if score > best {
 			best, chosen = score, size
 		}
 	}
 	b.pool = chosen
-	b.report.note("bare and ogen ran with a pool of %d, bare's best of %v", chosen, b.pools)
+	b.report.note("bare and ogen have a pool of %d connections, at which bare was fastest (of %v)", chosen, b.pools)
 	return nil
 }
 
-// scorePool is the geometric mean of bare's requests per second for GET user and PUT allow_reset.
+// scorePool returns the geometric mean of the requests per second of bare for GET user and PUT allow_reset.
 func (b *bench) scorePool(ctx context.Context, conn string, all []operation) (_ float64, err error) {
 	p, err := b.start(ctx, bare, conn)
 	if err != nil {
@@ -179,7 +189,7 @@ func (b *bench) scorePool(ctx context.Context, conn string, all []operation) (_ 
 		if op.name != "get_user" && op.name != "allow_reset" {
 			continue
 		}
-		s, err := offer(ctx, p, b.connections[len(b.connections)-1], op.load, b.window)
+		s, err := applyLoad(ctx, p, b.connections[len(b.connections)-1], op.load, b.window)
 		if err != nil {
 			return 0, err
 		}
@@ -188,15 +198,15 @@ func (b *bench) scorePool(ctx context.Context, conn string, all []operation) (_ 
 	return math.Sqrt(score), nil
 }
 
-// prefix stands before the names of a contender's results.
-func prefix(name string) string {
+// resultPrefix begins the names of the results of a contender.
+func resultPrefix(name string) string {
 	if name == gatehouse {
 		return ""
 	}
 	return name + "_"
 }
 
-// shuffled is the order of a round.
+// shuffled shuffles names in place and returns them.
 func shuffled(names []string) []string {
 	rand.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	return names

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// transfer is one large request and its answer.
+// transfer is a large request and its response.
 type transfer struct {
 	status     int
-	body       string // of an answer that is not 200: its beginning
-	firstByte  time.Duration
-	took       time.Duration
-	bytes      int64
-	peakMemory int64 // of the server, above what it holds idle, in bytes
+	body       string        // beginning of the body if status is not 200
+	firstByte  time.Duration // until the first byte of the body
+	duration   time.Duration // until the last
+	bytes      int64         // length of the body
+	peakMemory int64         // of the server, less its idle memory, in bytes
 }
 
-// upload posts a file. The kernel copies it to the socket: the client needs no memory and little CPU.
+// upload sends a file with POST. The kernel copies it to the socket, so that the client needs little memory and CPU.
 func upload(ctx context.Context, p *process, path, file string) (transfer, error) {
 	body, err := os.Open(file)
 	if err != nil {
@@ -33,17 +33,19 @@ func upload(ctx context.Context, p *process, path, file string) (transfer, error
 	if err != nil {
 		return transfer{}, err
 	}
-	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: bench\r\nAdmin-Auth: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
-		path, adminSecret, info.Size())
+	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: bench\r\nAdmin-Auth: %s\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, adminSecret, info.Size())
 	return p.exchange(ctx, head, body)
 }
 
-// download gets a path, as an administrator or a gateway.
+// download sends GET with the credentials of an administrator and of a gateway.
 func download(ctx context.Context, p *process, path string) (transfer, error) {
-	return p.exchange(ctx, fmt.Sprintf("GET %s HTTP/1.1\r\nHost: bench\r\nAdmin-Auth: %s\r\nAuthorization: %s\r\n\r\n", path, adminSecret, nodeSecret), nil)
+	head := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: bench\r\nAdmin-Auth: %s\r\nAuthorization: %s\r\n\r\n",
+		path, adminSecret, nodeSecret)
+	return p.exchange(ctx, head, nil)
 }
 
-// exchange sends a request on a connection of its own and reads the answer away.
+// exchange sends a request on a new connection, and reads the response without keeping it.
 func (p *process) exchange(ctx context.Context, head string, body *os.File) (transfer, error) {
 	const buffer = 256 << 10
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.address)
@@ -55,35 +57,36 @@ func (p *process) exchange(ctx context.Context, head string, body *os.File) (tra
 	if err := resetPeak(p.handle.Pid); err != nil {
 		return transfer{}, err
 	}
-	began := time.Now()
-	_, sent := io.WriteString(conn, head)
-	if body != nil && sent == nil {
-		_, sent = conn.(*net.TCPConn).ReadFrom(body)
+	started := time.Now()
+	_, sendErr := io.WriteString(conn, head)
+	if body != nil && sendErr == nil {
+		_, sendErr = conn.(*net.TCPConn).ReadFrom(body)
 	}
 	reader := bufio.NewReaderSize(conn, buffer)
-	answer, err := http.ReadResponse(reader, nil) // also where sending failed: a refusal comes before the body's end
+	response, err := http.ReadResponse(reader, nil) // even if sendErr: a server may reject a request before its end
 	if err != nil {
-		return transfer{}, fmt.Errorf("%s: %w", p.name, errors.Join(sent, err))
+		return transfer{}, fmt.Errorf("%s: %w", p.name, errors.Join(sendErr, err))
 	}
-	t, err := read(answer, began)
-	t.peakMemory = max(0, peakMemory(p.handle.Pid)-p.idle) // a server may hold less than when it had just started
+	t, err := readResponse(response, started)
+	t.peakMemory = max(0, peakMemory(p.handle.Pid)-p.idle) // may be less than just after the start
 	return t, err
 }
 
-func read(answer *http.Response, began time.Time) (transfer, error) {
+// readResponse reads a response to a request that was sent at started.
+func readResponse(response *http.Response, started time.Time) (transfer, error) {
 	const excerpt = 200
-	defer answer.Body.Close()
-	t := transfer{status: answer.StatusCode}
+	defer response.Body.Close()
+	t := transfer{status: response.StatusCode}
 	start := make([]byte, excerpt)
-	n, err := io.ReadAtLeast(answer.Body, start, 1)
-	t.firstByte = time.Since(began)
+	n, err := io.ReadAtLeast(response.Body, start, 1)
+	t.firstByte = time.Since(started)
 	if err != nil {
 		return t, err
 	}
 	if t.status != http.StatusOK {
 		t.body = string(start[:n])
 	}
-	rest, err := io.Copy(io.Discard, answer.Body)
-	t.bytes, t.took = int64(n)+rest, time.Since(began)
+	rest, err := io.Copy(io.Discard, response.Body)
+	t.bytes, t.duration = int64(n)+rest, time.Since(started)
 	return t, err
 }
