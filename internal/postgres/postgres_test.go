@@ -329,12 +329,20 @@ func TestStart(t *testing.T) {
 			_, err := postgres.Start(ctx, slow)
 			result <- err
 		}()
+		var initdb int
 		b.eventually("initdb runs", func() bool {
 			files, _ := filepath.Glob(filepath.Join(b.dir, "postgres.new-*", "started"))
-			return len(files) == 1
+			if len(files) == 0 {
+				return false
+			}
+			text, err := os.ReadFile(files[0])
+			require.NoError(t, err)
+			initdb, err = strconv.Atoi(strings.TrimSpace(string(text)))
+			return err == nil
 		})
 		cancel()
 		require.ErrorIs(t, <-result, context.Canceled)
+		require.ErrorIs(t, syscall.Kill(initdb, 0), syscall.ESRCH, "initdb still runs")
 		left, err := filepath.Glob(filepath.Join(b.dir, "postgres*"))
 		require.NoError(t, err)
 		require.Equal(t, []string{filepath.Join(b.dir, "postgres.lock")}, left)
@@ -355,13 +363,14 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// slowInitdb makes a directory of binaries whose initdb makes a file named started in the cluster and never ends.
+// slowInitdb makes a directory of binaries whose initdb writes its process ID to the file started in the cluster and
+// never ends.
 func slowInitdb(t *testing.T, dir string) {
 	t.Helper()
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	for name, script := range map[string]string{
 		"postgres": "echo 'postgres (PostgreSQL) 18.4'",
-		"initdb":   `touch "$2/started"; while :; do sleep 60; done`, // initdb --pgdata DIRECTORY …
+		"initdb":   `echo $$ >"$2/started"; while :; do sleep 60; done`, // initdb --pgdata DIRECTORY …
 	} {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
