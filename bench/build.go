@@ -8,34 +8,34 @@ import (
 	"path/filepath"
 )
 
-// build builds gatehouse as its users do, and the servers that it is compared with. The working directory is bench/.
-func (b *bench) build(ctx context.Context) error {
-	b.progressf("building gatehouse")
+// buildServers builds gatehouse as its users do, and the servers that it is compared with, into a directory. It has to
+// run in bench/.
+func buildServers(ctx context.Context, dir string) error {
 	// Built in its own directory, with its own go.mod: the module bench may require other versions.
-	if err := goTool(ctx, "-C", "..", "build", "-o", b.executable(gatehouse), "."); err != nil {
+	if err := goTool(ctx, "-C", "..", "build", "-o", filepath.Join(dir, gatehouse), "."); err != nil {
 		return err
 	}
-	info, err := os.Stat(b.executable(gatehouse))
-	if err != nil {
-		return err
-	}
-	b.report.add("binary_mib", "MiB", float64(info.Size())/mebibyte)
-	b.progressf("generating and building the servers to compare it with")
-	// Generated in each run, so that it matches the current contract.
-	if err := goTool(ctx, "tool", "ogen", "-loglevel", "error", "-config", "_ogen/ogen.yml", "-package", "api",
-		"-target", "_ogen/api", "-clean", "../openapi/admin.yaml"); err != nil {
+	if err := generateOgen(ctx); err != nil {
 		return err
 	}
 	for name, source := range map[string]string{bare: "./bare", stock: "./stock", ogen: "./_ogen"} {
-		if err := goTool(ctx, "build", "-o", b.executable(name), source); err != nil {
+		if err := goTool(ctx, "build", "-o", filepath.Join(dir, name), source); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// executable returns the path of a server's executable.
-func (b *bench) executable(name string) string { return filepath.Join(b.dir, name) }
+// generateOgen generates _ogen/api from the contract, in less than a second. Each run generates it, so that it matches
+// the current contract, and deletes it first: an interrupted run may have left any part of it behind.
+func generateOgen(ctx context.Context) error {
+	const target = "_ogen/api"
+	if err := os.RemoveAll(target); err != nil {
+		return err
+	}
+	return goTool(ctx, "tool", "ogen", "-loglevel", "error", "-config", "_ogen/ogen.yml", "-package", "api",
+		"-target", target, "../openapi/admin.yaml")
+}
 
 // goTool runs the go command.
 func goTool(ctx context.Context, args ...string) error {

@@ -86,7 +86,7 @@ func fillUsers(ctx context.Context, conn *pgx.Conn, organisations, users int) er
 	rows, _ := conn.Query(ctx, `
 		SELECT format('ALTER TABLE users DROP CONSTRAINT %I', conname),
 			format('ALTER TABLE users ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid))
-		FROM pg_constraint WHERE conrelid = 'users'::regclass
+		FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype <> 'n' -- NOT NULL, from Postgres 18 on
 		UNION ALL
 		SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
 		FROM pg_index
@@ -106,7 +106,8 @@ func fillUsers(ctx context.Context, conn *pgx.Conn, organisations, users int) er
 			user_permissions, group_id, password_max_days, created_at)
 		SELECT $1 || n, $2 || ($3::int + n % $4::int),
 			'user-' || n || '@rivermouth.example', 'user-' || n || '@rivermouth.example', 'Ines', 'Okoro',
-			true, md5($1 || n), '{"IsAdmin": "admin"}', '', 0, now()
+			true, md5($1 || n), '{"IsAdmin": "admin"}', '', 0,
+			date_trunc('second', now()) -- responses of ogen have whole seconds
 		FROM generate_series($3::int, $5::int) AS n`,
 		userPrefix, organisationPrefix, firstNumber, organisations, firstNumber+users-1); err != nil {
 		return err

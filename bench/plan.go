@@ -9,6 +9,8 @@ import (
 type plan struct {
 	rounds int
 	only   string // the part to measure; "" is all of them
+	// programs is a directory into which buildServers has built the servers; "" lets the run build them.
+	programs string
 	// window is how long a server is measured with small requests in a round.
 	window      time.Duration
 	connections []int

@@ -21,7 +21,8 @@ import (
 	"gatehouse/internal/postgres"
 )
 
-// open creates a temporary directory, builds the servers into it, and starts a private Postgres.
+// open creates a temporary directory, builds the servers unless the plan names built ones, and starts a private
+// Postgres.
 func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error) {
 	b := &bench{
 		plan: p, report: newReport(), pgbenchSamples: map[string]sample{}, progress: progress, started: time.Now(),
@@ -37,9 +38,18 @@ func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error)
 	if err := os.Chmod(b.dir, 0o711); err != nil { // Postgres may run as another account
 		return nil, err
 	}
-	if err := b.build(ctx); err != nil {
+	if b.programs == "" {
+		b.programs = b.dir
+		b.progressf("building the servers")
+		if err := buildServers(ctx, b.programs); err != nil {
+			return nil, err
+		}
+	}
+	executable, err := os.Stat(b.executable(gatehouse))
+	if err != nil {
 		return nil, err
 	}
+	b.report.add("binary_mib", "MiB", float64(executable.Size())/mebibyte)
 	if err := b.startPostgres(ctx); err != nil {
 		return nil, err
 	}

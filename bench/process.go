@@ -175,6 +175,9 @@ func (s servers) stop(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
+// executable returns the path of a server's executable.
+func (b *bench) executable(name string) string { return filepath.Join(b.programs, name) }
+
 func (b *bench) logPath(name string) string { return filepath.Join(b.dir, name+".log") }
 
 // logTail returns the end of the log of a server, for an error message.
