@@ -125,7 +125,9 @@ func TestReadmeOperations(t *testing.T) {
 				if op.Extensions["x-gatehouse"] == true {
 					name += " +"
 				}
-				require.True(t, listed[name], "the README lacks %s", name)
+				if !listed[name] {
+					t.Errorf("the README's table of operations lacks %s", name)
+				}
 				delete(listed, name)
 			}
 		}

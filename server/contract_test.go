@@ -501,7 +501,8 @@ func TestContractCoverage(t *testing.T) {
 			var row []string
 			for name, e := range examples {
 				if _, ok := produced[name]; !ok {
-					t.Errorf("%s: %d %s is documented, but no scenario produces it", op.id, e.status, name)
+					t.Errorf("%s: %d %s is documented, but no scenario produces it. Add one to scenarios, or rows to insertExamples.",
+						op.id, e.status, name)
 				}
 				row = append(row, fmt.Sprintf("%d %s", e.status, name))
 			}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -180,6 +181,43 @@ func TestKeyMapping(t *testing.T) {
 		constant: map[string]string{"ApiModel": alwaysEmpty, "Data": "the session is another parameter"},
 	})
 }
+
+// conversionsWithoutMapping are conversions that have no mapping test, with the reason.
+var conversionsWithoutMapping = map[string]string{
+	"toOrganisation": "stores the document as a whole, and what it contains in columns",
+}
+
+// TestConversionsHaveMappingTests reads the code: each function that converts what a request or the store has, which is
+// named toX, must be in this file. A field that it forgets would turn no other test red.
+func TestConversionsHaveMappingTests(t *testing.T) {
+	t.Parallel()
+	file, err := parser.ParseFile(token.NewFileSet(), "mapping_test.go", nil, parser.SkipObjectResolution)
+	require.NoError(t, err)
+	tested := map[string]bool{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if name, ok := n.(*ast.Ident); ok {
+			tested[name.Name] = true
+		}
+		return true
+	})
+	conversions := map[string]bool{}
+	eachDeclaration(t, ".", func(decl ast.Decl) {
+		if function, ok := decl.(*ast.FuncDecl); ok && function.Recv == nil && isConversion.MatchString(function.Name.Name) {
+			conversions[function.Name.Name] = true
+		}
+	})
+	require.NotEmpty(t, conversions)
+	for name := range conversions {
+		if !tested[name] && conversionsWithoutMapping[name] == "" {
+			t.Errorf("%s has no mapping test. Call checkMapping for it, or list in conversionsWithoutMapping why not.", name)
+		}
+	}
+	for name := range conversionsWithoutMapping {
+		require.Contains(t, conversions, name)
+	}
+}
+
+var isConversion = regexp.MustCompile(`^to[A-Z]`)
 
 // requestBodies are the schemas of request bodies, with what becomes of their properties. Documents are stored as a
 // whole. Other schemas have a mapping test, or a list of all properties with their use.

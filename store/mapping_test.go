@@ -71,6 +71,12 @@ type mappingTest struct {
 // values are the values of a row by column, or those of the fields of a struct, as JSON.
 type values map[string]any
 
+// mapped has the values of a struct's fields by column, and the name of the struct.
+type mapped struct {
+	structure string
+	values    values
+}
+
 // row returns the only row of the table.
 func (m *mappingTest) row(t *testing.T) values {
 	t.Helper()
@@ -82,7 +88,7 @@ func (m *mappingTest) row(t *testing.T) values {
 
 // fields returns the values of a struct's fields. The column of a field has the name of the field in snake case, or
 // another one: renamed has pairs of a field and its column.
-func fields(t *testing.T, structure any, renamed ...string) values {
+func fields(t *testing.T, structure any, renamed ...string) mapped {
 	t.Helper()
 	names := map[string]string{}
 	for pair := range slices.Chunk(renamed, 2) {
@@ -103,7 +109,7 @@ func fields(t *testing.T, structure any, renamed ...string) values {
 		require.NoError(t, json.Unmarshal(raw, &value))
 		found[column] = value
 	}
-	return normalized(found)
+	return mapped{v.Type().String(), normalized(found)}
 }
 
 // normalized has times in UTC.
@@ -125,16 +131,19 @@ func snake(field string) string {
 	return strings.ToLower(wordStart.ReplaceAllString(field, "${1}${3}_${2}${4}"))
 }
 
-// requireMapped requires that each field is in its column, and each column has a field or is one of the others.
-func requireMapped(t *testing.T, row, fields values, others ...string) {
+// requireMapped requires that each field of a struct is in its column, and each column has a field or is one of the
+// others.
+func requireMapped(t *testing.T, row values, fields mapped, others ...string) {
 	t.Helper()
-	for column, value := range fields {
-		require.Contains(t, row, column, "a field has no column")
-		require.Equal(t, value, row[column], "the field of the column %s is not stored or not read", column)
+	for column, value := range fields.values {
+		require.Contains(t, row, column, "a field of %s has no column", fields.structure)
+		require.Equal(t, value, row[column], "the field of %s for the column %s is not stored or not read",
+			fields.structure, column)
 	}
 	for column, value := range row {
-		_, ok := fields[column]
-		require.True(t, ok || slices.Contains(others, column), "no field has the column %s", column)
+		_, ok := fields.values[column]
+		require.True(t, ok || slices.Contains(others, column),
+			"%s has no field for the column %s. Add it, or list the column in this test.", fields.structure, column)
 		require.NotNil(t, value, "the column %s is not written", column)
 	}
 }

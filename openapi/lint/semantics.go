@@ -20,8 +20,9 @@ func (l *linter) checkSemantics(doc *document) {
 		l.reportError(doc, err)
 		return
 	}
+	before := len(l.problems) // those of other documents do not hide this one's
 	l.validate(doc, spec, openapi3.DisableExamplesValidation())
-	if len(l.problems) > 0 {
+	if len(l.problems) > before {
 		return
 	}
 	for _, path := range spec.Paths.Map() {
@@ -34,7 +35,7 @@ func (l *linter) checkSemantics(doc *document) {
 			}
 		}
 	}
-	if len(l.problems) == 0 {
+	if len(l.problems) == before {
 		l.validate(doc, spec) // examples of parameters and schemas
 	}
 }
