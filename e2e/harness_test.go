@@ -238,8 +238,13 @@ func (s *server) hasExited() bool {
 	}
 }
 
-// signal sends a signal to the processes of the server, as a terminal does for Ctrl-C. Postgres is not one of them.
-func (s *server) signal(signal syscall.Signal) { _ = syscall.Kill(-s.process.Process.Pid, signal) }
+// signal sends a signal to the processes of the server, as a terminal does for Ctrl-C. Postgres is not one of them. It
+// does nothing after the server has exited: the number of its process group may then be that of other processes.
+func (s *server) signal(signal syscall.Signal) {
+	if !s.hasExited() {
+		_ = syscall.Kill(-s.process.Process.Pid, signal)
+	}
+}
 
 // waitExit returns the exit status of the server.
 func (s *server) waitExit() int {
