@@ -1,8 +1,10 @@
 package main
 
-// The contracts are checked first, so that a fault is reported with its line instead of generated.
+// The code that follows from the contracts comes first. The program checks them, and replaces generated files only when
+// all of them are there.
 //
-//go:generate go run ./openapi/lint/cmd openapi/admin.yaml openapi/dashboard.yaml openapi/node.yaml
-//go:generate go tool oapi-codegen -config openapi/admin.codegen.yaml openapi/admin.yaml
-//go:generate go tool oapi-codegen -config openapi/dashboard.codegen.yaml openapi/dashboard.yaml
-//go:generate go tool oapi-codegen -config openapi/node.codegen.yaml openapi/node.yaml
+//go:generate go run ./openapi/generate/cmd
+//
+// The reference of the commands comes last, because the commands need the generated code.
+//
+//go:generate go run ./internal/cli/reference docs/reference

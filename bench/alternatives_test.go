@@ -22,6 +22,7 @@ type fixture struct {
 
 func setUp(t *testing.T) *fixture {
 	t.Helper()
+	needClientPrograms(t)
 	b, err := open(t.Context(), tinyPlan(t), io.Discard)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, b.close(t.Context())) })

@@ -32,7 +32,8 @@ func accessKey(n int) string {
 
 // organisationDocument is an organisation of half a kilobyte, as real ones are. @id stands for its ID.
 const organisationDocument = `{"id":"@id","owner_name":"Rivermouth Foods","owner_slug":"rivermouth",` +
-	`"cname_enabled":false,"cname":"","apis":[{"api_human_name":"Tide tables","api_id":"5fa2db834e07444f760b7ceb314209fb"}],` +
+	`"cname_enabled":false,"cname":"",` +
+	`"apis":[{"api_human_name":"Tide tables","api_id":"5fa2db834e07444f760b7ceb314209fb"}],` +
 	`"sso_enabled":true,"developer_quota":123,"developer_count":21,` +
 	`"event_options":{"key_event":{"webhook":"","email":"","redis":true}},"hybrid_enabled":false,` +
 	`"ui":{"languages":{},"hide_help":false,"default_lang":"","login_page":{},"nav":{},"uptime":{},` +

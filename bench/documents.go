@@ -103,10 +103,21 @@ func drawSize(r *rand.Rand) int {
 
 // apiDocument returns the n-th API and its columns: a classic definition with URL rewrites and, for every other API, an
 // OpenAPI document as well.
-func apiDocument(n int) ([]string, []byte) {
+func apiDocument(n int) ([]string, []byte) { return sizedAPIDocument(n, drawSize) }
+
+// fleetAPISize is the size of the API definitions of a fleet in bytes.
+const fleetAPISize = 2_900
+
+// fleetAPIDocument returns the n-th API of a fleet and its columns.
+func fleetAPIDocument(n int) ([]string, []byte) {
+	return sizedAPIDocument(n, func(*rand.Rand) int { return fleetAPISize })
+}
+
+// sizedAPIDocument returns the n-th API, of a size in bytes, and its columns.
+func sizedAPIDocument(n int, draw func(*rand.Rand) int) ([]string, []byte) {
 	r := randomOf(n)
 	apiID, id := fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64()), fmt.Sprintf("%024x", r.Uint64())
-	org, size, withOAS := organisationID(n%owners), drawSize(r), n%2 == 0
+	org, size, withOAS := organisationID(n%owners), draw(r), n%2 == 0
 	doc := fmt.Appendf(nil, apiStart, apiID, id, org, n, n, n, n)
 	until := size
 	if withOAS {

@@ -77,7 +77,7 @@ func (b *bench) growthRound(ctx context.Context, sizes []growthServers) error {
 			for _, i := range rand.Perm(len(sizes)) {
 				size := sizes[i]
 				anyUser := func(r *rand.Rand) int { return r.IntN(size.users) }
-				s, err := applyLoad(ctx, size.running[name], 1, load{op.request, anyUser}, b.window)
+				s, err := load{op.request, anyUser}.apply(ctx, size.running[name], 1, b.window)
 				if err != nil {
 					return fmt.Errorf("growth: %s with %d users: %w", op.name, size.users, err)
 				}

@@ -40,8 +40,8 @@ type sample struct {
 // statements.
 const warmUpPart = 5
 
-// applyLoad sends requests to a server on several connections, for a window.
-func applyLoad(ctx context.Context, p *process, connections int, l load, window time.Duration) (sample, error) {
+// apply sends requests to a server on several connections, for a window.
+func (l load) apply(ctx context.Context, p *process, connections int, window time.Duration) (sample, error) {
 	clients := make([]*client, connections)
 	for i := range clients {
 		c, err := dial(ctx, p.address, uint64(i))
@@ -95,7 +95,7 @@ type client struct {
 }
 
 func dial(ctx context.Context, address string, seed uint64) (*client, error) {
-	const bufferSize = 16 << 10 // at least the longest line of a header
+	const bufferSize = 64 << 10 // for few reads of a list; at least the longest line of a header
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err

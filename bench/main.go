@@ -17,10 +17,12 @@
 // The files:
 //
 //	plan.go                                     sizes and rounds
-//	small.go, bulk.go, growth.go, start.go      the measurements
-//	load.go, transfer.go                        the clients
+//	small.go, bodies.go, bulk.go, growth.go, start.go  the measurements
+//	fleet.go, answers.go                        … of fleets of gateways
+//	fleet_*.go                                  the simulated gateways
+//	load.go, transfer.go, prober                the clients
 //	data.go, documents.go, queries.go           the data, and the statements of pgbench
-//	build.go, postgres.go, process.go           building and starting servers and Postgres
+//	build.go, postgres.go, process.go, nginx.go building and starting servers and Postgres
 //	report.go, targets.go, chart.go             the results
 //	bare, stock, _ogen, alternative             the servers to compare with, and their common code
 package main
@@ -34,6 +36,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -83,6 +86,9 @@ func parseArgs(args []string, errs io.Writer) (plan, outputs, error) {
 	definitions := flags.Int("definitions", 0,
 		"maximum number of documents in an import (default 100000; 1000 with -quick)")
 	users := flags.Int("users", 0, "maximum number of users of the growth (default 10000000; 100000 with -quick)")
+	apis := flags.String("fleet-apis", "", "numbers of APIs of a fleet, such as 100,1000 (default 2000; 500 with -quick)")
+	gateways := flags.String("fleet-gateways", "",
+		"numbers of simulated gateways of a fleet (default 1000,10000; 100 with -quick)")
 	only := flags.String("only", "", "measure only this `part`: "+strings.Join(parts(), ", "))
 	if err := flags.Parse(args); err != nil {
 		return plan{}, files, err
@@ -95,11 +101,31 @@ func parseArgs(args []string, errs io.Writer) (plan, outputs, error) {
 		p = quickPlan()
 	}
 	p.only = *only
-	return p.withLimits(*rounds, *definitions, *users), files, nil
+	err := errors.Join(setSizes(&p.fleet.apis, *apis), setSizes(&p.fleet.gateways, *gateways))
+	return p.withLimits(*rounds, *definitions, *users), files, err
+}
+
+// setSizes sets sizes to those of a flag, unless it is empty.
+func setSizes(sizes *[]int, flagged string) error {
+	if flagged == "" {
+		return nil
+	}
+	*sizes = nil
+	for text := range strings.SplitSeq(flagged, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxFleetSize {
+			return fmt.Errorf("%q is no number from 1 to %d", text, maxFleetSize)
+		}
+		*sizes = append(*sizes, n)
+	}
+	slices.Sort(*sizes)
+	return nil
 }
 
 // parts returns the names of the parts of a run, in order.
-func parts() []string { return []string{"starts", "small", "lists", "bulk", "growth"} }
+func parts() []string {
+	return []string{"starts", "small", "bodies", "lists", "bulk", "growth", "fleet"}
+}
 
 // measure runs a plan in a temporary directory, which it removes.
 func measure(ctx context.Context, p plan, progress io.Writer) (results *report, err error) {
@@ -109,7 +135,8 @@ func measure(ctx context.Context, p plan, progress io.Writer) (results *report, 
 	}
 	defer func() { err = errors.Join(err, b.close(ctx)) }()
 	measurements := []func(context.Context) error{
-		b.measureStarts, b.measureSmall, b.measureLists, b.measureBulk, b.measureGrowth,
+		b.measureStarts, b.measureSmall, b.measureBodies, b.measureLists, b.measureBulk, b.measureGrowth,
+		b.measureFleets,
 	}
 	for i, measurement := range measurements {
 		if p.only != "" && p.only != parts()[i] {

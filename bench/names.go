@@ -17,6 +17,9 @@ const (
 	ogen      = "ogen"
 )
 
+// prober is the program that measures small requests while others load a server.
+const prober = "prober"
+
 // psqlCopy is the name of \copy of psql in the results.
 const psqlCopy = "copy"
 

@@ -24,6 +24,39 @@ type plan struct {
 	// definitions and policies hold numbers of documents in an import, ascending.
 	definitions, policies []int
 	organisations         int // in the list of organisations
+	fleet                 fleetPlan
+}
+
+// fleetPlan says what is measured of fleets of gateways.
+type fleetPlan struct {
+	// apis and gateways hold numbers of APIs and of simulated gateways, ascending. All pairs are measured.
+	apis, gateways []int
+	// clients are numbers of clients that request the list of APIs at the same time.
+	clients []int
+	// window is how long gateways are idle, and how long small requests are sent while gateways fetch.
+	window time.Duration
+	// limit is how long a change may take until all gateways have it, and startLimit how long their start.
+	limit, startLimit            time.Duration
+	pingInterval, reloadInterval time.Duration
+	// download allows to download nginx if it is not installed.
+	download bool
+}
+
+// maxFleetSize bounds the numbers of APIs and of gateways.
+const maxFleetSize = 100_000
+
+// The sizes that the targets of fleets are for, if they are among the sizes of a run.
+const (
+	targetAPIs         = 2_000
+	targetGateways     = 1_000
+	targetIdleGateways = 10_000
+)
+
+// gatewayTimes returns a plan of fleets with the times of real gateways.
+func (f fleetPlan) gatewayTimes() fleetPlan {
+	f.pingInterval, f.reloadInterval, f.download = 2*time.Second, time.Second, true
+	f.limit, f.startLimit = 2*time.Minute, 10*time.Minute
+	return f
 }
 
 // maxMaterialised is the maximum number of documents for servers that hold a whole request in memory. stock needs 2 GB
@@ -37,6 +70,10 @@ func fullPlan() plan {
 		users: 100_000, growth: []int{1_000, 1_000_000, 10_000_000},
 		definitions: []int{100, 1_000, 10_000, 100_000}, policies: []int{100, 1_000, 10_000, 100_000},
 		organisations: 100_000,
+		fleet: fleetPlan{
+			apis: []int{targetAPIs}, gateways: []int{targetGateways, targetIdleGateways}, clients: []int{1, 10, 50},
+			window: 20 * time.Second,
+		}.gatewayTimes(),
 	}
 }
 
@@ -48,6 +85,10 @@ func quickPlan() plan {
 		users: 10_000, pgbenchOnce: true, growth: []int{1_000, 10_000, 100_000},
 		definitions: []int{100, 1_000}, policies: []int{1_000},
 		organisations: 10_000,
+		fleet: fleetPlan{
+			apis: []int{500}, gateways: []int{100}, clients: []int{1, 10, 50},
+			window: 3 * time.Second,
+		}.gatewayTimes(),
 	}
 }
 

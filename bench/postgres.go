@@ -53,7 +53,7 @@ func open(ctx context.Context, p plan, progress io.Writer) (_ *bench, err error)
 	if err := b.startPostgres(ctx); err != nil {
 		return nil, err
 	}
-	b.binDir, err = b.findBinDir(ctx)
+	b.binDir, err = b.findBinDir()
 	return b, err
 }
 
@@ -64,18 +64,30 @@ const maxConnections = 300
 // startPostgres starts a private Postgres with maxConnections.
 func (b *bench) startPostgres(ctx context.Context) (err error) {
 	b.progressf("starting a private Postgres")
-	cfg := postgres.Config{DataDir: filepath.Join(b.dir, "cluster"), Log: slog.New(slog.DiscardHandler)}
-	if b.cluster, err = postgres.Start(ctx, cfg); err != nil {
+	if b.cluster, err = postgres.Start(ctx, b.clusterConfig()); err != nil {
 		return err
 	}
-	setting := fmt.Sprintf("ALTER SYSTEM SET max_connections = %d", maxConnections)
-	if err := execute(ctx, b.cluster.ConnString(), setting); err != nil {
+	return b.reconfigure(ctx, fmt.Sprintf("ALTER SYSTEM SET max_connections = %d", maxConnections))
+}
+
+// postgresCPU returns the CPU time that the private Postgres has used.
+func (b *bench) postgresCPU() time.Duration {
+	return postgresCPUTime(filepath.Join(b.clusterConfig().DataDir, "postgres"))
+}
+
+func (b *bench) clusterConfig() postgres.Config {
+	return postgres.Config{DataDir: filepath.Join(b.dir, "cluster"), Log: slog.New(slog.DiscardHandler)}
+}
+
+// reconfigure changes a setting of the private Postgres that needs a restart, and restarts it.
+func (b *bench) reconfigure(ctx context.Context, alterSystem string) error {
+	if err := execute(ctx, b.cluster.ConnString(), alterSystem); err != nil {
 		return err
 	}
 	if err := b.cluster.Stop(ctx); err != nil {
 		return err
 	}
-	restarted, err := postgres.Start(ctx, cfg)
+	restarted, err := postgres.Start(ctx, b.clusterConfig())
 	if err == nil {
 		b.cluster = restarted // on an error, close stops the first one again, which does nothing
 	}
@@ -97,26 +109,19 @@ func (b *bench) close(ctx context.Context) error {
 	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
-// findBinDir returns the directory of the server's own psql and pgbench.
-func (b *bench) findBinDir(ctx context.Context) (string, error) {
-	conn, err := pgx.Connect(ctx, b.cluster.ConnString())
-	if err != nil {
-		return "", err
-	}
-	defer conn.Close(ctx)
-	var dir, version string
-	const query = `SELECT setting, current_setting('server_version') FROM pg_config WHERE name = 'BINDIR'`
-	err = conn.QueryRow(ctx, query).Scan(&dir, &version)
-	if err != nil {
-		return "", err
-	}
-	for _, name := range []string{"psql", "pgbench"} {
+// clientPrograms are the programs of Postgres that the benchmark runs. Those of npm's package lack them.
+func clientPrograms() []string { return []string{"psql", "pgbench"} }
+
+// findBinDir returns the directory of the server's own clientPrograms.
+func (b *bench) findBinDir() (string, error) {
+	dir := b.cluster.BinDir()
+	for _, name := range clientPrograms() {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			return "", fmt.Errorf("the benchmark needs Postgres's %s: %w", name, err)
 		}
 	}
 	b.report.machine = fmt.Sprintf("%s/%s, %d CPUs, %s, Postgres %s, %d rounds",
-		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), version, b.rounds)
+		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version(), b.cluster.Version(), b.rounds)
 	return dir, nil
 }
 
@@ -175,11 +180,18 @@ var (
 	pgbenchLatency = regexp.MustCompile(`latency average = ([0-9.]+) ms`)
 )
 
-// pgbench runs a script on several connections, transactions times on each. p50 of the result is the mean.
-func (b *bench) pgbench(ctx context.Context, conn, script string, connections, transactions int) (sample, error) {
-	out, err := b.runProgram(ctx, strings.NewReader(script), "pgbench", "--no-vacuum", "--protocol=prepared", "--file=-",
-		"--client="+strconv.Itoa(connections), "--jobs="+strconv.Itoa(min(connections, runtime.NumCPU())),
-		"--transactions="+strconv.Itoa(transactions), conn)
+// pgbenchRun is a script and how pgbench runs it: on several connections, transactions times on each.
+type pgbenchRun struct {
+	script                    string
+	connections, transactions int
+}
+
+// pgbench runs a script with pgbench. p50 of the result is the mean.
+func (b *bench) pgbench(ctx context.Context, conn string, run pgbenchRun) (sample, error) {
+	out, err := b.runProgram(ctx, strings.NewReader(run.script), "pgbench",
+		"--no-vacuum", "--protocol=prepared", "--file=-",
+		"--client="+strconv.Itoa(run.connections), "--jobs="+strconv.Itoa(min(run.connections, runtime.NumCPU())),
+		"--transactions="+strconv.Itoa(run.transactions), conn)
 	if err != nil {
 		return sample{}, err
 	}

@@ -37,12 +37,16 @@ var listenPattern = regexp.MustCompile(`listens on http://(\S+)`)
 
 // start starts a server on a database and waits for its first response.
 func (b *bench) start(ctx context.Context, name, conn string) (*process, error) {
-	cmd := b.command(name, conn)
+	return b.startCommand(ctx, name, b.command(name, conn))
+}
+
+// startCommand starts a server with a command and waits for its first response.
+func (b *bench) startCommand(ctx context.Context, name string, cmd *exec.Cmd) (*process, error) {
 	p, err := b.spawn(name, cmd)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	if err := p.requestHello(ctx); err != nil {
+	if err := p.awaitHello(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s does not respond: %w: %s", name, err, b.logTail(name)), p.stop(ctx))
 	}
 	p.idle = residentMemory(p.handle.Pid)
@@ -113,6 +117,17 @@ func readAddress(printed *os.File) (string, error) {
 		}
 	}
 	return "", errors.Join(errors.New("no address in its output"), lines.Err(), printed.Close())
+}
+
+// awaitHello sends GET /hello until the server listens.
+func (p *process) awaitHello(ctx context.Context) error {
+	const limit, pause = 10 * time.Second, 5 * time.Millisecond
+	for started := time.Now(); ; {
+		err := p.requestHello(ctx)
+		if !errors.Is(err, syscall.ECONNREFUSED) || time.Since(started) > limit || !sleep(ctx, pause) {
+			return err
+		}
+	}
 }
 
 // requestHello sends GET /hello, and returns an error unless the response has status 200.

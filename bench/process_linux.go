@@ -49,3 +49,53 @@ func cpuTime(pid int) time.Duration {
 	}
 	return sum
 }
+
+// postgresCPUTime returns the CPU time of the processes of a Postgres: of those that run, and of those that have ended.
+// cluster is its own directory.
+func postgresCPUTime(cluster string) time.Duration {
+	const ticks = 100                                                // USER_HZ, which is 100 on all systems
+	text, _ := os.ReadFile(filepath.Join(cluster, "postmaster.pid")) // the first line is the PID
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	postmaster, err := strconv.Atoi(string(line))
+	if err != nil {
+		return 0
+	}
+	sum := cpuTime(postmaster)
+	const cutime, cstime = 15, 16
+	if fields := statFields(postmaster); len(fields) > cstime {
+		for _, field := range [][]byte{fields[cutime], fields[cstime]} {
+			n, _ := strconv.ParseInt(string(field), 10, 64)
+			sum += time.Duration(n) * time.Second / ticks
+		}
+	}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the only error is an invalid pattern
+	const parent = 3
+	for _, file := range stats {
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		if fields := statFields(pid); len(fields) > parent && string(fields[parent]) == strconv.Itoa(postmaster) {
+			sum += cpuTime(pid)
+		}
+	}
+	return sum
+}
+
+// statFields returns the fields of /proc/pid/stat, with the name of the program as one.
+func statFields(pid int) [][]byte {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // it may have ended
+	_, rest, found := bytes.Cut(text, []byte(") "))
+	if !found {
+		return nil
+	}
+	return append([][]byte{nil, nil}, bytes.Fields(rest)...)
+}
+
+// allowFiles allows this program, and those that it starts, to have n files and connections open.
+func allowFiles(n uint64) error {
+	limit := syscall.Rlimit{}
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	// Also if the limit is high enough: Go gives its children the limit from before it raised its own, unless a program
+	// sets it.
+	return syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: max(n, limit.Cur), Max: max(n, limit.Max)})
+}

@@ -77,7 +77,7 @@ func (b *bench) measureSmall(ctx context.Context) (err error) {
 		b.progressf("small requests: round %d of %d", round+1, b.rounds)
 		for _, op := range all {
 			for _, connections := range b.connections {
-				if err := b.smallRound(ctx, session, running, op, connections); err != nil {
+				if err := b.smallRound(ctx, smallRun{session, running, connections}, op); err != nil {
 					return fmt.Errorf("%s on %d connections: %w", op.name, connections, err)
 				}
 			}
@@ -86,33 +86,38 @@ func (b *bench) measureSmall(ctx context.Context) (err error) {
 	return nil
 }
 
+// smallRun is what small requests are sent to.
+type smallRun struct {
+	session     *pgx.Conn // resets the state before each contender
+	running     servers
+	connections int
+}
+
 // smallRound measures an operation once with each contender.
-func (b *bench) smallRound(
-	ctx context.Context, session *pgx.Conn, running servers, op operation, connections int,
-) error {
+func (b *bench) smallRound(ctx context.Context, run smallRun, op operation) error {
 	samples, names := map[string]sample{}, contenders()
-	key := op.name + connectionSuffix(connections)
-	if earlier, ok := b.pgbenchSamples[key]; ok && b.pgbenchOnce && connections > 1 {
+	key := op.name + connectionSuffix(run.connections)
+	if earlier, ok := b.pgbenchSamples[key]; ok && b.pgbenchOnce && run.connections > 1 {
 		samples[pgbench] = earlier
 	} else {
 		names = append(names, pgbench)
 	}
 	for _, name := range shuffled(names) {
-		if _, err := session.Exec(ctx, op.reset); err != nil {
+		if _, err := run.session.Exec(ctx, op.reset); err != nil {
 			return err
 		}
 		var err error
 		if name == pgbench {
-			samples[name], err = b.runPgbench(ctx, session.Config().ConnString(), op, connections)
+			samples[name], err = b.runPgbench(ctx, run.session.Config().ConnString(), op, run.connections)
 		} else {
-			samples[name], err = applyLoad(ctx, running[name], connections, op.load, b.window)
+			samples[name], err = op.load.apply(ctx, run.running[name], run.connections, b.window)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	b.pgbenchSamples[key] = samples[pgbench]
-	b.recordSmall(op.name, connections, samples)
+	b.recordSmall(op.name, run.connections, samples)
 	return nil
 }
 
@@ -125,7 +130,7 @@ func (b *bench) runPgbench(ctx context.Context, conn string, op operation, conne
 		rate = earlier.perSecond
 	}
 	transactions := max(minTransactions, int(rate*b.window.Seconds())/connections)
-	return b.pgbench(ctx, conn, op.script, connections, transactions)
+	return b.pgbench(ctx, conn, pgbenchRun{op.script, connections, transactions})
 }
 
 // recordSmall adds the results of a round to the report.
@@ -189,7 +194,7 @@ func (b *bench) scorePool(ctx context.Context, conn string, all []operation) (_ 
 		if op.name != "get_user" && op.name != "allow_reset" {
 			continue
 		}
-		s, err := applyLoad(ctx, p, b.connections[len(b.connections)-1], op.load, b.window)
+		s, err := op.load.apply(ctx, p, b.connections[len(b.connections)-1], b.window)
 		if err != nil {
 			return 0, err
 		}

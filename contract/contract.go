@@ -9,16 +9,18 @@ import (
 	"crypto/sha256"
 	"iter"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
+
+	"gatehouse/internal/jsonschema"
 )
 
 // Contract holds the operations of all loaded documents. It is immutable and safe for concurrent use.
 type Contract struct {
 	operations map[string]*Operation
+	find       func() (*finder, error) // made when it is needed
 }
 
 // Operation returns the operation with this operationId, or nil.
@@ -29,7 +31,7 @@ func (c *Contract) Operations() iter.Seq[*Operation] { return maps.Values(c.oper
 
 // Operation is one operation of a document.
 type Operation struct {
-	ID     string
+	ID     string // METHOD /path if the document has no operationId
 	Method string
 	Path   string // as in the document: /admin/users/{userId}
 	// Scheme is the name of the operation's security scheme, "" for an operation that everybody may call.
@@ -44,18 +46,28 @@ type Operation struct {
 	SpecDigest [sha256.Size]byte
 
 	route *routers.Route
-	// plain operations have no parameter or body that could be invalid in a request without a query.
+	// plain operations have no parameter that could be invalid in a request without a query.
 	plain bool
+	// single are the query parameters that have one value, sorted.
+	single []string
+	// declared are the responses by status.
+	declared map[int]*declaredResponse
+	// servers are the paths of the document's servers.
+	servers []string
 }
 
-// Outcome names what happened to a request, such as "ok" or "not_found". It is the name of a response example.
+// Outcome names what happened to a request, such as "ok" or "not_found". It is the name of a response example, or the
+// x-outcome of a response without content.
 type Outcome string
 
 // Response is the documented response of an outcome.
 type Response struct {
 	Status int
-	// Message is the Message of the response example, "" if it has none.
+	Form   Form
+	// Message is the Message of an Envelope.
 	Message string
+	// Success is the Status of an Envelope that reports a success with another word than "OK".
+	Success string
 	// Varies is the part of Message that stands for a value of the request (x-varies), "" if there is none.
 	Varies string
 }
@@ -82,26 +94,53 @@ type Permission struct {
 	Self bool
 }
 
-// GrantedBy reports whether a user with these permissions, a level by object, may call the operation.
+// GrantedBy reports whether a user with these permissions, a level by object, may call the operation. A Permission with
+// another level than LevelRead and LevelWrite is granted by none.
 func (p *Permission) GrantedBy(permissions map[string]string) bool {
-	level := permissions[p.Object]
-	return level == p.Level || level == LevelWrite
+	switch level := permissions[p.Object]; p.Level {
+	case LevelRead:
+		return level == LevelRead || level == LevelWrite
+	case LevelWrite:
+		return level == LevelWrite
+	default:
+		return false
+	}
 }
 
 // Body says how a request body is read and validated.
 type Body struct {
 	MediaType string
+	// Alternatives are the other media types that the body may have, sorted.
+	Alternatives []string
 	// List is the member whose elements are validated one by one while the body is read (x-each), "" if there is none.
 	List string
 	// Schema is the schema of the whole body.
 	Schema *openapi3.Schema
 	// Element is the schema of the elements of List.
 	Element *openapi3.Schema
+	// MaxBytes is the maximum size of the body in bytes (x-max-body), 0 if the operation does not state one.
+	MaxBytes int64
+	// Optional reports whether a request without a body has an empty object as its body (x-optional-body).
+	Optional bool
 	// AnyCaseNames are the members whose names clients may write in any case (x-ignore-case), sorted.
 	AnyCaseNames []string
+
+	// json is the compiled form of Schema, nil for a body that is not JSON.
+	json *schema
+	// strict compiles what Strict returns.
+	strict func() (*jsonschema.Schema, error)
 }
 
-// HasResponses reports whether the operation documents a response for each of these outcomes.
-func (op *Operation) HasResponses(outcomes ...Outcome) bool {
-	return !slices.ContainsFunc(outcomes, func(o Outcome) bool { return op.Responses[o].Status == 0 })
+// Strict returns the schema of the elements of List, or of the whole body if there is no list, as a gateway decodes it.
+// It is compiled by the first call. Schema must not be nil.
+func (b *Body) Strict() (*jsonschema.Schema, error) { return b.strict() }
+
+// missing returns those of the outcomes that the operation does not document.
+func (op *Operation) missing(outcomes []Outcome) (missing []Outcome) {
+	for _, outcome := range outcomes {
+		if _, ok := op.Responses[outcome]; !ok {
+			missing = append(missing, outcome)
+		}
+	}
+	return missing
 }

@@ -1,84 +1,176 @@
 package contract
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
+
+	"gatehouse/internal/jsonschema"
 )
 
-const mediaJSON = "application/json"
-
-// Rules are what the caller of Load relies on. A document that breaks one of them is refused at startup instead of
-// failing the first request that meets the gap. The zero value requires nothing.
-type Rules struct {
-	// Schemes are the security schemes that the caller implements. nil allows any.
-	Schemes []string
-	// Authenticated are the outcomes that each operation with a security scheme must document.
-	Authenticated []Outcome
-	// Authorised are the outcomes that each operation with a permission must document.
-	Authorised []Outcome
-	// Body are the outcomes that each operation with a request body must document.
-	Body []Outcome
-}
-
 // Load compiles OpenAPI documents in JSON. It fails if a document is invalid, breaks a rule, or declares an operationId
-// that another one has. Compiling large documents takes tens of milliseconds each; they are compiled one after another,
-// so that a program can do this in the background without occupying all cores.
+// that another one has; the error names every fault. Compiling large documents takes tens of milliseconds each; they
+// are compiled one after another, so that a program can do this in the background without occupying all cores.
 func Load(rules Rules, specs ...[]byte) (*Contract, error) {
-	loaded := &Contract{operations: map[string]*Operation{}}
+	var documents []document
 	for _, spec := range specs {
-		operations, err := parse(rules, spec)
+		d, err := decode(rules, spec)
 		if err != nil {
 			return nil, fmt.Errorf("contract: %w", err)
 		}
-		for _, op := range operations {
-			if loaded.operations[op.ID] != nil {
-				return nil, fmt.Errorf("contract: operation %s is declared twice", op.ID)
-			}
-			loaded.operations[op.ID] = op
-		}
+		documents = append(documents, d)
 	}
-	return loaded, nil
+	return compile(rules, documents...)
 }
 
-// parse decodes the document as JSON. The generated GetSpec functions would decode it as YAML, which takes three times
+// LoadFile compiles the OpenAPI document in a file, which is YAML or JSON and may refer to other files.
+func LoadFile(rules Rules, path string) (*Contract, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	loader := openapi3.NewLoader()
+	loader.IsExternalRefsAllowed = true
+	spec, err := loader.LoadFromFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("contract: %s: %w", path, err)
+	}
+	if spec.Paths == nil {
+		return nil, fmt.Errorf("contract: %s: has no paths", path)
+	}
+	return compile(rules, document{spec: spec, digest: sha256.Sum256(raw), err: rules.checkExtensions(spec)})
+}
+
+// document is a decoded OpenAPI document.
+type document struct {
+	spec   *openapi3.T
+	digest [sha256.Size]byte
+	err    error // faults of its extensions
+}
+
+// title names a document in errors.
+func title(spec *openapi3.T) string {
+	if spec.Info == nil {
+		return "contract"
+	}
+	return strconv.Quote(spec.Info.Title)
+}
+
+// decode decodes the document as JSON. The generated GetSpec functions would decode it as YAML, which takes three times
 // as long.
-func parse(rules Rules, document []byte) ([]*Operation, error) {
-	spec := &openapi3.T{}
-	if err := json.Unmarshal(document, spec); err != nil {
-		return nil, err
+func decode(rules Rules, raw []byte) (document, error) {
+	d := document{spec: &openapi3.T{}, digest: sha256.Sum256(raw)}
+	if err := json.Unmarshal(raw, d.spec); err != nil {
+		return d, err
 	}
-	if err := openapi3.NewLoader().ResolveRefsIn(spec, nil); err != nil {
-		return nil, err
-	}
-	defaultSecurity := spec.Security
-	// The filter must neither authenticate, which the caller does before it reads the body, nor compare hosts.
-	spec.Security, spec.Servers = nil, nil
-	digest := sha256.Sum256(document)
-	var operations []*Operation
-	for path, item := range spec.Paths.Map() {
-		for method, declared := range item.Operations() {
-			op := &Operation{ID: declared.OperationID, Method: method, Path: path, SpecDigest: digest}
-			op.Scheme = schemeOf(declared, defaultSecurity)
-			err := op.compile(spec, item, declared)
-			if err == nil {
-				err = rules.check(op)
+	d.err = rules.checkExtensions(d.spec)
+	return d, openapi3.NewLoader().ResolveRefsIn(d.spec, nil)
+}
+
+func compile(rules Rules, documents ...document) (*Contract, error) {
+	c := &Contract{operations: map[string]*Operation{}}
+	var errs []error
+	var unread []unread
+	var read []string
+	for _, d := range documents {
+		one := newCompiler(rules, d)
+		operations, err := one.operations()
+		errs = append(errs, d.err, err)
+		unreadHere, readHere := one.unread()
+		unread, read = append(unread, unreadHere...), append(read, readHere...)
+		for _, op := range operations {
+			if c.operations[op.ID] != nil {
+				errs = append(errs, fmt.Errorf("operation %s is declared twice", op.ID))
 			}
-			if err != nil {
-				return nil, fmt.Errorf("%q: %s %s: %w", spec.Info.Title, method, path, err)
+			c.operations[op.ID] = op
+		}
+	}
+	errs = append(errs, checkUnread(unread, read))
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	c.find = sync.OnceValues(func() (*finder, error) { return newFinder(c) })
+	return c, nil
+}
+
+// compiler compiles one document.
+type compiler struct {
+	document
+
+	rules               Rules
+	servers             []string
+	defaultSecurity     openapi3.SecurityRequirements
+	requests, responses *schemas
+	// readExtensions are the schemas whose x-each or x-ignore-case was read.
+	readExtensions map[*openapi3.Schema]bool
+}
+
+func newCompiler(rules Rules, d document) compiler {
+	c := compiler{
+		document: d, rules: rules, servers: basePaths(d.spec.Servers), defaultSecurity: d.spec.Security,
+		requests:       requestSchemas(d.spec),
+		responses:      responseSchemas(d.spec),
+		readExtensions: map[*openapi3.Schema]bool{},
+	}
+	// The filter must neither authenticate, which the caller does before it reads the body, nor compare hosts.
+	d.spec.Security, d.spec.Servers = nil, nil
+	return c
+}
+
+// operations returns the operations of the document, sorted by path.
+func (c compiler) operations() ([]*Operation, error) {
+	var operations []*Operation
+	var errs []error
+	for _, path := range slices.Sorted(maps.Keys(c.spec.Paths.Map())) {
+		item := c.spec.Paths.Value(path)
+		for _, method := range slices.Sorted(maps.Keys(item.Operations())) {
+			declared := item.GetOperation(method)
+			parameters := slices.Concat(item.Parameters, declared.Parameters)
+			op := &Operation{
+				ID: cmp.Or(declared.OperationID, method+" "+path), Method: method, Path: path,
+				Scheme: schemeOf(declared, c.defaultSecurity), SpecDigest: c.digest, servers: c.servers,
+			}
+			if err := errors.Join(c.compile(op, item, declared), c.rules.check(op, parameters)); err != nil {
+				errs = append(errs, within(title(c.spec)+": "+method+" "+path, err))
 			}
 			operations = append(operations, op)
 		}
 	}
-	return operations, nil
+	return operations, errors.Join(errs...)
+}
+
+// within adds the place to each of an error's faults.
+func within(place string, err error) error {
+	var errs []error
+	for _, each := range faults(err) {
+		errs = append(errs, fmt.Errorf("%s: %w", place, each))
+	}
+	return errors.Join(errs...)
+}
+
+func faults(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, each := range joined.Unwrap() {
+		all = append(all, faults(each)...)
+	}
+	return all
 }
 
 func schemeOf(declared *openapi3.Operation, defaultSecurity openapi3.SecurityRequirements) (scheme string) {
@@ -94,53 +186,27 @@ func schemeOf(declared *openapi3.Operation, defaultSecurity openapi3.SecurityReq
 	return scheme
 }
 
-func (op *Operation) compile(spec *openapi3.T, item *openapi3.PathItem, declared *openapi3.Operation) error {
+// compile sets what an operation declares.
+func (c compiler) compile(op *Operation, item *openapi3.PathItem, declared *openapi3.Operation) error {
 	// The route keeps only what validation reads: the rest of a document is megabytes that the garbage collector would
 	// scan.
 	op.route = &routers.Route{
-		Spec: &openapi3.T{OpenAPI: spec.OpenAPI}, Path: op.Path, Method: op.Method,
+		Spec: &openapi3.T{OpenAPI: c.spec.OpenAPI}, Path: op.Path, Method: op.Method,
 		PathItem:  &openapi3.PathItem{Parameters: item.Parameters},
 		Operation: &openapi3.Operation{Parameters: declared.Parameters, RequestBody: declared.RequestBody},
 	}
-	var err error
-	if op.Permission, err = readPermission(declared); err != nil {
-		return err
-	}
-	if op.Responses, err = readResponses(declared); err != nil {
-		return err
-	}
-	op.Body = readBody(declared)
-	op.plain = op.Body == nil && !slices.ContainsFunc(slices.Concat(item.Parameters, declared.Parameters), canBeInvalid)
-	return nil
-}
-
-// canBeInvalid reports whether a parameter can be invalid in a request without a query: not a path parameter that is
-// any string, and not an optional query parameter.
-func canBeInvalid(p *openapi3.ParameterRef) bool {
-	if p.Value.In != openapi3.ParameterInPath {
-		return p.Value.Required || p.Value.In != openapi3.ParameterInQuery
-	}
-	schema := p.Value.Schema.Value
-	return !schema.Type.Is(openapi3.TypeString) || schema.Pattern != "" || schema.Format != "" || schema.Enum != nil ||
-		schema.MinLength > 0 || schema.MaxLength != nil
-}
-
-func (rules Rules) check(op *Operation) error {
-	switch {
-	case op.Scheme != "" && rules.Schemes != nil && !slices.Contains(rules.Schemes, op.Scheme):
-		return fmt.Errorf("security scheme %q is not implemented", op.Scheme)
-	case op.Scheme != "" && !op.HasResponses(rules.Authenticated...):
-		return fmt.Errorf("requires %q, but lacks one of the response examples %v", op.Scheme, rules.Authenticated)
-	case op.Permission != nil && !op.HasResponses(rules.Authorised...):
-		return fmt.Errorf("has x-permission, but lacks one of the response examples %v", rules.Authorised)
-	case op.Body != nil && !op.HasResponses(rules.Body...):
-		return fmt.Errorf("has a request body, but lacks one of the response examples %v", rules.Body)
-	}
-	return nil
+	parameters := slices.Concat(item.Parameters, declared.Parameters)
+	op.plain, op.single = !slices.ContainsFunc(parameters, canBeInvalid), singleValued(parameters)
+	var errs [4]error
+	op.Permission, errs[0] = readPermission(declared)
+	op.Responses, errs[1] = c.rules.readResponses(declared)
+	op.declared, errs[2] = c.responses.readDeclared(declared)
+	op.Body, errs[3] = c.readBody(declared)
+	return errors.Join(errs[:]...)
 }
 
 func readPermission(declared *openapi3.Operation) (*Permission, error) {
-	raw, ok := declared.Extensions["x-permission"]
+	raw, ok := declared.Extensions[extPermission]
 	if !ok {
 		return nil, nil
 	}
@@ -149,62 +215,156 @@ func readPermission(declared *openapi3.Operation) (*Permission, error) {
 		return nil, errors.New("x-permission is not an object")
 	}
 	p := &Permission{}
-	p.Object, _ = fields["object"].(string)
-	p.Level, _ = fields["level"].(string)
-	p.Self, _ = fields["self"].(bool)
+	known := map[string]any{"object": &p.Object, "level": &p.Level, "self": &p.Self}
+	for name, value := range fields {
+		switch field := known[name].(type) {
+		case *string:
+			*field, ok = value.(string)
+		case *bool:
+			*field, ok = value.(bool)
+		default:
+			names := slices.Collect(maps.Keys(known))
+			return nil, fmt.Errorf("x-permission has an unknown member %q%s", name, suggestion(name, names))
+		}
+		if !ok {
+			return nil, fmt.Errorf("x-permission: %s has the wrong type", name)
+		}
+	}
 	if p.Object == "" || (p.Level != LevelRead && p.Level != LevelWrite) {
 		return nil, errors.New("x-permission needs an object and a level, read or write")
 	}
 	return p, nil
 }
 
-// readResponses reads the responses from the examples of the operation's responses.
-func readResponses(declared *openapi3.Operation) (map[Outcome]Response, error) {
+// readResponses reads the responses by outcome: the names of examples, and x-outcome of a response without content.
+func (rules Rules) readResponses(declared *openapi3.Operation) (map[Outcome]Response, error) {
 	responses := map[Outcome]Response{}
-	for code, response := range declared.Responses.Map() {
-		status, err := strconv.Atoi(code)
-		if err != nil {
-			return nil, fmt.Errorf("response %s is not a status", code)
-		}
-		content := response.Value.Content.Get(mediaJSON)
-		if content == nil || len(content.Examples) == 0 {
-			return nil, fmt.Errorf("response %s has no named example", code)
-		}
-		for name, example := range content.Examples {
-			value, _ := example.Value.Value.(map[string]any)
-			message, _ := value["Message"].(string)
-			varies, _ := example.Value.Extensions["x-varies"].(string)
-			if !strings.Contains(message, varies) {
-				return nil, fmt.Errorf("example %s: x-varies is not a part of its Message", name)
+	var errs []error
+	for _, code := range slices.Sorted(maps.Keys(declared.Responses.Map())) {
+		status, err := statusOf(code)
+		if err != nil || status < http.StatusContinue { // a range, or the default
+			if rules.Outcomes {
+				errs = append(errs, fmt.Errorf("response %s is not a status", code))
 			}
-			responses[Outcome(name)] = Response{Status: status, Message: message, Varies: varies}
+			continue
+		}
+		named, err := readOutcomes(declared.Responses.Value(code).Value)
+		if err != nil && rules.Outcomes {
+			errs = append(errs, within("response "+code, err))
+		}
+		for _, outcome := range slices.Sorted(maps.Keys(named)) {
+			if twice, ok := responses[outcome]; ok && rules.Outcomes {
+				errs = append(errs, fmt.Errorf("the outcome %s has two responses, %d and %d", outcome, twice.Status, status))
+				continue
+			}
+			read := named[outcome]
+			read.Status = status
+			responses[outcome] = read
 		}
 	}
-	return responses, nil
+	return responses, errors.Join(errs...)
+}
+
+// readOutcomes reads the outcomes of one response. Their Status is not set.
+func readOutcomes(response *openapi3.Response) (map[Outcome]Response, error) {
+	named, _ := response.Extensions[extOutcome].(string)
+	content := response.Content.Get(mediaJSON)
+	switch {
+	case len(response.Content) == 0 && named != "":
+		return map[Outcome]Response{Outcome(named): {Form: Empty}}, nil
+	case named != "":
+		return nil, errors.New("x-outcome names a response without content, but this one has content")
+	case content == nil || len(content.Examples) == 0:
+		return nil, errors.New("it has neither a named example nor, without content, an x-outcome")
+	}
+	outcomes := map[Outcome]Response{}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(content.Examples)) {
+		example := content.Examples[name].Value
+		value, _ := example.Value.(map[string]any)
+		message, enveloped := value["Message"].(string)
+		varies, _ := example.Extensions[extVaries].(string)
+		if !strings.Contains(message, varies) {
+			errs = append(errs, fmt.Errorf("example %s: x-varies is not a part of its Message", name))
+		}
+		read := Response{Message: message, Varies: varies}
+		if enveloped {
+			read.Form = Envelope
+		}
+		if word, _ := value["Status"].(string); enveloped && word != "OK" && word != "Error" {
+			read.Success = word
+		}
+		outcomes[Outcome(name)] = read
+	}
+	return outcomes, errors.Join(errs...)
 }
 
 // readBody reads how the body is validated. It removes the element schema of an x-each list from the schema of the
 // body, because those elements are validated one by one.
-func readBody(declared *openapi3.Operation) *Body {
+func (c compiler) readBody(declared *openapi3.Operation) (*Body, error) {
+	maxBytes, err := readMaxBody(declared)
+	if err != nil || declared.RequestBody == nil || len(declared.RequestBody.Value.Content) == 0 {
+		return nil, err
+	}
+	content := declared.RequestBody.Value.Content
+	mediaTypes := slices.Sorted(maps.Keys(content))
+	body := &Body{MediaType: mediaTypes[0], MaxBytes: maxBytes, Optional: declared.Extensions[extOptional] == true}
+	if i := slices.IndexFunc(mediaTypes, isJSON); i >= 0 {
+		body.MediaType = mediaTypes[i]
+	}
+	body.Alternatives = slices.DeleteFunc(mediaTypes, func(name string) bool { return name == body.MediaType })
+	if content[body.MediaType].Schema == nil {
+		return body, nil
+	}
+	body.Schema = content[body.MediaType].Schema.Value
+	if err := c.readBodyExtensions(body); err != nil {
+		return nil, err
+	}
+	content[body.MediaType].Schema = openapi3.NewSchemaRef("", body.Schema)
+	body.strict = sync.OnceValues(func() (*jsonschema.Schema, error) {
+		return jsonschema.Compile(cmp.Or(body.Element, body.Schema), jsonschema.Options{})
+	})
+	if isJSON(body.MediaType) {
+		body.json, err = c.requests.compile(body.Schema)
+	}
+	return body, err
+}
+
+// readMaxBody reads x-max-body. Without it, it returns 0.
+func readMaxBody(declared *openapi3.Operation) (int64, error) {
+	value, ok := declared.Extensions[extMaxBody]
+	if !ok {
+		return 0, nil
+	}
+	size, ok := value.(float64)
+	if !ok || size < 1 || size != math.Trunc(size) {
+		return 0, errors.New("x-max-body is not a number of bytes")
+	}
 	if declared.RequestBody == nil {
-		return nil
+		return 0, errors.New("has x-max-body, but no request body")
 	}
-	body := &Body{}
-	for mediaType, content := range declared.RequestBody.Value.Content {
-		schema := content.Schema.Value
-		body.MediaType, body.Schema = mediaType, schema
-		if _, ok := schema.Extensions["x-ignore-case"]; ok {
-			body.AnyCaseNames = slices.Sorted(maps.Keys(schema.Properties))
-		}
-		for name, property := range schema.Properties {
-			if _, ok := property.Value.Extensions["x-each"]; !ok {
-				continue
-			}
-			body.List, body.Element = name, property.Value.Items.Value
-			content.Schema = openapi3.NewSchemaRef("", withAnyElements(schema, name))
-		}
+	return int64(size), nil
+}
+
+// readBodyExtensions reads x-ignore-case and x-each.
+func (c compiler) readBodyExtensions(body *Body) error {
+	declared := body.Schema
+	if _, ok := declared.Extensions[extIgnoreCase]; ok {
+		body.AnyCaseNames = slices.Sorted(maps.Keys(declared.Properties))
+		c.readExtensions[declared] = true
 	}
-	return body
+	for name, property := range declared.Properties {
+		if _, ok := property.Value.Extensions[extEach]; !ok || property.Value.Items == nil {
+			continue
+		}
+		if body.List != "" {
+			return fmt.Errorf("the body has two lists with x-each, %s and %s", min(body.List, name), max(body.List, name))
+		}
+		c.readExtensions[property.Value] = true
+		body.List, body.Element = name, property.Value.Items.Value
+		body.Schema = withAnyElements(declared, name)
+	}
+	return nil
 }
 
 // withAnyElements returns a copy of schema whose list called name holds any objects. The schema itself is shared with
@@ -216,27 +376,4 @@ func withAnyElements(schema *openapi3.Schema, name string) *openapi3.Schema {
 	envelope.Properties = maps.Clone(schema.Properties)
 	envelope.Properties[name] = openapi3.NewSchemaRef("", &list)
 	return &envelope
-}
-
-// Route is a method and a path of a server, with parameters in braces: /admin/users/{userId}.
-type Route struct{ Method, Path string }
-
-// CheckRoutes returns an error that names each operation without a route, and each route without an operation.
-func (c *Contract) CheckRoutes(routes []Route) error {
-	var errs []error
-	served := map[Route]bool{}
-	for _, r := range routes {
-		served[r] = true
-	}
-	for op := range c.Operations() {
-		route := Route{op.Method, op.Path}
-		if !served[route] {
-			errs = append(errs, fmt.Errorf("operation %s has no route %s %s", op.ID, op.Method, op.Path))
-		}
-		delete(served, route)
-	}
-	for route := range served {
-		errs = append(errs, fmt.Errorf("route %s %s is in no contract", route.Method, route.Path))
-	}
-	return errors.Join(errs...)
 }

@@ -7,16 +7,19 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// MaxProblems bounds how many problems of one request are listed.
+// MaxProblems bounds how many problems of one request or response are listed.
 const MaxProblems = 20
 
-// Problem is one thing that is wrong with a request. It never quotes a value, which may be a password.
+// Problem is one thing that is wrong with a request or a response. It never quotes a value, which may be a password.
 type Problem struct {
-	Path   string `json:"path"` // a JSON pointer into the body; for a parameter, its name
+	Path   string `json:"path"` // a JSON pointer into the body; for a parameter, / and its name
 	Reason string `json:"reason"`
 }
 
-var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+var (
+	pointerEscaper   = strings.NewReplacer("~", "~0", "/", "~1")
+	pointerUnescaper = strings.NewReplacer("~1", "/", "~0", "~")
+)
 
 // Pointer returns the JSON pointer (RFC 6901) of a path of member names and indexes.
 func Pointer(path ...string) string {
@@ -33,7 +36,7 @@ var schemaOptions = []openapi3.SchemaValidationOption{openapi3.DisableSchemaErro
 // CheckValue returns how a decoded JSON value does not match a schema, at most MaxProblems; nil if it matches.
 func CheckValue(schema *openapi3.Schema, value any) []Problem {
 	if err := schema.VisitJSON(value, schemaOptions...); err != nil {
-		return problemsOf(err)
+		return withoutAllowed(schema, value, problemsOf(err))
 	}
 	return nil
 }

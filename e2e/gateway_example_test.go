@@ -89,8 +89,8 @@ func assigned(text string) map[string]string {
 func TestGatewayExampleSetsKnownVariables(t *testing.T) {
 	t.Parallel()
 	var known []string
-	for _, setting := range settings(t) {
-		known = append(known, setting.Envs...)
+	for _, setting := range settings() {
+		known = append(known, setting.Variables...)
 	}
 	for _, name := range []string{"README.md", "compose.yaml", "Dockerfile"} {
 		variables := assigned(readFile(t, filepath.Join(exampleDir, name)))
@@ -307,9 +307,18 @@ func TestGatewayExampleWalkWithStandin(t *testing.T) {
 	link.connect(s)
 	walkExample(t, s, gateway.url)
 
+	t.Run("a wait ends, and says where to look", func(t *testing.T) {
+		steps := stepsOf(text)
+		noGateway := "http://127.0.0.1:1"
+		setup := exampleSetup(s, noGateway, s.adminSecret()) + "sleep() { :; }\n"
+		outputs, rest, err := runSteps(t, setup, steps[:2])
+		require.NoError(t, err, rest)
+		require.Contains(t, outputs[1], "Not within a minute. What does the gateway log? Ask it yourself: curl -i "+noGateway+"/ready\n")
+		require.Contains(t, outputs[1], `"session_id"`, "the next wait is one of its own")
+	})
 	t.Run("a failed step does not feed the next", func(t *testing.T) {
 		steps := stepsOf(text)
-		outputs, rest, err := runSteps(t, exampleSetup(s, gateway.url, "another-secret"), steps)
+		outputs, rest, err := runSteps(t, exampleSetup(s, gateway.url, "another-secret")+"sleep() { :; }\n", steps)
 		require.Error(t, err)
 		require.Equal(t, `{"Status":"Error","Message":"Not authorised","Meta":null}`, strings.TrimSpace(outputs[2]))
 		require.Contains(t, outputs[3], "ORG", "the user is not created")
@@ -317,8 +326,9 @@ func TestGatewayExampleWalkWithStandin(t *testing.T) {
 		require.Len(t, outputs, 4)
 	})
 	t.Run("Ctrl-C stops the stand-in, which deregisters", func(t *testing.T) {
-		require.Contains(t, s.admin("GET", "/admin/nodes", ""), `"session_id"`)
+		nodes := func() string { return string(ok(s.client().ListNodesWithResponse(t.Context()))(t).Body) }
+		require.Contains(t, nodes(), `"session_id"`)
 		gateway.interrupt(t)
-		require.Equal(t, `{"nodes":[]}`, s.admin("GET", "/admin/nodes", ""))
+		require.Equal(t, `{"nodes":[]}`, nodes())
 	})
 }

@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"gatehouse/client"
 	"gatehouse/internal/gatewaytest"
 )
 
@@ -31,11 +34,13 @@ func fixedSecrets() []string {
 // importAPI imports an API that a gateway serves at /<id>/.
 func (s *server) importAPI(orgID, id string) {
 	s.t.Helper()
-	response := s.admin("POST", "/admin/apis/import", `{"apis":[{"api_definition":{
-		"api_id":"`+id+`","org_id":"`+orgID+`","name":"`+id+`","use_keyless":true,
+	definition := json.RawMessage(`{"api_definition":{
+		"api_id":"` + id + `","org_id":"` + orgID + `","name":"` + id + `","use_keyless":true,
 		"version_data":{"not_versioned":true,"versions":{"Default":{"name":"Default","use_extended_paths":true}}},
-		"proxy":{"listen_path":"/`+id+`/","target_url":"http://127.0.0.1:1/","strip_listen_path":true}}}]}`)
-	require.JSONEq(s.t, `{"Status":"OK","Message":"APIs imported","Meta":{"`+id+`":true}}`, response)
+		"proxy":{"listen_path":"/` + id + `/","target_url":"http://127.0.0.1:1/","strip_listen_path":true}}}`)
+	imported := ok(s.client().ImportAPIsWithResponse(s.t.Context(),
+		client.ApiDefinitions{Apis: &[]client.ApiDefinition{definition}}))(s.t)
+	require.JSONEq(s.t, `{"Status":"OK","Message":"APIs imported","Meta":{"`+id+`":true}}`, string(imported.Body))
 }
 
 // served is a server, a gateway that has loaded an API from it, and the gateway's Redis.
@@ -48,19 +53,15 @@ type served struct {
 }
 
 // serveGateway starts them and waits until the gateway serves the API "harbour" of the organisation org. With
-// withControlAPI, the server reaches the gateway through its control API too, and not only through the Redis.
-func serveGateway(t *testing.T, withControlAPI bool) *served {
+// withControlAPI, the server reaches the gateway through its control API too, and not only through the Redis. settings
+// are those of the server.
+func serveGateway(t *testing.T, withControlAPI bool, settings ...string) *served {
 	t.Helper()
 	s := &served{redis: gatewaytest.StartRedis(t, gatewaytest.WithPassword("sesame")), link: newLink(t)}
-	s.gateway = gatewaytest.Start(t, gatewaytest.Config{
-		DashboardURL: s.link.url, NodeSecret: testNodeSecret, ControlSecret: testControlSecret,
-		Redis:            s.redis.Options(),
-		EnforceOrgQuotas: true,
-		PingInterval:     100 * time.Millisecond, RetryInterval: 50 * time.Millisecond,
-		ReloadInterval: 50 * time.Millisecond, RedisPause: 50 * time.Millisecond,
-	})
+	s.gateway = startGateway(t, s.link, s.redis, gatewaytest.Config{})
 	host, port := s.redis.Addr()
-	settings := append(fixedSecrets(), "TYK_DB_REDISHOST="+host, fmt.Sprint("TYK_DB_REDISPORT=", port), "TYK_DB_REDISPASSWORD="+s.redis.Password())
+	settings = slices.Concat(settings, fixedSecrets())
+	settings = append(settings, "TYK_DB_REDISHOST="+host, fmt.Sprint("TYK_DB_REDISPORT=", port), "TYK_DB_REDISPASSWORD="+s.redis.Password())
 	if withControlAPI {
 		at, err := url.Parse(s.gateway.URL())
 		require.NoError(t, err)
@@ -75,17 +76,27 @@ func serveGateway(t *testing.T, withControlAPI bool) *served {
 	return s
 }
 
+// startGateway starts a gateway whose dashboard is at the end of a link. cfg has what differs from other gateways.
+func startGateway(t *testing.T, l *link, redis *gatewaytest.Redis, cfg gatewaytest.Config) *gatewaytest.Gateway {
+	t.Helper()
+	cfg.DashboardURL, cfg.NodeSecret, cfg.ControlSecret = l.url, testNodeSecret, testControlSecret
+	cfg.Redis, cfg.EnforceOrgQuotas = redis.Options(), true
+	cfg.PingInterval, cfg.RetryInterval = 100*time.Millisecond, 50*time.Millisecond
+	cfg.ReloadInterval, cfg.RedisPause = 50*time.Millisecond, 50*time.Millisecond
+	return gatewaytest.Start(t, cfg)
+}
+
 // waitQuiet waits until the gateway has loaded all changes: it loads nothing, and no notice is pending.
 func (s *served) waitQuiet() {
 	s.t.Helper()
-	// Longer than the server gathers changes for a notice, and than the gateway gathers notices for a reload.
+	// Longer than the server gathers changes for a notice.
 	const longest = time.Second
 	gatewaytest.Eventually(s.t, bound, "the gateway loads nothing", func() bool {
 		calls := s.gateway.Calls()
 		last := slices.IndexFunc(calls, func(c gatewaytest.Call) bool {
 			return strings.HasPrefix(c.Path, "/system/") && time.Since(c.At) < longest
 		})
-		return last < 0
+		return last < 0 && s.gateway.Idle()
 	})
 }
 
@@ -146,12 +157,67 @@ func TestServerThatWasKilledComesBackToItsGateways(t *testing.T) {
 	require.Empty(t, s.gateway.ReloadErrors())
 }
 
+// TestKillWithinASecondOfAChange kills the server while gateways of each version load a change, or are about to, and
+// starts it again. The gateways look for it all the time, register within their reloads, and load the change.
+func TestKillWithinASecondOfAChange(t *testing.T) {
+	t.Parallel()
+	s := serveGateway(t, false)
+	links := map[*gatewaytest.Gateway]*link{}
+	for _, version := range gatewaytest.Versions() {
+		l := newLink(t)
+		l.connect(s.server)
+		links[startGateway(t, l, s.redis, gatewaytest.Config{
+			Version: version, Hostname: string(version), RecoveryWindow: bound,
+		})] = l
+	}
+	for gateway := range links {
+		gateway.WaitReady(t, bound)
+	}
+	const rounds = 4 // at random moments
+	moments := append([]string{"/system/policies", "/system/apis"}, make([]string, rounds)...)
+	for round, path := range moments {
+		change := fmt.Sprint("round-", round)
+		var held []*heldRequest
+		for _, l := range links {
+			if path != "" {
+				held = append(held, l.hold(path))
+			}
+		}
+		s.importAPI(s.org, change)
+		if path == "" {
+			time.Sleep(rand.N(time.Second))
+		}
+		for _, each := range held {
+			select {
+			case <-each.arrived:
+			case <-time.After(bound):
+				t.Fatalf("no gateway requests %s", path)
+			}
+		}
+		s.kill()
+		for _, each := range held {
+			close(each.release)
+		}
+		s.start()
+		for gateway := range links {
+			gatewaytest.Eventually(t, bound, "the gateway serves "+change, func() bool {
+				return slices.Contains(gateway.APIs(), change) || gateway.Deadlocked()
+			})
+			require.False(t, gateway.Deadlocked(), "after a kill at %q", path)
+		}
+	}
+	for gateway := range links {
+		require.Equal(t, 1, gateway.Registrations(), "it is the same node all the time")
+	}
+}
+
 func TestKeysSync(t *testing.T) {
 	t.Parallel()
 	s := serveGateway(t, true)
 	other := s.newOrganisation()
 	for _, org := range []string{s.org, other} {
-		s.admin("POST", "/admin/org/keys", `{"org_id":"`+org+`","rate":2,"per":3600,"quota_max":-1}`)
+		session := json.RawMessage(`{"org_id":"` + org + `","rate":2,"per":3600,"quota_max":-1}`)
+		ok(s.client().CreateOrgKeyWithResponse(t.Context(), session))(t)
 	}
 	restored := func() {
 		t.Helper()

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"gatehouse/client"
 	"gatehouse/store/storetest"
 )
 
@@ -111,16 +113,47 @@ func eventually(t *testing.T, what string, condition func() bool) {
 
 // output collects what a process writes.
 type output struct {
-	mu   sync.Mutex // guards text, for the time of one Write or String
+	mu   sync.Mutex // guards text and what follows, for the time of one call
 	text bytes.Buffer
+	// discarded matches lines that are not kept; nil keeps all. The text is looked through when it has grown to checkAt.
+	discarded *regexp.Regexp
+	checkAt   int
 }
 
 // Write implements io.Writer.
 func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.text.Write(p)
+	n, err := o.text.Write(p)
+	if o.discarded != nil && o.text.Len() > o.checkAt {
+		o.compact()
+	}
+	return n, err
 }
+
+// discard does not keep the complete lines that match from now on, in a run whose log would be long.
+func (o *output) discard(lines *regexp.Regexp) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.discarded = lines
+	o.compact()
+}
+
+// compact removes the lines that are not kept.
+func (o *output) compact() {
+	const step = 1 << 20
+	var kept bytes.Buffer
+	for line := range bytes.Lines(o.text.Bytes()) {
+		if !bytes.HasSuffix(line, []byte("\n")) || !o.discarded.Match(line) {
+			kept.Write(line)
+		}
+	}
+	o.text = kept
+	o.checkAt = kept.Len() + step
+}
+
+// matching returns what matches in what was kept.
+func (o *output) matching(what *regexp.Regexp) []string { return what.FindAllString(o.String(), -1) }
 
 func (o *output) String() string {
 	o.mu.Lock()
@@ -138,7 +171,8 @@ func (o *output) lines() []string {
 func environment(settings ...string) []string {
 	var env []string
 	for _, each := range os.Environ() {
-		if !strings.HasPrefix(each, "GATEHOUSE_") && !strings.HasPrefix(each, "TYK_DB_") && !strings.HasPrefix(each, "DATABASE_URL=") {
+		isSetting := func(prefix string) bool { return strings.HasPrefix(each, prefix) }
+		if !slices.ContainsFunc([]string{"GATEHOUSE_", "TYK_DB_", "DATABASE_URL=", "OTEL_"}, isSetting) {
 			env = append(env, each)
 		}
 	}
@@ -191,7 +225,7 @@ func (s *server) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-var listens = regexp.MustCompile(`(?m)^gatehouse listens on http://(\S+)$`)
+var listens = regexp.MustCompile(`(?m)^gatehouse listens on https?://(\S+)$`)
 
 // launch starts the server without waiting for anything.
 func (s *server) launch() {
@@ -311,48 +345,57 @@ func storedSecret(t *testing.T, dir string) string {
 	return strings.TrimSpace(string(content))
 }
 
-// request sends a request and returns the status and the body of the response; headers are names and values. The status
-// is 0 if there is no response.
-func (s *server) request(method, path, body string, headers ...string) (int, string) {
+// response is a response of any operation.
+type response interface {
+	StatusCode() int
+	Status() string
+	GetBody() []byte
+}
+
+// ok returns the response to a call of a client. The function that it returns fails the test unless the status is 200.
+func ok[R response](got R, err error) func(t *testing.T) R {
+	return func(t *testing.T) R {
+		t.Helper()
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, got.StatusCode(), "%s: %s", got.Status(), got.GetBody())
+		return got
+	}
+}
+
+// client returns a client of the server with the admin secret.
+func (s *server) client(options ...client.ClientOption) *client.ClientWithResponses {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.address+path, strings.NewReader(body))
+	options = append([]client.ClientOption{client.WithAdminSecret(s.adminSecret())}, options...)
+	c, err := client.New("http://"+s.address, options...)
 	require.NoError(s.t, err)
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer resp.Body.Close()
-	response, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(response)
+	return c
 }
 
-// ask sends a request and returns the body of the response, whose status must be 200.
-func (s *server) ask(method, path, body string, headers ...string) string {
+// get sends a request that package client has no method for, and returns the response.
+func (s *server) get(path, header, value string) (status int, body string) {
 	s.t.Helper()
-	status, response := s.request(method, path, body, headers...)
-	require.Equal(s.t, http.StatusOK, status, "%s %s: %s", method, path, response)
-	return response
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+s.address+path, nil)
+	require.NoError(s.t, err)
+	request.Header.Set(header, value)
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(s.t, err)
+	defer response.Body.Close()
+	raw, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	return response.StatusCode, string(raw)
 }
 
-// admin sends a request with the admin secret and returns the body of the response, whose status must be 200.
-func (s *server) admin(method, path, body string) string {
+// page returns a page for administrators that is no operation of a contract, such as /metrics.
+func (s *server) page(path string) string {
 	s.t.Helper()
-	return s.ask(method, path, body, "Admin-Auth", s.adminSecret())
+	status, body := s.get(path, "Admin-Auth", s.adminSecret())
+	require.Equal(s.t, http.StatusOK, status, body)
+	return body
 }
 
 // newOrganisation returns the ID of a new organisation.
 func (s *server) newOrganisation() string {
 	s.t.Helper()
-	return metaOf(s.t, s.admin("POST", "/admin/organisations", `{"owner_name":"Rivermouth Foods"}`))
-}
-
-// metaOf returns the Meta of a response, which must be a string.
-func metaOf(t *testing.T, response string) string {
-	t.Helper()
-	var envelope struct{ Meta string }
-	require.NoError(t, json.Unmarshal([]byte(response), &envelope), response)
-	return envelope.Meta
+	organisation := json.RawMessage(`{"owner_name":"Rivermouth Foods"}`)
+	return ok(s.client().CreateOrgWithResponse(s.t.Context(), organisation))(s.t).JSON200.Meta
 }

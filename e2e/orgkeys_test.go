@@ -88,51 +88,54 @@ func TestKillDuringAChangeOfAnOrgKey(t *testing.T) {
 	gateway, address := startKeyStore(t)
 	s := startServer(t, append(fixedSecrets(), "TYK_DB_TYKAPI_HOST="+address, "TYK_DB_TYKAPI_SECRET="+testControlSecret)...)
 	org := s.newOrganisation()
-	path := "/admin/org/keys/" + org
-	session := func(rate string) string { return `{"org_id":"` + org + `","rate":` + rate + `,"per":60}` }
-	stored := func() string {
+	session := func(rate string) json.RawMessage {
+		return json.RawMessage(`{"org_id":"` + org + `","rate":` + rate + `,"per":60}`)
+	}
+	requireStored := func(rate, when string) {
 		t.Helper()
-		return s.admin("GET", path, "")
+		stored := ok(s.client().GetOrgKeyWithResponse(t.Context(), org))(t)
+		require.Contains(t, string(stored.Body), string(session(rate)), when)
 	}
 	reaches := func(rate float64) {
 		t.Helper()
 		eventually(t, "the gateway has the stored key", func() bool { return gateway.rate(org) == rate })
 	}
-	s.admin("POST", "/admin/org/keys", session("1"))
+	ok(s.client().CreateOrgKeyWithResponse(t.Context(), session("1")))(t)
 	require.InDelta(t, 1, gateway.rate(org), 0)
 
 	// The gateway has accepted a change that was not stored. The lease of the server that died has to expire.
 	gateway.change(func(k *keyStore) { k.silent = http.MethodPost })
 	var put sync.WaitGroup
+	dashboard := s.client()
 	put.Go(func() {
-		if status, body := s.request("PUT", path, session("2"), "Admin-Auth", testAdminSecret); status != 0 {
-			t.Errorf("the change has a response: %d %s", status, body)
+		if changed, err := dashboard.UpdateOrgKeyWithResponse(t.Context(), org, session("2")); err == nil {
+			t.Errorf("the change has a response: %s: %s", changed.Status(), changed.Body)
 		}
 	})
 	reaches(2)
-	require.Contains(t, stored(), session("1"), "while a change is in progress, the stored key is the previous one")
+	requireStored("1", "while a change is in progress, the stored key is the previous one")
 	s.kill()
 	put.Wait()
 	gateway.change(func(k *keyStore) { k.silent = "" })
 	s.start()
-	require.Contains(t, stored(), session("1"))
+	requireStored("1", "")
 	reaches(1)
 
 	// A change was stored, and the gateway's cache has undone it while no server ran.
 	gateway.change(func(k *keyStore) { k.silent = http.MethodGet }) // the server cannot check that the change is kept
-	s.admin("PUT", path, session("3"))
+	ok(s.client().UpdateOrgKeyWithResponse(t.Context(), org, session("3")))(t)
 	s.kill()
 	require.InDelta(t, 3, gateway.rate(org), 0)
-	gateway.change(func(k *keyStore) { k.silent, k.keys[org] = "", session("1") })
+	gateway.change(func(k *keyStore) { k.silent, k.keys[org] = "", string(session("1")) })
 	s.start()
 	reaches(3)
-	require.Contains(t, stored(), session("3"))
+	requireStored("3", "")
 
 	// The deletion of an organisation was stored, and the gateway still has its key.
 	gateway.change(func(k *keyStore) { k.silent = http.MethodGet })
-	s.admin("DELETE", "/admin/organisations/"+org, "")
+	ok(s.client().DeleteOrgWithResponse(t.Context(), org))(t)
 	s.kill()
-	gateway.change(func(k *keyStore) { k.silent, k.keys[org] = "", session("3") })
+	gateway.change(func(k *keyStore) { k.silent, k.keys[org] = "", string(session("3")) })
 	s.start()
 	reaches(0)
 }

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/gen/admin"
@@ -108,25 +108,34 @@ func TestReadmeWalkStopsAtAFailure(t *testing.T) {
 	require.Equal(t, []string{"ORG", "KEY", "NONCE"}, variables)
 }
 
-// TestReadmeOperations compares the README's table of operations with the contracts, both ways.
+// TestReadmeOperations compares the tables of docs/operations.md, one for each tag, with the contracts, both ways. The
+// README's table has a row for each tag.
 func TestReadmeOperations(t *testing.T) {
 	t.Parallel()
-	listed := map[string]bool{}
-	row := regexp.MustCompile("(?m)^\\| `((?:GET|PUT|POST|DELETE) [^`]+)`( \\+)? \\|")
-	for _, m := range row.FindAllStringSubmatch(readme(t), -1) {
-		listed[m[1]+m[2]] = true
+	listed := map[string]bool{} // tag: operation
+	row := regexp.MustCompile("(?m)^\\| `((?:GET|PUT|POST|PATCH|DELETE) [^`]+)`( \\+)? \\|")
+	overview := readme(t)
+	sections := strings.Split(readFile(t, filepath.Join(repository, "docs", "operations.md")), "\n## ")[1:]
+	for _, section := range sections {
+		tag, table, _ := strings.Cut(section, "\n")
+		anchor := strings.ReplaceAll(strings.ToLower(tag), " ", "-")
+		require.Contains(t, overview, "\n| ["+tag+"](docs/operations.md#"+anchor+") |")
+		for _, m := range row.FindAllStringSubmatch(table, -1) {
+			listed[tag+": "+m[1]+m[2]] = true
+		}
 	}
+	require.Equal(t, len(sections), strings.Count(overview, "](docs/operations.md#"))
 	for _, get := range []func() (*openapi3.T, error){admin.GetSpec, dashboard.GetSpec, node.GetSpec} {
 		spec, err := get()
 		require.NoError(t, err)
 		for path, item := range spec.Paths.Map() {
 			for method, op := range item.Operations() {
-				name := method + " " + path
+				name := op.Tags[0] + ": " + method + " " + path
 				if op.Extensions["x-gatehouse"] == true {
 					name += " +"
 				}
 				if !listed[name] {
-					t.Errorf("the README's table of operations lacks %s", name)
+					t.Errorf("docs/operations.md lacks %s", name)
 				}
 				delete(listed, name)
 			}
@@ -135,12 +144,9 @@ func TestReadmeOperations(t *testing.T) {
 	require.Empty(t, listed, "in no contract")
 }
 
-// settings returns the flags of the configuration, by which every setting can be set.
-func settings(t *testing.T) []*kong.Flag {
-	t.Helper()
-	parser, err := kong.New(&config.Config{}, kong.NoDefaultHelp())
-	require.NoError(t, err)
-	return parser.Model.Flags
+// settings returns the settings of the server.
+func settings() config.Settings {
+	return config.Bind(pflag.NewFlagSet("", pflag.ContinueOnError), &config.Config{})
 }
 
 // TestReadmeConfiguration compares the README's tables of settings with the configuration.
@@ -148,16 +154,16 @@ func TestReadmeConfiguration(t *testing.T) {
 	t.Parallel()
 	var want strings.Builder
 	group := ""
-	for _, flag := range settings(t) {
-		if flag.Group.Key != group {
-			group = flag.Group.Key
-			fmt.Fprintf(&want, "\n### %s\n\n| flag | environment | default | description |\n|---|---|---|---|\n", strings.TrimSuffix(group, ":"))
+	for _, each := range settings() {
+		if each.Group != group {
+			group = each.Group
+			fmt.Fprintf(&want, "\n### %s\n\n| flag | environment | default | description |\n|---|---|---|---|\n", group)
 		}
 		def := ""
-		if flag.HasDefault {
-			def = "`" + flag.Default + "` "
+		if each.Default != "" {
+			def = "`" + each.Default + "` "
 		}
-		fmt.Fprintf(&want, "| `--%s` | `%s` | %s| %s |\n", flag.Name, strings.Join(flag.Envs, "`, `"), def, flag.Help)
+		fmt.Fprintf(&want, "| `--%s` | `%s` | %s| %s |\n", each.Flag.Name, strings.Join(each.Variables, "`, `"), def, each.Help)
 	}
 	require.Contains(t, readme(t), want.String())
 }

@@ -14,9 +14,12 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"gatehouse/client"
 	"gatehouse/store/storetest"
 )
 
@@ -29,26 +32,29 @@ func TestDataSurvivesKill(t *testing.T) {
 	require.Contains(t, announced, "admin secret: "+secret+" (stored in "+s.dir+"/admin-secret; not printed again)")
 
 	org := s.newOrganisation()
-	created := s.admin("POST", "/admin/users", `{"org_id":"`+org+`","email_address":"ines@rivermouth.example","active":true}`)
-	var user struct {
-		Message string
-		Meta    struct{ ID string }
-	}
-	require.NoError(t, json.Unmarshal([]byte(created), &user))
-	reset := "/api/users/" + user.Meta.ID + "/actions/reset"
-	s.ask("POST", reset, `{"new_password":"supersekret"}`, "Authorization", user.Message)
-	definition := `{"api_definition":{"api_id":"tides","org_id":"` + org + `","name":"Tide tables"}}`
-	s.admin("POST", "/admin/apis/import", `{"apis":[`+definition+`]}`)
+	created := ok(s.client().CreateUserWithResponse(t.Context(), client.UserRequest{
+		OrgId: &org, EmailAddress: new("ines@rivermouth.example"), Active: new(true),
+	}))(t)
+	key, userID := created.JSON200.Message, created.JSON200.Meta.Id
+	asUser := func() *client.ClientWithResponses { return s.client(client.WithAccessKey(key)) }
+	ok(asUser().SetUserPasswordWithResponse(t.Context(), userID, client.UserPassword{NewPassword: "supersekret"}))(t)
+	definition := json.RawMessage(`{"api_definition":{"api_id":"tides","org_id":"` + org + `","name":"Tide tables"}}`)
+	imported := ok(s.client().ImportAPIsWithResponse(t.Context(),
+		client.ApiDefinitions{Apis: &[]client.ApiDefinition{definition}}))(t)
+	require.Equal(t, map[string]bool{"tides": true}, imported.JSON200.Meta)
 
 	s.kill()
 	s.start()
 	require.Contains(t, s.stdout.lines(), "admin secret: stored in "+s.dir+"/admin-secret", "the secret is printed once")
 	require.NotContains(t, s.stdout.String(), secret)
-	require.Contains(t, s.admin("GET", "/admin/organisations/"+org, ""), "Rivermouth Foods")
-	require.Contains(t, s.ask("GET", "/api/apis", "", "Authorization", user.Message), `"name":"Tide tables"`)
-	status, _ := s.request("POST", reset, `{"new_password":"another1"}`, "Authorization", user.Message)
-	require.NotEqual(t, http.StatusOK, status, "the user has a password, which must be given")
-	s.ask("POST", reset, `{"new_password":"another1","current_password":"supersekret"}`, "Authorization", user.Message)
+	require.Contains(t, string(ok(s.client().GetOrgWithResponse(t.Context(), org))(t).Body), "Rivermouth Foods")
+	require.Contains(t, string(ok(asUser().GetApisWithResponse(t.Context(), nil))(t).Body), `"name":"Tide tables"`)
+	password := client.UserPassword{NewPassword: "another1"}
+	refused, err := asUser().SetUserPasswordWithResponse(t.Context(), userID, password)
+	require.NoError(t, err)
+	require.NotEqual(t, http.StatusOK, refused.StatusCode(), "the user has a password, which must be given")
+	password.CurrentPassword = new("supersekret")
+	ok(asUser().SetUserPasswordWithResponse(t.Context(), userID, password))(t)
 
 	t.Run("only the owner can read the secrets, and no log has them", func(t *testing.T) {
 		for _, name := range []string{"admin-secret", "node-secret"} {
@@ -56,7 +62,7 @@ func TestDataSurvivesKill(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), name)
 		}
-		for _, hidden := range []string{secret, user.Message, "supersekret", "another1"} {
+		for _, hidden := range []string{secret, key, "supersekret", "another1"} {
 			require.NotContains(t, s.log.String(), hidden)
 		}
 	})
@@ -69,29 +75,26 @@ func TestDataSurvivesKill(t *testing.T) {
 func TestStopLetsRequestsFinish(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	body, client := io.Pipe()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/admin/organisations", body)
-	require.NoError(t, err)
-	r.Header.Set("Admin-Auth", s.adminSecret())
+	body, sender := io.Pipe()
 	type result struct {
 		status int
 		err    error
 	}
 	finished := make(chan result, 1)
+	dashboard := s.client()
 	go func() {
-		resp, err := http.DefaultTransport.RoundTrip(r)
+		created, err := dashboard.CreateOrgWithBodyWithResponse(t.Context(), "application/json", body)
 		if err != nil {
 			finished <- result{err: err}
 			return
 		}
-		_ = resp.Body.Close()
-		finished <- result{status: resp.StatusCode}
+		finished <- result{status: created.StatusCode()}
 	}()
-	_, err = io.WriteString(client, `{"owner_name":`) // returns when the transport sends the request
+	_, err := io.WriteString(sender, `{"owner_name":`) // returns when the transport sends the request
 	require.NoError(t, err)
 	eventually(t, "the server accepts requests that were sent later", func() bool {
-		status, _ := s.request("GET", "/hello", "")
-		return status == http.StatusOK
+		hello, err := s.client().GetHelloWithResponse(t.Context())
+		return err == nil && hello.StatusCode() == http.StatusOK
 	})
 	s.signal(syscall.SIGTERM)
 	eventually(t, "the server refuses connections", func() bool {
@@ -101,9 +104,9 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 		}
 		return err != nil
 	})
-	_, err = io.WriteString(client, `"late"}`)
+	_, err = io.WriteString(sender, `"late"}`)
 	require.NoError(t, err)
-	require.NoError(t, client.Close())
+	require.NoError(t, sender.Close())
 	require.Equal(t, result{status: http.StatusOK}, <-finished)
 	require.Zero(t, s.waitExit())
 }
@@ -118,6 +121,7 @@ func TestStopSucceeds(t *testing.T) {
 			require.Zero(t, s.waitExit(), s.log.String())
 			require.Contains(t, s.stdout.lines(), "gatehouse stopped")
 			require.NotContains(t, s.log.String(), "gatehouse: ")
+			require.NotContains(t, s.log.String(), "err=")
 		}
 		t.Run(name+" while it runs", func(t *testing.T) {
 			t.Parallel()
@@ -146,6 +150,33 @@ func TestStopSucceeds(t *testing.T) {
 			require.NoError(t, err)
 			defer conn.Close()
 			stops(t, s)
+		})
+	}
+}
+
+// TestCtrlCDuringStart interrupts starts on an empty data directory at different moments.
+func TestCtrlCDuringStart(t *testing.T) {
+	t.Parallel()
+	const starts, apart = 10, 30 * time.Millisecond
+	program(t)
+	for i := range starts {
+		t.Run((time.Duration(i) * apart).String(), func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			s.launch()
+			time.Sleep(time.Duration(i) * apart)
+			s.signal(syscall.SIGINT)
+			status, printed, log := s.waitExit(), s.stdout.String(), s.log.String()
+			require.NotContains(t, log, "gatehouse: ")
+			require.NotContains(t, log, "err=")
+			if printed == "" { // the program did not handle signals yet
+				status, _ := s.process.ProcessState.Sys().(syscall.WaitStatus)
+				require.Equal(t, syscall.SIGINT, status.Signal(), log)
+				return
+			}
+			require.Zero(t, status, log)
+			require.Contains(t, s.stdout.lines(), "gatehouse stopped")
+			require.Zero(t, postmasterPID(t, s.dir))
 		})
 	}
 }
@@ -179,17 +210,37 @@ func TestStartsThatFailSayWhy(t *testing.T) {
 		"an address without a port":     {[]string{"GATEHOUSE_LISTEN=here"}, `--listen (GATEHOUSE_LISTEN): "here" is not host:port`},
 		"a port that does not exist":    {[]string{"TYK_DB_LISTENPORT=70000"}, "port 70000 is not between 0 and 65535"},
 		"not a number":                  {[]string{"TYK_DB_PAGESIZE=many"}, "page-size"},
+		"another check of responses":    {[]string{"GATEHOUSE_CHECK_RESPONSES=on"}, `--check-responses (GATEHOUSE_CHECK_RESPONSES): "on" is not off, report or enforce`},
 		"an empty page":                 {[]string{"TYK_DB_PAGESIZE=0"}, "--page-size (TYK_DB_PAGESIZE): 0 is not between 1 and 1000"},
 		"another storage":               {[]string{"TYK_DB_STORAGE_MAIN_TYPE=mongo"}, `--storage-type (TYK_DB_STORAGE_MAIN_TYPE): "mongo" is not supported, only postgres is`},
 		"a gateway's port without host": {[]string{"TYK_DB_TYKAPI_PORT=8080"}, "is set without --gateway-host"},
 		"a gateway's host that is none": {elsewhere("TYK_DB_TYKAPI_HOST=http://"), "is not an address"},
-		"a secret with a blank":         {[]string{"TYK_DB_ADMINSECRET= x"}, "begins or ends with white space"},
+		"a secret with a blank":         {[]string{"TYK_DB_ADMINSECRET= x"}, "--admin-secret (TYK_DB_ADMINSECRET): begins or ends with white space"},
 		"an unknown log format":         {[]string{"GATEHOUSE_LOG_FORMAT=xml"}, `"xml" is neither text nor json`},
+		"an unknown log level":          {[]string{"TYK_LOGLEVEL=loud"}, `--log-level (TYK_LOGLEVEL): invalid value "loud": must be debug, info, warn or error`},
+		"more lines than requests":      {[]string{"GATEHOUSE_LOG_REQUESTS=2"}, `--log-requests (GATEHOUSE_LOG_REQUESTS): 2 is not between 0 and 1`},
+		"no file of the log":            {elsewhere("GATEHOUSE_LOG_FILE=/nowhere/gatehouse.log"), "open log file: open /nowhere/gatehouse.log"},
 		"a Redis port that is none":     {[]string{"TYK_DB_REDISPORT=0"}, "0 is not a port"},
 		"a limit of 0":                  {[]string{"GATEHOUSE_MAX_IMPORT=0"}, "0 is less than 1"},
 		"a limit that is too high":      {[]string{"GATEHOUSE_MAX_DEPTH=5001"}, "5001 is not between 1 and 5000"},
 		"no Postgres at the address":    {elsewhere("DATABASE_URL=postgres://nobody@127.0.0.1:1/none"), "connect to the database"},
 		"an invalid connection string":  {elsewhere("DATABASE_URL=postgres://%zz"), "connection string"},
+		"a password with a slash":       {elsewhere("DATABASE_URL=postgres://user:12/345@127.0.0.1/db"), "connection string: is not a URL of a database: percent-encode"},
+		"TLS without a certificate":     {[]string{"TYK_DB_HTTPSERVEROPTIONS_USESSL=true"}, "--tls (TYK_DB_HTTPSERVEROPTIONS_USESSL): needs a certificate: set --tls-certificate"},
+		"a certificate that is missing": {elsewhere("TYK_DB_HTTPSERVEROPTIONS_USESSL=true", "TYK_DB_HTTPSERVEROPTIONS_CERTIFICATES=/nowhere/a.pem,/nowhere/b.pem"), "--tls-certificate (TYK_DB_HTTPSERVEROPTIONS_CERTIFICATES): read certificate: open /nowhere/a.pem"},
+		"a certificate without a key":   {[]string{"TYK_DB_HTTPSERVEROPTIONS_CERTIFICATES=a.pem"}, "must be CERT_FILE,KEY_FILE"},
+		"half a list of certificates":   {[]string{`TYK_DB_HTTPSERVEROPTIONS_CERTIFICATES=[{"cert_file":"a"}]`}, "an element lacks cert_file or key_file"},
+		"an unknown cipher suite":       {[]string{"TYK_DB_HTTPSERVEROPTIONS_CIPHERSUITES=TLS_RSA_WITH_RC4_128_SHA"}, `"TLS_RSA_WITH_RC4_128_SHA" is not the name of a secure cipher suite`},
+		"suites without that of HTTP/2": {[]string{"TYK_DB_HTTPSERVEROPTIONS_CIPHERSUITES=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"}, "HTTP/2 requires one of TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
+		"an unknown version of TLS":     {[]string{"TYK_DB_HTTPSERVEROPTIONS_MINVERSION=3"}, "must be 1.2 or 1.3, or 771 or 772"},
+		"MongoDB alone":                 {[]string{"TYK_DB_MONGOURL=mongodb://x"}, "TYK_DB_MONGOURL is not supported: gatehouse stores its data in Postgres only: set DATABASE_URL"},
+		"an empty secret":               {[]string{"TYK_DB_ADMINSECRET_FILE=/dev/null"}, "--admin-secret-file (TYK_DB_ADMINSECRET_FILE, GATEHOUSE_ADMIN_SECRET_FILE): read secret: /dev/null is empty"},
+		"a secret twice":                {[]string{"TYK_DB_ADMINSECRET=x", "GATEHOUSE_ADMIN_SECRET_FILE=/dev/null"}, "are both set"},
+		"no file of the audit log":      {elsewhere("TYK_DB_AUDIT_PATH=/nowhere/audit.log"), "open log file: open /nowhere/audit.log"},
+		"an unknown audit format":       {[]string{"TYK_DB_AUDIT_FORMAT=xml"}, "--audit-format (TYK_DB_AUDIT_FORMAT): \"xml\" is neither text nor json"},
+		"no rules for passwords":        {elsewhere("GATEHOUSE_PASSWORD_SCHEMA=/nowhere"), "--password-schema (GATEHOUSE_PASSWORD_SCHEMA): open /nowhere"},
+		"too long a history":            {[]string{"TYK_DB_SECURITY_ENFORCEPASSWORDHISTORY=25"}, "25 is not between 0 and 24"},
+		"a negative limit":              {[]string{"TYK_DB_SECURITY_LOGINFAILUREIPLIMIT=-1", "TYK_DB_SECURITY_LOGIN_FAILURE_EXPIRATION=-1"}, "--login-failure-ip-limit (TYK_DB_SECURITY_LOGINFAILUREIPLIMIT): -1 is less than 0"},
 		"no programs of Postgres":       {elsewhere("GATEHOUSE_POSTGRES_BIN=/nowhere"), "/nowhere"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +252,7 @@ func TestStartsThatFailSayWhy(t *testing.T) {
 	}
 	t.Run("an unknown command", func(t *testing.T) {
 		t.Parallel()
-		require.Contains(t, failure(t, nil, "fly"), "unexpected argument fly")
+		require.Equal(t, `gatehouse: unknown command "fly"; see gatehouse --help`, failure(t, nil, "fly"))
 	})
 	t.Run("all invalid settings are named", func(t *testing.T) {
 		t.Parallel()
@@ -238,9 +289,10 @@ func TestConfiguredDatabase(t *testing.T) {
 			s := startServer(t, connection, "TYK_DB_ADMINSECRET=12345", "TYK_DB_PAGESIZE=1")
 			require.Equal(t, []string{"data is in the configured Postgres", "admin secret: as configured"}, s.stdout.lines()[1:3])
 			for range 2 {
-				s.admin("POST", "/admin/organisations/", `{"owner_name":"x"}`)
+				s.newOrganisation()
 			}
-			require.Contains(t, s.admin("GET", "/admin/organisations?p=1", ""), `"pages":2`)
+			page := ok(s.client().GetOrgsWithResponse(t.Context(), &client.GetOrgsParams{P: new(client.Page(1))}))(t)
+			require.Contains(t, string(page.Body), `"pages":2`)
 		})
 	}
 }
@@ -256,39 +308,39 @@ func TestReplicas(t *testing.T) {
 	for _, s := range replicas {
 		s.waitStarted()
 	}
-	before := map[*server]string{}
+	before := map[*server]time.Time{}
 	for _, s := range replicas {
 		before[s] = lastReload(s)
 	}
-	require.Equal(t, `{"status":"ok"}`, replicas[0].admin("GET", "/admin/system/reload", ""))
+	reloaded := ok(replicas[0].client().ReloadURLsWithResponse(t.Context()))(t)
+	require.Equal(t, `{"status":"ok"}`, string(reloaded.Body))
 	for _, s := range replicas {
-		eventually(t, "every replica reloads", func() bool { return lastReload(s) != before[s] })
+		eventually(t, "every replica reloads", func() bool { return !lastReload(s).Equal(before[s]) })
 	}
-	replicas[0].admin("POST", "/admin/organisations/import", `{"id":"5e9d9544a1dcd60001d0ed20"}`)
-	replicas[3].admin("GET", "/admin/organisations/5e9d9544a1dcd60001d0ed20", "")
+	const org = "5e9d9544a1dcd60001d0ed20"
+	ok(replicas[0].client().ImportOrgsWithResponse(t.Context(), json.RawMessage(`{"id":"`+org+`"}`)))(t)
+	ok(replicas[3].client().GetOrgWithResponse(t.Context(), org))(t)
 }
 
 // lastReload returns the time of the last reload of a server, which reloads when it starts.
-func lastReload(s *server) string {
+func lastReload(s *server) (at time.Time) {
 	s.t.Helper()
-	var health struct {
-		Details map[string]struct{ Time string }
-	}
 	eventually(s.t, "the server tells when it reloaded", func() bool {
-		return json.Unmarshal([]byte(s.ask("GET", "/hello", "")), &health) == nil && health.Details["reload"].Time != ""
+		at = ok(s.client().GetHelloWithResponse(s.t.Context()))(s.t).JSON200.Details["reload"].Time
+		return !at.IsZero()
 	})
-	return health.Details["reload"].Time
+	return at
 }
 
 func TestKilledPostgresIsStartedAgain(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
-	s.ask("GET", "/ready", "")
+	ok(s.client().GetReadyWithResponse(t.Context()))(t)
 	require.NoError(t, syscall.Kill(postmasterPID(t, s.dir), syscall.SIGKILL))
 	eventually(t, "the server writes to Postgres again", func() bool {
-		s.ask("GET", "/hello", "") // it runs all the time
-		status, _ := s.request("POST", "/admin/organisations", `{"owner_name":"x"}`, "Admin-Auth", s.adminSecret())
-		return status == http.StatusOK
+		ok(s.client().GetHelloWithResponse(t.Context()))(t) // it runs all the time
+		created, err := s.client().CreateOrgWithResponse(t.Context(), json.RawMessage(`{"owner_name":"x"}`))
+		return err == nil && created.StatusCode() == http.StatusOK
 	})
 	require.Zero(t, s.stop())
 }
@@ -296,22 +348,31 @@ func TestKilledPostgresIsStartedAgain(t *testing.T) {
 func TestReadyFailsWithoutPostgres(t *testing.T) {
 	t.Parallel()
 	proxy := newPostgresProxy(t, storetest.URL(t, storetest.EmptyDatabase(t)))
-	s := startServer(t, "DATABASE_URL="+proxy.url)
-	s.ask("GET", "/ready", "")
+	s := startServer(t, "DATABASE_URL="+proxy.url, "GATEHOUSE_LOG_REQUESTS=0")
+	ok(s.client().GetReadyWithResponse(t.Context()))(t)
 	proxy.close()
-	status, response := s.request("GET", "/ready", "")
-	require.Equal(t, http.StatusServiceUnavailable, status, response)
-	s.ask("GET", "/hello", "")
-	status, _ = s.request("HEAD", "/health", "")
-	require.Equal(t, http.StatusOK, status)
+	ready, err := s.client().GetReadyWithResponse(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, ready.StatusCode(), string(ready.Body))
+	ok(s.client().GetHelloWithResponse(t.Context()))(t)
+	head, err := http.Head("http://" + s.address + "/health") // which is no operation, and so not in the client
+	require.NoError(t, err)
+	require.NoError(t, head.Body.Close())
+	require.Equal(t, http.StatusOK, head.StatusCode)
+	require.Contains(t, s.log.String(), "route=/ready status=503", "failures have a line")
+	require.Equal(t, 1, strings.Count(s.log.String(), "msg=request "))
 }
 
 func TestLog(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "GATEHOUSE_LOG_FORMAT=json")
 	var requests sync.WaitGroup
+	dashboard := s.client()
 	for range 8 {
-		requests.Go(func() { s.request("GET", "/hello", "") })
+		requests.Go(func() {
+			_, err := dashboard.GetHelloWithResponse(t.Context())
+			assert.NoError(t, err)
+		})
 	}
 	requests.Wait()
 	eventually(t, "there is a line for each request", func() bool {
@@ -322,4 +383,30 @@ func TestLog(t *testing.T) {
 		require.True(t, json.Valid([]byte(line)), line)
 	}
 	require.True(t, strings.HasSuffix(s.log.String(), "\n"), "a killed server has written its last line in full")
+}
+
+func TestSlowStatements(t *testing.T) {
+	t.Parallel()
+	slow := regexp.MustCompile(`.*msg="slow statement".*`)
+	all := startServer(t, "GATEHOUSE_LOG_SLOW_STATEMENTS=1ns")
+	org := all.newOrganisation()
+	const address = "somebody@example.org"
+	user := ok(all.client().CreateUserWithResponse(t.Context(), client.UserRequest{
+		OrgId: &org, EmailAddress: new(address),
+	}))(t)
+	definition := json.RawMessage(`{"api_definition":{"api_id":"tides","org_id":"` + org + `","name":"Tide tables"}}`)
+	ok(all.client().ImportAPIsWithResponse(t.Context(),
+		client.ApiDefinitions{Apis: &[]client.ApiDefinition{definition}}))(t)
+	lines := all.log.matching(slow)
+	text := strings.Join(lines, "\n")
+	for _, name := range []string{`name="INSERT users"`, `name="INSERT organisations"`, `name=COMMIT`, `name="COPY `} {
+		require.Contains(t, text, name)
+	}
+	require.Regexp(t, `name="INSERT users" took=\S+ statement="INSERT INTO users \([^"]*VALUES \(\$1, `, text)
+	for _, value := range []string{address, org, user.JSON200.Message, "tides", all.adminSecret()} {
+		require.NotContains(t, text, value)
+	}
+	none := startServer(t, "GATEHOUSE_LOG_SLOW_STATEMENTS=0")
+	none.newOrganisation()
+	require.Empty(t, none.log.matching(slow))
 }

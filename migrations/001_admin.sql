@@ -1,11 +1,14 @@
--- The objects of the admin API. A user's document is a column of type json: it is kept as the bytes that came
--- (jsonb would reorder keys and rewrite numbers). Beside it stand only the columns that are searched or joined.
+-- The objects of the admin API. A user's document is a column of type json: it is stored byte for byte
+-- (jsonb would reorder keys and rewrite numbers). Only values that are searched or joined have columns of their own.
 -- `position` is the order of creation, in which everything is listed.
+--
+-- Do not copy the names of constraints and indexes from here: 005_constraints.sql renames them, and says how new ones
+-- are named.
 
 CREATE TABLE organisations (
     id          text PRIMARY KEY,
     position    bigint GENERATED ALWAYS AS IDENTITY,
-    cname_key   text,               -- the cname in lower case; NULL for none, so that none is never taken
+    cname_key   text,               -- the cname in lower case; NULL if there is none, which is not a duplicate
     sso_enabled boolean NOT NULL,
     document    json NOT NULL,
     CONSTRAINT organisations_cname_key UNIQUE (cname_key)
@@ -53,7 +56,7 @@ CREATE INDEX apis_of_organisation ON apis (org_id, position);
 CREATE TABLE policies (
     id        text PRIMARY KEY,     -- `_id`: 24 hexadecimal digits
     position  bigint GENERATED ALWAYS AS IDENTITY,
-    policy_id text NOT NULL,        -- what a gateway calls it: the explicit `id`, else `_id`
+    policy_id text NOT NULL,        -- the ID that gateways use: the explicit `id`, else `_id`
     org_id    text NOT NULL,
     document  json NOT NULL,
     CONSTRAINT policies_policy_id UNIQUE (policy_id),
@@ -69,7 +72,7 @@ CREATE TABLE org_keys (
 );
 
 CREATE TABLE sso_nonces (
-    nonce_hash bytea PRIMARY KEY,   -- SHA-256 of the nonce: who reads the table cannot sign on
+    nonce_hash bytea PRIMARY KEY,   -- SHA-256 of the nonce, which cannot be redeemed with it
     org_id     text NOT NULL,
     email_key  text NOT NULL,
     registered_only boolean NOT NULL,

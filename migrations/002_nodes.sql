@@ -1,19 +1,20 @@
--- What a Tyk Gateway needs of the database: to be known, to be told of changes, and not to be given what it cannot decode.
+-- Registered Tyk Gateways, the notification of changes, and which documents gateways can decode.
 
 CREATE TABLE nodes (
     id         text PRIMARY KEY,
-    session_id text NOT NULL,       -- what a gateway names itself, anew at each start
+    session_id text NOT NULL,       -- the ID of the gateway's process, new at each start
     hostname   text NOT NULL,
     first_seen timestamptz NOT NULL,
     last_seen  timestamptz NOT NULL,
     CONSTRAINT nodes_session UNIQUE (session_id)
 ) WITH (fillfactor = 50);           -- a heartbeat every two seconds updates a row in place
 
--- Whether a gateway can decode a document, and by which check that was found out; NULL if by none yet.
+-- loadable: whether a gateway can decode the document. checked_by: the name of the check that found this out; NULL if
+-- the document has not been checked.
 ALTER TABLE apis ADD COLUMN loadable boolean, ADD COLUMN checked_by text;
 ALTER TABLE policies ADD COLUMN loadable boolean, ADD COLUMN checked_by text;
 
--- What writes a document without saying that it has checked it (gatehouse.checked) leaves it unchecked.
+-- A document that is written by a transaction without the setting gatehouse.checked counts as unchecked.
 CREATE FUNCTION forget_check() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.checked_by := NULL;
@@ -24,7 +25,8 @@ CREATE TRIGGER forget_check BEFORE UPDATE OF document ON apis FOR EACH ROW
 CREATE TRIGGER forget_check BEFORE UPDATE OF document ON policies FOR EACH ROW
     WHEN (current_setting('gatehouse.checked', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION forget_check();
 
--- Every committed change of what gateways serve is told to every server on the database, which tell the gateways.
+-- Notify every server on the database of each committed change of APIs, policies and organisations. The leader notifies
+-- the gateways.
 -- Postgres sends equal notifications of one transaction once.
 CREATE FUNCTION announce_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -6,12 +6,12 @@ CREATE SEQUENCE org_key_versions;
 
 CREATE TABLE org_key_sync (
     org_id      text PRIMARY KEY,
-    -- New with every change of the stored key and with every change that begins.
+    -- Replaced when the stored key changes, and when a change begins.
     version     bigint NOT NULL DEFAULT nextval('org_key_versions'),
-    -- The gateway has accepted the stored key; it is only to be confirmed that it keeps it.
+    -- Whether the gateway has accepted the stored key. The reconciler then checks that the gateway keeps it.
     sent        boolean NOT NULL,
-    -- Identifies the request or server that may call the gateway. One whose lease has expired is dead, and the outcome of
-    -- its call unknown.
+    -- The lease of the request or server that may call the gateway. If it has expired, its holder crashed, and the
+    -- outcome of its call is unknown.
     lease       bigint,
     lease_until timestamptz,
     -- Failed attempts since the last change, the cause of the last one, and when the next is due.

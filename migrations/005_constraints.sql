@@ -1,5 +1,12 @@
--- Every constraint and index is named after its table and columns, as Postgres itself would name it: _pkey, _key (unique),
--- _fkey, _check, and _idx for other indexes. store/errors.go has the error of each constraint.
+-- Each constraint and index is named after its table and columns, as Postgres would name it, and ends in its kind:
+--
+--     _pkey    primary key               users_pkey
+--     _key     unique                    users_email_key, users_position_key
+--     _fkey    foreign key               users_org_id_fkey
+--     _check   check                     users_access_key_check
+--     _idx     index that is not unique  users_org_id_position_idx
+--
+-- The error of a constraint follows from its kind (constraintError in store/errors.go), with exceptions.
 
 ALTER INDEX organisations_position RENAME TO organisations_position_key;
 
@@ -30,10 +37,10 @@ ALTER TABLE nodes RENAME CONSTRAINT nodes_session TO nodes_session_id_key;
 -- Super users are listed by position. The index on (org_id, position) does not have them in that order.
 CREATE INDEX users_position_idx ON users (position) WHERE org_id IS NULL;
 
--- The rules of the columns. gatehouse has always kept them, but other programs may write into the database, too: rows that
--- break a rule must not keep gatehouse from starting. So the rules apply to rows that are written from now on (NOT VALID),
--- and to all rows where no row breaks them. Only ASCII letters are compared: what lower case is beyond them depends on the
--- database's locale.
+-- The rules of the columns. gatehouse has always observed them, but other programs may write into the database, too:
+-- rows that break a rule must not prevent gatehouse from starting. So the rules apply to rows that are written from
+-- now on (NOT VALID), and to all rows where no row breaks them. Only ASCII letters are compared, because the lower
+-- case of others depends on the database's locale.
 ALTER TABLE organisations
     ADD CONSTRAINT organisations_id_check CHECK (id <> '') NOT VALID,
     ADD CONSTRAINT organisations_cname_key_check CHECK (cname_key <> '' AND cname_key !~ '[A-Z]') NOT VALID;

@@ -1,4 +1,5 @@
-// Package openapi_test checks the contracts: their rules, and that admin.yaml is a superset of the published contract.
+// Package openapi_test checks the contracts: their rules, and that they break neither the published contracts nor their
+// own earlier versions without a reason.
 package openapi_test
 
 import (
@@ -11,15 +12,27 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"gatehouse/internal/testprogram"
 	"gatehouse/openapi/lint"
 )
 
 var contracts = []string{"admin.yaml", "dashboard.yaml", "node.yaml"}
 
-// TestContracts checks the contracts as go generate does. Package lint tests each rule.
+// TestContracts checks the contracts as the first step of go generate does. Package lint tests each rule.
 func TestContracts(t *testing.T) {
 	t.Parallel()
 	problems, err := lint.Check(contracts...)
+	require.NoError(t, err)
+	for _, problem := range problems {
+		t.Error(problem)
+	}
+}
+
+// TestContractsWithSpectral checks the contracts with the rules of .spectral.yaml, as make lint-contract does.
+func TestContractsWithSpectral(t *testing.T) {
+	t.Parallel()
+	testprogram.Need(t, lint.Spectral)
+	problems, err := lint.RunSpectral(t.Context(), ".", contracts...)
 	require.NoError(t, err)
 	for _, problem := range problems {
 		t.Error(problem)
@@ -36,16 +49,6 @@ func TestSpelling(t *testing.T) {
 			assert.NotContains(t, strings.ToLower(line), "organiz", "%s:%d: organisation is written with an s", path, i+1)
 		}
 	}
-}
-
-// load reads a contract and resolves its references.
-func load(t *testing.T, path string) *openapi3.T {
-	t.Helper()
-	loader := openapi3.NewLoader()
-	loader.IsExternalRefsAllowed = true
-	spec, err := loader.LoadFromFile(path)
-	require.NoError(t, err)
-	return spec
 }
 
 // operation is an operation with its method and path.

@@ -1,115 +1,120 @@
 package openapi_test
 
 import (
-	"encoding/json"
-	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"gatehouse/internal/contractdiff"
 )
 
-// alsoBreaking lists checks that oasdiff does not consider breaking, but after which admin.yaml would no longer be a
-// superset of the published contract. The format is that of oasdiff's --severity-levels.
-const alsoBreaking = `api-operation-id-removed err
-response-non-success-status-removed err
-response-optional-property-removed err
-`
+// publishedVersions are those of which published/ has skeletons.
+var publishedVersions = []string{"5.8", "5.11", "5.13"}
 
-// published returns the path of the published contract of the admin API, which is not part of this repository. Without
-// it, the test is skipped, or fails in CI.
-func published(t *testing.T) string {
+// loadPublished loads the skeleton of a published contract: dashboard-admin is /admin, dashboard is /api.
+func loadPublished(t *testing.T, name, version string) *openapi3.T {
 	t.Helper()
-	path := os.Getenv("PUBLISHED_CONTRACT")
-	if path == "" {
-		const reason = "needs the published contract (PUBLISHED_CONTRACT)"
-		if os.Getenv("CI") == "true" {
-			t.Fatal(reason)
-		}
-		t.Skip("SKIPPED: " + reason)
-	}
-	return path
+	return loadContract(t, fmt.Sprintf("published/%s-%s.yml", name, version))
 }
 
-// TestSuperset checks that clients of the published contract work with admin.yaml, except for the differences that
-// breaking-allowed.txt explains.
-func TestSuperset(t *testing.T) {
-	t.Parallel()
-	unneeded := allowed(t)
-	var unexplained []string
-	for _, change := range breaking(t, published(t), "admin.yaml") {
-		explained := false
-		for line, is := range allowed(t) {
-			if is.MatchString(change) {
-				explained = true
-				delete(unneeded, line)
-			}
-		}
-		if !explained {
-			unexplained = append(unexplained, change)
-		}
-	}
-	require.Empty(t, unexplained, "these changes break the published contract; breaking-allowed.txt does not explain them")
-	require.Empty(t, slices.Collect(maps.Keys(unneeded)), "breaking-allowed.txt has lines that no change needs")
-}
-
-// breaking lists the breaking changes between two contracts that oasdiff reports, in the format of
-// breaking-allowed.txt.
-func breaking(t *testing.T, from, to string) []string {
+func loadContract(t *testing.T, source string) *openapi3.T {
 	t.Helper()
-	levels := filepath.Join(t.TempDir(), "levels")
-	require.NoError(t, os.WriteFile(levels, []byte(alsoBreaking), 0o600))
-	cmd := exec.CommandContext(t.Context(), "go", "tool", "oasdiff", "breaking", "--format", "json",
-		"--severity-levels", levels, from, to)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	spec, err := contractdiff.Load(source)
 	require.NoError(t, err)
-	var changes []struct{ ID, Operation, Path, Text string }
-	require.NoError(t, json.Unmarshal(out, &changes), "%s", out)
-	all := make([]string, len(changes))
-	for i, c := range changes {
-		all[i] = strings.Join([]string{c.ID, c.Operation, c.Path, c.Text}, " ")
-	}
-	return all
+	return spec
 }
 
-// allowed returns the lines of breaking-allowed.txt, each with its regular expression.
-func allowed(t *testing.T) map[string]*regexp.Regexp {
+// breaking lists the breaking changes from one contract to another.
+func breaking(t *testing.T, before, after *openapi3.T) []string {
 	t.Helper()
-	text, err := os.ReadFile("breaking-allowed.txt")
+	changes, err := contractdiff.Compare(before, after)
 	require.NoError(t, err)
-	lines := map[string]*regexp.Regexp{}
-	for line := range strings.Lines(string(text)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			lines[line] = regexp.MustCompile("^" + line)
+	var lines []string
+	for _, change := range changes {
+		if change.Breaking {
+			lines = append(lines, change.String())
 		}
 	}
 	return lines
 }
 
-// TestOwnOperationsAreMarked checks that exactly the operations that are not in the published contract have
-// x-gatehouse.
+// TestAdminIsSuperset checks that clients of each published contract of /admin work with admin.yaml, except for the
+// differences that published/admin-differences.txt explains.
+func TestAdminIsSuperset(t *testing.T) {
+	t.Parallel()
+	admin := loadContract(t, "admin.yaml")
+	allowed := readAllowance(t, "published/admin-differences.txt")
+	for _, version := range publishedVersions {
+		unexplained := allowed.unexplained(breaking(t, loadPublished(t, "dashboard-admin", version), admin))
+		assert.Empty(t, unexplained, "%s does not explain these differences from %s", allowed.path, version)
+	}
+	assert.Empty(t, allowed.unused(), "%s has lines that match no difference", allowed.path)
+}
+
+// TestDashboardKeepsPublished checks the same of the operations of /api that dashboard.yaml has.
+func TestDashboardKeepsPublished(t *testing.T) {
+	t.Parallel()
+	dashboard := loadContract(t, "dashboard.yaml")
+	allowed := readAllowance(t, "published/dashboard-differences.txt")
+	for _, version := range publishedVersions {
+		base := loadPublished(t, "dashboard", version)
+		require.NotZero(t, keepOperations(base, dashboard))
+		unexplained := allowed.unexplained(breaking(t, base, dashboard))
+		assert.Empty(t, unexplained, "%s does not explain these differences from %s", allowed.path, version)
+	}
+	assert.Empty(t, allowed.unused(), "%s has lines that match no difference", allowed.path)
+}
+
+var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
+
+// keepOperations removes the operations from spec that other does not have, whatever their path parameters are called,
+// and returns the number of operations that are left.
+func keepOperations(spec, other *openapi3.T) int {
+	key := func(op operation) string { return op.method + pathParameter.ReplaceAllString(op.path, "{}") }
+	wanted := map[string]bool{}
+	for _, op := range operations(other) {
+		wanted[key(op)] = true
+	}
+	left := 0
+	for _, op := range operations(spec) {
+		if wanted[key(op)] {
+			left++
+			continue
+		}
+		item := spec.Paths.Value(op.path)
+		item.SetOperation(op.method, nil)
+		if len(item.Operations()) == 0 {
+			spec.Paths.Delete(op.path)
+		}
+	}
+	return left
+}
+
+// TestOwnOperationsAreMarked checks that exactly the operations that are in no published contract have x-gatehouse.
 func TestOwnOperationsAreMarked(t *testing.T) {
 	t.Parallel()
-	original := load(t, published(t))
-	for _, op := range operations(load(t, "admin.yaml")) {
-		item := original.Paths.Value(op.path)
-		own := item == nil || item.GetOperation(op.method) == nil
-		require.Equal(t, own, op.Extensions["x-gatehouse"] == true, "x-gatehouse of %s", op)
+	isPublished := map[string]bool{}
+	for _, version := range publishedVersions {
+		for _, op := range operations(loadPublished(t, "dashboard-admin", version)) {
+			isPublished[op.String()] = true
+		}
+	}
+	for _, op := range operations(loadContract(t, "admin.yaml")) {
+		require.Equal(t, !isPublished[op.String()], op.Extensions["x-gatehouse"] == true, "x-gatehouse of %s", op)
 	}
 }
 
 // TestSupersetNotices removes parts of the published contract from admin.yaml, each of which has to be reported.
 func TestSupersetNotices(t *testing.T) {
 	t.Parallel()
-	base := published(t)
-	before := breaking(t, base, "admin.yaml")
+	base := loadPublished(t, "dashboard-admin", "5.11")
+	before := breaking(t, base, loadContract(t, "admin.yaml"))
 	for report, breakIt := range map[string]func(*openapi3.T){
 		"api-path-removed": func(spec *openapi3.T) { spec.Paths.Delete("/admin/system/reload") },
 		"api-removed":      func(spec *openapi3.T) { spec.Paths.Value("/admin/organisations").Post = nil },
@@ -143,13 +148,9 @@ func TestSupersetNotices(t *testing.T) {
 			t.Parallel()
 			reported := func(change string) bool { return strings.Contains(change, report) }
 			require.False(t, slices.ContainsFunc(before, reported), "reported although nothing was removed")
-			spec := load(t, "admin.yaml")
+			spec := loadContract(t, "admin.yaml")
 			breakIt(spec)
-			text, err := spec.MarshalJSON()
-			require.NoError(t, err)
-			less := filepath.Join(t.TempDir(), "less.json")
-			require.NoError(t, os.WriteFile(less, text, 0o600))
-			require.True(t, slices.ContainsFunc(breaking(t, base, less), reported), "not reported")
+			require.True(t, slices.ContainsFunc(breaking(t, base, spec), reported), "not reported")
 		})
 	}
 }

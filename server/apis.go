@@ -1,52 +1,207 @@
 package server
 
 import (
-	"github.com/labstack/echo/v4"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
+	"gatehouse/internal/apidef"
+	"gatehouse/internal/jsondoc"
+	"gatehouse/internal/oas"
 	"gatehouse/store"
 )
 
-// ExportAPIs implements admin.ServerInterface.
-func (s *Server) ExportAPIs(c echo.Context, params admin.ExportAPIsParams) error {
-	return s.replyAPIs(c, store.Filter{OrgID: params.OrgId, Page: s.page(params.P, everything)})
+// ExportAPIs implements admin.Handlers.
+func (s *Server) ExportAPIs(r *request, params admin.ExportAPIsParams) admin.ExportAPIsReply {
+	filter := store.APIFilter{OrgID: params.OrgId, Page: s.page(params.P, everything)}
+	return replyList(s, r, admin.ExportAPIsReplies{}, s.apiList(r, filter))
 }
 
-// RemoveAPI implements admin.ServerInterface.
-func (s *Server) RemoveAPI(c echo.Context, apiID admin.APIID) error {
-	if err := s.store.DeleteAPI(c.Request().Context(), apiID); err != nil {
-		return err
+// RemoveAPI implements admin.Handlers.
+func (s *Server) RemoveAPI(r *request, apiID admin.APIID) admin.RemoveAPIReply {
+	var reply admin.RemoveAPIReplies
+	if err := s.store.DeleteAPI(r.Context(), store.Ref{ID: apiID}); err != nil {
+		return replyError(reply, err, notFound(reply))
 	}
-	return replyOK(c, nil)
+	return reply.OK()
 }
 
-// GetApis implements dashboard.ServerInterface.
-func (s *Server) GetApis(c echo.Context, params dashboard.GetApisParams) error {
-	caller, err := callerOf(c)
+// GetApis implements dashboard.Handlers.
+func (s *Server) GetApis(r *request, params dashboard.GetApisParams) dashboard.GetApisReply {
+	var reply dashboard.GetApisReplies
+	caller, err := callerOf(r)
+	if err != nil {
+		return reply.Failed(err)
+	}
+	filter, err := toAPIFilter(params)
+	if err != nil {
+		return reply.BadParameter(err)
+	}
+	filter.OrgID, filter.Page = caller.scope(), s.page(params.P, firstPage)
+	return replyList(s, r, reply, s.apiList(r, filter))
+}
+
+// maxFilterValues is how many values a filter may have: Postgres compares each of them with each API.
+const maxFilterValues = 32
+
+// toAPIFilter returns what the query of a list of APIs selects. Its error is a malformedError.
+func toAPIFilter(params dashboard.GetApisParams) (store.APIFilter, error) {
+	by, descending := strings.CutPrefix(string(valueOf(params.Sort)), "-")
+	filter := store.APIFilter{
+		Name: valueOf(params.Q), Type: string(valueOf(params.ApiType)),
+		Sort: store.APISort{By: by, Descending: descending},
+	}
+	if params.AuthType != nil {
+		filter.Auth = strings.Split(*params.AuthType, ",")
+	}
+	for category := range strings.SplitSeq(valueOf(params.Category), ",") {
+		if category = strings.TrimSpace(category); category != "" {
+			filter.Categories = append(filter.Categories, category)
+		}
+	}
+	isUnknown := func(auth string) bool { return !apidef.IsAuthType(auth) }
+	switch {
+	case slices.ContainsFunc(filter.Auth, isUnknown):
+		return filter, malformedAt("/auth_type", "is not one of the values that the contract allows", nil)
+	case len(filter.Auth) > maxFilterValues:
+		return filter, malformedAt("/auth_type", reasonTooManyValues, nil)
+	case len(filter.Categories) > maxFilterValues:
+		return filter, malformedAt("/category", reasonTooManyValues, nil)
+	}
+	return filter, nil
+}
+
+var reasonTooManyValues = fmt.Sprintf("has more than %d values", maxFilterValues)
+
+// GetApi implements dashboard.Handlers.
+func (s *Server) GetApi(r *request, apiID admin.APIID) dashboard.GetApiReply {
+	var reply dashboard.GetApiReplies
+	caller, err := callerOf(r)
+	if err != nil {
+		return reply.Failed(err)
+	}
+	row, err := s.store.API(r.Context(), caller.ref(apiID))
+	if err != nil {
+		return replyError(reply, err, notFound(reply))
+	}
+	return reply.OK(row.Document)
+}
+
+// PostApis implements dashboard.Handlers.
+func (s *Server) PostApis(r *request, params dashboard.PostApisParams) dashboard.PostApisReply {
+	var reply dashboard.PostApisReplies
+	caller, err := callerOf(r)
+	if err != nil {
+		return reply.Failed(err)
+	}
+	link := newVersionLink(params.BaseApiId, params.BaseApiVersionName, params.NewVersionName, params.SetDefault)
+	api, err := s.createAPI(r, len(r.body.json), link, func() (store.API, error) { return s.newAPI(caller, r.body.json) })
+	if err != nil {
+		type expected = errorReply[dashboard.PostApisReply]
+		unknownBase := func(cause error) dashboard.PostApisReply { return reply.UnknownBase(loggedText(link.base), cause) }
+		return replyError(reply, err, append(namelessVersion(reply, link), malformed(reply), notClassic(reply),
+			conflict(reply), unknownOrganisation(reply, api.OrgID), expected{isA[*unknownBaseError], unknownBase},
+			expected{isA[*oas.Error], reply.Malformed})...) // the base is an OAS API that could not be stored now
+	}
+	return reply.OK(api.ID, api.APIID)
+}
+
+// createAPI stores the API that toAPI returns, of a size in bytes at most, as a version of another one if link names
+// one. It returns the API's IDs and organisation, the latter also if there is an error.
+func (s *Server) createAPI(
+	r *request, size int, link versionLink, toAPI func() (store.API, error),
+) (made store.API, err error) {
+	r.base = link.base
+	if link.base != "" {
+		base, err := s.sizeOfAPI(r, link.base)
+		if err != nil {
+			return made, err
+		}
+		size += base
+	}
+	err = s.bodies.storeDocument(r.Context(), size, func() error {
+		api, err := toAPI()
+		made = api
+		made.Document, made.Search = nil, nil
+		document, _ := jsondoc.Get(api.Document, "oas")
+		switch {
+		case err != nil:
+			return err
+		case link.hasTemplate && int64(len(document)) > r.operation.Body.MaxBytes:
+			return errTooLarge
+		}
+		return orMalformedReference(s.storeVersion(r.Context(), link, api))
+	})
+	return made, err
+}
+
+// PutApi implements dashboard.Handlers.
+func (s *Server) PutApi(r *request, apiID admin.APIID) dashboard.PutApiReply {
+	var reply dashboard.PutApiReplies
+	edit := func(stored store.API) (store.API, error) {
+		api, err := s.replacedAPI(stored, r.body.json)
+		r.noteID(stored.APIID, api.APIID)
+		return api, err
+	}
+	err := s.editAPI(r, apiID, len(r.body.json), edit)
+	if err != nil {
+		return replyError(reply, err, malformed(reply), notClassic(reply), wrongID(reply), notFound(reply), conflict(reply))
+	}
+	return reply.OK()
+}
+
+// sizeOfAPI returns the size in bytes of an API of the caller's, 0 if there is none.
+func (s *Server) sizeOfAPI(r *request, apiID string) (int, error) {
+	size, err := s.store.APISize(r.Context(), r.caller.ref(apiID))
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrMalformed) {
+		return 0, nil
+	}
+	return size, err
+}
+
+// editAPI replaces an API of the caller's by what edit returns for it, of which the request brings a size in bytes.
+func (s *Server) editAPI(r *request, apiID string, size int, edit func(store.API) (store.API, error)) error {
+	caller, err := callerOf(r)
 	if err != nil {
 		return err
 	}
-	return s.replyAPIs(c, store.Filter{OrgID: caller.scope(), Page: s.page(params.P, firstPage)})
-}
-
-// GetApi implements dashboard.ServerInterface.
-func (s *Server) GetApi(c echo.Context, apiID admin.APIID) error {
-	caller, err := callerOf(c)
+	stored, err := s.sizeOfAPI(r, apiID)
 	if err != nil {
 		return err
 	}
-	row, err := s.store.API(c.Request().Context(), apiID, caller.scope())
-	if err != nil {
-		return err
-	}
-	return replyObject(c, row.Document)
+	return s.bodies.storeDocument(r.Context(), stored+size, func() error {
+		return orMalformedReference(s.store.EditAPI(r.Context(), caller.ref(apiID), s.checks.Name, edit))
+	})
 }
 
-func (s *Server) replyAPIs(c echo.Context, filter store.Filter) error {
-	ctx := c.Request().Context()
-	return replyList(s, c, list[store.Row]{
+// DeleteApi implements dashboard.Handlers.
+func (s *Server) DeleteApi(r *request, apiID admin.APIID) dashboard.DeleteApiReply {
+	var reply dashboard.DeleteApiReplies
+	caller, err := callerOf(r)
+	if err == nil {
+		err = s.store.DeleteAPI(r.Context(), caller.ref(apiID))
+	}
+	if err != nil {
+		return replyError(reply, err, notFound(reply))
+	}
+	return reply.OK()
+}
+
+func notClassic[R any](replies interface{ NotClassic(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(errNotClassic), replies.NotClassic}
+}
+
+func wrongID[R any](replies interface{ WrongId(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(errWrongID), replies.WrongId}
+}
+
+func (s *Server) apiList(r *request, filter store.APIFilter) list[store.Row] {
+	ctx := r.Context()
+	return list[store.Row]{
 		name: "apis", pages: "pages", page: filter.Page, encode: stored, rows: s.store.APIs(ctx, filter),
 		count: func() (int, error) { return s.store.CountAPIs(ctx, filter) },
-	})
+	}
 }

@@ -19,16 +19,17 @@ import (
 	"gatehouse/store"
 )
 
-// contextOf returns a context of a request as the middleware passes it to a handler, without a caller.
-//
-//nolint:ireturn // an echo.Context is what handlers get
-func contextOf(op *contract.Operation) (echo.Context, *httptest.ResponseRecorder) {
+// requestWithoutCaller returns a request as the middleware passes it to a handler, without a caller.
+func requestWithoutCaller(op *contract.Operation) (*request, *httptest.ResponseRecorder) {
 	rec := httptest.NewRecorder()
 	c := echo.New().NewContext(httptest.NewRequest(op.Method, "/", nil), rec)
-	c.Set(requestKey, &request{
-		operation: op, body: body{json: json.RawMessage(`{"ForSection":"portal","new_password":"correct-horse"}`)},
-	})
-	return c, rec
+	r := &request{
+		echo: c, operation: op, ctx: c.Request().Context(),
+		body: body{json: json.RawMessage(`{"ForSection":"portal","new_password":"correct-horse"}`)},
+	}
+	c.Set(requestKey, r)
+	c.Set(contextListed, true) // without the limiter of the server's lines
+	return r, rec
 }
 
 // TestHandlersForUsersFailWithoutCaller calls each handler that reads the caller as if the request had not been
@@ -48,16 +49,17 @@ func TestHandlersForUsersFailWithoutCaller(t *testing.T) {
 			t.Parallel()
 			handler := handlers.MethodByName(strings.ToUpper(op.ID[:1]) + op.ID[1:])
 			require.True(t, handler.IsValid())
-			c, _ := contextOf(op)
-			args := []reflect.Value{reflect.ValueOf(c)}
+			r, _ := requestWithoutCaller(op)
+			args := []reflect.Value{reflect.ValueOf(r)}
 			for i := 1; i < handler.Type().NumIn(); i++ {
 				args = append(args, reflect.Zero(handler.Type().In(i)))
 			}
-			err, _ := reflect.TypeAssert[error](handler.Call(args)[0])
-			require.ErrorIs(t, err, errNoCaller)
+			returned, _ := reflect.TypeAssert[replier](handler.Call(args)[0])
+			require.Equal(t, outcomeFailed, returned.Reply().Outcome)
+			require.ErrorIs(t, returned.Reply().Cause, errNoCaller)
 		})
 	}
-	require.Equal(t, reflect.TypeFor[dashboard.ServerInterface]().NumMethod()-6, called, "all of /api")
+	require.Equal(t, reflect.TypeFor[dashboard.Handlers[*request]]().NumMethod()-8, called, "all of /api")
 }
 
 // TestAdminOperationsHaveNoCaller has each operation that does not authenticate users ask for the caller: the client
@@ -66,15 +68,15 @@ func TestAdminOperationsHaveNoCaller(t *testing.T) {
 	t.Parallel()
 	known, err := LoadContract()
 	require.NoError(t, err)
-	s := &Server{log: slog.New(slog.DiscardHandler)}
+	s := &Server{log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil)}
 	for op := range known.Operations() {
 		if op.Scheme == accessKeyScheme {
 			continue
 		}
-		c, rec := contextOf(op)
-		_, err := callerOf(c)
+		r, rec := requestWithoutCaller(op)
+		_, err := callerOf(r)
 		require.ErrorIs(t, err, errNoCaller, op.ID)
-		s.handleError(err, c)
+		s.handleError(err, r.echo)
 		want := http.StatusInternalServerError
 		if response, ok := op.Responses[outcomeFailed]; ok {
 			want = response.Status
@@ -138,11 +140,11 @@ func TestAuthorise(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := authorise(caller{&store.User{ID: "u", UserPermissions: c.permissions}}, c.required, "u")
+			err := authorise(caller{user: &store.User{ID: "u", UserPermissions: c.permissions}}, c.required, "u")
 			if c.allowed {
 				require.NoError(t, err)
 			} else {
-				require.Equal(t, outcomeAccessDenied, outcomeOf(err).outcome)
+				require.Equal(t, outcomeAccessDenied, outcomeOf(err))
 			}
 		})
 	}

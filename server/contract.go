@@ -7,12 +7,29 @@ import (
 	"gatehouse/gen/node"
 )
 
+// The security schemes of the contracts.
+const (
+	adminScheme     = "api_key"
+	accessKeyScheme = "access_key"
+	nodeScheme      = "node_secret"
+)
+
 // contractRules are what the middleware relies on: each step of a request may end with an outcome of its own.
 var contractRules = contract.Rules{
-	Schemes:       []string{adminScheme, accessKeyScheme, nodeScheme},
-	Authenticated: []contract.Outcome{outcomeUnauthorised},
-	Authorised:    []contract.Outcome{outcomeAccessDenied},
-	Body:          []contract.Outcome{outcomeEmptyBody, outcomeMalformed, outcomeTooLarge, outcomeTooSlow},
+	Schemes: map[string][]contract.Outcome{
+		adminScheme: {outcomeUnauthorised, outcomeTooManyAttempts},
+		// The key is looked up in the database, which may fail.
+		accessKeyScheme: {outcomeUnauthorised, outcomeNoKey, outcomeTooManyAttempts, outcomeFailed},
+		nodeScheme:      {outcomeUnauthorised, outcomeTooManyAttempts},
+	},
+	Authorised:         []contract.Outcome{outcomeAccessDenied},
+	Body:               []contract.Outcome{outcomeMalformed, outcomeTooLarge, outcomeTooSlow},
+	RequiredBody:       []contract.Outcome{outcomeEmptyBody},
+	Parameters:         []contract.Outcome{outcomeBadParameter},
+	RequiredParameters: []contract.Outcome{outcomeMissingParameter},
+	Outcomes:           true,
+	// Other keys are read by package contract. These are read by the generator, and by the tests of openapi/.
+	Extensions: map[string]string{"x-go-type": "schema", "x-optional": "schema", "x-gatehouse": "operation"},
 }
 
 // LoadContract compiles the embedded contracts, which takes tens of milliseconds.

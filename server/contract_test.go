@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -18,7 +16,10 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
+	"gatehouse/conformance"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/gatewaytest"
+	"gatehouse/openapi/scenarios"
 	"gatehouse/server"
 	"gatehouse/store/storetest"
 )
@@ -64,7 +65,11 @@ type example struct {
 func (op operation) examples() map[string]example {
 	all := map[string]example{}
 	for code, response := range op.declared.Responses.Map() {
-		for name, ex := range response.Value.Content.Get("application/json").Examples {
+		content := response.Value.Content.Get("application/json")
+		if content == nil {
+			continue // a response without content has no example
+		}
+		for name, ex := range content.Examples {
 			e := example{}
 			_, _ = fmt.Sscan(code, &e.status)
 			e.value, _ = ex.Value.Value.(map[string]any)
@@ -117,11 +122,19 @@ func (op operation) requestBody(t testing.TB) string {
 			}
 			return form.Encode()
 		}
+		if mediaType == "multipart/form-data" {
+			return formOfFile(ok.Value.Value.(map[string]any)["cert"].(string))
+		}
 		raw, err := json.Marshal(ok.Value.Value)
 		require.NoError(t, err)
 		return string(raw)
 	}
 	return ""
+}
+
+// formOfFile returns a form with a file.
+func formOfFile(content string) string {
+	return "--boundary\r\nContent-Disposition: form-data; name=\"cert\"; filename=\"cert.pem\"\r\n\r\n" + content + "\r\n--boundary--\r\n"
 }
 
 // exampleBody returns the example of an operation's body.
@@ -143,6 +156,7 @@ const (
 	exampleKey    = "68b225c4376748207453c235ed8e2a82"
 	exampleAPI    = "5fa2db834e07444f760b7ceb314209fb"
 	examplePolicy = "61df10078f11dd00097cb55f"
+	exampleGroup  = "6649fb3e5715ec4c96cbef36"
 	exampleNonce  = "YTNiOGUzZjctYWZkYi00OTNhLTYwODItZTAzMDI3MjM0OTEw"
 	otherOrg      = "5e9d9544a1dcd60001d0ed20"
 )
@@ -152,6 +166,7 @@ func exampleDatabase(t testing.TB) string {
 	t.Helper()
 	return storetest.Copy(t, "template_examples", func(conn string) {
 		insertExamplesInto(t, conn)
+		storetest.Keep(t, conn)
 	})
 }
 
@@ -167,8 +182,9 @@ func insertExamplesInto(t testing.TB, conn string) {
 // insertExamples inserts the rows that the contracts' examples name.
 func insertExamples(b *bundle) {
 	b.t.Helper()
-	b.admin("POST", "/admin/organisations/import", `{"id":"`+exampleOrg+`","owner_name":"Rivermouth Foods","sso_enabled":true}`).is(200)
-	b.admin("POST", "/admin/organisations/import", `{"id":"`+otherOrg+`","owner_name":"Other","cname":"taken.example"}`).is(200)
+	const apis = `"apis":[{"api_human_name":"Tide tables","api_id":"` + exampleAPI + `"}]`
+	b.admin("POST", "/admin/organisations/import", `{"id":"`+exampleOrg+`","owner_name":"Rivermouth Foods","sso_enabled":true,`+apis+`}`).is(200)
+	b.admin("POST", "/admin/organisations/import", `{"id":"`+otherOrg+`","owner_name":"Other","cname":"taken.example",`+apis+`}`).is(200)
 	storetest.Exec(b.t, b.conn, `INSERT INTO users (id, org_id, email_address, email_key, first_name, last_name, active, access_key,
 		user_permissions, group_id, password_max_days, created_at) VALUES
 		($1, $2, 'owner@rivermouth.example', 'owner@rivermouth.example', 'O', 'W', true, $3, '{"IsAdmin":"admin","ResetPassword":"admin"}', '', 0, now())`,
@@ -176,96 +192,65 @@ func insertExamples(b *bundle) {
 	b.admin("POST", "/admin/apis/import", exampleBody(b.t, "importAPIs")).message(200, "APIs imported")
 	b.admin("POST", "/admin/policies/import", exampleBody(b.t, "importPolicies")).message(200, "Policies imported")
 	b.admin("POST", "/admin/org/keys", `{"org_id":"`+exampleOrg+`","rate":1,"per":1}`).is(200)
+	storetest.Exec(b.t, b.conn, insertUserGroup, exampleGroup, exampleOrg)
+	insertExampleObjects(b)
 	storetest.Exec(b.t, b.conn, `INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
 		VALUES (sha256($1::bytea), $2, 'x', false, '{"ForSection":"dashboard","OrgID":"","EmailAddress":"","DisplayName":"","GroupID":"",
-			"GroupsIDs":[],"SSOOnlyForRegisteredUsers":false,"UserNotAllowed":false}', now() + interval '1 day')`, []byte(exampleNonce), exampleOrg)
+			"GroupsIDs":[],"SSOOnlyForRegisteredUsers":false,"UserNotAllowed":false}', now() + interval '1 day')`, []byte("dashboard:"+exampleNonce), exampleOrg)
 }
 
-// scenario produces one outcome of one operation.
-type scenario struct {
-	op, outcome string
-	params      map[string]string
-	body        string // "": the contract's example
-	before      func(*bundle)
-	change      []with
-	// gateway is the status that the control API of the gateway replies; 0 is no gateway.
-	gateway int
-	// slow clients stop sending before the end of the body.
-	slow bool
-	// control is the control API, where a status is not enough.
-	control http.HandlerFunc
+// insertUserGroup inserts the user group of the contracts' examples, under an ID and in an organisation.
+const insertUserGroup = `INSERT INTO user_groups (id, org_id, active, user_permissions, document)
+	VALUES ($1, $2, true, '{"analytics":"read","log":"read"}', '{"name":"Devops"}')`
+
+// exampleObject is a document that the contracts' examples name.
+type exampleObject struct {
+	// operation returns it: its example is the document.
+	operation, tag, kind string
+	// publicID and lookUp are members that it is found by.
+	publicID, lookUp string
 }
 
-// send sends the request of a scenario.
-func (o scenario) send(t *testing.T, op operation) reply {
-	t.Helper()
-	var change []func(*server.Config)
-	if o.gateway != 0 {
-		o.control = func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(o.gateway)
-			_, _ = w.Write([]byte(`{"status":"error","message":"Request malformed"}`))
-		}
-	}
-	if o.control != nil {
-		control := httptest.NewServer(o.control)
-		t.Cleanup(control.Close)
-		change = append(change, func(cfg *server.Config) {
-			client, err := gateway.New(gateway.Config{Host: control.URL, Secret: "s"})
-			require.NoError(t, err)
-			cfg.Gateway = client
-		})
-	}
-	if o.slow {
-		change = append(change, func(cfg *server.Config) { cfg.Limits.BodyTimeout = 50 * time.Millisecond })
-		stalled, never := io.Pipe()
-		t.Cleanup(func() { _ = never.Close() })
-		o.change = append(o.change, func(r *http.Request) {
-			r.Body, r.ContentLength = struct { // the client closes the body when it has the response
-				io.Reader
-				io.Closer
-			}{io.MultiReader(strings.NewReader(`{"`), stalled), stalled}, -1
-		})
-	}
-	b := setupOn(t, exampleDatabase(t), change...)
-	if o.before != nil {
-		o.before(b)
-	}
-	body := o.body
-	if body == "" {
-		body = op.requestBody(t)
-	}
-	changes := append(append([]with{credential(op)}, op.headers()...), o.change...)
-	return b.do(op.method, op.target(o.params), body, changes...)
+var exampleObjects = []exampleObject{
+	{operation: "getAsset", tag: "Assets", kind: "asset", publicID: "id"},
+	{operation: "getWebhookDetail", tag: "Webhooks", kind: "webhook", publicID: "webhook_id"},
+	{operation: "getPortalConfiguration", tag: "Developer Portal", kind: "portal_configuration"},
+	{operation: "getPortalCatalogue", tag: "Developer Portal", kind: "portal_catalogue"},
+	{operation: "getPortalMenus", tag: "Developer Portal", kind: "portal_menus"},
+	{operation: "getPortalCSS", tag: "Developer Portal", kind: "portal_css"},
+	{operation: "getPortalPage", tag: "Developer Portal", kind: "portal_page", publicID: "slug"},
+	{operation: "getPortalDocumentation", tag: "Developer Portal", kind: "portal_documentation", publicID: "documentation"},
+	{operation: "getPortalDeveloper", tag: "Developer Portal", kind: "portal_developer", publicID: "email", lookUp: "sso_key"},
+	{operation: "getKeyRequest", tag: "Developer Portal", kind: "portal_request", publicID: "by_user", lookUp: "approved"},
 }
 
-// headers returns the examples of the header parameters.
-func (op operation) headers() (all []with) {
-	for _, p := range op.declared.Parameters {
-		if p.Value.In == "header" {
-			all = append(all, header(p.Value.Name, fmt.Sprint(p.Value.Example)))
-		}
-	}
-	return all
-}
-
-// holdingKey returns the control API of a gateway that has one key with this session.
-func holdingKey(session string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.Method == http.MethodGet && r.URL.Path == "/tyk/keys":
-			_, _ = w.Write([]byte(`{"keys":["the-key"]}`))
-		case r.Method == http.MethodGet:
-			_, _ = w.Write([]byte(session))
-		default:
-			_, _ = w.Write([]byte(`{"key":"the-key","status":"ok","action":"done","key_hash":""}`))
+// insertExampleObjects inserts the documents that the contracts' examples name.
+func insertExampleObjects(b *bundle) {
+	b.t.Helper()
+	for _, op := range operations() {
+		for _, o := range exampleObjects {
+			if o.operation != op.id {
+				continue
+			}
+			doc := op.examples()["ok"].value
+			raw, err := json.Marshal(doc)
+			require.NoError(b.t, err)
+			id, publicID, lookUp := doc["id"], o.kind, (*string)(nil)
+			if doc["_id"] != nil {
+				id = doc["_id"]
+			}
+			if o.publicID != "" {
+				publicID = fmt.Sprint(doc[o.publicID])
+			}
+			if o.lookUp != "" {
+				value := fmt.Sprint(doc[o.lookUp])
+				lookUp = &value
+			}
+			storetest.Exec(b.t, b.conn, `INSERT INTO objects (id, kind, org_id, public_id, look_up, document)
+				VALUES ($1, $2, $3, $4, $5, $6)`, id, o.kind, exampleOrg, publicID, lookUp, string(raw))
 		}
 	}
 }
-
-const (
-	ownSession   = `{"org_id":"` + exampleOrg + `","rate":3,"per":60,"allowance":3,"quota_max":-1,"expires":0,"access_rights":{"` + exampleAPI + `":{}}}`
-	otherSession = `{"org_id":"` + otherOrg + `"}`
-)
 
 // twice sends a header twice.
 func twice(name string) with {
@@ -285,276 +270,165 @@ func credential(op operation) with {
 	return func(*http.Request) {}
 }
 
-// breakDatabase makes every statement fail.
-func breakDatabase(b *bundle) { storetest.Exec(b.t, b.conn, `DROP SCHEMA public CASCADE`) }
+// scenarioSuite returns the scenarios of openapi/scenarios. Its problems have the file and line of the contracts.
+var scenarioSuite = sync.OnceValues(func() (*conformance.Suite, error) {
+	spec, err := conformance.ReadSpec("../openapi/admin.yaml", "../openapi/dashboard.yaml", "../openapi/node.yaml")
+	if err != nil {
+		return nil, err
+	}
+	return conformance.Load(spec, scenarios.Files, "../"+scenarios.Dir)
+})
 
-func disconnect(b *bundle) { b.store.Close() }
+// slowBody is the body timeout of the server for the outcome too_slow.
+const slowBody = 50 * time.Millisecond
 
-// registered inserts the examples' node.
-func registered(b *bundle) {
-	storetest.Exec(b.t, b.conn, `INSERT INTO nodes VALUES ('9b2cbb1c-63ba-4f1e-8fd2-1f4b5d3a2c11', 's', 'gateway-1', now(), now())`)
+// scenarioServers starts the servers that scenarios need, each when the first scenario needs it. The scenarios of all
+// operations share them: each acts on objects of its own.
+type scenarioServers struct {
+	t       *testing.T // all scenarios are subtests of it
+	healthy func() *bundle
+	byNeeds map[string]func() conformance.Target
 }
 
-func sql(statement string) func(*bundle) {
-	return func(b *bundle) { storetest.Exec(b.t, b.conn, statement) }
+func newScenarioServers(t *testing.T) *scenarioServers {
+	t.Helper()
+	s := &scenarioServers{t: t}
+	s.healthy = sync.OnceValue(func() *bundle { return setup(t) })
+	s.byNeeds = map[string]func() conformance.Target{
+		"":                     func() conformance.Target { return target(s.healthy(), nil) },
+		"no-gateway":           func() conformance.Target { return target(s.healthy(), nil) },
+		"slow":                 sync.OnceValue(s.slow),
+		"gateway":              sync.OnceValue(s.gateway),
+		"gateway-without-list": sync.OnceValue(s.gatewayWithoutList),
+		"gateway-fault":        sync.OnceValue(s.gatewayFault),
+		"broken-database":      sync.OnceValue(s.brokenDatabase),
+		"closed-database":      sync.OnceValue(s.closedDatabase),
+		"guessed":              sync.OnceValue(s.guessed),
+		"no-bootstrap":         func() conformance.Target { return target(s.healthy(), nil) },
+		"bootstrap":            sync.OnceValue(func() conformance.Target { return target(setup(t, withBootstrap), nil) }),
+		"bootstrap fresh":      sync.OnceValue(func() conformance.Target { return target(setup(t, withBootstrap), nil) }),
+	}
+	s.byNeeds["gateway-without-hashes"] = s.byNeeds["gateway"]
+	s.byNeeds["gateway exclusive"] = s.byNeeds["gateway"]
+	return s
 }
 
-// permissions replaces the permissions of the examples' user.
-func permissions(json string) func(*bundle) {
-	return sql(`UPDATE users SET user_permissions = '` + json + `' WHERE id = '` + exampleUser + `'`)
+// target returns a server as scenarios use it. prepare is the server for the requests that prepare them, if it is
+// another one.
+func target(b, prepare *bundle) conformance.Target {
+	t := conformance.Target{URL: b.url, Secrets: map[string]string{"api_key": secret, "node_secret": nodeSecret}}
+	if prepare != nil {
+		t.Prepare = prepare.url
+	}
+	return t
 }
 
-// scenarios are the outcomes that need data of their own. scenariosOf adds those that follow from the contract.
-var scenarios = []scenario{
-	{op: "createOrg", outcome: "conflict", body: `{"cname":"TAKEN.example"}`},
-	{op: "importOrgs", outcome: "conflict", body: `{"id":"53ac07777cbb8c2d53000009","cname":"taken.example"}`},
-	{op: "getOrg", outcome: "not_found", params: map[string]string{"orgID": "nope"}},
-	{op: "updateOrg", outcome: "conflict", body: `{"cname":"Taken.Example"}`},
-	{op: "updateOrg", outcome: "not_found", params: map[string]string{"orgID": "nope"}},
-	{op: "deleteOrg", outcome: "not_found", params: map[string]string{"orgID": "nope"}},
-	{op: "generatePortalAPIsForOrg", outcome: "conflict", body: "domain=taken.example"},
-	{op: "generatePortalAPIsForOrg", outcome: "not_found", params: map[string]string{"orgID": "nope"}},
-	{op: "createUser", outcome: "invalid", body: `{"email_address":"nobody"}`},
-	{op: "createUser", outcome: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"OWNER@rivermouth.example"}`},
-	{op: "createUser", outcome: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"a@b.example"}`},
-	{op: "getUserDetail", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "updateUser", outcome: "invalid", body: `{"email_address":""}`},
-	{op: "updateUser", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "updateUser", outcome: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471","email_address":"a@b.example"}`},
-	{
-		op: "updateUser", outcome: "conflict", body: `{"org_id":"` + exampleOrg + `","email_address":"taken@rivermouth.example"}`,
-		before: func(b *bundle) { b.user(exampleOrg, "taken@rivermouth.example", nil) },
-	},
-	{
-		op: "updateUser", outcome: "key_conflict", body: `{"access_key":"taken","email_address":"a@b.example"}`,
-		before: func(b *bundle) {
-			u := b.user(exampleOrg, "x@rivermouth.example", nil)
-			b.admin("PUT", "/admin/users/"+u.Id, `{"email_address":"x@rivermouth.example","access_key":"taken"}`).is(200)
-		},
-	},
-	{op: "removeUser", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "allowResetPassword", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "disallowResetPassword", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "importAPIs", outcome: "ok", body: `{"apis":[{"api_definition":{"api_id":"5fa2db834e07444f760b7ceb314209fb","org_id":"` + exampleOrg + `"}},
-		{"api_definition":{"api_id":"7a6ddeca9244448a4233866938a0d6e2","org_id":"` + exampleOrg + `"}}]}`},
-	{op: "importAPIs", outcome: "refused", body: `{"apis":[{"api_definition":{"api_id":"5fa2db834e07444f760b7ceb314209fb","org_id":"` + exampleOrg + `"}},
-		{"api_definition":{"api_id":"7a6ddeca9244448a4233866938a0d6e2","org_id":"nope"}}]}`},
-	{op: "importPolicies", outcome: "refused", body: `{"Data":[{"_id":"61df10078f11dd00097cb55f","org_id":"nope"}]}`},
-	{op: "removeAPI", outcome: "not_found", params: map[string]string{"apiId": "nope"}},
-	{op: "removePolicy", outcome: "not_found", params: map[string]string{"policyId": "nope"}},
-	{op: "createOrgKey", outcome: "unknown_organisation", body: `{"org_id":"588b4f0bb275ff0001cc7471"}`},
-	{op: "createOrgKey", outcome: "gateway", gateway: 400},
-	{op: "getOrgKey", outcome: "not_found", params: map[string]string{"keyId": "nope"}},
-	{op: "updateOrgKey", outcome: "not_found", params: map[string]string{"keyId": otherOrg}, body: `{"rate":1}`},
-	{op: "updateOrgKey", outcome: "invalid", body: `{"org_id":"` + otherOrg + `"}`},
-	{op: "updateOrgKey", outcome: "gateway", gateway: 400},
-	{op: "deleteOrgKey", outcome: "not_found", params: map[string]string{"keyId": "nope"}},
-	{op: "deleteOrgKey", outcome: "gateway", gateway: 500},
-	{op: "deleteOAuthTokens", outcome: "ok", gateway: 200},
-	{op: "reloadURLs", outcome: "failed", before: disconnect},
-	{op: "deleteOAuthTokens", outcome: "bad_parameter", params: map[string]string{"scope": "all"}},
-	{op: "deleteOAuthTokens", outcome: "missing_parameter", params: map[string]string{"scope": absent}},
-	{op: "deleteOAuthTokens", outcome: "failed", gateway: 500},
-	{op: "deleteOAuthTokens", outcome: "no_gateway"},
-	{op: "generateAuthToken", outcome: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`},
-	{op: "generateAuthToken", outcome: "invalid", body: `{"OrgID":"` + exampleOrg + `","ForSection":"cellar"}`},
-
-	{op: "getUser", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "getUser", outcome: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"apis":"read"}`)},
-	{op: "getUsers", outcome: "access_denied", before: permissions(`{"apis":"read"}`)},
-	{op: "deleteUser", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "deleteUser", outcome: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"users":"read"}`)},
-	{op: "resetUserKey", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "resetUserKey", outcome: "access_denied", params: map[string]string{"userId": "nope"}, before: permissions(`{"users":"read"}`)},
-	{op: "setUserPassword", outcome: "not_found", params: map[string]string{"userId": "nope"}},
-	{op: "setUserPassword", outcome: "not_admin", params: map[string]string{"userId": "other"}, before: permissions(`{"users":"write"}`)},
-	{op: "setUserPassword", outcome: "not_allowed", params: map[string]string{"userId": "other"}, before: permissions(`{"IsAdmin":"admin"}`)},
-	{
-		op: "setUserPassword", outcome: "wrong_password", body: `{"new_password":"correct-horse","current_password":"wrong"}`,
-		before: func(b *bundle) {
-			b.do("POST", "/api/users/"+exampleUser+"/actions/reset", `{"new_password":"battery-staple"}`, asUser(exampleKey)).is(200)
-		},
-	},
-	{op: "getApis", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "getApi", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "getApi", outcome: "not_found", params: map[string]string{"apiId": "nope"}},
-	{op: "getPolicies", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "getPolicy", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
-	{op: "getPolicy", outcome: "not_found", params: map[string]string{"policyId": "nope"}},
-	{op: "createSSONonce", outcome: "access_denied", before: permissions(`{"users":"read"}`)},
-	{
-		op: "createSSONonce", outcome: "unknown_organisation", body: `{"OrgID":"588b4f0bb275ff0001cc7471","ForSection":"portal"}`,
-		before: sql(`UPDATE users SET org_id = NULL WHERE id = '` + exampleUser + `'`),
-	},
-	{op: "createSSONonce", outcome: "invalid", body: `{"OrgID":"` + exampleOrg + `"}`},
-	{op: "createSSONonce", outcome: "sso_disabled", before: sql(`UPDATE organisations SET sso_enabled = false`)},
-	{op: "redeemDashboardNonce", outcome: "missing_parameter", params: map[string]string{"nonce": absent}},
-	{op: "redeemDashboardNonce", outcome: "not_found", params: map[string]string{"nonce": "nope"}},
-	{op: "redeemDashboardNonce", outcome: "not_registered", before: sql(`UPDATE sso_nonces SET registered_only = true`)},
-	{op: "redeemPortalNonce", outcome: "missing_parameter", params: map[string]string{"nonce": absent}},
-	{op: "redeemPortalNonce", outcome: "not_found", params: map[string]string{"nonce": "nope"}},
-	{op: "redeemPortalNonce", outcome: "not_registered", before: sql(`UPDATE sso_nonces SET registered_only = true`)},
-	{op: "getReady", outcome: "failed", before: disconnect},
-
-	{op: "listApiKeys", outcome: "ok", control: holdingKey(ownSession)},
-	{op: "listApiKeys", outcome: "not_found", params: map[string]string{"apiId": "nope"}},
-	{op: "listApiKeys", outcome: "access_denied", before: permissions(`{"apis":"read"}`)},
-	{op: "listApiKeys", outcome: "gateway", gateway: 400},
-	{op: "listApiKeys", outcome: "no_gateway"},
-	{op: "addKey", outcome: "ok", control: holdingKey(ownSession)},
-	{op: "addKey", outcome: "not_owned", body: otherSession},
-	{op: "addKey", outcome: "access_denied", before: permissions(`{"keys":"read"}`)},
-	{op: "addKey", outcome: "gateway", gateway: 400},
-	{op: "addKey", outcome: "no_gateway"},
-	{op: "getKeyDetail", outcome: "ok", control: holdingKey(ownSession)},
-	{op: "getKeyDetail", outcome: "not_owned", control: holdingKey(otherSession)},
-	{op: "getKeyDetail", outcome: "access_denied", before: permissions(`{"apis":"read"}`)},
-	{op: "getKeyDetail", outcome: "not_found", gateway: 404},
-	{op: "getKeyDetail", outcome: "gateway", gateway: 400},
-	{op: "getKeyDetail", outcome: "no_gateway"},
-	{op: "updateKey", outcome: "ok", control: holdingKey(ownSession)},
-	{op: "updateKey", outcome: "not_owned", control: holdingKey(otherSession)},
-	{op: "updateKey", outcome: "access_denied", before: permissions(`{"keys":"read"}`)},
-	{op: "updateKey", outcome: "not_found", gateway: 404},
-	{op: "updateKey", outcome: "gateway", gateway: 400},
-	{op: "updateKey", outcome: "no_gateway"},
-	{op: "deleteKey", outcome: "ok", control: holdingKey(ownSession)},
-	{op: "deleteKey", outcome: "not_owned", control: holdingKey(otherSession)},
-	{op: "deleteKey", outcome: "access_denied", before: permissions(`{"keys":"read"}`)},
-	{op: "deleteKey", outcome: "not_found", gateway: 404},
-	{op: "deleteKey", outcome: "gateway", gateway: 400},
-	{op: "deleteKey", outcome: "no_gateway"},
-
-	{op: "registerNode", outcome: "bad_parameter", change: []with{twice("x-tyk-hostname")}},
-	{op: "pingNode", outcome: "ok", before: registered},
-	{op: "pingNode", outcome: "not_found"},
-	{op: "pingNode", outcome: "bad_parameter", change: []with{twice("x-tyk-nodeid")}},
-	{op: "removeNode", outcome: "ok", before: registered},
-	{op: "removeNode", outcome: "bad_parameter", change: []with{twice("x-tyk-nodeid")}},
-	{op: "listNodes", outcome: "ok", before: registered},
+func (s *scenarioServers) slow() conformance.Target {
+	patient := s.healthy()
+	hasty := setupOn(s.t, patient.conn, func(cfg *server.Config) { cfg.Limits.BodyTimeout = slowBody })
+	return target(hasty, patient)
 }
 
-// scenariosOf returns the scenarios of an operation: those of the table, and those of every operation of its kind.
-func scenariosOf(op operation) []scenario {
-	var all []scenario
-	named := map[string]bool{}
-	for _, o := range scenarios {
-		if o.op == op.id {
-			all = append(all, o)
-			named[o.outcome] = true
-		}
-	}
-	add := func(o scenario) {
-		if !named[o.outcome] {
-			all = append(all, o)
-		}
-	}
-	add(scenario{outcome: "ok"})
-	if op.scheme != "" {
-		add(scenario{outcome: "unauthorised", change: []with{header("Admin-Auth", "wrong"), header("Authorization", "wrong")}})
-	}
-	if op.scheme == "access_key" {
-		add(scenario{outcome: "no_key", change: []with{header("Authorization", "")}})
-	}
-	if op.declared.RequestBody != nil {
-		limit := 4 << 20
-		if op.id == "importAPIs" || op.id == "importPolicies" {
-			limit = 64 << 20
-		}
-		add(scenario{outcome: "empty_body", body: " \n"})
-		add(scenario{outcome: "malformed", body: "%zz{"})
-		add(scenario{outcome: "too_large", body: strings.Repeat(" ", limit+1)})
-		add(scenario{outcome: "too_slow", slow: true})
-	}
-	if slices.ContainsFunc(op.declared.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == "p" }) {
-		add(scenario{outcome: "bad_parameter", params: map[string]string{"p": "abc"}})
-	}
-	if _, ok := op.examples()["failed"]; ok {
-		add(scenario{outcome: "failed", before: breakDatabase})
-	}
-	return all
+func (s *scenarioServers) gateway() conformance.Target {
+	t, _ := startWithGateway(s.t)
+	return t
 }
 
-// TestContractCoverage produces every documented response of every operation and compares it with its example.
+func (s *scenarioServers) gatewayWithoutList() conformance.Target {
+	t, _ := startWithGateway(s.t, func(cfg *gatewaytest.Config) { cfg.HashKeys = true })
+	return t
+}
+
+// startWithGateway starts a server with a stand-in gateway that keeps keys in memory, and waits until the gateway has
+// registered.
+func startWithGateway(t *testing.T, change ...func(*gatewaytest.Config)) (conformance.Target, *bundle) {
+	t.Helper()
+	listener := loopback(t)
+	cfg := gatewaytest.Config{
+		DashboardURL: "http://" + listener.Addr().String(), NodeSecret: nodeSecret, ControlSecret: controlSecret,
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	standIn := gatewaytest.Start(t, cfg)
+	b := setupAt(t, storetest.Database(t), listener, func(cfg *server.Config) {
+		client, err := gateway.New(gateway.Config{Host: standIn.URL(), Secret: controlSecret})
+		require.NoError(t, err)
+		cfg.Gateway = client
+	})
+	standIn.WaitReady(t, time.Minute)
+	return target(b, nil), b
+}
+
+// gatewayFault starts two servers on one database: one without a gateway, and one whose gateway refuses every call.
+func (s *scenarioServers) gatewayFault() conformance.Target {
+	control := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = w.Write([]byte(`{"status":"error","message":"Request malformed"}`))
+	}))
+	s.t.Cleanup(control.Close)
+	without := setup(s.t)
+	return target(setupOn(s.t, without.conn, func(cfg *server.Config) {
+		client, err := gateway.New(gateway.Config{Host: control.URL, Secret: controlSecret})
+		require.NoError(s.t, err)
+		cfg.Gateway = client
+	}), without)
+}
+
+// guessed is a server whose clock stands still, so that it goes on refusing credentials.
+func (s *scenarioServers) guessed() conformance.Target {
+	start := time.Now()
+	b := setup(s.t, func(cfg *server.Config) {
+		cfg.Now = func() time.Time { return start }
+		cfg.Limits.WrongCredentials = 1
+	})
+	b.do("GET", "/admin/hello", nil, header("Admin-Auth", "a guess")).is(401)
+	return target(b, nil)
+}
+
+// withBootstrap switches POST /bootstrap on.
+func withBootstrap(cfg *server.Config) { cfg.Security.Bootstrap = true }
+
+func (s *scenarioServers) brokenDatabase() conformance.Target {
+	b := setup(s.t, withBootstrap)
+	storetest.Exec(s.t, b.conn, `DROP SCHEMA public CASCADE`)
+	return target(b, nil)
+}
+
+func (s *scenarioServers) closedDatabase() conformance.Target {
+	b := setup(s.t)
+	b.store.Close()
+	return target(b, nil)
+}
+
+// TestContractCoverage makes every documented outcome of every operation happen, and compares the response with its
+// example. How is in openapi/scenarios.
 func TestContractCoverage(t *testing.T) {
 	t.Parallel()
-	for _, op := range operations() {
-		t.Run(op.id, func(t *testing.T) {
+	suite, err := scenarioSuite()
+	require.NoError(t, err)
+	// What the scenarios make is removed with the databases.
+	runner := newRunner(t, func(cfg *conformance.RunnerConfig) { cfg.Keep = true })
+	servers := newScenarioServers(t)
+	byOperation := map[string][]*conformance.Scenario{}
+	for _, s := range suite.Scenarios {
+		byOperation[s.Operation.ID] = append(byOperation[s.Operation.ID], s)
+	}
+	for id, all := range byOperation {
+		t.Run(id+"/outcome", func(t *testing.T) {
 			t.Parallel()
-			examples := op.examples()
-			produced := map[string]int{}
-			var mu sync.Mutex
-			t.Run("outcome", func(t *testing.T) {
-				for _, o := range scenariosOf(op) {
-					t.Run(o.outcome, func(t *testing.T) {
-						t.Parallel()
-						want, documented := examples[o.outcome]
-						require.True(t, documented, "the contract of %s has no example named %s", op.id, o.outcome)
-						got := o.send(t, op).is(want.status)
-						compare(t, want, got)
-						mu.Lock()
-						produced[o.outcome] = got.status
-						mu.Unlock()
-					})
-				}
-			})
-			var row []string
-			for name, e := range examples {
-				if _, ok := produced[name]; !ok {
-					t.Errorf("%s: %d %s is documented, but no scenario produces it. Add one to scenarios, or rows to insertExamples.",
-						op.id, e.status, name)
-				}
-				row = append(row, fmt.Sprintf("%d %s", e.status, name))
+			for _, s := range all {
+				t.Run(strings.TrimPrefix(s.ID(), id+"/"), func(t *testing.T) {
+					t.Parallel()
+					start, ok := servers.byNeeds[strings.Join(s.Needs, " ")]
+					require.True(t, ok, "%s: no server of this test meets the needs %q", s.Position, s.Needs)
+					result := runner.Run(t.Context(), s, start())
+					if result.Status != conformance.StatusDriven {
+						t.Errorf("%s: %s\n%s", s.Position, result.Description(), result.Script())
+					}
+				})
 			}
-			sort.Strings(row)
-			t.Logf("%-26s %-6s %s: %s", op.id, op.method, op.path, strings.Join(row, ", "))
 		})
-	}
-}
-
-// compare compares a response with its example: the same Message (but for the part that varies), the same shape.
-func compare(t *testing.T, want example, got reply) {
-	t.Helper()
-	var response map[string]any
-	got.json(&response)
-	if message, ok := want.value["Message"].(string); ok && want.varies == "" && len(message) != len(exampleKey) {
-		require.Equal(t, message, response["Message"], got.body)
-	}
-	if want.varies != "" {
-		require.Contains(t, response["Message"], want.varies)
-	}
-	sameShape(t, "", want.value, response)
-}
-
-// sameShape checks that got has every member of want, with a value of the same type.
-func sameShape(t *testing.T, at string, want, got any) {
-	t.Helper()
-	switch w := want.(type) {
-	case map[string]any:
-		g, ok := got.(map[string]any)
-		require.Truef(t, ok, "%s is %T and not an object", at, got)
-		for name, v := range w {
-			if strings.HasSuffix(at, "/event_options") || strings.HasSuffix(at, "/api_definition") || strings.HasSuffix(at, "/0") || name == "reload" || name == "errors" ||
-				strings.HasSuffix(at, "user_permissions") || strings.HasPrefix(at, "/Meta") && len(name) >= 24 || at == "/data" {
-				continue // maps with any keys, and documents, which other tests compare byte for byte
-			}
-			require.Containsf(t, g, name, "%s lacks %s", at, name)
-			sameShape(t, at+"/"+name, v, g[name])
-		}
-	case []any:
-		g, ok := got.([]any)
-		require.Truef(t, ok, "%s is %T and not a list", at, got)
-		if len(w) > 0 && len(g) > 0 {
-			sameShape(t, at+"/0", w[0], g[0])
-		}
-	case nil: // the Meta of an error may also list problems
-		if _, problems := got.(map[string]any); !problems {
-			require.Nilf(t, got, "%s is not null", at)
-		}
-	case string, bool:
-		require.IsTypef(t, w, got, "%s", at)
-	default:
-		require.IsTypef(t, float64(0), got, "%s", at)
 	}
 }
 

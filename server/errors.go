@@ -7,60 +7,150 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/contract"
-	"gatehouse/gen/admin"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/httpbody"
-	"gatehouse/internal/importer"
-	"gatehouse/internal/jsonlist"
+	"gatehouse/internal/oas"
+	"gatehouse/internal/spool"
 	"gatehouse/store"
 )
 
-// outcomes are the outcomes of errors of other packages. The first match wins.
-var outcomes = []struct {
+// Errors of handlers that several operations reply to.
+var (
+	errInvalid  = errors.New("the object is not valid")
+	errNotOwned = errors.New("the session refers to what belongs to another organisation")
+	// errForeignKey is replied to as an unknown key is.
+	errForeignKey = errors.New("the key belongs to another organisation")
+)
+
+// unrestrictedError is returned for a session that would open every API.
+type unrestrictedError struct{ problem contract.Problem }
+
+// Error implements error.
+func (*unrestrictedError) Error() string { return "the session would open every API" }
+
+// Problems returns what the session lacks.
+func (e *unrestrictedError) Problems() []contract.Problem { return []contract.Problem{e.problem} }
+
+// errorReply is the reply to an error that a handler expects. R is the type of the operation's replies.
+type errorReply[R any] struct {
 	matches func(error) bool
-	outcome contract.Outcome
-}{
-	{is(store.ErrNotFound), outcomeNotFound},
-	{is(store.ErrConflict), outcomeConflict},
-	{is(store.ErrAccessKeyTaken), outcomeKeyConflict},
-	{is(store.ErrUnknownOrganisation), outcomeUnknownOrganisation},
-	{is(store.ErrMalformed), outcomeMalformed},
-	{is(gateway.ErrNotConfigured), outcomeNoGateway},
-	{is(contract.ErrMissingParameter), outcomeMissingParameter},
-	{is(contract.ErrBadParameter), outcomeBadParameter},
-	{is(contract.ErrBody), outcomeMalformed},
-	{is(httpbody.ErrEmpty), outcomeEmptyBody},
-	{is(httpbody.ErrTooLarge), outcomeTooLarge},
-	{is(httpbody.ErrTooSlow), outcomeTooSlow},
-	{isA[*httpbody.MalformedError], outcomeMalformed},
-	{is(jsonlist.ErrEmpty), outcomeEmptyBody},
-	{is(jsonlist.ErrTooLarge), outcomeTooLarge},
-	{isA[*importer.MalformedError], outcomeMalformed},
+	reply   func(cause error) R
 }
 
-func is(target error) func(error) bool {
-	return func(err error) bool { return errors.Is(err, target) }
-}
-
-func isA[E error](err error) bool {
-	_, ok := errors.AsType[E](err)
-	return ok
-}
-
-// outcomeOf returns err as an apiError. The outcome of an unknown error is outcomeFailed.
-func outcomeOf(err error) apiError {
-	if known, ok := errors.AsType[apiError](err); ok {
-		return known
-	}
-	if rejected, ok := errors.AsType[*echo.HTTPError](err); ok && rejected.Code == http.StatusBadRequest {
-		return apiError{outcome: outcomeBadParameter, cause: err} // by the generated code: a header is sent twice
-	}
-	for _, known := range outcomes {
-		if known.matches(err) {
-			return apiError{outcome: known.outcome, problems: problemsOf(err), cause: err}
+// replyError returns the reply to an error: that of the first expected error that matches, else that of a failed
+// operation.
+func replyError[R any](replies interface{ Failed(cause error) R }, err error, expected ...errorReply[R]) R {
+	for _, e := range expected {
+		if e.matches(err) {
+			return e.reply(err)
 		}
 	}
-	return apiError{outcome: outcomeFailed, cause: err}
+	return replies.Failed(err)
+}
+
+// The functions below say, once for all operations, which outcome an error has. They do not compile for an operation
+// whose contract does not declare the outcome.
+
+// notFound is the reply where there is no such row. A value that Postgres cannot store is the value of no row, too.
+func notFound[R any](replies interface{ NotFound(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(store.ErrNotFound, store.ErrMalformed), replies.NotFound}
+}
+
+func conflict[R any](replies interface{ Conflict(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(store.ErrConflict), replies.Conflict}
+}
+
+// registered is the reply to a gateway that registers although it is registered.
+func registered[R any](replies interface{ Registered(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(store.ErrNodeRegistered), replies.Registered}
+}
+
+func keyConflict[R any](replies interface{ KeyConflict(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(store.ErrAccessKeyTaken), replies.KeyConflict}
+}
+
+// unknownOrganisation is the reply for an organisation that does not exist; its message has the ID.
+func unknownOrganisation[R any](
+	replies interface {
+		UnknownOrganisation(orgID string, cause error) R
+	}, orgID string,
+) errorReply[R] {
+	return errorReply[R]{is(store.ErrUnknownOrganisation), func(cause error) R {
+		return replies.UnknownOrganisation(orgID, cause)
+	}}
+}
+
+// malformed is the reply to a body that does not match the contract, or has a value that Postgres cannot store.
+func malformed[R any](replies interface{ Malformed(cause error) R }) errorReply[R] {
+	return errorReply[R]{isMalformed, replies.Malformed}
+}
+
+// badParameter is the reply to a parameter that Postgres cannot store.
+func badParameter[R any](replies interface{ BadParameter(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(store.ErrMalformed), replies.BadParameter}
+}
+
+func invalid[R any](replies interface{ Invalid(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(errInvalid), replies.Invalid}
+}
+
+func notOwned[R any](replies interface{ NotOwned(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(errNotOwned), replies.NotOwned}
+}
+
+// unrestricted is the reply to a session that would open every API; it says what the session lacks.
+func unrestricted[R any](replies interface{ Unrestricted(cause error) R }) errorReply[R] {
+	return errorReply[R]{isA[*unrestrictedError], replies.Unrestricted}
+}
+
+// tooManyAttempts is the reply to a password that was not checked, because too many wrong ones were.
+func tooManyAttempts[R any](replies interface{ TooManyAttempts(cause error) R }) errorReply[R] {
+	return errorReply[R]{isTooManyAttempts, replies.TooManyAttempts}
+}
+
+func noGateway[R any](replies interface{ NoGateway(cause error) R }) errorReply[R] {
+	return errorReply[R]{is(gateway.ErrNotConfigured), replies.NoGateway}
+}
+
+// refused is the reply to what the gateway refused; its message has the gateway's.
+func refused[R any](replies interface {
+	Gateway(message string, cause error) R
+},
+) errorReply[R] {
+	return errorReply[R]{isA[*gateway.Refused], func(cause error) R {
+		refusal, _ := errors.AsType[*gateway.Refused](cause)
+		return replies.Gateway(refusal.Message, cause)
+	}}
+}
+
+// unreachable is the reply of an operation that tells its client when the gateway did not answer.
+func unreachable[R any](replies interface {
+	Gateway(message string, cause error) R
+},
+) errorReply[R] {
+	return errorReply[R]{is(gateway.ErrUnreachable), func(cause error) R {
+		return replies.Gateway(gateway.ErrUnreachable.Error(), cause)
+	}}
+}
+
+// gatewayFailed is the reply, without the reason, where the gateway refused the request or did not answer.
+func gatewayFailed[R any](replies interface{ Gateway(cause error) R }) errorReply[R] {
+	return errorReply[R]{
+		func(err error) bool { return isA[*gateway.Refused](err) || errors.Is(err, gateway.ErrUnreachable) }, replies.Gateway,
+	}
+}
+
+// unknownKey is the reply where the gateway does not have the key, or has it for another organisation, so
+// that the response does not disclose that it exists.
+func unknownKey[R any](replies interface{ NotFound(cause error) R }) errorReply[R] {
+	return errorReply[R]{
+		func(err error) bool { return isUnknownKey(err) || errors.Is(err, errForeignKey) }, replies.NotFound,
+	}
+}
+
+func isUnknownKey(err error) bool {
+	refusal, ok := errors.AsType[*gateway.Refused](err)
+	return ok && refusal.Status == http.StatusNotFound
 }
 
 // problemsOf returns the problems that an error lists for the client.
@@ -72,77 +162,60 @@ func problemsOf(err error) []contract.Problem {
 	if malformed, ok := errors.AsType[*httpbody.MalformedError](err); ok {
 		return []contract.Problem{{Reason: malformed.Reason}}
 	}
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
+		return []contract.Problem{{
+			Path: contract.Pointer(conflict.Member), Reason: "belongs to " + conflict.Owner + " " + conflict.ID,
+		}}
+	}
+	if fault, ok := errors.AsType[*oas.Error](err); ok {
+		return []contract.Problem{{Path: fault.Pointer, Reason: fault.Message}}
+	}
+	if errors.Is(err, spool.ErrNoFile) {
+		return []contract.Problem{{Reason: "the server has no directory for an import of this size (--spool-dir)"}}
+	}
+	if isRejected(err) {
+		return []contract.Problem{{Reason: "a parameter is sent more than once, or out of the range of its type"}}
+	}
 	return nil
 }
 
-// withOrgID adds the ID to an error whose message names the unknown organisation.
-func withOrgID(orgID string, err error) error {
-	if errors.Is(err, store.ErrUnknownOrganisation) {
-		return apiError{outcome: outcomeUnknownOrganisation, value: orgID, cause: err}
-	}
-	return err
-}
-
-// handleError is Echo's error handler, and the only place where an error becomes a response.
+// handleError is Echo's error handler. It replies to errors of the middleware, of routing, and to panics; handlers
+// return replies instead of errors.
 func (s *Server) handleError(err error, c echo.Context) {
 	if c.Response().Committed {
-		s.log.Error("response broken off", "route", c.Path(), "err", err)
+		s.logError(c, "response broken off", err)
 		return
 	}
-	op := operationOf(c)
-	if op == nil {
+	r := requestOf(c)
+	if r == nil {
 		s.replyUnknown(c, err)
 		return
 	}
-	e := outcomeOf(err)
-	response, ok := responseFor(op, &e.outcome)
-	if e.outcome == outcomeFailed {
-		requestID := c.Response().Header().Get(echo.HeaderXRequestID)
-		s.log.Error("request failed", "operation", op.ID, "request", requestID, "err", err)
-	}
+	outcome := outcomeOf(err)
+	response, ok := r.operation.Responses[outcome]
 	if !ok { // an operation that documents no failure, but failed
 		s.replyUnknown(c, err)
 		return
 	}
-	if e.outcome == outcomeMalformed && e.problems == nil {
-		e.problems = nulProblems(bodyOf(c).json)
+	if response.Form == contract.Object { // which only the handler can fill in
+		response.Form, response.Message = contract.Envelope, http.StatusText(response.Status)
 	}
-	var meta any
-	if len(e.problems) > 0 {
-		meta = map[string][]contract.Problem{"errors": e.problems}
+	if err := s.send(c, contract.Reply{Outcome: outcome, Response: response, Cause: err}); err != nil && s.isListed(c) {
+		s.log.Info("response not delivered", "route", c.Path(), "err", err)
 	}
-	s.writeOrLog(c, response.Status, envelope(admin.ApiErrorStatusError, response.Text(e.value), meta))
 }
 
-// responseFor returns what the contract documents for an outcome, or for the closest that it documents, which it stores
-// in outcome.
-func responseFor(op *contract.Operation, outcome *contract.Outcome) (contract.Response, bool) {
-	candidates := []contract.Outcome{*outcome, outcomeFailed}
-	if *outcome == outcomeMalformed { // a value of a path or query that Postgres cannot store: no row has it
-		candidates = []contract.Outcome{outcomeMalformed, outcomeBadParameter, outcomeNotFound, outcomeFailed}
-	}
-	for _, *outcome = range candidates {
-		if response, ok := op.Responses[*outcome]; ok {
-			return response, true
-		}
-	}
-	return contract.Response{}, false
-}
-
-// replyUnknown replies to a request that matches no operation. An unknown method is 404, too, as on the original
-// (docs/behaviour.md#errors).
+// replyUnknown replies to a request that matches no operation, and where an operation declares no reply. An unknown
+// method is 404, too, as on the original (docs/behaviour.md#errors).
 func (s *Server) replyUnknown(c echo.Context, err error) {
 	status := http.StatusNotFound
 	if known, ok := errors.AsType[*echo.HTTPError](err); !ok || known.Code >= http.StatusInternalServerError {
-		s.log.Error("request failed", "route", c.Path(), "err", err)
+		s.logError(c, "request failed", err)
 		status = http.StatusInternalServerError
 	}
 	c.Response().Header().Del(echo.HeaderAllow) // Echo sets it with its 405
-	s.writeOrLog(c, status, envelope(admin.ApiErrorStatusError, http.StatusText(status), nil))
-}
-
-func (s *Server) writeOrLog(c echo.Context, status int, body any) {
-	if err := writeJSON(c, status, body); err != nil {
+	err = writeJSON(c, status, envelope{Status: statusError, Message: http.StatusText(status)})
+	if err != nil && s.isListed(c) {
 		s.log.Info("response not delivered", "route", c.Path(), "err", err)
 	}
 }

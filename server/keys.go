@@ -1,10 +1,6 @@
 package server
 
 import (
-	"errors"
-
-	"github.com/labstack/echo/v4"
-
 	"gatehouse/gen/admin"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/jsondoc"
@@ -16,66 +12,65 @@ func toOrgKeyData(key store.OrgKey) admin.KeyData {
 	return toKeyData(gateway.Key{ID: key.OrgID}, key.Session)
 }
 
-// orgKeyError maps the errors of Sync.ChangeOrgKey that are the gateway's: its message becomes part of the response.
-func orgKeyError(err error) error {
-	switch refused, ok := errors.AsType[*gateway.Refused](err); {
-	case ok:
-		return apiError{outcome: outcomeGateway, value: refused.Message, cause: err}
-	case errors.Is(err, gateway.ErrUnreachable):
-		return apiError{outcome: outcomeGateway, value: gateway.ErrUnreachable.Error(), cause: err}
-	}
-	return err
-}
-
-// GetAllKeys implements admin.ServerInterface.
-func (s *Server) GetAllKeys(c echo.Context) error {
-	ids, err := s.store.OrgKeyIDs(c.Request().Context())
-	if err != nil {
-		return err
-	}
+// toKeys returns the IDs of keys as the API shows them: on one page.
+func toKeys(ids []string) admin.Keys {
 	pages := 1
-	return replyObject(c, admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages})
+	return admin.Keys{Data: &admin.AllKeys{Keys: &ids}, Pages: &pages}
 }
 
-// CreateOrgKey implements admin.ServerInterface.
-func (s *Server) CreateOrgKey(c echo.Context) error {
-	key := store.OrgKey{OrgID: jsondoc.String(bodyOf(c).json, "org_id"), Session: bodyOf(c).json}
-	if err := s.sync.ChangeOrgKey(c.Request().Context(), store.OrgKeyChange{OrgKey: key}); err != nil {
-		return withOrgID(key.OrgID, orgKeyError(err))
-	}
-	return replyObject(c, toOrgKeyData(key))
-}
-
-// GetOrgKey implements admin.ServerInterface.
-func (s *Server) GetOrgKey(c echo.Context, keyID admin.KeyID) error {
-	key, err := s.store.OrgKey(c.Request().Context(), keyID)
+// GetAllKeys implements admin.Handlers.
+func (s *Server) GetAllKeys(r *request) admin.GetAllKeysReply {
+	var reply admin.GetAllKeysReplies
+	ids, err := s.store.OrgKeyIDs(r.Context())
 	if err != nil {
-		return err
+		return reply.Failed(err)
 	}
-	return replyObject(c, toOrgKeyData(key))
+	return reply.OK(toKeys(ids))
 }
 
-// UpdateOrgKey implements admin.ServerInterface.
-func (s *Server) UpdateOrgKey(c echo.Context, keyID admin.KeyID) error {
-	key := store.OrgKey{OrgID: keyID, Session: bodyOf(c).json}
-	ctx := c.Request().Context()
+// CreateOrgKey implements admin.Handlers.
+func (s *Server) CreateOrgKey(r *request) admin.CreateOrgKeyReply {
+	var reply admin.CreateOrgKeyReplies
+	key := store.OrgKey{OrgID: jsondoc.String(r.body.json, "org_id"), Session: r.body.json}
+	if err := s.sync.ChangeOrgKey(r.Context(), store.OrgKeyChange{OrgKey: key}); err != nil {
+		return replyError(reply, err,
+			unknownOrganisation(reply, key.OrgID), malformed(reply), refused(reply), unreachable(reply))
+	}
+	return reply.OK(toOrgKeyData(key))
+}
+
+// GetOrgKey implements admin.Handlers.
+func (s *Server) GetOrgKey(r *request, keyID admin.KeyID) admin.GetOrgKeyReply {
+	var reply admin.GetOrgKeyReplies
+	key, err := s.store.OrgKey(r.Context(), keyID)
+	if err != nil {
+		return replyError(reply, err, notFound(reply))
+	}
+	return reply.OK(toOrgKeyData(key))
+}
+
+// UpdateOrgKey implements admin.Handlers.
+func (s *Server) UpdateOrgKey(r *request, keyID admin.KeyID) admin.UpdateOrgKeyReply {
+	var reply admin.UpdateOrgKeyReplies
+	key := store.OrgKey{OrgID: keyID, Session: r.body.json}
 	if named := jsondoc.String(key.Session, "org_id"); named != "" && named != keyID {
-		if _, err := s.store.OrgKey(ctx, keyID); err != nil {
-			return err // a key that does not exist is reported before the other organisation
+		if _, err := s.store.OrgKey(r.Context(), keyID); err != nil {
+			return replyError(reply, err, malformed(reply), notFound(reply)) // reported before the other organisation
 		}
-		return apiError{outcome: outcomeInvalid}
+		return reply.Invalid(nil)
 	}
-	if err := s.sync.ChangeOrgKey(ctx, store.OrgKeyChange{OrgKey: key, MustExist: true}); err != nil {
-		return orgKeyError(err)
+	if err := s.sync.ChangeOrgKey(r.Context(), store.OrgKeyChange{OrgKey: key, MustExist: true}); err != nil {
+		return replyError(reply, err, malformed(reply), notFound(reply), gatewayFailed(reply))
 	}
-	return replyOK(c, nil)
+	return reply.OK()
 }
 
-// DeleteOrgKey implements admin.ServerInterface.
-func (s *Server) DeleteOrgKey(c echo.Context, keyID admin.KeyID) error {
+// DeleteOrgKey implements admin.Handlers.
+func (s *Server) DeleteOrgKey(r *request, keyID admin.KeyID) admin.DeleteOrgKeyReply {
+	var reply admin.DeleteOrgKeyReplies
 	change := store.OrgKeyChange{OrgKey: store.OrgKey{OrgID: keyID}, MustExist: true}
-	if err := s.sync.ChangeOrgKey(c.Request().Context(), change); err != nil {
-		return orgKeyError(err)
+	if err := s.sync.ChangeOrgKey(r.Context(), change); err != nil {
+		return replyError(reply, err, notFound(reply), gatewayFailed(reply))
 	}
-	return replyOK(c, nil)
+	return reply.OK()
 }

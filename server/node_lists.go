@@ -2,96 +2,210 @@ package server
 
 import (
 	"context"
-	"iter"
+	"errors"
+	"strconv"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/gen/node"
-	"gatehouse/internal/apidef"
+	"gatehouse/internal/gziplist"
+	"gatehouse/internal/httpbody"
 	"gatehouse/internal/importer"
 	"gatehouse/store"
 )
 
-// headerSession has the ID of the gateway's process. The lists are the same for all.
-const headerSession = "X-Tyk-Session-Id"
+// headerSession has the ID of the gateway's process, and headerNode its ID. The lists are the same for all.
+const (
+	headerSession = "X-Tyk-Session-Id"
+	headerNode    = "X-Tyk-Nodeid"
+)
 
-// brokenTail ends a list that cannot be completed, so that it is not JSON. A gateway keeps its configuration then. It
-// would take a response that ends early for a lost dashboard, register within its reload, and hang
-// (docs/behaviour.md#lists).
-const brokenTail = "\n!"
+// recordTimeout is how long the end of a list may wait until its fetch is recorded. A gateway whose fetch is not
+// recorded is notified again.
+const recordTimeout = time.Second
 
-// nodeList is a list for gateways.
-type nodeList struct {
-	rows  iter.Seq2[store.NodeDocument, error]
-	check *apidef.Check
-	// saveChecks stores the results of the documents that were checked, so that each is checked once.
-	saveChecks func(ctx context.Context, checkedBy string, results []store.CheckResult) error
+// nodeListHead begins a list, and nodeListTail ends it with a nonce.
+const nodeListHead = `{"Message":[`
+
+func (s *Server) nodeListTail() string { return `],"Nonce":"` + s.store.NewNodeNonce() + `"}` }
+
+// newNodeLists sets the lists for gateways, which may occupy some memory, in bytes.
+func (s *Server) newNodeLists(memory int) {
+	shared := &nodeMemory{limit: memory}
+	s.nodePolicies = &nodeList{
+		operation: "getNodePolicies", rows: s.store.NodePolicies, read: s.store.ReadNodePolicies,
+		check: s.checks.Policies, saveChecks: s.store.SavePolicyChecks, recordFetch: s.store.RecordPoliciesFetch,
+		cache: nodeCache{memory: shared},
+	}
+	s.nodeAPIs = &nodeList{
+		operation: "getNodeAPIs", rows: s.store.NodeAPIs, read: s.store.ReadNodeAPIs,
+		check: s.checks.APIs, saveChecks: s.store.SaveAPIChecks, recordFetch: s.store.RecordAPIsFetch,
+		cache: nodeCache{memory: shared},
+	}
 }
 
-// GetNodePolicies implements node.ServerInterface.
-func (s *Server) GetNodePolicies(c echo.Context) error {
-	s.sync.PoliciesSent(c.Request().Header.Get(headerSession))
-	return s.replyNodeList(c, nodeList{
-		rows: s.store.NodePolicies(c.Request().Context(), s.checks.Name), check: s.checks.Policies,
-		saveChecks: s.store.SavePolicyChecks,
-	})
+// GetNodePolicies implements node.Handlers.
+func (s *Server) GetNodePolicies(r *request) node.GetNodePoliciesReply {
+	if !r.isHead() {
+		s.sync.PoliciesSent(r.header(headerSession))
+	}
+	return replyNodeList(s, r, node.GetNodePoliciesReplies{}, s.nodePolicies)
 }
 
-// GetNodeAPIs implements node.ServerInterface.
-func (s *Server) GetNodeAPIs(c echo.Context) error {
-	defer s.sync.APIsSent(c.Request().Header.Get(headerSession))
-	return s.replyNodeList(c, nodeList{
-		rows: s.store.NodeAPIs(c.Request().Context(), s.checks.Name), check: s.checks.APIs,
-		saveChecks: s.store.SaveAPIChecks,
-	})
+// GetNodeAPIs implements node.Handlers.
+func (s *Server) GetNodeAPIs(r *request) node.GetNodeAPIsReply {
+	if !r.isHead() {
+		defer s.sync.APIsSent(r.header(headerSession))
+	}
+	return replyNodeList(s, r, node.GetNodeAPIsReplies{}, s.nodeAPIs)
 }
 
-// GetNodeClientIDPs implements node.ServerInterface.
-func (s *Server) GetNodeClientIDPs(c echo.Context) error {
-	return replyObject(c, node.NodeClientIDPs{Message: []map[string]any{}, Nonce: s.store.NewNodeNonce()})
+// GetNodeClientIDPs implements node.Handlers.
+func (s *Server) GetNodeClientIDPs(*request) node.GetNodeClientIDPsReply {
+	nothing := node.NodeClientIDPs{Message: []map[string]any{}, Nonce: s.store.NewNodeNonce()}
+	return node.GetNodeClientIDPsReplies{}.OK(nothing)
 }
 
-// replyNodeList sends a list row by row as the database returns it. Documents that these checks have not seen yet are
-// checked first. One that gateways cannot decode is left out and logged.
-func (s *Server) replyNodeList(c echo.Context, l nodeList) error {
-	out := s.newListWriter(c, `{"Message":[`)
+// nodeListReplies are the replies of an operation that returns a list for gateways.
+type nodeListReplies[R replier] interface {
+	StreamOK() R
+	Failed(cause error) R
+}
+
+// replyNodeList sends a list as it is kept in memory, or else row by row as the database returns it. A list that was
+// sent in full is recorded.
+func replyNodeList[R replier](s *Server, r *request, replies nodeListReplies[R], l *nodeList) R {
+	if r.isHead() {
+		return streamNodeList(s, r, replies, l)
+	}
+	kept, err := s.answer(r.Context(), l)
+	switch {
+	case errors.Is(err, errNotKept):
+		return streamNodeList(s, r, replies, l)
+	case err != nil:
+		return replies.Failed(err)
+	}
+	defer kept.release()
+	ok := replies.StreamOK()
+	if s.sendKept(r, ok, kept.nodeSnapshot) {
+		s.recordFetch(r, l, kept.at)
+	}
+	return ok
+}
+
+// sendKept sends a list that is kept. It reports whether the whole list was sent.
+func (s *Server) sendKept(r *request, reply replier, kept *nodeSnapshot) bool {
+	head, tail, length, write := []byte(nodeListHead), []byte(s.nodeListTail()), kept.list.Len(), kept.writePlain
+	response := r.echo.Response()
+	header := response.Header()
+	if httpbody.AcceptsGzip(r.echo.Request()) {
+		header.Set(echo.HeaderContentEncoding, "gzip")
+		head, tail = nodeListMember, gziplist.AppendStored(nil, string(tail))
+		length, write = len(kept.list.Members()), kept.writeGzip
+	}
+	header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
+	header.Set(echo.HeaderVary, echo.HeaderAcceptEncoding)
+	header.Set(echo.HeaderContentLength, strconv.Itoa(len(head)+length+len(tail)))
+	r.checkedResponse().skip()
+	response.Status = reply.Reply().Response.Status
+	out := s.newPacedWriter(response)
+	_, err := out.Write(head)
+	if err == nil {
+		err = write(out)
+	}
+	if err == nil {
+		_, err = out.Write(tail)
+	}
+	if err != nil {
+		s.log.Info("response broken off by its client", "route", r.echo.Path(), "err", err)
+	}
+	return err == nil
+}
+
+// nodeListMember is nodeListHead as a gzip member.
+var nodeListMember = gziplist.AppendStored(nil, nodeListHead)
+
+// streamNodeList sends a list row by row as the database returns it. Documents that these checks have not seen yet are
+// checked first. One that gateways cannot decode is left out and logged. An error after a part of the list was sent
+// ends it so that gateways discard it.
+func streamNodeList[R replier](s *Server, r *request, replies nodeListReplies[R], l *nodeList) R {
+	began, clockErr := s.fetchTime(r)
+	ok := replies.StreamOK()
+	out := s.newListWriter(r, ok, nodeListHead)
 	var results []store.CheckResult
-	for row, err := range l.rows {
-		if err != nil {
-			return s.breakOffNodeList(c, out, err)
+	s.metrics.listReads.WithLabelValues(l.operation).Inc()
+	for element, err := range s.elements(l, l.rows(r.Context(), s.checks.Name), &results) {
+		switch {
+		case err != nil && r.sent():
+			s.logBrokenList(r.echo, err)
+			s.finish(r, out, brokenTail)
+			return ok
+		case err != nil:
+			return replies.Failed(err)
 		}
-		if row.Unchecked {
-			result := store.CheckResult{Document: row, Loadable: s.loadable(c, l.check, row)}
-			result.Document.Document = nil // the results are kept until the end of the list
-			if results = append(results, result); !result.Loadable {
-				continue
-			}
-		}
-		if err := out.write(row.Document); err != nil {
-			return err
+		if !out.write(element.JSON) {
+			break
 		}
 	}
-	if err := out.end(`],"Nonce":"` + s.store.NewNodeNonce() + `"}`); err != nil || len(results) == 0 {
-		return err
+	if !s.finish(r, out, s.nodeListTail()) || r.isHead() {
+		return ok
 	}
-	return l.saveChecks(c.Request().Context(), s.checks.Name, results)
+	if clockErr != nil {
+		s.logError(r.echo, "record fetch of a gateway failed", clockErr)
+	} else {
+		s.recordFetch(r, l, began)
+	}
+	s.saveResults(r.Context(), l, results)
+	return ok
 }
 
-// loadable reports whether gateways can decode a stored document, and logs why not.
-func (s *Server) loadable(c echo.Context, check *apidef.Check, row store.NodeDocument) bool {
-	problems := check.Stored(row.Document)
+// fetchTime returns the time of the database's clock, if a fetch has to be recorded: what changes from now on, the list
+// may lack.
+func (s *Server) fetchTime(r *request) (time.Time, error) {
+	if r.isHead() || r.header(headerNode) == "" {
+		return time.Time{}, nil
+	}
+	return s.store.Clock(r.Context())
+}
+
+// recordFetch records the fetch of a registered node. What cannot be recorded is logged, and the node is notified once
+// more.
+func (s *Server) recordFetch(r *request, l *nodeList, began time.Time) {
+	sent := r.header(headerNode)
+	id := headerText(&sent)
+	if id == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordTimeout)
+	defer cancel()
+	err := l.recordFetch(ctx, id, began)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded): // of a database that is busy, which is no fault
+		s.log.Warn("record fetch of a gateway timed out, notifying it again", "operation", r.operation.ID, "err", err)
+	case err != nil:
+		s.logError(r.echo, "record fetch of a gateway failed", err)
+	}
+}
+
+// checkStored checks whether gateways can decode a stored document, and logs why not. The result does not have the
+// document, because it is kept until the end of the list.
+func (s *Server) checkStored(l *nodeList, row store.NodeDocument) store.CheckResult {
+	served, problems := l.check.Stored(row.Document)
 	if problems != nil {
-		s.log.Error("document left out: gateways cannot decode it", "operation", operationOf(c).ID, "id", row.ID,
+		s.log.Error("document left out: gateways cannot decode it", "operation", l.operation, "id", row.ID,
 			"problems", importer.Reasons(problems))
 	}
-	return problems == nil
+	row.Document = nil
+	return store.CheckResult{Document: row, Loadable: problems == nil, Served: served}
 }
 
-// breakOffNodeList returns err if it can still be replied. Else it ends the list so that gateways discard it.
-func (s *Server) breakOffNodeList(c echo.Context, out *listWriter, err error) error {
-	if !c.Response().Committed {
-		return err
+// saveResults stores the results of checks. Documents whose results are not stored are checked again.
+func (s *Server) saveResults(ctx context.Context, l *nodeList, results []store.CheckResult) {
+	if len(results) == 0 {
+		return
 	}
-	s.log.Error("list broken off", "operation", operationOf(c).ID, "err", err)
-	return out.end(brokenTail)
+	if err := l.saveChecks(ctx, s.checks.Name, results); err != nil {
+		s.log.Error("save checks failed", "operation", l.operation, "err", err)
+	}
 }

@@ -25,18 +25,23 @@ import (
 )
 
 const (
-	// manyDocuments of documentSize are far more than all buffers between Postgres and a client hold (some 5 MB).
+	// manyDocuments of documentSize are far more than all buffers between the server and a client hold (some 5 MB).
 	manyDocuments = 3000
 	documentSize  = 10 << 10
-	// fewDocuments of documentSize still exceed all buffers between Postgres and the server (about 1 MB).
+	// fewDocuments of documentSize are more than a list has in memory.
 	fewDocuments = 500
 	// unlimited is a body timeout that is longer than any test.
 	unlimited = 10 * time.Minute
+	// streamedDocuments of documentSize are many times what a list has in memory, and the process uses besides.
+	streamedDocuments = 2 * manyDocuments
 	// maxListMemory bounds the memory of a list of any length. It is a quarter of the list.
-	maxListMemory = manyDocuments * documentSize / 4
+	maxListMemory = streamedDocuments * documentSize / 4
 	// smallWindow is the receive buffer of a socket. Smaller ones make TCP very slow.
 	smallWindow = 256 << 10
 )
+
+// fromDatabase has the lists for gateways read from the database for each request, however slowly that is sent.
+func fromDatabase(c *server.Config) { c.Limits.BodyTimeout, c.Limits.NodeCache = unlimited, 0 }
 
 // setupStreaming starts a server that sends responses while they are written. That of setup buffers them for its
 // checks.
@@ -65,7 +70,7 @@ func plainServer(tb testing.TB, conn string) string {
 	tb.Cleanup(db.Close)
 	s, err := server.New(server.Config{
 		Store: db, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		AdminSecret: secret, NodeSecret: nodeSecret, PageSize: 10,
+		AdminSecret: secret, NodeSecret: nodeSecret, PageSize: 10, Contract: loadedContract(),
 		Limits: testLimits,
 	})
 	require.NoError(tb, err)
@@ -85,50 +90,41 @@ func (b *bundle) fill(org string, n int) {
 		org, `{"_id":"NUMBER","org_id":"`+org+`","meta_data":{"filler":"`+strings.Repeat("x", documentSize)+`"}}`, n)
 }
 
-// waitForBlockedBackend waits until a backend of the database is blocked, because its client does not read, and calls
-// the statement with the backend's pid. Both happen in one statement: a backend may be blocked for a moment only.
-func (b *bundle) waitForBlockedBackend(statement string) {
+// waitForFreeConnections returns when no connection to the database is in use.
+func (b *bundle) waitForFreeConnections() {
 	b.t.Helper()
-	storetest.Exec(b.t, b.conn, `DO $$ DECLARE blocked integer; BEGIN
-		FOR i IN 1..12000 LOOP
-			PERFORM pg_stat_clear_snapshot();
-			SELECT pid INTO blocked FROM pg_stat_activity
-				WHERE datname = current_database() AND state = 'active' AND wait_event = 'ClientWrite';
-			IF FOUND THEN
-				`+statement+`
-				RETURN;
-			END IF;
-			PERFORM pg_sleep(0.01);
-		END LOOP;
-		RAISE 'no statement waits for its client';
-	END $$`)
+	gatewaytest.Eventually(b.t, soon, "all connections are free", func() bool { return b.store.Connections().InUse == 0 })
 }
 
-// waitForFullBuffers returns when a backend of the database has more to send than its client reads.
-func (b *bundle) waitForFullBuffers() {
+// hideTables makes each statement on APIs and policies fail, until the function that it returns is called.
+func (b *bundle) hideTables() (restore func()) {
 	b.t.Helper()
-	b.waitForBlockedBackend("")
-}
-
-// loseBackend waits until a backend is blocked and terminates it. The rest of its rows is never sent.
-func (b *bundle) loseBackend() {
-	b.t.Helper()
-	b.waitForBlockedBackend(`IF NOT pg_terminate_backend(blocked, 60000) THEN RAISE 'backend % does not end', blocked; END IF;`)
+	storetest.Exec(b.t, b.conn, `ALTER TABLE apis RENAME TO hidden_apis; ALTER TABLE policies RENAME TO hidden_policies`)
+	return func() {
+		storetest.Exec(b.t, b.conn, `ALTER TABLE hidden_apis RENAME TO apis; ALTER TABLE hidden_policies RENAME TO policies`)
+	}
 }
 
 // getSlowly requests a list, and reads no more of the response than is read from body.
-func (b *bundle) getSlowly(path string) (body io.Reader) {
+func (b *bundle) getSlowly(path, key string) (body io.Reader) {
+	b.t.Helper()
+	_, body = b.slowConnection(path, key)
+	return body
+}
+
+// slowConnection is getSlowly, and returns the connection as well.
+func (b *bundle) slowConnection(path, key string) (conn net.Conn, body io.Reader) {
 	b.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(b.url, "http://"))
 	require.NoError(b.t, err)
 	b.t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(b.t, conn.(*net.TCPConn).SetReadBuffer(smallWindow))
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gatehouse\r\nConnection: close\r\nAuthorization: %s\r\nAdmin-Auth: %s\r\n\r\n", path, nodeSecret, secret)
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: gatehouse\r\nConnection: close\r\nAuthorization: %s\r\nAdmin-Auth: %s\r\n\r\n", path, key, secret)
 	require.NoError(b.t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(b.t, err)
 	require.Equal(b.t, 200, resp.StatusCode)
-	return resp.Body
+	return conn, resp.Body
 }
 
 // liveMemory returns the size of all live objects of the process in bytes.
@@ -190,6 +186,7 @@ func TestNodeListsAreTheStoredBytes(t *testing.T) {
 	t.Run("documents that another program has stored, too", func(t *testing.T) {
 		spaced := "{ \"api_definition\" :\n\t" + strings.TrimSuffix(strings.TrimPrefix(apis[0], `{"api_definition":`), "}") + " }"
 		storetest.Exec(t, b.conn, `UPDATE apis SET document = $1 WHERE api_id = 'first'`, spaced)
+		storetest.Announce(t, b.conn)
 		for range 2 { // unchecked, and checked
 			sends("/system/apis", []string{spaced, apis[1]})
 		}
@@ -197,20 +194,20 @@ func TestNodeListsAreTheStoredBytes(t *testing.T) {
 }
 
 func TestNodeListsAreStreamed(t *testing.T) { //nolint:paralleltest // it measures the memory of the process
-	b := setupStreaming(t, unwrapped)
-	b.fill(b.org(), manyDocuments)
+	b := setupStreaming(t, unwrapped, fromDatabase)
+	b.fill(b.org(), streamedDocuments)
 	for _, path := range []string{"/system/apis", "/system/policies"} {
 		for _, name := range []string{"unchecked documents", "checked documents"} {
 			t.Run(path+", "+name, func(t *testing.T) {
 				before, sent := liveMemory(), 0
-				eachElement(t, b.getSlowly(path), func(n int) {
+				eachElement(t, b.getSlowly(path, nodeSecret), func(n int) {
 					sent = n
-					if n == 1 || n == manyDocuments/3 || n == manyDocuments*2/3 {
-						b.waitForFullBuffers() // the last row has not been read then
+					if n == 1 || n == streamedDocuments/3 || n == streamedDocuments*2/3 {
+						b.waitForFreeConnections()
 						require.Less(t, liveMemory()-before, maxListMemory, "after %d documents", n)
 					}
 				})
-				require.Equal(t, manyDocuments, sent)
+				require.Equal(t, streamedDocuments, sent)
 			})
 		}
 	}
@@ -218,13 +215,14 @@ func TestNodeListsAreStreamed(t *testing.T) { //nolint:paralleltest // it measur
 
 func TestBrokenNodeListDoesNotDecode(t *testing.T) {
 	t.Parallel()
-	b := setupStreaming(t, unwrapped, func(c *server.Config) { c.Limits.BodyTimeout = unlimited })
+	b := setupStreaming(t, unwrapped, fromDatabase)
 	b.fill(b.org(), manyDocuments)
 	for _, path := range []string{"/system/apis", "/system/policies"} {
 		t.Run(path, func(t *testing.T) {
-			body := b.getSlowly(path)
-			b.loseBackend()
+			body := b.getSlowly(path, nodeSecret)
+			restore := b.hideTables()
 			got, err := io.ReadAll(body)
+			restore()
 			require.NoError(t, err, "the response is complete: a gateway would take any other for a lost dashboard")
 			for _, decode := range []error{
 				json.Unmarshal(got, &struct{ Message []json.RawMessage }{}),
@@ -237,7 +235,7 @@ func TestBrokenNodeListDoesNotDecode(t *testing.T) {
 			require.Contains(t, b.log.String(), "list broken off")
 		})
 	}
-	eachElement(t, b.getSlowly("/system/apis"), func(int) {}) // the next one is complete
+	eachElement(t, b.getSlowly("/system/apis", nodeSecret), func(int) {}) // the next one is complete
 }
 
 // hold delays the responses of a path after their first write, as a slow connection does.
@@ -282,7 +280,7 @@ func TestGatewayKeepsItsConfigurationWhenAListBreaksOff(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
 			line := &hold{path: path, held: make(chan struct{}), release: make(chan struct{})}
-			b := setupStreaming(t, line.wrap, func(c *server.Config) { c.Limits.BodyTimeout = unlimited })
+			b := setupStreaming(t, line.wrap, fromDatabase)
 			org := b.org()
 			b.importAPIs(apiOf(org, "harbour")).is(200)
 			g := gatewaytest.Start(t, gatewaytest.Config{
@@ -299,7 +297,7 @@ func TestGatewayKeepsItsConfigurationWhenAListBreaksOff(t *testing.T) {
 			b.fill(org, fewDocuments)
 			reload()
 			<-line.held // before, a failure would be a 500, which has nothing to do with broken lists
-			b.loseBackend()
+			restore := b.hideTables()
 			close(line.release)
 			gatewaytest.Eventually(t, soon, "the reload fails", func() bool { return len(g.ReloadErrors()) == 1 })
 			require.Contains(t, g.ReloadErrors()[0], "invalid character '!'")
@@ -307,6 +305,7 @@ func TestGatewayKeepsItsConfigurationWhenAListBreaksOff(t *testing.T) {
 			require.Equal(t, 1, g.Registrations(), "it did not register again")
 			require.False(t, g.Deadlocked())
 
+			restore()
 			before := g.Reloads()
 			reload()
 			g.WaitReloads(t, before+1, soon)

@@ -103,6 +103,120 @@ func TestNodeRegisters(t *testing.T) {
 	})
 }
 
+// TestRegistrationWithinAReload: a gateway that loses its dashboard in the middle of a reload registers in it. After a
+// 200 it would reload once more, and wait for itself (docs/behaviour.md#registration).
+func TestRegistrationWithinAReload(t *testing.T) {
+	t.Parallel()
+	conn := storetest.Database(t)
+	b, replica := setupOn(t, conn), setupOn(t, conn)
+	id := b.register(session("s-1"))
+	require.Equal(t, id, replica.register(session("s-1")), "it has sent no heartbeat yet")
+	again := func(on *bundle) reply {
+		return on.node("GET", "/register/node", nil, session("s-1"), header("X-Tyk-Hostname", "quay-1"))
+	}
+	b.ping(id).nodeReply()
+	for _, each := range []*bundle{b, replica} {
+		got := again(each).is(409)
+		require.Empty(t, got.body, "JSON would be read by gateways from version 5.13 on")
+		require.Empty(t, got.header.Get("Content-Type"))
+	}
+	require.Equal(t, id, b.nodes()[0].Id, "it keeps its ID")
+	b.ping(id).nodeReply()
+
+	t.Run("without a session it is never refused", func(t *testing.T) {
+		for _, without := range []with{func(*http.Request) {}, session("")} {
+			other := b.register(without)
+			b.ping(other).nodeReply()
+			require.NotEqual(t, other, b.register(without))
+		}
+	})
+	t.Run("HEAD changes nothing", func(t *testing.T) {
+		b.node("HEAD", "/register/node", nil, session("s-1")).is(200)
+		again(b).is(409)
+	})
+	t.Run("a session that is forgotten registers, until its next heartbeat", func(t *testing.T) {
+		for _, each := range []*bundle{b, replica} {
+			each.clock.forward(61 * time.Second)
+		}
+		require.Equal(t, id, b.register(session("s-1")))
+		require.Equal(t, id, replica.register(session("s-1")))
+		b.ping(id).nodeReply()
+		again(replica).is(409)
+	})
+	t.Run("a session that was removed registers", func(t *testing.T) {
+		b.node("DELETE", "/system/node", nil, header("X-Tyk-Nodeid", id)).nodeReply()
+		require.NotEqual(t, id, b.register(session("s-1")))
+	})
+}
+
+// TestNodesAreKeptWhileNoServerRuns: nodes that could send no heartbeats are registered, so that one that registers
+// within a reload does not hang.
+func TestNodesAreKeptWhileNoServerRuns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	gone := b.register(session("gone"))
+	b.clock.forward(61 * time.Second)
+	ids := map[string]string{}
+	for _, name := range []string{"s-1", "s-2"} {
+		ids[name] = b.register(session(name))
+		b.ping(ids[name]).nodeReply()
+	}
+	b.clock.forward(time.Hour) // no server runs
+	require.NoError(t, b.store.ReviveNodes(t.Context()))
+	for name, id := range ids {
+		b.node("GET", "/register/node", nil, session(name)).is(409)
+		b.ping(id).nodeReply()
+	}
+	b.ping(gone).is(403)
+
+	b.clock.forward(40 * time.Second)
+	b.ping(ids["s-1"]).nodeReply()
+	b.clock.forward(25 * time.Second)
+	require.NoError(t, b.store.ReviveNodes(t.Context()))
+	b.ping(ids["s-2"]).is(403)
+	b.clock.forward(48 * time.Hour)
+	require.NoError(t, b.store.ReviveNodes(t.Context()))
+	b.ping(ids["s-1"]).is(403)
+}
+
+func TestFetchesAreRecorded(t *testing.T) {
+	t.Parallel()
+	conn := storetest.Database(t)
+	b, replica := setupOn(t, conn), setupOn(t, conn)
+	id := b.register(session("s-1"))
+	b.register(session("s-2"))
+	fetch := func(on *bundle, method, list string, change ...with) {
+		t.Helper()
+		on.node(method, "/system/"+list, nil, append([]with{header("X-Tyk-Nodeid", id), session("s-1")}, change...)...).is(200)
+	}
+	require.Nil(t, b.nodes()[0].PoliciesFetched)
+	require.Nil(t, b.nodes()[0].ApisFetched)
+	fetch(b, "HEAD", "policies")
+	fetch(b, "HEAD", "apis")
+	require.Nil(t, b.nodes()[0].PoliciesFetched, "HEAD fetches nothing")
+	fetch(b, "GET", "policies")
+	require.NotNil(t, b.nodes()[0].PoliciesFetched)
+	require.Nil(t, b.nodes()[0].ApisFetched)
+	fetch(replica, "GET", "apis")
+	first := b.nodes()[0]
+	require.False(t, first.ApisFetched.Before(*first.PoliciesFetched))
+	fetch(replica, "GET", "policies")
+	require.True(t, b.nodes()[0].PoliciesFetched.After(*first.PoliciesFetched))
+	require.Nil(t, b.nodes()[1].ApisFetched, "another node")
+	for name, change := range hostileHeaders() {
+		for _, list := range []string{"apis", "policies"} {
+			b.node("GET", "/system/"+list, nil, change).is(200)
+			require.NotContains(t, b.log.String(), "record fetch of a gateway failed", name)
+		}
+	}
+	t.Run("a gateway that registers within a reload has to fetch its APIs again", func(t *testing.T) {
+		b.ping(id).nodeReply()
+		b.node("GET", "/register/node", nil, session("s-1")).is(409)
+		require.Nil(t, b.nodes()[0].ApisFetched)
+		require.NotNil(t, b.nodes()[0].PoliciesFetched)
+	})
+}
+
 func TestNodeExpiresAfterAMinute(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -209,9 +323,13 @@ func TestNodeNoncesAreUniqueAndNotChecked(t *testing.T) {
 			if op.id == "removeNode" { // the node must stay registered
 				continue
 			}
+			as := session("s-1")
+			if op.id == "registerNode" { // a session that has sent a heartbeat would get a 409
+				as = session("another")
+			}
 			for range 2 { // the same nonce twice, as a gateway sends it at its start
 				var response struct{ Nonce string }
-				b.node(op.method, op.target(nil), op.requestBody(t), session("s-1"), header("X-Tyk-Nodeid", id), header("X-Tyk-Nonce", last)).is(200).json(&response)
+				b.node(op.method, op.target(nil), op.requestBody(t), as, header("X-Tyk-Nodeid", id), header("X-Tyk-Nonce", last)).is(200).json(&response)
 				require.NotEmpty(t, response.Nonce, op.id)
 				require.False(t, seen[response.Nonce], "%s: %s was sent before", op.id, response.Nonce)
 				seen[response.Nonce] = true
@@ -291,6 +409,8 @@ func TestQuotaTriggerIsLoggedWithoutTheKey(t *testing.T) {
 	b.node("POST", "/system/key/quota_trigger", `{"key":{"a-key-that-opens-doors":1}}`).message(400, "Request body malformed")
 	b.node("POST", "/system/key/quota_trigger", `{"key":"a-key-that-opens-doors","trigger_limit":12345678901234567890}`).message(400, "Request body malformed")
 	require.NotContains(t, b.log.String(), "a-key-that-opens-doors")
+	b.node("POST", "/system/key/quota_trigger", `{"org_id":"`+strings.Repeat("long", 100)+`"}`).nodeReply()
+	require.NotContains(t, b.log.String(), strings.Repeat("long", 33))
 }
 
 func TestConcurrentRegistrations(t *testing.T) {

@@ -1,15 +1,14 @@
 package server
 
 import (
-	"github.com/labstack/echo/v4"
-
 	"gatehouse/gen/admin"
 )
 
-// DeleteOAuthTokens implements admin.ServerInterface. The contract allows one scope only.
-func (s *Server) DeleteOAuthTokens(c echo.Context, _ admin.DeleteOAuthTokensParams) error {
-	if err := s.gateway.PurgeLapsedTokens(c.Request().Context()); err != nil {
-		return err
+// DeleteOAuthTokens implements admin.Handlers. The contract allows one scope only.
+func (s *Server) DeleteOAuthTokens(r *request, _ admin.DeleteOAuthTokensParams) admin.DeleteOAuthTokensReply {
+	var reply admin.DeleteOAuthTokensReplies
+	if err := s.gateway.PurgeLapsedTokens(r.Context()); err != nil {
+		return replyError(reply, err, noGateway(reply))
 	}
-	return replyOK(c, nil)
+	return reply.OK()
 }

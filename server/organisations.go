@@ -1,13 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/labstack/echo/v4"
 
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
@@ -18,15 +19,15 @@ import (
 // objectID is the form of the IDs of organisations: a MongoDB ObjectID in hexadecimal.
 var objectID = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
-// organisationFields are the documented fields of an organisation in the order in which the original returns them, with
-// their defaults (docs/behaviour.md#organisations).
-var organisationFields = jsondoc.Members(json.RawMessage(`{"id":"","owner_name":"","owner_slug":"",` +
-	`"cname_enabled":false,"cname":"","apis":[],"sso_enabled":false,"developer_quota":0,"developer_count":0,` +
-	`"event_options":{},"hybrid_enabled":false,` +
-	`"ui":{"languages":{},"hide_help":false,"default_lang":"","login_page":{},"nav":{},"uptime":{},"portal_section":{},` +
-	`"designer":{},"dont_show_admin_sockets":false,"dont_allow_license_management":false,` +
-	`"dont_allow_license_management_view":false,"cloud":false,"dev":false},` +
-	`"org_options_meta":{},"open_policy":{"rules":"","enabled":false},"additional_permissions":{}}`))
+// organisationFields returns the documented fields of an organisation in the order in which the original returns them,
+// with their defaults: what the contract's schema of an organisation says. The ID is first, and has no default.
+func organisationFields(known *contract.Contract) ([]jsondoc.Member, error) {
+	defaults, err := contract.Defaults(known.Operation("createOrg").Body.Schema, "id")
+	if err != nil {
+		return nil, fmt.Errorf("an organisation: %w", err)
+	}
+	return append([]jsondoc.Member{jsondoc.NewMember("id", nil)}, jsondoc.Members(defaults)...), nil
+}
 
 // toOrganisation returns the row of an organisation's document: what it is searched by, and the document under this ID.
 // A new organisation has no ID yet: "". Another ID in the document is removed.
@@ -43,109 +44,133 @@ func toOrganisation(id string, doc json.RawMessage) store.Organisation {
 // one value that they cannot decode would keep them from reading the list.
 var organisationIntegers = []string{"developer_quota", "developer_count"}
 
-// organisationRequest returns the organisation in the body of a request under an ID, which is "" for a new one.
-func organisationRequest(c echo.Context, id string) (store.Organisation, error) {
-	doc := bodyOf(c).json
-	for _, m := range jsondoc.Members(doc) {
-		sameName := func(name string) bool { return strings.EqualFold(name, m.Name) }
-		if !slices.ContainsFunc(organisationIntegers, sameName) {
+// organisationRequest returns the organisation in the body of a request under an ID, which is "" for a new one. Its
+// error is a malformedError.
+func organisationRequest(r *request, id string) (store.Organisation, error) {
+	if list, _ := jsondoc.Get(r.body.json, "organisations"); bytes.HasPrefix(list, []byte("[")) {
+		// The response of the list of organisations: it would be one organisation without a name.
+		return store.Organisation{}, malformedAt("/organisations", "is a list: send each organisation by itself", nil)
+	}
+	for name, value := range jsondoc.All(r.body.json) {
+		sameName := func(integer string) bool { return strings.EqualFold(integer, name) }
+		if value == "null" || !slices.ContainsFunc(organisationIntegers, sameName) {
 			continue
 		}
-		if _, err := strconv.ParseInt(string(m.Value), 10, 64); err != nil {
-			return store.Organisation{}, malformed(contract.Pointer(m.Name), reasonNotInteger, nil)
+		if _, err := strconv.ParseInt(value, 10, 64); err != nil {
+			return store.Organisation{}, malformedAt(contract.Pointer(name), reasonNotInteger, nil)
 		}
 	}
-	return toOrganisation(id, doc), nil
+	return toOrganisation(id, r.body.json), nil
 }
 
 // withDefaults returns an organisation as the API shows it: the stored document, in which each documented field that it
 // lacks is inserted behind its predecessor in the documented order.
-func withDefaults(row store.Row) json.RawMessage {
-	return jsondoc.Fill(row.Document, organisationFields, jsondoc.Quote(row.ID))
+func (s *Server) withDefaults(row store.Row) json.RawMessage {
+	return jsondoc.Fill(row.Document, s.organisationFields, jsondoc.Quote(row.ID))
 }
 
-// GetOrgs implements admin.ServerInterface.
-func (s *Server) GetOrgs(c echo.Context, params admin.GetOrgsParams) error {
-	ctx, page := c.Request().Context(), s.page(params.P, everything)
-	return replyList(s, c, list[store.Row]{
+// GetOrgs implements admin.Handlers.
+func (s *Server) GetOrgs(r *request, params admin.GetOrgsParams) admin.GetOrgsReply {
+	ctx, page := r.Context(), s.page(params.P, everything)
+	return replyList(s, r, admin.GetOrgsReplies{}, list[store.Row]{
 		name: "organisations", pages: "pages", page: page, rows: s.store.Organisations(ctx, page),
-		encode: func(row store.Row) (json.RawMessage, error) { return withDefaults(row), nil },
+		encode: func(row store.Row) (json.RawMessage, error) { return s.withDefaults(row), nil },
 		count:  func() (int, error) { return s.store.CountOrganisations(ctx) },
 	})
 }
 
-// CreateOrg implements admin.ServerInterface.
-func (s *Server) CreateOrg(c echo.Context) error {
-	sent, err := organisationRequest(c, "")
+// CreateOrg implements admin.Handlers.
+func (s *Server) CreateOrg(r *request) admin.CreateOrgReply {
+	var reply admin.CreateOrgReplies
+	sent, err := organisationRequest(r, "")
 	if err != nil {
-		return err
+		return reply.Malformed(err)
 	}
-	id, err := s.store.CreateOrganisation(c.Request().Context(), sent)
+	id, err := s.store.CreateOrganisation(r.Context(), sent)
 	if err != nil {
-		return err
+		return replyError(reply, err, malformed(reply), conflict(reply))
 	}
-	return replyOK(c, id)
+	return reply.OK(id)
 }
 
-// ImportOrgs implements admin.ServerInterface.
-func (s *Server) ImportOrgs(c echo.Context) error {
-	id := jsondoc.String(bodyOf(c).json, "id")
+// importedOrganisationID returns the ID that the document of an organisation states, and the JSON pointer to it. In a
+// dump of MongoDB it is the `_id`.
+func importedOrganisationID(doc json.RawMessage) (id, at string) {
+	for _, path := range [][]string{{"id"}, {"id", "$oid"}, {"_id"}, {"_id", "$oid"}} {
+		if id := jsondoc.String(doc, path...); id != "" {
+			return id, contract.Pointer(path...)
+		}
+	}
+	return "", ""
+}
+
+// ImportOrgs implements admin.Handlers.
+func (s *Server) ImportOrgs(r *request) admin.ImportOrgsReply {
+	var reply admin.ImportOrgsReplies
+	id, at := importedOrganisationID(r.body.json)
 	if id != "" && !objectID.MatchString(id) {
-		return malformed("/id", "must be 24 hexadecimal digits in lower case", nil)
+		return reply.Malformed(malformedAt(at, "must be 24 hexadecimal digits in lower case", nil))
 	}
-	sent, err := organisationRequest(c, id)
+	sent, err := organisationRequest(r, id)
 	if err != nil {
-		return err
+		return reply.Malformed(err)
 	}
-	id, err = s.store.ImportOrganisation(c.Request().Context(), sent)
+	id, err = s.store.ImportOrganisation(r.Context(), sent)
 	if err != nil {
-		return err
+		return replyError(reply, err, malformed(reply), conflict(reply))
 	}
-	return replyOK(c, id)
+	return reply.OK(id)
 }
 
-// GetOrg implements admin.ServerInterface.
-func (s *Server) GetOrg(c echo.Context, orgID admin.OrgID) error {
-	row, err := s.store.Organisation(c.Request().Context(), orgID)
+// GetOrg implements admin.Handlers.
+func (s *Server) GetOrg(r *request, orgID admin.OrgID) admin.GetOrgReply {
+	var reply admin.GetOrgReplies
+	row, err := s.store.Organisation(r.Context(), orgID)
 	if err != nil {
-		return err
+		return replyError(reply, err, notFound(reply))
 	}
-	return replyObject(c, withDefaults(row))
+	return reply.OK(s.withDefaults(row))
 }
 
-// UpdateOrg implements admin.ServerInterface.
-func (s *Server) UpdateOrg(c echo.Context, orgID admin.OrgID) error {
-	sent, err := organisationRequest(c, orgID)
+// UpdateOrg implements admin.Handlers.
+func (s *Server) UpdateOrg(r *request, orgID admin.OrgID) admin.UpdateOrgReply {
+	var reply admin.UpdateOrgReplies
+	sent, err := organisationRequest(r, orgID)
 	if err != nil {
-		return err
+		return reply.Malformed(err)
 	}
-	if err := s.store.ReplaceOrganisation(c.Request().Context(), sent); err != nil {
-		return err
+	if err := s.store.ReplaceOrganisation(r.Context(), sent); err != nil {
+		return replyError(reply, err, malformed(reply), notFound(reply), conflict(reply))
 	}
-	return replyOK(c, nil)
+	return reply.OK()
 }
 
-// DeleteOrg implements admin.ServerInterface.
-func (s *Server) DeleteOrg(c echo.Context, orgID admin.OrgID) error {
-	if err := s.store.DeleteOrganisation(c.Request().Context(), orgID); err != nil {
-		return err
+// DeleteOrg implements admin.Handlers.
+func (s *Server) DeleteOrg(r *request, orgID admin.OrgID) admin.DeleteOrgReply {
+	var reply admin.DeleteOrgReplies
+	if err := s.store.DeleteOrganisation(r.Context(), orgID); err != nil {
+		return replyError(reply, err, notFound(reply))
 	}
-	return replyOK(c, nil)
+	return reply.OK()
 }
 
-// GeneratePortalAPIsForOrg implements admin.ServerInterface.
-func (s *Server) GeneratePortalAPIsForOrg(c echo.Context, orgID admin.OrgID) error {
-	domain := bodyOf(c).form.Get("domain")
+// GeneratePortalAPIsForOrg implements admin.Handlers.
+func (s *Server) GeneratePortalAPIsForOrg(r *request, orgID admin.OrgID) admin.GeneratePortalAPIsForOrgReply {
+	var reply admin.GeneratePortalAPIsForOrgReplies
+	domain := r.body.form.Get("domain")
 	if domain == "" {
-		return apiError{outcome: outcomeNotFound}
+		return reply.NotFound(nil)
 	}
-	err := s.store.EditOrganisation(c.Request().Context(), orgID, func(row store.Row) store.Organisation {
+	err := s.store.EditOrganisation(r.Context(), orgID, func(row store.Row) store.Organisation {
 		// All defaults first, so that the two fields are in their documented places.
-		doc := jsondoc.Set(withDefaults(row), "cname_enabled", json.RawMessage("true"))
+		doc := jsondoc.Set(s.withDefaults(row), "cname_enabled", json.RawMessage("true"))
 		return toOrganisation(orgID, jsondoc.Set(doc, "cname", jsondoc.Quote(domain)))
 	})
-	if err != nil {
-		return err
+	if taken, ok := errors.AsType[*store.ConflictError](err); ok {
+		taken.Member = "domain" // as the form has it
 	}
-	return replyOK(c, nil)
+	if err != nil {
+		return replyError(reply, err, malformed(reply), notFound(reply), conflict(reply))
+	}
+	return reply.OK()
 }

@@ -75,6 +75,7 @@ func TestOrganisationList(t *testing.T) {
 	}{
 		"": {ids, 0}, "/": {ids, 0}, "?p=0": {ids, 0}, "?p=-1": {ids, 0}, "?p=-2": {ids, 0},
 		"?p=1": {ids[:10], 3}, "?p=3": {ids[20:], 3}, "?p=4": {nil, 3},
+		"?p=5534023222112865486": {nil, 3}, "?p=9223372036854775807": {nil, 3}, // times the size of a page, beyond 64 bits
 	} {
 		got, pages := list(query)
 		require.Equal(t, want.ids, got, query)
@@ -110,4 +111,51 @@ func TestGeneratePortals(t *testing.T) {
 	require.Contains(t, b.admin("GET", "/admin/organisations/"+org, nil).body, `"cname_enabled":true,"cname":"Portal.example:8080"`)
 	b.admin("POST", path, "domain=").message(404, "Could not generate APIs")
 	b.admin("POST", "/admin/organisations/5e9d9544a1dcd60001d0ed99/generate-portals", "domain=x.example").message(404, "Could not generate APIs")
+}
+
+// TestConflictsSayWithWhom repeats a bootstrap.
+func TestConflictsSayWithWhom(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org := b.org(`{"owner_name":"Rivermouth","cname":"portal.example"}`)
+	other := b.org()
+	user, otherUser := b.user(org, "ines@example.org", nil), b.user(org, "other@example.org", nil)
+	super := b.user("", "ines@example.org", nil)
+	for _, c := range []struct{ method, path, body, problem string }{
+		{"POST", "/admin/organisations", `{"cname":"Portal.example"}`, `{"path":"/cname","reason":"belongs to organisation ` + org + `"}`},
+		{"POST", "/admin/organisations/import", `{"cname":"portal.example"}`, `{"path":"/cname","reason":"belongs to organisation ` + org + `"}`},
+		{"POST", "/admin/organisations/import", `{"id":"53ac07777cbb8c2d53000011","cname":"portal.example"}`, `{"path":"/cname","reason":"belongs to organisation ` + org + `"}`},
+		{"PUT", "/admin/organisations/" + other, `{"cname":"portal.example"}`, `{"path":"/cname","reason":"belongs to organisation ` + org + `"}`},
+		{"POST", "/admin/organisations/" + other + "/generate-portals", `domain=portal.example`, `{"path":"/domain","reason":"belongs to organisation ` + org + `"}`},
+		{"POST", "/admin/users", `{"email_address":"INES@example.org","org_id":"` + org + `"}`, `{"path":"/email_address","reason":"belongs to user ` + user.Id + `"}`},
+		{"POST", "/admin/users", `{"email_address":"ines@example.org"}`, `{"path":"/email_address","reason":"belongs to user ` + super.Id + `"}`},
+		{"PUT", "/admin/users/" + otherUser.Id, `{"email_address":"ines@example.org"}`, `{"path":"/email_address","reason":"belongs to user ` + user.Id + `"}`},
+		{"PUT", "/admin/users/" + otherUser.Id, `{"email_address":"ines@example.org","org_id":""}`, `{"path":"/email_address","reason":"belongs to user ` + super.Id + `"}`},
+		{"PUT", "/admin/users/" + otherUser.Id, `{"email_address":"other@example.org","access_key":"` + user.AccessKey + `"}`, `{"path":"/access_key","reason":"belongs to user ` + user.Id + `"}`},
+	} {
+		got := b.admin(c.method, c.path, c.body)
+		require.Contains(t, got.body, `"Meta":{"errors":[`+c.problem+`]}`, c.path)
+		require.Contains(t, []int{403, 409}, got.status, c.path)
+	}
+	log := b.log.String()
+	require.Contains(t, log, "operation=updateOrg object="+other+" member=cname organisation="+org)
+	require.Contains(t, log, "operation=updateUser object="+otherUser.Id+" member=access_key user="+user.Id)
+	for _, hidden := range []string{user.AccessKey, "@example.org", "portal.example"} {
+		require.NotContains(t, strings.ToLower(log), hidden)
+	}
+}
+
+// TestFailuresNameTheirObject fails requests about an object.
+func TestFailuresNameTheirObject(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	user := b.user(org, "ines@example.org", nil)
+	storetest.Exec(t, b.conn, `DROP TABLE policies; ALTER TABLE organisations RENAME COLUMN document TO hidden`)
+	b.admin("DELETE", "/admin/policies/61df10078f11dd00097cb551", nil).is(500)
+	b.admin("GET", "/admin/organisations/"+org, nil).is(500)
+	b.do("GET", "/api/portal/policies/gold", nil, asUser(user.AccessKey)).is(500)
+	for _, object := range []string{"61df10078f11dd00097cb551", org, "gold"} {
+		require.Contains(t, b.log.String(), "object="+object)
+	}
 }

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/server"
@@ -33,15 +35,18 @@ func newServer(t *testing.T, now func() time.Time) *server.Server {
 	return s
 }
 
-// counted counts the bytes that are read from a body.
-type counted struct {
+// countedBeforeResponse counts the bytes of a body that are read before the response is sent.
+type countedBeforeResponse struct {
 	io.Reader
-	read atomic.Int64
+	response *httptest.ResponseRecorder
+	read     int
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *countedBeforeResponse) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.read.Add(int64(n))
+	if !c.response.Flushed {
+		c.read += n
+	}
 	return n, err
 }
 
@@ -52,14 +57,16 @@ func TestBodyIsNotReadBeforeAuthentication(t *testing.T) {
 		if op.scheme == "" {
 			continue
 		}
-		body := &counted{Reader: strings.NewReader(`{"wrong":` + strings.Repeat(" ", 1<<16))}
+		rec := httptest.NewRecorder()
+		body := &countedBeforeResponse{
+			Reader: strings.NewReader(`{"wrong":` + strings.Repeat(" ", 1<<16)), response: rec,
+		}
 		r := httptest.NewRequest(op.method, op.target(nil), body)
 		r.ContentLength = 1 << 16
-		rec := httptest.NewRecorder()
 		s.ServeHTTP(rec, r)
 		want := op.examples()["unauthorised"].status
 		require.Equal(t, want, rec.Code, "%s: %s", op.id, rec.Body)
-		require.Zero(t, body.read.Load(), op.id)
+		require.Zero(t, body.read, op.id)
 		require.NotContains(t, rec.Body.String(), "errors", op.id)
 	}
 }
@@ -193,6 +200,61 @@ func TestPanicIsReported(t *testing.T) {
 	require.Contains(t, b.log.String(), "the clock is broken")
 	broken.Store(false)
 	b.do("GET", "/system/policies", nil, node).is(200)
+}
+
+// TestClientThatLeavesIsNoError: otherwise, a client could fill the log with errors by closing connections.
+func TestClientThatLeavesIsNoError(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	blocker, err := pgx.Connect(t.Context(), b.conn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = blocker.Close(context.WithoutCancel(t.Context())) })
+	lock, err := blocker.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = lock.Exec(t.Context(), "LOCK TABLE users")
+	require.NoError(t, err)
+
+	ctx, leave := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/admin/users", nil)
+	require.NoError(t, err)
+	r.Header.Set("Admin-Auth", secret)
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if resp, err := http.DefaultClient.Do(r); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	require.Eventually(t, func() bool { // the request waits for the table
+		var waiting bool
+		err := blocker.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
+			WHERE datname = current_database() AND NOT granted AND relation = 'users'::regclass)`).Scan(&waiting)
+		return err == nil && waiting
+	}, soon, pollEvery)
+	leave()
+	<-left
+	require.Eventually(t, func() bool { return strings.Contains(b.log.String(), "status=500") }, soon, pollEvery)
+	require.NotContains(t, b.log.String(), "level=ERROR")
+}
+
+// TestClientThatLeavesAListIsNoError has clients close their connections while lists are sent to them.
+func TestClientThatLeavesAListIsNoError(t *testing.T) {
+	t.Parallel()
+	b := setupStreaming(t, unwrapped)
+	b.fill(b.org(), manyDocuments)
+	for i, path := range []string{"/admin/apis", "/system/apis"} {
+		ctx, leave := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+path, nil)
+		require.NoError(t, err)
+		r.Header.Set("Admin-Auth", secret)
+		r.Header.Set("Authorization", nodeSecret)
+		response, err := (&http.Transport{DisableKeepAlives: true, DisableCompression: true}).RoundTrip(r)
+		require.NoError(t, err)
+		leave()
+		_ = response.Body.Close()
+		require.Eventually(t, func() bool { return strings.Count(b.log.String(), "broken off") > i }, soon, pollEvery)
+	}
+	require.NotContains(t, b.log.String(), "level=ERROR")
 }
 
 func TestPanicInOperationWithoutDocumentedFailure(t *testing.T) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,27 +10,105 @@ import (
 	"github.com/labstack/echo/v4"
 	fastjson "github.com/segmentio/encoding/json"
 
+	"gatehouse/contract"
 	"gatehouse/gen/admin"
+	"gatehouse/internal/authlimit"
+	"gatehouse/store"
 )
 
-// replyOK replies with the message that the contract documents for success.
-func replyOK(c echo.Context, meta any) error {
-	response := operationOf(c).Responses[outcomeOK]
-	return writeJSON(c, response.Status, envelope(admin.ApiErrorStatusOK, response.Message, meta))
+// replier is a reply as it is generated for one operation, such as admin.GetOrgReply.
+type replier interface{ Reply() contract.Reply }
+
+// The Status of an envelope.
+const (
+	statusOK    = string(admin.ApiOkStatusOK)
+	statusError = string(admin.ApiErrorStatusError)
+)
+
+// envelope is the body of every response that is not an object of its own. The contract has a schema for each kind of
+// Meta (ApiOk, IDResponse, UserResponse, …). Clients rely on the order of the members.
+type envelope struct {
+	Status  string
+	Message string
+	Meta    any
+	ID      string `json:"ID,omitempty"`
 }
 
-// replyMessage replies that the operation succeeded, with a message that is not the contract's.
-func replyMessage(c echo.Context, message string, meta any) error {
-	return writeJSON(c, http.StatusOK, envelope(admin.ApiErrorStatusOK, message, meta))
+// Faults of the code.
+var (
+	errNoReply  = errors.New("the handler returned no reply")
+	errNotSent  = errors.New("the handler returned a streamed reply, but has sent nothing")
+	errSentElse = errors.New("the handler has sent another response than it returned")
+)
+
+// send sends the reply of a handler, and writes it to the audit log. It logs the cause of a failure.
+func (s *Server) send(c echo.Context, reply contract.Reply) error {
+	reply = refusalOf(c, reply)
+	s.audit(c, reply)
+	if reply.Outcome == outcomeFailed {
+		s.logFailure(c, reply.Cause)
+	}
+	if conflict, ok := errors.AsType[*store.ConflictError](reply.Cause); ok {
+		s.logConflict(c, conflict)
+	}
+	if refusal, ok := errors.AsType[*authlimit.TooManyError](reply.Cause); ok {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(refusal.RetryAfterSeconds()))
+	}
+	response, sent := reply.Response, c.Response().Committed
+	switch {
+	case response.Status == 0:
+		return errNoReply
+	case reply.Streamed && !sent:
+		return errNotSent
+	case reply.Streamed && c.Response().Status == response.Status:
+		return nil
+	case sent:
+		return errSentElse
+	case response.Form == contract.Empty:
+		return c.NoContent(response.Status)
+	case response.Form == contract.Object:
+		return writeJSON(c, response.Status, reply.Body)
+	}
+	return writeJSON(c, response.Status, envelopeOf(c, reply))
 }
 
-// replyObject replies with an object that is not wrapped in an envelope.
-func replyObject(c echo.Context, object any) error { return writeJSON(c, http.StatusOK, object) }
+// refusalOf returns the reply of the middleware in place of that of a handler whose request was not admitted again.
+func refusalOf(c echo.Context, reply contract.Reply) contract.Reply {
+	lapsed, ok := errors.AsType[*lapsedError](reply.Cause)
+	if !ok || reply.Outcome != outcomeFailed {
+		return reply
+	}
+	outcome := outcomeOf(lapsed)
+	response, ok := requestOf(c).operation.Responses[outcome]
+	if !ok {
+		return reply
+	}
+	return contract.Reply{Outcome: outcome, Response: response, Cause: lapsed.cause}
+}
 
-// envelope returns the reply of every operation that does not reply with an object: Status, Message and Meta in this
-// order.
-func envelope(status admin.ApiErrorStatus, message string, meta any) admin.ApiError {
-	return admin.ApiError{Status: status, Message: message, Meta: meta}
+// envelopeOf returns the envelope of a reply. The Meta of an error lists what is wrong with the request, if that is
+// known.
+func envelopeOf(c echo.Context, reply contract.Reply) envelope {
+	e := envelope{Status: statusOK, Message: reply.Message(), Meta: reply.Body, ID: reply.ID}
+	if reply.Response.Success != "" {
+		e.Status = reply.Response.Success
+	}
+	if reply.Response.Status < http.StatusBadRequest {
+		return e
+	}
+	e.Status = statusError
+	problems := problemsOf(reply.Cause)
+	if reply.Outcome == outcomeMalformed && problems == nil {
+		problems = nulProblems(requestOf(c).body.json)
+	}
+	if len(problems) > 0 {
+		details := admin.ErrorDetails{}
+		for _, problem := range problems {
+			details.Errors = append(details.Errors, admin.Problem(problem))
+		}
+		e.Meta = details
+	}
+	return e
 }
 
 // writeJSON writes compact JSON without a newline at its end, and flushes it: the client need not wait until the
@@ -48,6 +127,21 @@ func writeJSON(c echo.Context, status int, v any) error {
 	}
 	_ = http.NewResponseController(c.Response()).Flush() // not every ResponseWriter supports it
 	return nil
+}
+
+// sendAs sends the body of a reply whose handler sends it itself, because it is not JSON.
+func (s *Server) sendAs(r *request, reply replier, mediaType string, body []byte) {
+	response := r.echo.Response()
+	response.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body)))
+	if err := r.echo.Blob(reply.Reply().Response.Status, mediaType, body); err != nil {
+		s.log.Info("response not delivered", "route", r.echo.Path(), "err", err)
+	}
+}
+
+// sendHeadAs sends the headers of a response that takes too much to make for a request that has no body of it.
+func (s *Server) sendHeadAs(r *request, reply replier, mediaType string) {
+	r.echo.Response().Header().Set(echo.HeaderContentType, mediaType)
+	r.echo.Response().WriteHeader(reply.Reply().Response.Status)
 }
 
 // smallResponse is a size in bytes that fits most responses: a user takes some 500.

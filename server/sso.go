@@ -4,18 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
-
-	"github.com/labstack/echo/v4"
 
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
 )
 
-// ssoSections are what a user can sign on to.
-var ssoSections = []string{"dashboard", "portal"}
+// What a user can sign on to: ForSection of a nonce.
+const (
+	dashboardSection = "dashboard"
+	portalSection    = "portal"
+)
 
 // toSignOn returns what a nonce is created for. Its document, which redeeming the nonce returns, has every field.
 func toSignOn(sent admin.SSOAccessData) (store.SignOn, error) {
@@ -26,7 +27,7 @@ func toSignOn(sent admin.SSOAccessData) (store.SignOn, error) {
 		SSOOnlyForRegisteredUsers: orZero(sent.SSOOnlyForRegisteredUsers), UserNotAllowed: orZero(sent.UserNotAllowed),
 	})
 	return store.SignOn{
-		OrgID: valueOf(sent.OrgID), Email: valueOf(sent.EmailAddress),
+		Section: valueOf(sent.ForSection), OrgID: valueOf(sent.OrgID), Email: valueOf(sent.EmailAddress),
 		RegisteredOnly: valueOf(sent.SSOOnlyForRegisteredUsers), Document: document,
 	}, err
 }
@@ -39,84 +40,110 @@ func orZero[T any](p *T) *T {
 	return p
 }
 
-// signOnRequest returns what a request creates a nonce for.
-func signOnRequest(c echo.Context) (store.SignOn, error) {
-	sent, err := decode[admin.SSOAccessData](c)
+// signOnRequest returns what a request creates a nonce for. It returns errInvalid for an unknown section.
+func signOnRequest(r *request) (store.SignOn, error) {
+	sent, err := decode[admin.SSOAccessData](r)
 	if err != nil {
 		return store.SignOn{}, err
 	}
-	if !slices.Contains(ssoSections, valueOf(sent.ForSection)) {
-		return store.SignOn{}, apiError{outcome: outcomeInvalid}
+	if section := valueOf(sent.ForSection); section != dashboardSection && section != portalSection {
+		return store.SignOn{}, errInvalid
 	}
 	return toSignOn(sent)
 }
 
-func (s *Server) createNonce(c echo.Context, on store.SignOn) error {
-	nonce, err := s.store.CreateNonce(c.Request().Context(), on)
+// GenerateAuthToken implements admin.Handlers.
+func (s *Server) GenerateAuthToken(r *request) admin.GenerateAuthTokenReply {
+	var reply admin.GenerateAuthTokenReplies
+	on, err := signOnRequest(r)
 	if err != nil {
-		return withOrgID(on.OrgID, err)
+		return replyError(reply, err, malformed(reply), invalid(reply))
 	}
-	return replyOK(c, nonce)
+	nonce, err := s.store.CreateNonce(r.Context(), on)
+	if err != nil {
+		return replyError(reply, err, malformed(reply), unknownOrganisation(reply, on.OrgID))
+	}
+	return reply.OK(nonce)
 }
 
-// GenerateAuthToken implements admin.ServerInterface.
-func (s *Server) GenerateAuthToken(c echo.Context) error {
-	on, err := signOnRequest(c)
+// CreateSSONonce implements dashboard.Handlers.
+func (s *Server) CreateSSONonce(r *request) dashboard.CreateSSONonceReply {
+	var reply dashboard.CreateSSONonceReplies
+	on, err := signOnRequest(r)
 	if err != nil {
-		return err
+		return replyError(reply, err, malformed(reply), invalid(reply))
 	}
-	return s.createNonce(c, on)
-}
-
-// CreateSSONonce implements dashboard.ServerInterface.
-func (s *Server) CreateSSONonce(c echo.Context) error {
-	on, err := signOnRequest(c)
+	caller, err := callerOf(r)
 	if err != nil {
-		return err
-	}
-	caller, err := callerOf(c)
-	if err != nil {
-		return err
+		return reply.Failed(err)
 	}
 	if !caller.canAccess(on.OrgID) {
-		return apiError{outcome: outcomeAccessDenied}
+		return reply.AccessDenied(nil)
 	}
-	enabled, err := s.store.SSOEnabled(c.Request().Context(), on.OrgID)
+	enabled, err := s.store.SSOEnabled(r.Context(), on.OrgID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return apiError{outcome: outcomeUnknownOrganisation, value: on.OrgID}
+		return reply.UnknownOrganisation(on.OrgID, err)
 	case err != nil:
-		return err
+		return replyError(reply, err, malformed(reply))
 	case !enabled:
-		return apiError{outcome: outcomeSSODisabled}
+		return reply.SsoDisabled(nil)
 	}
-	return s.createNonce(c, on)
-}
-
-// RedeemDashboardNonce implements dashboard.ServerInterface.
-func (s *Server) RedeemDashboardNonce(c echo.Context, params dashboard.RedeemDashboardNonceParams) error {
-	return s.redeemNonce(c, params.Nonce)
-}
-
-// RedeemPortalNonce implements dashboard.ServerInterface.
-func (s *Server) RedeemPortalNonce(c echo.Context, params dashboard.RedeemPortalNonceParams) error {
-	return s.redeemNonce(c, params.Nonce)
-}
-
-// redeemNonce redeems a nonce. HEAD leaves it as it is: its response has no body, so that nobody is signed on.
-func (s *Server) redeemNonce(c echo.Context, nonce string) error {
-	redeem := s.store.RedeemNonce
-	if isHead(c) {
-		redeem = s.store.PeekNonce
-	}
-	redeemed, err := redeem(c.Request().Context(), nonce)
+	nonce, err := s.store.CreateNonce(r.Context(), on)
 	if err != nil {
-		return err
+		return replyError(reply, err, malformed(reply), unknownOrganisation(reply, on.OrgID))
 	}
-	if !redeemed.Allowed {
-		return apiError{outcome: outcomeNotRegistered}
+	return reply.OK(nonce)
+}
+
+// RedeemDashboardNonce implements dashboard.Handlers.
+func (s *Server) RedeemDashboardNonce(
+	r *request, params dashboard.RedeemDashboardNonceParams,
+) dashboard.RedeemDashboardNonceReply {
+	var reply dashboard.RedeemDashboardNonceReplies
+	redeemed, err := s.redeemNonce(r, dashboardSection, params.Nonce)
+	return replySignOn(reply, redeemed, err)
+}
+
+// RedeemPortalNonce implements dashboard.Handlers.
+func (s *Server) RedeemPortalNonce(
+	r *request, params dashboard.RedeemPortalNonceParams,
+) dashboard.RedeemPortalNonceReply {
+	var reply dashboard.RedeemPortalNonceReplies
+	redeemed, err := s.redeemNonce(r, portalSection, params.Nonce)
+	return replySignOn(reply, redeemed, err)
+}
+
+// redeemNonce redeems a nonce for a section. HEAD does not redeem it: its response has no body, and the
+// client could not sign on.
+func (s *Server) redeemNonce(r *request, section, nonce string) (store.RedeemedNonce, error) {
+	return s.limitNonces(r, nonce, func() (store.RedeemedNonce, error) {
+		if r.isHead() {
+			return s.store.PeekNonce(r.Context(), section, nonce)
+		}
+		return s.store.RedeemNonce(r.Context(), section, nonce)
+	})
+}
+
+// replySignOn replies to the redemption of a nonce. It refuses a sign-on whose UserNotAllowed
+// was true when the nonce was created.
+func replySignOn[R any](replies interface {
+	OK(meta any) R
+	NotFound(cause error) R
+	NotRegistered(cause error) R
+	NotAllowed(cause error) R
+	Failed(cause error) R
+}, redeemed store.RedeemedNonce, err error,
+) R {
+	switch {
+	case err != nil:
+		return replyError(replies, err, notFound(replies))
+	case jsondoc.Bool(redeemed.Document, false, "UserNotAllowed"):
+		return replies.NotAllowed(nil)
+	case !redeemed.Registered:
+		return replies.NotRegistered(nil)
 	}
-	return replyOK(c, redeemed.Document)
+	return replies.OK(redeemed.Document)
 }
 
 // expiredNoncesInterval is the time between two deletions of nonces that expired without being redeemed.

@@ -18,9 +18,10 @@ func TestNonces(t *testing.T) {
 	b := setup(t)
 	org := b.org()
 	b.user(org, "registered@example.org", nil)
-	nonceFor := func(more string) string {
-		return b.admin("POST", "/admin/sso", `{"ForSection":"dashboard","OrgID":"`+org+`"`+more+`}`).message(200, "SSO Nonce created").meta()
+	nonceOf := func(section, more string) string {
+		return b.admin("POST", "/admin/sso", `{"ForSection":"`+section+`","OrgID":"`+org+`"`+more+`}`).message(200, "SSO Nonce created").meta()
 	}
+	nonceFor := func(more string) string { return nonceOf("dashboard", more) }
 	t.Run("a nonce is the base64 of a UUID, and stored as a hash", func(t *testing.T) {
 		nonce := nonceFor("")
 		require.Regexp(t, `^[A-Za-z0-9_-]{48}$`, nonce)
@@ -46,13 +47,30 @@ func TestNonces(t *testing.T) {
 		require.EqualValues(t, 1, won.Load())
 	})
 	t.Run("HEAD does not redeem a nonce", func(t *testing.T) {
-		nonce := nonceFor("")
-		for _, path := range []string{"/tap", "/sso"} {
+		for path, section := range map[string]string{"/tap": "dashboard", "/sso": "portal"} {
+			nonce := nonceOf(section, "")
 			b.do("HEAD", path+"?nonce="+nonce, nil).is(200)
 			b.do("HEAD", path+"?nonce=unknown", nil).is(401)
+			b.do("GET", path+"?nonce="+nonce, nil).is(200)
+			b.do("HEAD", path+"?nonce="+nonce, nil).is(401)
 		}
-		b.do("GET", "/tap?nonce="+nonce, nil).is(200)
-		b.do("HEAD", "/tap?nonce="+nonce, nil).is(401)
+	})
+	t.Run("a nonce signs on where it is for", func(t *testing.T) {
+		portal, dashboard := nonceOf("portal", ""), nonceOf("dashboard", "")
+		unknown := b.do("GET", "/tap?nonce=unknown", nil).is(401).body
+		require.Equal(t, unknown, b.do("GET", "/tap?nonce="+portal, nil).is(401).body)
+		require.Equal(t, unknown, b.do("GET", "/sso?nonce="+dashboard, nil).is(401).body)
+		b.do("HEAD", "/tap?nonce="+portal, nil).is(401)
+		require.Contains(t, b.do("GET", "/sso?nonce="+portal, nil).is(200).body, `"ForSection":"portal"`)
+		require.Contains(t, b.do("GET", "/tap?nonce="+dashboard, nil).is(200).body, `"ForSection":"dashboard"`)
+	})
+	t.Run("UserNotAllowed refuses everybody", func(t *testing.T) {
+		for _, registered := range []string{"", `,"EmailAddress":"registered@example.org","SSOOnlyForRegisteredUsers":true`} {
+			refused := nonceFor(`,"usernotallowed":true` + registered)
+			b.do("HEAD", "/tap?nonce="+refused, nil).is(403)
+			b.do("GET", "/tap?nonce="+refused, nil).message(403, "The user is not allowed to sign on.")
+			b.do("GET", "/tap?nonce="+refused, nil).is(401)
+		}
 	})
 	t.Run("names are case-insensitive", func(t *testing.T) {
 		nonce := b.admin("POST", "/admin/sso", `{"forsection":"portal","ORGID":"`+org+`","emailAddress":"x@example.org","groupsids":null}`).is(200).meta()

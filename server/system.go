@@ -1,74 +1,121 @@
 package server
 
 import (
-	"context"
-	"time"
-
-	"github.com/labstack/echo/v4"
+	"errors"
+	"fmt"
 
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/store"
 )
 
-// pingTimeout bounds a health check. Those who poll it give up after a few seconds.
-const pingTimeout = 2 * time.Second
-
-// ReloadURLs implements admin.ServerInterface.
-func (s *Server) ReloadURLs(c echo.Context) error {
-	if err := s.store.Notify(c.Request().Context(), store.EventReload); err != nil {
-		return err
+// ReloadURLs implements admin.Handlers. HEAD announces no reload.
+func (s *Server) ReloadURLs(r *request) admin.ReloadURLsReply {
+	var reply admin.ReloadURLsReplies
+	ok := admin.ReloadResponse{Status: admin.ReloadResponseStatusOk}
+	if r.isHead() {
+		return reply.OK(ok)
 	}
-	return replyObject(c, admin.ReloadResponse{Status: admin.Ok})
+	if err := s.store.Notify(r.Context(), store.EventReload); err != nil {
+		return reply.Failed(err)
+	}
+	return reply.OK(ok)
 }
 
-// AdminHello implements admin.ServerInterface.
-func (s *Server) AdminHello(c echo.Context) error { return replyOK(c, nil) }
+// AdminHello implements admin.Handlers.
+func (s *Server) AdminHello(*request) admin.AdminHelloReply { return admin.AdminHelloReplies{}.OK() }
 
-// GetRoot implements dashboard.ServerInterface.
-func (s *Server) GetRoot(c echo.Context) error { return replyOK(c, nil) }
+// GetRoot implements dashboard.Handlers.
+func (s *Server) GetRoot(*request) dashboard.GetRootReply { return dashboard.GetRootReplies{}.OK() }
 
-// GetHello implements dashboard.ServerInterface.
-func (s *Server) GetHello(c echo.Context) error { return replyObject(c, s.health(c)) }
-
-// GetHealth implements dashboard.ServerInterface.
-func (s *Server) GetHealth(c echo.Context) error { return replyObject(c, s.health(c)) }
-
-// GetReady implements dashboard.ServerInterface.
-func (s *Server) GetReady(c echo.Context) error {
-	health := s.health(c)
-	outcome := outcomeOK
-	if health.Status == dashboard.HealthStatusFail {
-		outcome = outcomeFailed
-	}
-	return writeJSON(c, operationOf(c).Responses[outcome].Status, health)
+// GetHello implements dashboard.Handlers.
+func (s *Server) GetHello(r *request) dashboard.GetHelloReply {
+	return dashboard.GetHelloReplies{}.OK(s.loggedHealth(r))
 }
 
-// health pings the database and counts the gateways.
-func (s *Server) health(c echo.Context) dashboard.Health {
-	ctx, cancel := context.WithTimeout(c.Request().Context(), pingTimeout)
-	defer cancel()
-	item := func(component string) dashboard.HealthItem {
-		return dashboard.HealthItem{
-			Status: dashboard.HealthItemStatusPass, ComponentType: component, Time: s.now().UTC(),
+// GetHealth implements dashboard.Handlers.
+func (s *Server) GetHealth(r *request) dashboard.GetHealthReply {
+	return dashboard.GetHealthReplies{}.OK(s.loggedHealth(r))
+}
+
+// GetReady implements dashboard.Handlers.
+func (s *Server) GetReady(r *request) dashboard.GetReadyReply {
+	var reply dashboard.GetReadyReplies
+	health, err := s.health(r)
+	if err != nil {
+		return reply.Failed(health, err)
+	}
+	return reply.OK(health)
+}
+
+// loggedHealth returns the health, and logs why it is not good.
+func (s *Server) loggedHealth(r *request) dashboard.Health {
+	health, err := s.health(r)
+	if err != nil && s.isListed(r.echo) {
+		s.logError(r.echo, "check health failed", err)
+	}
+	return health
+}
+
+// errDeaf is why a server is not ready that does not listen.
+var errDeaf = errors.New("notices of changes are not received from the database")
+
+// health checks the database and the listener, and counts the gateways. The error is why the server is not ready; the
+// health is complete without it.
+func (s *Server) health(r *request) (dashboard.Health, error) {
+	found, unfit := s.store.Health(r.Context())
+	var deaf error
+	if s.sync.Deaf() {
+		deaf = errDeaf
+	}
+	details := map[string]dashboard.HealthItem{
+		"postgres": s.healthItem("datastore", databaseProblem(unfit)), "listener": s.healthItem("system", deaf),
+	}
+	if found.Nodes != nil {
+		counted := s.healthItem("system", nil)
+		counted.ObservedValue = &found.Nodes.Registered
+		if behind := found.Nodes.Behind; behind > 0 {
+			output := fmt.Sprintf("not loaded the last change: %d of %d", behind, found.Nodes.Registered)
+			counted.Status, counted.Output = dashboard.HealthItemStatusWarn, &output
 		}
-	}
-	postgres, status := item("datastore"), dashboard.HealthStatusPass
-	if err := s.store.Ping(ctx); err != nil {
-		output := "the database does not answer"
-		postgres.Status, postgres.Output, status = dashboard.HealthItemStatusFail, &output, dashboard.HealthStatusFail
-		s.log.Error("ping database failed", "err", err)
-	}
-	details := map[string]dashboard.HealthItem{"postgres": postgres}
-	if nodes, err := s.store.CountNodes(ctx); err == nil {
-		counted := item("system")
-		counted.ObservedValue = &nodes
 		details["nodes"] = counted
 	}
 	if last, ok := s.sync.LastReload(); ok {
-		reload := item("system")
+		reload := s.healthItem("system", nil)
 		reload.Time = last.UTC()
 		details["reload"] = reload
 	}
-	return dashboard.Health{Status: status, Version: s.version, Description: "gatehouse", Details: details}
+	err, status := errors.Join(unfit, deaf), dashboard.HealthStatusPass
+	if err != nil {
+		status = dashboard.HealthStatusFail
+	}
+	return dashboard.Health{Status: status, Version: s.version, Description: "gatehouse", Details: details}, err
+}
+
+// healthItem returns the state of a part of the server, of which the problem is public.
+func (s *Server) healthItem(component string, problem error) dashboard.HealthItem {
+	item := dashboard.HealthItem{
+		Status: dashboard.HealthItemStatusPass, ComponentType: component, Time: s.now().UTC(),
+	}
+	if problem != nil {
+		output := problem.Error()
+		item.Status, item.Output = dashboard.HealthItemStatusFail, &output
+	}
+	return item
+}
+
+// errNoAnswer stands for every other error of the database.
+var errNoAnswer = errors.New("the database does not answer")
+
+// databaseProblem returns the part of an error of store.Health that may be shown to clients without a credential.
+func databaseProblem(err error) error {
+	for _, known := range []error{store.ErrReadOnly, store.ErrDiskFull, store.ErrNoConnectionLeft} {
+		if errors.Is(err, known) {
+			return known
+		}
+	}
+	if err != nil {
+		return errNoAnswer
+	}
+	return nil
 }

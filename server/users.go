@@ -1,22 +1,31 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/mail"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/labstack/echo/v4"
 	"golang.org/x/net/http/httpguts"
 
 	"gatehouse/gen/admin"
+	"gatehouse/internal/authlimit"
+	"gatehouse/internal/password"
 	"gatehouse/store"
 )
 
-// minPassword is the minimum length of a password in characters. More is not required: bootstrap scripts set weak
-// passwords (docs/behaviour.md#passwords).
+// minPassword is the minimum length of a password in characters. Unless configured, more is not required: bootstrap
+// scripts set weak passwords (docs/behaviour.md#passwords).
 const minPassword = 6
+
+// maxPassword is the maximum length of a password in bytes: argon2id is not run on a text of any length.
+const maxPassword = 1024
+
+// minAccessKey is the minimum length of an access key in characters: a shorter one could be guessed.
+const minAccessKey = 16
 
 // defaultPermissions are the permissions of a user whose request states none (docs/behaviour.md#users).
 func defaultPermissions() map[string]string {
@@ -50,123 +59,179 @@ func toUserParams(sent admin.UserRequest) store.UserParams {
 	}
 }
 
-// userRequest returns what the request states about a user, and the password, which is "" if there is none.
-func userRequest(c echo.Context) (params store.UserParams, newPassword string, err error) {
-	sent, err := decode[admin.UserRequest](c)
+// userRequest returns what the request states about a user, and the password, which is "" if there is none. It returns
+// errInvalid for a user whose address is not an email address, and a malformedError for too many permissions.
+func userRequest(r *request) (params store.UserParams, newPassword string, err error) {
+	sent, err := decode[admin.UserRequest](r)
 	if err != nil {
 		return store.UserParams{}, "", err
 	}
 	params, newPassword = toUserParams(sent), valueOf(sent.Password)
-	address, err := mail.ParseAddress(params.EmailAddress)
-	if err != nil || address.Address != params.EmailAddress {
-		return params, newPassword, apiError{outcome: outcomeInvalid, cause: err}
+	if !isEmailAddress(params.EmailAddress) {
+		return params, newPassword, errInvalid
 	}
-	return params, newPassword, nil
+	return params, newPassword, checkPermissions(params.UserPermissions)
 }
 
-// ListUsers implements admin.ServerInterface.
-func (s *Server) ListUsers(c echo.Context, params admin.ListUsersParams) error {
+// isEmailAddress reports whether a text is an e-mail address, without a name.
+func isEmailAddress(text string) bool {
+	address, err := mail.ParseAddress(text)
+	return err == nil && address.Address == text
+}
+
+// ListUsers implements admin.Handlers.
+func (s *Server) ListUsers(r *request, params admin.ListUsersParams) admin.ListUsersReply {
 	filter := store.UserFilter{OrgID: params.OrgId, Email: valueOf(params.Email), Page: s.page(params.P, everything)}
-	return s.replyUsers(c, filter, func(user store.User) store.User { return user })
+	asStored := func(user store.User) store.User { return user }
+	return replyList(s, r, admin.ListUsersReplies{}, s.userList(r, filter, asStored))
 }
 
-// replyUsers replies with a page of users, each as visible returns it.
-func (s *Server) replyUsers(c echo.Context, filter store.UserFilter, visible func(store.User) store.User) error {
-	ctx := c.Request().Context()
+// userList returns a page of users, each as visible returns it.
+func (s *Server) userList(
+	r *request, filter store.UserFilter, visible func(store.User) store.User,
+) list[store.User] {
+	ctx := r.Context()
 	var buf []byte
-	return replyList(s, c, list[store.User]{
+	return list[store.User]{
 		name: "users", pages: "pages", page: filter.Page, rows: s.store.Users(ctx, filter),
 		count: func() (int, error) { return s.store.CountUsers(ctx, filter) },
 		encode: func(user store.User) (_ json.RawMessage, err error) {
 			buf, err = appendJSON(buf[:0], toUser(visible(user)))
 			return buf, err
 		},
-	})
+	}
 }
 
-// CreateUser implements admin.ServerInterface. Like the original, it ignores a password (docs/behaviour.md#users).
-func (s *Server) CreateUser(c echo.Context) error {
-	params, _, err := userRequest(c)
+// CreateUser implements admin.Handlers. Like the original, it ignores a password (docs/behaviour.md#users).
+func (s *Server) CreateUser(r *request) admin.CreateUserReply {
+	var reply admin.CreateUserReplies
+	params, _, err := userRequest(r)
 	if err != nil {
-		return err
+		return replyError(reply, err, malformed(reply), invalid(reply))
 	}
 	if params.UserPermissions == nil {
 		params.UserPermissions = defaultPermissions()
 	}
-	user, err := s.store.CreateUser(c.Request().Context(), params)
+	user, err := s.store.CreateUser(r.Context(), params)
 	if err != nil {
-		return withOrgID(valueOf(params.OrgID), err)
+		return replyError(reply, err,
+			malformed(reply), conflict(reply), unknownOrganisation(reply, valueOf(params.OrgID)))
 	}
-	return replyMessage(c, user.AccessKey, toUser(user))
+	return reply.OK(user.AccessKey, toUser(user))
 }
 
-// GetUserDetail implements admin.ServerInterface.
-func (s *Server) GetUserDetail(c echo.Context, userID admin.UserID) error {
-	user, err := s.store.User(c.Request().Context(), userID)
+// GetUserDetail implements admin.Handlers.
+func (s *Server) GetUserDetail(r *request, userID admin.UserID) admin.GetUserDetailReply {
+	var reply admin.GetUserDetailReplies
+	user, err := s.store.User(r.Context(), userID)
 	if err != nil {
-		return err
+		return replyError(reply, err, notFound(reply))
 	}
-	return replyObject(c, toUser(user))
+	return reply.OK(toUser(user))
 }
 
-// UpdateUser implements admin.ServerInterface.
-func (s *Server) UpdateUser(c echo.Context, userID admin.UserID) error {
-	ctx := c.Request().Context()
-	params, newPassword, err := userUpdate(c)
+// UpdateUser implements admin.Handlers.
+func (s *Server) UpdateUser(r *request, userID admin.UserID) admin.UpdateUserReply {
+	var reply admin.UpdateUserReplies
+	params, newPassword, err := s.userUpdate(r, userID)
 	if err != nil {
-		if _, unknown := s.store.User(ctx, userID); unknown != nil {
-			return unknown // a user who does not exist is reported first
+		if _, unknown := s.store.User(r.Context(), userID); unknown != nil {
+			err = unknown // a user who does not exist is reported first
 		}
-		return err
+		return replyError(reply, err, malformed(reply), invalid(reply), notFound(reply))
 	}
 	if newPassword != "" {
-		if params.PasswordHash, err = s.passwords.Hash(ctx, newPassword); err != nil {
-			return err
+		// As another account than the user, so that a user cannot delay it.
+		if params.PasswordHash, err = s.hashPassword(r.Context(), adminScheme+" "+userID, newPassword); err != nil {
+			return replyError(reply, err, tooManyAttempts(reply))
 		}
 	}
-	user, err := s.store.UpdateUser(ctx, userID, params)
+	user, err := s.store.UpdateUser(r.Context(), userID, params)
 	if err != nil {
-		return withOrgID(valueOf(params.OrgID), err)
+		return replyError(reply, err, malformed(reply), notFound(reply), conflict(reply), keyConflict(reply),
+			unknownOrganisation(reply, valueOf(params.OrgID)))
 	}
-	return replyMessage(c, user.AccessKey, toUser(user))
+	return reply.OK(user.AccessKey, toUser(user))
+}
+
+// hashPassword returns the hash of a password of an account, if the request is still admitted then. It returns an
+// *authlimit.TooManyError if too many are being hashed.
+func (s *Server) hashPassword(ctx context.Context, account, newPassword string) (string, error) {
+	hash, err := s.passwords.Hash(ctx, account, newPassword)
+	if err == nil {
+		err = admitWaiting(ctx)
+	}
+	return hash, orTooMany(err)
+}
+
+// orTooMany returns an *authlimit.TooManyError in place of password.ErrBusy.
+func orTooMany(err error) error {
+	if errors.Is(err, password.ErrBusy) {
+		return &authlimit.TooManyError{RetryAfter: password.WrongDelay}
+	}
+	return err
 }
 
 // userUpdate is userRequest with the checks of what only an update stores: the access key and the password, of which ""
 // keeps the current one.
-func userUpdate(c echo.Context) (params store.UserParams, newPassword string, err error) {
-	params, newPassword, err = userRequest(c)
+func (s *Server) userUpdate(r *request, userID string) (params store.UserParams, newPassword string, err error) {
+	params, newPassword, err = userRequest(r)
 	switch {
 	case err != nil:
 	case !httpguts.ValidHeaderFieldValue(params.AccessKey), strings.Trim(params.AccessKey, " \t") != params.AccessKey:
-		err = malformed("/access_key", "could not be sent in a header", nil)
-	case newPassword != "" && utf8.RuneCountInString(newPassword) < minPassword:
-		err = malformed("/password", "minimum string length is 6", nil)
+		err = malformedAt("/access_key", "could not be sent in a header", nil)
+	default:
+		err = s.checkKeyLength(r.Context(), userID, params.AccessKey)
+	}
+	if err == nil && newPassword != "" {
+		err = s.checkPolicy("/password", newPassword)
 	}
 	return params, newPassword, err
 }
 
-// RemoveUser implements admin.ServerInterface.
-func (s *Server) RemoveUser(c echo.Context, userID admin.UserID) error {
-	if err := s.store.DeleteUser(c.Request().Context(), userID); err != nil {
-		return err
+// checkKeyLength returns a malformedError for an access key that could be guessed, unless the user already has it: a
+// key may be older than this rule, and clients send back what they got.
+func (s *Server) checkKeyLength(ctx context.Context, userID, key string) error {
+	if key == "" || utf8.RuneCountInString(key) >= minAccessKey {
+		return nil
 	}
-	return replyOK(c, nil)
+	user, err := s.store.User(ctx, userID)
+	if err == nil && user.AccessKey != key {
+		err = malformedAt("/access_key", "minimum string length is 16", nil)
+	}
+	return err
 }
 
-// AllowResetPassword implements admin.ServerInterface.
-func (s *Server) AllowResetPassword(c echo.Context, userID admin.UserID) error {
-	return s.setResetPassword(c, userID, true)
+// RemoveUser implements admin.Handlers.
+func (s *Server) RemoveUser(r *request, userID admin.UserID) admin.RemoveUserReply {
+	var reply admin.RemoveUserReplies
+	if err := s.store.DeleteUser(r.Context(), userID); err != nil {
+		return replyError(reply, err, notFound(reply))
+	}
+	return reply.OK()
 }
 
-// DisallowResetPassword implements admin.ServerInterface.
-func (s *Server) DisallowResetPassword(c echo.Context, userID admin.UserID) error {
-	return s.setResetPassword(c, userID, false)
+// AllowResetPassword implements admin.Handlers.
+func (s *Server) AllowResetPassword(r *request, userID admin.UserID) admin.AllowResetPasswordReply {
+	user, err := s.store.SetResetPassword(r.Context(), userID, true)
+	return replyUser(admin.AllowResetPasswordReplies{}, user, err)
 }
 
-func (s *Server) setResetPassword(c echo.Context, userID string, allow bool) error {
-	user, err := s.store.SetResetPassword(c.Request().Context(), userID, allow)
+// DisallowResetPassword implements admin.Handlers.
+func (s *Server) DisallowResetPassword(r *request, userID admin.UserID) admin.DisallowResetPasswordReply {
+	user, err := s.store.SetResetPassword(r.Context(), userID, false)
+	return replyUser(admin.DisallowResetPasswordReplies{}, user, err)
+}
+
+// replyUser replies with a user in an envelope.
+func replyUser[R any](replies interface {
+	OK(meta any) R
+	NotFound(cause error) R
+	Failed(cause error) R
+}, user store.User, err error,
+) R {
 	if err != nil {
-		return err
+		return replyError(replies, err, notFound(replies))
 	}
-	return replyOK(c, toUser(user))
+	return replies.OK(toUser(user))
 }

@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const (
@@ -21,7 +20,7 @@ const (
 	maxBatchWait = 50 * time.Millisecond
 )
 
-// errPanic is the error of the callers of a batch that has panicked.
+// errPanic is the error of the callers of a batch that has panicked. The error that wraps it has the stack.
 var errPanic = errors.New("panic")
 
 // lookup looks up rows that have a unique key.
@@ -37,11 +36,11 @@ type lookup[V any] struct {
 // connections is a pool of connections.
 type connections interface {
 	querier
-	// allBusy reports whether a statement would wait for a connection.
-	allBusy() bool
+	// busy reports whether a statement would wait for a connection.
+	busy(ctx context.Context) bool
 	// size returns the number of connections that the pool may have.
 	size() int
-	// acquire waits for a connection, which the caller has to release.
+	// acquire waits for a connection, which the caller has to release. It counts for no organisation.
 	acquire(ctx context.Context) (conn querier, release func(), err error)
 }
 
@@ -87,14 +86,11 @@ func (b *batcher[V]) do(ctx context.Context, key string) (row V, err error) {
 	if shared == nil {
 		return b.single(ctx, b.pool, key)
 	}
-	select {
-	case <-shared.done:
-	case <-ctx.Done():
-		b.abandon(shared, key)
-		return row, ctx.Err()
+	if err := b.await(ctx, shared, key); err != nil {
+		return row, err
 	}
 	switch {
-	case errors.Is(shared.err, errPanic):
+	case errors.Is(shared.err, errPanic), errors.Is(shared.err, ErrUnavailable):
 		return row, shared.err
 	case shared.err != nil:
 		return b.single(ctx, b.pool, key)
@@ -106,12 +102,25 @@ func (b *batcher[V]) do(ctx context.Context, key string) (row V, err error) {
 	return row, nil
 }
 
+// await waits until the batch of a caller has ended, or its context, whose error it returns. It counts as the caller's
+// use of the database.
+func (b *batcher[V]) await(ctx context.Context, shared *batch[V], key string) error {
+	defer beginUse(ctx).end()
+	select {
+	case <-shared.done:
+		return nil
+	case <-ctx.Done():
+		b.abandon(shared, key)
+		return ctx.Err()
+	}
+}
+
 // join adds a caller to the batch that gathers, or begins a batch. It returns nil if the caller is to run a statement
 // of its own.
 func (b *batcher[V]) join(ctx context.Context, key string) *batch[V] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || !b.mustWait() {
+	if b.closed || !b.mustWait(ctx) {
 		return nil
 	}
 	if b.gathering == nil {
@@ -129,8 +138,8 @@ func (b *batcher[V]) join(ctx context.Context, key string) *batch[V] {
 // mustWait reports whether a caller waits for a batch: if it would overtake callers that wait, if no connection is
 // free, and while a large batch runs. A large batch answers more callers than the connections could in the same time,
 // and those callers, who are likely to come back at once, find more to share the next batch with. The caller holds mu.
-func (b *batcher[V]) mustWait() bool {
-	return b.gathering != nil || b.large > 0 || b.pool.allBusy()
+func (b *batcher[V]) mustWait(ctx context.Context) bool {
+	return b.gathering != nil || b.large > 0 || b.pool.busy(ctx)
 }
 
 // abandon removes a caller that waits no longer. A batch without callers is cancelled.
@@ -160,7 +169,7 @@ func (b *batcher[V]) run(ctx context.Context, shared *batch[V]) {
 	defer shared.cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			shared.err = fmt.Errorf("%w: %v", errPanic, p)
+			shared.err = fmt.Errorf("%w: %v\n%s", errPanic, p, debug.Stack())
 		}
 	}()
 	defer b.acquireSlot(ctx)()
@@ -217,23 +226,4 @@ func (b *batcher[V]) close() {
 	b.closed = true
 	b.mu.Unlock()
 	b.running.Wait()
-}
-
-// pool is the connections of a Store.
-type pool struct{ *pgxpool.Pool }
-
-func (p pool) size() int { return int(p.Stat().MaxConns()) }
-
-func (p pool) allBusy() bool {
-	stat := p.Stat()
-	return stat.AcquiredConns()+stat.ConstructingConns() >= stat.MaxConns()
-}
-
-//nolint:ireturn // implements connections
-func (p pool) acquire(ctx context.Context) (conn querier, release func(), err error) {
-	c, err := p.Acquire(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, c.Release, nil
 }

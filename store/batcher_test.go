@@ -28,7 +28,7 @@ type fakePool struct {
 	free chan struct{} // has an element for each free connection
 }
 
-func (p *fakePool) allBusy() bool { return len(p.free) == 0 }
+func (p *fakePool) busy(context.Context) bool { return len(p.free) == 0 }
 
 func (p *fakePool) size() int { return fakeConnections }
 

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -18,71 +20,112 @@ var (
 	ErrConflict = errors.New("already taken")
 	// ErrAccessKeyTaken is returned when another user has the access key.
 	ErrAccessKeyTaken = errors.New("access key already taken")
+	// ErrProtected is returned when a user may not change another one, who is an administrator, or the only one.
+	ErrProtected = errors.New("the administrator is protected")
 	// ErrUnknownOrganisation is returned when the organisation that a row belongs to does not exist.
 	ErrUnknownOrganisation = errors.New("unknown organisation")
+	// ErrForeign is returned when a row refers to what belongs to another organisation.
+	ErrForeign = errors.New("belongs to another organisation")
+	// ErrForeignName is returned for a name that stands for an API of another organisation.
+	ErrForeignName = errors.New("is the ID of an API of another organisation")
+	// ErrServed is returned for an API that gateways would serve where they serve one of another organisation.
+	ErrServed = errors.New("is where an API of another organisation is served")
+	// ErrQuota is returned when an organisation would store more than Config.Quota.
+	ErrQuota = errors.New("the organisation stores as much as it may")
 	// ErrMalformed is returned when Postgres cannot store a value, for example a text that contains a NUL, or when the
 	// value breaks a rule of its column.
 	ErrMalformed = errors.New("not a value that can be stored")
 )
 
+// ConflictError is an ErrConflict or ErrAccessKeyTaken that says which row has the value.
+type ConflictError struct {
+	// Member is the member of the document that has the value.
+	Member string
+	// Owner is what has the value already, such as "user", and ID is its ID.
+	Owner, ID string
+
+	cause error
+}
+
+// Error implements error.
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%v: %s belongs to %s %s", e.cause, e.Member, e.Owner, e.ID)
+}
+
+// Unwrap returns ErrConflict or ErrAccessKeyTaken.
+func (e *ConflictError) Unwrap() error { return e.cause }
+
+// ownerQuery selects the ID of the row that has a value.
+type ownerQuery struct {
+	member, owner string
+	sql           string
+	args          []any
+}
+
+// withOwner turns an error that is a conflict into a *ConflictError. The conflict stays as it is if the row that has
+// the value is gone by now.
+func withOwner(ctx context.Context, db querier, err error, q ownerQuery) error {
+	conflict := translate(err)
+	id, lookup := queryValue[string](ctx, db, q.sql, q.args...)
+	if lookup != nil {
+		return conflict
+	}
+	return &ConflictError{Member: q.member, Owner: q.owner, ID: id, cause: conflict}
+}
+
 // errInvariant is the error of the constraints that no request can violate, because the store makes the values itself,
 // or has checked them.
 var errInvariant = errors.New("invariant of the database violated")
 
-// byConstraint has the error of every constraint of the schema, except NOT NULL. A test compares it with the schema.
-var byConstraint = map[string]error{
-	"organisations_pkey":            errInvariant, // an import replaces the organisation that has the ID
-	"organisations_cname_key":       ErrConflict,
-	"organisations_position_key":    errInvariant, // Postgres numbers the rows
-	"organisations_id_check":        ErrMalformed,
-	"organisations_cname_key_check": errInvariant, // derived from the cname
+// constraintErrors are the errors of constraints that do not follow from their kind (constraintError). A test compares
+// them with the schema.
+var constraintErrors = map[string]error{
+	"organisations_id_check": ErrMalformed,
 
-	"users_pkey":                   errInvariant,
-	"users_email_key":              ErrConflict,
-	"users_access_key_key":         ErrAccessKeyTaken,
-	"users_position_key":           errInvariant,
-	"users_org_id_fkey":            ErrUnknownOrganisation,
-	"users_id_check":               errInvariant,
-	"users_email_key_check":        errInvariant, // derived from the address
-	"users_access_key_check":       errInvariant, // an empty one keeps the current key
-	"users_user_permissions_check": errInvariant,
-	"users_password_hash_check":    errInvariant, // an empty one keeps the current password
+	"users_access_key_key": ErrAccessKeyTaken,
 
-	// Imports check the IDs before they write. What they lose a race against is a row that was written past the store.
-	"apis_pkey":             ErrConflict,
-	"apis_id_key":           ErrConflict,
-	"apis_position_key":     errInvariant,
-	"apis_org_id_fkey":      ErrUnknownOrganisation,
-	"apis_api_id_check":     ErrMalformed,
-	"apis_id_check":         ErrMalformed,
-	"apis_checked_by_check": errInvariant,
-	"apis_digest_check":     errInvariant,
+	// A request may choose these IDs. Imports check them before they write: what they lose a race against is a row that
+	// a request or another program has stored meanwhile.
+	"apis_pkey":         ErrConflict,
+	"apis_api_id_check": ErrMalformed,
+	"apis_id_check":     ErrMalformed,
 
-	"policies_pkey":             ErrConflict,
-	"policies_policy_id_key":    ErrConflict,
-	"policies_position_key":     errInvariant,
-	"policies_org_id_fkey":      ErrUnknownOrganisation,
-	"policies_id_check":         ErrMalformed,
-	"policies_policy_id_check":  ErrMalformed,
-	"policies_checked_by_check": errInvariant,
-	"policies_digest_check":     errInvariant,
+	"policies_pkey":            ErrConflict,
+	"policies_id_check":        ErrMalformed,
+	"policies_policy_id_check": ErrMalformed,
 
-	"org_keys_pkey":        errInvariant, // a second key replaces the first
-	"org_keys_org_id_fkey": ErrUnknownOrganisation,
+	"nodes_session_id_key": errInvariant, // a second registration updates the first
+}
 
-	"org_key_sync_pkey":           errInvariant,
-	"org_key_sync_lease_check":    errInvariant,
-	"org_key_sync_attempts_check": errInvariant,
-
-	"sso_nonces_pkey":             errInvariant, // the hash of a random value
-	"sso_nonces_org_id_fkey":      ErrUnknownOrganisation,
-	"sso_nonces_nonce_hash_check": errInvariant,
-	"sso_nonces_email_key_check":  errInvariant,
-
-	"nodes_pkey":             errInvariant,
-	"nodes_session_id_key":   errInvariant, // a second registration updates the first
-	"nodes_id_check":         errInvariant,
-	"nodes_session_id_check": errInvariant,
+// constraintError returns the error of a constraint, by its name, which ends in its kind
+// (migrations/005_constraints.sql). Unless constraintErrors has another one, it follows from the kind:
+//
+//	_key            ErrConflict: another row has the value
+//	_org_id_fkey    ErrUnknownOrganisation
+//	_pkey           errInvariant: the store makes IDs, or replaces the row that has the ID
+//	_position_key   errInvariant: Postgres numbers the rows
+//	_check          errInvariant: the contract has validated the value, or the store has made it
+//
+// It returns nil for other constraints: a foreign key to another table needs an entry in constraintErrors.
+func constraintError(name string) error {
+	if known, ok := constraintErrors[name]; ok {
+		return known
+	}
+	for _, kind := range []struct {
+		suffix string
+		err    error
+	}{
+		{"_position_key", errInvariant},
+		{"_key", ErrConflict},
+		{"_org_id_fkey", ErrUnknownOrganisation},
+		{"_pkey", errInvariant},
+		{"_check", errInvariant},
+	} {
+		if strings.HasSuffix(name, kind.suffix) {
+			return kind.err
+		}
+	}
+	return nil
 }
 
 // SQLSTATE codes, and their first two characters, which are their class.
@@ -92,9 +135,29 @@ const (
 	checkViolation       = "23514"
 	deadlockDetected     = "40P01"
 	serializationFailure = "40001"
-	classDataException   = "22"
-	classProgramLimit    = "54" // nested too deep, or too long for an index
+	lockNotAvailable     = "55P03"
+	tooManyConnections   = "53300"
+	diskFull             = "53100"
+	readOnlyTransaction  = "25006" // also of a server that has become a standby
+	adminShutdown        = "57P01"
+	crashShutdown        = "57P02"
+	cannotConnectNow     = "57P03" // the server starts, stops or recovers
+	invalidCatalogName   = "3D000"
+
+	insufficientPrivilege = "42501"
+
+	classDataException        = "22"
+	classInvalidAuthorization = "28"
+	classProgramLimit         = "54" // nested too deep, or too long for an index
 )
+
+// sqlState returns the SQLSTATE of an error of Postgres, and "" of any other error.
+func sqlState(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code
+	}
+	return ""
+}
 
 // wrap translates the error of an exported function, and puts the function's operation before it. It is deferred.
 func wrap(operation string, err *error) {
@@ -113,7 +176,7 @@ func translate(err error) error {
 	case !errors.As(err, &pg):
 		return err
 	case pg.Code == uniqueViolation || pg.Code == foreignKeyViolation || pg.Code == checkViolation:
-		if known, ok := byConstraint[pg.ConstraintName]; ok {
+		if known := constraintError(pg.ConstraintName); known != nil {
 			return fmt.Errorf("%w (constraint %s)", known, pg.ConstraintName)
 		}
 	case pg.Code[:2] == classDataException || pg.Code[:2] == classProgramLimit:
@@ -124,6 +187,6 @@ func translate(err error) error {
 
 // isDeadlock reports whether Postgres has ended a transaction that can succeed when it runs again.
 func isDeadlock(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == deadlockDetected || pg.Code == serializationFailure)
+	code := sqlState(err)
+	return code == deadlockDetected || code == serializationFailure
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"io"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,33 +22,18 @@ type IDs interface {
 	UUID() string
 }
 
-// ObjectIDs are the IDs of a running server. An object ID has 4 bytes of Unix seconds, 5 random bytes of the process,
-// and 3 bytes of a counter.
-type ObjectIDs struct {
-	now     func() time.Time
-	process [5]byte
-	counter atomic.Uint32
-}
+// ObjectIDs are the IDs of a running server. An object ID has 4 bytes of Unix seconds and 8 random ones: a user who
+// knows the IDs of some objects must not be able to predict those of others, and use them first.
+type ObjectIDs struct{ now func() time.Time }
 
 // NewIDs returns ObjectIDs with random bytes of the operating system.
-func NewIDs(now func() time.Time) *ObjectIDs {
-	ids := &ObjectIDs{now: now}
-	var start [4]byte
-	// crypto/rand ends the program rather than return an error.
-	_, _ = io.ReadFull(rand.Reader, ids.process[:])
-	_, _ = io.ReadFull(rand.Reader, start[:])
-	ids.counter.Store(binary.BigEndian.Uint32(start[:]))
-	return ids
-}
+func NewIDs(now func() time.Time) *ObjectIDs { return &ObjectIDs{now} }
 
 // Object implements IDs.
 func (ids *ObjectIDs) Object() string {
 	var id [12]byte
-	binary.BigEndian.PutUint32(id[0:], uint32(ids.now().Unix()))
-	var count [4]byte
-	binary.BigEndian.PutUint32(count[:], ids.counter.Add(1))
-	copy(id[4:], ids.process[:])
-	copy(id[9:], count[1:])
+	binary.BigEndian.PutUint32(id[:4], uint32(ids.now().Unix()))
+	_, _ = rand.Read(id[4:]) // it ends the program rather than return an error
 	return hex.EncodeToString(id[:])
 }
 

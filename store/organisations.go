@@ -3,17 +3,20 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"iter"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/net/idna"
 )
 
 // Organisation is an organisation and what it is searched by.
 type Organisation struct {
 	ID string
-	// CName is the domain of the organisation's portal. Two organisations cannot have the same, in whatever case, but
-	// any number can have none.
+	// CName is the domain of the organisation's portal. Two organisations cannot have the same host name, in whatever
+	// case, but any number can have none, or a text that is no host name.
 	CName      string
 	SSOEnabled bool
 	Document   json.RawMessage
@@ -23,41 +26,100 @@ type Organisation struct {
 func (o Organisation) columns() columns {
 	return columns{
 		{"id", o.ID},
-		{"cname_key", nonEmpty(strings.ToLower(o.CName))},
+		{"cname_key", cnameKey(o.CName)},
 		{"sso_enabled", o.SSOEnabled},
 		{"document", o.Document},
 	}
+}
+
+// hostName matches host names and addresses, with a port or without. The labels of a name have letters, digits, hyphens
+// and underscores.
+var hostName = regexp.MustCompile(
+	`^([\p{L}\p{M}\p{N}_-]+(\.[\p{L}\p{M}\p{N}_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?$`)
+
+// defaultPort is the port that browsers leave out.
+var defaultPort = regexp.MustCompile(`:(80|443)$`)
+
+// hostKey returns the host name in a cname as browsers send it: in lower case, with the letters of domains, and
+// without scheme, path, default port and the dot at its end. It is "" if the cname has none: a template that has no
+// value for it may write "<no value>", which is no host name. A NUL stays in it, so that Postgres refuses the
+// organisation.
+func hostKey(cname string) string {
+	if strings.Contains(cname, "\x00") {
+		return cname
+	}
+	host := strings.TrimSpace(cname)
+	if _, after, found := strings.Cut(host, "://"); found {
+		host = after
+	}
+	host, _, _ = strings.Cut(host, "/")
+	host = defaultPort.ReplaceAllString(host, "")
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil { // it fails for names with _, and for ports
+		host = ascii
+	}
+	host = strings.TrimSuffix(host, ".")
+	if !hostName.MatchString(host) {
+		return ""
+	}
+	return strings.ToLower(host)
 }
 
 // CreateOrganisation stores a new organisation with a new ID, which it returns. It returns ErrConflict if the cname is
 // taken.
 func (s *Store) CreateOrganisation(ctx context.Context, org Organisation) (id string, err error) {
 	defer wrap("create organisation", &err)
-	return s.insertOrganisation(ctx, org)
+	return s.createOrganisation(ctx, org)
 }
 
-func (s *Store) insertOrganisation(ctx context.Context, org Organisation) (id string, err error) {
+func (s *Store) createOrganisation(ctx context.Context, org Organisation) (id string, err error) {
+	err = s.announcingChange(ctx, func(tx pgx.Tx) error {
+		id, err = s.insertOrganisation(ctx, tx, org)
+		return err
+	})
+	return id, s.cnameOwner(ctx, org, err)
+}
+
+// cnameOwner adds to a conflict which organisation has the cname.
+func (s *Store) cnameOwner(ctx context.Context, org Organisation, err error) error {
+	if !errors.Is(translate(err), ErrConflict) {
+		return err
+	}
+	return withOwner(ctx, s.pool, err, ownerQuery{
+		"cname", "organisation", `SELECT id FROM organisations WHERE cname_key = $1`, []any{cnameKey(org.CName)},
+	})
+}
+
+// cnameKey returns what cnames are compared by; nil for none.
+func cnameKey(cname string) *string { return nonEmpty(hostKey(cname)) }
+
+func (s *Store) insertOrganisation(ctx context.Context, db querier, org Organisation) (id string, err error) {
 	org.ID = s.ids.Object()
 	sql, args := org.columns().insert("organisations")
-	return org.ID, execRow(ctx, s.pool, sql, args...)
+	return org.ID, execRow(ctx, db, sql, args...)
 }
 
-// ImportOrganisation stores an organisation with its ID, and replaces the one that has the ID. Without an ID it is a
-// new one. ImportOrganisation returns the ID, or ErrConflict if the cname is taken.
+// ImportOrganisation stores an organisation with its ID, and replaces the one that has the ID, unless it is the same.
+// Without an ID it is a new one. ImportOrganisation returns the ID, or ErrConflict if the cname is taken.
 func (s *Store) ImportOrganisation(ctx context.Context, org Organisation) (id string, err error) {
 	defer wrap("import organisation", &err)
+	ctx = mayTakeLong(ctx) // it may wait for an import
 	if org.ID == "" {
-		return s.insertOrganisation(ctx, org)
+		return s.createOrganisation(ctx, org)
 	}
 	sql, args := org.columns().upsert("organisations", "id")
-	return org.ID, execRow(ctx, s.pool, sql, args...)
+	err = s.announcingRows(ctx, EventChange, sql+` WHERE organisations.document::text <> excluded.document::text
+		OR organisations.cname_key IS DISTINCT FROM excluded.cname_key
+		OR organisations.sso_enabled <> excluded.sso_enabled`, args...)
+	return org.ID, s.cnameOwner(ctx, org, err)
 }
 
 // ReplaceOrganisation replaces an organisation. It returns ErrNotFound if there is no such organisation, and
 // ErrConflict if the cname is taken.
 func (s *Store) ReplaceOrganisation(ctx context.Context, org Organisation) (err error) {
 	defer wrap("replace organisation", &err)
-	return updateOrganisation(ctx, s.pool, org)
+	ctx = mayTakeLong(ctx) // it may wait for an import
+	err = s.announcingChange(ctx, func(tx pgx.Tx) error { return updateOrganisation(ctx, tx, org) })
+	return s.cnameOwner(ctx, org, err)
 }
 
 func updateOrganisation(ctx context.Context, db querier, org Organisation) error {
@@ -69,22 +131,34 @@ func updateOrganisation(ctx context.Context, db querier, org Organisation) error
 // meanwhile. It returns ErrNotFound if there is no such organisation, and ErrConflict if the cname is taken.
 func (s *Store) EditOrganisation(ctx context.Context, id string, edit func(Row) Organisation) (err error) {
 	defer wrap("edit organisation", &err)
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	ctx = mayTakeLong(ctx) // it may wait for an import
+	var org Organisation
+	err = s.announcingChange(ctx, func(tx pgx.Tx) error {
 		row, err := queryRow[Row](ctx, tx, `SELECT id, document FROM organisations WHERE id = $1 FOR UPDATE`, id)
 		if err != nil {
 			return err
 		}
-		org := edit(row)
+		org = edit(row)
 		org.ID = id
 		return updateOrganisation(ctx, tx, org)
 	})
+	return s.cnameOwner(ctx, org, err)
 }
 
 // DeleteOrganisation deletes an organisation and everything that belongs to it, or returns ErrNotFound.
 func (s *Store) DeleteOrganisation(ctx context.Context, id string) (err error) {
 	defer wrap("delete organisation", &err)
+	ctx = mayTakeLong(ctx) // it may wait for an import
 	// It may deadlock with requests that write what belongs to the organisation: inTx runs it again.
-	return s.inTx(ctx, func(tx pgx.Tx) error {
+	return s.announcingChange(ctx, func(tx pgx.Tx) error {
+		// Nothing is inserted into the organisation from here on: a key would be deleted without a trace.
+		if err := execRow(ctx, tx, `SELECT FROM organisations WHERE id = $1 FOR UPDATE`, id); err != nil {
+			return err
+		}
+		key := OrgKeyChange{OrgKey: OrgKey{OrgID: id}}
+		if err := writeOrgKey(ctx, tx, key); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
 		return execRow(ctx, tx, `DELETE FROM organisations WHERE id = $1`, id)
 	})
 }
@@ -109,17 +183,48 @@ func organisationByID() lookup[Row] {
 
 // Organisations lists organisations, oldest first.
 func (s *Store) Organisations(ctx context.Context, page Page) iter.Seq2[Row, error] {
-	return streamRows(ctx, s.pool, query{
-		"list organisations",
-		`SELECT id, document FROM organisations ORDER BY position LIMIT @limit OFFSET @offset`,
-		page.bounds(pgx.StrictNamedArgs{}),
-	})
+	return listQuery[Row]{
+		operation: "list organisations", columns: `id, document`, table: `organisations`, page: page, scan: scanRow,
+	}.rows(ctx, s.pool)
 }
 
 // CountOrganisations counts the organisations.
 func (s *Store) CountOrganisations(ctx context.Context) (n int, err error) {
 	defer wrap("count organisations", &err)
-	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM organisations`)
+	return countRows(ctx, s.pool, `organisations`)
+}
+
+// HasOrganisations reports whether there is an organisation.
+func (s *Store) HasOrganisations(ctx context.Context) (exist bool, err error) {
+	defer wrap("find an organisation", &err)
+	return queryValue[bool](ctx, s.pool, `SELECT EXISTS (SELECT FROM organisations)`)
+}
+
+// Bootstrap stores the first organisation, with a new ID, and a user of it. It returns ErrConflict if there is an
+// organisation. Of two calls at the same time, the second returns it.
+func (s *Store) Bootstrap(ctx context.Context, org Organisation, user UserParams) (u User, err error) {
+	defer wrap("bootstrap", &err)
+	err = s.announcingChange(ctx, func(tx pgx.Tx) error {
+		// Organisations are neither inserted nor changed meanwhile.
+		if _, err := tx.Exec(ctx, `LOCK TABLE organisations IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+			return err
+		}
+		exist, err := queryValue[bool](ctx, tx, `SELECT EXISTS (SELECT FROM organisations)`)
+		if err != nil {
+			return err
+		}
+		if exist {
+			return ErrConflict
+		}
+		id, err := s.insertOrganisation(ctx, tx, org)
+		if err != nil {
+			return err
+		}
+		user.OrgID = &id
+		u, err = s.insertUser(ctx, tx, user)
+		return err
+	})
+	return u, err
 }
 
 // SSOEnabled reports whether the users of an organisation may create nonces, or returns ErrNotFound.

@@ -108,16 +108,10 @@ func (s *Store) CommitOrgKeyChange(ctx context.Context, lease OrgKeyLease, chang
 // error.
 func (s *Store) AbandonOrgKeyChange(ctx context.Context, lease OrgKeyLease, unchanged bool) (err error) {
 	defer wrap("abandon change of organisation key", &err)
-	_, err = s.pool.Exec(ctx, `
-		WITH ended AS (
-			UPDATE org_key_sync SET sent = sent AND @unchanged, lease = NULL, lease_until = NULL, due_at = @now
-			WHERE org_id = @org_id AND lease = @lease RETURNING org_id
-		) SELECT pg_notify(@channel, @event) FROM ended`,
-		pgx.StrictNamedArgs{
-			"org_id": lease.orgID, "lease": lease.lease, "unchanged": unchanged, "now": s.now(),
-			"channel": channel, "event": string(EventOrgKey),
-		})
-	return err
+	return s.announcingRows(ctx, EventOrgKey, `
+		UPDATE org_key_sync SET sent = sent AND @unchanged, lease = NULL, lease_until = NULL, due_at = @now
+		WHERE org_id = @org_id AND lease = @lease`,
+		pgx.StrictNamedArgs{"org_id": lease.orgID, "lease": lease.lease, "unchanged": unchanged, "now": s.now()})
 }
 
 // UnsyncedOrgKey is a key that a gateway may not have as it is stored.
@@ -225,24 +219,15 @@ func (s *Store) ConfirmOrgKey(ctx context.Context, key UnsyncedOrgKey) (err erro
 // key are ignored.
 func (s *Store) ResendOrgKeys(ctx context.Context, orgIDs []string) (err error) {
 	defer wrap("resend organisation keys", &err)
-	_, err = s.pool.Exec(ctx, `
-		WITH resent AS (
-			INSERT INTO org_key_sync (org_id, sent, due_at)
-			SELECT org_id, false, @now FROM org_keys WHERE org_id = ANY (@org_ids) ORDER BY org_id
-			ON CONFLICT (org_id) DO UPDATE SET
-				version = excluded.version, sent = false, attempts = 0, due_at = excluded.due_at, last_error = NULL
-			RETURNING org_id
-		) SELECT pg_notify(@channel, @event) FROM resent LIMIT 1`,
-		pgx.StrictNamedArgs{"org_ids": orgIDs, "now": s.now(), "channel": channel, "event": string(EventOrgKey)})
-	return err
+	return s.announcingRows(ctx, EventOrgKey, `
+		INSERT INTO org_key_sync (org_id, sent, due_at)
+		SELECT org_id, false, @now FROM org_keys WHERE org_id = ANY (@org_ids) ORDER BY org_id`+againUnsynced,
+		pgx.StrictNamedArgs{"org_ids": orgIDs, "now": s.now()})
 }
 
 // RetryOrgKeys makes all keys due that wait for another attempt.
 func (s *Store) RetryOrgKeys(ctx context.Context) (err error) {
 	defer wrap("retry organisation keys", &err)
-	_, err = s.pool.Exec(ctx, `
-		WITH retried AS (UPDATE org_key_sync SET due_at = @now WHERE due_at > @now RETURNING org_id)
-		SELECT pg_notify(@channel, @event) FROM retried LIMIT 1`,
-		pgx.StrictNamedArgs{"now": s.now(), "channel": channel, "event": string(EventOrgKey)})
-	return err
+	return s.announcingRows(ctx, EventOrgKey,
+		`UPDATE org_key_sync SET due_at = @now WHERE due_at > @now`, pgx.StrictNamedArgs{"now": s.now()})
 }

@@ -1,12 +1,16 @@
 package store_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -42,7 +46,7 @@ func TestRaces(t *testing.T) {
 	}
 	refusedIs := func(refused map[string]store.Refusal, err error, want store.Refusal) error {
 		for _, refusal := range refused {
-			assert.Equal(t, want, refusal)
+			assert.Regexp(t, `^`+string(want)+` \((api|policy)[0-9]+\)$`, refusal, "it names the document that was first")
 			err = store.ErrConflict
 		}
 		return err
@@ -189,15 +193,166 @@ func TestErrorsNameTheOperationAndTheConstraintAndNoValue(t *testing.T) {
 	s := storetest.New(t)
 	org := organisation(t, s)
 	params := store.UserParams{OrgID: &org, EmailAddress: "secret@example.org"}
-	_, err := s.CreateUser(t.Context(), params)
+	first, err := s.CreateUser(t.Context(), params)
 	require.NoError(t, err)
 	_, err = s.CreateUser(t.Context(), params)
-	require.EqualError(t, err, "store: create user: already taken (constraint users_email_key)")
+	require.EqualError(t, err, "store: create user: already taken (constraint users_email_key): "+
+		"email_address belongs to user "+first.ID)
 	_, err = s.User(t.Context(), "secret\x00")
 	require.EqualError(t, err, "store: get user: not a value that can be stored (SQLSTATE 22021)")
 	_, err = s.User(t.Context(), "secret")
 	require.EqualError(t, err, "store: get user: not found")
 	for _, err := range s.Users(t.Context(), store.UserFilter{Email: "secret\x00"}) {
 		require.EqualError(t, err, "store: list users: not a value that can be stored (SQLSTATE 22021)")
+	}
+}
+
+// TestBootstrapOnce has several servers bootstrap a database at the same time.
+func TestBootstrapOnce(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	const calls = 8
+	errs := make([]error, calls)
+	var running sync.WaitGroup
+	for i := range errs {
+		running.Go(func() {
+			user := store.UserParams{EmailAddress: "first@example.org", Active: true, AccessKey: strconv.Itoa(i)}
+			_, errs[i] = s.Bootstrap(t.Context(), store.Organisation{Document: json.RawMessage(`{}`)}, user)
+		})
+	}
+	running.Wait()
+	stored := 0
+	for _, err := range errs {
+		if err == nil {
+			stored++
+			continue
+		}
+		require.ErrorIs(t, err, store.ErrConflict)
+	}
+	require.Equal(t, 1, stored)
+	n, err := s.CountOrganisations(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+}
+
+// commitTracer calls the function that a context has as its value of commitTracer{} before each COMMIT.
+type commitTracer struct{}
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (commitTracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	if before, ok := ctx.Value(commitTracer{}).(func()); ok && strings.EqualFold(data.SQL, "COMMIT") {
+		before()
+	}
+	return ctx
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (commitTracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// TestPoliciesShareNoID: while a transaction stores a policy, one of another organisation stores a policy that gateways
+// may know by the same ID. The second gets ErrConflict.
+func TestPoliciesShareNoID(t *testing.T) {
+	t.Parallel()
+	const id, otherID = "5fd08ed769710900018bc196", "5fd08ed769710900018bc197"
+	policy := func(org, id, explicitID string) store.PolicyParams {
+		return store.PolicyParams{
+			Policy:    store.Policy{ID: id, ExplicitID: explicitID, OrgID: org, Document: json.RawMessage(`{}`)},
+			CheckedBy: "check",
+		}
+	}
+	for name, is := range map[string]struct {
+		before bool // the second policy is stored before, with another ID
+		store  func(ctx context.Context, s *store.Store, org string) error
+	}{
+		"a new policy": {false, func(ctx context.Context, s *store.Store, org string) error {
+			return s.CreatePolicy(ctx, policy(org, otherID, id))
+		}},
+		"a policy that changes": {true, func(ctx context.Context, s *store.Store, org string) error {
+			return s.EditPolicy(ctx, store.Ref{ID: otherID}, func(store.Policy) (store.PolicyParams, error) {
+				return policy(org, otherID, id), nil
+			})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, conn := t.Context(), storetest.Database(t)
+			second := storetest.Open(t, conn)
+			t.Cleanup(second.Close)
+			org, other := organisation(t, second), organisation(t, second)
+			if is.before {
+				require.NoError(t, second.CreatePolicy(ctx, policy(other, otherID, "free")))
+			}
+			conflict := make(chan error, 1)
+			first, err := store.Open(ctx, store.WithTracer(config(conn), commitTracer{}))
+			require.NoError(t, err)
+			t.Cleanup(first.Close)
+			storing := context.WithValue(ctx, commitTracer{}, func() {
+				go func() { conflict <- is.store(ctx, second, other) }()
+				require.Eventually(t, func() bool {
+					return len(conflict) > 0 || storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
+						WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+				}, failoverBound, time.Millisecond)
+			})
+			require.NoError(t, first.CreatePolicy(storing, policy(org, id, "explicit")))
+			require.ErrorIs(t, <-conflict, store.ErrConflict)
+		})
+	}
+}
+
+// TestAPIsOfOthersAtOnce: of two APIs of different organisations that may not be there together, and are stored at
+// once, the second is refused.
+func TestAPIsOfOthersAtOnce(t *testing.T) {
+	t.Parallel()
+	api := func(org, apiID string) store.API {
+		return store.API{APIID: apiID, ID: "id of " + apiID, OrgID: org, Document: json.RawMessage(`{}`)}
+	}
+	calling := func(org, apiID, target string) store.API {
+		calls := api(org, apiID)
+		calls.Calls = []string{target}
+		return calls
+	}
+	serving := func(org, apiID string) store.API {
+		served := api(org, apiID)
+		served.Active, served.Search = true, json.RawMessage(`{"route":"/shop"}`)
+		served.Serving = &store.Serving{Routes: []string{"/shop"}, Domains: []string{""}}
+		return served
+	}
+	for name, is := range map[string]struct {
+		first, second func(org string) store.API
+		refused       error
+	}{
+		"a call, and what it calls": {
+			func(org string) store.API { return calling(org, "caller", "target") },
+			func(org string) store.API { return api(org, "target") }, store.ErrConflict,
+		},
+		"an API, and a call of it": {
+			func(org string) store.API { return api(org, "target") },
+			func(org string) store.API { return calling(org, "caller", "target") }, store.ErrForeign,
+		},
+		"a listen path": {
+			func(org string) store.API { return serving(org, "one") },
+			func(org string) store.API { return serving(org, "two") }, store.ErrServed,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, conn := t.Context(), storetest.Database(t)
+			second := storetest.Open(t, conn)
+			t.Cleanup(second.Close)
+			org, other := organisation(t, second), organisation(t, second)
+			refused := make(chan error, 1)
+			first, err := store.Open(ctx, store.WithTracer(config(conn), commitTracer{}))
+			require.NoError(t, err)
+			t.Cleanup(first.Close)
+			storing := context.WithValue(ctx, commitTracer{}, func() {
+				go func() { refused <- second.CreateAPI(ctx, "check", is.second(other)) }()
+				require.Eventually(t, func() bool {
+					return len(refused) > 0 || storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
+						WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+				}, failoverBound, time.Millisecond)
+			})
+			require.NoError(t, first.CreateAPI(storing, "check", is.first(org)))
+			require.ErrorIs(t, <-refused, is.refused)
+		})
 	}
 }

@@ -18,20 +18,56 @@ type querier interface {
 // queryRow runs a query that returns one row. Each column is the field of T of that name. It returns pgx.ErrNoRows if
 // there is no row.
 func queryRow[T any](ctx context.Context, db querier, sql string, args ...any) (T, error) {
-	rows, _ := db.Query(ctx, sql, args...) // CollectExactlyOneRow returns the error
-	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+	return collect(ctx, db, statement{sql, args}, func(rows pgx.Rows) (T, error) {
+		return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+	})
 }
 
 // queryRows runs a query and returns its rows. Each column is the field of T of that name.
 func queryRows[T any](ctx context.Context, db querier, sql string, args ...any) ([]T, error) {
-	rows, _ := db.Query(ctx, sql, args...) // CollectRows returns the error
-	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	return collect(ctx, db, statement{sql, args}, func(rows pgx.Rows) ([]T, error) {
+		return pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	})
 }
 
 // queryValue runs a query that returns one row of one column. It returns pgx.ErrNoRows if there is no row.
 func queryValue[T any](ctx context.Context, db querier, sql string, args ...any) (T, error) {
-	rows, _ := db.Query(ctx, sql, args...) // CollectExactlyOneRow returns the error
-	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+	return collect(ctx, db, statement{sql, args}, func(rows pgx.Rows) (T, error) {
+		return pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+	})
+}
+
+// queryColumn runs a query that returns one column, and returns its values.
+func queryColumn[T any](ctx context.Context, db querier, sql string, args ...any) ([]T, error) {
+	return collect(ctx, db, statement{sql, args}, func(rows pgx.Rows) ([]T, error) {
+		return pgx.CollectRows(rows, pgx.RowTo[T])
+	})
+}
+
+// countRows counts the rows of a table, or of a table with a WHERE clause.
+func countRows(ctx context.Context, db querier, from string, args ...any) (int, error) {
+	return queryValue[int](mayTakeLong(ctx), db, `SELECT count(*) FROM `+from, args...)
+}
+
+// statement is a statement and its arguments.
+type statement struct {
+	sql  string
+	args []any
+}
+
+// collect runs a query and collects what it returns. On the pool, it is repeated as pool.repeats allows.
+func collect[T any](
+	ctx context.Context, db querier, s statement, read func(pgx.Rows) (T, error),
+) (result T, err error) {
+	run := func() error {
+		rows, _ := db.Query(ctx, s.sql, s.args...) // read returns the error
+		result, err = read(rows)
+		return err
+	}
+	if p, ok := db.(*pool); ok {
+		return result, p.repeat(ctx, isRead(s.sql), run)
+	}
+	return result, run()
 }
 
 // execRow runs a statement that changes one row. It returns ErrNotFound if it changes none.
@@ -43,6 +79,17 @@ func execRow(ctx context.Context, db querier, sql string, args ...any) error {
 	return err
 }
 
+// conditions are what the rows that a statement selects have to fulfil.
+type conditions []string
+
+// sql returns the WHERE clause of the conditions.
+func (c conditions) sql() string {
+	if len(c) == 0 {
+		return ""
+	}
+	return ` WHERE ` + strings.Join(c, ` AND `)
+}
+
 // columns are the columns that a statement writes, with their values.
 type columns []column
 
@@ -50,6 +97,9 @@ type column struct {
 	name  string
 	value any
 }
+
+// expression is SQL that an update sets a column to, in place of a value. It may refer to the row's columns.
+type expression string
 
 // insert returns an INSERT of the columns into a table, and its arguments.
 func (c columns) insert(table string) (sql string, args []any) {
@@ -81,6 +131,10 @@ func (c columns) update(table, id string) (sql string, args []any) {
 	var set []string
 	for _, column := range c {
 		if column.name == "id" {
+			continue
+		}
+		if sql, ok := column.value.(expression); ok {
+			set = append(set, column.name+" = "+string(sql))
 			continue
 		}
 		args = append(args, column.value)

@@ -15,8 +15,10 @@ const nonceLifetime = 60 * time.Second
 
 // SignOn is the sign-on that a nonce is created for.
 type SignOn struct {
-	OrgID string
-	Email string
+	// Section is what the nonce signs on to. Nothing else can redeem it.
+	Section string
+	OrgID   string
+	Email   string
 	// RegisteredOnly: only the address of an active user of the organisation may sign on.
 	RegisteredOnly bool
 	Document       json.RawMessage
@@ -28,7 +30,7 @@ func (s *Store) CreateNonce(ctx context.Context, on SignOn) (nonce string, err e
 	defer wrap("create nonce", &err)
 	nonce = s.ids.Nonce()
 	sql, args := columns{
-		{"nonce_hash", hashNonce(nonce)},
+		{"nonce_hash", hashNonce(on.Section, nonce)},
 		{"org_id", on.OrgID},
 		{"email_key", strings.ToLower(on.Email)},
 		{"registered_only", on.RegisteredOnly},
@@ -38,8 +40,9 @@ func (s *Store) CreateNonce(ctx context.Context, on SignOn) (nonce string, err e
 	return nonce, execRow(ctx, s.pool, sql, args...)
 }
 
-func hashNonce(nonce string) []byte {
-	hash := sha256.Sum256([]byte(nonce))
+// hashNonce returns the hash of a nonce and its section: no other section has a nonce with this hash.
+func hashNonce(section, nonce string) []byte {
+	hash := sha256.Sum256([]byte(section + ":" + nonce))
 	return hash[:]
 }
 
@@ -64,32 +67,34 @@ func (s *Store) DeleteExpiredNonces(ctx context.Context) (err error) {
 // RedeemedNonce is the sign-on of a redeemed nonce.
 type RedeemedNonce struct {
 	Document json.RawMessage
-	// Allowed reports whether the address may sign on: the nonce is not RegisteredOnly, or the address is an active
+	// Registered reports whether the address may sign on: the nonce is not RegisteredOnly, or the address is an active
 	// user's.
-	Allowed bool
+	Registered bool
 }
 
-// RedeemNonce returns the sign-on of a nonce and deletes the nonce: of concurrent calls, one succeeds. It returns
-// ErrNotFound if the nonce does not exist or has expired.
-func (s *Store) RedeemNonce(ctx context.Context, nonce string) (redeemed RedeemedNonce, err error) {
+// RedeemNonce returns the sign-on of a nonce for a section and deletes the nonce: of concurrent calls, one succeeds. It
+// returns ErrNotFound if the nonce does not exist, has expired, or is for another section.
+func (s *Store) RedeemNonce(ctx context.Context, section, nonce string) (redeemed RedeemedNonce, err error) {
 	defer wrap("redeem nonce", &err)
-	return s.redeem(ctx, nonce, `DELETE FROM sso_nonces WHERE nonce_hash = @hash RETURNING `+redeemedColumns)
+	return s.redeem(ctx, hashNonce(section, nonce),
+		`DELETE FROM sso_nonces WHERE nonce_hash = @hash RETURNING `+redeemedColumns)
 }
 
 // PeekNonce returns what RedeemNonce would, and keeps the nonce.
-func (s *Store) PeekNonce(ctx context.Context, nonce string) (redeemed RedeemedNonce, err error) {
+func (s *Store) PeekNonce(ctx context.Context, section, nonce string) (redeemed RedeemedNonce, err error) {
 	defer wrap("peek nonce", &err)
-	return s.redeem(ctx, nonce, `SELECT `+redeemedColumns+` FROM sso_nonces WHERE nonce_hash = @hash`)
+	return s.redeem(ctx, hashNonce(section, nonce),
+		`SELECT `+redeemedColumns+` FROM sso_nonces WHERE nonce_hash = @hash`)
 }
 
 const redeemedColumns = `org_id, email_key, registered_only, document, expires_at`
 
 // redeem returns the sign-on of the nonce whose redeemedColumns a statement returns.
-func (s *Store) redeem(ctx context.Context, nonce, sql string) (RedeemedNonce, error) {
+func (s *Store) redeem(ctx context.Context, hash []byte, sql string) (RedeemedNonce, error) {
 	return queryRow[RedeemedNonce](ctx, s.pool, `
 		WITH redeemed AS (`+sql+`)
 		SELECT document, NOT registered_only OR EXISTS (
 			SELECT FROM users
-			WHERE users.org_id = redeemed.org_id AND users.email_key = redeemed.email_key AND active) AS allowed
-		FROM redeemed WHERE expires_at > @now`, pgx.StrictNamedArgs{"hash": hashNonce(nonce), "now": s.now()})
+			WHERE users.org_id = redeemed.org_id AND users.email_key = redeemed.email_key AND active) AS registered
+		FROM redeemed WHERE expires_at > @now`, pgx.StrictNamedArgs{"hash": hash, "now": s.now()})
 }

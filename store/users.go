@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"strings"
 	"time"
@@ -35,12 +37,26 @@ const userColumns = `
 // none: a caller that is missing by mistake must not be the most powerful one.
 func (u User) IsSuperUser() bool { return u.ID != "" && u.OrgID == "" }
 
-// IsAdmin reports whether the user may do everything in their organisation. The permission has the value "admin"; the
-// documentation of the original also has "true".
-func (u User) IsAdmin() bool {
-	value := u.UserPermissions["IsAdmin"]
-	return value == "admin" || value == "true"
-}
+// IsAdmin reports whether the user may do everything in their organisation. isAdmin is the same in SQL.
+func (u User) IsAdmin() bool { return Grants(u.UserPermissions[PermissionIsAdmin]) }
+
+func (u User) isActiveAdmin() bool { return u.Active && u.IsAdmin() }
+
+// MayResetPasswords reports whether the user, if an administrator, may set the passwords of others.
+func (u User) MayResetPasswords() bool { return Grants(u.UserPermissions[PermissionResetPassword]) }
+
+// The permissions that have no levels.
+const (
+	PermissionIsAdmin       = "IsAdmin"
+	PermissionResetPassword = "ResetPassword"
+)
+
+// Grants reports whether the value of a permission that has no levels grants it: "admin", or "true", which the
+// documentation of the original also has. Any other value, such as "deny", grants nothing.
+func Grants(value string) bool { return value == "admin" || value == "true" }
+
+// isAdmin is the condition that a row of users is an administrator's.
+const isAdmin = `coalesce(user_permissions->>'IsAdmin', '') IN ('admin', 'true')`
 
 // CanAccess reports whether the user has access to an organisation.
 func (u User) CanAccess(orgID string) bool {
@@ -50,7 +66,7 @@ func (u User) CanAccess(orgID string) bool {
 // UserParams is what a request sets of a user. In an update, what is optional keeps its value if it is not set.
 type UserParams struct {
 	OrgID           *string // optional; "" is a super user
-	EmailAddress    string
+	EmailAddress    string  // stored in lower case
 	FirstName       string
 	LastName        string
 	Active          bool
@@ -61,11 +77,20 @@ type UserParams struct {
 	PasswordHash    string // optional
 }
 
+// Params returns what sets a user to what the user is already.
+func (u User) Params() UserParams {
+	return UserParams{
+		EmailAddress: u.EmailAddress, FirstName: u.FirstName, LastName: u.LastName, Active: u.Active, GroupID: u.GroupID,
+		PasswordMaxDays: u.PasswordMaxDays,
+	}
+}
+
 // columns returns the columns that p sets.
 func (p UserParams) columns(now time.Time) columns {
+	address := strings.ToLower(p.EmailAddress) // as the original stores it
 	set := columns{
-		{"email_address", p.EmailAddress},
-		{"email_key", strings.ToLower(p.EmailAddress)},
+		{"email_address", address},
+		{"email_key", address},
 		{"first_name", p.FirstName},
 		{"last_name", p.LastName},
 		{"active", p.Active},
@@ -91,6 +116,11 @@ func (p UserParams) columns(now time.Time) columns {
 // the organisation, and ErrUnknownOrganisation if the organisation does not exist.
 func (s *Store) CreateUser(ctx context.Context, p UserParams) (u User, err error) {
 	defer wrap("create user", &err)
+	u, err = s.insertUser(ctx, s.pool, p)
+	return u, s.userConflict(ctx, "", p, err)
+}
+
+func (s *Store) insertUser(ctx context.Context, db querier, p UserParams) (User, error) {
 	p.AccessKey = s.ids.Key()
 	if p.UserPermissions == nil {
 		p.UserPermissions = map[string]string{}
@@ -98,7 +128,25 @@ func (s *Store) CreateUser(ctx context.Context, p UserParams) (u User, err error
 	now := s.timestamp()
 	row := append(p.columns(now), column{"id", s.ids.Object()}, column{"created_at", now})
 	sql, args := row.insert("users")
-	return queryRow[User](ctx, s.pool, sql+` RETURNING`+userColumns, args...)
+	return queryRow[User](ctx, db, sql+` RETURNING`+userColumns, args...)
+}
+
+// userConflict adds to a conflict which user has the e-mail address or the access key that a request sets of a user.
+func (s *Store) userConflict(ctx context.Context, id string, p UserParams, err error) error {
+	switch conflict := translate(err); {
+	case errors.Is(conflict, ErrConflict):
+		return withOwner(ctx, s.pool, err, ownerQuery{
+			"email_address", "user", `
+			SELECT id FROM users WHERE email_key = $1 AND coalesce(org_id, '') = coalesce(
+				$2, (SELECT org_id FROM users WHERE id = $3), '')`,
+			[]any{strings.ToLower(p.EmailAddress), p.OrgID, id},
+		})
+	case errors.Is(conflict, ErrAccessKeyTaken):
+		return withOwner(ctx, s.pool, err, ownerQuery{
+			"access_key", "user", `SELECT id FROM users WHERE access_key = $1`, []any{p.AccessKey},
+		})
+	}
+	return err
 }
 
 // UpdateUser changes what p sets of a user. It returns ErrNotFound if there is no such user, ErrConflict if the e-mail
@@ -106,8 +154,13 @@ func (s *Store) CreateUser(ctx context.Context, p UserParams) (u User, err error
 // ErrUnknownOrganisation if the organisation does not exist.
 func (s *Store) UpdateUser(ctx context.Context, id string, p UserParams) (u User, err error) {
 	defer wrap("update user", &err)
-	sql, args := p.columns(s.timestamp()).update("users", id)
-	return queryRow[User](ctx, s.pool, sql+` RETURNING`+userColumns, args...)
+	set := p.columns(s.timestamp())
+	if p.PasswordHash != "" {
+		set = append(set, column{"password_history", s.passwordHistory()})
+	}
+	sql, args := set.update("users", id)
+	u, err = queryRow[User](ctx, s.pool, sql+` RETURNING`+userColumns, args...)
+	return u, s.userConflict(ctx, id, p, err)
 }
 
 // SetResetPassword grants or revokes a user's permission to reset the passwords of others. It returns ErrNotFound if
@@ -140,23 +193,40 @@ func userByID() lookup[User] {
 	}
 }
 
-// UserByAccessKey returns the user who has the access key. It returns ErrNotFound if there is none, or the user is not
-// active.
-func (s *Store) UserByAccessKey(ctx context.Context, key string) (u User, err error) {
+// Caller is a user with what the user's group grants.
+type Caller struct {
+	User
+	// GroupPermissions are the permissions of the user's group, nil without a group of the user's organisation. They
+	// are shared with other callers of the store: do not change them.
+	GroupPermissions map[string]string
+}
+
+// callerQuery selects callers. A group counts for users of its own organisation. If it is not active, it keeps its
+// users out, except administrators, who have nothing from it.
+const callerQuery = `
+	SELECT` + userColumns + `, group_permissions
+	FROM users LEFT JOIN (
+		SELECT id AS own_group, org_id AS own_org, active AS group_active, user_permissions AS group_permissions
+		FROM user_groups
+	) AS own ON own_group = group_id AND own_org = org_id
+	WHERE active AND (group_active IS NOT FALSE OR ` + isAdmin + `) AND `
+
+// UserByAccessKey returns the user who has the access key. It returns ErrNotFound if there is none, or the user or the
+// user's group is not active.
+func (s *Store) UserByAccessKey(ctx context.Context, key string) (c Caller, err error) {
 	defer wrap("get user by access key", &err)
 	return s.usersByKey.do(ctx, key)
 }
 
-func userByAccessKey() lookup[User] {
-	return lookup[User]{
-		single: func(ctx context.Context, db querier, key string) (User, error) {
-			return queryRow[User](ctx, db, `SELECT`+userColumns+` FROM users WHERE access_key = $1 AND active`, key)
+func userByAccessKey() lookup[Caller] {
+	return lookup[Caller]{
+		single: func(ctx context.Context, db querier, key string) (Caller, error) {
+			return queryRow[Caller](ctx, db, callerQuery+`access_key = $1`, key)
 		},
-		many: func(ctx context.Context, db querier, keys []string) ([]User, error) {
-			return queryRows[User](ctx, db,
-				`SELECT`+userColumns+` FROM users WHERE access_key = ANY ($1) AND active`, keys)
+		many: func(ctx context.Context, db querier, keys []string) ([]Caller, error) {
+			return queryRows[Caller](ctx, db, callerQuery+`access_key = ANY ($1)`, keys)
 		},
-		key: func(u User) string { return u.AccessKey },
+		key: func(c Caller) string { return c.AccessKey },
 	}
 }
 
@@ -164,46 +234,47 @@ func userByAccessKey() lookup[User] {
 type UserFilter struct {
 	OrgID *string // nil: all; "": super users
 	Email string  // "": all; case is ignored
-	Page  Page
+	// EmailPart is a part of the address; "" is a part of all. Case is ignored.
+	EmailPart string
+	Page      Page
 }
 
-func (f UserFilter) where() (condition string, args pgx.StrictNamedArgs) {
-	var conditions []string
-	args = pgx.StrictNamedArgs{}
-	switch {
-	case f.OrgID == nil:
-	case *f.OrgID == "":
-		conditions = append(conditions, `org_id IS NULL`)
-	default:
-		conditions, args["org_id"] = append(conditions, `org_id = @org_id`), *f.OrgID
+// where returns the conditions of the filter, as Filter.where does.
+func (f UserFilter) where() (conditions, pgx.StrictNamedArgs) {
+	where, args := ofOrganisation(f.OrgID)
+	if f.OrgID != nil && *f.OrgID == "" {
+		where, args = conditions{`org_id IS NULL`}, pgx.StrictNamedArgs{}
 	}
 	if f.Email != "" {
-		conditions, args["email_key"] = append(conditions, `email_key = @email_key`), strings.ToLower(f.Email)
+		where, args["email_key"] = append(where, `email_key = @email_key`), strings.ToLower(f.Email)
 	}
-	if conditions == nil {
-		return "", args
+	if f.EmailPart != "" {
+		where, args["email_part"] = append(where, `strpos(email_key, @email_part) > 0`), strings.ToLower(f.EmailPart)
 	}
-	return ` WHERE ` + strings.Join(conditions, ` AND `), args
+	return where, args
 }
 
 // Users lists users, oldest first.
 func (s *Store) Users(ctx context.Context, f UserFilter) iter.Seq2[User, error] {
 	where, args := f.where()
-	return stream(ctx, s.pool, query{
-		"list users",
-		`SELECT` + userColumns + ` FROM users` + where + ` ORDER BY position LIMIT @limit OFFSET @offset`,
-		f.Page.bounds(args),
-	}, func(rows pgx.Rows, u *User) (err error) {
-		*u, err = pgx.RowToStructByName[User](rows)
-		return err
-	})
+	return listQuery[User]{
+		operation: "list users", columns: userColumns, table: `users`, where: where, args: args, page: f.Page,
+		scan: func(row pgx.Rows, _ *chunkMemory, at *place) (User, error) {
+			listed, err := pgx.RowToStructByName[struct {
+				User
+				place
+			}](row)
+			*at = listed.place
+			return listed.User, err
+		},
+	}.rows(ctx, s.pool)
 }
 
 // CountUsers counts the users of all pages.
 func (s *Store) CountUsers(ctx context.Context, f UserFilter) (n int, err error) {
 	defer wrap("count users", &err)
 	where, args := f.where()
-	return queryValue[int](ctx, s.pool, `SELECT count(*) FROM users`+where, args)
+	return countRows(ctx, s.pool, `users`+where.sql(), args)
 }
 
 // DeleteUser deletes a user, or returns ErrNotFound.
@@ -212,10 +283,102 @@ func (s *Store) DeleteUser(ctx context.Context, id string) (err error) {
 	return execRow(ctx, s.pool, `DELETE FROM users WHERE id = $1`, id)
 }
 
-// RenewAccessKey gives a user a new access key, or returns ErrNotFound.
-func (s *Store) RenewAccessKey(ctx context.Context, id string) (err error) {
+// DeleteUserAs deletes a user on behalf of another one, or of themselves. It returns ErrNotFound if there is no such
+// user, and ErrProtected for an administrator unless by is one, too, and for the last active administrator of an
+// organisation unless by is a super user. Of two administrators who delete each other at the same time, one stays.
+func (s *Store) DeleteUserAs(ctx context.Context, id string, by User) (err error) {
+	defer wrap("delete user", &err)
+	// The administrators are locked, in one order, so that none of those that are counted is deleted meanwhile.
+	return s.changeUserAs(ctx, `
+		WITH admins AS MATERIALIZED (
+			SELECT id FROM users
+			WHERE org_id = (SELECT org_id FROM users WHERE id = @id) AND active AND `+isAdmin+`
+			ORDER BY id FOR UPDATE
+		), changed AS (
+			DELETE FROM users WHERE id = @id AND (@admin OR NOT `+isAdmin+`)
+				AND (@super OR (SELECT count(*) FROM admins WHERE id <> @id) > 0 OR @id NOT IN (SELECT id FROM admins))
+			RETURNING id
+		)`, id, pgx.StrictNamedArgs{"admin": by.IsAdmin(), "super": by.IsSuperUser()})
+}
+
+// RenewAccessKey gives a user a new access key, on behalf of another one or of themselves. It returns ErrNotFound if
+// there is no such user, and ErrProtected for an administrator unless by is one, too.
+func (s *Store) RenewAccessKey(ctx context.Context, id string, by User) (err error) {
 	defer wrap("renew access key", &err)
-	return execRow(ctx, s.pool, `UPDATE users SET access_key = $2 WHERE id = $1`, id, s.ids.Key())
+	return s.changeUserAs(ctx, `
+		WITH changed AS (
+			UPDATE users SET access_key = @key WHERE id = @id AND (@admin OR NOT `+isAdmin+`) RETURNING id
+		)`, id, pgx.StrictNamedArgs{"admin": by.IsAdmin(), "key": s.ids.Key()})
+}
+
+// EditUserAs changes a user as edit says, on behalf of another user or of themselves, without a chance for others to
+// change the user meanwhile. It returns ErrNotFound if there is no such user, ErrProtected for an administrator unless
+// by is one, too, and for the last active administrator of an organisation, who would no longer be one, unless by is a
+// super user. It returns the error of edit, and ErrConflict as UpdateUser does.
+func (s *Store) EditUserAs(
+	ctx context.Context, id string, by User, edit func(User) (UserParams, error),
+) (u User, err error) {
+	defer wrap("edit user", &err)
+	var p UserParams
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		current, others, err := lockUser(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if p, err = edit(current); err != nil {
+			return err
+		}
+		sql, args := p.columns(s.timestamp()).update("users", id)
+		u, err = queryRow[User](ctx, tx, sql+` RETURNING`+userColumns, args...)
+		switch {
+		case err != nil:
+			return err
+		case current.IsAdmin() && !by.IsAdmin():
+			return ErrProtected
+		case current.isActiveAdmin() && !u.isActiveAdmin() && others == 0 && !by.IsSuperUser():
+			return ErrProtected
+		}
+		return nil
+	})
+	return u, s.userConflict(ctx, id, p, err)
+}
+
+// lockUser locks a user and the active administrators of the user's organisation, in one order, and returns the user
+// and how many of the administrators are others.
+func lockUser(ctx context.Context, tx pgx.Tx, id string) (u User, otherAdmins int, err error) {
+	admins, err := tx.Query(ctx, `
+		SELECT id FROM users WHERE org_id = (SELECT org_id FROM users WHERE id = $1) AND active AND `+isAdmin+`
+		ORDER BY id FOR UPDATE`, id)
+	if err != nil {
+		return u, 0, err
+	}
+	ids, err := pgx.CollectRows(admins, pgx.RowTo[string])
+	if err != nil {
+		return u, 0, err
+	}
+	for _, admin := range ids {
+		if admin != id {
+			otherAdmins++
+		}
+	}
+	u, err = queryRow[User](ctx, tx, `SELECT`+userColumns+` FROM users WHERE id = $1 FOR UPDATE`, id)
+	return u, otherAdmins, err
+}
+
+// changeUserAs runs a statement that may change the user @id, and then has the ID in changed.
+func (s *Store) changeUserAs(ctx context.Context, with, id string, args pgx.StrictNamedArgs) error {
+	args["id"] = id
+	found, err := queryRow[struct{ Known, Changed bool }](ctx, s.pool, with+`
+		SELECT EXISTS (SELECT FROM users WHERE id = @id) AS known, EXISTS (SELECT FROM changed) AS changed`, args)
+	switch {
+	case err != nil:
+		return err
+	case !found.Known:
+		return ErrNotFound
+	case !found.Changed:
+		return ErrProtected
+	}
+	return nil
 }
 
 // PasswordHash returns the hash of a user's password, "" if there is no password. It returns ErrNotFound if there is no
@@ -225,10 +388,26 @@ func (s *Store) PasswordHash(ctx context.Context, id string) (hash string, err e
 	return queryValue[string](ctx, s.pool, `SELECT coalesce(password_hash, '') FROM users WHERE id = $1`, id)
 }
 
+// LastPasswords returns the hashes of a user's last passwords, the current one first, as many as the store keeps. It
+// returns ErrNotFound if there is no such user.
+func (s *Store) LastPasswords(ctx context.Context, id string) (hashes []string, err error) {
+	defer wrap("get last passwords", &err)
+	return queryValue[[]string](ctx, s.pool, `
+		SELECT array_remove(ARRAY[password_hash], NULL) || password_history FROM users WHERE id = $1`, id)
+}
+
+// passwordHistory returns what password_history is set to together with another password_hash.
+func (s *Store) passwordHistory() expression {
+	return expression(fmt.Sprintf(
+		`(array_remove(ARRAY[password_hash], NULL) || password_history)[1:%d]`, max(s.lastPasswords-1, 0)))
+}
+
 // SetPassword replaces the hash of a user's password, or returns ErrNotFound.
 func (s *Store) SetPassword(ctx context.Context, id, hash string) (err error) {
 	defer wrap("set password", &err)
-	return execRow(ctx, s.pool, `UPDATE users SET password_hash = $2, password_updated = $3 WHERE id = $1`,
+	return execRow(ctx, s.pool, `
+		UPDATE users SET password_hash = $2, password_updated = $3, password_history = `+string(s.passwordHistory())+`
+		WHERE id = $1`,
 		id, hash, s.timestamp())
 }
 
@@ -237,7 +416,7 @@ func (s *Store) SetPassword(ctx context.Context, id, hash string) (err error) {
 func (s *Store) ChangePassword(ctx context.Context, id, old, hash string) (err error) {
 	defer wrap("change password", &err)
 	return execRow(ctx, s.pool, `
-		UPDATE users SET password_hash = $3, password_updated = $4
+		UPDATE users SET password_hash = $3, password_updated = $4, password_history = `+string(s.passwordHistory())+`
 		WHERE id = $1 AND coalesce(password_hash, '') = $2`, id, old, hash, s.timestamp())
 }
 

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 
-	"github.com/go-faster/jx"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"gatehouse/bench/_ogen/api"
@@ -109,9 +108,7 @@ func (s *server) GenerateAuthToken(
 	if err != nil {
 		return nil, err
 	}
-	return &api.GenerateAuthTokenOK{
-		Status: api.ApiErrorStatusOK, Message: "SSO Nonce created", Meta: jx.Raw(`"` + nonce + `"`),
-	}, nil
+	return &api.NonceResponse{Status: api.NonceResponseStatusOK, Message: "SSO Nonce created", Meta: nonce}, nil
 }
 
 // GetOrg implements api.Handler.

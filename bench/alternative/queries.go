@@ -82,10 +82,15 @@ func TimeOrZero(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// OK returns the contract's envelope of a successful response.
-func OK(message string, meta any) admin.ApiError {
-	return admin.ApiError{Status: admin.ApiErrorStatusOK, Message: message, Meta: meta}
+// Envelope is the contract's envelope of a successful response.
+type Envelope struct {
+	Status  admin.ApiOkStatus
+	Message string
+	Meta    any
 }
+
+// OK returns the envelope around meta.
+func OK(message string, meta any) Envelope { return Envelope{admin.ApiOkStatusOK, message, meta} }
 
 // GetUser returns the user with an ID.
 func GetUser(ctx context.Context, pool *pgxpool.Pool, id string) (User, error) {

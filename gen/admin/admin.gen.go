@@ -6,16 +6,16 @@ package admin
 import (
 	"bytes"
 	"compress/flate"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
 	"time"
+
+	"gatehouse/contract"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
@@ -25,7 +25,6 @@ import (
 // Defines values for ApiErrorStatus.
 const (
 	ApiErrorStatusError ApiErrorStatus = "Error"
-	ApiErrorStatusOK    ApiErrorStatus = "OK"
 )
 
 // Valid indicates whether the value is a known member of the ApiErrorStatus enum.
@@ -33,7 +32,35 @@ func (e ApiErrorStatus) Valid() bool {
 	switch e {
 	case ApiErrorStatusError:
 		return true
-	case ApiErrorStatusOK:
+	default:
+		return false
+	}
+}
+
+// Defines values for ApiOkStatus.
+const (
+	ApiOkStatusOK ApiOkStatus = "OK"
+)
+
+// Valid indicates whether the value is a known member of the ApiOkStatus enum.
+func (e ApiOkStatus) Valid() bool {
+	switch e {
+	case ApiOkStatusOK:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for IDResponseStatus.
+const (
+	IDResponseStatusOK IDResponseStatus = "OK"
+)
+
+// Valid indicates whether the value is a known member of the IDResponseStatus enum.
+func (e IDResponseStatus) Valid() bool {
+	switch e {
+	case IDResponseStatusOK:
 		return true
 	default:
 		return false
@@ -55,15 +82,30 @@ func (e ImportResponseStatus) Valid() bool {
 	}
 }
 
+// Defines values for NonceResponseStatus.
+const (
+	NonceResponseStatusOK NonceResponseStatus = "OK"
+)
+
+// Valid indicates whether the value is a known member of the NonceResponseStatus enum.
+func (e NonceResponseStatus) Valid() bool {
+	switch e {
+	case NonceResponseStatusOK:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReloadResponseStatus.
 const (
-	Ok ReloadResponseStatus = "ok"
+	ReloadResponseStatusOk ReloadResponseStatus = "ok"
 )
 
 // Valid indicates whether the value is a known member of the ReloadResponseStatus enum.
 func (e ReloadResponseStatus) Valid() bool {
 	switch e {
-	case Ok:
+	case ReloadResponseStatusOk:
 		return true
 	default:
 		return false
@@ -87,13 +129,13 @@ func (e UserResponseStatus) Valid() bool {
 
 // Defines values for DeleteOAuthTokensParamsScope.
 const (
-	Lapsed DeleteOAuthTokensParamsScope = "lapsed"
+	DeleteOAuthTokensParamsScopeLapsed DeleteOAuthTokensParamsScope = "lapsed"
 )
 
 // Valid indicates whether the value is a known member of the DeleteOAuthTokensParamsScope enum.
 func (e DeleteOAuthTokensParamsScope) Valid() bool {
 	switch e {
-	case Lapsed:
+	case DeleteOAuthTokensParamsScopeLapsed:
 		return true
 	default:
 		return false
@@ -493,6 +535,9 @@ type AnalyticsPluginConfig struct {
 	PluginPath *string `json:"plugin_path,omitempty"`
 }
 
+// AnyValue Any JSON value.
+type AnyValue = json.RawMessage
+
 // ApiDefinition An API as a dashboard stores it: the classic definition, the OpenAPI document if there is one, and settings that belong to neither. Fields that this schema does not name are stored and returned.
 type ApiDefinition = json.RawMessage
 
@@ -514,26 +559,44 @@ type ApiDocument struct {
 	ApiId *string `json:"api_id,omitempty"`
 }
 
-// ApiError The envelope of every response that is not a bare object.
+// ApiError The envelope of every error.
 type ApiError struct {
-	// Status `OK`, or `Error` if the request failed.
+	// Status Always `Error`.
 	Status ApiErrorStatus `json:"Status"`
 
-	// Message What happened. Scripts compare it.
+	// Message What went wrong. Scripts compare it.
 	Message string `json:"Message"`
 
-	// Meta What the operation returns, or null. After an error, its `errors` may list what is wrong.
-	Meta interface{} `json:"Meta"`
+	// Meta What is wrong with the request; null for an error that its message explains.
+	Meta *ErrorDetails `json:"Meta"`
 
-	// ID The ID of what was created, where a client of the original expects it here.
+	// ID Not set.
 	ID *string `json:"ID,omitempty"`
 }
 
-// ApiErrorStatus `OK`, or `Error` if the request failed.
+// ApiErrorStatus Always `Error`.
 type ApiErrorStatus string
 
 // ApiModel Always an empty object; part of many shapes of the original.
 type ApiModel = map[string]interface{}
+
+// ApiOk The envelope of a success that returns nothing but a message.
+type ApiOk struct {
+	// Status Always `OK`.
+	Status ApiOkStatus `json:"Status"`
+
+	// Message What was done. Scripts compare it.
+	Message string `json:"Message"`
+
+	// Meta Always null.
+	Meta *Nothing `json:"Meta"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
+}
+
+// ApiOkStatus Always `OK`.
+type ApiOkStatus string
 
 // ApiRegister A list of organisations.
 type ApiRegister struct {
@@ -795,38 +858,14 @@ type ConfigTrial struct {
 
 // ConfigUIOptions What the organisation's users see of a dashboard; stored for the dashboard that shows it.
 type ConfigUIOptions struct {
-	// Cloud Whether the user interface is that of the hosted product.
-	Cloud *bool `json:"cloud,omitempty"`
-
-	// Cloudmenu Whether the menu of the hosted product is shown.
-	Cloudmenu *bool `json:"cloudmenu,omitempty"`
-
-	// DefaultLang The language of the user interface.
-	DefaultLang *string `json:"default_lang,omitempty"`
-
-	// Designer Settings of the API designer.
-	Designer *map[string]interface{} `json:"designer,omitempty"`
-
-	// Dev Whether the user interface is in development mode.
-	Dev *bool `json:"dev,omitempty"`
-
-	// DontAllowLicenseManagement Whether licences cannot be changed in the user interface.
-	DontAllowLicenseManagement *bool `json:"dont_allow_license_management,omitempty"`
-
-	// DontAllowLicenseManagementView Whether licences are not shown in the user interface.
-	DontAllowLicenseManagementView *bool `json:"dont_allow_license_management_view,omitempty"`
-
-	// DontShowAdminSockets Whether live notifications are not shown.
-	DontShowAdminSockets *bool `json:"dont_show_admin_sockets,omitempty"`
+	// Languages The languages of the user interface, by their codes.
+	Languages *map[string]string `json:"languages,omitempty"`
 
 	// HideHelp Whether links to help are hidden.
 	HideHelp *bool `json:"hide_help,omitempty"`
 
-	// Labs Settings of experimental features.
-	Labs *ConfigLabsConfig `json:"labs,omitempty"`
-
-	// Languages The languages of the user interface, by their codes.
-	Languages *map[string]string `json:"languages,omitempty"`
+	// DefaultLang The language of the user interface.
+	DefaultLang *string `json:"default_lang,omitempty"`
 
 	// LoginPage Texts and pictures of the sign-on page.
 	LoginPage *map[string]interface{} `json:"login_page,omitempty"`
@@ -834,17 +873,41 @@ type ConfigUIOptions struct {
 	// Nav Settings of the navigation.
 	Nav *map[string]interface{} `json:"nav,omitempty"`
 
-	// Onboarding The guided tour that a new organisation is shown.
-	Onboarding *ConfigOnboarding `json:"onboarding,omitempty"`
+	// Uptime Settings of the uptime page.
+	Uptime *map[string]interface{} `json:"uptime,omitempty"`
 
 	// PortalSection Settings of the portal's section.
 	PortalSection *map[string]interface{} `json:"portal_section,omitempty"`
 
+	// Designer Settings of the API designer.
+	Designer *map[string]interface{} `json:"designer,omitempty"`
+
+	// DontShowAdminSockets Whether live notifications are not shown.
+	DontShowAdminSockets *bool `json:"dont_show_admin_sockets,omitempty"`
+
+	// DontAllowLicenseManagement Whether licences cannot be changed in the user interface.
+	DontAllowLicenseManagement *bool `json:"dont_allow_license_management,omitempty"`
+
+	// DontAllowLicenseManagementView Whether licences are not shown in the user interface.
+	DontAllowLicenseManagementView *bool `json:"dont_allow_license_management_view,omitempty"`
+
+	// Cloud Whether the user interface is that of the hosted product.
+	Cloud *bool `json:"cloud,omitempty"`
+
+	// Dev Whether the user interface is in development mode.
+	Dev *bool `json:"dev,omitempty"`
+
+	// Cloudmenu Whether the menu of the hosted product is shown.
+	Cloudmenu *bool `json:"cloudmenu,omitempty"`
+
+	// Labs Settings of experimental features.
+	Labs *ConfigLabsConfig `json:"labs,omitempty"`
+
+	// Onboarding The guided tour that a new organisation is shown.
+	Onboarding *ConfigOnboarding `json:"onboarding,omitempty"`
+
 	// Trial The trial period of an organisation.
 	Trial *ConfigTrial `json:"trial,omitempty"`
-
-	// Uptime Settings of the uptime page.
-	Uptime *map[string]interface{} `json:"uptime,omitempty"`
 }
 
 // DBAccessDefinition What a policy grants on one API.
@@ -897,8 +960,8 @@ type DatasourceMappingConfiguration struct {
 
 // DatasourceSourceConfig The kind and the settings of a data source.
 type DatasourceSourceConfig struct {
-	// DataSourceConfig Settings of the data source, by its kind.
-	DataSourceConfig interface{} `json:"data_source_config,omitempty"`
+	// DataSourceConfig Any JSON value.
+	DataSourceConfig *AnyValue `json:"data_source_config,omitempty"`
 
 	// Kind The kind of the data source, for example `HTTPJSONDataSource`.
 	Kind *string `json:"kind,omitempty"`
@@ -950,6 +1013,12 @@ type EndpointMethodMeta struct {
 
 	// Headers The headers of the reply.
 	Headers *map[string]string `json:"headers,omitempty"`
+}
+
+// ErrorDetails What is wrong with the request; null for an error that its message explains.
+type ErrorDetails struct {
+	// Errors The parts of the request that are wrong.
+	Errors []Problem `json:"errors"`
 }
 
 // EventConfig Who is notified of one kind of event.
@@ -1174,10 +1243,10 @@ type GraphQLEngineConfig struct {
 	GlobalHeaders *[]*UDGGlobalHeader `json:"global_headers,omitempty"`
 }
 
-// GraphQLEngineDataSource One data source of a Universal Data Graph.
+// GraphQLEngineDataSource One data source of a Universal Data Graph; its kind decides what its `config` is.
 type GraphQLEngineDataSource struct {
-	// Config Settings of the data source, by its kind.
-	Config interface{} `json:"config,omitempty"`
+	// Config Any JSON value.
+	Config *AnyValue `json:"config,omitempty"`
 
 	// Internal Whether the data source is an API of the same gateway.
 	Internal *bool `json:"internal,omitempty"`
@@ -1399,6 +1468,24 @@ type HostCheckObject struct {
 	Url *string `json:"url,omitempty"`
 }
 
+// IDResponse The envelope around the ID of what was stored.
+type IDResponse struct {
+	// Status Always `OK`.
+	Status IDResponseStatus `json:"Status"`
+
+	// Message What was done. Scripts compare it.
+	Message string `json:"Message"`
+
+	// Meta The ID.
+	Meta string `json:"Meta"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
+}
+
+// IDResponseStatus Always `OK`.
+type IDResponseStatus string
+
 // ImportDataStruct Policies, in the shape that is both exported and imported; each one is accepted or refused by itself.
 type ImportDataStruct struct {
 	// Data The policies, oldest first.
@@ -1515,7 +1602,7 @@ type KeyData struct {
 	// KeyId The ID of the key; that of an organisation key is the ID of its organisation.
 	KeyId *string `json:"key_id,omitempty"`
 
-	// Data A session, which is what a Tyk Gateway stores for a key: rate, quota, access rights, expiry. The session of an organisation key limits the whole organisation `org_id`.
+	// Data A session, which is what a Tyk Gateway stores for a key: rate, quota, access rights, expiry, and free-form `meta_data`, which middleware can read. The session of an organisation key limits the whole organisation `org_id`.
 	Data *SessionState `json:"data,omitempty"`
 
 	// KeyHash The hash of the key, where the gateway hashes keys; else empty.
@@ -1649,6 +1736,15 @@ type Node struct {
 
 	// LastSeen When the gateway's last heartbeat arrived. It sends one every two seconds.
 	LastSeen time.Time `json:"last_seen"`
+
+	// PoliciesFetched When the gateway last fetched its policies, by the clock of the database. Absent if it has not.
+	PoliciesFetched *time.Time `json:"policies_fetched,omitempty"`
+
+	// ApisFetched When the gateway last fetched its APIs, by the clock of the database. Absent if it has not, or if it had to give up its last reload.
+	ApisFetched *time.Time `json:"apis_fetched,omitempty"`
+
+	// Behind Whether the gateway sends heartbeats, but has not fetched its policies and APIs since they last changed, although it had 3 seconds to do so.
+	Behind bool `json:"behind"`
 }
 
 // Nodes The registered gateways.
@@ -1656,6 +1752,27 @@ type Nodes struct {
 	// Nodes The gateways, in the order of their registration.
 	Nodes []Node `json:"nodes"`
 }
+
+// NonceResponse The envelope around a sign-on nonce.
+type NonceResponse struct {
+	// Status Always `OK`.
+	Status NonceResponseStatus `json:"Status"`
+
+	// Message What was done. Scripts compare it.
+	Message string `json:"Message"`
+
+	// Meta The nonce.
+	Meta string `json:"Meta"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
+}
+
+// NonceResponseStatus Always `OK`.
+type NonceResponseStatus string
+
+// Nothing Always null.
+type Nothing = struct{}
 
 // NotificationsManager Where the OAuth server announces changes of tokens.
 type NotificationsManager struct {
@@ -1953,11 +2070,11 @@ type OpenIDOptions struct {
 
 // OpenPolicyConf The organisation's own Open Policy Agent rules; stored, not evaluated.
 type OpenPolicyConf struct {
-	// Enabled Whether the rules apply.
-	Enabled *bool `json:"enabled,omitempty"`
-
 	// Rules The rules, in the language Rego.
 	Rules *string `json:"rules,omitempty"`
+
+	// Enabled Whether the rules apply.
+	Enabled *bool `json:"enabled,omitempty"`
 }
 
 // OrganisationDocument An organisation, which every other object belongs to by its `id`. Fields that this schema does not name are stored and returned.
@@ -2021,6 +2138,15 @@ type PolicyPartitions struct {
 
 	// RateLimit Whether the policy sets the rate limit of its keys.
 	RateLimit *bool `json:"rate_limit,omitempty"`
+}
+
+// Problem A part of a request that is wrong, and why.
+type Problem struct {
+	// Path The JSON pointer of the part, empty for the whole body; for a parameter, a slash and its name.
+	Path string `json:"path"`
+
+	// Reason What is wrong. It never quotes a value of the request.
+	Reason string `json:"reason"`
 }
 
 // Provider An external OAuth provider.
@@ -2179,13 +2305,13 @@ type RequestSizeMeta struct {
 	SizeLimit *int64 `json:"size_limit,omitempty"`
 }
 
-// ResponseProcessor A processor that responses pass through.
+// ResponseProcessor A middleware that responses pass through, and its options.
 type ResponseProcessor struct {
 	// Name The name of the middleware, for example `header_injector`.
 	Name *string `json:"name,omitempty"`
 
-	// Options Settings of the middleware.
-	Options interface{} `json:"options,omitempty"`
+	// Options Any JSON value.
+	Options *AnyValue `json:"options,omitempty"`
 }
 
 // RoutingTrigger A rewrite that happens on conditions.
@@ -2344,7 +2470,7 @@ type SessionProviderMeta struct {
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
-// SessionState A session, which is what a Tyk Gateway stores for a key: rate, quota, access rights, expiry. The session of an organisation key limits the whole organisation `org_id`.
+// SessionState A session, which is what a Tyk Gateway stores for a key: rate, quota, access rights, expiry, and free-form `meta_data`, which middleware can read. The session of an organisation key limits the whole organisation `org_id`.
 type SessionState = json.RawMessage
 
 // SignatureConfig How the signature beside a credential is verified.
@@ -2550,7 +2676,7 @@ type User struct {
 	// LastName The family name.
 	LastName string `json:"last_name"`
 
-	// EmailAddress The e-mail address, which belongs to one user of the organisation, in any case.
+	// EmailAddress The e-mail address, in lower case. It belongs to one user of the organisation.
 	EmailAddress string `json:"email_address"`
 
 	// OrgId The organisation of the user; empty for a super user, who belongs to none.
@@ -2592,7 +2718,7 @@ type UserRequest struct {
 	// PWHistory Ignored.
 	PWHistory *[]string `json:"PWHistory,omitempty"`
 
-	// AccessKey The access key when the user is replaced; absent or empty keeps it. Ignored when the user is created.
+	// AccessKey The access key when the user is replaced, of at least 16 characters unless the user already has it; absent or empty keeps it. Ignored when the user is created.
 	AccessKey *string `json:"access_key,omitempty"`
 
 	// Active Whether the access key works. The default is false.
@@ -2604,13 +2730,13 @@ type UserRequest struct {
 	// CreatedAt Ignored: the server sets it.
 	CreatedAt *string `json:"created_at,omitempty"`
 
-	// EmailAddress The e-mail address, which must be new in the organisation, in any case.
+	// EmailAddress The e-mail address, which must be new in the organisation, in any case. It is stored in lower case.
 	EmailAddress *string `json:"email_address,omitempty"`
 
 	// FirstName The given name.
 	FirstName *string `json:"first_name,omitempty"`
 
-	// GroupId The user group. It is stored only.
+	// GroupId The user group of the same organisation whose permissions the user has, too. Any other has no effect.
 	GroupId *string `json:"group_id,omitempty"`
 
 	// Id Ignored: the server makes the ID.
@@ -2625,7 +2751,7 @@ type UserRequest struct {
 	// OrgId The organisation of the user; empty for a super user. Absent keeps it when the user is replaced.
 	OrgId *string `json:"org_id,omitempty"`
 
-	// Password The new password, of at least 6 characters, when the user is replaced; absent or empty keeps the current one. Ignored when the user is created.
+	// Password The new password, of at least 6 characters unless the server is configured for more, when the user is replaced; absent or empty keeps the current one. Ignored when the user is created.
 	Password *string `json:"password,omitempty"`
 
 	// PasswordMaxDays After how many days the password should be changed; 0 is never. It is stored only.
@@ -2646,11 +2772,11 @@ type UserResponse struct {
 	// Message The user's access key after creating or updating the user.
 	Message string `json:"Message"`
 
-	// ID Not set.
-	ID *string `json:"ID,omitempty"`
-
 	// Meta A user as the server returns it. Times are RFC 3339; `0001-01-01T00:00:00Z` means never. The published schema lacks `PWHistory` and `created_at`.
 	Meta User `json:"Meta"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
 }
 
 // UserResponseStatus Always `OK`.
@@ -2887,16 +3013,22 @@ type PolicyID = string
 // UserID defines model for UserID.
 type UserID = string
 
-// BadParameter The envelope of every response that is not a bare object.
+// BadParameter The envelope of every error.
 type BadParameter = ApiError
 
-// TooLarge The envelope of every response that is not a bare object.
+// ImportTooLarge The envelope of every error.
+type ImportTooLarge = ApiError
+
+// TooLarge The envelope of every error.
 type TooLarge = ApiError
 
-// TooSlow The envelope of every response that is not a bare object.
+// TooManyAttempts The envelope of every error.
+type TooManyAttempts = ApiError
+
+// TooSlow The envelope of every error.
 type TooSlow = ApiError
 
-// Unauthorised The envelope of every response that is not a bare object.
+// Unauthorised The envelope of every error.
 type Unauthorised = ApiError
 
 // ExportAPIsParams defines parameters for ExportAPIs.
@@ -2977,7004 +3109,6 @@ type CreateUserJSONRequestBody = UserRequest
 // UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
 type UpdateUserJSONRequestBody = UserRequest
 
-// RequestEditorFn is the function signature for the RequestEditor callback function
-type RequestEditorFn func(ctx context.Context, req *http.Request) error
-
-// Doer performs HTTP requests.
-//
-// The standard http.Client implements this interface.
-type HttpRequestDoer interface {
-	Do(req *http.Request) (*http.Response, error)
-}
-
-// Client which conforms to the OpenAPI3 specification for this service.
-type Client struct {
-	// The endpoint of the server conforming to this interface, with scheme,
-	// https://api.deepmap.com for example. This can contain a path relative
-	// to the server, such as https://api.deepmap.com/dev-test, and all the
-	// paths in the swagger spec will be appended to the server.
-	Server string
-
-	// Doer for performing requests, typically a *http.Client with any
-	// customized settings, such as certificate chains.
-	Client HttpRequestDoer
-
-	// A list of callbacks for modifying requests which are generated before sending over
-	// the network.
-	RequestEditors []RequestEditorFn
-}
-
-// ClientOption allows setting custom parameters during construction
-type ClientOption func(*Client) error
-
-// Creates a new Client, with reasonable defaults
-func NewClient(server string, opts ...ClientOption) (*Client, error) {
-	// create a client with sane default values
-	client := Client{
-		Server: server,
-	}
-	// mutate client and add all optional params
-	for _, o := range opts {
-		if err := o(&client); err != nil {
-			return nil, err
-		}
-	}
-	// ensure the server URL always has a trailing slash
-	if !strings.HasSuffix(client.Server, "/") {
-		client.Server += "/"
-	}
-	// create httpClient, if not already present
-	if client.Client == nil {
-		client.Client = &http.Client{}
-	}
-	return &client, nil
-}
-
-// WithHTTPClient allows overriding the default Doer, which is
-// automatically created using http.Client. This is useful for tests.
-func WithHTTPClient(doer HttpRequestDoer) ClientOption {
-	return func(c *Client) error {
-		c.Client = doer
-		return nil
-	}
-}
-
-// WithRequestEditorFn allows setting up a callback function, which will be
-// called right before sending the request. This can be used to mutate the request.
-func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
-	return func(c *Client) error {
-		c.RequestEditors = append(c.RequestEditors, fn)
-		return nil
-	}
-}
-
-// The interface specification for the client above.
-type ClientInterface interface {
-
-	// ExportAPIs Export APIs
-	//
-	// Lists the APIs of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
-	//
-	// Corresponds with GET /admin/apis (the `ExportAPIs` operationId).
-	ExportAPIs(ctx context.Context, params *ExportAPIsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ImportAPIsWithBody Import APIs
-	//
-	// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /admin/apis/import (the `ImportAPIs` operationId).
-	ImportAPIsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ImportAPIs Import APIs
-	//
-	// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /admin/apis/import (the `ImportAPIs` operationId).
-	ImportAPIs(ctx context.Context, body ImportAPIsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RemoveAPI Delete an API
-	//
-	// Deletes the API with this `api_id` or with this ID in the database.
-	//
-	// Corresponds with DELETE /admin/apis/{apiId} (the `RemoveAPI` operationId).
-	RemoveAPI(ctx context.Context, apiId APIID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// AdminHello Check the admin secret
-	//
-	// Responds with 200 if the admin secret is right.
-	//
-	// Corresponds with GET /admin/hello (the `AdminHello` operationId).
-	AdminHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListNodes List the gateways
-	//
-	// Lists the registered gateways, oldest first. A gateway that has not sent a heartbeat for 60 seconds is no longer listed.
-	//
-	// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
-	ListNodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DeleteOAuthTokens Purge lapsed OAuth tokens
-	//
-	// Has the gateway delete the OAuth tokens that expired longer ago than its retention period.
-	//
-	// Corresponds with DELETE /admin/oauth/tokens (the `DeleteOAuthTokens` operationId).
-	DeleteOAuthTokens(ctx context.Context, params *DeleteOAuthTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetAllKeys List organisation keys
-	//
-	// Lists the IDs of the organisations that have a key, which limits the rate and the quota of the whole organisation, in one page.
-	//
-	// Corresponds with GET /admin/org/keys (the `GetAllKeys` operationId).
-	GetAllKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateOrgKeyWithBody Create an organisation key
-	//
-	// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /admin/org/keys (the `CreateOrgKey` operationId).
-	CreateOrgKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateOrgKey Create an organisation key
-	//
-	// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /admin/org/keys (the `CreateOrgKey` operationId).
-	CreateOrgKey(ctx context.Context, body CreateOrgKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DeleteOrgKey Delete an organisation key
-	//
-	// Deletes the key, which removes the limits of the organisation; the keys of its API users keep working. The published contract does not declare the 404.
-	//
-	// Corresponds with DELETE /admin/org/keys/{keyId} (the `DeleteOrgKey` operationId).
-	DeleteOrgKey(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetOrgKey Get an organisation key
-	//
-	// Returns the session of the key as it was stored.
-	//
-	// Corresponds with GET /admin/org/keys/{keyId} (the `GetOrgKey` operationId).
-	GetOrgKey(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateOrgKeyWithBody Replace an organisation key
-	//
-	// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with PUT /admin/org/keys/{keyId} (the `UpdateOrgKey` operationId).
-	UpdateOrgKeyWithBody(ctx context.Context, keyId KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateOrgKey Replace an organisation key
-	//
-	// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PUT /admin/org/keys/{keyId} (the `UpdateOrgKey` operationId).
-	UpdateOrgKey(ctx context.Context, keyId KeyID, body UpdateOrgKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetOrgs List organisations
-	//
-	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
-	//
-	// Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
-	GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateOrgWithBody Create an organisation
-	//
-	// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /admin/organisations (the `CreateOrg` operationId).
-	CreateOrgWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateOrg Create an organisation
-	//
-	// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /admin/organisations (the `CreateOrg` operationId).
-	CreateOrg(ctx context.Context, body CreateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ImportOrgsWithBody Import an organisation
-	//
-	// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /admin/organisations/import (the `ImportOrgs` operationId).
-	ImportOrgsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ImportOrgs Import an organisation
-	//
-	// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /admin/organisations/import (the `ImportOrgs` operationId).
-	ImportOrgs(ctx context.Context, body ImportOrgsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DeleteOrg Delete an organisation
-	//
-	// Deletes the organisation with its users, APIs, policies, keys and nonces, all or nothing.
-	//
-	// Corresponds with DELETE /admin/organisations/{orgID} (the `DeleteOrg` operationId).
-	DeleteOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetOrg Get an organisation
-	//
-	// Returns the organisation as it is stored, without an envelope, which is also how an organisation is exported. Declared fields that were never stored are added with their zero values; other fields are returned as they came.
-	//
-	// Corresponds with GET /admin/organisations/{orgID} (the `GetOrg` operationId).
-	GetOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateOrgWithBody Replace an organisation
-	//
-	// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
-	UpdateOrgWithBody(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateOrg Replace an organisation
-	//
-	// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
-	UpdateOrg(ctx context.Context, orgID OrgID, body UpdateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GeneratePortalAPIsForOrgWithBody Set the domain of the portal
-	//
-	// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
-	GeneratePortalAPIsForOrgWithBody(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GeneratePortalAPIsForOrgWithFormdataBody Set the domain of the portal
-	//
-	// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type.
-	//
-	// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
-	GeneratePortalAPIsForOrgWithFormdataBody(ctx context.Context, orgID OrgID, body GeneratePortalAPIsForOrgFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ExportPolicies Export policies
-	//
-	// Lists the policies of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
-	//
-	// Corresponds with GET /admin/policies (the `ExportPolicies` operationId).
-	ExportPolicies(ctx context.Context, params *ExportPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ImportPoliciesWithBody Import policies
-	//
-	// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /admin/policies/import (the `ImportPolicies` operationId).
-	ImportPoliciesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ImportPolicies Import policies
-	//
-	// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /admin/policies/import (the `ImportPolicies` operationId).
-	ImportPolicies(ctx context.Context, body ImportPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RemovePolicy Delete a policy
-	//
-	// Deletes the policy with this `_id` or with this explicit `id`.
-	//
-	// Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
-	RemovePolicy(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GenerateAuthTokenWithBody Create a sign-on nonce
-	//
-	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
-	GenerateAuthTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GenerateAuthToken Create a sign-on nonce
-	//
-	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
-	GenerateAuthToken(ctx context.Context, body GenerateAuthTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ReloadURLs Reload all servers and gateways
-	//
-	// Has every server on the same database reload, and tells the gateways to load their configuration again. The response has no envelope.
-	//
-	// Corresponds with GET /admin/system/reload (the `ReloadURLs` operationId).
-	ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListUsers List users
-	//
-	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
-	//
-	// Corresponds with GET /admin/users (the `ListUsers` operationId).
-	ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateUserWithBody Create a user
-	//
-	// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /admin/users (the `CreateUser` operationId).
-	CreateUserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateUser Create a user
-	//
-	// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /admin/users (the `CreateUser` operationId).
-	CreateUser(ctx context.Context, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RemoveUser Delete a user
-	//
-	// Deletes the user, whose access key stops working at once.
-	//
-	// Corresponds with DELETE /admin/users/{userId} (the `RemoveUser` operationId).
-	RemoveUser(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetUserDetail Get a user
-	//
-	// Returns the user without an envelope, including the access key.
-	//
-	// Corresponds with GET /admin/users/{userId} (the `GetUserDetail` operationId).
-	GetUserDetail(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateUserWithBody Update a user
-	//
-	// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
-	UpdateUserWithBody(ctx context.Context, userId UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateUser Update a user
-	//
-	// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
-	UpdateUser(ctx context.Context, userId UserID, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// AllowResetPassword Allow a user to reset passwords
-	//
-	// Sets `user_permissions.ResetPassword`, which takes effect at once: an administrator with this permission may reset the passwords of the other users of the organisation.
-	//
-	// Corresponds with PUT /admin/users/{userId}/actions/allow_reset_passwords (the `AllowResetPassword` operationId).
-	AllowResetPassword(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DisallowResetPassword Forbid a user to reset passwords
-	//
-	// Removes `user_permissions.ResetPassword`, which takes effect at once. The published example of the response still shows the permission.
-	//
-	// Corresponds with PUT /admin/users/{userId}/actions/disallow_reset_passwords (the `DisallowResetPassword` operationId).
-	DisallowResetPassword(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
-}
-
-// ExportAPIs Export APIs
-//
-// Lists the APIs of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
-//
-// Corresponds with GET /admin/apis (the `ExportAPIs` operationId).
-func (c *Client) ExportAPIs(ctx context.Context, params *ExportAPIsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewExportAPIsRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ImportAPIsWithBody Import APIs
-//
-// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /admin/apis/import (the `ImportAPIs` operationId).
-func (c *Client) ImportAPIsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewImportAPIsRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ImportAPIs Import APIs
-//
-// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /admin/apis/import (the `ImportAPIs` operationId).
-func (c *Client) ImportAPIs(ctx context.Context, body ImportAPIsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewImportAPIsRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RemoveAPI Delete an API
-//
-// Deletes the API with this `api_id` or with this ID in the database.
-//
-// Corresponds with DELETE /admin/apis/{apiId} (the `RemoveAPI` operationId).
-func (c *Client) RemoveAPI(ctx context.Context, apiId APIID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemoveAPIRequest(c.Server, apiId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// AdminHello Check the admin secret
-//
-// Responds with 200 if the admin secret is right.
-//
-// Corresponds with GET /admin/hello (the `AdminHello` operationId).
-func (c *Client) AdminHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAdminHelloRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ListNodes List the gateways
-//
-// Lists the registered gateways, oldest first. A gateway that has not sent a heartbeat for 60 seconds is no longer listed.
-//
-// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
-func (c *Client) ListNodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListNodesRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DeleteOAuthTokens Purge lapsed OAuth tokens
-//
-// Has the gateway delete the OAuth tokens that expired longer ago than its retention period.
-//
-// Corresponds with DELETE /admin/oauth/tokens (the `DeleteOAuthTokens` operationId).
-func (c *Client) DeleteOAuthTokens(ctx context.Context, params *DeleteOAuthTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteOAuthTokensRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetAllKeys List organisation keys
-//
-// Lists the IDs of the organisations that have a key, which limits the rate and the quota of the whole organisation, in one page.
-//
-// Corresponds with GET /admin/org/keys (the `GetAllKeys` operationId).
-func (c *Client) GetAllKeys(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetAllKeysRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateOrgKeyWithBody Create an organisation key
-//
-// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /admin/org/keys (the `CreateOrgKey` operationId).
-func (c *Client) CreateOrgKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateOrgKeyRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateOrgKey Create an organisation key
-//
-// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /admin/org/keys (the `CreateOrgKey` operationId).
-func (c *Client) CreateOrgKey(ctx context.Context, body CreateOrgKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateOrgKeyRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DeleteOrgKey Delete an organisation key
-//
-// Deletes the key, which removes the limits of the organisation; the keys of its API users keep working. The published contract does not declare the 404.
-//
-// Corresponds with DELETE /admin/org/keys/{keyId} (the `DeleteOrgKey` operationId).
-func (c *Client) DeleteOrgKey(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteOrgKeyRequest(c.Server, keyId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetOrgKey Get an organisation key
-//
-// Returns the session of the key as it was stored.
-//
-// Corresponds with GET /admin/org/keys/{keyId} (the `GetOrgKey` operationId).
-func (c *Client) GetOrgKey(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOrgKeyRequest(c.Server, keyId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// UpdateOrgKeyWithBody Replace an organisation key
-//
-// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with PUT /admin/org/keys/{keyId} (the `UpdateOrgKey` operationId).
-func (c *Client) UpdateOrgKeyWithBody(ctx context.Context, keyId KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateOrgKeyRequestWithBody(c.Server, keyId, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// UpdateOrgKey Replace an organisation key
-//
-// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PUT /admin/org/keys/{keyId} (the `UpdateOrgKey` operationId).
-func (c *Client) UpdateOrgKey(ctx context.Context, keyId KeyID, body UpdateOrgKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateOrgKeyRequest(c.Server, keyId, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetOrgs List organisations
-//
-// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
-//
-// Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
-func (c *Client) GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOrgsRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateOrgWithBody Create an organisation
-//
-// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /admin/organisations (the `CreateOrg` operationId).
-func (c *Client) CreateOrgWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateOrgRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateOrg Create an organisation
-//
-// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /admin/organisations (the `CreateOrg` operationId).
-func (c *Client) CreateOrg(ctx context.Context, body CreateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateOrgRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ImportOrgsWithBody Import an organisation
-//
-// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /admin/organisations/import (the `ImportOrgs` operationId).
-func (c *Client) ImportOrgsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewImportOrgsRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ImportOrgs Import an organisation
-//
-// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /admin/organisations/import (the `ImportOrgs` operationId).
-func (c *Client) ImportOrgs(ctx context.Context, body ImportOrgsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewImportOrgsRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DeleteOrg Delete an organisation
-//
-// Deletes the organisation with its users, APIs, policies, keys and nonces, all or nothing.
-//
-// Corresponds with DELETE /admin/organisations/{orgID} (the `DeleteOrg` operationId).
-func (c *Client) DeleteOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteOrgRequest(c.Server, orgID)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetOrg Get an organisation
-//
-// Returns the organisation as it is stored, without an envelope, which is also how an organisation is exported. Declared fields that were never stored are added with their zero values; other fields are returned as they came.
-//
-// Corresponds with GET /admin/organisations/{orgID} (the `GetOrg` operationId).
-func (c *Client) GetOrg(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOrgRequest(c.Server, orgID)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// UpdateOrgWithBody Replace an organisation
-//
-// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
-func (c *Client) UpdateOrgWithBody(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateOrgRequestWithBody(c.Server, orgID, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// UpdateOrg Replace an organisation
-//
-// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
-func (c *Client) UpdateOrg(ctx context.Context, orgID OrgID, body UpdateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateOrgRequest(c.Server, orgID, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GeneratePortalAPIsForOrgWithBody Set the domain of the portal
-//
-// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
-func (c *Client) GeneratePortalAPIsForOrgWithBody(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGeneratePortalAPIsForOrgRequestWithBody(c.Server, orgID, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GeneratePortalAPIsForOrgWithFormdataBody Set the domain of the portal
-//
-// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type.
-//
-// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
-func (c *Client) GeneratePortalAPIsForOrgWithFormdataBody(ctx context.Context, orgID OrgID, body GeneratePortalAPIsForOrgFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGeneratePortalAPIsForOrgRequestWithFormdataBody(c.Server, orgID, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ExportPolicies Export policies
-//
-// Lists the policies of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
-//
-// Corresponds with GET /admin/policies (the `ExportPolicies` operationId).
-func (c *Client) ExportPolicies(ctx context.Context, params *ExportPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewExportPoliciesRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ImportPoliciesWithBody Import policies
-//
-// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /admin/policies/import (the `ImportPolicies` operationId).
-func (c *Client) ImportPoliciesWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewImportPoliciesRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ImportPolicies Import policies
-//
-// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /admin/policies/import (the `ImportPolicies` operationId).
-func (c *Client) ImportPolicies(ctx context.Context, body ImportPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewImportPoliciesRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RemovePolicy Delete a policy
-//
-// Deletes the policy with this `_id` or with this explicit `id`.
-//
-// Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
-func (c *Client) RemovePolicy(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemovePolicyRequest(c.Server, policyId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GenerateAuthTokenWithBody Create a sign-on nonce
-//
-// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
-func (c *Client) GenerateAuthTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGenerateAuthTokenRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GenerateAuthToken Create a sign-on nonce
-//
-// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
-func (c *Client) GenerateAuthToken(ctx context.Context, body GenerateAuthTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGenerateAuthTokenRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ReloadURLs Reload all servers and gateways
-//
-// Has every server on the same database reload, and tells the gateways to load their configuration again. The response has no envelope.
-//
-// Corresponds with GET /admin/system/reload (the `ReloadURLs` operationId).
-func (c *Client) ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReloadURLsRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ListUsers List users
-//
-// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
-//
-// Corresponds with GET /admin/users (the `ListUsers` operationId).
-func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListUsersRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateUserWithBody Create a user
-//
-// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /admin/users (the `CreateUser` operationId).
-func (c *Client) CreateUserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateUserRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateUser Create a user
-//
-// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /admin/users (the `CreateUser` operationId).
-func (c *Client) CreateUser(ctx context.Context, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateUserRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RemoveUser Delete a user
-//
-// Deletes the user, whose access key stops working at once.
-//
-// Corresponds with DELETE /admin/users/{userId} (the `RemoveUser` operationId).
-func (c *Client) RemoveUser(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemoveUserRequest(c.Server, userId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetUserDetail Get a user
-//
-// Returns the user without an envelope, including the access key.
-//
-// Corresponds with GET /admin/users/{userId} (the `GetUserDetail` operationId).
-func (c *Client) GetUserDetail(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetUserDetailRequest(c.Server, userId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// UpdateUserWithBody Update a user
-//
-// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
-func (c *Client) UpdateUserWithBody(ctx context.Context, userId UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateUserRequestWithBody(c.Server, userId, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// UpdateUser Update a user
-//
-// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
-func (c *Client) UpdateUser(ctx context.Context, userId UserID, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateUserRequest(c.Server, userId, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// AllowResetPassword Allow a user to reset passwords
-//
-// Sets `user_permissions.ResetPassword`, which takes effect at once: an administrator with this permission may reset the passwords of the other users of the organisation.
-//
-// Corresponds with PUT /admin/users/{userId}/actions/allow_reset_passwords (the `AllowResetPassword` operationId).
-func (c *Client) AllowResetPassword(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAllowResetPasswordRequest(c.Server, userId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DisallowResetPassword Forbid a user to reset passwords
-//
-// Removes `user_permissions.ResetPassword`, which takes effect at once. The published example of the response still shows the permission.
-//
-// Corresponds with PUT /admin/users/{userId}/actions/disallow_reset_passwords (the `DisallowResetPassword` operationId).
-func (c *Client) DisallowResetPassword(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDisallowResetPasswordRequest(c.Server, userId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// NewExportAPIsRequest constructs an http.Request for the ExportAPIs method
-func NewExportAPIsRequest(server string, params *ExportAPIsParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/apis")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.P != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.OrgId != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "org_id", *params.OrgId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewImportAPIsRequest calls the generic ImportAPIs builder with application/json body
-func NewImportAPIsRequest(server string, body ImportAPIsJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewImportAPIsRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewImportAPIsRequestWithBody constructs an http.Request for the ImportAPIs method, with any body, and a specified content type
-func NewImportAPIsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/apis/import")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewRemoveAPIRequest constructs an http.Request for the RemoveAPI method
-func NewRemoveAPIRequest(server string, apiId APIID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "apiId", apiId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/apis/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewAdminHelloRequest constructs an http.Request for the AdminHello method
-func NewAdminHelloRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/hello")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewListNodesRequest constructs an http.Request for the ListNodes method
-func NewListNodesRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/nodes")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewDeleteOAuthTokensRequest constructs an http.Request for the DeleteOAuthTokens method
-func NewDeleteOAuthTokensRequest(server string, params *DeleteOAuthTokensParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/oauth/tokens")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "scope", params.Scope, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetAllKeysRequest constructs an http.Request for the GetAllKeys method
-func NewGetAllKeysRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/org/keys")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewCreateOrgKeyRequest calls the generic CreateOrgKey builder with application/json body
-func NewCreateOrgKeyRequest(server string, body CreateOrgKeyJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewCreateOrgKeyRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewCreateOrgKeyRequestWithBody constructs an http.Request for the CreateOrgKey method, with any body, and a specified content type
-func NewCreateOrgKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/org/keys")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewDeleteOrgKeyRequest constructs an http.Request for the DeleteOrgKey method
-func NewDeleteOrgKeyRequest(server string, keyId KeyID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/org/keys/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetOrgKeyRequest constructs an http.Request for the GetOrgKey method
-func NewGetOrgKeyRequest(server string, keyId KeyID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/org/keys/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewUpdateOrgKeyRequest calls the generic UpdateOrgKey builder with application/json body
-func NewUpdateOrgKeyRequest(server string, keyId KeyID, body UpdateOrgKeyJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewUpdateOrgKeyRequestWithBody(server, keyId, "application/json", bodyReader)
-}
-
-// NewUpdateOrgKeyRequestWithBody constructs an http.Request for the UpdateOrgKey method, with any body, and a specified content type
-func NewUpdateOrgKeyRequestWithBody(server string, keyId KeyID, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/org/keys/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewGetOrgsRequest constructs an http.Request for the GetOrgs method
-func NewGetOrgsRequest(server string, params *GetOrgsParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/organisations")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.P != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewCreateOrgRequest calls the generic CreateOrg builder with application/json body
-func NewCreateOrgRequest(server string, body CreateOrgJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewCreateOrgRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewCreateOrgRequestWithBody constructs an http.Request for the CreateOrg method, with any body, and a specified content type
-func NewCreateOrgRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/organisations")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewImportOrgsRequest calls the generic ImportOrgs builder with application/json body
-func NewImportOrgsRequest(server string, body ImportOrgsJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewImportOrgsRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewImportOrgsRequestWithBody constructs an http.Request for the ImportOrgs method, with any body, and a specified content type
-func NewImportOrgsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/organisations/import")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewDeleteOrgRequest constructs an http.Request for the DeleteOrg method
-func NewDeleteOrgRequest(server string, orgID OrgID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "orgID", orgID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/organisations/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetOrgRequest constructs an http.Request for the GetOrg method
-func NewGetOrgRequest(server string, orgID OrgID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "orgID", orgID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/organisations/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewUpdateOrgRequest calls the generic UpdateOrg builder with application/json body
-func NewUpdateOrgRequest(server string, orgID OrgID, body UpdateOrgJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewUpdateOrgRequestWithBody(server, orgID, "application/json", bodyReader)
-}
-
-// NewUpdateOrgRequestWithBody constructs an http.Request for the UpdateOrg method, with any body, and a specified content type
-func NewUpdateOrgRequestWithBody(server string, orgID OrgID, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "orgID", orgID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/organisations/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewGeneratePortalAPIsForOrgRequestWithFormdataBody calls the generic GeneratePortalAPIsForOrg builder with application/x-www-form-urlencoded body
-func NewGeneratePortalAPIsForOrgRequestWithFormdataBody(server string, orgID OrgID, body GeneratePortalAPIsForOrgFormdataRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	bodyStr, err := runtime.MarshalForm(body, nil)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = strings.NewReader(bodyStr.Encode())
-	return NewGeneratePortalAPIsForOrgRequestWithBody(server, orgID, "application/x-www-form-urlencoded", bodyReader)
-}
-
-// NewGeneratePortalAPIsForOrgRequestWithBody constructs an http.Request for the GeneratePortalAPIsForOrg method, with any body, and a specified content type
-func NewGeneratePortalAPIsForOrgRequestWithBody(server string, orgID OrgID, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "orgID", orgID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/organisations/%s/generate-portals", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewExportPoliciesRequest constructs an http.Request for the ExportPolicies method
-func NewExportPoliciesRequest(server string, params *ExportPoliciesParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/policies")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.P != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.OrgId != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "org_id", *params.OrgId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewImportPoliciesRequest calls the generic ImportPolicies builder with application/json body
-func NewImportPoliciesRequest(server string, body ImportPoliciesJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewImportPoliciesRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewImportPoliciesRequestWithBody constructs an http.Request for the ImportPolicies method, with any body, and a specified content type
-func NewImportPoliciesRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/policies/import")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewRemovePolicyRequest constructs an http.Request for the RemovePolicy method
-func NewRemovePolicyRequest(server string, policyId PolicyID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "policyId", policyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/policies/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGenerateAuthTokenRequest calls the generic GenerateAuthToken builder with application/json body
-func NewGenerateAuthTokenRequest(server string, body GenerateAuthTokenJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewGenerateAuthTokenRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewGenerateAuthTokenRequestWithBody constructs an http.Request for the GenerateAuthToken method, with any body, and a specified content type
-func NewGenerateAuthTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/sso")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewReloadURLsRequest constructs an http.Request for the ReloadURLs method
-func NewReloadURLsRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/system/reload")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewListUsersRequest constructs an http.Request for the ListUsers method
-func NewListUsersRequest(server string, params *ListUsersParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/users")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.P != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.OrgId != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "org_id", *params.OrgId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if params.Email != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "email", *params.Email, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewCreateUserRequest calls the generic CreateUser builder with application/json body
-func NewCreateUserRequest(server string, body CreateUserJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewCreateUserRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewCreateUserRequestWithBody constructs an http.Request for the CreateUser method, with any body, and a specified content type
-func NewCreateUserRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/users")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewRemoveUserRequest constructs an http.Request for the RemoveUser method
-func NewRemoveUserRequest(server string, userId UserID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/users/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetUserDetailRequest constructs an http.Request for the GetUserDetail method
-func NewGetUserDetailRequest(server string, userId UserID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/users/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewUpdateUserRequest calls the generic UpdateUser builder with application/json body
-func NewUpdateUserRequest(server string, userId UserID, body UpdateUserJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewUpdateUserRequestWithBody(server, userId, "application/json", bodyReader)
-}
-
-// NewUpdateUserRequestWithBody constructs an http.Request for the UpdateUser method, with any body, and a specified content type
-func NewUpdateUserRequestWithBody(server string, userId UserID, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/users/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewAllowResetPasswordRequest constructs an http.Request for the AllowResetPassword method
-func NewAllowResetPasswordRequest(server string, userId UserID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/users/%s/actions/allow_reset_passwords", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewDisallowResetPasswordRequest constructs an http.Request for the DisallowResetPassword method
-func NewDisallowResetPasswordRequest(server string, userId UserID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/admin/users/%s/actions/disallow_reset_passwords", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
-	for _, r := range c.RequestEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	for _, r := range additionalEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ClientWithResponses builds on ClientInterface to offer response payloads
-type ClientWithResponses struct {
-	ClientInterface
-}
-
-// NewClientWithResponses creates a new ClientWithResponses, which wraps
-// Client with return type handling
-func NewClientWithResponses(server string, opts ...ClientOption) (*ClientWithResponses, error) {
-	client, err := NewClient(server, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return &ClientWithResponses{client}, nil
-}
-
-// WithBaseURL overrides the baseURL.
-func WithBaseURL(baseURL string) ClientOption {
-	return func(c *Client) error {
-		newBaseURL, err := url.Parse(baseURL)
-		if err != nil {
-			return err
-		}
-		c.Server = newBaseURL.String()
-		return nil
-	}
-}
-
-// ClientWithResponsesInterface is the interface specification for the client with responses above.
-type ClientWithResponsesInterface interface {
-
-	// ExportAPIsWithResponse Export APIs
-	//
-	// Lists the APIs of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/apis (the `ExportAPIs` operationId).
-	ExportAPIsWithResponse(ctx context.Context, params *ExportAPIsParams, reqEditors ...RequestEditorFn) (*ExportAPIsResponse, error)
-
-	// ImportAPIsWithBodyWithResponse Import APIs
-	//
-	// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/apis/import (the `ImportAPIs` operationId).
-	ImportAPIsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportAPIsResponse, error)
-
-	// ImportAPIsWithResponse Import APIs
-	//
-	// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/apis/import (the `ImportAPIs` operationId).
-	ImportAPIsWithResponse(ctx context.Context, body ImportAPIsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportAPIsResponse, error)
-
-	// RemoveAPIWithResponse Delete an API
-	//
-	// Deletes the API with this `api_id` or with this ID in the database.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /admin/apis/{apiId} (the `RemoveAPI` operationId).
-	RemoveAPIWithResponse(ctx context.Context, apiId APIID, reqEditors ...RequestEditorFn) (*RemoveAPIResponse, error)
-
-	// AdminHelloWithResponse Check the admin secret
-	//
-	// Responds with 200 if the admin secret is right.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/hello (the `AdminHello` operationId).
-	AdminHelloWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AdminHelloResponse, error)
-
-	// ListNodesWithResponse List the gateways
-	//
-	// Lists the registered gateways, oldest first. A gateway that has not sent a heartbeat for 60 seconds is no longer listed.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
-	ListNodesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListNodesResponse, error)
-
-	// DeleteOAuthTokensWithResponse Purge lapsed OAuth tokens
-	//
-	// Has the gateway delete the OAuth tokens that expired longer ago than its retention period.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /admin/oauth/tokens (the `DeleteOAuthTokens` operationId).
-	DeleteOAuthTokensWithResponse(ctx context.Context, params *DeleteOAuthTokensParams, reqEditors ...RequestEditorFn) (*DeleteOAuthTokensResponse, error)
-
-	// GetAllKeysWithResponse List organisation keys
-	//
-	// Lists the IDs of the organisations that have a key, which limits the rate and the quota of the whole organisation, in one page.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/org/keys (the `GetAllKeys` operationId).
-	GetAllKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAllKeysResponse, error)
-
-	// CreateOrgKeyWithBodyWithResponse Create an organisation key
-	//
-	// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/org/keys (the `CreateOrgKey` operationId).
-	CreateOrgKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrgKeyResponse, error)
-
-	// CreateOrgKeyWithResponse Create an organisation key
-	//
-	// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/org/keys (the `CreateOrgKey` operationId).
-	CreateOrgKeyWithResponse(ctx context.Context, body CreateOrgKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrgKeyResponse, error)
-
-	// DeleteOrgKeyWithResponse Delete an organisation key
-	//
-	// Deletes the key, which removes the limits of the organisation; the keys of its API users keep working. The published contract does not declare the 404.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /admin/org/keys/{keyId} (the `DeleteOrgKey` operationId).
-	DeleteOrgKeyWithResponse(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*DeleteOrgKeyResponse, error)
-
-	// GetOrgKeyWithResponse Get an organisation key
-	//
-	// Returns the session of the key as it was stored.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/org/keys/{keyId} (the `GetOrgKey` operationId).
-	GetOrgKeyWithResponse(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*GetOrgKeyResponse, error)
-
-	// UpdateOrgKeyWithBodyWithResponse Replace an organisation key
-	//
-	// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /admin/org/keys/{keyId} (the `UpdateOrgKey` operationId).
-	UpdateOrgKeyWithBodyWithResponse(ctx context.Context, keyId KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateOrgKeyResponse, error)
-
-	// UpdateOrgKeyWithResponse Replace an organisation key
-	//
-	// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /admin/org/keys/{keyId} (the `UpdateOrgKey` operationId).
-	UpdateOrgKeyWithResponse(ctx context.Context, keyId KeyID, body UpdateOrgKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrgKeyResponse, error)
-
-	// GetOrgsWithResponse List organisations
-	//
-	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
-	GetOrgsWithResponse(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*GetOrgsResponse, error)
-
-	// CreateOrgWithBodyWithResponse Create an organisation
-	//
-	// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/organisations (the `CreateOrg` operationId).
-	CreateOrgWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrgResponse, error)
-
-	// CreateOrgWithResponse Create an organisation
-	//
-	// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/organisations (the `CreateOrg` operationId).
-	CreateOrgWithResponse(ctx context.Context, body CreateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrgResponse, error)
-
-	// ImportOrgsWithBodyWithResponse Import an organisation
-	//
-	// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/organisations/import (the `ImportOrgs` operationId).
-	ImportOrgsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportOrgsResponse, error)
-
-	// ImportOrgsWithResponse Import an organisation
-	//
-	// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/organisations/import (the `ImportOrgs` operationId).
-	ImportOrgsWithResponse(ctx context.Context, body ImportOrgsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportOrgsResponse, error)
-
-	// DeleteOrgWithResponse Delete an organisation
-	//
-	// Deletes the organisation with its users, APIs, policies, keys and nonces, all or nothing.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /admin/organisations/{orgID} (the `DeleteOrg` operationId).
-	DeleteOrgWithResponse(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*DeleteOrgResponse, error)
-
-	// GetOrgWithResponse Get an organisation
-	//
-	// Returns the organisation as it is stored, without an envelope, which is also how an organisation is exported. Declared fields that were never stored are added with their zero values; other fields are returned as they came.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/organisations/{orgID} (the `GetOrg` operationId).
-	GetOrgWithResponse(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*GetOrgResponse, error)
-
-	// UpdateOrgWithBodyWithResponse Replace an organisation
-	//
-	// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
-	UpdateOrgWithBodyWithResponse(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateOrgResponse, error)
-
-	// UpdateOrgWithResponse Replace an organisation
-	//
-	// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
-	UpdateOrgWithResponse(ctx context.Context, orgID OrgID, body UpdateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrgResponse, error)
-
-	// GeneratePortalAPIsForOrgWithBodyWithResponse Set the domain of the portal
-	//
-	// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
-	GeneratePortalAPIsForOrgWithBodyWithResponse(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GeneratePortalAPIsForOrgResponse, error)
-
-	// GeneratePortalAPIsForOrgWithFormdataBodyWithResponse Set the domain of the portal
-	//
-	// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
-	GeneratePortalAPIsForOrgWithFormdataBodyWithResponse(ctx context.Context, orgID OrgID, body GeneratePortalAPIsForOrgFormdataRequestBody, reqEditors ...RequestEditorFn) (*GeneratePortalAPIsForOrgResponse, error)
-
-	// ExportPoliciesWithResponse Export policies
-	//
-	// Lists the policies of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/policies (the `ExportPolicies` operationId).
-	ExportPoliciesWithResponse(ctx context.Context, params *ExportPoliciesParams, reqEditors ...RequestEditorFn) (*ExportPoliciesResponse, error)
-
-	// ImportPoliciesWithBodyWithResponse Import policies
-	//
-	// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/policies/import (the `ImportPolicies` operationId).
-	ImportPoliciesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportPoliciesResponse, error)
-
-	// ImportPoliciesWithResponse Import policies
-	//
-	// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/policies/import (the `ImportPolicies` operationId).
-	ImportPoliciesWithResponse(ctx context.Context, body ImportPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportPoliciesResponse, error)
-
-	// RemovePolicyWithResponse Delete a policy
-	//
-	// Deletes the policy with this `_id` or with this explicit `id`.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
-	RemovePolicyWithResponse(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*RemovePolicyResponse, error)
-
-	// GenerateAuthTokenWithBodyWithResponse Create a sign-on nonce
-	//
-	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
-	GenerateAuthTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GenerateAuthTokenResponse, error)
-
-	// GenerateAuthTokenWithResponse Create a sign-on nonce
-	//
-	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
-	GenerateAuthTokenWithResponse(ctx context.Context, body GenerateAuthTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*GenerateAuthTokenResponse, error)
-
-	// ReloadURLsWithResponse Reload all servers and gateways
-	//
-	// Has every server on the same database reload, and tells the gateways to load their configuration again. The response has no envelope.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/system/reload (the `ReloadURLs` operationId).
-	ReloadURLsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReloadURLsResponse, error)
-
-	// ListUsersWithResponse List users
-	//
-	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/users (the `ListUsers` operationId).
-	ListUsersWithResponse(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error)
-
-	// CreateUserWithBodyWithResponse Create a user
-	//
-	// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/users (the `CreateUser` operationId).
-	CreateUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
-
-	// CreateUserWithResponse Create a user
-	//
-	// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /admin/users (the `CreateUser` operationId).
-	CreateUserWithResponse(ctx context.Context, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error)
-
-	// RemoveUserWithResponse Delete a user
-	//
-	// Deletes the user, whose access key stops working at once.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /admin/users/{userId} (the `RemoveUser` operationId).
-	RemoveUserWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*RemoveUserResponse, error)
-
-	// GetUserDetailWithResponse Get a user
-	//
-	// Returns the user without an envelope, including the access key.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /admin/users/{userId} (the `GetUserDetail` operationId).
-	GetUserDetailWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*GetUserDetailResponse, error)
-
-	// UpdateUserWithBodyWithResponse Update a user
-	//
-	// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
-	UpdateUserWithBodyWithResponse(ctx context.Context, userId UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateUserResponse, error)
-
-	// UpdateUserWithResponse Update a user
-	//
-	// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
-	UpdateUserWithResponse(ctx context.Context, userId UserID, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateUserResponse, error)
-
-	// AllowResetPasswordWithResponse Allow a user to reset passwords
-	//
-	// Sets `user_permissions.ResetPassword`, which takes effect at once: an administrator with this permission may reset the passwords of the other users of the organisation.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /admin/users/{userId}/actions/allow_reset_passwords (the `AllowResetPassword` operationId).
-	AllowResetPasswordWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*AllowResetPasswordResponse, error)
-
-	// DisallowResetPasswordWithResponse Forbid a user to reset passwords
-	//
-	// Removes `user_permissions.ResetPassword`, which takes effect at once. The published example of the response still shows the permission.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /admin/users/{userId}/actions/disallow_reset_passwords (the `DisallowResetPassword` operationId).
-	DisallowResetPasswordWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*DisallowResetPasswordResponse, error)
-}
-
-type ExportAPIsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiDefinitions
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadParameter
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ExportAPIsResponse) GetJSON200() *ApiDefinitions {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r ExportAPIsResponse) GetJSON400() *BadParameter {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ExportAPIsResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ExportAPIsResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ExportAPIsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ExportAPIsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ExportAPIsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ExportAPIsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ImportAPIsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ImportResponse
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ImportAPIsResponse) GetJSON200() *ImportResponse {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ImportAPIsResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ImportAPIsResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r ImportAPIsResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r ImportAPIsResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ImportAPIsResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ImportAPIsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ImportAPIsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ImportAPIsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ImportAPIsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type RemoveAPIResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RemoveAPIResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r RemoveAPIResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r RemoveAPIResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r RemoveAPIResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r RemoveAPIResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RemoveAPIResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RemoveAPIResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RemoveAPIResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type AdminHelloResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r AdminHelloResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r AdminHelloResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetBody returns the raw response body bytes
-func (r AdminHelloResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r AdminHelloResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r AdminHelloResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r AdminHelloResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ListNodesResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Nodes
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListNodesResponse) GetJSON200() *Nodes {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ListNodesResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ListNodesResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ListNodesResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ListNodesResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ListNodesResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListNodesResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type DeleteOAuthTokensResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON422 the response for an HTTP 422 `application/json` response
-	JSON422 *ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DeleteOAuthTokensResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r DeleteOAuthTokensResponse) GetJSON400() *ApiError {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r DeleteOAuthTokensResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON422 returns the response for an HTTP 422 `application/json` response
-func (r DeleteOAuthTokensResponse) GetJSON422() *ApiError {
-	return r.JSON422
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r DeleteOAuthTokensResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r DeleteOAuthTokensResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r DeleteOAuthTokensResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r DeleteOAuthTokensResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DeleteOAuthTokensResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetAllKeysResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Keys
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetAllKeysResponse) GetJSON200() *Keys {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetAllKeysResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetAllKeysResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetAllKeysResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetAllKeysResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetAllKeysResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetAllKeysResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type CreateOrgKeyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *KeyData
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CreateOrgKeyResponse) GetJSON200() *KeyData {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r CreateOrgKeyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r CreateOrgKeyResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r CreateOrgKeyResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r CreateOrgKeyResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r CreateOrgKeyResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r CreateOrgKeyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r CreateOrgKeyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r CreateOrgKeyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r CreateOrgKeyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type DeleteOrgKeyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DeleteOrgKeyResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r DeleteOrgKeyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r DeleteOrgKeyResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r DeleteOrgKeyResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r DeleteOrgKeyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r DeleteOrgKeyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r DeleteOrgKeyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DeleteOrgKeyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetOrgKeyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *KeyData
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetOrgKeyResponse) GetJSON200() *KeyData {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetOrgKeyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r GetOrgKeyResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetOrgKeyResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetOrgKeyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetOrgKeyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetOrgKeyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetOrgKeyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type UpdateOrgKeyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r UpdateOrgKeyResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r UpdateOrgKeyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r UpdateOrgKeyResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r UpdateOrgKeyResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r UpdateOrgKeyResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r UpdateOrgKeyResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r UpdateOrgKeyResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r UpdateOrgKeyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r UpdateOrgKeyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r UpdateOrgKeyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r UpdateOrgKeyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetOrgsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiRegister
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadParameter
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetOrgsResponse) GetJSON200() *ApiRegister {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r GetOrgsResponse) GetJSON400() *BadParameter {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetOrgsResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetOrgsResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetOrgsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetOrgsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetOrgsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetOrgsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type CreateOrgResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CreateOrgResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r CreateOrgResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r CreateOrgResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r CreateOrgResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r CreateOrgResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r CreateOrgResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r CreateOrgResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r CreateOrgResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r CreateOrgResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r CreateOrgResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ImportOrgsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ImportOrgsResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ImportOrgsResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ImportOrgsResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r ImportOrgsResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r ImportOrgsResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ImportOrgsResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ImportOrgsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ImportOrgsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ImportOrgsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ImportOrgsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type DeleteOrgResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DeleteOrgResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r DeleteOrgResponse) GetJSON400() *ApiError {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r DeleteOrgResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r DeleteOrgResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetBody returns the raw response body bytes
-func (r DeleteOrgResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r DeleteOrgResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r DeleteOrgResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DeleteOrgResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetOrgResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *OrganisationDocument
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetOrgResponse) GetJSON200() *OrganisationDocument {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetOrgResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r GetOrgResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetOrgResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetOrgResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetOrgResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetOrgResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetOrgResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type UpdateOrgResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r UpdateOrgResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r UpdateOrgResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r UpdateOrgResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r UpdateOrgResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r UpdateOrgResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r UpdateOrgResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r UpdateOrgResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r UpdateOrgResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r UpdateOrgResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r UpdateOrgResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r UpdateOrgResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GeneratePortalAPIsForOrgResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GeneratePortalAPIsForOrgResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GeneratePortalAPIsForOrgResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GeneratePortalAPIsForOrgResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r GeneratePortalAPIsForOrgResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r GeneratePortalAPIsForOrgResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r GeneratePortalAPIsForOrgResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GeneratePortalAPIsForOrgResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GeneratePortalAPIsForOrgResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GeneratePortalAPIsForOrgResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GeneratePortalAPIsForOrgResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GeneratePortalAPIsForOrgResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ExportPoliciesResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ImportDataStruct
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadParameter
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ExportPoliciesResponse) GetJSON200() *ImportDataStruct {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r ExportPoliciesResponse) GetJSON400() *BadParameter {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ExportPoliciesResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ExportPoliciesResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ExportPoliciesResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ExportPoliciesResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ExportPoliciesResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ExportPoliciesResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ImportPoliciesResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ImportResponse
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ImportPoliciesResponse) GetJSON200() *ImportResponse {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ImportPoliciesResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ImportPoliciesResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r ImportPoliciesResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r ImportPoliciesResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ImportPoliciesResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ImportPoliciesResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ImportPoliciesResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ImportPoliciesResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ImportPoliciesResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type RemovePolicyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RemovePolicyResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r RemovePolicyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r RemovePolicyResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r RemovePolicyResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r RemovePolicyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RemovePolicyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RemovePolicyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RemovePolicyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GenerateAuthTokenResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GenerateAuthTokenResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r GenerateAuthTokenResponse) GetJSON400() *ApiError {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GenerateAuthTokenResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GenerateAuthTokenResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r GenerateAuthTokenResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r GenerateAuthTokenResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GenerateAuthTokenResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GenerateAuthTokenResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GenerateAuthTokenResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GenerateAuthTokenResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GenerateAuthTokenResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ReloadURLsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ReloadResponse
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ReloadURLsResponse) GetJSON200() *ReloadResponse {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ReloadURLsResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ReloadURLsResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ReloadURLsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ReloadURLsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ReloadURLsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ReloadURLsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ListUsersResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Users
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadParameter
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListUsersResponse) GetJSON200() *Users {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r ListUsersResponse) GetJSON400() *BadParameter {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ListUsersResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ListUsersResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ListUsersResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ListUsersResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ListUsersResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListUsersResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type CreateUserResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *UserResponse
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CreateUserResponse) GetJSON200() *UserResponse {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r CreateUserResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r CreateUserResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r CreateUserResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r CreateUserResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r CreateUserResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r CreateUserResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r CreateUserResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r CreateUserResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r CreateUserResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type RemoveUserResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RemoveUserResponse) GetJSON200() *ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r RemoveUserResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r RemoveUserResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r RemoveUserResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r RemoveUserResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RemoveUserResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RemoveUserResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RemoveUserResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetUserDetailResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *User
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetUserDetailResponse) GetJSON200() *User {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetUserDetailResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r GetUserDetailResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetUserDetailResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetUserDetailResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetUserDetailResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetUserDetailResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetUserDetailResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type UpdateUserResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *UserResponse
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r UpdateUserResponse) GetJSON200() *UserResponse {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r UpdateUserResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r UpdateUserResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r UpdateUserResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r UpdateUserResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r UpdateUserResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r UpdateUserResponse) GetJSON500() *ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r UpdateUserResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r UpdateUserResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r UpdateUserResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r UpdateUserResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type AllowResetPasswordResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *UserResponse
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r AllowResetPasswordResponse) GetJSON200() *UserResponse {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r AllowResetPasswordResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r AllowResetPasswordResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r AllowResetPasswordResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetBody returns the raw response body bytes
-func (r AllowResetPasswordResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r AllowResetPasswordResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r AllowResetPasswordResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r AllowResetPasswordResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type DisallowResetPasswordResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *UserResponse
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DisallowResetPasswordResponse) GetJSON200() *UserResponse {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r DisallowResetPasswordResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r DisallowResetPasswordResponse) GetJSON403() *ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r DisallowResetPasswordResponse) GetJSON404() *ApiError {
-	return r.JSON404
-}
-
-// GetBody returns the raw response body bytes
-func (r DisallowResetPasswordResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r DisallowResetPasswordResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r DisallowResetPasswordResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DisallowResetPasswordResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-// ExportAPIsWithResponse Export APIs
-//
-// Lists the APIs of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/apis (the `ExportAPIs` operationId).
-func (c *ClientWithResponses) ExportAPIsWithResponse(ctx context.Context, params *ExportAPIsParams, reqEditors ...RequestEditorFn) (*ExportAPIsResponse, error) {
-	rsp, err := c.ExportAPIs(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseExportAPIsResponse(rsp)
-}
-
-// ImportAPIsWithBodyWithResponse Import APIs
-//
-// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/apis/import (the `ImportAPIs` operationId).
-func (c *ClientWithResponses) ImportAPIsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportAPIsResponse, error) {
-	rsp, err := c.ImportAPIsWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseImportAPIsResponse(rsp)
-}
-
-// ImportAPIsWithResponse Import APIs
-//
-// Creates each API with its IDs, or replaces the stored one if it belongs to the same organisation; absent IDs are made. `Meta` of the response maps each `api_id` to whether the API is now stored as sent; `Message` has the number of refused APIs and the reasons of the first ten. Nothing is imported if no API of the list matches the contract, or if the body is not JSON or nests too deep.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/apis/import (the `ImportAPIs` operationId).
-func (c *ClientWithResponses) ImportAPIsWithResponse(ctx context.Context, body ImportAPIsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportAPIsResponse, error) {
-	rsp, err := c.ImportAPIs(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseImportAPIsResponse(rsp)
-}
-
-// RemoveAPIWithResponse Delete an API
-//
-// Deletes the API with this `api_id` or with this ID in the database.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /admin/apis/{apiId} (the `RemoveAPI` operationId).
-func (c *ClientWithResponses) RemoveAPIWithResponse(ctx context.Context, apiId APIID, reqEditors ...RequestEditorFn) (*RemoveAPIResponse, error) {
-	rsp, err := c.RemoveAPI(ctx, apiId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRemoveAPIResponse(rsp)
-}
-
-// AdminHelloWithResponse Check the admin secret
-//
-// Responds with 200 if the admin secret is right.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/hello (the `AdminHello` operationId).
-func (c *ClientWithResponses) AdminHelloWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AdminHelloResponse, error) {
-	rsp, err := c.AdminHello(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAdminHelloResponse(rsp)
-}
-
-// ListNodesWithResponse List the gateways
-//
-// Lists the registered gateways, oldest first. A gateway that has not sent a heartbeat for 60 seconds is no longer listed.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/nodes (the `ListNodes` operationId).
-func (c *ClientWithResponses) ListNodesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListNodesResponse, error) {
-	rsp, err := c.ListNodes(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListNodesResponse(rsp)
-}
-
-// DeleteOAuthTokensWithResponse Purge lapsed OAuth tokens
-//
-// Has the gateway delete the OAuth tokens that expired longer ago than its retention period.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /admin/oauth/tokens (the `DeleteOAuthTokens` operationId).
-func (c *ClientWithResponses) DeleteOAuthTokensWithResponse(ctx context.Context, params *DeleteOAuthTokensParams, reqEditors ...RequestEditorFn) (*DeleteOAuthTokensResponse, error) {
-	rsp, err := c.DeleteOAuthTokens(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDeleteOAuthTokensResponse(rsp)
-}
-
-// GetAllKeysWithResponse List organisation keys
-//
-// Lists the IDs of the organisations that have a key, which limits the rate and the quota of the whole organisation, in one page.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/org/keys (the `GetAllKeys` operationId).
-func (c *ClientWithResponses) GetAllKeysWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetAllKeysResponse, error) {
-	rsp, err := c.GetAllKeys(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetAllKeysResponse(rsp)
-}
-
-// CreateOrgKeyWithBodyWithResponse Create an organisation key
-//
-// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/org/keys (the `CreateOrgKey` operationId).
-func (c *ClientWithResponses) CreateOrgKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrgKeyResponse, error) {
-	rsp, err := c.CreateOrgKeyWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateOrgKeyResponse(rsp)
-}
-
-// CreateOrgKeyWithResponse Create an organisation key
-//
-// Stores the key of the organisation `org_id`, whose ID is also the ID of the key, and sends it to the gateway. An existing key is replaced. If the gateway refuses the key or cannot be reached, the stored key does not change.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/org/keys (the `CreateOrgKey` operationId).
-func (c *ClientWithResponses) CreateOrgKeyWithResponse(ctx context.Context, body CreateOrgKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrgKeyResponse, error) {
-	rsp, err := c.CreateOrgKey(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateOrgKeyResponse(rsp)
-}
-
-// DeleteOrgKeyWithResponse Delete an organisation key
-//
-// Deletes the key, which removes the limits of the organisation; the keys of its API users keep working. The published contract does not declare the 404.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /admin/org/keys/{keyId} (the `DeleteOrgKey` operationId).
-func (c *ClientWithResponses) DeleteOrgKeyWithResponse(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*DeleteOrgKeyResponse, error) {
-	rsp, err := c.DeleteOrgKey(ctx, keyId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDeleteOrgKeyResponse(rsp)
-}
-
-// GetOrgKeyWithResponse Get an organisation key
-//
-// Returns the session of the key as it was stored.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/org/keys/{keyId} (the `GetOrgKey` operationId).
-func (c *ClientWithResponses) GetOrgKeyWithResponse(ctx context.Context, keyId KeyID, reqEditors ...RequestEditorFn) (*GetOrgKeyResponse, error) {
-	rsp, err := c.GetOrgKey(ctx, keyId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetOrgKeyResponse(rsp)
-}
-
-// UpdateOrgKeyWithBodyWithResponse Replace an organisation key
-//
-// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /admin/org/keys/{keyId} (the `UpdateOrgKey` operationId).
-func (c *ClientWithResponses) UpdateOrgKeyWithBodyWithResponse(ctx context.Context, keyId KeyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateOrgKeyResponse, error) {
-	rsp, err := c.UpdateOrgKeyWithBody(ctx, keyId, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseUpdateOrgKeyResponse(rsp)
-}
-
-// UpdateOrgKeyWithResponse Replace an organisation key
-//
-// Replaces the session of the key. An absent `org_id` keeps the organisation; another one is refused.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /admin/org/keys/{keyId} (the `UpdateOrgKey` operationId).
-func (c *ClientWithResponses) UpdateOrgKeyWithResponse(ctx context.Context, keyId KeyID, body UpdateOrgKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrgKeyResponse, error) {
-	rsp, err := c.UpdateOrgKey(ctx, keyId, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseUpdateOrgKeyResponse(rsp)
-}
-
-// GetOrgsWithResponse List organisations
-//
-// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
-func (c *ClientWithResponses) GetOrgsWithResponse(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*GetOrgsResponse, error) {
-	rsp, err := c.GetOrgs(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetOrgsResponse(rsp)
-}
-
-// CreateOrgWithBodyWithResponse Create an organisation
-//
-// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/organisations (the `CreateOrg` operationId).
-func (c *ClientWithResponses) CreateOrgWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateOrgResponse, error) {
-	rsp, err := c.CreateOrgWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateOrgResponse(rsp)
-}
-
-// CreateOrgWithResponse Create an organisation
-//
-// Creates an organisation; `Meta` of the response is its ID. An `id` in the body is ignored. A `cname` that is not empty belongs to one organisation, compared without regard to case.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/organisations (the `CreateOrg` operationId).
-func (c *ClientWithResponses) CreateOrgWithResponse(ctx context.Context, body CreateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateOrgResponse, error) {
-	rsp, err := c.CreateOrg(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateOrgResponse(rsp)
-}
-
-// ImportOrgsWithBodyWithResponse Import an organisation
-//
-// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/organisations/import (the `ImportOrgs` operationId).
-func (c *ClientWithResponses) ImportOrgsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportOrgsResponse, error) {
-	rsp, err := c.ImportOrgsWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseImportOrgsResponse(rsp)
-}
-
-// ImportOrgsWithResponse Import an organisation
-//
-// Creates the organisation with its `id`, or replaces the one that has this `id`. An absent `id` is made; one that is present has to be 24 hexadecimal digits in lower case.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/organisations/import (the `ImportOrgs` operationId).
-func (c *ClientWithResponses) ImportOrgsWithResponse(ctx context.Context, body ImportOrgsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportOrgsResponse, error) {
-	rsp, err := c.ImportOrgs(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseImportOrgsResponse(rsp)
-}
-
-// DeleteOrgWithResponse Delete an organisation
-//
-// Deletes the organisation with its users, APIs, policies, keys and nonces, all or nothing.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /admin/organisations/{orgID} (the `DeleteOrg` operationId).
-func (c *ClientWithResponses) DeleteOrgWithResponse(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*DeleteOrgResponse, error) {
-	rsp, err := c.DeleteOrg(ctx, orgID, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDeleteOrgResponse(rsp)
-}
-
-// GetOrgWithResponse Get an organisation
-//
-// Returns the organisation as it is stored, without an envelope, which is also how an organisation is exported. Declared fields that were never stored are added with their zero values; other fields are returned as they came.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/organisations/{orgID} (the `GetOrg` operationId).
-func (c *ClientWithResponses) GetOrgWithResponse(ctx context.Context, orgID OrgID, reqEditors ...RequestEditorFn) (*GetOrgResponse, error) {
-	rsp, err := c.GetOrg(ctx, orgID, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetOrgResponse(rsp)
-}
-
-// UpdateOrgWithBodyWithResponse Replace an organisation
-//
-// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
-func (c *ClientWithResponses) UpdateOrgWithBodyWithResponse(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateOrgResponse, error) {
-	rsp, err := c.UpdateOrgWithBody(ctx, orgID, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseUpdateOrgResponse(rsp)
-}
-
-// UpdateOrgWithResponse Replace an organisation
-//
-// Replaces the whole organisation, including the APIs linked to it. The ID in the path counts, not the one in the body. The published contract does not declare the 404.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /admin/organisations/{orgID} (the `UpdateOrg` operationId).
-func (c *ClientWithResponses) UpdateOrgWithResponse(ctx context.Context, orgID OrgID, body UpdateOrgJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateOrgResponse, error) {
-	rsp, err := c.UpdateOrg(ctx, orgID, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseUpdateOrgResponse(rsp)
-}
-
-// GeneratePortalAPIsForOrgWithBodyWithResponse Set the domain of the portal
-//
-// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
-func (c *ClientWithResponses) GeneratePortalAPIsForOrgWithBodyWithResponse(ctx context.Context, orgID OrgID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GeneratePortalAPIsForOrgResponse, error) {
-	rsp, err := c.GeneratePortalAPIsForOrgWithBody(ctx, orgID, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGeneratePortalAPIsForOrgResponse(rsp)
-}
-
-// GeneratePortalAPIsForOrgWithFormdataBodyWithResponse Set the domain of the portal
-//
-// Sets the organisation's `cname` to the form field `domain` and `cname_enabled` to true. This is the only operation whose body is a form.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/organisations/{orgID}/generate-portals (the `GeneratePortalAPIsForOrg` operationId).
-func (c *ClientWithResponses) GeneratePortalAPIsForOrgWithFormdataBodyWithResponse(ctx context.Context, orgID OrgID, body GeneratePortalAPIsForOrgFormdataRequestBody, reqEditors ...RequestEditorFn) (*GeneratePortalAPIsForOrgResponse, error) {
-	rsp, err := c.GeneratePortalAPIsForOrgWithFormdataBody(ctx, orgID, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGeneratePortalAPIsForOrgResponse(rsp)
-}
-
-// ExportPoliciesWithResponse Export policies
-//
-// Lists the policies of one organisation or of all, oldest first, in the shape that the import accepts. Pages are as for organisations.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/policies (the `ExportPolicies` operationId).
-func (c *ClientWithResponses) ExportPoliciesWithResponse(ctx context.Context, params *ExportPoliciesParams, reqEditors ...RequestEditorFn) (*ExportPoliciesResponse, error) {
-	rsp, err := c.ExportPolicies(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseExportPoliciesResponse(rsp)
-}
-
-// ImportPoliciesWithBodyWithResponse Import policies
-//
-// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/policies/import (the `ImportPolicies` operationId).
-func (c *ClientWithResponses) ImportPoliciesWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportPoliciesResponse, error) {
-	rsp, err := c.ImportPoliciesWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseImportPoliciesResponse(rsp)
-}
-
-// ImportPoliciesWithResponse Import policies
-//
-// Works like the import of APIs. `Meta` of the response maps each `_id` to whether the policy is now stored as sent. A policy without an organisation, or with one that does not exist, is refused.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/policies/import (the `ImportPolicies` operationId).
-func (c *ClientWithResponses) ImportPoliciesWithResponse(ctx context.Context, body ImportPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportPoliciesResponse, error) {
-	rsp, err := c.ImportPolicies(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseImportPoliciesResponse(rsp)
-}
-
-// RemovePolicyWithResponse Delete a policy
-//
-// Deletes the policy with this `_id` or with this explicit `id`.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
-func (c *ClientWithResponses) RemovePolicyWithResponse(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*RemovePolicyResponse, error) {
-	rsp, err := c.RemovePolicy(ctx, policyId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRemovePolicyResponse(rsp)
-}
-
-// GenerateAuthTokenWithBodyWithResponse Create a sign-on nonce
-//
-// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
-func (c *ClientWithResponses) GenerateAuthTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*GenerateAuthTokenResponse, error) {
-	rsp, err := c.GenerateAuthTokenWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGenerateAuthTokenResponse(rsp)
-}
-
-// GenerateAuthTokenWithResponse Create a sign-on nonce
-//
-// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/sso (the `GenerateAuthToken` operationId).
-func (c *ClientWithResponses) GenerateAuthTokenWithResponse(ctx context.Context, body GenerateAuthTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*GenerateAuthTokenResponse, error) {
-	rsp, err := c.GenerateAuthToken(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGenerateAuthTokenResponse(rsp)
-}
-
-// ReloadURLsWithResponse Reload all servers and gateways
-//
-// Has every server on the same database reload, and tells the gateways to load their configuration again. The response has no envelope.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/system/reload (the `ReloadURLs` operationId).
-func (c *ClientWithResponses) ReloadURLsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ReloadURLsResponse, error) {
-	rsp, err := c.ReloadURLs(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseReloadURLsResponse(rsp)
-}
-
-// ListUsersWithResponse List users
-//
-// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/users (the `ListUsers` operationId).
-func (c *ClientWithResponses) ListUsersWithResponse(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*ListUsersResponse, error) {
-	rsp, err := c.ListUsers(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListUsersResponse(rsp)
-}
-
-// CreateUserWithBodyWithResponse Create a user
-//
-// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/users (the `CreateUser` operationId).
-func (c *ClientWithResponses) CreateUserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
-	rsp, err := c.CreateUserWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateUserResponse(rsp)
-}
-
-// CreateUserWithResponse Create a user
-//
-// Creates a user; `Message` of the response is the new access key and `Meta` the user. A `password` in the body is ignored: it is set by the reset operation or by an update. Without `user_permissions`, the user is an administrator who may reset passwords. Without `org_id`, the user is a super user, who acts on every organisation.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /admin/users (the `CreateUser` operationId).
-func (c *ClientWithResponses) CreateUserWithResponse(ctx context.Context, body CreateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateUserResponse, error) {
-	rsp, err := c.CreateUser(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateUserResponse(rsp)
-}
-
-// RemoveUserWithResponse Delete a user
-//
-// Deletes the user, whose access key stops working at once.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /admin/users/{userId} (the `RemoveUser` operationId).
-func (c *ClientWithResponses) RemoveUserWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*RemoveUserResponse, error) {
-	rsp, err := c.RemoveUser(ctx, userId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRemoveUserResponse(rsp)
-}
-
-// GetUserDetailWithResponse Get a user
-//
-// Returns the user without an envelope, including the access key.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /admin/users/{userId} (the `GetUserDetail` operationId).
-func (c *ClientWithResponses) GetUserDetailWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*GetUserDetailResponse, error) {
-	rsp, err := c.GetUserDetail(ctx, userId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetUserDetailResponse(rsp)
-}
-
-// UpdateUserWithBodyWithResponse Update a user
-//
-// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
-func (c *ClientWithResponses) UpdateUserWithBodyWithResponse(ctx context.Context, userId UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateUserResponse, error) {
-	rsp, err := c.UpdateUserWithBody(ctx, userId, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseUpdateUserResponse(rsp)
-}
-
-// UpdateUserWithResponse Update a user
-//
-// Replaces the user. An absent or empty `access_key` or `password`, and absent `user_permissions`, keep the current values. Another access key is set if no other user has it; a password has to have at least 6 characters. The ID and the times in the body are ignored.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /admin/users/{userId} (the `UpdateUser` operationId).
-func (c *ClientWithResponses) UpdateUserWithResponse(ctx context.Context, userId UserID, body UpdateUserJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateUserResponse, error) {
-	rsp, err := c.UpdateUser(ctx, userId, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseUpdateUserResponse(rsp)
-}
-
-// AllowResetPasswordWithResponse Allow a user to reset passwords
-//
-// Sets `user_permissions.ResetPassword`, which takes effect at once: an administrator with this permission may reset the passwords of the other users of the organisation.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /admin/users/{userId}/actions/allow_reset_passwords (the `AllowResetPassword` operationId).
-func (c *ClientWithResponses) AllowResetPasswordWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*AllowResetPasswordResponse, error) {
-	rsp, err := c.AllowResetPassword(ctx, userId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAllowResetPasswordResponse(rsp)
-}
-
-// DisallowResetPasswordWithResponse Forbid a user to reset passwords
-//
-// Removes `user_permissions.ResetPassword`, which takes effect at once. The published example of the response still shows the permission.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /admin/users/{userId}/actions/disallow_reset_passwords (the `DisallowResetPassword` operationId).
-func (c *ClientWithResponses) DisallowResetPasswordWithResponse(ctx context.Context, userId UserID, reqEditors ...RequestEditorFn) (*DisallowResetPasswordResponse, error) {
-	rsp, err := c.DisallowResetPassword(ctx, userId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDisallowResetPasswordResponse(rsp)
-}
-
-// ParseExportAPIsResponse parses an HTTP response from a ExportAPIsWithResponse call
-func ParseExportAPIsResponse(rsp *http.Response) (*ExportAPIsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ExportAPIsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiDefinitions
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadParameter
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseImportAPIsResponse parses an HTTP response from a ImportAPIsWithResponse call
-func ParseImportAPIsResponse(rsp *http.Response) (*ImportAPIsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ImportAPIsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ImportResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseRemoveAPIResponse parses an HTTP response from a RemoveAPIWithResponse call
-func ParseRemoveAPIResponse(rsp *http.Response) (*RemoveAPIResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RemoveAPIResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseAdminHelloResponse parses an HTTP response from a AdminHelloWithResponse call
-func ParseAdminHelloResponse(rsp *http.Response) (*AdminHelloResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &AdminHelloResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseListNodesResponse parses an HTTP response from a ListNodesWithResponse call
-func ParseListNodesResponse(rsp *http.Response) (*ListNodesResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ListNodesResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Nodes
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseDeleteOAuthTokensResponse parses an HTTP response from a DeleteOAuthTokensWithResponse call
-func ParseDeleteOAuthTokensResponse(rsp *http.Response) (*DeleteOAuthTokensResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &DeleteOAuthTokensResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetAllKeysResponse parses an HTTP response from a GetAllKeysWithResponse call
-func ParseGetAllKeysResponse(rsp *http.Response) (*GetAllKeysResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetAllKeysResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Keys
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseCreateOrgKeyResponse parses an HTTP response from a CreateOrgKeyWithResponse call
-func ParseCreateOrgKeyResponse(rsp *http.Response) (*CreateOrgKeyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &CreateOrgKeyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest KeyData
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseDeleteOrgKeyResponse parses an HTTP response from a DeleteOrgKeyWithResponse call
-func ParseDeleteOrgKeyResponse(rsp *http.Response) (*DeleteOrgKeyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &DeleteOrgKeyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetOrgKeyResponse parses an HTTP response from a GetOrgKeyWithResponse call
-func ParseGetOrgKeyResponse(rsp *http.Response) (*GetOrgKeyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetOrgKeyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest KeyData
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseUpdateOrgKeyResponse parses an HTTP response from a UpdateOrgKeyWithResponse call
-func ParseUpdateOrgKeyResponse(rsp *http.Response) (*UpdateOrgKeyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &UpdateOrgKeyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetOrgsResponse parses an HTTP response from a GetOrgsWithResponse call
-func ParseGetOrgsResponse(rsp *http.Response) (*GetOrgsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetOrgsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiRegister
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadParameter
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseCreateOrgResponse parses an HTTP response from a CreateOrgWithResponse call
-func ParseCreateOrgResponse(rsp *http.Response) (*CreateOrgResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &CreateOrgResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseImportOrgsResponse parses an HTTP response from a ImportOrgsWithResponse call
-func ParseImportOrgsResponse(rsp *http.Response) (*ImportOrgsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ImportOrgsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseDeleteOrgResponse parses an HTTP response from a DeleteOrgWithResponse call
-func ParseDeleteOrgResponse(rsp *http.Response) (*DeleteOrgResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &DeleteOrgResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetOrgResponse parses an HTTP response from a GetOrgWithResponse call
-func ParseGetOrgResponse(rsp *http.Response) (*GetOrgResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetOrgResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest OrganisationDocument
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseUpdateOrgResponse parses an HTTP response from a UpdateOrgWithResponse call
-func ParseUpdateOrgResponse(rsp *http.Response) (*UpdateOrgResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &UpdateOrgResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGeneratePortalAPIsForOrgResponse parses an HTTP response from a GeneratePortalAPIsForOrgWithResponse call
-func ParseGeneratePortalAPIsForOrgResponse(rsp *http.Response) (*GeneratePortalAPIsForOrgResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GeneratePortalAPIsForOrgResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseExportPoliciesResponse parses an HTTP response from a ExportPoliciesWithResponse call
-func ParseExportPoliciesResponse(rsp *http.Response) (*ExportPoliciesResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ExportPoliciesResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ImportDataStruct
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadParameter
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseImportPoliciesResponse parses an HTTP response from a ImportPoliciesWithResponse call
-func ParseImportPoliciesResponse(rsp *http.Response) (*ImportPoliciesResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ImportPoliciesResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ImportResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseRemovePolicyResponse parses an HTTP response from a RemovePolicyWithResponse call
-func ParseRemovePolicyResponse(rsp *http.Response) (*RemovePolicyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RemovePolicyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGenerateAuthTokenResponse parses an HTTP response from a GenerateAuthTokenWithResponse call
-func ParseGenerateAuthTokenResponse(rsp *http.Response) (*GenerateAuthTokenResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GenerateAuthTokenResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseReloadURLsResponse parses an HTTP response from a ReloadURLsWithResponse call
-func ParseReloadURLsResponse(rsp *http.Response) (*ReloadURLsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ReloadURLsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ReloadResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseListUsersResponse parses an HTTP response from a ListUsersWithResponse call
-func ParseListUsersResponse(rsp *http.Response) (*ListUsersResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ListUsersResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Users
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadParameter
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseCreateUserResponse parses an HTTP response from a CreateUserWithResponse call
-func ParseCreateUserResponse(rsp *http.Response) (*CreateUserResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &CreateUserResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest UserResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseRemoveUserResponse parses an HTTP response from a RemoveUserWithResponse call
-func ParseRemoveUserResponse(rsp *http.Response) (*RemoveUserResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RemoveUserResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetUserDetailResponse parses an HTTP response from a GetUserDetailWithResponse call
-func ParseGetUserDetailResponse(rsp *http.Response) (*GetUserDetailResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetUserDetailResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest User
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseUpdateUserResponse parses an HTTP response from a UpdateUserWithResponse call
-func ParseUpdateUserResponse(rsp *http.Response) (*UpdateUserResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &UpdateUserResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest UserResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseAllowResetPasswordResponse parses an HTTP response from a AllowResetPasswordWithResponse call
-func ParseAllowResetPasswordResponse(rsp *http.Response) (*AllowResetPasswordResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &AllowResetPasswordResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest UserResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseDisallowResetPasswordResponse parses an HTTP response from a DisallowResetPasswordWithResponse call
-func ParseDisallowResetPasswordResponse(rsp *http.Response) (*DisallowResetPasswordResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &DisallowResetPasswordResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest UserResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	}
-
-	return response, nil
-}
-
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// ExportAPIs Export APIs
@@ -9989,6 +3123,9 @@ type ServerInterface interface {
 	// AdminHello Check the admin secret
 	// (GET /admin/hello)
 	AdminHello(ctx echo.Context) error
+	// SetAdminLicense Accept a license
+	// (POST /admin/license)
+	SetAdminLicense(ctx echo.Context) error
 	// ListNodes List the gateways
 	// (GET /admin/nodes)
 	ListNodes(ctx echo.Context) error
@@ -10069,6 +3206,1761 @@ type ServerInterface interface {
 	DisallowResetPassword(ctx echo.Context, userId UserID) error
 }
 
+// Handlers has a handler for each operation, which returns one of the replies that the contract declares for it.
+// Request is what the server passes to handlers.
+type Handlers[Request any] interface {
+	// ExportAPIs Export APIs
+	// (GET /admin/apis)
+	ExportAPIs(request Request, params ExportAPIsParams) ExportAPIsReply
+	// ImportAPIs Import APIs
+	// (POST /admin/apis/import)
+	ImportAPIs(request Request) ImportAPIsReply
+	// RemoveAPI Delete an API
+	// (DELETE /admin/apis/{apiId})
+	RemoveAPI(request Request, apiId APIID) RemoveAPIReply
+	// AdminHello Check the admin secret
+	// (GET /admin/hello)
+	AdminHello(request Request) AdminHelloReply
+	// SetAdminLicense Accept a license
+	// (POST /admin/license)
+	SetAdminLicense(request Request) SetAdminLicenseReply
+	// ListNodes List the gateways
+	// (GET /admin/nodes)
+	ListNodes(request Request) ListNodesReply
+	// DeleteOAuthTokens Purge lapsed OAuth tokens
+	// (DELETE /admin/oauth/tokens)
+	DeleteOAuthTokens(request Request, params DeleteOAuthTokensParams) DeleteOAuthTokensReply
+	// GetAllKeys List organisation keys
+	// (GET /admin/org/keys)
+	GetAllKeys(request Request) GetAllKeysReply
+	// CreateOrgKey Create an organisation key
+	// (POST /admin/org/keys)
+	CreateOrgKey(request Request) CreateOrgKeyReply
+	// DeleteOrgKey Delete an organisation key
+	// (DELETE /admin/org/keys/{keyId})
+	DeleteOrgKey(request Request, keyId KeyID) DeleteOrgKeyReply
+	// GetOrgKey Get an organisation key
+	// (GET /admin/org/keys/{keyId})
+	GetOrgKey(request Request, keyId KeyID) GetOrgKeyReply
+	// UpdateOrgKey Replace an organisation key
+	// (PUT /admin/org/keys/{keyId})
+	UpdateOrgKey(request Request, keyId KeyID) UpdateOrgKeyReply
+	// GetOrgs List organisations
+	// (GET /admin/organisations)
+	GetOrgs(request Request, params GetOrgsParams) GetOrgsReply
+	// CreateOrg Create an organisation
+	// (POST /admin/organisations)
+	CreateOrg(request Request) CreateOrgReply
+	// ImportOrgs Import an organisation
+	// (POST /admin/organisations/import)
+	ImportOrgs(request Request) ImportOrgsReply
+	// DeleteOrg Delete an organisation
+	// (DELETE /admin/organisations/{orgID})
+	DeleteOrg(request Request, orgID OrgID) DeleteOrgReply
+	// GetOrg Get an organisation
+	// (GET /admin/organisations/{orgID})
+	GetOrg(request Request, orgID OrgID) GetOrgReply
+	// UpdateOrg Replace an organisation
+	// (PUT /admin/organisations/{orgID})
+	UpdateOrg(request Request, orgID OrgID) UpdateOrgReply
+	// GeneratePortalAPIsForOrg Set the domain of the portal
+	// (POST /admin/organisations/{orgID}/generate-portals)
+	GeneratePortalAPIsForOrg(request Request, orgID OrgID) GeneratePortalAPIsForOrgReply
+	// ExportPolicies Export policies
+	// (GET /admin/policies)
+	ExportPolicies(request Request, params ExportPoliciesParams) ExportPoliciesReply
+	// ImportPolicies Import policies
+	// (POST /admin/policies/import)
+	ImportPolicies(request Request) ImportPoliciesReply
+	// RemovePolicy Delete a policy
+	// (DELETE /admin/policies/{policyId})
+	RemovePolicy(request Request, policyId PolicyID) RemovePolicyReply
+	// GenerateAuthToken Create a sign-on nonce
+	// (POST /admin/sso)
+	GenerateAuthToken(request Request) GenerateAuthTokenReply
+	// ReloadURLs Reload all servers and gateways
+	// (GET /admin/system/reload)
+	ReloadURLs(request Request) ReloadURLsReply
+	// ListUsers List users
+	// (GET /admin/users)
+	ListUsers(request Request, params ListUsersParams) ListUsersReply
+	// CreateUser Create a user
+	// (POST /admin/users)
+	CreateUser(request Request) CreateUserReply
+	// RemoveUser Delete a user
+	// (DELETE /admin/users/{userId})
+	RemoveUser(request Request, userId UserID) RemoveUserReply
+	// GetUserDetail Get a user
+	// (GET /admin/users/{userId})
+	GetUserDetail(request Request, userId UserID) GetUserDetailReply
+	// UpdateUser Update a user
+	// (PUT /admin/users/{userId})
+	UpdateUser(request Request, userId UserID) UpdateUserReply
+	// AllowResetPassword Allow a user to reset passwords
+	// (PUT /admin/users/{userId}/actions/allow_reset_passwords)
+	AllowResetPassword(request Request, userId UserID) AllowResetPasswordReply
+	// DisallowResetPassword Forbid a user to reset passwords
+	// (PUT /admin/users/{userId}/actions/disallow_reset_passwords)
+	DisallowResetPassword(request Request, userId UserID) DisallowResetPasswordReply
+}
+
+// Serve returns a ServerInterface that calls handlers. request converts Echo's context, and send sends a reply.
+func Serve[Request any](
+	handlers Handlers[Request], request func(echo.Context) Request, send func(echo.Context, contract.Reply) error,
+) ServerInterface {
+	return server[Request]{handlers, request, send}
+}
+
+type server[Request any] struct {
+	handlers Handlers[Request]
+	request  func(echo.Context) Request
+	send     func(echo.Context, contract.Reply) error
+}
+
+// ExportAPIs implements ServerInterface.
+func (s server[Request]) ExportAPIs(ctx echo.Context, params ExportAPIsParams) error {
+	return s.send(ctx, s.handlers.ExportAPIs(s.request(ctx), params).Reply())
+}
+
+// ExportAPIsReply is a response that the contract declares for exportAPIs. The methods of ExportAPIsReplies return it.
+type ExportAPIsReply struct{ ofExportAPIs contract.Reply }
+
+// Reply returns what to send.
+func (r ExportAPIsReply) Reply() contract.Reply { return r.ofExportAPIs }
+
+// ExportAPIsReplies returns the responses that the contract declares for exportAPIs, by outcome.
+type ExportAPIsReplies struct{}
+
+// OK returns the response 200 ok.
+func (ExportAPIsReplies) OK(body ApiDefinitions) ExportAPIsReply {
+	return ExportAPIsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ExportAPIsReplies) StreamOK() ExportAPIsReply {
+	return ExportAPIsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ExportAPIsReplies) BadParameter(cause error) ExportAPIsReply {
+	return ExportAPIsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ExportAPIsReplies) Unauthorised(cause error) ExportAPIsReply {
+	return ExportAPIsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ExportAPIsReplies) TooManyAttempts(cause error) ExportAPIsReply {
+	return ExportAPIsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to list APIs from DB". cause may be nil.
+func (ExportAPIsReplies) Failed(cause error) ExportAPIsReply {
+	return ExportAPIsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to list APIs from DB"}, Cause: cause}}
+}
+
+// ImportAPIs implements ServerInterface.
+func (s server[Request]) ImportAPIs(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.ImportAPIs(s.request(ctx)).Reply())
+}
+
+// ImportAPIsReply is a response that the contract declares for importAPIs. The methods of ImportAPIsReplies return it.
+type ImportAPIsReply struct{ ofImportAPIs contract.Reply }
+
+// Reply returns what to send.
+func (r ImportAPIsReply) Reply() contract.Reply { return r.ofImportAPIs }
+
+// ImportAPIsReplies returns the responses that the contract declares for importAPIs, by outcome.
+type ImportAPIsReplies struct{}
+
+// OK returns the response 200 ok, "APIs imported".
+func (ImportAPIsReplies) OK(meta any) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "APIs imported"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ImportAPIsReplies) StreamOK() ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "APIs imported"}, Streamed: true}}
+}
+
+// Refused returns the response 200 refused, "1 of 2 APIs imported; 7a6ddeca9244448a4233866938a0d6e2: unknown organisation". value replaces "1 of 2 APIs imported; 7a6ddeca9244448a4233866938a0d6e2: unknown organisation".
+func (ImportAPIsReplies) Refused(value string, meta any) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "refused", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "1 of 2 APIs imported; 7a6ddeca9244448a4233866938a0d6e2: unknown organisation", Varies: "1 of 2 APIs imported; 7a6ddeca9244448a4233866938a0d6e2: unknown organisation"}, Value: value, Body: meta}}
+}
+
+// StreamRefused returns Refused for a handler that sends the body itself.
+func (ImportAPIsReplies) StreamRefused(value string) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "refused", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "1 of 2 APIs imported; 7a6ddeca9244448a4233866938a0d6e2: unknown organisation", Varies: "1 of 2 APIs imported; 7a6ddeca9244448a4233866938a0d6e2: unknown organisation"}, Value: value, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ImportAPIsReplies) Unauthorised(cause error) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (ImportAPIsReplies) Malformed(cause error) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// NoneImported returns the response 403 none_imported, "0 of 1 APIs imported; 5fa2db834e07444f760b7ceb314209fb: unknown organisation". value replaces "0 of 1 APIs imported; 5fa2db834e07444f760b7ceb314209fb: unknown organisation". cause may be nil.
+func (ImportAPIsReplies) NoneImported(value string, cause error) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "none_imported", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "0 of 1 APIs imported; 5fa2db834e07444f760b7ceb314209fb: unknown organisation", Varies: "0 of 1 APIs imported; 5fa2db834e07444f760b7ceb314209fb: unknown organisation"}, Value: value, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (ImportAPIsReplies) TooSlow(cause error) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (ImportAPIsReplies) TooLarge(cause error) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ImportAPIsReplies) TooManyAttempts(cause error) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (ImportAPIsReplies) EmptyBody(cause error) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save APIs to DB". cause may be nil.
+func (ImportAPIsReplies) Failed(cause error) ImportAPIsReply {
+	return ImportAPIsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save APIs to DB"}, Cause: cause}}
+}
+
+// RemoveAPI implements ServerInterface.
+func (s server[Request]) RemoveAPI(ctx echo.Context, apiId APIID) error {
+	return s.send(ctx, s.handlers.RemoveAPI(s.request(ctx), apiId).Reply())
+}
+
+// RemoveAPIReply is a response that the contract declares for removeAPI. The methods of RemoveAPIReplies return it.
+type RemoveAPIReply struct{ ofRemoveAPI contract.Reply }
+
+// Reply returns what to send.
+func (r RemoveAPIReply) Reply() contract.Reply { return r.ofRemoveAPI }
+
+// RemoveAPIReplies returns the responses that the contract declares for removeAPI, by outcome.
+type RemoveAPIReplies struct{}
+
+// OK returns the response 200 ok, "API deleted".
+func (RemoveAPIReplies) OK() RemoveAPIReply {
+	return RemoveAPIReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (RemoveAPIReplies) StreamOK() RemoveAPIReply {
+	return RemoveAPIReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API deleted"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (RemoveAPIReplies) Unauthorised(cause error) RemoveAPIReply {
+	return RemoveAPIReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve API detail". cause may be nil.
+func (RemoveAPIReplies) NotFound(cause error) RemoveAPIReply {
+	return RemoveAPIReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve API detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (RemoveAPIReplies) TooManyAttempts(cause error) RemoveAPIReply {
+	return RemoveAPIReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not delete the API". cause may be nil.
+func (RemoveAPIReplies) Failed(cause error) RemoveAPIReply {
+	return RemoveAPIReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete the API"}, Cause: cause}}
+}
+
+// AdminHello implements ServerInterface.
+func (s server[Request]) AdminHello(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.AdminHello(s.request(ctx)).Reply())
+}
+
+// AdminHelloReply is a response that the contract declares for adminHello. The methods of AdminHelloReplies return it.
+type AdminHelloReply struct{ ofAdminHello contract.Reply }
+
+// Reply returns what to send.
+func (r AdminHelloReply) Reply() contract.Reply { return r.ofAdminHello }
+
+// AdminHelloReplies returns the responses that the contract declares for adminHello, by outcome.
+type AdminHelloReplies struct{}
+
+// OK returns the response 200 ok, "Hello".
+func (AdminHelloReplies) OK() AdminHelloReply {
+	return AdminHelloReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Hello"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (AdminHelloReplies) StreamOK() AdminHelloReply {
+	return AdminHelloReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Hello"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (AdminHelloReplies) Unauthorised(cause error) AdminHelloReply {
+	return AdminHelloReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (AdminHelloReplies) TooManyAttempts(cause error) AdminHelloReply {
+	return AdminHelloReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// SetAdminLicense implements ServerInterface.
+func (s server[Request]) SetAdminLicense(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.SetAdminLicense(s.request(ctx)).Reply())
+}
+
+// SetAdminLicenseReply is a response that the contract declares for setAdminLicense. The methods of SetAdminLicenseReplies return it.
+type SetAdminLicenseReply struct{ ofSetAdminLicense contract.Reply }
+
+// Reply returns what to send.
+func (r SetAdminLicenseReply) Reply() contract.Reply { return r.ofSetAdminLicense }
+
+// SetAdminLicenseReplies returns the responses that the contract declares for setAdminLicense, by outcome.
+type SetAdminLicenseReplies struct{}
+
+// OK returns the response 200 ok, "No license is needed".
+func (SetAdminLicenseReplies) OK() SetAdminLicenseReply {
+	return SetAdminLicenseReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "No license is needed"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (SetAdminLicenseReplies) StreamOK() SetAdminLicenseReply {
+	return SetAdminLicenseReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "No license is needed"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (SetAdminLicenseReplies) Unauthorised(cause error) SetAdminLicenseReply {
+	return SetAdminLicenseReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (SetAdminLicenseReplies) TooManyAttempts(cause error) SetAdminLicenseReply {
+	return SetAdminLicenseReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// ListNodes implements ServerInterface.
+func (s server[Request]) ListNodes(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.ListNodes(s.request(ctx)).Reply())
+}
+
+// ListNodesReply is a response that the contract declares for listNodes. The methods of ListNodesReplies return it.
+type ListNodesReply struct{ ofListNodes contract.Reply }
+
+// Reply returns what to send.
+func (r ListNodesReply) Reply() contract.Reply { return r.ofListNodes }
+
+// ListNodesReplies returns the responses that the contract declares for listNodes, by outcome.
+type ListNodesReplies struct{}
+
+// OK returns the response 200 ok.
+func (ListNodesReplies) OK(body Nodes) ListNodesReply {
+	return ListNodesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ListNodesReplies) StreamOK() ListNodesReply {
+	return ListNodesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ListNodesReplies) Unauthorised(cause error) ListNodesReply {
+	return ListNodesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ListNodesReplies) TooManyAttempts(cause error) ListNodesReply {
+	return ListNodesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve nodes". cause may be nil.
+func (ListNodesReplies) Failed(cause error) ListNodesReply {
+	return ListNodesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve nodes"}, Cause: cause}}
+}
+
+// DeleteOAuthTokens implements ServerInterface.
+func (s server[Request]) DeleteOAuthTokens(ctx echo.Context, params DeleteOAuthTokensParams) error {
+	return s.send(ctx, s.handlers.DeleteOAuthTokens(s.request(ctx), params).Reply())
+}
+
+// DeleteOAuthTokensReply is a response that the contract declares for deleteOAuthTokens. The methods of DeleteOAuthTokensReplies return it.
+type DeleteOAuthTokensReply struct{ ofDeleteOAuthTokens contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteOAuthTokensReply) Reply() contract.Reply { return r.ofDeleteOAuthTokens }
+
+// DeleteOAuthTokensReplies returns the responses that the contract declares for deleteOAuthTokens, by outcome.
+type DeleteOAuthTokensReplies struct{}
+
+// OK returns the response 200 ok, "success".
+func (DeleteOAuthTokensReplies) OK() DeleteOAuthTokensReply {
+	return DeleteOAuthTokensReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "success"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteOAuthTokensReplies) StreamOK() DeleteOAuthTokensReply {
+	return DeleteOAuthTokensReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "success"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "unknown scope". cause may be nil.
+func (DeleteOAuthTokensReplies) BadParameter(cause error) DeleteOAuthTokensReply {
+	return DeleteOAuthTokensReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "unknown scope"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteOAuthTokensReplies) Unauthorised(cause error) DeleteOAuthTokensReply {
+	return DeleteOAuthTokensReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// MissingParameter returns the response 422 missing_parameter, "scope parameter is required". cause may be nil.
+func (DeleteOAuthTokensReplies) MissingParameter(cause error) DeleteOAuthTokensReply {
+	return DeleteOAuthTokensReply{contract.Reply{Outcome: "missing_parameter", Response: contract.Response{Status: 422, Form: contract.Envelope, Message: "scope parameter is required"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteOAuthTokensReplies) TooManyAttempts(cause error) DeleteOAuthTokensReply {
+	return DeleteOAuthTokensReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "purging lapsed oauth tokens failed". cause may be nil.
+func (DeleteOAuthTokensReplies) Failed(cause error) DeleteOAuthTokensReply {
+	return DeleteOAuthTokensReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "purging lapsed oauth tokens failed"}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "purging lapsed oauth tokens failed: no gateway is configured". cause may be nil.
+func (DeleteOAuthTokensReplies) NoGateway(cause error) DeleteOAuthTokensReply {
+	return DeleteOAuthTokensReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "purging lapsed oauth tokens failed: no gateway is configured"}, Cause: cause}}
+}
+
+// GetAllKeys implements ServerInterface.
+func (s server[Request]) GetAllKeys(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetAllKeys(s.request(ctx)).Reply())
+}
+
+// GetAllKeysReply is a response that the contract declares for getAllKeys. The methods of GetAllKeysReplies return it.
+type GetAllKeysReply struct{ ofGetAllKeys contract.Reply }
+
+// Reply returns what to send.
+func (r GetAllKeysReply) Reply() contract.Reply { return r.ofGetAllKeys }
+
+// GetAllKeysReplies returns the responses that the contract declares for getAllKeys, by outcome.
+type GetAllKeysReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAllKeysReplies) OK(body Keys) GetAllKeysReply {
+	return GetAllKeysReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAllKeysReplies) StreamOK() GetAllKeysReply {
+	return GetAllKeysReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAllKeysReplies) Unauthorised(cause error) GetAllKeysReply {
+	return GetAllKeysReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAllKeysReplies) TooManyAttempts(cause error) GetAllKeysReply {
+	return GetAllKeysReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal keys data from Tyk API". cause may be nil.
+func (GetAllKeysReplies) Failed(cause error) GetAllKeysReply {
+	return GetAllKeysReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API"}, Cause: cause}}
+}
+
+// CreateOrgKey implements ServerInterface.
+func (s server[Request]) CreateOrgKey(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateOrgKey(s.request(ctx)).Reply())
+}
+
+// CreateOrgKeyReply is a response that the contract declares for createOrgKey. The methods of CreateOrgKeyReplies return it.
+type CreateOrgKeyReply struct{ ofCreateOrgKey contract.Reply }
+
+// Reply returns what to send.
+func (r CreateOrgKeyReply) Reply() contract.Reply { return r.ofCreateOrgKey }
+
+// CreateOrgKeyReplies returns the responses that the contract declares for createOrgKey, by outcome.
+type CreateOrgKeyReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateOrgKeyReplies) OK(body KeyData) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateOrgKeyReplies) StreamOK() CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateOrgKeyReplies) Unauthorised(cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Gateway returns the response 403 gateway, "Failed to save new session object to Tyk: Request malformed". value replaces "Request malformed". cause may be nil.
+func (CreateOrgKeyReplies) Gateway(value string, cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to save new session object to Tyk: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (CreateOrgKeyReplies) Malformed(cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 403 unknown_organisation, "Failed to save new session object to Tyk: Org id not found ('588b4f0bb275ff0001cc7471')". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (CreateOrgKeyReplies) UnknownOrganisation(value string, cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to save new session object to Tyk: Org id not found ('588b4f0bb275ff0001cc7471')", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateOrgKeyReplies) TooSlow(cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateOrgKeyReplies) TooLarge(cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateOrgKeyReplies) TooManyAttempts(cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (CreateOrgKeyReplies) EmptyBody(cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save new session object to DB". cause may be nil.
+func (CreateOrgKeyReplies) Failed(cause error) CreateOrgKeyReply {
+	return CreateOrgKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save new session object to DB"}, Cause: cause}}
+}
+
+// DeleteOrgKey implements ServerInterface.
+func (s server[Request]) DeleteOrgKey(ctx echo.Context, keyId KeyID) error {
+	return s.send(ctx, s.handlers.DeleteOrgKey(s.request(ctx), keyId).Reply())
+}
+
+// DeleteOrgKeyReply is a response that the contract declares for deleteOrgKey. The methods of DeleteOrgKeyReplies return it.
+type DeleteOrgKeyReply struct{ ofDeleteOrgKey contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteOrgKeyReply) Reply() contract.Reply { return r.ofDeleteOrgKey }
+
+// DeleteOrgKeyReplies returns the responses that the contract declares for deleteOrgKey, by outcome.
+type DeleteOrgKeyReplies struct{}
+
+// OK returns the response 200 ok, "Key deleted successfully".
+func (DeleteOrgKeyReplies) OK() DeleteOrgKeyReply {
+	return DeleteOrgKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Key deleted successfully"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteOrgKeyReplies) StreamOK() DeleteOrgKeyReply {
+	return DeleteOrgKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Key deleted successfully"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteOrgKeyReplies) Unauthorised(cause error) DeleteOrgKeyReply {
+	return DeleteOrgKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Org key doesn't exist". cause may be nil.
+func (DeleteOrgKeyReplies) NotFound(cause error) DeleteOrgKeyReply {
+	return DeleteOrgKeyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Org key doesn't exist"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteOrgKeyReplies) TooManyAttempts(cause error) DeleteOrgKeyReply {
+	return DeleteOrgKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not delete key". cause may be nil.
+func (DeleteOrgKeyReplies) Failed(cause error) DeleteOrgKeyReply {
+	return DeleteOrgKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete key"}, Cause: cause}}
+}
+
+// Gateway returns the response 500 gateway, "Could not delete key". cause may be nil.
+func (DeleteOrgKeyReplies) Gateway(cause error) DeleteOrgKeyReply {
+	return DeleteOrgKeyReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete key"}, Cause: cause}}
+}
+
+// GetOrgKey implements ServerInterface.
+func (s server[Request]) GetOrgKey(ctx echo.Context, keyId KeyID) error {
+	return s.send(ctx, s.handlers.GetOrgKey(s.request(ctx), keyId).Reply())
+}
+
+// GetOrgKeyReply is a response that the contract declares for getOrgKey. The methods of GetOrgKeyReplies return it.
+type GetOrgKeyReply struct{ ofGetOrgKey contract.Reply }
+
+// Reply returns what to send.
+func (r GetOrgKeyReply) Reply() contract.Reply { return r.ofGetOrgKey }
+
+// GetOrgKeyReplies returns the responses that the contract declares for getOrgKey, by outcome.
+type GetOrgKeyReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetOrgKeyReplies) OK(body KeyData) GetOrgKeyReply {
+	return GetOrgKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetOrgKeyReplies) StreamOK() GetOrgKeyReply {
+	return GetOrgKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetOrgKeyReplies) Unauthorised(cause error) GetOrgKeyReply {
+	return GetOrgKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not get Org key details". cause may be nil.
+func (GetOrgKeyReplies) NotFound(cause error) GetOrgKeyReply {
+	return GetOrgKeyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not get Org key details"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetOrgKeyReplies) TooManyAttempts(cause error) GetOrgKeyReply {
+	return GetOrgKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data from Tyk API". cause may be nil.
+func (GetOrgKeyReplies) Failed(cause error) GetOrgKeyReply {
+	return GetOrgKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data from Tyk API"}, Cause: cause}}
+}
+
+// UpdateOrgKey implements ServerInterface.
+func (s server[Request]) UpdateOrgKey(ctx echo.Context, keyId KeyID) error {
+	return s.send(ctx, s.handlers.UpdateOrgKey(s.request(ctx), keyId).Reply())
+}
+
+// UpdateOrgKeyReply is a response that the contract declares for updateOrgKey. The methods of UpdateOrgKeyReplies return it.
+type UpdateOrgKeyReply struct{ ofUpdateOrgKey contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateOrgKeyReply) Reply() contract.Reply { return r.ofUpdateOrgKey }
+
+// UpdateOrgKeyReplies returns the responses that the contract declares for updateOrgKey, by outcome.
+type UpdateOrgKeyReplies struct{}
+
+// OK returns the response 200 ok, "Key updated".
+func (UpdateOrgKeyReplies) OK() UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Key updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateOrgKeyReplies) StreamOK() UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Key updated"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateOrgKeyReplies) Unauthorised(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Gateway returns the response 403 gateway, "Failed to update session object to Tyk". cause may be nil.
+func (UpdateOrgKeyReplies) Gateway(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to update session object to Tyk"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (UpdateOrgKeyReplies) Malformed(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Org key doesn't exist". cause may be nil.
+func (UpdateOrgKeyReplies) NotFound(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Org key doesn't exist"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateOrgKeyReplies) TooSlow(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateOrgKeyReplies) TooLarge(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateOrgKeyReplies) TooManyAttempts(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (UpdateOrgKeyReplies) EmptyBody(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to update session object to DB". cause may be nil.
+func (UpdateOrgKeyReplies) Failed(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to update session object to DB"}, Cause: cause}}
+}
+
+// Invalid returns the response 500 invalid, "Updating orgID of org key is not allowed". cause may be nil.
+func (UpdateOrgKeyReplies) Invalid(cause error) UpdateOrgKeyReply {
+	return UpdateOrgKeyReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Updating orgID of org key is not allowed"}, Cause: cause}}
+}
+
+// GetOrgs implements ServerInterface.
+func (s server[Request]) GetOrgs(ctx echo.Context, params GetOrgsParams) error {
+	return s.send(ctx, s.handlers.GetOrgs(s.request(ctx), params).Reply())
+}
+
+// GetOrgsReply is a response that the contract declares for getOrgs. The methods of GetOrgsReplies return it.
+type GetOrgsReply struct{ ofGetOrgs contract.Reply }
+
+// Reply returns what to send.
+func (r GetOrgsReply) Reply() contract.Reply { return r.ofGetOrgs }
+
+// GetOrgsReplies returns the responses that the contract declares for getOrgs, by outcome.
+type GetOrgsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetOrgsReplies) OK(body ApiRegister) GetOrgsReply {
+	return GetOrgsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetOrgsReplies) StreamOK() GetOrgsReply {
+	return GetOrgsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetOrgsReplies) BadParameter(cause error) GetOrgsReply {
+	return GetOrgsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetOrgsReplies) Unauthorised(cause error) GetOrgsReply {
+	return GetOrgsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetOrgsReplies) TooManyAttempts(cause error) GetOrgsReply {
+	return GetOrgsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal orgs data from Tyk API". cause may be nil.
+func (GetOrgsReplies) Failed(cause error) GetOrgsReply {
+	return GetOrgsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal orgs data from Tyk API"}, Cause: cause}}
+}
+
+// CreateOrg implements ServerInterface.
+func (s server[Request]) CreateOrg(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateOrg(s.request(ctx)).Reply())
+}
+
+// CreateOrgReply is a response that the contract declares for createOrg. The methods of CreateOrgReplies return it.
+type CreateOrgReply struct{ ofCreateOrg contract.Reply }
+
+// Reply returns what to send.
+func (r CreateOrgReply) Reply() contract.Reply { return r.ofCreateOrg }
+
+// CreateOrgReplies returns the responses that the contract declares for createOrg, by outcome.
+type CreateOrgReplies struct{}
+
+// OK returns the response 200 ok, "Org created".
+func (CreateOrgReplies) OK(meta any) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org created"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateOrgReplies) StreamOK() CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org created"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateOrgReplies) Unauthorised(cause error) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "Failed to save new Org object to DB". cause may be nil.
+func (CreateOrgReplies) Conflict(cause error) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to save new Org object to DB"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (CreateOrgReplies) Malformed(cause error) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateOrgReplies) TooSlow(cause error) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateOrgReplies) TooLarge(cause error) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateOrgReplies) TooManyAttempts(cause error) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (CreateOrgReplies) EmptyBody(cause error) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save new Org object to DB". cause may be nil.
+func (CreateOrgReplies) Failed(cause error) CreateOrgReply {
+	return CreateOrgReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save new Org object to DB"}, Cause: cause}}
+}
+
+// ImportOrgs implements ServerInterface.
+func (s server[Request]) ImportOrgs(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.ImportOrgs(s.request(ctx)).Reply())
+}
+
+// ImportOrgsReply is a response that the contract declares for importOrgs. The methods of ImportOrgsReplies return it.
+type ImportOrgsReply struct{ ofImportOrgs contract.Reply }
+
+// Reply returns what to send.
+func (r ImportOrgsReply) Reply() contract.Reply { return r.ofImportOrgs }
+
+// ImportOrgsReplies returns the responses that the contract declares for importOrgs, by outcome.
+type ImportOrgsReplies struct{}
+
+// OK returns the response 200 ok, "Org imported".
+func (ImportOrgsReplies) OK(meta any) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org imported"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ImportOrgsReplies) StreamOK() ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org imported"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ImportOrgsReplies) Unauthorised(cause error) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "Failed to save new Org object to DB". cause may be nil.
+func (ImportOrgsReplies) Conflict(cause error) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to save new Org object to DB"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (ImportOrgsReplies) Malformed(cause error) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (ImportOrgsReplies) TooSlow(cause error) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (ImportOrgsReplies) TooLarge(cause error) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ImportOrgsReplies) TooManyAttempts(cause error) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (ImportOrgsReplies) EmptyBody(cause error) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save new Org object to DB". cause may be nil.
+func (ImportOrgsReplies) Failed(cause error) ImportOrgsReply {
+	return ImportOrgsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save new Org object to DB"}, Cause: cause}}
+}
+
+// DeleteOrg implements ServerInterface.
+func (s server[Request]) DeleteOrg(ctx echo.Context, orgID OrgID) error {
+	return s.send(ctx, s.handlers.DeleteOrg(s.request(ctx), orgID).Reply())
+}
+
+// DeleteOrgReply is a response that the contract declares for deleteOrg. The methods of DeleteOrgReplies return it.
+type DeleteOrgReply struct{ ofDeleteOrg contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteOrgReply) Reply() contract.Reply { return r.ofDeleteOrg }
+
+// DeleteOrgReplies returns the responses that the contract declares for deleteOrg, by outcome.
+type DeleteOrgReplies struct{}
+
+// OK returns the response 200 ok, "Org deleted".
+func (DeleteOrgReplies) OK() DeleteOrgReply {
+	return DeleteOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteOrgReplies) StreamOK() DeleteOrgReply {
+	return DeleteOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org deleted"}, Streamed: true}}
+}
+
+// Failed returns the response 400 failed, "Could not delete the org". cause may be nil.
+func (DeleteOrgReplies) Failed(cause error) DeleteOrgReply {
+	return DeleteOrgReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not delete the org"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteOrgReplies) Unauthorised(cause error) DeleteOrgReply {
+	return DeleteOrgReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve org detail". cause may be nil.
+func (DeleteOrgReplies) NotFound(cause error) DeleteOrgReply {
+	return DeleteOrgReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve org detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteOrgReplies) TooManyAttempts(cause error) DeleteOrgReply {
+	return DeleteOrgReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// GetOrg implements ServerInterface.
+func (s server[Request]) GetOrg(ctx echo.Context, orgID OrgID) error {
+	return s.send(ctx, s.handlers.GetOrg(s.request(ctx), orgID).Reply())
+}
+
+// GetOrgReply is a response that the contract declares for getOrg. The methods of GetOrgReplies return it.
+type GetOrgReply struct{ ofGetOrg contract.Reply }
+
+// Reply returns what to send.
+func (r GetOrgReply) Reply() contract.Reply { return r.ofGetOrg }
+
+// GetOrgReplies returns the responses that the contract declares for getOrg, by outcome.
+type GetOrgReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetOrgReplies) OK(body OrganisationDocument) GetOrgReply {
+	return GetOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetOrgReplies) StreamOK() GetOrgReply {
+	return GetOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetOrgReplies) Unauthorised(cause error) GetOrgReply {
+	return GetOrgReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve org detail". cause may be nil.
+func (GetOrgReplies) NotFound(cause error) GetOrgReply {
+	return GetOrgReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve org detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetOrgReplies) TooManyAttempts(cause error) GetOrgReply {
+	return GetOrgReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal org data from DB". cause may be nil.
+func (GetOrgReplies) Failed(cause error) GetOrgReply {
+	return GetOrgReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal org data from DB"}, Cause: cause}}
+}
+
+// UpdateOrg implements ServerInterface.
+func (s server[Request]) UpdateOrg(ctx echo.Context, orgID OrgID) error {
+	return s.send(ctx, s.handlers.UpdateOrg(s.request(ctx), orgID).Reply())
+}
+
+// UpdateOrgReply is a response that the contract declares for updateOrg. The methods of UpdateOrgReplies return it.
+type UpdateOrgReply struct{ ofUpdateOrg contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateOrgReply) Reply() contract.Reply { return r.ofUpdateOrg }
+
+// UpdateOrgReplies returns the responses that the contract declares for updateOrg, by outcome.
+type UpdateOrgReplies struct{}
+
+// OK returns the response 200 ok, "Org updated".
+func (UpdateOrgReplies) OK() UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateOrgReplies) StreamOK() UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org updated"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateOrgReplies) Unauthorised(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "Failed to update Org object to DB". cause may be nil.
+func (UpdateOrgReplies) Conflict(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to update Org object to DB"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (UpdateOrgReplies) Malformed(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve org detail". cause may be nil.
+func (UpdateOrgReplies) NotFound(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve org detail"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateOrgReplies) TooSlow(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateOrgReplies) TooLarge(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateOrgReplies) TooManyAttempts(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read request body, body empty". cause may be nil.
+func (UpdateOrgReplies) EmptyBody(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read request body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to update Org object to DB". cause may be nil.
+func (UpdateOrgReplies) Failed(cause error) UpdateOrgReply {
+	return UpdateOrgReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to update Org object to DB"}, Cause: cause}}
+}
+
+// GeneratePortalAPIsForOrg implements ServerInterface.
+func (s server[Request]) GeneratePortalAPIsForOrg(ctx echo.Context, orgID OrgID) error {
+	return s.send(ctx, s.handlers.GeneratePortalAPIsForOrg(s.request(ctx), orgID).Reply())
+}
+
+// GeneratePortalAPIsForOrgReply is a response that the contract declares for generatePortalAPIsForOrg. The methods of GeneratePortalAPIsForOrgReplies return it.
+type GeneratePortalAPIsForOrgReply struct{ ofGeneratePortalAPIsForOrg contract.Reply }
+
+// Reply returns what to send.
+func (r GeneratePortalAPIsForOrgReply) Reply() contract.Reply { return r.ofGeneratePortalAPIsForOrg }
+
+// GeneratePortalAPIsForOrgReplies returns the responses that the contract declares for generatePortalAPIsForOrg, by outcome.
+type GeneratePortalAPIsForOrgReplies struct{}
+
+// OK returns the response 200 ok, "Org updated".
+func (GeneratePortalAPIsForOrgReplies) OK() GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GeneratePortalAPIsForOrgReplies) StreamOK() GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Org updated"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) Unauthorised(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "Failed to update Org object to DB". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) Conflict(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to update Org object to DB"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 404 empty_body, "Could not generate APIs". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) EmptyBody(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not generate APIs"}, Cause: cause}}
+}
+
+// Malformed returns the response 404 malformed, "Could not generate APIs". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) Malformed(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not generate APIs"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not generate APIs". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) NotFound(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not generate APIs"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) TooSlow(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) TooLarge(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) TooManyAttempts(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not generate APIs". cause may be nil.
+func (GeneratePortalAPIsForOrgReplies) Failed(cause error) GeneratePortalAPIsForOrgReply {
+	return GeneratePortalAPIsForOrgReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not generate APIs"}, Cause: cause}}
+}
+
+// ExportPolicies implements ServerInterface.
+func (s server[Request]) ExportPolicies(ctx echo.Context, params ExportPoliciesParams) error {
+	return s.send(ctx, s.handlers.ExportPolicies(s.request(ctx), params).Reply())
+}
+
+// ExportPoliciesReply is a response that the contract declares for exportPolicies. The methods of ExportPoliciesReplies return it.
+type ExportPoliciesReply struct{ ofExportPolicies contract.Reply }
+
+// Reply returns what to send.
+func (r ExportPoliciesReply) Reply() contract.Reply { return r.ofExportPolicies }
+
+// ExportPoliciesReplies returns the responses that the contract declares for exportPolicies, by outcome.
+type ExportPoliciesReplies struct{}
+
+// OK returns the response 200 ok.
+func (ExportPoliciesReplies) OK(body ImportDataStruct) ExportPoliciesReply {
+	return ExportPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ExportPoliciesReplies) StreamOK() ExportPoliciesReply {
+	return ExportPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ExportPoliciesReplies) BadParameter(cause error) ExportPoliciesReply {
+	return ExportPoliciesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ExportPoliciesReplies) Unauthorised(cause error) ExportPoliciesReply {
+	return ExportPoliciesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ExportPoliciesReplies) TooManyAttempts(cause error) ExportPoliciesReply {
+	return ExportPoliciesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to list policies from DB". cause may be nil.
+func (ExportPoliciesReplies) Failed(cause error) ExportPoliciesReply {
+	return ExportPoliciesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to list policies from DB"}, Cause: cause}}
+}
+
+// ImportPolicies implements ServerInterface.
+func (s server[Request]) ImportPolicies(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.ImportPolicies(s.request(ctx)).Reply())
+}
+
+// ImportPoliciesReply is a response that the contract declares for importPolicies. The methods of ImportPoliciesReplies return it.
+type ImportPoliciesReply struct{ ofImportPolicies contract.Reply }
+
+// Reply returns what to send.
+func (r ImportPoliciesReply) Reply() contract.Reply { return r.ofImportPolicies }
+
+// ImportPoliciesReplies returns the responses that the contract declares for importPolicies, by outcome.
+type ImportPoliciesReplies struct{}
+
+// OK returns the response 200 ok, "Policies imported".
+func (ImportPoliciesReplies) OK(meta any) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Policies imported"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ImportPoliciesReplies) StreamOK() ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Policies imported"}, Streamed: true}}
+}
+
+// Refused returns the response 200 refused, "1 of 2 policies imported; 61df10078f11dd00097cb560: unknown organisation". value replaces "1 of 2 policies imported; 61df10078f11dd00097cb560: unknown organisation".
+func (ImportPoliciesReplies) Refused(value string, meta any) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "refused", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "1 of 2 policies imported; 61df10078f11dd00097cb560: unknown organisation", Varies: "1 of 2 policies imported; 61df10078f11dd00097cb560: unknown organisation"}, Value: value, Body: meta}}
+}
+
+// StreamRefused returns Refused for a handler that sends the body itself.
+func (ImportPoliciesReplies) StreamRefused(value string) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "refused", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "1 of 2 policies imported; 61df10078f11dd00097cb560: unknown organisation", Varies: "1 of 2 policies imported; 61df10078f11dd00097cb560: unknown organisation"}, Value: value, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ImportPoliciesReplies) Unauthorised(cause error) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (ImportPoliciesReplies) Malformed(cause error) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// NoneImported returns the response 403 none_imported, "0 of 1 policies imported; 61df10078f11dd00097cb55f: unknown organisation". value replaces "0 of 1 policies imported; 61df10078f11dd00097cb55f: unknown organisation". cause may be nil.
+func (ImportPoliciesReplies) NoneImported(value string, cause error) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "none_imported", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "0 of 1 policies imported; 61df10078f11dd00097cb55f: unknown organisation", Varies: "0 of 1 policies imported; 61df10078f11dd00097cb55f: unknown organisation"}, Value: value, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (ImportPoliciesReplies) TooSlow(cause error) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (ImportPoliciesReplies) TooLarge(cause error) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ImportPoliciesReplies) TooManyAttempts(cause error) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (ImportPoliciesReplies) EmptyBody(cause error) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save policies to DB". cause may be nil.
+func (ImportPoliciesReplies) Failed(cause error) ImportPoliciesReply {
+	return ImportPoliciesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save policies to DB"}, Cause: cause}}
+}
+
+// RemovePolicy implements ServerInterface.
+func (s server[Request]) RemovePolicy(ctx echo.Context, policyId PolicyID) error {
+	return s.send(ctx, s.handlers.RemovePolicy(s.request(ctx), policyId).Reply())
+}
+
+// RemovePolicyReply is a response that the contract declares for removePolicy. The methods of RemovePolicyReplies return it.
+type RemovePolicyReply struct{ ofRemovePolicy contract.Reply }
+
+// Reply returns what to send.
+func (r RemovePolicyReply) Reply() contract.Reply { return r.ofRemovePolicy }
+
+// RemovePolicyReplies returns the responses that the contract declares for removePolicy, by outcome.
+type RemovePolicyReplies struct{}
+
+// OK returns the response 200 ok, "Policy deleted".
+func (RemovePolicyReplies) OK() RemovePolicyReply {
+	return RemovePolicyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Policy deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (RemovePolicyReplies) StreamOK() RemovePolicyReply {
+	return RemovePolicyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Policy deleted"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (RemovePolicyReplies) Unauthorised(cause error) RemovePolicyReply {
+	return RemovePolicyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve policy detail". cause may be nil.
+func (RemovePolicyReplies) NotFound(cause error) RemovePolicyReply {
+	return RemovePolicyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve policy detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (RemovePolicyReplies) TooManyAttempts(cause error) RemovePolicyReply {
+	return RemovePolicyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not delete the policy". cause may be nil.
+func (RemovePolicyReplies) Failed(cause error) RemovePolicyReply {
+	return RemovePolicyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete the policy"}, Cause: cause}}
+}
+
+// GenerateAuthToken implements ServerInterface.
+func (s server[Request]) GenerateAuthToken(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GenerateAuthToken(s.request(ctx)).Reply())
+}
+
+// GenerateAuthTokenReply is a response that the contract declares for generateAuthToken. The methods of GenerateAuthTokenReplies return it.
+type GenerateAuthTokenReply struct{ ofGenerateAuthToken contract.Reply }
+
+// Reply returns what to send.
+func (r GenerateAuthTokenReply) Reply() contract.Reply { return r.ofGenerateAuthToken }
+
+// GenerateAuthTokenReplies returns the responses that the contract declares for generateAuthToken, by outcome.
+type GenerateAuthTokenReplies struct{}
+
+// OK returns the response 200 ok, "SSO Nonce created".
+func (GenerateAuthTokenReplies) OK(meta any) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "SSO Nonce created"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GenerateAuthTokenReplies) StreamOK() GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "SSO Nonce created"}, Streamed: true}}
+}
+
+// Invalid returns the response 400 invalid, "Cannot create an SSO session for an invalid payload: [Error: ForSection must be dashboard or portal.]". cause may be nil.
+func (GenerateAuthTokenReplies) Invalid(cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Cannot create an SSO session for an invalid payload: [Error: ForSection must be dashboard or portal.]"}, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 400 unknown_organisation, "Cannot create an SSO session for an invalid payload: [Error: Org id not found ('588b4f0bb275ff0001cc7471').]". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (GenerateAuthTokenReplies) UnknownOrganisation(value string, cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Cannot create an SSO session for an invalid payload: [Error: Org id not found ('588b4f0bb275ff0001cc7471').]", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GenerateAuthTokenReplies) Unauthorised(cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Failed returns the response 403 failed, "Failed to save new SSO object to DB". cause may be nil.
+func (GenerateAuthTokenReplies) Failed(cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to save new SSO object to DB"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (GenerateAuthTokenReplies) Malformed(cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (GenerateAuthTokenReplies) TooSlow(cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (GenerateAuthTokenReplies) TooLarge(cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GenerateAuthTokenReplies) TooManyAttempts(cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (GenerateAuthTokenReplies) EmptyBody(cause error) GenerateAuthTokenReply {
+	return GenerateAuthTokenReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// ReloadURLs implements ServerInterface.
+func (s server[Request]) ReloadURLs(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.ReloadURLs(s.request(ctx)).Reply())
+}
+
+// ReloadURLsReply is a response that the contract declares for reloadURLs. The methods of ReloadURLsReplies return it.
+type ReloadURLsReply struct{ ofReloadURLs contract.Reply }
+
+// Reply returns what to send.
+func (r ReloadURLsReply) Reply() contract.Reply { return r.ofReloadURLs }
+
+// ReloadURLsReplies returns the responses that the contract declares for reloadURLs, by outcome.
+type ReloadURLsReplies struct{}
+
+// OK returns the response 200 ok.
+func (ReloadURLsReplies) OK(body ReloadResponse) ReloadURLsReply {
+	return ReloadURLsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ReloadURLsReplies) StreamOK() ReloadURLsReply {
+	return ReloadURLsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ReloadURLsReplies) Unauthorised(cause error) ReloadURLsReply {
+	return ReloadURLsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ReloadURLsReplies) TooManyAttempts(cause error) ReloadURLsReply {
+	return ReloadURLsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to reload URLs". cause may be nil.
+func (ReloadURLsReplies) Failed(cause error) ReloadURLsReply {
+	return ReloadURLsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to reload URLs"}, Cause: cause}}
+}
+
+// ListUsers implements ServerInterface.
+func (s server[Request]) ListUsers(ctx echo.Context, params ListUsersParams) error {
+	return s.send(ctx, s.handlers.ListUsers(s.request(ctx), params).Reply())
+}
+
+// ListUsersReply is a response that the contract declares for listUsers. The methods of ListUsersReplies return it.
+type ListUsersReply struct{ ofListUsers contract.Reply }
+
+// Reply returns what to send.
+func (r ListUsersReply) Reply() contract.Reply { return r.ofListUsers }
+
+// ListUsersReplies returns the responses that the contract declares for listUsers, by outcome.
+type ListUsersReplies struct{}
+
+// OK returns the response 200 ok.
+func (ListUsersReplies) OK(body Users) ListUsersReply {
+	return ListUsersReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ListUsersReplies) StreamOK() ListUsersReply {
+	return ListUsersReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ListUsersReplies) BadParameter(cause error) ListUsersReply {
+	return ListUsersReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ListUsersReplies) Unauthorised(cause error) ListUsersReply {
+	return ListUsersReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ListUsersReplies) TooManyAttempts(cause error) ListUsersReply {
+	return ListUsersReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to list users from DB". cause may be nil.
+func (ListUsersReplies) Failed(cause error) ListUsersReply {
+	return ListUsersReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to list users from DB"}, Cause: cause}}
+}
+
+// CreateUser implements ServerInterface.
+func (s server[Request]) CreateUser(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateUser(s.request(ctx)).Reply())
+}
+
+// CreateUserReply is a response that the contract declares for createUser. The methods of CreateUserReplies return it.
+type CreateUserReply struct{ ofCreateUser contract.Reply }
+
+// Reply returns what to send.
+func (r CreateUserReply) Reply() contract.Reply { return r.ofCreateUser }
+
+// CreateUserReplies returns the responses that the contract declares for createUser, by outcome.
+type CreateUserReplies struct{}
+
+// OK returns the response 200 ok, "68b225c4376748207453c235ed8e2a82". value replaces "68b225c4376748207453c235ed8e2a82".
+func (CreateUserReplies) OK(value string, meta any) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "68b225c4376748207453c235ed8e2a82", Varies: "68b225c4376748207453c235ed8e2a82"}, Value: value, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateUserReplies) StreamOK(value string) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "68b225c4376748207453c235ed8e2a82", Varies: "68b225c4376748207453c235ed8e2a82"}, Value: value, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateUserReplies) Unauthorised(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "User email already exists for this Org". cause may be nil.
+func (CreateUserReplies) Conflict(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "User email already exists for this Org"}, Cause: cause}}
+}
+
+// Invalid returns the response 403 invalid, "User object validation failed". cause may be nil.
+func (CreateUserReplies) Invalid(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "User object validation failed"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (CreateUserReplies) Malformed(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 403 unknown_organisation, "Org id not found ('588b4f0bb275ff0001cc7471')". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (CreateUserReplies) UnknownOrganisation(value string, cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Org id not found ('588b4f0bb275ff0001cc7471')", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateUserReplies) TooSlow(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateUserReplies) TooLarge(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateUserReplies) TooManyAttempts(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (CreateUserReplies) EmptyBody(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save new User object to DB". cause may be nil.
+func (CreateUserReplies) Failed(cause error) CreateUserReply {
+	return CreateUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save new User object to DB"}, Cause: cause}}
+}
+
+// RemoveUser implements ServerInterface.
+func (s server[Request]) RemoveUser(ctx echo.Context, userId UserID) error {
+	return s.send(ctx, s.handlers.RemoveUser(s.request(ctx), userId).Reply())
+}
+
+// RemoveUserReply is a response that the contract declares for removeUser. The methods of RemoveUserReplies return it.
+type RemoveUserReply struct{ ofRemoveUser contract.Reply }
+
+// Reply returns what to send.
+func (r RemoveUserReply) Reply() contract.Reply { return r.ofRemoveUser }
+
+// RemoveUserReplies returns the responses that the contract declares for removeUser, by outcome.
+type RemoveUserReplies struct{}
+
+// OK returns the response 200 ok, "User deleted".
+func (RemoveUserReplies) OK() RemoveUserReply {
+	return RemoveUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (RemoveUserReplies) StreamOK() RemoveUserReply {
+	return RemoveUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User deleted"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (RemoveUserReplies) Unauthorised(cause error) RemoveUserReply {
+	return RemoveUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail". cause may be nil.
+func (RemoveUserReplies) NotFound(cause error) RemoveUserReply {
+	return RemoveUserReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (RemoveUserReplies) TooManyAttempts(cause error) RemoveUserReply {
+	return RemoveUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not delete the user". cause may be nil.
+func (RemoveUserReplies) Failed(cause error) RemoveUserReply {
+	return RemoveUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete the user"}, Cause: cause}}
+}
+
+// GetUserDetail implements ServerInterface.
+func (s server[Request]) GetUserDetail(ctx echo.Context, userId UserID) error {
+	return s.send(ctx, s.handlers.GetUserDetail(s.request(ctx), userId).Reply())
+}
+
+// GetUserDetailReply is a response that the contract declares for getUserDetail. The methods of GetUserDetailReplies return it.
+type GetUserDetailReply struct{ ofGetUserDetail contract.Reply }
+
+// Reply returns what to send.
+func (r GetUserDetailReply) Reply() contract.Reply { return r.ofGetUserDetail }
+
+// GetUserDetailReplies returns the responses that the contract declares for getUserDetail, by outcome.
+type GetUserDetailReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetUserDetailReplies) OK(body User) GetUserDetailReply {
+	return GetUserDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetUserDetailReplies) StreamOK() GetUserDetailReply {
+	return GetUserDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetUserDetailReplies) Unauthorised(cause error) GetUserDetailReply {
+	return GetUserDetailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail". cause may be nil.
+func (GetUserDetailReplies) NotFound(cause error) GetUserDetailReply {
+	return GetUserDetailReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetUserDetailReplies) TooManyAttempts(cause error) GetUserDetailReply {
+	return GetUserDetailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal user data from DB". cause may be nil.
+func (GetUserDetailReplies) Failed(cause error) GetUserDetailReply {
+	return GetUserDetailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal user data from DB"}, Cause: cause}}
+}
+
+// UpdateUser implements ServerInterface.
+func (s server[Request]) UpdateUser(ctx echo.Context, userId UserID) error {
+	return s.send(ctx, s.handlers.UpdateUser(s.request(ctx), userId).Reply())
+}
+
+// UpdateUserReply is a response that the contract declares for updateUser. The methods of UpdateUserReplies return it.
+type UpdateUserReply struct{ ofUpdateUser contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateUserReply) Reply() contract.Reply { return r.ofUpdateUser }
+
+// UpdateUserReplies returns the responses that the contract declares for updateUser, by outcome.
+type UpdateUserReplies struct{}
+
+// OK returns the response 200 ok, "68b225c4376748207453c235ed8e2a82". value replaces "68b225c4376748207453c235ed8e2a82".
+func (UpdateUserReplies) OK(value string, meta any) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "68b225c4376748207453c235ed8e2a82", Varies: "68b225c4376748207453c235ed8e2a82"}, Value: value, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateUserReplies) StreamOK(value string) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "68b225c4376748207453c235ed8e2a82", Varies: "68b225c4376748207453c235ed8e2a82"}, Value: value, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateUserReplies) Unauthorised(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "User email already exists for this Org". cause may be nil.
+func (UpdateUserReplies) Conflict(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "User email already exists for this Org"}, Cause: cause}}
+}
+
+// Invalid returns the response 403 invalid, "User object validation failed". cause may be nil.
+func (UpdateUserReplies) Invalid(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "User object validation failed"}, Cause: cause}}
+}
+
+// KeyConflict returns the response 403 key_conflict, "Access key already belongs to another user". cause may be nil.
+func (UpdateUserReplies) KeyConflict(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "key_conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Access key already belongs to another user"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed". cause may be nil.
+func (UpdateUserReplies) Malformed(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 403 unknown_organisation, "Org id not found ('588b4f0bb275ff0001cc7471')". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (UpdateUserReplies) UnknownOrganisation(value string, cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Org id not found ('588b4f0bb275ff0001cc7471')", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "User not found". cause may be nil.
+func (UpdateUserReplies) NotFound(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "User not found"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateUserReplies) TooSlow(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateUserReplies) TooLarge(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateUserReplies) TooManyAttempts(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty". cause may be nil.
+func (UpdateUserReplies) EmptyBody(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to update User object to DB". cause may be nil.
+func (UpdateUserReplies) Failed(cause error) UpdateUserReply {
+	return UpdateUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to update User object to DB"}, Cause: cause}}
+}
+
+// AllowResetPassword implements ServerInterface.
+func (s server[Request]) AllowResetPassword(ctx echo.Context, userId UserID) error {
+	return s.send(ctx, s.handlers.AllowResetPassword(s.request(ctx), userId).Reply())
+}
+
+// AllowResetPasswordReply is a response that the contract declares for allowResetPassword. The methods of AllowResetPasswordReplies return it.
+type AllowResetPasswordReply struct{ ofAllowResetPassword contract.Reply }
+
+// Reply returns what to send.
+func (r AllowResetPasswordReply) Reply() contract.Reply { return r.ofAllowResetPassword }
+
+// AllowResetPasswordReplies returns the responses that the contract declares for allowResetPassword, by outcome.
+type AllowResetPasswordReplies struct{}
+
+// OK returns the response 200 ok, "User updated".
+func (AllowResetPasswordReplies) OK(meta any) AllowResetPasswordReply {
+	return AllowResetPasswordReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User updated"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (AllowResetPasswordReplies) StreamOK() AllowResetPasswordReply {
+	return AllowResetPasswordReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User updated"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (AllowResetPasswordReplies) Unauthorised(cause error) AllowResetPasswordReply {
+	return AllowResetPasswordReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Failed returns the response 403 failed, "Failed to update User object to DB". cause may be nil.
+func (AllowResetPasswordReplies) Failed(cause error) AllowResetPasswordReply {
+	return AllowResetPasswordReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to update User object to DB"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail". cause may be nil.
+func (AllowResetPasswordReplies) NotFound(cause error) AllowResetPasswordReply {
+	return AllowResetPasswordReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (AllowResetPasswordReplies) TooManyAttempts(cause error) AllowResetPasswordReply {
+	return AllowResetPasswordReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// DisallowResetPassword implements ServerInterface.
+func (s server[Request]) DisallowResetPassword(ctx echo.Context, userId UserID) error {
+	return s.send(ctx, s.handlers.DisallowResetPassword(s.request(ctx), userId).Reply())
+}
+
+// DisallowResetPasswordReply is a response that the contract declares for disallowResetPassword. The methods of DisallowResetPasswordReplies return it.
+type DisallowResetPasswordReply struct{ ofDisallowResetPassword contract.Reply }
+
+// Reply returns what to send.
+func (r DisallowResetPasswordReply) Reply() contract.Reply { return r.ofDisallowResetPassword }
+
+// DisallowResetPasswordReplies returns the responses that the contract declares for disallowResetPassword, by outcome.
+type DisallowResetPasswordReplies struct{}
+
+// OK returns the response 200 ok, "User updated".
+func (DisallowResetPasswordReplies) OK(meta any) DisallowResetPasswordReply {
+	return DisallowResetPasswordReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User updated"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DisallowResetPasswordReplies) StreamOK() DisallowResetPasswordReply {
+	return DisallowResetPasswordReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User updated"}, Streamed: true}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DisallowResetPasswordReplies) Unauthorised(cause error) DisallowResetPasswordReply {
+	return DisallowResetPasswordReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Failed returns the response 403 failed, "Failed to update User object to DB". cause may be nil.
+func (DisallowResetPasswordReplies) Failed(cause error) DisallowResetPasswordReply {
+	return DisallowResetPasswordReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Failed to update User object to DB"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail". cause may be nil.
+func (DisallowResetPasswordReplies) NotFound(cause error) DisallowResetPasswordReply {
+	return DisallowResetPasswordReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DisallowResetPasswordReplies) TooManyAttempts(cause error) DisallowResetPasswordReply {
+	return DisallowResetPasswordReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
@@ -10130,6 +5022,15 @@ func (w *ServerInterfaceWrapper) AdminHello(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AdminHello(ctx)
+	return err
+}
+
+// SetAdminLicense converts echo context to params.
+func (w *ServerInterfaceWrapper) SetAdminLicense(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetAdminLicense(ctx)
 	return err
 }
 
@@ -10590,6 +5491,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/admin/oauth/tokens", wrapper.DeleteOAuthTokens, options.OperationMiddlewares["deleteOAuthTokens"]...)
 	router.POST(options.BaseURL+"/admin/sso", wrapper.GenerateAuthToken, options.OperationMiddlewares["generateAuthToken"]...)
 	router.GET(options.BaseURL+"/admin/system/reload", wrapper.ReloadURLs, options.OperationMiddlewares["reloadURLs"]...)
+	router.POST(options.BaseURL+"/admin/license", wrapper.SetAdminLicense, options.OperationMiddlewares["setAdminLicense"]...)
 	router.GET(options.BaseURL+"/admin/nodes", wrapper.ListNodes, options.OperationMiddlewares["listNodes"]...)
 	router.GET(options.BaseURL+"/admin/hello", wrapper.AdminHello, options.OperationMiddlewares["adminHello"]...)
 
@@ -10600,480 +5502,508 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1/cxs3sij6VVB8tyrnvKJlyb+SyP88xXISbWxLx5JP7p5UagjOgCSi4WB2AIribum7v0I3gJkhgRkM",
-	"KXuzZ31r655YxACNRqPRv/sfo1QsS1GwQsnR6T9G7J4uy5zBf59dXZyznCmW6X/d0XzF9H+8Z1LSORud",
-	"6gEkMyPGo/dM0dFpscrz8ehaUbWSo9PR5S+jh4exHvmRzVYyONUJETPyjJxdXUjCl6WoFMtek2/pqyxj",
-	"Kf3+2YsXL158R188e/78u1evvn/+HT3OXrFnp2RV3BZiXRBRzWnBJVVcFA6Wf4xezuizbPrd8xfs+NsX",
-	"L17Mvn11PP02ZdPnJy+eHX8/m45OVbVi41HfQqPTGc0le/DuTF4YgMNoqjf1WYDT4wKw3QiErgUbLbkc",
-	"nf4G/5FkbMYLDojTP6WK3zG7tP6dZ6PTfljHIxzH6Kvpc3aSndBvZ6+Oj49Pvns+fZm+GI1HBV1qbNzw",
-	"jBFFp5rIxiNRzc0Cz2l6/O23336bTqffpc+yl8+P9f97NhqPykrcbzRsOZeKFUlJ1WJ0OnqqeMbk09F4",
-	"JFXFy6T1K4KvaDVnKllV+eh0tFCqPH36dFVKVTG6PKr4HauWYqUWR4bqn44exiOZr+aj05Ge/IkDcyVZ",
-	"css2OZPSzn3HKslFkWQUT7MQKjF/05TQGgTX6ZzN6CqHgzCosH/B+dm9YkXGMtiBWebhQZ+jPoWlyFg+",
-	"Ov3Hw3i0EOI2qdiMVaxI9VX97ffxiMtEcsUMoY5Hgkp7GaWoVDLdjE6PH34HskhTJuUvbHOWV4xmmx9Y",
-	"Loq5vBFnhVALVn2SrAqRMnxKbtmGUPyYTPFrogSh+D1Z6QkCDOFtVYkKqPMHml3Rii6ZCi73kf1txaQi",
-	"pR1HljSfiWrZukdMT4n0bEmjHI1HFaNS0zROTOg0JVySQihCC8ILxeasGj38/uAF7s2CFnOW7aCifT3Y",
-	"kvI8oVlWAWGMeMHk/7dLV6PxaMYrqRJz7hcFEFVO6z9d3opKxN4HKuVaVHpUKqqKperJQlSSIeBilWcf",
-	"hELO/QvbBFAL4wAbyMH1mfafWXv2mwU7u7qIXUAtmObveyxyWc2HLCKq+R6LXImcp5sh65T4xfClOi6Y",
-	"d6G4+2SX+YkVrKJKH43sXWVuBsPLO2QNdVnNf2Gbc6Yoz2PWUeSymgPnyMw30at9ZKri7I6BQKK/7V2u",
-	"Ml8QFFHgm8HLfRAZk/FLFTB88CqX1XzopkQ133tTSOZDV0RS33tRTfBDl9REH73g22WpNj+ILHR/f6Q8",
-	"Z5l+o/SjRSomS1FIRqYi24zh/ydMTxGx0j3KcTu366tM9e8qU+kXea6/OdYTI6ndiHdcKk0kP1Zief5D",
-	"L11qTKP6M6vEkpz/0E+KzZXgWnM2aLXSfLPfivpOD1pOX+g91npPK7mguWaTVNHIBZf4EXJKqujeywLn",
-	"Gr4uMq+9Fv7IckGzTx/fyQhepocSGBs9/zWFh1TeiIj9SIpvKIj3Q3ahV/nA1pfV/HL6B0tV/GoFW4Ok",
-	"IOC7Pde9vr7cZ93r68sD12VS86Z91pb46WHra3LdZ3H93QErW+4Tv6jjPQNX+1SYK6ZlT3Mvbza3YTWk",
-	"XndlP0Uh1F3Om81tnF7ig0EeAoR8FCguq/n+UIhqfhgUZUYVG3bNV/DNAZccFx1+18zCh9007+I3m9v9",
-	"V9cfD1x+4D03S+9xy39meS4C8+Nv3YZfUBHBQny9AtvRbJXnISn9F1AOYTSRzeG9ayBWso55V2ZE91Tv",
-	"nXmp2yAFGkOkLaptJNqxSy1Xej5GKNEidzEPmqTwOa2t3E0IUyP9at2E5kdeExSMSVih5W8nTIt1wSpr",
-	"hProPiM/CpFJu+yf0AoGkO3o56iCa+TjSpIxjehnx89ePTk5efLsxc3x96cnz05fvDg6eXb8PyMt90tl",
-	"Fp9TxdZ08+TE6l3fT5+l0+lJ+uTV8yl98mJ2wp58N8uePTmZvZi+zJ7TZ+nJid3A7konx6fH+n9HL0+e",
-	"6ZXMvcd9PZ8es5Nsxp48p9+9ePKCPUuffD97/v2TV/Tl9Jhlr+j30+MRWms/iCJlbyrWQd9abIFhJDXj",
-	"LEGO/nrzgV/+9Onv//NHqv766//c/pUfH1/efFi8u/nr+vL8Qv3Pzdnf359fPH//x/vjy5u369Hunfgg",
-	"1NlKLUTFw+6bD0IRWg/qZSuX1bx7S/px2NnMyxfTl8+z55RN6ats+jJ9/tLps9tAg1Wly3d1CTaUGN/V",
-	"ZTW/yD4I9aNYFV2zcTRgzPQw8h/fvPzuu+mL2fF0+uzbl7OZ1trT9NsX355885896BmP7p/c0YprSh6F",
-	"ZhkZwLo9TwDWtuOpyyzg2fu2CXlLcbaqOs1zsaZFykanJ8fHx+MRMpoELTgsSyqWiirTDM6yjfuSV3qT",
-	"J9+efPfi+fcnz1+NR4slTWseZfRuLhNeWJ5j/rZkilo7wUOkzUNzsVfH49HfVkLRZEnvR6dPTuw/K83G",
-	"CoDvuP5bwdY0TyqqWHtswdYI+cvvXnx78vzleIRjcO+KzjUbGrFsrtme/j9P2GqkGfst2yQLKvXLMMJ/",
-	"9TM6Y2oVTBbq7T2XquO4QbbVI79RhMHYmMv4C9vEkHmU2nKzuT0l/6wL8QvbGEfzD5ufkKEfvBf76O++",
-	"9xHw7n7sADUyZPt2fb1GEdfIobD9/FtedAs//BbehL6IxmZ3YibrliA1OcdJkEERjWYZGIRpnpSsWnJp",
-	"jZhojKxtx4vVkhaJ17Ibbzp++H28v1CYsTuWi5JVSSpWhRqdPjtp/hEOb3R68uz5eMTuWKESUSprkdUc",
-	"Df4I0vASTP4jkHoz7uy8azZdCHGrf9E4W2ymFc926bWHEEXJiqR0brvtz6sVxLGMRoauDZDJkjlq7xR+",
-	"7e/GeF2jTwtzUuyAu+IgiediVf8tQ2t0klN9ITQeMib5vAB5+gGQWo8VhUrg/ic5T1khWbKkBZ2zJWAz",
-	"ZlRyx9m6PVQuxDqh2ZIXiRTpLVPS/b7gGUsWLC/dXzSYK7wXGrpczHmRlHAF9L8Leof/gRSVSJYaMn8Y",
-	"j1al4ksY+LB9D9q3VLR/+e3r1fh6Nf59rsaWt8haTls35Bzesd/+MUKKfnWSzU6Oj7/9bnZykmXHx8ff",
-	"f5tOX76caaoHI0lS8fkC4/f6Y8qMjMGyZFXlxtE1xCWpx3pvYO2X+8154eCpblsL9COaWNXudKQluCfw",
-	"v5tjozGDXu4VYDIkFJ8gA5cLRaGEFyB8gGJuX+3T0cmLb7/79vuTV8fPR+PRkt4nf1uxapNkrFQLGN+Q",
-	"hfBtt9tcVIwRSpa8WCkWHaRTKe6uPk1zB2kqNIO552rj/qRZBy25+7dhI/a2aozlfMlVHYbYJ4Q1Ba7n",
-	"r7QwZf57PJJLIdQCJDTcphGzfh+P1KISSuUs4YVi1R3NAS/urxVT1cZCAo7PKw8p9+ikdpgvIjJI6aEI",
-	"RxvN0KXpX9nYhRhlHwd3x6oeEzEjJ7ULo45XDcHfG6ca3ngo7vQK+My50NJ2Wwg2f+p42+D7VTXnxfwd",
-	"LSXLLulKLW7ELSskqkWBnZf4EcnhKyL0Z0TBd2SGH/Zqm6GFf+VqIVaqW2nrB+CUFIIYUx7hkqSimPH5",
-	"qooBDV2vW7uXdpy4NYNAoftBZBuIOomNOKkNx8MCThrr3Qjxjlbw5PQap5UQJIfBA1e4zsU6dgGpx/bO",
-	"f319GWNceEOLQihj9SO0AG+sVclnosKwzTua84yUdKOP6pT8BssMtDcc/f5YFofr68trfOk/4QX/HHv7",
-	"UVRmEecsyKhcTAWtMiIqYi767xEnkYqSuaDbC6kPlFfB6y718EbwLZdAxzzqMl3zeXHZxsc5l2VONx9q",
-	"+z+xFv+3Whw+i3Ah1MgYnY4cGkbj0U+VWJUX5yghwD/kxbmL19EEeN5j+7y+vCzyzY+i+sjmXCpWYfxv",
-	"LRXqf30Q6gzlJ8ubH8Yj5GCas4Vxif6snufHUBGcU2Ai+5LA4XR7nuwQ53Ey8c+iYPoJUwtGYAFJ1IIq",
-	"+HcqClXRVBEQEmXQGQXmEl7MAa+XM7TGXMgmdrzQ2+/0Q3hxrqEQxmhpY7PN5730teOUuvr1Zy6VqDZG",
-	"pkXR+JZttAj93fTZs5fpi+ffvvr2xXfPjr998fJ5+uz5S5Z9x57R756Nxp4gvYaV28irCVXo5Dl5cvz9",
-	"k5OXNycvT198f3p8cvTiBTh5DnOFzTXVJk7KRdn/xbOTlyybPstefHvy/fHs+++mz6fffm/9TqiHZCDb",
-	"hWTpQ+PMtXSZZHQjQRp0f60lax9Cvnv1/H8wCK/aUupHF/JMK12j0xEoXyP9Akmmruqwdvz7gz3mbvnu",
-	"EwaKxkh3eihyGkxeAGO6/FFUNwsuw1HmsAIcrct6ANO6BNatFlzq9yeOZN/TDQTGNjYsu5bdtjp+pfN/",
-	"WTp/ePBT5Hu6+UoPX/leL530yM9AHk4AjuNGGEP031ruBJW0U/trhg/duU+iFT/9uVbyXPpZYJkImv1K",
-	"+v9mpN9midaAimuhzPuVFP7XkcLvIAA69dPmpGs97h+jjMm04qVRBG8WjEzQij2xqs3Z1cVYq8dcSXJx",
-	"TngBf82oolMq2ZE+L3Mecak4YFOj4OMw6KQlv8hAv7JqNJKPTBdsCQxKbUpQ/kxkHwYrhjaA+pAG8pZt",
-	"XhPathaCkrSgEgbgUL2z5pCtPYXP1rOXW7YZvJfLav4jz036LihuYBH7b7yn1mEW3mZre+uFkMw8L5LQ",
-	"ikHWCMteEzqVrFBoJsnzYZsEG3+9S0P4vdvqP6LHwjvowQPxfoVuJw98mjOOMZT7xCJuTI71NciZlNYM",
-	"KQm7Y9UGvAD6YoiCuZy41mZO/GgsfRh0KdXOjB68qc1ril5Kd1PZfZnzlCsy4dmkjdgOP5gHsTjvYJrW",
-	"r03/6WvGtg1ckFV7gNPfDwTtQQ/GIwJOuJ0+n4pCGd8yLTUOgTSf/iExDqVZ2GNKs6Rsfvt/KjYbnY7+",
-	"n6d1MZCn9oOnrYU0GDWMvu/wV/n0rORW9nvYZgNnBAiqYVrMBEP7z5KqdNEyRR2NwMJWm74H7FQJkeT2",
-	"u85d+szsj7NZTTlgMecSLfIVUQuKr5Fk1R2riJZWSiXtTq0JfuBGpflswD5hpcfbZppzzamBXSu77aWo",
-	"GHgK8k3nxj8VtBVmPGD3q61POzHQjmd+vM1LllZM6VM2D5aoyLoSxfyosUhdWKeZIOzDJJWSpyZ/3Y4d",
-	"k/WCpwtCIVHHuMpILmgmj8iPnOWZM+VySXDF+mpp3gMPq5aTWUZokZGKqVVVsEwzM6250Wnunu6yEiWr",
-	"lIlOeHP58boPRXrMG3C4jRp+/+39/bpgUCbEeOkkEoOV2Y6I3r+JDtHY1MBo8AxDnAqRM1rAAiaQgZfS",
-	"j0UjijMJey2YWovq1uSgIibdg6jxgtSIyOCKLaWHD++iyQygVUU3AFVB843iqUzKfDVH72wnXdnxVzC8",
-	"gT8TldH9FGkK4YVD5pg8f0YW7J5mLOVLmpOMz1FOJLTYEMXu1RG5AMQuacYI12JkTbQNRNc71perdxcr",
-	"tWiAvlKLBF2vsh38eNUiqvgZPYe7UgtWKMMXyJKphcjkmEw1m2G8AnqXPsI2G0RZ04FbVuKOZ+EHsQnX",
-	"lRkLhoiH8UhrFAnPNDhqY2fKIEF8l/o13YkZkVoGo3lgH8RMIg27BAXKezpTKnmaxJzRD3qkBt+BndP0",
-	"FsXsR7tEFcZOHHaHUpouWDN2rpPr6MGXZqz+WNPXTOOTJSUvCl7Mk4xLE0sU4kYTPZRlSbma5jxNbtlG",
-	"TvS94PNCc0s/B2osJUMXVdqb2hxsPAdwfb+RBIM2DsQZPL7JMJDwwW5BBg/I47FD5AKupIOfE/h0xXOq",
-	"KAKz5FmWs7WGqcH0UlpAbEXUDW9AEUELjQVT9NxDEMekMcskQBArqcQyqSfoI973bqR1a/tmSaarIssD",
-	"Sh+861abgjeE4HAvuwjNHYGWnQWs0xbDZjoxgt8Bm6rj+kILUbtMgzeyWnv1L9SuudKF8//GSMWGDAaf",
-	"mwwLrXRAdFwQDRVNmSQLegdZmyXFEA5G00WDcgJAIpJtoHBoCfgZbimkiWtC7ORDdtpmqGBobij3BGOG",
-	"LCCSQijAzW03geiruaCaLoiThEJz2uC1XZrG3wjYhbhRCEHSMdJi9hrjp/QfwJbRYKE7JI8/xbwBOLKf",
-	"72P8MFN4jokoTERrF0kXbA02PKlopSRZY7wboXjYBOLJ0aqwu57JAppq5Tgx1yCRq9JWdvSvaSUM9z5r",
-	"ljllqJ+h2adzOdDA7lVyRysZyyzJSqKR1XIkG/lGJbmjFYdo4Z5Vy0qA9d7KND1MQvMJU3nQfDmIb3Rk",
-	"WAWXtoQNRgpNqOuFyFlDECrqIlPdy/IycVJY55qTLWFtQkAr7p9+veCK9U/fUKbipv5j3cVkWnpV4zQy",
-	"IHzyl+vLD2TNpiZ4s3MhqFWl/38lUpF3cx8b+anfaxSdrz5e/t+/Evu15ii12KWvT+fSks8LqlYVS9IF",
-	"S287Mdi3ZTdXaLeQL7Kg+mGteoXet3r0zzhYi/O1pgRR8NRvWvh1wdz+iVSilGTKeDE3TNXLPTGqPqnV",
-	"WjozZsP23D+LNclFMW/cjoa0ppFyy0o11tdVslQUmXxNjkHBr89Ni8Ko+WtQZqJags+NF+rVixo2Z2nW",
-	"wClWFTRPRIwC9NaMvtRKkP58noupiZOvn82uGX6CDz5Sxd7BcD1HRcvF3/LeL/Ww/3pXnxOkONhbR/O5",
-	"qLhaLENKmPtdI/Xn92dvGvS0K7Lb19HY16zfZH8pvgVsmov0NpG3bB14vPnMFFIjU6bWjBUEPrGA1qCT",
-	"Jd2AIAVkseR5zh1tPDkBs0SxaZFCJlZTcKEaCIvVcoqk0GEq2fL9jcmzFx4bSZ9dJIAjg8Tx6P4J6htP",
-	"eOYSFnhWJkYx41mypGUZp43iN3DY1qxgLQIVchg0lpclBplrKc7PViCVo6AdfFMU+Ybg+wmlvsyttaxU",
-	"P+opzXNnoPMvUybG5w52e5HHiFvtN6fIfI9cn2TKZSKo7JdJ11SiJZVlZLohtCCXJSvAvirS1bJt+2rM",
-	"/8da2RMEK8+MszwLGm35Epm9atno8Hsvd9XT21S4spEM1qm215X7RGXTH+BqgSpYGLlu/9uugbLJVFTL",
-	"fzbYZ69Lb00diJ4Juy8nzVdAg7rkBV+ulphutMPkNTjOuDbwENztaXrutk3ME7maToLHw6VcQfTHIyOC",
-	"U7UHIv5Y38pkVfEAlXz6+A7IxAlYoHIwFH4dRXQ9VH/59ZdYGtEq4ZTNRMUeGTXFdLYHatDli8RhQl4G",
-	"XVP8PkgHEE6fwNfxs8NH8ohM8D8mpGJlDvYDrnpWUsLuyLwbXZb0XaV3NzgAE+HEDE0VsEgYsF6TGgDK",
-	"52BeRaO1HyG3vMjA3m0f/TGZaHFiMiaTStIJERWZsDSTNHwF5S0vk1veY5vSpI6nSZErWvvUSrKMmNAZ",
-	"yxDC3F6KVZUGThedfGMkF7AUY/JCQTRfevUC4hgU3kMEZPsievdo6+x61Xk8u0p1WkN2Jekjr8AcJtym",
-	"GbH9zDceDmHsxDF2+Q/Nwe8hExtAAFHd5pp3znDZdFaIkhU8i3UK6Mf94rzhFbAxb76ttwKRXC6MxnDd",
-	"3cCLj12fwaF31NGUedFtaWWJuV8oK0+b5q7eixrWnGFFpxk3wuYmC6X0Kw3/V8J/PIMLq9ISL6zK5WTX",
-	"VRugvwbCbN3prrO70oNqRcnZu5DZ9H1tIhyucbSlHmuNSYyJSFSBB7RhzoIDYBlXsm3MiXpGP5ovrux6",
-	"MY8q8uK+qa9xlB7P0lWlpSITR7S0fXx8GiToAYrfMRAQQu5TeBsolmxGkmi6UqO2fg3HLaM2bKri5XzG",
-	"TJGEkFkB7kScRaEQaOCONCJsA5Ho02apgvjhpMeeYmyRJoVNA0SoIjmjUpFVoXiu9UgjTPvfHLt8rAPa",
-	"1I3a9kFjMY5/7IRayYV+O7a4OwhcWlb03lIs/g5s2vrtAmpqxeA5pbl1/i7FnVawQCgk1Fl/uSQllZCz",
-	"XfixoOg8WTCasdDFND+aQFGTuAhGjyxDJbg2POm3ns7lYVoQ1kXwSwHzpVXPXRQLcItWKEvDR6H1Zzvy",
-	"cKhidGs9rt+RYZ+XqPiBT2awtZ65j7d9zgc8gD3OaU227kkc+hB64Y3BpffDGOQCN1FMKtmPWz32BoY+",
-	"YPOCdmDHfkbnn29urghMtMXwAxBLlsxF01nbxfN+Evv4aVt9H6L2VZjqom5v4YmXK7WieaJyeSDiPMQX",
-	"XhUk2mf7LwZyrjXktM1vHYuCPHzAoiAhkzeiKFiqwutIRYuMVtmBCA1bKLe7fsS47vXQhwfPHT+7unjn",
-	"939r7lK7vUVhRF1eENB7Ee+QgzDbjrnqjozcqSXkFSvpPV+ulgSGoGZoPAIYC23t3U3RZVdSKX2OFz29",
-	"LdjjvK7Oyb9lRYkwpDdKCnn1RBioF3JHXsL5Q80hB4lvQxGy2E4VSR8IbuGczayUim50VEmc6Vqs9Cs9",
-	"ePFm9ST/+u29tkAIITxqWdnhszOzS1yeZUC7nwp+75ZrbV6yIVsPbzZw3m7vk5JVk0jSkkwl002jMl3Q",
-	"tY+2qgWVeh+w/e1r0ZSg65JWPUqZddxduy8evGWvArYfjWVnulRrQahSWsaTxuhkJnL1fhqXwPzGi3kk",
-	"rvxlt7pPaF9wPCk8u5wV3Dtdgeu/Gu+eqWuzpFo6Q+5v2O3RaJt5uoK3aPQMYB4K0fCm+WvriqsWc4fw",
-	"94YALhcU3aQN9n7L/JZe65PSPwTEf8u4YQj4rWaN2Hu97SkDrs4bnliop7LjiO31GP8tv9EQxsSdt8r6",
-	"+bPD1ALhtUHGTYANjRwEMtLIdcnSKIg7Atw92Zz+43LlCPe1adrYOV6oSoDe36nq28NvDUeu7AKfffEk",
-	"WSm41zjzsR2PJ3kxzxlxH8RbXfDavTUfjh52EY6ekZ2ikW143m2DYneMRB4ND+Sj7DCNCLKICsRwch7a",
-	"9lTFU3XQrV1JBYpGfXU/10VtNrDbBdP+2jTWeK/pIWaEMH+Hu+uxImneMQasaaBa/EML/POKFgqsO0bk",
-	"2BKRcbx/x6CjmhGH2UagKeEu7BWbr3JaEXZfVo2aa8qwRA9X8OInz23F8e0FrLEUHVByd/+33g+37B1W",
-	"Q3rUQ/UmF3m2UOvyDat3bVDDoEjZrwxh4FxUDDmXEFcSYpmzVZFGsnY9FNlw0VjA74BA0waWSAs9klvR",
-	"9CZmsI5RWwipYqmm5F0i01mBtmxJaKOoHyToaeH91DrFIRmwmQio/74dwEI4gF1BXL4oGN5XyZTi4MPS",
-	"B4sOLaIEKRjXgx8hcXBLotvpf9rDx9uvQ7P2Rl8+5nsYB/lCis1FFZFV9qYeuVXZozNWck2l7UfTFt+p",
-	"Yk/AcdEXH+ZrMuqjP1MAXG6JLVEP0c9C3H6088cwTNfhtC96yjj3sNQkaBfFTgkEb2yWMdVGrQAtsBhd",
-	"8mIeDjQzwV7dbuNr0Aptj1bvNa9tPi6HMoeabo1AIVRyZzRlfnOMKYISRz45lYqk2Fd+fxqCkipYKgZq",
-	"sPc/K7AR+MLccbEuvJQ1/LnVsAyAAnw3j7X8DrMdj+6fzMUT88c/pCiOPtK1rSu1zYp97/jVhRzbJ0Qu",
-	"aGk8wFySqVALLT5AnWfgf3XRZ3CYav1WU7CJvyWisvoAmW4IV5LlMy+rDGAOYRF5xqQiUC0oXgdrvTh9",
-	"eNRY0ztwEaumuFK3nQEGgbN11iolIvGtxOfniGApcOslIX6rZujVNI+aX94qbjEBdbtIjhK2uqmWXzQW",
-	"/Q9Us5PEvorj4eprYOtYZsA7Lyuw1QREcUHek+tlbmkVvCVkCtmSMOsuBroLnKz1RI0Hb0zWIFRQ6xRx",
-	"JXD4nBc01xcDivZwRfTA3Y1CbHQFru0XD+O61pvXgLSgZcm0ZEGu4SdJNJHTbfrZnfrZQ10ZzjMvgFwy",
-	"dOUb+UVCvJa+IEfkbKYgtYdAJd0xENAEq+pOQPkCKX9tsGwqO+zeLgfO80Yts22AJpe/TGDpCZz1xEhu",
-	"zl2ONfWgwkyxWo5Ofxtd/jIam2J6v3fg4OThoVlU5jcLQY10g6Pf/aT33kpeW1cuBxe3Rg6YhvCb16Sk",
-	"FZDDkhYbZJlymzoaR9ZayRZZ7tKnWq1idslYbPeY6Y7s2pehNlvZOK7ksa48Iuf0s8nmubb3bhf3nmpd",
-	"R8EnpGg2UQSqKZAZLzIJN6GO9OjXASFwBMM1OlgsDqgjZRsr7MRnm4Itfwfg/GGiqRC3nHUF5sKAqPXU",
-	"1guAoHZaD3FIt5hrdtwXNhD3KnkPzK/y0op2RSxv12J6ZAy5uN9eA6YdWIf+rSRrxlx0eYx2HfYtgcxE",
-	"/7bJ2O/wRkLpPkpDTGD2pR3xCIDV7qm20d85pwmzb2QmRnjkbdcAaK+UjYkSwjf7Q4B5tALN/P4ZJWy4",
-	"pCvEJJ09q8d7zoYWhri2Bg1rpTHwRcUAxV0uN2VnhKtWZQLxc6Kic5awYs4LFmK7zYXILWMlomyM1QSw",
-	"XBWZQHewSazwuFKL647wdcOBTBpefRmcPdRGOmFoOaSJx9r8sljmF/aSxB1OkNf4MOJq3pzTEPU2gxjB",
-	"b9pszBGKnWpjYEHlIsG1ffGraGnGAqcaA3q4voitg56m1aZUkwALt9VR/SZL/NUVUdTze+dZyVAASRPB",
-	"trrhEPT6mYPevA+DJj9bK9JQ6qcpX0TwjKnINokrRVuxObsvQ5EaO6Z/IH4UbNrnUriadf46S3pRMHkc",
-	"tqCe4huJCO9bE+sgKZV3pVsTyE1nWYvE4MtsO4dq14Rl5Rc9vjO9fXuROjQPlwr4Pe+hhmOilfVEb7Pn",
-	"Wd2KJ1b0lhWo6Xvw1PlyNWrReQ/qTSWkfHIJWgr5yDDph1wvqMY9+Q/9+X/WtvO2Gt8j/kILwsZWwnue",
-	"VmINhrElBOzo69C+B+Gid52x0laPtDHTaPrfXuzAOncGkE7fXstR2AJgJdnjrI+KZlD/gx9rDyog2UpG",
-	"r8nk/500ssz3ByZj01XH5clYytGrC4WNxXweDhTo95/Z2BdayLVGZwqkjFvtK3ZyXwrZTz3GpNQiH2ms",
-	"MUtTXuMwhC3pfeK1ATm+1qIW4DGo98CmIdyflBWb5Xy+UHbX/fzOtjrVbEwtKrGad8S0Xl7dXFx+uG7H",
-	"tro8Bg1DU2aK5kx6L2Fh2mEf92xiVW08SD/7wTfjlm3wnYp+pjCvAurvMtl8mcyuK2f4gxW+kcEQKoTA",
-	"ZVylIgvZRbC5HhqNXIpVHVWAL0s7jcJHds38xr6LGoz2v15z3DpYYVihqg0Rs5kr1AS5LWCrCUQhdiXB",
-	"NmIcLBabJ+oR+GL803YKEPxoKM4hkGis+JKJleqULBwtBiWK3tDS4A24LDvsdruXIPr5ReqjeZ5IOmO2",
-	"WlbHI0zznPz09mZMfn57dg4yqffed4k5uOZ0s8er3HO5Dq2haatxKJUHbVQenl8bgTSZaE4H0wX467/G",
-	"1TfC9Jch+7qcmf6+y0hjt95HY2a+Ohepeb491V1aqr0WRjImnSsjvKj/7jZDLdprfqBLe4bgcMZ6Mrxo",
-	"BrccRtRvtBbyRiyXtMi8yY6KlajE37y5Qp0lxgQV8EdpOlXsXjnfmq3rjR6vQMEsvxUDfVCCZGJMJloK",
-	"NYUPYKZY+84bXqUrrn6oGL3tMsilOI5MceC2EDF2hXtncAUdn1sveM7a1DKjPEYld3Zwms8gNSnRF7xH",
-	"kLXwWLelqjjLDBBYfUk/vFArubrjaXdNza9P+gidmokSiUFYb6227VNo47tfnJZ1Ef6ozBHH3/9YZdtx",
-	"MGFWqhYVkwuRZ0nJqtQbFHCDMRtYIljTbF0YTdFbU0bb7XR7m2BhONbX8yQqO8N7N8EB8aZL7W/0SGha",
-	"OiB4dscEGyHp2MJifTXincIonaPE/3rjhFjkpKsAytCJwQwEJT+yoBl2yTRunakFsiG/kU7f2yoE3az+",
-	"fEBZOycR9VV8N1b1Vo2GQKJKg8ofJVh7PAJcJN7o5pu61ozDWhcf8lIumMl+Xk1lKdSPolr6XtafV9Pr",
-	"EroLVkvrQKgjVvVxyIVY75rG9fgIEtXD/GwTQg4jZqAp5AIFGOM82GoDf+ufJYy5d3QqQ6bGprNKv/UV",
-	"X7JC0ZzMWF0MtPuau6DI/d1krbjKmJ4I4c1eFnDiwdzM+YpjOYaV8zMVbN2O0tKS1MI4z/ZwJUHqTbbC",
-	"kG/NNvUCGGDYnDlKmoU93VQ8lPSn9E9Enxs+85641+0dZKYjXzAiFOdkRSZ3UzjjHsQF3tVkZi5rZ8Tz",
-	"zu3uwMSni6BaXgdRNfb/jTSIl4yh3O14wmsbLm4ftppboD1xIdahYmPb75xY9ZBEO1oXPbXUPVMLoXkw",
-	"KZFqAiq8XmTJilX3QnqEf9pO2oPy9FDkMaehm6N/WdE5641AbtXP4PPCNODb24GOTYZwpignesbuhh4H",
-	"L0jGIHYRMhWWImMdpdXRhZLzlBWSJUuoHeYPBrWrwtiUSduwYcpsrLU1ZQbRGbt4csd9hQ13ILB+MSCG",
-	"wavrrxJogZlIkd6yLstVzu9gqbrMWntx/zILnrFkwfKya+LiVmpxWA+DORc8y1hgwpxOZRwXaryU8B0S",
-	"/KE1Y9w8/pvTaAkE9qgoEsfWqqUxC8TfrRt2b+q/lzzF6sy2ngSfF09EARGAkaEqd4fd64Le8bl7pnrX",
-	"E62Xvf8wG5JALafJOn/2gIgemOsb/aqk0eAr+4j3Q47vvavQcxiwOEfssfqe3vMfonPrTV0E0BghZLSR",
-	"WB/hlf6aaP810f5rov3jJ9r3HcDXxPuviffBHO3zH64C9XDOXHdk5MdYv954bmzKOAKZ0qraEK5M1ZUj",
-	"cuY4922BipYWgyY8w8QT/d9w7fkM/giNlDQ3evR84ORP2Zhh5y7u06LS83B7BVRwg7m6wu03HAEhSoCY",
-	"arlxXNvK5h4SpDB/7VdcAweisTbnUh3ZFrLS9LdrTTgB12GL2PtF1r6HqKclbAM9qDOaKDFPGNxKhSJu",
-	"g81BXbuz/nrvbno5YH4ZXuCAyDKqmOkulnXYlAzWYvLUd63z6FleKFU2Oh7VFf3D57W7WVBzjLZVuxW5",
-	"WhBakI/XZ80EDf/Jmn46SfQNjTBXtJhq6zKImXufMOd26CWEzji9ZsshiPr5/dmbQD59gJO6pvkX50fk",
-	"wjJIzaqBpY/rIrX6LWgCAcnJ3hvAZcKLvvvq2dZWD9jdTbiaykyv0BmHYVvmtVeA/rOHV33OqVSJyeCP",
-	"u1jNDH6v5XYHiV+wNOSSKbpHl9UfK8aegE8nc/1W9eNqayr72dljpdmEGfDwcv2Wonsq9tNK8agOAiiU",
-	"XdXj/63qb37hEphfqPzkgXUi/QXB6bwh3DmPeJbJdk3yzyAbfC1c2Rtt2lsV5Jwqiskf77HLDpoIV6GS",
-	"//p5akQIGp+XosRkkICeAm3ZRAFB6i0tPjqQqsffBZPZRx7X87+2cVFHGHvRVMciHeA19jBAoivjBhoB",
-	"2QpyzcyaFgIjMEQVNU16kjTC7W63ZBYYm4osAM/ualpC4UVPL6OdKVuZfD/f3Fz95fryg0YOomUyGJ03",
-	"m5KBIt5DjjdtSGykX4voxs4FC4UPrKWjDjmb82IY3nsVYz9ZOEtYZFk3e2M8cpVriBUHhvdumxOIhEYP",
-	"RT6/MMnkIfh8J/u2yK4EL5Q/ZvOsaMSmQZAB2IRBSx8TSqa5SG9NWQyoUWIq6oAWfwBLOThAEuFIUio9",
-	"GHxP7eSG29TTziEMQBD94ecPvcShCU2d4LePtccafN/DbLbtSijKF3U5J7PYrmt1nYb+vk2fO2A0QKfb",
-	"m+wq0yNtxaX6NGgxIFmJph3uLhstXQhzdBgyXbEy34SKgGSsK92gbkpe5ptAQmwwQBFyoQITNIr81Rkg",
-	"B7i0bYrI9nJ7eBehU3S4AIwwUgSfcZbZ58O+c9CTOqIAwJLygOxJs6xC+2bDpwjT2nj6QMBexnuKBrpJ",
-	"oGeaXGCkx0f9oZ+jmMqK4RjKQTAGUb3blNtfisE0+m64G76RuGpMmdU72+krRGRRDpQmwDcVn89ZVT/V",
-	"/TmvXXsCbgdgOoFLv6aHELEX0B3kXhYOEMuO4qjYfJQcXpHEzBRnPzSrhoUQexnNyC1hky2SNZsmUFvU",
-	"jIiVNt/eK1ZkLLuiaiGvQxHfjaBrj9cU5XcjUUbw++wOYhBc8lLwftQrYGKqL1HKdKuDl1YTmFUqoh2I",
-	"dSpuBL1Db+pEi1x9EDfiv50hNO4+NqXE2JS2rhiEMO4OTC7EBKPEJBjJaIxgRYd2/gVZG2PrBjI34k9v",
-	"Nxsqhm0J6FusKn2aHeECW0RoRFdnz4mG8kYv1BCrooB0Tbhi4Gq24or3nQssCR4L0YJWmU2elJFQmeHx",
-	"9Ytpld3gN7FgmUpq0ce3U8jns9zLcNN9z7XY7r9vG+5HQ3dhVouFzqhDqqKFnIlqKeM4sBHxuWxWMY4C",
-	"EJWJG7teNJwivXW5xFGo9FXHqIvvxsEq0lvbuzUW0FI/f1IlxnUZBSoUIqE2hKLl8ImG9QrXNR/HQltR",
-	"xbqssjvXuOHMcB1hTXRxXCtca02PhVDyvxsIYzmN9aHpL5u+ggHtek3X4L9Hn/rAFwSfQOcOgHjKOjLZ",
-	"NqL4fE+Ku+6x8hYWKwCtt77zGmJKFFuWufHgx0FsPhgMbHdFhRDQVn0GcWcgs/oZvr0o/sCIw+EQ//G3",
-	"R8DwH38jM54rVCJiiQIB+Mt/7QNzNKNti5R/CugfE/QvSNquTMZAGt+qzvQFiXxV5UnF1hVXLBLaTx/f",
-	"Ycyu/kix+Efj08d3H3GlWOBcbdQ/pCj2vYJY5I7OKS8kNLMDcKKh/m8Dg1apB8NtoBkGugdqX2+YwTsw",
-	"D2L0JnilVpECLyV/oXcUq7vXvXuMvBYPKK4YC+B6wUHsGaC9m0D/11AhCAR0+QW0+pClRkv40CjY4z5q",
-	"RyNqocL1EqYFYeZr02fY1px9TeRKS64sQ973l+vLD+RXNiU38PEj1H3t6wnc7nhs4QqYb93P4YhMUdmo",
-	"IOjDPoCYbI3j/Y7HH3Ef0YF4JzZgK3f+UZyltSDdmzWAKQhf1DHaXNcbbJExVhJqymQv6YYUwLFZDoEY",
-	"PRjcNwAPV8NF3I5iAvG8WxTV8pwq+gYCc8+hYf3HLl5f11iAJr4QbQBfeTLQv5EmXW538/hNwP0gpGqd",
-	"YnDOiDP8KRdTmjs1z9uDr9YhbTDCeiFy04Rb3Jk6bHE1wz+jQ7s/wm9wPN/esW1jOG6DFaLEHLjq3gVq",
-	"WhY/f6aOawI4uOrkZzySz9MI8F+stNOX7lto+GqXB9Oy3lYoVxGXjRpV58O1hWtE6Iey/myh/d50sf96",
-	"9xYG135Ods/SlV4e+g76HyHMTENBBsfv1G8vK3G/uSzyzWRMJm5OXEz/Sa6mYB/EIAYQvfDf/vD77STJ",
-	"iI1dNL9pptlLleBQE+/eEe5ucr0er2FdmdPNvBIrDKmL2MVV/QFKffeb2C/12Hrf+Gso0Vn/5rq9OVLG",
-	"3duCAv7mDuYcI4G6NsMbcLmjj57CflBPAvIZyodpM6hN9oYIwj3FDMzowMAoGbo3eDE+RbMzQ7MN3tYt",
-	"fDYZxuBazKAfdY3sVZATPxVcQ0VzonePdDQoklJ2dQfBHZI5U9iECUCZVWI5LEPW7rKOR43PWUbiCojm",
-	"BhOaKZqYZyVc9PAQ+BrEEuUdBXmz22zWiKCqqw8KEKeaJxpvjzr/CcVcNJ3tpyiGjsMbxLIV1rsvsX2W",
-	"EOmwg7P5gG/FxaNw4OqhaLnNyCaBTLED47A/vr2+0S+vwTo+vL/Q2S2dDCjcui1jbsWq74auCaGQMwco",
-	"c9bKr25jqWJS5HcDyNLszXFceRBhNu+h98bvGC228x3chkwLzuigflMcwpbJakR4D8qCsEX5TUZDk9Zs",
-	"+JlHw3gUO8shqRYH5AB9KUNNh5AZbhoDJUHrnhEeYesxMmKGlAjp2NpVS1QNKzy1SDsmFAr/ANVVG6cm",
-	"iMfqmlUvhaGo1d1hiT71fMNOvSlaexmDxY2vVUZ8RdtG58hHjKBuk0dTGuirt7uDDlu1c4hG8qP5ppZv",
-	"DAiPvNPab2GTdw/a6haQ1u+3b/aEMXii9CSNa69GyS5FbYXAm7rJDWdno66b5nJxdd2kZAk0ZhSyo5qg",
-	"XE3dn6VeBv0JT6D+O8ZeAyQCOhWjM+Pq8vrGfzWbs3XUrCgroUQqIJW2BcCWWGOijJ6spTElSDYJdXur",
-	"fczsXrFCxiQ+G9q1QVBv6w97OcQWqe+KtSWSDZmyBb3jYuVeaMdb9TT9jEJvjS+XK9VovtqRLxCmpbqb",
-	"z6po2DoGvBoePHng4OmCTOozmLTz/J1PvwGSubN1Ve1ujIgigWbVyUxU61CBXouPGhDrItSfthEyEA1b",
-	"do5QV3usPmNtKIiFGctMW+6IYshZ3mXRcQKfWWAPC0/EHt8WiquNX2trb6229UQ8fgOqtNlVvpHBcmuP",
-	"/oxuvyYWhkcsCNGcctfw9tmP/t/seYioJ99xIJ33ZMtg2cUNcBn7wXCOYDVHdPNOqeppZGlldJO46O6r",
-	"a2cpllNehMTsXdPT418umucOrDipZsmqOcuS4A3B3xsXZWeJoJk71Omg+fEQS8UWD40JOsMaPQlVXX6L",
-	"moIey3fRQeANc4vH190seGgKHph6qFzJlvmnXTqiEQHVTfJd1iUQhVvGCnm4gSHOtjCESZiqjTHYk2K5",
-	"hbxApMyXwki8tSUSI9t5L/5OBHzZiML/03jn/7d0PbQo1pvu7nrkPUFPPO2unSSoqGMFzaW4Yxn2Iqrr",
-	"BjRbxA0+d5qqxOdN+yAUtGHXsoutDReos5hln9VMEdlvIGeKxfl7GrmXgM8Dqy9+vThhriXE7Uc2YxUr",
-	"Ui8nNwn3NvPFpNQ3yuumNM9jk90jbdwu13u3yiXM0nn/S7qSjEzZTBgHrN0BdEnMcxtj7dzm4FcwSe6D",
-	"a57ZYgRdQtOvbKrRbDLftTQdOgupoDfiJf7Jq5pCnDgK2DYSqL/PfkwtDOBVgYIc0Kox1E7GtlTU/M/2",
-	"VER1hhLFpMLAwJs3V/E5wc0GkREX3NQ+BbNTYlWsbpu8wvhT6Ctu0s+uPl7+37/WGhryokD3jc9TH8Qd",
-	"QYSuEOY7bZbTdbBhVG3rqhZlW2qqSsvJEYEAC3T5aWLQfK/v2e7MxeFLdt4IN+lScYEL2jY+2LFDVGrs",
-	"SmAqV+w7ghdeLPXH4NFX1cp3AaGcJGfSmSXkglp3HJdkKtRCXwFRKVNRmy/xH6+xyIF++DmWiy71EBAM",
-	"ZvYRr5Nc2zf4PFjNpnTwiDzTFA0hQPHBPrZoed8dG4/un+gNuNCBK9vxpSsettSDoK4rFKGpNlCEETpU",
-	"FvjiioIdEUS7tOWw4kOy8cOPPXlj0K+IEYoOOLwSUpMqGk3xhMZGJtMCQMmqVsZN+zAuzv2SmGSeOwZl",
-	"yyvoTvjiYTx6H+pR+7NYkyUtNm5dSdZM48KQzxiIab3Y2AwW+HXXQbq77DNYtqsWyj+8fa68BmdNwhZC",
-	"YPuY91yINbhxLs4boDRKNxpQnj+MR9dQwckjZ+RQ2Xhy+QuYuVixWo5Ofxtd/jL6vWNzJw/GxcWhesBv",
-	"dvoa02bzv/uop5lw31nMrU7wb6am420Fr7hN9P+qv+0rhl50txOBep0FESX928r2x+SS3LEKKl6dQtan",
-	"vOWmGa7NMorsMx9RmqERLQFf1H1W92rc6hpVevKdPltT18GL9gc3YOoXunMxfVE/Y010hWqgM7AcJlMq",
-	"TQRsVz9ZBzm2kXVt7e00OyLIRK6m+9vL26EGA/uweojF30JY/+QLbNBv02Pk7dnSGX0t6SN66du8Tn8r",
-	"fVO5fVUonjf712J5+Cg9yofIv/z6S1dYLaTTQDEizZ2BE+yR/YglrPpR0FrxlpVqrG/WT4JgGjWhJDMS",
-	"65hMXi4n/jc5cxVgjRgVQ423bOMXLgJYuwmLizWLoEQ22LQHbVsO236+g5lufF7ImgZkPND/3dGoAqs1",
-	"t4Hczoq1LL/5LDxG+JaXw2G8iuuyEUhnMe0RqGp04Ujkra/9JLAvPjNmGFfjO81FeiudoSLNKV+SCbsv",
-	"J9uWiiUv+FLLTMc+I0U0u8UVDuGvXMoVuHkeedOcqoGbLoRK0Ar0yKAU09lAUDSl8GKedIlpNhraUdWY",
-	"TBZLmk7GZFJJim5glmYyEPcsA0Ho9RUdo2y0muY8Ba7CC6IJ4tULp0UbtmMu25pNB3KfX9jGz33ObAsQ",
-	"aiWTU3AFXZyjmgx1/6T0NmOmJYekrt6+kGclfw/jWipCXQ02oh+cViDYttJyyzbJgspFqAaoXDR49Zis",
-	"3RtlhTA9hEl4QF4TlktmunT16Yt64X758pZtXrtOyVuJxXjOyJLxC0hc32p+3aE9Bk7Z6zItTd9jvebF",
-	"uecZiTmIszyH+UETiTUyjAlFBfIk1nbgq2bWqQS2CnbIrbAz0xsJ67+Fq0N/1QcD/jzRyRoLtm4gNYIN",
-	"vXfVTrsqOVwWLsnWphz/Uw9tWHb0AWc1MLN4PKroOpmKbJOIIt/0xbrD3HNb8gB8DFSS6UZBSH0eSBMy",
-	"VpzEvALDFrGyrLdZbWfcY00pF9nbe1XRVInKL4FuLaSVonbFFgMV1wIDxPojfkHFGDsySGmeOzuFy2z/",
-	"pxEdw00ns0osu9Sti3N4RqDwqx675QhAVwYKKfrI/TKKXUxDF0YyLjXD1IzWKnc0X0EadsXm7B5Xu9eU",
-	"3bmcqBo1ivevB+1m27P6dU1q1yEzF4jgK6nEslmw+T+QTOR/NryuY9eDJav4HVwLqki1KqQ56YgUDVBo",
-	"eitp+liplqlg2UB5HBOc2eY32yGOQimhz7LcqIUo9H/NqzLFQ50L/CagY2QJa97VOPibFxxanYcKtxhw",
-	"HUoxDs04lGmzZlcrzDquMGkAnb3FSYVUiRYH6SrI4bfBpjPFqn2L5e4NaMUiwRvmqtoXnu6qgi2gWMZV",
-	"HafzmSHzcojtqrUeGXvG76GjVt25algwUWw0AM5/YH+OnUmaLTo+35v2mbzz9W563fP/Gh11/imenvei",
-	"4F4Z6wbd6VUd5oltCFHxWklGFPaMkK12EG3yNkM66w77FqHKdA2hpo2KkelMbAuYe0pWpdtFGCMqRw3n",
-	"Ax+8F6zuBW7DDSo251KxylXiW0C/Zalonjtuvx1iW0mVSMaKjjBsu049f2Qb4i3zhdYn4pSaPh1kyyDT",
-	"YRPZqSC+ppLM+R0rsEEBsPjmtjqcy7bqThS2vjHx6gtGKzVlEL+oZaQMGp9LVmQSWfUdqzbQvdFbgCwG",
-	"ty8fxiOjiSRDUDGnd8wGmZhu7Fq11k8fBKeYZH9FKyX7zUJNvzvPRi2QGmc/btJcE6O/ByhfhnqVOmJv",
-	"Bru2ybsIf28/cqE7sJe6FjrOXw2TkuCmPnjudBM5CJR/uzWrke9pQec+kbpWwrD0J3psCS0KsSpSZksf",
-	"I0eL9HsJ0ABEoWVK/Dzp9EVZlmMCKOEq0doRj1Z//UDspl82TNSa8WZJrDPJxhU6d4QNs4h4ZS7Prv0L",
-	"bJfUreudjcmUSZ7BDSFpTqXkKcmcSIc+kLpNlUnDwRWm4AL8SZCyEvOKLr/R16hapUqS/5h8ZDOt3fw3",
-	"KK//+dpFPjW+xeKQJuSI/NiqLaLRYNYSDKtkAOvUqqEJwMHIc7WqihinV03HfeR9eXb9ph6MGjW4285F",
-	"GvPx2+ZwKDgzExGfXehhD+ORKFlBS95bR8qc6Zg8Pzo+ug+KOnv3DLw8u76ianGh2NIvKrqyw+N2L4DI",
-	"bHaWriqTitoDxrUdCp9BddzQPYIfGxaDaJ4Gy+ivo/KK/N2UF4zoX0A9KU0SoBwCwQ2Niuy/f6I2t09o",
-	"yZ8Y9j7MxHOzuf1GtkofNpDVe264OBZjMMmKhyxNiZsqEoThfZL1haZ5PqVo+Hn0y/DRJUCabAF3+mRJ",
-	"b5kWkRSrGrfEdBZ0uoX1wCpB5ArEceN87GZpCLCnYG1zQuufSQ0GjshZgY44oti9apScOa3dlFDxRmqx",
-	"kYLeYQA2Pt93rJhrHepkeB5i1Fm1OPVWKLKW0lw5K/uaoRsQY0Rh83rj002wa992NAxi5hBO6ehrhzjs",
-	"L3Kvmh/GbngIaG9xil3IzA/7ARZhbei9TxVdMmXsIr5ss70Ay3lx0Em+44XnFPVf94OntNv8TLhyP+0H",
-	"nrHr/iAyfhCVfXTzbIIMkkxhlT3hNBbKg2A0VlEPgGb2/Qrz4BIHQHaN9V534MK/7wmVkZpgjoPwdt2a",
-	"yQOl+R0l9r2QGNBm3ohCsUJ1wd4X6paKrFNM6ZsBOml8ZFi/LAJZP+bU2IsBdJsq3if5sXvD78vc2MEi",
-	"1/msjNhjES5ppfajR7XJ41Hx4M2l9TlO6+MyBThEtcRi1/rs96y19ad9d+vK0JEspR+R4H9FakUMTkW2",
-	"AeCWLOPUVQPohi1OslsV3hYLdWBTuqAVTfE5YznDrCBRmZB4OSamGZMRTI1r5TXRwIFJvhBY97kZmxiA",
-	"vOGXaZyXNx4Kf/MJ7Ga5OEk9kgu01h/AO9DuACaXAd/J1XJJq83+VzPm6N9u2VC2KUCLbRqds1UF6oqV",
-	"7WMr6bQx5uvI31AYnJeDTk2P170yJnZgjDPRAef2oMD4u+zsO22wSO0LyZhmbRKpnkoyo3mnj67hSgMA",
-	"xLqvkxRUL0lFyWyZNbTCPjs6JrNcrOOCLUTF/w7I+VTlAwiyYrOKycWwjxDYA/i19/JhjDRrlMyy1aVg",
-	"ub1YONiPh2wuQEcXxq7ozYWmtpJxh21np9i2oqm3UJFYgnsWB+CliZ+XLSkPNVd7on+z1gVX4hDXOaDO",
-	"ddcMMRc7/H3vaxrkPXiVmQz0uUpZMFwDfkzZoMOMw5OZeW88hb/34UmxaikvZ9fYOb13chjeaLUeSK5X",
-	"OQtVxFH5NtJ2vh/StME/R+Byghmh452zZjlnKvxzyxYOzItsn68+DgIxxmTitS6jemK+rYm0uGVZE9F7",
-	"KdOVCfyLdCLsJSR9wPCJTgHZJxoA7exIwIFN1TEal2fXlxYrXrG3tmODXmAbPf8zzak3xiMKK7gGcAed",
-	"bcbKikFrx+746xobciFWeQbN9EQxZxWZQqhOINU07n2oZw++Egf6IbfucFdyjRsacCs272fMHWzNF+sN",
-	"a9kl+iMea/vjYGvl5zUu3jTi6JoSI8YNsj+Nu3SvQ4p3mjbUzKgrACErlMzYmqxFlfmvRL8nNryzgRXV",
-	"Ag99TaXe3DDzIz7uaEr7Ui89WC7fLku1ibUIWJvigTbPqAALHLnDfiNX2tdC8ie16g03+/Ih+7baQLT+",
-	"bcO4osEZbJY82B4cI085l733akLyImbhtsM1HsPrjvNrXhOIJi8KU+yuZ/u1hOaqSQ7/KkYAQYAh79sL",
-	"8pwNBlfzu6HfiFLFdHrY/myYTAJd0d2Z164NlG8/i4BSUpUuBu/KpOsM+mY1+JMhUsJQJD2mgNAg0Tjp",
-	"oKLpwNsSeOU/tsXL3bvvHNybL/W87/nY7vNuDn4Q9uLW4ZJ2Z05+/l+I3C/twK1R+aeJrrkxZprHgHEv",
-	"0rsO9Ns9c912/WTncclgzJy10Dw/OsZoavjlFAKgJxqUyZgUqyWreEqmYlVkjerP7D7NV5LfMbDqiMcI",
-	"jT5Mjwgctd9SgmbNhlMe6mVrhYJltuKKVn5dBz1RsMvZ6PS3eNFxt3bj76i0XM6iJVB5oIZUbIYu9gX1",
-	"nIzrr5a8oMGcM3NAJq1KspylCtobRXY2bDS5fHR/m2xHPRFIgK8FEAN5XPSdGfxhiAbkkwGwNqfXS4DQ",
-	"1bXhkdZbMtJOE9re2s6WB7yn9xjGEE0y9ac2AmLApwcZGG0+V/TRR8uQTmlc0vuLyI8w2AS/sRHLgz4a",
-	"ZrFufBiJ9Q/OEL/kxfBd1XHYgz7ac1fRtNTY1SpXvMxZFKOsPyuEGkQS9VWKpnPz5Azh3iVVmtiHeLHa",
-	"4RCPGxh6sxv4VhDkVnuG19Ls0pS5iURiUyno6VzTgBTY5HIFpSVIWTG5nVs8vMmPdQFHnosaFpG5Kvjf",
-	"Viz2elrkQIHMgQi9X+bh8jDwymjdtxH/9n/fv4uIw1Gq4tOVGnI/BtoL4azLOFW7vh1sxu8HfLCuoEn2",
-	"/iroIZpBIGRNQsCkE1eaTlhqk2yMdjr8qeuj+6anJ5RVimHZ5qaaWMoZoY080KqVr/Sa0AJANjd3SaAW",
-	"hVjN2zaffbjZNdxoOfJJVwP2aoLQfT1b6AZMr3Xply9mLpgyWrHqx6Hyz37S/SwX64CtDoP0YMDACL03",
-	"se4Hsa4rc7+pGNRKpbkc8C1fljlPuRrwSUmlXIsqi/7ER2Sf02UiSlZcZG/Qqj80cNES9Od4wPZjei7a",
-	"ZSckxMbqqWZcm+vvTlZFVAH6OI+ESfnv8ElE9QENl3q/oxXXQMr900NMeeAO1dCl9UPDEz6D+Bz9b6jP",
-	"4YUrDj0WeiIVLbIwkg5TXR/BS+5b2CDeHhI0tXmsrKEbf3y1onPc6rwSq3Lb6bcPgeoZ+5B/mEod2a+R",
-	"zuMjE4Ev+NDD7tU+see0mU581N+bVAOxUotwt8jtzPS61IxYN+PQ64sdkcHFsoSmKZMS2hSHqqVUtFCQ",
-	"7/K4l2Jcw2DeXNYFhqtz9lkgWalFkos5L5KKZbzytlzbYqFQ4hgLPK8kqySU6ybxOQ8X51emUH2wu36B",
-	"RHdxTswjWte2t056lDli2hvYHiWHFkO7OK9VWNdzyhglG78ZwOrK4nHV0qRchWpJ4m/ueg/pKoBYvKy9",
-	"6P5qMB5ENynNtOp6jc2JJcuwBcDgThNu7sA+Tan9GoZ4XWmHqGJczGxeMc1PkukmwWPraCUCxE4WFOvW",
-	"3LINlvKk6cIceWy9XY1w7DkGbRC9qGhWJ7esrmQFwe/I2Vyra9UqZ/K18fKMwfXD9CNO1eP0fdDMRy9B",
-	"aFkGaxav8iDjWuWNLnGuIOpHNhex1NvAwrl5fPyhyY2BY1PFDouMmbh6mJJMWS70U4L1IDQXmfBs8uge",
-	"tZrHJCWrlhxKgh3CfT5Y81ljulrmbtW6p1nWDDq7ZZs4kx8tuQx2t28txue8oDnYO2zbyPYBQJWoTRNd",
-	"tuR11FU+K7k764hLnIaFokwsKS9qnl0pmh+RixnhWPdN3xctq4z1Hxq0ARaPFkXxAkwhWyUpGwFcGogk",
-	"6kYhGK4zkSjIBL6ehMLFsXdflaT+dNl2JwA3XO5su9mtbqsGebMkqVsPikIGMsrQq/GY62JT20a41z5G",
-	"pbd6kpr/+0rIwTp1KHDr6miChfwJ86h72/H210LZTCue9RODLcbnhWVJN1AgmOWSgajVjchWW7HecP4W",
-	"aT97QRbsnmYs5Uuak4zPuZJH5LLIN3VrSIBHMhUorL1zH0TJiqTEvpp9L3f7NdQfV3NLCMmys22jL+3n",
-	"x4qxJ5D1v605bHf86D1JsS5YFdmueffBDlgZcFKZr7xaqVxobLcm1uNB1Pj08Z0/sE1K0U9uKKqHaG1J",
-	"bxnI8U9EQQoBJRWBt0+e0pI/lVIE+NOK9zYyhvv46cIKoXsYoa6Mwe+sVcc7qC5BFyCDOGsrNNqcbWO0",
-	"KrHQ2AD1YY8Wh5+tjWG41H9is327egnKli7xjbSt7dAdV1fdT2kBtb8O0zEx4qz32V+pxTX2b9oy8frC",
-	"d/FX/21wqd++WBLR0qFNpOahWjSgMYkxP5q2gF0VqfVFjeM5emSkJH3FKsml+qmi5eK/3oUKq5vHxYxq",
-	"ZOBM2YIXGaHk49vrmwGV1h+zUrcIJyfq6SzQf1uxavPPauITYUIOparuGEFxIyhLaxa9kp5B8f3SvVQB",
-	"7+4VrRTvMBCUtspe3TARLxCaQUAwkK8Jx0B6fa2gAMW4tpTgkEb/6wgzXZr3ydH1xNAXFex5pOLzBUKr",
-	"1Tur/uy+W5oD5eze6y7tWqZFZiRjpVr0L6bFaW8R19BKWLq9NjC0k80bMweE9K4dYLH3XpgrqhiWkB82",
-	"vf4O4e9bw0uRxogTqLtjGl2i1Te+wzHf7qwc3elYw/THutc52W7eGdrZ/SZk8KzLW59dXYBqzQppG55D",
-	"E3SFjVZk3X0tphAOtLdJFkKqhM4pL6RKVqXiS5YoPUf4ZN0qc2G6fguiaGW6TRlbAE5FYCoy0w/Eqgxo",
-	"sdjoItGcskxk7m0kWFvaYAAxq7Aia2abEKloiGZRCE5yQbNkSnNapCYotWeTmmdlXJrQmIyIO1aRCe43",
-	"0acREH7xoJK+h6UwFqmmMAfuCtlZjQLioao7hudXS1Hhu2il2rorGH5FJj8LqSZtC7V/S6a8RpJxmWo0",
-	"bPqbRsIH53Y8kviqkU4EZ96JKruHSWPUBGvRLsUdy/obD3laOtenF5TK3DNqEfeN6R2h9Z8DRUJcPkYm",
-	"bOoivqSlQmoVvO8cgL/cuNFhHnTTnHEXsJt31y3N2eQmoslRDFSeSr1gLxIogXHw3Lk76VnLo/jmScrL",
-	"RdCj0Io71DvD0USuuDr0hPXiM1GlLEnFcikKMBTUDcXCtxSHt0sUaZRBFwSIBTBtlgM3VOYJLyCciyXy",
-	"lpcJNv7uWbSxwhbdWVtos2W0f9klvU86a+RYw6BGtRlom4SjrVASrkyvdFW3U4YKfTZS+tXLl89f9nYT",
-	"1tDwogcanOJzQ+O7aR+pYu+0EBR2bLcFpWYHqzE+QFqaDtnvv3ZRDSwR9KEWilV3NN/qWR3Ru0ifU5/Z",
-	"3XGtklVuqaj5O4nneikE6Eueg1WslGS6aYgWbDbTjPquRVozkedibfrRV3Q24+mYrErLXlPzWrMMPoqJ",
-	"1crppvu6gVBo24ertWj1ZjGEPw6dAy/Uqxd+D0GUv9JxUGjBAqtoTAV4mmLl7nw/bMhCrMmSFpvGc+SZ",
-	"HHRgvdvIHahFxeRChBrPw/SuCZe0Z0+mbM6LWCyZ5l8dXb9snwVW1ot5djeGFqfkWFPKyf6kzLQw/rGz",
-	"AWEd4CLgvusv6l6xtCCsQOfSrqcVi+Z4lEXshD0Rt9ilPhdraHqA7jsMgfttJG4bHYka1rNm4yKzwu/e",
-	"vQFtmPL0HxlE+Yc0PKhUBZi13N6Ksiii9988lIW7yd+I+7Xk7Kf7O5vf6O8zjYGK5rbW4EWYGQ1KrrHX",
-	"v//t+1msg1Ie+uD4PKqHD83nouJqEQhndD+70E8+L6haVQEXbi0gRRj7t8QpWpCP12c9KyAmOzQSm5rt",
-	"zNM1JvYXU7ns9w1FHscuIUU357dRIN0YivOJ0IL8/P7sTd9c9teg5lyjvG6vVc9JbmqJUF+oyVkzQH4y",
-	"9EL8nYUlwVzrilI5jjC4oelX+a8+9b8HrZZNBUWPgwi9jdEDe59W/+niy3VViZRJKfxVv+yPpu2vrf0G",
-	"BgyiFpXNp3mMGq61887bnDzhhYZdVJOAiyXgBtjuA14vswu4H1NipSe4CUknZ6TC9xORtKBlyQqIjtEi",
-	"Io8sxtTVM39Ciw021qZ5PmnU9jWzuzTEJVN9yOmyw7R36pzeWqqADSZKhF/eTx/fxTIW7zJ+saPeI4h+",
-	"BpB+dBqaWWKv3sMyvT6yObt/T0tPS6QGeIV9A/dsrqMWSUkr9WVBLptdqDQMewK/Abt1A/RhIIJHKrmj",
-	"+ZfdPTrCykfpO5RAoZ37L3x+IafqnqWBsQHskin6ZbexXeb9lm0eKYnm+vryDLyr58G4kpJVEvwcYgnt",
-	"o4sUZSkNWcOPdUR+YRv0tyBusu3QyjYHOueyzKmr1xF4+5QgUmvsLrjHGxex1Zj57ZLy/Azz14bUo++d",
-	"/PnDePSjqK5rb2MgXwjiyS2SiBJjMsmoXEwFrTJ8qTCGctLbovmnSqzKi3P/NmAZSHIybcTbQcTMxbUf",
-	"9fVbhmXkxbnsW0hGrLSnRtMA6RVGiIf23YpxUyGk9/R4BuK/LPLNj6L66Lovf5Jej4MregSxk7iUN+Zy",
-	"uqmbPmKMVcbYEmNORbuEvhXFG1B9+zAeaQg+CHWGOUDdRoGdtArb4rGmZxNcuqBFBi61UHxpA4rv/HF8",
-	"2PX/CXb9N+VtrlNRsjc55QFNPdU/GcFP5Jm0XZW/ka6xhuYgzcQbd6AbDOzrF2ZgpgSW6gjpRFBqdRCW",
-	"39UF4e+TcPhZokQj/PWgnKNWypFW3jAiBJbZl593RMi1EVz3fMGso1hkR4RMNIhCC9c8S4d84d1Wpyfa",
-	"a4eqDR14HZmLBYApojpJ03QB7vIeG4sN+NfzF0IR+C5gVsE5FV8ysVJ+yHNRzKEXK0ZuQltyPeEehnUt",
-	"NCRxuvlCSGVNObhyIMcYVfgEc2RkwObVZFL1PijEvwQCqWjFCpUMgNhk/rgbrT8dE+5yQFz05661QlSD",
-	"VoI4+X7coJhuMRSVr85T2/o/ENlogg164LSZ5zTTTN6Y+vSJhsJQ6yCQRIbatLgzNMFBqVgy9Bz0QN+M",
-	"IZcswYNIADvdlAIyLtAJ5B9CorI+3hDqtxbqjAuJiwyiee72a44pvKqfU4FQ9LaTCGonnrQWQVtt1xdk",
-	"K0PtguwECltB6aHRuVhbgL5HY+CDt57xANNepI3Dv3qkMx23uostZxwcsG/nkO1Owm/YQ/fbYb2Oz0DW",
-	"2uJE/3PSdjxPSlZNmsx/KxjnX803Ph7JpgO80+q26zLvQrgNM+0oO6BExZoyqVHsZVTQ+8CcpW3zaldk",
-	"6261pCjDsJtyW5bdqangl2qVqOicJayY84J1BbA6JeOWsbJG25Y5umIZl5Nht+RaeantzK5hE3+5Vj/B",
-	"N3+zuSU/2YBLfaAYUk3JLducmjgECIcet8PHx4Tdl9xE37ugd1NWr6lW3rKN5bB67+uFyLcUz4mo5gnP",
-	"Jp4sYSxAgSvuayIydhk24wX3Fvj3pPDeWqVJ2l0rATrphJbcwtqfMJxzfyE0oDprijGuv1zMsYkkLWi+",
-	"UTz1J7JBSQtapMFAAcNJcjZzola6qrRMWDOxRpQJng2eog28hTRaafxHESwIct8TqxaFXJ07lSFqdLv0",
-	"rbLM4QdhMXNg6Y4asD4nrH4P5SpdGCXySJ90c1f6HSlzmjIZ8qtNqeQp1CtJbHJZF1n+oIefrdQCLIZt",
-	"73qvax2ik1se9hbp1ona/mpJWmKH6+s7rYbqZAix6aTW0t4tK1VTiWrEB9ZsshEpGKdgsSStWLCpWOEg",
-	"WFNJljRrRxTp759obdCva0HMe8YU5XlSsVRUmTdiTGNZT8kq9zBMWh+zrP580hlgvzu+S++1iIY+mrww",
-	"XLIWsaGWgnGKdi67UKpMar/+XZ1xESfIYyRDrQt+vD5rkllg7RAptc7NjALC+VTw+yb1iIrkmsuCumlq",
-	"FEVQzWJJ0wGhG9sbnMD3SCeB02yM6Iu5aAdc+Lk3zxJIQU2VqJKM0Sz3igqfCsVzsrbYc3yZQpwCLTQr",
-	"sPll+WrOIe8HuoBnO+iNRCWXCS8oxEZ265YWGDSQyiaj3kXfH2sVxQz/8uuNZYPR8TJjb8qICvSLpVJ1",
-	"BJ638awH4yPIsjqhYl/MwtKrMuthba3FTZapqkUr7+o721zSe7QPJJB21x3g4TLzaDtl7zV5coIB70Y4",
-	"8G4LvHf+LOq6vgAYIur2x41TC6RQ79R9X4qCm5r8XQT03gx7GI8EPMHROemYKGde1NYrqh8aqCuVhR5S",
-	"XOqWbQ6tm9UEQm57JwfJnChLD3H3RAgM/WrxjkQ5XFEGLSNZ0vtB2nLFCrYGvRwh8RFvxCXFxSu2pLwI",
-	"8vq2cO1ykIWiMfJz/+KwkyRsMNjeawuE4UbtxrJdb7eZXeLyvhemtXnIco3e+t7WEbTkxNpgJE32D17V",
-	"ilordDVQYsSENeR8xkASDUvWDb6uEavlaUJnSm9PU5d+AVaSeUTsgVR9kG0o2CuUzn2qW5ZJbNO9qzQc",
-	"mCa4qIRSOUvs0QcFMY2oVlYFVYotS5uZbyfKLEU1eIX5zeTdR5CUg6piqtp0xVPWhLwvOL1xlr3VYa4t",
-	"6YZi723VfEfjZMokzxihJHU1qzVwzQy4Lxl7buuBprlIbxN5y9aBgmZ8ZkuXW0qAT2Tt2zGlGvfJr6kq",
-	"USWpqfzts4hStdrpyYVJG+tK33zfJncWWJqD87fpbVSdjV1hO8B+aKB3sKd1R5jAVtBb7LTxNX8acegX",
-	"WH0LdHZPjFfQeQfQdas729uAd5Bm0W6sdnyaxxboQk+JKDRXCNQE3m4mpdJFUt2H5ITteHAvBiqtaUvW",
-	"l4lrweNS45Zw46eqY81dCUiAahhmuvtE4JDIPhGDH5Ybtixzqlg4ZE+ZEciwpyLbEEg2R1bBY8pLGLuM",
-	"ee27ce2WsxpRS1Dw0nOzql1RrlRia937DVvU3R5svDnRbwUG0t0vc3+0joUqWXr5Xu3WcOBzOSaTaS6m",
-	"OPOM56xnaqxH1nMIrlowEISWlGztiLblMeCv9xGhJYFQtSfPkX9NPdk/9cSdd4xNqHU9/afHl+y8M3gJ",
-	"7dhYLACeCEVvUa4uaCEasrV1xrRLp5siD5HSwU1F09uGJ576K/SYAcaA58RltBMDWjMB7BT/8pW+YunL",
-	"SyL27v7lv0J3/I+/HXzDZzxXIanqj78R/NlvsPtXR/Cn859+ysWU5j8HJMszK1da+VuCoU2Y4tMgqiH7",
-	"78fzLdv0u/GD2bidSb2+hF4rV/aVlYtB08d3Jvs5RIY2uauRJCP/XG8NyJyNtn4xgmdtKAAahASybTHx",
-	"X/Q2xKerNenItlJxp6yxCSVXJv/nJCAlYQKbR1S+BNERqjS1CwNBkVLG1FZqYFRA21Ye4l4NbD6ZoOGz",
-	"le8QrLHB2Y4aDcj2qKBUO977tmbBcr73qKIZnanfTdgDocpiCGiXCFYXUmvoPWwEMiqwFj9UI3XFfYeX",
-	"9e1FDCC+iQGjJq5kCBVfuM7tZ6kT2z6p3Tvp2u2YfIDhiB/U+8bbgkefwJhMdprOmZwpg7PJYfqzcbGl",
-	"8T3t3uw0wYu5f4jRTrqKbXcXqJIdOGfFl+zGXwTyjdYofLXxtPIpY6tOhutcQMHIaJb9s5AKILqMbhCZ",
-	"OkNwN1dyOGj0DOhN5FB2By6Vo1oVsYah3TW9D4iYKVagZif19JgAtWi4WLhm3XKV28gP8KlHsD2IU0lW",
-	"UAMUvDIdumVzge2wqFgXGENiWNOQB6GkWnIwBR6hUYwxkNkIe2OUJFDAdBsEj1vokQtYek9R+pUBeJ+o",
-	"bLYrNBkwBMIQ+dIkGH388Q15/vz596/J5Pj4+OQJ/O/m+PgU/vc/E7JktLDhQuCBLFfTnMsFy2xvmpxq",
-	"2phc/foz14e/mQCJTEyYWUKVJ+TUDQ5WTALrI6641ellQeUCFQQTRGbZUk82Zyh78+T5w9jGwAZVH9tl",
-	"qVnKtF2HBcLYntKST7Y6+AWTOr+DdftjgUxsLARLiOpWdqdDvsIeOmBHzAehF+OkOfYmELneY6O3WZcv",
-	"TKpqlap/PGynA9c00OH5BlpdU0nM6MiIw+ZSL/UDt6Q8T2h8HrWNkdnqtxNOlu3svbOV1D3jlVQdfhto",
-	"sgmyUW/eL+gyQWd6nevc3ZjFg7XjqCYteoFQc5au6b+1QVnY1C/zhiC0icBEDYoCnPNH5K+MVuTEH64Y",
-	"RxgvLBDhk5jRJc83/UfxfEjYTwN3r40jBeP9oW+dwel6IZrEVxhXS2fmu+V1UAE1oxufZwdCHFzhQD3I",
-	"aMFGR5ELscozMrV14DIb9oBMPqZPUhPHJ02w+iPwHBj6ykv2KMf8zGghj9TlDNLV2B3LXZJzPe+YTLQQ",
-	"gCI+GCYmY9vDDWiITC7kWbbkhXkHPzLJlJWIJ/DoTij87ueqZk/fb9f/q3l6i7s06XubCTqCde8MXPjW",
-	"a+dBXIPl+AjOc9rjxoO+e+tb78DvASnG1CcLCjOa+TprIDF/VFstmW0nPHDtTbGJFpnS9PYURs1a3fXc",
-	"V0vKIR4cJSKsG5ANklku6m8OSKPoEUGaYkCLbYJcClkT2WtCp9I00Ee2Yx/1I2KA3P248e729tPaS17Z",
-	"zvSCrhx+FfNzSC690ZxdYorB2mmTYBrBd7tZEPuKIbbqV8HWNqNoWOu/Q0SOxxYzApKFD5lLemvi2y/O",
-	"o0iwV6gYemSHCAiPLBQckTO8v46ig1c9ClfdVj1NanbEGEPnSM6oVOSVFg0g1aECAh3IbprpcFqqieI9",
-	"S3r/jhVztdCi6bMXA3b3TxaGouSfoUT5hcSZtuhiiA+vJAX6QEtCQUBk4VJVVIkKrUD2rIW0pWfZPZeK",
-	"F3MbNbRHSRiUBbqqNNsizIRWYgXWd2tWbr/XvnJMH4QCmbNPfXvfFRuol/tGNp85jCoGWobdVwTogJsg",
-	"5N5KXc9gyf5gDTD3QFRXd7Xpy18mzfLSl7/slpduaepboqaZvkaDgS4ku3WGl0G7R08NADoP2drrUF4Y",
-	"BBdy1ujZpW8k+Dzh/7Ju9cSqBh2lwuQYZAapCDyh0fZgexpBw9I2XhGOsdm7D5umdxO7omoRcmFDsRFj",
-	"ezOFXLFa71RknO14s8mC3kHo6pKxf65rG8NubTTtQQG+U5FtdsTKF8+eBZOo/qVKB8PZDm/c1yCMuAqR",
-	"MDSZvnrh31CT0FxUIDyJLkl7gj/H1k+w5G2UvXDRizqjdpucv2k0HjOdxDDBrGTF2dUFyUzH7kdwvLYy",
-	"Wjs74TwiZTsV938lcXuJAhvihOODTccchzZ9zM4HW9LKRNtyyIY35Sdeo1AtWcYyyO6rf5rE9BYBvHc3",
-	"9TE/tnKnACzwePuteQ/jUSHcvH3OPb3RBYVHrl6tyDdjWCIjk3OEM5BVbfG2b0kPczAXxUz4hUq7wCNV",
-	"d7WEUNcQCYRB193XsK2WapwGxr8psqaFco0LtX7tqEjhHBWLpoNHPf+o7jH65DENCOnEf8AzmudTmt4m",
-	"SiRBUOvyB2RV3BZiXTjIIUywusMb0ug7tSVVtdssxIYGauYQzE4xEPjVcZHSrtNvnjbEwON6kzGZrKr8",
-	"CayG5tlVFQi2j4lWqdEfqENU8bKj0N12gQscb2bkxRyCsyehbkCesd0E0zjSA1oVrqq8uezQKETI33CQ",
-	"FC4g0R8lGsGdIhRbm7btdFvXX62p2R7EkIAB7kYgFS0WYG7tqcuYkGPXRkUzISzOFBsX0ZUpbBeVSpSS",
-	"TJkWufEah5qxsyJjGdBqL89/a0ZrBUReM0DDHCKPTfeSQ89rp7WMKwKJkcrxfaS3AYsofTppfwGdPRv2",
-	"/t0LsbVCqPORd2P2HkINyp3N7e8nMDA5afNLnQsuN+RgtkEccELbn0Yf1c6ah59ZvfGDD21QVxjTI8Mw",
-	"b9MiZr8U9Z3lBxxF/VH/IeCPrqhsgtW3gyJJnpsI/GYd/tqeMKcVUOCWy6OxXlzYadc7Lu5YVfHMlmON",
-	"7pG7LSRYiz431FQ/CUFNK1YAB15sk2l32Xng9NoDJ7bqG4rEhVBkgj/EBgy2gAnriBij1ZIEAB8ufXUl",
-	"2Q5wEdHnOe2M5EQyatzjmQ1jPaBhGVJ614KuN2Ar0vWwZdcLDg3vI7dqwphfw20S+uzlY6HASwa8Uiua",
-	"xybekb/QO3oNQ8hsVUAnCluB/J9qjLTAmKTYQEZvrXE44KPTbrdXWFU8YBSC3w9NvP3X65ALLblFkYD1",
-	"rKebqkeFsTny7mRmlOeBun1OKnCHEvdy2OHB2gZRGecOwj0yzn138Fc2/VmI259pkeWseiOKWdBSYoK1",
-	"KVmz6UKIW6zPn+dRpUWasRidmSQlfw/jtLpxxwoV7hjgDbTegQ0tuy7gVuoTgYn3CPx2vcPKR5KQbe0i",
-	"mudRwnB/iKXZ/2NcagvVXiaPbkiG1zyz59pT96y3aYAWv2xea0284bz3OOY1FZlmp3X1iWhGa/aVRJ+s",
-	"NYZkVNGpP37nwWeRgN76XG2u9UWrL2U4RCxb4v2o0NXH9Q8mG8ySwAiCE59AWlX94Jf8F6ZffKhw4TN3",
-	"XDMlCXRucgWteSEVzXM89GoFjYxOW6Qgx+hgtV1zeNUMPVBCK1dM1QH8YywQrUe78sXWZsgrcnEOVUra",
-	"Za9xuOTz4okosGuRPCJvabpwr0ZKq4obO3ETRfZYXEC/wwy86DlPmYlCsKgrabpg5NnR8QiMZRq7SpXy",
-	"9OnT9Xp9ROHnI1HNn5pv5dN3F2/efrh++0R/o8+YK80qRprKFkLzQVhU73vkbGKj09HLo5MT/EKUrKAl",
-	"H52Onh8dHz0fNXSHp7CZp7Tk8E+v+vKO26bhgFrjTWvHJWHZrDxv+8HHrlXugpaN0sd8CQ1GsMCTPCJX",
-	"dG6SSSim4bUoQCPS5UNcZKPTEbvX32toRqa+EbTrG53+5n9l6iFPr7DQVu+4y2r+IxYLePi9fvwBSc+O",
-	"jyEzTBSKYcMLUIxQcH/6h8S33JSHx16et6H3z456+ha2xDLY1EPLhdvzbtbODom3z18z/UhTwgsE3Tej",
-	"2+LTH2h2ZRGBH530f/SpMEmQkkFTjZeDkTSDMsy9iPoRht0ITZV6Xz9WYnn+wzCUvQVxMYAsy2FJxlHL",
-	"tf1QYInVckmrzeh0hAdGDBFiBb7fzF9Hv0Nyi72gdS/ZxnV7ipcAAlmET1F7A3FtEk3SZ1cXyMa0UG+Y",
-	"WO1DV7bJQwZXEzsCNfICnATUvFcu8u7i3FpPMnZEJlovm+z4l5e0NKA4c7kSZL3rcCrE2sJCsYbEaz0n",
-	"RAFNwBeptopGYv82x7ZxWSob7lpgJkSx4oh8EC6ABxHIMr3fQsD6ZjwEDpmGlbY4FpRdRr2ofrwRYIVx",
-	"CqKCFkoaY4JkjJW7jAeXNGdu3oYfRLZ5fH6g17gRF0gjh/CDhy/BvTS0F+Y4UFmCQ4357qMZGr9HXMhF",
-	"+AWuMSZ8YqcOc4OO9uZmL46fD0Takubgv+vHwXs38vF4GNB2u9xb6x4YTHzXj4kbIa5zsYbxJ8+jxr/T",
-	"wvh+bwAYQJOpuVHdD6YeCncP3NiD3o5resfwgj3qywFYX1OTYAC8RoUflNf6v4GXQf1qc3u2nxkk9u1n",
-	"xvCF37fflH/Qkl9kD/iY5MwX2n4Of3fynBWOuWz4QavGXy/OfapHmy2izwMF0GHi2NnVxcX5FxKxzq4u",
-	"cPOPedMAhVQSRHd2CIt5MXDLhVDJTKyKfrp/I1Z59kGoj0xVnMFJnUPbi0dGhOM4EMV99FnlQLsnPNKb",
-	"BZDfF5cCcXVCrfo1TA5csDwXQb0LX7jM6K/Pjo+t5NJWQE2jp91bCcN+hiW+xPXClR7vBHb2t9/Nah0X",
-	"1N7YwWHj3H5mNFeLvnMrRMZi9OXKdVm2NqHtQHFy5oorYX82ihcIBHNKFoxWasooyjGvjl3xbOO/FcWc",
-	"VSDuokGrTQD67x8A1C9x/rhS/Pnb8d7Dt+g6+vMpoNvMdOi+H4nzaCprWhub4gGC1EPEUO3qKdY+6hIY",
-	"fqatjlHmpWu05DDlk4B+MfYos5RJ51r5pAWorRXTJ8FFQUpWceEhWJwaZr1BuHbkiW0XBTSWQQAglndV",
-	"QQIW5D4W+Qa7PkOf65yWkmEpJXOW+orAH62dEzu2OjMnfDtqJmCgfb4+Z5seY6b5fdcm+0UkG0TWFez9",
-	"ESnR4HXNHGKbRqQBW5jSLHHn2LubTxhjCi2yH/M9sZRgYlgPENWePRuqDXIpMRwyFgmwe2eGu5AfLQ0+",
-	"HkLqoFrTAx6K7oNN6POKbppQeTF/B5fmkrrbjuoZRrgnht3sPdmv6MY3LTMfEW2ODxr2DDcDK2nBwlgF",
-	"XbhxHLrFQRmmXfUO7ixB9tFipw1ujvXrmrqeqOZPbTOjHhGk0c6xZVS34sYdwxaiNoe80QEUegRZixw2",
-	"l7E+qZ3eoGDpx7bOc4+COGfqLM9/YZsvI4pcVnNYK/7QzXDvgd+yjUbj0Z/XFv6pWNJKLihg+Jwq+mMl",
-	"ljeb23+KSgSCyY6LrUnPO7/9Di3qfUbwa+x0a9tfeSjZdaWFajgSXKeaj+VSmAvQatMFnj4GIrSypnFz",
-	"U4/IWSP/GLq9NnLlycWsq62evvQpLTRapmC/ThcsGzct83qQU5AxU3z3omAyO9Lv5zYx4yqmIfEAOmm1",
-	"MP5SFmaDkkE32hSkD13qL2kOjn3NcJvGJv7Dxr1e4/0MyuOREXaS5pWJhOKyml9oRedHsDF9OeP0ePeO",
-	"tw1LzrLavouZu4v/oZ8w05yHzESei7X1A+Wi+E+4q1CzoX1dv1rF2Qe2NtcbK5T+Uy3k2y8LekR9jct7",
-	"XpddyenpP27ZZoClvCEhobFbGkcjSEueZ+m1/Qx+1YPOri5MKMstYyXUNeLFfLsipr0ENclnLM2pCXN7",
-	"cfwiqDXbN2OYAf4XtvliBnjNktFMfr2CyhezVZ4/pmhum4H+qY3xeFDngslCvdXs7BER0LoXaEt0L90X",
-	"ssTDKz2OfvA8H382Ta1huYL7PIz71Kb+gdxnHDLvYzVdfyAvoVi7icpGPeQdpepf4NL/yQS3z+9k+8ke",
-	"C7rY5L/69fYpmf9sHfMnpva6iOXKexGbYVS7IfVaLTShUlbXbBQp2wqpKiB/BsOwZDODpn13scjXI1zf",
-	"r/qhky0+mcJpjy9P1AXz/nwao7uesPst4f1mc7u37vgF9b0eda5bXfvfJ6n9+6qgXiLWGuh4xAuo6NTv",
-	"PTJl8y6r+cX55QzP8EJ+EOoM0xw/mzoLdn+oquNegZaFfJi4aV6lQ7Xd2uIf4SzYSrxoRyoYhwqZlJNx",
-	"OzZ4IfJMYvIovJpLLFsNNerAqXT8GmNYqP5YDzrRyFiKio21kIvfg0NCf+N8DltV/OJVZQBxulK2hG+t",
-	"oJtqv5IVmUkq9MnU+6YVfCmBunGog4j5o4lHiWFK/+sSBpz8qg/4T+ckCTlIupwjNkNgi0W8DsXwc2nS",
-	"B0CknWg51oR22lh4W5mBnJFJqnnZxGXNgfUV2NxWt4s2k9Moo1VnDYaAx+Nzuzs+sHUTsQPOvPnZuSkO",
-	"+CUdH3jO2eeSPlqNU76cgJuKYpbzVA21T19W87Zk8C8g3foEApcLY27aV++D53T/1J6HDpYdkMGik752",
-	"PGAu+WsCru7t7C/NiF0A6f/P3vX1tm0D8a9C9GUb4DjpBmxA+rJsWdFi6xLEzfZUJKxFx0JkKSCppl7Q",
-	"7z7w7khRFmVbjiX/iZ82NBZJUeT9/d3vEM0fR7el0AWIewVVXm+K38eKPUgBv4BHM+NgBVv1GF1hDGhZ",
-	"I8jx1ch6ajswsYtivCiQakeOB4vvDhL9INEPEr0q0amuql6iB0qsyqL8KZN378+XziCHpTmRx59dvlc9",
-	"R1jQK0gJkIygh861tBVjc3LAjT1XiJN057quvwKrYsuWs79dlR+ZvW/djSzXDO5UzRl8+zXXnM3BCC2X",
-	"vZ3rdC/M2pamx3yt6/TSK4jdUtdvxEJILD4ReJXSihYXxAXRZ+cY0IpKfccAjw/NZZyud2SbHtXJf0Jm",
-	"7AtPcqHeIKubHQW53ajPGaqsKRsSyW0oHrbtQmWd1uCic3a4beHb1kEE74OL39nw3SaIPwK55/mxu4U5",
-	"5zCcfpjkkW3/A+QYSZzeI59uTM0ditpsYKUaZjkw1pu1W6fQC/CtAWrm0tbPkggH13B2zetPXVesok3k",
-	"sBs7hNf2fO2zP7jfWmC3/d2rQjiB67tyDns7vd6apPIKgUzyfo/vRGoUhDgyJitPVH1oE+j/Zs3m71SR",
-	"aMJiHHN90VBlt1E24a4LMvzshnqf4M9lLoxSixVyZlPJr1NZVBBkk1scxg7ZuPgKl/AGwCmWyS503Nej",
-	"x8fHI7Ooo1wmIh1mEZ6zhgoEF34Om9XgqL3N5MQYUhhzxsdtD+Wd1n14bFx38J1TeGvZiLN5Col2iGNC",
-	"+HnqqYF0LSCyeOOQ7LCJfq8bYRWYrj9CF+rRCWsQcYT5wi+xrZqzYTCspT1dUrkNhPYPN6EfUC8tpeFs",
-	"/HUJpJTjlt0aNtRLu/h9YUR1L9SUGdDotIGW+bA2nmO/3j5yotpt2zAv6kNxHJtxYtkHF6bK/83kvWJJ",
-	"fC/8W5SNkO12CR7TEIkpzD6tSaWyM/t3L7ZbwXhCCNbl12dVwLyiAHwF7yK3GipZ0/361qUsWIVjFJ6d",
-	"dkUzigfkwDR6YBp1OXB7eHeHbTQgvAPpcCepn/DQNyin9sQooZWqxKPiq/mCMSKX6jhH8XI3t3lwwedd",
-	"mjLT9ae+7TbuWi7Y7seaQ5O0HRtlIaUDuTEiUtqExmaXUtliVCJHPApaNkOeYjFWJMQEmOeHArPecepR",
-	"VfYY1+z2WPMH7HZlZrrtsz+JGcGhz/3+fXHKeDpFnCFDLlDp0t0Ko3zceNCuEwusqz605xgF2zaqBvFd",
-	"etGoWHJwcQZcCLbm+Vs3XJ3pUKwfVk5fYSXczbL1XYPBxUBALyziCVyZ5WYwuGiL4mY2HICVxcP6nEkn",
-	"luKKfDCDi53Lxs1PieyRQdqSNVmHfy83SfKUzCBO7xLBjPhjF2nJTFRTpcXkWIok41FtaO2dmRq65ZKs",
-	"p15a0LbEfUocBFnctEiSEjMtoNfN3wkAZVkXCZ91x+MUtUlRuIgxWAvPChmZZrzrq7+64S28gukaXRd8",
-	"ZLGXCvtivi9P0yxPnwUEaD2OdVVse+eGFM4NgFs8iQjEDbAsn3M1/pxxGUF3OXyudPIB3LtEMBlZoTBk",
-	"PK8Gt8dGEIAVEfs8LbgovseyvFEmmcofhMTxfoBlm9+JCY+T2+Zx5SRW+hpeoYOQci/UjE4cmaUzHkVS",
-	"KGcu4na57rXIft4rGY0ljuc4FepXGX8RcpLlety3fwmTPsNuvfIP3UYonXHjlz/99vfBow87to/Bbnjr",
-	"TUW6oYY3pwtihQJ+h6CztbCMFwbzu2UFCnjB2RGPkC1SCpmi0shGu+31gAJe2xOxrsr31AKWhTZygmYS",
-	"2gNQZNL8hacMgX8eCYCZ5aboxKiIE8D8M2AtUuywECstuc4kexxnbALcHqV2jd6Ijsa1NI4n0oDglfGh",
-	"Nh4gGQtlZG64tth8kg6Ki2GaZhe2a7SFmdPsN3qczWi5cL3zzQz4atteTmxe5A8j5M8SKXg0BWYX9TaT",
-	"H8exgiqOBmQjSkh0jv4xv4fVFSzmHVO2bois1SIf4eOHCJot6KSszZ2ftt+AwjUU0BWHbCtrouHDVzXg",
-	"rB18/GT+0yBH4ES+Er62Uzp7UJY9lXHNwpE/TA+Q6G9mvZqHOksNmMnWnxhwgnin0gK4F2tOCsBWbDQl",
-	"0NAwWHdCIHw9wwbqwpI3PFihyrZywUpxYYM1Zd6X3vrb2dBGmncOD9dwY0Vj8FKbrhqrU5XLFImRW+f4",
-	"PDJJdEy3eNdu7sUUM2zO78M4qeX/CHhsQEQO1lwupfkRlouaadCm8/QuOYrYa9mz+MYAIn7DuHPqLJEI",
-	"NpfRLBFcafYzG465sRiFVK56zTK96XgiVMlN5VI4NqqaMrTnK/cWHcLfocFHdHAKC1sEv9pLdwrvxfRm",
-	"6WW5b0LL+g2p1z5mdEHxeL1ITzPsVVofphBcDfzM9lSs+U4tbFmdUn3pBLJb6jHj4pp7zMd8iEV3PEmy",
-	"xxsIod64ECrAdvK6gruK2u9fmccvCxsBKSk0vxeKidFIDLX1qk8DYVwHzyuG9OK6WIpOC3PBIHdpg51S",
-	"Ao2LzWuWlrn9XsIHPi2tWLWhRUMB9O3Fj7R8F+fjO/bSXSpJE6CzJmFizO2Zg7GKfIli1UzEXFEvpOdI",
-	"mVlaCtroSvJL6ThJmBrbXl7FbAE6LHqR3RMicLC6kCPmXNUIbRDYB8nyYiXL20x+jqNmosUMIIa5jPUU",
-	"rhZ/iG/uhfn/T+b+EJQm0ML7rAD3cqkthVWsFYvEiOeJBmRKLpNXp6/GWj+cHh+//vGX/kn/pP/69KeT",
-	"kxO4n7Sep0Wk5tSlHHPHWB8NJ8gjte4XWJAZqvUKRuXat2kiCwfqEf6s8EEURmLqcuDFhITiqEyE1Rd4",
-	"Ocv4IGAGMoO7ilR4QxvZiSW2rnUzUB1HdQqEiStbQFces1S4Su+LNSQ9G8OJJSYbSB7TdAQ+r04H+G9Y",
-	"KvTQ83oM25gQtB/ORowH+JFqvhF2QKhOdk4LM8MFei3b17N9YL3BofVydUDAT9P6VXyX2rsCJYCUj6Ih",
-	"ZpCR1bEIcEa7qjS9dgkM6SHQvKGDALQwkqqASMKW14EkRzKboHmPE3uT/Z1FQtWM7hatHVbfe/Kd4InZ",
-	"xU/f/g8AAP//",
+	"7L1/cxs3lij6VVB8tyq7ryhZkuUfkf95iuUkmtiW1pI3O5ObaoLdIImo2egAaFGclL77KxwA3WgS6EaT",
+	"smdmJ7em7sYiGjg4ODg4v88fo5QtS1aQQorR2R8j8oCXZU7gv8+vLy9ITiTJ1L/ucV4R9R8fiBB4TkZn",
+	"agDKzIjx6AOReHRWVHk+Ht1ILCsxOhtd/TR6fByrkZ/IrBLBqY4Rm6ETdH59KRBdloxLkr1Br/DLLCMp",
+	"/vbk9PT09DU+PXn+/PXLl98+f42Pspfk5AxVxV3BVgVifI4LKrCkrKhh+WP0YoZPsunr56fk6NXp6ens",
+	"1cuj6auUTJ8fn54cfTubjs4kr8h41LfQ6GyGc0EeN3Y2Hj0c3GNOFb6edgsaZ+LSzBM+gGatL7JtNe7R",
+	"e57ilmnoWrDhkorR2S/wH0lGZrSgsB/1UyrpPbFLq99pNjrrh3U80uMIfjl9To6zY/xq9vLo6Oj49fPp",
+	"i/R0NB4VeKmwcUszgiSeKvIdjxifmwWe4/To1atXr9Lp9HV6kr14fqT+38loPCo5e1gr2HIqJCmSEsvF",
+	"6Gz0TNKMiGej8UhITsuk9asGX2I+JzKpeD46Gy2kLM+ePatKITnBy0NO7wlfskouDs19eqYOVOTVfHQ2",
+	"UpMf1GBWgiR3ZJ0TIezc94QLyookw/o0CyYT8zdFCa1BcFEvyAxXORyEQYX9i56fPEhSZCSDHZhlHh/V",
+	"OapTWLKM5KOzPx7HowVjdwknM8JJkSqi/uXX8YiKRFBJzBUYjxgW9poLxmUyXY/Ojh5/BbJIUyLET2R9",
+	"nnOCs/V3JGfFXNyy84LJBeGfBeEhUoZP0R1ZI6w/RlP9NZIMYf09qtQEDZ0TzhnX9GaPDsM8CqWj8YgT",
+	"LBTxjZyp1BTo5fHpyfELkk1PstNXx98ezb59PX0+fZWOHn91qf2dmh8I/jucXWOOl0QGd/CJ/F4RIVFp",
+	"x6ElzmeML1tX0wNy6UKaMSJQwSRa4HuC5IIgNQWSCyzhXykrJMepRFjcCfVbEOS3H/GSXM0M6q/4PAD3",
+	"95jmJFOoEWrJgqzQFZ8jNv2NpFL9+eK7bvhTIDo/tl2mhoI3MbiFBS7mJNsimzYrIUtM8wRnGYdLNKIF",
+	"Ef/f9h0cjUczyoVMzB25LOAC5rj509Ud4yyWd2AhVoyrUSnjnKTyYMG4IBpwVuXZRyb1+/kTWQdwD+Pg",
+	"uPU7ijTdep9SBy2t2W8X5Pz6MnYBRUNq+PBFwhTkXYTx+Q6LXLOcpush65T6i+FLdTAj70It3tO7zA+k",
+	"IBxLdTSid5W5GQzCw25rfM/Z8nvGlzuu5bvY7pWmmilh4Ebh+1oDJq/4/CeyviAS0zwGARKYjmL/mfkm",
+	"Gg2fiOSU3BOQV9W3vctx8wXSEix8M3i5jywjIn6pAoYPXuWKz4duivH5zpvS92/oivoO7ryouolDl4Rn",
+	"PHbBC7bEtBj0FlZlpi7JsJcwg3WinsLT6Yvn2XNMpvhlNn2RPn8BD8u3wav1blnK9XcsW/dCroQnxIko",
+	"WSEImrJsPYb/HxE1RT+y3j1ofWKLc/0p2/+7yvZK2pmrb47UxJrUbtl7KqR9ei6+66VLhWmtHc84W7p3",
+	"KUiK7krAmSgZtFppvtltRcWWBi2neNIOa33AXCxwrjg9ljhywaX+SDN7LPHOywLzHb6u5r87LfyJ5Axn",
+	"nz+9FxG8TA1FMDZ6/hsMsoC4ZRH7AZ0HqLLN36NW+UhWV3x+Be9D/GqdGlbsujc3V7use3Nztee6RCje",
+	"tMvaQn+63/qKXHdZXH23x8qW+8QvWvOegat9LswVU+KzuZe367uwiufILPZTLUfXl/N2fRen8/lgEPsA",
+	"IZ4Eiis+3x0Kxuf7QQGC4LBr3ic8Ri46/K6Zhfe7ad7Fb9d3u6+uPh64/MB7bpbe4Zb/SPKcBebXv3W7",
+	"NkDLBR/ITQW2x1mV5yEp/SfQb2E0Eu7w3jU0VrKOeSszonuqD7VNstuKCRpDpAGzbYBztB+YHy0rNR9B",
+	"GCmRu5gHdZyPZDXcaLmTohZvshyqp2mRoHHkuOCnRoJX+hXOD70mShiTkELpELVCwFYF4dZI+an+DH3P",
+	"WCbssv+EVlIHsndqeeMWePdAhRTfM367oCJ8xnCZAezaJUDgSzRjHMkFFerUdyTNvT0CH9n59WWPf+4I",
+	"sRk63nQJ9mnFvV5Nn9ujpOLZkbtBv1vRt5mWF/NJQQY0vacpKQT5SEgWRNRHpUHBMEQFKvTQbkb2kWlb",
+	"VdwR1NJYs6eXx9ns+Ojo1evZ8XGWqUv9Kp2+eDHbBf1KOnlK9O8PLmBo00CpbZDGhCOSGZHpQmFudHJ0",
+	"8vLg+Pjg5PT26NuzF6/Pjk8On397/LfReDQlC1pktYVAMwdBSLH12fHJ2enp4fHJkfpswYQ0/GKOJVnh",
+	"9cGxNfd8Oz1Jp9Pj9ODl8yk+OJ0dk4PXs+zk4Hh2On2RPccn6fGx5TnbKx0fnR2p/x2+OD5RK1lc9Wzn",
+	"5OhUjTbCiWZcz6dH5DibkYPn+PXpwSk5SQ++nT3/9uAlfjE9ItlL/O30aKRdmx9ZkZK3nHQ8wkq3gmEo",
+	"NeMszYz+evuRXv3w+e9/+y2Vf/35b3d/pUdHV7cfF+9v/7q6uriUf7s9//uHi8vnH377cHR1+2418tG7",
+	"PK/kgnEqOq6RRLgZ1Cv7XPF595bUq7q1mcCbeOIBGqzXXSEkV2CrjgkhueLzy+wjk9+zquiajWpD8UwN",
+	"Q//xzYvXr6ens6Pp9OTVi9ns6OjoOE1fnb46/uY/e9DTupahWUYGsG4eBGBtRml02S49e9/0IW5Y96w9",
+	"Eec5W+EiJaOz46Ojo/FISxKJtpSTLOEkZTxTUpiVCx5KytUmj18dvz59/u3x85fj0WKJ00YIMVefioQW",
+	"Vqgwf1sSia0x8zHSMKvElJdH49HvFZM4WeKH0dnBsf0nVy92AfAdNX8ryArnCceStMcWZKUhf/H69NXx",
+	"8xfjkR6j9y7xXHG7EcnmSq5R/+eAVCPFhO/IOllgYdxc6l/9koxxaTEiCgkiTMdxgwKuRn4jtdASdRl/",
+	"IusYMo+yrdyu787QP+pC/ETWJt7ru/UPmv3vvRermWwrJRHwbn9cA2oU3fbt+vMaRVyjGoVtKcPyojv4",
+	"4ZfwJtRFNI6FYzNZt5qryDlOzQ3qYDjLwGuF86QkfEmF9bRoj0nj4FpUS1wkXvdTvH/r8dfx7lpfRu5J",
+	"zkrCk5RVhRydnRy7f4TDG50dnzwfj8g9KWTCSmndRoqjwR9BYF2Ca1U79DNaO6NWZLpg7E79onC2WE85",
+	"zbbptYcQWUmKpKzjNjY/5xWEk45Ghq4NkMmS1NTeqd3a342HrUGfEuYE2wK3oqBq56xq/pZpl1mSY3Uh",
+	"FB4yIui8AIX5EZDajGWFTOD+J0YlSZa4wHOyBGzGjEruKVm1h4oFWyU4W9IiESy9I1LUvy9oRpIFycv6",
+	"LwrMSt8LBV3O5rRISrgC6t8Fvtf/oSkqESQ1ZP44HlWlpEsY+Lh5D9q3lLV/+eXPq/Hn1fj3uRobLm3r",
+	"3mndkAt4x375Y6QpOqSAK6rXQaeczhc6jL4/ANvIGCRLKp4bb/yQuAk11nsDm+CBX+pQAXiq2+ZA9Ygm",
+	"VrU7GykJ7gD+d3tk9GvQ4r0CTKYJxSfIwOXSolBCCxA+QI23r/bZ6Pj01etX3x6/PHo+Go+W+CH5vSJ8",
+	"nWSklAsY78hC+m2321xwQhBGS1pUkkRHaXJJ66uP07yGNGWKwTxQua7/pFgHLmn9b8NG7G1VGMvpksom",
+	"G6BPCHMFrucvlTBl/ns8EkvG5AIkNL1NI2b9Oh7JBWdS5iShhST8HueAl/qvnEi+tpBAdMa1h5R7dNLr",
+	"TQuTY+AKUnooHcBGjXVp+tc2RixG2deDo1JGok1lL496LXvdGx+PQhMPSA/ZH1xAj+JuOqqtLXqbP3W8",
+	"qIDeis9pMX+PS0GyK1zJxS27I4XQylgA36X+COXwFWLqMyThOzTTH/bquKGFf6ZywSrZrSr2A3CGCoaM",
+	"uRFRgVJWzOi84jGg6aiUjd0LO47dmUGgRn7HsjUE5MUG4zU+tWGxeM56t4y9xxweul6/nWQM5TB44Ao3",
+	"OVvFLiDU2N75b26uYkwab3FRMGlsjQgXEKhiDQEzxtWfaHGPc5qhEq/VUZ2hX2CZgVaOw1+fys5xc3N1",
+	"o+WLz/qefom9fc+4WaT2o2ZYLKYM8wwxjsxF/zXiJFJWkjqJ5VKoA6U8eN2FGu4ks1ABdEyjLtMNnRdX",
+	"bXxcUFHmeP2xcSsi60jUvsEIz2SDjNHZqEbDaDz6gbOqvLzQcgn8Q1xe1KGMigAveiyuN1dXRb7+nvFP",
+	"ZE6FJFynnTSyqPrXRybPtdRmOf7jeKQ5mOJsYVxqV3/Po3fL2AdcrH/mrJi/5SQjhaQ4GDx/yxha4mKN",
+	"Vmq8oq76g97jMfQKFBGY3j49QAbdzi87ZDNZgBVEvXlyQRAsIHxZTAqdIuhkBXMQLeZwglczbW26FO45",
+	"+F3H5jv1cl5eKCiYMcraRAbzeT+qNr3q1z//SIVkfG1k9ibf7Gz08vX05ORFevr81ctXp69Pjl6dvnie",
+	"njx/QbLX5AS/PhmNPZHSjhXfyOMJltqJdXxw9O3B8Yvb4xdnp9+eHR0fnp6Cy2s/X/5c3Y+kluK1buP1",
+	"fn9rvXBaz8pAdg3pCvsmUinpOcnwWoC0W/+10Rx8CHn98vnfdCQ03zBajC7FuVIqR2cjUC5H6q0TRF43",
+	"eVv674/2mLvl18864SBGev0XjncIB7Yo6D7gNaRtOGgUXZvZtNX+eXv+ZW/P46Ofzj/g9Z/08Cc37aWT",
+	"HvkfyKMW4OOeZR0e+t9KbgbNuFN7dSND7+tPohVX9blSUusM98AyETT7J+n/u5B+S5PsPVJDZW0Gao3U",
+	"GjL91v9JOP/rCOdXEEJrZduW31Fa6x+jjIiU09KovbcLgibaUzCx6tX59eUYMY6oFOjyAtEC/pphiadY",
+	"kEN1XuY84nIywYKIwY9k0IlLepmBPGmNBpp8RLogS2Bncl2CqmtCvHXUemgDWidTQN6R9RuE2yZOUNQW",
+	"WMAAPVTtzB2ysafw2Xr2ckfWg/dyxeff09wU/wDlEex//63vqXVKhrfZ2t5qwQQxj5FAmBNIHyTZG4Sn",
+	"ghRSG4XyfNgmwY/S7NIQfu+2+o/oqfAOuvhAvF9r154HPsUZxzqn59giboyO1DXIiRDW6CoQuSd8DZ4W",
+	"dTFYQerk6NZmjv1oLH0YpIUkc8IdV0XwprrXVHuC65tKHsqcplSiCc0mbcR2+Bo9iNXzDqZp9dr0n75i",
+	"bJvABVm1Bzj1/UDQHtVgfUTACTeL76SskMZ/j0uFQyDNZ78JHevj1jCb4iwp3W//Dyez0dno/3nW1D17",
+	"Zj941lpIgdHA6PtO/yqenZfUSoqPm2zgHAFBOYbUusLPEst00TKHHSohQDvuXHP/gP1KxpLcfte5V59r",
+	"4Wm2rOgHvARUaC8ER3KB9ZskCL8nHCmZpZQCrkKNjxmViBaSoSVZMr5GuMjcb9SDUDCUUU5SJf0gydCC",
+	"5RmCzwB1/xZIszv9gIv1uZRkWeqYg4EbXuJinWDn+86Nh2zTT7f5NKekkN8IZIRKOG94DWXb0i1IyolU",
+	"WJIkXx+i2wUVwNZXWNORWhxzko2BgpZ4jaYEQWzGITo3nzemaIe6NIJJpl8V9aOFxViNuXZIK3a4IDgz",
+	"gtonIvn64HxmOMz21opqOVXa50wtzopMIKwGo9WCWgYAmwdYpaL8OabF5uvUyz+bV8l4E6w3byBlCPPZ",
+	"gJsAKz01LZjTtxdjyTgBp2O+7rwanwvcypMYsPtq49NODLQTMp5u84ZAqbDSIOOa8g+dRZoCnW4ZFh8m",
+	"sRA0NYWO7NixIT0M6dDG645yhjNxiL6nJM9qXw0VSK/Y8Gn1sIPUqpRQksEt40RWvNBXo6jyHE/zWi4u",
+	"OSsJlya86u3Vp5s+FKkxb8F3P3IClzb39/OCQFFA4/AXmhisQqQYA0EmvE1hUwGjwDO3ZcpYTjCEU9hI",
+	"LFoKPxYNGyAC9loQuWL8zlT60JispU2FF8tH1GpUkqXwCDnbaDIDMOd4DVAVOF9LmoqkzKu5DvTopCs7",
+	"/hqGO/gzYWXdcp6iEFrUyByj5ydoQR5wRlK6xDnK6FwrYUixYkke5CG6BMQucUYQncE7bInWQXSzY3W5",
+	"endRyYUDeiUXiY7iEO3o7esWUcXP6DncSi7Uc6b5AloSuWCZGKOpYjOEcqB34SNss0GtyNXglpzd0yws",
+	"bbpwXZuxYBN8HI+Uup5QeF3l2s6UQRmebepXdAdvyj3hOA/sA5lJhGGXYJ3wns4UC5omMWf0nRqpwK/B",
+	"znF6p3XYJ7tEzlu7+x1KcbogbvBvJ9dRg6/MWPWxoq+ZwidJSloUtJgnGRUmGDLEjSZqKMmSsprmNE3u",
+	"yFpM1L2g80JxSz8HcpYSoYsq7E11BxvXIFzfbwTS8V974gwe32QYSPrBbkEGD8jTsUPNBerCWX5O4DPE",
+	"XGCJNTBLmmU5WSmYHKaX4gLCtKJuuANFBC04C6Y6CAjiwSbOLJMAQVRCsmXSTNBHvB/qkTZCxjdLMq2K",
+	"LA9YVOBdt6YKeEOQHu5lF6G5I9CytYCVr3UEXidG9HfApprA5NBC2C7j8EbSmIb8C7Ur23Xh/L91qLUj",
+	"g8HnJkVMafQQ3htEA8cpEbrQL0aixDoajOB04VBOAEiNZJvpEFoCfoZbCsV4FCF28iE7rRvrHJobiojC",
+	"mCELsKRgEnBz100g6moalb+WhEJz2jjYbZrWvyEwulplCyQdIy1mb3QopvoDGAodFrpF8vqnmDdAj+zn",
+	"+zoBgkh9jgkrTEh+F0kXZAUGciExlwKtdOgswvqwESTEaJPd9nomjXGKZbpIzDVIRFXaOu7+Na2EUb/P",
+	"imVOidbPtE21cznQwB5kco+5iGWWqBLag2E5kg2ixQLdY04h3aFn1ZIzcI1ZmaaHSSg+YeqMmy8H8Y2O",
+	"FNHg0pawwQKoCHW1YDlxBKGiKeXZvSwtk1oK61xzsiGsTRBoxf3TrxZUkv7pHWUqburfVl1MpqVXOaeR",
+	"AeGjv9xcfUQrMjVx4J0LQUVQ9f9LlrK8m/vYIHL1XmvR+frT1f/8FdmvFUdpxC51fTqXFnReYFlxkqQL",
+	"kt51YrBvy/Vcod1CwtsCq4eV9wq979ToH/VgJc43mhKk8WC/aeHnBan3j4RkpUBTQsE4p5iql3vqtKCk",
+	"UWux32L2I1uhnBVz53Y40ppCyh0p5VhdV2NOe4OOQMFvzk2JwlrzV6DMGF+CQ5sW8uVpA1ttMFPAScIL",
+	"nCcsRgF6Z0ZfKSVIfT7P2dQk+jTPZtcMP8AHn7Ak72G4moPjcvF73vulGvZf75tzghwte+twPmecysUy",
+	"pITVvyuk/vjh/K1DT9siu30djX3NOiV3l+JbwKY5S+8ScUdWgcebzky5WjQlckVIgeATC2gDOlhOlSAF",
+	"ZLGkeU5r2jg4BrNEsW6RQsaqKcQnGAi1jVaB2GEq2XCsj9HJqcdG0mcXCeDIIHE8ejjQ+sYBzeqMK5qV",
+	"iVHMaJYscVnGaaP6Gzhsa1awFgGuOYz2RJWlzldRUpyfrUAuWoE7+CYr8jXS7yeUjzK31rJS9ainOM9r",
+	"A51/mTIxAS3gFGN5jLjVfnOKzPfI9UmmVCQMi36ZdIWFtqSSDE3XCBfoqiQF2FdZWi3bti9n/t9W0p4g",
+	"WHlmlORZ0GhLl5rZy5aNTn/v5a5qepvLWzrZrJ1qe1MfmXGbSQVXC1TBwsh1u992BZTNBsVK/rNxdztd",
+	"emvq0OiZkIdy4r4CCtQlLeiyWup8yS0mr8CpjWsDD6G+Pa5bfNPEPBHVdBI8HipEBaFVT4wIiuUOiPht",
+	"dSeSitMAlXz+9B7IpBawQOUgWvitKaLrofrLzz/F0ohSCadkxjh5YtQU09kOqNHxFJo4TDzZoGuqvw/S",
+	"AeTLJPB1/OzwkThEE/0fE8RJmYP9gMqelSSzOzLvRpclfVvp3Y680Zm8bKZNFbBIGLBekxoASudgXtVG",
+	"az9C7miRgb3bPvpjNFHixGSMJlzgCWIcTUiaCRy+guKOlskd7bFNKVLXp4k1V7T2qUqQDJm4NMsQwtxe",
+	"sIqngdPVTr6xJhewFOvspAIpvvTyFCIjpL6HGpDNi+jdo+1m4FXn9dlx2WkN2ZakD70Cc5hwXTNi+5l3",
+	"Hg5m7MQxdvmP7uAPUEoCQABR3RbL6JzhynVWsJIUNIt1CqjH/fLC8QrYgFLf1ltRfnWEgcJwk37jxce2",
+	"z2DfO1rTlHnRbQMLodNItaw8dc1dvRc1rDnDirVm7MSkThZSqlca/q+A/ziBCyvTUl9YmYvJtqs2QH8O",
+	"wmx3j66zu1aDGkWptndpZtP3tYlwuNGjLfVYa0xiTESMBx5Qx5wFB0AyKkXbmBP1jH4yX1zb9WIeVc2L",
+	"+6a+0aPUeJJWXElFJshkafuB+jRI0AMkvScgIITcp/A2YN0YQ5OE60qN2voNHLeI2rAp65nTGTFVXkJm",
+	"BbgTcRaFgmkDd6QRYROIRJ02SSUE5yc99hRjizQ5qgoghCXKCRYSVYWkudIjjTDtf3Ps8rEOaFP4btMH",
+	"rasJ/bEVxygW6u3Y4O4gcClZ0XtLdYsdYNPWbxdQU5uQMuP8XbJ7pWCBUIhwbf2lApVYQPmHwo8FieeJ",
+	"E5y1TcDmRxOFbTKTweiRZVoJbgxP6q3Hc7GfFqQLu/ilgPnSqud1FAtwi1Yoi+OjUPqzHbk/VDG6tRrX",
+	"78iwz0tU/MBnM9haz+qPN33OezyAPc5pRbb1kzj0IfTCG4NL74cxyAVuIomQoh+3auwtDH3ULaLagR27",
+	"GZ1/vL29RjDRBsMPQCxIMmeus7aL5/3AdvHTtrprRe2rMOWR672FJ15WssJ5InOxJ+I8xBdeFSTak90X",
+	"AznXGnLa5reORUEe3mNRkJDRW1YUJJXhdYTERYZ5tidCwxbKzd5qMa57NfTx0XPHz68v3/v934q7NG5v",
+	"VhhRlxYI9F6Nd0jwmW3GXHVHRm4VQ/OKlfiBLqslgiFaMzQeAZ1oYO3druiyLamUoVBlW3Gs9rrWTv4N",
+	"K0qEId2pidYdFV0feQnnD0XTakh8G4qQxbbK4PpAqBfOycxKqdqNrlWS2nTNKvVKD17cLf/mX7+91xYI",
+	"IYRHLSs6fHZmdqGXJxnQ7ueCPtTLtTYvyJCthzcbOO9675OS8EkkaQkik+naKa0ZdO1rW5XOJdDq+Oa1",
+	"cCXopiZfj1JmHXc39ReP3rp9AdsPJAFY06VcMWQTMYzRyUxUlw5zLoH5jRbzSFz56wZ2n9Cu4Hjy47Y5",
+	"K7h3ugLXfzbePVMia4mVdKa5v2G3h6NN5llX7NZGzwDmoaYVdc1fG1dctpg7hL87ArhYYO0mddj7HfFb",
+	"eq1PSv0QEP8t44Yh4LeaObH3JnFFcXXqeGKhYNKWI7bXY/x7fqsgjIk7b9Ul9adeyoWG1wYZuwAbGtkL",
+	"ZE0jNyVJoyDuCHD3pEr7j6uup7qrTdPGztFCcgZ6f6eqbw+/NVxz5Trw2RdPkpWMeo0zn9rxeIIW85yg",
+	"+oN4q4u+du/Mh6PHbYRrz8hW1ds2PO83QbE71kQeDQ/ko2wxjQiyiArEqOU8bduTnKZyr1tbCQmKRnN1",
+	"v9RFddsEb4Npf3WNNd5ruo8ZIczf4e56rEiKd4zr1M4W/1AC/5zjQoJ1x4gcGyKyHu/fMeioZsR+thFo",
+	"/bwNOyfzKscckYeSO+UbpWGJHq7gxU+e25YJmwtYY6l2QInt/d95P9ywd1gNacf9QwAKB/vhsX8D3kQj",
+	"z3Yavd6xgDfGNR0gKfoVIx1EFxVPTgXEmITY56wq0kg2r4Zqllw4C/idEdrMoWuwhR7Mjch6Ez/YxKst",
+	"mJCxFFTYwhNbOC/W2lEIZk01HSvI1WyjvP92xkSfyeuPmpi2X4Nt+vpjSwj9Y+ssflVkNmcH5u+/CVYc",
+	"fsIrW0lJ7bKkXULieaGt9wJhpyIqpCQqdeXMhgFA+qOb+qj+vhmygygcDodMBFYQzaEEkZKC106Rr3bh",
+	"IclQQaga/ASpkhsy7FZf/Z6Xq/0euqV8+jJQP8A4yJCSZM54RB7d22bkRqGgzujQFRa2hVhbYcGSHICr",
+	"pi8izte83nfLTM8GsSGoRT29PzJ298nOH/NE1J3z++LFjDtT1+kFfarYqqjijUYzxumoFaC1KsFLWszD",
+	"oXUmvK3bUX4DerDt/e9lZo2Vq84azaFMpRMapdX6GU6J3wBlairFkU+OhUTpAhfzfWgIKjTpylPQNqP/",
+	"IYWNwBfmjrNV4aWs4QKGgmUAFOCteqrlt56UblasflUTHlBxoINY66jUFov2STTXl2JsH1CxwKXxhVOB",
+	"pkwulCAFNfCBLzYF8cF1rDR96tRkYNxqRmi6RlQKks+8LDSAUQ0LyzMiJIKiZPHaaOslipGf1A7sj440",
+	"VTcd6ba+wCBwQc9a1YuElhr0E3WIdKEY6ztCXluvs/yJ/+A7jtY8jn5JtbjTqbubtbsks4WflbSnsO5/",
+	"6NwmQruq3Psr/l7xyhZo8M5LCt1lCOLfIGMMyvBub9JXWukjk/7YLTinUotnW4Rz+jhuSkx6jWUrJcPo",
+	"IhHoBn4UtgyKNz6wRRZNScrOnAe1ywtIbhLu98+dqodbdJKDR3sC3+oSV0W1HJ39Yipr/toB1/Hjo1vz",
+	"5Be7SIMKA/ev/iP8YCUhL0i4MMYp/c0bVGIOqhcUmgFWJZr6Z3ROC5w7aGytdHXXTynYtnvXDFDLgCAj",
+	"wtWeQgLfUm/sH0xKWKAM+MsXIqSPxmA+kIaufmoR0NVPX5R6bBeALi291UFt+9DYZuu17njBXR8nt8Nb",
+	"zbEfu3T6J32F+p8c9xTaOLGAeM+gqdrhExA5gVfGG3yGZrTIBDw/TVxRv5UBwpR0cFDHs6QHNHHZzgpb",
+	"2QCmPNDfATh/UHLK2B0lXWHgMCBqPbnxampQO23Veki3imF23BekEveSew/Mb1TBHHfFx2+W1XtiDNVR",
+	"5r3mcjuwCTStBHEjfLr8k9vhIS2h18Sat8nYH16hCaX7KA0xgZMBd0S/AFa7p9pEf+ecJqnDyYONiP+w",
+	"7W6gG2E2RpIx3+yPAebRCmv0ewMls8G5ddkvUVtPe2I1yNAyJDfWmGTtgAa+qIizuMtVT9kZT63UyEC0",
+	"JuN4ThJSzGlBQmzXXQjdEVJqlI117QpdHA1NoJnmJFbgruTipiNZwnAgk/TZXIba+m7j6nQiQ6HrQcZZ",
+	"lbNY5hf2ycUdTpDX+DBSV1i6wCHqdUNmtYDpuCRCkXptDCywWCR6bV+0tPZr6FrVCgNquLqIrYOepnxd",
+	"ykmAhdtC136juP61roer5vfOU4lgZUUHwbZQ7RD0+pmD2rwPg6YaAC4yBIWlXPkigmdMWbZO6qrinMzJ",
+	"QxmKC9pyNAHxa8GmfS5FXSHRX9VLLQrmpv0WVFN8IzTC+9bUVbekzLuS+xFUQiBZi8Tgy2wzY2/bfGjl",
+	"FzW+s5jC5iJNIKheKuBlf4ByvMmMs2WittnzrG5Er0t8R4qmiOgGnjpfLqfyofeg3nImxMEVaKToE9Ep",
+	"ZuhmgRXu0X+oz/+z8Vu0TR894i907E3bfcf8e55ytgKj5BLCw9R1aN+DcInFzsh8G+RvI/S122VzsT2r",
+	"KhpAOj3JLbd0C4BKkKdZXxsVgnoh/Nj46wHJVjJ6gyb/78SpabA7MBmZVh2XJyMp1TEEUKOezefhsJR+",
+	"D62NtMKFWCl0pkDKeqt9pXUeSib6qUcnSrXJRxgjxtIUc9kPYUv8kHhNJzVfa1EL8Bit98CmIbkElZzM",
+	"cjpfSLvrfn5nO4MrNiYXnFXzjgjqq+vby6uPN+1I6jprRsHgykzRnEntJSxM19jXezaR0Tb6qJ/96Dfj",
+	"jqz1OxX9TOksHiilToT7Mpld8zquF1b4RgQD9jQEdX5fyrKQjUR3hdUGwjqhr4lh0S9LO2nHR3ZuNm3f",
+	"RQ3mltysqN46WGRIIfkasdmsLgsGmVRgtwnEvHalXDsRNRaL7ol6BL6YCAg7BQh+OBRVE0hrl3RJWCU7",
+	"JYuaFoMSRW8gc/AGXJUd9rztSxD9/Grqw3meCDwjtjZbxyOM8xz98O52jH58d34BMqn33neJOXrN6XqH",
+	"V7nncu1bsdXWfpEyD9qoPDy/MQIpMlGcDqYL8Nd/jatvhOmvQ/ZN8Tz1fZeRxm69j8bMfE3mm3u+PbWE",
+	"Wqq9EkYyItDKOJDDi/rvrhvmsuFJwUt7huDs19WLaOEGFu1H1G+VFvKWLZe4yLyptZKUWom/fXutdZYY",
+	"E1TAjaPoVJIHWfvabRV58lCSVAbKs/mtGOASkgxlbIwmSgo1ZTZgplj7zlvK04rK7zjBd10GuVSPQ1M9",
+	"cFOIGNdlomdwBWs+t1rQnLSpZYZpjEpe28FxPoNEuERd8B5B1sJjq4JITklmgNC1vtTDC5W5+T1Nuyu4",
+	"/vmkj7QzNJEsMQjrrQy4eQptfPeL06Jp+RCVp1Tz99+qbDMGKcxK5YITsWB5lpSEp95AilsdF6MLUiua",
+	"bcrwSXxnirbXO93cJlgYjtT1PI7KBfLeTXBAvO1S+52OHK6lA0K1t0ywEZKOLWPX15GgVhhF7Sjxv956",
+	"Ql1Sp6vcztCJwQwEBWayoBl2SRRua1ML5N5+I2p9b6PsuFtrfI8iirVE1NdfwFjVWxVBAmlRDpU/SWrA",
+	"eAS4SLyx9LdNZaMaa118yEu5YCb7sZqKksnvGV/6XtYfq+lNCW1l+dI6EJpoYXUcYsFW26ZxNT6CRNUw",
+	"P9uEcM+IGXAKmWcBxjgPNnbRv/XPEsbcezwVIVOj66xSbz2nS1JInKMZaUrPdl/zOiB1dzdZK6Y1pgNH",
+	"eLNXBZx4MBN4XlFd/KOq/UwFWbUj25QktTDOsx1cSZDolVU6qUCxTbWADu50Z46SZmFPt5yGUkyl+gmp",
+	"c9PPvCfmeHMHmWmuGozG1XOSIhPbCcNxD+JC39VkZi5rZ7T51u3uwMTny5ZaDn5Pnavgk2Y3Am++EeYU",
+	"BDGhWjWDeGPj9u0r17AObVxcsFWozt3mo8eqrAXdDOeCjDvopR1Grd24uH7DFkwxaFRqkvIQjhvycwKv",
+	"JKuyJSmqbipVI/xrdFLp2G4sybG9Y2ajo5GvPosaVuE56Q0a347teq7Plc4L0461k7kEieFm20uC7LT9",
+	"vMaB5zVMfb/v6dICZQQiBiEjZcky0nOsz20HAe27yWlKCkGSJZTIayJ3Y0CCb1MibJ+SKbEB99amGjwg",
+	"H2RHfZAl99QW9xwEnvXeASHuBNpx3XZhwVYJNGBOBEvviBRD4LkHOJq6hG3IumH4VvFCmpFkQfJyyKLF",
+	"nYCulyQvYb0FzTLSs5i6+zmeijiG6wgF8J2+pEOLMQXvnHvzA/kiTuMtsMMNuorqcHWn8NKYRnZkDrfk",
+	"wbRfKGmqi6Pbci50XhywAsIjB8F2CkaW+yfkWAW+p/P6QY8G5MXjeMRa8lA/XTjyUyPdiibH/Yl2pCf+",
+	"Rr3F6eB9vVICgpWJ+rekxae6vNYT7kJPOJxCXnpFnIvvoitmmGonoJlDmK5TLiPC+/9n+Yw/y2f8WT7j",
+	"6ctn9B3An+U0/iynESyncfHddaDK1bnh99YvortSGA+ZLQShgUwx52tEpamldIjOa859V2gdVoldE5pN",
+	"wISv/huuPZ3BH6E9muJGT57znvxTtlvZuou7NJ71PNxegRjcjXW18PYbjk3SGAOx2HLjuGa07h4STWH+",
+	"is56DT1QG8VzKuShbQwtTNfK1oQTcNG2iL0/ir3vIepp9OygR+vLJhrPE25YyVBkc7Dlb93EsL+LQz29",
+	"GDC/CC+wRwQflsT0DMw6bHcGazG1GLa9INqDv5CydPqYNX06wue1vVnQnox217hvqVwgXKBPN+duIoz/",
+	"ZE2XrCT6hvZS5QZTbV0GNqvfJ50/PvQSQr+rXvPwEET9+OH8baBmRICTkocypymV6PLiEF1aBqlYNbD0",
+	"cVN6Wr0FLhCQaO+9AVQktOi7r55tbXR23t5EXSmdqBU6411sI8z2CtBVev9a7jkWMjFVKuIullulwmsh",
+	"30LiVyz4uiQS79A7+XtOyAH4zrK6i7J6XG2ldD87e6p0pjADHt6Ew1J0Tx8OzCWN6guihbLrZvy/VVXd",
+	"r1zY9isVld2z+qu/zD+eO8JdHXmQZaLdaeALyAZ/lqPtjerdufLNBZZYJ9980D21tE2xCjX4UM+WE6Fp",
+	"3IwSI5PBA/oLNGFkBSQJtLT76EC2Hhc0TGYff72e/xWOi/rSsS+umhYZgNBgTweodGU8QdsvWy/SzWxq",
+	"ITACQ1hi05IrSev1Om0ZtsyeEkto0dOWzKLAALSRJvnj7e31X26uPqqd6z1PBuPqdl0S0L57aO22DYkN",
+	"o2xR1Lh2aUO1CWveaOL55rQYhtRebdh/5rX5K7Iqo70OHmGq7m0XB4b34poTiIRGDdXMfWEy9UPw+U72",
+	"XZFdM1pIf0DseeEE/kEEBxiCQTUfI4ymOUvvTC0Srn42ZaBAdd+DX+wdfarhSFIsPBj8gO3khpU0084h",
+	"rIIh9eGXj2vVQxOc1tLeLiYea+X9ALPZDkqhEGqtwNWCim2g2BTB6G/B9qWjcQN0urlJvwNqoV6UQtgS",
+	"YM1p4GJAJhhOO3xcNhS9YObodDw6J2W+DlVYyUhXLkctk6spAtnGwehPSDQLTOBUr2zSa/boaGTzbzaX",
+	"2yEmrlXLy49oKnQ9sSalpha21IJAQepY1UxGL5TCVrACkwOmRUxtXzVB0FHGpbNfnYZUR6nqcmexzoBr",
+	"zqY5WXZXRtqoVmRg85Ungrb54fpEzAhZdEZJZh9gKylAg/4IzCwxDYjsOMu4Ngs7rliY1qZ7BOJJM9pT",
+	"T7SeBBpIioWO//mkPvTzZFN0NRziOwjGxxCqf8RFluvckS5hcaGHuV6ab4ReNYYW723bw9A1jSI1F+Bb",
+	"Tudzwhthpz8lu2tP8F4AmGNTBRPkkV3ZQBDQLeReFTUglqHHUbH5KNm/YI6ZKc7salYNi3H2MpqRG+I6",
+	"WSQrMk2g7LAZESuvv3uQpMhIdo3lQtyEEhKcnACPs1mrN0Ymj3gxs3sI3ahz64L3o1lB50378vhM607g",
+	"+4rArM4VzWqbTPEIeodG/YkSWvsgdtITavtx3H105ezYjMuu0I0w7vbMfdX5b4nJfxPRGNEFR9rpQWhl",
+	"bNRrSCyKP73tZL0YtsWgibvk6jQ7oiw2iNAI/7UZLBrKW7WQI5hGAVl3JIyBy+1LGB9ywHRPhFiIFphn",
+	"NrdXREJlhseXNsc8u9XfxIJlCv1FH99Wnakvci/BjFmEzJgb1wISiBnINeBfT3EBnSGiobs0q8VCZxRK",
+	"yXEhZowvRRwHNkoSFW6B8ygAtTp2a9eLhpOld3WqexQqfcVbmvrbcbCy9M42so4FtFTPn5CJ8fhGgQp1",
+	"crCNPGn5yeI1Bb2u+TgWWo4l6TJmb11jxwdUt8c2keNxfcGtEyIWQkH/biCM5TTW9ai+dF0sA3qXmxbq",
+	"f48+9YEviH4Cay8KhKE2AeS2K8+Xe1Lq6x4rb2klFuwGzZ1XEGMkybLMTeBDHMTmg8HAdhf8CAFtDRAg",
+	"7gxkVj/Ct5fFbzpQczjEv/3+BBj+7Xc0o7nUSkQsUWgA/vJfu8AczWjbIuU/BfRPCfpXJO26istAGt8o",
+	"HvYVibziecLJilNJIqH9/Om9DnVWH0kS/2h8/vT+k14pFri6dO9vghW7XkFdgxHPMS0EdPYEcKKh/m8D",
+	"g1KpB8NtoBkGugdqX9uowTswD2L0JiiXVaTAi9Ff8D3WNfub5mVGXosHVK8YC+BqQUHsGaC9m/yIN1DA",
+	"CgR08RW0+pClRkn40DXd44BrB3EqoaJurI4LRMzXpum6LYn8BolKSa4k07wPurH9TKboFj5+grLEfQ3S",
+	"2+3fLVwB8239cziQlXEbTCUIvx9CTLYE927H409UiGjHvhU6sVHa4UnczY0g3ZtsoTM3vqpr2V3XG4uS",
+	"EVIibKq4L/EaFcCxSQ5xKj0Y3DVuUa+mF6l3FBO/6N0i48sLLPFbiGe+YEtMi09dvL4pAQIdzSFeA77y",
+	"FEj4RphUxO3N628C7gcmZOsUg3NGnOEPOZvivFbzvA1JGx3ShnOsFiwHv8cYsXtTJjCupP0XDAnoD4wc",
+	"HAa5c0jgGI7bYAVJNgeuunP9pJbFz5/gVHdBHVwU9QseyZfphPovVnnsazduNXy1y4NpWW8r0q2IS+KN",
+	"KkNTd4x0EhtCyZK2D0Rvlt1/vX8Hgxs/J3kgaaWWh5ak/kdIJ/RpQUaP32ovUHL2sL4q8vVkjCb1nHox",
+	"9SdRTcE+qMNAQPTS//ZnLWzmlkZs7NL9xi2NIGSih5o0gY4sAZMi93S9LMscr+ecVTooMWIX180HWup7",
+	"WMd+qcY2+9a/hvLD1W91w8ealPXubd0Hf+8Rc46RQN2Y4Q5c9dFHT2E/aCYB+UzLh6kbFih6gyzhnurE",
+	"1ejQyigZujf8Mz6ztTOxtQ3exi08mQxjcC1m0I86J+kX5MTPBVVQ4Ryp3Ws6GhSLKrqa1+gdorkSApXW",
+	"AKDMOFsOSyy2u2wieuNTvTVxBURzgwnFFE1IuGR1cPUQ+BxiifKOgrzZbTZzYtCa4pgMxCn3ROPtURc/",
+	"aDFXm852UxRDx+ENYtkIjPYT2xsgDAgRaZcdlgJN9OFNEI2QqYcHmoednO4jvpE6oAWEukKNkt2MfBJI",
+	"stszmv3Tu5tb9foazOvH9yc8u8OTAbWFN+XMjXD+7fA1xqTmzgHqnLVS09tY4kSw/H4AaZq91VxX7EWc",
+	"7l303votw8VmSki9IdNZNzrvwdTVsPXZnDj5QYkitm+ESfpwac2GoHm0jCexteyTjbJH+tTXMtZ0CJrh",
+	"vkZQtbZpa+IRuJ4iaWhIdZWOrV23xNWw0tOItWOEoX4SUB1f16oCe6rGbs1SOhyV3++XC9XMN+zUXfHa",
+	"yxgsbnzdXOKLLjvNTZ8wDr1NHq5E0FcSegsdtrDsEK3ke/NNI+MYEJ54p43vwuY977XVDSCt72/XHBRj",
+	"9NQSlDDuvQYl2xS1kUhgSns7Dk+nBJ/iciJqV0KQBHqHMp8B1l49UU3rPwu1jPYpHECLAh1/DZCwkhTW",
+	"oXF9dXPrv5rubB3lPkrOJEsZZCG3ANgQa0yk0cFKGHOCIJNQQ8LGz0weJClETM64oV0bCPWu+bCXQ2yQ",
+	"+rZoaxp+oylZ4HvKqvqFrnmrmqafUait0eWykk5/4I6cgTAtNQ2nqsKxdwx4NTx48sBB0wWaNGcwaZdI",
+	"qP36DkjmzjaF37sxwooEEkGSGeOrUA1pi48GEOsmhASZFkIGomHD1uGlcCX9Q+Eea0fRWJiRjPBggciN",
+	"et1Z3mXVqQU+s8AOVp6IPb4rJJVrv+bW3lpj74l4/AYUuLOrfCOCleqe/BndfE0sDE9YS8Odctv49sWP",
+	"/t/seYhoedBxIJ33ZMNo2cUN9DL2g+EcwWqO2tU7xbKn16qV0U36Z31f646rbDmlRUjM3jY/Pf3lwnle",
+	"gxUn1SwJn5MsCd4Q/btzUbaWCJq6Q8043I+HWCo2eGhM4Jkub5Rg2eW7aCjoqfwXHQTumFs8/m63VqSp",
+	"CWFKyVIpWuafdnUNJwqqm+S7rEsgCreMFWJ/A0OcbWEIkzAFL2OwJ9hyA3mBaJmvhZF4a0skRjZzX/zN",
+	"MujSicT/p/HQ/29pzGlRrDbd3ZjLe4KemNptO0lQUdfFR5fsnmS6XVZTfcHtYjj43HEqE59H7SOTqBI6",
+	"9M+W1QuUqMyyL2qmiHreMpITSeJ8Pk7+JeBzz8KVf16cMNdi7O4TmRFOitTLyU3Svc1+MWn1TmXiFOd5",
+	"bMJ7pI27zvfeLhAKs3Te/xJXgqApmTHjhLU7gEaeeW7jrGvXOfgVTKL74HJxtiBBl9D0M5kqNJvsdyVN",
+	"h85CSGjfeaX/5FVNIVZcC9g2Gqgb8VOWrWMqigCvCpQ1gW6iHeU7QGdS/M+2/dTqDEaSCKmDA2/fXsfn",
+	"Bbs9TCMuuCkbC2anxKpY3TZ5qWNQofW9SUG7/nT1P39tNDTNi/zX/gtVWamPIEJXCPOdNsvpOtgwqjZ1",
+	"VYuyDTVVpuXkEEGQhXb5KWJQfK/v2e7Mx6FLcuGEnHSpuMAFbf8o3UOFcTmuq4fKuk56BC+8vPjUk4cE",
+	"LZMIwtqZI+vueuCxVyqLzgbdFm0vL/zvtyAy0H/KGFktBbRau3wIteP92cKRsYIcIp2hIZQ2XKrXlMrO",
+	"ZlcnMHVIdL286O2UdQNVjjyvSA4lfydXP4ERgxTVcnT2y+jqJ6fezfaMWzVyzPTN/g24vqI5l0tFCBCh",
+	"IXnlY6ZQVZUSUZuYxAJb1yoVaMrkQrEzxqUpLE+X+h9vdNEKJcRRXTW9VENAyJtZgaxJWm4TwkWwvlNZ",
+	"w8PyTHEnCOmKD96ytfv7+KXCsNrAFmUdP45H17YDU1esc6kGQaljKDDE11CXFJrjFlqSAurTRyBssThv",
+	"uH2L+rwlMwNFMfXkw+8rJ0KxKW0w1yc6NvK4Ev5KwlsZV/+QW/wjW6ElLtY1JAKtiMKgIcAxkONqsbY5",
+	"TfDrtru8+4b3PFytdnte94O6BBZCEAJ0JnzBVuDUa/GL7QZE/2z8wi3B0FkgsSn54BYr0PcdYiRs6Yc/",
+	"tfldlZLL7r48UOC2QKzEv1e2oS8V6J5wqIF2BnnA4o6a7t027ywihM5W4+kp1uHEzsAXTWPonTpN1511",
+	"PRlwX6wL9eBF+0NddDKgdu7rhFb1ELroCjUTIGBHTqZYmJjorgbYNeS673VdNNBOsyWQTkQ13d170g48",
+	"Gdg42kMs/p7n6idfmIt6rZ4ik9MWU2nXj9o+i6Bq3TRDsJm+WqHWZby2WiBUhaS523Bb91mI0qp9iPzL",
+	"zz91BVpDghWUp1LcGTjBDvmwuqhZPwpaK96RUo7VzfqBIZ1YjzDKjP4yRpMXy4n/Tc7qqspGpomhxjuy",
+	"9osbAazdhgXOhkVgJBw27UHbhvu+n+/o3Ec6L0RDAyIe6P/u6Piiy5u3gdzMk7Ys330WniKYz8vhdPRS",
+	"3a4mkOBk+oxg6bSzScSd7Uy7lbRAZ8YoVxfLT3OW3onabJXmmC7RhDyUk0271ZIWdKlkpiOfySqa3eoV",
+	"9uGvVIgKnH5PvGmK5cBNF0wm2ib4xKAU09lAUBSl0GKedIlpNja+pqoxmiyWOJ2M0YQLrIMCSJqJQBS8",
+	"CKQlNFd0rGWjaprTFLgKLZAiiJentU3FsB1z2VZkOpD7/ETWfu5zbnvpYCuZnIFj8PJCK9pQCVIIb/d4",
+	"XFJI8+vtvHpe0g8wbkPFtRWWIxorKgWCbCotd2SdLLBYhKrCioXDq8doVb9RVghTQ4iAB+QNIrkgpt1d",
+	"l+J2ahbuly/vyPpN3b19I9Vcn7NwDFdQymCjW3+H9hg4Za8DvTQd19WalxeeZyTmIM7zHObfOMMy2kwx",
+	"Rlgrk8eDrQ9aV96qe9epHLZKu4iN4ETTfExXCgxXYv9TTwx4fVknyyzIykFqBHv6UNfF7ar5cVXU6dg2",
+	"Of0femjD8uj3OKuBOejjEcerZMqydcKKfN2XEQFzz21xDPBEYYGmawmJF3kgmcxYdxLzOgxbxMq43m7Q",
+	"ndGxDaVcZu8eJMepZNwvmW4spJSldm0fAxVVggRkhGj8guoxrskgxXle2y/qGgj/MKIjetPJjLNllxp2",
+	"eQHPC5QIVmM33EXa4aWFF3XkftnFLqagCyNZLzXTCTytVe5xXkHCPidz8qBXe1CU3bkc4041690rh9ez",
+	"7VgnvSG1m5D5C0TzSki2dEt7/4cmE/Gfjm9+XDczyji9J6Z5Aq8KYU46IpEHFJ3emqs+VqpkLVg2UEjJ",
+	"hPC2+c1mICyTkqmzLNdywQr1X3NepvpQ50x/E9A9soS4dzUOfveCK1bJQiV+DLg1SnW0ogk7wG51t1Yw",
+	"flwJ2wA6e8vYMiETJSbiKsjhN8HGM0n4rmWVdwaUk0jwhjnBdoWnu/5kCyiSUdlEc31hyLwcYrO+sUf2",
+	"ntEHaFnXtIAbFnIWGzOi59+zF87WJG47nC/3pn2hGI5mN71BHP8a3av+IR6gD6ygXhnrVjvqeRMMrPt8",
+	"asWrEgRJ3V1EtBqHtMnbDOmsUO1bBEvTXwabhjtGpjMRUGAGKglPN8t1RtQYG84HPnovWNNs3wYycDKn",
+	"QhJe12xcQENzIXGe19x+y8YikhlRBNjVkNiuBC+fGQ4Whbp/tbaTMR2w5vbXP0Tn4M83TfQXGNL/gXjs",
+	"X4DE5/SeoKqEWWEZTnKGYzuKd7rgXz2OR1Oy8JancNUIu0tBikyo+87llGCpNljVkLe2byM5QPqCjgCC",
+	"FinRDTLarZtxri71fGG3/Lxukaq7uAnmueDOJl5D4QMuZCIIKSLOqqGGIThsjFBK+4tTQfs0xg2zWodl",
+	"a6szwAoLoIxCNx6BB9ndVkeIgK2mFYWtbwzR1YeOMFcSbXaILqUhCHhY7wlfQzNbb2HBGNy+APFN080+",
+	"V6+JIhp+/Z7iVr18HI+M/psMOdI5vic2aEohlwow6CiBC4KtTCESibkU/UZKNwqEZqMWSA4Nt+6OSxk1",
+	"Z/g1wHhFqBd1zWvdiPw2dy3C39uP6pg02FTTtEHPz4cJ6fBQDOlFpwH0b71IybCgKww+jANWoEJ9/L8y",
+	"NLLe2b9KdOTHpvm4FxYljTiwqH/+2ifQtvtbC4i6/OPRrFbLSuIDLvDcZxNorEi6yrUORUG4KFhVpMRW",
+	"+dciWaRDn4EJgxVKKdafJ51OdiszmTwBeF1wE2Gk3ZlKSNmuMuD43pTkmCWxXnIbPl/7WW38WISYfHV+",
+	"419gs3p8U9pzjKZE0AyYLUpzLARNUVbrpNq523RkNNmmeoUpxDb8wFDJ2Zzj5TeKI6tzFug/Jp/IbDJG",
+	"E6guNvnPN3UgqPOtroNsoivR960SWgoNZi1GtEwF0oS6nCayUCdYyYoXMd78hhP2Mcir85u3zWBtEoQ4",
+	"gguWxnz8zh0OddVmLOKzSzXscTxiJSlwSXtLJpozHaPnh0eHD0FdbecGw1fnN9dYLi6lbl3aUWF/3G57",
+	"E1m0haQVNxUXesC4sUPhMygEH7pH8KNj8ox+FWEZ9XVU+iyeByBQv4B9pTS57mIIBLc4KoHt4UCu7w5w",
+	"SQ+MgDDMRn27vvtGtKr8OsjqPTe9uK45ZN6MfZbGqJ4qEoTH7pfmN8GKw094ZZ89zRbf4jyfYm25fvLL",
+	"8KnO8zdJcfXpoyW+I0prkIQ7t8Q00a2NIza0RDIkKrAnGGmnm6VpgD212d0JrYM5NRg4ROeFjjBAkjxI",
+	"p7LaWRN/AYXdhNIFMBhODMAmmOU9KeZyMTo7Hp5uH3VWLU69kaXh9mWuXzMd36CD32HzauPTdbBB7WaY",
+	"n8bMPpyypq8t4rC/iJ1KWxnHxz6gvdNTbENmftgNsAhzae994nhJpDHs+pKqdwIsp8VeJ/meFp5TVH/d",
+	"DZ7SbvML4ar+aTfwjGPqO5bRvajsUz3POsgg0RRW2RFO42LZC0ajqXoANLPvVn9OL7EHZDe6tPkWXPrv",
+	"O0JlpCaYYy+83bRm8kBpftcS+05IDGgzb1khIc0rDHtfDG/Ksk4xpW8GaBr1iegynRHI+j7HxuEFoNuK",
+	"KH2SH3kw/L7MjSE/cp0vyog9Lq0Sc7kbPcp1Ho+KR2/JCF/kR3Ncps4U40vd10Gd/Y4lJf9p392mCUIk",
+	"S+lHJASQaGrVGJyybA3ALUlGcV30Zoi9JyTZVYW3m1ATpZkuMMepfs5ITnS6I+Mm10eMkek7aART4xt+",
+	"AyYq8CkWTLc4cIOuA5A7jmXnvLwBnfo3n8BulouT1CO5QGv9AbxD2x10Qff470S1XGK+3v1qxhz9uw0b",
+	"yiYFKLFNoXNWcVBXrGwfWzCujTGPrddVGGo3LZ6aduY7pYJtwRhnogPO7UGB8efZ2bc6PqLGmZsRxdq0",
+	"YVbdhBnOO4MMnFgAAICt+pomQpGulJXEVhPVVtiTwyM0y9kqLlqMcfp3QM5nng8gSE5mnIjFsI80sHvw",
+	"a+/l08kfxKkMaYsownI7sXCwHw/ZXICOLo1d0VvyA9uC/R22na2GERKn3np8bAnxJXqAvjTx85IlpqE+",
+	"ogfqN2tdqCv56nX2aOfQNUPMxQ5/3/uaBnmPvspEBFo6piToQoMfUzLoMOPwZGbeGU/h7314koQvxdXs",
+	"hvB7GkpGciaH4ZD0pD8I1JCROQkVfpP5JtK2vh/Sn8g/R+Byghmh452zZrnaVPjPLVvUYF5mu3z1aRCI",
+	"MSYTr3VZqyfm24ZIizuSuYjeSZnmJnI50omwk5D0Ucd/dQrIPtEAaGdLAg5sqgkyuzq/ubJY8Yq9jR0b",
+	"9IISy8U/2px6azyisELd63Svs81IyQl0Me6O/GqwIRasyjPoG8uKOeFoCrGGgRz6uPehmT34Suzph9y4",
+	"w11Zg/XQgFvRvZ8xd7A1X6w3rGWX6A/ZbuyPg62VX9a4eOsEArsSow58Jv807tKdDineaeqomVFXAIKe",
+	"MJqRFVoxnvmvRL8nNryzgYVDAw99Q6XepFfzo37ctSnta730YLl8tyzlOtYiYG2Ke9o8owIs9Mgt9hu5",
+	"0q4Wkn9Sq95wsy8dsm+rDUTr3zaMLBqcwWbJve3BMfJU7bL3Xk3IvtZhsu1wjafwuuv5Fa8JpMMUhanp",
+	"2rP9RkKriyYP/ypGANEAQ0ELL8hzMhhcxe+GfqPDOcXQz4bJJDjPnTNvXBtavv0iAkqJZboYvCuTbzjo",
+	"m2rwJ0OkhKFIekoBwSHROOmA43TgbQm88p/a4uX23a8d3Ouv9bzv+Nju8m4OfhB24tbhQPLzWn7+X4jc",
+	"r+3AbVD5TxNdc2vMNE8B406kdxNoLX9eN5b3k53HJaNj5qyF5vnhkY6mhl/OIAB6okCZjFFRLQmnKZqy",
+	"qsicJgfkIc0rQe8JWHXYU4RG76dHBI7abynRZk3HKQ9tIZRCQTJbSkopv3WjWFaQq9no7Jd40XG7KO2v",
+	"Wmm5mkVLoGJPDalYD13sK+o5GVVfLWmBg0mz5oBMXqggOUkldPGLbODr9HJ+cn+baEc9Iajg0QggBvK4",
+	"6Dsz+OMQDcgnA+jUF6+XQEPXtEDRtB4tI7kt2Hs7G1jW8AE/6OiGaEpqPrWBEQM+3cvuaHMIoykiWrSs",
+	"dcklfriM/EjHoOhvbCDzoI+GGbKdDyOx/rG2zy9pMXxXTXj2oI923FU0LTm7qnJJy5xE8c/ms4LJQSTR",
+	"XKVoOjcv0RCmXmKpiH2Ic6sdJfG08aK32/FwBdJMbMeoW5xdmfJdkUh0dYWevm0OpMA9lxWUzEElJ2Kz",
+	"ZsLwFnfWMxx5LnJYoGZV0N8rEns9LXKgIPBAhD4s83DZK3h8lErshMX9z4f3EeE5UnI6reSQ+zHQjAhn",
+	"XcZp4M3tIDP6MOCDFcdluY9muo/CEIhkExBHWUsxrm8W29wbo7QOf+r66N51AIWSTXW0trmpJsRyhrCT",
+	"HspbaUxvEC4AZHNzlwhq7LBq3jYF7cLNbuBGi5FP6BqwVxOb7utYhtdgkW1KWn01K8KUYE7490Pln92E",
+	"/lnOVgETno7dgwEDA/fexnol2KrpRPCWE6gNjXMx4Fu6LHOaUjngkxILsWI8i/7ER2Rf0pPCSlJcZm+1",
+	"sX9oPKMl6C/xgO3G9OogmK1IERvCJ91wN0hl5/ckQ1UR1XAjzlFhKgF0uCqiumCHW1vcY04VkGL3rBFT",
+	"Dr1DY6yz/aFFFJ1B2I76N1Sy8cIVhx4LPRISF1kYSftptE/gPPctbBBvDwlauj1VMtGtP+xa4rne6pyz",
+	"qtz0Be5CoGrGPuTvp1JHdivG8/iAReALPvSQB7lLSDp2s4wP+ztzKyAquQhXVdlMWG+KMrGVG57eXOyI",
+	"xC6SJThNiRDQpD9UhofjQkIazNNeinEDg3lzSRcYdf3GLwJJJRdJzua0SDjJKPc2HN1goVDSXRe0rwTh",
+	"Akr7oPhUiMuLa9OY421dane72rYiussLZB7RppeH9d1rmSOmnYvtybRvkcfLi0aF3ayv5fxmAGs6KcRV",
+	"gRSiCtXI1b/V13tIFxWNxavGue4vEuNBtEtpprnhG92aX5BMtzwZ3FmnnjuwT9NapIEhXlfaIqoYzzOZ",
+	"c6L4STJdJ/rYOlonAbFDkTT1Yt+RtS5RjNOFOfLYOuIK4bpLIzQBbokNXsJzWzNYvleSAulJ0Plc6W68",
+	"yol4YzxBY3APEfWiYzm46Y0BBrKLxh2RsbAkwmXpLdS+UTcLBrfmH428IZNV7nTjrMtDfyJz1lPUz4tr",
+	"B3UX5vnyxzw7A8emvqcu6GcC9mFKNCU5U4+RLjSh+NCEZpMnd9U1XCopCV9SKFs3lH8FaeqjtcY5czci",
+	"fKtVCM4yN7TtjqxFXE6oPZUX6pEpafvkf/nVd/JQI9MBg85pgXMwrNjuzO1zgipVaxertmdAnAempDVJ",
+	"xLRLdWobpo0k1knMGVtiWjSvBpc4P0SXUG6RCtO82whv3Km4MrbdqNUn6idT9nesPnRoEGwzLcqlBRht",
+	"NooC+ytNwi6Sna6+3krdT44VaAKzTboZwSnQoi4NyJO0yQs26x6NO3u51J+KLZS6vUc3Okd4+rx824ID",
+	"yvr2w2F8OV8Cntd1U3snDm4Xs9o7NUnzAnYwAV1oDxZtAqZbV19dK8gyMTKOtzd/PCc4ehyPFuspp9lw",
+	"krMVMb2ALvEaisSTXBAQS7vR7yHL4+Pu0rOeVcfo5BQtyAPOSEqXOEcZnVMpDtFVka+brsIAnCAy0GnB",
+	"cz0BcQcKGE9jZlaSIil1h+c+iagtZbgTqVvI+NzSWrLs7AVsU66ClPQ9J+QAyi9s6mqbPaXiieW5AnFV",
+	"EJ5EclqXOLflJZ/FZ0M+0auJvJr3rHaOxEKdbGtF9THIg58/vRe9NUCFYMPvgNa1Qhdgie9Iu8aqeTMn",
+	"z3BJnwnBeljzq8fxqKJ9VKVZy+dLq1G4Z3Yy1LzY0dj72ph4z1sdKYIKMvS5M6dgrcNGf7eN+qpSV5wb",
+	"oDDu0MT3izXqDTetSWzad1e3XNHSHr8RtnmrdsA2/WNSXEARuP2sCjr0sFf+quTiRnco3DDq++K49a/+",
+	"Uqt1DQBfUBFrWU1MyO6+dhNAYxJjcDaNb7t6K6ibHWfaUyMjNf9rwgUV8geOy8V/vQ+1CDFPpBnlpGLp",
+	"ytcIo0/vbm4H9Ax5yp4TLJylqqazQP9eEb7+R7Wji3AahHKWt8zeeiNaqVE8vRKeQYaAd7SHa4ngGnNJ",
+	"O0xCpS232LQE1hdIG75AohFvENUZFepa6ZersY3pIVqDhiLTEYbZNO/p5OZMDJ2/wYKLOJ0vNLRKHbca",
+	"6nY+ruJAOXnwOsi7lmmRGcpIKRf9iym1wlvNN7SSbkLSmJTaVQecmR1lJXYHum1JL8wcS6KboQybXn2n",
+	"4e9bw0uRnE3zUK4WN6WpbKKFdZ6tOCvmuq/ZarHetp+ELz7YLOG6NxZVXdtMuy2suLBasFz3OXqjIzia",
+	"VKKxuhY5Fk0emS042tlxghMsgv4juydQXQp1beDUoNK29htuX//45geAjhqCX/2nAMbTQBks01Bbe1us",
+	"dbb/Srfa2PeJA60m+Qqm31a9QQHtJuEh+npYhxwNTbX58+tLsDSRQli6ItAQQDduE00315i6VNAuL1kw",
+	"IRM8x7QQMqlKSZckkWqO8P2qV5kz0FuRZEhibrpXGtOYngrBVGimnumqDNQg0I2zEkUjZQJE22XhNlQt",
+	"7bPoJn8hIXGIc2hdJskZzpIpznGRetsKbG1SvRwZFSYkLUNM0f1E7zdRpzHxr6cPKul73gtjx2337+H3",
+	"pgZ9qDgMxCHye6LPr5FlwxzR6hZNl1H9FZr8yISctD1D/i2ZajdJRkWq0LDub04NH1zY8ZrEKye7D868",
+	"E1V2DxNn1ESXhl6ye5L1NzLc3ohzekHZuBZmLOK+Mb2olNq6p2Cul4+RzF2N0JdDWIiS8V4WBPzlth4d",
+	"5kG37ozbgN2+v2nZT0yqsLbNs4EqbKkW7EUCRjAO3rf6TnrW2la4RJ6ktFwEPXmteF+1Mz0aiYrKfU9Y",
+	"LT5jPCVJypZLVoCFqGlQGr6leni7YphCGTQlgRgcmCRUz0WtSwsIoySJuKNlck84nfVIk+4KG3QH3Y2Y",
+	"RDAN7Vp2iR+SzpJV1jStUG0GjhEW6AdmrNUCUfkGHdm278biBAUzbYbCyxcvnr9oF9DcLpgJ0NCiBxo9",
+	"xZeGxnfTPmFJ3itRNBxQ0hZX3Y6YY/0AKZ0m5Oj6syt7YIlg7IIStO9xjmjhb4sW7IWozqmvuX/NtUrC",
+	"66Wi5u8knpslC7VGupGkFGi6dkQLMpspRn3fIq0Zy3O20vQtOZ7NaDpGVWnZa2pea5LBRzExkjled183",
+	"EAqnRK4IKaANndsqyRD+OHQOtJAvT73NV1uG6mAoQM1BoSMSrKIwFeBpkpTb8323Rgu2QktcrJ3nyDM5",
+	"WCLUbiN3IBeciAXLsw6GUDf1FPbs0ZTMaRGLJdNMtKOLqG17QspmMc/uxtAyHR0pSjnenZShQWZ3j7Ym",
+	"sIzBfVdfNL3ncVE3cdvWr0VPEzN2NwFKy9kKepBoZ7TtacbuhvU0M6v96t0n0InpHPGJQKZNSNuDInKA",
+	"Zcv5rVirxfX+W6jl4u6rYET/Ror234F7m3rs4W9k1Vb6G/AiDL8GJTd0XtBi7n8Hf2SroMSnHb90HtVe",
+	"C+dzxqlcBEKK65/r8Gs6L7CseKBbdCMsRbhfNkQrXKBPN+c9K2hMdmgntmpC7TBoMLG7yEpF0stFI49j",
+	"m5DuyDoCWXdkbWOqujEU56XCBfrxw/nbvrnsr0EtukF50/mumRPdNtKhulCTczdJZTL0QvydhKXCXOmN",
+	"0FlYc4TBzdL/lAWbU/970I7sKitqHETJro1O2PvM+k9Xv2LXnKVECOYtyOd4OOFi13UZwZqB5IKzar4Y",
+	"O4XBIquCxbntmuXH2sKvi8ahiWFHtFC7YXwScINFlcZqCgp40cQqSYv5bUhMOUdcP54aQQtclqSAwC4l",
+	"K9JIdPjt28bIhIv1RNHTBOf5xKm5bWav84CXRO6Dh/ZObaACiBSwwUSy8LP7+dP7WK7iXcYvczR7NN4M",
+	"AKQfnYY8lhj4x36plp/InDx8wKWnVZkDXmEfwB2bXslFUmIuvy7IpdsdTsGwI/BrMGA7oA8DERyEyT3O",
+	"v+7utV+yfJJ+YAkUwHr4yucX8nHvWLJb9/heEom/7jY22y/ckfUTZbHd3Fydg7P7IhjmUxIuwOHBlgjr",
+	"ADAQpBRkjkPrEP1E1trxonGTbUYMtznQBRVljus6OoFnTjIklOpex1qJnoC708fx6N0S0/xcxzsP6RPR",
+	"O/nzx/Hoe8ZvGrdjIGEPEjoskpBkYzTJsFhMGeaZfql0OO+k17f7A2dV6WthfmuXgSxDdTyCbITdkzqx",
+	"pDdgG5YRlxeibyERsdKO6sxGJPwVn4f23YpRlCGk9wZm3txcXRX5+nvGP9V99T8Lr+uhLkYGMbh6KW/s",
+	"7nTdRNrrkLeMkKWOct7o4h4IlVQQfGTyXCfhdVsEtvKabOvVhp5NxPICFxn41iKCll/7wy3pvGCcHKjr",
+	"3IQQB6Isb1JWkrc5pgH1PVU/GYGQ5ZmwXdC/EXUjHMVZ3Iy4+qDXOv6yX8iBmRJYKgmL0xqURkeE5bcV",
+	"RPj7JBwlmEjmxE/vlQzYygVUGp0O3IFlduXzHYGMbQQ3PZp0OmAssiNiKhyiUEI3zdIhX3i31emq9hqn",
+	"GuuHvqakDhaAKaI6v+N0Af70HsOLzWFR8xdMIvguYGvRc0q6JKySfshzVswhk0cH2FJhJtzB8q6EiSRO",
+	"YYc8ImPf0SsHkv+1Xp/o1DMRMIS5zKvZB4YAmUC8G+akkMkAiE1CXX2j1adjRG1qVFEH6W6bMBgftBLk",
+	"YfTjRovvFkNRhSRoqmRV9SgFAlBNNEIPnDaqDWeK+Rv7nzrRULRwEyWSiFBbpfoMTfRQypZEuxZ6oHdO",
+	"VS2lDyIB7HRTCsi+QCcQZAcVBNTxhlC/sVBn4Ehc6BDO83q/5pjCq/o5FQhL7zqJoPHyCWsmtNWxfbHQ",
+	"ItTey04gdes2NTQ6d3ED0A/aQvjorT8+wN4Xafvwrx7pbddb3cZWbTEcsO/aY9tdHcMxku62w2Ydn+Gs",
+	"tcWJ+uek7ZmelIRPXOa/Ea3zr+Y8H4+E6yHvtMZt+9S7EG7jUDvqgUhmrbhaJjUKv4jKTcDDwvRvNhLa",
+	"ukJft8uYRdmG6yk3ZdmtYid+qVYyjuckIcWcFqQrwrVWPu4IKRu0bVikOcmomAy7JTfSS23ndg2bT0+V",
+	"WgrO+9v1HfrBRmSqAxUmyPqOrM9MoAJErY/bUf5jRB5Kytda75jViYcTsPaoB2hiF/MlNSHtxBK2vd9G",
+	"Pjk4yQxfbmLAWyMmjM8Tmk08Kfu6noyGc1eDk7HykBktqLeNhydR/s6qWsLiSjLQcCe4pBbWXmLFOfXX",
+	"NQRatYYd40XM2Vy3isUFzteSpv4+DFChBhdpMP7A8J+czGoBLa24kiQb1ucEr+iz0ado43khh1wYV1QE",
+	"44JqFYlVpkJe061CLw2669y8sszhB2Yxs2clngawPn+uekVFlS6M6nmoTtrdlXp9yhynRIRcdFMsaArl",
+	"hxKbOdhFlt+p4eeVXID9se2o7/XSQ9Bzy1nfIt2mmoG/+JmS8+HS+07LUbgMIbr+bnX370gpXdXLCTts",
+	"mKsTgBinlpEk5STYOrCoIVhhgZY4awcqqe8PlA7p19AglD4jEtM84SRlPPMGoiksqykJr5+TSetjkjWf",
+	"Tzrj9rfHd2nLFtHQLZcWhks2gjkUNjHu1c5lF1KWSRMicN8kcsSJ/zoootEgP92cu2QWWDtESq1zM6OA",
+	"cD4X9MGlHsZRrrgsKKmm5FgE1SyWOB0QBbK5wQl8r+kkcJrOiL7wjXbshp970yyB/OJUMp5kBGe5V8D4",
+	"XEiao5XFXs2XMYQ84EKxAps8mFdzCulE0Os/20JvJCqpSGiBIeSyWyO1wGhzq3AZ9Tb6flvJKGb4l59v",
+	"LRuMDr0ZezNRZKArNBayI569jWc1WD+CJGvyNHbFLCxdlVkPa2stblKIZSNaeVff2uYSP2irQgI5ld2x",
+	"InXaJW7nY75BB8c6jt4IB95t1dLhkKYMS1ZQ00ej65MPZtjjeMTgQY0uH6Cz6cz72HoT1bMBRd+y0LOo",
+	"l7oj632L2rlAiE3P5SAJUkvGQ1xBEc9/v2q8JR8OV5ZB00iW+GGQxsxJQVagm2tIfKQYceX04pwsMS2C",
+	"nLstKtfp4kziGGm4f3HYSRI2GmzutQXCcMO2s2zXS2xmF3p533vR2jwkJEdvfWcLibbmxNphBE52j2pV",
+	"alcrplUEQjZ1yENOZwTkyrCc7HBphVglHSM8k2p7iroUP68E8QjMA6l6L/tQsL8vnvsUsSwTurX+tgqw",
+	"Zy7hgjMpc5LYow+KVQpRrdQLLCVZlraIgp0osxTl8ArzmymREEFSNVScSL7uCrRsCHlXcHoDMHcu8HNj",
+	"SToUrG9bXdS0j6ZE0IwgjNK60LwC2k2f+5rB6raIb5qz9C4Rd2TlnzajM9tvwFIIfCIav4+pr7pLcg7n",
+	"jCepKdfvs5ZiWW3119MZH1BwwLvJrQWW5kD9LbedUtGxK2xG5A+NDA/2p+8IIdgIlIudNr5skxO4fqkr",
+	"v4Fm7okLCzr2ALpupWZzG/A+4izaxdWOafNY/OpwVcQKxS0Chbw3G8PJdJHwh5D8sBlA7sUAV/q0IH1p",
+	"vBY8KhRuETU+rCY4va66ClANw0x3cxc9JLK5y+AH55YsyxxLEg7zk2aEZuRTlq0RZKprVkFjalMY64uR",
+	"ArpxXS9nTegtAcJLz45GTYuykoltUOE3X+H69ugmuhP1hujgu4dl7o/ksVAlSy/fa1weNfhUjNFkmrOp",
+	"nnlGc9IztS4p13MIdYlvIAglQdnCE237YsCX7yNCSwKhgl2eI/8zV2X3XJX6vGOsA63r6T89uiQXnYFN",
+	"2lqtKw3AEyHxnZa3C1wwR+a2Lpd2vwNTISJSOrjlOL1zvPTYX97HDDBmulqM1tZgQGvGgJ3qv/xJX7H0",
+	"5SURe3f/8l+hO/7b73vf8BnNZUiq+u13pH/2m+X+1RH8+eKHH3I2xfmPAcny3MqVVv4WYIBjpt47iGqa",
+	"/ffj+Y6s+138wfTdzixgXwawlSv7KgPGoOnTe5MuHSJDmxDmJNaIf663BmROpxdnjODZGBCABiHpbFNM",
+	"/Be9DfEpbi4d2f5H9SkrbEK9lsn/OQ5ISTrpzSMqX4HoCCWe2lWFoM4sIXIjnTAq2G0jd3GnrlOfTUDx",
+	"eeU7BGtsqG1KTtfAHcovNe71vq1ZsGoPe1TFjc5ccRf2QBgzGwLalQarC6kN9B42AlkYuv0FFJSt6zMP",
+	"r8zcixhAvIsBoyZWIoSKr1yq+IuU+m2f1PadrHtkmVyB4Ygf1LDK2zdLncAYTbY6RZo8K4OzyX76s3G9",
+	"pfGNKN9uda6MuX8ao510FdujMlDoPHDOki7Jrb+C5FulUfgK6ynlU8SWrAwXxoBqk9Es+0cmJEB0Fd3V",
+	"Na0Nwd1cqcaB0+aiN8lD2h3UaR68KmINQ9treh8QNpOk0JqdUNPrIMWF43qhinWLKrfxHeA5j2B7EI2S",
+	"VFBAFLw1Hbqlu8Bm8FOsa4xoYljhkGehxEpyMNUhoU+TMZDZ6HtjlERQ/XQTBI+76ImrX3pPUfiVAXif",
+	"sHB7jJrsGATBhnRpko8+ff8WPX/+/Ns3aHJ0dHR8AP+7PTo6g//9bYKWBBc2KAg8k2U1zalYkMy2g8qx",
+	"oo3J9c8/UnX46wmQyMQEkyVYegJL68HBcktgfdQrbnRNWmCx0AqCCRWzbKknAzSU8Ql9OUyka1D1sa3R",
+	"3Dqo7cItEKz2DJd0stF2M5gI+hrW7Y/4MRGwEETB+J3oTqF8qZtTgR0xH4ReHUNNdXsJlqs9Og0Ju3xk",
+	"QvIqlX88bqYQNzTQ4REHWl1hgczoyLjCzYZcZIlpnuD43OvNYl5Kf9hoQxVKtu3NA59RLmSH2wYa4/aX",
+	"2D55HI9AlQn62Jv06O4GQR6kHUX1B1ILhPoCdU3/ykZe6UacmTcyoU0DJjSQFeCzP0R/JZijY39MYhxd",
+	"nFogwicxw0uar/uP4vmQaCAHd2+cGuxY95o0OF0tmEtvhfG0dCbLW1YH1VMzvPY5diDyoS46qAYZJdio",
+	"KGLBqjxDU1s3LrPREJrHD+zyBW2marD6w+xqMNSNF+RJjvnEKCF79BXcymQj9ySv85+becdoomQALeGD",
+	"XWIytl0TgYbQ5FKcZ0tamGfwExFEWoF4Am/uBMPvfqZaN3PbqBfYsPQWd3Hpe5MH1gRbPzNw4VuPnQdx",
+	"DsvxEZzntMfOe75961vPwK8BIcbUMwvKMrRoAkEPkfmj3GijbntPgmdvqju9oSlO785g1KzVz7L+aokp",
+	"BH1rgUiXGsgGiSyXzTd75Er0SCCuFNBimyCWQmpENtZxMSgnWEh0/FLdcAhL5gJVRa672pvPcK4IeQ3N",
+	"X6l8g3Qsi6JrzbCsNHCIzPa2l3Ue7N6O2DsJOpvpY9CRxa+bfgmRpzc8tEu+MVg7c0nNiebbTpIYLr+Y",
+	"pDBTYqwgK5twFG6f2WbvW9VMt6DaR5AZILzU0Sa6a6jzlHbXfBkjydghOi9sS1tFzQUz5YsDKQBxZ7XE",
+	"dya6/vJipzaHMQLQUCLZR5h5YgHmEJ1rjlHfoSBbimIQ3QZIRdx2RJvLhZicwSYVbl1qtYkl42QcBjbE",
+	"Cd1EPiWqRbHFJX54T4q5XCh5++R0ABr+wRJelFA3lHq/kozWlscMlerrjIGQ9PtXIJDDqJAcS8a1Zcue",
+	"tWI6OpmWPFAhaTG3kVBDS+B0xItqwaernLWtVo0wZxV4GqwJvS2c+MpVfWQSBGy/6FxqpG91ZFUq04eu",
+	"yEgFwDfCfat1rDVQPeCJI6AYakKze2ubncCS/aEqYOzaUMlueop2X/00cat0X/00rEq3mb5BiYE0JMZ2",
+	"BtpBs1NfX695yOvQBDvDILjGM6cBnbrH4P2F/0u6NTWrJXUUWhNjEIKERPDuR1vG4WS6TGybeNVwjM3e",
+	"fdg0LbDINZaLkDMfSrIYK6QpgasLHU9ZRsmWXx8t8D0E8S4J+cc6+XUAso0r3ivUecqy9ZacfHpyEkwa",
+	"+5equgxnO7wLpUMYcfU1YWgyfXna0WDPEFodHwkPaZ2UPtE/x1aZsORt9N5waZAmg3iTnL9x+reZhmw6",
+	"Ba8kxfn1JcpYWi1JTDjLsAzezoZCT0jZtbb/v5K4vUSh+wqFI6VN46EabeqYa2+07SwJTCmry2280TK7",
+	"IBnJIP+x+WkS06IF8N7dG8n82MouA7DA9+83bD6ORwWr5+1zc6qNKtVO0X+9WpGvx7BEhiYXGs5AFrnF",
+	"264lTMzBXBYz5hdF7QJPVBvXEkJTMyUQEN40sdPdyaRzGjoSUKIVLmTd/5Gmi4aKpJ6Dk2g6eNLzj2rC",
+	"o05eJ0RpOvEf8Azn+RSnd4lkSRDUptwDqoq7gq2KGnIImOT3+oY47bs2pKp2h4rYIEnFHIJ5OgYCv7bP",
+	"Utx1+u5pQzaAXm8yRpOK5wewmrZUVzyQdhATt9OgP1CtidOyoxzgZkEPPd7MSIu5LnEUaqrkGdtNMM6R",
+	"7tHxseK5u+zQeEzIZKkhKerQTH+8bAR3ilCHbWJ7rRHXbepcfXgvhgQMcDsWq2ixAHNrz+rcETGuO9Ao",
+	"JqSLUcVGiHTlUttFhWSlQFOiRG59jf385kGSIiMZ0Govz39nRisFRNwQQMMcYrBN45d9z2urK09dKlPH",
+	"bMc3Rd8ELKJA7KT9BTRIdVwf2xdiY4VQ0yjvxuw9hEqdW5vb3WViYKqlza91Lnq5IQezCeKAE9r8NPqo",
+	"ttbc/8yaje99aIMa6rT6pdvuOrsl8W8tP+Aomo/6D0H/WJfeTXTt8qBIkucmF8HtYtDYE+aYAwVu+Gmc",
+	"9eICcLvecXZPOKeZLVob3Wp4U0iwDgNqqKl5EoKaVqwADrzYphVvs/PA6bUHTmyVOy0SF0yiif4hNnSy",
+	"BUxYR9TRai1JAPBRJ/JWgmwBFxGHn+POmFZNRs49ntmA3j16vWlK71qwbrHYivndb9nVgkoSv1UT0P0G",
+	"bhO4A8VTocBLBpTLCuexKYjoL/ge38AQNKsK6ONh67T/Q42RFhiTHhzIbW40jhr46ATkzRUqTgNGIfh9",
+	"3xTkf71Gw9DZnBUJWM96mtJ6VBhbLaA+mRmmeaBOYS0V1IcS93LY4cEqD1G59zWEO+Te++7gz2T6I2N3",
+	"P+Iiywl/y4pZ0FJiwtYxWpHpgrE73cUgz6OKrLjBJZ05NSX9AOOUunFPChnuq+ANOd+CTVt269BjiI+A",
+	"iXcIga87r5VPJCHb6k44z6OE4f5oU7P/p7jUFqqdTB7dkAyvCmfPtacyXG9rBSV+2QzfhnjDFQDimNeU",
+	"ZYqdNnU4ohmt2VcSfbLWGJJhiaf+oKNHn0VCkLTiVK5v1EVrLmU4Wi5b6vvBtauPqh9MXpwlgRHEaR5A",
+	"glnz4Jf0J6JefKj14TN33BApEPS9qst+00JInOf60HkFbaDOWqQgxtrBansLUe4GLEimlCsim1SGsS6I",
+	"rUbX5ZqtzZBydHkB9VraZb71cEHnxQErdM8ncYje4XRRvxop5pwaO7GLInssdWpDjRl40XOaEhOjYFFX",
+	"4nRB0Mnh0QiMZQq7Upbi7Nmz1Wp1iOHnQ8bnz8y34tn7y7fvPt68O1DfqDOmUrGKkaKyBVN8EBZV+x7V",
+	"NrHR2ejF4fGx/oKVpMAlHZ2Nnh8eHT4fObrDM9jMM1xS+KdXfXlPbe91QK3xprXDnnRhsTxv+8HHdZfh",
+	"BS6dUs90CW1YdKkrcYiu8dyk1WCdkNiiAIXIOjPkMhudjciD+l5BMzKVnqDZ4ejsF/8r0wx5ppYaPY57",
+	"x13x+fe6bMLjr83jD0g6OTqCHDlWSKLbgoBipAX3Z78J/ZabIvq6E+pd6P2zo569gy2RDDb12HLh9ryb",
+	"jbND6NvnrxF/qCjhVIPum7He4rPvcHZtEaE/Ou7/6HNh0kEFgdYjpyff9n90y9gHXKzPTUE69d2Lwcid",
+	"QbnqXgR/D8NumaJmhY/vOVtefDcM1e9AzAwg2XJmlFGtHdtuM7BEtVxivh6djfRBI0O8urbhL+avo18h",
+	"PchebBPv9Dh2r+kzfXkgAIb5FLy3EEUntCn7/PpSsz+lDBjm1/jepW2hkcGV1v2WnNQKb2RpHed3eWGt",
+	"Lhk5RBOlz022/NJLXBpQajO7ZGi17agq2MrCgnUVjjdqTogemoAPU26U49Rd82p2r5fFwnHzAhNCkhRQ",
+	"FZ8KMw9DU6J9eGM0rXTxgymxcc4fWR0ipFFNMoWZggGkZmYITTINRW0hMihkrTWvRjzQW5M6EoJxaGWl",
+	"QGAoI6Q8RJfANs0uGp173MYiheLZoOW8Uf9V+6+beEQblm7Ws7r7/y3+b3Ge567Eoj08KaGui6doAqNM",
+	"Jir6uWV0mUExXcnQMfpAv4P+hCTParGEcmhavUaTgwNRMpYfZJRP3P5YhENO5GpBc7LN0jWqza0wr+7/",
+	"z97VNamNK+2/4srNu1tFmMnHu2crc3PYZbOhNjtMDZOzV6lBgwW4xliUZUI4qfz3U+puybItA2aMgQlX",
+	"SQ22JEvq7+6nfxP+qn5Oq+a4Ez2koqdw2u9NyAW12h5dQzRD4Vy3ee+WHt3+G3Eik1lZwuiwqBg7xRCP",
+	"ae8uJy7fVNy0GQshMrp5D/42T0LSRMTvNUFvfPVadG566b7XJiSA/rKIhEX2YRjCktteONitX7eSqoNQ",
+	"LOH5V282P4+feSfER2VFNSu8gefePxChr9eQ1KPAEiBvoZLQH7AvHOm+VpEPp7lkVCIDZ5eUawJX6v/A",
+	"ZAHSnS5XXj/A08jrB8SuPueVgW9sHvT876gFhNxVKtGFvxsFXltDgbQC37H1117XZWtmuTUGudDiqKZ/",
+	"K7LqNqRTd256+PEVKbj/uEaRhsPDvfafwvbeVvzeSCT3Y7GINl/638Ui9K9FcsuTOOBwTF1o6lLjzcc8",
+	"SWJjkOnfPkqtX+8F3oO7KdzZxnV+nJ0Ut8pa/5SHoSi1zlFa++TleH15qbXPrJuCmqYVSRke+wBTNEGT",
+	"OFNN5Fj4uGat1cwZA8BNYeOtw/7AWZhMNx225TFym3fF8wa4+xVB5oInC5vokbR556WeoohznyL/ME3x",
+	"OkiegDvpI62jiTtxLWi2a879epj1tSVpqZbroLejA64u6Jqs91Xfi8FKJny26V5EwufbuOhi0xZfu6Fl",
+	"3icHF2dpOrNDcceYQ+ZE2+sY2DvsqsmQxYPBz7wpZ3HywBlq/79cmnYHlE8iogmPwThWY/Uj8vlJrp4x",
+	"L0s0u/XYNDfGK7XPVt1j1IGxafAbMxUkBuCZtqDN+wOfBpE/fKebRYsEWgBQBGgBLakCmK543dVSr2Fr",
+	"m7noaqbtr7d+3sn89PG2n4+PLq+5VN2vmsS1oiY7kGMr4rikDcQKkIoXCLC3TjX/wDLNB0mttPpBEUYf",
+	"EBGmdfqayNhEqL9HQDYxVycRiMib8zjAxsbZi45Dw6h3uK6C5p6P/kKPMlwAlEksYqiIhTr5KFx5ciTm",
+	"4JoahmwuOeL10Vkq0oI/6hAStgw3ESR494Vd24ahz/ScdeUhDfO5GO5qxIbAzbqBb69LbaFNBesed9V2",
+	"zldY/wPz780hbvyUT5i7P4Ctr4+ozDWg2oCn8KPXVX1BgZSYZr7tJsDXm/BGT97qC1jfhqTFCkPYG8h5",
+	"RJ/5cRpJ6nYH0eQjUFqfGRaB3hN0nt0Tj9p5sH8wrYoaPde43YZ5Ek8HikKMR5gY+3MI81wG2CDP+oHQ",
+	"PeQ5GR5siQBEVrVdMSKeXOj2exv0M6udcCbIqdWtLxwbX2uQEqsDNXS105EObIemcwQKvakh8ioiDvXP",
+	"RWkw4UknDP/iq2b0nn48gbm2P3R63Hngj3yltrH9/GKTn6IZi+WUwcl0WcLex2J2t3o8iNMCtKBCqoRN",
+	"B4XfPn9vlVitAzRJdaNHBwWYbuotgq7pdYFvhlIQ4WQaUoKdC2ZFkOhQJVF42+tY6BPQpdyCVPF643Xt",
+	"YBWzGLFIbcsDxBOVadKyI6XqIeP6QjukSGAIZYL3ft8BLZyF2u9XuCeZhv1NxbNoSypxAmqxUsYMmgw+",
+	"bSsF8TMpAvfbyki91q7hK1Ku7m2S2XIV/XjSU1bVe/AeNxnLKtB41mVsAiZZWvQNLf6kRB+1m/PGIgzF",
+	"UkfbQxH9DLQKiD1Zct1fqOzZB8mu+ZLYAmJ1HzRglpdImNnisaggltZLJWWsz9jXl7iD///67etff3Vo",
+	"bxffHvmqQjDN0tIwHiYpNQQ0NoeIu9Kvwa/qoc5Nj9IbHzmfA3hfEE3yeNGaoFLy8fkoZJT6/Pbybam5",
+	"r+VPtRjdX3zVWIxOsXcMpg0WgIw0XoThqi5LW/fPPup4HZ5SV3AZJX8ovlgjwWUIhTD+jMg87mAdqAmt",
+	"rSWu4+W9mZiWnw6YQDU2lkYDq7ExtRnuCCAC1LsrQjyGGINMWi0GCtbgCXCKI9Mc9x+//1MfC0bv5Y/K",
+	"FlzW8aGN4z95shMBzxdOArbzcYs1XcqepZxbbSRb2Jq53NwI8Vwhn1faJZxZmkdsyhrI/mzYGkXmE+F9",
+	"1qy8pGiwx2fnGtqET8+ZDnerx50t3mYzLtcZoeuNzGeoFp4N56qCyXX5ld3cehFEgEO4OTZHwK/9eNLr",
+	"9sd49j15LZIOFufvzQiH6AhgwRnRkYkjVNNtSZTtw0ZPYyVbhFlyJYQZcFaPQlHecD7M1VlMRehLhEEA",
+	"8TvDXhSAtgphvMsrTJ9h6mX10CvPIGMHCb0PoRz1jonW5PBotzfwYYkPi0Sj66duBQLilzzyqTzepdTv",
+	"WiDXlEZvHWqlC35LaU7bMLhz6VtegVYX4+jCS2WhpXVhJV3rlmM3V2XVaIGkQjjQqYdKkaZcd10YpbGJ",
+	"vI43HCm+ODSFVgzKubHYPdfvKssy1aaxeC0OUUm0aN+homu+tLe2wqnbr3UJILfJoBGedKVipu6mQqZs",
+	"vwy7kVpzivZIROMwGCWbvQLXbMb74w4KaXVXTkO1dmkVppyTSOysdz4lYNOPJycTrCnn8VUUwK1roAsB",
+	"SFMLPYRMg3wxtNAZy3hBA3wu1RhZRC/C5QVHzEgsokRCWsGDUJphzMlZ01KPYxbDjPn8Kh09kN485uDQ",
+	"SQuSna0C860W7yxRVRQ8cBqQfl1WYEsq4b7dNqcoYXao9qwoYpxV7mdhcxY2Z2HzRGFDRbPlwkbXz1aS",
+	"Mt9EPOl1t84HcAsaag/TuenJlilvaaWwQwg31EKnQ6yLttZE9Ctb9OBTas6kr7nktqCkZ2P5TdWNAg/c",
+	"t42crRA/qSJjOPiai4zXpI61a6rLc8fi13oiNsbgM8vG6LtBVWmleK+RaVKms4h0uivALUYF3YETRFTb",
+	"66J30M90ZoVyEuhUZzQMg8FtIaD9l8fC+8LCBZdX1PuRRkH4GeoEizJz5Y0I+97lXDx2TlSnFrrpfp6p",
+	"tF4qbcAd+rdxhmpf6CHwwByZBOsdoRszCNzVIKNw4evOglBYGwbRI8LzB9QrKkX+AJBLtGzRqtTGseUt",
+	"rSFL0SQhPImTnE3Z/JprTkQoqGCHyEjY2na95ssfwHx95jLjhzTPb1NWBpb6zqkIx2mkl+QG1OQSJmP9",
+	"YsIjJWL4S6Uss1CWO4kBjzivsP+fTON+WFWmWAGqyN7QFzMWREPMCoDH7qkZGz4eL8BHG0hs4kGF8kbo",
+	"UWWbduAyGNulXeMn3MAXAFipiJuQkl9fLpfLl2pRLxdxyKOR8PHuVRRBuPAubFaF6/dexDOliqH3Hl8n",
+	"mjhh6Yl3BhOw+XG6e3GrswKzFqbRWSfQaGMYxuSfJt4qcNk0vRqpDBGXq+gHrhGU+aDur+7PWTXV215L",
+	"E2LWMG9gb5QCiCfy3CRwRZffns5iSyE54IlNHJTAgrJsjV2YSkXtYt4iSc6ALR0NpPuNXvxzgXU3H1QV",
+	"hFfJwUESL0al3id9eufsthTYXW/3gcHd5+k1rgb1qF/cmODwj4gfpRcGj9ymPjEG185VClEeSG/YhTax",
+	"WwC0u9DZYUWrktC119G/W17tQvowOJ9N7kNeDK0rUsHPspjCXp09NdHq9yb5yi7Q4PDuqil0cLwgzxAg",
+	"HLfxkBjhaYObM054fUkOmrROByvcIW4ceOFGtnxDkqyAdGAxecqKK8KG86/qBIMEM+ZKEMORZqprd7jg",
+	"bpNK26rmPAa9h6cW2NebUbMHmLbjJDHE6RYfDEacNq+ydiml2JwyyzAjCZW1EYuw5NHnfAZdgka8pSF5",
+	"U/jflscSb3iRsDl2NFUzDdveX4R0Yuor7B7NQQSo1WlaK/WIIfBqcJwyb8qk6bYH6yr3lhpo033riYNg",
+	"EvUr1SMP+h3ANtFwBN+bARuORrx62QS8tknJo6PYKQNr25LIwaA/4ND0lIBLd4bBGgz6+8LAyrtMsIJ/",
+	"VB7XakQD3hH4adDPFq+eSOF2Ofc85/nuS38tq/bIdtG0Ue6DaBJyT/FOrx9lFFMJAPgXMQ8F80vdlh/U",
+	"1F94vNKCgpqtQn86cwVwEISHTHgYZvC1odJC/U6pcBoGljL1JiyIUBSl9cDoF9eJei61Vo336fZjM0Cq",
+	"tzBdJTLDVzZb7bAv6nxZFIlFNGq+YUIDPsLb9Lga195wbjDc8QZj/rcDY77L5PRBsNiHtsX4XoZiIKd8",
+	"Cwc/QsuhG39dSXzLG4NTnPvewyrFmPkJAQLGIvbkYs5jHO9nWLZ6js9YEA6r+/rDQCaf4BMacPO3XF2O",
+	"+Uu1dI/5fsyl0VFxu0DxVR+DbSxaGU01g3AfRFz+Ow6+8HgmFsm0rX9xQ97Dbr2wL91BAO1x47e//fp5",
+	"59WHHTsHINIABOzWoaIPUFK/IMLSzATPz2kZbqyqh8HsNqyOenqwzPgSIn9SIuJc5OtogyYrqKfXTbrL",
+	"iu51BxfJE8VfaCaeWAk0Ila/sMjD1FELy0PNcp+2BpdUpKn+TO1TgXcGMolZImJvORXQ+DXXP9wa0eBR",
+	"Z8axWCEgVXtslChzlZSTbE64u9BfHUkDlf4wTTVCbzrbRs2p9hvN42rwfrje9WoNnNqxV/arD/lDCYcO",
+	"tvAFsCf5XsR300BS8urWOEKSx2jE/Uc9D6tL2zg0jD19INRpnUULh+9CmtcJSFktwNiT5+TUPdWOppfz",
+	"KJEK4MIUJWde7774pv6pED0xokJyW0rKRMylhnz2WOK53ZsYOCGRUU1bVi81FjRRk9UcMjHc+6QCJrgR",
+	"NYdLYCtOMlhSUQupO1Tipmm3NryxshMvpKuAM1tflVK5s3TSuiFHT9IVFbJ19/dMvidXGwmbcejiyDK5",
+	"vE0tJNmeBj9ZxIR6OUQavX/kK4xZGuMUnccab9lhVkKrBlA5F3GsHsJqajUNKp6WkCdrNhh7kfAstXQK",
+	"We9XHjOWp0YCwhZgiRdyJhPvF280ZUqt5bE0RZoaVTIJZlxmbGkWc4NgV1Jt+XRNYo9W6+/Yqvdsuaa6",
+	"D57a0ZZaNme8PvLV/dYrM8dCy/oN8RrvBNEo3rAf0iJ2W7/aZkp5VwV7eH/SWZ3THrasVB6fTfudCk6P",
+	"1LLHxVW37C/YCItKWRiK5T24iO+NixhyqBZlBaUFjaF9q16/SdULBHtJ2COXHh+P+SjR1v87h5vaJFim",
+	"Q1p+awRroIUZZ5chdmcbqqJmAJ+ZWebxGyZ/s1VmxXIfAtgVIDjePJ490+L6PJuzhVaGMQUI/sSElIaf",
+	"u1C78CU/kNVY0y01qHsKd8oDvtABFYKCMgnC0JNT3awxnc2BakcfcnrMBy5kE/xH3ccSZg+M/syRzhyp",
+	"Ikd6L+KHwK/GktQAfLSIg2QFJMnmwf0jV///rOiOUprgpxwGQJrZzeJEg9EFifR8PmaLMIEMoUUcvnj3",
+	"Ypok83cXF69e/6t92b5sv3r35vLyEuia1vNtU68HTN+hWDxiD8DNsxD722lOTq4DRSFX6JOtQ/k6LatF",
+	"+YOprSTRaVSWU5BOSNk0hYmwXgeJOpunBVhdanBT7QVfqJ1QQYy90M0MVPlTnAJrBKQuEs2OmSnqpu/F",
+	"qqOWdjcFMcZhiI/TdFR5UJwOkv9hqdAQ1Wpar91X0M9ejD3mQCwrOSNsFlOcrEsLU8M5mvfrz9MNwq3B",
+	"oZd/cUDIgqf1y2ASaVqBklaK09EQuczW4liU+Ee7KhP67Ewyq5UJaA3tTAR0Z7SlKa6w5WVJruNYzNCc",
+	"wImtya6Fz1172/HCYMQp2wfr+6FZEHLciHMfnY16OyCbt2SV5uMTU/BhvfqBs1Cdxufv/wsAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -6,23 +6,68 @@ package dashboard
 import (
 	"bytes"
 	"compress/flate"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
 	"time"
 
+	"gatehouse/contract"
 	externalRef0 "gatehouse/gen/admin"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
+
+// Defines values for APICreatedStatus.
+const (
+	APICreatedStatusOK APICreatedStatus = "OK"
+)
+
+// Valid indicates whether the value is a known member of the APICreatedStatus enum.
+func (e APICreatedStatus) Valid() bool {
+	switch e {
+	case APICreatedStatusOK:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AssetRemovedStatus.
+const (
+	AssetRemovedStatusSuccess AssetRemovedStatus = "success"
+)
+
+// Valid indicates whether the value is a known member of the AssetRemovedStatus enum.
+func (e AssetRemovedStatus) Valid() bool {
+	switch e {
+	case AssetRemovedStatusSuccess:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AssetStoredStatus.
+const (
+	AssetStoredStatusSuccess AssetStoredStatus = "success"
+)
+
+// Valid indicates whether the value is a known member of the AssetStoredStatus enum.
+func (e AssetStoredStatus) Valid() bool {
+	switch e {
+	case AssetStoredStatusSuccess:
+		return true
+	default:
+		return false
+	}
+}
 
 // Defines values for HealthStatus.
 const (
@@ -68,17 +113,503 @@ func (e HealthItemStatus) Valid() bool {
 
 // Defines values for SignedOnStatus.
 const (
-	OK SignedOnStatus = "OK"
+	SignedOnStatusOK SignedOnStatus = "OK"
 )
 
 // Valid indicates whether the value is a known member of the SignedOnStatus enum.
 func (e SignedOnStatus) Valid() bool {
 	switch e {
-	case OK:
+	case SignedOnStatusOK:
 		return true
 	default:
 		return false
 	}
+}
+
+// Defines values for APISort.
+const (
+	APISortCreatedAt      APISort = "created_at"
+	APISortMinusCreatedAt APISort = "-created_at"
+	APISortMinusName      APISort = "-name"
+	APISortMinusUpdatedAt APISort = "-updated_at"
+	APISortName           APISort = "name"
+	APISortUpdatedAt      APISort = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the APISort enum.
+func (e APISort) Valid() bool {
+	switch e {
+	case APISortCreatedAt:
+		return true
+	case APISortMinusCreatedAt:
+		return true
+	case APISortMinusName:
+		return true
+	case APISortMinusUpdatedAt:
+		return true
+	case APISortName:
+		return true
+	case APISortUpdatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for APIType.
+const (
+	APITypeGraphql    APIType = "graphql"
+	APITypeInternal   APIType = "internal"
+	APITypeRest       APIType = "rest"
+	APITypeSubgraph   APIType = "subgraph"
+	APITypeSupergraph APIType = "supergraph"
+	APITypeTcp        APIType = "tcp"
+	APITypeUdg        APIType = "udg"
+)
+
+// Valid indicates whether the value is a known member of the APIType enum.
+func (e APIType) Valid() bool {
+	switch e {
+	case APITypeGraphql:
+		return true
+	case APITypeInternal:
+		return true
+	case APITypeRest:
+		return true
+	case APITypeSubgraph:
+		return true
+	case APITypeSupergraph:
+		return true
+	case APITypeTcp:
+		return true
+	case APITypeUdg:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AccessType.
+const (
+	AccessTypeExternal AccessType = "external"
+	AccessTypeInternal AccessType = "internal"
+)
+
+// Valid indicates whether the value is a known member of the AccessType enum.
+func (e AccessType) Valid() bool {
+	switch e {
+	case AccessTypeExternal:
+		return true
+	case AccessTypeInternal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CertificateFilter.
+const (
+	CertificateFilterOmit      CertificateFilter = "omit"
+	CertificateFilterWithPk    CertificateFilter = "with_pk"
+	CertificateFilterWithoutPk CertificateFilter = "without_pk"
+)
+
+// Valid indicates whether the value is a known member of the CertificateFilter enum.
+func (e CertificateFilter) Valid() bool {
+	switch e {
+	case CertificateFilterOmit:
+		return true
+	case CertificateFilterWithPk:
+		return true
+	case CertificateFilterWithoutPk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CertificateMode.
+const (
+	CertificateModeDetailed CertificateMode = "detailed"
+)
+
+// Valid indicates whether the value is a known member of the CertificateMode enum.
+func (e CertificateMode) Valid() bool {
+	switch e {
+	case CertificateModeDetailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StatsEntity.
+const (
+	StatsEntityApis               StatsEntity = "apis"
+	StatsEntityDataplanes         StatsEntity = "dataplanes"
+	StatsEntityDataplanesGateways StatsEntity = "dataplanes.gateways"
+)
+
+// Valid indicates whether the value is a known member of the StatsEntity enum.
+func (e StatsEntity) Valid() bool {
+	switch e {
+	case StatsEntityApis:
+		return true
+	case StatsEntityDataplanes:
+		return true
+	case StatsEntityDataplanesGateways:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StatsResolution.
+const (
+	StatsResolutionDay StatsResolution = "day"
+)
+
+// Valid indicates whether the value is a known member of the StatsResolution enum.
+func (e StatsResolution) Valid() bool {
+	switch e {
+	case StatsResolutionDay:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetApisParamsSort.
+const (
+	GetApisParamsSortCreatedAt      GetApisParamsSort = "created_at"
+	GetApisParamsSortMinusCreatedAt GetApisParamsSort = "-created_at"
+	GetApisParamsSortMinusName      GetApisParamsSort = "-name"
+	GetApisParamsSortMinusUpdatedAt GetApisParamsSort = "-updated_at"
+	GetApisParamsSortName           GetApisParamsSort = "name"
+	GetApisParamsSortUpdatedAt      GetApisParamsSort = "updated_at"
+)
+
+// Valid indicates whether the value is a known member of the GetApisParamsSort enum.
+func (e GetApisParamsSort) Valid() bool {
+	switch e {
+	case GetApisParamsSortCreatedAt:
+		return true
+	case GetApisParamsSortMinusCreatedAt:
+		return true
+	case GetApisParamsSortMinusName:
+		return true
+	case GetApisParamsSortMinusUpdatedAt:
+		return true
+	case GetApisParamsSortName:
+		return true
+	case GetApisParamsSortUpdatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetApisParamsApiType.
+const (
+	GetApisParamsApiTypeGraphql    GetApisParamsApiType = "graphql"
+	GetApisParamsApiTypeInternal   GetApisParamsApiType = "internal"
+	GetApisParamsApiTypeRest       GetApisParamsApiType = "rest"
+	GetApisParamsApiTypeSubgraph   GetApisParamsApiType = "subgraph"
+	GetApisParamsApiTypeSupergraph GetApisParamsApiType = "supergraph"
+	GetApisParamsApiTypeTcp        GetApisParamsApiType = "tcp"
+	GetApisParamsApiTypeUdg        GetApisParamsApiType = "udg"
+)
+
+// Valid indicates whether the value is a known member of the GetApisParamsApiType enum.
+func (e GetApisParamsApiType) Valid() bool {
+	switch e {
+	case GetApisParamsApiTypeGraphql:
+		return true
+	case GetApisParamsApiTypeInternal:
+		return true
+	case GetApisParamsApiTypeRest:
+		return true
+	case GetApisParamsApiTypeSubgraph:
+		return true
+	case GetApisParamsApiTypeSupergraph:
+		return true
+	case GetApisParamsApiTypeTcp:
+		return true
+	case GetApisParamsApiTypeUdg:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListOASApiVersionsParamsAccessType.
+const (
+	ListOASApiVersionsParamsAccessTypeExternal ListOASApiVersionsParamsAccessType = "external"
+	ListOASApiVersionsParamsAccessTypeInternal ListOASApiVersionsParamsAccessType = "internal"
+)
+
+// Valid indicates whether the value is a known member of the ListOASApiVersionsParamsAccessType enum.
+func (e ListOASApiVersionsParamsAccessType) Valid() bool {
+	switch e {
+	case ListOASApiVersionsParamsAccessTypeExternal:
+		return true
+	case ListOASApiVersionsParamsAccessTypeInternal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListCertificatesParamsMode.
+const (
+	ListCertificatesParamsModeDetailed ListCertificatesParamsMode = "detailed"
+)
+
+// Valid indicates whether the value is a known member of the ListCertificatesParamsMode enum.
+func (e ListCertificatesParamsMode) Valid() bool {
+	switch e {
+	case ListCertificatesParamsModeDetailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListCertificatesParamsFilter.
+const (
+	ListCertificatesParamsFilterOmit      ListCertificatesParamsFilter = "omit"
+	ListCertificatesParamsFilterWithPk    ListCertificatesParamsFilter = "with_pk"
+	ListCertificatesParamsFilterWithoutPk ListCertificatesParamsFilter = "without_pk"
+)
+
+// Valid indicates whether the value is a known member of the ListCertificatesParamsFilter enum.
+func (e ListCertificatesParamsFilter) Valid() bool {
+	switch e {
+	case ListCertificatesParamsFilterOmit:
+		return true
+	case ListCertificatesParamsFilterWithPk:
+		return true
+	case ListCertificatesParamsFilterWithoutPk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetSystemStatsParamsResolution.
+const (
+	GetSystemStatsParamsResolutionDay GetSystemStatsParamsResolution = "day"
+)
+
+// Valid indicates whether the value is a known member of the GetSystemStatsParamsResolution enum.
+func (e GetSystemStatsParamsResolution) Valid() bool {
+	switch e {
+	case GetSystemStatsParamsResolutionDay:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetSystemStatsParamsEntity.
+const (
+	GetSystemStatsParamsEntityApis               GetSystemStatsParamsEntity = "apis"
+	GetSystemStatsParamsEntityDataplanes         GetSystemStatsParamsEntity = "dataplanes"
+	GetSystemStatsParamsEntityDataplanesGateways GetSystemStatsParamsEntity = "dataplanes.gateways"
+)
+
+// Valid indicates whether the value is a known member of the GetSystemStatsParamsEntity enum.
+func (e GetSystemStatsParamsEntity) Valid() bool {
+	switch e {
+	case GetSystemStatsParamsEntityApis:
+		return true
+	case GetSystemStatsParamsEntityDataplanes:
+		return true
+	case GetSystemStatsParamsEntityDataplanesGateways:
+		return true
+	default:
+		return false
+	}
+}
+
+// API An API as a dashboard stores it: the classic definition, the OpenAPI document if there is one, and settings that belong to neither. Fields that this schema does not name are stored and returned.
+type API = externalRef0.ApiDefinition
+
+// APICertificateStatusMessage The ID of a certificate that was stored.
+type APICertificateStatusMessage struct {
+	// Id The ID of the certificate.
+	Id string `json:"id"`
+
+	// Status Always `ok`.
+	Status string `json:"status"`
+
+	// Message What the gateway says.
+	Message string `json:"message"`
+}
+
+// APICreated The envelope around the IDs of an API that was created.
+type APICreated struct {
+	// Status Always `OK`.
+	Status APICreatedStatus `json:"Status"`
+
+	// Message Always `API created`.
+	Message string `json:"Message"`
+
+	// Meta The ID of the API in the database.
+	Meta string `json:"Meta"`
+
+	// ID The `api_id`.
+	ID string `json:"ID"`
+}
+
+// APICreatedStatus Always `OK`.
+type APICreatedStatus string
+
+// ApiStatusMessage What a gateway says.
+type ApiStatusMessage struct {
+	// Status Always `ok`.
+	Status string `json:"status"`
+
+	// Message What the gateway says.
+	Message string `json:"message"`
+}
+
+// Asset A template: a part of a Tyk OAS API definition that new APIs begin with. Fields that this schema does not name are stored and returned.
+type Asset = json.RawMessage
+
+// AssetRemoved The envelope of a success that returns nothing but a message.
+type AssetRemoved struct {
+	// Status Always `success`.
+	Status AssetRemovedStatus `json:"Status"`
+
+	// Message What was done. Scripts compare it.
+	Message string `json:"Message"`
+
+	// Meta Always null.
+	Meta *externalRef0.Nothing `json:"Meta"`
+
+	// ID Not set.
+	ID *string `json:"ID,omitempty"`
+}
+
+// AssetRemovedStatus Always `success`.
+type AssetRemovedStatus string
+
+// AssetStored The envelope around the IDs of a template that was stored.
+type AssetStored struct {
+	// Status Always `success`.
+	Status AssetStoredStatus `json:"Status"`
+
+	// Message What was done. Scripts compare it.
+	Message string `json:"Message"`
+
+	// Meta The `_id`, 24 hexadecimal digits.
+	Meta string `json:"Meta"`
+
+	// ID The `id`.
+	ID string `json:"ID"`
+}
+
+// AssetStoredStatus Always `success`.
+type AssetStoredStatus string
+
+// Assets A list of templates.
+type Assets = []Asset
+
+// BootstrapForm The first organisation and its administrator, as a form.
+type BootstrapForm struct {
+	// ConfirmPassword The password again. If it is present, it has to equal `password`.
+	ConfirmPassword *string `json:"confirm_password,omitempty"`
+
+	// EmailAddress The e-mail address of the administrator.
+	EmailAddress string `json:"email_address"`
+
+	// FirstName The given name of the administrator.
+	FirstName *string `json:"first_name,omitempty"`
+
+	// LastName The family name of the administrator.
+	LastName *string `json:"last_name,omitempty"`
+
+	// OwnerName The name of the organisation.
+	OwnerName string `json:"owner_name"`
+
+	// OwnerSlug A short name of the organisation for URLs.
+	OwnerSlug *string `json:"owner_slug,omitempty"`
+
+	// Password The password of the administrator, of at least 6 characters unless the server is configured for more.
+	Password string `json:"password"`
+}
+
+// CategoriesPayload The categories of an API.
+type CategoriesPayload struct {
+	// Categories The names of the categories.
+	Categories *[]string `json:"categories,omitempty"`
+}
+
+// CertificateFile A form with a file.
+type CertificateFile struct {
+	// Cert The certificate in PEM, and its private key if the gateway is to have it.
+	Cert *openapi_types.File `json:"cert,omitempty"`
+
+	// File The certificate, for clients that call the part `file`.
+	File *openapi_types.File `json:"file,omitempty"`
+}
+
+// CertificateList A page of certificates.
+type CertificateList struct {
+	// Certs The IDs of the certificates; absent with `mode=detailed`.
+	Certs *[]string `json:"certs,omitempty"`
+
+	// CertBasics The descriptions of the certificates; only with `mode=detailed`.
+	CertBasics *[]CertsCertificateBasics `json:"cert_basics,omitempty"`
+
+	// Pages The number of pages.
+	Pages int `json:"pages"`
+}
+
+// CertsCertificateBasics A short description of a certificate, as the gateway sends it.
+type CertsCertificateBasics = json.RawMessage
+
+// CertsCertificateMeta The description of a certificate, as the gateway sends it.
+type CertsCertificateMeta = json.RawMessage
+
+// DcrpRegistration The registration of a client with an identity provider, which is always empty.
+type DcrpRegistration struct {
+	// AccessToken Always empty.
+	AccessToken string `json:"access_token"`
+
+	// ClientUri Always empty.
+	ClientUri string `json:"client_uri"`
+
+	// Provider Always empty.
+	Provider string `json:"provider"`
+}
+
+// EntityStats The usage of what the parameter `entity` names.
+type EntityStats struct {
+	// Apis An element for each day of the period of which the usage is known.
+	Apis *UsageOfDays `json:"apis,omitempty"`
+
+	// Dataplanes An element for each day of the period of which the usage is known.
+	Dataplanes *UsageOfDays `json:"dataplanes,omitempty"`
+
+	// DataplanesGateways An element for each day of the period of which the usage is known.
+	DataplanesGateways *UsageOfDays `json:"dataplanes_gateways,omitempty"`
+}
+
+// GatewayAppOptions Which APIs a gateway serves.
+type GatewayAppOptions struct {
+	// NodeIsSegmented Whether the gateway serves only APIs that have one of its tags.
+	NodeIsSegmented bool `json:"node_is_segmented"`
+
+	// Tags The tags of the gateway.
+	Tags []string `json:"tags"`
+}
+
+// GatewayConfiguration What is known of the configuration of a gateway.
+type GatewayConfiguration struct {
+	// DbAppConfOptions Which APIs a gateway serves.
+	DbAppConfOptions GatewayAppOptions `json:"db_app_conf_options"`
 }
 
 // Health The state of the server, in the shape of a Tyk Gateway's health response.
@@ -110,7 +641,7 @@ type HealthItem struct {
 	// ComponentType The kind of component, `datastore` or `system`.
 	ComponentType string `json:"componentType"`
 
-	// ComponentId The ID of the component.
+	// ComponentId The ID of the component; absent if it has none.
 	ComponentId *string `json:"componentId,omitempty"`
 
 	// ObservedValue A count, such as the number of gateways; absent if there is nothing to count.
@@ -122,6 +653,192 @@ type HealthItem struct {
 
 // HealthItemStatus Whether it works.
 type HealthItemStatus string
+
+// IndividualStats The usage of one day.
+type IndividualStats struct {
+	// Date The day.
+	Date string `json:"date"`
+
+	// LicenseEntitlement Always 0.
+	LicenseEntitlement int `json:"license_entitlement"`
+
+	// LicenseEntitlementActive Always 0.
+	LicenseEntitlementActive int `json:"license_entitlement_active"`
+
+	// MinUsage How many there are now.
+	MinUsage int `json:"min_usage"`
+
+	// AvgUsage How many there are now.
+	AvgUsage int `json:"avg_usage"`
+
+	// MaxUsage How many there are now.
+	MaxUsage int `json:"max_usage"`
+
+	// MinActiveUsage How many are active now.
+	MinActiveUsage int `json:"min_active_usage"`
+
+	// AvgActiveUsage How many are active now.
+	AvgActiveUsage int `json:"avg_active_usage"`
+
+	// MaxActiveUsage How many are active now.
+	MaxActiveUsage int `json:"max_active_usage"`
+}
+
+// KeyRequest A developer's request for a key. Fields that this schema does not name are stored and returned.
+type KeyRequest = json.RawMessage
+
+// KeyRequests A list of requests.
+type KeyRequests struct {
+	// Data The requests, oldest first.
+	Data []KeyRequest `json:"Data"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"Pages"`
+}
+
+// KeysDetailed A page of keys with their sessions.
+type KeysDetailed struct {
+	// Keys The keys.
+	Keys *[]externalRef0.KeyData `json:"keys"`
+
+	// Pages The number of pages, always 1.
+	Pages int `json:"pages"`
+}
+
+// NewClientRequest An OAuth client to create. What is absent, the gateway makes (`client_id`, `secret`) or leaves empty.
+type NewClientRequest struct {
+	// ApiId Ignored: the API is that of the path.
+	ApiId *string `json:"api_id,omitempty"`
+
+	// ApiModel Always an empty object; part of many shapes of the original.
+	ApiModel *externalRef0.ApiModel `json:"api_model,omitempty"`
+
+	// ClientId The ID of the client.
+	ClientId *string `json:"client_id,omitempty"`
+
+	// ClientName Ignored: gateways do not know it.
+	ClientName *string `json:"client_name,omitempty"`
+
+	// Description What the client is.
+	Description *string `json:"description,omitempty"`
+
+	// MetaData The `meta_data` of the tokens of the client.
+	MetaData *json.RawMessage `json:"meta_data,omitempty"`
+
+	// PolicyId The policy of the client's tokens, by the ID that gateways know it by.
+	PolicyId *string `json:"policy_id,omitempty"`
+
+	// RedirectUri Where the gateway redirects to, or several addresses, separated by commas.
+	RedirectUri *string `json:"redirect_uri,omitempty"`
+
+	// Secret The secret of the client.
+	Secret *string `json:"secret,omitempty"`
+}
+
+// OASDocument An OpenAPI document. Fields that this schema does not name are stored and returned.
+type OASDocument = json.RawMessage
+
+// OAuthApps The OAuth clients of an API.
+type OAuthApps struct {
+	// Apps The clients.
+	Apps *[]OAuthClient `json:"apps"`
+
+	// Pages The number of pages, always 1.
+	Pages int `json:"pages"`
+}
+
+// OAuthClient An OAuth client.
+type OAuthClient struct {
+	// ClientId The ID of the client.
+	ClientId string `json:"client_id"`
+
+	// ClientName Always empty.
+	ClientName string `json:"client_name"`
+
+	// DcrRegistration The registration of a client with an identity provider, which is always empty.
+	DcrRegistration DcrpRegistration `json:"dcr_registration"`
+
+	// Description What the client is.
+	Description string `json:"description"`
+
+	// MetaData The `meta_data` of the tokens of the client.
+	MetaData *json.RawMessage `json:"meta_data"`
+
+	// PolicyId The policy of the client's tokens.
+	PolicyId string `json:"policy_id"`
+
+	// RedirectUri Where the gateway redirects to.
+	RedirectUri string `json:"redirect_uri"`
+
+	// Secret The secret of the client.
+	Secret string `json:"secret"`
+}
+
+// OAuthClientToken A token of an OAuth client.
+type OAuthClientToken struct {
+	// Code The token, or its hash.
+	Code string `json:"code"`
+
+	// Expires When it expires, in seconds since 1970.
+	Expires int64 `json:"expires"`
+}
+
+// OAuthClientTokens The tokens of an OAuth client.
+type OAuthClientTokens = []OAuthClientToken
+
+// PkixName A distinguished name, as Go's package crypto/x509/pkix has it.
+type PkixName map[string]interface{}
+
+// Policy A policy, which defines what the keys that carry it may do. A gateway knows it by `id`, or by `_id` if `id` is empty. Fields that this schema does not name are stored and returned.
+type Policy = externalRef0.DBPolicy
+
+// PortalCNAME The domain of an organisation's portal. Other fields are ignored.
+type PortalCNAME struct {
+	// Cname The domain, with or without a port. An empty text removes the domain.
+	Cname string `json:"cname"`
+
+	// OrgId The organisation, for a super user. Other callers change that of their own.
+	OrgId *string `json:"org_id,omitempty"`
+}
+
+// PortalCSS The style sheets of an organisation's portal. Fields that this schema does not name are stored and returned.
+type PortalCSS = json.RawMessage
+
+// PortalCatalogue What an organisation's portal offers. Fields that this schema does not name are stored and returned.
+type PortalCatalogue = json.RawMessage
+
+// PortalConfiguration The settings of an organisation's portal. Fields that this schema does not name are stored and returned.
+type PortalConfiguration = json.RawMessage
+
+// PortalDeveloper A developer, who is a user of the portal. Fields that this schema does not name are stored and returned.
+type PortalDeveloper = json.RawMessage
+
+// PortalDevelopers A list of developers.
+type PortalDevelopers struct {
+	// Data The developers, oldest first.
+	Data []PortalDeveloper `json:"Data"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"Pages"`
+}
+
+// PortalDocumentation The documentation of an API. Fields that this schema does not name are stored and returned.
+type PortalDocumentation = json.RawMessage
+
+// PortalMenus The menus of an organisation's portal. Fields that this schema does not name are stored and returned.
+type PortalMenus = json.RawMessage
+
+// PortalPage A page of an organisation's portal. Fields that this schema does not name are stored and returned.
+type PortalPage = json.RawMessage
+
+// PortalPages A list of pages.
+type PortalPages struct {
+	// Data The pages, oldest first.
+	Data []PortalPage `json:"Data"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"Pages"`
+}
 
 // SignedOn The envelope around the data that the redeemed nonce was made with.
 type SignedOn struct {
@@ -138,6 +855,72 @@ type SignedOn struct {
 // SignedOnStatus Always `OK`.
 type SignedOnStatus string
 
+// SystemNode A gateway that is registered with this installation.
+type SystemNode struct {
+	// Id The ID that it was given.
+	Id string `json:"id"`
+
+	// Hostname The name of its host.
+	Hostname string `json:"hostname"`
+}
+
+// SystemNodeDetail The configuration of a gateway, below `data`.
+type SystemNodeDetail struct {
+	// Data What is known of the configuration of a gateway.
+	Data GatewayConfiguration `json:"data"`
+}
+
+// SystemNodes The gateways, below `data`.
+type SystemNodes struct {
+	// Data The gateways of the installation.
+	Data SystemNodesData `json:"data"`
+}
+
+// SystemNodesData The gateways of the installation.
+type SystemNodesData struct {
+	// Nodes The registered gateways, oldest first.
+	Nodes []SystemNode `json:"nodes"`
+
+	// ActiveNodeCount The number of gateways.
+	ActiveNodeCount int `json:"active_node_count"`
+
+	// NodesAvailable Always 0.
+	NodesAvailable int `json:"nodes_available"`
+
+	// NodesRemaining Always 0.
+	NodesRemaining int `json:"nodes_remaining"`
+
+	// ValidUntil Always 0.
+	ValidUntil int `json:"valid_until"`
+}
+
+// SystemStats How much of the system is used.
+type SystemStats struct {
+	// Status Always `Success`.
+	Status string `json:"status"`
+
+	// Message Always empty.
+	Message string `json:"message"`
+
+	// Stats The usage of what the parameter `entity` names.
+	Stats EntityStats `json:"stats"`
+}
+
+// UsageOfDays An element for each day of the period of which the usage is known.
+type UsageOfDays = []IndividualStats
+
+// UserGroupDocument A user group, which grants permissions to the users whose `group_id` it is. Fields that this schema does not name are stored and returned.
+type UserGroupDocument = json.RawMessage
+
+// UserGroups A list of user groups.
+type UserGroups struct {
+	// Groups The user groups, oldest first.
+	Groups []UserGroupDocument `json:"groups"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
+}
+
 // UserPassword A new password, and the current one where it is needed. Other fields are ignored.
 type UserPassword struct {
 	// ApiModel Always empty. The original keeps it for older clients.
@@ -146,87 +929,663 @@ type UserPassword struct {
 	// CurrentPassword The current password. It is needed to change one's own.
 	CurrentPassword *string `json:"current_password,omitempty"`
 
-	// NewPassword The new password, of at least 6 characters.
+	// NewPassword The new password, of at least 6 characters unless the server is configured for more. It may be configured to differ from the user's last passwords, too.
 	NewPassword string `json:"new_password"`
 
 	// UserPermissions Ignored.
 	UserPermissions *map[string]interface{} `json:"user_permissions,omitempty"`
 }
 
+// UserSearchPayload What users are searched for.
+type UserSearchPayload struct {
+	// Filters The conditions.
+	Filters *struct {
+		// Query A part of the e-mail address.
+		Query *string `json:"query,omitempty"`
+	} `json:"filters,omitempty"`
+}
+
+// VersionMeta A version of an API.
+type VersionMeta struct {
+	// Id The `api_id` of the version.
+	Id string `json:"id"`
+
+	// Name The name of the version's API.
+	Name string `json:"name"`
+
+	// VersionName The name of the version.
+	VersionName string `json:"versionName"`
+
+	// Internal Whether gateways serve the version to other APIs only.
+	Internal bool `json:"internal"`
+
+	// ExpirationDate When the version expires, as its definition says; empty if never.
+	ExpirationDate string `json:"expirationDate"`
+
+	// IsDefaultVersion Whether requests that name no version are for this one.
+	IsDefaultVersion bool `json:"isDefaultVersion"`
+}
+
+// VersionMetas The versions of an API.
+type VersionMetas struct {
+	// Apis The API itself, and then its versions.
+	Apis []VersionMeta `json:"apis"`
+
+	// Pages The number of pages, always 1.
+	Pages int `json:"pages"`
+}
+
+// Webhook An address that gateways call when something happens. Fields that this schema does not name are stored and returned.
+type Webhook = json.RawMessage
+
+// Webhooks A list of webhooks.
+type Webhooks struct {
+	// Hooks The webhooks, oldest first.
+	Hooks []Webhook `json:"hooks"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
+}
+
+// APIAuthType defines model for APIAuthType.
+type APIAuthType = string
+
+// APICategory defines model for APICategory.
+type APICategory = string
+
+// APIName defines model for APIName.
+type APIName = string
+
+// APIOfKeys defines model for APIOfKeys.
+type APIOfKeys = string
+
+// APISort defines model for APISort.
+type APISort string
+
+// APIType defines model for APIType.
+type APIType string
+
+// AccessType defines model for AccessType.
+type AccessType string
+
+// AllowList defines model for AllowList.
+type AllowList = bool
+
+// Approved defines model for Approved.
+type Approved = bool
+
+// AssetID defines model for AssetID.
+type AssetID = string
+
+// AssetKind defines model for AssetKind.
+type AssetKind = string
+
+// Authentication defines model for Authentication.
+type Authentication = bool
+
+// AutoGuess defines model for AutoGuess.
+type AutoGuess = bool
+
+// BaseAPIID defines model for BaseAPIID.
+type BaseAPIID = string
+
+// BaseAPIVersionName defines model for BaseAPIVersionName.
+type BaseAPIVersionName = string
+
+// CertificateFilter defines model for CertificateFilter.
+type CertificateFilter string
+
+// CertificateID defines model for CertificateID.
+type CertificateID = string
+
+// CertificateMode defines model for CertificateMode.
+type CertificateMode string
+
+// CustomDomain defines model for CustomDomain.
+type CustomDomain = string
+
+// DeveloperEmail defines model for DeveloperEmail.
+type DeveloperEmail = string
+
+// DeveloperID defines model for DeveloperID.
+type DeveloperID = string
+
+// DocumentationID defines model for DocumentationID.
+type DocumentationID = string
+
+// EndDay defines model for EndDay.
+type EndDay = string
+
+// ExportMode defines model for ExportMode.
+type ExportMode = string
+
+// GroupID defines model for GroupID.
+type GroupID = string
+
 // Hashed defines model for Hashed.
 type Hashed = string
+
+// HookID defines model for HookID.
+type HookID = string
+
+// Hostname defines model for Hostname.
+type Hostname = string
+
+// KeyRequestID defines model for KeyRequestID.
+type KeyRequestID = string
+
+// ListenPath defines model for ListenPath.
+type ListenPath = string
+
+// MockResponse defines model for MockResponse.
+type MockResponse = bool
+
+// NameOfUser defines model for NameOfUser.
+type NameOfUser = string
+
+// NewVersionName defines model for NewVersionName.
+type NewVersionName = string
+
+// NodeID defines model for NodeID.
+type NodeID = string
 
 // Nonce defines model for Nonce.
 type Nonce = string
 
+// OAuthClientID defines model for OAuthClientID.
+type OAuthClientID = string
+
+// OrganisationOfPortal defines model for OrganisationOfPortal.
+type OrganisationOfPortal = string
+
 // Page defines model for Page.
 type Page = int
 
-// BadNonce The envelope of every response that is not a bare object.
+// PageID defines model for PageID.
+type PageID = string
+
+// PolicyActive defines model for PolicyActive.
+type PolicyActive = bool
+
+// Purge defines model for Purge.
+type Purge = bool
+
+// SSOKey defines model for SSOKey.
+type SSOKey = string
+
+// SearchText defines model for SearchText.
+type SearchText = string
+
+// SetDefault defines model for SetDefault.
+type SetDefault = bool
+
+// StartDay defines model for StartDay.
+type StartDay = string
+
+// StatsEntity defines model for StatsEntity.
+type StatsEntity string
+
+// StatsResolution defines model for StatsResolution.
+type StatsResolution string
+
+// SuppressReset defines model for SuppressReset.
+type SuppressReset = string
+
+// TemplateID defines model for TemplateID.
+type TemplateID = string
+
+// TextInKeyID defines model for TextInKeyID.
+type TextInKeyID = string
+
+// UpstreamURL defines model for UpstreamURL.
+type UpstreamURL = string
+
+// UserQuery defines model for UserQuery.
+type UserQuery = string
+
+// Username defines model for Username.
+type Username = bool
+
+// ValidateRequest defines model for ValidateRequest.
+type ValidateRequest = bool
+
+// BadNonce The envelope of every error.
 type BadNonce = externalRef0.ApiError
 
-// BadParameter The envelope of every response that is not a bare object.
+// BadParameter The envelope of every error.
 type BadParameter = externalRef0.ApiError
+
+// ChangedKeyRefused The envelope of every error.
+type ChangedKeyRefused = externalRef0.ApiError
 
 // Key A key of a gateway: its ID and its session.
 type Key = externalRef0.KeyData
 
-// NoKey The envelope of every response that is not a bare object.
+// KeyRequestRefused The envelope of every error.
+type KeyRequestRefused = externalRef0.ApiError
+
+// KeysRefused The envelope of every error.
+type KeysRefused = externalRef0.ApiError
+
+// NewKeyRefused The envelope of every error.
+type NewKeyRefused = externalRef0.ApiError
+
+// NoKey The envelope of every error.
 type NoKey = externalRef0.ApiError
 
-// NoNonce The envelope of every response that is not a bare object.
+// NoKeyOfAPI The envelope of every error.
+type NoKeyOfAPI = externalRef0.ApiError
+
+// NoNonce The envelope of every error.
 type NoNonce = externalRef0.ApiError
 
-// NotOwned The envelope of every response that is not a bare object.
-type NotOwned = externalRef0.ApiError
+// NoOAuthClient The envelope of every error.
+type NoOAuthClient = externalRef0.ApiError
 
-// NotRegistered The envelope of every response that is not a bare object.
-type NotRegistered = externalRef0.ApiError
+// NoPortalObject The envelope of every error.
+type NoPortalObject = externalRef0.ApiError
 
-// SignOnFailed The envelope of every response that is not a bare object.
+// NoSuchName The envelope of every error.
+type NoSuchName = externalRef0.ApiError
+
+// NothingToDelete The envelope of every error.
+type NothingToDelete = externalRef0.ApiError
+
+// PortalCreationFailed The envelope of every error.
+type PortalCreationFailed = externalRef0.ApiError
+
+// PortalCreationFailedWithoutBody The envelope of every error.
+type PortalCreationFailedWithoutBody = externalRef0.ApiError
+
+// PortalDeleted The envelope of a success that returns nothing but a message.
+type PortalDeleted = externalRef0.ApiOk
+
+// PortalDeletionFailed The envelope of every error.
+type PortalDeletionFailed = externalRef0.ApiError
+
+// PortalReadFailed The envelope of every error.
+type PortalReadFailed = externalRef0.ApiError
+
+// PortalUpdateFailed The envelope of every error.
+type PortalUpdateFailed = externalRef0.ApiError
+
+// PortalUpdated The envelope of a success that returns nothing but a message.
+type PortalUpdated = externalRef0.ApiOk
+
+// SignOnFailed The envelope of every error.
 type SignOnFailed = externalRef0.ApiError
 
-// TooLarge The envelope of every response that is not a bare object.
+// SignOnRefused The envelope of every error.
+type SignOnRefused = externalRef0.ApiError
+
+// TooLarge The envelope of every error.
 type TooLarge = externalRef0.ApiError
 
-// TooSlow The envelope of every response that is not a bare object.
+// TooManyAttempts The envelope of every error.
+type TooManyAttempts = externalRef0.ApiError
+
+// TooManyPasswords The envelope of every error.
+type TooManyPasswords = externalRef0.ApiError
+
+// TooSlow The envelope of every error.
 type TooSlow = externalRef0.ApiError
 
-// Unauthorised The envelope of every response that is not a bare object.
+// Unauthorised The envelope of every error.
 type Unauthorised = externalRef0.ApiError
 
 // GetApisParams defines parameters for GetApis.
 type GetApisParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// Q Lists only APIs that have this text in the first 1,000 characters of their name, in upper or lower case.
+	Q *APIName `form:"q,omitempty" json:"q,omitempty"`
+
+	// Sort What the list is sorted by; `-` reverses the order. Times are those that the documents state, and an API without one counts as the oldest. The default is the order in which the APIs were stored.
+	Sort *GetApisParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Category Lists only APIs that have one of these categories, at most 32, which are separated by commas. The categories of an API are those that its document lists, and the words behind a `#` in its name.
+	Category *APICategory `form:"category,omitempty" json:"category,omitempty"`
+
+	// AuthType Lists only APIs that have one of these types of authentication, at most 32, which are separated by commas: `keyless`, `authToken` (also of an API that states none), `basic`, `hmac`, `jwt`, `oauth`, `externalOAuth`, `oidc`, `mutualTLS`, `coprocess`, `goplugin` and `customPlugin`. Any other is an error.
+	AuthType *APIAuthType `form:"auth_type,omitempty" json:"auth_type,omitempty"`
+
+	// ApiType Lists only APIs of this type. An internal API has another type as well; `udg` is a GraphQL API that the gateway executes itself.
+	ApiType *GetApisParamsApiType `form:"api_type,omitempty" json:"api_type,omitempty"`
+}
+
+// GetApisParamsSort defines parameters for GetApis.
+type GetApisParamsSort string
+
+// GetApisParamsApiType defines parameters for GetApis.
+type GetApisParamsApiType string
+
+// PostApisParams defines parameters for PostApis.
+type PostApisParams struct {
+	// BaseApiId The ID of the API that the new one becomes a version of, or its ID in the database. Without it, the other parameters of versions have no effect.
+	BaseApiId *BaseAPIID `form:"base_api_id,omitempty" json:"base_api_id,omitempty"`
+
+	// BaseApiVersionName The name of the version that the base API itself is. It replaces the one that the base API has, and is required if it has none.
+	BaseApiVersionName *BaseAPIVersionName `form:"base_api_version_name,omitempty" json:"base_api_version_name,omitempty"`
+
+	// NewVersionName The name of the version that the new API is. Required with `base_api_id`.
+	NewVersionName *NewVersionName `form:"new_version_name,omitempty" json:"new_version_name,omitempty"`
+
+	// SetDefault Whether the new version serves requests that name none.
+	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
+}
+
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+}
+
+// CreateApiOASParams defines parameters for CreateApiOAS.
+type CreateApiOASParams struct {
+	// BaseApiId The ID of the API that the new one becomes a version of, or its ID in the database. Without it, the other parameters of versions have no effect.
+	BaseApiId *BaseAPIID `form:"base_api_id,omitempty" json:"base_api_id,omitempty"`
+
+	// BaseApiVersionName The name of the version that the base API itself is. It replaces the one that the base API has, and is required if it has none.
+	BaseApiVersionName *BaseAPIVersionName `form:"base_api_version_name,omitempty" json:"base_api_version_name,omitempty"`
+
+	// NewVersionName The name of the version that the new API is. Required with `base_api_id`.
+	NewVersionName *NewVersionName `form:"new_version_name,omitempty" json:"new_version_name,omitempty"`
+
+	// SetDefault Whether the new version serves requests that name none.
+	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
+
+	// TemplateID The ID of a template of the organisation, or its ID in the database. What the template has and the document lacks is added to the document, at every level; lists of the document replace those of the template. The IDs of the API that the template was made of are left out. It needs the permission `api_assets: read`.
+	TemplateID *TemplateID `form:"templateID,omitempty" json:"templateID,omitempty"`
+}
+
+// ImportOASParams defines parameters for ImportOAS.
+type ImportOASParams struct {
+	// UpstreamURL The URL that requests are sent to. The default is the first server of the document.
+	UpstreamURL *UpstreamURL `form:"upstreamURL,omitempty" json:"upstreamURL,omitempty"`
+
+	// ListenPath The path below which gateways serve the API. The default is `/`.
+	ListenPath *ListenPath `form:"listenPath,omitempty" json:"listenPath,omitempty"`
+
+	// CustomDomain The domain that gateways serve the API on. The default is any.
+	CustomDomain *CustomDomain `form:"customDomain,omitempty" json:"customDomain,omitempty"`
+
+	// AllowList Whether gateways serve only the operations of the document.
+	AllowList *AllowList `form:"allowList,omitempty" json:"allowList,omitempty"`
+
+	// ValidateRequest Whether gateways validate requests against the schemas of the document.
+	ValidateRequest *ValidateRequest `form:"validateRequest,omitempty" json:"validateRequest,omitempty"`
+
+	// MockResponse Whether gateways respond with the examples of the document.
+	MockResponse *MockResponse `form:"mockResponse,omitempty" json:"mockResponse,omitempty"`
+
+	// Authentication Whether gateways authenticate requests by the security schemes of the document.
+	Authentication *Authentication `form:"authentication,omitempty" json:"authentication,omitempty"`
+
+	// BaseApiId The ID of the API that the new one becomes a version of, or its ID in the database. Without it, the other parameters of versions have no effect.
+	BaseApiId *BaseAPIID `form:"base_api_id,omitempty" json:"base_api_id,omitempty"`
+
+	// BaseApiVersionName The name of the version that the base API itself is. It replaces the one that the base API has, and is required if it has none.
+	BaseApiVersionName *BaseAPIVersionName `form:"base_api_version_name,omitempty" json:"base_api_version_name,omitempty"`
+
+	// NewVersionName The name of the version that the new API is. Required with `base_api_id`.
+	NewVersionName *NewVersionName `form:"new_version_name,omitempty" json:"new_version_name,omitempty"`
+
+	// SetDefault Whether the new version serves requests that name none.
+	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
+
+	// TemplateID The ID of a template of the organisation, or its ID in the database. What the template has and the document lacks is added to the document, at every level; lists of the document replace those of the template. The IDs of the API that the template was made of are left out. It needs the permission `api_assets: read`.
+	TemplateID *TemplateID `form:"templateID,omitempty" json:"templateID,omitempty"`
+}
+
+// DeleteOASApiParams defines parameters for DeleteOASApi.
+type DeleteOASApiParams struct {
+	// Purge Whether the versions of the API are deleted, too.
+	Purge *Purge `form:"purge,omitempty" json:"purge,omitempty"`
+}
+
+// DownloadApiOASPublicParams defines parameters for DownloadApiOASPublic.
+type DownloadApiOASPublicParams struct {
+	// Mode With `public`, the document is exported without `x-tyk-api-gateway`.
+	Mode *ExportMode `form:"mode,omitempty" json:"mode,omitempty"`
+}
+
+// ListOASApiVersionsParams defines parameters for ListOASApiVersions.
+type ListOASApiVersionsParams struct {
+	// SearchText Lists only versions that have this text in the name of the API or of the version.
+	SearchText *SearchText `form:"searchText,omitempty" json:"searchText,omitempty"`
+
+	// AccessType Lists only versions that gateways serve to other APIs only, or only the others.
+	AccessType *ListOASApiVersionsParamsAccessType `form:"accessType,omitempty" json:"accessType,omitempty"`
+}
+
+// ListOASApiVersionsParamsAccessType defines parameters for ListOASApiVersions.
+type ListOASApiVersionsParamsAccessType string
+
+// DeleteApiKeyDetailParams defines parameters for DeleteApiKeyDetail.
+type DeleteApiKeyDetailParams struct {
+	// Hashed Any value that is not empty: the ID in the path is the hash of the key.
+	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
+
+	// AutoGuess Takes the ID in the path for the hash of a key if no key has this ID.
+	AutoGuess *AutoGuess `form:"auto_guess,omitempty" json:"auto_guess,omitempty"`
+
+	// Username The ID in the path is the name of a user. It need not be sent: keys are found by their names as well as by their IDs.
+	Username *Username `form:"username,omitempty" json:"username,omitempty"`
+}
+
+// GetApiKeyDetailParams defines parameters for GetApiKeyDetail.
+type GetApiKeyDetailParams struct {
+	// Hashed Any value that is not empty: the ID in the path is the hash of the key.
+	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
+
+	// AutoGuess Takes the ID in the path for the hash of a key if no key has this ID.
+	AutoGuess *AutoGuess `form:"auto_guess,omitempty" json:"auto_guess,omitempty"`
+
+	// Username The ID in the path is the name of a user. It need not be sent: keys are found by their names as well as by their IDs.
+	Username *Username `form:"username,omitempty" json:"username,omitempty"`
+}
+
+// UpdateApiKeyDetailParams defines parameters for UpdateApiKeyDetail.
+type UpdateApiKeyDetailParams struct {
+	// Hashed Any value that is not empty: the ID in the path is the hash of the key.
+	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
+
+	// AutoGuess Takes the ID in the path for the hash of a key if no key has this ID.
+	AutoGuess *AutoGuess `form:"auto_guess,omitempty" json:"auto_guess,omitempty"`
+
+	// Username The ID in the path is the name of a user. It need not be sent: keys are found by their names as well as by their IDs.
+	Username *Username `form:"username,omitempty" json:"username,omitempty"`
+
+	// SuppressReset Any value that is not empty: the remaining quota is not reset.
+	SuppressReset *SuppressReset `form:"suppress_reset,omitempty" json:"suppress_reset,omitempty"`
+}
+
+// ListAssetsParams defines parameters for ListAssets.
+type ListAssetsParams struct {
+	// Kind Lists only templates of this kind. There is one, `oas-template`; any other is an error.
+	Kind *AssetKind `form:"kind,omitempty" json:"kind,omitempty"`
+}
+
+// ListCertificatesParams defines parameters for ListCertificates.
+type ListCertificatesParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// Mode `detailed` lists descriptions of the certificates instead of their IDs.
+	Mode *ListCertificatesParamsMode `form:"mode,omitempty" json:"mode,omitempty"`
+
+	// Filter Lists, with `mode=detailed`, only certificates that the gateway has a private key of (`with_pk`) or not (`without_pk`). Without `mode=detailed`, it is ignored.
+	Filter *ListCertificatesParamsFilter `form:"filter,omitempty" json:"filter,omitempty"`
+}
+
+// ListCertificatesParamsMode defines parameters for ListCertificates.
+type ListCertificatesParamsMode string
+
+// ListCertificatesParamsFilter defines parameters for ListCertificates.
+type ListCertificatesParamsFilter string
+
+// GetWebhookListParams defines parameters for GetWebhookList.
+type GetWebhookListParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+}
+
+// GetKeysDetailedParams defines parameters for GetKeysDetailed.
+type GetKeysDetailedParams struct {
+	// Q Lists only keys that have this text in their ID.
+	Q *TextInKeyID `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // DeleteKeyParams defines parameters for DeleteKey.
 type DeleteKeyParams struct {
 	// Hashed Any value that is not empty: the ID in the path is the hash of the key.
 	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
+
+	// AutoGuess Takes the ID in the path for the hash of a key if no key has this ID.
+	AutoGuess *AutoGuess `form:"auto_guess,omitempty" json:"auto_guess,omitempty"`
+
+	// Username The ID in the path is the name of a user. It need not be sent: keys are found by their names as well as by their IDs.
+	Username *Username `form:"username,omitempty" json:"username,omitempty"`
 }
 
 // GetKeyDetailParams defines parameters for GetKeyDetail.
 type GetKeyDetailParams struct {
 	// Hashed Any value that is not empty: the ID in the path is the hash of the key.
 	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
+
+	// AutoGuess Takes the ID in the path for the hash of a key if no key has this ID.
+	AutoGuess *AutoGuess `form:"auto_guess,omitempty" json:"auto_guess,omitempty"`
+
+	// Username The ID in the path is the name of a user. It need not be sent: keys are found by their names as well as by their IDs.
+	Username *Username `form:"username,omitempty" json:"username,omitempty"`
 }
 
 // UpdateKeyParams defines parameters for UpdateKey.
 type UpdateKeyParams struct {
+	// Hashed Any value that is not empty: the ID in the path is the hash of the key.
+	Hashed *Hashed `form:"hashed,omitempty" json:"hashed,omitempty"`
+
+	// AutoGuess Takes the ID in the path for the hash of a key if no key has this ID.
+	AutoGuess *AutoGuess `form:"auto_guess,omitempty" json:"auto_guess,omitempty"`
+
+	// Username The ID in the path is the name of a user. It need not be sent: keys are found by their names as well as by their IDs.
+	Username *Username `form:"username,omitempty" json:"username,omitempty"`
+
 	// SuppressReset Any value that is not empty: the remaining quota is not reset.
-	SuppressReset *string `form:"suppress_reset,omitempty" json:"suppress_reset,omitempty"`
+	SuppressReset *SuppressReset `form:"suppress_reset,omitempty" json:"suppress_reset,omitempty"`
+}
+
+// GetPortalCatalogueParams defines parameters for GetPortalCatalogue.
+type GetPortalCatalogueParams struct {
+	// OrgId The ID of the organisation whose portal a super user asks for. That of other users counts, whatever the parameter says.
+	OrgId *OrganisationOfPortal `form:"org_id,omitempty" json:"org_id,omitempty"`
+}
+
+// GetPortalConfigurationParams defines parameters for GetPortalConfiguration.
+type GetPortalConfigurationParams struct {
+	// OrgId The ID of the organisation whose portal a super user asks for. That of other users counts, whatever the parameter says.
+	OrgId *OrganisationOfPortal `form:"org_id,omitempty" json:"org_id,omitempty"`
+}
+
+// GetPortalCSSParams defines parameters for GetPortalCSS.
+type GetPortalCSSParams struct {
+	// OrgId The ID of the organisation whose portal a super user asks for. That of other users counts, whatever the parameter says.
+	OrgId *OrganisationOfPortal `form:"org_id,omitempty" json:"org_id,omitempty"`
+}
+
+// GetPortalDevelopersParams defines parameters for GetPortalDevelopers.
+type GetPortalDevelopersParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+}
+
+// GetPortalDeveloperByEmailParams defines parameters for GetPortalDeveloperByEmail.
+type GetPortalDeveloperByEmailParams struct {
+	// OrgId The ID of the organisation whose portal a super user asks for. That of other users counts, whatever the parameter says.
+	OrgId *OrganisationOfPortal `form:"org_id,omitempty" json:"org_id,omitempty"`
+}
+
+// GetPortalDeveloperBySSOKeyParams defines parameters for GetPortalDeveloperBySSOKey.
+type GetPortalDeveloperBySSOKeyParams struct {
+	// OrgId The ID of the organisation whose portal a super user asks for. That of other users counts, whatever the parameter says.
+	OrgId *OrganisationOfPortal `form:"org_id,omitempty" json:"org_id,omitempty"`
+}
+
+// GetPortalMenusParams defines parameters for GetPortalMenus.
+type GetPortalMenusParams struct {
+	// OrgId The ID of the organisation whose portal a super user asks for. That of other users counts, whatever the parameter says.
+	OrgId *OrganisationOfPortal `form:"org_id,omitempty" json:"org_id,omitempty"`
+}
+
+// GetPortalPagesParams defines parameters for GetPortalPages.
+type GetPortalPagesParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
 }
 
 // GetPoliciesParams defines parameters for GetPolicies.
 type GetPoliciesParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// Active Lists only policies that are active, or with `false` only those that are not. A policy is active unless it says `"active": false` or `"is_inactive": true`.
+	Active *PolicyActive `form:"active,omitempty" json:"active,omitempty"`
+}
+
+// GetKeyRequestsParams defines parameters for GetKeyRequests.
+type GetKeyRequestsParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// Approved Lists only requests that are approved, or with `false` only those that are not.
+	Approved *Approved `form:"approved,omitempty" json:"approved,omitempty"`
+}
+
+// GetSystemStatsParams defines parameters for GetSystemStats.
+type GetSystemStatsParams struct {
+	// StartDay The first day of the period. The default is before any other.
+	StartDay *StartDay `form:"start_day,omitempty" json:"start_day,omitempty"`
+
+	// EndDay The last day of the period. The default is after any other.
+	EndDay *EndDay `form:"end_day,omitempty" json:"end_day,omitempty"`
+
+	// Resolution The length of the time that one element is of. It has no effect.
+	Resolution *GetSystemStatsParamsResolution `form:"resolution,omitempty" json:"resolution,omitempty"`
+
+	// Entity What is counted. The default is `apis`.
+	Entity *GetSystemStatsParamsEntity `form:"entity,omitempty" json:"entity,omitempty"`
+}
+
+// GetSystemStatsParamsResolution defines parameters for GetSystemStats.
+type GetSystemStatsParamsResolution string
+
+// GetSystemStatsParamsEntity defines parameters for GetSystemStats.
+type GetSystemStatsParamsEntity string
+
+// ListUserGroupsParams defines parameters for ListUserGroups.
+type ListUserGroupsParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
 }
 
 // GetUsersParams defines parameters for GetUsers.
 type GetUsersParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+}
+
+// SearchUserGetParams defines parameters for SearchUserGet.
+type SearchUserGetParams struct {
+	// Q Lists only users that have this text in their e-mail address, in any case.
+	Q *UserQuery `form:"q,omitempty" json:"q,omitempty"`
+
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+}
+
+// SearchUserParams defines parameters for SearchUser.
+type SearchUserParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 }
@@ -243,4793 +1602,137 @@ type RedeemDashboardNonceParams struct {
 	Nonce Nonce `form:"nonce" json:"nonce"`
 }
 
+// PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
+type PostApisJSONRequestBody = API
+
+// CreateBasicAuthUserJSONRequestBody defines body for CreateBasicAuthUser for application/json ContentType.
+type CreateBasicAuthUserJSONRequestBody = externalRef0.SessionState
+
+// CreateApiOASJSONRequestBody defines body for CreateApiOAS for application/json ContentType.
+type CreateApiOASJSONRequestBody = OASDocument
+
+// ImportOASJSONRequestBody defines body for ImportOAS for application/json ContentType.
+type ImportOASJSONRequestBody = OASDocument
+
+// UpdateApiOASJSONRequestBody defines body for UpdateApiOAS for application/json ContentType.
+type UpdateApiOASJSONRequestBody = OASDocument
+
+// UpdateApiCategoriesJSONRequestBody defines body for UpdateApiCategories for application/json ContentType.
+type UpdateApiCategoriesJSONRequestBody = CategoriesPayload
+
+// CreateNewClientAppJSONRequestBody defines body for CreateNewClientApp for application/json ContentType.
+type CreateNewClientAppJSONRequestBody = NewClientRequest
+
+// CreateStreamsApiJSONRequestBody defines body for CreateStreamsApi for application/json ContentType.
+type CreateStreamsApiJSONRequestBody = OASDocument
+
+// PutApiJSONRequestBody defines body for PutApi for application/json ContentType.
+type PutApiJSONRequestBody = API
+
+// UpdateApiKeyDetailJSONRequestBody defines body for UpdateApiKeyDetail for application/json ContentType.
+type UpdateApiKeyDetailJSONRequestBody = externalRef0.SessionState
+
+// AddAssetJSONRequestBody defines body for AddAsset for application/json ContentType.
+type AddAssetJSONRequestBody = Asset
+
+// UpdateAssetJSONRequestBody defines body for UpdateAsset for application/json ContentType.
+type UpdateAssetJSONRequestBody = Asset
+
+// CreateCertificatesMultipartRequestBody defines body for CreateCertificates for multipart/form-data ContentType.
+type CreateCertificatesMultipartRequestBody = CertificateFile
+
+// CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
+type CreateWebhookJSONRequestBody = Webhook
+
+// UpdateWebhookJSONRequestBody defines body for UpdateWebhook for application/json ContentType.
+type UpdateWebhookJSONRequestBody = Webhook
+
 // AddKeyJSONRequestBody defines body for AddKey for application/json ContentType.
 type AddKeyJSONRequestBody = externalRef0.SessionState
+
+// CreateCustomKeyJSONRequestBody defines body for CreateCustomKey for application/json ContentType.
+type CreateCustomKeyJSONRequestBody = externalRef0.SessionState
 
 // UpdateKeyJSONRequestBody defines body for UpdateKey for application/json ContentType.
 type UpdateKeyJSONRequestBody = externalRef0.SessionState
 
+// CreatePortalCatalogueJSONRequestBody defines body for CreatePortalCatalogue for application/json ContentType.
+type CreatePortalCatalogueJSONRequestBody = PortalCatalogue
+
+// UpdatePortalCatalogueJSONRequestBody defines body for UpdatePortalCatalogue for application/json ContentType.
+type UpdatePortalCatalogueJSONRequestBody = PortalCatalogue
+
+// UpdatePortalCNAMEJSONRequestBody defines body for UpdatePortalCNAME for application/json ContentType.
+type UpdatePortalCNAMEJSONRequestBody = PortalCNAME
+
+// CreatePortalConfigurationJSONRequestBody defines body for CreatePortalConfiguration for application/json ContentType.
+type CreatePortalConfigurationJSONRequestBody = PortalConfiguration
+
+// UpdatePortalConfigurationJSONRequestBody defines body for UpdatePortalConfiguration for application/json ContentType.
+type UpdatePortalConfigurationJSONRequestBody = PortalConfiguration
+
+// CreatePortalCSSJSONRequestBody defines body for CreatePortalCSS for application/json ContentType.
+type CreatePortalCSSJSONRequestBody = PortalCSS
+
+// UpdatePortalCSSJSONRequestBody defines body for UpdatePortalCSS for application/json ContentType.
+type UpdatePortalCSSJSONRequestBody = PortalCSS
+
+// CreatePortalDeveloperJSONRequestBody defines body for CreatePortalDeveloper for application/json ContentType.
+type CreatePortalDeveloperJSONRequestBody = PortalDeveloper
+
+// UpdatePortalDeveloperJSONRequestBody defines body for UpdatePortalDeveloper for application/json ContentType.
+type UpdatePortalDeveloperJSONRequestBody = PortalDeveloper
+
+// CreatePortalDocumentationJSONRequestBody defines body for CreatePortalDocumentation for application/json ContentType.
+type CreatePortalDocumentationJSONRequestBody = PortalDocumentation
+
+// CreatePortalMenusJSONRequestBody defines body for CreatePortalMenus for application/json ContentType.
+type CreatePortalMenusJSONRequestBody = PortalMenus
+
+// UpdatePortalMenusJSONRequestBody defines body for UpdatePortalMenus for application/json ContentType.
+type UpdatePortalMenusJSONRequestBody = PortalMenus
+
+// CreatePortalPageJSONRequestBody defines body for CreatePortalPage for application/json ContentType.
+type CreatePortalPageJSONRequestBody = PortalPage
+
+// UpdatePortalPageJSONRequestBody defines body for UpdatePortalPage for application/json ContentType.
+type UpdatePortalPageJSONRequestBody = PortalPage
+
+// PostPoliciesJSONRequestBody defines body for PostPolicies for application/json ContentType.
+type PostPoliciesJSONRequestBody = Policy
+
+// PutPoliciesJSONRequestBody defines body for PutPolicies for application/json ContentType.
+type PutPoliciesJSONRequestBody = Policy
+
+// CreateKeyRequestJSONRequestBody defines body for CreateKeyRequest for application/json ContentType.
+type CreateKeyRequestJSONRequestBody = KeyRequest
+
+// UpdateKeyRequestJSONRequestBody defines body for UpdateKeyRequest for application/json ContentType.
+type UpdateKeyRequestJSONRequestBody = KeyRequest
+
 // CreateSSONonceJSONRequestBody defines body for CreateSSONonce for application/json ContentType.
 type CreateSSONonceJSONRequestBody = externalRef0.SSOAccessData
+
+// CreateUserGroupJSONRequestBody defines body for CreateUserGroup for application/json ContentType.
+type CreateUserGroupJSONRequestBody = UserGroupDocument
+
+// UpdateUserGroupJSONRequestBody defines body for UpdateUserGroup for application/json ContentType.
+type UpdateUserGroupJSONRequestBody = UserGroupDocument
+
+// AddUserJSONRequestBody defines body for AddUser for application/json ContentType.
+type AddUserJSONRequestBody = externalRef0.UserRequest
+
+// SearchUserJSONRequestBody defines body for SearchUser for application/json ContentType.
+type SearchUserJSONRequestBody = UserSearchPayload
+
+// ChangeUserJSONRequestBody defines body for ChangeUser for application/json ContentType.
+type ChangeUserJSONRequestBody = externalRef0.UserRequest
 
 // SetUserPasswordJSONRequestBody defines body for SetUserPassword for application/json ContentType.
 type SetUserPasswordJSONRequestBody = UserPassword
 
-// RequestEditorFn is the function signature for the RequestEditor callback function
-type RequestEditorFn func(ctx context.Context, req *http.Request) error
-
-// Doer performs HTTP requests.
-//
-// The standard http.Client implements this interface.
-type HttpRequestDoer interface {
-	Do(req *http.Request) (*http.Response, error)
-}
-
-// Client which conforms to the OpenAPI3 specification for this service.
-type Client struct {
-	// The endpoint of the server conforming to this interface, with scheme,
-	// https://api.deepmap.com for example. This can contain a path relative
-	// to the server, such as https://api.deepmap.com/dev-test, and all the
-	// paths in the swagger spec will be appended to the server.
-	Server string
-
-	// Doer for performing requests, typically a *http.Client with any
-	// customized settings, such as certificate chains.
-	Client HttpRequestDoer
-
-	// A list of callbacks for modifying requests which are generated before sending over
-	// the network.
-	RequestEditors []RequestEditorFn
-}
-
-// ClientOption allows setting custom parameters during construction
-type ClientOption func(*Client) error
-
-// Creates a new Client, with reasonable defaults
-func NewClient(server string, opts ...ClientOption) (*Client, error) {
-	// create a client with sane default values
-	client := Client{
-		Server: server,
-	}
-	// mutate client and add all optional params
-	for _, o := range opts {
-		if err := o(&client); err != nil {
-			return nil, err
-		}
-	}
-	// ensure the server URL always has a trailing slash
-	if !strings.HasSuffix(client.Server, "/") {
-		client.Server += "/"
-	}
-	// create httpClient, if not already present
-	if client.Client == nil {
-		client.Client = &http.Client{}
-	}
-	return &client, nil
-}
-
-// WithHTTPClient allows overriding the default Doer, which is
-// automatically created using http.Client. This is useful for tests.
-func WithHTTPClient(doer HttpRequestDoer) ClientOption {
-	return func(c *Client) error {
-		c.Client = doer
-		return nil
-	}
-}
-
-// WithRequestEditorFn allows setting up a callback function, which will be
-// called right before sending the request. This can be used to mutate the request.
-func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
-	return func(c *Client) error {
-		c.RequestEditors = append(c.RequestEditors, fn)
-		return nil
-	}
-}
-
-// The interface specification for the client above.
-type ClientInterface interface {
-
-	// GetRoot Check that the server answers
-	//
-	// Responds with 200; clients of the original wait for it at start.
-	//
-	// Corresponds with GET / (the `GetRoot` operationId).
-	GetRoot(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetApis List APIs
-	//
-	// Lists the APIs of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
-	//
-	// Corresponds with GET /api/apis (the `GetApis` operationId).
-	GetApis(ctx context.Context, params *GetApisParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetApi Get an API
-	//
-	// Returns the API with this `api_id` or with this ID in the database.
-	//
-	// Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
-	GetApi(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ListApiKeys List the keys of an API
-	//
-	// Lists the IDs of the organisation's keys that grant access to the API, or their hashes if the gateway hashes keys. The server asks the gateway for each of its keys, which takes long if there are many thousands.
-	//
-	// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
-	ListApiKeys(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// AddKeyWithBody Create a key
-	//
-	// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /api/keys (the `AddKey` operationId).
-	AddKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// AddKey Create a key
-	//
-	// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /api/keys (the `AddKey` operationId).
-	AddKey(ctx context.Context, body AddKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DeleteKey Delete a key
-	//
-	// Deletes the key from the gateway, which refuses it from then on.
-	//
-	// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
-	DeleteKey(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetKeyDetail Get a key
-	//
-	// Returns the session of the key as the gateway has it.
-	//
-	// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
-	GetKeyDetail(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateKeyWithBody Replace the session of a key
-	//
-	// Replaces the session of the key. The rules for creating a key apply.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
-	UpdateKeyWithBody(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// UpdateKey Replace the session of a key
-	//
-	// Replaces the session of the key. The rules for creating a key apply.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
-	UpdateKey(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetPolicies List policies
-	//
-	// Lists the policies of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
-	//
-	// Corresponds with GET /api/portal/policies (the `GetPolicies` operationId).
-	GetPolicies(ctx context.Context, params *GetPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetPolicy Get a policy
-	//
-	// Returns the policy with this `_id` or with this explicit `id`.
-	//
-	// Corresponds with GET /api/portal/policies/{policyId} (the `GetPolicy` operationId).
-	GetPolicy(ctx context.Context, policyId externalRef0.PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateSSONonceWithBody Create a sign-on nonce
-	//
-	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
-	CreateSSONonceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// CreateSSONonce Create a sign-on nonce
-	//
-	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
-	CreateSSONonce(ctx context.Context, body CreateSSONonceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetUsers List users
-	//
-	// Lists the users of the caller's organisation, oldest first; a super user gets those of every organisation.
-	//
-	// Corresponds with GET /api/users (the `GetUsers` operationId).
-	GetUsers(ctx context.Context, params *GetUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// DeleteUser Delete a user
-	//
-	// Deletes a user of the caller's organisation, or the caller.
-	//
-	// Corresponds with DELETE /api/users/{userId} (the `DeleteUser` operationId).
-	DeleteUser(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetUser Get a user
-	//
-	// Returns a user of the caller's organisation, or the caller.
-	//
-	// Corresponds with GET /api/users/{userId} (the `GetUser` operationId).
-	GetUser(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// ResetUserKey Renew an access key
-	//
-	// Replaces the user's access key; the old one stops working at once. The response does not contain the new key: `GET /admin/users/{userId}` returns it.
-	//
-	// Corresponds with PUT /api/users/{userId}/actions/key/reset (the `ResetUserKey` operationId).
-	ResetUserKey(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SetUserPasswordWithBody Set a password
-	//
-	// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
-	SetUserPasswordWithBody(ctx context.Context, userId externalRef0.UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// SetUserPassword Set a password
-	//
-	// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
-	SetUserPassword(ctx context.Context, userId externalRef0.UserID, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetHealth Get the health of the server, under the other name
-	//
-	// Works like `/hello`.
-	//
-	// Corresponds with GET /health (the `GetHealth` operationId).
-	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetHello Get the health of the server
-	//
-	// Responds with 200 while the process lives; `details` has the state of the database.
-	//
-	// Corresponds with GET /hello (the `GetHello` operationId).
-	GetHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetReady Check that the server is ready
-	//
-	// Responds with 200 if the server can serve requests, which needs the database.
-	//
-	// Corresponds with GET /ready (the `GetReady` operationId).
-	GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RedeemPortalNonce Redeem a nonce for the portal
-	//
-	// The address that a browser opens with a nonce for the portal; works like `/tap`.
-	//
-	// Corresponds with GET /sso (the `RedeemPortalNonce` operationId).
-	RedeemPortalNonce(ctx context.Context, params *RedeemPortalNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RedeemDashboardNonce Redeem a nonce for the dashboard
-	//
-	// The address that a browser opens with a nonce for the dashboard. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
-	//
-	// Corresponds with GET /tap (the `RedeemDashboardNonce` operationId).
-	RedeemDashboardNonce(ctx context.Context, params *RedeemDashboardNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-}
-
-// GetRoot Check that the server answers
-//
-// Responds with 200; clients of the original wait for it at start.
-//
-// Corresponds with GET / (the `GetRoot` operationId).
-func (c *Client) GetRoot(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetRootRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetApis List APIs
-//
-// Lists the APIs of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
-//
-// Corresponds with GET /api/apis (the `GetApis` operationId).
-func (c *Client) GetApis(ctx context.Context, params *GetApisParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetApisRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetApi Get an API
-//
-// Returns the API with this `api_id` or with this ID in the database.
-//
-// Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
-func (c *Client) GetApi(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetApiRequest(c.Server, apiId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ListApiKeys List the keys of an API
-//
-// Lists the IDs of the organisation's keys that grant access to the API, or their hashes if the gateway hashes keys. The server asks the gateway for each of its keys, which takes long if there are many thousands.
-//
-// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
-func (c *Client) ListApiKeys(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewListApiKeysRequest(c.Server, apiId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// AddKeyWithBody Create a key
-//
-// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /api/keys (the `AddKey` operationId).
-func (c *Client) AddKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddKeyRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// AddKey Create a key
-//
-// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /api/keys (the `AddKey` operationId).
-func (c *Client) AddKey(ctx context.Context, body AddKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAddKeyRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DeleteKey Delete a key
-//
-// Deletes the key from the gateway, which refuses it from then on.
-//
-// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
-func (c *Client) DeleteKey(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteKeyRequest(c.Server, keyId, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetKeyDetail Get a key
-//
-// Returns the session of the key as the gateway has it.
-//
-// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
-func (c *Client) GetKeyDetail(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetKeyDetailRequest(c.Server, keyId, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// UpdateKeyWithBody Replace the session of a key
-//
-// Replaces the session of the key. The rules for creating a key apply.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
-func (c *Client) UpdateKeyWithBody(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateKeyRequestWithBody(c.Server, keyId, params, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// UpdateKey Replace the session of a key
-//
-// Replaces the session of the key. The rules for creating a key apply.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
-func (c *Client) UpdateKey(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateKeyRequest(c.Server, keyId, params, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetPolicies List policies
-//
-// Lists the policies of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
-//
-// Corresponds with GET /api/portal/policies (the `GetPolicies` operationId).
-func (c *Client) GetPolicies(ctx context.Context, params *GetPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetPoliciesRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetPolicy Get a policy
-//
-// Returns the policy with this `_id` or with this explicit `id`.
-//
-// Corresponds with GET /api/portal/policies/{policyId} (the `GetPolicy` operationId).
-func (c *Client) GetPolicy(ctx context.Context, policyId externalRef0.PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetPolicyRequest(c.Server, policyId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateSSONonceWithBody Create a sign-on nonce
-//
-// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
-func (c *Client) CreateSSONonceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSSONonceRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// CreateSSONonce Create a sign-on nonce
-//
-// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
-func (c *Client) CreateSSONonce(ctx context.Context, body CreateSSONonceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateSSONonceRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetUsers List users
-//
-// Lists the users of the caller's organisation, oldest first; a super user gets those of every organisation.
-//
-// Corresponds with GET /api/users (the `GetUsers` operationId).
-func (c *Client) GetUsers(ctx context.Context, params *GetUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetUsersRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// DeleteUser Delete a user
-//
-// Deletes a user of the caller's organisation, or the caller.
-//
-// Corresponds with DELETE /api/users/{userId} (the `DeleteUser` operationId).
-func (c *Client) DeleteUser(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteUserRequest(c.Server, userId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetUser Get a user
-//
-// Returns a user of the caller's organisation, or the caller.
-//
-// Corresponds with GET /api/users/{userId} (the `GetUser` operationId).
-func (c *Client) GetUser(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetUserRequest(c.Server, userId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// ResetUserKey Renew an access key
-//
-// Replaces the user's access key; the old one stops working at once. The response does not contain the new key: `GET /admin/users/{userId}` returns it.
-//
-// Corresponds with PUT /api/users/{userId}/actions/key/reset (the `ResetUserKey` operationId).
-func (c *Client) ResetUserKey(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewResetUserKeyRequest(c.Server, userId)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SetUserPasswordWithBody Set a password
-//
-// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
-func (c *Client) SetUserPasswordWithBody(ctx context.Context, userId externalRef0.UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetUserPasswordRequestWithBody(c.Server, userId, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// SetUserPassword Set a password
-//
-// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
-func (c *Client) SetUserPassword(ctx context.Context, userId externalRef0.UserID, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSetUserPasswordRequest(c.Server, userId, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetHealth Get the health of the server, under the other name
-//
-// Works like `/hello`.
-//
-// Corresponds with GET /health (the `GetHealth` operationId).
-func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetHealthRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetHello Get the health of the server
-//
-// Responds with 200 while the process lives; `details` has the state of the database.
-//
-// Corresponds with GET /hello (the `GetHello` operationId).
-func (c *Client) GetHello(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetHelloRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetReady Check that the server is ready
-//
-// Responds with 200 if the server can serve requests, which needs the database.
-//
-// Corresponds with GET /ready (the `GetReady` operationId).
-func (c *Client) GetReady(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetReadyRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RedeemPortalNonce Redeem a nonce for the portal
-//
-// The address that a browser opens with a nonce for the portal; works like `/tap`.
-//
-// Corresponds with GET /sso (the `RedeemPortalNonce` operationId).
-func (c *Client) RedeemPortalNonce(ctx context.Context, params *RedeemPortalNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRedeemPortalNonceRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RedeemDashboardNonce Redeem a nonce for the dashboard
-//
-// The address that a browser opens with a nonce for the dashboard. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
-//
-// Corresponds with GET /tap (the `RedeemDashboardNonce` operationId).
-func (c *Client) RedeemDashboardNonce(ctx context.Context, params *RedeemDashboardNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRedeemDashboardNonceRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// NewGetRootRequest constructs an http.Request for the GetRoot method
-func NewGetRootRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetApisRequest constructs an http.Request for the GetApis method
-func NewGetApisRequest(server string, params *GetApisParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/apis")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.P != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetApiRequest constructs an http.Request for the GetApi method
-func NewGetApiRequest(server string, apiId externalRef0.APIID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "apiId", apiId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/apis/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewListApiKeysRequest constructs an http.Request for the ListApiKeys method
-func NewListApiKeysRequest(server string, apiId externalRef0.APIID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "apiId", apiId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/apis/%s/keys", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewAddKeyRequest calls the generic AddKey builder with application/json body
-func NewAddKeyRequest(server string, body AddKeyJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewAddKeyRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewAddKeyRequestWithBody constructs an http.Request for the AddKey method, with any body, and a specified content type
-func NewAddKeyRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/keys")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewDeleteKeyRequest constructs an http.Request for the DeleteKey method
-func NewDeleteKeyRequest(server string, keyId externalRef0.KeyID, params *DeleteKeyParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/keys/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.Hashed != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "hashed", *params.Hashed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetKeyDetailRequest constructs an http.Request for the GetKeyDetail method
-func NewGetKeyDetailRequest(server string, keyId externalRef0.KeyID, params *GetKeyDetailParams) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/keys/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.Hashed != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "hashed", *params.Hashed, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewUpdateKeyRequest calls the generic UpdateKey builder with application/json body
-func NewUpdateKeyRequest(server string, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewUpdateKeyRequestWithBody(server, keyId, params, "application/json", bodyReader)
-}
-
-// NewUpdateKeyRequestWithBody constructs an http.Request for the UpdateKey method, with any body, and a specified content type
-func NewUpdateKeyRequestWithBody(server string, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "keyId", keyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/keys/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.SuppressReset != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "suppress_reset", *params.SuppressReset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewGetPoliciesRequest constructs an http.Request for the GetPolicies method
-func NewGetPoliciesRequest(server string, params *GetPoliciesParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/portal/policies")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.P != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetPolicyRequest constructs an http.Request for the GetPolicy method
-func NewGetPolicyRequest(server string, policyId externalRef0.PolicyID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "policyId", policyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/portal/policies/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewCreateSSONonceRequest calls the generic CreateSSONonce builder with application/json body
-func NewCreateSSONonceRequest(server string, body CreateSSONonceJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewCreateSSONonceRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewCreateSSONonceRequestWithBody constructs an http.Request for the CreateSSONonce method, with any body, and a specified content type
-func NewCreateSSONonceRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/sso")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewGetUsersRequest constructs an http.Request for the GetUsers method
-func NewGetUsersRequest(server string, params *GetUsersParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/users")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if params.P != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewDeleteUserRequest constructs an http.Request for the DeleteUser method
-func NewDeleteUserRequest(server string, userId externalRef0.UserID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/users/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetUserRequest constructs an http.Request for the GetUser method
-func NewGetUserRequest(server string, userId externalRef0.UserID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/users/%s", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewResetUserKeyRequest constructs an http.Request for the ResetUserKey method
-func NewResetUserKeyRequest(server string, userId externalRef0.UserID) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/users/%s/actions/key/reset", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewSetUserPasswordRequest calls the generic SetUserPassword builder with application/json body
-func NewSetUserPasswordRequest(server string, userId externalRef0.UserID, body SetUserPasswordJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewSetUserPasswordRequestWithBody(server, userId, "application/json", bodyReader)
-}
-
-// NewSetUserPasswordRequestWithBody constructs an http.Request for the SetUserPassword method, with any body, and a specified content type
-func NewSetUserPasswordRequestWithBody(server string, userId externalRef0.UserID, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	var pathParam0 string
-
-	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "userId", userId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
-	if err != nil {
-		return nil, err
-	}
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/api/users/%s/actions/reset", pathParam0)
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewGetHealthRequest constructs an http.Request for the GetHealth method
-func NewGetHealthRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/health")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetHelloRequest constructs an http.Request for the GetHello method
-func NewGetHelloRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/hello")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetReadyRequest constructs an http.Request for the GetReady method
-func NewGetReadyRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/ready")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewRedeemPortalNonceRequest constructs an http.Request for the RedeemPortalNonce method
-func NewRedeemPortalNonceRequest(server string, params *RedeemPortalNonceParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/sso")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nonce", params.Nonce, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewRedeemDashboardNonceRequest constructs an http.Request for the RedeemDashboardNonce method
-func NewRedeemDashboardNonceRequest(server string, params *RedeemDashboardNonceParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/tap")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "nonce", params.Nonce, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
-	for _, r := range c.RequestEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	for _, r := range additionalEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ClientWithResponses builds on ClientInterface to offer response payloads
-type ClientWithResponses struct {
-	ClientInterface
-}
-
-// NewClientWithResponses creates a new ClientWithResponses, which wraps
-// Client with return type handling
-func NewClientWithResponses(server string, opts ...ClientOption) (*ClientWithResponses, error) {
-	client, err := NewClient(server, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return &ClientWithResponses{client}, nil
-}
-
-// WithBaseURL overrides the baseURL.
-func WithBaseURL(baseURL string) ClientOption {
-	return func(c *Client) error {
-		newBaseURL, err := url.Parse(baseURL)
-		if err != nil {
-			return err
-		}
-		c.Server = newBaseURL.String()
-		return nil
-	}
-}
-
-// ClientWithResponsesInterface is the interface specification for the client with responses above.
-type ClientWithResponsesInterface interface {
-
-	// GetRootWithResponse Check that the server answers
-	//
-	// Responds with 200; clients of the original wait for it at start.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET / (the `GetRoot` operationId).
-	GetRootWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetRootResponse, error)
-
-	// GetApisWithResponse List APIs
-	//
-	// Lists the APIs of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/apis (the `GetApis` operationId).
-	GetApisWithResponse(ctx context.Context, params *GetApisParams, reqEditors ...RequestEditorFn) (*GetApisResponse, error)
-
-	// GetApiWithResponse Get an API
-	//
-	// Returns the API with this `api_id` or with this ID in the database.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
-	GetApiWithResponse(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*GetApiResponse, error)
-
-	// ListApiKeysWithResponse List the keys of an API
-	//
-	// Lists the IDs of the organisation's keys that grant access to the API, or their hashes if the gateway hashes keys. The server asks the gateway for each of its keys, which takes long if there are many thousands.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
-	ListApiKeysWithResponse(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*ListApiKeysResponse, error)
-
-	// AddKeyWithBodyWithResponse Create a key
-	//
-	// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/keys (the `AddKey` operationId).
-	AddKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddKeyResponse, error)
-
-	// AddKeyWithResponse Create a key
-	//
-	// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/keys (the `AddKey` operationId).
-	AddKeyWithResponse(ctx context.Context, body AddKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*AddKeyResponse, error)
-
-	// DeleteKeyWithResponse Delete a key
-	//
-	// Deletes the key from the gateway, which refuses it from then on.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
-	DeleteKeyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error)
-
-	// GetKeyDetailWithResponse Get a key
-	//
-	// Returns the session of the key as the gateway has it.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
-	GetKeyDetailWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*GetKeyDetailResponse, error)
-
-	// UpdateKeyWithBodyWithResponse Replace the session of a key
-	//
-	// Replaces the session of the key. The rules for creating a key apply.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
-	UpdateKeyWithBodyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
-
-	// UpdateKeyWithResponse Replace the session of a key
-	//
-	// Replaces the session of the key. The rules for creating a key apply.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
-	UpdateKeyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
-
-	// GetPoliciesWithResponse List policies
-	//
-	// Lists the policies of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/portal/policies (the `GetPolicies` operationId).
-	GetPoliciesWithResponse(ctx context.Context, params *GetPoliciesParams, reqEditors ...RequestEditorFn) (*GetPoliciesResponse, error)
-
-	// GetPolicyWithResponse Get a policy
-	//
-	// Returns the policy with this `_id` or with this explicit `id`.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/portal/policies/{policyId} (the `GetPolicy` operationId).
-	GetPolicyWithResponse(ctx context.Context, policyId externalRef0.PolicyID, reqEditors ...RequestEditorFn) (*GetPolicyResponse, error)
-
-	// CreateSSONonceWithBodyWithResponse Create a sign-on nonce
-	//
-	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
-	CreateSSONonceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSSONonceResponse, error)
-
-	// CreateSSONonceWithResponse Create a sign-on nonce
-	//
-	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
-	CreateSSONonceWithResponse(ctx context.Context, body CreateSSONonceJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSSONonceResponse, error)
-
-	// GetUsersWithResponse List users
-	//
-	// Lists the users of the caller's organisation, oldest first; a super user gets those of every organisation.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/users (the `GetUsers` operationId).
-	GetUsersWithResponse(ctx context.Context, params *GetUsersParams, reqEditors ...RequestEditorFn) (*GetUsersResponse, error)
-
-	// DeleteUserWithResponse Delete a user
-	//
-	// Deletes a user of the caller's organisation, or the caller.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /api/users/{userId} (the `DeleteUser` operationId).
-	DeleteUserWithResponse(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error)
-
-	// GetUserWithResponse Get a user
-	//
-	// Returns a user of the caller's organisation, or the caller.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /api/users/{userId} (the `GetUser` operationId).
-	GetUserWithResponse(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*GetUserResponse, error)
-
-	// ResetUserKeyWithResponse Renew an access key
-	//
-	// Replaces the user's access key; the old one stops working at once. The response does not contain the new key: `GET /admin/users/{userId}` returns it.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PUT /api/users/{userId}/actions/key/reset (the `ResetUserKey` operationId).
-	ResetUserKeyWithResponse(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*ResetUserKeyResponse, error)
-
-	// SetUserPasswordWithBodyWithResponse Set a password
-	//
-	// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
-	SetUserPasswordWithBodyWithResponse(ctx context.Context, userId externalRef0.UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error)
-
-	// SetUserPasswordWithResponse Set a password
-	//
-	// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
-	SetUserPasswordWithResponse(ctx context.Context, userId externalRef0.UserID, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error)
-
-	// GetHealthWithResponse Get the health of the server, under the other name
-	//
-	// Works like `/hello`.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /health (the `GetHealth` operationId).
-	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
-
-	// GetHelloWithResponse Get the health of the server
-	//
-	// Responds with 200 while the process lives; `details` has the state of the database.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /hello (the `GetHello` operationId).
-	GetHelloWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHelloResponse, error)
-
-	// GetReadyWithResponse Check that the server is ready
-	//
-	// Responds with 200 if the server can serve requests, which needs the database.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /ready (the `GetReady` operationId).
-	GetReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadyResponse, error)
-
-	// RedeemPortalNonceWithResponse Redeem a nonce for the portal
-	//
-	// The address that a browser opens with a nonce for the portal; works like `/tap`.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /sso (the `RedeemPortalNonce` operationId).
-	RedeemPortalNonceWithResponse(ctx context.Context, params *RedeemPortalNonceParams, reqEditors ...RequestEditorFn) (*RedeemPortalNonceResponse, error)
-
-	// RedeemDashboardNonceWithResponse Redeem a nonce for the dashboard
-	//
-	// The address that a browser opens with a nonce for the dashboard. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /tap (the `RedeemDashboardNonce` operationId).
-	RedeemDashboardNonceWithResponse(ctx context.Context, params *RedeemDashboardNonceParams, reqEditors ...RequestEditorFn) (*RedeemDashboardNonceResponse, error)
-}
-
-type GetRootResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetRootResponse) GetJSON200() *externalRef0.ApiError {
-	return r.JSON200
-}
-
-// GetBody returns the raw response body bytes
-func (r GetRootResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetRootResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetRootResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetRootResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetApisResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ApiDefinitions
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadParameter
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetApisResponse) GetJSON200() *externalRef0.ApiDefinitions {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r GetApisResponse) GetJSON400() *BadParameter {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetApisResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetApisResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetApisResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetApisResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetApisResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetApisResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetApisResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetApiResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ApiDefinition
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *externalRef0.ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetApiResponse) GetJSON200() *externalRef0.ApiDefinition {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetApiResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetApiResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r GetApiResponse) GetJSON404() *externalRef0.ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetApiResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetApiResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetApiResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetApiResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetApiResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ListApiKeysResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.Keys
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *externalRef0.ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ListApiKeysResponse) GetJSON200() *externalRef0.Keys {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ListApiKeysResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ListApiKeysResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r ListApiKeysResponse) GetJSON404() *externalRef0.ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r ListApiKeysResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r ListApiKeysResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ListApiKeysResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ListApiKeysResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ListApiKeysResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type AddKeyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Key
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *externalRef0.ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r AddKeyResponse) GetJSON200() *Key {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r AddKeyResponse) GetJSON400() *externalRef0.ApiError {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r AddKeyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r AddKeyResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r AddKeyResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r AddKeyResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r AddKeyResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r AddKeyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r AddKeyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r AddKeyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r AddKeyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type DeleteKeyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ApiError
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *NotOwned
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *NoKey
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DeleteKeyResponse) GetJSON200() *externalRef0.ApiError {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r DeleteKeyResponse) GetJSON400() *NotOwned {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r DeleteKeyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r DeleteKeyResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r DeleteKeyResponse) GetJSON404() *NoKey {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r DeleteKeyResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r DeleteKeyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r DeleteKeyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r DeleteKeyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DeleteKeyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetKeyDetailResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Key
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *NotOwned
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *NoKey
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetKeyDetailResponse) GetJSON200() *Key {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r GetKeyDetailResponse) GetJSON400() *NotOwned {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetKeyDetailResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetKeyDetailResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r GetKeyDetailResponse) GetJSON404() *NoKey {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetKeyDetailResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetKeyDetailResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetKeyDetailResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetKeyDetailResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetKeyDetailResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type UpdateKeyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Key
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *externalRef0.ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *NoKey
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r UpdateKeyResponse) GetJSON200() *Key {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r UpdateKeyResponse) GetJSON400() *externalRef0.ApiError {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r UpdateKeyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r UpdateKeyResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r UpdateKeyResponse) GetJSON404() *NoKey {
-	return r.JSON404
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r UpdateKeyResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r UpdateKeyResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r UpdateKeyResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r UpdateKeyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r UpdateKeyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r UpdateKeyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r UpdateKeyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetPoliciesResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ImportDataStruct
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadParameter
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetPoliciesResponse) GetJSON200() *externalRef0.ImportDataStruct {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r GetPoliciesResponse) GetJSON400() *BadParameter {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetPoliciesResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetPoliciesResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetPoliciesResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetPoliciesResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetPoliciesResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetPoliciesResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetPoliciesResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetPolicyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.DBPolicy
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *externalRef0.ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetPolicyResponse) GetJSON200() *externalRef0.DBPolicy {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetPolicyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetPolicyResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r GetPolicyResponse) GetJSON404() *externalRef0.ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetPolicyResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetPolicyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetPolicyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetPolicyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetPolicyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type CreateSSONonceResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ApiError
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *externalRef0.ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CreateSSONonceResponse) GetJSON200() *externalRef0.ApiError {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r CreateSSONonceResponse) GetJSON400() *externalRef0.ApiError {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r CreateSSONonceResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r CreateSSONonceResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r CreateSSONonceResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r CreateSSONonceResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r CreateSSONonceResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r CreateSSONonceResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r CreateSSONonceResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r CreateSSONonceResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r CreateSSONonceResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetUsersResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.Users
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadParameter
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetUsersResponse) GetJSON200() *externalRef0.Users {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r GetUsersResponse) GetJSON400() *BadParameter {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetUsersResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetUsersResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetUsersResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetUsersResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetUsersResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetUsersResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetUsersResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type DeleteUserResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ApiError
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *externalRef0.ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r DeleteUserResponse) GetJSON200() *externalRef0.ApiError {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r DeleteUserResponse) GetJSON400() *externalRef0.ApiError {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r DeleteUserResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r DeleteUserResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r DeleteUserResponse) GetJSON404() *externalRef0.ApiError {
-	return r.JSON404
-}
-
-// GetBody returns the raw response body bytes
-func (r DeleteUserResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r DeleteUserResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r DeleteUserResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r DeleteUserResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetUserResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.User
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *externalRef0.ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetUserResponse) GetJSON200() *externalRef0.User {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r GetUserResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetUserResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r GetUserResponse) GetJSON404() *externalRef0.ApiError {
-	return r.JSON404
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetUserResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetUserResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetUserResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetUserResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetUserResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type ResetUserKeyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ApiError
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *externalRef0.ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ResetUserKeyResponse) GetJSON200() *externalRef0.ApiError {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r ResetUserKeyResponse) GetJSON400() *externalRef0.ApiError {
-	return r.JSON400
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r ResetUserKeyResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r ResetUserKeyResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r ResetUserKeyResponse) GetJSON404() *externalRef0.ApiError {
-	return r.JSON404
-}
-
-// GetBody returns the raw response body bytes
-func (r ResetUserKeyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r ResetUserKeyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r ResetUserKeyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r ResetUserKeyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type SetUserPasswordResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *externalRef0.ApiError
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *Unauthorised
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON404 the response for an HTTP 404 `application/json` response
-	JSON404 *externalRef0.ApiError
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *TooSlow
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *TooLarge
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r SetUserPasswordResponse) GetJSON200() *externalRef0.ApiError {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r SetUserPasswordResponse) GetJSON401() *Unauthorised {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r SetUserPasswordResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON404 returns the response for an HTTP 404 `application/json` response
-func (r SetUserPasswordResponse) GetJSON404() *externalRef0.ApiError {
-	return r.JSON404
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r SetUserPasswordResponse) GetJSON408() *TooSlow {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r SetUserPasswordResponse) GetJSON413() *TooLarge {
-	return r.JSON413
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r SetUserPasswordResponse) GetJSON500() *externalRef0.ApiError {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r SetUserPasswordResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r SetUserPasswordResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r SetUserPasswordResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r SetUserPasswordResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetHealthResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Health
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetHealthResponse) GetJSON200() *Health {
-	return r.JSON200
-}
-
-// GetBody returns the raw response body bytes
-func (r GetHealthResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetHealthResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetHealthResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetHealthResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetHelloResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Health
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetHelloResponse) GetJSON200() *Health {
-	return r.JSON200
-}
-
-// GetBody returns the raw response body bytes
-func (r GetHelloResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetHelloResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetHelloResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetHelloResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetReadyResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Health
-	// JSON503 the response for an HTTP 503 `application/json` response
-	JSON503 *Health
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetReadyResponse) GetJSON200() *Health {
-	return r.JSON200
-}
-
-// GetJSON503 returns the response for an HTTP 503 `application/json` response
-func (r GetReadyResponse) GetJSON503() *Health {
-	return r.JSON503
-}
-
-// GetBody returns the raw response body bytes
-func (r GetReadyResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetReadyResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetReadyResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetReadyResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type RedeemPortalNonceResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SignedOn
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *BadNonce
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *NotRegistered
-	// JSON422 the response for an HTTP 422 `application/json` response
-	JSON422 *NoNonce
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *SignOnFailed
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RedeemPortalNonceResponse) GetJSON200() *SignedOn {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r RedeemPortalNonceResponse) GetJSON401() *BadNonce {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r RedeemPortalNonceResponse) GetJSON403() *NotRegistered {
-	return r.JSON403
-}
-
-// GetJSON422 returns the response for an HTTP 422 `application/json` response
-func (r RedeemPortalNonceResponse) GetJSON422() *NoNonce {
-	return r.JSON422
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r RedeemPortalNonceResponse) GetJSON500() *SignOnFailed {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r RedeemPortalNonceResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RedeemPortalNonceResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RedeemPortalNonceResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RedeemPortalNonceResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type RedeemDashboardNonceResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *SignedOn
-	// JSON401 the response for an HTTP 401 `application/json` response
-	JSON401 *BadNonce
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *NotRegistered
-	// JSON422 the response for an HTTP 422 `application/json` response
-	JSON422 *NoNonce
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *SignOnFailed
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RedeemDashboardNonceResponse) GetJSON200() *SignedOn {
-	return r.JSON200
-}
-
-// GetJSON401 returns the response for an HTTP 401 `application/json` response
-func (r RedeemDashboardNonceResponse) GetJSON401() *BadNonce {
-	return r.JSON401
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r RedeemDashboardNonceResponse) GetJSON403() *NotRegistered {
-	return r.JSON403
-}
-
-// GetJSON422 returns the response for an HTTP 422 `application/json` response
-func (r RedeemDashboardNonceResponse) GetJSON422() *NoNonce {
-	return r.JSON422
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r RedeemDashboardNonceResponse) GetJSON500() *SignOnFailed {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r RedeemDashboardNonceResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RedeemDashboardNonceResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RedeemDashboardNonceResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RedeemDashboardNonceResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-// GetRootWithResponse Check that the server answers
-//
-// Responds with 200; clients of the original wait for it at start.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET / (the `GetRoot` operationId).
-func (c *ClientWithResponses) GetRootWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetRootResponse, error) {
-	rsp, err := c.GetRoot(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetRootResponse(rsp)
-}
-
-// GetApisWithResponse List APIs
-//
-// Lists the APIs of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/apis (the `GetApis` operationId).
-func (c *ClientWithResponses) GetApisWithResponse(ctx context.Context, params *GetApisParams, reqEditors ...RequestEditorFn) (*GetApisResponse, error) {
-	rsp, err := c.GetApis(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetApisResponse(rsp)
-}
-
-// GetApiWithResponse Get an API
-//
-// Returns the API with this `api_id` or with this ID in the database.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/apis/{apiId} (the `GetApi` operationId).
-func (c *ClientWithResponses) GetApiWithResponse(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*GetApiResponse, error) {
-	rsp, err := c.GetApi(ctx, apiId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetApiResponse(rsp)
-}
-
-// ListApiKeysWithResponse List the keys of an API
-//
-// Lists the IDs of the organisation's keys that grant access to the API, or their hashes if the gateway hashes keys. The server asks the gateway for each of its keys, which takes long if there are many thousands.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/apis/{apiId}/keys (the `ListApiKeys` operationId).
-func (c *ClientWithResponses) ListApiKeysWithResponse(ctx context.Context, apiId externalRef0.APIID, reqEditors ...RequestEditorFn) (*ListApiKeysResponse, error) {
-	rsp, err := c.ListApiKeys(ctx, apiId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseListApiKeysResponse(rsp)
-}
-
-// AddKeyWithBodyWithResponse Create a key
-//
-// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/keys (the `AddKey` operationId).
-func (c *ClientWithResponses) AddKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddKeyResponse, error) {
-	rsp, err := c.AddKeyWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAddKeyResponse(rsp)
-}
-
-// AddKeyWithResponse Create a key
-//
-// Has the gateway create a key for the caller's organisation. `org_id` may be absent; another organisation, and access rights to an API of another organisation, are refused. A super user has to name the organisation.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/keys (the `AddKey` operationId).
-func (c *ClientWithResponses) AddKeyWithResponse(ctx context.Context, body AddKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*AddKeyResponse, error) {
-	rsp, err := c.AddKey(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAddKeyResponse(rsp)
-}
-
-// DeleteKeyWithResponse Delete a key
-//
-// Deletes the key from the gateway, which refuses it from then on.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /api/keys/{keyId} (the `DeleteKey` operationId).
-func (c *ClientWithResponses) DeleteKeyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *DeleteKeyParams, reqEditors ...RequestEditorFn) (*DeleteKeyResponse, error) {
-	rsp, err := c.DeleteKey(ctx, keyId, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDeleteKeyResponse(rsp)
-}
-
-// GetKeyDetailWithResponse Get a key
-//
-// Returns the session of the key as the gateway has it.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/keys/{keyId} (the `GetKeyDetail` operationId).
-func (c *ClientWithResponses) GetKeyDetailWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *GetKeyDetailParams, reqEditors ...RequestEditorFn) (*GetKeyDetailResponse, error) {
-	rsp, err := c.GetKeyDetail(ctx, keyId, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetKeyDetailResponse(rsp)
-}
-
-// UpdateKeyWithBodyWithResponse Replace the session of a key
-//
-// Replaces the session of the key. The rules for creating a key apply.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
-func (c *ClientWithResponses) UpdateKeyWithBodyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error) {
-	rsp, err := c.UpdateKeyWithBody(ctx, keyId, params, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseUpdateKeyResponse(rsp)
-}
-
-// UpdateKeyWithResponse Replace the session of a key
-//
-// Replaces the session of the key. The rules for creating a key apply.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
-func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, keyId externalRef0.KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error) {
-	rsp, err := c.UpdateKey(ctx, keyId, params, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseUpdateKeyResponse(rsp)
-}
-
-// GetPoliciesWithResponse List policies
-//
-// Lists the policies of the caller's organisation, oldest first; a super user gets those of every organisation. The import of the admin API accepts the response as it is.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/portal/policies (the `GetPolicies` operationId).
-func (c *ClientWithResponses) GetPoliciesWithResponse(ctx context.Context, params *GetPoliciesParams, reqEditors ...RequestEditorFn) (*GetPoliciesResponse, error) {
-	rsp, err := c.GetPolicies(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetPoliciesResponse(rsp)
-}
-
-// GetPolicyWithResponse Get a policy
-//
-// Returns the policy with this `_id` or with this explicit `id`.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/portal/policies/{policyId} (the `GetPolicy` operationId).
-func (c *ClientWithResponses) GetPolicyWithResponse(ctx context.Context, policyId externalRef0.PolicyID, reqEditors ...RequestEditorFn) (*GetPolicyResponse, error) {
-	rsp, err := c.GetPolicy(ctx, policyId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetPolicyResponse(rsp)
-}
-
-// CreateSSONonceWithBodyWithResponse Create a sign-on nonce
-//
-// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
-func (c *ClientWithResponses) CreateSSONonceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSSONonceResponse, error) {
-	rsp, err := c.CreateSSONonceWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateSSONonceResponse(rsp)
-}
-
-// CreateSSONonceWithResponse Create a sign-on nonce
-//
-// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/sso (the `CreateSSONonce` operationId).
-func (c *ClientWithResponses) CreateSSONonceWithResponse(ctx context.Context, body CreateSSONonceJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSSONonceResponse, error) {
-	rsp, err := c.CreateSSONonce(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseCreateSSONonceResponse(rsp)
-}
-
-// GetUsersWithResponse List users
-//
-// Lists the users of the caller's organisation, oldest first; a super user gets those of every organisation.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/users (the `GetUsers` operationId).
-func (c *ClientWithResponses) GetUsersWithResponse(ctx context.Context, params *GetUsersParams, reqEditors ...RequestEditorFn) (*GetUsersResponse, error) {
-	rsp, err := c.GetUsers(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetUsersResponse(rsp)
-}
-
-// DeleteUserWithResponse Delete a user
-//
-// Deletes a user of the caller's organisation, or the caller.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /api/users/{userId} (the `DeleteUser` operationId).
-func (c *ClientWithResponses) DeleteUserWithResponse(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*DeleteUserResponse, error) {
-	rsp, err := c.DeleteUser(ctx, userId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseDeleteUserResponse(rsp)
-}
-
-// GetUserWithResponse Get a user
-//
-// Returns a user of the caller's organisation, or the caller.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /api/users/{userId} (the `GetUser` operationId).
-func (c *ClientWithResponses) GetUserWithResponse(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*GetUserResponse, error) {
-	rsp, err := c.GetUser(ctx, userId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetUserResponse(rsp)
-}
-
-// ResetUserKeyWithResponse Renew an access key
-//
-// Replaces the user's access key; the old one stops working at once. The response does not contain the new key: `GET /admin/users/{userId}` returns it.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PUT /api/users/{userId}/actions/key/reset (the `ResetUserKey` operationId).
-func (c *ClientWithResponses) ResetUserKeyWithResponse(ctx context.Context, userId externalRef0.UserID, reqEditors ...RequestEditorFn) (*ResetUserKeyResponse, error) {
-	rsp, err := c.ResetUserKey(ctx, userId, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseResetUserKeyResponse(rsp)
-}
-
-// SetUserPasswordWithBodyWithResponse Set a password
-//
-// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
-func (c *ClientWithResponses) SetUserPasswordWithBodyWithResponse(ctx context.Context, userId externalRef0.UserID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error) {
-	rsp, err := c.SetUserPasswordWithBody(ctx, userId, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSetUserPasswordResponse(rsp)
-}
-
-// SetUserPasswordWithResponse Set a password
-//
-// Sets the password of a user. Users may set their own, with `current_password` if they have one. An administrator with the permission `ResetPassword` may set that of another user of the same organisation. Nobody else may.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /api/users/{userId}/actions/reset (the `SetUserPassword` operationId).
-func (c *ClientWithResponses) SetUserPasswordWithResponse(ctx context.Context, userId externalRef0.UserID, body SetUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*SetUserPasswordResponse, error) {
-	rsp, err := c.SetUserPassword(ctx, userId, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseSetUserPasswordResponse(rsp)
-}
-
-// GetHealthWithResponse Get the health of the server, under the other name
-//
-// Works like `/hello`.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /health (the `GetHealth` operationId).
-func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error) {
-	rsp, err := c.GetHealth(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetHealthResponse(rsp)
-}
-
-// GetHelloWithResponse Get the health of the server
-//
-// Responds with 200 while the process lives; `details` has the state of the database.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /hello (the `GetHello` operationId).
-func (c *ClientWithResponses) GetHelloWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHelloResponse, error) {
-	rsp, err := c.GetHello(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetHelloResponse(rsp)
-}
-
-// GetReadyWithResponse Check that the server is ready
-//
-// Responds with 200 if the server can serve requests, which needs the database.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /ready (the `GetReady` operationId).
-func (c *ClientWithResponses) GetReadyWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadyResponse, error) {
-	rsp, err := c.GetReady(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetReadyResponse(rsp)
-}
-
-// RedeemPortalNonceWithResponse Redeem a nonce for the portal
-//
-// The address that a browser opens with a nonce for the portal; works like `/tap`.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /sso (the `RedeemPortalNonce` operationId).
-func (c *ClientWithResponses) RedeemPortalNonceWithResponse(ctx context.Context, params *RedeemPortalNonceParams, reqEditors ...RequestEditorFn) (*RedeemPortalNonceResponse, error) {
-	rsp, err := c.RedeemPortalNonce(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRedeemPortalNonceResponse(rsp)
-}
-
-// RedeemDashboardNonceWithResponse Redeem a nonce for the dashboard
-//
-// The address that a browser opens with a nonce for the dashboard. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /tap (the `RedeemDashboardNonce` operationId).
-func (c *ClientWithResponses) RedeemDashboardNonceWithResponse(ctx context.Context, params *RedeemDashboardNonceParams, reqEditors ...RequestEditorFn) (*RedeemDashboardNonceResponse, error) {
-	rsp, err := c.RedeemDashboardNonce(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRedeemDashboardNonceResponse(rsp)
-}
-
-// ParseGetRootResponse parses an HTTP response from a GetRootWithResponse call
-func ParseGetRootResponse(rsp *http.Response) (*GetRootResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetRootResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetApisResponse parses an HTTP response from a GetApisWithResponse call
-func ParseGetApisResponse(rsp *http.Response) (*GetApisResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetApisResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ApiDefinitions
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadParameter
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetApiResponse parses an HTTP response from a GetApiWithResponse call
-func ParseGetApiResponse(rsp *http.Response) (*GetApiResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetApiResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ApiDefinition
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseListApiKeysResponse parses an HTTP response from a ListApiKeysWithResponse call
-func ParseListApiKeysResponse(rsp *http.Response) (*ListApiKeysResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ListApiKeysResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.Keys
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseAddKeyResponse parses an HTTP response from a AddKeyWithResponse call
-func ParseAddKeyResponse(rsp *http.Response) (*AddKeyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &AddKeyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Key
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseDeleteKeyResponse parses an HTTP response from a DeleteKeyWithResponse call
-func ParseDeleteKeyResponse(rsp *http.Response) (*DeleteKeyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &DeleteKeyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest NotOwned
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest NoKey
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetKeyDetailResponse parses an HTTP response from a GetKeyDetailWithResponse call
-func ParseGetKeyDetailResponse(rsp *http.Response) (*GetKeyDetailResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetKeyDetailResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Key
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest NotOwned
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest NoKey
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseUpdateKeyResponse parses an HTTP response from a UpdateKeyWithResponse call
-func ParseUpdateKeyResponse(rsp *http.Response) (*UpdateKeyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &UpdateKeyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Key
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest NoKey
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetPoliciesResponse parses an HTTP response from a GetPoliciesWithResponse call
-func ParseGetPoliciesResponse(rsp *http.Response) (*GetPoliciesResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetPoliciesResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ImportDataStruct
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadParameter
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetPolicyResponse parses an HTTP response from a GetPolicyWithResponse call
-func ParseGetPolicyResponse(rsp *http.Response) (*GetPolicyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetPolicyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.DBPolicy
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseCreateSSONonceResponse parses an HTTP response from a CreateSSONonceWithResponse call
-func ParseCreateSSONonceResponse(rsp *http.Response) (*CreateSSONonceResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &CreateSSONonceResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetUsersResponse parses an HTTP response from a GetUsersWithResponse call
-func ParseGetUsersResponse(rsp *http.Response) (*GetUsersResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetUsersResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.Users
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadParameter
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseDeleteUserResponse parses an HTTP response from a DeleteUserWithResponse call
-func ParseDeleteUserResponse(rsp *http.Response) (*DeleteUserResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &DeleteUserResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetUserResponse parses an HTTP response from a GetUserWithResponse call
-func ParseGetUserResponse(rsp *http.Response) (*GetUserResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetUserResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.User
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseResetUserKeyResponse parses an HTTP response from a ResetUserKeyWithResponse call
-func ParseResetUserKeyResponse(rsp *http.Response) (*ResetUserKeyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &ResetUserKeyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseSetUserPasswordResponse parses an HTTP response from a SetUserPasswordWithResponse call
-func ParseSetUserPasswordResponse(rsp *http.Response) (*SetUserPasswordResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &SetUserPasswordResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON404 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest TooSlow
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest TooLarge
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetHealthResponse parses an HTTP response from a GetHealthWithResponse call
-func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetHealthResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Health
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetHelloResponse parses an HTTP response from a GetHelloWithResponse call
-func ParseGetHelloResponse(rsp *http.Response) (*GetHelloResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetHelloResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Health
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetReadyResponse parses an HTTP response from a GetReadyWithResponse call
-func ParseGetReadyResponse(rsp *http.Response) (*GetReadyResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetReadyResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Health
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
-		var dest Health
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON503 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseRedeemPortalNonceResponse parses an HTTP response from a RedeemPortalNonceWithResponse call
-func ParseRedeemPortalNonceResponse(rsp *http.Response) (*RedeemPortalNonceResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RedeemPortalNonceResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SignedOn
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest BadNonce
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest NotRegistered
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest NoNonce
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest SignOnFailed
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseRedeemDashboardNonceResponse parses an HTTP response from a RedeemDashboardNonceWithResponse call
-func ParseRedeemDashboardNonceResponse(rsp *http.Response) (*RedeemDashboardNonceResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RedeemDashboardNonceResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest SignedOn
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
-		var dest BadNonce
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON401 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest NotRegistered
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest NoNonce
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON422 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest SignOnFailed
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
+// BootstrapFormdataRequestBody defines body for Bootstrap for application/x-www-form-urlencoded ContentType.
+type BootstrapFormdataRequestBody = BootstrapForm
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -5039,54 +1742,327 @@ type ServerInterface interface {
 	// GetApis List APIs
 	// (GET /api/apis)
 	GetApis(ctx echo.Context, params GetApisParams) error
+	// PostApis Create an API
+	// (POST /api/apis)
+	PostApis(ctx echo.Context, params PostApisParams) error
+	// ListKeys List keys
+	// (GET /api/apis/keys)
+	ListKeys(ctx echo.Context, params ListKeysParams) error
+	// CreateBasicAuthUser Create a user for basic authentication
+	// (POST /api/apis/keys/basic/{username})
+	CreateBasicAuthUser(ctx echo.Context, username NameOfUser) error
+	// CreateApiOAS Create an OAS API
+	// (POST /api/apis/oas)
+	CreateApiOAS(ctx echo.Context, params CreateApiOASParams) error
+	// ImportOAS Import an OpenAPI document
+	// (POST /api/apis/oas/import)
+	ImportOAS(ctx echo.Context, params ImportOASParams) error
+	// DeleteOASApi Delete an OAS API
+	// (DELETE /api/apis/oas/{apiId})
+	DeleteOASApi(ctx echo.Context, apiId externalRef0.APIID, params DeleteOASApiParams) error
+	// GetOASAPIDetails Get an OAS API
+	// (GET /api/apis/oas/{apiId})
+	GetOASAPIDetails(ctx echo.Context, apiId externalRef0.APIID) error
+	// UpdateApiOAS Replace an OAS API
+	// (PUT /api/apis/oas/{apiId})
+	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error
+	// GetApiCategories Get the categories of an OAS API
+	// (GET /api/apis/oas/{apiId}/categories)
+	GetApiCategories(ctx echo.Context, apiId externalRef0.APIID) error
+	// UpdateApiCategories Replace the categories of an OAS API
+	// (PUT /api/apis/oas/{apiId}/categories)
+	UpdateApiCategories(ctx echo.Context, apiId externalRef0.APIID) error
+	// DownloadApiOASPublic Export an OAS API
+	// (GET /api/apis/oas/{apiId}/export)
+	DownloadApiOASPublic(ctx echo.Context, apiId externalRef0.APIID, params DownloadApiOASPublicParams) error
+	// ListOASApiVersions List the versions of an OAS API
+	// (GET /api/apis/oas/{apiId}/versions)
+	ListOASApiVersions(ctx echo.Context, apiId externalRef0.APIID, params ListOASApiVersionsParams) error
+	// GetOathClientsList List OAuth clients
+	// (GET /api/apis/oauth/{apiId})
+	GetOathClientsList(ctx echo.Context, apiId externalRef0.APIID) error
+	// CreateNewClientApp Create an OAuth client
+	// (POST /api/apis/oauth/{apiId})
+	CreateNewClientApp(ctx echo.Context, apiId externalRef0.APIID) error
+	// DeleteOathClient Delete an OAuth client
+	// (DELETE /api/apis/oauth/{apiId}/{clientId})
+	DeleteOathClient(ctx echo.Context, apiId externalRef0.APIID, clientId OAuthClientID) error
+	// GetOAuthClientDetail Get an OAuth client
+	// (GET /api/apis/oauth/{apiId}/{clientId})
+	GetOAuthClientDetail(ctx echo.Context, apiId externalRef0.APIID, clientId OAuthClientID) error
+	// GetClientTokens List the tokens of an OAuth client
+	// (GET /api/apis/oauth/{apiId}/{clientId}/tokens)
+	GetClientTokens(ctx echo.Context, apiId externalRef0.APIID, clientId OAuthClientID) error
+	// CreateStreamsApi Create a streaming API
+	// (POST /api/apis/streams)
+	CreateStreamsApi(ctx echo.Context) error
+	// DeleteApi Delete an API
+	// (DELETE /api/apis/{apiId})
+	DeleteApi(ctx echo.Context, apiId externalRef0.APIID) error
 	// GetApi Get an API
 	// (GET /api/apis/{apiId})
 	GetApi(ctx echo.Context, apiId externalRef0.APIID) error
+	// PutApi Replace an API
+	// (PUT /api/apis/{apiId})
+	PutApi(ctx echo.Context, apiId externalRef0.APIID) error
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
-	ListApiKeys(ctx echo.Context, apiId externalRef0.APIID) error
+	ListApiKeys(ctx echo.Context, apiId APIOfKeys) error
+	// DeleteApiKeyDetail Delete a key of an API
+	// (DELETE /api/apis/{apiId}/keys/{keyId})
+	DeleteApiKeyDetail(ctx echo.Context, apiId APIOfKeys, keyId externalRef0.KeyID, params DeleteApiKeyDetailParams) error
+	// GetApiKeyDetail Get a key of an API
+	// (GET /api/apis/{apiId}/keys/{keyId})
+	GetApiKeyDetail(ctx echo.Context, apiId APIOfKeys, keyId externalRef0.KeyID, params GetApiKeyDetailParams) error
+	// UpdateApiKeyDetail Replace the session of a key of an API
+	// (PUT /api/apis/{apiId}/keys/{keyId})
+	UpdateApiKeyDetail(ctx echo.Context, apiId APIOfKeys, keyId externalRef0.KeyID, params UpdateApiKeyDetailParams) error
+	// ListAssets List templates
+	// (GET /api/assets)
+	ListAssets(ctx echo.Context, params ListAssetsParams) error
+	// AddAsset Create a template
+	// (POST /api/assets)
+	AddAsset(ctx echo.Context) error
+	// DeleteAsset Delete a template
+	// (DELETE /api/assets/{assetID})
+	DeleteAsset(ctx echo.Context, assetID AssetID) error
+	// GetAsset Get a template
+	// (GET /api/assets/{assetID})
+	GetAsset(ctx echo.Context, assetID AssetID) error
+	// UpdateAsset Replace a template
+	// (PUT /api/assets/{assetID})
+	UpdateAsset(ctx echo.Context, assetID AssetID) error
+	// ListCertificates List certificates
+	// (GET /api/certs)
+	ListCertificates(ctx echo.Context, params ListCertificatesParams) error
+	// CreateCertificates Upload a certificate
+	// (POST /api/certs)
+	CreateCertificates(ctx echo.Context) error
+	// DeleteCertificates Delete a certificate
+	// (DELETE /api/certs/{certId})
+	DeleteCertificates(ctx echo.Context, certId CertificateID) error
+	// GetCertificate Get a certificate
+	// (GET /api/certs/{certId})
+	GetCertificate(ctx echo.Context, certId CertificateID) error
+	// GetWebhookList List webhooks
+	// (GET /api/hooks)
+	GetWebhookList(ctx echo.Context, params GetWebhookListParams) error
+	// CreateWebhook Create a webhook
+	// (POST /api/hooks)
+	CreateWebhook(ctx echo.Context) error
+	// DeleteWebhook Delete a webhook
+	// (DELETE /api/hooks/{hookId})
+	DeleteWebhook(ctx echo.Context, hookId HookID) error
+	// GetWebhookDetail Get a webhook
+	// (GET /api/hooks/{hookId})
+	GetWebhookDetail(ctx echo.Context, hookId HookID) error
+	// UpdateWebhook Replace a webhook
+	// (PUT /api/hooks/{hookId})
+	UpdateWebhook(ctx echo.Context, hookId HookID) error
 	// AddKey Create a key
 	// (POST /api/keys)
 	AddKey(ctx echo.Context) error
+	// GetKeysDetailed List keys with their sessions
+	// (GET /api/keys/detailed)
+	GetKeysDetailed(ctx echo.Context, params GetKeysDetailedParams) error
 	// DeleteKey Delete a key
 	// (DELETE /api/keys/{keyId})
 	DeleteKey(ctx echo.Context, keyId externalRef0.KeyID, params DeleteKeyParams) error
 	// GetKeyDetail Get a key
 	// (GET /api/keys/{keyId})
 	GetKeyDetail(ctx echo.Context, keyId externalRef0.KeyID, params GetKeyDetailParams) error
+	// CreateCustomKey Create a key with an ID of your own
+	// (POST /api/keys/{keyId})
+	CreateCustomKey(ctx echo.Context, keyId externalRef0.KeyID) error
 	// UpdateKey Replace the session of a key
 	// (PUT /api/keys/{keyId})
 	UpdateKey(ctx echo.Context, keyId externalRef0.KeyID, params UpdateKeyParams) error
+	// GetPortalCatalogue Get the catalogue of the portal
+	// (GET /api/portal/catalogue)
+	GetPortalCatalogue(ctx echo.Context, params GetPortalCatalogueParams) error
+	// CreatePortalCatalogue Create the catalogue of the portal
+	// (POST /api/portal/catalogue)
+	CreatePortalCatalogue(ctx echo.Context) error
+	// UpdatePortalCatalogue Replace the catalogue of the portal
+	// (PUT /api/portal/catalogue)
+	UpdatePortalCatalogue(ctx echo.Context) error
+	// UpdatePortalCNAME Set the domain of the portal
+	// (PUT /api/portal/cname)
+	UpdatePortalCNAME(ctx echo.Context) error
+	// GetPortalConfiguration Get the configuration of the portal
+	// (GET /api/portal/configuration)
+	GetPortalConfiguration(ctx echo.Context, params GetPortalConfigurationParams) error
+	// CreatePortalConfiguration Create the configuration of the portal
+	// (POST /api/portal/configuration)
+	CreatePortalConfiguration(ctx echo.Context) error
+	// UpdatePortalConfiguration Replace the configuration of the portal
+	// (PUT /api/portal/configuration)
+	UpdatePortalConfiguration(ctx echo.Context) error
+	// GetPortalCSS Get the style sheets of the portal
+	// (GET /api/portal/css)
+	GetPortalCSS(ctx echo.Context, params GetPortalCSSParams) error
+	// CreatePortalCSS Create the style sheets of the portal
+	// (POST /api/portal/css)
+	CreatePortalCSS(ctx echo.Context) error
+	// UpdatePortalCSS Replace the style sheets of the portal
+	// (PUT /api/portal/css)
+	UpdatePortalCSS(ctx echo.Context) error
+	// GetPortalDevelopers List developers
+	// (GET /api/portal/developers)
+	GetPortalDevelopers(ctx echo.Context, params GetPortalDevelopersParams) error
+	// CreatePortalDeveloper Create a developer
+	// (POST /api/portal/developers)
+	CreatePortalDeveloper(ctx echo.Context) error
+	// GetPortalDeveloperByEmail Get a developer by e-mail address
+	// (GET /api/portal/developers/email/{email})
+	GetPortalDeveloperByEmail(ctx echo.Context, email DeveloperEmail, params GetPortalDeveloperByEmailParams) error
+	// GetPortalDeveloperBySSOKey Get a developer by sign-on key
+	// (GET /api/portal/developers/ssokey/{ssoKey})
+	GetPortalDeveloperBySSOKey(ctx echo.Context, ssoKey SSOKey, params GetPortalDeveloperBySSOKeyParams) error
+	// DeletePortalDeveloper Delete a developer
+	// (DELETE /api/portal/developers/{developerId})
+	DeletePortalDeveloper(ctx echo.Context, developerId DeveloperID) error
+	// GetPortalDeveloper Get a developer
+	// (GET /api/portal/developers/{developerId})
+	GetPortalDeveloper(ctx echo.Context, developerId DeveloperID) error
+	// UpdatePortalDeveloper Replace a developer
+	// (PUT /api/portal/developers/{developerId})
+	UpdatePortalDeveloper(ctx echo.Context, developerId DeveloperID) error
+	// CreatePortalDocumentation Create documentation of an API
+	// (POST /api/portal/documentation)
+	CreatePortalDocumentation(ctx echo.Context) error
+	// DeletePortalDocumentation Delete the documentation of an API
+	// (DELETE /api/portal/documentation/{documentationId})
+	DeletePortalDocumentation(ctx echo.Context, documentationId DocumentationID) error
+	// GetPortalDocumentation Get the documentation of an API
+	// (GET /api/portal/documentation/{documentationId})
+	GetPortalDocumentation(ctx echo.Context, documentationId DocumentationID) error
+	// GetPortalMenus Get the menus of the portal
+	// (GET /api/portal/menus)
+	GetPortalMenus(ctx echo.Context, params GetPortalMenusParams) error
+	// CreatePortalMenus Create the menus of the portal
+	// (POST /api/portal/menus)
+	CreatePortalMenus(ctx echo.Context) error
+	// UpdatePortalMenus Replace the menus of the portal
+	// (PUT /api/portal/menus)
+	UpdatePortalMenus(ctx echo.Context) error
+	// GetPortalPages List pages of the portal
+	// (GET /api/portal/pages)
+	GetPortalPages(ctx echo.Context, params GetPortalPagesParams) error
+	// CreatePortalPage Create a page of the portal
+	// (POST /api/portal/pages)
+	CreatePortalPage(ctx echo.Context) error
+	// DeletePortalPage Delete a page of the portal
+	// (DELETE /api/portal/pages/{pageId})
+	DeletePortalPage(ctx echo.Context, pageId PageID) error
+	// GetPortalPage Get a page of the portal
+	// (GET /api/portal/pages/{pageId})
+	GetPortalPage(ctx echo.Context, pageId PageID) error
+	// UpdatePortalPage Replace a page of the portal
+	// (PUT /api/portal/pages/{pageId})
+	UpdatePortalPage(ctx echo.Context, pageId PageID) error
 	// GetPolicies List policies
 	// (GET /api/portal/policies)
 	GetPolicies(ctx echo.Context, params GetPoliciesParams) error
+	// PostPolicies Create a policy
+	// (POST /api/portal/policies)
+	PostPolicies(ctx echo.Context) error
+	// DeletePolicy Delete a policy
+	// (DELETE /api/portal/policies/{policyId})
+	DeletePolicy(ctx echo.Context, policyId externalRef0.PolicyID) error
 	// GetPolicy Get a policy
 	// (GET /api/portal/policies/{policyId})
 	GetPolicy(ctx echo.Context, policyId externalRef0.PolicyID) error
+	// PutPolicies Replace a policy
+	// (PUT /api/portal/policies/{policyId})
+	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error
+	// GetKeyRequests List requests for keys
+	// (GET /api/portal/requests)
+	GetKeyRequests(ctx echo.Context, params GetKeyRequestsParams) error
+	// CreateKeyRequest Create a request for a key
+	// (POST /api/portal/requests)
+	CreateKeyRequest(ctx echo.Context) error
+	// DeleteKeyRequest Delete a request for a key
+	// (DELETE /api/portal/requests/{requestId})
+	DeleteKeyRequest(ctx echo.Context, requestId KeyRequestID) error
+	// GetKeyRequest Get a request for a key
+	// (GET /api/portal/requests/{requestId})
+	GetKeyRequest(ctx echo.Context, requestId KeyRequestID) error
+	// UpdateKeyRequest Replace a request for a key
+	// (PUT /api/portal/requests/{requestId})
+	UpdateKeyRequest(ctx echo.Context, requestId KeyRequestID) error
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(ctx echo.Context) error
+	// GetSystemNode Get the configuration of a gateway
+	// (GET /api/system/node/{nodeId}/{hostname})
+	GetSystemNode(ctx echo.Context, nodeId NodeID, hostname Hostname) error
+	// GetSystemNodes List the gateways
+	// (GET /api/system/nodes)
+	GetSystemNodes(ctx echo.Context) error
+	// GetSystemStats Get the usage of the system
+	// (GET /api/system/stats)
+	GetSystemStats(ctx echo.Context, params GetSystemStatsParams) error
+	// ListUserGroups List user groups
+	// (GET /api/usergroups)
+	ListUserGroups(ctx echo.Context, params ListUserGroupsParams) error
+	// CreateUserGroup Create a user group
+	// (POST /api/usergroups)
+	CreateUserGroup(ctx echo.Context) error
+	// DeleteUserGroup Delete a user group
+	// (DELETE /api/usergroups/{groupId})
+	DeleteUserGroup(ctx echo.Context, groupId GroupID) error
+	// GetUserGroup Get a user group
+	// (GET /api/usergroups/{groupId})
+	GetUserGroup(ctx echo.Context, groupId GroupID) error
+	// UpdateUserGroup Replace a user group
+	// (PUT /api/usergroups/{groupId})
+	UpdateUserGroup(ctx echo.Context, groupId GroupID) error
 	// GetUsers List users
 	// (GET /api/users)
 	GetUsers(ctx echo.Context, params GetUsersParams) error
+	// AddUser Create a user
+	// (POST /api/users)
+	AddUser(ctx echo.Context) error
+	// CurrentUserDetail Get the caller
+	// (GET /api/users/me)
+	CurrentUserDetail(ctx echo.Context) error
+	// SearchUserGet Find users by a parameter
+	// (GET /api/users/search)
+	SearchUserGet(ctx echo.Context, params SearchUserGetParams) error
+	// SearchUser Find users
+	// (POST /api/users/search)
+	SearchUser(ctx echo.Context, params SearchUserParams) error
 	// DeleteUser Delete a user
 	// (DELETE /api/users/{userId})
 	DeleteUser(ctx echo.Context, userId externalRef0.UserID) error
 	// GetUser Get a user
 	// (GET /api/users/{userId})
 	GetUser(ctx echo.Context, userId externalRef0.UserID) error
+	// ChangeUser Change a user
+	// (PUT /api/users/{userId})
+	ChangeUser(ctx echo.Context, userId externalRef0.UserID) error
 	// ResetUserKey Renew an access key
 	// (PUT /api/users/{userId}/actions/key/reset)
 	ResetUserKey(ctx echo.Context, userId externalRef0.UserID) error
 	// SetUserPassword Set a password
 	// (POST /api/users/{userId}/actions/reset)
 	SetUserPassword(ctx echo.Context, userId externalRef0.UserID) error
+	// RevokeUser Revoke a user's access
+	// (PUT /api/users/{userId}/actions/revoke)
+	RevokeUser(ctx echo.Context, userId externalRef0.UserID) error
+	// Bootstrap Create the first organisation and its administrator
+	// (POST /bootstrap)
+	Bootstrap(ctx echo.Context) error
 	// GetHealth Get the health of the server, under the other name
 	// (GET /health)
 	GetHealth(ctx echo.Context) error
 	// GetHello Get the health of the server
 	// (GET /hello)
 	GetHello(ctx echo.Context) error
+	// SetLicense Accept a license
+	// (POST /license)
+	SetLicense(ctx echo.Context) error
 	// GetReady Check that the server is ready
 	// (GET /ready)
 	GetReady(ctx echo.Context) error
@@ -5096,6 +2072,7730 @@ type ServerInterface interface {
 	// RedeemDashboardNonce Redeem a nonce for the dashboard
 	// (GET /tap)
 	RedeemDashboardNonce(ctx echo.Context, params RedeemDashboardNonceParams) error
+}
+
+// Handlers has a handler for each operation, which returns one of the replies that the contract declares for it.
+// Request is what the server passes to handlers.
+type Handlers[Request any] interface {
+	// GetRoot Check that the server answers
+	// (GET /)
+	GetRoot(request Request) GetRootReply
+	// GetApis List APIs
+	// (GET /api/apis)
+	GetApis(request Request, params GetApisParams) GetApisReply
+	// PostApis Create an API
+	// (POST /api/apis)
+	PostApis(request Request, params PostApisParams) PostApisReply
+	// ListKeys List keys
+	// (GET /api/apis/keys)
+	ListKeys(request Request, params ListKeysParams) ListKeysReply
+	// CreateBasicAuthUser Create a user for basic authentication
+	// (POST /api/apis/keys/basic/{username})
+	CreateBasicAuthUser(request Request, username NameOfUser) CreateBasicAuthUserReply
+	// CreateApiOAS Create an OAS API
+	// (POST /api/apis/oas)
+	CreateApiOAS(request Request, params CreateApiOASParams) CreateApiOASReply
+	// ImportOAS Import an OpenAPI document
+	// (POST /api/apis/oas/import)
+	ImportOAS(request Request, params ImportOASParams) ImportOASReply
+	// DeleteOASApi Delete an OAS API
+	// (DELETE /api/apis/oas/{apiId})
+	DeleteOASApi(request Request, apiId externalRef0.APIID, params DeleteOASApiParams) DeleteOASApiReply
+	// GetOASAPIDetails Get an OAS API
+	// (GET /api/apis/oas/{apiId})
+	GetOASAPIDetails(request Request, apiId externalRef0.APIID) GetOASAPIDetailsReply
+	// UpdateApiOAS Replace an OAS API
+	// (PUT /api/apis/oas/{apiId})
+	UpdateApiOAS(request Request, apiId externalRef0.APIID) UpdateApiOASReply
+	// GetApiCategories Get the categories of an OAS API
+	// (GET /api/apis/oas/{apiId}/categories)
+	GetApiCategories(request Request, apiId externalRef0.APIID) GetApiCategoriesReply
+	// UpdateApiCategories Replace the categories of an OAS API
+	// (PUT /api/apis/oas/{apiId}/categories)
+	UpdateApiCategories(request Request, apiId externalRef0.APIID) UpdateApiCategoriesReply
+	// DownloadApiOASPublic Export an OAS API
+	// (GET /api/apis/oas/{apiId}/export)
+	DownloadApiOASPublic(request Request, apiId externalRef0.APIID, params DownloadApiOASPublicParams) DownloadApiOASPublicReply
+	// ListOASApiVersions List the versions of an OAS API
+	// (GET /api/apis/oas/{apiId}/versions)
+	ListOASApiVersions(request Request, apiId externalRef0.APIID, params ListOASApiVersionsParams) ListOASApiVersionsReply
+	// GetOathClientsList List OAuth clients
+	// (GET /api/apis/oauth/{apiId})
+	GetOathClientsList(request Request, apiId externalRef0.APIID) GetOathClientsListReply
+	// CreateNewClientApp Create an OAuth client
+	// (POST /api/apis/oauth/{apiId})
+	CreateNewClientApp(request Request, apiId externalRef0.APIID) CreateNewClientAppReply
+	// DeleteOathClient Delete an OAuth client
+	// (DELETE /api/apis/oauth/{apiId}/{clientId})
+	DeleteOathClient(request Request, apiId externalRef0.APIID, clientId OAuthClientID) DeleteOathClientReply
+	// GetOAuthClientDetail Get an OAuth client
+	// (GET /api/apis/oauth/{apiId}/{clientId})
+	GetOAuthClientDetail(request Request, apiId externalRef0.APIID, clientId OAuthClientID) GetOAuthClientDetailReply
+	// GetClientTokens List the tokens of an OAuth client
+	// (GET /api/apis/oauth/{apiId}/{clientId}/tokens)
+	GetClientTokens(request Request, apiId externalRef0.APIID, clientId OAuthClientID) GetClientTokensReply
+	// CreateStreamsApi Create a streaming API
+	// (POST /api/apis/streams)
+	CreateStreamsApi(request Request) CreateStreamsApiReply
+	// DeleteApi Delete an API
+	// (DELETE /api/apis/{apiId})
+	DeleteApi(request Request, apiId externalRef0.APIID) DeleteApiReply
+	// GetApi Get an API
+	// (GET /api/apis/{apiId})
+	GetApi(request Request, apiId externalRef0.APIID) GetApiReply
+	// PutApi Replace an API
+	// (PUT /api/apis/{apiId})
+	PutApi(request Request, apiId externalRef0.APIID) PutApiReply
+	// ListApiKeys List the keys of an API
+	// (GET /api/apis/{apiId}/keys)
+	ListApiKeys(request Request, apiId APIOfKeys) ListApiKeysReply
+	// DeleteApiKeyDetail Delete a key of an API
+	// (DELETE /api/apis/{apiId}/keys/{keyId})
+	DeleteApiKeyDetail(request Request, apiId APIOfKeys, keyId externalRef0.KeyID, params DeleteApiKeyDetailParams) DeleteApiKeyDetailReply
+	// GetApiKeyDetail Get a key of an API
+	// (GET /api/apis/{apiId}/keys/{keyId})
+	GetApiKeyDetail(request Request, apiId APIOfKeys, keyId externalRef0.KeyID, params GetApiKeyDetailParams) GetApiKeyDetailReply
+	// UpdateApiKeyDetail Replace the session of a key of an API
+	// (PUT /api/apis/{apiId}/keys/{keyId})
+	UpdateApiKeyDetail(request Request, apiId APIOfKeys, keyId externalRef0.KeyID, params UpdateApiKeyDetailParams) UpdateApiKeyDetailReply
+	// ListAssets List templates
+	// (GET /api/assets)
+	ListAssets(request Request, params ListAssetsParams) ListAssetsReply
+	// AddAsset Create a template
+	// (POST /api/assets)
+	AddAsset(request Request) AddAssetReply
+	// DeleteAsset Delete a template
+	// (DELETE /api/assets/{assetID})
+	DeleteAsset(request Request, assetID AssetID) DeleteAssetReply
+	// GetAsset Get a template
+	// (GET /api/assets/{assetID})
+	GetAsset(request Request, assetID AssetID) GetAssetReply
+	// UpdateAsset Replace a template
+	// (PUT /api/assets/{assetID})
+	UpdateAsset(request Request, assetID AssetID) UpdateAssetReply
+	// ListCertificates List certificates
+	// (GET /api/certs)
+	ListCertificates(request Request, params ListCertificatesParams) ListCertificatesReply
+	// CreateCertificates Upload a certificate
+	// (POST /api/certs)
+	CreateCertificates(request Request) CreateCertificatesReply
+	// DeleteCertificates Delete a certificate
+	// (DELETE /api/certs/{certId})
+	DeleteCertificates(request Request, certId CertificateID) DeleteCertificatesReply
+	// GetCertificate Get a certificate
+	// (GET /api/certs/{certId})
+	GetCertificate(request Request, certId CertificateID) GetCertificateReply
+	// GetWebhookList List webhooks
+	// (GET /api/hooks)
+	GetWebhookList(request Request, params GetWebhookListParams) GetWebhookListReply
+	// CreateWebhook Create a webhook
+	// (POST /api/hooks)
+	CreateWebhook(request Request) CreateWebhookReply
+	// DeleteWebhook Delete a webhook
+	// (DELETE /api/hooks/{hookId})
+	DeleteWebhook(request Request, hookId HookID) DeleteWebhookReply
+	// GetWebhookDetail Get a webhook
+	// (GET /api/hooks/{hookId})
+	GetWebhookDetail(request Request, hookId HookID) GetWebhookDetailReply
+	// UpdateWebhook Replace a webhook
+	// (PUT /api/hooks/{hookId})
+	UpdateWebhook(request Request, hookId HookID) UpdateWebhookReply
+	// AddKey Create a key
+	// (POST /api/keys)
+	AddKey(request Request) AddKeyReply
+	// GetKeysDetailed List keys with their sessions
+	// (GET /api/keys/detailed)
+	GetKeysDetailed(request Request, params GetKeysDetailedParams) GetKeysDetailedReply
+	// DeleteKey Delete a key
+	// (DELETE /api/keys/{keyId})
+	DeleteKey(request Request, keyId externalRef0.KeyID, params DeleteKeyParams) DeleteKeyReply
+	// GetKeyDetail Get a key
+	// (GET /api/keys/{keyId})
+	GetKeyDetail(request Request, keyId externalRef0.KeyID, params GetKeyDetailParams) GetKeyDetailReply
+	// CreateCustomKey Create a key with an ID of your own
+	// (POST /api/keys/{keyId})
+	CreateCustomKey(request Request, keyId externalRef0.KeyID) CreateCustomKeyReply
+	// UpdateKey Replace the session of a key
+	// (PUT /api/keys/{keyId})
+	UpdateKey(request Request, keyId externalRef0.KeyID, params UpdateKeyParams) UpdateKeyReply
+	// GetPortalCatalogue Get the catalogue of the portal
+	// (GET /api/portal/catalogue)
+	GetPortalCatalogue(request Request, params GetPortalCatalogueParams) GetPortalCatalogueReply
+	// CreatePortalCatalogue Create the catalogue of the portal
+	// (POST /api/portal/catalogue)
+	CreatePortalCatalogue(request Request) CreatePortalCatalogueReply
+	// UpdatePortalCatalogue Replace the catalogue of the portal
+	// (PUT /api/portal/catalogue)
+	UpdatePortalCatalogue(request Request) UpdatePortalCatalogueReply
+	// UpdatePortalCNAME Set the domain of the portal
+	// (PUT /api/portal/cname)
+	UpdatePortalCNAME(request Request) UpdatePortalCNAMEReply
+	// GetPortalConfiguration Get the configuration of the portal
+	// (GET /api/portal/configuration)
+	GetPortalConfiguration(request Request, params GetPortalConfigurationParams) GetPortalConfigurationReply
+	// CreatePortalConfiguration Create the configuration of the portal
+	// (POST /api/portal/configuration)
+	CreatePortalConfiguration(request Request) CreatePortalConfigurationReply
+	// UpdatePortalConfiguration Replace the configuration of the portal
+	// (PUT /api/portal/configuration)
+	UpdatePortalConfiguration(request Request) UpdatePortalConfigurationReply
+	// GetPortalCSS Get the style sheets of the portal
+	// (GET /api/portal/css)
+	GetPortalCSS(request Request, params GetPortalCSSParams) GetPortalCSSReply
+	// CreatePortalCSS Create the style sheets of the portal
+	// (POST /api/portal/css)
+	CreatePortalCSS(request Request) CreatePortalCSSReply
+	// UpdatePortalCSS Replace the style sheets of the portal
+	// (PUT /api/portal/css)
+	UpdatePortalCSS(request Request) UpdatePortalCSSReply
+	// GetPortalDevelopers List developers
+	// (GET /api/portal/developers)
+	GetPortalDevelopers(request Request, params GetPortalDevelopersParams) GetPortalDevelopersReply
+	// CreatePortalDeveloper Create a developer
+	// (POST /api/portal/developers)
+	CreatePortalDeveloper(request Request) CreatePortalDeveloperReply
+	// GetPortalDeveloperByEmail Get a developer by e-mail address
+	// (GET /api/portal/developers/email/{email})
+	GetPortalDeveloperByEmail(request Request, email DeveloperEmail, params GetPortalDeveloperByEmailParams) GetPortalDeveloperByEmailReply
+	// GetPortalDeveloperBySSOKey Get a developer by sign-on key
+	// (GET /api/portal/developers/ssokey/{ssoKey})
+	GetPortalDeveloperBySSOKey(request Request, ssoKey SSOKey, params GetPortalDeveloperBySSOKeyParams) GetPortalDeveloperBySSOKeyReply
+	// DeletePortalDeveloper Delete a developer
+	// (DELETE /api/portal/developers/{developerId})
+	DeletePortalDeveloper(request Request, developerId DeveloperID) DeletePortalDeveloperReply
+	// GetPortalDeveloper Get a developer
+	// (GET /api/portal/developers/{developerId})
+	GetPortalDeveloper(request Request, developerId DeveloperID) GetPortalDeveloperReply
+	// UpdatePortalDeveloper Replace a developer
+	// (PUT /api/portal/developers/{developerId})
+	UpdatePortalDeveloper(request Request, developerId DeveloperID) UpdatePortalDeveloperReply
+	// CreatePortalDocumentation Create documentation of an API
+	// (POST /api/portal/documentation)
+	CreatePortalDocumentation(request Request) CreatePortalDocumentationReply
+	// DeletePortalDocumentation Delete the documentation of an API
+	// (DELETE /api/portal/documentation/{documentationId})
+	DeletePortalDocumentation(request Request, documentationId DocumentationID) DeletePortalDocumentationReply
+	// GetPortalDocumentation Get the documentation of an API
+	// (GET /api/portal/documentation/{documentationId})
+	GetPortalDocumentation(request Request, documentationId DocumentationID) GetPortalDocumentationReply
+	// GetPortalMenus Get the menus of the portal
+	// (GET /api/portal/menus)
+	GetPortalMenus(request Request, params GetPortalMenusParams) GetPortalMenusReply
+	// CreatePortalMenus Create the menus of the portal
+	// (POST /api/portal/menus)
+	CreatePortalMenus(request Request) CreatePortalMenusReply
+	// UpdatePortalMenus Replace the menus of the portal
+	// (PUT /api/portal/menus)
+	UpdatePortalMenus(request Request) UpdatePortalMenusReply
+	// GetPortalPages List pages of the portal
+	// (GET /api/portal/pages)
+	GetPortalPages(request Request, params GetPortalPagesParams) GetPortalPagesReply
+	// CreatePortalPage Create a page of the portal
+	// (POST /api/portal/pages)
+	CreatePortalPage(request Request) CreatePortalPageReply
+	// DeletePortalPage Delete a page of the portal
+	// (DELETE /api/portal/pages/{pageId})
+	DeletePortalPage(request Request, pageId PageID) DeletePortalPageReply
+	// GetPortalPage Get a page of the portal
+	// (GET /api/portal/pages/{pageId})
+	GetPortalPage(request Request, pageId PageID) GetPortalPageReply
+	// UpdatePortalPage Replace a page of the portal
+	// (PUT /api/portal/pages/{pageId})
+	UpdatePortalPage(request Request, pageId PageID) UpdatePortalPageReply
+	// GetPolicies List policies
+	// (GET /api/portal/policies)
+	GetPolicies(request Request, params GetPoliciesParams) GetPoliciesReply
+	// PostPolicies Create a policy
+	// (POST /api/portal/policies)
+	PostPolicies(request Request) PostPoliciesReply
+	// DeletePolicy Delete a policy
+	// (DELETE /api/portal/policies/{policyId})
+	DeletePolicy(request Request, policyId externalRef0.PolicyID) DeletePolicyReply
+	// GetPolicy Get a policy
+	// (GET /api/portal/policies/{policyId})
+	GetPolicy(request Request, policyId externalRef0.PolicyID) GetPolicyReply
+	// PutPolicies Replace a policy
+	// (PUT /api/portal/policies/{policyId})
+	PutPolicies(request Request, policyId externalRef0.PolicyID) PutPoliciesReply
+	// GetKeyRequests List requests for keys
+	// (GET /api/portal/requests)
+	GetKeyRequests(request Request, params GetKeyRequestsParams) GetKeyRequestsReply
+	// CreateKeyRequest Create a request for a key
+	// (POST /api/portal/requests)
+	CreateKeyRequest(request Request) CreateKeyRequestReply
+	// DeleteKeyRequest Delete a request for a key
+	// (DELETE /api/portal/requests/{requestId})
+	DeleteKeyRequest(request Request, requestId KeyRequestID) DeleteKeyRequestReply
+	// GetKeyRequest Get a request for a key
+	// (GET /api/portal/requests/{requestId})
+	GetKeyRequest(request Request, requestId KeyRequestID) GetKeyRequestReply
+	// UpdateKeyRequest Replace a request for a key
+	// (PUT /api/portal/requests/{requestId})
+	UpdateKeyRequest(request Request, requestId KeyRequestID) UpdateKeyRequestReply
+	// CreateSSONonce Create a sign-on nonce
+	// (POST /api/sso)
+	CreateSSONonce(request Request) CreateSSONonceReply
+	// GetSystemNode Get the configuration of a gateway
+	// (GET /api/system/node/{nodeId}/{hostname})
+	GetSystemNode(request Request, nodeId NodeID, hostname Hostname) GetSystemNodeReply
+	// GetSystemNodes List the gateways
+	// (GET /api/system/nodes)
+	GetSystemNodes(request Request) GetSystemNodesReply
+	// GetSystemStats Get the usage of the system
+	// (GET /api/system/stats)
+	GetSystemStats(request Request, params GetSystemStatsParams) GetSystemStatsReply
+	// ListUserGroups List user groups
+	// (GET /api/usergroups)
+	ListUserGroups(request Request, params ListUserGroupsParams) ListUserGroupsReply
+	// CreateUserGroup Create a user group
+	// (POST /api/usergroups)
+	CreateUserGroup(request Request) CreateUserGroupReply
+	// DeleteUserGroup Delete a user group
+	// (DELETE /api/usergroups/{groupId})
+	DeleteUserGroup(request Request, groupId GroupID) DeleteUserGroupReply
+	// GetUserGroup Get a user group
+	// (GET /api/usergroups/{groupId})
+	GetUserGroup(request Request, groupId GroupID) GetUserGroupReply
+	// UpdateUserGroup Replace a user group
+	// (PUT /api/usergroups/{groupId})
+	UpdateUserGroup(request Request, groupId GroupID) UpdateUserGroupReply
+	// GetUsers List users
+	// (GET /api/users)
+	GetUsers(request Request, params GetUsersParams) GetUsersReply
+	// AddUser Create a user
+	// (POST /api/users)
+	AddUser(request Request) AddUserReply
+	// CurrentUserDetail Get the caller
+	// (GET /api/users/me)
+	CurrentUserDetail(request Request) CurrentUserDetailReply
+	// SearchUserGet Find users by a parameter
+	// (GET /api/users/search)
+	SearchUserGet(request Request, params SearchUserGetParams) SearchUserGetReply
+	// SearchUser Find users
+	// (POST /api/users/search)
+	SearchUser(request Request, params SearchUserParams) SearchUserReply
+	// DeleteUser Delete a user
+	// (DELETE /api/users/{userId})
+	DeleteUser(request Request, userId externalRef0.UserID) DeleteUserReply
+	// GetUser Get a user
+	// (GET /api/users/{userId})
+	GetUser(request Request, userId externalRef0.UserID) GetUserReply
+	// ChangeUser Change a user
+	// (PUT /api/users/{userId})
+	ChangeUser(request Request, userId externalRef0.UserID) ChangeUserReply
+	// ResetUserKey Renew an access key
+	// (PUT /api/users/{userId}/actions/key/reset)
+	ResetUserKey(request Request, userId externalRef0.UserID) ResetUserKeyReply
+	// SetUserPassword Set a password
+	// (POST /api/users/{userId}/actions/reset)
+	SetUserPassword(request Request, userId externalRef0.UserID) SetUserPasswordReply
+	// RevokeUser Revoke a user's access
+	// (PUT /api/users/{userId}/actions/revoke)
+	RevokeUser(request Request, userId externalRef0.UserID) RevokeUserReply
+	// Bootstrap Create the first organisation and its administrator
+	// (POST /bootstrap)
+	Bootstrap(request Request) BootstrapReply
+	// GetHealth Get the health of the server, under the other name
+	// (GET /health)
+	GetHealth(request Request) GetHealthReply
+	// GetHello Get the health of the server
+	// (GET /hello)
+	GetHello(request Request) GetHelloReply
+	// SetLicense Accept a license
+	// (POST /license)
+	SetLicense(request Request) SetLicenseReply
+	// GetReady Check that the server is ready
+	// (GET /ready)
+	GetReady(request Request) GetReadyReply
+	// RedeemPortalNonce Redeem a nonce for the portal
+	// (GET /sso)
+	RedeemPortalNonce(request Request, params RedeemPortalNonceParams) RedeemPortalNonceReply
+	// RedeemDashboardNonce Redeem a nonce for the dashboard
+	// (GET /tap)
+	RedeemDashboardNonce(request Request, params RedeemDashboardNonceParams) RedeemDashboardNonceReply
+}
+
+// Serve returns a ServerInterface that calls handlers. request converts Echo's context, and send sends a reply.
+func Serve[Request any](
+	handlers Handlers[Request], request func(echo.Context) Request, send func(echo.Context, contract.Reply) error,
+) ServerInterface {
+	return server[Request]{handlers, request, send}
+}
+
+type server[Request any] struct {
+	handlers Handlers[Request]
+	request  func(echo.Context) Request
+	send     func(echo.Context, contract.Reply) error
+}
+
+// GetRoot implements ServerInterface.
+func (s server[Request]) GetRoot(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetRoot(s.request(ctx)).Reply())
+}
+
+// GetRootReply is a response that the contract declares for getRoot. The methods of GetRootReplies return it.
+type GetRootReply struct{ ofGetRoot contract.Reply }
+
+// Reply returns what to send.
+func (r GetRootReply) Reply() contract.Reply { return r.ofGetRoot }
+
+// GetRootReplies returns the responses that the contract declares for getRoot, by outcome.
+type GetRootReplies struct{}
+
+// OK returns the response 200 ok, "gatehouse".
+func (GetRootReplies) OK() GetRootReply {
+	return GetRootReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "gatehouse"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetRootReplies) StreamOK() GetRootReply {
+	return GetRootReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "gatehouse"}, Streamed: true}}
+}
+
+// GetApis implements ServerInterface.
+func (s server[Request]) GetApis(ctx echo.Context, params GetApisParams) error {
+	return s.send(ctx, s.handlers.GetApis(s.request(ctx), params).Reply())
+}
+
+// GetApisReply is a response that the contract declares for getApis. The methods of GetApisReplies return it.
+type GetApisReply struct{ ofGetApis contract.Reply }
+
+// Reply returns what to send.
+func (r GetApisReply) Reply() contract.Reply { return r.ofGetApis }
+
+// GetApisReplies returns the responses that the contract declares for getApis, by outcome.
+type GetApisReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetApisReplies) OK(body externalRef0.ApiDefinitions) GetApisReply {
+	return GetApisReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetApisReplies) StreamOK() GetApisReply {
+	return GetApisReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetApisReplies) BadParameter(cause error) GetApisReply {
+	return GetApisReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetApisReplies) NoKey(cause error) GetApisReply {
+	return GetApisReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetApisReplies) Unauthorised(cause error) GetApisReply {
+	return GetApisReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis". cause may be nil.
+func (GetApisReplies) AccessDenied(cause error) GetApisReply {
+	return GetApisReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetApisReplies) TooManyAttempts(cause error) GetApisReply {
+	return GetApisReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve APIs.". cause may be nil.
+func (GetApisReplies) Failed(cause error) GetApisReply {
+	return GetApisReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve APIs."}, Cause: cause}}
+}
+
+// PostApis implements ServerInterface.
+func (s server[Request]) PostApis(ctx echo.Context, params PostApisParams) error {
+	return s.send(ctx, s.handlers.PostApis(s.request(ctx), params).Reply())
+}
+
+// PostApisReply is a response that the contract declares for postApis. The methods of PostApisReplies return it.
+type PostApisReply struct{ ofPostApis contract.Reply }
+
+// Reply returns what to send.
+func (r PostApisReply) Reply() contract.Reply { return r.ofPostApis }
+
+// PostApisReplies returns the responses that the contract declares for postApis, by outcome.
+type PostApisReplies struct{}
+
+// OK returns the response 200 ok, "API created".
+func (PostApisReplies) OK(meta any, id string) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API created"}, Body: meta, ID: id}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (PostApisReplies) StreamOK() PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API created"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PostApisReplies) BadParameter(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "API definition malformed". cause may be nil.
+func (PostApisReplies) Malformed(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "API definition malformed"}, Cause: cause}}
+}
+
+// NoBaseVersionName returns the response 400 no_base_version_name, "you need to provide a version name for the new Base API: 5fa2db834e07444f760b7ceb314209fb". value replaces "5fa2db834e07444f760b7ceb314209fb". cause may be nil.
+func (PostApisReplies) NoBaseVersionName(value string, cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "no_base_version_name", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "you need to provide a version name for the new Base API: 5fa2db834e07444f760b7ceb314209fb", Varies: "5fa2db834e07444f760b7ceb314209fb"}, Value: value, Cause: cause}}
+}
+
+// NoVersionName returns the response 400 no_version_name, "version name header should be set with base API ID". cause may be nil.
+func (PostApisReplies) NoVersionName(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "no_version_name", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "version name header should be set with base API ID"}, Cause: cause}}
+}
+
+// NotClassic returns the response 400 not_classic, "this API endpoint only supports Tyk Classic APIs; please use the appropriate Tyk OAS API endpoint". cause may be nil.
+func (PostApisReplies) NotClassic(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "not_classic", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "this API endpoint only supports Tyk Classic APIs; please use the appropriate Tyk OAS API endpoint"}, Cause: cause}}
+}
+
+// UnknownBase returns the response 400 unknown_base, "5fa2db834e07444f760b7ceb314209fb is not a valid Base API version". value replaces "5fa2db834e07444f760b7ceb314209fb". cause may be nil.
+func (PostApisReplies) UnknownBase(value string, cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "unknown_base", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "5fa2db834e07444f760b7ceb314209fb is not a valid Base API version", Varies: "5fa2db834e07444f760b7ceb314209fb"}, Value: value, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 400 unknown_organisation, "Org id not found ('588b4f0bb275ff0001cc7471')". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (PostApisReplies) UnknownOrganisation(value string, cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Org id not found ('588b4f0bb275ff0001cc7471')", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (PostApisReplies) NoKey(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (PostApisReplies) Unauthorised(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis". cause may be nil.
+func (PostApisReplies) AccessDenied(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (PostApisReplies) TooSlow(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Found API with the same ID". cause may be nil.
+func (PostApisReplies) Conflict(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (PostApisReplies) TooLarge(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (PostApisReplies) TooManyAttempts(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (PostApisReplies) EmptyBody(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the API". cause may be nil.
+func (PostApisReplies) Failed(cause error) PostApisReply {
+	return PostApisReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API"}, Cause: cause}}
+}
+
+// ListKeys implements ServerInterface.
+func (s server[Request]) ListKeys(ctx echo.Context, params ListKeysParams) error {
+	return s.send(ctx, s.handlers.ListKeys(s.request(ctx), params).Reply())
+}
+
+// ListKeysReply is a response that the contract declares for listKeys. The methods of ListKeysReplies return it.
+type ListKeysReply struct{ ofListKeys contract.Reply }
+
+// Reply returns what to send.
+func (r ListKeysReply) Reply() contract.Reply { return r.ofListKeys }
+
+// ListKeysReplies returns the responses that the contract declares for listKeys, by outcome.
+type ListKeysReplies struct{}
+
+// OK returns the response 200 ok.
+func (ListKeysReplies) OK(body externalRef0.Keys) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ListKeysReplies) StreamOK() ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ListKeysReplies) BadParameter(cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ListKeysReplies) NoKey(cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ListKeysReplies) Unauthorised(cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/keys". cause may be nil.
+func (ListKeysReplies) AccessDenied(cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/keys"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve keys.". cause may be nil.
+func (ListKeysReplies) NotFound(cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve keys."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ListKeysReplies) TooManyAttempts(cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal keys data from Tyk API.". cause may be nil.
+func (ListKeysReplies) Failed(cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API."}, Cause: cause}}
+}
+
+// Gateway returns the response 500 gateway, "Failed to unmarshal keys data from Tyk API: Request malformed". value replaces "Request malformed". cause may be nil.
+func (ListKeysReplies) Gateway(value string, cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal keys data from Tyk API: no gateway is configured". cause may be nil.
+func (ListKeysReplies) NoGateway(cause error) ListKeysReply {
+	return ListKeysReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// CreateBasicAuthUser implements ServerInterface.
+func (s server[Request]) CreateBasicAuthUser(ctx echo.Context, username NameOfUser) error {
+	return s.send(ctx, s.handlers.CreateBasicAuthUser(s.request(ctx), username).Reply())
+}
+
+// CreateBasicAuthUserReply is a response that the contract declares for createBasicAuthUser. The methods of CreateBasicAuthUserReplies return it.
+type CreateBasicAuthUserReply struct{ ofCreateBasicAuthUser contract.Reply }
+
+// Reply returns what to send.
+func (r CreateBasicAuthUserReply) Reply() contract.Reply { return r.ofCreateBasicAuthUser }
+
+// CreateBasicAuthUserReplies returns the responses that the contract declares for createBasicAuthUser, by outcome.
+type CreateBasicAuthUserReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateBasicAuthUserReplies) OK(body externalRef0.KeyData) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateBasicAuthUserReplies) StreamOK() CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "Failed to create key: Request malformed". value replaces "Request malformed". cause may be nil.
+func (CreateBasicAuthUserReplies) Gateway(value string, cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Failed to create key: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NotOwned returns the response 400 not_owned, "Attempted access to non-owned key.". cause may be nil.
+func (CreateBasicAuthUserReplies) NotOwned(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "not_owned", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// Unrestricted returns the response 400 unrestricted, "Attempted access to non-owned key.". cause may be nil.
+func (CreateBasicAuthUserReplies) Unrestricted(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "unrestricted", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateBasicAuthUserReplies) NoKey(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateBasicAuthUserReplies) Unauthorised(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/keys/basic/{username}". cause may be nil.
+func (CreateBasicAuthUserReplies) AccessDenied(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/keys/basic/{username}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreateBasicAuthUserReplies) Malformed(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve key detail.". cause may be nil.
+func (CreateBasicAuthUserReplies) NotFound(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve key detail."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateBasicAuthUserReplies) TooSlow(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateBasicAuthUserReplies) TooLarge(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateBasicAuthUserReplies) TooManyAttempts(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateBasicAuthUserReplies) EmptyBody(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data.". cause may be nil.
+func (CreateBasicAuthUserReplies) Failed(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data: no gateway is configured". cause may be nil.
+func (CreateBasicAuthUserReplies) NoGateway(cause error) CreateBasicAuthUserReply {
+	return CreateBasicAuthUserReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data: no gateway is configured"}, Cause: cause}}
+}
+
+// CreateApiOAS implements ServerInterface.
+func (s server[Request]) CreateApiOAS(ctx echo.Context, params CreateApiOASParams) error {
+	return s.send(ctx, s.handlers.CreateApiOAS(s.request(ctx), params).Reply())
+}
+
+// CreateApiOASReply is a response that the contract declares for createApiOAS. The methods of CreateApiOASReplies return it.
+type CreateApiOASReply struct{ ofCreateApiOAS contract.Reply }
+
+// Reply returns what to send.
+func (r CreateApiOASReply) Reply() contract.Reply { return r.ofCreateApiOAS }
+
+// CreateApiOASReplies returns the responses that the contract declares for createApiOAS, by outcome.
+type CreateApiOASReplies struct{}
+
+// OK returns the response 200 ok, "API created".
+func (CreateApiOASReplies) OK(meta any, id string) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API created"}, Body: meta, ID: id}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateApiOASReplies) StreamOK() CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API created"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (CreateApiOASReplies) BadParameter(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
+func (CreateApiOASReplies) Invalid(value string, cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing", Varies: "/x-tyk-api-gateway/server/listenPath: is missing"}, Value: value, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Couldn't read body.". cause may be nil.
+func (CreateApiOASReplies) Malformed(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Couldn't read body."}, Cause: cause}}
+}
+
+// NoBaseVersionName returns the response 400 no_base_version_name, "you need to provide a version name for the new Base API: 5fa2db834e07444f760b7ceb314209fb". value replaces "5fa2db834e07444f760b7ceb314209fb". cause may be nil.
+func (CreateApiOASReplies) NoBaseVersionName(value string, cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "no_base_version_name", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "you need to provide a version name for the new Base API: 5fa2db834e07444f760b7ceb314209fb", Varies: "5fa2db834e07444f760b7ceb314209fb"}, Value: value, Cause: cause}}
+}
+
+// NoExtension returns the response 400 no_extension, "The payload should contain x-tyk-api-gateway.". cause may be nil.
+func (CreateApiOASReplies) NoExtension(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "no_extension", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The payload should contain x-tyk-api-gateway."}, Cause: cause}}
+}
+
+// NoVersionName returns the response 400 no_version_name, "version name header should be set with base API ID". cause may be nil.
+func (CreateApiOASReplies) NoVersionName(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "no_version_name", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "version name header should be set with base API ID"}, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 400 unknown_organisation, "Org id not found ('588b4f0bb275ff0001cc7471').". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (CreateApiOASReplies) UnknownOrganisation(value string, cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Org id not found ('588b4f0bb275ff0001cc7471').", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateApiOASReplies) NoKey(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateApiOASReplies) Unauthorised(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas". cause may be nil.
+func (CreateApiOASReplies) AccessDenied(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas"}, Cause: cause}}
+}
+
+// NoTemplateRights returns the response 403 no_template_rights, "The user does not have the rights to apply templates.". cause may be nil.
+func (CreateApiOASReplies) NoTemplateRights(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "no_template_rights", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The user does not have the rights to apply templates."}, Cause: cause}}
+}
+
+// UnknownBase returns the response 403 unknown_base, "Could not retrieve detail of apiID 5fa2db834e07444f760b7ceb314209fb in org 53ac07777cbb8c2d53000002.". value replaces "5fa2db834e07444f760b7ceb314209fb in org 53ac07777cbb8c2d53000002". cause may be nil.
+func (CreateApiOASReplies) UnknownBase(value string, cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "unknown_base", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Could not retrieve detail of apiID 5fa2db834e07444f760b7ceb314209fb in org 53ac07777cbb8c2d53000002.", Varies: "5fa2db834e07444f760b7ceb314209fb in org 53ac07777cbb8c2d53000002"}, Value: value, Cause: cause}}
+}
+
+// UnknownTemplate returns the response 404 unknown_template, "Asset not found". cause may be nil.
+func (CreateApiOASReplies) UnknownTemplate(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "unknown_template", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Asset not found"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateApiOASReplies) TooSlow(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Found API with the same ID.". cause may be nil.
+func (CreateApiOASReplies) Conflict(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID."}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateApiOASReplies) TooLarge(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateApiOASReplies) TooManyAttempts(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateApiOASReplies) EmptyBody(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the API.". cause may be nil.
+func (CreateApiOASReplies) Failed(cause error) CreateApiOASReply {
+	return CreateApiOASReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API."}, Cause: cause}}
+}
+
+// ImportOAS implements ServerInterface.
+func (s server[Request]) ImportOAS(ctx echo.Context, params ImportOASParams) error {
+	return s.send(ctx, s.handlers.ImportOAS(s.request(ctx), params).Reply())
+}
+
+// ImportOASReply is a response that the contract declares for importOAS. The methods of ImportOASReplies return it.
+type ImportOASReply struct{ ofImportOAS contract.Reply }
+
+// Reply returns what to send.
+func (r ImportOASReply) Reply() contract.Reply { return r.ofImportOAS }
+
+// ImportOASReplies returns the responses that the contract declares for importOAS, by outcome.
+type ImportOASReplies struct{}
+
+// OK returns the response 200 ok, "API created".
+func (ImportOASReplies) OK(meta any, id string) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API created"}, Body: meta, ID: id}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ImportOASReplies) StreamOK() ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API created"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ImportOASReplies) BadParameter(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// HasExtension returns the response 400 has_extension, "The import payload should not contain x-tyk-api-gateway.". cause may be nil.
+func (ImportOASReplies) HasExtension(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "has_extension", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The import payload should not contain x-tyk-api-gateway."}, Cause: cause}}
+}
+
+// Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
+func (ImportOASReplies) Invalid(value string, cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing", Varies: "/x-tyk-api-gateway/server/listenPath: is missing"}, Value: value, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Couldn't read body.". cause may be nil.
+func (ImportOASReplies) Malformed(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Couldn't read body."}, Cause: cause}}
+}
+
+// NoBaseVersionName returns the response 400 no_base_version_name, "you need to provide a version name for the new Base API: 5fa2db834e07444f760b7ceb314209fb". value replaces "5fa2db834e07444f760b7ceb314209fb". cause may be nil.
+func (ImportOASReplies) NoBaseVersionName(value string, cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "no_base_version_name", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "you need to provide a version name for the new Base API: 5fa2db834e07444f760b7ceb314209fb", Varies: "5fa2db834e07444f760b7ceb314209fb"}, Value: value, Cause: cause}}
+}
+
+// NoVersionName returns the response 400 no_version_name, "version name header should be set with base API ID". cause may be nil.
+func (ImportOASReplies) NoVersionName(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "no_version_name", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "version name header should be set with base API ID"}, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 400 unknown_organisation, "Org id not found ('588b4f0bb275ff0001cc7471').". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (ImportOASReplies) UnknownOrganisation(value string, cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Org id not found ('588b4f0bb275ff0001cc7471').", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ImportOASReplies) NoKey(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ImportOASReplies) Unauthorised(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas/import". cause may be nil.
+func (ImportOASReplies) AccessDenied(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas/import"}, Cause: cause}}
+}
+
+// NoTemplateRights returns the response 403 no_template_rights, "The user does not have the rights to apply templates.". cause may be nil.
+func (ImportOASReplies) NoTemplateRights(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "no_template_rights", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The user does not have the rights to apply templates."}, Cause: cause}}
+}
+
+// UnknownBase returns the response 403 unknown_base, "Could not retrieve detail of apiID 5fa2db834e07444f760b7ceb314209fb in org 53ac07777cbb8c2d53000002.". value replaces "5fa2db834e07444f760b7ceb314209fb in org 53ac07777cbb8c2d53000002". cause may be nil.
+func (ImportOASReplies) UnknownBase(value string, cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "unknown_base", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Could not retrieve detail of apiID 5fa2db834e07444f760b7ceb314209fb in org 53ac07777cbb8c2d53000002.", Varies: "5fa2db834e07444f760b7ceb314209fb in org 53ac07777cbb8c2d53000002"}, Value: value, Cause: cause}}
+}
+
+// UnknownTemplate returns the response 404 unknown_template, "Asset not found". cause may be nil.
+func (ImportOASReplies) UnknownTemplate(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "unknown_template", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Asset not found"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (ImportOASReplies) TooSlow(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (ImportOASReplies) TooLarge(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ImportOASReplies) TooManyAttempts(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (ImportOASReplies) EmptyBody(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the API.". cause may be nil.
+func (ImportOASReplies) Failed(cause error) ImportOASReply {
+	return ImportOASReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API."}, Cause: cause}}
+}
+
+// DeleteOASApi implements ServerInterface.
+func (s server[Request]) DeleteOASApi(ctx echo.Context, apiId externalRef0.APIID, params DeleteOASApiParams) error {
+	return s.send(ctx, s.handlers.DeleteOASApi(s.request(ctx), apiId, params).Reply())
+}
+
+// DeleteOASApiReply is a response that the contract declares for deleteOASApi. The methods of DeleteOASApiReplies return it.
+type DeleteOASApiReply struct{ ofDeleteOASApi contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteOASApiReply) Reply() contract.Reply { return r.ofDeleteOASApi }
+
+// DeleteOASApiReplies returns the responses that the contract declares for deleteOASApi, by outcome.
+type DeleteOASApiReplies struct{}
+
+// OK returns the response 200 ok, "API deleted.".
+func (DeleteOASApiReplies) OK() DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API deleted."}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteOASApiReplies) StreamOK() DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API deleted."}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (DeleteOASApiReplies) BadParameter(cause error) DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Failed returns the response 400 failed, "Could not delete the API.". cause may be nil.
+func (DeleteOASApiReplies) Failed(cause error) DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not delete the API."}, Cause: cause}}
+}
+
+// NotOas returns the response 400 not_oas, "the requested API definition is in Tyk classic format, please use old api endpoint". cause may be nil.
+func (DeleteOASApiReplies) NotOas(cause error) DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "not_oas", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "the requested API definition is in Tyk classic format, please use old api endpoint"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteOASApiReplies) NoKey(cause error) DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteOASApiReplies) Unauthorised(cause error) DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas/{apiId}". cause may be nil.
+func (DeleteOASApiReplies) AccessDenied(cause error) DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas/{apiId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve API detail.". cause may be nil.
+func (DeleteOASApiReplies) NotFound(cause error) DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve API detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteOASApiReplies) TooManyAttempts(cause error) DeleteOASApiReply {
+	return DeleteOASApiReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// GetOASAPIDetails implements ServerInterface.
+func (s server[Request]) GetOASAPIDetails(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.GetOASAPIDetails(s.request(ctx), apiId).Reply())
+}
+
+// GetOASAPIDetailsReply is a response that the contract declares for getOASAPIDetails. The methods of GetOASAPIDetailsReplies return it.
+type GetOASAPIDetailsReply struct{ ofGetOASAPIDetails contract.Reply }
+
+// Reply returns what to send.
+func (r GetOASAPIDetailsReply) Reply() contract.Reply { return r.ofGetOASAPIDetails }
+
+// GetOASAPIDetailsReplies returns the responses that the contract declares for getOASAPIDetails, by outcome.
+type GetOASAPIDetailsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetOASAPIDetailsReplies) OK(body OASDocument) GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetOASAPIDetailsReplies) StreamOK() GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NotOas returns the response 400 not_oas, "the requested API definition is in Tyk classic format, please use old api endpoint". cause may be nil.
+func (GetOASAPIDetailsReplies) NotOas(cause error) GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "not_oas", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "the requested API definition is in Tyk classic format, please use old api endpoint"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetOASAPIDetailsReplies) NoKey(cause error) GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetOASAPIDetailsReplies) Unauthorised(cause error) GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas/{apiId}". cause may be nil.
+func (GetOASAPIDetailsReplies) AccessDenied(cause error) GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas/{apiId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve API detail.". cause may be nil.
+func (GetOASAPIDetailsReplies) NotFound(cause error) GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve API detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetOASAPIDetailsReplies) TooManyAttempts(cause error) GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data for API detail.". cause may be nil.
+func (GetOASAPIDetailsReplies) Failed(cause error) GetOASAPIDetailsReply {
+	return GetOASAPIDetailsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data for API detail."}, Cause: cause}}
+}
+
+// UpdateApiOAS implements ServerInterface.
+func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId).Reply())
+}
+
+// UpdateApiOASReply is a response that the contract declares for updateApiOAS. The methods of UpdateApiOASReplies return it.
+type UpdateApiOASReply struct{ ofUpdateApiOAS contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateApiOASReply) Reply() contract.Reply { return r.ofUpdateApiOAS }
+
+// UpdateApiOASReplies returns the responses that the contract declares for updateApiOAS, by outcome.
+type UpdateApiOASReplies struct{}
+
+// OK returns the response 200 ok, "API updated.".
+func (UpdateApiOASReplies) OK() UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated."}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateApiOASReplies) StreamOK() UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated."}, Streamed: true}}
+}
+
+// Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
+func (UpdateApiOASReplies) Invalid(value string, cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing", Varies: "/x-tyk-api-gateway/server/listenPath: is missing"}, Value: value, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Couldn't read body.". cause may be nil.
+func (UpdateApiOASReplies) Malformed(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Couldn't read body."}, Cause: cause}}
+}
+
+// NoExtension returns the response 400 no_extension, "The payload should contain x-tyk-api-gateway.". cause may be nil.
+func (UpdateApiOASReplies) NoExtension(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "no_extension", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The payload should contain x-tyk-api-gateway."}, Cause: cause}}
+}
+
+// NotOas returns the response 400 not_oas, "the requested API definition is in Tyk classic format, please use old api endpoint". cause may be nil.
+func (UpdateApiOASReplies) NotOas(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "not_oas", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "the requested API definition is in Tyk classic format, please use old api endpoint"}, Cause: cause}}
+}
+
+// WrongId returns the response 400 wrong_id, "Invalid `ID` value". cause may be nil.
+func (UpdateApiOASReplies) WrongId(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "wrong_id", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Invalid `ID` value"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdateApiOASReplies) NoKey(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateApiOASReplies) Unauthorised(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas/{apiId}". cause may be nil.
+func (UpdateApiOASReplies) AccessDenied(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas/{apiId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "API definition does not exist". cause may be nil.
+func (UpdateApiOASReplies) NotFound(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "API definition does not exist"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateApiOASReplies) TooSlow(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateApiOASReplies) TooLarge(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateApiOASReplies) TooManyAttempts(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdateApiOASReplies) EmptyBody(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the API.". cause may be nil.
+func (UpdateApiOASReplies) Failed(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API."}, Cause: cause}}
+}
+
+// GetApiCategories implements ServerInterface.
+func (s server[Request]) GetApiCategories(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.GetApiCategories(s.request(ctx), apiId).Reply())
+}
+
+// GetApiCategoriesReply is a response that the contract declares for getApiCategories. The methods of GetApiCategoriesReplies return it.
+type GetApiCategoriesReply struct{ ofGetApiCategories contract.Reply }
+
+// Reply returns what to send.
+func (r GetApiCategoriesReply) Reply() contract.Reply { return r.ofGetApiCategories }
+
+// GetApiCategoriesReplies returns the responses that the contract declares for getApiCategories, by outcome.
+type GetApiCategoriesReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetApiCategoriesReplies) OK(body CategoriesPayload) GetApiCategoriesReply {
+	return GetApiCategoriesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetApiCategoriesReplies) StreamOK() GetApiCategoriesReply {
+	return GetApiCategoriesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetApiCategoriesReplies) NoKey(cause error) GetApiCategoriesReply {
+	return GetApiCategoriesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetApiCategoriesReplies) Unauthorised(cause error) GetApiCategoriesReply {
+	return GetApiCategoriesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas/{apiId}/categories". cause may be nil.
+func (GetApiCategoriesReplies) AccessDenied(cause error) GetApiCategoriesReply {
+	return GetApiCategoriesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas/{apiId}/categories"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "API not found". cause may be nil.
+func (GetApiCategoriesReplies) NotFound(cause error) GetApiCategoriesReply {
+	return GetApiCategoriesReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "API not found"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetApiCategoriesReplies) TooManyAttempts(cause error) GetApiCategoriesReply {
+	return GetApiCategoriesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal categories payload.". cause may be nil.
+func (GetApiCategoriesReplies) Failed(cause error) GetApiCategoriesReply {
+	return GetApiCategoriesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal categories payload."}, Cause: cause}}
+}
+
+// UpdateApiCategories implements ServerInterface.
+func (s server[Request]) UpdateApiCategories(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.UpdateApiCategories(s.request(ctx), apiId).Reply())
+}
+
+// UpdateApiCategoriesReply is a response that the contract declares for updateApiCategories. The methods of UpdateApiCategoriesReplies return it.
+type UpdateApiCategoriesReply struct{ ofUpdateApiCategories contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateApiCategoriesReply) Reply() contract.Reply { return r.ofUpdateApiCategories }
+
+// UpdateApiCategoriesReplies returns the responses that the contract declares for updateApiCategories, by outcome.
+type UpdateApiCategoriesReplies struct{}
+
+// OK returns the response 200 ok, "API categories updated.".
+func (UpdateApiCategoriesReplies) OK() UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API categories updated."}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateApiCategoriesReplies) StreamOK() UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API categories updated."}, Streamed: true}}
+}
+
+// Malformed returns the response 400 malformed, "Couldn't read body.". cause may be nil.
+func (UpdateApiCategoriesReplies) Malformed(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Couldn't read body."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdateApiCategoriesReplies) NoKey(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateApiCategoriesReplies) Unauthorised(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas/{apiId}/categories". cause may be nil.
+func (UpdateApiCategoriesReplies) AccessDenied(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas/{apiId}/categories"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "API not found". cause may be nil.
+func (UpdateApiCategoriesReplies) NotFound(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "API not found"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateApiCategoriesReplies) TooSlow(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateApiCategoriesReplies) TooLarge(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateApiCategoriesReplies) TooManyAttempts(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdateApiCategoriesReplies) EmptyBody(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to update ApiDef object to DB.". cause may be nil.
+func (UpdateApiCategoriesReplies) Failed(cause error) UpdateApiCategoriesReply {
+	return UpdateApiCategoriesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to update ApiDef object to DB."}, Cause: cause}}
+}
+
+// DownloadApiOASPublic implements ServerInterface.
+func (s server[Request]) DownloadApiOASPublic(ctx echo.Context, apiId externalRef0.APIID, params DownloadApiOASPublicParams) error {
+	return s.send(ctx, s.handlers.DownloadApiOASPublic(s.request(ctx), apiId, params).Reply())
+}
+
+// DownloadApiOASPublicReply is a response that the contract declares for downloadApiOASPublic. The methods of DownloadApiOASPublicReplies return it.
+type DownloadApiOASPublicReply struct{ ofDownloadApiOASPublic contract.Reply }
+
+// Reply returns what to send.
+func (r DownloadApiOASPublicReply) Reply() contract.Reply { return r.ofDownloadApiOASPublic }
+
+// DownloadApiOASPublicReplies returns the responses that the contract declares for downloadApiOASPublic, by outcome.
+type DownloadApiOASPublicReplies struct{}
+
+// OK returns the response 200 ok.
+func (DownloadApiOASPublicReplies) OK(body OASDocument) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DownloadApiOASPublicReplies) StreamOK() DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (DownloadApiOASPublicReplies) BadParameter(cause error) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NotOas returns the response 400 not_oas, "the requested API definition is in Tyk classic format, please use old api endpoint". cause may be nil.
+func (DownloadApiOASPublicReplies) NotOas(cause error) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "not_oas", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "the requested API definition is in Tyk classic format, please use old api endpoint"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DownloadApiOASPublicReplies) NoKey(cause error) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DownloadApiOASPublicReplies) Unauthorised(cause error) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas/{apiId}/export". cause may be nil.
+func (DownloadApiOASPublicReplies) AccessDenied(cause error) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas/{apiId}/export"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve API detail.". cause may be nil.
+func (DownloadApiOASPublicReplies) NotFound(cause error) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve API detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DownloadApiOASPublicReplies) TooManyAttempts(cause error) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data for API detail.". cause may be nil.
+func (DownloadApiOASPublicReplies) Failed(cause error) DownloadApiOASPublicReply {
+	return DownloadApiOASPublicReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data for API detail."}, Cause: cause}}
+}
+
+// ListOASApiVersions implements ServerInterface.
+func (s server[Request]) ListOASApiVersions(ctx echo.Context, apiId externalRef0.APIID, params ListOASApiVersionsParams) error {
+	return s.send(ctx, s.handlers.ListOASApiVersions(s.request(ctx), apiId, params).Reply())
+}
+
+// ListOASApiVersionsReply is a response that the contract declares for listOASApiVersions. The methods of ListOASApiVersionsReplies return it.
+type ListOASApiVersionsReply struct{ ofListOASApiVersions contract.Reply }
+
+// Reply returns what to send.
+func (r ListOASApiVersionsReply) Reply() contract.Reply { return r.ofListOASApiVersions }
+
+// ListOASApiVersionsReplies returns the responses that the contract declares for listOASApiVersions, by outcome.
+type ListOASApiVersionsReplies struct{}
+
+// OK returns the response 200 ok.
+func (ListOASApiVersionsReplies) OK(body VersionMetas) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ListOASApiVersionsReplies) StreamOK() ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ListOASApiVersionsReplies) BadParameter(cause error) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NotOas returns the response 400 not_oas, "the requested API definition is in Tyk classic format, please use old api endpoint". cause may be nil.
+func (ListOASApiVersionsReplies) NotOas(cause error) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "not_oas", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "the requested API definition is in Tyk classic format, please use old api endpoint"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ListOASApiVersionsReplies) NoKey(cause error) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ListOASApiVersionsReplies) Unauthorised(cause error) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oas/{apiId}/versions". cause may be nil.
+func (ListOASApiVersionsReplies) AccessDenied(cause error) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oas/{apiId}/versions"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve API detail.". cause may be nil.
+func (ListOASApiVersionsReplies) NotFound(cause error) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve API detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ListOASApiVersionsReplies) TooManyAttempts(cause error) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data for API detail.". cause may be nil.
+func (ListOASApiVersionsReplies) Failed(cause error) ListOASApiVersionsReply {
+	return ListOASApiVersionsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data for API detail."}, Cause: cause}}
+}
+
+// GetOathClientsList implements ServerInterface.
+func (s server[Request]) GetOathClientsList(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.GetOathClientsList(s.request(ctx), apiId).Reply())
+}
+
+// GetOathClientsListReply is a response that the contract declares for getOathClientsList. The methods of GetOathClientsListReplies return it.
+type GetOathClientsListReply struct{ ofGetOathClientsList contract.Reply }
+
+// Reply returns what to send.
+func (r GetOathClientsListReply) Reply() contract.Reply { return r.ofGetOathClientsList }
+
+// GetOathClientsListReplies returns the responses that the contract declares for getOathClientsList, by outcome.
+type GetOathClientsListReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetOathClientsListReplies) OK(body OAuthApps) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetOathClientsListReplies) StreamOK() GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (GetOathClientsListReplies) Gateway(value string, cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// UnknownApi returns the response 400 unknown_api, "API Reference not found.". cause may be nil.
+func (GetOathClientsListReplies) UnknownApi(cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "unknown_api", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "API Reference not found."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetOathClientsListReplies) NoKey(cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetOathClientsListReplies) Unauthorised(cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oauth/{apiId}". cause may be nil.
+func (GetOathClientsListReplies) AccessDenied(cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oauth/{apiId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve apps list.". cause may be nil.
+func (GetOathClientsListReplies) NotFound(cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve apps list."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetOathClientsListReplies) TooManyAttempts(cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data from Tyk API.". cause may be nil.
+func (GetOathClientsListReplies) Failed(cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data from Tyk API."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data from Tyk API: no gateway is configured". cause may be nil.
+func (GetOathClientsListReplies) NoGateway(cause error) GetOathClientsListReply {
+	return GetOathClientsListReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// CreateNewClientApp implements ServerInterface.
+func (s server[Request]) CreateNewClientApp(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.CreateNewClientApp(s.request(ctx), apiId).Reply())
+}
+
+// CreateNewClientAppReply is a response that the contract declares for createNewClientApp. The methods of CreateNewClientAppReplies return it.
+type CreateNewClientAppReply struct{ ofCreateNewClientApp contract.Reply }
+
+// Reply returns what to send.
+func (r CreateNewClientAppReply) Reply() contract.Reply { return r.ofCreateNewClientApp }
+
+// CreateNewClientAppReplies returns the responses that the contract declares for createNewClientApp, by outcome.
+type CreateNewClientAppReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateNewClientAppReplies) OK(body OAuthClient) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateNewClientAppReplies) StreamOK() CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "Failed to create app: Request malformed". value replaces "Request malformed". cause may be nil.
+func (CreateNewClientAppReplies) Gateway(value string, cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Failed to create app: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NotOwned returns the response 400 not_owned, "An OAuth client must not bring policies in meta_data.". cause may be nil.
+func (CreateNewClientAppReplies) NotOwned(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "not_owned", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "An OAuth client must not bring policies in meta_data."}, Cause: cause}}
+}
+
+// UnknownApi returns the response 400 unknown_api, "API reference not found.". cause may be nil.
+func (CreateNewClientAppReplies) UnknownApi(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "unknown_api", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "API reference not found."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateNewClientAppReplies) NoKey(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateNewClientAppReplies) Unauthorised(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oauth/{apiId}". cause may be nil.
+func (CreateNewClientAppReplies) AccessDenied(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oauth/{apiId}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreateNewClientAppReplies) Malformed(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not create app.". cause may be nil.
+func (CreateNewClientAppReplies) NotFound(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not create app."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateNewClientAppReplies) TooSlow(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateNewClientAppReplies) TooLarge(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateNewClientAppReplies) TooManyAttempts(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateNewClientAppReplies) EmptyBody(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal app data from Tyk API.". cause may be nil.
+func (CreateNewClientAppReplies) Failed(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal app data from Tyk API."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal app data from Tyk API: no gateway is configured". cause may be nil.
+func (CreateNewClientAppReplies) NoGateway(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal app data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// UnknownPolicy returns the response 500 unknown_policy, "Could not retrieve policy details.". cause may be nil.
+func (CreateNewClientAppReplies) UnknownPolicy(cause error) CreateNewClientAppReply {
+	return CreateNewClientAppReply{contract.Reply{Outcome: "unknown_policy", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve policy details."}, Cause: cause}}
+}
+
+// DeleteOathClient implements ServerInterface.
+func (s server[Request]) DeleteOathClient(ctx echo.Context, apiId externalRef0.APIID, clientId OAuthClientID) error {
+	return s.send(ctx, s.handlers.DeleteOathClient(s.request(ctx), apiId, clientId).Reply())
+}
+
+// DeleteOathClientReply is a response that the contract declares for deleteOathClient. The methods of DeleteOathClientReplies return it.
+type DeleteOathClientReply struct{ ofDeleteOathClient contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteOathClientReply) Reply() contract.Reply { return r.ofDeleteOathClient }
+
+// DeleteOathClientReplies returns the responses that the contract declares for deleteOathClient, by outcome.
+type DeleteOathClientReplies struct{}
+
+// OK returns the response 200 ok, "OAuth client deleted successfully.".
+func (DeleteOathClientReplies) OK() DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "OAuth client deleted successfully."}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteOathClientReplies) StreamOK() DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "OAuth client deleted successfully."}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (DeleteOathClientReplies) Gateway(value string, cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// UnknownApi returns the response 400 unknown_api, "API Reference not found.". cause may be nil.
+func (DeleteOathClientReplies) UnknownApi(cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "unknown_api", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "API Reference not found."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteOathClientReplies) NoKey(cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteOathClientReplies) Unauthorised(cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oauth/{apiId}/{clientId}". cause may be nil.
+func (DeleteOathClientReplies) AccessDenied(cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oauth/{apiId}/{clientId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve app detail.". cause may be nil.
+func (DeleteOathClientReplies) NotFound(cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve app detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteOathClientReplies) TooManyAttempts(cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not remove app.". cause may be nil.
+func (DeleteOathClientReplies) Failed(cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not remove app."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Could not remove app: no gateway is configured". cause may be nil.
+func (DeleteOathClientReplies) NoGateway(cause error) DeleteOathClientReply {
+	return DeleteOathClientReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not remove app: no gateway is configured"}, Cause: cause}}
+}
+
+// GetOAuthClientDetail implements ServerInterface.
+func (s server[Request]) GetOAuthClientDetail(ctx echo.Context, apiId externalRef0.APIID, clientId OAuthClientID) error {
+	return s.send(ctx, s.handlers.GetOAuthClientDetail(s.request(ctx), apiId, clientId).Reply())
+}
+
+// GetOAuthClientDetailReply is a response that the contract declares for getOAuthClientDetail. The methods of GetOAuthClientDetailReplies return it.
+type GetOAuthClientDetailReply struct{ ofGetOAuthClientDetail contract.Reply }
+
+// Reply returns what to send.
+func (r GetOAuthClientDetailReply) Reply() contract.Reply { return r.ofGetOAuthClientDetail }
+
+// GetOAuthClientDetailReplies returns the responses that the contract declares for getOAuthClientDetail, by outcome.
+type GetOAuthClientDetailReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetOAuthClientDetailReplies) OK(body OAuthClient) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetOAuthClientDetailReplies) StreamOK() GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (GetOAuthClientDetailReplies) Gateway(value string, cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// UnknownApi returns the response 400 unknown_api, "API reference not found.". cause may be nil.
+func (GetOAuthClientDetailReplies) UnknownApi(cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "unknown_api", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "API reference not found."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetOAuthClientDetailReplies) NoKey(cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetOAuthClientDetailReplies) Unauthorised(cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oauth/{apiId}/{clientId}". cause may be nil.
+func (GetOAuthClientDetailReplies) AccessDenied(cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oauth/{apiId}/{clientId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve app detail.". cause may be nil.
+func (GetOAuthClientDetailReplies) NotFound(cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve app detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetOAuthClientDetailReplies) TooManyAttempts(cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal app data from Tyk API.". cause may be nil.
+func (GetOAuthClientDetailReplies) Failed(cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal app data from Tyk API."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal app data from Tyk API: no gateway is configured". cause may be nil.
+func (GetOAuthClientDetailReplies) NoGateway(cause error) GetOAuthClientDetailReply {
+	return GetOAuthClientDetailReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal app data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// GetClientTokens implements ServerInterface.
+func (s server[Request]) GetClientTokens(ctx echo.Context, apiId externalRef0.APIID, clientId OAuthClientID) error {
+	return s.send(ctx, s.handlers.GetClientTokens(s.request(ctx), apiId, clientId).Reply())
+}
+
+// GetClientTokensReply is a response that the contract declares for getClientTokens. The methods of GetClientTokensReplies return it.
+type GetClientTokensReply struct{ ofGetClientTokens contract.Reply }
+
+// Reply returns what to send.
+func (r GetClientTokensReply) Reply() contract.Reply { return r.ofGetClientTokens }
+
+// GetClientTokensReplies returns the responses that the contract declares for getClientTokens, by outcome.
+type GetClientTokensReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetClientTokensReplies) OK(body OAuthClientTokens) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetClientTokensReplies) StreamOK() GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (GetClientTokensReplies) Gateway(value string, cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// UnknownApi returns the response 400 unknown_api, "API Reference not found.". cause may be nil.
+func (GetClientTokensReplies) UnknownApi(cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "unknown_api", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "API Reference not found."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetClientTokensReplies) NoKey(cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetClientTokensReplies) Unauthorised(cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/oauth/{apiId}/{clientId}/tokens". cause may be nil.
+func (GetClientTokensReplies) AccessDenied(cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/oauth/{apiId}/{clientId}/tokens"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve tokens.". cause may be nil.
+func (GetClientTokensReplies) NotFound(cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve tokens."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetClientTokensReplies) TooManyAttempts(cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal tokens data from Tyk API.". cause may be nil.
+func (GetClientTokensReplies) Failed(cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal tokens data from Tyk API."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal tokens data from Tyk API: no gateway is configured". cause may be nil.
+func (GetClientTokensReplies) NoGateway(cause error) GetClientTokensReply {
+	return GetClientTokensReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal tokens data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// CreateStreamsApi implements ServerInterface.
+func (s server[Request]) CreateStreamsApi(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateStreamsApi(s.request(ctx)).Reply())
+}
+
+// CreateStreamsApiReply is a response that the contract declares for createStreamsApi. The methods of CreateStreamsApiReplies return it.
+type CreateStreamsApiReply struct{ ofCreateStreamsApi contract.Reply }
+
+// Reply returns what to send.
+func (r CreateStreamsApiReply) Reply() contract.Reply { return r.ofCreateStreamsApi }
+
+// CreateStreamsApiReplies returns the responses that the contract declares for createStreamsApi, by outcome.
+type CreateStreamsApiReplies struct{}
+
+// OK returns the response 200 ok, "API created".
+func (CreateStreamsApiReplies) OK(meta any, id string) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API created"}, Body: meta, ID: id}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateStreamsApiReplies) StreamOK() CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API created"}, Streamed: true}}
+}
+
+// Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
+func (CreateStreamsApiReplies) Invalid(value string, cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing", Varies: "/x-tyk-api-gateway/server/listenPath: is missing"}, Value: value, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Couldn't read body.". cause may be nil.
+func (CreateStreamsApiReplies) Malformed(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Couldn't read body."}, Cause: cause}}
+}
+
+// NoExtension returns the response 400 no_extension, "The payload should contain x-tyk-api-gateway.". cause may be nil.
+func (CreateStreamsApiReplies) NoExtension(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "no_extension", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The payload should contain x-tyk-api-gateway."}, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 400 unknown_organisation, "Org id not found ('588b4f0bb275ff0001cc7471').". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (CreateStreamsApiReplies) UnknownOrganisation(value string, cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Org id not found ('588b4f0bb275ff0001cc7471').", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateStreamsApiReplies) NoKey(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateStreamsApiReplies) Unauthorised(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/streams". cause may be nil.
+func (CreateStreamsApiReplies) AccessDenied(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/streams"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateStreamsApiReplies) TooSlow(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Found API with the same ID.". cause may be nil.
+func (CreateStreamsApiReplies) Conflict(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID."}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateStreamsApiReplies) TooLarge(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateStreamsApiReplies) TooManyAttempts(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateStreamsApiReplies) EmptyBody(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the API.". cause may be nil.
+func (CreateStreamsApiReplies) Failed(cause error) CreateStreamsApiReply {
+	return CreateStreamsApiReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API."}, Cause: cause}}
+}
+
+// DeleteApi implements ServerInterface.
+func (s server[Request]) DeleteApi(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.DeleteApi(s.request(ctx), apiId).Reply())
+}
+
+// DeleteApiReply is a response that the contract declares for deleteApi. The methods of DeleteApiReplies return it.
+type DeleteApiReply struct{ ofDeleteApi contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteApiReply) Reply() contract.Reply { return r.ofDeleteApi }
+
+// DeleteApiReplies returns the responses that the contract declares for deleteApi, by outcome.
+type DeleteApiReplies struct{}
+
+// OK returns the response 200 ok, "API deleted".
+func (DeleteApiReplies) OK() DeleteApiReply {
+	return DeleteApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteApiReplies) StreamOK() DeleteApiReply {
+	return DeleteApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API deleted"}, Streamed: true}}
+}
+
+// Failed returns the response 400 failed, "Could not delete the API". cause may be nil.
+func (DeleteApiReplies) Failed(cause error) DeleteApiReply {
+	return DeleteApiReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not delete the API"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteApiReplies) NoKey(cause error) DeleteApiReply {
+	return DeleteApiReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteApiReplies) Unauthorised(cause error) DeleteApiReply {
+	return DeleteApiReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/{apiId}". cause may be nil.
+func (DeleteApiReplies) AccessDenied(cause error) DeleteApiReply {
+	return DeleteApiReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/{apiId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve API detail". cause may be nil.
+func (DeleteApiReplies) NotFound(cause error) DeleteApiReply {
+	return DeleteApiReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve API detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteApiReplies) TooManyAttempts(cause error) DeleteApiReply {
+	return DeleteApiReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// GetApi implements ServerInterface.
+func (s server[Request]) GetApi(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.GetApi(s.request(ctx), apiId).Reply())
+}
+
+// GetApiReply is a response that the contract declares for getApi. The methods of GetApiReplies return it.
+type GetApiReply struct{ ofGetApi contract.Reply }
+
+// Reply returns what to send.
+func (r GetApiReply) Reply() contract.Reply { return r.ofGetApi }
+
+// GetApiReplies returns the responses that the contract declares for getApi, by outcome.
+type GetApiReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetApiReplies) OK(body API) GetApiReply {
+	return GetApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetApiReplies) StreamOK() GetApiReply {
+	return GetApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetApiReplies) NoKey(cause error) GetApiReply {
+	return GetApiReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetApiReplies) Unauthorised(cause error) GetApiReply {
+	return GetApiReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/{apiId}". cause may be nil.
+func (GetApiReplies) AccessDenied(cause error) GetApiReply {
+	return GetApiReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/{apiId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve API detail". cause may be nil.
+func (GetApiReplies) NotFound(cause error) GetApiReply {
+	return GetApiReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve API detail"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetApiReplies) TooManyAttempts(cause error) GetApiReply {
+	return GetApiReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetApiReplies) Failed(cause error) GetApiReply {
+	return GetApiReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// PutApi implements ServerInterface.
+func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID) error {
+	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId).Reply())
+}
+
+// PutApiReply is a response that the contract declares for putApi. The methods of PutApiReplies return it.
+type PutApiReply struct{ ofPutApi contract.Reply }
+
+// Reply returns what to send.
+func (r PutApiReply) Reply() contract.Reply { return r.ofPutApi }
+
+// PutApiReplies returns the responses that the contract declares for putApi, by outcome.
+type PutApiReplies struct{}
+
+// OK returns the response 200 ok, "API updated".
+func (PutApiReplies) OK() PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (PutApiReplies) StreamOK() PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated"}, Streamed: true}}
+}
+
+// Malformed returns the response 400 malformed, "API definition malformed". cause may be nil.
+func (PutApiReplies) Malformed(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "API definition malformed"}, Cause: cause}}
+}
+
+// NotClassic returns the response 400 not_classic, "this API endpoint only supports Tyk Classic APIs; please use the appropriate Tyk OAS API endpoint". cause may be nil.
+func (PutApiReplies) NotClassic(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "not_classic", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "this API endpoint only supports Tyk Classic APIs; please use the appropriate Tyk OAS API endpoint"}, Cause: cause}}
+}
+
+// WrongId returns the response 400 wrong_id, "Invalid `ID` value". cause may be nil.
+func (PutApiReplies) WrongId(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "wrong_id", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Invalid `ID` value"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (PutApiReplies) NoKey(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (PutApiReplies) Unauthorised(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/{apiId}". cause may be nil.
+func (PutApiReplies) AccessDenied(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/{apiId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "API definition does not exist". cause may be nil.
+func (PutApiReplies) NotFound(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "API definition does not exist"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (PutApiReplies) TooSlow(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Found API with the same ID". cause may be nil.
+func (PutApiReplies) Conflict(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (PutApiReplies) TooLarge(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (PutApiReplies) TooManyAttempts(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (PutApiReplies) EmptyBody(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the API". cause may be nil.
+func (PutApiReplies) Failed(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API"}, Cause: cause}}
+}
+
+// ListApiKeys implements ServerInterface.
+func (s server[Request]) ListApiKeys(ctx echo.Context, apiId APIOfKeys) error {
+	return s.send(ctx, s.handlers.ListApiKeys(s.request(ctx), apiId).Reply())
+}
+
+// ListApiKeysReply is a response that the contract declares for listApiKeys. The methods of ListApiKeysReplies return it.
+type ListApiKeysReply struct{ ofListApiKeys contract.Reply }
+
+// Reply returns what to send.
+func (r ListApiKeysReply) Reply() contract.Reply { return r.ofListApiKeys }
+
+// ListApiKeysReplies returns the responses that the contract declares for listApiKeys, by outcome.
+type ListApiKeysReplies struct{}
+
+// OK returns the response 200 ok.
+func (ListApiKeysReplies) OK(body externalRef0.Keys) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ListApiKeysReplies) StreamOK() ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ListApiKeysReplies) NoKey(cause error) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ListApiKeysReplies) Unauthorised(cause error) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/{apiId}/keys". cause may be nil.
+func (ListApiKeysReplies) AccessDenied(cause error) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/{apiId}/keys"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve keys.". cause may be nil.
+func (ListApiKeysReplies) NotFound(cause error) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve keys."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ListApiKeysReplies) TooManyAttempts(cause error) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal keys data from Tyk API.". cause may be nil.
+func (ListApiKeysReplies) Failed(cause error) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API."}, Cause: cause}}
+}
+
+// Gateway returns the response 500 gateway, "Failed to unmarshal keys data from Tyk API: Request malformed". value replaces "Request malformed". cause may be nil.
+func (ListApiKeysReplies) Gateway(value string, cause error) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal keys data from Tyk API: no gateway is configured". cause may be nil.
+func (ListApiKeysReplies) NoGateway(cause error) ListApiKeysReply {
+	return ListApiKeysReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// DeleteApiKeyDetail implements ServerInterface.
+func (s server[Request]) DeleteApiKeyDetail(ctx echo.Context, apiId APIOfKeys, keyId externalRef0.KeyID, params DeleteApiKeyDetailParams) error {
+	return s.send(ctx, s.handlers.DeleteApiKeyDetail(s.request(ctx), apiId, keyId, params).Reply())
+}
+
+// DeleteApiKeyDetailReply is a response that the contract declares for deleteApiKeyDetail. The methods of DeleteApiKeyDetailReplies return it.
+type DeleteApiKeyDetailReply struct{ ofDeleteApiKeyDetail contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteApiKeyDetailReply) Reply() contract.Reply { return r.ofDeleteApiKeyDetail }
+
+// DeleteApiKeyDetailReplies returns the responses that the contract declares for deleteApiKeyDetail, by outcome.
+type DeleteApiKeyDetailReplies struct{}
+
+// OK returns the response 200 ok, "Key deleted successfully.".
+func (DeleteApiKeyDetailReplies) OK() DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Key deleted successfully."}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteApiKeyDetailReplies) StreamOK() DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Key deleted successfully."}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (DeleteApiKeyDetailReplies) BadParameter(cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (DeleteApiKeyDetailReplies) Gateway(value string, cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteApiKeyDetailReplies) NoKey(cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteApiKeyDetailReplies) Unauthorised(cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/{apiId}/keys/{keyId}". cause may be nil.
+func (DeleteApiKeyDetailReplies) AccessDenied(cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/{apiId}/keys/{keyId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve key detail.". cause may be nil.
+func (DeleteApiKeyDetailReplies) NotFound(cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve key detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteApiKeyDetailReplies) TooManyAttempts(cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not delete key.". cause may be nil.
+func (DeleteApiKeyDetailReplies) Failed(cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete key."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Could not delete key: no gateway is configured". cause may be nil.
+func (DeleteApiKeyDetailReplies) NoGateway(cause error) DeleteApiKeyDetailReply {
+	return DeleteApiKeyDetailReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete key: no gateway is configured"}, Cause: cause}}
+}
+
+// GetApiKeyDetail implements ServerInterface.
+func (s server[Request]) GetApiKeyDetail(ctx echo.Context, apiId APIOfKeys, keyId externalRef0.KeyID, params GetApiKeyDetailParams) error {
+	return s.send(ctx, s.handlers.GetApiKeyDetail(s.request(ctx), apiId, keyId, params).Reply())
+}
+
+// GetApiKeyDetailReply is a response that the contract declares for getApiKeyDetail. The methods of GetApiKeyDetailReplies return it.
+type GetApiKeyDetailReply struct{ ofGetApiKeyDetail contract.Reply }
+
+// Reply returns what to send.
+func (r GetApiKeyDetailReply) Reply() contract.Reply { return r.ofGetApiKeyDetail }
+
+// GetApiKeyDetailReplies returns the responses that the contract declares for getApiKeyDetail, by outcome.
+type GetApiKeyDetailReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetApiKeyDetailReplies) OK(body externalRef0.KeyData) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetApiKeyDetailReplies) StreamOK() GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetApiKeyDetailReplies) BadParameter(cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (GetApiKeyDetailReplies) Gateway(value string, cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetApiKeyDetailReplies) NoKey(cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetApiKeyDetailReplies) Unauthorised(cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/{apiId}/keys/{keyId}". cause may be nil.
+func (GetApiKeyDetailReplies) AccessDenied(cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/{apiId}/keys/{keyId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve key detail.". cause may be nil.
+func (GetApiKeyDetailReplies) NotFound(cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve key detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetApiKeyDetailReplies) TooManyAttempts(cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data from Tyk API.". cause may be nil.
+func (GetApiKeyDetailReplies) Failed(cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data from Tyk API."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data from Tyk API: no gateway is configured". cause may be nil.
+func (GetApiKeyDetailReplies) NoGateway(cause error) GetApiKeyDetailReply {
+	return GetApiKeyDetailReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// UpdateApiKeyDetail implements ServerInterface.
+func (s server[Request]) UpdateApiKeyDetail(ctx echo.Context, apiId APIOfKeys, keyId externalRef0.KeyID, params UpdateApiKeyDetailParams) error {
+	return s.send(ctx, s.handlers.UpdateApiKeyDetail(s.request(ctx), apiId, keyId, params).Reply())
+}
+
+// UpdateApiKeyDetailReply is a response that the contract declares for updateApiKeyDetail. The methods of UpdateApiKeyDetailReplies return it.
+type UpdateApiKeyDetailReply struct{ ofUpdateApiKeyDetail contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateApiKeyDetailReply) Reply() contract.Reply { return r.ofUpdateApiKeyDetail }
+
+// UpdateApiKeyDetailReplies returns the responses that the contract declares for updateApiKeyDetail, by outcome.
+type UpdateApiKeyDetailReplies struct{}
+
+// OK returns the response 200 ok.
+func (UpdateApiKeyDetailReplies) OK(body externalRef0.KeyData) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateApiKeyDetailReplies) StreamOK() UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (UpdateApiKeyDetailReplies) BadParameter(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Gateway returns the response 400 gateway, "Failed to update key: Request malformed". value replaces "Request malformed". cause may be nil.
+func (UpdateApiKeyDetailReplies) Gateway(value string, cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Failed to update key: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NotOwned returns the response 400 not_owned, "Attempted access to non-owned key.". cause may be nil.
+func (UpdateApiKeyDetailReplies) NotOwned(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "not_owned", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// Unrestricted returns the response 400 unrestricted, "Attempted access to non-owned key.". cause may be nil.
+func (UpdateApiKeyDetailReplies) Unrestricted(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "unrestricted", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdateApiKeyDetailReplies) NoKey(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateApiKeyDetailReplies) Unauthorised(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis/{apiId}/keys/{keyId}". cause may be nil.
+func (UpdateApiKeyDetailReplies) AccessDenied(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis/{apiId}/keys/{keyId}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdateApiKeyDetailReplies) Malformed(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve key detail.". cause may be nil.
+func (UpdateApiKeyDetailReplies) NotFound(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve key detail."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateApiKeyDetailReplies) TooSlow(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateApiKeyDetailReplies) TooLarge(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateApiKeyDetailReplies) TooManyAttempts(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdateApiKeyDetailReplies) EmptyBody(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data.". cause may be nil.
+func (UpdateApiKeyDetailReplies) Failed(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data: no gateway is configured". cause may be nil.
+func (UpdateApiKeyDetailReplies) NoGateway(cause error) UpdateApiKeyDetailReply {
+	return UpdateApiKeyDetailReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data: no gateway is configured"}, Cause: cause}}
+}
+
+// ListAssets implements ServerInterface.
+func (s server[Request]) ListAssets(ctx echo.Context, params ListAssetsParams) error {
+	return s.send(ctx, s.handlers.ListAssets(s.request(ctx), params).Reply())
+}
+
+// ListAssetsReply is a response that the contract declares for listAssets. The methods of ListAssetsReplies return it.
+type ListAssetsReply struct{ ofListAssets contract.Reply }
+
+// Reply returns what to send.
+func (r ListAssetsReply) Reply() contract.Reply { return r.ofListAssets }
+
+// ListAssetsReplies returns the responses that the contract declares for listAssets, by outcome.
+type ListAssetsReplies struct{}
+
+// OK returns the response 200 ok.
+func (ListAssetsReplies) OK(body Assets) ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ListAssetsReplies) StreamOK() ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ListAssetsReplies) BadParameter(cause error) ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// UnsupportedKind returns the response 400 unsupported_kind, "unsupported asset kind: 'gateway'". value replaces "gateway". cause may be nil.
+func (ListAssetsReplies) UnsupportedKind(value string, cause error) ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "unsupported_kind", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "unsupported asset kind: 'gateway'", Varies: "gateway"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ListAssetsReplies) NoKey(cause error) ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ListAssetsReplies) Unauthorised(cause error) ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/assets". cause may be nil.
+func (ListAssetsReplies) AccessDenied(cause error) ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/assets"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ListAssetsReplies) TooManyAttempts(cause error) ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "error listing assets.". cause may be nil.
+func (ListAssetsReplies) Failed(cause error) ListAssetsReply {
+	return ListAssetsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "error listing assets."}, Cause: cause}}
+}
+
+// AddAsset implements ServerInterface.
+func (s server[Request]) AddAsset(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.AddAsset(s.request(ctx)).Reply())
+}
+
+// AddAssetReply is a response that the contract declares for addAsset. The methods of AddAssetReplies return it.
+type AddAssetReply struct{ ofAddAsset contract.Reply }
+
+// Reply returns what to send.
+func (r AddAssetReply) Reply() contract.Reply { return r.ofAddAsset }
+
+// AddAssetReplies returns the responses that the contract declares for addAsset, by outcome.
+type AddAssetReplies struct{}
+
+// OK returns the response 201 ok, "asset created".
+func (AddAssetReplies) OK(meta any, id string) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 201, Form: contract.Envelope, Message: "asset created", Success: "success"}, Body: meta, ID: id}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (AddAssetReplies) StreamOK() AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 201, Form: contract.Envelope, Message: "asset created", Success: "success"}, Streamed: true}}
+}
+
+// EmptyBody returns the response 400 empty_body, "error reading json body.". cause may be nil.
+func (AddAssetReplies) EmptyBody(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "error reading json body."}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "error reading json body.". cause may be nil.
+func (AddAssetReplies) Malformed(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "error reading json body."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (AddAssetReplies) NoKey(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (AddAssetReplies) Unauthorised(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/assets". cause may be nil.
+func (AddAssetReplies) AccessDenied(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/assets"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (AddAssetReplies) TooSlow(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Asset ID already exists: 'cached'.". value replaces "cached". cause may be nil.
+func (AddAssetReplies) Conflict(value string, cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Asset ID already exists: 'cached'.", Varies: "cached"}, Value: value, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (AddAssetReplies) TooLarge(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// UnsupportedKind returns the response 422 unsupported_kind, "unsupported asset kind: 'gateway'.". value replaces "gateway". cause may be nil.
+func (AddAssetReplies) UnsupportedKind(value string, cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "unsupported_kind", Response: contract.Response{Status: 422, Form: contract.Envelope, Message: "unsupported asset kind: 'gateway'.", Varies: "gateway"}, Value: value, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (AddAssetReplies) TooManyAttempts(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "error adding asset.". cause may be nil.
+func (AddAssetReplies) Failed(cause error) AddAssetReply {
+	return AddAssetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "error adding asset."}, Cause: cause}}
+}
+
+// DeleteAsset implements ServerInterface.
+func (s server[Request]) DeleteAsset(ctx echo.Context, assetID AssetID) error {
+	return s.send(ctx, s.handlers.DeleteAsset(s.request(ctx), assetID).Reply())
+}
+
+// DeleteAssetReply is a response that the contract declares for deleteAsset. The methods of DeleteAssetReplies return it.
+type DeleteAssetReply struct{ ofDeleteAsset contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteAssetReply) Reply() contract.Reply { return r.ofDeleteAsset }
+
+// DeleteAssetReplies returns the responses that the contract declares for deleteAsset, by outcome.
+type DeleteAssetReplies struct{}
+
+// OK returns the response 200 ok, "Asset removed successfully".
+func (DeleteAssetReplies) OK() DeleteAssetReply {
+	return DeleteAssetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Asset removed successfully", Success: "success"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteAssetReplies) StreamOK() DeleteAssetReply {
+	return DeleteAssetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Asset removed successfully", Success: "success"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteAssetReplies) NoKey(cause error) DeleteAssetReply {
+	return DeleteAssetReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteAssetReplies) Unauthorised(cause error) DeleteAssetReply {
+	return DeleteAssetReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/assets/{assetID}". cause may be nil.
+func (DeleteAssetReplies) AccessDenied(cause error) DeleteAssetReply {
+	return DeleteAssetReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/assets/{assetID}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "asset not found". cause may be nil.
+func (DeleteAssetReplies) NotFound(cause error) DeleteAssetReply {
+	return DeleteAssetReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "asset not found"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteAssetReplies) TooManyAttempts(cause error) DeleteAssetReply {
+	return DeleteAssetReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Error removing asset". cause may be nil.
+func (DeleteAssetReplies) Failed(cause error) DeleteAssetReply {
+	return DeleteAssetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Error removing asset"}, Cause: cause}}
+}
+
+// GetAsset implements ServerInterface.
+func (s server[Request]) GetAsset(ctx echo.Context, assetID AssetID) error {
+	return s.send(ctx, s.handlers.GetAsset(s.request(ctx), assetID).Reply())
+}
+
+// GetAssetReply is a response that the contract declares for getAsset. The methods of GetAssetReplies return it.
+type GetAssetReply struct{ ofGetAsset contract.Reply }
+
+// Reply returns what to send.
+func (r GetAssetReply) Reply() contract.Reply { return r.ofGetAsset }
+
+// GetAssetReplies returns the responses that the contract declares for getAsset, by outcome.
+type GetAssetReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAssetReplies) OK(body Asset) GetAssetReply {
+	return GetAssetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAssetReplies) StreamOK() GetAssetReply {
+	return GetAssetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAssetReplies) NoKey(cause error) GetAssetReply {
+	return GetAssetReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAssetReplies) Unauthorised(cause error) GetAssetReply {
+	return GetAssetReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/assets/{assetID}". cause may be nil.
+func (GetAssetReplies) AccessDenied(cause error) GetAssetReply {
+	return GetAssetReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/assets/{assetID}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Asset not found". cause may be nil.
+func (GetAssetReplies) NotFound(cause error) GetAssetReply {
+	return GetAssetReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Asset not found"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAssetReplies) TooManyAttempts(cause error) GetAssetReply {
+	return GetAssetReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Error fetching asset.". cause may be nil.
+func (GetAssetReplies) Failed(cause error) GetAssetReply {
+	return GetAssetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Error fetching asset."}, Cause: cause}}
+}
+
+// UpdateAsset implements ServerInterface.
+func (s server[Request]) UpdateAsset(ctx echo.Context, assetID AssetID) error {
+	return s.send(ctx, s.handlers.UpdateAsset(s.request(ctx), assetID).Reply())
+}
+
+// UpdateAssetReply is a response that the contract declares for updateAsset. The methods of UpdateAssetReplies return it.
+type UpdateAssetReply struct{ ofUpdateAsset contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateAssetReply) Reply() contract.Reply { return r.ofUpdateAsset }
+
+// UpdateAssetReplies returns the responses that the contract declares for updateAsset, by outcome.
+type UpdateAssetReplies struct{}
+
+// OK returns the response 200 ok, "asset updated".
+func (UpdateAssetReplies) OK(meta any, id string) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "asset updated", Success: "success"}, Body: meta, ID: id}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateAssetReplies) StreamOK() UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "asset updated", Success: "success"}, Streamed: true}}
+}
+
+// EmptyBody returns the response 400 empty_body, "error reading json body.". cause may be nil.
+func (UpdateAssetReplies) EmptyBody(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "error reading json body."}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "error reading json body.". cause may be nil.
+func (UpdateAssetReplies) Malformed(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "error reading json body."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdateAssetReplies) NoKey(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateAssetReplies) Unauthorised(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/assets/{assetID}". cause may be nil.
+func (UpdateAssetReplies) AccessDenied(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/assets/{assetID}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Asset not found.". cause may be nil.
+func (UpdateAssetReplies) NotFound(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Asset not found."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateAssetReplies) TooSlow(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Asset ID already exists: 'cached'.". value replaces "cached". cause may be nil.
+func (UpdateAssetReplies) Conflict(value string, cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Asset ID already exists: 'cached'.", Varies: "cached"}, Value: value, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateAssetReplies) TooLarge(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// UnsupportedKind returns the response 422 unsupported_kind, "unsupported asset kind: 'gateway'.". value replaces "gateway". cause may be nil.
+func (UpdateAssetReplies) UnsupportedKind(value string, cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "unsupported_kind", Response: contract.Response{Status: 422, Form: contract.Envelope, Message: "unsupported asset kind: 'gateway'.", Varies: "gateway"}, Value: value, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateAssetReplies) TooManyAttempts(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "error fetching asset.". cause may be nil.
+func (UpdateAssetReplies) Failed(cause error) UpdateAssetReply {
+	return UpdateAssetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "error fetching asset."}, Cause: cause}}
+}
+
+// ListCertificates implements ServerInterface.
+func (s server[Request]) ListCertificates(ctx echo.Context, params ListCertificatesParams) error {
+	return s.send(ctx, s.handlers.ListCertificates(s.request(ctx), params).Reply())
+}
+
+// ListCertificatesReply is a response that the contract declares for listCertificates. The methods of ListCertificatesReplies return it.
+type ListCertificatesReply struct{ ofListCertificates contract.Reply }
+
+// Reply returns what to send.
+func (r ListCertificatesReply) Reply() contract.Reply { return r.ofListCertificates }
+
+// ListCertificatesReplies returns the responses that the contract declares for listCertificates, by outcome.
+type ListCertificatesReplies struct{}
+
+// OK returns the response 200 ok.
+func (ListCertificatesReplies) OK(body CertificateList) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ListCertificatesReplies) StreamOK() ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ListCertificatesReplies) BadParameter(cause error) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Gateway returns the response 400 gateway, "Could not retrieve certs: Request malformed". value replaces "Request malformed". cause may be nil.
+func (ListCertificatesReplies) Gateway(value string, cause error) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not retrieve certs: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ListCertificatesReplies) NoKey(cause error) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ListCertificatesReplies) Unauthorised(cause error) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/certs". cause may be nil.
+func (ListCertificatesReplies) AccessDenied(cause error) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/certs"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ListCertificatesReplies) TooManyAttempts(cause error) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data for certificates basics list.". cause may be nil.
+func (ListCertificatesReplies) Failed(cause error) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data for certificates basics list."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Could not retrieve certs: no gateway is configured". cause may be nil.
+func (ListCertificatesReplies) NoGateway(cause error) ListCertificatesReply {
+	return ListCertificatesReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve certs: no gateway is configured"}, Cause: cause}}
+}
+
+// CreateCertificates implements ServerInterface.
+func (s server[Request]) CreateCertificates(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateCertificates(s.request(ctx)).Reply())
+}
+
+// CreateCertificatesReply is a response that the contract declares for createCertificates. The methods of CreateCertificatesReplies return it.
+type CreateCertificatesReply struct{ ofCreateCertificates contract.Reply }
+
+// Reply returns what to send.
+func (r CreateCertificatesReply) Reply() contract.Reply { return r.ofCreateCertificates }
+
+// CreateCertificatesReplies returns the responses that the contract declares for createCertificates, by outcome.
+type CreateCertificatesReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateCertificatesReplies) OK(body APICertificateStatusMessage) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateCertificatesReplies) StreamOK() CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateCertificatesReplies) NoKey(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateCertificatesReplies) Unauthorised(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/certs". cause may be nil.
+func (CreateCertificatesReplies) AccessDenied(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/certs"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreateCertificatesReplies) Malformed(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// Gateway returns the response 404 gateway, "Could not create certificate.Certificate with 53ac07777cbb8c2d5300000232f15884aa9388d078bf61842ca0be2f33f83081c9e97059915de28044cab8d6 id already exists". value replaces "Certificate with 53ac07777cbb8c2d5300000232f15884aa9388d078bf61842ca0be2f33f83081c9e97059915de28044cab8d6 id already exists". cause may be nil.
+func (CreateCertificatesReplies) Gateway(value string, cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not create certificate.Certificate with 53ac07777cbb8c2d5300000232f15884aa9388d078bf61842ca0be2f33f83081c9e97059915de28044cab8d6 id already exists", Varies: "Certificate with 53ac07777cbb8c2d5300000232f15884aa9388d078bf61842ca0be2f33f83081c9e97059915de28044cab8d6 id already exists"}, Value: value, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateCertificatesReplies) TooSlow(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateCertificatesReplies) TooLarge(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateCertificatesReplies) TooManyAttempts(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateCertificatesReplies) EmptyBody(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to create certificate.". cause may be nil.
+func (CreateCertificatesReplies) Failed(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to create certificate."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to create certificate: no gateway is configured". cause may be nil.
+func (CreateCertificatesReplies) NoGateway(cause error) CreateCertificatesReply {
+	return CreateCertificatesReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to create certificate: no gateway is configured"}, Cause: cause}}
+}
+
+// DeleteCertificates implements ServerInterface.
+func (s server[Request]) DeleteCertificates(ctx echo.Context, certId CertificateID) error {
+	return s.send(ctx, s.handlers.DeleteCertificates(s.request(ctx), certId).Reply())
+}
+
+// DeleteCertificatesReply is a response that the contract declares for deleteCertificates. The methods of DeleteCertificatesReplies return it.
+type DeleteCertificatesReply struct{ ofDeleteCertificates contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteCertificatesReply) Reply() contract.Reply { return r.ofDeleteCertificates }
+
+// DeleteCertificatesReplies returns the responses that the contract declares for deleteCertificates, by outcome.
+type DeleteCertificatesReplies struct{}
+
+// OK returns the response 200 ok.
+func (DeleteCertificatesReplies) OK(body ApiStatusMessage) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteCertificatesReplies) StreamOK() DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (DeleteCertificatesReplies) Gateway(value string, cause error) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteCertificatesReplies) NoKey(cause error) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteCertificatesReplies) Unauthorised(cause error) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/certs/{certId}". cause may be nil.
+func (DeleteCertificatesReplies) AccessDenied(cause error) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/certs/{certId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not delete certificate.". cause may be nil.
+func (DeleteCertificatesReplies) NotFound(cause error) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not delete certificate."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteCertificatesReplies) TooManyAttempts(cause error) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to delete certificate.". cause may be nil.
+func (DeleteCertificatesReplies) Failed(cause error) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to delete certificate."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to delete certificate: no gateway is configured". cause may be nil.
+func (DeleteCertificatesReplies) NoGateway(cause error) DeleteCertificatesReply {
+	return DeleteCertificatesReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to delete certificate: no gateway is configured"}, Cause: cause}}
+}
+
+// GetCertificate implements ServerInterface.
+func (s server[Request]) GetCertificate(ctx echo.Context, certId CertificateID) error {
+	return s.send(ctx, s.handlers.GetCertificate(s.request(ctx), certId).Reply())
+}
+
+// GetCertificateReply is a response that the contract declares for getCertificate. The methods of GetCertificateReplies return it.
+type GetCertificateReply struct{ ofGetCertificate contract.Reply }
+
+// Reply returns what to send.
+func (r GetCertificateReply) Reply() contract.Reply { return r.ofGetCertificate }
+
+// GetCertificateReplies returns the responses that the contract declares for getCertificate, by outcome.
+type GetCertificateReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetCertificateReplies) OK(body CertsCertificateMeta) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetCertificateReplies) StreamOK() GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (GetCertificateReplies) Gateway(value string, cause error) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetCertificateReplies) NoKey(cause error) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetCertificateReplies) Unauthorised(cause error) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/certs/{certId}". cause may be nil.
+func (GetCertificateReplies) AccessDenied(cause error) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/certs/{certId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve certificate details. Certificate with given SHA256 fingerprint not found.". cause may be nil.
+func (GetCertificateReplies) NotFound(cause error) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve certificate details. Certificate with given SHA256 fingerprint not found."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetCertificateReplies) TooManyAttempts(cause error) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to retrieve certificate.". cause may be nil.
+func (GetCertificateReplies) Failed(cause error) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to retrieve certificate."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to retrieve certificate: no gateway is configured". cause may be nil.
+func (GetCertificateReplies) NoGateway(cause error) GetCertificateReply {
+	return GetCertificateReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to retrieve certificate: no gateway is configured"}, Cause: cause}}
+}
+
+// GetWebhookList implements ServerInterface.
+func (s server[Request]) GetWebhookList(ctx echo.Context, params GetWebhookListParams) error {
+	return s.send(ctx, s.handlers.GetWebhookList(s.request(ctx), params).Reply())
+}
+
+// GetWebhookListReply is a response that the contract declares for getWebhookList. The methods of GetWebhookListReplies return it.
+type GetWebhookListReply struct{ ofGetWebhookList contract.Reply }
+
+// Reply returns what to send.
+func (r GetWebhookListReply) Reply() contract.Reply { return r.ofGetWebhookList }
+
+// GetWebhookListReplies returns the responses that the contract declares for getWebhookList, by outcome.
+type GetWebhookListReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetWebhookListReplies) OK(body Webhooks) GetWebhookListReply {
+	return GetWebhookListReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetWebhookListReplies) StreamOK() GetWebhookListReply {
+	return GetWebhookListReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetWebhookListReplies) BadParameter(cause error) GetWebhookListReply {
+	return GetWebhookListReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetWebhookListReplies) NoKey(cause error) GetWebhookListReply {
+	return GetWebhookListReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetWebhookListReplies) Unauthorised(cause error) GetWebhookListReply {
+	return GetWebhookListReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/hooks". cause may be nil.
+func (GetWebhookListReplies) AccessDenied(cause error) GetWebhookListReply {
+	return GetWebhookListReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/hooks"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetWebhookListReplies) TooManyAttempts(cause error) GetWebhookListReply {
+	return GetWebhookListReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data for APIs.". cause may be nil.
+func (GetWebhookListReplies) Failed(cause error) GetWebhookListReply {
+	return GetWebhookListReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data for APIs."}, Cause: cause}}
+}
+
+// CreateWebhook implements ServerInterface.
+func (s server[Request]) CreateWebhook(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateWebhook(s.request(ctx)).Reply())
+}
+
+// CreateWebhookReply is a response that the contract declares for createWebhook. The methods of CreateWebhookReplies return it.
+type CreateWebhookReply struct{ ofCreateWebhook contract.Reply }
+
+// Reply returns what to send.
+func (r CreateWebhookReply) Reply() contract.Reply { return r.ofCreateWebhook }
+
+// CreateWebhookReplies returns the responses that the contract declares for createWebhook, by outcome.
+type CreateWebhookReplies struct{}
+
+// OK returns the response 200 ok, "Webhook created".
+func (CreateWebhookReplies) OK() CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Webhook created"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateWebhookReplies) StreamOK() CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Webhook created"}, Streamed: true}}
+}
+
+// Invalid returns the response 400 invalid, "Webhook object validation failed.". cause may be nil.
+func (CreateWebhookReplies) Invalid(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Webhook object validation failed."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateWebhookReplies) NoKey(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateWebhookReplies) Unauthorised(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/hooks". cause may be nil.
+func (CreateWebhookReplies) AccessDenied(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/hooks"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreateWebhookReplies) Malformed(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateWebhookReplies) TooSlow(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Duplicate webhook_id.". cause may be nil.
+func (CreateWebhookReplies) Conflict(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Duplicate webhook_id."}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateWebhookReplies) TooLarge(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateWebhookReplies) TooManyAttempts(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateWebhookReplies) EmptyBody(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the webhook.". cause may be nil.
+func (CreateWebhookReplies) Failed(cause error) CreateWebhookReply {
+	return CreateWebhookReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the webhook."}, Cause: cause}}
+}
+
+// DeleteWebhook implements ServerInterface.
+func (s server[Request]) DeleteWebhook(ctx echo.Context, hookId HookID) error {
+	return s.send(ctx, s.handlers.DeleteWebhook(s.request(ctx), hookId).Reply())
+}
+
+// DeleteWebhookReply is a response that the contract declares for deleteWebhook. The methods of DeleteWebhookReplies return it.
+type DeleteWebhookReply struct{ ofDeleteWebhook contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteWebhookReply) Reply() contract.Reply { return r.ofDeleteWebhook }
+
+// DeleteWebhookReplies returns the responses that the contract declares for deleteWebhook, by outcome.
+type DeleteWebhookReplies struct{}
+
+// OK returns the response 200 ok, "Webhook deleted".
+func (DeleteWebhookReplies) OK() DeleteWebhookReply {
+	return DeleteWebhookReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Webhook deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteWebhookReplies) StreamOK() DeleteWebhookReply {
+	return DeleteWebhookReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Webhook deleted"}, Streamed: true}}
+}
+
+// Failed returns the response 400 failed, "Could not delete the webhook.". cause may be nil.
+func (DeleteWebhookReplies) Failed(cause error) DeleteWebhookReply {
+	return DeleteWebhookReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not delete the webhook."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteWebhookReplies) NoKey(cause error) DeleteWebhookReply {
+	return DeleteWebhookReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteWebhookReplies) Unauthorised(cause error) DeleteWebhookReply {
+	return DeleteWebhookReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/hooks/{hookId}". cause may be nil.
+func (DeleteWebhookReplies) AccessDenied(cause error) DeleteWebhookReply {
+	return DeleteWebhookReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/hooks/{hookId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve webhook detail.". cause may be nil.
+func (DeleteWebhookReplies) NotFound(cause error) DeleteWebhookReply {
+	return DeleteWebhookReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve webhook detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteWebhookReplies) TooManyAttempts(cause error) DeleteWebhookReply {
+	return DeleteWebhookReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// GetWebhookDetail implements ServerInterface.
+func (s server[Request]) GetWebhookDetail(ctx echo.Context, hookId HookID) error {
+	return s.send(ctx, s.handlers.GetWebhookDetail(s.request(ctx), hookId).Reply())
+}
+
+// GetWebhookDetailReply is a response that the contract declares for getWebhookDetail. The methods of GetWebhookDetailReplies return it.
+type GetWebhookDetailReply struct{ ofGetWebhookDetail contract.Reply }
+
+// Reply returns what to send.
+func (r GetWebhookDetailReply) Reply() contract.Reply { return r.ofGetWebhookDetail }
+
+// GetWebhookDetailReplies returns the responses that the contract declares for getWebhookDetail, by outcome.
+type GetWebhookDetailReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetWebhookDetailReplies) OK(body Webhook) GetWebhookDetailReply {
+	return GetWebhookDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetWebhookDetailReplies) StreamOK() GetWebhookDetailReply {
+	return GetWebhookDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetWebhookDetailReplies) NoKey(cause error) GetWebhookDetailReply {
+	return GetWebhookDetailReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetWebhookDetailReplies) Unauthorised(cause error) GetWebhookDetailReply {
+	return GetWebhookDetailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/hooks/{hookId}". cause may be nil.
+func (GetWebhookDetailReplies) AccessDenied(cause error) GetWebhookDetailReply {
+	return GetWebhookDetailReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/hooks/{hookId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve webhook detail.". cause may be nil.
+func (GetWebhookDetailReplies) NotFound(cause error) GetWebhookDetailReply {
+	return GetWebhookDetailReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve webhook detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetWebhookDetailReplies) TooManyAttempts(cause error) GetWebhookDetailReply {
+	return GetWebhookDetailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data for webhook detail.". cause may be nil.
+func (GetWebhookDetailReplies) Failed(cause error) GetWebhookDetailReply {
+	return GetWebhookDetailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data for webhook detail."}, Cause: cause}}
+}
+
+// UpdateWebhook implements ServerInterface.
+func (s server[Request]) UpdateWebhook(ctx echo.Context, hookId HookID) error {
+	return s.send(ctx, s.handlers.UpdateWebhook(s.request(ctx), hookId).Reply())
+}
+
+// UpdateWebhookReply is a response that the contract declares for updateWebhook. The methods of UpdateWebhookReplies return it.
+type UpdateWebhookReply struct{ ofUpdateWebhook contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateWebhookReply) Reply() contract.Reply { return r.ofUpdateWebhook }
+
+// UpdateWebhookReplies returns the responses that the contract declares for updateWebhook, by outcome.
+type UpdateWebhookReplies struct{}
+
+// OK returns the response 200 ok, "Hook updated".
+func (UpdateWebhookReplies) OK() UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Hook updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateWebhookReplies) StreamOK() UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Hook updated"}, Streamed: true}}
+}
+
+// Invalid returns the response 400 invalid, "Webhook object validation failed.". cause may be nil.
+func (UpdateWebhookReplies) Invalid(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Webhook object validation failed."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdateWebhookReplies) NoKey(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateWebhookReplies) Unauthorised(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/hooks/{hookId}". cause may be nil.
+func (UpdateWebhookReplies) AccessDenied(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/hooks/{hookId}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdateWebhookReplies) Malformed(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Webhook not found.". cause may be nil.
+func (UpdateWebhookReplies) NotFound(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Webhook not found."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateWebhookReplies) TooSlow(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Duplicate webhook_id.". cause may be nil.
+func (UpdateWebhookReplies) Conflict(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Duplicate webhook_id."}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateWebhookReplies) TooLarge(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateWebhookReplies) TooManyAttempts(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdateWebhookReplies) EmptyBody(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the webhook.". cause may be nil.
+func (UpdateWebhookReplies) Failed(cause error) UpdateWebhookReply {
+	return UpdateWebhookReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the webhook."}, Cause: cause}}
+}
+
+// AddKey implements ServerInterface.
+func (s server[Request]) AddKey(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.AddKey(s.request(ctx)).Reply())
+}
+
+// AddKeyReply is a response that the contract declares for addKey. The methods of AddKeyReplies return it.
+type AddKeyReply struct{ ofAddKey contract.Reply }
+
+// Reply returns what to send.
+func (r AddKeyReply) Reply() contract.Reply { return r.ofAddKey }
+
+// AddKeyReplies returns the responses that the contract declares for addKey, by outcome.
+type AddKeyReplies struct{}
+
+// OK returns the response 200 ok.
+func (AddKeyReplies) OK(body externalRef0.KeyData) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (AddKeyReplies) StreamOK() AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "Failed to create key: Request malformed". value replaces "Request malformed". cause may be nil.
+func (AddKeyReplies) Gateway(value string, cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Failed to create key: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NotOwned returns the response 400 not_owned, "Attempted access to non-owned key.". cause may be nil.
+func (AddKeyReplies) NotOwned(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "not_owned", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// Unrestricted returns the response 400 unrestricted, "Attempted access to non-owned key.". cause may be nil.
+func (AddKeyReplies) Unrestricted(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "unrestricted", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (AddKeyReplies) NoKey(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (AddKeyReplies) Unauthorised(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/keys". cause may be nil.
+func (AddKeyReplies) AccessDenied(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/keys"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (AddKeyReplies) Malformed(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (AddKeyReplies) TooSlow(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (AddKeyReplies) TooLarge(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (AddKeyReplies) TooManyAttempts(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (AddKeyReplies) EmptyBody(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data.". cause may be nil.
+func (AddKeyReplies) Failed(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data: no gateway is configured". cause may be nil.
+func (AddKeyReplies) NoGateway(cause error) AddKeyReply {
+	return AddKeyReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data: no gateway is configured"}, Cause: cause}}
+}
+
+// GetKeysDetailed implements ServerInterface.
+func (s server[Request]) GetKeysDetailed(ctx echo.Context, params GetKeysDetailedParams) error {
+	return s.send(ctx, s.handlers.GetKeysDetailed(s.request(ctx), params).Reply())
+}
+
+// GetKeysDetailedReply is a response that the contract declares for getKeysDetailed. The methods of GetKeysDetailedReplies return it.
+type GetKeysDetailedReply struct{ ofGetKeysDetailed contract.Reply }
+
+// Reply returns what to send.
+func (r GetKeysDetailedReply) Reply() contract.Reply { return r.ofGetKeysDetailed }
+
+// GetKeysDetailedReplies returns the responses that the contract declares for getKeysDetailed, by outcome.
+type GetKeysDetailedReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetKeysDetailedReplies) OK(body KeysDetailed) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetKeysDetailedReplies) StreamOK() GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetKeysDetailedReplies) BadParameter(cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetKeysDetailedReplies) NoKey(cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetKeysDetailedReplies) Unauthorised(cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/keys/detailed". cause may be nil.
+func (GetKeysDetailedReplies) AccessDenied(cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/keys/detailed"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve keys.". cause may be nil.
+func (GetKeysDetailedReplies) NotFound(cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve keys."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetKeysDetailedReplies) TooManyAttempts(cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal keys data from Tyk API.". cause may be nil.
+func (GetKeysDetailedReplies) Failed(cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API."}, Cause: cause}}
+}
+
+// Gateway returns the response 500 gateway, "Failed to unmarshal keys data from Tyk API: Request malformed". value replaces "Request malformed". cause may be nil.
+func (GetKeysDetailedReplies) Gateway(value string, cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal keys data from Tyk API: no gateway is configured". cause may be nil.
+func (GetKeysDetailedReplies) NoGateway(cause error) GetKeysDetailedReply {
+	return GetKeysDetailedReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal keys data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// DeleteKey implements ServerInterface.
+func (s server[Request]) DeleteKey(ctx echo.Context, keyId externalRef0.KeyID, params DeleteKeyParams) error {
+	return s.send(ctx, s.handlers.DeleteKey(s.request(ctx), keyId, params).Reply())
+}
+
+// DeleteKeyReply is a response that the contract declares for deleteKey. The methods of DeleteKeyReplies return it.
+type DeleteKeyReply struct{ ofDeleteKey contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteKeyReply) Reply() contract.Reply { return r.ofDeleteKey }
+
+// DeleteKeyReplies returns the responses that the contract declares for deleteKey, by outcome.
+type DeleteKeyReplies struct{}
+
+// OK returns the response 200 ok, "Key deleted successfully.".
+func (DeleteKeyReplies) OK() DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Key deleted successfully."}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteKeyReplies) StreamOK() DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Key deleted successfully."}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (DeleteKeyReplies) BadParameter(cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (DeleteKeyReplies) Gateway(value string, cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteKeyReplies) NoKey(cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteKeyReplies) Unauthorised(cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/keys/{keyId}". cause may be nil.
+func (DeleteKeyReplies) AccessDenied(cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/keys/{keyId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve key detail.". cause may be nil.
+func (DeleteKeyReplies) NotFound(cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve key detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteKeyReplies) TooManyAttempts(cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not delete key.". cause may be nil.
+func (DeleteKeyReplies) Failed(cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete key."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Could not delete key: no gateway is configured". cause may be nil.
+func (DeleteKeyReplies) NoGateway(cause error) DeleteKeyReply {
+	return DeleteKeyReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not delete key: no gateway is configured"}, Cause: cause}}
+}
+
+// GetKeyDetail implements ServerInterface.
+func (s server[Request]) GetKeyDetail(ctx echo.Context, keyId externalRef0.KeyID, params GetKeyDetailParams) error {
+	return s.send(ctx, s.handlers.GetKeyDetail(s.request(ctx), keyId, params).Reply())
+}
+
+// GetKeyDetailReply is a response that the contract declares for getKeyDetail. The methods of GetKeyDetailReplies return it.
+type GetKeyDetailReply struct{ ofGetKeyDetail contract.Reply }
+
+// Reply returns what to send.
+func (r GetKeyDetailReply) Reply() contract.Reply { return r.ofGetKeyDetail }
+
+// GetKeyDetailReplies returns the responses that the contract declares for getKeyDetail, by outcome.
+type GetKeyDetailReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetKeyDetailReplies) OK(body externalRef0.KeyData) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetKeyDetailReplies) StreamOK() GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetKeyDetailReplies) BadParameter(cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Gateway returns the response 400 gateway, "The gateway refused: Request malformed". value replaces "Request malformed". cause may be nil.
+func (GetKeyDetailReplies) Gateway(value string, cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The gateway refused: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetKeyDetailReplies) NoKey(cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetKeyDetailReplies) Unauthorised(cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/keys/{keyId}". cause may be nil.
+func (GetKeyDetailReplies) AccessDenied(cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/keys/{keyId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve key detail.". cause may be nil.
+func (GetKeyDetailReplies) NotFound(cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve key detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetKeyDetailReplies) TooManyAttempts(cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data from Tyk API.". cause may be nil.
+func (GetKeyDetailReplies) Failed(cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data from Tyk API."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data from Tyk API: no gateway is configured". cause may be nil.
+func (GetKeyDetailReplies) NoGateway(cause error) GetKeyDetailReply {
+	return GetKeyDetailReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data from Tyk API: no gateway is configured"}, Cause: cause}}
+}
+
+// CreateCustomKey implements ServerInterface.
+func (s server[Request]) CreateCustomKey(ctx echo.Context, keyId externalRef0.KeyID) error {
+	return s.send(ctx, s.handlers.CreateCustomKey(s.request(ctx), keyId).Reply())
+}
+
+// CreateCustomKeyReply is a response that the contract declares for createCustomKey. The methods of CreateCustomKeyReplies return it.
+type CreateCustomKeyReply struct{ ofCreateCustomKey contract.Reply }
+
+// Reply returns what to send.
+func (r CreateCustomKeyReply) Reply() contract.Reply { return r.ofCreateCustomKey }
+
+// CreateCustomKeyReplies returns the responses that the contract declares for createCustomKey, by outcome.
+type CreateCustomKeyReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateCustomKeyReplies) OK(body externalRef0.KeyData) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateCustomKeyReplies) StreamOK() CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Gateway returns the response 400 gateway, "Failed to create key: Request malformed". value replaces "Request malformed". cause may be nil.
+func (CreateCustomKeyReplies) Gateway(value string, cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Failed to create key: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NotOwned returns the response 400 not_owned, "Attempted access to non-owned key.". cause may be nil.
+func (CreateCustomKeyReplies) NotOwned(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "not_owned", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// Unrestricted returns the response 400 unrestricted, "Attempted access to non-owned key.". cause may be nil.
+func (CreateCustomKeyReplies) Unrestricted(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "unrestricted", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateCustomKeyReplies) NoKey(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateCustomKeyReplies) Unauthorised(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/keys/{keyId}". cause may be nil.
+func (CreateCustomKeyReplies) AccessDenied(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/keys/{keyId}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreateCustomKeyReplies) Malformed(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve key detail.". cause may be nil.
+func (CreateCustomKeyReplies) NotFound(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve key detail."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateCustomKeyReplies) TooSlow(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateCustomKeyReplies) TooLarge(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateCustomKeyReplies) TooManyAttempts(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateCustomKeyReplies) EmptyBody(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data.". cause may be nil.
+func (CreateCustomKeyReplies) Failed(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data: no gateway is configured". cause may be nil.
+func (CreateCustomKeyReplies) NoGateway(cause error) CreateCustomKeyReply {
+	return CreateCustomKeyReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data: no gateway is configured"}, Cause: cause}}
+}
+
+// UpdateKey implements ServerInterface.
+func (s server[Request]) UpdateKey(ctx echo.Context, keyId externalRef0.KeyID, params UpdateKeyParams) error {
+	return s.send(ctx, s.handlers.UpdateKey(s.request(ctx), keyId, params).Reply())
+}
+
+// UpdateKeyReply is a response that the contract declares for updateKey. The methods of UpdateKeyReplies return it.
+type UpdateKeyReply struct{ ofUpdateKey contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateKeyReply) Reply() contract.Reply { return r.ofUpdateKey }
+
+// UpdateKeyReplies returns the responses that the contract declares for updateKey, by outcome.
+type UpdateKeyReplies struct{}
+
+// OK returns the response 200 ok.
+func (UpdateKeyReplies) OK(body externalRef0.KeyData) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateKeyReplies) StreamOK() UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (UpdateKeyReplies) BadParameter(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Gateway returns the response 400 gateway, "Failed to update key: Request malformed". value replaces "Request malformed". cause may be nil.
+func (UpdateKeyReplies) Gateway(value string, cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "gateway", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Failed to update key: Request malformed", Varies: "Request malformed"}, Value: value, Cause: cause}}
+}
+
+// NotOwned returns the response 400 not_owned, "Attempted access to non-owned key.". cause may be nil.
+func (UpdateKeyReplies) NotOwned(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "not_owned", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// Unrestricted returns the response 400 unrestricted, "Attempted access to non-owned key.". cause may be nil.
+func (UpdateKeyReplies) Unrestricted(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "unrestricted", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Attempted access to non-owned key."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdateKeyReplies) NoKey(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateKeyReplies) Unauthorised(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/keys/{keyId}". cause may be nil.
+func (UpdateKeyReplies) AccessDenied(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/keys/{keyId}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdateKeyReplies) Malformed(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve key detail.". cause may be nil.
+func (UpdateKeyReplies) NotFound(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve key detail."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateKeyReplies) TooSlow(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateKeyReplies) TooLarge(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateKeyReplies) TooManyAttempts(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdateKeyReplies) EmptyBody(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to unmarshal key data.". cause may be nil.
+func (UpdateKeyReplies) Failed(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data."}, Cause: cause}}
+}
+
+// NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data: no gateway is configured". cause may be nil.
+func (UpdateKeyReplies) NoGateway(cause error) UpdateKeyReply {
+	return UpdateKeyReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data: no gateway is configured"}, Cause: cause}}
+}
+
+// GetPortalCatalogue implements ServerInterface.
+func (s server[Request]) GetPortalCatalogue(ctx echo.Context, params GetPortalCatalogueParams) error {
+	return s.send(ctx, s.handlers.GetPortalCatalogue(s.request(ctx), params).Reply())
+}
+
+// GetPortalCatalogueReply is a response that the contract declares for getPortalCatalogue. The methods of GetPortalCatalogueReplies return it.
+type GetPortalCatalogueReply struct{ ofGetPortalCatalogue contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalCatalogueReply) Reply() contract.Reply { return r.ofGetPortalCatalogue }
+
+// GetPortalCatalogueReplies returns the responses that the contract declares for getPortalCatalogue, by outcome.
+type GetPortalCatalogueReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalCatalogueReplies) OK(body PortalCatalogue) GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalCatalogueReplies) StreamOK() GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPortalCatalogueReplies) BadParameter(cause error) GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalCatalogueReplies) NoKey(cause error) GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalCatalogueReplies) Unauthorised(cause error) GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/catalogue". cause may be nil.
+func (GetPortalCatalogueReplies) AccessDenied(cause error) GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/catalogue"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalCatalogueReplies) NotFound(cause error) GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalCatalogueReplies) TooManyAttempts(cause error) GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalCatalogueReplies) Failed(cause error) GetPortalCatalogueReply {
+	return GetPortalCatalogueReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// CreatePortalCatalogue implements ServerInterface.
+func (s server[Request]) CreatePortalCatalogue(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreatePortalCatalogue(s.request(ctx)).Reply())
+}
+
+// CreatePortalCatalogueReply is a response that the contract declares for createPortalCatalogue. The methods of CreatePortalCatalogueReplies return it.
+type CreatePortalCatalogueReply struct{ ofCreatePortalCatalogue contract.Reply }
+
+// Reply returns what to send.
+func (r CreatePortalCatalogueReply) Reply() contract.Reply { return r.ofCreatePortalCatalogue }
+
+// CreatePortalCatalogueReplies returns the responses that the contract declares for createPortalCatalogue, by outcome.
+type CreatePortalCatalogueReplies struct{}
+
+// OK returns the response 200 ok, "5cc03284d07e7f00019404b4". value replaces "5cc03284d07e7f00019404b4".
+func (CreatePortalCatalogueReplies) OK(value string) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5cc03284d07e7f00019404b4", Varies: "5cc03284d07e7f00019404b4"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreatePortalCatalogueReplies) StreamOK(value string) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5cc03284d07e7f00019404b4", Varies: "5cc03284d07e7f00019404b4"}, Value: value, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreatePortalCatalogueReplies) NoKey(cause error) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreatePortalCatalogueReplies) Unauthorised(cause error) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/catalogue". cause may be nil.
+func (CreatePortalCatalogueReplies) AccessDenied(cause error) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/catalogue"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreatePortalCatalogueReplies) Malformed(cause error) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreatePortalCatalogueReplies) TooSlow(cause error) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreatePortalCatalogueReplies) TooLarge(cause error) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreatePortalCatalogueReplies) TooManyAttempts(cause error) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (CreatePortalCatalogueReplies) Failed(cause error) CreatePortalCatalogueReply {
+	return CreatePortalCatalogueReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// UpdatePortalCatalogue implements ServerInterface.
+func (s server[Request]) UpdatePortalCatalogue(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.UpdatePortalCatalogue(s.request(ctx)).Reply())
+}
+
+// UpdatePortalCatalogueReply is a response that the contract declares for updatePortalCatalogue. The methods of UpdatePortalCatalogueReplies return it.
+type UpdatePortalCatalogueReply struct{ ofUpdatePortalCatalogue contract.Reply }
+
+// Reply returns what to send.
+func (r UpdatePortalCatalogueReply) Reply() contract.Reply { return r.ofUpdatePortalCatalogue }
+
+// UpdatePortalCatalogueReplies returns the responses that the contract declares for updatePortalCatalogue, by outcome.
+type UpdatePortalCatalogueReplies struct{}
+
+// OK returns the response 200 ok, "Data updated".
+func (UpdatePortalCatalogueReplies) OK() UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdatePortalCatalogueReplies) StreamOK() UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdatePortalCatalogueReplies) NoKey(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdatePortalCatalogueReplies) Unauthorised(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/catalogue". cause may be nil.
+func (UpdatePortalCatalogueReplies) AccessDenied(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/catalogue"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdatePortalCatalogueReplies) Malformed(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (UpdatePortalCatalogueReplies) NotFound(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdatePortalCatalogueReplies) TooSlow(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdatePortalCatalogueReplies) TooLarge(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdatePortalCatalogueReplies) TooManyAttempts(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdatePortalCatalogueReplies) EmptyBody(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (UpdatePortalCatalogueReplies) Failed(cause error) UpdatePortalCatalogueReply {
+	return UpdatePortalCatalogueReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// UpdatePortalCNAME implements ServerInterface.
+func (s server[Request]) UpdatePortalCNAME(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.UpdatePortalCNAME(s.request(ctx)).Reply())
+}
+
+// UpdatePortalCNAMEReply is a response that the contract declares for updatePortalCNAME. The methods of UpdatePortalCNAMEReplies return it.
+type UpdatePortalCNAMEReply struct{ ofUpdatePortalCNAME contract.Reply }
+
+// Reply returns what to send.
+func (r UpdatePortalCNAMEReply) Reply() contract.Reply { return r.ofUpdatePortalCNAME }
+
+// UpdatePortalCNAMEReplies returns the responses that the contract declares for updatePortalCNAME, by outcome.
+type UpdatePortalCNAMEReplies struct{}
+
+// OK returns the response 200 ok, "CNAME updated".
+func (UpdatePortalCNAMEReplies) OK() UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "CNAME updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdatePortalCNAMEReplies) StreamOK() UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "CNAME updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdatePortalCNAMEReplies) NoKey(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdatePortalCNAMEReplies) Unauthorised(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/cname". cause may be nil.
+func (UpdatePortalCNAMEReplies) AccessDenied(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/cname"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "CNAME is already in use.". cause may be nil.
+func (UpdatePortalCNAMEReplies) Conflict(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "CNAME is already in use."}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdatePortalCNAMEReplies) Malformed(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve org detail". cause may be nil.
+func (UpdatePortalCNAMEReplies) NotFound(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve org detail"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdatePortalCNAMEReplies) TooSlow(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdatePortalCNAMEReplies) TooLarge(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdatePortalCNAMEReplies) TooManyAttempts(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdatePortalCNAMEReplies) EmptyBody(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (UpdatePortalCNAMEReplies) Failed(cause error) UpdatePortalCNAMEReply {
+	return UpdatePortalCNAMEReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPortalConfiguration implements ServerInterface.
+func (s server[Request]) GetPortalConfiguration(ctx echo.Context, params GetPortalConfigurationParams) error {
+	return s.send(ctx, s.handlers.GetPortalConfiguration(s.request(ctx), params).Reply())
+}
+
+// GetPortalConfigurationReply is a response that the contract declares for getPortalConfiguration. The methods of GetPortalConfigurationReplies return it.
+type GetPortalConfigurationReply struct{ ofGetPortalConfiguration contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalConfigurationReply) Reply() contract.Reply { return r.ofGetPortalConfiguration }
+
+// GetPortalConfigurationReplies returns the responses that the contract declares for getPortalConfiguration, by outcome.
+type GetPortalConfigurationReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalConfigurationReplies) OK(body PortalConfiguration) GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalConfigurationReplies) StreamOK() GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPortalConfigurationReplies) BadParameter(cause error) GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalConfigurationReplies) NoKey(cause error) GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalConfigurationReplies) Unauthorised(cause error) GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/configuration". cause may be nil.
+func (GetPortalConfigurationReplies) AccessDenied(cause error) GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/configuration"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalConfigurationReplies) NotFound(cause error) GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalConfigurationReplies) TooManyAttempts(cause error) GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalConfigurationReplies) Failed(cause error) GetPortalConfigurationReply {
+	return GetPortalConfigurationReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// CreatePortalConfiguration implements ServerInterface.
+func (s server[Request]) CreatePortalConfiguration(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreatePortalConfiguration(s.request(ctx)).Reply())
+}
+
+// CreatePortalConfigurationReply is a response that the contract declares for createPortalConfiguration. The methods of CreatePortalConfigurationReplies return it.
+type CreatePortalConfigurationReply struct{ ofCreatePortalConfiguration contract.Reply }
+
+// Reply returns what to send.
+func (r CreatePortalConfigurationReply) Reply() contract.Reply { return r.ofCreatePortalConfiguration }
+
+// CreatePortalConfigurationReplies returns the responses that the contract declares for createPortalConfiguration, by outcome.
+type CreatePortalConfigurationReplies struct{}
+
+// OK returns the response 200 ok, "5cc03284d07e7f00019404b6". value replaces "5cc03284d07e7f00019404b6".
+func (CreatePortalConfigurationReplies) OK(value string) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5cc03284d07e7f00019404b6", Varies: "5cc03284d07e7f00019404b6"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreatePortalConfigurationReplies) StreamOK(value string) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5cc03284d07e7f00019404b6", Varies: "5cc03284d07e7f00019404b6"}, Value: value, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreatePortalConfigurationReplies) NoKey(cause error) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreatePortalConfigurationReplies) Unauthorised(cause error) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/configuration". cause may be nil.
+func (CreatePortalConfigurationReplies) AccessDenied(cause error) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/configuration"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreatePortalConfigurationReplies) Malformed(cause error) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreatePortalConfigurationReplies) TooSlow(cause error) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreatePortalConfigurationReplies) TooLarge(cause error) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreatePortalConfigurationReplies) TooManyAttempts(cause error) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (CreatePortalConfigurationReplies) Failed(cause error) CreatePortalConfigurationReply {
+	return CreatePortalConfigurationReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// UpdatePortalConfiguration implements ServerInterface.
+func (s server[Request]) UpdatePortalConfiguration(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.UpdatePortalConfiguration(s.request(ctx)).Reply())
+}
+
+// UpdatePortalConfigurationReply is a response that the contract declares for updatePortalConfiguration. The methods of UpdatePortalConfigurationReplies return it.
+type UpdatePortalConfigurationReply struct{ ofUpdatePortalConfiguration contract.Reply }
+
+// Reply returns what to send.
+func (r UpdatePortalConfigurationReply) Reply() contract.Reply { return r.ofUpdatePortalConfiguration }
+
+// UpdatePortalConfigurationReplies returns the responses that the contract declares for updatePortalConfiguration, by outcome.
+type UpdatePortalConfigurationReplies struct{}
+
+// OK returns the response 200 ok, "Data updated".
+func (UpdatePortalConfigurationReplies) OK() UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdatePortalConfigurationReplies) StreamOK() UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdatePortalConfigurationReplies) NoKey(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdatePortalConfigurationReplies) Unauthorised(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/configuration". cause may be nil.
+func (UpdatePortalConfigurationReplies) AccessDenied(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/configuration"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdatePortalConfigurationReplies) Malformed(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (UpdatePortalConfigurationReplies) NotFound(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdatePortalConfigurationReplies) TooSlow(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdatePortalConfigurationReplies) TooLarge(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdatePortalConfigurationReplies) TooManyAttempts(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdatePortalConfigurationReplies) EmptyBody(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (UpdatePortalConfigurationReplies) Failed(cause error) UpdatePortalConfigurationReply {
+	return UpdatePortalConfigurationReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPortalCSS implements ServerInterface.
+func (s server[Request]) GetPortalCSS(ctx echo.Context, params GetPortalCSSParams) error {
+	return s.send(ctx, s.handlers.GetPortalCSS(s.request(ctx), params).Reply())
+}
+
+// GetPortalCSSReply is a response that the contract declares for getPortalCSS. The methods of GetPortalCSSReplies return it.
+type GetPortalCSSReply struct{ ofGetPortalCSS contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalCSSReply) Reply() contract.Reply { return r.ofGetPortalCSS }
+
+// GetPortalCSSReplies returns the responses that the contract declares for getPortalCSS, by outcome.
+type GetPortalCSSReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalCSSReplies) OK(body PortalCSS) GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalCSSReplies) StreamOK() GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPortalCSSReplies) BadParameter(cause error) GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalCSSReplies) NoKey(cause error) GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalCSSReplies) Unauthorised(cause error) GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/css". cause may be nil.
+func (GetPortalCSSReplies) AccessDenied(cause error) GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/css"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalCSSReplies) NotFound(cause error) GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalCSSReplies) TooManyAttempts(cause error) GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalCSSReplies) Failed(cause error) GetPortalCSSReply {
+	return GetPortalCSSReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// CreatePortalCSS implements ServerInterface.
+func (s server[Request]) CreatePortalCSS(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreatePortalCSS(s.request(ctx)).Reply())
+}
+
+// CreatePortalCSSReply is a response that the contract declares for createPortalCSS. The methods of CreatePortalCSSReplies return it.
+type CreatePortalCSSReply struct{ ofCreatePortalCSS contract.Reply }
+
+// Reply returns what to send.
+func (r CreatePortalCSSReply) Reply() contract.Reply { return r.ofCreatePortalCSS }
+
+// CreatePortalCSSReplies returns the responses that the contract declares for createPortalCSS, by outcome.
+type CreatePortalCSSReplies struct{}
+
+// OK returns the response 200 ok, "5ce3b8ffe84526000117899a". value replaces "5ce3b8ffe84526000117899a".
+func (CreatePortalCSSReplies) OK(value string) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5ce3b8ffe84526000117899a", Varies: "5ce3b8ffe84526000117899a"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreatePortalCSSReplies) StreamOK(value string) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5ce3b8ffe84526000117899a", Varies: "5ce3b8ffe84526000117899a"}, Value: value, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreatePortalCSSReplies) NoKey(cause error) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreatePortalCSSReplies) Unauthorised(cause error) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/css". cause may be nil.
+func (CreatePortalCSSReplies) AccessDenied(cause error) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/css"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreatePortalCSSReplies) Malformed(cause error) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreatePortalCSSReplies) TooSlow(cause error) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreatePortalCSSReplies) TooLarge(cause error) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreatePortalCSSReplies) TooManyAttempts(cause error) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (CreatePortalCSSReplies) Failed(cause error) CreatePortalCSSReply {
+	return CreatePortalCSSReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// UpdatePortalCSS implements ServerInterface.
+func (s server[Request]) UpdatePortalCSS(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.UpdatePortalCSS(s.request(ctx)).Reply())
+}
+
+// UpdatePortalCSSReply is a response that the contract declares for updatePortalCSS. The methods of UpdatePortalCSSReplies return it.
+type UpdatePortalCSSReply struct{ ofUpdatePortalCSS contract.Reply }
+
+// Reply returns what to send.
+func (r UpdatePortalCSSReply) Reply() contract.Reply { return r.ofUpdatePortalCSS }
+
+// UpdatePortalCSSReplies returns the responses that the contract declares for updatePortalCSS, by outcome.
+type UpdatePortalCSSReplies struct{}
+
+// OK returns the response 200 ok, "Data updated".
+func (UpdatePortalCSSReplies) OK() UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdatePortalCSSReplies) StreamOK() UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdatePortalCSSReplies) NoKey(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdatePortalCSSReplies) Unauthorised(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/css". cause may be nil.
+func (UpdatePortalCSSReplies) AccessDenied(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/css"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdatePortalCSSReplies) Malformed(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (UpdatePortalCSSReplies) NotFound(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdatePortalCSSReplies) TooSlow(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdatePortalCSSReplies) TooLarge(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdatePortalCSSReplies) TooManyAttempts(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdatePortalCSSReplies) EmptyBody(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (UpdatePortalCSSReplies) Failed(cause error) UpdatePortalCSSReply {
+	return UpdatePortalCSSReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPortalDevelopers implements ServerInterface.
+func (s server[Request]) GetPortalDevelopers(ctx echo.Context, params GetPortalDevelopersParams) error {
+	return s.send(ctx, s.handlers.GetPortalDevelopers(s.request(ctx), params).Reply())
+}
+
+// GetPortalDevelopersReply is a response that the contract declares for getPortalDevelopers. The methods of GetPortalDevelopersReplies return it.
+type GetPortalDevelopersReply struct{ ofGetPortalDevelopers contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalDevelopersReply) Reply() contract.Reply { return r.ofGetPortalDevelopers }
+
+// GetPortalDevelopersReplies returns the responses that the contract declares for getPortalDevelopers, by outcome.
+type GetPortalDevelopersReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalDevelopersReplies) OK(body PortalDevelopers) GetPortalDevelopersReply {
+	return GetPortalDevelopersReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalDevelopersReplies) StreamOK() GetPortalDevelopersReply {
+	return GetPortalDevelopersReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPortalDevelopersReplies) BadParameter(cause error) GetPortalDevelopersReply {
+	return GetPortalDevelopersReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalDevelopersReplies) NoKey(cause error) GetPortalDevelopersReply {
+	return GetPortalDevelopersReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalDevelopersReplies) Unauthorised(cause error) GetPortalDevelopersReply {
+	return GetPortalDevelopersReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/developers". cause may be nil.
+func (GetPortalDevelopersReplies) AccessDenied(cause error) GetPortalDevelopersReply {
+	return GetPortalDevelopersReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/developers"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalDevelopersReplies) TooManyAttempts(cause error) GetPortalDevelopersReply {
+	return GetPortalDevelopersReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalDevelopersReplies) Failed(cause error) GetPortalDevelopersReply {
+	return GetPortalDevelopersReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// CreatePortalDeveloper implements ServerInterface.
+func (s server[Request]) CreatePortalDeveloper(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreatePortalDeveloper(s.request(ctx)).Reply())
+}
+
+// CreatePortalDeveloperReply is a response that the contract declares for createPortalDeveloper. The methods of CreatePortalDeveloperReplies return it.
+type CreatePortalDeveloperReply struct{ ofCreatePortalDeveloper contract.Reply }
+
+// Reply returns what to send.
+func (r CreatePortalDeveloperReply) Reply() contract.Reply { return r.ofCreatePortalDeveloper }
+
+// CreatePortalDeveloperReplies returns the responses that the contract declares for createPortalDeveloper, by outcome.
+type CreatePortalDeveloperReplies struct{}
+
+// OK returns the response 200 ok, "5efdbdb749960c000137f589". value replaces "5efdbdb749960c000137f589".
+func (CreatePortalDeveloperReplies) OK(value string) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5efdbdb749960c000137f589", Varies: "5efdbdb749960c000137f589"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreatePortalDeveloperReplies) StreamOK(value string) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5efdbdb749960c000137f589", Varies: "5efdbdb749960c000137f589"}, Value: value, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreatePortalDeveloperReplies) NoKey(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreatePortalDeveloperReplies) Unauthorised(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/developers". cause may be nil.
+func (CreatePortalDeveloperReplies) AccessDenied(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/developers"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "Developer email already exists for this org.". cause may be nil.
+func (CreatePortalDeveloperReplies) Conflict(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Developer email already exists for this org."}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreatePortalDeveloperReplies) Malformed(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreatePortalDeveloperReplies) TooSlow(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreatePortalDeveloperReplies) TooLarge(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreatePortalDeveloperReplies) TooManyAttempts(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreatePortalDeveloperReplies) EmptyBody(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (CreatePortalDeveloperReplies) Failed(cause error) CreatePortalDeveloperReply {
+	return CreatePortalDeveloperReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPortalDeveloperByEmail implements ServerInterface.
+func (s server[Request]) GetPortalDeveloperByEmail(ctx echo.Context, email DeveloperEmail, params GetPortalDeveloperByEmailParams) error {
+	return s.send(ctx, s.handlers.GetPortalDeveloperByEmail(s.request(ctx), email, params).Reply())
+}
+
+// GetPortalDeveloperByEmailReply is a response that the contract declares for getPortalDeveloperByEmail. The methods of GetPortalDeveloperByEmailReplies return it.
+type GetPortalDeveloperByEmailReply struct{ ofGetPortalDeveloperByEmail contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalDeveloperByEmailReply) Reply() contract.Reply { return r.ofGetPortalDeveloperByEmail }
+
+// GetPortalDeveloperByEmailReplies returns the responses that the contract declares for getPortalDeveloperByEmail, by outcome.
+type GetPortalDeveloperByEmailReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalDeveloperByEmailReplies) OK(body PortalDeveloper) GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalDeveloperByEmailReplies) StreamOK() GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPortalDeveloperByEmailReplies) BadParameter(cause error) GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalDeveloperByEmailReplies) NoKey(cause error) GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalDeveloperByEmailReplies) Unauthorised(cause error) GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/developers/email/{email}". cause may be nil.
+func (GetPortalDeveloperByEmailReplies) AccessDenied(cause error) GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/developers/email/{email}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalDeveloperByEmailReplies) NotFound(cause error) GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalDeveloperByEmailReplies) TooManyAttempts(cause error) GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalDeveloperByEmailReplies) Failed(cause error) GetPortalDeveloperByEmailReply {
+	return GetPortalDeveloperByEmailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// GetPortalDeveloperBySSOKey implements ServerInterface.
+func (s server[Request]) GetPortalDeveloperBySSOKey(ctx echo.Context, ssoKey SSOKey, params GetPortalDeveloperBySSOKeyParams) error {
+	return s.send(ctx, s.handlers.GetPortalDeveloperBySSOKey(s.request(ctx), ssoKey, params).Reply())
+}
+
+// GetPortalDeveloperBySSOKeyReply is a response that the contract declares for getPortalDeveloperBySSOKey. The methods of GetPortalDeveloperBySSOKeyReplies return it.
+type GetPortalDeveloperBySSOKeyReply struct{ ofGetPortalDeveloperBySSOKey contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalDeveloperBySSOKeyReply) Reply() contract.Reply {
+	return r.ofGetPortalDeveloperBySSOKey
+}
+
+// GetPortalDeveloperBySSOKeyReplies returns the responses that the contract declares for getPortalDeveloperBySSOKey, by outcome.
+type GetPortalDeveloperBySSOKeyReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalDeveloperBySSOKeyReplies) OK(body PortalDeveloper) GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalDeveloperBySSOKeyReplies) StreamOK() GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPortalDeveloperBySSOKeyReplies) BadParameter(cause error) GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalDeveloperBySSOKeyReplies) NoKey(cause error) GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalDeveloperBySSOKeyReplies) Unauthorised(cause error) GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/developers/ssokey/{ssoKey}". cause may be nil.
+func (GetPortalDeveloperBySSOKeyReplies) AccessDenied(cause error) GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/developers/ssokey/{ssoKey}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalDeveloperBySSOKeyReplies) NotFound(cause error) GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalDeveloperBySSOKeyReplies) TooManyAttempts(cause error) GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalDeveloperBySSOKeyReplies) Failed(cause error) GetPortalDeveloperBySSOKeyReply {
+	return GetPortalDeveloperBySSOKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// DeletePortalDeveloper implements ServerInterface.
+func (s server[Request]) DeletePortalDeveloper(ctx echo.Context, developerId DeveloperID) error {
+	return s.send(ctx, s.handlers.DeletePortalDeveloper(s.request(ctx), developerId).Reply())
+}
+
+// DeletePortalDeveloperReply is a response that the contract declares for deletePortalDeveloper. The methods of DeletePortalDeveloperReplies return it.
+type DeletePortalDeveloperReply struct{ ofDeletePortalDeveloper contract.Reply }
+
+// Reply returns what to send.
+func (r DeletePortalDeveloperReply) Reply() contract.Reply { return r.ofDeletePortalDeveloper }
+
+// DeletePortalDeveloperReplies returns the responses that the contract declares for deletePortalDeveloper, by outcome.
+type DeletePortalDeveloperReplies struct{}
+
+// OK returns the response 200 ok, "Data deleted".
+func (DeletePortalDeveloperReplies) OK() DeletePortalDeveloperReply {
+	return DeletePortalDeveloperReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeletePortalDeveloperReplies) StreamOK() DeletePortalDeveloperReply {
+	return DeletePortalDeveloperReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeletePortalDeveloperReplies) NoKey(cause error) DeletePortalDeveloperReply {
+	return DeletePortalDeveloperReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeletePortalDeveloperReplies) Unauthorised(cause error) DeletePortalDeveloperReply {
+	return DeletePortalDeveloperReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/developers/{developerId}". cause may be nil.
+func (DeletePortalDeveloperReplies) AccessDenied(cause error) DeletePortalDeveloperReply {
+	return DeletePortalDeveloperReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/developers/{developerId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve object for deletion". cause may be nil.
+func (DeletePortalDeveloperReplies) NotFound(cause error) DeletePortalDeveloperReply {
+	return DeletePortalDeveloperReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve object for deletion"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeletePortalDeveloperReplies) TooManyAttempts(cause error) DeletePortalDeveloperReply {
+	return DeletePortalDeveloperReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure deleting data, please contact your administrator.". cause may be nil.
+func (DeletePortalDeveloperReplies) Failed(cause error) DeletePortalDeveloperReply {
+	return DeletePortalDeveloperReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure deleting data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPortalDeveloper implements ServerInterface.
+func (s server[Request]) GetPortalDeveloper(ctx echo.Context, developerId DeveloperID) error {
+	return s.send(ctx, s.handlers.GetPortalDeveloper(s.request(ctx), developerId).Reply())
+}
+
+// GetPortalDeveloperReply is a response that the contract declares for getPortalDeveloper. The methods of GetPortalDeveloperReplies return it.
+type GetPortalDeveloperReply struct{ ofGetPortalDeveloper contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalDeveloperReply) Reply() contract.Reply { return r.ofGetPortalDeveloper }
+
+// GetPortalDeveloperReplies returns the responses that the contract declares for getPortalDeveloper, by outcome.
+type GetPortalDeveloperReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalDeveloperReplies) OK(body PortalDeveloper) GetPortalDeveloperReply {
+	return GetPortalDeveloperReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalDeveloperReplies) StreamOK() GetPortalDeveloperReply {
+	return GetPortalDeveloperReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalDeveloperReplies) NoKey(cause error) GetPortalDeveloperReply {
+	return GetPortalDeveloperReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalDeveloperReplies) Unauthorised(cause error) GetPortalDeveloperReply {
+	return GetPortalDeveloperReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/developers/{developerId}". cause may be nil.
+func (GetPortalDeveloperReplies) AccessDenied(cause error) GetPortalDeveloperReply {
+	return GetPortalDeveloperReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/developers/{developerId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalDeveloperReplies) NotFound(cause error) GetPortalDeveloperReply {
+	return GetPortalDeveloperReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalDeveloperReplies) TooManyAttempts(cause error) GetPortalDeveloperReply {
+	return GetPortalDeveloperReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalDeveloperReplies) Failed(cause error) GetPortalDeveloperReply {
+	return GetPortalDeveloperReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// UpdatePortalDeveloper implements ServerInterface.
+func (s server[Request]) UpdatePortalDeveloper(ctx echo.Context, developerId DeveloperID) error {
+	return s.send(ctx, s.handlers.UpdatePortalDeveloper(s.request(ctx), developerId).Reply())
+}
+
+// UpdatePortalDeveloperReply is a response that the contract declares for updatePortalDeveloper. The methods of UpdatePortalDeveloperReplies return it.
+type UpdatePortalDeveloperReply struct{ ofUpdatePortalDeveloper contract.Reply }
+
+// Reply returns what to send.
+func (r UpdatePortalDeveloperReply) Reply() contract.Reply { return r.ofUpdatePortalDeveloper }
+
+// UpdatePortalDeveloperReplies returns the responses that the contract declares for updatePortalDeveloper, by outcome.
+type UpdatePortalDeveloperReplies struct{}
+
+// OK returns the response 200 ok, "Data updated".
+func (UpdatePortalDeveloperReplies) OK() UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdatePortalDeveloperReplies) StreamOK() UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdatePortalDeveloperReplies) NoKey(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdatePortalDeveloperReplies) Unauthorised(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/developers/{developerId}". cause may be nil.
+func (UpdatePortalDeveloperReplies) AccessDenied(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/developers/{developerId}"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "Developer email already exists for this org.". cause may be nil.
+func (UpdatePortalDeveloperReplies) Conflict(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Developer email already exists for this org."}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdatePortalDeveloperReplies) Malformed(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (UpdatePortalDeveloperReplies) NotFound(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdatePortalDeveloperReplies) TooSlow(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdatePortalDeveloperReplies) TooLarge(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdatePortalDeveloperReplies) TooManyAttempts(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdatePortalDeveloperReplies) EmptyBody(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (UpdatePortalDeveloperReplies) Failed(cause error) UpdatePortalDeveloperReply {
+	return UpdatePortalDeveloperReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// CreatePortalDocumentation implements ServerInterface.
+func (s server[Request]) CreatePortalDocumentation(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreatePortalDocumentation(s.request(ctx)).Reply())
+}
+
+// CreatePortalDocumentationReply is a response that the contract declares for createPortalDocumentation. The methods of CreatePortalDocumentationReplies return it.
+type CreatePortalDocumentationReply struct{ ofCreatePortalDocumentation contract.Reply }
+
+// Reply returns what to send.
+func (r CreatePortalDocumentationReply) Reply() contract.Reply { return r.ofCreatePortalDocumentation }
+
+// CreatePortalDocumentationReplies returns the responses that the contract declares for createPortalDocumentation, by outcome.
+type CreatePortalDocumentationReplies struct{}
+
+// OK returns the response 200 ok, "5ea6b2bd971eed0001009ddc". value replaces "5ea6b2bd971eed0001009ddc".
+func (CreatePortalDocumentationReplies) OK(value string) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5ea6b2bd971eed0001009ddc", Varies: "5ea6b2bd971eed0001009ddc"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreatePortalDocumentationReplies) StreamOK(value string) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5ea6b2bd971eed0001009ddc", Varies: "5ea6b2bd971eed0001009ddc"}, Value: value, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreatePortalDocumentationReplies) NoKey(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreatePortalDocumentationReplies) Unauthorised(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/documentation". cause may be nil.
+func (CreatePortalDocumentationReplies) AccessDenied(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/documentation"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreatePortalDocumentationReplies) Malformed(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreatePortalDocumentationReplies) TooSlow(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreatePortalDocumentationReplies) TooLarge(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreatePortalDocumentationReplies) TooManyAttempts(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreatePortalDocumentationReplies) EmptyBody(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (CreatePortalDocumentationReplies) Failed(cause error) CreatePortalDocumentationReply {
+	return CreatePortalDocumentationReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// DeletePortalDocumentation implements ServerInterface.
+func (s server[Request]) DeletePortalDocumentation(ctx echo.Context, documentationId DocumentationID) error {
+	return s.send(ctx, s.handlers.DeletePortalDocumentation(s.request(ctx), documentationId).Reply())
+}
+
+// DeletePortalDocumentationReply is a response that the contract declares for deletePortalDocumentation. The methods of DeletePortalDocumentationReplies return it.
+type DeletePortalDocumentationReply struct{ ofDeletePortalDocumentation contract.Reply }
+
+// Reply returns what to send.
+func (r DeletePortalDocumentationReply) Reply() contract.Reply { return r.ofDeletePortalDocumentation }
+
+// DeletePortalDocumentationReplies returns the responses that the contract declares for deletePortalDocumentation, by outcome.
+type DeletePortalDocumentationReplies struct{}
+
+// OK returns the response 200 ok, "Data deleted".
+func (DeletePortalDocumentationReplies) OK() DeletePortalDocumentationReply {
+	return DeletePortalDocumentationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeletePortalDocumentationReplies) StreamOK() DeletePortalDocumentationReply {
+	return DeletePortalDocumentationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeletePortalDocumentationReplies) NoKey(cause error) DeletePortalDocumentationReply {
+	return DeletePortalDocumentationReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeletePortalDocumentationReplies) Unauthorised(cause error) DeletePortalDocumentationReply {
+	return DeletePortalDocumentationReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/documentation/{documentationId}". cause may be nil.
+func (DeletePortalDocumentationReplies) AccessDenied(cause error) DeletePortalDocumentationReply {
+	return DeletePortalDocumentationReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/documentation/{documentationId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve object for deletion". cause may be nil.
+func (DeletePortalDocumentationReplies) NotFound(cause error) DeletePortalDocumentationReply {
+	return DeletePortalDocumentationReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve object for deletion"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeletePortalDocumentationReplies) TooManyAttempts(cause error) DeletePortalDocumentationReply {
+	return DeletePortalDocumentationReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure deleting data, please contact your administrator.". cause may be nil.
+func (DeletePortalDocumentationReplies) Failed(cause error) DeletePortalDocumentationReply {
+	return DeletePortalDocumentationReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure deleting data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPortalDocumentation implements ServerInterface.
+func (s server[Request]) GetPortalDocumentation(ctx echo.Context, documentationId DocumentationID) error {
+	return s.send(ctx, s.handlers.GetPortalDocumentation(s.request(ctx), documentationId).Reply())
+}
+
+// GetPortalDocumentationReply is a response that the contract declares for getPortalDocumentation. The methods of GetPortalDocumentationReplies return it.
+type GetPortalDocumentationReply struct{ ofGetPortalDocumentation contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalDocumentationReply) Reply() contract.Reply { return r.ofGetPortalDocumentation }
+
+// GetPortalDocumentationReplies returns the responses that the contract declares for getPortalDocumentation, by outcome.
+type GetPortalDocumentationReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalDocumentationReplies) OK(body PortalDocumentation) GetPortalDocumentationReply {
+	return GetPortalDocumentationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalDocumentationReplies) StreamOK() GetPortalDocumentationReply {
+	return GetPortalDocumentationReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalDocumentationReplies) NoKey(cause error) GetPortalDocumentationReply {
+	return GetPortalDocumentationReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalDocumentationReplies) Unauthorised(cause error) GetPortalDocumentationReply {
+	return GetPortalDocumentationReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/documentation/{documentationId}". cause may be nil.
+func (GetPortalDocumentationReplies) AccessDenied(cause error) GetPortalDocumentationReply {
+	return GetPortalDocumentationReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/documentation/{documentationId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalDocumentationReplies) NotFound(cause error) GetPortalDocumentationReply {
+	return GetPortalDocumentationReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalDocumentationReplies) TooManyAttempts(cause error) GetPortalDocumentationReply {
+	return GetPortalDocumentationReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalDocumentationReplies) Failed(cause error) GetPortalDocumentationReply {
+	return GetPortalDocumentationReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// GetPortalMenus implements ServerInterface.
+func (s server[Request]) GetPortalMenus(ctx echo.Context, params GetPortalMenusParams) error {
+	return s.send(ctx, s.handlers.GetPortalMenus(s.request(ctx), params).Reply())
+}
+
+// GetPortalMenusReply is a response that the contract declares for getPortalMenus. The methods of GetPortalMenusReplies return it.
+type GetPortalMenusReply struct{ ofGetPortalMenus contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalMenusReply) Reply() contract.Reply { return r.ofGetPortalMenus }
+
+// GetPortalMenusReplies returns the responses that the contract declares for getPortalMenus, by outcome.
+type GetPortalMenusReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalMenusReplies) OK(body PortalMenus) GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalMenusReplies) StreamOK() GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPortalMenusReplies) BadParameter(cause error) GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalMenusReplies) NoKey(cause error) GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalMenusReplies) Unauthorised(cause error) GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/menus". cause may be nil.
+func (GetPortalMenusReplies) AccessDenied(cause error) GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/menus"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalMenusReplies) NotFound(cause error) GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalMenusReplies) TooManyAttempts(cause error) GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalMenusReplies) Failed(cause error) GetPortalMenusReply {
+	return GetPortalMenusReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// CreatePortalMenus implements ServerInterface.
+func (s server[Request]) CreatePortalMenus(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreatePortalMenus(s.request(ctx)).Reply())
+}
+
+// CreatePortalMenusReply is a response that the contract declares for createPortalMenus. The methods of CreatePortalMenusReplies return it.
+type CreatePortalMenusReply struct{ ofCreatePortalMenus contract.Reply }
+
+// Reply returns what to send.
+func (r CreatePortalMenusReply) Reply() contract.Reply { return r.ofCreatePortalMenus }
+
+// CreatePortalMenusReplies returns the responses that the contract declares for createPortalMenus, by outcome.
+type CreatePortalMenusReplies struct{}
+
+// OK returns the response 200 ok, "5d12262e0313b300010eb5bb". value replaces "5d12262e0313b300010eb5bb".
+func (CreatePortalMenusReplies) OK(value string) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5d12262e0313b300010eb5bb", Varies: "5d12262e0313b300010eb5bb"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreatePortalMenusReplies) StreamOK(value string) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5d12262e0313b300010eb5bb", Varies: "5d12262e0313b300010eb5bb"}, Value: value, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreatePortalMenusReplies) NoKey(cause error) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreatePortalMenusReplies) Unauthorised(cause error) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/menus". cause may be nil.
+func (CreatePortalMenusReplies) AccessDenied(cause error) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/menus"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreatePortalMenusReplies) Malformed(cause error) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreatePortalMenusReplies) TooSlow(cause error) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreatePortalMenusReplies) TooLarge(cause error) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreatePortalMenusReplies) TooManyAttempts(cause error) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (CreatePortalMenusReplies) Failed(cause error) CreatePortalMenusReply {
+	return CreatePortalMenusReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// UpdatePortalMenus implements ServerInterface.
+func (s server[Request]) UpdatePortalMenus(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.UpdatePortalMenus(s.request(ctx)).Reply())
+}
+
+// UpdatePortalMenusReply is a response that the contract declares for updatePortalMenus. The methods of UpdatePortalMenusReplies return it.
+type UpdatePortalMenusReply struct{ ofUpdatePortalMenus contract.Reply }
+
+// Reply returns what to send.
+func (r UpdatePortalMenusReply) Reply() contract.Reply { return r.ofUpdatePortalMenus }
+
+// UpdatePortalMenusReplies returns the responses that the contract declares for updatePortalMenus, by outcome.
+type UpdatePortalMenusReplies struct{}
+
+// OK returns the response 200 ok, "Data updated".
+func (UpdatePortalMenusReplies) OK() UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdatePortalMenusReplies) StreamOK() UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdatePortalMenusReplies) NoKey(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdatePortalMenusReplies) Unauthorised(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/menus". cause may be nil.
+func (UpdatePortalMenusReplies) AccessDenied(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/menus"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdatePortalMenusReplies) Malformed(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (UpdatePortalMenusReplies) NotFound(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdatePortalMenusReplies) TooSlow(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdatePortalMenusReplies) TooLarge(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdatePortalMenusReplies) TooManyAttempts(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdatePortalMenusReplies) EmptyBody(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (UpdatePortalMenusReplies) Failed(cause error) UpdatePortalMenusReply {
+	return UpdatePortalMenusReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPortalPages implements ServerInterface.
+func (s server[Request]) GetPortalPages(ctx echo.Context, params GetPortalPagesParams) error {
+	return s.send(ctx, s.handlers.GetPortalPages(s.request(ctx), params).Reply())
+}
+
+// GetPortalPagesReply is a response that the contract declares for getPortalPages. The methods of GetPortalPagesReplies return it.
+type GetPortalPagesReply struct{ ofGetPortalPages contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalPagesReply) Reply() contract.Reply { return r.ofGetPortalPages }
+
+// GetPortalPagesReplies returns the responses that the contract declares for getPortalPages, by outcome.
+type GetPortalPagesReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalPagesReplies) OK(body PortalPages) GetPortalPagesReply {
+	return GetPortalPagesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalPagesReplies) StreamOK() GetPortalPagesReply {
+	return GetPortalPagesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPortalPagesReplies) BadParameter(cause error) GetPortalPagesReply {
+	return GetPortalPagesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalPagesReplies) NoKey(cause error) GetPortalPagesReply {
+	return GetPortalPagesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalPagesReplies) Unauthorised(cause error) GetPortalPagesReply {
+	return GetPortalPagesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/pages". cause may be nil.
+func (GetPortalPagesReplies) AccessDenied(cause error) GetPortalPagesReply {
+	return GetPortalPagesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/pages"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalPagesReplies) TooManyAttempts(cause error) GetPortalPagesReply {
+	return GetPortalPagesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalPagesReplies) Failed(cause error) GetPortalPagesReply {
+	return GetPortalPagesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// CreatePortalPage implements ServerInterface.
+func (s server[Request]) CreatePortalPage(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreatePortalPage(s.request(ctx)).Reply())
+}
+
+// CreatePortalPageReply is a response that the contract declares for createPortalPage. The methods of CreatePortalPageReplies return it.
+type CreatePortalPageReply struct{ ofCreatePortalPage contract.Reply }
+
+// Reply returns what to send.
+func (r CreatePortalPageReply) Reply() contract.Reply { return r.ofCreatePortalPage }
+
+// CreatePortalPageReplies returns the responses that the contract declares for createPortalPage, by outcome.
+type CreatePortalPageReplies struct{}
+
+// OK returns the response 200 ok, "5cc03284d07e7f00019404b5". value replaces "5cc03284d07e7f00019404b5".
+func (CreatePortalPageReplies) OK(value string) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5cc03284d07e7f00019404b5", Varies: "5cc03284d07e7f00019404b5"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreatePortalPageReplies) StreamOK(value string) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5cc03284d07e7f00019404b5", Varies: "5cc03284d07e7f00019404b5"}, Value: value, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreatePortalPageReplies) NoKey(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreatePortalPageReplies) Unauthorised(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/pages". cause may be nil.
+func (CreatePortalPageReplies) AccessDenied(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/pages"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreatePortalPageReplies) Malformed(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreatePortalPageReplies) TooSlow(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreatePortalPageReplies) TooLarge(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreatePortalPageReplies) TooManyAttempts(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreatePortalPageReplies) EmptyBody(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (CreatePortalPageReplies) Failed(cause error) CreatePortalPageReply {
+	return CreatePortalPageReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// DeletePortalPage implements ServerInterface.
+func (s server[Request]) DeletePortalPage(ctx echo.Context, pageId PageID) error {
+	return s.send(ctx, s.handlers.DeletePortalPage(s.request(ctx), pageId).Reply())
+}
+
+// DeletePortalPageReply is a response that the contract declares for deletePortalPage. The methods of DeletePortalPageReplies return it.
+type DeletePortalPageReply struct{ ofDeletePortalPage contract.Reply }
+
+// Reply returns what to send.
+func (r DeletePortalPageReply) Reply() contract.Reply { return r.ofDeletePortalPage }
+
+// DeletePortalPageReplies returns the responses that the contract declares for deletePortalPage, by outcome.
+type DeletePortalPageReplies struct{}
+
+// OK returns the response 200 ok, "Data deleted".
+func (DeletePortalPageReplies) OK() DeletePortalPageReply {
+	return DeletePortalPageReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeletePortalPageReplies) StreamOK() DeletePortalPageReply {
+	return DeletePortalPageReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeletePortalPageReplies) NoKey(cause error) DeletePortalPageReply {
+	return DeletePortalPageReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeletePortalPageReplies) Unauthorised(cause error) DeletePortalPageReply {
+	return DeletePortalPageReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/pages/{pageId}". cause may be nil.
+func (DeletePortalPageReplies) AccessDenied(cause error) DeletePortalPageReply {
+	return DeletePortalPageReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/pages/{pageId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve object for deletion". cause may be nil.
+func (DeletePortalPageReplies) NotFound(cause error) DeletePortalPageReply {
+	return DeletePortalPageReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve object for deletion"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeletePortalPageReplies) TooManyAttempts(cause error) DeletePortalPageReply {
+	return DeletePortalPageReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure deleting data, please contact your administrator.". cause may be nil.
+func (DeletePortalPageReplies) Failed(cause error) DeletePortalPageReply {
+	return DeletePortalPageReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure deleting data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPortalPage implements ServerInterface.
+func (s server[Request]) GetPortalPage(ctx echo.Context, pageId PageID) error {
+	return s.send(ctx, s.handlers.GetPortalPage(s.request(ctx), pageId).Reply())
+}
+
+// GetPortalPageReply is a response that the contract declares for getPortalPage. The methods of GetPortalPageReplies return it.
+type GetPortalPageReply struct{ ofGetPortalPage contract.Reply }
+
+// Reply returns what to send.
+func (r GetPortalPageReply) Reply() contract.Reply { return r.ofGetPortalPage }
+
+// GetPortalPageReplies returns the responses that the contract declares for getPortalPage, by outcome.
+type GetPortalPageReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPortalPageReplies) OK(body PortalPage) GetPortalPageReply {
+	return GetPortalPageReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPortalPageReplies) StreamOK() GetPortalPageReply {
+	return GetPortalPageReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPortalPageReplies) NoKey(cause error) GetPortalPageReply {
+	return GetPortalPageReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPortalPageReplies) Unauthorised(cause error) GetPortalPageReply {
+	return GetPortalPageReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/pages/{pageId}". cause may be nil.
+func (GetPortalPageReplies) AccessDenied(cause error) GetPortalPageReply {
+	return GetPortalPageReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/pages/{pageId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetPortalPageReplies) NotFound(cause error) GetPortalPageReply {
+	return GetPortalPageReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPortalPageReplies) TooManyAttempts(cause error) GetPortalPageReply {
+	return GetPortalPageReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPortalPageReplies) Failed(cause error) GetPortalPageReply {
+	return GetPortalPageReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// UpdatePortalPage implements ServerInterface.
+func (s server[Request]) UpdatePortalPage(ctx echo.Context, pageId PageID) error {
+	return s.send(ctx, s.handlers.UpdatePortalPage(s.request(ctx), pageId).Reply())
+}
+
+// UpdatePortalPageReply is a response that the contract declares for updatePortalPage. The methods of UpdatePortalPageReplies return it.
+type UpdatePortalPageReply struct{ ofUpdatePortalPage contract.Reply }
+
+// Reply returns what to send.
+func (r UpdatePortalPageReply) Reply() contract.Reply { return r.ofUpdatePortalPage }
+
+// UpdatePortalPageReplies returns the responses that the contract declares for updatePortalPage, by outcome.
+type UpdatePortalPageReplies struct{}
+
+// OK returns the response 200 ok, "Data updated".
+func (UpdatePortalPageReplies) OK() UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdatePortalPageReplies) StreamOK() UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdatePortalPageReplies) NoKey(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdatePortalPageReplies) Unauthorised(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/pages/{pageId}". cause may be nil.
+func (UpdatePortalPageReplies) AccessDenied(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/pages/{pageId}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdatePortalPageReplies) Malformed(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (UpdatePortalPageReplies) NotFound(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdatePortalPageReplies) TooSlow(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdatePortalPageReplies) TooLarge(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdatePortalPageReplies) TooManyAttempts(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdatePortalPageReplies) EmptyBody(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (UpdatePortalPageReplies) Failed(cause error) UpdatePortalPageReply {
+	return UpdatePortalPageReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPolicies implements ServerInterface.
+func (s server[Request]) GetPolicies(ctx echo.Context, params GetPoliciesParams) error {
+	return s.send(ctx, s.handlers.GetPolicies(s.request(ctx), params).Reply())
+}
+
+// GetPoliciesReply is a response that the contract declares for getPolicies. The methods of GetPoliciesReplies return it.
+type GetPoliciesReply struct{ ofGetPolicies contract.Reply }
+
+// Reply returns what to send.
+func (r GetPoliciesReply) Reply() contract.Reply { return r.ofGetPolicies }
+
+// GetPoliciesReplies returns the responses that the contract declares for getPolicies, by outcome.
+type GetPoliciesReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPoliciesReplies) OK(body externalRef0.ImportDataStruct) GetPoliciesReply {
+	return GetPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPoliciesReplies) StreamOK() GetPoliciesReply {
+	return GetPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetPoliciesReplies) BadParameter(cause error) GetPoliciesReply {
+	return GetPoliciesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPoliciesReplies) NoKey(cause error) GetPoliciesReply {
+	return GetPoliciesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPoliciesReplies) Unauthorised(cause error) GetPoliciesReply {
+	return GetPoliciesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/policies". cause may be nil.
+func (GetPoliciesReplies) AccessDenied(cause error) GetPoliciesReply {
+	return GetPoliciesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/policies"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPoliciesReplies) TooManyAttempts(cause error) GetPoliciesReply {
+	return GetPoliciesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPoliciesReplies) Failed(cause error) GetPoliciesReply {
+	return GetPoliciesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// PostPolicies implements ServerInterface.
+func (s server[Request]) PostPolicies(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.PostPolicies(s.request(ctx)).Reply())
+}
+
+// PostPoliciesReply is a response that the contract declares for postPolicies. The methods of PostPoliciesReplies return it.
+type PostPoliciesReply struct{ ofPostPolicies contract.Reply }
+
+// Reply returns what to send.
+func (r PostPoliciesReply) Reply() contract.Reply { return r.ofPostPolicies }
+
+// PostPoliciesReplies returns the responses that the contract declares for postPolicies, by outcome.
+type PostPoliciesReplies struct{}
+
+// OK returns the response 200 ok, "61df10078f11dd00097cb55f". value replaces "61df10078f11dd00097cb55f".
+func (PostPoliciesReplies) OK(value string) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "61df10078f11dd00097cb55f", Varies: "61df10078f11dd00097cb55f"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (PostPoliciesReplies) StreamOK(value string) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "61df10078f11dd00097cb55f", Varies: "61df10078f11dd00097cb55f"}, Value: value, Streamed: true}}
+}
+
+// UnknownOrganisation returns the response 400 unknown_organisation, "Org id not found ('588b4f0bb275ff0001cc7471').". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (PostPoliciesReplies) UnknownOrganisation(value string, cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Org id not found ('588b4f0bb275ff0001cc7471').", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (PostPoliciesReplies) NoKey(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (PostPoliciesReplies) Unauthorised(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/policies". cause may be nil.
+func (PostPoliciesReplies) AccessDenied(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/policies"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (PostPoliciesReplies) Malformed(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotOwned returns the response 403 not_owned, "Attempted access to non-owned API.". cause may be nil.
+func (PostPoliciesReplies) NotOwned(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "not_owned", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Attempted access to non-owned API."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (PostPoliciesReplies) TooSlow(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Found policy with the same ID.". cause may be nil.
+func (PostPoliciesReplies) Conflict(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found policy with the same ID."}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (PostPoliciesReplies) TooLarge(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (PostPoliciesReplies) TooManyAttempts(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (PostPoliciesReplies) EmptyBody(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (PostPoliciesReplies) Failed(cause error) PostPoliciesReply {
+	return PostPoliciesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// DeletePolicy implements ServerInterface.
+func (s server[Request]) DeletePolicy(ctx echo.Context, policyId externalRef0.PolicyID) error {
+	return s.send(ctx, s.handlers.DeletePolicy(s.request(ctx), policyId).Reply())
+}
+
+// DeletePolicyReply is a response that the contract declares for deletePolicy. The methods of DeletePolicyReplies return it.
+type DeletePolicyReply struct{ ofDeletePolicy contract.Reply }
+
+// Reply returns what to send.
+func (r DeletePolicyReply) Reply() contract.Reply { return r.ofDeletePolicy }
+
+// DeletePolicyReplies returns the responses that the contract declares for deletePolicy, by outcome.
+type DeletePolicyReplies struct{}
+
+// OK returns the response 200 ok, "Data deleted".
+func (DeletePolicyReplies) OK() DeletePolicyReply {
+	return DeletePolicyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeletePolicyReplies) StreamOK() DeletePolicyReply {
+	return DeletePolicyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeletePolicyReplies) NoKey(cause error) DeletePolicyReply {
+	return DeletePolicyReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeletePolicyReplies) Unauthorised(cause error) DeletePolicyReply {
+	return DeletePolicyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/policies/{id}". cause may be nil.
+func (DeletePolicyReplies) AccessDenied(cause error) DeletePolicyReply {
+	return DeletePolicyReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/policies/{id}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve object for deletion". cause may be nil.
+func (DeletePolicyReplies) NotFound(cause error) DeletePolicyReply {
+	return DeletePolicyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve object for deletion"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeletePolicyReplies) TooManyAttempts(cause error) DeletePolicyReply {
+	return DeletePolicyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure deleting data, please contact your administrator.". cause may be nil.
+func (DeletePolicyReplies) Failed(cause error) DeletePolicyReply {
+	return DeletePolicyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure deleting data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetPolicy implements ServerInterface.
+func (s server[Request]) GetPolicy(ctx echo.Context, policyId externalRef0.PolicyID) error {
+	return s.send(ctx, s.handlers.GetPolicy(s.request(ctx), policyId).Reply())
+}
+
+// GetPolicyReply is a response that the contract declares for getPolicy. The methods of GetPolicyReplies return it.
+type GetPolicyReply struct{ ofGetPolicy contract.Reply }
+
+// Reply returns what to send.
+func (r GetPolicyReply) Reply() contract.Reply { return r.ofGetPolicy }
+
+// GetPolicyReplies returns the responses that the contract declares for getPolicy, by outcome.
+type GetPolicyReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetPolicyReplies) OK(body Policy) GetPolicyReply {
+	return GetPolicyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetPolicyReplies) StreamOK() GetPolicyReply {
+	return GetPolicyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetPolicyReplies) NoKey(cause error) GetPolicyReply {
+	return GetPolicyReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetPolicyReplies) Unauthorised(cause error) GetPolicyReply {
+	return GetPolicyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/policies/{id}". cause may be nil.
+func (GetPolicyReplies) AccessDenied(cause error) GetPolicyReply {
+	return GetPolicyReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/policies/{id}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve policy detail.". cause may be nil.
+func (GetPolicyReplies) NotFound(cause error) GetPolicyReply {
+	return GetPolicyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve policy detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetPolicyReplies) TooManyAttempts(cause error) GetPolicyReply {
+	return GetPolicyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetPolicyReplies) Failed(cause error) GetPolicyReply {
+	return GetPolicyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// PutPolicies implements ServerInterface.
+func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error {
+	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId).Reply())
+}
+
+// PutPoliciesReply is a response that the contract declares for putPolicies. The methods of PutPoliciesReplies return it.
+type PutPoliciesReply struct{ ofPutPolicies contract.Reply }
+
+// Reply returns what to send.
+func (r PutPoliciesReply) Reply() contract.Reply { return r.ofPutPolicies }
+
+// PutPoliciesReplies returns the responses that the contract declares for putPolicies, by outcome.
+type PutPoliciesReplies struct{}
+
+// OK returns the response 200 ok, "Data updated".
+func (PutPoliciesReplies) OK() PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (PutPoliciesReplies) StreamOK() PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (PutPoliciesReplies) NoKey(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (PutPoliciesReplies) Unauthorised(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/policies/{id}". cause may be nil.
+func (PutPoliciesReplies) AccessDenied(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/policies/{id}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (PutPoliciesReplies) Malformed(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotOwned returns the response 403 not_owned, "Attempted access to non-owned API.". cause may be nil.
+func (PutPoliciesReplies) NotOwned(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "not_owned", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Attempted access to non-owned API."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (PutPoliciesReplies) NotFound(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (PutPoliciesReplies) TooSlow(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Conflict returns the response 409 conflict, "Found policy with the same ID.". cause may be nil.
+func (PutPoliciesReplies) Conflict(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found policy with the same ID."}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (PutPoliciesReplies) TooLarge(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (PutPoliciesReplies) TooManyAttempts(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (PutPoliciesReplies) EmptyBody(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (PutPoliciesReplies) Failed(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetKeyRequests implements ServerInterface.
+func (s server[Request]) GetKeyRequests(ctx echo.Context, params GetKeyRequestsParams) error {
+	return s.send(ctx, s.handlers.GetKeyRequests(s.request(ctx), params).Reply())
+}
+
+// GetKeyRequestsReply is a response that the contract declares for getKeyRequests. The methods of GetKeyRequestsReplies return it.
+type GetKeyRequestsReply struct{ ofGetKeyRequests contract.Reply }
+
+// Reply returns what to send.
+func (r GetKeyRequestsReply) Reply() contract.Reply { return r.ofGetKeyRequests }
+
+// GetKeyRequestsReplies returns the responses that the contract declares for getKeyRequests, by outcome.
+type GetKeyRequestsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetKeyRequestsReplies) OK(body KeyRequests) GetKeyRequestsReply {
+	return GetKeyRequestsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetKeyRequestsReplies) StreamOK() GetKeyRequestsReply {
+	return GetKeyRequestsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetKeyRequestsReplies) BadParameter(cause error) GetKeyRequestsReply {
+	return GetKeyRequestsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetKeyRequestsReplies) NoKey(cause error) GetKeyRequestsReply {
+	return GetKeyRequestsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetKeyRequestsReplies) Unauthorised(cause error) GetKeyRequestsReply {
+	return GetKeyRequestsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/requests". cause may be nil.
+func (GetKeyRequestsReplies) AccessDenied(cause error) GetKeyRequestsReply {
+	return GetKeyRequestsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/requests"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetKeyRequestsReplies) TooManyAttempts(cause error) GetKeyRequestsReply {
+	return GetKeyRequestsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetKeyRequestsReplies) Failed(cause error) GetKeyRequestsReply {
+	return GetKeyRequestsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// CreateKeyRequest implements ServerInterface.
+func (s server[Request]) CreateKeyRequest(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateKeyRequest(s.request(ctx)).Reply())
+}
+
+// CreateKeyRequestReply is a response that the contract declares for createKeyRequest. The methods of CreateKeyRequestReplies return it.
+type CreateKeyRequestReply struct{ ofCreateKeyRequest contract.Reply }
+
+// Reply returns what to send.
+func (r CreateKeyRequestReply) Reply() contract.Reply { return r.ofCreateKeyRequest }
+
+// CreateKeyRequestReplies returns the responses that the contract declares for createKeyRequest, by outcome.
+type CreateKeyRequestReplies struct{}
+
+// OK returns the response 200 ok, "5efde61749960c000137f590". value replaces "5efde61749960c000137f590".
+func (CreateKeyRequestReplies) OK(value string) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5efde61749960c000137f590", Varies: "5efde61749960c000137f590"}, Value: value}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateKeyRequestReplies) StreamOK(value string) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "5efde61749960c000137f590", Varies: "5efde61749960c000137f590"}, Value: value, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateKeyRequestReplies) NoKey(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateKeyRequestReplies) Unauthorised(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/requests". cause may be nil.
+func (CreateKeyRequestReplies) AccessDenied(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/requests"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreateKeyRequestReplies) Malformed(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateKeyRequestReplies) TooSlow(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateKeyRequestReplies) TooLarge(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateKeyRequestReplies) TooManyAttempts(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateKeyRequestReplies) EmptyBody(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure creating data, please contact your administrator.". cause may be nil.
+func (CreateKeyRequestReplies) Failed(cause error) CreateKeyRequestReply {
+	return CreateKeyRequestReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure creating data, please contact your administrator."}, Cause: cause}}
+}
+
+// DeleteKeyRequest implements ServerInterface.
+func (s server[Request]) DeleteKeyRequest(ctx echo.Context, requestId KeyRequestID) error {
+	return s.send(ctx, s.handlers.DeleteKeyRequest(s.request(ctx), requestId).Reply())
+}
+
+// DeleteKeyRequestReply is a response that the contract declares for deleteKeyRequest. The methods of DeleteKeyRequestReplies return it.
+type DeleteKeyRequestReply struct{ ofDeleteKeyRequest contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteKeyRequestReply) Reply() contract.Reply { return r.ofDeleteKeyRequest }
+
+// DeleteKeyRequestReplies returns the responses that the contract declares for deleteKeyRequest, by outcome.
+type DeleteKeyRequestReplies struct{}
+
+// OK returns the response 200 ok, "Data deleted".
+func (DeleteKeyRequestReplies) OK() DeleteKeyRequestReply {
+	return DeleteKeyRequestReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteKeyRequestReplies) StreamOK() DeleteKeyRequestReply {
+	return DeleteKeyRequestReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data deleted"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteKeyRequestReplies) NoKey(cause error) DeleteKeyRequestReply {
+	return DeleteKeyRequestReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteKeyRequestReplies) Unauthorised(cause error) DeleteKeyRequestReply {
+	return DeleteKeyRequestReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/requests/{requestId}". cause may be nil.
+func (DeleteKeyRequestReplies) AccessDenied(cause error) DeleteKeyRequestReply {
+	return DeleteKeyRequestReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/requests/{requestId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve object for deletion". cause may be nil.
+func (DeleteKeyRequestReplies) NotFound(cause error) DeleteKeyRequestReply {
+	return DeleteKeyRequestReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve object for deletion"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteKeyRequestReplies) TooManyAttempts(cause error) DeleteKeyRequestReply {
+	return DeleteKeyRequestReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure deleting data, please contact your administrator.". cause may be nil.
+func (DeleteKeyRequestReplies) Failed(cause error) DeleteKeyRequestReply {
+	return DeleteKeyRequestReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure deleting data, please contact your administrator."}, Cause: cause}}
+}
+
+// GetKeyRequest implements ServerInterface.
+func (s server[Request]) GetKeyRequest(ctx echo.Context, requestId KeyRequestID) error {
+	return s.send(ctx, s.handlers.GetKeyRequest(s.request(ctx), requestId).Reply())
+}
+
+// GetKeyRequestReply is a response that the contract declares for getKeyRequest. The methods of GetKeyRequestReplies return it.
+type GetKeyRequestReply struct{ ofGetKeyRequest contract.Reply }
+
+// Reply returns what to send.
+func (r GetKeyRequestReply) Reply() contract.Reply { return r.ofGetKeyRequest }
+
+// GetKeyRequestReplies returns the responses that the contract declares for getKeyRequest, by outcome.
+type GetKeyRequestReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetKeyRequestReplies) OK(body KeyRequest) GetKeyRequestReply {
+	return GetKeyRequestReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetKeyRequestReplies) StreamOK() GetKeyRequestReply {
+	return GetKeyRequestReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetKeyRequestReplies) NoKey(cause error) GetKeyRequestReply {
+	return GetKeyRequestReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetKeyRequestReplies) Unauthorised(cause error) GetKeyRequestReply {
+	return GetKeyRequestReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/requests/{requestId}". cause may be nil.
+func (GetKeyRequestReplies) AccessDenied(cause error) GetKeyRequestReply {
+	return GetKeyRequestReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/requests/{requestId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (GetKeyRequestReplies) NotFound(cause error) GetKeyRequestReply {
+	return GetKeyRequestReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetKeyRequestReplies) TooManyAttempts(cause error) GetKeyRequestReply {
+	return GetKeyRequestReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal data.". cause may be nil.
+func (GetKeyRequestReplies) Failed(cause error) GetKeyRequestReply {
+	return GetKeyRequestReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal data."}, Cause: cause}}
+}
+
+// UpdateKeyRequest implements ServerInterface.
+func (s server[Request]) UpdateKeyRequest(ctx echo.Context, requestId KeyRequestID) error {
+	return s.send(ctx, s.handlers.UpdateKeyRequest(s.request(ctx), requestId).Reply())
+}
+
+// UpdateKeyRequestReply is a response that the contract declares for updateKeyRequest. The methods of UpdateKeyRequestReplies return it.
+type UpdateKeyRequestReply struct{ ofUpdateKeyRequest contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateKeyRequestReply) Reply() contract.Reply { return r.ofUpdateKeyRequest }
+
+// UpdateKeyRequestReplies returns the responses that the contract declares for updateKeyRequest, by outcome.
+type UpdateKeyRequestReplies struct{}
+
+// OK returns the response 200 ok, "Data updated".
+func (UpdateKeyRequestReplies) OK() UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateKeyRequestReplies) StreamOK() UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdateKeyRequestReplies) NoKey(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateKeyRequestReplies) Unauthorised(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/portal/requests/{requestId}". cause may be nil.
+func (UpdateKeyRequestReplies) AccessDenied(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/portal/requests/{requestId}"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (UpdateKeyRequestReplies) Malformed(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve portal object.". cause may be nil.
+func (UpdateKeyRequestReplies) NotFound(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve portal object."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateKeyRequestReplies) TooSlow(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateKeyRequestReplies) TooLarge(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateKeyRequestReplies) TooManyAttempts(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdateKeyRequestReplies) EmptyBody(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failure saving data, please contact your administrator.". cause may be nil.
+func (UpdateKeyRequestReplies) Failed(cause error) UpdateKeyRequestReply {
+	return UpdateKeyRequestReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
+}
+
+// CreateSSONonce implements ServerInterface.
+func (s server[Request]) CreateSSONonce(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateSSONonce(s.request(ctx)).Reply())
+}
+
+// CreateSSONonceReply is a response that the contract declares for createSSONonce. The methods of CreateSSONonceReplies return it.
+type CreateSSONonceReply struct{ ofCreateSSONonce contract.Reply }
+
+// Reply returns what to send.
+func (r CreateSSONonceReply) Reply() contract.Reply { return r.ofCreateSSONonce }
+
+// CreateSSONonceReplies returns the responses that the contract declares for createSSONonce, by outcome.
+type CreateSSONonceReplies struct{}
+
+// OK returns the response 200 ok, "SSO Nonce created.".
+func (CreateSSONonceReplies) OK(meta any) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "SSO Nonce created."}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateSSONonceReplies) StreamOK() CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "SSO Nonce created."}, Streamed: true}}
+}
+
+// Invalid returns the response 400 invalid, "Cannot create an SSO session for an invalid payload: [Error: ForSection must be dashboard or portal.]". cause may be nil.
+func (CreateSSONonceReplies) Invalid(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Cannot create an SSO session for an invalid payload: [Error: ForSection must be dashboard or portal.]"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CreateSSONonceReplies) Malformed(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// UnknownOrganisation returns the response 400 unknown_organisation, "Cannot create an SSO session for an invalid payload: [Error: Org id not found ('588b4f0bb275ff0001cc7471').]". value replaces "588b4f0bb275ff0001cc7471". cause may be nil.
+func (CreateSSONonceReplies) UnknownOrganisation(value string, cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "unknown_organisation", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Cannot create an SSO session for an invalid payload: [Error: Org id not found ('588b4f0bb275ff0001cc7471').]", Varies: "588b4f0bb275ff0001cc7471"}, Value: value, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateSSONonceReplies) NoKey(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateSSONonceReplies) Unauthorised(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/sso". cause may be nil.
+func (CreateSSONonceReplies) AccessDenied(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/sso"}, Cause: cause}}
+}
+
+// SsoDisabled returns the response 403 sso_disabled, "SSO not enabled for org.". cause may be nil.
+func (CreateSSONonceReplies) SsoDisabled(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "sso_disabled", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "SSO not enabled for org."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateSSONonceReplies) TooSlow(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateSSONonceReplies) TooLarge(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateSSONonceReplies) TooManyAttempts(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateSSONonceReplies) EmptyBody(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save new SSO object to DB.". cause may be nil.
+func (CreateSSONonceReplies) Failed(cause error) CreateSSONonceReply {
+	return CreateSSONonceReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save new SSO object to DB."}, Cause: cause}}
+}
+
+// GetSystemNode implements ServerInterface.
+func (s server[Request]) GetSystemNode(ctx echo.Context, nodeId NodeID, hostname Hostname) error {
+	return s.send(ctx, s.handlers.GetSystemNode(s.request(ctx), nodeId, hostname).Reply())
+}
+
+// GetSystemNodeReply is a response that the contract declares for getSystemNode. The methods of GetSystemNodeReplies return it.
+type GetSystemNodeReply struct{ ofGetSystemNode contract.Reply }
+
+// Reply returns what to send.
+func (r GetSystemNodeReply) Reply() contract.Reply { return r.ofGetSystemNode }
+
+// GetSystemNodeReplies returns the responses that the contract declares for getSystemNode, by outcome.
+type GetSystemNodeReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetSystemNodeReplies) OK(body SystemNodeDetail) GetSystemNodeReply {
+	return GetSystemNodeReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetSystemNodeReplies) StreamOK() GetSystemNodeReply {
+	return GetSystemNodeReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetSystemNodeReplies) NoKey(cause error) GetSystemNodeReply {
+	return GetSystemNodeReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetSystemNodeReplies) Unauthorised(cause error) GetSystemNodeReply {
+	return GetSystemNodeReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/system/node/{nodeId}/{hostname}". cause may be nil.
+func (GetSystemNodeReplies) AccessDenied(cause error) GetSystemNodeReply {
+	return GetSystemNodeReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/system/node/{nodeId}/{hostname}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve node.". cause may be nil.
+func (GetSystemNodeReplies) NotFound(cause error) GetSystemNodeReply {
+	return GetSystemNodeReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve node."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetSystemNodeReplies) TooManyAttempts(cause error) GetSystemNodeReply {
+	return GetSystemNodeReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve node.". cause may be nil.
+func (GetSystemNodeReplies) Failed(cause error) GetSystemNodeReply {
+	return GetSystemNodeReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve node."}, Cause: cause}}
+}
+
+// GetSystemNodes implements ServerInterface.
+func (s server[Request]) GetSystemNodes(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetSystemNodes(s.request(ctx)).Reply())
+}
+
+// GetSystemNodesReply is a response that the contract declares for getSystemNodes. The methods of GetSystemNodesReplies return it.
+type GetSystemNodesReply struct{ ofGetSystemNodes contract.Reply }
+
+// Reply returns what to send.
+func (r GetSystemNodesReply) Reply() contract.Reply { return r.ofGetSystemNodes }
+
+// GetSystemNodesReplies returns the responses that the contract declares for getSystemNodes, by outcome.
+type GetSystemNodesReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetSystemNodesReplies) OK(body SystemNodes) GetSystemNodesReply {
+	return GetSystemNodesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetSystemNodesReplies) StreamOK() GetSystemNodesReply {
+	return GetSystemNodesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetSystemNodesReplies) NoKey(cause error) GetSystemNodesReply {
+	return GetSystemNodesReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetSystemNodesReplies) Unauthorised(cause error) GetSystemNodesReply {
+	return GetSystemNodesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/system/nodes". cause may be nil.
+func (GetSystemNodesReplies) AccessDenied(cause error) GetSystemNodesReply {
+	return GetSystemNodesReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/system/nodes"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetSystemNodesReplies) TooManyAttempts(cause error) GetSystemNodesReply {
+	return GetSystemNodesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve nodes.". cause may be nil.
+func (GetSystemNodesReplies) Failed(cause error) GetSystemNodesReply {
+	return GetSystemNodesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve nodes."}, Cause: cause}}
+}
+
+// GetSystemStats implements ServerInterface.
+func (s server[Request]) GetSystemStats(ctx echo.Context, params GetSystemStatsParams) error {
+	return s.send(ctx, s.handlers.GetSystemStats(s.request(ctx), params).Reply())
+}
+
+// GetSystemStatsReply is a response that the contract declares for getSystemStats. The methods of GetSystemStatsReplies return it.
+type GetSystemStatsReply struct{ ofGetSystemStats contract.Reply }
+
+// Reply returns what to send.
+func (r GetSystemStatsReply) Reply() contract.Reply { return r.ofGetSystemStats }
+
+// GetSystemStatsReplies returns the responses that the contract declares for getSystemStats, by outcome.
+type GetSystemStatsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetSystemStatsReplies) OK(body SystemStats) GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetSystemStatsReplies) StreamOK() GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetSystemStatsReplies) BadParameter(cause error) GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetSystemStatsReplies) NoKey(cause error) GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetSystemStatsReplies) Unauthorised(cause error) GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/system/stats". cause may be nil.
+func (GetSystemStatsReplies) AccessDenied(cause error) GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/system/stats"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Stats not found.". cause may be nil.
+func (GetSystemStatsReplies) NotFound(cause error) GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Stats not found."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetSystemStatsReplies) TooManyAttempts(cause error) GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to system stats.". cause may be nil.
+func (GetSystemStatsReplies) Failed(cause error) GetSystemStatsReply {
+	return GetSystemStatsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to system stats."}, Cause: cause}}
+}
+
+// ListUserGroups implements ServerInterface.
+func (s server[Request]) ListUserGroups(ctx echo.Context, params ListUserGroupsParams) error {
+	return s.send(ctx, s.handlers.ListUserGroups(s.request(ctx), params).Reply())
+}
+
+// ListUserGroupsReply is a response that the contract declares for listUserGroups. The methods of ListUserGroupsReplies return it.
+type ListUserGroupsReply struct{ ofListUserGroups contract.Reply }
+
+// Reply returns what to send.
+func (r ListUserGroupsReply) Reply() contract.Reply { return r.ofListUserGroups }
+
+// ListUserGroupsReplies returns the responses that the contract declares for listUserGroups, by outcome.
+type ListUserGroupsReplies struct{}
+
+// OK returns the response 200 ok.
+func (ListUserGroupsReplies) OK(body UserGroups) ListUserGroupsReply {
+	return ListUserGroupsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ListUserGroupsReplies) StreamOK() ListUserGroupsReply {
+	return ListUserGroupsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (ListUserGroupsReplies) BadParameter(cause error) ListUserGroupsReply {
+	return ListUserGroupsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ListUserGroupsReplies) NoKey(cause error) ListUserGroupsReply {
+	return ListUserGroupsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ListUserGroupsReplies) Unauthorised(cause error) ListUserGroupsReply {
+	return ListUserGroupsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/usergroups". cause may be nil.
+func (ListUserGroupsReplies) AccessDenied(cause error) ListUserGroupsReply {
+	return ListUserGroupsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/usergroups"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ListUserGroupsReplies) TooManyAttempts(cause error) ListUserGroupsReply {
+	return ListUserGroupsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve user groups.". cause may be nil.
+func (ListUserGroupsReplies) Failed(cause error) ListUserGroupsReply {
+	return ListUserGroupsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve user groups."}, Cause: cause}}
+}
+
+// CreateUserGroup implements ServerInterface.
+func (s server[Request]) CreateUserGroup(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CreateUserGroup(s.request(ctx)).Reply())
+}
+
+// CreateUserGroupReply is a response that the contract declares for createUserGroup. The methods of CreateUserGroupReplies return it.
+type CreateUserGroupReply struct{ ofCreateUserGroup contract.Reply }
+
+// Reply returns what to send.
+func (r CreateUserGroupReply) Reply() contract.Reply { return r.ofCreateUserGroup }
+
+// CreateUserGroupReplies returns the responses that the contract declares for createUserGroup, by outcome.
+type CreateUserGroupReplies struct{}
+
+// OK returns the response 200 ok, "User group created".
+func (CreateUserGroupReplies) OK(meta any) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User group created"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateUserGroupReplies) StreamOK() CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User group created"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CreateUserGroupReplies) NoKey(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CreateUserGroupReplies) Unauthorised(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/usergroups". cause may be nil.
+func (CreateUserGroupReplies) AccessDenied(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/usergroups"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (CreateUserGroupReplies) Malformed(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateUserGroupReplies) TooSlow(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateUserGroupReplies) TooLarge(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateUserGroupReplies) TooManyAttempts(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateUserGroupReplies) EmptyBody(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not create the user group.". cause may be nil.
+func (CreateUserGroupReplies) Failed(cause error) CreateUserGroupReply {
+	return CreateUserGroupReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not create the user group."}, Cause: cause}}
+}
+
+// DeleteUserGroup implements ServerInterface.
+func (s server[Request]) DeleteUserGroup(ctx echo.Context, groupId GroupID) error {
+	return s.send(ctx, s.handlers.DeleteUserGroup(s.request(ctx), groupId).Reply())
+}
+
+// DeleteUserGroupReply is a response that the contract declares for deleteUserGroup. The methods of DeleteUserGroupReplies return it.
+type DeleteUserGroupReply struct{ ofDeleteUserGroup contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteUserGroupReply) Reply() contract.Reply { return r.ofDeleteUserGroup }
+
+// DeleteUserGroupReplies returns the responses that the contract declares for deleteUserGroup, by outcome.
+type DeleteUserGroupReplies struct{}
+
+// OK returns the response 200 ok, "User group deleted".
+func (DeleteUserGroupReplies) OK() DeleteUserGroupReply {
+	return DeleteUserGroupReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User group deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteUserGroupReplies) StreamOK() DeleteUserGroupReply {
+	return DeleteUserGroupReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User group deleted"}, Streamed: true}}
+}
+
+// Failed returns the response 400 failed, "Could not delete the user group.". cause may be nil.
+func (DeleteUserGroupReplies) Failed(cause error) DeleteUserGroupReply {
+	return DeleteUserGroupReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not delete the user group."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteUserGroupReplies) NoKey(cause error) DeleteUserGroupReply {
+	return DeleteUserGroupReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteUserGroupReplies) Unauthorised(cause error) DeleteUserGroupReply {
+	return DeleteUserGroupReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/usergroups/{groupId}". cause may be nil.
+func (DeleteUserGroupReplies) AccessDenied(cause error) DeleteUserGroupReply {
+	return DeleteUserGroupReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/usergroups/{groupId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail.". cause may be nil.
+func (DeleteUserGroupReplies) NotFound(cause error) DeleteUserGroupReply {
+	return DeleteUserGroupReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteUserGroupReplies) TooManyAttempts(cause error) DeleteUserGroupReply {
+	return DeleteUserGroupReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// GetUserGroup implements ServerInterface.
+func (s server[Request]) GetUserGroup(ctx echo.Context, groupId GroupID) error {
+	return s.send(ctx, s.handlers.GetUserGroup(s.request(ctx), groupId).Reply())
+}
+
+// GetUserGroupReply is a response that the contract declares for getUserGroup. The methods of GetUserGroupReplies return it.
+type GetUserGroupReply struct{ ofGetUserGroup contract.Reply }
+
+// Reply returns what to send.
+func (r GetUserGroupReply) Reply() contract.Reply { return r.ofGetUserGroup }
+
+// GetUserGroupReplies returns the responses that the contract declares for getUserGroup, by outcome.
+type GetUserGroupReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetUserGroupReplies) OK(body UserGroupDocument) GetUserGroupReply {
+	return GetUserGroupReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetUserGroupReplies) StreamOK() GetUserGroupReply {
+	return GetUserGroupReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetUserGroupReplies) NoKey(cause error) GetUserGroupReply {
+	return GetUserGroupReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetUserGroupReplies) Unauthorised(cause error) GetUserGroupReply {
+	return GetUserGroupReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/usergroups/{groupId}". cause may be nil.
+func (GetUserGroupReplies) AccessDenied(cause error) GetUserGroupReply {
+	return GetUserGroupReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/usergroups/{groupId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user group detail.". cause may be nil.
+func (GetUserGroupReplies) NotFound(cause error) GetUserGroupReply {
+	return GetUserGroupReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user group detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetUserGroupReplies) TooManyAttempts(cause error) GetUserGroupReply {
+	return GetUserGroupReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve user group detail.". cause may be nil.
+func (GetUserGroupReplies) Failed(cause error) GetUserGroupReply {
+	return GetUserGroupReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve user group detail."}, Cause: cause}}
+}
+
+// UpdateUserGroup implements ServerInterface.
+func (s server[Request]) UpdateUserGroup(ctx echo.Context, groupId GroupID) error {
+	return s.send(ctx, s.handlers.UpdateUserGroup(s.request(ctx), groupId).Reply())
+}
+
+// UpdateUserGroupReply is a response that the contract declares for updateUserGroup. The methods of UpdateUserGroupReplies return it.
+type UpdateUserGroupReply struct{ ofUpdateUserGroup contract.Reply }
+
+// Reply returns what to send.
+func (r UpdateUserGroupReply) Reply() contract.Reply { return r.ofUpdateUserGroup }
+
+// UpdateUserGroupReplies returns the responses that the contract declares for updateUserGroup, by outcome.
+type UpdateUserGroupReplies struct{}
+
+// OK returns the response 200 ok, "User group updated".
+func (UpdateUserGroupReplies) OK() UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User group updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (UpdateUserGroupReplies) StreamOK() UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User group updated"}, Streamed: true}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (UpdateUserGroupReplies) Malformed(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 400 not_found, "Group ID does not exist". cause may be nil.
+func (UpdateUserGroupReplies) NotFound(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Group ID does not exist"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (UpdateUserGroupReplies) NoKey(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (UpdateUserGroupReplies) Unauthorised(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/usergroups/{groupId}". cause may be nil.
+func (UpdateUserGroupReplies) AccessDenied(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/usergroups/{groupId}"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (UpdateUserGroupReplies) TooSlow(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (UpdateUserGroupReplies) TooLarge(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (UpdateUserGroupReplies) TooManyAttempts(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (UpdateUserGroupReplies) EmptyBody(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not update the user group.". cause may be nil.
+func (UpdateUserGroupReplies) Failed(cause error) UpdateUserGroupReply {
+	return UpdateUserGroupReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not update the user group."}, Cause: cause}}
+}
+
+// GetUsers implements ServerInterface.
+func (s server[Request]) GetUsers(ctx echo.Context, params GetUsersParams) error {
+	return s.send(ctx, s.handlers.GetUsers(s.request(ctx), params).Reply())
+}
+
+// GetUsersReply is a response that the contract declares for getUsers. The methods of GetUsersReplies return it.
+type GetUsersReply struct{ ofGetUsers contract.Reply }
+
+// Reply returns what to send.
+func (r GetUsersReply) Reply() contract.Reply { return r.ofGetUsers }
+
+// GetUsersReplies returns the responses that the contract declares for getUsers, by outcome.
+type GetUsersReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetUsersReplies) OK(body externalRef0.Users) GetUsersReply {
+	return GetUsersReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetUsersReplies) StreamOK() GetUsersReply {
+	return GetUsersReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetUsersReplies) BadParameter(cause error) GetUsersReply {
+	return GetUsersReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetUsersReplies) NoKey(cause error) GetUsersReply {
+	return GetUsersReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetUsersReplies) Unauthorised(cause error) GetUsersReply {
+	return GetUsersReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users". cause may be nil.
+func (GetUsersReplies) AccessDenied(cause error) GetUsersReply {
+	return GetUsersReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetUsersReplies) TooManyAttempts(cause error) GetUsersReply {
+	return GetUsersReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve users.". cause may be nil.
+func (GetUsersReplies) Failed(cause error) GetUsersReply {
+	return GetUsersReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve users."}, Cause: cause}}
+}
+
+// AddUser implements ServerInterface.
+func (s server[Request]) AddUser(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.AddUser(s.request(ctx)).Reply())
+}
+
+// AddUserReply is a response that the contract declares for addUser. The methods of AddUserReplies return it.
+type AddUserReply struct{ ofAddUser contract.Reply }
+
+// Reply returns what to send.
+func (r AddUserReply) Reply() contract.Reply { return r.ofAddUser }
+
+// AddUserReplies returns the responses that the contract declares for addUser, by outcome.
+type AddUserReplies struct{}
+
+// OK returns the response 200 ok, "User and session have been created".
+func (AddUserReplies) OK(meta any) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User and session have been created"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (AddUserReplies) StreamOK() AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User and session have been created"}, Streamed: true}}
+}
+
+// Invalid returns the response 400 invalid, "User object validation failed.". cause may be nil.
+func (AddUserReplies) Invalid(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "User object validation failed."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (AddUserReplies) NoKey(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (AddUserReplies) Unauthorised(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users". cause may be nil.
+func (AddUserReplies) AccessDenied(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "User email already exists for this org.". cause may be nil.
+func (AddUserReplies) Conflict(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "User email already exists for this org."}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (AddUserReplies) Malformed(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NoPermissions returns the response 403 no_permissions, "To create a user specify at least one permission, or make them an admin.". cause may be nil.
+func (AddUserReplies) NoPermissions(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "no_permissions", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "To create a user specify at least one permission, or make them an admin."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (AddUserReplies) TooSlow(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (AddUserReplies) TooLarge(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (AddUserReplies) TooManyAttempts(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (AddUserReplies) EmptyBody(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Couldn't retrieve user session details.". cause may be nil.
+func (AddUserReplies) Failed(cause error) AddUserReply {
+	return AddUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Couldn't retrieve user session details."}, Cause: cause}}
+}
+
+// CurrentUserDetail implements ServerInterface.
+func (s server[Request]) CurrentUserDetail(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.CurrentUserDetail(s.request(ctx)).Reply())
+}
+
+// CurrentUserDetailReply is a response that the contract declares for currentUserDetail. The methods of CurrentUserDetailReplies return it.
+type CurrentUserDetailReply struct{ ofCurrentUserDetail contract.Reply }
+
+// Reply returns what to send.
+func (r CurrentUserDetailReply) Reply() contract.Reply { return r.ofCurrentUserDetail }
+
+// CurrentUserDetailReplies returns the responses that the contract declares for currentUserDetail, by outcome.
+type CurrentUserDetailReplies struct{}
+
+// OK returns the response 200 ok.
+func (CurrentUserDetailReplies) OK(body externalRef0.User) CurrentUserDetailReply {
+	return CurrentUserDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CurrentUserDetailReplies) StreamOK() CurrentUserDetailReply {
+	return CurrentUserDetailReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CurrentUserDetailReplies) NoKey(cause error) CurrentUserDetailReply {
+	return CurrentUserDetailReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CurrentUserDetailReplies) Unauthorised(cause error) CurrentUserDetailReply {
+	return CurrentUserDetailReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CurrentUserDetailReplies) TooManyAttempts(cause error) CurrentUserDetailReply {
+	return CurrentUserDetailReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal current user data.". cause may be nil.
+func (CurrentUserDetailReplies) Failed(cause error) CurrentUserDetailReply {
+	return CurrentUserDetailReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal current user data."}, Cause: cause}}
+}
+
+// SearchUserGet implements ServerInterface.
+func (s server[Request]) SearchUserGet(ctx echo.Context, params SearchUserGetParams) error {
+	return s.send(ctx, s.handlers.SearchUserGet(s.request(ctx), params).Reply())
+}
+
+// SearchUserGetReply is a response that the contract declares for searchUserGet. The methods of SearchUserGetReplies return it.
+type SearchUserGetReply struct{ ofSearchUserGet contract.Reply }
+
+// Reply returns what to send.
+func (r SearchUserGetReply) Reply() contract.Reply { return r.ofSearchUserGet }
+
+// SearchUserGetReplies returns the responses that the contract declares for searchUserGet, by outcome.
+type SearchUserGetReplies struct{}
+
+// OK returns the response 200 ok.
+func (SearchUserGetReplies) OK(body externalRef0.Users) SearchUserGetReply {
+	return SearchUserGetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (SearchUserGetReplies) StreamOK() SearchUserGetReply {
+	return SearchUserGetReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (SearchUserGetReplies) BadParameter(cause error) SearchUserGetReply {
+	return SearchUserGetReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (SearchUserGetReplies) NoKey(cause error) SearchUserGetReply {
+	return SearchUserGetReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (SearchUserGetReplies) Unauthorised(cause error) SearchUserGetReply {
+	return SearchUserGetReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users/search". cause may be nil.
+func (SearchUserGetReplies) AccessDenied(cause error) SearchUserGetReply {
+	return SearchUserGetReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users/search"}, Cause: cause}}
+}
+
+// Failed returns the response 404 failed, "Could not search users.". cause may be nil.
+func (SearchUserGetReplies) Failed(cause error) SearchUserGetReply {
+	return SearchUserGetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not search users."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (SearchUserGetReplies) TooManyAttempts(cause error) SearchUserGetReply {
+	return SearchUserGetReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// SearchUser implements ServerInterface.
+func (s server[Request]) SearchUser(ctx echo.Context, params SearchUserParams) error {
+	return s.send(ctx, s.handlers.SearchUser(s.request(ctx), params).Reply())
+}
+
+// SearchUserReply is a response that the contract declares for searchUser. The methods of SearchUserReplies return it.
+type SearchUserReply struct{ ofSearchUser contract.Reply }
+
+// Reply returns what to send.
+func (r SearchUserReply) Reply() contract.Reply { return r.ofSearchUser }
+
+// SearchUserReplies returns the responses that the contract declares for searchUser, by outcome.
+type SearchUserReplies struct{}
+
+// OK returns the response 200 ok.
+func (SearchUserReplies) OK(body externalRef0.Users) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (SearchUserReplies) StreamOK() SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (SearchUserReplies) BadParameter(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 400 empty_body, "Could not extract search filter from request body.". cause may be nil.
+func (SearchUserReplies) EmptyBody(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not extract search filter from request body."}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Could not extract search filter from request body.". cause may be nil.
+func (SearchUserReplies) Malformed(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not extract search filter from request body."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (SearchUserReplies) NoKey(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (SearchUserReplies) Unauthorised(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users/search". cause may be nil.
+func (SearchUserReplies) AccessDenied(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users/search"}, Cause: cause}}
+}
+
+// Failed returns the response 404 failed, "Could not search users.". cause may be nil.
+func (SearchUserReplies) Failed(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not search users."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (SearchUserReplies) TooSlow(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (SearchUserReplies) TooLarge(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (SearchUserReplies) TooManyAttempts(cause error) SearchUserReply {
+	return SearchUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// DeleteUser implements ServerInterface.
+func (s server[Request]) DeleteUser(ctx echo.Context, userId externalRef0.UserID) error {
+	return s.send(ctx, s.handlers.DeleteUser(s.request(ctx), userId).Reply())
+}
+
+// DeleteUserReply is a response that the contract declares for deleteUser. The methods of DeleteUserReplies return it.
+type DeleteUserReply struct{ ofDeleteUser contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteUserReply) Reply() contract.Reply { return r.ofDeleteUser }
+
+// DeleteUserReplies returns the responses that the contract declares for deleteUser, by outcome.
+type DeleteUserReplies struct{}
+
+// OK returns the response 200 ok, "User deleted".
+func (DeleteUserReplies) OK() DeleteUserReply {
+	return DeleteUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User deleted"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteUserReplies) StreamOK() DeleteUserReply {
+	return DeleteUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User deleted"}, Streamed: true}}
+}
+
+// Failed returns the response 400 failed, "Could not delete the user.". cause may be nil.
+func (DeleteUserReplies) Failed(cause error) DeleteUserReply {
+	return DeleteUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not delete the user."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteUserReplies) NoKey(cause error) DeleteUserReply {
+	return DeleteUserReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteUserReplies) Unauthorised(cause error) DeleteUserReply {
+	return DeleteUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users/{userId}". cause may be nil.
+func (DeleteUserReplies) AccessDenied(cause error) DeleteUserReply {
+	return DeleteUserReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users/{userId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail.". cause may be nil.
+func (DeleteUserReplies) NotFound(cause error) DeleteUserReply {
+	return DeleteUserReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteUserReplies) TooManyAttempts(cause error) DeleteUserReply {
+	return DeleteUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// GetUser implements ServerInterface.
+func (s server[Request]) GetUser(ctx echo.Context, userId externalRef0.UserID) error {
+	return s.send(ctx, s.handlers.GetUser(s.request(ctx), userId).Reply())
+}
+
+// GetUserReply is a response that the contract declares for getUser. The methods of GetUserReplies return it.
+type GetUserReply struct{ ofGetUser contract.Reply }
+
+// Reply returns what to send.
+func (r GetUserReply) Reply() contract.Reply { return r.ofGetUser }
+
+// GetUserReplies returns the responses that the contract declares for getUser, by outcome.
+type GetUserReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetUserReplies) OK(body externalRef0.User) GetUserReply {
+	return GetUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetUserReplies) StreamOK() GetUserReply {
+	return GetUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetUserReplies) NoKey(cause error) GetUserReply {
+	return GetUserReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetUserReplies) Unauthorised(cause error) GetUserReply {
+	return GetUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users/{userId}". cause may be nil.
+func (GetUserReplies) AccessDenied(cause error) GetUserReply {
+	return GetUserReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users/{userId}"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail.". cause may be nil.
+func (GetUserReplies) NotFound(cause error) GetUserReply {
+	return GetUserReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetUserReplies) TooManyAttempts(cause error) GetUserReply {
+	return GetUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to marshal user data.". cause may be nil.
+func (GetUserReplies) Failed(cause error) GetUserReply {
+	return GetUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to marshal user data."}, Cause: cause}}
+}
+
+// ChangeUser implements ServerInterface.
+func (s server[Request]) ChangeUser(ctx echo.Context, userId externalRef0.UserID) error {
+	return s.send(ctx, s.handlers.ChangeUser(s.request(ctx), userId).Reply())
+}
+
+// ChangeUserReply is a response that the contract declares for changeUser. The methods of ChangeUserReplies return it.
+type ChangeUserReply struct{ ofChangeUser contract.Reply }
+
+// Reply returns what to send.
+func (r ChangeUserReply) Reply() contract.Reply { return r.ofChangeUser }
+
+// ChangeUserReplies returns the responses that the contract declares for changeUser, by outcome.
+type ChangeUserReplies struct{}
+
+// OK returns the response 200 ok, "User updated".
+func (ChangeUserReplies) OK() ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ChangeUserReplies) StreamOK() ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User updated"}, Streamed: true}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (ChangeUserReplies) Malformed(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 400 not_found, "user does not exist.". cause may be nil.
+func (ChangeUserReplies) NotFound(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "user does not exist."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ChangeUserReplies) NoKey(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ChangeUserReplies) Unauthorised(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users/{userId}". cause may be nil.
+func (ChangeUserReplies) AccessDenied(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users/{userId}"}, Cause: cause}}
+}
+
+// Conflict returns the response 403 conflict, "User email already exists for this org.". cause may be nil.
+func (ChangeUserReplies) Conflict(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "User email already exists for this org."}, Cause: cause}}
+}
+
+// Invalid returns the response 403 invalid, "User object validation failed.". cause may be nil.
+func (ChangeUserReplies) Invalid(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "User object validation failed."}, Cause: cause}}
+}
+
+// NoPermissions returns the response 403 no_permissions, "To create a user specify at least one permission, or make them an admin.". cause may be nil.
+func (ChangeUserReplies) NoPermissions(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "no_permissions", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "To create a user specify at least one permission, or make them an admin."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (ChangeUserReplies) TooSlow(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (ChangeUserReplies) TooLarge(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ChangeUserReplies) TooManyAttempts(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (ChangeUserReplies) EmptyBody(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not update the user.". cause may be nil.
+func (ChangeUserReplies) Failed(cause error) ChangeUserReply {
+	return ChangeUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not update the user."}, Cause: cause}}
+}
+
+// ResetUserKey implements ServerInterface.
+func (s server[Request]) ResetUserKey(ctx echo.Context, userId externalRef0.UserID) error {
+	return s.send(ctx, s.handlers.ResetUserKey(s.request(ctx), userId).Reply())
+}
+
+// ResetUserKeyReply is a response that the contract declares for resetUserKey. The methods of ResetUserKeyReplies return it.
+type ResetUserKeyReply struct{ ofResetUserKey contract.Reply }
+
+// Reply returns what to send.
+func (r ResetUserKeyReply) Reply() contract.Reply { return r.ofResetUserKey }
+
+// ResetUserKeyReplies returns the responses that the contract declares for resetUserKey, by outcome.
+type ResetUserKeyReplies struct{}
+
+// OK returns the response 200 ok, "User session renewed".
+func (ResetUserKeyReplies) OK() ResetUserKeyReply {
+	return ResetUserKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User session renewed"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ResetUserKeyReplies) StreamOK() ResetUserKeyReply {
+	return ResetUserKeyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User session renewed"}, Streamed: true}}
+}
+
+// Failed returns the response 400 failed, "Problem updating user with new key.". cause may be nil.
+func (ResetUserKeyReplies) Failed(cause error) ResetUserKeyReply {
+	return ResetUserKeyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Problem updating user with new key."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (ResetUserKeyReplies) NoKey(cause error) ResetUserKeyReply {
+	return ResetUserKeyReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (ResetUserKeyReplies) Unauthorised(cause error) ResetUserKeyReply {
+	return ResetUserKeyReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users/{userId}/actions/key/reset". cause may be nil.
+func (ResetUserKeyReplies) AccessDenied(cause error) ResetUserKeyReply {
+	return ResetUserKeyReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users/{userId}/actions/key/reset"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail.". cause may be nil.
+func (ResetUserKeyReplies) NotFound(cause error) ResetUserKeyReply {
+	return ResetUserKeyReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail."}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (ResetUserKeyReplies) TooManyAttempts(cause error) ResetUserKeyReply {
+	return ResetUserKeyReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// SetUserPassword implements ServerInterface.
+func (s server[Request]) SetUserPassword(ctx echo.Context, userId externalRef0.UserID) error {
+	return s.send(ctx, s.handlers.SetUserPassword(s.request(ctx), userId).Reply())
+}
+
+// SetUserPasswordReply is a response that the contract declares for setUserPassword. The methods of SetUserPasswordReplies return it.
+type SetUserPasswordReply struct{ ofSetUserPassword contract.Reply }
+
+// Reply returns what to send.
+func (r SetUserPasswordReply) Reply() contract.Reply { return r.ofSetUserPassword }
+
+// SetUserPasswordReplies returns the responses that the contract declares for setUserPassword, by outcome.
+type SetUserPasswordReplies struct{}
+
+// OK returns the response 200 ok, "User password updated".
+func (SetUserPasswordReplies) OK() SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User password updated"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (SetUserPasswordReplies) StreamOK() SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User password updated"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (SetUserPasswordReplies) NoKey(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (SetUserPasswordReplies) Unauthorised(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (SetUserPasswordReplies) Malformed(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotAdmin returns the response 403 not_admin, "You do not have permission to reset the password for other users.". cause may be nil.
+func (SetUserPasswordReplies) NotAdmin(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "not_admin", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "You do not have permission to reset the password for other users."}, Cause: cause}}
+}
+
+// NotAllowed returns the response 403 not_allowed, "You do not have permission to reset the password for other users. As an admin user, this permission can be modified using OPA rules.". cause may be nil.
+func (SetUserPasswordReplies) NotAllowed(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "not_allowed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "You do not have permission to reset the password for other users. As an admin user, this permission can be modified using OPA rules."}, Cause: cause}}
+}
+
+// WrongPassword returns the response 403 wrong_password, "Current password is missing or wrong.". cause may be nil.
+func (SetUserPasswordReplies) WrongPassword(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "wrong_password", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Current password is missing or wrong."}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "Could not retrieve user detail.". cause may be nil.
+func (SetUserPasswordReplies) NotFound(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "Could not retrieve user detail."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (SetUserPasswordReplies) TooSlow(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (SetUserPasswordReplies) TooLarge(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (SetUserPasswordReplies) TooManyAttempts(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (SetUserPasswordReplies) EmptyBody(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to save the password.". cause may be nil.
+func (SetUserPasswordReplies) Failed(cause error) SetUserPasswordReply {
+	return SetUserPasswordReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the password."}, Cause: cause}}
+}
+
+// RevokeUser implements ServerInterface.
+func (s server[Request]) RevokeUser(ctx echo.Context, userId externalRef0.UserID) error {
+	return s.send(ctx, s.handlers.RevokeUser(s.request(ctx), userId).Reply())
+}
+
+// RevokeUserReply is a response that the contract declares for revokeUser. The methods of RevokeUserReplies return it.
+type RevokeUserReply struct{ ofRevokeUser contract.Reply }
+
+// Reply returns what to send.
+func (r RevokeUserReply) Reply() contract.Reply { return r.ofRevokeUser }
+
+// RevokeUserReplies returns the responses that the contract declares for revokeUser, by outcome.
+type RevokeUserReplies struct{}
+
+// OK returns the response 200 ok, "User revoked".
+func (RevokeUserReplies) OK() RevokeUserReply {
+	return RevokeUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User revoked"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (RevokeUserReplies) StreamOK() RevokeUserReply {
+	return RevokeUserReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "User revoked"}, Streamed: true}}
+}
+
+// NotFound returns the response 400 not_found, "Could not retrieve user detail.". cause may be nil.
+func (RevokeUserReplies) NotFound(cause error) RevokeUserReply {
+	return RevokeUserReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Could not retrieve user detail."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (RevokeUserReplies) NoKey(cause error) RevokeUserReply {
+	return RevokeUserReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (RevokeUserReplies) Unauthorised(cause error) RevokeUserReply {
+	return RevokeUserReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/users/{userId}/actions/revoke". cause may be nil.
+func (RevokeUserReplies) AccessDenied(cause error) RevokeUserReply {
+	return RevokeUserReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/users/{userId}/actions/revoke"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (RevokeUserReplies) TooManyAttempts(cause error) RevokeUserReply {
+	return RevokeUserReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not revoke the user.". cause may be nil.
+func (RevokeUserReplies) Failed(cause error) RevokeUserReply {
+	return RevokeUserReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not revoke the user."}, Cause: cause}}
+}
+
+// Bootstrap implements ServerInterface.
+func (s server[Request]) Bootstrap(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.Bootstrap(s.request(ctx)).Reply())
+}
+
+// BootstrapReply is a response that the contract declares for bootstrap. The methods of BootstrapReplies return it.
+type BootstrapReply struct{ ofBootstrap contract.Reply }
+
+// Reply returns what to send.
+func (r BootstrapReply) Reply() contract.Reply { return r.ofBootstrap }
+
+// BootstrapReplies returns the responses that the contract declares for bootstrap, by outcome.
+type BootstrapReplies struct{}
+
+// OK returns the response 200 ok, "68b225c4376748207453c235ed8e2a82". value replaces "68b225c4376748207453c235ed8e2a82".
+func (BootstrapReplies) OK(value string, meta any) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "68b225c4376748207453c235ed8e2a82", Varies: "68b225c4376748207453c235ed8e2a82"}, Value: value, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (BootstrapReplies) StreamOK(value string) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "68b225c4376748207453c235ed8e2a82", Varies: "68b225c4376748207453c235ed8e2a82"}, Value: value, Streamed: true}}
+}
+
+// Conflict returns the response 403 conflict, "An organisation exists already.". cause may be nil.
+func (BootstrapReplies) Conflict(cause error) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "An organisation exists already."}, Cause: cause}}
+}
+
+// Disabled returns the response 403 disabled, "The server is not configured to be bootstrapped by a form (--bootstrap).". cause may be nil.
+func (BootstrapReplies) Disabled(cause error) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "disabled", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The server is not configured to be bootstrapped by a form (--bootstrap)."}, Cause: cause}}
+}
+
+// Invalid returns the response 403 invalid, "User object validation failed.". cause may be nil.
+func (BootstrapReplies) Invalid(cause error) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "invalid", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "User object validation failed."}, Cause: cause}}
+}
+
+// Malformed returns the response 403 malformed, "Request body malformed.". cause may be nil.
+func (BootstrapReplies) Malformed(cause error) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (BootstrapReplies) TooSlow(cause error) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (BootstrapReplies) TooLarge(cause error) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (BootstrapReplies) EmptyBody(cause error) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not create the organisation and the user.". cause may be nil.
+func (BootstrapReplies) Failed(cause error) BootstrapReply {
+	return BootstrapReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not create the organisation and the user."}, Cause: cause}}
+}
+
+// GetHealth implements ServerInterface.
+func (s server[Request]) GetHealth(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetHealth(s.request(ctx)).Reply())
+}
+
+// GetHealthReply is a response that the contract declares for getHealth. The methods of GetHealthReplies return it.
+type GetHealthReply struct{ ofGetHealth contract.Reply }
+
+// Reply returns what to send.
+func (r GetHealthReply) Reply() contract.Reply { return r.ofGetHealth }
+
+// GetHealthReplies returns the responses that the contract declares for getHealth, by outcome.
+type GetHealthReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetHealthReplies) OK(body Health) GetHealthReply {
+	return GetHealthReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetHealthReplies) StreamOK() GetHealthReply {
+	return GetHealthReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// GetHello implements ServerInterface.
+func (s server[Request]) GetHello(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetHello(s.request(ctx)).Reply())
+}
+
+// GetHelloReply is a response that the contract declares for getHello. The methods of GetHelloReplies return it.
+type GetHelloReply struct{ ofGetHello contract.Reply }
+
+// Reply returns what to send.
+func (r GetHelloReply) Reply() contract.Reply { return r.ofGetHello }
+
+// GetHelloReplies returns the responses that the contract declares for getHello, by outcome.
+type GetHelloReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetHelloReplies) OK(body Health) GetHelloReply {
+	return GetHelloReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetHelloReplies) StreamOK() GetHelloReply {
+	return GetHelloReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// SetLicense implements ServerInterface.
+func (s server[Request]) SetLicense(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.SetLicense(s.request(ctx)).Reply())
+}
+
+// SetLicenseReply is a response that the contract declares for setLicense. The methods of SetLicenseReplies return it.
+type SetLicenseReply struct{ ofSetLicense contract.Reply }
+
+// Reply returns what to send.
+func (r SetLicenseReply) Reply() contract.Reply { return r.ofSetLicense }
+
+// SetLicenseReplies returns the responses that the contract declares for setLicense, by outcome.
+type SetLicenseReplies struct{}
+
+// OK returns the response 200 ok, "No license is needed".
+func (SetLicenseReplies) OK() SetLicenseReply {
+	return SetLicenseReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "No license is needed"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (SetLicenseReplies) StreamOK() SetLicenseReply {
+	return SetLicenseReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "No license is needed"}, Streamed: true}}
+}
+
+// GetReady implements ServerInterface.
+func (s server[Request]) GetReady(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetReady(s.request(ctx)).Reply())
+}
+
+// GetReadyReply is a response that the contract declares for getReady. The methods of GetReadyReplies return it.
+type GetReadyReply struct{ ofGetReady contract.Reply }
+
+// Reply returns what to send.
+func (r GetReadyReply) Reply() contract.Reply { return r.ofGetReady }
+
+// GetReadyReplies returns the responses that the contract declares for getReady, by outcome.
+type GetReadyReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetReadyReplies) OK(body Health) GetReadyReply {
+	return GetReadyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetReadyReplies) StreamOK() GetReadyReply {
+	return GetReadyReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Failed returns the response 503 failed. cause may be nil.
+func (GetReadyReplies) Failed(body Health, cause error) GetReadyReply {
+	return GetReadyReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 503}, Body: body, Cause: cause}}
+}
+
+// RedeemPortalNonce implements ServerInterface.
+func (s server[Request]) RedeemPortalNonce(ctx echo.Context, params RedeemPortalNonceParams) error {
+	return s.send(ctx, s.handlers.RedeemPortalNonce(s.request(ctx), params).Reply())
+}
+
+// RedeemPortalNonceReply is a response that the contract declares for redeemPortalNonce. The methods of RedeemPortalNonceReplies return it.
+type RedeemPortalNonceReply struct{ ofRedeemPortalNonce contract.Reply }
+
+// Reply returns what to send.
+func (r RedeemPortalNonceReply) Reply() contract.Reply { return r.ofRedeemPortalNonce }
+
+// RedeemPortalNonceReplies returns the responses that the contract declares for redeemPortalNonce, by outcome.
+type RedeemPortalNonceReplies struct{}
+
+// OK returns the response 200 ok, "Signed on".
+func (RedeemPortalNonceReplies) OK(meta any) RedeemPortalNonceReply {
+	return RedeemPortalNonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed on"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (RedeemPortalNonceReplies) StreamOK() RedeemPortalNonceReply {
+	return RedeemPortalNonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed on"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (RedeemPortalNonceReplies) BadParameter(cause error) RedeemPortalNonceReply {
+	return RedeemPortalNonceReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NotFound returns the response 401 not_found, "SSO nonce is unknown or no longer valid.". cause may be nil.
+func (RedeemPortalNonceReplies) NotFound(cause error) RedeemPortalNonceReply {
+	return RedeemPortalNonceReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "SSO nonce is unknown or no longer valid."}, Cause: cause}}
+}
+
+// NotAllowed returns the response 403 not_allowed, "The user is not allowed to sign on.". cause may be nil.
+func (RedeemPortalNonceReplies) NotAllowed(cause error) RedeemPortalNonceReply {
+	return RedeemPortalNonceReply{contract.Reply{Outcome: "not_allowed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The user is not allowed to sign on."}, Cause: cause}}
+}
+
+// NotRegistered returns the response 403 not_registered, "Only registered users may sign on.". cause may be nil.
+func (RedeemPortalNonceReplies) NotRegistered(cause error) RedeemPortalNonceReply {
+	return RedeemPortalNonceReply{contract.Reply{Outcome: "not_registered", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Only registered users may sign on."}, Cause: cause}}
+}
+
+// MissingParameter returns the response 422 missing_parameter, "nonce parameter is required". cause may be nil.
+func (RedeemPortalNonceReplies) MissingParameter(cause error) RedeemPortalNonceReply {
+	return RedeemPortalNonceReply{contract.Reply{Outcome: "missing_parameter", Response: contract.Response{Status: 422, Form: contract.Envelope, Message: "nonce parameter is required"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to redeem the SSO nonce.". cause may be nil.
+func (RedeemPortalNonceReplies) Failed(cause error) RedeemPortalNonceReply {
+	return RedeemPortalNonceReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to redeem the SSO nonce."}, Cause: cause}}
+}
+
+// RedeemDashboardNonce implements ServerInterface.
+func (s server[Request]) RedeemDashboardNonce(ctx echo.Context, params RedeemDashboardNonceParams) error {
+	return s.send(ctx, s.handlers.RedeemDashboardNonce(s.request(ctx), params).Reply())
+}
+
+// RedeemDashboardNonceReply is a response that the contract declares for redeemDashboardNonce. The methods of RedeemDashboardNonceReplies return it.
+type RedeemDashboardNonceReply struct{ ofRedeemDashboardNonce contract.Reply }
+
+// Reply returns what to send.
+func (r RedeemDashboardNonceReply) Reply() contract.Reply { return r.ofRedeemDashboardNonce }
+
+// RedeemDashboardNonceReplies returns the responses that the contract declares for redeemDashboardNonce, by outcome.
+type RedeemDashboardNonceReplies struct{}
+
+// OK returns the response 200 ok, "Signed on".
+func (RedeemDashboardNonceReplies) OK(meta any) RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed on"}, Body: meta}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (RedeemDashboardNonceReplies) StreamOK() RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed on"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (RedeemDashboardNonceReplies) BadParameter(cause error) RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NotFound returns the response 401 not_found, "SSO nonce is unknown or no longer valid.". cause may be nil.
+func (RedeemDashboardNonceReplies) NotFound(cause error) RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "SSO nonce is unknown or no longer valid."}, Cause: cause}}
+}
+
+// NotAllowed returns the response 403 not_allowed, "The user is not allowed to sign on.". cause may be nil.
+func (RedeemDashboardNonceReplies) NotAllowed(cause error) RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "not_allowed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The user is not allowed to sign on."}, Cause: cause}}
+}
+
+// NotRegistered returns the response 403 not_registered, "Only registered users may sign on.". cause may be nil.
+func (RedeemDashboardNonceReplies) NotRegistered(cause error) RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "not_registered", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Only registered users may sign on."}, Cause: cause}}
+}
+
+// MissingParameter returns the response 422 missing_parameter, "nonce parameter is required". cause may be nil.
+func (RedeemDashboardNonceReplies) MissingParameter(cause error) RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "missing_parameter", Response: contract.Response{Status: 422, Form: contract.Envelope, Message: "nonce parameter is required"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to redeem the SSO nonce.". cause may be nil.
+func (RedeemDashboardNonceReplies) Failed(cause error) RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to redeem the SSO nonce."}, Cause: cause}}
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -5125,8 +9825,532 @@ func (w *ServerInterfaceWrapper) GetApis(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
 	}
 
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", ctx.QueryParams(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sort: %s", err))
+	}
+
+	// ------------- Optional query parameter "category" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "category", ctx.QueryParams(), &params.Category, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter category: %s", err))
+	}
+
+	// ------------- Optional query parameter "auth_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "auth_type", ctx.QueryParams(), &params.AuthType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auth_type: %s", err))
+	}
+
+	// ------------- Optional query parameter "api_type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "api_type", ctx.QueryParams(), &params.ApiType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter api_type: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetApis(ctx, params)
+	return err
+}
+
+// PostApis converts echo context to params.
+func (w *ServerInterfaceWrapper) PostApis(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PostApisParams
+	// ------------- Optional query parameter "base_api_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "base_api_id", ctx.QueryParams(), &params.BaseApiId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter base_api_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "base_api_version_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "base_api_version_name", ctx.QueryParams(), &params.BaseApiVersionName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter base_api_version_name: %s", err))
+	}
+
+	// ------------- Optional query parameter "new_version_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "new_version_name", ctx.QueryParams(), &params.NewVersionName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter new_version_name: %s", err))
+	}
+
+	// ------------- Optional query parameter "set_default" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "set_default", ctx.QueryParams(), &params.SetDefault, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter set_default: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PostApis(ctx, params)
+	return err
+}
+
+// ListKeys converts echo context to params.
+func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListKeysParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListKeys(ctx, params)
+	return err
+}
+
+// CreateBasicAuthUser converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateBasicAuthUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "username" -------------
+	var username NameOfUser
+
+	err = runtime.BindStyledParameterWithOptions("simple", "username", ctx.Param("username"), &username, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateBasicAuthUser(ctx, username)
+	return err
+}
+
+// CreateApiOAS converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateApiOAS(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateApiOASParams
+	// ------------- Optional query parameter "base_api_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "base_api_id", ctx.QueryParams(), &params.BaseApiId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter base_api_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "base_api_version_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "base_api_version_name", ctx.QueryParams(), &params.BaseApiVersionName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter base_api_version_name: %s", err))
+	}
+
+	// ------------- Optional query parameter "new_version_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "new_version_name", ctx.QueryParams(), &params.NewVersionName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter new_version_name: %s", err))
+	}
+
+	// ------------- Optional query parameter "set_default" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "set_default", ctx.QueryParams(), &params.SetDefault, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter set_default: %s", err))
+	}
+
+	// ------------- Optional query parameter "templateID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "templateID", ctx.QueryParams(), &params.TemplateID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter templateID: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateApiOAS(ctx, params)
+	return err
+}
+
+// ImportOAS converts echo context to params.
+func (w *ServerInterfaceWrapper) ImportOAS(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportOASParams
+	// ------------- Optional query parameter "upstreamURL" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "upstreamURL", ctx.QueryParams(), &params.UpstreamURL, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter upstreamURL: %s", err))
+	}
+
+	// ------------- Optional query parameter "listenPath" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "listenPath", ctx.QueryParams(), &params.ListenPath, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter listenPath: %s", err))
+	}
+
+	// ------------- Optional query parameter "customDomain" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "customDomain", ctx.QueryParams(), &params.CustomDomain, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter customDomain: %s", err))
+	}
+
+	// ------------- Optional query parameter "allowList" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "allowList", ctx.QueryParams(), &params.AllowList, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter allowList: %s", err))
+	}
+
+	// ------------- Optional query parameter "validateRequest" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "validateRequest", ctx.QueryParams(), &params.ValidateRequest, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter validateRequest: %s", err))
+	}
+
+	// ------------- Optional query parameter "mockResponse" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "mockResponse", ctx.QueryParams(), &params.MockResponse, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter mockResponse: %s", err))
+	}
+
+	// ------------- Optional query parameter "authentication" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "authentication", ctx.QueryParams(), &params.Authentication, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter authentication: %s", err))
+	}
+
+	// ------------- Optional query parameter "base_api_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "base_api_id", ctx.QueryParams(), &params.BaseApiId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter base_api_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "base_api_version_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "base_api_version_name", ctx.QueryParams(), &params.BaseApiVersionName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter base_api_version_name: %s", err))
+	}
+
+	// ------------- Optional query parameter "new_version_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "new_version_name", ctx.QueryParams(), &params.NewVersionName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter new_version_name: %s", err))
+	}
+
+	// ------------- Optional query parameter "set_default" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "set_default", ctx.QueryParams(), &params.SetDefault, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter set_default: %s", err))
+	}
+
+	// ------------- Optional query parameter "templateID" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "templateID", ctx.QueryParams(), &params.TemplateID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter templateID: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ImportOAS(ctx, params)
+	return err
+}
+
+// DeleteOASApi converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteOASApi(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteOASApiParams
+	// ------------- Optional query parameter "purge" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "purge", ctx.QueryParams(), &params.Purge, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter purge: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteOASApi(ctx, apiId, params)
+	return err
+}
+
+// GetOASAPIDetails converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOASAPIDetails(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOASAPIDetails(ctx, apiId)
+	return err
+}
+
+// UpdateApiOAS converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateApiOAS(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateApiOAS(ctx, apiId)
+	return err
+}
+
+// GetApiCategories converts echo context to params.
+func (w *ServerInterfaceWrapper) GetApiCategories(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetApiCategories(ctx, apiId)
+	return err
+}
+
+// UpdateApiCategories converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateApiCategories(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateApiCategories(ctx, apiId)
+	return err
+}
+
+// DownloadApiOASPublic converts echo context to params.
+func (w *ServerInterfaceWrapper) DownloadApiOASPublic(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DownloadApiOASPublicParams
+	// ------------- Optional query parameter "mode" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "mode", ctx.QueryParams(), &params.Mode, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter mode: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DownloadApiOASPublic(ctx, apiId, params)
+	return err
+}
+
+// ListOASApiVersions converts echo context to params.
+func (w *ServerInterfaceWrapper) ListOASApiVersions(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOASApiVersionsParams
+	// ------------- Optional query parameter "searchText" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "searchText", ctx.QueryParams(), &params.SearchText, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter searchText: %s", err))
+	}
+
+	// ------------- Optional query parameter "accessType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "accessType", ctx.QueryParams(), &params.AccessType, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter accessType: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListOASApiVersions(ctx, apiId, params)
+	return err
+}
+
+// GetOathClientsList converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOathClientsList(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOathClientsList(ctx, apiId)
+	return err
+}
+
+// CreateNewClientApp converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateNewClientApp(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateNewClientApp(ctx, apiId)
+	return err
+}
+
+// DeleteOathClient converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteOathClient(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// ------------- Path parameter "clientId" -------------
+	var clientId OAuthClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "clientId", ctx.Param("clientId"), &clientId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter clientId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteOathClient(ctx, apiId, clientId)
+	return err
+}
+
+// GetOAuthClientDetail converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOAuthClientDetail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// ------------- Path parameter "clientId" -------------
+	var clientId OAuthClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "clientId", ctx.Param("clientId"), &clientId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter clientId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOAuthClientDetail(ctx, apiId, clientId)
+	return err
+}
+
+// GetClientTokens converts echo context to params.
+func (w *ServerInterfaceWrapper) GetClientTokens(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// ------------- Path parameter "clientId" -------------
+	var clientId OAuthClientID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "clientId", ctx.Param("clientId"), &clientId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter clientId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetClientTokens(ctx, apiId, clientId)
+	return err
+}
+
+// CreateStreamsApi converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateStreamsApi(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateStreamsApi(ctx)
+	return err
+}
+
+// DeleteApi converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteApi(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteApi(ctx, apiId)
 	return err
 }
 
@@ -5146,11 +10370,27 @@ func (w *ServerInterfaceWrapper) GetApi(ctx echo.Context) error {
 	return err
 }
 
+// PutApi converts echo context to params.
+func (w *ServerInterfaceWrapper) PutApi(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId externalRef0.APIID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutApi(ctx, apiId)
+	return err
+}
+
 // ListApiKeys converts echo context to params.
 func (w *ServerInterfaceWrapper) ListApiKeys(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "apiId" -------------
-	var apiId externalRef0.APIID
+	var apiId APIOfKeys
 
 	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -5162,12 +10402,401 @@ func (w *ServerInterfaceWrapper) ListApiKeys(ctx echo.Context) error {
 	return err
 }
 
+// DeleteApiKeyDetail converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteApiKeyDetail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId APIOfKeys
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// ------------- Path parameter "keyId" -------------
+	var keyId externalRef0.KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "keyId", ctx.Param("keyId"), &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keyId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteApiKeyDetailParams
+	// ------------- Optional query parameter "hashed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hashed", ctx.QueryParams(), &params.Hashed, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hashed: %s", err))
+	}
+
+	// ------------- Optional query parameter "auto_guess" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "auto_guess", ctx.QueryParams(), &params.AutoGuess, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auto_guess: %s", err))
+	}
+
+	// ------------- Optional query parameter "username" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "username", ctx.QueryParams(), &params.Username, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteApiKeyDetail(ctx, apiId, keyId, params)
+	return err
+}
+
+// GetApiKeyDetail converts echo context to params.
+func (w *ServerInterfaceWrapper) GetApiKeyDetail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId APIOfKeys
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// ------------- Path parameter "keyId" -------------
+	var keyId externalRef0.KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "keyId", ctx.Param("keyId"), &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keyId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetApiKeyDetailParams
+	// ------------- Optional query parameter "hashed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hashed", ctx.QueryParams(), &params.Hashed, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hashed: %s", err))
+	}
+
+	// ------------- Optional query parameter "auto_guess" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "auto_guess", ctx.QueryParams(), &params.AutoGuess, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auto_guess: %s", err))
+	}
+
+	// ------------- Optional query parameter "username" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "username", ctx.QueryParams(), &params.Username, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetApiKeyDetail(ctx, apiId, keyId, params)
+	return err
+}
+
+// UpdateApiKeyDetail converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateApiKeyDetail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "apiId" -------------
+	var apiId APIOfKeys
+
+	err = runtime.BindStyledParameterWithOptions("simple", "apiId", ctx.Param("apiId"), &apiId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
+	}
+
+	// ------------- Path parameter "keyId" -------------
+	var keyId externalRef0.KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "keyId", ctx.Param("keyId"), &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keyId: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateApiKeyDetailParams
+	// ------------- Optional query parameter "hashed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hashed", ctx.QueryParams(), &params.Hashed, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hashed: %s", err))
+	}
+
+	// ------------- Optional query parameter "auto_guess" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "auto_guess", ctx.QueryParams(), &params.AutoGuess, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auto_guess: %s", err))
+	}
+
+	// ------------- Optional query parameter "username" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "username", ctx.QueryParams(), &params.Username, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
+	// ------------- Optional query parameter "suppress_reset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "suppress_reset", ctx.QueryParams(), &params.SuppressReset, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter suppress_reset: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateApiKeyDetail(ctx, apiId, keyId, params)
+	return err
+}
+
+// ListAssets converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAssets(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAssetsParams
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAssets(ctx, params)
+	return err
+}
+
+// AddAsset converts echo context to params.
+func (w *ServerInterfaceWrapper) AddAsset(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddAsset(ctx)
+	return err
+}
+
+// DeleteAsset converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteAsset(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "assetID" -------------
+	var assetID AssetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "assetID", ctx.Param("assetID"), &assetID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter assetID: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteAsset(ctx, assetID)
+	return err
+}
+
+// GetAsset converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAsset(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "assetID" -------------
+	var assetID AssetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "assetID", ctx.Param("assetID"), &assetID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter assetID: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAsset(ctx, assetID)
+	return err
+}
+
+// UpdateAsset converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateAsset(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "assetID" -------------
+	var assetID AssetID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "assetID", ctx.Param("assetID"), &assetID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter assetID: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateAsset(ctx, assetID)
+	return err
+}
+
+// ListCertificates converts echo context to params.
+func (w *ServerInterfaceWrapper) ListCertificates(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListCertificatesParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// ------------- Optional query parameter "mode" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "mode", ctx.QueryParams(), &params.Mode, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter mode: %s", err))
+	}
+
+	// ------------- Optional query parameter "filter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "filter", ctx.QueryParams(), &params.Filter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter filter: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListCertificates(ctx, params)
+	return err
+}
+
+// CreateCertificates converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateCertificates(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateCertificates(ctx)
+	return err
+}
+
+// DeleteCertificates converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteCertificates(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "certId" -------------
+	var certId CertificateID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "certId", ctx.Param("certId"), &certId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter certId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteCertificates(ctx, certId)
+	return err
+}
+
+// GetCertificate converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCertificate(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "certId" -------------
+	var certId CertificateID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "certId", ctx.Param("certId"), &certId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter certId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCertificate(ctx, certId)
+	return err
+}
+
+// GetWebhookList converts echo context to params.
+func (w *ServerInterfaceWrapper) GetWebhookList(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetWebhookListParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetWebhookList(ctx, params)
+	return err
+}
+
+// CreateWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateWebhook(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateWebhook(ctx)
+	return err
+}
+
+// DeleteWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "hookId" -------------
+	var hookId HookID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hookId", ctx.Param("hookId"), &hookId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hookId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteWebhook(ctx, hookId)
+	return err
+}
+
+// GetWebhookDetail converts echo context to params.
+func (w *ServerInterfaceWrapper) GetWebhookDetail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "hookId" -------------
+	var hookId HookID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hookId", ctx.Param("hookId"), &hookId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hookId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetWebhookDetail(ctx, hookId)
+	return err
+}
+
+// UpdateWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "hookId" -------------
+	var hookId HookID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hookId", ctx.Param("hookId"), &hookId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hookId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateWebhook(ctx, hookId)
+	return err
+}
+
 // AddKey converts echo context to params.
 func (w *ServerInterfaceWrapper) AddKey(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AddKey(ctx)
+	return err
+}
+
+// GetKeysDetailed converts echo context to params.
+func (w *ServerInterfaceWrapper) GetKeysDetailed(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetKeysDetailedParams
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetKeysDetailed(ctx, params)
 	return err
 }
 
@@ -5189,6 +10818,20 @@ func (w *ServerInterfaceWrapper) DeleteKey(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "hashed", ctx.QueryParams(), &params.Hashed, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hashed: %s", err))
+	}
+
+	// ------------- Optional query parameter "auto_guess" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "auto_guess", ctx.QueryParams(), &params.AutoGuess, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auto_guess: %s", err))
+	}
+
+	// ------------- Optional query parameter "username" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "username", ctx.QueryParams(), &params.Username, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -5216,8 +10859,38 @@ func (w *ServerInterfaceWrapper) GetKeyDetail(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hashed: %s", err))
 	}
 
+	// ------------- Optional query parameter "auto_guess" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "auto_guess", ctx.QueryParams(), &params.AutoGuess, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auto_guess: %s", err))
+	}
+
+	// ------------- Optional query parameter "username" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "username", ctx.QueryParams(), &params.Username, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetKeyDetail(ctx, keyId, params)
+	return err
+}
+
+// CreateCustomKey converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateCustomKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "keyId" -------------
+	var keyId externalRef0.KeyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "keyId", ctx.Param("keyId"), &keyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter keyId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateCustomKey(ctx, keyId)
 	return err
 }
 
@@ -5234,6 +10907,27 @@ func (w *ServerInterfaceWrapper) UpdateKey(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params UpdateKeyParams
+	// ------------- Optional query parameter "hashed" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hashed", ctx.QueryParams(), &params.Hashed, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hashed: %s", err))
+	}
+
+	// ------------- Optional query parameter "auto_guess" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "auto_guess", ctx.QueryParams(), &params.AutoGuess, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auto_guess: %s", err))
+	}
+
+	// ------------- Optional query parameter "username" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "username", ctx.QueryParams(), &params.Username, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter username: %s", err))
+	}
+
 	// ------------- Optional query parameter "suppress_reset" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "suppress_reset", ctx.QueryParams(), &params.SuppressReset, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -5243,6 +10937,400 @@ func (w *ServerInterfaceWrapper) UpdateKey(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.UpdateKey(ctx, keyId, params)
+	return err
+}
+
+// GetPortalCatalogue converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalCatalogue(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPortalCatalogueParams
+	// ------------- Optional query parameter "org_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "org_id", ctx.QueryParams(), &params.OrgId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter org_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalCatalogue(ctx, params)
+	return err
+}
+
+// CreatePortalCatalogue converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePortalCatalogue(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePortalCatalogue(ctx)
+	return err
+}
+
+// UpdatePortalCatalogue converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePortalCatalogue(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdatePortalCatalogue(ctx)
+	return err
+}
+
+// UpdatePortalCNAME converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePortalCNAME(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdatePortalCNAME(ctx)
+	return err
+}
+
+// GetPortalConfiguration converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalConfiguration(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPortalConfigurationParams
+	// ------------- Optional query parameter "org_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "org_id", ctx.QueryParams(), &params.OrgId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter org_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalConfiguration(ctx, params)
+	return err
+}
+
+// CreatePortalConfiguration converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePortalConfiguration(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePortalConfiguration(ctx)
+	return err
+}
+
+// UpdatePortalConfiguration converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePortalConfiguration(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdatePortalConfiguration(ctx)
+	return err
+}
+
+// GetPortalCSS converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalCSS(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPortalCSSParams
+	// ------------- Optional query parameter "org_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "org_id", ctx.QueryParams(), &params.OrgId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter org_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalCSS(ctx, params)
+	return err
+}
+
+// CreatePortalCSS converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePortalCSS(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePortalCSS(ctx)
+	return err
+}
+
+// UpdatePortalCSS converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePortalCSS(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdatePortalCSS(ctx)
+	return err
+}
+
+// GetPortalDevelopers converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalDevelopers(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPortalDevelopersParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalDevelopers(ctx, params)
+	return err
+}
+
+// CreatePortalDeveloper converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePortalDeveloper(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePortalDeveloper(ctx)
+	return err
+}
+
+// GetPortalDeveloperByEmail converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalDeveloperByEmail(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "email" -------------
+	var email DeveloperEmail
+
+	err = runtime.BindStyledParameterWithOptions("simple", "email", ctx.Param("email"), &email, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter email: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPortalDeveloperByEmailParams
+	// ------------- Optional query parameter "org_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "org_id", ctx.QueryParams(), &params.OrgId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter org_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalDeveloperByEmail(ctx, email, params)
+	return err
+}
+
+// GetPortalDeveloperBySSOKey converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalDeveloperBySSOKey(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "ssoKey" -------------
+	var ssoKey SSOKey
+
+	err = runtime.BindStyledParameterWithOptions("simple", "ssoKey", ctx.Param("ssoKey"), &ssoKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ssoKey: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPortalDeveloperBySSOKeyParams
+	// ------------- Optional query parameter "org_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "org_id", ctx.QueryParams(), &params.OrgId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter org_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalDeveloperBySSOKey(ctx, ssoKey, params)
+	return err
+}
+
+// DeletePortalDeveloper converts echo context to params.
+func (w *ServerInterfaceWrapper) DeletePortalDeveloper(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "developerId" -------------
+	var developerId DeveloperID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "developerId", ctx.Param("developerId"), &developerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter developerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeletePortalDeveloper(ctx, developerId)
+	return err
+}
+
+// GetPortalDeveloper converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalDeveloper(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "developerId" -------------
+	var developerId DeveloperID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "developerId", ctx.Param("developerId"), &developerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter developerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalDeveloper(ctx, developerId)
+	return err
+}
+
+// UpdatePortalDeveloper converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePortalDeveloper(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "developerId" -------------
+	var developerId DeveloperID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "developerId", ctx.Param("developerId"), &developerId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter developerId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdatePortalDeveloper(ctx, developerId)
+	return err
+}
+
+// CreatePortalDocumentation converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePortalDocumentation(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePortalDocumentation(ctx)
+	return err
+}
+
+// DeletePortalDocumentation converts echo context to params.
+func (w *ServerInterfaceWrapper) DeletePortalDocumentation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "documentationId" -------------
+	var documentationId DocumentationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "documentationId", ctx.Param("documentationId"), &documentationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter documentationId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeletePortalDocumentation(ctx, documentationId)
+	return err
+}
+
+// GetPortalDocumentation converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalDocumentation(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "documentationId" -------------
+	var documentationId DocumentationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "documentationId", ctx.Param("documentationId"), &documentationId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter documentationId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalDocumentation(ctx, documentationId)
+	return err
+}
+
+// GetPortalMenus converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalMenus(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPortalMenusParams
+	// ------------- Optional query parameter "org_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "org_id", ctx.QueryParams(), &params.OrgId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter org_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalMenus(ctx, params)
+	return err
+}
+
+// CreatePortalMenus converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePortalMenus(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePortalMenus(ctx)
+	return err
+}
+
+// UpdatePortalMenus converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePortalMenus(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdatePortalMenus(ctx)
+	return err
+}
+
+// GetPortalPages converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalPages(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPortalPagesParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalPages(ctx, params)
+	return err
+}
+
+// CreatePortalPage converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePortalPage(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreatePortalPage(ctx)
+	return err
+}
+
+// DeletePortalPage converts echo context to params.
+func (w *ServerInterfaceWrapper) DeletePortalPage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "pageId" -------------
+	var pageId PageID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pageId", ctx.Param("pageId"), &pageId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pageId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeletePortalPage(ctx, pageId)
+	return err
+}
+
+// GetPortalPage converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPortalPage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "pageId" -------------
+	var pageId PageID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pageId", ctx.Param("pageId"), &pageId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pageId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPortalPage(ctx, pageId)
+	return err
+}
+
+// UpdatePortalPage converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePortalPage(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "pageId" -------------
+	var pageId PageID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "pageId", ctx.Param("pageId"), &pageId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter pageId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdatePortalPage(ctx, pageId)
 	return err
 }
 
@@ -5259,8 +11347,40 @@ func (w *ServerInterfaceWrapper) GetPolicies(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
 	}
 
+	// ------------- Optional query parameter "active" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "active", ctx.QueryParams(), &params.Active, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter active: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetPolicies(ctx, params)
+	return err
+}
+
+// PostPolicies converts echo context to params.
+func (w *ServerInterfaceWrapper) PostPolicies(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PostPolicies(ctx)
+	return err
+}
+
+// DeletePolicy converts echo context to params.
+func (w *ServerInterfaceWrapper) DeletePolicy(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "policyId" -------------
+	var policyId externalRef0.PolicyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "policyId", ctx.Param("policyId"), &policyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter policyId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeletePolicy(ctx, policyId)
 	return err
 }
 
@@ -5280,12 +11400,257 @@ func (w *ServerInterfaceWrapper) GetPolicy(ctx echo.Context) error {
 	return err
 }
 
+// PutPolicies converts echo context to params.
+func (w *ServerInterfaceWrapper) PutPolicies(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "policyId" -------------
+	var policyId externalRef0.PolicyID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "policyId", ctx.Param("policyId"), &policyId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter policyId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.PutPolicies(ctx, policyId)
+	return err
+}
+
+// GetKeyRequests converts echo context to params.
+func (w *ServerInterfaceWrapper) GetKeyRequests(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetKeyRequestsParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// ------------- Optional query parameter "approved" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "approved", ctx.QueryParams(), &params.Approved, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter approved: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetKeyRequests(ctx, params)
+	return err
+}
+
+// CreateKeyRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateKeyRequest(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateKeyRequest(ctx)
+	return err
+}
+
+// DeleteKeyRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteKeyRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "requestId" -------------
+	var requestId KeyRequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "requestId", ctx.Param("requestId"), &requestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter requestId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteKeyRequest(ctx, requestId)
+	return err
+}
+
+// GetKeyRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) GetKeyRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "requestId" -------------
+	var requestId KeyRequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "requestId", ctx.Param("requestId"), &requestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter requestId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetKeyRequest(ctx, requestId)
+	return err
+}
+
+// UpdateKeyRequest converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateKeyRequest(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "requestId" -------------
+	var requestId KeyRequestID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "requestId", ctx.Param("requestId"), &requestId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter requestId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateKeyRequest(ctx, requestId)
+	return err
+}
+
 // CreateSSONonce converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateSSONonce(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CreateSSONonce(ctx)
+	return err
+}
+
+// GetSystemNode converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSystemNode(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "nodeId" -------------
+	var nodeId NodeID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "nodeId", ctx.Param("nodeId"), &nodeId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter nodeId: %s", err))
+	}
+
+	// ------------- Path parameter "hostname" -------------
+	var hostname Hostname
+
+	err = runtime.BindStyledParameterWithOptions("simple", "hostname", ctx.Param("hostname"), &hostname, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter hostname: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSystemNode(ctx, nodeId, hostname)
+	return err
+}
+
+// GetSystemNodes converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSystemNodes(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSystemNodes(ctx)
+	return err
+}
+
+// GetSystemStats converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSystemStats(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSystemStatsParams
+	// ------------- Optional query parameter "start_day" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "start_day", ctx.QueryParams(), &params.StartDay, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter start_day: %s", err))
+	}
+
+	// ------------- Optional query parameter "end_day" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "end_day", ctx.QueryParams(), &params.EndDay, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter end_day: %s", err))
+	}
+
+	// ------------- Optional query parameter "resolution" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "resolution", ctx.QueryParams(), &params.Resolution, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter resolution: %s", err))
+	}
+
+	// ------------- Optional query parameter "entity" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "entity", ctx.QueryParams(), &params.Entity, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter entity: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSystemStats(ctx, params)
+	return err
+}
+
+// ListUserGroups converts echo context to params.
+func (w *ServerInterfaceWrapper) ListUserGroups(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListUserGroupsParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListUserGroups(ctx, params)
+	return err
+}
+
+// CreateUserGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateUserGroup(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateUserGroup(ctx)
+	return err
+}
+
+// DeleteUserGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteUserGroup(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "groupId" -------------
+	var groupId GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "groupId", ctx.Param("groupId"), &groupId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter groupId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteUserGroup(ctx, groupId)
+	return err
+}
+
+// GetUserGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) GetUserGroup(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "groupId" -------------
+	var groupId GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "groupId", ctx.Param("groupId"), &groupId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter groupId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetUserGroup(ctx, groupId)
+	return err
+}
+
+// UpdateUserGroup converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateUserGroup(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "groupId" -------------
+	var groupId GroupID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "groupId", ctx.Param("groupId"), &groupId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter groupId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateUserGroup(ctx, groupId)
 	return err
 }
 
@@ -5304,6 +11669,67 @@ func (w *ServerInterfaceWrapper) GetUsers(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetUsers(ctx, params)
+	return err
+}
+
+// AddUser converts echo context to params.
+func (w *ServerInterfaceWrapper) AddUser(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AddUser(ctx)
+	return err
+}
+
+// CurrentUserDetail converts echo context to params.
+func (w *ServerInterfaceWrapper) CurrentUserDetail(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CurrentUserDetail(ctx)
+	return err
+}
+
+// SearchUserGet converts echo context to params.
+func (w *ServerInterfaceWrapper) SearchUserGet(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchUserGetParams
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SearchUserGet(ctx, params)
+	return err
+}
+
+// SearchUser converts echo context to params.
+func (w *ServerInterfaceWrapper) SearchUser(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SearchUserParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SearchUser(ctx, params)
 	return err
 }
 
@@ -5339,6 +11765,22 @@ func (w *ServerInterfaceWrapper) GetUser(ctx echo.Context) error {
 	return err
 }
 
+// ChangeUser converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId externalRef0.UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeUser(ctx, userId)
+	return err
+}
+
 // ResetUserKey converts echo context to params.
 func (w *ServerInterfaceWrapper) ResetUserKey(ctx echo.Context) error {
 	var err error
@@ -5371,6 +11813,31 @@ func (w *ServerInterfaceWrapper) SetUserPassword(ctx echo.Context) error {
 	return err
 }
 
+// RevokeUser converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeUser(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "userId" -------------
+	var userId externalRef0.UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "userId", ctx.Param("userId"), &userId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter userId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeUser(ctx, userId)
+	return err
+}
+
+// Bootstrap converts echo context to params.
+func (w *ServerInterfaceWrapper) Bootstrap(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.Bootstrap(ctx)
+	return err
+}
+
 // GetHealth converts echo context to params.
 func (w *ServerInterfaceWrapper) GetHealth(ctx echo.Context) error {
 	var err error
@@ -5386,6 +11853,15 @@ func (w *ServerInterfaceWrapper) GetHello(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetHello(ctx)
+	return err
+}
+
+// SetLicense converts echo context to params.
+func (w *ServerInterfaceWrapper) SetLicense(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SetLicense(ctx)
 	return err
 }
 
@@ -5482,22 +11958,113 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	}
 
 	router.GET(options.BaseURL+"/api/users", wrapper.GetUsers, options.OperationMiddlewares["getUsers"]...)
+	router.POST(options.BaseURL+"/api/users", wrapper.AddUser, options.OperationMiddlewares["addUser"]...)
+	router.GET(options.BaseURL+"/api/users/me", wrapper.CurrentUserDetail, options.OperationMiddlewares["currentUserDetail"]...)
+	router.GET(options.BaseURL+"/api/users/search", wrapper.SearchUserGet, options.OperationMiddlewares["searchUserGet"]...)
+	router.POST(options.BaseURL+"/api/users/search", wrapper.SearchUser, options.OperationMiddlewares["searchUser"]...)
 	router.DELETE(options.BaseURL+"/api/users/:userId", wrapper.DeleteUser, options.OperationMiddlewares["deleteUser"]...)
 	router.GET(options.BaseURL+"/api/users/:userId", wrapper.GetUser, options.OperationMiddlewares["getUser"]...)
+	router.PUT(options.BaseURL+"/api/users/:userId", wrapper.ChangeUser, options.OperationMiddlewares["changeUser"]...)
 	router.POST(options.BaseURL+"/api/users/:userId/actions/reset", wrapper.SetUserPassword, options.OperationMiddlewares["setUserPassword"]...)
 	router.PUT(options.BaseURL+"/api/users/:userId/actions/key/reset", wrapper.ResetUserKey, options.OperationMiddlewares["resetUserKey"]...)
+	router.PUT(options.BaseURL+"/api/users/:userId/actions/revoke", wrapper.RevokeUser, options.OperationMiddlewares["revokeUser"]...)
+	router.GET(options.BaseURL+"/api/usergroups", wrapper.ListUserGroups, options.OperationMiddlewares["listUserGroups"]...)
+	router.POST(options.BaseURL+"/api/usergroups", wrapper.CreateUserGroup, options.OperationMiddlewares["createUserGroup"]...)
+	router.DELETE(options.BaseURL+"/api/usergroups/:groupId", wrapper.DeleteUserGroup, options.OperationMiddlewares["deleteUserGroup"]...)
+	router.GET(options.BaseURL+"/api/usergroups/:groupId", wrapper.GetUserGroup, options.OperationMiddlewares["getUserGroup"]...)
+	router.PUT(options.BaseURL+"/api/usergroups/:groupId", wrapper.UpdateUserGroup, options.OperationMiddlewares["updateUserGroup"]...)
 	router.GET(options.BaseURL+"/api/apis", wrapper.GetApis, options.OperationMiddlewares["getApis"]...)
+	router.POST(options.BaseURL+"/api/apis", wrapper.PostApis, options.OperationMiddlewares["postApis"]...)
+	router.DELETE(options.BaseURL+"/api/apis/:apiId", wrapper.DeleteApi, options.OperationMiddlewares["deleteApi"]...)
 	router.GET(options.BaseURL+"/api/apis/:apiId", wrapper.GetApi, options.OperationMiddlewares["getApi"]...)
+	router.PUT(options.BaseURL+"/api/apis/:apiId", wrapper.PutApi, options.OperationMiddlewares["putApi"]...)
+	router.POST(options.BaseURL+"/api/apis/oas", wrapper.CreateApiOAS, options.OperationMiddlewares["createApiOAS"]...)
+	router.POST(options.BaseURL+"/api/apis/oas/import", wrapper.ImportOAS, options.OperationMiddlewares["importOAS"]...)
+	router.DELETE(options.BaseURL+"/api/apis/oas/:apiId", wrapper.DeleteOASApi, options.OperationMiddlewares["deleteOASApi"]...)
+	router.GET(options.BaseURL+"/api/apis/oas/:apiId", wrapper.GetOASAPIDetails, options.OperationMiddlewares["getOASAPIDetails"]...)
+	router.PUT(options.BaseURL+"/api/apis/oas/:apiId", wrapper.UpdateApiOAS, options.OperationMiddlewares["updateApiOAS"]...)
+	router.GET(options.BaseURL+"/api/apis/oas/:apiId/categories", wrapper.GetApiCategories, options.OperationMiddlewares["getApiCategories"]...)
+	router.PUT(options.BaseURL+"/api/apis/oas/:apiId/categories", wrapper.UpdateApiCategories, options.OperationMiddlewares["updateApiCategories"]...)
+	router.GET(options.BaseURL+"/api/apis/oas/:apiId/export", wrapper.DownloadApiOASPublic, options.OperationMiddlewares["downloadApiOASPublic"]...)
+	router.GET(options.BaseURL+"/api/apis/oas/:apiId/versions", wrapper.ListOASApiVersions, options.OperationMiddlewares["listOASApiVersions"]...)
+	router.POST(options.BaseURL+"/api/apis/streams", wrapper.CreateStreamsApi, options.OperationMiddlewares["createStreamsApi"]...)
 	router.GET(options.BaseURL+"/api/apis/:apiId/keys", wrapper.ListApiKeys, options.OperationMiddlewares["listApiKeys"]...)
+	router.DELETE(options.BaseURL+"/api/apis/:apiId/keys/:keyId", wrapper.DeleteApiKeyDetail, options.OperationMiddlewares["deleteApiKeyDetail"]...)
+	router.GET(options.BaseURL+"/api/apis/:apiId/keys/:keyId", wrapper.GetApiKeyDetail, options.OperationMiddlewares["getApiKeyDetail"]...)
+	router.PUT(options.BaseURL+"/api/apis/:apiId/keys/:keyId", wrapper.UpdateApiKeyDetail, options.OperationMiddlewares["updateApiKeyDetail"]...)
+	router.GET(options.BaseURL+"/api/apis/keys", wrapper.ListKeys, options.OperationMiddlewares["listKeys"]...)
+	router.POST(options.BaseURL+"/api/apis/keys/basic/:username", wrapper.CreateBasicAuthUser, options.OperationMiddlewares["createBasicAuthUser"]...)
 	router.POST(options.BaseURL+"/api/keys", wrapper.AddKey, options.OperationMiddlewares["addKey"]...)
+	router.GET(options.BaseURL+"/api/keys/detailed", wrapper.GetKeysDetailed, options.OperationMiddlewares["getKeysDetailed"]...)
 	router.DELETE(options.BaseURL+"/api/keys/:keyId", wrapper.DeleteKey, options.OperationMiddlewares["deleteKey"]...)
 	router.GET(options.BaseURL+"/api/keys/:keyId", wrapper.GetKeyDetail, options.OperationMiddlewares["getKeyDetail"]...)
+	router.POST(options.BaseURL+"/api/keys/:keyId", wrapper.CreateCustomKey, options.OperationMiddlewares["createCustomKey"]...)
 	router.PUT(options.BaseURL+"/api/keys/:keyId", wrapper.UpdateKey, options.OperationMiddlewares["updateKey"]...)
+	router.GET(options.BaseURL+"/api/apis/oauth/:apiId", wrapper.GetOathClientsList, options.OperationMiddlewares["getOathClientsList"]...)
+	router.POST(options.BaseURL+"/api/apis/oauth/:apiId", wrapper.CreateNewClientApp, options.OperationMiddlewares["createNewClientApp"]...)
+	router.DELETE(options.BaseURL+"/api/apis/oauth/:apiId/:clientId", wrapper.DeleteOathClient, options.OperationMiddlewares["deleteOathClient"]...)
+	router.GET(options.BaseURL+"/api/apis/oauth/:apiId/:clientId", wrapper.GetOAuthClientDetail, options.OperationMiddlewares["getOAuthClientDetail"]...)
+	router.GET(options.BaseURL+"/api/apis/oauth/:apiId/:clientId/tokens", wrapper.GetClientTokens, options.OperationMiddlewares["getClientTokens"]...)
+	router.GET(options.BaseURL+"/api/certs", wrapper.ListCertificates, options.OperationMiddlewares["listCertificates"]...)
+	router.POST(options.BaseURL+"/api/certs", wrapper.CreateCertificates, options.OperationMiddlewares["createCertificates"]...)
+	router.DELETE(options.BaseURL+"/api/certs/:certId", wrapper.DeleteCertificates, options.OperationMiddlewares["deleteCertificates"]...)
+	router.GET(options.BaseURL+"/api/certs/:certId", wrapper.GetCertificate, options.OperationMiddlewares["getCertificate"]...)
 	router.GET(options.BaseURL+"/api/portal/policies", wrapper.GetPolicies, options.OperationMiddlewares["getPolicies"]...)
+	router.POST(options.BaseURL+"/api/portal/policies", wrapper.PostPolicies, options.OperationMiddlewares["postPolicies"]...)
+	router.DELETE(options.BaseURL+"/api/portal/policies/:policyId", wrapper.DeletePolicy, options.OperationMiddlewares["deletePolicy"]...)
 	router.GET(options.BaseURL+"/api/portal/policies/:policyId", wrapper.GetPolicy, options.OperationMiddlewares["getPolicy"]...)
+	router.PUT(options.BaseURL+"/api/portal/policies/:policyId", wrapper.PutPolicies, options.OperationMiddlewares["putPolicies"]...)
+	router.GET(options.BaseURL+"/api/assets", wrapper.ListAssets, options.OperationMiddlewares["listAssets"]...)
+	router.POST(options.BaseURL+"/api/assets", wrapper.AddAsset, options.OperationMiddlewares["addAsset"]...)
+	router.DELETE(options.BaseURL+"/api/assets/:assetID", wrapper.DeleteAsset, options.OperationMiddlewares["deleteAsset"]...)
+	router.GET(options.BaseURL+"/api/assets/:assetID", wrapper.GetAsset, options.OperationMiddlewares["getAsset"]...)
+	router.PUT(options.BaseURL+"/api/assets/:assetID", wrapper.UpdateAsset, options.OperationMiddlewares["updateAsset"]...)
+	router.GET(options.BaseURL+"/api/hooks", wrapper.GetWebhookList, options.OperationMiddlewares["getWebhookList"]...)
+	router.POST(options.BaseURL+"/api/hooks", wrapper.CreateWebhook, options.OperationMiddlewares["createWebhook"]...)
+	router.DELETE(options.BaseURL+"/api/hooks/:hookId", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
+	router.GET(options.BaseURL+"/api/hooks/:hookId", wrapper.GetWebhookDetail, options.OperationMiddlewares["getWebhookDetail"]...)
+	router.PUT(options.BaseURL+"/api/hooks/:hookId", wrapper.UpdateWebhook, options.OperationMiddlewares["updateWebhook"]...)
+	router.GET(options.BaseURL+"/api/portal/configuration", wrapper.GetPortalConfiguration, options.OperationMiddlewares["getPortalConfiguration"]...)
+	router.POST(options.BaseURL+"/api/portal/configuration", wrapper.CreatePortalConfiguration, options.OperationMiddlewares["createPortalConfiguration"]...)
+	router.PUT(options.BaseURL+"/api/portal/configuration", wrapper.UpdatePortalConfiguration, options.OperationMiddlewares["updatePortalConfiguration"]...)
+	router.GET(options.BaseURL+"/api/portal/catalogue", wrapper.GetPortalCatalogue, options.OperationMiddlewares["getPortalCatalogue"]...)
+	router.POST(options.BaseURL+"/api/portal/catalogue", wrapper.CreatePortalCatalogue, options.OperationMiddlewares["createPortalCatalogue"]...)
+	router.PUT(options.BaseURL+"/api/portal/catalogue", wrapper.UpdatePortalCatalogue, options.OperationMiddlewares["updatePortalCatalogue"]...)
+	router.GET(options.BaseURL+"/api/portal/pages", wrapper.GetPortalPages, options.OperationMiddlewares["getPortalPages"]...)
+	router.POST(options.BaseURL+"/api/portal/pages", wrapper.CreatePortalPage, options.OperationMiddlewares["createPortalPage"]...)
+	router.DELETE(options.BaseURL+"/api/portal/pages/:pageId", wrapper.DeletePortalPage, options.OperationMiddlewares["deletePortalPage"]...)
+	router.GET(options.BaseURL+"/api/portal/pages/:pageId", wrapper.GetPortalPage, options.OperationMiddlewares["getPortalPage"]...)
+	router.PUT(options.BaseURL+"/api/portal/pages/:pageId", wrapper.UpdatePortalPage, options.OperationMiddlewares["updatePortalPage"]...)
+	router.POST(options.BaseURL+"/api/portal/documentation", wrapper.CreatePortalDocumentation, options.OperationMiddlewares["createPortalDocumentation"]...)
+	router.DELETE(options.BaseURL+"/api/portal/documentation/:documentationId", wrapper.DeletePortalDocumentation, options.OperationMiddlewares["deletePortalDocumentation"]...)
+	router.GET(options.BaseURL+"/api/portal/documentation/:documentationId", wrapper.GetPortalDocumentation, options.OperationMiddlewares["getPortalDocumentation"]...)
+	router.PUT(options.BaseURL+"/api/portal/cname", wrapper.UpdatePortalCNAME, options.OperationMiddlewares["updatePortalCNAME"]...)
+	router.GET(options.BaseURL+"/api/portal/menus", wrapper.GetPortalMenus, options.OperationMiddlewares["getPortalMenus"]...)
+	router.POST(options.BaseURL+"/api/portal/menus", wrapper.CreatePortalMenus, options.OperationMiddlewares["createPortalMenus"]...)
+	router.PUT(options.BaseURL+"/api/portal/menus", wrapper.UpdatePortalMenus, options.OperationMiddlewares["updatePortalMenus"]...)
+	router.GET(options.BaseURL+"/api/portal/css", wrapper.GetPortalCSS, options.OperationMiddlewares["getPortalCSS"]...)
+	router.POST(options.BaseURL+"/api/portal/css", wrapper.CreatePortalCSS, options.OperationMiddlewares["createPortalCSS"]...)
+	router.PUT(options.BaseURL+"/api/portal/css", wrapper.UpdatePortalCSS, options.OperationMiddlewares["updatePortalCSS"]...)
+	router.GET(options.BaseURL+"/api/portal/developers", wrapper.GetPortalDevelopers, options.OperationMiddlewares["getPortalDevelopers"]...)
+	router.POST(options.BaseURL+"/api/portal/developers", wrapper.CreatePortalDeveloper, options.OperationMiddlewares["createPortalDeveloper"]...)
+	router.DELETE(options.BaseURL+"/api/portal/developers/:developerId", wrapper.DeletePortalDeveloper, options.OperationMiddlewares["deletePortalDeveloper"]...)
+	router.GET(options.BaseURL+"/api/portal/developers/:developerId", wrapper.GetPortalDeveloper, options.OperationMiddlewares["getPortalDeveloper"]...)
+	router.PUT(options.BaseURL+"/api/portal/developers/:developerId", wrapper.UpdatePortalDeveloper, options.OperationMiddlewares["updatePortalDeveloper"]...)
+	router.GET(options.BaseURL+"/api/portal/developers/email/:email", wrapper.GetPortalDeveloperByEmail, options.OperationMiddlewares["getPortalDeveloperByEmail"]...)
+	router.GET(options.BaseURL+"/api/portal/developers/ssokey/:ssoKey", wrapper.GetPortalDeveloperBySSOKey, options.OperationMiddlewares["getPortalDeveloperBySSOKey"]...)
+	router.GET(options.BaseURL+"/api/portal/requests", wrapper.GetKeyRequests, options.OperationMiddlewares["getKeyRequests"]...)
+	router.POST(options.BaseURL+"/api/portal/requests", wrapper.CreateKeyRequest, options.OperationMiddlewares["createKeyRequest"]...)
+	router.DELETE(options.BaseURL+"/api/portal/requests/:requestId", wrapper.DeleteKeyRequest, options.OperationMiddlewares["deleteKeyRequest"]...)
+	router.GET(options.BaseURL+"/api/portal/requests/:requestId", wrapper.GetKeyRequest, options.OperationMiddlewares["getKeyRequest"]...)
+	router.PUT(options.BaseURL+"/api/portal/requests/:requestId", wrapper.UpdateKeyRequest, options.OperationMiddlewares["updateKeyRequest"]...)
 	router.POST(options.BaseURL+"/api/sso", wrapper.CreateSSONonce, options.OperationMiddlewares["createSSONonce"]...)
 	router.GET(options.BaseURL+"/tap", wrapper.RedeemDashboardNonce, options.OperationMiddlewares["redeemDashboardNonce"]...)
 	router.GET(options.BaseURL+"/sso", wrapper.RedeemPortalNonce, options.OperationMiddlewares["redeemPortalNonce"]...)
+	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
+	router.GET(options.BaseURL+"/api/system/nodes", wrapper.GetSystemNodes, options.OperationMiddlewares["getSystemNodes"]...)
+	router.GET(options.BaseURL+"/api/system/node/:nodeId/:hostname", wrapper.GetSystemNode, options.OperationMiddlewares["getSystemNode"]...)
+	router.POST(options.BaseURL+"/license", wrapper.SetLicense, options.OperationMiddlewares["setLicense"]...)
+	router.POST(options.BaseURL+"/bootstrap", wrapper.Bootstrap, options.OperationMiddlewares["bootstrap"]...)
 	router.GET(options.BaseURL+"/", wrapper.GetRoot, options.OperationMiddlewares["getRoot"]...)
 	router.GET(options.BaseURL+"/hello", wrapper.GetHello, options.OperationMiddlewares["getHello"]...)
 	router.GET(options.BaseURL+"/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
@@ -5510,441 +12077,893 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L2Nchs3sjD6KlO8X1V2b9GyZDs/K9dXdRXLiZXYlo4kb85uKjUEOSCJaDiYHYCiuCm/+y10AxgMCcxg",
-	"SMpJdn1qz24iDoBGo9Ho//5tMOGLkhe0kGJw+tuAPpBFmVP457OrC/U/9yRfUvUPpGRpRqesYJLxAv4y",
-	"keyeDk5ltaRD+J1lg9PBl1PyLBt/8/wFPf76xYsX06+/Oh5/PaHj5ycvnh3/bToeDAf4HSVfjZ/Tk+yE",
-	"fD396vj4+OSb5+MvJy8Gw0FBFnRwOrhlGU0kGSuIhgNezfQCz8nk+Ouvv/56Mh5/M3mWffn8WP3fs8Fw",
-	"UFb8Ya1gy5mQtEhLIueD08FTyTIqng6GAyErVqaNXxF8SaoZlemyygeng7mU5enTp8tSyIqSxVHF7mm1",
-	"4Es5P9Ioejr4OByIfDkbnA7U5E8smEtB0zu6zqkQZu57WgnGizQjkijgCi5T/TeabXwEuD+nU7LMJXyL",
-	"qDB/wfnpg6RFRjPYgV7m48ePH/EUFjyj+eD0t4/DwZzzu7SiU1rRYqLO9edfhgMmUsEkHZxOSS7ocMCJ",
-	"GJwWyzwfDgSvZDpeD06P1WRn2YIV77k8y3O+otktv6aCyisixIpXmWiQxzsqBJkpUP/Bl0nGk4LLZE7u",
-	"aVLSasGE2lsieVKpKRI5p0mp50mmvEq4nNMqWQpaiaPkTCSkSIhaHf40TOScCXeiCSmSMU0WPGNTRrNk",
-	"KVgxSy6vzpJqmVNxNBgO3lGFbNzWjSRyKQang9dVxasB7G0p57xi/yaKmr9jNM9eL0q5Duyp8XUyVZ8n",
-	"FL7vXOjVnBQzmv1I19d0uhQ0+3b9PZF0RUJrfUdYTjOFq2WZEUmTO7o+Ta7pv5ZUyGRB8imvFjTrWHk4",
-	"eHhyTyqmDn2wPVgBxpd59p7Lc5pTSX+kIXjgOzjODL5U8EQguDn97Zx+ELSKXULRhzr5HutcU1kxek/P",
-	"ri5E5zKV/jhRX++wyI90fU4lYXn8Snd0nWQwZrf1RK+ldtnUFc/ZpPe+Shi1+9YUWfRdU5HGfiuKfotF",
-	"oXNZVbSw7PFCvFPMqphdVj9VvJiFFsRRNTdkIlngwIRXyUoNjVj8nEgyJoKe81XRWCmjYlKxEt/swYxI",
-	"OudLQQfDAeIPEFFyIWcVvvtWIrhdlwpA9WgJySsKr6deeKqOaziQDB6nZ8fPvnpycvLk2Yvbk+PTY/Wf",
-	"fwJUm9/rN25wOrg/Pjo5OkbQ1ZVnvPiJyTlfynbm6GNGp0nBkxkOU+ib8GLKZsuqk0d+HA6A6X/Ls25m",
-	"XFGSqder5IWgyZhn6yH8N74DEUeEU93yd6QSc5Kfa2GgddEFfpuoQ+i/BFytPsvgveq31jXNKF3czunN",
-	"zeV7XkxoBCbVCODxNzeXSaEG9VjwhtzT93R1c3N5Of6VTuQtP/+2c02hJJGCrmBFDuPUn8+/7bnw7Zya",
-	"Cx63pivp9FjrQ6HPRL00MUe4NAPwoel3hpurfVfxxe36blMFiFs3mVZ8kdyu79TjuiMQYh8oxE5gvKEk",
-	"l/N1f+ZZ8MzPOcVaSLpQmstY0OqeZn/HeZ85jFGRRhcjHfbnz3HTVjTnJGsFvXvG47+dfvnN6cnJBsfX",
-	"33s5/qasuaG0GDWJKLWDAEd5PhzQh5IBCo4jVUElbX51PBz8a8klSRfkYXD65GQ4qIhSfZ5/HA7u6Dqd",
-	"E6EUxAH+G8xJ1z/cTxYTdskuTt49++7Xd+eT5+//nf36j8XFi3/8+4e797fvVu/Oz1bvzi/Y21c/lP98",
-	"dfHVxa/Z4vKnD2z6P//3/5otKhKOetPaLtM+bxsIqeqRzG6WkwkVYrrM8xAQP4J4Cl8nwvk8eHMufzSL",
-	"aO0iUr25nVO7oQqHPIZ28yNd31AhtKmiJjXYWVqx2RxNHp3WCk2fsaYN9a3XfFHr9z9bbf4XUNlzphTw",
-	"ASvguybVk7LM1ynI2LDZnwdfnWTTk+Pjr7+Znpxk2fHx8d++noy//HI6+OXwdwTxuDcRN1jxnhQtLqeb",
-	"D4LhF3egJP28/wX+RbFcMlOIPDHL9lfeO56kRyJ6sc9picMe1zsLmx8KswcQo+1Gao7z24CqudSh/jYw",
-	"pryCrlIjUA3UG0YEvC8LVrDFcpEIWSndKafFTM4VxF8NPqoD9cD3nq52MctMKvqIZpn3dOWVMCeoKNZ7",
-	"Px2MiZS0Wj8RkpS5ev8buDkdTHhV0Yl8MueVoLhjfgYM8JaHpSpkkUlGC6ZYc7s5T3+cPCUlU/8vnv5G",
-	"SnaRfeymjgYs4lGA6QNE2AC2OwzqSj397Y6ueyIEqFJQeXCAwJbx9Df1PxfZx6dkokRboeB8CobZnkCK",
-	"R8FYXyC2X4RDE3NvsK7sg31gqEpeSZI/tQJBX5jWjw3R099YP1q/ubk8OExC8D4gtFimD3XV+oIjHgee",
-	"GDCKCX0FL1zo2b65uUzgM/0SOi/24B+379nl9x/+/c9fJ/IfP/3z7h/s+Pjy9v387e0/VpfnF/Kft2f/",
-	"fnd+8fzdr++OL29frwbbGgVMfUUqsqCSVhdCvZKsCkID5qOkNN+rF78yIyJ2+6mdW1EwXa6K4H7PpKSL",
-	"Uqlp+nilAqd4wtWYSN/MZZGvr+mMCUkrmgG9vSPrGzYrLovAsmpIUtkxuJtkQdaJYLMi4UXEsldkRoFZ",
-	"i031H0W8zy7m/y4X8y9NNQvJw/t0ogn0598GeDxBHXi4o4KPPEAdjd7AI6v8DbLOiKTpxLDcgSLTJ/Cf",
-	"22NrrRsO5gsySWmh5s4sXgHEAeCbFWZW/dsdXafaIJCyAmwCOREyRa+yGnjy4utvvv7byVfHzwfDwYI8",
-	"pP9a0mqdZrRURHs8HCyoJJqk8PDMNucVpQlJFqxYShp7cUgl4WILvNm5hXTCFb0/MLm2fypplZKS2X8H",
-	"A4X9t0phLGcLJvWfPoZtGfivFS3oiuSptmx8dXxsrRzDgVhwLuesmJltSjLTdCDnFZcypykrJK3uSQ54",
-	"sX+tqKzWBhIg6Kstgt5+zg3Rw03T6u3VT2+YkLxaa/pDMr5TSsngq2/Gz559OXnx/Ouvvn7xzbPjr198",
-	"+Xzy7PmXNPuGPiPfPBsMPYzSuaKatlIi0XR78uT4b09Ovrw9+fL0xd9Oj0+OXrx4pkiMLgjLU5JlFXAW",
-	"sEj9f9uMaTAcTFklpCH6CzRczSq+LFNLkXhPXzw7+ZJm42fZi69P/nY8/ds34+fjr/820KSY8xkDnkXD",
-	"dA8f6pUu73jFo8kNX2BFCWlG1mgVs3+tb4EPId989fyfyAirtH7i4RQvBITFKFkM/nc4aAgO9u8fP8JV",
-	"90jdn3nYZx72x+VhimYrPs7p4oNCMitmioH9xOQczWUB+VCPwZglVszQl7xicg5u1zi59JrzkM3Ddb61",
-	"+SOMF/pCfCjuCr4qLqv3/C0vZrT6O8lZm06DmgQTyRJHJrxKCp7kMDi5V6Mj9gAAyNdI5N/x6rKata4p",
-	"E30hUFWoYqI9UFLHp6Ux+WvFwc8iGPh3vLqhE+3YzIiYjzkBe+plNbs4b7sEZn2aBXUF/DnhhWPJPWei",
-	"zMn6ff1kJIab7w/09+rpAbDNv4iLc039nRuCI1PqzXe82lCK7GVV/1brivWF3aQ+9Z15CT4YHuXFkfqy",
-	"1hINP2unbTVGO7WuFS9on1zgl0mlP22fGx6t9FuSWc27w2hfa9zbtm+v4b50rfUwcULGE3Xf1CUgRaLY",
-	"04xWQXM9guiJ9+sbPnZ2daGjx7qvGi6qzh5DQEUQ6e/VLuqPImfW6PyWZ+tbzt8qFTHGWyI5T3L4eKd1",
-	"bnK+il1GqG8jV1E3qZpdqPP5ji+LEKpekUIdiHakkAKicgy9KjYI1AAcNynJOuckO01+hsVOk8tqljA8",
-	"0alaI/nLF19+8834xfR4PH729ZfTqRI+JpOvX3x98sVfj37p45AJzTNwN6hZkH5eHmOHNZ9LFkt1FDSx",
-	"3E49Smhy7dyaBXrrmfisbPzHKRuNw9ZhH22vg471aH0VwA2uuTyA84aIOU7bjIw6K9YJcnQ5J9KwdAiM",
-	"PAVz6MV5wgptGEWvrPrnORHzhE/hn7WAaE4dj1XNDfJ8bbCbIwjDgZjM6QLeGqljlsDxW5uQt8G8nVMt",
-	"5AGYo6vLm9vkKaDtqRB8pO6W+SN6EUbq0VhWBdq4a+B2MHP7NgPAwLNoTNx4pdr2dkVmga2VZEaH6Lw/",
-	"Sf6ikJqhwvbXl8mx2ltOBRrHqZAiofe0WoPKoM6GF9RGtzb2euIHvfQdgX3BLTWeXV0o6csH7gj105Gh",
-	"gLOri6GCkknh0EumA5ub+I8xABcQhSbnNczgzOuJbtzGj3Qd2sbFuUPCLxVf59WMFExgrsgdXSs6N7eA",
-	"T2F/7icbOwszGc+OwLW8047QLhE8G/dgMMLfng19KHM2YTIZsWzUBL7FpuEBHufdEX7FxLqPxOSQuCAG",
-	"XwkPiOi96wUgxFXiPQKe+S3JLDua8ELSQqLTQ2ERCODprwK9HW76XcFlOjUi1P+p6HRwOvh/ntbpek/N",
-	"x087NV6Iy7Tw+ubCX8VTfWdLZiSIj8MgC6315KGO6KYgnKC5JjtSMtOmOtFj/2OSpaU7thUHHu3lkLs+",
-	"S4D7OTpPxik+cgsiJ3OgNbW5ikwk7ByjiXvumd91btREKcfvTkMSOEshlXyqbwtEKSvRNDN8qiSVFEeD",
-	"Omb3sLtRk/Y9JxMQH9gQyBEgAvSHOP7OhfPBDn3ZTOidekMKnojlZO7scRfOorOLetyuoEf+0Jut79cI",
-	"mMxIcRkyFrSQesO1a7zHjmd1YF8XOYZimT8OgTq4Wb0DXxrMQ+NHCRNjmvNiBm5/UmBkgStNwDMtt2Os",
-	"4W9a9kv+ou72AhWCZMrznK+E5mE5L/5qcF1bw3a4SFVjcCu+WsMRDolDCGIgm2EMhv015LYJKepEJVBo",
-	"igl9mTCt3WxYha1NFqNEe6Jrage1oimccXVoOjNCd5JpQwspxEpJUhu238O+Bnbm+O04Q/wMhVaCF8lq",
-	"ziFMBYzSsAvX1tZjF5LzNDfjIiQSn3Xv0IcFhjom0Byo7j4pGq/5ZEJL/Yg7lr+emxZ6WO89w3qH3vIk",
-	"Z7SQiXoXYKsYQM4rCsbKfN2KhA8FaZhye/E1NJJ14CFUW+DjcLDcWDwCn03b86FRqYPI1Mti31r1hFjZ",
-	"Xmt9wCiNrR7sf0cOLGgdsjJvlJw5NCq+mJMSfiOQdKCf3C9EMocJG2aJsuIlraSOD2qs47X2kMXGqmqS",
-	"pso2HDw84VWm5KDnHxuZfSTLwNlL8qvGst3i9oWki0G7wL2aE+mSaEZLWmQiUU/4eA04V9A78GLaqgvv",
-	"CyfjbnP7P80pCAfOEite3UEEIi2Wi8HpzyZJb0WqYjDEJO1fWtBz8tFJ6POhW//YA+PPUF82yvXPZjv1",
-	"Qk0k1ufzyyZerNYFyG+nQl6AsCm3IW0SmD3gi6zL1GA/bd2vOrGNZEvftHcMdTD76TAZ2URPtFNiiuao",
-	"k543kk+3TLfJhC/V/KBZaENVsVyMUS7SUqR4aVgDg91WVPMCMB9KjpM4sBhLoAPMlwqYpSyX0kesaDaG",
-	"cgfuWmYJJjrIqPsiMHmQC4AZsJ5FNDMDElsRgc4ptdiUVwvwhmRE0icwvmWNr4I3okk3GhLfNXBFtG3a",
-	"osU9zXlJE1KB+8xYWdEojmqCNuegpUdtZkEyCtEc23fEOha2SCtXlJOMbDjAqPMMjfu4+127ubnEeHk0",
-	"BtSuixAUlz+O3JO//LHjpDdO4cacgtmuBtaHfzcKwHfjCrqyrv8hmFuAgehKIIo3rfCKobJBaUazo+QS",
-	"qBhqD4mEqJ9nBa/QM9E8Edcj58cG1qxIbkHrYTNWQP4fLYVaE+JQ8oxWWs6CG1Ms85yMc+v129r0dn6a",
-	"j/gmG+VOjpILZ5PASaBeksLCFyLhKzCPL8jDW8jnG5yeHD97EYTGGGE3M+G8okHjEJT0IZOcEiGTrxQM",
-	"FZlIHa+/tfqCFeYPX3nW9jnymutf1CfXgdcNKmxsy0d61uty3oij94nQRAg20bEQ5tthspoz9Q64kliS",
-	"c5KJo+Q7JD3NJphI8EbWtlCQthRlwjOVAWW7/rPNvTap9tXl9U3c3VdfvoI81IETiBji++YJw0feuJqQ",
-	"+LWDDByS1dIVtsac55QUsICOrGSl8ONSO7GpgB0XVMI7g544xKd1uinsoDKCKGGSLoTHjRAkDFJVaI4i",
-	"BcnXkk1EWubLGSsi1QEz6goGOVjUwaLtQo6iFlZYlA6T58+SOX0gGZ2wBcmTjM3QvZWQYp1I+iDNBYcH",
-	"hE01TzM2Pc/tUfpR5F6Wcu5sYCnnKWYn7yy8++b1HPdSzmkhtaKYLKic80yA1C7nlFVwD+KYJgBdVvye",
-	"ZWE77DZ0V3oEvEAfh4MxETRlmQJKrs18GWRZbN8KRY98mgh6TyuSB3aT6EmEFo+Bk3nPa0wEm6Txp/at",
-	"+l5twgKfk8kdpMsc7oppo+d+N2xCJnOa8tLG+0ZwJjXkUo9QUyi6myrc0rRkRcGKWZoxoQOgQxxrpD6l",
-	"WVouxzmbpHd0LcAS7jz421zKWUqErrGwyorzMbz3+nJ/IZKMLwgr9sQcyA1pP5DQptOADJ6aw7FM5A42",
-	"R8rPIXQ8ewPUcyseL1iW5XSlYHJYIhqLSRYnKNVQRNCCs+AEY8qgENnImWUUIIilkHyR1hPEkfA7+72J",
-	"tfXNlY6XRZbTbqsLPk4Jfu5lIKG5I5CztYCxUCmJJXhRcD0cB4yrTkkILUTMMg63pHUsjX+hZipjN+b/",
-	"jhYPR3Kz5iiapbIiE4ZlBAPIqMiECkxLJYkoCQYaUjKZO1QUABVRneoUhdAS8DPcWCgWsqGEhKd1cx1C",
-	"c6tvEvimzwI8LbgE3Ny1k4m6ptqHaiWn0JyKAfopG39LwKXAtN8fZCItXWYvUbVSf4D4KoedbhE+/hTz",
-	"HuCX3W9AxguZCirxHFNe6JScNsLW2RmJkKSSAnR8vpQJwcNGw07DiOesh/cmHRM5maf6MqRiWZa8ajlp",
-	"I3nYF1tX80WbD4SitS4HBvsHmd6TSsQyzmQptJVD8yXjCiUiuScVg3SnjlXLikOcrJF1OliF4hbaQatH",
-	"9uIeell7/ys64VXWygEsYUMsiiLU1Zzn1BGNirqEZfuyrEytXNa65mhDfBsl4ETpnn41Z5J2T+8oX3FT",
-	"/7pqYzINPcw5jQxTlX64uXyfrOg4kfyOFu0LQSK4+m/JJzxv5z61M55kKFJfXV/+7z8SM1pxlFoEU9en",
-	"dWnBZgWRy4qmkzmd3LVisGvLdq7Qbu+VKDcn6nmtIsXg12rMGxyixPxam4LoMOI3S1gbquKoQvJSJGPK",
-	"iplmrV4eitFmaa0Mk6mOaGnO/YavwGXv3BFHflOouaOlBJeUoBNeZOJlcmzilGfWI6XtBQ2rLivkVy+2",
-	"Ld8AnKRVQfKUx6tHr/WYS6UiqUlmOR/rpL/6Ce2e53sYdk0kfQuD1EwVKef/yiPHq4//5219cpC7aW4j",
-	"yWe8YnK+CKlr9neF5jfvzl45dLYt1ptXU7tpE5Ln+0n6DWAnOZ/cpeKOrgKPOpvq6gXJmMoVpUUCQwyg",
-	"NehQ70IJWEAoC5bnzFLLkxMwbBTrpsmfL8e5Y+9Hz4oCscXYshH6PEyevfBYWbosK+02UrB1g07yhOmo",
-	"VgCqTLXyxrJ0QcoyTmPVhmIIG9RmCGNBqJDzYKxkWaKR11Qo32Y3kKNakBZ+yot8rUuqnF1d2HtsWKx6",
-	"7Cckz62hz79MmeqsFwjb5HmMGNZ8i4rM9/h1SaxMpJyIbll1RQTaZWmWjNcJKZLLkhZgreWT5aJpPXPm",
-	"/3UlzQmCVQj8BUETMFvgIyCbrkwY7+W3anrNBJ2qlB2qvfkQLQ3wsuLVAkWx0PLe7rddAWWyxImSC3OW",
-	"wRuz06U35hBEz4g+lCP3XQCPANYaxDzqLbavwLHGuJ6HYG+PG8C+aaoeieV4FDweJsQS8q8OjAhG5A6I",
-	"+HV1J9JlxQJU8uH6LZCJFbxAFaEoFFuK6H6ufvjpx1hKUQrjmE55RQ+MoGI83QFBmAWBJKJTz3pdVhwf",
-	"pAYx4SVNYXT87DBIHCUj/IdRUtEyB+sCkx0rSW52pF+PNlv8tkq8HcGH7SX4FA0ZsEgYsE7jGwDKZmCI",
-	"RVN3ewCGffqHyUgJFaNhMqoEwRAMOskECV9EccfK9I512K8UweNpEuSNxoYFUbs6IMOwhTDPF3xZhXLe",
-	"BJ1UVA6RXMCmjPFeRaK401cvbMzwh+u3CMjmdfTu0ZS48ir7eHaVbLWVbEvYR15BOky4rqmx+dg7zwfX",
-	"FuV4O/57d8g7UhANCAjyinAioxQuXUcHL2nBsn4OBfXoX5w7HgWTjepDRiOA2UZzKJzXQeNeDG37G/a9",
-	"tZbK9Etv6pwJzGhGGXrsmsc6r25Y04YVrSbtZBOO5lKq1xv+V8A/PIMrLCclXmGZi9G2KzhAkQ7CTBG4",
-	"7hO8Up/WapS1kiETiptDh9Te4BhDT8aSk2rzEq8Cj6xjCoPDoBmTomkI6vHUXutxV2bVmIcX+XVkaA9+",
-	"q0bRybJSUpSOgViYRnU+jRP0BsnuKQgUISctvCIkUbxLk4rrsO2BhhsgBhG1eXSfpjmbUn/4mDVPwI2J",
-	"s0wUHM3lkcaITSBSdf50IiHvP+2wy2jLpo4SVgDV4TLLQrJcaZ9aBPe/UWb5fs5uXe1k09+NVRG3A6vE",
-	"XL04G28CiGlKzvTeZKzWCGzd+AUDKm5F4REmuXExL/i9Us5AlISsErQoMwFxRTrXwIcLSWbpnJKMhi6s",
-	"/jFZzbmgmFmv7XeZjpKqzVhKQiAzsZ8GhcWi/LLDbGFUextJA1ykEU7j+D2U7m2+3B+qGL1cfdftHDFP",
-	"UI9YhQ96iLHF2Sk2Pdt7PJUdLnBFvPbx7PtkeuGNwah3YAyKgbNIKqSIxbAacQsDMHQubQaU7GbUfnN7",
-	"e5XARBsPQQBuQdMZd13CbVzwe76LN7hRtDVqX4UuKGT3Fp54sZRLkqcyF3sizkOC4VVBGn62+2IgHRuD",
-	"UNOM17IoSNF7LAoSdfKKFwWdyPA6QpIiI1W2J0LDls7Nkr3xAQKY/twW/fnW72tX/KZ2sfNCi8msSECL",
-	"xjNQT45Ni7BxX+2xm1uFF71iKHmADh3wCeqZ2suA6fXGhu4KNttyTOlz76jpTXVD6+G1AQUbNpkI47xT",
-	"f9Grddr8CHv8JdACFGi0kPg2FCGpmWqPis17XXu3c8enm9OpTWOBkajOWHM4X6rXu/fibqlJ//rNvTZA",
-	"CCE8alnR4hnUswtT1A5o90PBHuxyjc0L2mfr4c0GztvufVTSahRJWoLKdKxbOq1bwwjQ8jUnIjFV5Tev",
-	"hStf1/U/o5Q44xi8seM+eiuFBuxJCtfWHCpXPCFYll5oQ5aeKDMIc66C/o1hX9MIjPkrlbaf067geAoZ",
-	"hbgsZp+0hNn/pL2HuurbgijZDV8FzXo9qRum+xeaUwP4Vz8lzDWsbVx32WD0EKzvCOliTtAN67B6XX9r",
-	"Oxxb+7zUDwEVwTBx+AT8YlMnU0Bte0yBwzPH04s1BzYdvZF+6X/lkAIVEyXfqIrsr5ol5wi1CX12wdb0",
-	"cgDAkV5uSjqJgrslHN9TOMt/dLam866WUxO/xwpZcbAWtBoIDCE0PkdubcOxfTEtWcmZ17Bz3YwJFKyY",
-	"5TSxA/pabPAivtbDBx+30Y5emK36202o3m4CZPaNZN8TKsiq2WImESTSIxjESoRoNZQVm8i97vRSSFBP",
-	"6ov9uNfY7VwRTDtuGM68l3gfc0TXSwA322OTUvylTvJr8BilMswqUkiwFWlBZUOwxu/9+wYtV3+xn6UF",
-	"epJsw17R2TInUNOrcmqXmjqOHp7RgqU8Nx3DNpcxxlh0hYltLNx5B25YT4ym9QgH7E2a8myktgw4dvba",
-	"VIchnKJbncIwv6i4dyYg2iXEXKfLYhL5CKhPkWEXzgJ+9wcaSrCyc+hR3cgA0BGOdSzdnAvZj4JK1iZu",
-	"nRVoMRcJccrlQiqiUgJOjase0h7dlEf1983gmkaeOy8o3mBBpWTgR1PHi0416L9Emfr4ACmS24m8fbMI",
-	"mrmfG/164gqGvIOvIQNK0hmvojPnXtXfb1QCbo31XBHhthLz5st3Zvxu9SHy0eWKjtV3YkPw6fFwveH8",
-	"7tqsEsNabSukrogv7XjE4s6gtxRbdUK98WTaOBy1Aknwa1bMwsFxOkAtxr19A7qnaenkZQW1ZcnmjyqG",
-	"L9wQJ1Slp2RC/UYfXUA5jpRyIqROI9+DniCLG8tM81URdNU4DxBsBEZoDsBXhZfK+j/PCpYeUIDn6FDL",
-	"f/QVoJnxJ/qPvwpeHF2TlamL4GfXvnf/6kJs1AAy1aPHXM6V0MErqXkkW+C/vEQHrtKfFTXr+OGEV7bO",
-	"HdbOofnUy04D+ENYeJ5RIROoN95Xu2u8TV04VRhU+7Bxt7ojVLtNAz4C5++0UbxZ4NuKD9VRcgGoMp6a",
-	"xG9HbX1lsWBUe/EQrmGwYQSN0t8kGUOKJMy9fRDthXuhMpLzJgx1OQxivBO2Xp+uXEEfwJGdMJmoDzsL",
-	"8AQrloDFZk7KkqrnOLmBnwRU4SGbqGwvYOKZF0AuKXrZ9aMvIPRK0cpRcjaVkMOTQO+MIVSAGmEfjRFo",
-	"MiAmr9xKOT5JslH8J1QUZXT54wiWHsFZj7S4Y33YWJFwo17KUDcWeLS6KRsCSKh4iUIR2GJw5EtbyWlB",
-	"ijVyErFJI9tltOr16nR/39tSQS0SfzxJMmVFJuCk6vCAbvEeog3Qx98im+MHdVCms8JWQHCj4pw/InHC",
-	"+R2jbTGg8EHUenJDdUBQW01I+Em7jKJ33OVljlNnvAfm12ZIRdqCYzdrPx8YQzbENNKKZT6vY8qWgrqO",
-	"+janwrZ/t/GO6nDTJjH7/aNILu0HqkkKLICkxX0NuG2favMQWufUcd1OolyEA9e0WsFCocNEcu6b/WMr",
-	"I2lEKgVq0HETh2dLQQprvOhws9K+lQtujMZqlHENX1T4SNxFs1O2hlGaUk6eACxekRlNaTFjBQ2xYHch",
-	"XalKoWyIKe5YMDMZVTRjYtTPqLCU85uW2GnNk3QmWH0xrCHMhMpgXDNkMMcaeLJYdhg2nscdUZD7hPFi",
-	"y7SckxAluxFx4GZz+xuFgm+aeJgTMU+ltwziG75qdtJmIsHmLxuHPp5U61KOAqy9rQSYU/4Li5yq+b3z",
-	"LEUo6sBFs+k20R/JfnahUODDo04jVnoR1KhxpY8ILjLm2dpWEUsrOqMPZcjJv2X/hYuAYk/zdApbiddf",
-	"JkgtCnrsfguqKb7A0qida2IBHynztnzgBFKoadYgNBiZbSbzbNsljHSjvm/Nwt5cpI7wwqUCrrEH6CiR",
-	"Tiu+SNU2O57bjRBVSe5ogTWSPHiKeNGcQmve43pVcSGeXIKMnVxTzEFJbuZEnUDyFzX8r7XRtGlz6xCR",
-	"85yvUmdD4Z2PK76qm9FTdSmatyFc0a01CNfoQiYYF22+m4vtWcRNA9Lq5mn4jBoALAU9zPqoJolQWgn8",
-	"WLvUAMlGbnqZjP7fkZP6vDswGR0vW65QRicM3XyKtnM+m4U9yt3uExMwgZXtFQdVpIxb7arM8VBy0U09",
-	"2izSIB+hLQoLXQtiP4QtyEPqtWNY7tagFuA0qBvBpiGOPCkrOs3ZbC7Nrru5ns5ggjdEziu+nLUESF5e",
-	"3V5cvr9pBkraAHkFgytF9eRPakdhUdueAe5chzya8IFuJoTvxx1d45sV/WRh2D50BqLCfaX03uu607DC",
-	"FyIYfYMQ2ESfCc9CZkKsEoyGD5vZU7uZ8ZVpRun7iM9Nuuu6rsEw8psVw62DUZIWslonfDq1tYUgdQJM",
-	"l4FgtrbMTMfpbbDonqhHBIxxUpopQBQkIcd3IPtVsgXlvrLWjpRhaTEoXXRGKHbcg8tShkMktq9C9FOM",
-	"NEjyPBVkSk2Zp5YHmeR58v3r22Hy5vXZOUipXh7QJvjgmuP1Di90xxXbtxykKRchZR60aXn4f200UsQC",
-	"dY7VdAFe++dgAFq8/jTEX9fhUuPbzDlm6100puerU13c8+0oP9JQ/JVgklFhTfPhRdtusOtpb678nizM",
-	"SYJ3EcuesMKNc9hTDEQYlI7yii8WpPCWLReSlrpNx6sr1GhiTFYBX4uiWUkfpPUbmc4j6M0J1Hvy2zvQ",
-	"v8KTjA+TkZJOdX4+zNTPHvSKVZMlk99WlNy1mfEm+F0yxg83hYuhrUo7hUtpOd9qznLapJ8pYTFqu7Wk",
-	"k3wKWTAp9BpoF3MNPMYxJytGMw0EFgxSDzKUA67u2aS9POTnp36AbrtU8lQjrLPg2OYpNPHdLWyLuv1Q",
-	"VGKC5fi/LrPNAIgwc5Xzioo5z7O0pNVEt0PyPDJzXflW0Wxdy0uSO10p2u50c5tghThWl/QkKuy/5YaC",
-	"C+NVm2nA6RHl2kQg1nLLcBshAZmKWF3l0a1SKayrxf+q44RYl6OtZkfficFgBPUpsqDZdkEVhq05BtLv",
-	"vhBWJ9yocuyWNt6jHpuVlOIKnGuLfKNwQCAPwqH4g8T5DgeAkdQbEntbF0mxuGvjSWEqPv82OoFEJwIB",
-	"9UKsh5M9EmFF+5xN8jmb5HM2yafIJuk6hs/ZJZ+zS3onH5x/exVIFT2znfmRc2O5SFF3FqzLL01IVa2V",
-	"wI9JiEfJmeXxd4XiQEqTWUNHfxCL1T8DU2BT+CPUM8eeUQcOcU//kHVQt+7o7t1kPA+9tw4IKPW2aFfz",
-	"zddNOiWHAiCGY8d1mHF3kiK1+Qso4Rr4IQqaORPyyHSBErrxRGPCEZhDGoTfHVXS9Vh19HNy0MPADKK9",
-	"YB4331KGoguCfXxs74Hu8op2etFjfhFeYA/PGZFUl/rPWgLkNdZi0i22NQu0ls2lLJ3y43UBzfB5bW8W",
-	"Qqx06a3aMMLkPCFFcn1z5oan+U9Wl7JOo+9pJ1VusNbGZeBT+2JhoHjfSwjlqDtjfvog6s27s1eBhJAA",
-	"P6UPZc4mTCYX50fJxdR2MpfI2Id1dSf1IrhAQES99wYwkbKi6756trXRoml7E7YkGVUrtNqWTf+K5grQ",
-	"Hmr/omk5ETLVySdxF8tNPtmuTuFD4iesnbKgkuzQ/ui7itInCltOn1D1xJpiZH52dqjwwjAD7l8L01B0",
-	"RzlMUknWo0gnCmhX9aj/qjI1n7hSzCeq0nKQcir+qnpk5gh61rKXKaGaN/tTHFpO+FzfpdOnHpncdk4k",
-	"wXC3d1jmGsPklqEamurBcvygADUwUx0zB/oLdEfgBYTlNLT+aOdQR0QxTGaefVzP//7GeVLQkuyqaf1M",
-	"oBaHaO5tizSEetymiIIbUdhAYwSeiCS6VrZuFurxaW0ELDoL2Nb8Cp7t1ZTkwoqOkuJbUzaimd/c3l79",
-	"cHP5XiEH0TLaEam365KCst5BmrdNeIwns0GAQ+s1geTIzUb/GLvfC/uRyrOfRKwtLbKygblDHtnL1qjv",
-	"A4z3zusziYRJfYqvwFwn3YSgDJ/16yK74qyQfi/1WeF44yCbHKzNoNUPE5KMcz6507U3IO9QJ4yC1r8H",
-	"w9nbJYxwpBMiPHh8R8zkmhfV085IhR3EScggcEhnM36akokVFHe3ERkj8juY01Q5DsU4oAZoZRzTGqHO",
-	"cOsupf7YjvJWmt3calsaLshEih3VJ0OKHiGcZNLiWjMRIwXXx4hhIxUt83UoiTKjbeFXdXfBMl8HUgaC",
-	"jlmIEA1M4NS5qCPi9qg6bELmNpfrbkcfOld/yzd/TpVuJudY1L+AfpnaC9ORO3VvqsCH9t/DU+CCfVux",
-	"2YxW9RvTHbDetjO4lACslRrUA3AwLDfB3UL0ZWHBMbfmnsZcGT0o3T/ZUM8UZyLTq4ZfTyM/6S835CY6",
-	"T1d0nEIVGP1FP8Hp9YOkRUazKyLn4iYUltHs/7zpQkSBVAtHEcwpuwfnvI08DN6YegWMLfdFOereBvA4",
-	"KGIzUnJP31kdUx9xA6D/Waokhi64nSCN7dbsUS9kLerExqa2uejDeNwzShjjAlMdFyii8YLJWs2wqWSl",
-	"LYxrCLjqe5LboYwxTM1pqZy2eNM3yNK0DXZ7K/eA9VYt58gGUaDaku0x0LmF2/u6kzkWfouFa06qzMRF",
-	"i0jY9Od9q1GRKrvFkbHA6dIK0Qe6lcH7iLc23PzRc2k2+0Caxo89YbzQa8bCqOV+WZFCTHm1EHEcW8uv",
-	"TLiVqXqAifLyrVk1Glo+ubPpA1Fo9SXH1QWV+kDMJ3emV1AsuKV6OoVMnVa1nQBDNiIx0QYNr0hPiK9w",
-	"dT1FLMxtze29V92x+NsORLo6Qp82TMbkHAunYP/WcMbyJON0UiNds3rvhlG6e9W/o+mg5+uDj6jT/XxZ",
-	"QDwL4taUKn3s58iyhFgZDrOXQO2r+QJ0e00kXZS5dn/3gVsP6w1ye6JVCHSjRYLwtBNbewMzXBS/Ynhf",
-	"f7h//dcBsP3rv5IpyyWqKv3IBMH44X92gTyaMTeF1T/QHg65gU9O8jarriftbyR2f3LiX1Z5WtFVxSSN",
-	"hPnD9VsMnFWDJO371Hy4fnuN68WCaAsw/Sp4sesFxYoZZEZYIaCRAgDVE/a/a0iUWt8beg1Tvw14YPdV",
-	"GN5xH/oxjd4Kq+QyUqAmyQ/knmDRw7oatJYB+4KL68aCuZozEKJ62BF0LP5LSDcGNUB8MvtCuxVJaRPQ",
-	"2srjk2mGBCoRxXa/IkVC9WjdGcsUvHqZiKWSjGmGvBK68/5Ex8ktDD5AuamuLlbNHl22s3/AeWx+DodF",
-	"8sqE5kAXwd7kZcqs7XNU/tD4iJ5ZW675JrIP45msBfXIIH/MG/gdvJDu6t64h4zSMiG6gt+CrJMC+DzN",
-	"ISaiA5u7RsfhariI3VdMlFx4o9/nfExyq3d5GybUqp1xmK/mPNd91vi9ro4QV+3vEV2s3dFpvWPRdo7L",
-	"GsKBaawkks+AJe2ZJNow2flzUGyvht51YR7xYB6nX8OfLMn692kvoRlRm+PS8KpGAFIRl4sZVfLRVul3",
-	"4s1DeW6mXGZkOtT/vH0NQ2r3Jn2gk6UCAtpD+Hk35l+hXIDfb9VfhF7ol0W+Hg2TkZ0TF1N/EssxmPPQ",
-	"uQ6SDP67P6R8MzkwensX7sh6lxDCjQN0JHdLILfOZTpcF4EyJ+tZxZcYFBa9l6t6WL9u82Z8s+k8fhNK",
-	"/1W/2UL8lsQREzkpZksyo/7Srfpke4F2owc50FmS6DmRGVZPBaIPCmATNzhLdIa9wV3GLMToYLceAmtn",
-	"WF58mmJrlmITyI2b+my0C0NssI1uNDrZnCCIfSiYgo3kicIB0levSEHRVhMY95nMsNGnQFCmFV/skjFq",
-	"9lrHXsZn9SK5BSRgjQ/FRHWUr+Q2XrY/lA75RLlJQW6N6zjfqCTCQSxzT7ev4ej8exSa0dK1j7YWOiBv",
-	"3MtGOOuuRPgoAcJhH6crCGzEhqOQYdsyKymwtVH2vlHI169vbtXbrbGOT/ePZHpHRj3KMm1KrBuR2tvF",
-	"dTiXyL0DVDpt5B43sVRRwfP73iSqd2i5sjgAkbr308sPtqwIm/H/dnN8irE8seHtusSCrsKeOvHNvbIC",
-	"TFlOHeHv0p2JYfPoLgcxfOyTerBHZsyntZm0iKzhEtJQ9qeuHesR1w6RJ9Kn3EbnBq8a4m9YoarF5GFC",
-	"oNERUGC1tgoIP1RV/XopLDpX3e+XBFPPtwsFuIK6l1UYDPnK58ZXsHI6zhwwcrhJKq7c0FVfawspUwoJ",
-	"5aK/lvOdHlnLQxqQA++3djyYtNe9NrwBpHHo7ZdHoJ1DKG0J7bOrEbNNXRth4LpmmuPRHNZhFIoHiqi9",
-	"CUFTaOvChQxfRrEc2z8LtQy6Ap5AHUgM8gZIOHTjQj/E1eXNbaD/vTNbS82HsuKSTzgkoTYA2BCAdADS",
-	"k5XQZgtBR6HOELUjmT5IWoj4xGFNxyZK6nU9PJJzbBD/tjBcIiElYzon94wv7VtuOa+appuBqG2yxWIp",
-	"nWZOLSWAw3RVV/5eFo51pffL4sGZBxo2mSej+lRGzcx568p3ANN3ua6x144XXqTQoi2d8mpFqqxV2KoB",
-	"Mf4+NbSJlp2QsWFTCbU4xKouxmqDuJjSTLek696syPI2G5IVE/UCO9iUonf6upBMrv3aX3ODtXUp4pns",
-	"USfNrPKFCBY8O/iDu/niGBgOWG7BnXLb4PfoBPBf9nhE1JhsOZCI27JhIm3jDLiYGdCfOxjdE721YyI7",
-	"WuIYyV4n+Nlbaxvj8MWYFSHhfNuodfgrRvLcghUn+SxoNaNZGrwn+LtzXbaWCBrZQzVQ3cH97R4b/DQm",
-	"+iymFbNDR4fypXQSu2PC8bXmd0oO6kICul4pk6JhWGoWZnDCn9rJv81uBaJzw/Qh9jdXxFkq+rMNXTcx",
-	"BoeCLzZQGAiH+VR4ibfg9MLLZpqNv5g9Wzhh/X+YiIL/lF4qBsVq0+0101vO0RNwu211CSr8WMlywe9p",
-	"hvXM6xx8t/FE79MnE5n6/HrvuUxMT3NTnS1Q6TDLHtXcEfX4ZTSnksb5mZx0UMDnnvUPP1+fLg7G+d01",
-	"ndKKFhMvb1/R8ZzzO5NKgzK0W/J2QvI8Njs/0pJuE9K3q03CLK28oCRLQZMxnXLtCjY7gA4seW7Cr60z",
-	"H7wXOh+/d9UxNXOcYPUTHStk6yR9JXe3n4uQ0HflEn/wKrQQTo4CuYlq6u7wGVNjArhXoNAFtIERgcoZ",
-	"pl2L4oimXwsqQSSRVEgMdbx9ddU3ZdltQRNx8XVVUjBipUY9a7f/Sww+hY6GOs/t6vryf/9Ra3db3XId",
-	"dvBI1TfsQURoGGF+1GRFbccbRtWmnmtQtqHiykk52mr4rPhh16MekdDDFvTcCYtpU5KBR0KpCS6QGkte",
-	"yaEtUSltYe5oTnmxUFNAhIGslr4rCeUeGRXWvCHmxLgEmUjGXM7VpeCV1NWv2QL/5SVWaFDCgdt0HYSH",
-	"qXno61zb5p0O92EuLTw8zxR1Q9hS3wAlU2a869YNBw9P1DZsQMMVmXW3pynVR1CDdap4cLWGIonQD6fA",
-	"t5kX9ChB5Jv+/0nfCO1GLndrQaw6g9zNd0bc62aZmEn+WW7fT/C4aG/2AHURi4SX5F9L00+FieSeVmzK",
-	"aHYKqYHijulGSm3t6z1dC6MrADheeBhX9+jZqemP+cmX6vJoDYF6L9rtLsesH3QHYkabYlAuukI1qCnY",
-	"k9IxEToes60XkYUcWxDZVolmmq2HZiSW490tqk239U7dezwk429CZbptbrrKxTKXh0jcMhUaupodRnRp",
-	"NKl+/iaNun72spAsd3sfYZHuPfuX/vDTj21BnpAYAjVyFNcG3rBDElxsu8rGine0lEN1y77nCWbcJiTJ",
-	"tHQyTEZfLjx0qJ7IzNbb1M9kDGXe0XUiaD9S/OGn27BoUDMNkgiHiXuQt+Hq6+ZEWHyDzQpR04PoC/rf",
-	"WxoIYM3cJqibiZLmQXAfjUMECnk5H8ZB2O4Hwe7gULaeSKc7Qiru6CoQPM2mWi239ZYnOZ/cCau4TnLC",
-	"FtDNcrSpuS5YwRbLxeD02Ke0RrNhXGEfvsuEWIJT4MCbZkT23HTBZYpWgQODUoynPUFRlMKKWdomypl4",
-	"XEtVw2Q0X5DJaJiMKkF0I9NJJgKRtyIQBl1f1CFKTstxzibAYViRKIL46oXVnjQL0pdtRcc7caIf6drP",
-	"ic5MgwZi5JZTcBlcYHdoLFYnTM28bZf8gmc0j+xFVbJ38DX09amg6eCJU3Uzuq/XDfRWdWZ5rttSzImY",
-	"h8pairnDyYfJyr5gRlxTn1DoRS1eJjQXVHdV8j4heuEXeuFuSfSOrl9qzQa4ZKMHApw8smocARnNzhet",
-	"QDxrP3evyw3COLGKfXJx7nlk4g/lLM9hFdBlYtXNYUJyaGhy0k+L9JXaalUmG/UfxEaYk+5rg4XKwjV6",
-	"P+uVAX8Qb2WfBV05SI1mVe9sGc+21P/LwqaXmmTb3/Xo+uUF73FiPXNqh4OKrNIxz9YpL/J1V/w1zA0Z",
-	"W9JYpIlIxmsJYd55IKVFXS9W0VS/FP0WMbKvtz1pRJxdTS8X2esHWZGJ5IGmzxvLKbWqWfRDw8aUgAFR",
-	"6IhlUE+GlhgmJM+t1cNmdv9upEdx0+m04os2Ve3iHB4ZqGWqvt0wG6PhG4UadfCjcBfjiUwVdGEk41JT",
-	"TBporHJP8iWkHld0Rh9wtQdF363L8copwbt70WM7216FnmuCuwmZzkBwXwrJF25V4r8gsYi/Or67oe2c",
-	"kVXs3jR5rpaF0OcdkTwAalBk4Ucfc1UyGCweqLCiQwKbHGgzsI5LydW5lms554X6p1lVTvCAZxzHBPST",
-	"LKXuve2zC/fKKxbKQ1WKNNAWvRj3pF2UxC0Q1Qj37VNTM4DazrqaXMhUCZFkGeT/m8BDY/v96r/uDG5F",
-	"I4HcxdWxK1Ttxe4aoNGMyToi5JPA18JLNguxemT1KXuA7kl1f6J+ISyxHmecf8/eCluTuO0VHu8NfCTf",
-	"b72bTufvn6Mzyu/obXrHC+aVzG7RTVvV4YbYfg5Vt6WgicR2CqLRKaFJ5PqT1iK6vkWI1B2aSVJw3dhU",
-	"J1cKE45S0mqyWRUwourSrjzhvQOHeEcKMvO9zLVchwXp0JmUkKLgy2JCTQFP3G6kGZ6DOMEL9Rzh8LTV",
-	"NG7c6jqmByrik9pTiIZHRUPb2USOlUydSpbGWrVNeIu1iBpvcDQhXp7d+JfZLANZlxAaJmMqWEbBMDPJ",
-	"iRBsgj29gdWgMRbMeGJex5DjCmPwS3zPk7Lis4osvhCJgOgFkfxldE2nSlT6O0jFf31p3e3OWJANTWHK",
-	"/Vt8d5VVMA9f3Ht4eXbzqh6CAjtY/8/5JH6K1+4gqMMw5dGDL9THH4cDXtKClKyzBIs+5WHy/Oj46CHI",
-	"JfdsG3V5dnNF5PxC0oX/rbFlM4fNatiRaZx0sqx0llUUMDdmAAyGuo6huwY/OipKTxEJFlNzRAXL+9tw",
-	"zmmifgFZp9RZLqI/HLckKkT14Ylc3z0hJXuizSn9tMzb9d0XolF3zEFc50ni4pidrHNy9lmaJHaqSBB2",
-	"bbOprj7J8zFB3fORrsq1zfnRwa+WHpIFuaMiyYmklXOHSJYpIcWKLsaBJHkilvDOa99JOyNEsD1VJN0J",
-	"jel4ovFwlJwV6DVIJH2QToWG09q/AgUilHYPASKFAVi7rN7SYqZEtJP+STc9zq3B5Tci6Egl6+o55iVE",
-	"zwVW8gUUqO2P18GuWZvufcTP/jzVUtwWoZhfxE5p8dqMsT+Ar3Gibfj0D7uBF6HeRN6ziiyo1OqYL7Vi",
-	"J/ByVhzgbN+ywnOu6q+7QVWazT4q3uxPuwGpDU/f8owdgPqu7WzrICtVWj+ju0KrzSYHgFQbbDxg6jV2",
-	"q2+BC+0N3w2WZdyCDv++I2xaBoM5DoDDm8Z8Hlj176gj7ITQVi3qFS8kLWTbPrpifSY8axV6umaASvPX",
-	"FEsFRSPuu5xosxZswORUxsmU9EG/GGWurWK91jwIK087mJLHmFWSSu5GtXKd90XPR28Kms9TVB+nzmrn",
-	"1QIr2ira2LHIzR/8Na9LvvZiRd1IBbcT0jRic8yzNYC4oBkjNrm2HcI+cuSy8NZar6M9JnNSkQk+jzSn",
-	"C6j+wCsdXSyGiW57ooVhbS1+mSgQwcpYcCzo6oZzBeB3TM1bJ+gNEsHffKoCj2mZbnSEXnyjAUVvnoN2",
-	"EjAX9R4tlosFqdb7XuV48ni9YQvapBIlNipkT5cVqFFG24gtatHEpK+JtKPCWLMuGetejjsFqG/B2Mfs",
-	"CG+ABxHa2G/W2GpHk5xZ5TGjii0KvB9EJFOStzooGonIFgy+6urlAiUEJrykph4SWpmfHR0n05yv4jzT",
-	"vGL/BkR9qPLe5FrRaUXFfJehCPje3N97ZTEwlToVbkwxGFh0pwcBLOb9N9pKaxfahupNRSSmgGmLpWqr",
-	"3q4kE29dEb4A/xV+gNcrfl66ICzUAumJ+s3YR2y9Mlxnj1K3bTPEsIDw+M4XOsil8LpTEeg3M6FB3zb8",
-	"OKG9DjMOT3rmnfEUHu/Dk6TVQlxOb7C7cufk8LnTjjmQ2ypzGipXIfNNpG2N71PV3T9H6xUFg0fLu2jM",
-	"i9bk+eeRVCzIF9nuY693ADrG6OO1pKOKpMfWJFzc0cw9gJ3U/krHVvVynuwheL1HH3SrYO4TNIC+tiTv",
-	"wAZrR7dd99LgyStu15Z70E1M69dPYjpO243Ht9qPDCsZ7Ox36hktKwpt2trDYWusiDlf5hk0wOLFjFbJ",
-	"GKIfAlmDce9KPXvwdTmIx3bjvrdlQthPA65X9/7G3NHGfP38gw0LSneIWW1b3dEe+ynMp7dO4JIrjWKg",
-	"Fv2DuZf3OLx4J7Oj+EZdEwj6IcmUrpIVrzL/ten2XIf317OIUqsQUdOwN81H/4iCA5oEP60UARba14tS",
-	"rvtZLYy99CAW3h7BLPj9FgPvtep+Np4/tO1yV7M3648Jo6X0tBpAKkr/M9vRKHsg+3i8bGdDJbzXHfLZ",
-	"MG2zGThziGgHnF9xsUCQcFHoOllRqKilRVugbtexMaIQAg+pw17wZ3RH0BVX3W0kL2V8QfrNwf0kJejE",
-	"bCmidgqhDP6IYlNJ5GS+4w51NscOI5c7Duwju+yGvEOKLQ5Jx8ksFZnsdMdaJZDrpmC8zUPq5vGfVvTY",
-	"6/Hf/QXf8Qna4024Dma/nFld4L8C9Z8gTqolT+QPFzt1q01Yh4B0D/K8CbQ4PbMNTv2k6XF7YdSksVs9",
-	"PzrGKHz45RQC50cKoNEwKZYLWrFJMubLInOK2tKHSb4U7J6CrYsfIqT+EFpS4PD9diM0CzuhE1AMWClK",
-	"NDOFQ5TKbxuP8YJeTgenP0ebyqx4+9uW6ekXVMoupz1lZXEQbbBY77bw76TNZUyNXbCCBFOf9DGuddEm",
-	"mtOJhF4wkW3jnD6Cj+TtFM2YtwRyuGsxSMMfF5OpP37fX7fzySC0WC4C3hmEsS6VjbejIa9t9f/sLGlr",
-	"eMc78oDBKD1JqZ7ARLP0nuAAxlqTu9aTMHrIuU0eMliQh4teQjIGFuFIExG/w9BdAsyd4b1O6L11hyxY",
-	"setu6/j/HYbutdue9OjsdplLVua0B1uuBxdc7kRQ9UXteX/0Q9j//SiJVJeovz+yGRSznwMrFJR8ux1I",
-	"WSTIJXcM8ybZpa4W0wu9rurT0VLEgReY9GIJ9RiSsqJiM9m2fw8W4/jvdVZylzjgZcH+taT9LrxBF1St",
-	"3AnRD4s8XH0F3r6ECTe28n/fvY2I2ZKyYuOl7H+vdrLVAj2UfUwS9a2iU/bQe9iqgg7K+yrm++tCgXBI",
-	"AWG7VtxynfHEJJZpnX33x7jr7mz79EI52ZhcoO+8juydJsTJn64aGXsvE1LABjQPWCRQ7IEvZ0072u5c",
-	"8gY4hBj4ZMXe+9ZpFb6GHGQNBvG6/sonNq+MKalo9d1uctw++sw056uAdRQDROGDntGhr/o5lPiqLsv9",
-	"qqJQEJXkovcMbFHmbMJk74ElEWLFq6znQB9Rfiq3GC9pcZG9Qg/NbiG15jI89pO6D3O1kVZbwUcmilS6",
-	"EZe2yXiyLKIq18d5mnQpjhZfU1RzyXB1+HtSMQWk2D1xSlcOblGebbkN6H7BphAPpv59xu6pP3gnDj0G",
-	"+kRIUmRhJO2n3B8gxsK3sEa8OSToc3LYrLpbf46AJDPc8Kziy3LTvbsLmaoZu47gEOaGyMZ/ZNY3fhb4",
-	"hQ9V9EHukktB3OT9o+62lzUoSzkPNx/crAxR1+zkKzevor7wETmPNEvJZEKFgJ64gSd5VpFCQtbXYS/L",
-	"sIZBv+O0DQxbuuxRIFnKeZrzGSvSimas8nbq2mCtUP0YK0AvBa0EVPhO+ubzXJxf6Qr3wRbvBRLgxXmi",
-	"n966KL4J00A5JqZHgml6sm+Vs4vzWgm37Ym0adf5TQNWlySPK4MmxDJUSBJ/sxe+f1MCxOVlHTXhr+Hk",
-	"QbdLdbq300vshCtohh0EejetsHMHdqsr9dcw9A0W2CKwmKABOquo4jDpeJ3iEbZ0KAHyT+YEa07d0TXW",
-	"9CSTudNlP74U75UWjM8ahSmDTAG7+PJVQavEyNSaZ5n6/ssSy9n0uB479AR6tL4/4Zq2qcnCamu+Ixp3",
-	"5QthusCgwawuLDshBVSV2Y+Tolc7suj7Us5vsL3BhkLkC0TCX/3V32yqns/vxBvvhY4k2ffFAGSmMSK4",
-	"7qPTVlBRXaA4AUd92YvbXdFKMCF1Z+dQdVDtkzb9n+tI5jGdsyJLSHL9+ua2R7nQQ5ab5OGEEDWdARra",
-	"0v9eVewjlKlQwtCWOoAbSW7ndA2d6pbC81F8S8kW2oCGgFekkqzlMSxNLae6w5Buow4PP7QRES+VbkeU",
-	"BFxRTCce1rIBfuK0BYzpmNzR5dOdGFqLgRybVGw2R2iVWHRHQ/2UFU/K6YPXMNm2TIPYkoyWSD/ti5W0",
-	"Sr1FBUMrYf3R+hltpgU6M0P50X47wIqlnTBX6vUHOPpNr8bVTdLb1mihSy2wBOot6M5QqPPENwxkm40K",
-	"ezYOVPD9uoo09DU7X7Xv9WEdEv3r8qxK+8yZkLQQWOwdFQ8msdK4cDqVRxQ9gFrv6ZwLmUILZSHTZSnZ",
-	"gqZSzRE+cbvKjOvmmjyRpNJtGLRJAKeC1qwimarnY1kG0s+wlnOq+GiZitzbeaeWM+GDRK9Ci8yNoU2E",
-	"DDZP102Ec06ydExyUkx0qEvHJhUvy5jQ7qwMex6PcL+pOo2Rfz08qLTr2Sl00WBX7AP1XbTmE4Nvs7qn",
-	"eH61vBW+o0b+rdtl4Khk9IYLOWrqav4t6QTpNGNiotCwju21BMPOzSgkdKf3L558K8LMTkbOVyOsioid",
-	"+jvr73u6JdZnGJTf7FNr0PeFUmOFJMVko+J7f+ERl4+RHl3dxReKXYiSV5FMCXjNrR3TxZVu3dm3gbx9",
-	"e9OwSunMDcgMUGyhl+KFDb67EEIS+A4eRntLPWttKwgiTyesnAf17EZUgdoZfp2IJZP7nrZafMqrCU0n",
-	"fLHgBTTPr/tthO8tft4sO6FQBnW9wYquexcG7qzIU1aAi5Wm4o6VKXbW7FjUWWGDBtWKBZeNPoz+ZRfk",
-	"IW2te6ADowDV+kPThRNTwkXCpG5JKusehVDDycRUffXll8+/7GzRp6BhRQc0OMVjQxO+b9dE0rdKaAob",
-	"gJuCldu8YYgPk5K+jaz1uflYnNpWBq2MhaTVPck32kFGFOxX59TVvc7yrpJWdqmo+SNI6GbBOWhZnuOV",
-	"tBTJeO0IHnQ6VUz7vkFgU57nfKXbvlZkOmWTYbIsDaud6FecZjAoxuOZk3X71QOR0fTnlCve6DygyX8Y",
-	"Oo1QQ+KYFtjmajHT7AAadgmFqQB/k7Tcnu/bdTLnq2RBirXzNHkmB81Z7TZyB3JeUTHnoc6uML3tPyHM",
-	"2SdjOmNFLJZ034uWhhemKjgt68U8uxtCT7DkWFHKyb4EjVjUJYWvKcS5hTQlqL0BMBjuaIRBFHW7aRSl",
-	"yXZC0WJzLXv6KeTeZCX42xmiY1zTdQ1etElPI+YGm8/6X4w3fBWUkDALhc2iejmQfMYrJucBJ7r92QYc",
-	"eJonO+bwWriIMLJviCKkSK5vzjpWQHy2SPYm7coahGtM7C7iMZF2cprI49gmp+jesKbTYDuG4nwRpEje",
-	"vDt71TWX+TWoh9Yor5ut1HNu9Z8+c0O6Rrtdi3/TsBSVK81LSMsdevfB+iw71Wf/76CF0BXx1Xfg/11r",
-	"TarzQWo7YwwCuKr4hArB/fVKzI+6i5ypYwNGgUTOKxMreoj6drUDzdsJM2WF2gGvRgHXRsDwvtl0sl5m",
-	"G/A2fPGlmuY29L6fJRW+q4iqOSlLWoiEF0rGQydGTMenlmatI1KssX8jyfORU/1Qz25D9hdUdqGo28LR",
-	"3K/x8UNOAWwzlTz8Ln+4ftuP4XgX84sm9X5BkNLgdKNWU9ECW78dIq75ms7owztSeppfOEAW5p3csWmC",
-	"nKclqeTvAXjp9h5RkOy4hTXYi50N7AIo+InSe5L/HphAJ1V5kN4SKSTjP/wuJxpyfu5YSBFeNgid+D02",
-	"s1k4946uDxr8eXNzeQa+0PNgXEhJKwHeB76AjoXFBGUyBZ/jXTpKfqRr9IIgnkAzVgquaTPZ5FXnTJQ5",
-	"sVm5gXdT8kQoTdkG53gjGoaDhye8Aonyxcfh4PWCsPwMo6/71PntnPz5x+HgO14FezDbOFeIcTJISiQf",
-	"JqOMiPmYkyrD963klST5qHW5k4/DwfcVX5YX5/5twDIQnKs7V5a0WjCgWFHDMSeidZkvzTLi4lx0LSQi",
-	"VtpRM3JA+urjcHBZzUL75tWMFExg0IkMIb11088+Dgc3N5eXRb7+jlfXdMaEpBXNPgiv1d+WQSjytYlh",
-	"M/X2HGDgbtp2YBgjlVG6gA/h6niEeQeqrz8OBwqC91yeYaRqu4lhK+DPNP+q6Tm5AF1pTooMXFyhnvoO",
-	"FN/4EyKw3ewTbDer09c1F5nwkr7KCQvo/RP1kxYaeZ4J07HzC2FLmJuW5CY81B7rGsPzuoUfmCmFpdKw",
-	"NI6g1MolLL+tWcLfR+HwsVTyFIMZ9o6MbQTGQm9kiOKAZfbj7S1xbk0011X3MUI2FuXRAQ4OgSghnWWT",
-	"/uNaNtrqN/Zau2pzCl5Wav33MEVU31IymYOLu8OSgwGUOH/BZQLjAsYbnFOyBeVL6Yc858UMevhhXCa0",
-	"wlUT7mDuVoJFGqf7z7mQxmCEKwfyZ9BEkGKtGhGwrLksrN4HgZiVQFAUqWgh0x4QI5HUN10NHSZsmjC4",
-	"4YWN6ty2hvCq10rq+wjcoHBvMBSVi8UmSnpVT1MgVlGHBnTAabKqSKaeAG1QVCcaCi+tAzdSESqOb89Q",
-	"B/RM+IKiPb8DeudU1VJ4EClgp51SQA4GOoG4eUi5UccbQv3GQq1RHHHRPCTP7X71MYVXbeNXIDi9biWF",
-	"2sEmjN3RVP/zBc+KUKsGM4HENhzq055JARvgvkPD40dv3cUeZsRe1hM/DJGub9z2NuasObI3Dqz7tD3Z",
-	"zLHD7rPbejWfSa6x3ZH611HTZTwqaTVyn4aNYJo/m1d7OBCu0zrCzrft7O5GvgkrbUmyk7yirlSrjQUi",
-	"KuCd9Iv93jTxtkWybtchiDJO2yk3peGtDEK/XCx5RWY0pcWMFbQtPNUqK3eUljXaNkziFc2YGO1yb26k",
-	"l/7OzEpD7ZJmSpkFD/vt+i753gRVqmPFcGqS3NH1qY4mgFDoYTN0fJjQh5Lp+Hsb8K6L4bhK6h1dG16s",
-	"MLCa83xDjR3xapaybLR9QXXSJa64n/FJ23rolBXMW8oYiOLs6sIJ0L0zKpgwe5cc9NwRKZmBuJMESc78",
-	"JUiAAo15R7slcz7DdmCkIPlasom/tiwkc5Ii1LrHcpicTq2ANllWSpKsmZsTMYInhGdpQmwnfAkZiTKS",
-	"NZGyzNepUa9CbtitbMga3Talqyxz+IEbzOyZtFoD1uUgVm8mNC7Hr4/USbu7Uu9LmZMJFSFv35gINoFM",
-	"3dQknHUT57dq0NlSzsEW2fT/dzr/IRq5EQPQIOAxVXqT8FqFjCYEV9l3Zo7apcnRdaMrSfGOltJVwJzo",
-	"v5pxOnGAccoZTScVDbZzKSwEKyKSBcmaMUJq/BOlSfr1NIhxz6gkLE8rOuFV5o0BU1hWU9LKPhWjxmCa",
-	"1cNHrQH129+36cwG0dD5jBWaY9biOdRD1a7a1mXnUpZpHXlwX+dZxCkBGGtR65HXN2cumQXWDpFS49z0",
-	"V0A4Hwr24FIPr5Jc8VpQVXWOfgTVzBdk0iO4ZHODIxiPdBI4TeeLrqiQZkiIn4ezLIXk1InkVZpRkuVe",
-	"4eFDIVmerAz2LHcmEENBCsUKTJ5ZvpwxyPyBLrDZFnojUclEygoC0Y7teqkBBk2vwmXX2+j7dSV7sMQf",
-	"fro1zDA6rmfoTRSRgT5/RMiW4PImttXH+CDSrE6g2BW/sPSyzDoYXGNxnXkqa2HLu/rWNhfkAS0MKSTh",
-	"tYeg2Dw90kzge5k8OcGgdi0oeLcFnkJ/lvV3FaVPoNs0mDLqtpXOqQVSrLfqxi54wXR9324yeqc//jgc",
-	"cHiUozPXMW1Ov66NF1U9OlBdIQs9qrjUHV3vWz3CBUJsekJ7SaEoY/dxKkUID90K9JaM2V+lBu0jXZCH",
-	"Xnp1RQu6Ag0eIfGRcMRVxcUruiCsCPL9prhts5O5JDESdffisJM0bFrY3GsDhP7GcWfZtndczy5wed9r",
-	"09g8ZL5Gb31nOwrafGKtNYKku4faKtWtEWgrAnGkGEiRsykFqTQsZTvcXSFWydYJmUq1PUVd6h1YCuoR",
-	"t3tS9QGsSMGebGTmU+myTGCT1W01Ys8UwXnFpcxpagggKJopdDUyJ4iUdFGanH0zUWboyuEY+jedkR9B",
-	"WBaqispq3Rb9WZPzruB0RoVGlvS7MWQcyh0wFW8tvSdjKlhGE5JMbGVIBaKb9/Ypo+ZNnaxJzid3qbij",
-	"gcbrGZuawqGGHmCIqP1FumzRLpk0VcWrdKKrbPpsp0Qut3qEYMuvVaW4gG+TWwss9PH5myI6NdliV9hM",
-	"Degboh7sL9oSkrAReBc7bXyVICeC/kJCkRDQ5T2xZUGHIEDXrgZtbgPeRJL1dI01o+M89kIbHJvwQnGI",
-	"QN28zYYVcjJPq4eQ5LAZye7FQ6X0cEG7snANeEwoDCdMe73qKHnb5AWg2gU/7bWc8ZPIWs797YgAxy1d",
-	"lDmRNBw2KPUXyMjHPFsnkICOzIPFFJ7QFhwtC7Tj3S5ntKaGGOGlcEcrZ0W5lKmpHOs3gRF7n7Ct2Ei9",
-	"IRjM97DI/bFCBqp04eWEtUvEgs/EMBmNcz7Gmacspx1TY02zjkOwFfWALJQcZapKNG2UgaiAMEEaQgjV",
-	"ivIc/Oc0mt3TaOypx9uQGle17STZgp63Bk2hDRzLCMAzIskdyuEFKbgjixt3TrPsqC7/EClBaKAqMrlz",
-	"vP7EX+VHf6BNgFa8RkszIDrjwHLxL58pLpbiWsjF3Okf/id093/91943f8pyGZLCfv1Xgj/7TX7/GWj+",
-	"cP799zkfk/xNQB49M9KokdoFmOo4FlBDSyM+Ed3YvqPr7jCBYA5yayqzL43ZSKNdJevikXX9Vmd+h0jS",
-	"JLA5CT/ij/UegaTqtP6JEVdrUwPQIyTJbQqXf9KbEZ+M51KTKVhuT1lhE4q0jP7PSUCewsQ8j2h9CUIm",
-	"1HhqlhKCkqiUyo30xx6hdRsZl3u05f+gA5rPlr4DMUYLa4ly2ojsUH+pdu/HbdMAZz38UcU2WlPg3R0E",
-	"gql5fwAvEbhuNNc78TAZyA7BDp5QDdUWGu5fYrgTSXAULja06rkUIbT8LjV3H7FmbfPstm+vLXavcxv6",
-	"H0KvyvPeAvjqNIbJaKuBjM4F05gb7aeZa6fepG9/mldbbW1ibifitZXS+jWtCVTybj15yRb01l+E8pXS",
-	"UnxV+ZSKK2KrXoYrg0DByp7s/g0XEuC6jG4RNbFm6BguZvFRV2/vTlCRZjc2RaVaFv3MUtsre58gPpW0",
-	"QP1RqEUw7WvuOH6YYvtimZvYFPD3R7BJiKRJl1CVFHxFLRqsu8Bm4FasY44ieaxIyKNREiWH6GKTEiLx",
-	"0Txn8ge0eTSBkqqbIHicVY9SUrPlRIVf2YC3jQi36ZDO9UkgdJItdCrV9XevkufPn//tZTI6Pj4+eQL/",
-	"uT0+PoX//HOULCgpTHAT+EjL5ThnYk4z0w07J4pORlc/vWGKENYjIJeRDopLifQEy9qPPcDnK7IWaAfF",
-	"FXnFZqwgORyOSOZEzFEB0SFvhoF1ZLWGslhPnit0YvRuULUyHRDcQqvNujYQdPeUlGy00YEnmNz6Dazb",
-	"Hbmk43khnINXd6I9LfQriCJlYMvMe6EX47wZ9ljgudqj04OkzU8nZLWcyN8+bqZF1zTQ4psHWl0Rkeiv",
-	"I+Mj3aW+VE/hgrA8JfH55CaWp44bAf0ynDS8kSjfmtw+ZZWQLd4kaJUFElVn/jNoSUF3f53zbXKIdfTV",
-	"RgKxB2vHENjXFUWgFhgmz14kc/pAMjphC5InGZsx2U7dX5vgMWzBk3mDJJpEoGMceQHhA0fJPyipkhN/",
-	"cGUcYbwwQIRPYkoWLF93H8XzPoFJDu5eapcOZipAZxmN09Wcu8RXaKdPawUAw+ugGmtG1j4fEwRh2MKF",
-	"6iOtX2v9Rsz5Ms+Ssamul5nADGTybVRknjoXxycuWN2RghYMdeUFPcgxP9O6S+rUO9gzmi2n9zS3ad71",
-	"vMNkpAQCVAnA5DGCADcmBdJQMroQZ+px1u/gNRVUGql5BI/uCB7vkZ+r6j397WOja/LPDk9vcBeXvjeZ",
-	"oCVY+87AhW+8dh7EOSzHR3Ce0x46D/r2rW+8A7+0yjKtLlPoyOXJjCOzkJZXB6zAR0DnU6dnhaI5sMvB",
-	"/9J2QjdE1lJ8Qwzh3RQygRPqqXeAMNcmqGySBEIz1BgIY1Z3LaBXJNSN7gyTdbVEp0usYTW9Mc9063DX",
-	"+prMyT2EaSwo/X1NsRhiYiJH9gpmGfNsvZVW9+LZs2AI8Z+qtB/2ee7dysYhjLhaTPBpOv7qhX9DLqHV",
-	"HeTUq2PTlUb4c7+sQkPkumRkOCG0zi3ZJOovnJYbuoeGv1Xk/gbBRm5Ha8X3A9K3cdb8Z5J4C2lg+fdw",
-	"FIyuD2+Rpw7bWgVLUumYEgbZYTopc7NL4Kj+aRRTPRuw317CXv/YiB8GsMAS65cXPw4HBbfzdhmU1EZN",
-	"kz+7WpGvh7BElozOEc5AlpHB237prvp4LoopDzTX1csctKaaIYo6yzYQ+FP3IMGGEtI5GfTmymRFCmmb",
-	"+Cil0lKUxDkqGk0TB6WFqFrpuuO1pRn/YU9Jno/J5C6VPA2CWqcGJsviruCrwkJe99TWLUUNB2rC3iyS",
-	"HOvoVuwiGKGpIfCnVvEJaTt997Qh6gvXGw2T0bLKn8BqqAwsq0B4WYxHpUZ/IGu/YmVLAZnN5E/8Xs/I",
-	"ihkEIo1Cte8937YTjHOkezTsWVa5u2xfbzpELFpICutY98c8RHCqCK3QpDFZxdB2FnFVwAOwJWCG3rbB",
-	"DiPQd/fURgqKoS2FrlgRljKItcu35c+YRYXkpUjGVAnkeJmD3cGLjGZAsZGvwGs9Rikp4oYCSmYQU6Pr",
-	"kO97dltF4m2hJYzBie++uAlYRHmxUXME9LrCSn0BbruxQqiTgXdj5k5Cnaetze3uutQwWVn0U50LLtfn",
-	"YDZB7HFCm0Ojj2przf3PrN743ofWq7K7rmetGbku875b+tbW8j2Ooh7UfQj4oy3clmL9y6B4kuc6qsyt",
-	"hFvbHGakAgrcsPU768WFSbS96fyeVhXLTMmz6K5xmwKDMTAzTU31wxDUw/oJ5sCRTYrJNmsPnGHzw5Gp",
-	"lIJCcsFlMsIf+rmwGyCFtUn0FDYkBMCNTepYCroFYkREVU5aow2QpJw7PTVhF3u0IUGqb1vQ0G0zvmi/",
-	"ZVdzBs1iI7eqg29ews3iigLEoVDQQgyskkuSxwacJz+Qe3IDnyTTZQHVoU3dz9/VhGmA0UkigQyXWh+x",
-	"wEenoWyusKxYwIiErff3TET58/WMg1aVvEjB2tbRWcyj4Jj8MXsyU8LyUBdmIyfYQ4l7S8znwey/qAws",
-	"C+EOGVjhm/gTHb/h/O4NKbKcVq94MQ1aU3QoEUlWdDzn/A5r4+Z5VAquG9cQERdZsnfwtVJJ7mkhwzV7",
-	"vcFAWxCiVdgGggh1OjDxDsFJtgtIeSD52WT9kzyPEpW7Xf96/4e44AaqnYwj7ZD0rxZizrWjYkhn2V4l",
-	"nJl8jpqEw9lgcYxszDPFWuvMzGimq/eVRp+sMZtkRJKxN6yl5c6n6eXZzSttFNzPAnx5dqMkugtJF9s0",
-	"ft0wd5KiDq9KFuSOikRhqXJswza+Rz8EJn9ecqyXRyDsoJPZINi+5BRnQlKAsAPHr/BwlJyZHF5IbAcL",
-	"GYhApwlxalCRDCKtCFTF0gBD61lWvKXFTNHJSfAOB88msnpCigjXdlJvuy1rRAUcIovxIVTbbuMwGUUI",
-	"t/RB2gIJrxUm/27ylaLGf5eTusDCNbZVz3qPhs44hYwe90p/D9RbVnRiomB6rdo4hp740hVZxd438TVO",
-	"tH0R9Q+7tRyiD2WuXZe9UML6Y8I8Kb0G1XEVPQGs/epRw27wc7C7r/O+cO51428spFsVd+GX0P1Ozizj",
-	"yuiEZ9SwLuMXf350jI5R+OUUvIkjBdJomBTLBa3YJBnzZZE5CiN9mORLwe4pFEDg8ij5jtE8s/V4mDBB",
-	"AlZnx1wdG2+uq0vKZaVdVodgOoGLE2gzA/9dL+tqwoBMvCR18AQv6OV0cPpzDFRpg1p+2xLGf0Eedznt",
-	"SXriIMy1WO+28O/EHDOmxi5YQSQP5CnrY1zrXis0pxMplKwQDH3ZLF5SlrpK1V7s14K8rZvjp4b9YrKu",
-	"W2oc4I/rhKc/ft+fVfoEQlosFy0Jxdt2ooY9aKtqYpdtyvKOd6ZRf09Sqicwnf17TyBpVZD8nE/6PKzO",
-	"oI+1ktiTMHpEFDZ5yGBBHi7iB4NUs0SZZkEejFi6w9AdboE7vNcJvbd1zRas2HW3tRC+w9C9dtuTHp3d",
-	"LnPJypz2YMv14ILLnQiqvqg9749+CPu/H06QQK9Ls2FH2plBbyAg+IzokFmlrQKX3LFNJ8kui3zdG72u",
-	"MOs3rGw+G7a4vWndW1ZU6FDHPQoeMpn3F8WN+bvXoGXB/rWk/S68QReE8e+E6IdFHk7jx2IaTCRqfkkL",
-	"JTL/77u3EWZOqRsa9YZnJ9UH6KEkE7rDraJT9tB72KoiZdlbAvzYHUXToQ1hOb5lxeQarnCjcUcw2MxJ",
-	"vwOHok7e0c6d0beUVLqKq9JVTeK+OYtBI0uwtq+Rkv1I14OPH0HH9QX7/IROqzHnUsiKlAn+CKYmoUut",
-	"QnqgQhPGAdlMyKEDtRhqd6jkCX0oeSWH8GfDAWy1iSKDDKwnvHiZkFxwE16X17ZJzCU9Sl6Tydw6Qiak",
-	"qkD7AdR8IVyMaQOjP2XSj8WcTWiBznuDwpJM5jR5dnQ8gKgxhWUpS3H69OlqtToi8PMRr2ZP9Vjx9O3F",
-	"q9fvb14/UWNqRjRQe53zpaDJuWn0qjA3sAFig9PBl0cnJziKl7QgJRucDp4fHR89HzjO86fqv7xee2xn",
-	"n6FXNnl2fPxysya2TbhcEZ1sqdRpmQhJKmC41sB5kSmYqbzmXBG3baWgVn12fAwJ8LWhCjzs6Pt9qmgf",
-	"Q7tqqxC/C90489VTWOhjT6vGWcleg9sMiNlX5hISkK2n1b2Hg9OffxkOxHKxINXa1AOoLfXNoQNTyPfn",
-	"wRsgy8Evaq6npGTq/0XwTN4i/ZumOY5PAui1mebpZvC8bKTsJZASLqGzLtd5RI3BGFnPFtBr0LSeM9dT",
-	"F2oVzfB8IrDVoffcz9SmdGlS6PYdtB3Unzy9Al73y6cgF7XU5VThdBeiqUOvhY90ziBpS6FRLXCkLuQL",
-	"3IRvdrvZp9+SrLZtw6CT7kEfCl02RNAMBz3viS79jGS0YOGnzWLuPccmT7d8V+y1XjkkbSwiC/X0SFZj",
-	"8cvepDCFljCdm3rFl3n2nstrKitG7+mjbM34qpKMYRyR6e0IC1lGoq48bNlhGvCvvyghoU53hA6D9J6q",
-	"R0WhSV1DFCbgjdaUaVnM099IyS6yjy3sH8ssmLh6HYTOhBM7XDl/vTj3OeF8nKA3I9D4vLq4OP9E/EA9",
-	"pXsxgtChQzDbn+Iuf9qr/OL4Rc+tFVymU74surelyw5t3+lzaBF18I02fPVzApGm4K81h/9ofOs7+OyW",
-	"vyOVmJPclmD9HdjW9xRc3CiTPgLfemoavXTISU7zO/dcvkCNAgU0rKFluw0alud4PnSpFtZUNPRf1USm",
-	"IyNKeeKu0YwNG00qTYNPIQYNlRndNwld/7yY6ekxywprHiilQhAdi9PkpUoVOgPdS/wJGKoCEwSs3vQI",
-	"GwzQImD+T8BOd9/9LkzVwcrjMdVNdqqP6dNxUnM7a5euca9CmQVzzT4Nw/1QLJDlKjQotvtdxRe36zs4",
-	"8uFAgxh1S64xyubbtW4Qi2bttM8UP6Exwk7wWC/A5gE0HgRsCMDtrwyaK0I1MJp5hVwdsGnszc2nA+ir",
-	"x9NxZ9kGPB3mtSi5Lw78DWnyayzzgf14bZCkV8s+so104Q6OaULGghZK39YBVU2dHCp0ui19MfYKJGzY",
-	"tneQE3+enLl6vLoTkmNAweYTt/1kkCz7ESqlaIPXtzxbPwqr142Re1Neo6Hyx48fP/qfpnY2D9ZIq2L3",
-	"2FvsFXtPVz/Stf+eypSviqi3QV7Ch4e+nGDdrQxJOVWZ/KTFfT0lM9uK7i+KjequN8mU5zlfCd13JOfF",
-	"X/8sby/6X3NILu4e+85+eejDge4UzX4sposLdA+157HxrGN5K/dh/6Yb5bec3+R8Bd+fPI/6/i2pMNiq",
-	"/4MJoaLpWHOUVvxCuA7wHkjG3/mhNa1K+72OatQjP5BwzCuiixMOG0aRAz6ar5xXqsdLCU7Cjqfy6W93",
-	"dK2tQxnNqa/k3Tn83fafxYRPZ2tGwTF9apm0nxSJ73nChfCF2kWf+ZGulT4z7Pz8jdLbsk+n+SCmspsl",
-	"sKTpMs/Xj8L3FckhErN4K3P9Ev0ZWPljK1DbnPZFDAq1zPHoBulze0X68T0Yx3jxyIzvAEwNd3gwpjbs",
-	"Nm5vp4wlG+rAnJgmqlvmbLjdYEX8fXlWH5H4Mz/Y06Dye3ODkDDUNDr0E4v++JwBLMo92ULAKjAclEsv",
-	"V9B1+wKZpGDjrZY5xa4OYCVg0KMMmEZZYonZJpPA0qKHkGo208LXOjDLZO4pvILEeao987p/dt00Gila",
-	"J43p0x+cDk5MyA8UnqojfsSyhJzjFMYMXIrYTOD65bNRYT+jwiusYPzfYFgwN+s/w7jwn2db6PPGfbZE",
-	"fLZE2Idz8908tGWi5JUk+dOS52yiI4w7vL/m0z9PpNyV2dwfPlrOQtqXaC8AWYr6b6DdRnvMnDnC/9i4",
-	"uZ3xuIsq08Dmf0McCngWy/pSGV5ksd5DeyjrkwqwpKe/wT+tYwPr8Gs3tm47sI4+qDNhMhkxbNnm5xm7",
-	"6hc4+JMFgmhY+1LD+bd2oD9bCX49+rNc9/Wnv+yfMhgE9/ipw+scGvivibDTmz48YxOCh+MlfuLVnUhy",
-	"dqejDmwdm00BaOiJnlgVG9LXCqSrkRA81VW+RyawYUwTWS09kcQYoXFzc/meFxP62CENN2xWXBaXU2xs",
-	"0tf+cHOJd18TS8gAcViQAS/oITy8rlmoyY92M4iwAvpWREbt3txc3lCo8/YBq7DvrG4PB7qOe+pSXzwY",
-	"l9XsQvG474Aj/m7ae7M7ly7fhhiqx9MHJuSf4TG8ubmECjKCN6rptl9Gdenla+QU3/Hqspo9ulcQPe1A",
-	"9mK4fQ7atOryOVtvssnXmEimJBf0vzyM44bc0/d0pa4VvEG3/PzbRzd+6NsS+bza6AqdSoqn7zy0N6yY",
-	"5TRRb0NyWfSya4i1gApx9rW17bg67Bnw3SMaM3zaxQfbnOsPbY5AMPvSkBnVYoDQ3dr+Q60Pu6FtF22k",
-	"xuMny9t7nM31sTyYznaGaSBEPUTzZU2gNad4+pv6n8j4LNLoBBtiGq6UHgrNAvF3NyuDGvrJbAz1kjry",
-	"6uAkYFv9esKtHjv653ZOd9JDdifrPwUT+0SRYe5r8OkMKkjLn9aconYajM5aIiuIZmtbIpBhjILmU10v",
-	"rStY6xCMTMszfy4utpNU08a6Pt9pr1zyX3KjP515FDb5u5tI+/IqvwjWZFV+cewpAUOMeHpH108xaOr0",
-	"t4hYs61yQy/RxpBnUIIWm5WteHUH0WYyAfMbRqMZp7K1/ahDJboSQ0FXarbTZPT969sEcbsB8khXnvVH",
-	"uMIeFMJ2j1/7pDxTLabjva5pQVePJfqpW0UAvfWZPa4MeFXxcU4XH8oMYg7VRn9ico65aJ9lwUZIFnSq",
-	"/ywPfgJ5EC4ZVP631+DgUmEHq63ZrNdVdUNNKJAuKVfXvjtKAEA4UUGlLvXAVwWWc0tGk2VV0UKmZuhI",
-	"V2hYY9N4LCleoLeLCVkRyZ1mrfWWkxFQ5JWdpl4R25yZEEpXvoWeLM1Io/ccTJo0F1RNsc2uNbM2Cx2C",
-	"Yz+iV+09XVlI46m4scFP5U1zFwUW/AgPiyXQFRHY2OPTMdsdPWqKgcHmYsKSz7Bi9i1vXAZh58Gfu0sz",
-	"qfXap4Mm8fbWdjNXvOZmigvxTl3bYnZZ/aQm+sNE6iLH0N26FKT/Sc8OsD6vA/O/2Ud2O6c7sMhP4R67",
-	"weiT+qXZePTh2caaq0G/lhNGMno6p3nO/fFtukbmLnkbemhbpc7v8en3FogdJssi0+Vp8YmG1JhA+U7Y",
-	"Qnw91WQ1Zzk1xatBfsrZPRUvk1EGl0zoOBgFjoQOWtPuAntvAIjfAVchrCh1et0DK8ydFLr7wT+aKr22",
-	"cFZBaSa68XENy++DD8Ujnj+OVneuIT+HyJboC25Pql15m5BCXeCxwh2ZzG3cfq+StdD4C1HoPV4dKBZs",
-	"/Kt7gpnWpeOKr0DKLWmhD52ga92GimFM7UsweFj2IEk58tknMkoXVzDARIL1E3lx1G5ptTdsVtDssogW",
-	"1L4lmV7PCmmdybjXdMaEpJUW7Z49ixllV/kydh+XBb47rRRyDegOHFhLaAQQisQGkQcklMyUvt6whWFf",
-	"AK2DCV4kqzmHMA5ocXqUnOl5FG+By6F2Bb9NKOp+rEi+OjZ9MF8mb16fndfCCX4fsJepn2xJ7s8k+XuR",
-	"pCWNVqpsztusoP/zL+oEkAnisW01G0MGCdXOddN1iPjK6JQscwn5PXWR99OnT0+efX10fHR8dHL6/Pj4",
-	"GE5Yw7Y5+Qc3zqfp4EIrhS2Q71YUwxw+m76rox+GXf1EvxC6Dmtd6h/qHccMrEPM7eA6n2Vrgh891fqD",
-	"FTjbQdRlnTZXACrTPETdeOs0LIb6eit8yZrdUJGsTD/qta60huzAWWyDcvyYaYhour9APYV5sn/5+P8H",
-	"AAD//w==",
+	"7L0Jc9u4sj/6VVD6v6qc857sSN7tqVv1V+IsmomXsZ3JrEVDJCQhpggOAVnWpPzdX6EBkCAFbrKcybln",
+	"bp26E9sg0Gg0Go1G96+/dHw2i1lEIsE7J1865AHP4pDAvweXQ/mfexzOifwHjqkXkDGNqKAsgt/4gt6T",
+	"zolI5qQLf6dB56SzP8Y7wehod4/0Dvf29saHB73RoU9Gu/29nd7xeNTpdlQ7gg9Gu6Qf9PHh+KDX6/WP",
+	"dkf7/l6n24nwjHROOjc0IEjgkaSo22HJRA+wi/3e4eHhoT8aHfk7wf5uT/7fTqfbiRP2sJS0hZQLEnkx",
+	"FtPOSeeloAHhLzvdDhcJjb3cXxX5AicTIrx5EnZOOlMh4pOXL+cxFwnBs+2E3pNkxuZiuq1Z9LLz2O3w",
+	"cD7pnHRk51spmXNOvDuyDAnnpu97knDKIi/AAkviIiY8/TsSFBoB70/JGM9DAW0VK8xvVP/kQZAoIAHM",
+	"QA/z+Pj4qFZhxgISdk6+PHY7U8buvISMSUIiX67rb390O5R7nArSORnjkJNuh2HeOYnmYdjtcJYIb7Ts",
+	"nPRkZ4PL4euEYCGJtCRheNpslc8I53giqR9cDpGve5K/l2woW//9TrdzLbCY885J5+KHjibkNBW9U0b4",
+	"ORNvHigXObry42WyigJGOIqYQAS+MRSoKadjvUkSlqwOd4bDMUtmBR6UjjVLm5thvnSI7Fky/0vHCGRh",
+	"N3U7CcFcbqsO5WhGOafRpPP4x2M5fSERNTSpFiWzzTh7zsRbNo+q+pK8G0ObJry7MvLWoOdUNrMxttsN",
+	"8jG6i9giqhjjat0xPsYBrmbyXLeoYXIwo9E5E4MwZAsS3LArwom4xJwvWBLwkv5/YXMUMKB5iu8JikkC",
+	"gsEiJBhKZBdITAmKdT9ozBLExJQkaM5JwrfRgCMcISxHh191kZhSbnfk4wiNCJqxgI4pCdBcyh26uByg",
+	"ZB4S3oRNYUJwsHzFmOAiwXFczq8IsWSCI8ox7BTYjBxh1UGToeL4iszYPQ4/UTFlc/EOC7LAy5LxXrN5",
+	"GAD7EvkVQTiOT1DE0ER9hihHPovGdDJPSNBo+EbjvsU0JIFco3k0wwmf4lAOjaT2R+OEzdDN8g4NLodP",
+	"JIavTc0dWW6YGs5JXherk/rgYC84OiC7+4f9feL3gt3D3mhE+v1Ot2POQhqNmfyvoCKU9L7hYo6TJRJk",
+	"FodYkE56MnZOOv3t3nZPnrwsJhGOaeeks7vd296VJ786CeWh97AllndbOKZbk4w1MxoEIVngBMibhGyE",
+	"5RnZ8bE/hV+RSJ7g6XEs6Iywueic7D+qkzUg3E9orIyfzhXhMYs44QgnBN2RWMD2G9N7gjjxWRTA5qnj",
+	"wh2V2lGewFvWhEPMhWdUy0lnp7dzsNXvb+3s3fR7Jz35v18zI+m1nEDQyD5Kl6r0VK8gNRMpLLtYPc8r",
+	"vk1Fhs99XxpGKSXDU61A4DgvU4XQFA1PjbLQuuMEvYDlC15sV5+2NLBP2BEJWTThck+oqZRQvuM+gKWA",
+	"3eOESnNKiU/QMdOpO/FguDanqfwAlB6p7lOpuABpBo/nYbgs635lEeSBJD+voR6vRf0NU8doO9ZsN+zd",
+	"dUS3leTiIb6eJNuy+9s/CvDbVIByPw/mYsoS+hdYIW8pCYM3s1iUnZ+51mgsmyMC7WsF9BXmRNrXhAT8",
+	"J7WE50Cyc6Alm6OIqKM6Tti9vPtipJceybkCg6XFF5EFkp2rY7vRTayc0Jw6q+1LTYv6ki0/kOWKh8C6",
+	"exoBx7BRvIROpmqT1A6i+2rqTZBtnR6D7Er9W3qB/gNuySGVd94OjaAdlnY5jnzSOdntdkZyfh6ei2l6",
+	"YTcmduekIzlAHmKaSH71GnolSNI5Oeh1O3/OmcDeDD90Trb63U4ipf1k97HbuSNLb4q5PKw66ifokyy/",
+	"v/dnPr2gw/7ZztvPZ6f+7vlfwedfZsO9X/76/u785mxxdjpYnJ0O6YfX38e/vh4eDGfh/Nefz+j4x//5",
+	"HyOGar2uCefadZOt2f+qxfFZkhBfbE1ZwslzrJRkp7npvGXJLMdLsJiTmVdKULdDZpiGHg6CBNxDMMf/",
+	"u+pd6nQ7Y5pwYTg3VKwAtah/dXHHEiaV3iIiifnlVdoTestYwNO/a09VNhIcGGV8s2c55BfjcYnKuplK",
+	"XZ/ck0ReGOTZnV0apBobETSy7oVotERYKrEZ+tfWVvqXfzc46xtcLw+ORjs7+/7e7uHB4d7RTu9wb3/X",
+	"39ndJ8ER2cFHO5aFePnpPeWCJUvlD9N74E6qsybdrPo9La2nzWIPC3Vw9bd6x1v9/Zv+/sne8Umvv723",
+	"t/PrkyVhkrB5rKQ5PWT7ezv9fRKMdoK9w/5xb3x8NNodHR4buQnZhIILUnbT6/X6W/C/m551ojoFLN02",
+	"e6P93WAXkxE+CEb7/u5+tm20KMkN4wV4qTZc+tvcSV7GkDkniZe5JkAZDTm4TqSlBv/tdnKek/T3j48F",
+	"p0vuUKtd0sdu5/X54OzNkN/gO1LmSoImUtDNJUR5VRpIL3xZ7UxSnTdzJ73GgkyYnNzFuOil99O/Sb06",
+	"Jgn8sws+aq70a/Z5vX8r687Qtl1HHEkEHVP54SAICp1Xqt/dnXF//+hoD+Pj3aOjoHd4NBof9I/2dnzc",
+	"G5Gd8e7u+Gi3d9T3j8nxYW//+Li/H5Cdo97eno9HR8FBp9uZZfzMyEAY6Oh2uCGV3RVJBXcqZVFLl4ry",
+	"sSI/6+gpXpQcPQLTsK2HJyEioeT+OQh6S8O84SqH6Jx0tuT/vXrzbniOXr+5uhm+Hb4e3LyB3/4enQ2H",
+	"r37+/Pr14MfryWAxfDWYDF8NbgY/vJpM/pzefb64/PHH08Hnweez6zeL94tfTn/68cfTNw/THv50FfrL",
+	"/eXvEf7519Cf9e+Dn6/Yh9lPe7986i9G7z4uhq/887PPvzyc3Qx7ygAaLD5NJ5dnn98szz+/WZz99QZ+",
+	"93t0dvoKn70+exjeDMavJuc/vRqc3bx7fxX/+u6nvz5E38fB7Kfl6NNxP3g3mf/683Q6+vkV//Xm1a9n",
+	"r87evVr++e736Pps73gwefPu9es/38G/F2/eD3rDwauLj/ufr2fn7Fe/vzgcP7z6MHqY/Tp6Hf48m01v",
+	"rneuPh788qv/Lvo9ou9no7ufP7x/++qi/yc+vLh8ec4/hD/R5YW4/vk6uqfR2XF/9P+9u/84uXz9iXz+",
+	"/q9BePb67N2g/zF48+OP/u/R2as/X9dTXeDs5Hw4OH31dkDfDH6Plr8e9Wd7s+P4z348PHz48Gb/3RD/",
+	"/HHw6vCn873vx9//en11c9Z/Pxv5i9fDt6+O+M308/B4+lMcTf/8fHr1w+/R3uHoYjZI3kUX3++/7fVH",
+	"N7ODj9Hh3fj3CJb7zfmpQwSKcjQ85StiBKrq2bTCH/Igmkh92C/QYsyBlJgg4nD6AUGgMR0vf7LDMY0m",
+	"JIkTGsk9sAHFNcXcixN6j61nuedWlpR7Ps5G43wujd8vnddsNjM31XIudDvXJKE4PJ/PRvI7uBhFTHh4",
+	"LODnnb68tPe2dvMmhmwyImOWkPzF3m7D56PPxBdPIqaw1jXeJ/utYFWHokCp421kHysLKqZoQu9JhK7f",
+	"D3b2D5AlFq08WVavV2Q85yR4tazW+dLyNko9UZ+coCvy55xw4XiCbHDzX/24SNiqEzI7brX7sfqQbXma",
+	"KUv6Gc4y3pDJJULBn5nTvPXrVp64J/BoiqMJCb6tyA/ExuD0gm3/TxhIkzAQay1/IMuG0m49FIKlj+7I",
+	"8lkkXRF2MbguylnRE+70FzVzguulBk+3eplkMUnAhzuUsiNX/gZadDuJ8WTLZju9HlgCOV+31Lbq7Olo",
+	"7iqvh3pkaiErf5T45s3Mm+6i+l0i1TApbtWM8mxvXILwf1E7IhVCtSTphpEfmpnJxi2mbAvjJQupv3S9",
+	"E/eDcb/XOzwa9/tB0Ov1jg/90f7+uNP9Jh2UOe2nv72mDwijGY3m8ILRytmovIsHwCmp1s+ZSB1etepf",
+	"H5Ny8XPhFTgK4JdzTpImNogeWD0ND+LGA+M4bt29ddo1HcYyA7ZXrLDnspIRDQpPzm3U399J5grLb6bk",
+	"IyfJu4TNW8mUFB8E7sYWq6yi09qs8qonpfVwxeeoimHuyLJ1944Dq2IEybrB5bD1KDdT0n6UNQaRstBm",
+	"lJZaJDdOM5krDLamzN1MyScymjJ212bAhfqkxWhvHkSCfXFNcOJP39JQNGAnUd8gDh+hMXylYrASbSmN",
+	"mB0J54xlUZ/xl3/OSbK0w1pmc9kBQRjJs7wifNTM4Yrg4BULKndN9EJeMHDQgLJCEGtEKMQifn99cY4i",
+	"lqBfBmcfGtAkL5JNjp8sqK/Fsl3pu9LgcsibX6xk63UGiWPlx20+EsQJwjfrjcc/lAdFu4fjSNqBa4ym",
+	"oxuaD6bmJQ1VHNPhaW3cAqIQMFp6am5vMrChbrCOgwM/kGXb9YXIy3XX9wey5K2GWkdo1THXdl4q4HzN",
+	"eV2At+8tS8wrTPNxGXwKgTGB+bj1+Opa0nbKMXy1/qztUfmaw/K1xk0EDi9SD2vTYeVXmt9rjHq95ILM",
+	"zllAmo8ZsYA8aSjebqx1uHnD7kjUYhwB7dcYSBpSbUUU7Ki1BTQ13dYaFsy3DQzO1xl3XQa7IqScBpE9",
+	"IlcfPWFLyqFbznOdYbRh3HY5tXG8zlres7vGl40EWq9z2VBGeDMmatu7LQtVpETTqWgH6hpTyY3T7N5U",
+	"GKz5vWmeJCRKY2mG/ExlnV0knxIWTcrGVV9lSUdZuhpiCVrITxsMfooFrk5hky0a5rDJptWhLNBZs+Aa",
+	"2XSEOTkt5pTlXcITLMiUzSGoL8jOcOVTVSKSptbeLGNJBIdzyX4ik0zsqEjrsijnx24nZlxMEnWYFfsM",
+	"sMBcsARcjnMRz0XnpCNFIdDTyHIfccQXqWsYhh9LNVAz/ONq+8wRf9/b7m/3FNvaBNC4/DFPebc6Jfck",
+	"ZDFJ3swwDZsklKRfIIjDK3jPdKA15fJKUHMdh+9LskuCdJR9Mg5Gwehw7/j4oOf3er3+7uF4/+i49D58",
+	"Oo9D9WiqtO/wtGwmpqHR0x4NakjOGpbQbTT+wcHe8ZEf9MnO2A/68E63R/xROdUQSF/hUrBDlXCAzMsL",
+	"OBe68P9VbH0DDQL/GgQBjSar2WfZiDB9hKGdyvZp2vdbIvxpTe/QEI11yyf0b5JkKmex3jgfKBdmGF7Z",
+	"f6haqu550/6vCJbM/f764rxi5dUIiWqLPnMWNfF1wduKJaPQMWrs6NL0zdh9o3VMdEvFgPrpK2m+YU3f",
+	"NKpCG7abD9fUuV4VpthiuDOVNPraCiytGc6kmVrBozFehgwHawxrxUU0HljltrLEnjFHkDrQ2N1VpEPZ",
+	"PXALw4WwsUoeaHtJXcWwwO2HbjXe+kO8ZUmFV7SCyQ29o+4hm9xJKsZufTcpUFH5qFM957XHbC1D68jO",
+	"FQkImd1MyfX1xTmD7JnaE1l+AfeI6+sLFMmPWg2orott9JIr1q7FkNf4njRZPY7vWzyV2b2fk8X19YXy",
+	"ld2w01fNhorIAlionZOCodNXLafVUC7tmbUc4WZKsjSKpsOYW1/7saof5RxDNX+SS0eC+5VsUK/E1F0M",
+	"yatNG9310UAoDOIYFFjCZjfLuyZLVYMFsSYRfG0qnBgQ61DxA1k20marQz9htL99yk9iPN8MGcr3vDYh",
+	"yhX9NFLg0tLCNNTOqkFMT8l4HQU5TwiY2zSa1EjdPCHKzpYWvZxkF8UhwZwgn0UC+wIt2TxR6DiUiwQL",
+	"ljQnQvk7GhER6KabJ+Ia3zcjgUPDTRLA5lEwuBx+omIqjQw8I6UeCmgLFhMEQUnlzvGMoOFpw3HUYfi0",
+	"oZrOSb3KNR9LP8etMRx4d4enDdDMoCUanrbGMXuP+ZsHQaKKN42bKUF0FrNEmDsa4tMsDkzKCI3QStBq",
+	"g/m9JzgU0+W34UONzGtgaYdsBJGxwU+K1p1nc9O27DYhclGeyIve8cn+0Um/X3Do6vZOh+57xu6qneqy",
+	"RUOn+jC6xyENhqc/mW4c/elG6HZ4eovU32uFrCkERQ5D4NuGb/gczC4+fczgG7TF82Swr6c42CHSBZ5i",
+	"rm18ITcRP0CMC7TOwRHVZQ5DqgKEwRWWNA6XHuhZndVcGi3+R1e2TlSeks5rGy29ObzZdUp98CAnxDOA",
+	"VrBzelu9w63ezk1/52Tv8GR3f/t4f/dXSMYnoULsm3PiY67S0mZER40/djtjlnhxiCMrNV+OTA76hZGP",
+	"ew3jxK39uVPglAvIK1uJinFLFyIfNVXWQY6Ibytn7Qey/N8AdNJO7J8B5+QHsvx2AAbljWsV7MCo9zsI",
+	"jPvt6fr2j8d8srActn36VM1V75mEHtIGteTnL2KaPf/7Tsc/VlfrKSLLNyuzdcDBV1bMd7aadS9iZJHh",
+	"C9nB3zSis/lMv4ihkEQTMZUUH5S+jqX0lSMaPZHYFUAki+CAjsck4Yrbtm+xlN5zsnjOzNR/MMfXxRwH",
+	"5B6FSARoUymaOPzB/pVZxpWn2P8OMEQ32GEextBmkVRmBf/DfxFqpG9wHVuwbZ10Z/0Y/0zpzoaop15s",
+	"Gt1j6m8nK3eJc7L4JxV7o6nY31z2NSzxXExfh5REeRn04VfqiNvBvYPR7vGR3z8c7x0c944CshuMx/7o",
+	"sE/GR4dBp+tYiylORmyeoBnmgiQvOJJSTX2sMzGk6KVHEBwH1Vh14EcLqb+szQtPSEAT4svTk2pu8JOX",
+	"LzU9KQtMM7koxE+kAHbOZj8uzm+G++fvfhS/fP7Y++W61zv/fLb88Gm4+PXznTi/+fXzLztn/V8/Tz//",
+	"8umXntknzvdSHeBhgz6OsBAkWW5xgRU4Tc5oc6Etys6fmhvv4SSRIvzbs15b/yhJf7+ZJoQ8MQF+N904",
+	"ZoyUN4nAIUDk5XmvB1fJKS5goHwH19e5z+XdwfMBfXF7JCL0xWchS06QIDh8LHyKBQ7ZpOC7xDFVeidg",
+	"/nxGIoH1zgCAk51RcHzYJ0SuWb/XOw4Cv0xfNJR5PmWJ8PKb8D2dTNECCxXaO2WLgm2nNf0f+enoawxe",
+	"ybZKyJ9zmoA16SlfmjzvjfpKO0jjZ3Mfq1jYk07EWPJ/ibJIckCW5nTSeE7nTJ2hNDIypZ12VZuJc6ah",
+	"Ovv9o0MzTH65TvPrUbgxGNjMgPme0L70BZ5MgIXFpSTL7/8Kdt5Gv+78tBx+ZvSM7i2GUe9/8gOekWie",
+	"v3RT7uU3ysw0mWEagdSYwzUTrq7W7S+VRL8EAZNrZ491CQaMNVTG1+v56L0KsdQixgEGwsBAPgLo15TN",
+	"SAx9KML0jULeVIx5ZTQCPCYoIlegZTVN13D68H8MiP+lBoSZpWpEVWKI+oGrBdZrQyPIPvgC/XoZnWkN",
+	"BoUFaLIUVtqpPtPbs7xEPBowo3OycAUQTQkOSOLNFErKwxZn88Qn+mVRLscjWCBTJpfi8uL6JmP3G/By",
+	"BeD26aQ3cT245gy5J5Fw4c29VD4yfetgAziGb1h5+IU6qFFAIkqCE1Rd2Uc3RnL3gwZ4+QXHdBg81ruc",
+	"crTwZyGmFRFhWJGz/ESm6JVrTkxF/PcTSIFY+ZdfsCpm8tiaIv5MJLUhJEWIr8qh28ByvYQQ7Jdf5EVA",
+	"7sNW3KqNMnoigQynG+2lhaLchsLa0Nf1SQRsv5df5H9aaoIGEfRPJKsNNSrQG3DpNk8NyFigR2hD1ZsH",
+	"aXA9v1wRNU4LyspBjZ7Ipi93ZNlSkn4gy9U3uE0fck+hzuVl2wR92hrXID385Rf9r7Up5M9NYmuynuNs",
+	"hCRrpe3lwkpTlkVwEryE6oUtiXwefdGWiK+0A9qQVZkssDnt1Z6k5zupW9IynD2vflcRlO2IcjtkN0jW",
+	"XExTkfqiHL2tVzElkn8FKluTVgm+8kz8e6nC5lvRGpE6t9QGj4CcA+vll9yPLZl8mb5NPQ+p6dtXW5qW",
+	"z03Ryy+0LavcLuoN0ubrbOi2NBW83pukiPM16HG60jdJleVObUtbqV98k/TlBmlNo9v1vkkFYgbgL7+k",
+	"/x6usx1SUl8t38zK83s3STE8Qbz8Av95GsXX1xfPcflaJZlzJk3iL5xLA/MpRPPnp3YN6r76odeextXn",
+	"mw3Sph5+WtO08syzyWMOT+QZJ/+z1sa+VFGXz0hcG5quyD3zn0e8Sq6wCqusDY3X1xcbJ45z1oqE7NFm",
+	"8+ayeRFqQ08dJOQTOANdv4xYQF5+kf8fbPgp46K127keTXIjZK7BuapM9yfTBJnxbWiqAMbb1PZrS04V",
+	"ft7TaFIgky+/wH/XpYw/I2ltCVIQis+0fgpzsS1Jz8OeVpz5yQqPft6HgTTYqgV11ZAa6xMnO+VSW7K7",
+	"lqKtKeLPQ1ITSpqkOxfynJ+S43zOngp7VtH1FZ1MxQ0bxHG4vNGBObxiXgomyKSITw2QiooOBJbKntII",
+	"cd6IiOctcFAxcOST6uTG6+sLBM10ALeVjNL55eacXrz7+Nevn33xy6df736hvd7Fzfn0w80vi4vTofj1",
+	"ZvDX2elw9+zzWe/i5s2is5qNCl1f4gTPiCDJkF+pwLgyagAuCcWmPaIcJeaLBrMVg59wSAONqf+TCY9y",
+	"Z3XWQtlrwE+k8qllp4CJYKKuNgib39HUhyFbKBQoqzxzmbBWb3x4GsplBEGKAINiEk1xe8+ZuFhE5aWN",
+	"hdwFggRGzQhJTrTF5DcNq8OYIcqfXqpHaYa0YkZ5tax/MRhECBoh5axWOImSyyPICTO+TUQjlMZlNyPh",
+	"inCRUF9sgqHOTLF8dq6VJgblWFHEJLu6EMyYT5uQf1LRsycgM3dkiRagkFhMIkTuSbIE3K+yrLJ/kh8c",
+	"sYvBaFhRp3E/zWtfP6tuWBMa/m1lUCghGfBCFezOl9/N2v/eOfldrf7vne7vwMjfOydffldCBH+1eABt",
+	"tCDB30CUfu88dn9XoiO/fXzspEO7jsLhabMlKFR01z2lZ2XFIhfPRFMbpAq3WyEjQos6wAfVXX0R+oaV",
+	"5y8G18bXeM4EnKcV1pKi06SOmjMTTswT9HJld7xUcvcyE7oTC/q8Wrk16KxQO8l061RauQO6NaXAqLmY",
+	"DuLCBRTDL35rnROkm2cR44GfeAmZKDSpNC0X9Du8napW+jOVvaOyaO9pkFaS/m/NNCqktG8ob+ufNdpw",
+	"Npi1Ls2BcXLG2ToIOdao62a54jh+jixXi7KVoAypUsDJ29nHh0G/3xuRg939/VHP7x32fX9393h353D/",
+	"YNcf7e33D/cw2T06HO/vjI8O8VEv2Nk7PuhYqBT9w+P9g17vqNcD5QgDf5M4NBdRuHwdYs6pXxEKBVUG",
+	"5FlEoiBmNBKIReES8Xkcs0RwwKHQvQDQ8ncGvm/O1fUekrTihMrFlY0vBte5/urte0lodbwWuBHUHNXF",
+	"pXBy0giG9jWdkgdYdG1KWSgNd9qSqivQUCQhATgEz/Dymk6ii7KLsfwEJek36rKIZniJOJ1EiEUNLjsX",
+	"MYmkjaMNibzSNQBswCdO/HlCxfLan5KZMtrviLaipQqC3JTMAv556wey7HQ7OuEMx1T+DNblf9R9Q00a",
+	"djVM9zfICV33HgIsTyYQVHnOBGAqlq1uMkFU+ZnGAL34rxf7R0ejvXFvNNo53B+Ppenq+4d7h/0X/27l",
+	"4yjppWNoU5tjk+Rtb5Q+FRL1TdJ3iScEFpe7E2c3CeBCK66se/8AvDwB4KWAGwXFYxIyJgmJfECu+AMS",
+	"SzkVWQovwykMDGeJ8EbLzkmvaN4q8SiLi1fAtr/9AwG4ksytOJfnojNYM2XhM9XZV35fKeBaDL5m5f3C",
+	"kkmmbsH/bnopgmq3M51h30tRarRImBRwyr2V5PM7svS0uenJo7zX7YSYC89AnZ50+nuHR4fH/YOePHpn",
+	"+MGDWsxeQGK59Xu5i47aAk9CScCJAPXIlX4MU0qlQRKSBziPTeY8STwwDfTPAMqW/pRIjoV0RoX+1WM5",
+	"fpv6MSERWeDQ0wgNB70cWsOMMTGFnGA1TYEnWg7ENGFChMSjkSAJgAj0rN8mRCRLQ0mvTKArgttSwb78",
+	"9J5ywZKlGrdiG/dO9g9P9o+3jw6PpFysDVYQVCsSlzxphCUQo5BNKGhtUi6zkarYISUU4tA9Pw3Cf2wq",
+	"NOrtRK6nF+ClwvNLf5vJsotDx/v9X8uRFrodPh+lZiLQVLWAq7Fi6dq1Ai6ACft+b3fnaC/oHZJDMDWO",
+	"93p7o/2OE9igGZ8mxONECBpNNHvXxUNw8qAk2kNHacDhltdpOQP8lNyzmKOQTRQ/cITDpaA+188s5nQ5",
+	"ONg7Ho92yf5hf5/4e/7xgT8i492DzOpRPXWeIjzgsMne6pQ2MgR1TjoJwfLWHLKJ+eHRfd6vRneYNmoQ",
+	"7trY+nxS8nhwNNrZ2ff3dg8PDveOdnqHe/u7/s7uPgmOyA4+2ul0HXakZcFoBeFhoXZAf6t3vNXfv+nv",
+	"n+wdn/T623t7O6mO8HAQJGB4AVLr/3XAzEh1kfDUwTZUgK4KEi89aipdXS2UAzTUI13csYR1Nq8SVhhy",
+	"dAC2j0sGhnwQzODOC1UEOt1O7hU4/f2juu4pGXCGiujfrCKVAhKDl2LL9bqNoB/SreGsYdgUGqIJa9eE",
+	"j7AUjP600+1Y1RlPOv3x4RHZ7R/v9HZGe7s9cryzc3Tgj8e7Pj7cPya7Kw7jJ8NI/WP6/WP6fU3TL5XZ",
+	"6mifCvFtBmVe2gEQ4EqUUspf4YOl1zif7I6OxmNytLe/A+6F/uHR8THutLA2KhHHUlJqkN3L6WiI7F7W",
+	"QUbDfzzkWWbjd6rtx71Gy/e4ypq6RSodrekilXSQUVKasPYe86lKmjcawxCtjQwWhZnuCCiXC+PhuWDq",
+	"7yt/cv+W00k0j9NfWwxXetebzUNBPU5C4isabTVcMsEDDROu3xw8c0+Q2gU2JcuuHuaGNJdMT9VKs+3I",
+	"7uX9Isj0f/qMyCLPImD174KpSZbD5XU7ijUW8Y/uZVtLiA6eKkQHmRC5Mwr/uVh/Cxfr1UWqL/lRwr/m",
+	"JT/clcpTSr4CuKLtzXcfKm30dY7iOv6VjtiUfyUdpNQ4sCJhHkF/Z+dgh/R2+7ujXfiQjPZHI2Wqbg5L",
+	"sh3rgNgalpUT3pBlZR2kVDwN8vKb9xzl5rnWcbD/1ONgH5idsFFIZhCRR6PJR06ST1RMFYR5CUH6GxWk",
+	"R6OJSkOAengRWTSMpb5irCyo2S4SVxUbY+ocD/nH6C5ii+giOWcfWDQhSVUoYFrqGFGO5upLxBIUMRTC",
+	"xyoksMEcgADxRt0237LkIplUjimQvpmq8PZk0mQMCH9QHrRc55BeP2jgp3rLkmtjiXUCzKcjhqEwx0Uy",
+	"UQGlVTpBjk+C0gAM9WdkpRh86ZxSHod4eZ55xpBxWj2daF1DUe0v5WYdnmpDsXZCsGQXUbh8y5JCpElq",
+	"YsifsvyG7Oa8In0x8el4ORAfCObiIiKXqY+sLAopC8lSW4arLhAWKJSdIBbZqRFdKZUzfAdRPzOEI1Wz",
+	"s4nQCCx4TXQAtMmCA5r0mubFOmq3mzfpYCStYs9n0diy2aEao0e5x8lEHsuWc8Z4EdS7c1nubVq4CA5F",
+	"D7rz2TwS4ELWtR5/+9IxCb+ZW3Crb0yL49GOPxr1/a2D3RHe2hv3ydbRONjZ6o/3RvvBLt7x+324Q0J3",
+	"Hr7HNJTbFcw99btEWroRnDw9iDmngTePhORFz6J/NU93lvJdR7rzfFDE/USf9+pWA93LX2Y/aSs3K/HY",
+	"6XZC6pOIE49EcNKo8KWe8/epOdFTTqyV0eQvrZ9o5GhCo/QnMCvSspI6FBLEREUDrl2VqaxG8VPqMn2M",
+	"dHQdCQCB9Qdaui3mWVMEsKrojkbBCXqhh37RKlDGck27aBhGH8prwNZSsi4hnCSDKNB1w6ptD9kWjCuu",
+	"WqvsrREh0WpWQclDh+/IKpDdNqiCm09vhAq4DdSU7FydM2FCcLCEEXjVBOH6irBqrsbhcERDqGbunHZG",
+	"++ffjKy4/hGRFgWkRsFcSllUlqrkzmn/X/1+aM+6gXDCi5tDGMun5xJGGK06y8UaTQdy15inab837BoK",
+	"AW9wCddZoqcuRnXWjsWeZgWC5QdneHnORGWEb5rmbFJclV0mt1TzEF851gVUnoeLATgF1NlTNRtdq/4+",
+	"/QSN4Zt1tQHMAJEtpW3036t2vnlPbcD5NHG2OfOvANGmstdEN6nvzIEmoXLBQczgxazC3n/MugHZvCIR",
+	"WVSTZg6kRDetJ/GGvZ7iaFK1D5/2+O96pW/yev5oUQh6rAWFLGANCLwIWIG+DzQK/rxXJeWdigEs084i",
+	"ofBymQViFjRDA9FsJpE6AV5eGq8BpeEVuS4FKNavPkhOBqm4AIPtMCJImkrgjRiZNPjhab2OMMgfq2i/",
+	"qZUO78SgCU6VMd4iKxZeRiOcPedSrh+709T/fHUl1xu5vlKvhAC4cEH+iadoGk+RMbDa3tCNVowNt0Dr",
+	"1tVGhemymUWhW9dc7E2fba72+ptWZ6QZp/6YLB0W9J/3Cgcp6kZNLdoMbWM1a8t5GMe5ArQrSCmyCySm",
+	"WKFP+CxSaCaY38EFoPR0VoQDDApgJYiEknsCmdKiHPUyg01J9Bc6swq+acit4qAXyaTtoCyZtBz0nH1Q",
+	"LoVzQoJSiThnSHsewFpTTatF2nQvBnMxZQnlFZ0LhLNGDQnXgvOKBcsbxj5IJdOk3LFgDIXQeK1xrkO2",
+	"aDoMl20bjnJ9fXGRTIZBjQZ4jSO53sbZGKHr64vUYJL3WhwhGimoGA2NdIJ+g8FOULusoT82lTaUTlC7",
+	"fbVL/zlmmPmWFV7KiKDUw4xYgnRtwT+arsoNY2c4Wn5KWDR5nZCARILisBS3iTE0w9ESLWR7OYX0g4bj",
+	"rTwF/BM3+78ubja32A0cE00MiEeILlTnJ5AzuBwCpj682RczQT+AFwxSkweXQ65OSTg4WUQQG8sTkxMk",
+	"ljHh8kepm6Ugq9T/LsICzRgXaHenixZT6k+h/jMnkgRBAjRaIp/NZpifoFud53bbRbfYgPzfon/hkDPo",
+	"OoJzEigAlBh5ikfk3110C+Wl5HfTGYb/fl4I+R8I9ZD/IA/K7oascfgLDaDhbC7mOLz5cC1/8FmcMF+T",
+	"MGFxOJ/Q6Ba8L7f+nAs2u1S/2kaDaKmRqSiXlIHRsQ356krCTzp6Ot10LmD/d070PTg1kyEcBSImuh3u",
+	"T8kMrBgTQgFl/WHbDy6HuhTWcu11yupbtViabXQztT+1FkN+IaYMUtKxQFRwZEI9UChJUtBN0qwCYDA0",
+	"IlMaBQij2/9zi2gEX0g+5FmnH/G7Qmcsu9jmG17Uck3dl5pzDPy9gjwISSDYh1JXoX631+shf4qlcUgS",
+	"rrlKE5hAVzaexzFJ5OERsgVJkI95YWJyQiXz+TM3kRl++ECiiTRfd/YPuu6JQQYld6dv36qYnFtNpYLR",
+	"YgkwfHhqZhZggeX9eBvdbt3KP98G6jp6qzxtsMg0QhCP7M9DXJDxRlfezokyxDOJj+kwyILo0qTVmnW8",
+	"1qVc8pP9ZOx2KW+Saq4eS0bL72BSCZHXZsKhDUsCkmyjGzrTlegt4QV+aOHlSsNo4DEl6wv1lgUbCh4d",
+	"OcK61zAgXKhtovknCUkHlBxUO0yvBEcLIveaYIm6IWUc1bUeXBLCVamZjEskms86J7+Zb7b0f63DutvZ",
+	"yv2kzyz9J+unP0pErNmpADImZ7yMidSNyPg5gHFTLFWk0payhWTbgoThd+h2HkxA0jB6l+B4+uOHTMUL",
+	"C62DPBB/LhU+FZyE4zzHEgL+K6dqjemqZjVcE766FsLXEzn8n/ImNA8mKiAPfgX/jElifkgdOG6GKTzU",
+	"Op6ZXAc1UT1JjgBLAQmmDxbF2Shcwr6FD0Gi5B95ngXmeCtjQ0aWixHpnLpZR+7phSFbmLfK4i4kQHRh",
+	"MhnVBo3CqM10q+VmovSAcw7p2A49MWIsJFjVmR2kWeAVK2DKpakVkIrAJI8Ds8FveAsuulszh1RPyNYR",
+	"y9NtvHlOGdT01NGtComWgHFo99YLjm6VVk/QLQ1u82JwcLAXHB2QXfXc1Qt2D3ujEen3S7SwHrClHrZf",
+	"zkv5m2LNpqrhjkYBaMgE3AIsImCf8S3T9PY7hOuNKvuLEmmXI9UZBTkrtYE0W2YtyYRnpGTbYKMgrhBh",
+	"1pXwPFF14jIX7N0cblkrAoPv9HGXHfRy6fVjNpEKeQpGHKBm0rE86OW/pnCeUWkgNJbuuWDeZK7euDKC",
+	"AwM5YcJ7ViegIW/LJH54alku2YkQkQUcwCPiMzjDjTJFbFxp3+hIFERFN1OjmScRFi3Vy2AGRgyR8Zj4",
+	"+fXrlEidHMXTcdDVwpfH+nUbp5ID8KyheWAmmfIhfdRQJyKifBsNBUpIHGLfGDsRcXwwxdoot5CKpQxQ",
+	"Aesvr1T5Cd/366ZsEEm0/VE1easobYYt7VAjXa2DZywg/2Mqu952lXbxrcq2q8YCmBsoTui93KxSrtkY",
+	"/etW9ufFd7f/VlGeQv+KzQX8NpOQlTEpWHN0Eq1aa2xGy2wP9fDp3hXmO3MC6x81ifpfijL3SWyxsX4D",
+	"Wew6UexiY9gnLJngiHLlrgeREBxdvx9sySuH3EJT8oAD4tMZDlFAJ1QU7I4y58nuzri/f3S0h/Hx7tFR",
+	"0Ds8Go0P+kd7Oz7ujcjOeHd3fLTbO+r7x+T4sLd/fNzfD8jOUW9vz8ejo+DAfWCpGsgtzyuLU2e64kie",
+	"V7fpSqsbK7L+zB0s5IhGXBAcZPe/4WmBL1YpYpdoSAFzWmLpd+5FBxfEKVOx/641D+BvbrNSa1IWrdxT",
+	"cLRcvaW63tvKbuI2XdWrkSazpGXBVieRD41ID1PzZbOLdkkOkkOqVNZSO6FKp1G/+VK6CzunKt1phUar",
+	"GltbSnNVIOuptZsXKS5NkHFRnK8+2ZLqN1FwipduYkPMBQrw0pAck4SyYFWoxwKCFrVFmZ/L8fHx8VZ/",
+	"Z2u37GgjUeAFuM63pKqHu9XKJzi+4vkoBM+kzVxJnioIToLUq3C7gudbMO5VV001yiqxach8tQTM0wiu",
+	"lbtFWSidY/l1fZyWy/4e86nr4jaIlghc3trLqCNBZ7HQ4O8FO1f7XoyZq+HhG5lxU0VCDZ2M3ZVxUkcd",
+	"yIuauadlgQir97WykAoHT1VdlrYsTSPh60xME0/M0ZTxgs2bC6J3UaYHaUdbBv9WL5b6zrWqREuw1RxU",
+	"prXbW5L5IQc3v0okiNyIhGyhnXzuk3dFQ92+LIhDhivokswcZngVvWfMv7vSEJ8NrrYKDVQpIqBVE7Tu",
+	"NXZmD19ziZWXnyypqVo+pWLqyit35kmF2ytXD9RdJBhblVrIINvyp8S/26JR9piQFw3Z9xoCfE4WT7vF",
+	"ydssXOL4NjJ1ZvTFx7pPFsTkfqdEQiKyaHMVO2dB1eVh5V61wBxN6D2J0GJKInkryiB3C8drkxQb50Ko",
+	"kn1tl0Hldju5Dxl+MJXby4vrG/QS3lNfcs6Ubta/VEUVb1FCxDyJivNZo6qQc32AznZzs/C165WkjTOe",
+	"n0EDqHjXhUvXPm9Ls3WtNGBwdaTnrqILcLaqAAyEETjglWFiQrKkMlX3WKs8kH6V6aLFFAtyTxJtEZhg",
+	"MY6XDe+vJQuogwaqZ29Sll0HxYR0VTZTH/1LZKfBv79DPbjMyPtO6l2EEjYAtSONGxYRZICbc5Pou2mN",
+	"XWTSSJAJSVI660VK0lzgWUVC9aoIqUqzLQVI4QINdEBKhZs5LQaUufHho+ZOfDTQVYTgzgAfo3kEC0EF",
+	"SAy6/V3HxvzeOUGmu0T+2kKSkn+TE7tt6uxVk6s5Hy/nyaTiDLfOFG57S+XkdCjI6rFY4cyN5yrWrZUf",
+	"NyuX7fBHmHurNIc1+MXtibm2cRa9AGetPmgohECJJTLlJvKCV4DMcAibKqTdUthUzsINeRAt3uzccQL2",
+	"WQ++lqRw8jcOBuAZUXXUCwveuVxMpKVhzA8wS3nhDQxoX3H+VggLJ8ILUhzpSjG+FjgRpRd6FV1Rf6Mf",
+	"kTGTO9x9pd/p7ewC6krZlZ5LIhpc6iFr9w0IYkmwAdUnDVml8RbHlBfsNUgcKHMzwDBuH7H+zvgG9Y8B",
+	"FjgOsTJlsx+2jT3vdh3CpK4IZ+Hc/eIFnhUIODGrIOhM60p59BCVPwxPd2N4alCPBc4nEsVk14STjASn",
+	"/xMvS+ifx3FCOIdAuTUcBGnGNgKIO9MCSg4WtEyZ+GgKPPimRoZM1c7q8xWnz6QuK6j6NcsY52kPKsgi",
+	"yDuaQuzfcTjZgkBly9l/hhAwVSgvlIr6O+0AL9z7zKOSPj6NeOiB1RYYnnLnc11Knrw8zHAAn8vjKSRj",
+	"gdhcgChFhATcbH1TERICmOCNmp9AIdXbRg4ckbG+bo0exDD6gSxdi2Qp/juyrFL64P5vRFnbAK+Pul7A",
+	"x6sPbin6ePVBEZZqchXAFwkkmDMaSalaVbOj8nqfFlKqKFpQMs25RXb1Csh7/48qJ7CC/8q0r1yA/IsB",
+	"PBDIU2L1VaA8HHkjC2a8CGV73uGjNCaDwgJJd4Oq3qkW80SJoFxbFYqvwg503CE30VTyv+lfii9SFee4",
+	"5fuoPMR1PhC5MtB4tZ4lnQtkBUzgCaYRV6pBDbaul+m+QE0N8SqKuiLcoGW45N8UBKmmUaKz8he3O7L8",
+	"DuEof7HOgjxM0+IzcLv7cX5Gd2S55ozUha90beyFUbe1dG3IQyyvgMIVDVUOLuq6qCoS1qNf7vxmTytF",
+	"EkuzG0q8lC0JfCxUe3qFg9Rb5rNI6EpXVrW+l5+5sg+NG9iUmBmbVKP/JyHjzknn/7zMymK9NI1f1qJx",
+	"QTGplF5XX1oxvNR7NqYm88VZebCI4dVFCQkImcmrr04P7ZqIjxTMQ58U2x0Ix8nnHbZgywgHXmx/W8ka",
+	"R5rjJpkxQKAiLX9Xmug4w0J7zE1uI8xcJcIH8AwD1fC++vS7HasGceXXK7Rmxf4euyCfzJT9ruwnrQ/+",
+	"2O3MoyRX3rruQ6sY9qalOMMxGIO1w8CHiSzkGBNAvXJFmCQYQtGt8tup0zAL24emYrUAIqIC/UsqUg1N",
+	"hcYsDNmCa2kJWfRv+BS3lq73BIfqyayFSKns9cqFUP0uWyyBpqSM9cK6gGnTWF6k9OEoWagUhfZybXY2",
+	"qhZgO2H6gSyhkkrJhOCpO/e8+u1v7xVare294a1W3ADW6/Iz7YQfyJKvtwTjNPO+knsqQf+GfTTwaXJE",
+	"KSJvEza7Wd5BGfxWi8HdWtZr00UB+23T62hs8aJiC3TaMo74giQQeZMQletjcm7VlZ4hzO9yn0r7gGB/",
+	"qg0GN84cLKlCRl1vUZvyMDfGP8fdZo47EzZQs9PVIrP2Kr+5pVxEcJBaXaExPJfG0x5bPvenkgf6DlXH",
+	"9YwVKSbOfzg/cldimylw6Rc1HDMS1Ixt69y2dMX+FocvjJIevENuYkk2zrrs0LuFi5dK3htxcNzAhAuF",
+	"67+KqAzi+JlExaQvGiFQEREr2kU1EShkONBKZnA51BxRARAKVOersSQ36FfbQJkTD2Z+PfenJjLqP1hn",
+	"nKvsKB9Hlgd6eNpFI+LjOScIZzFSALMj8B3RlweddZVqiIho3sChdcMUqMNXY5ASiLdMgUnI6f09sqGr",
+	"oSSkADDVggnwuueNWFBvSb2RTV/Jlo/dNjb1PFGg/DSa6AvXZnkF6D8LzNVLZapVUss2b8qWMk4b2q80",
+	"K57nfvHcvKiftIV/stk7uJyP6XyNaV3clc7JvKDKNdYBOcUJrSv+7ZZODfW3Ld0VwcFzz1JegM/U9fdv",
+	"mqVCwfyGldk1vv/mVJkFHbr5XW06f75drWMj1LZWEMZfQ9Cv4I3jZkrMe8tXFXc1z/W8H9J2waaqRs1s",
+	"V8Chte8jizuv7eIiCpeFGh9neGm62yDP5EAIWyHxKmDZFd4sDUn1SKVMSbhJmdt4GiijwlfzdUhuIUBA",
+	"IfPkq9QUarRsdiulPTdnmPWJ+yIJ4Z9oMVUA3lA8BmZh4zO2mIVgzAvNdw0c1S5EyGfRiZQrCEmpD3GU",
+	"e2TwfRLrtwUNHjgQQupPvsbkZzhaetj6vgETyiALN80IdWt+kb67wr1AxynlYBC1Vw/8syEWJFxuo5up",
+	"gguBnQFwj2wWY3jWxVGAZniJRgRBDeNtNICbWhp+pjkNsXHAbRKo+Hv5R0NMGgsI6my7YzCRgYvy4rTc",
+	"GoxFaYrSfDZS+5wTn0WByTzNspTU7IFQkSxVDEwxgr/2RT+L3H/MxMUgBv4jL6m8KMvDtDJYjdylh1/w",
+	"LD5dhVeNCI0mFirXf4IcGJDZlsvP9WetVSWM9zwLrpfYaM4ZSwjg4kLmRrnu/BjhHGpwK2NE4aPW8EGj",
+	"Ev+l7tyUhAEY4epRJT94A37mYY43zcpsS2SuWbkn0vAYHTiVq6YBySjbFi0GGNQVaq1STDjCFl4u7BmO",
+	"qDjRoo45pz4KyJhGVL3dQIJaTCLAuk4z4cf6fc5AQqkqQ6q2otLjys8OLz2EQtw/giVIkV8o17GE2UMs",
+	"RFXiFGEPerVT++JEbnpBialy4GWUNlyGy+Fp9sljHjC32TKeQevHbidD1mz27eusfQGa1xGSGaVB2fL8",
+	"1I0lD8YsmQGcr7wibQkKEaDRPNTFzpT+KcSTdSEJ3YNnOxL5hFfmwNsh4XJEKsis4RTfM3Z3ZUYBs99N",
+	"GE4SXaKAe5yKmlwplWqrwwghuVAhmRYDIIsBpKp7iGrmjUbASLWWx4me/GqfDDdkxsXgWrbnLBHeqCSJ",
+	"RkXoWyH4NMpH86v9HgmSjLFPLIrSEyWHDlkvSoDD4auwrPXlCfCRFe4zW0T6sHUFUfJVgAqtAdgickrZ",
+	"ylh1MgS0tKCCw/VlQ8M/pr9QlRQ63c7D1oRt6V/K02v7Ci8M4LP8q+xwi/ItpeRVtxonOIMrUuDPKU50",
+	"VTaKBXKkOCuXObOG8kqTBi1gpyxx0/yQ9AM2auek/9jNCiOWoruaFxaTxFva3a5VkXDl8AohMP2W3d1W",
+	"9rGjAmeNLfZbR2X9ql4zav8orpnmflY/xIFuFCmTE+EEgvlFJlc2wHVBWed5XxfEXjm3vcdup1QcDIMk",
+	"HXr4Ok5lhTfqQPwcQfSVq3hds4oXP6iIb508dvHDau5YTswKa3ptljPbUzCTruSvc2ljWrObQFrxiqzm",
+	"V2+Dsr6zAVlf4UszMefuRLw04+sEYYjHUarlZnmHLgbXutCJsZt05qkCweBoRCY0Ar/Xxk08z6grk1zZ",
+	"6TrFtYt29lyod+gmu3twIqSlW6vT0lq4aX5uWUiFsHdJxh5rBOtM0CMcFjurnN1qviBVOApVk9jXpZ8q",
+	"ex5EObAQ65LrTxnjpIvmEf1zTgzYe87WQq+WWYqazlLDkNh1W6vHpOzfpTi0KbBiHh+2ngsnBRTayjEP",
+	"HnU1iXn2apGNXVJ+osSOyqVGaiGWfZfJmtO+KqX06NGkjdRKvYHfr9TFpl5GbW/59W25bfY2aQZJDXVF",
+	"Zm4s6NxRDCqKz3VIocqolJqEp8GFo7nU61ohNjuQz5lAOrvYMV9ohUNjCzY7nT8ZyyBgEdlG1/Anbhyi",
+	"dcy1j+r6S4eOUGl7Jmsu5g5m/bvNnM6lhxFUV13D6Mo2Yq3NW2p3Pcnm2tyqlqTOlR1qT7W/nn2tyy0x",
+	"SAt3mR9QBEKepgaAvLHjQVk0j6vXwleMCS4SHL9lyawKwsIJpwu7icrvBUu6ym8mVfmqdEGIeTLz4rQO",
+	"kBtESJd4Vf5jNBzrkzNOCIfYRA3kLBgif85xiG7NJ7BQVhpzv7ez57iSF2o4NYdozU11Vboe80WfXP0q",
+	"eDEbRqW+T6u6k3Np8IyGy5Z9ghPAa4abWHQezWiUMri0ax7OJy7x5VOWiNLuIZTw49UH7iS6ody4mNAF",
+	"TShQSDAX6MAucqPBkCzfey4bAkiasYQ4ZcvihTNj3lYCFs+LMmjNzaUNMn/opSry5uaAq4CRYxfmnLHu",
+	"pc9godPGT3D9FDXjqv1TYuHksdRdt3lV2RIiCTAa09BhuvjEVVTnJu+/kRb55ZuzbqrVbHR1msMPBSOe",
+	"qUDZguE6opGCbnLohZDUEtEFWVMXDG2m+TgMDcibQLeym1v3kDWOyEeXWGVDu2ueDAAdTcqCDQ/uZrEH",
+	"Jcp4GUxWNeL4dwoJw4WI3/h4k7Ph1pReKXoaCWeZsSptD0lnvbs0Pxv9KlU7nzX2URmp/ce0VnL16y00",
+	"crjHc7ZRQXWpjv8okSEH10s1v/XbFZ9s15SbSt1DJArMlSovcUHEQZOWzHbKuNCKTG4p64na3vLcxBY9",
+	"xac+xdzTyqL65cROpShomJInmac5oNWjjo/LqVJmlS6fZ68EmHfqBVeUEcf5nCSeX4K05bPZjGWGjpyv",
+	"+sJJJ4TMuSMPPmkkVoV0wBv6CXSfClCtvFNTYyUVg2Zd8zmIv3PyQ3WxMZN3TLelA8Cxx8pvQ/9xu6u4",
+	"m8Y0mpAkTmhUcmbr4h1Nd8B/9e6sOzEv7+gDZC/9x27B5jNsv+tO/SRWgbUJLocUTKwWeqGUg1jZpNEq",
+	"5qepRUo5wsrPABHljqgNVd9YQGXVMh9F+m2lp17R5M0T+oSOpDFkJvGEblaMi9w8c7Ra47lsD4VhCciP",
+	"7sWZc22+Loxf3ErvVMtyqxSZM2am1uT8KPu/GJ/iJa83zixcy011u5Pr1ksRMjfV/67z2qDz9AdxfKEs",
+	"etfupirbmNuPhYDKusrpiAXEo9zjZDIjkfNd2aWpNchrRUVgqccFnnCHjiysjWxVUpcQT3ihgESLE63q",
+	"xX112pqOP8p5/lq7JUqr+ilsUAiES48h+xuloqyJFA7+kYfj2JOfeCxb3CphWpWGKkeoawDXfDNsnUZ4",
+	"Nl3z9M6n2Dx33Czv0Lus5Ad0mAMYL0y9+NRY5RJTo9b6l9WlT6mTIKBql13mhq2H9RkKMutUA/ssCuHg",
+	"AYnBtmMR1JOwS1CXPrfuVby029tPD7FgyR23/eIxBj/WAidyd40xDWtc5N2Ohmt2szuretiU4zul7/xm",
+	"oDwTs/Upl0BgfrUUSmVjP3FnlBa933qBh/WWo2maehJWyxe2fHJLu3TX7gVYJapAodKmXXQrTxd4LFKI",
+	"8HzJBZnd1j+mjoALwU+mjH/RGQDw0l2VN62vJZmHwpxj9uzTIFrzYCmY6qTMk1HGjH1J3lzEc1GuPyH2",
+	"3h49hWDhLVm/02BXUbGR3QSmcnlUo5LXBdbVZNo/uB+Ubq+8bGlKXHtqGAX0ngZzHDYx2uTGClynFL6f",
+	"eCqi25u7Xxzfs4XKj8gqJqCILaq9XkePXei6rs8Mb6m2y31loJVsOD25ylUNqU8iTjywVhVEeant3asm",
+	"ZsfdnWblur3K7T7DD8+xIMe66w0uyMEjvNk8B7WHuusNUru3Yj6poB+XUFSurU2ZLeQ2fx2M6a5uNcdi",
+	"u3Z6Bnfn0v521QyDTAcgIuBu2Xz2QxwuPVNJJRfh89sfzoA13XQ9Q38fciXsEu35CiPlppVhBeVpsfbq",
+	"q4sUudHSm6flxWqC/5wlO6stWCyI59vhvuvFgpmpmeRfsEtNYJzeB+3jv8YgKDUhiGlMXDproALzO/W4",
+	"W2kVS30xZoknb9gNWKwwlrfRbV7mbrOy1bXxYQ0iEjcfyfl1gt92ijZ/5VCFC4CWoC66vd+pNkCPNxhj",
+	"l+mxymAcg/++qnxOcZmv3nzTRSwMQAPSRNV/bPTcaWnYx6r3dlUHq9mr4HeoJ61duy6XvEQqJZy/dzjt",
+	"i8JpBXM345ecEvzUVISueH2G9FdTvpEmBl3RwW7ZsuR2Q5a8ZY5WCkPbJr6hzSts13iA+y05C9PsVjzL",
+	"npOFgqgrP4WjXDU9uE+Bnte1V9Lcyjxg4AzfEY7+dau9tBB8d8uJnxChCs+HBN+Tcp825G84ns1U7fmT",
+	"fBYbFlmVNjF1PqI8JSvRTKH2Op7WG1wZXvfhDqRKJ5UWjAgAzRP8c05l6Qp5d55letGoO1BqRgT2THS+",
+	"2/OkxNgRT5l+mxYkAMc8X2VGyZ5o+r6izspS9uuidblRX3BNTFcXAkkj81MOa9ai0dLJmYQENCF+yVPI",
+	"JzDN86iqqr0cGDKLuVSOOI0MlHuYkxgn0kCSRPlsNsPuVVG7pMSbBH+rFbg2wVMXg2tTG929+wupyhu3",
+	"u7NNWCHIJApiRiPBFVQuEqxetKSNFI2Zm5NSfqX4FlJza3tkMYlwTGudkZptXbS73dt+KIlTFNNKp28t",
+	"Ma4Ab82nblYDB8ZpNDlO/HnirPemhQ/+qtab8HyJmLF+r2QR+N9IxOaTae4krR2+LoZG2ZC8jDr4Y1mq",
+	"9ZMHr3/7kUsHFi/f7MgrBfFbquvl3QueYQm0lHc1eJrF/dShHQnhNSRszkgHO2YQxyXLaJs5lZGxuLQL",
+	"/XFj+9HGCP72rEeYZ5X1WIA4rjQcHXr/qXaVO3jBbWO1il4I/MRLCiEdVcu4EgKy8r73RFutcPP/9u22",
+	"gp/rKTZcbR7iU2y1ys4PN2KM5XxRhR2WbYG8+DpEsPgmmcmAzd4CN1L6a3bvTUnskFoCrQtrdjMLSp4v",
+	"oI8UbmeK+bR2K+sQstoYM3jPNzBTnEY+Qf3jw17OS0gjcbDXTvHBXDIqmjCPV8ydlzCw7RGhVqmBwZCG",
+	"s7VSDwMUUC4P6jnlUxKAFQ/BoO/YC45i7N/hCUF+sowFe/mw3zt+Gd/RBx0JueodTcuXOz02unidMhkh",
+	"05vwLD4hKzXq4yRZyhWf4SUK2DYapPtYXuG4usNB4iGImPw3VMmjY/glmKKg9J8tk768vqUBeCh1wSoM",
+	"S0C5pCZ9zRQRqEvVAAEGVm/RILVxdJAcoACuHVCifCCnrwbQWR7eyVkagGd571qXF6uTwHXEhuWoNTxz",
+	"M/GUbDv5rcdQDVVeYUi52DZRPRyK5qLbXIeqEP5m7fSyB1L77SarsU8jNM9hf1hxuXgupp4ojcCQfyaR",
+	"MEG+MyKmLEgdoLn6kG5nmOmet+iflw+wflbE6ruR81lIc60JcNdqFmckCfCmQsQep5MIi3lCPF02tcQi",
+	"U+u1OlmAaNW36rSWq4ngvboelMRyWys7SXA8/TP0Gu/Tlj6AQW4zsDF6Jwf88QPs0vabcDrDvqc4GGyG",
+	"Ue/PBq/bRcqnlU2Hp1aWb1rXvFtw6llEQExbWUw9jer2q2Na8nSw8FFXJ3FHlp62GzwauZ/3AcYPA9zL",
+	"HVkWRoAQH9uugccWBXRMZ4VEwhLbxgnOUbexbBgzGP9jRB8MEW73MX7woAScF5C4LApzhh/obD5D0ER5",
+	"AIxIwrffoa1+cX6r01nzxvM2IWQLUj/B1Wdq4qdF4N3qrP4gaJQPXaGA7XfUyrohxWM1q7VU4lFMBG0U",
+	"jmuXG77MvpJ9lAG7AmbevcIKhJdWLIhaM0ta83qZzUehpZSVY0IO8uecCezN8EOdByNVHjGRmiQiCxym",
+	"lLhkp8HeUIPrzrykNO6qOJyZOHxfNufyYcsHKpluOu5tTJLbhpzlM6YBSxpJwBUk9c6ouE6/K/d14oll",
+	"6BkzHAeBrv2Fw6Wg/rPYCWKaMCFC4hmelN7I4So4ImJBpIpbMGSgnTXGie4oMKy2ZEj/jUaThrxOqUqI",
+	"SJYeyGDdCq9Lzgrs8cbcorqSzvng7E1J/CGbYRo5IELltRA+3kYXcGKqQBs4Jal61HQ4Csq1pxqoqwwF",
+	"lsB/GQAOyWG20SBSRz4S5EGgBCCNuC6aP9Mg0mvr2q4OLeNzufegRLmelY/DkCRcH472ezNNEFtE7ge4",
+	"nEMB5vyHa8kUn7Z8zEkWFVy9UtfXZaHmy5AgPiUk9V+XrNaGr8IKpMLnvEG4jkWkpFEBqPD/7mCnGE/I",
+	"euwrJumXpNFtVlNggUM2mZfCPpaIHWLjMUn4c6BWN4nWJJFIKOFdKGxroECMWa/RPMwbd4phUzyxMhuw",
+	"7G1m1wAH1QIRkoQYIDWO8EgqOg2lotiLJuy/eVtsXGyrc+IUfdZD5ddSnu8xn/6QhqM1iQEG40r2P8V8",
+	"Whf72z9UwOpKpryQTWjksShctos5zqRS4WXaFSMWUw1zE7LJhASIRjUkwRsb5eCXwXPBFFXNCbLGVnUo",
+	"mRxaWuSq1ISYkqX6iy6pM49rKOpbFK1PjI8jVfx0UsuDY2tASeQ8fsqI4G2pnWTvKaopvZnUaKX+XuZz",
+	"m81DQT1OQuKvQLNWzpBFWSi4rmsztoKqtCq3wKeUbFbP/+jv0Zd3ZOnpuXiOQPTVwwoO0UJBljQKHS20",
+	"62aZMggb8In2OQjwmCxtN2ZnaFeEyDNjsAFV44TNFBSWebkBqObKSPk+JNaBBxrSQuxbkx641y3LicmH",
+	"aGArVH+G1Y6vDnHo735Vu47dkyShAWku+DgC4V6uiLau/JOdTwAhvKjTtLn3cRZ5ljA2Jyrd+lL+0sPH",
+	"dFt3AOVIEKwB3w2aIlTDp/60DQHuV3x9F4Ppq5QZHD5l/gtMdSZShEx/1VyQUq/0/GaVgKX522//zd8N",
+	"Tg3FlelcXTAZoDyIXRvwmQysy0/vqWy4rGF5LkQIKQVAJzTCIbojJIanZsl8FgYkcYZ6NWY8HJKbypnK",
+	"5yvpDp+eOFW4yFQjn1aBm8PhQAAwU0iLpabgwc6mErYKu6RoBq4eTX+TgZB/iGpqkGeTbmF17il7hDdB",
+	"49c5aeCkkTdm66nK2sg6vj4Pf+XOj4MnKXX/yHKdnyry6ZVDQca3lnIwR6DuaBPnC51EWyxSdUozlGyI",
+	"3xiz4roYgioS0IwlpJVJg2VZCVJdXY+VdyeHEfb1LvL7tYC8EVmkoLwmJMYodnlEyFuuiRSKWArNIn+/",
+	"jaD+nNbPYDDNkwQKvUWkAchz0VQyZHgz/OAFuLBRyu1S2RTKfGhoYRvUrsIa3bGH3EAlhXT8hTIWN1NB",
+	"AYxmztMKgTXSYidtD0+RcgiuoJtVa8Wegm7LwGAb7Az7yan1hjgseuzVyffHc5lHlVmimdnXJk80+2rN",
+	"TNGiBfcfmy6qJ2L7csvem6wmVsT/c9RVbKRpIZNGw0jnicse/lE5sI8Vwc58K36sckwIj2COMTPYnVu+",
+	"wJMJSRS4jw5hqkf3CVZXoFpz5GZMIzTCnBzs/fc6wfc3fj87I9GclyXERfOv6/n+O2xt7q1hbKu4Lz6t",
+	"9bcAyE3G4srzCtrB+VSLubbzH1l3SEncpbu8Xpqz/9WkrdGdEmL2yYPg0FlIo6x2qyS42XLt/033SO5N",
+	"2YzEKcObXiX18yxUnUvxEyiHGdcDy3wdwTwwz+TGB1qzkNeFdMfCXNyX/6wYSTV6C1aRjI5+3QehqcHj",
+	"NSxElhZiajrIHuC6ibBR57LdV357LbEVM5M3jWNoau3qzMYnGLqXGl/gP9PGvQaP1kXUvMxXFgGrYHIC",
+	"QmYk0L6M1I0BRSdX1qG2TKoiB7HodoOV166vL3QGiuLGt1AT1bkWgHZ57kyAy9KVTPCxyuoj8sDKVC2N",
+	"uMBhmMad5Nk/ZVzUxxxDdh3j9c9SFYlLikjl1oIaVO0qpkIGYkptNa8UoE9ZWYgyLOIu3IQWCnH01gHP",
+	"i+ulywmSXIlGjGtXvkRLmNSETZBtDVbcEGtRXK5c04QKff5US6cG+QOcaoBarVOYpvt6GMqonLPWNsqY",
+	"vNZxYG3fmuMAyPHwPaY6WHl9KEzVVUJmmEY6WHudruTBD55Gbx4J125q1s2+C3Rcar/VtV3lwupk8jSV",
+	"i2EJuiu4Ved+amMpNGGpO03eTcM60q2S/rkhpkpW7FICLUutX1tFIp9Qg9oQ6uKqDdjvwmMgCu0T3irg",
+	"TSfAWfoRSahKIszqtCiIXQMU33hDFeF7HfVbPnKSvEvYPK6AHlJvwxPZyrj/dVZpTJIZVdBuSDBNqo5E",
+	"4wTdwjcqCxjwFDbuz1t1Ibiyj3LVCCRJVtonsjJXjedazUGddtDcmAySQg0JtmDJXdeuRQhMohwiEUrK",
+	"OZaEI6xRNDudRV3F7L1GlW+gu22k8c8gfs8EW5zYIPIKTK7BFbhFoec8DW2qPlcmbBVmZs1IOTuWIxYs",
+	"dRXlLNMgrflNdLLBC961n82bFcBv+Xo1gFjJae4Ny35FSo9/JZd8yuZhgEbEJAmaxERJY+HdzuRWV6Mg",
+	"y349ay9XpcE68O8qnTghuSdh+nadDdK4zsHBBi/BqbarvANn6s5xE56UfH5jVIBqsKYJtKqOHzeFPrTh",
+	"i7HmQxUqkZzMZemL8yD33qyiFwsPx2ihiggo3UtIQII2CU45qMkNhRjVpqRq8mtqJptJFp/b1SQB21Pl",
+	"OLGIvEjjC1ce0WtqiHY7EVl4zR/9N1F0V05ERwpbfxYMBXQ8lguXsFmqzF7obOdU03WRYKx94V63CnOC",
+	"ezYDOsuZ4DYP/2gB6Cjl/5rgxJ+WVgGGA12pdTB6oHUGc110nIeiFHXPZ5FS2A6dBfndbt9/VgYlH0fW",
+	"BMuyFbrlTwqR0V0KcWADNpahvUE2Pxzup2XVAVX0hekrxSbSJQKDFD8FjvHvdA4jHeujsy56pszuMEAO",
+	"hpN6/AbxZoIkkSuF1his6f0f9lxucoIhBm0A9aVwzpdEnFF+qg7rn8oK+axE2oLlC2ZaxNKxIeQcwqxW",
+	"jo6SuONmifq6/xfcCEATZPLzNl23K3QHXjSNA2aPZi1dtyiWDi67zkZrO/BKCNMaAERa8jVAMgtOwnF6",
+	"sqqAUNNtY5PE3riP3wAUIq02Oj6R0ZSxO+e1O41nzyEQQ8luCFHlbEaUaTTFcUyiZ0mRtE2SUst5bfuk",
+	"PNLwsdsh99IyEXRG2LxppofJ5JcnYGYb2Hn9kn8qJF+abDBGS9y348duZ0pwQBJvhuNN3T7eQ49WclIY",
+	"NkNT/PuikHcUwsqU1Q17++7NzW0X3V5eXKv/flT/Gdy8fq+Cg07ffHhz8+a29lBrcVOvdTR8nRdoeMjF",
+	"yYRII9ug3TTJY6l9106fhxv2O6Yh6co7lOX41lCe5uE4fecDd4PBmJNGcG2uzEJpsnqODiJlCUg5LI/+",
+	"30bqxqW7RRMAJ4iIMe11ubq6oLZ+b4P3ca2sK2/jml7ueo1zfipXxny05jXcHCLf6uVbzbzqGNTVEy6H",
+	"FmhgCVIy5pz6YDBkBrLx8+aqciJ5h9nEmVhUwfllfX1xdd3sXVq2VI+HTVD/HMY0xJiqmF2VoEM5kiSV",
+	"gAGGIVuQwKNl/p+0xgDMOCICMMTUlbeQQKcKlfkk1llz6yPypHA/XhzOdcJ0g7oa5qtL+MjiYknBj7zD",
+	"GMxLW+/t7jjOPwSJeQolpg5j04mN2HAuczG1JgB5HPDjE3E38/02RWe08P7TStX1GJuSaLtWdzPqLvUX",
+	"xjgfYU48E+Jv+gu80bKs4jMbZwUy3FiTuhPj+uHuW5Qam/pe81V7JdvLSaTEh9i/k1p/g1vMgghcf4f5",
+	"2J+SpuWVtWaSn5j6yrKLDI7Si2kU0WjiadSBCjjHW9mUBF48H4XU9+7IkgOOruXxXNVS1lC8bBtnRrHV",
+	"OM2cGlwOX3ALyekJnFNQ2u1IUujrOcrgqNmcylTaYQ0Yw9M0dGtGgyAkC0mTpRJ9HAHGbTNPcUZFA1mw",
+	"BtR5hgpM1+rltkQg5lywmZd10EyEz9L21xo1wtWXN5pHQdgEhBHOGaSau0szlfTdgDkrA5jHWmmxlG4U",
+	"NZ76DhRXPcAqNsNY2pLwXDm51YGCnAlWz3ntcSnCPauya55IsO8MVEmZkUDhQoBdwYjHOMriDDLmlpCq",
+	"kVAAWbF8CPhzhi9YeIUp7zaR+q8EnS91PaZolm0GYF7EBPDmrlpM5DZVZbkzoMSyPqUCrEbii6wgDV0F",
+	"TRXSTp3LXBn9VcB46k9NzgPVsv4MCFgkPE6EWkePRTq9vUqwDQouFzjRGMEK8k+hbELQEUnc42mYmREW",
+	"/jTFWOHzOGZJxUobyyM9saX6HEkrIwIkU7dnORvOZ5G0LL17nPCmihPNuY7AzZepRJije5xQ2TGvGTVO",
+	"GGBGG1unRlVIbaFv6PrLVtpDD5vu/4T4LAkqNUCGACpZJAV1MWUhsUwjuJCp9N3qYWnspXZZ5Zi3BfPt",
+	"FuE4Dml994spFaS+e+vy1azrzwvR4H0DjAprNXQs8PfXF+doQUarpU9WB4oT9gDGtmA+C6u1T1b6BAfK",
+	"pL68uvj5F2S+Vj4BY4IB2GbV0BmMuj8l/l0lB+umnPZVNltwHk+xPF6ThmbwG/nNe/WJNPOz21T2alLx",
+	"kCc1Khcs5mhEaDTRqtWpQ9Vbn5ddhgGArAr220bJNYNJ1tyRWDhgv63Ve8GNv6Ah4DB5UK9FHmt+PXqj",
+	"vwGcAQCsD9lIoyRnR2h9P+/gsxRd2IK+b/i9wgjPVg6Q6M1uxOGEJVRMZ2XXtfTvks3vzwavLTlbNevN",
+	"qal+5ki77Ne39HPE+iHz7zx+RxYlhzpEKJDIJ+n7BnxiCM1IT1GuQFBmNAxpKi0KNhhHy4bYxd9k9RIa",
+	"xF5aE8mb4ThudmO18DBWkAa4rqEvkOwvw30vKUJQ+zjOonCZewMf51SsPOzhac8qsucYJjYVIORRmbCw",
+	"iRmWP4uiwHX41VmslHsM83pbdYF14IIqV4oddUCd/X9eCLOC4BWCgKlSFzCdpeWam9XRld1rJVio1F9x",
+	"tU+hbMDToCoy2QEGyt5bf7dLokzNByys0iJrbXrjDlHsuSUP8W23ADY/oxGdzWfwfrqq9iU5qTOu5SKk",
+	"u8cK/VxxVd/y+ei2dHko53OpojfNCIrFGoz4vLjj3jwpi1f4ePUBxCQ1vOAqQkTbEuDff/qhqaTIC+OI",
+	"jFmuCM0mGBSNxmswSNeOAxHxyuNlSjdrRZUL2T33WUw8+Lp57/AR30a36h+3KCFxCN4FKmpGEszMSJ8e",
+	"LZ/1y0sTgiMDBiknrNb5BoTSCThi7Rf3FTAbGkEuRnr0d9GtNCpuu+g24Vi9tRM/4Lh8I/I7Gnt3tMZ/",
+	"JQVerSbW1f60D2vOFQCTrRbKdT5n88QnVXUSVX145VOGUVOADyjcJtRuVIQUt6NzjnDuRZ77sn+j89or",
+	"fSWrFra7+kyzMDJn8BikemmPcnM//rn9yRmOsCZEoYXNGmfQXtgPHSwmEQ3aPSjIQ394ar0otK9cI3le",
+	"V7Zm5b3hqbs2lTJ90s9jVXaYo9mcC21Dj2z3WO3WLb9pw4jpTdqqiX07FUKe3vBfDv/YgS0s/FhtYRHy",
+	"29Wn4BKJtBgm7/4NS/zIptk1KvWSKSXUsEiM+uhafWPkyXhyPO1eYmUxwpYrDBaDBBTquFuOoBZH7ZX+",
+	"7tKM2qhyOOjrhmnnqq1VDt3TQRAzd5F6deOEe4Og9woyseyRFk4RnEaZFB5sW7DhGoSBNyubDs+nXkjH",
+	"BMDeyt0TNohajWeiZdGlIhGeXH/iC+6lJdNqyvFhdWpwICiLCYQkU6smrPuMMsO3e+y+Vl8V37sznJB8",
+	"7BCfyhOncCaAmSbtTOdOlv+K1StQgKvePvyEwCGMQ/PEPGP38nIGpqSVZkZV0CRkYbl5IfDEU3GPJcKs",
+	"/6jTKe9xOCfaf2cKp2VuLGkh4Al/Ynmn0tr6nExm5mqfRtKAFsmF01jvHvLubWeYP42qJvdy2a7+ccQc",
+	"QS1iFT7qT4wvLu2i+LL9hKOy5glcCm96eLY9Mp30NuGo88MmLAbNIggXvCmH5Rc38IFK5/HyASXrObXf",
+	"39xcIuiocBCU0M2JN2H2k3CVFnzH1nkNlmPckWVIOG84L3kJyM2tvOPZXMxx6ImQP5FxDhEsHxWs4Z31",
+	"B1NYuvny91pzVAwKVvQTBgWLGr1mUUR8UT4OFzgKcBI8kaHlnk6dkeE1gR7JBwjIDxxpWVb054fySnjZ",
+	"EzuLDOBlhOAWrdZAHjkG+CGL+6qO3fyKlUj/e8pjlkKT3EytN92QjEWuMKa6zqTucDaPVnGHv7nanNaw",
+	"vOJlUPfO1fCuOrm5ybsgl//2+qBEeKOldpJVhhEoz5euOwLTL24L277eSNnRf6p81lX5zLRssTZ/STE+",
+	"o0Th7TBgurZmREoy+8KQLXDkE+VOLeG//BOitmOtsN1FTtFDsL5lpPMpVs+wlqrPFxCwwrH1m1dFtXqj",
+	"xKEJvIuNrUwBnRQuNTy1Xnplt6sPvQ3fpf8MbySdTaLkNfnzJORlQIZiqqg2oc822VpeNkC4kpfrmPiN",
+	"6K4Ixy/mHZf5PWWzp3lOTfwejUTCwFtQ6SAwgpBrrrR1RcV2EgUxo07HzlU+JpDTaBISlH7Q1mOjNuIb",
+	"/bkLFkm9wuiXYVXDf5WqD0WCzLyV2LekCrJqVpRJAxFpEQySWoTKaygS6osn7ek5F3A9yTb2825jk71c",
+	"nzJtnD7OTfwUd0TdSQA724m1IKYZyklOx8grAyBqga9IGypFaDVo75433HJ1i6d5WuaJCywFJWQyD3GC",
+	"yEOc6FPMvHnKaTUCi0i5FIZZlU13yp96CnNk/N05Pyx4T8xNa00uFEHgyqbhTKByTCrzElg+98xtp8I5",
+	"ef3VSoX8NYqBpyqpvUzRjueR3/BAkE1NEYBsAPdTiHKaZKmzlWjNilAd7ZjF1blhUyuXYfkTDl0lkAfR",
+	"Uj1fgttUdsoicjHunPxWnfFR50z7kgrW6rmxKmtfVszYLysr8kd1/mw215hmJ4NrA10OedesFJ/imKTA",
+	"dSMmpnL3skTofEw6Uz98p15CpCFKeRqIh1hiDmsN1EXCcUv8iXWTbweXw0abVNKdVWp/nrRcNAQ2GXcn",
+	"cjoj6hG7S9Kf02V9kyQsqUGQZppORGTj1bUYnq52cM6E+9UeSI7VFljh4d5jtxxoGi4zCxIJtEhYNNlG",
+	"1/BHjuRK4iKLnoo8DYxRAMW8LfA0fJvDnlZsfjb46XQ5zypBx3CkrxDqy+9SFCaFtyH3bXqWGdSPVWgP",
+	"e7yLu3rZwYgr3FOlE1Q6NgSYgNwrIESNbfo3CxfmKIDN96yida7dHd8unPlKFrLr7E8AI879zI3GNAoU",
+	"9lX2allvacAjqMZjKTcTVIMsVswaYSVOUc6BJfQvIM4dKOUzdkdJVWgaNGg0nihYMYrUyputalJtXekZ",
+	"1z1+NbOsnAvmNqxwgqti9sBnjqAVEQ1XpAWH0si3hpdr0zwLdZlzYr8fVvk6V5+dclaJjoLLC7P72UaJ",
+	"S/WCapECxwSueFUD3lZ3VVyEyj51uKmVv9PgXQnu2iNTST8FSiz2/lipSHIBFG6fomAmPAirXcsJT+9U",
+	"Na8/pG1C9Up1GKsqYe2rdrONlnZZGd1VKOFtx4WwBE+IR6IJjUiZCrYH0ghdkmVdlXn7gGdxSNBtQgLq",
+	"wh2vWbTripBOrZN0gkq2MdL7uXnBV+GWkFjZ9K4ZNFWH5T69ZktUqn3K+ZKiR5QXT7ADdZQBZLkuymIC",
+	"CghDmE+t8n3FSK1cqU/KoUCq3Jq5RR/5yTIWtyWqvQqa1YJlVSWbZf/Ofua87DHUZjPkEKzFZLe6kCxw",
+	"8VFnN8pbJkBn2NZHAy0yYsEyBVz1EjIhD3Fp6YmiWwo2gjJ78qsTpShcbvQSOSiAyD5tQI1qC2yvG1Ph",
+	"iggRVqUpIsjsJEFO0ODLoJhjsPqSaawb2b4yObQ4SBZ4ooYq8dg/iAT7whsnbObJadYct4XIOYHvSJQB",
+	"Ahf41OBEs/CfnMv1OmGcb13AHQpdERUaj66nWK4A+pf8/N+IF44g/QZSYyKHIVt41oTKZz5K2AIAfmfw",
+	"EC03RX43lANNVcYGmjBDEyMIgrgy2BOxpTQhld7nnCs7R8Cck82Mr67BvCzaHf6YefqBycZu+g7d/r+3",
+	"Vkbm+sQEZDSv2EIB8al6fZCyrcqhVyVvN0sUxxFfSHb6IMpqqnWAAQ8x4/XSY4p32+LD9YV7plPUn8aw",
+	"GX7wnNf8VLvlpAU0jbobwaQhvBXFCRmHdDIVZtb1Wk8nVsAZIqYJm08q4rYuLm+GF+fX+fitNG43rWqi",
+	"raiW+knOqNzUTtdAzVxHYplXzXolpM6PO7JUZ1bjI0tFE8+wgLPZOqX03DNMcBjhBS8NClAUpPkHfnmV",
+	"KFU+Rzm20oSD7PVLnTL54GGX8Nm5QHXbtTS69XpB1dTBzUsikSwRG49TyBOI6AZncEmMTVXCmPUWlyKr",
+	"WyvqMAGbvJeYLsAUxGXvcSVJeTnA3xIrI5XFUuuiNnCqZh9cxKL85XZ1KzQ+ipUM4jD0OB4Tgz5TcSDj",
+	"METv3tx00fs3g1OwUp06oMrwUWOOlmuc0DVb7KkodSaLXYiw1Kfl0P+Z00gKC9SfkN2V6Nr/DAWgzeuv",
+	"I/wZPJD8vsqdY6ZeJ2O6vywC317fGlSE3MVfGiYB4VDGKJth25NMkAlLnEn+53hmVlKVpQI0BqghFWA+",
+	"HTGcPNUMVTTIO8prNpvhyFlOhgsSq4v+zetLdaNp4rIqeYowBajTJ1RwnsDFPia+KIGhcfs7VNkuhgLW",
+	"RbfSOtVpw9BTO3/Qa5r4cypeJQTfVbnxfNUOjVTDonHRTcEyx7ApU823mNKQ5OVnjGmTa3vqScfhGILz",
+	"Pbnla8xcQ4/JdRYJJYEmQuGYyAMZUEqTe+pXo9b9c9R31LOeJ5inGVaLg1RchTy/641tDm4u3jheOtX4",
+	"n+eBviE1UK5imhA+ZWHgxSTxSVlpUwholcNJmc0ghgSUrcvNtDhN8EL05CbtN4pGrtih8ITxuso1cGPl",
+	"eFk+EQgBW3HcNrCADFBPbZk/c6nk6VOL+1RXHSq4gCoogbYdg8MI0uaDUrftjEgOp+4YyAp6wdM7YQF8",
+	"1UZcfQJMVGopNcNd1h75XD5zSXi2JfEbCT/sdoAjnjNS7ybDbkh5V6WTyqX49FXjuHadn6BLgrLIDmpv",
+	"4EX7J8j9nyD3f4Lcv0aQe90y/BP0/k/Qe+ug91MssHpYOVM4T/lq/k7D07pxw30N8Hj16wwAGQI8IIvA",
+	"AZyTr8bXkJq3a+jMXDrUeO792sxmVzaLjdfY7rBNeagMi6o3LQCkMlkE9ttVjo0N+IQF1mBRulpG08Ih",
+	"OuD6sduRtFTDZhl2aLIKT+PyAvX99cW5nL+a+e2afJNbCXRJjfTd5Okx1+KcjHVTExzilu3SlOoKMaFR",
+	"OwY342yJFKSKuWHEvtkmKzvcwmFrQ4xzW+s1aUiTbKp00lRHcJVRWb7Wb6LgUh5kJQVEI+tqB/USwXSB",
+	"jJIuwmgUMv9O55ck8s86nlv+5ik65cn+BUWH52Pu4OMZNp1rdZN1O8GJKhOMOXl+z4Vq6mFf1JUHbxDS",
+	"rQc6gz4Nkk+Zw0w5plPvgYH/y8Il6+HCntvrUimzxam6L1G63CQUdY2ItTI4avEeiP2Ke5pxP0ZML6Py",
+	"QSYkDpdlEbkBqfLlZwj6sbPIvFzV0ls+PDeWdJCRYD2vPAFZZ5ovBJkOV18Gumxd7awEN7spV/kR2cNK",
+	"mnEuhwVpkosre9IuZsFN/L0UuxDTqElWmOyg9LKXCF6sc5B6I1T6RjvD9TJho5DMquviFSLeNYXlAe4l",
+	"IPHucEcNP28Zuy+4qjnahFn3BjeuTJpa8MIm+yahkwlJshO7Ppakamag4oDYrs6+Sutvri+zpeSuMPoi",
+	"SskxOuieNFFA+iPv6XHAuqdGCt6MWm6LGGtUtyxYoWTqLcjIg1qbukU7M/TNgyBRQIJLLKb8usxjmq8Y",
+	"VbzdKwveqlJdo+qDe/CbpY+CpTsmG0GFfbgeIDUaIqgqKWzmWtFSO2ThLg12ACCme9L+qqPb8p+uFnNr",
+	"ZG9khmPTZ+Mq71k5H5/4gK+e7Dz9ZMcb80XFUeZfNFRBazElS3gLabuSq6+MTZSaVYTJq3B0FcTSFBqy",
+	"qzG1oPVGDmdZWo1ITUHemlBnQ7219fQwlR7elK4pTgITssAb0qabt6TsPU6CG/VlU+J01lPjBV0Jrn/G",
+	"XVteLsKxaYqVI0ypiJY0DvWYTWnUtyiR4IiPWTLjzTS2vg1QjvwpjiatFaC6fdyYURtTy/y7NLKnEVtd",
+	"catZ5ngbipl/Z9CFm5Iby6OTC88qblNLMAQKY1OlOIdB19YwVqPrLprSXFUOz7nVLSi7FLNYJy61AW42",
+	"mF9N6eT0L01nU51kIP7kl/bzf2uIaY13/VdjOWh5+qhD1KqXNo9EVsDXgJs893GUqoSmNpy6y5ma8lov",
+	"QH2YtPR8W7r1Z61Jro6BLCP9/2fvzZ/buLH90X8F5XpVmami5SXJLHa9HxTLTjSJLV1Rvrn3TaVIkA2S",
+	"GDUbTAMUxevy//4K5wBodLMXdHPRYlZ9vzdjsbEDZz+fY3VyEJ46kbVfoIfz5D/oeWs/7//8uYPd/s+f",
+	"ZMJjUxix3TXBafzrv7rMPJgw54XVB7SGXS7g4FfeBby2vPuFnIuDX/5lGg9Stkp5ZSHm4pw/X/2GPm3d",
+	"SLG2rObz1W9XOF7oFF1u9H+kSLo+UExmo1PKEwnQizCplnP/bzMTrda3nr2ZU7sFlMxdy1RlBb86rMMw",
+	"0+Cl8FQtAwVqSv5FbynCdWSYUUYGbDtdHDd0mlA+tJ0dwYTJvIVMAFAD5MHsC/VWpKzg46aHK59iq0UU",
+	"h5dNE2JLTBosbZuL/pbIpZaMWYS0EgCxfmcjcu3qmm6ZCd6Ee51H9Xa1ACu87fbnitoeBpAAtwDqDrS+",
+	"XhYBYZujKo9aCUDZ3ohlyG/2bvy8maAeGH+DIT334NP1Ry8NFIkYW0AFapauIZ4lATrPYggiadjNrljk",
+	"OBoO4tYVgklevdBiEdYyiMVMtbPhB1i0GZDZxa1JXAoD4tijw7oZdr01yHpnvO0eHJjZFaLEFEjSlvHb",
+	"OZNdeXiYQ3RsnbK5x4PZD6rjI8t/uB8QynyN5NqQwlzEVhIWJh2ExmIq6mVUsbLkbYZkE1z9+T008at3",
+	"s/ESymXOS4MENO3G0EiUC/D7DWgUqJ52kcTrYY8MXZ84mP6TXI7AnIehCiDJ4L9Lz34jbjd4eed+y2yV",
+	"MZVqgA0Gy0VUlcxk8DbhOwCv0+18vS4jRlSx51D4q6kqM1xlup6mYokhdsFrucyatatPZ9vny9ThN1WR",
+	"+fo3hzjqrjjuREyT6dKACW6iKpmTbTW1vmnkzc5diZYd2WZZVyD6oAA29kPdZGMQIbxlDBAODh1sIbA2",
+	"BjmGRxDXBhDnJ1l4qa+HXQhijmw0b6MXaA2C2OeE67nRmOg9wPvVKu5S1sF14TrJFEuDSJzKJBXzLsHc",
+	"dq1ZJGt4wD1etwoJ2OwHhZrztmq6DTBuP0vv+gS5SUFuDatRl0vyEyCW+afb1nB09jMKzWjp2kZbqzqg",
+	"0riXQnBw+SV8CxcGokryydVKkiEe55DwADm9a+B1c3H8QuA1AuCAkGBLOml5sLbI1rbR3Vfv+9eai5v9",
+	"Ryb+K53cVJRKDpNdC0HumxmwQiik4xX31U/lKO5SyqSIb1tfVrNCR5/lDq6r/1JLKcOGPaGYOuEWJyYY",
+	"1ROaGWDyoGx5fy9uvFVChcXOMckR/r2z0WwlWsxOTCDbZG1skZh5WOtJjfBajfMGubkZwFOJ4LaLFJs2",
+	"OXGNC7zMCcLVqlUmMPcIBXx3uIHp2qkiYlfQl9lQWRXzbfKHsv663ABfZC8lFXaHyjCuwtPMPVjoHUZk",
+	"56+KL0E0JcFvbMqEAZaubK/vfDAtN8tz73a9mQvC1u/dasGFSVrX3nb5GcZNhHKXNN67bGM2b1chvN4A",
+	"G3i+zV4WUOEKbDeuTUo2AOxlUebZsY9RLkfuz1IPg06B5wDWguHeMBOxYIn1SFxe9K8raud5vVXAvhZL",
+	"zOcmUBCATCjS85U0BgzJhlXwrZlLmd0plrh8z+B7bOOl3mfNAylH4fJvisUGyp+M2IzecrF0vNxRXt1N",
+	"MwHRy+Tz+VJ5iOs1OF3V9yqD51smnp2lNWcp2bOS2fDxjAyzUxnmK5Y6p743MfOWMyCM+n0RyQCSJAYT",
+	"ka5oGtUKW9lErOcPUkhy29JpMwrWlaqqLojxYe03uBcTFrHURXnWL1ZGcZ01yYmJZoAO1qXglb5PFFfr",
+	"cj0wv8DMzhTAJluAGdhRvpOVqAQ7Z7hFjmPnsEPIdb/LTdPf3i/AN8Y8AoBgag4k4LUUjKV1lAEHsw3a",
+	"Uwere6LfdkRVA261lexN4qR7tQ69WsxHPKkSzjfNW7t/YjSO3bTCJJ85S6csGlS+E/zdey4bQ1Sa26uA",
+	"ivzG7e0eBXoaEocG3pRoQFWdRyW7R7vyqjReds+EU1bKz8MFMRgMBlSIK5kzLOUxLbxAqPrrX2e3AtE5",
+	"Z/qQ25srwiwV7cmGATcJ2UMp5oUtrAiMOdS+hFtwWu1LMeGmHHGSz70A/wcTW/BUAI/tFutF1wMb1pxj",
+	"SejtptWlUuGngE0/F7csQtDBDNvAR4dtffp0rAZlHr5PQhFbxtGY+6uqDkTRXs0dQcwvYjFTLMzj5CWG",
+	"wn5uCe9/fD5NFEyImys2YSlLxqW0fcVGMyFubFINytA+LtWYxnFonn6gJd2lpm+CTUIvtbRgQZeSkRGb",
+	"COMUtitwFXQxENu59cF7YTLzWyNE657DBKvf2UhvtknX13J3/blIBeDIF/hDqUILgeUokNv4puYyPCHY",
+	"HUC9KgBEAKu5BiIDNC1NES2oMipBlCgmFQY9Xr+7bJu87ONEBzx8A7QNRqyBVc/q7f8Kw1Ch7IjJeLu8",
+	"uvif/820u42SVh452BOqiTuIAA2jmh7lSVHd8VZvVVHPtVtWUHHVeDHcqMqm6WETUw9I7eFzduYFyNQp",
+	"yUAjAXRCSLyNC5GqngP+Vg49L5hSnp9dNaQ3mcKsFJ1IysH0rmwFVExKfQKVWMsAiWsbP8gqrFgHGqJH",
+	"VLosI7KXIuZjzg5cgbu6/N3CzadTFW5Yznq7QtyXj6sQdy6fvxZiLkMR8HPe8YxMLaM4Pmps24uc5/VY",
+	"vAAmmhCxoH8uLdw1l+SWpXzCWfQG0kPlDTc493XVRUuKygSjQHjxF9Aug1DvhMnulwgupjvtDa+99aDN",
+	"gRKY+YWOYMxq1ITM364KTERAxFfrwYhKE5NbBxXvZo4I8Q5wzXazWY5aLkfdben5gIVO4OolV6a8RoAt",
+	"hlQMkpDLWO0iec+idDTVogkoomPTPctr6AB9l2SZKB770PR3C56ybctL/ev3X+sCfSE5iNqixkAbOiRC",
+	"hlYTyo14wxaqp1/Zz4Jg1jWhJDJyaY8Mf5wPy0WhyCHYGg4VcjNv2LpcDKzdu+tqESIjGvniuSWbV3Dy",
+	"NlMiBGDh00Rm90G2nbpJba4Bms5PtZgs60o2e0xjFyFipZQPI2Bcye/K4o36RQyoGty6xQ3kDVtVBNDz",
+	"iTHIkBFTK8YSMo7F+EY6k8U4pnwOxYaGRZvFnCd8riXol2XmimAyjCNsQ3e5lEtwB+140ZyqlotOhBqg",
+	"PWjHU0lGk5ZT0TeFJ9NBnShnI7HdreqR4WxOx8MeGaaSmjpT40hWxFzLmtLi+FB7KDktRzEfA4XhCdEX",
+	"4m8/OL3ZkCDz2FZs1IkS/crW5ZToFLqDAYzc8gacRedYvA8BC6UsLeBNFxxS1OLAGPsF/whfFxQZi2Mb",
+	"XHahD6WvCkrtDVsPZlTOqqBN5cyj5D2ychzMimtQXxwry78lLJYMy3TUatM/mIGbJdEbtn5rNBugkiKd",
+	"0sQKgnDy0jNUQFa790WDPaD23EudrRDAKyYw8vlZCZMJP5TTOIZRCqe6CFZPe4Si4eFVa63TrbMMhq1W",
+	"ycxhgxTr0qLVMUEQu2o07KO+WeEhFLVkNWErb1ODSdhHB/FaBwtxkbjUY5uIfa9H1y5nfIsTa5lv3XuW",
+	"0hWUlR+IJF43ReRD35DNl5UzlmS0VhD4H1ckORmr4MBwkHaDWJm4tKpUQORldl/Oo/dYS19U1OorDKfV",
+	"rTwgjJkb14IH5CUkWXnZnrsMYxrHzhrisv7v7eoxXPRgkop5nQp3fgbMB3Bu9bcFRwK6QlDY0Qc/rC4+",
+	"N1YDPbvqTcahJphGkhvllsZLSEuHats42p2+37XDidSDZ+4OiO162woEPLtw/SqTGgj0S6nE3Ees/gte",
+	"FvlXz5vbc2VoopTf2tp86TKR5rwD0klAPQoEBS0jrlo2g8Er0HdMkGieAhVDLYVSQp/rYq1mItH/a5ou",
+	"xnjAU4FtKvSWaMD8d9tmFf6T1yRUVCFYmUm77cVIOOO0pj54WC4AvA3easXWNmKuCqmg/jxdVtL/4uSh",
+	"Hul22MCdp5uywEm2c5VsN6t6IMTc1FjEVRYjdJD51dCSIkhviQw/4XcsyhX7ahfUFBqDgP1vWcVkoxO/",
+	"kMn+eOCeogGy1TSGAzyOGkT36IX6KBJeKpm5msNu4/9cCkWN6raUjCgstSFzVTTyl9x8UguwXDYIVaYk",
+	"KiWJUHxiJUETVwPGJlMtOUcqAhC5utKETyIZs3ahDxRsV89FQhLd+EkGPLiVPa6Yh09ClWdfmBnpW+LN",
+	"SP/zjyZyo2c4Fc+zaS/H6svX3JjuJsuPNKHTMtku0wwQ7hLdlIQmiVgmY2bhgfHBBDp4BAikItECDTav",
+	"r7FsAztMnCDU26CZDxpN2poKbWYoevZX/a6jQai/xIbMOVu7jTMIJmUXp/3yYYogsxlAWY+MmOQRA5Pf",
+	"OKZS8jGJnAyBZn4wEMtZlpeCI4zA4/WzIItUTFM6/04SPHNJ/jK8YhMtbAOqyfCvb12wh9cWtAsLe0s+",
+	"5KA79GaYsQRD4AkwWOjnaiD9MdhaLdMkxK+TiU5hEtXFaf9d1gRVPvArnYlxeBfv/UaA7TIRwY3P9cdf",
+	"e8/EgiV0wRsBnswp98j3Jy9P7ir57JYl/i5O+5dUzc4VlgqrAeXt5bH2A1PD2XiZmszNoMn0bQNoDKix",
+	"VW8NfixUim4hZMNguo+gBBw6rZiH/gWk5YXJnJPt53FNg8Le756r9c1zuuDPjUGunZ3ien3zncyhGnob",
+	"13iSODgiHhhOs83QlLiuAqfwtZ4//UeK5OSKrizL9MnoOxrHI4rWiz09lSuXR2gC6t19IHN6wySJqWKp",
+	"94ZoFGkx1wm/1jWpBJFLkBSN1FRPCHHaJRi1fofW+TA2+3BCThNTNl6xO+WhvrzJPHcAOiMJVxB6lNgJ",
+	"G2fobyyZaiH/VftEvhbnlqPyhRhOv2Ki44ToE0OccNgCvfzRurImXzFwBPdne5rqbtzGRbG/yE5QG8YQ",
+	"tv0E32NHm/MzP3SbXoCCHPjOUjpnyij0ZelanaYX82QHZ/sbT0rOVf+126wWdrF73Tf3U7dJGtPlTyLi",
+	"O7h9V663dSUpJSMYq+NsjeFtBzM1GnLJNM0Y3TBzcKCt59dH0NeN2eHfO87NyGDQxw72sJ/rr2Su5nfU",
+	"ETptaK0W9U4kCkLIq9fRFEU2FlGt0NPUA9SxuGIIPxa8cR9iagyjsACbpx0mU7I7wzEWsbGrthpzJ6R8",
+	"0ECUSsyhC5qqbrdWreO22/O1NK21zNeYHadByhDpHPGy9d3oCJz1wLl5BijdihQ1byo4LvFO426ORLSG",
+	"Kc5ZxKlL2G9jn6qXI5dJaSWHLHZoPKMpHSN7ZDGbA6KMSE3cuuwRU1TJCMPG3+BVCE8EwkX7gYIV8/ec",
+	"FRsnWBpmhL+VqQpm0DAdoRXdyM2iNc1BOwmC4LZtLZfzOU3X2z7l8OvxvmALKt4SLTbqzZ4sU1CjrLYR",
+	"CpST38mygv+eCuMcA3RkKsV2Sn3YmGMbsyPwgJKNMO4iO8ZGsSty6pTHiGmyiIZn/WYmNK51ceXADdw0",
+	"xKqpUhTAkozFglmMNbQyvz55SSaxWIXFNoiU/x9s1Oc0bn1dUzZJmZx1aYoT35r6lz5ZDHlmHmqWBZiC",
+	"QTsxBLCYt19o7V07NzbU0vRmakGRayxVGzDdio5LsYrEHDyg+AE+r/B+2ZzyqgJrz/Vv1j7iMBBxnC3g",
+	"s+t6CCEB1e0bOXQllcLnzmRFNasxq3Qmwo9j1uoww/bJ9Nx5n6rbl+2TYulcXkz6WLu9sXP43Cv2XpEv",
+	"r2JWBYGj4uKmbbRvUzOivI/aJwoGjxq+aM2LzuT5eCQVN+XzqHvbqw6TDjH6lFrSUUUybbMrnNywyD+A",
+	"Tmp/aqLzWjlPthC8PmEUQ61gXiZowP3akLwrFpiFSrhxL+w+lYrbmeUedBNbWPogpuNBvfH42viRYSS7",
+	"O9udesQWKYMikPUB1dmuyJlYxhGU1xPJlKVkBPEzFfmoYXwl672Su+zEY1t473U5Nu7TCter/35D3miu",
+	"v3b+wZwFpTlIMbOtdrTHHsJ8eu2FvvnSKIb6sQfmXt7i8MKdzJ7iG/RMIGyMkglbkZVIo/Jn0+y5rl5f",
+	"S2C2WiEiu8OlCWTmRxQc0CR4WCkCLLTv5wu1bme1sPbSnVh4WwSz4PcbBLzVqNvZeB607bKr2Zu33wmr",
+	"pbS0Gthwv5YT7GiU3ZF9PFy2c6ESpc8dMiIxITgfOLOLaAfsX1OxijDzJDHYe0FbkUmLDvSya9sQUQgn",
+	"D0nppdOfso5T11S1W0sM05XdGreTlKDOu7sRmVMIZfA9ik0Lqsazjis0+UAdWi47Nmwju3TbvF2KLd6V",
+	"DpNZUjru9MZqJZCrvGC8SUNc2MH6sKLHVsy/OwfvyIK24AnV6QanThf4Jrb+AHFSNZlGDy526tqYsHYx",
+	"0y2uZ7+igPKpK59cfjVL3F4YNWntVt+fvMQofPjlDQTOD/WEhj2SLOcs5WMyEssk8oCy2d04Xkp+y8DW",
+	"JXYRUr8LLani8MvtRmgW9kInAGBcK0osspA0WuV3xQxFwi4mz978O9hU5sTbLxumpz9QKbuYtJSV5U60",
+	"wWTdbeB70uYirtvOeUIrk+fMMa4NHBiL2VhBfanAUpRebdI9eTtlPuaNAApAJgaZ+YfFZJqPP7XX7cpk",
+	"EEy7KvXO4Bwz+H18HS3lNb/gcCOGtiUsH+kdRqq0vGdZBzbUpXUHO7Dk2tTIlremxabmCcyzOb07byVB",
+	"Y9QRtrTh8h2adok+95q3OqFPzlcy50nX1WbJAR2abrXalvfRW+0yVnwRsxY0O2ucCNXpQmUPteX7MVyy",
+	"PXNZUKUfUXtnZT5iZjvvVlXE8vVmlGVCkIR2jAGn0YUBI2q1vb5e1FDDyJsvUPD5EuA+yCJlspjL3b7o",
+	"k40KaHVWqkuQ8DLhfy5ZuwdvtwvAUjtt9N08rgb3AcZIuPQDL//n428BAV1KpXy0VO3fVSdDLtyHRRt7",
+	"Rfaq2ITftW62SqFk+7Za+/aKUkWspISYXieL+Z56arPOjELfnRk3vZ1Nh19VwjZmHpg3b8J+J4R6ydVp",
+	"Lp3vLaEJLMDQgDkBLBGxnOaNbN2pZB8ohHxWJki2XrfJuSirAETXYC3P4H0ObHsZMZqy9EM3OW4bZWcS",
+	"i1WF6RSjR+GDlqGj79p5m8QqQ4N/lzLA4aWxbN0Dny9iPuaqdcMFlXIl0qhlw7JLeSifmViw5Dx6h+6b",
+	"bvG29jHsm6VuQ1xdGNZGZJINMVV+OCYATaS3LCLLJKhgQpgbyuB01DiigqrZVhcluKUp15OU3bOqDGB1",
+	"jWbtsDigOAufQLCY/veU37LyyJ6w7bGzJ1LRJKrepO00/x0EYJQNbDbeHhIUVtptyt11eQKBolNc8DQV",
+	"y0XR99vlmuoem45gF+aGwEqjdNo2uBboRdlWsTvVJdGC+pn9J811drOpLNWsGhepCBuRQcKKlZ90kT34",
+	"gIRIFg3oeMykhCLcFSx5mtJEQUrYbh9LL5uD4eOsbhoOGW8vM1mq2SAWU54MUhbxtLQ0YIG0Aug2Ao8v",
+	"JUslgHORtsk+52eXprBCVcnwiwQv4PkZMaw3q8VgYzhQjgkpzWFr7WwLond+linhrnqWsft6v5mJZUj4",
+	"YSh7Ui6rcErxN/fg29fCwL28yEIqygGeSrbbv3Wm9NhbLL0tWYSFK1rXSnF9V6zWFIjI5tA2kmDjgoVE",
+	"FLBpyjSFGYzWAzzCmsI4cP3JjCIg1Q1bI2QsHc/M8bdDer40gvFpDve0kihg2XCxSlhKrExtaJYtK7Fc",
+	"INZNi+fRoRTV3spNVUMmD2yKVl3NJ5l7K99JW3wIDWYZbvGYJgA5sx0lRZd3oNdkqWZ9rKpRUIjKopTw",
+	"13JoOJfHV+aUEjl+YcJMtuUYsJmDEBHclG+qw+vUDyhMwNFftqJ2lyyVXCpTSr4KfNY4rG3B+SzMecRm",
+	"HJAnr973r1ug0e4SzVRUZ4vo7uyk/1yydH1fRRIClKmqbKINdQAXQq5nbA0FEpey5KPwGrY1dwPqVl7S",
+	"VPEaZriwQE9ZYSt8TMj4oXqNfKt1O6ol4JRhrnEvkw3wE69iZUiJ9oaywn7HUNEO5FiS8ukMZ6vFohtW",
+	"VcBd06SY3ZUaJuuGyV02ErEF3p/6wRYsHZQiDlaNhPC2GRvN5wx6PQO6bbsVICBu45xTzf1hHu261+1w",
+	"/k1j1NzLVIziqsjl1EBW2HBBa2BYpSKZIs7+arbeVGeriQDIbPD0M7kSUVBQkbNixGomYkTTfmtKb7vQ",
+	"2Z5+HDGVWVS1BTyrAZ0FF5ms1K7tmk7IuSKJfjxwdoASiraVpsLTxWo7PsQtbIebwR91ZwHCYwUwhikO",
+	"h/pneM1QXqxV2rJ2qJ7ff1aBRtd88bv6e3e3rlLDMhzd08tzcLOwRNr7xgD2GIsKyKwOUQg6BZR1GMyE",
+	"VAOony/VYLlQfM4GSvdR/frcKFNh6usKomhqKq4Y8wx2BXW5JZloVr5cVOQJImz7QN+dxQAuc53Mb267",
+	"sqzTD3YmUtEqumIqyMeCRoMRjWkyLoVN3lik5isRl8a1GGHB+yGud6BPY1g+Hh7UoEkESAw+uC+CgylF",
+	"1iZ+g585vWV4fpnsW00vrS6SVcbBVmT4i5BqmNeby5dkMtkHEZdjvQ3r0HJr0OzMtsKL7hV+x5Ov3TC7",
+	"kqH31RDhK+fiVqvATaU2SgqmZmdYKUs7scdu33eS6KdCk3GhuEN7QR6HD5HkfT2yLGY+kQuRBhIloDXX",
+	"rk0TVbr2e9+c5PVv/ZyF0KTYQAqHJgutlOCFHrBxQyiB74ATuldaMtamsibjwZgvZpU2j1yEh14Zfk3k",
+	"kqttT1sPPhHpmA3GYj4XyUAPlpXWqX63+HkeH0RvGQCwg0fDlC+teLMyHvAE3N1sIG/4YoDFdRsG9UYo",
+	"3EE9YiJUrhRr+bBzejeoBagwQWqw1eZDW4gXc/cl4cpUJVZZmVIA27LxbX/78cfvf2ys0qlnw5OG2WAX",
+	"+55N9Xu7oor9pgXYamN8Xsj167T0kDFpTcjKvcc6g2Eq9KLS4qsF81saFyrCBtTm0OfUVLTS0a4FS91Q",
+	"Qf0HXKH+XFQVhugrtpBktPYEDzaZaKJ9m7tgExHHYmUqP6d0MuHjHlkuLKkdGy7OImgU4n2O6br+6YHI",
+	"aEv0qpXIlYgw179XdRpVNclDquDbp8VtVQqozSf1TlXQN8UWm/39tCYzsSJzmqw91lTSOVgx9GoDV6Bm",
+	"KZMzUVXcGbp3pWakPXsyYlOehO6SKXFTU9vGwrezRTZYyep6UP6PvNQ35dW2Fxp30WA/XzGIOazSlAAk",
+	"BeZgqaMVBlHUbb6jKE3WXxQjNmeyZ/kNubXpI+WVS3OKdDa9YPOq2Zg+1p8u5xi/iFWlhITpQnwaVHSD",
+	"xlORcjWrCGhwP7vgj5L66Z5rIhMuAhweBVGEJuSqf9owAu5njWRv8+OccT7bie4iHpeDRkoTeByb1ym4",
+	"PLQtKlq/Q2F+IZqQXz6evmvqy/5aqYdmW55Vxcn63ChBf+qH1w27PYv/Y9VSVKw1L6kcdWhd8u4oO2Vn",
+	"/3+V1lpfxNffgS9+bTSpRoZUd8YYkHGZijGTUpQCy3j+RawYaRGHwCpA1CwVy+ms54FRBCJRhLnLsuFL",
+	"y+AOeKLXJNJhheOpBexClgJWs2ViqVX06yoWf0pSZK24WTO6WLBEEpFoMQ99SiHVuWpKMw9pssZqrTSO",
+	"hx5SpendZVDMmdp+T/LrtSEXYImGZQ6UqGbNn69+a0dzSgcrl06y9RpfAkyneWvNtZljocddhJlfsSm7",
+	"+0gXJYVKvEkmllV2LHChZoMFTdV9THzh14nRM+m4hDWYjL0FdJkouO0GtzS+j51An+FiJ3VABgCccHcv",
+	"J1rli+4IegnMDSJZ7mMxRZDjG7beaSxuv39xCq7ps8ownQVLJTggxBzqkyZjFMv0/DwH0wn5la3REYL7",
+	"BMqx1nFtUdk8rTrjchFTl0FdwSiVIFIryy5WqjTApFAZ9P2c8vgUg+HbYDI3dv79196zDyKtrLjuwo4h",
+	"5MxuElGiR4YRlbORoGmE/G0hUkXjYaMP9udULBdlhVOv7TAQK23q1C5YOudwY2U2jxmVtcP8aIeR52ey",
+	"aSAZMFJH5cib0t++9p5dpNOqdYt0ShMuMQZIVW16Y5nXfv/iIonXH0R6xaZcKpay6LMsNfw7yIokXtuQ",
+	"QouN6E0G3qYr3YYhaxFjc/iwWDvWyvPerP7+tfdMz+CTUKcYOFxvZdiIv7SF2rL7TM5BXZrRJAIvFyyh",
+	"fhb/KM9PweLSz7G4tC3Iq0/0OZfP6UhCGKb+e0ZdxmLB3sWUV5gExvonI0yKOJK26up30sHQa/riR/G6",
+	"415jFGWzUAQ9DWCoQbVYjlPJ9E4YflPphL8Pq6P8BkoMMOZk6wDmXPwyVEiHYBsYZjuaXxOOmN/mrHIC",
+	"BjKHbnlw7IN3QbTwzqNx+3Y1C611KZcawjJLCz5i5lz70EVQ7Vk6noH3u8HIg3Gu2H8iFIF2FXYd7FPx",
+	"ORNLVT7zWCRTqMOI4bNQzlh32MESrgWOQZhZYCaksrYkHLkizQmtBwPEG5IVRjeftGXroBDOUhG7RlOW",
+	"qEGLGeMlyV66btojfEI4vPDEBd9uGkpE2mok/X3A3qDQb3coKGWOj7VUq1lWRUipiRpomKeNTaORZg3G",
+	"1qhPtCoKOIvpGMiqAgfuDE2sz1jMGZr6G2bvnaoeCg9iALtTf1NAPoZ7AqFykBmlj7dq6wsD1QZ4hAX6",
+	"0Dh26zXHVD1qHb0Cgep97VXIfG/SmiQtgmNZjLOsKrdhO1BYSkV/2jJ3ozDdj2iT/FqKndnCwtjKqlI+",
+	"h0CvOC57c+ecpbL1HjjPan1OoGei3Wa12Whlprrccof6n8O8N3m4YOnQZw2FOJvH5vDuPZO+PzvA/rfp",
+	"B2/efBtxWpMLqYS1J6NUa4wIMigvgbYL0e8XEi/rglw34SKCrNSuy6I0vJHoWS4XK5HSKRuwZMoTVhe5",
+	"6pSYG8YW2bYVbOMpi7gcdnk3fVV6/07tSD3jreZayQXn+/X6hvxs4y31sUoTWn3D1m9MoAFErPfyEf49",
+	"wu4WPF2j/jJJGXsOFSGHYEfSDGtoBytLcSLoYJO2MA9N8irvDVtbCp5Ffue+GIp0OuDRcPNZm4xanOd2",
+	"pixjOWITnvBSEGu4SqeX517E741V3KTdMSVAax7SBbczbry4NObl+DJwb62xyPg5YzHFQnA0ofFa8XE5",
+	"qjBk6tKkqmiTo0sxmzixbrxMtfyZkUQvBAVPCM/SxuyOxRLSTVUgQaOLRbweWKWsyq+7keqabbfL11ss",
+	"YvhB2J3ZMiM5m1iTx1lzWihZj1+f6JP2V6W50iKmYyar3IcjKvkY0rAHNpuw+XL+pBudLtUMLJv5gILG",
+	"aAIIb84FFeQu8IhpbUuW2pis/gQEoOzMPGXNXEffL6/pwA1bKF9t88IJM3LrBRaGqXRsME5ZZSGfxM1g",
+	"RSWZ0ygfdKTbP9f6Z7l2B0HzEVOUx4OUjUUalQaV6V3WXbLUMZhhrjGLsubD2gj9ze/rNG270VDzjieG",
+	"YmZCPSDhGtdv7bAzpRaDLJThNkvcCFMdMHgj0z6v+qf+NasYu+oq5c7NfAUX53PC7/zbI1ISa1oLCq4B",
+	"YAi4NbM5HbeIVikucAjt8Z5UnKb3RVOYST7GpJyG82gAmcdjJdJBxGgUl4ocnxPFY7Kyu+eoM4WgDJpo",
+	"UmCTCOPllEMqEdT/jTa2N3AruRzwhEL4ZL02ayeDhlzpk+vN7fvPSrUgif/6/doSw+BAoV5p5omqqPBI",
+	"paqJVs/vtv4YGSKLsoyMrvsLQy8XUQOByw1u0opVJmyVjr6xzDm9Q7vEADIs62NaXBImzWdnviXPX2GU",
+	"vBEUSpfl5MX2QL9zkXCD1tzc8KP5+GvvmQBGGww1gLl1hmPmuKRmJACHEVUxShzqhq23hfvwJyGLvtJW",
+	"kiXKzW3cTgECQbMqvSE3tleuQQ8ZzOldKw07ZQlbgS6PMym7lgHPDwdP2ZzypJKW50Vol04uFA2RkpsH",
+	"h5UMqo0MxbXmptDeTO4NW8ebTe8Shy/jILnFQ6py8NI7W1TQ+hNqt5F00D0eV6tjuWhcWRFsiqEWMZ8w",
+	"kDSrJWePYuuN1fIyoROll6dvl6btS8lKROiWt3oH9qTKCnt0WqamRZHEkrmbqsGWeYSzVCgVs4G9AJXi",
+	"lt6uXHoFVYrNFxZkwXYU2XvlUQzzm4FQCLhYblYpU+m6LkQ0u85dp9MYOlqPwdjs7LbXuyrxwEIXu3dA",
+	"RkzyiBFKxg7iU0/dT5o7ZMi9BTwbx2J8M5A3rKK8fsQnFgHW3hNoIjOPksGf6pKGk6YiHYwNXGqZdZWq",
+	"5UYlGCzsBoAEpYvcGGBujrW89KUHrhc6QjGvoG18e2UV2ZqghULIXmi34XBPXvj9uQK0F9DbS6LSKl2G",
+	"MLt6lae4DOCVNGrpPMvH1ZXYBl1YLRGJphwVAIjFsiRqPBukd1USRTEMvnQfUq1zS9aUwmunx6XeYcKN",
+	"XywLsXelfGBWXfanHpQbPwkE5W5vM4R5XLP5IqaKVQccKvMFEviRiNYEsteRePAQ1ApjrTEyQv2+u+Gs",
+	"+T0nXpTecE8D58liqQYWArjc3EXde8LicUPNWzAM8G4el0cT2VkN5qWUMHOauOlz2SPDUSxG2POEx6yh",
+	"awSnazgEB40I10LLVxaSIm+PrIgbqL6Q9iJUgX6VHPwxB6d7Do479XBrQu6p1p0kn7Oz2rAqtHcjBgGw",
+	"EUVvUD5PaCI8Gd26bvL4sQY7IlCCMJNK6fjGiwug5RBB5gNj7nNiN1qVYaMjASQX/3K8caE3rua62Df9",
+	"r/+qevv/+XPrlz/hsaqSwv7zJ8Gfy817T2ObP5/9/HMsRjT+pUIePbXSqJXaJZjwBCLhYVgVsojm3b5h",
+	"6+ZAgsoE5to86LIcaCuNNmEPhm/W1W8mbbzqStrUNy9VSD4sfgSSqlfDKURczUwQcB8hva4oXD7SlxGe",
+	"xuffJos8705Z7yYgvAz/n1cV8hSm9JWI1hcgZAJAVB6HCLBtGVOFxMkWwXeFXM1O2P/m6puQ59Nl2YFY",
+	"o4WzUHn1YDqAN2Wu/LBl2sk5b34QUkdt/ry/gopwa9F+ghc4ueZtzlZSQmQgrwTrtAKsrUOMbo8V3bhJ",
+	"cBT+bhjVcymrtuVewJP3CD6cP7vN1+uqFpjsh/aH0KqEQGklA30aPTLcqARkssjMzg2308yNs2/cttDQ",
+	"u436RCGvE/e19qa1qz5UAclee/KKz9l1OYLlO62llEH6aRVXhkJmVsOKANplS3L/i5AK5nURXOtr7MzQ",
+	"IVTM7UcGw9+cwqLsalwSS7pM2pmlNkcuZUFioliC+qPUg2Bg5cxzCHFN9uUytnEo4NsPIJMQNTNYAqQp",
+	"+JBqNFh/gGKQVqjDjuH1WNEqT8eCajnEIFUqiNVH85zNMDDmUQJ4rMUplDix9oLHWXOislzZAN5GpV89",
+	"ymQDEQiT5HOTbHX14R35/vvv//mWDF++fPnqOfy/65cv38D/+/+GZM5oYgOZwHe6WI5iLmcssjXPY6rv",
+	"yfDy91+4vgjrIVyXoQmAG1BVEhjrPi6ZfLyia4l2UBxRpHzKExrD4Ugyo3KGCogJb7MErCEftir/9dX3",
+	"ejsxUrdStbKlLHyU1jwoDgTYvaALPiyUUqpMi/0HjNscpWRidyHMQ6Q3sj6h9G8QMcrBlhm32l6MBOdY",
+	"LEPEeo1eMZk6/51U6XKsvnwtJlRnd6DGZw93dUUlMV8HxkL6Q/2oWeGc8nhAwzPRexivvNLLpBK9Llls",
+	"CeiaVanHjVnxE55KVeNMgpJnzcDgr7/2noGSVBkFkCWL2+RjE2hVyDwu2bSXEMPXFFygB+iR1z+QGbuj",
+	"ERvzOY1JxKdc1V/uv9s4MSylFJXGTuTvgAlnFAlEFZyQ/2U0Ja/K4yjD7sUPdhLVJzGhcx6vm4/i+zbx",
+	"St7evfWQ4ylWCDJ7upoJ/74lxudTCx1gSR0guUZ0XeZigtgMB3qoPzLqtVFv5Ews44iMLDJfZOM1kMbX",
+	"3SLL6fw9fuVPqzko0E1Dv3jJdnLMr43qMvCAErYMcovZLYtdHnjWb48MtTyAGgFYPIYQ9+Zw/snwXJ5q",
+	"3mzY4BWTTFmheQg8dwi8e1hOVM2a/lkE6c9Ieo66+Pe7SAPdhXVsBh58jtmVbJxHcsouXMlp9zx+vvnq",
+	"c2zgj1pRxmDFVUo0PMmCV0+I+aMqlMlEQYdF4GMcMbS0juj45g18NeEsjuRGqznlEK6OYhHCL0StBJfz",
+	"rM0WftsGOcSXBXLEEwRVSO2Iehi5Q2JGpSKv/qbfOQRUp5IskxirlppmNNbXeQ0lu7h6SzDaRt9uJFtW",
+	"JjghZnmbw3psu7m+YRdxp5gKBzVlynXZfQg+jWGsdVKO2bU3/lXzog430zvaSzEmtc2AtSVsZROm8mAp",
+	"PkBQnsjnxaCyWW0jzrQQYVwkDBiafIZaj4PTI0qIE3KarImAa6RvcyIMiHJF8kLYWc3pjckLOD9rvuFA",
+	"wOFePNcDmJC1RjGo7SXZRqTZsRhzQk6RYrg3VEmWgghEvfFSX277RZ7KVRG5rHSyh46tFzEXKetVT7aK",
+	"EvqJiFpgCyKLc3r3G0umaqal7tc/tNiGe5bzgkS7trf3QJJaXioztxSfM4WLhPwvISB+cKlSqkSKti57",
+	"1proYEowu+NS8WRaVYO/CRCoMaIVxR8Mf6yg+8kti8WCEZqKJXgsrBE+L6KUAXl9EgqE7XIxeoFbnwFN",
+	"eZrsx7rYTT2B76TPsTEyHO4+7FZK4N5wE0jeiPr2GoYMDZoB81dBSetDzGol/x9e/AqSNxYD//ezi189",
+	"mbQMFq4gh5vus40x860XbGtDAaFkcFmVsmmV9yIL0IaP4GFPvKJ6+mWDvxn+y+o1OKs91cDRyR6IRVIR",
+	"kARa2tPhlOoMcMU9xtn0zA5U76wp5cUuaVW57FOEqTGWSgM7jBDTIxFxthFVQGb0FsKP54zdb4gBhk7b",
+	"iOitgrRHIlpvSNE/vH5dmQb3qPCu4Wzb19r0LkYYOil8Ohj97Yea0oHmomUlrjWbdSn3Q/y5HZ6GveRG",
+	"N66GQsnyo4uX+juvDp0pLFdey357R3cuP7m2DNIO77ezCDzJK15zNbAmUnV0tyma5DZPH7bzdtv6mUCg",
+	"IgcsUixjPsx+GoaUlIHdr6/rZH7M5cvBtCDCoNwQ+rX3LBGu3yZHqV6orULuRkvidQ+GiMjwDOdZkSlv",
+	"9207yBZzPOfJRJSLrnaYnaIM20uRIcVUBLRnhfmwypryTgajFBVZ0US5ypZ8PMtulMI+UhZ8J3Z6F4IK",
+	"COlbgCleeGfKD3tC43hExzcDJQaVU83gLcgyuUnEKnEzh2DO9BZfi1eGrCB55SuHhAZwanJRmXlkZlBu",
+	"IxBjWnf6/mlDNgOON+yR4TKNn8NoaOVephVpEyGRQtn2V+BVpXxRA51YBDDB702PPJkivFNVQaiSb+sv",
+	"jHekW1SxXKaxP2zbKFHIxHEzSVzAaHksbwClClCibdq+06NduT1fi94BWQJiuBn9leQIgXm7b1wGjOy5",
+	"+kCaFCEcV2i8SV2+uB1UKrGQZMS0QI6PuZzq3CmWRCyCGxvIBd6bNlpJkX0GWzKFWHFTnGfbs9uonOQg",
+	"RjG2PLw8fHFiAcC6w3wLKADrOU82H0dhhKryXqULs28SEE43Ftfd6WLm5GTRQ50LDtfmYIpTbHFCxabB",
+	"R7Ux5vZnli1860NrVe4oVy3e1j7qBlewMXyLo8gaNR8C/uggiweICF8pnsSxyZbwa0NkNocpTeEGFjw9",
+	"3nhh4b91PF3csjTlkQX7DS6lXBQYrMuBm9uUMYZKPaydYA4U2aZOb5L2ijPMfzi0aH8oJCdCkSH+0C40",
+	"Mzelam0SI+ByEgLsjUtWXkq2McWATIGY1kbR4pXy3vTEhhNvUZsPb33dgPbe5uPmtxt2NeOKhS/VBJW/",
+	"hZcFzkW5qy2ouQw8VUsahyZSkn/RW9qHT8hkmUC9FIt4f68mTDsZk/xckbmd6SNu8sHp1cURlimvMCLB",
+	"79smWD++QspQv10kA7C2NZTbLVFwLC6CO5kJ5XEFaqOTE9yhhPES+3klqkUQsoCbYQdkgeqX+Dsb/SLE",
+	"zS80iWKWvhPJpNKaYkLkKVmx0UyIG6wKEcdB0DJ+2EpAvs+Cf4SvtUpyyxJVXa2iNMh9Y4ZoFXYBzhB/",
+	"AR13CLp3dfEWO5KfLcoVjeMgUbk5ptWsfxcP3M6qk3Gkfibt0fHsuTYg5DUWrNDCmc1Tzq5wNcpBGCEb",
+	"iUiT1gxxJJjomnUNgk/Wmk0iquioPKip+s0PBhen/XfGKLidBfjitK8lunPF5pt3/Cpn7qRJljZgwhT0",
+	"LqWebdhFfBlGYHGhlEDMZ2pd/PXEBqddlnTtdUgTjKQam304IacWmwYAm8BCBiLQG0I9HFUaQRAQlRhZ",
+	"AROGEBieuBCYxviXlmhh+ZO7tHbSsjVmRlTYQyQxZRtaEeZRvpNBF+Ga3SkH/PVe7+R/2zz8oPYfYpoB",
+	"h10xtFK1bg21IhMV3O6d+R5u7yJlYxsD1GrU3DG03C9Ti0Bu/RLfY0ebD9H80K0IJ7tbxMZ12WpLePud",
+	"sCylVaMsrqLlBDO/elCzPn4Odvd13HaeW734vpvpRq0J+KXqfZNTR7giNhYRs6TL+sW/P3mJjlH45Q14",
+	"E4d6SsMeSZZzlvIxGYllEnkKI7sbx0vJbxkAewl1Qj7kAs65tEECTmfHHHSXR2kQ0jGIfTMsqBvRqXg4",
+	"FYUX4f9mw/qaMGwmPpIseEIk7GLy7M2/Q2Y1yN2WLxvC+B9I4y4mLa+e3AlxTdbdBr4n4hhx3XbOE6pE",
+	"Bf6OOca1qTLIYjZWUssKlaEvRVC+xcKgsm5Fft2UN3Vz/NSSXwSh8YvswPzDakObjz+1J5VlAiEGCVYC",
+	"5WzaiVpGxvkQ4k2GK0dYPqJFu/U9yzrgSccOFEsTGp+JcRuu6zX6mmmQLW9Ni03NE5hnc3p3Ht4YRJ4l",
+	"Cjxe2HaHph2eiN+81Ql9ciC/c550XW0moXdoutVqW95Hb7XLWPFFzFrQ7KxxIlSnC5U91Jbvx3DJ9szF",
+	"iyBo9WgKRqbO1LuwAZU8xsTTalUWSGjHqvY0ukjidevt9SXdcqtLkae46k02eWqRMmniILdA/+Yqbi+n",
+	"W9t4q0bLhP+5ZO0evN0uSF7ttNF387gauwoR5Lgkun/FEi1P/8/H3wJsoMrU+Ww9n056EdyHBR2zDq+K",
+	"Tfhd62arlC4WrcXDr2GpJTWqEmJQL1Ou1vCEc5XpQvJMwduIKes01iqQ1qYgzWP4E6OpqWyg9VkLWmWP",
+	"5FkOISOzwdEF/5Wtn339CnrwpAIxLkPR8BPRZEmNvjfmF604edXze2QcUwnAW0lELk77UB6v5yq39Zwt",
+	"Uvas5VD/EfGhFaR4TUxEH6bepFBnmMY9vTGyly+F0vMLMeBkJJ8mz0WC1ejlCXlPxzPnZxnTNAXlqiSN",
+	"xtgvy5FGes4D5w5Aq6x2s5zX1Ee6N6XxKU6lZ0DjodzzmCWS9Uy+mkmRTqUqpI8CpB5UWTYTizPLLiZ9",
+	"6VtgetMHaq/Ago5njLw+efkMIuP0LVFqId+8eLFarU4o/Hwi0ukL01a++O383ftP/ffPdZuMnj7TuvpM",
+	"LCUjZ1TORoKmkT7QZy4I7tmbZz+evHqFrcSCJXTBn7159v3Jy5Pvn3kBAi/0/ymNTMAErAj3kLx++fJt",
+	"sc6NyxleUZMvzBXRepWiKfANd2vPIz1npq6E0G/UlTzTo75++RLAqzJjHEQRoH/7hX7CGL6WWb7ETRXh",
+	"sF+9gIG+trTcnC74xQ2+xDJ8ekjmc65kn5Y8e/PvP3rP5HI+p+naAnltZNWbps9sZY5/P/sFbs6zP3Rf",
+	"L+iC6/8vKw/kNy5N3U2obOk5XeDF5K/oaJ2F3nrZSm9zCasEYJ1cah9GJOWwXchp4uLHlcAgGnT/W5xK",
+	"Y0OWb8kQUpSGtooOdmsiMjAdgc/h0dhK1XrToXd8gDKf0wBJ+ITL0ot0qjfK1CmA4SsNLtknLy7RXNb4",
+	"3enlOejMYZ/2RaoCP31HFZuKdB34uaZ015pLhH2On/5xiOeld/Jioq9hl0eWhePLstd2Col8+pboAU40",
+	"AfsBF1HWu1vsi59olPk7oNGr5kafEwORKFmEjb5vuV1GeohYwqslGrdznwQWr70WXXfvPUQvVFAppAZY",
+	"MAOww2nk7eLrfzZvyLUQH2myPjXFbnS7H1tfoQmUyGzcjHdiGUefhLpiKuXslu1lS6zfk0QcY9JshXwY",
+	"yNFsTV1hqzz6DP/8Q8uUWSo11GnXItCzN6CeaeqEsifIcjj/hSgLqepjIWfqRDFN++rJOLtlLu4E6hKg",
+	"6mY9kiJhBYpuCDX61cGun2QB7ZhLIhxFNyWsMFxvTiNmhkoZBoHq3hHuoehEhlo7mEQMJVvJRzYfuVhX",
+	"ZCRmdRRze/V4WeDvysY5YeFZzAI/sSWvJYmFCVrRnWgBxAu9IL9DjU89jYFZWc99O2JjATuUj6GnkIHS",
+	"M9gZWRYXePUREcAuEQI+AASeulCcPP/Rp9uJAf1Epb7j52chFN18bIIhQxnSJ7Zq2aLPlEkAM8wDJPKf",
+	"RLTePd/4xFZaSg1/4vj116+HYGqaQZtCxa0mmDWqKkOeR/TL+FmL+Y9oNFj43vzapdhK1HmGOKcx5BBF",
+	"IVuRMemPrhkYCgfw8MzrGtTZG1x35ip/YiyS+dup+2vVlde8D5gePzGTR5IINTCEtbGXiyRev8Nvkef0",
+	"nplMNlhdABdXp5CLnH+kfj8+HW+eTzoFceqTUB/EMol2zgSBd4DnN4v6yBd1cqp+SsfKOjaxHXY3Aqp6",
+	"vb6x1gMs16T5Ua8E0S8RJYFZgBwi39recx8YnCKI3gEWY4egLkqM+klpwI+T6clR1INDRC7mi8z/CBL2",
+	"+rFY4ff/bLkbY5FMYj5WjRsBV/r08lzz7esZ69M50yxwh/txauQhp6p6aXy4G6++D9qN32iKIRWHk5Uh",
+	"kGwwMvy2diPBmQ+cGVJ1g2TsD/DZtehTkK/3Q1k0f4N1OMIRKHUj7yQ0MdarTcl7Tu+e4+a8evnDP378",
+	"+9+qxXGw4pfI47515YUt+txgYjk/80ugNllbXBiIwWM2EruNqDF/1R2hIcShM9JIYjaY97n8jlyxiEuT",
+	"ZW4aU5CXjaVmA4MXZGKxNFIuRO7cyNwcNIVmdDzrmZAaU+RdoHQ+x3BompBXvZcvX27KvPqrX9m6q9Hl",
+	"IFYJPT9go60vOays1hQBZ/dkTRFxbHZg/9YIbyN/aLk8LeFNQDxqa1jYy+pcvJyVo+AloTNkxMaQaMCV",
+	"fb9qxua7sMLUt9MLvcJY5DL7xg2+YEtlYVta2Ddu3DPJ09MXUNLlxRdbMuUrQHaV2kB+oXmyZDwt1IHK",
+	"l1WHsR6XmI5ZLv8RUReHWXEfwDU4cdVJMDQbXeFZUqKLJwRanC5jhiVWHFIbzkZfx/UmJcQZu2o6Bnat",
+	"HVHU6svFBLHA9q1zu5n2TepQ23dg2vUVVexgyribNTpHW5NzUzqy9OFuguyH0vVPbPUrW7sH9uAJe+6W",
+	"ynY2AE/t34fIGKJ9lqs4RQ7ScGSivxzPrLmhtVb0zesNn5M5TeWMxu5RgdHG0O8QmUy3MuKpse/uXQnJ",
+	"aSD5yq4FhQSNGML9mgPHrdJWkIJUcatSBpupMT++/uH1P/7RQosp47qCymoe6/wMnrGmVoF5oxWwXKC/",
+	"AcGDlEcA8xMp+d/Tj79huAUZ3j1X65vndMGfm40b5hSbiKX81sBoWWeHZ3QHFm61HWyTGfDX6LPgyUSc",
+	"GBQerEauWJIl+bf0Ymh1Tv+cszhplcpGZvHElOzLlo7qFxgWVhxdHjYpAVzTYwTTtUWCKybqBQA4kneT",
+	"iJWXNdZrBGlWwgapcHX//g9km6cLfnHaf3o+kOavbXlqvYYDeEwuTvvtdNqL0/6ZucXQyp/G3fM1xZDF",
+	"g0/kMIIjTvJpO3J4AvimIXth9/+TUOCwaCcDZno0jaz8sAcPkCOZAaLte/ftTr1H3d02eOH267kBpHoO",
+	"Jm7gxoljxyI1eE0+rzdQKE7HBux7YCxvEeqju9umjQPp8Ttu8GyluWouxz/l05mSAf1c6Q+vxeliEa8t",
+	"12jvbSxas8xjOqBHyUjJxoTnRQqHOvI6WvzsNtkRmx3XUjK1t7dYuUw7vwfpecNLfFjnW4ZCkeFpH9Vp",
+	"44ZrLUcd1hNnuIinxtp0gaIq+/rlP//+6sfXW3rkBJUvMDK4WaVNiEgjntB0Haqv0oIinNNTEVukRJst",
+	"3t7vjJpqEits4Dem61rAu42Y6PtX1XBfu+hptkb556vfQnSi37hUDCD7Qr5+t5RKzM/EnPIkKLo5jsVK",
+	"DxHycaFIQEiTj2J84wrOhMynUPC7d1R7d6zF4ePOqbH3qPzuajpHFXhXKvCMyhZq4y9U5vTGp6ZAH5Vg",
+	"LXiW8HH4bUwTLfeMDNuPertVZI1e7AXhQ3k1D0YS6xsbhSFfO/tR6MDnKJ0dteCjFrw/LfioGj5U1RCf",
+	"v+8jtGrRQXXEL3TBz6OvqBzGrKx47Bn8vVTjA/TNvHmCK5l56xwI8mayk5eXJJVYABdBqOeN1KRzJbOy",
+	"QFLRNSigXr4uT4lYJc7jN1ws0ymDOCWVLtmmAocr1ddiwVvrcOZyhKodl8v0YLGaeNHxvKLdZmpbIRW3",
+	"7j6F1JZpkGfurDUJwIwW4+hvzGZxluodUw5TNirLWQTbRIdMkmpa80i8AIdP4DhcfKx9jYry+HDygpOI",
+	"OnHyHIvCpxNivWzHhHpV2BhqmZrC65YXonqQy4+iEhQUmw7gEEwglGOIMfoGsH5rHlWGkuAfq9yOexyQ",
+	"Kdy7sWfLMIfSJPScF6T13j1UTnCk3hVIC0fafV+YElab+ohRq3s6/UDN6WemuvOkanSJZSlLMoWVa3nS",
+	"DnShqpwJA+WzWMTrt6axJJHwZBuTgWFseJGAr8aIicMNSphYJVBiHYMvPSDoEZM8YgWXcpHnQX39rpGJ",
+	"m/xujw6Od+jJexgcbzeTOaRz4zMc9J4UR5Np1FVzvG/nwhbRdB2kjN4zqDs+CFjwOW7M+ZnBeX7QkXLO",
+	"q5DRSJoFujgIg6NU9FB02hxmyZlg8pNQ7+8gZuDgQtHR9v1UbN9GrLqvuChj836RSUk1eJ2ZTcITqjat",
+	"ElWilZbGqkUrBF18l83j4ZsTssm2RQXIWl7SdSxoVE3v7IePgeh7p/dk1OF9hh1UEnqrTT0GDXiPh95C",
+	"Cy6hSvegF9fQxQxCJfsImAUkPCbLOO4ZNAdIKUTU7xVNI1mjhu6UXO5TG90tpfx6WOq+F2XQuyorBkWO",
+	"t1IKt9HqDpx+f+Rk96jC3DMvOyoubeERgPbs8TruRn3ZIfttrbuwO5vb0d2XimkcEx6zHhn6Ry/Giqnn",
+	"mKqA0Z5U5r/Ql2MY7ILVQxBe7rc19T+fX68XzGWI2AoWEsKDREkEj1glmjGiVfpyOYr5eN+RPO9hyz+K",
+	"iD1Gz61/pp3ncio/8LhoZKx2zGYXrKw+8j58ursIMHrgEUJ/Llm6DosTegxCB76qoyf56Ek+vA6Nd2/n",
+	"SnMl07ZBrA1QqQUmnURZfRosmq+kgfIxHfJkOrRFDCT8bEeCcKkJBQZeGk2PCIplwKQYHvvfdsp7Zq59",
+	"RtPxzJQya04VROJxuNosdhvaavKm3UemqKy6rPasjizvG2F57k0dmd6R6d1PTR7l0Z192I0LLHCpZn6m",
+	"SQNMeK7ooVUJ0cvG1czWhmfjlClkcAVY8AqmNmXqgqrZO+wXEt8fQ/TuUs1OFwvZSg3M2pTTCdyCjgwn",
+	"FKUSpmHwAgy6609rB1aZJSpCEcVmI94Vm7CUJWP2GdsdlK70ioCXBmUwZ634i5a85lgWlUxEHIuV8ZCI",
+	"WCR/fRwRLEv3Qg7CnnJv/eB8Sj+S3/YRzeJTI0AxFzRiTo5/2FzKgdPq3Tmjin5Ixfx6feMSqIJxanUH",
+	"ewap3QMgLTDI3L3M8UT9d/tCWjBGYII1deyqMNyT3FRy3DCH3w6V6SyD5JIMsQEUayGefO0jvS+omr3N",
+	"KtlxSfg0EakFcYcyxmtb/W6EI5QUysAQ5OGcKQpQ8UMsd663f0ZvmSuH/IYoccOyastmSVOmyEioWRUm",
+	"6ie2wv0+XSwetscX4DwdAW1x190SHbzOwQJ/u0w336pGxDiEhGE3blPAAK12lQQxQHWhP/xpnVtadxnl",
+	"8B5HoAj+G9Q/ZoXIa8QX8wyfnPTyJHD570c+emfAqBf3Ihgd/eVbSGzbCmxFeS2jgSgOtJaxL6GZzZc9",
+	"RJGCShqJK9h7JYO8yNZFeNwIB7DSY7Vd5cUXHC4QzKNoZzkh1yibGQ8D7FvK5pQnBBJMyDJRPMbqwuxu",
+	"wdNqXA1nZNm308Cj94c1yOCYBmijvwT2M1nG8XrH4XLImbfH3TiabL4Jk82BwvYqZZKmokEF4foBl86f",
+	"i1sUf9qyT2hK48dn9fDBPvbEvAJwP/yxjblfv1A09pfa+rmqQOnwyDS4oZ42L3qs2vsemM096d5HbnNQ",
+	"/8Bj5zWH0N0ePtdxWB7bsZwqY3uQuvQCrdIBjulS8zUoTGDn1nuAqlFU6ZZ+k6tp3SN84pWzxSKMJdwM",
+	"twA1tCfOyMwiO7Ez17b0+uLpHTWoI08r42mt791j9XnvaaG2UI29P1aGL1yhR+0Qx63biktjF4/UKZ7n",
+	"gYfi25izElKaFb/kyVTfqTeFOGpT+sWmpnjY9q7Z0KA2yDpALheXDZXMyUUSr7Oyq7ZcaaJYutCkjLAI",
+	"C81kBVnNeqrc3X38GaGJ9+2utoPtLM3oNolO1PrmxC7SRBXfy8yOhUEeNXLWsXpkY/XIxyBdmYd8+JTy",
+	"Y8HAY8HAx1owMC/KHAwdq001iARVRJetA1VcClCokKlmwwt3UAqiwuO8dRmHgxg5HnZphk5lFa5n7LCZ",
+	"LA+e2z0x/Eec4EbY/BMpa5AnrXssZwBPNAvN9ihi9tfA8gOPhta1U4VqiNvx2R84m/OJPPrDJXSeUUXv",
+	"GQ2/HSnriPaX5WZvot6HinpORp6DNfiWOQTooSvmjGCqlnCqGYNr8RaIpViaUs5ckRvGFjiyWCVYJ2xz",
+	"yB5+4N8xmkQ4X2NZGVA1JAm7ZalhrpuUd7HcEeXdP/x9J9r79UBc4SFjzIebunKw2F7uAOacmEcShKbw",
+	"Dr99kLDvIVkLDrUhh4ZsfoReKuHeN8WdI58/wrs/FHvdwY11CVs5Fng00zkz3YNGr6+SujK73KuXP/zj",
+	"x7//bTd2uRc3bB0Sp3R+JsvydL/DCCN0IExTmiiCdJAokcsq9kOULF6j58B3oUogzIETIwX1BEeXTDpc",
+	"Ef1vGHOSirnfj/yOXLGIywwh2gp1gB7pjzgRKWF0PNMdYaoxxqHAtGMuFZmLlOlVJeRV7+XLl2Zyw+cg",
+	"iA4jNqHLWA01v8GTy5Koob0kNI5xmiW7Vo6Odbrgv+rDaCsQnl6eX0yg5WEUcT1UW9AqfEQ4yfIHhIFq",
+	"D59dd199F+Xc25XDhfOYY7rHqDAnJsJb1HpVthHbcaT6dnrlJsSuKljFvukNUg271kJBvnGPoZwov/hy",
+	"w9YtUu9u2HqDJELM6PDs/W/vr98TGMbveQj7XAxMmTKFcSnQo1upCU6pdpf8ytYd0yI8AtYLVH9/Zeuw",
+	"0NNfNG+JggAAl0r8vGQyaBafJUsTOmeHI7l7zwzUp13h82l8NPno1MdBxQ9CxI3mVSTjTZkG2fQecEob",
+	"3shf2bplvCK04yJ5vAltecrYggdsSOY3ltU2+nuMCOxJwOWpa0jyf35/XU/vnZpYROHBC/ydLIHjseN6",
+	"X59enhc+fUtWMwaaqP0c1AK5qRdgSJN+I2x8wyIU24NEbAhgMj3EQtywiCwXVa6tI1/y+VIjKT+S/X3J",
+	"7o+a6G8ErutntU3U+q9s/UhzyzpT/woNIKQg1ib1Rzp/+fl6J3K9JfBCskJ0uv66pnLWN0pdA9DHl4tF",
+	"yqS8YpKp/TvqfmXrPt6R1u/ItOsrqliN3253nMM4FYGBPD7O8SQwwLbiTUcwrS2ZZntWqVvtmV2WwV7t",
+	"gYX6la48rhbCVTMXyI+vf3j9j3+017OcsU1KpoLSs9l8EVPFZIN6JOKISUUmPJUGZEQsFVnQKZNvc7kX",
+	"mg1Lw2jFhLBblq5DfAM44dY8Vjf7lSfRoWL0cJotQkVsg/L0arv791jHYpnI5WIhUsWiwQ0PsKZ/zhq4",
+	"7T9P9gIJredjtWg36NMscNH6ZnXX2wq37qFpYrAefZ14Mt3TrrQq+2B3y/da47TaRQsOaLaYhqRcO2YD",
+	"UWa3LLG+ZuBupp6RiZQQCSvQZmMQ05/pX0/IaUKGPBqiezsRGwNvOLW4JDdsUYIfRSOkBgdIwMVxvvae",
+	"aTYUEvhl22gBo1VUihmpTGV4tSfm0iEpVjeDqxM18ZkdpMa2kCg/iX/1Lz5ZkTJcqYCne8VoxJNp1sOe",
+	"ElJhPZqjNOkaTzXX9DCMx6hlRYHnwcSvwS6cn53GmnCvIZ5P7iV8zT1FG8M23CJ27XXL7diJrHcYKe8B",
+	"yyanUWRFk/uSTFzOq71OFcLJlkF1mciSVyxffKH4XoKDNzIOlKV0beZz4VuoiMAw0kUHBfFwKVx6NERC",
+	"bc3Bs2bNLDwfwvDw2cs9cZc9BoHrVV0LPLPDg2fahT5gIglbc99k0sUzNJDJLhQxIKRhG6I3ZerRULwu",
+	"GlUdjTvStRpzzb6p2pGalVCzD0yNZ/dNzdA534mUNZmjGlJY3QlBvijSMJsQmjtWqahxtWPB7Qhd9WSZ",
+	"xBAb5Se4eWaqSv/7DijgN2CL2hddb5942tYWtWX26bdojDoyx3sW+vFV3DebPJrOjqazx2c6y8lR9ind",
+	"lzzlklIPbkUbszQoOkN/xyd685lJQS3Gw09yUVAFD6EFzj8/w2qWoHMO5yJi/28EMY1My3HEGx1CNuh4",
+	"Vh6k8c6bTmup7JJOg+IKvUE+iqhtkw88hriGgyi/3rjnZ21ontfQxE1sEj0IrtHn4V+Ce4wTCQ3m8i/J",
+	"Jpr/LtlCmxCQbwWXP/dED2Gd2LydDxx4Kr9DreIU/aaPFI5+nCfhltvlNqWFHQEZWUBEizeuxbBxKby1",
+	"PAyj/CHuUL90V4cdVCZTR0YPMOExw8AWvsE79YiX7z/2CI0htSvNqqQtUn6rv7hhazsvqTvR3fXIakYV",
+	"QFxh5fdUwQ7raUYn5NSbgxnz8v1H3SuLJwDwMx6zBQSsKSFwHfagWDJO1wvD5b05vEWTsMGHQKwuA5ld",
+	"hX1fYMrVBo/5MlZcL+KFVn2f6xu2Hc/7wGPWjemZlocxZXjjnkZRa7z5rHVfUbWUH5E/VNJI79qtKKDz",
+	"po/DU1ckjA8mC8Aowfgka6P+S0SlH/ZUtChf9tvbu72V/87Vn8/G65ERG9OlZLYCMVcbf3IVtkTq/zSm",
+	"id68ESMRG4uIReQvunMrAbEkktZP5abxnfzrseJ4pySJkpvSVfo4RKaEeWjAV/efNfF5EQsa5QWFDvLJ",
+	"hvptBZSc5v3ii/5PKGh7jqRb14YvNxRBSXIYT04ngSxwlzt+enmu5RxEW8HnWBX4spXWnVNRD68Wd4iF",
+	"WfBOfPYwxb5zS9ujbnv9TWmqB/IU7EA6aI85dVZ8w4dzGHjrfdiaeckedeWMTwB7ZU8csCJe6Qz+NSoy",
+	"uo1irFnGfU5llgYDOoWwJ72qslKsuRU9Kgb2kbWCKdct5WbzJg525FpHrhVqXt0nz8oGO7x7+9FwK4si",
+	"uSN+pSiP5WNFitmOV1VZk62yNhPiJsRNumIj+LRFDvvWSetTpn7HYcGD180behBupoe6mJjJtnEKeU1q",
+	"3JN288PxFIuexQdO8jvsXHd6n9/NR1DD5YNIsRDDPaZo203zSJA7tBbkJzvlBmeWGW/v2dmAb2UOOjMk",
+	"QQEYLBXjVQHUk/Cmxh38VeSKFRjrMKFzAZUCJRnqOarBjCZRzFI5fAvuCp5MAQIR1Wbg0FknVW4os+EH",
+	"SP+2I7UmZAfzOJnx2qdyB6DY2gM+XJFjs5oLeCZQ4xj6RFqw83dv12dEw6Gi6ZSpwYKq2bBniyQN50zN",
+	"RDSsCH17LPzkYfjYyo1llqbmC9PsMUn+wcSzni2xI0vS9lTHxL/oEMxq/nCsZZKrZXI9Y+0J/kHLDq8c",
+	"52sjfGzY6TxRO1N+XnyBGxgOku/YQy69sJBw6N+0goxgwkwxkEZBPo+xBK4JTVmVjyrj/u3UoF/M+/rj",
+	"gGx5LwWFfbZ8P0WF9/VKHnFh4X1tST3HPHg5E3evD1tp1Kx31yWGd01PA/K0WxPNGmtQR7Dg+yCE3TSo",
+	"Gup3pAl1xpwjRXiAtqv97lSrxO5udK/GiNWQ1G1PC3O6a1O63xJqpGUD/OpTQ5JCkA9KjlWZ3DsREL91",
+	"u5LejL0UA/al1y1Tso9WpXvma0/KqLR3zmm27fDu7rzIdDR+HY1fj8n4laVO78n6Zav2lnvifikEp42t",
+	"LQ7CsevTyYYinYLYomnTiBE6kixRNa64jeK2Jrwbof3Nl8XSwFJoZsKTaY+M1vbvKZ/OQLwiCxHzMWfy",
+	"hJzmflLCRIZnVd83y5RB/LnpAP7gBwn1CE2Zjb7C76WAv7kmPAFWRwf6sIe2OjBLWTLGAsEXp0s1I+OY",
+	"63vVI6sZH8+ISOJ1btPn9IbJUiDoX9n62bEcTFZdhK0eWykY+fTKwBzTlY41XboGu73z+MueK7dAnTOL",
+	"zhEQ++aXYC/leC6Dj6euzHyPSFBsNG9yECE5viaBZVDpas+bRFb9+ZzEVCqTLs3T0qL0KsuA2llx+ksq",
+	"5UqkEax3RCUfE00iWaLMc4E5x2yiiFgqXI4tugM1+J24Cf+AYBiIoikz5+qzPbPH0NZqcc3u1Hliqrkd",
+	"rGa9PgDD3NrEY+VW2ly8/ukF+NnF76Us/NMuel9ez16vr5iDPEMH9fzea9wDwSyhiburdL+74vYoeVvq",
+	"yJX7JCFlkXiRK1jdlmAdi84fi87vRHF4uPXmj6Xmd0Dmd1Na/mEVlD8hp1ltxk2bi/UGANetEhU7ev2P",
+	"NdWPVG2bcurHSuoPhr65yuk7qZfe3uptYciATKFez7VyC4swPl0tQfKqwn6ewgx9GfMvkSyJemR4w9ZY",
+	"umJiUnrxavX0mHMalVYM/E5PwBRe59LLaXE12/Nl2LFUeyXQ2VIqMd9auj0WKn/UlulvtD55fzmefcLK",
+	"/Edb9tGWvSNbNtpBaKLJtJiQtVimRKySPZm4m0LSyoX2biwDo86egimk+dv+crFImZRXDKouHBlc9u07",
+	"oLbRkck9CibnTvbI3478rSt/s6FJBW5yCN/tQqSKxi/GVNFYTJes0n3rm6nc15bnYS+1Pt0m4IBzlbNa",
+	"kRGbiBTVPy9rvMSUdQljv3MLaMs8L7xJXkywt0PBnBSmHn59N1tW2GzMB0/WEdp9C7eobuhufBtOgTPF",
+	"4PG9OxRxsCtGIz86PWf5qXnIHs0503REvzliXkYL25DprBGdpCtJ2QVeyflEkxjM6icU60EhnZ+z+Yil",
+	"MgfenzpCbWCXgGJjlEkkxss5S1TPWI8YgUlIyEax9M1CzJk52zZkJZaxpnkk1gw/xUASk8CCQZ8OvL8Q",
+	"A4oEkia2EBtsPvhbT8gnAfGceqL4mZyJVaI34JZLrkQqqwxXm0R136ksO6WFX++Beu8FOgWVXP+qAMrl",
+	"0CAND08eI4l+yOkeGel5qCgiB9YcQvgMXH2XCWVk8qzqZNGOsw3nKa1rJuBcaWx+UemStZCIfTbVaOy5",
+	"Lz51bWoHAjeR3Ug7GpieJmkPuaYuD/FIMh85yewmcD8BSotXuFSm940IO6Wubclo0bQANuE3X8qJa5+Z",
+	"oPAhfDdsIKQYXTj8+f01wTv7wv9dDg2ot2wip5+EJdy2dFVETKnKSMwpTxqo56fTj+8PRzlhtNZU07Q6",
+	"UMUqPdpeEr3xPLAwFVOPSODF/e+FJ7JCi3N5TW9Y8jRJfmmwms1wsA9vz0HmuO5iqPlFOj0E9IjbIGBn",
+	"uCdFQqWpVEQSTae+AbbVZz7Z3YkdKpw1GYs8VaaHZsu33+IBWb9zC3l8FvDc9FszukLrcjrmf/TUreEd",
+	"t/NoEa994PdhFe9Ibo6W8X1bxgsE90CKwG7p5Nd7ovBHS3kb8n00/Ryt5dtwpUMax++RXe3cQP6EKfyT",
+	"NJYfqebRYN7dYL5zsT/cCCFlkOlBqnXMiJwxpuQDsjz0+4/Q3tDvt6et0Kb0lfsn89RNC6127mhQqHu2",
+	"92BP6EhDjuaEfZsTgIoeSMTsTvy+HpREH80EzaT4KOYejQNbcJgD2gbukfXs3DTwqKn1k1T+j7TwqPK3",
+	"VPl3LpgHa/yR7TSkUHj28YFLheOCz7K5Pvh64Rszbks4c01r6odnZ/LE1f1Oe7k7rf8e1XfA3Yz8y39I",
+	"XZ1mQ+9dOtLXGkGKQRRCHZtKgz9sQ24TkZX1nlF5QrKrQcY0ARxVMSU8eaOnkjI0KrrTrFN+XU8HE6qy",
+	"ETtTiAOrw27co1IcTLBaRN66Zu/nlMenaJ16D9LUUa60cmUugjejTzZ8lz3Xe0doFKVMPkCF3EGxb6WR",
+	"VyETRR4RO5Dw+ILpDX/xBf7zNciHFMZVyGomzLFyWTjXNkVnAqTKn9bw4lrLlvkHG4I4dO9Opx0xndIU",
+	"CXeso3X5O3zyAqq9SEfnVKhzitZdm13Lu9VETEpxw9YvvkgpfmXr/ZGxoZRicMPWw1Zls04TwiOWKK7W",
+	"ZJSKG2bA3FhxIiiCW7k3YWHEr9+/6IL3ZpodqV52fSWfJs9FAuh73wzJs/fgSPO60Tzv0hyO4H1x/zuw",
+	"1kaoMaCquMamlt1R1qqpDBRyMqZwxeN7aAfX5do8MXBlXQvc3AO9MVvCofSduaoJ+1OJGiopdH8wmzx6",
+	"L6/lsTLak+Pb/TaY4x7M3Q2V/bM7lrnrXXhXsba/qxEbCTKMqGIDE6iatcls2p5tHItZ25AAqKrFE6gT",
+	"IIdQiC+zfmPMl/44qxaQ2pJIupUtMlgfKrBLOvL4LeNPMfTAW/fR4NyM/BBoN378wQtdzc0B0QuHtDYb",
+	"f5BDSGgMMc61wAJV5PTyfO9uzPeJSjnzgiQsAhLUCdffcqV1PlM/deuQ3bPczhyMPudGbU2jC60P6sH0",
+	"xz56Met5Sv6cjg7IJx3kW+5SrKCj9wLhlpvLiy+5f7YoGNuFNTQYtQpEuKWInVvHt2LcukjYdrzkaOOy",
+	"Nq6aS31om9fu3ldmAzvI49q7rLG9lFSOSli61ydHAvBtpHXu9tmHupHmLFmGZYvDlw8nTfwjTPzRJYrj",
+	"tNsSENuq9FnAwTxxF3XbbTsSlNIHew8J4m3JxqPKDD98Xrcle4cxDm1Jrb4emK4ejUAhRPRo/DlmeHfh",
+	"DQdM7b4PprHrnO6nQKmfonv1SAWPud3tc7t3J0wH28gXdMpC8rnhu1bEcj+J3Zcw30eS042TbUsvbaua",
+	"TO6S03jiunnbrXw62dwlZ33wtG577/YqG/U1IaCxWbA+kxm9hd+IjJfT7dVaoAKHkpWQ5HR4+gfWafWQ",
+	"R5U2hPYchblvMJ4hT/sOKJO9+KL/E5xrsznLLeITDKFsL2N9Y6k2LWn8MQIhy7I5wKtqTLfZ+s3ktJJd",
+	"P5h9MfvOQknZZd3cwpPj632qeTY7e7NbJNzoOZyQcyWzXBuu5Gauzfam1e3f9GNVM56iQRaX/MRE+KNZ",
+	"NSDp5B7kdxHzMQ8zq5pP92hLBZ8Tn+u52VHgmkKMpX5UCzMXB5RHJVLMCoHHLK6bDbYZ+wMGWJ+OFb89",
+	"tM3WrKztez+HzT2jivZVutTPq9Z2a4Z5wgbbjvvYRbbK7+Z2JKfF3kyQ5jRtCpKma/GRpnJGY31Fdr4r",
+	"EVV0RCUjEY9gX2giV5D0XmJLzh6vpYDutFrJa94JN5mO4TkfxLHuI32CVDgcgIyI/5ij3RHAkcwPSURo",
+	"goIk2LcA+ROmq3ugKSM3bKHems9tQvUGZhK5mJCheS0pn86UHFr8UZtuDZcV47vyXw5omtL1EAPHRMJw",
+	"InoofQzJNEvjnmSRYSdkOGeKDvTRD8l8KRUcPJjLh/ZwNueARUT01V4TnhBkkGJiw9BEwkpIvj5ej+bv",
+	"X6rV+99KojUNDmU018PtxWBurt6KepHJGYtosYxlcpOIVTLw31jjwi7SqWGB609CfYCa9LskVaf+87W1",
+	"4ptszI+Ez3VUK3pQ/l+skqBh1YX+8PTyfOccJMhTME1poiTBzdK0N8vScWQ6L7OmHsUvKjsFIailKvLy",
+	"ny2POBjgAO49voLfuZpdz1ifzkGj3+VTMPvl8Rq9U8hlzLZppnRyH3pXi12FyOPByLCC2n19rz/FaMFe",
+	"G+FpmaJzkifTvQhPcPU1xYW1uEsbKFNlPiJkQlVS1XbJrU7WqlAzX3zB4cN9RfA5ykwLqmYFeUmk8A92",
+	"p0+fK3MVq/xFZuHtdEE8HGx8MBO4vkDOw7Qnxm2Qdh4N+1ofyLhVoPc/tFyj5pOQwNW4vndaxv0k1BVT",
+	"KWe3DA1eH0Rq3VI7X3BOhEGoJiKX45l9Zg9WMV2mDDdlT7Q1kIhmLsF6ItqeXgbkHtuny9XM4O1aEpj9",
+	"qYEQWpvYI6GCWyhY1bTvSO9qjFIHpHa4xjOm9oEp/mgJ3QOxwBknahcqV2+Aa3KZdhD30MM6qHSxRsLj",
+	"7j2ymlHFbpnntZJ0LSFJ8YaxhRkOjGiluIb4RgmaxMDwpg8DQQupNOFpCVu5q7ZhpVp2d0yUkuE9Wrne",
+	"waZFD93SpZ+K8/LuSVw2WbGPSl4+Gnu2NPYckh36Pu/7YIdHy5a+FppyHw1aVunq09uHac7yYibuw55l",
+	"mG5I2IT9FCQDAEQ+bC7ar2x9ZWe7rziI08UiFbeadRwwBsJfWPjlzLeqiX3YOLcnGwTRbSOfTtbaxknf",
+	"XynS76SdjVEkbtj+4xE+CRjGeO+zHofUPGuIJ1DpklXlrGU36ABud2+wLs/+YEpJNuQxZy2E8hxz1r7J",
+	"nLUNerfvkFdL7l98Mf8r2BnZjjRX+SFzxLKdPJY1/Way1zpR+2P2Wuaq2v/7akxe2/bd5LSY/TyafbH+",
+	"ziJK2YXd2MeT4wN+qglsu3q2W+SvmSmEpLB55aKYLBaMKvejbKN1YO7bbmnCY1VanlYGnL/kYwbct5cB",
+	"dzhtQEpRXW3pd5HeSBLzG1Ox2lKfjaw01O3ysswqKZhoVmCyhfLYLKGjWNM2Y4UZsVrDSr9/8Ukk471D",
+	"AfX5NLlILiafZYd6jv3+BT5f4yc4jHkF9qWrZQUaX5k5Vr38RH/UMa+BJ7c05s10y+1gn411Z58xH2IL",
+	"122njAo3jYt0eh7tJaki2KG7UY/S/E3iDmXtwVzyGETgfv9CD6jff8QlEIDmF6lfvnqP5OKDSC/S6d5Z",
+	"G5pk4NrL3uY5mOoEPrHr2ZCcPHHjkkxoLNmjMGU9LKcri65Fn96yT2ylnyOwr2tx9tNDTSewBd4Tw6Ys",
+	"s+7zZBozohkLuUhasWq5lorNfVYNf3iRiIi9+KL/73n09cWXmZAqoXP2tbFax8rkKQJhdLYHkUz4dJnx",
+	"dS18TLlULGWRTUQ8IT/bjMQJjxVLNc+XZLQmep26n7lk8a1+LloBShmkrieMg+9FzRhP8ctEpGQ1Y/bP",
+	"mgq+yWeySz0ImIH1n834RLL0lknj64XqNyXGkT7szycRtQcB0Y20CtTs4/3FbPeBTCjZmlqHiJY0LSd/",
+	"/g14FHwkO+dDmVKk0s/c1oCA8Q8eGrWnZX8S7pVlAfTnZ5pQeIQAfDNcEk1tHmbY8IG2q2X0cAWJNTvu",
+	"Mwqk9sAg9K8zsZSsCU2/aNWqYxlhQTpFyi/zkTgQkrwmIxaLZKoVN92KJ1LROMblafoP4hFEIG7CmozF",
+	"MlGGwlMS8zHTVB/z3GM+5wpiiV82EHjMaz8c8ZWd6G5laaaspPtjorby/snt4yE68l5RQzzZSR6KyOhD",
+	"ay4ZNxMrMqfJGiXISu+XsZCvWkMnfRJkxqUSKdjUb9hCvcmwP0TCCIsZRolYgKmUSZYoElGA2Ph8/c6A",
+	"fuj9XsQ0YXJY/MOJ3dshIngktjA4V9i7RDJvyVsTSevD1rUVWvuKpuqMrkPE1vdJFPglzOWKSREvTVHo",
+	"sCaw+vVBxWLctraU2bYqfWRLAJx5qiGO3bbt8YnOsMK9me8WLOUiygxwQAIKpORhp9bt8x60FI7hweWv",
+	"RwXD6sidNN+YpmK5CBGAkcnA14eMT4+5VJ8lS3/GeT74WineXMOvT65RTcS5dwZPlhB32sDudHhjSx+6",
+	"HL3H/WkjRnv75hElPTliZteCMunOBtNsUeUuV7QoS0K9wdvUU8aw9w2nBZh2hiKdDlyusP5cIvPiSpJs",
+	"EVLLwTSKOIbkCmPAFavkhLyDKUiyWCL2nmtEeKJVfjNha8Bdk5iOb07I8Fye6tMxkvQVk0xdUilXIo2G",
+	"IB4jol2PcChwDUfJpUqpEimRLInQyoyiOeQ66rOb8WT6Jv8x5iIj/l7CyGgNwf0VfmV3zfbtWHYDXQvI",
+	"duhCNm0R9YO5lt3IXd3L52dNvmW8LR5+3lsy/MgUxaAnCO8/eWTk/GGE6wS7mAvsAp+WmjHJfIpw9GC2",
+	"8mBadoYP53rmEZoH6r/MmE17Rrfhucxzuk1B/MUX+G9wwkEgJ/TZGkZjrrDmbZG/VaUk+OygnQQOrQ4W",
+	"V52xhH1go2U0OQ+NtmfRD9ey17dS/SgeD4c5UGDnphJ2OEenXuuhAZFgqVvoRuVJJ3ukqo3ZJqFEs8wq",
+	"/egI4bbydLkp2G7gkUA0GhQOTB4M93tcNOI+7Cd72qNW+GnbUMFGI0pD8k4gFURRkVBFYkalAtNBNiEt",
+	"WNrABRvnjmKm6RMHoLrdmGVGEhpFBSNJwS5SkdGzK/J7NGhUTHovIGmZ3FzASGu7ki3AysIoqrklZ4LJ",
+	"T0K9v+NSHZiKts0WOrLectkc9vFou9mH7QZpxAO23WTZYgcy3oQ6UA8N7fUZ5vYonKbt3Vm2VYPD9Gm7",
+	"Sg/nJX1E/tH7d40WnaKtJfkWjtAdu0DRkTh2Y3jNM6MxRixjn4xFgMzs1gbkmpIhkEr0qlq53/onqyX/",
+	"N0Qk8XrT0zmnNwBalv9zr9Rrys1ALIJEnHyRyBhBmslw4X/Pp4lItVxapKI0iiDn9QBaw7XAk+1ECQ8N",
+	"XqbHPE2iPoND3J8fFC9egBt0Xwm4eqGYZfff+vsNwKodUhn2fE55rJXjlElp0ylhmrWJr54q//hyXw3B",
+	"7oWj/+oW7/VOncaadK5BTduuctnA0wqaYygXbMwn61P1G6NSXSTsMiPrh/dWWxxHnxdsqJhq43ZVwlyj",
+	"3xNSmnSXRx2pk47kiyOGRj5kB3cbcaVUL9rQiF7MWWPGg6NdiH9hENpv2NrHRdb3tyRKaZmmLFGeQ+wQ",
+	"TC9jt514dL3IvQWxfuCFSt55h3XPNUsyird55QsXWDKajmdtNPvhz++vSdaDKcQLcYSUKHanCE9MyGCe",
+	"GJ+Q4eVF329rRh8i7YcIcDovidbDz8AQw9qjXOl2/7VkaVD6y9Es8HjMAn28uwe2DbR2dbZkqn132eVh",
+	"I2C2D3z4wBOzVVolpcS9q30aCnZJonoQ+pysyZhKdkJ+N6YAbNQjXJEYRqNxbKTQORoJMmgsNNJLG55c",
+	"R8y2sVnuWUtv/bSyRpd0HQsaHa6+94HJaIvZj2g0yN5AmNxVpMMtRPlPAk/gA2C0tFMVLfV5fwcaV76j",
+	"fYj0YD37U7PljEw8BU/gkSntNizzQerkFVxvF2wuL55/0f9pFyjd4Hzz7SEn5KLCDL02wb8Vtmi0XvtW",
+	"c91pTKUidKz4LSbfQO2xIDD4TtwwI+EHCzjMhtxL6LUzA99f5PUx6DpPzg8Y04HWSsQWRLCKbyL0OrO/",
+	"7jjyegfmvt4zyeIJIqSExly3ob9V4QyPixbu1EzomeO/eeKwtZT3TVGCw5l6H4KNtz2NK5c4iySuPqIa",
+	"aoPSOeuVOtuGKPwN8Vc/o1wLjQUnLiAkNVLME3I6AlAVvzep6Do8zPptZbDF2rLfTSnXBGNoLlwl8ur2",
+	"8E2Y7JvzYZ5shHPoNUkCdb4Jl28KAR3WqsTViRfDMjTE64atTWb9IpdUXxnvgd3titPsP2IEpvtoIkb2",
+	"El6ehYhgMfKHGlwOtPFeIsuxpNwTCyzfUczILuKAHnQISa1atVG1xIR9hITPv/Uc+IBSahD/Nr9pCmzK",
+	"xbDMgNK/DQ1uOkambBG9/9BiUozMsa+YFGszfEGhUoR8ccPW+hhRd22W73Tz76QXqILXW8QRSDZSiYUk",
+	"K5He8GSaJb1d+yju7g7rm0HR2QY15W/Y+o11z+mtLkx5SFKjTGtBp9o4mTLdme7UlNGzbyv3KU4KsOOx",
+	"2SgDY2YRUYLEzEQyZz0i0hH2m8TrTdkJdlKf1a9QlufB6+lecNaVXuReBBNNziiccHZt9mu9vEzFKGZz",
+	"eOg8mepV/s7VDIuMHa2YhVpi+vEfLZmPyJIJTxWIn3tPO7dnNrCNjGWUl21nJuzC6pyZRn9CYIJwNSTG",
+	"oyFZNXnWQxPYOPCyEyaosIN0hckLRcJvyhP40tmGFp2NqBnTpDRuWELJ91z+iKrjEwbOXuu5XCvV6oR8",
+	"EiACsFgy3aDA/QAIb5WKZFq6UnDv0DXmbVAi2Vgk0VsyZzRZzXjMsCw2TNvfWicmcq0DsvFNmWJvWJPd",
+	"kAeu3X9iKzfTdqEmXrPD6fV20L3o9+6otVwp2UEV1C2MArCyAG6kTuNYrFh0LXIvVrp+8OfGngBGsr47",
+	"eHnuwTVzDnyhtotz+VHTlmR6kf6uO3ow0HxI1rh0N+Up8VQgbPeo+bbYPyXEYE6T9YBazh3mKTP8Hi7V",
+	"u5RFLFGcxntIbY05S9R30hkiZkBQEs3EBNZeQN6USRaSxFSxONNkjQpomFeeNk2XTEpQnwQRE8WSE/LJ",
+	"VPoC86SYL6gxOs8YjUzeuL5D6+enExMIV1JmcjkfIY9GhigJ1R+T1YzbBwILg/eg0jWhU8ohoMTs87M3",
+	"r5Bd8VTTESxqkW2sWi/YszfPeKLYFL2PD7323fWMdeCOh7Bg9MH/tMiEjPocgxLJ8lbcsEprxEfMgm12",
+	"DhGeoMulR6TIqsZ5KTYVxorh5edcHkJmf8AMXCdrGY8O3rVag4Re0d6jpXCYxxIhgP4XPeMdy0reAfuC",
+	"cSJILJIpWGrTm65Bu49V53zYVgh9D7DbB2CHeLjwDvqxHD4Sr2B5QFKWtwPvzE49EkJp6riotiw46IcN",
+	"B3qEFhGkyTkiLCaEKwvj5lhTj0xSMSeUaKUFYNwQyCERZOxEMPi7vh6TidbIIzahyxjLRlmjQFamXCqa",
+	"KhYZO8bz5245gKqPhAeYTI+AMg+6vL8IkG1lwWLApbNY2By5zDo+3OQD2SaGauh3z1er1XO9Dc+XacyS",
+	"sYjwYrak6T/ZkT+IdN7iihbbHUZrd6MuOrAgZF/1wA0b9zNzFrKU5eAcpKRT5hAdNszkbQlxsFPY+ILz",
+	"W9F7FlyC2zU8lxeTye6cyR2MDl0vXxh91GM0oRCUveVeVpodiAUYcDwyIZaqQCkOotk+WN+sO8X9nGBb",
+	"rYaNlylX62dv/v1HCXKAbg9IZZtPnSuZZ0JhlRaBC84YjVV12vXvwEZifsPI8MWMxbEYlsYK/4LdlJPS",
+	"+qtimtZtgU0lx8k68znc8h5ZJpHRZNBWDVWxsx0w/f9hlhvHogYpQU8qkshUX798aVgn1lQTQChjfsvk",
+	"CRlGIF9D4UW5WV/OnfRfhlq0mKZMDv/a82qdJ2ysXIRgysZMd+ui60BY4Ir8ZRhzqVjCUt3akvXMQmHL",
+	"P5K/DKG07vCvb8lQLNViqYZYwdzWWgdLi/FDK6qWmJ6KjfTvwxVNk6FZr6sLrH8ZsRlPojd6OnqpWsxi",
+	"EaFmrjgrDDHhE65/seaQkkuiN/8e7kjVbTBlMasFwM0LAeWE12C2wKVDvSCZFQFyjyyT8MwwJ6QPXYMR",
+	"DE8S6MSEszgiQ/PVkIzYRKRahV9Dl+DcKXWw/Gamf7gg+0/CjPmJsWiXyvQn3L5CXGHNcWt1buFVbm5B",
+	"8kAKaUEDuH+VyJgm+D8h99rIvCZM1r16pOuyB9KVPnHQRDD6GKygCzpmFsJ5nr1sM0YVPfDJTu51z9FT",
+	"UPrqrmC527w6zcK/34/CeWZ27Eys2ujjjh406JdWhsLz6FmDhUd/YzZR2TElwp6UAPfmZBnHRanKdWpO",
+	"aeOQ6rn5jI1vMguh6RNq3OMxlRIqKauZFtihjIXdVDMfpWIFJssFS6RVRROtDBrsn+EHkfZxB5D6L0Sq",
+	"aDx8a/RGw/AVyIibtr+IsfkltPikO21tAsRWVba/+kvZ59OERRfJfvFEfqKRmaRTiZqndZFcscnSoQS9",
+	"bm71SbhRfgxd/EUOD6/iml3BGblTt2DxeMw+reTJNGZE90suEnPbFNpE9nfbIipnI0HTaFgwP2SImQuW",
+	"SpHoDoiEEyeQgmH61UR4pNvpVcJvYOfgmomQv720npu35Jf3p2f+i4Vd0W+0/FKf2Ykd7/WjutfuQtVe",
+	"7Xy/zoR8w2AYfWxIjvGsizgchlTn7G5a8zJmOkBNW6bxszfPZkot3rx48er1309enrw8efXm+5cvX8K1",
+	"MHMrdv7ZB6vOp2lixJI1I6IE4flL9aCg75hOAFkq3/mll68EL1ayW5bSOFd3MyFjMZ+jp8frj7higl8a",
+	"bE7fSSik77XX/wxreL2+IRenfeigRxgdzwhNyMWCJaeX5yQy1Rm8ru3HYd0vRMzHnPlzuzR/KuuAzRcx",
+	"WH3FJDezXBCvkfq19AZHkkkai0W8RjwebyukZKpssFOkpMycjFPnxlq2XM1YQqSYMxSNZ3ShCazX7e9s",
+	"NBPipqzj362AMY6plHxMInbLYk3yDA/Ibhuf8oTGWiaSACkkJj1Cpdt2+caVRNULxbBoreZJjJMD86LU",
+	"5+PvjxG0cCyjKM3ESv8xsUryXCtTt1xyJVJ/WWduqihjlCzvV7bOap4YVRV3EHInzAPBirEN11R3VXGP",
+	"0M9f+jBNPzioVvYuTpdq1vOCBOy0DJ6iu7lLNSPvsOPA1/Fbn4xZqrXrMbVKxCLlt1RB1LlsHvWd17xk",
+	"UKDVljhocmk93knPcFarn1B3X1czfe5wA2iacWJv0AL93Rz2Z3vbKcCW0KlJ5gRbNeDtTiqsXj3rgcnQ",
+	"rlAWMWK80wrt1mRKuXuoWjv3Z2vKtZeeSM60gzfca2qVkT++/v8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -6,16 +6,14 @@ package node
 import (
 	"bytes"
 	"compress/flate"
-	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"path"
 	"strings"
 
+	"gatehouse/contract"
 	externalRef0 "gatehouse/gen/admin"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -25,13 +23,13 @@ import (
 
 // Defines values for NodeResponseStatus.
 const (
-	OK NodeResponseStatus = "OK"
+	NodeResponseStatusOK NodeResponseStatus = "OK"
 )
 
 // Valid indicates whether the value is a known member of the NodeResponseStatus enum.
 func (e NodeResponseStatus) Valid() bool {
 	switch e {
-	case OK:
+	case NodeResponseStatusOK:
 		return true
 	default:
 		return false
@@ -110,16 +108,19 @@ type NodeID = string
 // SessionID defines model for SessionID.
 type SessionID = string
 
-// BadHeader The envelope of every response that is not a bare object.
+// BadHeader The envelope of every error.
 type BadHeader = externalRef0.ApiError
 
-// Failed The envelope of every response that is not a bare object.
+// Failed The envelope of every error.
 type Failed = externalRef0.ApiError
 
 // Heard The response to every request of a gateway but those for lists.
 type Heard = NodeResponse
 
-// Unauthorised The envelope of every response that is not a bare object.
+// TooManyAttempts The envelope of every error.
+type TooManyAttempts = externalRef0.ApiError
+
+// Unauthorised The envelope of every error.
 type Unauthorised = externalRef0.ApiError
 
 // RegisterNodeParams defines parameters for RegisterNode.
@@ -146,1497 +147,6 @@ type RemoveNodeParams struct {
 // TriggerQuotaJSONRequestBody defines body for TriggerQuota for application/json ContentType.
 type TriggerQuotaJSONRequestBody = QuotaTrigger
 
-// RequestEditorFn is the function signature for the RequestEditor callback function
-type RequestEditorFn func(ctx context.Context, req *http.Request) error
-
-// Doer performs HTTP requests.
-//
-// The standard http.Client implements this interface.
-type HttpRequestDoer interface {
-	Do(req *http.Request) (*http.Response, error)
-}
-
-// Client which conforms to the OpenAPI3 specification for this service.
-type Client struct {
-	// The endpoint of the server conforming to this interface, with scheme,
-	// https://api.deepmap.com for example. This can contain a path relative
-	// to the server, such as https://api.deepmap.com/dev-test, and all the
-	// paths in the swagger spec will be appended to the server.
-	Server string
-
-	// Doer for performing requests, typically a *http.Client with any
-	// customized settings, such as certificate chains.
-	Client HttpRequestDoer
-
-	// A list of callbacks for modifying requests which are generated before sending over
-	// the network.
-	RequestEditors []RequestEditorFn
-}
-
-// ClientOption allows setting custom parameters during construction
-type ClientOption func(*Client) error
-
-// Creates a new Client, with reasonable defaults
-func NewClient(server string, opts ...ClientOption) (*Client, error) {
-	// create a client with sane default values
-	client := Client{
-		Server: server,
-	}
-	// mutate client and add all optional params
-	for _, o := range opts {
-		if err := o(&client); err != nil {
-			return nil, err
-		}
-	}
-	// ensure the server URL always has a trailing slash
-	if !strings.HasSuffix(client.Server, "/") {
-		client.Server += "/"
-	}
-	// create httpClient, if not already present
-	if client.Client == nil {
-		client.Client = &http.Client{}
-	}
-	return &client, nil
-}
-
-// WithHTTPClient allows overriding the default Doer, which is
-// automatically created using http.Client. This is useful for tests.
-func WithHTTPClient(doer HttpRequestDoer) ClientOption {
-	return func(c *Client) error {
-		c.Client = doer
-		return nil
-	}
-}
-
-// WithRequestEditorFn allows setting up a callback function, which will be
-// called right before sending the request. This can be used to mutate the request.
-func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
-	return func(c *Client) error {
-		c.RequestEditors = append(c.RequestEditors, fn)
-		return nil
-	}
-}
-
-// The interface specification for the client above.
-type ClientInterface interface {
-
-	// RegisterNode Register a gateway
-	//
-	// Assigns an ID to the gateway. The same session gets the same ID again, from every server on the database.
-	//
-	// Corresponds with GET /register/node (the `RegisterNode` operationId).
-	RegisterNode(ctx context.Context, params *RegisterNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// PingNode Send a heartbeat
-	//
-	// Keeps the gateway registered. An unknown node ID, such as that of a gateway without a heartbeat for 60 seconds, gets a 403; the gateway then registers again and loads its configuration anew.
-	//
-	// Corresponds with GET /register/ping (the `PingNode` operationId).
-	PingNode(ctx context.Context, params *PingNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetNodeAPIs List the APIs to serve
-	//
-	// Lists the active APIs of every organisation, oldest first, as they were imported. An API that a gateway cannot decode is left out, because the gateway would then load none of them.
-	//
-	// Corresponds with GET /system/apis (the `GetNodeAPIs` operationId).
-	GetNodeAPIs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetNodeClientIDPs List the identity providers of clients
-	//
-	// Gateways from version 5.14 on request them. The list is always empty.
-	//
-	// Corresponds with GET /system/clientidps (the `GetNodeClientIDPs` operationId).
-	GetNodeClientIDPs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// TriggerQuotaWithBody Report that a key has used a share of its quota
-	//
-	// The server logs the report, without the key.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
-	TriggerQuotaWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// TriggerQuota Report that a key has used a share of its quota
-	//
-	// The server logs the report, without the key.
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
-	TriggerQuota(ctx context.Context, body TriggerQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RemoveNode Deregister a gateway
-	//
-	// A gateway that stops sends this request. An unknown node ID is not an error.
-	//
-	// Corresponds with DELETE /system/node (the `RemoveNode` operationId).
-	RemoveNode(ctx context.Context, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetNodePolicies List the policies to enforce
-	//
-	// Lists the policies of every organisation, oldest first, as they were imported. A policy that a gateway cannot decode is left out.
-	//
-	// Corresponds with GET /system/policies (the `GetNodePolicies` operationId).
-	GetNodePolicies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
-}
-
-// RegisterNode Register a gateway
-//
-// Assigns an ID to the gateway. The same session gets the same ID again, from every server on the database.
-//
-// Corresponds with GET /register/node (the `RegisterNode` operationId).
-func (c *Client) RegisterNode(ctx context.Context, params *RegisterNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRegisterNodeRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// PingNode Send a heartbeat
-//
-// Keeps the gateway registered. An unknown node ID, such as that of a gateway without a heartbeat for 60 seconds, gets a 403; the gateway then registers again and loads its configuration anew.
-//
-// Corresponds with GET /register/ping (the `PingNode` operationId).
-func (c *Client) PingNode(ctx context.Context, params *PingNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPingNodeRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetNodeAPIs List the APIs to serve
-//
-// Lists the active APIs of every organisation, oldest first, as they were imported. An API that a gateway cannot decode is left out, because the gateway would then load none of them.
-//
-// Corresponds with GET /system/apis (the `GetNodeAPIs` operationId).
-func (c *Client) GetNodeAPIs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetNodeAPIsRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetNodeClientIDPs List the identity providers of clients
-//
-// Gateways from version 5.14 on request them. The list is always empty.
-//
-// Corresponds with GET /system/clientidps (the `GetNodeClientIDPs` operationId).
-func (c *Client) GetNodeClientIDPs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetNodeClientIDPsRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// TriggerQuotaWithBody Report that a key has used a share of its quota
-//
-// The server logs the report, without the key.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
-func (c *Client) TriggerQuotaWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTriggerQuotaRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// TriggerQuota Report that a key has used a share of its quota
-//
-// The server logs the report, without the key.
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
-func (c *Client) TriggerQuota(ctx context.Context, body TriggerQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewTriggerQuotaRequest(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// RemoveNode Deregister a gateway
-//
-// A gateway that stops sends this request. An unknown node ID is not an error.
-//
-// Corresponds with DELETE /system/node (the `RemoveNode` operationId).
-func (c *Client) RemoveNode(ctx context.Context, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewRemoveNodeRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// GetNodePolicies List the policies to enforce
-//
-// Lists the policies of every organisation, oldest first, as they were imported. A policy that a gateway cannot decode is left out.
-//
-// Corresponds with GET /system/policies (the `GetNodePolicies` operationId).
-func (c *Client) GetNodePolicies(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetNodePoliciesRequest(c.Server)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
-// NewRegisterNodeRequest constructs an http.Request for the RegisterNode method
-func NewRegisterNodeRequest(server string, params *RegisterNodeParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/register/node")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-
-		if params.XTykSessionId != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-tyk-session-id", *params.XTykSessionId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("x-tyk-session-id", headerParam0)
-		}
-
-		if params.XTykHostname != nil {
-			var headerParam1 string
-
-			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "x-tyk-hostname", *params.XTykHostname, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("x-tyk-hostname", headerParam1)
-		}
-
-	}
-
-	return req, nil
-}
-
-// NewPingNodeRequest constructs an http.Request for the PingNode method
-func NewPingNodeRequest(server string, params *PingNodeParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/register/ping")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-
-		if params.XTykNodeid != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-tyk-nodeid", *params.XTykNodeid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("x-tyk-nodeid", headerParam0)
-		}
-
-	}
-
-	return req, nil
-}
-
-// NewGetNodeAPIsRequest constructs an http.Request for the GetNodeAPIs method
-func NewGetNodeAPIsRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/system/apis")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewGetNodeClientIDPsRequest constructs an http.Request for the GetNodeClientIDPs method
-func NewGetNodeClientIDPsRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/system/clientidps")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewTriggerQuotaRequest calls the generic TriggerQuota builder with application/json body
-func NewTriggerQuotaRequest(server string, body TriggerQuotaJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewTriggerQuotaRequestWithBody(server, "application/json", bodyReader)
-}
-
-// NewTriggerQuotaRequestWithBody constructs an http.Request for the TriggerQuota method, with any body, and a specified content type
-func NewTriggerQuotaRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/system/key/quota_trigger")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewRemoveNodeRequest constructs an http.Request for the RemoveNode method
-func NewRemoveNodeRequest(server string, params *RemoveNodeParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/system/node")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-
-		if params.XTykNodeid != nil {
-			var headerParam0 string
-
-			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "x-tyk-nodeid", *params.XTykNodeid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
-			if err != nil {
-				return nil, err
-			}
-
-			req.Header.Set("x-tyk-nodeid", headerParam0)
-		}
-
-	}
-
-	return req, nil
-}
-
-// NewGetNodePoliciesRequest constructs an http.Request for the GetNodePolicies method
-func NewGetNodePoliciesRequest(server string) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/system/policies")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
-	for _, r := range c.RequestEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	for _, r := range additionalEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ClientWithResponses builds on ClientInterface to offer response payloads
-type ClientWithResponses struct {
-	ClientInterface
-}
-
-// NewClientWithResponses creates a new ClientWithResponses, which wraps
-// Client with return type handling
-func NewClientWithResponses(server string, opts ...ClientOption) (*ClientWithResponses, error) {
-	client, err := NewClient(server, opts...)
-	if err != nil {
-		return nil, err
-	}
-	return &ClientWithResponses{client}, nil
-}
-
-// WithBaseURL overrides the baseURL.
-func WithBaseURL(baseURL string) ClientOption {
-	return func(c *Client) error {
-		newBaseURL, err := url.Parse(baseURL)
-		if err != nil {
-			return err
-		}
-		c.Server = newBaseURL.String()
-		return nil
-	}
-}
-
-// ClientWithResponsesInterface is the interface specification for the client with responses above.
-type ClientWithResponsesInterface interface {
-
-	// RegisterNodeWithResponse Register a gateway
-	//
-	// Assigns an ID to the gateway. The same session gets the same ID again, from every server on the database.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /register/node (the `RegisterNode` operationId).
-	RegisterNodeWithResponse(ctx context.Context, params *RegisterNodeParams, reqEditors ...RequestEditorFn) (*RegisterNodeResponse, error)
-
-	// PingNodeWithResponse Send a heartbeat
-	//
-	// Keeps the gateway registered. An unknown node ID, such as that of a gateway without a heartbeat for 60 seconds, gets a 403; the gateway then registers again and loads its configuration anew.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /register/ping (the `PingNode` operationId).
-	PingNodeWithResponse(ctx context.Context, params *PingNodeParams, reqEditors ...RequestEditorFn) (*PingNodeResponse, error)
-
-	// GetNodeAPIsWithResponse List the APIs to serve
-	//
-	// Lists the active APIs of every organisation, oldest first, as they were imported. An API that a gateway cannot decode is left out, because the gateway would then load none of them.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /system/apis (the `GetNodeAPIs` operationId).
-	GetNodeAPIsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeAPIsResponse, error)
-
-	// GetNodeClientIDPsWithResponse List the identity providers of clients
-	//
-	// Gateways from version 5.14 on request them. The list is always empty.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /system/clientidps (the `GetNodeClientIDPs` operationId).
-	GetNodeClientIDPsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeClientIDPsResponse, error)
-
-	// TriggerQuotaWithBodyWithResponse Report that a key has used a share of its quota
-	//
-	// The server logs the report, without the key.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
-	TriggerQuotaWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TriggerQuotaResponse, error)
-
-	// TriggerQuotaWithResponse Report that a key has used a share of its quota
-	//
-	// The server logs the report, without the key.
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
-	TriggerQuotaWithResponse(ctx context.Context, body TriggerQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*TriggerQuotaResponse, error)
-
-	// RemoveNodeWithResponse Deregister a gateway
-	//
-	// A gateway that stops sends this request. An unknown node ID is not an error.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with DELETE /system/node (the `RemoveNode` operationId).
-	RemoveNodeWithResponse(ctx context.Context, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*RemoveNodeResponse, error)
-
-	// GetNodePoliciesWithResponse List the policies to enforce
-	//
-	// Lists the policies of every organisation, oldest first, as they were imported. A policy that a gateway cannot decode is left out.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /system/policies (the `GetNodePolicies` operationId).
-	GetNodePoliciesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodePoliciesResponse, error)
-}
-
-type RegisterNodeResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *NodeResponse
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadHeader
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *Failed
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RegisterNodeResponse) GetJSON200() *NodeResponse {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r RegisterNodeResponse) GetJSON400() *BadHeader {
-	return r.JSON400
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r RegisterNodeResponse) GetJSON403() *Unauthorised {
-	return r.JSON403
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r RegisterNodeResponse) GetJSON500() *Failed {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r RegisterNodeResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RegisterNodeResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RegisterNodeResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RegisterNodeResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type PingNodeResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Heard
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadHeader
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *externalRef0.ApiError
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *Failed
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r PingNodeResponse) GetJSON200() *Heard {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r PingNodeResponse) GetJSON400() *BadHeader {
-	return r.JSON400
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r PingNodeResponse) GetJSON403() *externalRef0.ApiError {
-	return r.JSON403
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r PingNodeResponse) GetJSON500() *Failed {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r PingNodeResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r PingNodeResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r PingNodeResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r PingNodeResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetNodeAPIsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *NodeAPIs
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *Failed
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetNodeAPIsResponse) GetJSON200() *NodeAPIs {
-	return r.JSON200
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetNodeAPIsResponse) GetJSON403() *Unauthorised {
-	return r.JSON403
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetNodeAPIsResponse) GetJSON500() *Failed {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetNodeAPIsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetNodeAPIsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetNodeAPIsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetNodeAPIsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetNodeClientIDPsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *NodeClientIDPs
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *Unauthorised
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetNodeClientIDPsResponse) GetJSON200() *NodeClientIDPs {
-	return r.JSON200
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetNodeClientIDPsResponse) GetJSON403() *Unauthorised {
-	return r.JSON403
-}
-
-// GetBody returns the raw response body bytes
-func (r GetNodeClientIDPsResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetNodeClientIDPsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetNodeClientIDPsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetNodeClientIDPsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type TriggerQuotaResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Heard
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *externalRef0.ApiError
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *Unauthorised
-	// JSON408 the response for an HTTP 408 `application/json` response
-	JSON408 *externalRef0.ApiError
-	// JSON413 the response for an HTTP 413 `application/json` response
-	JSON413 *externalRef0.ApiError
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r TriggerQuotaResponse) GetJSON200() *Heard {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r TriggerQuotaResponse) GetJSON400() *externalRef0.ApiError {
-	return r.JSON400
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r TriggerQuotaResponse) GetJSON403() *Unauthorised {
-	return r.JSON403
-}
-
-// GetJSON408 returns the response for an HTTP 408 `application/json` response
-func (r TriggerQuotaResponse) GetJSON408() *externalRef0.ApiError {
-	return r.JSON408
-}
-
-// GetJSON413 returns the response for an HTTP 413 `application/json` response
-func (r TriggerQuotaResponse) GetJSON413() *externalRef0.ApiError {
-	return r.JSON413
-}
-
-// GetBody returns the raw response body bytes
-func (r TriggerQuotaResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r TriggerQuotaResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r TriggerQuotaResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r TriggerQuotaResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type RemoveNodeResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Heard
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *BadHeader
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *Failed
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r RemoveNodeResponse) GetJSON200() *Heard {
-	return r.JSON200
-}
-
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r RemoveNodeResponse) GetJSON400() *BadHeader {
-	return r.JSON400
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r RemoveNodeResponse) GetJSON403() *Unauthorised {
-	return r.JSON403
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r RemoveNodeResponse) GetJSON500() *Failed {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r RemoveNodeResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RemoveNodeResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RemoveNodeResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RemoveNodeResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type GetNodePoliciesResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *NodePolicies
-	// JSON403 the response for an HTTP 403 `application/json` response
-	JSON403 *Unauthorised
-	// JSON500 the response for an HTTP 500 `application/json` response
-	JSON500 *Failed
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetNodePoliciesResponse) GetJSON200() *NodePolicies {
-	return r.JSON200
-}
-
-// GetJSON403 returns the response for an HTTP 403 `application/json` response
-func (r GetNodePoliciesResponse) GetJSON403() *Unauthorised {
-	return r.JSON403
-}
-
-// GetJSON500 returns the response for an HTTP 500 `application/json` response
-func (r GetNodePoliciesResponse) GetJSON500() *Failed {
-	return r.JSON500
-}
-
-// GetBody returns the raw response body bytes
-func (r GetNodePoliciesResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r GetNodePoliciesResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetNodePoliciesResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetNodePoliciesResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-// RegisterNodeWithResponse Register a gateway
-//
-// Assigns an ID to the gateway. The same session gets the same ID again, from every server on the database.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /register/node (the `RegisterNode` operationId).
-func (c *ClientWithResponses) RegisterNodeWithResponse(ctx context.Context, params *RegisterNodeParams, reqEditors ...RequestEditorFn) (*RegisterNodeResponse, error) {
-	rsp, err := c.RegisterNode(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRegisterNodeResponse(rsp)
-}
-
-// PingNodeWithResponse Send a heartbeat
-//
-// Keeps the gateway registered. An unknown node ID, such as that of a gateway without a heartbeat for 60 seconds, gets a 403; the gateway then registers again and loads its configuration anew.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /register/ping (the `PingNode` operationId).
-func (c *ClientWithResponses) PingNodeWithResponse(ctx context.Context, params *PingNodeParams, reqEditors ...RequestEditorFn) (*PingNodeResponse, error) {
-	rsp, err := c.PingNode(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParsePingNodeResponse(rsp)
-}
-
-// GetNodeAPIsWithResponse List the APIs to serve
-//
-// Lists the active APIs of every organisation, oldest first, as they were imported. An API that a gateway cannot decode is left out, because the gateway would then load none of them.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /system/apis (the `GetNodeAPIs` operationId).
-func (c *ClientWithResponses) GetNodeAPIsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeAPIsResponse, error) {
-	rsp, err := c.GetNodeAPIs(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetNodeAPIsResponse(rsp)
-}
-
-// GetNodeClientIDPsWithResponse List the identity providers of clients
-//
-// Gateways from version 5.14 on request them. The list is always empty.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /system/clientidps (the `GetNodeClientIDPs` operationId).
-func (c *ClientWithResponses) GetNodeClientIDPsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodeClientIDPsResponse, error) {
-	rsp, err := c.GetNodeClientIDPs(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetNodeClientIDPsResponse(rsp)
-}
-
-// TriggerQuotaWithBodyWithResponse Report that a key has used a share of its quota
-//
-// The server logs the report, without the key.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
-func (c *ClientWithResponses) TriggerQuotaWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TriggerQuotaResponse, error) {
-	rsp, err := c.TriggerQuotaWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseTriggerQuotaResponse(rsp)
-}
-
-// TriggerQuotaWithResponse Report that a key has used a share of its quota
-//
-// The server logs the report, without the key.
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /system/key/quota_trigger (the `TriggerQuota` operationId).
-func (c *ClientWithResponses) TriggerQuotaWithResponse(ctx context.Context, body TriggerQuotaJSONRequestBody, reqEditors ...RequestEditorFn) (*TriggerQuotaResponse, error) {
-	rsp, err := c.TriggerQuota(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseTriggerQuotaResponse(rsp)
-}
-
-// RemoveNodeWithResponse Deregister a gateway
-//
-// A gateway that stops sends this request. An unknown node ID is not an error.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with DELETE /system/node (the `RemoveNode` operationId).
-func (c *ClientWithResponses) RemoveNodeWithResponse(ctx context.Context, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*RemoveNodeResponse, error) {
-	rsp, err := c.RemoveNode(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRemoveNodeResponse(rsp)
-}
-
-// GetNodePoliciesWithResponse List the policies to enforce
-//
-// Lists the policies of every organisation, oldest first, as they were imported. A policy that a gateway cannot decode is left out.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /system/policies (the `GetNodePolicies` operationId).
-func (c *ClientWithResponses) GetNodePoliciesWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetNodePoliciesResponse, error) {
-	rsp, err := c.GetNodePolicies(ctx, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetNodePoliciesResponse(rsp)
-}
-
-// ParseRegisterNodeResponse parses an HTTP response from a RegisterNodeWithResponse call
-func ParseRegisterNodeResponse(rsp *http.Response) (*RegisterNodeResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RegisterNodeResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest NodeResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadHeader
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Failed
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParsePingNodeResponse parses an HTTP response from a PingNodeWithResponse call
-func ParsePingNodeResponse(rsp *http.Response) (*PingNodeResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &PingNodeResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Heard
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadHeader
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Failed
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetNodeAPIsResponse parses an HTTP response from a GetNodeAPIsWithResponse call
-func ParseGetNodeAPIsResponse(rsp *http.Response) (*GetNodeAPIsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetNodeAPIsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest NodeAPIs
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Failed
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetNodeClientIDPsResponse parses an HTTP response from a GetNodeClientIDPsWithResponse call
-func ParseGetNodeClientIDPsResponse(rsp *http.Response) (*GetNodeClientIDPsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetNodeClientIDPsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest NodeClientIDPs
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseTriggerQuotaResponse parses an HTTP response from a TriggerQuotaWithResponse call
-func ParseTriggerQuotaResponse(rsp *http.Response) (*TriggerQuotaResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &TriggerQuotaResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Heard
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON408 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
-		var dest externalRef0.ApiError
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON413 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseRemoveNodeResponse parses an HTTP response from a RemoveNodeWithResponse call
-func ParseRemoveNodeResponse(rsp *http.Response) (*RemoveNodeResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RemoveNodeResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Heard
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest BadHeader
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Failed
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetNodePoliciesResponse parses an HTTP response from a GetNodePoliciesWithResponse call
-func ParseGetNodePoliciesResponse(rsp *http.Response) (*GetNodePoliciesResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetNodePoliciesResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest NodePolicies
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
-		var dest Unauthorised
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON403 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
-		var dest Failed
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON500 = &dest
-
-	}
-
-	return response, nil
-}
-
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// RegisterNode Register a gateway
@@ -1660,6 +170,353 @@ type ServerInterface interface {
 	// GetNodePolicies List the policies to enforce
 	// (GET /system/policies)
 	GetNodePolicies(ctx echo.Context) error
+}
+
+// Handlers has a handler for each operation, which returns one of the replies that the contract declares for it.
+// Request is what the server passes to handlers.
+type Handlers[Request any] interface {
+	// RegisterNode Register a gateway
+	// (GET /register/node)
+	RegisterNode(request Request, params RegisterNodeParams) RegisterNodeReply
+	// PingNode Send a heartbeat
+	// (GET /register/ping)
+	PingNode(request Request, params PingNodeParams) PingNodeReply
+	// GetNodeAPIs List the APIs to serve
+	// (GET /system/apis)
+	GetNodeAPIs(request Request) GetNodeAPIsReply
+	// GetNodeClientIDPs List the identity providers of clients
+	// (GET /system/clientidps)
+	GetNodeClientIDPs(request Request) GetNodeClientIDPsReply
+	// TriggerQuota Report that a key has used a share of its quota
+	// (POST /system/key/quota_trigger)
+	TriggerQuota(request Request) TriggerQuotaReply
+	// RemoveNode Deregister a gateway
+	// (DELETE /system/node)
+	RemoveNode(request Request, params RemoveNodeParams) RemoveNodeReply
+	// GetNodePolicies List the policies to enforce
+	// (GET /system/policies)
+	GetNodePolicies(request Request) GetNodePoliciesReply
+}
+
+// Serve returns a ServerInterface that calls handlers. request converts Echo's context, and send sends a reply.
+func Serve[Request any](
+	handlers Handlers[Request], request func(echo.Context) Request, send func(echo.Context, contract.Reply) error,
+) ServerInterface {
+	return server[Request]{handlers, request, send}
+}
+
+type server[Request any] struct {
+	handlers Handlers[Request]
+	request  func(echo.Context) Request
+	send     func(echo.Context, contract.Reply) error
+}
+
+// RegisterNode implements ServerInterface.
+func (s server[Request]) RegisterNode(ctx echo.Context, params RegisterNodeParams) error {
+	return s.send(ctx, s.handlers.RegisterNode(s.request(ctx), params).Reply())
+}
+
+// RegisterNodeReply is a response that the contract declares for registerNode. The methods of RegisterNodeReplies return it.
+type RegisterNodeReply struct{ ofRegisterNode contract.Reply }
+
+// Reply returns what to send.
+func (r RegisterNodeReply) Reply() contract.Reply { return r.ofRegisterNode }
+
+// RegisterNodeReplies returns the responses that the contract declares for registerNode, by outcome.
+type RegisterNodeReplies struct{}
+
+// OK returns the response 200 ok.
+func (RegisterNodeReplies) OK(body NodeResponse) RegisterNodeReply {
+	return RegisterNodeReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (RegisterNodeReplies) StreamOK() RegisterNodeReply {
+	return RegisterNodeReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request header malformed". cause may be nil.
+func (RegisterNodeReplies) BadParameter(cause error) RegisterNodeReply {
+	return RegisterNodeReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request header malformed"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 403 unauthorised, "Not authorised". cause may be nil.
+func (RegisterNodeReplies) Unauthorised(cause error) RegisterNodeReply {
+	return RegisterNodeReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// Registered returns the response 409 registered, which has no body. cause may be nil.
+func (RegisterNodeReplies) Registered(cause error) RegisterNodeReply {
+	return RegisterNodeReply{contract.Reply{Outcome: "registered", Response: contract.Response{Status: 409, Form: contract.Empty}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (RegisterNodeReplies) TooManyAttempts(cause error) RegisterNodeReply {
+	return RegisterNodeReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "The database did not answer". cause may be nil.
+func (RegisterNodeReplies) Failed(cause error) RegisterNodeReply {
+	return RegisterNodeReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "The database did not answer"}, Cause: cause}}
+}
+
+// PingNode implements ServerInterface.
+func (s server[Request]) PingNode(ctx echo.Context, params PingNodeParams) error {
+	return s.send(ctx, s.handlers.PingNode(s.request(ctx), params).Reply())
+}
+
+// PingNodeReply is a response that the contract declares for pingNode. The methods of PingNodeReplies return it.
+type PingNodeReply struct{ ofPingNode contract.Reply }
+
+// Reply returns what to send.
+func (r PingNodeReply) Reply() contract.Reply { return r.ofPingNode }
+
+// PingNodeReplies returns the responses that the contract declares for pingNode, by outcome.
+type PingNodeReplies struct{}
+
+// OK returns the response 200 ok.
+func (PingNodeReplies) OK(body NodeResponse) PingNodeReply {
+	return PingNodeReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (PingNodeReplies) StreamOK() PingNodeReply {
+	return PingNodeReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request header malformed". cause may be nil.
+func (PingNodeReplies) BadParameter(cause error) PingNodeReply {
+	return PingNodeReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request header malformed"}, Cause: cause}}
+}
+
+// NotFound returns the response 403 not_found, "Not registered". cause may be nil.
+func (PingNodeReplies) NotFound(cause error) PingNodeReply {
+	return PingNodeReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Not registered"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 403 unauthorised, "Not authorised". cause may be nil.
+func (PingNodeReplies) Unauthorised(cause error) PingNodeReply {
+	return PingNodeReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (PingNodeReplies) TooManyAttempts(cause error) PingNodeReply {
+	return PingNodeReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "The database did not answer". cause may be nil.
+func (PingNodeReplies) Failed(cause error) PingNodeReply {
+	return PingNodeReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "The database did not answer"}, Cause: cause}}
+}
+
+// GetNodeAPIs implements ServerInterface.
+func (s server[Request]) GetNodeAPIs(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetNodeAPIs(s.request(ctx)).Reply())
+}
+
+// GetNodeAPIsReply is a response that the contract declares for getNodeAPIs. The methods of GetNodeAPIsReplies return it.
+type GetNodeAPIsReply struct{ ofGetNodeAPIs contract.Reply }
+
+// Reply returns what to send.
+func (r GetNodeAPIsReply) Reply() contract.Reply { return r.ofGetNodeAPIs }
+
+// GetNodeAPIsReplies returns the responses that the contract declares for getNodeAPIs, by outcome.
+type GetNodeAPIsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetNodeAPIsReplies) OK(body NodeAPIs) GetNodeAPIsReply {
+	return GetNodeAPIsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetNodeAPIsReplies) StreamOK() GetNodeAPIsReply {
+	return GetNodeAPIsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 403 unauthorised, "Not authorised". cause may be nil.
+func (GetNodeAPIsReplies) Unauthorised(cause error) GetNodeAPIsReply {
+	return GetNodeAPIsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetNodeAPIsReplies) TooManyAttempts(cause error) GetNodeAPIsReply {
+	return GetNodeAPIsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "The database did not answer". cause may be nil.
+func (GetNodeAPIsReplies) Failed(cause error) GetNodeAPIsReply {
+	return GetNodeAPIsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "The database did not answer"}, Cause: cause}}
+}
+
+// GetNodeClientIDPs implements ServerInterface.
+func (s server[Request]) GetNodeClientIDPs(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetNodeClientIDPs(s.request(ctx)).Reply())
+}
+
+// GetNodeClientIDPsReply is a response that the contract declares for getNodeClientIDPs. The methods of GetNodeClientIDPsReplies return it.
+type GetNodeClientIDPsReply struct{ ofGetNodeClientIDPs contract.Reply }
+
+// Reply returns what to send.
+func (r GetNodeClientIDPsReply) Reply() contract.Reply { return r.ofGetNodeClientIDPs }
+
+// GetNodeClientIDPsReplies returns the responses that the contract declares for getNodeClientIDPs, by outcome.
+type GetNodeClientIDPsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetNodeClientIDPsReplies) OK(body NodeClientIDPs) GetNodeClientIDPsReply {
+	return GetNodeClientIDPsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetNodeClientIDPsReplies) StreamOK() GetNodeClientIDPsReply {
+	return GetNodeClientIDPsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 403 unauthorised, "Not authorised". cause may be nil.
+func (GetNodeClientIDPsReplies) Unauthorised(cause error) GetNodeClientIDPsReply {
+	return GetNodeClientIDPsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetNodeClientIDPsReplies) TooManyAttempts(cause error) GetNodeClientIDPsReply {
+	return GetNodeClientIDPsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// TriggerQuota implements ServerInterface.
+func (s server[Request]) TriggerQuota(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.TriggerQuota(s.request(ctx)).Reply())
+}
+
+// TriggerQuotaReply is a response that the contract declares for triggerQuota. The methods of TriggerQuotaReplies return it.
+type TriggerQuotaReply struct{ ofTriggerQuota contract.Reply }
+
+// Reply returns what to send.
+func (r TriggerQuotaReply) Reply() contract.Reply { return r.ofTriggerQuota }
+
+// TriggerQuotaReplies returns the responses that the contract declares for triggerQuota, by outcome.
+type TriggerQuotaReplies struct{}
+
+// OK returns the response 200 ok.
+func (TriggerQuotaReplies) OK(body NodeResponse) TriggerQuotaReply {
+	return TriggerQuotaReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (TriggerQuotaReplies) StreamOK() TriggerQuotaReply {
+	return TriggerQuotaReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// EmptyBody returns the response 400 empty_body, "Request body empty". cause may be nil.
+func (TriggerQuotaReplies) EmptyBody(cause error) TriggerQuotaReply {
+	return TriggerQuotaReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body empty"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed". cause may be nil.
+func (TriggerQuotaReplies) Malformed(cause error) TriggerQuotaReply {
+	return TriggerQuotaReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 403 unauthorised, "Not authorised". cause may be nil.
+func (TriggerQuotaReplies) Unauthorised(cause error) TriggerQuotaReply {
+	return TriggerQuotaReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (TriggerQuotaReplies) TooSlow(cause error) TriggerQuotaReply {
+	return TriggerQuotaReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (TriggerQuotaReplies) TooLarge(cause error) TriggerQuotaReply {
+	return TriggerQuotaReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (TriggerQuotaReplies) TooManyAttempts(cause error) TriggerQuotaReply {
+	return TriggerQuotaReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// RemoveNode implements ServerInterface.
+func (s server[Request]) RemoveNode(ctx echo.Context, params RemoveNodeParams) error {
+	return s.send(ctx, s.handlers.RemoveNode(s.request(ctx), params).Reply())
+}
+
+// RemoveNodeReply is a response that the contract declares for removeNode. The methods of RemoveNodeReplies return it.
+type RemoveNodeReply struct{ ofRemoveNode contract.Reply }
+
+// Reply returns what to send.
+func (r RemoveNodeReply) Reply() contract.Reply { return r.ofRemoveNode }
+
+// RemoveNodeReplies returns the responses that the contract declares for removeNode, by outcome.
+type RemoveNodeReplies struct{}
+
+// OK returns the response 200 ok.
+func (RemoveNodeReplies) OK(body NodeResponse) RemoveNodeReply {
+	return RemoveNodeReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (RemoveNodeReplies) StreamOK() RemoveNodeReply {
+	return RemoveNodeReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request header malformed". cause may be nil.
+func (RemoveNodeReplies) BadParameter(cause error) RemoveNodeReply {
+	return RemoveNodeReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request header malformed"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 403 unauthorised, "Not authorised". cause may be nil.
+func (RemoveNodeReplies) Unauthorised(cause error) RemoveNodeReply {
+	return RemoveNodeReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (RemoveNodeReplies) TooManyAttempts(cause error) RemoveNodeReply {
+	return RemoveNodeReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "The database did not answer". cause may be nil.
+func (RemoveNodeReplies) Failed(cause error) RemoveNodeReply {
+	return RemoveNodeReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "The database did not answer"}, Cause: cause}}
+}
+
+// GetNodePolicies implements ServerInterface.
+func (s server[Request]) GetNodePolicies(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetNodePolicies(s.request(ctx)).Reply())
+}
+
+// GetNodePoliciesReply is a response that the contract declares for getNodePolicies. The methods of GetNodePoliciesReplies return it.
+type GetNodePoliciesReply struct{ ofGetNodePolicies contract.Reply }
+
+// Reply returns what to send.
+func (r GetNodePoliciesReply) Reply() contract.Reply { return r.ofGetNodePolicies }
+
+// GetNodePoliciesReplies returns the responses that the contract declares for getNodePolicies, by outcome.
+type GetNodePoliciesReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetNodePoliciesReplies) OK(body NodePolicies) GetNodePoliciesReply {
+	return GetNodePoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetNodePoliciesReplies) StreamOK() GetNodePoliciesReply {
+	return GetNodePoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// Unauthorised returns the response 403 unauthorised, "Not authorised". cause may be nil.
+func (GetNodePoliciesReplies) Unauthorised(cause error) GetNodePoliciesReply {
+	return GetNodePoliciesReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetNodePoliciesReplies) TooManyAttempts(cause error) GetNodePoliciesReply {
+	return GetNodePoliciesReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "The database did not answer". cause may be nil.
+func (GetNodePoliciesReplies) Failed(cause error) GetNodePoliciesReply {
+	return GetNodePoliciesReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "The database did not answer"}, Cause: cause}}
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1867,326 +724,338 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L1rkxu3sTD8V1B8nyqf8xYlrS62k/WntaRYm0jaze46OU+lXENwBiThHQ7GAGa5jEv//Sk0LoMhgRkM",
-	"ScnJic+HE3k5ABqNRqPv/eskZ+uaVaSSYnL+64Q84nVdEvj3RZ6TWpJC/fsBlw1R//hAhMBL9c9P08lH",
-	"VuVkcj45K87wK/ycPPnj1/j5k1fzV/mT+R8X3z55sXi++Hbxav6HxfPnk+nkVmLZiMn55Oovk0+fppPv",
-	"cfGO4ILw8AqTG/JLQ4REK/gIrXG5YHxNisl08oFIPDmvmrL0pn3LOeMw89t1Lbffs2I7MPOcFVtE1MfD",
-	"c35wyyfMuQ/rrxOiphKT83/8OqmxXE3OJ88YX2ZUfcMJFqyanOuJ0bpRExGEkZCcVsvJp58+BYH6yF6X",
-	"lFTy8s21CMP1j59GnpOetiAX15exKX+d4JpmBVnQikqq4P51gnNJH8jkXPKGTOF3WkzOJ18v8Iti/oeX",
-	"r8jZt69evVp8+83Z/NuczF8+f/Xi7I+L+WQ66f1uMp1UeK2A/xPhnBIxmU4M1s4nX7/E+dm33377bT6f",
-	"/yF/UXz98kz934vJdFJz9ginX1IhSZVZjC/0LM8m04lCbZ11ftfAS8yXRGYNLyfnk5WU9fkzO+6puSDP",
-	"AE0MC00wnw5F8jUraU5JHNF6o988LxbPz86+VWOL4uzs7I/f5vOvv15MphOc50SIjNPlCq7wp+nOUcAE",
-	"LRpfs/W6kYQnI1Jdz2/OppNfGiZxtsaPk/Mnz6cTjiWZnL88cOfyhiwV4nn0On1kEvH2o8Hr+VcF3g2p",
-	"GZeRGeELJDldLglHnOB8BRNfcbqkFZa0Wpo7rBF2T7YK9X+Yv3jxdf4qEV1m+qykayon51+fTSeNWj+r",
-	"Cc9JJQGUr88UxEMo+BUo5PLN5Hzyx/mLfD5/nj/55uUcP3m1eE6e/GFRvHjyfPFq/nXxEr/IFWaPZsh3",
-	"K/IGSzzHgryhxUcmLyqxibLnuxVBhfkcFbRAFZMI6xGDx/VjhRu5YpyKXgrwPhqcEhdrWmXmCBXzv2Ps",
-	"vbrKKQxbMoZK+PigdW5LtkldRqhvB1b5NJ3UmOM1gZt6/uvkHRNS3+BfJwUROae15rxwDCsmJFI/I7ZA",
-	"ckXQEkuywdunk6l90ifnE/PHJ+roqRqqH9aWNzw+kdv7Jyu71HQi8hVZw+Mlt7X6wj5Hhn0p4gzBU7GC",
-	"oMs3SK6w9OFBSybRZkUqRP3b3QUzidh7d6CWh2e1D/5bIgRlVWgLF+jHH0PQr/E9EUgxDiTpmqhNCIm5",
-	"FN0NvJyfkefFgjx5if/w6skr8iJ/8sfFyz8++QZ/PT8jxTf4j/Oz/g0IDduTgU18UoKDqFkl9AvSEahy",
-	"VklSATPEdV3SHKvdPftZ6Pfal/TmuMgcuak//B9OFpPzyf/3rJUOn9kBz9pVFAAtdKFB+lfxTN+Zi5p6",
-	"BL6LcyPmsTxvuEBrxok6gQopnvZUcbc/YVpqbjFibws3qHdTMdZ3yi32MMyn6M6js3tCagGUl7NqQZcN",
-	"h/1pgqQSrbAAhLwjmI/FB7sfxIUT/NM3r5jBjSHF2NYF4Q+EI2xmh/1xzRxhN7tPwohNNTtDe7fXWefU",
-	"5ytIzolEVCA8F6SSiHG04axaPvWWEvZxtzL2/jzqF33e2JEFIBB4Tc1ZTbg0gqMnMexPpIVBPR9bIFyW",
-	"iPElrqgAdIopYmWh3qcF5eogphMqyVokY+NNqwV8mloOhTnHSqV6fMI4sKPnrXCyz2y1zgObNVsVSJCq",
-	"QHOc3yMsELa8YUPlStEN5agij9KRD4xbsUbdK0YEXKx8RfJ7RGFLXcbpwfVC89BfGgpi2D8cLi24P7nB",
-	"bP4zyeXEvHxdtWsf7bQglaRyi2rOHmhBOGA/h1FjjvCiBHSAjnpux6MVflCPbGCVzgHuQf4fczy+XrV/",
-	"OLX5dfeCkWrBeD76irnpTn6/3nwPG9n+R52de0eCyLYCD5IMkQfCtxZSwL47ynmjRDcmCFowjpSS33+q",
-	"uCiAieHyuvPJjsgVYvlmya+EknixQDMtGc8QXkhQNJWYq1/w7xApBdG32UOe2X8Hef+ah/rSM0NFWNXs",
-	"6i8zkIerZq2O/eov3knvz/h8l0zM9NMkegGd/k7r3CFUcTAI2Ht+T7ZKdkKNIAXCKCdcYlohscIcNCcq",
-	"BQIzxwgG8Hc19QrXNam0IrNHMSH7QpiyNR0DsACikpAAHtTUT9EliBW7tNOuA/aK0MT3ZDtFmxXNVyCX",
-	"GBklOIc1cYSm8dma1TPvSRiWHTNIaDqH9XaXsPMNFtY4M0W0QsZw4i1DK0nUeX8K2VbGLEU1KQwt8ylA",
-	"eEb+ub5807GC7q+dl1gImisBDLUWU3seGN1t79EPhmmVDBfiKfoTJWUhrPpJBdKPQntVQdNXWxKScUXK",
-	"VYE4kQ03JFg1ZYnnpTMBdkn59dXNbdrzo758DRrIxDMr7t8AIleE+7yIPxDA9cX1pdZsCrLATQkYVyB5",
-	"WJ4zVhIMwiMuS7YhRUbryLuNi4ITIYiAHVdEbhi/F2jB2drg09whAdixmkZIJmpJdRdZnXdWQVXhcitp",
-	"LrK6bJa0SpSM7ahrGORh0VjGQ/u7fGOJVFELrRxKp+jlC7Qij7ggOV3jEhV0qZgV4whXWyTJo7T8YY0L",
-	"gqjiZa0SEryiSglK3EsjV94GGrnKtF4q+l7OsfMGjruRKyXfasUPrYlcsUJM0Xxr3zS81sJa5Ay966qA",
-	"tkJyOnTXZgTY6j5NJ0pzz6zQbecrsvk2dCsUPbIFEkpKwWVkN1Zy1+q+sfsEz2uOBc2z9FP7Xn2vNuGA",
-	"L3F+D+6O010xThaKgx53w3LF7DMGYCSSzms15MqMUFMoulso3JKsplVFq2VWUKFWLeIca6Y+JUVWN/OS",
-	"5tk92YqZujV0WTHeec09LuUtJWLXWNh77H8Mkqi53F8JVLA1ptWRmAN9MBsHEozpQqblo5OxTM0dsgJr",
-	"x2eYQ+ihXVDfYPs0r2lRlGTjvduKJea4UrJBkXTnPSgSaMFbMMdVBd4nXKCZN8ssQhCNkGydtROkkfAH",
-	"9/0tya39ZG+ubN5URRmRa3yLv36ckP48yEBicycgZ28BdUsUjpTEEr0oej09DhhXRqqBhbBdxuOWRDie",
-	"E16o64gexvzfCFdctmu5KogES3EmOc4VxuLI4DgnxgaDkahxBTcb3AItciOgalRnIITGl4Cf4cYqngQ3",
-	"s5cn2Wm54n8RmdvOrb5B8M2YBVhWMQm4ue8nE3VNlY5VMeQkp9icigGGKVv/hlhlHh0nExnpsvhOK0Kg",
-	"EYEVoGWn+yo7/JTyHugvh9+AglUyE0Tqc8xYleWcgEM8TtgV2YACqj1GoJqzRmmlWiHJWVNJwsPr6XuT",
-	"zbHMV5m5DJloauvtDq9pJQ/3Yiv2OVdSRiURYJf0LgcG+EeZPWAuUhknApuCYuOGL1mtFgv0gDlVE4uB",
-	"VWvOIKbByjoDrEJxi4rB38zIUdzDLOvuPyc540UvB3CEjRSKFKFuVqwknmgECpnxzPUuS+vMyWW9a852",
-	"xLcZAqfI8PSbFZVkeHpP+Uqb+udNH5Pp6GHeaRTaJvXn26uPaEPmSLJ7UvUvBKE86v9LlrOyn/tY8596",
-	"u7VIfX1z9T//F9nRCLxoVgRT16d3aUGXFZYNJxlYx3oxOLRlN1dstw9KlFth9bzyRDH4rRrzTg9RYn6r",
-	"TZHHmmqbYxBihwUkJKsFmhNaLQ1rDfJQmI9krTIMxs39ud+xDSpZtfTuiCe/KdTck1qCxUWQnFWF+A6d",
-	"gVmgY0k19gIFyoLxNZbaHvPNq6AViDxKwitcZixdPXprxlwpFUlNsizZHJc7T+jwPD/AsBssyXsYpGbi",
-	"uF79UiaOVx//9X17cqs1zjN7G3G5ZJzK1TqmrrnfFZrffbh47dHZvlhvX0393wLhsjxO0u8Am5csv8/E",
-	"PdlEHnW6WBBOqpygOZEbQioEQ5wfxoGO1ngLAhYQypqWJXXU8uQ5GDaqbYc4CtYoMB2EVbOea+LoMbZQ",
-	"fQ2sT36KXrwKWFmGLCsRHPmmbtBJnihI1CcAVJ0Z5Y0W2RrXdZrGah2AbBHyMKqjVlK5mo8USDKQ7sLs",
-	"Rl0fRf/xtVhVbpF+V6332Gex6rHPcVk6Q194mTozEYrqqeSsTBHDum9RVYQevyGJlYqMYTEsq26w0HZZ",
-	"UqD5FuEKXdWkAmsty5t113rmzf/zRtoTBKvQgpKyiJqA6dr5Yjwrnx4f5LdqesMEs7rXmemp9s4RCZYG",
-	"eFn11QJFsTLy3uG3XQGlHwKRYSUXlrSAN+agS2/NIRo9M/JYz/x3QYG6phVdN+vJ+VmI7StwnDFu5CG4",
-	"22NQ1wgbhOOZqmeimc+ix0OFaBSLPjUiKJYHIOLnzb3IGk4jVPLjzXsgEyd4gSpCpBjpkf7z3/+SSilK",
-	"YZyTBePkxAiq5osDEASXY6tJJIuHUkYvqx4fpQaRs5pkMDp9dhgknqKZ/scMcVKXYF2gcmAlyeyOzOtx",
-	"pBdbT6Y2C4YMWCQO2KDxDQClSzDEalN3xDdJqwKs5Pbpn6KZEipmUzTjAs8Q42hG8kLg+EUU97TO7umA",
-	"/UoRvD5NrHmjtWFpb7DosIU4zxes4XnMzwiO1akmF7Apw6q0Qoo7ffNqigwh/3jzXgOyex2De7QpCkFl",
-	"X58dl722kn0JO+xOjROub2rsPvbe88GMRTndjv/RH/IBV9gAAoK8IpzEsLwr39HBalLRYpxDQT36l288",
-	"j0KyJ9xFCSucz4lSfgSSLIihfX/DsbfWUZl56ZtaSE7wWugcIi1Dz33z2ODVjWvasKLTpB0xqCsrpXq9",
-	"4X8F/OMFXGGZ1/oKy1LM9l3BEYr0EGbTeIZP8Fp92qpRzkqmmVDaHCY+41aPsfRkLTmZMS8xHnlkPVMY",
-	"HAYpqBRdQ9CIp9bGQV3bVVMeXs2v0xa41d+qUSRvuJKiTCDO2uYDhjRO0BskfTABbxEnLbwiGCKvDKn4",
-	"DtsRaLgFYhBJm9fu06ykCyJpiJU58wTcmDTLRMW0uTzRGLELRKbOn+RSqPueDdhljGUTXg0BACEsUUmw",
-	"kKipJC2V9mlE8PAbZZcf5+w2yRC7/m5RNstQWJVYqRdn500AMU3JmcGbrLPtgK1bv2BExeUEHmFcWhfz",
-	"mj0o5QxESYSdRZkKVGOhHu+Ox9zDhcTLTEfCRYjZ/Ig2ECkIcXXGflcUWoFuzVhKQsBLcZwGpWaIyQ7L",
-	"tVXtXSQNcJFOOI3n91C6t/3yeKhS9HL13bBzxD5BI2IVfjRDrC3OTbHr2T7iqRxwgSvidY/n2CczCG8K",
-	"RoMDU1AMnEUSIUUqhtWIOxgAcXMk6waUHGbUfnd3d41gop2HIAK3INmS+S7hPi74AzvEG6zWuCfbkgiR",
-	"uK/KJBq6vcUnXjeywWUmS3Ek4gIkGF8VpOEXhy8G0rE1CO1nCEYWBSn6iEVBokavWVWRXMbXERJXBebF",
-	"kQiNWzoftLvfPTvpAQJqQH/05/t4fGvrYmeVEZNphUCL1megnhxzGF7cV3/s5ho/Zr80hG+zgtQhdIEY",
-	"ih/pulkj+ETrmcbLgGCstaH7gs2+HFOH3DuQ2lJJwh+w0wDagIIdm0yCcd5LKg9qnfChWsgdfw20UJEN",
-	"Lh0koQ0lSGp6cU4Umw+69ryobIFKspCdGOJuzh747615ZMTisJOMB4MH9PrdvXbDmCMIT1pW9HgGzexC",
-	"L29CpH+s6KNbrrN5QcZsPb7ZyHm7vc9qwmeJpCWIzOZbYyTrDSPQlq8VFmofsP3da+HL12vG5Cpdo7SO",
-	"wVs3TjGUFWdSliSzO4vakxSunTlUbhjCUioJUBhDlpmosAjzroL5jVbLRIw5qDiRfNsXu9+e06HgjIix",
-	"B/fRbU3ykCZSY7mago9InZsNqnWOzyXHlQQNwZDnDjvV34c3CbKN+eI4+RoqiYSSU5ZNibnS57h+AJyl",
-	"W20roEb1YCkYbx5YtBWqPBNFq+Xo6Bcx/BLpCImkkEEqwFEYk6sWTZVnaZZH9SmYGYznVi8QthxpGVPX",
-	"dQkasrB+HD1ATXBIG4awYkKOO4ZOQuw++ittbBAIowKL1ZxhXugsDsU/z62XAzJG/GwR9fddvySiADyH",
-	"YExWEX0NBJGSgglSHa+2RypFtiJUfXyC7JIuHexXAkoIre+kzZikiDUrSJmcdvwBvobgcUmWjCcnHbxu",
-	"v1ejIWyvyLAcCJPZYIHMx11uiiV5AramoUCAT9PJirH7jBPj5YqwnQ2Zq+/EjrV9hMXsHWP3N3aVFP5E",
-	"RSaoJMPOcmOzrRmXWhLBVccYHnXFG706aQUoekXwmlbLeFyB8e2neAZu4dlmXAbzNIAVtEK5S72BlFHf",
-	"O6ylkAXOSSQVrS7SSanEQqJ8havlMfSkwMqWnDV1xjZV1MrlWT5gIzDCcAC2qYJUNv6NU7CMgAKMbqda",
-	"/lMolXbJnpg//ixY9fQGb2wSp8+udTWHIMSkeiAlq4EybKqxTT426YNgOkBzSFOAlfcZZKxGjvZFbmzK",
-	"o2EuU7QBlo6thcCgjOkk0lIJCyQHaRupD3uzdV99mqYmrqJb+EkgdZEguGYou7stbBeYF0Cuialbol8P",
-	"Ae5PdZBP0QWkRuMKQVG8KWTeznSBvBkEf4HfYGOwbApo7FNBUl7y7OovM1h6Bmc9M++msyPrCjE7KctT",
-	"U4rp2NRlwNFPffLCB/vuBbOpFYrA4KtHfodqzIEo1rjaIrHCNRG7NLKfWd6u16bchZiUIuMqkniHFlTp",
-	"IuqkWhP9sJwIFn9tZ+8R8nby1f0V9oJyLnT1ln8CcOGogJyxe0r64jDgg6T15I4MqkENJxqYNIyVK8IU",
-	"f+zMjocsvWlycfDAwmIx5rgvQAUMRMgVgzo1hlyYR6Jbyn7e+nUbQXxjeZ9iv29jBfHC1h8yIR9dYg7b",
-	"KDW59B+oISmwmeAeEzLgtn+q3UPondPEVnnB6glGVFtgVI1Rj45kLDT7p15G0vEWhg0YkllfuKu5JJyp",
-	"dsDUScZmD95a1cdqdQa+JBdO2kVzU/aGMiixJuIEZRwvSUaqJa1IjAX7C5laYAplU51mpstYoRknBRWz",
-	"cdppI1e3PfFLhieZaOz2YjizhHVX6dgiyCJKtRQUqezQ5hMfyguj3CeOl26qdDBoIOTjMlkmSj+GFGb/",
-	"YUwg8DkrtlmNhdgwXmScLMljHbMB7xmK4Iz0i6ztRXoaaxhRc4ezyNWiIKsft6Ca4iuhET+0ps7vlrLs",
-	"SxfR9WdI4W1FaLQWu7Ge+7qXfXjV971JOruLtA5AvVQkNedRcpzLbMHZOpubstI9L8FOBIPE96TSKfQB",
-	"PCUwW68OR/C4XnMmxBNdZwbdEB2iiG5XWJ0A+i81/L9bw1DXrjAgvZUl22TehuI7n3O2Ab1uDQ4BdSm6",
-	"tyFe8KM3RoN3qoBbu9buYkfW+DCA9NqDO8blDgCNIKdZX0vwIhZ1CD+a/HiLZPukf4dm///My4w5HJiC",
-	"zJueK1SQnCqOoGm7ZMtl9NokmIitB0mXwVQcVJGy3upQ4uZjzcQw9RiNvUM+wii7a5MqeBzC1vgxC6rY",
-	"jrt1qAU4jRbbYdMQZoRqThYlXa5cka5hrmcCXOENkSvOmmWP//zq+u7y6uNt14/u4qcUDP4DP5I/qR3F",
-	"pUB3BnrnxiNOqqJmNJxC1WVC+v24J1v9ZiU/WTqqa40lvM3eK2X2zp11BVb4SkTLWWkIXBxozoqY9VaA",
-	"CUDr5C7ws/VH6VemG8QVIj4/JnvoukajjG43VG8dzPykknyL2GLhUs8hsk69EDFfZ1/gvucds1j0TzSg",
-	"eKY4YuwUYK/BMQ9ZJDlC0jVhjeyVMhwtRqWLQQf2wD24asPOU65C8lOsaRCXZSbwgtgqAD0PMi5L9MPb",
-	"uyl69/biDUipQR7QJ/joNefbA17ogSt2bLUgm00oZRk1twT4f2vPgALekmm4Irz234MBGPH6yxB/W6ZB",
-	"je+zNNitD9GYma+NhPTPdyA7taOTKsGkIMJZjeOL9t1g35vYXfkjXtuTBA+Kzoqlle/LPVIM1DAoHeU1",
-	"W69xVQSDryWpdbjF3etrrdGkWFN6CthK8iidS8NWrdaOhkg5gLAqrk3/DBVsimZKOjXpWzDTOFPFa8rz",
-	"hsrvOcH3fRamXH+H5vrDXeFi6oqWLeBSOs63WdGSdOlngWmK2u6MvLhcQJBkpq78gJhr4bE+I8kpKQwQ",
-	"Op9cPchQLY4/0Ly/etDvT/1Ee5QyyTKDsMF6FLun0MX3sLAt2mrzSXFrjuP/3BS7Tt44c5UrTsSKlYWt",
-	"aTpQ0FTRbFvqQUJ/is5Od7cJVogzdUmfJ0WF9dxQsK6/7jMN3Hmx9p5NBIKy9myKCRKQLZgwVD3TKZXC",
-	"eQHCr7qeUKdt9qV0jp0YDEaQvhjOddHmBIVhZ46B6OyvhNMJd4rg+ZXvjijX4SSltPqXxljcySsL4Ah+",
-	"ayne3IFjqwgCRrJg7Nxdm0PrcNfHk+JU/OZ7HV/YF7X1d20PN3GiQL1C6cwmrjvRioarnOjc7R4sIupn",
-	"8e7EFstOVDlwei8jCHiC6MaVx/RZa29SP0QO1UaMwyegPSy8wLE13qK5dlRRr6yMmnZfpE0sgvNLeafg",
-	"HGEua3iM66iHRkPdsdoZsB2BHg24F5yaAndP7d+Z/nE2lGStPjsuTdsKMFRJ2JCa2JuNaAmh87l2SS7i",
-	"vhp7GQPnc9MtQChotSzbF2t0eqgWFt6a4SnHoEtA7DbO24Hy/S6AFg/6GoyEEoIu9zhNAqwjKlG5dBSd",
-	"siw5VeL7EXe8ERKE1faif95rbRJ1IsDaX/04veClPmkgmfdQXEcyCS7My2B1DV1NyOihhgsblOaY860S",
-	"+BXMBXuKLtqeT5XiQEqT2aIZLXTEkvo3MAW6gD+2DQBOHcab/UuWydq7o4cXGw889ME00bbxUlv0xb75",
-	"GhwkGeSHWo6dVoDc30mmqS3SrwnW0B9qQbOkQj61TQKEqUvcmXAG5pAO4Q8HPAw9VgPl/j30UDCDGC9Y",
-	"wM3XyFWm//xrapl3V5p2uPqOm16MmF/EFzjCc4YlMZVgi54gYIO1lJDyfc1CW8tWUtZedcq2vlL8vPY3",
-	"C9E/pjJDaxihcoVwhW5uL/zIqfDJmkqHWfI9HaTKHdbauQxs4V4sdUvHX0KoVjgYjjIGUe8+XLyOBL1H",
-	"+Cl5rEuaU4ku3zxFl5ZNKoYNjH3aJv+rF8EHYr6NWUOoyGg1dF8D29qp4L+/CVexgqgVem3LtrxxdwXo",
-	"HnB8TY0SC5mZAPu0i+UH2O8nL4aQ+AVTa9dE4gOq4/+JE/JEYUsXWLYGW1erIszOThX5FmfA40slWYoe",
-	"qJaEuaQjajhpAe26HfUflcX8hROJv1AS70mybcNFV/BS7Lf4xYUSqlm3fPGp5YTf038HfeqJCTxvsMQ6",
-	"3O2DroL42m+YG36wPD8oQA3M1MTMgf4CxXNZBWE5Ha0/2Tk0EOwKk9lnX68Xfn/TPCnakuyraeNMoA6H",
-	"2tzbF2kI5RpttrUfUdhBYwKesMSmlKLpJRXwae0ELHoLTLUwJACe/dWU5EKrgYqTe1N2oqvf3d1d//n2",
-	"6qNCjkbL7ECk3m1rAsr6AGnedeGxnswOAU6d1wS6iVqbSOtSW9JqHPYTlecwiThbWmL2tr1DAdnLlTAd",
-	"A0zwzpszSYRJfapfgZXJB4lBGT/rt1VxzWglw17qi8rzxkHGLFibQaufIozmJcvvTZ08SInT+UBa6z+C",
-	"4RztEtZwZDkOtWL9gO3khhe10y4xL3RkTcwgcEpns/40w7kTFA+3EVkj8geY0xbBi8U4aA3QyTi2cm6b",
-	"fDVcafNzO8p7aXZ3q30ZoiATKXbUngyuRoRw4rzHtWYjRipmjlGHjXBSl9tYfl9B+sKv2uYzdbmNpAxE",
-	"HbMQIRqZwMvlbyPijihKZ0PmdpcbIJ2ecw13BAmn+5heI55F/Stop2S8MANpPQ+2SGhs/yM8BT7Ypp1v",
-	"+8YMB6z37QwuJQDrpAb1AJwMy11w9xB9VTlw7K15IClXxgzKjs+DMzOlmcjMqvHX08pP5ssduYmssg2Z",
-	"Z1DpwnwxTnB6+yhJVZDiGsuVuI2FZXTbA+66ELVAaoSjBOZUPIBz3kUeRm9Mu4KOLQ9FOZrSt/A4KGKz",
-	"UvJI31kbU59wA6A9RqYkhiG4vSCN/c6dSS9kK+qkxqb2uejjeDwySljHBWYmLlAk40Una3XDptDGWBi3",
-	"EHA19iT3QxlTmJrXcS/r8abvkKXtKue33hsB651azpMNkkB1FT1ToPPreo51JzNd3CoVrhXmhY2LFomw",
-	"mc/HVtzBvLjTI1OBM1n/yQe6V131M97aeG+gwKXZbRNk+wKNhPHSrJkKo5H7JceVWDC+Fmkc28ivVPjV",
-	"d0aAqeXlO7tqMrQsv3fpA0loDSXHUSlIuRgLMcvvbSn5VHBr9XQKmXmdzAYBhmxEbKMNOl6RkRBf69XN",
-	"FKkw9/U+DV51z+LvCtSbxP0xVfqtyTkVTkH/aeBM5UnW6aRG+mb10f0ETHODfybTwcjXRz+iXnPMppJt",
-	"t3Zb0/BzP0eOJaTKcDp7CdS+li9AMzAkyboujft7DNxm2GiQ+xOtYqBbLRKEp4PY2juY4bL6WYf3jYf7",
-	"519OgO2ff0ELWpouuOPIRIPx578eAnkyY+4Kq/9CezjlBr44ybusupG0v5PY/cWJv+FlxsmG02jX/V2Y",
-	"f7x5rwNn1SBJxj41P968v9HrpYLoagP9LFh16AXVFTPwEtNKQJdOAGok7H8zkCi1fjT0BqZxGwjAHqqi",
-	"euA+zGOavBXKZZMoUGP0Z/yAdT2+tuKtkQHHgqvXTQUTekWPsyOYWPzvIN0Y1ADxxewL/Vaktrvvvk+m",
-	"GxKoRBTXHAFXyPYTNo0TbC2m75BolGRMCs0roXnb38kc3bkm1kdWQhpqctBt4eAav0acx/bneFgk4zY0",
-	"B5rMjCYvWwHsmKMKh8YntFTYc813kX0az2QrqCcG+eu8gd/AC+mvHox7KAipETbF5dZ4iyrg86SEmIgB",
-	"bB4aHadX04u4faVEycU3uttxO1RZvVXtrMNcd+iHNhzswVRHSCtE9xldrMPRaaNj0Q6Oy5rCgRmsIMmW",
-	"wJKOTBLtmOzCOSiuHv3oujCf8WA+T036f7Mk69+mhH63IX5v3lInAKlKy8VMqkboKpF78eaxPDdbyTG5",
-	"1f9bGNK6N8kjyRvojbwOurUV79b5V1ou0N+TYsfzBq0yr6pyO5uimZtTL6b+JJo5mPO0cx0kGf3f4ZDy",
-	"3eTA5O1d+iPbXUIItx5gIrl7ArlNLtPpKqXXJd4uOWt0UFjyXq7bYeOakdrx3Z6k+ptY+q/6bWq5iCNx",
-	"jYkSV8sGL0m4qqg52VGg3ZpBHnSOJEZOZIe1U4HoowWw3A/OEoNhb3CXdRZicrDbCIF1MCwvPU2xN0ux",
-	"C+TOTX0xO4QhdtjGMBq9bE4QxH6sqIINl0jhQNPXqEhB0VeuVu8TLXUfKKFBWXC2PiRj1O61jb1Mz+rV",
-	"5BaRgA0+FBM1Ub6SuXjZ8VB65JPkJgW5Na0haaeSCAOxzD/dsYajNz9ooVlbuo7R1mIHFIx72QlnPZQI",
-	"P0uAcNzH6QsCO7HhWshwXfuUFNjbR/HYKOSbt7d36u02WNdP91/w4j7SDT9NYt2J1N4vrsOY1Nw7QqWL",
-	"Tu5xF0ucCFY+jCZRs0PHlcUJiNS/n0F+sGdF2I3/d5tjCx3LkxrebkosmALhmRffPCorwJblNBH+Pt3Z",
-	"GLaA7nISw8cxqQdHZMZ8WZtJj8gaLyENZX/a2rEBce0UeSJjym0MbvC6I/7GFapWTJ4ijGq8hBKJSnu2",
-	"Cgg7VcH3dilddI4/HJcE0853CAX4gnqQVVgMhcrnplew8pqhnDByuEsqvtwwVF9rDykLAgnlYryW8ycz",
-	"spWHDCAn3m/reLBpr0dteAdI69A7Lo/AOIe0tCWMz65FzD517YSBm5ppnkdz2oZRKB4okvYmBMmg4wgT",
-	"Mn4ZRTN3fxZqGe0KeAJ1IHWQN0DCoFGU9kNcX93eRdqjerP11HyoOZMsZ5CE2gFgRwAyAUhPNsKYLQQJ",
-	"Sz5qn86RTB4lqUR64rChYxsl9bYdnsg5doh/XxiuNSGhOVnhB8oa95Y7zqumGWYgapt0vW6k12eopwRw",
-	"nK7ayt9N5VlXRr8sAZwFoKH5Cs3aU5l1M+edK98DzNzltsZeP15YlUH3sGzB+AbzolfYagGx/j41tIuW",
-	"g5CxY1MJUr7r/2mtNhoXC1KYbmnDmxVF2WdDcmKiWeAAm1LyTt9WksptWPvrbrC1LiU8kyPqpNlVvhLR",
-	"gmcnf3B3XxwLwwnLLfhT7hv8PjsB/Ic9Hgk1JnsOJOG27JhI+ziDXswOGM8drO6pvbVzLAda4ljJ3iT4",
-	"uVvrGuOw9ZxWMeF836h1+iuGy9KBlSb5rAlfkiKL3hP9u3dd9paIGtljNVD9wePtHjv8NCX6LKXdrEdH",
-	"p/KlDBK7Z8IJtR/3Sg6aQgKmXimVomNY6hZm8MKf+sm/z24FonPH9CGON1ekWSrGsw1TNzEFh4Ktd1AY",
-	"CYf5UnhJt+CMwstumk24mD1de2H9/zIRBf9beqlYFKtN99dM7znHQMDtvtUlqvDrSpZr9kAKXc+8zcH3",
-	"G0+MPn2cyyzk1/vIJHQlVPKNrc4WqXRYFJ/V3JH0+BWkJJKk+Zm8dFDA55H1D3+/PkMcrNOaP8DbTfd/",
-	"m0qjZWi/5G2OyzI1Oz/Rku4S0verTcIsvbygxo0gaE4WzLiC7Q6gA0tZ2vBr58wH74XJxx9ddUzNnCZY",
-	"/Z3MFbJNkr6Su/vPRUjou3KlfwgqtBBOrgVyG9U03OEzpcYEcK9IoQtoAyMilTNsuxbFEW2/Fq0EYSSJ",
-	"kDrU8e719diUZb8FTcLFN1VJwYiVWfWs3/4vdfApdDQ0eW7XN1f/839b7W6vkavHDj5T9Q13EAkaRpwf",
-	"dVlR3/HGUbWr51qU7ai4Mq9ne72IFT8cetQTEnromrzxwmL6lGTgkVBqgglNjTXjcupKVEpXmDuZU3by",
-	"gXuLKrVZyH7OrM6VNQ0Xy/J32e/4x+uyv2EA1NarEKvxL43tyUEFeiCcLigpziG9TNxT04ynrzt3oPNd",
-	"cha558mFcW2fl4Max/gt9nfTJT5bU5nRiw67XHXmiHYp6ayo+bbrOYzVMSZgk8jmWJiYvr5+Ng5y3cbG",
-	"tduz0+wxq5lo5odb5bquz4M6wARIJtzIyHZs3HW3iqaUp0j+sVn+Qw3zEjr92XSxcKM/U4O5qSQt/f45",
-	"utDzkT0w//z3v/QFCkJyAdRZUVwbeMMBiVSpLQ87K96TWk7VLfuBIZ21iTAqzAs3RbOv1wE6nE4enxSu",
-	"ZqOJHUuhzHuyRYKMI8U///3ubz2V3HXx0i6ydjPWLFf1Oe8pIjaC7EM7pF0Z+mibZqgfjqVXpj4T92QT",
-	"iWKlC6MfucK3ecnye+E0iLzEdA1tBWe7KsSaVnTdrCfnZyHtIZmX6RWOYV5UiAassyfeNMVy5KYrJjOt",
-	"np0YlGq+GAmKohRaLbM+ecgGRjqqmqLZao3z2RTNuMCmo2ReiEgIpIjEo7bv7lSLH828pDlcU1ohRRDf",
-	"vHJirLnH5rJtyPyg6xyqFdMryXYSmHc7dJvGDLrSTrzI5O9CbcSgyXrJriIbD6npR+zq0PXlrl5VLj/K",
-	"Zov9pkc3LrHtiBMbmRQ2nXC8yeas2GZKnxsKIIS5IeWgbewu0HwrIU6xjMRkq+tFOcmEpplxi5hB4f56",
-	"CYEiLb1cFm8fJce5ZJGupTvLKZmum7VuYKOKMUMYZdU22p46YlDKr1O5XGrib0Z6RG86W3C27pMTL9+A",
-	"3QCK8alvd+we2nKjHwN18LN4G85cZgq6OJL1Ugsd9dpZ5QGXDeTOcbIkj3q1R0Xfvcsx7tWQPLxqp5vt",
-	"qEqlLcHdxvR2EHgaIdnaL6v5X5pYxH97xuepK/1ecPpgu5TyphLmvBOiX0F8TKxcFmKun6YTvXikRICJ",
-	"aelyoN3IECYlU+dab+WKVepfS17n+oCXTI+JyHVFRvx7O2YX/pVXLJTFymwYoB16tePe2NixX+GkE682",
-	"pihcBLWDheGYkNk92Wa4ifL/XeChM/NxBQwPBpeTRCAhxfALQdVfrakDGimobF2aXwS+Hl6yW0kw4L9a",
-	"0Edo/9E22Bjng011mej5jywOvjeJXx/8872Bn8l50e5m0Hvx71Ha/zc0dX9kpvEdZZX4gCu8DD04rbii",
-	"CwVpAy3CVcWaKie2sJo+o0TTFoNXklWKy+rh/S2wrYvF+FqhUjFure/aDqFQsx/l7SnNK8xJkWKzlr7b",
-	"0RlIrIclGb9XF7fhZXbLc7WlHaZoTgQtCEQ55SUWgua61yrcIG2bAa1erNrYPr3CHGx9PzBUc7bkeP2V",
-	"QELyJpcC/dfshiyUBPA3EPb++zt9rRXXaseCyGMLhh3fenUo3dXy8zQ2f3Vx+7odouVQMAa+YXn6FG/9",
-	"QZAfu2DJgy/Vx5+mE1aTCtd0MDXenPIUvXx69vQxevmPbOdxdXF7jeXqUpJ1mIW6cmbTbpXSxPQakjfc",
-	"RL8nAXNrB8BgqLcVu2vw404j7xEvPyym5kgKYgy3R1sRpH6BJ7w20cdiPBx3OCl06PGJ3N4/wTV9YqwE",
-	"45Snu+39V6JTD8ZD3OBJ6sV11piJlT5maYzcVIkgHNr+TF19XJZzrFWqz3RVblwstglKcvSA1vieCFRi",
-	"Sbh3h3BRqLfXvcjWniwZEk2+UggiCbKgBjtQ3cuf0FpEc4OHp+iiMl39JXmUXubsOcLO18oJLqDbNoak",
-	"fgOwsWC/J9VSSR7PxwdDjzi3DpfvbvEac9lWNbAvoY5z0BUWAQVq+/NttJvJrstM4+d4nuoobo9Q7C/i",
-	"oHRFo50fD+BbPdE+fOaHw8BLkNoT7xnHayKNlhEKeT0IvJJWJzjb97QKnKv662FQ1XaznxVv7qfDgDT2",
-	"lO9ZQU9AfTdutm2UlSpllpJDoTXWgBNAauwQATDNGoflHeuFjobvVpfL2oNO//1A2IwMBnOcAIe3nfkC",
-	"sJrftY5wEEJ7tajXrJKkkmN6ru+6/nNW9Ao9QzNABeAboks4JCPuTyU21hrYgM11SZMpyaN5MerSGHtG",
-	"rXkSVp4NMKWAjabGXB5GtXJbjkXPp8Hu+tYB0h6nyTZkfK0rDSraOLD4wL/4a96W4hvFioaRCt4UTdMa",
-	"m3NWbAHENSkodklP/RCOkSObKlgDty33mq8wx7l+HklJ1pCVy7iJ2BNTZMrRG2HYGEG/QwpEMJ5VTBfa",
-	"86M7IvB7FtS9EwzGPujfQqoCS2lla3WEUXyjA8VonqPtJGAuGj1aNOs15ttjr3I6ebzdsQXtUokSGxWy",
-	"Fw0HNcpqG6nJxl1Mhpp7eioMtrWM8Nz02Doo6HMPxjFmR3gDAogwNmy7xl6bAHThlMeCKLYo9P3AAi1w",
-	"2Wt37ySIOTDYZqjGPqR25qwmtk6FtjK/eHqGFiXbpDlcGaf/BET9qDE7ilw5WXAiVocM1YAfzf2DV1bH",
-	"qRGv8oBN0odFD3oQwGI+fqO9tHZpbKjBFBFsC8v1WKr26iBKnAfzvdka3DL6A3290ucla0xjrSmeqN+s",
-	"fcTVkdHrHFGCsG+GFBYQHz/4Qke5lL7uRET6AOQk6rKFH3My6jDT8GRmPhhP8fEhPEnC1+Jqcau7Xg5O",
-	"Dp97bTIjOUeyJLE0YlnuIm1v/Jhqu+E5eq8oGDx63kVrXnQmz38fScWBfFkcPvbmAKBTjD5BS7pWkczY",
-	"loSre1L4B3CQ2s9NyNAo58kRgtdH3RuhVzAPCRpAX3uSd2SDbdsHt+6VxVNQ3G4t96Cb2JZ8X8R0nPUb",
-	"j++MHxlWstg57tQLUnMC7XP6ozxbrIgVa8oCGpOwakk4mhMUq7qZ+q60s0dfl5N4bHfue1+em/s04nr1",
-	"72/KHe3MN84/2LGgDEdOtbbVA+2xX8J8eufF4/jSqI4/Iv9i7uUjDi/dyewpvknXBBJLMFqQDdowXoSv",
-	"zbDnOr6/kcUteoWIloYD7N7dFi04aJPgl5UiwEL7dl3L7TirhbWXnsTCOyKYRX+/x8BHrXqcjedf2nZ5",
-	"qNmbjseE1VJGWg0gw2L8mR1olD2RfTxdtnOhEsHrDmlaBYSpdQNnThHtoOdXXCwS+1pVpn5JEipaadEV",
-	"Djp0bIoopIGHTMIg+EtyIOiKqx42ktUyvVDw7uBxkhJ0yHQU0TqFRrfFHis21VjmqwN3aJIUDhjZHDhw",
-	"jOxyGPJOKbZ4JJ0ms3CcH3THeiWQm65gvM9D2qa+X1b0OOrxP/wFP/AJOuJNuIkmdVw4XeA/AvVfIE6q",
-	"J/3hXy526s6YsE4B6RHkeRtpPXfhGs+FSTPg9tJRk9Zu9fLpmY7Ch1/OIXB+pgCaTVHVrAmnOZqzpiq8",
-	"YoPkMS8bQR8I2LrYKULqT6ElRQ4/bDfSZmEvdMJrhm3rCCiV3zWEYRW5WkzO/5FsKnPi7a97pqeftFJ2",
-	"tRgpK4uTaIPV9rCFfyNtrqBq7JpWOJhrfddGwGw1AQpSklyKTqv7fv7s9Xf6TN5O0Y15Q5Ca7HcCB/jT",
-	"YjLNxx/H63YhGYRUzTrindEw7raK78hre33ZBksNWt7xQTebHk1K7QQ2mmX0BCcw1toKSyMJY4Sc2+Uh",
-	"kzV+vBwlJOvAIj3SRsQfMPSQAHNv+KgT+ujcIWtaHbrbNv7/gKFH7XYkPXq7bUpJ65KMYMvt4IrJgwiq",
-	"vagj7495CMe/HzWW6hKN90d2g2KOc2DFgpLv9gMpK6S55IFh3ri4MkVQRqHXV30GSr178AKTXjdQZgDV",
-	"nAhTEviI2vjW8T/qrOQhccBNRX9pyLgLb9EFleAOQvTjuowXFYG3D1Hhx1b+z4f3CTFbUnI6b+T4e3WQ",
-	"rRbooR5jkmhvFVnQx9HDNhw6Wx6rmB+vC0XCIQWE7Tpxy3fGY5tYxkb3nY7yzvDd2ffpxXKydXKBufMm",
-	"sneBsJc/zTsZe98hXMEGDA9YI6hhwJpl1452OJe8BQ4hJiFZcfS+TVpFqFA63oJBvC0r8oXNK3OCOeF/",
-	"OkyOO0afWZRsE7GO6gBR+GBkdOjrcQ4ltmlL3b7mBOoj4lKMnoGu65LmVI4eWGMhNowXIweGiPJLucVY",
-	"TarL4rX20BwWUmsvw+d+Uo9hri7Sai/4yEaRSj/i0jV/RU2VVA06zdNkSnH0+JqSmn7FKy4/YE4VkOLw",
-	"xClTSLRHeXblNqD9CF1APJj67yV9IOHgnTT0WOiRkLgq4kg6Trk/QYxFaGGDeHtIUH/+tFl1d+EcAYmX",
-	"esNLzpp61717CJmqGYeO4BTmhsSGTHg5Nn4W+EUIVeRRHpJLgf3k/afD7chaUBq5ijeF2q0M0ZaiZBs/",
-	"r6K98Ak5j6TIcJ4TIaBXYeRJXnJcScj6Ou1lmbYwmHec9IHhKnJ9FkgaucpKtqRVxklBebCDyg5rhebi",
-	"Gyig1AjCBRT8RWPzeS7fXJuC19HWu5UmwMs3yDy9bY1sG6ZhWronRMLaRgLHFu+6fNMq4UxJQG0okP+b",
-	"7TXvKhSnVfcSoonVR9S/uQvvilKloxxwedVGTYRrOAXQ7VNdnpNakuI73aFQkEIXFB9dCN7NHdmtKdzd",
-	"wjA2WGCPwFKCBsiSE8Vhsvk200fYU/UfyB+tsK45dU+2ulQlzlde9+P0CrPXRjC+6NRbjDIF3V2RbSrC",
-	"kZWpDc+y5b7T29sf02fjs/XSiJdqzWwWVl9DC9G5K18J21lBG8zaeqk5rqCqzHGcVHu102hTnfCtrna+",
-	"oxCFApH0r+Hqby5VL+R3Yp33wkSSHPtiADKzFBHc9KboqxOoLlCagKO+HMXtrgkXVEjTcTNW9NL4pG1f",
-	"zjaSeU5WtCoQRjdvb+9GVME8ZRVFFk8IufN6QkO74N+qOHuCMhVLGNpTB/RG0N2KbKH7UyMCH6W3+uqh",
-	"DfVwb68xl7TnMaxtLSfsqnmb9rbw8ENXAfGd0u2wkoA50enE01Y20J8g8kD4Vq5otUzpZDnQfc2fGNr1",
-	"gByLOF2uNLRKLLonsT6XiieV5DFomOxbpkNsqCC1pp/+xWrCs2BRwdhK0PxVtM9oNy3Qm/mXhoUudN8O",
-	"YMgwzFy9/gDHuOnVuLZ5bd8aPXRpBJZIvQXTKEbrPOlNuOhu86+RzbgUfD9vEg193UY4/Xt93MZE/7Y8",
-	"q9I+SyokqYSuYa4VDyp1AW3hdZBNKHoAJcyzFRMyg9aWQmZNLemaZFLNET9xt8qSmYZ1DEnMTXcBYxLQ",
-	"U0HLPIEW6vlo6kj6men0rvhonYkSi1WfnAkfILMKqQo/hhYJGW1qa5o7lgwX2RyXuMp7+8l32pcUVBh3",
-	"VqF7Uc70fjN1GrPwevqgsqFnp0KbFc1XHbEP1HfRm08Mvk3+QPT5tfJW/I5a+bftAqFHodk7JuSsq6uF",
-	"t2QSpLOCilyhIdHZaBKx39hRmtC9noz65HsRZncy876a6aqIuoPyYFn5QAey9gyj8pt7ai36vlJqrJC4",
-	"ysmxXdf18inSo6+7hEKxK1EznsiUgNfcuTFDXOnOn30fyLv3tx2rlMncgMwAxRZGKV668eoQQjCC7+Bh",
-	"dLc0sNa+giDKLKf1Kqpnd6IK1M7010g0VB572mrxBeM5yXK2XrMKmhq3bSTi91Z/3i07oVAGdb3Bim5a",
-	"mUXurCgzWoGLlWTintaZ7lY3sKi3wg4NqhUrJjtt2cLLrvFj1lv3wARGAarNh7aznU4JF4hK0+ZPti3L",
-	"oIaTjan65uuvX3492LFLQUOrAWj0FJ8bmvh9u8GSvFdCU9wA3BWs/J4EU/0wKenbylq/99RKU9vqqJWx",
-	"koQ/4DLW4LtgjUJvoI6BOqcIj3FlExzvqgl3SyXNn0BCt2vGQMsKHK8ktUDzrSd4kMVCMe2HDoEtWFmy",
-	"jaZ1yfFiQfMpamrLanPzipMCBqV4PEu87b96IDLadn1ywzqdBwz5H9BufbgvpL1a1DY7gD5UQmEqwt8k",
-	"qffn+36LVmyD1rjaek9TYHLQnNVuE3cgV5yIFYs1eoTpsTQnKuzZm8bkqWtwulzGrgK0VrBVwUndLhbY",
-	"3RRaXaEzRSnPjyVojUVTUviGQJxbTFOC2hsAg+WOVhhsm7D306iWJvsJxYjNrewZppAHm5UQ7tKnHeOG",
-	"rvd6xA+b9AxibnUvyvCL8Y5tohKSzkKhy6ReDrhcMk7lKuJEdz+7gINAL1XPHN4KFwlG9h1RBFfo5vZi",
-	"YAWNzx7J3qZdOYNwi4nDRTwqskFOk3gc++R0T7YJyDJ9QIfPIM0XgSv07sPF66G57K9RPbRFedtspZ1z",
-	"rx3thR/SNTvsWvyTxKWoUmleQjruMLq90++yU3v2/4xaCH0RX30H/t+tPLo3t81RveYsJ0KwcL0S+6Np",
-	"jmbr2IBRAMkVt7Gip6hv1zrQgg0eM1qpHTA+i7g2Iob33V6K7TL7gPfhizVqmrvY+36BuH5XNapWuK5J",
-	"JRCrlIynnRgpHZ96epDOcLXVbQlxWc686odmdheyvyZyCEXDFo7ufq2PH3IKYJuZZPF3+ceb9+MYTnCx",
-	"sGjS7hcEKQPOMGoNFa11R7NTxDXfkCV5/IDrQPMLD8jKvpMHNk2Qq6zGXP4WgNd+7xEFyYFb2IK92NvA",
-	"IYCCnyh7wOVvgQntpKpP0lsig2T8x9/kRGPOzwMLKcLLBqETv8Vmdgvn3pPtSYM/b3NWk9clphGJXfe+",
-	"1+yelYWwvfa+Eq74sO2RawO7nGtnqwNrhtkWzJTBUln8HdWgtGIhLL8vE8LfZ/HAj0yyTLshj45p64S0",
-	"QbNO8L/CMsefSszB3kFzWy9bx7alojzZNekRiHpeaZGPH9ez0V6PT1BPbRUhHV5PnOcNpkjqOIjzFTin",
-	"BnQwHfqk56+Y1K3GI2qXnlPSNWGNDENesmoJ3bd0RBU0sVQTHmCoUiwhS5PaV0xIq+rplSOR71q4z3SV",
-	"CRHRiX37RrsPDN7mSDgD5qSS2QiINZG0N10NnSK6QBRueOXisfb1GMZHraS+T8CNfpYthpKyKGiu3p0l",
-	"FTISZWScegNw2nwIXBSksKYAdaKxwLDW5ZqJWFlrd4bGFZ+zNdGWuAHovVNVS+mDyAA7/ZQCLxjQCUS8",
-	"QrC8Ot4Y6ncW6vW/pvnhcVm6/Zpjiq/ax69AHHjbSwqtaVxYi4Gt2xUKexOxIut2AqkL6KtPR4bz7oD7",
-	"QZsMPgUrpo0wAIzSe8IwJDqt9Lb3MecMCaNx4Bwf/WkingXlmN22q4WU6c52Z+o/Z11nz6wmfOY/DTtu",
-	"8H83f9R0Inx3U4KGvu+mGka+DQjrSY+RjBNfqjVivkgKVcXjojZ3jTN9MWj7GcRJZiU35a40vJf7E5aL",
-	"JeN4STJSLWlF+gLLXCrJPSF1i7YdYxYnBRXjzLG31sgbc9nYQgPOGmzbY2OUu4RctWU/3OBLOitselJe",
-	"svw+E/ck0u+moAubr20dmDBEtI+9yRY5xIHJOeNZbpKbQ4SPZbNXmk1XWt1wJZ+GNrm3wNokwoZrUXup",
-	"cKkr7HpkxnoGomXde/TJHXtH6rTpyRme4+JSQmw23NmASh+V5gC6ftlqdxvgbsTFSLmma5QIPFbOJokY",
-	"NNyPpCvu1gmT+Srjj7F0nF0HQhAPnDwQLshQ8JMFjwqFYaUugMjSOidcbT2A6hD89JfQ0J8kltAYn3MI",
-	"cNyRdV1iSd5Es3ik+aJtxocg7k8zj6QmZyYA1jD3fry75Ww+kNEhhN+npkvhnnBPq7qRmU3Y39+MBtpO",
-	"o6u5zn4WrNI+gsd1GTb0WKiydZATtu+ZA5+KKZrNSzbXMy9oSQam1qlkA4fgEhmBLJQ8b4N5uy9zRKWL",
-	"E6QlhFiKTuDgf/deHu69dKdu0+eGRdfOVe07Sbomb3otXtpupKM34RmR+F5HN1W4YkZA+A6duQzGbra3",
-	"ibpNlCAMUBzn957KhsPJFeYD2ygfl1tJc/X+5IzrqqAFA5ar//I7xaVSXA+52Dv957/G7v7Pvxx98xe0",
-	"lDEp7OdfkP45iJr/JWj+8c0PP5Rsjst3EXn0wkqjVmoXRF0EpvPWtMVLPxHD2L4n22EdLxr61RtBFooe",
-	"s9LoUKZgOrJu3puAuxhJ2rgBz88q/rXeI5BUvYqLKeJqm8QE9AixCbvC5b/pzUiPgfCpydaJcaessAmx",
-	"8bP/8zwiT+l4iIBofQVCJqTWdDM4IBOdELkTdTLCLroT6HJEN6QfjTfqogkdiDVauDR9r3rbAWkvcyxo",
-	"DvVP0rZpgftejQMIU2KceyMP/R1EPGFsPIBXGrhhNLc7CTAZKCyhC6dDErqr7zC+ssMgkuAofGwY1TPe",
-	"PO83KXXwGUsFdM9u//a6GkPGMT3+EEYV/AnWHVKnMUWzvbp9WsmzmJsdp5mboh352LKAr/eqCabcTo3X",
-	"XkobVyswUkCl9+QlXZO7cO7va6WlhJIhlYorUpON4wHZkCc8kt2/Y0ICXFfJlTlzZ4ZO4WIOH23RnOHo",
-	"Aml34+ILeFONM0vtrxx8gthCkkrrj0ItomN2Vla11LFEnIimNMDoAh8JbPKxppxkDSSD40VQZXAarL/A",
-	"PanlAeZtTjR5bHAsjLjGSg4xOb66na42z1nnrzGPIshk3wUhkBD4WTKZ4ydqygCQaxwr73ahfeimYYiJ",
-	"WXbtjkwtbl+uRiv8AAZ4JTP9pkK2dh5Yn8BRboo5K7Z73q5XL16ET/HfLVbeNa8ZVxvGI4y04Eb4NJt/",
-	"8yq8IZ/Q2pJsSuDnpC5xTiDcTv08ztlnidzkYMT9tA+uKMYuUX/l1bAwRSnCtRePF/U6gSW9KdQnpG+r",
-	"hv/vJPEe0tD51HH/hkm4Fl4P/FbeqzE33gIqdJcmqouAd8vuzdqfZinpqID9LLUzf1dRBRnbtjXfly2Z",
-	"m3dIVFAbtVXz3GpVuZ3CEgWavdFwRqqMWLwdF7xsjueyWrBItVqzzEmDlC1RuFOLuXTaoh66QoP0Tkbb",
-	"6STa4Eq6qjg0X7UUJfUcnCTTxElpISn52JSQdjQTPuyF6SufSZZFQW2jXFFT3VdsUznI2yLVpkan5UBd",
-	"2LtZh6kmTMUuor53A0EQQSWLFXdsHXrtDqY2qWo2RbOGl09gNa35NTziOEzRlVv0R4JpOK174jqVmGvt",
-	"FGyBZvp7MyOtluBimsWSyQPf9hOMd6RHVMBpeOkvO9ZOCr5oB0nVaWW6b81O4FQJ4fkzXNOMFjMXlu9K",
-	"dcy34IlVJ3AKtgTMMFiH12ME5u6eOx+wmLrcYsWKdLRnqsYVrrlVdQ5cSFYLNCdKINeXOVpuuypIARSb",
-	"+Aq8NWOUkiJuCaBkCd6SLKEbZsLZ7WVdu/hn7V1JL2e4C1hC1P+sOwKKR9FlZTXi/cuxs0KsNEBwY/ZO",
-	"Qvj13uYON0oZmJws+qXORS835mB2QRxxQrtDk49qb83jz6zd+NGHNipV2iSIGkZu8qZN8aGKab6SaF3Z",
-	"W37EUbSDhg9B/+jyKbIc90V34bI0/kKFe52CV3g2hyXmQIFqlvB6aQbwvjedPRDOaWEzEZLLsO0KDN+Z",
-	"aDBqqKl9GKJ62DjBHDiyDR7cZ+2RM+x+OEO4rktqU/sqJtFM/zDOONkBKa5NllTYgrEdUd2F6zWC7IGY",
-	"4Csrca8dWZOUd6cX1qB+RF0PTfV9C1q67XqOjlt2s6JQfTVxq8at8p3uz68oQJwKBT3EQLlscJkaSoT+",
-	"jB/wLXyCFk0FdQJtOt5vasK0wJjwv0jsYquPOOCTAwx3V2g4jRiRdC37I0MM//2KsEHtR1ZlYG0bKNUV",
-	"UHBsZLA7mQWmZayssZUT3KGkvSX282hcd1JsrYPwgNja+E38O5m/Y+z+Ha6KUnd5iFpTjJMIow2Zrxi7",
-	"1ymrZZmUXFFTiL5NbPt1UdMP8LVSSR5IJeOptEE3zx6E2irsvM5CnQ5MfIDbyZXVqE8kP9u6Jrgs0zqc",
-	"DNZzMvs/xQW3UB1kHOmHhPFltDYV40tcUaGt/S6wyp7rnJSsWgok2WHZtEo4s5F6LQnH43zTGNmcFYq1",
-	"tjH3yUzX7CtLPllrNimwxPOuqDtsVYd2nK+NUfDoru1KoruUZL1P4zcdc6ffhxOt8T0RSGGJe7Zhk8Mf",
-	"6mQpmnwFTQRkekPL/bBDb0JcgbADx6/w8BRd+M23tIUMRKBzhF3IluK7AlFpmnUZgKGWa9s5+/lg365D",
-	"OwxmGuHGThqsX+WMqIBDzWK+bGtQkCjfKkz+zUaijurkC+NvdJ3yYvRoKDVTyRENyPX3QL01JxDKNnrV",
-	"YzqamkRJcfRNfKsn2r+I5ofDaviQx7oc1x5Vo+RLNRb1O36PArD1q49oxa7t7tvyS/UU9Vsnh3rvwC+x",
-	"+x3oNKhZl/WLv3x6ph2j8Ms5eBNnCqTZFFXNmnCaozlrqsJTGMljXjaCPhBIbWPyKfoTJWXhCv1QYYME",
-	"nM6uozBdJBGIkrqwCAlk8x/GdCIXJyxPa9bvNYD3NGFApr4kbfCE6dr/j/Hdrn/dE8Z/0jzuajGS9MRJ",
-	"mGu1PWzh34g5FlSNXdMKSxbJQDHHuDUlkEhJcimUrBANfdlNS61rU4LgKPYb7G5t2oiZfurGf2q6x7bp",
-	"+gB/Wmk58/HH8awyJBAe1+F2p5TksG3K8Y4PtvL9SFJqJ7Cl8kdPcIJ+sovD2p4f3jF/jR8vR7RtVFJN",
-	"o2WaNX60YukBQw+4Bf7wUSf00VUFWdPq0N22QvgBQ4/a7Uh69HbblJLWJRnBltvBFZMHEVR7UUfeH/MQ",
-	"jn8/vCCBUZdmx450MIPeQUD0GTEhs0pbBS55YN1LXFxV5XY0en1hdqDRjAevzoEytXChxVN1pMNYUll+",
-	"kV7700lT0V8aMu7CW3RBTtpBiH5cl/EELZ0mSQVS80tSKZH5fz68TzBzSlNnbDQ8B6k+QA81zskBt4os",
-	"6OPoYRuO63q0BPhpOIpmQBvShVYaTuUWrrApss0K0tsdV31gqrDAdVB/N4lXFuOTTtH41oqGa/oXsp18",
-	"+gSabCik5+/aNXW3vUc/OOuQNnidKzVLV8yDyrmCKA1qRTCXc4JtvGHJcCHaAp7qTxfXl+IpeovzlXNW",
-	"5JhzaoIXvf1YA6BtxrZT+97T/HApmIFg9vhEbu+fVKzKlYanVnR/KggtZjryrm3sb32voMUVJC8x9A38",
-	"zpUGJNw49wWaMx3BVdKcVNqFb1Fc43xF0IunZxOIHVOnIGUtzp8922w2TzH8/JTx5TMzVjx7f/n67cfb",
-	"t0/UmJYdTdSeVqwRBH1UqLi4vpy4CLHJ+eTrp8+f6wGsJhV0zZy8fHr29OXE854/swfzrDJmjaAP/0II",
-	"uqzAynf5xiY/GpzqOGxwIlj/i+uOB3+9fGMzSryoEIMvtm+5dQi/LCbnEwuf2uLEFC6CEsxR/bP95Jkp",
-	"enb5BlTPgY/fMSHhjD791Hq3AEkvzs4g/ao1pkEUgPZPP1P3U4eftZYrdh/jCvarZzdmY6TQNzrJ/qKw",
-	"YCv36+uY0Fr7qaKBV3oPocndXp99jwuT0w8jXg6P+LEyGYiCQPHEr1OW+ROmpd12s15jvgX7uMZHa19W",
-	"/Acv1UFP1L7F5Cc1oqVYq6cGKfYvUITNTzDmDuFg3bZxvcBGLt9MjVG9jT5p7dwuMKHlWuA8++bMOsum",
-	"muQxenX28rvOqnJFqpb7Gc9by/Ao1Bj1EqAQrshm/xqovR50BdQgRf8Rmu4/qHcE8+Io6hlxZyomswVr",
-	"qmLw6nxk0r89SmryqHBodJdkR5o+L2r6Fnzrkctn3yOB8ByqXjCus1asIc3SG6SpahJ8etzFuSWQ0e1I",
-	"M3JtxFZIsn6Gayqil+Y9Fa4JNHQyU08wBAkDz/bdkFPEykI9yQvKhZzqi0O2aAPNdNc149JctDYLxV2K",
-	"HFfmDVXIoAKVZCERa5R+QXLwX/t3aMOastA3Sd0aSBMwPG69f1WWRKp9K9AnX4KRu8XGsXEzJEhFIPn8",
-	"BjxYnb+NuoMaB/BKewTVzdXsEJZO9aZFHScvIxkKLQfYiLavnz5/peQAK+PBqaI7m5+qrlIJo8AfGT1v",
-	"nTJ++eb6S526t+C4k+8M3Dt/53jVZcMPI4LwqVLIppdbV6pUd5sFcETaKd+T7TPoe555ne5qJqJFH0HK",
-	"K9nStPAjijFM3YvqRel0D9XM/lfoyu5aZ3zPiu3pjxIWuSGuk2/aScIoVyUFDvL4B3bExoBIsrnBSO8G",
-	"wUMCuANLZAlpNsMP5Qf35alfSajAt8HCFoDkOwUobdlKyXEuD2eEr87+MBKpkrFMlGwziJtOozSF2jvG",
-	"btXAU6NK305TQcuibs04QQrOEvw8la+B6gq55vl4/vIABEBnt4Mw8B5GfhZqUUKCmp33bHhHn4AOBkby",
-	"uCdbyBBtBFHCkuvEqeTvXwyTsezv7QPwww7fq1y+cklCVcAvPIEfS5NgpO0M4AR2Ocv7moftBY0rBGGb",
-	"IR14zR7Iv6P4/6UElzeEp6qP5kCtpSlBFnZGqaMEYdsJJ1UUjgo61xbyLyXcugXHiTnesLCLwfz+mwq6",
-	"bccghkgFveX7BCHP9Aq3r2N0/cdP6ppprqQv516AiuZYQmJFFNq+qDiQSSEGd0prEjx/9uz5i2+fnj09",
-	"e/r8/OXZ2RlcYwPbr3vhhdCSxNoQCs/AqujWkJt22GhDpL4Un6a/RhQQmKXbUcnOAmqYN9VOCZfpPnDq",
-	"GsQAMfz200+f/l8AAAD//w==",
+	"7L19c+M2kjD+VVD6PVW5+5Xs8bwk2Th/OTOzGe/OxF7budxTWykKIiEJMQUwAGhZm5rv/hQaLwQlggQl",
+	"zyS52/vjdmIRQKPRaPR7/zbJ+brijDAlJ+e/TcgjXlclgX9f5DmpFCn0vx9wWRP9jw9ESrzU//w4nfzA",
+	"WU4m55Oz4gy/ws/JyTdf4ucnr+av8pP5N4uvT14sni++Xrya/2Xx/PlkOrlVWNVycj65+vvk48fp5Dtc",
+	"vCO4IKJ7hckN+bUmUqEVfITWuFxwsSbFZDr5QBQGeIXgQk7O//nbpMJqNTmfTKYTQbDkbHI+wajCAq+J",
+	"IgJRiSRhCq25IEitMEMa+CniAvFaIb5AakWQwGxJ9H9QJZHaVmTy8eePAeRv9XoA/Nt1pbbf8WI7APyc",
+	"F1tE9McebFaXZeecH/wOE+ZMQ8czLpYZLUKswMRoXeuJCMJIKkHZMrrRH/jrkhKmLt9cy264/vnzSFIw",
+	"0xbk4voyNuVvE1zRrCALyqiiGu7fJjhX9IFMzpWoyRR+p8XkfPLlAr8o5n95+Yqcff3q1avF11+dzb/O",
+	"yfzl81cvzr5ZzCfTSe93k+mE4bUG/q9ECErkZDqxWDuffPkS52dff/311/l8/pf8RfHlyzP9fy8m00kl",
+	"+COcfkmlIixzGF+YWZ5NphON2ipr/W6AV1gsicpqUU7OJyulqvNnbtypvYPPAE0cS0MwHw9F8jUvaU5J",
+	"HNFmo189LxbPz86+1mOL4uzs7Juv8/mXXy4m0wnOcyJlJuhyBVzi43TnKGCCBo2v+XpdKyKSEak5wFdn",
+	"08mvNVc4W+PHyfnJ8+lEYEUm5y8P3Lm6IUuNeBG9Tj9whUTz0eD1/IcG74ZUXKjIjPAFUoIul0QgQXC+",
+	"gomvBF1ShhVlS3uHDcLuyVaj/i/zFy++zF8lostOn5V0TdXk/Muz6aTW62cVETlhCkD58kxDPISC34BC",
+	"Lt9MziffzF/k8/nz/OSrl3N88mrxnJz8ZVG8OHm+eDX/sniJX+Qas0fz/LsVeYMVnmNJ3tDiB64umNxE",
+	"X4C7FUGF/RwVtECMK4TNiMHj+pHhWq24oLKXAoKPBqfExZqyzB6hZv53nL/XVzmFYSvOUQkfH7TObck3",
+	"qctI/W3iKnecf8Bs+5PgbPlakIIwRXEpYyfCOVpjtkUb/T3KgwED632cTvxrDLO/41IZjvHbpCAyF7Qy",
+	"nB6OfcWlQvpn9zQvsSIbvD2dTJ2UMjmf2D+eaFKjeqiRFRpe9HiitvcnK7fUdCLzFVnDYwnP+/nEPX+W",
+	"XerL0AUP4wVBl2+06KBCeNCSK7RZEYZoyE3aYCZdrt4d6OXhGe+D/5ZISTnr2sIF+vHHLujX+J5IpBkV",
+	"UnRN9CakwkLJ9gZezs/I82JBTl7iv7w6eUVe5CffLF5+c/IV/nJ+Roqv8Dfzs/4NSAPbycAmPmpBRVac",
+	"SfNitWTEnDNFGDBfXFUlzbHe3bNfpJEPQuF1jovMk5v+w/8RZDE5n/x/zxqB95kb8KxZRQPQQNc1yPwq",
+	"n5nbc1HRgMB3cW4lV57ntZA7ouep5qZ/xbQ03GnE3hZ+UO+mYqz2KbfYw6BP0V1AZ/eEVBIoL+dsQZe1",
+	"gP0ZgqQKrbAEhLwjWIzFB78fxIXXZdI3r5nBjSXF2NYlEQ9EIGxnNyqEYcawG8tbL5TSGoAcuS/FeaZ5",
+	"bYaD8b3b7OfoT33w9my/kAgXhSBS6lM0WpZqPxOS5IIoiUqsSLnVlEEl4oygDZZAMhoGLEgxRZgVaI23",
+	"WjUBgfMUXdjhDfOyaNeredQvBF/Djw4WamYWZFFLw4/NbQQs3hAlticXC8scOth9vZ7rm7vQi3NWSIT1",
+	"x2izoppVajoGrQhgVWKL8BJT1mKaWoIlv9YUpC8jKO/xPcoUWcKd7JJYRtBKvTO0l0xa6zw1VdjDohLh",
+	"OdACF4YKToOlpJM9nQq4P4/+xRw59lwEDh6epkrwighl9ZpAoN2fyOgqZj6+QLgsERdLzKgEdMop4mWh",
+	"xacFFfreTidUkbVMxsabRkn9OHUHi4XAWuN/POECXq/njey8/zYblRw2a7cK96hAc5zfI03m7inZUAXk",
+	"RwVi5FF5bgPjVrzWbJgTe6lWJL9HFLbUfmcDuF6YJ9fR6T89Lh24P/vBfP4LydXECkptq8A+2inwHbVF",
+	"leAPVF88jX1za8Yc4UUJ6AATyrkbj1b4QctkHau0DnAP8v81xxOq/fuHU9lfdy8YYQsu8tFXzE/35Pfr",
+	"zXewke3/qrPzYkcnsp18jBRH5IGIrYMUsO+Pcl7rx5JLghZcoJLKgVuHiwKYGC6vW5/sSOj9gsDlG43S",
+	"mVGkZvbNNFqREfi+RaSUxNzmAHl2/y3k/TEP9WVgJY2wqtnV32cgCbB6rY/96u/BSe/P+HyXTOz00yR6",
+	"AZPTnTEJdaFKgL3K3fN7sgWxSYtECKOcCIUpQ3KFhTd7gxVuBAP4SU+9wlVFmJGz9iimy/zVTdmGjgFY",
+	"AFELWgAPqqtTdAlixS7tNOuAOa1r4nuynVrRTcslVkbpnMNZ4LqmCdmaM0vck25Ydqx0XdN5rDe7hJ1r",
+	"odjaDqeIMmTtesEyXmzsMv2NWYoaUhha5mPXRWV1WZ5QeWLEPCPieqvSxfXlm5bxfh+mvMRS0lwLZqgx",
+	"9Ltzwuhue4++t8ys5LiQp+ivlJSFdIoAlcg8Fs0VBoOR3qpUXGgSZwUSRNXCkqaGGc9Lb7luk/jrq5vb",
+	"tGdJf/kaFNlJYA3fvxlErYgIeZR4IHAGF9eXRkEuyALXJZyEBinA/pzzkmAQKnFZ8g0pMlpF3nOr9BAJ",
+	"O2ZEbbi4l0YpMvi0d0sCdpzW1CUrNSS8i6zW+6uhYrjcKprLrCrrJWWJErMbdQ2DAixah07X/i7fOOLV",
+	"1EKZR+kUvXyBVuQRFySna1yigi41E+MCafVTkUfl+MYaFwRRzeMa5aTz6mrlKHEvtVoFG6jVKjPmDdn3",
+	"oo6dt+O4a7XScq9RCNGaqBUv5BTNt+6tw2sjxEXOsHk/AGgnPKdDd21HgMn343Qyx5JkThh38xXZfNt1",
+	"KzQ9gmb9QAQuI7txEr20Kj+YDzvPa44lzbP0U/tOf6834YEvcX4PXrqnu2KB3eHwG5brRyDjAEYi6bzW",
+	"Q67sCD2FpruFxi3JKsoYZcusoFKvWsQ51kx/SoqsquclzbN7spUzfWvoknHReuUDLhUsJWPXWLp7HH4M",
+	"Eqq93F9IVPC1taUcgTnQE7NxIBmLTgsyIzc9Gcs03CErsPHXd3MIM7QN6hvsnuw1LYqSbIL3XLPEHDMt",
+	"MxRJdz6AIoEWggVzzIxNDRdoFswyixBELRVfZ80EaST8wX9/S3JnV9mbK5vXrCgj8k7oODKPEzKfdzKQ",
+	"2NwJyNlbwNkdtcQSvShmPTMOGFdG2MBC2C0TcEsiPc/pXqgdPzGM+f8iQnPZtkWrIAocDpkSONcYiyND",
+	"4JxY2wxGssIMbjZ4lxrkRkA1qM5AOI0vAT/DjdU8CW5mL09y0wrN/yKyuJtbf4PgmzEL8IxxBbi57ycT",
+	"fU1XYO9GXnKKzakZYDdlm98QZ4EpGmQiK10W3xoFCTQlsA407HRflYefUt4D8+XwG1BwpjJJlDnHjLMs",
+	"FwTiOOKEzcgGFFPjeASVnddaWzWKSs5rpojoXs/cm2yOVb7K7GXIZF25II3uNZ3k4V9szT7nxPguALuk",
+	"dzkwzD+q7AELmco4EdgaNBt3sWZW28USPWBB9cRyYNVKcAjFcbLOAKvQ3IJx+JsdOYp72GX9/Rck56Lo",
+	"5QCesJFGkSbUzYqXJBCNQCGzDt7eZWmVebmsd83Zjvg2Q+AsGZ5+s6KKDE8fKF9pU/+y6WMyLT0sOI3C",
+	"2Kr+dnv1A9qQOVL8nrD+hSACTf9/xXNe9nMfZxbUb7cRqa9vrv77/yI3GoEz1olg+vr0Li3pkmFVC5KB",
+	"1awXg0Nb9nPFdvugRbkV1s+rSBSD3+ox78wQLeY32hR5rKixRXZC7LGApOKVRHNCwYGpWWsnD4X5SNYo",
+	"w7jbq/iOb1DJ2TK4I4H8plFzTyoFlhjrcvwWnYFZoGVhtfYCDcqCizVWxk7z1atO6xB5VEQwXGY8XT16",
+	"a8dcaRVJT7Is+RyXO0/o8Dzfw7AbrMh7GKRnErha/Vomjtcf/+N9c3KrNc4zdxtxueSCqtU6pq753zWa",
+	"3324eB3Q2b5Y715N898S4bI8TtJvAZuXPL/P5D3ZRB51ulgQQVhO0JyoDSEMwRDvn/Ggg79ZC1hAKGta",
+	"ltRTy8lzMGywbYs4Cl5rMD2ExrOtQewxtlBzDVxoxxS9eNVhZRmyrERwFJrAQSc5oYU3H9KiyqzyRots",
+	"jasqTWN1jkG+6PI86qPWUrmejxRIcZDuutmNvj6a/uNrcVZukXlXnVc5ZLH6sc9xWXpDX/cyVWYDa/VT",
+	"KXiZIoa13yJWdD1+QxIrlRnHclhW3WBp7LKkQPMtwgxdVYSBtZbn9bptPQvm/2Wj3AmCVWhBSVlETcB0",
+	"7X00gZXPjO/kt3p6ywSzqtfJGaj23kEJlgZ4Wc3VAkWRWXnv8NuugTIPgcywlgtLWsAbc9Cld+YQg54Z",
+	"eaxm4bugQV1TRtf1enJ+1sX2NTjeGDfyEPztsairpYvlCkzVM1nPZ9HjoVLWmkU/NSIoVgcg4pfNvcxq",
+	"QSNU8uPNeyATL3iBKkKUHOmp/ttPf0+lFK0wzsmCC/LECGLzxQEIgsuxNSSSxSNyo5fVjI9Sg8x5RTIY",
+	"nT47DJKnaGb+MUOCVCVYF6gaWElxtyP7ehzp3TaT6c2CIQMWiQM2aHwDQOkSDLHG1B3xWVJWgJXcPf1T",
+	"NNNCxWyKZkLiGeICzUheSBy/iPKeVtk9HbBfaYI3p4kNb3Q2LOMlli22EOf5ktcij/kfweE6NeQCNmVY",
+	"lTKkudNXryAPS5nbaADZvY6de3SZNZ3Kvjk7oXptJfsSdrebNU64oamx/dgHzwe3FuV0O/4P4ZAPmGEL",
+	"CAjymnASw/WuQkcHrwijxTiHgn70L98EHoVkD7mP19Q4nxOt/EikeCeG9v0Nx95aT2X2pa8rqQTBa2lS",
+	"34wMPQ/NY4NXN65pw4pek/bEoK+sUvr1hv+V8I8XcIVVXpkrrEo523cFRygyQJjLPhs+wWv9aaNGeSuZ",
+	"YUJpc9i4jVszxtGTs+Rk1rzEReSRDUxhcBikoEq2DUEjnloXH3XtVk15eA2/Tlvg1nyrR5G8FlqKsgE6",
+	"a5cp26Vxgt6g6IMNhIs4aeEVwRCRZUkldNiOQMMtEINM2rxxn2YlXRBFu1iZN0/AjUmzTDBuzOWJxohd",
+	"IDJ9/iRXUt/3bMAuYy2b8GpIAAhhhUqCpUI1U7TU2qcVwbvfKLf8OGe3zanZ9XfLsl52hVvJlX5xdt4E",
+	"ENO0nNl5k02SKLB15xeMqLhNLL91Ma/5g1bOQJRE2FuUqUQVlvrxbnnMA1wovMyCcPiO9CvzI9pABCHE",
+	"21n7XVEYBboxY2kJAS/lcRqUniEmOyzXTrX3kTTARVrhNIHfQ+ve7svjoUrRy/V3w84R9wSNiFX40Q5x",
+	"tjg/xa5n+4incsAFronXP55jn8xOeFMw2jkwBcXAWRSRSqZiWI+4gwEQT0eydkDJYUbtd3d31wgm2nkI",
+	"InBLki156BLu44Lf80O8wXqNe7ItiZSJ+2I2P9bvLT7xulY1LjNVyiMR10GC8VVBGn5x+GIgHTuD0H6i",
+	"aWRRkKKPWBQkavSaM0ZyFV9HKswKLIojERq3dD4Yd79/dtIDBPSA/ajQMPrzfTzutXGxc2bFZMoQaNHm",
+	"DPSTYw8jiPvqj91c48fs15qIbVaQqgtdIIbiR7qu1wg+MXqm9TIgGOts6KFgsy/HVLGkMbAcP+CyqSbi",
+	"Agp2bDIJxvmgFkJ/fpo//gpogZENLj0kXRtKkNTM4oJoNt/p2guitSUqyUK1YovbqZ/gv3fmkRGLw04y",
+	"0Rk8YNZv77Ud3hxBeNKyssczaGeXZnkbOv0jo49+udbmJRmz9fhmI+ft9z6riJglkpYkKptvrZGsN4zA",
+	"WL5MVqdR5XevRShfrzlXq3SN0jkGb/04zVBWgitVksztLGpPgqRMZw5VG45clqw1ZNmJCoew4CrY3yhb",
+	"JmLMQyWIEtu+mP7mnA4FZzD2vuGy4D66rUjepYlUWK1MOq0+NxdU6x2fS4GZAg3BkucOOzXfd28SZBv7",
+	"xXHyNRTA6UpaWdYlFlqfE+YB8JZuva0ONaoHS53x5h2LNkJVYKJotBwT/SKHXyITIZEUMkglOApjctWi",
+	"ZnmWZnnUn4KZwXpuzQLdliMjY5pyRJ2GLGwexwBQGxzShCGsuFQjj2H7X66cyA7m2dZYe0HL1JNyRq4W",
+	"pghUT4DskO7xm6fLj3uEt0+qv+3d+t/2TuTn6eTxZMlP7N9/kZyd3uCNy4xq9tpKCu7YsDGsSIRRgeVq",
+	"zrEoTMaKfivOnUcHsmPCzBj9910fLKJwUAICTzkj5spLohQFc6smZWN71Uo7I1R//ASZNG2a3y/WlZBG",
+	"0EoRsgkga16QMjn1+gN8DYHyiiy5SE6weN18r0dDiGKRYTUQErTBEtmP2y8HVuQE7GpDQQ8fp5MV5/eZ",
+	"INajF2GxGzLX38kdz8II6+A7zu9v3CopvJjKTFJFhgMDrH264kIZqQuzluE/GnZgbQhJK0BdOoLXlC3j",
+	"MRQ2jiHFC3ILIgoXqjMnBdheo4D4NCNImw094UbiWuCcRNLxqiKdlEosFcpXmC2PoScNVrYUvK4yvmFR",
+	"i15g5YGNwAjLAfiGdVLZ+PdcwzICCjAwPtXynVmKcXY9nMPoKl107oSwB1LyCijGBFpD9cV93thVjukH",
+	"rrqdmhAUVZknz+3SZwq/+jgdSMPd6BfBVNtAt/CjdLVVhrPVmzqSCUGCeq9vIDJYjk2PhrGtDGmD5mOT",
+	"pAH6n+MSiHsvYoBhZk3IZuS3qMICFFuoZCNXuCKeeLlJaS73c9ib9Zokvi5WIAiYPzq9RGhBtXajBdDG",
+	"6D8seYIPwVjue8TGncz4cIW9MJ8LUyfmXwBcd5xBzvk9JX2RHfBB0npqR6o1oHanLtjEjpWvDhZ/UuyO",
+	"h2zHaZJ254F1C9pY4L6QFzA5BSVqnxhDPnAk0dHlPm88xbUkofm9z1Swb7WFR9xVZ7JBJG1i7rZ6GnLp",
+	"P1BLUmCFwT1GacBt/1S7h9A7p43WCsLfE8yyrtKuHkOKKVKcd83+sZeRtPyP3SYRxZ133Vd3kt74O2A8",
+	"JWPzEW+dguH0RAtfklMo7aL5KXuDI7TwEHGrcoGXJCNsSRmJseBwIVukTqNsahLXTMEsNBOkoHI2Tt+t",
+	"1eq2JyLK8iQb391cDG/ocA4wX7maslTbQ5HKDl2G8qG8MMp94nhpJ193hiF0ec1s3orWQiEpOnwYEwh8",
+	"zottVmEpN1wUmSBL8ljFrMp7pic4I/MiGwuUmcaZWvTc3XnpelGQiI9bUE/xhTSIH1rTZIwrVfYloJhK",
+	"N6QItiINWovd6NF9Dcc9vPr73rSf3UUal6JZKpLs86gEzlW2EHydzW199Z6XYCcmQuF7wppigDt4SmC2",
+	"QWWPzuN6LbiUJ6aiDbohJugR3a6wPgH0H3r4fzbml7b2PiC9lSXfZHm7BG/3zueCb0B7WoOLQV+K9m2I",
+	"lxDpjfoQrYr7znq0u9iRVUMsIL0W5pa5ugVALcnTrG8keBmLY4Qfbca9Q7J70r9Fs/9/FuTaHA5MQeZ1",
+	"zxUqSE41RzC0XfLlMnptEozOzidl6rNqDqpJ2Wx1KBX0seJymHpsYbIW+Uirhq5t8uFxCFvjx6xT/fXc",
+	"rUUtwGmM2A6bhsAlVAmyKOly5cuBDXM9GzILb4haCV4vezzyV9d3l1c/3LY98z4iS8MQPvAj+ZPeUVwK",
+	"9Gdgdm597IQVFafdSVltJmTej3uyNW9W8pNl4sTWWMHbHLxSdu/Ce4hhhS9ktHCWgcBHlua8iNlIJZgA",
+	"jE7uQ0kbD5d5ZdphYV3EF0Z5D13XaNzS7YaarYMxnTAltogvFj6ZHWL19AsR8572pQIE/jaHxfBEOxTP",
+	"FNeOmwJi73HM5xZJt1B0TXiteqUMT4tR6WLQJT5wD66aQPaUq5D8FBsaxGWZSbwgrq5Az4OMyxJ9//Zu",
+	"it69vXgDUmonD+gTfMya8+0BL/TAFTu2/pDLT1SqjJpbOvh/Y8+AyvKKG7givPbPwQCseP15iL8p/KDH",
+	"91ka3NaHaMzO18RWhuc7kO/a0km1YFIQiTa2iGB80b4bHPrsduzjeO1OEvwUJs+WstBjeqQYaGDQOspr",
+	"vl5jVnSGcytSmQCOu9fXRqNJsab0lMpV5FH52ouuPjZ5rEiuIgUGulVxMPcrjgo+RTMtndqEMJhpnKni",
+	"NRV5TdV3guD7PgtTbr5Dc/PhrnAx9WXQFnApPefbrGhJ2vSzwDRFbfdGXlwuIOwy01d+QMx18LgsNiUo",
+	"KSwQJkPdNvySRDzQvL8e0b+f+onx+meKZxZhgxUudk+hje9hYVs2de2TIuE8x/+lLnZdqXHmqlaCyBUv",
+	"C1c9daB0qqbZpniEgsYprZ3ubhOsEGf6kj5PijPruaFgXX/dZxq4C6L3A5sIhHnt2RQTJCBXgmGoHqdX",
+	"KqX3AnS/6mZCkwjalyQ6dmIwGEFCZHf2jDEnaAx7cwzEe38hvU64U1YvrKV3RAEQLymlVdS0xuJWploH",
+	"juC3huLtHTi2LiFgJOuMxrtrsnI97vp4UpyK33xnIhb7YqN+MvZwG3kK1Cu1zmwjxROtaJjlxGSD92AR",
+	"0TAveCdaWbXi1IHTBzlGwBNkO1I9ps86e5P+IXKoLgYdPgHtYRGEZ9luKL/WRD9kvlCNnnZfpE0sq/Nr",
+	"eQfNLdPNZbWIcR390BioW1Y718TFEejRgAfhrilw91QTnpkfZ0Np2/qz4xK/nQBDtYQNyY69+Y2OEFqf",
+	"G5fkIu6rcZex43xu2iUNJWXLsnmxRiecGmHhrR2ecgymqMRuB8kdKN/vAujwYK7BSCghtHGP0yTAOqK2",
+	"lU9wMUnQSlAtvh9xx2upQFhtLvqnvdY29ScCrPs1jIbrvNRPGq4VPBTXkdyEC/syOF3D1Ceyeqjlwhal",
+	"ORZiqwV+DXPBT9FF04yMaQ6kNZktmtFiBmKx/jcwBbqAPzatBp46WDb7Qxbe2rujh5cv73joOxNPmxZP",
+	"TRkZ9+YbcJDikHHqOHZaSfNwJ5mhtkhnKFjDfGgEzZJKderaDkhb6bg14QzMIS3CHw54GHqsBhoIBOih",
+	"YAaxXrAON1+tVpn582+pheN9sdvhej5+ejlifhlf4AjPGVbE1pYtekJtLdZSArf3NQtjLVspVQX1LpuK",
+	"TfHz2t8sRP/YWg+NYYSqFcIM3dxehJFT3Sdraydmyfd0kCp3WGvrMvCFf7H0LR1/CaH+4WA4yhhEvftw",
+	"8ToSWh7hp+SxKmlOFbp8c4ouHZvUDBsY+7QpJ6BfhBCI+TZmDaEyo2zovnZsa6cnwP4mfA0MolfotS27",
+	"gsntFaAfwfFVOkosVWbD2NMuVhjGvp8O2YXEz5isuyYKH1Bv/6+CkBONLVOy2RlsffWLbnb2VJFvcQY8",
+	"vviSo+iB+ktYKDqiKpQR0K6bUf+r8qI/c2ryZ0oLfpL83e4yLngp93tP40IL1bxdEPmp5YR/JxQnNfM6",
+	"Ik3mDVbYhMF9MPUWX4cdnrsfssA/CrsBJmtj6UCvgTK9nEG4TssakOw0GgiChcmcOGDW636X0zwsxsIc",
+	"qm/jTKMeh8YM3BeBCIUhXV53GGnYQmMCnrDCtmij7VqV2sDLZvJqoYWygfKVDh0WrJ3A6nd3d9d/u736",
+	"Qe/f7Hx2IN7uthUBPX2A+u7a8DgnZovGpt5hAi1LnTmk8aYtKRuH4ES9uZsKvBktMRXcXZMOscvXQx0D",
+	"TOe1tmeSCJP+1DwAK5sKEoMyftZvWXHNKVPdDuoLFjjiICUVDM2g0E8RRvOS5/e26J7QP5tUIKPwH8FT",
+	"jvYGGziyHHf1e/2A3eSW3TTTLrEoTFBNzBbwlH5m82mGcy8jHm4ecvbjDzCnq6gXC28wyp8Xb1wZ3ibv",
+	"arhs56f2kffS7O5W+/qngjik2VFzMpiNiN7EeY9XzQWLMG6P0USMCFKV21hqX0H6Iq+aTjZVuY1kC0R9",
+	"shAcGpkgSJZvguGOqHDnouV2lxsgnZ5zDdNfu9FNpUnEbcLgvKCmlwVq0oerZ7L6pZLIxg6B6QJTllJu",
+	"RE8Qdc0JJXf7DXnfse3KP8rNcC34vCTr/nbcO6m6FsJ4Zm6kWUt33pRtAxO4Jr6ATlfWnTWArAdXvzVG",
+	"TSNwEYJtOzA3L/Zw5H/fzoDFAbBTY4sy6T/H0WwU3D1EXzEPjuNBDySFAdlB2fEJhXamNFujXTUuizhp",
+	"1H65I4WSVbYh8wwKc9gvxomhbx8VYQUprrFaydtYfEu7c+OuL9ZI8FbUTGD1xQNEOfgQzuiNaVYwQfpd",
+	"4aK2KjGwKk1sTq0YyR2a5ISEGwCdSzItfw3BHUS77DdVTZI3GsExNci3L9Yhjscjw61NgGVmAyxlMl5M",
+	"1ls7/gxtrKl2C5FrY09yPyY0hakFzRCznrCEHbJ0Df/CrogjYL3TywWSVhKovthqCnRhydWxfnlu6o6l",
+	"wrXConAB5jIRNvv52AJBWBR3ZmQqcLZ8QvKB7hW+/YS3Nt62qePS7HZwci2bRsJ4addMhdFqUUpgJhdc",
+	"rGUax7baAJVhsaARYBrt486tmgwtz+99HkYSWruyDKmSpFyMhZjn967Kfyq4lX46pcqCJnODAENaJ3Zh",
+	"Gy330ljB2Kxup0iFua8tbedVD1wnvneArYAwpoGCs92nwinpvyycqTzJee/0yNA/MbrVg+078a9kOhj5",
+	"+phHNOhbWjPVNNJ35SY/9XPkWUKqDGd0OVCiG74AfdqQIuuqtHEEY+C2w0aD3J+xFgPd6eQgPB3E1t7B",
+	"DJfsFxMnOR7uX359Amz/8ita0NI2KB5HJgaMv/3jEMiTGXNbWP0D7eEpN/DZSd6nJ46k/Z0M+c9O/LUo",
+	"M0E2giqSCPOPN+9NBLIepMjYp+bHm/c3Zr1UEH2RpV8kZ4deUFN6BC8xZRIaqAJQI2H/LwuJVutHQ29h",
+	"GreBDti7ir4euA/7mCZvhQpVJwrUGP0NP2BTcrApRmxlwLHgmnVTwYQ23uPsCDap4VvI2wY1QH42+0K/",
+	"FalpvLzv4WrHVmoRxfetwAy5Vs+2p4UravUtkrWWjElheCVUWv6JzNGd7y9+ZEmpof4T7e4avidvxNvu",
+	"fo7Hl3LhYpyg/89o8nKl1I45qu4cg4RuF3uxDG1kP42ftxHUE7MlTALG7+DTDVfvDBQpCKkQtlX61niL",
+	"GPB5UkIQyQA2Dw0zNKuZRfy+UsIN4xvdbYbeVfS+Ue1c+MFmxUvbIYU/2DITaRX9PqHDejjMb3RQ38EB",
+	"blM4MIsVpPgSWNKR2bYtk113Mo9vFTC6wM4nPJhP0y7gT5at/vt0N7CMqM9x6XhVK2KLpSW1JpV19IXT",
+	"g8D9WMKgK4mZmFf2j/dvYUjj3iSPJK+hbfW6M0hA826TyGbkAvM9KXY8b9DF9IqV29kUzfycZjH9J1nP",
+	"wZxnQhVAkjH/3R2bv5tlmby9y3Bks0uIhTcDbEh8T0S8TQp7usLuVYm3S8FrE2KXvJfrZti4PrFufLtd",
+	"rPkmlketf5s6LuJJ3GCixGxZ4yXpLs9qT3YUaLd2UACdJ4mRE7lhzVQg+hgBLA9D3eRgECHcZZPOmRw6",
+	"OEJgHQxyTM/37E33bAO5c1NfzA5hiC22MYzGIC0WBLEfGdWw4RJpHBj6GhV3Kfvq/pp9oqVp0SUNKAvB",
+	"14ek3rq9NpGs6enRhtwiErDFh2aiNixacR9gPB7KgHyS3KQgt6b1im2VZOEgloWnO9Zw9OZ7IzQbS9cx",
+	"2lrsgDrjXnaCg7uJ8FsgGIgqaZfCUhLNzHHOEE2Q0w8NvI57O0ORYCes3ogbvrWilgd7m10eG9198/b2",
+	"Tr/iFv/mEf87Xtzj2YhKV7uy606Q+369Is6V4eMRel200rnbWBJE8vJhNLHaHXr+LJ+AXMOb2skZ9uwJ",
+	"u6kTfnN8YaJ6UjMDbNUKW3M9C+LGRyVUuEqnNjkipDsXzdahxTyJCeSYrI0jko0+r/WkR3iNV+WGSkpN",
+	"Od4Owe0pUmzGVDAZ3OB1SxCOq1aNwDxFGFV4CVUntR7tVBH+VDX0m6VMHT/xcFz+UDPfIRQQiuydrMJh",
+	"qKsicXpRsKC/zBNGZLdJJZQghkqW7SFlQSBHX47Xd/5qRzaSkQXkiffbuCBcJvFRG94B0rn2jsvPsG4i",
+	"I3dJ671rELNPXTvh9bYMXeDbnDYBFZoHyqS9SUkyaOLCpYpfRlnP/Z+lXsY4BU6gtKYJ9wZIeEWY80hc",
+	"X93eRXrYBrP1lNGoBFc855DX2wJgRwCyoUgnG2kNGJJ0Sz56n96lTB4VYTI9F9vSsYuXetsMT+QcO8S/",
+	"LxbbhmRoTlb4gfLav+We8+pphhmI3iZdr2sVtG7qqaocp6ummHrNAjvL6JelA2cd0NB8hWbNqczaxQi8",
+	"Uz8AzN7lpmxhP144yyBJIltwscGi6BW2GkCc5w9SSFpoOQgZO9aVTsr3jUud/cbgYkEKInyUZ/9mZVH2",
+	"WZO8mGgXOMC6lLzTt0xRte3WA9sbbOxMCc/kiNJzbpUvZLSG3JM/uLsvjoPhCStYhFPum/4+OQH8L3s8",
+	"Esp29hxIwm3ZMZb2cQazmBswnjs43dP4bedYDXQZcpK9TZz0t9b3GuLrOWUx4XzfvPX0VwyXpQcrTfJZ",
+	"E7EkRRa9J+b34LrsLRE1t8fKyoaDx9s9dvhpShxaSp/cgI6eyqsySOyBCaerR3xQxdHWYLAlYKmSLcNS",
+	"u6ZFEAjVT/59disQnVumD3m8uSLNUjGebdhSlCk4lHy9g8JIYMznwku6BWcUXnYTbrr7A9B1EOD/h4kt",
+	"+J/SnsahWG+6vwx9zzl2hN7uW12iCr8pDrrmD6QwJeKb2gZhL4/Rp49zlXV5+H7gCho9avnGFbyLFI8s",
+	"ik9q7kh6/ApSEkXSPE5BYijg88iSkv++PkMcjPP7G7IggrC8k7dvyHzF+b1LqjEydFhFOMdlmZqnn2hJ",
+	"96np+wU8YZZeXlDhWhI0JwtuncJuB9DUpixdILZ364P3wmbmjy7kpmdOE6x+InONbJuur+Xu/nORClrZ",
+	"XJkfOhVaCCw3ArmLbxpumppSuwO4V6SACHTW6SmRAZqW5oiuBY5RgjBSRCoT9Hj3+nps8nLY1Sfh4ttC",
+	"r2DEypx61m//VyYMFZpE2oy365ur//6/jXa31xs3YAefqKqJP4gEDSPOj9qsqO9446ja1XMdynZUXJVX",
+	"s732zpofDj3qCak9dE3eBAEyfUoy8EgoOsGlocaKCzX1VT+Vr3WezClbmcG9xaqafOQwe9ZkzdoelmX5",
+	"b9nv+Mfrsr8HA5QlZIhX+NfatTmhEj0QQReUFOeQaCbvqe1v1NfwvKOZYHI+eeDJhXFN65yDevG4n7oS",
+	"Jz5Zn57Riw67XE0OiXEpmfyo+bbtOYyVhiZgk8jmWNrovr4WQR5y0xnIl25y0+wxq5ms54db5dquz4Oa",
+	"6nSQTHdvKNcEc9fdKutSPUUakMv3H+pBmNA80SWOdfdOtGWta6ZoGbYkMrWzj2wr+ref/t4XMghpBlBx",
+	"RXNt4A0HpFSldpFsrXhPKjXVt+x7jkz+JsKosC/cFM2+XHfQ4XTyeFL4Wpi2bGsKZd6TLZJkHCn+7ae7",
+	"/+opjm/qvraRtZu75rhqyHmfImKjk30Yh7Sv7B/tfA0l2bEKKv9n8p5sIvGsdGH1I19LOC95fi+9BpGX",
+	"mK6hU+NsV4VYU0bX9XpyftalPSTzMrPCMcyLSlmDdfaJN02xGrlpxlVm1LMnBoXNFyNB0ZRC2TLrk4dc",
+	"YKSnqimardY4n03RTEhsm3TmhYyEQMpIZGrz7k6N+FHPS5rDNaUMaYL46pUXY+09tpdtQ+YHXeeuqjG9",
+	"kmwrlXm36bntdWFq7sSLd/5bqI0YNHkv2TGyCZCafsS+Il1fFusV85lSLm/sdz26cSluR5zYyPSw6UTg",
+	"TTbnxTbT+txQACHMDckHTa98ieZbBXGKZSQm2xbWzKShmXGL2EHdLQsTAkUaerks3j4qgXPFI41gd5bT",
+	"Ml07f93CRjVjhjBK1vQun3pi0MqvV7l8kuLvRnrEbDpbCL7ukxMv34DdAMry6W937B7GcmMeA33ws3hn",
+	"01xlGro4ks1SCxP12lrlAZc1ZNEJsiSPZrVHTd+9y3ERVJM8vH6nn+2omqUNwd3G9HYQeGqp+DossPkf",
+	"hljkfwbG56mvml8I+uAav4qaSXveCdGvID4m1jDrYq4fpxOzeKRYgI1paXOg3cgQrhTX51pt1Yoz/a+l",
+	"qHJzwEtuxkTkuiIj4b0ds4vwymsWymMFNyzQHr3GcW9t7DisddKKVxtTHi6C2sEScVyq7J5sM1xH+f8u",
+	"8NDs+rhShgeDK0gikJBs+Jmg6q/b1AKNFFQ1Ls3PAl8PL9mtKdjhv1rQR+io0vQmGeeDTXWZmPmPLLq+",
+	"N0lYd/3TvYGfyHnR7GbQe/HnaJnwO5q6f+C2lyDlTH7ADC+7HpxGXDElg4yBFmHGeM1y4kqsmTNKNG1x",
+	"eCU501zWDO/vKu5cLNbXCjWLcWN9N3YIjZr9KO9AaV5hQYoUm7UK3Y7eQOI8LMn4vbq47V5mt1BXU+Rh",
+	"iuZE0oJAlFNeYilpbtrXwg0ythnQ6uWqie0zK8zB1vc9R5XgS4HXX0gklahzJdF/zG7IQksAkBk6+89v",
+	"zbXWXKsZCyKPKx12fDfboYxWx8/T2PzVxe3rZoiRQ8EY+Ibn6VO8DQdBfuyCJw++1B9/nE54RRiu6GCS",
+	"vD3lKXp5enb6GL38R7ZJubq4vcZqdalMu4WewmbTdr3SxPQaktfCRr8nAXPrBsBgqLwVu2vw405v9BEv",
+	"Pyym50gKYuzuOLciSP8CT3hlo4/leDjucFLo0OOJ2t6f4IqeWCvBOOXpbnv/hWxVhgkQN3iSZnGTNWZj",
+	"pY9ZGiM/VSIIIzvKhWz0NS7LOTYq1Se6Kjc+FtsGJXl6QGt8TyQqsSIiuEO4KPTb619kZ09WHMk6X2kE",
+	"kQRZ0IDdUecrnNBZRHOLh1N0wUx3WqTIowoyZ88R9r5WQXABDcwxJPVbgK0F+z1hSy15PB8fDD3i3Fpc",
+	"vr3F67DrjH8JTZyDqbUIKNDbn2+jfU12XWYGP8fzVE9xe4TifpEHpSta7fx4AN+aifbhsz8cBl6C1J54",
+	"zwReE2W1jK6Q14PAKyl7grN9T1nHueq/HgZV5Tb7SfHmfzoMSGtP+Y4X9Amo78bPto2yUq3MUnIotNYa",
+	"8ASQWjtEB5h2jcPyjs1CR8N3awpn7UFn/n4gbFYGgzmeAIe3rfk6YLW/Gx3hIIT2alGvOVPQUTa9jf2u",
+	"6z/nRa/QMzQD1AK+IaaEQzLi/lpia62BDbhclzSZkjzaF6MqrbFn1JpPwsqzAabUYaOpsFCHUa3almPR",
+	"87EzNaDLAdIcp8025GJtag5q2jiw+MAf/DVvivKNYkXDSAVviqFpg805L7YA4poUFPukp34Ix8iRNeus",
+	"htsUfs1XWODcPI+kJGvIyuXCRuzJKbKF6a0wbI2gQZdFxk3JvTC6IwJ/YEHdO8HO2AfzW5eqwFNaBDsd",
+	"YRTfaEExmucYO4kpJDZ2tKzXayy2x17ldPJ4u2ML2qUSLTZqZC9qAWqU0zZSk43bmOxqmhqoMNjVMsJz",
+	"223roKDPPRjHmB3hDehAhLVhuzX2GgagC688FkSzRWnuB5Zogcteu3srQcyDwTdD1fYhtTPnFXF1KoyV",
+	"+cXpGVqUfJPmcOWC/gsQ9aPB7ChyFWQhiFwdMtQAfjT377yyJk6NBJUHXJI+LHrQgwAW8/Eb7aW1S2tD",
+	"7UwRwa6wXI+laq/UocJ5Z743X4Nbxnxgrlf6vGSNaaxJxYn+zdlHfB0Zs84RJQj7ZkhhAfHxgy90lEuZ",
+	"605kpCNATqIuW/gxJ6MOMw1PduaD8RQf34UnRcRaXi1uTf/Lwcnh86BhZiTnSJUklkasyl2k7Y0fU3e3",
+	"e47eKwoGj5530ZkXvcnzzyOpeJAvi8PH3hwAdIrRp9OSblQkO7YhYXZPivAADlL7hQ0ZGuU8OULw+sF0",
+	"SegVzLsEDaCvPck7ssGmAYRf98rhqVPcbiz3oJu45nyfxXSc9RuP76wfGVZy2Dnu1AtSCQKNdPqjPBus",
+	"yBWvywJalHC2JALNCYpV3Ux9V5rZo6/Lk3hsd+57X56b/zTieg3vb8odbc03zj/YsqAMR041ttUD7bGf",
+	"w3x6F8TjhNKoiT8ifzD38hGHl+5kDhTfpGsCiSUYLcgGbbgouq/NsOc6vr+RxS16hYiGhjvYvb8tRnAw",
+	"JsHPK0WAhfbtulLbcVYLZy99EgvviGAW8/0eAx+16nE2nj+07fJQszcdjwmnpYy0GkCGxfgzO9Ao+0T2",
+	"8XTZzodKdF53SNMqIEytHTjzFNEOZn7NxSKxr4zZ+iVJqGikRV846NCxKaKQAR4yCTvBX5IDQddc9bCR",
+	"vFLphYJ3B4+TlKBXpqeIxik0ukH2WLGpwipfHbhDm6RwwMj6wIFjZJfDkPeUYktA0mkyi8D5QXesVwK5",
+	"aQvG+zykae/7eUWPox7/w1/wA5+gI96Em2hSx4XXBf5XoP4zxEn1pD/84WKn7qwJ6ykgPYI8byNN6C58",
+	"C7pu0uxwe5moSWe3enl6ZqLw4ZdzCJyfaYBmU8TqNRE0R3NesyIoNkge87KW9IGArYs/RUj9U2hJkcPv",
+	"thsZs3AQOhG0xXZ1BLTK7xvCcEauFpPzfyabyrx4+9ue6elno5RdLUbKyvJJtEG2PWzh30mbK6geu6YM",
+	"d+Za3zURMFtDgJKUJFey1fS+nz8H/Z0+kbdTtmPeEKQmhz3BAf60mEz78Q/jdbsuGYSweh3xzhgYd5vG",
+	"j5TXwqZtg3UIHWP5YHpSj6azZgIX6jJ6giew5LrySyOpZgRS2wxmssaPl6MkaBN1ZEa6cPkDhh4SfR4M",
+	"H3VCP3hfyZqyQ3fbJAccMPSo3Y6kx2C3daloVZIRPLsZzLg6iKCaizry/thXcvzjUmGlL9F4Z2U7YuY4",
+	"71YsYvluP8qSIcNCD4wBx8WVrZAyCr2hXjRQBz6AFzj4uoYaBKgSRNp6wUcUzndRAaPOSh0SJFwz+mtN",
+	"xl14hy4oE3cQoh/XZbziCDyMiMow8PK/P7xPCOhSStB5rcbfq4MMuUAP1Rh7RXOryII+jh62EdD28lit",
+	"/XhFKRIrKSGm18tioaceu6wzPro9dZR3dt+dfYdfLGHbZB7YO2/DfhcIB8nVopXO9y3CDDZgecAaQYED",
+	"Xi/bRrbDueQtcAg56RIkR+/b5lx0VVHHW7CWNzVHPrPtZU6wIOKvh8lxxyg7i5JvIqZTEz0KH4wMHX09",
+	"ztvEN00d3NeCQPFEXMrRM9B1VdKcqtEDKyzlhoti5MAuovxcPjNeEXZZvDbum8Pibd1l+NRP6jHM1Ydh",
+	"7UUmuRBTFYZj+s6wqGZJpaLT3FC2TkePIyqpI1i8HPMDFlQDKQ/PqrJVRns0a1+LA3qT0AUEi+n/XtIH",
+	"0h3Zk4YeBz2SCrMijqTjNP8nCMDoWtgi3h0SFKd/2pS7u+4EAoWXZsNLwetq1/d7CJnqGYeO4CnMDYnd",
+	"mvBybHAt8IsuVJFHdUiiBQ4z+0+He5U1oNRqFe8YtVs2oqlTyTdh0kVz4RMSIkmR4TwnUkIjw8iTvBSY",
+	"KUgJe9rLMm1gsO846QPDl+v6JJDUapWVfElZJkhBRWd7lR3WCp3HN1BdqZZESKgGjMYm+1y+ubbVsKN9",
+	"eZkhwMs3yD69TQFtF8Nh+70nhMm6LgPHVva6fNMo4VxLQE2cUPiba0Tvyxenlf6Sso4VTzS/+QvvK1al",
+	"oxxwedWEVHQXeOpAd0h1eU4qRYpvTftCSQpTbXx0lXg/d2S3tqp3A8PYSII9AkuJKCBLQTSHyebbzBxh",
+	"T0sAIH+0wqYg1T3ZmjqWOF8FrZHTy89eW8H4olWMMcoUTOtFvmFEICdTW57laoGn974/pgnHJ2u0Ea/j",
+	"mrkUrb5uF7J1V76Qru2CMZg1xVRzzKDkzHGc1Li8E70mtVrdmlLoOwpRV5SS+bW7NJzP4+tySvHWe2HD",
+	"TI59MQCZWYoIbhtX9BUR1BcoTcDRX47idtdESCqVbccZq4hpHdauaWcT5jwnK8oKhNHN29u7ESUyn7LE",
+	"Io9ni9wFDaOhl/DvVbk9QZmKZRPtqQNmI+huRbbQGqqWHR+l9wHroQ39cG+vsVC05zGsXKEn7Et92963",
+	"8PBDywH5rdbtsJaABTG5xtNGNjCfIPJAxFatKFumtLkcaM0WTgy9fECORYIuVwZaLRbdk1gTTM2TSvLY",
+	"aZjsW6ZFbKgglaGf/sUqIrLOioOxlaAzrGye0XbOYDDzrzXvutB9O4AhwzAL/foDHOOm1+OazrZ9a/TQ",
+	"peDzMha5LGzJChcu6AwMG8HZ0hT/3qy2++psnAmAzAZXv5ErTRUUo8g5MWKz4qUp8futbV/oQ2en+nKU",
+	"WDZR1a7g2X6nHi7ggXxuXGQyql27PZ2iS4WYvjxwdlAl1NhWhpr3Bau9+NhyrP3ToMND8HPfWYDwGCmM",
+	"YTv6GP0zvVsa3e3SNrJrmobvl02i0bXdsaif7h63MTWsqaN7cX0JbhbCpKM3/RNVptK5DFr9JlSngFrz",
+	"2YpLlUEPUqmyulJ0TTKl54jfPr/KktvOghwpLGwbCGueMVNBb0OJFvopr6tInqBtya9pp8qAmPtkfkvt",
+	"yj2dYbAzkirafdh24Sw5LrI5LjHLexv/t/rMFFRa12JhmobOzH4zfRqz7vXMQWVDIgBDmxXNVy0RHEwp",
+	"sjfxG/zM4oGY82tk3zi/dLpI067DjEKzd1yqWVtv7t6SzWTPCipzjYZEx6/NmH/jRhlCD5pnmpPvRZjb",
+	"ySz4ambKV5pW14P1/ztaxTVnGJWlvdjj0PeFRPqqYJaTY9vjm+VTJPlQj+yKmWey4iKRKQGvufNjhrjS",
+	"XTj7PpB3729bFkKbYgMpHJotjFKCTYfcIYRgBN/BS+hvacda+8qaLLOcVquozaMV4aF3Zr5Gsqbq2NPW",
+	"iy+4yEmW8/WaM+g+3fT7iN9b83m7PohGGRRgB4+G7TkXubOyzCgDdzfJ5D2tMtNWcGDRYIUdGtQrMq5a",
+	"/fO6l13jx6y3QIUNUgNU2w9dC0KTuy8RVbYfo2p6y0GxLRff9tWXX778crC1moaGsgFozBSfGpr4fbvB",
+	"irzXAmzcGN8WcsPmEVPzMGlNyMm9/25+lqZCV1GLrxbMH3AZ68Re8Fqjt6PghD6nCI/x9S0876qI8Esl",
+	"zZ9AQrdrzkHj7TheRSqJ5ttA8CCLhWbaDy0CW/Cy5BtD60rgxYLmU1RXjtXm9hUnBQxK8T6XeNt/9UBk",
+	"dH0V1Ya3WkRY8j+gL/5wA093tajrSgENw6TGVIS/KVLtz/fdFq34Bq0x2wZPU8fkYMXQu03cgVoJIlc8",
+	"1pETpsfKnqh0Z287yKeuIehyGbsK0APDlW8nVbNYx+6m0JMMnWlKeX4sQRss2trPNwRiDmOaEhRJARgc",
+	"d3TCYNMtv59GjTTZTyhWbG5kz24KeXDpI93tFFuK9F4z/2HzqkXMrWka2v1ivOObqIRk0oXoMqnpBi6X",
+	"XFC1igQ0+J998EdH09vANdEIFwkOjx1RBDN0c3sxsILBZ49k7/LjvHG+wcThIh6V2SCnSTyOfXK6J9sE",
+	"ZNmGrcNnkOYXwgy9+3Dxemgu92tUD21Q3nTFaebc6xt8EYbXzQ67Fv8icSmq1JqXVJ47jO7D9W/ZqTn7",
+	"f0WttaGIr78DX/xWHd1E3SUTXwueEyl5Z2GZwL9o2ti5ikNgFUBqJXi9XE2DYhSJlSjS3GXN8p29OTPK",
+	"9J64mEUcTyPKLjQpYD0o47VW0e9iT/wFEuZpNcha4aoiTCLOtJhnfEop3bl6+sXOMNuaFpK4LGdBpUo7",
+	"u8+gWBN1PE7a+3UhF2CJhm1misef5h9v3o/jOZ2LdUsnzX6tLwHAGUatJZu16T73FGHmN2RJHj/gqqNR",
+	"SQAkc0/lgQ0u1CqrsFC/B+BV2CdGQ3LgFrZgMg42cAig4LbLHnD5e2DC+AyrJ+kDkkHhhMff5URjvugD",
+	"i17C4waRLL/HZnaLHN+T7ZPG4t7mvCKvS0wjQnuuf7LsnpeFdH0Rv5C+ULTrZ+zi7Lx3Z2vinIbZFsyU",
+	"wVJZ/OE0oDSSISy/LxbC32fxOJxM8cx4hY8OMWxFGEJjVXCHwzLHn0os3qGF5qa2uQk1TEV5sncyIBD9",
+	"vNIiHz+uZ6O9Tp9OVbXRhUy2A/HON5giqTskzlfgnxpQw0wkmpmfcWXawkc0LzOnomvCa9UNecnZEjql",
+	"mQA3aDiqJzzAVqVZQpYmuK+4VE7bMytHEhGMfJ+ZiiAyohaHJo5mHxgczpHoEiwIU9kIiA2RNDddD50i",
+	"ukAUbjjz4XH7qgwXo1bS3yfgxjzLDkNJSS001+/OkkoVCfqyfr0BOF30CC4KUjhrgD7RWJxe43XNZKwE",
+	"uT9D643P+ZoYY9wA9MGp6qXMQWSAnX5KgRcM6ASCWSB3QR9vDPU7C/W6YNNc8bgs/X7tMcVX7eNXIA68",
+	"7SWFxjoundHA1VjrikKUsYL4bgJlmh3oT0dGV++A+8FYDT52VrcbYQMYpfd0w5DotzLb3sectyWMxoH3",
+	"ffRn7QRGlGN226zWpUy3tjvT/zlr+3tmFRGz8GnY8YT/2VxS04kMPU4JGvq+p2oY+S4mrCdbSXFn8TFS",
+	"rRXzZVLkMB4XRHu7kxrVF4a2n9CdZEfyU+5Kw3upWN1yseICL0lG2JIy0hdb5jN77gmpGrTtWK8EKagc",
+	"Z5G9dXbemNfG1X3wBmHXyhyj3OdH6y2HEQef01/hssXykuf3mbwnkd5EBV249Hnnw4QhsnnsbfLOIT5M",
+	"IbjIcptr3kX4WNV7ZfRMVVyI5uzc5N4Ca5uX3F03PMhMTF1h1ykz1jkQLcHfo0/u2DtSp03PlQl8F5cK",
+	"QuXhznao9FFpDqDrl612twEeR1yMlGvaRomOx8rbJBFnCEezR3druql8lYnHWHbUrg+hEw+CPBAhyVD8",
+	"kwOPSo1hrS6AyNL4J3wdRIDqEPz0VzQxnyRWNBmfAgpw3JF1VWJF3kSTqpT9ommciCD0zzCPpIZ0NgbW",
+	"Mvd+vPvlXHqW1SFk2FOoTeGBcE9ZVavM1U/Y34wB2k1jKu/OfpGcGR/B47rsNvQ4qLJ1Jyds3jMPPpVT",
+	"NJuXfG5mXtCSDExtMvsGDsHnlQJZaHnexfO2X+aIShcnSEcIsYypjoP/twPzcAemP3WXzTgsurauat9J",
+	"0jV502vxMnYjE8AJz4jC9ybAiWHGrYDwLTrzmSDt5HsbeJsoQVigBM7vA5UNd+dX2A9sgATD5VbRXL8/",
+	"ORemgmvBgeWav/yb4lIprodc3J3+2z9id/+XX4+++QtaqpgU9suvyPzciZr/IWj+8c3335d8jst3EXn0",
+	"wkmjTmqXRF8EbtIIjcXLPBHD2L4n22EdLxr91RtE1hVA5qTRocTNdGTdvLcxdzGSdHEDgZ9V/rHeI5BU",
+	"gwKYKeJqk8cE9AixCbvC5Z/0ZqTHQITU5Mr2+FPW2ITw+Nn/eR6Rp0w8RIdofQVCJmTXtJM4oDAAIWon",
+	"6mSEXXQn0OWIzlU/Wm/URd11IM5o4asmBMX0Dsh8mWNJcyhHk7ZNB9x3ehxAmBLm3Bt8GO4g4gnj4wG8",
+	"MsANo7nZSQeTgTofpsg91ATw5TbGF9oYRBIcRYgNq3rGGx3+LpUnPmHlhvbZ7d9eX/LJOqbHH8Ko+kud",
+	"ZaD0aUzRbK+MolHyHOZmx2nmtoZKPrZK4+u94o4pt9PgtZfSxpVujNSz6T15Rdfkrjv997XWUrryIbWK",
+	"K1PzjeMx2ZAqPJLdv+NSAVxXyYVSc2+GTuFiHh9NDaPh6ALlduPjC0TNxpml9lfufIL4QhFm9EepFzEx",
+	"OyunWppYIkFkXVpgTL2VBDb5WFFBshrywfGiU2XwGmy4wD2p1AHmbUEMeWxwLJK4wloOsWm+pvWxMc85",
+	"5681jyJIZt8FoSMn8JMkM8dP1FYCINc4Vm3vwvjQbXMXG7XsW1PZ0uihXI1W+AEM8Fpm+l2FbOM8cD6B",
+	"o9wUc15s97xdr1686D7FP1u4vG80NK5UT0AYacGN8Gk2/+pVT+URS2hNhTwt8AtSlTgnEG6nfx7n7HNE",
+	"btMw4n7aB18XY5eovwjKWNi6FN2lMI8X9VqBJb1Z1E9I304N/59J4j2kYVKq4/4Nm3PtkacP28t7rvwO",
+	"MCjoqEVNTfZ2FcRZ89MsJSMVsN+fFm5/bIVHAFggY7sW9PuyJffzDokKeqOuiKFfjZXbKSxRoNkbA2ek",
+	"0IjD23HBy/Z4LtmCR4oH22WeNEjZEYU/tZhLp6nrYYo0qOBkjJ1OoQ1myhfGofmqoShl5hAkmSaelBaS",
+	"8o9tRW9PM92HvcBlOcf5faZ4FgW1iXJFNbtnfMM85E3NcFsy1XGgNuztxMNUE6ZmF1Hfu4WgE0Elj9Xa",
+	"bBx6zQ6mLotqNkWzWpQnsJrR/GoRcRym6MoN+iPBNIJWPXGdWsx1dgq+QDPzvZ2RsiW4mGaxfPKOb/sJ",
+	"JjjSI4rg1KIMlx1rJwVftIeEtdrO7luzEzhVQnj+DFc0o8XMh+X7ah3zbasE2rFsCZhhZ1nkgBHYu3vu",
+	"fcBy6tOLNSsy0Z6pGld32S3WOnCpeCXRnGiB3FzmaPVzVpACKDbxFXhrx2glRd4SQMkSvCVZQufShLPb",
+	"S7z28c/Gu5JeXXIXsISo/1l7BNSPokvmNOL9y7GzQqw6QOfG3J2E8Ou9zR1ulLIweVn0c52LWW7MweyC",
+	"OOKEdocmH9XemsefWbPxow9tVLZ0q9ikS5229YcYN3wl0bqyt/yIo2gGDR+C+dHnU2Q57ovuwmVp/YUa",
+	"9yYFrwhsDkssgAL1LN3rpRnA+950/kCEoIXLREiuxLYrMHxro8GopabmYYjqYeMEc+DILnhwn7VHzrD9",
+	"4QzhqiqpS+1jXKGZ+WGccbIFUlybLKl09XtboroP16sl2QMxwVdW4l47siGp4E4vnEH9iNIehur7FnR0",
+	"2/YcHbfsZkWhGG7iVq1b5Vu4WdCCWT4VCnqIgQpV4zI1lAj9DT/gW/gELWoGpQJdOt7vasJ0wNjwv0js",
+	"YqOPeOCTAwx3V6gFjRiRTGuBI0MM/3x12KD8I2cZWNsGqnV1KDguMtifzALTMlZl2skJ/lDS3hL3eTSu",
+	"Oym21kN4QGxt/Cb+RObvOL9/h1lRmqYbUWuKdRJhtCHzFef3JmW1LJOSKyoK0beJXdguKvoBvtYqyQNh",
+	"Kp5K2+nm2YPQWIW911nq04GJD3A7+bIa1RPJz66uCS7LtIYzgyWd7P6f4oI7qA4yjvRDwsUyWp6KiyVm",
+	"VBprvw+scuc6JyVnS4kUPyybVgtnLlKvIeF4nG8aI5vzQrPWJuY+menafWXJJ+vMJgVWeN4WdYet6tAd",
+	"9bU1Ch7dYV9LdJeKrPdp/KZl7gzboqI1vicSaSyJwDZsc/i7GovKOl9BTweV3l90P+wwmBAzEHbg+DUe",
+	"TtFF2AvNWMhABDpH2Idsab4rEVW2d5oFGMq5No3Mnw+2UTu04WNmEG7tpJGWA9aICjg0LObzdmoFifKt",
+	"xuR/uUjUUY2VYfyNKVVejB4NpWaYGtEP3nwP1FsJAqFso1c9psGsTZSUR9/Et2ai/Ytofzishg95rMpx",
+	"3WoNSj5Xn9ewAfsoABu/+ojO+Mbuvi0/V4vXsJN1Vysk+CV2vzsaPxrW5fziL0/PjGMUfjkHb+JMgzSb",
+	"IlaviaA5mvOaFYHCSB7zspb0gUBqG1en6K+UlIUv9EOlCxLwOruJwvSRRCBKmsIipCOb/zCmE7k43fK0",
+	"Yf1BP/5AEwZkmkvSBE9wRq4Wk/N/jm8+/tueMP6z4XFXi5GkJ5+EubLtYQv/TsyxoHrsmjKseCQDxR7j",
+	"1pZAIiXJldSyQjT0ZTcttapsCYKj2G9ns3Hb1c22t7f+U9vMt0nXB/jTSsvZj38Yzyq7BMLjGg6PqTM5",
+	"bLjyjOWDq4w/ks6aCVwp/dETPEHv38VhLepHILXNYCZr/Hg5osWmFnlqI/Cs8aOTWQ8YesAVCYePOqEf",
+	"fMmQNWWH7raR0A8YetRuR9JjsNu6VLQqyQie3QxmXB1EUM1FHXl/7Cs5/nEJIghGXZodI9PB3HsHAdE3",
+	"xsbTalUWWOiBRTFxccXK7Wj0hpLuQCOaAF6TIGUL5UILKHakN1lRVY6X051tfNSgmtFfazLuwjt0QcLa",
+	"QYh+XJfx7C2TQwn97qhShGl5+r8/vE+wgSpbhGw0PAfpRUAPFc7JAbeKLOjj6GEbgatqtHj4cTjEZkBV",
+	"MlVYakHVFq6wLbnNC9LbyVh/YEu0wHXQf7dZWQ7jk1ZR+cbEhiv6d7KdfPwIam5XvM9Pxm91t71H33vT",
+	"kbGGnWsdzJTTg7K6kmj1akWwUHOCXTBiyXEhm+qe+k8X15fyFL3F+cp7MnIsBLWRjcF+nHXQNWvbqY0f",
+	"qIW4lNxCMHs8Udv7E8ZZrtW/plOHadJvnfgWPP9xQWgxC/9kHRIn+s8Qx+eNftJ5ckEnLEhemkLrZH2K",
+	"fjIRf1xCRJzxAk/D1U3JAGn57RptnEnY7WSFJVoQCAf4FmG2be6pK6CkT7mkOWEmvsAdcYXzFUEvTs8m",
+	"ENimqUCpSp4/e7bZbE4x/HzKxfKZHSufvb98/faH27cnekzDDicakhWvJUE/6KO4uL6c+PC1yfnky9Pn",
+	"z80AXhEGHVYnL0/PTl9OAtf+M0cYz5i1uXQGGFxISZcMTJCXb1xmpsWECRIHD4dzDvnuffDXyzcu3SUI",
+	"WbFo5m2z8hTVTNES/IgLKkxTFEOnp+hioWzC+7RlIbWUbdo8zkkOzhmq4IRKKD+qJCqwXM05FoWjVVP8",
+	"3gWwaPI3G/Hh8KZ+GUMYvTr7Zmpoa78NoqlEplfQ22QFWtIHIqEFEUymJz5HkJyEMHpxdgZBwLwuC/sj",
+	"0vSP1lwQGxWMadOb3X7igoepRJRBBoTpbwaVxvRx2O8k58yspe9cqx+xRgbUCGC8wSms89WZ80fpWRdc",
+	"LLl+ZqbWauKwixnZgGXCXa/LYnI+cb9rCpzYoldQvjtqu2g+eWYL5l2+AbPFwMfvuFRwhT7+3HhGgYZf",
+	"nJ1B6l5jiIUIEhPb8OwX20M2tHry+9ij4b56dmM3RgrD8JNsdxoLrvGD4dYJXfJP9RV9ZfbQNbnf67Pv",
+	"cGHrQcCIl8MjfmQ2e1WSwgz6JlY6TDZxum7nNlHPUQ4OCEdSlpumKILYWC+L/6m/gnZ/0lx7F13z5enz",
+	"l/rag0eZqnNbkxVMKfrj2dXfZyjXmozUko6soXW1AUWzWWNKg0HGqRPeRiW21vPq+IjhRc75EgbKPZ7w",
+	"WuUcmLIITns6efXim2HU3nH+AbPthVJkXSnQKr5MOcS/Ylo6oqrXayy24Lky6zd8TT/+eKmv0URTlZz8",
+	"rEc07NpZkDrZ9d+BKYWIaTYIficXcQ9v+OWbqXV3NXFhDX/1IUNRtjG1OEavzl5+2z4OzT8DFgIn00gb",
+	"FKr/BqmJESaj93oQg9GDNHeJcIz+g3pHsCiOupsjOBLjKlvwmhWDjOkHrm5a1FqHd3xodJshjHRKXFT0",
+	"LUS9RFibEwYlwnPgGFy4xuP2PbP0BgnkhgRPf58Ld0ugRoMn6ch1k1upyPoZrqiMXrb3VPou+9CeUMvN",
+	"EPYPgk4YWDBFvCy0HA2yzdRcOLJFG+Ci64oLZS9ok1fmL1OOmZVjNRKpRCVZKMTrgOOGd8/IGHADQTZg",
+	"nLkgibUV2dqS7saF8LsZrHTr85j3L+aSKI0tveHJ53iU/WLjnmQ7pJNmQck5/D397ISrqc1F7UKNFDjF",
+	"gHzbud4tMjalImhRxYn5+9ib/cq82UYNbGgI8tv1hS9hFMQzROnElJy4fHP9uaglWHAcxbQG7tGND9ww",
+	"t+LzEk83NVCo4qG2vkSyaXQN25Bp1HFPts9+rbnCWdBks+IyWmwWuEfJl7Z7KNHsa+rlhSA6sE0MdvZ/",
+	"6KUmvmXPd7zYPj0JwCI3xDcRT6MAGOWrMwEBHC8+jNgYEFc2txjp3SB4ZgF34OQoIb1vWAz44L98ahkA",
+	"Kn9usHSFZ8VO4VtXLlcJnB9zd87+MhKpivNMlnwziJtWj0aN2jvOb/XAp0aVuZ22cp9D3ZoLgjScJfiX",
+	"WWiTMoYl+1w9f3kAAqCp5EEYeA8jPwm1aFFGzy76N3w8tzSMwMlV98QY8WpJtCjomwdrreRXy5wc23z7",
+	"AHy0xS+Zr69Qkq6uBReBGqSVW0iINKZPCFrxNRb29THXvh4zBGHmXXaXNX8gf0al6I8uYL0hIlUZt4Tg",
+	"jOYJGoK3rx+lHriOX6kKwhOL+9duv59L5PcLjhPigmHdPlb7+59S/G/6sHFE2IKLvFcJCHxWwCNa3qp/",
+	"/qyZgaEPw0L2wv4M7UiFNQkaWzhY1U1hBvBDN76M82fPnr/4+vTs9Oz0+fnLs7MzYDYWtt/2grah0ZOz",
+	"/xSBZ0rfEmdEPG2cZOYKfpz+FlHnYJZ2nzpvigQ7fzPVTmGs6T5w+tLFALGvwsefP/6/AAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

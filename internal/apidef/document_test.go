@@ -32,7 +32,7 @@ func TestDocumentsStateWhatTheyAreSearchedBy(t *testing.T) {
 	require.Equal(t, `{"more":1,"api_definition":{"api_id":"a","id":"d","name":"n"}}`, string(doc.WithAPIIDs("a", "d")))
 
 	doc = imported(t, checks.Policies, `{"_id":"61df10078f11dd00097cb55f","id":"gold","org_id":"o"}`)
-	require.Equal(t, Policy{ID: "61df10078f11dd00097cb55f", ExplicitID: "gold", OrgID: "o"}, doc.Policy())
+	require.Equal(t, Policy{ID: "61df10078f11dd00097cb55f", ExplicitID: "gold", OrgID: "o", Active: true}, doc.Policy())
 	require.Equal(t, "61df10078f11dd00097cb55f", doc.ID())
 	doc = imported(t, checks.Policies, `{"id":"gold"}`)
 	require.Equal(t, `{"_id":"61df10078f11dd00097cb55f","id":"gold"}`, string(doc.WithPolicyID("61df10078f11dd00097cb55f")))
@@ -49,7 +49,8 @@ func TestStoredDocumentsThatGatewaysCannotDecode(t *testing.T) {
 		`null`:                             {{Reason: "is null"}},
 		`{`:                                {{Reason: "not one JSON value in UTF-8"}},
 	} {
-		require.Equal(t, want, checks.APIs.Stored([]byte(raw)), raw)
+		_, problems := checks.APIs.Stored([]byte(raw))
+		require.Equal(t, want, problems, raw)
 	}
 }
 

@@ -17,7 +17,11 @@ func GatewaySession(known *contract.Contract) (func(json.RawMessage) json.RawMes
 	if op == nil || op.Body == nil {
 		return nil, errors.New("contract: no createOrgKey")
 	}
-	sessions, err := jsonschema.Compile(op.Body.Schema, jsonschema.Options{Integers: true})
+	session, err := op.Body.Strict()
+	var sessions *jsonschema.Schema
+	if err == nil {
+		sessions, err = session.With(jsonschema.Options{Integers: true})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("contract: %s: %w", op.ID, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/config"
@@ -18,7 +19,9 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	const value = "correct-horse"
 	cfg := config.Config{
-		Server:   config.Server{AdminSecret: value, NodeSecret: value},
+		Server: config.Server{
+			AdminSecret: value, NodeSecret: value, SecondAdminSecret: value, SecondNodeSecret: value,
+		},
 		Database: config.Database{URL: "postgres://user:" + value + "@host/db"},
 		Gateway:  config.Gateway{Secret: value},
 		Redis:    config.Redis{Password: value},
@@ -61,6 +64,53 @@ func TestLoadSecret(t *testing.T) {
 		stored, err := config.LoadSecret("", dir, "admin-secret")
 		require.NoError(t, err)
 		require.Equal(t, config.StoredSecret{Value: generated.Value, Path: path}, stored)
+	})
+	t.Run("a file that is empty, or that every account can use, is an error", func(t *testing.T) {
+		path := filepath.Join(dir, "bad")
+		for content, want := range map[string]string{"": path + " is empty", " \n": path + " is empty", "a \n": "white space", "a\nb": "control character"} {
+			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+			_, err := config.LoadSecret("", dir, "bad")
+			require.ErrorContains(t, err, want)
+		}
+		require.NoError(t, os.WriteFile(path, []byte("good\n"), 0o600))
+		for mode, ok := range map[os.FileMode]bool{
+			0o600: true, 0o400: true, 0o640: true, 0o660: true, 0o644: false, 0o602: false, 0o666: false,
+		} {
+			require.NoError(t, os.Chmod(path, mode))
+			_, err := config.LoadSecret("", dir, "bad")
+			if ok {
+				require.NoError(t, err, "%04o", mode)
+			} else {
+				require.ErrorContains(t, err, "run chmod 600 "+path, "%04o", mode)
+			}
+		}
+	})
+	t.Run("starts at the same time agree", func(t *testing.T) {
+		const starts = 16
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "new-secret.new"), []byte("half"), 0o644), "of a killed start")
+		got := make(chan config.StoredSecret, starts)
+		for range starts {
+			go func() {
+				secret, err := config.LoadSecret("", dir, "new-secret")
+				assert.NoError(t, err)
+				got <- secret
+			}()
+		}
+		values, generated := map[config.Secret]bool{}, 0
+		for range starts {
+			secret := <-got
+			values[secret.Value] = true
+			if secret.Generated {
+				generated++
+			}
+		}
+		require.Len(t, values, 1)
+		require.Equal(t, 1, generated)
+	})
+	t.Run("reloading generates none", func(t *testing.T) {
+		_, err := config.ReloadSecret("", t.TempDir(), "admin-secret")
+		require.ErrorIs(t, err, os.ErrNotExist)
 	})
 	t.Run("a file that cannot be read is an error", func(t *testing.T) {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, "directory"), 0o700))

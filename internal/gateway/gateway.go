@@ -7,14 +7,18 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -51,12 +55,16 @@ type Config struct {
 	Host   string // with or without a scheme: "http://tyk-gateway"; empty: no gateway
 	Port   string // empty: as in Host, or the scheme's
 	Secret string // the gateway's `secret`
+	// TLS is for a host with https://; nil is Go's default.
+	TLS *tls.Config
+	// Dial opens connections; nil is how net/http does it.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Client calls the control API of one gateway.
 type Client struct {
 	base   *url.URL
-	secret string
+	secret atomic.Pointer[string]
 	http   *http.Client
 }
 
@@ -71,44 +79,80 @@ func New(cfg Config) (*Client, error) {
 	}
 	base, err := url.Parse(strings.TrimRight(address, "/"))
 	if err != nil || base.Hostname() == "" {
-		return nil, fmt.Errorf("gateway host %q is not an address", cfg.Host)
+		return nil, fmt.Errorf("gateway host %q is not an address", withoutUser(cfg.Host))
 	}
 	if cfg.Port != "" {
 		base.Host = base.Hostname() + ":" + cfg.Port
 	}
-	return &Client{base: base, secret: cfg.Secret, http: &http.Client{Timeout: Timeout}}, nil
+	client := &Client{base: base, http: &http.Client{Timeout: Timeout, CheckRedirect: noRedirect}}
+	if transport, ok := http.DefaultTransport.(*http.Transport); ok {
+		transport = transport.Clone()
+		transport.TLSClientConfig = cfg.TLS
+		if cfg.Dial != nil {
+			transport.DialContext = cfg.Dial
+		}
+		client.http.Transport = transport
+	}
+	client.SetSecret(cfg.Secret)
+	return client, nil
 }
 
-// PurgeLapsedTokens deletes the OAuth tokens that expired longer ago than the gateway retains them.
-func (c *Client) PurgeLapsedTokens(ctx context.Context) error {
-	return c.call(ctx, http.MethodDelete, []string{"tyk", "oauth", "tokens"}, url.Values{"scope": {"lapsed"}}, nil, nil)
+// withoutUser returns a host without what precedes an @, which may be a password.
+func withoutUser(host string) string { return host[strings.LastIndexByte(host, '@')+1:] }
+
+// SetSecret replaces the gateway's secret, for requests that are sent from then on. It does nothing on a nil client.
+func (c *Client) SetSecret(secret string) {
+	if c != nil {
+		c.secret.Store(&secret)
+	}
 }
+
+// noRedirect has a redirect returned as the response. A gateway redirects a path that it cleans, such as
+// /tyk/keys/../reload: following it would let an ID choose the operation.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // ReloadGroup makes every gateway on the Redis of this one reload its policies and APIs.
 func (c *Client) ReloadGroup(ctx context.Context) error {
-	return c.call(ctx, http.MethodGet, []string{"tyk", "reload", "group"}, nil, nil, nil)
+	return c.call(ctx, request{method: http.MethodGet, path: []string{"tyk", "reload", "group"}}, nil)
+}
+
+// request is a request to the control API.
+type request struct {
+	method string
+	path   []string // the elements, unescaped
+	query  url.Values
+	body   []byte
+	// contentType is the media type of the body; "" is JSON.
+	contentType string
 }
 
 // call sends a request and decodes the response into out, unless that is nil. It returns ErrNotConfigured,
 // ErrUnreachable or a *Refused.
-func (c *Client) call(ctx context.Context, method string, path []string, query url.Values, body []byte, out any) error {
+func (c *Client) call(ctx context.Context, r request, out any) error {
 	if c == nil {
 		return ErrNotConfigured
 	}
 	target := *c.base
-	for _, element := range path {
+	for _, element := range r.path {
 		// Not JoinPath: it would resolve an ID such as "..".
 		target.Path, target.RawPath = target.Path+"/"+element, target.EscapedPath()+"/"+url.PathEscape(element)
 	}
-	target.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(body))
+	target.RawQuery = r.query.Encode()
+	if r.method != http.MethodGet {
+		// The gateway may make a change whose caller has gone. Timeout ends the call.
+		ctx = context.WithoutCancel(ctx)
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target.String(), bytes.NewReader(r.body))
 	if err != nil {
 		return fmt.Errorf("gateway request: %w", err)
 	}
-	req.Header.Set(secretHeader, c.secret)
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(secretHeader, *c.secret.Load())
+	req.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
 	resp, err := c.http.Do(req)
 	if err != nil {
+		if failed, ok := errors.AsType[*url.Error](err); ok {
+			err = failed.Err // without the URL, which may have a key
+		}
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer resp.Body.Close()

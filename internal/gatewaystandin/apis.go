@@ -128,8 +128,8 @@ func (h *apiHandler) checkKey(api *spec, r *http.Request) *refusal {
 		return &refusal{http.StatusUnauthorized, "Authorization field missing"}
 	}
 	key = strings.TrimPrefix(key, "Bearer ")
-	held, found := h.keys.get(r.Context(), h.keys.name(key))
-	if !found || applyPolicies(&held, h.state.policy) != nil {
+	name, held, found := h.keys.find(r.Context(), api.OrgID, key)
+	if !found || applyPolicies(&held, &api.OrgID, h.state.policy) != nil {
 		return &refusal{http.StatusForbidden, "Access to this API has been disallowed"}
 	}
 	if held.IsInactive {
@@ -142,7 +142,7 @@ func (h *apiHandler) checkKey(api *spec, r *http.Request) *refusal {
 	if !has && len(held.AccessRights) > 0 {
 		return &refusal{http.StatusForbidden, "Access to this API has been disallowed"}
 	}
-	return h.checkKeyLimits(api, h.keys.name(key), &held, right.Limit)
+	return h.checkKeyLimits(api, name, &held, right.Limit)
 }
 
 // authHeader returns the header of the auth token: that of auth_configs.authToken, else of the legacy auth.

@@ -16,6 +16,26 @@ const (
 	defaultRedisPause     = 10 * time.Second
 )
 
+// Version is the version of the gateway that the stand-in behaves as, where versions differ: in how they register, and
+// in what they load.
+type Version string
+
+const (
+	// Version5_11 ignores the body of a 409 to a registration.
+	Version5_11 Version = "v5.11.1"
+	// Version5_14 reads that body, as versions from 5.13 on do, and loads the identity providers of clients.
+	Version5_14 Version = "v5.14.0"
+)
+
+// Versions returns the versions that the stand-in can behave as.
+func Versions() []Version { return []Version{Version5_11, Version5_14} }
+
+// readsConflict reports whether the version decodes the body of a 409 to a registration.
+func (v Version) readsConflict() bool { return v == Version5_14 }
+
+// loadsClientIDPs reports whether the version requests the identity providers of clients with each reload.
+func (v Version) loadsClientIDPs() bool { return v == Version5_14 }
+
 // Config configures a stand-in gateway. A zero duration means the default of a real gateway.
 type Config struct {
 	// Listen is the address of the control API and of the served APIs. It defaults to a free port on loopback.
@@ -26,6 +46,8 @@ type Config struct {
 	NodeSecret string
 	// ControlSecret is what the control API expects in x-tyk-authorization.
 	ControlSecret string
+	// Version is the version that the gateway behaves as. It defaults to Version5_11.
+	Version Version
 	// Redis holds keys and delivers notices. Without it, keys are in memory and there are no notices.
 	Redis *redis.Options
 	// Hostname is sent as x-tyk-hostname. It defaults to "gateway-standin".
@@ -73,6 +95,9 @@ func (cfg Config) withDefaults() Config {
 	}
 	if cfg.Listen == "" {
 		cfg.Listen = "127.0.0.1:0"
+	}
+	if cfg.Version == "" {
+		cfg.Version = Version5_11
 	}
 	if cfg.Hostname == "" {
 		cfg.Hostname = "gateway-standin"

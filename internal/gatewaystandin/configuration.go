@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -137,13 +138,15 @@ func (c *configuration) find(path string) *spec {
 }
 
 // served returns the sorted IDs of the APIs with a route.
-func (c *configuration) served() []string {
-	ids := []string{}
+func (c *configuration) served() []string { return slices.Sorted(maps.Keys(c.servedNames())) }
+
+// servedNames returns the names of the APIs with a route by ID.
+func (c *configuration) servedNames() map[string]string {
+	names := map[string]string{}
 	for _, each := range c.routes {
-		ids = append(ids, each.spec.APIID)
+		names[each.spec.APIID] = each.spec.Name
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	return names
 }
 
 // forOrg returns the API through which the control API reaches an organisation's session: the first of the

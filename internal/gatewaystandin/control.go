@@ -53,6 +53,11 @@ func (c *controlAPI) route(r *http.Request, path []string) (reply response, foun
 		if rest == "tokens" {
 			return c.oauthTokens(r), true
 		}
+		if len(path) > 1 && path[1] == "clients" {
+			return oauthAPI{c.state, c.keys}.serve(r, path[2:]), true
+		}
+	case "certs":
+		return certificateAPI{c.keys}.serve(r, rest), true
 	case "apis":
 		return c.apis(r, path[1:]), true
 	case "policies":

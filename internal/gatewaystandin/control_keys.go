@@ -3,21 +3,12 @@ package gatewaystandin
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 )
-
-// keyChange is the response to a change of a key.
-type keyChange struct {
-	Key     string `json:"key"`
-	Status  string `json:"status"`
-	Action  string `json:"action"`
-	KeyHash string `json:"key_hash,omitempty"`
-}
 
 type keyNames struct {
 	Keys []string `json:"keys"`
@@ -46,7 +37,7 @@ func (c *controlAPI) createKey(r *http.Request) response {
 	if !decoded {
 		return failure(http.StatusInternalServerError, "Unmarshalling failed")
 	}
-	if err := applyPolicies(&s, c.state.policy); err != nil {
+	if err := c.state.applyPoliciesOfAPIs(&s); err != nil {
 		return failure(http.StatusInternalServerError, "Failed to create key - "+err.Error())
 	}
 	if len(s.AccessRights) == 0 {
@@ -62,11 +53,13 @@ func (c *controlAPI) addKey(r *http.Request, key string) response {
 	if !decoded {
 		return failure(http.StatusBadRequest, "Request malformed")
 	}
-	if applyPolicies(&s, c.state.policy) != nil || len(s.AccessRights) == 0 {
+	if c.state.applyPoliciesOfAPIs(&s) != nil || len(s.AccessRights) == 0 {
 		return failure(http.StatusInternalServerError, "Failed to create key, ensure security settings are correct.")
 	}
 	if key == "" {
 		key = newKey(s.OrgID)
+	} else {
+		key = namedKey(s.OrgID, key)
 	}
 	return c.saveNewKey(r.Context(), key, s)
 }
@@ -74,6 +67,7 @@ func (c *controlAPI) addKey(r *http.Request, key string) response {
 func (c *controlAPI) saveNewKey(ctx context.Context, key string, s session) response {
 	s.DateCreated = time.Now()
 	s.QuotaRemaining = s.QuotaMax
+	s.BasicAuthData.hash()
 	if c.keys.set(ctx, c.keys.name(key), s) != nil {
 		return failure(http.StatusInternalServerError, "Failed to create key, ensure security settings are correct.")
 	}
@@ -81,6 +75,9 @@ func (c *controlAPI) saveNewKey(ctx context.Context, key string, s session) resp
 	change := keyChange{Key: key, Status: "ok", Action: "added"}
 	if c.state.cfg.HashKeys {
 		change.KeyHash = hashKey(key)
+		if s.BasicAuthData.Password != "" {
+			change.Key = ""
+		}
 	}
 	return ok(change)
 }
@@ -90,13 +87,17 @@ func (c *controlAPI) updateKey(r *http.Request, key string) response {
 	if !decoded {
 		return failure(http.StatusBadRequest, "Request malformed")
 	}
-	name := c.nameOf(r, key)
-	old, found := c.keys.get(r.Context(), name)
+	name, old, found := c.find(r, s.OrgID, key)
 	if !found {
 		return failure(http.StatusNotFound, "Key is not found")
 	}
 	s.DateCreated = old.DateCreated
-	if applyPolicies(&s, c.state.policy) != nil || len(s.AccessRights) == 0 || c.keys.set(r.Context(), name, s) != nil {
+	if s.BasicAuthData.Password == "" {
+		s.BasicAuthData = old.BasicAuthData
+	} else if s.BasicAuthData.Password != old.BasicAuthData.Password {
+		s.BasicAuthData.hash()
+	}
+	if c.state.applyPoliciesOfAPIs(&s) != nil || len(s.AccessRights) == 0 || c.keys.set(r.Context(), name, s) != nil {
 		return failure(http.StatusInternalServerError, "Failed to create key, ensure security settings are correct.")
 	}
 	if r.URL.Query().Get("suppress_reset") != "1" {
@@ -109,10 +110,11 @@ func (c *controlAPI) getKey(r *http.Request, key string) response {
 	if isHashed(r) && !c.state.cfg.HashKeys {
 		return failure(http.StatusBadRequest, "Key requested by hash but key hashing is not enabled")
 	}
-	s, found := c.keys.get(r.Context(), c.nameOf(r, key))
+	_, s, found := c.find(r, r.URL.Query().Get("org_id"), key)
 	if !found {
 		return failure(http.StatusNotFound, "Key not found")
 	}
+	s.BasicAuthData.Password = ""
 	return ok(s)
 }
 
@@ -120,12 +122,27 @@ func (c *controlAPI) listKeys(r *http.Request) response {
 	if c.state.cfg.HashKeys && !c.state.cfg.ListHashedKeys {
 		return failure(http.StatusNotFound, "Hashed key listing is disabled in config (enable_hashed_keys_listing)")
 	}
-	return ok(keyNames{c.keys.names(r.Context(), keyPrefix, r.URL.Query().Get("filter"))})
+	org := r.URL.Query().Get("filter")
+	if c.state.cfg.HashKeys {
+		org = "" // hashes are not filtered
+	}
+	names := c.keys.names(r.Context(), keyPrefix, org)
+	if org != "" {
+		names = append(names, c.keys.names(r.Context(), keyPrefix, beginningOfKeys(org))...)
+	}
+	return ok(keyNames{names})
+}
+
+// beginningOfKeys returns what all keys of an organisation begin with. Its last byte is left out: it depends on what
+// follows.
+func beginningOfKeys(orgID string) string {
+	text := base64.RawStdEncoding.EncodeToString([]byte(`{"org":"` + orgID + `"`))
+	return text[:len(text)-2]
 }
 
 func (c *controlAPI) deleteKey(r *http.Request, key string) response {
-	name := c.nameOf(r, key)
-	if _, found := c.keys.get(r.Context(), name); !found {
+	name, _, found := c.find(r, r.URL.Query().Get("org_id"), key)
+	if !found {
 		return failure(http.StatusNotFound, "There is no such key found")
 	}
 	if !c.keys.remove(r.Context(), name) {
@@ -139,20 +156,17 @@ func (c *controlAPI) deleteKey(r *http.Request, key string) response {
 
 func isHashed(r *http.Request) bool { return r.URL.Query().Get("hashed") != "" }
 
-// nameOf returns the name under which the key of a request is stored. With ?hashed=, the key is a hash already.
-func (c *controlAPI) nameOf(r *http.Request, key string) string {
-	if c.state.cfg.HashKeys && isHashed(r) {
-		return keyPrefix + key
+// find returns the session of the key of a request, and the name under which it is stored. With ?hashed=, the key is a
+// hash already.
+func (c *controlAPI) find(r *http.Request, orgID, key string) (name string, s session, found bool) {
+	if !c.state.cfg.HashKeys || !isHashed(r) {
+		return c.keys.find(r.Context(), orgID, key)
 	}
-	return c.keys.name(key)
+	s, found = c.keys.get(r.Context(), keyPrefix+key)
+	return keyPrefix + key, s, found
 }
 
-// newKey returns a key: base64 of a JSON object with the organisation and an ID.
+// newKey returns a key with a random ID.
 func newKey(orgID string) string {
-	text, _ := json.Marshal(struct { // cannot fail: strings only
-		Org  string `json:"org"`
-		ID   string `json:"id"`
-		Hash string `json:"h"`
-	}{orgID, strings.ReplaceAll(uuid.NewString(), "-", ""), "murmur64"})
-	return base64.StdEncoding.EncodeToString(text)
+	return namedKey(orgID, strings.ReplaceAll(uuid.NewString(), "-", ""))
 }

@@ -44,6 +44,8 @@ func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		message = `{"NodeID":"node-1"}`
 	case "/register/ping", "/system/node", "/system/key/quota_trigger":
 		message = "{}"
+	case "/system/clientidps":
+		message = "[]"
 	}
 	_, _ = fmt.Fprintf(w, `{"Status":"OK","Message":%s,"Nonce":%q}`, message, nonce)
 }

@@ -1,4 +1,5 @@
-// Package gatewaystandin implements a stand-in for a Tyk Gateway 5.11, for tests and for trying gatehouse without one.
+// Package gatewaystandin implements a stand-in for a Tyk Gateway 5.11 or 5.14, for tests and for trying gatehouse
+// without one.
 //
 // The stand-in registers with its dashboard, sends heartbeats, loads policies and APIs, receives notices over Redis,
 // serves a control API, and answers on the listen paths of the APIs that it loaded, with their keys and limits. It has
@@ -9,6 +10,8 @@ package gatewaystandin
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -18,6 +21,9 @@ const subscribeTimeout = 30 * time.Second
 
 // ErrNoNodeSecret is returned by Start without a node secret: a gateway does not start without one.
 var ErrNoNodeSecret = errors.New("the node secret is not set")
+
+// ErrUnknownVersion is returned by Start for a version that is not one of Versions.
+var ErrUnknownVersion = errors.New("unknown version of the gateway")
 
 // ErrStopped is returned by Stop for a gateway that does not run.
 var ErrStopped = errors.New("the gateway does not run")
@@ -42,6 +48,9 @@ func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 		return nil, ErrNoNodeSecret
 	}
 	cfg = cfg.withDefaults()
+	if !slices.Contains(Versions(), cfg.Version) {
+		return nil, fmt.Errorf("%w: %q is not one of %q", ErrUnknownVersion, cfg.Version, Versions())
+	}
 	g := &Gateway{ctx: ctx, cfg: cfg, keys: newKeyStore(cfg), fault: &controlFault{}, address: cfg.Listen}
 	if err := g.launch(); err != nil {
 		g.keys.close()
@@ -54,9 +63,12 @@ func Start(ctx context.Context, cfg Config) (*Gateway, error) {
 func (g *Gateway) launch() error {
 	p := newProcess(g.ctx, g.cfg, g.keys, g.fault)
 	g.mu.Lock()
-	address := g.address
+	address, timeout := g.address, reopenTimeout
+	if g.current == nil {
+		timeout = 0 // the port is another program's
+	}
 	g.mu.Unlock()
-	address, err := p.listener.open(p.ctx, address)
+	address, err := p.listener.open(p.ctx, address, timeout)
 	if err != nil {
 		p.end()
 		return err
@@ -122,9 +134,13 @@ func (g *Gateway) SetControlDown(down bool) error {
 		p.listener.close()
 		return nil
 	}
-	_, err := p.listener.open(p.ctx, p.listener.address())
+	_, err := p.listener.open(p.ctx, p.listener.address(), reopenTimeout)
 	return err
 }
+
+// SetNoticesDown cuts the gateway off the notices of its Redis, which it goes on using for keys, or ends that. What is
+// published meanwhile is lost. A restart ends it, too.
+func (g *Gateway) SetNoticesDown(down bool) { g.process().notifier.setDown(down) }
 
 // URL returns the base URL of the control API and of the served APIs, without a trailing slash.
 func (g *Gateway) URL() string {
@@ -145,8 +161,14 @@ func (g *Gateway) Started() bool { return g.Registrations() > 0 && g.state().sta
 // Registrations returns how often the dashboard assigned a node ID.
 func (g *Gateway) Registrations() int { return int(g.state().registrations.Load()) }
 
+// Heartbeats returns the number of heartbeats that the dashboard has answered with 200 since it registered the gateway.
+func (g *Gateway) Heartbeats() int { return int(g.state().heartbeats.Load()) }
+
 // Reloads returns the number of reloads that succeeded: policies and APIs fetched, decoded and applied.
 func (g *Gateway) Reloads() int { return int(g.state().reloads.Load()) }
+
+// Idle reports whether every reload has ended that was requested.
+func (g *Gateway) Idle() bool { return g.process().reloader.unfinished.Load() == 0 }
 
 // ReloadErrors returns the errors of the reloads that failed, in order. The old configuration stayed each time.
 func (g *Gateway) ReloadErrors() []string { return g.state().reloadErrors.list() }
@@ -154,6 +176,13 @@ func (g *Gateway) ReloadErrors() []string { return g.state().reloadErrors.list()
 // Deadlocked reports whether a reload waits for the lock that it holds itself. The gateway serves what it had, and
 // loads nothing until it is restarted.
 func (g *Gateway) Deadlocked() bool { return g.state().deadlocked.Load() }
+
+// DeadlockedBeforeHeartbeat reports whether a registration deadlocked the gateway that it sent before the dashboard had
+// answered a heartbeat since the registration before. A dashboard cannot distinguish it from a gateway that starts
+// (docs/behaviour.md#registration).
+func (g *Gateway) DeadlockedBeforeHeartbeat() bool {
+	return g.Deadlocked() && g.state().beforeHeartbeat.Load()
+}
 
 // Done returns a channel that is closed when the current process ends.
 func (g *Gateway) Done() <-chan struct{} { return g.process().ctx.Done() }
@@ -173,11 +202,22 @@ func (g *Gateway) Subscribed() bool { return g.state().subscribed.Load() }
 // APIs returns the sorted IDs of the APIs that are served: loaded, and with a route.
 func (g *Gateway) APIs() []string { return g.state().config().served() }
 
+// APINames returns the names of the APIs that are served by ID.
+func (g *Gateway) APINames() map[string]string { return g.state().config().servedNames() }
+
 // Policies returns the sorted effective IDs of the loaded policies: `id`, or else `_id`.
 func (g *Gateway) Policies() []string { return g.state().policyIDs() }
 
+// PolicyNames returns the names of the loaded policies by effective ID.
+func (g *Gateway) PolicyNames() map[string]string { return g.state().policyNames() }
+
 // Purges returns how often lapsed OAuth tokens were purged, by the control API or by a notice.
 func (g *Gateway) Purges() int { return int(g.state().purges.Load()) }
+
+// AddOAuthToken adds a token to those of its client, as a sign-on by the client does.
+func (g *Gateway) AddOAuthToken(ctx context.Context, token OAuthToken) error {
+	return g.keys.addOAuthToken(ctx, token)
+}
 
 // QuotaTrigger reports to the dashboard that a key has used a percentage of its quota, as the monitor does.
 func (g *Gateway) QuotaTrigger(orgID, key string, percent int) error {

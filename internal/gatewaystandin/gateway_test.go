@@ -3,10 +3,12 @@ package gatewaystandin_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,13 +110,16 @@ func TestStartIsThatOfARealGateway(t *testing.T) {
 		all := paths(g.Calls())
 		require.GreaterOrEqual(t, len(all), 6)
 		require.Equal(t, []string{"/register/node", "/system/policies", "/system/apis"}, all[:3])
-		require.ElementsMatch(t, []string{"/register/ping", "/system/policies"}, all[3:5])
+		// The heartbeat runs beside the second reload.
+		require.ElementsMatch(t, []string{"/register/ping", "/system/policies", "/system/apis"}, all[3:6])
 		require.Equal(t, 2, g.Reloads())
 	})
-	t.Run("the first heartbeat and the second reload carry the same nonce", func(t *testing.T) {
-		calls := g.Calls()
-		require.NotEmpty(t, calls[3].Nonce)
-		require.Equal(t, calls[3].Nonce, calls[4].Nonce)
+	t.Run("the first heartbeat carries a nonce of the second reload", func(t *testing.T) {
+		calls := g.Calls()[3:6]
+		beat := slices.IndexFunc(calls, func(c gatewaytest.Call) bool { return c.Path == "/register/ping" })
+		require.NotEmpty(t, calls[beat].Nonce)
+		others := slices.Delete(slices.Clone(calls), beat, beat+1)
+		require.Contains(t, []string{others[0].Nonce, others[1].Nonce}, calls[beat].Nonce)
 	})
 	t.Run("each call carries the headers of its kind", func(t *testing.T) {
 		require.NoError(t, g.QuotaTrigger(org, "key", 50))
@@ -183,6 +188,138 @@ func TestRegisterAnswers(t *testing.T) {
 		gatewaytest.Eventually(t, soon, "second reload", func() bool { return g.Reloads() > 0 })
 		require.True(t, strings.HasPrefix(g.NodeID(), "solo-"))
 		require.Zero(t, g.Registrations())
+	})
+	t.Run("409 is read by 5.14", func(t *testing.T) {
+		t.Parallel()
+		d := newDashboard(t)
+		d.answer("/register/node", http.StatusConflict, `{"Status":"Error","Message":{},"Nonce":"n"}`)
+		cfg := config(d)
+		cfg.Version = gatewaystandin.Version5_14
+		g := gatewaytest.Start(t, cfg)
+		registrations := func() (sent int) {
+			for _, path := range paths(g.Calls()) {
+				if path == "/register/node" {
+					sent++
+				}
+			}
+			return sent
+		}
+		gatewaytest.Eventually(t, soon, "tries again", func() bool { return registrations() > 2 })
+		require.Zero(t, g.Reloads())
+		d.answer("/register/node", http.StatusConflict, `{"Status":"OK","Message":{"NodeID":"n"},"Nonce":"n"}`)
+		g.WaitReady(t, soon)
+		require.Equal(t, "n", g.NodeID())
+		gatewaytest.Eventually(t, soon, "loads the identity providers", func() bool {
+			return slices.Contains(paths(g.Calls()), "/system/clientidps")
+		})
+	})
+	t.Run("409 without JSON ends the registration of 5.14", func(t *testing.T) {
+		t.Parallel()
+		for _, body := range []string{"", "registered"} {
+			d := newDashboard(t)
+			d.answer("/register/node", http.StatusConflict, body)
+			cfg := config(d)
+			cfg.Version = gatewaystandin.Version5_14
+			g := gatewaytest.Start(t, cfg)
+			gatewaytest.Eventually(t, soon, "the reload after it", func() bool { return g.Reloads() > 0 })
+			require.True(t, strings.HasPrefix(g.NodeID(), "solo-"))
+			require.Zero(t, g.Registrations())
+		}
+	})
+}
+
+func TestUnknownVersion(t *testing.T) {
+	t.Parallel()
+	_, err := gatewaystandin.Start(t.Context(), gatewaystandin.Config{NodeSecret: secret, Version: "v4.0.0"})
+	require.ErrorIs(t, err, gatewaystandin.ErrUnknownVersion)
+}
+
+// TestRegistrationWithinAReload: what a gateway does that loses its dashboard in the middle of a reload, and finds it
+// again, depends on the response to its registration.
+func TestRegistrationWithinAReload(t *testing.T) {
+	const success = `{"Status":"OK","Message":{"NodeID":"n"},"Nonce":"n"}`
+	type outcome struct {
+		status   int
+		body     string
+		hangs    bool
+		reloaded bool // the reload goes on after the registration, and succeeds
+	}
+	for version, outcomes := range map[gatewaystandin.Version]map[string]outcome{
+		gatewaystandin.Version5_11: {
+			"200":                {status: 200, body: success, hangs: true},
+			"409 without a body": {status: 409, reloaded: true},
+			"409 that says OK":   {status: 409, body: success, reloaded: true},
+			"409 as text":        {status: 409, body: "registered", reloaded: true},
+		},
+		gatewaystandin.Version5_14: {
+			"200":                {status: 200, body: success, hangs: true},
+			"409 without a body": {status: 409},
+			"409 that says OK":   {status: 409, body: success, hangs: true},
+			"409 as text":        {status: 409, body: "registered"},
+		},
+	} {
+		for name, want := range outcomes {
+			t.Run(string(version)+" and "+name, func(t *testing.T) {
+				d, g := setup(t, func(c *gatewaytest.Config) { c.Version = version })
+				d.set("[]", list(api("two", "")))
+				d.handle("/system/apis", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+				d.handle("/register/node", func(w http.ResponseWriter, _ *http.Request) { // the dashboard is back
+					d.handle("/system/apis", nil)
+					w.WriteHeader(want.status)
+					_, _ = w.Write([]byte(want.body))
+				})
+				before := g.Reloads()
+				_, _ = ask(t, g, http.MethodGet, "/tyk/reload", "")
+				gatewaytest.Eventually(t, soon, "the end of the reload", func() bool { return g.Idle() || g.Deadlocked() })
+				require.Equal(t, want.hangs, g.Deadlocked())
+				require.Equal(t, want.reloaded, g.Reloads() == before+1)
+				if want.hangs {
+					return
+				}
+				require.Equal(t, "node-1", g.NodeID())
+				reload(t, g)
+				require.Equal(t, []string{"two"}, g.APIs(), "the next notice is followed")
+			})
+		}
+	}
+}
+
+// TestDeadlockBeforeAHeartbeat: a dashboard has to tell a gateway that starts from one that registers within its first
+// reload, and cannot.
+func TestDeadlockBeforeAHeartbeat(t *testing.T) {
+	for name, test := range map[string]struct {
+		heartbeat       int // the status of the response
+		beforeHeartbeat bool
+	}{
+		"no heartbeat was answered": {heartbeat: http.StatusInternalServerError, beforeHeartbeat: true},
+		"a heartbeat was answered":  {heartbeat: http.StatusOK, beforeHeartbeat: false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDashboard(t)
+			d.answer("/register/ping", test.heartbeat, `{"Status":"OK","Message":{},"Nonce":""}`)
+			g := gatewaytest.Start(t, config(d))
+			g.WaitReady(t, soon)
+			waitPings(t, g, 2) // the response to one of them has arrived
+			require.Equal(t, test.beforeHeartbeat, g.Heartbeats() == 0)
+			d.handle("/system/apis", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+			_, _ = ask(t, g, http.MethodGet, "/tyk/reload", "")
+			gatewaytest.Eventually(t, soon, "deadlock", g.Deadlocked)
+			require.Equal(t, test.beforeHeartbeat, g.DeadlockedBeforeHeartbeat())
+			d.answer("/register/ping", http.StatusOK, `{"Status":"OK","Message":{},"Nonce":""}`)
+			gatewaytest.Eventually(t, soon, "a later heartbeat", func() bool { return g.Heartbeats() > 0 })
+			require.Equal(t, test.beforeHeartbeat, g.DeadlockedBeforeHeartbeat(), "what came later changes nothing")
+			d.handle("/system/apis", nil)
+			g.Restart()
+			require.False(t, g.DeadlockedBeforeHeartbeat())
+		})
+	}
+	t.Run("in the first reload", func(t *testing.T) {
+		t.Parallel()
+		d := newDashboard(t)
+		d.handle("/system/apis", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		g := gatewaytest.Start(t, config(d))
+		gatewaytest.Eventually(t, soon, "deadlock", g.DeadlockedBeforeHeartbeat)
 	})
 }
 
@@ -291,8 +428,13 @@ func TestItemWithoutDefinitionCrashes(t *testing.T) {
 	_, _ = ask(t, g, http.MethodGet, "/tyk/reload", "")
 	gatewaytest.Eventually(t, soon, "crash", func() bool { return g.Crashed() != nil })
 	require.ErrorContains(t, g.Crashed(), "nil pointer")
-	_, err := http.Get(g.URL() + "/hello")
-	require.Error(t, err)
+	gatewaytest.Eventually(t, soon, "no response", func() bool {
+		response, err := http.Get(g.URL() + "/hello")
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		return err != nil
+	})
 	require.NotContains(t, paths(g.Calls()), "/system/node")
 	g.Restart()
 	gatewaytest.Eventually(t, soon, "crash at every start", func() bool { return g.Crashed() != nil })
@@ -350,6 +492,7 @@ func TestPoisonedDocuments(t *testing.T) {
 		require.Empty(t, g.ReloadErrors())
 		require.Equal(t, []string{"three", "two"}, g.APIs())
 		require.Equal(t, []string{"5f0000000000000000000002", "p", "q"}, g.Policies())
+		require.Equal(t, map[string]string{"5f0000000000000000000002": "by _id", "p": "", "q": ""}, g.PolicyNames())
 	})
 }
 
@@ -493,8 +636,35 @@ func TestControlAPI(t *testing.T) {
 		expect(t, g, http.MethodDelete, "/tyk/keys/"+key, "", http.StatusNotFound, "There is no such key found")
 		expect(t, g, http.MethodPut, "/tyk/keys/"+key, body, http.StatusNotFound, "Key is not found")
 		expect(t, g, http.MethodGet, "/tyk/keys/"+key, "", http.StatusNotFound, "Key not found")
-		expect(t, g, http.MethodPost, "/tyk/keys/mine", body, http.StatusOK, `"key":"mine"`)
-		require.Equal(t, "null", expect(t, g, http.MethodDelete, "/tyk/keys/mine?api_id=-1", "", http.StatusOK, ""))
+	})
+	t.Run("keys with a name", func(t *testing.T) {
+		mine := base64.StdEncoding.EncodeToString([]byte(`{"org":"` + org + `","id":"mine","h":"murmur64"}`))
+		expect(t, g, http.MethodPost, "/tyk/keys/mine", body, http.StatusOK, `"key":"`+mine+`"`)
+		expect(t, g, http.MethodGet, "/tyk/keys/mine", "", http.StatusNotFound, "Key not found")
+		expect(t, g, http.MethodGet, "/tyk/keys/mine?org_id="+org, "", http.StatusOK, org)
+		expect(t, g, http.MethodGet, "/tyk/keys/"+mine, "", http.StatusOK, org)
+		expect(t, g, http.MethodPut, "/tyk/keys/mine", body, http.StatusOK, "modified")
+		require.Equal(t, "null", expect(t, g, http.MethodDelete, "/tyk/keys/mine?api_id=-1&org_id="+org, "", http.StatusOK, ""))
+		expect(t, g, http.MethodGet, "/tyk/keys/"+mine, "", http.StatusNotFound, "Key not found")
+	})
+	t.Run("OAuth clients", func(t *testing.T) {
+		const create = "/tyk/oauth/clients/create"
+		expect(t, g, http.MethodPost, create, "{", http.StatusInternalServerError, "Unmarshalling failed")
+		expect(t, g, http.MethodPost, create, `{"api_id":"nowhere"}`, http.StatusBadRequest, "API doesn't exist")
+		expect(t, g, http.MethodPost, create, `{"api_id":"one"}`, http.StatusBadRequest, "API is not OAuth2")
+		expect(t, g, http.MethodGet, "/tyk/oauth/clients/nowhere", "", http.StatusNotFound, "null")
+		expect(t, g, http.MethodGet, "/tyk/oauth/clients/one", "", http.StatusOK, "[]")
+		expect(t, g, http.MethodGet, "/tyk/oauth/clients/one/x", "", http.StatusNotFound, "OAuth Client ID not found")
+		expect(t, g, http.MethodGet, "/tyk/oauth/clients/one/x/tokens", "", http.StatusOK, "[]")
+		expect(t, g, http.MethodDelete, "/tyk/oauth/clients/one/x", "", http.StatusOK, `"action":"deleted"`)
+		expect(t, g, http.MethodGet, "/tyk/oauth/clients", "", http.StatusMethodNotAllowed, "")
+	})
+	t.Run("certificates", func(t *testing.T) {
+		require.JSONEq(t, `{"certs":null}`, expect(t, g, http.MethodGet, "/tyk/certs?org_id="+org, "", http.StatusOK, ""))
+		expect(t, g, http.MethodPost, "/tyk/certs", "no", http.StatusForbidden, "Failed to decode certificate. It should be PEM encoded.")
+		expect(t, g, http.MethodGet, "/tyk/certs/x", "", http.StatusNotFound, "Certificate with given SHA256 fingerprint not found")
+		require.JSONEq(t, `[null,null]`, expect(t, g, http.MethodGet, "/tyk/certs/x,y", "", http.StatusOK, ""))
+		expect(t, g, http.MethodDelete, "/tyk/certs/x", "", http.StatusOK, `"message":"removed"`)
 	})
 	t.Run("keys that are refused", func(t *testing.T) {
 		expect(t, g, http.MethodPost, "/tyk/keys/create", "{", http.StatusInternalServerError, "Unmarshalling failed")
@@ -590,6 +760,7 @@ func TestTokenAuth(t *testing.T) {
 		expect(t, g, http.MethodGet, "/one/", "", http.StatusOK, "one", key(t, "unlimited"))
 		expect(t, g, http.MethodGet, "/one/", "", http.StatusOK, "one", key(t, "limited"))
 	})
+	const foreignOrg = "5f0000000000000000000009"
 	t.Run("policies that no key can have", func(t *testing.T) {
 		for policy, text := range map[string]string{
 			"perapi": "per_api", "noacl": "key has no valid policies to be applied", "foreign": "different organisation",
@@ -598,6 +769,19 @@ func TestTokenAuth(t *testing.T) {
 			body := fmt.Sprintf(`{"org_id":%q,"apply_policies":[%q]}`, org, policy)
 			expect(t, g, http.MethodPost, "/tyk/keys/create", body, http.StatusInternalServerError, text)
 		}
+	})
+	t.Run("policies that the meta_data of a policy brings", func(t *testing.T) {
+		bringing := fmt.Sprintf(`{"id":"bridge","org_id":%q,"access_rights":{"two":{"api_id":"two"}},
+			"meta_data":{"policies":[{"id":"x","org_id":%q,"access_rights":{"three":{"api_id":"three"}}}]}}`, org, foreignOrg)
+		apis := strings.Replace(api("two", "")+","+strings.ReplaceAll(api("three", ""), org, foreignOrg), `"use_keyless":true`, `"use_keyless":false`, 2)
+		d.set(list(bringing), list(apis))
+		reload(t, g)
+		body := fmt.Sprintf(`{"org_id":%q,"apply_policies":["bridge"]}`, org)
+		text := expect(t, g, http.MethodPost, "/tyk/keys/create", body, http.StatusInternalServerError, "different organisation")
+		require.NotContains(t, text, "three", "while the API is loaded, the policies are compared with it")
+		d.set(list(bringing), list(strings.Replace(strings.ReplaceAll(api("three", ""), org, foreignOrg), `"use_keyless":true`, `"use_keyless":false`, 1)))
+		reload(t, g)
+		expect(t, g, http.MethodGet, "/three/", "", http.StatusOK, "three", key(t, "bridge"))
 	})
 }
 

@@ -1,25 +1,49 @@
 package gatewaystandin
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 )
 
-// applyPolicies gives a session what its policies grant. find returns a policy by its effective ID. The errors are the
-// gateway's texts.
-func applyPolicies(s *session, find func(id string) (policy, bool)) error {
+// applyPoliciesOfAPIs gives a new session what its policies grant. Like a gateway, it compares the organisation of a
+// policy with that of each API that the policy grants access to, and not with that of the key.
+func (s *state) applyPoliciesOfAPIs(to *session) error {
+	if err := applyPolicies(to, nil, s.policy); err != nil {
+		return err
+	}
+	apis := s.config()
+	for id := range to.AccessRights {
+		if api := apis.byID(id); api != nil {
+			if err := applyPolicies(to, &api.OrgID, s.policy); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// applyPolicies gives a session what its policies grant. They have to be of the organisation, unless orgID is nil. find
+// returns a policy by its effective ID. Policies in the session's meta_data, where those that were applied before may
+// have put them, count in place of all that. The errors are the gateway's texts.
+func applyPolicies(s *session, orgID *string, find func(id string) (policy, bool)) error {
 	ids := s.policyIDs()
+	if embedded, ok := s.embeddedPolicies(); ok {
+		ids = slices.Sorted(maps.Keys(embedded))
+		find = func(id string) (policy, bool) { return embedded[id], true }
+	}
 	if len(ids) == 0 {
 		return nil
 	}
-	granted := grant{rights: map[string]accessDefinition{}}
+	granted := grant{rights: map[string]accessDefinition{}, metaData: map[string]any{}}
 	for _, id := range ids {
 		each, found := find(id)
 		if !found {
 			return fmt.Errorf("policy not found: %q", id)
 		}
-		if each.OrgID != s.OrgID {
+		if orgID != nil && each.OrgID != *orgID {
 			return errors.New("attempting to apply policy from different organisation, skipping")
 		}
 		if err := granted.add(id, each); err != nil {
@@ -33,6 +57,23 @@ func applyPolicies(s *session, find func(id string) (policy, bool)) error {
 	return nil
 }
 
+// embeddedPolicies returns the policies in the session's meta_data by their IDs.
+func (s *session) embeddedPolicies() (policies map[string]policy, ok bool) {
+	list, ok := s.MetaData["policies"].([]any)
+	if !ok {
+		return nil, false
+	}
+	var decoded []policy
+	if data, err := json.Marshal(list); err == nil {
+		_ = json.Unmarshal(data, &decoded) // as a gateway does
+	}
+	policies = map[string]policy{}
+	for _, each := range decoded {
+		policies[each.ID] = each
+	}
+	return policies, true
+}
+
 // grant is what several policies grant together: of each limit the most generous.
 type grant struct {
 	rights                 map[string]accessDefinition
@@ -40,6 +81,7 @@ type grant struct {
 	quotaMax, quotaRenewal int64
 	hasRate, hasQuota      bool
 	inactive               bool
+	metaData               map[string]any
 }
 
 func (g *grant) add(id string, from policy) error {
@@ -58,6 +100,7 @@ func (g *grant) add(id string, from policy) error {
 		g.addQuota(from.QuotaMax, from.QuotaRenewalRate)
 	}
 	g.inactive = g.inactive || from.IsInactive
+	maps.Copy(g.metaData, from.MetaData)
 	return nil
 }
 
@@ -104,4 +147,8 @@ func (g *grant) apply(s *session) {
 		s.QuotaMax, s.QuotaRenewalRate = g.quotaMax, g.quotaRenewal
 	}
 	s.IsInactive = s.IsInactive || g.inactive
+	if s.MetaData == nil {
+		s.MetaData = map[string]any{}
+	}
+	maps.Copy(s.MetaData, g.metaData)
 }

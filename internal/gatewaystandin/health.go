@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// version is the simulated gateway's version, as in /hello.
-const version = "v5.11.1"
-
 // health serves /hello and /ready.
 type health struct {
 	state *state
@@ -31,7 +28,7 @@ func (h health) report(w http.ResponseWriter, r *http.Request, description strin
 		failure(http.StatusMethodNotAllowed, "Method Not Allowed").write(w)
 		return
 	}
-	body := map[string]any{"status": "pass", "version": version, "description": description}
+	body := map[string]any{"status": "pass", "version": h.state.cfg.Version, "description": description}
 	if time.Since(h.state.startedAt) > healthCheckPings*h.state.cfg.PingInterval {
 		body["details"] = h.details(r)
 	}

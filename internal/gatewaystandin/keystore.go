@@ -2,6 +2,7 @@ package gatewaystandin
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -71,6 +72,37 @@ func (s *keyStore) get(ctx context.Context, name string) (session, bool) {
 	return found, true
 }
 
+// find returns the session of a key, and the name under which it is stored. Unless the key states the organisation, it
+// is looked up as the name of a key of the organisation first.
+func (s *keyStore) find(ctx context.Context, orgID, key string) (name string, found session, ok bool) {
+	candidates := []string{namedKey(orgID, key), key}
+	if keyOrg(key) == orgID {
+		candidates = candidates[1:]
+	}
+	for _, candidate := range candidates {
+		if found, ok := s.get(ctx, s.name(candidate)); ok {
+			return s.name(candidate), found, true
+		}
+	}
+	return "", session{}, false
+}
+
+// namedKey returns the key that an organisation has by a name: base64 of a JSON object, in which a gateway escapes
+// nothing.
+func namedKey(orgID, name string) string {
+	name = strings.TrimPrefix(name, orgID)
+	return base64.StdEncoding.EncodeToString([]byte(`{"org":"` + orgID + `","id":"` + name + `","h":"murmur64"}`))
+}
+
+// keyOrg returns the organisation that a key states, "" if it states none.
+func keyOrg(key string) string {
+	var stated struct{ Org string }
+	if text, err := base64.StdEncoding.DecodeString(key); err != nil || json.Unmarshal(text, &stated) != nil {
+		return ""
+	}
+	return stated.Org
+}
+
 func (s *keyStore) read(ctx context.Context, name string) ([]byte, bool) {
 	if s.redis != nil {
 		data, err := s.redis.Get(ctx, name).Bytes()
@@ -87,6 +119,11 @@ func (s *keyStore) set(ctx context.Context, name string, value session) error {
 	if err != nil {
 		return err
 	}
+	return s.write(ctx, name, data)
+}
+
+// write stores what is not a session, such as a certificate, too.
+func (s *keyStore) write(ctx context.Context, name string, data []byte) error {
 	if s.redis != nil {
 		return s.redis.Set(ctx, name, data, 0).Err()
 	}

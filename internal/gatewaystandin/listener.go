@@ -31,14 +31,15 @@ type listener struct {
 	ended  bool
 }
 
-// open listens on address, serves, and returns the address with its port. An open listener stays as it is.
-func (l *listener) open(ctx context.Context, address string) (string, error) {
+// open listens on address, serves, and returns the address with its port. An open listener stays as it is. timeout is
+// how long the port may take to become free; 0 is one attempt.
+func (l *listener) open(ctx context.Context, address string, timeout time.Duration) (string, error) {
 	if l.isOpen() {
 		return l.address(), nil
 	}
 	var socket net.Listener
 	var err error
-	if !poll(ctx, reopenTimeout, func() bool {
+	if !poll(ctx, timeout, func() bool {
 		socket, err = new(net.ListenConfig).Listen(ctx, "tcp", address)
 		return err == nil
 	}) {
@@ -71,7 +72,7 @@ func (l *listener) close() {
 	}
 }
 
-// end closes the listener for good.
+// end closes the listener and does not open it again.
 func (l *listener) end() {
 	l.close()
 	l.mu.Lock()

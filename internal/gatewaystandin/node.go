@@ -34,6 +34,7 @@ func (n *node) register(ctx context.Context) error {
 }
 
 func (n *node) tryRegister(ctx context.Context) (retry bool, err error) {
+	beforeHeartbeat := n.state.heartbeats.Load() == 0 // the registration may overtake a later heartbeat
 	response, err := n.dashboard.send(ctx, request{
 		method: http.MethodGet, path: "/register/node", headers: headerSession | headerHostname,
 	})
@@ -41,26 +42,43 @@ func (n *node) tryRegister(ctx context.Context) (retry bool, err error) {
 		return true, err
 	}
 	defer closeBody(response)
-	switch response.StatusCode {
-	case http.StatusOK:
-	case http.StatusConflict:
-		return false, nil // v5.11.1 takes 409 for "already registered" and keeps its solo ID
-	default:
+	switch {
+	case response.StatusCode == http.StatusOK:
+	case response.StatusCode != http.StatusConflict:
 		return true, fmt.Errorf("GET /register/node: status %d", response.StatusCode)
+	case !n.state.cfg.Version.readsConflict():
+		return false, nil // "already registered": the node keeps the ID that it has, and does not reload
 	}
+	retry, err = n.adopt(response)
+	if !retry && err == nil {
+		if beforeHeartbeat && holdsReloadLock(ctx) {
+			n.state.beforeHeartbeat.Store(true)
+		}
+		n.reload(ctx)
+	}
+	return retry, err
+}
+
+// adopt decodes the response to a registration and adopts its node ID and nonce. A body that does not decode ends the
+// registration with an error. A 409 counts as success if its body says so.
+func (n *node) adopt(response *http.Response) (retry bool, err error) {
 	var reply nodeReply
 	if err := json.NewDecoder(response.Body).Decode(&reply); err != nil {
-		return false, fmt.Errorf("GET /register/node: %w", err)
+		return false, fmt.Errorf("GET /register/node: status %d: %w", response.StatusCode, err)
+	}
+	if response.StatusCode == http.StatusConflict && reply.Status != "OK" {
+		return true, fmt.Errorf("GET /register/node: status 409, Status %q in the response", reply.Status)
 	}
 	id, found := reply.Message["NodeID"]
-	n.dashboard.setNodeID(id)
 	if !found {
+		n.dashboard.setNodeID("")
 		return true, errors.New("GET /register/node: no NodeID in the response")
 	}
+	n.dashboard.setNodeID(id)
 	n.dashboard.setNonce(reply.Nonce)
+	n.state.heartbeats.Store(0)
 	n.state.registrations.Add(1)
 	n.state.cfg.Log.Info("registered with dashboard", "node_id", id)
-	n.reload(ctx)
 	return false, nil
 }
 
@@ -91,8 +109,11 @@ func (n *node) ping(ctx context.Context, as *identity) error {
 		method: http.MethodGet, path: "/register/ping", headers: headerNode | headerSession | headerHostname, as: as,
 	})
 	n.state.dashboardUp.Store(err == nil)
-	if status == http.StatusForbidden {
+	switch status {
+	case http.StatusForbidden:
 		return n.register(ctx)
+	case http.StatusOK:
+		n.state.heartbeats.Add(1)
 	}
 	return err
 }

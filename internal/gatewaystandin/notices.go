@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -33,6 +34,10 @@ type notifier struct {
 	redis         *redis.Client // nil without a Redis: nothing is received or published
 	sessions      *sessionCache
 	requestReload func()
+
+	mu   sync.Mutex // guards the fields below
+	down bool       // whether the subscription is cut off
+	cut  func()     // ends the subscription; nil if there is none
 }
 
 // run receives notices until ctx ends. It tries a lost Redis again after a pause; notices in between are lost.
@@ -44,9 +49,34 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
+// setDown cuts the subscription off, and keeps it from being made anew, or ends that.
+func (n *notifier) setDown(down bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.down = down
+	if down && n.cut != nil {
+		n.cut()
+	}
+}
+
+// subscribe subscribes, unless the subscription is cut off.
+func (n *notifier) subscribe(ctx context.Context) *redis.PubSub {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.down {
+		return nil
+	}
+	channel := n.redis.Subscribe(ctx, noticeChannel)
+	n.cut = func() { _ = channel.Close() }
+	return channel
+}
+
 // receive receives notices until the connection breaks.
 func (n *notifier) receive(ctx context.Context) {
-	channel := n.redis.Subscribe(ctx, noticeChannel)
+	channel := n.subscribe(ctx)
+	if channel == nil {
+		return
+	}
 	defer func() { _ = channel.Close() }()
 	// Receive ignores its context while it reads.
 	defer context.AfterFunc(ctx, func() { _ = channel.Close() })()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // loadAttempts is the number of requests for a list: the first, and one after a recovery.
@@ -16,6 +17,8 @@ const loadAttempts = 2
 
 // withinReload is the key of a context whose goroutine holds the reload lock.
 type withinReload struct{}
+
+func holdsReloadLock(ctx context.Context) bool { return ctx.Value(withinReload{}) != nil }
 
 // statusError is a response other than 200.
 type statusError struct {
@@ -42,11 +45,13 @@ type reloader struct {
 	// lock holds a token while a reload runs. Like a mutex, it cannot be acquired twice by one goroutine.
 	lock  chan struct{}
 	queue record[chan struct{}]
+	// unfinished counts the requested reloads that have not ended.
+	unfinished atomic.Int64
 }
 
 // acquire acquires the reload lock. A goroutine that holds it already waits until the process ends.
 func (r *reloader) acquire(ctx context.Context) error {
-	if ctx.Value(withinReload{}) != nil {
+	if holdsReloadLock(ctx) {
 		r.state.cfg.Log.Error("deadlock: reload within a reload; restart the gateway")
 		r.state.deadlocked.Store(true)
 	}
@@ -85,6 +90,11 @@ func (r *reloader) load(ctx context.Context, as *identity) error {
 	decode := func(body io.Reader) error { return r.decodeAPIs(ctx, body) }
 	if err := r.loadList(ctx, "/system/apis", nil, decode); err != nil {
 		return fmt.Errorf("APIs: %w", err)
+	}
+	if r.state.cfg.Version.loadsClientIDPs() {
+		if err := r.fetch(ctx, "/system/clientidps", nil, r.decodeClientIDPs); err != nil {
+			r.state.cfg.Log.Error("load identity providers of clients failed", "err", err)
+		}
 	}
 	return nil
 }
@@ -193,10 +203,24 @@ func (r *reloader) decodeAPIs(ctx context.Context, body io.Reader) error {
 	return nil
 }
 
+// decodeClientIDPs adopts the nonce. The stand-in has no use for the list.
+func (r *reloader) decodeClientIDPs(body io.Reader) error {
+	var list struct {
+		Message []json.RawMessage
+		Nonce   string
+	}
+	err := json.NewDecoder(body).Decode(&list)
+	if err == nil {
+		r.dashboard.setNonce(list.Nonce)
+	}
+	return err
+}
+
 // request queues a reload. Those of one interval become one. The channel is closed after the reload, whether it
 // succeeded or not; after a deadlock, never.
 func (r *reloader) request() <-chan struct{} {
 	done := make(chan struct{})
+	r.unfinished.Add(1)
 	r.queue.add(done)
 	return done
 }
@@ -212,5 +236,6 @@ func (r *reloader) run(ctx context.Context) {
 		for _, done := range waiting {
 			close(done)
 		}
+		r.unfinished.Add(-int64(len(waiting)))
 	}
 }

@@ -17,6 +17,14 @@ type status struct {
 	Message string `json:"message"`
 }
 
+// keyChange is the response to a change of a key.
+type keyChange struct {
+	Key     string `json:"key"`
+	Status  string `json:"status"`
+	Action  string `json:"action"`
+	KeyHash string `json:"key_hash,omitempty"`
+}
+
 func ok(body any) response { return response{http.StatusOK, body} }
 
 func failure(code int, message string) response { return response{code, status{"error", message}} }

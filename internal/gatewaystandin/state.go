@@ -1,6 +1,7 @@
 package gatewaystandin
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,10 @@ type state struct {
 	started, ready                      atomic.Bool
 	deadlocked, subscribed, dashboardUp atomic.Bool
 	registrations, reloads, purges      atomic.Int64
+	// heartbeats counts those that the dashboard has answered since it registered the node.
+	heartbeats atomic.Int64
+	// beforeHeartbeat reports that the node deadlocked before the first of them.
+	beforeHeartbeat atomic.Bool
 
 	reloadErrors record[string]
 	calls        record[Call]
@@ -56,15 +61,18 @@ func (s *state) setPolicies(policies map[string]policy) {
 	s.policies = policies
 }
 
-func (s *state) policyIDs() []string {
+// policyIDs returns the sorted effective IDs of the policies.
+func (s *state) policyIDs() []string { return slices.Sorted(maps.Keys(s.policyNames())) }
+
+// policyNames returns the names of the policies by effective ID.
+func (s *state) policyNames() map[string]string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	ids := make([]string, 0, len(s.policies))
-	for id := range s.policies {
-		ids = append(ids, id)
+	names := make(map[string]string, len(s.policies))
+	for id, each := range s.policies {
+		names[id] = each.Name
 	}
-	slices.Sort(ids)
-	return ids
+	return names
 }
 
 func (s *state) crashed() error {

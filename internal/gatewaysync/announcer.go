@@ -32,21 +32,24 @@ const (
 // announcer notifies gateways in the background that APIs or policies have changed, and retries until it succeeds.
 // Changes while a gateway or Redis is down become one notice.
 type announcer struct {
-	log      *slog.Logger
-	now      func() time.Time
-	targets  []*target
-	notified atomic.Int64 // Unix milliseconds of the last notice; 0: none
+	log *slog.Logger
+	now func() time.Time
+	// announcing is called after a burst of changes, before gateways are notified of it.
+	announcing func(context.Context)
+	targets    []*target
+	due        chan struct{} // an element: something has changed
+	notified   atomic.Int64  // Unix milliseconds of the last notice; 0: none
 }
 
 // target is one way to notify gateways.
 type target struct {
 	name   string
 	notify func(context.Context) error
-	due    chan struct{} // an element: there is a change to notify of
+	due    chan struct{} // an element: gateways have to be notified
 }
 
-func newAnnouncer(log *slog.Logger, now func() time.Time) *announcer {
-	return &announcer{log: log, now: now}
+func newAnnouncer(log *slog.Logger, now func() time.Time, announcing func(context.Context)) *announcer {
+	return &announcer{log: log, now: now, announcing: announcing, due: make(chan struct{}, 1)}
 }
 
 // add adds a target, before run.
@@ -64,8 +67,11 @@ func (a *announcer) add(name string, notify func(context.Context) error) {
 // hasGateways reports whether there is a target.
 func (a *announcer) hasGateways() bool { return len(a.targets) > 0 }
 
-// changed notifies gateways soon.
-func (a *announcer) changed() {
+// changed notifies gateways soon of a change.
+func (a *announcer) changed() { wake(a.due) }
+
+// repeat notifies gateways again.
+func (a *announcer) repeat() {
 	for _, t := range a.targets {
 		wake(t.due)
 	}
@@ -82,10 +88,42 @@ func (a *announcer) lastNotice() time.Time {
 // run notifies until ctx ends.
 func (a *announcer) run(ctx context.Context) {
 	var running sync.WaitGroup
+	running.Go(func() { a.gather(ctx) })
 	for _, t := range a.targets {
 		running.Go(func() { t.run(ctx, a.log) })
 	}
 	running.Wait()
+}
+
+// gather makes one notice of each burst of changes.
+func (a *announcer) gather(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.due:
+		}
+		a.debounce(ctx)
+		a.announcing(ctx)
+		a.repeat()
+	}
+}
+
+// debounce waits until a burst of changes ends, or has lasted maxDebounce.
+func (a *announcer) debounce(ctx context.Context) {
+	limit := time.NewTimer(maxDebounce)
+	defer limit.Stop()
+	for {
+		select {
+		case <-a.due:
+		case <-time.After(debounce):
+			return
+		case <-limit.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (t *target) run(ctx context.Context, log *slog.Logger) {
@@ -96,7 +134,6 @@ func (t *target) run(ctx context.Context, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-t.due: // also in a pause: the gateway may be back
-			t.debounce(ctx)
 		case <-again:
 		}
 		err := t.notify(ctx)
@@ -106,23 +143,6 @@ func (t *target) run(ctx context.Context, log *slog.Logger) {
 		}
 		if err != nil && !errors.Is(err, gateway.ErrNoListeners) && ctx.Err() == nil {
 			log.Warn("notify gateways of a change failed, retrying", "by", t.name, "err", err)
-		}
-	}
-}
-
-// debounce waits until a burst of changes ends, or has lasted maxDebounce.
-func (t *target) debounce(ctx context.Context) {
-	limit := time.NewTimer(maxDebounce)
-	defer limit.Stop()
-	for {
-		select {
-		case <-t.due:
-		case <-time.After(debounce):
-			return
-		case <-limit.C:
-			return
-		case <-ctx.Done():
-			return
 		}
 	}
 }

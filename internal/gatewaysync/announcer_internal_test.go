@@ -61,7 +61,7 @@ func withAnnouncer(t *testing.T, test func(t *testing.T, a *announcer, f *fakeTa
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeTarget{}
-		a := newAnnouncer(slog.New(slog.DiscardHandler), time.Now)
+		a := newAnnouncer(slog.New(slog.DiscardHandler), time.Now, func(context.Context) {})
 		a.add("fake", f.notify)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -80,6 +80,34 @@ func TestOneChangeIsOneNotice(t *testing.T) {
 		a.changed()
 		time.Sleep(time.Hour)
 		require.Len(t, f.since(start), 1)
+	})
+}
+
+func TestBurstIsOneNotice(t *testing.T) {
+	t.Parallel()
+	withAnnouncer(t, func(t *testing.T, a *announcer, f *fakeTarget) {
+		t.Helper()
+		start := time.Now()
+		for range 20 {
+			a.changed()
+			time.Sleep(maxDebounce / 24)
+		}
+		time.Sleep(time.Hour)
+		require.Len(t, f.since(start), 1)
+	})
+}
+
+// TestChangesWithoutAPause: gateways are notified every maxDebounce while changes follow each other.
+func TestChangesWithoutAPause(t *testing.T) {
+	t.Parallel()
+	withAnnouncer(t, func(t *testing.T, a *announcer, f *fakeTarget) {
+		t.Helper()
+		start := time.Now()
+		for time.Since(start) < 10*maxDebounce {
+			a.changed()
+			time.Sleep(debounce / 2)
+		}
+		require.InDelta(t, 10, len(f.since(start)), 1)
 	})
 }
 

@@ -28,13 +28,12 @@ func (k *orgKeys) change(ctx context.Context, change store.OrgKeyChange) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
-	select {
-	case k.changes <- struct{}{}:
-		defer func() { <-k.changes }()
-	case <-ctx.Done():
-		return fmt.Errorf("%w: %d changes wait for it", gateway.ErrUnreachable, maxChanges)
+	waited, err := k.acquire(ctx)
+	if err != nil {
+		return err
 	}
-	lease, err := k.begin(ctx, change)
+	defer func() { <-k.changes }()
+	lease, err := k.begin(ctx, change, waited)
 	if err != nil {
 		return err
 	}
@@ -52,14 +51,30 @@ func (k *orgKeys) change(ctx context.Context, change store.OrgKeyChange) error {
 	return nil
 }
 
-// begin leases the key, and waits while another change or the reconciler holds it.
-func (k *orgKeys) begin(ctx context.Context, change store.OrgKeyChange) (store.OrgKeyLease, error) {
+// acquire makes the change one of the maxChanges in progress. waited reports whether there were as many already.
+func (k *orgKeys) acquire(ctx context.Context) (waited bool, err error) {
+	select {
+	case k.changes <- struct{}{}:
+		return false, nil
+	default:
+	}
+	select {
+	case k.changes <- struct{}{}:
+		return true, nil
+	case <-ctx.Done():
+		return true, fmt.Errorf("%w: %d changes wait for it", gateway.ErrUnreachable, maxChanges)
+	}
+}
+
+// begin leases the key, and waits while another change or the reconciler holds it. waited reports whether the change
+// has waited for others before: if its time is over then, the gateway that the others waited for is the cause.
+func (k *orgKeys) begin(ctx context.Context, change store.OrgKeyChange, waited bool) (store.OrgKeyLease, error) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = minLeasePause, maxLeasePause
-	for waited := false; ; waited = true {
+	for ; ; waited = true {
 		lease, err := k.store.BeginOrgKeyChange(ctx, change, leaseDuration)
 		switch {
-		case waited && err != nil && ctx.Err() != nil: // whoever held the lease waited for the gateway
+		case waited && err != nil && ctx.Err() != nil: // the change that held the lease or the slot waited for the gateway
 			return lease, fmt.Errorf("%w: %w", gateway.ErrUnreachable, err)
 		case !errors.Is(err, store.ErrOrgKeyLeased):
 			return lease, err

@@ -3,6 +3,7 @@ package gatewaysync
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -63,10 +64,18 @@ func wake(c chan struct{}) {
 
 // send sends a key to the gateway; one without a session is deleted there. The caller holds the lease of the key.
 func (k *orgKeys) send(ctx context.Context, key store.OrgKey) error {
-	if key.Session == nil {
-		return k.gateway.DeleteOrgKey(ctx, key.OrgID)
+	if key.Session != nil {
+		return k.gateway.SetOrgKey(ctx, key.OrgID, k.session(key.Session))
 	}
-	return k.gateway.SetOrgKey(ctx, key.OrgID, k.session(key.Session))
+	err := k.gateway.DeleteOrgKey(ctx, key.OrgID)
+	if !errors.Is(err, gateway.ErrNoAPIs) {
+		return err
+	}
+	err = k.redis.DeleteOrgKey(ctx, key.OrgID)
+	if errors.Is(err, gateway.ErrNotConfigured) {
+		return nil // the key stays (docs/behaviour.md#gateway-keys-and-cache)
+	}
+	return err
 }
 
 // abandon ends the lease of a key that was not sent or not stored. If that fails, the lease expires. unchanged is as

@@ -120,7 +120,7 @@ func TestRedisWithoutControlAPI(t *testing.T) {
 	redis := gatewaytest.StartRedis(t)
 	host, port := redis.Addr()
 	address := net.JoinHostPort(host, strconv.Itoa(port))
-	notices := gateway.NewRedis(gateway.RedisConfig{Addresses: []string{address}, NodeSecret: "s"})
+	notices := gateway.NewRedis(gateway.RedisConfig{Addresses: []string{address}, NodeSecrets: []string{"s"}})
 	t.Cleanup(func() { _ = notices.Close() })
 	channel := redis.Client().Subscribe(t.Context(), "tyk.cluster.notifications")
 	t.Cleanup(func() { _ = channel.Close() })

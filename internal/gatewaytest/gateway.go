@@ -18,12 +18,16 @@ import (
 // pollInterval is the time between two checks of a condition.
 const pollInterval = 5 * time.Millisecond
 
-// Config, Call and Notice are those of gatewaystandin.
+// Config, Call, Notice and OAuthToken are those of gatewaystandin.
 type (
-	Config = gatewaystandin.Config
-	Call   = gatewaystandin.Call
-	Notice = gatewaystandin.Notice
+	Config     = gatewaystandin.Config
+	Call       = gatewaystandin.Call
+	Notice     = gatewaystandin.Notice
+	OAuthToken = gatewaystandin.OAuthToken
 )
+
+// Versions returns the versions that a stand-in gateway can behave as.
+func Versions() []gatewaystandin.Version { return gatewaystandin.Versions() }
 
 // APIType returns the type that a gateway decodes an element of its list of APIs into.
 func APIType() reflect.Type { return gatewaystandin.APIType() }
@@ -31,7 +35,7 @@ func APIType() reflect.Type { return gatewaystandin.APIType() }
 // PolicyType returns the type that a gateway decodes an element of its list of policies into.
 func PolicyType() reflect.Type { return gatewaystandin.PolicyType() }
 
-// Gateway is a stand-in gateway that fails its test if it cannot do what it is told.
+// Gateway is a stand-in gateway that fails its test if one of its methods fails.
 type Gateway struct {
 	*gatewaystandin.Gateway
 

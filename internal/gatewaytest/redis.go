@@ -16,14 +16,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"gatehouse/internal/testport"
 	"gatehouse/internal/testprogram"
 )
 
 const (
 	// redisStartTimeout is how long a redis-server may take to answer. It takes 50 ms on an idle machine.
 	redisStartTimeout = time.Minute
-	// redisStartAttempts bounds the attempts to start on a free port, which another process may take first.
-	redisStartAttempts = 5
 	// redisPollInterval is the time between two checks of a starting redis-server.
 	redisPollInterval = 10 * time.Millisecond
 )
@@ -64,14 +63,13 @@ func StartRedis(t testing.TB, options ...RedisOption) *Redis {
 	}
 	t.Cleanup(r.Kill)
 	var err error
-	for range redisStartAttempts {
-		r.port = freePort(t)
-		if err = r.start(); err == nil {
-			return r
-		}
+	if r.port, err = testport.Reserve(); err == nil {
+		err = r.start()
 	}
-	t.Fatalf("redis-server did not start: %v", err)
-	return nil
+	if err != nil {
+		t.Fatalf("redis-server did not start: %v", err)
+	}
+	return r
 }
 
 // Addr returns the address on which the server listens, also while it is killed.
@@ -192,15 +190,4 @@ func dial(ctx context.Context, address string) error {
 		return err
 	}
 	return connection.Close()
-}
-
-// freePort returns a loopback port that is free at the moment.
-func freePort(t testing.TB) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("no free loopback port: %v", err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port
 }

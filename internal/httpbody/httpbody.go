@@ -1,5 +1,5 @@
-// Package httpbody reads request bodies: it decodes them, bounds their size, and requires clients to send at a minimum
-// rate.
+// Package httpbody reads request bodies: it decodes them, bounds their size and the memory that decoding takes, and
+// requires clients to send at a minimum rate.
 package httpbody
 
 import (
@@ -57,35 +57,141 @@ type Limits struct {
 	Timeout time.Duration
 }
 
-// Open returns the body of r as it was before the client encoded it; gzip and zstd are supported. Open and the reader
-// return the errors of this package only, and io.EOF. The caller must close the reader.
+// Open returns the body of r as it was before the client encoded it, without a byte order mark; gzip and zstd are
+// supported. Open and the reader return the errors of this package only, and io.EOF. The caller must close the reader.
 func Open(w http.ResponseWriter, r *http.Request, limits Limits) (io.ReadCloser, error) {
-	paced := &pacedReader{source: r.Body, control: http.NewResponseController(w), timeout: limits.Timeout}
-	decoder, err := decode(paced, r.Header.Get("Content-Encoding"))
-	if err != nil {
-		return nil, err
-	}
-	return &reader{decoder: decoder, remaining: limits.Bytes}, nil
+	return Decode(Encoded(w, r, limits), EncodingOf(r), limits)
 }
 
-// ReadAll returns the whole body of r, decoded as by Open. It returns ErrEmpty if there is only whitespace.
-func ReadAll(w http.ResponseWriter, r *http.Request, limits Limits) ([]byte, error) {
-	body, err := Open(w, r, limits)
+// Encoded returns the body of r as the client sends it, at most Limits.Bytes. The reader returns the errors of this
+// package only, and io.EOF.
+func Encoded(w http.ResponseWriter, r *http.Request, limits Limits) io.Reader {
+	return &reader{decoder: io.NopCloser(paced(w, r, limits)), remaining: limits.Bytes}
+}
+
+// AcceptsGzip reports whether the Accept-Encoding of r names gzip, with a weight other than 0.
+func AcceptsGzip(r *http.Request) bool {
+	for encoding := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, weight, _ := strings.Cut(encoding, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") {
+			return strings.Trim(weight, " q=0.") != "" || weight == ""
+		}
+	}
+	return false
+}
+
+// EncodingOf returns the content encoding of r in lower case, "" for a body that is sent as it is.
+func EncodingOf(r *http.Request) string {
+	encoding := strings.ToLower(r.Header.Get("Content-Encoding"))
+	if encoding == identity {
+		return ""
+	}
+	return encoding
+}
+
+// Decode returns what Encoded returned as Open would return it.
+func Decode(encoded io.Reader, encoding string, limits Limits) (io.ReadCloser, error) {
+	decoder, err := decode(encoded, encoding)
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close()
-	raw, err := io.ReadAll(body)
-	if err == nil && len(bytes.TrimSpace(raw)) == 0 {
+	return newTextReader(&reader{decoder: decoder, remaining: limits.Bytes})
+}
+
+func paced(w http.ResponseWriter, r *http.Request, limits Limits) io.Reader {
+	return &pacedReader{source: r.Body, control: http.NewResponseController(w), timeout: limits.Timeout}
+}
+
+// Receive returns the whole body of r as the client encoded it. It returns ErrTooLarge for one of more than
+// Limits.Bytes, and ErrEmpty for one without a byte. While the client sends, only what it has sent is held: decode the
+// body when it is there.
+func Receive(w http.ResponseWriter, r *http.Request, limits Limits) (Received, error) {
+	if r.ContentLength > limits.Bytes {
+		return Received{}, ErrTooLarge
+	}
+	raw, err := readAll(Encoded(w, r, limits), r.ContentLength)
+	if err == nil && len(raw) == 0 {
 		err = ErrEmpty
 	}
-	return raw, err
+	return Received{raw: raw, encoding: EncodingOf(r), limit: limits.Bytes}, err
 }
 
-// decode returns a reader of what source holds in a content encoding.
+// announcedMemory is how much memory a body takes in bytes before it is there, because its client says that it will
+// send so much. Clients may say so and send nothing.
+const announcedMemory = 16 << 10
+
+// readAll reads to the end. length is the expected length, -1 if it is unknown.
+func readAll(source io.Reader, length int64) ([]byte, error) {
+	var all bytes.Buffer
+	if length > 0 {
+		all.Grow(int(min(length, announcedMemory)) + bytes.MinRead) // which ReadFrom requires to be free at the end
+	}
+	_, err := all.ReadFrom(source)
+	return all.Bytes(), err
+}
+
+// Received is a body that the client has sent completely.
+type Received struct {
+	raw      []byte
+	encoding string
+	limit    int64 // of the decoded body
+}
+
+// Decode returns the body as it was before the client encoded it, without a byte order mark. It returns ErrTooLarge for
+// one of more than Limits.Bytes, and ErrEmpty for one of whitespace only.
+func (r Received) Decode() ([]byte, error) {
+	text := r.raw
+	if r.encoded() {
+		decoder, err := decode(bytes.NewReader(r.raw), r.encoding)
+		if err != nil {
+			return nil, err
+		}
+		body := &reader{decoder: decoder, remaining: r.limit}
+		defer body.Close()
+		if text, err = readAll(body, -1); err != nil {
+			return nil, err
+		}
+	}
+	if isUTF16(text) {
+		return nil, errUTF16()
+	}
+	text = bytes.TrimPrefix(text, []byte(utf8BOM))
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, ErrEmpty
+	}
+	return text, nil
+}
+
+// encoded reports whether the client has encoded the body.
+func (r Received) encoded() bool { return r.encoding != "" }
+
+// MaxSize returns an upper bound of the size of the decoded body in bytes.
+func (r Received) MaxSize() int64 {
+	if r.encoded() {
+		return r.limit
+	}
+	return int64(len(r.raw))
+}
+
+// Memory returns an upper bound of the memory that Decode takes, in bytes. It decodes a body into a buffer that grows.
+func (r Received) Memory() int64 {
+	const growth = 3 // the buffer, and one of up to twice its size that replaces it
+	switch {
+	case !r.encoded():
+		return 0
+	case r.encoding == "zstd":
+		return growth*r.limit + maxZstdWindow
+	}
+	return growth * r.limit
+}
+
+// identity is the content encoding of a body that is sent as it is.
+const identity = "identity"
+
+// decode returns a reader of what source holds in a content encoding, in lower case.
 func decode(source io.Reader, encoding string) (io.ReadCloser, error) {
-	switch strings.ToLower(encoding) {
-	case "", "identity":
+	switch encoding {
+	case "":
 		return io.NopCloser(source), nil
 	case "gzip":
 		decoder, err := gzip.NewReader(source)
@@ -138,6 +244,8 @@ func translate(err error) error {
 		return err
 	case errors.Is(err, ErrTooSlow):
 		return ErrTooSlow
+	case errors.Is(err, ErrTooLarge):
+		return ErrTooLarge
 	}
 	return &MalformedError{Reason: "the body broke off", Cause: err}
 }
@@ -148,18 +256,21 @@ type pacedReader struct {
 	source  io.Reader
 	control *http.ResponseController
 	timeout time.Duration
-	left    int // bytes until the deadline is extended
+	left    int           // bytes until the client has the whole timeout again
+	rest    time.Duration // how long the client may still take for them
 }
 
-// Read implements io.Reader. It returns ErrTooSlow when the deadline passes.
+// Read implements io.Reader. It returns ErrTooSlow when the client has taken too long. Time that passes between two
+// reads is not the client's: the server may be busy with what it has read.
 func (p *pacedReader) Read(buf []byte) (int, error) {
 	if p.left <= 0 {
-		p.left = bytesPerTimeout
-		// Ignore the error: not every ResponseWriter supports deadlines.
-		_ = p.control.SetReadDeadline(time.Now().Add(p.timeout))
+		p.left, p.rest = bytesPerTimeout, p.timeout
 	}
+	started := time.Now()
+	// Ignore the error: not every ResponseWriter supports deadlines.
+	_ = p.control.SetReadDeadline(started.Add(p.rest))
 	n, err := p.source.Read(buf)
-	p.left -= n
+	p.left, p.rest = p.left-n, p.rest-time.Since(started)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, ErrTooSlow
 	}

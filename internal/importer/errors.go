@@ -12,6 +12,16 @@ type MalformedError struct {
 	cause    error
 }
 
+// malformed returns the error for a body in which the value at a JSON pointer is wrong.
+func malformed(path, reason string) error {
+	return &MalformedError{problems: []apidef.Problem{{Path: path, Reason: reason}}}
+}
+
+// notJSON returns the error for a body that is not JSON.
+func notJSON(reason string, cause error) error {
+	return &MalformedError{problems: []apidef.Problem{{Reason: reason}}, cause: cause}
+}
+
 // Error implements error.
 func (e *MalformedError) Error() string {
 	if e.cause != nil {
@@ -25,6 +35,15 @@ func (e *MalformedError) Unwrap() error { return e.cause }
 
 // Problems lists what is wrong with the body.
 func (e *MalformedError) Problems() []apidef.Problem { return e.problems }
+
+// NoneImportedError is returned for an import of which no document was imported.
+type NoneImportedError struct{ problems []apidef.Problem }
+
+// Error implements error.
+func (e *NoneImportedError) Error() string { return "no document was imported: " + Reasons(e.problems) }
+
+// Problems lists why the documents were refused.
+func (e *NoneImportedError) Problems() []apidef.Problem { return e.problems }
 
 // Reasons returns problems in one line.
 func Reasons(problems []apidef.Problem) string {

@@ -1,5 +1,5 @@
-// Package importer reads the documents of an import from a request body, in the memory of one document: it reads a
-// document, checks it, hands it over as a row to store, and records the result.
+// Package importer reads the documents of an import from a request body, in the memory of two batches: it reads
+// documents, checks them, hands them over as rows to store, and records the result.
 package importer
 
 import (
@@ -7,12 +7,12 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"strconv"
+	"strings"
+	"sync"
 
 	"gatehouse/internal/apidef"
 	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/jsonlist"
-	"gatehouse/internal/jsonschema"
 )
 
 // Import reads one body.
@@ -23,6 +23,8 @@ type Import struct {
 	List string
 	// MaxDocument is the maximum size of a document in bytes.
 	MaxDocument int
+	// OnLarge, if it is not nil, is called once, before a document takes more memory than most (jsonlist.Reader).
+	OnLarge func() error
 	// Check checks each document.
 	Check *apidef.Check
 	// ValidateEnvelope validates the body after its documents, with an empty list in their place.
@@ -61,53 +63,73 @@ func Rows[T any](imp *Import, toRow func(apidef.Document) (T, string)) iter.Seq2
 	}
 }
 
-// importedDocument is a document of the body.
-type importedDocument struct {
-	apidef.Document
-
-	problems []apidef.Problem // nil if it is valid
-}
-
 // documents yields the documents of the body, checked, and validates the envelope after them. An error is the last.
+// While one batch is checked, the next is read.
 func (imp *Import) documents() iter.Seq2[importedDocument, error] {
 	return func(yield func(importedDocument, error) bool) {
+		imp.Result.list = imp.List
 		reader := jsonlist.NewReader(imp.Body, imp.List, imp.MaxDocument)
-		var doc importedDocument
-		for {
-			raw, err := reader.Next()
-			if err == nil {
-				doc.Document, doc.problems, err = imp.Check.Import(doc.JSON, raw)
+		reader.OnLarge = imp.OnLarge
+		current, following := new(batch), new(batch)
+		for current.fill(reader); ; current, following = following, current {
+			var checking sync.WaitGroup
+			checking.Go(func() { current.check(imp.Check) })
+			if current.end == nil {
+				following.fill(reader)
 			}
-			if err == nil {
+			checking.Wait()
+			for _, doc := range current.checked() {
+				if doc.err != nil {
+					yield(doc, doc.err)
+					return
+				}
 				if !yield(doc, nil) {
 					return
 				}
-				continue
 			}
-			if err == io.EOF { //nolint:errorlint // the end of the list; an error of Body may wrap io.EOF
-				err = imp.validateEnvelope(reader.Rest())
+			if err := current.end; err != nil {
+				if err == io.EOF { //nolint:errorlint // the end of the list; an error of Body may wrap io.EOF
+					err = imp.validateEnvelope(reader.Rest())
+				}
+				if err != nil {
+					yield(importedDocument{}, describe(err))
+				}
+				return
 			}
-			if err != nil {
-				yield(doc, imp.describe(err, reader.Offset()))
-			}
-			return
 		}
 	}
 }
 
 func (imp *Import) validateEnvelope(rest []byte) error {
 	envelope, err := jsondoc.Compact(rest)
-	if err != nil {
-		return &MalformedError{problems: []apidef.Problem{{Reason: err.Error()}}, cause: err}
+	if syntax, ok := errors.AsType[*jsondoc.SyntaxError](err); ok { // its place is not one of the body
+		return notJSON(syntax.Reason+": beside "+imp.List, err)
 	}
-	return imp.ValidateEnvelope(envelope)
+	if err := imp.ValidateEnvelope(envelope); err != nil {
+		return err
+	}
+	return imp.requireList(envelope)
 }
 
-// describe adds to a syntax error where in the body it is.
-func (imp *Import) describe(err error, offset int64) error {
-	if errors.Is(err, jsonlist.ErrSyntax) || errors.Is(err, jsonschema.ErrSyntax) {
-		reason := err.Error() + ", before byte " + strconv.FormatInt(offset+1, 10)
-		return &MalformedError{problems: []apidef.Problem{{Reason: reason}}, cause: err}
+// requireList returns an error if the body has no list of documents. It may be empty or null, as Go encodes an empty
+// list, but a body without it was meant for something else: it would import nothing, and the client would not notice.
+func (imp *Import) requireList(envelope json.RawMessage) error {
+	for _, m := range jsondoc.Members(envelope) {
+		if !strings.EqualFold(m.Name, imp.List) {
+			continue
+		}
+		if text := string(m.Value); text != "[]" && text != "null" {
+			return malformed("/"+imp.List, "value must be an array")
+		}
+		return nil
+	}
+	return malformed("/"+imp.List, "is missing")
+}
+
+// describe returns the error for a body that is not JSON around its documents.
+func describe(err error) error {
+	if errors.Is(err, jsonlist.ErrSyntax) {
+		return notJSON(err.Error(), err)
 	}
 	return err
 }
@@ -137,13 +159,11 @@ func (imp *Import) reject(doc importedDocument) error {
 // record fails if an earlier document has the same ID: it is not clear which of the two is meant.
 func (imp *Import) record(id string) error {
 	if !imp.Result.ids.add(id) {
-		return &MalformedError{problems: []apidef.Problem{{Path: imp.place(), Reason: "has the id of one before it"}}}
+		return malformed(imp.place(), "has the id of one before it")
 	}
 	imp.Result.read++
 	return nil
 }
 
 // place is the JSON pointer to the document that was read last.
-func (imp *Import) place() string {
-	return "/" + imp.List + "/" + strconv.Itoa(imp.Result.read)
-}
+func (imp *Import) place() string { return imp.Result.place(imp.Result.read) }

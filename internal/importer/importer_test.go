@@ -89,9 +89,11 @@ func TestMalformedImports(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"Data":[{"_id":"` + one + `"},{"_id":"` + one + `"}]}`: "/Data/1 has the id of one before it",
 		`{"Data":[{"_id":5},{"rate":"x"}]}`:                      "/Data/0/_id value must be a string, /Data/1/rate value must be a number",
-		`{"Data":[{}`:                                            "not one JSON value: at byte 11, before byte 12",
-		`{"Data":[{"a":01}]}`:                                    "not one JSON value in UTF-8, before byte 18",
-		`{"Data":[],"x":01}`:                                     "not one JSON value in UTF-8",
+		`{"Data":[{}`:                                            "not one JSON value: at byte 11, line 1, column 12",
+		`{"Data":[{"a":01}]}`:                                    "not one JSON value in UTF-8: at byte 15, line 1, column 16",
+		`{"Data":[],"x":01}`:                                     "not one JSON value: at byte 15, line 1, column 16",
+		"{\"Data\":[\n{},\n {\"a\":\"\\ud800\"}]}":               "half of a surrogate pair: at byte 21, line 3, column 8",
+		`{"Data":[],"x":1e400}`:                                  "number is out of the range of a 64-bit float: beside Data",
 	} {
 		imp, _ := policies(t, body)
 		_, err := rows(imp)

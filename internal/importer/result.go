@@ -3,6 +3,7 @@ package importer
 import (
 	"fmt"
 	"iter"
+	"strconv"
 
 	"gatehouse/internal/apidef"
 )
@@ -16,6 +17,7 @@ const (
 
 // Result records what becomes of the documents of an import, in their order.
 type Result struct {
+	list    string // the name of the list
 	ids     idList
 	refused map[string]string // the reason by ID
 
@@ -40,6 +42,26 @@ func (r *Result) Err() error {
 	return nil
 }
 
+// NoneImported returns a *NoneImportedError if the import has documents, and all of them were refused. A document that
+// is stored already was not refused.
+func (r *Result) NoneImported() error {
+	if r.read == 0 || len(r.refused) < r.ids.len() {
+		return nil
+	}
+	err, n := &NoneImportedError{}, 0
+	for id := range r.ids.all() {
+		if n == maxProblems {
+			break
+		}
+		err.problems = append(err.problems, apidef.Problem{Path: r.place(n), Reason: r.refused[id]})
+		n++
+	}
+	return err
+}
+
+// place is the JSON pointer to a document in the body.
+func (r *Result) place(document int) string { return "/" + r.list + "/" + strconv.Itoa(document) }
+
 // All returns the IDs of all documents, and whether each was imported or existed already.
 func (r *Result) All() iter.Seq2[string, bool] {
 	return func(yield func(string, bool) bool) {
@@ -51,6 +73,9 @@ func (r *Result) All() iter.Seq2[string, bool] {
 		}
 	}
 }
+
+// Count returns how many documents were imported, or existed already, and how many were refused.
+func (r *Result) Count() (imported, refused int) { return r.ids.len() - len(r.refused), len(r.refused) }
 
 // Refusals describes how many of the documents, called kind, were imported and why the others were not. It returns ""
 // if all were imported.

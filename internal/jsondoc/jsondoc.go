@@ -8,28 +8,12 @@ package jsondoc
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
+	"iter"
 	"slices"
-	"unicode/utf8"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
-
-// ErrNotJSON is returned by Compact for anything but one valid JSON value in UTF-8. Clients receive its text.
-var ErrNotJSON = errors.New("not one JSON value in UTF-8")
-
-// Compact returns raw without insignificant whitespace. Unlike json.Marshal it leaves `<`, `>` and `&` alone.
-func Compact(raw []byte) (json.RawMessage, error) {
-	if !utf8.Valid(raw) { // encoding/json would replace the bytes, and Postgres would refuse them
-		return nil, ErrNotJSON
-	}
-	var out bytes.Buffer
-	out.Grow(len(raw))
-	if err := json.Compact(&out, raw); err != nil {
-		return nil, ErrNotJSON
-	}
-	return out.Bytes(), nil
-}
 
 // Member is one member of an object.
 type Member struct {
@@ -46,25 +30,44 @@ func Members(doc json.RawMessage) []Member {
 		return nil
 	}
 	parsed.ForEach(func(name, value gjson.Result) bool {
-		members = append(members, Member{Name: name.String(), raw: name.Raw, Value: json.RawMessage(value.Raw)})
+		members = append(members, Member{Name: unescaped(name), raw: name.Raw, Value: json.RawMessage(value.Raw)})
 		return true
 	})
 	return members
 }
 
+// unescaped returns a name as encoding/json decodes it, and with it a Tyk Gateway: gjson decodes half of a surrogate
+// pair, and what follows it, in another way.
+func unescaped(name gjson.Result) (text string) {
+	if !strings.Contains(name.Raw, `\u`) || json.Unmarshal([]byte(name.Raw), &text) != nil {
+		return name.String()
+	}
+	return text
+}
+
+// All yields the names of an object's members with the texts of their values. Unlike Members, it takes no memory for
+// each.
+func All(doc json.RawMessage) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		if parsed := gjson.ParseBytes(doc); parsed.IsObject() {
+			parsed.ForEach(func(name, value gjson.Result) bool { return yield(unescaped(name), value.Raw) })
+		}
+	}
+}
+
 // Get returns the value at a path of member names. ok is false if there is none.
 func Get(doc json.RawMessage, path ...string) (value json.RawMessage, ok bool) {
 	for _, name := range path {
-		var found json.RawMessage
-		for _, m := range Members(doc) {
-			if m.Name == name {
-				found = m.Value
+		found := ""
+		for each, text := range All(doc) {
+			if each == name {
+				found = text
 			}
 		}
-		if found == nil {
+		if found == "" {
 			return nil, false
 		}
-		doc = found
+		doc = json.RawMessage(found)
 	}
 	return doc, true
 }
@@ -88,25 +91,38 @@ func Bool(doc json.RawMessage, missing bool, path ...string) bool {
 
 // Set returns doc with the value of a member replaced, or with the member as its first if it has none of this name.
 func Set(doc json.RawMessage, name string, value json.RawMessage) json.RawMessage {
+	return SetAll(doc, []Member{NewMember(name, value)})
+}
+
+// SetAll does what Set does, for several members at once. Those that doc lacks come first, in their order. The names of
+// the members must differ.
+func SetAll(doc json.RawMessage, changes []Member) json.RawMessage {
+	values := make(map[string]json.RawMessage, len(changes))
+	for _, change := range changes {
+		values[change.Name] = change.Value
+	}
 	members := Members(doc)
-	found := false
+	found := map[string]bool{}
 	for i := range members {
-		if members[i].Name == name {
-			members[i].Value, found = value, true
+		if value, ok := values[members[i].Name]; ok {
+			members[i].Value, found[members[i].Name] = value, true
 		}
 	}
-	if !found {
-		members = append([]Member{NewMember(name, value)}, members...)
-	}
-	return Object(members)
+	added := slices.DeleteFunc(slices.Clone(changes), func(m Member) bool { return found[m.Name] })
+	return Object(append(added, members...))
 }
 
 // Without returns doc without the members of a name.
 func Without(doc json.RawMessage, name string) json.RawMessage {
+	return WithoutAny(doc, func(each string) bool { return each == name })
+}
+
+// WithoutAny returns doc without the members whose names are in a set.
+func WithoutAny(doc json.RawMessage, in func(name string) bool) json.RawMessage {
 	members := Members(doc)
 	kept := members[:0]
 	for _, m := range members {
-		if m.Name != name {
+		if !in(m.Name) {
 			kept = append(kept, m)
 		}
 	}
@@ -119,6 +135,11 @@ func Without(doc json.RawMessage, name string) json.RawMessage {
 // NewMember returns a member. Its name must not need escaping.
 func NewMember(name string, value json.RawMessage) Member {
 	return Member{Name: name, Value: value, raw: `"` + name + `"`}
+}
+
+// NewQuotedMember returns a member of any name.
+func NewQuotedMember(name string, value json.RawMessage) Member {
+	return Member{Name: name, Value: value, raw: string(Quote(name))}
 }
 
 // Object returns an object with these members.

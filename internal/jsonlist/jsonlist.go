@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // The errors of a Reader, besides those of its source.
@@ -27,21 +28,28 @@ var (
 const (
 	// initialBuffer is the initial size of the buffer in bytes. It grows to fit a document.
 	initialBuffer = 64 << 10
+	// largeBuffer is the size of a buffer in bytes that nearly all documents fit into.
+	largeBuffer = 256 << 10
 	// maxRest is the maximum size in bytes of the text around the list, which has a few numbers.
 	maxRest = 1 << 20
 )
 
 // Reader reads one object.
 type Reader struct {
+	// OnLarge, if it is not nil, is called once, before a document takes more memory than largeBuffer. Next returns its
+	// error.
+	OnLarge func() error
+
 	src   io.Reader
 	err   error  // of src
 	list  string // the name of the list
 	limit int    // maximum size of a document in bytes
 
-	buf    []byte // buf[at:end] has been read from src, but not been used
-	at     int
-	end    int
-	offset int64 // of buf in src
+	buf      []byte // buf[at:end] has been read from src, but not been used
+	at       int
+	end      int
+	position Position // of buf[counted] in src: of the last document, if it is still in buf
+	counted  int
 
 	state  state
 	listed bool   // the list has been read, or is being read
@@ -97,10 +105,41 @@ func (r *Reader) Next() ([]byte, error) {
 // is not an object, it is all of it.
 func (r *Reader) Rest() []byte { return r.rest }
 
-// Offset returns how many bytes of the source have been used.
-func (r *Reader) Offset() int64 { return r.offset + int64(r.at) }
+// Position is a place in a text.
+type Position struct {
+	// Offset is the number of bytes before the place.
+	Offset int64
+	// Line and Column count from 0 here, and a column is a byte. String counts them from 1, as editors do.
+	Line   int
+	Column int64
+}
 
-func (r *Reader) syntax() error { return fmt.Errorf("%w: at byte %d", ErrSyntax, r.Offset()) }
+// String returns the position for a reader.
+func (p Position) String() string {
+	return fmt.Sprintf("at byte %d, line %d, column %d", p.Offset, p.Line+1, p.Column+1)
+}
+
+// Behind returns the position at the end of a text that begins at p.
+func (p Position) Behind(text []byte) Position {
+	p.Offset += int64(len(text))
+	if lines := bytes.Count(text, []byte("\n")); lines > 0 {
+		p.Line, p.Column = p.Line+lines, 0
+		text = text[bytes.LastIndexByte(text, '\n')+1:]
+	}
+	p.Column += int64(len(text))
+	return p
+}
+
+// Position returns the position of the document that Next returned last.
+func (r *Reader) Position() Position { return r.position }
+
+// count advances position to a place in buf, which it has not passed.
+func (r *Reader) count(to int) { r.position, r.counted = r.position.Behind(r.buf[r.counted:to]), to }
+
+// syntax returns the error for what follows in the source.
+func (r *Reader) syntax() error {
+	return fmt.Errorf("%w: %s", ErrSyntax, r.position.Behind(r.buf[r.counted:r.at]))
+}
 
 // start reads up to the first member. A value that is not an object has no list.
 func (r *Reader) start() error {
@@ -152,11 +191,12 @@ func (r *Reader) member() error {
 		return err
 	}
 	var name string
-	if json.Unmarshal(r.rest[nameAt:], &name) != nil {
-		return r.syntax()
+	_ = json.Unmarshal(r.rest[nameAt:], &name) // a valid string: it begins with a quote
+	if c, err = r.must(); err == nil && c != ':' {
+		err = r.syntax()
 	}
-	if c, err = r.must(); err != nil || c != ':' {
-		return errors.Join(err, r.syntax())
+	if err != nil {
+		return err
 	}
 	r.at++
 	r.rest = append(r.rest, ':')
@@ -191,23 +231,34 @@ func (r *Reader) element() (doc []byte, more bool, err error) {
 		return nil, false, r.syntax()
 	case r.read > 0:
 		r.at++
-		if c, err = r.must(); err != nil || c == ']' {
-			return nil, false, errors.Join(err, r.syntax())
+		if c, err = r.must(); err == nil && c == ']' {
+			err = r.syntax()
+		}
+		if err != nil {
+			return nil, false, err
 		}
 	}
 	r.read++
 	doc, err = r.value(r.limit)
+	r.count(r.at - len(doc))
 	return doc, true, err
 }
 
 // keepValue reads a value and adds it to the rest.
 func (r *Reader) keepValue(limit int) error {
 	raw, err := r.value(limit)
+	if err != nil {
+		return err
+	}
 	if len(r.rest)+len(raw) > maxRest {
 		return ErrTooLarge
 	}
+	if !json.Valid(raw) || !utf8.Valid(raw) {
+		r.at -= len(raw) // the error is about this value
+		return r.syntax()
+	}
 	r.rest = append(r.rest, raw...)
-	return err
+	return nil
 }
 
 // peek skips whitespace and returns the next byte without using it.
@@ -278,15 +329,17 @@ func (r *Reader) fill(limit int) error {
 		return r.err
 	}
 	if r.at > 0 {
+		r.count(r.at)
 		copy(r.buf, r.buf[r.at:r.end])
-		r.offset += int64(r.at)
-		r.end, r.at = r.end-r.at, 0
+		r.end, r.at, r.counted = r.end-r.at, 0, 0
 	}
 	if r.end == len(r.buf) {
 		if r.end > limit {
 			return ErrTooLarge
 		}
-		r.buf = append(r.buf, make([]byte, len(r.buf))...)
+		if err := r.enlarge(limit); err != nil {
+			return err
+		}
 	}
 	n, err := r.src.Read(r.buf[r.end:])
 	r.end += n
@@ -295,6 +348,18 @@ func (r *Reader) fill(limit int) error {
 		return nil
 	}
 	return err
+}
+
+// enlarge doubles the buffer, but not much beyond the limit, which its size has not reached.
+func (r *Reader) enlarge(limit int) error {
+	if large := r.OnLarge; large != nil && len(r.buf) >= largeBuffer {
+		r.OnLarge = nil
+		if err := large(); err != nil {
+			return err
+		}
+	}
+	r.buf = append(r.buf, make([]byte, min(len(r.buf), limit-len(r.buf)+initialBuffer))...)
+	return nil
 }
 
 // scanner finds the end of a value that is split into any number of pieces.

@@ -24,6 +24,7 @@ func documents(t testing.TB) map[string]document {
 	t.Helper()
 	spec, err := admin.GetSpec()
 	require.NoError(t, err)
+	withoutExtensions(spec)
 	all := map[string]document{}
 	for name, list := range map[string]string{"ApiDefinition": "apis", "DBPolicy": "Data"} {
 		d := document{reference: spec.Components.Schemas[name].Value}
@@ -81,7 +82,7 @@ func (d document) agree(t *testing.T, doc []byte) {
 	var compact bytes.Buffer
 	require.NoError(t, json.Compact(&compact, doc))
 	require.Equal(t, compact.String(), string(got.Document))
-	if got.Problem == nil {
+	if got.Problems == nil {
 		require.True(t, d.accepted(doc), "kin-openapi refuses %s", doc)
 		if d.hasOAS {
 			require.NoError(t, decodes(doc), "%s", doc)
@@ -213,7 +214,7 @@ func TestExamplesFit(t *testing.T) {
 		for _, example := range d.examples {
 			got, err := d.compiled.Check([]byte("before"), example)
 			require.NoError(t, err)
-			require.Nil(t, got.Problem, "%s: %s", name, example)
+			require.Nil(t, got.Problems, "%s: %s", name, example)
 			require.Equal(t, string(example), string(got.Document))
 		}
 	}
@@ -277,10 +278,10 @@ func TestProblems(t *testing.T) {
 		got, err := s.Check(nil, []byte(c.doc))
 		require.NoError(t, err, c.doc)
 		if c.reason == "" {
-			require.Nil(t, got.Problem, c.doc)
+			require.Nil(t, got.Problems, c.doc)
 			continue
 		}
-		require.Equal(t, &jsonschema.Problem{Pointer: c.pointer, Reason: c.reason}, got.Problem, c.doc)
+		require.Equal(t, []jsonschema.Problem{{Pointer: c.pointer, Reason: c.reason}}, got.Problems, c.doc)
 	}
 }
 
@@ -307,13 +308,17 @@ func TestCaptured(t *testing.T) {
 		jsonschema.Options{Capture: [][]string{{"a", "b"}, {"a", "c"}, {"a"}}})
 	got, err := s.Check([]byte("xyz"), []byte(` { "a" : { "b" : "one", "b" : "two" } } `))
 	require.NoError(t, err)
-	require.Nil(t, got.Problem)
+	require.Nil(t, got.Problems)
 	require.Equal(t, `{"a":{"b":"one","b":"two"}}`, string(got.Document))
 	require.Equal(t, [][]byte{[]byte(`"two"`), nil, []byte(`{"b":"one","b":"two"}`)}, got.Captured)
+	require.True(t, got.Repeated)
+	got, err = s.Check(nil, []byte(`{"a":{"b":"one","x":1,"x":2}}`))
+	require.NoError(t, err)
+	require.False(t, got.Repeated, "only captured values are looked at")
 
 	got, err = s.Check(nil, []byte(`{"a":{"B":"one"}}`))
 	require.NoError(t, err)
-	require.Equal(t, &jsonschema.Problem{Pointer: "/a/B", Reason: "differs from a known name in case only"}, got.Problem)
+	require.Equal(t, []jsonschema.Problem{{Pointer: "/a/B", Reason: "differs from a known name in case only"}}, got.Problems)
 }
 
 func TestNullsAsEncodingJSONTakesThem(t *testing.T) {
@@ -321,7 +326,82 @@ func TestNullsAsEncodingJSONTakesThem(t *testing.T) {
 	s := compile(t, `{"type":"object","properties":{"a":{"type":"integer"}}}`, jsonschema.Options{Nulls: true})
 	got, err := s.Check(nil, []byte(`{"a":null}`))
 	require.NoError(t, err)
-	require.Nil(t, got.Problem)
+	require.Nil(t, got.Problems)
+}
+
+func TestNullIsAbsent(t *testing.T) {
+	t.Parallel()
+	const schema = `{"type":"object","properties":{"plain":{"type":"string"},"doc":{"type":"object","x-null-is-absent":true,"required":["must"],
+		"properties":{"must":{"type":"string"},"n":{"type":"integer"},"d":{"type":"string","x-duration":true},"o":{"type":"object","properties":{"s":{"type":"string"}}},
+			"l":{"type":"array","items":{"type":"boolean"}},"m":{"type":"object","additionalProperties":{"type":"string"}}}}}}`
+	for doc, want := range map[string][]jsonschema.Problem{
+		`{"doc":{"must":"","n":null,"o":null,"l":null,"m":null}}`:                    nil,
+		`{"doc":{"must":"","o":{"s":null},"l":[null,true],"m":{"x":null},"y":null}}`: nil,
+		`{"doc":null}`:                {{Pointer: "/doc", Reason: "Value is not nullable"}},
+		`{"plain":null}`:              {{Pointer: "/plain", Reason: "Value is not nullable"}},
+		`{"doc":{"must":null}}`:       {{Pointer: "/doc", Reason: `property "must" is missing`}},
+		`{"doc":{"must":"","n":"x"}}`: {{Pointer: "/doc/n", Reason: "value must be an integer"}},
+	} {
+		got, err := compile(t, schema, jsonschema.Options{Lenient: true}).Problems([]byte(doc))
+		require.NoError(t, err)
+		require.Equal(t, want, got, doc)
+	}
+	strict, err := compile(t, schema, jsonschema.Options{}).Problems([]byte(`{"doc":{"must":"","d":null}}`))
+	require.NoError(t, err)
+	require.Equal(t, []jsonschema.Problem{{Pointer: "/doc/d", Reason: "Value is not nullable"}}, strict, "a gateway does not decode it")
+}
+
+func TestIDsThatAreObjects(t *testing.T) {
+	t.Parallel()
+	const schema = `{"type":"object","properties":{"id":{"type":"string","x-object-id":true}}}`
+	for doc, want := range map[string][]string{
+		`{"id":{"$oid":"5fa2db834e07444f760b7ceb"}}`:       nil,
+		`{"id": { "$oid" : "5FA2DB834E07444F760B7CEB" } }`: nil,
+		`{"id":{"$oid":""}}`:                               nil,
+		`{"id":{"$oid":null}}`:                             nil,
+		`{"id":{"$oid":"x"}}`:                              {"must be 24 hexadecimal digits"},
+		`{"id":{}}`:                                        {"value must be a string, or an object that has one as its $oid"},
+		`{"id":{"$oid":5}}`:                                {"value must be a string, or an object that has one as its $oid"},
+		`{"id":{"$oid":{"$oid":""}}}`:                      {"value must be a string, or an object that has one as its $oid"},
+		`{"id":{"$oid":"5fa2db834e07444f760b7ceb","x":1}}`: {"value must be a string, or an object that has one as its $oid"},
+		`{"id":{"$OID":"5fa2db834e07444f760b7ceb"}}`:       {"value must be a string, or an object that has one as its $oid"},
+		`{"id":{"$oid":"5fa2db834e07444f760b7ce\u0062"}}`:  {"value must be a string, or an object that has one as its $oid"},
+		`{"id":["5fa2db834e07444f760b7ceb"]}`:              {"value must be a string"},
+	} {
+		got, err := compile(t, schema, jsonschema.Options{}).Problems([]byte(doc))
+		require.NoError(t, err)
+		var reasons []string
+		for _, p := range got {
+			require.Equal(t, "/id", p.Pointer)
+			reasons = append(reasons, p.Reason)
+		}
+		require.Equal(t, want, reasons, doc)
+	}
+	lenient, err := compile(t, schema, jsonschema.Options{Lenient: true}).Check(nil, []byte(`{"id": {"$oid": "x"}}`))
+	require.NoError(t, err)
+	require.Nil(t, lenient.Problems)
+	require.Equal(t, `{"id":{"$oid":"x"}}`, string(lenient.Document))
+}
+
+func TestAllProblemsAreListed(t *testing.T) {
+	t.Parallel()
+	s := compile(t, `{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string"},"l":{"type":"array","items":{"type":"string"}}}}`, jsonschema.Options{})
+	got, err := s.Problems([]byte(`{"a":"x","b":5,"c":1}`))
+	require.NoError(t, err)
+	require.Equal(t, []jsonschema.Problem{{Pointer: "/a", Reason: "value must be an integer"}, {Pointer: "/b", Reason: "value must be a string"}}, got)
+	got, err = s.Problems([]byte(`{"l":[` + strings.Repeat("1,", 1000) + `1]}`))
+	require.NoError(t, err)
+	require.Len(t, got, jsonschema.MaxProblems)
+}
+
+func TestHalfPairs(t *testing.T) {
+	t.Parallel()
+	for pairs, want := range map[bool]error{false: nil, true: jsonschema.ErrSyntax} {
+		_, err := compile(t, `{}`, jsonschema.Options{Pairs: pairs}).Check(nil, []byte(`{"a":"\ud800"}`))
+		require.ErrorIs(t, err, want)
+		_, err = compile(t, `{}`, jsonschema.Options{Pairs: pairs}).Check(nil, []byte(`{"a":"\ud83d\ude00"}`))
+		require.NoError(t, err)
+	}
 }
 
 func TestIntegersAreWrittenAsSuch(t *testing.T) {
@@ -363,13 +443,13 @@ func TestMutationsAgreeWithKin(t *testing.T) {
 			d.agree(t, raw)
 			got, err := d.compiled.Check(nil, raw)
 			require.NoError(t, err)
-			if got.Problem != nil {
+			if got.Problems != nil {
 				refused++
 				// encoding/json writes integers as integers: only what the strictness is about may differ.
 				if d.accepted(raw) {
 					require.Contains(t, []string{
 						"must be 24 hexadecimal digits", "integer is out of range", "value must be an integer, written as one",
-					}, got.Problem.Reason, string(raw))
+					}, got.Problems[0].Reason, string(raw))
 				}
 			}
 		}

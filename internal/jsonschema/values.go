@@ -37,10 +37,10 @@ func (n *node) restrictsText() bool {
 }
 
 // textProblem returns the reason why a string does not match n, "" if it does.
-func (n *node) textProblem(value string) string {
-	length := uint64(utf8.RuneCountInString(value))
+func (n *node) textProblem(value []byte) string {
+	length := uint64(utf8.RuneCount(value))
 	switch {
-	case n.enum != nil && !slices.Contains(n.enum, value):
+	case n.enum != nil && !slices.ContainsFunc(n.enum, func(word string) bool { return word == string(value) }):
 		return "is not one of the values that the contract allows"
 	case length < n.minLength:
 		return "minimum string length is " + strconv.FormatUint(n.minLength, 10)
@@ -48,20 +48,25 @@ func (n *node) textProblem(value string) string {
 		return "maximum string length is " + strconv.FormatUint(*n.maxLength, 10)
 	case n.format != nil && n.format(value) != nil:
 		return "does not meet the contract's format"
-	case n.objectID && value != "" && !isObjectID(value):
+	case n.objectID && len(value) > 0 && !isObjectID(value):
 		return "must be 24 hexadecimal digits"
 	}
 	return ""
 }
 
-func isObjectID(value string) bool {
+func isObjectID(value []byte) bool {
 	const length = 24
-	for _, c := range []byte(value) {
+	for _, c := range value {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') && (c < 'A' || c > 'F') {
 			return false
 		}
 	}
 	return len(value) == length
+}
+
+// isPlainString reports whether a text is a JSON string without an escape.
+func isPlainString(raw []byte) bool {
+	return len(raw) >= len(`""`) && raw[0] == '"' && bytes.IndexByte(raw[1:], '"') == len(raw)-2 && !hasEscape(raw)
 }
 
 func hasEscape(raw []byte) bool { return bytes.IndexByte(raw, '\\') >= 0 }
@@ -92,9 +97,10 @@ func fitsFloat(raw []byte) bool {
 	return err == nil
 }
 
+const tooSmall = "number is less than the contract's minimum"
+
 // numberProblem returns the reason why a number does not match n, "" if it does. whole: it is written as an integer.
 func (n *node) numberProblem(raw []byte, whole bool) string {
-	const tooSmall = "number is less than the contract's minimum"
 	if n.types&number == 0 {
 		if !whole {
 			return "value must be an integer, written as one"
@@ -106,6 +112,25 @@ func (n *node) numberProblem(raw []byte, whole bool) string {
 			return tooSmall
 		}
 	}
+	return n.boundsProblem(raw)
+}
+
+// lenientNumberProblem is numberProblem for a lenient schema.
+func (n *node) lenientNumberProblem(raw []byte, whole bool) string {
+	const exactDigits = 15 // a float64 holds integers of so many digits exactly, and an int64 holds them
+	if n.types&number == 0 && (!whole || len(raw) > exactDigits || n.largestInt < math.MaxInt64) {
+		v, _ := strconv.ParseFloat(string(raw), 64) // it is in range
+		switch {
+		case v != math.Trunc(v):
+			return "value must be an integer"
+		case v < n.leastInt || v > n.largestInt:
+			return "integer is out of range"
+		}
+	}
+	return n.boundsProblem(raw)
+}
+
+func (n *node) boundsProblem(raw []byte) string {
 	if n.min == nil && n.max == nil {
 		return ""
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -82,6 +83,32 @@ func (a account) ownCluster(cluster string) error {
 		}
 		return a.own(path)
 	})
+}
+
+// privateMode is the mode of the directories that only the account may enter.
+const privateMode = 0o700
+
+// maxClusterMode are the permissions that Postgres accepts for its data directory: those of initdb
+// --allow-group-access.
+const maxClusterMode fs.FileMode = 0o750
+
+// mendCluster removes permissions with which Postgres refuses to start, as the entrypoints of container images do.
+// Kubernetes adds those of the group to everything in a volume with an fsGroup.
+func mendCluster(cluster string, log *slog.Logger) error {
+	info, err := os.Stat(cluster)
+	if err != nil {
+		return fmt.Errorf("check data directory: %w", err)
+	}
+	if info.Mode().Perm()&^maxClusterMode == 0 {
+		return nil
+	}
+	if err := os.Chmod(cluster, privateMode); err != nil {
+		return fmt.Errorf("postgres needs a data directory that only its account may write: %w: "+
+			"run chmod 700 %s as its owner", err, cluster)
+	}
+	log.Warn("the data directory of postgres was open to other accounts", "dir", cluster,
+		"mode", fmt.Sprintf("%04o", info.Mode().Perm()), "new_mode", fmt.Sprintf("%04o", privateMode))
+	return nil
 }
 
 // canReach reports whether the account may search every directory above path, according to their modes alone.

@@ -78,17 +78,21 @@ type binariesSearch struct {
 	major   int // major version of the cluster; 0 for a new cluster, which any supported version can make
 }
 
-// find returns the binaries of highest precedence that can run the cluster.
+// find returns the binaries of highest precedence that can run the cluster. If ctx ends first, it returns an error that
+// wraps that of ctx.
 func (s binariesSearch) find(ctx context.Context) (binaries, error) {
 	var found []binaries
 	if s.binDir != "" {
 		b, err := inspect(ctx, s.binDir)
-		if err != nil {
+		if err != nil && ctx.Err() == nil {
 			return binaries{}, fmt.Errorf("no Postgres in %s: %w: %s", s.binDir, err, howToInstall(s.major))
 		}
 		found = []binaries{b}
 	} else {
 		found = s.places.search(ctx)
+	}
+	if err := ctx.Err(); err != nil { // the search was cut short: that it found none means nothing
+		return binaries{}, fmt.Errorf("find postgres: %w", err)
 	}
 	for _, b := range found {
 		if b.major == s.major || s.major == 0 && b.major >= oldestMajor {

@@ -10,4 +10,6 @@ type Config struct {
 	// Volatile trades safety for speed: a crash of the operating system may lose or corrupt the data. A crash of Postgres
 	// alone is harmless. It is for tests.
 	Volatile bool
+	// Settings are more settings of Postgres, as name=value. They are for tests.
+	Settings []string
 }

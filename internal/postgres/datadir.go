@@ -45,6 +45,12 @@ func openDataDir(path string) (dataDir, error) {
 	return dataDir{path: path, cluster: cluster, lock: in("postgres.lock"), log: in("postgres.log")}, nil
 }
 
+// Exists reports whether a data directory has a cluster, which Start would make otherwise.
+func Exists(dataDir string) (bool, error) {
+	major, err := clusterMajor(filepath.Join(dataDir, "postgres"))
+	return major > 0, err
+}
+
 // dataDirMode lets other accounts search the data directory of root, because Postgres runs as another account there
 // (see chooseAccount). The files in it have modes of their own.
 func dataDirMode() fs.FileMode {

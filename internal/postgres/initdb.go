@@ -66,6 +66,11 @@ func (i initializer) initdb(ctx context.Context, dir string) error {
 		"--data-checksums",
 		// Syncing once at the end is faster than file by file.
 		"--no-sync", "--no-instructions")
+	if err != nil && strings.Contains(err.Error(), "could not look up effective user ID") {
+		return fmt.Errorf("account %d has no name, which initdb needs: run as an account that has an entry in /etc/passwd "+
+			"(docker run --user, or runAsUser of Kubernetes), add one, or set DATABASE_URL to a Postgres that already runs: %w",
+			i.run.account.uid, err)
+	}
 	if err != nil || i.volatile {
 		return err
 	}

@@ -47,7 +47,10 @@ func stopOrphan(ctx context.Context, pid int, cluster string, log *slog.Logger) 
 	watchCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(gone)
-		for isPostmasterOf(watchCtx, pid, cluster) && sleep(watchCtx, pollInterval) == nil {
+		for isPostmasterOf(watchCtx, pid, cluster) {
+			if sleep(watchCtx, pollInterval) != nil {
+				return
+			}
 		}
 	}()
 	err = shutDown(ctx, orphan, gone)

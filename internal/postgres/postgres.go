@@ -81,7 +81,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 }
 
 // ConnString returns the connection string in libpq's keyword form. It is complete, so that no PG* variable of the
-// environment changes where it leads.
+// environment changes where it leads. Others could still change how: see ClearEnvironment.
 func (c *Cluster) ConnString() string { return connString(c.launcher.socketDir) }
 
 // Version returns the version of Postgres, such as "15.18".

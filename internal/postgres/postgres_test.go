@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/postgres"
+	"gatehouse/internal/testprogram"
 )
 
 const (
@@ -92,7 +93,10 @@ func setup(t *testing.T) *bundle {
 	base, err := os.MkdirTemp("", "gatehouse-test-")
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(base, 0o755))
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(base)) })
+	t.Cleanup(func() {
+		// A process that still ends may write a file into a directory whose files have just been removed.
+		require.Eventually(t, func() bool { return os.RemoveAll(base) == nil }, time.Minute, 10*time.Millisecond)
+	})
 	return &bundle{t: t, dir: filepath.Join(base, "data"), log: new(syncBuffer)}
 }
 
@@ -221,7 +225,10 @@ func (b *bundle) serve(as *syscall.Credential) *other {
 	if _, err := os.Stat(self); err != nil {
 		text, err := os.ReadFile(must(os.Executable()))
 		require.NoError(b.t, err)
-		require.NoError(b.t, os.WriteFile(self, text, 0o755))
+		syscall.ForkLock.RLock() // a process that is started meanwhile would keep the file open for writing
+		err = os.WriteFile(self, text, 0o755)
+		syscall.ForkLock.RUnlock()
+		require.NoError(b.t, err)
 	}
 	o := &other{cmd: exec.Command(self), stderr: new(syncBuffer)}
 	o.cmd.Dir = "/"
@@ -712,6 +719,48 @@ func TestAccounts(t *testing.T) {
 		b.requireRow(b.start().ConnString())
 	})
 
+	t.Run("a volume with an fsGroup of Kubernetes", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		c := b.start()
+		b.insertRow(c.ConnString())
+		b.stop(c)
+		require.NoError(t, filepath.WalkDir(b.dir, func(path string, entry os.DirEntry, err error) error {
+			if err != nil || entry.Type()&(os.ModeSymlink|os.ModeSocket) != 0 {
+				return err
+			}
+			mode := os.FileMode(0o660)
+			if entry.IsDir() {
+				mode = 0o771 | os.ModeSetgid // the account of Postgres has to pass, if the test is root's
+			}
+			return os.Chmod(path, mode)
+		}))
+		socket := filepath.Join(b.dir, "postgres.socket") // as a crash leaves it
+		require.NoError(t, os.Mkdir(socket, 0o700))
+		require.NoError(t, os.Chmod(socket, 0o770))
+		require.NoError(t, os.Chmod(b.cluster(), 0o770|os.ModeSetgid))
+		b.requireRow(b.start().ConnString())
+		for _, dir := range []string{b.cluster(), socket} {
+			info, err := os.Stat(dir)
+			require.NoError(t, err)
+			require.Equal(t, os.FileMode(0o700), info.Mode().Perm(), dir)
+		}
+		require.Contains(t, b.log.String(), "was open to other accounts")
+	})
+
+	t.Run("an account without a name gets the ways out", func(t *testing.T) {
+		t.Parallel()
+		needsRoot(t)
+		b := setup(t)
+		const nameless = 1234567
+		require.NoError(t, os.Mkdir(b.dir, 0o700))
+		require.NoError(t, os.Chown(b.dir, nameless, nameless))
+		o := b.serve(&syscall.Credential{Uid: nameless, Gid: nameless})
+		require.Error(t, o.cmd.Wait())
+		require.Contains(t, o.stderr.String(), "account 1234567 has no name, which initdb needs: run as an account that has an "+
+			"entry in /etc/passwd (docker run --user, or runAsUser of Kubernetes), add one, or set DATABASE_URL")
+	})
+
 	t.Run("root with a restored backup that root owns", func(t *testing.T) {
 		t.Parallel()
 		needsRoot(t)
@@ -732,6 +781,6 @@ func TestAccounts(t *testing.T) {
 func needsRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED: needs root, who can change accounts")
+		testprogram.Missing(t, "root, who can change accounts")
 	}
 }

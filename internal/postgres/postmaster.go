@@ -25,13 +25,14 @@ type launcher struct {
 	run       runner
 	socketDir string
 	volatile  bool
+	more      []string // Config.Settings
 	log       *slog.Logger
 }
 
 // newLauncher finds the binaries and makes the cluster if there is none. The caller holds the lock of the data
 // directory.
 func newLauncher(ctx context.Context, cfg Config, dir dataDir) (*launcher, error) {
-	l := &launcher{dir: dir, volatile: cfg.Volatile, log: cfg.Log}
+	l := &launcher{dir: dir, volatile: cfg.Volatile, more: cfg.Settings, log: cfg.Log}
 	major, err := clusterMajor(dir.cluster)
 	if err != nil {
 		return nil, err
@@ -50,6 +51,9 @@ func newLauncher(ctx context.Context, cfg Config, dir dataDir) (*launcher, error
 		err = clusters.createCluster(ctx)
 	} else {
 		err = l.run.account.ownCluster(dir.cluster)
+		if err == nil {
+			err = mendCluster(dir.cluster, cfg.Log)
+		}
 	}
 	if err == nil {
 		l.socketDir, err = openSocketDir(dir, l.run.account)
@@ -170,7 +174,7 @@ func (l *launcher) settings() []string {
 		settings = append(settings, "fsync=off", "full_page_writes=off")
 	}
 	var args []string
-	for _, setting := range settings {
+	for _, setting := range append(settings, l.more...) {
 		args = append(args, "-c", setting)
 	}
 	return args

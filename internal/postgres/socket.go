@@ -26,11 +26,15 @@ func openSocketDir(in dataDir, as account) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(dir, privateMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("make socket directory: %w", err)
 	}
 	if err := checkSocketDir(dir, as); err != nil {
 		return "", err
+	}
+	// Kubernetes adds permissions of the group to what a crash left in a volume with an fsGroup.
+	if err := os.Chmod(dir, privateMode); err != nil {
+		return "", fmt.Errorf("close socket directory: %w", err)
 	}
 	return dir, as.own(dir)
 }
@@ -70,7 +74,7 @@ func checkSocketDir(dir string, as account) error {
 		return err
 	}
 	ours := uid == as.uid || uid == uint32(os.Geteuid())
-	if !info.IsDir() || info.Mode().Perm() != 0o700 || !ours {
+	if !info.IsDir() || info.Mode().Perm()&0o007 != 0 || !ours {
 		return fmt.Errorf("socket directory %s is not a directory that only this server can enter: remove it", dir)
 	}
 	return nil

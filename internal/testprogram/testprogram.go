@@ -7,18 +7,25 @@ import (
 	"testing"
 )
 
-// Need returns the path of a program. Without the program it skips the test with a message that begins with
-// "SKIPPED: needs", which make test repeats at its end. In CI (CI=true), where every program is installed, it fails the
-// test instead.
-func Need(t testing.TB, program string) string {
+// Need returns the path of a program, or of the first of others that do as well. Without any, the test ends as Missing
+// says.
+func Need(t testing.TB, program string, others ...string) string {
 	t.Helper()
-	path, err := exec.LookPath(program)
-	if err == nil {
-		return path
+	for _, name := range append([]string{program}, others...) {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
 	}
-	if os.Getenv("CI") == "true" {
-		t.Fatalf("needs %s: %v", program, err)
-	}
-	t.Skipf("SKIPPED: needs %s", program)
+	Missing(t, program)
 	return ""
+}
+
+// Missing skips a test for want of something, with a message that begins with "SKIPPED: needs", which make test repeats
+// at its end. In CI (CI=true), where nothing is missing, it fails the test instead.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("needs %s", what)
+	}
+	t.Skipf("SKIPPED: needs %s", what)
 }

@@ -36,7 +36,7 @@ func (l *linter) load(path string) (*document, error) {
 		if load := (*yaml.LoadError)(nil); errors.As(err, &load) {
 			at, message = &yaml.Node{Line: load.Mark.Line, Column: load.Mark.Column}, load.Message
 		}
-		l.reportf(doc, at, "not YAML: %s", message)
+		l.reportf(doc, at, "not YAML: %s: correct it, or close a quote or a bracket further up", message)
 		return doc, nil
 	}
 	if root.Kind != yaml.DocumentNode || root.Content[0].Kind != yaml.MappingNode {
@@ -113,6 +113,14 @@ func names(node *yaml.Node) []string {
 	return all
 }
 
+// elements returns the elements of a list; nil for another node.
+func elements(node *yaml.Node) []*yaml.Node {
+	if node == nil || node.Kind != yaml.SequenceNode {
+		return nil
+	}
+	return node.Content
+}
+
 // reference returns the node that holds the target of a $ref; nil if node is something else.
 func reference(node *yaml.Node) *yaml.Node {
 	if ref := member(node, "$ref"); ref != nil && ref.Kind == yaml.ScalarNode {
@@ -121,30 +129,52 @@ func reference(node *yaml.Node) *yaml.Node {
 	return nil
 }
 
-// resolve finds what a reference refers to, and returns it as FILE#POINTER. The error says what is wrong with ref.
-func (l *linter) resolve(doc *document, ref string) (string, error) {
-	file, pointer, found := strings.Cut(ref, "#")
-	if !found {
-		return "", errors.New("add the part after #, such as #/components/schemas/Name")
+// target is what a reference refers to.
+type target struct {
+	name string // FILE#POINTER
+	doc  *document
+	node *yaml.Node // nil in a file that is not YAML
+}
+
+// resolve finds what a reference refers to. The error says what is wrong with ref.
+func (l *linter) resolve(doc *document, ref string) (target, error) {
+	file, pointer, ok := strings.Cut(ref, "#")
+	if !ok {
+		return target{}, errors.New("add the part after #, such as #/components/schemas/Name")
 	}
 	if file != "" {
 		var err error
 		if doc, err = l.load(filepath.Join(filepath.Dir(doc.path), file)); err != nil {
-			return "", fmt.Errorf("the file %s cannot be read", file)
+			return target{}, fmt.Errorf("the file %s cannot be read", file)
 		}
 	}
-	target := doc.path + "#" + pointer
+	found := target{name: doc.path + "#" + pointer, doc: doc, node: doc.root}
 	if doc.root == nil {
-		return target, nil // load has reported the file
+		return found, nil // load has reported the file
 	}
-	node, parent := doc.root, (*yaml.Node)(nil)
 	for part := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
 		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
-		if parent, node = node, descend(node, part); node == nil {
-			return "", fmt.Errorf("there is no %q%s", part, suggestion(part, names(parent)))
+		parent := found.node
+		if found.node = descend(parent, part); found.node == nil {
+			return target{}, fmt.Errorf("there is no %q%s", part, suggestion(part, names(parent)))
 		}
 	}
-	return target, nil
+	return found, nil
+}
+
+// follow returns the document and the node that a reference leads to, through other references; doc and node themselves
+// if node is no reference. The node is nil if a reference leads nowhere, which checkStructure reports.
+func (l *linter) follow(doc *document, node *yaml.Node) (*document, *yaml.Node) {
+	passed := map[*yaml.Node]bool{}
+	for ref := reference(node); ref != nil; ref = reference(node) {
+		found, err := l.resolve(doc, ref.Value)
+		if err != nil || passed[ref] {
+			return doc, nil
+		}
+		passed[ref] = true
+		doc, node = found.doc, found.node
+	}
+	return doc, node
 }
 
 // descend returns the member or the element of node that one part of a JSON pointer names; nil if there is none.

@@ -19,26 +19,37 @@ type extension struct {
 
 // extensions are the x- keys that something reads.
 var extensions = map[string]extension{
-	"x-duration":    {"schema", isTrue, "true"},
-	"x-each":        {"schema", isTrue, "true"},
-	"x-gatehouse":   {"operation", isTrue, "true"},
-	"x-go-type":     {"schema", isText, "the name of a Go type"},
-	"x-ignore-case": {"schema", isTrue, "true"},
-	"x-object-id":   {"schema", isTrue, "true"},
-	"x-order":       {"schema", isInteger, "an integer"},
-	"x-permission":  {"operation", isPermission, "{object: NAME, level: read or write, self: true or absent}"},
-	"x-varies":      {"example", isText, "a part of the example's Message"},
+	"x-duration":       {"schema", isTrue, "true"},
+	"x-each":           {"schema", isTrue, "true"},
+	"x-gatehouse":      {"operation", isTrue, "true"},
+	"x-go-type":        {"schema", isText, "the name of a Go type"},
+	"x-ignore-case":    {"schema", isTrue, "true"},
+	"x-max-body":       {"operation", isInteger, "a number of bytes"},
+	"x-null-is-absent": {"schema", isTrue, "true"},
+	"x-object-id":      {"schema", isTrue, "true"},
+	"x-optional":       {"schema", isTrue, "true"},
+	"x-optional-body":  {"operation", isTrue, "true"},
+	"x-order":          {"schema", isInteger, "an integer"},
+	"x-outcome":        {"response", isText, "the name of an outcome"},
+	"x-permission":     {"operation", isPermission, "{object: NAME, level: read or write, self: true or absent}"},
+	"x-varies":         {"example", isText, "a part of the example's Message"},
 }
 
-// Extensions returns the names of the x- keys that a document may use.
-func Extensions() []string { return slices.Sorted(maps.Keys(extensions)) }
+// Extensions returns the x- keys that a document may use, each with the kind of object that it belongs to.
+func Extensions() map[string]string {
+	kinds := map[string]string{}
+	for name, known := range extensions {
+		kinds[name] = known.on
+	}
+	return kinds
+}
 
 func (l *linter) checkExtension(doc *document, key, value *yaml.Node, s *shape) {
 	known, ok := extensions[key.Value]
 	switch {
 	case !ok:
 		l.reportf(doc, key, "nothing reads %q%s (README.md lists the x- keys)",
-			key.Value, suggestion(key.Value, Extensions()))
+			key.Value, suggestion(key.Value, slices.Sorted(maps.Keys(extensions))))
 	case known.on != s.name:
 		l.reportf(doc, key, "%s is an extension of: %s, not of: %s", key.Value, known.on, s.name)
 	case !known.valid(value):
@@ -60,10 +71,12 @@ func isPermission(v *yaml.Node) bool {
 	return text(v, "object") != "" && (level == "read" || level == "write")
 }
 
-// checkVaries reports an x-varies that is not a part of the example's Message: nothing would be replaced.
-func (l *linter) checkVaries(doc *document, example *yaml.Node) {
-	varies := member(example, "x-varies")
-	if varies != nil && !strings.Contains(text(member(example, "value"), "Message"), varies.Value) {
-		l.reportf(doc, varies, "x-varies %q is not a part of the example's Message", varies.Value)
+// checkExamples reports an x-varies that is not a part of the example's Message: nothing would be replaced.
+func (l *linter) checkExamples(doc *document) {
+	for _, example := range pairs(member(member(doc.root, "components"), "examples")) {
+		varies := member(example, "x-varies")
+		if varies != nil && !strings.Contains(text(member(example, "value"), "Message"), varies.Value) {
+			l.reportf(doc, varies, "x-varies %q is not a part of the example's Message: copy the part that varies", varies.Value)
+		}
 	}
 }

@@ -1,6 +1,10 @@
 package lint
 
-import "fmt"
+import (
+	"fmt"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // Problem is a fault of a document, with what to do about it.
 type Problem struct {
@@ -22,4 +26,6 @@ type linter struct {
 	operations map[string]Problem
 	// referred are the targets of all references, as FILE#POINTER.
 	referred map[string]bool
+	// responses are the schemas of responses that are checked.
+	responses map[*yaml.Node]bool
 }

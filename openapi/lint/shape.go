@@ -2,7 +2,7 @@ package lint
 
 // shape is what OpenAPI 3.0 says of one place in a document.
 type shape struct {
-	// name is what messages call it.
+	// name is the name of the place in messages.
 	name string
 	// tag is the YAML type of a scalar; "" for an object or a list.
 	tag string
@@ -51,7 +51,8 @@ var root = func() *shape {
 	examples := mapOf("examples", component("examples", "example", fields{
 		"summary": word, "description": word, "value": free, "externalValue": word,
 	}))
-	content := mapOf("content", object("media type", fields{"schema": schema, "example": free, "examples": examples}))
+	// A media type has no example: each one needs a name, that of its outcome.
+	content := mapOf("content", object("media type", fields{"schema": schema, "examples": examples}))
 	header := component("headers", "header", fields{
 		"description": word, "required": flag, "deprecated": flag, "schema": schema, "example": free, "examples": examples,
 		"content": content,
@@ -77,12 +78,16 @@ var root = func() *shape {
 	})
 }()
 
+// formats are the values of format that the generator and the server read.
+var formats = []string{"binary", "date", "date-time", "double", "float", "int32", "int64"}
+
 func schemaShape() *shape {
 	schema := component("schemas", "schema", nil)
 	schema.fields = fields{
 		"type":  oneOf("type", "array", "boolean", "integer", "number", "object", "string"),
-		"title": word, "description": word, "format": word, "pattern": word, "nullable": flag, "deprecated": flag,
-		"readOnly": flag, "writeOnly": flag, "default": free, "example": free, "enum": listOf(free),
+		"title": word, "description": word, "format": oneOf("format", formats...), "pattern": word,
+		"nullable": flag, "deprecated": flag, "readOnly": flag, "writeOnly": flag, "default": free, "example": free,
+		"enum":    listOf(free),
 		"minimum": number, "maximum": number, "exclusiveMinimum": flag, "exclusiveMaximum": flag, "multipleOf": number,
 		"minLength": count, "maxLength": count, "minItems": count, "maxItems": count, "uniqueItems": flag,
 		"minProperties": count, "maxProperties": count, "required": listOf(word), "properties": mapOf("properties", schema),
@@ -101,7 +106,9 @@ func documentShape(parameter, body, response *shape, components fields) *shape {
 		"parameters": listOf(parameter), "requestBody": body, "responses": mapOf("responses", response), "deprecated": flag,
 		"security": security, "servers": servers,
 	})
-	path := object("path", fields{"summary": word, "description": word, "servers": servers, "parameters": listOf(parameter)})
+	path := object("path", fields{
+		"summary": word, "description": word, "servers": servers, "parameters": listOf(parameter),
+	})
 	for _, method := range methods {
 		path.fields[method] = operation
 	}

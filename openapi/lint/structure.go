@@ -2,6 +2,7 @@ package lint
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -51,12 +52,17 @@ func (l *linter) checkObject(doc *document, node *yaml.Node, s *shape) {
 		case s.extensible && strings.HasPrefix(key.Value, "x-"):
 			l.checkExtension(doc, key, value, s)
 		default:
-			l.reportf(doc, key, "unknown keyword %q (%s)%s", key.Value, s.name,
-				suggestion(key.Value, slices.Sorted(maps.Keys(s.fields))))
+			hint := suggestion(key.Value, slices.Sorted(maps.Keys(s.fields)))
+			if strings.Contains(key.Value, " ") {
+				hint = ": is it a part of the text before it? A text with a comma between braces has to be in quotes"
+			}
+			l.reportf(doc, key, "unknown keyword %q (%s)%s", key.Value, s.name, hint)
 		}
 	}
 	if s.name == "schema" {
 		l.checkRequired(doc, node)
+		l.checkNullable(doc, node)
+		l.checkPattern(doc, node)
 	}
 }
 
@@ -93,7 +99,7 @@ func (l *linter) checkReference(doc *document, node *yaml.Node, s *shape) {
 	case !strings.HasPrefix(pointer, "/components/"+s.section+"/"):
 		l.reportf(doc, ref, "$ref %q does not refer to what belongs here, components/%s", ref.Value, s.section)
 	}
-	l.referred[target] = true
+	l.referred[target.name] = true
 	for key, value := range pairs(node) {
 		switch {
 		case key.Value == "$ref":
@@ -117,6 +123,27 @@ func (l *linter) checkRequired(doc *document, schema *yaml.Node) {
 			l.reportf(doc, name, "required names %q, which is not a property%s: declare it, or remove it here", name.Value,
 				strings.TrimSuffix(suggestion(name.Value, names(properties)), "?"))
 		}
+	}
+}
+
+// checkNullable reports a nullable without a type. OpenAPI 3.0 ignores it, and linters report it again for each example
+// of the schema.
+func (l *linter) checkNullable(doc *document, schema *yaml.Node) {
+	for key := range pairs(schema) {
+		if key.Value == "nullable" && member(schema, "type") == nil {
+			l.reportf(doc, key, "nullable has no effect without a type: add the type, or refer to a schema for any value")
+		}
+	}
+}
+
+// checkPattern reports a pattern that the server could not compile.
+func (l *linter) checkPattern(doc *document, schema *yaml.Node) {
+	pattern := member(schema, "pattern")
+	if pattern == nil {
+		return
+	}
+	if _, err := regexp.Compile(pattern.Value); err != nil {
+		l.reportf(doc, pattern, "the pattern is not a regular expression of Go: %s", err)
 	}
 }
 

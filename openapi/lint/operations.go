@@ -1,0 +1,61 @@
+package lint
+
+import (
+	"regexp"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// checkOperations reports what would make the generator write wrong code for an operation.
+func (l *linter) checkOperations(doc *document) {
+	for path, item := range pairs(member(doc.root, "paths")) {
+		for method, operation := range pairs(item) {
+			if slices.Contains(methods, method.Value) {
+				l.checkOperationID(doc, method, operation)
+				l.checkPathParameters(doc, path, elements(member(item, "parameters")), elements(member(operation, "parameters")))
+				l.checkResponseSchemas(doc, member(operation, "responses"))
+			}
+		}
+	}
+}
+
+// checkOperationID reports an operation without an ID, or with that of another in any of the documents: the generator
+// would make up a name, or use one twice.
+func (l *linter) checkOperationID(doc *document, method, operation *yaml.Node) {
+	id := member(operation, "operationId")
+	if id == nil || id.Value == "" {
+		l.reportf(doc, method, "the operation has no operationId: add one")
+		return
+	}
+	if first, taken := l.operations[id.Value]; taken {
+		l.reportf(doc, id, "operationId %q is already used at %s:%d:%d: choose another",
+			id.Value, first.File, first.Line, first.Column)
+		return
+	}
+	l.operations[id.Value] = problemAt(doc, id, "")
+}
+
+// checkPathParameters reports a path whose names in braces are not the path parameters of an operation there.
+func (l *linter) checkPathParameters(doc *document, path *yaml.Node, parameters ...[]*yaml.Node) {
+	var declared, named []string
+	for _, parameter := range slices.Concat(parameters...) {
+		if _, parameter = l.follow(doc, parameter); parameter == nil {
+			return // a reference to nothing, which checkStructure reports
+		}
+		if text(parameter, "in") == "path" {
+			declared = append(declared, text(parameter, "name"))
+		}
+	}
+	for _, match := range placeholder.FindAllStringSubmatch(path.Value, -1) {
+		named = append(named, match[1])
+	}
+	slices.Sort(declared)
+	slices.Sort(named)
+	if !slices.Equal(declared, named) {
+		l.reportf(doc, path, "the path has the parameters %q, and an operation declares %q: make them equal", named, declared)
+	}
+}
+
+// placeholder matches a parameter in a path.
+var placeholder = regexp.MustCompile(`\{([^{}]*)\}`)

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/tern/v2/migrate"
+
+	"gatehouse/migrations"
+)
+
+const (
+	// VersionTable is the table that has the number of the last migration that was applied.
+	VersionTable = "gatehouse_schema_version"
+	// ContractVersionTable is VersionTable for migrations.Contract.
+	ContractVersionTable = "gatehouse_contract_version"
+	// contractLockTimeout is how long a migration of migrations.Contract waits for a lock. Requests wait behind it.
+	contractLockTimeout = "5s"
+)
+
+// migrationLock is the advisory lock that tern holds while it migrates. It is held until the transaction of the
+// migrations has ended, so that servers of any release migrate one after another.
+const migrationLock = 9628173550095224
+
+// ErrNewerDatabase is returned when the database has migrations that this program does not have.
+var ErrNewerDatabase = errors.New("the database is of a newer version of gatehouse")
+
+// sequence is a sequence of migrations, of which a table of the database has the number of the last that was applied.
+type sequence struct {
+	files fs.FS
+	table string
+}
+
+// contract returns the migrations that remove what only servers of earlier releases need.
+func contract() sequence { return sequence{migrations.Contract(), ContractVersionTable} }
+
+// apply applies the migrations that are missing, all of them or none. If there were none before, it applies those of
+// the other sequences, too. The connection holds migrationLock afterwards: the caller closes it.
+func (s sequence) apply(ctx context.Context, conn *pgx.Conn, ifEmpty ...sequence) error {
+	ctx = withStatementTimeout(ctx, migrationTimeout)
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	return pgx.BeginFunc(ctx, conn, func(pgx.Tx) error {
+		before, err := s.migrate(ctx, conn)
+		if err != nil || before > 0 {
+			return err
+		}
+		for _, other := range ifEmpty {
+			if _, err := other.migrate(ctx, conn); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// migrate applies the migrations that are missing, in the transaction of the connection, and returns how many there
+// were before.
+func (s sequence) migrate(ctx context.Context, conn *pgx.Conn) (before int32, err error) {
+	migrator, before, err := s.open(ctx, conn)
+	if err != nil {
+		return before, err
+	}
+	if known := len(migrator.Migrations); int(before) > known {
+		return before, fmt.Errorf("%w: database %q has schema version %d, this program has %d: start a newer version of it",
+			ErrNewerDatabase, conn.Config().Database, before, known)
+	}
+	if err := migrator.Migrate(ctx); err != nil {
+		return before, fmt.Errorf("migration failed, database %q is left at schema version %d: %w",
+			conn.Config().Database, before, err)
+	}
+	return before, nil
+}
+
+// isMissing reports whether a migration is missing.
+func (s sequence) isMissing(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	migrator, version, err := s.open(ctx, conn)
+	return err == nil && int(version) < len(migrator.Migrations), err
+}
+
+// open returns a migrator, and the number of the last migration that was applied.
+func (s sequence) open(ctx context.Context, conn *pgx.Conn) (*migrate.Migrator, int32, error) {
+	// DisableTx: tern would commit after each migration.
+	migrator, err := migrate.NewMigratorEx(ctx, conn, s.table, &migrate.MigratorOptions{DisableTx: true})
+	if err != nil {
+		return nil, 0, fmt.Errorf("migrations: %w", err)
+	}
+	if err := migrator.LoadMigrations(s.files); err != nil {
+		return nil, 0, fmt.Errorf("migrations: %w", err)
+	}
+	version, err := migrator.GetCurrentVersion(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("migrations: %w", err)
+	}
+	return migrator, version, nil
+}
