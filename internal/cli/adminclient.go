@@ -155,14 +155,6 @@ func (s adminServer) client() (*client.ClientWithResponses, error) {
 	return client.New(s.url, client.WithAdminSecret(string(s.secret)), client.WithHTTPClient(&adminDoer{s}))
 }
 
-// withAccessKey sends the access key of a user with one call of a client.
-func withAccessKey(key string) client.RequestEditorFn {
-	return func(_ context.Context, r *http.Request) error {
-		r.Header.Set("Authorization", key)
-		return nil
-	}
-}
-
 // dialled returns a transport that connects to the server.
 func (s adminServer) dialled() (*http.Transport, error) {
 	negotiated, _, err := tlsfiles.Client{CAFile: s.caFile}.Config()
@@ -260,12 +252,6 @@ func (e *replyError) Error() string {
 		text += fmt.Sprintf(" (request %s)", e.requestID)
 	}
 	return text + e.hint
-}
-
-// isStatus reports whether err is about a response with a status.
-func isStatus(err error, status int) bool {
-	reply, ok := errors.AsType[*replyError](err)
-	return ok && reply.status == status
 }
 
 // adminDoer sends the requests of a client. It implements client.HttpRequestDoer.

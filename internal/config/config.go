@@ -67,6 +67,8 @@ type Database struct {
 	// DirectURL is for a pooler that gives each transaction another session, in which LISTEN and advisory locks get lost.
 	DirectURL   Secret `flag:"direct-database-url" env:"GATEHOUSE_DIRECT_DATABASE_URL" help:"The same database without the pooler of connections that --database-url leads through, such as PgBouncer in transaction mode: for migrations, LISTEN and the choice of a leader. Default: --database-url."`
 	StorageType string `flag:"storage-type" env:"TYK_DB_STORAGE_MAIN_TYPE" default:"postgres" help:"Type of storage. Only postgres is supported."`
+	// AutoMigrate is true by default, as in Gitea and Grafana: who upgrades the program wants the database to fit.
+	AutoMigrate bool `flag:"auto-migrate" env:"GATEHOUSE_AUTO_MIGRATE" default:"true" help:"Apply the migrations that are due when the database is opened. Without it, the server does not start while any is due: gatehouse migrate up applies them."`
 	// Wait is below the time after which supervisors give a start up.
 	Wait time.Duration `flag:"database-wait" env:"GATEHOUSE_DATABASE_WAIT" default:"60s" help:"Maximum time to wait at the start for a database that does not answer, has no free connection, or accepts no writes yet. A wrong password or name of the database ends the start at once."`
 	// Timeout is far above the milliseconds that a small statement takes, and as long as users wait.

@@ -57,15 +57,6 @@ func (s Secret) Short() bool { return s != "" && utf8.RuneCountInString(string(s
 // maxSecretFile is the maximum size of a file that contains a secret, in bytes: a mistaken path may name any file.
 const maxSecretFile = 64 << 10
 
-// ReadSecretFile returns the secret in a file that a flag of a command names. It is one that a header can have.
-func ReadSecretFile(path string) (Secret, error) {
-	value, err := readSecretFile(path)
-	if err == nil && !fitsHeader(Secret(value)) {
-		err = fmt.Errorf("read secret: %s: %s", path, reasonNoHeader)
-	}
-	return Secret(value), err
-}
-
 // readSecretFile returns the content of a file without line breaks at its end, which must not be empty.
 func readSecretFile(path string) (string, error) {
 	file, err := os.Open(path)
