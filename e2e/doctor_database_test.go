@@ -18,7 +18,8 @@ func catalogue(t *testing.T, database string) string {
 	return storetest.Value[string](t, database, `
 		SELECT concat((SELECT string_agg(oid || nspname || xmin, ' ' ORDER BY oid) FROM pg_namespace),
 			(SELECT string_agg(oid || relname || xmin, ' ' ORDER BY oid) FROM pg_class WHERE oid >= 16384),
-			(SELECT string_agg(attrelid || attname || xmin, ' ' ORDER BY attrelid, attnum) FROM pg_attribute WHERE attrelid >= 16384),
+			(SELECT string_agg(attrelid || attname || xmin, ' ' ORDER BY attrelid, attnum)
+				FROM pg_attribute WHERE attrelid >= 16384),
 			(SELECT string_agg(oid || proname || xmin, ' ' ORDER BY oid) FROM pg_proc WHERE oid >= 16384))`)
 }
 

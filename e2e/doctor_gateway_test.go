@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ func TestDoctorWithGateway(t *testing.T) {
 	t.Parallel()
 	database := "DATABASE_URL=" + storetest.EmptyDatabase(t)
 	s := serveGateway(t, true, database)
-	settings := append(s.settings, "GATEHOUSE_LISTEN="+s.address)
+	settings := slices.Concat(s.settings, []string{"GATEHOUSE_LISTEN=" + s.address})
 	run := examine(t, settings...)
 	run.has("gateway", "ok", "answers, and accepts the secret")
 	run.has("gateway version", "ok", `^v5\.`)
@@ -108,7 +109,7 @@ func TestDoctorWithForeignGateway(t *testing.T) {
 	}
 	look := func(t *testing.T, gateway *gatewaytest.Gateway, more ...string) doctorRun {
 		t.Helper()
-		settings := append(s.settings, "GATEHOUSE_LISTEN="+s.address)
+		settings := slices.Concat(s.settings, []string{"GATEHOUSE_LISTEN=" + s.address})
 		settings = append(settings, ofGateway(t, gateway.URL(), "hidden-control-secret")...)
 		return examine(t, append(settings, more...)...)
 	}

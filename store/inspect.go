@@ -251,13 +251,9 @@ func (i *inspector) server(ctx context.Context) (err error) {
 
 // writes finds out whether the database stores anything, in a transaction that is rolled back.
 func (i *inspector) writes(ctx context.Context) error {
-	err := checkReadOnly(ctx, i.conn)
-	if err != nil {
-		i.found.Unwritable = err
-		return nil
-	}
-	if errors.Is(i.found.PoolerProblem, ErrStatementPooler) {
-		return nil // which allows no transactions
+	i.found.Unwritable = checkReadOnly(ctx, i.conn)
+	if i.found.Unwritable != nil || errors.Is(i.found.PoolerProblem, ErrStatementPooler) { // that allows no transactions
+		return nil //nolint:nilerr // it is a finding
 	}
 	tx, err := i.conn.Begin(ctx)
 	if err != nil {

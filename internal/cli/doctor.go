@@ -146,7 +146,8 @@ func problemFindings(check string, err error) (findings []doctor.Finding) {
 		return nil
 	}
 	return []doctor.Finding{{
-		Check: check, Status: doctor.Fault, Found: err.Error(), Advice: "correct the setting: the server does not start with it",
+		Check: check, Status: doctor.Fault, Found: err.Error(),
+		Advice: "correct the setting: the server does not start with it",
 	}}
 }
 

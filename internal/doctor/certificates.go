@@ -60,7 +60,8 @@ func adviceCertificate(err error) string {
 
 // validity returns the finding about the time in which a certificate is valid.
 func validity(name string, pair tlsfiles.Pair, leaf *x509.Certificate, now time.Time) Finding {
-	until := fmt.Sprintf("%s (%s) is valid until %s", pair.Certificate, leaf.Subject, leaf.NotAfter.UTC().Format(time.DateTime))
+	end := leaf.NotAfter.UTC().Format(time.DateTime)
+	until := fmt.Sprintf("%s (%s) is valid until %s", pair.Certificate, leaf.Subject, end)
 	const advice = "renew it; the server reads the new files within seconds"
 	switch {
 	case now.After(leaf.NotAfter):

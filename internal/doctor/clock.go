@@ -29,7 +29,7 @@ func clockFinding(found store.Inspection) Finding {
 // skewFinding compares a clock with that of this machine, which is known to a precision.
 func skewFinding(name, whose string, ahead, precision time.Duration) Finding {
 	if ahead.Abs()-precision <= maxSkew {
-		return Finding{name, OK, fmt.Sprintf("agrees with that of %s", whose), ""}
+		return Finding{name, OK, "agrees with that of " + whose, ""}
 	}
 	direction := "ahead of"
 	if ahead < 0 {

@@ -93,7 +93,10 @@ func unreachable(err error) Finding {
 			errors.Is(err, store.ErrCredentials),
 			"check user and password of --database-url (DATABASE_URL), the password of the role, and pg_hba.conf",
 		},
-		{errors.Is(err, store.ErrNoDatabase), "create it with createdb, or correct its name in --database-url (DATABASE_URL)"},
+		{
+			errors.Is(err, store.ErrNoDatabase),
+			"create it with createdb, or correct its name in --database-url (DATABASE_URL)",
+		},
 		{errors.Is(err, store.ErrStarting), "wait until it has started; its log has the progress"},
 		{
 			errors.Is(err, store.ErrNoConnectionLeft),

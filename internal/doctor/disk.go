@@ -46,15 +46,15 @@ func CheckDisk(cfg DiskConfig) Check {
 func (cfg DiskConfig) spool() Finding {
 	const name = "disk spool"
 	probe := spool.New(spool.Config{Dir: cfg.SpoolDir, Max: fullDisk})
-	err := probe.Add([]byte("gatehouse doctor"))
-	if err := errors.Join(err, probe.Close()); err != nil {
+	if err := errors.Join(probe.Add([]byte("gatehouse doctor")), probe.Close()); err != nil {
 		return Finding{
 			name, Fault, err.Error(),
 			"set --spool-dir (GATEHOUSE_SPOOL_DIR) to a directory that the account of the server may write, with free space",
 		}
 	}
 	finding := spaceFinding(name, cfg.SpoolDir, lowDisk)
-	if free, _, err := freeSpace(cfg.SpoolDir); err == nil && finding.Status == OK && free < uint64(max(cfg.MaxImport, 0)) {
+	free, _, err := freeSpace(cfg.SpoolDir)
+	if err == nil && finding.Status == OK && free < uint64(max(cfg.MaxImport, 0)) {
 		finding.Status = Note
 		finding.Advice = "free space, set --spool-dir, or lower --max-import: one import of that size would fill the disk"
 	}
@@ -72,7 +72,9 @@ func spaceFinding(name, dir string, low uint64) Finding {
 	}
 	free, files, err := freeSpace(existing)
 	if err != nil {
-		return Finding{name, Warning, "cannot look at " + existing + ": " + err.Error(), "run doctor as the account of the server"}
+		return Finding{
+			name, Warning, "cannot look at " + existing + ": " + err.Error(), "run doctor as the account of the server",
+		}
 	}
 	have := fmt.Sprintf("%d MiB free in %s", free>>20, dir)
 	const advice = "free space, or move the directory to a larger disk"

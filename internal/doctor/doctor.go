@@ -43,9 +43,9 @@ type Check struct {
 // not answer has no deadline.
 const grace = 2 * time.Second
 
-// Run runs checks at the same time, and returns their findings in the order of the checks. A check that has not returned
-// within the timeout and a grace of 2 s is a fault. Its goroutine ends with the call that it waits for, or with the
-// program.
+// Run runs checks at the same time, and returns their findings in the order of the checks. A check that has not
+// returned within the timeout and a grace of 2 s is a fault. Its goroutine ends with the call that it waits for, or
+// with the program.
 func Run(ctx context.Context, timeout time.Duration, checks []Check) []Finding {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -52,6 +52,7 @@ func (l Limits) files() Finding {
 func (l Limits) memory() Finding {
 	const name = "limit of memory"
 	isSet := l.GoMemory != math.MaxInt64
+	least := int64(float64(l.MinMemory) / l.MemoryShare)
 	switch {
 	case isSet && l.GoMemory < l.MinMemory:
 		return Finding{
@@ -64,10 +65,10 @@ func (l Limits) memory() Finding {
 				l.GoMemory>>20, l.Memory>>20),
 			"unset it: the server chooses one below the limit of the container",
 		}
-	case l.Memory > 0 && float64(l.Memory)*l.MemoryShare < float64(l.MinMemory):
+	case l.Memory > 0 && l.Memory < uint64(least):
 		return Finding{
 			name, Warning, fmt.Sprintf("the container has %d MiB", l.Memory>>20),
-			fmt.Sprintf("give it more than %d MiB, and more again for a private Postgres", int64(float64(l.MinMemory)/l.MemoryShare)>>20),
+			fmt.Sprintf("give it more than %d MiB, and more again for a private Postgres", least>>20),
 		}
 	case l.Memory > 0:
 		return Finding{name, OK, fmt.Sprintf("the container has %d MiB", l.Memory>>20), ""}

@@ -51,7 +51,8 @@ func CheckSecrets(cfg SecretsConfig) Check {
 		}
 		if cfg.Shared != "" {
 			findings = append(findings, Finding{
-				nameSecrets, Warning, "--" + cfg.Shared + " is a secret of gateways, too: every gateway knows it", "change one of them",
+				nameSecrets, Warning, "--" + cfg.Shared + " is a secret of gateways, too: every gateway knows it",
+				"change one of them",
 			})
 		}
 		if cfg.SettingsFile != "" {

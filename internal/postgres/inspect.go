@@ -26,20 +26,11 @@ const OldestMajor = oldestMajor
 // if there are no programs that can run it.
 func Inspect(ctx context.Context, cfg Config) (state State, err error) {
 	search := binariesSearch{places: machinePlaces(), binDir: cfg.BinDir}
-	if _, err := os.Stat(cfg.DataDir); !errors.Is(err, fs.ErrNotExist) {
-		dir, err := openDataDir(cfg.DataDir)
-		if err != nil {
+	if _, err := os.Stat(cfg.DataDir); !errors.Is(err, fs.ErrNotExist) { // openDataDir would make it
+		if search.major, err = state.findCluster(ctx, cfg.DataDir); err != nil {
 			return state, err
 		}
-		if search.major, err = clusterMajor(dir.cluster); err != nil {
-			return state, err
-		}
-		if search.major > 0 {
-			state.Cluster, search.cluster = dir.cluster, dir.cluster
-			if err := state.connect(ctx, dir); err != nil {
-				return state, err
-			}
-		}
+		search.cluster = state.Cluster
 	}
 	found, err := search.find(ctx)
 	if err == nil {
@@ -47,6 +38,19 @@ func Inspect(ctx context.Context, cfg Config) (state State, err error) {
 	}
 	state.BinDir, state.Version = found.dir, found.version
 	return state, err
+}
+
+// findCluster finds the cluster of a data directory, and returns its major version; 0 if there is none.
+func (s *State) findCluster(ctx context.Context, path string) (major int, err error) {
+	dir, err := openDataDir(path)
+	if err != nil {
+		return 0, err
+	}
+	if major, err = clusterMajor(dir.cluster); err != nil || major == 0 {
+		return 0, err
+	}
+	s.Cluster = dir.cluster
+	return major, s.connect(ctx, dir)
 }
 
 // connect finds out whether something accepts connections at the socket.
@@ -60,7 +64,7 @@ func (s *State) connect(ctx context.Context, dir dataDir) error {
 	case errors.Is(err, fs.ErrPermission):
 		return err
 	case err != nil:
-		return nil
+		return nil //nolint:nilerr // nobody listens: it does not run
 	}
 	s.Running, s.ConnString = true, connString(socket)
 	return conn.Close()
