@@ -130,10 +130,15 @@ func TestMemoryOfHTTP2Connections(t *testing.T) {
 // small ones of requests without a credential, which the handler has ended.
 func TestRequestsOfHTTP2CountAsConnections(t *testing.T) {
 	t.Parallel()
-	for path, status := range map[string]string{"/openapi.json": "200", "/admin/organisations": "401"} {
-		t.Run(path, func(t *testing.T) {
+	for name, c := range map[string]struct{ path, status, limit string }{
+		"large responses": {"/openapi.json", "200", "GATEHOUSE_MAX_CONNECTIONS_PER_ADDRESS=8"},
+		"no credential":   {"/admin/organisations", "401", "GATEHOUSE_MAX_CONNECTIONS_PER_ADDRESS=8"},
+		"all clients":     {"/openapi.json", "200", "GATEHOUSE_MAX_CONNECTIONS=8"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, ca := startHTTP2(t, "GATEHOUSE_MAX_CONNECTIONS_PER_ADDRESS=8")
+			path, status := c.path, c.status
+			s, ca := startHTTP2(t, c.limit)
 			first, second := dialHTTP2(t, s, ca), dialHTTP2(t, s, ca)
 			for _, c := range []*http2Conn{first, second} {
 				for range 10 {
