@@ -22,6 +22,7 @@
 //	  config        settings, their flags and environment variables
 //	  dev           watches the repository, and builds and runs the server after each change: `make dev`
 //	  docspage      the page that shows the contracts
+//	  doctor        checks what a server needs: database, gateways, secrets, disks, limits
 //	  fairqueue     a semaphore whose waiters take turns by organisation
 //	  gateway       client of a Tyk Gateway's control API and of its Redis
 //	  gatewaystandin  a stand-in for a Tyk Gateway, for tests and examples/

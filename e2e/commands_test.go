@@ -24,6 +24,8 @@ var notRun = map[string]string{
 	`gatehouse keys sync --gateway-host 127.0.0.1 --gateway-port 8080 --gateway-secret "$SECRET"`: "TestKeysSync does, with a gateway",
 	`gatehouse finish-upgrade --database-url postgres://gatehouse@db.example/gatehouse`:           "TestFinishUpgrade does, with a database",
 	"gatehouse config check --conf /opt/tyk-dashboard/tyk_analytics.conf":                         "there is no such file; TestConfigCheck of internal/cli has others",
+	"gatehouse doctor":                                                               "TestDoctor does, on a machine of which it knows the state",
+	"gatehouse doctor -o json":                                                       "TestDoctor does",
 	"gatehouse healthcheck":                                                          "TestHealthcheck does, with a server",
 	"gatehouse healthcheck --listen :8080 --timeout 3s":                              "TestHealthcheck does, with a server",
 	"gatehouse backup gatehouse.backup":                                              "TestBackup… does, with a database",
