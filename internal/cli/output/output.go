@@ -18,16 +18,16 @@ type Format string
 
 // The formats.
 const (
-	table  = "table"
-	asJSON = "json"
-	asYAML = "yaml"
+	Table Format = "table"
+	JSON  Format = "json"
+	YAML  Format = "yaml"
 )
 
-var formats = []string{table, asJSON, asYAML}
+var formats = []string{string(Table), string(JSON), string(YAML)}
 
 // AddFlag adds the flag --output (-o) to a command.
 func AddFlag(cmd *cobra.Command) *Format {
-	format := Format(table)
+	format := Table
 	cmd.Flags().VarP(&format, "output", "o", "Format of what is printed: table, json or yaml.")
 	complete := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return formats, cobra.ShellCompDirectiveNoFileComp
@@ -64,7 +64,7 @@ func Write[T any](out io.Writer, format Format, items []T, columns []Column[T]) 
 	if items == nil {
 		items = []T{} // JSON's null is no list
 	}
-	if format == asJSON || format == asYAML {
+	if format == JSON || format == YAML {
 		return WriteValue(out, format, items)
 	}
 	writer := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -92,7 +92,7 @@ func WriteValue(out io.Writer, format Format, value any) error {
 	if err != nil {
 		return err
 	}
-	if format == asYAML {
+	if format == YAML {
 		if text, err = yamlOf(text); err != nil {
 			return err
 		}
