@@ -400,10 +400,11 @@ func TestPostgresUpgradeRefused(t *testing.T) {
 	})
 
 	for name, test := range map[string]struct{ pgDump, want string }{
-		"a dump that fails":        {`case "$*" in *--format*) REAL "$@" | head -c 20000; echo broken >&2; exit 3;; esac; exec REAL "$@"`, "pg_dump: exit status 3: broken"},
-		"a dump that lacks a row":  {`case "$*" in *--format*) REAL "$@" | sed '/^api7\t/d';; *) exec REAL "$@";; esac`, "the new data directory differs from the old one: the old one has table public.apis|301|"},
-		"a dump that alters a row": {`case "$*" in *--format*) REAL "$@" | sed '/^api7\t/s/"text"/"tExt"/';; *) exec REAL "$@";; esac`, "the new data directory differs from the old one: the old one has table public.apis|301|"},
-		"a dump that is no SQL":    {`case "$*" in *--format*) echo 'no SQL;'; REAL "$@";; *) exec REAL "$@";; esac`, `syntax error at or near "no"`},
+		"a dump that fails":         {`case "$*" in *--format*) REAL "$@" | head -c 20000; echo broken >&2; exit 3;; esac; exec REAL "$@"`, "pg_dump: exit status 3: broken"},
+		"a dump that lacks a row":   {`case "$*" in *--format*) REAL "$@" | sed '/^api7\t/d';; *) exec REAL "$@";; esac`, "the new data directory differs from the old one: the old one has table public.apis|301|"},
+		"a dump that alters a row":  {`case "$*" in *--format*) REAL "$@" | sed '/^api7\t/s/"text"/"tExt"/';; *) exec REAL "$@";; esac`, "the new data directory differs from the old one: the old one has table public.apis|301|"},
+		"a dump with half of a row": {`case "$*" in *--format*) REAL "$@" | sed '/^api7\t/s/"}}/"}/';; *) exec REAL "$@";; esac`, "ERROR:  invalid input syntax for type json; the old data"},
+		"a dump that is no SQL":     {`case "$*" in *--format*) echo 'no SQL;'; REAL "$@";; *) exec REAL "$@";; esac`, `syntax error at or near "no"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

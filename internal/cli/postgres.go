@@ -43,7 +43,7 @@ changes nothing.
 The exit status is 0 if the data has the newest version afterwards, 1 if the upgrade failed, and 2
 for an error in the command line.`,
 		Example: `  gatehouse postgres upgrade
-  gatehouse postgres upgrade --old-bin /usr/lib/postgresql/15/bin --new-bin /usr/lib/postgresql/17/bin`,
+  gatehouse postgres upgrade --old-bin /usr/lib/postgresql/15/bin`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return upgradePostgres(cmd.Context(), &cfg, p) },
 	}
 	cmd.Flags().StringVar(&p.oldBin, "old-bin", "",
@@ -67,7 +67,7 @@ func upgradePostgres(ctx context.Context, cfg *config.Config, p upgradeParams) e
 		return err
 	}
 	if cfg.Database.URL != "" {
-		return errors.New("--database-url (DATABASE_URL) is set: "+
+		return errors.New("--database-url (DATABASE_URL) is set: " +
 			"the command upgrades the private Postgres, which is not used then")
 	}
 	progress := &stepProgress{log: p.std.Log}
