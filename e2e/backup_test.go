@@ -643,8 +643,8 @@ func TestBackupThroughPipes(t *testing.T) {
 	require.Contains(t, output, "backed up 3 organisations, 50 users")
 }
 
-// TestBackupInterrupted interrupts commands that wait for another program: one that is not there, sends nothing, or does
-// not read.
+// TestBackupInterrupted interrupts commands that wait for another program: one that is not there, sends nothing, or
+// does not read.
 func TestBackupInterrupted(t *testing.T) {
 	t.Parallel()
 	conn := fullDatabase(t)

@@ -425,8 +425,8 @@ func (r *restore) write(ctx context.Context, t tableToRestore) error {
 	return err
 }
 
-// set returns the assignments that make a stored row the one of a backup, which has these columns. What it lacks gets its
-// default, as in a new row: what is stored there was derived from the document that is replaced.
+// set returns the assignments that make a stored row the one of a backup, which has these columns. Columns that the
+// backup lacks get their default, as in a new row: their values may be derived from the document that is replaced.
 func (t backupTable) set(names []string) string {
 	var set []string
 	for _, name := range t.columnNames() {

@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// await calls a function that may block for as long as another program likes, such as one that opens or reads a pipe, and
-// returns its result, or the error of ctx if that ends first. The function then still runs, until the program ends: a
-// system call that waits for another program cannot be interrupted.
+// await calls a function that may block for as long as another program likes, such as one that opens or reads a pipe.
+// It returns the result, or the error of ctx if that ends first. The function then still runs, until the program ends:
+// a system call that waits for another program cannot be interrupted.
 func await[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	type result struct {
 		value T

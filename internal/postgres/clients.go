@@ -58,7 +58,8 @@ func connect(socketDir string) []string {
 
 // psql returns a command that executes its standard input, and fails at the first error, of which it quotes no data.
 func (c clients) psql(socketDir string, args ...string) *exec.Cmd {
-	args = append(args, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--set", "VERBOSITY=terse", "--set", "SHOW_CONTEXT=never")
+	args = append(args, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--set", "VERBOSITY=terse",
+		"--set", "SHOW_CONTEXT=never")
 	return c.run.command("psql", append(args, connect(socketDir)...)...)
 }
 
