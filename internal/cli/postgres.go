@@ -131,6 +131,7 @@ func (p *stepProgress) begin(step string) {
 	const unknown = -1
 	p.bar = progressbar.NewOptions64(unknown, progressbar.OptionSetWriter(file), progressbar.OptionSetDescription(step),
 		progressbar.OptionShowBytes(true), progressbar.OptionThrottle(redrawPause), progressbar.OptionClearOnFinish())
+	_ = p.bar.RenderBlank() // see add
 }
 
 func (p *stepProgress) add(bytes int64) {

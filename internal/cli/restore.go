@@ -29,8 +29,8 @@ was altered is refused before anything is written. So is one with an object that
 unless a flag says what becomes of it. Objects that exist and are not in the backup stay.
 
 The command reads the settings of the server, and works beside a running server, which serves what
-was restored at once. Clients can read meanwhile, but not write. If the audit log has a file, it gets
-a line.`,
+was restored at once. Clients can read meanwhile, but not write. If the audit log has a file, the
+command adds a line to it.`,
 		Example: `  gatehouse restore gatehouse.backup
   gatehouse restore --replace --dry-run gatehouse.backup`,
 		Args:              oneFile,
