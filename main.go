@@ -38,7 +38,7 @@
 //	  loglimit      limits the log lines that clients without a valid credential cause
 //	  oas           converts Tyk OAS documents to classic API definitions
 //	  password      hashes passwords
-//	  postgres      runs the private Postgres
+//	  postgres      runs and upgrades the private Postgres
 //	  postgrespair  a primary of Postgres with a standby, for tests
 //	  remoteaddr    finds the address of a client, behind trusted proxies too
 //	  spool         holds the documents of an import until all of them have arrived

@@ -33,6 +33,8 @@ var notRun = map[string]string{
 	"gatehouse backup - | ssh backup.example 'cat > gatehouse.backup'":               "TestBackupThroughPipes does, without ssh",
 	"gatehouse restore gatehouse.backup":                                             "TestBackupRoundTrip does",
 	"gatehouse restore --replace --dry-run gatehouse.backup":                         "TestRestoreIntoFilledDatabase does",
+	"gatehouse postgres upgrade":                                                     "TestPostgresUpgrade does, with data",
+	"gatehouse postgres upgrade --old-bin /usr/lib/postgresql/15/bin":                "TestPostgresUpgradeToTheSameVersion does, with other programs",
 	"gatehouse contract diff HEAD:openapi/admin.yaml openapi/admin.yaml":             "TestContractDiff of internal/cli does, with other files",
 	"gatehouse contract proxy --upstream https://api.example/v2 --contract api.yaml": "there is no such server",
 	"gatehouse users set-password " + exampleUser:                                    "it asks on a terminal; TestConfirmations does",

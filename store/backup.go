@@ -236,11 +236,11 @@ func (s *Snapshot) Rows(ctx context.Context) iter.Seq2[BackupRow, error] {
 				more = yield(BackupRow{t.name, values}, nil)
 				return more
 			})
+			if !more {
+				return // with an error, too: the caller has one
+			}
 			if err != nil {
 				yield(BackupRow{}, err)
-				return
-			}
-			if !more {
 				return
 			}
 		}
