@@ -1,0 +1,246 @@
+// Package remote reads and writes the state of a server of the Admin API, gatehouse or another, by its public
+// operations: organisations, their users, APIs, policies and keys. Documents are bytes: what is read is what the server
+// sent, without insignificant whitespace, and what is written is what the caller hands over.
+//
+// A server that lacks an operation is expected: the original has no lists of users, APIs and policies in its admin API.
+// ErrLacking says so. With access keys, the lists of the Dashboard API stand in for them.
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"gatehouse/client"
+)
+
+// Kind is a kind of objects. Its text is what messages call one of them.
+type Kind string
+
+// The kinds, in the order in which a server needs them: an object refers to those before it.
+const (
+	Organisation Kind = "organisation"
+	User         Kind = "user"
+	API          Kind = "API"
+	Policy       Kind = "policy"
+	Key          Kind = "organisation key"
+)
+
+// Kinds are all kinds, in their order.
+func Kinds() []Kind { return []Kind{Organisation, User, API, Policy, Key} }
+
+// Plural returns what several objects are called.
+func (k Kind) Plural() string {
+	if k == Policy {
+		return "policies"
+	}
+	return string(k) + "s"
+}
+
+var (
+	// ErrLacking is returned if the server does not have an operation, or does not permit it.
+	ErrLacking = errors.New("the server does not give them")
+	// ErrNotFound is returned if the server does not have an object.
+	ErrNotFound = errors.New("not found")
+)
+
+// Config configures a Server.
+type Config struct {
+	// Client calls the server with its admin secret.
+	Client *client.ClientWithResponses
+	// AccessKeys are those of users, with which the lists of the Dashboard API are read if the admin API lacks them.
+	AccessKeys []string
+	// SpoolDir is the directory that holds a list of more than a megabyte while it is used.
+	SpoolDir string
+	// Wait waits before a request is repeated that the server has refused because there were too many. nil sleeps.
+	Wait func(ctx context.Context, pause time.Duration) error
+}
+
+// Server is a server of the Admin API. It is not safe for concurrent use, and must be closed.
+type Server struct {
+	cfg        Config
+	lacking    map[Kind]error // of lists
+	dashboards []*dashboard   // nil until they are needed
+	failures   int            // consecutive requests for one document that ended with a status of 500 or more
+}
+
+// New returns a server.
+func New(cfg Config) *Server {
+	if cfg.Wait == nil {
+		cfg.Wait = sleep
+	}
+	return &Server{cfg: cfg, lacking: map[Kind]error{}}
+}
+
+// Close releases the lists that the server holds.
+func (s *Server) Close() error {
+	var errs []error
+	for _, d := range s.dashboards {
+		errs = append(errs, d.close())
+	}
+	return errors.Join(errs...)
+}
+
+// sleep waits for some time, or until ctx ends.
+func sleep(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Error is returned for a response that is no success.
+type Error struct {
+	Operation string // METHOD /path
+	Status    int
+	// Message is that of the response, with what it says about parts of the request.
+	Message string
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s: %d %s", e.Operation, e.Status, http.StatusText(e.Status))
+	if e.Message != "" {
+		text += ": " + e.Message
+	}
+	return text
+}
+
+// Is implements errors.Is for ErrNotFound.
+func (e *Error) Is(target error) bool {
+	return target == ErrNotFound && e.Status == http.StatusNotFound
+}
+
+// isLacking reports whether err says that the server does not have an operation, or does not permit it.
+func isLacking(err error) bool {
+	failed, ok := errors.AsType[*Error](err)
+	if !ok {
+		return false
+	}
+	switch failed.Status {
+	case http.StatusOK: // with a page instead of JSON
+		return true
+	case http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}
+
+// IsFatal reports whether an error is about the server, and not about a single object: the next request would fail,
+// too.
+func IsFatal(err error) bool {
+	failed, ok := errors.AsType[*Error](err)
+	return !ok || failed.Status == http.StatusUnauthorized || failed.Status == http.StatusTooManyRequests
+}
+
+const (
+	// maxErrorReply is how much of a response with an error is read, in bytes.
+	maxErrorReply = 1 << 20
+	// maxReply is how much of a response about one object is read, in bytes. It is larger than any document that a server
+	// accepts by default.
+	maxReply = 64 << 20
+	// tries is how often a request is sent that the server refuses because there are too many.
+	tries = 5
+	// defaultPause is how long a server that does not say so is left alone after too many requests.
+	defaultPause = 5 * time.Second
+	// maxPause bounds what a server may ask for.
+	maxPause = time.Minute
+)
+
+// call is a request of package client.
+type call struct {
+	operation string // METHOD /path, for messages
+	send      func() (*http.Response, error)
+}
+
+// do sends a request, again if there were too many before, and returns the response if it is a success. Its body must
+// be closed. The error is an *Error, or one of the connection.
+func (s *Server) do(ctx context.Context, c call) (*http.Response, error) {
+	for try := 1; ; try++ {
+		response, err := c.send()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.operation, err)
+		}
+		if response.StatusCode == http.StatusOK {
+			return response, nil
+		}
+		failed := errorOf(c.operation, response)
+		if response.StatusCode != http.StatusTooManyRequests || try == tries {
+			return nil, failed
+		}
+		if err := s.cfg.Wait(ctx, pauseOf(response)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pauseOf returns how long a server wants to be left alone.
+func pauseOf(response *http.Response) time.Duration {
+	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return defaultPause
+	}
+	return min(time.Duration(seconds)*time.Second, maxPause)
+}
+
+// body sends a request and returns the body of the response.
+func (s *Server) body(ctx context.Context, c call) (json.RawMessage, error) {
+	response, err := s.do(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(response.Body, maxReply))
+	if err != nil {
+		return nil, fmt.Errorf("%s: read the response: %w", c.operation, err)
+	}
+	if !json.Valid(raw) {
+		return nil, &Error{c.operation, response.StatusCode, "the response is not JSON"}
+	}
+	return compact(raw)
+}
+
+// errorOf returns the error of a response that is no success, and closes its body.
+func errorOf(operation string, response *http.Response) error {
+	defer response.Body.Close()
+	failed := &Error{Operation: operation, Status: response.StatusCode}
+	content, err := io.ReadAll(io.LimitReader(response.Body, maxErrorReply))
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	var reply struct {
+		Message string
+		Meta    json.RawMessage
+	}
+	if json.Unmarshal(content, &reply) != nil {
+		return failed // no server of this API has sent it
+	}
+	failed.Message = printable(reply.Message)
+	var details client.ErrorDetails
+	if json.Unmarshal(reply.Meta, &details) == nil {
+		for _, each := range details.Errors {
+			failed.Message += printable(fmt.Sprintf("; %s: %s", each.Path, each.Reason))
+		}
+	}
+	return failed
+}
+
+// printable removes what a terminal could take for a command.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return -1
+		}
+		return r
+	}, text)
+}
