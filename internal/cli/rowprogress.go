@@ -47,9 +47,9 @@ func (p *rowProgress) add() {
 	}
 }
 
-// end removes the bar.
+// end removes the bar. p may be nil.
 func (p *rowProgress) end() {
-	if p.bar != nil {
+	if p != nil && p.bar != nil {
 		_ = p.bar.Finish() // see add
 	}
 }

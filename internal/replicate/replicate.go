@@ -1,0 +1,220 @@
+// Package replicate copies what one server of the Admin API has to another, by the public operations of both. IDs are
+// kept, except those of users, which servers make. A copy can be repeated: what the target has already is not written.
+//
+// One list of one organisation is held at a time, in a file if it is long. The memory does not grow with the number of
+// organisations, but for their IDs.
+package replicate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gatehouse/internal/remote"
+)
+
+// Options say what to copy.
+type Options struct {
+	// Organisation is the ID of the only organisation to copy; "" copies all, and the super users.
+	Organisation string
+	// Failed, if it is not nil, is called for each object that cannot be copied, when that is known.
+	Failed func(Failure)
+	// Done, if it is not nil, is called when an organisation has been copied: the first n of all.
+	Done func(n, all int)
+}
+
+// copier copies from one server to another.
+type copier struct {
+	from, to *remote.Server
+	opts     Options
+	report   *Report
+	// sourceKeys and targetKeys are the organisations that have a key; nil if the server does not say.
+	sourceKeys, targetKeys map[string]bool
+}
+
+// Copy copies what the options name. The report is complete up to the error, which is one that ended the copy: single
+// objects that cannot be copied are in the report.
+func Copy(ctx context.Context, from, to *remote.Server, opts Options) (*Report, error) {
+	c := &copier{from: from, to: to, opts: opts, report: newReport()}
+	defer c.report.finish()
+	organisations, err := c.organisations(ctx)
+	if err != nil {
+		return c.report, err
+	}
+	if err := c.listKeys(ctx); err != nil {
+		return c.report, err
+	}
+	for n, id := range organisations {
+		if err := c.organisation(ctx, id); err != nil {
+			return c.report, fmt.Errorf("organisation %s: %w", id, err)
+		}
+		if opts.Done != nil {
+			opts.Done(n+1, len(organisations))
+		}
+	}
+	if opts.Organisation == "" {
+		if err := c.users(ctx, ""); err != nil {
+			return c.report, fmt.Errorf("super users: %w", err)
+		}
+	}
+	return c.report, nil
+}
+
+// organisations returns the IDs of the organisations to copy.
+func (c *copier) organisations(ctx context.Context) ([]string, error) {
+	if c.opts.Organisation != "" {
+		return []string{c.opts.Organisation}, nil
+	}
+	ids, err := c.from.OrganisationIDs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the organisations of the source: %w", err)
+	}
+	return ids, nil
+}
+
+// listKeys reads which organisations have keys.
+func (c *copier) listKeys(ctx context.Context) (err error) {
+	c.sourceKeys, err = c.from.KeyIDs(ctx)
+	if err != nil {
+		if remote.IsFatal(err) && !errors.Is(err, remote.ErrLacking) {
+			return fmt.Errorf("list the organisation keys of the source: %w", err)
+		}
+		c.report.missing(remote.Key, err)
+		return nil
+	}
+	c.targetKeys, err = c.to.KeyIDs(ctx)
+	if err != nil && remote.IsFatal(err) {
+		return fmt.Errorf("list the organisation keys of the target: %w", err)
+	}
+	return nil
+}
+
+// organisation copies an organisation with all that belongs to it.
+func (c *copier) organisation(ctx context.Context, id string) error {
+	copied, err := c.document(ctx, id)
+	if err != nil || !copied {
+		return err // without it, the target would refuse the rest
+	}
+	if err := c.users(ctx, id); err != nil {
+		return err
+	}
+	for _, kind := range []remote.Kind{remote.API, remote.Policy} {
+		if err := c.documents(ctx, kind, id); err != nil {
+			return err
+		}
+	}
+	if c.sourceKeys[id] {
+		return c.key(ctx, id)
+	}
+	return nil
+}
+
+// document copies the document of an organisation, and reports whether the target has it now.
+func (c *copier) document(ctx context.Context, id string) (copied bool, err error) {
+	object := object{remote.Organisation, id, id}
+	doc, err := c.from.Organisation(ctx, id)
+	if errors.Is(err, remote.ErrNotFound) {
+		err = fmt.Errorf("the source has no such organisation: %w", err)
+	}
+	if err != nil {
+		return false, c.failed(object, err)
+	}
+	stored, err := c.to.Organisation(ctx, id)
+	exists := err == nil
+	if err != nil && !errors.Is(err, remote.ErrNotFound) {
+		return false, c.failed(object, err)
+	}
+	if exists && sameOrganisation(doc, stored) {
+		c.report.count(remote.Organisation).Unchanged++
+		return true, nil
+	}
+	if err := c.to.SaveOrganisation(ctx, id, doc, exists); err != nil {
+		return false, c.failed(object, err)
+	}
+	c.report.saved(remote.Organisation, exists)
+	return true, nil
+}
+
+// failed records an object that cannot be copied. It returns an error that ends the copy as it is.
+func (c *copier) failed(o object, cause error) error {
+	if remote.IsFatal(cause) {
+		return fmt.Errorf("%s %s: %w", o.kind, o.id, cause)
+	}
+	c.record(o, cause)
+	return nil
+}
+
+// record records an object that was not copied.
+func (c *copier) record(o object, cause error) {
+	failure := Failure{Organisation: o.organisation, Kind: string(o.kind), ID: o.id, Reason: cause.Error()}
+	c.report.count(o.kind).Failed++
+	c.report.Failures = append(c.report.Failures, failure)
+	if c.opts.Failed != nil {
+		c.opts.Failed(failure)
+	}
+}
+
+// lists returns a list of the source and that of the target. source is nil if the source does not give it, and target
+// if the target does not.
+func (c *copier) lists(
+	ctx context.Context, kind remote.Kind, organisation string,
+) (source, target *remote.List, err error) {
+	source, err = c.from.Documents(ctx, kind, organisation)
+	if errors.Is(err, remote.ErrLacking) {
+		c.report.missing(kind, err)
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("list the %s of the source: %w", kind.Plural(), err)
+	}
+	target, err = c.to.Documents(ctx, kind, organisation)
+	if errors.Is(err, remote.ErrLacking) {
+		c.report.uncompared(kind)
+		return source, nil, nil
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("list the %s of the target: %w", kind.Plural(), err), source.Close())
+	}
+	return source, target, nil
+}
+
+// key copies the key of an organisation.
+func (c *copier) key(ctx context.Context, organisation string) error {
+	object := object{remote.Key, organisation, organisation}
+	session, err := c.from.Key(ctx, organisation)
+	if err != nil {
+		return c.failed(object, err)
+	}
+	exists := c.targetKeys[organisation]
+	if exists {
+		stored, err := c.to.Key(ctx, organisation)
+		if err != nil && remote.IsFatal(err) {
+			return err
+		}
+		if err == nil && sameSession(session, stored) {
+			c.report.count(remote.Key).Unchanged++
+			return nil
+		}
+	}
+	if err := c.to.SaveKey(ctx, session); err != nil {
+		return c.failed(object, err)
+	}
+	c.report.saved(remote.Key, exists)
+	return nil
+}
+
+// object names an object in messages.
+type object struct {
+	kind             remote.Kind
+	organisation, id string
+}
+
+// closeAll closes lists, of which some may be nil.
+func closeAll(lists ...*remote.List) error {
+	var errs []error
+	for _, list := range slices.DeleteFunc(lists, func(l *remote.List) bool { return l == nil }) {
+		errs = append(errs, list.Close())
+	}
+	return errors.Join(errs...)
+}
