@@ -20,6 +20,7 @@
 //	  contractdiff  compares two versions of a contract
 //	  coalesce      calls that concurrent callers share
 //	  config        settings, their flags and environment variables
+//	  desired       compares the state that files want with that of a server, and changes the server
 //	  dev           watches the repository, and builds and runs the server after each change: `make dev`
 //	  docspage      the page that shows the contracts
 //	  doctor        checks what a server needs: database, gateways, secrets, disks, limits
@@ -41,6 +42,8 @@
 //	  postgres      runs and upgrades the private Postgres
 //	  postgrespair  a primary of Postgres with a standby, for tests
 //	  remoteaddr    finds the address of a client, behind trusted proxies too
+//	  remote        reads and writes the state of a server of the Admin API
+//	  replicate     copies what one server has to another
 //	  spool         holds the documents of an import until all of them have arrived
 //	  testport      finds ports for the programs that tests start
 //	  testprogram   finds the programs that tests start

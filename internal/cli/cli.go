@@ -55,7 +55,7 @@ func New(std Streams) *cobra.Command {
 	root.SetOut(std.Out)
 	root.SetErr(std.Log)
 	root.AddCommand(newServe(std), newContract(std), newKeys(std), newBackup(std), newRestore(std), newFinishUpgrade(std),
-		newConfig(std), newDoctor(std), newHealthcheck(std),
+		newCopy(std), newExport(std), newDiff(std), newApply(std), newConfig(std), newDoctor(std), newHealthcheck(std),
 		newOrgs(std), newUsers(std), newAPIs(std), newPolicies(std), newNodes(std), newMigrate(std), newSecrets(std),
 		newPostgres(std), newCompletion(), newVersion(std))
 	root.SetHelpCommand(newHelp())

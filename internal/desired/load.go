@@ -1,0 +1,245 @@
+package desired
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"gatehouse/internal/jsondoc"
+	"gatehouse/internal/oas"
+	"gatehouse/internal/remote"
+)
+
+// loader reads files.
+type loader struct {
+	documents []*Document
+	faults    FaultsError
+}
+
+// Load reads the documents of a file, or of all files of a folder and its sub-folders, and checks them. The names of
+// the files end in .json, .yaml or .yml, and do not begin with a dot. The error is a *FaultsError if files are at
+// fault.
+func Load(path string, checks *Checks) ([]*Document, error) {
+	var l loader
+	found := 0
+	err := filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		hidden := file != path && strings.HasPrefix(entry.Name(), ".")
+		if entry.IsDir() {
+			if hidden {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		read := readerOf(file)
+		if hidden || read == nil {
+			return nil
+		}
+		found++
+		text, err := os.ReadFile(file) //nolint:gosec // also through a link, as a volume of Kubernetes has
+		if err != nil {
+			return err
+		}
+		read(&l, file, bytes.TrimPrefix(text, []byte("\uFEFF")))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if found == 0 {
+		return nil, fmt.Errorf("%s: there is no file whose name ends in .json, .yaml or .yml", path)
+	}
+	checks.check(l.documents, &l.faults)
+	return l.documents, l.faults.orNil()
+}
+
+// readerOf returns how a file is read, or nil if it is not.
+func readerOf(file string) func(l *loader, file string, text []byte) {
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".json":
+		return (*loader).readJSON
+	case ".yaml", ".yml":
+		return (*loader).readYAML
+	}
+	return nil
+}
+
+// readJSON reads the values of a file, one after another.
+func (l *loader) readJSON(file string, text []byte) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	for end := 0; ; end = int(decoder.InputOffset()) {
+		start := end + len(text[end:]) - len(bytes.TrimLeft(text[end:], " \t\r\n"))
+		if start == len(text) {
+			return
+		}
+		var raw json.RawMessage
+		err := decoder.Decode(&raw)
+		if err == nil {
+			err = l.addJSON(raw, inJSON(file, text, start))
+		} else if _, precise := jsondoc.Compact(text[start:]); precise != nil {
+			err = precise
+		}
+		if syntax, ok := errors.AsType[*jsondoc.SyntaxError](err); ok {
+			l.faults.addf(placeAt(file, text, start+int(syntax.Offset)), "%s", syntax.Reason)
+			return
+		}
+		if err != nil {
+			l.faults.addf(placeAt(file, text, start), "%s", err)
+			return
+		}
+	}
+}
+
+// addJSON adds a value of a file. The error is a *jsondoc.SyntaxError.
+func (l *loader) addJSON(raw json.RawMessage, at locator) error {
+	value, err := jsondoc.Compact(raw)
+	if err == nil {
+		l.add(value, at)
+	}
+	return err
+}
+
+// marker is the line between two documents of a YAML file.
+var marker = regexp.MustCompile(`(?m)^(---|\.\.\.)(\s|$)`)
+
+// readYAML reads the documents of a file.
+func (l *loader) readYAML(file string, text []byte) {
+	starts := []int{0}
+	for _, found := range marker.FindAllIndex(text, -1) {
+		starts = append(starts, found[0]+len("---"))
+	}
+	for i, start := range starts {
+		end := len(text)
+		if i+1 < len(starts) {
+			end = starts[i+1] - len("---")
+		}
+		l.readYAMLDocument(file, text[start:end], bytes.Count(text[:start], []byte("\n")))
+	}
+}
+
+// inYAMLMessage matches the place in messages of the YAML parser, of which the last is the one of the fault, and in
+// those of package oas; what follows is the fault.
+var inYAMLMessage = regexp.MustCompile(`^.*(?:L(\d+)\.C(\d+)|^line (\d+) of the YAML): (.*)$`)
+
+// readYAMLDocument reads one document of a YAML file, which begins behind some lines.
+func (l *loader) readYAMLDocument(file string, text []byte, linesBefore int) {
+	var node yaml.Node
+	err := yaml.Load(text, &node)
+	if err == nil && (node.Kind == 0 || len(node.Content) == 0 || node.Content[0].ShortTag() == "!!null") {
+		return // only comments
+	}
+	at := inYAML(file, &node, linesBefore)
+	raw, converted := oas.FromYAML(text)
+	if err == nil {
+		err = converted
+	}
+	if err == nil {
+		err = l.addJSON(raw, at)
+	}
+	if err == nil {
+		return
+	}
+	place, reason := Place{file, linesBefore + 1, 1}, strings.ReplaceAll(err.Error(), "\n", " ")
+	if found := inYAMLMessage.FindStringSubmatch(reason); found != nil {
+		line, _ := strconv.Atoi(found[1] + found[3]) // digits, of one of the two
+		place.Line, reason = linesBefore+line, found[4]
+		if column, err := strconv.Atoi(found[2]); err == nil {
+			place.Column = column
+		}
+	}
+	l.faults.addf(place, "the document is not valid YAML: %s", reason)
+}
+
+// kinds are the kinds by a member that each document of them has.
+var kinds = []struct {
+	member string
+	kind   remote.Kind
+}{
+	{"api_definition", remote.API},
+	{"owner_name", remote.Organisation},
+	{"email_address", remote.User},
+	{"key_id", remote.Key},
+}
+
+// add adds a document, or those of lists.
+func (l *loader) add(value json.RawMessage, at locator) {
+	if value[0] != '{' {
+		l.faults.addf(at(""), "is not an object: expected an export, or one document of it")
+		return
+	}
+	names := map[string]bool{}
+	for name := range jsondoc.All(value) {
+		names[name] = true
+	}
+	for _, known := range kinds {
+		if names[known.member] {
+			l.addDocument(known.kind, value, at)
+			return
+		}
+	}
+	for _, kind := range remote.Kinds() {
+		if names[remote.ListName(kind)] {
+			l.addLists(value, at)
+			return
+		}
+	}
+	if names["access_rights"] || names["access_rights_array"] || names["_id"] || names["rate"] {
+		l.addDocument(remote.Policy, value, at)
+		return
+	}
+	l.faults.addf(at(""), "is no export and no document of one: expected api_definition (an API), owner_name (an "+
+		"organisation), email_address (a user), key_id (an organisation key), access_rights (a policy), or a list: "+
+		"organisations, users, apis, Data, keys")
+}
+
+// addLists adds the documents of an export.
+func (l *loader) addLists(value json.RawMessage, at locator) {
+	lists := map[string]remote.Kind{}
+	for _, kind := range remote.Kinds() {
+		lists[remote.ListName(kind)] = kind
+	}
+	for _, member := range jsondoc.Members(value) {
+		kind, known := lists[member.Name]
+		pointer := pointerTo("", member.Name)
+		switch {
+		case member.Name == "pages" || member.Name == "Pages" || known && string(member.Value) == "null":
+		case !known:
+			l.faults.addf(at(pointer), "%q is no member of an export", member.Name)
+		case member.Value[0] != '[':
+			l.faults.addf(at(pointer), "%q is not a list", member.Name)
+		default:
+			var elements []json.RawMessage
+			_ = json.Unmarshal(member.Value, &elements) // a list in valid JSON
+			for n, element := range elements {
+				l.addDocument(kind, element, at.below(pointerTo(pointer, strconv.Itoa(n))))
+			}
+		}
+	}
+}
+
+// addDocument adds a document.
+func (l *loader) addDocument(kind remote.Kind, doc json.RawMessage, at locator) {
+	if doc[0] != '{' {
+		l.faults.addf(at(""), "is not an object")
+		return
+	}
+	l.documents = append(l.documents, &Document{
+		Kind: kind, Organisation: remote.OrganisationOf(kind, doc), ID: remote.IDOf(kind, doc), JSON: doc, place: at,
+	})
+}
+
+// pointerTo returns the JSON pointer to a member.
+func pointerTo(prefix, name string) string {
+	return prefix + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
