@@ -56,6 +56,6 @@ programs-to-serve:
 
 # chromium takes 220 MB: elsewhere than in CI, the test that needs one uses what there is.
 programs-to-test:
-	@internal/install.sh postgres redis-server pgbouncer curl jq $$([ "$$CI" != true ] || echo chromium)
+	@internal/install.sh postgres redis-server pgbouncer haproxy curl jq $$([ "$$CI" != true ] || echo chromium)
 	@$(MAKE) --no-print-directory openapi/node_modules/.package-lock.json || \
 		{ [ "$$CI" != true ] && echo 'The tests that need Spectral will be skipped.' >&2; }

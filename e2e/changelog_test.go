@@ -126,10 +126,15 @@ func requireNamed(t *testing.T, text string, then, now []string) {
 	t.Helper()
 	text = strings.Join(strings.Fields(text), " ")
 	for _, name := range slices.Concat(then, now) {
-		inText := regexp.MustCompile("`" + regexp.QuoteMeta(name) + "[` =]")
-		if slices.Contains(then, name) == slices.Contains(now, name) || inText.MatchString(text) {
+		if slices.Contains(then, name) == slices.Contains(now, name) {
 			continue
 		}
-		t.Errorf("CHANGELOG.md does not name `%s`, which has come or gone since the release before", name)
+		if words := strings.Fields(name); len(words) > 2 && words[0] == "gatehouse" {
+			name = strings.Join(words[:2], " ") // the entry of a command is for those below it, too
+		}
+		inText := regexp.MustCompile("`" + regexp.QuoteMeta(name) + "[` =]")
+		if !inText.MatchString(text) {
+			t.Errorf("CHANGELOG.md does not name `%s`, which has come or gone since the release before", name)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"gatehouse/internal/cli"
 	"gatehouse/internal/testprogram"
+	"gatehouse/store/storetest"
 )
 
 // notRun are the examples that TestCommandExamples does not run, and why.
@@ -32,6 +33,7 @@ var notRun = map[string]string{
 	"gatehouse restore --replace --dry-run gatehouse.backup":                         "TestRestoreIntoFilledDatabase does",
 	"gatehouse contract diff HEAD:openapi/admin.yaml openapi/admin.yaml":             "TestContractDiff of internal/cli does, with other files",
 	"gatehouse contract proxy --upstream https://api.example/v2 --contract api.yaml": "there is no such server",
+	"gatehouse users set-password " + exampleUser:                                    "it asks on a terminal; TestConfirmations does",
 	"gatehouse completion fish | source":                                             "needs fish",
 	"gatehouse completion powershell | Out-String | Invoke-Expression":               "needs PowerShell",
 	"source <(gatehouse completion zsh)":                                             "needs zsh",
@@ -39,6 +41,27 @@ var notRun = map[string]string{
 
 // untilInterrupted matches the examples that run until Ctrl-C.
 var untilInterrupted = regexp.MustCompile(`^gatehouse (serve|contract (mock|proxy))\b`)
+
+// The IDs of the help texts that the server makes.
+const (
+	exampleUser = "5e9d9544a1dcd60001d0ed21"
+	exampleNode = "f1a8ab29-4d8e-4b4c-8b1f-7c5c0e5b6a10"
+)
+
+// aboutObjects matches the examples that need a database with the objects of newHarbour, or a running server.
+var aboutObjects = regexp.MustCompile(`^gatehouse (orgs|users|apis|policies|nodes|migrate|secrets)\b`)
+
+// withObjects returns an example with the IDs of objects, and the server that has them.
+func withObjects(t *testing.T, line string) (string, *server) {
+	t.Helper()
+	h := newHarbour(t, startServer(t, "DATABASE_URL="+storetest.Database(t)))
+	h.importAPI(h.org, "tide-tables")
+	writeFile(t, filepath.Join(h.dir, "password-file"), "correct-horse\n")
+	if strings.Contains(line, "users create") {
+		ok(h.client().RemoveUserWithResponse(t.Context(), h.user))(t) // who has the address
+	}
+	return strings.NewReplacer(exampleUser, h.user, exampleNode, h.node).Replace(line), h.server
+}
 
 // here returns an example with the addresses of this test, and with the repository's files.
 func here(t *testing.T, line string, s *server) string {
@@ -83,6 +106,22 @@ func TestContractGuide(t *testing.T) {
 	requireOutputs(t, steps, outputs)
 }
 
+// TestCommandsGuide runs the steps of docs/commands.md.
+func TestCommandsGuide(t *testing.T) {
+	t.Parallel()
+	testprogram.Need(t, "jq")
+	s := startServer(t)
+	org := s.newOrganisation()
+	s.importAPI(org, "tide-tables")
+	steps := stepsOf(readFile(t, filepath.Join(repository, "docs", "commands.md")))
+	require.NotEmpty(t, steps)
+	setup := "set -e\nPATH=" + filepath.Dir(program(t)) + ":$PATH\nORG=" + org + "\nexport GATEHOUSE_DATA_DIR=" + s.dir +
+		" GATEHOUSE_LISTEN=" + s.address + "\n"
+	outputs, rest, err := runSteps(t, setup, steps)
+	require.NoError(t, err, rest)
+	requireOutputs(t, steps, outputs)
+}
+
 // TestCommandExamples runs the examples in the help texts.
 func TestCommandExamples(t *testing.T) {
 	t.Parallel()
@@ -99,6 +138,9 @@ func TestCommandExamples(t *testing.T) {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
+			if aboutObjects.MatchString(line) {
+				line, s = withObjects(t, line)
+			}
 			command := exec.CommandContext(t.Context(), bash, "-ec", here(t, line, s))
 			command.Env = slices.Concat(s.command().Env, []string{"PATH=" + filepath.Dir(program(t)) + ":" + os.Getenv("PATH")})
 			if s.process != nil {

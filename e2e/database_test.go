@@ -71,3 +71,24 @@ func stopWhileHanging(t *testing.T, s *server, hang func()) {
 	t.Logf("the server ended %s after SIGTERM", took)
 	require.Less(t, took, supervisorTimeout)
 }
+
+// TestOrdinaryRole: the server needs a role that owns its database, as services for Postgres give it, and no superuser.
+func TestOrdinaryRole(t *testing.T) {
+	t.Parallel()
+	database := storetest.EmptyDatabase(t)
+	role := storetest.Role(t, database, "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")
+	name := storetest.Value[string](t, database, `SELECT current_database()`)
+	storetest.Exec(t, database, `ALTER DATABASE `+name+` OWNER TO `+role)
+	t.Cleanup(func() {
+		owner := storetest.Value[string](t, database, `SELECT current_user`)
+		storetest.Exec(t, database, `ALTER DATABASE `+name+` OWNER TO `+owner)
+		storetest.Exec(t, database, `REASSIGN OWNED BY `+role+` TO `+owner)
+	})
+	s := startServer(t, "DATABASE_URL="+database+" user="+role)
+	org := s.newOrganisation()
+	s.importAPI(org, "api")
+	require.Equal(t, role, storetest.Value[string](t, database, `SELECT tableowner FROM pg_tables WHERE tablename = 'apis'`))
+	require.Zero(t, storetest.Value[int](t, database, `SELECT count(*) FROM pg_extension WHERE extname <> 'plpgsql'`))
+	require.Zero(t, s.stop())
+	require.NotContains(t, s.log.String(), "level=ERROR")
+}

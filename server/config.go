@@ -175,6 +175,7 @@ type Server struct {
 	gateway  *gateway.Client // may be nil, whose methods return gateway.ErrNotConfigured
 	redis    *gateway.Redis  // may be nil, whose methods return gateway.ErrNotConfigured
 	sync     *gatewaysync.Sync
+	stopping atomic.Bool // set by PrepareStop
 	log      *slog.Logger
 	now      func() time.Time
 	pageSize int

@@ -13,7 +13,7 @@ import (
 // logFailure logs the cause of a failure, unless the request is not listed. A request that failed because its client is
 // gone is no fault of the server.
 func (s *Server) logFailure(c echo.Context, cause error) {
-	if !s.isListed(c) {
+	if !s.isListed(c) || errors.Is(cause, errStopping) { // that it stops is in the log
 		return
 	}
 	if isAbandoned(c, cause) {

@@ -99,6 +99,9 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 			id = rand.Text()
 		}
 		w.Header().Set(echo.HeaderXRequestID, id)
+		if s.stopping.Load() {
+			w.Header().Set(echo.HeaderConnection, "close") // in HTTP/2, net/http sends GOAWAY
+		}
 		endResponse(c, s.handle(c, next)) // now: the status is logged
 		end := time.Now()
 		duration := end.Sub(start)

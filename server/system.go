@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -60,8 +61,15 @@ func (s *Server) loggedHealth(r *request) dashboard.Health {
 // errDeaf is why a server is not ready that does not listen.
 var errDeaf = errors.New("notices of changes are not received from the database")
 
-// health checks the database and the listener, and counts the gateways. The error is why the server is not ready; the
-// health is complete without it.
+// errStopping is why a server is not ready that has been asked to stop.
+var errStopping = errors.New("the server is stopping")
+
+// PrepareStop has /ready answer that the server is stopping, so that load balancers send their requests elsewhere, and
+// has responses end their connections. Requests are served as before.
+func (s *Server) PrepareStop() { s.stopping.Store(true) }
+
+// health checks the database and the listener, and counts the gateways. The error is why the server is not ready, and
+// errStopping only if nothing else is; the health is complete without it.
 func (s *Server) health(r *request) (dashboard.Health, error) {
 	found, unfit := s.store.Health(r.Context())
 	var deaf error
@@ -86,6 +94,10 @@ func (s *Server) health(r *request) (dashboard.Health, error) {
 		details["reload"] = reload
 	}
 	err, status := errors.Join(unfit, deaf), dashboard.HealthStatusPass
+	if s.stopping.Load() {
+		details["server"] = s.healthItem("system", errStopping)
+		err = cmp.Or(err, errStopping)
+	}
 	if err != nil {
 		status = dashboard.HealthStatusFail
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/store"
@@ -111,8 +111,8 @@ func delayed(b *testing.B, connString string, roundTrip time.Duration) string {
 			if err != nil {
 				return
 			}
-			socket := filepath.Join(cfg.Host, fmt.Sprintf(".s.PGSQL.%d", cfg.Port))
-			database, err := net.Dial("unix", socket)
+			network, address := pgconn.NetworkAddress(cfg.Host, cfg.Port)
+			database, err := net.Dial(network, address)
 			if err != nil {
 				b.Error(err)
 				client.Close()

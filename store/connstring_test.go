@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 
@@ -124,7 +124,8 @@ func (p *passwordProxy) serve(client net.Conn) error {
 		backend.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: "password authentication failed"})
 		return backend.Flush()
 	}
-	database, err := net.Dial("unix", filepath.Join(p.database.Host, fmt.Sprintf(".s.PGSQL.%d", p.database.Port)))
+	network, address := pgconn.NetworkAddress(p.database.Host, p.database.Port)
+	database, err := net.Dial(network, address)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/tern/v2/migrate"
@@ -28,11 +29,17 @@ const migrationLock = 9628173550095224
 // ErrNewerDatabase is returned when the database has migrations that this program does not have.
 var ErrNewerDatabase = errors.New("the database is of a newer version of gatehouse")
 
+// ErrMigrationsDue is returned when the database lacks migrations, and Config.NoMigrations is set.
+var ErrMigrationsDue = errors.New("migrations are due")
+
 // sequence is a sequence of migrations, of which a table of the database has the number of the last that was applied.
 type sequence struct {
 	files fs.FS
 	table string
 }
+
+// expand returns the migrations that add what this release needs.
+func expand() sequence { return sequence{migrations.Files, VersionTable} }
 
 // contract returns the migrations that remove what only servers of earlier releases need.
 func contract() sequence { return sequence{migrations.Contract(), ContractVersionTable} }
@@ -66,8 +73,7 @@ func (s sequence) migrate(ctx context.Context, conn *pgx.Conn) (before int32, er
 		return before, err
 	}
 	if known := len(migrator.Migrations); int(before) > known {
-		return before, fmt.Errorf("%w: database %q has schema version %d, this program has %d: start a newer version of it",
-			ErrNewerDatabase, conn.Config().Database, before, known)
+		return before, newerDatabase(conn, int(before), known)
 	}
 	if err := migrator.Migrate(ctx); err != nil {
 		return before, fmt.Errorf("migration failed, database %q is left at schema version %d: %w",
@@ -97,4 +103,42 @@ func (s sequence) open(ctx context.Context, conn *pgx.Conn) (*migrate.Migrator, 
 		return nil, 0, fmt.Errorf("migrations: %w", err)
 	}
 	return migrator, version, nil
+}
+
+// applied returns the number of the last migration that was applied, and the names of all that this program has. It
+// changes nothing.
+func (s sequence) applied(ctx context.Context, conn *pgx.Conn) (version int, names []string, err error) {
+	files, err := fs.Glob(s.files, "*.sql")
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, each := range files { // in the order of their numbers
+		names = append(names, strings.TrimSuffix(each, ".sql"))
+	}
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, s.table).Scan(&exists); err != nil || !exists {
+		return 0, names, err
+	}
+	err = conn.QueryRow(ctx, `SELECT version FROM `+s.table).Scan(&version)
+	return version, names, err
+}
+
+// requireAll returns an error unless all migrations that this program has have been applied, and no others.
+func (s sequence) requireAll(ctx context.Context, conn *pgx.Conn) error {
+	version, names, err := s.applied(ctx, conn)
+	switch {
+	case err != nil:
+		return fmt.Errorf("migrations: %w", err)
+	case version > len(names):
+		return newerDatabase(conn, version, len(names))
+	case version < len(names):
+		return fmt.Errorf("%w: database %q has schema version %d, this program needs %d",
+			ErrMigrationsDue, conn.Config().Database, version, len(names))
+	}
+	return nil
+}
+
+func newerDatabase(conn *pgx.Conn, version, known int) error {
+	return fmt.Errorf("%w: database %q has schema version %d, this program has %d: start a newer version of it",
+		ErrNewerDatabase, conn.Config().Database, version, known)
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/store"
@@ -309,7 +309,7 @@ func TestWhatChangesNothingIsNotAnnounced(t *testing.T) {
 // silentProxy forwards connections to a Postgres until it becomes silent: then those that are open get nothing through,
 // and stay open, as when a network is cut. New ones are forwarded.
 type silentProxy struct {
-	socket string
+	database *pgx.ConnConfig
 
 	mu     sync.Mutex // guards silent, for the time of one access
 	silent chan struct{}
@@ -322,9 +322,7 @@ func newSilentProxy(t *testing.T, connString string) (p *silentProxy, through st
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p = &silentProxy{
-		socket: filepath.Join(database.Host, fmt.Sprintf(".s.PGSQL.%d", database.Port)), silent: make(chan struct{}),
-	}
+	p = &silentProxy{database: database, silent: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	var serving sync.WaitGroup
 	serving.Go(func() {
@@ -347,7 +345,8 @@ func (p *silentProxy) serve(ctx context.Context, client net.Conn) {
 	p.mu.Lock()
 	silent := p.silent
 	p.mu.Unlock()
-	database, err := net.Dial("unix", p.socket)
+	network, address := pgconn.NetworkAddress(p.database.Host, p.database.Port)
+	database, err := net.Dial(network, address)
 	if err != nil {
 		return
 	}

@@ -32,9 +32,14 @@ func (s slowStatements) check(e *execution) {
 		return
 	}
 	if took := time.Since(e.started); took >= s.threshold {
-		text := strings.Join(strings.Fields(e.sql), " ")
-		s.report(e, SlowStatement{Name: nameOf(e.sql), Text: text[:min(len(text), maxStatementText)], Took: took})
+		s.report(e, SlowStatement{Name: nameOf(e.sql), Text: textOf(e.sql), Took: took})
 	}
+}
+
+// textOf returns a statement on one line, as far as maxStatementText.
+func textOf(sql string) string {
+	text := strings.Join(strings.Fields(sql), " ")
+	return strings.ToValidUTF8(text[:min(len(text), maxStatementText)], "")
 }
 
 // namedTable matches what precedes the name of a table, and the name. A function in FROM is none.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/codes"
@@ -20,10 +19,9 @@ func (s spans) start(ctx context.Context, sql string) context.Context {
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return ctx
 	}
-	text := strings.Join(strings.Fields(sql), " ")
 	ctx, span := s.tracer.Start(ctx, nameOf(sql), //nolint:spancheck // end ends it
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-			semconv.DBSystemNamePostgreSQL, semconv.DBQueryText(text[:min(len(text), maxStatementText)])))
+			semconv.DBSystemNamePostgreSQL, semconv.DBQueryText(textOf(sql))))
 	return context.WithValue(ctx, spanKey{}, span) //nolint:spancheck // end ends it
 }
 

@@ -7,14 +7,13 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"go.opentelemetry.io/otel/trace"
-
-	"gatehouse/migrations"
 )
 
 // transactionTries is how often a transaction runs that Postgres ends because of a deadlock.
@@ -68,6 +67,8 @@ type Config struct {
 	LastPasswords int
 	// Quota limits what an organisation stores.
 	Quota Quota
+	// NoMigrations has Open fail with an error that wraps ErrMigrationsDue in place of applying migrations.
+	NoMigrations bool
 	// Wait is how long Open waits for a database that cannot be connected to yet. 0 is not at all.
 	Wait time.Duration
 	// Waiting is called each time that Open has to try again, with the reason. It may be nil.
@@ -149,7 +150,7 @@ func (s *Store) waitAndMigrate(ctx context.Context, cfg Config) error {
 	waiting, cancel := context.WithTimeout(ctx, cfg.Wait)
 	defer cancel()
 	for {
-		err := s.migrate(ctx)
+		err := s.migrate(ctx, !cfg.NoMigrations)
 		if err == nil || ctx.Err() != nil ||
 			!mayConnectLater(err) && !isBroken(err) && sqlState(err) != readOnlyTransaction {
 			return err
@@ -166,8 +167,9 @@ func (s *Store) waitAndMigrate(ctx context.Context, cfg Config) error {
 }
 
 // migrate applies the migrations, on a connection of its own, which is closed afterwards. It applies those that remove
-// to a database that was empty, where no server of an earlier release can be.
-func (s *Store) migrate(ctx context.Context) error {
+// to a database that was empty, where no server of an earlier release can be. Unless apply, it only checks that none is
+// due.
+func (s *Store) migrate(ctx context.Context, apply bool) error {
 	pools, err := checkPoolers(ctx, s.connections, s.direct)
 	if err != nil {
 		return err
@@ -178,7 +180,17 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if err := (sequence{migrations.Files, VersionTable}).apply(ctx, conn, contract()); err != nil {
+	if !apply {
+		if err := expand().requireAll(ctx, conn); err != nil {
+			return err
+		}
+		if err := contract().requireAll(ctx, conn); !errors.Is(err, ErrMigrationsDue) {
+			return err
+		}
+		s.upgradePending = true
+		return nil
+	}
+	if err := expand().apply(ctx, conn, contract()); err != nil {
 		return err
 	}
 	s.upgradePending, err = contract().isMissing(ctx, conn)

@@ -24,7 +24,7 @@ func run(t *testing.T, args ...string) (status int, out, log string) {
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"":                        "expected a command: backup, completion, config, contract, finish-upgrade, healthcheck, keys, restore, serve, version; see gatehouse --help",
+		"":                        "expected a command: apis, backup, completion, config, contract, finish-upgrade, healthcheck, keys, migrate, nodes, orgs, policies, restore, secrets, serve, users, version; see gatehouse --help",
 		"fly":                     `unknown command "fly"; see gatehouse --help`,
 		"srve":                    `unknown command "srve", did you mean "serve"?`,
 		"config chekc":            `unknown command "chekc", did you mean "check"?`,

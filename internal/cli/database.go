@@ -16,7 +16,8 @@ import (
 
 // database is the store, and the private Postgres that runs for it, if any.
 type database struct {
-	store       *store.Store
+	store       *store.Store // nil until it is open
+	connString  string
 	cluster     *postgres.Cluster
 	description string
 	// failed delivers an error when the private Postgres ended and could not be started again.
@@ -28,40 +29,63 @@ type database struct {
 // openDatabase connects to the configured Postgres or, without one, starts the private one. tracer is nil without
 // traces.
 func openDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger, tracer trace.Tracer) (*database, error) {
-	db := &database{description: "the configured Postgres"}
-	connString := string(cfg.Database.URL)
-	if connString == "" {
-		if err := postgres.ClearEnvironment(); err != nil {
-			return nil, err
-		}
-		dir := cfg.Server.DataDir
-		cluster, err := postgres.Start(ctx, postgres.Config{DataDir: dir, BinDir: cfg.Database.PostgresBin, Log: log})
-		if err != nil {
-			return nil, err
-		}
-		db.cluster, db.failed = cluster, cluster.Failed()
-		db.description = fmt.Sprintf("%s (Postgres %s from %s)", dir, cluster.Version(), cluster.BinDir())
-		connString = cluster.ConnString()
+	db, err := startDatabase(ctx, cfg, log)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	db.store, err = store.Open(ctx, store.Config{
-		ConnString: connString, DirectConnString: string(cfg.Database.DirectURL),
-		Now: time.Now, IDs: store.NewIDs(time.Now), LastPasswords: cfg.Security.PasswordHistory,
-		Quota:            store.Quota{Documents: cfg.Limits.MaxOrganisationDocuments, Bytes: cfg.Limits.MaxOrganisationBytes},
-		StatementTimeout: cfg.Database.Timeout, Wait: cfg.Database.Wait, Waiting: logWaiting(cfg.Database, log),
-		SlowStatement: cfg.Log.SlowStatements, Slow: logSlow(log), Tracer: tracer,
-	})
-	if err == nil && db.cluster != nil && db.store.UpgradePending() { // no other server is on the private Postgres
-		err = db.store.FinishUpgrade(ctx)
+	if err := db.open(ctx, cfg, log, tracer); err != nil {
+		return nil, errors.Join(err, db.close(ctx))
+	}
+	return db, nil
+}
+
+// startDatabase starts the private Postgres unless another one is configured.
+func startDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
+	db := &database{description: "the configured Postgres", connString: string(cfg.Database.URL)}
+	if db.connString != "" {
+		return db, nil
+	}
+	if err := postgres.ClearEnvironment(); err != nil {
+		return nil, err
+	}
+	dir := cfg.Server.DataDir
+	cluster, err := postgres.Start(ctx, postgres.Config{DataDir: dir, BinDir: cfg.Database.PostgresBin, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	db.cluster, db.failed, db.connString = cluster, cluster.Failed(), cluster.ConnString()
+	db.description = fmt.Sprintf("%s (Postgres %s from %s)", dir, cluster.Version(), cluster.BinDir())
+	return db, nil
+}
+
+// open connects to the database.
+func (db *database) open(ctx context.Context, cfg *config.Config, log *slog.Logger, tracer trace.Tracer) (err error) {
+	storeConfig := db.storeConfig(cfg, log)
+	storeConfig.Tracer = tracer
+	if db.store, err = store.Open(ctx, storeConfig); errors.Is(err, store.ErrMigrationsDue) {
+		err = fmt.Errorf("%w: run gatehouse migrate up", err)
+	}
+	if err == nil && db.cluster != nil && db.store.UpgradePending() && !storeConfig.NoMigrations {
+		err = db.store.FinishUpgrade(ctx) // no other server is on the private Postgres
 	}
 	if err != nil {
-		return nil, errors.Join(err, db.close(ctx))
+		return err
 	}
 	// Before the first request: a gateway that registers within a reload must not be one that was forgotten.
 	if err := db.store.ReviveNodes(ctx); err != nil {
 		log.Warn("keep registered gateways failed, they register again", "err", err)
 	}
-	return db, nil
+	return nil
+}
+
+func (db *database) storeConfig(cfg *config.Config, log *slog.Logger) store.Config {
+	return store.Config{
+		ConnString: db.connString, DirectConnString: string(cfg.Database.DirectURL),
+		Now: time.Now, IDs: store.NewIDs(time.Now), LastPasswords: cfg.Security.PasswordHistory,
+		Quota:        store.Quota{Documents: cfg.Limits.MaxOrganisationDocuments, Bytes: cfg.Limits.MaxOrganisationBytes},
+		NoMigrations: !cfg.Database.AutoMigrate, Wait: cfg.Database.Wait, Waiting: logWaiting(cfg.Database, log),
+		StatementTimeout: cfg.Database.Timeout, SlowStatement: cfg.Log.SlowStatements, Slow: logSlow(log),
+	}
 }
 
 // logWaiting returns a function that logs why the start waits for the database, once for each reason.
@@ -107,7 +131,19 @@ func (db *database) reload(cfg config.Database) error {
 
 // openRunning opens the configured Postgres, or the private one, which a server may already be using.
 func openRunning(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
-	db, err := openDatabase(ctx, cfg, log, nil)
+	db, err := startRunning(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.open(ctx, cfg, log, nil); err != nil {
+		return nil, errors.Join(err, db.close(ctx))
+	}
+	return db, nil
+}
+
+// startRunning is startDatabase for a private Postgres that a server may already be using.
+func startRunning(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
+	db, err := startDatabase(ctx, cfg, log)
 	if !errors.Is(err, postgres.ErrInUse) {
 		return db, err
 	}
@@ -116,7 +152,7 @@ func openRunning(ctx context.Context, cfg *config.Config, log *slog.Logger) (*da
 		return nil, err
 	}
 	cfg.Database.URL = config.Secret(connString)
-	return openDatabase(ctx, cfg, log, nil)
+	return startDatabase(ctx, cfg, log)
 }
 
 // close closes the store and stops the private Postgres. It does so even if ctx has ended.

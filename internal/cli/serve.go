@@ -156,7 +156,8 @@ func (p *program) serve(ctx context.Context, listeners listeners, out io.Writer)
 	return (&service{
 		sites:   listeners.sites(handler, siteConfig{cfg: p.cfg, tls: p.files.tls, opened: p.followConnections, log: log}),
 		handler: handler, database: p.database, certificates: certificates, log: log,
-		reload: func(ctx context.Context) { reloads.run(ctx, p.hangups) },
+		reload:    func(ctx context.Context) { reloads.run(ctx, p.hangups) },
+		stopDelay: p.cfg.Server.StopDelay,
 	}).run(ctx)
 }
 
@@ -322,7 +323,9 @@ type service struct {
 	certificates certificates
 	// reload reloads with each SIGHUP until ctx ends.
 	reload func(ctx context.Context)
-	log    *slog.Logger
+	// stopDelay is --stop-delay.
+	stopDelay time.Duration
+	log       *slog.Logger
 }
 
 // run serves requests until ctx ends, the database fails or the listener does. Then it lets the requests in progress
@@ -335,7 +338,7 @@ func (s *service) run(ctx context.Context) error {
 		listening.Go(func() { serving <- each.serve() })
 	}
 	// After Serve, because gateways that are notified of a change fetch it immediately.
-	backgroundCtx, stopBackground := context.WithCancel(ctx)
+	backgroundCtx, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	background.Go(func() { s.handler.Run(backgroundCtx) })
 	background.Go(func() { s.reload(backgroundCtx) })
 	for _, each := range s.certificates {
@@ -345,6 +348,7 @@ func (s *service) run(ctx context.Context) error {
 	var failure error
 	select {
 	case <-ctx.Done():
+		failure = s.delayStop(serving)
 	case failure = <-s.database.failed:
 	case failure = <-serving:
 	}
@@ -363,6 +367,23 @@ func (s *service) run(ctx context.Context) error {
 	}
 	defer s.handler.SummariseLines()
 	return errors.Join(failure, s.shutDown(drainCtx, timeout))
+}
+
+// delayStop serves on for stopDelay, unless the database or the listener fails.
+func (s *service) delayStop(serving <-chan error) error {
+	if s.stopDelay <= 0 {
+		return nil
+	}
+	s.log.Info("stopping after a delay, in which requests are served", "delay", s.stopDelay)
+	s.handler.PrepareStop()
+	select {
+	case <-time.After(s.stopDelay):
+		return nil
+	case failure := <-s.database.failed:
+		return failure
+	case failure := <-serving:
+		return failure
+	}
 }
 
 // shutDown shuts all sites down at the same time.

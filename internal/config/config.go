@@ -58,7 +58,9 @@ type Server struct {
 	EnableDuplicateSlugs bool   `flag:"enable-duplicate-slugs" env:"TYK_DB_ENABLEDUPLICATESLUGS" help:"Accept an API whose listen path is that of an active API of another organisation on the same domain, or below it, whose domain is the cname of another organisation, or whose api_id is such a listen path. It may get requests that are meant for the other one, with their credentials."`
 	GatewayDomains       bool   `flag:"gateway-domains" env:"GATEHOUSE_GATEWAY_DOMAINS" help:"Gateways serve an API that has a domain there only (their enable_custom_domains). Without it, they look at such an API before others for every host, so that a user's API with a domain may not be at, or above, a listen path without a domain of an active API of another organisation."`
 	BasePath             string `flag:"base-path" env:"GATEHOUSE_BASE_PATH" help:"Path, such as /tyk, below which every path is served, too: a proxy in front may leave it on. Default: none."`
-	Docs                 bool   `flag:"docs" env:"GATEHOUSE_DOCS" default:"true" help:"Serve the contracts (/openapi.yaml, /openapi-node.yaml) and the page that shows them (/docs), to everybody."`
+	// StopDelay is 0 by default: without a load balancer in front, a server that stops gets no requests.
+	StopDelay time.Duration `flag:"stop-delay" env:"GATEHOUSE_STOP_DELAY" default:"0s" help:"Time for which the server serves on after SIGTERM while GET /ready answers 503, so that load balancers send their requests elsewhere before it closes its address. Give your supervisor as much more time for the stop."`
+	Docs      bool          `flag:"docs" env:"GATEHOUSE_DOCS" default:"true" help:"Serve the contracts (/openapi.yaml, /openapi-node.yaml) and the page that shows them (/docs), to everybody."`
 }
 
 // Database says which Postgres the server uses. URL is secret because it may contain a password.
@@ -67,6 +69,8 @@ type Database struct {
 	// DirectURL is for a pooler that gives each transaction another session, in which LISTEN and advisory locks get lost.
 	DirectURL   Secret `flag:"direct-database-url" env:"GATEHOUSE_DIRECT_DATABASE_URL" help:"The same database without the pooler of connections that --database-url leads through, such as PgBouncer in transaction mode: for migrations, LISTEN and the choice of a leader. Default: --database-url."`
 	StorageType string `flag:"storage-type" env:"TYK_DB_STORAGE_MAIN_TYPE" default:"postgres" help:"Type of storage. Only postgres is supported."`
+	// AutoMigrate is true by default, as in Gitea and Grafana: who upgrades the program wants the database to fit.
+	AutoMigrate bool `flag:"auto-migrate" env:"GATEHOUSE_AUTO_MIGRATE" default:"true" help:"Apply the migrations that are due when the database is opened. Without it, the server does not start while any is due: gatehouse migrate up applies them."`
 	// Wait is below the time after which supervisors give a start up.
 	Wait time.Duration `flag:"database-wait" env:"GATEHOUSE_DATABASE_WAIT" default:"60s" help:"Maximum time to wait at the start for a database that does not answer, has no free connection, or accepts no writes yet. A wrong password or name of the database ends the start at once."`
 	// Timeout is far above the milliseconds that a small statement takes, and as long as users wait.

@@ -238,3 +238,26 @@ func TestSettingsFileInTheWorkingDirectory(t *testing.T) {
 	_, err = config.FindFile("tyk_analytics.conf")
 	require.NoError(t, err, "it is named")
 }
+
+// TestSettingsFileOfTheREADME loads the README's example.
+func TestSettingsFileOfTheREADME(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	_, example, found := strings.Cut(string(readme), "$ cat tyk_analytics.conf\n")
+	require.True(t, found)
+	example, _, _ = strings.Cut(example, "```")
+	secret := filepath.Join(t.TempDir(), "admin")
+	require.NoError(t, os.WriteFile(secret, []byte("sesame-open-sesame"), 0o600))
+	require.Contains(t, example, "/run/secrets/admin")
+	cfg, settings, unused, err := loadFile(t, strings.Replace(example, "/run/secrets/admin", secret, 1), nil)
+	require.NoError(t, err)
+	require.Empty(t, unused)
+	require.Equal(t, ":3000", cfg.Server.Address())
+	require.Equal(t, "http://tyk-gateway", cfg.Gateway.Host)
+	require.Equal(t, "8080", cfg.Gateway.Port)
+	require.Equal(t, []string{"redis-0:6379", "redis-1:6379"}, cfg.Redis.Addresses())
+	require.Equal(t, "host=db dbname=gatehouse", string(cfg.Database.URL))
+	require.NoError(t, settings.ReadFiles())
+	require.Equal(t, "sesame-open-sesame", string(cfg.Server.AdminSecret))
+}

@@ -53,13 +53,53 @@ func LoadSecret(configured Secret, dir, name string) (StoredSecret, error) {
 	if stored, err = readStoredSecret(path); !errors.Is(err, fs.ErrNotExist) {
 		return stored, err // written by another program meanwhile
 	}
+	return generateSecret(path, func(*os.File) error { return nil })
+}
+
+// generateSecret writes a new secret to a file, which prepare is called with before it gets its name. The caller holds
+// the lock.
+func generateSecret(path string, prepare func(*os.File) error) (StoredSecret, error) {
 	random := make([]byte, secretBytes)
 	_, _ = rand.Read(random) // never fails: it ends the program if the system has no randomness
 	value := hex.EncodeToString(random)
-	if err := writeSecret(path, value); err != nil {
+	if err := writeSecret(path, value, prepare); err != nil {
 		return StoredSecret{}, fmt.Errorf("write secret: %w", err)
 	}
 	return StoredSecret{Value: Secret(value), Path: path, Generated: true}, nil
+}
+
+// RotateSecret replaces the secret in the file name of the data directory dir, or makes the file if it is lost. The new
+// file has the owner of the old one or of the directory, which is the account of the server, whoever calls
+// RotateSecret.
+func RotateSecret(dir, name string) (StoredSecret, error) {
+	path := filepath.Join(dir, name)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if info, err = os.Stat(dir); err != nil {
+			return StoredSecret{}, err
+		}
+	case err != nil:
+		return StoredSecret{}, err
+	case !info.Mode().IsRegular():
+		return StoredSecret{}, fmt.Errorf("%s is a link or a device: replace the secret where it leads to", path)
+	}
+	lock, err := lockSecrets(dir)
+	if err != nil {
+		return StoredSecret{}, err
+	}
+	defer lock.Close() // releases it
+	keepOwner := func(file *os.File) error {
+		owner, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || os.Geteuid() != 0 {
+			return nil // no account but root has another choice
+		}
+		return file.Chown(int(owner.Uid), int(owner.Gid))
+	}
+	if err := keepOwner(lock); err != nil {
+		return StoredSecret{}, err
+	}
+	return generateSecret(path, keepOwner)
 }
 
 // ReloadSecret returns configured or, if it is empty, the secret in the file name of the data directory dir, which must
@@ -69,6 +109,15 @@ func ReloadSecret(configured Secret, dir, name string) (StoredSecret, error) {
 		return StoredSecret{Value: configured}, nil
 	}
 	return readStoredSecret(filepath.Join(dir, name))
+}
+
+// ReadSecretFile returns the secret in a file that a flag of a command names. It is one that a header can have.
+func ReadSecretFile(path string) (Secret, error) {
+	value, err := readSecretFile(path)
+	if err == nil && !fitsHeader(Secret(value)) {
+		err = fmt.Errorf("read secret: %s: %s", path, reasonNoHeader)
+	}
+	return Secret(value), err
 }
 
 // readStoredSecret returns the secret in a file, or an error that wraps fs.ErrNotExist.
@@ -108,8 +157,9 @@ func lockSecrets(dir string) (*os.File, error) {
 }
 
 // writeSecret writes the secret to a temporary file and renames it, so that neither a killed program nor a machine that
-// loses its power leaves half a secret, or announces one that is lost. The caller holds the lock.
-func writeSecret(path, value string) error {
+// loses its power leaves half a secret, or announces one that is lost. prepare is called with the file before it gets
+// its name. The caller holds the lock.
+func writeSecret(path, value string, prepare func(*os.File) error) error {
 	temporary := path + ".new"
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a killed program
 		return err
@@ -119,6 +169,9 @@ func writeSecret(path, value string) error {
 		return err
 	}
 	_, err = file.WriteString(value + "\n")
+	if err == nil {
+		err = prepare(file)
+	}
 	if err == nil {
 		err = file.Sync()
 	}

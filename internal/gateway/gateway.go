@@ -128,10 +128,12 @@ type request struct {
 
 // call sends a request and decodes the response into out, unless that is nil. It returns ErrNotConfigured,
 // ErrUnreachable or a *Refused.
-func (c *Client) call(ctx context.Context, r request, out any) error {
+func (c *Client) call(ctx context.Context, r request, out any) (err error) {
 	if c == nil {
 		return ErrNotConfigured
 	}
+	ctx, end := c.startSpan(ctx, r)
+	defer func() { end(err) }()
 	target := *c.base
 	for _, element := range r.path {
 		// Not JoinPath: it would resolve an ID such as "..".
@@ -148,6 +150,7 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 	}
 	req.Header.Set(secretHeader, *c.secret.Load())
 	req.Header.Set("Content-Type", cmp.Or(r.contentType, "application/json"))
+	sendTrace(ctx, req.Header)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		if failed, ok := errors.AsType[*url.Error](err); ok {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/gateway"
@@ -57,4 +58,48 @@ func TestSessionsAreReadBySize(t *testing.T) {
 		require.Less(t, read.Load(), int64((seen+20)*size), "after %d sessions", seen)
 	}
 	require.Equal(t, keys, seen)
+}
+
+// TestRedisCluster: keys of all nodes are read and deleted, and a notice reaches a gateway that listens on any node.
+func TestRedisCluster(t *testing.T) {
+	t.Parallel()
+	nodes := gatewaytest.StartRedisCluster(t)
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: gatewaytest.Addresses(nodes)})
+	t.Cleanup(func() { _ = cluster.Close() })
+	client := gateway.NewRedis(gateway.RedisConfig{
+		Addresses: gatewaytest.Addresses(nodes[:1]), Cluster: true, NodeSecrets: []string{"node-secret"},
+	})
+	t.Cleanup(func() { _ = client.Close() })
+
+	var ids []string
+	for n := range 50 {
+		ids = append(ids, fmt.Sprintf("org-%d", n))
+		require.NoError(t, cluster.Set(t.Context(), "orgkey."+ids[n], `{"n":1}`, 0).Err())
+	}
+	for _, node := range nodes {
+		require.NotZero(t, node.Client().DBSize(t.Context()).Val(), "each node has keys")
+	}
+	read := func() (found []string) {
+		for session, err := range client.OrgSessions(t.Context(), ids) {
+			require.NoError(t, err)
+			found = append(found, session.ID)
+		}
+		return found
+	}
+	require.ElementsMatch(t, ids, read())
+	for _, id := range ids[1:] {
+		require.NoError(t, client.DeleteOrgKey(t.Context(), id))
+	}
+	require.Equal(t, ids[:1], read())
+
+	for _, node := range nodes {
+		listening := node.Client().Subscribe(t.Context(), "tyk.cluster.notifications")
+		t.Cleanup(func() { _ = listening.Close() })
+		_, err := listening.Receive(t.Context()) // the confirmation
+		require.NoError(t, err)
+		require.NoError(t, client.Reload(t.Context()))
+		message, err := listening.ReceiveMessage(t.Context())
+		require.NoError(t, err)
+		require.Contains(t, message.Payload, `"command":"GroupReload"`)
+	}
 }

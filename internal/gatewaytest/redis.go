@@ -33,6 +33,7 @@ type Redis struct {
 	program  string
 	dir      string
 	port     int
+	busPort  int // where the nodes of a cluster reach it; 0: it is in no cluster
 	password string
 
 	mu      sync.Mutex // guards running
@@ -155,6 +156,9 @@ func (r *Redis) configuration() []byte {
 	fmt.Fprintf(&b, "bind 127.0.0.1\nport %d\nsave \"\"\nappendonly no\ndaemonize no\n", r.port)
 	if r.password != "" {
 		fmt.Fprintf(&b, "requirepass %s\n", r.password)
+	}
+	if r.busPort != 0 {
+		fmt.Fprintf(&b, "cluster-enabled yes\ncluster-port %d\n", r.busPort)
 	}
 	return b.Bytes()
 }

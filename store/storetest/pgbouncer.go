@@ -83,18 +83,25 @@ func needPgBouncer(t testing.TB) string {
 	return testprogram.Need(t, "pgbouncer")
 }
 
+// nobody is the number of the account and the group that own nothing.
+const nobody = 65534
+
 // runAsOwner has a command run as the owner of a directory of Postgres, and gives it another directory. PgBouncer
-// refuses to run as root, and only the owner can connect.
+// refuses to run as root, and only the owner can connect. A Postgres that is reached by TCP has no directory.
 func runAsOwner(t testing.TB, cmd *exec.Cmd, postgresDir, dir string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		return
 	}
-	info, err := os.Stat(postgresDir)
-	require.NoError(t, err)
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	require.True(t, ok)
-	require.NoError(t, os.Chmod(filepath.Dir(postgresDir), 0o711)) // the data directory of a test
+	owner := &syscall.Stat_t{Uid: nobody, Gid: nobody}
+	if filepath.IsAbs(postgresDir) {
+		info, err := os.Stat(postgresDir)
+		require.NoError(t, err)
+		var ok bool
+		owner, ok = info.Sys().(*syscall.Stat_t)
+		require.True(t, ok)
+		require.NoError(t, os.Chmod(filepath.Dir(postgresDir), 0o711)) // the data directory of a test
+	}
 	require.NoError(t, os.Chown(dir, int(owner.Uid), int(owner.Gid)))
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}

@@ -2,10 +2,11 @@ package storetest
 
 import (
 	"net"
-	"strings"
 	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,17 +24,14 @@ type Proxy struct {
 // NewProxy returns a proxy in front of a database.
 func NewProxy(t testing.TB, connString string) *Proxy {
 	t.Helper()
-	keywords := map[string]string{}
-	for each := range strings.FieldsSeq(connString) {
-		name, value, _ := strings.Cut(each, "=")
-		keywords[name] = strings.Trim(value, "'")
-	}
+	target, err := pgx.ParseConfig(connString)
+	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	require.NoError(t, err)
 	p := &Proxy{
-		connString: connString + " host=127.0.0.1 port=" + port + " sslmode=disable",
+		connString: connString + " host=127.0.0.1 port=" + port,
 		ended:      make(chan struct{}), cut: make(chan struct{}),
 	}
 	var forwarding sync.WaitGroup
@@ -43,7 +41,8 @@ func NewProxy(t testing.TB, connString string) *Proxy {
 			if err != nil {
 				return
 			}
-			database, err := net.Dial("unix", keywords["host"]+"/.s.PGSQL."+keywords["port"])
+			network, address := pgconn.NetworkAddress(target.Host, target.Port)
+			database, err := net.Dial(network, address)
 			if err != nil {
 				_ = client.Close()
 				continue

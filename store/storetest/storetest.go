@@ -49,6 +49,10 @@ const templateName = "template_gatehouse"
 // of the time for fuzzing, and on a busy machine all of it.
 const postgresVar = "GATEHOUSE_TEST_POSTGRES"
 
+// databaseVar is the environment variable with a Postgres to test on, as a connection string of a superuser, instead of
+// a private one. The tests make databases and roles of their own in it, and drop them.
+const databaseVar = "GATEHOUSE_TEST_DATABASE_URL"
+
 // gcPercent lets the heap grow to four times what is in use before the garbage collector runs, which took a fifth of
 // the CPU time of the tests: the contracts, which all servers of a test package share, are most of what is in use.
 const gcPercent = 300
@@ -63,6 +67,9 @@ func Main(m *testing.M) int {
 	if isSet("test.fuzzworker") && os.Getenv(postgresVar) != "" {
 		shared.postgres, shared.prefix = os.Getenv(postgresVar), fmt.Sprintf("fuzz_%d_", os.Getpid())
 		return run(ctx, m)
+	}
+	if given := os.Getenv(databaseVar); given != "" {
+		return runGiven(ctx, m, given)
 	}
 	dir, err := makeDir()
 	if err != nil {
@@ -115,6 +122,32 @@ func run(ctx context.Context, m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// runGiven runs the tests on the Postgres of databaseVar, and drops what they have copied.
+func runGiven(ctx context.Context, m *testing.M, given string) int {
+	cfg, err := pgx.ParseConfig(given)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	// In this form, a keyword that is added at the end replaces the same one.
+	shared.postgres = fmt.Sprintf("host='%s' port=%d user='%s' password='%s'", cfg.Host, cfg.Port, cfg.User, cfg.Password)
+	shared.prefix = fmt.Sprintf("gatehouse_test_%d_", os.Getpid())
+	status := run(ctx, m)
+	conn, err := pgx.Connect(ctx, shared.postgres)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer conn.Close(ctx)
+	for template := range shared.made {
+		if _, err := conn.Exec(ctx, `DROP DATABASE `+template+` WITH (FORCE)`); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			status = 1
+		}
+	}
+	return status
 }
 
 // isSet reports whether a flag of package testing has another value than its default.
@@ -372,6 +405,9 @@ func URL(t testing.TB, connString string) string {
 	query := url.Values{
 		"host": {cfg.Host}, "port": {strconv.Itoa(int(cfg.Port))}, "user": {cfg.User},
 		"sslmode": {"disable"},
+	}
+	if cfg.Password != "" {
+		query.Set("password", cfg.Password)
 	}
 	return "postgres:///" + cfg.Database + "?" + query.Encode()
 }

@@ -2,9 +2,11 @@
 package output
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -53,6 +55,9 @@ func (f *Format) String() string { return string(*f) }
 // Type implements pflag.Value.
 func (*Format) Type() string { return "format" }
 
+// IsDocuments reports whether the format has whole documents, as WriteDocument writes them.
+func (f *Format) IsDocuments() bool { return *f == asJSON || *f == asYAML }
+
 // Column is a column of a table: its heading, and its text for an item.
 type Column[T any] struct {
 	Heading string
@@ -64,7 +69,7 @@ func Write[T any](out io.Writer, format Format, items []T, columns []Column[T]) 
 	if items == nil {
 		items = []T{} // JSON's null is no list
 	}
-	if format == asJSON || format == asYAML {
+	if format.IsDocuments() {
 		return WriteValue(out, format, items)
 	}
 	writer := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -92,28 +97,93 @@ func WriteValue(out io.Writer, format Format, value any) error {
 	if err != nil {
 		return err
 	}
+	return WriteDocument(out, format, text)
+}
+
+// WriteDocument writes a JSON document as it is, or as YAML with the same names in the same order.
+func WriteDocument(out io.Writer, format Format, document json.RawMessage) error {
 	if format == asYAML {
-		if text, err = yamlOf(text); err != nil {
+		var err error
+		if document, err = yamlOf(document); err != nil {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(out, "%s\n", strings.TrimSuffix(string(text), "\n"))
+	_, err := fmt.Fprintf(out, "%s\n", bytes.TrimSuffix(document, []byte("\n")))
 	return err
 }
 
-// yamlOf returns a JSON text in YAML's own style. JSON is YAML, too.
-func yamlOf(text []byte) ([]byte, error) {
-	var document yaml.Node
-	if err := yaml.Unmarshal(text, &document); err != nil {
-		return nil, err
+// WriteDocuments writes a list of JSON documents, each as WriteDocument does, in the memory of one. If the documents
+// end with an error, the list is not complete, and is no JSON.
+func WriteDocuments(out io.Writer, format Format, documents iter.Seq2[json.RawMessage, error]) error {
+	separator, end := "[\n", "[]\n"
+	for document, err := range documents {
+		if err != nil {
+			return err
+		}
+		if format == asYAML {
+			separator, end = "", ""
+			if document, err = yamlOf(slices.Concat([]byte("["), document, []byte("]"))); err != nil {
+				return err
+			}
+		}
+		if _, err := fmt.Fprintf(out, "%s%s", separator, document); err != nil {
+			return err
+		}
+		if format != asYAML {
+			separator, end = ",\n", "\n]\n"
+		}
 	}
-	clearStyle(&document)
-	return yaml.Marshal(&document)
+	_, err := io.WriteString(out, end)
+	return err
 }
 
-func clearStyle(node *yaml.Node) {
-	node.Style = 0
-	for _, child := range node.Content {
-		clearStyle(child)
+// yamlOf returns a JSON text in YAML's own style.
+func yamlOf(text []byte) ([]byte, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	document, err := yamlNode(decoder)
+	if err != nil {
+		return nil, err
 	}
+	return yaml.Marshal(document)
+}
+
+// yamlNode returns the next value of a decoder. YAML's own decoder reads most of JSON, but no surrogate pairs.
+func yamlNode(decoder *json.Decoder) (*yaml.Node, error) {
+	token, err := decoder.Token()
+	if err != nil {
+		return nil, err
+	}
+	delimiter, ok := token.(json.Delim)
+	if !ok {
+		return yamlScalar(token)
+	}
+	node := &yaml.Node{Kind: yaml.SequenceNode}
+	if delimiter == '{' {
+		node.Kind = yaml.MappingNode
+	}
+	for decoder.More() {
+		child, err := yamlNode(decoder)
+		if err != nil {
+			return nil, err
+		}
+		node.Content = append(node.Content, child)
+	}
+	if node.Content == nil {
+		node.Style = yaml.FlowStyle // {} and [] have no other
+	}
+	_, err = decoder.Token() // the end
+	return node, err
+}
+
+func yamlScalar(token json.Token) (*yaml.Node, error) {
+	if number, ok := token.(json.Number); ok {
+		tag := "!!int"
+		if strings.ContainsAny(number.String(), ".eE") {
+			tag = "!!float"
+		}
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: number.String()}, nil
+	}
+	var node yaml.Node
+	return &node, node.Encode(token)
 }
