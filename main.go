@@ -22,6 +22,7 @@
 //	  config        settings, their flags and environment variables
 //	  dev           watches the repository, and builds and runs the server after each change: `make dev`
 //	  docspage      the page that shows the contracts
+//	  doctor        checks what a server needs: database, gateways, secrets, disks, limits
 //	  fairqueue     a semaphore whose waiters take turns by organisation
 //	  gateway       client of a Tyk Gateway's control API and of its Redis
 //	  gatewaystandin  a stand-in for a Tyk Gateway, for tests and examples/
@@ -37,7 +38,7 @@
 //	  loglimit      limits the log lines that clients without a valid credential cause
 //	  oas           converts Tyk OAS documents to classic API definitions
 //	  password      hashes passwords
-//	  postgres      runs the private Postgres
+//	  postgres      runs and upgrades the private Postgres
 //	  postgrespair  a primary of Postgres with a standby, for tests
 //	  remoteaddr    finds the address of a client, behind trusted proxies too
 //	  spool         holds the documents of an import until all of them have arrived

@@ -15,7 +15,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/klauspost/compress/zstd"
@@ -121,16 +123,22 @@ func refused(t *testing.T, conn, file string, flags ...string) (log string) {
 	return log
 }
 
-// headerOf returns the header of a backup.
-func headerOf(t *testing.T, file string) backup.Header {
+// readerOf returns a reader of a backup, which is closed with the test.
+func readerOf(t *testing.T, file string) *backup.Reader {
 	t.Helper()
 	in, err := os.Open(file)
 	require.NoError(t, err)
-	defer in.Close()
+	t.Cleanup(func() { require.NoError(t, in.Close()) })
 	reader, err := backup.NewReader(in)
 	require.NoError(t, err)
-	defer reader.Close()
-	return reader.Header
+	t.Cleanup(reader.Close)
+	return reader
+}
+
+// headerOf returns the header of a backup.
+func headerOf(t *testing.T, file string) backup.Header {
+	t.Helper()
+	return readerOf(t, file).Header
 }
 
 // tablesOf returns the tables of a database.
@@ -264,6 +272,9 @@ const changedSince = `
 	DELETE FROM org_key_sync;
 	UPDATE released_apis SET org_id = 'org2' WHERE api_id = 'gone';`
 
+// pastTense makes what a dry run prints what a restore does.
+var pastTense = strings.NewReplacer("would restore", "restored", "would replace", "replaced", "would keep", "kept")
+
 func TestRestoreIntoFilledDatabase(t *testing.T) {
 	t.Parallel()
 	source := fullDatabase(t)
@@ -290,7 +301,7 @@ func TestRestoreIntoFilledDatabase(t *testing.T) {
 		plan := restored(t, conn, file, "--replace", "--dry-run")
 		require.Equal(t, before, rowsOf(t, conn))
 		done := restored(t, conn, file, "--replace")
-		require.Equal(t, strings.ReplaceAll(plan, "would restore", "restored"), done)
+		require.Equal(t, pastTense.Replace(plan), done)
 		require.Contains(t, done, "restored 103 APIs, replaced 198\n") // those of org3 are new, and three others
 		for table, id := range map[string]string{
 			"organisations": "id", "users": "id", "user_groups": "id", "apis": "api_id", "policies": "id", "objects": "id",
@@ -318,8 +329,9 @@ func TestRestoreIntoFilledDatabase(t *testing.T) {
 		t.Parallel()
 		conn := changed(t)
 		plan := restored(t, conn, file, "--skip-existing", "--dry-run")
-		require.Equal(t, strings.ReplaceAll(plan, "would restore", "restored"), restored(t, conn, file, "--skip-existing"))
-		require.Contains(t, plan, "would restore 103 APIs, kept 198\n")
+		require.Equal(t, pastTense.Replace(plan), restored(t, conn, file, "--skip-existing"))
+		require.Contains(t, plan, "would restore 103 APIs, would keep 198\n")
+		require.Contains(t, plan, "would keep 2 user groups\n")
 		require.JSONEq(t, `{"changed":1}`, storetest.Value[string](t, conn, `SELECT document::text FROM apis WHERE api_id = 'api7'`))
 		require.JSONEq(t, `{"changed":2}`, storetest.Value[string](t, conn, `SELECT document::text FROM organisations WHERE id = 'org1'`))
 		const added = `api_id <> 'since' AND position > (SELECT position FROM apis WHERE api_id = 'since')`
@@ -416,12 +428,7 @@ func rewritten(
 	t *testing.T, file string, edit func(*backup.Header), row func(table string, values [][]byte) [][]byte,
 ) string {
 	t.Helper()
-	in, err := os.Open(file)
-	require.NoError(t, err)
-	defer in.Close()
-	reader, err := backup.NewReader(in)
-	require.NoError(t, err)
-	defer reader.Close()
+	reader := readerOf(t, file)
 	header := reader.Header
 	header.Tables = slices.Clone(header.Tables)
 	edit(&header)
@@ -490,6 +497,11 @@ func TestRestoreOfAnEarlierSchema(t *testing.T) {
 	storetest.Exec(t, source, `UPDATE apis SET size = NULL`)
 	require.Equal(t, rowsOf(t, source), rowsOf(t, target))
 
+	// What the backup lacks was derived from the document that it replaces.
+	storetest.Exec(t, target, `UPDATE apis SET size = 1, document = '{"changed":1}'`)
+	restored(t, target, file, "--replace")
+	require.Zero(t, storetest.Value[int](t, target, `SELECT count(size) FROM apis`), "the sizes of other documents")
+
 	newer := rewritten(t, file, func(h *backup.Header) { h.Schema, h.Version = 1000, "v9.9" }, same)
 	require.Contains(t, refused(t, storetest.Database(t), newer), "it is of gatehouse v9.9, whose schema has version 1000")
 }
@@ -522,12 +534,7 @@ func TestRestoreOfReleasedBackups(t *testing.T) {
 // valuesOf returns the values of a backup, by table and column.
 func valuesOf(t *testing.T, file string) map[string]map[string][]string {
 	t.Helper()
-	in, err := os.Open(file)
-	require.NoError(t, err)
-	defer in.Close()
-	reader, err := backup.NewReader(in)
-	require.NoError(t, err)
-	defer reader.Close()
+	reader := readerOf(t, file)
 	all := map[string]map[string][]string{}
 	for {
 		row, err := reader.Next()
@@ -634,6 +641,118 @@ func TestBackupThroughPipes(t *testing.T) {
 	require.Equal(t, rowsOf(t, source), rowsOf(t, target))
 	require.Contains(t, output, "restored 301 APIs\n")
 	require.Contains(t, output, "backed up 3 organisations, 50 users")
+}
+
+// TestBackupInterrupted interrupts commands that wait for another program: one that is not there, sends nothing, or
+// does not read.
+func TestBackupInterrupted(t *testing.T) {
+	t.Parallel()
+	conn := fullDatabase(t)
+	storetest.Exec(t, conn, `INSERT INTO organisations (id, sso_enabled, document) SELECT 'large', false,
+		json_build_object('text', string_agg(md5(n::text), '')) FROM generate_series(1, 40000) AS n`) // more than a pipe holds
+	fifo := func(t *testing.T) string {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "fifo")
+		require.NoError(t, syscall.Mkfifo(path, 0o600))
+		return path
+	}
+	other := func(t *testing.T, path string) *os.File { // has both ends open
+		t.Helper()
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, file.Close()) })
+		return file
+	}
+	interrupted := func(t *testing.T, out io.Writer, began func() bool, args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		ended := make(chan int, 1)
+		log := &output{}
+		go func() { ended <- cli.Run(ctx, append(args, "--database-url", conn), cli.Streams{Out: out, Log: log}) }()
+		eventually(t, "the command has begun", began)
+		cancel()
+		select {
+		case status := <-ended:
+			require.Equal(t, 1, status)
+			require.Contains(t, log.String(), "context canceled")
+		case <-time.After(bound):
+			require.Fail(t, "Ctrl-C has no effect")
+		}
+	}
+	always := func() bool { return true }
+	t.Run("restore from a FIFO without a sender", func(t *testing.T) {
+		t.Parallel()
+		path := fifo(t)
+		interrupted(t, io.Discard, always, "restore", path)
+		other(t, path) // what still waits for it ends
+	})
+	t.Run("restore from a sender that sends nothing", func(t *testing.T) {
+		t.Parallel()
+		path := fifo(t)
+		sender := other(t, path)
+		interrupted(t, io.Discard, always, "restore", path)
+		_, err := sender.WriteString("end")
+		require.NoError(t, err)
+	})
+	t.Run("backup to a FIFO without a reader", func(t *testing.T) {
+		t.Parallel()
+		path := fifo(t)
+		interrupted(t, io.Discard, always, "backup", path)
+		other(t, path)
+	})
+	t.Run("backup to a program that does not read", func(t *testing.T) {
+		t.Parallel()
+		reader, writer, err := os.Pipe()
+		require.NoError(t, err)
+		defer writer.Close()
+		defer reader.Close() // first: the write that still waits fails
+		interrupted(t, writer, func() bool {
+			n, err := reader.Read(make([]byte, 1))
+			return n == 1 && err == nil
+		}, "backup", "-")
+	})
+}
+
+// TestRestoreIsAudited: the file of the audit log has a line for a restore, and for one that was refused.
+func TestRestoreIsAudited(t *testing.T) {
+	t.Parallel()
+	file, conn, audit := backedUp(t, fullDatabase(t), "--org", "org2"), storetest.Database(t), filepath.Join(t.TempDir(), "audit")
+	restored(t, conn, file, "--audit-path", audit, "--dry-run")
+	require.Empty(t, readFile(t, audit), "nothing has changed")
+	restored(t, conn, file, "--audit-path", audit)
+	refused(t, conn, file, "--audit-path", audit)
+	restored(t, conn, file, "--audit-path", audit, "--audit=false", "--replace")
+	lines := strings.Split(strings.TrimSpace(readFile(t, audit)), "\n")
+	require.Len(t, lines, 2)
+	const line = `^time=\S+ level=INFO msg=audit who=command account=\S+ action=restore file=\S+gatehouse.backup backup_created=\S+ org_id=org2 existing=refuse_existing `
+	require.Regexp(t, line+`restored=[1-9]\d+ replaced=0 kept=0 outcome=ok$`, lines[0])
+	require.Regexp(t, line+`restored=\d+ replaced=\d+ kept=\d+ outcome=failed$`, lines[1])
+	require.Contains(t, refused(t, storetest.Database(t), file, "--audit-path", "/nowhere/audit"), "/nowhere/audit")
+}
+
+// TestBackupFormats prints the results for programs.
+func TestBackupFormats(t *testing.T) {
+	t.Parallel()
+	conn, target := fullDatabase(t), storetest.Database(t)
+	file := filepath.Join(t.TempDir(), "gatehouse.backup")
+	status, out, log := gatehouse(t, conn, "backup", file, "-o", "json")
+	require.Zero(t, status, log)
+	var report struct {
+		File   string
+		Tables []struct {
+			Name string
+			Rows int
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(out), &report), out)
+	require.Equal(t, file, report.File)
+	require.Equal(t, "organisations", report.Tables[0].Name)
+	require.Equal(t, 3, report.Tables[0].Rows)
+	require.Contains(t, restored(t, target, file, "-o", "yaml", "--dry-run"),
+		"- table: organisations\n  restored: 3\n  replaced: 0\n  kept: 0\n  dry_run: true\n")
+	require.Contains(t, restored(t, target, file, "-o", "json"), `"table": "apis",
+    "restored": 301,`)
 }
 
 // definitionsOf returns the indexes, and the constraints, of a database, and which index each name stands for.

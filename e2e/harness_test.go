@@ -40,7 +40,7 @@ const (
 
 func TestMain(m *testing.M) {
 	status := storetest.Main(m)
-	if err := os.RemoveAll(built.dir); err != nil {
+	if err := errors.Join(os.RemoveAll(built.dir), removeSharedPostgres()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		status = 1
 	}

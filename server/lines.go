@@ -54,6 +54,10 @@ func (s *Server) isListed(c echo.Context) bool {
 	return listed
 }
 
+// Lists reports whether a line about a client is written to the log: until the client has caused too many, requests
+// without a valid credential included. Otherwise, the client's line is summed up with those.
+func (s *Server) Lists(client netip.Prefix) bool { return s.lines.Allow(client) }
+
 // isAuthenticated reports whether a request has a credential that is right.
 func isAuthenticated(c echo.Context) bool {
 	r := requestOf(c)

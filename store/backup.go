@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"iter"
 	"strings"
 
@@ -112,13 +111,7 @@ func (t backupTable) columnNames() []string {
 }
 
 // SchemaVersion is the version of the schema of this program.
-func SchemaVersion() int {
-	files, err := fs.Glob(migrations.Files, "*.sql")
-	if err != nil {
-		panic(err) // the pattern is a constant
-	}
-	return len(files)
-}
+func SchemaVersion() int { return sequence{migrations.Files, VersionTable}.count() }
 
 // ValueKind is what the text of a value is.
 type ValueKind int
@@ -243,11 +236,11 @@ func (s *Snapshot) Rows(ctx context.Context) iter.Seq2[BackupRow, error] {
 				more = yield(BackupRow{t.name, values}, nil)
 				return more
 			})
+			if !more {
+				return // with an error, too: the caller has one
+			}
 			if err != nil {
 				yield(BackupRow{}, err)
-				return
-			}
-			if !more {
 				return
 			}
 		}

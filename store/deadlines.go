@@ -38,7 +38,7 @@ type deadlines struct {
 	// answers reports whether the database answers on another connection. A statement that may take long is given up
 	// when it does not.
 	answers func(context.Context) bool
-	// slow is told of statements that were slow.
+	// slow receives the statements that took longer than Config.SlowStatement.
 	slow slowStatements
 }
 

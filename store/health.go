@@ -112,26 +112,38 @@ func (h *healthCheck) ensureConnected(
 
 // checkWrites returns ErrReadOnly or ErrDiskFull if the database cannot store anything. h.mu must be held.
 func (h *healthCheck) checkWrites(ctx context.Context, conn *pgx.Conn, now time.Time) error {
-	readOnly, err := queryValue[bool](ctx, conn, `SELECT current_setting('transaction_read_only')::boolean`)
-	switch {
+	switch err := checkReadOnly(ctx, conn); {
 	case err != nil:
 		return err
-	case readOnly:
-		return ErrReadOnly
 	case now.Sub(h.written).Abs() < writeInterval:
 		return h.unwritable
 	}
 	h.written = now
-	_, h.unwritable = conn.Exec(ctx, writeProbe)
-	switch sqlState(h.unwritable) {
-	case diskFull:
-		h.unwritable = fmt.Errorf("%w: %w", ErrDiskFull, h.unwritable)
-	case readOnlyTransaction:
-		h.unwritable = ErrReadOnly
-	case insufficientPrivilege: // to create temporary tables: nothing is known about the disk
-		h.unwritable = nil
-	}
+	_, err := conn.Exec(ctx, writeProbe)
+	h.unwritable = unwritable(err)
 	return h.unwritable
+}
+
+// checkReadOnly returns ErrReadOnly if the transactions of a session cannot write.
+func checkReadOnly(ctx context.Context, db querier) error {
+	readOnly, err := queryValue[bool](ctx, db, `SELECT current_setting('transaction_read_only')::boolean`)
+	if err == nil && readOnly {
+		err = ErrReadOnly
+	}
+	return err
+}
+
+// unwritable returns why the database cannot store anything, if the error of writeProbe says so.
+func unwritable(err error) error {
+	switch sqlState(err) {
+	case diskFull:
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	case readOnlyTransaction:
+		return ErrReadOnly
+	case insufficientPrivilege: // to create temporary tables: nothing is known about the disk
+		return nil
+	}
+	return err
 }
 
 func (h *healthCheck) disconnect(ctx context.Context) {

@@ -44,6 +44,15 @@ func expand() sequence { return sequence{migrations.Files, VersionTable} }
 // contract returns the migrations that remove what only servers of earlier releases need.
 func contract() sequence { return sequence{migrations.Contract(), ContractVersionTable} }
 
+// count returns the number of migrations.
+func (s sequence) count() int {
+	files, err := fs.Glob(s.files, "*.sql")
+	if err != nil {
+		panic(err) // the pattern is a constant
+	}
+	return len(files)
+}
+
 // apply applies the migrations that are missing, all of them or none. If there were none before, it applies those of
 // the other sequences, too. The connection holds migrationLock afterwards: the caller closes it.
 func (s sequence) apply(ctx context.Context, conn *pgx.Conn, ifEmpty ...sequence) error {

@@ -33,21 +33,32 @@ const (
 	protocolViolation = "08P01"
 )
 
-// poolsTransactions reports whether connections lead to a pooler in transaction mode. It returns ErrStatementPooler for
-// one that allows no transactions.
+// Pooling is how a pooler between the program and Postgres assigns sessions to connections.
+type Pooling int
+
+// NoPooler is a connection to Postgres itself. A pooler of PoolsSessions gives a connection a session of its own, one
+// of PoolsTransactions may give it another one for each transaction.
+const (
+	NoPooler Pooling = iota
+	PoolsSessions
+	PoolsTransactions
+)
+
+// pooling returns how a pooler that connections lead to assigns sessions. It returns ErrStatementPooler for one that
+// allows no transactions.
 //
 // A pooler sends its clients process IDs of its own, of which Postgres does not know. If it does that, a second
 // connection shows how it assigns sessions: while both are connected, the second must not get the session of the first,
 // nor the first another one because the second holds it in a transaction.
-func (c *connector) poolsTransactions(ctx context.Context) (bool, error) {
+func (c *connector) pooling(ctx context.Context) (Pooling, error) {
 	first, err := c.alone(ctx)
 	if err != nil {
-		return false, err
+		return NoPooler, err
 	}
 	defer first.Close(context.WithoutCancel(ctx))
 	session, err := sessionOf(ctx, first)
 	if err != nil || session == first.PgConn().PID() {
-		return false, err
+		return NoPooler, err
 	}
 	for range poolerRounds {
 		round, cancel := context.WithTimeout(ctx, poolerTimeout)
@@ -56,12 +67,14 @@ func (c *connector) poolsTransactions(ctx context.Context) (bool, error) {
 		cancel()
 		switch {
 		case full: // the first connection occupies the only session that is left
-			return false, nil
-		case pools || err != nil:
-			return pools, err
+			return PoolsSessions, nil
+		case err != nil:
+			return PoolsSessions, err
+		case pools:
+			return PoolsTransactions, nil
 		}
 	}
-	return false, nil
+	return PoolsSessions, nil
 }
 
 // sharesSession reports whether a second connection uses the session of the first, or drives the first from it.
@@ -96,28 +109,28 @@ func sessionOf(ctx context.Context, db querier) (uint32, error) {
 	return uint32(pid), err
 }
 
-// checkPoolers reports whether the connections of the pool lead through a pooler in transaction mode. If so, their
-// statements are not prepared by a name. It returns an error if then what needs a session has none.
-func checkPoolers(ctx context.Context, pooled, direct *connector) (transactions bool, err error) {
-	transactions, err = pooled.poolsTransactions(ctx)
+// checkPoolers returns how the connections of the pool are pooled. If that is by transactions, their statements are not
+// prepared by a name. It returns an error if then what needs a session has none.
+func checkPoolers(ctx context.Context, pooled, direct *connector) (Pooling, error) {
+	pools, err := pooled.pooling(ctx)
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("connect to the database: %w", err)
-	case transactions && direct == pooled:
-		return false, fmt.Errorf("the connection string %w: "+
+		return pools, fmt.Errorf("connect to the database: %w", err)
+	case pools == PoolsTransactions && direct == pooled:
+		return pools, fmt.Errorf("the connection string %w: "+
 			"set GATEHOUSE_DIRECT_DATABASE_URL to one that leads to Postgres itself, or use session mode", ErrPooler)
 	case direct == pooled:
-		return false, nil
+		return pools, nil
 	}
-	if transactions && pooled.config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+	if pools == PoolsTransactions && pooled.config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 		pooled.config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	directTransactions, err := direct.poolsTransactions(ctx)
+	ofDirect, err := direct.pooling(ctx)
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("connect to the database directly: %w", err)
-	case directTransactions:
-		return false, fmt.Errorf("the direct connection string %w, too: it must lead to Postgres itself", ErrPooler)
+		return pools, fmt.Errorf("connect to the database directly: %w", err)
+	case ofDirect == PoolsTransactions:
+		return pools, fmt.Errorf("the direct connection string %w, too: it must lead to Postgres itself", ErrPooler)
 	}
-	return transactions, nil
+	return pools, nil
 }

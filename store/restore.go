@@ -425,16 +425,18 @@ func (r *restore) write(ctx context.Context, t tableToRestore) error {
 	return err
 }
 
-// set returns the assignments that make a stored row the one of a backup.
+// set returns the assignments that make a stored row the one of a backup, which has these columns. Columns that the
+// backup lacks get their default, as in a new row: their values may be derived from the document that is replaced.
 func (t backupTable) set(names []string) string {
 	var set []string
-	for _, name := range names {
-		if name != t.key {
+	for _, name := range t.columnNames() {
+		switch {
+		case name == t.key:
+		case slices.Contains(names, name):
 			set = append(set, name+` = excluded.`+name)
+		default:
+			set = append(set, name+` = DEFAULT`)
 		}
-	}
-	if t.order == "position" {
-		set = append(set, `position = DEFAULT`)
 	}
 	return strings.Join(set, ", ")
 }

@@ -174,7 +174,7 @@ func (s *Store) migrate(ctx context.Context, apply bool) error {
 	if err != nil {
 		return err
 	}
-	s.health.pooled = pools
+	s.health.pooled = pools == PoolsTransactions
 	conn, err := s.direct.alone(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)

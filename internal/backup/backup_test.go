@@ -176,6 +176,37 @@ func TestNewerFormat(t *testing.T) {
 	require.ErrorContains(t, err, "v1")
 }
 
+// TestLongLine: a file of a few bytes that says that a row has gigabytes does not fill the memory.
+func TestLongLine(t *testing.T) {
+	t.Parallel()
+	const limit = 1 << 20
+	for name, long := range map[string]string{
+		"a value": `{"a":{"b":"` + strings.Repeat("x", 64<<20) + `"}}`, "white space": strings.Repeat(" ", 64<<20) + `{"a":{"b":"x"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			encoder, err := zstd.NewWriter(nil, zstd.WithWindowSize(1<<20))
+			require.NoError(t, err)
+			header := `{"gatehouse_backup":1,"tables":[{"name":"a","columns":["b"],"rows":1}]}` + "\n"
+			file := append(encoder.EncodeAll([]byte(header+long), nil), make([]byte, 72)...)
+			r, err := backup.NewLimitedReader(bytes.NewReader(file), limit)
+			require.NoError(t, err)
+			defer r.Close()
+			_, err = r.Next()
+			require.ErrorIs(t, err, backup.ErrDamaged)
+			require.ErrorContains(t, err, "a row is longer than")
+		})
+	}
+	// The limit is for each row, not for all of them.
+	r, err := backup.NewLimitedReader(bytes.NewReader(written(t, 100)), limit)
+	require.NoError(t, err)
+	defer r.Close()
+	for range 102 {
+		_, err := r.Next()
+		require.NoError(t, err)
+	}
+}
+
 // TestWriterCounts: a table with more or fewer rows than the header says is an error, not a backup.
 func TestWriterCounts(t *testing.T) {
 	t.Parallel()

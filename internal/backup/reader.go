@@ -64,11 +64,35 @@ type fileError struct{ error }
 // Unwrap returns the error of the file.
 func (e *fileError) Unwrap() error { return e.error }
 
+// maxLine limits a line, of which the reader holds a value at a time: a few kilobytes of zstd can be terabytes of text.
+// Postgres has no value of more than 1 GiB, and COPY no row.
+const maxLine = 1 << 30
+
+// errLongLine is returned for a line of more than maxLine bytes.
+var errLongLine = errors.New("a row is longer than Postgres has any")
+
+// lineLimit limits how much of a text is read for a line.
+type lineLimit struct {
+	text      io.Reader
+	max, left int64
+}
+
+// Read implements io.Reader.
+func (l *lineLimit) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errLongLine
+	}
+	n, err := l.text.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	return n, err
+}
+
 // Reader reads a backup.
 type Reader struct {
 	Header Header
 
 	decompressed *zstd.Decoder
+	limit        *lineLimit
 	rows         *jsontext.Decoder
 	tables       []table
 	at           int   // the table that is read
@@ -83,12 +107,15 @@ func readerOptions() []jsontext.Options {
 }
 
 // NewReader reads a header. It returns ErrNoBackup, ErrDamaged or ErrNewer. The caller closes the reader.
-func NewReader(file io.Reader) (*Reader, error) {
+func NewReader(file io.Reader) (*Reader, error) { return newReader(file, maxLine) }
+
+func newReader(file io.Reader, maxLine int64) (*Reader, error) {
 	decompressed, err := zstd.NewReader(newBody(file), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, err
 	}
-	r := &Reader{decompressed: decompressed, rows: jsontext.NewDecoder(decompressed, readerOptions()...)}
+	limit := &lineLimit{text: decompressed, max: maxLine, left: maxLine}
+	r := &Reader{decompressed: decompressed, limit: limit, rows: jsontext.NewDecoder(limit, readerOptions()...)}
 	if err := r.readHeader(); err != nil {
 		r.Close()
 		return nil, err
@@ -162,6 +189,7 @@ func (r *Reader) Next() (Row, error) {
 var errLine = errors.New("a row is not one of its table")
 
 func (r *Reader) readRow(t table) error {
+	r.limit.left = r.limit.max
 	r.values, r.texts = r.values[:0], r.texts[:0]
 	if err := r.begin(t.begin[1 : len(t.begin)-2]); err != nil {
 		return err

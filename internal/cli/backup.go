@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"gatehouse/internal/backup"
+	"gatehouse/internal/cli/output"
 	"gatehouse/internal/config"
 	"gatehouse/internal/postgres"
 	"gatehouse/store"
@@ -22,7 +23,7 @@ import (
 // newBackup returns the command backup.
 func newBackup(std Streams) *cobra.Command {
 	var cfg config.Config
-	var organisation string
+	p := backupParams{std: std}
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Write all organisations, with all that belongs to them, to a file.",
@@ -39,10 +40,12 @@ The command reads the settings of the server.`,
 		Args:              oneFile,
 		ValidArgsFunction: cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return backUp(cmd.Context(), &cfg, backupParams{args[0], organisation, std})
+			p.file = args[0]
+			return backUp(cmd.Context(), &cfg, p)
 		},
 	}
-	cmd.Flags().StringVar(&organisation, "org", "", "ID of the only organisation to back up. Default: all.")
+	cmd.Flags().StringVar(&p.organisation, "org", "", "ID of the only organisation to back up. Default: all.")
+	p.format = output.AddFlag(cmd)
 	addSettings(cmd, &cfg)
 	return cmd
 }
@@ -61,6 +64,7 @@ func oneFile(_ *cobra.Command, args []string) error {
 // backupParams are the arguments of the command backup.
 type backupParams struct {
 	file, organisation string
+	format             *output.Format
 	std                Streams
 }
 
@@ -72,7 +76,7 @@ func backUp(ctx context.Context, cfg *config.Config, p backupParams) (err error)
 	if err := requireDatabase(cfg); err != nil {
 		return err
 	}
-	out, err := createBackup(p)
+	out, err := createBackup(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -84,7 +88,7 @@ func backUp(ctx context.Context, cfg *config.Config, p backupParams) (err error)
 	defer func() { err = errors.Join(err, db.close(ctx)) }()
 	var header backup.Header
 	err = db.store.Snapshot(ctx, p.organisation, func(snapshot *store.Snapshot) (err error) {
-		header, err = writeBackup(ctx, snapshot, p, out)
+		header, err = writeBackup(ctx, snapshot, p, out.writer(ctx))
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -96,11 +100,27 @@ func backUp(ctx context.Context, cfg *config.Config, p backupParams) (err error)
 	if err := out.keep(); err != nil {
 		return err
 	}
-	report := p.std.Out
+	return p.report(header)
+}
+
+// backupReport is what the command prints for programs.
+type backupReport struct {
+	File         string         `json:"file"`
+	Created      time.Time      `json:"created"`
+	Organisation string         `json:"organisation"`
+	Tables       []backup.Table `json:"tables"`
+}
+
+// report prints how much was backed up: on standard error, if the backup is on standard output.
+func (p backupParams) report(header backup.Header) error {
+	out := p.std.Out
 	if p.file == standardStream {
-		report = p.std.Log
+		out = p.std.Log
 	}
-	fmt.Fprintf(report, "backed up %s\n", describeTables(header.Tables))
+	if *p.format != output.Table {
+		return output.WriteValue(out, *p.format, backupReport{p.file, header.Created, header.Organisation, header.Tables})
+	}
+	fmt.Fprintf(out, "backed up %s\n", describeTables(header.Tables))
 	return nil
 }
 
@@ -165,8 +185,16 @@ type backupFile struct {
 	path string
 }
 
+// writer returns what writes to the file. A pipe may have a reader that does not read.
+func (f *backupFile) writer(ctx context.Context) io.Writer {
+	if f.path != "" {
+		return f.File
+	}
+	return patientWriter{ctx, f.File}
+}
+
 // createBackup creates a file beside the one that it will replace. A pipe or a device is written to as it is.
-func createBackup(p backupParams) (backupFile, error) {
+func createBackup(ctx context.Context, p backupParams) (backupFile, error) {
 	if p.file == standardStream {
 		out, isFile := p.std.Out.(*os.File)
 		if !isFile || term.IsTerminal(int(out.Fd())) {
@@ -180,7 +208,8 @@ func createBackup(p backupParams) (backupFile, error) {
 	case err != nil:
 		return backupFile{}, err
 	case !info.Mode().IsRegular():
-		file, err := os.OpenFile(path, os.O_WRONLY, 0)
+		// A FIFO may have no reader yet.
+		file, err := await(ctx, func() (*os.File, error) { return os.OpenFile(path, os.O_WRONLY, 0) })
 		return backupFile{File: file}, err
 	default:
 		if path, err = filepath.EvalSymlinks(path); err != nil {

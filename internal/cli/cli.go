@@ -55,9 +55,9 @@ func New(std Streams) *cobra.Command {
 	root.SetOut(std.Out)
 	root.SetErr(std.Log)
 	root.AddCommand(newServe(std), newContract(std), newKeys(std), newBackup(std), newRestore(std), newFinishUpgrade(std),
-		newConfig(std), newHealthcheck(std),
+		newConfig(std), newDoctor(std), newHealthcheck(std),
 		newOrgs(std), newUsers(std), newAPIs(std), newPolicies(std), newNodes(std), newMigrate(std), newSecrets(std),
-		newCompletion(), newVersion(std))
+		newPostgres(std), newCompletion(), newVersion(std))
 	root.SetHelpCommand(newHelp())
 	root.InitDefaultHelpCmd()
 	root.CompletionOptions.DisableDefaultCmd = true // newCompletion replaces it

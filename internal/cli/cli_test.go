@@ -24,7 +24,7 @@ func run(t *testing.T, args ...string) (status int, out, log string) {
 func TestUsageErrors(t *testing.T) {
 	t.Parallel()
 	for args, want := range map[string]string{
-		"":                        "expected a command: apis, backup, completion, config, contract, finish-upgrade, healthcheck, keys, migrate, nodes, orgs, policies, restore, secrets, serve, users, version; see gatehouse --help",
+		"":                        "expected a command: apis, backup, completion, config, contract, doctor, finish-upgrade, healthcheck, keys, migrate, nodes, orgs, policies, postgres, restore, secrets, serve, users, version; see gatehouse --help",
 		"fly":                     `unknown command "fly"; see gatehouse --help`,
 		"srve":                    `unknown command "srve", did you mean "serve"?`,
 		"config chekc":            `unknown command "chekc", did you mean "check"?`,
@@ -32,6 +32,7 @@ func TestUsageErrors(t *testing.T) {
 		"help srve":               `unknown command "srve", did you mean "serve"?`,
 		"contract diff a.yaml":    "expected two contracts, OLD and NEW; see gatehouse contract diff --help",
 		"keys":                    "expected a command: sync; see gatehouse keys --help",
+		"postgres":                "expected a command: upgrade; see gatehouse postgres --help",
 		"keys snyc":               `unknown command "snyc", did you mean "sync"?`,
 		"serve here":              `unexpected argument "here"; see gatehouse serve --help`,
 		"version 1":               `unexpected argument "1"; see gatehouse version --help`,

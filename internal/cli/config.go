@@ -99,23 +99,27 @@ and 2 for an error in the command line.`,
 
 // checkSettings returns all reasons for which a server with these settings would not start.
 func checkSettings(ctx context.Context, settings *settings) (err error) {
-	if err := settings.load(); err != nil {
-		if invalid, ok := errors.AsType[*usageError](err); ok {
-			return invalid.err
-		}
+	if err := settings.loadInvalid(); err != nil {
 		return err
 	}
 	cfg := settings.cfg
 	if err := cfg.Resolve(); err != nil {
 		return err
 	}
-	_, securityErr := securityOf(cfg.Security)
 	_, _, tlsErr := serverTLS(cfg.TLS, slog.New(slog.DiscardHandler))
 	clients, gatewayErr := newGatewayClients(cfg, secrets{})
 	defer func() { err = errors.Join(err, clients.redis.Close()) }()
 	return errors.Join(
-		securityErr, tlsErr, gatewayErr, checkStoredSecrets(cfg.Server), checkDatabase(ctx, cfg.Database),
-		checkWritable(settings.Settings, "audit-path", cfg.Audit.Path),
+		checkFiles(settings), tlsErr, gatewayErr, checkStoredSecrets(cfg.Server), checkDatabase(ctx, cfg.Database),
+	)
+}
+
+// checkFiles checks the files that settings name, other than certificates and secrets.
+func checkFiles(settings *settings) error {
+	cfg := settings.cfg
+	_, err := securityOf(cfg.Security)
+	return errors.Join(
+		err, checkWritable(settings.Settings, "audit-path", cfg.Audit.Path),
 		checkWritable(settings.Settings, "log-file", cfg.Log.Path),
 	)
 }

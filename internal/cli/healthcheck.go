@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -39,8 +40,8 @@ in the command line.`,
 	}
 	cmd.Flags().DurationVar(&timeout, "timeout", healthTimeout, "Maximum time for the answer.")
 	settings := addSettings(cmd, &cfg)
-	// The command needs the address: what else is invalid is for the server, and a secret that the command may not read
-	// says nothing about that.
+	// The command needs the address only. It does not read the files of secrets, which its account may not be allowed
+	// to read, and does not validate the other settings, which the server does.
 	cmd.PreRunE = func(*cobra.Command, []string) error { return settings.loadValues() }
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
@@ -56,17 +57,38 @@ in the command line.`,
 
 // checkHealth returns why the server is not ready.
 func checkHealth(ctx context.Context, cfg *config.Config) error {
-	address, err := reachable(cfg.Server.Address())
-	if err != nil {
+	health, err := askHealth(ctx, cfg)
+	switch {
+	case err != nil:
 		return err
+	case health.status == http.StatusOK:
+		return nil
 	}
-	url := "http://" + address + "/ready"
+	return fmt.Errorf("the server is not ready: %d %s: %s", health.status, http.StatusText(health.status), health.reply)
+}
+
+// serverHealth is the response of a server to GET /ready.
+type serverHealth struct {
+	address string
+	status  int
+	reply   string
+}
+
+// errNoAnswer is returned by askHealth if the server does not answer.
+var errNoAnswer = errors.New("the server does not answer")
+
+// askHealth asks the server with this configuration on this machine whether it is ready.
+func askHealth(ctx context.Context, cfg *config.Config) (health serverHealth, err error) {
+	if health.address, err = reachable(cfg.Server.Address()); err != nil {
+		return health, err
+	}
+	url := "http://" + health.address + "/ready"
 	if cfg.TLS.Enabled {
-		url = "https://" + address + "/ready"
+		url = "https://" + health.address + "/ready"
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return health, err
 	}
 	client := &http.Client{
 		Transport: &http.Transport{
@@ -78,17 +100,16 @@ func checkHealth(ctx context.Context, cfg *config.Config) error {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("the server does not answer: %w", err)
+		return health, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode == http.StatusOK {
-		return nil
-	}
+	health.status = response.StatusCode
 	reply, err := io.ReadAll(io.LimitReader(response.Body, maxHealthReply))
 	if err != nil {
-		return fmt.Errorf("the server does not answer: %w", err)
+		return health, fmt.Errorf("%w: %w", errNoAnswer, err)
 	}
-	return fmt.Errorf("the server is not ready: %s: %s", response.Status, strings.TrimSpace(string(reply)))
+	health.reply = strings.TrimSpace(string(reply))
+	return health, nil
 }
 
 // reachable returns an address of a server that listens on an address, which may be all of the machine's.

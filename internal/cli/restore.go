@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/internal/backup"
+	"gatehouse/internal/cli/output"
 	"gatehouse/internal/config"
 	"gatehouse/store"
 )
@@ -27,7 +29,8 @@ was altered is refused before anything is written. So is one with an object that
 unless a flag says what becomes of it. Objects that exist and are not in the backup stay.
 
 The command reads the settings of the server, and works beside a running server, which serves what
-was restored at once. Clients can read meanwhile, but not write.`,
+was restored at once. Clients can read meanwhile, but not write. If the audit log has a file, the
+command adds a line to it.`,
 		Example: `  gatehouse restore gatehouse.backup
   gatehouse restore --replace --dry-run gatehouse.backup`,
 		Args:              oneFile,
@@ -43,6 +46,7 @@ was restored at once. Clients can read meanwhile, but not write.`,
 	cmd.Flags().BoolVar(&p.replace, "replace", false, "Replace objects that exist already by those of the backup.")
 	cmd.Flags().BoolVar(&p.skip, "skip-existing", false, "Keep objects that exist already as they are.")
 	cmd.Flags().BoolVar(&p.dryRun, "dry-run", false, "Write nothing, and print what would be restored.")
+	p.format = output.AddFlag(cmd)
 	addSettings(cmd, &cfg)
 	return cmd
 }
@@ -52,6 +56,7 @@ type restoreParams struct {
 	file                  string
 	in                    io.Reader
 	replace, skip, dryRun bool
+	format                *output.Format
 	std                   Streams
 }
 
@@ -75,7 +80,7 @@ func restore(ctx context.Context, cfg *config.Config, p restoreParams) (err erro
 			return err
 		}
 	}
-	file, err := openBackup(cfg, p)
+	file, err := openBackup(ctx, cfg, p)
 	if err != nil {
 		return fmt.Errorf("%s: %w; nothing was restored", p.file, err)
 	}
@@ -90,35 +95,78 @@ func restore(ctx context.Context, cfg *config.Config, p restoreParams) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, db.close(ctx)) }()
+	audit, err := openCommandAudit(cfg.Audit)
+	if err != nil {
+		return fmt.Errorf("%w; nothing was restored", err)
+	}
+	defer func() { err = errors.Join(err, audit.close()) }()
 	restored, err := restoreRows(ctx, db.store, reader, p)
+	if !p.dryRun {
+		audit.write(context.WithoutCancel(ctx), "restore", err, p.auditAttrs(reader.Header, restored)...)
+	}
 	if refused := (*store.RefusedError)(nil); errors.As(err, &refused) {
 		return fmt.Errorf("%w\nnothing was restored%s", refused, p.adviceFor(refused))
 	}
 	if err != nil {
 		return fmt.Errorf("%w; nothing was restored", err)
 	}
-	p.report(restored)
+	return p.report(restored)
+}
+
+// restoredTable is what the command prints of a table. The numbers of a dry run are those that a restore would have.
+type restoredTable struct {
+	Table    string `json:"table"`
+	Restored int64  `json:"restored"`
+	Replaced int64  `json:"replaced"`
+	Kept     int64  `json:"kept"`
+	DryRun   bool   `json:"dry_run"`
+}
+
+// report prints what has become of the rows of each table: of those that have some, for people.
+func (p restoreParams) report(restored []store.RestoredTable) error {
+	if *p.format != output.Table {
+		var tables []restoredTable
+		for _, each := range restored {
+			tables = append(tables, restoredTable{each.Name, each.Added, each.Replaced, each.Kept, p.dryRun})
+		}
+		return output.Write(p.std.Out, *p.format, tables, nil)
+	}
+	verbs := []string{"restored", "replaced", "kept"}
+	if p.dryRun {
+		verbs = []string{"would restore", "would replace", "would keep"}
+	}
+	for _, table := range restored {
+		var parts []string
+		for i, n := range []int64{table.Added, table.Replaced, table.Kept} {
+			if n == 0 {
+				continue
+			}
+			if len(parts) == 0 {
+				parts = append(parts, fmt.Sprintf("%s %d %s", verbs[i], n, tableNoun(table.Name)))
+			} else {
+				parts = append(parts, fmt.Sprintf("%s %d", verbs[i], n))
+			}
+		}
+		if len(parts) > 0 {
+			fmt.Fprintln(p.std.Out, strings.Join(parts, ", "))
+		}
+	}
 	return nil
 }
 
-// report prints what has become of the rows of each table that has some.
-func (p restoreParams) report(restored []store.RestoredTable) {
-	verb := "restored"
-	if p.dryRun {
-		verb = "would restore"
-	}
+// auditAttrs describe a restore in the audit log.
+func (p restoreParams) auditAttrs(header backup.Header, restored []store.RestoredTable) []slog.Attr {
+	var added, replaced, kept int64
 	for _, table := range restored {
-		if table.Added+table.Replaced+table.Kept == 0 {
-			continue
-		}
-		line := fmt.Sprintf("%s %d %s", verb, table.Added, tableNoun(table.Name))
-		if table.Replaced > 0 {
-			line += fmt.Sprintf(", replaced %d", table.Replaced)
-		}
-		if table.Kept > 0 {
-			line += fmt.Sprintf(", kept %d", table.Kept)
-		}
-		fmt.Fprintln(p.std.Out, line)
+		added, replaced, kept = added+table.Added, replaced+table.Replaced, kept+table.Kept
+	}
+	mode := map[store.RestoreMode]string{
+		store.RefuseExisting: "refuse_existing", store.ReplaceExisting: "replace", store.SkipExisting: "skip_existing",
+	}[p.mode()]
+	return []slog.Attr{
+		slog.String("file", p.file), slog.Time("backup_created", header.Created), slog.String("org_id", header.Organisation),
+		slog.String("existing", mode), slog.Int64("restored", added), slog.Int64("replaced", replaced),
+		slog.Int64("kept", kept),
 	}
 }
 
@@ -150,17 +198,17 @@ func checkedBackup(file *os.File) (*backup.Reader, error) {
 	return reader, nil
 }
 
-// openBackup opens the file of a backup. Standard input is copied to a file without a name first: it is read twice, and
-// no table is locked while whoever sends it takes their time.
-func openBackup(cfg *config.Config, p restoreParams) (*os.File, error) {
+// openBackup opens the file of a backup. Standard input is copied to a file without a name first, because a backup is
+// read twice, and because a slow sender would otherwise hold the locks of all tables.
+func openBackup(ctx context.Context, cfg *config.Config, p restoreParams) (*os.File, error) {
 	if p.file != standardStream {
-		return openSeekable(cfg, p.file)
+		return openSeekable(ctx, cfg, p.file)
 	}
-	return spoolBackup(cfg, p.in)
+	return spoolBackup(ctx, cfg, p.in)
 }
 
-func openSeekable(cfg *config.Config, path string) (*os.File, error) {
-	file, err := os.Open(path)
+func openSeekable(ctx context.Context, cfg *config.Config, path string) (*os.File, error) {
+	file, err := await(ctx, func() (*os.File, error) { return os.Open(path) }) // a FIFO may have no sender yet
 	if err != nil {
 		return nil, err
 	}
@@ -175,11 +223,11 @@ func openSeekable(cfg *config.Config, path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return spoolBackup(cfg, file)
+	return spoolBackup(ctx, cfg, file)
 }
 
 // spoolBackup copies a backup to a file without a name.
-func spoolBackup(cfg *config.Config, in io.Reader) (*os.File, error) {
+func spoolBackup(ctx context.Context, cfg *config.Config, in io.Reader) (*os.File, error) {
 	file, err := os.CreateTemp(cfg.Limits.SpoolDir, "gatehouse-restore-")
 	if err != nil {
 		return nil, err
@@ -187,7 +235,7 @@ func spoolBackup(cfg *config.Config, in io.Reader) (*os.File, error) {
 	if err := os.Remove(file.Name()); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	if _, err = io.Copy(file, in); err == nil {
+	if _, err = io.Copy(file, patientReader{ctx, in}); err == nil {
 		_, err = file.Seek(0, io.SeekStart)
 	}
 	if err != nil {

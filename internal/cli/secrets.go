@@ -66,27 +66,48 @@ func (s secrets) signingNotices() []string {
 	return signing
 }
 
-// warnOfWeakSecrets logs which secrets could be guessed, or are those of others, without their values.
-func warnOfWeakSecrets(cfg *config.Config, secrets secrets, log *slog.Logger) {
-	for _, each := range []struct {
-		flag   string
-		secret config.Secret
-	}{
-		{"--admin-secret", secrets.admin.Value},
-		{"--second-admin-secret", secrets.secondAdmin},
-		{"--node-secret", secrets.node.Value},
-		{"--second-node-secret", secrets.secondNode},
-		{"--gateway-secret", cfg.Gateway.Secret},
-	} {
-		if each.secret.Short() {
-			log.Warn("secret is short enough to be guessed", "setting", each.flag, "minimum_characters", config.MinSecret)
+// namedSecret is a secret that clients or gateways authenticate with, and the name of its setting.
+type namedSecret struct {
+	flag  string
+	value config.Secret
+	// stored is the file in the data directory that has it; "" if it is configured.
+	stored string
+	// ofGateways reports whether gateways have it.
+	ofGateways bool
+}
+
+// named returns all secrets that would grant access to who guesses them.
+func (s secrets) named(cfg *config.Config) []namedSecret {
+	return []namedSecret{
+		{"admin-secret", s.admin.Value, s.admin.Path, false},
+		{"second-admin-secret", s.secondAdmin, "", false},
+		{"node-secret", s.node.Value, s.node.Path, true},
+		{"second-node-secret", s.secondNode, "", true},
+		{"gateway-secret", cfg.Gateway.Secret, "", true},
+	}
+}
+
+// sharedWithGateways returns the name of a secret of administrators that is one of gateways, too; "" if none is.
+func sharedWithGateways(all []namedSecret) string {
+	for _, admin := range all {
+		if !admin.ofGateways && admin.value != "" && slices.ContainsFunc(all, func(other namedSecret) bool {
+			return other.ofGateways && other.value == admin.value
+		}) {
+			return admin.flag
 		}
 	}
-	ofGateways := []config.Secret{secrets.node.Value, secrets.secondNode, cfg.Gateway.Secret}
-	for _, secret := range []config.Secret{secrets.admin.Value, secrets.secondAdmin} {
-		if secret != "" && slices.Contains(ofGateways, secret) {
-			log.Warn("every gateway knows an admin secret: it is one of its own, too")
-			return
+	return ""
+}
+
+// warnOfWeakSecrets logs which secrets could be guessed, or are those of others, without their values.
+func warnOfWeakSecrets(cfg *config.Config, secrets secrets, log *slog.Logger) {
+	all := secrets.named(cfg)
+	for _, each := range all {
+		if each.value.Short() {
+			log.Warn("secret is short enough to be guessed", "setting", "--"+each.flag, "minimum_characters", config.MinSecret)
 		}
+	}
+	if sharedWithGateways(all) != "" {
+		log.Warn("every gateway knows an admin secret: it is one of its own, too")
 	}
 }

@@ -154,7 +154,9 @@ func (p *program) serve(ctx context.Context, listeners listeners, out io.Writer)
 		logFiles: p.files.opened, certificates: certificates, log: log,
 	}
 	return (&service{
-		sites:   listeners.sites(handler, siteConfig{cfg: p.cfg, tls: p.files.tls, opened: p.followConnections, log: log}),
+		sites: listeners.sites(handler, siteConfig{
+			cfg: p.cfg, tls: p.files.tls, listed: handler.Lists, opened: p.followConnections, log: log,
+		}),
 		handler: handler, database: p.database, certificates: certificates, log: log,
 		reload:    func(ctx context.Context) { reloads.run(ctx, p.hangups) },
 		stopDelay: p.cfg.Server.StopDelay,

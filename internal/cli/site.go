@@ -68,6 +68,8 @@ type site struct {
 type siteConfig struct {
 	cfg *config.Config
 	tls *tls.Config // nil without TLS
+	// listed reports whether a line about a client is written to the log.
+	listed func(client netip.Prefix) bool
 	// opened is called with the number of connections to the main listener, as connlimit.Config says.
 	opened func(connections int)
 	log    *slog.Logger
@@ -79,13 +81,40 @@ func newSite(l net.Listener, handler http.Handler, c siteConfig) *site {
 	return &site{
 		listener: limited,
 		web: &http.Server{
-			Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
+			Handler: connlimit.Requests(handler, http.HandlerFunc(refuseRequest)), HTTP2: http2Limits(),
+			ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
 			IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, TLSConfig: c.tls,
 			ConnState: limited.ConnState, ConnContext: limited.ConnContext,
-			ErrorLog:                     slog.NewLogLogger(handshakes{c.log.Handler()}, slog.LevelWarn),
+			ErrorLog:                     slog.NewLogLogger(clientLines{c.log.Handler(), c.listed}, slog.LevelWarn),
 			DisableGeneralOptionsHandler: true, // OPTIONS * is an unknown request like any other
 		},
 	}
+}
+
+// Limits of a connection of HTTP/2. Go's defaults are a megabyte for the body of each request that nobody reads yet, a
+// megabyte for the frame that is read, and 250 requests: a client without a credential could fill gigabytes.
+const (
+	// maxConcurrentRequests is the least that RFC 9113 recommends.
+	maxConcurrentRequests = 100
+	// receiveBuffer is how many bytes of bodies a connection holds that nobody has read. A client sends as much in a round
+	// trip: 6 MB a second with one of 20 ms. 512 connections hold 64 MiB.
+	receiveBuffer = 128 << 10
+	// maxFrame is the least that HTTP/2 allows.
+	maxFrame = 16 << 10
+)
+
+func http2Limits() *http.HTTP2Config {
+	return &http.HTTP2Config{
+		MaxConcurrentStreams: maxConcurrentRequests, MaxReadFrameSize: maxFrame,
+		MaxReceiveBufferPerConnection: receiveBuffer, MaxReceiveBufferPerStream: receiveBuffer,
+	}
+}
+
+// refuseRequest responds to a request of HTTP/2 of a client that has too many in progress. It has neither read nor done
+// anything. The response has no body, so that it ends although the client receives no more.
+func refuseRequest(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "1")
+	w.WriteHeader(http.StatusServiceUnavailable)
 }
 
 // serve serves requests until the site is shut down, or its listener fails.

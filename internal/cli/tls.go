@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"regexp"
 	"strings"
 
 	"gatehouse/internal/config"
+	"gatehouse/internal/remoteaddr"
 	"gatehouse/internal/tlsfiles"
 )
 
@@ -52,17 +55,44 @@ func (c certificates) reload(log *slog.Logger) {
 	}
 }
 
-// handshakes is a handler for what net/http logs. Any client can have a handshake fail, as often as it likes: such
-// lines have the level debug.
-type handshakes struct{ slog.Handler }
+// clientLines is a handler for what net/http logs. Nearly all of it is what any client can cause, as often as it likes,
+// and a frame of HTTP/2 can put kilobytes into a line: lines are bounded in length and, with what else a client without
+// a credential causes, in number. A failed handshake has the level debug.
+type clientLines struct {
+	slog.Handler
+
+	listed func(client netip.Prefix) bool
+}
+
+// maxClientLine is the length of a message in bytes. What is cut off are the bytes that a client has sent.
+const maxClientLine = 300
 
 // Handle implements slog.Handler.
-func (h handshakes) Handle(ctx context.Context, record slog.Record) error {
+func (h clientLines) Handle(ctx context.Context, record slog.Record) error {
 	if strings.HasPrefix(record.Message, "http: TLS handshake error") {
 		record.Level = slog.LevelDebug
 	}
-	if !h.Enabled(ctx, record.Level) {
+	if !h.Enabled(ctx, record.Level) || !h.listed(clientOf(record.Message)) {
 		return nil
 	}
+	if len(record.Message) > maxClientLine {
+		record.Message = strings.ToValidUTF8(record.Message[:maxClientLine], "") + "…"
+	}
 	return h.Handler.Handle(ctx, record)
+}
+
+// addressInLine is the address in most messages of net/http.
+var addressInLine = regexp.MustCompile(` from (?:client )?(\S+?):? `)
+
+// clientOf returns the client that a message of net/http is about. The zero value stands for all that are not named.
+func clientOf(message string) netip.Prefix {
+	found := addressInLine.FindStringSubmatch(message + " ")
+	if found == nil {
+		return netip.Prefix{}
+	}
+	address, err := netip.ParseAddrPort(found[1])
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return remoteaddr.Network(address.Addr().Unmap())
 }

@@ -70,6 +70,15 @@ func (s *settings) load() (err error) {
 	return err
 }
 
+// loadInvalid is load for commands about settings, in whose use an invalid one is no error.
+func (s *settings) loadInvalid() error {
+	err := s.load()
+	if invalid, ok := errors.AsType[*usageError](err); ok {
+		return invalid.err
+	}
+	return err
+}
+
 // loadValues is load without the files of secrets.
 func (s *settings) loadValues() (err error) {
 	if err := s.Load("environment", os.LookupEnv); err != nil {

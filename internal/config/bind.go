@@ -222,6 +222,32 @@ func (s Settings) ReadFiles() error {
 	return nil
 }
 
+// FilledSecret is a secret whose value is the content of a file.
+type FilledSecret struct {
+	// Name is the name of its flag, and Path that of the file.
+	Name, Path string
+}
+
+// FilledSecrets returns the secrets that ReadFiles has read.
+func (s Settings) FilledSecrets() (filled []FilledSecret) {
+	for _, file := range s {
+		if file.contentOf != nil && file.contentOf.filled {
+			filled = append(filled, FilledSecret{file.contentOf.Flag.Name, file.Flag.Value.String()})
+		}
+	}
+	return filled
+}
+
+// SecretsFrom returns the names of the secrets that a source has set itself.
+func (s Settings) SecretsFrom(source string) (names []string) {
+	for _, setting := range s {
+		if _, isSecret := setting.Flag.Value.(*Secret); isSecret && !setting.filled && setting.Source() == source {
+			names = append(names, setting.Flag.Name)
+		}
+	}
+	return names
+}
+
 // Source returns where the value of the setting comes from: "flag", a source that was loaded, or "default".
 func (s *Setting) Source() string {
 	switch {

@@ -47,6 +47,9 @@ type Listener struct {
 	open    int
 	changes int // counts changes of the states of connections
 	clients map[netip.Prefix]*client
+	// further is the sum of those of all clients.
+	further         int
+	refusedRequests lines
 
 	// Only Accept uses these, which is not called concurrently.
 	refused, closed lines
@@ -56,7 +59,12 @@ type Listener struct {
 type client struct {
 	exempt bool
 	conns  map[*conn]struct{}
+	// further is the number of requests in progress after the first of each connection.
+	further int
 }
+
+// count is the number of connections, and of requests that count as some.
+func (c *client) count() int { return len(c.conns) + c.further }
 
 // NewListener returns a listener that limits the connections of another one.
 func NewListener(l net.Listener, cfg Config) *Listener {
@@ -107,10 +115,10 @@ func (l *Listener) add(accepted net.Conn) (c *conn, ok bool) {
 		of = &client{exempt: exempt, conns: map[*conn]struct{}{}}
 		l.clients[from] = of
 	}
-	if !exempt && l.cfg.PerClient > 0 && len(of.conns) >= l.cfg.PerClient {
+	if !exempt && l.cfg.PerClient > 0 && of.count() >= l.cfg.PerClient {
 		return c, false
 	}
-	of.conns[c] = struct{}{}
+	of.conns[c], c.client = struct{}{}, of
 	l.open++
 	l.cfg.Opened(l.open)
 	l.changes++
@@ -323,9 +331,11 @@ type conn struct {
 	from     netip.Prefix
 
 	// Listener.mu guards these.
-	kept    bool // while the request in progress lasts
-	changed int  // what Listener.changes was at the last change
-	closed  bool
+	client   *client
+	requests int  // of HTTP/2, in progress
+	kept     bool // while the request in progress lasts
+	changed  int  // what Listener.changes was at the last change
+	closed   bool
 }
 
 // Close implements net.Conn.

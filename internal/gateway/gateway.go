@@ -124,6 +124,8 @@ type request struct {
 	body   []byte
 	// contentType is the media type of the body; "" is JSON.
 	contentType string
+	// header receives the header of the response; nil: nobody needs it.
+	header *http.Header
 }
 
 // call sends a request and decodes the response into out, unless that is nil. It returns ErrNotConfigured,
@@ -159,6 +161,9 @@ func (c *Client) call(ctx context.Context, r request, out any) (err error) {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	defer resp.Body.Close()
+	if r.header != nil {
+		*r.header = resp.Header
+	}
 	response, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, err)

@@ -99,11 +99,11 @@ func (s binariesSearch) find(ctx context.Context) (binaries, error) {
 			return b, nil
 		}
 	}
-	return binaries{}, s.unsuitable(found)
+	return binaries{}, s.unsuitable(ctx, found)
 }
 
 // unsuitable returns the error for a machine without suitable binaries.
-func (s binariesSearch) unsuitable(found []binaries) error {
+func (s binariesSearch) unsuitable(ctx context.Context, found []binaries) error {
 	var have []string
 	for _, b := range found {
 		have = append(have, fmt.Sprintf("Postgres %d in %s", b.major, b.dir))
@@ -115,7 +115,15 @@ func (s binariesSearch) unsuitable(found []binaries) error {
 	if s.major == 0 {
 		return fmt.Errorf("the private Postgres needs Postgres %d or newer, %s: %s", oldestMajor, only, howToInstall(0))
 	}
-	return fmt.Errorf("data directory %s was made by Postgres %d, %s: %s", s.cluster, s.major, only, howToInstall(s.major))
+	mismatch := fmt.Sprintf("data directory %s was made by Postgres %d, %s", s.cluster, s.major, only)
+	if s.major < oldestMajor || !slices.ContainsFunc(found, func(b binaries) bool { return b.major > s.major }) {
+		return fmt.Errorf("%s: %s", mismatch, howToInstall(s.major))
+	}
+	if slices.ContainsFunc(s.places.search(ctx), func(b binaries) bool { return b.major == s.major }) {
+		return fmt.Errorf("%s: run gatehouse postgres upgrade, which copies the data to the newer version", mismatch)
+	}
+	return fmt.Errorf("%s: gatehouse postgres upgrade copies the data to the newer version, for which it needs "+
+		"the programs of Postgres %d: %s", mismatch, s.major, howToGetOld(s.major))
 }
 
 // howToInstall returns the ways to get a Postgres of the major version, or any if major is 0.
@@ -127,6 +135,14 @@ func howToInstall(major int) string {
 			fmt.Sprintf("macOS: brew install postgresql@%d", major))
 	}
 	return "install it or name one (" + strings.Join(ways, "; ") + ")"
+}
+
+// howToGetOld returns the ways to get the programs of a version that the operating system may not have any more.
+func howToGetOld(major int) string {
+	return fmt.Sprintf("install them (Debian, Ubuntu: apt-get install postgresql-%d; if the release has another version, "+
+		"first apt-get install postgresql-common and run /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh; "+
+		"Fedora: dnf install postgresql%d-server from yum.postgresql.org; macOS: brew install postgresql@%d), "+
+		"or name the folder of initdb and postgres with --old-bin, then run gatehouse postgres upgrade", major, major, major)
 }
 
 func lines(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }

@@ -17,11 +17,21 @@ type dataDir struct {
 	cluster string
 	lock    string
 	log     string
+	// socketSuffix is the end of the name of the directory of the socket: "" if the server may use the cluster.
+	socketSuffix string
 }
 
-// newClusterPattern matches the directories in which initdb has not finished. A start that is killed leaves one behind,
-// which never held data.
-const newClusterPattern = "postgres.new-*"
+// Ends of the names of directories beside the cluster.
+const (
+	// newClusterSuffix is that of a cluster that is not complete. A start or an upgrade that is killed leaves one behind,
+	// of which nobody needs anything.
+	newClusterSuffix = ".new-*"
+	// upgradedSuffix is that of the complete cluster of an upgrade that was killed before it had replaced the old one.
+	upgradedSuffix = ".upgraded"
+)
+
+// upgraded returns the path of the complete cluster of an upgrade (see completeUpgrade).
+func (d dataDir) upgraded() string { return d.cluster + upgradedSuffix }
 
 func openDataDir(path string) (dataDir, error) {
 	if path == "" {
@@ -38,17 +48,49 @@ func openDataDir(path string) (dataDir, error) {
 		return dataDir{}, fmt.Errorf("resolve data directory: %w", err)
 	}
 	in := func(name string) string { return filepath.Join(path, name) }
-	cluster := in("postgres")
-	if target, err := filepath.EvalSymlinks(cluster); err == nil {
-		cluster = target // the cluster was moved to another disk and linked
+	cluster, err := clusterPath(path)
+	return dataDir{path: path, cluster: cluster, lock: in("postgres.lock"), log: in("postgres.log")}, err
+}
+
+// clusterPath returns the path of the cluster of a data directory. If the cluster was moved to another disk and linked,
+// it is the target of the link, which is missing while an upgrade replaces it.
+func clusterPath(dir string) (string, error) {
+	cluster := filepath.Join(dir, "postgres")
+	target, err := filepath.EvalSymlinks(cluster)
+	if err == nil {
+		return target, nil
 	}
-	return dataDir{path: path, cluster: cluster, lock: in("postgres.lock"), log: in("postgres.log")}, nil
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("resolve data directory: %w", err)
+	}
+	if target, err = os.Readlink(cluster); errors.Is(err, fs.ErrNotExist) {
+		return cluster, nil // there is none
+	}
+	if err != nil {
+		return "", fmt.Errorf("resolve data directory: %w", err)
+	}
+	if !filepath.IsAbs(target) {
+		target = filepath.Join(dir, target)
+	}
+	above, err := filepath.EvalSymlinks(filepath.Dir(target))
+	if err != nil {
+		return "", fmt.Errorf("the link %s leads nowhere (is its disk mounted?): %w", cluster, err)
+	}
+	return filepath.Join(above, filepath.Base(target)), nil
 }
 
 // Exists reports whether a data directory has a cluster, which Start would make otherwise.
-func Exists(dataDir string) (bool, error) {
-	major, err := clusterMajor(filepath.Join(dataDir, "postgres"))
-	return major > 0, err
+func Exists(dir string) (bool, error) {
+	cluster, err := clusterPath(dir)
+	if err != nil {
+		return false, err
+	}
+	for _, path := range []string{cluster, cluster + upgradedSuffix} {
+		if major, err := clusterMajor(path); major > 0 || err != nil {
+			return major > 0, err
+		}
+	}
+	return false, nil
 }
 
 // dataDirMode lets other accounts search the data directory of root, because Postgres runs as another account there

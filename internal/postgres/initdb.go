@@ -25,29 +25,45 @@ type initializer struct {
 // createCluster makes the cluster under a temporary name and renames it when it is complete, so that a start that is
 // killed leaves no incomplete cluster.
 func (i initializer) createCluster(ctx context.Context) error {
-	draft, err := os.MkdirTemp(i.dir.path, newClusterPattern)
+	draft, err := i.draftCluster(ctx)
 	if err != nil {
-		return fmt.Errorf("make data directory: %w", err)
+		return err
 	}
-	err = i.run.account.own(draft)
-	if err == nil {
-		err = i.initdb(ctx, draft)
-	}
-	if err == nil {
-		err = os.Rename(draft, i.dir.cluster)
-	}
-	if err != nil {
+	if err := os.Rename(draft, i.dir.cluster); err != nil {
 		return errors.Join(fmt.Errorf("make data directory: %w", err), os.RemoveAll(draft))
 	}
-	return i.syncDataDir()
+	if i.volatile {
+		return nil
+	}
+	return syncDir(filepath.Dir(i.dir.cluster))
 }
 
-// removeUnfinished removes the incomplete clusters of starts that were killed. The caller holds the lock, so no initdb
-// works in them, except one that is just ending with its server. What that one still writes is left to the next start.
-func (i initializer) removeUnfinished() {
-	drafts, _ := filepath.Glob(filepath.Join(quoteGlob(i.dir.path), newClusterPattern)) // fails only for bad patterns
+// draftCluster makes a cluster under a temporary name, and returns its path.
+func (i initializer) draftCluster(ctx context.Context) (string, error) {
+	draft, err := os.MkdirTemp(filepath.Dir(i.dir.cluster), filepath.Base(i.dir.cluster)+newClusterSuffix)
+	if err != nil {
+		return "", fmt.Errorf("make data directory: %w", err)
+	}
+	if err = i.run.account.own(draft); err == nil {
+		err = i.initdb(ctx, draft)
+	}
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("make data directory: %w", err), os.RemoveAll(draft))
+	}
+	return draft, nil
+}
+
+// removeUnfinished removes the incomplete clusters of starts and upgrades that were killed. The caller holds the lock,
+// so no initdb works in them, except one that is just ending with its server. What that one still writes is left to the
+// next start. A postmaster of an upgrade that still runs is stopped.
+func (i initializer) removeUnfinished(ctx context.Context) {
+	drafts, _ := filepath.Glob(quoteGlob(i.dir.cluster) + newClusterSuffix) // fails only for bad patterns
 	for _, draft := range drafts {
-		if err := os.RemoveAll(draft); err != nil {
+		err := clearOrphan(ctx, draft, i.run.account, i.log)
+		if err == nil {
+			err = os.RemoveAll(draft)
+		}
+		if err != nil {
 			i.log.Warn("remove unfinished data directory failed", "dir", draft, "error", err)
 		}
 	}
@@ -74,6 +90,11 @@ func (i initializer) initdb(ctx context.Context, dir string) error {
 	if err != nil || i.volatile {
 		return err
 	}
+	return i.syncCluster(ctx, dir)
+}
+
+// syncCluster makes every file of a cluster that does not run durable.
+func (i initializer) syncCluster(ctx context.Context, dir string) error {
 	return i.runToEnd(ctx, "initdb", "--pgdata", dir, "--sync-only")
 }
 
@@ -98,12 +119,9 @@ func (i initializer) runToEnd(ctx context.Context, name string, args ...string) 
 	return nil
 }
 
-// syncDataDir makes the rename of the cluster durable.
-func (i initializer) syncDataDir() error {
-	if i.volatile {
-		return nil
-	}
-	dir, err := os.Open(i.dir.path)
+// syncDir makes the renames in a directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -11,22 +11,24 @@ import (
 // ErrInUse is returned by Start when another server runs on the data directory. Attach connects to its Postgres.
 var ErrInUse = errors.New("in use by another server")
 
-// lockDataDir acquires the lock of the data directory, or returns an error that wraps ErrInUse. The kernel releases the
-// lock however its holder ends, and children do not inherit it since the file is closed on exec. A postmaster that runs
-// on the directory while this process holds the lock is therefore an orphan.
-func lockDataDir(dir dataDir) (*os.File, error) {
+// upgradeMark is in the lock file, behind the process ID, while Upgrade holds the lock.
+const upgradeMark = "upgrade"
+
+// lockDataDir acquires the lock of the data directory, and writes the mark to its file. It returns an error if another
+// process has the lock, which wraps ErrInUse unless that is an upgrade: nobody may use the cluster meanwhile.
+//
+// The kernel releases the lock however its holder ends, and children do not inherit it since the file is closed on
+// exec. A postmaster that runs on the directory while this process holds the lock is therefore an orphan.
+func lockDataDir(dir dataDir, mark string) (*os.File, error) {
 	file, err := os.OpenFile(dir.lock, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		holder := make([]byte, 20) // the digits of any process ID
-		n, _ := file.ReadAt(holder, 0)
-		err = fmt.Errorf("data directory %s is %w (process %s): stop it or choose another data directory",
-			dir.path, ErrInUse, strings.TrimSpace(string(holder[:n])))
+		err = lockedError(dir, file)
 	} else if err == nil {
-		err = writePID(file)
+		err = writePID(file, mark)
 	}
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -34,11 +36,29 @@ func lockDataDir(dir dataDir) (*os.File, error) {
 	return file, nil
 }
 
-// writePID writes the process ID into the lock file, for error messages and for people.
-func writePID(file *os.File) error {
+// lockedError returns the error for a data directory that another process has locked.
+func lockedError(dir dataDir, lock *os.File) error {
+	const maxContent = 40 // the digits of any process ID, and upgradeMark
+	content := make([]byte, maxContent)
+	n, _ := lock.ReadAt(content, 0)
+	holder, mark, _ := strings.Cut(strings.TrimSpace(string(content[:n])), "\n")
+	if mark == upgradeMark {
+		return fmt.Errorf("data directory %s is being upgraded by gatehouse postgres upgrade (process %s): "+
+			"try again when that has ended", dir.path, holder)
+	}
+	return fmt.Errorf("data directory %s is %w (process %s): stop it or choose another data directory",
+		dir.path, ErrInUse, holder)
+}
+
+// writePID writes the process ID into the lock file, for error messages and for people, and the mark if there is one.
+func writePID(file *os.File, mark string) error {
 	if err := file.Truncate(0); err != nil {
 		return err
 	}
-	_, err := file.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
+	content := fmt.Appendf(nil, "%d\n", os.Getpid())
+	if mark != "" {
+		content = fmt.Appendln(content, mark)
+	}
+	_, err := file.WriteAt(content, 0)
 	return err
 }

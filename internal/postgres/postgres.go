@@ -5,13 +5,14 @@
 //
 // The server's data directory then holds:
 //
-//	postgres          the cluster, which is never deleted and keeps its major version
+//	postgres          the cluster, which is never deleted and keeps its major version until Upgrade replaces it
+//	postgres.15       the cluster of Postgres 15 that Upgrade has replaced
 //	postgres.socket/  the Unix socket (in the temporary directory if this path is too long)
 //	postgres.lock     locked by the server that runs on the cluster
 //	postgres.log      Postgres's own log; postgres.log.1 is the one before
 //
-// The package executes no SQL: as pg_ctl does, it reads in postmaster.pid whether Postgres is ready. Its users connect
-// with the connection string.
+// The package opens no connection: as pg_ctl does, it reads in postmaster.pid whether Postgres is ready. Its users
+// connect with the connection string. Only Upgrade executes SQL, with Postgres's own psql.
 package postgres
 
 import (
@@ -62,7 +63,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockDataDir(dir)
+	lock, err := lockDataDir(dir, "")
 	if err != nil {
 		return nil, err
 	}

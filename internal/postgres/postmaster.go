@@ -33,6 +33,9 @@ type launcher struct {
 // directory.
 func newLauncher(ctx context.Context, cfg Config, dir dataDir) (*launcher, error) {
 	l := &launcher{dir: dir, volatile: cfg.Volatile, more: cfg.Settings, log: cfg.Log}
+	if _, err := completeUpgrade(dir, cfg.Log); err != nil {
+		return nil, err
+	}
 	major, err := clusterMajor(dir.cluster)
 	if err != nil {
 		return nil, err
@@ -50,16 +53,21 @@ func newLauncher(ctx context.Context, cfg Config, dir dataDir) (*launcher, error
 			"version", l.run.binaries.version, "binaries", l.run.binaries.dir)
 		err = clusters.createCluster(ctx)
 	} else {
-		err = l.run.account.ownCluster(dir.cluster)
-		if err == nil {
-			err = mendCluster(dir.cluster, cfg.Log)
-		}
+		err = l.mend()
 	}
 	if err == nil {
 		l.socketDir, err = openSocketDir(dir, l.run.account)
 	}
-	clusters.removeUnfinished() // last, so that an initdb that was ending with its server has ended
-	return l, err
+	clusters.removeUnfinished(ctx) // last, so that an initdb that was ending with its server has ended
+	return l, errors.Join(err, removeUpgradeSockets(dir))
+}
+
+// mend gives a cluster the owner and the mode that Postgres needs.
+func (l *launcher) mend() error {
+	if err := l.run.account.ownCluster(l.dir.cluster); err != nil {
+		return err
+	}
+	return mendCluster(l.dir.cluster, l.log)
 }
 
 // chooseRights chooses the account, and a capability if the account cannot reach the cluster.

@@ -42,9 +42,9 @@ func openSocketDir(in dataDir, as account) (string, error) {
 // socketDir returns a directory in the data directory or, if that path is too long, in the temporary directory. The
 // name in the temporary directory, which every account shares, is unique to the cluster and the same at each start.
 func socketDir(in dataDir) (string, error) {
-	dir := filepath.Join(in.path, "postgres.socket")
+	dir := filepath.Join(in.path, "postgres.socket"+in.socketSuffix)
 	if !fitsSocket(dir) {
-		sum := sha256.Sum256([]byte(in.cluster))
+		sum := sha256.Sum256([]byte(in.cluster + in.socketSuffix))
 		dir = filepath.Join(os.TempDir(), fmt.Sprintf("gatehouse-%x", sum[:8]))
 	}
 	if !fitsSocket(dir) {
@@ -97,6 +97,24 @@ func removeSocketDir(dir string) error {
 	err := os.Remove(dir)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTEMPTY) {
 		return nil
+	}
+	return err
+}
+
+// Ends of the names of the directories of the sockets of an upgrade.
+const (
+	oldSocketSuffix = ".old"
+	newSocketSuffix = ".new"
+)
+
+// removeUpgradeSockets removes the directories that an upgrade that was killed has left.
+func removeUpgradeSockets(in dataDir) error {
+	var err error
+	for _, in.socketSuffix = range []string{oldSocketSuffix, newSocketSuffix} {
+		dir, nowhere := socketDir(in)
+		if nowhere == nil {
+			err = errors.Join(err, removeSocketDir(dir))
+		}
 	}
 	return err
 }

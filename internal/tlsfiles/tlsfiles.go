@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"slices"
@@ -130,6 +131,17 @@ func (c *Certificates) Log(log *slog.Logger) {
 			continue
 		}
 		log.Info("certificate loaded", attributes...)
+	}
+}
+
+// Leaves returns the certificates, without their chains, by the pairs of files that they are in.
+func (c *Certificates) Leaves() iter.Seq2[Pair, *x509.Certificate] {
+	return func(yield func(Pair, *x509.Certificate) bool) {
+		for i, each := range *c.loaded.Load() {
+			if !yield(c.pairs[i], each.Leaf) {
+				return
+			}
+		}
 	}
 }
 

@@ -20,16 +20,16 @@ type Format string
 
 // The formats.
 const (
-	table  = "table"
-	asJSON = "json"
-	asYAML = "yaml"
+	Table Format = "table"
+	JSON  Format = "json"
+	YAML  Format = "yaml"
 )
 
-var formats = []string{table, asJSON, asYAML}
+var formats = []string{string(Table), string(JSON), string(YAML)}
 
 // AddFlag adds the flag --output (-o) to a command.
 func AddFlag(cmd *cobra.Command) *Format {
-	format := Format(table)
+	format := Table
 	cmd.Flags().VarP(&format, "output", "o", "Format of what is printed: table, json or yaml.")
 	complete := func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return formats, cobra.ShellCompDirectiveNoFileComp
@@ -56,7 +56,7 @@ func (f *Format) String() string { return string(*f) }
 func (*Format) Type() string { return "format" }
 
 // IsDocuments reports whether the format has whole documents, as WriteDocument writes them.
-func (f *Format) IsDocuments() bool { return *f == asJSON || *f == asYAML }
+func (f *Format) IsDocuments() bool { return *f == JSON || *f == YAML }
 
 // Column is a column of a table: its heading, and its text for an item.
 type Column[T any] struct {
@@ -102,7 +102,7 @@ func WriteValue(out io.Writer, format Format, value any) error {
 
 // WriteDocument writes a JSON document as it is, or as YAML with the same names in the same order.
 func WriteDocument(out io.Writer, format Format, document json.RawMessage) error {
-	if format == asYAML {
+	if format == YAML {
 		var err error
 		if document, err = yamlOf(document); err != nil {
 			return err
@@ -120,7 +120,7 @@ func WriteDocuments(out io.Writer, format Format, documents iter.Seq2[json.RawMe
 		if err != nil {
 			return err
 		}
-		if format == asYAML {
+		if format == YAML {
 			separator, end = "", ""
 			if document, err = yamlOf(slices.Concat([]byte("["), document, []byte("]"))); err != nil {
 				return err
@@ -129,7 +129,7 @@ func WriteDocuments(out io.Writer, format Format, documents iter.Seq2[json.RawMe
 		if _, err := fmt.Fprintf(out, "%s%s", separator, document); err != nil {
 			return err
 		}
-		if format != asYAML {
+		if format != YAML {
 			separator, end = ",\n", "\n]\n"
 		}
 	}
