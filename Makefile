@@ -40,12 +40,14 @@ openapi/node_modules/.package-lock.json: openapi/package-lock.json
 man: ## write manual pages: make man MANDIR=/usr/local/share/man
 	go run ./internal/cli/reference -man $(MANDIR)/man1
 
-# Without a version stamp, because Git refuses to describe a working tree that belongs to another user, and without
-# what only debuggers read: 41 MB instead of 57. Stack traces and profiles do not need it.
+# The version stamp (gatehouse version) is left out where Git does not describe the working tree, because it is not
+# there, or because it refuses to if the tree belongs to another user. Without what only debuggers read: 41 MB instead
+# of 57. Stack traces and profiles do not need it.
 build:
 	@trap 'echo "Stopped."; exit 0' INT; \
 	[ -x $(BIN)/gatehouse ] || echo 'Compiling gatehouse; the first time takes about a minute.'; \
-	go build -buildvcs=false -ldflags='-s -w' -o $(BIN)/gatehouse .
+	git status --porcelain >/dev/null 2>&1 && stamp=true || stamp=false; \
+	go build -buildvcs=$$stamp -ldflags='-s -w' -o $(BIN)/gatehouse .
 
 # A Postgres that is configured is used instead of a private one.
 programs-to-serve:

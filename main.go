@@ -49,7 +49,7 @@
 //	  testprogram   finds the programs that tests start
 //	  tlsfiles      certificates in files, which are read again when they change
 //	  tracing       sends traces to an OpenTelemetry collector, if one is configured
-//	deploy/       HAProxy, a dashboard for Grafana, and alert rules for Prometheus
+//	deploy/       HAProxy, packages, a compose file, a Helm chart, a dashboard for Grafana, alert rules for Prometheus
 //	e2e/          tests of the program and of the commands in README.md
 //	bench/        benchmarks, and the servers that gatehouse is compared with
 //	examples/     a Tyk Gateway on gatehouse; a client in TypeScript

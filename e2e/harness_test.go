@@ -54,9 +54,16 @@ var built struct {
 	err  error
 }
 
+// givenProgram is an environment variable with the path of a program to test, such as that of a release, instead of one
+// that is built.
+const givenProgram = "GATEHOUSE_TEST_PROGRAM"
+
 // program returns the path of the program.
 func program(t *testing.T) string {
 	t.Helper()
+	if path := os.Getenv(givenProgram); path != "" {
+		return path
+	}
 	built.once.Do(func() {
 		if built.dir, built.err = os.MkdirTemp("", "e2e-"); built.err != nil { //nolint:usetesting // all tests share it
 			return

@@ -34,7 +34,9 @@ func TestMapOfTheRepository(t *testing.T) {
 		entries, err := os.ReadDir(filepath.Join(repository, parent))
 		require.NoError(t, err)
 		for _, entry := range entries {
-			if name := entry.Name(); entry.IsDir() && !strings.HasPrefix(name, ".") && name != "bin" {
+			name := entry.Name()
+			built := name == "bin" || name == "dist"
+			if entry.IsDir() && !strings.HasPrefix(name, ".") && !built {
 				want = append(want, filepath.Join(parent, name))
 			}
 		}
