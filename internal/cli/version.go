@@ -32,9 +32,9 @@ func newVersion(std Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, the commit and its date.",
-		Long: `It prints the tag that the program was built from, or a version made of the commit's time and hash if
-it has no tag, the commit, and the date of the commit. A program that was built outside of a Git
-repository has no commit.`,
+		Long: `It prints the tag that the program was built from, or a version made of the commit's time and hash
+if it has no tag, the commit, and the date of the commit. A program that was built outside of a Git
+repository has no commit. gatehouse --version prints the tag or the version alone.`,
 		Example: "  gatehouse version\n  gatehouse version -o json",
 	}
 	format := output.AddFlag(cmd)
