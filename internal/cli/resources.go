@@ -59,10 +59,15 @@ func newResource(std Streams, r *resource, more ...*cobra.Command) *cobra.Comman
 		actions = "List, show and delete"
 	}
 	if more != nil {
-		actions = "List, show, delete, create and change"
+		actions = "List, show, create, change and delete"
 	}
-	cmd := &cobra.Command{Use: r.command, Short: fmt.Sprintf("%s the %s of a server.", actions, r.nouns)}
-	cmd.AddCommand(newResourceList(std, r), newResourceGet(std, r))
+	list, get := newResourceList(std, r), newResourceGet(std, r)
+	cmd := &cobra.Command{
+		Use:     r.command,
+		Short:   fmt.Sprintf("%s the %s of a server.", actions, r.nouns),
+		Example: list.Example + "\n" + get.Example,
+	}
+	cmd.AddCommand(list, get)
 	if r.remove != nil {
 		cmd.AddCommand(newResourceDelete(std, r))
 	}
