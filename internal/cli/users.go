@@ -74,7 +74,7 @@ password: "gatehouse users set-password" sets one.
 	flags.StringVar(&u.firstName, "first-name", "", "Given name.")
 	flags.StringVar(&u.lastName, "last-name", "", "Family name.")
 	flags.StringToStringVar(&u.permissions, "permission", nil,
-		"Permission with its level, such as apis=read or IsAdmin=admin. Repeat it for more.")
+		"Permission as `NAME=LEVEL`, such as apis=read or IsAdmin=admin. Repeat it for more.")
 	flags.StringVar(&u.group, "group", "", "ID of a user group of the organisation, whose permissions the user has, too.")
 	flags.BoolVar(&u.inactive, "inactive", false, "The access key does not work yet.")
 	local := addLocalFlags(cmd, &cfg, std)
