@@ -78,13 +78,13 @@ func newResource(std Streams, r *resource, more ...*cobra.Command) *cobra.Comman
 const (
 	// aboutServer is a part of the help of all commands that call a server.
 	aboutServer = `
-The server is that of these settings, or the one at --url. With --local, the command works on the
-database: no server has to run, and the admin secret need not be known.
+The command calls the server that the settings describe, or the one at --url. With --local, it works
+on the database instead: no server has to run, and no admin secret is needed.
 `
 	// aboutStatus describes the exit status of commands that are about one object.
 	aboutStatus = `
-The exit status is 0 if it is done, 1 if it failed, 2 for an error in the command line, and 3 if
-there is no such object.`
+The exit status is 0 if the command succeeded, 1 if it failed, 2 for an error in the command line,
+and 3 if there is no such object.`
 )
 
 func newResourceList(std Streams, r *resource) *cobra.Command {
@@ -99,10 +99,10 @@ func newResourceList(std Streams, r *resource) *cobra.Command {
 	}
 	format := output.AddFlag(cmd)
 	if r.ofOrganisation() {
-		cmd.Flags().StringVar(&org, "org", "", "ID of the only organisation. Default: all.")
+		cmd.Flags().StringVar(&org, "org", "", "ID of an organisation, to list only what belongs to it. Default: all.")
 	}
 	if r.command == "users" {
-		cmd.Flags().StringVar(&email, "email", "", "E-mail address of the only users, in any case. Default: all.")
+		cmd.Flags().StringVar(&email, "email", "", "E-mail address, in any case, to list only the users who have it. Default: all.")
 	}
 	flags := addLocalFlags(cmd, &cfg, std)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
