@@ -102,7 +102,7 @@ func newResourceList(std Streams, r *resource) *cobra.Command {
 		cmd.Flags().StringVar(&org, "org", "", "ID of an organisation, to list only what belongs to it. Default: all.")
 	}
 	if r.command == "users" {
-		cmd.Flags().StringVar(&email, "email", "", "E-mail address, in any case, to list only the users who have it. Default: all.")
+		cmd.Flags().StringVar(&email, "email", "", "E-mail address, in any case, of the users to list. Default: all.")
 	}
 	flags := addLocalFlags(cmd, &cfg, std)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
