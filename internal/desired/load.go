@@ -23,45 +23,77 @@ import (
 type loader struct {
 	documents []*Document
 	faults    FaultsError
+	files     int
+	folders   []folder // that were read
+}
+
+// folder is a folder that was read.
+type folder struct {
+	path string
+	info fs.FileInfo
 }
 
 // Load reads the documents of a file, or of all files of a folder and its sub-folders, and checks them. The names of
-// the files end in .json, .yaml or .yml, and do not begin with a dot. The error is a *FaultsError if files are at
-// fault.
+// the files end in .json, .yaml or .yml, and do not begin with a dot. Links are followed: a sub-folder that was left out
+// would look as if its objects were not wanted. The error is a *FaultsError if files are at fault.
 func Load(path string, checks *Checks) ([]*Document, error) {
 	var l loader
-	found := 0
-	err := filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		hidden := file != path && strings.HasPrefix(entry.Name(), ".")
-		if entry.IsDir() {
-			if hidden {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		read := readerOf(file)
-		if hidden || read == nil {
-			return nil
-		}
-		found++
-		text, err := os.ReadFile(file) //nolint:gosec // also through a link, as a volume of Kubernetes has
-		if err != nil {
-			return err
-		}
-		read(&l, file, bytes.TrimPrefix(text, []byte("\uFEFF")))
-		return nil
-	})
-	if err != nil {
+	if err := l.read(path); err != nil {
 		return nil, err
 	}
-	if found == 0 {
+	if l.files == 0 {
 		return nil, fmt.Errorf("%s: there is no file whose name ends in .json, .yaml or .yml", path)
 	}
 	checks.check(l.documents, &l.faults)
 	return l.documents, l.faults.orNil()
+}
+
+// read reads a file, or all files of a folder.
+func (l *loader) read(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return l.readFolder(path, info)
+	}
+	parse := readerOf(path)
+	switch {
+	case parse == nil:
+		return nil
+	case !info.Mode().IsRegular(): // a pipe has no end before somebody writes to it
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	l.files++
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	parse(l, path, bytes.TrimPrefix(text, []byte("\uFEFF")))
+	return nil
+}
+
+// readFolder reads all files of a folder, which may be linked to once.
+func (l *loader) readFolder(path string, info fs.FileInfo) error {
+	for _, before := range l.folders {
+		if os.SameFile(before.info, info) {
+			return fmt.Errorf("%s leads to the folder %s, which is read already", path, before.path)
+		}
+	}
+	l.folders = append(l.folders, folder{path, info})
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		if err := l.read(filepath.Join(path, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readerOf returns how a file is read, or nil if it is not.
