@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -210,4 +211,42 @@ func TestLinkedLock(t *testing.T) {
 	require.Equal(t, 1, status)
 	require.Contains(t, log, "secrets.lock is also another file: remove it")
 	require.NoFileExists(t, filepath.Join(dir, "admin-secret"))
+}
+
+// TestLongFiles reads files with many documents in a time that grows with their length, not with its square: then it
+// took half an hour.
+func TestLongFiles(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	const documents, emptyDocuments = 20_000, 1_000_000
+	var list strings.Builder
+	for n := range documents {
+		fmt.Fprintf(&list, `,{"api_definition":{"api_id":"%d","org_id":"%s","name":"%01000d"}}`, n, emptyOrganisation, n)
+	}
+	folder := writeFiles(t, map[string]string{
+		"o.json": `{"id":"` + emptyOrganisation + `","owner_name":"x"}`, "a.json": `{"apis":[` + list.String()[1:] + `]}`,
+		"b.yaml": strings.Repeat("---\n", emptyDocuments) ,
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, program(t), "diff", "-f", folder, "-o", "json", "--url", "http://"+s.address,
+		"--secret-file", secretFile(t, s.adminSecret()))
+	command.Env = environment()
+	var log strings.Builder
+	command.Stderr = &log
+	out, _ := command.Output()
+	require.Equal(t, 3, command.ProcessState.ExitCode(), "%.300s", log.String())
+	require.Contains(t, string(out), `a.json:1:10"`)
+	require.Contains(t, string(out), fmt.Sprintf(`"id": "%d"`, documents-1))
+}
+
+// TestMarkersOfYAML reads a file that begins with a marker, as most do, and has empty documents.
+func TestMarkersOfYAML(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	status, out, log := s.admin("diff", "-f", writeFiles(t, map[string]string{
+		"a.yaml": "---\nid: " + emptyOrganisation + "\nowner_name: x\n---\n\n# nothing\n--- # nothing, either\n---\n",
+	}))
+	require.Equal(t, 3, status, log)
+	require.Contains(t, out, "1 to create, 0 to update, 0 to delete, 0 unchanged\n")
 }
