@@ -225,7 +225,7 @@ func TestLongFiles(t *testing.T) {
 	}
 	folder := writeFiles(t, map[string]string{
 		"o.json": `{"id":"` + emptyOrganisation + `","owner_name":"x"}`, "a.json": `{"apis":[` + list.String()[1:] + `]}`,
-		"b.yaml": strings.Repeat("---\n", emptyDocuments) ,
+		"b.yaml": strings.Repeat("---\n", emptyDocuments) + "# a comment\n---\n",
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()

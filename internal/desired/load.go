@@ -34,8 +34,8 @@ type folder struct {
 }
 
 // Load reads the documents of a file, or of all files of a folder and its sub-folders, and checks them. The names of
-// the files end in .json, .yaml or .yml, and do not begin with a dot. Links are followed: a sub-folder that was left out
-// would look as if its objects were not wanted. The error is a *FaultsError if files are at fault.
+// the files end in .json, .yaml or .yml, and do not begin with a dot. Links are followed: a sub-folder that was left
+// out would look as if its objects were not wanted. The error is a *FaultsError if files are at fault.
 func Load(path string, checks *Checks) ([]*Document, error) {
 	var l loader
 	if err := l.read(path); err != nil {

@@ -22,7 +22,8 @@ const (
 )
 
 // lockDataDir acquires the lock of the data directory, and writes the mark to its file. It returns an error if another
-// process has the lock, which wraps ErrInUse if that is a server. Nobody may use the cluster beside a command or an upgrade.
+// process has the lock, which wraps ErrInUse if that is a server. Nobody may use the cluster beside a command or an
+// upgrade.
 //
 // The kernel releases the lock however its holder ends, and children do not inherit it since the file is closed on
 // exec. A postmaster that runs on the directory while this process holds the lock is therefore an orphan.

@@ -222,7 +222,8 @@ type object struct {
 // what the target has of that one.
 func belongsElsewhere(sent string) error {
 	return &remote.Error{
-		Operation: "the response of the source", Status: http.StatusOK, Message: fmt.Sprintf("it is of organisation %q", sent),
+		Operation: "the response of the source", Status: http.StatusOK,
+		Message: fmt.Sprintf("it is of organisation %q", sent),
 	}
 }
 
