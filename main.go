@@ -3,7 +3,7 @@
 // The repository, in the order in which a request passes through it (docs/architecture.md has the whole picture):
 //
 //	main.go       runs the command line, and ends it with Ctrl-C
-//	openapi/      the contracts (OpenAPI); code and checks follow from them
+//	openapi/      the contracts (OpenAPI), from which code and checks are generated
 //	gen/          types, routes and embedded contracts, generated from openapi/ by `go generate`; never edited
 //	client/       the client for Go programs, generated from openapi/, too; needs nothing of the server
 //	server/       HTTP: authentication, validation, one short handler an operation, responses
@@ -11,7 +11,7 @@
 //	migrations/   the schema, as numbered SQL files
 //	contract/     compiles the contracts at start: operations, outcomes, validation
 //	conformance/  checks servers against a contract: by scenarios, in a proxy; and mocks it
-//	internal/     what the packages above need:
+//	internal/     packages that only gatehouse can import:
 //	  apidef        checks what a Tyk Gateway has to decode
 //	  authlimit     limits the wrong credentials that a client may try
 //	  backup        reads and writes the files of backups
@@ -41,8 +41,8 @@
 //	  password      hashes passwords
 //	  postgres      runs and upgrades the private Postgres
 //	  postgrespair  a primary of Postgres with a standby, for tests
-//	  remoteaddr    finds the address of a client, behind trusted proxies too
 //	  remote        reads and writes the state of a server of the Admin API
+//	  remoteaddr    finds the address of a client, behind trusted proxies too
 //	  replicate     copies what one server has to another
 //	  spool         holds the documents of an import until all of them have arrived
 //	  testport      finds ports for the programs that tests start
@@ -55,7 +55,7 @@
 //	examples/     a Tyk Gateway on gatehouse; a client in TypeScript
 //	docs/         how the original behaves, how gatehouse is built, how fast it is, what it survives
 //
-// Imports point down this list, never up.
+// Imports form no cycles: .golangci.yml (depguard) lists those that are allowed, docs/architecture.md draws them.
 package main
 
 import (

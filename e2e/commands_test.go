@@ -20,10 +20,10 @@ import (
 
 // notRun are the examples that TestCommandExamples does not run, and why.
 var notRun = map[string]string{
-	"gatehouse serve --listen :8080 --database-url postgres://gatehouse@db.example/gatehouse":     "there is no such database",
-	`gatehouse keys sync --gateway-host 127.0.0.1 --gateway-port 8080 --gateway-secret "$SECRET"`: "TestKeysSync does, with a gateway",
-	`gatehouse finish-upgrade --database-url postgres://gatehouse@db.example/gatehouse`:           "TestFinishUpgrade does, with a database",
-	"gatehouse config check --conf /opt/tyk-dashboard/tyk_analytics.conf":                         "there is no such file; TestConfigCheck of internal/cli has others",
+	"gatehouse serve --listen :8080 --database-url postgres://gatehouse@db.example/gatehouse":       "there is no such database",
+	"gatehouse keys sync --gateway-host 127.0.0.1 --gateway-port 8080 --gateway-secret-file secret": "TestKeysSync does, with a gateway",
+	`gatehouse finish-upgrade --database-url postgres://gatehouse@db.example/gatehouse`:             "TestFinishUpgrade does, with a database",
+	"gatehouse config check --conf /opt/tyk-dashboard/tyk_analytics.conf":                           "there is no such file; TestConfigCheck of internal/cli has others",
 	"gatehouse doctor":                                                                                  "TestDoctor does, on a machine of which it knows the state",
 	"gatehouse doctor -o json":                                                                          "TestDoctor does",
 	"gatehouse healthcheck":                                                                             "TestHealthcheck does, with a server",

@@ -52,7 +52,7 @@ func newApply(std Streams) *cobra.Command {
 	p := desiredParams{std: std}
 	cmd := &cobra.Command{
 		Use:   "apply -f FOLDER",
-		Short: "Change a server so that it has what the files of a folder have.",
+		Short: "Change a server so that it matches the files of a folder.",
 		Long: filesHelp + `
 
 APIs and policies are replaced in place, so that gateways never miss one. If you run the command
@@ -80,7 +80,7 @@ func newDiff(std Streams) *cobra.Command {
 	p := desiredParams{std: std}
 	cmd := &cobra.Command{
 		Use:   "diff -f FOLDER",
-		Short: "Print what apply would change.",
+		Short: "Show where a server differs from the files of a folder.",
 		Long: filesHelp + `
 
 The exit status is 0 if apply would change nothing, 3 if it would change something, and 1 if the

@@ -26,7 +26,7 @@ func newBackup(std Streams) *cobra.Command {
 	p := backupParams{std: std}
 	cmd := &cobra.Command{
 		Use:   "backup FILE",
-		Short: "Write all organisations, with all that belongs to them, to a file.",
+		Short: "Write all organisations, with everything that belongs to them, to a file.",
 		Long: `The backup is the state of the database at one time: it works beside a running server, whose
 clients may write meanwhile. FILE gets its name when it is complete, and replaces a file of that
 name then. "-" is standard output. The file has the hashes of passwords, access keys and all

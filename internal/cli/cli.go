@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -48,16 +49,19 @@ func New(std Streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "gatehouse",
 		Short:         "An open server for the Tyk Dashboard Admin API and Dashboard API.",
-		Example:       "  gatehouse serve",
+		Example:       "  gatehouse serve\n  gatehouse doctor",
 		SilenceErrors: true, // Run prints them
 		SilenceUsage:  true,
 	}
 	root.SetOut(std.Out)
 	root.SetErr(std.Log)
-	root.AddCommand(newServe(std), newContract(std), newKeys(std), newBackup(std), newRestore(std), newFinishUpgrade(std),
-		newCopy(std), newExport(std), newDiff(std), newApply(std), newConfig(std), newDoctor(std), newHealthcheck(std),
-		newOrgs(std), newUsers(std), newAPIs(std), newPolicies(std), newNodes(std), newMigrate(std), newSecrets(std),
-		newPostgres(std), newCompletion(), newVersion(std))
+	addGroup(root, "Run a server", newServe(std), newConfig(std), newDoctor(std), newHealthcheck(std))
+	addGroup(root, "Manage what a server has",
+		newOrgs(std), newUsers(std), newAPIs(std), newPolicies(std), newKeys(std), newNodes(std))
+	addGroup(root, "Copy organisations, and keep them as files", newCopy(std), newExport(std), newDiff(std), newApply(std))
+	addGroup(root, "Maintain the database and the secrets",
+		newBackup(std), newRestore(std), newMigrate(std), newFinishUpgrade(std), newPostgres(std), newSecrets(std))
+	addGroup(root, "Others", newContract(std), newCompletion(), newVersion(std))
 	root.SetHelpCommand(newHelp())
 	root.InitDefaultHelpCmd()
 	root.CompletionOptions.DisableDefaultCmd = true // newCompletion replaces it
@@ -70,9 +74,19 @@ func New(std Streams) *cobra.Command {
 	return root
 }
 
+// addGroup adds commands to root, which its help lists below the title.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = title
+	}
+	root.AddCommand(commands...)
+}
+
 // finish sets what all commands have in common.
 func finish(cmd *cobra.Command) {
 	cmd.Version = Version()
+	cmd.Long = strings.TrimSpace(cmd.Long)
 	cmd.Flags().SortFlags = false
 	cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 		if flag.Value.Type() == "bool" {

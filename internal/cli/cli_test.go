@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -99,6 +100,25 @@ func TestHelp(t *testing.T) {
 			require.Zero(t, status, log)
 			require.Equal(t, out, byHelp)
 		})
+	}
+}
+
+// TestHelpListsCommandsInGroups finds each command below a heading of its own group, and its summary in one column with
+// the others.
+func TestHelpListsCommandsInGroups(t *testing.T) {
+	t.Parallel()
+	status, out, log := run(t, "--help")
+	require.Zero(t, status, log)
+	require.NotContains(t, out, "\nCommands:\n", "a command is in no group")
+	width := len("finish-upgrade")
+	for _, cmd := range cli.New(cli.Streams{}).Commands() {
+		if !cmd.IsAvailableCommand() {
+			continue
+		}
+		_, group, found := strings.Cut(out, "\n"+cmd.GroupID+":\n")
+		require.True(t, found, cmd.Name())
+		group, _, _ = strings.Cut(group, "\n\n")
+		require.Contains(t, group+"\n", fmt.Sprintf("  %-*s  %s\n", width, cmd.Name(), cmd.Short))
 	}
 }
 

@@ -21,7 +21,7 @@ func newCompletion() *cobra.Command {
 	names := slices.Sorted(maps.Keys(shells))
 	return &cobra.Command{
 		Use:   "completion SHELL",
-		Short: "Print a script that completes commands and flags in bash, fish, powershell or zsh.",
+		Short: "Print a completion script for bash, fish, powershell or zsh.",
 		Long: `The examples load it into the shell that runs. Write them into the shell's startup file to have it
 in every shell. For bash, the package bash-completion has to be installed; for zsh, run
 "autoload -U compinit; compinit" before.`,

@@ -78,7 +78,7 @@ func newConfigCheck(std Streams) *cobra.Command {
 		Long: `It reads all files that settings name, and changes nothing. It connects to nothing, and does not
 notice that a port is in use, or that a database does not answer.
 
-The exit status is 0 if the server would start, 1 if it would not, which is said with the reasons,
+The exit status is 0 if the server would start, 1 if it would not (the reasons are printed),
 and 2 for an error in the command line.`,
 		Example: "  gatehouse config check\n  gatehouse config check --conf /opt/tyk-dashboard/tyk_analytics.conf",
 	}

@@ -35,7 +35,7 @@ func newDoctor(std Streams) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Check the database, gateways, secrets, disks and limits of a server.",
+		Short: "Check what a server needs: database, gateways, secrets, disks and limits.",
 		Long: `The command reads the settings of the server, and works beside a running server or without one. It
 changes nothing. It looks at the private Postgres if that runs, and does not start it.
 

@@ -20,7 +20,7 @@ func newExport(std Streams) *cobra.Command {
 	var format *output.Format
 	cmd := &cobra.Command{
 		Use:   "export FOLDER",
-		Short: "Write what a server has to files that apply and diff read.",
+		Short: "Write what a server has to a folder of files, for diff and apply.",
 		Long: `FOLDER gets a folder for each organisation, with a file for the organisation, each user, API and
 policy, and its key. Documents are indented, and otherwise as the server has them. Files of users
 have neither access keys nor passwords. The other documents have their secrets: only you can read

@@ -30,7 +30,7 @@ func newHealthcheck(std Streams) *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "healthcheck",
-		Short: "Ask the server on this machine whether it is ready, for containers.",
+		Short: "Report whether the server on this machine is ready, as the probe of a container.",
 		Long: `It sends GET /ready to the address that a server with the same flags, environment and working
 directory listens on; where that listens on all addresses, to the loopback address.
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -41,17 +42,29 @@ func printHelp(cmd *cobra.Command, _ []string) {
 	if cmd.Example != "" {
 		fmt.Fprintf(out, "\nExamples:\n%s\n", cmd.Example)
 	}
-	if commands := availableCommands(cmd); len(commands) > 0 {
-		fmt.Fprintln(out, "\nCommands:")
-		for _, sub := range commands {
-			fmt.Fprintf(out, "  %-*s  %s\n", cmd.NamePadding(), sub.Name(), sub.Short)
-		}
+	printCommands(out, "Commands", availableCommands(cmd), "")
+	for _, group := range cmd.Groups() {
+		printCommands(out, group.Title, availableCommands(cmd), group.ID)
 	}
 	for _, group := range groups {
 		fmt.Fprintf(out, "\n%s:\n%s", group.name, group.flags.FlagUsagesWrapped(helpWidth))
 	}
 	if cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(out, "\nRun \"%s COMMAND --help\" for more information on a command.\n", cmd.CommandPath())
+	}
+}
+
+// printCommands prints those of the commands that are in a group, "" for those that are in none.
+func printCommands(out io.Writer, title string, commands []*cobra.Command, group string) {
+	for _, sub := range commands {
+		if sub.GroupID != group {
+			continue
+		}
+		if title != "" {
+			fmt.Fprintf(out, "\n%s:\n", title)
+			title = ""
+		}
+		fmt.Fprintf(out, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
 	}
 }
 

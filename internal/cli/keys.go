@@ -17,7 +17,7 @@ import (
 
 // newKeys returns the command keys.
 func newKeys(std Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Manage organisation keys."}
+	cmd := &cobra.Command{Use: "keys", Short: "Send the organisation keys to the gateway."}
 	cmd.AddCommand(newKeysSync(std))
 	return cmd
 }
@@ -26,10 +26,12 @@ func newKeys(std Streams) *cobra.Command {
 func newKeysSync(std Streams) *cobra.Command {
 	var cfg config.Config
 	cmd := &cobra.Command{
-		Use:     "sync",
-		Short:   "Send all organisation keys to the gateway, for example after its Redis lost data.",
-		Long:    `The command reads the settings of the server, and works beside a running server.`,
-		Example: `  gatehouse keys sync --gateway-host 127.0.0.1 --gateway-port 8080 --gateway-secret "$SECRET"`,
+		Use:   "sync",
+		Short: "Send all organisation keys to the gateway, for example after its Redis lost data.",
+		Long: `An organisation key limits the quota and the rate of an organisation. The server restores missing
+keys by itself, at the latest after 5 minutes; the command does so at once. It reads the settings of
+the server, and works beside a running server.`,
+		Example: `  gatehouse keys sync --gateway-host 127.0.0.1 --gateway-port 8080 --gateway-secret-file secret`,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return keysSync(cmd.Context(), &cfg, std) },
 	}
 	addSettings(cmd, &cfg)

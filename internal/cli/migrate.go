@@ -133,8 +133,9 @@ func newMigrateUp(std Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Apply the migrations that are due, all of them or none.",
-		Long: `It is what the server does at its start, unless --auto-migrate is false: for an account that may
-change the schema, while that of the server may not. Servers of the last release work on meanwhile.
+		Long: `The server does the same at its start, unless --auto-migrate is false. Run the command with an
+account that may change the schema, if that of the server may not. Servers of the last release work
+on meanwhile.
 The command reads the settings of the server.`,
 		Example: "  gatehouse migrate up",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return migrateUp(cmd.Context(), &cfg, std) },

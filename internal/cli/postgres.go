@@ -19,7 +19,7 @@ import (
 
 // newPostgres returns the command postgres.
 func newPostgres(std Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "postgres", Short: "Manage the private Postgres."}
+	cmd := &cobra.Command{Use: "postgres", Short: "Upgrade the private Postgres to a newer version."}
 	cmd.AddCommand(newPostgresUpgrade(std))
 	return cmd
 }

@@ -59,10 +59,15 @@ func newResource(std Streams, r *resource, more ...*cobra.Command) *cobra.Comman
 		actions = "List, show and delete"
 	}
 	if more != nil {
-		actions = "List, show, delete, create and change"
+		actions = "List, show, create, change and delete"
 	}
-	cmd := &cobra.Command{Use: r.command, Short: fmt.Sprintf("%s the %s of a server.", actions, r.nouns)}
-	cmd.AddCommand(newResourceList(std, r), newResourceGet(std, r))
+	list, get := newResourceList(std, r), newResourceGet(std, r)
+	cmd := &cobra.Command{
+		Use:     r.command,
+		Short:   fmt.Sprintf("%s the %s of a server.", actions, r.nouns),
+		Example: list.Example + "\n" + get.Example,
+	}
+	cmd.AddCommand(list, get)
 	if r.remove != nil {
 		cmd.AddCommand(newResourceDelete(std, r))
 	}
@@ -73,13 +78,13 @@ func newResource(std Streams, r *resource, more ...*cobra.Command) *cobra.Comman
 const (
 	// aboutServer is a part of the help of all commands that call a server.
 	aboutServer = `
-The server is that of these settings, or the one at --url. With --local, the command works on the
-database: no server has to run, and the admin secret need not be known.
+The command calls the server that the settings describe, or the one at --url. With --local, it works
+on the database instead: no server has to run, and no admin secret is needed.
 `
 	// aboutStatus describes the exit status of commands that are about one object.
 	aboutStatus = `
-The exit status is 0 if it is done, 1 if it failed, 2 for an error in the command line, and 3 if
-there is no such object.`
+The exit status is 0 if the command succeeded, 1 if it failed, 2 for an error in the command line,
+and 3 if there is no such object.`
 )
 
 func newResourceList(std Streams, r *resource) *cobra.Command {
@@ -94,10 +99,10 @@ func newResourceList(std Streams, r *resource) *cobra.Command {
 	}
 	format := output.AddFlag(cmd)
 	if r.ofOrganisation() {
-		cmd.Flags().StringVar(&org, "org", "", "ID of the only organisation. Default: all.")
+		cmd.Flags().StringVar(&org, "org", "", "ID of an organisation, to list only what belongs to it. Default: all.")
 	}
 	if r.command == "users" {
-		cmd.Flags().StringVar(&email, "email", "", "E-mail address of the only users, in any case. Default: all.")
+		cmd.Flags().StringVar(&email, "email", "", "E-mail address, in any case, of the users to list. Default: all.")
 	}
 	flags := addLocalFlags(cmd, &cfg, std)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -23,7 +23,7 @@ func newRestore(std Streams) *cobra.Command {
 	p := restoreParams{std: std}
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Store what a backup has.",
+		Short: "Store the organisations of a backup in the database.",
 		Long: `All of the backup is restored, or nothing. "-" is standard input. A backup that is cut off or
 was altered is refused before anything is written. So is one with an object that exists already,
 unless a flag says what becomes of it. Objects that exist and are not in the backup stay.

@@ -14,7 +14,7 @@ import (
 
 // newSecrets returns the command secrets.
 func newSecrets(std Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "secrets", Short: "Manage the secrets in the data directory."}
+	cmd := &cobra.Command{Use: "secrets", Short: "Replace the secrets in the data directory."}
 	cmd.AddCommand(newSecretsRotate(std))
 	return cmd
 }

@@ -15,7 +15,7 @@ func newFinishUpgrade(std Streams) *cobra.Command {
 	var cfg config.Config
 	cmd := &cobra.Command{
 		Use:   "finish-upgrade",
-		Short: "Remove from the database what only servers of earlier releases need.",
+		Short: "End an upgrade: remove from the database what only earlier releases need.",
 		Long: `Run it once after an upgrade, when no server of an earlier release runs on the database any more.
 Those would fail from then on. The command reads the settings of the server, and works beside
 running servers. If it cannot lock a table within 5 seconds, because of a long import for example,

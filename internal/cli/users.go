@@ -28,7 +28,7 @@ func (r *resource) aboutSecrets() string {
 	if r.command != "users" {
 		return ""
 	}
-	return "\nBoth have the access keys of users; a table does not.\n"
+	return "\nThe formats json and yaml have the access keys of users; a table does not.\n"
 }
 
 // ofOrganisation reports whether the objects belong to organisations.
@@ -74,7 +74,8 @@ password: "gatehouse users set-password" sets one.
 	flags.StringVar(&u.firstName, "first-name", "", "Given name.")
 	flags.StringVar(&u.lastName, "last-name", "", "Family name.")
 	flags.StringToStringVar(&u.permissions, "permission", nil,
-		"Permission with its level, such as apis=read or IsAdmin=admin. Repeat it for more.")
+		"Permission as `NAME=LEVEL`, such as apis=read or IsAdmin=admin. Repeat it for more.")
+	flags.Lookup("permission").DefValue = "" // pflag prints [] for it
 	flags.StringVar(&u.group, "group", "", "ID of a user group of the organisation, whose permissions the user has, too.")
 	flags.BoolVar(&u.inactive, "inactive", false, "The access key does not work yet.")
 	local := addLocalFlags(cmd, &cfg, std)

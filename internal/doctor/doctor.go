@@ -59,17 +59,32 @@ func Run(ctx context.Context, timeout time.Duration, checks []Check) []Finding {
 	defer stop()
 	var findings []Finding
 	for i, check := range checks {
-		select {
-		case found := <-results[i]:
-			findings = append(findings, found...)
-		case <-late:
-			findings = append(findings, Finding{
+		found, ok := await(results[i], late)
+		if !ok {
+			found = []Finding{{
 				check.Name, Fault, fmt.Sprintf("no result within %s", timeout),
 				"find out what does not answer, or allow more time with --timeout",
-			})
+			}}
 		}
+		findings = append(findings, found...)
 	}
 	return findings
+}
+
+// await returns a result that is there before late is closed, or when await is called: Run may have waited for an
+// earlier one until then.
+func await(result <-chan []Finding, late <-chan struct{}) (found []Finding, ok bool) {
+	select {
+	case found = <-result:
+		return found, true
+	case <-late:
+	}
+	select {
+	case found = <-result:
+		return found, true
+	default:
+		return nil, false
+	}
 }
 
 // Database is what a look at the database has found. Checks of other things compare it with what they find.

@@ -8,7 +8,7 @@ import "github.com/spf13/cobra"
 func New(cfg Config) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "contract",
-		Short: "Check servers and clients against a contract.",
+		Short: "Check servers and clients against a contract, an OpenAPI file.",
 		Long: `The contract is an OpenAPI 3.0 file: those of gatehouse, or another that --contract names. Its named
 response examples are outcomes. Exit statuses: 0 if the contract held, 1 if something departed from
 it, 2 if the command could not run.`,
