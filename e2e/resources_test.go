@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -378,6 +379,24 @@ func TestLocalCommands(t *testing.T) {
 	h.start()
 	require.Contains(t, h.run("orgs", "list"), h.org, "with the secret that was made")
 	require.Contains(t, h.run("orgs", "list", "--local"), h.org, "beside the server")
+}
+
+// TestLocalCommandsAtOnce runs commands at the same time without a server: none stops Postgres under another.
+func TestLocalCommandsAtOnce(t *testing.T) {
+	t.Parallel()
+	o := operator{server: newServer(t)}
+	o.run("migrate", "up")
+	const commands = 4
+	var running sync.WaitGroup
+	var statuses [commands]int
+	var logs [commands]string
+	for n := range commands {
+		running.Go(func() { statuses[n], _, logs[n] = o.try("", "orgs", "list", "--local") })
+	}
+	running.Wait()
+	require.Equal(t, [commands]int{}, statuses, "%q", logs)
+	require.Contains(t, strings.Join(logs[:], ""), "waiting for another command")
+	require.Zero(t, postmasterPID(t, o.dir), "Postgres is stopped again")
 }
 
 // TestAdminConnection reaches servers in all ways, and none in others.

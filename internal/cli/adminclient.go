@@ -316,6 +316,16 @@ func printable(text string) string {
 	}, text)
 }
 
+// printableLines is printable for a text of several lines.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		indent := len(lines[i]) - len(strings.TrimLeft(lines[i], "\t"))
+		lines[i] = lines[i][:indent] + printable(lines[i][indent:])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // replyBody is the body of a response, whose errors say so.
 type replyBody struct{ io.ReadCloser }
 

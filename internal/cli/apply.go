@@ -26,6 +26,7 @@ const exitDiffers = 3
 const filesHelp = `The files are JSON (.json) or YAML (.yaml, .yml), in any number of sub-folders, with one document or
 more each, in the form of exports: organisations, users, APIs, policies, organisation keys, or the
 lists of them. "gatehouse export" writes such a folder. Names that begin with a dot are not read.
+Links are followed.
 
 All files are checked before anything else: what is at fault is named by file, line and column.
 Documents are compared as JSON values, without IDs and times that the server itself sets. Values are
@@ -56,7 +57,7 @@ func newApply(std Streams) *cobra.Command {
 
 APIs and policies are replaced in place, so that gateways never miss one. If you run the command
 again, nothing is changed. An object that the server refuses is named with its file. The others are
-changed, and the exit status is 1.
+changed, nothing is deleted, and the exit status is 1.
 
 Passwords are not in files. The access keys of new users are not printed: --access-keys names a file
 for them.`,
@@ -206,7 +207,7 @@ func (p *desiredParams) apply(ctx context.Context, plan *desired.Plan, to *remot
 				at = change.Place + ": "
 			}
 			fmt.Fprintf(p.std.Log, "gatehouse: %s%s %s %s of organisation %q failed: %s\n",
-				at, change.Action, change.Kind, printable(change.ID), change.Organisation, cause)
+				at, change.Action, change.Kind, printable(change.ID), change.Organisation, printable(cause.Error()))
 		},
 		Created: keys.add,
 	})
@@ -235,7 +236,7 @@ func (p *desiredParams) print(plan *desired.Plan, to string) error {
 		if err := output.Write(p.std.Out, *p.format, plan.Changes, []output.Column[*desired.Change]{
 			{Heading: "ACTION", Text: func(c *desired.Change) string { return c.Action }},
 			{Heading: "KIND", Text: func(c *desired.Change) string { return c.Kind }},
-			{Heading: "ORGANISATION", Text: func(c *desired.Change) string { return c.Organisation }},
+			{Heading: "ORGANISATION", Text: func(c *desired.Change) string { return printable(c.Organisation) }},
 			{Heading: "ID", Text: func(c *desired.Change) string { return printable(c.ID) }},
 			{Heading: "DIFFERENCES", Text: func(c *desired.Change) string { return describeDifferences(c.Differences) }},
 		}); err != nil {

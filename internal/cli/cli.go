@@ -33,7 +33,7 @@ func Run(ctx context.Context, args []string, std Streams) int {
 	case errors.Is(err, contractcmd.ErrDeparted): // the command has printed what departed
 		return exitFailed
 	}
-	fmt.Fprintln(std.Log, "gatehouse:", err)
+	fmt.Fprintln(std.Log, "gatehouse:", printableLines(err.Error()))
 	if usage := (*usageError)(nil); errors.As(err, &usage) {
 		return exitUsage
 	}

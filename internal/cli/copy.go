@@ -100,7 +100,7 @@ func copyServer(ctx context.Context, p copyParams) (err error) {
 		Organisation: p.organisation,
 		Failed: func(f replicate.Failure) {
 			fmt.Fprintf(p.std.Log, "gatehouse: %s %s of organisation %q was not copied: %s\n",
-				f.Kind, printable(f.ID), f.Organisation, f.Reason)
+				f.Kind, printable(f.ID), f.Organisation, printable(f.Reason))
 		},
 		Done: func(_, all int) {
 			if progress == nil {

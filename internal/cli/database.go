@@ -41,6 +41,11 @@ func openDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger, tra
 
 // startDatabase starts the private Postgres unless another one is configured.
 func startDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
+	return startDatabaseFor(ctx, cfg, log, false)
+}
+
+// startDatabaseFor is startDatabase for a server or, if temporary, for a command.
+func startDatabaseFor(ctx context.Context, cfg *config.Config, log *slog.Logger, temporary bool) (*database, error) {
 	db := &database{description: "the configured Postgres", connString: string(cfg.Database.URL)}
 	if db.connString != "" {
 		return db, nil
@@ -49,7 +54,9 @@ func startDatabase(ctx context.Context, cfg *config.Config, log *slog.Logger) (*
 		return nil, err
 	}
 	dir := cfg.Server.DataDir
-	cluster, err := postgres.Start(ctx, postgres.Config{DataDir: dir, BinDir: cfg.Database.PostgresBin, Log: log})
+	cluster, err := postgres.Start(ctx, postgres.Config{
+		DataDir: dir, BinDir: cfg.Database.PostgresBin, Log: log, Temporary: temporary,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -141,9 +148,24 @@ func openRunning(ctx context.Context, cfg *config.Config, log *slog.Logger) (*da
 	return db, nil
 }
 
-// startRunning is startDatabase for a private Postgres that a server may already be using.
+// busyPause is the time between two attempts to start a private Postgres that another command uses.
+const busyPause = 100 * time.Millisecond
+
+// startRunning is startDatabase for a private Postgres that a server may already be using. It waits for the end of
+// another command that has started Postgres, and would stop it under this one.
 func startRunning(ctx context.Context, cfg *config.Config, log *slog.Logger) (*database, error) {
-	db, err := startDatabase(ctx, cfg, log)
+	db, err := startDatabaseFor(ctx, cfg, log, true)
+	for said := false; errors.Is(err, postgres.ErrBusy); said = true {
+		if !said {
+			log.Info("waiting for another command", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(busyPause):
+		}
+		db, err = startDatabaseFor(ctx, cfg, log, true)
+	}
 	if !errors.Is(err, postgres.ErrInUse) {
 		return db, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -40,11 +41,21 @@ func readLine(in io.Reader) (string, error) {
 	}
 }
 
-// readPassword reads a password: on a terminal twice, without showing it, elsewhere the first line.
-func readPassword(ctx context.Context, in io.Reader, log io.Writer) (string, error) {
-	if !isTerminal(in) {
-		return readLine(in)
+// readPassword reads a password: on a terminal twice, without showing it, elsewhere the first line. It is UTF-8: in
+// JSON, other bytes would become another password.
+func readPassword(ctx context.Context, in io.Reader, log io.Writer) (password string, err error) {
+	if isTerminal(in) {
+		password, err = askPasswordTwice(ctx, in, log)
+	} else {
+		password, err = readLine(in)
 	}
+	if err == nil && !utf8.ValidString(password) {
+		err = errors.New("the password is not UTF-8: nothing was changed")
+	}
+	return password, err
+}
+
+func askPasswordTwice(ctx context.Context, in io.Reader, log io.Writer) (string, error) {
 	password, err := askPassword(ctx, in, log, "New password: ")
 	if err != nil {
 		return "", err

@@ -96,10 +96,20 @@ func RotateSecret(dir, name string) (StoredSecret, error) {
 		}
 		return file.Chown(int(owner.Uid), int(owner.Gid))
 	}
+	if locked, err := lock.Stat(); err != nil || hasOtherNames(locked) {
+		return StoredSecret{}, errors.Join(err, fmt.Errorf("%s is also another file: remove it", lock.Name()))
+	}
 	if err := keepOwner(lock); err != nil {
 		return StoredSecret{}, err
 	}
 	return generateSecret(path, keepOwner)
+}
+
+// hasOtherNames reports whether a file has more than one hard link. The account of the server can make one in its
+// directory to a file of another account, which must not become its own.
+func hasOtherNames(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stat.Nlink > 1
 }
 
 // ReloadSecret returns configured or, if it is empty, the secret in the file name of the data directory dir, which must

@@ -3,6 +3,7 @@ package desired
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -30,21 +31,39 @@ type ApplyOptions struct {
 type applier struct {
 	server *remote.Server
 	opts   ApplyOptions
+	// failures counts the changes that the server has refused.
+	failures int
 }
 
+// failed reports a change that the server refuses.
+func (a *applier) failed(change *Change, cause error) {
+	a.failures++
+	a.opts.Failed(change, cause)
+}
+
+// errKept is the error of a deletion that is left out because another change was refused: what is deleted may be what
+// the refused object was to replace.
+var errKept = errors.New("it stays, because the server has refused other changes")
+
 // Apply changes the server: first it creates and updates objects, those before that others refer to, and then it
-// deletes. A change that the server refuses is reported, and the others are applied. The error is one that ended it.
+// deletes. A change that the server refuses is reported, and the others are applied, but nothing is deleted. The error
+// is one that ended it.
 func (p *Plan) Apply(ctx context.Context, server *remote.Server, opts ApplyOptions) error {
-	a := applier{server, opts}
+	a := applier{server: server, opts: opts}
 	kinds := remote.Kinds()
 	for _, kind := range kinds {
 		if err := a.save(ctx, kind, p.of(kind, Create, Update)); err != nil {
 			return err
 		}
 	}
+	keep := a.failures > 0
 	slices.Reverse(kinds)
 	for _, kind := range kinds {
 		for _, change := range p.of(kind, Delete) {
+			if keep {
+				opts.Failed(change, errKept)
+				continue
+			}
 			if err := a.refused(change, a.delete(ctx, change)); err != nil {
 				return err
 			}
@@ -71,7 +90,7 @@ func (a *applier) refused(change *Change, err error) error {
 	case remote.IsFatal(err):
 		return fmt.Errorf("%s %s %s: %w", change.Action, change.Kind, change.ID, err)
 	}
-	a.opts.Failed(change, err)
+	a.failed(change, err)
 	return nil
 }
 
@@ -102,7 +121,7 @@ func (a *applier) save(ctx context.Context, kind remote.Kind, changes []*Change)
 func (a *applier) importAll(ctx context.Context, kind remote.Kind, changes []*Change) error {
 	byID := map[string]*Change{}
 	imported := a.server.Import(kind, func(doc json.RawMessage, cause error) {
-		a.opts.Failed(byID[remote.IDOf(kind, doc)], cause)
+		a.failed(byID[remote.IDOf(kind, doc)], cause)
 	})
 	for _, change := range changes {
 		doc := withStoredID(kind, change.doc.JSON, change.stored)

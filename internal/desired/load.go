@@ -23,45 +23,77 @@ import (
 type loader struct {
 	documents []*Document
 	faults    FaultsError
+	files     int
+	folders   []folder // that were read
+}
+
+// folder is a folder that was read.
+type folder struct {
+	path string
+	info fs.FileInfo
 }
 
 // Load reads the documents of a file, or of all files of a folder and its sub-folders, and checks them. The names of
-// the files end in .json, .yaml or .yml, and do not begin with a dot. The error is a *FaultsError if files are at
-// fault.
+// the files end in .json, .yaml or .yml, and do not begin with a dot. Links are followed: a sub-folder that was left
+// out would look as if its objects were not wanted. The error is a *FaultsError if files are at fault.
 func Load(path string, checks *Checks) ([]*Document, error) {
 	var l loader
-	found := 0
-	err := filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		hidden := file != path && strings.HasPrefix(entry.Name(), ".")
-		if entry.IsDir() {
-			if hidden {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		read := readerOf(file)
-		if hidden || read == nil {
-			return nil
-		}
-		found++
-		text, err := os.ReadFile(file) //nolint:gosec // also through a link, as a volume of Kubernetes has
-		if err != nil {
-			return err
-		}
-		read(&l, file, bytes.TrimPrefix(text, []byte("\uFEFF")))
-		return nil
-	})
-	if err != nil {
+	if err := l.read(path); err != nil {
 		return nil, err
 	}
-	if found == 0 {
+	if l.files == 0 {
 		return nil, fmt.Errorf("%s: there is no file whose name ends in .json, .yaml or .yml", path)
 	}
 	checks.check(l.documents, &l.faults)
 	return l.documents, l.faults.orNil()
+}
+
+// read reads a file, or all files of a folder.
+func (l *loader) read(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return l.readFolder(path, info)
+	}
+	parse := readerOf(path)
+	switch {
+	case parse == nil:
+		return nil
+	case !info.Mode().IsRegular(): // a pipe has no end before somebody writes to it
+		return fmt.Errorf("%s is not a regular file", path)
+	}
+	l.files++
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	parse(l, path, bytes.TrimPrefix(text, []byte("\uFEFF")))
+	return nil
+}
+
+// readFolder reads all files of a folder, which may be linked to once.
+func (l *loader) readFolder(path string, info fs.FileInfo) error {
+	for _, before := range l.folders {
+		if os.SameFile(before.info, info) {
+			return fmt.Errorf("%s leads to the folder %s, which is read already", path, before.path)
+		}
+	}
+	l.folders = append(l.folders, folder{path, info})
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		if err := l.read(filepath.Join(path, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readerOf returns how a file is read, or nil if it is not.
@@ -77,6 +109,7 @@ func readerOf(file string) func(l *loader, file string, text []byte) {
 
 // readJSON reads the values of a file, one after another.
 func (l *loader) readJSON(file string, text []byte) {
+	c := newContent(file, text)
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	for end := 0; ; end = int(decoder.InputOffset()) {
 		start := end + len(text[end:]) - len(bytes.TrimLeft(text[end:], " \t\r\n"))
@@ -86,26 +119,26 @@ func (l *loader) readJSON(file string, text []byte) {
 		var raw json.RawMessage
 		err := decoder.Decode(&raw)
 		if err == nil {
-			err = l.addJSON(raw, inJSON(file, text, start))
+			err = l.addJSON(raw, inJSON(c, start))
 		} else if _, precise := jsondoc.Compact(text[start:]); precise != nil {
 			err = precise
 		}
 		if syntax, ok := errors.AsType[*jsondoc.SyntaxError](err); ok {
-			l.faults.addf(placeAt(file, text, start+int(syntax.Offset)), "%s", syntax.Reason)
+			l.faults.addf(c.place(start+int(syntax.Offset)), "%s", syntax.Reason)
 			return
 		}
 		if err != nil {
-			l.faults.addf(placeAt(file, text, start), "%s", err)
+			l.faults.addf(c.place(start), "%s", err)
 			return
 		}
 	}
 }
 
 // addJSON adds a value of a file. The error is a *jsondoc.SyntaxError.
-func (l *loader) addJSON(raw json.RawMessage, at locator) error {
-	value, err := jsondoc.Compact(raw)
+func (l *loader) addJSON(raw json.RawMessage, in value) error {
+	compact, err := jsondoc.Compact(raw)
 	if err == nil {
-		l.add(value, at)
+		l.add(compact, in)
 	}
 	return err
 }
@@ -115,7 +148,7 @@ var marker = regexp.MustCompile(`(?m)^(---|\.\.\.)(\s|$)`)
 
 // readYAML reads the documents of a file.
 func (l *loader) readYAML(file string, text []byte) {
-	starts := []int{0}
+	starts, lines, counted := []int{0}, 0, 0
 	for _, found := range marker.FindAllIndex(text, -1) {
 		starts = append(starts, found[0]+len("---"))
 	}
@@ -124,9 +157,14 @@ func (l *loader) readYAML(file string, text []byte) {
 		if i+1 < len(starts) {
 			end = starts[i+1] - len("---")
 		}
-		l.readYAMLDocument(file, text[start:end], bytes.Count(text[:start], []byte("\n")))
+		lines += bytes.Count(text[counted:start], []byte("\n"))
+		counted = start
+		l.readYAMLDocument(file, text[start:end], lines)
 	}
 }
+
+// onlyComments matches a document without a value.
+var onlyComments = regexp.MustCompile(`^(\s*(#.*)?(\n|$))*$`)
 
 // inYAMLMessage matches the place in messages of the YAML parser, of which the last is the one of the fault, and in
 // those of package oas; what follows is the fault.
@@ -134,6 +172,9 @@ var inYAMLMessage = regexp.MustCompile(`^.*(?:L(\d+)\.C(\d+)|^line (\d+) of the 
 
 // readYAMLDocument reads one document of a YAML file, which begins behind some lines.
 func (l *loader) readYAMLDocument(file string, text []byte, linesBefore int) {
+	if onlyComments.Match(text) {
+		return // as before the first marker, which the parser refuses
+	}
 	var node yaml.Node
 	err := yaml.Load(text, &node)
 	if err == nil && (node.Kind == 0 || len(node.Content) == 0 || node.Content[0].ShortTag() == "!!null") {
@@ -173,29 +214,30 @@ var kinds = []struct {
 }
 
 // add adds a document, or those of lists.
-func (l *loader) add(value json.RawMessage, at locator) {
-	if value[0] != '{' {
+func (l *loader) add(doc json.RawMessage, in value) {
+	at := in.at
+	if doc[0] != '{' {
 		l.faults.addf(at(""), "is not an object: expected an export, or one document of it")
 		return
 	}
 	names := map[string]bool{}
-	for name := range jsondoc.All(value) {
+	for name := range jsondoc.All(doc) {
 		names[name] = true
 	}
 	for _, known := range kinds {
 		if names[known.member] {
-			l.addDocument(known.kind, value, at)
+			l.addDocument(known.kind, doc, at)
 			return
 		}
 	}
 	for _, kind := range remote.Kinds() {
 		if names[remote.ListName(kind)] {
-			l.addLists(value, at)
+			l.addLists(doc, in)
 			return
 		}
 	}
 	if names["access_rights"] || names["access_rights_array"] || names["_id"] || names["rate"] {
-		l.addDocument(remote.Policy, value, at)
+		l.addDocument(remote.Policy, doc, at)
 		return
 	}
 	l.faults.addf(at(""), "is no export and no document of one: expected api_definition (an API), owner_name (an "+
@@ -204,12 +246,13 @@ func (l *loader) add(value json.RawMessage, at locator) {
 }
 
 // addLists adds the documents of an export.
-func (l *loader) addLists(value json.RawMessage, at locator) {
+func (l *loader) addLists(doc json.RawMessage, in value) {
+	at := in.at
 	lists := map[string]remote.Kind{}
 	for _, kind := range remote.Kinds() {
 		lists[remote.ListName(kind)] = kind
 	}
-	for _, member := range jsondoc.Members(value) {
+	for _, member := range jsondoc.Members(doc) {
 		kind, known := lists[member.Name]
 		pointer := pointerTo("", member.Name)
 		switch {
@@ -221,8 +264,9 @@ func (l *loader) addLists(value json.RawMessage, at locator) {
 		default:
 			var elements []json.RawMessage
 			_ = json.Unmarshal(member.Value, &elements) // a list in valid JSON
+			locatorOf := in.elements(pointer)
 			for n, element := range elements {
-				l.addDocument(kind, element, at.below(pointerTo(pointer, strconv.Itoa(n))))
+				l.addDocument(kind, element, locatorOf(n))
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 package desired
 
 import (
-	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,26 +29,75 @@ func steps(pointer string) []string {
 	return all
 }
 
-// placeAt returns the place of an offset.
-func placeAt(file string, text []byte, offset int) Place {
-	before := text[:min(offset, len(text))]
-	lineStart := bytes.LastIndexByte(before, '\n') + 1
-	return Place{file, bytes.Count(before, []byte("\n")) + 1, len(before) - lineStart + 1}
+// content is the text of a file.
+type content struct {
+	file  string
+	text  []byte
+	lines []int // where they begin, in the order of the text
 }
 
-// inJSON returns the locator of a JSON value that begins at an offset of a file.
-func inJSON(file string, text []byte, start int) locator {
-	return func(pointer string) Place {
-		offset := start
-		for _, step := range steps(pointer) {
-			inner, found := memberOffset(text[offset:], step)
-			if !found {
-				break
-			}
-			offset += inner
+func newContent(file string, text []byte) *content {
+	c := &content{file, text, []int{0}}
+	for i, b := range text {
+		if b == '\n' {
+			c.lines = append(c.lines, i+1)
 		}
-		return placeAt(file, text, offset)
 	}
+	return c
+}
+
+// place returns the place of an offset.
+func (c *content) place(offset int) Place {
+	offset = min(offset, len(c.text))
+	line, found := slices.BinarySearch(c.lines, offset)
+	if !found {
+		line--
+	}
+	return Place{c.file, line + 1, offset - c.lines[line] + 1}
+}
+
+// value is a value of a file.
+type value struct {
+	at locator
+	// elements returns the locators of the elements of the list at a pointer, by their positions. It is called once for a
+	// list: to look for each element from the start would take too long.
+	elements func(pointer string) func(n int) locator
+}
+
+// inJSON returns the JSON value that begins at an offset of a file.
+func inJSON(c *content, start int) value {
+	at := jsonLocator(c, start)
+	return value{at, func(pointer string) func(n int) locator {
+		list := jsonOffset(c, start, pointer)
+		var offsets []int
+		gjson.ParseBytes(c.text[list:]).ForEach(func(_, element gjson.Result) bool {
+			offsets = append(offsets, list+element.Index)
+			return true
+		})
+		return func(n int) locator {
+			if n < len(offsets) {
+				return jsonLocator(c, offsets[n])
+			}
+			return at.below(pointer)
+		}
+	}}
+}
+
+func jsonLocator(c *content, start int) locator {
+	return func(pointer string) Place { return c.place(jsonOffset(c, start, pointer)) }
+}
+
+// jsonOffset returns where the value at a pointer, or the innermost value around it, begins.
+func jsonOffset(c *content, start int, pointer string) int {
+	offset := start
+	for _, step := range steps(pointer) {
+		inner, found := memberOffset(c.text[offset:], step)
+		if !found {
+			break
+		}
+		offset += inner
+	}
+	return offset
 }
 
 // memberOffset returns where a member of an object, or an element of a list, begins.
@@ -68,8 +117,15 @@ func memberOffset(value []byte, step string) (offset int, found bool) {
 	return offset, found
 }
 
-// inYAML returns the locator of a YAML document that begins behind some lines of a file.
-func inYAML(file string, root *yaml.Node, linesBefore int) locator {
+// inYAML returns the value of a YAML document that begins behind some lines of a file.
+func inYAML(file string, root *yaml.Node, linesBefore int) value {
+	at := yamlLocator(file, root, linesBefore)
+	return value{at, func(pointer string) func(n int) locator {
+		return func(n int) locator { return at.below(pointerTo(pointer, strconv.Itoa(n))) }
+	}}
+}
+
+func yamlLocator(file string, root *yaml.Node, linesBefore int) locator {
 	return func(pointer string) Place {
 		node := root
 		if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {

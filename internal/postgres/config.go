@@ -12,4 +12,6 @@ type Config struct {
 	Volatile bool
 	// Settings are more settings of Postgres, as name=value. They are for tests.
 	Settings []string
+	// Temporary reports whether Postgres runs for a command that ends, and not for a server: others wait for its end.
+	Temporary bool
 }

@@ -11,11 +11,19 @@ import (
 // ErrInUse is returned by Start when another server runs on the data directory. Attach connects to its Postgres.
 var ErrInUse = errors.New("in use by another server")
 
-// upgradeMark is in the lock file, behind the process ID, while Upgrade holds the lock.
-const upgradeMark = "upgrade"
+// ErrBusy is returned by Start while a command uses the data directory, which stops Postgres at its end: nobody may
+// attach to it meanwhile.
+var ErrBusy = errors.New("in use by a gatehouse command")
+
+// The marks in the lock file, behind the process ID, of holders of the lock that are no server.
+const (
+	upgradeMark = "upgrade"
+	commandMark = "command"
+)
 
 // lockDataDir acquires the lock of the data directory, and writes the mark to its file. It returns an error if another
-// process has the lock, which wraps ErrInUse unless that is an upgrade: nobody may use the cluster meanwhile.
+// process has the lock, which wraps ErrInUse if that is a server. Nobody may use the cluster beside a command or an
+// upgrade.
 //
 // The kernel releases the lock however its holder ends, and children do not inherit it since the file is closed on
 // exec. A postmaster that runs on the directory while this process holds the lock is therefore an orphan.
@@ -45,6 +53,9 @@ func lockedError(dir dataDir, lock *os.File) error {
 	if mark == upgradeMark {
 		return fmt.Errorf("data directory %s is being upgraded by gatehouse postgres upgrade (process %s): "+
 			"try again when that has ended", dir.path, holder)
+	}
+	if mark == commandMark || holder == "" { // which it has not written yet
+		return fmt.Errorf("data directory %s is %w (process %s): try again when that has ended", dir.path, ErrBusy, holder)
 	}
 	return fmt.Errorf("data directory %s is %w (process %s): stop it or choose another data directory",
 		dir.path, ErrInUse, holder)

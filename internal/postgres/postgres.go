@@ -54,7 +54,7 @@ type Cluster struct {
 // Start returns when the cluster accepts connections. ctx limits the start only: a running cluster ends with Stop.
 //
 // The error is one line that says what to do if the binaries are missing or of another major version than the cluster.
-// It wraps ErrInUse if another server runs on the data directory.
+// It wraps ErrInUse if another server runs on the data directory, and ErrBusy if a command does.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -63,7 +63,11 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockDataDir(dir, "")
+	mark := ""
+	if cfg.Temporary {
+		mark = commandMark
+	}
+	lock, err := lockDataDir(dir, mark)
 	if err != nil {
 		return nil, err
 	}

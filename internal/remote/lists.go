@@ -157,13 +157,18 @@ func (s *Server) Organisation(ctx context.Context, id string) (json.RawMessage, 
 	}})
 }
 
-// Documents returns the users, the APIs or the policies of an organisation, which must be closed. The error is
-// ErrLacking if the server does not give them.
+// Documents returns the users, the APIs or the policies of an organisation, which must be closed. It has nothing of
+// other organisations, even if the server sends more than it was asked for. The error is ErrLacking if the server does
+// not give them.
 func (s *Server) Documents(ctx context.Context, kind Kind, organisation string) (*List, error) {
 	if s.lacking[kind] == nil {
 		list, err := s.receive(ctx, s.adminList(ctx, kind, organisation), kind)
-		if err == nil || !isLacking(err) {
-			return list, err
+		if err == nil {
+			list.only = &organisation
+			return list, nil
+		}
+		if !isLacking(err) {
+			return nil, err
 		}
 		s.lacking[kind] = fmt.Errorf("%w: %w", ErrLacking, err)
 	}

@@ -9,8 +9,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 
+	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/remote"
 )
 
@@ -120,6 +122,9 @@ func (c *copier) document(ctx context.Context, id string) (copied bool, err erro
 	if err != nil {
 		return false, c.failed(object, err)
 	}
+	if sent := remote.IDOf(remote.Organisation, doc); sent != id {
+		return false, c.failed(object, belongsElsewhere(sent))
+	}
 	stored, err := c.to.Organisation(ctx, id)
 	exists := err == nil
 	if err != nil && !errors.Is(err, remote.ErrNotFound) {
@@ -186,6 +191,9 @@ func (c *copier) key(ctx context.Context, organisation string) error {
 	if err != nil {
 		return c.failed(object, err)
 	}
+	if sent := jsondoc.String(session, "org_id"); sent != organisation {
+		return c.failed(object, belongsElsewhere(sent))
+	}
 	exists := c.targetKeys[organisation]
 	if exists {
 		stored, err := c.to.Key(ctx, organisation)
@@ -208,6 +216,15 @@ func (c *copier) key(ctx context.Context, organisation string) error {
 type object struct {
 	kind             remote.Kind
 	organisation, id string
+}
+
+// belongsElsewhere returns the error for a response about another organisation than the request, which must not replace
+// what the target has of that one.
+func belongsElsewhere(sent string) error {
+	return &remote.Error{
+		Operation: "the response of the source", Status: http.StatusOK,
+		Message: fmt.Sprintf("it is of organisation %q", sent),
+	}
 }
 
 // closeAll closes lists, of which some may be nil.

@@ -60,6 +60,7 @@ func (c *copier) users(ctx context.Context, organisation string) (err error) {
 			c.record(object{remote.User, organisation, remote.IDOf(remote.User, doc)}, err)
 			continue
 		}
+		given.OrgID = organisation // encoding/json also accepts the name in another case
 		if given.UserPermissions == nil {
 			given.UserPermissions = map[string]string{} // a server takes none for an administrator
 		}
