@@ -86,8 +86,10 @@ func (b *bench) spawn(name string, cmd *exec.Cmd) (*process, error) {
 	p := &process{name: name, exited: make(chan error, 1)}
 	started := make(chan error)
 	go func() {
-		// The kernel ends the child when the thread that started it ends, so keep the thread.
+		// The kernel ends the child when the thread that started it ends, so keep the thread. Afterwards it is given back:
+		// other children may be its own, too.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- errors.Join(err, writer.Close())
 		if err == nil {

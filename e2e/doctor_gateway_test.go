@@ -55,6 +55,7 @@ func TestDoctorWithGateway(t *testing.T) {
 		run.has("gateway registration", "ok", "harbour") // the APIs of both have the same ID
 		s.importAPI(s.org, "lighthouse")
 		s.deleteAPI("harbour")
+		s.gateway.WaitForAPI(t, "lighthouse", bound)
 		run = examine(t, append(settings, ofGateway(t, other.gateway.URL(), testControlSecret)...)...)
 		run.has("gateway registration", "warning", "1 registered here, but this gateway has none of the APIs lighthouse")
 		run.only("gateway registration", "secrets")

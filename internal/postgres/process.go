@@ -38,7 +38,9 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 	started := make(chan error)
 	go func() {
 		// The kernel ties the child to the thread that started it, so the goroutine keeps its thread until the child ends.
+		// Then it gives the thread back. A thread that ended with it would end children that it has started before.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		p.handle = cmd.Process
 		started <- err
