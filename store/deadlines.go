@@ -22,8 +22,8 @@ const (
 	// abandonedTimeout bounds a small statement that changes rows from when its caller has gone. It is far more than such
 	// a statement takes, so that it seldom ends one that Postgres executes, and not one that waits for a locked row.
 	abandonedTimeout = time.Second
-	// maxFailures is how many times in a row the database must not answer, for two seconds each, before a statement that
-	// may take long is given up. A busy database may fail to answer once.
+	// maxFailures is how many checks in a row must fail before a statement that may take long is given up. A busy database
+	// may fail to answer once, and a statement may have ended since its client has read the last rows.
 	maxFailures = 3
 )
 
@@ -35,9 +35,10 @@ const (
 // each statement would cost a dozen allocations.
 type deadlines struct {
 	timeout time.Duration
-	// answers reports whether the database answers on another connection. A statement that may take long is given up
-	// when it does not.
-	answers func(context.Context) bool
+	// executes checks a statement that may take long, on another connection. It returns an error if the database does not
+	// answer there, and false if the session with the process ID executes nothing: then the network has lost the statement
+	// or its result.
+	executes func(ctx context.Context, pid uint32) (bool, error)
 	// slow receives the statements that took longer than Config.SlowStatement.
 	slow slowStatements
 }
@@ -62,31 +63,34 @@ func isLong(ctx context.Context) bool {
 }
 
 // bounded returns the context of a statement that has a deadline, and may take long if the caller's context says so.
-func (d deadlines) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (d deadlines) bounded(ctx context.Context, conn *pgx.Conn) (context.Context, context.CancelFunc) {
 	longer, _ := ctx.Value(timeoutKey{}).(time.Duration)
 	ctx, cancel := context.WithTimeout(ctx, max(d.timeout, longer))
 	if longer > d.timeout {
-		cancel = d.watch(ctx, cancel)
+		cancel = d.watch(ctx, conn.PgConn().PID(), cancel)
 	}
 	return ctx, cancel
 }
 
-// watch cancels a statement that may take long when the database no longer answers. It returns a function that ends the
-// watch.
-func (d deadlines) watch(ctx context.Context, cancel context.CancelFunc) context.CancelFunc {
+// watch cancels a statement that may take long when the database no longer answers, or no longer executes it. It
+// returns a function that ends the watch.
+func (d deadlines) watch(ctx context.Context, pid uint32, cancel context.CancelFunc) context.CancelFunc {
 	var timer *time.Timer
 	failures := 0 // consecutive; only the timer's function uses it
 	timer = time.AfterFunc(migrationTimeout, func() {
-		switch answers := d.answers(ctx); {
+		executes, err := d.executes(ctx, pid)
+		failures++
+		switch {
 		case ctx.Err() != nil:
-		case answers:
+		case executes && err == nil:
 			failures = 0
 			timer.Reset(d.timeout)
-		case failures+1 < maxFailures:
-			failures++
-			timer.Reset(0)
-		default:
+		case failures == maxFailures:
 			cancel()
+		case err != nil:
+			timer.Reset(0) // the check has waited for an answer already
+		default:
+			timer.Reset(d.timeout)
 		}
 	})
 	timer.Reset(d.timeout) // after timer has been set
@@ -196,7 +200,7 @@ func (d deadlines) TraceQueryStart(
 			ctx = context.WithoutCancel(ctx)
 		}
 		e.uncancelled = false // it has a deadline
-		e.Context, e.release = d.bounded(ctx)
+		e.Context, e.release = d.bounded(ctx, conn)
 		return e
 	}
 	if !conn.IsClosed() { // pgx sets a deadline of its own on a connection that it closes
@@ -219,10 +223,10 @@ func (d deadlines) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, _ pgx.Trac
 
 // TraceCopyFromStart implements pgx.CopyFromTracer.
 func (d deadlines) TraceCopyFromStart(
-	ctx context.Context, _ *pgx.Conn, data pgx.TraceCopyFromStartData,
+	ctx context.Context, conn *pgx.Conn, data pgx.TraceCopyFromStartData,
 ) context.Context {
 	e := &execution{sql: copyText(data), started: time.Now()}
-	e.Context, e.release = d.bounded(ctx)
+	e.Context, e.release = d.bounded(ctx, conn)
 	return e
 }
 

@@ -410,6 +410,33 @@ func TestLongStatements(t *testing.T) {
 	waiting.Wait()
 }
 
+// TestLongStatementWhoseConnectionIsCut: a list for gateways is read again when the network has lost the connection that
+// it was read on, long before its statement reaches its timeout, although the database answers on others.
+func TestLongStatementWhoseConnectionIsCut(t *testing.T) {
+	t.Parallel()
+	conn := storetest.Database(t)
+	proxy := storetest.NewProxy(t, conn)
+	cfg := config(proxy.ConnString())
+	cfg.StatementTimeout = shortTimeout
+	s, err := store.Open(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	reads := 0
+	began := time.Now()
+	err = s.ReadNodeAPIs(t.Context(), "test", func(snapshot store.NodeSnapshot) error {
+		if reads++; reads == 1 {
+			proxy.Cut()
+		}
+		for _, err := range snapshot.Documents(0, 1) {
+			return err
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 2, reads)
+	require.Less(t, time.Since(began), time.Minute, "the timeout of the statement")
+}
+
 // TestHealthOfAReadOnlyDatabase: the check returns ErrReadOnly, and the number of nodes.
 func TestHealthOfAReadOnlyDatabase(t *testing.T) {
 	t.Parallel()

@@ -57,7 +57,8 @@ type healthCheck struct {
 
 	mu     sync.Mutex // guards the fields below, for the time of a check, which is at most healthTimeout
 	conn   *pgx.Conn  // nil if there is none yet, or it has failed
-	pooled bool       // the connection has another session for each transaction: settings would remain in those
+	// pooling is that of the connection. Settings would remain in sessions that belong to a transaction.
+	pooling Pooling
 	closed bool
 	// written is when a write was last tried, and unwritable the error of that.
 	written    time.Time
@@ -69,20 +70,19 @@ type healthCheck struct {
 // fail with it.
 func (h *healthCheck) run(
 	ctx context.Context, what string, connect func(context.Context) (*pgx.Conn, error),
-	use func(context.Context, *pgx.Conn) (Health, error),
-) (Health, error) {
+	use func(context.Context, *pgx.Conn) (any, error),
+) (any, error) {
 	result, err, _ := h.shared.Do(what, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
 		defer cancel()
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if err := h.ensureConnected(ctx, connect); err != nil {
-			return Health{}, err
+			return nil, err
 		}
 		return use(ctx, h.conn)
 	})
-	health, _ := result.(Health)
-	return health, err
+	return result, err
 }
 
 // ensureConnected has h.conn be a connection on which the database answers. h.mu must be held.
@@ -99,7 +99,7 @@ func (h *healthCheck) ensureConnected(
 	if h.conn, err = connect(ctx); err != nil {
 		return err
 	}
-	if h.pooled {
+	if h.pooling == PoolsTransactions {
 		return nil
 	}
 	const limit = `SELECT set_config('statement_timeout', $1, false)`
@@ -164,12 +164,28 @@ func (h *healthCheck) close() {
 	h.conn = nil
 }
 
-// answers reports whether the database answers.
-func (h *healthCheck) answers(ctx context.Context, connect func(context.Context) (*pgx.Conn, error)) bool {
-	_, err := h.run(ctx, "answers", connect, func(context.Context, *pgx.Conn) (Health, error) {
-		return Health{}, nil // run has found that it does
+// answers returns an error if the database does not answer.
+func (h *healthCheck) answers(ctx context.Context, connect func(context.Context) (*pgx.Conn, error)) error {
+	_, err := h.run(ctx, "answers", connect, func(context.Context, *pgx.Conn) (any, error) {
+		return nil, nil //nolint:nilnil // run has found that it does
 	})
-	return err == nil
+	return err
+}
+
+// executes reports whether the session with the process ID executes a statement. It returns an error if the database
+// does not answer. Behind a pooler, which hides the sessions, each one counts as executing.
+func (h *healthCheck) executes(
+	ctx context.Context, pid uint32, connect func(context.Context) (*pgx.Conn, error),
+) (bool, error) {
+	if h.pooling != NoPooler {
+		return true, h.answers(ctx, connect)
+	}
+	executes, err := h.run(ctx, "session "+strconv.FormatUint(uint64(pid), 10), connect,
+		func(ctx context.Context, conn *pgx.Conn) (any, error) {
+			return queryValue[bool](ctx, conn, `SELECT EXISTS (
+				SELECT FROM pg_stat_activity WHERE pid = $1 AND coalesce(state NOT LIKE 'idle%', true))`, pid)
+		})
+	return executes == true, err
 }
 
 // unfit returns why a database is unfit, if err says so.

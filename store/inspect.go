@@ -160,7 +160,8 @@ func inspectedConnectors(cfg Config) (pooled sizedConnector, direct *connector, 
 		return pooled, nil, err
 	}
 	limits := deadlines{
-		timeout: cmp.Or(cfg.StatementTimeout, defaultStatementTimeout), answers: func(context.Context) bool { return true },
+		timeout:  cmp.Or(cfg.StatementTimeout, defaultStatementTimeout),
+		executes: func(context.Context, uint32) (bool, error) { return true, nil },
 	}
 	pooled = sizedConnector{newConnector(config, limits), config.MaxConns}
 	pooled.config.DefaultQueryExecMode = pgx.QueryExecModeExec

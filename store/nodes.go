@@ -231,7 +231,8 @@ func (s *Store) NodesLacking(ctx context.Context, changed time.Time) (nodes []No
 // pool.
 func (s *Store) Health(ctx context.Context) (health Health, err error) {
 	defer wrap("check health", &err)
-	check := func(ctx context.Context, conn *pgx.Conn) (health Health, err error) {
+	check := func(ctx context.Context, conn *pgx.Conn) (any, error) {
+		var health Health
 		counted, err := queryRow[NodeCount](ctx, conn, `
 			SELECT count(*) AS registered, count(*) FILTER (WHERE behind) AS behind FROM nodes WHERE last_seen >= $1`,
 			s.now().Add(-nodeLifetime))
@@ -240,12 +241,13 @@ func (s *Store) Health(ctx context.Context) (health Health, err error) {
 		}
 		return health, s.health.checkWrites(ctx, conn, s.now())
 	}
-	health, err = s.health.run(ctx, "health", s.connections.alone, check)
+	result, err := s.health.run(ctx, "health", s.connections.alone, check)
+	health, _ = result.(Health) // there is none if the database does not answer
 	return health, unfit(err)
 }
 
 // Answers reports whether the database answers within two seconds. It needs no connection of the pool.
-func (s *Store) Answers(ctx context.Context) bool { return s.health.answers(ctx, s.connections.alone) }
+func (s *Store) Answers(ctx context.Context) bool { return s.health.answers(ctx, s.connections.alone) == nil }
 
 // NewNodeNonce returns a nonce for an answer to a gateway. It is not stored: the gateway sends it back, but nothing
 // depends on it (docs/behaviour.md#registration).

@@ -117,7 +117,7 @@ func Open(ctx context.Context, cfg Config) (s *Store, err error) {
 	}
 	limits := deadlines{
 		cmp.Or(cfg.StatementTimeout, defaultStatementTimeout),
-		func(ctx context.Context) bool { return s.health.answers(ctx, s.connections.alone) },
+		func(ctx context.Context, pid uint32) (bool, error) { return s.health.executes(ctx, pid, s.connections.alone) },
 		slowStatements{cfg.SlowStatement, cfg.Slow},
 	}
 	s.connections = newConnector(config, limits, cfg.tracers()...)
@@ -174,7 +174,7 @@ func (s *Store) migrate(ctx context.Context, apply bool) error {
 	if err != nil {
 		return err
 	}
-	s.health.pooled = pools == PoolsTransactions
+	s.health.pooling = pools
 	conn, err := s.direct.alone(ctx)
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
