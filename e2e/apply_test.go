@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"io/fs"
 	"net/http"
@@ -287,6 +289,21 @@ func TestApplyNamesRefusals(t *testing.T) {
 	require.Contains(t, out, "7 created, 0 updated, 0 deleted, 0 unchanged\n")
 	require.Contains(t, log, "gatehouse: "+filepath.Join(folder, "apis/tides.yml")+`:9:1: create API moon of organisation "`+emptyOrganisation+`" failed: `)
 	require.Contains(t, log, "the id belongs to another organisation")
+}
+
+// TestExportOfIDsThatShareAName: an ID may be the name that the file of another one would have.
+func TestExportOfIDsThatShareAName(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	org, sum := s.newOrganisation(), sha256.Sum256([]byte("Tides"))
+	s.importAPI(org, "Tides")
+	s.importAPI(org, "tides-"+hex.EncodeToString(sum[:6]))
+	folder := t.TempDir()
+	status, _, log := s.admin("export", folder)
+	require.Zero(t, status, log)
+	status, out, log := s.admin("diff", "-f", folder)
+	require.Zero(t, status, out+log)
+	require.Equal(t, "0 to create, 0 to update, 0 to delete, 3 unchanged\n", out)
 }
 
 // TestExportOfOneOrganisation writes nothing of another one, and no super users.

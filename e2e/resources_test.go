@@ -654,6 +654,14 @@ func TestSecretsRotate(t *testing.T) {
 	require.NoError(t, os.Rename(filepath.Join(h.dir, "admin-secret"), filepath.Join(h.dir, "mounted")))
 	require.NoError(t, os.Symlink("mounted", filepath.Join(h.dir, "admin-secret")))
 	require.Contains(t, h.fails(1, "secrets", "rotate", "--admin"), "is a link or a device")
+	require.NoError(t, os.Rename(filepath.Join(h.dir, "mounted"), filepath.Join(h.dir, "admin-secret")))
+	require.NoError(t, os.Rename(filepath.Join(h.dir, "node-secret"), filepath.Join(h.dir, "mounted")))
+	require.NoError(t, os.Symlink("mounted", filepath.Join(h.dir, "node-secret")))
+	status, out, log := h.try("", "secrets", "rotate")
+	require.Equal(t, 1, status)
+	require.Contains(t, log, "replace the node secret: ")
+	require.Regexp(t, `^replaced the admin secret in \S+\nsend SIGHUP `, out)
+	require.NotContains(t, out, "gateways")
 	require.Contains(t, h.fails(1, "secrets", "rotate", "--data-dir", newDataDir(t)), "no such file or directory")
 }
 

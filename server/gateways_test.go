@@ -591,7 +591,7 @@ func TestOrgKeysAreRestoredWithinSeconds(t *testing.T) {
 			took := time.Since(lost)
 			t.Logf("restored after %s", took)
 			require.Less(t, took, 40*time.Second, "10 s on a machine that is four times as fast")
-			gatewaytest.Eventually(t, soon, "the search, which another goroutine's key may precede, is logged", func() bool {
+			gatewaytest.Eventually(t, soon, "the search is logged, maybe after the key is back", func() bool {
 				return strings.Count(e.log.String(), "organisation keys were lost in the gateways' Redis") == 1
 			})
 		})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -13,13 +12,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"gatehouse/client"
 	"gatehouse/internal/config"
+	"gatehouse/internal/remote"
 	"gatehouse/internal/tlsfiles"
 )
 
@@ -29,8 +28,6 @@ const (
 	// progressTimeout is the default of --timeout. It is longer than the minute that a step of an import or a list may
 	// take on the server.
 	progressTimeout = 2 * time.Minute
-	// maxErrorReply is how much of a response with an error is read, in bytes: thousands of problems fit.
-	maxErrorReply = 1 << 20
 )
 
 // adminFlags are the flags of commands that call the admin API of a server.
@@ -51,8 +48,8 @@ func addAdminFlags(cmd *cobra.Command, cfg *config.Config) *adminFlags {
 		"as PEM. Default: without --url, the server's own certificate is expected; otherwise those of the machine.")
 	addTimeoutFlag(cmd, &f.timeout)
 	f.settings = addSettings(cmd, cfg)
-	// The command needs an address and a secret: what else is invalid is for the server, and a secret that the command
-	// may not read says nothing about that.
+	// The command needs the address and the admin secret only. It does not read the files of other secrets, which its
+	// account may not be allowed to read, and does not validate the other settings, which the server does.
 	cmd.PreRunE = func(*cobra.Command, []string) error { return f.settings.loadValues() }
 	return &f
 }
@@ -143,16 +140,43 @@ type adminServer struct {
 // client returns a client of the server. Its calls return a *replyError for each response that is no success, so that
 // JSON200 is set whenever there is no error.
 func (s adminServer) client() (*client.ClientWithResponses, error) {
+	web, err := s.web()
+	if err != nil {
+		return nil, err
+	}
+	return s.clientOf(&adminDoer{s, web})
+}
+
+// plainClient returns a client of the server whose calls return every response.
+func (s adminServer) plainClient() (*client.ClientWithResponses, error) {
+	web, err := s.web()
+	if err != nil {
+		return nil, err
+	}
+	return s.clientOf(web)
+}
+
+func (s adminServer) clientOf(doer client.HttpRequestDoer) (*client.ClientWithResponses, error) {
+	return client.New(s.url, client.WithAdminSecret(string(s.secret)), client.WithHTTPClient(doer))
+}
+
+// web returns what sends requests to the server.
+func (s adminServer) web() (*http.Client, error) {
 	parsed, err := url.Parse(s.url)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
 		return nil, fmt.Errorf("%q is no URL like http://127.0.0.1:3000", s.url)
 	}
-	if s.transport == nil {
-		if s.transport, err = s.dialled(); err != nil {
+	transport := s.transport
+	if transport == nil {
+		if transport, err = s.dialled(); err != nil {
 			return nil, err
 		}
 	}
-	return client.New(s.url, client.WithAdminSecret(string(s.secret)), client.WithHTTPClient(&adminDoer{s}))
+	return &http.Client{
+		Transport: transport,
+		// A request to another place would have the credentials.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}, nil
 }
 
 // dialled returns a transport that connects to the server.
@@ -255,16 +279,17 @@ func (e *replyError) Error() string {
 }
 
 // adminDoer sends the requests of a client. It implements client.HttpRequestDoer.
-type adminDoer struct{ server adminServer }
+type adminDoer struct {
+	server adminServer
+	web    *http.Client
+}
 
 // Do implements client.HttpRequestDoer.
 func (d *adminDoer) Do(request *http.Request) (*http.Response, error) {
-	web := &http.Client{
-		Transport: d.server.transport,
-		// It would take credentials along.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	response, err := d.web.Do(request) //nolint:gosec // the operator names the server
+	if ctx := request.Context(); err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx) // the user has interrupted the command
 	}
-	response, err := web.Do(request) //nolint:gosec // the operator names the server
 	if failed, ok := errors.AsType[*url.Error](err); ok {
 		return nil, fmt.Errorf("the server at %s does not answer: %w%s", d.server.url, failed.Err, d.server.hint)
 	}
@@ -281,49 +306,15 @@ func (d *adminDoer) Do(request *http.Request) (*http.Response, error) {
 
 // errorOf returns the error of a response that is no success.
 func (d *adminDoer) errorOf(response *http.Response) error {
-	failed := &replyError{status: response.StatusCode, requestID: printable(response.Header.Get("X-Request-Id"))}
+	message, err := remote.MessageOf(response)
+	failed := &replyError{
+		status: response.StatusCode, message: message,
+		requestID: remote.Printable(response.Header.Get("X-Request-Id")),
+	}
 	if response.StatusCode == http.StatusUnauthorized && response.Request.Header.Get("Admin-Auth") != "" {
 		failed.hint = ": the admin secret is from " + d.server.secretFrom
 	}
-	content, err := io.ReadAll(io.LimitReader(response.Body, maxErrorReply))
-	if err != nil {
-		return errors.Join(failed, err)
-	}
-	var reply struct {
-		Message string
-		Meta    json.RawMessage
-	}
-	if json.Unmarshal(content, &reply) != nil {
-		return failed // no server of this API has sent it
-	}
-	failed.message = printable(reply.Message)
-	var details client.ErrorDetails
-	if json.Unmarshal(reply.Meta, &details) == nil {
-		for _, each := range details.Errors {
-			failed.message += printable(fmt.Sprintf("; %s: %s", each.Path, each.Reason))
-		}
-	}
-	return failed
-}
-
-// printable removes what a terminal could take for a command.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, text)
-}
-
-// printableLines is printable for a text of several lines.
-func printableLines(text string) string {
-	lines := strings.Split(text, "\n")
-	for i := range lines {
-		indent := len(lines[i]) - len(strings.TrimLeft(lines[i], "\t"))
-		lines[i] = lines[i][:indent] + printable(lines[i][indent:])
-	}
-	return strings.Join(lines, "\n")
+	return errors.Join(failed, err)
 }
 
 // replyBody is the body of a response, whose errors say so.

@@ -182,7 +182,7 @@ func remoteServer(flags *adminFlags) (*remote.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	calls, err := plainClient(named)
+	calls, err := named.plainClient()
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +207,7 @@ func (p *desiredParams) apply(ctx context.Context, plan *desired.Plan, to *remot
 				at = change.Place + ": "
 			}
 			fmt.Fprintf(p.std.Log, "gatehouse: %s%s %s %s of organisation %q failed: %s\n",
-				at, change.Action, change.Kind, printable(change.ID), change.Organisation, printable(cause.Error()))
+				at, change.Action, change.Kind, remote.Printable(change.ID), change.Organisation, remote.Printable(cause.Error()))
 		},
 		Created: keys.add,
 	})
@@ -236,8 +236,8 @@ func (p *desiredParams) print(plan *desired.Plan, to string) error {
 		if err := output.Write(p.std.Out, *p.format, plan.Changes, []output.Column[*desired.Change]{
 			{Heading: "ACTION", Text: func(c *desired.Change) string { return c.Action }},
 			{Heading: "KIND", Text: func(c *desired.Change) string { return c.Kind }},
-			{Heading: "ORGANISATION", Text: func(c *desired.Change) string { return printable(c.Organisation) }},
-			{Heading: "ID", Text: func(c *desired.Change) string { return printable(c.ID) }},
+			{Heading: "ORGANISATION", Text: func(c *desired.Change) string { return remote.Printable(c.Organisation) }},
+			{Heading: "ID", Text: func(c *desired.Change) string { return remote.Printable(c.ID) }},
 			{Heading: "DIFFERENCES", Text: func(c *desired.Change) string { return describeDifferences(c.Differences) }},
 		}); err != nil {
 			return err
@@ -260,7 +260,7 @@ func (p *desiredParams) print(plan *desired.Plan, to string) error {
 func describeDifferences(all []desired.Difference) string {
 	var words []string
 	for _, difference := range all[:min(len(all), maxDifferences)] {
-		words = append(words, printable(difference.String()))
+		words = append(words, remote.Printable(difference.String()))
 	}
 	if more := len(all) - maxDifferences; more > 0 {
 		words = append(words, fmt.Sprintf("and %d more", more))

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"gatehouse/internal/cli/contractcmd"
+	"gatehouse/internal/remote"
 )
 
 // Exit statuses. A Ctrl-C in the first milliseconds, before main handles signals, ends the program as it ends every
@@ -42,6 +43,16 @@ func Run(ctx context.Context, args []string, std Streams) int {
 		return status.ExitStatus()
 	}
 	return exitFailed
+}
+
+// printableLines returns a text without the control characters that a server may have put into its lines.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		indent := len(lines[i]) - len(strings.TrimLeft(lines[i], "\t"))
+		lines[i] = lines[i][:indent] + remote.Printable(lines[i][indent:])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // New returns the command gatehouse with all its subcommands.

@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"gatehouse/client"
 	"gatehouse/internal/cli/output"
 	"gatehouse/internal/config"
 	"gatehouse/internal/remote"
@@ -100,7 +97,7 @@ func copyServer(ctx context.Context, p copyParams) (err error) {
 		Organisation: p.organisation,
 		Failed: func(f replicate.Failure) {
 			fmt.Fprintf(p.std.Log, "gatehouse: %s %s of organisation %q was not copied: %s\n",
-				f.Kind, printable(f.ID), f.Organisation, printable(f.Reason))
+				f.Kind, remote.Printable(f.ID), f.Organisation, remote.Printable(f.Reason))
 		},
 		Done: func(_, all int) {
 			if progress == nil {
@@ -120,13 +117,13 @@ func (p copyParams) servers() (from, to *remote.Server, err error) {
 	source, target := remote.Config{SpoolDir: p.spoolDir}, remote.Config{SpoolDir: p.spoolDir}
 	p.from.timeout, p.to.timeout = p.timeout, p.timeout
 	if p.from.secret, err = config.ReadSecretFile(p.fromFile); err == nil {
-		source.Client, err = plainClient(p.from)
+		source.Client, err = p.from.plainClient()
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("source: %w", err)
 	}
 	if p.to.secret, err = config.ReadSecretFile(p.toFile); err == nil {
-		target.Client, err = plainClient(p.to)
+		target.Client, err = p.to.plainClient()
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("target: %w", err)
@@ -158,24 +155,6 @@ func failedObjects(n int) error {
 		return nil
 	}
 	return fmt.Errorf("objects that were not stored: %d", n)
-}
-
-// plainClient returns a client of a server whose calls return every response.
-func plainClient(server adminServer) (*client.ClientWithResponses, error) {
-	parsed, err := url.Parse(server.url)
-	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-		return nil, fmt.Errorf("%q is no URL like http://127.0.0.1:3000", server.url)
-	}
-	transport, err := server.dialled()
-	if err != nil {
-		return nil, err
-	}
-	web := &http.Client{
-		Transport: transport,
-		// It would take credentials along.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return client.New(server.url, client.WithAdminSecret(string(server.secret)), client.WithHTTPClient(web))
 }
 
 // print prints the report of a copy, which is complete unless an error has ended it.
@@ -227,6 +206,6 @@ func printLines(out io.Writer, heading string, lines []string) {
 	}
 	fmt.Fprintf(out, "\n%s\n", heading)
 	for _, line := range lines {
-		fmt.Fprintf(out, "  %s\n", printable(line))
+		fmt.Fprintf(out, "  %s\n", remote.Printable(line))
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"gatehouse/internal/cli/output"
 	"gatehouse/internal/config"
 	"gatehouse/internal/jsondoc"
+	"gatehouse/internal/remote"
 )
 
 // resource is a kind of objects that commands list, get and delete.
@@ -363,7 +364,7 @@ func text(compact json.RawMessage, path []string) string {
 	case !ok || string(value) == "null":
 		return ""
 	case strings.HasPrefix(string(value), `"`):
-		return printable(jsondoc.String(compact, path...))
+		return remote.Printable(jsondoc.String(compact, path...))
 	}
 	return string(value)
 }

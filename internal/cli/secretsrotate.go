@@ -10,6 +10,7 @@ import (
 
 	"gatehouse/client"
 	"gatehouse/internal/config"
+	"gatehouse/internal/remote"
 )
 
 // newSecrets returns the command secrets.
@@ -74,22 +75,24 @@ func (r *rotation) run(ctx context.Context, cfg *config.Config) error {
 	if r.node { // with the admin secret that is valid until the server reads the new one
 		gateways, unknown = r.gateways(ctx)
 	}
+	var failed error
 	if r.admin {
 		if err := r.replace(cfg.Server.DataDir, "admin secret", adminSecretFile); err != nil {
 			return err
 		}
 	}
 	if r.node {
-		if err := r.replace(cfg.Server.DataDir, "node secret", nodeSecretFile); err != nil {
-			return err
+		failed = r.replace(cfg.Server.DataDir, "node secret", nodeSecretFile)
+		if failed != nil && !r.admin {
+			return failed
 		}
 	}
 	fmt.Fprintf(r.out, "send SIGHUP to each server whose data directory is %s, or restart it: until then, "+
 		"the old secrets are valid, and the new ones are not\n", cfg.Server.DataDir)
-	if r.node {
+	if r.node && failed == nil {
 		r.describeGateways(gateways, unknown)
 	}
-	return nil
+	return failed
 }
 
 // checkStored returns an error if a secret is set by something else than its file in the data directory.
@@ -147,7 +150,7 @@ func (r *rotation) describeGateways(gateways []client.Node, unknown error) {
 	default:
 		fmt.Fprintf(r.out, "these gateways %s:\n", need)
 		for _, each := range gateways {
-			fmt.Fprintf(r.out, "  %s on %s\n", printable(each.Id), printable(each.Hostname))
+			fmt.Fprintf(r.out, "  %s on %s\n", remote.Printable(each.Id), remote.Printable(each.Hostname))
 		}
 	}
 }

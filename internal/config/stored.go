@@ -69,7 +69,7 @@ func generateSecret(path string, prepare func(*os.File) error) (StoredSecret, er
 }
 
 // RotateSecret replaces the secret in the file name of the data directory dir, or makes the file if it is lost. The new
-// file has the owner of the old one or of the directory, which is the account of the server, whoever calls
+// file has the owner of the old one, or else of the directory: the account of the server, also if root calls
 // RotateSecret.
 func RotateSecret(dir, name string) (StoredSecret, error) {
 	path := filepath.Join(dir, name)

@@ -134,17 +134,34 @@ func (w *writer) list(ctx context.Context, kind remote.Kind, organisation string
 
 // file writes a document.
 func (w *writer) file(kind remote.Kind, name string, doc json.RawMessage) error {
-	path := filepath.Join(w.folder, name+".json")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
 	var text bytes.Buffer
 	if err := json.Indent(&text, doc, "", "  "); err != nil {
 		return err
 	}
 	text.WriteByte('\n')
+	file, err := create(filepath.Join(w.folder, name))
+	if err != nil {
+		return err
+	}
 	w.count[kind]++
-	return os.WriteFile(path, text.Bytes(), 0o600)
+	_, err = file.Write(text.Bytes())
+	return errors.Join(err, file.Close())
+}
+
+// create creates a file, whose name has a number if another document's has the same: an ID may be chosen to look like
+// the name that fileName makes of another one.
+func create(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	name := path
+	for n := 2; ; n++ {
+		file, err := os.OpenFile(name+".json", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if !errors.Is(err, os.ErrExist) {
+			return file, err
+		}
+		name = fmt.Sprintf("%s.%d", path, n)
+	}
 }
 
 // plainName matches what is a name of a file everywhere.

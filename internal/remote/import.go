@@ -128,7 +128,7 @@ func (i *Import) result(ctx context.Context, batch []json.RawMessage, reply json
 	case !refused:
 		return nil
 	case len(batch) == 1:
-		return i.refuse(batch[0], &Error{i.operation(), http.StatusOK, printable(imported.Message)})
+		return i.refuse(batch[0], &Error{i.operation(), http.StatusOK, Printable(imported.Message)})
 	}
 	for _, doc := range batch {
 		if imported.stored(i.kind, doc) {

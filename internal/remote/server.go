@@ -14,7 +14,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"gatehouse/client"
@@ -144,8 +143,6 @@ func IsFatal(err error) bool {
 }
 
 const (
-	// maxErrorReply is how much of a response with an error is read, in bytes.
-	maxErrorReply = 1 << 20
 	// maxReply is how much of a response about one object is read, in bytes. It is larger than any document that a server
 	// accepts by default.
 	maxReply = 64 << 20
@@ -213,34 +210,6 @@ func (s *Server) body(ctx context.Context, c call) (json.RawMessage, error) {
 // errorOf returns the error of a response that is no success, and closes its body.
 func errorOf(operation string, response *http.Response) error {
 	defer response.Body.Close()
-	failed := &Error{Operation: operation, Status: response.StatusCode}
-	content, err := io.ReadAll(io.LimitReader(response.Body, maxErrorReply))
-	if err != nil {
-		return errors.Join(failed, err)
-	}
-	var reply struct {
-		Message string
-		Meta    json.RawMessage
-	}
-	if json.Unmarshal(content, &reply) != nil {
-		return failed // no server of this API has sent it
-	}
-	failed.Message = printable(reply.Message)
-	var details client.ErrorDetails
-	if json.Unmarshal(reply.Meta, &details) == nil {
-		for _, each := range details.Errors {
-			failed.Message += printable(fmt.Sprintf("; %s: %s", each.Path, each.Reason))
-		}
-	}
-	return failed
-}
-
-// printable removes what a terminal could take for a command.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, text)
+	message, err := MessageOf(response)
+	return errors.Join(&Error{operation, response.StatusCode, message}, err)
 }
