@@ -68,7 +68,7 @@ func TestHostileSource(t *testing.T) {
 	status, out, log := copyOf(copiedOrganisation)
 	require.Equal(t, 1, status, out)
 	require.Contains(t, log, `organisation key `+copiedOrganisation+` of organisation "`+copiedOrganisation+`" was not copied: `)
-	require.Contains(t, log, `it is of organisation "`+victimOrganisation+`"`)
+	require.Contains(t, log, `it is about organisation "`+victimOrganisation+`"`)
 	require.Regexp(t, `(?m)^organisations +1 +0 +0 +0$`, out)
 
 	users := to.users()
@@ -84,7 +84,7 @@ func TestHostileSource(t *testing.T) {
 
 	status, out, log = copyOf(emptyOrganisation) // whose document is another's
 	require.Equal(t, 1, status, out)
-	require.Contains(t, log, `it is of organisation "`+victimOrganisation+`"`)
+	require.Contains(t, log, `it is about organisation "`+victimOrganisation+`"`)
 	_, organisations := to.get("/admin/organisations", "Admin-Auth", to.adminSecret())
 	require.Contains(t, organisations, `"victim"`)
 	require.NotContains(t, organisations, `"evil"`)

@@ -10,11 +10,11 @@ import (
 	"gatehouse/client"
 )
 
-// maxErrorReply is how much of a response with an error is read, in bytes: thousands of problems fit.
+// maxErrorReply is the number of bytes of a response with an error that are read, enough for thousands of problems.
 const maxErrorReply = 1 << 20
 
-// MessageOf returns the message of a response that is no success, with what it says about parts of the request. It is
-// printable, and "" if no server of the Admin API has sent the response. MessageOf reads the body and does not close it.
+// MessageOf returns the message of an error response, with the problems that it lists. The message is printable, and ""
+// if the body is not one of the Admin API. MessageOf reads the body and does not close it.
 func MessageOf(response *http.Response) (string, error) {
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxErrorReply))
 	if err != nil {
@@ -37,7 +37,7 @@ func MessageOf(response *http.Response) (string, error) {
 	return Printable(message), nil
 }
 
-// Printable removes the control characters of a text that a server sent, which a terminal could execute.
+// Printable removes the control characters from a text that a server sent, because a terminal would interpret them.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {
