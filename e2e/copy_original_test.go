@@ -140,10 +140,10 @@ func TestCopyFromOriginal(t *testing.T) {
 		status, out, log := copiedFrom(from, to)
 		require.Zero(t, status, log)
 		require.Regexp(t, `(?m)^organisations +`+counts+`$`, out)
-		require.Contains(t, out, "  organisation keys: the server does not give them: GET /admin/org/keys: 404 Not Found: Could not retrieve keys\n")
-		require.Contains(t, out, "  users: the server does not give them: GET /admin/users: 200 OK: the response has no list \"users\"")
-		require.Contains(t, out, "  APIs: the server does not give them: GET /admin/apis: 200 OK: the response has no list \"apis\"")
-		require.Contains(t, out, "  policies: the server does not give them: GET /admin/policies: 404 Not Found\n")
+		require.Contains(t, out, "  organisation keys: the server does not list them: GET /admin/org/keys: 404 Not Found: Could not retrieve keys\n")
+		require.Contains(t, out, "  users: the server does not list them: GET /admin/users: 200 OK: the response has no list \"users\"")
+		require.Contains(t, out, "  APIs: the server does not list them: GET /admin/apis: 200 OK: the response has no list \"apis\"")
+		require.Contains(t, out, "  policies: the server does not list them: GET /admin/policies: 404 Not Found\n")
 		require.Contains(t, out, "--from-access-key-file")
 	}
 	_, organisations := to.get("/admin/organisations/"+originalOrganisation, "Admin-Auth", to.adminSecret())
@@ -185,7 +185,7 @@ func TestCopyFromOriginalWithAccessKeys(t *testing.T) {
 	status, out, log = copiedFrom(from, fresh, "63da42beed3840bd4cfe69fe3705c9b9")
 	require.Zero(t, status, log)
 	require.Regexp(t, `(?m)^APIs +1 +0 +0 +0$`, out)
-	require.Contains(t, out, `no access key is of organisation "`+otherOriginal+`", or of a super user`)
+	require.Contains(t, out, `no access key belongs to a user of organisation "`+otherOriginal+`", or to a super user`)
 
 	status, _, log = copiedFrom(from, fresh, "wrong")
 	require.Equal(t, 1, status)

@@ -194,7 +194,7 @@ func TestDoctorPrivileges(t *testing.T) {
 		"not the owner, upgrade": {as(old, ofOld), "fault", `OWNERSHIP on apis.*without which the server does not work`},
 		"may only read":          {as(current, reader), "fault", `lacks INSERT on organisations, UPDATE on organisations, without`},
 		"may not create":         {as(empty, newcomer), "fault", `lacks CREATE on schema public`},
-		"no schema":              {as(empty, none) + " options='-c search_path=nothing'", "fault", `may use no schema`},
+		"no schema":              {as(empty, none) + " options='-c search_path=nothing'", "fault", `USAGE on no schema`},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -266,7 +266,7 @@ func TestDoctorReplication(t *testing.T) {
 		return storetest.Value[int](t, pair.URL("postgres"), `SELECT count(*) FROM pg_stat_replication`) == 0
 	})
 	run = examine(t, url)
-	run.has(name, "fault", "no standby is there that commits wait for")
+	run.has(name, "fault", "no synchronous standby is connected")
 	run.only(name)
 }
 

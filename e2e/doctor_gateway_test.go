@@ -133,7 +133,7 @@ func TestDoctorWithForeignGateway(t *testing.T) {
 		gateway := start(t, s, testNodeSecret)
 		gateway.WaitReady(t, bound)
 		run := look(t, gateway)
-		run.has(name, "ok", "1 registered here; there are no APIs")
+		run.has(name, "ok", "1 registered here; without an active API")
 		run.only("secrets")
 	})
 }

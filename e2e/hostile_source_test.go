@@ -68,7 +68,7 @@ func TestHostileSource(t *testing.T) {
 	status, out, log := copyOf(copiedOrganisation)
 	require.Equal(t, 1, status, out)
 	require.Contains(t, log, `organisation key `+copiedOrganisation+` of organisation "`+copiedOrganisation+`" was not copied: `)
-	require.Contains(t, log, `it is of organisation "`+victimOrganisation+`"`)
+	require.Contains(t, log, `it is about organisation "`+victimOrganisation+`"`)
 	require.Regexp(t, `(?m)^organisations +1 +0 +0 +0$`, out)
 
 	users := to.users()
@@ -84,7 +84,7 @@ func TestHostileSource(t *testing.T) {
 
 	status, out, log = copyOf(emptyOrganisation) // whose document is another's
 	require.Equal(t, 1, status, out)
-	require.Contains(t, log, `it is of organisation "`+victimOrganisation+`"`)
+	require.Contains(t, log, `it is about organisation "`+victimOrganisation+`"`)
 	_, organisations := to.get("/admin/organisations", "Admin-Auth", to.adminSecret())
 	require.Contains(t, organisations, `"victim"`)
 	require.NotContains(t, organisations, `"evil"`)
@@ -138,7 +138,7 @@ func TestLinkedFolders(t *testing.T) {
 	require.NoError(t, os.Symlink(folder, filepath.Join(elsewhere, "apis", "loop")))
 	status, _, log = s.admin("diff", "-f", folder)
 	require.Equal(t, 1, status)
-	require.Contains(t, log, "loop leads to the folder "+folder+", which is read already")
+	require.Contains(t, log, "loop leads to the folder "+folder+", which has been read already")
 	require.NoError(t, os.Remove(filepath.Join(elsewhere, "apis", "loop")))
 
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(folder, "policies", "gone")))
@@ -182,7 +182,7 @@ func TestPruneAfterRefusal(t *testing.T) {
 	status, out, log := s.admin("apply", "-f", renamed, "--prune", "apis")
 	require.Equal(t, 1, status)
 	require.Contains(t, log, "the id belongs to another organisation")
-	require.Contains(t, log, `delete API old of organisation "`+emptyOrganisation+`" failed: it stays, because the server has refused other changes`)
+	require.Contains(t, log, `delete API old of organisation "`+emptyOrganisation+`" failed: not deleted, because the server has refused other changes`)
 	require.Contains(t, out, "0 created, 0 updated, 0 deleted, 1 unchanged\n")
 	_, apis := s.get("/admin/apis", "Admin-Auth", s.adminSecret())
 	require.Contains(t, apis, `"old"`)

@@ -359,7 +359,7 @@ func TestPostgresUpgradeRefused(t *testing.T) {
 		t.Parallel()
 		s := dataAtRest(t)
 		require.NoError(t, os.WriteFile(filepath.Join(s.dir, "postgres", "PG_VERSION"), []byte("99\n"), 0o600))
-		require.Contains(t, s.requireUpgradeFails("--new-bin", programs), "a data directory cannot go back")
+		require.Contains(t, s.requireUpgradeFails("--new-bin", programs), "a data directory cannot be downgraded")
 		require.Contains(t, s.requireUpgradeFails(), "apt-get install postgresql-99")
 	})
 

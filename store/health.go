@@ -55,11 +55,11 @@ var errClosed = errors.New("the store is closed")
 type healthCheck struct {
 	shared singleflight.Group
 
-	mu     sync.Mutex // guards the fields below, for the time of a check, which is at most healthTimeout
-	conn   *pgx.Conn  // nil if there is none yet, or it has failed
+	mu   sync.Mutex // guards the fields below, for the time of a check, which is at most healthTimeout
+	conn *pgx.Conn  // nil if there is none yet, or it has failed
 	// pooling is that of the connection. Settings would remain in sessions that belong to a transaction.
 	pooling Pooling
-	closed bool
+	closed  bool
 	// written is when a write was last tried, and unwritable the error of that.
 	written    time.Time
 	unwritable error

@@ -247,7 +247,9 @@ func (s *Store) Health(ctx context.Context) (health Health, err error) {
 }
 
 // Answers reports whether the database answers within two seconds. It needs no connection of the pool.
-func (s *Store) Answers(ctx context.Context) bool { return s.health.answers(ctx, s.connections.alone) == nil }
+func (s *Store) Answers(ctx context.Context) bool {
+	return s.health.answers(ctx, s.connections.alone) == nil
+}
 
 // NewNodeNonce returns a nonce for an answer to a gateway. It is not stored: the gateway sends it back, but nothing
 // depends on it (docs/behaviour.md#registration).

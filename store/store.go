@@ -117,7 +117,9 @@ func Open(ctx context.Context, cfg Config) (s *Store, err error) {
 	}
 	limits := deadlines{
 		cmp.Or(cfg.StatementTimeout, defaultStatementTimeout),
-		func(ctx context.Context, pid uint32) (bool, error) { return s.health.executes(ctx, pid, s.connections.alone) },
+		func(ctx context.Context, pid uint32) (bool, error) {
+			return s.health.executes(ctx, pid, s.connections.alone)
+		},
 		slowStatements{cfg.SlowStatement, cfg.Slow},
 	}
 	s.connections = newConnector(config, limits, cfg.tracers()...)

@@ -99,9 +99,9 @@ func copyServer(ctx context.Context, p copyParams) (err error) {
 			fmt.Fprintf(p.std.Log, "gatehouse: %s %s of organisation %q was not copied: %s\n",
 				f.Kind, remote.Printable(f.ID), f.Organisation, remote.Printable(f.Reason))
 		},
-		Done: func(_, all int) {
+		Done: func(organisations int) {
 			if progress == nil {
-				progress = newRowProgress(p.std.Log, "copying organisations", int64(all))
+				progress = newRowProgress(p.std.Log, "copying organisations", int64(organisations))
 			}
 			progress.add()
 		},

@@ -47,7 +47,7 @@ type Listener struct {
 	open    int
 	changes int // counts changes of the states of connections
 	clients map[netip.Prefix]*client
-	// further is the sum of those of all clients.
+	// further is the sum of client.further over all clients.
 	further         int
 	refusedRequests lines
 
@@ -63,7 +63,7 @@ type client struct {
 	further int
 }
 
-// count is the number of connections, and of requests that count as some.
+// count returns the number of connections, including the requests that count as connections.
 func (c *client) count() int { return len(c.conns) + c.further }
 
 // NewListener returns a listener that limits the connections of another one.

@@ -5,10 +5,9 @@ import (
 	"net/http"
 )
 
-// Requests returns a handler that limits the requests of HTTP/2 in progress, of which a connection may have many, each
-// with its headers and its part of a response. Those of a connection after the first count as connections of its
-// client: when there are as many as Config.PerClient or Config.Total allows, a further one is refused. No connection is
-// closed for one, and a connection of HTTP/1 has one request at a time.
+// Requests returns a handler that limits the HTTP/2 requests in progress. Each request of a connection after the first
+// counts as a connection of its client. If Config.PerClient or Config.Total is reached, further requests are handled by
+// refused; no connection is closed. HTTP/1 is not limited: a connection has one request at a time.
 func Requests(next, refused http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor < 2 {
@@ -22,12 +21,12 @@ func Requests(next, refused http.Handler) http.Handler {
 		}
 		defer end()
 		next.ServeHTTP(w, r)
-		// net/http would send the end of the response after this function, as long as the client does not receive it.
-		_ = http.NewResponseController(w).Flush() // an error says that the client has gone
+		// Without Flush, net/http would send the response after end: a client that does not receive it would not be counted.
+		_ = http.NewResponseController(w).Flush() // it fails only if the client has disconnected
 	})
 }
 
-// begin counts the request with a context. It returns false if the client has too many.
+// begin counts a request, whose context has its connection. ok is false if the client has too many requests.
 func begin(ctx context.Context) (end func(), ok bool) {
 	c, counted := ctx.Value(connKey{}).(*conn)
 	if !counted || c == nil {

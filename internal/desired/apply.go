@@ -11,7 +11,7 @@ import (
 	"gatehouse/internal/remote"
 )
 
-// NewUser is a user that was created, with the access key that the server has made.
+// NewUser is a user that was created, with the access key that the server has generated.
 type NewUser struct {
 	Organisation string `json:"org_id"`
 	EmailAddress string `json:"email_address"`
@@ -19,11 +19,11 @@ type NewUser struct {
 	AccessKey    string `json:"access_key"`
 }
 
-// ApplyOptions are what Plan.Apply reports to.
+// ApplyOptions are the functions that Plan.Apply calls.
 type ApplyOptions struct {
 	// Failed is called for each change that the server refuses.
 	Failed func(*Change, error)
-	// Created is called for each user who was created. An error ends the application.
+	// Created is called for each user that was created. An error ends Apply.
 	Created func(NewUser) error
 }
 
@@ -41,13 +41,13 @@ func (a *applier) failed(change *Change, cause error) {
 	a.opts.Failed(change, cause)
 }
 
-// errKept is the error of a deletion that is left out because another change was refused: what is deleted may be what
-// the refused object was to replace.
-var errKept = errors.New("it stays, because the server has refused other changes")
+// errNotDeleted is the error of a deletion that is skipped because the server has refused another change: the refused
+// object may have been meant to replace the deleted one.
+var errNotDeleted = errors.New("not deleted, because the server has refused other changes")
 
-// Apply changes the server: first it creates and updates objects, those before that others refer to, and then it
-// deletes. A change that the server refuses is reported, and the others are applied, but nothing is deleted. The error
-// is one that ended it.
+// Apply changes the server: first it creates and updates objects, each kind before those that refer to it, and then it
+// deletes in the opposite order. A change that the server refuses is reported, and the others are applied, but nothing
+// is deleted. The error is one that ended Apply.
 func (p *Plan) Apply(ctx context.Context, server *remote.Server, opts ApplyOptions) error {
 	a := applier{server: server, opts: opts}
 	kinds := remote.Kinds()
@@ -56,15 +56,15 @@ func (p *Plan) Apply(ctx context.Context, server *remote.Server, opts ApplyOptio
 			return err
 		}
 	}
-	keep := a.failures > 0
+	refused := a.failures > 0
 	slices.Reverse(kinds)
 	for _, kind := range kinds {
 		for _, change := range p.of(kind, Delete) {
-			if keep {
-				opts.Failed(change, errKept)
+			if refused {
+				opts.Failed(change, errNotDeleted)
 				continue
 			}
-			if err := a.refused(change, a.delete(ctx, change)); err != nil {
+			if err := a.report(change, a.delete(ctx, change)); err != nil {
 				return err
 			}
 		}
@@ -82,8 +82,8 @@ func (p *Plan) of(kind remote.Kind, actions ...string) (found []*Change) {
 	return found
 }
 
-// refused reports an error that is about one object, and returns any other.
-func (a *applier) refused(change *Change, err error) error {
+// report reports an error that is about one object, and returns any other.
+func (a *applier) report(change *Change, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -110,14 +110,14 @@ func (a *applier) save(ctx context.Context, kind remote.Kind, changes []*Change)
 			session, _ := jsondoc.Get(change.doc.JSON, "data") // Checks require it
 			err = a.server.SaveKey(ctx, jsondoc.Set(session, "org_id", jsondoc.Quote(change.Organisation)))
 		}
-		if err := a.refused(change, err); err != nil {
+		if err := a.report(change, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// importAll imports APIs or policies. The import replaces those that exist: gateways never miss one.
+// importAll imports APIs or policies. The import replaces those that exist, so that gateways have them at all times.
 func (a *applier) importAll(ctx context.Context, kind remote.Kind, changes []*Change) error {
 	byID := map[string]*Change{}
 	imported := a.server.Import(kind, func(doc json.RawMessage, cause error) {
@@ -133,8 +133,8 @@ func (a *applier) importAll(ctx context.Context, kind remote.Kind, changes []*Ch
 	return imported.Flush(ctx)
 }
 
-// withStoredID returns a document with the ID in the database that the server has made for it, if the file has none:
-// without it, an import would make another.
+// withStoredID returns a document with the database ID of the stored one, unless the file sets an ID: the server would
+// generate another one for an import without it.
 func withStoredID(kind remote.Kind, doc, stored json.RawMessage) json.RawMessage {
 	if stored == nil {
 		return doc

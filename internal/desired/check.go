@@ -16,10 +16,10 @@ import (
 	"gatehouse/internal/remote"
 )
 
-// checkedDepth is how deep a document may nest. The server may allow less.
+// checkedDepth is the maximum nesting depth of a document. The server may allow less.
 const checkedDepth = 5_000
 
-// Checks check documents as a server does that has the contract.
+// Checks validate documents as a server with the contract does.
 type Checks struct {
 	documents map[remote.Kind]*apidef.Check
 	schemas   map[remote.Kind]*openapi3.Schema
@@ -47,7 +47,7 @@ func NewChecks(known *contract.Contract) (*Checks, error) {
 	return c, nil
 }
 
-// check adds the faults of documents.
+// check validates documents, and adds their faults.
 func (c *Checks) check(documents []*Document, faults *FaultsError) {
 	first := map[string]*Document{}
 	for _, doc := range documents {
@@ -67,7 +67,7 @@ func (c *Checks) check(documents []*Document, faults *FaultsError) {
 	}
 }
 
-// contract adds what the contract refuses.
+// contract validates a document by the contract.
 func (c *Checks) contract(doc *Document, faults *FaultsError) {
 	if check := c.documents[doc.Kind]; check != nil {
 		_, problems, err := check.Import(nil, doc.JSON)
@@ -109,7 +109,7 @@ func nameOf(pointer string) string {
 
 var objectID = regexp.MustCompile(`^[0-9a-f]{24}$`)
 
-// checkIDs adds what a document lacks to be found again.
+// checkIDs requires the IDs by which the next Apply finds the object of a document.
 func checkIDs(doc *Document, faults *FaultsError) {
 	switch doc.Kind {
 	case remote.Organisation:
@@ -123,11 +123,11 @@ func checkIDs(doc *Document, faults *FaultsError) {
 	case remote.API:
 		if doc.ID == "" {
 			faults.addf(doc.place("/api_definition"),
-				"/api_definition/api_id: is missing, and the server would make another one each time")
+				"/api_definition/api_id: is missing, and the server would generate another one each time")
 		}
 	case remote.Policy:
 		if doc.ID == "" {
-			faults.addf(doc.place(""), "/id or /_id: is missing, and the server would make another one each time")
+			faults.addf(doc.place(""), "/id or /_id: is missing, and the server would generate another one each time")
 		}
 	case remote.Key:
 		if named := jsondoc.String(doc.JSON, "data", "org_id"); named != "" && named != doc.Organisation {
@@ -139,11 +139,11 @@ func checkIDs(doc *Document, faults *FaultsError) {
 	}
 }
 
-// checkUser adds what is wrong with a user.
+// checkUser validates the members of a user that the contract does not restrict.
 func checkUser(doc *Document, faults *FaultsError) {
 	address := jsondoc.String(doc.JSON, "email_address")
 	if parsed, err := mail.ParseAddress(address); err != nil || parsed.Address != address {
-		faults.addf(doc.place("/email_address"), "/email_address: is no e-mail address")
+		faults.addf(doc.place("/email_address"), "/email_address: is not an e-mail address")
 	}
 	if password := jsondoc.String(doc.JSON, "password"); password != "" {
 		faults.addf(doc.place("/password"), "/password: passwords are not stored from files: users set their own")
@@ -153,7 +153,7 @@ func checkUser(doc *Document, faults *FaultsError) {
 	}
 }
 
-// keys are what no other document may have.
+// keys returns the keys that must be unique among all documents.
 func (d *Document) keys() []string {
 	switch d.Kind {
 	case remote.User:

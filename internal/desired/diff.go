@@ -11,7 +11,7 @@ import (
 	"gatehouse/internal/remote"
 )
 
-// Difference is a member that differs. It has no values: documents have secrets.
+// Difference is a member that differs. It has no values, because documents contain secrets.
 type Difference struct {
 	// Change is "+" for a member that only the file has, "-" for one that only the server has, and "~" for one with
 	// different values.
@@ -20,20 +20,20 @@ type Difference struct {
 	Path string `json:"path"`
 }
 
-// String returns the difference in one word.
+// String returns the difference as one word, such as "~/name".
 func (d Difference) String() string { return d.Change + d.Path }
 
-// rules say what a comparison passes over.
+// rules define which differences a comparison ignores.
 type rules struct {
-	// ignored are the pointers of what the server sets, whatever the file has.
+	// ignored are the pointers to members that the server sets, regardless of the file.
 	ignored []string
-	// completed are the pointers of what the server adds if the file lacks it.
+	// completed are the pointers to members that the server adds if the file lacks them.
 	completed []string
-	// zeroes passes over members that only the server has, and that are empty: it completes documents with them.
+	// zeroes ignores empty members that only the server has: it completes documents with them.
 	zeroes bool
 }
 
-// rulesOf are the rules for the documents of a kind.
+// rulesOf returns the rules for the documents of a kind.
 func rulesOf(kind remote.Kind) rules {
 	switch kind {
 	case remote.Organisation:
@@ -55,7 +55,8 @@ func rulesOf(kind remote.Kind) rules {
 	}
 }
 
-// differences returns where the document of a file and that of the server differ as JSON values. Both are valid JSON.
+// differences returns the differences between the document of a file and that of the server, as JSON values. Both are
+// valid JSON.
 func differences(kind remote.Kind, wanted, stored json.RawMessage) []Difference {
 	switch kind {
 	case remote.User:
@@ -176,7 +177,8 @@ func sameNumber(a, b json.Number) bool {
 	return errX == nil && errY == nil && x == y
 }
 
-// isEmpty reports whether a value is what a server completes documents with: nothing, or an object of such values.
+// isEmpty reports whether a value is zero, as those are that a server completes documents with: null, false, 0, "",
+// an empty list, or an object of such values.
 func isEmpty(value any) bool {
 	switch value := value.(type) {
 	case nil:

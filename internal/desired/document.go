@@ -1,8 +1,8 @@
-// Package desired compares the state that is wanted, as files in the form that exports have, with that of a server of
-// the Admin API, changes the server, and writes such files.
+// Package desired compares a desired state, as files in the format of exports, with the state of a server of the Admin
+// API, changes the server to match, and writes such files.
 //
-// Load reads and checks all files, NewPlan reads what the server has and says what would change, and Plan.Apply changes
-// it. Documents are compared as JSON values, without what servers set themselves, and stored as the files have them.
+// Load reads and validates all files, NewPlan compares them with the server and returns the changes, and Plan.Apply
+// makes them. Documents are compared as JSON values, without members that servers set, and stored as in the files.
 package desired
 
 import (
@@ -23,11 +23,11 @@ type Place struct {
 // String returns the place as editors and compilers write it.
 func (p Place) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
 
-// Document is an object that is wanted.
+// Document is the document of a desired object.
 type Document struct {
 	Kind         remote.Kind
-	Organisation string // "" of a super user
-	ID           string // remote.IDOf
+	Organisation string // the ID; "" for a super user
+	ID           string // as remote.IDOf returns it
 	// JSON is the document without insignificant whitespace.
 	JSON json.RawMessage
 
@@ -35,13 +35,13 @@ type Document struct {
 	place func(pointer string) Place
 }
 
-// Fault is what is wrong at a place.
+// Fault is an error in a file.
 type Fault struct {
 	Place  Place
 	Reason string
 }
 
-// FaultsError is returned for files that are at fault. Nothing has been changed.
+// FaultsError is returned for files that have faults. Nothing has been changed.
 type FaultsError struct{ Faults []Fault }
 
 // Error implements error.

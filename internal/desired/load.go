@@ -24,18 +24,18 @@ type loader struct {
 	documents []*Document
 	faults    FaultsError
 	files     int
-	folders   []folder // that were read
+	folders   []folder // that have been read
 }
 
-// folder is a folder that was read.
+// folder is a folder that has been read.
 type folder struct {
 	path string
 	info fs.FileInfo
 }
 
 // Load reads the documents of a file, or of all files of a folder and its sub-folders, and checks them. The names of
-// the files end in .json, .yaml or .yml, and do not begin with a dot. Links are followed: a sub-folder that was left
-// out would look as if its objects were not wanted. The error is a *FaultsError if files are at fault.
+// the files end in .json, .yaml or .yml, and do not begin with a dot. Links are followed: the objects of a sub-folder
+// that was skipped could be deleted. The error is a *FaultsError if files have faults.
 func Load(path string, checks *Checks) ([]*Document, error) {
 	var l loader
 	if err := l.read(path); err != nil {
@@ -57,11 +57,11 @@ func (l *loader) read(path string) error {
 	if info.IsDir() {
 		return l.readFolder(path, info)
 	}
-	parse := readerOf(path)
+	parse := parserOf(path)
 	switch {
 	case parse == nil:
 		return nil
-	case !info.Mode().IsRegular(): // a pipe has no end before somebody writes to it
+	case !info.Mode().IsRegular(): // reading a pipe would block until another program writes to it
 		return fmt.Errorf("%s is not a regular file", path)
 	}
 	l.files++
@@ -73,11 +73,11 @@ func (l *loader) read(path string) error {
 	return nil
 }
 
-// readFolder reads all files of a folder, which may be linked to once.
+// readFolder reads all files of a folder. It returns an error if links lead to the same folder twice.
 func (l *loader) readFolder(path string, info fs.FileInfo) error {
 	for _, before := range l.folders {
 		if os.SameFile(before.info, info) {
-			return fmt.Errorf("%s leads to the folder %s, which is read already", path, before.path)
+			return fmt.Errorf("%s leads to the folder %s, which has been read already", path, before.path)
 		}
 	}
 	l.folders = append(l.folders, folder{path, info})
@@ -96,8 +96,8 @@ func (l *loader) readFolder(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// readerOf returns how a file is read, or nil if it is not.
-func readerOf(file string) func(l *loader, file string, text []byte) {
+// parserOf returns the function that parses a file, or nil for the name of a file that is not read.
+func parserOf(file string) func(l *loader, file string, text []byte) {
 	switch strings.ToLower(filepath.Ext(file)) {
 	case ".json":
 		return (*loader).readJSON
@@ -143,7 +143,7 @@ func (l *loader) addJSON(raw json.RawMessage, in value) error {
 	return err
 }
 
-// marker is the line between two documents of a YAML file.
+// marker matches the line between two documents of a YAML file.
 var marker = regexp.MustCompile(`(?m)^(---|\.\.\.)(\s|$)`)
 
 // readYAML reads the documents of a file.
@@ -166,14 +166,14 @@ func (l *loader) readYAML(file string, text []byte) {
 // onlyComments matches a document without a value.
 var onlyComments = regexp.MustCompile(`^(\s*(#.*)?(\n|$))*$`)
 
-// inYAMLMessage matches the place in messages of the YAML parser, of which the last is the one of the fault, and in
-// those of package oas; what follows is the fault.
+// inYAMLMessage matches a message of the YAML parser, whose last place is that of the fault, or of package oas. The
+// groups are line and column, or only the line, and the fault.
 var inYAMLMessage = regexp.MustCompile(`^.*(?:L(\d+)\.C(\d+)|^line (\d+) of the YAML): (.*)$`)
 
-// readYAMLDocument reads one document of a YAML file, which begins behind some lines.
+// readYAMLDocument reads one document of a YAML file, which begins after linesBefore lines.
 func (l *loader) readYAMLDocument(file string, text []byte, linesBefore int) {
 	if onlyComments.Match(text) {
-		return // as before the first marker, which the parser refuses
+		return // such as before the first marker; the parser returns an error for it
 	}
 	var node yaml.Node
 	err := yaml.Load(text, &node)
@@ -202,7 +202,7 @@ func (l *loader) readYAMLDocument(file string, text []byte, linesBefore int) {
 	l.faults.addf(place, "the document is not valid YAML: %s", reason)
 }
 
-// kinds are the kinds by a member that each document of them has.
+// kinds maps a member that only documents of one kind have to the kind.
 var kinds = []struct {
 	member string
 	kind   remote.Kind
@@ -213,7 +213,7 @@ var kinds = []struct {
 	{"key_id", remote.Key},
 }
 
-// add adds a document, or those of lists.
+// add adds a document, or the documents of an export.
 func (l *loader) add(doc json.RawMessage, in value) {
 	at := in.at
 	if doc[0] != '{' {

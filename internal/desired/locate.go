@@ -33,7 +33,7 @@ func steps(pointer string) []string {
 type content struct {
 	file  string
 	text  []byte
-	lines []int // where they begin, in the order of the text
+	lines []int // the offsets at which lines begin, ascending
 }
 
 func newContent(file string, text []byte) *content {
@@ -59,8 +59,8 @@ func (c *content) place(offset int) Place {
 // value is a value of a file.
 type value struct {
 	at locator
-	// elements returns the locators of the elements of the list at a pointer, by their positions. It is called once for a
-	// list: to look for each element from the start would take too long.
+	// elements returns the locators of the elements of the list at a pointer, by their positions. It is called once for
+	// each list, because a search for each element from the start would be quadratic.
 	elements func(pointer string) func(n int) locator
 }
 
@@ -87,7 +87,7 @@ func jsonLocator(c *content, start int) locator {
 	return func(pointer string) Place { return c.place(jsonOffset(c, start, pointer)) }
 }
 
-// jsonOffset returns where the value at a pointer, or the innermost value around it, begins.
+// jsonOffset returns the offset of the value at a pointer, or of the innermost value around it.
 func jsonOffset(c *content, start int, pointer string) int {
 	offset := start
 	for _, step := range steps(pointer) {
@@ -100,7 +100,7 @@ func jsonOffset(c *content, start int, pointer string) int {
 	return offset
 }
 
-// memberOffset returns where a member of an object, or an element of a list, begins.
+// memberOffset returns the offset of a member of an object, or of an element of a list.
 func memberOffset(value []byte, step string) (offset int, found bool) {
 	parsed := gjson.ParseBytes(value)
 	if !parsed.IsObject() && !parsed.IsArray() {
@@ -117,7 +117,7 @@ func memberOffset(value []byte, step string) (offset int, found bool) {
 	return offset, found
 }
 
-// inYAML returns the value of a YAML document that begins behind some lines of a file.
+// inYAML returns the value of a YAML document that begins after linesBefore lines of a file.
 func inYAML(file string, root *yaml.Node, linesBefore int) value {
 	at := yamlLocator(file, root, linesBefore)
 	return value{at, func(pointer string) func(n int) locator {

@@ -18,15 +18,15 @@ const (
 	Delete = "delete"
 )
 
-// Change is what has to be changed of one object.
+// Change is the change of one object.
 type Change struct {
 	Action       string `json:"action"`
 	Kind         string `json:"kind"`
 	Organisation string `json:"organisation"`
 	ID           string `json:"id"`
-	// Place is where the document is; "" for a deletion.
+	// Place is the place of the document, as file:line:column; "" for a deletion.
 	Place string `json:"place,omitempty"`
-	// Differences are where the documents differ, if the object exists.
+	// Differences are the differences between the documents of an update.
 	Differences []Difference `json:"differences,omitempty"`
 
 	kind   remote.Kind
@@ -34,13 +34,13 @@ type Change struct {
 	stored json.RawMessage // nil for a creation
 }
 
-// Plan is what has to be changed for a server to have what is wanted.
+// Plan contains the changes after which a server has the desired state.
 type Plan struct {
 	Changes []*Change `json:"changes"`
-	// Unchanged counts the documents that the server has.
+	// Unchanged counts the documents that do not differ from those of the server.
 	Unchanged int `json:"unchanged"`
-	// NotInFiles counts the objects that the server has and the files do not, of those organisations and kinds that the
-	// files have. They stay.
+	// NotInFiles counts the objects of the server that are not in the files, for the organisations and kinds that are.
+	// They are not deleted.
 	NotInFiles int `json:"not_in_files"`
 }
 
@@ -54,14 +54,14 @@ func (p *Plan) Count(action string) (n int) {
 	return n
 }
 
-// Options say what to plan.
+// Options configure NewPlan.
 type Options struct {
-	// Prune are the kinds of which objects are deleted that the files do not have, in organisations whose own document the
-	// files have.
+	// Prune has the kinds whose objects are deleted if they are not in the files, although the document of their
+	// organisation is.
 	Prune map[remote.Kind]bool
 }
 
-// Prunable are the kinds that Options.Prune may have. An organisation is never deleted.
+// Prunable returns the kinds that Options.Prune may have. Organisations are never deleted.
 func Prunable() []remote.Kind {
 	return []remote.Kind{remote.User, remote.API, remote.Policy, remote.Key}
 }
@@ -75,8 +75,8 @@ type planner struct {
 	faults FaultsError
 }
 
-// NewPlan compares documents with what a server has. The error is a *FaultsError for a document whose organisation
-// neither the files nor the server have.
+// NewPlan compares documents with those of a server. The error is a *FaultsError for a document whose organisation
+// is neither in the files nor on the server.
 func NewPlan(ctx context.Context, server *remote.Server, documents []*Document, opts Options) (*Plan, error) {
 	p := &planner{server: server, opts: opts, plan: &Plan{Changes: []*Change{}}}
 	wanted := map[string]map[remote.Kind][]*Document{}
@@ -96,7 +96,7 @@ func NewPlan(ctx context.Context, server *remote.Server, documents []*Document, 
 	return p.plan, p.faults.orNil()
 }
 
-// organisation compares what belongs to an organisation; "" is that of super users.
+// organisation compares an organisation and its objects; "" is the organisation of super users.
 func (p *planner) organisation(ctx context.Context, id string, wanted map[remote.Kind][]*Document) error {
 	own := wanted[remote.Organisation]
 	exists := true
@@ -129,8 +129,8 @@ func (p *planner) organisation(ctx context.Context, id string, wanted map[remote
 	return nil
 }
 
-// new adds the documents of an organisation that the server does not have. It is a fault if the files do not have it,
-// either.
+// new plans the creation of documents whose organisation the server does not have. They are faults unless the
+// organisation is in the files.
 func (p *planner) new(l listed, inFiles bool) {
 	for _, doc := range l.wanted {
 		if !inFiles {
@@ -142,7 +142,7 @@ func (p *planner) new(l listed, inFiles bool) {
 	}
 }
 
-// document adds what has to be changed of an object. stored is nil if the server does not have it.
+// document plans the change of an object. stored is nil if the server does not have it.
 func (p *planner) document(doc *Document, stored json.RawMessage) {
 	change := &Change{
 		Action: Create, Kind: string(doc.Kind), Organisation: doc.Organisation, ID: doc.ID, Place: doc.place("").String(),
@@ -158,7 +158,7 @@ func (p *planner) document(doc *Document, stored json.RawMessage) {
 	p.plan.Changes = append(p.plan.Changes, change)
 }
 
-// surplus adds an object that the files do not have.
+// surplus plans the deletion of an object that is not in the files, or counts it.
 func (p *planner) surplus(kind remote.Kind, organisation string, stored json.RawMessage, prune bool) {
 	if !prune {
 		p.plan.NotInFiles++
@@ -170,7 +170,7 @@ func (p *planner) surplus(kind remote.Kind, organisation string, stored json.Raw
 	})
 }
 
-// listed is what is wanted of a list of a server.
+// listed are the desired documents of one kind and one organisation.
 type listed struct {
 	kind         remote.Kind
 	organisation string
@@ -213,7 +213,7 @@ func (p *planner) list(ctx context.Context, l listed) (err error) {
 	return nil
 }
 
-// findKey is what a stored object and a document have in common: the ID that a server finds it by.
+// findKey returns the key that a stored object and its desired document have in common.
 func findKey(kind remote.Kind, doc json.RawMessage) string {
 	if kind == remote.Policy && jsondoc.String(doc, "_id") == "" && jsondoc.String(doc, "_id", "$oid") == "" {
 		return explicitKey(doc)
@@ -221,7 +221,7 @@ func findKey(kind remote.Kind, doc json.RawMessage) string {
 	return "id " + remote.IDOf(kind, doc)
 }
 
-// explicitKey is findKey for a policy that has no ID but the explicit one.
+// explicitKey returns findKey for a policy that has only the explicit ID.
 func explicitKey(policy json.RawMessage) string {
 	return "explicit " + strings.ToLower(jsondoc.String(policy, "id"))
 }

@@ -17,24 +17,25 @@ import (
 	"gatehouse/internal/remote"
 )
 
-// Written counts the documents that were written, by kind.
+// Written is the number of documents of one kind that were written.
 type Written struct {
 	Kind  string `json:"kind"`
 	Files int    `json:"files"`
 }
 
-// writer writes what a server has to files.
+// writer writes the documents of a server to files.
 type writer struct {
 	server *remote.Server
 	folder string
 	count  map[remote.Kind]int
 }
 
-// Write writes what a server has to a folder that does not exist or is empty: a folder for each organisation, and a
-// file for each document, indented and otherwise as the server has it. Users have no access keys, nor what the server
-// sets. organisation is the ID of the only organisation to write; "" writes all, and the super users.
+// Write writes the documents of a server to a folder that does not exist or is empty: a folder for each organisation,
+// and a file for each document, indented and otherwise as the server sends it. Users are written without access keys
+// and without the members that the server sets. organisation is the ID of the only organisation to write; "" writes
+// all, and the super users.
 //
-// Documents have secrets: only the owner can read the files.
+// Documents contain secrets, so that only the owner can read the files.
 func Write(ctx context.Context, server *remote.Server, folder, organisation string) ([]Written, error) {
 	if err := requireEmpty(folder); err != nil {
 		return nil, err
@@ -68,7 +69,8 @@ func Write(ctx context.Context, server *remote.Server, folder, organisation stri
 	return written, nil
 }
 
-// requireEmpty returns an error if a folder has files: an old one would be applied with the new ones.
+// requireEmpty returns an error if a folder has files, because apply would read them with the new ones. It creates the
+// folder if it does not exist.
 func requireEmpty(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if errors.Is(err, os.ErrNotExist) {
@@ -148,8 +150,8 @@ func (w *writer) file(kind remote.Kind, name string, doc json.RawMessage) error 
 	return errors.Join(err, file.Close())
 }
 
-// create creates a file, whose name has a number if another document's has the same: an ID may be chosen to look like
-// the name that fileName makes of another one.
+// create creates a file, with a number in its name if the name exists: fileName may return the same name for two IDs
+// if one was chosen to collide.
 func create(path string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
@@ -164,11 +166,11 @@ func create(path string) (*os.File, error) {
 	}
 }
 
-// plainName matches what is a name of a file everywhere.
+// plainName matches IDs that are file names on every system.
 var plainName = regexp.MustCompile(`^[a-z0-9][a-z0-9._@-]{0,99}$`)
 
-// fileName returns the name of a file for an ID. IDs are any text, and differ by case: what is not plain has a part of
-// its SHA-256 at the end.
+// fileName returns the name of a file for an ID. IDs are any text, and case-sensitive: a name that is not plain ends
+// with a part of the ID's SHA-256.
 func fileName(id string) string {
 	if plainName.MatchString(id) {
 		return id

@@ -12,17 +12,17 @@ import (
 	"gatehouse/internal/tlsfiles"
 )
 
-// expiresSoon is how long before its end a certificate is replaced: programs that renew them do so 30 days before.
+// expiresSoon is the remaining validity below which a certificate is a warning. ACME clients renew 30 days before.
 const expiresSoon = 14 * 24 * time.Hour
 
-// Certificate is a certificate of the server, or one that it authenticates with.
+// Certificate is a certificate of the server, or one that it authenticates with as a client.
 type Certificate struct {
-	// Setting is the name of its flag.
+	// Setting is the name of the flag that configures the certificate, without dashes.
 	Setting string
 	Files   tlsfiles.Pair
 }
 
-// CheckCertificates checks that certificates can be read, match their keys, and are valid for some time.
+// CheckCertificates checks that certificates can be read, match their keys, and do not expire soon.
 func CheckCertificates(all []Certificate, now func() time.Time) Check {
 	const name = "certificates"
 	return Check{name, func(context.Context) (findings []Finding) {
@@ -53,12 +53,12 @@ func CheckCertificates(all []Certificate, now func() time.Time) Check {
 
 func adviceCertificate(err error) string {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return "correct the path, or let the account of the server read the file"
+		return "correct the path, or allow the account of the server to read the file"
 	}
-	return "name the certificate and the key that belongs to it, both as PEM, the certificate before its chain"
+	return "configure a certificate and its private key as PEM files, the certificate before its chain"
 }
 
-// validity returns the finding about the time in which a certificate is valid.
+// validity compares the validity period of a certificate with the current time.
 func validity(name string, pair tlsfiles.Pair, leaf *x509.Certificate, now time.Time) Finding {
 	end := leaf.NotAfter.UTC().Format(time.DateTime)
 	until := fmt.Sprintf("%s (%s) is valid until %s", pair.Certificate, leaf.Subject, end)

@@ -13,21 +13,21 @@ import (
 )
 
 const (
-	// slowLatency is the time of a small statement above which each request, which has one to five, is noticeably slow.
+	// slowLatency is the time of a small statement above which requests, of one to five statements, are noticeably slow.
 	slowLatency = 20 * time.Millisecond
-	// maxLag is how far a standby may be behind that takes over without much loss, and maxBehind what it may lack.
+	// maxLag and maxBehind, in bytes, are the replication lag above which a failover loses many changes.
 	maxLag    = 10 * time.Second
 	maxBehind = 64 << 20
 )
 
-// DatabaseConfig is the database of a server.
+// DatabaseConfig configures CheckDatabase.
 type DatabaseConfig struct {
-	// Store has the connection strings; none is the private Postgres.
+	// Store has the connection strings. Without one, CheckDatabase inspects the private Postgres.
 	Store   store.Config
 	Private postgres.Config
 }
 
-// CheckDatabase looks at the database, for this check and for others.
+// CheckDatabase inspects the database, and stores the inspection in result, which other checks read.
 func CheckDatabase(cfg DatabaseConfig, result *Database) Check {
 	return Check{"database", func(ctx context.Context) []Finding {
 		var findings []Finding
@@ -48,22 +48,22 @@ func CheckDatabase(cfg DatabaseConfig, result *Database) Check {
 	}}
 }
 
-// errNotRunning is the error of a look at a private Postgres that does not run.
+// errNotRunning is the error of the inspection if the private Postgres does not run.
 var errNotRunning = errors.New("the private Postgres does not run")
 
-// checkPrivate looks at the private Postgres, and completes the configuration if it runs. It does not start it.
+// checkPrivate inspects the private Postgres without starting it. If it runs, its connection string is set in cfg.
 func checkPrivate(ctx context.Context, cfg *DatabaseConfig) (findings []Finding, running bool) {
 	const name = "private postgres"
 	state, err := postgres.Inspect(ctx, cfg.Private)
 	if err != nil {
-		findings = []Finding{{name, Fault, err.Error(), "mend it: the server does not start without it"}}
+		findings = []Finding{{name, Fault, err.Error(), "correct this: the server does not start without its database"}}
 		return findings, state.Running && setConnString(cfg, state)
 	}
 	programs := fmt.Sprintf("Postgres %s from %s", state.Version, state.BinDir)
 	switch {
 	case state.Cluster == "":
 		return []Finding{{
-			name, Note, "there is no database yet in " + cfg.Private.DataDir + ", " + programs + " will make it",
+			name, Note, "there is no database yet in " + cfg.Private.DataDir + ": the server creates it with " + programs,
 			"start the server with gatehouse serve, or set --data-dir or --database-url if there is one elsewhere",
 		}}, false
 	case !state.Running:
@@ -97,7 +97,7 @@ func unreachable(err error) Finding {
 			errors.Is(err, store.ErrNoDatabase),
 			"create it with createdb, or correct its name in --database-url (DATABASE_URL)",
 		},
-		{errors.Is(err, store.ErrStarting), "wait until it has started; its log has the progress"},
+		{errors.Is(err, store.ErrStarting), "wait until Postgres has started; its log shows the progress"},
 		{
 			errors.Is(err, store.ErrNoConnectionLeft),
 			"raise max_connections of Postgres, or lower pool_max_conns in the connection strings of its clients",
@@ -108,7 +108,7 @@ func unreachable(err error) Finding {
 			strings.Contains(err.Error(), "tls error"),
 			"check sslmode, sslrootcert, sslcert and sslkey in --database-url (DATABASE_URL)",
 		},
-		{strings.Contains(err.Error(), "server error"), "look into the log of Postgres"},
+		{strings.Contains(err.Error(), "server error"), "read the log of Postgres"},
 	} {
 		if each.is {
 			advice = each.advice
@@ -118,7 +118,7 @@ func unreachable(err error) Finding {
 	return Finding{"database", Fault, "cannot be used: " + err.Error(), advice}
 }
 
-// databaseFindings returns the findings about a database that answers.
+// databaseFindings returns the findings about a database that could be inspected.
 func databaseFindings(found store.Inspection) []Finding {
 	findings := []Finding{writesFinding(found), versionFinding(found), schemaFinding(found)}
 	findings = append(findings, privilegeFindings(found)...)
@@ -145,7 +145,7 @@ func writesFinding(found store.Inspection) Finding {
 			"turn default_transaction_read_only off, which is set for the server, the database, the role or the connection",
 		}
 	}
-	return Finding{name, Fault, "cannot be written: " + found.Unwritable.Error(), "look into the log of Postgres"}
+	return Finding{name, Fault, "cannot be written: " + found.Unwritable.Error(), "read the log of Postgres"}
 }
 
 func versionFinding(found store.Inspection) Finding {
@@ -171,29 +171,31 @@ func schemaFinding(found store.Inspection) Finding {
 		return Finding{
 			name, Note, "there are no tables of gatehouse in the database",
 			"if it should have some, check the name of the database and search_path; " +
-				"else start the server, which makes them",
+				"otherwise start the server, which creates them",
 		}
 	case schema.Version < schema.Known:
 		return Finding{
 			name, Note, have,
-			"back the database up, and start a server of this version, which upgrades it; servers of the release before go on",
+			"back up the database, then start a server of this version, which applies the migrations; " +
+				"servers of the previous release continue to work",
 		}
 	case schema.UpgradePending:
 		return Finding{
-			name, Note, have + ", and it has what only servers of earlier releases need",
-			"run gatehouse finish-upgrade when none of them runs any more",
+			name, Note, have + ", and the database has what only servers of earlier releases need",
+			"run gatehouse finish-upgrade when no server of an earlier release runs any more",
 		}
 	}
 	return Finding{name, OK, fmt.Sprintf("version %d, as this program has it", schema.Version), ""}
 }
 
-// privilegeFindings are a fault if the server needs a privilege now, and a warning if the next upgrade will.
+// privilegeFindings returns a fault if the role lacks a privilege that the server needs, and a warning if it lacks one
+// that only the next migrations need.
 func privilegeFindings(found store.Inspection) []Finding {
 	const name = "database privileges"
 	role := found.Server.Role
 	if found.Server.Schema == "" {
 		return []Finding{{
-			name, Fault, "the role " + role + " may use no schema of its search_path",
+			name, Fault, "the role " + role + " has the privilege USAGE on no schema of its search_path",
 			"GRANT USAGE, CREATE ON SCHEMA public TO " + role + "; or create a schema for it",
 		}}
 	}
@@ -208,7 +210,7 @@ func privilegeFindings(found store.Inspection) []Finding {
 		}
 	}
 	if now == nil && later == nil {
-		return []Finding{{name, OK, "the role " + role + " has those of the server and of the migrations", ""}}
+		return []Finding{{name, OK, "the role " + role + " has all that the server and the migrations need", ""}}
 	}
 	advice := "have the owner run: ALTER TABLE … OWNER TO " + role + ", and GRANT USAGE, CREATE ON SCHEMA " +
 		found.Server.Schema + " TO " + role
@@ -230,7 +232,7 @@ func privilegeFindings(found store.Inspection) []Finding {
 // maxListed is the number of items that a finding lists.
 const maxListed = 5
 
-// list joins items, and counts those that are too many.
+// list joins the first maxListed items, and appends the number of the others.
 func list(items []string) string {
 	if len(items) > maxListed {
 		return strings.Join(items[:maxListed], ", ") + fmt.Sprintf(" and %d more", len(items)-maxListed)
@@ -265,11 +267,12 @@ func poolerFinding(found store.Inspection) Finding {
 	return Finding{name, OK, map[store.Pooling]string{
 		store.NoPooler:          "none, connections lead to Postgres itself",
 		store.PoolsSessions:     "one in session mode",
-		store.PoolsTransactions: "one in transaction mode, and a direct connection for what needs a session",
+		store.PoolsTransactions: "one in transaction mode, and a direct connection for LISTEN and advisory locks",
 	}[found.Pooling], ""}
 }
 
-// replicationFindings are about standbys: those that lag, and one that commits wait for and that is not there.
+// replicationFindings returns findings about standbys, and a fault if no synchronous standby is connected although
+// commits wait for one.
 func replicationFindings(found store.Inspection) []Finding {
 	const name = "database replication"
 	var findings []Finding
@@ -285,11 +288,12 @@ func replicationFindings(found store.Inspection) []Finding {
 			})
 		case each.State != "streaming":
 			findings = append(findings, Finding{
-				name, Warning, state + ", state " + each.State, "wait until it has caught up; if it does not, look into its log",
+				name, Warning, state + ", state " + each.State, "wait until it has caught up; if it does not, read its log",
 			})
 		case each.Lag > maxLag || each.Behind > maxBehind:
 			findings = append(findings, Finding{
-				name, Warning, state, "look for long queries on it, and at its disk and network: a failover would lose this",
+				name, Warning, state, "check it for long queries, a slow disk and a slow network: a failover would lose " +
+					"these changes",
 			})
 		default:
 			findings = append(findings, Finding{name, OK, state, ""})
@@ -297,8 +301,8 @@ func replicationFindings(found store.Inspection) []Finding {
 	}
 	if found.Server.SynchronousStandbys != "" && !synchronous && found.Server.SeesStandbys && !found.Server.Standby {
 		findings = append(findings, Finding{
-			name, Fault, "no standby is there that commits wait for (synchronous_standby_names): every change waits",
-			"start the standby, or empty synchronous_standby_names and reload Postgres",
+			name, Fault, "no synchronous standby is connected (synchronous_standby_names): every change waits for one",
+			"start the standby, or set synchronous_standby_names to '' and reload Postgres",
 		})
 	}
 	if findings == nil {
@@ -312,7 +316,7 @@ func latencyFinding(found store.Inspection) Finding {
 	took := round(found.Latency).String() + " for a small statement"
 	if found.Latency > slowLatency {
 		return Finding{
-			name, Warning, took, "run the server near its database, and look at the load of the database and of this machine",
+			name, Warning, took, "run the server near its database, and check the load of the database and of this machine",
 		}
 	}
 	return Finding{name, OK, took, ""}
@@ -331,7 +335,7 @@ func connectionsFinding(found store.Inspection) Finding {
 	return Finding{name, OK, have, ""}
 }
 
-// round rounds a duration for people.
+// round rounds a duration for display.
 func round(d time.Duration) time.Duration {
 	if d < time.Second {
 		return d.Round(10 * time.Microsecond)

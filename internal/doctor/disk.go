@@ -13,17 +13,17 @@ import (
 )
 
 const (
-	// fullDisk is the free space below which Postgres may stop at any time: a segment of its log of changes has 16 MiB.
+	// fullDisk is the free space below which Postgres may stop at any time: a WAL segment has 16 MiB.
 	fullDisk = 64 << 20
 	// lowDisk is the free space below which a large import may fill the disk.
 	lowDisk = 1 << 30
 )
 
-// DiskConfig is what CheckDisk needs.
+// DiskConfig configures CheckDisk.
 type DiskConfig struct {
 	// DataDir is the data directory; "" if nothing is stored in it.
 	DataDir string
-	// SpoolDir is the directory of imports that are being received, and MaxImport the size of one at most, in bytes.
+	// SpoolDir is the directory of imports that are being received, and MaxImport the maximum size of one, in bytes.
 	SpoolDir  string
 	MaxImport int64
 }
@@ -42,7 +42,7 @@ func CheckDisk(cfg DiskConfig) Check {
 	}}
 }
 
-// spool makes a file as an import does.
+// spool creates a spool file as an import does, and checks the free space.
 func (cfg DiskConfig) spool() Finding {
 	const name = "disk spool"
 	probe := spool.New(spool.Config{Dir: cfg.SpoolDir, Max: fullDisk})
@@ -68,12 +68,13 @@ func spaceFinding(name, dir string, low uint64) Finding {
 		if _, err := os.Stat(existing); !errors.Is(err, fs.ErrNotExist) || existing == filepath.Dir(existing) {
 			break
 		}
-		existing = filepath.Dir(existing) // the server makes the directory
+		existing = filepath.Dir(existing) // the server creates the directory
 	}
 	free, files, err := freeSpace(existing)
 	if err != nil {
 		return Finding{
-			name, Warning, "cannot look at " + existing + ": " + err.Error(), "run doctor as the account of the server",
+			name, Warning, "cannot read the free space of " + existing + ": " + err.Error(),
+			"run doctor as the account of the server",
 		}
 	}
 	have := fmt.Sprintf("%d MiB free in %s", free>>20, dir)
@@ -82,7 +83,7 @@ func spaceFinding(name, dir string, low uint64) Finding {
 	case free < fullDisk:
 		return Finding{name, Fault, have, advice}
 	case files == 0:
-		return Finding{name, Fault, "no more files can be made in " + dir + " (inodes)", advice}
+		return Finding{name, Fault, "no more files can be created in " + dir + " (inodes)", advice}
 	case free < low:
 		return Finding{name, Warning, have, advice}
 	}

@@ -11,7 +11,7 @@ import (
 	"gatehouse/store"
 )
 
-// Status is how good a finding is.
+// Status is the severity of a finding.
 type Status string
 
 // The statuses, from the best to the worst. A note is what is usual in some installations, such as that there is no
@@ -32,7 +32,7 @@ type Finding struct {
 	Advice string `json:"advice"`
 }
 
-// Check is a check, or several that share what they look at.
+// Check is a check, or several that inspect the same object.
 type Check struct {
 	Name string
 	// Run returns the findings. It should return when ctx ends.
@@ -63,7 +63,7 @@ func Run(ctx context.Context, timeout time.Duration, checks []Check) []Finding {
 		if !ok {
 			found = []Finding{{
 				check.Name, Fault, fmt.Sprintf("no result within %s", timeout),
-				"find out what does not answer, or allow more time with --timeout",
+				"find the server or file system that does not answer, or allow more time with --timeout",
 			}}
 		}
 		findings = append(findings, found...)
@@ -71,8 +71,8 @@ func Run(ctx context.Context, timeout time.Duration, checks []Check) []Finding {
 	return findings
 }
 
-// await returns a result that is there before late is closed, or when await is called: Run may have waited for an
-// earlier one until then.
+// await returns a result unless late is closed first. A result that is available already is returned in any case: Run
+// may have waited for an earlier check until late was closed.
 func await(result <-chan []Finding, late <-chan struct{}) (found []Finding, ok bool) {
 	select {
 	case found = <-result:
@@ -87,23 +87,23 @@ func await(result <-chan []Finding, late <-chan struct{}) (found []Finding, ok b
 	}
 }
 
-// Database is what a look at the database has found. Checks of other things compare it with what they find.
+// Database is the result of CheckDatabase, with which other checks compare what they find.
 type Database struct {
 	done  chan struct{}
 	found store.Inspection
 	err   error
 }
 
-// NewDatabase returns a Database that has not been looked at.
+// NewDatabase returns a Database without a result.
 func NewDatabase() *Database { return &Database{done: make(chan struct{})} }
 
-// set records the result of the look, once.
+// set stores the result of the inspection. It is called once.
 func (d *Database) set(found store.Inspection, err error) {
 	d.found, d.err = found, err
 	close(d.done)
 }
 
-// get waits for the result. known is false if the database could not be looked at.
+// get waits for the result. known is false if the database could not be inspected.
 func (d *Database) get(ctx context.Context) (found store.Inspection, known bool) {
 	select {
 	case <-d.done:

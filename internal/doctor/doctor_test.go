@@ -47,7 +47,7 @@ func TestMemory(t *testing.T) {
 		status   doctor.Status
 		found    string
 	}{
-		"none":                     {0, math.MaxInt64, doctor.OK, "the container has none"},
+		"none":                     {0, math.MaxInt64, doctor.OK, "the container has no limit of memory"},
 		"enough":                   {512 * mib, math.MaxInt64, doctor.OK, "the container has 512 MiB"},
 		"enough, and GOMEMLIMIT":   {512 * mib, 400 * mib, doctor.OK, "the container has 512 MiB"},
 		"GOMEMLIMIT is above it":   {512 * mib, 600 * mib, doctor.Warning, "GOMEMLIMIT is 600 MiB, and the container has 512 MiB"},

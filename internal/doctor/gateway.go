@@ -16,11 +16,11 @@ import (
 const (
 	// oldestGateway is the oldest major version of gateways that gatehouse is tested with.
 	oldestGateway = 5
-	// unusedAPI is an ID that no API has: the gateway refuses it, if it accepts the secret.
+	// unusedAPI is an ID that no API has: a gateway that accepts the secret answers that it is not found.
 	unusedAPI = "gatehouse-doctor"
 )
 
-// GatewayConfig is what CheckGateway needs.
+// GatewayConfig configures CheckGateway.
 type GatewayConfig struct {
 	// Client is nil if no gateway is configured.
 	Client   *gateway.Client
@@ -30,7 +30,7 @@ type GatewayConfig struct {
 	Now           func() time.Time
 }
 
-// CheckGateway checks the control API of the gateway, and whether the gateway is one of this installation.
+// CheckGateway checks the control API of the gateway, and whether the gateway is registered with this installation.
 func CheckGateway(cfg GatewayConfig) Check {
 	return Check{"gateway", func(ctx context.Context) []Finding {
 		if cfg.Client == nil {
@@ -64,7 +64,7 @@ func CheckGateway(cfg GatewayConfig) Check {
 	}}
 }
 
-// controlFinding returns the finding about the control API, which has answered with an error or with none.
+// controlFinding returns the finding about the control API of which a call has returned err.
 func controlFinding(err error) Finding {
 	const name = "gateway"
 	refused, isRefused := errors.AsType[*gateway.Refused](err)
@@ -74,7 +74,8 @@ func controlFinding(err error) Finding {
 	case errors.Is(err, gateway.ErrUnreachable) && strings.Contains(err.Error(), "x509"),
 		errors.Is(err, gateway.ErrUnreachable) && strings.Contains(err.Error(), "tls:"):
 		return Finding{
-			name, Fault, err.Error(), "set --gateway-ca-file to the authority of its certificate, and check the name in that",
+			name, Fault, err.Error(), "set --gateway-ca-file to the authority that issued its certificate, and check the " +
+				"host name in the certificate",
 		}
 	case errors.Is(err, gateway.ErrUnreachable):
 		return Finding{
@@ -93,7 +94,7 @@ func controlFinding(err error) Finding {
 				"gateway, which is not its node_secret",
 		}
 	}
-	return Finding{name, Fault, err.Error(), "look into the log of the gateway"}
+	return Finding{name, Fault, err.Error(), "read the log of the gateway"}
 }
 
 func gatewayVersion(hello gateway.Hello, err error) Finding {
@@ -117,8 +118,8 @@ func gatewayVersion(hello gateway.Hello, err error) Finding {
 const adviceRegister = "set use_db_app_configs of the gateway, db_app_conf_options.connection_string and " +
 	"policies.policy_connection_string to the URL of gatehouse, and node_secret to the node secret"
 
-// registration finds out whether the gateway loads its APIs from this installation. Its control API does not say from
-// where it does, so that this is concluded from what it has loaded, and from what is registered.
+// registration checks whether the gateway loads its APIs from this installation. The control API does not report the
+// source of the APIs: registration compares the loaded APIs with those of the database, and counts registered gateways.
 func (cfg GatewayConfig) registration(ctx context.Context, hello gateway.Hello) Finding {
 	const name = "gateway registration"
 	dashboard, hasDashboard := hello.Details["dashboard"]
@@ -127,7 +128,7 @@ func (cfg GatewayConfig) registration(ctx context.Context, hello gateway.Hello) 
 	}
 	found, known := cfg.Database.get(ctx)
 	if !known {
-		return Finding{name, Note, "not known without the database", "mend the database first"}
+		return Finding{name, Note, "not known without the database", "correct the fault of the database first"}
 	}
 	loaded, err := cfg.loaded(ctx, found)
 	registered := fmt.Sprintf("%d registered here", found.Nodes)
@@ -143,7 +144,7 @@ func (cfg GatewayConfig) registration(ctx context.Context, hello gateway.Hello) 
 		}
 	case found.Nodes == 0 && dashboard.Fails():
 		return Finding{
-			name, Fault, "no gateway is registered here, and this one does not get on with its dashboard: " +
+			name, Fault, "no gateway is registered here, and this one cannot register with its dashboard: " +
 				"its URL or its node secret is wrong", adviceRegister,
 		}
 	case found.Nodes == 0 && dashboard.Status != "":
@@ -153,17 +154,17 @@ func (cfg GatewayConfig) registration(ctx context.Context, hello gateway.Hello) 
 	case len(found.APIs) > 0:
 		return Finding{
 			name, Warning, registered + ", but this gateway has none of the APIs " + list(found.APIs),
-			"check that it is one of the registered gateways (GET /admin/nodes); a segmented one has APIs with its tags only",
+			"check that it is one of the registered gateways (GET /admin/nodes); a segmented one loads only APIs with its tags",
 		}
 	case dashboard.Fails():
 		return Finding{
-			name, Warning, registered + ", but this gateway does not get on with its dashboard", adviceRegister,
+			name, Warning, registered + ", but this gateway cannot register with its dashboard", adviceRegister,
 		}
 	}
-	return Finding{name, OK, registered + "; there are no APIs that would show whether this is one of them", ""}
+	return Finding{name, OK, registered + "; without an active API, it is not known whether this is one of them", ""}
 }
 
-// loaded returns the ID of an API of the database that the gateway has loaded, too; "" if it has none of them.
+// loaded returns the ID of the first API of the database that the gateway has loaded; "" if it has loaded none.
 func (cfg GatewayConfig) loaded(ctx context.Context, found store.Inspection) (string, error) {
 	for _, id := range found.APIs {
 		has, err := cfg.Client.HasAPI(ctx, id)
@@ -177,7 +178,7 @@ func (cfg GatewayConfig) loaded(ctx context.Context, found store.Inspection) (st
 	return "", nil
 }
 
-// CheckRedis checks the Redis of the gateways; nil if none is configured.
+// CheckRedis checks the Redis of the gateways. client is nil if none is configured.
 func CheckRedis(client *gateway.Redis, database *Database) Check {
 	const name = "redis"
 	return Check{name, func(ctx context.Context) []Finding {
@@ -209,6 +210,6 @@ func CheckRedis(client *gateway.Redis, database *Database) Check {
 				"check that it is the Redis that the gateways have in their setting storage",
 			}}
 		}
-		return []Finding{{name, Note, "answers, and no gateway listens on it", "start a gateway that has it as its storage"}}
+		return []Finding{{name, Note, "answers, and no gateway listens on it", "start a gateway that uses it as its storage"}}
 	}}
 }

@@ -6,11 +6,11 @@ import (
 	"math"
 )
 
-// filesBesides is the number of files that a server opens besides the connections of its clients and of the database:
-// logs, spools of imports, connections to gateways, and their like.
-const filesBesides = 128
+// reservedFiles is the number of files that a server opens besides the connections of its clients: connections to the
+// database and to gateways, logs, and spools of imports.
+const reservedFiles = 128
 
-// Limits are those of the operating system for the process, and what the server needs.
+// Limits are the limits of the process, and the settings of the server that must fit into them.
 type Limits struct {
 	// Files is the number of files that a process may open (RLIMIT_NOFILE).
 	Files uint64
@@ -20,7 +20,7 @@ type Limits struct {
 	Memory uint64
 	// GoMemory is GOMEMLIMIT if the environment sets it, in bytes; math.MaxInt64 if not.
 	GoMemory int64
-	// MinMemory is the least GOMEMLIMIT that a server sets itself, and MemoryShare the share of Memory that it sets.
+	// MinMemory is the lowest GOMEMLIMIT that a server sets itself, and MemoryShare the share of Memory that it sets.
 	MinMemory   int64
 	MemoryShare float64
 }
@@ -36,7 +36,7 @@ func CheckLimits(limits func() Limits) Check {
 func (l Limits) files() Finding {
 	const name = "limit of files"
 	have := fmt.Sprintf("a process of this account may open %d files", l.Files)
-	need := uint64(max(l.Connections, 0)) + filesBesides
+	need := uint64(max(l.Connections, 0)) + reservedFiles
 	if l.Files < need {
 		return Finding{
 			name, Warning, fmt.Sprintf("%s, and --max-connections (%d) needs %d", have, l.Connections, need),
@@ -44,7 +44,7 @@ func (l Limits) files() Finding {
 		}
 	}
 	if l.Connections == 0 {
-		return Finding{name, Note, have + ", and --max-connections is no limit", "set --max-connections below that"}
+		return Finding{name, Note, have + ", and --max-connections sets no limit", "set --max-connections below that"}
 	}
 	return Finding{name, OK, have, ""}
 }
@@ -56,7 +56,7 @@ func (l Limits) memory() Finding {
 	switch {
 	case isSet && l.GoMemory < l.MinMemory:
 		return Finding{
-			name, Warning, fmt.Sprintf("GOMEMLIMIT is %d MiB: the server would only collect garbage", l.GoMemory>>20),
+			name, Warning, fmt.Sprintf("GOMEMLIMIT is %d MiB: the garbage collector would run all the time", l.GoMemory>>20),
 			"unset it: the server chooses one itself",
 		}
 	case isSet && l.Memory > 0 && l.GoMemory > int64(min(l.Memory, math.MaxInt64)):
@@ -68,10 +68,10 @@ func (l Limits) memory() Finding {
 	case l.Memory > 0 && l.Memory < uint64(least):
 		return Finding{
 			name, Warning, fmt.Sprintf("the container has %d MiB", l.Memory>>20),
-			fmt.Sprintf("give it more than %d MiB, and more again for a private Postgres", least>>20),
+			fmt.Sprintf("raise the limit above %d MiB, and further for a private Postgres", least>>20),
 		}
 	case l.Memory > 0:
 		return Finding{name, OK, fmt.Sprintf("the container has %d MiB", l.Memory>>20), ""}
 	}
-	return Finding{name, OK, "the container has none", ""}
+	return Finding{name, OK, "the container has no limit of memory", ""}
 }

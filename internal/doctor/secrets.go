@@ -16,33 +16,34 @@ const modeOfOthers fs.FileMode = 0o007
 
 // Secret is a secret of the configuration.
 type Secret struct {
-	// Setting is the name of its flag.
+	// Setting is the name of the flag, without dashes.
 	Setting string
 	Value   config.Secret
-	// Path is the file that the value is from; "" if it is from none.
+	// Path is the file that contains the value; "" if it was configured otherwise.
 	Path string
-	// Err is why the file cannot be used. For one that a server would make, it wraps fs.ErrNotExist.
+	// Err is why the file cannot be used. It wraps fs.ErrNotExist for a file that the server will generate.
 	Err error
 	// Visible reports whether the value is in the arguments of the process, which other accounts can list.
 	Visible bool
-	// Guessable reports whether the secret would grant access to who guesses it. The others are passwords of servers.
+	// Guessable reports whether clients or gateways authenticate with the secret, so that its length is checked. The
+	// others are passwords of Postgres and the Redis.
 	Guessable bool
 }
 
-// SecretsConfig is what CheckSecrets needs.
+// SecretsConfig configures CheckSecrets.
 type SecretsConfig struct {
 	Secrets []Secret
-	// Shared is the name of a secret of administrators that is one of gateways, too; "" if none is.
+	// Shared is the flag of an admin secret that is also a secret of gateways; "" if there is none.
 	Shared string
 	// DataDir is the data directory, whose owner may own files of secrets; "" if there is none.
 	DataDir string
-	// SettingsFile is the settings file if it has a secret; else "".
+	// SettingsFile is the path of the settings file if it contains a secret; otherwise "".
 	SettingsFile string
 }
 
 const nameSecrets = "secrets"
 
-// CheckSecrets checks the length of secrets, and who may read and write the files that have them.
+// CheckSecrets checks the length of secrets, and the owner and the mode of the files that contain them.
 func CheckSecrets(cfg SecretsConfig) Check {
 	return Check{nameSecrets, func(context.Context) []Finding {
 		var findings []Finding
@@ -51,8 +52,8 @@ func CheckSecrets(cfg SecretsConfig) Check {
 		}
 		if cfg.Shared != "" {
 			findings = append(findings, Finding{
-				nameSecrets, Warning, "--" + cfg.Shared + " is a secret of gateways, too: every gateway knows it",
-				"change one of them",
+				nameSecrets, Warning, "--" + cfg.Shared + " is also a secret of gateways: every gateway knows it",
+				"change one of the two",
 			})
 		}
 		if cfg.SettingsFile != "" {
@@ -60,7 +61,7 @@ func CheckSecrets(cfg SecretsConfig) Check {
 		}
 		findings = append(findings, checkDirectory(cfg.DataDir)...)
 		if findings == nil {
-			return []Finding{{nameSecrets, OK, "long enough, and their files are those of their owner only", ""}}
+			return []Finding{{nameSecrets, OK, "long enough, and only the owner can read their files", ""}}
 		}
 		return findings
 	}}
@@ -75,7 +76,7 @@ func (cfg SecretsConfig) check(secret Secret) (findings []Finding) {
 		}}
 	case secret.Err != nil:
 		return []Finding{{
-			nameSecrets, Fault, name + ": " + secret.Err.Error(), "mend the file: the server does not start without it",
+			nameSecrets, Fault, name + ": " + secret.Err.Error(), "correct the file: the server does not start without it",
 		}}
 	}
 	if secret.Guessable && secret.Value.Short() {
@@ -96,11 +97,11 @@ func (cfg SecretsConfig) check(secret Secret) (findings []Finding) {
 	return findings
 }
 
-// checkFile checks the mode and the owner of a file that has a secret.
+// checkFile checks the mode and the owner of a file that contains a secret.
 func (cfg SecretsConfig) checkFile(what, path string) (findings []Finding) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return []Finding{{nameSecrets, Fault, what + ": " + err.Error(), "mend the file, or correct its path"}}
+		return []Finding{{nameSecrets, Fault, what + ": " + err.Error(), "correct the file, or its path"}}
 	}
 	if mode := info.Mode().Perm(); info.Mode().IsRegular() && mode&modeOfOthers != 0 {
 		findings = append(findings, Finding{
@@ -117,7 +118,7 @@ func (cfg SecretsConfig) checkFile(what, path string) (findings []Finding) {
 	return findings
 }
 
-// trusts reports whether an account may own the files of secrets: root, this one, and that of the data directory.
+// trusts reports whether an account may own files of secrets: root, this account, and the owner of the data directory.
 func (cfg SecretsConfig) trusts(uid uint32) bool {
 	if uid == 0 || uid == uint32(os.Geteuid()) {
 		return true

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// oldestMajor is the oldest major version that the schema and the tests support.
-	oldestMajor = 14
+	// OldestMajor is the oldest major version that the schema and the tests support.
+	OldestMajor = 14
 	// versionTimeout limits "postgres --version", which takes milliseconds unless a file system does not respond.
 	versionTimeout = 10 * time.Second
 )
@@ -95,7 +95,7 @@ func (s binariesSearch) find(ctx context.Context) (binaries, error) {
 		return binaries{}, fmt.Errorf("find postgres: %w", err)
 	}
 	for _, b := range found {
-		if b.major == s.major || s.major == 0 && b.major >= oldestMajor {
+		if b.major == s.major || s.major == 0 && b.major >= OldestMajor {
 			return b, nil
 		}
 	}
@@ -113,10 +113,10 @@ func (s binariesSearch) unsuitable(ctx context.Context, found []binaries) error 
 		only = "found only " + strings.Join(have, ", ")
 	}
 	if s.major == 0 {
-		return fmt.Errorf("the private Postgres needs Postgres %d or newer, %s: %s", oldestMajor, only, howToInstall(0))
+		return fmt.Errorf("the private Postgres needs Postgres %d or newer, %s: %s", OldestMajor, only, howToInstall(0))
 	}
 	mismatch := fmt.Sprintf("data directory %s was made by Postgres %d, %s", s.cluster, s.major, only)
-	if s.major < oldestMajor || !slices.ContainsFunc(found, func(b binaries) bool { return b.major > s.major }) {
+	if s.major < OldestMajor || !slices.ContainsFunc(found, func(b binaries) bool { return b.major > s.major }) {
 		return fmt.Errorf("%s: %s", mismatch, howToInstall(s.major))
 	}
 	if slices.ContainsFunc(s.places.search(ctx), func(b binaries) bool { return b.major == s.major }) {
@@ -137,7 +137,7 @@ func howToInstall(major int) string {
 	return "install it or name one (" + strings.Join(ways, "; ") + ")"
 }
 
-// howToGetOld returns the ways to get the programs of a version that the operating system may not have any more.
+// howToGetOld returns the ways to install the programs of a version that the operating system may no longer package.
 func howToGetOld(major int) string {
 	return fmt.Sprintf("install them (Debian, Ubuntu: apt-get install postgresql-%d; if the release has another version, "+
 		"first apt-get install postgresql-common and run /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh; "+

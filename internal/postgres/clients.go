@@ -15,14 +15,14 @@ type clients struct{ run runner }
 
 // clientsSearch is a search for programs that can dump a cluster, and load the dump into a newer one.
 type clientsSearch struct {
-	// oldest and newest are the major versions of the clusters. An older pg_dump cannot read the old one, and a newer one
-	// may write what the new one does not have.
+	// oldest and newest are the major versions of the two clusters. A pg_dump before oldest cannot read the old cluster,
+	// and the new cluster may not be able to load the dump of one after newest.
 	oldest, newest int
 	dirs           []string
 }
 
-// find returns the first directory that has both programs. They are of one version, because psql has to understand what
-// pg_dump writes.
+// find returns the first directory that has both programs. They must be of the same version, because psql has to
+// execute what pg_dump writes.
 func (s clientsSearch) find(ctx context.Context) (string, error) {
 	for _, dir := range s.dirs {
 		if s.suits(ctx, dir) {
@@ -48,22 +48,22 @@ func (s clientsSearch) suits(ctx context.Context, dir string) bool {
 	return err == nil && b.parseVersion(string(out)) == nil && b.major >= s.oldest && b.major <= s.newest
 }
 
-// connect are the arguments that all programs need to connect to a cluster.
-func connect(socketDir string) []string {
+// connectArgs returns the arguments with which each program connects to a cluster.
+func connectArgs(socketDir string) []string {
 	return []string{
 		"--host", socketDir, "--port", strconv.Itoa(socketPort), "--username", superuser, "--dbname", "postgres",
 		"--no-password",
 	}
 }
 
-// psql returns a command that executes its standard input, and fails at the first error, of which it quotes no data.
+// psql returns a command that executes its standard input and fails at the first error. Its messages contain no data.
 func (c clients) psql(socketDir string, args ...string) *exec.Cmd {
 	args = append(args, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--set", "VERBOSITY=terse",
 		"--set", "SHOW_CONTEXT=never")
-	return c.run.command("psql", append(args, connect(socketDir)...)...)
+	return c.run.command("psql", append(args, connectArgs(socketDir)...)...)
 }
 
-// query executes statements, and returns what they select: a line for each row, the values separated by "|".
+// query executes statements, and returns a line for each row, with its values separated by "|".
 func (c clients) query(ctx context.Context, socketDir, sql string) (string, error) {
 	cmd := c.psql(socketDir, "--no-align", "--tuples-only")
 	var out bytes.Buffer
@@ -81,7 +81,7 @@ func runProgram(ctx context.Context, cmd *exec.Cmd) error {
 	return p.wait(ctx)
 }
 
-// client is a running program with what it has written to standard error.
+// client is a running program, and its standard error.
 type client struct {
 	*process
 
@@ -97,7 +97,7 @@ func spawnClient(cmd *exec.Cmd) (client, error) {
 	return c, err
 }
 
-// stop kills the program if it has not ended.
+// stop kills the program if it is still running.
 func (c client) stop() {
 	select {
 	case <-c.exited:

@@ -12,8 +12,8 @@ import (
 const ownSchema = `nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema'`
 
 // contentSQL selects a line for each table, with the number of its rows and a checksum that does not depend on their
-// order, for each sequence, and for what else a dump has. NOT NULL is left out of the constraints: it has been one of
-// them since Postgres 18.
+// order, a line for each sequence, and a count of each other kind of object in a dump. It does not count NOT NULL
+// constraints, which are in pg_constraint only since Postgres 18.
 const contentSQL = `
 	SET bytea_output = hex; SET timezone = UTC; SET datestyle = ISO; SET intervalstyle = postgres;
 	SET extra_float_digits = 1;
@@ -35,7 +35,7 @@ const contentSQL = `
 	SELECT 'functions', count(*) FROM pg_proc JOIN pg_namespace n ON n.oid = pronamespace WHERE ` + ownSchema + `;
 	SELECT 'large objects', count(*) FROM pg_largeobject_metadata;`
 
-// content is what a cluster has: the lines that contentSQL selects.
+// content is the content of a cluster, as the lines that contentSQL selects.
 type content []string
 
 func contentOf(ctx context.Context, c clients, socketDir string) (content, error) {
@@ -69,23 +69,23 @@ func (c content) count() (tables, rows int64) {
 	return tables, rows
 }
 
-// othersSQL selects what is beside the database of gatehouse, and what pg_dump does not dump.
+// othersSQL selects databases, roles and tablespaces that gatehouse has not created, and that pg_dump does not dump.
 const othersSQL = `
 	SELECT 'database ' || datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres';
 	SELECT 'role ' || rolname FROM pg_roles WHERE rolname NOT LIKE 'pg\_%' AND rolname <> '` + superuser + `';
 	SELECT 'tablespace ' || spcname FROM pg_tablespace WHERE spcname NOT LIKE 'pg\_%';`
 
-// requireNoOthers returns an error if a cluster has what an upgrade would lose.
+// requireNoOthers returns an error if a cluster has objects that an upgrade would lose.
 func requireNoOthers(ctx context.Context, c clients, socketDir string) error {
 	others, err := c.query(ctx, socketDir, othersSQL)
 	if err != nil || strings.TrimSpace(others) == "" {
 		return err
 	}
-	return fmt.Errorf("the private Postgres has what gatehouse has not made, and the upgrade would lose: %s: "+
-		"copy and drop it first", strings.Join(lines(others), ", "))
+	return fmt.Errorf("the private Postgres has objects that gatehouse has not created, and that the upgrade would "+
+		"lose: %s: copy and drop them first", strings.Join(lines(others), ", "))
 }
 
-// settingsSQL selects the settings in files that are in force.
+// settingsSQL selects the settings of the configuration files that are applied, and those of databases and roles.
 const settingsSQL = `SELECT name || ' = ' || setting FROM pg_file_settings WHERE applied ORDER BY seqno;
 	SELECT 'default ' || coalesce(rolname, '') || ' ' || array_to_string(setconfig, ', ')
 	FROM pg_db_role_setting LEFT JOIN pg_roles r ON r.oid = setrole;`

@@ -12,6 +12,7 @@ type Config struct {
 	Volatile bool
 	// Settings are more settings of Postgres, as name=value. They are for tests.
 	Settings []string
-	// Temporary reports whether Postgres runs for a command that ends, and not for a server: others wait for its end.
+	// Temporary reports whether Postgres runs for a command, and not for a server: other starts then return ErrBusy
+	// instead of ErrInUse.
 	Temporary bool
 }

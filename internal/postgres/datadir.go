@@ -17,14 +17,14 @@ type dataDir struct {
 	cluster string
 	lock    string
 	log     string
-	// socketSuffix is the end of the name of the directory of the socket: "" if the server may use the cluster.
+	// socketSuffix is the suffix of the directory of the socket: "" for a server, another one for an upgrade.
 	socketSuffix string
 }
 
 // Ends of the names of directories beside the cluster.
 const (
-	// newClusterSuffix is that of a cluster that is not complete. A start or an upgrade that is killed leaves one behind,
-	// of which nobody needs anything.
+	// newClusterSuffix is that of an incomplete cluster, which a start or an upgrade that is killed leaves behind. It can
+	// be deleted.
 	newClusterSuffix = ".new-*"
 	// upgradedSuffix is that of the complete cluster of an upgrade that was killed before it had replaced the old one.
 	upgradedSuffix = ".upgraded"
@@ -74,7 +74,7 @@ func clusterPath(dir string) (string, error) {
 	}
 	above, err := filepath.EvalSymlinks(filepath.Dir(target))
 	if err != nil {
-		return "", fmt.Errorf("the link %s leads nowhere (is its disk mounted?): %w", cluster, err)
+		return "", fmt.Errorf("the target of the link %s does not exist (is its disk mounted?): %w", cluster, err)
 	}
 	return filepath.Join(above, filepath.Base(target)), nil
 }

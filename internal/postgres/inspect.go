@@ -10,23 +10,20 @@ import (
 
 // State is the state of a private Postgres.
 type State struct {
-	// Cluster is the directory of the cluster; "" if there is none, which Start would make.
+	// Cluster is the directory of the cluster; "" if there is none, and Start would create it.
 	Cluster string
-	// BinDir and Version are the programs that Start would use.
+	// BinDir and Version are the directory and the version of the programs that Start would use.
 	BinDir, Version string
-	// Running reports whether it accepts connections, with ConnString.
+	// Running reports whether Postgres accepts connections. Only then, ConnString is set.
 	Running    bool
 	ConnString string
 }
 
-// OldestMajor is the oldest major version that the schema and the tests support.
-const OldestMajor = oldestMajor
-
-// Inspect returns the state of the private Postgres of a data directory. It changes nothing. The error is that of Start
-// if there are no programs that can run it.
+// Inspect returns the state of the private Postgres of a data directory. It changes nothing. If there are no suitable
+// programs, the error is that of Start.
 func Inspect(ctx context.Context, cfg Config) (state State, err error) {
 	search := binariesSearch{places: machinePlaces(), binDir: cfg.BinDir}
-	if _, err := os.Stat(cfg.DataDir); !errors.Is(err, fs.ErrNotExist) { // openDataDir would make it
+	if _, err := os.Stat(cfg.DataDir); !errors.Is(err, fs.ErrNotExist) { // openDataDir would create it
 		if search.major, err = state.findCluster(ctx, cfg.DataDir); err != nil {
 			return state, err
 		}
@@ -53,7 +50,7 @@ func (s *State) findCluster(ctx context.Context, path string) (major int, err er
 	return major, s.connect(ctx, dir)
 }
 
-// connect finds out whether something accepts connections at the socket.
+// connect sets Running and ConnString if a server accepts connections at the socket.
 func (s *State) connect(ctx context.Context, dir dataDir) error {
 	socket, err := socketDir(dir)
 	if err != nil {
@@ -64,7 +61,7 @@ func (s *State) connect(ctx context.Context, dir dataDir) error {
 	case errors.Is(err, fs.ErrPermission):
 		return err
 	case err != nil:
-		return nil //nolint:nilerr // nobody listens: it does not run
+		return nil //nolint:nilerr // no server listens: Postgres does not run
 	}
 	s.Running, s.ConnString = true, connString(socket)
 	return conn.Close()

@@ -11,19 +11,18 @@ import (
 // ErrInUse is returned by Start when another server runs on the data directory. Attach connects to its Postgres.
 var ErrInUse = errors.New("in use by another server")
 
-// ErrBusy is returned by Start while a command uses the data directory, which stops Postgres at its end: nobody may
-// attach to it meanwhile.
+// ErrBusy is returned by Start while a command uses the data directory. Its Postgres must not be attached to, because
+// the command stops it at its end.
 var ErrBusy = errors.New("in use by a gatehouse command")
 
-// The marks in the lock file, behind the process ID, of holders of the lock that are no server.
+// The marks in the lock file, after the process ID, of holders of the lock that are not servers.
 const (
 	upgradeMark = "upgrade"
 	commandMark = "command"
 )
 
-// lockDataDir acquires the lock of the data directory, and writes the mark to its file. It returns an error if another
-// process has the lock, which wraps ErrInUse if that is a server. Nobody may use the cluster beside a command or an
-// upgrade.
+// lockDataDir acquires the lock of the data directory, and writes the mark to its file. If another process holds the
+// lock, the error wraps ErrInUse if that is a server, and ErrBusy if it is a command.
 //
 // The kernel releases the lock however its holder ends, and children do not inherit it since the file is closed on
 // exec. A postmaster that runs on the directory while this process holds the lock is therefore an orphan.
@@ -54,14 +53,14 @@ func lockedError(dir dataDir, lock *os.File) error {
 		return fmt.Errorf("data directory %s is being upgraded by gatehouse postgres upgrade (process %s): "+
 			"try again when that has ended", dir.path, holder)
 	}
-	if mark == commandMark || holder == "" { // which it has not written yet
+	if mark == commandMark || holder == "" { // the holder has not written its process ID yet
 		return fmt.Errorf("data directory %s is %w (process %s): try again when that has ended", dir.path, ErrBusy, holder)
 	}
 	return fmt.Errorf("data directory %s is %w (process %s): stop it or choose another data directory",
 		dir.path, ErrInUse, holder)
 }
 
-// writePID writes the process ID into the lock file, for error messages and for people, and the mark if there is one.
+// writePID writes the process ID and the mark, if it is not "", to the lock file, for error messages.
 func writePID(file *os.File, mark string) error {
 	if err := file.Truncate(0); err != nil {
 		return err

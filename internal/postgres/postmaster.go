@@ -62,7 +62,7 @@ func newLauncher(ctx context.Context, cfg Config, dir dataDir) (*launcher, error
 	return l, errors.Join(err, removeUpgradeSockets(dir))
 }
 
-// mend gives a cluster the owner and the mode that Postgres needs.
+// mend sets the owner and the mode of a cluster that Postgres requires.
 func (l *launcher) mend() error {
 	if err := l.run.account.ownCluster(l.dir.cluster); err != nil {
 		return err

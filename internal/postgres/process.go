@@ -37,8 +37,8 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 	p := &process{born: time.Now(), exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel ties the child to the thread that started it, so the goroutine keeps its thread until the child ends.
-		// Then it gives the thread back. A thread that ended with it would end children that it has started before.
+		// The kernel signals the child when the thread that started it ends, so the goroutine is locked to the thread until
+		// the child ends. Without the unlock, the thread would end with the goroutine, and with it children of earlier ones.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()

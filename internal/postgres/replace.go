@@ -10,9 +10,9 @@ import (
 	"strconv"
 )
 
-// replaceCluster puts draft, a complete cluster beside the old one, in the place of the old one, and returns the path
-// at which the old one is kept. The first rename decides: if this process is killed after it, the next start or upgrade
-// does the rest. No postmaster runs on either cluster.
+// replaceCluster replaces the cluster by draft, a complete cluster beside it, and returns the new path of the old one.
+// If this process is killed after the first rename, the next start or upgrade completes the replacement. No postmaster
+// may run on either cluster.
 func replaceCluster(dir dataDir, draft string) (kept string, err error) {
 	if err := os.Rename(draft, dir.upgraded()); err != nil {
 		return "", fmt.Errorf("replace data directory: %w", err)
@@ -23,14 +23,14 @@ func replaceCluster(dir dataDir, draft string) (kept string, err error) {
 	return completeUpgrade(dir, slog.New(slog.DiscardHandler))
 }
 
-// completeUpgrade does what is left of replaceCluster, if there is anything. It returns the path at which the old
-// cluster is kept if it has moved it there. The caller holds the lock of the data directory.
+// completeUpgrade completes an interrupted replaceCluster. It returns the new path of the old cluster, or "" if it has
+// moved none. The caller must hold the lock of the data directory.
 func completeUpgrade(dir dataDir, log *slog.Logger) (kept string, err error) {
 	major, err := clusterMajor(dir.upgraded())
 	if err != nil || major == 0 {
 		return "", err
 	}
-	if kept, err = keepOld(dir); err == nil {
+	if kept, err = renameOld(dir); err == nil {
 		err = os.Rename(dir.upgraded(), dir.cluster)
 	}
 	if err == nil {
@@ -43,8 +43,8 @@ func completeUpgrade(dir dataDir, log *slog.Logger) (kept string, err error) {
 	return kept, nil
 }
 
-// keepOld renames the old cluster, if it has not been renamed already. Its new name has its version.
-func keepOld(dir dataDir) (kept string, err error) {
+// renameOld appends the major version to the name of the old cluster, unless it has been renamed already.
+func renameOld(dir dataDir) (kept string, err error) {
 	major, err := clusterMajor(dir.cluster)
 	if err != nil || major == 0 {
 		return "", err
@@ -56,7 +56,7 @@ func keepOld(dir dataDir) (kept string, err error) {
 	return kept, syncDir(filepath.Dir(dir.cluster))
 }
 
-// freeName returns a path at which there is nothing: this one, or with a number behind it.
+// freeName returns a path that does not exist: path, or path with a number appended.
 func freeName(path string) string {
 	for n, name := 2, path; ; n++ {
 		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {

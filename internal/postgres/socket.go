@@ -101,13 +101,13 @@ func removeSocketDir(dir string) error {
 	return err
 }
 
-// Ends of the names of the directories of the sockets of an upgrade.
+// Suffixes of the directories of the sockets of an upgrade.
 const (
 	oldSocketSuffix = ".old"
 	newSocketSuffix = ".new"
 )
 
-// removeUpgradeSockets removes the directories that an upgrade that was killed has left.
+// removeUpgradeSockets removes the socket directories of an upgrade that was killed.
 func removeUpgradeSockets(in dataDir) error {
 	var err error
 	for _, in.socketSuffix = range []string{oldSocketSuffix, newSocketSuffix} {

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// spaceMargin is how much a new cluster may be larger than the old one, as a part of it: Postgres without lz4
-	// compresses documents a little less, and indexes are sorted in files.
+	// spaceMargin is the share of the size of the old cluster by which the new one may be larger: Postgres without lz4
+	// compresses documents a little less, and indexes are sorted in temporary files.
 	spaceMargin = 0.25
-	// spaceOfEmpty is what a new cluster takes without data, and the write-ahead log of a load.
+	// spaceOfEmpty is the size of an empty cluster and of the write-ahead log of a load.
 	spaceOfEmpty = 256 << 20
 )
 
-// requireSpace returns an error if there is no space for a second cluster beside the old one, or if the old one cannot
-// be renamed.
+// requireSpace returns an error if there is not enough space for a second cluster beside the old one, or if the old one
+// cannot be renamed.
 func requireSpace(cluster string) error {
 	parent := filepath.Dir(cluster)
 	mounted, err := isMountPoint(cluster, parent)

@@ -10,14 +10,14 @@ import (
 	"syscall"
 )
 
-// transfer copies the database of one cluster to another, which has none.
+// transfer copies the database of one cluster to another, which must be empty.
 type transfer struct {
 	clients  clients
 	from, to string // directories of sockets
 	copied   func(bytes int64)
 }
 
-// run dumps and loads at the same time, without a file between.
+// run pipes pg_dump into psql.
 func (t transfer) run(ctx context.Context) error {
 	args, err := t.dumpArguments(ctx)
 	if err != nil {
@@ -39,9 +39,9 @@ func (t transfer) run(ctx context.Context) error {
 
 	_, err = io.Copy(countingWriter{dumpToLoad, t.copied}, dumped)
 	if errors.Is(err, syscall.EPIPE) {
-		return cmp.Or(load.wait(ctx), err) // why psql has ended
+		return cmp.Or(load.wait(ctx), err) // the error of psql is the cause
 	}
-	// psql commits at the end of its input, so that it must not see the end before pg_dump has succeeded.
+	// psql commits at the end of its input: the pipe must stay open until pg_dump has succeeded.
 	if err := cmp.Or(err, dump.wait(ctx)); err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (t transfer) run(ctx context.Context) error {
 }
 
 func (t transfer) dumpArguments(ctx context.Context) ([]string, error) {
-	args := append([]string{"--format=plain"}, connect(t.from)...)
+	args := append([]string{"--format=plain"}, connectArgs(t.from)...)
 	compresses, err := t.clients.query(ctx, t.to, `SELECT 'lz4' = ANY (enumvals) FROM pg_settings
 		WHERE name = 'default_toast_compression';`)
 	if strings.TrimSpace(compresses) != "t" {
@@ -61,7 +61,7 @@ func (t transfer) dumpArguments(ctx context.Context) ([]string, error) {
 	return args, err
 }
 
-// startDump starts pg_dump, and returns the pipe that it writes to.
+// startDump starts pg_dump, and returns the pipe from which its output can be read.
 func (t transfer) startDump(args []string) (client, *os.File, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -76,7 +76,7 @@ func (t transfer) startDump(args []string) (client, *os.File, error) {
 	return dump, read, nil
 }
 
-// startLoad starts psql, and returns the pipe that it reads from.
+// startLoad starts psql, and returns the pipe to which its input must be written.
 func (t transfer) startLoad() (client, *os.File, error) {
 	read, write, err := os.Pipe()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // UpgradeConfig configures an Upgrade.
 type UpgradeConfig struct {
 	DataDir string // the server's data directory
-	// BinDir is that of Config: it has the old programs, or the new ones.
+	// BinDir is Config.BinDir: the directory of the old programs, or of the new ones.
 	BinDir string
 	// OldBinDir and NewBinDir are the directories of the programs of the two versions. Empty: search the machine.
 	OldBinDir, NewBinDir string
@@ -33,7 +33,7 @@ type Upgraded struct {
 	Kept   string `json:"kept"`
 	Tables int64  `json:"tables"`
 	Rows   int64  `json:"rows"`
-	// Settings are those of the old cluster that the new one does not have.
+	// Settings are the settings of the old cluster that the new one does not have.
 	Settings []string `json:"settings_not_copied"`
 	// BinDir is the directory of the new programs if a start would not find them without Config.BinDir.
 	BinDir string `json:"set_postgres_bin,omitempty"`
@@ -42,13 +42,13 @@ type Upgraded struct {
 // errNothingToDo ends an Upgrade of a cluster for which there is no newer Postgres.
 var errNothingToDo = errors.New("there is no newer Postgres")
 
-// stopTimeout is how long a postmaster has to stop, which writes a checkpoint of what was loaded.
+// stopTimeout is the time for a postmaster to stop, including the checkpoint of all loaded data.
 const stopTimeout = 5 * time.Minute
 
-// Upgrade makes a cluster of a newer Postgres beside that of a data directory, copies the database with pg_dump and
-// psql, compares the two, and puts the new one in the place of the old one, which is kept. The data directory is locked
-// meanwhile: the error wraps ErrInUse if a server runs on it. If Upgrade fails or is killed, the old cluster is in its
-// place with all its data, or the next start or Upgrade puts the new one there, which is complete then.
+// Upgrade creates a cluster of a newer Postgres beside that of a data directory, copies the database with pg_dump and
+// psql, compares the two, and replaces the old cluster, which is renamed and not deleted. Upgrade locks the data
+// directory: the error wraps ErrInUse if a server runs on it. If Upgrade fails or is killed, either the old cluster is
+// unchanged, or the new one is complete, and the next start or Upgrade completes the replacement.
 func Upgrade(ctx context.Context, cfg UpgradeConfig) (done Upgraded, err error) {
 	exists, err := Exists(cfg.DataDir)
 	if err != nil {
@@ -102,7 +102,7 @@ func (u *upgrade) copied(bytes int64) {
 	}
 }
 
-// run makes the new cluster and puts it in the place of the old one.
+// run creates the new cluster, and replaces the old one by it.
 func (u *upgrade) run(ctx context.Context) error {
 	if err := requireSpace(u.dir.cluster); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (u *upgrade) run(ctx context.Context) error {
 func (u *upgrade) fill(ctx context.Context, old *launcher, draft string, made initializer) error {
 	loaded := u.launcher(draft, newSocketSuffix, u.new)
 	loaded.run.account, loaded.run.capabilities = old.run.account, old.run.capabilities
-	// What is lost in a crash is made again by the next upgrade: nothing is synced before it is complete.
+	// Nothing is synced before the draft is complete: after a crash, the next upgrade starts again with a new draft.
 	loaded.volatile, loaded.more = true, []string{"wal_level=minimal", "max_wal_senders=0", "autovacuum=off"}
 	err := u.running(ctx, old, func() error {
 		return u.running(ctx, loaded, func() error { return u.copyAndCompare(ctx, old.socketDir, loaded.socketDir) })
@@ -147,14 +147,15 @@ func (u *upgrade) fill(ctx context.Context, old *launcher, draft string, made in
 	return made.syncCluster(ctx, draft)
 }
 
-// launcher returns a launcher of a cluster that is for the upgrade alone: nobody else finds its socket.
+// launcher returns a launcher of a cluster whose socket has another path than that of a server, so that no other
+// program connects to it during the upgrade.
 func (u *upgrade) launcher(cluster, socketSuffix string, programs binaries) *launcher {
 	dir := u.dir
 	dir.cluster, dir.socketSuffix = cluster, socketSuffix
 	return &launcher{dir: dir, run: runner{binaries: programs}, log: u.Log}
 }
 
-// running calls use while a postmaster runs, which is stopped afterwards.
+// running starts a postmaster, calls use, and stops the postmaster.
 func (u *upgrade) running(ctx context.Context, l *launcher, use func() error) (err error) {
 	if l.socketDir, err = openSocketDir(l.dir, l.run.account); err != nil {
 		return err
@@ -173,7 +174,7 @@ func (u *upgrade) running(ctx context.Context, l *launcher, use func() error) (e
 	return use()
 }
 
-// copyAndCompare copies the database from one running cluster to another.
+// copyAndCompare copies the database from one running cluster to another, and compares the two.
 func (u *upgrade) copyAndCompare(ctx context.Context, from, to string) (err error) {
 	if err := requireNoOthers(ctx, u.clients, from); err != nil {
 		return err
@@ -203,7 +204,7 @@ func (u *upgrade) copyAndCompare(ctx context.Context, from, to string) (err erro
 	return err
 }
 
-// find finds the programs. It returns errNothingToDo if there are none of a newer version than that of the cluster.
+// find sets the programs. It returns errNothingToDo if there are none of a newer version than that of the cluster.
 func (u *upgrade) find(ctx context.Context) error {
 	major, err := clusterMajor(u.dir.cluster)
 	if err != nil {

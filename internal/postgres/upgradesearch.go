@@ -19,9 +19,9 @@ type upgradeSearch struct {
 
 // find sets old and new. It returns errNothingToDo, and old, if no newer version is found.
 func (s *upgradeSearch) find(ctx context.Context) error {
-	if s.major < oldestMajor {
+	if s.major < OldestMajor {
 		return fmt.Errorf("data directory %s was made by Postgres %d: gatehouse upgrades from Postgres %d or newer",
-			s.cluster, s.major, oldestMajor)
+			s.cluster, s.major, OldestMajor)
 	}
 	s.found = s.places.search(ctx)
 	configured := s.BinDir
@@ -39,13 +39,14 @@ func (s *upgradeSearch) find(ctx context.Context) error {
 	return s.findOld(ctx)
 }
 
-// findNew finds the newer programs, in the order of precedence of a new cluster. Named ones may be of the same version.
+// findNew sets the newer programs, in the order of precedence of a new cluster. Those of NewBinDir may be of the same
+// version as the cluster.
 func (s *upgradeSearch) findNew(ctx context.Context) (err error) {
 	if s.NewBinDir != "" {
 		s.new, err = named(ctx, "--new-bin", s.NewBinDir)
 		if err == nil && s.new.major < s.major {
 			err = fmt.Errorf("--new-bin: %s has Postgres %d, and data directory %s was made by Postgres %d: "+
-				"a data directory cannot go back", s.new.dir, s.new.major, s.cluster, s.major)
+				"a data directory cannot be downgraded", s.new.dir, s.new.major, s.cluster, s.major)
 		}
 		return err
 	}
@@ -69,7 +70,7 @@ func (s *upgradeSearch) findNew(ctx context.Context) (err error) {
 	return binariesSearch{places: s.places, cluster: s.cluster, major: s.major}.unsuitable(ctx, s.found)
 }
 
-// findOld finds programs of the cluster's major version.
+// findOld sets the programs of the cluster's major version.
 func (s *upgradeSearch) findOld(ctx context.Context) (err error) {
 	if s.OldBinDir != "" {
 		s.old, err = named(ctx, "--old-bin", s.OldBinDir)
@@ -107,8 +108,8 @@ func named(ctx context.Context, flag, dir string) (binaries, error) {
 	return b, nil
 }
 
-// clientDirs returns the directories that may have pg_dump and psql, in order of precedence: what belongs to the newer
-// version knows the older one as well.
+// clientDirs returns the directories that may have pg_dump and psql, in order of precedence: programs of the newer
+// version support the older one as well.
 func (s *upgradeSearch) clientDirs() []string {
 	dirs := []string{s.new.dir, s.old.dir}
 	for _, pattern := range s.places.folders {

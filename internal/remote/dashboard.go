@@ -9,10 +9,10 @@ import (
 	"gatehouse/client"
 )
 
-// dashboard is the Dashboard API as one user sees it.
+// dashboard is the part of the Dashboard API that one user may read.
 type dashboard struct {
-	key string
-	// organisations are those whose objects the user sees. A super user sees all.
+	key string // the access key
+	// organisations are the IDs of the organisations whose objects the user may read. A super user may read all.
 	organisations map[string]bool
 	super         bool
 	lists         map[Kind]*List
@@ -27,10 +27,12 @@ func (d *dashboard) close() error {
 	return errors.Join(errs...)
 }
 
-// sees reports whether the user sees the objects of an organisation. Super users are seen by super users only.
-func (d *dashboard) sees(organisation string) bool { return d.super || d.organisations[organisation] }
+// mayRead reports whether the user may read the objects of an organisation. Only super users may read super users.
+func (d *dashboard) mayRead(organisation string) bool {
+	return d.super || d.organisations[organisation]
+}
 
-// withKey sends an access key with one request.
+// withKey returns an editor that adds an access key to a request.
 func withKey(key string) client.RequestEditorFn {
 	return func(_ context.Context, r *http.Request) error {
 		r.Header.Set("Authorization", key)
@@ -38,13 +40,13 @@ func withKey(key string) client.RequestEditorFn {
 	}
 }
 
-// dashboardDocuments returns what the first user sees who sees the organisation.
+// dashboardDocuments returns the documents of an organisation, read with the first access key that permits it.
 func (s *Server) dashboardDocuments(ctx context.Context, kind Kind, organisation string) (*List, error) {
 	if err := s.openDashboards(ctx); err != nil {
 		return nil, err
 	}
 	for _, d := range s.dashboards {
-		if !d.sees(organisation) {
+		if !d.mayRead(organisation) {
 			continue
 		}
 		if d.lists[kind] == nil {
@@ -56,11 +58,12 @@ func (s *Server) dashboardDocuments(ctx context.Context, kind Kind, organisation
 		}
 		return &List{held: d.lists[kind].held, only: &organisation, shared: true}, nil
 	}
-	return nil, fmt.Errorf("%w: no access key is of organisation %q, or of a super user", ErrLacking, organisation)
+	return nil, fmt.Errorf("%w: no access key belongs to a user of organisation %q, or to a super user", ErrLacking,
+		organisation)
 }
 
-// openDashboards reads what the users see whose access keys are known. Everyone sees themselves, and so their
-// organisation.
+// openDashboards determines which organisations may be read with each access key. The list of users always contains
+// the user of the key, and so the user's organisation.
 func (s *Server) openDashboards(ctx context.Context) error {
 	if s.dashboards != nil {
 		return nil
@@ -83,7 +86,7 @@ func (s *Server) openDashboards(ctx context.Context) error {
 	return nil
 }
 
-// dashboardList is the list of the Dashboard API.
+// dashboardList returns the call that lists objects in the Dashboard API.
 func (s *Server) dashboardList(ctx context.Context, kind Kind, key string) call {
 	page := all
 	switch kind {
@@ -93,7 +96,7 @@ func (s *Server) dashboardList(ctx context.Context, kind Kind, key string) call 
 		}}
 	case API:
 		return call{"GET /api/apis", func() (*http.Response, error) {
-			oldestFirst := client.GetApisParamsSortCreatedAt // the original's default is the other way round
+			oldestFirst := client.GetApisParamsSortCreatedAt // the original lists the newest first by default
 			return s.cfg.Client.GetApis(ctx, &client.GetApisParams{P: &page, Sort: &oldestFirst}, withKey(key))
 		}}
 	default:

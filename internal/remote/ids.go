@@ -8,13 +8,13 @@ import (
 	"gatehouse/internal/jsondoc"
 )
 
-// textOf returns a string of a document, which may be written as MongoDB writes an ID.
+// textOf returns a string of a document, or the ID of MongoDB's form {"$oid": "…"} at its place.
 func textOf(doc json.RawMessage, path ...string) string {
 	return cmp.Or(jsondoc.String(doc, path...), jsondoc.String(doc, append(path, "$oid")...))
 }
 
-// IDOf returns the ID of a document, by which a server finds it: the api_id of an API, the _id of a policy (or its id,
-// if it has no other), and the e-mail address of a user, in lower case. It is "" if the document has none.
+// IDOf returns the ID by which a server finds the object of a document: the api_id of an API, the _id of a policy (or
+// its id, if it has no other), and the e-mail address of a user, in lower case. It is "" if the document has none.
 func IDOf(kind Kind, doc json.RawMessage) string {
 	switch kind {
 	case Organisation:

@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	// batchBytes and batchDocuments bound what an import sends at once. Servers have limits for bodies, and the original
-	// has one that is not documented: an import that is refused as a whole is sent in halves.
+	// batchBytes and batchDocuments limit a request of an import. The limit of Tyk Dashboard for bodies is not documented:
+	// an import that is refused as a whole is sent again in halves.
 	batchBytes     = 4 << 20
 	batchDocuments = 500
-	// maxFailures is how many documents in a row may fail with a status of 500 or more. The original has such a status for
-	// documents that it does not accept; after so many, it is the server that fails.
+	// maxFailures is the number of consecutive documents that fail with a status of 500 or more and end an import. Tyk
+	// Dashboard also sends such a status for a document that it does not accept.
 	maxFailures = 20
 )
 
@@ -50,15 +50,15 @@ func (i *Import) Add(ctx context.Context, doc json.RawMessage) error {
 	return nil
 }
 
-// Flush sends what has been added.
+// Flush sends the documents that have been added.
 func (i *Import) Flush(ctx context.Context) error {
 	batch := i.batch
 	i.batch, i.bytes = nil, 0
 	return i.send(ctx, batch)
 }
 
-// send sends documents: all at once, or, if they are refused as a whole, each half. So a document that the server does
-// not accept is found, and the others are imported.
+// send sends documents in one request. If the server refuses the request, send repeats it with each half, until it has
+// found the documents that the server does not accept, and imported the others.
 func (i *Import) send(ctx context.Context, batch []json.RawMessage) error {
 	if len(batch) == 0 {
 		return nil
@@ -96,10 +96,11 @@ func (i *Import) refuse(doc json.RawMessage, cause error) error {
 // importReply is the response to an import.
 type importReply struct {
 	Message string
-	Meta    map[string]bool // whether a document is stored, by its ID
+	Meta    map[string]bool // reports whether a document is stored, by its ID
 }
 
-// stored reports whether a document is stored. Which of its IDs a server names is not documented.
+// stored reports whether a document is stored. It looks for each ID of the document, because it is not documented which
+// one is in the response.
 func (r importReply) stored(kind Kind, doc json.RawMessage) bool {
 	ids := []string{IDOf(kind, doc), textOf(doc, "_id")}
 	if kind == API {
@@ -113,8 +114,8 @@ func (r importReply) stored(kind Kind, doc json.RawMessage) bool {
 	return false
 }
 
-// result looks for the documents that were not imported. Their reasons are found by sending each by itself: a message
-// has the first ones only.
+// result finds the documents that were not imported, and sends each in a request of its own to receive the reason: the
+// message of a response has only the first ones.
 func (i *Import) result(ctx context.Context, batch []json.RawMessage, reply json.RawMessage) error {
 	var imported importReply
 	if err := json.Unmarshal(reply, &imported); err != nil {
@@ -141,7 +142,7 @@ func (i *Import) result(ctx context.Context, batch []json.RawMessage, reply json
 	return nil
 }
 
-// operation is the name of the operation.
+// operation returns the method and the path of the import.
 func (i *Import) operation() string {
 	if i.kind == API {
 		return "POST /admin/apis/import"
@@ -149,7 +150,7 @@ func (i *Import) operation() string {
 	return "POST /admin/policies/import"
 }
 
-// call is the request that imports documents.
+// call returns the call that imports documents.
 func (i *Import) call(ctx context.Context, batch []json.RawMessage) call {
 	var body bytes.Buffer
 	body.WriteByte('{')

@@ -21,18 +21,18 @@ import (
 const (
 	// maxDocument is the maximum size of a document in a list, in bytes.
 	maxDocument = 64 << 20
-	// spoolMemory is how much of a list is in memory, in bytes.
+	// spoolMemory is the maximum size of a list in memory, in bytes; a longer list is in a file.
 	spoolMemory = 1 << 20
-	// all requests all of a list in one response. Every server understands it.
+	// all is the page number that requests a whole list in one response.
 	all = -1
 )
 
-// List is a list of documents that has been received. A server is not kept waiting while the documents are used.
+// List is a list of documents that has been received completely, so that no request is open while they are used.
 type List struct {
 	held *spool.Spool
-	// only yields the documents of one organisation; nil is all.
+	// only is the organisation whose documents All yields; nil is all.
 	only *string
-	// shared lists are closed with the server.
+	// shared reports whether the server closes the list.
 	shared bool
 }
 
@@ -72,8 +72,8 @@ func compact(raw []byte) (json.RawMessage, error) {
 	return out.Bytes(), nil
 }
 
-// eachOf calls a function for each document of a list in a response. A response without the list is an *Error: a server
-// may answer with a page for people where it has no operation.
+// eachOf calls use for each document of the list name in a response. A response without the list is an *Error: a server
+// that lacks the operation may respond with an HTML page.
 func (s *Server) eachOf(ctx context.Context, c call, name string, use func(json.RawMessage) error) error {
 	response, err := s.do(ctx, c)
 	if err != nil {
@@ -118,7 +118,7 @@ func startsObject(text *bufio.Reader) bool {
 	}
 }
 
-// receive receives a list.
+// receive reads a list into a spool.
 func (s *Server) receive(ctx context.Context, c call, kind Kind) (*List, error) {
 	list := &List{held: spool.New(spool.Config{Dir: s.cfg.SpoolDir, Memory: spoolMemory, Max: math.MaxInt64})}
 	err := s.eachOf(ctx, c, ListName(kind), func(doc json.RawMessage) error {
@@ -157,9 +157,9 @@ func (s *Server) Organisation(ctx context.Context, id string) (json.RawMessage, 
 	}})
 }
 
-// Documents returns the users, the APIs or the policies of an organisation, which must be closed. It has nothing of
-// other organisations, even if the server sends more than it was asked for. The error is ErrLacking if the server does
-// not give them.
+// Documents returns the users, the APIs or the policies of an organisation. The list must be closed. It has no
+// documents of other organisations, even if the server sends some. The error is ErrLacking if the server does not list
+// them.
 func (s *Server) Documents(ctx context.Context, kind Kind, organisation string) (*List, error) {
 	if s.lacking[kind] == nil {
 		list, err := s.receive(ctx, s.adminList(ctx, kind, organisation), kind)
@@ -178,7 +178,7 @@ func (s *Server) Documents(ctx context.Context, kind Kind, organisation string) 
 	return s.dashboardDocuments(ctx, kind, organisation)
 }
 
-// adminList is the list of the admin API.
+// adminList returns the call that lists objects in the admin API.
 func (s *Server) adminList(ctx context.Context, kind Kind, organisation string) call {
 	page := all
 	switch kind {
@@ -197,8 +197,8 @@ func (s *Server) adminList(ctx context.Context, kind Kind, organisation string) 
 	}
 }
 
-// KeyIDs returns the IDs of the organisations that have a key. The error is ErrLacking if the server does not give
-// them, as the original without a gateway.
+// KeyIDs returns the IDs of the organisations that have a key. The error is ErrLacking if the server does not list them,
+// as Tyk Dashboard without a gateway.
 func (s *Server) KeyIDs(ctx context.Context) (map[string]bool, error) {
 	raw, err := s.body(ctx, call{"GET /admin/org/keys", func() (*http.Response, error) {
 		return s.cfg.Client.GetAllKeys(ctx)

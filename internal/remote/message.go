@@ -2,6 +2,7 @@ package remote
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -9,11 +10,11 @@ import (
 	"gatehouse/client"
 )
 
-// maxErrorReply is how much of a response with an error is read, in bytes: thousands of problems fit.
+// maxErrorReply is the number of bytes of a response with an error that are read, enough for thousands of problems.
 const maxErrorReply = 1 << 20
 
-// MessageOf returns the message of a response that is no success, with its details about parts of the request. It is
-// printable, and "" if the body is not that of a server of the Admin API. MessageOf does not close the body.
+// MessageOf returns the message of an error response, with the problems that it lists. The message is printable, and ""
+// if the body is not one of the Admin API. MessageOf reads the body and does not close it.
 func MessageOf(response *http.Response) (string, error) {
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxErrorReply))
 	if err != nil {
@@ -23,20 +24,20 @@ func MessageOf(response *http.Response) (string, error) {
 		Message string
 		Meta    json.RawMessage
 	}
-	if err := json.Unmarshal(content, &reply); err != nil {
-		return "", nil //nolint:nilerr // no server of this API has sent it
+	if json.Unmarshal(content, &reply) != nil {
+		return "", nil
 	}
-	parts := []string{reply.Message}
+	message := reply.Message
 	var details client.ErrorDetails
 	if json.Unmarshal(reply.Meta, &details) == nil {
 		for _, each := range details.Errors {
-			parts = append(parts, each.Path+": "+each.Reason)
+			message += fmt.Sprintf("; %s: %s", each.Path, each.Reason)
 		}
 	}
-	return Printable(strings.Join(parts, "; ")), nil
+	return Printable(message), nil
 }
 
-// Printable removes the control characters of a text that a server sent, which a terminal could execute.
+// Printable removes the control characters from a text that a server sent, because a terminal would interpret them.
 func Printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r >= 0x7f && r < 0xa0 {

@@ -1,9 +1,9 @@
-// Package remote reads and writes the state of a server of the Admin API, gatehouse or another, by its public
-// operations: organisations, their users, APIs, policies and keys. Documents are bytes: what is read is what the server
-// sent, without insignificant whitespace, and what is written is what the caller hands over.
+// Package remote reads and writes the objects of a server of the Admin API, gatehouse or another, with its public
+// operations: organisations, users, APIs, policies and organisation keys. Documents are read as the server sends them,
+// without insignificant whitespace, and sent as the caller passes them.
 //
-// A server that lacks an operation is expected: the original has no lists of users, APIs and policies in its admin API.
-// ErrLacking says so. With access keys, the lists of the Dashboard API stand in for them.
+// The admin API of Tyk Dashboard has no lists of users, APIs and policies. If access keys are configured, the lists are
+// read from the Dashboard API; otherwise the error is ErrLacking.
 package remote
 
 import (
@@ -19,10 +19,10 @@ import (
 	"gatehouse/client"
 )
 
-// Kind is a kind of objects. Its text is what messages call one of them.
+// Kind is a kind of objects. Its text is the noun for one of them in messages.
 type Kind string
 
-// The kinds, in the order in which a server needs them: an object refers to those before it.
+// The kinds, in the order in which they must be created: an object refers to those of earlier kinds.
 const (
 	Organisation Kind = "organisation"
 	User         Kind = "user"
@@ -31,10 +31,10 @@ const (
 	Key          Kind = "organisation key"
 )
 
-// Kinds are all kinds, in their order.
+// Kinds returns all kinds in the order in which they must be created.
 func Kinds() []Kind { return []Kind{Organisation, User, API, Policy, Key} }
 
-// Plural returns what several objects are called.
+// Plural returns the noun for several objects.
 func (k Kind) Plural() string {
 	if k == Policy {
 		return "policies"
@@ -44,7 +44,7 @@ func (k Kind) Plural() string {
 
 var (
 	// ErrLacking is returned if the server does not have an operation, or does not permit it.
-	ErrLacking = errors.New("the server does not give them")
+	ErrLacking = errors.New("the server does not list them")
 	// ErrNotFound is returned if the server does not have an object.
 	ErrNotFound = errors.New("not found")
 )
@@ -53,19 +53,19 @@ var (
 type Config struct {
 	// Client calls the server with its admin secret.
 	Client *client.ClientWithResponses
-	// AccessKeys are those of users, with which the lists of the Dashboard API are read if the admin API lacks them.
+	// AccessKeys are access keys of users. The lists that the admin API lacks are read from the Dashboard API with them.
 	AccessKeys []string
-	// SpoolDir is the directory that holds a list of more than a megabyte while it is used.
+	// SpoolDir is the directory of lists of more than 1 MiB while they are used; "" is that of temporary files.
 	SpoolDir string
-	// Wait waits before a request is repeated that the server has refused because there were too many. nil sleeps.
+	// Wait is called before a request is repeated that the server has refused with 429. nil sleeps.
 	Wait func(ctx context.Context, pause time.Duration) error
 }
 
 // Server is a server of the Admin API. It is not safe for concurrent use, and must be closed.
 type Server struct {
 	cfg        Config
-	lacking    map[Kind]error // of lists
-	dashboards []*dashboard   // nil until they are needed
+	lacking    map[Kind]error // an ErrLacking for each list that the admin API lacks
+	dashboards []*dashboard   // one for each access key; nil until they are needed
 	failures   int            // consecutive requests for one document that ended with a status of 500 or more
 }
 
@@ -98,11 +98,11 @@ func sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// Error is returned for a response that is no success.
+// Error is returned for an error response, or one that has another form than expected.
 type Error struct {
 	Operation string // METHOD /path
 	Status    int
-	// Message is that of the response, with what it says about parts of the request.
+	// Message is the message of the response (see MessageOf).
 	Message string
 }
 
@@ -120,14 +120,14 @@ func (e *Error) Is(target error) bool {
 	return target == ErrNotFound && e.Status == http.StatusNotFound
 }
 
-// isLacking reports whether err says that the server does not have an operation, or does not permit it.
+// isLacking reports whether err means that the server does not have an operation, or does not permit it.
 func isLacking(err error) bool {
 	failed, ok := errors.AsType[*Error](err)
 	if !ok {
 		return false
 	}
 	switch failed.Status {
-	case http.StatusOK: // with a page instead of JSON
+	case http.StatusOK: // the body is a page instead of JSON
 		return true
 	case http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return true
@@ -143,14 +143,14 @@ func IsFatal(err error) bool {
 }
 
 const (
-	// maxReply is how much of a response about one object is read, in bytes. It is larger than any document that a server
-	// accepts by default.
+	// maxReply is the number of bytes of a response about one object that are read. It is larger than any document that
+	// a server accepts by default.
 	maxReply = 64 << 20
-	// tries is how often a request is sent that the server refuses because there are too many.
+	// tries is the maximum number of attempts at a request that the server refuses with 429.
 	tries = 5
-	// defaultPause is how long a server that does not say so is left alone after too many requests.
+	// defaultPause is the time before the next attempt if a response with 429 has no valid header Retry-After.
 	defaultPause = 5 * time.Second
-	// maxPause bounds what a server may ask for.
+	// maxPause is the maximum time before the next attempt.
 	maxPause = time.Minute
 )
 
@@ -160,8 +160,8 @@ type call struct {
 	send      func() (*http.Response, error)
 }
 
-// do sends a request, again if there were too many before, and returns the response if it is a success. Its body must
-// be closed. The error is an *Error, or one of the connection.
+// do sends a request, repeats it if the server responds with 429, and returns the response if its status is 200. Its
+// body must be closed. The error is an *Error, or one of the connection.
 func (s *Server) do(ctx context.Context, c call) (*http.Response, error) {
 	for try := 1; ; try++ {
 		response, err := c.send()
@@ -181,7 +181,7 @@ func (s *Server) do(ctx context.Context, c call) (*http.Response, error) {
 	}
 }
 
-// pauseOf returns how long a server wants to be left alone.
+// pauseOf returns the time before the next attempt after a response with 429.
 func pauseOf(response *http.Response) time.Duration {
 	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
 	if err != nil || seconds < 0 {
@@ -207,7 +207,7 @@ func (s *Server) body(ctx context.Context, c call) (json.RawMessage, error) {
 	return compact(raw)
 }
 
-// errorOf returns the error of a response that is no success, and closes its body.
+// errorOf returns the error of an error response, and closes its body.
 func errorOf(operation string, response *http.Response) error {
 	defer response.Body.Close()
 	message, err := MessageOf(response)

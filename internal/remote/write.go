@@ -10,7 +10,7 @@ import (
 
 const jsonType = "application/json"
 
-// SaveOrganisation stores an organisation under its ID: it replaces the one that exists, or is imported.
+// SaveOrganisation stores an organisation with its ID: it replaces the organisation if that exists, or imports it.
 func (s *Server) SaveOrganisation(ctx context.Context, id string, doc json.RawMessage, exists bool) error {
 	c := call{"POST /admin/organisations/import", func() (*http.Response, error) {
 		return s.cfg.Client.ImportOrgsWithBody(ctx, jsonType, bytes.NewReader(doc))
@@ -24,7 +24,7 @@ func (s *Server) SaveOrganisation(ctx context.Context, id string, doc json.RawMe
 	return err
 }
 
-// SaveKey stores the key of an organisation, whose session has its org_id.
+// SaveKey stores the key of the organisation that is the org_id of the session.
 func (s *Server) SaveKey(ctx context.Context, session json.RawMessage) error {
 	_, err := s.body(ctx, call{"POST /admin/org/keys", func() (*http.Response, error) {
 		return s.cfg.Client.CreateOrgKeyWithBody(ctx, jsonType, bytes.NewReader(session))
@@ -32,7 +32,7 @@ func (s *Server) SaveKey(ctx context.Context, session json.RawMessage) error {
 	return err
 }
 
-// Delete deletes an object. The ID of a user is the server's.
+// Delete deletes an object. The ID of a user is the one that the server generated, not the e-mail address.
 func (s *Server) Delete(ctx context.Context, kind Kind, id string) error {
 	var c call
 	switch kind {
@@ -51,7 +51,7 @@ func (s *Server) Delete(ctx context.Context, kind Kind, id string) error {
 			return s.cfg.Client.DeleteOrgKey(ctx, id)
 		}}
 	default:
-		return fmt.Errorf("an %s is not deleted", kind)
+		return fmt.Errorf("an %s cannot be deleted", kind)
 	}
 	_, err := s.body(ctx, c)
 	return err
@@ -63,7 +63,7 @@ type SavedUser struct {
 	AccessKey string `json:"access_key"`
 }
 
-// CreateUser creates a user, and returns the ID and the access key that the server has made.
+// CreateUser creates a user, and returns the ID and the access key that the server has generated.
 func (s *Server) CreateUser(ctx context.Context, doc json.RawMessage) (SavedUser, error) {
 	return s.saveUser(ctx, call{"POST /admin/users", func() (*http.Response, error) {
 		return s.cfg.Client.CreateUserWithBody(ctx, jsonType, bytes.NewReader(doc))

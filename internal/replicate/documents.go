@@ -43,7 +43,7 @@ func (c *copier) documents(ctx context.Context, kind remote.Kind, organisation s
 		if err != nil {
 			return fmt.Errorf("%s of the source: %w", kind.Plural(), err)
 		}
-		c.noteOwners(kind, doc)
+		c.countOwned(kind, doc)
 		known, exists := stored[remote.IDOf(kind, doc)]
 		if exists && known == sha256.Sum256(doc) {
 			count.Unchanged++
@@ -57,8 +57,8 @@ func (c *copier) documents(ctx context.Context, kind remote.Kind, organisation s
 	return errors.Join(imported.Flush(ctx), fatal)
 }
 
-// noteOwners counts an API that names owners.
-func (c *copier) noteOwners(kind remote.Kind, doc json.RawMessage) {
+// countOwned counts an API that has owners.
+func (c *copier) countOwned(kind remote.Kind, doc json.RawMessage) {
 	if kind != remote.API {
 		return
 	}
@@ -85,17 +85,17 @@ func digests(kind remote.Kind, list *remote.List) (map[string]digest, error) {
 	return stored, nil
 }
 
-// counters are members of a session that a gateway changes while it counts requests.
+// counters are the members of a session that a gateway changes when it counts requests.
 var counters = map[string]bool{"quota_remaining": true, "quota_renews": true, "last_updated": true}
 
-// sameSession reports whether two sessions are equal but for what a gateway counts.
+// sameSession reports whether two sessions are equal except for counters.
 func sameSession(a, b json.RawMessage) bool {
 	isCounter := func(name string) bool { return counters[name] }
 	return string(jsondoc.WithoutAny(a, isCounter)) == string(jsondoc.WithoutAny(b, isCounter))
 }
 
-// sameOrganisation reports whether the target has an organisation as the source has it. A server completes
-// organisations with the members that it knows, which are empty.
+// sameOrganisation reports whether the stored organisation of the target equals the given one of the source. Additional
+// empty members of the stored one are ignored, because servers complete organisations with them.
 func sameOrganisation(given, stored json.RawMessage) bool {
 	left := maps.Collect(jsondoc.All(stored))
 	for name, value := range jsondoc.All(given) {
@@ -112,7 +112,7 @@ func sameOrganisation(given, stored json.RawMessage) bool {
 	return true
 }
 
-// isEmpty reports whether a value is nothing, or an object of such values.
+// isEmpty reports whether a value is null, false, 0, "", an empty list, or an object of such values.
 func isEmpty(value json.RawMessage) bool {
 	switch string(value) {
 	case "null", "false", "0", `""`, "[]", "{}":

@@ -1,8 +1,8 @@
-// Package replicate copies what one server of the Admin API has to another, by the public operations of both. IDs are
-// kept, except those of users, which servers make. A copy can be repeated: what the target has already is not written.
+// Package replicate copies the objects of one server of the Admin API to another, with the public operations of both.
+// IDs are preserved, except those of users, which servers generate. A copy can be repeated: objects that are equal on
+// the target are not written.
 //
-// One list of one organisation is held at a time, in a file if it is long. The memory does not grow with the number of
-// organisations, but for their IDs.
+// Copy holds one list of one organisation at a time, in a file if it is long, and the IDs of all organisations.
 package replicate
 
 import (
@@ -16,14 +16,14 @@ import (
 	"gatehouse/internal/remote"
 )
 
-// Options say what to copy.
+// Options configure Copy.
 type Options struct {
 	// Organisation is the ID of the only organisation to copy; "" copies all, and the super users.
 	Organisation string
-	// Failed, if it is not nil, is called for each object that cannot be copied, when that is known.
+	// Failed, if it is not nil, is called for each object that cannot be copied.
 	Failed func(Failure)
-	// Done, if it is not nil, is called when an organisation has been copied: the first n of all.
-	Done func(n, all int)
+	// Done, if it is not nil, is called after each organisation, with the number of organisations to copy.
+	Done func(organisations int)
 }
 
 // copier copies from one server to another.
@@ -31,12 +31,12 @@ type copier struct {
 	from, to *remote.Server
 	opts     Options
 	report   *Report
-	// sourceKeys and targetKeys are the organisations that have a key; nil if the server does not say.
+	// sourceKeys and targetKeys are the organisations that have a key; nil if the server does not list them.
 	sourceKeys, targetKeys map[string]bool
 }
 
-// Copy copies what the options name. The report is complete up to the error, which is one that ended the copy: single
-// objects that cannot be copied are in the report.
+// Copy copies all organisations, or the one that the options name. Objects that cannot be copied are in the report. The
+// error is one that ended the copy; the report then covers the objects before it.
 func Copy(ctx context.Context, from, to *remote.Server, opts Options) (*Report, error) {
 	c := &copier{from: from, to: to, opts: opts, report: newReport()}
 	defer c.report.finish()
@@ -47,12 +47,12 @@ func Copy(ctx context.Context, from, to *remote.Server, opts Options) (*Report, 
 	if err := c.listKeys(ctx); err != nil {
 		return c.report, err
 	}
-	for n, id := range organisations {
+	for _, id := range organisations {
 		if err := c.organisation(ctx, id); err != nil {
 			return c.report, fmt.Errorf("organisation %s: %w", id, err)
 		}
 		if opts.Done != nil {
-			opts.Done(n+1, len(organisations))
+			opts.Done(len(organisations))
 		}
 	}
 	if opts.Organisation == "" {
@@ -75,7 +75,7 @@ func (c *copier) organisations(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// listKeys reads which organisations have keys.
+// listKeys sets sourceKeys and targetKeys.
 func (c *copier) listKeys(ctx context.Context) (err error) {
 	c.sourceKeys, err = c.from.KeyIDs(ctx)
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *copier) listKeys(ctx context.Context) (err error) {
 	return nil
 }
 
-// organisation copies an organisation with all that belongs to it.
+// organisation copies an organisation and its objects.
 func (c *copier) organisation(ctx context.Context, id string) error {
 	copied, err := c.document(ctx, id)
 	if err != nil || !copied {
@@ -141,7 +141,7 @@ func (c *copier) document(ctx context.Context, id string) (copied bool, err erro
 	return true, nil
 }
 
-// failed records an object that cannot be copied. It returns an error that ends the copy as it is.
+// failed records an object that cannot be copied. It returns an error if cause ends the copy.
 func (c *copier) failed(o object, cause error) error {
 	if remote.IsFatal(cause) {
 		return fmt.Errorf("%s %s: %w", o.kind, o.id, cause)
@@ -160,8 +160,8 @@ func (c *copier) record(o object, cause error) {
 	}
 }
 
-// lists returns a list of the source and that of the target. source is nil if the source does not give it, and target
-// if the target does not.
+// lists returns the list of the source and that of the target. source is nil if the source does not list the objects,
+// and target if the target does not.
 func (c *copier) lists(
 	ctx context.Context, kind remote.Kind, organisation string,
 ) (source, target *remote.List, err error) {
@@ -212,22 +212,22 @@ func (c *copier) key(ctx context.Context, organisation string) error {
 	return nil
 }
 
-// object names an object in messages.
+// object identifies an object in messages.
 type object struct {
 	kind             remote.Kind
 	organisation, id string
 }
 
-// belongsElsewhere returns the error for a response about another organisation than the request, which must not replace
-// what the target has of that one.
+// belongsElsewhere returns the error for a response that is about another organisation than the request. It must not
+// replace that organisation on the target.
 func belongsElsewhere(sent string) error {
 	return &remote.Error{
 		Operation: "the response of the source", Status: http.StatusOK,
-		Message: fmt.Sprintf("it is of organisation %q", sent),
+		Message: fmt.Sprintf("it is about organisation %q", sent),
 	}
 }
 
-// closeAll closes lists, of which some may be nil.
+// closeAll closes lists. Elements may be nil.
 func closeAll(lists ...*remote.List) error {
 	var errs []error
 	for _, list := range slices.DeleteFunc(lists, func(l *remote.List) bool { return l == nil }) {

@@ -6,7 +6,7 @@ import (
 	"gatehouse/internal/remote"
 )
 
-// Count is what has become of the objects of one kind.
+// Count is the number of objects of one kind, by outcome.
 type Count struct {
 	Kind      string `json:"kind"`
 	Created   int    `json:"created"`
@@ -23,35 +23,35 @@ type Failure struct {
 	Reason       string `json:"reason"`
 }
 
-// NamedUser is a user of the target; an empty organisation is that of super users.
+// NamedUser identifies a user of the target. Organisation is "" for a super user.
 type NamedUser struct {
 	Organisation string `json:"organisation"`
 	EmailAddress string `json:"email_address"`
 }
 
-// Report says what a copy has done, and what it could not.
+// Report is the result of a copy.
 type Report struct {
 	Counts   []Count   `json:"counts"`
 	Failures []Failure `json:"failures"`
-	// NotGiven says what the source does not give, and what is not copied for another reason.
+	// NotGiven has a line for everything that the source does not send, or that differs on the target for another reason.
 	NotGiven []string `json:"not_given"`
-	// WithoutPassword are the users who must set a password: those of the target who have none.
+	// WithoutPassword are the users of the target that have no password.
 	WithoutPassword []NamedUser `json:"without_password"`
 	// OtherAccessKey are the users whose access key on the target is not that of the source.
 	OtherAccessKey []NamedUser `json:"other_access_key"`
 
-	// NeedsAccessKey reports whether the access key of a user of the source would help.
+	// NeedsAccessKey reports whether lists of the source were not copied that an access key of the source would permit.
 	NeedsAccessKey bool `json:"needs_access_key"`
 
-	once map[string]bool // lines of NotGiven
-	// owned counts the APIs that name owners, and grouped the users who have a group.
+	noted map[string]bool // the lines of NotGiven
+	// owned counts the APIs that have owners, and grouped the users that have a group.
 	owned, grouped int
 }
 
 func newReport() *Report {
 	r := &Report{
 		Failures: []Failure{}, NotGiven: []string{}, WithoutPassword: []NamedUser{}, OtherAccessKey: []NamedUser{},
-		once: map[string]bool{},
+		noted: map[string]bool{},
 	}
 	for _, kind := range remote.Kinds() {
 		r.Counts = append(r.Counts, Count{Kind: kind.Plural()})
@@ -88,24 +88,24 @@ func (r *Report) Written() (n int) {
 
 // note adds a line to NotGiven, once.
 func (r *Report) note(line string) {
-	if !r.once[line] {
-		r.once[line] = true
+	if !r.noted[line] {
+		r.noted[line] = true
 		r.NotGiven = append(r.NotGiven, line)
 	}
 }
 
-// missing records that the source does not give the objects of a kind.
+// missing records that the source does not list the objects of a kind.
 func (r *Report) missing(kind remote.Kind, cause error) {
 	r.NeedsAccessKey = r.NeedsAccessKey || kind != remote.Key
 	r.note(fmt.Sprintf("%s: %s", kind.Plural(), cause))
 }
 
-// uncompared records that the target does not say what it has: all objects of the kind are written.
+// uncompared records that the target does not list the objects of a kind, so that all are written.
 func (r *Report) uncompared(kind remote.Kind) {
 	r.note(kind.Plural() + " of the target: it does not list them, so that all are written, and counted as created")
 }
 
-// finish adds what is known at the end.
+// finish adds the lines about owners and groups, which have counts.
 func (r *Report) finish() {
 	if r.owned > 0 {
 		r.note(fmt.Sprintf("user_owners and user_group_owners of APIs (%d): they are copied as they are, and name users and "+

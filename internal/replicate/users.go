@@ -12,7 +12,7 @@ import (
 	"gatehouse/internal/remote"
 )
 
-// user is what is copied of a user, in the form of a request. The rest is the server's own.
+// user has the members of a user that a request sets. The server sets the others.
 type user struct {
 	FirstName       string            `json:"first_name"`
 	LastName        string            `json:"last_name"`
@@ -33,14 +33,14 @@ type storedUser struct {
 	PasswordUpdated time.Time `json:"password_updated"`
 }
 
-// sameAs reports whether two users are equal but for their access keys.
+// sameAs reports whether two users of one organisation and e-mail address are equal, except for their access keys.
 func (u user) sameAs(other user) bool {
 	return u.FirstName == other.FirstName && u.LastName == other.LastName && u.Active == other.Active &&
 		u.GroupID == other.GroupID && u.PasswordMaxDays == other.PasswordMaxDays &&
 		maps.Equal(u.UserPermissions, other.UserPermissions)
 }
 
-// users copies the users of an organisation; "" is that of super users.
+// users copies the users of an organisation; "" is the organisation of super users.
 func (c *copier) users(ctx context.Context, organisation string) (err error) {
 	source, target, err := c.lists(ctx, remote.User, organisation)
 	if err != nil || source == nil {
@@ -62,7 +62,7 @@ func (c *copier) users(ctx context.Context, organisation string) (err error) {
 		}
 		given.OrgID = organisation // encoding/json also accepts the name in another case
 		if given.UserPermissions == nil {
-			given.UserPermissions = map[string]string{} // a server takes none for an administrator
+			given.UserPermissions = map[string]string{} // a user without the member would be an administrator
 		}
 		if given.GroupID != "" {
 			c.report.grouped++
@@ -128,7 +128,7 @@ func (c *copier) user(ctx context.Context, given user, stored *storedUser) error
 	return nil
 }
 
-// request returns the user as a server accepts it, with an access key, which is kept if it is "".
+// request returns the body of a request that stores the user. If accessKey is "", the server does not change the key.
 func (u user) request(accessKey string) json.RawMessage {
 	u.AccessKey = accessKey
 	raw, err := json.Marshal(u) //nolint:gosec // the request is for the access key
@@ -138,14 +138,14 @@ func (u user) request(accessKey string) json.RawMessage {
 	return raw
 }
 
-// accessKey gives a user of the target the access key of the source, and reports whether that has changed the user. A
-// key that the source does not show, or that the target refuses, is in the report.
+// accessKey copies the access key of a user, and reports whether the target has changed it. A key that the source does
+// not send, or that the target refuses, is in the report.
 func (c *copier) accessKey(ctx context.Context, given user, stored *storedUser) (adopted bool, err error) {
 	if given.AccessKey == stored.AccessKey {
 		return false, nil
 	}
 	if given.AccessKey == "" {
-		c.report.note("access keys of users: the source does not show them all")
+		c.report.note("access keys of users: the source does not send them all")
 	} else {
 		err = c.to.UpdateUser(ctx, stored.ID, given.request(given.AccessKey))
 		if err == nil {
