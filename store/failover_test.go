@@ -410,8 +410,8 @@ func TestLongStatements(t *testing.T) {
 	waiting.Wait()
 }
 
-// TestLongStatementWhoseConnectionIsCut: a list for gateways is read again when the network has lost the connection that
-// it was read on, long before its statement reaches its timeout, although the database answers on others.
+// TestLongStatementWhoseConnectionIsCut: a list for gateways is read again when the network has lost the connection of
+// its statement, long before that reaches its timeout, although the database answers on other connections.
 func TestLongStatementWhoseConnectionIsCut(t *testing.T) {
 	t.Parallel()
 	conn := storetest.Database(t)

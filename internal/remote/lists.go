@@ -197,8 +197,8 @@ func (s *Server) adminList(ctx context.Context, kind Kind, organisation string) 
 	}
 }
 
-// KeyIDs returns the IDs of the organisations that have a key. The error is ErrLacking if the server does not list them,
-// as Tyk Dashboard without a gateway.
+// KeyIDs returns the IDs of the organisations that have a key. The error is ErrLacking if the server does not list
+// them, as Tyk Dashboard without a gateway.
 func (s *Server) KeyIDs(ctx context.Context) (map[string]bool, error) {
 	raw, err := s.body(ctx, call{"GET /admin/org/keys", func() (*http.Response, error) {
 		return s.cfg.Client.GetAllKeys(ctx)

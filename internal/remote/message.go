@@ -2,7 +2,6 @@ package remote
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -24,17 +23,17 @@ func MessageOf(response *http.Response) (string, error) {
 		Message string
 		Meta    json.RawMessage
 	}
-	if json.Unmarshal(content, &reply) != nil {
-		return "", nil
+	if err := json.Unmarshal(content, &reply); err != nil {
+		return "", nil //nolint:nilerr // the body is not one of the Admin API
 	}
-	message := reply.Message
+	parts := []string{reply.Message}
 	var details client.ErrorDetails
 	if json.Unmarshal(reply.Meta, &details) == nil {
 		for _, each := range details.Errors {
-			message += fmt.Sprintf("; %s: %s", each.Path, each.Reason)
+			parts = append(parts, each.Path+": "+each.Reason)
 		}
 	}
-	return Printable(message), nil
+	return Printable(strings.Join(parts, "; ")), nil
 }
 
 // Printable removes the control characters from a text that a server sent, because a terminal would interpret them.
