@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"gatehouse/contract"
 )
 
 // outcomeOK is the outcome of success, and the name of the request example that succeeds.
@@ -132,13 +134,11 @@ func (op *Operation) parameter(in, name string) *Parameter {
 func ReadSpec(paths ...string) (*Spec, error) {
 	spec := &Spec{byID: map[string]*Operation{}}
 	for _, path := range paths {
-		loader := openapi3.NewLoader()
-		loader.IsExternalRefsAllowed, loader.IncludeOrigin = true, true
-		document, err := loader.LoadFromFile(path)
-		if err == nil {
-			err = spec.add(document)
-		}
+		document, err := contract.ReadFile(path, true)
 		if err != nil {
+			return nil, err
+		}
+		if err := spec.add(document); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
