@@ -22,6 +22,9 @@ func ReadFile(path string, origins bool) (*openapi3.T, error) {
 	if err == nil {
 		err = CheckDocument(spec)
 	}
+	if err == nil && spec.Paths == nil {
+		err = errNoPaths
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -32,9 +35,6 @@ func ReadFile(path string, origins bool) (*openapi3.T, error) {
 // done with: a reference that leads to itself only, a member without a value, a schema that is composed of itself, a
 // path that matches nothing, and a response for what is no status.
 func CheckDocument(spec *openapi3.T) error {
-	if spec.Paths == nil {
-		return errNoPaths
-	}
 	var errs []error
 	for _, path := range slices.Sorted(maps.Keys(spec.Paths.Map())) {
 		if !validPath.MatchString(path) {

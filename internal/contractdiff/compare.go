@@ -13,6 +13,8 @@ import (
 	"github.com/oasdiff/oasdiff/checker"
 	"github.com/oasdiff/oasdiff/diff"
 	"github.com/oasdiff/oasdiff/load"
+
+	"gatehouse/contract"
 )
 
 // Change is one difference between two versions of a contract.
@@ -59,6 +61,9 @@ func Load(source string) (*openapi3.T, error) {
 	loader.IncludeOrigin = true
 	info, err := load.NewSpecInfo(loader, load.NewSource(source))
 	if err != nil {
+		return nil, &loadError{source, err}
+	}
+	if err := contract.CheckDocument(info.Spec); err != nil {
 		return nil, &loadError{source, err}
 	}
 	return info.Spec, nil
