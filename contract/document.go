@@ -72,7 +72,7 @@ func checkObjects(spec *openapi3.T) error {
 		}
 		_, isMapping := reflect.TypeAssert[openapi3.MappingRef](v) // which is the name of a schema, too
 		if target := v.FieldByName("Value"); !isMapping && target.IsValid() && target.IsNil() {
-			w.reportf("the reference %s leads to itself", v.Field(l.ref).String())
+			w.reportf("the reference %s leads to itself, maybe through other files", v.Field(l.ref).String())
 		}
 	}
 	return documentWalk{check: check, complete: true}.run(spec)

@@ -1,6 +1,10 @@
 package lint
 
-import "go.yaml.in/yaml/v4"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // checkResponseSchemas reports the properties of responses that the server would send in a place that nothing
 // determines, or not in every response, although nothing says so. The schemas are those that a response refers to,
@@ -10,6 +14,31 @@ func (l *linter) checkResponseSchemas(doc *document, responses *yaml.Node) {
 		file, response := l.follow(doc, response)
 		for _, content := range pairs(member(response, "content")) {
 			l.checkResponseSchema(file, member(content, "schema"))
+		}
+	}
+}
+
+// checkOutcomes reports the responses that have no name, and so are no outcomes: those in JSON without a named example,
+// and those without content and x-outcome. Each is reported once, also if operations share it.
+func (l *linter) checkOutcomes(doc *document, responses *yaml.Node) {
+	for status, declared := range pairs(responses) {
+		file, response := l.follow(doc, declared)
+		if response == nil || response.Kind != yaml.MappingNode || l.responses[response] ||
+			strings.HasPrefix(status.Value, "x-") {
+			continue
+		}
+		l.responses[response] = true
+		at := status
+		if response != declared {
+			at = response
+		}
+		content := member(response, "content")
+		json := member(content, "application/json")
+		switch {
+		case len(names(content)) == 0 && member(response, "x-outcome") == nil:
+			l.reportRulef(file, at, ruleOutcome, "the response has no content: name its outcome with x-outcome")
+		case json != nil && len(names(member(json, "examples"))) == 0:
+			l.reportRulef(file, at, ruleOutcome, "the response has no named example: add one below examples")
 		}
 	}
 }
@@ -44,10 +73,10 @@ func (l *linter) checkOrder(doc *document, schema *yaml.Node) {
 		order := text(property, "x-order")
 		switch other, ok := taken[order]; {
 		case order == "":
-			l.reportf(doc, name, "property %s is part of a response and has no x-order: "+
+			l.reportRulef(doc, name, ruleOrder, "property %s is part of a response and has no x-order: "+
 				"give it its place in the JSON, such as x-order: %d for the last", name.Value, last)
 		case ok:
-			l.reportf(doc, name, "property %s has the x-order %s of %s: give it another", name.Value, order, other)
+			l.reportRulef(doc, name, ruleOrder, "property %s has the x-order %s of %s: give it another", name.Value, order, other)
 		}
 		taken[order] = name.Value
 	}
@@ -67,9 +96,9 @@ func (l *linter) checkOptional(doc *document, schema *yaml.Node) {
 		optional := member(property, "x-optional") != nil
 		switch {
 		case optional && required[name.Value]:
-			l.reportf(doc, name, "property %s is in required and has x-optional: remove one of them", name.Value)
+			l.reportRulef(doc, name, ruleOptional, "property %s is in required and has x-optional: remove one of them", name.Value)
 		case !optional && !required[name.Value]:
-			l.reportf(doc, name, "property %s is part of a response and not in required: add it there, "+
+			l.reportRulef(doc, name, ruleOptional, "property %s is part of a response and not in required: add it there, "+
 				"or add x-optional: true if some responses lack it", name.Value)
 		}
 	}
