@@ -100,6 +100,17 @@ func (s *Spec) Outcomes() int {
 	return n
 }
 
+// Unnamed returns the number of operations without a named response example: they have no outcomes.
+func (s *Spec) Unnamed() int {
+	n := 0
+	for _, op := range s.Operations {
+		if len(op.Responses) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Response returns the response of an outcome, or nil.
 func (op *Operation) Response(outcome string) *Response {
 	for _, r := range op.Responses {

@@ -263,6 +263,13 @@ func TestFaults(t *testing.T) {
 			broken: "x-permission: {object: users, level: reed}", at: "{object", message: "x-permission has to be",
 		},
 		{
+			name: "unknown security scheme", file: "node.yaml",
+			old:     "node_secret: []",
+			broken:  "node_secert: []",
+			at:      "node_secert",
+			message: `the security scheme "node_secert" is not declared: did you mean "node_secret"?`,
+		},
+		{
 			name: "x-varies that is in no message", file: "admin.yaml",
 			old:    "x-varies: Request malformed",
 			broken: "x-varies: Request refused",
