@@ -158,7 +158,9 @@ func (s *sampler) sampleArray(schema *openapi3.Schema, depth int) (value any, ok
 }
 
 // isLarge reports whether what a schema does not require is left out.
-func (s *sampler) isLarge(depth int) bool { return depth > maxSampleDepth || s.values > maxSampleValues }
+func (s *sampler) isLarge(depth int) bool {
+	return depth > maxSampleDepth || s.values > maxSampleValues
+}
 
 func (s *sampler) sampleObject(schema *openapi3.Schema, depth int) (value any, ok bool) {
 	object := map[string]any{}

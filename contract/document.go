@@ -75,7 +75,7 @@ func checkObjects(spec *openapi3.T) error {
 			w.reportf("the reference %s leads to itself, maybe through other files", v.Field(l.ref).String())
 		}
 	}
-	return documentWalk{check: check, complete: true}.run(spec)
+	return (&documentWalk{check: check, complete: true}).run(spec)
 }
 
 // composition finds schemas that are composed of themselves: no value could be compared with one in finite time.

@@ -99,12 +99,19 @@ func TestFaultsInOtherFiles(t *testing.T) {
 		return path
 	}
 	write("shared.yaml", `
-components: {schemas: {A: {type: object, properties: {b: {allOf: [{$ref: '#/components/schemas/B'}]}}}, B: {oneOf: [{$ref: '#/components/schemas/B'}]}}}
+components:
+  schemas:
+    A: {type: object, properties: {b: {allOf: [{$ref: '#/components/schemas/B'}]}}}
+    B: {oneOf: [{$ref: '#/components/schemas/B'}]}
 `)
 	path := write("api.yaml", `
 openapi: 3.0.3
 info: {title: any, version: '1'}
-paths: {/a: {get: {responses: {'200': {description: d, content: {application/json: {schema: {$ref: 'shared.yaml#/components/schemas/A'}}}}}}}}
+paths:
+  /a:
+    get:
+      responses:
+        '200': {description: d, content: {application/json: {schema: {$ref: 'shared.yaml#/components/schemas/A'}}}}
 `)
 	_, err := contract.LoadFile(contract.Rules{}, path)
 	require.ErrorContains(t, err, "the schema is composed of itself")
@@ -118,8 +125,12 @@ openapi: 3.0.3
 info: {title: any, version: '1'}
 servers: [{url: 'https://{tenant}.api.example/{version}', variables: {tenant: {default: any}, version: {default: v2}}}]
 paths:
-  /users/{id}: {delete: {operationId: deleteUser, parameters: [{name: id, in: path, required: true, schema: {type: string}}], responses: {'204': {description: d}}}}
-  /users/{name}: {get: {operationId: getUser, parameters: [{name: name, in: path, required: true, schema: {type: string}}], responses: {'200': {description: d}}}}
+  /users/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    delete: {operationId: deleteUser, responses: {'204': {description: d}}}
+  /users/{name}:
+    parameters: [{name: name, in: path, required: true, schema: {type: string}}]
+    get: {operationId: getUser, responses: {'200': {description: d}}}
 `)
 	require.NoError(t, err)
 	for method, want := range map[string]struct{ id, parameter string }{

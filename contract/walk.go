@@ -13,11 +13,11 @@ import (
 
 // walk calls check for each object of a document, and returns what check reports.
 func walk(spec *openapi3.T, check func(w *documentWalk, v reflect.Value, l *layout)) error {
-	return documentWalk{check: check}.run(spec)
+	return (&documentWalk{check: check}).run(spec)
 }
 
 // run walks through a document.
-func (w documentWalk) run(spec *openapi3.T) error {
+func (w *documentWalk) run(spec *openapi3.T) error {
 	w.layout, w.followed = map[reflect.Type]*layout{}, map[any]bool{}
 	w.visit(reflect.ValueOf(spec))
 	if len(w.errs) == 0 {

@@ -45,7 +45,7 @@ OpenAPI 3.0 allows what follows; gatehouse asks for more. --all prints each plac
   operation-id: 1 place, the first at `+path+`:5:5
     An operation without an operationId is called by its method and path.
   outcome: 1 place, the first at `+path+`:7:9
-    A response without a named example is no outcome: contract check does not make it happen, and contract mock makes it of its schema.
+    A response without a named example is no outcome: contract check does not make it happen.
 
 0 faults, 2 places beyond OpenAPI.
 `, out)
@@ -62,12 +62,12 @@ OpenAPI 3.0 allows what follows; gatehouse asks for more. --all prints each plac
 	})
 	t.Run("faults have a place", func(t *testing.T) {
 		t.Parallel()
-		path := writeBoats(t, misspelt, misspelt+"pathz: {}\n", "description: The boats.", "descripton: The boats.")
+		path := writeBoats(t, misspelt, misspelt+"pathz: {}\n", "description: The boats.", "descriptio: The boats.")
 		status, out, log := run(t, "contract", "lint", path)
 		require.Equal(t, 1, status, log)
 		require.Contains(t, out, path+":2:1: unknown keyword \"pathz\" (document): did you mean \"paths\"?\n")
-		require.Contains(t, out, path+":8:17: unknown keyword \"descripton\" (response): did you mean \"description\"?\n")
-		require.Contains(t, out, "\n3 faults, ")
+		require.Contains(t, out, path+":8:17: unknown keyword \"descriptio\" (response): did you mean \"description\"?\n")
+		require.Contains(t, out, "\n2 faults, ")
 	})
 	t.Run("as JSON", func(t *testing.T) {
 		t.Parallel()
@@ -101,8 +101,9 @@ OpenAPI 3.0 allows what follows; gatehouse asks for more. --all prints each plac
 // TestContractsWithFaults uses contracts with faults, which each command names with their lines.
 func TestContractsWithFaults(t *testing.T) {
 	t.Parallel()
-	path := writeBoats(t, "{type: array, items: {type: string}}", "{$ref: '#/components/schemas/Boat'}")
-	sound := writeBoats(t)
+	const get, withID = "    get:\n", "    get:\n      operationId: getBoats\n"
+	path := writeBoats(t, get, withID, "{type: array, items: {type: string}}", "{$ref: '#/components/schemas/Boat'}")
+	sound := writeBoats(t, get, withID)
 	for name, args := range map[string][]string{
 		"mock":  {"mock", "--contract", path},
 		"proxy": {"proxy", "--contract", path, "--upstream", "http://127.0.0.1:1"},
@@ -114,7 +115,7 @@ func TestContractsWithFaults(t *testing.T) {
 			status, _, log := run(t, append([]string{"contract"}, args...)...)
 			require.Equal(t, 2, status)
 			require.Equal(t, "gatehouse: the contract has faults:\n  "+path+
-				":7:86: $ref \"#/components/schemas/Boat\" refers to nothing: there is no \"components\"\n", log)
+				":8:86: $ref \"#/components/schemas/Boat\" refers to nothing: there is no \"components\"\n", log)
 		})
 	}
 }

@@ -57,11 +57,19 @@ func (l *linter) reportf(doc *document, at *yaml.Node, format string, args ...an
 	l.problems = append(l.problems, problemAt(doc, at, format, args...))
 }
 
-// reportRulef reports that a document breaks a rule.
-func (l *linter) reportRulef(doc *document, at *yaml.Node, rule, format string, args ...any) {
+// reporter reports problems of one rule.
+type reporter struct {
+	linter *linter
+	rule   string
+}
+
+// beyond returns the reporter of a rule; "" is OpenAPI itself.
+func (l *linter) beyond(rule string) reporter { return reporter{l, rule} }
+
+func (r reporter) reportf(doc *document, at *yaml.Node, format string, args ...any) {
 	p := problemAt(doc, at, format, args...)
-	p.Rule = rule
-	l.problems = append(l.problems, p)
+	p.Rule = r.rule
+	r.linter.problems = append(r.linter.problems, p)
 }
 
 func problemAt(doc *document, at *yaml.Node, format string, args ...any) Problem {

@@ -13,8 +13,8 @@ import (
 	"gatehouse/contract"
 )
 
-// CheckAll returns what Check does. It also compares the examples with their schemas, as Spectral does for the contracts
-// of gatehouse, and reports what else keeps a document from being used.
+// CheckAll returns what Check does. It also compares the examples with their schemas, as Spectral does for gatehouse's
+// own contracts, and reports what else keeps a document from being used.
 func CheckAll(paths ...string) ([]Problem, error) {
 	problems, err := Check(paths...)
 	if err != nil {
@@ -40,6 +40,9 @@ func CheckAll(paths ...string) ([]Problem, error) {
 // innermost returns an error without the name of the file that ReadFile puts before it.
 func innermost(err error) error { return cmp.Or(errors.Unwrap(err), err) }
 
+// visitOption says whether a value is that of a request or of a response.
+type visitOption = openapi3.SchemaValidationOption
+
 // examples compares the examples of a document with their schemas.
 type examples struct {
 	file     string
@@ -62,7 +65,7 @@ func (e *examples) check(spec *openapi3.T) {
 	}
 }
 
-func (e *examples) checkContent(content openapi3.Content, direction openapi3.SchemaValidationOption) {
+func (e *examples) checkContent(content openapi3.Content, direction visitOption) {
 	for _, name := range slices.Sorted(maps.Keys(content)) {
 		media := content[name]
 		if media.Schema == nil || !isJSON(name) || e.seen[media] {
@@ -70,20 +73,20 @@ func (e *examples) checkContent(content openapi3.Content, direction openapi3.Sch
 		}
 		e.seen[media] = true
 		if media.Example != nil {
-			e.checkValue(media, media.Example, media.Origin, direction)
+			e.checkValue(media.Example, media.Schema.Value, media.Origin, direction)
 		}
 		for _, name := range slices.Sorted(maps.Keys(media.Examples)) {
 			example := media.Examples[name].Value
 			if example.Value != nil {
-				e.checkValue(media, example.Value, example.Origin, direction)
+				e.checkValue(example.Value, media.Schema.Value, cmp.Or(example.Origin, media.Origin), direction)
 			}
 		}
 	}
 }
 
 // checkValue reports an example that does not match its schema, at its place. A library may refuse to compare them.
-func (e *examples) checkValue(media *openapi3.MediaType, value any, at *openapi3.Origin, options ...openapi3.SchemaValidationOption) {
-	found := contract.CheckValue(media.Schema.Value, value, options...)
+func (e *examples) checkValue(value any, schema *openapi3.Schema, at *openapi3.Origin, direction visitOption) {
+	found := contract.CheckValue(schema, value, direction)
 	if len(found) == 0 {
 		return
 	}
@@ -94,7 +97,7 @@ func (e *examples) checkValue(media *openapi3.MediaType, value any, at *openapi3
 	if more := len(found) - 1; more > 0 {
 		problem.Message += fmt.Sprintf(", and %d more", more)
 	}
-	if at = cmp.Or(at, media.Origin); at != nil && at.Key != nil {
+	if at != nil && at.Key != nil {
 		problem.File, problem.Line, problem.Column = cmp.Or(at.Key.File, e.file), at.Key.Line, at.Key.Column
 	}
 	e.problems = append(e.problems, problem)

@@ -61,7 +61,7 @@ func (l *linter) checkPaths(doc *document) {
 func (l *linter) checkOperationID(doc *document, method, operation *yaml.Node) {
 	id := member(operation, "operationId")
 	if id == nil || id.Value == "" {
-		l.reportRulef(doc, method, ruleOperationID, "the operation has no operationId: add one")
+		l.beyond(ruleOperationID).reportf(doc, method, "the operation has no operationId: add one")
 		return
 	}
 	if first, taken := l.operations[id.Value]; taken {

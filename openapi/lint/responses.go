@@ -36,9 +36,9 @@ func (l *linter) checkOutcomes(doc *document, responses *yaml.Node) {
 		json := member(content, "application/json")
 		switch {
 		case len(names(content)) == 0 && member(response, "x-outcome") == nil:
-			l.reportRulef(file, at, ruleOutcome, "the response has no content: name its outcome with x-outcome")
+			l.beyond(ruleOutcome).reportf(file, at, "the response has no content: name its outcome with x-outcome")
 		case json != nil && len(names(member(json, "examples"))) == 0:
-			l.reportRulef(file, at, ruleOutcome, "the response has no named example: add one below examples")
+			l.beyond(ruleOutcome).reportf(file, at, "the response has no named example: add one below examples")
 		}
 	}
 }
@@ -73,10 +73,11 @@ func (l *linter) checkOrder(doc *document, schema *yaml.Node) {
 		order := text(property, "x-order")
 		switch other, ok := taken[order]; {
 		case order == "":
-			l.reportRulef(doc, name, ruleOrder, "property %s is part of a response and has no x-order: "+
+			l.beyond(ruleOrder).reportf(doc, name, "property %s is part of a response and has no x-order: "+
 				"give it its place in the JSON, such as x-order: %d for the last", name.Value, last)
 		case ok:
-			l.reportRulef(doc, name, ruleOrder, "property %s has the x-order %s of %s: give it another", name.Value, order, other)
+			l.beyond(ruleOrder).reportf(doc, name, "property %s has the x-order %s of %s: give it another",
+				name.Value, order, other)
 		}
 		taken[order] = name.Value
 	}
@@ -96,9 +97,10 @@ func (l *linter) checkOptional(doc *document, schema *yaml.Node) {
 		optional := member(property, "x-optional") != nil
 		switch {
 		case optional && required[name.Value]:
-			l.reportRulef(doc, name, ruleOptional, "property %s is in required and has x-optional: remove one of them", name.Value)
+			l.beyond(ruleOptional).reportf(doc, name, "property %s is in required and has x-optional: "+
+				"remove one of them", name.Value)
 		case !optional && !required[name.Value]:
-			l.reportRulef(doc, name, ruleOptional, "property %s is part of a response and not in required: add it there, "+
+			l.beyond(ruleOptional).reportf(doc, name, "property %s is part of a response and not in required: add it there, "+
 				"or add x-optional: true if some responses lack it", name.Value)
 		}
 	}

@@ -32,8 +32,7 @@ const (
 func Rules() []Rule {
 	return []Rule{
 		{ruleOperationID, "An operation without an operationId is called by its method and path."},
-		{ruleOutcome, "A response without a named example is no outcome: contract check does not make it happen, " +
-			"and contract mock makes it of its schema."},
+		{ruleOutcome, "A response without a named example is no outcome: contract check does not make it happen."},
 		{ruleExampleName, "An example without a name is sent by contract mock, but is no outcome for contract check."},
 		{ruleExampleValue, "An example that does not match its schema is sent as it is; contract proxy reports it."},
 		{ruleExtension, "An x- key that gatehouse does not know, or not in this place, is ignored."},

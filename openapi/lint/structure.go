@@ -43,41 +43,57 @@ func (l *linter) isKind(doc *document, node *yaml.Node, kind yaml.Kind, name str
 
 func (l *linter) checkObject(doc *document, node *yaml.Node, s *shape) {
 	for key, value := range pairs(node) {
-		field, known := s.fields[key.Value]
-		further, supported := s.further[key.Value]
 		switch {
-		case s.extensible && strings.HasPrefix(key.Value, "x-") && !known:
+		case s.extensible && strings.HasPrefix(key.Value, "x-") && s.fields[key.Value] == nil:
 			l.checkExtension(doc, key, value, s)
 		case s.fields == nil:
 			l.checkKey(doc, key, s)
 			l.checkShape(doc, value, s.each)
-		case known:
-			l.checkShape(doc, value, field)
-		case supported:
-			rule := ruleKeyword
-			if key.Value == "example" {
-				rule = ruleExampleName
-			}
-			l.reportRulef(doc, key, rule, "unknown keyword %q (%s)%s", key.Value, s.name, hintFor(key.Value, s))
-			l.checkShape(doc, value, further)
 		default:
-			l.reportf(doc, key, "unknown keyword %q (%s)%s", key.Value, s.name, hintFor(key.Value, s))
+			l.checkMember(doc, key, value, s)
 		}
 	}
 	for _, needed := range s.needs {
-		if member(node, needed) == nil {
+		if member(node, needed) == nil && !misspells(node, needed, s) {
 			l.reportf(doc, node, "%s: it needs %s", s.name, needed)
 		}
 	}
-	if s.name == "schema" {
+	switch s.name {
+	case "schema":
 		l.checkRequired(doc, node)
 		l.checkNullable(doc, node)
 		l.checkPattern(doc, node)
 		l.checkComposition(doc, node)
-	}
-	if s.name == "parameter" {
+	case "parameter":
 		l.checkParameter(doc, node)
 	}
+}
+
+// checkMember checks a member of an object whose keywords are those of a shape.
+func (l *linter) checkMember(doc *document, key, value *yaml.Node, s *shape) {
+	if field, known := s.fields[key.Value]; known {
+		l.checkShape(doc, value, field)
+		return
+	}
+	further, supported := s.further[key.Value]
+	rule := "" // a fault
+	switch {
+	case supported && key.Value == "example":
+		rule = ruleExampleName
+	case supported:
+		rule = ruleKeyword
+	}
+	l.beyond(rule).reportf(doc, key, "unknown keyword %q (%s)%s", key.Value, s.name, hintFor(key.Value, s))
+	if supported {
+		l.checkShape(doc, value, further)
+	}
+}
+
+// misspells reports whether an object has an unknown keyword that is nearly the one that it needs.
+func misspells(node *yaml.Node, needed string, s *shape) bool {
+	return slices.ContainsFunc(names(node), func(name string) bool {
+		return s.fields[name] == nil && s.further[name] == nil && suggestion(name, []string{needed}) != ""
+	})
 }
 
 // hintFor says what an unknown keyword may have been meant to be.
@@ -107,7 +123,7 @@ func (l *linter) checkScalar(doc *document, node *yaml.Node, s *shape) {
 	case tag != s.tag:
 		l.reportf(doc, node, "this has to be %s", kindNames[s.tag])
 	case s.values != nil && !slices.Contains(s.values, node.Value):
-		l.reportRulef(doc, node, s.valuesRule, "unknown value %q%s (one of %s)", node.Value,
+		l.beyond(s.valuesRule).reportf(doc, node, "unknown value %q%s (one of %s)", node.Value,
 			suggestion(node.Value, s.values), strings.Join(s.values, ", "))
 	}
 }
@@ -134,13 +150,13 @@ func (l *linter) checkReference(doc *document, node *yaml.Node, s *shape) {
 	case l.loops(doc, ref):
 		l.reportf(doc, ref, "$ref %q leads to itself", ref.Value)
 	case !hasPointer:
-		l.reportRulef(doc, ref, ruleReference, "$ref %q refers to a whole file: "+
+		l.beyond(ruleReference).reportf(doc, ref, "$ref %q refers to a whole file: "+
 			"add the part after #, such as #/components/schemas/Name", ref.Value)
 	case strings.HasPrefix(pointer, "/components/"+s.section+"/"):
 	case isComponent(pointer):
 		l.reportf(doc, ref, "$ref %q does not refer to what belongs here, components/%s", ref.Value, s.section)
 	default:
-		l.reportRulef(doc, ref, ruleReference, "$ref %q does not refer to what belongs here, components/%s",
+		l.beyond(ruleReference).reportf(doc, ref, "$ref %q does not refer to what belongs here, components/%s",
 			ref.Value, s.section)
 	}
 	l.referred[target.name] = true
@@ -154,7 +170,8 @@ func (l *linter) checkReference(doc *document, node *yaml.Node, s *shape) {
 		case strings.HasPrefix(key.Value, "x-"):
 			l.checkExtension(doc, key, value, s)
 		default:
-			l.reportRulef(doc, key, ruleSibling, "OpenAPI 3.0 ignores %q beside a $ref: move it to what is referred to", key.Value)
+			l.beyond(ruleSibling).reportf(doc, key, "OpenAPI 3.0 ignores %q beside a $ref: "+
+				"move it to what is referred to", key.Value)
 		}
 	}
 }
@@ -168,8 +185,8 @@ func (l *linter) checkRequired(doc *document, schema *yaml.Node) {
 	properties := member(schema, "properties")
 	for _, name := range required.Content {
 		if member(properties, name.Value) == nil {
-			l.reportRulef(doc, name, ruleRequired, "required names %q, which is not a property%s: declare it, or remove it here", name.Value,
-				strings.TrimSuffix(suggestion(name.Value, names(properties)), "?"))
+			l.beyond(ruleRequired).reportf(doc, name, "required names %q, which is not a property%s: "+
+				"declare it, or remove it here", name.Value, strings.TrimSuffix(suggestion(name.Value, names(properties)), "?"))
 		}
 	}
 }
@@ -179,7 +196,8 @@ func (l *linter) checkRequired(doc *document, schema *yaml.Node) {
 func (l *linter) checkNullable(doc *document, schema *yaml.Node) {
 	for key := range pairs(schema) {
 		if key.Value == "nullable" && member(schema, "type") == nil {
-			l.reportRulef(doc, key, ruleNullable, "nullable has no effect without a type: add the type, or refer to a schema for any value")
+			l.beyond(ruleNullable).reportf(doc, key, "nullable has no effect without a type: "+
+				"add the type, or refer to a schema for any value")
 		}
 	}
 }
@@ -191,7 +209,7 @@ func (l *linter) checkPattern(doc *document, schema *yaml.Node) {
 		return
 	}
 	if _, err := regexp.Compile(pattern.Value); err != nil {
-		l.reportRulef(doc, pattern, rulePattern, "the pattern is not a regular expression of Go: %s", err)
+		l.beyond(rulePattern).reportf(doc, pattern, "the pattern is not a regular expression of Go: %s", err)
 	}
 }
 
@@ -247,7 +265,7 @@ func (l *linter) checkUnused(doc *document) {
 	for section, components := range pairs(member(doc.root, "components")) {
 		for name := range pairs(components) {
 			if section.Value != "securitySchemes" && !l.referred[doc.path+"#/components/"+section.Value+"/"+name.Value] {
-				l.reportRulef(doc, name, ruleUnused, "nothing refers to components/%s/%s: remove it", section.Value, name.Value)
+				l.beyond(ruleUnused).reportf(doc, name, "nothing refers to components/%s/%s: remove it", section.Value, name.Value)
 			}
 		}
 	}

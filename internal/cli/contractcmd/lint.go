@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -98,7 +99,8 @@ func (o *lintOptions) write(out io.Writer, problems []lint.Problem) error {
 		}
 		fmt.Fprintln(out)
 	}
-	_, err := fmt.Fprintf(out, "%s, %s beyond OpenAPI.\n", counted(faults, "fault"), counted(len(problems)-faults, "place"))
+	places := counted(len(problems)-faults, "place")
+	_, err := fmt.Fprintf(out, "%s, %s beyond OpenAPI.\n", counted(faults, "fault"), places)
 	return err
 }
 
@@ -123,9 +125,16 @@ func withFaults(cause error, files ...string) error {
 	if cause == nil {
 		return nil
 	}
-	problems, err := lint.Check(files...)
-	faults := slices.DeleteFunc(problems, func(p lint.Problem) bool { return !p.IsFault() })
-	if err != nil || len(faults) == 0 {
+	var faults []lint.Problem
+	for _, file := range files { // one by one: two versions of a contract have the same operationIds
+		problems, err := lint.Check(file)
+		if err != nil {
+			return cause // the file is not there, or in a revision
+		}
+		isNone := func(p lint.Problem) bool { return !p.IsFault() || slices.Contains(faults, p) }
+		faults = append(faults, slices.DeleteFunc(problems, isNone)...)
+	}
+	if len(faults) == 0 {
 		return cause
 	}
 	return &faultsError{faults, cause}
@@ -133,14 +142,14 @@ func withFaults(cause error, files ...string) error {
 
 // Error implements error.
 func (e *faultsError) Error() string {
-	text := "the contract has faults:"
+	lines := []string{"the contract has faults:"}
 	for _, fault := range e.faults[:min(len(e.faults), maxFaultsShown)] {
-		text += "\n  " + fault.String()
+		lines = append(lines, fault.String())
 	}
 	if more := len(e.faults) - maxFaultsShown; more > 0 {
-		text += fmt.Sprintf("\n  and %d more, which contract lint prints", more)
+		lines = append(lines, fmt.Sprintf("and %d more, which contract lint prints", more))
 	}
-	return text
+	return strings.Join(lines, "\n  ")
 }
 
 // Unwrap returns the cause.
