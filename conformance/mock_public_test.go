@@ -133,9 +133,11 @@ func TestMockChoosesStatus(t *testing.T) {
 func TestMockSendsHeaders(t *testing.T) {
 	t.Parallel()
 	spec, contracts := readDocument(t, document(`'200': {description: d, headers: {
-  X-Reset: {required: true, schema: {type: integer, example: 1741200000}}, X-Parts: {schema: {type: array, items: {type: integer}, example: [1, 2]}},
-  X-Named: {schema: {type: string}, examples: {one: {value: first}}}, X-Content: {content: {text/plain: {schema: {type: string, enum: [c]}}}},
-  X-Bare: {}, Content-Length: {schema: {type: integer, example: 279}}, Content-Encoding: {schema: {type: string, example: gzip}}},
+  X-Reset: {required: true, schema: {type: integer, example: 1741200000}},
+  X-Parts: {schema: {type: array, items: {type: integer}, example: [1, 2]}},
+  X-Named: {schema: {type: string}, examples: {one: {value: first}}},
+  X-Content: {content: {text/plain: {schema: {type: string, enum: [c]}}}}, X-Bare: {},
+  Content-Length: {schema: {type: integer, example: 279}}, Content-Encoding: {schema: {type: string, example: gzip}}},
   content: {text/html: {schema: {type: string}, example: '<p>Hello</p>'}}}`, ""))
 	response, body := startMock(t, spec, contracts).ask("GET /a", "")
 	require.Equal(t, "<p>Hello</p>", body)

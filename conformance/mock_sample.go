@@ -223,26 +223,28 @@ func sampleString(schema *openapi3.Schema) string {
 const maxSampleLength = 1 << 16
 
 func sampleNumber(schema *openapi3.Schema) any {
-	number, step := 1.0, 1.0
+	step := 1.0
 	if schema.MultipleOf != nil && *schema.MultipleOf > 0 {
 		step = *schema.MultipleOf
-		number = step
 	}
-	excluded := func(bound openapi3.ExclusiveBound) bool { return bound.Bool != nil && *bound.Bool }
-	if least := schema.Min; least != nil && (number < *least || number == *least && excluded(schema.ExclusiveMin)) {
-		number = math.Ceil(*least/step) * step
-		if number == *least && excluded(schema.ExclusiveMin) {
-			number += step
-		}
+	number := step
+	if schema.Min != nil {
+		number = max(number, multipleBeyond(*schema.Min, step, schema.ExclusiveMin))
 	}
-	if most := schema.Max; most != nil && (number > *most || number == *most && excluded(schema.ExclusiveMax)) {
-		number = math.Floor(*most/step) * step
-		if number == *most && excluded(schema.ExclusiveMax) {
-			number -= step
-		}
-		if schema.Min != nil && number < *schema.Min { // between two steps
-			number = (*schema.Min + *most) / 2
-		}
+	if schema.Max != nil {
+		number = min(number, -multipleBeyond(-*schema.Max, step, schema.ExclusiveMax))
+	}
+	if schema.Min != nil && schema.Max != nil && number < *schema.Min { // no multiple is between them
+		number = (*schema.Min + *schema.Max) / 2
+	}
+	return number
+}
+
+// multipleBeyond returns the least multiple of step that is not less than a bound, or greater if that is exclusive.
+func multipleBeyond(bound, step float64, exclusive openapi3.ExclusiveBound) float64 {
+	number := math.Ceil(bound/step) * step
+	if number == bound && exclusive.Bool != nil && *exclusive.Bool {
+		number += step
 	}
 	return number
 }

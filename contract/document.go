@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -12,12 +13,22 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
+// ReadLocal is a ReadFromURIFunc that reads files, and fetches nothing from other servers: they may not answer.
+func ReadLocal(loader *openapi3.Loader, location *url.URL) ([]byte, error) {
+	text, err := openapi3.ReadFromFile(loader, location)
+	if errors.Is(err, openapi3.ErrURINotSupported) {
+		return nil, fmt.Errorf("%s is on another server: save it in a file", location)
+	}
+	return text, err
+}
+
 // ReadFile reads an OpenAPI document, which is YAML or JSON, with the files that it refers to. With origins, the
 // document notes where its parts are. ReadFile fails for a document that has no paths, refers to nothing, or cannot be
 // used for another reason that CheckDocument finds.
 func ReadFile(path string, origins bool) (*openapi3.T, error) {
 	loader := openapi3.NewLoader()
 	loader.IsExternalRefsAllowed, loader.IncludeOrigin = true, origins
+	loader.ReadFromURIFunc = ReadLocal
 	spec, err := loader.LoadFromFile(path)
 	if err == nil {
 		err = CheckDocument(spec)

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -82,7 +83,9 @@ func TestSchemasMayReferToThemselves(t *testing.T) {
 	_, err := loadText(t, `
 openapi: 3.0.3
 info: {title: any, version: '1'}
-paths: {/a: {get: {responses: {2XX: {description: d, content: {application/json: {schema: {$ref: '#/components/schemas/A'}}}}}}}}
+paths:
+  /a:
+    get: {responses: {2XX: {description: d, content: {application/json: {schema: {$ref: '#/components/schemas/A'}}}}}}
 components: {schemas: {A: {allOf: [{$ref: '#/components/schemas/B'}, {$ref: '#/components/schemas/B'}]},
   B: {properties: {a: {$ref: '#/components/schemas/A'}}}}}
 `)
@@ -115,6 +118,25 @@ paths:
 `)
 	_, err := contract.LoadFile(contract.Rules{}, path)
 	require.ErrorContains(t, err, "the schema is composed of itself")
+}
+
+// TestNothingIsFetched has a document that refers to another server.
+func TestNothingIsFetched(t *testing.T) {
+	t.Parallel()
+	var requests atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		_, _ = w.Write([]byte("type: string\n"))
+	}))
+	t.Cleanup(server.Close)
+	_, err := loadText(t, `
+openapi: 3.0.3
+info: {title: any, version: '1'}
+paths: {}
+components: {schemas: {A: {$ref: '`+server.URL+`/a.yaml'}}}
+`)
+	require.ErrorContains(t, err, server.URL+"/a.yaml")
+	require.Zero(t, requests.Load())
 }
 
 // TestFindAmongSimilarPaths finds operations of paths that differ in the names of their parameters.

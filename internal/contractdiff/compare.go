@@ -59,6 +59,7 @@ func Load(source string) (*openapi3.T, error) {
 	loader := openapi3.NewLoader()
 	loader.IsExternalRefsAllowed = true
 	loader.IncludeOrigin = true
+	loader.ReadFromURIFunc = contract.ReadLocal
 	info, err := load.NewSpecInfo(loader, load.NewSource(source))
 	if err != nil {
 		return nil, &loadError{source, err}

@@ -3,7 +3,8 @@
 // Check is the first step of go generate, and needs no program beside Go: syntax, structure, x- keys, and what spans
 // documents. The generator accepts such faults: it ignores a misspelt keyword, and an operationId that occurs twice.
 // RunSpectral enforces the rules of openapi/.spectral.yaml on descriptions, tags, examples and outcomes.
-// openapi/README.md lists which step enforces which rule; no rule is in both.
+// openapi/README.md lists which step enforces which rule; no rule is in both. CheckAll compares the examples, too, for
+// contracts without those rules.
 //
 // Check knows no operation, schema or outcome by name.
 package lint

@@ -164,7 +164,7 @@ func places(text, part string) (all [][2]int) {
 func TestManyAliases(t *testing.T) {
 	t.Parallel()
 	var text strings.Builder
-	text.WriteString("openapi: 3.0.3\nx-0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
+	text.WriteString("openapi: 3.0.3\nx-0: &a0 [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n")
 	for i := range 12 {
 		fmt.Fprintf(&text, "x-%d: &a%d [%s*a%d]\n", i+1, i+1, strings.Repeat(fmt.Sprintf("*a%d, ", i), 9), i)
 	}

@@ -26,9 +26,9 @@ func newLint(cfg Config) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lint FILE...",
 		Short: "Find the faults of contracts, and what they lack for the other commands.",
-		Long: `Each fault, where a file breaks OpenAPI 3.0, is printed with its file, line and column. What gatehouse
-asks beyond OpenAPI, such as a named example for each outcome, is a rule; a contract can be used
-without. The output has the number of places that do not keep a rule, and what follows.
+		Long: `Each fault, where a file breaks OpenAPI 3.0, is printed with its file, line and column. What
+gatehouse asks beyond OpenAPI, such as a named example for each outcome, is a rule; a contract can
+be used without. The output has the number of places that do not keep a rule, and what follows.
 
 The exit status is 0 if there are no faults, 1 if there are, and 2 if a file cannot be read.`,
 		Example: `  gatehouse contract lint openapi/admin.yaml
