@@ -59,7 +59,7 @@ type Hooks[P AnyRequest] struct {
 	Begin func(echo.Context) error
 	// Admitted is called once, when the request was authenticated and authorised. It returns the context of the request,
 	// which may be ctx or derived from it, as by WithParty.
-	Admitted func(P, context.Context) context.Context
+	Admitted func(context.Context, P) context.Context
 	// Reply is called before a reply of an operation is sent, such as to write an audit log.
 	Reply func(P, contract.Reply)
 	// Departed is called for a response that departs from the contract.
@@ -113,7 +113,7 @@ func hooksOf[R any, P interface {
 		h.problems = func(r *Request, reply contract.Reply) []contract.Problem { return f(typed[P](r), reply) }
 	}
 	if f := cfg.Hooks.Admitted; f != nil {
-		h.admitted = func(r *Request, ctx context.Context) context.Context { return f(typed[P](r), ctx) }
+		h.admitted = func(ctx context.Context, r *Request) context.Context { return f(ctx, typed[P](r)) }
 	}
 	if f := cfg.Hooks.Reply; f != nil {
 		h.reply = func(r *Request, reply contract.Reply) { f(typed[P](r), reply) }

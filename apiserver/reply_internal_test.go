@@ -15,6 +15,8 @@ import (
 )
 
 // requestOn returns a request of an operation, as the middleware passes it to a handler of s.
+//
+//nolint:ireturn // it is what Echo has
 func requestOn(s *Server, op *contract.Operation) (echo.Context, *httptest.ResponseRecorder) {
 	rec := httptest.NewRecorder()
 	c := echo.New().NewContext(httptest.NewRequest(op.Method, "/", nil), rec)

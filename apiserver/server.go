@@ -35,7 +35,7 @@ type hooks struct {
 	outcome    func(error) contract.Outcome
 	problems   func(*Request, contract.Reply) []contract.Problem
 	begin      func(echo.Context) error
-	admitted   func(*Request, context.Context) context.Context
+	admitted   func(context.Context, *Request) context.Context
 	reply      func(*Request, contract.Reply)
 	breakOff   func(*Request) string
 	listed     func(echo.Context) bool
