@@ -32,6 +32,9 @@ type Config[P AnyRequest] struct {
 	// Problems returns what is wrong with a request whose reply is an error, for the client. It is called for errors that
 	// have no method Problems, and may be nil.
 	Problems func(P, contract.Reply) []contract.Problem
+	// ErrorBody returns the body of an error that ends a request before its handler, where the contract declares an object
+	// of its own for the outcome. problems are what is wrong with the request, if that is known. nil sends an envelope.
+	ErrorBody func(reply contract.Reply, problems []contract.Problem) any
 	// Conversions convert bodies of other media types, which the contract declares besides JSON.
 	Conversions map[string]Conversion
 	Limits      Limits
@@ -102,7 +105,7 @@ func hooksOf[R any, P interface {
 	*R
 	AnyRequest
 }](cfg Config[P]) hooks {
-	h := hooks{outcome: cfg.Outcome, begin: cfg.Hooks.Begin, listed: cfg.Hooks.Listed, done: cfg.Hooks.Done}
+	h := hooks{outcome: cfg.Outcome, errorBody: cfg.ErrorBody, begin: cfg.Hooks.Begin, listed: cfg.Hooks.Listed, done: cfg.Hooks.Done}
 	h.newRequest = func() *Request {
 		outer := P(new(R))
 		r := outer.base()

@@ -34,6 +34,7 @@ type hooks struct {
 	newRequest func() *Request
 	outcome    func(error) contract.Outcome
 	problems   func(*Request, contract.Reply) []contract.Problem
+	errorBody  func(contract.Reply, []contract.Problem) any
 	begin      func(echo.Context) error
 	admitted   func(context.Context, *Request) context.Context
 	reply      func(*Request, contract.Reply)
