@@ -302,7 +302,8 @@ func TestRefusalOfALargeBodyArrives(t *testing.T) {
 // TestLists: a list that fails before something was sent is a failure, and later a broken connection.
 func TestLists(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(_ *faulty, cfg *config) { cfg.CheckResponses = apiserver.ResponsesUnchecked }) // which would break it off, too
+	unchecked := func(_ *faulty, cfg *config) { cfg.CheckResponses = apiserver.ResponsesUnchecked }
+	s := start(t, unchecked) // checks would break it off, too
 	status, body, header := s.send("GET", "/boats", "")
 	require.Equal(t, 200, status)
 	require.Equal(t, listed, body)

@@ -105,7 +105,10 @@ func hooksOf[R any, P interface {
 	*R
 	AnyRequest
 }](cfg Config[P]) hooks {
-	h := hooks{outcome: cfg.Outcome, errorBody: cfg.ErrorBody, begin: cfg.Hooks.Begin, listed: cfg.Hooks.Listed, done: cfg.Hooks.Done}
+	h := hooks{
+		outcome: cfg.Outcome, errorBody: cfg.ErrorBody,
+		begin: cfg.Hooks.Begin, listed: cfg.Hooks.Listed, done: cfg.Hooks.Done,
+	}
 	h.newRequest = func() *Request {
 		outer := P(new(R))
 		r := outer.base()
