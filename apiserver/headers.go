@@ -1,4 +1,4 @@
-package server
+package apiserver
 
 import (
 	"net/http"
@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// uncached has no response stored by a cache, or interpreted as another type than it has. Responses have access keys
-// and sessions, and some requests, such as the redemption of a nonce, must reach the server each time. This is the
-// default of every response, those to unknown paths and those of failures included; the public files of /docs have a
-// Cache-Control of their own.
+// uncached has no response stored by a cache, or interpreted as another type than it has: responses of an API may hold
+// secrets, and some requests must reach the server each time. This is the default of every response, those to unknown
+// paths and those of failures included. A handler may set another Cache-Control.
 func uncached(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -19,9 +18,8 @@ func uncached(next http.Handler) http.Handler {
 }
 
 // normalPaths has requests answered whose path begins with basePath, has a slash at its end, or several in a row: a
-// client may be configured with the URL http://host/tyk/. There is no redirect, after which curl would repeat a POST as
-// GET. A path without basePath is answered, too: gateways and health checks often reach the server without the proxy
-// that adds it.
+// client may be configured with the URL http://host/api/. There is no redirect, after which curl would repeat a POST as
+// GET. A path without basePath is answered, too: health checks often reach the server without the proxy that adds it.
 func normalPaths(next http.Handler, basePath string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if u := normalURL(r.URL, basePath); u != r.URL {

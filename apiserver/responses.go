@@ -1,4 +1,4 @@
-package server
+package apiserver
 
 import (
 	"errors"
@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/labstack/echo/v4"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"gatehouse/contract"
 )
@@ -19,7 +18,7 @@ type ResponseCheck string
 
 const (
 	ResponsesUnchecked ResponseCheck = "off"
-	// DeparturesReported counts and logs a departure, and sends the response.
+	// DeparturesReported logs a departure, and sends the response.
 	DeparturesReported ResponseCheck = "report"
 	// DeparturesRefused sends the documented failure of the operation instead. A response of which a part was sent is
 	// broken off.
@@ -35,22 +34,24 @@ func (c ResponseCheck) valid() bool {
 // page of users, and the first elements of a list of documents. To check a list takes twice as long as to send it.
 const maxReported = 16 << 10
 
-// errDeparture is returned by writes of a response that departs from the contract and is refused.
-var errDeparture = errors.New("the response departs from the contract")
+// ErrDeparture is returned by CheckBody, and by writes of a response that departs from the contract and is refused.
+var ErrDeparture = errors.New("the response departs from the contract")
 
 // responseChecks check the responses of a server.
 type responseChecks struct {
-	refuse     bool // DeparturesRefused
-	log        *slog.Logger
-	departures *prometheus.CounterVec // by operation and status
+	refuse   bool // DeparturesRefused
+	log      *slog.Logger
+	departed func(op *contract.Operation, status int) // may be nil
 }
 
 // newResponseChecks returns nil if responses are not to be checked.
-func newResponseChecks(mode ResponseCheck, log *slog.Logger, departures *prometheus.CounterVec) *responseChecks {
+func newResponseChecks(
+	mode ResponseCheck, log *slog.Logger, departed func(*contract.Operation, int),
+) *responseChecks {
 	if mode != DeparturesReported && mode != DeparturesRefused {
 		return nil
 	}
-	return &responseChecks{refuse: mode == DeparturesRefused, log: log, departures: departures}
+	return &responseChecks{refuse: mode == DeparturesRefused, log: log, departed: departed}
 }
 
 // checkedResponse checks the response to one request before it passes it on. The status waits for the first write:
@@ -66,6 +67,14 @@ type checkedResponse struct {
 	stream    *contract.ResponseStream // nil unless the body is written in several pieces
 	// checked: the check has begun; sent: the status was passed on; departed: the response departs from the contract.
 	checked, sent, departed bool
+}
+
+// limit returns how much of a response is checked, in bytes; 0 is all of it.
+func (r *responseChecks) limit() int {
+	if r.refuse {
+		return 0
+	}
+	return maxReported
 }
 
 // check has the response to a request checked. It returns nil if responses are not checked.
@@ -84,13 +93,13 @@ func (w *checkedResponse) Unwrap() http.ResponseWriter { return w.ResponseWriter
 // WriteHeader implements http.ResponseWriter.
 func (w *checkedResponse) WriteHeader(status int) { w.status = status }
 
-// Write implements http.ResponseWriter. It returns errDeparture for a response that is refused.
+// Write implements http.ResponseWriter. It returns ErrDeparture for a response that is refused.
 func (w *checkedResponse) Write(p []byte) (int, error) {
 	if problems := w.problems(p); problems != nil {
 		w.depart(problems)
 	}
 	if w.refused() {
-		return 0, errDeparture
+		return 0, ErrDeparture
 	}
 	w.send()
 	return w.ResponseWriter.Write(p)
@@ -99,7 +108,7 @@ func (w *checkedResponse) Write(p []byte) (int, error) {
 // FlushError implements what http.ResponseController calls.
 func (w *checkedResponse) FlushError() error {
 	if w.refused() {
-		return errDeparture
+		return ErrDeparture
 	}
 	w.send()
 	return http.NewResponseController(w.ResponseWriter).Flush()
@@ -116,10 +125,7 @@ func (w *checkedResponse) problems(p []byte) []contract.Problem {
 		return nil
 	}
 	w.checked = true
-	limit := maxReported
-	if w.checks.refuse {
-		limit = 0
-	}
+	limit := w.checks.limit()
 	length, err := strconv.Atoi(w.Header().Get(echo.HeaderContentLength))
 	if err == nil && length == len(p) && (limit == 0 || length <= limit) { // the whole body, as usual
 		return w.operation.CheckResponse(w.status, w.Header(), p)
@@ -143,10 +149,12 @@ func (w *checkedResponse) send() {
 	w.sent = true
 }
 
-// depart counts and logs a departure. If the response is refused and nothing was sent, another can be sent.
+// depart reports and logs a departure. If the response is refused and nothing was sent, another can be sent.
 func (w *checkedResponse) depart(problems []contract.Problem) {
 	w.departed = true
-	w.checks.departures.WithLabelValues(w.operation.ID, strconv.Itoa(w.out.Status)).Inc()
+	if w.checks.departed != nil {
+		w.checks.departed(w.operation, w.out.Status)
+	}
 	w.checks.log.Error("response departs from the contract", "operation", w.operation.ID, "status", w.out.Status,
 		"pointer", problems[0].Path, "reason", problems[0].Reason, "problems", len(problems),
 		"request", w.Header().Get(echo.HeaderXRequestID))
@@ -193,4 +201,23 @@ func (w *checkedResponse) close() {
 		w.stream.Close()
 		w.stream = nil
 	}
+}
+
+// checkBody checks a body of JSON that consists of pieces.
+func (r *responseChecks) checkBody(op *contract.Operation, pieces [][]byte) error {
+	if r == nil {
+		return nil
+	}
+	header := http.Header{echo.HeaderContentType: {echo.MIMEApplicationJSON}}
+	stream := op.StreamResponse(http.StatusOK, header, int64(r.limit()))
+	defer stream.Close()
+	for _, piece := range pieces {
+		if problems := stream.Write(piece); problems != nil {
+			return ErrDeparture
+		}
+	}
+	if problems, _ := stream.End(); problems != nil {
+		return ErrDeparture
+	}
+	return nil
 }
