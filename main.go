@@ -11,6 +11,9 @@
 //	migrations/   the schema, as numbered SQL files
 //	contract/     compiles the contracts at start: operations, outcomes, validation
 //	conformance/  checks servers against a contract: by scenarios, in a proxy; and mocks it
+//	pgmigrate/    applies numbered SQL files to a database, each once
+//	pgtest/       gives each test a database of its own, in a private Postgres
+//	postgres/     runs and upgrades the private Postgres
 //	internal/     packages that only gatehouse can import:
 //	  apidef        checks what a Tyk Gateway has to decode
 //	  authlimit     limits the wrong credentials that a client may try
@@ -39,7 +42,6 @@
 //	  loglimit      limits the log lines that clients without a valid credential cause
 //	  oas           converts Tyk OAS documents to classic API definitions
 //	  password      hashes passwords
-//	  postgres      runs and upgrades the private Postgres
 //	  postgrespair  a primary of Postgres with a standby, for tests
 //	  remote        reads and writes the state of a server of the Admin API
 //	  remoteaddr    finds the address of a client, behind trusted proxies too
