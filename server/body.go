@@ -17,7 +17,7 @@ import (
 
 	"gatehouse/contract"
 	"gatehouse/internal/fairqueue"
-	"gatehouse/internal/httpbody"
+	"gatehouse/httpbody"
 	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/oas"
 )

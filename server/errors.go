@@ -8,7 +8,7 @@ import (
 
 	"gatehouse/contract"
 	"gatehouse/internal/gateway"
-	"gatehouse/internal/httpbody"
+	"gatehouse/httpbody"
 	"gatehouse/internal/oas"
 	"gatehouse/internal/spool"
 	"gatehouse/store"

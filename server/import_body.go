@@ -5,7 +5,7 @@ import (
 	"iter"
 	"runtime"
 
-	"gatehouse/internal/httpbody"
+	"gatehouse/httpbody"
 	"gatehouse/internal/spool"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"gatehouse/gen/node"
 	"gatehouse/internal/gziplist"
-	"gatehouse/internal/httpbody"
+	"gatehouse/httpbody"
 	"gatehouse/internal/importer"
 	"gatehouse/store"
 )

@@ -8,7 +8,7 @@ import (
 
 	"gatehouse/contract"
 	"gatehouse/internal/authlimit"
-	"gatehouse/internal/httpbody"
+	"gatehouse/httpbody"
 	"gatehouse/internal/importer"
 	"gatehouse/internal/jsonlist"
 	"gatehouse/internal/spool"

@@ -29,7 +29,7 @@ import (
 	"time"
 
 	"gatehouse/gen/bundle"
-	"gatehouse/internal/httpbody"
+	"gatehouse/httpbody"
 )
 
 // Swagger UI as swagger-ui/update.sh has copied it, compressed with gzip.

@@ -16,7 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
-	"gatehouse/internal/httpbody"
+	"gatehouse/httpbody"
 )
 
 func encode(t *testing.T, encoding, text string) []byte {

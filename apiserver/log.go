@@ -1,0 +1,96 @@
+package apiserver
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/labstack/echo/v4"
+)
+
+// samples chooses the requests that have a line in the log, evenly. Its method may be called concurrently.
+type samples struct {
+	share    float64 // of requests with a status below 500
+	requests atomic.Int64
+}
+
+// has reports whether a request with this status has a line.
+func (s *samples) has(status int) bool {
+	if status >= http.StatusInternalServerError || s.share >= 1 {
+		return true
+	}
+	n := float64(s.requests.Add(1))
+	return math.Floor(n*s.share) > math.Floor((n-1)*s.share)
+}
+
+// logFailure logs the cause of a failure, unless the request is not listed. A request that failed because its client is
+// gone is no fault of the server.
+func (s *Server) logFailure(c echo.Context, cause error) {
+	if !s.isListed(c) || isA[unloggedError](cause) {
+		return
+	}
+	if isAbandoned(c, cause) {
+		s.log.InfoContext(c.Request().Context(), "request abandoned by its client", "route", c.Path(), "err", cause)
+		return
+	}
+	s.LogError(c, "request failed", cause)
+}
+
+// isAbandoned reports whether an error comes of the client being gone.
+func isAbandoned(c echo.Context, cause error) bool {
+	return errors.Is(cause, context.Canceled) && c.Request().Context().Err() != nil
+}
+
+// logBrokenList logs why the rows of a list end too early.
+func (s *Server) logBrokenList(c echo.Context, cause error) {
+	if isAbandoned(c, cause) {
+		s.log.InfoContext(c.Request().Context(), "list broken off, its client is gone", "route", c.Path(), "err", cause)
+		return
+	}
+	if isA[*lapsedError](cause) && s.outcomeOf(cause) != OutcomeFailed {
+		s.log.InfoContext(c.Request().Context(), "list broken off, its client is not admitted any more",
+			"route", c.Path(), "err", cause)
+		return
+	}
+	s.LogError(c, "list broken off", cause)
+}
+
+// LogError logs an error with its operation and request ID.
+func (s *Server) LogError(c echo.Context, message string, err error) {
+	operation := ""
+	if r := baseOf(c); r != nil {
+		operation = r.Operation.ID
+	}
+	id := c.Response().Header().Get(echo.HeaderXRequestID)
+	s.log.ErrorContext(c.Request().Context(), message,
+		"operation", operation, "route", c.Path(), "object", s.objectInPath(c), "request", id, "err", err)
+}
+
+// objectInPath returns the first parameter of the path that is no secret (Config.PublicParams).
+func (s *Server) objectInPath(c echo.Context) string {
+	for i, name := range c.ParamNames() {
+		if slices.Contains(s.publicParams, name) {
+			return LoggedText(PathParam(c, i))
+		}
+	}
+	return ""
+}
+
+// maxLoggedText is the maximum length of a value from a request, in bytes. IDs have 24 to 36 characters; email
+// addresses are rarely longer.
+const maxLoggedText = 128
+
+// LoggedText returns a value from a request as it is logged: valid UTF-8, of at most 128 bytes.
+func LoggedText(value string) string {
+	return strings.ToValidUTF8(value[:min(len(value), maxLoggedText)], "?")
+}
+
+// LoggedMethod returns the method of a request for the log. Clients may send any word, of any length.
+func LoggedMethod(method string) string { return method[:min(len(method), maxLoggedMethod)] }
+
+// maxLoggedMethod is longer than any method that is in use.
+const maxLoggedMethod = 20
