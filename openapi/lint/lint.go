@@ -23,7 +23,7 @@ import (
 func Check(paths ...string) ([]Problem, error) {
 	l := &linter{
 		documents: map[string]*document{}, operations: map[string]Problem{}, referred: map[string]bool{},
-		responses: map[*yaml.Node]bool{},
+		responses: map[*yaml.Node]bool{}, ordered: map[*document]bool{},
 	}
 	for _, path := range paths {
 		doc, err := l.load(path)
