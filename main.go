@@ -6,7 +6,9 @@
 //	openapi/      the contracts (OpenAPI), from which code and checks are generated
 //	gen/          types, routes and embedded contracts, generated from openapi/ by `go generate`; never edited
 //	client/       the client for Go programs, generated from openapi/, too; needs nothing of the server
-//	server/       HTTP: authentication, validation, one short handler an operation, responses
+//	server/       HTTP: authentication, one short handler an operation
+//	apiserver/    serves the operations of a contract, any: admission, bodies, validation, replies, lists
+//	httpbody/     reads request bodies within their limits
 //	store/        Postgres: one file a table, SQL beside the function that runs it
 //	migrations/   the schema, as numbered SQL files
 //	contract/     compiles the contracts at start: operations, outcomes, validation
@@ -33,7 +35,6 @@
 //	  gatewaysync   notices to gateways and organisation keys, between requests
 //	  gatewaytest   a gateway and a Redis for tests
 //	  gziplist      a JSON list that is kept compressed
-//	  httpbody      reads request bodies within their limits
 //	  importer      reads the documents of an import
 //	  jsondoc       edits JSON documents as bytes
 //	  jsonlist      finds the documents in a long JSON list

@@ -1,14 +1,11 @@
 package apiserver
 
 import (
-	"context"
-	"fmt"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/contract"
-	"gatehouse/internal/fairqueue"
 )
 
 // admissionTime is how long a request is admitted for while its client sends the body or reads the response, and while
@@ -35,21 +32,6 @@ func (a *admission) admit(r *Request) error {
 	return a.authorise(r, r.Operation.Permission)
 }
 
-// check fails if an operation of the contract requires what the configuration does not implement.
-func (a *admission) check(known *contract.Contract) error {
-	for op := range known.Operations() {
-		switch {
-		case op.Scheme != "" && a.schemes[op.Scheme] == nil:
-			return fmt.Errorf("contract: %s requires %q, which Config.Schemes lacks", op.ID, op.Scheme)
-		case op.Permission != nil && op.Scheme == "":
-			return fmt.Errorf("contract: %s has x-permission, but does not authenticate a user", op.ID)
-		case op.Permission != nil && a.authorise == nil:
-			return fmt.Errorf("contract: %s has x-permission, but there is no Config.Authorise", op.ID)
-		}
-	}
-	return nil
-}
-
 // AdmitAgain authenticates and authorises a request once more if that was done more than a second ago: the client may
 // have lost its credential or its permission meanwhile. This package calls it when the body was received, and before
 // each row of a list; handlers call it after they have waited. A reply Failed with its error is sent as the reply to a
@@ -73,22 +55,8 @@ func (e *lapsedError) Error() string { return "admit the request again: " + e.ca
 // Unwrap returns the cause.
 func (e *lapsedError) Unwrap() error { return e.cause }
 
-// admissionKey is the key of the request in its context.
-type admissionKey struct{}
-
-// AdmitWaiting calls AdmitAgain for the request of a context, if it is one of a request.
-func AdmitWaiting(ctx context.Context) error {
-	if r, ok := ctx.Value(admissionKey{}).(*Request); ok {
-		return r.AdmitAgain()
-	}
-	return nil
-}
-
-// WithParty returns a context for Hooks.Admitted. Requests wait for one another where they take much memory; those of
-// one party, such as a customer, take turns with those of other parties.
-func WithParty(ctx context.Context, party string) context.Context { return fairqueue.WithParty(ctx, party) }
-
-// admitRequests authenticates and authorises a request before its body is read, and validates it before its handler runs.
+// admitRequests authenticates and authorises a request before its body is read, and validates it before its handler
+// runs.
 func (s *Server) admitRequests(op *contract.Operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -117,7 +85,7 @@ func (s *Server) admitRequests(op *contract.Operation) echo.MiddlewareFunc {
 // readAndValidate reads the body, unless the handler reads it, because its elements are validated one by one (x-each).
 func (r *Request) readAndValidate() (err error) {
 	if rules := r.Operation.Body; rules != nil && rules.List == "" {
-		r.Body, err = r.server.bodies.read(r, rules)
+		r.Body, r.memory, err = r.server.bodies.read(r.Context(), r.Echo, rules, r.validate)
 		if rules.Optional && OutcomeOf(err) == OutcomeEmptyBody {
 			r.Body = Body{JSON: []byte(`{}`)}
 			err = r.validate(r.Body.JSON)
@@ -140,6 +108,5 @@ func (r *Request) validate(body []byte) error {
 	return r.Operation.Validate(checked)
 }
 
-// ValidateBody validates a body against the contract, for a handler that has read it (x-each): without the elements of
-// the list.
+// ValidateBody validates a body that its handler has read (x-each), with an empty list in place of the elements.
 func (r *Request) ValidateBody(body []byte) error { return r.validate(body) }

@@ -73,19 +73,21 @@ func newBodyReader(limits Limits, conversions map[string]Conversion) *bodyReader
 	}
 }
 
-// read receives, decodes, parses and validates a body. It ignores the Content-Type, unless the contract declares several
-// media types: clients send JSON as a form, as text, or without a type.
-func (b *bodyReader) read(r *Request, rules *contract.Body) (parsed Body, err error) {
-	c := r.Echo
+// read receives, decodes, parses and validates a body. It ignores the Content-Type, unless the contract declares
+// several media types: clients send JSON as a form, as text, or without a type. The memory that it returns, nil for a
+// small body, must be released after the response, even if there is an error.
+func (b *bodyReader) read(
+	ctx context.Context, c echo.Context, rules *contract.Body, validate func([]byte) error,
+) (parsed Body, memory *fairqueue.Reservation, err error) {
 	limits := httpbody.Limits{Bytes: maxBytesOf(rules), Timeout: b.timeout}
 	received, err := httpbody.Receive(c.Response(), c.Request(), limits)
 	if err != nil {
-		return Body{}, err
+		return Body{}, nil, err
 	}
-	if r.memory, err = b.hold(r.Context(), received.MaxSize()); err != nil {
-		return Body{}, err
+	if memory, err = b.hold(ctx, received.MaxSize()); err != nil {
+		return Body{}, nil, err
 	}
-	err = b.decoding.Do(r.Context(), b.memoryOf(received, rules), func() error {
+	err = b.decoding.Do(ctx, b.memoryOf(received, rules), func() error {
 		raw, err := received.Decode()
 		if err != nil {
 			return err
@@ -94,12 +96,12 @@ func (b *bodyReader) read(r *Request, rules *contract.Body) (parsed Body, err er
 		if err != nil {
 			return err
 		}
-		return r.validate(parsed.JSON)
+		return validate(parsed.JSON)
 	})
-	if r.memory != nil {
-		r.memory.Reduce(int64(len(parsed.JSON) + len(parsed.File)))
+	if memory != nil {
+		memory.Reduce(int64(len(parsed.JSON) + len(parsed.File)))
 	}
-	return parsed, err
+	return parsed, memory, err
 }
 
 // hold waits for the memory of a body of a size in bytes at most, which is reserved until the response. It returns nil
@@ -182,4 +184,3 @@ func (c Conversion) applies(raw []byte, mediaType, contentType string) bool {
 	}
 	return c.Applies(raw, contentType)
 }
-

@@ -53,21 +53,6 @@ type Config[P AnyRequest] struct {
 	Hooks Hooks[P]
 }
 
-// Limits bound what a request may take. All must be positive.
-type Limits struct {
-	// Depth is how deep JSON in a body may nest.
-	Depth int
-	// BodyTimeout is how long a client may take to send the next 64 KiB of its body, or to receive the next 64 KiB of a
-	// list.
-	BodyTimeout time.Duration
-}
-
-// DefaultLimits returns limits for clients of ordinary networks.
-func DefaultLimits() Limits {
-	const depth, seconds = 100, 30
-	return Limits{Depth: depth, BodyTimeout: seconds * time.Second}
-}
-
 // Hooks observe and complete what the server does with a request. All may be nil.
 type Hooks[P AnyRequest] struct {
 	// Begin is called before the request is routed. Its error is the reply, such as echo.ErrNotFound.
@@ -98,7 +83,7 @@ func (cfg *Config[P]) check() error {
 		{"Contract", cfg.Contract != nil},
 		{"Routes", cfg.Routes != nil},
 		{"Log", cfg.Log != nil},
-		{"Limits", cfg.Limits.Depth > 0 && cfg.Limits.BodyTimeout > 0},
+		{"Limits", cfg.Limits.valid()},
 		{"CheckResponses", cfg.CheckResponses.valid()},
 		{"UnloggedRequests", cfg.UnloggedRequests >= 0 && cfg.UnloggedRequests <= 1},
 	} {
@@ -107,19 +92,6 @@ func (cfg *Config[P]) check() error {
 		}
 	}
 	return errors.Join(missing...)
-}
-
-// hooks are the functions of a Config for any request.
-type hooks struct {
-	newRequest func() *Request
-	outcome    func(error) contract.Outcome
-	problems   func(*Request, contract.Reply) []contract.Problem
-	begin      func(echo.Context) error
-	admitted   func(*Request, context.Context) context.Context
-	reply      func(*Request, contract.Reply)
-	breakOff   func(*Request) string
-	listed     func(echo.Context) bool
-	done       func(echo.Context, time.Duration)
 }
 
 // typed returns the application's request. New has made it, so that it is a P.

@@ -25,6 +25,20 @@ func OnMalformed[R any](replies interface{ Malformed(cause error) R }) ErrorRepl
 	return ErrorReply[R]{isMalformed, replies.Malformed}
 }
 
+// OnBody are the replies to the errors of a body that its handler reads, such as those of Elements.
+func OnBody[R any](replies interface {
+	EmptyBody(cause error) R
+	Malformed(cause error) R
+	TooLarge(cause error) R
+	TooSlow(cause error) R
+},
+) []ErrorReply[R] {
+	return []ErrorReply[R]{
+		On(replies.EmptyBody, httpbody.ErrEmpty), On(replies.TooLarge, httpbody.ErrTooLarge),
+		On(replies.TooSlow, httpbody.ErrTooSlow), OnMalformed(replies),
+	}
+}
+
 // ReplyError returns the reply to an error: that of the first expected error that matches, else that of a failed
 // operation.
 func ReplyError[R any](replies interface{ Failed(cause error) R }, err error, expected ...ErrorReply[R]) R {

@@ -96,6 +96,31 @@ func (h *harbour) RegisterBoat(r *request) boats.RegisterBoatReply {
 	return reply.OK(id)
 }
 
+// ImportBoats implements boats.Handlers. It stores nothing until the whole body has been received.
+func (h *harbour) ImportBoats(r *request) boats.ImportBoatsReply {
+	var reply boats.ImportBoatsReplies
+	var received []boats.NewBoat
+	problems := []boats.Problem{}
+	for element, err := range apiserver.Elements[boats.NewBoat](r) {
+		if err != nil {
+			return apiserver.ReplyError(reply, err, apiserver.OnBody(reply)...)
+		}
+		if element.Problems == nil {
+			received = append(received, element.Value)
+		}
+		for _, p := range element.Problems {
+			problems = append(problems, boats.Problem(p))
+		}
+	}
+	registered := 0
+	for _, boat := range received {
+		if _, err := h.add(r.Context(), boat); err == nil {
+			registered++
+		}
+	}
+	return reply.OK(boats.Imported{Registered: registered, Problems: problems})
+}
+
 // ListBoats implements boats.Handlers.
 func (h *harbour) ListBoats(r *request, params boats.ListBoatsParams) boats.ListBoatsReply {
 	return apiserver.ReplyList(r, boats.ListBoatsReplies{}, apiserver.List[boats.Boat]{
@@ -128,7 +153,7 @@ func (h *harbour) all(minLength *int) iter.Seq2[boats.Boat, error] {
 	}
 }
 
-// Example serves a contract of two operations.
+// Example serves a small contract.
 func Example() {
 	h := &harbour{tokens: map[string]string{"t-1": "master", "t-2": "sailor"}}
 	server, err := h.newServer()
@@ -155,6 +180,7 @@ func Example() {
 	send("POST", "/boats", "t-1", `{"name": "Bass", "length": "long"}`)
 	send("POST", "/boats", "t-2", `{"name": "Bass", "length": 7}`)
 	send("POST", "/boats", "", `{"name": "Bass", "length": 7}`)
+	send("PUT", "/boats", "t-1", `{"boats": [{"name": "Cod", "length": 8}, {"name": "Dory"}]}`)
 	send("GET", "/boats?min_length=10", "", "")
 	send("GET", "/boats?min_length=ten", "", "")
 	// Output:
@@ -163,6 +189,7 @@ func Example() {
 	// 400 {"Status":"Error","Message":"The body is malformed","Meta":{"errors":[{"path":"/length","reason":"value must be an integer"}]}}
 	// 403 {"Status":"Error","Message":"Harbour masters only","Meta":null}
 	// 401 {"Status":"Error","Message":"Not for you","Meta":null}
+	// 200 {"problems":[{"path":"/boats/1","reason":"property \"length\" is missing"}],"registered":1}
 	// 200 {"boats":[{"id":"boat-1","length":12,"name":"Albatross"}]}
 	// 400 {"Status":"Error","Message":"A parameter is not valid","Meta":{"errors":[{"path":"/min_length","reason":"does not have the form that the contract asks for"}]}}
 }

@@ -13,6 +13,13 @@ import (
 	"gatehouse/httpbody"
 )
 
+// Body is a request body after validation.
+type Body struct {
+	JSON json.RawMessage // compact, otherwise as the client wrote it
+	Form url.Values      // of a form, besides JSON, which is the form encoded
+	File []byte          // of a form with a file, in place of JSON
+}
+
 // mediaTypeOf returns the media type of a Content-Type without its parameters, "" if it has none.
 func mediaTypeOf(contentType string) string {
 	mediaType, _, err := mime.ParseMediaType(contentType)

@@ -3,29 +3,11 @@ package apiserver
 import (
 	"context"
 	"errors"
-	"math"
-	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/labstack/echo/v4"
 )
-
-// samples chooses the requests that have a line in the log, evenly. Its method may be called concurrently.
-type samples struct {
-	share    float64 // of requests with a status below 500
-	requests atomic.Int64
-}
-
-// has reports whether a request with this status has a line.
-func (s *samples) has(status int) bool {
-	if status >= http.StatusInternalServerError || s.share >= 1 {
-		return true
-	}
-	n := float64(s.requests.Add(1))
-	return math.Floor(n*s.share) > math.Floor((n-1)*s.share)
-}
 
 // logFailure logs the cause of a failure, unless the request is not listed. A request that failed because its client is
 // gone is no fault of the server.

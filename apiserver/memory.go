@@ -6,6 +6,23 @@ import (
 	"gatehouse/internal/fairqueue"
 )
 
+// admissionKey is the key of the request in its context.
+type admissionKey struct{}
+
+// AdmitWaiting calls Request.AdmitAgain for the request of a context, if it is one of a request.
+func AdmitWaiting(ctx context.Context) error {
+	if r, ok := ctx.Value(admissionKey{}).(interface{ AdmitAgain() error }); ok {
+		return r.AdmitAgain()
+	}
+	return nil
+}
+
+// WithParty returns a context for Hooks.Admitted. Requests wait for one another where they take much memory; those of
+// one party, such as a customer, take turns with those of other parties.
+func WithParty(ctx context.Context, party string) context.Context {
+	return fairqueue.WithParty(ctx, party)
+}
+
 // MemoryLimit bounds the memory of what runs at the same time. Parties (WithParty) take turns. Its methods may be
 // called concurrently.
 type MemoryLimit struct{ queue *fairqueue.Queue }

@@ -112,9 +112,6 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// isListed reports whether the log has lines about a request.
-func (s *Server) isListed(c echo.Context) bool { return s.hooks.listed == nil || s.hooks.listed(c) }
-
 // handle routes a request. It returns a panic as an error, except the one that breaks off a list, which net/http
 // handles.
 func (s *Server) handle(c echo.Context, next echo.HandlerFunc) (err error) {
@@ -166,14 +163,6 @@ func (s *Server) tail(r *Request) string {
 		return ""
 	}
 	return s.hooks.breakOff(r)
-}
-
-// checkedResponse returns nil if the response is not checked, or the request matches no operation.
-func (r *Request) checkedResponse() *checkedResponse {
-	if r == nil {
-		return nil
-	}
-	return r.response
 }
 
 // handleError is Echo's error handler. It replies to errors of the middleware, of routing, and to panics; handlers

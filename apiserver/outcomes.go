@@ -133,7 +133,9 @@ func isMalformed(err error) bool {
 	return isA[*MalformedError](err) || isA[*httpbody.MalformedError](err) || errors.Is(err, contract.ErrBody)
 }
 
-func isBadParameter(err error) bool { return errors.Is(err, contract.ErrBadParameter) || isRejected(err) }
+func isBadParameter(err error) bool {
+	return errors.Is(err, contract.ErrBadParameter) || isRejected(err)
+}
 
 // isRejected reports whether the generated code could not decode a parameter that the contract allows: it is sent
 // twice, or is too large for its type.

@@ -22,7 +22,8 @@ const (
 	StatusError = "Error"
 )
 
-// envelope is the body of every response that is not an object of its own. Clients may rely on the order of the members.
+// envelope is the body of every response that is not an object of its own. Clients may rely on the order of the
+// members.
 type envelope struct {
 	Status  string
 	Message string

@@ -33,13 +33,6 @@ type Request struct {
 	response *checkedResponse       // nil unless responses are checked
 }
 
-// Body is a request body after validation.
-type Body struct {
-	JSON json.RawMessage // compact, otherwise as the client wrote it
-	Form url.Values      // of a form, besides JSON, which is the form encoded
-	File []byte          // of a form with a file, in place of JSON
-}
-
 // AnyRequest is a *Request, or a pointer to a struct that embeds Request.
 type AnyRequest interface{ base() *Request }
 
@@ -135,6 +128,14 @@ func IsHead(ctx context.Context) bool { return ctx.Value(headKey{}) != nil }
 // before.
 func (r *Request) Unchecked() { r.response.skip() }
 
+// checkedResponse returns nil if the response is not checked, or the request matches no operation.
+func (r *Request) checkedResponse() *checkedResponse {
+	if r == nil {
+		return nil
+	}
+	return r.response
+}
+
 // releaseBody ends what the body reserves of memory.
 func (r *Request) releaseBody() {
 	if r.memory != nil {
@@ -149,9 +150,11 @@ const reasonNotInteger = "must be a whole number of 64 bits, and written as one"
 // Decode returns the validated body as a T. Names are matched exactly: encoding/json would accept "EMAIL_ADDRESS",
 // which the contract does not declare and nothing has validated. The error is a *MalformedError: the contract cannot
 // state each limit of Go's types.
-func Decode[T any](r AnyRequest) (T, error) {
+func Decode[T any](r AnyRequest) (T, error) { return decode[T](r.base().Body.JSON) }
+
+func decode[T any](text json.RawMessage) (T, error) {
 	var v T
-	if _, err := fastjson.Parse(r.base().Body.JSON, &v, fastjson.DontMatchCaseInsensitiveStructFields); err != nil {
+	if _, err := fastjson.Parse(text, &v, fastjson.DontMatchCaseInsensitiveStructFields); err != nil {
 		path := ""
 		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && mismatch.Field != "" {
 			path = contract.Pointer(strings.Split(mismatch.Field, ".")...)

@@ -125,8 +125,8 @@ type Body struct {
 	// AnyCaseNames are the members whose names clients may write in any case (x-ignore-case), sorted.
 	AnyCaseNames []string
 
-	// json is the compiled form of Schema, nil for a body that is not JSON.
-	json *schema
+	// json is the compiled form of Schema, and element that of Element; nil for a body that is not JSON.
+	json, element *schema
 	// strict compiles what Strict returns.
 	strict func() (*jsonschema.Schema, error)
 }
@@ -134,6 +134,14 @@ type Body struct {
 // Strict returns the schema of the elements of List, or of the whole body if there is no list, as a gateway decodes it.
 // It is compiled by the first call. Schema must not be nil.
 func (b *Body) Strict() (*jsonschema.Schema, error) { return b.strict() }
+
+// CheckElement returns how an element of List does not match its schema, at most MaxProblems; nil if it matches.
+func (b *Body) CheckElement(element []byte) []Problem {
+	if b.element == nil || b.element.accepts(element) {
+		return nil
+	}
+	return b.element.listed(element)
+}
 
 // missing returns those of the outcomes that the operation does not document.
 func (op *Operation) missing(outcomes []Outcome) (missing []Outcome) {

@@ -327,6 +327,9 @@ func (c compiler) readBody(declared *openapi3.Operation) (*Body, error) {
 	if isJSON(body.MediaType) {
 		body.json, err = c.requests.compile(body.Schema)
 	}
+	if err == nil && body.Element != nil {
+		body.element, err = c.requests.compile(body.Element)
+	}
 	return body, err
 }
 

@@ -16,8 +16,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/contract"
-	"gatehouse/internal/fairqueue"
 	"gatehouse/httpbody"
+	"gatehouse/internal/fairqueue"
 	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/oas"
 )

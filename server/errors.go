@@ -7,8 +7,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/contract"
-	"gatehouse/internal/gateway"
 	"gatehouse/httpbody"
+	"gatehouse/internal/gateway"
 	"gatehouse/internal/oas"
 	"gatehouse/internal/spool"
 	"gatehouse/store"

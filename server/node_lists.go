@@ -9,8 +9,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/gen/node"
-	"gatehouse/internal/gziplist"
 	"gatehouse/httpbody"
+	"gatehouse/internal/gziplist"
 	"gatehouse/internal/importer"
 	"gatehouse/store"
 )

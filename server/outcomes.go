@@ -7,8 +7,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/contract"
-	"gatehouse/internal/authlimit"
 	"gatehouse/httpbody"
+	"gatehouse/internal/authlimit"
 	"gatehouse/internal/importer"
 	"gatehouse/internal/jsonlist"
 	"gatehouse/internal/spool"

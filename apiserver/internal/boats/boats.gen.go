@@ -36,18 +36,32 @@ type Boats struct {
 type Error struct {
 	Message string `json:"Message"`
 	Meta    *struct {
-		Errors []struct {
-			Path   string `json:"path"`
-			Reason string `json:"reason"`
-		} `json:"errors"`
+		Errors []Problem `json:"errors"`
 	} `json:"Meta"`
 	Status string `json:"Status"`
+}
+
+// Fleet defines model for Fleet.
+type Fleet struct {
+	Boats []NewBoat `json:"boats"`
+}
+
+// Imported defines model for Imported.
+type Imported struct {
+	Problems   []Problem `json:"problems"`
+	Registered int       `json:"registered"`
 }
 
 // NewBoat defines model for NewBoat.
 type NewBoat struct {
 	Length int    `json:"length"`
 	Name   string `json:"name"`
+}
+
+// Problem defines model for Problem.
+type Problem struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
 }
 
 // Registered defines model for Registered.
@@ -57,11 +71,26 @@ type Registered struct {
 	Status  string `json:"Status"`
 }
 
+// AccessDenied defines model for AccessDenied.
+type AccessDenied = Error
+
+// BadBody defines model for BadBody.
+type BadBody = Error
+
 // BadParameter defines model for BadParameter.
 type BadParameter = Error
 
 // Failed defines model for Failed.
 type Failed = Error
+
+// TooLarge defines model for TooLarge.
+type TooLarge = Error
+
+// TooSlow defines model for TooSlow.
+type TooSlow = Error
+
+// Unauthorised defines model for Unauthorised.
+type Unauthorised = Error
 
 // ListBoatsParams defines parameters for ListBoats.
 type ListBoatsParams struct {
@@ -72,6 +101,9 @@ type ListBoatsParams struct {
 // RegisterBoatJSONRequestBody defines body for RegisterBoat for application/json ContentType.
 type RegisterBoatJSONRequestBody = NewBoat
 
+// ImportBoatsJSONRequestBody defines body for ImportBoats for application/json ContentType.
+type ImportBoatsJSONRequestBody = Fleet
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 
@@ -80,6 +112,9 @@ type ServerInterface interface {
 
 	// (POST /boats)
 	RegisterBoat(ctx echo.Context) error
+
+	// (PUT /boats)
+	ImportBoats(ctx echo.Context) error
 }
 
 // Handlers has a handler for each operation, which returns one of the replies that the contract declares for it.
@@ -91,6 +126,9 @@ type Handlers[Request any] interface {
 
 	// (POST /boats)
 	RegisterBoat(request Request) RegisterBoatReply
+
+	// (PUT /boats)
+	ImportBoats(request Request) ImportBoatsReply
 }
 
 // Serve returns a ServerInterface that calls handlers. request converts Echo's context, and send sends a reply.
@@ -174,6 +212,11 @@ func (RegisterBoatReplies) Malformed(cause error) RegisterBoatReply {
 	return RegisterBoatReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The body is malformed"}, Cause: cause}}
 }
 
+// TooManyAttempts returns the response 401 too_many_attempts, "Try again later". cause may be nil.
+func (RegisterBoatReplies) TooManyAttempts(cause error) RegisterBoatReply {
+	return RegisterBoatReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Try again later"}, Cause: cause}}
+}
+
 // Unauthorised returns the response 401 unauthorised, "Not for you". cause may be nil.
 func (RegisterBoatReplies) Unauthorised(cause error) RegisterBoatReply {
 	return RegisterBoatReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not for you"}, Cause: cause}}
@@ -202,6 +245,70 @@ func (RegisterBoatReplies) TooLarge(cause error) RegisterBoatReply {
 // Failed returns the response 500 failed, "The server has failed". cause may be nil.
 func (RegisterBoatReplies) Failed(cause error) RegisterBoatReply {
 	return RegisterBoatReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "The server has failed"}, Cause: cause}}
+}
+
+// ImportBoats implements ServerInterface.
+func (s server[Request]) ImportBoats(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.ImportBoats(s.request(ctx)).Reply())
+}
+
+// ImportBoatsReply is a response that the contract declares for importBoats. The methods of ImportBoatsReplies return it.
+type ImportBoatsReply struct{ ofImportBoats contract.Reply }
+
+// Reply returns what to send.
+func (r ImportBoatsReply) Reply() contract.Reply { return r.ofImportBoats }
+
+// ImportBoatsReplies returns the responses that the contract declares for importBoats, by outcome.
+type ImportBoatsReplies struct{}
+
+// OK returns the response 200 ok.
+func (ImportBoatsReplies) OK(body Imported) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (ImportBoatsReplies) StreamOK() ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// EmptyBody returns the response 400 empty_body, "The body is empty". cause may be nil.
+func (ImportBoatsReplies) EmptyBody(cause error) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The body is empty"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "The body is malformed". cause may be nil.
+func (ImportBoatsReplies) Malformed(cause error) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "The body is malformed"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 401 too_many_attempts, "Try again later". cause may be nil.
+func (ImportBoatsReplies) TooManyAttempts(cause error) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Try again later"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not for you". cause may be nil.
+func (ImportBoatsReplies) Unauthorised(cause error) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not for you"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "Harbour masters only". cause may be nil.
+func (ImportBoatsReplies) AccessDenied(cause error) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Harbour masters only"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "The body came too slowly". cause may be nil.
+func (ImportBoatsReplies) TooSlow(cause error) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "The body came too slowly"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "The body is too large". cause may be nil.
+func (ImportBoatsReplies) TooLarge(cause error) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "The body is too large"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "The server has failed". cause may be nil.
+func (ImportBoatsReplies) Failed(cause error) ImportBoatsReply {
+	return ImportBoatsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "The server has failed"}, Cause: cause}}
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -233,6 +340,15 @@ func (w *ServerInterfaceWrapper) RegisterBoat(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RegisterBoat(ctx)
+	return err
+}
+
+// ImportBoats converts echo context to params.
+func (w *ServerInterfaceWrapper) ImportBoats(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ImportBoats(ctx)
 	return err
 }
 
@@ -285,6 +401,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.GET(options.BaseURL+"/boats", wrapper.ListBoats, options.OperationMiddlewares["listBoats"]...)
 	router.POST(options.BaseURL+"/boats", wrapper.RegisterBoat, options.OperationMiddlewares["registerBoat"]...)
+	router.PUT(options.BaseURL+"/boats", wrapper.ImportBoats, options.OperationMiddlewares["importBoats"]...)
 
 }
 
@@ -293,23 +410,27 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"vFffb9s2EP5XiNseVTtuOmDTWwds2LC1G9a9BUFwls82W4pUj5QTI9D/PhypH3aj2NWWOU9SdDze993H",
-	"j+dHKFxZOUs2eMgfgclXznqKLz/i6k9kLCkQy3vhbCAb5BGryugCg3Z2/tE7K/+jBywrk5YucXVXHa7d",
-	"oalJHt6R97ghyOGt6iOU9sq6oHZo9AoyeEcBIbe1MRl8CBhqDzn8xOwYmqbJwBdbKlHSfcu0hhy+mQ84",
-	"5umrnx8sWJEvWFdS74mdZ9Bk8DNqQ6uJeNf9ohGgf29JeeIdsdqiV23sBVCusTZBubUKfQUzGDKnJjuM",
-	"CCt2FXHQCY+OWMK+kvp9YG03wo0huwnbg0/aBtoQyzeLJY0sajJg+lxrFnpuILY3hvbZbrNujVt+pCJI",
-	"MqnKPy1r2f1bByr9OWYitKbPjsy4f1JQSjlWQyL2SQ19X0f4SR19BOkpLg1BHrim7IsMJImPYRwHVHhE",
-	"8pCfCVvxnWY5JujDx8Cd5KQtcGxdp9NzFbRxWU9XS85Yzvd0P67CQW6ltrqsS8gX2Qnpldr+3i4Z4p4p",
-	"8LwG/6KN9oE4nevpInjy4eW5k6NMRc067D+I6FNxwX2iKJJ4ECR+ScjE0K/fhlAly9B27eIaHUSu7cHL",
-	"YEfsk40spHRXkcVKQw7Xs6vZNWRRYnG3eX8oNxR7KDxFp/x1BTkY7UOXtHddD/nN4xd2JS7Ztlmlriht",
-	"VUmByc8g6+wW8sWVlA05fK6J952d5NL9u7adh955SjrNbXZ85b2+upro/O7Tkeu3ZNwkC42vrxaDzvLF",
-	"677et2aJgZ330NxO8PtE5ojfC4Fx+0w5syIf1FqzD/FSe5NwjeXt8c+P7vsmg+++ZlF7XcZ6KudHFMDt",
-	"OYpnPCmdRBOr/X+j+jSlX09oZz/N8TkU525eWh7DUCBbKh4spvONQTL9SPDHb1PgHNjWCZGoe/QH2x+K",
-	"ZAI6Kquwv1u2rXxm9JHPMmbF4HNjTwYlmrXj8uQ01aUcYv/3aepoW+29tptMOVYrR2mCLDEU2zhpCYGM",
-	"RXfyFhNJrS3WYetY+2c5eO+CWjtWe1dfBnm8Ug6gC/LjsfnN1fVEnFgU5P3diqx+FugvyEtXsypRdOqV",
-	"s2Z/GcQFGkOy8T4C7Y5KctgW8fcTEQfn7rxx9+eUXWAplDslwRcDbDTZEH+heHkIXTVDIS3sH6bCxnYe",
-	"GfsR2Dm2iCsFnkabwcOrHXKcw478/kVIkHukryTBXVz/iy4b5DQdnjEw4TbFXtTA+m1n0+/5YeSMY047",
-	"bN7cyiz18KoijhaRaDG0IwM53LMOArGdW/N2TGrk758AAAD//w==",
+	"3Fjfb9s2EP5XCG6PahI3G7bprcFWtFjbFWv3FATGWT7bbClSPZ7sGIH+94GkflixbEdbYGB7k6w78u7j",
+	"d98d/SAzmxfWoGEn0wdJ6AprHIaXV1mGzv2KRuHcv2fWMBr2j1AUWmXAyprLL84a/xveQ17o6ArBdTpv",
+	"fdegS/QP79E5WKJM5RugmS1J5OAYyQlr9FYm8j0yyNSUWifyEwOXTqbyNyJLsqqqRLpshTn4pb4nXMhU",
+	"fnfZ5XAZv7rLHYc5uoxU4WOVqfy8QpGB1ug33gpjWRAulQ9BzCywu5BVIm9gfmPn25FZY17wdjqrHQdS",
+	"9pv7z0I5EYxP5ZvIHPTCUn4Qxd0lO9uzwNhuq5xTZpkIS2Ju0QVQc+BsJdijbQ0TZNwA+xEIcmSkkejO",
+	"YD4tdn0H0HglWgsfmQ9kDVqdAZBDO4esX4PSo2to0TodOHaHtEYSK3Citj1DlgsoNQu7CEcbIwgpfrb2",
+	"HdASRybJ1k5143eC3mytiLZnpXe7bZPnJ203/yBNV7sdyzKDHMOG3vhscqgVGg48cv6Bm2i6QELqfxko",
+	"eWVJudFc9vnnYLZTYPbC5w4BQVsBS1BGaPBVflIey0cxDaz5wbJYWBJbW54HT7Zf0ewIo9fFXT1odwko",
+	"3FgIEBZkCyRWETAVsuFt4TNwTMos/RFoNEte7XxShnGJ5L8ZyHHAqUok4bdSkQfoVgYtDKbtandJ42Nn",
+	"XzDjoNO+Fe6HNWt+Voy5O4VSSK1qVwci2O4FFJcciiGCvBdDe7ID+MTTfZD+fGGmUaZMJSaPVkC/8NPT",
+	"+Eh2pjE/mUm97FAqDdNOnU5tl7RJ1ikNrflaI/K/PaIPuBk8pUTev0DIVhHAp5/Z27ywxLEW+3EVEcVn",
+	"gN3HEic2nA+VwqNgd4yTLoqh4Bsw9mLvyi5XRuVlLtNJcqQEc2Xe1S6d3YEjP12LDRD7kEJPC7oyIIRa",
+	"hI/vHRZozYf2/rOH9PhC3Pvw/JXg5RSzkhRvP3nqNB3nKwYEAp28/QyBQkup/VfMRZRwZRY2+Cj2klGL",
+	"XyLXSC7K+sSHbgs0UCiZyuuLq4trzybgVdjtsq26ZaxJj1Noh2/nMpVaOW4WbcdEJ9Pbh4H2UVNMREYI",
+	"ZUSOTOguZNL0VJlOrnzYMpXfSqRtI+mpZ960ptJuLztG2+ou6d/7Xl5djWzv9muv99Zg3MY2Fl5fTDqO",
+	"p5OXbbyv9AyYrHOyuhvRfyOYBwc3YJcIq+foWCwUuXj3+CHmNbRum/9l74JSJfLHpzjV832Ip7BugAGN",
+	"CAV9iUxHz4nRd8xHUB+H9OmAtn2gX4dB/J+bHt1o5rcUPX2OutFRph3R/vh9TDo7snWEJGIDbmf7USQJ",
+	"RxfsJ6fte5NzcLo+7dT7+yU4/XzaqbmeBPtfxk7pUGvm0M26YVW4EgXD48O0nyDWQKFX9Dj5LDO253ob",
+	"STy4yfWT4Im31NGV3TWZIGx1e7m98+p5/6JACsN+xFTjGrVM5YYU+8ZVd6q0FsagEuWASKgwPDWN4tk0",
+	"opPjRi1+asXiBsZKbxw7z6ET3cR4e9ef+SYj4m0n0gEmvbEb4a+lsWWIDRLu6EEiwMzFZgXsmbYha5Zi",
+	"ozj+q2V5heT+b5LxH6qhqqr+DgAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
