@@ -110,3 +110,6 @@ func (r *Request) validate(body []byte) error {
 
 // ValidateBody validates a body that its handler has read (x-each), with an empty list in place of the elements.
 func (r *Request) ValidateBody(body []byte) error { return r.validate(body) }
+
+// MaxBody returns the maximum size in bytes of the body of the request's operation, which must have one.
+func (r *Request) MaxBody() int64 { return maxBytesOf(r.Operation.Body) }

@@ -123,12 +123,15 @@ func (u *upload) check(element []byte) []contract.Problem {
 	return u.r.Operation.Body.CheckElement(element)
 }
 
-// end validates the body, without its elements, and gives the response its time: an upload may take longer than the
-// server's timeout of a response. A body without the list is malformed: it was meant for something else.
+// end admits the request again, validates the body, without its elements, and gives the response its time: an upload
+// may take longer than the server's timeout of a response. A body without the list is malformed: it was meant for something else.
 func (u *upload) end() error {
 	// Ignore the error: not every ResponseWriter supports deadlines.
 	control := http.NewResponseController(u.r.Echo.Response())
 	_ = control.SetWriteDeadline(time.Now().Add(u.r.server.limits.BodyTimeout))
+	if err := u.r.AdmitAgain(); err != nil {
+		return err
+	}
 	rest, err := u.normal(u.reader.Rest(), "the body is not JSON beside the list", "")
 	if err != nil {
 		return err

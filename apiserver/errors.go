@@ -9,8 +9,13 @@ import (
 
 // ErrorReply is the reply to an error that a handler expects. R is the type of the operation's replies.
 type ErrorReply[R any] struct {
-	Matches func(error) bool
-	Reply   func(cause error) R
+	matches func(error) bool
+	reply   func(cause error) R
+}
+
+// When is the reply to an error that matches.
+func When[R any](matches func(error) bool, reply func(cause error) R) ErrorReply[R] {
+	return ErrorReply[R]{matches, reply}
 }
 
 // On is the reply to an error that is one of the targets, by errors.Is:
@@ -22,7 +27,7 @@ func On[R any](reply func(cause error) R, targets ...error) ErrorReply[R] {
 
 // OnMalformed is the reply to a body that does not match the contract, such as an error of Decode.
 func OnMalformed[R any](replies interface{ Malformed(cause error) R }) ErrorReply[R] {
-	return ErrorReply[R]{isMalformed, replies.Malformed}
+	return ErrorReply[R]{IsMalformed, replies.Malformed}
 }
 
 // OnBody are the replies to the errors of a body that its handler reads, such as those of Elements.
@@ -43,8 +48,8 @@ func OnBody[R any](replies interface {
 // operation.
 func ReplyError[R any](replies interface{ Failed(cause error) R }, err error, expected ...ErrorReply[R]) R {
 	for _, e := range expected {
-		if e.Matches(err) {
-			return e.Reply(err)
+		if e.matches(err) {
+			return e.reply(err)
 		}
 	}
 	return replies.Failed(err)

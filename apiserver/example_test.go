@@ -33,17 +33,14 @@ type harbour struct {
 
 var _ boats.Handlers[*request] = (*harbour)(nil)
 
-// newServer returns a server of the harbour.
-func (h *harbour) newServer(change ...func(*apiserver.Config[*request])) (*apiserver.Server, error) {
+// config returns the configuration of a server of the harbour.
+func (h *harbour) config() (cfg apiserver.Config[*request], err error) {
 	spec, err := boats.GetSpecJSON()
 	if err != nil {
-		return nil, err
+		return cfg, err
 	}
 	loaded, err := contract.Load(apiserver.Rules("token"), spec)
-	if err != nil {
-		return nil, err
-	}
-	cfg := apiserver.Config[*request]{
+	return apiserver.Config[*request]{
 		Contract: loaded,
 		Routes: func(routes *apiserver.Routes) {
 			boats.RegisterHandlersWithOptions(routes.Echo,
@@ -55,11 +52,7 @@ func (h *harbour) newServer(change ...func(*apiserver.Config[*request])) (*apise
 		Limits:         apiserver.DefaultLimits(),
 		CheckResponses: apiserver.DeparturesRefused,
 		Log:            slog.New(slog.DiscardHandler),
-	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	return apiserver.New(cfg)
+	}, err
 }
 
 // authenticate sets the role of the caller.
@@ -156,7 +149,12 @@ func (h *harbour) all(minLength *int) iter.Seq2[boats.Boat, error] {
 // Example serves a small contract.
 func Example() {
 	h := &harbour{tokens: map[string]string{"t-1": "master", "t-2": "sailor"}}
-	server, err := h.newServer()
+	cfg, err := h.config()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server, err := apiserver.New(cfg)
 	if err != nil {
 		fmt.Println(err)
 		return

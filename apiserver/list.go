@@ -58,7 +58,7 @@ func ReplyList[R Replier, T any](request AnyRequest, replies ListReplies[R], l L
 		}
 		switch {
 		case err != nil && r.Sent():
-			r.server.logBrokenList(r.Echo, err)
+			r.LogBroken(err)
 			panic(http.ErrAbortHandler)
 		case err != nil:
 			return ReplyError(replies, err, expected...)

@@ -19,7 +19,7 @@ func (s *Server) logFailure(c echo.Context, cause error) {
 		s.log.InfoContext(c.Request().Context(), "request abandoned by its client", "route", c.Path(), "err", cause)
 		return
 	}
-	s.LogError(c, "request failed", cause)
+	s.logError(c, "request failed", cause)
 }
 
 // isAbandoned reports whether an error comes of the client being gone.
@@ -27,8 +27,9 @@ func isAbandoned(c echo.Context, cause error) bool {
 	return errors.Is(cause, context.Canceled) && c.Request().Context().Err() != nil
 }
 
-// logBrokenList logs why the rows of a list end too early.
-func (s *Server) logBrokenList(c echo.Context, cause error) {
+// LogBroken logs why a response ends too early whose body is streamed.
+func (r *Request) LogBroken(cause error) {
+	c, s := r.Echo, r.server
 	if isAbandoned(c, cause) {
 		s.log.InfoContext(c.Request().Context(), "list broken off, its client is gone", "route", c.Path(), "err", cause)
 		return
@@ -38,25 +39,28 @@ func (s *Server) logBrokenList(c echo.Context, cause error) {
 			"route", c.Path(), "err", cause)
 		return
 	}
-	s.LogError(c, "list broken off", cause)
+	s.logError(c, "list broken off", cause)
 }
 
-// LogError logs an error with its operation and request ID.
-func (s *Server) LogError(c echo.Context, message string, err error) {
-	operation := ""
+// LogError logs an error with the operation and the ID of the request.
+func (r *Request) LogError(message string, err error) { r.server.logError(r.Echo, message, err) }
+
+// logError logs an error with its operation and request ID.
+func (s *Server) logError(c echo.Context, message string, err error) {
+	operation, object := "", ""
 	if r := baseOf(c); r != nil {
-		operation = r.Operation.ID
+		operation, object = r.Operation.ID, r.LoggedObject()
 	}
 	id := c.Response().Header().Get(echo.HeaderXRequestID)
 	s.log.ErrorContext(c.Request().Context(), message,
-		"operation", operation, "route", c.Path(), "object", s.objectInPath(c), "request", id, "err", err)
+		"operation", operation, "route", c.Path(), "object", object, "request", id, "err", err)
 }
 
-// objectInPath returns the first parameter of the path that is no secret (Config.PublicParams).
-func (s *Server) objectInPath(c echo.Context) string {
-	for i, name := range c.ParamNames() {
-		if slices.Contains(s.publicParams, name) {
-			return LoggedText(PathParam(c, i))
+// LoggedObject returns, as it is logged, the first parameter of the path that is no secret (Config.PublicParams).
+func (r *Request) LoggedObject() string {
+	for i, name := range r.Echo.ParamNames() {
+		if slices.Contains(r.server.publicParams, name) {
+			return LoggedText(PathParam(r.Echo, i))
 		}
 	}
 	return ""

@@ -54,7 +54,7 @@ func compress(next http.Handler, allowed func(*http.Request) bool) (http.Handler
 const unreadBodyTimeout = 5 * time.Second
 
 // maxUnreadBody is how many bytes of a body that its handler does not read are received after the response.
-const maxUnreadBody = 64 << 10
+const maxUnreadBody = 64 << 20
 
 // limitUnreadBodies bounds how long a request body holds its connection that its handler does not read to the end. A
 // handler that reads it has time-outs of its own (package httpbody).
@@ -126,13 +126,13 @@ func (s *Server) handle(c echo.Context, next echo.HandlerFunc) (err error) {
 			s.log.ErrorContext(c.Request().Context(), "panic", "route", c.Path(), "err", err, "stack", string(debug.Stack()))
 		}
 	}()
-	if c.Request().Method == http.MethodOptions { // no contract has it, but Echo would answer it
-		return echo.ErrNotFound
-	}
 	if s.hooks.begin != nil {
 		if err := s.hooks.begin(c); err != nil {
 			return err
 		}
+	}
+	if c.Request().Method == http.MethodOptions { // no contract has it, but Echo would answer it
+		return echo.ErrNotFound
 	}
 	return next(c)
 }
@@ -148,7 +148,7 @@ func (s *Server) endResponse(c echo.Context, err error) {
 	response.end()
 	if response.unsent() {
 		c.Response().Writer = response.ResponseWriter // the failure is sent, whatever the contract says of it
-		c.Error(errDeparture)
+		c.Error(ErrDeparture)
 	}
 	if response.brokenOff() {
 		if tail := s.tail(r); tail != "" {
@@ -169,7 +169,7 @@ func (s *Server) tail(r *Request) string {
 // return replies instead of errors.
 func (s *Server) handleError(err error, c echo.Context) {
 	if c.Response().Committed {
-		s.LogError(c, "response broken off", err)
+		s.logError(c, "response broken off", err)
 		return
 	}
 	r := baseOf(c)
@@ -197,7 +197,7 @@ func (s *Server) handleError(err error, c echo.Context) {
 func (s *Server) replyUnknown(c echo.Context, err error) {
 	status := http.StatusNotFound
 	if known, ok := errors.AsType[*echo.HTTPError](err); !ok || known.Code >= http.StatusInternalServerError {
-		s.LogError(c, "request failed", err)
+		s.logError(c, "request failed", err)
 		status = http.StatusInternalServerError
 	}
 	c.Response().Header().Del(echo.HeaderAllow) // Echo sets it with its 405

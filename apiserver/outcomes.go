@@ -76,10 +76,16 @@ type MalformedError struct {
 	cause    error              // for the log
 }
 
+// Malformed returns a *MalformedError for a body with problems, which are sent to the client. cause is logged, and may be
+// nil.
+func Malformed(cause error, problems ...contract.Problem) error {
+	return &MalformedError{problems: problems, cause: cause}
+}
+
 // MalformedAt returns a *MalformedError for a body in which the value at a JSON pointer is wrong. reason is sent to the
 // client; cause is logged, and may be nil.
 func MalformedAt(pointer, reason string, cause error) error {
-	return &MalformedError{problems: []contract.Problem{{Path: pointer, Reason: reason}}, cause: cause}
+	return Malformed(cause, contract.Problem{Path: pointer, Reason: reason})
 }
 
 // Error implements error.
@@ -115,7 +121,7 @@ var outcomes = []struct {
 	{is(httpbody.ErrEmpty), OutcomeEmptyBody},
 	{is(httpbody.ErrTooLarge), OutcomeTooLarge},
 	{is(httpbody.ErrTooSlow), OutcomeTooSlow},
-	{isMalformed, OutcomeMalformed},
+	{IsMalformed, OutcomeMalformed},
 }
 
 // OutcomeOf returns the outcome of an error that ends a request before its handler: of this package, httpbody and
@@ -129,7 +135,8 @@ func OutcomeOf(err error) contract.Outcome {
 	return OutcomeFailed
 }
 
-func isMalformed(err error) bool {
+// IsMalformed reports whether an error says that a body does not match the contract.
+func IsMalformed(err error) bool {
 	return isA[*MalformedError](err) || isA[*httpbody.MalformedError](err) || errors.Is(err, contract.ErrBody)
 }
 

@@ -60,24 +60,34 @@ func RequestOf[P AnyRequest](c echo.Context) P {
 // Context returns the context of the request, which ends when the client is gone.
 func (r *Request) Context() context.Context { return (*requestContext)(r) }
 
+// parent returns the context that Context extends: of a Request that a test has made, that of the HTTP request.
+func (r *Request) parent() context.Context {
+	if r.ctx == nil {
+		return r.Echo.Request().Context()
+	}
+	return r.ctx
+}
+
 // requestContext is the context of a request. Its value for admissionKey is the request.
 type requestContext Request
 
 // Deadline implements context.Context.
-func (c *requestContext) Deadline() (deadline time.Time, ok bool) { return c.ctx.Deadline() }
+func (c *requestContext) Deadline() (deadline time.Time, ok bool) {
+	return (*Request)(c).parent().Deadline()
+}
 
 // Done implements context.Context.
-func (c *requestContext) Done() <-chan struct{} { return c.ctx.Done() }
+func (c *requestContext) Done() <-chan struct{} { return (*Request)(c).parent().Done() }
 
 // Err implements context.Context.
-func (c *requestContext) Err() error { return c.ctx.Err() }
+func (c *requestContext) Err() error { return (*Request)(c).parent().Err() }
 
 // Value implements context.Context.
 func (c *requestContext) Value(key any) any {
 	if _, ok := key.(admissionKey); ok {
 		return (*Request)(c)
 	}
-	return c.ctx.Value(key)
+	return (*Request)(c).parent().Value(key)
 }
 
 // Header returns a header of the request, "" if it is absent.
@@ -119,7 +129,7 @@ func (r *Request) Sent() bool { return r.Echo.Response().Committed }
 type headKey struct{}
 
 // IsHead reports whether the request is a HEAD request, which has the response of a GET without its body.
-func (r *Request) IsHead() bool { return IsHead(r.ctx) }
+func (r *Request) IsHead() bool { return IsHead(r.parent()) }
 
 // IsHead reports whether the context is that of a HEAD request, whose method is GET for handlers.
 func IsHead(ctx context.Context) bool { return ctx.Value(headKey{}) != nil }
@@ -143,9 +153,9 @@ func (r *Request) releaseBody() {
 	}
 }
 
-// reasonNotInteger is wrong with a number that is an integer to the contract, but not to Go: it has 20 digits, or is
+// ReasonNotInteger is what is wrong with a number that is an integer to the contract, but not to Go: it has 20 digits, or is
 // written as 1.0 or 1e3.
-const reasonNotInteger = "must be a whole number of 64 bits, and written as one"
+const ReasonNotInteger = "must be a whole number of 64 bits, and written as one"
 
 // Decode returns the validated body as a T. Names are matched exactly: encoding/json would accept "EMAIL_ADDRESS",
 // which the contract does not declare and nothing has validated. The error is a *MalformedError: the contract cannot
@@ -159,7 +169,7 @@ func decode[T any](text json.RawMessage) (T, error) {
 		if mismatch, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && mismatch.Field != "" {
 			path = contract.Pointer(strings.Split(mismatch.Field, ".")...)
 		}
-		return v, MalformedAt(path, reasonNotInteger, err)
+		return v, MalformedAt(path, ReasonNotInteger, err)
 	}
 	return v, nil
 }

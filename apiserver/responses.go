@@ -34,8 +34,8 @@ func (c ResponseCheck) valid() bool {
 // page of users, and the first elements of a list of documents. To check a list takes twice as long as to send it.
 const maxReported = 16 << 10
 
-// errDeparture is returned by writes of a response that departs from the contract and is refused.
-var errDeparture = errors.New("the response departs from the contract")
+// ErrDeparture is returned by CheckBody, and by writes of a response that departs from the contract and is refused.
+var ErrDeparture = errors.New("the response departs from the contract")
 
 // responseChecks check the responses of a server.
 type responseChecks struct {
@@ -69,6 +69,14 @@ type checkedResponse struct {
 	checked, sent, departed bool
 }
 
+// limit returns how much of a response is checked, in bytes; 0 is all of it.
+func (r *responseChecks) limit() int {
+	if r.refuse {
+		return 0
+	}
+	return maxReported
+}
+
 // check has the response to a request checked. It returns nil if responses are not checked.
 func (r *responseChecks) check(op *contract.Operation, out *echo.Response) *checkedResponse {
 	if r == nil {
@@ -85,13 +93,13 @@ func (w *checkedResponse) Unwrap() http.ResponseWriter { return w.ResponseWriter
 // WriteHeader implements http.ResponseWriter.
 func (w *checkedResponse) WriteHeader(status int) { w.status = status }
 
-// Write implements http.ResponseWriter. It returns errDeparture for a response that is refused.
+// Write implements http.ResponseWriter. It returns ErrDeparture for a response that is refused.
 func (w *checkedResponse) Write(p []byte) (int, error) {
 	if problems := w.problems(p); problems != nil {
 		w.depart(problems)
 	}
 	if w.refused() {
-		return 0, errDeparture
+		return 0, ErrDeparture
 	}
 	w.send()
 	return w.ResponseWriter.Write(p)
@@ -100,7 +108,7 @@ func (w *checkedResponse) Write(p []byte) (int, error) {
 // FlushError implements what http.ResponseController calls.
 func (w *checkedResponse) FlushError() error {
 	if w.refused() {
-		return errDeparture
+		return ErrDeparture
 	}
 	w.send()
 	return http.NewResponseController(w.ResponseWriter).Flush()
@@ -117,10 +125,7 @@ func (w *checkedResponse) problems(p []byte) []contract.Problem {
 		return nil
 	}
 	w.checked = true
-	limit := maxReported
-	if w.checks.refuse {
-		limit = 0
-	}
+	limit := w.checks.limit()
 	length, err := strconv.Atoi(w.Header().Get(echo.HeaderContentLength))
 	if err == nil && length == len(p) && (limit == 0 || length <= limit) { // the whole body, as usual
 		return w.operation.CheckResponse(w.status, w.Header(), p)
@@ -196,4 +201,23 @@ func (w *checkedResponse) close() {
 		w.stream.Close()
 		w.stream = nil
 	}
+}
+
+// checkBody checks a body of JSON that consists of pieces.
+func (r *responseChecks) checkBody(op *contract.Operation, pieces [][]byte) error {
+	if r == nil {
+		return nil
+	}
+	header := http.Header{echo.HeaderContentType: {echo.MIMEApplicationJSON}}
+	stream := op.StreamResponse(http.StatusOK, header, int64(r.limit()))
+	defer stream.Close()
+	for _, piece := range pieces {
+		if problems := stream.Write(piece); problems != nil {
+			return ErrDeparture
+		}
+	}
+	if problems, _ := stream.End(); problems != nil {
+		return ErrDeparture
+	}
+	return nil
 }

@@ -57,3 +57,10 @@ func (s *Server) outcomeOf(err error) contract.Outcome {
 
 // isListed reports whether the log has lines about a request.
 func (s *Server) isListed(c echo.Context) bool { return s.hooks.listed == nil || s.hooks.listed(c) }
+
+// CheckBody checks a body of JSON, in pieces, as it would be checked if the operation sent it with the status 200
+// (Config.CheckResponses). It returns ErrDeparture for one that departs from the contract. It is for bodies that are
+// sent several times: see Request.Unchecked.
+func (s *Server) CheckBody(op *contract.Operation, pieces ...[]byte) error {
+	return s.responses.checkBody(op, pieces)
+}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/apiserver"
 	"gatehouse/internal/apidef"
 	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
@@ -78,12 +79,12 @@ func namedOrganisation(doc json.RawMessage) string {
 	return jsondoc.String(doc, "org_id", "$oid")
 }
 
-// classicDefinition returns the definition of a classic API. Its error is a malformedError, or errNotClassic.
+// classicDefinition returns the definition of a classic API. Its error is a apiserver.MalformedError, or errNotClassic.
 func classicDefinition(api json.RawMessage) (json.RawMessage, error) {
 	definition, _ := jsondoc.Get(api, "api_definition")
 	switch {
 	case !bytes.HasPrefix(definition, []byte("{")):
-		return nil, malformedAt("/api_definition", "is missing", nil)
+		return nil, apiserver.MalformedAt("/api_definition", "is missing", nil)
 	case statesOAS(definition):
 		return nil, errNotClassic
 	}
@@ -100,7 +101,7 @@ func statesOAS(definition json.RawMessage) bool {
 
 // checkedAPI returns the row of an API that a user stores, after the strict check of what gateways can decode, and of
 // what it refers to. stored has its IDs and its organisation, which are written into the definition, and the document
-// that it replaces, if any. Its error is a malformedError.
+// that it replaces, if any. Its error is a apiserver.MalformedError.
 func (s *Server) checkedAPI(api json.RawMessage, stored store.API) (store.API, error) {
 	definition, _ := jsondoc.Get(api, "api_definition")
 	for _, id := range []struct{ name, value string }{
@@ -116,27 +117,27 @@ func (s *Server) checkedAPI(api json.RawMessage, stored store.API) (store.API, e
 		return stored, err
 	}
 	if problems := append(s.checks.APIs.MisspeltNames(doc.JSON), apidef.MisspeltSettings(doc.JSON)...); problems != nil {
-		return stored, &malformedError{problems: problems}
+		return stored, apiserver.Malformed(nil, problems...)
 	}
 	replaced, wasActive := stored.Document, stored.Active
 	stored.Document, stored.Active, stored.Search = doc.JSON, doc.API().Active, searchOf(doc)
 	return stored, s.checkReferences(&stored, replaced, wasActive)
 }
 
-// checkedDocument checks whether gateways can decode a document. Its error is a malformedError.
+// checkedDocument checks whether gateways can decode a document. Its error is a apiserver.MalformedError.
 func checkedDocument(check *apidef.Check, document json.RawMessage) (apidef.Document, error) {
 	doc, problems, err := check.Import(nil, document)
 	switch {
 	case err != nil:
-		return doc, malformedAt("", err.Error(), err)
+		return doc, apiserver.MalformedAt("", err.Error(), err)
 	case problems != nil:
-		return doc, &malformedError{problems: problems}
+		return doc, apiserver.Malformed(nil, problems...)
 	}
 	return doc, nil
 }
 
 // newAPI returns the row of a classic API that a user creates. It has the API's organisation also if there is an error,
-// which is a malformedError or errNotClassic.
+// which is a apiserver.MalformedError or errNotClassic.
 func (s *Server) newAPI(caller caller, sent json.RawMessage) (store.API, error) {
 	definition, err := classicDefinition(sent)
 	if err != nil {
@@ -155,7 +156,7 @@ func (s *Server) newAPI(caller caller, sent json.RawMessage) (store.API, error) 
 }
 
 // replacedAPI returns the row of a classic API that a user replaces. It keeps what a user cannot change. Its error is a
-// malformedError, errNotClassic or errWrongID.
+// apiserver.MalformedError, errNotClassic or errWrongID.
 func (s *Server) replacedAPI(stored store.API, sent json.RawMessage) (store.API, error) {
 	if isOAS(stored.Document) {
 		return stored, errNotClassic
@@ -188,7 +189,7 @@ func isOAS(api json.RawMessage) bool {
 }
 
 // newPolicy returns a policy that a user creates. It has the policy's organisation also if there is an error, which is
-// a malformedError.
+// a apiserver.MalformedError.
 func (s *Server) newPolicy(caller caller, sent json.RawMessage) (store.PolicyParams, error) {
 	stored := store.Policy{
 		ID: sentPolicyID(sent), ExplicitID: jsondoc.String(sent, "id"),
@@ -207,7 +208,7 @@ func sentPolicyID(sent json.RawMessage) string {
 }
 
 // replacedPolicy returns a policy that a user replaces. It keeps what a user cannot change. Its error is a
-// malformedError.
+// apiserver.MalformedError.
 func (s *Server) replacedPolicy(stored store.Policy, sent json.RawMessage) (store.PolicyParams, error) {
 	explicit, _ := jsondoc.Get(stored.Document, "id")
 	stored.ExplicitID = jsondoc.String(sent, "id")
@@ -219,7 +220,7 @@ func (s *Server) replacedPolicy(stored store.Policy, sent json.RawMessage) (stor
 }
 
 // checkedPolicy returns a policy that a user stores, after the strict check of what gateways can decode. stored has its
-// IDs and its organisation. Its error is a malformedError.
+// IDs and its organisation. Its error is a apiserver.MalformedError.
 func (s *Server) checkedPolicy(policy json.RawMessage, stored store.Policy) (store.PolicyParams, error) {
 	params := store.PolicyParams{Policy: stored, CheckedBy: s.checks.Name}
 	if jsondoc.String(policy, "org_id") != stored.OrgID {

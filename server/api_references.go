@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/internal/apidef"
 	"gatehouse/internal/jsondoc"
@@ -23,7 +24,7 @@ const maxVersions = 1000
 // maxName is how many characters the name of a user's API may have. Lists are sorted by it.
 const maxName = 255
 
-// checkReferences returns a malformedError unless an API that a user stores refers to what belongs to its organisation.
+// checkReferences returns a apiserver.MalformedError unless an API that a user stores refers to what belongs to its organisation.
 // It adds to the row what the store has to compare with the APIs of others. stored is the API that it replaces, if any.
 func (s *Server) checkReferences(row *store.API, stored json.RawMessage, wasActive bool) error {
 	all := apidef.ReadDefinitionReferences(row.Document)
@@ -40,7 +41,7 @@ func (s *Server) checkReferences(row *store.API, stored json.RawMessage, wasActi
 		problems = append(problems, compiled...)
 	}
 	if problems != nil {
-		return &malformedError{problems: problems}
+		return apiserver.Malformed(nil, problems...)
 	}
 	row.Calls = refs.APINames()
 	for _, host := range refs.Hosts {
@@ -103,24 +104,24 @@ func nameProblems(row *store.API, stored json.RawMessage) (problems []contract.P
 	return problems
 }
 
-// orMalformedReference returns a malformedError in place of the errors of the store for what checkReferences has added.
+// orMalformedReference returns a apiserver.MalformedError in place of the errors of the store for what checkReferences has added.
 func orMalformedReference(err error) error {
 	switch {
 	case errors.Is(err, store.ErrForeign):
-		return malformedAt("/api_definition", "calls an API of another organisation, with tyk:// or as a version", err)
+		return apiserver.MalformedAt("/api_definition", "calls an API of another organisation, with tyk:// or as a version", err)
 	case errors.Is(err, store.ErrForeignName):
-		return malformedAt("/api_definition/name", "is the api_id of an API of another organisation", err)
+		return apiserver.MalformedAt("/api_definition/name", "is the api_id of an API of another organisation", err)
 	case errors.Is(err, store.ErrServed):
-		return malformedAt("/api_definition/proxy/listen_path",
+		return apiserver.MalformedAt("/api_definition/proxy/listen_path",
 			"with this domain, api_id and listen path, the API would get requests for one of another organisation", err)
 	}
 	return orOverQuota(err)
 }
 
-// orOverQuota returns a malformedError for a document that is one too many, or too large, for its organisation.
+// orOverQuota returns a apiserver.MalformedError for a document that is one too many, or too large, for its organisation.
 func orOverQuota(err error) error {
 	if errors.Is(err, store.ErrQuota) {
-		return malformedAt("", "the organisation stores as many documents as it may, or as many bytes: "+
+		return apiserver.MalformedAt("", "the organisation stores as many documents as it may, or as many bytes: "+
 			"see --max-organisation-documents and --max-organisation-bytes", err)
 	}
 	return err

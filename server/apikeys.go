@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
@@ -34,13 +35,13 @@ type keySession struct {
 
 // sessionRequest returns the session in the body. current is the session that it replaces, nil for a new key.
 // sessionRequest returns errNotOwned if the session refers to what is not the organisation's, an *unrestrictedError if
-// it may open every API, and a malformedError for a session that is too large, or that decoders may read in different
+// it may open every API, and a apiserver.MalformedError for a session that is too large, or that decoders may read in different
 // ways.
 func (s *Server) sessionRequest(r *request, caller caller, current json.RawMessage) (keySession, error) {
-	session := r.body.json
+	session := r.Body.JSON
 	refs, err := apidef.ReadSessionReferences(session)
 	if err != nil {
-		return keySession{}, malformedAt("", "cannot be decoded by a gateway", err)
+		return keySession{}, apiserver.MalformedAt("", "cannot be decoded by a gateway", err)
 	}
 	set, err := apidef.ReadSessionReferences(current)
 	if err != nil {
@@ -68,7 +69,7 @@ func (s *Server) sessionRequest(r *request, caller caller, current json.RawMessa
 	case refs.Unrestricted:
 		return keySession{}, unrestrictedAt("/access_rights", "names no API, and apply_policies no policy")
 	case refs.Ambiguous != nil:
-		return keySession{}, &malformedError{problems: refs.Ambiguous}
+		return keySession{}, apiserver.Malformed(nil, refs.Ambiguous...)
 	case len(session) > maxSession(refs):
 		return keySession{}, errSessionTooLarge
 	case refs.RightsOf == nil:
@@ -87,9 +88,9 @@ const (
 // maxKeyPolicies is how many policies a session may name: the rights of all are read to store it.
 const maxKeyPolicies = 100
 
-var errTooManyPolicies = malformedAt("/apply_policies", fmt.Sprintf("has more than %d policies", maxKeyPolicies), nil)
+var errTooManyPolicies = apiserver.MalformedAt("/apply_policies", fmt.Sprintf("has more than %d policies", maxKeyPolicies), nil)
 
-var errSessionTooLarge = malformedAt("", fmt.Sprintf(
+var errSessionTooLarge = apiserver.MalformedAt("", fmt.Sprintf(
 	"is too large: a session has at most %d KiB, and %d KiB for each API in access_rights",
 	maxSessionBytes>>10, bytesPerRight>>10), nil)
 
@@ -253,8 +254,8 @@ func keyErrors[R any](replies interface {
 	Gateway(message string, cause error) R
 	NoGateway(cause error) R
 },
-) []errorReply[R] {
-	return []errorReply[R]{notFound(replies), unknownKey(replies), refused(replies), noGateway(replies)}
+) []apiserver.ErrorReply[R] {
+	return []apiserver.ErrorReply[R]{notFound(replies), unknownKey(replies), refused(replies), noGateway(replies)}
 }
 
 // AddKey implements dashboard.Handlers.
@@ -266,11 +267,11 @@ func (s *Server) AddKey(r *request) dashboard.AddKeyReply {
 	}
 	session, err := s.sessionRequest(r, caller, nil)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), notOwned(reply), unrestricted(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), notOwned(reply), unrestricted(reply))
 	}
 	key, err := s.gateway.CreateKey(r.Context(), s.gatewaySession(session.grants))
 	if err != nil {
-		return replyError(reply, err, refused(reply), noGateway(reply))
+		return apiserver.ReplyError(reply, err, refused(reply), noGateway(reply))
 	}
 	return reply.OK(toKeyData(key, session.shown))
 }
@@ -287,14 +288,14 @@ func (s *Server) CreateCustomKey(r *request, keyID admin.KeyID) dashboard.Create
 	}
 	session, err := s.sessionRequest(r, caller, nil)
 	if err == nil && slices.Contains(keyOperations, keyID) {
-		err = malformedAt("", "no key can have this ID: it is an operation of a gateway", nil)
+		err = apiserver.MalformedAt("", "no key can have this ID: it is an operation of a gateway", nil)
 	}
 	if err != nil {
-		return replyError(reply, err, malformed(reply), notOwned(reply), unrestricted(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), notOwned(reply), unrestricted(reply))
 	}
 	key, err := s.gateway.CreateNamedKey(r.Context(), keyID, s.gatewaySession(session.grants))
 	if err != nil {
-		return replyError(reply, err, keyErrors(reply)...)
+		return apiserver.ReplyError(reply, err, keyErrors(reply)...)
 	}
 	return reply.OK(toKeyData(key, session.shown))
 }
@@ -309,14 +310,14 @@ func (s *Server) CreateBasicAuthUser(r *request, username dashboard.NameOfUser) 
 	session, err := s.sessionRequest(r, caller, nil)
 	if err == nil && jsondoc.String(session.shown, basicAuthData, "password") == "" {
 		// The gateway would make a key of the name alone, which opens the APIs to everybody who knows it.
-		err = malformedAt(contract.Pointer(basicAuthData, "password"), "is required", nil)
+		err = apiserver.MalformedAt(contract.Pointer(basicAuthData, "password"), "is required", nil)
 	}
 	if err != nil {
-		return replyError(reply, err, malformed(reply), notOwned(reply), unrestricted(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), notOwned(reply), unrestricted(reply))
 	}
 	key, err := s.gateway.CreateNamedKey(r.Context(), username, s.gatewaySession(session.grants))
 	if err != nil {
-		return replyError(reply, err, keyErrors(reply)...)
+		return apiserver.ReplyError(reply, err, keyErrors(reply)...)
 	}
 	return reply.OK(toKeyData(key, withoutPassword(session.shown)))
 }
@@ -346,7 +347,7 @@ type keyReplies[R any] interface {
 func getKey[R any](s *Server, r *request, replies keyReplies[R], of keyRequest) R {
 	_, session, err := s.accessibleKey(r, of)
 	if err != nil {
-		return replyError(replies, err, keyErrors(replies)...)
+		return apiserver.ReplyError(replies, err, keyErrors(replies)...)
 	}
 	return replies.OK(toKeyData(gateway.Key{ID: of.id}, session))
 }
@@ -387,14 +388,14 @@ type keyChange struct {
 func updateKey[R any](s *Server, r *request, replies changedKeyReplies[R], of keyChange) R {
 	key, current, err := s.accessibleKey(r, of.keyRequest)
 	if err != nil {
-		return replyError(replies, err, keyErrors(replies)...)
+		return apiserver.ReplyError(replies, err, keyErrors(replies)...)
 	}
 	session, err := s.sessionRequest(r, r.caller, current)
 	if err != nil {
-		return replyError(replies, err, malformed(replies), notOwned(replies), unrestricted(replies))
+		return apiserver.ReplyError(replies, err, malformed(replies), notOwned(replies), unrestricted(replies))
 	}
 	if err := s.gateway.UpdateKey(r.Context(), key, s.gatewaySession(session.grants), of.keepQuota); err != nil {
-		return replyError(replies, err, keyErrors(replies)...)
+		return apiserver.ReplyError(replies, err, keyErrors(replies)...)
 	}
 	return replies.OK(toKeyData(gateway.Key{ID: of.id}, session.shown))
 }
@@ -429,7 +430,7 @@ func deleteKey[R any](s *Server, r *request, replies deletedKeyReplies[R], of ke
 		err = s.gateway.DeleteKey(r.Context(), key)
 	}
 	if err != nil {
-		return replyError(replies, err, keyErrors(replies)...)
+		return apiserver.ReplyError(replies, err, keyErrors(replies)...)
 	}
 	return replies.OK()
 }

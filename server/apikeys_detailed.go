@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/gateway"
 	"gatehouse/store"
@@ -31,7 +32,7 @@ func (s *Server) GetKeysDetailed(r *request, params dashboard.GetKeysDetailedPar
 	of := keyReader{orgID: caller.scope()}
 	ids, err := s.detailedKeys(r.Context(), of, valueOf(params.Q))
 	if err != nil {
-		return replyError(reply, err, keyListErrors(reply)...)
+		return apiserver.ReplyError(reply, err, keyListErrors(reply)...)
 	}
 	var buf []byte
 	return replyList(s, r, reply, list[gateway.StoredSession]{
@@ -39,7 +40,7 @@ func (s *Server) GetKeysDetailed(r *request, params dashboard.GetKeysDetailedPar
 		rows:  s.sessions(r.Context(), of, ids),
 		count: func() (int, error) { return 1, nil }, // pages
 		encode: func(key gateway.StoredSession) (json.RawMessage, error) {
-			buf, err = appendJSON(buf[:0], toKeyData(detailedKey(key.ID, of), withoutPassword(key.Session)))
+			buf, err = apiserver.AppendJSON(buf[:0], toKeyData(detailedKey(key.ID, of), withoutPassword(key.Session)))
 			return buf, err
 		},
 	})

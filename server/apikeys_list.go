@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/apidef"
@@ -41,8 +42,8 @@ var errTooManyKeys = fmt.Errorf("more than %d keys can only be listed from the g
 func tooManyKeys[R any](replies interface {
 	Gateway(message string, cause error) R
 },
-) errorReply[R] {
-	return errorReply[R]{is(errTooManyKeys), func(cause error) R { return replies.Gateway(cause.Error(), cause) }}
+) apiserver.ErrorReply[R] {
+	return apiserver.When(is(errTooManyKeys), func(cause error) R { return replies.Gateway(cause.Error(), cause) })
 }
 
 // ListApiKeys implements dashboard.Handlers.
@@ -56,14 +57,14 @@ func (s *Server) ListApiKeys(r *request, id admin.APIID) dashboard.ListApiKeysRe
 	if id != noAPI && id != defaultAPI {
 		api, err := s.store.API(r.Context(), caller.ref(id))
 		if err != nil {
-			return replyError(reply, err, notFound(reply))
+			return apiserver.ReplyError(reply, err, notFound(reply))
 		}
 		orgID := jsondoc.String(api.Document, "api_definition", "org_id")
 		of = keyReader{orgID: &orgID, apiID: api.ID}
 	}
 	keys, err := s.keys(r.Context(), of)
 	if err != nil {
-		return replyError(reply, err, keyListErrors(reply)...)
+		return apiserver.ReplyError(reply, err, keyListErrors(reply)...)
 	}
 	return reply.OK(toKeys(keys))
 }
@@ -77,7 +78,7 @@ func (s *Server) ListKeys(r *request, params dashboard.ListKeysParams) dashboard
 	}
 	keys, err := s.keys(r.Context(), keyReader{orgID: caller.scope()})
 	if err != nil {
-		return replyError(reply, err, keyListErrors(reply)...)
+		return apiserver.ReplyError(reply, err, keyListErrors(reply)...)
 	}
 	onPage, pages := pageOf(keys, s.page(params.P, firstPage))
 	return reply.OK(admin.Keys{Data: &admin.AllKeys{Keys: &onPage}, Pages: &pages})
@@ -101,8 +102,8 @@ func keyListErrors[R any](replies interface {
 	Gateway(message string, cause error) R
 	NoGateway(cause error) R
 },
-) []errorReply[R] {
-	return []errorReply[R]{unknownKey(replies), tooManyKeys(replies), refused(replies), noGateway(replies)}
+) []apiserver.ErrorReply[R] {
+	return []apiserver.ErrorReply[R]{unknownKey(replies), tooManyKeys(replies), refused(replies), noGateway(replies)}
 }
 
 // listedKey is a key of the organisation whose keys are listed.
@@ -156,7 +157,7 @@ func (s *Server) limitLists(ctx context.Context, list func(context.Context) erro
 		return err
 	}
 	defer release()
-	if err := admitWaiting(ctx); err != nil {
+	if err := apiserver.AdmitWaiting(ctx); err != nil {
 		return err
 	}
 	return list(ctx)

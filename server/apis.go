@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/apidef"
@@ -24,7 +25,7 @@ func (s *Server) ExportAPIs(r *request, params admin.ExportAPIsParams) admin.Exp
 func (s *Server) RemoveAPI(r *request, apiID admin.APIID) admin.RemoveAPIReply {
 	var reply admin.RemoveAPIReplies
 	if err := s.store.DeleteAPI(r.Context(), store.Ref{ID: apiID}); err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK()
 }
@@ -47,7 +48,7 @@ func (s *Server) GetApis(r *request, params dashboard.GetApisParams) dashboard.G
 // maxFilterValues is how many values a filter may have: Postgres compares each of them with each API.
 const maxFilterValues = 32
 
-// toAPIFilter returns what the query of a list of APIs selects. Its error is a malformedError.
+// toAPIFilter returns what the query of a list of APIs selects. Its error is a apiserver.MalformedError.
 func toAPIFilter(params dashboard.GetApisParams) (store.APIFilter, error) {
 	by, descending := strings.CutPrefix(string(valueOf(params.Sort)), "-")
 	filter := store.APIFilter{
@@ -65,11 +66,11 @@ func toAPIFilter(params dashboard.GetApisParams) (store.APIFilter, error) {
 	isUnknown := func(auth string) bool { return !apidef.IsAuthType(auth) }
 	switch {
 	case slices.ContainsFunc(filter.Auth, isUnknown):
-		return filter, malformedAt("/auth_type", "is not one of the values that the contract allows", nil)
+		return filter, apiserver.MalformedAt("/auth_type", "is not one of the values that the contract allows", nil)
 	case len(filter.Auth) > maxFilterValues:
-		return filter, malformedAt("/auth_type", reasonTooManyValues, nil)
+		return filter, apiserver.MalformedAt("/auth_type", reasonTooManyValues, nil)
 	case len(filter.Categories) > maxFilterValues:
-		return filter, malformedAt("/category", reasonTooManyValues, nil)
+		return filter, apiserver.MalformedAt("/category", reasonTooManyValues, nil)
 	}
 	return filter, nil
 }
@@ -85,7 +86,7 @@ func (s *Server) GetApi(r *request, apiID admin.APIID) dashboard.GetApiReply {
 	}
 	row, err := s.store.API(r.Context(), caller.ref(apiID))
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK(row.Document)
 }
@@ -98,13 +99,14 @@ func (s *Server) PostApis(r *request, params dashboard.PostApisParams) dashboard
 		return reply.Failed(err)
 	}
 	link := newVersionLink(params.BaseApiId, params.BaseApiVersionName, params.NewVersionName, params.SetDefault)
-	api, err := s.createAPI(r, len(r.body.json), link, func() (store.API, error) { return s.newAPI(caller, r.body.json) })
+	api, err := s.createAPI(r, len(r.Body.JSON), link, func() (store.API, error) { return s.newAPI(caller, r.Body.JSON) })
 	if err != nil {
-		type expected = errorReply[dashboard.PostApisReply]
-		unknownBase := func(cause error) dashboard.PostApisReply { return reply.UnknownBase(loggedText(link.base), cause) }
-		return replyError(reply, err, append(namelessVersion(reply, link), malformed(reply), notClassic(reply),
-			conflict(reply), unknownOrganisation(reply, api.OrgID), expected{isA[*unknownBaseError], unknownBase},
-			expected{isA[*oas.Error], reply.Malformed})...) // the base is an OAS API that could not be stored now
+		unknownBase := func(cause error) dashboard.PostApisReply {
+			return reply.UnknownBase(apiserver.LoggedText(link.base), cause)
+		}
+		return apiserver.ReplyError(reply, err, append(namelessVersion(reply, link), malformed(reply), notClassic(reply),
+			conflict(reply), unknownOrganisation(reply, api.OrgID), apiserver.When(isA[*unknownBaseError], unknownBase),
+			apiserver.When(isA[*oas.Error], reply.Malformed))...) // the base is an OAS API that could not be stored now
 	}
 	return reply.OK(api.ID, api.APIID)
 }
@@ -122,7 +124,7 @@ func (s *Server) createAPI(
 		}
 		size += base
 	}
-	err = s.bodies.storeDocument(r.Context(), size, func() error {
+	err = s.documents.store(r.Context(), size, func() error {
 		api, err := toAPI()
 		made = api
 		made.Document, made.Search = nil, nil
@@ -130,7 +132,7 @@ func (s *Server) createAPI(
 		switch {
 		case err != nil:
 			return err
-		case link.hasTemplate && int64(len(document)) > r.operation.Body.MaxBytes:
+		case link.hasTemplate && int64(len(document)) > r.Operation.Body.MaxBytes:
 			return errTooLarge
 		}
 		return orMalformedReference(s.storeVersion(r.Context(), link, api))
@@ -142,13 +144,13 @@ func (s *Server) createAPI(
 func (s *Server) PutApi(r *request, apiID admin.APIID) dashboard.PutApiReply {
 	var reply dashboard.PutApiReplies
 	edit := func(stored store.API) (store.API, error) {
-		api, err := s.replacedAPI(stored, r.body.json)
+		api, err := s.replacedAPI(stored, r.Body.JSON)
 		r.noteID(stored.APIID, api.APIID)
 		return api, err
 	}
-	err := s.editAPI(r, apiID, len(r.body.json), edit)
+	err := s.editAPI(r, apiID, len(r.Body.JSON), edit)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), notClassic(reply), wrongID(reply), notFound(reply), conflict(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), notClassic(reply), wrongID(reply), notFound(reply), conflict(reply))
 	}
 	return reply.OK()
 }
@@ -172,7 +174,7 @@ func (s *Server) editAPI(r *request, apiID string, size int, edit func(store.API
 	if err != nil {
 		return err
 	}
-	return s.bodies.storeDocument(r.Context(), stored+size, func() error {
+	return s.documents.store(r.Context(), stored+size, func() error {
 		return orMalformedReference(s.store.EditAPI(r.Context(), caller.ref(apiID), s.checks.Name, edit))
 	})
 }
@@ -185,17 +187,17 @@ func (s *Server) DeleteApi(r *request, apiID admin.APIID) dashboard.DeleteApiRep
 		err = s.store.DeleteAPI(r.Context(), caller.ref(apiID))
 	}
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK()
 }
 
-func notClassic[R any](replies interface{ NotClassic(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errNotClassic), replies.NotClassic}
+func notClassic[R any](replies interface{ NotClassic(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NotClassic, errNotClassic)
 }
 
-func wrongID[R any](replies interface{ WrongId(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errWrongID), replies.WrongId}
+func wrongID[R any](replies interface{ WrongId(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.WrongId, errWrongID)
 }
 
 func (s *Server) apiList(r *request, filter store.APIFilter) list[store.Row] {

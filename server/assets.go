@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/jsondoc"
@@ -43,11 +44,11 @@ func checkAsset(doc json.RawMessage) error {
 func unsupportedKind[R any](replies interface {
 	UnsupportedKind(kind string, cause error) R
 },
-) errorReply[R] {
-	return errorReply[R]{isA[*unsupportedKindError], func(cause error) R {
+) apiserver.ErrorReply[R] {
+	return apiserver.When(isA[*unsupportedKindError], func(cause error) R {
 		unsupported, _ := errors.AsType[*unsupportedKindError](cause)
-		return replies.UnsupportedKind(loggedText(unsupported.kind), cause)
-	}}
+		return replies.UnsupportedKind(apiserver.LoggedText(unsupported.kind), cause)
+	})
 }
 
 // Errors of templates that are to be applied.
@@ -83,17 +84,17 @@ func (s *Server) template(r *request, caller caller, orgID, id string) (json.Raw
 func assetConflict[R any](r *request, replies interface {
 	Conflict(id string, cause error) R
 },
-) errorReply[R] {
-	return errorReply[R]{is(store.ErrConflict), func(cause error) R {
-		return replies.Conflict(loggedText(jsondoc.String(r.body.json, "id")), memberConflict(cause, "id", "asset"))
-	}}
+) apiserver.ErrorReply[R] {
+	return apiserver.When(is(store.ErrConflict), func(cause error) R {
+		return replies.Conflict(apiserver.LoggedText(jsondoc.String(r.Body.JSON, "id")), memberConflict(cause, "id", "asset"))
+	})
 }
 
 // ListAssets implements dashboard.Handlers.
 func (s *Server) ListAssets(r *request, params dashboard.ListAssetsParams) dashboard.ListAssetsReply {
 	var reply dashboard.ListAssetsReplies
 	if kind := valueOf(params.Kind); kind != "" && kind != oasTemplate {
-		return reply.UnsupportedKind(loggedText(kind), nil)
+		return reply.UnsupportedKind(apiserver.LoggedText(kind), nil)
 	}
 	assets, err := s.objectList(r, store.ObjectFilter{Kind: assetKind.name})
 	if err != nil {
@@ -108,7 +109,7 @@ func (s *Server) AddAsset(r *request) dashboard.AddAssetReply {
 	var reply dashboard.AddAssetReplies
 	created, err := s.createObject(r, assetKind)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), unsupportedKind(reply), assetConflict(r, reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), unsupportedKind(reply), assetConflict(r, reply))
 	}
 	return reply.OK(created.ID, created.PublicID)
 }
@@ -123,7 +124,7 @@ func (s *Server) UpdateAsset(r *request, assetID dashboard.AssetID) dashboard.Up
 	var reply dashboard.UpdateAssetReplies
 	edited, err := s.replaceObject(r, assetKind.at(assetID))
 	if err != nil {
-		return replyError(reply, err,
+		return apiserver.ReplyError(reply, err,
 			malformed(reply), notFound(reply), unsupportedKind(reply), assetConflict(r, reply))
 	}
 	return reply.OK(edited.ID, edited.PublicID)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/internal/importer"
 )
@@ -28,21 +29,21 @@ var unchanging = map[string]bool{
 
 // changes reports whether a request may change something.
 func changes(r *request) bool {
-	if r.operation.Method == http.MethodGet {
-		return changedByGET[r.operation.ID] && !r.isHead()
+	if r.Operation.Method == http.MethodGet {
+		return changedByGET[r.Operation.ID] && !r.IsHead()
 	}
-	return !unchanging[r.operation.ID]
+	return !unchanging[r.Operation.ID]
 }
 
 // audit writes a line to the audit log if the request changes something or was refused to, unless it sums up refused
 // requests of the client. It is called before the response is sent, so that no client has the response to a change that
 // the audit log lacks, and writes one line for a request however often it is called. The line has no secrets: of the
 // body it has IDs and email addresses only. Refusals are counted as well.
-func (s *Server) audit(c echo.Context, reply contract.Reply, more ...slog.Attr) {
-	r := requestOf(c)
-	if r == nil || r.audited || !changes(r) {
+func (s *Server) audit(r *request, reply contract.Reply, more ...slog.Attr) {
+	if r.audited || !changes(r) {
 		return
 	}
+	c := r.Echo
 	r.audited = true
 	s.metrics.refused(r, reply)
 	if s.auditLog.Log == nil {
@@ -56,8 +57,8 @@ func (s *Server) audit(c echo.Context, reply contract.Reply, more ...slog.Attr) 
 	record.AddAttrs(
 		slog.String("req_id", c.Response().Header().Get(echo.HeaderXRequestID)), slog.String("ip", c.RealIP()))
 	record.AddAttrs(whoOf(r)...)
-	record.AddAttrs(slog.String("action", r.operation.ID))
-	record.AddAttrs(objectOf(r, reply).attrs()...)
+	record.AddAttrs(slog.String("action", r.Operation.ID))
+	record.AddAttrs(s.objectOf(r, reply).attrs()...)
 	record.AddAttrs(r.otherObjects()...)
 	record.AddAttrs(slog.String("outcome", string(reply.Outcome)), slog.Int("status", reply.Response.Status))
 	record.AddAttrs(more...)
@@ -84,7 +85,7 @@ func (s *Server) auditImport(r *request, reply contract.Reply, result *importer.
 			ids = append(ids, id)
 		}
 	}
-	s.audit(r.echo, reply, slog.Int("imported", imported), slog.Int("refused", refused), auditIDs(ids))
+	s.audit(r, reply, slog.Int("imported", imported), slog.Int("refused", refused), auditIDs(ids))
 }
 
 // maxAuditIDs is the number of documents that a line names: a line of an import of 100,000 must remain a line.
@@ -94,7 +95,7 @@ const maxAuditIDs = 20
 func auditIDs(ids []string) slog.Attr {
 	logged := make([]string, 0, maxAuditIDs)
 	for _, id := range ids[:min(len(ids), maxAuditIDs)] {
-		logged = append(logged, loggedText(id))
+		logged = append(logged, apiserver.LoggedText(id))
 	}
 	return slog.String("ids", strings.Join(logged, " "))
 }
@@ -103,7 +104,7 @@ func auditIDs(ids []string) slog.Attr {
 // deleted as versions.
 func (r *request) otherObjects() (attrs []slog.Attr) {
 	if r.base != "" {
-		attrs = append(attrs, slog.String("base", loggedText(r.base)))
+		attrs = append(attrs, slog.String("base", apiserver.LoggedText(r.base)))
 	}
 	if r.deleted != nil {
 		attrs = append(attrs, slog.Int("deleted", len(r.deleted)), auditIDs(r.deleted))
@@ -118,7 +119,7 @@ func whoOf(r *request) []slog.Attr {
 			slog.String("who", "user"), slog.String("user", r.caller.user.ID), slog.String("org_id", r.caller.user.OrgID),
 		}
 	}
-	name := map[string]string{adminScheme: "admin_secret", nodeScheme: "node_secret"}[r.operation.Scheme]
+	name := map[string]string{adminScheme: "admin_secret", nodeScheme: "node_secret"}[r.Operation.Scheme]
 	switch r.secret {
 	case 0:
 		name = "nobody"
@@ -127,8 +128,8 @@ func whoOf(r *request) []slog.Attr {
 		name = "second_" + name
 	}
 	who := []slog.Attr{slog.String("who", name)}
-	if id := r.header("X-Tyk-Nodeid"); r.secret != 0 && r.operation.Scheme == nodeScheme && id != "" {
-		who = append(who, slog.String("node", loggedText(id)))
+	if id := r.Header("X-Tyk-Nodeid"); r.secret != 0 && r.Operation.Scheme == nodeScheme && id != "" {
+		who = append(who, slog.String("node", apiserver.LoggedText(id)))
 	}
 	return who
 }
@@ -143,7 +144,7 @@ func (o auditObject) attrs() []slog.Attr {
 		slog.String("email", o.email),
 	} {
 		if value := each.Value.String(); value != "" {
-			attrs = append(attrs, slog.String(each.Key, loggedText(value)))
+			attrs = append(attrs, slog.String(each.Key, apiserver.LoggedText(value)))
 		}
 	}
 	return attrs
@@ -158,16 +159,16 @@ func (r *request) noteID(current, replaced string) {
 }
 
 // objectOf returns what a request is about: what the operation has made, or what the end of the path identifies.
-func objectOf(r *request, reply contract.Reply) auditObject {
-	names := r.echo.ParamNames()
-	if made := objectMade(r, reply); made != (auditObject{}) || len(names) == 0 {
+func (s *Server) objectOf(r *request, reply contract.Reply) auditObject {
+	names := r.Echo.ParamNames()
+	if made := s.objectMade(r, reply); made != (auditObject{}) || len(names) == 0 {
 		return made
 	}
-	name, value := names[len(names)-1], pathParam(r.echo, len(names)-1)
+	name, value := names[len(names)-1], apiserver.PathParam(r.Echo, len(names)-1)
 	switch kind := objectsInPaths[name]; {
 	case kind != "":
 		return auditObject{kind: kind, id: value, newID: r.renamed, email: r.text("email_address")}
-	case name == "keyId" && r.operation.Scheme == adminScheme:
+	case name == "keyId" && r.Operation.Scheme == adminScheme:
 		return auditObject{kind: "organisation_key", id: value} // the ID of the organisation
 	default:
 		return auditObject{kind: "key", id: fingerprint(value)}
@@ -176,11 +177,11 @@ func objectOf(r *request, reply contract.Reply) auditObject {
 
 // objectMade returns what an operation has made that its path does not identify. If it has made nothing, it is what the
 // body asks for.
-func objectMade(r *request, reply contract.Reply) auditObject {
-	if made, special := objectsMade[r.operation.ID]; special {
+func (s *Server) objectMade(r *request, reply contract.Reply) auditObject {
+	if made, special := objectsMade[r.Operation.ID]; special {
 		return made(r, reply)
 	}
-	return auditObject{kind: r.objectKind, id: r.made}
+	return auditObject{kind: s.kindStored[r.Operation.ID], id: r.made}
 }
 
 // fingerprintBytes is how much of the SHA-256 of a key is logged: enough to tell the keys of a system apart.
@@ -201,6 +202,6 @@ func detailsOf(c echo.Context) []slog.Attr {
 	r := c.Request()
 	return []slog.Attr{
 		slog.String("method", r.Method), slog.String("route", c.Path()), slog.Int64("length", r.ContentLength),
-		slog.String("user_agent", loggedText(r.UserAgent())),
+		slog.String("user_agent", apiserver.LoggedText(r.UserAgent())),
 	}
 }

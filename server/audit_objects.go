@@ -26,7 +26,7 @@ var objectsMade = map[string]func(r *request, reply contract.Reply) auditObject{
 	},
 	"bootstrap": func(r *request, reply contract.Reply) auditObject {
 		made, _ := reply.Body.(admin.User)
-		return auditObject{kind: "user", id: made.Id, email: r.body.form.Get("email_address")}
+		return auditObject{kind: "user", id: made.Id, email: r.Body.Form.Get("email_address")}
 	},
 	"createUserGroup": func(_ *request, reply contract.Reply) auditObject {
 		id, _ := reply.Body.(string)
@@ -54,7 +54,7 @@ var objectsMade = map[string]func(r *request, reply contract.Reply) auditObject{
 	"registerNode":         nodeMade,
 	"removeNode":           nodeMade,
 	"postApis": func(r *request, reply contract.Reply) auditObject {
-		return auditObject{kind: "api", id: cmp.Or(reply.ID, jsondoc.String(r.body.json, "api_definition", "api_id"))}
+		return auditObject{kind: "api", id: cmp.Or(reply.ID, jsondoc.String(r.Body.JSON, "api_definition", "api_id"))}
 	},
 	"createApiOAS":     oasAPIMade,
 	"createStreamsApi": oasAPIMade,
@@ -95,8 +95,8 @@ func nodeMade(_ *request, reply contract.Reply) auditObject {
 }
 
 func oasAPIMade(r *request, reply contract.Reply) auditObject {
-	return auditObject{kind: "api", id: cmp.Or(reply.ID, jsondoc.String(r.body.json, oas.Extension, "info", "id"))}
+	return auditObject{kind: "api", id: cmp.Or(reply.ID, jsondoc.String(r.Body.JSON, oas.Extension, "info", "id"))}
 }
 
 // text returns a member of the body, "" if it is no text.
-func (r *request) text(member string) string { return jsondoc.String(r.body.json, member) }
+func (r *request) text(member string) string { return jsondoc.String(r.Body.JSON, member) }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/internal/authlimit"
 	"gatehouse/store"
@@ -19,26 +20,28 @@ import (
 
 const headerAdminAuth = "Admin-Auth"
 
-// authenticate checks the credential that a security scheme requires, each in its own header. It does not read the
-// body. It returns an *authlimit.TooManyError for a client that has guessed too often.
-func (s *Server) authenticate(c echo.Context, r *request) (err error) {
-	switch r.operation.Scheme {
-	case "":
-		return nil
-	case adminScheme:
-		r.secret, err = s.authenticateAdmin(c)
-		return err
-	case nodeScheme:
-		credential := sentCredential{nodeScheme, r.header(echo.HeaderAuthorization)}
-		r.secret, err = s.checkSecret(c, credential, s.secrets.Load().node)
-		return err
-	case accessKeyScheme:
-		authorization := r.header(echo.HeaderAuthorization)
-		key, _ := bearerKey(authorization) // one credential, however it is written: a limiter remembers each
-		credential := sentCredential{accessKeyScheme, cmp.Or(key, authorization)}
-		return s.limitGuesses(c, credential, func() error { return s.authenticateUser(r, authorization) })
-	}
-	return fmt.Errorf("security scheme %q is not implemented", r.operation.Scheme)
+// The functions that authenticate a request check the credential that a security scheme requires, each in its own
+// header. They do not read the body. They return an *authlimit.TooManyError for a client that has guessed too often.
+
+// authenticateClient checks the admin secret.
+func (s *Server) authenticateClient(r *request) (err error) {
+	r.secret, err = s.authenticateAdmin(r.Echo)
+	return err
+}
+
+// authenticateNode checks the secret of the gateways.
+func (s *Server) authenticateNode(r *request) (err error) {
+	credential := sentCredential{nodeScheme, r.Header(echo.HeaderAuthorization)}
+	r.secret, err = s.checkSecret(r.Echo, credential, s.secrets.Load().node)
+	return err
+}
+
+// authenticateUser checks the access key of a user, and sets the caller.
+func (s *Server) authenticateUser(r *request) error {
+	authorization := r.Header(echo.HeaderAuthorization)
+	key, _ := bearerKey(authorization) // one credential, however it is written: a limiter remembers each
+	credential := sentCredential{accessKeyScheme, cmp.Or(key, authorization)}
+	return s.limitGuesses(r.Echo, credential, func() error { return s.findCaller(r, authorization) })
 }
 
 // authenticateAdmin returns the number of the admin secret that the request has.
@@ -128,13 +131,13 @@ const (
 // checked.
 func (s *Server) limitPasswords(r *request, userID, sent string, compare func() error) error {
 	digest := sha256.Sum256([]byte(userID + " " + sent))
-	err := s.loginFailures.Do(r.Context(), s.networkOf(r.echo), digest, func() error {
+	err := s.loginFailures.Do(r.Context(), s.networkOf(r.Echo), digest, func() error {
 		return s.passwordGuesses.Do(r.Context(), userID, digest, compare)
 	})
 	if !s.security.LoginFailures.Hide || !isTooManyAttempts(err) {
 		return err
 	}
-	s.log.Info("password not checked", "user", userID, "from", r.echo.RealIP(), "err", err)
+	s.log.Info("password not checked", "user", userID, "from", r.Echo.RealIP(), "err", err)
 	if err := s.passwords.Refuse(r.Context(), userID); err != nil {
 		return orTooMany(err)
 	}
@@ -146,12 +149,12 @@ func (s *Server) limitPasswords(r *request, userID, sent string, compare func() 
 func (s *Server) limitNonces(
 	r *request, nonce string, redeem func() (store.RedeemedNonce, error),
 ) (redeemed store.RedeemedNonce, err error) {
-	err = s.loginFailures.Do(r.Context(), s.networkOf(r.echo), sha256.Sum256([]byte(nonce)), func() (err error) {
+	err = s.loginFailures.Do(r.Context(), s.networkOf(r.Echo), sha256.Sum256([]byte(nonce)), func() (err error) {
 		redeemed, err = redeem()
 		return err
 	})
-	if isTooManyAttempts(err) && s.isListed(r.echo) {
-		s.log.Info("sign-on refused", "from", r.echo.RealIP(), "err", err)
+	if isTooManyAttempts(err) && s.isListed(r.Echo) {
+		s.log.Info("sign-on refused", "from", r.Echo.RealIP(), "err", err)
 	}
 	if isTooManyAttempts(err) {
 		err = fmt.Errorf("%w: the nonce was not looked up", store.ErrNotFound)
@@ -166,19 +169,19 @@ func isLoginFailure(err error) bool {
 
 // isWrongCredential reports whether an error says that a credential is absent or wrong.
 func isWrongCredential(err error) bool {
-	return errors.Is(err, errUnauthorised) || errors.Is(err, errNoKey)
+	return errors.Is(err, apiserver.ErrUnauthorised) || errors.Is(err, errNoKey)
 }
 
-// authenticateUser sets the caller: the user with the access key of the request. The user is read with each request, so
+// findCaller sets the caller: the user with the access key of the request. The user is read with each request, so
 // that a change of permissions counts at once.
-func (s *Server) authenticateUser(r *request, authorization string) error {
+func (s *Server) findCaller(r *request, authorization string) error {
 	if authorization == "" {
 		return errNoKey
 	}
 	user, err := s.userByAuthorization(r.Context(), authorization)
 	switch {
 	case errors.Is(err, store.ErrNotFound), errors.Is(err, store.ErrMalformed):
-		return errUnauthorised
+		return apiserver.ErrUnauthorised
 	case err != nil:
 		return err
 	}
@@ -217,5 +220,5 @@ func authorise(caller caller, permission *contract.Permission, userID string) er
 	case permission.Self && caller.is(userID):
 		return nil
 	}
-	return errAccessDenied
+	return apiserver.ErrAccessDenied
 }

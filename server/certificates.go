@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/jsondoc"
@@ -14,10 +15,8 @@ import (
 var errForeignCertificate = errors.New("the ID is none of a certificate of the caller's organisation")
 
 // unknownCertificate is the reply where the gateway does not have the certificate, or has it for another organisation.
-func unknownCertificate[R any](replies interface{ NotFound(cause error) R }) errorReply[R] {
-	return errorReply[R]{
-		func(err error) bool { return isUnknownKey(err) || errors.Is(err, errForeignCertificate) }, replies.NotFound,
-	}
+func unknownCertificate[R any](replies interface{ NotFound(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(func(err error) bool { return isUnknownKey(err) || errors.Is(err, errForeignCertificate) }, replies.NotFound)
 }
 
 // certificateErrors are the replies to errors of a certificate.
@@ -26,8 +25,8 @@ func certificateErrors[R any](replies interface {
 	Gateway(message string, cause error) R
 	NoGateway(cause error) R
 },
-) []errorReply[R] {
-	return []errorReply[R]{unknownCertificate(replies), refused(replies), noGateway(replies)}
+) []apiserver.ErrorReply[R] {
+	return []apiserver.ErrorReply[R]{unknownCertificate(replies), refused(replies), noGateway(replies)}
 }
 
 // certificateHashLength is the length of the SHA-256 at the end of a certificate's ID.
@@ -59,7 +58,7 @@ func (s *Server) ListCertificates(
 		return err
 	})
 	if err != nil {
-		return replyError(reply, err, refused(reply), noGateway(reply))
+		return apiserver.ReplyError(reply, err, refused(reply), noGateway(reply))
 	}
 	return reply.OK(listed)
 }
@@ -121,9 +120,9 @@ func (s *Server) CreateCertificates(r *request) dashboard.CreateCertificatesRepl
 	if err != nil {
 		return reply.Failed(err)
 	}
-	added, err := s.gateway.AddCertificate(r.Context(), valueOf(caller.scope()), r.body.file)
+	added, err := s.gateway.AddCertificate(r.Context(), valueOf(caller.scope()), r.Body.File)
 	if err != nil {
-		return replyError(reply, err, refused(reply), noGateway(reply))
+		return apiserver.ReplyError(reply, err, refused(reply), noGateway(reply))
 	}
 	return reply.OK(toCertificateAdded(added))
 }
@@ -133,7 +132,7 @@ func (s *Server) GetCertificate(r *request, id dashboard.CertificateID) dashboar
 	var reply dashboard.GetCertificateReplies
 	certificate, err := s.certificate(r, id)
 	if err != nil {
-		return replyError(reply, err, certificateErrors(reply)...)
+		return apiserver.ReplyError(reply, err, certificateErrors(reply)...)
 	}
 	return reply.OK(certificate)
 }
@@ -157,12 +156,12 @@ func (s *Server) DeleteCertificates(r *request, id dashboard.CertificateID) dash
 	// A gateway deletes a certificate that it does not have, too.
 	_, err := s.certificate(r, id)
 	if err != nil {
-		return replyError(reply, err, certificateErrors(reply)...)
+		return apiserver.ReplyError(reply, err, certificateErrors(reply)...)
 	}
 	organisation := id[:len(id)-certificateHashLength]
 	deleted, err := s.gateway.DeleteCertificate(r.Context(), organisation, id)
 	if err != nil {
-		return replyError(reply, err, certificateErrors(reply)...)
+		return apiserver.ReplyError(reply, err, certificateErrors(reply)...)
 	}
 	return reply.OK(dashboard.ApiStatusMessage{Status: deleted.Status, Message: deleted.Message})
 }

@@ -4,15 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
 
-	"github.com/labstack/echo/v4"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/internal/apidef"
 	"gatehouse/internal/authlimit"
@@ -77,6 +76,17 @@ type Config struct {
 	// TrustedProxies are the addresses of proxies whose X-Forwarded-For is believed.
 	TrustedProxies remoteaddr.Proxies
 }
+
+// ResponseCheck says whether responses are checked against the contract before they are sent, and what happens to one
+// that departs from it.
+type ResponseCheck = apiserver.ResponseCheck
+
+// The values of ResponseCheck.
+const (
+	ResponsesUnchecked = apiserver.ResponsesUnchecked
+	DeparturesReported = apiserver.DeparturesReported
+	DeparturesRefused  = apiserver.DeparturesRefused
+)
 
 // Security restricts what users may do to one another, and which passwords they may have.
 type Security struct {
@@ -156,7 +166,6 @@ func (cfg Config) check() error {
 		"AdminSecret": cfg.AdminSecret != "", "NodeSecret": cfg.NodeSecret != "", "PageSize": cfg.PageSize > 0,
 		"Security":         cfg.Security.LoginFailures.check(),
 		"UnloggedRequests": cfg.UnloggedRequests >= 0 && cfg.UnloggedRequests <= 1,
-		"CheckResponses":   cfg.CheckResponses.valid(),
 		"Limits": limits.Import > 0 && limits.Document > 0 && limits.Depth > 0 && limits.BodyTimeout > 0 &&
 			limits.NodeCache >= 0 && limits.WrongCredentials >= 0 && limits.WrongPasswords >= 0 &&
 			limits.UnauthenticatedLines >= 0,
@@ -183,7 +192,7 @@ type Server struct {
 	spoolDir string
 	// largeImports bounds the imports that take much memory at the same time.
 	largeImports *semaphore.Weighted
-	bodies       *bodyReader
+	documents    documentLimits
 	version      string
 	// allowUnknownOAS accepts OAS APIs with settings that are not known.
 	allowUnknownOAS bool
@@ -196,8 +205,6 @@ type Server struct {
 
 	// diagnosticPaths are the paths of metrics and profiles that the server leaves to Diagnostics.
 	diagnosticPaths map[string]bool
-
-	responses *responseChecks // nil if responses are not checked
 
 	// gatewayLists are the lists that are being made of what gateways have, and sentLists those that are sent to users.
 	gatewayLists, sentLists *fairqueue.Queue
@@ -214,9 +221,7 @@ type Server struct {
 	historyChecked atomic.Uint64
 	passwords      *password.Hasher
 	// lines limits the lines in the logs about requests that are not authenticated.
-	lines *loglimit.Limiter
-	// samples chooses the requests that have a line.
-	samples  samples
+	lines    *loglimit.Limiter
 	proxies  remoteaddr.Proxies
 	basePath string
 
@@ -241,6 +246,5 @@ type Server struct {
 	security Security
 	auditLog Audit
 
-	echo    *echo.Echo
-	handler http.Handler // echo, and compression around it
+	api *apiserver.Server
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
@@ -14,22 +15,18 @@ const (
 	nodeScheme      = "node_secret"
 )
 
-// contractRules are what the middleware relies on: each step of a request may end with an outcome of its own.
-var contractRules = contract.Rules{
-	Schemes: map[string][]contract.Outcome{
-		adminScheme: {outcomeUnauthorised, outcomeTooManyAttempts},
-		// The key is looked up in the database, which may fail.
-		accessKeyScheme: {outcomeUnauthorised, outcomeNoKey, outcomeTooManyAttempts, outcomeFailed},
-		nodeScheme:      {outcomeUnauthorised, outcomeTooManyAttempts},
-	},
-	Authorised:         []contract.Outcome{outcomeAccessDenied},
-	Body:               []contract.Outcome{outcomeMalformed, outcomeTooLarge, outcomeTooSlow},
-	RequiredBody:       []contract.Outcome{outcomeEmptyBody},
-	Parameters:         []contract.Outcome{outcomeBadParameter},
-	RequiredParameters: []contract.Outcome{outcomeMissingParameter},
-	Outcomes:           true,
-	// Other keys are read by package contract. These are read by the generator, and by the tests of openapi/.
-	Extensions: map[string]string{"x-go-type": "schema", "x-optional": "schema", "x-gatehouse": "operation"},
+// contractRules are those of package apiserver, and what the server adds.
+var contractRules = newContractRules()
+
+func newContractRules() contract.Rules {
+	rules := apiserver.Rules(adminScheme, accessKeyScheme, nodeScheme)
+	for scheme, outcomes := range rules.Schemes {
+		rules.Schemes[scheme] = append(outcomes, apiserver.OutcomeTooManyAttempts)
+	}
+	// The key is looked up in the database, which may fail.
+	rules.Schemes[accessKeyScheme] = append(rules.Schemes[accessKeyScheme], outcomeNoKey, apiserver.OutcomeFailed)
+	rules.Extensions["x-gatehouse"] = "operation" // read by the tests of openapi/
+	return rules
 }
 
 // LoadContract compiles the embedded contracts, which takes tens of milliseconds.

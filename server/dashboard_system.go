@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
@@ -45,12 +46,12 @@ func (s *Server) GetSystemStats(r *request, params dashboard.GetSystemStatsParam
 	return reply.OK(dashboard.SystemStats{Status: "Success", Stats: stats})
 }
 
-// isWithin reports whether a day is in a period, of which both ends may be "". It returns a malformedError for an end
+// isWithin reports whether a day is in a period, of which both ends may be "". It returns a apiserver.MalformedError for an end
 // that is no day.
 func isWithin(day, start, end string) (bool, error) {
 	for name, value := range map[string]string{"start_day": start, "end_day": end} {
 		if _, err := time.Parse(time.DateOnly, value); value != "" && err != nil {
-			return false, malformedAt(contract.Pointer(name), "is no day", err)
+			return false, apiserver.MalformedAt(contract.Pointer(name), "is no day", err)
 		}
 	}
 	return start <= day && (end == "" || day <= end), nil
@@ -127,8 +128,8 @@ func (s *Server) Bootstrap(r *request) dashboard.BootstrapReply {
 	if err != nil {
 		// A password that is being hashed is that of another bootstrap.
 		isLate := is(errBootstrapped, store.ErrConflict, password.ErrBusy)
-		return replyError(reply, err, malformed(reply), invalid(reply),
-			errorReply[dashboard.BootstrapReply]{isLate, reply.Conflict})
+		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply),
+			apiserver.When(isLate, reply.Conflict))
 	}
 	return reply.OK(user.AccessKey, toUser(user))
 }
@@ -138,7 +139,7 @@ const bootstrapAccount = "bootstrap"
 
 // bootstrap creates the first organisation and its administrator as the form says.
 func (s *Server) bootstrap(r *request) (store.User, error) {
-	form := r.body.form
+	form := r.Body.Form
 	user, err := bootstrapUser(form.Get)
 	if err != nil {
 		return store.User{}, err
@@ -173,13 +174,13 @@ func bootstrapUser(get func(string) string) (store.UserParams, error) {
 	confirmed := get("confirm_password")
 	switch {
 	case get("owner_name") == "":
-		return user, malformedAt("/owner_name", "is absent", nil)
+		return user, apiserver.MalformedAt("/owner_name", "is absent", nil)
 	case !isEmailAddress(user.EmailAddress):
 		return user, invalidAt("/email_address", "is no e-mail address")
 	case confirmed != "" && confirmed != get("password"):
-		return user, malformedAt("/confirm_password", "differs from the password", nil)
+		return user, apiserver.MalformedAt("/confirm_password", "differs from the password", nil)
 	case len(get("password")) > maxPassword:
-		return user, malformedAt("/password", "is too long", nil)
+		return user, apiserver.MalformedAt("/password", "is too long", nil)
 	}
 	return user, nil
 }

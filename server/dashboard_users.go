@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/store"
@@ -49,7 +50,7 @@ func (s *Server) GetUser(r *request, userID admin.UserID) dashboard.GetUserReply
 	var reply dashboard.GetUserReplies
 	user, err := s.accessibleUser(r, userID)
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK(toUser(s.visibleTo(r.caller, user)))
 }
@@ -62,7 +63,7 @@ func (s *Server) DeleteUser(r *request, userID admin.UserID) dashboard.DeleteUse
 		err = s.store.DeleteUserAs(r.Context(), userID, *r.caller.user)
 	}
 	if err != nil {
-		return replyError(reply, err, notFound(reply), denied(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply), denied(reply))
 	}
 	return reply.OK()
 }
@@ -78,7 +79,7 @@ func (s *Server) ResetUserKey(r *request, userID admin.UserID) dashboard.ResetUs
 		err = s.store.RenewAccessKey(r.Context(), userID, *r.caller.user)
 	}
 	if err != nil {
-		return replyError(reply, err, notFound(reply), denied(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply), denied(reply))
 	}
 	return reply.OK()
 }
@@ -87,7 +88,7 @@ func (s *Server) ResetUserKey(r *request, userID admin.UserID) dashboard.ResetUs
 func (s *Server) SetUserPassword(r *request, userID admin.UserID) dashboard.SetUserPasswordReply {
 	var reply dashboard.SetUserPasswordReplies
 	if err := s.setPassword(r, userID); err != nil {
-		return replyError(reply, err, malformed(reply), notFound(reply), notAdmin(reply), notAllowed(reply),
+		return apiserver.ReplyError(reply, err, malformed(reply), notFound(reply), notAdmin(reply), notAllowed(reply),
 			wrongPassword(reply), tooManyAttempts(reply))
 	}
 	return reply.OK()
@@ -95,7 +96,7 @@ func (s *Server) SetUserPassword(r *request, userID admin.UserID) dashboard.SetU
 
 // setPassword sets a user's password as the body says.
 func (s *Server) setPassword(r *request, userID string) error {
-	sent, err := decode[dashboard.UserPassword](r)
+	sent, err := apiserver.Decode[dashboard.UserPassword](r)
 	if err != nil {
 		return err
 	}
@@ -131,16 +132,16 @@ var (
 	errNotAllowed = errors.New("the caller lacks the permission ResetPassword")
 )
 
-func notAdmin[R any](replies interface{ NotAdmin(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errNotAdmin), replies.NotAdmin}
+func notAdmin[R any](replies interface{ NotAdmin(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NotAdmin, errNotAdmin)
 }
 
-func notAllowed[R any](replies interface{ NotAllowed(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errNotAllowed), replies.NotAllowed}
+func notAllowed[R any](replies interface{ NotAllowed(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NotAllowed, errNotAllowed)
 }
 
-func wrongPassword[R any](replies interface{ WrongPassword(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errWrongPassword), replies.WrongPassword}
+func wrongPassword[R any](replies interface{ WrongPassword(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.WrongPassword, errWrongPassword)
 }
 
 // ownPassword checks a user's current password, and returns the function that replaces it. If two requests replace it

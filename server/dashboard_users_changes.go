@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/store"
@@ -27,7 +28,7 @@ func (s *Server) SearchUserGet(r *request, params dashboard.SearchUserGetParams)
 // SearchUser implements dashboard.Handlers.
 func (s *Server) SearchUser(r *request, params dashboard.SearchUserParams) dashboard.SearchUserReply {
 	var reply dashboard.SearchUserReplies
-	sent, err := decode[dashboard.UserSearchPayload](r)
+	sent, err := apiserver.Decode[dashboard.UserSearchPayload](r)
 	if err != nil {
 		return reply.Malformed(err)
 	}
@@ -45,7 +46,7 @@ type userSearch struct {
 }
 
 // replyUserSearch replies with the users that the caller may see.
-func replyUserSearch[R replier](s *Server, r *request, replies listReplies[R], search userSearch) R {
+func replyUserSearch[R apiserver.Replier](s *Server, r *request, replies listReplies[R], search userSearch) R {
 	caller, err := callerOf(r)
 	if err != nil {
 		return replies.Failed(err)
@@ -64,11 +65,11 @@ func (s *Server) AddUser(r *request) dashboard.AddUserReply {
 	}
 	params, err := s.newUser(r, caller)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), invalid(reply), noPermissions(reply), denied(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply), noPermissions(reply), denied(reply))
 	}
 	user, err := s.store.CreateUser(r.Context(), params)
 	if err != nil {
-		return replyError(reply, orInvalidOrganisation(err), malformed(reply), conflict(reply), invalid(reply))
+		return apiserver.ReplyError(reply, orInvalidOrganisation(err), malformed(reply), conflict(reply), invalid(reply))
 	}
 	return reply.OK(user.ID)
 }
@@ -81,10 +82,10 @@ func orInvalidOrganisation(err error) error {
 	return err
 }
 
-// orMalformedOrganisation returns a malformedError in place of store.ErrUnknownOrganisation.
+// orMalformedOrganisation returns a apiserver.MalformedError in place of store.ErrUnknownOrganisation.
 func orMalformedOrganisation(err error) error {
 	if errors.Is(err, store.ErrUnknownOrganisation) {
-		return malformedAt("/org_id", "is no organisation", err)
+		return apiserver.MalformedAt("/org_id", "is no organisation", err)
 	}
 	return err
 }
@@ -121,7 +122,7 @@ func (s *Server) newUser(r *request, caller caller) (store.UserParams, error) {
 	return params, s.checkGroup(r.Context(), caller, params.GroupID, *params.OrgID)
 }
 
-// checkGroup returns an errInvalid unless the group is one of the user's organisation, and an errAccessDenied if it has
+// checkGroup returns an errInvalid unless the group is one of the user's organisation, and an apiserver.ErrAccessDenied if it has
 // permissions that the caller lacks. "" is no group.
 func (s *Server) checkGroup(ctx context.Context, caller caller, groupID, orgID string) error {
 	if groupID == "" {
@@ -147,7 +148,7 @@ func (s *Server) ChangeUser(r *request, userID admin.UserID) dashboard.ChangeUse
 		err = s.changeUser(r, user)
 	}
 	if err != nil {
-		return replyError(reply, err, malformed(reply), notFound(reply), noPermissions(reply), denied(reply),
+		return apiserver.ReplyError(reply, err, malformed(reply), notFound(reply), noPermissions(reply), denied(reply),
 			invalid(reply), conflict(reply))
 	}
 	return reply.OK()
@@ -159,7 +160,7 @@ func (s *Server) changeUser(r *request, user store.User) error {
 	if err != nil {
 		return err
 	}
-	sent, err := decode[admin.UserRequest](r)
+	sent, err := apiserver.Decode[admin.UserRequest](r)
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (s *Server) changeUser(r *request, user store.User) error {
 	}
 	_, err = s.store.EditUserAs(r.Context(), user.ID, *r.caller.user, func(current store.User) (store.UserParams, error) {
 		if current.GroupID != user.GroupID || current.OrgID != user.OrgID {
-			return params, errAccessDenied // what was checked is no longer so
+			return params, apiserver.ErrAccessDenied // what was checked is no longer so
 		}
 		params := withCurrent(params, sent, current)
 		return params, checkChange(r.caller, &params, current)
@@ -220,7 +221,7 @@ func (s *Server) RevokeUser(r *request, userID admin.UserID) dashboard.RevokeUse
 		})
 	}
 	if err != nil {
-		return replyError(reply, err, notFound(reply), denied(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply), denied(reply))
 	}
 	return reply.OK()
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/internal/connlimit"
 )
@@ -58,8 +59,8 @@ func (s *Server) requireAdmin(next echo.HandlerFunc) echo.HandlerFunc {
 	hello := s.contract.Operation("adminHello")
 	return func(c echo.Context) error {
 		if _, err := s.authenticateAdmin(c); err != nil {
-			outcome := outcomeOf(err)
-			return s.send(c, contract.Reply{Outcome: outcome, Response: hello.Responses[outcome], Cause: err})
+			outcome := apiserver.OutcomeOf(err)
+			return s.api.Send(c, contract.Reply{Outcome: outcome, Response: hello.Responses[outcome], Cause: err})
 		}
 		c.Set(contextAuthenticated, true)
 		connlimit.Keep(c.Request().Context())

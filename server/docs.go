@@ -15,6 +15,9 @@ import (
 // client that is 100 ms away gets the largest file within two seconds.
 const docsSendBuffer = 32 << 10
 
+// docsPiece is how many bytes a client may take the timeout of a body for.
+const docsPiece = 64 << 10
+
 // docs are the contracts as files, and the page that shows them. They need no secret.
 func (s *Server) docs() []extraRoute {
 	if !s.servesDocs {
@@ -36,7 +39,7 @@ func (s *Server) docs() []extraRoute {
 type pacedResponse struct {
 	http.ResponseWriter
 
-	timeout time.Duration // for each listBuffer bytes
+	timeout time.Duration // for each docsPiece bytes
 }
 
 // ReadFrom implements io.ReaderFrom, for io.Copy, which would hold a buffer of 32 KiB for as long as the client reads.
@@ -47,9 +50,9 @@ func (p *pacedResponse) ReadFrom(content io.Reader) (sent int64, err error) {
 	for {
 		// Ignore the error: not every ResponseWriter supports deadlines.
 		_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(p.timeout))
-		n, err := io.CopyBuffer(out, io.LimitReader(content, listBuffer), buf)
+		n, err := io.CopyBuffer(out, io.LimitReader(content, docsPiece), buf)
 		sent += n
-		if err != nil || n < listBuffer {
+		if err != nil || n < docsPiece {
 			return sent, err
 		}
 	}

@@ -1,14 +1,15 @@
 package server
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"net/http"
 
-	"github.com/labstack/echo/v4"
-
+	"gatehouse/apiserver"
 	"gatehouse/contract"
-	"gatehouse/httpbody"
 	"gatehouse/internal/gateway"
+	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/oas"
 	"gatehouse/internal/spool"
 	"gatehouse/store"
@@ -31,42 +32,25 @@ func (*unrestrictedError) Error() string { return "the session would open every 
 // Problems returns what the session lacks.
 func (e *unrestrictedError) Problems() []contract.Problem { return []contract.Problem{e.problem} }
 
-// errorReply is the reply to an error that a handler expects. R is the type of the operation's replies.
-type errorReply[R any] struct {
-	matches func(error) bool
-	reply   func(cause error) R
-}
-
-// replyError returns the reply to an error: that of the first expected error that matches, else that of a failed
-// operation.
-func replyError[R any](replies interface{ Failed(cause error) R }, err error, expected ...errorReply[R]) R {
-	for _, e := range expected {
-		if e.matches(err) {
-			return e.reply(err)
-		}
-	}
-	return replies.Failed(err)
-}
-
 // The functions below say, once for all operations, which outcome an error has. They do not compile for an operation
 // whose contract does not declare the outcome.
 
 // notFound is the reply where there is no such row. A value that Postgres cannot store is the value of no row, too.
-func notFound[R any](replies interface{ NotFound(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(store.ErrNotFound, store.ErrMalformed), replies.NotFound}
+func notFound[R any](replies interface{ NotFound(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NotFound, store.ErrNotFound, store.ErrMalformed)
 }
 
-func conflict[R any](replies interface{ Conflict(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(store.ErrConflict), replies.Conflict}
+func conflict[R any](replies interface{ Conflict(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.Conflict, store.ErrConflict)
 }
 
 // registered is the reply to a gateway that registers although it is registered.
-func registered[R any](replies interface{ Registered(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(store.ErrNodeRegistered), replies.Registered}
+func registered[R any](replies interface{ Registered(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.Registered, store.ErrNodeRegistered)
 }
 
-func keyConflict[R any](replies interface{ KeyConflict(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(store.ErrAccessKeyTaken), replies.KeyConflict}
+func keyConflict[R any](replies interface{ KeyConflict(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.KeyConflict, store.ErrAccessKeyTaken)
 }
 
 // unknownOrganisation is the reply for an organisation that does not exist; its message has the ID.
@@ -74,78 +58,74 @@ func unknownOrganisation[R any](
 	replies interface {
 		UnknownOrganisation(orgID string, cause error) R
 	}, orgID string,
-) errorReply[R] {
-	return errorReply[R]{is(store.ErrUnknownOrganisation), func(cause error) R {
+) apiserver.ErrorReply[R] {
+	return apiserver.When(is(store.ErrUnknownOrganisation), func(cause error) R {
 		return replies.UnknownOrganisation(orgID, cause)
-	}}
+	})
 }
 
 // malformed is the reply to a body that does not match the contract, or has a value that Postgres cannot store.
-func malformed[R any](replies interface{ Malformed(cause error) R }) errorReply[R] {
-	return errorReply[R]{isMalformed, replies.Malformed}
+func malformed[R any](replies interface{ Malformed(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(isMalformed, replies.Malformed)
 }
 
 // badParameter is the reply to a parameter that Postgres cannot store.
-func badParameter[R any](replies interface{ BadParameter(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(store.ErrMalformed), replies.BadParameter}
+func badParameter[R any](replies interface{ BadParameter(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.BadParameter, store.ErrMalformed)
 }
 
-func invalid[R any](replies interface{ Invalid(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errInvalid), replies.Invalid}
+func invalid[R any](replies interface{ Invalid(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.Invalid, errInvalid)
 }
 
-func notOwned[R any](replies interface{ NotOwned(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errNotOwned), replies.NotOwned}
+func notOwned[R any](replies interface{ NotOwned(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NotOwned, errNotOwned)
 }
 
 // unrestricted is the reply to a session that would open every API; it says what the session lacks.
-func unrestricted[R any](replies interface{ Unrestricted(cause error) R }) errorReply[R] {
-	return errorReply[R]{isA[*unrestrictedError], replies.Unrestricted}
+func unrestricted[R any](replies interface{ Unrestricted(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(isA[*unrestrictedError], replies.Unrestricted)
 }
 
 // tooManyAttempts is the reply to a password that was not checked, because too many wrong ones were.
-func tooManyAttempts[R any](replies interface{ TooManyAttempts(cause error) R }) errorReply[R] {
-	return errorReply[R]{isTooManyAttempts, replies.TooManyAttempts}
+func tooManyAttempts[R any](replies interface{ TooManyAttempts(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(isTooManyAttempts, replies.TooManyAttempts)
 }
 
-func noGateway[R any](replies interface{ NoGateway(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(gateway.ErrNotConfigured), replies.NoGateway}
+func noGateway[R any](replies interface{ NoGateway(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NoGateway, gateway.ErrNotConfigured)
 }
 
 // refused is the reply to what the gateway refused; its message has the gateway's.
 func refused[R any](replies interface {
 	Gateway(message string, cause error) R
 },
-) errorReply[R] {
-	return errorReply[R]{isA[*gateway.Refused], func(cause error) R {
+) apiserver.ErrorReply[R] {
+	return apiserver.When(isA[*gateway.Refused], func(cause error) R {
 		refusal, _ := errors.AsType[*gateway.Refused](cause)
 		return replies.Gateway(refusal.Message, cause)
-	}}
+	})
 }
 
 // unreachable is the reply of an operation that tells its client when the gateway did not answer.
 func unreachable[R any](replies interface {
 	Gateway(message string, cause error) R
 },
-) errorReply[R] {
-	return errorReply[R]{is(gateway.ErrUnreachable), func(cause error) R {
+) apiserver.ErrorReply[R] {
+	return apiserver.When(is(gateway.ErrUnreachable), func(cause error) R {
 		return replies.Gateway(gateway.ErrUnreachable.Error(), cause)
-	}}
+	})
 }
 
 // gatewayFailed is the reply, without the reason, where the gateway refused the request or did not answer.
-func gatewayFailed[R any](replies interface{ Gateway(cause error) R }) errorReply[R] {
-	return errorReply[R]{
-		func(err error) bool { return isA[*gateway.Refused](err) || errors.Is(err, gateway.ErrUnreachable) }, replies.Gateway,
-	}
+func gatewayFailed[R any](replies interface{ Gateway(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(func(err error) bool { return isA[*gateway.Refused](err) || errors.Is(err, gateway.ErrUnreachable) }, replies.Gateway)
 }
 
 // unknownKey is the reply where the gateway does not have the key, or has it for another organisation, so
 // that the response does not disclose that it exists.
-func unknownKey[R any](replies interface{ NotFound(cause error) R }) errorReply[R] {
-	return errorReply[R]{
-		func(err error) bool { return isUnknownKey(err) || errors.Is(err, errForeignKey) }, replies.NotFound,
-	}
+func unknownKey[R any](replies interface{ NotFound(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(func(err error) bool { return isUnknownKey(err) || errors.Is(err, errForeignKey) }, replies.NotFound)
 }
 
 func isUnknownKey(err error) bool {
@@ -153,15 +133,9 @@ func isUnknownKey(err error) bool {
 	return ok && refusal.Status == http.StatusNotFound
 }
 
-// problemsOf returns the problems that an error lists for the client.
-func problemsOf(err error) []contract.Problem {
-	var lister interface{ Problems() []contract.Problem }
-	if errors.As(err, &lister) {
-		return lister.Problems()
-	}
-	if malformed, ok := errors.AsType[*httpbody.MalformedError](err); ok {
-		return []contract.Problem{{Reason: malformed.Reason}}
-	}
+// problemsOf returns what is wrong with a request whose reply is an error that does not list it itself.
+func problemsOf(r *request, reply contract.Reply) []contract.Problem {
+	err := reply.Cause
 	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
 		return []contract.Problem{{
 			Path: contract.Pointer(conflict.Member), Reason: "belongs to " + conflict.Owner + " " + conflict.ID,
@@ -173,49 +147,22 @@ func problemsOf(err error) []contract.Problem {
 	if errors.Is(err, spool.ErrNoFile) {
 		return []contract.Problem{{Reason: "the server has no directory for an import of this size (--spool-dir)"}}
 	}
-	if isRejected(err) {
-		return []contract.Problem{{Reason: "a parameter is sent more than once, or out of the range of its type"}}
+	if reply.Outcome == apiserver.OutcomeMalformed {
+		return nulProblems(r.Body.JSON)
 	}
 	return nil
 }
 
-// handleError is Echo's error handler. It replies to errors of the middleware, of routing, and to panics; handlers
-// return replies instead of errors.
-func (s *Server) handleError(err error, c echo.Context) {
-	if c.Response().Committed {
-		s.logError(c, "response broken off", err)
-		return
+// nulProblems lists where a body that Postgres refused has a NUL character, which it cannot store.
+func nulProblems(raw json.RawMessage) []contract.Problem {
+	var problems []contract.Problem
+	for _, m := range jsondoc.Members(raw) {
+		if bytes.Contains(m.Value, []byte(`\u0000`)) {
+			problems = append(problems, contract.Problem{Path: contract.Pointer(m.Name), Reason: "has a NUL"})
+		}
 	}
-	r := requestOf(c)
-	if r == nil {
-		s.replyUnknown(c, err)
-		return
+	if problems == nil {
+		problems = []contract.Problem{{Reason: "has a value that cannot be stored"}}
 	}
-	outcome := outcomeOf(err)
-	response, ok := r.operation.Responses[outcome]
-	if !ok { // an operation that documents no failure, but failed
-		s.replyUnknown(c, err)
-		return
-	}
-	if response.Form == contract.Object { // which only the handler can fill in
-		response.Form, response.Message = contract.Envelope, http.StatusText(response.Status)
-	}
-	if err := s.send(c, contract.Reply{Outcome: outcome, Response: response, Cause: err}); err != nil && s.isListed(c) {
-		s.log.Info("response not delivered", "route", c.Path(), "err", err)
-	}
-}
-
-// replyUnknown replies to a request that matches no operation, and where an operation declares no reply. An unknown
-// method is 404, too, as on the original (docs/behaviour.md#errors).
-func (s *Server) replyUnknown(c echo.Context, err error) {
-	status := http.StatusNotFound
-	if known, ok := errors.AsType[*echo.HTTPError](err); !ok || known.Code >= http.StatusInternalServerError {
-		s.logError(c, "request failed", err)
-		status = http.StatusInternalServerError
-	}
-	c.Response().Header().Del(echo.HeaderAllow) // Echo sets it with its 405
-	err = writeJSON(c, status, envelope{Status: statusError, Message: http.StatusText(status)})
-	if err != nil && s.isListed(c) {
-		s.log.Info("response not delivered", "route", c.Path(), "err", err)
-	}
+	return problems[:min(len(problems), contract.MaxProblems)]
 }

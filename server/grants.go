@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/store"
 )
@@ -21,9 +22,9 @@ type refusal struct {
 	reason  error // which the error is
 }
 
-// deniedAt returns the errAccessDenied for a permission, at a JSON pointer of the body, that the caller cannot grant.
+// deniedAt returns the apiserver.ErrAccessDenied for a permission, at a JSON pointer of the body, that the caller cannot grant.
 func deniedAt(path, reason string) error {
-	return &refusal{contract.Problem{Path: path, Reason: reason}, errAccessDenied}
+	return &refusal{contract.Problem{Path: path, Reason: reason}, apiserver.ErrAccessDenied}
 }
 
 // invalidAt returns the errInvalid for the value at a JSON pointer of the body.
@@ -34,19 +35,19 @@ func invalidAt(path, reason string) error {
 // Error implements error.
 func (r *refusal) Error() string { return r.problem.Path + " " + r.problem.Reason }
 
-// Unwrap returns errAccessDenied or errInvalid.
+// Unwrap returns apiserver.ErrAccessDenied or errInvalid.
 func (r *refusal) Unwrap() error { return r.reason }
 
 // Problems returns what is wrong.
 func (r *refusal) Problems() []contract.Problem { return []contract.Problem{r.problem} }
 
 // denied is the reply where the caller may not do this to this object.
-func denied[R any](replies interface{ AccessDenied(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errAccessDenied, store.ErrProtected), replies.AccessDenied}
+func denied[R any](replies interface{ AccessDenied(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.AccessDenied, apiserver.ErrAccessDenied, store.ErrProtected)
 }
 
-func noPermissions[R any](replies interface{ NoPermissions(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errNoPermissions), replies.NoPermissions}
+func noPermissions[R any](replies interface{ NoPermissions(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NoPermissions, errNoPermissions)
 }
 
 // Bounds of the permissions of a user or a group, which are read with each request. The Dashboard has some 30, and an
@@ -56,21 +57,21 @@ const (
 	maxPermissionText = 100
 )
 
-// checkPermissions returns a malformedError for more permissions, or longer ones, than a user or a group may have.
+// checkPermissions returns a apiserver.MalformedError for more permissions, or longer ones, than a user or a group may have.
 func checkPermissions(permissions map[string]string) error {
 	if len(permissions) > maxPermissions {
-		return malformedAt("/user_permissions", fmt.Sprintf("has more than %d permissions", maxPermissions), nil)
+		return apiserver.MalformedAt("/user_permissions", fmt.Sprintf("has more than %d permissions", maxPermissions), nil)
 	}
 	for name, value := range permissions {
 		if len(name) > maxPermissionText || len(value) > maxPermissionText {
-			return malformedAt("/user_permissions",
+			return apiserver.MalformedAt("/user_permissions",
 				fmt.Sprintf("has a name or a value of more than %d bytes", maxPermissionText), nil)
 		}
 	}
 	return nil
 }
 
-// checkGrant returns an errAccessDenied unless the caller may grant the wanted permissions. Those that the user or the
+// checkGrant returns an apiserver.ErrAccessDenied unless the caller may grant the wanted permissions. Those that the user or the
 // group has already (current) may stay.
 func (c caller) checkGrant(wanted, current map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
@@ -98,7 +99,7 @@ func (c caller) mayGrant(name, value string) bool {
 }
 
 // withResetPassword returns the permissions that a request states for a user, with the current ResetPassword, which
-// only the admin API changes. It returns an errAccessDenied if they would grant it.
+// only the admin API changes. It returns an apiserver.ErrAccessDenied if they would grant it.
 func withResetPassword(wanted, current map[string]string) (map[string]string, error) {
 	const name = store.PermissionResetPassword
 	if store.Grants(wanted[name]) && !store.Grants(current[name]) {

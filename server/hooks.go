@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
@@ -33,10 +34,10 @@ func checkWebhook(doc json.RawMessage) error {
 }
 
 // webhookConflict is the reply to a webhook whose webhook_id another one has.
-func webhookConflict[R any](replies interface{ Conflict(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(store.ErrConflict), func(cause error) R {
+func webhookConflict[R any](replies interface{ Conflict(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(is(store.ErrConflict), func(cause error) R {
 		return replies.Conflict(memberConflict(cause, "webhook_id", "webhook"))
-	}}
+	})
 }
 
 // GetWebhookList implements dashboard.Handlers.
@@ -56,7 +57,7 @@ func (s *Server) GetWebhookList(
 func (s *Server) CreateWebhook(r *request) dashboard.CreateWebhookReply {
 	var reply dashboard.CreateWebhookReplies
 	if _, err := s.createObject(r, webhookKind); err != nil {
-		return replyError(reply, err, malformed(reply), invalid(reply), webhookConflict(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply), webhookConflict(reply))
 	}
 	return reply.OK()
 }

@@ -33,14 +33,14 @@ type importBody struct {
 
 // open returns the decoded body.
 func (b *importBody) open() (io.ReadCloser, error) {
-	sent, limits := b.request.echo.Request(), b.server.limits
+	sent, limits := b.request.Echo.Request(), b.server.limits
 	if sent.ContentLength > limits.Import {
 		return nil, httpbody.ErrTooLarge
 	}
 	body := httpbody.Limits{Bytes: limits.Import, Timeout: limits.BodyTimeout}
 	b.source = meteredReader{
-		httpbody.Encoded(b.request.echo.Response(), sent, body),
-		b.server.metrics.importedBytes.WithLabelValues(b.request.operation.ID),
+		httpbody.Encoded(b.request.Echo.Response(), sent, body),
+		b.server.metrics.importedBytes.WithLabelValues(b.request.Operation.ID),
 	}
 	encoding := httpbody.EncodingOf(sent)
 	if encoding != "" {

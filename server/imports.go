@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/apidef"
 	"gatehouse/internal/importer"
@@ -32,7 +33,7 @@ type importKind[T any] struct {
 }
 
 // importReplies are the replies of an operation that imports documents.
-type importReplies[R replier] interface {
+type importReplies[R apiserver.Replier] interface {
 	StreamOK() R
 	StreamRefused(message string) R
 	NoneImported(message string, cause error) R
@@ -46,17 +47,17 @@ type importReplies[R replier] interface {
 }
 
 // importDocuments imports the documents of the request's body.
-func importDocuments[R replier, T any](s *Server, r *request, replies importReplies[R], kind importKind[T]) R {
+func importDocuments[R apiserver.Replier, T any](s *Server, r *request, replies importReplies[R], kind importKind[T]) R {
 	result, err := receiveAndStore(s, r, kind)
 	// An import may take longer than the server's timeout of a request. Ignore the error: not every ResponseWriter
 	// supports deadlines.
-	_ = http.NewResponseController(r.echo.Response()).SetWriteDeadline(time.Now().Add(s.limits.BodyTimeout))
+	_ = http.NewResponseController(r.Echo.Response()).SetWriteDeadline(time.Now().Add(s.limits.BodyTimeout))
 	if err != nil {
 		// A body that is broken off is malformed, too: why it was broken off comes first.
-		return replyError(replies, err, errorReply[R]{isEmptyBody, replies.EmptyBody},
-			errorReply[R]{isTooLarge, replies.TooLarge}, errorReply[R]{isTooSlow, replies.TooSlow},
-			errorReply[R]{is(errUnauthorised), replies.Unauthorised},
-			errorReply[R]{isTooManyAttempts, replies.TooManyAttempts}, malformed(replies))
+		return apiserver.ReplyError(replies, err, apiserver.When(isEmptyBody, replies.EmptyBody),
+			apiserver.When(isTooLarge, replies.TooLarge), apiserver.When(isTooSlow, replies.TooSlow),
+			apiserver.On(replies.Unauthorised, apiserver.ErrUnauthorised),
+			apiserver.When(isTooManyAttempts, replies.TooManyAttempts), malformed(replies))
 	}
 	s.metrics.imported(r, result)
 	refusals := result.Refusals(kind.name)
@@ -86,11 +87,11 @@ func receiveAndStore[T any](s *Server, r *request, kind importKind[T]) (*importe
 	result, err := receive(s, body, kind, received)
 	if err != nil {
 		if errors.Is(err, spool.ErrNoFile) {
-			s.logError(r.echo, "receive an import failed", err)
+			r.LogError("receive an import failed", err)
 		}
 		return nil, err
 	}
-	if err := r.admitAgain(); err != nil {
+	if err := r.AdmitAgain(); err != nil {
 		return nil, err
 	}
 	refused, err := kind.store(r.Context(), s.checks.Name, spooledRows(kind, received))
@@ -109,8 +110,8 @@ func receive[T any](s *Server, sent *importBody, kind importKind[T], into *spool
 	}
 	defer body.Close()
 	imp := &importer.Import{
-		Body: body, List: r.operation.Body.List, MaxDocument: s.limits.Document, Check: kind.check, OnLarge: sent.settle,
-		ValidateEnvelope: func(envelope json.RawMessage) error { return validate(r.echo, r.operation, envelope) },
+		Body: body, List: r.Operation.Body.List, MaxDocument: s.limits.Document, Check: kind.check, OnLarge: sent.settle,
+		ValidateEnvelope: func(envelope json.RawMessage) error { return r.ValidateBody(envelope) },
 	}
 	var columns []byte
 	for row, err := range importer.Rows(imp, kind.toRow) {
@@ -120,7 +121,7 @@ func receive[T any](s *Server, sent *importBody, kind importKind[T], into *spool
 		at := kind.document(&row)
 		document := *at
 		*at = nil
-		if columns, err = appendJSON(columns[:0], row); err != nil {
+		if columns, err = apiserver.AppendJSON(columns[:0], row); err != nil {
 			return nil, err
 		}
 		if err := into.Add(columns, document); err != nil {
@@ -149,16 +150,16 @@ func spooledRows[T any](kind importKind[T], received *spool.Spool) iter.Seq2[T, 
 }
 
 // sendResult sends the body of a reply whose Meta has each ID, and whether its document was imported.
-func (s *Server) sendResult(r *request, reply replier, result *importer.Result) {
+func (s *Server) sendResult(r *request, reply apiserver.Replier, result *importer.Result) {
 	message := jsondoc.Quote(reply.Reply().Message())
-	out := s.newListWriter(r, reply, `{"Status":"`+statusOK+`","Message":`+string(message)+`,"Meta":{`)
+	out := r.NewListWriter(reply, `{"Status":"`+apiserver.StatusOK+`","Message":`+string(message)+`,"Meta":{`)
 	for id, imported := range result.All() {
 		member := append(jsondoc.Quote(id), ':')
-		if !out.write(strconv.AppendBool(member, imported)) {
+		if !out.Write(strconv.AppendBool(member, imported)) {
 			break
 		}
 	}
-	s.finish(r, out, "}}")
+	out.End("}}")
 }
 
 // ImportAPIs implements admin.Handlers.
@@ -204,7 +205,7 @@ func searchOf(doc apidef.Document) json.RawMessage {
 			search.Categories = append(search.Categories, category)
 		}
 	}
-	text, _ := appendJSON(nil, search) // texts can be encoded
+	text, _ := apiserver.AppendJSON(nil, search) // texts can be encoded
 	return text
 }
 

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/jsondoc"
@@ -31,9 +32,9 @@ func (s *Server) GetAllKeys(r *request) admin.GetAllKeysReply {
 // CreateOrgKey implements admin.Handlers.
 func (s *Server) CreateOrgKey(r *request) admin.CreateOrgKeyReply {
 	var reply admin.CreateOrgKeyReplies
-	key := store.OrgKey{OrgID: jsondoc.String(r.body.json, "org_id"), Session: r.body.json}
+	key := store.OrgKey{OrgID: jsondoc.String(r.Body.JSON, "org_id"), Session: r.Body.JSON}
 	if err := s.sync.ChangeOrgKey(r.Context(), store.OrgKeyChange{OrgKey: key}); err != nil {
-		return replyError(reply, err,
+		return apiserver.ReplyError(reply, err,
 			unknownOrganisation(reply, key.OrgID), malformed(reply), refused(reply), unreachable(reply))
 	}
 	return reply.OK(toOrgKeyData(key))
@@ -44,7 +45,7 @@ func (s *Server) GetOrgKey(r *request, keyID admin.KeyID) admin.GetOrgKeyReply {
 	var reply admin.GetOrgKeyReplies
 	key, err := s.store.OrgKey(r.Context(), keyID)
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK(toOrgKeyData(key))
 }
@@ -52,15 +53,15 @@ func (s *Server) GetOrgKey(r *request, keyID admin.KeyID) admin.GetOrgKeyReply {
 // UpdateOrgKey implements admin.Handlers.
 func (s *Server) UpdateOrgKey(r *request, keyID admin.KeyID) admin.UpdateOrgKeyReply {
 	var reply admin.UpdateOrgKeyReplies
-	key := store.OrgKey{OrgID: keyID, Session: r.body.json}
+	key := store.OrgKey{OrgID: keyID, Session: r.Body.JSON}
 	if named := jsondoc.String(key.Session, "org_id"); named != "" && named != keyID {
 		if _, err := s.store.OrgKey(r.Context(), keyID); err != nil {
-			return replyError(reply, err, malformed(reply), notFound(reply)) // reported before the other organisation
+			return apiserver.ReplyError(reply, err, malformed(reply), notFound(reply)) // reported before the other organisation
 		}
 		return reply.Invalid(nil)
 	}
 	if err := s.sync.ChangeOrgKey(r.Context(), store.OrgKeyChange{OrgKey: key, MustExist: true}); err != nil {
-		return replyError(reply, err, malformed(reply), notFound(reply), gatewayFailed(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), notFound(reply), gatewayFailed(reply))
 	}
 	return reply.OK()
 }
@@ -70,7 +71,7 @@ func (s *Server) DeleteOrgKey(r *request, keyID admin.KeyID) admin.DeleteOrgKeyR
 	var reply admin.DeleteOrgKeyReplies
 	change := store.OrgKeyChange{OrgKey: store.OrgKey{OrgID: keyID}, MustExist: true}
 	if err := s.sync.ChangeOrgKey(r.Context(), change); err != nil {
-		return replyError(reply, err, notFound(reply), gatewayFailed(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply), gatewayFailed(reply))
 	}
 	return reply.OK()
 }

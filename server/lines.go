@@ -3,10 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
-	"math"
-	"net/http"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -27,21 +24,6 @@ const (
 	// contextListed is where an echo.Context holds whether the request is listed in the logs.
 	contextListed = "listed"
 )
-
-// samples chooses the requests that have a line in the log, evenly. Its method may be called concurrently.
-type samples struct {
-	share    float64 // of requests with a status below 500
-	requests atomic.Int64
-}
-
-// has reports whether a request with this status has a line.
-func (s *samples) has(status int) bool {
-	if status >= http.StatusInternalServerError || s.share >= 1 {
-		return true
-	}
-	n := float64(s.requests.Add(1))
-	return math.Floor(n*s.share) > math.Floor((n-1)*s.share)
-}
 
 // isListed reports whether a request has lines in the logs: if it is authenticated, or its client has not sent too many
 // that are not.

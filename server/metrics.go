@@ -133,7 +133,7 @@ func (m *metrics) gauge(opts prometheus.GaugeOpts, value func() int) {
 func (m *metrics) observe(c echo.Context, duration time.Duration) {
 	operation, status := "none", "200"
 	if r := requestOf(c); r != nil {
-		operation = r.operation.ID
+		operation = r.Operation.ID
 		if used, ok := r.databaseTimes.Total(); ok {
 			m.database.WithLabelValues(operation).Observe(used.Seconds())
 		}
@@ -147,15 +147,15 @@ func (m *metrics) observe(c echo.Context, duration time.Duration) {
 // refused records a request that would have changed something, if it was refused. One that failed was not.
 func (m *metrics) refused(r *request, reply contract.Reply) {
 	if status := reply.Response.Status; status >= http.StatusBadRequest && status < http.StatusInternalServerError {
-		m.refusals.WithLabelValues(r.operation.ID, string(reply.Outcome)).Inc()
+		m.refusals.WithLabelValues(r.Operation.ID, string(reply.Outcome)).Inc()
 	}
 }
 
 // imported records the documents of an import.
 func (m *metrics) imported(r *request, result *importer.Result) {
 	imported, refused := result.Count()
-	m.importedDocuments.WithLabelValues(r.operation.ID, "imported").Add(float64(imported))
-	m.importedDocuments.WithLabelValues(r.operation.ID, "refused").Add(float64(refused))
+	m.importedDocuments.WithLabelValues(r.Operation.ID, "imported").Add(float64(imported))
+	m.importedDocuments.WithLabelValues(r.Operation.ID, "refused").Add(float64(refused))
 }
 
 // addNotices adds the series of the ways to notify gateways that there are, so that the first failure is an increase.

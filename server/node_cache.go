@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
-	"net/http"
 
-	"github.com/labstack/echo/v4"
-
+	"gatehouse/apiserver"
 	"gatehouse/internal/gziplist"
 	"gatehouse/store"
 )
@@ -95,7 +93,7 @@ func (s *Server) makeList(
 		list, err = before.Next(source)
 		return err
 	})
-	if errors.Is(err, gziplist.ErrTooLarge) || errors.Is(err, errDeparture) {
+	if errors.Is(err, gziplist.ErrTooLarge) || errors.Is(err, apiserver.ErrDeparture) {
 		s.log.Warn("list for gateways is not kept in memory", "operation", l.operation, "reason", err)
 		return nil, errNotKept
 	}
@@ -130,26 +128,8 @@ func (s *Server) elements(
 	}
 }
 
-// checkElements checks a part of a list against the contract, as a response is checked. It returns errDeparture for one
-// that departs from it: such a list is checked, and reported, each time that it is sent.
+// checkElements checks a part of a list against the contract, as a response is checked. It returns
+// apiserver.ErrDeparture for one that departs from it: such a list is checked, and reported, each time that it is sent.
 func (s *Server) checkElements(l *nodeList, elements []byte) error {
-	if s.responses == nil {
-		return nil
-	}
-	limit := int64(maxReported)
-	if s.responses.refuse {
-		limit = 0
-	}
-	header := http.Header{echo.HeaderContentType: {echo.MIMEApplicationJSON}}
-	stream := s.contract.Operation(l.operation).StreamResponse(http.StatusOK, header, limit)
-	defer stream.Close()
-	for _, piece := range [][]byte{[]byte(nodeListHead), elements, []byte(s.nodeListTail())} {
-		if problems := stream.Write(piece); problems != nil {
-			return errDeparture
-		}
-	}
-	if problems, _ := stream.End(); problems != nil {
-		return errDeparture
-	}
-	return nil
+	return s.api.CheckBody(s.contract.Operation(l.operation), []byte(nodeListHead), elements, []byte(s.nodeListTail()))
 }

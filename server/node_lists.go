@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/node"
 	"gatehouse/httpbody"
 	"gatehouse/internal/gziplist"
@@ -47,16 +48,16 @@ func (s *Server) newNodeLists(memory int) {
 
 // GetNodePolicies implements node.Handlers.
 func (s *Server) GetNodePolicies(r *request) node.GetNodePoliciesReply {
-	if !r.isHead() {
-		s.sync.PoliciesSent(r.header(headerSession))
+	if !r.IsHead() {
+		s.sync.PoliciesSent(r.Header(headerSession))
 	}
 	return replyNodeList(s, r, node.GetNodePoliciesReplies{}, s.nodePolicies)
 }
 
 // GetNodeAPIs implements node.Handlers.
 func (s *Server) GetNodeAPIs(r *request) node.GetNodeAPIsReply {
-	if !r.isHead() {
-		defer s.sync.APIsSent(r.header(headerSession))
+	if !r.IsHead() {
+		defer s.sync.APIsSent(r.Header(headerSession))
 	}
 	return replyNodeList(s, r, node.GetNodeAPIsReplies{}, s.nodeAPIs)
 }
@@ -68,15 +69,15 @@ func (s *Server) GetNodeClientIDPs(*request) node.GetNodeClientIDPsReply {
 }
 
 // nodeListReplies are the replies of an operation that returns a list for gateways.
-type nodeListReplies[R replier] interface {
+type nodeListReplies[R apiserver.Replier] interface {
 	StreamOK() R
 	Failed(cause error) R
 }
 
 // replyNodeList sends a list as it is kept in memory, or else row by row as the database returns it. A list that was
 // sent in full is recorded.
-func replyNodeList[R replier](s *Server, r *request, replies nodeListReplies[R], l *nodeList) R {
-	if r.isHead() {
+func replyNodeList[R apiserver.Replier](s *Server, r *request, replies nodeListReplies[R], l *nodeList) R {
+	if r.IsHead() {
 		return streamNodeList(s, r, replies, l)
 	}
 	kept, err := s.answer(r.Context(), l)
@@ -95,11 +96,11 @@ func replyNodeList[R replier](s *Server, r *request, replies nodeListReplies[R],
 }
 
 // sendKept sends a list that is kept. It reports whether the whole list was sent.
-func (s *Server) sendKept(r *request, reply replier, kept *nodeSnapshot) bool {
+func (s *Server) sendKept(r *request, reply apiserver.Replier, kept *nodeSnapshot) bool {
 	head, tail, length, write := []byte(nodeListHead), []byte(s.nodeListTail()), kept.list.Len(), kept.writePlain
-	response := r.echo.Response()
+	response := r.Echo.Response()
 	header := response.Header()
-	if httpbody.AcceptsGzip(r.echo.Request()) {
+	if httpbody.AcceptsGzip(r.Echo.Request()) {
 		header.Set(echo.HeaderContentEncoding, "gzip")
 		head, tail = nodeListMember, gziplist.AppendStored(nil, string(tail))
 		length, write = len(kept.list.Members()), kept.writeGzip
@@ -107,9 +108,9 @@ func (s *Server) sendKept(r *request, reply replier, kept *nodeSnapshot) bool {
 	header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	header.Set(echo.HeaderVary, echo.HeaderAcceptEncoding)
 	header.Set(echo.HeaderContentLength, strconv.Itoa(len(head)+length+len(tail)))
-	r.checkedResponse().skip()
+	r.Unchecked()
 	response.Status = reply.Reply().Response.Status
-	out := s.newPacedWriter(response)
+	out := r.NewPacedWriter()
 	_, err := out.Write(head)
 	if err == nil {
 		err = write(out)
@@ -118,7 +119,7 @@ func (s *Server) sendKept(r *request, reply replier, kept *nodeSnapshot) bool {
 		_, err = out.Write(tail)
 	}
 	if err != nil {
-		s.log.Info("response broken off by its client", "route", r.echo.Path(), "err", err)
+		s.log.Info("response broken off by its client", "route", r.Echo.Path(), "err", err)
 	}
 	return err == nil
 }
@@ -129,30 +130,30 @@ var nodeListMember = gziplist.AppendStored(nil, nodeListHead)
 // streamNodeList sends a list row by row as the database returns it. Documents that these checks have not seen yet are
 // checked first. One that gateways cannot decode is left out and logged. An error after a part of the list was sent
 // ends it so that gateways discard it.
-func streamNodeList[R replier](s *Server, r *request, replies nodeListReplies[R], l *nodeList) R {
+func streamNodeList[R apiserver.Replier](s *Server, r *request, replies nodeListReplies[R], l *nodeList) R {
 	began, clockErr := s.fetchTime(r)
 	ok := replies.StreamOK()
-	out := s.newListWriter(r, ok, nodeListHead)
+	out := r.NewListWriter(ok, nodeListHead)
 	var results []store.CheckResult
 	s.metrics.listReads.WithLabelValues(l.operation).Inc()
 	for element, err := range s.elements(l, l.rows(r.Context(), s.checks.Name), &results) {
 		switch {
-		case err != nil && r.sent():
-			s.logBrokenList(r.echo, err)
-			s.finish(r, out, brokenTail)
+		case err != nil && r.Sent():
+			r.LogBroken(err)
+			out.End(brokenTail)
 			return ok
 		case err != nil:
 			return replies.Failed(err)
 		}
-		if !out.write(element.JSON) {
+		if !out.Write(element.JSON) {
 			break
 		}
 	}
-	if !s.finish(r, out, s.nodeListTail()) || r.isHead() {
+	if !out.End(s.nodeListTail()) || r.IsHead() {
 		return ok
 	}
 	if clockErr != nil {
-		s.logError(r.echo, "record fetch of a gateway failed", clockErr)
+		r.LogError("record fetch of a gateway failed", clockErr)
 	} else {
 		s.recordFetch(r, l, began)
 	}
@@ -163,7 +164,7 @@ func streamNodeList[R replier](s *Server, r *request, replies nodeListReplies[R]
 // fetchTime returns the time of the database's clock, if a fetch has to be recorded: what changes from now on, the list
 // may lack.
 func (s *Server) fetchTime(r *request) (time.Time, error) {
-	if r.isHead() || r.header(headerNode) == "" {
+	if r.IsHead() || r.Header(headerNode) == "" {
 		return time.Time{}, nil
 	}
 	return s.store.Clock(r.Context())
@@ -172,7 +173,7 @@ func (s *Server) fetchTime(r *request) (time.Time, error) {
 // recordFetch records the fetch of a registered node. What cannot be recorded is logged, and the node is notified once
 // more.
 func (s *Server) recordFetch(r *request, l *nodeList, began time.Time) {
-	sent := r.header(headerNode)
+	sent := r.Header(headerNode)
 	id := headerText(&sent)
 	if id == "" {
 		return
@@ -182,9 +183,9 @@ func (s *Server) recordFetch(r *request, l *nodeList, began time.Time) {
 	err := l.recordFetch(ctx, id, began)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded): // of a database that is busy, which is no fault
-		s.log.Warn("record fetch of a gateway timed out, notifying it again", "operation", r.operation.ID, "err", err)
+		s.log.Warn("record fetch of a gateway timed out, notifying it again", "operation", r.Operation.ID, "err", err)
 	case err != nil:
-		s.logError(r.echo, "record fetch of a gateway failed", err)
+		r.LogError("record fetch of a gateway failed", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/node"
 	"gatehouse/store"
@@ -30,12 +31,12 @@ func (s *Server) nodeResponse(message map[string]string) node.NodeResponse {
 // RegisterNode implements node.Handlers. HEAD registers nothing: its response has no body, so that no node gets an ID.
 func (s *Server) RegisterNode(r *request, params node.RegisterNodeParams) node.RegisterNodeReply {
 	var reply node.RegisterNodeReplies
-	if r.isHead() {
+	if r.IsHead() {
 		return reply.OK(s.nodeResponse(map[string]string{"NodeID": ""}))
 	}
 	id, err := s.store.RegisterNode(r.Context(), headerText(params.XTykSessionId), headerText(params.XTykHostname))
 	if err != nil {
-		return replyError(reply, err, registered(reply))
+		return apiserver.ReplyError(reply, err, registered(reply))
 	}
 	s.sync.NodeRegistered()
 	return reply.OK(s.nodeResponse(map[string]string{"NodeID": id}))
@@ -45,7 +46,7 @@ func (s *Server) RegisterNode(r *request, params node.RegisterNodeParams) node.R
 func (s *Server) PingNode(r *request, params node.PingNodeParams) node.PingNodeReply {
 	var reply node.PingNodeReplies
 	if err := s.recordHeartbeat(r, headerText(params.XTykNodeid)); err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK(s.nodeResponse(map[string]string{}))
 }
@@ -53,7 +54,7 @@ func (s *Server) PingNode(r *request, params node.PingNodeParams) node.PingNodeR
 // recordHeartbeat keeps a node registered, unless the request is HEAD. It returns store.ErrNotFound for an unknown
 // node.
 func (s *Server) recordHeartbeat(r *request, id string) error {
-	if !r.isHead() {
+	if !r.IsHead() {
 		return s.store.RecordHeartbeat(r.Context(), id)
 	}
 	registered, err := s.store.IsRegistered(r.Context(), id)
@@ -87,12 +88,12 @@ func (s *Server) RemoveNode(r *request, params node.RemoveNodeParams) node.Remov
 // TriggerQuota implements node.Handlers. It logs the event without the key, which is a secret.
 func (s *Server) TriggerQuota(r *request) node.TriggerQuotaReply {
 	var reply node.TriggerQuotaReplies
-	sent, err := decode[node.QuotaTrigger](r)
+	sent, err := apiserver.Decode[node.QuotaTrigger](r)
 	if err != nil {
 		return reply.Malformed(err)
 	}
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "a key has used a part of its quota",
-		slog.String("org_id", loggedText(valueOf(sent.OrgId))), slog.Int("limit_percent", valueOf(sent.TriggerLimit)),
+		slog.String("org_id", apiserver.LoggedText(valueOf(sent.OrgId))), slog.Int("limit_percent", valueOf(sent.TriggerLimit)),
 		slog.Int("used_percent", valueOf(sent.UsagePercentage)))
 	return reply.OK(s.nodeResponse(map[string]string{}))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/jsondoc"
@@ -28,7 +29,7 @@ type oasReplies[R any] interface {
 
 // createOAS replies to a request that creates an OAS API, as create does for the caller.
 func createOAS[R any](
-	r *request, replies oasReplies[R], create func(caller) (store.API, error), more ...errorReply[R],
+	r *request, replies oasReplies[R], create func(caller) (store.API, error), more ...apiserver.ErrorReply[R],
 ) R {
 	caller, err := callerOf(r)
 	if err != nil {
@@ -36,7 +37,7 @@ func createOAS[R any](
 	}
 	api, err := create(caller)
 	if err != nil {
-		return replyError(replies, err, append(more, invalidOAS(replies), malformed(replies),
+		return apiserver.ReplyError(replies, err, append(more, invalidOAS(replies), malformed(replies),
 			unknownOrganisation(replies, api.OrgID))...)
 	}
 	return replies.OK(api.ID, api.APIID)
@@ -51,13 +52,13 @@ func (s *Server) CreateApiOAS(r *request, params dashboard.CreateApiOASParams) d
 	var reply dashboard.CreateApiOASReplies
 	link := newVersionLink(params.BaseApiId, params.BaseApiVersionName, params.NewVersionName, params.SetDefault)
 	create := func(caller caller) (store.API, error) {
-		template, err := s.template(r, caller, oasInfo(r.body.json, "orgId"), valueOf(params.TemplateID))
+		template, err := s.template(r, caller, oasInfo(r.Body.JSON, "orgId"), valueOf(params.TemplateID))
 		if err != nil {
 			return store.API{}, err
 		}
 		link.hasTemplate = template != nil
-		newAPI := func() (store.API, error) { return s.newOAS(caller, withTemplate(r.body.json, template)) }
-		return s.createAPI(r, sizeOfOAS(len(r.body.json)+len(template)), link, newAPI)
+		newAPI := func() (store.API, error) { return s.newOAS(caller, withTemplate(r.Body.JSON, template)) }
+		return s.createAPI(r, sizeOfOAS(len(r.Body.JSON)+len(template)), link, newAPI)
 	}
 	return createOAS(r, reply, create,
 		append(notMade(reply, link), noExtension(reply), conflict(reply))...)
@@ -68,8 +69,8 @@ func (s *Server) CreateStreamsApi(r *request) dashboard.CreateStreamsApiReply {
 	var reply dashboard.CreateStreamsApiReplies
 	isStreams := jsondoc.NewMember("is_streams", json.RawMessage(`true`))
 	create := func(caller caller) (store.API, error) {
-		toAPI := func() (store.API, error) { return s.newOAS(caller, r.body.json, isStreams) }
-		return s.createAPI(r, sizeOfOAS(len(r.body.json)), versionLink{}, toAPI)
+		toAPI := func() (store.API, error) { return s.newOAS(caller, r.Body.JSON, isStreams) }
+		return s.createAPI(r, sizeOfOAS(len(r.Body.JSON)), versionLink{}, toAPI)
 	}
 	return createOAS(r, reply, create, noExtension(reply), conflict(reply))
 }
@@ -85,41 +86,41 @@ func (s *Server) ImportOAS(r *request, params dashboard.ImportOASParams) dashboa
 		}
 		link.hasTemplate = template != nil
 		options := toImportOptions(params)
-		newAPI := func() (store.API, error) { return s.importedOAS(caller, openAPIImport{r.body.json, template, options}) }
-		return s.createAPI(r, 2*oas.MaxSize(len(r.body.json)+len(template)), link, newAPI)
+		newAPI := func() (store.API, error) { return s.importedOAS(caller, openAPIImport{r.Body.JSON, template, options}) }
+		return s.createAPI(r, 2*oas.MaxSize(len(r.Body.JSON)+len(template)), link, newAPI)
 	}
 	return createOAS(r, reply, create,
-		append(notMade(reply, link), errorReply[dashboard.ImportOASReply]{is(errHasExtension), reply.HasExtension})...)
+		append(notMade(reply, link), apiserver.When(is(errHasExtension), reply.HasExtension))...)
 }
 
 // invalidOAS is the reply to a document that gateways could not serve; its message has the place and the reason.
 func invalidOAS[R any](replies interface {
 	Invalid(value string, cause error) R
 },
-) errorReply[R] {
-	return errorReply[R]{isA[*oas.Error], func(cause error) R {
+) apiserver.ErrorReply[R] {
+	return apiserver.When(isA[*oas.Error], func(cause error) R {
 		fault, _ := errors.AsType[*oas.Error](cause)
 		return replies.Invalid(fault.Error(), cause)
-	}}
+	})
 }
 
 // noExtension is the reply to a document that is no Tyk OAS API.
-func noExtension[R any](replies interface{ NoExtension(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(oas.ErrNoExtension), func(error) R { return replies.NoExtension(nil) }}
+func noExtension[R any](replies interface{ NoExtension(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(is(oas.ErrNoExtension), func(error) R { return replies.NoExtension(nil) })
 }
 
 // notOAS is the reply where the API is a classic one.
-func notOAS[R any](replies interface{ NotOas(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errNotOAS), replies.NotOas}
+func notOAS[R any](replies interface{ NotOas(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NotOas, errNotOAS)
 }
 
 // UpdateApiOAS implements dashboard.Handlers.
 func (s *Server) UpdateApiOAS(r *request, apiID admin.APIID) dashboard.UpdateApiOASReply {
 	var reply dashboard.UpdateApiOASReplies
-	edit := func(stored store.API) (store.API, error) { return s.replacedOAS(stored, r.body.json) }
-	err := s.editAPI(r, apiID, sizeOfOAS(len(r.body.json)), edit)
+	edit := func(stored store.API) (store.API, error) { return s.replacedOAS(stored, r.Body.JSON) }
+	err := s.editAPI(r, apiID, sizeOfOAS(len(r.Body.JSON)), edit)
 	if err != nil {
-		return replyError(reply, err, noExtension(reply), invalidOAS(reply), malformed(reply), wrongID(reply),
+		return apiserver.ReplyError(reply, err, noExtension(reply), invalidOAS(reply), malformed(reply), wrongID(reply),
 			notOAS(reply), notFound(reply))
 	}
 	return reply.OK()
@@ -143,22 +144,22 @@ func (s *Server) GetOASAPIDetails(r *request, apiID admin.APIID) dashboard.GetOA
 	var reply dashboard.GetOASAPIDetailsReplies
 	api, err := s.oasAPI(r, apiID)
 	if err != nil {
-		return replyError(reply, err, notOAS(reply), notFound(reply))
+		return apiserver.ReplyError(reply, err, notOAS(reply), notFound(reply))
 	}
 	document, _ := jsondoc.Get(api, "oas")
-	if !asksForYAML(r.header("Accept")) {
+	if !asksForYAML(r.Header("Accept")) {
 		return reply.OK(document)
 	}
 	ok := reply.StreamOK()
-	if r.isHead() {
-		s.sendHeadAs(r, ok, mediaYAML)
+	if r.IsHead() {
+		r.SendHeadAs(ok, mediaYAML)
 		return ok
 	}
 	text, err := s.toYAML(r.Context(), document)
 	if err != nil {
 		return reply.Failed(err)
 	}
-	s.sendAs(r, ok, mediaYAML, text)
+	r.SendAs(ok, mediaYAML, text)
 	return ok
 }
 
@@ -169,11 +170,11 @@ func (s *Server) DownloadApiOASPublic(
 	var reply dashboard.DownloadApiOASPublicReplies
 	api, err := s.oasAPI(r, apiID)
 	if err != nil {
-		return replyError(reply, err, notOAS(reply), notFound(reply))
+		return apiserver.ReplyError(reply, err, notOAS(reply), notFound(reply))
 	}
-	ok, toYAML := reply.StreamOK(), asksForYAML(r.header("Content-Type"))
-	if toYAML && r.isHead() {
-		s.sendHeadAs(r, ok, echo.MIMEOctetStream)
+	ok, toYAML := reply.StreamOK(), asksForYAML(r.Header("Content-Type"))
+	if toYAML && r.IsHead() {
+		r.SendHeadAs(ok, echo.MIMEOctetStream)
 		return ok
 	}
 	file, err := exported(api, valueOf(params.Mode) == "public")
@@ -183,10 +184,10 @@ func (s *Server) DownloadApiOASPublic(
 	switch {
 	case err != nil:
 		return reply.Failed(err)
-	case strings.HasPrefix(r.header("Accept"), "application/json"):
+	case strings.HasPrefix(r.Header("Accept"), "application/json"):
 		return reply.OK(file)
 	}
-	s.sendAs(r, ok, echo.MIMEOctetStream, file)
+	r.SendAs(ok, echo.MIMEOctetStream, file)
 	return ok
 }
 
@@ -201,7 +202,7 @@ func exported(api json.RawMessage, public bool) ([]byte, error) {
 
 // toYAML converts a document to YAML. Conversions wait for one another if they would take too much memory at once.
 func (s *Server) toYAML(ctx context.Context, document json.RawMessage) (text []byte, err error) {
-	err = s.bodies.converting.do(ctx, int64(oas.YAMLMemory(len(document))), func() (err error) {
+	err = s.documents.converting.Do(ctx, int64(oas.YAMLMemory(len(document))), func() (err error) {
 		text, err = oas.ToYAML(document)
 		return err
 	})
@@ -223,14 +224,14 @@ func (s *Server) DeleteOASApi(
 		err = s.store.DeleteAPI(r.Context(), r.caller.ref(apiID))
 	}
 	if err != nil {
-		return replyError(reply, err, notOAS(reply), notFound(reply))
+		return apiserver.ReplyError(reply, err, notOAS(reply), notFound(reply))
 	}
 	return reply.OK()
 }
 
 // noSuchOAS is the reply of operations that say of a classic API that there is none.
-func noSuchOAS[R any](replies interface{ NotFound(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errNotOAS, store.ErrNotFound, store.ErrMalformed), replies.NotFound}
+func noSuchOAS[R any](replies interface{ NotFound(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NotFound, errNotOAS, store.ErrNotFound, store.ErrMalformed)
 }
 
 // GetApiCategories implements dashboard.Handlers.
@@ -238,7 +239,7 @@ func (s *Server) GetApiCategories(r *request, apiID admin.APIID) dashboard.GetAp
 	var reply dashboard.GetApiCategoriesReplies
 	api, err := s.oasAPI(r, apiID)
 	if err != nil {
-		return replyError(reply, err, noSuchOAS(reply))
+		return apiserver.ReplyError(reply, err, noSuchOAS(reply))
 	}
 	categories := []string{}
 	if raw, ok := jsondoc.Get(api, "categories"); ok && string(raw) != "null" {
@@ -252,7 +253,7 @@ func (s *Server) GetApiCategories(r *request, apiID admin.APIID) dashboard.GetAp
 // UpdateApiCategories implements dashboard.Handlers.
 func (s *Server) UpdateApiCategories(r *request, apiID admin.APIID) dashboard.UpdateApiCategoriesReply {
 	var reply dashboard.UpdateApiCategoriesReplies
-	categories, _ := jsondoc.Get(r.body.json, "categories")
+	categories, _ := jsondoc.Get(r.Body.JSON, "categories")
 	if !strings.HasPrefix(string(categories), "[") {
 		categories = json.RawMessage(`[]`)
 	}
@@ -262,8 +263,8 @@ func (s *Server) UpdateApiCategories(r *request, apiID admin.APIID) dashboard.Up
 		}
 		return s.checkedAPI(jsondoc.Set(s.replaced(stored, stored.Document), "categories", categories), stored)
 	}
-	if err := s.editAPI(r, apiID, len(r.body.json), edit); err != nil {
-		return replyError(reply, err, malformed(reply), noSuchOAS(reply))
+	if err := s.editAPI(r, apiID, len(r.Body.JSON), edit); err != nil {
+		return apiserver.ReplyError(reply, err, malformed(reply), noSuchOAS(reply))
 	}
 	return reply.OK()
 }
@@ -275,7 +276,7 @@ func (s *Server) ListOASApiVersions(
 	var reply dashboard.ListOASApiVersionsReplies
 	api, err := s.oasAPI(r, apiID)
 	if err != nil {
-		return replyError(reply, err, notOAS(reply), notFound(reply))
+		return apiserver.ReplyError(reply, err, notOAS(reply), notFound(reply))
 	}
 	versions, err := s.versionsOf(r.Context(), r.caller, api)
 	if err != nil {

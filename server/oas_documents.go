@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/jsondoc"
@@ -27,7 +29,7 @@ func oasInfo(document json.RawMessage, name string) string {
 }
 
 // newOAS returns the row of an OAS API that a user creates. It has the API's organisation also if there is an error,
-// which is an *oas.Error or a malformedError.
+// which is an *oas.Error or a apiserver.MalformedError.
 func (s *Server) newOAS(caller caller, document json.RawMessage, beside ...jsondoc.Member) (store.API, error) {
 	stored := store.API{OrgID: organisationOf(caller, oasInfo(document, "orgId"))}
 	stored.APIID, stored.ID = s.store.NewAPIIDs("", "")
@@ -82,7 +84,7 @@ func toImportOptions(params dashboard.ImportOASParams) oas.ImportOptions {
 }
 
 // replacedOAS returns the row of an OAS API that a user replaces. What is stored beside the document stays. Its error
-// is errNotOAS, errWrongID, an *oas.Error or a malformedError.
+// is errNotOAS, errWrongID, an *oas.Error or a apiserver.MalformedError.
 func (s *Server) replacedOAS(stored store.API, document json.RawMessage) (store.API, error) {
 	if !isOAS(stored.Document) {
 		return stored, errNotOAS
@@ -94,7 +96,7 @@ func (s *Server) replacedOAS(stored store.API, document json.RawMessage) (store.
 }
 
 // checkedOAS returns the row of an OAS API that a user stores. beside is what is stored beside its document. stored has
-// its IDs and its organisation, which are written into the document. Its error is an *oas.Error or a malformedError.
+// its IDs and its organisation, which are written into the document. Its error is an *oas.Error or a apiserver.MalformedError.
 func (s *Server) checkedOAS(document, beside json.RawMessage, stored store.API) (store.API, error) {
 	identity := oas.Identity{ID: stored.APIID, DBID: stored.ID, OrgID: stored.OrgID}
 	converted, err := oas.Convert(document, identity, oas.Options{AllowUnknown: s.allowUnknownOAS})
@@ -111,8 +113,8 @@ func (s *Server) checkedOAS(document, beside json.RawMessage, stored store.API) 
 	}
 	if converted.Unknown != nil {
 		s.log.Warn("OAS API has settings that are not known, gateways serve it without them",
-			"api_id", loggedText(stored.APIID), "org_id", stored.OrgID,
-			"settings", loggedText(strings.Join(converted.Unknown, " ")))
+			"api_id", apiserver.LoggedText(stored.APIID), "org_id", stored.OrgID,
+			"settings", apiserver.LoggedText(strings.Join(converted.Unknown, " ")))
 	}
 	return checked, nil
 }
@@ -128,17 +130,17 @@ func requireParts(document json.RawMessage) error {
 	return nil
 }
 
-// inDocument returns a malformedError of an API with the places in its document that the client has sent.
+// inDocument returns a apiserver.MalformedError of an API with the places in its document that the client has sent.
 func inDocument(err error) error {
-	malformed, ok := errors.AsType[*malformedError](err)
+	malformed, ok := errors.AsType[*apiserver.MalformedError](err)
 	if !ok {
 		return err
 	}
-	problems := make([]contract.Problem, len(malformed.problems))
-	for i, p := range malformed.problems {
+	problems := slices.Clone(malformed.Problems())
+	for i, p := range problems {
 		problems[i] = contract.Problem{Path: strings.TrimPrefix(p.Path, "/oas"), Reason: p.Reason}
 	}
-	return &malformedError{problems: problems, cause: malformed.cause}
+	return apiserver.Malformed(malformed.Unwrap(), problems...)
 }
 
 // versionOf returns what a list of versions says about an API. name is that of the version.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 )
 
@@ -8,7 +9,7 @@ import (
 func (s *Server) DeleteOAuthTokens(r *request, _ admin.DeleteOAuthTokensParams) admin.DeleteOAuthTokensReply {
 	var reply admin.DeleteOAuthTokensReplies
 	if err := s.gateway.PurgeLapsedTokens(r.Context()); err != nil {
-		return replyError(reply, err, noGateway(reply))
+		return apiserver.ReplyError(reply, err, noGateway(reply))
 	}
 	return reply.OK()
 }

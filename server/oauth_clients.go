@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/apidef"
@@ -21,8 +22,8 @@ var (
 	errBringsPolicies = errors.New("the meta_data of the client has policies")
 )
 
-func unknownAPI[R any](replies interface{ UnknownApi(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(errUnknownAPI), replies.UnknownApi}
+func unknownAPI[R any](replies interface{ UnknownApi(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.UnknownApi, errUnknownAPI)
 }
 
 // oauthErrors are the replies to errors of a gateway that has the API.
@@ -32,8 +33,8 @@ func oauthErrors[R any](replies interface {
 	Gateway(message string, cause error) R
 	NoGateway(cause error) R
 },
-) []errorReply[R] {
-	return []errorReply[R]{unknownAPI(replies), unknownKey(replies), refused(replies), noGateway(replies)}
+) []apiserver.ErrorReply[R] {
+	return []apiserver.ErrorReply[R]{unknownAPI(replies), unknownKey(replies), refused(replies), noGateway(replies)}
 }
 
 // toOAuthClient returns an OAuth client as the API shows it.
@@ -87,7 +88,7 @@ func (s *Server) GetOathClientsList(r *request, id admin.APIID) dashboard.GetOat
 	var reply dashboard.GetOathClientsListReplies
 	_, apiID, err := s.oauthAPI(r, id)
 	if err != nil {
-		return replyError(reply, err, oauthErrors(reply)...)
+		return apiserver.ReplyError(reply, err, oauthErrors(reply)...)
 	}
 	apps := []dashboard.OAuthClient{}
 	err = s.limitLists(r.Context(), func(ctx context.Context) error {
@@ -98,7 +99,7 @@ func (s *Server) GetOathClientsList(r *request, id admin.APIID) dashboard.GetOat
 		return err
 	})
 	if err != nil {
-		return replyError(reply, err, oauthErrors(reply)...)
+		return apiserver.ReplyError(reply, err, oauthErrors(reply)...)
 	}
 	return reply.OK(dashboard.OAuthApps{Apps: &apps, Pages: 1})
 }
@@ -108,18 +109,18 @@ func (s *Server) CreateNewClientApp(r *request, id admin.APIID) dashboard.Create
 	var reply dashboard.CreateNewClientAppReplies
 	orgID, apiID, err := s.oauthAPI(r, id)
 	if err != nil {
-		return replyError(reply, err, unknownAPI(reply))
+		return apiserver.ReplyError(reply, err, unknownAPI(reply))
 	}
 	client, err := s.oauthClientRequest(r, orgID)
 	if err != nil {
-		return replyError(reply, err, malformed(reply),
-			errorReply[dashboard.CreateNewClientAppReply]{is(errBringsPolicies), reply.NotOwned},
-			errorReply[dashboard.CreateNewClientAppReply]{is(errUnknownPolicy), reply.UnknownPolicy})
+		return apiserver.ReplyError(reply, err, malformed(reply),
+			apiserver.When(is(errBringsPolicies), reply.NotOwned),
+			apiserver.When(is(errUnknownPolicy), reply.UnknownPolicy))
 	}
 	client.APIID = apiID
 	created, err := s.gateway.CreateOAuthClient(r.Context(), client)
 	if err != nil {
-		return replyError(reply, err, oauthErrors(reply)...)
+		return apiserver.ReplyError(reply, err, oauthErrors(reply)...)
 	}
 	return reply.OK(toOAuthClient(created))
 }
@@ -128,13 +129,13 @@ func (s *Server) CreateNewClientApp(r *request, id admin.APIID) dashboard.Create
 // oauthClientRequest returns errUnknownPolicy for a policy that is not the organisation's, and errBringsPolicies for
 // policies in meta_data, which a gateway would apply instead.
 func (s *Server) oauthClientRequest(r *request, orgID string) (gateway.OAuthClient, error) {
-	sent, err := decode[dashboard.NewClientRequest](r)
+	sent, err := apiserver.Decode[dashboard.NewClientRequest](r)
 	if err != nil {
 		return gateway.OAuthClient{}, err
 	}
 	client := toGatewayOAuthClient(sent)
 	if id := client.ID; id == "." || id == ".." || strings.Contains(id, "/") {
-		return client, malformedAt("/client_id", "must be one element of a path", nil)
+		return client, apiserver.MalformedAt("/client_id", "must be one element of a path", nil)
 	}
 	if _, embeds := apidef.EmbeddedPolicies(client.MetaData); embeds {
 		return client, errBringsPolicies
@@ -171,7 +172,7 @@ func (s *Server) GetOAuthClientDetail(
 	var reply dashboard.GetOAuthClientDetailReplies
 	_, client, err := s.oauthClient(r, id, clientID)
 	if err != nil {
-		return replyError(reply, err, oauthErrors(reply)...)
+		return apiserver.ReplyError(reply, err, oauthErrors(reply)...)
 	}
 	return reply.OK(toOAuthClient(client))
 }
@@ -186,7 +187,7 @@ func (s *Server) DeleteOathClient(
 		err = s.gateway.DeleteOAuthClient(r.Context(), apiID, clientID)
 	}
 	if err != nil {
-		return replyError(reply, err, oauthErrors(reply)...)
+		return apiserver.ReplyError(reply, err, oauthErrors(reply)...)
 	}
 	return reply.OK()
 }
@@ -198,7 +199,7 @@ func (s *Server) GetClientTokens(
 	var reply dashboard.GetClientTokensReplies
 	apiID, _, err := s.oauthClient(r, id, clientID)
 	if err != nil {
-		return replyError(reply, err, oauthErrors(reply)...)
+		return apiserver.ReplyError(reply, err, oauthErrors(reply)...)
 	}
 	var tokens []gateway.OAuthToken
 	err = s.limitLists(r.Context(), func(ctx context.Context) (err error) {
@@ -206,7 +207,7 @@ func (s *Server) GetClientTokens(
 		return err
 	})
 	if err != nil {
-		return replyError(reply, err, oauthErrors(reply)...)
+		return apiserver.ReplyError(reply, err, oauthErrors(reply)...)
 	}
 	return reply.OK(toOAuthClientTokens(tokens))
 }

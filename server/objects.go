@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"gatehouse/apiserver"
 	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
 )
@@ -99,7 +100,7 @@ func complete(doc json.RawMessage, fields []jsondoc.Member, members map[string]j
 }
 
 // errMergedTooLarge is returned for a document that would be larger than one that can be sent as a whole.
-var errMergedTooLarge = malformedAt("", "is too large together with the members that are stored", nil)
+var errMergedTooLarge = apiserver.MalformedAt("", "is too large together with the members that are stored", nil)
 
 // merged returns a document with the members of another one, except those that are null, in place of its own.
 func merged(doc, changes json.RawMessage) json.RawMessage {
@@ -114,9 +115,9 @@ func (s *Server) newObject(r *request) (store.Object, error) {
 	if err != nil {
 		return store.Object{}, err
 	}
-	o := store.Object{ID: s.store.NewObjectID(), OrgID: caller.user.OrgID, Document: r.body.json}
+	o := store.Object{ID: s.store.NewObjectID(), OrgID: caller.user.OrgID, Document: r.Body.JSON}
 	if caller.user.IsSuperUser() {
-		o.OrgID = jsondoc.String(r.body.json, "org_id")
+		o.OrgID = jsondoc.String(r.Body.JSON, "org_id")
 	}
 	if o.OrgID == "" {
 		return o, noOrganisation(nil)
@@ -126,7 +127,7 @@ func (s *Server) newObject(r *request) (store.Object, error) {
 
 // noOrganisation is the error for a document of a super user that names no organisation that exists.
 func noOrganisation(cause error) error {
-	return malformedAt("/org_id", "must be the ID of an organisation, because the caller belongs to none", cause)
+	return apiserver.MalformedAt("/org_id", "must be the ID of an organisation, because the caller belongs to none", cause)
 }
 
 // createObject stores the body of a request as a new object.
@@ -150,7 +151,7 @@ func (s *Server) create(r *request, kind objectKind, o store.Object) (created st
 	if kind.replace == "" {
 		err = s.store.CreateObject(r.Context(), created)
 	} else {
-		limit := int(maxBytesOf(r.operation.Body))
+		limit := int(r.MaxBody())
 		created.ID, err = s.store.PutObject(r.Context(), created, func(stored store.Object) (store.Object, error) {
 			sent := o.Document
 			o := stored
@@ -216,7 +217,7 @@ func (s *Server) object(r *request, which objectRef) (store.Object, error) {
 
 // replaceObject replaces an object by the body of a request.
 func (s *Server) replaceObject(r *request, which objectRef) (store.Object, error) {
-	return s.replace(r, which, store.Object{Document: r.body.json})
+	return s.replace(r, which, store.Object{Document: r.Body.JSON})
 }
 
 // replaceOnly replaces the only object of a kind that an organisation has by the body of a request. The organisation is
@@ -294,7 +295,7 @@ func replyCreated[R any](s *Server, r *request, replies interface {
 ) R {
 	created, err := s.createObject(r, kind)
 	if err != nil {
-		return replyError(replies, err, malformed(replies))
+		return apiserver.ReplyError(replies, err, malformed(replies))
 	}
 	return replies.OK(created.ID)
 }
@@ -310,7 +311,7 @@ type documentReplies[R any] interface {
 func replyObject[R any](s *Server, r *request, replies documentReplies[R], which objectRef) R {
 	o, err := s.object(r, which)
 	if err != nil {
-		return replyError(replies, err, notFound(replies))
+		return apiserver.ReplyError(replies, err, notFound(replies))
 	}
 	return replies.OK(o.Document)
 }
@@ -324,9 +325,9 @@ type replacementReplies[R any] interface {
 }
 
 // replyReplaced replies to a request that has replaced an object, or failed to.
-func replyReplaced[R any](replies replacementReplies[R], err error, expected ...errorReply[R]) R {
+func replyReplaced[R any](replies replacementReplies[R], err error, expected ...apiserver.ErrorReply[R]) R {
 	if err != nil {
-		return replyError(replies, err, append(expected, malformed(replies), notFound(replies))...)
+		return apiserver.ReplyError(replies, err, append(expected, malformed(replies), notFound(replies))...)
 	}
 	return replies.OK()
 }
@@ -339,13 +340,13 @@ func replyDeleted[R any](replies interface {
 }, err error,
 ) R {
 	if err != nil {
-		return replyError(replies, err, notFound(replies))
+		return apiserver.ReplyError(replies, err, notFound(replies))
 	}
 	return replies.OK()
 }
 
 // replyObjects replies with a page of objects.
-func replyObjects[R replier](s *Server, r *request, replies listReplies[R], filter store.ObjectFilter) R {
+func replyObjects[R apiserver.Replier](s *Server, r *request, replies listReplies[R], filter store.ObjectFilter) R {
 	objects, err := s.objectList(r, filter)
 	if err != nil {
 		return replies.Failed(err)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/jsondoc"
@@ -45,22 +46,22 @@ func toOrganisation(id string, doc json.RawMessage) store.Organisation {
 var organisationIntegers = []string{"developer_quota", "developer_count"}
 
 // organisationRequest returns the organisation in the body of a request under an ID, which is "" for a new one. Its
-// error is a malformedError.
+// error is a apiserver.MalformedError.
 func organisationRequest(r *request, id string) (store.Organisation, error) {
-	if list, _ := jsondoc.Get(r.body.json, "organisations"); bytes.HasPrefix(list, []byte("[")) {
+	if list, _ := jsondoc.Get(r.Body.JSON, "organisations"); bytes.HasPrefix(list, []byte("[")) {
 		// The response of the list of organisations: it would be one organisation without a name.
-		return store.Organisation{}, malformedAt("/organisations", "is a list: send each organisation by itself", nil)
+		return store.Organisation{}, apiserver.MalformedAt("/organisations", "is a list: send each organisation by itself", nil)
 	}
-	for name, value := range jsondoc.All(r.body.json) {
+	for name, value := range jsondoc.All(r.Body.JSON) {
 		sameName := func(integer string) bool { return strings.EqualFold(integer, name) }
 		if value == "null" || !slices.ContainsFunc(organisationIntegers, sameName) {
 			continue
 		}
 		if _, err := strconv.ParseInt(value, 10, 64); err != nil {
-			return store.Organisation{}, malformedAt(contract.Pointer(name), reasonNotInteger, nil)
+			return store.Organisation{}, apiserver.MalformedAt(contract.Pointer(name), apiserver.ReasonNotInteger, nil)
 		}
 	}
-	return toOrganisation(id, r.body.json), nil
+	return toOrganisation(id, r.Body.JSON), nil
 }
 
 // withDefaults returns an organisation as the API shows it: the stored document, in which each documented field that it
@@ -88,7 +89,7 @@ func (s *Server) CreateOrg(r *request) admin.CreateOrgReply {
 	}
 	id, err := s.store.CreateOrganisation(r.Context(), sent)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), conflict(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), conflict(reply))
 	}
 	return reply.OK(id)
 }
@@ -107,9 +108,9 @@ func importedOrganisationID(doc json.RawMessage) (id, at string) {
 // ImportOrgs implements admin.Handlers.
 func (s *Server) ImportOrgs(r *request) admin.ImportOrgsReply {
 	var reply admin.ImportOrgsReplies
-	id, at := importedOrganisationID(r.body.json)
+	id, at := importedOrganisationID(r.Body.JSON)
 	if id != "" && !objectID.MatchString(id) {
-		return reply.Malformed(malformedAt(at, "must be 24 hexadecimal digits in lower case", nil))
+		return reply.Malformed(apiserver.MalformedAt(at, "must be 24 hexadecimal digits in lower case", nil))
 	}
 	sent, err := organisationRequest(r, id)
 	if err != nil {
@@ -117,7 +118,7 @@ func (s *Server) ImportOrgs(r *request) admin.ImportOrgsReply {
 	}
 	id, err = s.store.ImportOrganisation(r.Context(), sent)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), conflict(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), conflict(reply))
 	}
 	return reply.OK(id)
 }
@@ -127,7 +128,7 @@ func (s *Server) GetOrg(r *request, orgID admin.OrgID) admin.GetOrgReply {
 	var reply admin.GetOrgReplies
 	row, err := s.store.Organisation(r.Context(), orgID)
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK(s.withDefaults(row))
 }
@@ -140,7 +141,7 @@ func (s *Server) UpdateOrg(r *request, orgID admin.OrgID) admin.UpdateOrgReply {
 		return reply.Malformed(err)
 	}
 	if err := s.store.ReplaceOrganisation(r.Context(), sent); err != nil {
-		return replyError(reply, err, malformed(reply), notFound(reply), conflict(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), notFound(reply), conflict(reply))
 	}
 	return reply.OK()
 }
@@ -149,7 +150,7 @@ func (s *Server) UpdateOrg(r *request, orgID admin.OrgID) admin.UpdateOrgReply {
 func (s *Server) DeleteOrg(r *request, orgID admin.OrgID) admin.DeleteOrgReply {
 	var reply admin.DeleteOrgReplies
 	if err := s.store.DeleteOrganisation(r.Context(), orgID); err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK()
 }
@@ -157,7 +158,7 @@ func (s *Server) DeleteOrg(r *request, orgID admin.OrgID) admin.DeleteOrgReply {
 // GeneratePortalAPIsForOrg implements admin.Handlers.
 func (s *Server) GeneratePortalAPIsForOrg(r *request, orgID admin.OrgID) admin.GeneratePortalAPIsForOrgReply {
 	var reply admin.GeneratePortalAPIsForOrgReplies
-	domain := r.body.form.Get("domain")
+	domain := r.Body.Form.Get("domain")
 	if domain == "" {
 		return reply.NotFound(nil)
 	}
@@ -170,7 +171,7 @@ func (s *Server) GeneratePortalAPIsForOrg(r *request, orgID admin.OrgID) admin.G
 		taken.Member = "domain" // as the form has it
 	}
 	if err != nil {
-		return replyError(reply, err, malformed(reply), notFound(reply), conflict(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), notFound(reply), conflict(reply))
 	}
 	return reply.OK()
 }

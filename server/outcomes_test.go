@@ -2,18 +2,17 @@ package server
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
@@ -28,8 +27,8 @@ func TestUndeclaredReplyDoesNotCompile(t *testing.T) {
 	faults := []struct{ code, message string }{
 		// An outcome that the operation does not declare, directly and for an error.
 		{`func _() admin.GetOrgReply { return admin.GetOrgReplies{}.Conflict(nil) }`, "has no field or method Conflict"},
-		{`func _(e error) admin.GetOrgsReply { var r admin.GetOrgsReplies; return replyError(r, e, notFound(r)) }`, "NotFound"},
-		{`func _(e error) admin.AdminHelloReply { return replyError(admin.AdminHelloReplies{}, e) }`, "Failed"},
+		{`func _(e error) admin.GetOrgsReply { var r admin.GetOrgsReplies; return apiserver.ReplyError(r, e, notFound(r)) }`, "NotFound"},
+		{`func _(e error) admin.AdminHelloReply { return apiserver.ReplyError(admin.AdminHelloReplies{}, e) }`, "Failed"},
 		{`func _(e error) node.TriggerQuotaReply { return node.TriggerQuotaReplies{}.Failed(e) }`, "has no field or method Failed"},
 		// The reply of another operation, and one that is made here.
 		{`func _() admin.GetOrgReply { return admin.GetUserDetailReplies{}.NotFound(nil) }`, "cannot use"},
@@ -46,7 +45,7 @@ func TestUndeclaredReplyDoesNotCompile(t *testing.T) {
 	dir := t.TempDir()
 	path, err := filepath.Abs("faults.go")
 	require.NoError(t, err)
-	lines := []string{"package server", `import ("gatehouse/contract"; "gatehouse/gen/admin"; "gatehouse/gen/node")`, "var _ contract.Reply"}
+	lines := []string{"package server", `import ("gatehouse/apiserver"; "gatehouse/contract"; "gatehouse/gen/admin"; "gatehouse/gen/node")`, "var _ contract.Reply"}
 	first := len(lines) + 1
 	for _, fault := range faults {
 		lines = append(lines, fault.code)
@@ -76,16 +75,16 @@ func TestOutcomesOfTheMiddlewareAreRequired(t *testing.T) {
 	whole, err := LoadContract()
 	require.NoError(t, err)
 	produced := map[contract.Outcome]func(*contract.Operation) bool{
-		outcomeUnauthorised:    func(op *contract.Operation) bool { return op.Scheme != "" },
-		outcomeTooManyAttempts: func(op *contract.Operation) bool { return op.Scheme != "" },
-		outcomeNoKey:           func(op *contract.Operation) bool { return op.Scheme == accessKeyScheme },
-		outcomeFailed:          func(op *contract.Operation) bool { return op.Scheme == accessKeyScheme },
-		outcomeAccessDenied:    func(op *contract.Operation) bool { return op.Permission != nil },
-		outcomeEmptyBody:       requiresBody, outcomeMalformed: hasBody, outcomeTooLarge: hasBody, outcomeTooSlow: hasBody,
-		outcomeBadParameter: hasOutcome(outcomeBadParameter), outcomeMissingParameter: hasOutcome(outcomeMissingParameter),
+		apiserver.OutcomeUnauthorised:    func(op *contract.Operation) bool { return op.Scheme != "" },
+		apiserver.OutcomeTooManyAttempts: func(op *contract.Operation) bool { return op.Scheme != "" },
+		outcomeNoKey:                     func(op *contract.Operation) bool { return op.Scheme == accessKeyScheme },
+		apiserver.OutcomeFailed:          func(op *contract.Operation) bool { return op.Scheme == accessKeyScheme },
+		apiserver.OutcomeAccessDenied:    func(op *contract.Operation) bool { return op.Permission != nil },
+		apiserver.OutcomeEmptyBody:       requiresBody, apiserver.OutcomeMalformed: hasBody, apiserver.OutcomeTooLarge: hasBody, apiserver.OutcomeTooSlow: hasBody,
+		apiserver.OutcomeBadParameter: hasOutcome(apiserver.OutcomeBadParameter), apiserver.OutcomeMissingParameter: hasOutcome(apiserver.OutcomeMissingParameter),
 	}
-	for _, known := range middlewareOutcomes {
-		require.Contains(t, produced, known.outcome, "a new outcome of the middleware: say here which operations have it")
+	for _, known := range requiredOutcomes() {
+		require.Contains(t, produced, known, "a new outcome of the middleware: say here which operations have it")
 	}
 	var refusals []string
 	for _, get := range []func() ([]byte, error){admin.GetSpecJSON, dashboard.GetSpecJSON, node.GetSpecJSON} {
@@ -114,64 +113,20 @@ func TestOutcomesOfTheMiddlewareAreRequired(t *testing.T) {
 	}
 }
 
+// requiredOutcomes returns the outcomes that contractRules names.
+func requiredOutcomes() []contract.Outcome {
+	rules := contractRules
+	all := slices.Concat(rules.Authorised, rules.Body, rules.RequiredBody, rules.Parameters, rules.RequiredParameters)
+	for _, outcomes := range rules.Schemes {
+		all = append(all, outcomes...)
+	}
+	return all
+}
+
 func hasBody(op *contract.Operation) bool { return op.Body != nil }
 
 func requiresBody(op *contract.Operation) bool { return hasBody(op) && !op.Body.Optional }
 
 func hasOutcome(outcome contract.Outcome) func(*contract.Operation) bool {
 	return func(op *contract.Operation) bool { _, ok := op.Responses[outcome]; return ok }
-}
-
-// TestSend covers replies that no contract has yet, and those of a handler that is wrong.
-func TestSend(t *testing.T) {
-	t.Parallel()
-	conflict := contract.Response{Status: http.StatusConflict, Form: contract.Empty}
-	failed := contract.Response{Status: http.StatusInternalServerError, Form: contract.Envelope, Message: "Failed"}
-	op := &contract.Operation{ID: "make", Method: http.MethodPost, Responses: map[contract.Outcome]contract.Response{
-		"conflict": conflict, outcomeFailed: failed, outcomeMalformed: conflict,
-	}}
-	var log strings.Builder
-	s := &Server{log: slog.New(slog.NewTextHandler(&log, nil)), metrics: newMetrics(nil)}
-
-	r, rec := requestWithoutCaller(op)
-	require.NoError(t, s.send(r.echo, contract.Reply{Outcome: "conflict", Response: conflict}))
-	require.Equal(t, http.StatusConflict, rec.Code)
-	require.Empty(t, rec.Body.String())
-	require.Empty(t, rec.Header().Get("Content-Type"))
-
-	r, rec = requestWithoutCaller(op)
-	s.handleError(malformedAt("/a", "is wrong", nil), r.echo)
-	require.Equal(t, http.StatusConflict, rec.Code, "an outcome of the middleware may have no content, too")
-	require.Empty(t, rec.Body.String())
-	require.Empty(t, log.String())
-
-	for name, wrong := range map[string]struct {
-		reply contract.Reply
-		err   error
-	}{
-		"no reply":            {contract.Reply{}, errNoReply},
-		"nothing was sent":    {contract.Reply{Outcome: "conflict", Response: conflict, Streamed: true}, errNotSent},
-		"an unexpected error": {contract.Reply{Outcome: outcomeFailed, Response: failed, Cause: errors.ErrUnsupported}, nil},
-	} {
-		log.Reset()
-		r, rec = requestWithoutCaller(op)
-		r.echo.Response().Header().Set("X-Request-Id", "the-request")
-		err := s.send(r.echo, wrong.reply)
-		require.ErrorIs(t, err, wrong.err, name)
-		if err != nil {
-			s.handleError(err, r.echo)
-		}
-		require.Equal(t, http.StatusInternalServerError, rec.Code, name)
-		require.JSONEq(t, `{"Status":"Error","Message":"Failed","Meta":null}`, rec.Body.String(), name)
-		require.Contains(t, log.String(), `msg="request failed" operation=make`, name)
-		require.Contains(t, log.String(), `request=the-request err=`, name)
-	}
-
-	log.Reset()
-	r, _ = requestWithoutCaller(op)
-	require.NoError(t, writeJSON(r.echo, http.StatusTeapot, "by itself"))
-	streamed := contract.Reply{Outcome: "conflict", Response: conflict, Streamed: true}
-	require.ErrorIs(t, s.send(r.echo, streamed), errSentElse)
-	s.handleError(errSentElse, r.echo)
-	require.Contains(t, log.String(), `msg="response broken off" operation=make`)
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/internal/authlimit"
 )
 
-// checkPolicy returns a malformedError with all rules of the configured policy that a password, which is at a JSON
+// checkPolicy returns a apiserver.MalformedError with all rules of the configured policy that a password, which is at a JSON
 // pointer of the body, does not satisfy.
 func (s *Server) checkPolicy(path, password string) error {
 	policy := s.security.Passwords
@@ -20,7 +21,7 @@ func (s *Server) checkPolicy(path, password string) error {
 	if problems == nil {
 		return nil
 	}
-	return &malformedError{problems: problems}
+	return apiserver.Malformed(nil, problems...)
 }
 
 // limitHistory is checkHistory for a caller who has not had too many passwords refused lately: each takes as long as
@@ -34,7 +35,7 @@ func (s *Server) limitHistory(ctx context.Context, caller caller, userID, passwo
 	return s.historyChecks.Do(ctx, caller.user.ID, each, func() error { return s.checkHistory(ctx, userID, password) })
 }
 
-// checkHistory returns a malformedError if a password is one of the user's last ones, of which the configuration says
+// checkHistory returns a apiserver.MalformedError if a password is one of the user's last ones, of which the configuration says
 // how many count.
 func (s *Server) checkHistory(ctx context.Context, userID, password string) error {
 	hashes, err := s.store.LastPasswords(ctx, userID)
@@ -44,7 +45,7 @@ func (s *Server) checkHistory(ctx context.Context, userID, password string) erro
 	hashes = hashes[:min(len(hashes), s.security.PasswordHistory)]
 	used, err := s.passwords.MatchesAny(ctx, userID, password, hashes)
 	if err == nil && used {
-		err = malformedAt("/new_password", "is one of the user's last passwords", nil)
+		err = apiserver.MalformedAt("/new_password", "is one of the user's last passwords", nil)
 	}
 	return orTooMany(err)
 }

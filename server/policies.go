@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/store"
@@ -18,7 +19,7 @@ func (s *Server) ExportPolicies(r *request, params admin.ExportPoliciesParams) a
 func (s *Server) RemovePolicy(r *request, policyID admin.PolicyID) admin.RemovePolicyReply {
 	var reply admin.RemovePolicyReplies
 	if err := s.store.DeletePolicy(r.Context(), store.Ref{ID: policyID}); err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK()
 }
@@ -43,7 +44,7 @@ func (s *Server) GetPolicy(r *request, policyID admin.PolicyID) dashboard.GetPol
 	}
 	row, err := s.store.Policy(r.Context(), caller.ref(policyID))
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK(row.Document)
 }
@@ -56,12 +57,12 @@ func (s *Server) PostPolicies(r *request) dashboard.PostPoliciesReply {
 		return reply.Failed(err)
 	}
 	var policy store.PolicyParams
-	err = s.bodies.storeDocument(r.Context(), len(r.body.json), func() (err error) {
+	err = s.documents.store(r.Context(), len(r.Body.JSON), func() (err error) {
 		policy, err = s.createPolicy(r, caller)
 		return err
 	})
 	if err != nil {
-		return replyError(reply, err, malformed(reply), foreign(reply), conflict(reply),
+		return apiserver.ReplyError(reply, err, malformed(reply), foreign(reply), conflict(reply),
 			unknownOrganisation(reply, policy.OrgID))
 	}
 	return reply.OK(policy.ID)
@@ -70,11 +71,11 @@ func (s *Server) PostPolicies(r *request) dashboard.PostPoliciesReply {
 // createPolicy stores the policy in the body of a request. It makes another ID if that which it has made is taken.
 func (s *Server) createPolicy(r *request, caller caller) (policy store.PolicyParams, err error) {
 	for range policyIDTries {
-		if policy, err = s.newPolicy(caller, r.body.json); err != nil {
+		if policy, err = s.newPolicy(caller, r.Body.JSON); err != nil {
 			return policy, err
 		}
 		err = s.store.CreatePolicy(r.Context(), policy)
-		if !errors.Is(err, store.ErrConflict) || sentPolicyID(r.body.json) != "" {
+		if !errors.Is(err, store.ErrConflict) || sentPolicyID(r.Body.JSON) != "" {
 			break
 		}
 	}
@@ -93,15 +94,15 @@ func (s *Server) PutPolicies(r *request, policyID admin.PolicyID) dashboard.PutP
 		return reply.Failed(err)
 	}
 	replaced := func(stored store.Policy) (store.PolicyParams, error) {
-		policy, err := s.replacedPolicy(stored, r.body.json)
+		policy, err := s.replacedPolicy(stored, r.Body.JSON)
 		r.noteID(stored.ExplicitID, policy.ExplicitID)
 		return policy, err
 	}
-	err = s.bodies.storeDocument(r.Context(), len(r.body.json), func() error {
+	err = s.documents.store(r.Context(), len(r.Body.JSON), func() error {
 		return orOverQuota(s.store.EditPolicy(r.Context(), caller.ref(policyID), replaced))
 	})
 	if err != nil {
-		return replyError(reply, err, malformed(reply), foreign(reply), notFound(reply), conflict(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), foreign(reply), notFound(reply), conflict(reply))
 	}
 	return reply.OK()
 }
@@ -114,14 +115,14 @@ func (s *Server) DeletePolicy(r *request, policyID admin.PolicyID) dashboard.Del
 		err = s.store.DeletePolicy(r.Context(), caller.ref(policyID))
 	}
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK()
 }
 
 // foreign is the reply to a policy that grants access to an API of another organisation.
-func foreign[R any](replies interface{ NotOwned(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(store.ErrForeign), replies.NotOwned}
+func foreign[R any](replies interface{ NotOwned(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.NotOwned, store.ErrForeign)
 }
 
 func (s *Server) policyList(r *request, filter store.PolicyFilter) list[store.Row] {

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/jsondoc"
 	"gatehouse/store"
@@ -107,9 +108,9 @@ func replyOnlyReplaced[R any](s *Server, r *request, replies replacementReplies[
 // UpdatePortalCNAME implements dashboard.Handlers.
 func (s *Server) UpdatePortalCNAME(r *request) dashboard.UpdatePortalCNAMEReply {
 	var reply dashboard.UpdatePortalCNAMEReplies
-	sent, err := decode[dashboard.PortalCNAME](r)
+	sent, err := apiserver.Decode[dashboard.PortalCNAME](r)
 	if err != nil {
-		return replyError(reply, err, malformed(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply))
 	}
 	caller, err := callerOf(r)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/jsondoc"
@@ -61,7 +62,7 @@ func (s *Server) protectPassword(r *request, developer store.Object) (store.Obje
 	case newPassword == "":
 		return developer, nil
 	case len(newPassword) > maxPassword:
-		return developer, malformedAt(contract.Pointer(passwordMember), "is too long", nil)
+		return developer, apiserver.MalformedAt(contract.Pointer(passwordMember), "is too long", nil)
 	}
 	var err error
 	developer.PasswordHash, err = s.hashPassword(r.Context(), "developers of "+developer.OrgID, newPassword)
@@ -69,10 +70,10 @@ func (s *Server) protectPassword(r *request, developer store.Object) (store.Obje
 }
 
 // emailConflict is the reply to a developer whose e-mail address another one has.
-func emailConflict[R any](replies interface{ Conflict(cause error) R }) errorReply[R] {
-	return errorReply[R]{is(store.ErrConflict), func(cause error) R {
+func emailConflict[R any](replies interface{ Conflict(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.When(is(store.ErrConflict), func(cause error) R {
 		return replies.Conflict(memberConflict(cause, "email", "developer"))
-	}}
+	})
 }
 
 // GetPortalDevelopers implements dashboard.Handlers.
@@ -94,7 +95,7 @@ func (s *Server) CreatePortalDeveloper(r *request) dashboard.CreatePortalDevelop
 		developer, err = s.create(r, portalDeveloper, developer)
 	}
 	if err != nil {
-		return replyError(reply, err, malformed(reply), emailConflict(reply), tooManyAttempts(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), emailConflict(reply), tooManyAttempts(reply))
 	}
 	return reply.OK(developer.ID)
 }
@@ -132,7 +133,7 @@ func (s *Server) UpdatePortalDeveloper(
 	which := portalDeveloper.at(developerID)
 	known, err := s.object(r, which)
 	if err == nil {
-		known, err = s.protectPassword(r, store.Object{OrgID: known.OrgID, Document: r.body.json})
+		known, err = s.protectPassword(r, store.Object{OrgID: known.OrgID, Document: r.Body.JSON})
 	}
 	if err == nil {
 		_, err = s.replace(r, which, known)

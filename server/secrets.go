@@ -3,6 +3,8 @@ package server
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+
+	"gatehouse/apiserver"
 )
 
 // Secrets are what clients of /admin and gateways authenticate with. The second ones are "" unless the secrets are
@@ -45,7 +47,7 @@ func checkSecret(credential string, digests secretDigests) (secretNumber, error)
 		number = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(sum[:], digest[:]), i+1, number)
 	}
 	if number == 0 {
-		return 0, errUnauthorised
+		return 0, apiserver.ErrUnauthorised
 	}
 	return secretNumber(number), nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/jsondoc"
@@ -42,7 +43,7 @@ func orZero[T any](p *T) *T {
 
 // signOnRequest returns what a request creates a nonce for. It returns errInvalid for an unknown section.
 func signOnRequest(r *request) (store.SignOn, error) {
-	sent, err := decode[admin.SSOAccessData](r)
+	sent, err := apiserver.Decode[admin.SSOAccessData](r)
 	if err != nil {
 		return store.SignOn{}, err
 	}
@@ -57,11 +58,11 @@ func (s *Server) GenerateAuthToken(r *request) admin.GenerateAuthTokenReply {
 	var reply admin.GenerateAuthTokenReplies
 	on, err := signOnRequest(r)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), invalid(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply))
 	}
 	nonce, err := s.store.CreateNonce(r.Context(), on)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), unknownOrganisation(reply, on.OrgID))
+		return apiserver.ReplyError(reply, err, malformed(reply), unknownOrganisation(reply, on.OrgID))
 	}
 	return reply.OK(nonce)
 }
@@ -71,7 +72,7 @@ func (s *Server) CreateSSONonce(r *request) dashboard.CreateSSONonceReply {
 	var reply dashboard.CreateSSONonceReplies
 	on, err := signOnRequest(r)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), invalid(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply))
 	}
 	caller, err := callerOf(r)
 	if err != nil {
@@ -85,13 +86,13 @@ func (s *Server) CreateSSONonce(r *request) dashboard.CreateSSONonceReply {
 	case errors.Is(err, store.ErrNotFound):
 		return reply.UnknownOrganisation(on.OrgID, err)
 	case err != nil:
-		return replyError(reply, err, malformed(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply))
 	case !enabled:
 		return reply.SsoDisabled(nil)
 	}
 	nonce, err := s.store.CreateNonce(r.Context(), on)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), unknownOrganisation(reply, on.OrgID))
+		return apiserver.ReplyError(reply, err, malformed(reply), unknownOrganisation(reply, on.OrgID))
 	}
 	return reply.OK(nonce)
 }
@@ -118,7 +119,7 @@ func (s *Server) RedeemPortalNonce(
 // client could not sign on.
 func (s *Server) redeemNonce(r *request, section, nonce string) (store.RedeemedNonce, error) {
 	return s.limitNonces(r, nonce, func() (store.RedeemedNonce, error) {
-		if r.isHead() {
+		if r.IsHead() {
 			return s.store.PeekNonce(r.Context(), section, nonce)
 		}
 		return s.store.RedeemNonce(r.Context(), section, nonce)
@@ -137,7 +138,7 @@ func replySignOn[R any](replies interface {
 ) R {
 	switch {
 	case err != nil:
-		return replyError(replies, err, notFound(replies))
+		return apiserver.ReplyError(replies, err, notFound(replies))
 	case jsondoc.Bool(redeemed.Document, false, "UserNotAllowed"):
 		return replies.NotAllowed(nil)
 	case !redeemed.Registered:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/store"
@@ -14,7 +15,7 @@ import (
 func (s *Server) ReloadURLs(r *request) admin.ReloadURLsReply {
 	var reply admin.ReloadURLsReplies
 	ok := admin.ReloadResponse{Status: admin.ReloadResponseStatusOk}
-	if r.isHead() {
+	if r.IsHead() {
 		return reply.OK(ok)
 	}
 	if err := s.store.Notify(r.Context(), store.EventReload); err != nil {
@@ -43,6 +44,9 @@ func (s *Server) GetHealth(r *request) dashboard.GetHealthReply {
 func (s *Server) GetReady(r *request) dashboard.GetReadyReply {
 	var reply dashboard.GetReadyReplies
 	health, err := s.health(r)
+	if errors.Is(err, errStopping) { // that it stops is in the log
+		err = apiserver.Unlogged(err)
+	}
 	if err != nil {
 		return reply.Failed(health, err)
 	}
@@ -52,8 +56,8 @@ func (s *Server) GetReady(r *request) dashboard.GetReadyReply {
 // loggedHealth returns the health, and logs why it is not good.
 func (s *Server) loggedHealth(r *request) dashboard.Health {
 	health, err := s.health(r)
-	if err != nil && s.isListed(r.echo) {
-		s.logError(r.echo, "check health failed", err)
+	if err != nil && s.isListed(r.Echo) {
+		r.LogError("check health failed", err)
 	}
 	return health
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 
+	"gatehouse/apiserver"
 	"gatehouse/contract"
 	"gatehouse/gen/dashboard"
 	"gatehouse/internal/jsondoc"
@@ -25,9 +26,9 @@ func userGroupRequest(r *request, id, orgID string) (store.UserGroup, error) {
 	var sent struct {
 		UserPermissions map[string]string `json:"user_permissions"`
 	}
-	if permissions, ok := jsondoc.Get(r.body.json, "user_permissions"); ok {
+	if permissions, ok := jsondoc.Get(r.Body.JSON, "user_permissions"); ok {
 		if err := json.Unmarshal(permissions, &sent.UserPermissions); err != nil {
-			return store.UserGroup{}, malformedAt("/user_permissions", "must be an object of strings", err)
+			return store.UserGroup{}, apiserver.MalformedAt("/user_permissions", "must be an object of strings", err)
 		}
 	}
 	if err := checkPermissions(sent.UserPermissions); err != nil {
@@ -36,7 +37,7 @@ func userGroupRequest(r *request, id, orgID string) (store.UserGroup, error) {
 	if sent.UserPermissions == nil {
 		sent.UserPermissions = map[string]string{}
 	}
-	doc := jsondoc.Set(jsondoc.Without(r.body.json, "org_id"), "org_id", jsondoc.Quote(orgID))
+	doc := jsondoc.Set(jsondoc.Without(r.Body.JSON, "org_id"), "org_id", jsondoc.Quote(orgID))
 	doc = jsondoc.Set(jsondoc.Without(doc, "id"), "id", jsondoc.Quote(id))
 	return store.UserGroup{
 		ID: id, OrgID: orgID, Active: jsondoc.Bool(doc, true, "active"), UserPermissions: sent.UserPermissions, Document: doc,
@@ -80,7 +81,7 @@ func (s *Server) CreateUserGroup(r *request) dashboard.CreateUserGroupReply {
 	}
 	orgID := caller.user.OrgID
 	if caller.scope() == nil {
-		orgID = jsondoc.String(r.body.json, "org_id")
+		orgID = jsondoc.String(r.Body.JSON, "org_id")
 	}
 	group, err := userGroupRequest(r, s.store.NewUserGroupID(), orgID)
 	if err == nil {
@@ -90,7 +91,7 @@ func (s *Server) CreateUserGroup(r *request) dashboard.CreateUserGroupReply {
 		err = orMalformedOrganisation(s.store.CreateUserGroup(r.Context(), group))
 	}
 	if err != nil {
-		return replyError(reply, err, malformed(reply), denied(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), denied(reply))
 	}
 	return reply.OK(group.ID)
 }
@@ -104,7 +105,7 @@ func (s *Server) GetUserGroup(r *request, groupID dashboard.GroupID) dashboard.G
 	}
 	group, err := s.store.UserGroup(r.Context(), groupID, caller.scope())
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK(jsondoc.Fill(group.Document, s.userGroupFields, jsondoc.Quote(group.ID)))
 }
@@ -119,7 +120,7 @@ func (s *Server) UpdateUserGroup(r *request, groupID dashboard.GroupID) dashboar
 	edit := func(current store.UserGroup) (store.UserGroup, error) {
 		group, err := userGroupRequest(r, current.ID, current.OrgID)
 		if err == nil && len(group.UserPermissions) == 0 {
-			err = malformedAt("/user_permissions", "needs at least one permission", nil)
+			err = apiserver.MalformedAt("/user_permissions", "needs at least one permission", nil)
 		}
 		if err == nil {
 			err = caller.checkGrant(group.UserPermissions, current.UserPermissions)
@@ -127,7 +128,7 @@ func (s *Server) UpdateUserGroup(r *request, groupID dashboard.GroupID) dashboar
 		return group, err
 	}
 	if err := s.store.EditUserGroup(r.Context(), groupID, caller.scope(), edit); err != nil {
-		return replyError(reply, err, notFound(reply), malformed(reply), denied(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply), malformed(reply), denied(reply))
 	}
 	return reply.OK()
 }
@@ -140,7 +141,7 @@ func (s *Server) DeleteUserGroup(r *request, groupID dashboard.GroupID) dashboar
 		return reply.Failed(err)
 	}
 	if err := s.store.DeleteUserGroup(r.Context(), groupID, caller.scope()); err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK()
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
 	"gatehouse/internal/authlimit"
 	"gatehouse/internal/password"
@@ -60,9 +61,9 @@ func toUserParams(sent admin.UserRequest) store.UserParams {
 }
 
 // userRequest returns what the request states about a user, and the password, which is "" if there is none. It returns
-// errInvalid for a user whose address is not an email address, and a malformedError for too many permissions.
+// errInvalid for a user whose address is not an email address, and a apiserver.MalformedError for too many permissions.
 func userRequest(r *request) (params store.UserParams, newPassword string, err error) {
-	sent, err := decode[admin.UserRequest](r)
+	sent, err := apiserver.Decode[admin.UserRequest](r)
 	if err != nil {
 		return store.UserParams{}, "", err
 	}
@@ -96,7 +97,7 @@ func (s *Server) userList(
 		name: "users", pages: "pages", page: filter.Page, rows: s.store.Users(ctx, filter),
 		count: func() (int, error) { return s.store.CountUsers(ctx, filter) },
 		encode: func(user store.User) (_ json.RawMessage, err error) {
-			buf, err = appendJSON(buf[:0], toUser(visible(user)))
+			buf, err = apiserver.AppendJSON(buf[:0], toUser(visible(user)))
 			return buf, err
 		},
 	}
@@ -107,14 +108,14 @@ func (s *Server) CreateUser(r *request) admin.CreateUserReply {
 	var reply admin.CreateUserReplies
 	params, _, err := userRequest(r)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), invalid(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply))
 	}
 	if params.UserPermissions == nil {
 		params.UserPermissions = defaultPermissions()
 	}
 	user, err := s.store.CreateUser(r.Context(), params)
 	if err != nil {
-		return replyError(reply, err,
+		return apiserver.ReplyError(reply, err,
 			malformed(reply), conflict(reply), unknownOrganisation(reply, valueOf(params.OrgID)))
 	}
 	return reply.OK(user.AccessKey, toUser(user))
@@ -125,7 +126,7 @@ func (s *Server) GetUserDetail(r *request, userID admin.UserID) admin.GetUserDet
 	var reply admin.GetUserDetailReplies
 	user, err := s.store.User(r.Context(), userID)
 	if err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK(toUser(user))
 }
@@ -138,17 +139,17 @@ func (s *Server) UpdateUser(r *request, userID admin.UserID) admin.UpdateUserRep
 		if _, unknown := s.store.User(r.Context(), userID); unknown != nil {
 			err = unknown // a user who does not exist is reported first
 		}
-		return replyError(reply, err, malformed(reply), invalid(reply), notFound(reply))
+		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply), notFound(reply))
 	}
 	if newPassword != "" {
 		// As another account than the user, so that a user cannot delay it.
 		if params.PasswordHash, err = s.hashPassword(r.Context(), adminScheme+" "+userID, newPassword); err != nil {
-			return replyError(reply, err, tooManyAttempts(reply))
+			return apiserver.ReplyError(reply, err, tooManyAttempts(reply))
 		}
 	}
 	user, err := s.store.UpdateUser(r.Context(), userID, params)
 	if err != nil {
-		return replyError(reply, err, malformed(reply), notFound(reply), conflict(reply), keyConflict(reply),
+		return apiserver.ReplyError(reply, err, malformed(reply), notFound(reply), conflict(reply), keyConflict(reply),
 			unknownOrganisation(reply, valueOf(params.OrgID)))
 	}
 	return reply.OK(user.AccessKey, toUser(user))
@@ -159,7 +160,7 @@ func (s *Server) UpdateUser(r *request, userID admin.UserID) admin.UpdateUserRep
 func (s *Server) hashPassword(ctx context.Context, account, newPassword string) (string, error) {
 	hash, err := s.passwords.Hash(ctx, account, newPassword)
 	if err == nil {
-		err = admitWaiting(ctx)
+		err = apiserver.AdmitWaiting(ctx)
 	}
 	return hash, orTooMany(err)
 }
@@ -179,7 +180,7 @@ func (s *Server) userUpdate(r *request, userID string) (params store.UserParams,
 	switch {
 	case err != nil:
 	case !httpguts.ValidHeaderFieldValue(params.AccessKey), strings.Trim(params.AccessKey, " \t") != params.AccessKey:
-		err = malformedAt("/access_key", "could not be sent in a header", nil)
+		err = apiserver.MalformedAt("/access_key", "could not be sent in a header", nil)
 	default:
 		err = s.checkKeyLength(r.Context(), userID, params.AccessKey)
 	}
@@ -189,7 +190,7 @@ func (s *Server) userUpdate(r *request, userID string) (params store.UserParams,
 	return params, newPassword, err
 }
 
-// checkKeyLength returns a malformedError for an access key that could be guessed, unless the user already has it: a
+// checkKeyLength returns a apiserver.MalformedError for an access key that could be guessed, unless the user already has it: a
 // key may be older than this rule, and clients send back what they got.
 func (s *Server) checkKeyLength(ctx context.Context, userID, key string) error {
 	if key == "" || utf8.RuneCountInString(key) >= minAccessKey {
@@ -197,7 +198,7 @@ func (s *Server) checkKeyLength(ctx context.Context, userID, key string) error {
 	}
 	user, err := s.store.User(ctx, userID)
 	if err == nil && user.AccessKey != key {
-		err = malformedAt("/access_key", "minimum string length is 16", nil)
+		err = apiserver.MalformedAt("/access_key", "minimum string length is 16", nil)
 	}
 	return err
 }
@@ -206,7 +207,7 @@ func (s *Server) checkKeyLength(ctx context.Context, userID, key string) error {
 func (s *Server) RemoveUser(r *request, userID admin.UserID) admin.RemoveUserReply {
 	var reply admin.RemoveUserReplies
 	if err := s.store.DeleteUser(r.Context(), userID); err != nil {
-		return replyError(reply, err, notFound(reply))
+		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
 	return reply.OK()
 }
@@ -231,7 +232,7 @@ func replyUser[R any](replies interface {
 }, user store.User, err error,
 ) R {
 	if err != nil {
-		return replyError(replies, err, notFound(replies))
+		return apiserver.ReplyError(replies, err, notFound(replies))
 	}
 	return replies.OK(toUser(user))
 }

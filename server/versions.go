@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 
+	"gatehouse/apiserver"
 	"gatehouse/internal/jsondoc"
 	"gatehouse/internal/oas"
 	"gatehouse/store"
@@ -154,10 +155,12 @@ func namelessVersion[R any](replies interface {
 	NoVersionName(cause error) R
 	NoBaseVersionName(baseID string, cause error) R
 }, link versionLink,
-) []errorReply[R] {
-	return []errorReply[R]{
-		{is(errNoVersionName), replies.NoVersionName},
-		{is(errNoBaseVersionName), func(cause error) R { return replies.NoBaseVersionName(loggedText(link.base), cause) }},
+) []apiserver.ErrorReply[R] {
+	return []apiserver.ErrorReply[R]{
+		apiserver.On(replies.NoVersionName, errNoVersionName),
+		apiserver.When(is(errNoBaseVersionName), func(cause error) R {
+			return replies.NoBaseVersionName(apiserver.LoggedText(link.base), cause)
+		}),
 	}
 }
 
@@ -170,12 +173,12 @@ func notMade[R any](replies interface {
 	NoTemplateRights(cause error) R
 	UnknownTemplate(cause error) R
 }, link versionLink,
-) []errorReply[R] {
+) []apiserver.ErrorReply[R] {
 	return append(namelessVersion(replies, link),
-		errorReply[R]{isA[*unknownBaseError], func(cause error) R {
+		apiserver.When(isA[*unknownBaseError], func(cause error) R {
 			unknown, _ := errors.AsType[*unknownBaseError](cause)
-			return replies.UnknownBase(loggedText(unknown.id)+" in org "+loggedText(unknown.orgID), cause)
-		}},
-		errorReply[R]{is(errNoTemplateRights), replies.NoTemplateRights},
-		errorReply[R]{is(errUnknownTemplate), replies.UnknownTemplate})
+			return replies.UnknownBase(apiserver.LoggedText(unknown.id)+" in org "+apiserver.LoggedText(unknown.orgID), cause)
+		}),
+		apiserver.On(replies.NoTemplateRights, errNoTemplateRights),
+		apiserver.On(replies.UnknownTemplate, errUnknownTemplate))
 }
