@@ -159,6 +159,9 @@ type Uploaded struct {
 // BadBody Why a request was refused.
 type BadBody = Error
 
+// BadNote Why a request was refused.
+type BadNote = Error
+
 // BadParameter Why a request was refused.
 type BadParameter = Error
 
@@ -485,6 +488,11 @@ func (DeleteNoteReplies) OK() DeleteNoteReply {
 	return DeleteNoteReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 204, Form: contract.Empty}}}
 }
 
+// BadParameter returns the response 400 bad_parameter, "A parameter is not valid". cause may be nil.
+func (DeleteNoteReplies) BadParameter(cause error) DeleteNoteReply {
+	return DeleteNoteReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "A parameter is not valid"}, Cause: cause}}
+}
+
 // Unauthorised returns the response 401 unauthorised, "The access key is not valid". cause may be nil.
 func (DeleteNoteReplies) Unauthorised(cause error) DeleteNoteReply {
 	return DeleteNoteReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The access key is not valid"}, Cause: cause}}
@@ -524,6 +532,11 @@ func (GetNoteReplies) StreamOK() GetNoteReply {
 	return GetNoteReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
 }
 
+// BadParameter returns the response 400 bad_parameter, "A parameter is not valid". cause may be nil.
+func (GetNoteReplies) BadParameter(cause error) GetNoteReply {
+	return GetNoteReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "A parameter is not valid"}, Cause: cause}}
+}
+
 // Unauthorised returns the response 401 unauthorised, "The access key is not valid". cause may be nil.
 func (GetNoteReplies) Unauthorised(cause error) GetNoteReply {
 	return GetNoteReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The access key is not valid"}, Cause: cause}}
@@ -561,6 +574,11 @@ func (ReplaceNoteReplies) OK(body Note) ReplaceNoteReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (ReplaceNoteReplies) StreamOK() ReplaceNoteReply {
 	return ReplaceNoteReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "A parameter is not valid". cause may be nil.
+func (ReplaceNoteReplies) BadParameter(cause error) ReplaceNoteReply {
+	return ReplaceNoteReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "A parameter is not valid"}, Cause: cause}}
 }
 
 // EmptyBody returns the response 400 empty_body, "The body is empty". cause may be nil.
@@ -791,6 +809,11 @@ type DeleteTagReplies struct{}
 // OK returns the response 204 ok, which has no body.
 func (DeleteTagReplies) OK() DeleteTagReply {
 	return DeleteTagReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 204, Form: contract.Empty}}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "A parameter is not valid". cause may be nil.
+func (DeleteTagReplies) BadParameter(cause error) DeleteTagReply {
+	return DeleteTagReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "A parameter is not valid"}, Cause: cause}}
 }
 
 // Unauthorised returns the response 401 unauthorised, "The access key is not valid". cause may be nil.
@@ -1036,57 +1059,59 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Fttc+O28f8qGPz/L2lbku17UF9dmqRxm3MytTud6Z3HgcSVyJgEeABoWfXou3cWDxSfRV7kJNf0TXJn",
-	"E4t93t/u4p7pUqSZ4MC1ovNnCk8szRIwf/6KhT8yyVLQIPHvjyzJAf/wHpRia6Bz+o5k/gsSK8KFJo8s",
-	"iUMa0PegmaEopZCKzj8804zpiM7pWYaHAyqBKcHpnKa50mQBhGmSAFOaTOnubhfQG810ruicfoM06G4X",
-	"0G/STG+/EuG2g6HbCMhChFvkBvDbghOeJ0kryW9ZnEDYQ0+BfARJIqbIyn57kOZ7lqyETHvJejbT4ts+",
-	"pZX1lUmRgdRb8pHqWCfwkRo6sVIxX3eq7ho210JDhSPN1ngLjZhciFzSu4BqeNJ0Tr+L1xHZMGdYpgkX",
-	"gp/SwN6IIsQhEM0WCXjqP2x4zVE4S/HTKw7Kf3TL1m2feAbMV0J/K3LepbtrocnK/P6gGRryLiUwDeE9",
-	"QxFnk9nrk8n5yeTidnI5n7yaT17/iwY0Dumc8tcPs8fLTxfp+dMrFPooegponoUH7vdsq6qW7E8+fBES",
-	"IGmhWULnU5Sm6RZsuQSl7h9gS+f04TJ98zT79HpzId963sV59Ornt+Fsdane0KDhRnUfMmf0xeaNnC3f",
-	"bi8X5/szZb+6NSpoev8wAneWxAPw7piWYFRINFsTf7DfSQP6dPLIZIzW3d8V0FshvmdyDQPyhxaCJObb",
-	"g/FwK8R7xrty5ztO8iwRLDSpbjqZEON26BKpUHoQ+ZtEbA7xvGGKKODacK4SsUkGZOl/cJbrSMhY9SZV",
-	"61rkAbbt9aiH/gMXG153rRbzckFUvozQyAPIGoV2xPKRsm9QUNoTuBYciODkJuch26ry0W9BGn+zHm0Z",
-	"rOk0L3442+FHEj7loPRXIoxtYsIM5avwUnANXJvAzrIkXjIdC372s6lVVUQhHvC//y9hRef0/8720OPM",
-	"f3XmqxReq5YRpKzriP1t+cQuoCGopYwz5MB5BKr7lFoZYokyaZmDlUplgqsC7HyGQAZi3C/cwV7B9shl",
-	"F9C0jA96j+2RxHCNePdr00fhw8h0QIQksSahABssKdPo2REQVIJkS32K7NaR4AgNLVh4n5XP9kpbuegI",
-	"Apfx6SEh9zhwhHir4lCvXI72cUzYBKSn5Eorkog1UWyryCbaGonKQGqETFzo+5U/1x+s/oLj+iYHsok1",
-	"mihW5Opr76ULSARfY8EjjAsdgSQCsYWRtajMIwTV/kyvkJbykUxnGDaW8yIgVhArKytijtN6+R8jkBD3",
-	"iT/XL5S/4EhyeTBibpdER4ybCHOuimU508rL5lHCSNGUO3ZIMkP+SIItkxihSlRgFi/sHrwYqer4ZIRo",
-	"ee1or3iVe44kYxU0uT4Sg24jBV878crwaJRw5uC9ticPyFZcctRwKzJ/xB4RFYENOARQa/TJ4i7DsSU4",
-	"f66R+2e0JYw4JGQwrIRVriBEcOE6coeOCtDYpME0qtjoNSAxJ8x4FfClwSh6myFCU1piI4+9gZAhls3Z",
-	"bj8baEqZMamVl8lzqPEuJsFfJiRBlIrX4P8NdDRQqM69nz103hSQ2cQ3BUgu1pCqQ2b6UYpFAin6kpOS",
-	"Scm2ZSGnHmpamPbBc3JXHBGLn2Gpy2fOS7OOOsPvkg1Ww5+MQX9CToHnKRK2Jr7rUXiDF3dJUBjXGaTB",
-	"XHXS0mJ/xp1bbmSsQTXdR7s+tQXLshRU1XlL6k/Z0/fA1zqi88tJQNOY+79O65IaCPp0ZU/OJjWb7Hwb",
-	"0cYD/gavLd02nUwmk5YrXMfRSgV/VSMzmxziumYTS98x60YcHfYohhBVVm5ECrYnjQTZxEliU4Rp0ZqG",
-	"sSOBLsM0lTJOGkO9g32Xd+vg1l87hs2AbKJ4GWELUAMgJXRSk+XyaKK0hsU7o3DCFKK8WBGlhWzLq+XZ",
-	"VzO0wCIOQwrTs/sayWAHZQZWIdNwouMU+pLt5c6Oodo0ePV1b56e7oIx4WtLQJJFbAE6XrKEGDqVqG5G",
-	"VUf6vBgUtp2snw8M2N4aVZ4OHrZQwpQmErKELT/HTq/qbmfmPG1JISi7ToXLLidtKyckY2sDHbrSQ/s5",
-	"P4RQARFJiKV5FcsRldMON/rKZjFvrV/9ndiQlPGtH+QliZFBmSxXMmbMNaxBVq1Zj2kjnb+qTW8dOfZd",
-	"Ue8wx1YDs6rA8lz4uRenBmgGm8dKXcYDQKYIwwQWEcERmR9w+F8Q5oeLQU+ktDmuIRiUldCmZI+jWt1T",
-	"atQLq2JAjzeb+rarpSahv978cE0ygV4hScy1KLoeAyPPCOOhjWSWgr2xGLMc1JvfYvViY9v/x3qcGo08",
-	"xQ1t2uuoo1gCD1af352vdAjYioQTU2+MrbifmgzHnbZWLbYFu4MSl+njRsD9Tvy2H6JXWXtfpLbxyXh4",
-	"+vXj5RZJgC2j8jy5ni27hYEOZ5Kg8kQ7O9kxfFO2vJNELeFvQELJn7uzfcMWxRVNEbBbhmUuY729QR25",
-	"0T761JDUXffBGD+JgIWGI7d1e2c+P/kbbPdssyzGv5tOP+Yr0bzo2gptRofYHJFv2DKqjg3tvYGpRXYK",
-	"V2KtvCW5duXuEaSy1KenE7SfyICzLKZzen46OT1H4zAdGR2cFU63hhYA9H2stCoQkKqA7io2CExGXZsX",
-	"EYwgDkLW0AXMoOUqpHOaxEp7Jovsa/dKtcQqZKhsKdAeyGEa1w4Voh7+RD5SBY8gWUI2+P1HitD0U+5D",
-	"xc1o6JzqOARvtk85yO3eagqYXGIG3k9u6u1do2/oSoq2rGBiLji3WvPQZc/RftPaxpRd07VydDmYoTxd",
-	"gPQGQ8tUOJi23+yeueyvDmHF8kSbAyl7itM8dc2z6xXdTxqR2sJWHdpZf3GtW8EZtvatlor/3cEanijz",
-	"doCvu9oabTaZvMBO0Lj5iI2g+751HVSC8IEBMpHXpDYbCCbN4rTAymb8eWHFaru0EL+2vMJD08OHqvPc",
-	"gF4Ouam8TnKp2AR+KQl/uEPbqDxNmdy65EMKDO8Wz1ZRd7uAZkK1ZKwbLB3oXGaJapZMBkaYIYkWBJ5i",
-	"28hUU5MF+KZqlnfH227BSuvls2K3vGv41vRlfGuka/Vtmh2MNE8cXN0d4T5e7M/ynIvJm8OHiu1IQC+m",
-	"54O+d3uigF7MZkO42s/wX86b/2w8zDlmi0PvAleMz/ICO/a6eJ6hPxdvXgIT/zbfp2Z0LnhLDbbEfRWu",
-	"efpx/dRh4OGeWhzo9FXV8izi1wi5AgGPFQZaxenDvP9tsTdyYZq6x16HFqbmUdgu+G2Xda72aiFK5gw8",
-	"Uh2yySPXQkcxX9fT70tlIeuVJW6bmQh7rJQ9ndgnQtPJxZvL169K6ekZ/3cV7mxiSqBtPP61+bkvw5W2",
-	"oZmSLJGi9lZi+aK7HzYqs2dNq/h0InK9FAYsiodfEBcXhw/tX5G8nKmsDrsLRtDesv0ddC75QNWvQbfr",
-	"ffK7hy2nX76F/wK6z7y9LbId43nz+heD+w6z9pbadFRu2OgaKhvGjXpatk+907wLaJa3+pxZiCjbqQe2",
-	"RzcTVz/BKzis+p/bpLwA7p78D3cfMQL+SEDdOXM/Uhf7xVF/BdwDAReq5Y2QmfshbHcTERcxXSXSbquG",
-	"1ki3wXqRIvnCNa9QWkn7VvjDjb+f05LmM7GY2zeLnsVi4dY2C9gr+wVbpOKZx6i34/5I9/ux36hNGivL",
-	"YUEC/6wWKkPvz0qUL5zCRsdEYzTAO50eU47fdR0Y1PuSW5rTl7ZgzYH8rX1t8PLl01w03Dfc562u4R5B",
-	"/h7nle7xhjegkWLAtFKztc1Y+9fWxWsnsSKxVh0mtMnq1mwMXjpVjWuciwNdJvyNktQ4KfpF+JJmp5O3",
-	"A763/3Dg18h+Y8emdilWiyufF8+eNVsPnklotrZ7FAmpeARjwpUUaWllZzZ4ZmIT6y445oNuCBhDX/mj",
-	"zCtaLTWqnXXJobTBrf5D15Zu1th/XDO7K14+NtmBJ+3W8sytn8vg3N3plnaNRee1eTRpXMh6k4QVSKJF",
-	"6awtb0HzSZFwyb/eELhzDjLd7f4TAAD//w==",
+	"7Fvrcxu3Ef9XMGg+dU7SkaL8YD/ZTdKotZVMpUxnaikKyFvyEN0BZwAnktHwf+/gdbw3eYrk2Em/2JII",
+	"LPaF3d/ugg94ztOMM2BK4ukDhjVJswTMz29J9AMRJAUFQv9+T5Ic9A/vQUqyBDzFb1DmVyAqEeMK3ZOE",
+	"RjjA70ERQ1EILiSefnjAGVExnuKTTG8OsAAiOcNTnOZSoRkgolACRCo0wtubbYAvFVG5xFP8jaaBt9sA",
+	"f5NmavOWR5sOhq5iQDMebTQ3oNcWnLA8SVpJfktoAlEPPQniHgSKiUQLu3YvzfckWXCR9pL1bKbF2j6l",
+	"lfWVCZ6BUBt0jRVVCVxjQ4dKSdmyU3UXsLrgCiocKbLUp+CYiBnPBb4JsIK1wlP8HV3GaEWcYYlCjHN2",
+	"jAN7ohaBRoAUmSXgqX+/YjVHYSTVS88ZSL/oiizblngGzCquvuU569LdBVdoYT7fa4aGvHMBREF0S7SI",
+	"43D88ig8PQonV+HZNHwxDV/+FweYRniK2cu78f3Zx0l6un6hhX4SPQU4z6I953u2ZVVL9i8fvggJNGmu",
+	"SIKnIy1N0y3IfA5S3t7BBk/x3Vn6aj3++HI1Ea897/w0fvHL62i8OJOvcNBwo7oPmT1qsnolxvPXm7PZ",
+	"6W5P2a+ujAqa3n8YgRtL4g5Y950WYFSIFFkiv7HfSQO8Prongmrr7s4K8BXn74hYwgHxQ3GOErN27324",
+	"4vw9YV2x8w1DeZZwEplQNwpDZNxOu0TKpTqI/GXCV/t4XhGJJDBlOJcJXyUHROkfGclVzAWVvUHVuha6",
+	"g017Puqhf8f4itVdq8W8jCOZz2Nt5APIGoV23OUnir5BQWlH4IIzQJyhy5xFZCPLW78FYfzNerRlsKbT",
+	"vPjjeKsXCfiYg1RveURtYNIRymfhOWcKmDIXO8sSOieKcnbyi8lVVUTB7/S/XwlY4Cn+y8kOepz4VSc+",
+	"S+lj5TyGlHRtsZ+Wd2wDHIGcC5ppDpxHaHUfYysDFVomJXKwUsmMM1mAnUcIZCDG7cxt7BVsh1y2AU7L",
+	"+KB32w5JHK4R735t+ih8WDMdIC4QVSjiYC9LSpT27BiQVoIgc3Ws2X1LIp9KByhnRqLbrAwgewWtoM1t",
+	"8AWqFp1/bSInYVzFIJAmHmhlPlbnFfT9iRT/2zVRrgn2CbnD3gPEWxSbeuVytJ/Ito0i4BidK4kSvkSS",
+	"bCRaxRsjURm8DpCJcXW78Pv6A6Q/4GnjAQO0okqbiEp0/rX30hkknC01yCjcmms8Z2Qt0NAAQZXf0yuk",
+	"pfxEpjMMV26mxmd8YWXVOO+4DrmGCMT5beL39QvlD3giuTwANKcLpGLCzA1zrqqhUKakl80js4GiSbdt",
+	"n2SG/BMJNk+ohodxgRO9sDvAaKSqY8IBouW1rb3iVc55IhmrQNXV7vrSrQRnSydeGZIOEs5svFV25x7Z",
+	"ikOe9LoVkT8m9xqJgr1wGrQutU8WZxmOLcHpQ43cf+INIsihT1M3CFjkEiIN6FwXxCHSAqg3aRClVWz0",
+	"GiDKEDFeBWxucKHaZBoVSyUo04B+fcRFpNPmeLvrxzSlzIhQ0svkOVT6LCLAH8YF0pWBPkb/b+C6gZ91",
+	"7n2/p/OkAI1DX4hpclRBKveZ6QfBZwmk2peclEQIsikLOfLw3kLjD56Tm2ILn/0Cc1Xec1rqL9UZfpOs",
+	"dDb82Rj0Z80psDzVhK2Jb3oU3uDFHRIUxnUGaTBX7W612J8w55YrQRXIpvso1xtoqR9ICrLqvCX1p2T9",
+	"DthSxXh6FgY4pcz/OgpwRpQCoQn99OGn6+t1GN789auGyxnMuj63FMdhzVZbX9K18aY/0eyUuBiFYRgO",
+	"ONpVha3U9Uc18uPwsVLWbGvPdcK59lSHXYsGUpXFS56C7SfEHK1okthQY8rrpoFtO6fLwE0lPo2U5tQO",
+	"sVxcr4Nnz84Q9gO0iuk81iVGDeCU0E9NxrNnF7H1Or4xBkJEanRJJZKKi7Z4Xu5zNq80WKRjSOm04FZr",
+	"MrrqMs3JiCg4UjSFviB/trUtx4fWcq43P4y2wZCwYVNPksVkBorOSYIMnUo0ad7OjrA9OSgsdLJ+euDF",
+	"782N5U7wfgslRCokIEvI/DF2elF3O9PTawsiQdl1Klx2OWlbGkMZWRrI0hVO2vf5hpMMEE8iDQkWVAzI",
+	"2LaR1Zeui956/ejv+AqlhG180zZJjAzSRMWSMSlTsARRtWb9Thvp/FFteuuIyW+KPKtjcvViVhVYngE8",
+	"9OLjQJvBxrdSdXMHkElEdGCLEWe6Itjj8L/hmu9PHj03pc1xDcGgrIQ2JXv81uqeQmm9kCr29Di3qW87",
+	"RmwS+ufl9xco49orBKJM8aLaMvD1BBEW2ZtMUrAnFu2dvXrzE8teTG77DlQNU6ORpzihTXsd+VWnxr3Z",
+	"57PzlQ4BWxF4YvKNsRXz3ZrD8a7NVbNNwe5BgcvUjwPKjE68txuYVFl7X4S24cH48PDrRwktkgCZx+XZ",
+	"QT1adgsDHc4kQOaJcnayI5embHkniVrAX4GAkj93R/uGLYojmiLoKh3muaBqc6l15MY42qcOCd11H6R6",
+	"SQwkMhy5Cesbs/zoX7DZsU0yqn83HQbKFrx50IUV2rQsdVGGviHzuNqutOcGJhfZ7l+JtWN0BWslfc2A",
+	"Ln5851H0D1yqpQB5zeaEMa6sVo+vWWmIduEy5D0IaRkaHYfa5DwDRjKKp/j0ODw+xQZWx0ZtJ4WfLqEF",
+	"M72jUskCNMkKfq/CicAE4aV5MEOQhk5audprTE/oPMJTnFCpPJNFwLZjx1os5iKSNnsoj/105FcOSGrV",
+	"/Q1dYwn3IEiCVnr9NdZo9mPub5drJ+EpVjQCb+mPOYjNztASiJjroL1rMtUry4NLkK74ajOUjvGFRFab",
+	"HgXtON0N6NuYtdPdVk7PfjOjeToD4Q2sLVnhbNTOkXs1tWMpggXJE2U2pGRN0zx19b8rX91fGsGgha06",
+	"erT+5arGgrNx2GFZ+msHa3pHmbc9fN3UprLjMHyGEbO5FgMGzG5966SrVCUEBivFXpN28EeEmcMXcNx0",
+	"didWrLZDC/EbA9FJONq/qdqqDvDZISeVJ2Uu2ptAUYrzH260bWSepkRsXLBCRZng3jFYRd1sA5xx2RLh",
+	"LnUc1c5lZvJmfmaQionBiiNYU1srVUOZrSFMYi4/Rdh0C1Z6rXBSPFXYNnxr9Dy+NdC1+h4uOKRqXsy4",
+	"1D7AfbzYj/KcSfhq/6Zi8BPgyej0oPVuBBbgyXh8CFe78cTzefPfjYc5x2xx6G3gkvdJXsDTXhfPM+3P",
+	"xROqwNx/G+9TMxXgrCVnW+I+a9c8/Wn91MHswz212NDpq7Lllc2nuHIFyB4qDLSK0wer/2h3b+AsOHVv",
+	"B/fNgs0bw23w+84hXe5VnJfMGXhke8iQEl1wFVO2rIff54pC1itL3DYjkS7jUrI+ss+iRuHk1dnLF6Xw",
+	"9KD/O4+2NjAl0NaB/9r83afhSpnRDEmWSJF7K3d50l1yG5XZvaYaXR/xXM25AYv87tNCoIlltH/T7lXN",
+	"89nXKr47ywTtdeG/QeWCHWivJah2Y4WfPdY5/pO6xT9A9flEb/HuXh06n/BPXXc1bu1LAKZ2c51TV7rZ",
+	"gNHI3GWjlmtdcvRrePT65mEUTMJtW8F7E+Asb/ViM/qRtsEQ2NaC6S37XmXBftWj3czoGeB/+AeH/76V",
+	"+Wmux5+pXnDO3F8w8N2IrD8R7/CIu8fl2ZfpcOrqwTVm3I3pytR2Lndoqnazuv25+jPqPLgsWiitpH0r",
+	"/P7+g+9Io+ZDPMrsq1DPYjFabGtJ7JT9jJVa8QBm0Dci/JbuF3q/U7U2VJb9ggT+4XLZlo+s1Z45hA2+",
+	"E40OBet0eh1y/FRvz3zBp9zSeKE072vOEa7su4rnT5/moMN9wy1vdQ33zPRzbJu6ZyregEaKA5qmiixt",
+	"xNq9Zy/ee/EFokp2mNAGqysz0HjuUDWsfi82dJnwdwpSw6ToF+FLauGGrw9Yb7+a8Smi39DurZ3Z1e6V",
+	"j4snD4osD26NKLK04xwBKb8HY8KF4GlpomgGjKZxRFUXHPOX7hAwpn3l/22TnrZJq3kHFcguopSm1dXv",
+	"fLfUx8ZpnrA83havRpu8mgcJFvC7OXwZ7juG3DSyMcG9MA9OjVNa/xSwAIEUL+21CTNoPsfiLp3USwy3",
+	"z4Gwm+3/AgAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
