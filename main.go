@@ -55,7 +55,7 @@
 //	deploy/       HAProxy, packages, a compose file, a Helm chart, a dashboard for Grafana, alert rules for Prometheus
 //	e2e/          tests of the program and of the commands in README.md
 //	bench/        benchmarks, and the servers that gatehouse is compared with
-//	examples/     a Tyk Gateway on gatehouse; a client in TypeScript
+//	examples/     a Tyk Gateway on gatehouse; a client in TypeScript; an API of its own on the packages of gatehouse
 //	docs/         how the original behaves, how gatehouse is built, how fast it is, what it survives
 //
 // Imports form no cycles: .golangci.yml (depguard) lists those that are allowed, docs/architecture.md draws them.
