@@ -68,7 +68,7 @@ func (s *Server) admitRequests(op *contract.Operation) echo.MiddlewareFunc {
 				return err
 			}
 			if s.hooks.admitted != nil {
-				r.ctx = s.hooks.admitted(r, r.ctx)
+				r.ctx = s.hooks.admitted(r.ctx, r)
 			}
 			defer r.releaseBody()
 			if err := r.readAndValidate(); err != nil {

@@ -1,6 +1,7 @@
 package apiserver_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -135,16 +137,19 @@ func TestBodies(t *testing.T) {
 		status         int
 		says           string
 	}{
-		"empty":          {" ", "", 400, "The body is empty"},
-		"not JSON":       {`{"name":`, "", 400, "The body is malformed"},
-		"a wrong value":  {`{"name":"","length":1}`, "", 400, `"path":"/name"`},
-		"not for Go":     {`{"name":"Cod","length":1.0}`, "", 400, `"path":"/length","reason":"must be a whole number`},
-		"too large":      {`{"name":"` + strings.Repeat("x", 256<<10) + `","length":1}`, "", 413, "The body is too large"},
-		"too deep":       {strings.Repeat("[", 101) + strings.Repeat("]", 101), "", 400, "The body is malformed"},
-		"a bomb":         {zipped(t, strings.Repeat(" ", 1<<20)), "gzip", 413, "The body is too large"},
-		"not compressed": {`{"name":"Cod","length":1}`, "gzip", 400, "the body is not gzip"},
-		"compressed":     {zipped(t, `{"name":"Dory","length":1}`), "gzip", 200, "Boat registered"},
-		"valid":          {`{"name":"Cod","length":1}`, "", 200, "Boat registered"},
+		"empty":         {" ", "", 400, "The body is empty"},
+		"not JSON":      {`{"name":`, "", 400, "The body is malformed"},
+		"a wrong value": {`{"name":"","length":1}`, "", 400, `"path":"/name"`},
+		"not for Go":    {`{"name":"Cod","length":1.0}`, "", 400, `"path":"/length","reason":"must be a whole number`},
+		"too large":     {`{"name":"` + strings.Repeat("x", 256<<10) + `","length":1}`, "", 413, "The body is too large"},
+		"too deep": {
+			`{"name":"Gar","length":1,"x":` + strings.Repeat("[", 101) + strings.Repeat("]", 101) + `}`, "", 400, "malformed",
+		},
+		"a name in another case": {`{"name":"Hake","length":1,"NAME":"Albatross"}`, "", 200, "Boat registered"},
+		"a bomb":                 {zipped(t, strings.Repeat(" ", 1<<20)), "gzip", 413, "The body is too large"},
+		"not compressed":         {`{"name":"Cod","length":1}`, "gzip", 400, "the body is not gzip"},
+		"compressed":             {zipped(t, `{"name":"Dory","length":1}`), "gzip", 200, "Boat registered"},
+		"valid":                  {`{"name":"Cod","length":1}`, "", 200, "Boat registered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			status, body, _ := s.send("POST", "/boats", c.body, "Content-Encoding", c.encoding)
@@ -278,10 +283,27 @@ func TestUploads(t *testing.T) {
 	}
 }
 
+// TestRefusalOfALargeBodyArrives: a client that sends all of its body before it reads has the response nevertheless.
+func TestRefusalOfALargeBodyArrives(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const size = 16 << 20 // more than the buffers of a connection
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST /boats HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat(" ", size))
+	require.NoError(t, err)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	require.Equal(t, 401, response.StatusCode)
+}
+
 // TestLists: a list that fails before something was sent is a failure, and later a broken connection.
 func TestLists(t *testing.T) {
 	t.Parallel()
-	s := start(t)
+	unchecked := func(_ *faulty, cfg *config) { cfg.CheckResponses = apiserver.ResponsesUnchecked }
+	s := start(t, unchecked) // checks would break it off, too
 	status, body, header := s.send("GET", "/boats", "")
 	require.Equal(t, 200, status)
 	require.Equal(t, listed, body)
@@ -300,7 +322,7 @@ func TestLists(t *testing.T) {
 	require.NotContains(t, body, errBrokenList.Error())
 
 	s.boat.failAfter(5000)
-	response, err := http.Get(s.url + "/boats") //nolint:noctx // of a test
+	response, err := http.Get(s.url + "/boats")
 	require.NoError(t, err)
 	defer response.Body.Close()
 	require.Equal(t, 200, response.StatusCode)
@@ -312,11 +334,11 @@ func TestLists(t *testing.T) {
 var errBrokenList = errors.New("the database is gone")
 
 // failAfter has lists fail after some boats.
-func (h *faulty) failAfter(n int) {
-	h.rows = func() iter.Seq2[boats.Boat, error] {
+func (f *faulty) failAfter(n int) {
+	f.rows = func() iter.Seq2[boats.Boat, error] {
 		return func(yield func(boats.Boat, error) bool) {
 			for i := range n {
-				if !yield(boats.Boat{Id: fmt.Sprint(i), Name: "Boat", Length: 1}, nil) {
+				if !yield(boats.Boat{Id: strconv.Itoa(i), Name: "Boat", Length: 1}, nil) {
 					return
 				}
 			}
@@ -435,7 +457,7 @@ func TestHooks(t *testing.T) {
 				}
 				return nil
 			},
-			Admitted: func(r *request, ctx context.Context) context.Context {
+			Admitted: func(ctx context.Context, r *request) context.Context {
 				return apiserver.WithParty(context.WithValue(ctx, key{}, r.role), r.role)
 			},
 			Reply: func(r *request, reply contract.Reply) {

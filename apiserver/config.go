@@ -32,6 +32,9 @@ type Config[P AnyRequest] struct {
 	// Problems returns what is wrong with a request whose reply is an error, for the client. It is called for errors that
 	// have no method Problems, and may be nil.
 	Problems func(P, contract.Reply) []contract.Problem
+	// ErrorBody returns the body of an error that ends a request before its handler, where the contract declares an object
+	// of its own for the outcome. problems are what is wrong with the request, if that is known. nil sends an envelope.
+	ErrorBody func(reply contract.Reply, problems []contract.Problem) any
 	// Conversions convert bodies of other media types, which the contract declares besides JSON.
 	Conversions map[string]Conversion
 	Limits      Limits
@@ -59,7 +62,7 @@ type Hooks[P AnyRequest] struct {
 	Begin func(echo.Context) error
 	// Admitted is called once, when the request was authenticated and authorised. It returns the context of the request,
 	// which may be ctx or derived from it, as by WithParty.
-	Admitted func(P, context.Context) context.Context
+	Admitted func(context.Context, P) context.Context
 	// Reply is called before a reply of an operation is sent, such as to write an audit log.
 	Reply func(P, contract.Reply)
 	// Departed is called for a response that departs from the contract.
@@ -102,7 +105,10 @@ func hooksOf[R any, P interface {
 	*R
 	AnyRequest
 }](cfg Config[P]) hooks {
-	h := hooks{outcome: cfg.Outcome, begin: cfg.Hooks.Begin, listed: cfg.Hooks.Listed, done: cfg.Hooks.Done}
+	h := hooks{
+		outcome: cfg.Outcome, errorBody: cfg.ErrorBody,
+		begin: cfg.Hooks.Begin, listed: cfg.Hooks.Listed, done: cfg.Hooks.Done,
+	}
 	h.newRequest = func() *Request {
 		outer := P(new(R))
 		r := outer.base()
@@ -113,7 +119,7 @@ func hooksOf[R any, P interface {
 		h.problems = func(r *Request, reply contract.Reply) []contract.Problem { return f(typed[P](r), reply) }
 	}
 	if f := cfg.Hooks.Admitted; f != nil {
-		h.admitted = func(r *Request, ctx context.Context) context.Context { return f(typed[P](r), ctx) }
+		h.admitted = func(ctx context.Context, r *Request) context.Context { return f(ctx, typed[P](r)) }
 	}
 	if f := cfg.Hooks.Reply; f != nil {
 		h.reply = func(r *Request, reply contract.Reply) { f(typed[P](r), reply) }

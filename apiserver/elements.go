@@ -124,7 +124,8 @@ func (u *upload) check(element []byte) []contract.Problem {
 }
 
 // end admits the request again, validates the body, without its elements, and gives the response its time: an upload
-// may take longer than the server's timeout of a response. A body without the list is malformed: it was meant for something else.
+// may take longer than the server's timeout of a response. A body without the list is malformed: it was meant for
+// something else.
 func (u *upload) end() error {
 	// Ignore the error: not every ResponseWriter supports deadlines.
 	control := http.NewResponseController(u.r.Echo.Response())

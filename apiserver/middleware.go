@@ -183,10 +183,14 @@ func (s *Server) handleError(err error, c echo.Context) {
 		s.replyUnknown(c, err)
 		return
 	}
-	if response.Form == contract.Object { // which only the handler can fill in
-		response.Form, response.Message = contract.Envelope, http.StatusText(response.Status)
-	}
 	reply := contract.Reply{Outcome: outcome, Response: response, Cause: err}
+	switch {
+	case response.Form != contract.Object:
+	case s.hooks.errorBody != nil:
+		reply.Body = s.hooks.errorBody(reply, s.problemsOf(r, reply))
+	default: // only the handler can fill in the object
+		reply.Response.Form, reply.Response.Message = contract.Envelope, http.StatusText(response.Status)
+	}
 	if err := s.Send(c, reply); err != nil && s.isListed(c) {
 		s.log.Info("response not delivered", "route", c.Path(), "err", err)
 	}

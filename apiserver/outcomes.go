@@ -76,8 +76,8 @@ type MalformedError struct {
 	cause    error              // for the log
 }
 
-// Malformed returns a *MalformedError for a body with problems, which are sent to the client. cause is logged, and may be
-// nil.
+// Malformed returns a *MalformedError for a body with problems, which are sent to the client. cause is logged, and may
+// be nil.
 func Malformed(cause error, problems ...contract.Problem) error {
 	return &MalformedError{problems: problems, cause: cause}
 }

@@ -100,14 +100,19 @@ func (s *Server) envelopeOf(r *Request, reply contract.Reply) envelope {
 		return e
 	}
 	e.Status = StatusError
+	if problems := s.problemsOf(r, reply); len(problems) > 0 {
+		e.Meta = errorDetails{problems}
+	}
+	return e
+}
+
+// problemsOf returns what is wrong with a request, nil if that is not known.
+func (s *Server) problemsOf(r *Request, reply contract.Reply) []contract.Problem {
 	problems := problemsOf(reply.Cause)
 	if problems == nil && s.hooks.problems != nil && r != nil {
 		problems = s.hooks.problems(r, reply)
 	}
-	if len(problems) > 0 {
-		e.Meta = errorDetails{problems}
-	}
-	return e
+	return problems
 }
 
 // writeJSON writes compact JSON without a newline at its end, and flushes it: the client need not wait until the

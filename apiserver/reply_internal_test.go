@@ -15,6 +15,8 @@ import (
 )
 
 // requestOn returns a request of an operation, as the middleware passes it to a handler of s.
+//
+//nolint:ireturn // it is what Echo has
 func requestOn(s *Server, op *contract.Operation) (echo.Context, *httptest.ResponseRecorder) {
 	rec := httptest.NewRecorder()
 	c := echo.New().NewContext(httptest.NewRequest(op.Method, "/", nil), rec)
@@ -90,7 +92,8 @@ func TestUndocumentedFailure(t *testing.T) {
 	require.Contains(t, log.String(), `msg="request failed" operation=make`)
 }
 
-// TestObjectFailure: the reply of the middleware where an operation declares an object of its own is an envelope.
+// TestObjectFailure: the reply of the middleware where an operation declares an object of its own is what the
+// application makes of it, and an envelope without that.
 func TestObjectFailure(t *testing.T) {
 	t.Parallel()
 	s := &Server{log: slog.New(slog.DiscardHandler)}
@@ -101,6 +104,18 @@ func TestObjectFailure(t *testing.T) {
 	s.handleError(ErrUnauthorised, c)
 	require.Equal(t, http.StatusUnauthorized, rec.Code)
 	require.JSONEq(t, `{"Status":"Error","Message":"Unauthorized","Meta":null}`, rec.Body.String())
+
+	s.hooks.errorBody = func(reply contract.Reply, problems []contract.Problem) any {
+		return map[string]any{"error": reply.Outcome, "fields": problems}
+	}
+	op := &contract.Operation{
+		ID: "make", Method: http.MethodPost,
+		Responses: map[contract.Outcome]contract.Response{OutcomeMalformed: {Status: http.StatusBadRequest}},
+	}
+	c, rec = requestOn(s, op)
+	s.handleError(MalformedAt("/name", "is taken", nil), c)
+	require.Equal(t, http.StatusBadRequest, rec.Code)
+	require.JSONEq(t, `{"error":"malformed","fields":[{"path":"/name","reason":"is taken"}]}`, rec.Body.String())
 }
 
 // TestRulesNameAllOutcomes: an outcome that is produced before a handler runs is one that Rules asks operations for. A

@@ -153,8 +153,8 @@ func (r *Request) releaseBody() {
 	}
 }
 
-// ReasonNotInteger is what is wrong with a number that is an integer to the contract, but not to Go: it has 20 digits, or is
-// written as 1.0 or 1e3.
+// ReasonNotInteger is what is wrong with a number that is an integer to the contract, but not to Go: it has 20 digits,
+// or is written as 1.0 or 1e3.
 const ReasonNotInteger = "must be a whole number of 64 bits, and written as one"
 
 // Decode returns the validated body as a T. Names are matched exactly: encoding/json would accept "EMAIL_ADDRESS",

@@ -26,7 +26,7 @@ func AllElements[T any](request AnyRequest, limit int) (all []T, err error) {
 		problems = problems[:min(len(problems), contract.MaxProblems)]
 	}
 	if len(problems) > 0 {
-		return nil, &MalformedError{problems: problems}
+		return nil, Malformed(nil, problems...)
 	}
 	return all, nil
 }

@@ -34,8 +34,9 @@ type hooks struct {
 	newRequest func() *Request
 	outcome    func(error) contract.Outcome
 	problems   func(*Request, contract.Reply) []contract.Problem
+	errorBody  func(contract.Reply, []contract.Problem) any
 	begin      func(echo.Context) error
-	admitted   func(*Request, context.Context) context.Context
+	admitted   func(context.Context, *Request) context.Context
 	reply      func(*Request, contract.Reply)
 	breakOff   func(*Request) string
 	listed     func(echo.Context) bool

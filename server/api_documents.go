@@ -79,7 +79,8 @@ func namedOrganisation(doc json.RawMessage) string {
 	return jsondoc.String(doc, "org_id", "$oid")
 }
 
-// classicDefinition returns the definition of a classic API. Its error is a apiserver.MalformedError, or errNotClassic.
+// classicDefinition returns the definition of a classic API. Its error is an apiserver.MalformedError, or
+// errNotClassic.
 func classicDefinition(api json.RawMessage) (json.RawMessage, error) {
 	definition, _ := jsondoc.Get(api, "api_definition")
 	switch {
@@ -101,7 +102,7 @@ func statesOAS(definition json.RawMessage) bool {
 
 // checkedAPI returns the row of an API that a user stores, after the strict check of what gateways can decode, and of
 // what it refers to. stored has its IDs and its organisation, which are written into the definition, and the document
-// that it replaces, if any. Its error is a apiserver.MalformedError.
+// that it replaces, if any. Its error is an apiserver.MalformedError.
 func (s *Server) checkedAPI(api json.RawMessage, stored store.API) (store.API, error) {
 	definition, _ := jsondoc.Get(api, "api_definition")
 	for _, id := range []struct{ name, value string }{
@@ -124,7 +125,7 @@ func (s *Server) checkedAPI(api json.RawMessage, stored store.API) (store.API, e
 	return stored, s.checkReferences(&stored, replaced, wasActive)
 }
 
-// checkedDocument checks whether gateways can decode a document. Its error is a apiserver.MalformedError.
+// checkedDocument checks whether gateways can decode a document. Its error is an apiserver.MalformedError.
 func checkedDocument(check *apidef.Check, document json.RawMessage) (apidef.Document, error) {
 	doc, problems, err := check.Import(nil, document)
 	switch {
@@ -137,7 +138,7 @@ func checkedDocument(check *apidef.Check, document json.RawMessage) (apidef.Docu
 }
 
 // newAPI returns the row of a classic API that a user creates. It has the API's organisation also if there is an error,
-// which is a apiserver.MalformedError or errNotClassic.
+// which is an apiserver.MalformedError or errNotClassic.
 func (s *Server) newAPI(caller caller, sent json.RawMessage) (store.API, error) {
 	definition, err := classicDefinition(sent)
 	if err != nil {
@@ -189,7 +190,7 @@ func isOAS(api json.RawMessage) bool {
 }
 
 // newPolicy returns a policy that a user creates. It has the policy's organisation also if there is an error, which is
-// a apiserver.MalformedError.
+// an apiserver.MalformedError.
 func (s *Server) newPolicy(caller caller, sent json.RawMessage) (store.PolicyParams, error) {
 	stored := store.Policy{
 		ID: sentPolicyID(sent), ExplicitID: jsondoc.String(sent, "id"),
@@ -220,7 +221,7 @@ func (s *Server) replacedPolicy(stored store.Policy, sent json.RawMessage) (stor
 }
 
 // checkedPolicy returns a policy that a user stores, after the strict check of what gateways can decode. stored has its
-// IDs and its organisation. Its error is a apiserver.MalformedError.
+// IDs and its organisation. Its error is an apiserver.MalformedError.
 func (s *Server) checkedPolicy(policy json.RawMessage, stored store.Policy) (store.PolicyParams, error) {
 	params := store.PolicyParams{Policy: stored, CheckedBy: s.checks.Name}
 	if jsondoc.String(policy, "org_id") != stored.OrgID {

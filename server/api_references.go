@@ -24,8 +24,9 @@ const maxVersions = 1000
 // maxName is how many characters the name of a user's API may have. Lists are sorted by it.
 const maxName = 255
 
-// checkReferences returns a apiserver.MalformedError unless an API that a user stores refers to what belongs to its organisation.
-// It adds to the row what the store has to compare with the APIs of others. stored is the API that it replaces, if any.
+// checkReferences returns an apiserver.MalformedError unless an API that a user stores refers to what belongs to its
+// organisation. It adds to the row what the store has to compare with the APIs of others. stored is the API that it
+// replaces, if any.
 func (s *Server) checkReferences(row *store.API, stored json.RawMessage, wasActive bool) error {
 	all := apidef.ReadDefinitionReferences(row.Document)
 	row.AllCalls = all.APINames()
@@ -104,11 +105,13 @@ func nameProblems(row *store.API, stored json.RawMessage) (problems []contract.P
 	return problems
 }
 
-// orMalformedReference returns a apiserver.MalformedError in place of the errors of the store for what checkReferences has added.
+// orMalformedReference returns an apiserver.MalformedError in place of the errors of the store for what checkReferences
+// has added.
 func orMalformedReference(err error) error {
 	switch {
 	case errors.Is(err, store.ErrForeign):
-		return apiserver.MalformedAt("/api_definition", "calls an API of another organisation, with tyk:// or as a version", err)
+		return apiserver.MalformedAt(
+			"/api_definition", "calls an API of another organisation, with tyk:// or as a version", err)
 	case errors.Is(err, store.ErrForeignName):
 		return apiserver.MalformedAt("/api_definition/name", "is the api_id of an API of another organisation", err)
 	case errors.Is(err, store.ErrServed):
@@ -118,7 +121,8 @@ func orMalformedReference(err error) error {
 	return orOverQuota(err)
 }
 
-// orOverQuota returns a apiserver.MalformedError for a document that is one too many, or too large, for its organisation.
+// orOverQuota returns an apiserver.MalformedError for a document that is one too many, or too large, for its
+// organisation.
 func orOverQuota(err error) error {
 	if errors.Is(err, store.ErrQuota) {
 		return apiserver.MalformedAt("", "the organisation stores as many documents as it may, or as many bytes: "+

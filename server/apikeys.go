@@ -35,8 +35,8 @@ type keySession struct {
 
 // sessionRequest returns the session in the body. current is the session that it replaces, nil for a new key.
 // sessionRequest returns errNotOwned if the session refers to what is not the organisation's, an *unrestrictedError if
-// it may open every API, and a apiserver.MalformedError for a session that is too large, or that decoders may read in different
-// ways.
+// it may open every API, and an apiserver.MalformedError for a session that is too large, or that decoders may read in
+// different ways.
 func (s *Server) sessionRequest(r *request, caller caller, current json.RawMessage) (keySession, error) {
 	session := r.Body.JSON
 	refs, err := apidef.ReadSessionReferences(session)
@@ -88,7 +88,8 @@ const (
 // maxKeyPolicies is how many policies a session may name: the rights of all are read to store it.
 const maxKeyPolicies = 100
 
-var errTooManyPolicies = apiserver.MalformedAt("/apply_policies", fmt.Sprintf("has more than %d policies", maxKeyPolicies), nil)
+var errTooManyPolicies = apiserver.MalformedAt(
+	"/apply_policies", fmt.Sprintf("has more than %d policies", maxKeyPolicies), nil)
 
 var errSessionTooLarge = apiserver.MalformedAt("", fmt.Sprintf(
 	"is too large: a session has at most %d KiB, and %d KiB for each API in access_rights",

@@ -48,7 +48,7 @@ func (s *Server) GetApis(r *request, params dashboard.GetApisParams) dashboard.G
 // maxFilterValues is how many values a filter may have: Postgres compares each of them with each API.
 const maxFilterValues = 32
 
-// toAPIFilter returns what the query of a list of APIs selects. Its error is a apiserver.MalformedError.
+// toAPIFilter returns what the query of a list of APIs selects. Its error is an apiserver.MalformedError.
 func toAPIFilter(params dashboard.GetApisParams) (store.APIFilter, error) {
 	by, descending := strings.CutPrefix(string(valueOf(params.Sort)), "-")
 	filter := store.APIFilter{
@@ -150,7 +150,8 @@ func (s *Server) PutApi(r *request, apiID admin.APIID) dashboard.PutApiReply {
 	}
 	err := s.editAPI(r, apiID, len(r.Body.JSON), edit)
 	if err != nil {
-		return apiserver.ReplyError(reply, err, malformed(reply), notClassic(reply), wrongID(reply), notFound(reply), conflict(reply))
+		return apiserver.ReplyError(reply, err,
+			malformed(reply), notClassic(reply), wrongID(reply), notFound(reply), conflict(reply))
 	}
 	return reply.OK()
 }

@@ -16,7 +16,9 @@ var errForeignCertificate = errors.New("the ID is none of a certificate of the c
 
 // unknownCertificate is the reply where the gateway does not have the certificate, or has it for another organisation.
 func unknownCertificate[R any](replies interface{ NotFound(cause error) R }) apiserver.ErrorReply[R] {
-	return apiserver.When(func(err error) bool { return isUnknownKey(err) || errors.Is(err, errForeignCertificate) }, replies.NotFound)
+	return apiserver.When(func(err error) bool {
+		return isUnknownKey(err) || errors.Is(err, errForeignCertificate)
+	}, replies.NotFound)
 }
 
 // certificateErrors are the replies to errors of a certificate.

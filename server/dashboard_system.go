@@ -46,8 +46,8 @@ func (s *Server) GetSystemStats(r *request, params dashboard.GetSystemStatsParam
 	return reply.OK(dashboard.SystemStats{Status: "Success", Stats: stats})
 }
 
-// isWithin reports whether a day is in a period, of which both ends may be "". It returns a apiserver.MalformedError for an end
-// that is no day.
+// isWithin reports whether a day is in a period, of which both ends may be "". It returns an apiserver.MalformedError
+// for an end that is no day.
 func isWithin(day, start, end string) (bool, error) {
 	for name, value := range map[string]string{"start_day": start, "end_day": end} {
 		if _, err := time.Parse(time.DateOnly, value); value != "" && err != nil {

@@ -82,7 +82,7 @@ func orInvalidOrganisation(err error) error {
 	return err
 }
 
-// orMalformedOrganisation returns a apiserver.MalformedError in place of store.ErrUnknownOrganisation.
+// orMalformedOrganisation returns an apiserver.MalformedError in place of store.ErrUnknownOrganisation.
 func orMalformedOrganisation(err error) error {
 	if errors.Is(err, store.ErrUnknownOrganisation) {
 		return apiserver.MalformedAt("/org_id", "is no organisation", err)
@@ -122,8 +122,8 @@ func (s *Server) newUser(r *request, caller caller) (store.UserParams, error) {
 	return params, s.checkGroup(r.Context(), caller, params.GroupID, *params.OrgID)
 }
 
-// checkGroup returns an errInvalid unless the group is one of the user's organisation, and an apiserver.ErrAccessDenied if it has
-// permissions that the caller lacks. "" is no group.
+// checkGroup returns an errInvalid unless the group is one of the user's organisation, and an apiserver.ErrAccessDenied
+// if it has permissions that the caller lacks. "" is no group.
 func (s *Server) checkGroup(ctx context.Context, caller caller, groupID, orgID string) error {
 	if groupID == "" {
 		return nil

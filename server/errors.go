@@ -119,13 +119,17 @@ func unreachable[R any](replies interface {
 
 // gatewayFailed is the reply, without the reason, where the gateway refused the request or did not answer.
 func gatewayFailed[R any](replies interface{ Gateway(cause error) R }) apiserver.ErrorReply[R] {
-	return apiserver.When(func(err error) bool { return isA[*gateway.Refused](err) || errors.Is(err, gateway.ErrUnreachable) }, replies.Gateway)
+	return apiserver.When(func(err error) bool {
+		return isA[*gateway.Refused](err) || errors.Is(err, gateway.ErrUnreachable)
+	}, replies.Gateway)
 }
 
 // unknownKey is the reply where the gateway does not have the key, or has it for another organisation, so
 // that the response does not disclose that it exists.
 func unknownKey[R any](replies interface{ NotFound(cause error) R }) apiserver.ErrorReply[R] {
-	return apiserver.When(func(err error) bool { return isUnknownKey(err) || errors.Is(err, errForeignKey) }, replies.NotFound)
+	return apiserver.When(func(err error) bool {
+		return isUnknownKey(err) || errors.Is(err, errForeignKey)
+	}, replies.NotFound)
 }
 
 func isUnknownKey(err error) bool {

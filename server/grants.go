@@ -22,7 +22,8 @@ type refusal struct {
 	reason  error // which the error is
 }
 
-// deniedAt returns the apiserver.ErrAccessDenied for a permission, at a JSON pointer of the body, that the caller cannot grant.
+// deniedAt returns the apiserver.ErrAccessDenied for a permission, at a JSON pointer of the body, that the caller
+// cannot grant.
 func deniedAt(path, reason string) error {
 	return &refusal{contract.Problem{Path: path, Reason: reason}, apiserver.ErrAccessDenied}
 }
@@ -57,7 +58,8 @@ const (
 	maxPermissionText = 100
 )
 
-// checkPermissions returns a apiserver.MalformedError for more permissions, or longer ones, than a user or a group may have.
+// checkPermissions returns an apiserver.MalformedError for more permissions, or longer ones, than a user or a group may
+// have.
 func checkPermissions(permissions map[string]string) error {
 	if len(permissions) > maxPermissions {
 		return apiserver.MalformedAt("/user_permissions", fmt.Sprintf("has more than %d permissions", maxPermissions), nil)
@@ -71,8 +73,8 @@ func checkPermissions(permissions map[string]string) error {
 	return nil
 }
 
-// checkGrant returns an apiserver.ErrAccessDenied unless the caller may grant the wanted permissions. Those that the user or the
-// group has already (current) may stay.
+// checkGrant returns an apiserver.ErrAccessDenied unless the caller may grant the wanted permissions. Those that the
+// user or the group has already (current) may stay.
 func (c caller) checkGrant(wanted, current map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		if value := wanted[name]; value != current[name] && !c.mayGrant(name, value) {

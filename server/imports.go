@@ -47,7 +47,9 @@ type importReplies[R apiserver.Replier] interface {
 }
 
 // importDocuments imports the documents of the request's body.
-func importDocuments[R apiserver.Replier, T any](s *Server, r *request, replies importReplies[R], kind importKind[T]) R {
+func importDocuments[R apiserver.Replier, T any](
+	s *Server, r *request, replies importReplies[R], kind importKind[T],
+) R {
 	result, err := receiveAndStore(s, r, kind)
 	// An import may take longer than the server's timeout of a request. Ignore the error: not every ResponseWriter
 	// supports deadlines.

@@ -66,9 +66,14 @@ func replyList[R apiserver.Replier, T any](s *Server, r *request, replies listRe
 		return replies.Failed(err)
 	}
 	defer release()
-	return apiserver.ReplyList(r, replies, apiserver.List[T]{
+	reply := apiserver.ReplyList(r, replies, apiserver.List[T]{
 		Name: l.name, Rows: l.rows, Encode: l.encode, CountName: l.pages, Count: l.countPages(),
-	}, badParameter(replies))
+	})
+	// Here, and not as an expected error, whose functions would be allocated for each list.
+	if cause := reply.Reply().Cause; cause != nil {
+		return apiserver.ReplyError(replies, cause, badParameter(replies))
+	}
+	return reply
 }
 
 // countPages returns the function that counts the pages, nil if everything is on one.

@@ -93,7 +93,8 @@ func (s *Server) TriggerQuota(r *request) node.TriggerQuotaReply {
 		return reply.Malformed(err)
 	}
 	s.log.LogAttrs(r.Context(), slog.LevelInfo, "a key has used a part of its quota",
-		slog.String("org_id", apiserver.LoggedText(valueOf(sent.OrgId))), slog.Int("limit_percent", valueOf(sent.TriggerLimit)),
+		slog.String("org_id", apiserver.LoggedText(valueOf(sent.OrgId))),
+		slog.Int("limit_percent", valueOf(sent.TriggerLimit)),
 		slog.Int("used_percent", valueOf(sent.UsagePercentage)))
 	return reply.OK(s.nodeResponse(map[string]string{}))
 }

@@ -29,7 +29,7 @@ func oasInfo(document json.RawMessage, name string) string {
 }
 
 // newOAS returns the row of an OAS API that a user creates. It has the API's organisation also if there is an error,
-// which is an *oas.Error or a apiserver.MalformedError.
+// which is an *oas.Error or an apiserver.MalformedError.
 func (s *Server) newOAS(caller caller, document json.RawMessage, beside ...jsondoc.Member) (store.API, error) {
 	stored := store.API{OrgID: organisationOf(caller, oasInfo(document, "orgId"))}
 	stored.APIID, stored.ID = s.store.NewAPIIDs("", "")
@@ -84,7 +84,7 @@ func toImportOptions(params dashboard.ImportOASParams) oas.ImportOptions {
 }
 
 // replacedOAS returns the row of an OAS API that a user replaces. What is stored beside the document stays. Its error
-// is errNotOAS, errWrongID, an *oas.Error or a apiserver.MalformedError.
+// is errNotOAS, errWrongID, an *oas.Error or an apiserver.MalformedError.
 func (s *Server) replacedOAS(stored store.API, document json.RawMessage) (store.API, error) {
 	if !isOAS(stored.Document) {
 		return stored, errNotOAS
@@ -96,7 +96,8 @@ func (s *Server) replacedOAS(stored store.API, document json.RawMessage) (store.
 }
 
 // checkedOAS returns the row of an OAS API that a user stores. beside is what is stored beside its document. stored has
-// its IDs and its organisation, which are written into the document. Its error is an *oas.Error or a apiserver.MalformedError.
+// its IDs and its organisation, which are written into the document. Its error is an *oas.Error or an
+// apiserver.MalformedError.
 func (s *Server) checkedOAS(document, beside json.RawMessage, stored store.API) (store.API, error) {
 	identity := oas.Identity{ID: stored.APIID, DBID: stored.ID, OrgID: stored.OrgID}
 	converted, err := oas.Convert(document, identity, oas.Options{AllowUnknown: s.allowUnknownOAS})
@@ -130,7 +131,7 @@ func requireParts(document json.RawMessage) error {
 	return nil
 }
 
-// inDocument returns a apiserver.MalformedError of an API with the places in its document that the client has sent.
+// inDocument returns an apiserver.MalformedError of an API with the places in its document that the client has sent.
 func inDocument(err error) error {
 	malformed, ok := errors.AsType[*apiserver.MalformedError](err)
 	if !ok {

@@ -46,11 +46,12 @@ func toOrganisation(id string, doc json.RawMessage) store.Organisation {
 var organisationIntegers = []string{"developer_quota", "developer_count"}
 
 // organisationRequest returns the organisation in the body of a request under an ID, which is "" for a new one. Its
-// error is a apiserver.MalformedError.
+// error is an apiserver.MalformedError.
 func organisationRequest(r *request, id string) (store.Organisation, error) {
 	if list, _ := jsondoc.Get(r.Body.JSON, "organisations"); bytes.HasPrefix(list, []byte("[")) {
 		// The response of the list of organisations: it would be one organisation without a name.
-		return store.Organisation{}, apiserver.MalformedAt("/organisations", "is a list: send each organisation by itself", nil)
+		return store.Organisation{}, apiserver.MalformedAt(
+			"/organisations", "is a list: send each organisation by itself", nil)
 	}
 	for name, value := range jsondoc.All(r.Body.JSON) {
 		sameName := func(integer string) bool { return strings.EqualFold(integer, name) }

@@ -75,13 +75,17 @@ func TestOutcomesOfTheMiddlewareAreRequired(t *testing.T) {
 	whole, err := LoadContract()
 	require.NoError(t, err)
 	produced := map[contract.Outcome]func(*contract.Operation) bool{
-		apiserver.OutcomeUnauthorised:    func(op *contract.Operation) bool { return op.Scheme != "" },
-		apiserver.OutcomeTooManyAttempts: func(op *contract.Operation) bool { return op.Scheme != "" },
-		outcomeNoKey:                     func(op *contract.Operation) bool { return op.Scheme == accessKeyScheme },
-		apiserver.OutcomeFailed:          func(op *contract.Operation) bool { return op.Scheme == accessKeyScheme },
-		apiserver.OutcomeAccessDenied:    func(op *contract.Operation) bool { return op.Permission != nil },
-		apiserver.OutcomeEmptyBody:       requiresBody, apiserver.OutcomeMalformed: hasBody, apiserver.OutcomeTooLarge: hasBody, apiserver.OutcomeTooSlow: hasBody,
-		apiserver.OutcomeBadParameter: hasOutcome(apiserver.OutcomeBadParameter), apiserver.OutcomeMissingParameter: hasOutcome(apiserver.OutcomeMissingParameter),
+		apiserver.OutcomeUnauthorised:     func(op *contract.Operation) bool { return op.Scheme != "" },
+		apiserver.OutcomeTooManyAttempts:  func(op *contract.Operation) bool { return op.Scheme != "" },
+		outcomeNoKey:                      func(op *contract.Operation) bool { return op.Scheme == accessKeyScheme },
+		apiserver.OutcomeFailed:           func(op *contract.Operation) bool { return op.Scheme == accessKeyScheme },
+		apiserver.OutcomeAccessDenied:     func(op *contract.Operation) bool { return op.Permission != nil },
+		apiserver.OutcomeEmptyBody:        requiresBody,
+		apiserver.OutcomeMalformed:        hasBody,
+		apiserver.OutcomeTooLarge:         hasBody,
+		apiserver.OutcomeTooSlow:          hasBody,
+		apiserver.OutcomeBadParameter:     hasOutcome(apiserver.OutcomeBadParameter),
+		apiserver.OutcomeMissingParameter: hasOutcome(apiserver.OutcomeMissingParameter),
 	}
 	for _, known := range requiredOutcomes() {
 		require.Contains(t, produced, known, "a new outcome of the middleware: say here which operations have it")

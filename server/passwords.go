@@ -9,8 +9,8 @@ import (
 	"gatehouse/internal/authlimit"
 )
 
-// checkPolicy returns a apiserver.MalformedError with all rules of the configured policy that a password, which is at a JSON
-// pointer of the body, does not satisfy.
+// checkPolicy returns an apiserver.MalformedError with all rules of the configured policy that a password, which is at
+// a JSON pointer of the body, does not satisfy.
 func (s *Server) checkPolicy(path, password string) error {
 	policy := s.security.Passwords
 	policy.MinLength = max(policy.MinLength, minPassword)
@@ -35,8 +35,8 @@ func (s *Server) limitHistory(ctx context.Context, caller caller, userID, passwo
 	return s.historyChecks.Do(ctx, caller.user.ID, each, func() error { return s.checkHistory(ctx, userID, password) })
 }
 
-// checkHistory returns a apiserver.MalformedError if a password is one of the user's last ones, of which the configuration says
-// how many count.
+// checkHistory returns an apiserver.MalformedError if a password is one of the user's last ones, of which the
+// configuration says how many count.
 func (s *Server) checkHistory(ctx context.Context, userID, password string) error {
 	hashes, err := s.store.LastPasswords(ctx, userID)
 	if err != nil {

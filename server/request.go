@@ -62,7 +62,7 @@ func (c *requestContext) Value(key any) any {
 // admitted has the connection of an authenticated client kept, and the request wait, where requests wait for one
 // another, in turn with those of other organisations, and use its organisation's part of the connections to the
 // database. Super users, and clients that know a secret, are parties of their own, and have all connections.
-func admitted(r *request, ctx context.Context) context.Context {
+func admitted(ctx context.Context, r *request) context.Context {
 	scheme := r.Operation.Scheme
 	if scheme != "" {
 		connlimit.Keep(ctx)

@@ -18,12 +18,12 @@ func (s *Server) trace(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		method := apiserver.LoggedMethod(r.Method)
-		ctx, span := s.tracer.Start(ctx, method,
+		ctx, span := s.tracer.Start(ctx, method, //nolint:spancheck // endSpan ends it
 			trace.WithSpanKind(trace.SpanKindServer),
 			trace.WithAttributes(semconv.HTTPRequestMethodKey.String(method)))
 		defer endSpan(c, span)
 		c.SetRequest(r.WithContext(ctx))
-		return next(c)
+		return next(c) //nolint:spancheck // endSpan ends it
 	}
 }
 

@@ -61,7 +61,8 @@ func toUserParams(sent admin.UserRequest) store.UserParams {
 }
 
 // userRequest returns what the request states about a user, and the password, which is "" if there is none. It returns
-// errInvalid for a user whose address is not an email address, and a apiserver.MalformedError for too many permissions.
+// errInvalid for a user whose address is not an email address, and an apiserver.MalformedError for too many
+// permissions.
 func userRequest(r *request) (params store.UserParams, newPassword string, err error) {
 	sent, err := apiserver.Decode[admin.UserRequest](r)
 	if err != nil {
@@ -190,8 +191,8 @@ func (s *Server) userUpdate(r *request, userID string) (params store.UserParams,
 	return params, newPassword, err
 }
 
-// checkKeyLength returns a apiserver.MalformedError for an access key that could be guessed, unless the user already has it: a
-// key may be older than this rule, and clients send back what they got.
+// checkKeyLength returns an apiserver.MalformedError for an access key that could be guessed, unless the user already
+// has it: a key may be older than this rule, and clients send back what they got.
 func (s *Server) checkKeyLength(ctx context.Context, userID, key string) error {
 	if key == "" || utf8.RuneCountInString(key) >= minAccessKey {
 		return nil
