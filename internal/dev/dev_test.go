@@ -31,7 +31,8 @@ const repository = "../.."
 
 // copied are the files and folders of the repository that the server is built from.
 var copied = []string{
-	"apiserver", "client", "conformance", "contract", "gen", "generate.go", "go.mod", "go.sum", "httpbody", "internal", "main.go", "migrations", "openapi", "server", "store",
+	"apiserver", "client", "conformance", "contract", "gen", "generate.go", "go.mod", "go.sum", "httpbody", "internal", "main.go", "migrations",
+	"openapi", "pgmigrate", "pgtest", "postgres", "server", "store",
 }
 
 // copyRepository returns a copy of the repository that a test may change.
