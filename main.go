@@ -13,6 +13,9 @@
 //	migrations/   the schema, as numbered SQL files
 //	contract/     compiles the contracts at start: operations, outcomes, validation
 //	conformance/  checks servers against a contract: by scenarios, in a proxy; and mocks it
+//	pgmigrate/    applies numbered SQL files to a database, each once
+//	pgtest/       gives each test a database of its own, in a private Postgres
+//	postgres/     runs and upgrades the private Postgres
 //	internal/     packages that only gatehouse can import:
 //	  apidef        checks what a Tyk Gateway has to decode
 //	  authlimit     limits the wrong credentials that a client may try
@@ -40,7 +43,6 @@
 //	  loglimit      limits the log lines that clients without a valid credential cause
 //	  oas           converts Tyk OAS documents to classic API definitions
 //	  password      hashes passwords
-//	  postgres      runs and upgrades the private Postgres
 //	  postgrespair  a primary of Postgres with a standby, for tests
 //	  remote        reads and writes the state of a server of the Admin API
 //	  remoteaddr    finds the address of a client, behind trusted proxies too
@@ -53,7 +55,7 @@
 //	deploy/       HAProxy, packages, a compose file, a Helm chart, a dashboard for Grafana, alert rules for Prometheus
 //	e2e/          tests of the program and of the commands in README.md
 //	bench/        benchmarks, and the servers that gatehouse is compared with
-//	examples/     a Tyk Gateway on gatehouse; a client in TypeScript
+//	examples/     a Tyk Gateway on gatehouse; a client in TypeScript; an API of its own on the packages of gatehouse
 //	docs/         how the original behaves, how gatehouse is built, how fast it is, what it survives
 //
 // Imports form no cycles: .golangci.yml (depguard) lists those that are allowed, docs/architecture.md draws them.

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"gatehouse/internal/postgres"
+	"gatehouse/postgres"
 )
 
 // bench is a run of the benchmark.

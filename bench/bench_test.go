@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
-	"gatehouse/internal/postgres"
 	"gatehouse/internal/testprogram"
+	"gatehouse/postgres"
 )
 
 // programsDir is the directory of the servers that buildOnce builds.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"gatehouse/internal/postgres"
+	"gatehouse/postgres"
 )
 
 // open creates a temporary directory, builds the servers unless the plan names built ones, and starts a private

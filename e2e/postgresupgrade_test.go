@@ -14,8 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"gatehouse/internal/postgres"
 	"gatehouse/internal/testprogram"
+	"gatehouse/postgres"
 )
 
 // atRest is a data directory with data, whose private Postgres does not run.
@@ -81,7 +81,7 @@ func programsOfNpm(t *testing.T) string {
 		if err := os.Mkdir(draft, 0o700); err != nil || npmPostgres.err != nil {
 			return
 		}
-		install := exec.Command(node, filepath.Join(repository, "internal/postgres/npm/install.mjs"), draft, npmPostgres.dir)
+		install := exec.Command(node, filepath.Join(repository, "postgres/npm/install.mjs"), draft, npmPostgres.dir)
 		if output, err := install.CombinedOutput(); err != nil {
 			npmPostgres.err = fmt.Errorf("%w: %s", err, output)
 		}

@@ -555,11 +555,11 @@ func TestMigrateCommands(t *testing.T) {
 	require.Zero(t, o.stop())
 
 	storetest.Exec(t, conn, `UPDATE gatehouse_schema_version SET version = 9000`)
-	require.Contains(t, o.fails(1, "migrate", "status"), "the database is of a newer version of gatehouse")
-	require.Contains(t, o.fails(1, "migrate", "up"), "the database is of a newer version of gatehouse")
+	require.Contains(t, o.fails(1, "migrate", "status"), "the database is of a newer version of this program")
+	require.Contains(t, o.fails(1, "migrate", "up"), "the database is of a newer version of this program")
 	o.launch()
 	require.Equal(t, 1, o.waitExit())
-	require.Contains(t, o.log.String(), "the database is of a newer version of gatehouse")
+	require.Contains(t, o.log.String(), "the database is of a newer version of this program")
 }
 
 // TestMigratePrivatePostgres runs the commands without a server on the private Postgres.

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/gatewaytest"
-	"gatehouse/internal/postgres"
 	"gatehouse/internal/testport"
+	"gatehouse/postgres"
 	"gatehouse/store/storetest"
 )
 

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"gatehouse/internal/postgres"
 	"gatehouse/internal/testprogram"
+	"gatehouse/postgres"
 	"gatehouse/store"
 )
 
@@ -117,7 +117,7 @@ func TestUpgradeGuide(t *testing.T) {
 	refused.Env = s.command().Env
 	message, err := refused.CombinedOutput()
 	require.Error(t, err)
-	require.Contains(t, string(message), "the database is of a newer version of gatehouse: ")
+	require.Contains(t, string(message), "the database is of a newer version of this program: ")
 	require.Contains(t, string(message), "start a newer version of it")
 
 	g.walk(s, "Go back")

@@ -20,7 +20,7 @@
 set -eu
 
 folder=$(cd "$(dirname "$0")" && pwd)
-oldest_major=14 # as in internal/postgres/binaries.go
+oldest_major=14 # as in postgres/binaries.go
 
 has() {
 	case $1 in
@@ -31,7 +31,7 @@ has() {
 	esac
 }
 
-# has_postgres searches where the server does: see internal/postgres/binaries.go.
+# has_postgres searches where the server does: see postgres/binaries.go.
 has_postgres() {
 	if [ -n "${GATEHOUSE_POSTGRES_BIN:-}" ]; then
 		return 0 # the server checks it, and uses no other

@@ -8,8 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"gatehouse/migrations"
 )
 
 // backupTable is a table of backups. Not in them are nodes, which register again; nonces, which would be valid a second
@@ -111,7 +109,7 @@ func (t backupTable) columnNames() []string {
 }
 
 // SchemaVersion is the version of the schema of this program.
-func SchemaVersion() int { return sequence{migrations.Files, VersionTable}.count() }
+func SchemaVersion() int { return count(expand()) }
 
 // ValueKind is what the text of a value is.
 type ValueKind int

@@ -7,6 +7,8 @@ import (
 	"maps"
 
 	"github.com/jackc/pgx/v5"
+
+	"gatehouse/pgmigrate"
 )
 
 // Ping waits for a connection of the pool, and returns an error if the database does not answer.
@@ -19,7 +21,7 @@ func (s *Store) UserUnbatched(ctx context.Context, id string) (User, error) {
 
 // Migrate applies migrations of files to a database.
 func Migrate(ctx context.Context, conn *pgx.Conn, files fs.FS) error {
-	return sequence{files, VersionTable}.apply(ctx, conn)
+	return applyMigrations(ctx, conn, pgmigrate.Sequence{Files: files, Table: VersionTable})
 }
 
 // WithTracer returns cfg with a tracer of the statements.

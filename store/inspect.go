@@ -274,7 +274,7 @@ func (i *inspector) schema(ctx context.Context) error {
 	}
 	i.found.Schema.Version = version
 	removed, err := i.version(ctx, ContractVersionTable)
-	i.found.Schema.UpgradePending = err == nil && removed < contract().count()
+	i.found.Schema.UpgradePending = err == nil && removed < count(contract())
 	return err
 }
 

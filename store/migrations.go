@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"gatehouse/pgmigrate"
 )
 
 // Migration is a migration of the schema.
@@ -33,16 +35,13 @@ func Migrations(ctx context.Context, cfg Config) (all []Migration, err error) {
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	for _, each := range []sequence{expand(), contract()} {
-		version, names, err := each.applied(ctx, conn)
-		if err == nil && version > len(names) {
-			err = newerDatabase(conn, version, len(names))
-		}
+	for _, each := range []pgmigrate.Sequence{expand(), contract()} {
+		names, applied, err := each.Status(ctx, conn)
 		if err != nil {
 			return nil, err
 		}
 		for i, name := range names {
-			all = append(all, Migration{Name: name, Contract: each.table == ContractVersionTable, Applied: i < version})
+			all = append(all, Migration{Name: name, Contract: each.Table == ContractVersionTable, Applied: i < applied})
 		}
 	}
 	return all, nil

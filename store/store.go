@@ -183,19 +183,19 @@ func (s *Store) migrate(ctx context.Context, apply bool) error {
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if !apply {
-		if err := expand().requireAll(ctx, conn); err != nil {
+		if err := expand().Require(ctx, conn); err != nil {
 			return err
 		}
-		if err := contract().requireAll(ctx, conn); !errors.Is(err, ErrMigrationsDue) {
+		if err := contract().Require(ctx, conn); !errors.Is(err, ErrMigrationsDue) {
 			return err
 		}
 		s.upgradePending = true
 		return nil
 	}
-	if err := expand().apply(ctx, conn, contract()); err != nil {
+	if err := applyMigrations(ctx, conn, expand(), contract()); err != nil {
 		return err
 	}
-	s.upgradePending, err = contract().isMissing(ctx, conn)
+	s.upgradePending, err = contract().IsDue(ctx, conn)
 	return err
 }
 
@@ -214,7 +214,7 @@ func (s *Store) FinishUpgrade(ctx context.Context) (err error) {
 	if _, err := conn.Exec(ctx, `SET lock_timeout = '`+contractLockTimeout+`'`); err != nil {
 		return err
 	}
-	return contract().apply(ctx, conn)
+	return applyMigrations(ctx, conn, contract())
 }
 
 // Close waits for the calls that run, and disconnects. Calls after Close return errors.

@@ -16,7 +16,7 @@ import (
 	"gatehouse/internal/backup"
 	"gatehouse/internal/cli/output"
 	"gatehouse/internal/config"
-	"gatehouse/internal/postgres"
+	"gatehouse/postgres"
 	"gatehouse/store"
 )
 

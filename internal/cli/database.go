@@ -10,7 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"gatehouse/internal/config"
-	"gatehouse/internal/postgres"
+	"gatehouse/postgres"
 	"gatehouse/store"
 )
 

@@ -20,8 +20,8 @@ import (
 	"gatehouse/internal/cli/output"
 	"gatehouse/internal/config"
 	"gatehouse/internal/doctor"
-	"gatehouse/internal/postgres"
 	"gatehouse/internal/tlsfiles"
+	"gatehouse/postgres"
 	"gatehouse/store"
 )
 

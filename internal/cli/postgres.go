@@ -14,7 +14,7 @@ import (
 
 	"gatehouse/internal/cli/output"
 	"gatehouse/internal/config"
-	"gatehouse/internal/postgres"
+	"gatehouse/postgres"
 )
 
 // newPostgres returns the command postgres.

@@ -43,7 +43,7 @@ const (
 const unauthenticatedLines = 120
 
 // Timeouts of a stop. Supervisors such as systemd and Kubernetes kill a program 30 s or more after they asked it to
-// stop. drainTimeout, postgresStopTimeout and the 8 s that internal/postgres allows for an immediate shutdown add up to
+// stop. drainTimeout, postgresStopTimeout and the 8 s that postgres allows for an immediate shutdown add up to
 // 29 s. If the database does not answer, requests will not succeed: the 2 s to find that out, hungDrainTimeout, 3 s to
 // give up the connections, hungStopTimeout and the 8 s add up to 18 s.
 const (

@@ -31,7 +31,8 @@ const repository = "../.."
 
 // copied are the files and folders of the repository that the server is built from.
 var copied = []string{
-	"apiserver", "client", "conformance", "contract", "gen", "generate.go", "go.mod", "go.sum", "httpbody", "internal", "main.go", "migrations", "openapi", "server", "store",
+	"apiserver", "client", "conformance", "contract", "gen", "generate.go", "go.mod", "go.sum", "httpbody", "internal", "main.go", "migrations",
+	"openapi", "pgmigrate", "pgtest", "postgres", "server", "store",
 }
 
 // copyRepository returns a copy of the repository that a test may change.
@@ -378,7 +379,7 @@ func TestWithoutSpectral(t *testing.T) {
 func TestWatch(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, name := range []string{"openapi/lint/functions", "openapi/scenarios", "openapi/templates", "server", "gen", "node_modules"} {
+	for _, name := range []string{"openapi/lint/functions", "openapi/scenarios", "server", "gen", "node_modules"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
 	}
 	watched, err := watch(t.Context(), dir)
@@ -410,7 +411,7 @@ func TestWatch(t *testing.T) {
 
 	write("openapi/lint/functions/tags.js")
 	expect(changes{rules: true})
-	write("openapi/templates/echo.tmpl")
+	write("openapi/bundles.codegen.yaml")
 	expect(changes{contracts: contractNames})
 	write("openapi/scenarios/users.yaml")
 	expect(changes{code: true})

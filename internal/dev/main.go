@@ -23,7 +23,7 @@ import (
 
 	"gatehouse/internal/config"
 	"gatehouse/internal/logging"
-	"gatehouse/internal/postgres"
+	"gatehouse/postgres"
 )
 
 func main() {

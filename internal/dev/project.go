@@ -42,11 +42,11 @@ func (p project) generate(ctx context.Context, todo changes) []string {
 	if len(todo.contracts) == 0 {
 		return nil
 	}
-	faults, err := generate.Run(ctx, p.root)
+	result, err := generate.Run(ctx, filepath.Join(p.root, "openapi"))
 	if err != nil {
 		return []string{err.Error()}
 	}
-	return texts(faults)
+	return texts(result.Faults)
 }
 
 // build builds the server. It returns what is left to do, one line each.

@@ -110,7 +110,7 @@ func kindOf(event fsnotify.Event) changes {
 	}
 	contract := strings.TrimSuffix(name, ".yaml")
 	switch folder := filepath.Base(filepath.Dir(event.Name)); filepath.Ext(name) {
-	case ".yaml", ".tmpl":
+	case ".yaml":
 		switch {
 		case name == lint.RulesFile:
 			return changes{rules: true}
@@ -118,7 +118,7 @@ func kindOf(event fsnotify.Event) changes {
 			return changes{code: true}
 		case slices.Contains(contractNames, contract):
 			return changes{contracts: []string{contract}}
-		default: // it is for all of them, such as a template
+		default: // it is for all of them, such as the settings of the bundles
 			return changes{contracts: contractNames}
 		}
 	case ".mjs", ".js":

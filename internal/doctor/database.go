@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"gatehouse/internal/postgres"
+	"gatehouse/postgres"
 	"gatehouse/store"
 )
 

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"gatehouse/internal/postgres"
+	"gatehouse/postgres"
 )
 
 // Node is one Postgres of a Pair. Its methods may be called concurrently.

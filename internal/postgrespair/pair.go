@@ -17,8 +17,8 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/internal/postgres"
 	"gatehouse/internal/testport"
+	"gatehouse/postgres"
 )
 
 const (

@@ -1,28 +1,30 @@
-// Package generate checks the contracts and generates the code that follows from them.
+// Package generate checks the contracts in a folder, and generates the code that follows from them.
+//
+// A contract is a file NAME.yaml, an OpenAPI 3.0 document, with a file NAME.codegen.yaml beside it, which says what is
+// generated from it and where it goes:
+//
+//	package: api
+//	output: api/api.gen.go # relative to the root of the module, where go.mod is
+//
+// The settings are those of oapi-codegen. What a file does not set is as a server of package apiserver needs it: a type
+// for each schema, an interface with a handler for each operation, the replies of each operation by outcome, the
+// routes, and the embedded contract. openapi/README.md explains each setting, and those of bundles and clients.
 package generate
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v4"
-	"golang.org/x/sync/errgroup"
 
 	"gatehouse/openapi/lint"
 )
-
-// contracts are the names of the contracts in openapi/: of a file NAME.yaml, and of NAME.codegen.yaml, which says how
-// code is generated from it.
-var contracts = []string{"admin", "dashboard", "node"}
-
-// client is the name of the settings of the client, which is generated from the first of the bundles.
-const client = "client"
 
 // The modes of what is generated, as in a checkout.
 const (
@@ -30,173 +32,170 @@ const (
 	fileMode   = 0o644
 )
 
-// Run checks the contracts of the repository at root and, if they have no fault, generates code from them. It replaces
-// generated files when all of them are there: after a fault or an error, they are as they were.
-func Run(ctx context.Context, root string) (faults []lint.Problem, err error) {
-	return generator{root: root, contracts: filepath.Join(root, "openapi"), target: root}.run(ctx)
+const (
+	settingsSuffix = ".codegen.yaml"
+	contractSuffix = ".yaml"
+	// bundlesFile has the bundles that are made of the contracts, if there are any.
+	bundlesFile = "bundles" + settingsSuffix
+)
+
+// Result is what Run has done.
+type Result struct {
+	// Faults are those of the contracts. If there is one, nothing is generated.
+	Faults []lint.Problem
+	// Written are the paths of the files that have changed, relative to the root of the module.
+	Written []string
+}
+
+// Run checks the contracts in a folder and, if they have no fault, generates code from them. It replaces generated
+// files when all of them are made: after a fault or an error, they are as they were.
+func Run(ctx context.Context, folder string) (Result, error) {
+	root, err := moduleRoot(folder)
+	if err != nil {
+		return Result{}, err
+	}
+	return generator{contracts: folder, root: root, target: root}.run(ctx)
+}
+
+// moduleRoot returns the root of the module that a folder is in.
+func moduleRoot(folder string) (string, error) {
+	start, err := filepath.Abs(folder)
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(start); err != nil {
+		return "", err
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("neither %s nor a folder above it has a go.mod: run go mod init first", folder)
+		}
+	}
 }
 
 // generator generates code from the contracts in one folder.
 type generator struct {
-	// root is the root of the repository, where oapi-codegen runs.
-	root string
 	// contracts is the folder with the contracts.
 	contracts string
-	// target is the folder that the outputs in *.codegen.yaml are relative to.
+	// root is the root of the module, which paths of templates are relative to.
+	root string
+	// target is the folder that outputs are relative to.
 	target string
 }
 
-func (g generator) run(ctx context.Context) (faults []lint.Problem, err error) {
-	var program string
-	var group errgroup.Group
-	group.Go(func() (err error) { faults, err = g.check(); return err })
-	group.Go(func() (err error) { program, err = g.program(ctx); return err })
-	if err := group.Wait(); err != nil || len(faults) > 0 {
-		return faults, err
+// outputs are the contents of generated files by their paths.
+type outputs map[string][]byte
+
+func (g generator) run(ctx context.Context) (result Result, err error) {
+	all, err := g.settings()
+	if err != nil {
+		return result, err
 	}
-	if err := g.generateAll(ctx, program); err != nil {
-		return nil, fmt.Errorf("%w\nAll generated files are as they were", err)
+	if result.Faults, err = lint.Check(g.specifications(all)...); err != nil || len(result.Faults) > 0 {
+		return result, err
 	}
-	return nil, nil
+	if result.Written, err = g.generateAll(ctx, all); err != nil {
+		return result, fmt.Errorf("%w\nAll generated files are as they were", err)
+	}
+	return result, nil
 }
 
-// generateAll generates all files in a folder of their own, and then replaces those that differ.
-func (g generator) generateAll(ctx context.Context, program string) error {
-	stage, err := os.MkdirTemp("", "gatehouse-generate-")
+// settings returns the settings of all contracts, in the order of their names, those of clients last.
+func (g generator) settings() ([]settings, error) {
+	paths, err := filepath.Glob(filepath.Join(g.contracts, "*"+settingsSuffix))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer os.RemoveAll(stage)
-	group, ctx := errgroup.WithContext(ctx)
-	for _, name := range contracts {
-		run := codegen{program: program, config: g.config(name), specification: g.specification(name), stage: stage}
-		group.Go(func() error {
-			if err := g.generate(ctx, run); err != nil {
-				return fmt.Errorf("%s: %w", run.specification, err)
-			}
-			return nil
-		})
+	isBundles := func(path string) bool { return filepath.Base(path) == bundlesFile }
+	if paths = slices.DeleteFunc(paths, isBundles); len(paths) == 0 {
+		return nil, fmt.Errorf("%s has no contract: a file NAME.yaml with a file NAME%s beside it", g.contracts,
+			settingsSuffix)
 	}
-	group.Go(func() error {
-		bundled, err := g.bundle(stage)
+	var all []settings
+	for _, path := range paths {
+		s, err := g.readSettings(path)
 		if err != nil {
-			return fmt.Errorf("bundle the contracts: %w", err)
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		specification := filepath.Join(stage, bundled[0])
-		run := codegen{program: program, config: g.config(client), specification: specification, stage: stage}
-		if err := g.generate(ctx, run); err != nil {
-			return fmt.Errorf("%s: %w", bundled[0], err)
+		all = append(all, s)
+	}
+	slices.SortStableFunc(all, func(a, b settings) int { return len(a.Specification) - len(b.Specification) })
+	return all, nil
+}
+
+// specifications returns the paths of the contracts, without the bundles that code is generated from.
+func (g generator) specifications(all []settings) (paths []string) {
+	for _, s := range all {
+		if s.Specification == "" {
+			paths = append(paths, s.contract)
 		}
-		return nil
-	})
-	if err := group.Wait(); err != nil {
-		return err
 	}
-	return g.replaceFiles(stage)
+	return paths
 }
 
-func (g generator) specification(name string) string { return filepath.Join(g.contracts, name+".yaml") }
-
-func (g generator) config(name string) string {
-	return filepath.Join(g.contracts, name+".codegen.yaml")
-}
-
-// check returns the faults of the contracts.
-func (g generator) check() ([]lint.Problem, error) {
-	var paths []string
-	for _, name := range contracts {
-		paths = append(paths, g.specification(name))
+// generateAll generates all files, and then replaces those that differ.
+func (g generator) generateAll(ctx context.Context, all []settings) ([]string, error) {
+	made := outputs{}
+	if err := g.bundle(made); err != nil {
+		return nil, fmt.Errorf("bundle the contracts: %w", err)
 	}
-	return lint.Check(paths...)
-}
-
-// program returns the path of oapi-codegen, which Go builds first if necessary: `go tool oapi-codegen` would search it
-// again for each contract, which takes as long as the contract.
-func (g generator) program(ctx context.Context) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "tool", "-n", "oapi-codegen")
-	cmd.Dir = g.root
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // then go removes its temporary directory
-	var diagnostics bytes.Buffer
-	cmd.Stderr = &diagnostics
-	path, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("go tool -n oapi-codegen: %w\n%s", err, strings.TrimSpace(diagnostics.String()))
-	}
-	return strings.TrimSpace(string(path)), nil
-}
-
-// codegen is a run of oapi-codegen.
-type codegen struct{ program, config, specification, stage string }
-
-// generate runs oapi-codegen for a specification. The output that the configuration names is written below the stage.
-func (g generator) generate(ctx context.Context, run codegen) error {
-	text, err := os.ReadFile(run.config)
-	if err != nil {
-		return err
-	}
-	var settings map[string]any
-	if err := yaml.Unmarshal(text, &settings); err != nil {
-		return fmt.Errorf("%s: %w", run.config, err)
-	}
-	output, ok := settings["output"].(string)
-	if !ok || !filepath.IsLocal(output) {
-		return fmt.Errorf("%s: output has to be a path below the root of the repository", run.config)
-	}
-	settings["output"] = filepath.Join(run.stage, output)
-	staged, err := os.CreateTemp("", "gatehouse-codegen-*.yaml")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(staged.Name())
-	defer staged.Close()
-	if text, err = yaml.Marshal(settings); err != nil {
-		return err
-	}
-	if _, err := staged.Write(text); err != nil {
-		return err
-	}
-	specification, err := filepath.Abs(run.specification)
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, run.program, "-config", staged.Name(), specification)
-	cmd.Dir = g.root
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("oapi-codegen: %w\n%s", err, strings.TrimSpace(string(text)))
-	}
-	return nil
-}
-
-// replaceFiles replaces the files in target by those in stage.
-func (g generator) replaceFiles(stage string) error {
-	return filepath.WalkDir(stage, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
+	for _, s := range all {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-		name, err := filepath.Rel(stage, path)
+		code, err := g.generate(s, made)
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("%s: %w", s.source(), err)
 		}
-		return replace(filepath.Join(g.target, name), path)
-	})
+		if made[s.Output] != nil {
+			return nil, fmt.Errorf("%s: %s is the output of another contract, too", s.source(), s.Output)
+		}
+		made[s.Output] = code
+	}
+	return g.replaceFiles(made)
 }
 
-// replace gives a file the content of another. It is never there in part. A file that has this content already is left
-// alone, so that no program that watches it notices a change.
-func replace(path, content string) error {
-	text, err := os.ReadFile(content)
-	if err != nil {
-		return err
+// replaceFiles replaces the files in target that differ from what was made, and returns their paths.
+func (g generator) replaceFiles(made outputs) (written []string, err error) {
+	for _, name := range slices.Sorted(maps.Keys(made)) {
+		changed, err := replace(filepath.Join(g.target, name), made[name])
+		if err != nil {
+			return written, err
+		}
+		if changed {
+			written = append(written, name)
+		}
 	}
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
-		return nil
+	return written, nil
+}
+
+// replace gives a file a content, and reports whether it had another. The file is never there in part. One that has
+// this content already is left alone, so that no program that watches it notices a change.
+func replace(path string, content []byte) (changed bool, err error) {
+	old, err := os.ReadFile(path)
+	if err == nil && bytes.Equal(old, content) {
+		return false, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), folderMode); err != nil {
-		return err
+		return false, err
 	}
 	draft := path + ".new"
-	if err := os.WriteFile(draft, text, fileMode); err != nil { //nolint:gosec // the path is from the configuration
-		return err
+	if err := os.WriteFile(draft, content, fileMode); err != nil {
+		return false, err
 	}
-	return os.Rename(draft, path)
+	return true, os.Rename(draft, path)
+}
+
+// checkOutput returns an error unless a path is one below the root of the module.
+func checkOutput(path string) error {
+	if path == "" || !filepath.IsLocal(path) || strings.HasSuffix(path, "/") {
+		return errors.New("output has to be the path of a file below the root of the module, such as api/api.gen.go")
+	}
+	return nil
 }

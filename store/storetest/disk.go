@@ -11,8 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"gatehouse/internal/postgres"
 	"gatehouse/internal/testprogram"
+	"gatehouse/pgtest"
+	"gatehouse/postgres"
 )
 
 // Disk is a file system that has nothing but the tables of a database. The write-ahead log is elsewhere: Postgres
@@ -37,7 +38,7 @@ func DatabaseOnADisk(t testing.TB) (string, *Disk) {
 	}
 	t.Cleanup(func() { require.NoError(t, exec.Command("umount", d.dir).Run()) })
 	tables := filepath.Join(d.dir, "tables")
-	programs, err := postgres.FindPrograms(t.Context(), shared.binDir)
+	programs, err := postgres.FindPrograms(t.Context(), pgtest.BinDir())
 	require.NoError(t, err)
 	require.NoError(t, programs.Mkdir(tables))
 
@@ -75,13 +76,13 @@ func (d *Disk) Free() {
 func Isolate(t testing.TB, connString, except string) (readmit func()) {
 	t.Helper()
 	name := pgx.Identifier{Value[string](t, connString, `SELECT current_database()`)}.Sanitize()
-	Exec(t, shared.postgres, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`)
+	Exec(t, pgtest.Server(), `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`)
 	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, shared.postgres)
+	conn, err := pgx.Connect(ctx, pgtest.Server())
 	require.NoError(t, err)
 	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE quote_ident(datname) = quote_ident(trim('"' FROM $1)) AND strpos(query, $2) = 0`, name, except)
 	require.NoError(t, err)
-	return func() { Exec(t, shared.postgres, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`) }
+	return func() { Exec(t, pgtest.Server(), `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`) }
 }

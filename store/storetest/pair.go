@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/internal/postgrespair"
 	"gatehouse/internal/testprogram"
+	"gatehouse/pgtest"
 )
 
 // NewPair returns a primary of Postgres with a synchronous standby, which are not started. They end with the test.
@@ -18,7 +19,7 @@ func NewPair(t testing.TB) *postgrespair.Pair {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o711))
-	pair, err := postgrespair.New(t.Context(), postgrespair.Config{Dir: dir, BinDir: shared.binDir})
+	pair, err := postgrespair.New(t.Context(), postgrespair.Config{Dir: dir, BinDir: pgtest.BinDir()})
 	if errors.Is(err, postgrespair.ErrMissing) {
 		testprogram.Missing(t, err.Error())
 	}

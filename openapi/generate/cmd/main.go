@@ -1,7 +1,7 @@
-// Command cmd checks the contracts and generates the code that follows from them. It works in the root of the
-// repository, and prints a line for each fault of a contract:
+// Command cmd checks the contracts in a folder and generates the code that follows from them, as gatehouse contract
+// generate does, which needs that code itself. It prints a line for each fault of a contract:
 //
-//	go run ./openapi/generate/cmd
+//	go run ./openapi/generate/cmd openapi
 package main
 
 import (
@@ -14,16 +14,20 @@ import (
 )
 
 func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "expected a folder")
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	faults, err := generate.Run(ctx, ".")
+	result, err := generate.Run(ctx, os.Args[1])
 	stop()
-	for _, fault := range faults {
+	for _, fault := range result.Faults {
 		fmt.Fprintln(os.Stderr, fault)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
-	if err != nil || len(faults) > 0 {
+	if err != nil || len(result.Faults) > 0 {
 		os.Exit(1)
 	}
 }

@@ -1,4 +1,4 @@
-package storetest
+package pgtest
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/stretchr/testify/require"
 )
 
 // connections holds a connection of each database from its first use until the database is dropped: a new connection
@@ -69,9 +68,9 @@ func (c *connections) with(t testing.TB, connString string, use func(context.Con
 func connect(t testing.TB, connString string) *pgx.Conn {
 	t.Helper()
 	config, err := pgx.ParseConfig(connString)
-	require.NoError(t, err)
+	requireNoError(t, err)
 	config.DefaultQueryExecMode = pgx.QueryExecModeDescribeExec
 	conn, err := pgx.ConnectConfig(context.Background(), config)
-	require.NoError(t, err)
+	requireNoError(t, err)
 	return conn
 }

@@ -134,7 +134,7 @@ func TestCache(t *testing.T) {
 // functionBody returns the body of a function of internal/install.sh.
 func functionBody(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile("../install.sh")
+	text, err := os.ReadFile("../internal/install.sh")
 	require.NoError(t, err)
 	_, after, found := strings.Cut(string(text), "\n"+name+"() {")
 	require.True(t, found)

@@ -22,8 +22,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"gatehouse/internal/postgres"
 	"gatehouse/internal/testprogram"
+	"gatehouse/postgres"
 )
 
 const (
