@@ -82,7 +82,11 @@ func (m *Mock) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, chosen)
 	} else {
 		report.Outcome = chosen.answer.outcome
-		chosen.write(w)
+		if err := chosen.write(w); err != nil {
+			chosen.status, chosen.reason = http.StatusInternalServerError, "the contract's response cannot be sent: "+err.Error()
+			report.Status, report.Reason = chosen.status, chosen.reason
+			writeProblem(w, chosen)
+		}
 	}
 	if m.cfg.Answered != nil {
 		m.cfg.Answered(report)
@@ -204,7 +208,15 @@ const (
 	headerPreferenceApplied = "Preference-Applied" // RFC 7240
 )
 
-func (c choice) write(w http.ResponseWriter) {
+// write sends the response. After an error, nothing is sent.
+func (c choice) write(w http.ResponseWriter) error {
+	body := []byte{}
+	if c.answer.body != nil {
+		var err error
+		if body, err = c.answer.body(); err != nil {
+			return err
+		}
+	}
 	for name, value := range c.answer.header {
 		w.Header().Set(name, value)
 	}
@@ -218,7 +230,8 @@ func (c choice) write(w http.ResponseWriter) {
 		w.Header().Set(headerPreferenceApplied, c.preferred)
 	}
 	w.WriteHeader(c.status)
-	_, _ = w.Write(c.answer.body) // a client that has left needs no answer
+	_, _ = w.Write(body) // a client that has left needs no answer
+	return nil
 }
 
 // problemDetails is the response to a request for which the contract has none.
@@ -310,6 +323,12 @@ func (p preference) String() string {
 	return strings.Join(parts, ", ")
 }
 
+// isFinal reports whether a response may have this status, and ends with it.
+func isFinal(status int) bool {
+	const highest = 599
+	return status >= http.StatusOK && status <= highest
+}
+
 // choose returns the answer that is preferred.
 func (p preference) choose(answers []*answer, r *http.Request) choice {
 	for _, each := range answers {
@@ -317,7 +336,7 @@ func (p preference) choose(answers []*answer, r *http.Request) choice {
 			return choice{answer: negotiate(answers, each, r), status: each.status, preferred: p.String()}
 		}
 	}
-	if found := withStatus(answers, p.code); p.example == "" && found != nil {
+	if found := withStatus(answers, p.code); p.example == "" && found != nil && isFinal(p.code) {
 		return choice{answer: negotiate(answers, found, r), status: p.code, preferred: p.String()}
 	}
 	var known []string

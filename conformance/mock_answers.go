@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -24,14 +25,15 @@ type answer struct {
 	header  map[string]string
 	// mediaType is "" for a response without content.
 	mediaType string
-	body      []byte
+	// body returns the body, which is made when it is needed. nil is no body.
+	body func() ([]byte, error)
 }
 
 // answersOf returns the documented responses of an operation: the lowest status first, and "ok" before other names.
 func answersOf(op *Operation) ([]*answer, error) {
 	var all []*answer
 	for code, response := range op.declared.Responses.Map() {
-		base := answer{code: code, status: statusOf(code), header: headersOf(response.Value)}
+		base := answer{code: code, status: statusOf(op, code), header: headersOf(response.Value)}
 		if len(response.Value.Content) == 0 {
 			base.outcome, _ = response.Value.Extensions[outcomeKey].(string)
 			all = append(all, &base)
@@ -53,25 +55,80 @@ func answersOf(op *Operation) ([]*answer, error) {
 	return all, nil
 }
 
-// statusOf returns the status that stands for the key of a response.
-func statusOf(code string) int {
-	if status, err := strconv.Atoi(strings.NewReplacer("X", "0", "x", "0").Replace(code)); err == nil {
+// statusOf returns the status that stands for the key of a response: the lowest of a range. The default response is
+// that of a fault, unless the operation declares no other one of success.
+func statusOf(op *Operation, code string) int {
+	if status, ok := declaredStatus(code); ok {
 		return status
 	}
-	return http.StatusInternalServerError
+	for other := range op.declared.Responses.Map() {
+		if status, ok := declaredStatus(other); ok && status < http.StatusBadRequest {
+			return http.StatusInternalServerError
+		}
+	}
+	return http.StatusOK
 }
+
+// declaredStatus returns the status of a key, or the lowest of a range. ok is false for the default response.
+func declaredStatus(code string) (status int, ok bool) {
+	status, err := strconv.Atoi(strings.NewReplacer("X", "0", "x", "0").Replace(code))
+	return status, err == nil
+}
+
+// framing are the headers that the server itself sends, or that say how a body is encoded: the mock's body is not that
+// of the example.
+var framing = []string{"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Date", "Transfer-Encoding"}
 
 func headersOf(response *openapi3.Response) map[string]string {
 	header := map[string]string{}
 	for name, declared := range response.Headers {
-		switch value := declared.Value; {
-		case value.Example != nil:
-			header[name] = fmt.Sprint(value.Example)
-		case value.Schema != nil:
-			header[name] = fmt.Sprint(sampleOf(value.Schema.Value))
+		if !slices.Contains(framing, http.CanonicalHeaderKey(name)) {
+			header[name] = headerText(headerSample(declared.Value))
 		}
 	}
 	return header
+}
+
+// headerSample returns the example of a header, or a value of its schema.
+func headerSample(declared *openapi3.Header) any {
+	if declared.Example != nil {
+		return declared.Example
+	}
+	for _, name := range slices.Sorted(maps.Keys(declared.Examples)) {
+		if example := declared.Examples[name].Value; example != nil && example.Value != nil {
+			return example.Value
+		}
+	}
+	if declared.Schema != nil {
+		return sampleOf(declared.Schema.Value)
+	}
+	for _, content := range declared.Content {
+		if content.Schema != nil {
+			return sampleOf(content.Schema.Value)
+		}
+	}
+	return "string"
+}
+
+// headerText writes a value as OpenAPI's style "simple": lists with commas, and numbers without an exponent.
+func headerText(value any) string {
+	switch value := value.(type) {
+	case float64:
+		return strconv.FormatFloat(value, 'f', -1, 64)
+	case []any:
+		var texts []string
+		for _, each := range value {
+			texts = append(texts, headerText(each))
+		}
+		return strings.Join(texts, ",")
+	case map[string]any:
+		var texts []string
+		for _, name := range slices.Sorted(maps.Keys(value)) {
+			texts = append(texts, name, headerText(value[name]))
+		}
+		return strings.Join(texts, ",")
+	}
+	return fmt.Sprint(value)
 }
 
 // examplesOf returns an answer for each example of a content. Without one, a value is made of the schema.
@@ -88,27 +145,35 @@ func examplesOf(base answer, content *openapi3.MediaType) ([]*answer, error) {
 	}
 	if len(examples) == 0 {
 		examples[""] = content.Example
-		if content.Example == nil {
-			examples[""] = sampleOf(schema)
-		}
 	}
 	var all []*answer
 	for name, value := range examples {
 		one := base
 		one.outcome = name
-		var err error
-		if text, isText := value.(string); isText && !isJSON(base.mediaType) {
-			one.body = []byte(text)
-		} else if one.body, err = encode(schema, value); err != nil {
-			return nil, fmt.Errorf("example %s: %w", name, err)
+		if value == nil && name == "" {
+			one.body = sync.OnceValues(func() ([]byte, error) { return bodyOf(base.mediaType, schema, sampleOf(schema)) })
+		} else {
+			body, err := bodyOf(base.mediaType, schema, value)
+			if err != nil {
+				return nil, fmt.Errorf("example %s: %w", name, err)
+			}
+			one.body = func() ([]byte, error) { return body, nil }
 		}
 		all = append(all, &one)
 	}
 	return all, nil
 }
 
+// bodyOf returns a value as a body: as JSON, unless it is a text of another media type.
+func bodyOf(mediaType string, schema *openapi3.Schema, value any) ([]byte, error) {
+	if text, isText := value.(string); isText && !isJSON(mediaType) {
+		return []byte(text), nil
+	}
+	return encode(schema, value)
+}
+
 func (a *answer) succeeds() bool {
-	return a.status < http.StatusBadRequest || a.code == "default"
+	return a.status >= http.StatusOK && a.status < http.StatusBadRequest
 }
 
 // withStatus returns the first answer for a status: one with this status, or else for its range, or the default.

@@ -1,88 +1,194 @@
 package conformance
 
 import (
+	"cmp"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"gatehouse/contract"
 )
 
-// maxSampleDepth is how deep a sample is nested before optional properties are left out, as schemas may refer to
-// themselves.
-const maxSampleDepth = 6
+const (
+	// maxSampleDepth is how deep a sample is nested before optional properties are left out, as schemas may refer to
+	// themselves.
+	maxSampleDepth = 6
+	// maxSampleValues is the number of values from which on optional properties are left out: some schemas branch so much
+	// that a sample with all of them would have millions of values.
+	maxSampleValues = 2000
+)
 
 // sampleOf returns a value that a schema describes, for a response without an example: its example or default, or else
-// one made of its type.
-func sampleOf(schema *openapi3.Schema) any { return sampleAt(schema, 0) }
+// one made of its type. It is nil for a schema that allows anything, and may be nil for one that nothing matches.
+func sampleOf(schema *openapi3.Schema) any {
+	value, _ := new(sampler).sample(schema, 0)
+	return value
+}
 
-func sampleAt(schema *openapi3.Schema, depth int) any {
+// sampler makes one sample.
+type sampler struct{ values int }
+
+// maxAlternatives is how many alternatives of a schema are tried.
+const maxAlternatives = 8
+
+// sample returns a value that a schema describes. ok is false if there is none that is small enough.
+func (s *sampler) sample(schema *openapi3.Schema, depth int) (value any, ok bool) {
+	s.values++
+	if schema == nil {
+		return nil, true
+	}
+	for _, stated := range []any{schema.Example, schema.Default} {
+		if stated != nil && contract.CheckValue(schema, stated) == nil {
+			return stated, true
+		}
+	}
 	switch {
-	case schema == nil || depth > 2*maxSampleDepth:
-		return nil
-	case schema.Example != nil:
-		return schema.Example
-	case schema.Default != nil:
-		return schema.Default
+	case depth > 2*maxSampleDepth:
+		return nil, schema.Nullable
 	case len(schema.Enum) > 0:
-		return schema.Enum[0]
-	case len(schema.OneOf) > 0:
-		return sampleAt(schema.OneOf[0].Value, depth+1)
-	case len(schema.AnyOf) > 0:
-		return sampleAt(schema.AnyOf[0].Value, depth+1)
+		return schema.Enum[0], true
 	}
-	return sampleOfType(schema, depth)
+	alternatives := max(1, len(schema.OneOf), len(schema.AnyOf))
+	for i := range min(alternatives, maxAlternatives) {
+		tried, made := s.sampleOfType(flatten(schema, i), depth)
+		if made && (alternatives == 1 || contract.CheckValue(schema, tried) == nil) {
+			return tried, true
+		}
+		if made && !ok { // better than nothing
+			value, ok = tried, true
+		}
+	}
+	return value, ok || schema.Nullable
 }
 
-func sampleOfType(schema *openapi3.Schema, depth int) any {
+func (s *sampler) sampleOfType(schema *openapi3.Schema, depth int) (value any, ok bool) {
 	switch {
+	case len(schema.Enum) > 0: // of a part of the schema
+		return schema.Enum[0], true
 	case schema.Type.Is(openapi3.TypeArray):
-		return sampleArray(schema, depth)
-	case schema.Type.Is(openapi3.TypeObject) || len(propertiesOf(schema)) > 0:
-		return sampleObject(schema, depth)
-	case len(schema.AllOf) > 0:
-		return sampleAt(schema.AllOf[0].Value, depth+1)
+		return s.sampleArray(schema, depth)
+	case schema.Type.Is(openapi3.TypeObject) || len(schema.Properties) > 0:
+		return s.sampleObject(schema, depth)
 	case schema.Type.Is(openapi3.TypeString):
-		return sampleString(schema)
+		return sampleString(schema), true
 	case schema.Type.Is(openapi3.TypeBoolean):
-		return true
+		return true, true
 	case schema.Type.Is(openapi3.TypeInteger) || schema.Type.Is(openapi3.TypeNumber):
-		return sampleNumber(schema)
+		return sampleNumber(schema), true
 	}
-	return nil
+	return map[string]any{}, true // null needs a type that allows it
 }
 
-func sampleArray(schema *openapi3.Schema, depth int) any {
+// flatten returns a schema with what it is composed of in one: all of allOf, and an alternative of oneOf and anyOf.
+func flatten(schema *openapi3.Schema, alternative int) *openapi3.Schema {
+	parts := slices.Clone(schema.AllOf)
+	for _, alternatives := range []openapi3.SchemaRefs{schema.OneOf, schema.AnyOf} {
+		if len(alternatives) > 0 {
+			parts = append(parts, alternatives[min(alternative, len(alternatives)-1)])
+		}
+	}
+	if len(parts) == 0 {
+		return schema
+	}
+	flat := *schema
+	flat.Properties, flat.Required = maps.Clone(schema.Properties), slices.Clone(schema.Required)
+	if flat.Properties == nil {
+		flat.Properties = openapi3.Schemas{}
+	}
+	for _, ref := range parts {
+		part := flatten(ref.Value, 0)
+		if flat.Type == nil {
+			bounds := *part
+			bounds.Properties, bounds.Required = flat.Properties, flat.Required
+			flat = bounds
+		}
+		for name, property := range part.Properties {
+			if flat.Properties[name] == nil {
+				flat.Properties[name] = property
+			}
+		}
+		flat.Required = append(flat.Required, part.Required...)
+		if flat.Items == nil {
+			flat.Items = part.Items
+		}
+		if len(flat.Enum) == 0 {
+			flat.Enum = part.Enum
+		}
+		discriminate(&flat, schema.Discriminator, ref.Ref)
+	}
+	return &flat
+}
+
+// discriminate gives the property that tells alternatives apart the value that stands for one of them.
+func discriminate(flat *openapi3.Schema, by *openapi3.Discriminator, chosen string) {
+	if by == nil || chosen == "" {
+		return
+	}
+	value := chosen[strings.LastIndexByte(chosen, '/')+1:]
+	for _, name := range slices.Sorted(maps.Keys(by.Mapping)) {
+		if ref := by.Mapping[name].Ref; ref == chosen || ref == value {
+			value = name
+			break
+		}
+	}
+	flat.Properties[by.PropertyName] = openapi3.NewSchemaRef("", openapi3.NewStringSchema().WithEnum(value))
+	flat.Required = append(flat.Required, by.PropertyName)
+}
+
+func (s *sampler) sampleArray(schema *openapi3.Schema, depth int) (value any, ok bool) {
 	count := max(1, schema.MinItems)
-	if depth > maxSampleDepth || schema.Items == nil {
+	if schema.Items == nil || schema.MinItems == 0 && s.isLarge(depth) {
 		count = schema.MinItems
 	}
-	items := make([]any, 0, count)
-	for range count {
-		items = append(items, sampleAt(schema.Items.Value, depth+1))
+	items := []any{}
+	for range min(count, maxSampleValues) {
+		var item any = map[string]any{}
+		if schema.Items != nil {
+			if item, ok = s.sample(schema.Items.Value, depth+1); !ok {
+				break
+			}
+		}
+		items = append(items, item)
 	}
-	return items
+	return items, uint64(len(items)) >= schema.MinItems
 }
 
-func sampleObject(schema *openapi3.Schema, depth int) any {
+// isLarge reports whether what a schema does not require is left out.
+func (s *sampler) isLarge(depth int) bool {
+	return depth > maxSampleDepth || s.values > maxSampleValues
+}
+
+func (s *sampler) sampleObject(schema *openapi3.Schema, depth int) (value any, ok bool) {
 	object := map[string]any{}
-	properties, required := propertiesOf(schema), requiredOf(schema)
-	for _, name := range slices.Sorted(maps.Keys(properties)) {
-		property := properties[name].Value
-		if property.WriteOnly || depth > maxSampleDepth && !slices.Contains(required, name) {
+	for _, name := range slices.Sorted(maps.Keys(schema.Properties)) {
+		property, required := schema.Properties[name].Value, slices.Contains(schema.Required, name)
+		if property.WriteOnly || !required && s.isLarge(depth) {
 			continue
 		}
-		object[name] = sampleAt(property, depth+1)
+		switch sampled, ok := s.sample(property, depth+1); {
+		case ok:
+			object[name] = sampled
+		case required:
+			return nil, false
+		}
 	}
-	return object
-}
-
-func requiredOf(schema *openapi3.Schema) []string {
-	all := slices.Clone(schema.Required)
-	for _, part := range schema.AllOf {
-		all = append(all, requiredOf(part.Value)...)
+	var more *openapi3.Schema
+	if schema.AdditionalProperties.Schema != nil {
+		more = schema.AdditionalProperties.Schema.Value
 	}
-	return all
+	for _, name := range schema.Required {
+		if schema.Properties[name] == nil { // it is one of the additional properties
+			object[name], _ = s.sample(cmp.Or(more, openapi3.NewStringSchema()), depth+1)
+		}
+	}
+	for i := uint64(len(object)); i < min(schema.MinProps, maxSampleValues); i++ {
+		object["property"+strconv.FormatUint(i+1, 10)], _ = s.sample(cmp.Or(more, openapi3.NewStringSchema()), depth+1)
+	}
+	return object, true
 }
 
 // sampleFormats are strings of the formats that OpenAPI and JSON Schema know.
@@ -94,11 +200,17 @@ var sampleFormats = map[string]string{
 }
 
 func sampleString(schema *openapi3.Schema) string {
+	shortest := int(min(schema.MinLength, maxSampleLength))
 	sample := sampleFormats[schema.Format]
+	if schema.Pattern != "" && (sample == "" || contract.CheckValue(schema, sample) != nil) {
+		if matching, ok := sampleOfPattern(schema.Pattern, shortest); ok {
+			return matching
+		}
+	}
 	if sample == "" {
 		sample = "string"
 	}
-	if missing := int(schema.MinLength) - len(sample); missing > 0 {
+	if missing := shortest - len(sample); missing > 0 {
 		sample += strings.Repeat("x", missing)
 	}
 	if schema.MaxLength != nil && uint64(len(sample)) > *schema.MaxLength {
@@ -107,13 +219,32 @@ func sampleString(schema *openapi3.Schema) string {
 	return sample
 }
 
+// maxSampleLength bounds the texts of samples.
+const maxSampleLength = 1 << 16
+
 func sampleNumber(schema *openapi3.Schema) any {
-	number := 1.0
-	if schema.Min != nil && number < *schema.Min {
-		number = *schema.Min + 1
+	step := 1.0
+	if schema.MultipleOf != nil && *schema.MultipleOf > 0 {
+		step = *schema.MultipleOf
 	}
-	if schema.Max != nil && number > *schema.Max {
-		number = *schema.Max
+	number := step
+	if schema.Min != nil {
+		number = max(number, multipleBeyond(*schema.Min, step, schema.ExclusiveMin))
+	}
+	if schema.Max != nil {
+		number = min(number, -multipleBeyond(-*schema.Max, step, schema.ExclusiveMax))
+	}
+	if schema.Min != nil && schema.Max != nil && number < *schema.Min { // no multiple is between them
+		number = (*schema.Min + *schema.Max) / 2
+	}
+	return number
+}
+
+// multipleBeyond returns the least multiple of step that is not less than a bound, or greater if that is exclusive.
+func multipleBeyond(bound, step float64, exclusive openapi3.ExclusiveBound) float64 {
+	number := math.Ceil(bound/step) * step
+	if number == bound && exclusive.Bool != nil && *exclusive.Bool {
+		number += step
 	}
 	return number
 }

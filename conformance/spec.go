@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"gatehouse/contract"
 )
 
 // outcomeOK is the outcome of success, and the name of the request example that succeeds.
@@ -98,6 +100,17 @@ func (s *Spec) Outcomes() int {
 	return n
 }
 
+// Unnamed returns the number of operations without a named response example: they have no outcomes.
+func (s *Spec) Unnamed() int {
+	n := 0
+	for _, op := range s.Operations {
+		if len(op.Responses) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Response returns the response of an outcome, or nil.
 func (op *Operation) Response(outcome string) *Response {
 	for _, r := range op.Responses {
@@ -132,13 +145,11 @@ func (op *Operation) parameter(in, name string) *Parameter {
 func ReadSpec(paths ...string) (*Spec, error) {
 	spec := &Spec{byID: map[string]*Operation{}}
 	for _, path := range paths {
-		loader := openapi3.NewLoader()
-		loader.IsExternalRefsAllowed, loader.IncludeOrigin = true, true
-		document, err := loader.LoadFromFile(path)
-		if err == nil {
-			err = spec.add(document)
-		}
+		document, err := contract.ReadFile(path, true)
 		if err != nil {
+			return nil, err
+		}
+		if err := spec.add(document); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}

@@ -75,11 +75,7 @@ func (s *Spec) basePaths() (paths []string) {
 		}
 		last = op.document
 		for _, server := range op.document.Servers {
-			u, err := url.Parse(server.URL)
-			if err != nil {
-				continue // with variables
-			}
-			if base := strings.TrimRight(u.Path, "/"); base != "" && !slices.Contains(paths, base) {
+			if base := contract.ServerPath(server); base != "" && !slices.Contains(paths, base) {
 				paths = append(paths, base)
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -60,12 +59,18 @@ func (rules Rules) checkExtensions(spec *openapi3.T) error {
 	if rules.Extensions == nil {
 		return nil
 	}
-	w := extensionWalk{known: rules.KnownExtensions(), layout: map[reflect.Type]*layout{}}
-	w.visit(reflect.ValueOf(spec))
-	if len(w.errs) == 0 {
-		return nil
-	}
-	return within(title(spec), errors.Join(w.errs...))
+	known := rules.KnownExtensions()
+	return walk(spec, func(w *documentWalk, v reflect.Value, l *layout) {
+		if l.extensions < 0 || v.Field(l.extensions).Len() == 0 {
+			return
+		}
+		values, _ := reflect.TypeAssert[map[string]any](v.Field(l.extensions))
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			if strings.HasPrefix(key, "x-") {
+				w.checkKey(known, key, l.kind, values[key])
+			}
+		}
+	})
 }
 
 // unread is a schema with an x-each or x-ignore-case that is on no request body.
@@ -114,177 +119,15 @@ func checkUnread(all []unread, read []string) error {
 	return errors.Join(errs...)
 }
 
-// extensionWalk walks through a document. It follows no reference, so that it meets each object where it is written.
-type extensionWalk struct {
-	known  map[string]string
-	layout map[reflect.Type]*layout
-	path   []string
-	errs   []error
-}
-
-// layout is what the walk visits of the objects of a Go type.
-type layout struct {
-	// kind is that of the object: SchemaRef and Schema are "schema", RequestBody is "request body".
-	kind string
-	// extensions is the field with x- keys, ref that with a reference, -1 if there is none.
-	extensions, ref int
-	// fields hold objects.
-	fields []layoutField
-}
-
-// layoutField is a field of a Go type, with its name in a document, "" for a field that is no member.
-type layoutField struct {
-	index int
-	name  string
-}
-
-func (w *extensionWalk) layoutOf(t reflect.Type) *layout {
-	if known := w.layout[t]; known != nil {
-		return known
-	}
-	l := &layout{kind: kindOf(t), extensions: -1, ref: -1}
-	for i := range t.NumField() {
-		field := t.Field(i)
-		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		switch {
-		case !field.IsExported() || field.Name == "Origin":
-		case field.Name == "Extensions":
-			l.extensions = i
-		case field.Name == "Ref":
-			l.ref = i
-		case holdsObjects(field.Type):
-			l.fields = append(l.fields, layoutField{i, strings.TrimPrefix(name, "-")})
-		}
-	}
-	w.layout[t] = l
-	return l
-}
-
-// holdsObjects reports whether values of a type are objects, or hold some. Examples and defaults are interfaces.
-func holdsObjects(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Struct:
-		return true
-	case reflect.Pointer, reflect.Slice:
-		return holdsObjects(t.Elem())
-	case reflect.Map:
-		return t.Key().Kind() == reflect.String && holdsObjects(t.Elem())
-	default:
-		return false
-	}
-}
-
-// visit visits a value of a type that holds objects.
-func (w *extensionWalk) visit(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			w.visitPointer(v)
-		}
-	case reflect.Struct:
-		w.visitStruct(v)
-	case reflect.Map:
-		keys := v.MapKeys()
-		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
-		for _, key := range keys {
-			w.within(key.String(), v.MapIndex(key))
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			w.within(strconv.Itoa(i), v.Index(i))
-		}
-	default: // holds no objects
-	}
-}
-
-func (w *extensionWalk) within(name string, v reflect.Value) {
-	w.path = append(w.path, name)
-	w.visit(v)
-	w.path = w.path[:len(w.path)-1]
-}
-
-// visitPointer visits what a pointer points to. The members of some types are not fields.
-func (w *extensionWalk) visitPointer(v reflect.Value) {
-	var members any
-	switch object := v.Interface().(type) {
-	case *openapi3.Paths:
-		members = object.Map()
-	case *openapi3.Responses:
-		members = object.Map()
-	case *openapi3.Callback:
-		members = object.Map()
-	default:
-		w.visit(v.Elem())
-		return
-	}
-	w.visitStruct(v.Elem())
-	w.visit(reflect.ValueOf(members))
-}
-
-func (w *extensionWalk) visitStruct(v reflect.Value) {
-	l := w.layoutOf(v.Type())
-	if l.extensions >= 0 && v.Field(l.extensions).Len() > 0 {
-		values, _ := reflect.TypeAssert[map[string]any](v.Field(l.extensions))
-		for _, key := range slices.Sorted(maps.Keys(values)) {
-			if strings.HasPrefix(key, "x-") {
-				w.checkKey(key, values[key], l.kind)
-			}
-		}
-	}
-	if l.ref >= 0 && v.Field(l.ref).String() != "" {
-		return
-	}
-	for _, field := range l.fields {
-		if field.name == "" {
-			w.visit(v.Field(field.index))
-		} else {
-			w.within(field.name, v.Field(field.index))
-		}
-	}
-}
-
-func (w *extensionWalk) checkKey(key string, value any, kind string) {
-	belongsTo, known := w.known[key]
+// checkKey reports an x- key that nothing reads, or not in its place.
+func (w *documentWalk) checkKey(known map[string]string, key, kind string, value any) {
+	belongsTo, read := known[key]
 	switch {
-	case !known:
-		w.reportf("nothing reads %s%s", key, suggestion(key, slices.Collect(maps.Keys(w.known))))
+	case !read:
+		w.reportf("nothing reads %s%s", key, suggestion(key, slices.Collect(maps.Keys(known))))
 	case belongsTo != kind:
 		w.reportf("%s belongs to: %s, not to: %s", key, belongsTo, kind)
 	case slices.Contains(flags, key) && value != true:
 		w.reportf("%s can only be true", key)
 	}
-}
-
-func (w *extensionWalk) reportf(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
-	if len(w.path) > 0 {
-		err = fmt.Errorf("%s: %w", placeOf(w.path), err)
-	}
-	w.errs = append(w.errs, err)
-}
-
-// placeOf names a place: "GET /api/users", "components/schemas/User".
-func placeOf(path []string) string {
-	const item, operation = 2, 3 // paths, /api/users, get
-	switch {
-	case len(path) < item || path[0] != "paths":
-		return strings.Join(path, "/")
-	case len(path) == item:
-		return path[1]
-	}
-	return strings.TrimSpace(strings.ToUpper(path[2]) + " " + path[1] + " " + strings.Join(path[operation:], "/"))
-}
-
-func kindOf(t reflect.Type) string {
-	if t == reflect.TypeFor[openapi3.T]() {
-		return "document"
-	}
-	var kind strings.Builder
-	for i, r := range strings.TrimSuffix(t.Name(), "Ref") {
-		if i > 0 && r >= 'A' && r <= 'Z' {
-			kind.WriteByte(' ')
-		}
-		kind.WriteRune(r)
-	}
-	return strings.ToLower(kind.String())
 }

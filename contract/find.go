@@ -38,10 +38,12 @@ type finder struct {
 
 func newFinder(c *Contract) (*finder, error) {
 	f := &finder{operations: map[*openapi3.Operation]*Operation{}}
-	documents := map[string]*openapi3.T{} // by the paths of their servers
+	// By the paths of their servers, and the method: a router refuses a method that the first path that matches does not
+	// have, also if another one that matches has it, such as /users/{id} and /users/{name}.
+	documents := map[string]*openapi3.T{}
 	for op := range c.Operations() {
 		f.operations[op.route.Operation] = op
-		key := strings.Join(op.servers, " ")
+		key := op.Method + " " + strings.Join(op.servers, " ")
 		d := documents[key]
 		if d == nil {
 			d = &openapi3.T{OpenAPI: op.route.Spec.OpenAPI, Paths: openapi3.NewPaths()}
@@ -66,10 +68,7 @@ func newFinder(c *Contract) (*finder, error) {
 func basePaths(servers openapi3.Servers) []string {
 	var paths []string
 	for _, server := range servers {
-		path := ""
-		if u, err := url.Parse(server.URL); err == nil {
-			path = strings.TrimSuffix(u.Path, "/")
-		}
+		path := ServerPath(server)
 		if !slices.Contains(paths, path) {
 			paths = append(paths, path)
 		}
@@ -79,4 +78,24 @@ func basePaths(servers openapi3.Servers) []string {
 	}
 	slices.Sort(paths)
 	return paths
+}
+
+// ServerPath returns the path of a server, with the defaults of its variables and without a slash at its end. It is ""
+// for a server without a path, or with an invalid URL.
+func ServerPath(server *openapi3.Server) string {
+	address := server.URL
+	for name, variable := range server.Variables {
+		if variable != nil {
+			address = strings.ReplaceAll(address, "{"+name+"}", variable.Default)
+		}
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	path := strings.TrimRight(u.Path, "/")
+	if path != "" && !strings.HasPrefix(path, "/") { // relative to where the document is
+		path = "/" + path
+	}
+	return path
 }

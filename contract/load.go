@@ -42,14 +42,9 @@ func LoadFile(rules Rules, path string) (*Contract, error) {
 	if err != nil {
 		return nil, fmt.Errorf("contract: %w", err)
 	}
-	loader := openapi3.NewLoader()
-	loader.IsExternalRefsAllowed = true
-	spec, err := loader.LoadFromFile(path)
+	spec, err := ReadFile(path, false)
 	if err != nil {
-		return nil, fmt.Errorf("contract: %s: %w", path, err)
-	}
-	if spec.Paths == nil {
-		return nil, fmt.Errorf("contract: %s: has no paths", path)
+		return nil, fmt.Errorf("contract: %w", err)
 	}
 	return compile(rules, document{spec: spec, digest: sha256.Sum256(raw), err: rules.checkExtensions(spec)})
 }
@@ -77,7 +72,10 @@ func decode(rules Rules, raw []byte) (document, error) {
 		return d, err
 	}
 	d.err = rules.checkExtensions(d.spec)
-	return d, openapi3.NewLoader().ResolveRefsIn(d.spec, nil)
+	if err := openapi3.NewLoader().ResolveRefsIn(d.spec, nil); err != nil {
+		return d, err
+	}
+	return d, CheckDocument(d.spec)
 }
 
 func compile(rules Rules, documents ...document) (*Contract, error) {

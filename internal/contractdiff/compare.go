@@ -13,6 +13,8 @@ import (
 	"github.com/oasdiff/oasdiff/checker"
 	"github.com/oasdiff/oasdiff/diff"
 	"github.com/oasdiff/oasdiff/load"
+
+	"gatehouse/contract"
 )
 
 // Change is one difference between two versions of a contract.
@@ -57,8 +59,12 @@ func Load(source string) (*openapi3.T, error) {
 	loader := openapi3.NewLoader()
 	loader.IsExternalRefsAllowed = true
 	loader.IncludeOrigin = true
+	loader.ReadFromURIFunc = contract.ReadLocal
 	info, err := load.NewSpecInfo(loader, load.NewSource(source))
 	if err != nil {
+		return nil, &loadError{source, err}
+	}
+	if err := contract.CheckDocument(info.Spec); err != nil {
 		return nil, &loadError{source, err}
 	}
 	return info.Spec, nil

@@ -453,3 +453,38 @@ func TestRevision(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, spec.Paths.Value("/api/users"))
 }
+
+// TestExamplesOfOneName has the examples of another contract, which are not outcomes: several statuses have the same
+// name.
+func TestExamplesOfOneName(t *testing.T) {
+	t.Parallel()
+	before := edit(t, "not_found: {value", "ok: {value")
+	for range 10 { // the order of the statuses is not that of the file
+		require.Empty(t, compare(t, before, before))
+	}
+	gone := strings.Replace(before, "ok: {value: {Message: No such team}}", "none: {value: {Message: No such team}}", 1)
+	var words []string
+	for _, change := range compare(t, before, gone) {
+		require.False(t, change.Breaking, change)
+		words = append(words, change.Text)
+	}
+	require.Equal(t, []string{
+		"added the outcome `none` with the status `404`", "removed the outcome `ok` with the status `404`",
+	}, words)
+	other := strings.Replace(before, "No such team", "No team", 1)
+	changes := compare(t, before, other)
+	require.Len(t, changes, 1)
+	require.Equal(t, "the outcome `ok` has the message \"No team\" instead of \"No such team\"", changes[0].Text)
+}
+
+// TestUnusableContract loads contracts whose comparison would not end or panic.
+func TestUnusableContract(t *testing.T) {
+	t.Parallel()
+	path := write(t, filepath.Join(t.TempDir(), "team.yaml"), edit(t, "    Team:\n", "    Team:\n      allOf: [{$ref: '#/components/schemas/Team'}]\n"))
+	_, err := contractdiff.Load(path)
+	require.ErrorContains(t, err, "components/schemas/Team: the schema is composed of itself")
+	parts := write(t, filepath.Join(t.TempDir(), "parts.yaml"), "openapi: 3.0.3\ninfo: {title: Parts, version: '1'}\ncomponents: {}\n")
+	result, err := contractdiff.Diff(parts, parts, t.TempDir())
+	require.NoError(t, err, "a file of parts can be compared, too")
+	require.Empty(t, result.Changes)
+}

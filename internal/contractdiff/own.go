@@ -110,18 +110,23 @@ type outcome struct {
 	at              *openapi3.Origin
 }
 
-func outcomesOf(op operation) map[string]outcome {
-	all := map[string]outcome{}
+// outcomesOf returns the named examples of an operation's responses, by name and status. A name has one status, unless
+// the examples are not outcomes, as in the contracts of others.
+func outcomesOf(op operation) map[string]map[string]outcome {
+	named := map[string]map[string]outcome{}
 	for status, response := range op.Responses.Map() {
-		for _, media := range response.Value.Content {
-			for name, example := range media.Examples {
+		for _, mediaType := range slices.Sorted(maps.Keys(response.Value.Content)) {
+			for name, example := range response.Value.Content[mediaType].Examples {
 				value, _ := example.Value.Value.(map[string]any)
 				message, _ := value["Message"].(string)
-				all[name] = outcome{status, message, example.Value.Origin}
+				if named[name] == nil {
+					named[name] = map[string]outcome{}
+				}
+				named[name][status] = outcome{status, message, example.Value.Origin}
 			}
 		}
 	}
-	return all
+	return named
 }
 
 func compareOutcomes(old, op operation) []Change {
@@ -129,28 +134,46 @@ func compareOutcomes(old, op operation) []Change {
 	if len(were) == 0 {
 		return nil // the contract has no named examples, and so no outcomes
 	}
+	names := map[string]bool{}
+	for _, all := range []map[string]map[string]outcome{were, are} {
+		for name := range all {
+			names[name] = true
+		}
+	}
 	var changes []Change
-	for _, name := range slices.Sorted(maps.Keys(are)) {
-		was, existed := were[name]
-		is := are[name]
-		switch {
-		case !existed:
-			changes = append(changes, op.change(checkOutcomeAdded, is.at,
-				fmt.Sprintf("added the outcome `%s` with the status `%s`", name, is.status)))
-		case was.status != is.status:
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		changes = append(changes, compareOutcome(op, name, were[name], are[name])...)
+	}
+	return changes
+}
+
+// compareOutcome compares what has one name, by status.
+func compareOutcome(op operation, name string, were, are map[string]outcome) []Change {
+	if len(were) == 1 && len(are) == 1 {
+		was, is := were[slices.Collect(maps.Keys(were))[0]], are[slices.Collect(maps.Keys(are))[0]]
+		if was.status != is.status {
 			change := op.change(checkOutcomeStatus, is.at,
 				fmt.Sprintf("the outcome `%s` has the status `%s` instead of `%s`", name, is.status, was.status))
 			change.Breaking = true
-			changes = append(changes, change)
+			return []Change{change}
+		}
+	}
+	var changes []Change
+	for _, status := range slices.Sorted(maps.Keys(are)) {
+		is := are[status]
+		switch was, existed := were[status]; {
+		case !existed:
+			changes = append(changes, op.change(checkOutcomeAdded, is.at,
+				fmt.Sprintf("added the outcome `%s` with the status `%s`", name, is.status)))
 		case was.message != is.message:
 			changes = append(changes, op.change(checkOutcomeMessage, is.at,
 				fmt.Sprintf("the outcome `%s` has the message %q instead of %q", name, is.message, was.message)))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(were)) {
-		if _, left := are[name]; !left {
+	for _, status := range slices.Sorted(maps.Keys(were)) {
+		if _, left := are[status]; !left {
 			changes = append(changes, op.change(checkOutcomeRemoved, nil,
-				fmt.Sprintf("removed the outcome `%s` with the status `%s`", name, were[name].status)))
+				fmt.Sprintf("removed the outcome `%s` with the status `%s`", name, status)))
 		}
 	}
 	return changes

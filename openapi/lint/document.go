@@ -3,6 +3,7 @@ package lint
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -43,6 +44,10 @@ func (l *linter) load(path string) (*document, error) {
 		l.reportf(doc, &yaml.Node{Line: 1, Column: 1}, "not an OpenAPI document: the file is not an object")
 		return doc, nil
 	}
+	if !expandAliases(root.Content[0]) {
+		l.reportf(doc, root.Content[0], "an alias stands for something that it is a part of, or aliases for too much")
+		return doc, nil
+	}
 	doc.root = root.Content[0]
 	l.checkDuplicateKeys(doc, doc.root)
 	return doc, nil
@@ -50,6 +55,21 @@ func (l *linter) load(path string) (*document, error) {
 
 func (l *linter) reportf(doc *document, at *yaml.Node, format string, args ...any) {
 	l.problems = append(l.problems, problemAt(doc, at, format, args...))
+}
+
+// reporter reports problems of one rule.
+type reporter struct {
+	linter *linter
+	rule   string
+}
+
+// beyond returns the reporter of a rule; "" is OpenAPI itself.
+func (l *linter) beyond(rule string) reporter { return reporter{l, rule} }
+
+func (r reporter) reportf(doc *document, at *yaml.Node, format string, args ...any) {
+	p := problemAt(doc, at, format, args...)
+	p.Rule = r.rule
+	r.linter.problems = append(r.linter.problems, p)
 }
 
 func problemAt(doc *document, at *yaml.Node, format string, args ...any) Problem {
@@ -136,11 +156,30 @@ type target struct {
 	node *yaml.Node // nil in a file that is not YAML
 }
 
+// resolution is what resolve found.
+type resolution struct {
+	target target
+	err    error
+}
+
 // resolve finds what a reference refers to. The error says what is wrong with ref.
 func (l *linter) resolve(doc *document, ref string) (target, error) {
-	file, pointer, ok := strings.Cut(ref, "#")
-	if !ok {
-		return target{}, errors.New("add the part after #, such as #/components/schemas/Name")
+	key := doc.path + "\n" + ref
+	found, known := l.resolved[key]
+	if !known {
+		found.target, found.err = l.search(doc, ref)
+		l.resolved[key] = found
+	}
+	return found.target, found.err
+}
+
+func (l *linter) search(doc *document, ref string) (target, error) {
+	file, pointer, _ := strings.Cut(ref, "#")
+	switch {
+	case ref == "":
+		return target{}, errors.New("it is empty")
+	case strings.Contains(file, "://"):
+		return target{}, errors.New("it is on another server: save it in a file beside this one")
 	}
 	if file != "" {
 		var err error
@@ -152,7 +191,13 @@ func (l *linter) resolve(doc *document, ref string) (target, error) {
 	if doc.root == nil {
 		return found, nil // load has reported the file
 	}
+	if pointer == "" {
+		return found, nil
+	}
 	for part := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
+		if decoded, err := url.PathUnescape(part); err == nil {
+			part = decoded
+		}
 		part = strings.NewReplacer("~1", "/", "~0", "~").Replace(part)
 		parent := found.node
 		if found.node = descend(parent, part); found.node == nil {
@@ -175,6 +220,23 @@ func (l *linter) follow(doc *document, node *yaml.Node) (*document, *yaml.Node) 
 		doc, node = found.doc, found.node
 	}
 	return doc, node
+}
+
+// loops reports whether a reference leads to itself, through other references.
+func (l *linter) loops(doc *document, ref *yaml.Node) bool {
+	passed := map[*yaml.Node]bool{}
+	for next := ref; next != nil && !passed[next]; {
+		passed[next] = true
+		found, err := l.resolve(doc, next.Value)
+		if err != nil {
+			return false
+		}
+		doc, next = found.doc, reference(found.node)
+		if next == ref {
+			return true
+		}
+	}
+	return false
 }
 
 // descend returns the member or the element of node that one part of a JSON pointer names; nil if there is none.

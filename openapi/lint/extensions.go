@@ -48,12 +48,12 @@ func (l *linter) checkExtension(doc *document, key, value *yaml.Node, s *shape) 
 	known, ok := extensions[key.Value]
 	switch {
 	case !ok:
-		l.reportf(doc, key, "nothing reads %q%s (README.md lists the x- keys)",
+		l.beyond(ruleExtension).reportf(doc, key, "nothing reads %q%s (README.md lists the x- keys)",
 			key.Value, suggestion(key.Value, slices.Sorted(maps.Keys(extensions))))
 	case known.on != s.name:
-		l.reportf(doc, key, "%s is an extension of: %s, not of: %s", key.Value, known.on, s.name)
+		l.beyond(ruleExtension).reportf(doc, key, "%s is an extension of: %s, not of: %s", key.Value, known.on, s.name)
 	case !known.valid(value):
-		l.reportf(doc, value, "%s has to be %s", key.Value, known.value)
+		l.beyond(ruleExtension).reportf(doc, value, "%s has to be %s", key.Value, known.value)
 	}
 }
 
@@ -76,7 +76,8 @@ func (l *linter) checkExamples(doc *document) {
 	for _, example := range pairs(member(member(doc.root, "components"), "examples")) {
 		varies := member(example, "x-varies")
 		if varies != nil && !strings.Contains(text(member(example, "value"), "Message"), varies.Value) {
-			l.reportf(doc, varies, "x-varies %q is not a part of the example's Message: copy the part that varies", varies.Value)
+			l.beyond(ruleVariesExample).reportf(doc, varies, "x-varies %q is not a part of the example's Message: "+
+				"copy the part that varies", varies.Value)
 		}
 	}
 }

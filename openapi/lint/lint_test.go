@@ -1,7 +1,6 @@
 package lint_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -264,6 +263,13 @@ func TestFaults(t *testing.T) {
 			broken: "x-permission: {object: users, level: reed}", at: "{object", message: "x-permission has to be",
 		},
 		{
+			name: "unknown security scheme", file: "node.yaml",
+			old:     "node_secret: []",
+			broken:  "node_secert: []",
+			at:      "node_secert",
+			message: `the security scheme "node_secert" is not declared: did you mean "node_secret"?`,
+		},
+		{
 			name: "x-varies that is in no message", file: "admin.yaml",
 			old:    "x-varies: Request malformed",
 			broken: "x-varies: Request refused",
@@ -337,30 +343,4 @@ func copyContracts(t *testing.T) string {
 		require.NoError(t, os.WriteFile(path, text, 0o600))
 	}
 	return dir
-}
-
-// TestDocumentWithoutOrder: a document that gives no property its place need not give it to all.
-func TestDocumentWithoutOrder(t *testing.T) {
-	t.Parallel()
-	const contract = `
-openapi: 3.0.3
-info: {title: small, version: '1'}
-paths:
-  /things:
-    get:
-      operationId: getThing
-      responses:
-        '200':
-          description: The thing.
-          content:
-            application/json:
-              schema: {type: object, properties: {name: {type: string}, id: {type: string%s}}}
-`
-	for order, faults := range map[string]int{"": 0, ", x-order: 1": 1} {
-		path := filepath.Join(t.TempDir(), "small.yaml")
-		require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, contract, order), 0o600))
-		problems, err := lint.Check(path)
-		require.NoError(t, err)
-		require.Len(t, problems, faults, "%s", order)
-	}
 }

@@ -1,7 +1,7 @@
 package lint
 
 import (
-	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -14,6 +14,31 @@ func (l *linter) checkResponseSchemas(doc *document, responses *yaml.Node) {
 		file, response := l.follow(doc, response)
 		for _, content := range pairs(member(response, "content")) {
 			l.checkResponseSchema(file, member(content, "schema"))
+		}
+	}
+}
+
+// checkOutcomes reports the responses that have no name, and so are no outcomes: those in JSON without a named example,
+// and those without content and x-outcome. Each is reported once, also if operations share it.
+func (l *linter) checkOutcomes(doc *document, responses *yaml.Node) {
+	for status, declared := range pairs(responses) {
+		file, response := l.follow(doc, declared)
+		if response == nil || response.Kind != yaml.MappingNode || l.responses[response] ||
+			strings.HasPrefix(status.Value, "x-") {
+			continue
+		}
+		l.responses[response] = true
+		at := status
+		if response != declared {
+			at = response
+		}
+		content := member(response, "content")
+		json := member(content, "application/json")
+		switch {
+		case len(names(content)) == 0 && member(response, "x-outcome") == nil:
+			l.beyond(ruleOutcome).reportf(file, at, "the response has no content: name its outcome with x-outcome")
+		case json != nil && len(names(member(json, "examples"))) == 0:
+			l.beyond(ruleOutcome).reportf(file, at, "the response has no named example: add one below examples")
 		}
 	}
 }
@@ -40,45 +65,22 @@ func (l *linter) checkResponseSchema(doc *document, schema *yaml.Node) {
 	}
 }
 
-// checkOrder reports the properties of a response without x-order, and those that have that of another, in a document
-// that gives any property its place. In others, properties are in alphabetical order.
+// checkOrder reports the properties of a response without x-order, and those that have that of another.
 func (l *linter) checkOrder(doc *document, schema *yaml.Node) {
-	if !l.isOrdered(doc) {
-		return
-	}
 	properties := member(schema, "properties")
 	taken, last := map[string]string{}, len(names(properties))
 	for name, property := range pairs(properties) {
 		order := text(property, "x-order")
 		switch other, ok := taken[order]; {
 		case order == "":
-			l.reportf(doc, name, "property %s is part of a response and has no x-order: "+
+			l.beyond(ruleOrder).reportf(doc, name, "property %s is part of a response and has no x-order: "+
 				"give it its place in the JSON, such as x-order: %d for the last", name.Value, last)
 		case ok:
-			l.reportf(doc, name, "property %s has the x-order %s of %s: give it another", name.Value, order, other)
+			l.beyond(ruleOrder).reportf(doc, name, "property %s has the x-order %s of %s: give it another",
+				name.Value, order, other)
 		}
 		taken[order] = name.Value
 	}
-}
-
-// isOrdered reports whether a property of a document has x-order.
-func (l *linter) isOrdered(doc *document) bool {
-	ordered, known := l.ordered[doc]
-	if !known {
-		ordered = hasKey(doc.root, "x-order")
-		l.ordered[doc] = ordered
-	}
-	return ordered
-}
-
-// hasKey reports whether a mapping in a node has a key.
-func hasKey(node *yaml.Node, key string) bool {
-	for name := range pairs(node) {
-		if name.Value == key {
-			return true
-		}
-	}
-	return slices.ContainsFunc(node.Content, func(child *yaml.Node) bool { return hasKey(child, key) })
 }
 
 // checkOptional reports the properties of a response that are not required beside others that are, unless they are
@@ -95,9 +97,10 @@ func (l *linter) checkOptional(doc *document, schema *yaml.Node) {
 		optional := member(property, "x-optional") != nil
 		switch {
 		case optional && required[name.Value]:
-			l.reportf(doc, name, "property %s is in required and has x-optional: remove one of them", name.Value)
+			l.beyond(ruleOptional).reportf(doc, name, "property %s is in required and has x-optional: "+
+				"remove one of them", name.Value)
 		case !optional && !required[name.Value]:
-			l.reportf(doc, name, "property %s is part of a response and not in required: add it there, "+
+			l.beyond(ruleOptional).reportf(doc, name, "property %s is part of a response and not in required: add it there, "+
 				"or add x-optional: true if some responses lack it", name.Value)
 		}
 	}

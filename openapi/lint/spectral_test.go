@@ -125,13 +125,6 @@ var spectralFaults = []fault{
 		message: `Tag object must have "description"`,
 	},
 	{
-		name: "unknown security scheme", file: "node.yaml",
-		old:     "node_secret: []",
-		broken:  "node_secert: []",
-		at:      " []",
-		message: `"security" values must match a scheme defined`,
-	},
-	{
 		name: "slash at the end of a path", file: "admin.yaml",
 		old:     "  /admin/nodes:\n",
 		broken:  "  /admin/nodes/:\n",

@@ -29,7 +29,7 @@ func (cfg Config) contracts(files []string) (c contracts, err error) {
 	for _, file := range files {
 		compiled, err := contract.LoadFile(contract.Rules{}, file)
 		if err != nil {
-			return c, err
+			return c, withFaults(err, file)
 		}
 		c.compiled = append(c.compiled, compiled)
 	}
@@ -39,7 +39,8 @@ func (cfg Config) contracts(files []string) (c contracts, err error) {
 // spec reads the files, or the contracts of gatehouse if there are none.
 func (cfg Config) spec(files []string) (*conformance.Spec, error) {
 	if len(files) > 0 {
-		return conformance.ReadSpec(files...)
+		spec, err := conformance.ReadSpec(files...)
+		return spec, withFaults(err, files...)
 	}
 	documents, err := cfg.Documents()
 	if err != nil {

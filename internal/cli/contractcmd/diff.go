@@ -34,7 +34,7 @@ compared.`,
 		RunE: runs(func(_ *cobra.Command, args []string) error {
 			result, err := contractdiff.Diff(args[0], args[1], ".")
 			if err != nil {
-				return err
+				return withFaults(err, args...)
 			}
 			if err := result.Write(cfg.Out); err != nil {
 				return err

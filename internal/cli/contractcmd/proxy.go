@@ -2,6 +2,7 @@ package contractcmd
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -81,10 +82,19 @@ func proxy(cmd *cobra.Command, cfg Config, options *proxyOptions) error {
 	if counts.Unknown > 0 {
 		fmt.Fprintf(cfg.Out, "%d more requests to methods and paths that the contract does not have\n", counts.Unknown)
 	}
+	writeUnnamed(cfg.Out, contracts.spec, "their responses were compared with statuses, headers and schemas alone")
 	if !report.Held() {
 		return ErrDeparted
 	}
 	return nil
+}
+
+// writeUnnamed says how many operations have no outcomes, and what that means.
+func writeUnnamed(out io.Writer, spec *conformance.Spec, consequence string) {
+	if unnamed := spec.Unnamed(); unnamed > 0 {
+		fmt.Fprintf(out, "%d of %d operations have no named response example, and so no outcomes: %s\n",
+			unnamed, len(spec.Operations), consequence)
+	}
 }
 
 // describeDeparture formats a departure as a line.
