@@ -2,6 +2,8 @@ package apiserver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,26 +20,34 @@ const (
 )
 
 // ListenAndServe serves HTTP on an address, such as 127.0.0.1:8080, until ctx ends. Then it accepts no more requests,
-// and returns when those that run have ended, or after 15 seconds with an error. It is for programs without TLS or
-// limits of connections; others use http.Server.
+// and returns when those that run have ended. After 15 seconds, it closes the connections of those that still run, and
+// returns an error. It is for programs without TLS or limits of connections; others use http.Server.
 func ListenAndServe(ctx context.Context, address string, handler http.Handler, log *slog.Logger) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{
+	log.InfoContext(ctx, "listening", "url", "http://"+listener.Addr().String())
+	return serve(ctx, listener, &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	}, stopTimeout)
+}
+
+// serve serves until ctx ends. Requests that run then have so much time.
+func serve(ctx context.Context, listener net.Listener, server *http.Server, timeout time.Duration) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	log.InfoContext(ctx, "listening", "url", "http://"+listener.Addr().String())
 	select {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
 	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	return server.Shutdown(stopping)
+	err := server.Shutdown(stopping)
+	if err != nil {
+		err = fmt.Errorf("requests were still running, and are broken off: %w", err)
+	}
+	return errors.Join(err, server.Close())
 }
