@@ -50,6 +50,8 @@ type Operation struct {
 	plain bool
 	// single are the query parameters that have one value, sorted.
 	single []string
+	// queried reports whether it has query parameters.
+	queried bool
 	// declared are the responses by status.
 	declared map[int]*declaredResponse
 	// servers are the paths of the document's servers.

@@ -195,6 +195,9 @@ func (c compiler) compile(op *Operation, item *openapi3.PathItem, declared *open
 	}
 	parameters := slices.Concat(item.Parameters, declared.Parameters)
 	op.plain, op.single = !slices.ContainsFunc(parameters, canBeInvalid), singleValued(parameters)
+	op.queried = slices.ContainsFunc(parameters, func(p *openapi3.ParameterRef) bool {
+		return p.Value.In == openapi3.ParameterInQuery
+	})
 	var errs [4]error
 	op.Permission, errs[0] = readPermission(declared)
 	op.Responses, errs[1] = c.rules.readResponses(declared)

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -115,14 +116,11 @@ func (op *Operation) bodyError(body []byte) error {
 
 // validate validates a request with kin-openapi, the parameters alone if the body is valid.
 func (op *Operation) validate(r Request, valid bool) error {
+	if err := op.queryError(r); err != nil {
+		return err
+	}
 	if valid && op.plain && len(r.Query) == 0 && r.Header == nil {
 		return nil
-	}
-	for _, name := range op.single { // kin-openapi looks at the first value only
-		if len(r.Query[name]) > 1 {
-			problem := Problem{Path: Pointer(name), Reason: "is sent more than once"}
-			return &RequestError{err: ErrBadParameter, problems: []Problem{problem}}
-		}
 	}
 	// A copy, for two reasons: the filter replaces the body, and it would reject a body by its Content-Type, which many
 	// clients do not send or send wrong.
@@ -146,6 +144,31 @@ func (op *Operation) validate(r Request, valid bool) error {
 	})
 	if err != nil {
 		return newRequestError(err)
+	}
+	return nil
+}
+
+// queryError returns what kin-openapi does not see of a query: it looks at the first value of a parameter only, and its
+// strings may be any bytes.
+func (op *Operation) queryError(r Request) error {
+	if op.queried && r.HTTP.URL.RawQuery != "" {
+		// net/http leaves out what it cannot decode: a list would be answered without its filter.
+		if _, err := url.ParseQuery(r.HTTP.URL.RawQuery); err != nil {
+			return &RequestError{err: ErrBadParameter, problems: []Problem{{Reason: "the query cannot be decoded"}}, cause: err}
+		}
+	}
+	for _, name := range op.single {
+		values := r.Query[name]
+		reason := ""
+		switch {
+		case len(values) > 1:
+			reason = "is sent more than once"
+		case len(values) == 1 && !utf8.ValidString(values[0]):
+			reason = "is not UTF-8"
+		default:
+			continue
+		}
+		return &RequestError{err: ErrBadParameter, problems: []Problem{{Path: Pointer(name), Reason: reason}}}
 	}
 	return nil
 }
