@@ -91,7 +91,9 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 			id = rand.Text()
 		}
 		w.Header().Set(echo.HeaderXRequestID, id)
-		s.endResponse(c, s.handle(c, next)) // now: the status is logged
+		failure := s.handle(c, next)
+		broken := w.Committed && isA[panicError](failure)
+		s.endResponse(c, failure) // now: the status is logged
 		end := time.Now()
 		duration := end.Sub(start)
 		if s.hooks.done != nil {
@@ -105,14 +107,21 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 				slog.Int64("bytes", w.Size), slog.String("from", c.RealIP()))
 			err = s.log.Handler().Handle(r.Context(), record)
 		}
-		if base := baseOf(c); base.checkedResponse().brokenOff() && s.tail(base) == "" {
+		if base := baseOf(c); broken || base.checkedResponse().brokenOff() && s.tail(base) == "" {
 			panic(http.ErrAbortHandler)
 		}
 		return err
 	}
 }
 
-// handle routes a request. It returns a panic as an error, except the one that breaks off a list, which net/http
+// panicError is a panic of a handler. Its response, if a part of it was sent, is broken off, so that the client does not
+// mistake the part for all.
+type panicError struct{ cause any }
+
+// Error implements error.
+func (e panicError) Error() string { return fmt.Sprintf("panic: %v", e.cause) }
+
+// handle routes a request. It returns a panic as a panicError, except the one that breaks off a list, which net/http
 // handles.
 func (s *Server) handle(c echo.Context, next echo.HandlerFunc) (err error) {
 	defer func() {
@@ -122,7 +131,7 @@ func (s *Server) handle(c echo.Context, next echo.HandlerFunc) (err error) {
 			baseOf(c).checkedResponse().close()
 			panic(cause)
 		default:
-			err = fmt.Errorf("panic: %v", cause)
+			err = panicError{cause}
 			s.log.ErrorContext(c.Request().Context(), "panic", "route", c.Path(), "err", err, "stack", string(debug.Stack()))
 		}
 	}()
