@@ -60,9 +60,6 @@ func (h handlers) authenticate(r *request) (err error) {
 	return err
 }
 
-// maxUpload is how many notes an upload may have, as in the contract.
-const maxUpload = 100
-
 func (h handlers) ListNotes(r *request, params api.ListNotesParams) api.ListNotesReply {
 	return apiserver.ReplyList(r, api.ListNotesReplies{}, apiserver.List[api.Note]{
 		Name: "notes", Rows: apiserver.Rows(h.store.Notes(r.Context(), r.owner, params)),
@@ -77,12 +74,13 @@ func (h handlers) CreateNote(r *request) api.CreateNoteReply {
 	if err == nil {
 		stored, err = h.store.CreateNote(r.Context(), r.owner, note)
 	}
-	return apiserver.ReplyResult(reply, stored, err,
-		apiserver.OnMalformed(reply), apiserver.On(reply.UnknownTag, store.ErrUnknownTag))
+	return apiserver.ReplyResult(reply, stored, err, apiserver.OnMalformed(reply),
+		apiserver.On(reply.UnknownTag, store.ErrUnknownTag), apiserver.On(reply.Unauthorised, store.ErrNotFound))
 }
 
 // UploadNotes stores the notes when all have arrived and are valid.
 func (h handlers) UploadNotes(r *request) api.UploadNotesReply {
+	const maxUpload = 100 // as in the contract
 	var reply api.UploadNotesReplies
 	notes, err := apiserver.AllElements[api.NewNote](r, maxUpload)
 	if err == nil {
@@ -90,7 +88,7 @@ func (h handlers) UploadNotes(r *request) api.UploadNotesReply {
 	}
 	return apiserver.ReplyResult(reply, api.Uploaded{Uploaded: len(notes)}, err, append(apiserver.OnBody(reply),
 		apiserver.On(reply.TooMany, apiserver.ErrTooManyElements),
-		apiserver.On(reply.UnknownTag, store.ErrUnknownTag))...)
+		apiserver.On(reply.UnknownTag, store.ErrUnknownTag), apiserver.On(reply.Unauthorised, store.ErrNotFound))...)
 }
 
 func (h handlers) GetNote(r *request, noteID string) api.GetNoteReply {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"gatehouse/apiserver"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"example.com/notes/migrations"
 	"example.com/notes/server"
@@ -169,5 +172,63 @@ func TestKeysAreHashed(t *testing.T) {
 	const stored = `SELECT bool_or(o::text LIKE '%' || $1 || '%' OR position($1::bytea IN key_hash) > 0) FROM owners o`
 	if pgtest.Value[bool](t, database, stored, c.key) {
 		t.Error("the database has the access key")
+	}
+}
+
+// TestOwnerIsDeletedMeanwhile: a request whose owner is deleted after it was authenticated is no failure.
+func TestOwnerIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for path, body := range map[string]string{
+		"/notes": note("a"), "/notes/upload": `{"notes": [` + note("a") + `]}`, "/tags": `{"name": "a"}`,
+	} {
+		c, database := newClient(t)
+		pgtest.With(t, database, func(ctx context.Context, conn *pgx.Conn) {
+			deleting, err := conn.Begin(ctx)
+			if err == nil {
+				_, err = deleting.Exec(ctx, `DELETE FROM owners`)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			answered := make(chan int)
+			go func() {
+				status, _ := c.send(http.MethodPost, path, body)
+				answered <- status
+			}()
+			const waiting = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+			for pgtest.Value[int](t, database, waiting) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if err := deleting.Commit(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if status := <-answered; status < 400 || status >= 500 {
+				t.Errorf("%s: status %d", path, status)
+			}
+		})
+	}
+}
+
+// TestNoteIsDeletedMeanwhile: who stores a note gets it as it was stored, whatever others do with it then.
+func TestNoteIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	c, database := newClient(t)
+	pgtest.Exec(t, database, `CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql
+		AS $$ BEGIN DELETE FROM notes WHERE id = NEW.id; RETURN NULL; END $$`)
+	pgtest.Exec(t, database, `CREATE CONSTRAINT TRIGGER away AFTER INSERT ON notes DEFERRABLE INITIALLY DEFERRED
+		FOR EACH ROW EXECUTE FUNCTION away()`)
+	if status, text := c.send(http.MethodPost, "/notes", note("a")); status != http.StatusCreated {
+		t.Errorf("status %d: %s", status, text)
+	}
+}
+
+// TestSearchIsText: a parameter that Postgres cannot read is refused, and is no failure.
+func TestSearchIsText(t *testing.T) {
+	t.Parallel()
+	c, _ := newClient(t)
+	for _, query := range []string{"search=%ff", "tag=%c0%80", "search=%ed%a0%80", "search=%zz", "tag=a;b"} {
+		if status, text := c.send(http.MethodGet, "/notes?"+query, ""); status != http.StatusBadRequest {
+			t.Errorf("%s: status %d: %s", query, status, text)
+		}
 	}
 }

@@ -1,5 +1,4 @@
-// Package store keeps owners, notes and tags in Postgres. What belongs to an owner is read and changed with the owner's
-// ID only.
+// Package store keeps owners, notes and tags in Postgres. Each statement names the owner of what it reads or changes.
 package store
 
 import (
@@ -77,7 +76,7 @@ func (s *Store) Tags(ctx context.Context, owner string) ([]api.Tag, error) {
 // CreateTag stores a tag. It returns ErrTaken if the owner has another of its name.
 func (s *Store) CreateTag(ctx context.Context, owner, name string) (api.Tag, error) {
 	tag := api.Tag{Id: newID(), Name: name}
-	return tag, s.exec(ctx, ErrTaken, `INSERT INTO tags (owner_id, id, name) VALUES ($1, $2, $3)
+	return tag, s.exec(ctx, ErrTaken, `INSERT INTO tags (owner_id, id, name) SELECT id, $2, $3 `+theOwner+`
 		ON CONFLICT (owner_id, name) DO NOTHING`, owner, tag.Id, name)
 }
 
@@ -87,13 +86,15 @@ func (s *Store) DeleteTag(ctx context.Context, owner, id string) error {
 }
 
 const (
-	columns = `id, title, text, created_at, updated_at,
+	theOwner = `FROM owners WHERE id = $1 FOR KEY SHARE` // no row if the owner was deleted meanwhile
+	columns  = `id, title, text, created_at, updated_at,
 		ARRAY(SELECT name FROM note_tags JOIN tags ON tags.id = tag_id WHERE note_id = notes.id ORDER BY name) AS tags`
 	filtered = ` FROM notes WHERE owner_id = $1 AND ($2::text IS NULL OR words @@ websearch_to_tsquery('simple', $2))
 		AND ($3::text IS NULL OR EXISTS (SELECT FROM note_tags JOIN tags ON tags.id = tag_id
 			WHERE note_id = notes.id AND name = $3))`
-	insertNote = `INSERT INTO notes (owner_id, id, title, text) VALUES ($1, $2, $3, $4)`
-	updateNote = `UPDATE notes SET title = $3, text = $4, updated_at = now() WHERE owner_id = $1 AND id = $2`
+	oneNote    = `SELECT ` + columns + ` FROM notes WHERE owner_id = $1 AND id = $2`
+	insertNote = `INSERT INTO notes (owner_id, id, title, text) SELECT id, $2, $3, $4 ` + theOwner + ` RETURNING id`
+	updateNote = `UPDATE notes SET title = $3, text = $4, updated_at = now() WHERE owner_id = $1 AND id = $2 RETURNING id`
 	setTags    = `WITH found AS (SELECT id, name FROM tags WHERE owner_id = $1 AND name = ANY ($3) FOR KEY SHARE),
 		removed AS (DELETE FROM note_tags WHERE note_id = $2 AND tag_id NOT IN (SELECT id FROM found)),
 		added AS (INSERT INTO note_tags (note_id, tag_id) SELECT $2, id FROM found ON CONFLICT DO NOTHING)
@@ -115,7 +116,7 @@ func (s *Store) CountNotes(ctx context.Context, owner string, p api.ListNotesPar
 
 // Note returns a note.
 func (s *Store) Note(ctx context.Context, owner, id string) (api.Note, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT `+columns+` FROM notes WHERE owner_id = $1 AND id = $2`, owner, id)
+	rows, _ := s.pool.Query(ctx, oneNote, owner, id)
 	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[api.Note])
 }
 
@@ -141,11 +142,16 @@ func (s *Store) ReplaceNote(ctx context.Context, owner, id string, note api.NewN
 	return s.change(ctx, change{updateNote, owner, id, note})
 }
 
-func (s *Store) change(ctx context.Context, c change) (api.Note, error) {
-	if err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return c.make(ctx, tx) }); err != nil {
-		return api.Note{}, err
-	}
-	return s.Note(ctx, c.owner, c.id)
+func (s *Store) change(ctx context.Context, c change) (note api.Note, err error) {
+	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if err := c.make(ctx, tx); err != nil {
+			return err
+		}
+		rows, _ := tx.Query(ctx, oneNote, c.owner, c.id)
+		note, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[api.Note])
+		return err
+	})
+	return note, err
 }
 
 // change is a statement that writes a note.
@@ -154,13 +160,11 @@ type change struct {
 	note           api.NewNote
 }
 
-// make writes the note with its tags. It returns ErrUnknownTag if the owner lacks one of them.
+// make writes the note with its tags. It returns ErrUnknownTag if the owner lacks one of them, and ErrNotFound if there
+// is no such note, or no owner any more.
 func (c change) make(ctx context.Context, tx pgx.Tx) error {
-	done, err := tx.Exec(ctx, c.sql, c.owner, c.id, c.note.Title, c.note.Text)
-	if err == nil && done.RowsAffected() == 0 {
-		return ErrNotFound
-	}
 	var known bool
+	err := tx.QueryRow(ctx, c.sql, c.owner, c.id, c.note.Title, c.note.Text).Scan(nil)
 	if err == nil {
 		err = tx.QueryRow(ctx, setTags, c.owner, c.id, c.note.Tags).Scan(&known)
 	}
