@@ -1,11 +1,11 @@
 // Package pgmigrate applies numbered SQL files to a database of Postgres, each once.
 //
-// The files of a Sequence are named NNN_what.sql, beginning with 001. A table of the database, which Apply creates, has
-// the number of the last one that was applied. Apply runs all missing files in one transaction: if one fails, none is
+// The files of a Sequence are named NNN_what.sql, beginning with 001; an .sql file of another name is an error. A table
+// of the database, which Apply creates, has the number of the last one that was applied. Apply runs all missing files in one transaction: if one fails, none is
 // applied. Any number of programs may call it at once: an advisory lock has them do so one after another.
 //
-// A file is a template of text/template, so that {{ has to be written as {{"{{"}}. Nothing reverts a file: a later one
-// does.
+// A file is a template of text/template, so that {{ has to be written as {{"{{"}}. What follows the line
+// "---- create above / drop below ----" is not applied. Nothing reverts a file: a later one does.
 package pgmigrate
 
 import (
@@ -14,9 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/tern/v2/migrate"
 )
 
@@ -42,9 +45,22 @@ type Sequence struct {
 	Table string
 }
 
-// Up connects to a database, and applies the files that are missing, as Apply does.
+// ErrConnString is returned by Up for a connection string that is not valid. The error has none of its text, of which
+// each part may be one of the password.
+var ErrConnString = errors.New("the connection string of the database is not valid: write postgres://user@host:5432/name " +
+	"with percent-encoded parts, or host=… user=… dbname=… without spaces around =")
+
+// Up connects to a database, and applies the files that are missing, as Apply does. The connection string may have
+// settings of pgxpool, such as pool_max_conns.
 func (s Sequence) Up(ctx context.Context, connString string) error {
-	conn, err := pgx.Connect(ctx, connString)
+	config, err := pgxpool.ParseConfig(connString)
+	if file, ok := errors.AsType[*fs.PathError](err); ok { // of a certificate
+		return fmt.Errorf("%w: %w", ErrConnString, file)
+	}
+	if err != nil {
+		return ErrConnString
+	}
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
 	if err != nil {
 		return err
 	}
@@ -100,6 +116,9 @@ func (s Sequence) IsDue(ctx context.Context, conn *pgx.Conn) (bool, error) {
 
 // open returns a migrator, and the number of the last file that was applied.
 func (s Sequence) open(ctx context.Context, conn *pgx.Conn) (*migrate.Migrator, int, error) {
+	if _, err := s.Names(); err != nil {
+		return nil, 0, err
+	}
 	// DisableTx: tern would commit after each file.
 	migrator, err := migrate.NewMigratorEx(ctx, conn, s.table(), &migrate.MigratorOptions{DisableTx: true})
 	if err != nil {
@@ -115,8 +134,28 @@ func (s Sequence) open(ctx context.Context, conn *pgx.Conn) (*migrate.Migrator, 
 	return migrator, int(version), nil
 }
 
+// fileName is the form of the names of files.
+var fileName = regexp.MustCompile(`\A0*[1-9][0-9]{0,3}_.+\.sql\z`)
+
+// checkNames returns an error for a file that tern would leave out, or panic at, because of its name.
+func (s Sequence) checkNames() error {
+	entries, err := fs.ReadDir(s.Files, ".")
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
+	}
+	for _, e := range entries {
+		if !e.IsDir() && strings.EqualFold(path.Ext(e.Name()), ".sql") && !fileName.MatchString(e.Name()) {
+			return fmt.Errorf("migrations: the file %s is not named NNN_what.sql, with a number from 001", e.Name())
+		}
+	}
+	return nil
+}
+
 // Names returns the names of the files in their order, without ".sql".
 func (s Sequence) Names() ([]string, error) {
+	if err := s.checkNames(); err != nil {
+		return nil, err
+	}
 	files, err := migrate.FindMigrations(s.Files)
 	if err != nil {
 		return nil, fmt.Errorf("migrations: %w", err)
