@@ -33,7 +33,9 @@ type Config[P AnyRequest] struct {
 	// have no method Problems, and may be nil.
 	Problems func(P, contract.Reply) []contract.Problem
 	// ErrorBody returns the body of an error that ends a request before its handler, where the contract declares an object
-	// of its own for the outcome. problems are what is wrong with the request, if that is known. nil sends an envelope.
+	// of its own for the outcome. problems are what is wrong with the request, if that is known. It is called for errors
+	// that no contract declares, too: a path that is none, whose outcome is "", and the failure of an operation that
+	// declares no failure. nil sends an envelope.
 	ErrorBody func(reply contract.Reply, problems []contract.Problem) any
 	// Conversions convert bodies of other media types, which the contract declares besides JSON.
 	Conversions map[string]Conversion

@@ -173,3 +173,24 @@ func (p *pacedWriter) Write(buf []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// ListRepliesOf returns the ListReplies of an operation whose failure is an object of its own, so that the generated
+// Failed takes it besides the cause:
+//
+//	apiserver.ReplyList(r, apiserver.ListRepliesOf(reply.StreamOK, func(cause error) api.ListNotesReply {
+//		return reply.Failed(api.Problem{Title: "The server has failed"}, cause)
+//	}), list)
+func ListRepliesOf[R Replier](streamOK func() R, failed func(cause error) R) ListReplies[R] {
+	return listReplies[R]{streamOK, failed}
+}
+
+type listReplies[R Replier] struct {
+	streamOK func() R
+	failed   func(error) R
+}
+
+// StreamOK implements ListReplies.
+func (l listReplies[R]) StreamOK() R { return l.streamOK() }
+
+// Failed implements ListReplies.
+func (l listReplies[R]) Failed(cause error) R { return l.failed(cause) }

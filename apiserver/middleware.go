@@ -1,6 +1,7 @@
 package apiserver
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/rand"
@@ -208,13 +209,18 @@ func (s *Server) handleError(err error, c echo.Context) {
 // replyUnknown replies to a request that matches no operation, and where an operation declares no reply. An unknown
 // method is 404, too.
 func (s *Server) replyUnknown(c echo.Context, err error) {
-	status := http.StatusNotFound
+	status, outcome := http.StatusNotFound, contract.Outcome("")
 	if known, ok := errors.AsType[*echo.HTTPError](err); !ok || known.Code >= http.StatusInternalServerError {
 		s.logError(c, "request failed", err)
-		status = http.StatusInternalServerError
+		status, outcome = http.StatusInternalServerError, OutcomeFailed
 	}
 	c.Response().Header().Del(echo.HeaderAllow) // Echo sets it with its 405
-	err = writeJSON(c, status, envelope{Status: StatusError, Message: http.StatusText(status)})
+	var body any = envelope{Status: StatusError, Message: http.StatusText(status)}
+	if s.hooks.errorBody != nil {
+		response := contract.Response{Status: status, Form: contract.Object, Message: http.StatusText(status)}
+		body = cmp.Or(s.hooks.errorBody(contract.Reply{Outcome: outcome, Response: response, Cause: err}, nil), body)
+	}
+	err = writeJSON(c, status, body)
 	if err != nil && s.isListed(c) {
 		s.log.Info("response not delivered", "route", c.Path(), "err", err)
 	}

@@ -1,6 +1,7 @@
 package apiserver_test
 
 import (
+	"encoding/json"
 	"io"
 	"iter"
 	"net/http"
@@ -8,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/apiserver"
 	"gatehouse/apiserver/internal/boats"
+	"gatehouse/contract"
 )
 
 // TestMiddlewaresAreRequired: New fails if the routes of an operation that authenticates were registered without the
@@ -89,4 +92,68 @@ func TestQueryThatIsNoQuery(t *testing.T) {
 		require.Equal(t, 400, status, "%s: %s", query, body)
 		require.Contains(t, body, "A parameter is not valid")
 	}
+}
+
+// TestHeaderParameters: a header is validated as the contract declares it.
+func TestHeaderParameters(t *testing.T) {
+	t.Parallel()
+	for required, missing := range map[bool]int{false: 200, true: 400} {
+		s := start(t, func(_ *faulty, cfg *config) {
+			cfg.Contract = changed(t, func(spec *openapi3.T) {
+				limit := &openapi3.Parameter{
+					Name: "X-Limit", In: "header", Required: required, Example: 5, Description: "The limit.",
+					Schema: openapi3.NewIntegerSchema().WithMin(1).WithMax(9).NewRef(),
+				}
+				list := spec.Paths.Value("/boats").Get
+				list.Parameters = append(list.Parameters, &openapi3.ParameterRef{Value: limit})
+				content := list.Responses.Value("400").Value.Content["application/json"]
+				content.Examples["missing_parameter"] = content.Examples["bad_parameter"]
+			})
+		})
+		for value, want := range map[string]int{"": missing, "5": 200, "0": 400, "10": 400, "x": 400} {
+			var header []string
+			if value != "" {
+				header = []string{"X-Limit", value}
+			}
+			status, body, _ := s.send("GET", "/boats", "", header...)
+			require.Equal(t, want, status, "required %v, %q: %s", required, value, body)
+		}
+	}
+}
+
+// changed returns the contract of the boats after a change.
+func changed(t *testing.T, change func(*openapi3.T)) *contract.Contract {
+	t.Helper()
+	text, err := boats.GetSpecJSON()
+	require.NoError(t, err)
+	spec, err := openapi3.NewLoader().LoadFromData(text)
+	require.NoError(t, err)
+	change(spec)
+	text, err = json.Marshal(spec)
+	require.NoError(t, err)
+	loaded, err := contract.Load(apiserver.Rules("token"), text)
+	require.NoError(t, err)
+	return loaded
+}
+
+// TestOwnErrors: an API whose errors are objects of its own has them everywhere, also for paths that do not exist, and
+// for lists.
+func TestOwnErrors(t *testing.T) {
+	t.Parallel()
+	type problem struct{ Code, Detail string }
+	s := start(t, func(_ *faulty, cfg *config) {
+		cfg.ErrorBody = func(reply contract.Reply, _ []contract.Problem) any {
+			return problem{string(reply.Outcome), reply.Message()}
+		}
+	})
+	status, body, _ := s.send("GET", "/ships", "")
+	require.Equal(t, 404, status)
+	require.JSONEq(t, `{"Code":"","Detail":"Not Found"}`, body)
+
+	failed := func(_ problem, cause error) boats.ListBoatsReply { return boats.ListBoatsReplies{}.Failed(cause) }
+	replies := apiserver.ListRepliesOf(boats.ListBoatsReplies{}.StreamOK,
+		func(cause error) boats.ListBoatsReply { return failed(problem{"failed", ""}, cause) })
+	require.Equal(t, 200, replies.StreamOK().Reply().Response.Status)
+	reply := apiserver.ReplyError(replies, errBrokenList)
+	require.Equal(t, errBrokenList, reply.Reply().Cause)
 }

@@ -50,8 +50,9 @@ type Operation struct {
 	plain bool
 	// single are the query parameters that have one value, sorted.
 	single []string
-	// queried reports whether it has query parameters.
-	queried bool
+	// queried are all query parameters, and headers the header parameters that cannot be any string, or are required,
+	// sorted.
+	queried, headers []string
 	// declared are the responses by status.
 	declared map[int]*declaredResponse
 	// servers are the paths of the document's servers.

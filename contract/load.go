@@ -195,8 +195,9 @@ func (c compiler) compile(op *Operation, item *openapi3.PathItem, declared *open
 	}
 	parameters := slices.Concat(item.Parameters, declared.Parameters)
 	op.plain, op.single = !slices.ContainsFunc(parameters, canBeInvalid), singleValued(parameters)
-	op.queried = slices.ContainsFunc(parameters, func(p *openapi3.ParameterRef) bool {
-		return p.Value.In == openapi3.ParameterInQuery
+	op.queried = namesOf(parameters, openapi3.ParameterInQuery, func(*openapi3.ParameterRef) bool { return true })
+	op.headers = namesOf(parameters, openapi3.ParameterInHeader, func(p *openapi3.ParameterRef) bool {
+		return p.Value.Required || isConstrained(p)
 	})
 	var errs [4]error
 	op.Permission, errs[0] = readPermission(declared)

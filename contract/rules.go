@@ -70,6 +70,11 @@ func canBeInvalid(p *openapi3.ParameterRef) bool {
 	if p.Value.In != openapi3.ParameterInPath {
 		return p.Value.Required || p.Value.In != openapi3.ParameterInQuery
 	}
+	return isConstrained(p)
+}
+
+// isConstrained reports whether a parameter cannot be any string.
+func isConstrained(p *openapi3.ParameterRef) bool {
 	if p.Value.Schema == nil {
 		return true
 	}
@@ -91,6 +96,17 @@ func singleValued(parameters openapi3.Parameters) (names []string) {
 			continue
 		}
 		if t := p.Value.Schema.Value.Type; t != nil && !t.Includes(openapi3.TypeArray) && !t.Includes(openapi3.TypeObject) {
+			names = append(names, p.Value.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// namesOf returns the names of the parameters in a part of a request that a function selects, sorted.
+func namesOf(parameters openapi3.Parameters, in string, selects func(*openapi3.ParameterRef) bool) (names []string) {
+	for _, p := range parameters {
+		if p.Value.In == in && selects(p) {
 			names = append(names, p.Value.Name)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -55,8 +56,8 @@ type Request struct {
 	HTTP       *http.Request // its header and body are not looked at
 	PathParams map[string]string
 	Query      url.Values
-	// Header has the header parameters and the Content-Type. nil skips the validation of optional header parameters, and
-	// has the body validated in the media type of the operation, without decoding it if that is JSON.
+	// Header has the header parameters and the Content-Type. With nil, the header parameters are those of HTTP, and the body
+	// is validated in the media type of the operation, without decoding it if that is JSON.
 	Header http.Header
 	// Body is the body. nil skips its validation.
 	Body []byte
@@ -126,6 +127,11 @@ func (op *Operation) validate(r Request, valid bool) error {
 	// clients do not send or send wrong.
 	checked := r.HTTP.WithContext(r.HTTP.Context())
 	checked.Header = http.Header{}
+	for _, name := range op.headers {
+		if values := r.HTTP.Header.Values(name); values != nil {
+			checked.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
 	if r.Header != nil {
 		checked.Header = r.Header
 	}
@@ -151,19 +157,18 @@ func (op *Operation) validate(r Request, valid bool) error {
 // queryError returns what kin-openapi does not see of a query: it looks at the first value of a parameter only, and its
 // strings may be any bytes.
 func (op *Operation) queryError(r Request) error {
-	if op.queried && r.HTTP.URL.RawQuery != "" {
+	if op.queried != nil && r.HTTP.URL.RawQuery != "" {
 		// net/http leaves out what it cannot decode: a list would be answered without its filter.
 		if _, err := url.ParseQuery(r.HTTP.URL.RawQuery); err != nil {
 			return &RequestError{err: ErrBadParameter, problems: []Problem{{Reason: "the query cannot be decoded"}}, cause: err}
 		}
 	}
-	for _, name := range op.single {
-		values := r.Query[name]
-		reason := ""
+	for _, name := range op.queried {
+		values, reason := r.Query[name], ""
 		switch {
-		case len(values) > 1:
+		case len(values) > 1 && slices.Contains(op.single, name):
 			reason = "is sent more than once"
-		case len(values) == 1 && !utf8.ValidString(values[0]):
+		case slices.ContainsFunc(values, func(value string) bool { return !utf8.ValidString(value) }):
 			reason = "is not UTF-8"
 		default:
 			continue
