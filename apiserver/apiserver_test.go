@@ -478,15 +478,19 @@ func TestHooks(t *testing.T) {
 func TestDisagreements(t *testing.T) {
 	t.Parallel()
 	for message, change := range map[string]func(*config){
-		"no valid Config.Log":                                      func(cfg *config) { cfg.Log = nil },
-		"no valid Config.Limits":                                   func(cfg *config) { cfg.Limits.Depth = 0 },
-		"no valid Config.CheckResponses":                           func(cfg *config) { cfg.CheckResponses = "sometimes" },
-		`requires "token", which Config.Schemes lacks`:             func(cfg *config) { delete(cfg.Schemes, "token") },
-		"has x-permission, but there is no Config.Authorise":       func(cfg *config) { cfg.Authorise = nil },
-		"operation listBoats has no route GET /boats":              func(cfg *config) { cfg.Routes = func(*apiserver.Routes) {} },
-		"the path /boats is not free":                              extra("/boats"),
-		"the base path /boats is not free":                         func(cfg *config) { cfg.BasePath = "/boats" },
-		"route DELETE /boats is in no contract":                    func(cfg *config) { also(cfg, func(r *apiserver.Routes) { r.Echo.DELETE("/boats", nil) }) },
+		"no valid Config.Log":                                func(cfg *config) { cfg.Log = nil },
+		"no valid Config.Limits":                             func(cfg *config) { cfg.Limits.Depth = 0 },
+		"no valid Config.CheckResponses":                     func(cfg *config) { cfg.CheckResponses = "sometimes" },
+		`requires "token", which Config.Schemes lacks`:       func(cfg *config) { delete(cfg.Schemes, "token") },
+		"has x-permission, but there is no Config.Authorise": func(cfg *config) { cfg.Authorise = nil },
+		"operation listBoats has no route GET /boats":        func(cfg *config) { cfg.Routes = func(*apiserver.Routes) {} },
+		"the path /boats is not free":                        extra("/boats"),
+		"the base path /boats is not free":                   func(cfg *config) { cfg.BasePath = "/boats" },
+		"route DELETE /boats is in no contract":              func(cfg *config) { also(cfg, func(r *apiserver.Routes) { r.Echo.DELETE("/boats", nil) }) },
+		"route POST /hello is in no contract": func(cfg *config) {
+			extra("/hello")(cfg)
+			also(cfg, func(r *apiserver.Routes) { r.Echo.POST("/hello", nil) })
+		},
 		"x-permission, but does not authenticate a user":           func(cfg *config) { cfg.Contract.Operation("registerBoat").Scheme = "" },
 		"no valid Config.Contract\napiserver: no valid Config.Log": func(cfg *config) { cfg.Contract, cfg.Log = nil, nil },
 	} {

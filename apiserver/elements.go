@@ -27,6 +27,7 @@ type Element[T any] struct {
 
 // Elements yields the elements of the list in a request body (x-each), while the client sends them. Each is validated
 // by itself, so that one wrong element does not refuse the others. The memory that it takes is that of an element.
+// The name of the list may be written in any case, unless the contract requires it as it is.
 //
 // An error is the last that is yielded; OnBody has the replies to it. The rest of the body is validated at the end:
 // until Elements has ended without an error, nothing should be stored. Nothing scarce, such as a connection of a

@@ -115,8 +115,8 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// panicError is a panic of a handler. Its response, if a part of it was sent, is broken off, so that the client does not
-// mistake the part for all.
+// panicError is a panic of a handler. Its response, if a part of it was sent, is broken off, so that the client does
+// not mistake the part for all.
 type panicError struct{ cause any }
 
 // Error implements error.

@@ -11,8 +11,9 @@ import (
 var ErrTooManyElements = errors.New("the list has too many elements")
 
 // AllElements returns the elements of the list in a request body (x-each), for an upload of which all is stored or
-// nothing. It returns a *MalformedError with the problems of all elements if one is not valid, and ErrTooManyElements
-// for a list with more than limit elements; OnBody has the replies to the other errors.
+// nothing. It returns a *MalformedError with the first problems of the elements, contract.MaxProblems at most, if one
+// is not valid, and ErrTooManyElements for a list with more than limit elements; OnBody has the replies to the other
+// errors.
 func AllElements[T any](request AnyRequest, limit int) (all []T, err error) {
 	var problems []contract.Problem
 	for element, err := range Elements[T](request) {

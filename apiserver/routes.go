@@ -3,6 +3,7 @@ package apiserver
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func (s *Server) checkRoutes(registered *Routes) error {
 		if normalPath(r.Path, s.basePath) != r.Path {
 			return fmt.Errorf("the base path %s is not free: the path %s begins with it", s.basePath, r.Path)
 		}
-		if registered.extra[r.Path] {
+		if registered.extra[r.Path] && r.Method == http.MethodGet {
 			continue
 		}
 		path, ok := contractPath[r.Path]

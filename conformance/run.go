@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// retryTimeout is how long a call with retry is repeated. A gateway loads its configuration within seconds.
+	// retryTimeout is how long a call with retry is repeated. A change may arrive elsewhere
+	// seconds later.
 	retryTimeout = 15 * time.Second
 	// retryInterval is the time between its attempts.
 	retryInterval = 200 * time.Millisecond

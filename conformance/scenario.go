@@ -62,7 +62,7 @@ func (s *Scenario) name() string {
 	return s.Outcome.Outcome + "/" + s.Name
 }
 
-// Need is something that the server under test may have or lack, such as a working gateway.
+// Need is something that the server under test may have or lack, such as a working mail server.
 type Need struct {
 	Name string
 	// Description completes the sentence "needs …".

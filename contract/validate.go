@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -56,8 +57,8 @@ type Request struct {
 	HTTP       *http.Request // its header and body are not looked at
 	PathParams map[string]string
 	Query      url.Values
-	// Header has the header parameters and the Content-Type. With nil, the header parameters are those of HTTP, and the body
-	// is validated in the media type of the operation, without decoding it if that is JSON.
+	// Header has the header parameters and the Content-Type. With nil, the header parameters are those of HTTP, and the
+	// body is validated in the media type of the operation, without decoding it if that is JSON.
 	Header http.Header
 	// Body is the body. nil skips its validation.
 	Body []byte
@@ -154,18 +155,22 @@ func (op *Operation) validate(r Request, valid bool) error {
 	return nil
 }
 
+// longQuery is the length in bytes of a query that may have more parameters than net/http decodes, which are thousands.
+const longQuery = 1000
+
 // queryError returns what kin-openapi does not see of a query: it looks at the first value of a parameter only, and its
 // strings may be any bytes.
 func (op *Operation) queryError(r Request) error {
-	if op.queried != nil && r.HTTP.URL.RawQuery != "" {
-		// net/http leaves out what it cannot decode: a list would be answered without its filter.
-		if _, err := url.ParseQuery(r.HTTP.URL.RawQuery); err != nil {
+	// net/http leaves out what it cannot decode, and all of a query with too many parameters: a list would be answered
+	// without its filter.
+	if query := r.HTTP.URL.RawQuery; op.queried != nil && (len(query) > longQuery || strings.ContainsAny(query, "%;")) {
+		if _, err := url.ParseQuery(query); err != nil {
 			return &RequestError{err: ErrBadParameter, problems: []Problem{{Reason: "the query cannot be decoded"}}, cause: err}
 		}
 	}
 	for _, name := range op.queried {
-		values, reason := r.Query[name], ""
-		switch {
+		var reason string
+		switch values := r.Query[name]; {
 		case len(values) > 1 && slices.Contains(op.single, name):
 			reason = "is sent more than once"
 		case slices.ContainsFunc(values, func(value string) bool { return !utf8.ValidString(value) }):

@@ -1,8 +1,9 @@
 // Package pgmigrate applies numbered SQL files to a database of Postgres, each once.
 //
 // The files of a Sequence are named NNN_what.sql, beginning with 001; an .sql file of another name is an error. A table
-// of the database, which Apply creates, has the number of the last one that was applied. Apply runs all missing files in one transaction: if one fails, none is
-// applied. Any number of programs may call it at once: an advisory lock has them do so one after another.
+// of the database, which Apply creates, has the number of the last one that was applied. Apply runs all missing files
+// in one transaction: if one fails, none is applied. Any number of programs may call it at once: an advisory lock has
+// them do so one after another.
 //
 // A file is a template of text/template, so that {{ has to be written as {{"{{"}}. What follows the line
 // "---- create above / drop below ----" is not applied. Nothing reverts a file: a later one does.
@@ -47,8 +48,8 @@ type Sequence struct {
 
 // ErrConnString is returned by Up for a connection string that is not valid. The error has none of its text, of which
 // each part may be one of the password.
-var ErrConnString = errors.New("the connection string of the database is not valid: write postgres://user@host:5432/name " +
-	"with percent-encoded parts, or host=… user=… dbname=… without spaces around =")
+var ErrConnString = errors.New("the connection string of the database is not valid: write " +
+	"postgres://user@host:5432/name with percent-encoded parts, or host=… user=… dbname=… without spaces around =")
 
 // Up connects to a database, and applies the files that are missing, as Apply does. The connection string may have
 // settings of pgxpool, such as pool_max_conns.
