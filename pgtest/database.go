@@ -22,6 +22,7 @@ func Database(t testing.TB) string {
 // EmptyDatabase makes an empty database. It is dropped at the end of the test.
 func EmptyDatabase(t testing.TB) string {
 	t.Helper()
+	requireMain(t)
 	return create(t, "empty", "")
 }
 
@@ -30,6 +31,7 @@ func EmptyDatabase(t testing.TB) string {
 // longer than a copy.
 func Copy(t testing.TB, template string, fill func(connString string)) string {
 	t.Helper()
+	requireMain(t)
 	shared.template.Lock()
 	defer shared.template.Unlock()
 	if !shared.fuzzing || !exists(t, template) {
@@ -150,6 +152,14 @@ func connString(database string) string {
 func admin(t testing.TB, sql string) {
 	t.Helper()
 	Exec(t, shared.postgres, sql)
+}
+
+// requireMain ends a test whose package has no Postgres: an empty connection string is that of the environment.
+func requireMain(t testing.TB) {
+	t.Helper()
+	if shared.postgres == "" {
+		t.Fatal("pgtest: TestMain has to call pgtest.Main")
+	}
 }
 
 // requireNoError ends the test after an error.

@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -157,9 +158,7 @@ func runGiven(ctx context.Context, m *testing.M, given string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	// In this form, a keyword that is added at the end replaces the same one.
-	shared.postgres = fmt.Sprintf("host='%s' port=%d user='%s' password='%s' dbname='%s'",
-		cfg.Host, cfg.Port, cfg.User, cfg.Password, cfg.Database)
+	shared.postgres = keywords(cfg)
 	shared.prefix = fmt.Sprintf("gatehouse_test_%d_", os.Getpid())
 	status := run(ctx, m)
 	conn, err := pgx.Connect(ctx, shared.postgres)
@@ -175,6 +174,14 @@ func runGiven(ctx context.Context, m *testing.M, given string) int {
 		}
 	}
 	return status
+}
+
+// keywords returns a connection string in libpq's keyword form, in which a keyword that is added at the end replaces
+// the same one.
+func keywords(cfg *pgx.ConnConfig) string {
+	escape := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace
+	return fmt.Sprintf("host='%s' port=%d user='%s' password='%s' dbname='%s'",
+		escape(cfg.Host), cfg.Port, escape(cfg.User), escape(cfg.Password), escape(cfg.Database))
 }
 
 // isSet reports whether a flag of package testing has another value than its default.
