@@ -187,7 +187,7 @@ paths:
           description: The maker does not exist.
           content:
             application/json:
-              schema: {type: object, properties: {Message: {type: string, x-order: 1}}}
+              schema: {type: object, required: [Message, id], properties: {Message: {type: string}, id: {type: string}}}
               examples: {not_found: {x-varies: m1, value: {Status: Error, Message: 'No maker m1', Meta: null}}}
 `
 
@@ -245,6 +245,13 @@ func TestModuleOfSomebody(t *testing.T) {
 	require.Contains(t, string(text), `func (MakeThingReplies) OK() MakeThingReply {
 	return MakeThingReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 204, Form: contract.Empty}}}
 }`)
+
+	// A contract that gives one property of a response its place gives it to all.
+	write("spec/v1/small.yaml", strings.Replace(smallContract, "Message: {type: string}", "Message: {type: string, x-order: 1}", 1))
+	result, err = Run(t.Context(), folder)
+	require.NoError(t, err)
+	require.Len(t, result.Faults, 1)
+	require.Contains(t, result.Faults[0].Message, "property id is part of a response and has no x-order")
 
 	// It compiles with the packages of gatehouse.
 	root, err := filepath.Abs(filepath.Join("..", ".."))

@@ -26,7 +26,7 @@ func Check(paths ...string) ([]Problem, error) {
 	l := &linter{
 		documents: map[string]*document{}, operations: map[string]Problem{}, referred: map[string]bool{},
 		responses: map[*yaml.Node]bool{}, resolved: map[string]resolution{}, checked: map[string]bool{},
-		shaped: map[*yaml.Node]bool{}, ordered: map[*document]bool{},
+		shaped: map[*yaml.Node]bool{},
 	}
 	for _, path := range paths {
 		l.checked[filepath.Clean(path)] = true

@@ -1,10 +1,8 @@
 package lint_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -366,31 +364,4 @@ func copyContracts(t *testing.T) string {
 		require.NoError(t, os.WriteFile(path, text, 0o600))
 	}
 	return dir
-}
-
-// TestDocumentWithoutOrder: a document that gives no property its place need not give it to all.
-func TestDocumentWithoutOrder(t *testing.T) {
-	t.Parallel()
-	const contract = `
-openapi: 3.0.3
-info: {title: small, version: '1'}
-paths:
-  /things:
-    get:
-      operationId: getThing
-      responses:
-        '200':
-          description: The thing.
-          content:
-            application/json:
-              schema: {type: object, properties: {name: {type: string}, id: {type: string%s}}}
-`
-	for order, faults := range map[string]int{"": 0, ", x-order: 1": 1} {
-		path := filepath.Join(t.TempDir(), "small.yaml")
-		require.NoError(t, os.WriteFile(path, fmt.Appendf(nil, contract, order), 0o600))
-		problems, err := lint.Check(path)
-		require.NoError(t, err)
-		problems = slices.DeleteFunc(problems, func(p lint.Problem) bool { return !strings.Contains(p.Message, "x-order") })
-		require.Len(t, problems, faults, "%s", order)
-	}
 }

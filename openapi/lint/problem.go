@@ -39,6 +39,4 @@ type linter struct {
 	referred map[string]bool
 	// responses are the schemas of responses that are checked.
 	responses map[*yaml.Node]bool
-	// ordered tells whether a property of a document has x-order.
-	ordered map[*document]bool
 }

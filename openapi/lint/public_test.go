@@ -85,7 +85,7 @@ func TestPublicContract(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{
 		"operation-id": 1, "outcome": 3, "example-name": 1, "example-value": 1, "keyword": 9, "extension": 3, "format": 1,
-		"required": 1, "property-optional": 1,
+		"required": 1, "property-order": 2, "property-optional": 1,
 	}, found)
 }
 

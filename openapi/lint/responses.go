@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -66,12 +65,8 @@ func (l *linter) checkResponseSchema(doc *document, schema *yaml.Node) {
 	}
 }
 
-// checkOrder reports the properties of a response without x-order, and those that have that of another, in a document
-// that gives any property its place. In others, properties are in alphabetical order.
+// checkOrder reports the properties of a response without x-order, and those that have that of another.
 func (l *linter) checkOrder(doc *document, schema *yaml.Node) {
-	if !l.isOrdered(doc) {
-		return
-	}
 	properties := member(schema, "properties")
 	taken, last := map[string]string{}, len(names(properties))
 	for name, property := range pairs(properties) {
@@ -86,26 +81,6 @@ func (l *linter) checkOrder(doc *document, schema *yaml.Node) {
 		}
 		taken[order] = name.Value
 	}
-}
-
-// isOrdered reports whether a property of a document has x-order.
-func (l *linter) isOrdered(doc *document) bool {
-	ordered, known := l.ordered[doc]
-	if !known {
-		ordered = hasKey(doc.root, "x-order")
-		l.ordered[doc] = ordered
-	}
-	return ordered
-}
-
-// hasKey reports whether a mapping in a node has a key.
-func hasKey(node *yaml.Node, key string) bool {
-	for name := range pairs(node) {
-		if name.Value == key {
-			return true
-		}
-	}
-	return slices.ContainsFunc(node.Content, func(child *yaml.Node) bool { return hasKey(child, key) })
 }
 
 // checkOptional reports the properties of a response that are not required beside others that are, unless they are
