@@ -47,6 +47,7 @@
 //	  remote        reads and writes the state of a server of the Admin API
 //	  remoteaddr    finds the address of a client, behind trusted proxies too
 //	  replicate     copies what one server has to another
+//	  skeleton      the files of the module that `gatehouse contract new` makes
 //	  spool         holds the documents of an import until all of them have arrived
 //	  testport      finds ports for the programs that tests start
 //	  testprogram   finds the programs that tests start

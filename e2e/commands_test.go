@@ -38,6 +38,8 @@ var notRun = map[string]string{
 	"gatehouse contract diff HEAD:openapi/admin.yaml openapi/admin.yaml":                                "TestContractDiff of internal/cli does, with other files",
 	"gatehouse contract generate":                                                                       "TestContractGenerate of internal/cli does, in another module",
 	"gatehouse contract generate openapi":                                                               "TestContractGenerate of internal/cli does",
+	"gatehouse contract new bookings":                                                                   "TestBuildYourOwnGuide does, with another name",
+	"gatehouse contract new bookings --module example.com/bookings --gatehouse ../gatehouse":            "TestNewModule does, in another folder",
 	"gatehouse contract proxy --upstream https://api.example/v2 --contract api.yaml":                    "there is no such server",
 	"gatehouse users set-password " + exampleUser:                                                       "it asks on a terminal; TestConfirmations does",
 	"gatehouse completion fish | source":                                                                "needs fish",

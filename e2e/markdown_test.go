@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -46,12 +47,20 @@ const endOfStep = "\x1e\n"
 // came to its end, what was printed after those, and an error if the shell ended early.
 func runSteps(t *testing.T, setup string, steps []step) (outputs []string, rest string, err error) {
 	t.Helper()
+	return runStepsWithin(t, bound, setup, steps)
+}
+
+// runStepsWithin is runSteps for steps that take longer.
+func runStepsWithin(
+	t *testing.T, limit time.Duration, setup string, steps []step,
+) (outputs []string, rest string, err error) {
+	t.Helper()
 	var script strings.Builder
 	script.WriteString(setup)
 	for _, each := range steps {
 		script.WriteString(each.commands + "printf '\\036\\n'\n")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), bound)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", script.String())
 	cmd.Dir = t.TempDir() // for files that a step makes

@@ -32,6 +32,7 @@ func TestUsageErrors(t *testing.T) {
 		"config -o xml":           `invalid argument "xml" for "-o, --output" flag: must be table, json, yaml; see gatehouse config --help`,
 		"help srve":               `unknown command "srve", did you mean "serve"?`,
 		"contract diff a.yaml":    "expected two contracts, OLD and NEW; see gatehouse contract diff --help",
+		"contract new":            "expected the folder of the new module; see gatehouse contract new --help",
 		"contract lint":           "expected the file of a contract, or several; see gatehouse contract lint --help",
 		"keys":                    "expected a command: sync; see gatehouse keys --help",
 		"postgres":                "expected a command: upgrade; see gatehouse postgres --help",

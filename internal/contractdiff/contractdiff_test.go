@@ -229,6 +229,7 @@ func TestFirstPermission(t *testing.T) {
 func repository(t *testing.T, teams string) string {
 	t.Helper()
 	root := t.TempDir()
+	write(t, filepath.Join(root, "go.mod"), "module gatehouse\n")
 	write(t, filepath.Join(root, "openapi", "teams.yaml"), teams)
 	write(t, filepath.Join(root, "openapi", "teams.codegen.yaml"), "package: teams\n")
 	write(t, filepath.Join(root, "openapi", ".spectral.yaml"), "extends: spectral:oas\n")
@@ -299,6 +300,21 @@ Left to do in this repository, after go generate ./...:
 
 3 breaking changes, 3 other changes, 4 left to do.
 `, strings.NewReplacer(old, "OLD", updated, "NEW").Replace(out.String()))
+}
+
+// TestReportElsewhere lists nothing for the module of somebody else, whose folders have the same names.
+func TestReportElsewhere(t *testing.T) {
+	t.Parallel()
+	root := repository(t, edit(t, "                not_found: {", "                no_team: {"))
+	path := filepath.Join(root, "openapi", "teams.yaml")
+	old := write(t, filepath.Join(t.TempDir(), "teams.yaml"), contract)
+	result, err := contractdiff.Diff(old, path, root)
+	require.NoError(t, err)
+	require.NotEmpty(t, result.Left)
+	write(t, filepath.Join(root, "go.mod"), "module example.com/teams\n")
+	result, err = contractdiff.Diff(old, path, root)
+	require.NoError(t, err)
+	require.Empty(t, result.Left)
 }
 
 // TestOutcomesWithoutScenario lists outcomes that no scenario makes happen, and scenarios of outcomes that are gone. A

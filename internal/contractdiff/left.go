@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"golang.org/x/mod/modfile"
 )
 
 // Task is something in this repository that a contract needs, or needs no more.
@@ -29,6 +30,9 @@ func (t Task) String() string {
 	}
 	return fmt.Sprintf("%s:%d: %s", t.File, t.Line, t.Text)
 }
+
+// thisModule is the module in the root of this repository.
+const thisModule = "gatehouse"
 
 // Where the parts of this repository are, relative to its root.
 const (
@@ -89,8 +93,13 @@ func codeTasks(root string, others []*openapi3.T, before, after *openapi3.T) ([]
 	return append(tasks, columnTasks(before, after, columns)...), nil
 }
 
-// otherContracts loads the contracts of the repository but the named one; nil if the repository does not have that.
+// otherContracts loads the contracts of the repository but the named one; nil if root is not this repository, or does
+// not have that contract. The module of somebody else may have the same folders.
 func otherContracts(root, name string) ([]*openapi3.T, error) {
+	module, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil || modfile.ModulePath(module) != thisModule {
+		return nil, nil //nolint:nilerr // without a go.mod, it is not this repository
+	}
 	for _, needed := range []string{filepath.Join(contractsDir, name), handlersDir, migrationsDir} {
 		if _, err := os.Stat(filepath.Join(root, needed)); errors.Is(err, fs.ErrNotExist) {
 			return nil, nil

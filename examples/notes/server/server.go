@@ -22,6 +22,8 @@ type Config struct {
 // handlers has a handler for each operation of the contract.
 type handlers struct{ store *store.Store }
 
+var _ api.Handlers[*request] = handlers{} // the compiler names those that are missing
+
 // request is a request with the ID of the owner who sent it.
 type request struct {
 	apiserver.Request

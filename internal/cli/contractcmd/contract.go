@@ -13,6 +13,7 @@ func New(cfg Config) *cobra.Command {
 response examples are outcomes. Exit statuses: 0 if the contract held, 1 if something departed from
 it, 2 if the command could not run.`,
 	}
-	cmd.AddCommand(newCheck(cfg), newProxy(cfg), newMock(cfg), newDiff(cfg), newLint(cfg), newGenerate(cfg))
+	cmd.AddCommand(newCheck(cfg), newProxy(cfg), newMock(cfg), newDiff(cfg), newLint(cfg), newGenerate(cfg),
+		newNew(cfg))
 	return cmd
 }
