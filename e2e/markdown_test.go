@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,10 @@ func runStepsWithin(
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", script.String())
-	cmd.Dir = t.TempDir() // for files that a step makes
+	cmd.Dir = t.TempDir()                                                  // for files that a step makes
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool { // of the make that runs the tests
+		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS=")
+	})
 	printed, err := cmd.CombinedOutput()
 	outputs = strings.Split(string(printed), endOfStep)
 	last := len(outputs) - 1

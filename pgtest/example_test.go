@@ -1,6 +1,7 @@
 package pgtest_test
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 
@@ -24,8 +25,12 @@ func Example() {
 	// Output: true
 }
 
-// passes reports whether a test passes.
+// passes reports whether a test passes. With -v, the test would print lines between those of the example.
 func passes(test func(*testing.T)) bool {
+	verbose := flag.Lookup("test.v").Value
+	set := verbose.String()
+	_ = verbose.Set("false")
+	defer func() { _ = verbose.Set(set) }()
 	all := func(string, string) (bool, error) { return true, nil }
 	return testing.RunTests(all, []testing.InternalTest{{Name: "TestInsert", F: test}})
 }
