@@ -19,17 +19,16 @@ import (
 
 func main() {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, log)
-	stop()
-	if err != nil {
+	if err := run(log); err != nil {
 		log.Error("notes has ended", "err", err)
 		os.Exit(1)
 	}
 }
 
-// run serves until ctx ends.
-func run(ctx context.Context, log *slog.Logger) error {
+// run serves until the program is interrupted.
+func run(log *slog.Logger) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	database := os.Getenv("DATABASE_URL")
 	if database == "" {
 		private, err := postgres.Start(ctx, postgres.Config{DataDir: cmp.Or(os.Getenv("DATA_DIR"), "data"), Log: log})
