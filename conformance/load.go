@@ -336,8 +336,7 @@ func (l *loader) complete() {
 		for _, response := range op.Responses {
 			scenarios := l.declared[op.ID][response.Outcome]
 			if k, ok := l.kinds[response.Outcome]; ok && scenarios == nil {
-				l.file = commonFile
-				scenarios = []*Scenario{l.readScenario(op, response, k)}
+				scenarios = []*Scenario{l.readKind(op, response, k)}
 			}
 			if scenarios == nil {
 				missing[response.Status] = append(missing[response.Status], response)

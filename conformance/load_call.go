@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"fmt"
 	"maps"
+	"path"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -85,6 +87,19 @@ func (l *loader) requireOutcome(at *yaml.Node, op *Operation, outcome string) {
 	if op.Response(outcome) == nil {
 		l.reportf(at, "%s documents no outcome %q%s", op.ID, outcome, suggest(outcome, op.outcomes()))
 	}
+}
+
+// readKind reads the scenario of a kind for an operation that declares none. A fault of it, such as a parameter that the
+// operation does not have, is mended by a scenario of the operation's own.
+func (l *loader) readKind(op *Operation, outcome *Response, kind *yaml.Node) *Scenario {
+	l.file = commonFile
+	known := len(l.problems)
+	s := l.readScenario(op, outcome, kind)
+	for i := range l.problems[known:] {
+		l.problems[known+i].Message += fmt.Sprintf(": if the kind does not fit, add %s below %s in %s",
+			outcome.Outcome, op.ID, path.Join(l.dir, FileOf(op.Tag)))
+	}
+	return s
 }
 
 // readCallOf reads the request to an operation.

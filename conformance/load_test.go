@@ -30,6 +30,7 @@ func TestLoadReportsFaults(t *testing.T) {
 		{"an unknown outcome of a call", "common.yaml", "expect: unauthorised", "expect: unauthorized", `toy/common.yaml:10: removeBoat documents no outcome "unauthorized": did you mean "unauthorised"?`},
 		{"a fixture that uses itself", "common.yaml", "boat: [{call: registerBoat}]", "boat: [boat]", `toy/common.yaml:22: fixture "boat" uses itself`},
 		{"a list where an object is expected", "common.yaml", "kinds:\n  ok: {}", "kinds:\n  ok: []", `toy/common.yaml:17: expected an object`},
+		{"a kind that does not fit", "common.yaml", "  ok: {}", "  ok: {path: {boat: x}}", `toy/common.yaml:17: registerBoat has no path parameter "boat": if the kind does not fit, add ok below registerBoat in toy/boats.yaml`},
 		{"no YAML", "boats.yaml", "removeBoat:", "removeBoat: {", "toy/boats.yaml:14: not YAML: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
