@@ -30,6 +30,7 @@ func newModuleFolder(t *testing.T) string {
 var serveInGuide = regexp.MustCompile("(?m)^```console\n\\$ make serve\n(?:.*\n)*?```$")
 
 const serveInTest = "```sh\n" + `[ -z "$server" ] || { kill $server; wait $server; }
+: >../log
 make build
 bin/shelf >../log 2>&1 &
 server=$!
