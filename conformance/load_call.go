@@ -89,8 +89,8 @@ func (l *loader) requireOutcome(at *yaml.Node, op *Operation, outcome string) {
 	}
 }
 
-// readKind reads the scenario of a kind for an operation that declares none. A fault of it, such as a parameter that the
-// operation does not have, is mended by a scenario of the operation's own.
+// readKind reads the scenario of a kind for an operation that declares none. A fault of it, such as a parameter
+// that the operation does not have, is mended by a scenario of the operation's own.
 func (l *loader) readKind(op *Operation, outcome *Response, kind *yaml.Node) *Scenario {
 	l.file = commonFile
 	known := len(l.problems)
