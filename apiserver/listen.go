@@ -15,6 +15,9 @@ const (
 	// silent between two requests.
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
+	// requestTimeout is how long a request may take with its response. Bodies and lists, which may take longer, extend it
+	// as long as their client sends or reads at the minimum rate (Limits.BodyTimeout).
+	requestTimeout = 10 * time.Minute
 	// stopTimeout is how long requests may take that run when ListenAndServe is stopped.
 	stopTimeout = 15 * time.Second
 )
@@ -30,6 +33,7 @@ func ListenAndServe(ctx context.Context, address string, handler http.Handler, l
 	log.InfoContext(ctx, "listening", "url", "http://"+listener.Addr().String())
 	return serve(ctx, listener, &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}, stopTimeout)
 }

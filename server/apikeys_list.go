@@ -43,7 +43,7 @@ func tooManyKeys[R any](replies interface {
 	Gateway(message string, cause error) R
 },
 ) apiserver.ErrorReply[R] {
-	return apiserver.When(is(errTooManyKeys), func(cause error) R { return replies.Gateway(cause.Error(), cause) })
+	return apiserver.On(func(cause error) R { return replies.Gateway(cause.Error(), cause) }, errTooManyKeys)
 }
 
 // ListApiKeys implements dashboard.Handlers.

@@ -85,9 +85,9 @@ func assetConflict[R any](r *request, replies interface {
 	Conflict(id string, cause error) R
 },
 ) apiserver.ErrorReply[R] {
-	return apiserver.When(is(store.ErrConflict), func(cause error) R {
+	return apiserver.On(func(cause error) R {
 		return replies.Conflict(apiserver.LoggedText(jsondoc.String(r.Body.JSON, "id")), memberConflict(cause, "id", "asset"))
-	})
+	}, store.ErrConflict)
 }
 
 // ListAssets implements dashboard.Handlers.

@@ -84,7 +84,8 @@ func (s *Server) newLimiters() (err error) {
 		return err
 	}
 	ofUser := authlimit.Config{
-		Limit: s.limits.WrongPasswords, Window: time.Minute, Wrong: is(errWrongPassword), Now: s.now,
+		Limit: s.limits.WrongPasswords, Window: time.Minute, Now: s.now,
+		Wrong: func(err error) bool { return errors.Is(err, errWrongPassword) },
 	}
 	failures := s.security.LoginFailures
 	if failures.PerUser > 0 {

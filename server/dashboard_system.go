@@ -127,9 +127,8 @@ func (s *Server) Bootstrap(r *request) dashboard.BootstrapReply {
 	user, err := s.bootstrap(r)
 	if err != nil {
 		// A password that is being hashed is that of another bootstrap.
-		isLate := is(errBootstrapped, store.ErrConflict, password.ErrBusy)
-		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply),
-			apiserver.When(isLate, reply.Conflict))
+		late := apiserver.On(reply.Conflict, errBootstrapped, store.ErrConflict, password.ErrBusy)
+		return apiserver.ReplyError(reply, err, malformed(reply), invalid(reply), late)
 	}
 	return reply.OK(user.AccessKey, toUser(user))
 }

@@ -59,9 +59,9 @@ func unknownOrganisation[R any](
 		UnknownOrganisation(orgID string, cause error) R
 	}, orgID string,
 ) apiserver.ErrorReply[R] {
-	return apiserver.When(is(store.ErrUnknownOrganisation), func(cause error) R {
+	return apiserver.On(func(cause error) R {
 		return replies.UnknownOrganisation(orgID, cause)
-	})
+	}, store.ErrUnknownOrganisation)
 }
 
 // malformed is the reply to a body that does not match the contract, or has a value that Postgres cannot store.
@@ -112,9 +112,9 @@ func unreachable[R any](replies interface {
 	Gateway(message string, cause error) R
 },
 ) apiserver.ErrorReply[R] {
-	return apiserver.When(is(gateway.ErrUnreachable), func(cause error) R {
+	return apiserver.On(func(cause error) R {
 		return replies.Gateway(gateway.ErrUnreachable.Error(), cause)
-	})
+	}, gateway.ErrUnreachable)
 }
 
 // gatewayFailed is the reply, without the reason, where the gateway refused the request or did not answer.

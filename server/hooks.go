@@ -35,9 +35,9 @@ func checkWebhook(doc json.RawMessage) error {
 
 // webhookConflict is the reply to a webhook whose webhook_id another one has.
 func webhookConflict[R any](replies interface{ Conflict(cause error) R }) apiserver.ErrorReply[R] {
-	return apiserver.When(is(store.ErrConflict), func(cause error) R {
+	return apiserver.On(func(cause error) R {
 		return replies.Conflict(memberConflict(cause, "webhook_id", "webhook"))
-	})
+	}, store.ErrConflict)
 }
 
 // GetWebhookList implements dashboard.Handlers.

@@ -13,9 +13,11 @@ import (
 
 	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
+	"gatehouse/httpbody"
 	"gatehouse/internal/apidef"
 	"gatehouse/internal/importer"
 	"gatehouse/internal/jsondoc"
+	"gatehouse/internal/jsonlist"
 	"gatehouse/internal/spool"
 	"gatehouse/store"
 )
@@ -56,8 +58,10 @@ func importDocuments[R apiserver.Replier, T any](
 	_ = http.NewResponseController(r.Echo.Response()).SetWriteDeadline(time.Now().Add(s.limits.BodyTimeout))
 	if err != nil {
 		// A body that is broken off is malformed, too: why it was broken off comes first.
-		return apiserver.ReplyError(replies, err, apiserver.When(isEmptyBody, replies.EmptyBody),
-			apiserver.When(isTooLarge, replies.TooLarge), apiserver.When(isTooSlow, replies.TooSlow),
+		return apiserver.ReplyError(replies, err,
+			apiserver.On(replies.EmptyBody, httpbody.ErrEmpty, jsonlist.ErrEmpty),
+			apiserver.On(replies.TooLarge, httpbody.ErrTooLarge, jsonlist.ErrTooLarge, spool.ErrTooLarge, spool.ErrNoFile),
+			apiserver.On(replies.TooSlow, httpbody.ErrTooSlow),
 			apiserver.On(replies.Unauthorised, apiserver.ErrUnauthorised),
 			apiserver.When(isTooManyAttempts, replies.TooManyAttempts), malformed(replies))
 	}

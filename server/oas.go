@@ -90,7 +90,7 @@ func (s *Server) ImportOAS(r *request, params dashboard.ImportOASParams) dashboa
 		return s.createAPI(r, 2*oas.MaxSize(len(r.Body.JSON)+len(template)), link, newAPI)
 	}
 	return createOAS(r, reply, create,
-		append(notMade(reply, link), apiserver.When(is(errHasExtension), reply.HasExtension))...)
+		append(notMade(reply, link), apiserver.On(reply.HasExtension, errHasExtension))...)
 }
 
 // invalidOAS is the reply to a document that gateways could not serve; its message has the place and the reason.
@@ -106,7 +106,7 @@ func invalidOAS[R any](replies interface {
 
 // noExtension is the reply to a document that is no Tyk OAS API.
 func noExtension[R any](replies interface{ NoExtension(cause error) R }) apiserver.ErrorReply[R] {
-	return apiserver.When(is(oas.ErrNoExtension), func(error) R { return replies.NoExtension(nil) })
+	return apiserver.On(func(error) R { return replies.NoExtension(nil) }, oas.ErrNoExtension)
 }
 
 // notOAS is the reply where the API is a classic one.

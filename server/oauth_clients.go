@@ -114,8 +114,8 @@ func (s *Server) CreateNewClientApp(r *request, id admin.APIID) dashboard.Create
 	client, err := s.oauthClientRequest(r, orgID)
 	if err != nil {
 		return apiserver.ReplyError(reply, err, malformed(reply),
-			apiserver.When(is(errBringsPolicies), reply.NotOwned),
-			apiserver.When(is(errUnknownPolicy), reply.UnknownPolicy))
+			apiserver.On(reply.NotOwned, errBringsPolicies),
+			apiserver.On(reply.UnknownPolicy, errUnknownPolicy))
 	}
 	client.APIID = apiID
 	created, err := s.gateway.CreateOAuthClient(r.Context(), client)

@@ -5,11 +5,8 @@ import (
 
 	"gatehouse/apiserver"
 	"gatehouse/contract"
-	"gatehouse/httpbody"
 	"gatehouse/internal/authlimit"
 	"gatehouse/internal/importer"
-	"gatehouse/internal/jsonlist"
-	"gatehouse/internal/spool"
 	"gatehouse/store"
 )
 
@@ -34,29 +31,10 @@ func outcomeOf(err error) contract.Outcome {
 	return ""
 }
 
-// What errors of several packages have in common.
-var (
-	isEmptyBody = is(httpbody.ErrEmpty, jsonlist.ErrEmpty)
-	isTooLarge  = is(httpbody.ErrTooLarge, jsonlist.ErrTooLarge, spool.ErrTooLarge, spool.ErrNoFile)
-	isTooSlow   = is(httpbody.ErrTooSlow)
-
-	isTooManyAttempts = isA[*authlimit.TooManyError]
-)
+var isTooManyAttempts = isA[*authlimit.TooManyError]
 
 func isMalformed(err error) bool {
 	return apiserver.IsMalformed(err) || isA[*importer.MalformedError](err) || errors.Is(err, store.ErrMalformed)
-}
-
-// is returns a function that reports whether an error is one of the targets.
-func is(targets ...error) func(error) bool {
-	return func(err error) bool {
-		for _, target := range targets {
-			if errors.Is(err, target) {
-				return true
-			}
-		}
-		return false
-	}
 }
 
 func isA[E error](err error) bool {

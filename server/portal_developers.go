@@ -71,9 +71,9 @@ func (s *Server) protectPassword(r *request, developer store.Object) (store.Obje
 
 // emailConflict is the reply to a developer whose e-mail address another one has.
 func emailConflict[R any](replies interface{ Conflict(cause error) R }) apiserver.ErrorReply[R] {
-	return apiserver.When(is(store.ErrConflict), func(cause error) R {
+	return apiserver.On(func(cause error) R {
 		return replies.Conflict(memberConflict(cause, "email", "developer"))
-	})
+	}, store.ErrConflict)
 }
 
 // GetPortalDevelopers implements dashboard.Handlers.

@@ -158,9 +158,9 @@ func namelessVersion[R any](replies interface {
 ) []apiserver.ErrorReply[R] {
 	return []apiserver.ErrorReply[R]{
 		apiserver.On(replies.NoVersionName, errNoVersionName),
-		apiserver.When(is(errNoBaseVersionName), func(cause error) R {
+		apiserver.On(func(cause error) R {
 			return replies.NoBaseVersionName(apiserver.LoggedText(link.base), cause)
-		}),
+		}, errNoBaseVersionName),
 	}
 }
 
