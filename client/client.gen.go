@@ -3953,6 +3953,9 @@ type Webhooks struct {
 	Pages int `json:"pages"`
 }
 
+// APIActive defines model for APIActive.
+type APIActive = bool
+
 // APIAuthType defines model for APIAuthType.
 type APIAuthType = string
 
@@ -4091,6 +4094,9 @@ type PolicyActive = bool
 // PolicyID defines model for PolicyID.
 type PolicyID = string
 
+// PolicyText defines model for PolicyText.
+type PolicyText = string
+
 // Purge defines model for Purge.
 type Purge = bool
 
@@ -4129,6 +4135,9 @@ type UserID = string
 
 // UserQuery defines model for UserQuery.
 type UserQuery = string
+
+// UserText defines model for UserText.
+type UserText = string
 
 // Username defines model for Username.
 type Username = bool
@@ -4260,6 +4269,9 @@ type DeleteOAuthTokensParamsScope string
 type GetOrgsParams struct {
 	// P The page, from 1; absent, 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// Q Lists only organisations that have this text in the first 150 characters of their `owner_name`, `owner_slug` or `cname`, in upper or lower case, and the one with this ID.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // ExportPoliciesParams defines parameters for ExportPolicies.
@@ -4281,6 +4293,9 @@ type ListUsersParams struct {
 
 	// Email The e-mail address of the users that are listed, in any case.
 	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// Q Lists only users that have this text in their e-mail address, or in their first and last name with a space between them, in upper or lower case.
+	Q *UserText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // GetApisParams defines parameters for GetApis.
@@ -4288,7 +4303,7 @@ type GetApisParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *DashboardPage `form:"p,omitempty" json:"p,omitempty"`
 
-	// Q Lists only APIs that have this text in the first 1,000 characters of their name, in upper or lower case.
+	// Q Lists only APIs that have this text in the first 1,000 characters of their name or in their listen path (before its first variable), in upper or lower case, and the one with this `api_id` or ID.
 	Q *APIName `form:"q,omitempty" json:"q,omitempty"`
 
 	// Sort What the list is sorted by; `-` reverses the order. Times are those that the documents state, and an API without one counts as the oldest. The default is the order in which the APIs were stored.
@@ -4302,6 +4317,9 @@ type GetApisParams struct {
 
 	// ApiType Lists only APIs of this type. An internal API has another type as well; `udg` is a GraphQL API that the gateway executes itself.
 	ApiType *GetApisParamsApiType `form:"api_type,omitempty" json:"api_type,omitempty"`
+
+	// Active Lists only the APIs that are active, or only those that are not.
+	Active *APIActive `form:"active,omitempty" json:"active,omitempty"`
 }
 
 // GetApisParamsSort defines parameters for GetApis.
@@ -4581,6 +4599,9 @@ type GetPoliciesParams struct {
 
 	// Active Lists only policies that are active, or with `false` only those that are not. A policy is active unless it says `"active": false` or `"is_inactive": true`.
 	Active *PolicyActive `form:"active,omitempty" json:"active,omitempty"`
+
+	// Q Lists only policies that have this text in the first 1,000 characters of their name, in upper or lower case, and the one with this `_id` or `id`.
+	Q *PolicyText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // GetKeyRequestsParams defines parameters for GetKeyRequests.
@@ -4623,6 +4644,9 @@ type ListUserGroupsParams struct {
 type GetUsersParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *DashboardPage `form:"p,omitempty" json:"p,omitempty"`
+
+	// Q Lists only users that have this text in their e-mail address, or in their first and last name with a space between them, in upper or lower case.
+	Q *UserText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // SearchUserGetParams defines parameters for SearchUserGet.
@@ -5021,7 +5045,7 @@ type ClientInterface interface {
 
 	// GetOrgs List organisations
 	//
-	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 	//
 	// Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
 	GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5171,7 +5195,7 @@ type ClientInterface interface {
 
 	// ListUsers List users
 	//
-	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 	//
 	// Corresponds with GET /admin/users (the `ListUsers` operationId).
 	ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -6783,7 +6807,7 @@ func (c *Client) UpdateOrgKey(ctx context.Context, keyId KeyID, body UpdateOrgKe
 
 // GetOrgs List organisations
 //
-// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 //
 // Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
 func (c *Client) GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7113,7 +7137,7 @@ func (c *Client) ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // ListUsers List users
 //
-// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 //
 // Corresponds with GET /admin/users (the `ListUsers` operationId).
 func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -10584,6 +10608,18 @@ func NewGetOrgsRequest(server string, params *GetOrgsParams) (*http.Request, err
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -11111,6 +11147,18 @@ func NewListUsersRequest(server string, params *ListUsersParams) (*http.Request,
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -11439,6 +11487,18 @@ func NewGetApisRequest(server string, params *GetApisParams) (*http.Request, err
 		if params.ApiType != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "api_type", *params.ApiType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Active != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "active", *params.Active, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -15321,6 +15381,18 @@ func NewGetPoliciesRequest(server string, params *GetPoliciesParams) (*http.Requ
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -16149,6 +16221,18 @@ func NewGetUsersRequest(server string, params *GetUsersParams) (*http.Request, e
 		if params.P != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -17044,7 +17128,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOrgsWithResponse List organisations
 	//
-	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -17206,7 +17290,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListUsersWithResponse List users
 	//
-	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -31333,7 +31417,7 @@ func (c *ClientWithResponses) UpdateOrgKeyWithResponse(ctx context.Context, keyI
 
 // GetOrgsWithResponse List organisations
 //
-// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -31603,7 +31687,7 @@ func (c *ClientWithResponses) ReloadURLsWithResponse(ctx context.Context, reqEdi
 
 // ListUsersWithResponse List users
 //
-// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 //
 // Returns a wrapper object for the known response body format(s).
 //
