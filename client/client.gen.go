@@ -182,6 +182,93 @@ func (e NonceResponseStatus) Valid() bool {
 	}
 }
 
+// Defines values for OverviewGatewaysControlApi.
+const (
+	OverviewGatewaysControlApiNotConfigured OverviewGatewaysControlApi = "not_configured"
+	OverviewGatewaysControlApiReachable     OverviewGatewaysControlApi = "reachable"
+	OverviewGatewaysControlApiUnreachable   OverviewGatewaysControlApi = "unreachable"
+)
+
+// Valid indicates whether the value is a known member of the OverviewGatewaysControlApi enum.
+func (e OverviewGatewaysControlApi) Valid() bool {
+	switch e {
+	case OverviewGatewaysControlApiNotConfigured:
+		return true
+	case OverviewGatewaysControlApiReachable:
+		return true
+	case OverviewGatewaysControlApiUnreachable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewGatewaysRedis.
+const (
+	OverviewGatewaysRedisNotConfigured OverviewGatewaysRedis = "not_configured"
+	OverviewGatewaysRedisReachable     OverviewGatewaysRedis = "reachable"
+	OverviewGatewaysRedisUnreachable   OverviewGatewaysRedis = "unreachable"
+)
+
+// Valid indicates whether the value is a known member of the OverviewGatewaysRedis enum.
+func (e OverviewGatewaysRedis) Valid() bool {
+	switch e {
+	case OverviewGatewaysRedisNotConfigured:
+		return true
+	case OverviewGatewaysRedisReachable:
+		return true
+	case OverviewGatewaysRedisUnreachable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewObjectKind.
+const (
+	OverviewObjectKindApi          OverviewObjectKind = "api"
+	OverviewObjectKindGateway      OverviewObjectKind = "gateway"
+	OverviewObjectKindOrganisation OverviewObjectKind = "organisation"
+	OverviewObjectKindPolicy       OverviewObjectKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the OverviewObjectKind enum.
+func (e OverviewObjectKind) Valid() bool {
+	switch e {
+	case OverviewObjectKindApi:
+		return true
+	case OverviewObjectKindGateway:
+		return true
+	case OverviewObjectKindOrganisation:
+		return true
+	case OverviewObjectKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewProblemSeverity.
+const (
+	OverviewProblemSeverityError   OverviewProblemSeverity = "error"
+	OverviewProblemSeverityNote    OverviewProblemSeverity = "note"
+	OverviewProblemSeverityWarning OverviewProblemSeverity = "warning"
+)
+
+// Valid indicates whether the value is a known member of the OverviewProblemSeverity enum.
+func (e OverviewProblemSeverity) Valid() bool {
+	switch e {
+	case OverviewProblemSeverityError:
+		return true
+	case OverviewProblemSeverityNote:
+		return true
+	case OverviewProblemSeverityWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReloadResponseStatus.
 const (
 	ReloadResponseStatusOk ReloadResponseStatus = "ok"
@@ -2839,6 +2926,123 @@ type OpenPolicyConf struct {
 
 // OrganisationDocument An organisation, which every other object belongs to by its `id`. Fields that this schema does not name are stored and returned.
 type OrganisationDocument = json.RawMessage
+
+// Overview What there is, and what is wrong. A member that the caller's permissions do not allow is absent.
+type Overview struct {
+	// Apis The number of APIs.
+	Apis *OverviewAPIs `json:"apis,omitempty"`
+
+	// Gateways The gateways of the installation.
+	Gateways *OverviewGateways `json:"gateways,omitempty"`
+
+	// Organisations The number of organisations; only for super users.
+	Organisations *int `json:"organisations,omitempty"`
+
+	// Policies The number of policies.
+	Policies *int `json:"policies,omitempty"`
+
+	// Problems What is wrong, the worst first; at most 100.
+	Problems []OverviewProblem `json:"problems"`
+
+	// Traffic The requests that this server has answered in each of the last 60 minutes, the oldest first. The last one is not over. Other servers of the installation count their own.
+	Traffic *[]OverviewTraffic `json:"traffic,omitempty"`
+
+	// Users The number of users.
+	Users *int `json:"users,omitempty"`
+
+	// Version The version of the server.
+	Version string `json:"version"`
+}
+
+// OverviewAPIs The number of APIs.
+type OverviewAPIs struct {
+	// Active Those that gateways get.
+	Active int `json:"active"`
+
+	// Classic Those that are no OAS APIs.
+	Classic int `json:"classic"`
+
+	// Inactive Those that are stored only.
+	Inactive int `json:"inactive"`
+
+	// Oas Tyk OAS APIs.
+	Oas int `json:"oas"`
+
+	// Total All APIs.
+	Total int `json:"total"`
+}
+
+// OverviewGateways The gateways of the installation.
+type OverviewGateways struct {
+	// Behind Those that have not loaded the last change in time.
+	Behind int `json:"behind"`
+
+	// ControlApi Whether that gateway answers.
+	ControlApi OverviewGatewaysControlApi `json:"control_api"`
+
+	// Redis Whether the Redis of the gateways answers.
+	Redis OverviewGatewaysRedis `json:"redis"`
+
+	// Registered Those that have sent a heartbeat in the last minute.
+	Registered int `json:"registered"`
+
+	// Version The version of the gateway whose control API the server calls; empty if it is not known.
+	Version string `json:"version"`
+}
+
+// OverviewGatewaysControlApi Whether that gateway answers.
+type OverviewGatewaysControlApi string
+
+// OverviewGatewaysRedis Whether the Redis of the gateways answers.
+type OverviewGatewaysRedis string
+
+// OverviewObject What a problem is about.
+type OverviewObject struct {
+	// Id Its ID; of an API, the `api_id`.
+	Id string `json:"id"`
+
+	// Kind What it is.
+	Kind OverviewObjectKind `json:"kind"`
+
+	// OrgId Its organisation; empty for a gateway.
+	OrgId string `json:"org_id"`
+}
+
+// OverviewObjectKind What it is.
+type OverviewObjectKind string
+
+// OverviewProblem Something that is wrong.
+type OverviewProblem struct {
+	// Action What to do about it, as a sentence.
+	Action string `json:"action"`
+
+	// Object What a problem is about.
+	Object *OverviewObject `json:"object,omitempty"`
+
+	// Severity `error` is something that does not work, `warning` something that may not, and `note` something that one may want to know.
+	Severity OverviewProblemSeverity `json:"severity"`
+
+	// Text What is wrong, as a sentence.
+	Text string `json:"text"`
+}
+
+// OverviewProblemSeverity `error` is something that does not work, `warning` something that may not, and `note` something that one may want to know.
+type OverviewProblemSeverity string
+
+// OverviewTraffic The requests that were answered in a minute.
+type OverviewTraffic struct {
+	// At When the minute began.
+	At time.Time `json:"at"`
+
+	// ClientErrors Those with a status from 400 to 499.
+	ClientErrors int `json:"client_errors"`
+
+	// Requests All requests.
+	Requests int `json:"requests"`
+
+	// ServerErrors Those with a status of 500 or more.
+	ServerErrors int `json:"server_errors"`
+}
 
 // PasswordAuthentication The resource owner password grant for the upstream.
 type PasswordAuthentication struct {
@@ -5775,6 +5979,13 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 	UpdateKey(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetOverview Get an overview
+	//
+	// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+	//
+	// Corresponds with GET /api/overview (the `GetOverview` operationId).
+	GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetPortalCatalogue Get the catalogue of the portal
 	//
 	// Returns the catalogue of the portal of the caller's organisation; a super user has to name one. It is not found before it is created.
@@ -8427,6 +8638,23 @@ func (c *Client) UpdateKeyWithBody(ctx context.Context, keyId KeyID, params *Upd
 // Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 func (c *Client) UpdateKey(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateKeyRequest(c.Server, keyId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOverview Get an overview
+//
+// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+//
+// Corresponds with GET /api/overview (the `GetOverview` operationId).
+func (c *Client) GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOverviewRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -14105,6 +14333,33 @@ func NewUpdateKeyRequestWithBody(server string, keyId KeyID, params *UpdateKeyPa
 	return req, nil
 }
 
+// NewGetOverviewRequest constructs an http.Request for the GetOverview method
+func NewGetOverviewRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/overview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetPortalCatalogueRequest constructs an http.Request for the GetPortalCatalogue method
 func NewGetPortalCatalogueRequest(server string, params *GetPortalCatalogueParams) (*http.Request, error) {
 	var err error
@@ -17935,6 +18190,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 	UpdateKeyWithResponse(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
+
+	// GetOverviewWithResponse Get an overview
+	//
+	// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/overview (the `GetOverview` operationId).
+	GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error)
 
 	// GetPortalCatalogueWithResponse Get the catalogue of the portal
 	//
@@ -25636,6 +25900,75 @@ func (r UpdateKeyResponse) ContentType() string {
 	return ""
 }
 
+// GetOverviewResponse429Headers the declared response headers of an HTTP 429 response for GetOverview
+type GetOverviewResponse429Headers struct {
+	RetryAfter int
+}
+
+type GetOverviewResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Overview
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetOverviewResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOverviewResponse) GetJSON200() *Overview {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetOverviewResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetOverviewResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetOverviewResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOverviewResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOverviewResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOverviewResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOverviewResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetPortalCatalogueResponse429Headers the declared response headers of an HTTP 429 response for GetPortalCatalogue
 type GetPortalCatalogueResponse429Headers struct {
 	RetryAfter int
@@ -32763,6 +33096,21 @@ func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, keyId K
 		return nil, err
 	}
 	return ParseUpdateKeyResponse(rsp)
+}
+
+// GetOverviewWithResponse Get an overview
+//
+// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/overview (the `GetOverview` operationId).
+func (c *ClientWithResponses) GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error) {
+	rsp, err := c.GetOverview(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOverviewResponse(rsp)
 }
 
 // GetPortalCatalogueWithResponse Get the catalogue of the portal
@@ -40292,6 +40640,66 @@ func ParseUpdateKeyResponse(rsp *http.Response) (*UpdateKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 429:
 		var headers UpdateKeyResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOverviewResponse parses an HTTP response from a GetOverviewWithResponse call
+func ParseGetOverviewResponse(rsp *http.Response) (*GetOverviewResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOverviewResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Overview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetOverviewResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {

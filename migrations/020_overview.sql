@@ -19,3 +19,17 @@ BEGIN
 EXCEPTION WHEN data_exception THEN
     RETURN '';
 END $$;
+
+-- api_is_oas reports whether an API is a Tyk OAS API. gatehouse writes it into `search`, as "oas"; the function is for rows
+-- of earlier releases, and of other programs.
+CREATE FUNCTION api_is_oas(document json) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN coalesce(document #>> '{api_definition,is_oas}', 'false');
+EXCEPTION WHEN data_exception THEN
+    RETURN 'false';
+END $$;
+CREATE INDEX apis_oas_idx ON apis (org_id) WHERE coalesce(search ->> 'oas', api_is_oas(document)) = 'true';
+
+-- Documents that the check has refused, which gateways do not get.
+CREATE INDEX apis_refused_idx ON apis (org_id, position) WHERE starts_with(checked, '!');
+CREATE INDEX policies_refused_idx ON policies (org_id, position) WHERE starts_with(checked, '!');

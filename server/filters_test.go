@@ -194,7 +194,8 @@ func TestSearchOfImportsIsThatOfPostgres(t *testing.T) {
 	require.Greater(t, queryInt(t, b.conn, `SELECT count(*) FROM apis WHERE api_id LIKE 'time-%'`), 4)
 	rows, err := connectTo(t, b.conn).Query(t.Context(),
 		`SELECT api_id, search, api_search(document) FROM apis
-		WHERE search - '{route,domain}'::text[] IS DISTINCT FROM api_search(document) OR search ->> 'route' IS DISTINCT FROM api_route(document)`)
+		WHERE search - '{route,domain,oas}'::text[] IS DISTINCT FROM api_search(document)
+			OR search ->> 'route' IS DISTINCT FROM api_route(document) OR search ->> 'oas' IS DISTINCT FROM api_is_oas(document)`)
 	require.NoError(t, err)
 	for rows.Next() {
 		var id string

@@ -119,6 +119,9 @@ type calls map[string][]func() error
 var wholeTable = map[string]string{
 	"Organisations":      "a search reads an index that has what is searched",
 	"CountOrganisations": "as Organisations",
+	"Overview":           "a super user's counts all rows",
+	"WithheldAPIs":       "an index has only the rows that are read",
+	"WithheldPolicies":   "as WithheldAPIs",
 
 	"NodeAPIs":     "nearly all documents are in the list",
 	"NodePolicies": "nearly all documents are in the list",
@@ -501,6 +504,16 @@ func callsOfAPIs(ctx context.Context, s *store.Store) calls {
 			func() error { return s.DeleteAPI(ctx, store.Ref{ID: "api 8"}) },
 			func() error { return s.DeleteAPI(ctx, store.Ref{ID: "id 1007", OrgID: &org}) },
 		},
+		"Overview": {
+			get(func() (any, error) { return s.Overview(ctx, "check", &org) }),
+			get(func() (any, error) { return s.Overview(ctx, "check", nil) }),
+		},
+		"WithheldAPIs": {
+			get(func() (any, error) {
+				return s.WithheldAPIs(ctx, store.WithheldFilter{CheckedBy: "check", OrgID: &org, Limit: 2})
+			}),
+			get(func() (any, error) { return s.WithheldAPIs(ctx, store.WithheldFilter{CheckedBy: "check", Limit: 2}) }),
+		},
 		"APIUsage":      {get(func() (any, error) { return s.APIUsage(ctx, &org) })},
 		"OwnsAPIs":      {get(func() (any, error) { return s.OwnsAPIs(ctx, org, []string{"api 7", "api 10"}) })},
 		"NodeAPIs":      {func() error { return drain(s.NodeAPIs(ctx, "check")) }},
@@ -554,11 +567,14 @@ func callsOfPolicies(ctx context.Context, s *store.Store) calls {
 	org := someOrg
 	var lists, counts []func() error
 	eachPage(func(orgID *string, page store.Page) {
-		for _, active := range []*bool{nil, new(bool)} {
-			if f := (store.PolicyFilter{OrgID: orgID, Active: active, Page: page}); active == nil || orgID != nil {
-				lists = append(lists, func() error { return drain(s.Policies(ctx, f)) })
-				counts = append(counts, get(func() (any, error) { return s.CountPolicies(ctx, f) }))
-			}
+		filters := []store.PolicyFilter{{}}
+		if orgID != nil {
+			filters = append(filters, store.PolicyFilter{Active: new(bool)}, store.PolicyFilter{Text: "a"})
+		}
+		for _, f := range filters {
+			f.OrgID, f.Page = orgID, page
+			lists = append(lists, func() error { return drain(s.Policies(ctx, f)) })
+			counts = append(counts, get(func() (any, error) { return s.CountPolicies(ctx, f) }))
 		}
 	})
 	checks := []store.CheckResult{{Document: store.NodeDocument{ID: "7"}}}
@@ -586,6 +602,14 @@ func callsOfPolicies(ctx context.Context, s *store.Store) calls {
 		"DeletePolicy": {
 			func() error { return s.DeletePolicy(ctx, store.Ref{ID: "policy 8"}) },
 			func() error { return s.DeletePolicy(ctx, store.Ref{ID: "id 2007", OrgID: &org}) },
+		},
+		"WithheldPolicies": {
+			get(func() (any, error) {
+				return s.WithheldPolicies(ctx, store.WithheldFilter{CheckedBy: "check", OrgID: &org, Limit: 2})
+			}),
+			get(func() (any, error) {
+				return s.WithheldPolicies(ctx, store.WithheldFilter{CheckedBy: "check", Limit: 2})
+			}),
 		},
 		"NodePolicies":     {func() error { return drain(s.NodePolicies(ctx, "check")) }},
 		"ReadNodePolicies": {func() error { return s.ReadNodePolicies(ctx, "check", drainSnapshot) }},
