@@ -198,6 +198,24 @@ func (e OverviewProblemSeverity) Valid() bool {
 	}
 }
 
+// Defines values for SessionKind.
+const (
+	SessionKindOperator SessionKind = "operator"
+	SessionKindUser     SessionKind = "user"
+)
+
+// Valid indicates whether the value is a known member of the SessionKind enum.
+func (e SessionKind) Valid() bool {
+	switch e {
+	case SessionKindOperator:
+		return true
+	case SessionKindUser:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignedOnStatus.
 const (
 	SignedOnStatusOK SignedOnStatus = "OK"
@@ -873,6 +891,15 @@ type OAuthClientToken struct {
 // OAuthClientTokens The tokens of an OAuth client.
 type OAuthClientTokens = []OAuthClientToken
 
+// OrganisationChoice An organisation that a user may sign in to.
+type OrganisationChoice struct {
+	// OrgId The ID of the organisation.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+}
+
 // Overview What there is, and what is wrong. A member that the caller's permissions do not allow is absent.
 type Overview struct {
 	// Version The version of the server.
@@ -1042,6 +1069,66 @@ type PortalPages struct {
 
 	// Pages The number of pages; 0 if everything is on this one.
 	Pages int `json:"Pages"`
+}
+
+// Session Who a request is from, and what they may do.
+type Session struct {
+	// Kind `operator` for a session that was opened with the admin secret.
+	Kind SessionKind `json:"kind"`
+
+	// UserId The ID of the user; empty for an operator, and for a nonce of somebody who is not registered.
+	UserId string `json:"user_id"`
+
+	// EmailAddress The e-mail address of the user.
+	EmailAddress string `json:"email_address"`
+
+	// Name First and last name of the user, or the `DisplayName` of the nonce.
+	Name string `json:"name"`
+
+	// OrgId The ID of the organisation; empty for super users and operators.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+
+	// IsAdmin Whether the caller has every permission.
+	IsAdmin bool `json:"is_admin"`
+
+	// Permissions The permissions, by object; the higher level if the user and the group have both.
+	Permissions map[string]string `json:"permissions"`
+
+	// ExpiresAt When the session ends.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+// SessionKind `operator` for a session that was opened with the admin secret.
+type SessionKind string
+
+// SessionRequest The credential of a session. One of the three kinds is required.
+type SessionRequest struct {
+	// AdminSecret The admin secret.
+	AdminSecret *string `json:"admin_secret,omitempty"`
+
+	// EmailAddress The e-mail address of a user.
+	EmailAddress *string `json:"email_address,omitempty"`
+
+	// Nonce A sign-on nonce.
+	Nonce *string `json:"nonce,omitempty"`
+
+	// OrgId The ID of the user's organisation. It is required if several have this e-mail address and password.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// Password The user's password.
+	Password *string `json:"password,omitempty"`
+}
+
+// SeveralOrganisations The organisations that an e-mail address and a password belong to.
+type SeveralOrganisations struct {
+	// Error What is missing.
+	Error string `json:"error"`
+
+	// Organisations The organisations.
+	Organisations []OrganisationChoice `json:"organisations"`
 }
 
 // SignedOn The envelope around the data that the redeemed nonce was made with.
@@ -1266,6 +1353,12 @@ type EndDay = string
 // ExportMode defines model for ExportMode.
 type ExportMode = string
 
+// FetchMode defines model for FetchMode.
+type FetchMode = string
+
+// FetchSite defines model for FetchSite.
+type FetchSite = string
+
 // GroupID defines model for GroupID.
 type GroupID = string
 
@@ -1421,6 +1514,9 @@ type PortalUpdateFailed = externalRef0.ApiError
 
 // PortalUpdated The envelope of a success that returns nothing but a message.
 type PortalUpdated = externalRef0.ApiOk
+
+// SessionFailed The envelope of every error.
+type SessionFailed = externalRef0.ApiError
 
 // SignOnFailed The envelope of every error.
 type SignOnFailed = externalRef0.ApiError
@@ -1758,6 +1854,12 @@ type GetKeyRequestsParams struct {
 	Approved *Approved `form:"approved,omitempty" json:"approved,omitempty"`
 }
 
+// CreateSessionParams defines parameters for CreateSession.
+type CreateSessionParams struct {
+	// SecFetchSite Where the page that sends the request is, as a browser says: `same-origin`, `same-site`, `cross-site`, or `none`.
+	SecFetchSite *FetchSite `json:"Sec-Fetch-Site,omitempty"`
+}
+
 // GetSystemStatsParams defines parameters for GetSystemStats.
 type GetSystemStatsParams struct {
 	// StartDay The first day of the period. The default is before any other.
@@ -1819,6 +1921,9 @@ type RedeemPortalNonceParams struct {
 type RedeemDashboardNonceParams struct {
 	// Nonce The nonce that `POST /admin/sso` or `POST /api/sso` returned.
 	Nonce Nonce `form:"nonce" json:"nonce"`
+
+	// SecFetchMode What a browser requests the address for; `navigate` if it is going to show the response.
+	SecFetchMode *FetchMode `json:"Sec-Fetch-Mode,omitempty"`
 }
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
@@ -1928,6 +2033,9 @@ type CreateKeyRequestJSONRequestBody = KeyRequest
 
 // UpdateKeyRequestJSONRequestBody defines body for UpdateKeyRequest for application/json ContentType.
 type UpdateKeyRequestJSONRequestBody = KeyRequest
+
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = SessionRequest
 
 // CreateSSONonceJSONRequestBody defines body for CreateSSONonce for application/json ContentType.
 type CreateSSONonceJSONRequestBody = externalRef0.SSOAccessData
@@ -2213,6 +2321,15 @@ type ServerInterface interface {
 	// UpdateKeyRequest Replace a request for a key
 	// (PUT /api/portal/requests/{requestId})
 	UpdateKeyRequest(ctx echo.Context, requestId KeyRequestID) error
+	// DeleteSession Sign out
+	// (DELETE /api/session)
+	DeleteSession(ctx echo.Context) error
+	// GetSession Get the caller and their permissions
+	// (GET /api/session)
+	GetSession(ctx echo.Context) error
+	// CreateSession Sign in
+	// (POST /api/session)
+	CreateSession(ctx echo.Context, params CreateSessionParams) error
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(ctx echo.Context) error
@@ -2557,6 +2674,15 @@ type Handlers[Request any] interface {
 	// UpdateKeyRequest Replace a request for a key
 	// (PUT /api/portal/requests/{requestId})
 	UpdateKeyRequest(request Request, requestId KeyRequestID) UpdateKeyRequestReply
+	// DeleteSession Sign out
+	// (DELETE /api/session)
+	DeleteSession(request Request) DeleteSessionReply
+	// GetSession Get the caller and their permissions
+	// (GET /api/session)
+	GetSession(request Request) GetSessionReply
+	// CreateSession Sign in
+	// (POST /api/session)
+	CreateSession(request Request, params CreateSessionParams) CreateSessionReply
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(request Request) CreateSSONonceReply
@@ -8544,6 +8670,203 @@ func (UpdateKeyRequestReplies) Failed(cause error) UpdateKeyRequestReply {
 	return UpdateKeyRequestReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
 }
 
+// DeleteSession implements ServerInterface.
+func (s server[Request]) DeleteSession(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.DeleteSession(s.request(ctx)).Reply())
+}
+
+// DeleteSessionReply is a response that the contract declares for deleteSession. The methods of DeleteSessionReplies return it.
+type DeleteSessionReply struct{ ofDeleteSession contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteSessionReply) Reply() contract.Reply { return r.ofDeleteSession }
+
+// DeleteSessionReplies returns the responses that the contract declares for deleteSession, by outcome.
+type DeleteSessionReplies struct{}
+
+// OK returns the response 200 ok, "Signed out".
+func (DeleteSessionReplies) OK() DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed out"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteSessionReplies) StreamOK() DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed out"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteSessionReplies) NoKey(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteSessionReplies) Unauthorised(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteSessionReplies) TooManyAttempts(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the session.". cause may be nil.
+func (DeleteSessionReplies) Failed(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the session."}, Cause: cause}}
+}
+
+// GetSession implements ServerInterface.
+func (s server[Request]) GetSession(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetSession(s.request(ctx)).Reply())
+}
+
+// GetSessionReply is a response that the contract declares for getSession. The methods of GetSessionReplies return it.
+type GetSessionReply struct{ ofGetSession contract.Reply }
+
+// Reply returns what to send.
+func (r GetSessionReply) Reply() contract.Reply { return r.ofGetSession }
+
+// GetSessionReplies returns the responses that the contract declares for getSession, by outcome.
+type GetSessionReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetSessionReplies) OK(body Session) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetSessionReplies) StreamOK() GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetSessionReplies) NoKey(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetSessionReplies) Unauthorised(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetSessionReplies) TooManyAttempts(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the session.". cause may be nil.
+func (GetSessionReplies) Failed(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the session."}, Cause: cause}}
+}
+
+// CreateSession implements ServerInterface.
+func (s server[Request]) CreateSession(ctx echo.Context, params CreateSessionParams) error {
+	return s.send(ctx, s.handlers.CreateSession(s.request(ctx), params).Reply())
+}
+
+// CreateSessionReply is a response that the contract declares for createSession. The methods of CreateSessionReplies return it.
+type CreateSessionReply struct{ ofCreateSession contract.Reply }
+
+// Reply returns what to send.
+func (r CreateSessionReply) Reply() contract.Reply { return r.ofCreateSession }
+
+// CreateSessionReplies returns the responses that the contract declares for createSession, by outcome.
+type CreateSessionReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateSessionReplies) OK(body Session) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateSessionReplies) StreamOK() CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Invalid parameter.". cause may be nil.
+func (CreateSessionReplies) BadParameter(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Invalid parameter."}, Cause: cause}}
+}
+
+// Incomplete returns the response 400 incomplete, "Send an e-mail address and a password, a nonce, or the admin secret.". cause may be nil.
+func (CreateSessionReplies) Incomplete(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "incomplete", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Send an e-mail address and a password, a nonce, or the admin secret."}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CreateSessionReplies) Malformed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 401 not_found, "SSO nonce is unknown or no longer valid.". cause may be nil.
+func (CreateSessionReplies) NotFound(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "SSO nonce is unknown or no longer valid."}, Cause: cause}}
+}
+
+// WrongPassword returns the response 401 wrong_password, "The e-mail address or the password is wrong.". cause may be nil.
+func (CreateSessionReplies) WrongPassword(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "wrong_password", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The e-mail address or the password is wrong."}, Cause: cause}}
+}
+
+// WrongSecret returns the response 401 wrong_secret, "The admin secret is wrong.". cause may be nil.
+func (CreateSessionReplies) WrongSecret(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "wrong_secret", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The admin secret is wrong."}, Cause: cause}}
+}
+
+// CrossOrigin returns the response 403 cross_origin, "A page of another origin has sent the request.". cause may be nil.
+func (CreateSessionReplies) CrossOrigin(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "cross_origin", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "A page of another origin has sent the request."}, Cause: cause}}
+}
+
+// Expired returns the response 403 expired, "The password has expired. Have an administrator set another one.". cause may be nil.
+func (CreateSessionReplies) Expired(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "expired", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The password has expired. Have an administrator set another one."}, Cause: cause}}
+}
+
+// NoPermissions returns the response 403 no_permissions, "The nonce names neither a registered user nor a user group of the organisation.". cause may be nil.
+func (CreateSessionReplies) NoPermissions(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "no_permissions", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The nonce names neither a registered user nor a user group of the organisation."}, Cause: cause}}
+}
+
+// NotAllowed returns the response 403 not_allowed, "The user is not allowed to sign on.". cause may be nil.
+func (CreateSessionReplies) NotAllowed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_allowed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The user is not allowed to sign on."}, Cause: cause}}
+}
+
+// NotRegistered returns the response 403 not_registered, "Only registered users may sign on.". cause may be nil.
+func (CreateSessionReplies) NotRegistered(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_registered", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Only registered users may sign on."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateSessionReplies) TooSlow(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// SeveralOrganisations returns the response 409 several_organisations. cause may be nil.
+func (CreateSessionReplies) SeveralOrganisations(body SeveralOrganisations, cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "several_organisations", Response: contract.Response{Status: 409}, Body: body, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateSessionReplies) TooLarge(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateSessionReplies) TooManyAttempts(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateSessionReplies) EmptyBody(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not open the session.". cause may be nil.
+func (CreateSessionReplies) Failed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not open the session."}, Cause: cause}}
+}
+
 // CreateSSONonce implements ServerInterface.
 func (s server[Request]) CreateSSONonce(ctx echo.Context) error {
 	return s.send(ctx, s.handlers.CreateSSONonce(s.request(ctx)).Reply())
@@ -10035,6 +10358,11 @@ func (RedeemDashboardNonceReplies) OK(meta any) RedeemDashboardNonceReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (RedeemDashboardNonceReplies) StreamOK() RedeemDashboardNonceReply {
 	return RedeemDashboardNonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed on"}, Streamed: true}}
+}
+
+// ToConsole returns the response 303 to_console, which has no body.
+func (RedeemDashboardNonceReplies) ToConsole() RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "to_console", Response: contract.Response{Status: 303, Form: contract.Empty}}}
 }
 
 // BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
@@ -11790,6 +12118,53 @@ func (w *ServerInterfaceWrapper) UpdateKeyRequest(ctx echo.Context) error {
 	return err
 }
 
+// DeleteSession converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteSession(ctx)
+	return err
+}
+
+// GetSession converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSession(ctx)
+	return err
+}
+
+// CreateSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateSessionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sec-Fetch-Site" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sec-Fetch-Site")]; found {
+		var SecFetchSite FetchSite
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sec-Fetch-Site, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sec-Fetch-Site", valueList[0], &SecFetchSite, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sec-Fetch-Site: %s", err))
+		}
+
+		params.SecFetchSite = &SecFetchSite
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateSession(ctx, params)
+	return err
+}
+
 // CreateSSONonce converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateSSONonce(ctx echo.Context) error {
 	var err error
@@ -12204,6 +12579,23 @@ func (w *ServerInterfaceWrapper) RedeemDashboardNonce(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter nonce: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sec-Fetch-Mode" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sec-Fetch-Mode")]; found {
+		var SecFetchMode FetchMode
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sec-Fetch-Mode, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sec-Fetch-Mode", valueList[0], &SecFetchMode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sec-Fetch-Mode: %s", err))
+		}
+
+		params.SecFetchMode = &SecFetchMode
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RedeemDashboardNonce(ctx, params)
 	return err
@@ -12360,6 +12752,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/tap", wrapper.RedeemDashboardNonce, options.OperationMiddlewares["redeemDashboardNonce"]...)
 	router.GET(options.BaseURL+"/sso", wrapper.RedeemPortalNonce, options.OperationMiddlewares["redeemPortalNonce"]...)
 	router.GET(options.BaseURL+"/api/overview", wrapper.GetOverview, options.OperationMiddlewares["getOverview"]...)
+	router.DELETE(options.BaseURL+"/api/session", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
+	router.GET(options.BaseURL+"/api/session", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
+	router.POST(options.BaseURL+"/api/session", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
 	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
 	router.GET(options.BaseURL+"/api/system/nodes", wrapper.GetSystemNodes, options.OperationMiddlewares["getSystemNodes"]...)
 	router.GET(options.BaseURL+"/api/system/node/:nodeId/:hostname", wrapper.GetSystemNode, options.OperationMiddlewares["getSystemNode"]...)
@@ -12377,920 +12772,962 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lc9s4sj/6VVD636rZvVd2JL/tqVP1V+I8NBM/xnYmO5lJ0RAJSYwpgkNAlrUpf/db6AZIkOJTljPZ",
-	"s3Nq60xsg0Cj0Wg0Gt2//tpx+SziIQul6Jx87bAHOosCBv8eXA7Vf+5pMGfqHzTyHY+N/dCXPg/hN670",
-	"71nnRMZz1oW/+17npLM/pjve6Gh3j/UO9/b2xocHvdGhy0a7/b2d3vF41Ol2sB2jB6Nd1vf69HB80Ov1",
-	"+ke7o313r9PthHTGOiedG99jRNKRoqjb4fFED7BL3d7h4eGhOxoduTve/m5P/d9Op9uJYv6wVLQFvpAs",
-	"dCIqp52Tzgvpe0y86HQ7QsZ+5GT+iuRLGk+YdOZx0DnpTKWMTl68mEdCxozOtmP/nsUzPpfTbc2iF53H",
-	"bkcE80nnpKM630rInAvm3LFlwIQwfd+zWPg8dDwqqSIu5NLRv2NerhHw/pSN6TyQ0BZZYX6D/bMHyUKP",
-	"eTADPczj4+MjrsKMeyzonHx97HamnN85MRuzmIWuWtffP3c7vnCEL1nnZEwDwbodTkXnJJwHQbcjeCyd",
-	"0bJz0lOdDS6Hr2JGpSLSkoThabNVPmNC0ImifnA5JK7uSf1esaFs/fc73c61pHIuOiedi587mpDTRPRO",
-	"ORPnXL5+8IXM0JUdL5VV4nEmSMglYfCNoQCnnIz1Oo55vDrcGQ3GPJ7leFA61ixpbob52mGqZ8X8rx0j",
-	"kLnd1O3EjAq1rTq+IDNfCD+cdB4/P5bTFzBZQxO2KJltytlzLt/weVjVl+LdGNo04d2VkbcGPSeymY6x",
-	"3W6QD+FdyBdhxRhX647xIfJoNZPnukUNk72ZH55zOQgCvmDeDb9igslLKsSCx54o6f83PiceB5qn9J6R",
-	"iMUgGDwkkpNYdUHklJFI90PGPCZcTllM5oLFYpsMBKEhoWp0+FWXyKkv7I5cGpIRIzPu+WOfeWSu5I5c",
-	"XA5IPA+YaMKmIGbUW77kXAoZ0ygq51dIeDyhoS8o7BTYjIJQ7KDJUFF0xWb8ngYffTnlc/mWSragy5Lx",
-	"XvF54AH7YvUVIzSKTkjIyQQ/I74gLg/H/mQeM6/R8I3GfUP9gHlqjebhjMZiSgM1NFHan4xjPiM3yzsy",
-	"uBw+kRixNjV3bLlhaoRgWV2MJ/XBwZ53dMB29w/7+8ztebuHvdGI9fudbsechX445uq/0peBove1kHMa",
-	"L4lksyigknWSk7Fz0ulv97Z76uTlEQtp5HdOOrvbve1ddfLjSagOvYctubzbopG/NUlZM/M9L2ALGgN5",
-	"k4CPqDojOy51p/ArFqoTPDmOpT9jfC47J/uPeLJ6TLixH6Hx07liIuKhYILQmJE7FknYfmP/nhHBXB56",
-	"sHnquHDnK+2oTuAta8IBFdIxquWks9PbOdjq97d29m76vZOe+t+n1Eh6pSbgNbKPkqUqPdUrSE1Fiqou",
-	"Vs/zim8TkRFz11WGUULJ8FQrEDjOy1QhNCXDU6MstO44IT/A8nk/bFeftr5nn7AjFvBwItSewKmUUL5T",
-	"fAArAbunsa/MKRQfr2OmU3fiwXBtTlP1ASg9Vt0nqjiPaAaP50GwLOt+ZRHUgaQ+r6GerkX9DcdjtB1r",
-	"thv2XnREt5Xk/CG+niTbsvv73wrw+1SAaj8P5nLKY//fYIW88VngvZ5Fsuz8zLQmY9WcMGhfK6AvqWDK",
-	"vmbME7/iEp4DyYUDLfmchAyP6ijm9+ruS4leeqLmCgxWFl/IFkR1jsd2o5tYOaEZdVbbF07LdxVbfmbL",
-	"FQ+Bdfc0Ak5hozixP5niJqkdRPfV1Jug2hZ6DNIr9e/JBfoz3JIDX915O34I7aiyy2noss7JbrczUvNz",
-	"6FxOkwu7MbE7Jx3FAfYQ+bHiV6+hV4LFnZODXrfz55xL6szoQ+dkq9/txEraT3Yfu507tnSmVKjDqoM/",
-	"QZ9s+dO9O3P9C3/YP9t58+Xs1N09/7f35bfZcO+3f/90d35ztjg7HSzOTof++1c/RZ9eDQ+Gs2D+6V9n",
-	"/viX//kfI4a4XtdMCO26Sdfsf9XiuDyOmSu3pjwW7DlWSrHT3HTe8HiW4SVYzPHMKSWo22Ez6gcO9bwY",
-	"3EMwx/+76l3qdDtjPxbScG6IrAC1qH91ccdjrpTeImSx+eVV0hN5w7knkr9rT1U6EhwYZXyzZzkUF+Nx",
-	"icq6mSpdH9+zWF0Y1NmdXhqUGhsxMrLuhWS0JFQpsRn5x9ZW8pd/NjjrG1wvD45GOzv77t7u4cHh3tFO",
-	"73Bvf9fd2d1n3hHboUc7loV4+fGdLySPl+gP03vgTqmzJt2s+j0trafNYodKPLj6W73jrf7+TX//ZO/4",
-	"pNff3tvb+fRkSZjEfB6hNCeHbH9vp7/PvNGOt3fYP+6Nj49Gu6PDYyM3AZ/44IJU3fR6vf4W/O+mZ52o",
-	"hQKWbJu90f6ut0vZiB54o313dz/dNlqU1IZxPLrEDZf8NnOSlzFkLljspK4JUEZDAa4TZanBf7udjOck",
-	"+f3jY87pkjnUapf0sdt5dT44ez0UN/SOlbmSoIkSdHMJQa9KA+mFL6udSdh5M3fSKyrZhKvJXYzzXno3",
-	"+ZvSq2MWwz+74KMWqF/Tz+v9W2l3hrbtOuJYLP2xrz4ceF6u80r1u7sz7u8fHe1Rerx7dOT1Do9G44P+",
-	"0d6OS3sjtjPe3R0f7faO+u4xOz7s7R8f9/c9tnPU29tz6ejIO+h0O7OUnykZhAId3Y4wpPK7PKngTvV5",
-	"2NKlgj5W4qYdPcWLkqFHUj9o6+GJmYx9dv8cBL3xg6zhqobonHS21P+9fP12eE5evb66Gb4ZvhrcvIbf",
-	"/hGeDYcv//Xl1avBL9eTwWL4cjAZvhzcDH5+OZn8Ob37cnH5yy+ngy+DL2fXrxfvFr+d/vrLL6evH6Y9",
-	"+vEqcJf7yz9C+q9PgTvr33v/uuLvZ7/u/faxvxi9/bAYvnTPz7789nB2M+yhATRYfJxOLs++vF6ef3m9",
-	"OPv3a/jdH+HZ6Ut69ursYXgzGL+cnP/6cnB28/bdVfTp7a//fh/+FHmzX5ejj8d97+1k/ulf0+noXy/F",
-	"p5uXn85enr19ufzz7R/h9dne8WDy+u2rV3++hX8vXr8b9IaDlxcf9r9cz875J7e/OBw/vHw/eph9Gr0K",
-	"/jWbTW+ud64+HPz2yX0b/hH672aju3+9f/fm5UX/T3p4cfniXLwPfvWXF/L6X9fhvR+eHfdH/9/b+w+T",
-	"y1cf2Zef/j0Izl6dvR30P3ivf/nF/SM8e/nnq3qqc5ydnA8Hpy/fDPzXgz/C5aej/mxvdhz92Y+Ghw/v",
-	"X++/HdJ/fRi8PPz1fO+n8U+frq9uzvrvZiN38Wr45uWRuJl+GR5Pf43C6Z9fTq9+/iPcOxxdzAbx2/Di",
-	"p/03vf7oZnbwITy8G/8RwnK/Pj8tEIG8HA1PxYoYgap6Nq3wWR1EE6UP+zlajDmQEOOFAk4/IAg0ZsHL",
-	"n+pw7IcTFkexH6o9sAHFNaXCiWL/nlrPcs+tLH3huDQdTYi5Mn6/dl7x2czcVMu50O1cs9inwfl8NlLf",
-	"wcUo5NKhYwk/7/TVpb23tZs1MVSTERvzmGUv9nYbMR99Ya58EjG5ta7xPtlvBas6lHiojreJfawsfDkl",
-	"E/+eheT63WBn/4BYYtHKk2X1esXGc8G8l8tqna8sb6PUY/zkhFyxP+dMyIInyAY3/9WP84StOiHT41a7",
-	"H6sP2ZanGVrSz3CWiYZMLhEK8cycFq1ft7LEPYFHUxpOmPd9RX4QPganF2z7v8NAmoSBWGv5M1s2lHbr",
-	"oRAsfXLHls8i6UjYxeA6L2d5T3ihv6iZE1wvNXi68WWSRywGH+5QyY5a+Rto0e3ExpOtmu30emAJZHzd",
-	"Stvi2dPR3EWvBz4ytZCVzyW+eTPzpruofpcoNczyWzWlPN0blyD8X3FHJEKIS5JsGPWhmZlq3GLKtjBe",
-	"8sB3l0XvxH1v3O/1Do/G/b7n9Xq940N3tL8/7nS/SwdlRvvpb6/9B0LJzA/n8ILRytmI3sUD4JRS6+dc",
-	"Jg6vWvWvj0m1+JnwChp68Mu5YHETG0QPjE/Dg6jxwDSKWndvnXZNh7HMgO0VK+y5rGTie7kn5zbq768k",
-	"c4XlN1P2QbD4bcznrWRKiQ8Bd2OLVcbotDarvOpJaT1c/jmqYpg7tmzdfcGBVTGCYt3gcth6lJspaz/K",
-	"GoMoWWgzSkstkhmnmczlBltT5m6m7CMbTTm/azPgAj9pMdrrBxlTV14zGrvTN34gG7CT4TdEwEdkDF9h",
-	"DFasLaURtyPhCmNZ8DPx4s85i5d2WMtsrjpghBJ1lleEj5o5XDHqveRe5a4Jf1AXDOo1oCwXxBoyH2IR",
-	"f7q+OCchj8lvg7P3DWhSF8kmx08a1Ndi2a70XWlwORTNL1aq9TqDRBH6cZuPBHGC8M1644n35UHRxcMJ",
-	"ouzANUbT0Q3NB8N5KUOVRv7wtDZugfgQMFp6am5vMrChbrBOAQd+Zsu26wuRl+uu789sKVoNtY7Q4jHX",
-	"dl4YcL7mvC7A2/eGx+YVpvm4HD6FwBjPfNx+/HsW3/ts0XxYMLb1V2tMGO9BbXkcwVfrs9keVaw5rFhr",
-	"3FjS4CJx6TYdVn2lF3iNUa+XQrLZOfdY8zFD7rEnDSXajbUON2/4HQtbjCOh/RoDKcutrYiC4ba2gCa2",
-	"4lrDgr24gcHFOuOuy+CikKxCC8weUeBHT9iSauiW81xnGG2Jt11ObY2vs5b3/K7x7SaG1uvcbtDqb8ZE",
-	"bey3ZSGGZjSdivbYrjGVzDjNLmq5wZpf1OZxzMIkeGcozjDN7SL+GPNwUjYufpVmOaX5cYTHZKE+bTD4",
-	"KZW0OmdOtWiYNKeaVsfOQGfNonlU0xEV7DSfxJb1QU+oZFM+hyhCLz3D0YmLIpLk8t4sI0WEgHPJfpNT",
-	"TOxgaHdZWPVjtxNxIScxHmb5Pj0qqZA8Bh/nXEZz2TnpKFHw9DTSZEsaikXii4bhx0oN1Az/uNo+9fzf",
-	"97b72z1kW5uInSIH0FMeyk7ZPQt4xOLXM+oHTTJYki8IBP7l3HU6stsX6g5Sc/+H70vSWbxklH029kbe",
-	"6HDv+Pig5/Z6vf7u4Xj/6Lj0An46jwJ8pUXtOzwtm4lpaPS043s1JKcNS+g2Gv/gYO/4yPX6bGfsen14",
-	"GNxj7qicaojcr/Bh2LFR1CPmqQe8GV34/xjM30CDwL8GnueHk9V0t3REmD6h0A7Ti5r2/YZJd1rTOzQk",
-	"Y93yCf2brJzKWaw3zntfSDOMqOw/wJbYvWja/xWjirk/XV+cV6w8jhBjW/JF8LCJcw0ecywZhY5JY8+a",
-	"pm/G7xutY6xbIgPqp4/SfMObPqJUxVJsNx+uqTe/Ki6yxXBnmKX6yopkrRnO5LVa0aoRXQacemsMawVi",
-	"NB4Yk2l5bM9YEMhVaOxfy9OBdg/cwmguTq2SB9pewqsYlbT90K3GW3+INzyucMNWMLmhO7Z4yCZ3koqx",
-	"W99NclRUviJVz3ntMVvL0Dqyc8U8xmY3U3Z9fXHOIV2n9kRWX8A94vr6goTqo1YD4nWxjV4qCu5rMeQ1",
-	"vWdNVk/Q+xZvc3bv52xxfX2BvrIbfvqy2VAhWwALtTdUcnL6suW0GsqlPbOWI9xMWZq30XQYc+trP1b1",
-	"K2DBUM3fAJOR4H6lGtQrMbyLEXW1aaO7PhjMhkEUgQKL+exmeddkqWrAJ9YkQqxNRSHoxDpU/MyWjbTZ",
-	"6tBPGO0vn/KTGC82Qwb6ntcmBF3RTyMFLi0tTEPtrBpE/ikbr6Mg5zEDc9sPJzVSN48Z2tnKoleT7JIo",
-	"YFQw4vJQUleSJZ/HCMfjCxlTyePmRKC/oxERnm66eSKu6X0zEgQ03CQBfB56g8vhR19OlZFBZ6zUQwFt",
-	"wWKCqCul3AWdMTI8bTgOHoZPG6rpnPBVrvlY+jlujeHAuzs8bQCfBi3J8LQ1cNo7Kl4/SBZWvGncTBnx",
-	"ZxGPpbmjETFNA8+UjPghWYmSbTC/d4wGcrr8PnyooXkNLO2QjyAU1/sVad15Njdty25jphblibzoHZ/s",
-	"H530+zmHrm5f6NB9x/ldtVNdtWjoVB+G9zTwveHpr6abgv50I3I7PL0l+PdaIWuKeZEBLfi+8SK+eLOL",
-	"jx9SvAht8TwZXewpDnYIrYGnmGsb0KiYiJ8hqAZaZ/CP6lKVITcC4u5ySxoFSwf0rE6jLg1P/9xVrWNM",
-	"jNKJdKOlM4c3u06pDx7khDkGQQt2Tm+rd7jV27np75zsHZ7s7m8f7+9+gux/FiBE4FwwlwrMg5sxHab+",
-	"2O2MeexEAQ0tLAA1Mjvo50Y+7jUMTLf2506OU0XIYelKVIxbuhDZMK2yDjJEfF9Jcj+z5f8GZJV2Yv8M",
-	"wCo/s+X3g2ioblyr6ApGvd9BJN7vT9e3nx+z2clq2Pb5WjVXvWcSeshT1JKfvYhp9vzvOx0/r67WU0RW",
-	"bFZm65CKr6wg83Q1617E2CIFNLKjzf3Qn81n+kWMBCycyKmi+KD0dSyhrxxC6YnEriAwWQR7/njMYoHc",
-	"tn2LpfSes8VzpsL+DXK+Lsg5QAUhBBLAWyXw5fAH+1dmGVeeYv870BeL0RWzuIk2i5Qyy/kf/otgKl0D",
-	"JNmCbevkV+vH+GfKrzZEPfVi0+geU387WblLnLPF37nfG839/u7SvWGJ53L6KvBZmJVBF36FR9wO7R2M",
-	"do+P3P7heO/guHfksV1vPHZHh302Pjr0Ot2CtZjSeMTnMZlRIVn8gyBKqn2X6tQPJXrJEQTHQTU4HvjR",
-	"At9d1iaix8zzY+aq09PX3BAnL15oehIWmGZqUZgbKwHsnM1+WZzfDPfP3/4if/vyoffbda93/uVs+f7j",
-	"cPHpy508v/n05beds/6nL9Mvv338rWf2SeF7qQ7wsFEmR1RKFi+3hKSIhpMx2orgHVXnT03Gd2gcKxH+",
-	"/VmvrZ9L8u1vpjFjT8y43002jhkj4U0saQCYfFne68ExOaUIiSjbwfV15nN1d3BcgHvcHsmQfHV5wOMT",
-	"IhkNHnOfUkkDPsn5Lmnko97xuDufsVBSvTMAUWVn5B0f9hlTa9bv9Y49zy3TFw1lXkx5LJ3sJnznT6Zk",
-	"QSWG9k75ImfbaU3/OTsdfY2hK+ldMftz7sdgTTroS1PnvVFfSQdJ/GzmY4yFPemEnMf/l6FFkkHONKeT",
-	"BpA653iG+qGRKe20q9pMQnCNDdrvHx2aYbLLdZpdj9yNweB0etx1pPalL+hkAizMLyVb/vRvb+dN+Gnn",
-	"1+XwC/fP/L3FMOz9T3bAMxbOs5duXzjZjTIzTWbUD0FqzOGaCldX6/YXKNEvQMDU2tljXYIBYw2V8vV6",
-	"PnqHIZZaxATgThjcyUdAGZvyGYugDyRM3yjUTcWYV0YjwGMCErmCZatpuobTR/xtQPwvNSDMLLGRj4kh",
-	"+IPABdZr44eQffAV+nVSOpOiDwg+aLIUVtphn8ntWV0iHg160jlbFAUQTRn1WOzMEJblYUvweewy/bKo",
-	"luMRLJApV0txeXF9k7L7NXi5PHD7dJKbuB5cc4bds1AWAdy9QB+ZvnXwARzDN7w8/AIPauKx0GfeCaku",
-	"JaQbE7X7QQO8+Eojf+g91rucMrSIZyGmFRFBUJEk/USm6JVrTkxF/PcTSIFY+RdfKVZPeWxNkXgmktoQ",
-	"kkDSV+XQbWC5XkAI9ouv6iKg9mErbtVGGT2RQE6TjfbCgm1uQ2Ft6Ov6JAKY4Iuv6j8tNUGDCPonktWG",
-	"Ggz0BiC8zVMDMubpEdpQ9fpBGVzPL1cMx2lBWTmK0hPZ9PWOLVtK0s9sufoGt+lD7inUFXnZNkGftsY1",
-	"KpB48VX/a20KxXOT2Jqs5zgbIckatb1aWGXK8hBOghdQLrElkc+jL9oS8Y12QBuyKpMFNqe92pP0fCd1",
-	"S1qGs+fV7xhB2Y6oYofsBsmay2kiUl/R0dt6FRMixTegsjVpleArz8S/Fxg234rWkNW5pTZ4BGQcWC++",
-	"Zn5syeTL5G3qeUhN3r7a0rR8bopefPXbsqrYRb1B2lydDd2WppzXe5MUCbEGPYWu9E1SZblT29JW6hff",
-	"JH2ZQVrTWOx636QCMQOIF1+Tfw/X2Q4JqS+Xr2fl+b2bpBieIF58hf88jeLr64vnuHytkiwEVybxVyGU",
-	"gfkUosXzU7sGdd/80GtP4+rzzQZpw4ef1jStPPNs8pijE3XGqf+stbEvMeryGYlrQ9MVu+fu84hXyRUW",
-	"scra0Hh9fbFx4oTgrUhIH202by6bF6E29NRBQj6BM9D1i5B77MVX9f/Bhp9yIVu7nevRJDdC5hqcq8p0",
-	"fzJNkBnfhqYKYLxNbb+25FTh5z2NJgSZfPEV/rsuZeIZSWtLEEIoPtP6IeZiW5Kehz2tOPOrFR79vA8D",
-	"SbBVC+qqITXWJ051KpS25HctRVtTJJ6HpCaUNEl3zuU5PyXH+Zw/FfasousrfzKVN3wQRcHyRgfmiIp5",
-	"IUyQSRGfGiAVjA4Elqqekghx0YiI562oUDFw6LLq5Mbr6wsCzXQAt5WM0vnt5ty/ePvh35++uPK3j5/u",
-	"fvN7vYub8+n7m98WF6dD+elm8O+z0+Hu2Zez3sXN60VnNRsVur6kMZ0xyeKhuMLAuDJqAC6JRKY98QWJ",
-	"zRcNZisHv9LA9zSI/68mPKo4q7MWO18DfhLMp1adAiaCibraIE5/R1MfBHyBKFBWPegyYa3e+PA0lMkI",
-	"ghQBDtUrmuL2nnN5sQjLaylLtQsk84yakYqccIurbxqWozFDlD+9VI/SDGnFjPJyWf9iMAgJNCLorEac",
-	"RMXlEeSEGd8m8UOSxGU3I+GKCRn7rtwEQwszxbLZuVaaGNR/JSFX7OpCMGM2bUL9CaNnT0Bm7tiSLEAh",
-	"8YiFhN2zeAm4X2VZZX8nPxTELnqjYUVhyP0kr339rLphTWj495VBgUIyELmy252vf5i1/6Nz8geu/h+d",
-	"7h/AyD86J1//QCGCv1o8gDZakOBvIEp/dB67f6DoqG8fHzvJ0EVH4fC02RLkSsjrnpKzsmKR82eiKUZS",
-	"hduNyIjQog7wAburr3rfsNT9xeDa+BrPuYTztMJaQjpN6qg5M+HEPCEvVnbHC5S7F6nQnVjQ59XKrUFn",
-	"uWJNpttCpZU5oFtTCoyay+kgyl1AKfzi99Y5Qbp5GjHuubETswmiSSVpuaDf4e0UW+nPMHsHs2jvfS8p",
-	"Xf3fmmmUS2nfUN7W32u04Wwwa12aA+NkjLN1EHKsUdfNcqVR9BxZrhZlK0EZSqWAk7ezTw+9fr83Yge7",
-	"+/ujnts77Lvu7u7x7s7h/sGuO9rb7x/uUbZ7dDje3xkfHdKjnrezd3zQsVAp+ofH+we93lGvB8oRBv4u",
-	"cWguwmD5KqBC+G5FKBRUGVBnEQu9iPuhJDwMlkTMo4jHUgAOhe4FgJZ/NPB9c4HXe0jSimJfLa5qfDG4",
-	"zvRXb98rQqvjtcCNgHPEi0vu5PRDGNrVdCoeUNm1KeWBMtz9llRdgYZiMfPAIXhGl9f+JLwouxirT0ic",
-	"fIOXRTKjSyL8SUh42OCycxGxUNk42pDIKl0DwAZ8Esydx75cXrtTNkOj/Y5pK1qpIMhNSS3gf239zJad",
-	"bkcnnNHIVz+Ddfkfdd/AScOuhun+Djmh695DgOXxBIIqz7kETMWy1Y0nxEc/0xigF//xw/7R0Whv3BuN",
-	"dg73x2Nlurru4d5h/4d/tvJxlPTSMbTh5tgkedsbpQ9Dor5P+opq+WHabHq16ylLA1QH/DvNBu11O5wi",
-	"EpHkkgadk95j1yR3QRcjNgVwCNUFD2XMAwc3RsilkwHrUUe/KP6DURidk7693RLzw9doSFHMRwGbaSwl",
-	"V2+SV5jNbWC4wUcBKNa+JHRCfdA6PCm31/TirEEv1GyaJFPD3rxnuDfxEgL5nA/Suu/k7qDm0oPAlyfg",
-	"arfgdF4AsE1abSNMqv+pHS9jOh6rFVO8kDkAy/2TvWMAsExsSHMt6nc7SYz6SX/HaI7k7z3VNz7UZFdD",
-	"K7/HbueSThgoDFGcjL1JUCC/wg2y9zdo0BNAg3JYZFCQKGZjFrPQBTSUz5CsLHyZpoWDMkCNJHgsndFS",
-	"C4x9ZULxKMu1QLDk3/+GlVwBCEDOZblYGACcsLAdPkVjzEV8S1ACrsXgmVEYM8oht2SKqVvwv5tegsrb",
-	"7Uxn1HUS5CMtEgZWwBfOCqDBHVs6+grjKPOw1+0EVEjHwOeedPp7h0eHx/2DnjLnZvTBgYLijscitfV7",
-	"mcszboEnIW/QWIJ61AdxkFCqjNyAPcA5YtAYWIynqv4ZgP6Sn2LFscCf+VL/6rEcExB/jFnIFjRwNOrH",
-	"QS+DADLjXE4hzxynKelEy4GcxlzKgDl+KFkMwBQ967cxk/HSUNIrE+iKgMlEsC8/vvOF5PESx63Yxr2T",
-	"/cOT/ePto8MjJRdrA2B41YqkSJ40aheIUcAnPmhtVi6zIVaBURIKuQ2OmyR2PDYVGnyPU+vpeGCB9azf",
-	"prJcxKHj/f6ncvSObkfMR8nVA2iqWsDV+MNk7VqBYcCEXbe3u3O05/UO2SGYr8d7vb3RfqcQLKMZnybM",
-	"EUxKP5xo9q6LsVHIg5IIIh35Y4xTS6dlLnWn7J5HggR8gvygIQ2W0neFfrozp8vBwd7xeLTL9g/7+8zd",
-	"c48P3BEb7x6kVg/21HmK8IATMH3/RW1kCOqcdGJGlY0e8In54bH4vF+NGDJtEnNydWPr8wnl8eBotLOz",
-	"7+7tHh4c7h3t9A739nfdnd195h2xHXq00+kW2JGWBaMVhGOM4f5W73irv2+M4f723t5OoiMc6nkxGF6A",
-	"/vt/C6CLlLqIReK0HSJIMMIsJkdNpfu0hXKAhnqkizse887mVcIKQ44OwPYpkoGhGHgz8KNAZYpOt5OJ",
-	"LEh+/4guBJSBwvAj/ZtV9FtA93ASvMJetxGcSLI1CutiNoUbacLaNSFJLAWjP+10O1bFz5NOf3x4xHb7",
-	"xzu9ndHebo8d7+wcHbjj8a5LD/eP2e7KI8STocn+Nv3+Nv2+pemXyGx1BFmF+DaDxy/tAAgoSr5D5Y+Y",
-	"c8k1zmW7o6PxmB3t7e+Ae6F/eHR8TDstrI1KFLuElJpqAeV0NKwWUNZBSsN/PIxeauN3qu3HvWZuu1XW",
-	"1C1S6WhNF6mkg5SS0iTId1RMEYjBaAxDtDYyeBikusPzhVoYh84lx7+v/Kn4t8KfhPMo+bXFcNS7zmwe",
-	"SN8RLGDaCWur4ZIJHmjoee19dMw9QWkX2JQ8vXqYG9JcMT1RK822I79X9wsv1f/J0zQPHYuA1b9LjpMs",
-	"h2DsdpA1FvGPxcu2lhAdPFWIDlIhKs5S/fti/T1crFcXqb6MTAn/mpeRKa5+n1DyDQA7bW9+8aHSRl9n",
-	"KK7jX+mITflX0kFCTQH+KMzD6+/sHOyw3m5/d7QLH7LR/miEpurm8EnbsQ6IrWFZOeENWVbWQULF02BU",
-	"v3vPUWaeax0H+089DvaB2fhoClGefjj5IFj80ZdThMUvIUh/g4GffjjB1BaosRiyRcP4/CvOywLl7cKD",
-	"VfFWpnb2UHwI70K+CC/ic/6ehxMWV4WXJuWziS/IHL8kPCYhJwF8jGGmDeYABMjXeNt8w+OLeFI5piT6",
-	"ZoopE/GkyRgQUoMetEznANkwaOCnesPja2OJdTwqpiNOodjLRTzBIOUqnaDGZ15pUA/+mVhpK187p76I",
-	"Aro8Tz1jxDitnk60rsuJ+wvdrMNTbSjWTgiW7CIMlm94nIteSkwM9VOaM5PenFekL2KuP14O5HtGhbwI",
-	"2WXiIyuLbEvD/HDLCOyCUEkC1QnhoZ1u01VSOaN3EEk2IzTEOrBNhEZSKWoiTqBNGnDSpNck1xphIgsr",
-	"n3gjZRVDDIdls0OFT8cXjmATdSxbzhnjRcB357J87qQYFhyKDnTn8nkowYWs64f+/rVjkshTt+BW35gW",
-	"x6MddzTqu1sHuyO6tTfus62jsbez1R/vjfa9Xbrj9vtwh4TuHHpP/UBtVzD38HexsnRDOHl6kMfge848",
-	"lD7EvqT0r+Z+zxK+6+wJkQ2KuJ/o8x5vNdC9+mX6k7Zy0ziOTrcT+C4LBXNYCCcNhsT1Cn/vWFE7yo5d",
-	"GU390vrJDwua+GHyE5gVSalSHV4LYoIRpmtX+iqre/2UWl8fQh2xyTxA9f3ZL90W87QpAahecueH3gn5",
-	"QQ/9Q6vgK8s1XUTDMHxfXle4lpJ1CREsHoSerkVXbXuothgyha0xI3DEWLiaqVLy0OEWZKqobhtUVs6m",
-	"zEJV5QZqSnWO50wQM+otYQRRNUG4vhKKzXEcAUc0hP9mzunCDJLsm5GVKzJiyqKAdDuYSymLytLfinES",
-	"/le/H9qzbiCc8OJWIIzl0ysSRhitOnPKGk0nB9SYp0m/N/waiktvcAnXWaKnLkZ1JpjFnmZFp9UHZ3R5",
-	"zmVl1HiSOm/SptEuU1uqedi4GusCoiPhYgBOATx7qmaD8ZR4G4BPyBi+WVcbwAwI20Jto/9etfPNe2oD",
-	"zifJ2M2ZfwUoSZW9xrpJfWcFCCWILwBiBi9mFfb+Y9oNyOYVC9mimjRzIMW6aT2JN/zVlIaTqn34tMf/",
-	"olf6Jq/njxaFoMdaUMg93oDAC4/n6Hvvh96f9+roLVEMYJl2FrEPL5dpIGZOMzQQzWYSqUEV1KXxGpA/",
-	"XrLrUtBr/epD1GQIxgUYvJARI8pUAm/EyEArDE/rdYRBk1lFkE6sdHgnBk1wisZ4i0xreBkNafqc6wv9",
-	"2J3ASWQrdhW9kesr9UoIQBHWzN/xFE3jKVIGVtsbutGKsVEs0Lp1tVFhumxmUejWNRd702ebq73+ptUZ",
-	"acapPyZLhwX957ykXoLkUlPfOEVwWc0ELDyMo0xR4xX0HdUFkVOK+SGQo0JdSai4gwtA6emMhAO0DuBv",
-	"yNhn9wyy72U5kmoKxRPrL3S2HnzTkFv5QS/iSdtBeTxpOeg5f48uhXPGvFKJOOdEex7AWsOm1SJtupeD",
-	"uZzy2BcVnUtC00YNCdeC85J7yxvO3ysl06SEtuScBNB4rXGuA75oOoxQbRuOcn19cRFPhl6NBnhFQ7Xe",
-	"xtkYkuvri8RgUvdaGhI/RPghDbd1Qn6HwU5Iu0y0z5tKRUsmqN2+2qX/HDNMfctJ9lTiYSY8Jrpe5eem",
-	"q3LD+RkNlx9jHk5excxjofRpUIoFxjmZ0XBJFqq9mkLyQcPxVp4C/o6b/V8XN5tZ7AaOiSYGxCNEF+L5",
-	"CeQMLocDvfb53OL34AODZHedOSnwnKQxIygw8DyhW3BId9d/Djm46cyKa7mCaeNFMLETteR1O8Kdshmc",
-	"4TqAYMR5wCjWJFRkzuX0Bv5SQWhKJJzvPGSEjxX5irhlxIT6UR0har8h6kWXUElmXEiyu9Mli6nvTmEK",
-	"gilOSeaR0ZK4fDaj4oTc6nS82y65paa+xS35Bw0Eh65DOM6BAgBIUsZGyP7ZJbdQWU19N51R+O+XhVT/",
-	"gYgU9Q/2gNcDAEyAv/geNJzN5ZwGN++v1Q8uj2LuahImPArmEz+8BSfRrTsXks8u8VfbZBAuNSibLxRl",
-	"YBtllqWjp9NN5tIpWaW5nGJgR8FCCRkDbg2uk64Ct1x7ndLSbi2WZpvcTO1PrcVQX1ji6UtBTEQKCRRJ",
-	"iFqmZBww8QimLBNKbv/PLfFD+ELxIcs6HWvQlTpZv4htruFFLdfwWtecY+CWluxBKgLBjFUqlfS7vV6P",
-	"uFOqbFgWC81VP8Z7Mo91cz8mmLhKlJVM/jFiYx4zmCl2pA5sdfP8Z1d9MY8iFquvA75gMXGpYCnT1OLB",
-	"XRtousVwoFvVeniaZZliVQmn/sywaEYf3rNwouz3nf2DbjHLIIVUFGMipFSMjfICXaUmODw1PPOopCMq",
-	"2Da53QKCbz28j9+iqxHEx1c8iqXvzgOa2z2N7vydE7yJpHsp8odeGkWYZO3WSMi1ro+UnexHc3FRy6mo",
-	"FvhaNFr+CJOK2T2LBRO4UrHH4m1y48+YyG8L4IfeFgJ1l0bzw120wMc8WG14dRWE6l4DjwmJG1DzTxGS",
-	"DKg4iHs3OUYWTO1iyWO8IqYc1QVUiiREYP2mlEssnM86J7+bb7b0fy1rpdvZyvykD239J+unzyUi1uy8",
-	"ARlTM15GTGldYhw9wLgpVcoX9bBqodi2YEHwI7mdexOQNErexjSa/vI+PTykBYHDHpg7V0eJLwULxlmO",
-	"xQwceIVKO/JXdbbhmnTxXgxfT9Twf6qr4NybYEQi/Ar+GbHY/JB4sIoZhiDDdTwzyR44UYMVgRgHRHJ9",
-	"ZCFnw2Bp2xgM/yiyLDAHZxkbUrKKGJHMqZt2VDy9IOAL81ib34UMiM5NJqXaQLwYhZxstaZWUjJ2naGU",
-	"pMFXrIDBd7DMOf0ZMBuU+S34KG8bWXfGnVkog5qeOrqxOm8Jwo327/0gyK05W2597zYrBgcHe97RAdvF",
-	"976et3vYG41Yv1+ihfWALfWwHTpQbi4bAOdENdz5oQcaMga/CA8ZWH5iyzS9/ZHQenPN/qJE2gGVpGYS",
-	"Gfu3gTRbBjNLhWeEsm0Ah4hAmKV1JTxLVJ24zCV/O4dr5orA0Dt93KUHPRg5+JrPlEKegnkIULT+WB30",
-	"6l9TOM98kTdbqqR7LrkzmeMjX0qwZzA3THzT6gQ0jnSZxA9PLcslPRFCtoADeMRcDme4UaaEjyvtGx2K",
-	"Q3zZTdVo6kqFRUv0MhiYISdsPAYwGVsCS6ROjeLoQPBq4csCaBebvYoDaK8iD8wkEz4krzp4IhJfbJOh",
-	"JDGLAuoaYydkBR9MqTb3LfhvJQO+hPVXl7XshO/7dVM2kCza/qiavFXpOQVsL1AjXa2DZ9xj/2PKJd92",
-	"Ubu4VrnoVWMBzA0Sxf692qxKrvmY/ONW9edEd7f/xDBXqX/F5xJ+m0rIypg+WHP+JFy11vjML7M98OW3",
-	"eFeY78wJrH/UJOp/IWXFJ7HFxvoNZLHrBNnFx7BPeDyhoS/wvQJEQgpy/W6wpa4cagtN2QP1mOvPaEA8",
-	"f+LLnN1R5j3a3Rn394+O9ig93j068nqHR6PxQf9ob8elvRHbGe/ujo92e0d995gdH/b2j4/7+x7bOert",
-	"7bl0dOQdFB9YWFi85XllcepMl/HJ8uo2WWm8CxPrz6KAhYL4oZCMeunNcnia44tV37tINJSAFVpiyXfF",
-	"iw7OjVOOyQ9Fa+7B34rNSq1JebhyT6HhcvWWWvTgWHbHt+mqXo0kmyeptbc6iWxsSHKYmi/LruO5a1Rx",
-	"ElaBVGHaVjuhSqZRv/kSunM7pyrfa4VGq8RhW0ozpVXrqbWb5ykuzRAqojhb0rUl1a9D75Qui4kNqJDE",
-	"o0tDcsRin3urQj2WELWpLcrsXI6Pj4+3+jtbu2VHGws9x6N1XissyV+sVj7C8RXNRwH4PG3mKvKwyj7z",
-	"Eq/C7QpIds64x66aapRVYpOcgWoJmCchbCt3i7JYwoLl10WnWi77OyqmRRe3Qbgk4PPX/ksdCjuLpK6o",
-	"kLNzte/FmLm65kIjM26KJNTQyfldGSd12IW6qJl7WhqJsXpfK4spKeApFjtqy9IkFaDOxDQB1YJMucjZ",
-	"vJksgiLK9CDtaEvx7+rFUt+5VpVoCbhcAZW6i9YsfJ+p4bBKJIjciAV8oZ18xSfvioa6fZEThxRYsUgy",
-	"M0D8VfSecffuSuPmNrjaIsSuZxzYjGiC1r3Gzuzhay6x6vKTZnVVy6dSTF115U49qXB7FfhC3yWS81Wp",
-	"hRS6LXfK3LstP0yfKbKiofpeQ4DP2eJptzh1m4VLnNgmpniTvvhY98mcmNzvlEhIyBZtrmLn3Ku6PKzc",
-	"qxZUkIl/z0KymLJQ3YpSWNrc8dokx6hwIbAOZttlwOT2Qu5DiiNM5fby4vqGvIAH5RdCcNTN+pdYqfSW",
-	"xEzO4zA/nzVKdRWuD9DZbm4WaH29krTB+7MzaFB/oejCheO2XY8L61pp0PDqSM9cRRfgbMUIFEIJOODR",
-	"MDExaUqZ4j3WqrmlX2W6ZDGlkt2zWFsEJlpO0GXD+2vJAuqoierZm5ztooNiwrqYztUn/5DpafDPH0kP",
-	"LjPqvpN4F6EuFGANKeOGh4wYNPTMJPrFtEZFZPqhZBMWJ3TWi5SiOceziozyVRHC8s0tBQiBkRpEZSQV",
-	"toqiMho58clAl+aCOwN8TOYhLIQvQWLI7R86ROOPzgkx3cXq1xaUlvqbmtjtRoM+kBE3gJDdmA3rv463",
-	"fukuf4pI4L428dR9OY8nFaaMdbQK22ms1liHBK1aBxU+7WiOMY+t3NlpKf4Ct4y5vqtbgQZBuT0xt1fB",
-	"wx/AZ63PWx9C4eSSmFI2Wc7moFMK9hwW6W+55zB3pVbUsk+XxaJmmzzgcopzBlDjmAiRElVHvbRgvsvF",
-	"RBlcxgoD61zkngKB9hUfeIWwCCYdL8ETr9zN15LGstSvgRu03rGhA1VKPBs7vZ1dQN8p82wIRUQD3wZk",
-	"b78GQSyJufD1gctWabylkS9yGgESSMq8LTBMsatcf2dcpPpHj0oaBRQt+vSH7aTwQqEHFSZ1xQQP5sUP",
-	"f+BgAmVkVkH6M31kKN3HMI8cXjDH8OKCbyaFL0XI5KIJxykJhW5guiyhfx5FMRMCAibX8JMkmfsEoA5N",
-	"CyhnmtMyZeKjKXDgmxoZMhWBq80MmrwWFxmD1Y965o6S9ICxJl7W3xZQ907AAe95mDVp/xli7LAIZ6AU",
-	"9Y/6HSB3/TVva9qKMOKhB8YtMDwVha+WCXnqDjWjHnyujqeAjSXhcwmiFDLmCbP1TbVZiOOCp3pxAkWa",
-	"bxv5sWTK+ro1epDD8Ge2LFokS/HfsWWV0vdXY902dPh/0HUjPly9L5aiD1fvkbBEk2OEZCiJ5IVBWahq",
-	"sapHpZcjKdJWUbyiZJpzi+zqFfggWPwL5oZW8B9vOJULkH04AWNOnRKrjyPlYekbWTDjTCnb8wWuWmMy",
-	"ICZMshuwMjAu5gmKoFpbTMnA6AttugoTVKb+m/wl/zBXcY5bLqDKQ1znhbErA5FY62DTOWFW3AiU3BGo",
-	"GnCwdZ1t9zlqaojHaPqKqIuWUaN/USwoTqNEZ2Xvr3ds+SOUBbL9C2msi2mafw1v5ybIzuiOLdecEV73",
-	"StfGXhi8tCZrwx4idQWURUFh5SCzRfd1JGE9+tXOb/bClCexNMulxFn7BAJrrzhraFo7qhwPF2WDwEsl",
-	"aDa4MlMiImU/jJhcMAbNZ80es23H9ZOU82Ouot5L6iXOU5eHUlcTtCqivvgi0E42rwKm5NLYpN79PzEb",
-	"d046/+dFWnrwhWn8ohadDgr2JfQX9aUV5AutuyLfZIIVVnfNY9p1Scw8xmbM6xKdLt01AUAJuI1ex+0O",
-	"RGdl83BbsGVEPSeyv61kTUHa7yaZMSAgKZb7M0n8nVGpH1BMri/MHIEhPHiVg4qj33z6Sd282q9XaE0L",
-	"qj52QT6hqn9tP+dcXkDDx25nHsZM7RRXNvvwKm29aSlOcT3GoIs4uLSJhaRk4ulXrkqTmEJmAoR8q5Yh",
-	"T3zIaRYHNJWrRWaJL8k/1IGiodrImAcBXwgtLQEP/wmf0tbS9Y7RAF9QW4gUojlULgT2u2yxBJqSMtZL",
-	"6yKqrwhKmWsjQbEQFYX29m12NlhvtZ0w/cyWUFmoZEIQ+ZB5bf/+t/cKrdb23vBWy28AK9jgmXbCz2wp",
-	"1luCcYJEUck9BKy44R8MnKAaUYnIm5jPbpZ3g8thy8UQxVrWadNFDgtx0+to7iR5xebpNH4aigWLIRAr",
-	"Zpj6ZXLQ0bXBCRV3mU+VfcCoO9UGQzHuIiwpIgWvt6hNeZgZ4+/jbjPHnYkiqdnpuMi8vcpvbinnEU2U",
-	"Vkd0kufSeNpzLebuVPFA3yXruJ6yIsGI+g/nR8Y1YDMFnB+yhmNGgpqxbZ3bFniCw0mLwxdGSQ7eoTCh",
-	"RRtnXXro3cLFC3M5RwIcWDBhK37lm4nKIIqeSVRMNqsRAgyQWdEu2ESSgFNPK5nB5VBzBONhLpJi29+E",
-	"JZlBv9kGSp2ZMPPruTs1gXL/wTrjHJPlXBpa/qHhaZeMmEvnghGahswB7JSkd0xfHnQSXqIhQqZ5A4fW",
-	"DUeQk2/GIBSINxzBVdT0/hrZ0NWBYpYDXGvBBHjldEbcq7ekXqumL1XLx24bm3oeY5EKP5zoC9dmeQVo",
-	"WAsq8MU20SqJZZs1ZUsZpw3tl5oVz3O/eG5e1E/awgPa7B1czcd0vsa0Lu5K52RektUa68Ck/ITWFf92",
-	"S4dD/WVLd8Wo99yzVBfgM7z+/kWzRFTY71iZXdP7706VWVC6m9/VpvPn29U6RgS3NUJ6fwtBv4I3jpsp",
-	"M+8t31TccZ7reT+U7UJNlZma2a6ApWvfR5qGUNvFRRgsczVvzujSdLdBnqmBCLUyJDB+vSjaXRmS+EiF",
-	"piTcpMxtPAkYwmjmbF2eWwiUQKCmbNWmXM2izW6lpOfmDLM+Kb5IQhgsWUwR0B6KKcEsbLzSFrOQnDuB",
-	"+a6Bo7oIIfVZdKIvEFJV6UMaZh4ZXJdF+m1Bg2kOpFT6U6wx+RkNlw61vm/AhDIIz00zAm/NPyTvrnAv",
-	"0PFaGVhQ7dUD/2xAJQuW2+RmiugxsDMA/pTPIgrPujT0yIwuyYgRqOm9TQZwU0vC8DSnIUYQuM08TMdQ",
-	"fzTEJDGRoM62OwYjHLioLk7LrcFYlmaszWcj3OeCuTz0TCJymrSGswdCZbzEWKB8QkdtZEOayPGYiotB",
-	"0PxbXhJ5QcvDtDLYpaJID/8g0jh9DDMbMT+cWCBt/wlyYECXWy6/0J+1VpUw3vMsuF5iozlnPGaAEw2J",
-	"POW680NIMyjarYwRxAuu4YNG6f433rl9FnhghOOjSnbwBvzMwn5vmpXplkhds2pPJOExOoAsU10GcpO2",
-	"LVoMUG5RyDmm2ghCLfxo2DOC+PJEizoVwneJx8Z+6OPbDeQrRiwE7PcEGGGs3+cMQhhW3cJao6jH0c8O",
-	"Lz3Mh/wHAkuQAAH5QsdUpg+xEINFE8BF6NXO9Ixitemlz0zVDyeltOEyXA5P008eswDSzZbxDFo/djsp",
-	"hGuzb1+l7XNQ1QWhqWESnK7OT91Y8WDM4xnAW6sr0pb0IRI2nAe6+B/qn1w8WRcwCRx4tmOhy0QlJIId",
-	"Gq9G9CWbNZziO87vrswoYPYXE0bjWJfsEI7wZU3OGGZe63BKyDVFyNx8IGg+kBa7h+hu0WgESrC1Ok70",
-	"5Ff75LQhMy4G16q94LF0RiXJRJipYKUi+GE2qwH3eyhZPKYusyhKTpQMWGi9KEGwo4thWevLE+CFIw46",
-	"X4T6sC0KJhWreCVaA/BFWChlK2PVyRDQ0oIKAdeXDQ3/mPwCK4t0up2HrQnf0r9Up9f2FV0YAHT1V9Xh",
-	"li+2UMljtxqQOkWvQjD0BDe9KivHwrxCzqplTq2hrNL0vRYoZJa4aX4o+gEqt3PSf+ymhUJLwX7NC4vJ",
-	"6S7tbteq0LlyeAUQoH/L724r+9jBwFlji/3ewSRw7DWl9nN+zTT303o6BWBXIZqchMaQ1CBTubKR1HPK",
-	"Osv7umD+yrntPXY7peJgGKTo0MPXcSotRFOH6ViQTFC5itc1q3jxM0a+6yS6i59Xc+gyYpZb02uznOme",
-	"gpl0FX8Llzbya3YTSCtdkdXs6m1Q1nc2IOsrfGkm5qI4ITHJfDshFOJxULXcLO/IxeBaF/4xdpPOwEVM",
-	"FEFGbOKH4PfauInnGHVlkkw73UJx7ZKdvSIQRHKT3j0Ek8rSrdVpSW3oJE+5LKRC2rskZY81gnUm6BEO",
-	"851Vzm41b9JHWI2qSezrUmiVPQ/CDHaMdcl1p5wL1iXz0P9zzkxVgYytRV4u01Q9na1HIe3itlaPKdm/",
-	"S2CJE5zNLFxwPRdOcqDElWMePOrqKvP01SIdu6QcS4kdlUkR1UKs+i6TtUL7qpTSo0eTMVIr9abOQ6Uu",
-	"NvVjanvLrm/LbbO3STNIaagrNiuGBs8cxaCixFyHFGJmqdIkIgkuHM2VXtcKsdmBfM4l0VnWBfOFVjQw",
-	"tmCz0/mjsQw8HrJtcg1/EsYhWsdc+6iuv3ToCJW2Z7LmYuZg1r/bzOlcehhBteE1jK50I9bavKV215Ns",
-	"rs2takkKYdmh9lT769nXutwSg/T4IvMDaoKo09Tg0Td2PKBF87h6LXzJuRQyptEbHs+qoDwK0ZVhN/nq",
-	"e8njLvrNlCpflS4IMY9nTpTUxSrGlNIlj9F/TIZjfXJGMRMQm6hxvSUn7M85Dcit+QQWysoY7Pd29gqu",
-	"5LmaZs0RezNTXZWux2wRtKJ+EW3OhpOp79Oqdla4NHTmB8uWfYITwGkGo5l3Hs38MGFwadcimE+KxFdM",
-	"eSxLu4dQwg9X70Uh0Q3lpogJXdCEkgSMCkkObLwojY1l+d4z2RBA0ozHrFC2LF4UIgfYSsDieV4GrbkV",
-	"aYPUH3qJRQ+LOVBUKatgF2acscVLn6KEJ42f4PrJa8ZV+6fEwslC6xfd5rHSq05GHvtBgenisqIaSzdZ",
-	"/42yyC9fn3UTrWaD7fsZOFkw4jkGyuYM15EfIoRVgV4IWC0RXZA1vGBoM82lQWAw/yS5Vd3cFg9Z44h8",
-	"LBKrdOjiEjgDAMtTsmCjxRez2IFaeKIMLqwagP5HzFMvKpDQ+HhTsxHWlF4iPY2Es8xYVbaHorPeXZqd",
-	"jX6Vqp3PGvuojNT+Y1I7vPr1FhoVuMcztlFOdWHHn0tkqIDrpZrf+u2KT7Zrqo8l7iEWeuZKlZU4LxSg",
-	"SUtmO+UapwB8APYTtb3lhYkteopPfUqFo5VF9cuJnUqR0zAlTzJPc0Djo45Ly6lCs0rXabRXAsw7fMGV",
-	"ZcQJMWex45Ygjrl8NuOpoaPmi18U0gkhc8WRBx81MC8iHYiGfgLdJwLLlXdqSu4kYtCsazEH8S+c/BAv",
-	"NmbyBdNt6QAo2GPlt6H/uN2V301jP5ywOIr9sOTM1rVcmu6A/+rdWXdiXt75D5C99B+7BZvPsP2uO3Xj",
-	"CANrY1oOrRhbLfRCoYMYbdJwFfvUFL31BaHoZ4CI8oKoDaz3LaGEb5mPIvm20lOPNDnz2H9CR8oYMpN4",
-	"QjcrxkVmnhlarfGKbA/E8gQEzOLFmQttvi6MX9xK78RluUVFVhgzU2tyflD9X4xP6VLUG2cWvuemut3J",
-	"dOskSKGb6n+38Nqg8/QHUXSBFn3R7vYx21jYj4WATrvK6ZB7zPGFI9hkxsLCd+UiTa3BbitKTys9LulE",
-	"FOjI3NqoViVlKulE5OqJtDjRql7cV6et6fhczvNX2i1RWuQRMVIhEC45huxvUEVZE8kd/COHRpGjPnF4",
-	"urhVwrQqDVWO0KIBiuabYus0wrPpmqd3MaXmueNmeUfephVgoMMM3nxu6vmnxiqXGI5a61/GSx+qE8/z",
-	"cZddZoath/UZSjbrVAP7LHLh4B6LwLbjIZQXsWudlz637lW8tNvbTw+x4PGdsP3iEQU/1oLGaneNqR/U",
-	"uMi7HQ1bXczutAhmU47vlL7zm4GyTEzXp1wCgfnVUqiUjf3EnVKa937rBR7WW46maeJJWK1m2fLJLemy",
-	"uJQzwCr5CAqVNO2SW3W6wGMRguKLpZBsdlv/mDoCLni/0mBe6LYDmO0u5k3ra0nqoTDnmD37JIjWPFhK",
-	"jp2UeTLKmLGvyJvLaC7L9SfE3tujJxAsoiXrdxrsKl9uZDeBqVwe1YjyuqC6uFD7B/eD0u2VlS1NSdGe",
-	"Goaef+97cxo0MdrUxvKKTil6P3EwotuZF784vuMLzI9IC2iQkC+qvV5Hj13ouq7PFG+ptst9NNBKNpye",
-	"XOWqBr7LQsEcsFYRqr3U9u5VE7NT3J1m5bq9qu0+ow/PsSDHuusNLsjBI7zZPAe1h7rrDVK7t2I+YdBP",
-	"kVBUrq1NmS3kNn8LGNNd3WoFi12001O4uyLtb1cPMch0ACIC7pbNZz9EwdIxFWUyET6/fy4MWNNN1zP0",
-	"9yFXwq7Yn620Um5aGVb4IqndX311USI3WjrzpNpcTfBfYQXXaguWSua4drjverFgZmom+RfsUhMYp/dB",
-	"+/ivMQhKTQhiEhOXzBqooOIOH3crrWKlL8Y8dtQNuwGLEWt6m9xmZe42rWJeGx/WICJx85Gc3yb4bSdv",
-	"81cOlbsAaAnqktv7nWoD9HiDMXapHqsMxjE4+KvK55SW+erNN13CAw80oB9jOdBGz52Whn2sem/HsmjN",
-	"XgV/JD1l7dpl2tQlEpVw9t5RaF/kTiuYuxm/5JQQp6ZAeMXrM6S/mmqefmzQFQvYrVqW3G7YUrTM0Upg",
-	"aNvEN7R5he0aD3C/JWdhmt2KZ9lztkCIuvJTOMwUV4T7FOh5XYMmya3MAgbO6B0T5B+32ksLwXe3grkx",
-	"k7f/xIp/9J6V+7Qhf6Pg2WwSqpP8JJvFRmVatE9OCx9RnpKVaKZQex1Pyk+uDK/7KA6kSiaVFM7wAM0T",
-	"/HOFyrIo5L3wLNOL5hcHSs2YpI6Jzi/2PKEYF8RTJt8mhRnAMS9WmVGyJ5q+r+BZWcp+XcMwM+oPQhPT",
-	"1QVRksj8hMOatWS0LORMzDw/Zm7JU8hHMM2zqKrYXg0MmcVCKUeaRAaqPSxYRGNlICmiXD6b0eJVwV1S",
-	"4k2Cv9UKXJvgqYvBtSmVX7z7c6nKG7e7001YIcgs9CLuh1IgVC6RvF60lI0UjnkxJ5X8KvHNpebW9sgj",
-	"FtLIr3VGarZ1ye52b/uhJE5RTiudvrXEFAV4az5101pAME6jyQnmzuPCunda+OCvuN5MZEvljPV7JQ/B",
-	"/8ZCPp9MMydp7fB1MTRoQ4oy6uCPZanWTx68/u1HLR1YvGKzIz9syeXdFo38LQsxu4W6Xt79IFIsgZby",
-	"joMnWdxPHbogIbyGhM0Z6WDHDKKoZBltM6cyMpaWdqE/bmw/2hjB35/1CPOssh5zEMeVhmOB3n+qXVUc",
-	"vFBsY7WKXvDc2IlzIR1Vy7gSArLyvvdEWy138//+7bacn+spNlxtHuJTbLXKzg83YoxlfFG5HZZugaz4",
-	"Fohg/k0ylQGbvTluJPTX7N6bktghXAKtC2t2M/dKni+gjwRuZ0rFtHYr6xCy2hgzeM83MFPCD11G+seH",
-	"vYyX0A/lwV47xQdzSalowjxRMXdRwsC2RwSuUgOD4eKexfc+W5QrG3gjxSyGhf2YuU0GZMbg+EgzmWkQ",
-	"gAs+rc2a3FABwNKGvl8nPMqQO7gcivoX6qbRS6bXt6Z9Zc8H6N1MnJa1R2umsc5LGKuL3zxiMaKitH1y",
-	"3jGa0m9wsltvD22ftaOYjwI2EzUP2+jQWfDY+Bx/JFSSGReS9Hu95gKs1+ESR63yQiqFK2M6HvtutS/U",
-	"vntayIYAzMo8pRQYdZNC1gDQc9AjWJlf4LwyzlTwUEMzfXtRss3vWbxNLuDZJXe58EMhaRBoFFM+R7Q2",
-	"PyZ8EbZmzI2e8WObNI4jDdNTKyhrSeLu5qNuVkK80mCbRB4LFa2tHGrmqtoUxccWv1vfQDXrrFtowmT9",
-	"47gGdavsEd9tDdSHqHu/7Xb8sAGdlk9FKZz6F3cNrbVyK2tImNIWkksaFBnUQYMOVlYde+t2kgfnZN4p",
-	"X5HsKmF4a50BpWV+CnfrqniM2DQBzyhhOwSL5sqaWKhfEFToz1gDyeGhjHngFDqQ0ifeVCK1TsvE/MRK",
-	"t8Hxj6Ws0p9CLp00I7UyEmhPG841UXxXqkkurlU8G1H7QJQNaV29JBB2RcmU0ViOGDVlanFtUNvXiWc7",
-	"PZdUNwFC9GpqrKrkiVPZS+JHvGrqgDx9okC8bbugd4sdXSOqdqCiLVFmRat2Tlp9pxCwSatitOj4XDaD",
-	"OxtCjewfU58JHrGNULiy6DWrxoi5EBtBw4nijaeTtdk6aWW/zy0esvMzsbs0y4hRJ1Y8dPMVvMMlg8uZ",
-	"HrZqgYyZtELaNZ8xHdKYsdgLz7tyRwNXpjusLfGlhmFQ+4iFbgPwm0bZNDlZq7Xo4a2k0Ot8y+KYx1Bb",
-	"S2Snn7w1LHh81yW3CxqHfji5zbeb0aVqhled25BLttJEmXyq2YLi8+adjjMxEgc06CBL5Inqpj7OsrDa",
-	"ds7Cbs7+1ahlwzU9VNcsfJV03TS3rhcQfmaZ1NRSqTmJq4LJxI/IiE1o2D58x3LswTqIslPBFBqHYFPE",
-	"Nt/r9dR67h0f1xtKcXn0RhBk4jaqT3g8A1rRysdkv9cjFnxEi0g/KjsW8Xle5ekpEo0k962VL3FAPF9I",
-	"P5zMfTFlHjz5gTi/5T8IElH3jk4YceNlJPmLh/3e8Yvozn/QaZOroVRQBQVUelF4h674j+9LAAvHRJrM",
-	"gEVMEQUhjpfqyFDb2ePbZJCc2GpTC3zwBZQi8Eepf6sDSp3St/Bf4yF+Nti9Ai93Dg2yNF4LC15ASYzE",
-	"qkjdLtW4DiBCwOot30seRHRGHZQMWDv7BAMmTl8OoLMsFnRhHUGRupa04zdfyhTeLm3rofaVKjMTB+/P",
-	"hfzWY2BDVL+BL+S2SQESJGbUI7eZDm+T29bmHvXKbnu29a3Z4wslI/MMUKiVxEvncurI0nQN9WcWSpMR",
-	"rI4+7iXRUiZuBgMSCyNnTPeiRf+ifID1IRRWg0wLDxzNtSYo36uQT6EiwJlKGTnCn4RUzmPmQNJxaS4d",
-	"rtfqZKGei/YLJUerSfe9uh6UJH5bKzuJaTT9M3Aa79OWAQODzGbgY/JWDfjLe9il7TfhdEZdBznobYZR",
-	"784Gr9ql1bOHKPBdX5LhqQUJphS2rseVjQCyiIAEuLIE/HLvTMW01OlgFVNZncQdWzr6kcHxw+JcAMD8",
-	"p4ANe8eWuREgH8h+BIHITKyK5M9yqEMlDyGFSJ51G8vGPIfxP4T+gyGiONaMPjhQL97xWFSWsjmjD/5s",
-	"PiPQBMMFjEjCtz+SrX5+fqvTWfN59E3M2BbgREFckLllUQ9cPrxEndUfBI3A0yoUcNlddaXIaP5YTQsz",
-	"l4QfxdJvlLuLRzwaaJfpV6qPsiowALB/j4UFICybSoZrZklrVi/zOTqMNKHo1lWD/Dnnkjoz+lDn/02U",
-	"R8SUJgnZggYJJUWy02Bv4OC6MycuTdLKD2cmDt+Xzbl82PKBSqabjHsbsfi2IWfFjGt000YScAUIYDNf",
-	"XifflQdG0Yll6CXuTM/ThcJpsJS++yx2gpzGXMqAOYYnpc/38G48YnLBlIpbcGLqQGlAVN2RZ1htyZD+",
-	"m48emAa8TqiKmYyXDshg3QqvS85KjaSNxVDpsrvng7PXJcmKfEb9sKCeiLoWwsfmTQ2zcuCU9DECuiCq",
-	"oFx74kBdNBR4DP/lgE6shtkmg1D77iR7kCQG/GPMIMYvn6Rru9ojmL72mlnha7kwTwNWcHr6PFiN/4hz",
-	"/ly0ZMinLZcKlnrSqlfq+rosL30ZMCKmjCXBbiWrteGrMCJaukI0yO2xiFQ0Itqq+O/OjIrohK3Hvjyi",
-	"X4nzerOagkoa8Mm8tEZEidgRPh6zWDxHiasmqZ0slLHPRBfjCLS/zpj1GvrTBMQn74r5Eyu1AcsCHnYN",
-	"ynBt1QIWM4O6rp9mDO4qspdM+H/ztti42FYD6CB9VlTzt1Ke76iY/pzkrjVJGAbjSvU/pWJalyjcP8Qq",
-	"bChTTsAnfujwMFi2S1BOpRKLa9jlJRdTjYkb8MkEHhZqSIKAXF+AX4bOJUeqmhNkjQ3jSq6GhgcNqEsp",
-	"p2ypn5Ox/u48qqGob1G0PjEuDTGkYFLLg2NrQEXkPHrKiOBtqZ1k7ymqKbmZ1Gil/l7qc5vNA+k7ggXM",
-	"XanjUjlDHqZ547oI7tjKwNKq3EKqRtmsnv/RX6Mv79jS0XNxCrLWVw8rOERz1VuTlHWy0K6bZcIgapAq",
-	"2wMWQOS5st24DedWkU/PjcEGVI1jPrMiToEqkXlMX02r7wMKD3igAUPCvjXpgXvdMgCNbD4HtfL6ZxR3",
-	"fE1wyO43tev4PYtj32PNBZ+GINzLFdHWZYLT8wnqDS3qNG0mmJ6HjiWMzYlKtr6Sv+TwMd3WHUAZEiRv",
-	"wHdTekFy/T7YgoDikH99F4PpI74GDZ4y/wX1NWxJSEx/1VxQUo96frNKwNL87bf/5u8Gp4biSuyXLpgM",
-	"UEsUKl4mjqJnMbAuP77zVcNlDcsz+UQEFYA/8UMakDvGInhqVszngcfiwrywxoyHQ3JTACtZcBPd4dNR",
-	"VnIXmeoyKVWV0OBwYFBdQyqLRbBaxbkRdJfcLsmbgatH019kIGQfopoa5OmkW1ide2iPiCal+3Q2Ajhp",
-	"1I3ZeqqyNrJOxs9iZReD6cCTFN4/UmC0p4p8cuXA+nLtg5H2Aa06dJtUk1NitMVDAu3TkloQv6EELkea",
-	"JqgCrcZYQlqZNFiWlYzW1fVYeXcqMMK+3UV+v7Z6T8gWSQUfExJjFLs6ItQt10QKhTzBcVW/3yZQrF7r",
-	"ZzCY5nEMVeFD1qAiVN5UMmQ4M/rgeDS3UcrtUg9CqNM6RDYCfoU1umMPuYGyi8n4CzQWN1NuEYxmIbiy",
-	"nhpIi43wNjwl6BBcgUKv1oo9xHlPK8c02Bn2k1PrDXGY99jjyff5ucyjSkip1OxrAyqVfrUmrFTegvuP",
-	"xZbSE7F9uWXvTVYTCx7gGTzUzTQtxNnrmlNZ4tKHf1KOAmylu3PXih+rHBPCI3jBmClG761Y0MmExYgE",
-	"rEOY6qGAvdUVqNYcmRn7IRlRwQ72/nud4Psbv5+dsXAuytBzwvm39Xz/Fba2cNYwtjHuS0xr/S2AiJuy",
-	"uPK8gnZwPtUCtO/8RxYpRom7LK7FnwD8fTNpa3SnhAR/9iAFdBb44V0axkInrNly7f9F90jhTPmMRQnD",
-	"m14l9fMslKhPwBZ9ATOuR6H9NoJ5YJ7JjQ+0ZiGvc9hIubkUX/7TyqXVUK9UTkv6LT4ITcFep2HV8qRq",
-	"c9NB9gAEXgaNOlftvvHba4mtmJq8SRxDU2tXwyA9wdC91GCE/5k27jV4tC7C5jXB0whYxNT1GJsxT/sy",
-	"EjeG2v2r61Ba39uUy0ZyCA9vN1im/fr6QmegIDdaFfC++DlTu/vi5+cr0X4NpTHOC9Fy0nQlE3ycpv9a",
-	"qrY6n33KhayPOQYoHi7qn6UqEpekTtBV8gAFq9sBQEBGbEJtNa8Q/beshmRZ4aIu3IQWWJ7ktqCWD62X",
-	"rsKKSpWli2jtytfgFmyCbGuw/IZYi+Jy5doObUFXBICiVgCcUqcwTff1qZdhOWetbZQyea3jwNq+NccB",
-	"kOPQe+rrYOX162ZgVzGbUT/UwdrrdKUOfvA0OvNQ+sG63ewXVSgTCaaHvbarXFidTJamcjEsKQUDbtV5",
-	"CvaDpYeU7jR5N1kBnNWcTs0QAoUhpkpW7LqDuRUVNQfS9RzOstt2GjWptDNLziEktIirdnW/IvBGhqVB",
-	"4K0C3nQ8mqYfsdjHJMK0qCvW4zFV5RpvqHytn4Jirx8Ei9/GfB5V4BTj2/BEtTLuf51VaqOWSa5J1ZFo",
-	"gpFb+AazgAFrYuP+vFUXQlH2UaZ0oSLJSvskVuaq8VzjHPC0g+bGZFAUanQ2xEaYhwEESOiJw1N6SMBq",
-	"QnjBTG2LknCEFQjLioAwk/NhZpEtnlHtlitHAYXutokGS0dAAh1scWLDryDyfIMrcMP7lZ2lhTTUomQ0",
-	"TdjKzcyaETo7liPuLckIkhrSTAOd02hD83XtZ3MissdlWRh5q9erAcRKTjNvWPYrUnL8o1yKKZ8HHhkx",
-	"kyRoEhMZgKpl3u3qkawONdiZY+3lqjTYArD8SidOwO5ZkLxdp4M0Lop4sMFLcKLtKu/AqboruAlPSj6/",
-	"MSoAG6xpAq2q48dNQRVv+GKs+VAFYawmc1n64jzIvDdj9GLu4ZgsEE0TdS9jHvPaJDhl6lJsKMSoNiVV",
-	"k+9UP7WbSeaf23GSUAgEc5x4yH5I4gtXHtGrgSmUHmYLp/mjfxfz4kjAANVR0RBTVyqlYx10+izwBUmh",
-	"x4BZALGiJqIjha0/S048fzxWCxfzWaLMftDZzomm6xLJeeFUZ35ofnFQMNEiFVZYCaQZKnrGBLd5+LlF",
-	"9Qcl/9eMxu70ki4DTstwuFCtg9EDrdOaWHnHeSBLUSldHqLCLtBZkN9d7PtPa6Zm48iaFL5oVQrjV4RV",
-	"M06nPCUWGFwZNDxk88PhflqYwJtEX5i+EiBjAMYRiG4DPIJj3IKRw6OzLnqmzO4wQA6Gk3r8BvFmksVh",
-	"UQqtMViT+z/suczkJCcc2gDqS+6cL4k488UpHta/luHyrUTaguULZlrIk7Eh5BzCrFaOjpK442aJ+rr/",
-	"H4QRgCZlzM7bdN0OXg68aBo03B7NWrpuXiwLuFx0NlrbQVTCI9ZUS/BLvob6TVKwYJycrBgQarptbJLY",
-	"G/fxO6ib4FcbHR/ZaMr5XeG1O4lnz+DSKkMfQ1RT8LopjSIWPkuKpG2SlFrOa9sn5ZGGj90Ou1eWifRn",
-	"jM+bZnqYTH51Aqa2gZ3XD5icSE3ICIzREiT++LHbmTLqsdiZ0WhTt4930KOVnBQEzUov/HVRyDuIsDLl",
-	"dcPevn19c9slt5cX1/jfD/ifwc2rdxgcdPr6/eub17e1h1qLm3qto+HbvEDDQy6NJ0wZ2QbtpkkeS+27",
-	"dvI83LDfsR+wrrpDWY5vXffDPBwn73zgbjAYc8oIrs2VWaAmq+foIERLQMlhefT/NsEbl+6WTACcIGTG",
-	"tNe17euC2vq9Dd7HtbKuvI1rekXRa1zhp2plzEdrXsPNIfK9Xr5x5lXHoC61eDm0QANLyioBMDgYDKmB",
-	"bPy8lNws7wx+H0B0b+JMzKvg7LK+uri6bvYurVri42ET1L8CYxpiTDFmFxN0fEEUSSVggEHAF8xz/DL/",
-	"T1KQEGYcMgkYYnjlzSXQYVVzl0U6a259RJ4E7seJgrlOmG5QhNN8dQkfWVwsqQ6adRiDeWnrvd2dgvOP",
-	"QGIeosTUYWwWYiM2nMtcTq0JQB4H/PhE3M1sv03RGa3igGofNPMaAdEmJL85dZf6C2Ocj6hgjgnxN/15",
-	"zmhZtCt8fNhLqmkWY03qTozrRxTfonBs33War9pL1V5NIiE+oO6d0vob3GIWROD6O8yl7pTZmdkNNJP6",
-	"5CJKsNwsOEon8sPQDyeORh2ogHO8VU2Z50TzUeC7zh1bCsDRtTyeq1rKGkqUbePUKLYaJ5lTg8vhD8JC",
-	"cnoC5xAxuR1JWKotQ1lSoGMzKhO1wxowhqdJ6NbM97yALRRNlkp0aQgYt808xSkVDWTBGlDnGSKYrtXL",
-	"bYlAzIXkMyftoJkInyXtrzVqRFFfzmgeekETEEY4Zwg2L67jXNJ3A+asDGAea7GoSCVf8DtQXPUAq9QM",
-	"Y2lLJoowzK2BvIwJVs957XHJwz1jjXZHxtQtDFRJmBFTl2lAFkpERMM0ziBlbgmpGgkFkBXLh4A/p/iC",
-	"uVeY8m5jpf9K0PkS12OCZtlmAO6EXAJv7qrFRG1Tdc8JLaDEsj6VAqxG4gutIA1dMh2sSy9xLgs0+quA",
-	"8fBPTc4DbFl/Bng8lI5gEtfR4aFOb68SbIOCKySNNUYwQv4hyiYEHbG4eDwNMzOi0p0mGCtiHkU8rlhp",
-	"Y3kkJ7ZSnyNdega4yyqHc3moLEvnnsaiqeIkc6EjcA14qgFvEeSexr7qWNSMGsUcMKONrVOjKpS20Dd0",
-	"/WUr7aGHTfZ/zFwee5UaIEUAVSxSgrqY8sAqQoEXMkzfrR7Wj5zELqsc8zZnvt0SGkWBX9/9YupLVt+9",
-	"dflq1vWXhWzwvgFGhbUaOhb4p+uLc7Jgo9U6qasDRTF/AGNbcpcH1donrZNKPTSpL68u/vUbMV+jT8CY",
-	"YAC2WTV0CqPuTpl7V8nBuiknfZXNFpzHU6qO17ihGfxaffMOP1FmfnqbSl9NKh7ylEYVkkeCjJgfTrRq",
-	"LdSh+NbnpJdhACCrgv22UXLNYIo1dyySBbDf1ur9IIy/oCHgMHvA1yKHN78evdbfAM4AANYHfKRRktMj",
-	"tL6ft/BZgi5sQd83/B4xwtOVAyR6sxtpMOGxL6ezsuta8nfF5ndng1eWnK2a9ebUxJ8F0S779S39DLFu",
-	"wN07R9wVFW+FQx0iFFjosuR9Az4xhKakJyhXICgzPwj8RFoQNpiGy4bYxd9l9RLfi5ykgLIzo1HU7MZq",
-	"4WGsIA0IXbhREtVfivteUoSg9nEcysLab+DZOnLqsIenPasif8EwkakAYaq9NTDDsmdR6BUdfnUWqy+c",
-	"wgKSeVt1QXXgAvPIaAmljiMWgrdWh4gV9/9lIc0KglcIAqZKXcD+zOTANCkOr7vXStCprqtrXe0TKBvw",
-	"NGD5ZjvAAO299Xe7IsrUfKDSKi2y1qY37hBkzy17iG67ObD5mR/6s/kM3k9X1b4iJ3HGtVyEZPdYoZ8r",
-	"rupbMR/dli6PL8RcqehNM8Kncg1GfFncCWcel8UrfLh6D2KSGF5wFWGyeZwCHlc/ffy5qaSoC+OIjXmm",
-	"CM0mGBSOxmswSBeaBxFxyuNlSjdrRZUL1b1wecQc+Lp57/CR2Ca3+I9bErMoAO+CL2tGktzMSJ8eLZ/1",
-	"C2GwlkkgMQxSTlit8w0I9SfgiLVf3FfAbPwQcjGSo79LbpVRcdslt7Gg+NbOXE/Q8o0o7vzIufNr/FdK",
-	"4HE1KepG48OaCwRgstVCuc4XfB67rLQqQ8wkFhBFnzKMmgB8QOE2ibsRCclvx8I5wrkXOsWX/Rud117p",
-	"K1m1sIurzzQLIysMHoNUL+1Rbu7HP7c/OaMh1YQgWtiscQbthf3QwSMW+l67BwV16A9PrReF9pVrFM/r",
-	"ytasvDc8ddcmUqZP+nkkZMzoTJDZXEhtQ49s91jt1i2/acOIyU06EQa1ZaVUpzf8V8A/dmALSzfCLSwD",
-	"cbv6FFwikRbD1N2/YYkf1TS9RiVeMlRCDYvE4EfX+I2RJ+PJcbR7iZfFCFuuMFgM5vlSZB1BLY7aK/3d",
-	"pRm1ycGL+rph2jm2hcqf7jxWVpQOgpilIH2rN064N0j/HiETyx5p4RShSZRJ7sG2BRuuQRhEo8nj86kT",
-	"+GMGYG/l7gkbRK3GM9Gy6FKeCEetP3OlcJKSaTXl+CieGgIISmMCIclU3T61CV58Rpnh2z12X+NX+ffu",
-	"FCckGzskpurEyZ0JYKYpO7NwJ6t/RfgK5NGqtw83ZnAI08A8Mc/4vbqcgSlppZn5GDQJWVjFvJB04mDc",
-	"Y4kw6z/qdMp7GsyZ9t+ZwmmpG0tZCHQinljeqbjeFNgOk5m52ieRNKBFMuE01ruHunvbGeZPo6rJvVy1",
-	"q38cMUdQi1iFD/oT44tLusi/bD/hqKx5AlfCmxyebY/MQnqbcLTwwyYsBs0iTdXnJhxWX9zAB5jO42QD",
-	"StZzar+7ubkk0FHuICihWzBnwu0n4Sot+Jav8xqsxrhjy4AJ0XBe6hKQmVt5x7O5nNPAkYF4IuMKRLB8",
-	"VLCGd9YfDLF0tUMo68arGBSs6CcMChY1ecXDkLmyfBwhaejR2HsiQ8s9nTojw2kCPZINEFAfFKRlWdGf",
-	"78sr4aVP7Dw0gJchgVs0roE6cgzwQxr3VR27+Q0rkf73lMcshSa5mVpvugEby0xhTLzOJO5wPg9XcYe/",
-	"u9qc1rCi4mVQ9y5w+KI6uZnJF0Eu/+X1QZl0RkvtJKsMI0DPl647AtPPbwvbvt5I2dG/q3zWVflMtWy+",
-	"Nn9JMT6jROHt0OO6tmbISjL7goAvaOgydKeW8F/9ifi2Yy233WVG0UOwvmWkiynFZ1hL1WcLCFjh2PrN",
-	"q6JavVHi0ATexcZWpoBOClca3rdeelW3qw+9Dd+l/wxuFJ1NouQ1+fM4EGVAhnKKVJvQZ5tsLS8bIBzl",
-	"5TpibiO6K8Lx83nHZX5P1expnlMTv+eHMubgLah0EBhByDRHbV1RsZ2FXsT9QsfOVTYmUPjhJGAk+aCt",
-	"xwY34mv9eREsEr7C6JdhrOG/StX7PEFm3ij2LamCrJoVZdJARFoEgyQWIXoNZey78kl7ei4kXE/Sjf28",
-	"29hkL9enTBunT+Emfoo7ou4kgJ1diLUgpynKSUbHqCsDIGqBr0gbKnloNWhfPG+45eoWT/O0zOMisBQS",
-	"s8k8oDFhD1GsTzHz5qmm1QgsIuFSEKRVNotT/vAprCDj767ww5z3xNy01uRCHgSubBqFCVQFk0q9BJbP",
-	"PXXbYTinqL9aYchfoxh4H5PayxTteB66DQ8E1dQUAUgHKH4KQadJmjpbidaMhOpoxzSurhg2tXIZlr/S",
-	"oKgE8iBc4vMluE1VpzxkF+POye/VGR91zrSviWCtnhursvZ1xYz9urIin6vzZ9O5Rn56MhRtoMuh6JqV",
-	"ElMasQS4bsTlVO1eHkudj+nP8Icf8SVEGaK+SALxCI/NYa2Bulgwbok/sW7y7eBy2GiTKrrTSu3Pk5ZL",
-	"hsAm4+4khc6IesTukvTnZFlfxzGPaxCkuaaTMNV4dS2Gp6sdnHNZ/GoPJEe4BVZ4uPfYLQeahsvMgoWS",
-	"LGIeTrbJNfxRELWSNM+ipyJPA2MQoFi0BZ6GbzPY08jmZ4OfTpbzrBJ0jIb6CoFf/pigMCHehtq3yVlm",
-	"UD9WoT3s8S7u6mWHEoG4p6gTMB0bAkxA7hEIUWOb/sXCRQXxYPM9q2ida3fH9wtnvpKFXHT2x4ARV/zM",
-	"TcZ+6CH2VfpqWW9pwCOoxmMpNxOwQRorZo2wEqeo5sBj/99AXHGglMv5nc+qQtOgQaPxZM6KQVIrb7bY",
-	"pNq60jOue/xqZlkVLlixYUVjWhWzBz5zAq2YbLgiLTiURL41vFyb5mmoy1ww+/2wyte5+uyUsUp0FFxW",
-	"mIufbVBcqhdUixQ4JmjFqxrwtrqr/CJU9qnDTa38nQbvSnDXHplK+glQYr73x0pFkgmgKPYpSm7Cgyju",
-	"WsFEcqeqef1hbROqV6rDWFUJa1+1m220pMvK6K5cCW87LoTHdMIcFk78kJWpYHsgjdClWNbFzNsHOosC",
-	"Rm5j5vlFuOM1i3ZdEdKpdZJOUEk3RnI/Ny/4GG4JiZVN75peU3VY7tNrtkSl2qecLwl6RHnxBDtQBw0g",
-	"y3VRFhOQQxiiYmqV78tHamVKffoCCqSqrZlZ9JEbLyN5W6Laq6BZLVhWLNms+i/sZy7KHkNtNkMOwVpM",
-	"LlYXigVFfNTZjeqWCdAZtvXRQIuMuLdMAFedmE3YQ1RaeiLvloKNgGZPdnXCBIWrGL1EDQogsk8bUKPa",
-	"AtvrxkRcESmDqjRFApmdzMsIGnzp5XMMVl8yjXWj2lcmh+YHSQNPcKgSj/2DjKkrnXHMZ46aZs1xm4uc",
-	"k/SOhSkgcI5PDU40C/+pcLlexVyIrQu4Q5ErhqHx5HpK1QqQf6jP/0lE7gjSbyA1JnIQ8IVjTah85qOY",
-	"LwDgdwYP0WpTZHdDOdBUZWygCTM0MYIgiCuDPRFbShNS6X3OuLIzBMwF28z4eA0WZdHu8MfU0w9MNnbT",
-	"j+T2/721MjLXJ8Zjo3nFFvKY6+Prg5JtLIdelbzdLFGchmKh2OmCKONU6wADHiIu6qXHFO+2xUfoC/dM",
-	"p6g/jWEz+uAUXvMT7ZaRFtA0eDeCSUN4K4liNg78yVSaWddrPZ1YAWeInMZ8PqmI27q4vBlenF9n47eS",
-	"uN2kqom2olrqJzWjclM7WQOcuY7EMq+a9UoIz487tsQzq/GRhdHEMyrhbLZOKT33FBMcRvhBlAYFIAVJ",
-	"/oFbXiUKy+egYytJOEhfv/CUyQYPFwmfnQtUt11Lo1uvFz5OHdy8LJTxkvDxOIE8gYhucAaXxNhUJYxZ",
-	"b3EJsrq1ogUmYJP3EtMFmIK07D2uJCkvA/hbYmUkslhqXdQGTtXsg4tIlr/crm6FxkcxyiANAkfQMTPo",
-	"MxUHMg0C8vb1TZe8ez04BSu1UAdUGT445mi5xglds8WeilJnstilDEp9WgX6P3UaKWGB+hOquxJd+5+h",
-	"ALR5/W2EP4UHUt9XuXPM1OtkTPeXRuDb61uDipC5+CvDxGMCyhilM2x7kkk24XFhkv85nZmVxLJUgMYA",
-	"NaQ8KqYjTuOnmqFIg7qjvOKzGQ0Ly8kIySK86N+8usQbTROXVclTxP/P3pv3uJFj+aJfhTAeUDOAnHYt",
-	"3dNj4/2R5XRVZVfZ6evMmrrzBg2JUlASO0NBdZBKpabg7/7Ac0gGIxQLGVpysYB7p9qp4E6e/fyOLUDt",
-	"XKhgPAHFfskmqgGGpt7egWW7BEnEgIy0dGrShqGnOHvQO55PVlz9mDN622bGm+B3ZIwfVoWLgQPLnMKj",
-	"dJRvPecpK9+fKeUharuzpNN0CsH5Q/3kO8RcOx+b66xyzhIzCcQx0QwZUErzOz5pR607sfoX6NYbKjE0",
-	"G9aJg1Q9hfJ+dwvbEsxcMjhe2lH8f64SoyEFEFc1z5mcizQZLlk+YU2lTSGgVQ+n72wBMaSgbF1ppdVl",
-	"ghXitX6k3wZFI7e8UHBhvGszDdx4OV6eTQRCwLYMtwESkAXq6SzzZ5VK6Vwt9VwdO0S4gDYogdiOwWAE",
-	"afNJo9l2wfQOO3MMZAV9I51OWAFf9RFXd4CJcpJSGO6ysciX8pkbwrO9G7+X8MPBC9iRYW2k3k2B3eD2",
-	"ro0mNd/iix+D49pNfoIpCSoyP6g9wIp2CnI/BbmfgtyPEeTedQynoPdT0Ht00PsFVRQdKx8Q56lczb9W",
-	"8PQ0btDXAI/XeGcAyBDgAUUGBuDS/QpWQzp819CZVTpwvPr3Giazo8zi4zXGMVu3hyhYtPm0AJDKZhH4",
-	"vqvSNgbsE1XUgEWZahmhhUNMwPWXwQs9l3bYLLsdZloV17hWoP5+ffVRrx9XPuq5b/opAS3puH035flY",
-	"tbh0xwZOBIe4Zb80JaoQM57FbXDYzjbcAkeYAyP27TPZeuEeDlvMZGqftTmTwDnpT5EmzU0EV9Msm8/6",
-	"fZZ80oysoYBo5ql2UC8RRBfIKBkQSsapmNya/JJc/2ziufVfdqEpO9sXcB7DCZU1+/iB2s4NuSm6ndEc",
-	"ywRTyQ5vucBPh3SiusqDB4R0m4E+QJ8WyafJYIaGaWc9sPB/RbhkN1zYoa0urXe2utR6JcqUm4Sirhnz",
-	"ToZmEf5AOmnR06z5MRPmGNEGmbNlummKyE1Ymy2/QNBf1haZ16faqOWDu7Ghg2IKnntlB2SdebkQpBuu",
-	"uwx007n6WQn1280l5kcUjhWXca6HhdukD1f3ZEzMStr4e33tUsqzkKww3UGjspcrWa1z4KwRmL4RJ7h+",
-	"ysU4ZYv2uniViHczw+YA9waQ+PpwRwM/7wm730isORqyWXcWN67pNkXshT/tm5zPZiwvOHZ3LEnbyoDE",
-	"wWQHJvvK1d/sf2cbp7u10VeZm46lQXcshACZRsPd44BNT0EE3o7aLItYadR8WZFC2Xy4ZuMh1No0X8SJ",
-	"oe/vFcsSlnyiai6vmyym5YpRVe0eJXivSnUHqU/uwG7mnIKNL6YYAcM+6hyQBg0RSJW+bFatiKQORbhL",
-	"wAsAxPShlr+65u3ZT7eLuQXJG4XgGOo2brOeNe/jjg58dNkNjctOBu8LxlGWPRpY0FrN2QZ8IbEnue1l",
-	"DCFqXhGmYYuhq3ItbaEhvxpTxFxv9HCepBU0VQfyFjI7H+ot1tIjMD08dF5zmic2ZEEGzs18HjmzX2ie",
-	"3GDL0MmZrKfgA90Krj/gq20uF1HzaKqVI2ypiMg5XpoxQ+dotCiV00xORb6QYRTbaANcksmcZrNoAoja",
-	"x40dNXi2YnLrInuCtrUubrXIHI+ZsZjcWnTh0OkuNeuUaugVt+mcMAQKU1uluIRBFysY4+imi9A5t5XD",
-	"q33qHpSdwyw2iUsxwM0W8yt0npL/r5lnKE2yEH+6pe/+j4aYNnjX/xt8DyK5DzJRr17aKlNFAV8LbnJo",
-	"duRIQqgMh7qcrSlv6ALUh3Gl52PnbZpFT7k9BrJp6lYnB+GpF1n7BXq4zP6Jnrf4ef/zX3vY7X/+i0x5",
-	"agojxl0TnMbf/0+fmQcT5rKw+ojWsM8FHP3Ku4DXyLtfybk4+uVf5ekwZ+ucNxZirs7598+/oU9bN1Is",
-	"ltX8/vm3zzhe6BRdbvQ/pcj6PlBMZqMzyjMJ0Iswqci5/5eZiVbro2dv5hS3gJq5a5mqruBXj3UYZhq8",
-	"FJ6rVaBATcnf6R1FuI4CM8rIgLHTxXFDpwnlQ+PsCCZM5i1kAoAaII9mX2i3IhUFH7c9XOUUWy2iOLxs",
-	"mhFbYtJgadtc9LdErrRkzBKklQCI9QcbkxtX13THTPAu3OsyqrerBdjgbbc/N9T2MIAEuAVQdyD6elkE",
-	"hF2Oqj5qJQBleyuWobzZ+/HzFoJ6YPwNhvQ8gE/XH702UCRhbAkVqFm+gXiWDOg8SyGIpGM3+2KR42g4",
-	"iFtXCCZ580KrRVjrIBYL1c6GH2DRZkBmF3cmcSkMiOOADutu2PVokPXeeNsDODCzK0SJGZCkHeO3Sya7",
-	"+vAwh+gYnbJ5wIM5DKrjE8t/eBgQynKN5NaQwlLEVhYWJh2ExmIq6hVUsbHkbYFkE1z9+T008at3s8kK",
-	"ymUuaoMENO3G0EiUC/D7LWgUqJ52laWb0YCMXJ84mP6TXI3BnIehCiDJ4L9rz34rbjd4eZd+y2KVKZVq",
-	"iA2Gq2XSlMxk8DbhOwCv0+18va4gRlSxl1D4q6sqM1xlupnlYoUhdsFr+VQ0i6tPZ9uXy9ThN02R+fo3",
-	"hzjqrjjuREqz2cqACW6jKpmTjZratWnkzc5diciObLOiKxB9UACb+KFusjOIEN4yBggHhw5GCKydQY7h",
-	"EcStAcTlSVZe6nejPgSxRDa6t9ELtAZB7PeM67nRlOg9wPsVFXcp2+C6cJ1khqVBJE5lmotFn2Buu9Yi",
-	"kjU84B6vW4MEbPaDQs15WzXdBhjHz9K7PkFuUpBbw2rUlZL8BIhl/unGGo4ufkahGS1du2hrTQdUG/dS",
-	"CQ6uv4Rv4cJAVEk5uVpJMsLjHBEeIKf3DbzuLo5fCbxGABwQEmxJJy0PthbZ2jW6+/P76xvNxc3+IxP/",
-	"lU5vG0olh8mulSD37QxYIRTS8Yb76qdyVHcpZ1Kkd9GX1azQ0We5h+vqv9RayrBlT6imTrjFiSlG9YRm",
-	"Bpg8KFve34sbj0qosNg5JjnCv3c2mq1Gi9mLCWSXrI0dEjOPaz1pEV6bcd4gN7cAeKoR3PaRYhOTE9e5",
-	"wE8lQbhZtSoE5gGhgO8ONzDfOFVE7Av6shiqqGK+S/5Q0V+fG+CL7LWkwu5QHcZVeJq5Bwu9x4js8lXx",
-	"JYiuJPitTZkywNKV8frOT6bldnnu/a63cEHY+r07LbgySeva2y0/w7iJUO6SxntXbMz27aqE1xtgA8+3",
-	"OSgCKlyB7c61ScmGgL0s6jw79jHK1dj9Weph0CnwEsBaMNwbZiKWLLMeiU9X1zcNtfO83hpgX6sl5ksT",
-	"qAhAJhTp5VoaA4Zkoyb41sKlzO4Vy1y+Z/A9tvFS74vmgZSjcvm3xWID5U/GbE7vuFg5Xu4or+6mm4Do",
-	"ZfLFYqU8xPUWnK7me1XA860yz84SzVlq9qxmNnwyJ6PiVEbliqXOqe9NzLzlAgijfV9ENoQkieFU5Gua",
-	"J63CVjER6/mDFJLStvTajIp1pamqC2J8WPsN7sWUJSx3UZ7ti5VJ2mZNcmKiGaCHdSl4pe8zxdWmXg8s",
-	"L7CwMwWwyQgwAzvKN7IRlWDvDLfKcewc9gi57ne5bfo7+AX4yphHABBMy4EEvJaKsbSNMuBgtkE8dbC6",
-	"J/ptx1R14FZbyd4kTrpX69CrxWLMsybhfNu8tf8nRtPUTStM8lmwfMaSYeM7wd+957I1RKO5vQmoyG8c",
-	"b/eo0NOQODTwpiRDqto8KsU92pdXpfOyeyaculJ+Hi6IwWAwoEJcyZJhqYxp4QVCtV//NrsViM4l04fc",
-	"3VwRZqmIJxsG3CRkD6VYVLawITDmWPsSbsGJ2pdqwk094iRfeAH+jya24LkAHtst1otuBzZsOcea0Ntt",
-	"q0ujwk8Bm34h7liCoIMFtoGPDht9+nSihnUevo9CEVvG0Zj7m6oOJMlBzR1BzC9hKVMszOPkJYbCfu4I",
-	"7396Pl0UTIjbz2zKcpZNamn7mo3nQtzapBqUoX1cqglN09A8/UBLuktN3wabhF5aacGSriQjYzYVxils",
-	"V+Aq6GIgtnPrg/fCZOZHI0TrnsMEqz/YWG+2SdfXcnf7uUgF4MhX+EOtQguB5SiQ2/im7jI8IdgdQL0a",
-	"AEQAq7kFIgM0LU0RLagyKkGUKCYVBj3evPsUm7zs40QHPHwDtA1GrKFVz9rt/wrDUKHsiMl4+/T56v/+",
-	"d6HdbZW08sjBgVBN3EEEaBjN9KhMitqOt3mrqnqu3bKKiqsmy9FWVTZND7uYekBqD1+wCy9Apk1JBhoJ",
-	"oBNC4m1cilwNHPC3cuh5wZTy8uJzR3qTKcxK0YmkHEzv2lZAxaTUZ1CJtQ6QuLXxo6zCinWgIXpE5as6",
-	"IvtJpHzC2ZErcDeXv1u6+fSqwg3L2exWiPvT0yrEXcrnb4WYK1AE/Jx3PCNTyyhNTxrb7iLnZTsWL4CJ",
-	"ZkQs6b9WFu6aS3LHcj7lLHkD6aHylhuc+7bqojVFZYJRILz4C2hXQKj3wmT3SwRX050OhtcePWh3oARm",
-	"fqEjGLMaNSHzt6sBExEQ8dVmOKbSxOS2QcW7mSNCvANcs91sl6OWq3F/W3o5YKEXuHrNlamvEWCLIVWD",
-	"JOQqVftI3rMoHV21aAKK6Nh0z/oaOkDfJVlliqc+NP39kuds1/JSf//j17ZAX0gOoraoMdCGHomQodWE",
-	"SiPesqUa6Ff2syCYdU0oSYxcOiCjvyxG9aJQ4hBsDYcKuZm3bFMvBrbu3U2zCFEQjXLx3JrNqzh5uykR",
-	"ArDwWSaL+yBjp25Sm1uApstTrSbLupLNHtPYR4hYLeXDCBhX8ruxeKN+EUOqhnducUN5y9YNAfR8agwy",
-	"ZMzUmrGMTFIxuZXOZDFJKV9AsaFR1Wax4BlfaAn6dZ25IpgM4wi70F0u5QrcQXteNKcqctGZUEO0B+15",
-	"Ktl4GjkVfVN4Nhu2iXI2EtvdqgEZzRd0MhqQUS6pqTM1SWRDzLVsKS2OD3WAktNqnPIJUBieEX0h/vqD",
-	"05sNCTKPbc3GvSjRr2xTT4nOoTsYwMgtb8BZdInF+xCwUMraAt50ySFFLQ2MsV/yD/B1RZGxOLbBZReu",
-	"ofRVRam9ZZvhnMp5E7SpnHuUfEDWjoNZcQ3qi2Nl+beEpZJhmY5WbfoHM3C3JHrLNm+NZgNUUuQzmllB",
-	"EE5eeoYKyGr3vuiwB7See62zFQJ4xRRGvryoYTLhh3KepjBK5VSXwerpgFA0PHwbrXW6ddbBsLUqmSVs",
-	"kGpdWrQ6Zghi14yGfdI3GzyEopWsZmztbWowCfvgIF7bYCGuMpd6bBOxH/To4nLGdzixyHzrwYucrqGs",
-	"/FBk6aYrIh/6hmy+opyxJOONgsD/tCHJyVgFh4aDxA1iZeLaqlIBkZfFfblM3mMtfdFQq68ynFa3yoAw",
-	"Zm5cCx6Ql5AV5WUH7jJMaJo6a4jL+n+wq8dw0cNpLhZtKtzlBTAfwLnV31YcCegKQWFHH/youfjcRA31",
-	"7Jo3GYeaYhpJaZQ7mq4gLR2qbeNo9/p+tw4ncg+euT8gtuttJxDw4sJdN5nUQKBfSSUWPmL1v+Flkf/u",
-	"eXMHrgxNkvM7W5svX2XSnHdAOgmoR4GgoHXEVctmMHgD+o4JEi1ToGqopVBK6HNdbtRcZPp/zfLlBA94",
-	"JrBNg96SDJn/bmNW4T95TUJFE4KVmbTbXoyEM05r6oOHlQLAY/BWG7a2E3NVSAX15+mqkf5XJw/1SHfD",
-	"Bu493ZwFTjLOVbLbrNqBEEtTYwlXRYzQUebXQkuqIL01MvyU37OkVOwrLqgpNAYB+9+xislWJ34hk8Px",
-	"wANFAxSr6QwHeBo1iB7QC/VBZLxWMnM1h93G/2slFDWq20oyorDUhixV0ShfcvNJK8By3SBUmZKolGRC",
-	"8amVBE1cDRibTLXkEqkIQOTqSxM+imzC4kIfKNiuXoqMZLrxswx4cCt7WjEPH4Wqz74wM9K3xJuR/uc/",
-	"usiNnuFMvCymvZqoP7+UxnQ3WX6gGZ3VyXaFZoBwl+imJDTLxCqbMAsPjA8m0MEjQCAVmRZosHl7jWUb",
-	"2GHiBKHeBi180GjS1lRoO0PRs7/qd50MQ/0lNmTO2dptnEEwKbs6v64fpgoyWwCUDciYSZ4wMPlNUiol",
-	"n5DEyRBo5gcDsZwXeSk4whg8Xj8LsszFLKeLbyTBM5fk30af2VQL24BqMvr3ty7Yw2sL2oWFvSU/laA7",
-	"9GaYsQRD4AkwWOjnaiD9MdharfIsxK9TiE5hEtXV+fW7ogmqfOBXuhCT8C7e+40A22Uqghtf6o+/DF6I",
-	"JcvokncCPJlTHpDvz16f3Tfy2R1L/F2dX3+ian6psFRYCyjvoIy1H5gaziar3GRuBk3m2jaAxoAa2/TW",
-	"4MdKpegIIRsG030EJeDQWcM89C8gLS9N5pyMn8cNDQp7v3+pNrcv6ZK/NAa5ODvFzeb2G1lCNfQ2rvMk",
-	"cXBEPDCcZpehKXFdBU7hSzt/+qcU2dlnurYs0yej72iajilaLw70VD67PEITUO/uA1nQWyZJShXLvTdE",
-	"k0SLuU74ta5JJYhcgaRopKZ2QojTrsGo9Tu0zoeJ2Yczcp6ZsvGK3SsP9eVN4bkD0BlJuILQo8xO2DhD",
-	"f2PZTAv538Yn8kWcW4nKV2I4/YqJjhOiTwxxwmEL9PLHm8aafNXAEdyf3Wmqu3FbF8X+IntBbRhD2O4T",
-	"fI8dbc/P/NBvegEKcuA7y+mCKaPQ16Vr9ZpeyrM9nO1vPKs5V/3XfrNa2sUedN/cT/0maUyXP4qE7+H2",
-	"fXa9bRpJKRnDWD1nawxve5ip0ZBrpmnG6IeZgwPtPL9rBH3dmh3+vefcjAwGfexhD69L/dXM1fyOOkKv",
-	"DW3Vot6JTEEIefM6uqLIJiJpFXq6eoA6Fp8Zwo8Fb9xPKTWGUViAzdMOkynZveEYy9TYVaPG3AspH3YQ",
-	"pRpz6JLmqt+tVZs0dnu+1Ka11vkai+M0SBkiXyBetr4bPYGzHjk3LwClo0hR96aC4xLvNO7mWCQbmOKC",
-	"JZy6hP0Y+1S7HLnKais5FLFDkznN6QTZI0vZAhBlRG7i1uWAmKJKRhg2/gavQngmEC7aDxRsmL/nrNg6",
-	"wdowI/ytTlUwg4bpCFF0ozSLaJqDdhIEwY1tLVeLBc03uz7l8OvxvmILqt4SLTbqzZ6uclCjrLYRCpRT",
-	"3sm6gv+eCuMcA3RsKsX2Sn3YmmOM2RF4QM1GGHeRHWOr2BU5d8pjwjRZRMOzfjNTmra6uErgBm4aYt1V",
-	"KQpgSSZiySzGGlqZvzt7TaapWIfFNoic/y9s1O95Gn1dczbNmZz3aYoT35n61z5ZDHlmHmqWBZiCQXsx",
-	"BLCYxy+09a5dGhtqbXoztaDILZaqLZhuRSe1WEViAR5Q/ACfV3i/bEF5U4G1l/o3ax9xGIg4zg7w2W09",
-	"hJCA5vadHLqRSuFzZ7KhmtWENToT4ccJizrMsH0yPffep+b2dfukWL6QV9NrrN3e2Tl87hV7b8iXVylr",
-	"gsBRaXXTttrH1Iyo76P1iYLBo4UvWvOiM3k+HUnFTfky6d/2c49Jhxh9ai3pqCKZtsUVzm5Z4h9AL7U/",
-	"N9F5Uc6THQSvjxjF0CqY1wkacL+2JO+GBRahEm7cK7tPteJ2YbkH3cQWlj6K6XjYbjy+MX5kGMnuzm6n",
-	"nrBlzqAIZHtAdbErci5WaQLl9UQ2YzkZQ/xMQz5qGF8pem/kLnvx2Fbee1uOjfu0wfXqv9+QN1rqL84/",
-	"WLKgdAcpFrbVnvbYY5hPb7zQN18axVA/9sjcyzscXriT2VN8g54JhI1RMmVrshZ5Uv9suj3XzeuLBGZr",
-	"FSKKO1ybQGZ+RMEBTYLHlSLAQvt+sVSbOKuFtZfuxcIbEcyC328R8KhRd7PxPGrbZV+zN4/fCaulRFoN",
-	"bLhf5AR7GmX3ZB8Pl+1cqETtc4eMSEwILgfO7CPaAfvXVKwhzDzLDPZe0FYU0qIDvezbNkQUwslDUnrt",
-	"9Ges59Q1Ve3XEsN0Zb/GcZIS1Hl3N6JwCqEMfkCxaUnVZN5zhSYfqEfLVc+GMbJLv83bp9jiXekwmSWn",
-	"k15vrFUC+VwWjLdpiAs72BxX9NiJ+ffn4D1Z0A48oTnd4NzpAl/F1h8hTqol0+jRxU7dGBPWPma6w/W8",
-	"biigfO7KJ9dfzRq3F0ZNWrvV92evMQoffnkDgfMjPaHRgGSrBcv5hIzFKks8oGx2P0lXkt8xsHWJfYTU",
-	"70NLajj8ersRmoW90AkAGNeKEkssJI1W+V0xQ5Gxq+mLN/8TbCpz4u2fW6anf6BSdjWNlJXlXrTBbNNv",
-	"4AfS5hKu2y54RhuT58wxbgwcGEvZREF9qcBSlF5t0gN5O2U55o0ACkAhBpn5h8Vkmo8/xut2dTIIpl3V",
-	"emdwjgX8Pr6OSHnNLzjciaFtCcsHeo+RKpH3rOjAhrpEd7AHS65NjYy8NRGbWiYwLxb0/jJKgsaoI2xp",
-	"w+V7NO0Tfe41jzqhj85XsuBZ39UWyQE9mu602sj76K12lSq+TFkEzS4aZ0L1ulDFQ418P4ZLxjOXJVX6",
-	"EcU7K8sRM7t5t5oilm+2oywzgiS0Zww4Ta4MGFHU9vp6UUcNI2++QMEXK4D7IMucyWoud3zRJxsVEHVW",
-	"qk+Q8Crj/1qxuAdvtwvAUntt9P0ibQb3AcZIuPQDL//vh98CArqUyvl4peLfVS9DLtyHZYy9onhVbMrv",
-	"o5utcyjZvqvWvrui1BArKSGm18livqee2qwzo9D3Z8Zdb2fb4deUsI2ZB+bNm7DfKaFecnVeSud7S2gG",
-	"CzA0YEEAS0SsZmUjW38qeQ0UQr6oEySj121yLuoqANENWMsLeJ8j217GjOYs/6mfHLeLsjNNxbrBdIrR",
-	"o/BBZOjouzhvk1gXaPDvcgY4vDSV0T3wxTLlE66iGy6plGuRJ5EN6y7lsXxmYsmyy+Qdum/6xdvax3Bo",
-	"lroLcXVhWFuRSTbEVPnhmAA0kd+xhKyyoIIJYW4og9PR4ogKqmbbXJTgjuZcT1L2z6oygNUtmrXD4oDi",
-	"LHwKwWL63zN+x+oje8K2x86eSEWzpHmTdtP89xCAUTew2Xh7SFBYab8pdzf1CQSKznDBs1ysllXfb59r",
-	"qnvsOoJ9mBsCK43SWWxwLdCLuq1i96pPogX1M/vPuuvsFlNZqXkzLlIVNqKAhBVrP+miePABCZEsGdLJ",
-	"hEkJRbgbWPIsp5mClLD9PpZBMQfDx1nbNBwy3kFmslLzYSpmPBvmLOF5bWnACmkF0G0EHl9JlksA5yKx",
-	"yT6XF59MYYWmkuFXGV7AywtiWG9Ri8HGcKAcE1Kaw9ba2RVE7/KiUMJd9Sxj9/V+MxMrkPDDUPakXDXh",
-	"lOJv7sHH18LAvbwqQirqAZ5qttu/dab02FssvS1ZgoUromuluL4bVmsKRBRziI0k2LpgIREFbJYzTWGG",
-	"480Qj7ClMA5cfzKnCEh1yzYIGUsnc3P8cUjPn4xgfF7CPW0kClg2XKwzlhMrUxuaZctKrJaIdRPxPHqU",
-	"ojpYualmyOShTdFqq/kkS2/lG2mLD6HBrMAtntAMIGd2o6To8g70mqzU/BqralQUorooJfy1HhrO5fHV",
-	"OaVEiV+YMJNdOQZs5jBEBDflm9rwOvUDChNw9JdR1O4TyyWXypSSbwKfNQ5rW3C+CHMeszkH5MnP769v",
-	"ItBo94lmKpqzRXR3dtL/WrF881BFEgKUqaZsoi11ABdCbuZsAwUSV7Lmo/Aati13A+pWfqK54i3McGmB",
-	"norCVviYkPFD9Rr5Vut2VEvAOcNc40EhG+AnXsXKkBLtHWWF/Y6hoh3IsSTnsznOVotFt6ypgLumSSm7",
-	"rzVMtg1TumwkYUu8P+2DLVk+rEUcbBoJ4W0LNlrOGfR6BnTbuBUgIG7nnHPN/WEecd3rdjj/rjFa7mUu",
-	"xmlT5HJuICtsuKA1MKxzkc0QZ38932yrs81EAGQ2ePqFXIkoKKjIWTFiPRcpomm/NaW3XejsQD+OlMoi",
-	"qtoCnrWAzoKLTDZq13ZNZ+RSkUw/Hjg7QAlF20pX4elqtR0f4ha2w83gH21nAcJjAzCGKQ6H+md4zVBe",
-	"rVUaWTtUz++f60Cja7n4Xfu9u980qWEFju75p0tws7BM2vvGAPYYiwrIog5RCDoFlHUYzoVUQ6ifL9Vw",
-	"tVR8wYZK99H8+twoM2Hq6wqiaG4qrhjzDHYFdbklmWpWvlo25AkibPtQ353lEC5zm8xvbruyrNMPdiZS",
-	"0Sa6YirIp4ImwzFNaTaphU3eWqTmKwmXxrWYYMH7Ea53qE9jVD8eHtSwSwTIDD64L4KDKUW2Jn6Dnzm/",
-	"Y3h+hezbTC+tLlJUxsFWZPSLkGpU1pvrl2Qy2YcJlxO9DZvQcmvQ7MK2wovuFX7Hk2/dMLuSkffVCOEr",
-	"F+JOq8BdpTZqCqYWZ9goSzuxx27fN5Lop0KzSaW4Q7wgj8OHSPK+HlkXM5/JpcgDiRLQmhvXposq3fi9",
-	"b0/y5rfrkoXQpNhACocmC1FK8FIP2LkhlMB3wAndK60Za1tZk+lwwpfzRptHKcJDrwy/JnLF1a6nrQef",
-	"inzChhOxWIhsqAcrSus0v1v8vIwPorcMANjBo2HKlza8WZkOeQbubjaUt3w5xOK6HYN6I1TuoB4xE6pU",
-	"irV+2AW9H7YCVJggNdhq86EtxIu5+5JwZaoSq6JMKYBt2fi2v/7lL9//pbNKp54Nzzpmg10cejbN7+0z",
-	"Vew3LcA2G+PLQq5fp2WAjElrQlbuPdUZDFOhl40WXy2Y39G0UhE2oDaHPqeuopWOdi1Z7oYK6j/gCl0v",
-	"RFNhiGvFlpKMN57gwaZTTbTvShdsKtJUrE3l55xOp3wyIKulJbUTw8VZAo1CvM8p3bQ/PRAZbYletRal",
-	"EhHm+g+aTqOpJnlIFXz7tLitSgG1+aTeqQb6pthyu78fN2Qu1mRBs43Hmmo6ByuGXm3gCtQ8Z3Iumoo7",
-	"Q/eu1Iy0Z0/GbMaz0F0yJW5aattY+Ha2LAarWd0Ayv+R1/qmfLvrhcZdNNjPnxnEHDZpSgCSAnOw1NEK",
-	"gyjqdt9RlCbbL4oRmwvZs/6G3Nn0kfrKpSVFuphesHnVbMw11p+u5xi/iHWjhITpQnwWVHSDpjORczVv",
-	"CGhwP7vgj5r66Z5rohAuAhweFVGEZuTz9XnHCLifLZK9zY9zxvliJ/qLeFwOOylN4HFsX6fg8tC2qGj7",
-	"DoX5hWhGfvlw/q6rL/trox5abHlRFafoc6sE/bkfXjfq9yz+lzVLUanWvKRy1CG65N1JdirO/n8brbW+",
-	"iK+/A1/8xmhSnQyp7YwxIONTLiZMSlELLOP5F7FipEUcAqsAUfNcrGbzgQdGEYhEEeYuK4avLYM75Jle",
-	"k8hHDY6nCNiFIgWsZcvESqvoN00s/pzkyFpxs+Z0uWSZJCLTYh76lEKqc7WUZh7RbIPVWmmajjykStO7",
-	"y6BYMLX7npTXa0MuwBINyxwq0cyaf//8WxzNqR2sXjop1mt8CTCd7q0112aBhR73EWb+mc3Y/Qe6rClU",
-	"4k0ys6yyZ4ELNR8uaa4eYuJLv06MnknPJWzAZOwtoM9EwW03vKPpQ+wE+gyXe6kDMgTghPsHOdEmX3RP",
-	"0EtgbhDJ8hCLqYIc37LNXmNxr6+vzsE1fdEYprNkuQQHhFhAfdJsgmKZnp/nYDojv7INOkJwn0A51jqu",
-	"LSpbplUXXC5T6jKoGxilEkRqZdnFStUGmFQqg75fUJ6eYzB8DCZzZ+fffxm8+EnkjRXXXdgxhJzZTSJK",
-	"DMgooXI+FjRPkL8tRa5oOur0wf6ci9WyrnDqjR0GYqVNndolyxccbqws5jGnsnWYv9hh5OWF7BpIBozU",
-	"UznypvTXL4MXV/msad0in9GMS4wBUk2b3lnm9fr66ipLNz+J/DObcalYzpLfZa3h30FWZOnGhhRabERv",
-	"MvA2Xek2DFlLGFvAh9XasVae92b1H18GL/QMPgp1joHD7VaGrfhLW6ituM/kEtSlOc0S8HLBEtpn8bf6",
-	"/BQsLv0Si0vbgrz6RF9y+ZKOJYRh6r8X1GUiluxdSnmDSWCifzLCpEgTaauufiMdDL2mL34UrzvuDUZR",
-	"dgtF0NMQhho2i+U4lULvhOG3lU74+6g5ym+oxBBjTnYOYC7FL0OFdAi2gWF2o/kt4YjlbS4qJ2Agc+iW",
-	"B8c+eBdEC+88mcS3a1loq0u51hBWWFrwETPn2ocugmrP0skcvN8dRh6Mc8X+M6EItGuw62Cfii+YWKn6",
-	"macim0EdRgyfhXLGusMelnAtcAzDzAJzIZW1JeHIDWlOaD0YIt6QbDC6+aStWAeFcJaG2DWas0wNI2aM",
-	"l6R46brpgPAp4fDCMxd8u20oEXnUSPr7gL1Bod/uUFDKHJ9oqVazrIaQUhM10DFPG5tGE80ajK1Rn2hT",
-	"FHAR0zGUTQUO3BmaWJ+JWDA09XfM3jtVPRQexBB2p/2mgHwM9wRC5SAzSh9v09ZXBmoN8AgL9KFp6tZr",
-	"jql51DZ6BQLV+9arUPjepDVJWgTHuhhn2VRuw3agsJSK/jQyd6My3Q9ok/xSi50ZYWGMsqrUzyHQK47L",
-	"3t45Z6mM3gPnWW3PCfRMtLusthitzlRXWu5I/3NU9iaPliwf+ayhEmfz1BzegxfS92cH2P+2/eDdm28j",
-	"TltyIZWw9mSUao0RQQblJdC4EP3rSuJlW5DrNlxEkJXadVmVhrcSPevlYiVyOmNDls14xtoiV50Sc8vY",
-	"sti2im08ZwmXoz7v5lrV3r9zO9LAeKu5VnLB+X6zuSU/23hLfazShFbfss0bE2gAEeuDcoT/gLD7Jc83",
-	"qL9Mc8ZeQkXIEdiRNMMa2cHqUpwIOtikLcxDs7LKe8s2loIXkd+lL0Yinw15Mtp+1iajFue5mynLWI7Y",
-	"lGe8FsQartL5p0sv4vfWKm7S7pgSoDWP6JLbGXdeXJryenwZuLfWWGT8nKmYYSE4mtF0o/ikHlUYMnVp",
-	"1lS0ydGllE2dWDdZ5Vr+LEiiF4KCJ4RnaWN2J2IF6aYqkKDR5TLdDK1S1uTX3Up1Lbbb5estlyn8IOzO",
-	"7JiRXEysy+OsOS2UrMevz/RJ+6vSXGmZ0gmTTe7DMZV8AmnYQ5tN2H05f9SNzldqDpbNckBBZzQBhDeX",
-	"ggpKF3jMtLYla21MVn8CAlB3Zp6yZq6j75fXdOCWLZWvtnnhhAW59QILw1Q6NpzkrLGQT+ZmsKaSLGhS",
-	"DjrS7V9q/bNeu4Og+YQpytNhziYiT2qDyvQu6y5Z7hjMqNSYJUXzUWuE/vb3bZq23WioecczQzELoR6Q",
-	"cI3rt3XYuVLLYRHKcFckboSpDhi8UWifn6/P/WvWMHbTVSqdm/kKLs7vGb/3b4/ISappLSi4BoAh4NbM",
-	"F3QSEa1SXeAI2uM9aThN74uuMJNyjEk9DefJEDKPJ0rkw4TRJK0VOX7PFE/J2u6eo84UgjJopkmBTSJM",
-	"VzMOqURQ/zfZ2t7AreRyyDMK4ZPt2qydDBpypU+ut7fvn2sVQRL//seNJYbBgUKD2swT1VDhkUrVEq1e",
-	"3m39MTJElhQZGX33F4ZeLZMOAlca3KQVq0LYqh19a5kLeo92iSFkWLbHtLgkTFrOznxLXn6LUfJGUKhd",
-	"lpMX44F+FyLjBq25u+EH8/GXwQsBjDYYagBz6wzHLHFJzUgADiNpYpQ41C3b7Ar34U9CVn2lUZIlys0x",
-	"bqcAgaBbld6SG+OVa9BDhgt6H6Vh5yxja9DlcSZ11zLg+eHgOVtQnjXS8rII7dLJhaIhUnL34LCSYbOR",
-	"obrW0hTizeTesG282fQucfg6DlJaPKQqBy+9t0UFrT+hdhtJh/3jcbU6VorGlQ3BphhqkfIpA0mzWXL2",
-	"KLbeWC0vEzpVenn6dmnavpKsRoSOvNV7sCc1Vtijszo1LUkklszdVg12zCOc50KplA3tBWgUt/R2ldIr",
-	"qFJssbQgC7ajxN4rj2KY3wyEQsDFcrPKmco3bSGixXXuO53O0NF2DMZuZ7e93k2JBxa62L0DMmaSJ4xQ",
-	"MnEQn3rqftLcMUPuLeDZJBWT26G8ZQ3l9RM+tQiw9p5AE1l4lAz+VJ80nDwX+XBi4FLrrKtUrbYqwWBh",
-	"NwAkqF3k1gALc6z1pS89cL3QEap5BbHx7Y1VZFuCFiohe6HdhsM9eeH3lwrQXkBvr4lKa3QZwuzaVZ7q",
-	"MoBX0iTSeVaOq6uxDbqwWiIyTTkaABCrZUnUZD7M75skimoYfO0+5FrnlqwrhddOj0u9w4Qbv1gRYu9K",
-	"+cCs+uxPOyg3fhIIyh1vM4R53LDFMqWKNQccKvMFEvixSDYEsteRePAQ1ApjrTEyQvu+u+Gs+b0kXtTe",
-	"cE8D59lypYYWArje3EXde8LicSPNWzAM8H6R1kcT2VkNF7WUsHCauOlzOSCjcSrG2POUp6yjawSn6zgE",
-	"B40I10LLVxaSomyPbIgbaL6Q9iI0gX7VHPwpB6d/Do479XBrQumptp0kX7CL1rAqtHcjBgGwEUVvUT7P",
-	"aCY8Gd26bsr4sQY7IlCCMJPK6eTWiwug9RBB5gNj7nNiN1qVYaMTASQX/3K6caE3ruW62Df99//T9Pb/",
-	"+a+dX/6Up6pJCvvnvwj+XG/eex7b/PvFzz+nYkzTXxrk0XMrjVqpXYIJTyASHoZVIYvo3u1btukOJGhM",
-	"YG7Ng67LgbbSaBf2YPhmff7NpI03XUmb+ualCsnHxY9AUvVqOIWIq4UJAu4jpNdVhcsn+jLC0/j822SR",
-	"590p690EhJfR//NtgzyFKX01ovUVCJkAEFXGIQJsW8ZUJXEyIviukqvZC/vfXH0T8ny+qjsQa7RwFiqv",
-	"HkwP8KbClR+2TDs5580PQupozZ/3V9AQbi3iJ3iFk+ve5mIlNUQG8kqwTivA2jrE6His6M5NgqPwd8Oo",
-	"nivZtC0PAp58QPDh8tltv15XtcBkP8QfQlQJgdpKBvo0BmS0VQnIZJGZnRvtppkbZ98kttDQu636RCGv",
-	"E/e19abFVR9qgGRvPXnFF+ymHsHyndZS6iD9tIorQyEzm2FFAO0yktz/IqSCeV0F1/qaODN0CBVz+1HA",
-	"8HensCi7GpfEkq+yOLPU9si1LEhMFctQf5R6EAysnHsOIa7JvlylNg4FfPsBZBKiZoYrgDQFH1KLBusP",
-	"UA3SCnXYMbwea9rk6VhSLYcYpEoFsfponrMZBsY8SgCPtTqFGifWQfA4W05U1isbwNuo9KtHmWwgAmGS",
-	"fGGSrT7/9I58//33//mWjF6/fv3tS/h/N69fv4H/9/+NyILRzAYyge90uRqnXM5ZYmuep1Tfk9GnP37h",
-	"+iJsRnBdRiYAbkhVTWCs+7hm8umabiTaQXFEkfMZz2gKhyPJnMo5KiAmvM0SsI582Kb812+/19uJkbqN",
-	"qpUtZeGjtJZBcSDA7hVd8lGllFJjWuzfYNzuKCUTuwthHiK/le0JpX+FiFEOtsw0ansxEpxjsQyR6jV6",
-	"xWTa/HdS5auJ+vNLNaG6uAMtPnu4q2sqifk6MBbSH+ovmhUuKE+HNDwTfYDxymu9TCrR61LEloCu2ZR6",
-	"3JkVP+W5VC3OJCh51g0M/t2XwQtQkhqjAIpkcZt8bAKtKpnHNZv2GmL4uoIL9AAD8t0PZM7uacImfEFT",
-	"kvAZV+2X+z9snBiWUkpqYyfKd8CEM4oMogrOyH8zmpNv6+Mow+7FD3YSzScxpQuebrqP4vuYeCVv7956",
-	"yPEUKwSZPV3PhX/fMuPzaYUOsKQOkFwTuqlzMUFshgM91B8Z9dqoN3IuVmlCxhaZL7HxGkjj226R5XT+",
-	"Hn/rT6s7KNBNQ794yfZyzN8Z1WXoASXsGOSWsjuWujzwot8BGWl5ADUCsHiMIO7N4fyT0aU817zZsMHP",
-	"TDJlheYR8NwR8O5RPVE1a/rPKkh/QdJL1MW/31Ua6C6sYzPw4EvMrmbjPJJTd+FqTnvg8fPtV19iA/9o",
-	"FWUMVlyjRMOzInj1jJg/qkqZTBR0WAI+xjFDS+uYTm7fwFdTztJEbrVaUA7h6igWIfxCEiW4XBZtdvDb",
-	"dsghvixQIp4gqEJqRzLAyB2SMioV+fav+p1DQHUuySpLsWqpaUZTfZ03ULKLq7cEo2307UayZWWCM2KW",
-	"tz2sx7a76xv2EXeqqXBQU6Zelz2E4NMZxtom5Zhde+NfNS/qcDu9I16KMaltBqwtY2ubMFUGS/EBgspE",
-	"viwG1c1qF3EmQoRxkTBgaPIZajsOzoAoIc7IebYhAq6Rvs2ZMCDKDckLYWe1oLcmL+DyovuGAwGHe/FS",
-	"D2BC1jrFoNhLsotIs2cx5oycI8Vwb6iRLAURiHbjpb7c9osylWsickXpZA8dWy9iIXI2aJ5sEyX0ExG1",
-	"wBZEFhf0/jeWzdRcS93f/RCxDQ8s5wWJdrG390iSWlkqM7cUnzOFi4T8LyMgfnCpcqpEjrYue9aa6GBK",
-	"MLvnUvFs1lSDvwsQqDOiFcUfDH9soPvZHUvFkhGaixV4LKwRviyi1AF5fRQKhO16MXqJW18ATXma7Ie2",
-	"2E09gW+kz7ExMhzuPuxWTuDecBNI3on69h0MGRo0A+avipJ2DTGrjfx/dPUrSN5YDPx/Xlz96smkdbBw",
-	"FTncdF9sjJlvu2DbGgoIJYPrqpTNmrwXRYA2fAQPe+oV1dMvG/zN8F/WrsFZ7akFjk4OQCySioAkEGlP",
-	"h1NqM8BV9xhnMzA70LyzppQX+0SbymWfI0yNsVQa2GGEmB6LhLOtqAIyp3cQfrxg7GFDDDB02kZE7xSk",
-	"PRbJZkuK/uG77xrT4J4U3jWcbXytTe9ihKGTwqfD8V9/aCkdaC5aUeJas1mXcj/Cn+PwNOwlN7pxMxRK",
-	"kR9dvdTfeHXoTGG5+lr2uzu6S/nJrWWQ9ni/nUXgWV7xlquBNZGao7tN0SS3efqwnbfb1s8EApU4YJFq",
-	"GfNR8dMopKQM7H57XSfzYylfDqYFEQb1htAvgxeZcP12OUr1Qm0Vcjdalm4GMERCRhc4z4ZMebtvu0G2",
-	"mOO5zKaiXnS1w+wVZdheigIppiGgvSjMh1XWlHcyGKWoyJpmylW25JN5caMU9pGz4Dux17sQVEBI3wJM",
-	"8cI7U3/YU5qmYzq5HSoxbJxqAW9BVtltJtaZmzkEc+Z3+Fq8MmQVyatcOSQ0gFOTi8bMIzODehuBmNC2",
-	"0/dPG7IZcLzRgIxWefoSRkMr9ypvSJsIiRQqtr8BryrnyxboxCqACX5veuTZDOGdmgpC1XzbfmG8I92h",
-	"iuUqT/1hY6NEIRPHzSRzAaP1sbwBlCpAibZp+06PduX2fC16D2QJiOF29FdWIgTm7b5xGTBy4OoDaVKE",
-	"cFyh8SZt+eJ2UKnEUpIx0wI5PuZ6qnOvWJawBG5sIBd4b9poJUVeM9iSGcSKm+I8u57dVuUkBzGKseXh",
-	"5eGrEwsA1h2VW0ABWM95sv04KiM0lfeqXZh9k4BwurW4/k4XMycnix7rXHC4mIOpTjHihKpNg49qa8zd",
-	"z6xY+M6HFlXuqFQt3tY+6gdXsDV8xFEUjboPAX90kMVDRIRvFE/S1GRL+LUhCpvDjOZwAyueHm+8sPDf",
-	"Np4u7lie88SC/QaXUq4KDNblwM1tKhhDox4WJ5gDRbap09ukveEMyx+OLNofCsmZUGSEP8SFZpam1KxN",
-	"YgRcSUKAvXHJyivJtqYYkCmQ0tYoWrxS3pue2nDiHWrz4a1vG9De23Lc/G7DrudcsfClmqDyt/CywLko",
-	"97UFLZeB52pF09BESvJ3ekev4RMyXWVQL8Ui3j+oCdNOxiQ/N2RuF/qIm3xwenV1hFXOG4xI8PuuCdZP",
-	"r5Ay1G8X2RCsbR3ldmsUHIuL4E5mSnnagNro5AR3KGG8xH7eiGoRhCzgZtgDWaD5Jf7Bxr8IcfsLzZKU",
-	"5e9ENm20ppgQeUrWbDwX4harQqRpELSMH7YSkO+z5B/ga62S3LFMNVerqA1y35ohWoVdgDPEX0DHPYLu",
-	"XV285Z7kZ4tyRdM0SFTujmk169/HA7ez6mUcaZ9JPDqePdcOhLzOghVaOLN5ysUVbkY5CCNkY5Fo0log",
-	"jgQTXbOuYfDJWrNJQhUd1wc1Nb/54fDq/PqdMQruZgG+Or/WEt2lYovtO/65ZO6kWZE2YMIU9C7lnm3Y",
-	"RXwZRmBxoZRAzGdqXfztxAanXZd07XVIM4ykmph9OCPnFpsGAJvAQgYi0BtCPRxVmkAQEJUYWQEThhAY",
-	"nrkQmM74l0i0sPLJfbJ20ro1FkZU2EMkMXUb2hDmUb+TQRfhht0rB/z1Xu/kf9k8/KD2P6W0AA77zNBK",
-	"Fd0aakVmKrjdO/M93N5lziY2Bihq1NIxRO6XqUUgd36J77Gj7YdofuhXhJPdL1PjuozaEh6/E5alRDUq",
-	"4ioiJ1j41YOaXePnYHffpLHz3OnFX7uZbtWagF+a3jc5d4QrYRORMEu6rF/8+7PX6BiFX96AN3GkpzQa",
-	"kGy1YDmfkLFYZYmnMLL7SbqS/I4BsJdQZ+SnUsA5lzZIwOnsmIPu8igNQjoGsW+HBfUjOg0Pp6HwIvzf",
-	"YlhfE4bNxEdSBE+IjF1NX7z5n5BZDUu35c8tYfwfSOOuppFXT+6FuGabfgM/EHFMuG674BlVogF/xxzj",
-	"xlQZZCmbKKllhcbQlyoo33JpUFl3Ir9uytu6OX5qyS+C0PhFdmD+YbWhzccf40llnUCIQYKNQDnbdqLI",
-	"yDgfQrzLcOUIywe0aEffs6IDnvXsQLE8o+mFmMRwXa/Rl0KDjLw1EZtaJjAvFvT+MrwxiDwrFHi8sO0e",
-	"TXs8Eb951Al9dCC/C571XW0hofdoutNqI++jt9pVqvgyZRE0u2icCdXrQhUPNfL9GC4Zz1y8CIKoR1Mx",
-	"MvWm3pUNaOQxJp5Wq7JAQntWtafJVZZuorfXl3TrrS5VnuKqN9nkqWXOpImD3AH9m6s0Xk63tvGoRquM",
-	"/2vF4h683S5IXu210feLtBm7ChHkuCS6f8UyLU//3w+/BdhAlanzGT2fXnoR3IclnbAer4pN+X10s3VO",
-	"l8to8fBLWGpJi6qEGNSrnKsNPOFSZbqQPFPwNmLKOk21CqS1KUjzGP3IaG4qG2h91oJW2SN5UULIKGxw",
-	"dMl/ZZsXX76AHjxtQIwrUDT8RDRZU6PvjflFK05e9fwBmaRUAvBWlpCr82sojzdwldsGzhYpB9ZyqP+I",
-	"+NAKUrymJqIPU29yqDNM04HeGDkol0IZ+IUYcDKSz7KXIsNq9PKMvKeTufOzTGieg3JVk0Zj7Jf1SCMD",
-	"54FzB6BVVrtZzmvqI92b0vgUpzIwoPFQ7nnCMskGJl/NpEjnUlXSRwFSD6osm4mlhWUXk770LTC96QO1",
-	"V2BJJ3NGvjt7/QIi4/QtUWop37x6tV6vzyj8fCby2SvTVr767fLd+4/X71/qNgU9faF19blYSUYuqJyP",
-	"Bc0TfaAvXBDcizcv/nL27bfYSixZRpf8xZsX35+9Pvv+hRcg8Er/n9rIBEzASnAPyXevX7+t1rlxOcNr",
-	"avKFuSJar1I0B77hbu1loufM1Gch9Bt1Jc/0qN+9fg3gVYUxDqII0L/9Sj9hDF8rLF/itolw2K9ewUBf",
-	"Ii0350t+dYsvsQ6fHpL5nCvZpyUv3vzPPwYv5GqxoPnGAnltZdWbpi9sZY7/efEL3JwX/9B9vaJLrv+/",
-	"bDyQ37g0dTehsqXndIEXU76i400ReutlK70tJawSgHVyqX0YkVTCdiHnmYsfVwKDaND9b3EqjQ1ZviUj",
-	"SFEa2So62K2JyMB0BL6AR2MrVetNh97xAcpyTgMk4RMuay/Sud4oU6cAhm80uBSfvPqE5rLO784/XYLO",
-	"HPbptchV4KfvqGIzkW8CP9eU7kZzibDPIz49R+iBL/84xlvU23411Xe2z4ssYvdl3dM8h6w/faX0AGea",
-	"2v2Ai6jr3S321Y80KZwj0Ojb7ka/ZwZPUbIEG30fuV1G1EhYxpvFH7dzHwVWur0RfXfvPYQ6NJA0JB1Y",
-	"XQOAxmni7eJ3/9m9ITdCfKDZ5txUxtHt/hJ9haZQT7NzM96JVZp8FOozUzlnd+wgW2KdpCThGMBmy+nD",
-	"QI7Aa1IMW+URc/jnP7QAWuRdQ1F3LS+9eAO6nCZlKKiC4IfzX4q6+KtrrPpMndymCWU7zWd3zAWpQBED",
-	"1POs+1JkrEL+DVVHJzw4AbIi+h0TT4Qj/6beFcb2LWjCzFA5w4hR3TtiQ1Q9zlCYBzOOob4r+cAWYxcY",
-	"i1zHrI5iIrAer4gSXtugKKxSiynjZ7Y+tiSpMBEuuhMtrXhxGuQPKAiqpzE0Kxu4b8dsImCHygH3FNJV",
-	"BgZoo0j5ghAAhA+wS4ToEECMpy5up8ys9On24lY/Uqnv+OVFCE03H5vIyVDu9ZGtI1tcM2WyxQzzAPH9",
-	"R5Fs9s83PrK1FmnDnzh+/eXLMZia5uamqnHUBItGTTXLy/B/BT+LmP+YJsOl7/pvXYotW11miAuaQsJR",
-	"ErIVBZP+4JqBVXEID8+8rmGbccJ1Z67yR8YSWb6dur+orrzm1wAA8iMzSSeZUENDWDt7ucrSzTv8FnnO",
-	"4IVJe4PVBXBxdQ6Jy+VH6vfj0/Hu+eQzEKc+CvWTWGXJ3pkg8A5wExchIuUKUM4ukNOJsl5QbIfdjYGq",
-	"3mxurakBaztpfjSogf/LRE0UF8CMyLe299IHBtQIQn2AxdghqAspo34GG/DjbHZ2EvXgEJGL+SLz34KE",
-	"vetUrPH7/4zcjYnIpimfqM6NgCt9/ulS8+2bObumC6ZZ4B7349zIQ06v9XL+cDe+/T5oN36jOcZfHE9W",
-	"hqiz4djw29aNBM8/cGbI6w2SsX+Cz27ENQX5+jCURfM3WIcjHIFSN/JOQjNj6tqWvBf0/iVuzrevf/jb",
-	"X/7jr83iOJj8a+Rx3xTzylaI7rDHXF749VK7TDMuZsSANxuJ3YbfmL/qjtBq4qAcaSIxdcz7XH5DPrOE",
-	"S5OSbhpTkJeNWWcLsBdkYrEyUi6E+dzK0hw0hWZ0Mh+Y+BtTEV6gdL7A2GmakW8Hr1+/3pZ59Ve/sk1f",
-	"C81RrBJ6fsBGoy85rKzVFAFn92xNEWlqduDw1ghvI3+IXJ6W8KYgHsUaFg6yOhdcZ+UoeEnoORmzCWQl",
-	"cGXfr5qzxT6sMO3t9EI/Y+BynX3jFl+wpbKwLRH2jVv3TMr09BXUf3n1p62v8gXwvWptIL/QMlkybhnq",
-	"EOjrSslY90xKJ6yULIkQjaOiEhCAIJy5UiYYx41+8yKD0QUfAi3OVynDeiwO1g1no6/jZpsS4oxd6R2D",
-	"0RZHFLX6cjVF4LBD69xuptcmzyj2HZh214oqdjRl3M0aPanR5NzUmax9uNuI/KF0/SNb/8o27oE9esJe",
-	"uqUyzgbgqf2HEBlDtM96FafKQTqOTFyvJnNrbojWir56veH3bEFzOaepe1RgtDH0O0Qm062MeGrsuwdX",
-	"QkoaSLkMbEUhQSOGcL+WkHSbtBWkIE3cqpbBFmrMX7774bu//S1Ci6njuoLKZh7r/AyesaZVgXmjFbBS",
-	"VoBBzIP8SED+Ezn57/MPv2FsBhndv1Sb25d0yV+ajRuVFJuE5fzOYG5ZZ4dndAcWbrUdbFMY8Dfos+DZ",
-	"VJwZyB4sXa5YViACRHoxtDqnfy5ZnLRKZcO4eGbq+xVLR/ULDAtrji4Pm8EAfuwJIu/aisINE/WiBRzJ",
-	"u83E2ksxG3QiOithI1q4enj/B7LN8yW/Or9+fj6Q7q9tLWu9hiN4TK7Or+N02qvz6wtzi6GVP437lxuK",
-	"8Y1Hn8hxBEec5PN25PAMwFBD9sLu/0ehwGERJwMWejRNrPxwAA+QI5kBou179+1evUf93TZ44Q7ruQFY",
-	"ew4mbuDGmWPHIjfgTj6vN7gpTscGoHxgLG8RF6S/2ybGgfT0HTd4ttJcNQcIkPPZXMmAfj7rD2/E+XKZ",
-	"bizXiPc2Vq1Z5jEd0aNkpGRjwvPCikMdeT0tfnab7IjdjmspmTrYW2xcpp3fo/S84SU+rvOtgKwowLdP",
-	"6rRxw0XLUcf1xBku4qmxNregqsp+9/o//+Pbv3y3o0dOUPkKw4i7VdqMiDzhGc03ofoqrSjCJT0VgUhq",
-	"tNnq7f3GqKkmC8NGiWNur0XH2wqgfnhVDfe1j55mC5r//vm3EJ3oNy4VA3y/kK/fraQSiwuxoDwLim9O",
-	"U7HWQ4R8XKkoENLkg5jcuuo0IfOpVAcfnNTePWtx+LhLauwDKr/7ms5JBd6XCjynMkJt/IXKkt743BTo",
-	"kxKsBc8aPg6/TWim5Z6xYfvJYL+KrNGLvSB8qMXmYU5iMWSjMJQLbT8JHfgSpbOTFnzSgg+nBZ9Uw8eq",
-	"GuLz932EVi06qo74J13yy+QLKocpq6s0ewF/r9X4AKqzbJ7gShbeOoeYvJ3s5OUlSSWWwEUQF3orNelS",
-	"yaKGkFR0Awqol9zLcyLWmfP4jZarfMYgTknlK7atwOFK9bVY8mgdzlyOULXj0yo/WqwmXnQ8r2S/ad1W",
-	"SMWte0ghNTIN8sKdtSYBmNFiHP2d2SzOUr1nymFqTBU5i2Cb6JFJ0kxrnogX4PgJHMeLj7WvUVGeHk9e",
-	"cBJRL05eYlH4dEKsl3FMaNAEpKFWuanSbnkhqgel/CgqQUGx6QAO7gRCOUYYo2/Q7XfmUXWQCv6xyt24",
-	"xxGZwoMbe3YMc6hNQi95QaL37rFyghP1bkBaONHuh8KUsNrUB4xaPdDpB2pOPzPVnyc1o0usalmSqcLc",
-	"ypP2oAs15UwY3J/lMt28NY0lSYQn25gMDGPDSwR8NUEAHW4gxcQ6g3rsGHzpoUaPmeQJq7iUqzwPivH3",
-	"jUzc5ncHdHC8Q0/e4+B4+5nMMZ0bv8NBH0hxNJlGfTXHh3Yu7BBN10PKGLyAIuXDgAVf4sZcXhhQ6Ecd",
-	"Kee8CgWNpEWgi4MwOElFj0WnLWGWXAgmPwr1/h5iBo4uFJ1s38/F9m3EqoeKizI271eFlNQC7lnYJDyh",
-	"atsq0SRaaWmsWbRChMZ3xTwevzmhmGwsKkDR8hPdpIImzfTOfvgUiL53es9GHT5k2EEjobfa1FPQgA94",
-	"6BFacA1VegC9uIUuFhAqxUfALCDhMVul6cCgOUBKIUKEr2meyBY1dK/k8pDa6H4p5ZfjUveDKIPeVVkz",
-	"qIi8k1K4i1Z35PT7Eyd7QBXmgXnZSXGJhUcA2nPA67gf9WWP7Ddad2H3Nrejvy8V0zimPGUDMvKPXkwU",
-	"Uy8xVQGjPaksf6EvxyjYBauHILzeb2uKhb682SyZyxCx5S4khAeJmggesc40Y0Sr9KfVOOWTQ0fyvIct",
-	"/yAS9hQ9t/6Z9p7LufyJp1UjY7NjtrhgdcWUD+HT3UeA0SOPEPrXiuWbsDihpyB04Ks6eZJPnuTj69B4",
-	"9/auNDcybRvE2gGVWmHSWVIUs8EK+0oaKB/TIc9mI1vEQMLPdiQIl5pSYOC10fSIoFgHTIrhsf9lp3xg",
-	"5nrNaD6Zm7pn3amCSDygkMtRWLHdhlhN3rT7wBSVTZfVntWJ5X0lLM+9qRPTOzG9h6nJozy6cwi7cYUF",
-	"rtTczzTpgAkvVUi0KiF62bia20LybJIzhQyuAgvewNRmTF1RNX+H/ULi+1OI3l2p+flyKaPUwKJNPZ3A",
-	"LejJcEJRKmEaBi/AoLv+uHFglUWiIlRc7DbifWZTlrNswn7HdkelK4Mq4KVBGSxZK/5NS14LrKFKpiJN",
-	"xdp4SEQqsn9/GhEsK/dCjsKeSm/96HxKP5LfDhHN4lMjQDEXNGFOjn/cXMqB0+rduaCK/pSLxc3m1iVQ",
-	"BePU6g4ODFJ7AEBaYJCle1niifrv9oVEMEZggi117Jow3LPSVErcsITfDpXpLIPkkoywARRrIZ587SO9",
-	"L6mavy0q2XFJ+CwTuQVxh5rHG1v9bowj1BTKwBDk0YIpClDxI6yNrrd/Tu+Yq538hihxy4rSzGZJM6bI",
-	"WKh5EybqR7bG/T5fLh+3xxfgPB0BjbjrbokOXudogb99pltu1SJiHEPCsBu3LWCAVrvOghigutIf/rgp",
-	"La2/jHJ8jyNQBP8N6h+LquUt4ot5hs9OenkWuPwPIx+9M2DUywcRjE7+8h0ktl0Ftqq8VtBAFAeiZexP",
-	"0Mzmyx6jSEEjjcQVHLySQVlk6yM8boUDWOmx2a7y6k8cLhDMo2pnOSM3KJsZDwPsW84WlGcEEkzIKlM8",
-	"xerC7H7J82ZcDWdkObTTwKP3xzXI4JgGaON6BexnukrTzZ7D5ZAz7467cTLZfBUmmyOF7TXKJF1FgyrC",
-	"9SMunb8Qdyj+xLJPaErTp2f18ME+DsS8AnA//LGNuV+/UDT219r6uWpA6fDINLihnjcveqra+wGYzQPp",
-	"3iduc1T/wFPnNcfQ3R4/13FYHruxnCZje5C69Aqt0gGO6VrzNShMYOfWe4CqUdLoln5Tqmk9IHzqlbPF",
-	"Iow13Ay3ADW0Z87IzCJ7sTPXtvb64umdNKgTT6vjadH37qn6vA+0UFuoxt4fK8NXrtCTdojj1u3EpbGL",
-	"J+oUL/PAY/FtzFkJKc2KX/Jspu/Um0octSn9YlNTPGx712xkUBtkGyCXi8uGSubkKks3RdlVW640Uyxf",
-	"alJGWIKFZoqCrGY9Te7ua/wZoYkP7a62g+0tzeguS87U5vbMLtJEFT/IzE6FQZ40ctapemRn9cinIF2Z",
-	"h3z8lPJTwcBTwcCnWjCwLMocDR0rphpEhiqiy9aBKi4VKFTIVLPhhXsoBdHgcd65jMNRjByPuzRDr7IK",
-	"N3N23EyWR8/tnhn+I05wK2z+mZQ1KJPWA5YzgCdahGZ7FLH4a2D5gSdD6+JUoRbidnr2R87mfCaP/ngJ",
-	"nRdU0QdGw48jZT3R/orc7G3U+1BRz8nIC7AG3zGHAD1yxZwRTNUSTjVncC3eArEUK1PKmStyy9gSRxbr",
-	"DOuEbQ85wA/8O0azBOdrLCtDqkYkY3csN8x1m/IuV3uivIeHv+9Fe78ciSs8Zoz5cFNXCRbbyx3AnBPz",
-	"SILQFN7ht48S9j0ka8GhNpTQkM2P0Esj3Pu2uHPi8yd498dirzu6sS5ja8cCT2Y6Z6Z71Oj1TVJXYZf7",
-	"9vUPf/vLf/x1P3a5V7dsExKndHkh6/J0v8EII3QgzHKaKYJ0kChRyir2Q5QsXqPnwHehSiDMgRMjB/UE",
-	"R5dMOlwR/W8Yc5qLhd+P/IZ8ZgmXBUK0FeoAPdIfcSpywuhkrjvCVGOMQ4Fpp1wqshA506vKyLeD169f",
-	"m8mNXoIgOkrYlK5SNdL8Bk+uSKKG9pLQNMVp1uxaPTrW+ZL/qg8jViA8/3R5NYWWx1HE9VCxoFX4iHCS",
-	"9Q8IA9UeP7vuv/o+yrm3K8cL5zHH9IBRYU5MhLeo9apiI3bjSO3t9MpNiF1TsIp901ukGnYtQkG+dY+h",
-	"nii/+vOWbSJS727ZZoskQszo6OL9b+9v3hMYxu95BPtcDUyZMYVxKdCjW6kJTml2l/zKNj3TIjwCNghU",
-	"f39lm7DQ0180b0mCAABXSvy8YjJoFr9Llmd0wY5Hcg+eGahPu8Hn0/loytGpT4OKH4WIG82rSsa7Mg2K",
-	"6T3ilDa8kb+yTWS8IrTjInu6CW1lyhjBA7Yk81vLajv9PUYE9iTg+tQ1JPk/v79pp/dOTayi8OAF/kbW",
-	"wPHYcb2vzz9dVj59S9ZzBpqo/RzUArmtF2BIk34jbHLLEhTbg0RsCGAyPaRC3LKErJZNrq0TX/L5Uicp",
-	"P5H9Q8nuT5robwWu62e1S9T6r2zzRHPLelP/Bg0gpCDWNvVHOv/p95u9yPWWwAvJKtHp+uuWyllfKXUN",
-	"QB9fLZc5k/Izk0wd3lH3K9tc4x2Jfkem3bWiirX47fbHOYxTERjI0+MczwIDbCfedALT2pFpxrNK3erA",
-	"7LIO9uoALNSvdOVxtRCuWrhA/vLdD9/97W/xepYztknJVFB6NlssU6qY7FCPRJowqciU59KAjIiVIks6",
-	"Y/JtKfdCs2FpGK2YEnbH8k2IbwAnHM1jdbNfeZYcK0YPpxkRKmIb1KdX291/wDoWq0yulkuRK5YMb3mA",
-	"Nf33ooHb/svsIJDQej5Wi3aDPs8CF9E3q7/eVrl1j00Tg/Xo68Sz2YF2Jarsg90t32uN04qLFhzSYjEd",
-	"Sbl2zA6izO5YZn3NwN1MPSMTKSEyVqHNxiCmP9O/npHzjIx4MkL3dia2Bt5yanFJbtmyBj+KJkgNjpCA",
-	"i+N8GbzQbCgk8Mu20QJGVFSKGalOZfj2QMylR1KsbgZXJ+niM3tIjY2QKD+Kv19ffbQiZbhSAU/3M6MJ",
-	"z2ZFDwdKSIX1aI7SpWs811zT4zAeo5ZVBZ5HE78Gu3B5cZ5qwr2BeD55kPA19xRtDNtoh9i17yK3Yy+y",
-	"3nGkvEcsm5wniRVNHkoycTmv9jo1CCc7BtUVIktZsXz1J8X3Ehy8UXCgIqVrO58L30JDBIaRLnooiMdL",
-	"4dKjIRJqNAcvmnWz8HIIw+NnLw/EXQ4YBK5XdSPwzI4PnmkX+oiJJGzNQ5NJF8/QQSb7UMSAkIZdiN6M",
-	"qSdD8fpoVG007kTXWsw1h6ZqJ2pWQ81+Ymoyf2hqhs75XqSsyxzVkcLqTgjyRZGG2YTQ0rFKRY2rHQtu",
-	"J+iqJ6sshdgoP8HNM1M1+t/3QAG/AlvUoeh6fOJprC1qx+zTr9EYdWKODyz046t4aDZ5Mp2dTGdPz3RW",
-	"kqPsU3ooecolpR7dijZheVB0hv6OT/XmM5OCWo2Hn5aioCoeQgucf3mB1SxB5xwtRML+3wRiGpmW44g3",
-	"OoRs0Mm8PkjjnTedaKnsE50FxRV6g3wQSWyTn3gKcQ1HUX69cS8vYmie19DETWwTPQiu0efhX4IHjBMJ",
-	"DebyL8k2mv8+2UJMCMjXgstfeqLHsE5s385HDjxV3qGoOEW/6ROFo5+USbjldqVNibAjICMLiGjxxrUY",
-	"Ni6Ft5WHYZQ/xB3ql+7qsIPKZOrI6AGmPGUY2MK3eKce8dP7DwNCU0jtyosqacuc3+kvbtnGzkvqTnR3",
-	"A7KeUwUQV1j5PVeww3qayRk59+Zgxvz0/oPulaVTAPiZTNgSAtaUELgOe1Asm+SbpeHy3hzeoknY4EMg",
-	"VpeBzG7Cvq8w5WaDx2KVKq4X8Uqrvi/1DduN5/3EU9aP6ZmWxzFleOOeJ0k03nzR+lpRtZIfkD800kjv",
-	"2q0poPPmT8NTVyWMjyYLwCjB+CRbo/5rRKUfDlS0qFz229u7g5X/LtWfL8YbkDGb0JVktgIxV1t/chW2",
-	"RO7/NKGZ3rwxIwmbiIQl5N9051YCYlkirZ/KTeMb+e+niuO9kiRqbkpf6eMYmRLmoQFfPXzWxO/LVNCk",
-	"LCj0kE+21G8roJQ071d/6v+EgraXSLp1bfhyQxWUpITx5HQSyAJ3uePnny61nINoK/gcmwJfdtK6Syrq",
-	"8dXiHrEwS96Lzx6n2HdpaQfUbW++Kk31SJ6CPUgH8ZhTF9U3fDyHgbfex62Z1+xRX874DLBXDsQBG+KV",
-	"LuBf4yqj2yrGWmTcl1RmaTCgcwh70quqK8VaWtGTYmAfWBRMuW4pt5t3cbAT1zpxrVDz6iF5VjHY8d3b",
-	"T4ZbWRTJPfErRXkqnypSzG68qsmabJW1uRC3IW7SNRvDpxE57Dsnrc+Y+gOHBQ9eP2/oUbiZHupqaiYb",
-	"4xTymrS4J+3mh+MpVj2Lj5zk99i5/vS+vJtPoIbLTyLHQgwPmKJtN80jQe7QIshPccodziwz3sGzswHf",
-	"yhx0YUiCAjBYKsarAqgn4U2NO/irxBUrMNZhQhcCKgVKMtJzVMM5zZKU5XL0FtwVPJsBBCKqzcChi06a",
-	"3FBmw4+Q/m1HiiZkR/M4mfHiU7kDUGztAR+vyLFZzRU8E6hxDH0iLdj7u7frM6LhSNF8xtRwSdV8NLBF",
-	"kkYLpuYiGTWEvj0VfvI4fGz1xjJLU8uFaQ6YJP9o4lkvVtiRJWkHqmPiX3QIZjV/ONUyKdUyuZmzeIJ/",
-	"1LLDa8f5YoSPLTudJ2oXys+rP+EGhoPkO/ZQSi+sJBz6N60iI5gwUwykUZDPYyyBG0Jz1uSjKrh/nBr0",
-	"i3lf/zgiWz5IQWGfLT9MUeFDvZInXFj4UFvSzjGPXs7E3evjVho16913ieF909OAPO1ootliDeoJFvwQ",
-	"hLCfBtVC/U40oc2Yc6IIj9B2ddidikrs7kf3WoxYHUnd9rQwp7s1pfstoUZaNsCvPjUkOQT5oOTYlMm9",
-	"FwHxa7cr6c04SDFgX3rdMSX7ZFV6YL72rIxKB+ecZtuO7+4ui0wn49fJ+PWUjF9F6vSBrF+2am+9J+6X",
-	"SnDaxNriIBy7PZ1sJPIZiC2aNo0ZoWPJMtXiitsqbmvCuxHa33xZLQ0shWYmPJsNyHhj/57z2RzEK7IU",
-	"KZ9wJs/IeeknJUxkeFH1fbtMGcSfmw7gD36Q0IDQnNnoK/xeCviba8IzYHV0qA97ZKsDs5xlEywQfHW+",
-	"UnMySbm+VwOynvPJnIgs3ZQ2fUFvmawFgv6VbV6cysEU1UXY+qmVgpHPrwzMKV3pVNOlb7DbO4+/HLhy",
-	"C9Q5s+gcAbFvfgn2Wo7nMvh47srMD4gExUbzJgcRUuJrElgGla72vElk1Z8vSEqlMunSPK8tSq+KDKi9",
-	"Faf/RKVcizyB9Y6p5BOiSSTLlHkuMOeUTRURK4XLsUV3oAa/EzfhHxAMA1E0deZcfbYX9hhirRY37F5d",
-	"Zqaa29Fq1usDMMwtJh6rtNLu4vXPL8DPLv4gZeGfd9H7+nr2en3VHOQ5OqgXD17jHghmDU3cX6X7/RW3",
-	"R8nbUkeu3CcZqYvES1zB6liCdSo6fyo6vxfF4fHWmz+Vmt8Dmd9PafnHVVD+jJwXtRm3bS7WGwBct0lU",
-	"7On1P9VUP1G1XcqpnyqpPxr65iqn76VeerzV28KQAZlCvZ5r5RYWYXy6WoLkTYX9PIUZ+jLmXyJZlgzI",
-	"6JZtsHTF1KT04tUa6DEXNKmtGPiNnoApvM6ll9PiaraXy7BjqfZGoLOVVGKxs3R7KlT+pC3TX2l98uvV",
-	"ZP4RK/OfbNknW/aebNloB6GZJtNiSjZilROxzg5k4u4KSasX2vuxDIw6ew6mkO5vr1fLZc6k/Myg6sKJ",
-	"wRXfvgNqm5yY3JNgcu5kT/ztxN/68jcbmlThJsfw3Yo7lt9xtm5021rz1FysyWI1mTuwEQgVavHhzqkc",
-	"ANgGOATqoEuoQ8bmmVQ0TU3A0NrohetcaJ6ZJfgXJUgiCB2LlQLAWFTSHFSTqzZRgFFjyS59HCyxUNng",
-	"B56LVX5Gzi0NgPmsTa0KnpNiKyWhaSrWbwwJWWntUkxhFXKAcU96GqXQJsTHFuOULYybW0hGMsYSMtLq",
-	"84iIDJ3JuPrFgPxrJRT1GmWgvMpRsUjr0x7YKdpvq7tgPTBjlurdU6Jmg3X/ciMVW4zOyB963dRdVEiD",
-	"Bve42ToooL9aQk8sI5JNRJZIItJ6y+KVvVDHcIe4wcIfvtekPvrV/L5DAPVjtdhbt2qPXdt/7kjmdtqj",
-	"cNdwKZHG6Qs5FyvJXrxR+Yo5irUUuaLpqwlVNBWzFeukXEiizNeW4mAvrVEoXVAnl6pkZydjNhU5Gqw8",
-	"nIuaJ/IJxn7nFhAr7l95k7yaYm/HAmaqTD38Bm23bLAymw+ebehG/y3coR6ru/Exsi3OFNNdDh4CgYN9",
-	"ZjTx82lKNKPlIXs05EJLPvrNEfMyIqzZprNOPKW+JGUfCEuXU01iEIeEUKxgh5Lpgi3Gml/75UZyJ1oa",
-	"oDiQMTEuLhGT1YJlnigFk5CQP2fpmwXFNHO2bchaMxUy1gJVPoNyIzSzKXcYpu7KjVSi1pFA0syWjoTN",
-	"hwiRM/JRoFgppuYzORfrTG/AHZdciVw2mdq3ieqhk+/2Sgu/PAD1PgjYE5rl/KsCuLwjg40+OnuKJPox",
-	"J6gVpOex4h4d2dYRwmfg6rvcTWNFKOrkVi3Pu3Ce2kqMAs6VpuYXLeBG6PA+m+o0Tz8Un7ox1U6Bm8h+",
-	"pB1N4s+TtIdcU5c5fSKZT5xk9hO4nwGlxStcK9P7Zs+9UtdYMlo1LYAX682f9cT1mpk0lhF8N+ogpGiN",
-	"G/38/obgnX3l/y5HpgyB7CKnH4Ul3Na+mRBTXDcRC8qzDur58fzD++NRThgtmmqaVkeqsadHOwg0BZ4H",
-	"ltJj6gkJvLj/g/DUe2hxKW/oLcueJ8mvDa+1OVn24R04LQbXvWXFzWfHAEtyGwTsDPekSqg0lUpIpunU",
-	"V8C2rplPdvdihwpnTcaHSJXpodvy7bd4RNbv0kKengW8NP1oRldpXU/H/I+euzW853aeLOKtD/whrOI9",
-	"yc3JMn5oy3iF4B5JEdgvnfzyQBT+ZCmPId8n08/JWr4LVzqmcfwB2dXeDeTPmMI/S2P5iWqeDOb9DeZ7",
-	"F/vDjRBSBpkepNqkjMg5Y0o+IsvD9fUTtDdcX8fTVmhT+8r9k3nupoWonTsZFNqe7QPYE3rSkJM54dDm",
-	"BKCiRxIx+xO/L0cl0SczQTcpPom5J+PADhzmiLaBB2Q9ezcNPGlq/SyV/xMtPKn8kSr/3gXzYI0/sZ3K",
-	"AHjn4uMOOinShElFpjyX1WIGJkPYiNKQb1wuaNCs318Uc41V8z/R2bGAPPVQ1pLgzTiWcJaabpcuIUs6",
-	"gx0szuSZq/u99nJ/Wv8Dqu+AFJz4l/+Yujothj64dKSvNcKqgyiEOjaVBjHdhtxmwiG+6b+fkeJqkAnN",
-	"APlZzAjPILk/Z2hUdKfZpvy6no4mVBUj9qYQR1aH3bgnpTiYYEVE3rpm7xeUp+donXoP0tRJrrRyZSmC",
-	"t6BPNnyXvdR7R2iS5Ew+QoXcFY/YSSNvwlJLPCJ2JOHxFdMb/upP+M+XIB9SGFch67kwx8pl5VxjymQF",
-	"SJU/buDFRcuW5QcbgpH24E6nPTGd2hQJd6zjTf07fPYCqr1IJ+dUqHOKtl2bfcu7zURMSnHLNq/+lFL8",
-	"yjaHI2MjKcXwlm1GUYX+zjPCE5YprjZknItbZuAnWXUiKIJbuTdjYcTv+vqqD0KlaXaiesX1lXyWvRQZ",
-	"4IV+NSTP3oMTzetH87xLczyC96f734HVgUKNAU3lgLa17J6yVksts5CTMaV2nt5DO7ouF/PEwJV1I3Bz",
-	"j/TGbNGZ2nfm6rwcTiXqqP3S/8Fs8+iDvJanymjPTm/362COBzB3twYIeEN77noX3uUL9VLRjatqnQgy",
-	"SqhiQxOoWrQpbNqebRzL79uQAKgDyC04LJQOLazfGPOlPy7qm+S2iJtuZSFk20MF9klHnr5l/DmGHnjr",
-	"Phmcu5EfAu3GTz94oa+5OSB64ZjWZuMPcggJnSHGpRZYUo+cf7o8uBvzfaZyzrwgCYuAlLMpy/W3XGmd",
-	"z1R83jlk96K0M0ejz6VRo2l0pfVRPZj+2CcvZjtPKZ/TyQH5rIN8612KDXT0QSDcSnN59WfpnxElrvuw",
-	"hg6jVoUIR4rYpXV8Lcatq4ztxktONi5r42q51Me2ee3vfRU2sKM8roPLGrtLSfWohLV7fXYiAF9HWud+",
-	"n32oG2nBslVYtjh8+XjSxD/AxJ9cojhOO5aA2Fa1zwIO5pm7qGO37URQah/sAySIx5KNJ5UZfvy8bkv2",
-	"jmMc2pFafTkyXT0ZgUKI6Mn4c8rw7sMbjpja/RBMY9853c+BUj9H9+qJCp5yu+Nzu/cnTAfbyJd0xkLy",
-	"ueG7KGJ5mMTuTzDfJ5LTjZONpZe2VUsmd81pPHPdPHYrn082d81ZHz2t2967g8pG15oQ0NQsWJ/JnN7B",
-	"b0Smq9nuai1QgWPJSkhyejz9I+u0esiTShtCe07C3FcYz1CmfUeUyV79qf8TnGuzPcsd4hMMoYyXsb6y",
-	"VJtIGn+KQCiybI7wqjrTbXZ+MyWtZN8P5lDMvrdQUndZt7fw7PR6n2uezd7e7A4JN3oOZ+RSySLXhiu5",
-	"nWuzu2l19zf9VNWM52iQxSU/MxH+ZFYNSDp5APldpHzCw8yq5tMD2lLB58QXem52FLimEGOpH9XSzMUB",
-	"5VGJFLNB4DGL62eD7cb+gAE25xPF7yK+v2H36sgWXrMPsdThEo7igip6rfKVfoytll4zzDM27/bcxz6S",
-	"WHk3dyNQEXszRQrVtSlIyG7EB5rLOU31Fdn7riRU0TGVjCQ8gX2hmVxDinyN5bl46pZeutOKku68E+4y",
-	"NMNjPoob3scFBRlyNASJEv+xQCslQCmZH7KE0AzFTrCGAU4oTFf3QHNGbtlSvTWf2/TrLYQlcjUlI/Na",
-	"cj6bKzmyaKU2ORsuK0aDlb8c0jynmxGGmYmM4UT0UPoYslmR9D0t4sjOyGjBFB3qox+RxUoqOHgwro/s",
-	"4WzPAUuO6Ku9ITwjyE7F1AatiYzVMAh9vB6HOLwMrPc/Sv41DY5lYtfDHcS8bq7emnpxzAWLiFjGKrvN",
-	"xDob+m+sc2FX+cywwM1HoX6CCvb7JFXn/vO1leW7LNJPhM/1VEIGLzKhhmKdBQ2rrvSH558u985BgvwK",
-	"s5xmShLcLE17i5weR6bLEm7uUfyqalQRgiIVl9f/GXnEwXAIcO/xFfzB1fxmzq7pAvT/fT4Fs18er9E7",
-	"hVzGbJtmSmcPoaVF7CrEKQ/HhhW07ut7/SnGFg5ihKdVjq5Mns0OIjzB1dcUF9biLm2gTFV4lJAJNUlV",
-	"u6XCOlmrQSl99ScOH+5Zgs9RZlpSNa/ISyKHf7B7ffpcmavY5F0yC4/THPFwsPHRDOb6Ajl/1IEYt8Hl",
-	"eTLsa3MkU1iF3v8QuUbNJyHdq3N977SM+1Goz0zlnN0xNI/9JHLrxNr7gksiDAI7EbmazO0ze7SK6Spn",
-	"uCkHoq2BRLRwILYT0Xh6GZCpbJ8uV3ODzmtJYPGnDkJoLWhPhAruoGA1074TvWsxSh2R2uEaL5g6BAL5",
-	"kyV0j8QCZ1yufahcuwGuy8HaQ9xDf+yw0SGbCI+7D8h6ThW7Y56PS9KNhJTGW8aWZjgwotWiIOIbJWgS",
-	"A8ObPgyEOKTSBLNlbO2u2paVatXfjVFLhg9o5XoHm5Y8dkuXfirOJ3wgcdnk0D4peflk7NnR2HNMduh7",
-	"yB+CHZ4sW/paaMp9MmhZpeua3j1Oc5YXYfEQ9izDdEOCLOynIBkAfPJxM9d+ZZvPdraHipo4Xy5zcadZ",
-	"xxFjIPyFhV/OcquW2Ietc3u2QRD9NvL55LhtnfTDFS79RtrZGEXilh0+HuGjgGGM977ocUTNs4Z4ApWv",
-	"WFOGW3GDjuB29wbr8+yPppQUQ54y3EIozynD7avMcNuid4cOkLXk/tWf5n8FOyPjSHOTH7JELOPksaLp",
-	"V5Pr1ovan3LdClfV4d9XZ6rbru+mpMUc5tEcivX3FlHqLuzWPp6dHvBzTXfb17PdIdvNTCEk4c0rLsVk",
-	"tbxUvR9lF60DM+X2SxOeqtLyvPLl/CWf8uW+vny542kDUorm2kx/iPxWkpTfmvrWlvps5bChbleWZdZZ",
-	"xUSzBpMtFNNmGR2nmrYZK8yYtRpWrq+vPopscnDgoGs+y66yq+nvskf1x+vrK3y+xk9wHPMK7Etfywo0",
-	"/mzm2PTyM/1Rz7wGnt3RlHfTLbeD12yiO/sd8yF2cN32yqhw07jKZ5fJQZIqgh26W9Urzd8k7lDRHswl",
-	"T0EEvr6+0gPq959wCQSg+0Xql6/eI7n4SeRX+ezgrA1NMnDt5WD7HEwtA5/YDWxITpm4cUmmNJXsSZiy",
-	"HpfTlSU34presY9srZ8jsK8bcfHjY00nsOXgM8OmLLO+5tksZUQzFnKVRbFquZGKLXxWDX94lYmEvfpT",
-	"/9/L5MurP+dCqowu2JfO2h5rk6cIhNHZHkQ25bNVwde18DHjUrGcJTYR8Yz8bDMSpzxVLNc8X5Lxhuh1",
-	"6n4WkqV3+rloBShnkOieMQ6+FzVnPMcvM5GT9ZzZP2sq+Kac9y71IGAG1n824xPJ8jsmja8XauXUGEeu",
-	"YX8+iiQeMkQ30ipQt4/3F7PdRzKhFGuKDhGtaVpP/vwb8CT4SHHOxzKlSKWfua0YAeMfPTTqQMv+KNwr",
-	"KwLoLy80ofAIAfhmuCSa2jzOsOEjbVdk9HADiTU77jMKpPbAIPSvc7GSrAt7v2rVamMZYUE6Vcovy5E4",
-	"EJK8IWOWimymFTfdimdS0TTF5Wn6D+IRRCBug6BMxCpThsJTkvIJ01Qf89xTvuAKYolfdxB4zGs/HvGV",
-	"vehuYyGnogD8U6K28uHJ7dMhOvJBUUM82Ukei8joQ+suMDcXa7Kg2QYlyEbvl7GQr6OBlj4KMudSiRxs",
-	"6rdsqd4U2B8iY4SlDKNELBxVziTLFEkoQGz8fvPOgH7o/V6mNGNyVP3Dmd3bESJ4ZLaMOFfYu0Qyb8lb",
-	"F0m7hq2LFVqvFc3VBd2EiK3vsyTwS5jLZyZFujIlpMOawOo3RxWLcdtiKbNtVfvIVgA481xDHPtt29MT",
-	"nWGFBzPfLVnORVIY4IAEVEjJ406tO+Q9iBSO4cGVr0cDw+rJnTTfmOVitQwRgJHJwNfHjE9PuVS/S5b/",
-	"jPN89JVVvLmGX59So5aIc+8Mni0h7rWB/enw1pY+djn6gPsTI0Z7++YRJT05YmYXQZl0Z8NZsah6lyta",
-	"lCWh3uAx1Zcx7H3LaQGmnZHIZ0OXK6w/l8i8uJKkWITUcjBNEo4hucIYcMU6OyPvYAqSLFeIvecaEZ5p",
-	"ld9M2BpwNySlk9szMrqU5/p0jCT9mUmmPlEp1yJPRiAeI6LdgHAohw1HyaXKqRI5kSxL0MqMojnkOuqz",
-	"m/Ns9qb8MeYiI/5exsh4A8H9DX5ld80O7Vh2A90IyHboQzZtyfWjuZbdyH3dy5cXXb5lvC0eft5bMvrA",
-	"FMWgJwjvP3ti5PxxhOsEu5gr7AKflpozyXyKcPJgRnkwLTvDh3Mz9wjNI/VfFswmntFteS7LnG5bEH/1",
-	"J/w3OOEgkBP6bA2jMddYIbfK35pSEnx2ECeBQ6ujxVUXLOEQ2GgFTS5Dox1Y9MO1HPStND+Kp8NhjhTY",
-	"ua2EHc/Rqdd6bEAkWOoOulF90skBqWpntkko0ayzSj85QrirPF1vCrYbeCIQnQaFI5MHw/2eFo14CPvJ",
-	"gfYoCj9tFyrYaUTpSN4JpIIoKhKqSMqoVGA6KCakBUsbuGDj3FHMNH3iAFS3m7DCSEKTpGIkqdhFGjJ6",
-	"9kV+TwaNhkkfBCStkJsrGGmxK9kBrCyMoppbciGY/CjU+3su1ZGpaGy20In11svmsI8n280hbDdIIx6x",
-	"7abIFjuS8SbUgXpsaK/fYW6HAvXCo9RjHL28GS4s9tbZVh0u1uftXD2eX/UJeVQf3pladaNGy/4RrtM9",
-	"O03R9ThxY3jNCzMzxjhjn4wlgOXs1gYEnpIREFf0w1pNwXo0m3WFN0Rk6WbbN7qgtwBzVv7zoNbPys1A",
-	"LIHUnXIRyhRhnclo6X/PZ5nItSRbpbs0SSBL9gh6xo3Ak+1FCY8Nd6bHPM+SawaHeDjPKV68AMfpoVJ2",
-	"9UIxL++/9PdbEFd7pDLs5YLyVKvTOZPSJmDCNFtTZT3l/+llyxqCPQjHC9Yt3uudOk816dyAYrdbrbOh",
-	"p0d0R10u2YRPN+fqN0alusrYp4KsH9+/bZEffV6wpZSqrdvVCIyNnlJIgtJdnrSqXlqVL44YGvmYXeIx",
-	"4kqtJrWlQ71asM4cCUe7EDHDYLrfso2PpKzvb01c0yrPWaY8F9oxmF7Bbnvx6HaRewdi/chLm7zzDuuB",
-	"q5wUFG/7ylcusGQ0n8xjbAGjn9/fkKIHU7oXIg8pUexeEZ6ZIMMyMT4jo09X135bM/oIaT/EjNNFTXwf",
-	"fgamGxaPi6Xb/Z8Vy4MSZh4k+vpkFuglUF3j3T2ybSDaORrJVK/dZZfHjZnZPVTiJ56ZrdIqKSXuXR3S",
-	"ULBPEjWAYOlsQyZUsjPyhzEFYKMB4YqkMBpNUyOFLtBIUIBpoVlf2oDmNmK2S2rIgbX06KdVNPpEN6mg",
-	"yfEqgh+ZjEbMfkyTYfEGwuSuKh2OEOU/CjyBnwDVJU5VtNTn/T1oXOWODiHSg/XsX5otF2TiOfgOT0xp",
-	"v4Gcj1Inb+B6+2BzZfH8T/2fuNDqDnedbw85I1cNZuiNCRdusEWj9dq3mutOUyoVoRPF7zBdB6qVBcHH",
-	"9+KGBQk/WohiMeRBgrWdGfjhYrVPYdplcn7EKBC0ViIaIcJbfBXB2oX9dc+x2nsw9w1eSJZOEVMlNEo7",
-	"hv42BUA8LVq4VzOhZ47/6onDzlLeV0UJjmfqfQw23ngaVy9xVklceww2VBOlCzaodbaNUPgb4a9+DroW",
-	"GitOXMBU6qSYZ+R8DDAsfm9S0U14YPbbxmCLjWW/21KuCcbQXLhJ5NXt4Zsw2bfkwzzbCufQa5IEKoMT",
-	"Lt9UAjqsVYmrMy+GZWSI1y3bmFz8ZSkNvzHeA7vbF6c5fMQITPfJRIwcJCC9CBHB8uWPNRwdaOODxKJj",
-	"EbpnFoq+p5iRfcQBPeoQkla1aqvOiQn7CAm4f+s58AHX1GAEbn/TFdhUimGZA6V/GxrcdIpM2SHe/7HF",
-	"pBiZ41AxKdZm+IpCbQn56pZt9DGi7tot3+nm30gvUAWvt0gTkGykEktJ1iK/5dmsSJO78XHf3R3WN4Oi",
-	"sw2q0N+yzRvrntNbXZnyiORGmdaCTrNxMme6M92pKbxn31bpU5wUoM1js3EB38wSogRJmYlkLnpEbCTs",
-	"N0s327IT7KQ+q1+hkM+j19O94KzPepEHEUw0OaNwwsW1Oaz18lMuxilbwEPn2Uyv8g+u5liW7GTFrFQf",
-	"04//ZMl8QpZMeKpA/Nx72rs9s4NtFCyjvtA7M2EXVucsNPozAhOEqyExHg3JqsnMHpnAxqGXnTBFhR2k",
-	"K0xeqBJ+U9DAl862tOhiRM2YprVxwxKKxJfyR1QbnzAA+FrP5VqpVmfkowARgKWS6QYV7gfQeetcZLPa",
-	"lYJ7h24wb4MSySYiS96SBaPZes5ThoW0Ydr+1joxkWsdkE1u6xR7w5rshjxy7f4jW7uZxoWaeM2Op9fb",
-	"QQ+i37uj1nKlZEdVUHcwCsDKAriROk9TsWbJjSi9WOn6wZ87ewLgyfbu4OW5B9fNOfCF2i4u5QdNW7LZ",
-	"Vf6H7ujRgPkhWePS3ZTnxFOBsD2g5huxf0qI4YJmmyG1nDvMU2b4PVyqdzlLWKY4TQ+Q2ppylqlvpDNE",
-	"zIGgZJqJCazWgLypkCwkSaliaaHJGhXQMK8ybZqtmJSgPgkipoplZ+SjqQ0G5kmxWFJjdJ4zmphMc32H",
-	"Ni/PpyYQrqYw5WoxRh6NDFESqj8m6zm3DwQWBu9B5RtCZ5RDQInZ5xdvvkV2xXNNR7AMRrGxarNkL968",
-	"4JliM/Q+PvZqeTdz1oM7HsOCcQ3+p2UhZLTnGNRIlnfiljVaIz5gFmy3c4jwDF0uAyJFUWfOS7FpMFaM",
-	"Pv1eykMo7A+YgetkLePRwbvWapDQKzp4tBQO81QiBND/ome8Z1nJO2BfMM4ESUU2A0ttfts3aPep6pyP",
-	"2wqh7wF2+wjsEI8X3kE/luNH4lUsD0jKynbgvdmpx0IoTR2XzZYFB/2w5UBP0CKCNLlEhMWUcGWB3xxr",
-	"GpBpLhaEEq20APAbAjlkgkycCAZ/19djOtUaecKmdJVioSlrFCgKm0tFc8USY8d4+dItB3D4kfAAkxkQ",
-	"UOZBl/cXAbKtrFgMuHQWC5sjV1jHR9t8oNjEUA39/uV6vX6pt+HlKk9ZNhEJXsxImv6jHfknkS8irmi1",
-	"3XG0djfqsgcLQvbVDtywdT8LZyHLWQnOQUo6Yw7RYctMHkuIg53Cxhdc3orBi+Ci3a7hpbyaTvfnTO5h",
-	"dOh7+cLoox6jC4Wg7i0PimLuQCzAgOORCbFSFUpxFM320fpm3Ske5gRjtRo2WeVcbV68+Z9/1CAH6PaA",
-	"bbb91LmSZSYUVpsRuOCc0VQ1p13/AWwk5beMjF7NWZqKUW2s8C/YTT0p/f/Zu7rfxm0Y/q8I97Ie4PZy",
-	"PWwD2qfuui/s0BTNhns6wIrNxEIdybCcBMGw/33gh2Q5dZIWWzcM2FtbV9QHKYr8iSKPi4o0PbYE4Sk5",
-	"DzbC5yTlmVrbUjwZxqqpjna/AkL/i0y3rt2RTAk4qNLzoXo5mcjRyVXYHCnK2mzAX6i8JPuaSjX6pxXp",
-	"IqfPcjQtli34/G2WVEe3UHQxQrCFApBsjK4jY8F06iyvje/AQoutg1rvEYpQMFKd5VSMN397rXK37pp1",
-	"l3PN81CdnZAWuYfudLfm56ncCL/nW93aXOYbKwnjlzlUxpZXOBycKppZUCotY+VRcYiJWRj8EuCQESHB",
-	"xf8XZOSQNEghzcMG4FOBoALEO4IteOpUYcj3ZYPiJustPOnmQs2INIFgzEnSEwsDdaly+a9czWHhWnTh",
-	"d0SSLndGL1g+yfD/uSD7Oyd93gGUf6czfcfLtxdXeITd6M41Sa3nF6g8skJeoANMKkqq0JZ/pLfXYvNK",
-	"mGzc9azXfUbWFXKcPBGOPiYUtNEFhKTPq35nSx+H9EGqdga7e8U3BaO77oGm+1d2HR7hH17H4byVFbt1",
-	"25f441EfnPAvgw3F/MgCYJHo3xoWXc8m6wKnHF1vLtZ1naWciRSFRfscoqOeAqcJ8WtQps/y83P85Zxu",
-	"W/O3J477CorHHkKUfqlsPvNxVJN5f/hUI6BKIHgpkD5v3ZYwzQasD76qRW9RkgPlP7h2xkvEx0Pj2k7X",
-	"+bU4lmIRdGREPgUHS4DVPbW4Q6Ivxgi51SFw8LjUzszSQjm1r5tw5DtdyiCjz3R6WFP7AIt1TCN0ebrV",
-	"nYu9fP3cyU8HCfMOiNkD8ShyPeSfZzanytTYZQ0K6aqpFWnrGDR5PWkrta/mTrdlvodP9Ck1G2i9s0hA",
-	"eeK4ojcaQhe19Bzb4SzpGwEhBk8Z9c0kXO1cq5++v7lNdzWtiukOCfVtGNj/cv2fkusoUEdFe0g3YsyP",
-	"QN0g21gdM6/3E3WIqh4Ac+iaCY5HadXWbf3m6k3Vdc3Vu3fvL7+9mFxMLt5ffZhMJiQWMrZ94r+l+a+H",
-	"7zg5pCngjGxiJBeq2Ck5REKEUk8Nid8nD5pox3rYQKvrQSlPqwq3WvFVUEJPxfqEv58Apb7yVJs/aY+/",
-	"Pq/hr7tHNb2ZEYFMgS4qpa2aNmBv7n9WpRR8SEiHf34e+cbVpjCQju1e/jRGAFZNTbCwWwxGNojyFbcA",
-	"zTtiSW+KNE2944Q9yVJ4D91YZzesSUE4E/29Ao3PbQVWebcCtp0r3aCCTch+hnnl3OMY4c/BwChq7b0p",
-	"VAkbqFHlyRnQS5tZGqtrNJo85Rxyi0xpH5fdX8UqqzhRjptGP9BzIB3hjx75k66PWGLcl3hSldviH23w",
-	"olfobW2MN51r02ndxqGyjTEyvV9g15dREV+WV5AeV8gG4SK0J8QUSR2QIw4EGN2YQoc7RW9werPuqiyJ",
-	"IgjDkoSLUXLXXaU+MuFn7o5PM1VAi+53oYOX0bRmozsKS/ene/2YNB/plHR1UA6oLsOVuM3kZA0OjI7y",
-	"uq2Q7yQBuu1P4qTTPf37tNsfg7Rrymuil/Lak8BsSsi7OACLZeGKpk+HxbaI2PnRbQxL03vtcaOi+56O",
-	"VirAj3JkgP2whCdNg7fy5Y8/AwAA//8=",
+	"7P0Lc+M2sj8MfxWU/m9VduuVPZLvdupUHc94LkrGl9iezOZWMkRCEsYUwRCQZe2Uv/tT6AZIkOJVlpPs",
+	"2WyldiyJBBqNRqPR6P71144nZpEIWahk5+Rrhz3SWRQw+Pv0aqD/eaDBnOk/aMSHPhvzkCsuQvjGU/yB",
+	"dU5UPGdd+J37nZPO/pju+KOj3T3WO9zb2xsfHvRGhx4b7fb3dnrH41Gn28HnGD0Y7bK+36eH44Ner9c/",
+	"2h3te3udbiekM9Y56dxynxFFR5qibkfEE9PBLvV6h4eHh95odOTt+Pu7Pf2/nU63E8XicalpC7hULBxG",
+	"VE07J51XivtMvup0O1LFPBpmfkXyFY0nTA3ncdA56UyVik5evZpHUsWMzrZj/sDimZir6bZh0avOU7cj",
+	"g/mkc9LRjW8lZM4lG96zZcCktG0/sFhyEQ59qqgmLhRqaL5jfu4h4P0ZG9N5oOBZZIX9Bttnj4qFPvNh",
+	"BKabp6enJ5yFmfBZ0Dn5+tTtTIW4H8ZszGIWenpef/mt2+FyKLlinZMxDSTrdgSVnZNwHgTdjhSxGo6W",
+	"nZOebuz0avAmZlRpIh1JGJw1m+VzJiWdaOpPrwbEMy3p7zUbyuZ/v9Pt3Ciq5rJz0rn8vmMIOUtE70ww",
+	"eSHU20cuVYaubH+prBJfMElCoQiDdywFOOSkr7dxLOLV7s5pMBbxLMeD0r5myeO2m68dplvWzP/asQKZ",
+	"W03dTsyo1MuqwyWZcSl5OOk8/fZUTl/AVA1N+ETJaFPOXgj1TszDqrY078bwTBPeXVt5a9ByIptpH9vt",
+	"OvkU3odiEVb0cb1uH58in1YzeW6eqGGyP+PhhVCnQSAWzL8V10wydUWlXIjYlyXt/yTmxBdA85Q+MBKx",
+	"GARDhEQJEusmiJoyEpl2yFjERKgpi8lcslhuk1NJaEio7h2+6hI15dJtyKMhGTEyEz4fc+aTuZY7cnl1",
+	"SuJ5wGQTNgUxo/7ytRBKqphGUTm/QiLiCQ25pLBSYDFKQrGBJl1F0TWbiQcafOZqKubqPVVsQZcl/b0R",
+	"88AH9sX6LUZoFJ2QUJAJvka4JJ4Ix3wyj5nfqPtG/b6jPGC+nqN5OKOxnNJAd0209ifjWMzI7fKenF4N",
+	"nkmMXJuae7bcMDVSsqwuxp364GDPPzpgu/uH/X3m9fzdw95oxPr9Trdj90IejoX+V3EVaHrfSjWn8ZIo",
+	"NosCqlgn2Rk7J53+dm+7p3deEbGQRrxz0tnd7m3v6p0fd0K96T1uqeX9Fo341iRlzYz7fsAWNAbyJoEY",
+	"Ub1HdjzqTeErFuodPNmOFZ8xMVedk/0n3Fl9Jr2YR2j8dK6ZjEQomSQ0ZuSeRQqW35g/MCKZJ0IfFk8d",
+	"F+651o56B95yBhxQqYZWtZx0dno7B1v9/tbO3m2/d9LT//2cGklv9AD8RvZRMlWlu3oFqalIUd3E6n5e",
+	"8W4iMnLuedowSigZnBkFAtt5mSqER8ngzCoLoztOyDcwff4329W7LffdHXbEAhFOpF4TOJQSyneKN2At",
+	"YA805tqcQvHxO3Y4dTsedNdmN9UvgNJj1W2iivOJYfB4HgTLsuZXJkFvSPr1GurpWtTfCtxG27Fmu2Hr",
+	"RVt0W0nOb+LrSbIru7/8rQD/mgpQr+fTuZqKmP8brJB3nAX+21mkyvbPzNNkrB8nDJ6vFdDXVDJtXzPm",
+	"yx9xCi+A5MKOlmJOQoZbdRSLB332pcRMPdFjBQZriy9kC6Ibx2270UmsnNCMOqttC4fFPc2W79lyxUPg",
+	"nD2tgFNYKMOYT6a4SGo7MW019SboZws9BumR+pfkAP0bnJIDrs+8HR7Cc1Tb5TT0WOdkt9sZ6fEN6VxN",
+	"kwO7NbE7Jx3NAfYY8Vjzq9fQK8HizslBr9v5fS4UHc7oY+dkq9/txFraT3afup17thxOqdSbVQc/QZts",
+	"+d2DN/P4JR/0z3fefTk/83Yv/u1/+Wk22Pvp39/dX9yeL87PThfnZwP+8c130c9vBgeDWTD/+V/nfPzD",
+	"//yPFUOcrxsmpXHdpHP2f2pyPBHHzFNbUxFL9hIzpdlpTzrvRDzL8BIs5ng2LCWo22EzyoMh9f0Y3EMw",
+	"xv9d9S51up0xj6WynBsgK0Atmq8u70UstNJbhCy2X14nLZF3Qvgy+d14qtKeYMMo45s7yoG8HI9LVNbt",
+	"VOv6+IHF+sCg9+700KDV2IiRkXMuJKMloVqJzcg/traSX/7ZYK9vcLw8OBrt7Ox7e7uHB4d7Rzu9w739",
+	"XW9nd5/5R2yHHu04FuLV5w9cKhEv0R9m1sC9VmdNmln1ezpaz5jFQ6pw4+pv9Y63+vu3/f2TveOTXn97",
+	"b2/n52dLwiQW8wilOdlk+3s7/X3mj3b8vcP+cW98fDTaHR0eW7kJxISDC1I30+v1+lvw323P2VELBSxZ",
+	"Nnuj/V1/l7IRPfBH+97ufrpsjCjpBTP06RIXXPJtZicvY8hcsniYuiZAGQ0kuE60pQb/djsZz0ny/dNT",
+	"zumS2dRqp/Sp23lzcXr+diBv6T0rcyXBI1rQ7SEEvSoNpBferHYmYePN3ElvqGIToQd3Oc576b3kN61X",
+	"xyyGP7vgo5aoX9PX6/1baXOWtu064lis+JjrF099P9d4pfrd3Rn394+O9ig93j068nuHR6PxQf9ob8ej",
+	"vRHbGe/ujo92e0d975gdH/b2j4/7+z7bOert7Xl0dOQfdLqdWcrPlAxCgY5uR1pSxX2eVHCnchG2dKmg",
+	"j5V4aUPP8aJk6FGUB209PDFTMWcPL0HQOx5kDVfdReeks6X/9/rt+8EFefP2+nbwbvDm9PYtfPtreD4Y",
+	"vP7XlzdvTn+4mZwuBq9PJ4PXp7en37+eTH6f3n+5vPrhh7PTL6dfzm/eLj4sfjr78Ycfzt4+Tnv083Xg",
+	"LfeXv4b0Xz8H3qz/4P/rWnyc/bj30+f+YvT+02Lw2rs4//LT4/ntoIcG0Oni83Rydf7l7fLiy9vF+b/f",
+	"wne/hudnr+n5m/PHwe3p+PXk4sfXp+e37z9cRz+///HfH8PvIn/243L0+bjvv5/Mf/7XdDr612v58+3r",
+	"n89fn79/vfz9/a/hzfne8enk7fs3b35/D38v3n447Q1OX19+2v9yM7sQP3v9xeH48fXH0ePs59Gb4F+z",
+	"2fT2Zuf608FPP3vvw19D/mE2uv/Xxw/vXl/2f6eHl1evLuTH4Ee+vFQ3/7oJH3h4ftwf/f/fP3yaXL35",
+	"zL589+/T4PzN+fvT/if/7Q8/eL+G569/f1NPdY6zk4vB6dnrd6f87emv4fLno/5sb3Yc/d6PBoePH9/u",
+	"vx/Qf306fX3448Xed+Pvfr65vj3vf5iNvMWbwbvXR/J2+mVwPP0xCqe/fzm7/v7XcO9wdDk7jd+Hl9/t",
+	"v+v1R7ezg0/h4f341xCm++3FWYEI5OVocCZXxAhU1Ytphd/0RjTR+rCfo8WaAwkxfihh9wOCQGMW3Pzp",
+	"Bsc8nLA4inmo18AGFNeUymEU8wfqXMu9tLLkcujRtDcp59r4/dp5I2Yze1It50K3c8NiToOL+Wyk34OD",
+	"USjUkI4VfN7p60N7b2s3a2LoR0ZsLGKWPdi7z8j56Avz1LOIyc11jffJvStY1aHER3W8TdxtZcHVlEz4",
+	"AwvJzYfTnf0D4ohFK0+W0+o1G88l818vq3W+trytUo/xlRNyzX6fM6kKriAbnPxXX84TtuqETLdb436s",
+	"3mRb7mZoSb/AXiYbMrlEKOQLc1q2vt3KEvcMHk1pOGH+Xyvyg4gxOL1g2f8dBtIkDMSZy+/ZsqG0OxeF",
+	"YOmTe7Z8EUlHwi5Pb/JylveEF/qLmjnBzVSDpxtvJkXEYvDhDrTs6Jm/hSe6ndh6svVjO70eWAIZX7fW",
+	"trj3dAx30euBl0wtZOW3Et+8HXnTVVS/SrQaZvmlmlKero0rEP6vuCISIcQpSRaMftGOTD/cYsiuMF6J",
+	"gHvLonvivj/u93qHR+N+3/d7vd7xoTfa3x93un9JB2VG+5l3b/gjoWTGwzncYLRyNqJ38QA4pdX6hVCJ",
+	"w6tW/ZttUk9+JryChj58OZcsbmKDmI7xavg0atwxjaLWzTu7XdNuHDNge8UKeykrmXA/d+XcRv39mWSu",
+	"sPx2yj5JFr+PxbyVTGnxIeBubDHLGJ3WZpZXPSmtu8tfR1V0c8+WrZsv2LAqetCsO70atO7ldsra97JG",
+	"J1oW2vTSUotk+mkmc7nO1pS52yn7zEZTIe7bdLjAV1r09vZRxdRTN4zG3vQdD1QDdjJ8h0h4iYzhLYzB",
+	"io2lNBJuJFxhLAu+Jl/9Pmfx0g1rmc11A4xQovfyivBRO4bLiIVFd4JFtGtTC1gl8YUWrLpm1H8t/MrF",
+	"GX6jzzHUb8CAXKxsyDiEPH53c3lBQhGTn07PP9YOHU+zTXa5NHaw1ZDxSHZ6NZDNz2/66XU6iSJ0Fzfv",
+	"CcIR4Z31+pMfy2Ovi7uTRJuba/Rmgiiad4bj0vYwjfjgrDY8gnCISy3dnLc3GT9R11mngAPfs2Xb+YUA",
+	"z3Xn93u2lK26WkdocTdtOy6Ma19zXJfgVHwnYnvZ07xfAa9C/I1vX27f/wOLHzhbNO8WbHrz1hoDxuNW",
+	"Wx5H8Nb6bHZ7lWt2K9fqN1Y0uEw8x0271W+ZCV6j16b7Z2ZO19lDTXdLqdjsQviseY+h8NmzupLt+lpn",
+	"8m7FPQtb9KPg+TU60vZo2xUB5uja6yGxgNfqFqzgDXQu1+l3XQY3WBRo8Lk9mkXxDA2gu245znW6MeeL",
+	"ttNpzhjrzOWDuG98Zovh6XXObHiWacZEc4Rpy0IMOGk6FOOHXmMomX6aHT9znTU/fs7jmIVJSNJAnmPy",
+	"3mX8ORbhpKxffCvN3Uqz/oiIyUK/2qDzM6podSagfqJhKqB+tDoiCBprFqOkHx1Ryc7yqXlZz/qEKjYV",
+	"c4iN9FOTAV3TKCJJhvLtMtJESNiX3JtGzcQOBqyXBYs/dTuRkGoS42aWb9OnikolYvDczlU0V52TjhYF",
+	"3wwjTSGloVwkHnbofqzVQE33T6vPp/cZD73t/nYP2dYmDqnIrfWc678z9sACEbH47YzyoEleTvIGgXDG",
+	"nBPSxKtzqY88NV4NeL8kScdPetlnY3/kjw73jo8Pel6v1+vvHo73j45Lz/tn8yjAu2fUvoOzspHYB62e",
+	"HnK/huT0wRK6rcY/ONg7PvL8PtsZe34frjv3mDcqpxryESpcJm7EF/WJvcAC50kX/h9TFBpoEPjr1Pd5",
+	"OFlN4kt7hOETCs9h0lTTtt8x5U1rWocHydg8+Yz2ba5R5SjW6+cjl8p2IyvbD/BJbF42bf+aUc3c724u",
+	"LypmHnuI8VnyRYqwicsQrqgcGYWGSWN/oaFvJh4azWNsnkQG1A8fpflWNL0aqooQ2W7eXdM7iqpozxbd",
+	"nWPu7RsnPremO5ut68TgRnQZCOqv0a0TXtK4Y0wRFrE7YkkgA6OxOy9PB9o9cAqjuei7Sh4YewmPYlTR",
+	"9l236m/9Lt6JuMLrW8Hkht7f4i6bnEkq+m59NslRUXk3Vj3mtftsLUPryM418xmb3U7Zzc3lhYAkpNod",
+	"Wb8B54ibm0sS6pdadYjHxTZ6qShksUWXN/SBNZk9SR9a3Di6rV+wxc3NJbrmbsXZ62ZdhWwBLDTOVyXI",
+	"2euWw2ool+7IWvZwO2VpNkrTbuypr31f1XebBV01v9lMeoLzlX6gXonhWYzoo00b3fXJIlGcRhEosFjM",
+	"bpf3TaaqBlJjTSLk2lQUQmmsQ8X3bNlIm612/Yze/vQhP4vxcjNkoO95bULQFf08UuDQ0sI0NM6q04if",
+	"sfE6CnIeMzC3eTipkbp5zNDO1ha9HmSXRAGjkhFPhIp6iizFPEaQIS5VTJWImxOB/o5GRPjm0c0TcUMf",
+	"mpEg4cFNEqCPojdcsdsFL7UtBuEDDbhPIhrTGVOuI7TotDdl1GcxuWHeFjS/pdvPBU2oKYsZmYlYbxI0",
+	"JGDZlB3/IG/i9GrwmauptoTojJW6UeBZMOsg4A0uu+iMkcFZA2bod3HHfl5X2w37wpvK5n2ZK8o1ugMX",
+	"9OCsAXIdPEkGZ60x6z5Q+fZRsbDi4uV2ygifRSJW9iBJ5DSN+dOCzEOyEqDcYHwfGA3UdPnXcPSG9sqy",
+	"tEExgiho/0ekdefFfMktm42ZnpRn8qJ3fLJ/dNLv57zO5vlCr/MHIe6rPf/6iYaef6OuBmc/2mYqdNrd",
+	"4OyO4O+1QtYUbiSDF/HXhur44s8uP39KoTqMWfZsYLfn3AJAuBHcF924WFLFRHwPgUbwdAZ6qi5LHNJS",
+	"IOQxN6VRsByCnjUZ7KWZAb919dMx5qSZHMbRcjiHi8VO6UUByAkbWvAyWDm9rd7hVm/ntr9zsnd4sru/",
+	"fby/+zMAL7AA0RnnknlUYgrijJkMgaduZyziYRTQ0IFh0D2zg36u5+New5wAZ33u5DhVBNqWzkRFv6UT",
+	"kQ1dK2sgQ8RfKz/xe7b8vwBq007sXwDT5nu2/OuASepj4SqwhVXv9xCd+Mvz9a22dt3EcN1t+1S5mvPo",
+	"Cwk9pIgayc+eFg17/u/tjr+tztZzRFZuVmbrQKKvnfj+dDbrru3YIsWScgP9echn85m5tiMBCydqqik+",
+	"KD3DJfSVo1c9k9gV8CuHYJ+PxyyWyG3XAVpPb3Uo2VqUFlHY8kb0gi1eMkn6b/j7deHvAUQKwbEA+CwB",
+	"tocf3K/sNK5cZ/934HIW425mETVdFmldm3OP/BcBmHoWYrQF29bJvDcBDS+UeW+Jeu65q9Exq/7wtHLU",
+	"uWCLv1EBNooK8JcDAoApnqvpm4CzMCuDHnyFW9wO7R2Mdo+PvP7heO/guHfks11/PPZGh302Pjr0O92C",
+	"uZjSeCTmMZlRqVj8jSRaqrlHTbaOFr1kC4LtoBo2Edx8AfeWtRAFMfN5zDy9e3LDDXny6pWhJ2GBfUxP",
+	"CvNiLYCd89kPi4vbwf7F+x/UT18+9X666fUuvpwvP34eLH7+cq8ubn/+8tPOef/nL9MvP33+qWfXSeGd",
+	"swmScfFHR1QpFi+3pKKIk5SxKYuAP3Xjz4VpGNI41iL8y4ueqn8rQWK4ncaMPROLYTdZOLaPhDexogGg",
+	"NWZ5bzrHfKIijKpsAzc3mdf10WboARDo9kiF5KsnAhGfEMVo8JR7lSoaiEnOtUojjnrHF958xkJFzcoA",
+	"rJ2dkX982GdMz1m/1zv2fa9MXzSUeTkVsRpmF+EHPpmSBVUYHj0Vi5xtZzT9b9nhmFMWXcnIi9nvcx6D",
+	"NTlEV5/e7636ShpIYpAzL2M88UknFCL+X4YWSQZT1e5OBlrsQuAeykMrU8anWLWYpBQGNbbfPzq03WSn",
+	"6yw7H7kTg0Vw9YU3VMbVv6CTCbAwP5Vs+d2//Z134c87Py4HXwQ/53uLQdj7n2yH5yycZ30CXA6zC2Vm",
+	"H5lRHoLU2M01Fa6u0e2vUKJfgYDpuXP7ugIDxukq5evNfPQBw1SNiElAJLGIpE+APzcVMxZBG0iYOVHo",
+	"k4o1r6xGgLsOJHIF5djQdAO7j/zbgPg/akDYUeJDHJNr8IPECTZzw0PI4PgK7Q5TOpNyIAhLaTM9Vp7D",
+	"NpPTsz5EPFlcrQu2KArCwlv34QwBex63pJjHHjMXn3o6nsACmQo9FVeXN7cpu9+CE84Hr1QnOYnb23zk",
+	"DHtgoSqCPnyFLjxz6hCnsA3fivIQFtyoic9CzvwTUl1kyjxM9OoHDfDqK434wH+q94hlaJEvQkwrIoKg",
+	"Iq/9mUwxM9ecmIoY+meQAvkGr75SrKvz1Joi+UIktSEkKVZQlYe4gel6BWHsr77qg4Beh624VRup9UwC",
+	"BU0W2isH0LsNhbXhw+uTCDCTr77qf1pqggZZCM8kqw01GCwPEImbpwZkzDc9tKHq7aM2uF5erhj204Ky",
+	"cnytZ7Lp6z1btpSk79ly9Ypw05vcc6gr8rJtgj5jjRu8KPnqq/lrbQrlS5PYmqyX2BshUR21vZ5YbcqK",
+	"EHaCV1BIsyWRL6Mv2hLxB62ANmRVJlxsTnu1J+nlduqWtAxmL6vfMcCzHVHFDtkNkjVX00SkvqKjt/Us",
+	"JkTKP4DK1qRVAti8EP9eYepBK1pDVueW2uAWkHFgvfqa+diSyVfJ3dTLkJrcfbWlafnSFL36ytuyqthF",
+	"vUHaPJNR3pamnNd7kxRJuQY9ha70TVLluFPb0lbqF98kfZlOWtNY7HrfpAKxHchXX5O/B+ssh4TU18u3",
+	"s/Ic6U1SDFcQr77CP8+j+Obm8iUOX6skSym0SfxVSm1gPodo+fLUrkHdH77ptadx9fpmg7ThxU9rmlau",
+	"eTa5zdGJ3uP0P2st7CsMCn1B4trQdM0ehPcy4lVyhEW8tzY03txcbpw4KUUrEtJLm82by/ZGqA09dbCa",
+	"z+AMNP0qFD579VX/P9jwUyFVa7dzPSLnRshcg3NVaAHPpgnQBdrQVAEuuKnl15acKgzC59GEQJ2vvsK/",
+	"61ImX5C0tgQhDOULzR/iVrYl6WXY04ozPzrh0S97MZAEW7WgrhqWZH3idKNSa0tx31K0DUXyZUhqQsmb",
+	"mPksVJyWnTVuWOgTGhK2hdiJWAoaomRokiHRJRQxhLrEFP8HjAGCEYTbTQhpkhaeywd/Ti74hXguhl1F",
+	"01dpfeh3ogZnWI8LWEegpmdSKYKSmE24VCxmPoJChUJ/6+Atm2Jabj2lRuRd88lU3YrTKAqWtyaASVaQ",
+	"h5BUNtN/akF7MIoSRE+3lETSy0ZEvGxNkoqOQ49V56je3FwSeMwEujuZOp2fbi/45ftP//75i6d++vzz",
+	"/U+817u8vZh+vP1pcXk2UD/fnv77/Gywe/7lvHd5+3bRWU0qhqavLErGQF5jAGEZNSgbCaoG4ZLE9o0G",
+	"o1WnP9KA+6Y+xY82jKw4Obe2LIQBlyWYFq8bBWgLG522wRIUHUN9EIgFIo45FdXLhLVaQcIVWiaxC1Ip",
+	"BCy3phjRF0JdLsLyauRKrwLFfKuOlSYn3BL6nYYFnWwX5VdU1b00Q/Wxvbxe1t+snIYEHiLo1McMNM3l",
+	"EaT2WR8w4SFJ4tebkXDNpIq5pzbB0MI0umyStZNLZ7St0Ozq4naWSS/RP2GU8QnIzD1bkgUoJCgyxB5Y",
+	"vASMubLsu7+TRApiPP3RoKK06n4CT7B+9uGgJoT+r5VpgkJyKnOF6ztff7Vz/2vn5Fec/V873V+Bkb92",
+	"Tr7+ikIEvzo8gGeMIMFvIEq/dp66v6Lo6HefnjpJ10Vb4eCs2RQ4q/RqYDfLdK+smOT8nmjr7FRhxCMK",
+	"JzxRh9uBzVVjxejmDFRMg+asT/ZCKNhPK6wlpNOm2No9E3bME/JqZXW8Qrl7lQrdiQOzX63cGjSWg9Sy",
+	"zRYqrcwG3ZpSYNRcTU+j3EGdwhe/tM6dMo+nkfW+Fw/RKE7vm4x+hztmfMq8hllOmG38wP2k+Pt/a0ZW",
+	"DplgQ/ltf8/RhrPmnHlpjm+UMc7WATpyel03G5hG0UtkAzuUrQSvaJUCzvDOPj30+/3eiB3s7u+Pel7v",
+	"sO95u7vHuzuH+we73mhvv3+4R9nu0eF4f2d8dEiPev7O3vFBxwEX6R8e7x/0eke9HihH6PgvCSd0GQbL",
+	"NwGVknsVIWNQ0ULvRSz0I8FDRUQYLImcR5GIlQQ4EdMKgHp/a6Ei5xKP95DMFsVcT65++PL0JtNevX2v",
+	"Ca2OawM3Ao4RDy65nZOH0LVn6NQ8oKrrUioCbbjzllRdJ64VcJye0+UNn4SXZQdj/UreHSPJjC6J5JOQ",
+	"NHK7XEYs1DaOMSSyStfi6AGfJPPmMVfLG2/KZmi03zNjRSfImakF/K+t79my0+2YxDwacf0ZrMv/qPMG",
+	"DhpWNQz3F8idXfccAiyPJxB8eiEUQGOWzW48IRz9TGNA0PzHN/tHR6O9cW802jncH4+16ep5h3uH/W/+",
+	"2crHUdJKx9KGi2OT5G1vlD4MHftr0qemLL6M+YSXLdpTou0dqLAaoo9HwONkSiWReqd0tE+TBVxUGBMT",
+	"mtPDZE/bNqCs4O80T7fX7QiKEFZKKBp0TnpPXZt2B02M2BRgO3QTIlSxCIa4FEOhhhmUJ21syOIfrIrq",
+	"nPTdBZ4YPNzAaEWxGAVsZkC4PLMs32CevQWZB68IYLRzReiEctBzIqld2fSobuBI9GiapLmDNnhgqA3w",
+	"2AOZto/KOWHlTr32mIWIqSdwCeIAHb0CyKEUOSlMSmlqHaNiOh7rGdO8UDnk0/2TvWNAPk2sVnsQ63c7",
+	"SfbASX/H6qrk955uG6/QsrNh1O1Tt3NFJwxUlCxOk98kXBOvcLzs/Q3n9Aw4pxyIHZTbitmYxSz0AKfm",
+	"N0gjl1ylCfugDFDXSBGr4WhpBMY9pKF4lGXBIBT4L3/jka5ANyDnslwsDM1OWNgOOaQxWCfeXmgBN2Lw",
+	"wvCdGeWQmzLN1C3477aXwDl3O9MZ9YYJJpURCQv4wOVwBWrini2H5tA01Jtvr9sJqFRDi7t80unvHR4d",
+	"HvcPetqAnNHH4e9zFi+HPov00u9ljuu4BJ6FiUJjBerRbMRBQqk2qwP2CPuIxclgMe6q5jMgRCafYs2x",
+	"gM+4Ml89lYNJ4seYhWxBg6HBYznoZbBZZkKoKSAA4DAVnRg5UNNYKBWwIQ8ViwEypOd8GzMVLy0lvTKB",
+	"rghlTQT76vMHLpWIl9hvxTLunewfnuwfbx8dHmm5WBuaxK9WJEXyZPDUQIwCMeGgtVm5zIZY40hLKGSd",
+	"DL0k5eapqdDgDaCez6EPFljP+TaV5SIOHe/3fy7HVel25HyUHHaApqoJXI0MTeauFUwJDNjzers7R3t+",
+	"75AdgsF8vNfbG+13CmFMmvFpwoaSKcXDiWHvuugnhTwoie0yMVnWOHV0WuYYecYeRCRJICYmICWkwVJx",
+	"T5rLQru7HBzsHY9Hu2z/sL/PvD3v+MAbsfHuQWr1YEud5wgPuB3TG2fURpagzkknZlTb6IGY2A9Pxfv9",
+	"aiyXfSYxJ1cXttmfUB4PjkY7O/ve3u7hweHe0U7vcG9/19vZ3Wf+EduhRzudboEd6VgwRkEMrTHc3+od",
+	"b/X3rTHc397b20l0xNCEBBnY6P8tAJXS6iKWiZt4gOjSCICZbDWVDtsWygEeND1d3otYdDavElYYcnQA",
+	"tk+RDAzkqT8Dzw3ERHW6nUwsQ/L9EzotUAYKA8PMN6uwyYC7MkyQJHvdRkAvydIorPraFAimCWvXBItx",
+	"FIx5tdPtOPVsTzr98eER2+0f7/R2Rnu7PXa8s3N04I3Hux493D9mu53VFYZcN4OojDUzMSJTKomhaJt8",
+	"0KdhGmZL6BDJVOpkCJtUtXs2eN3fJujfJugfaYImMlsdO1chvs3qO5Q2AAQUpWfiJoSohMlx0mO7o6Px",
+	"mB3t7e+Am6N/eHR8TDstrJ5KnMOElJpyF+V0NCx3UdZASsN/PNBietboVNuxe83ch6usqZuk0t6aTlJJ",
+	"AyklpWmyH6icIlSH1RiWaGPsiDBIdYfPpZ6YIZ0rgb+v/FT8reSTcB4lXzsMR707nM0DxYeSBcw4g101",
+	"XDLAA1M7wXhBh/a8orULLEqRHoHsSW2umZ6olWbLUTzoc46f6v/kUl6EQ4eA1d+VwEGWg3R2O8gah/in",
+	"4mlbS4gOnitEB6kQFecx/33A/ysc8Fcnqb4OUgn/mtdBKmwgpeQPgHR1bxWKN5U2+jpDcR3/Sntsyr+S",
+	"BhJqChBqYRx+f2fnYIf1dvu7o114kY32RyM0VTeHYNuOdUBsDcvKCW/IsrIGEiqeB7T7l/dgZca51naw",
+	"/9ztYB+YjZe3EN/Kw8knyeLPXE2xcEIJQeYdDHnl4QSTeqBIaMgWDTMTroUoSxFwK2dWRZrZCvUD+Sm8",
+	"D8UivIwvxEcRTlhcFVibFKknXJI5vklETEJBAngZA2wbjAEIUG/xtPlOxJfxpLJPRczJFJNF4kmTPgoy",
+	"vpr7yuzJNnsVfXjbP0o3SK1q0KuEK8FcscM9XmLJD0ImSRsXmH7GvLsi/XAMXcuv1W0UkZmyrQiUsDn3",
+	"KssG3LAHFtPg0smYy6p4jDY46YAPlogxkfhGJslO2hw4LovSIpO6+eTNVAjJrEtIZHv95euz5wQ9hhi6",
+	"hn7jzGAAQua0Ac8gSdEGgfhUTkeCQuWpy3iCyQBVO5Dun/mlwXP4M3HSw752zriMArq8KJDT5xNtyhij",
+	"NsfLhcGZOZbUDggUxGUYLN+JOBclmBi0+lOam5b6aVZ0HTJmrmo4M1d1SjNiHh8vT9VHRqW6DFmaYFrm",
+	"wUzjclHTS2yCUEUC3YgWSic/DvJ2Z/QeQj9niYezia5TVMmaEDF4Jo0Qa9JqAiKB+LeFJZ38kT7MQQiU",
+	"c9SEyspDLoeSTbQ16fgUrfMLwzbKgCqSIoRgyw2hOU/MQwU3MKZu8y9fOxYdI/Wqb/WtRXw82vFGo763",
+	"dbA7olt74z7bOhr7O1v98d5o39+lO16/D64PaG5IHygP9C4DpxT8LtY6LwSDqQeJR9wfzkPFIXQspX8V",
+	"1GKW8N2kO8lsTNHDxJipeBiH5vWX6SdzOEvDoDrdTsA9Fko2ZCEYSBjD2iv8fugEvenj10pv+kvnEw8L",
+	"HuFh8gms4aREtImHBzHBkPC1KywiMuFmayx+Ck2INfMBrvx7Xros5umjBDDIid7GT8g3putvWkVLOjc7",
+	"RTQMwo/l9dxrKVmXEMni09CWR6w2mfWzGHGIT+MmO2IsXE0tKzEjvILUMt1sg4r22Rx3qGbfQE3pxnHD",
+	"CmJG/SX0IKsGyNBcwMexHwmWJVgTGfOyMOUrawg5yV0jpg1hyI+FsZSyqCxftRgA5v/09bs76gbCiagL",
+	"q8JYPrwiYYTeqlMdnd5MNk+NgZC0eytuoKj/BqdwnSl67mRUp2467GlW7F+/cE6XF0JVpnkkWBcW5wAN",
+	"PL2kmud56L4uIbgYzrNg7ePeUzUaDEfGQyy8QsbwzrraAEaQO5xUrnx7bGvA+eRmvDnzrwH+rbLV2DxS",
+	"31gB9BICgoCYwUVvxcHhKW3GnDZDtqgmzW5IsXm0nsRb8WZKw0nVOnxe7ExRkEuT4JMnh0LQYy0oFL5o",
+	"QOClL3L0feSh//uD3npLFANYpp1FzOHCPY1jzmmGBqLZTCINCoo+fd4AktBrdlOK5m8uKwGdh2BYjcUf",
+	"GjGI/AAn2shioQzO6nWEhclahcZPrHRwAoEmOENjvAU0AlzohzSNQuDSxGgk+C/ZUoRFoR3mbL4SQVME",
+	"ovV3OFLTcKSUgdX2hnloxdgoFmjzdLVRYZtsZlGYp2sO9rbNNkd7806rPdL2U79Nlncbi3Bi/EqXcWFl",
+	"0qwlkPPsGVyzZPPjkix0k827nvHwxuSGl3bqwqa16QLeG76mfgIsVVOLPgWUWk1MLq5HnymVvwIGppsg",
+	"akoxeQwS2KinCJX3cLwptT2QcED6AjggFXP2wAAMRJUDYKfIYLF5wyQPwzsNuZXv9DKetO1UxJOWnV6I",
+	"j+gwuWDML5X3C0GMXwVsUXy0esHa5tXpXE1FzGVF44rQ9KGGhBvBeS385a0QH7UKrRGxkfCXRAlBAnh4",
+	"rX5uArFo2o3Uzzbs5ebm8jKeDPwa/faGhnq+rSs1JDc3l4k5qE/tNCQ8RDQ0A054Qn6Bzk5Iu8TY3zaV",
+	"GZsM0HjHzT3bS4wwdcEnqZWJI14rTFNm+Lems3IrxDkNl6AvU2DKUmhCIciMhktUknoIyQsN+1u5Mfk7",
+	"qP7/XFB9ZrIbuF2amEdPEPKL+yeQc3o1ODVzn4c6+AgePsDeMGnVEvdJGjOCAgOXL+YJAegb5udQgBPS",
+	"zriRKxg2HnMTK9hIXrcjvSmbwR5uonpGQgSMYilZTeZcTW/hlwpCUyJhfxchM1ijmrhlxOBmVG8her0h",
+	"CE+XUEVmQiqyu9Mliyn3pjAEyTSnFPPJaEk8MZtReULuTK7uXZfcUVuW6I78gwZSYMI+bOdAAeC1aWMj",
+	"ZP/skjsoiKnfm84o/PtlofQ/ECam/2CPePgB/Bb4hfvw4Gyu5jS4/XijP3giioVnSJiIKJhPeHgHLrA7",
+	"by6VmF3hV9vkNFwajEguAQhXK5HMtHTMcLrJWDolszRXU4y2KpgoqWKA0cJ5MsU7l2vPU1qRs8XUbBNt",
+	"hKavOpOh33DEkytJbJgYCTRJCKKoZRwgOgniGRBK7v7fHeEhvKH5kGWdCQDqKoMdUsQ2z/Kilmt4aG3O",
+	"MXC6K/aoNIFgxmqVSvrdXq9HvCnVNqwJBFBTxmP0AojYPM5jglntRFvJ5B8jNhYxg5FiQ3rD1ufqf3b1",
+	"G/MoAhQKEogFi4lHJUuZpicPPAlA0x3G6N3ppwdnWZZpVpVw6vcMi2b08SMLJ9p+39k/6BazDPLLZTFE",
+	"S0rF2Cov0FV6gIMzyzOfKjqikm2Tuy0g+M5Hb8MdOlJBfLjmUay4Nw9obvU08mh0TvAkkq6liA/8NLQ3",
+	"SemvkZAbU9YuO9jP9uCip1NTLfEubLT8FgYVswcWSyYN3rLP4m1yy2dM5pcF8MMsC4m6y4CL4ipa4FUl",
+	"zDbcKUtCTauBz6TCBWj4pwlJOtQcxLWbbCMLplexEjEegFOOmrpXRRIisexeyiUWzmedk1/sO1vmX8da",
+	"6Xa2Mp/Mpm1+cj79ViJizfYbkDE94mXEtNYl1o0FjJtSmaRY6Sc02xYsCL4ld3N/ApJGyfuYRtMfPqab",
+	"h3IQudgj8+Z6K+FKsmCc5VjMwD1ZqLQjvqqzLdeUh+dieHuiu/9dHwXn/gTDhOEr+DNisf2Q+OeKGYbY",
+	"8HU8sxlYOFALJIMAKEQJs2UhZ8Ng6doYDH+UWRbYjbOMDSlZRYxIxtRNGyoeXhCIhb2Kzq9CBkTnBpNS",
+	"bRGnrEJOllpTKynpu85QSjAyKmbAgr845px5DZgNyvwOPLB3jaw766wtlEFDTx3dWFS9BHDLeC+/keTO",
+	"7i133L/LisHBwZ5/dMB28Taz5+8e9kYj1u+XaGHTYUs97AZGlJvLFk8+UQ33PPRBQ8bgFxEhA8tPbtlH",
+	"774ltN5cc98okXaIp6wZRMb+bSDNjsHMUuEZoWxb/DMiEfVtXQnPElUnLnMl3s/hmLkiMPTebHfpRg9G",
+	"ztg4QqdUTsE8BGRsPtYbvf5rCvsZl3mzpUq650oMJ3O8wkwJ9i0gj43eWh2AgbUvk/jBmWO5pDtCyBaw",
+	"AY+YJ2APt8qUiHGlfWMCjQhX3VSNpq5UmLREL4OBGQrCxmNAmnIlsETqdC9Dk51RLXxZPP9isxcqS4C9",
+	"ijywg0z4kNxZ4Y5IuNwmA0ViFgXUs8ZOyApemFJj7jvVCLQMcAXzH5qI13TAD/26IVu8JmN/VA3eKdCf",
+	"1o8oUCNdo4Nnwmf/Y6vc33VRu3hOlf9VYwHMDRLF/EEvVi3XYkz+cafbG0b3d//E2HNlvhJzBd+mErLS",
+	"Jwdrjk/CVWtNzHiZ7YH32sWrwr5nd2Dz0ZBo/kLKindih431C8hh1wmyS4xhnbhRzSgSSpKbD6db+sih",
+	"l9CUPVKfeXxGA+LzCVc5u6PMe7S7M+7vHx3tUXq8e3Tk9w6PRuOD/tHejkd7I7Yz3t0dH+32jvreMTs+",
+	"7O0fH/f3fbZz1Nvb8+joyD8o3rD0OFqfGxxOnZvqa1le3SUzjWdh4vwsC1goCQ+lYtRPT5aDsxxfbJMl",
+	"oqEFrNASS94rnnRwbpwJzEgqmnMffis2K40mFeHKOYWGy9VTatF1atkZ36WrejaSFLukROrqIPKXd2Yz",
+	"tW+WHcdzx6jizMgCqcJcynZClQyjfvEldOdWTlUS5gqNTmXatpRmKmLXU+s+nqe4NG2viOJsJe6WVL8N",
+	"/TO6LCY2oFIRny4tyRGLufBXhXqsICbVWJTZsRwfHx9v9Xe2dsu2Nhb6Q5/Wea3ePkYiVsVq5TNsX9F8",
+	"FIDP02WuJo89mpBd61W4W8Hszxn32FRTjbJK7DumvGkJrXCsIaNYLDCcKzkcsWQZjkX8LbkL6QPX5N0Z",
+	"i4FLMhE8nECc3VQsDC4rYghn6fdEnDgJ8zjIN8zbAvq2zhsO5IarwoGwmBl7d2KMH8lCX7p4sYRrA0g6",
+	"A5Z0KU/InaQztoVAs3dd81FyxcDpHAsp7Sd9+NJ2Um6GnPfrB3qDEVNVA02SYarXbFpVbOU0WBbbWrBg",
+	"TXXHlgv1A5XToqP2abgkcEtjPM4mNHsWKVOSJ3cyMd4yezAxRXsaGd5TJKGGTiHuyzhpwoD00dqerNPI",
+	"oNUTdlmMUwFPsapgW5YmqSl1hwIb4C/JVMjcKSWT1VJEmemkHW0pnGm9WDrozNltrwQrtIBK00RrFn7M",
+	"FAFaJRJEbsQCsTBu2WJbaWVPuXuVE4cUJ7dIMjOVXKroPRfe/bVRmg2cEahffXvlwIghaF3Hw8ztvsbt",
+	"oI+rabpitXxqxdQlo6Xj+wZ/g8SYii5RQqxKLWQib3lT5t1v8TC9WMqKhm57DQG+YIvnnbtDtsBjt9wm",
+	"tvqfOao6HoCcmDzslEhIyBZtDs8Xwq867q2chBdUkgl/YCFZTFmo9+sUZTxnEDXJeSucCCw43XYaECOk",
+	"kPuQKQ5Dubu6vLklryAE4JWUAnWz+RJLgt+RmKl5HObHs0atx8L5ATrbjc2pelKvJN3qL9kRNCjgU3RE",
+	"xn7bzoebVG3BTetIzzgPFuAex5ghQglcmaBhYqMItTJFz4NTtNHco3XJYkoVe2A2TtPGN2rDrJnHoWQC",
+	"TZxL9egt9EXRRjFhXUwv7JN/qHQ3+Oe3pAfHT20aJ/YyFBYEyDZt3IiwxBTuF9MaFZHJQ8UmLE7orBcp",
+	"TXOOZxXAHKsipN9vLUCIL9cgjiYp0VgUR9Po2oWcmtqOcMqDl8k8hIngCiSG3P1qgmp+7ZwQ21ysv3YQ",
+	"CfVvemB3Gw3TQUbcQsGDxmxYP56hdWxC+eVRgpq4ieCEq3k8qTBlnK1Vum5+PccmiGvVOqi4hYjmGKXa",
+	"6gLi5ubSYK4UONKsw0WfCgyW1N2J9TdIEX4Dtwxmv+UQvKiWxNZCy3I2h0BVsOakFFgIqM2aw1yqWlHL",
+	"XjYXi5pr8oCTMM4ZQI2jWGRKVB31yqnaUC4m2uCyVhhY5zJ3eQu0r9xaVAiLZGroJ+UhKlfzjaKxKvVE",
+	"4QKtd0WZ0KISX9ROb2cXQMzKfFFSE9HAGwVoAm9BEEtcPNxsuGyVxjsacZnTCJDQVOYfg26KLzfMe9ap",
+	"bT76VNEooGjRpx+2kzo6hT5vGNQ1kyKYF1/VgksQlJGdBcVnZsvQuo8hrgHcOY/hjgxvuQrv9pDJRQOO",
+	"UxIKHfd0WUL/PIpiJiWEuK7hJ0mQJAggxtonoB52TsuUiY+hYAjv1MiQLSlfbWbQ5H6/yBisvoa1Z5Sk",
+	"BYwO8rMe0oB69xI2eN/HLF73Z4iKxCrOgVbU35qbm9zx196GGivCiofpGJfA4EwW3jMn5Okz1Iz6WIwq",
+	"1rI2VkTMFYhSyJjxLTrlyiHyDoIr5AmJGc1vtCXzpFLW183RoxqE37Nl0SQ5iv+eLauUPl+NTtzQ5v/J",
+	"lAH6dP2xWIo+XX9EwhJNjjGtoSJKFIbRoarFIk2VXo6kymdFLaKSYc4dsqtn4JNk8Q+Yq1zBfzzhVE5A",
+	"9qoLjDm9S6xeZ5UnEmxkwqwzpWzNF7hqrcmAGEXJasDS8jiZJyiCem4xiQbjZYzpKm0YoP43+SV/lVqx",
+	"jzsuoMpN3OQpMgebrMbBZnIUnUgfqKAmUTVgZ+s62x5y1NQQj/kPFXEyLeN8/6ToXRxGic7Knl/v2fJb",
+	"qPLm+hfS6CT7aD5+oZ2bIDuie7Zcc0R43CudG3di8NCazA17jPQRUBWF8ZVjdRed15GE9ejXK7/ZDVOe",
+	"xNK8pBJn7TMIrD3irKFp3TwA3Fy0DQJ3y6DZ4MhMiYy0/TBiasEYPD5rFn7gOq6fpZyfciVZX1M/cZ56",
+	"IlSmHK1TUvvVF4l2sr0VsBX0xjZZ8v8Xs3HnpPP/XqW1a1/Zh1/VgnxCxdeE/qK2jIJ8ZXRXxG3uXmF5",
+	"8Dw0aJfEzGdsxvyurd3RtSFbCdiSmcftDsTTZTOnW7BlRP1h5L5byZqCRO1NMuOUgKQ47s8kVXtGlblA",
+	"sdnZMHIEKvHhVg5KVv/hw0/KoNa+vUJrWpH7qQvyKRYhq5fPC6Eu4cGnbmcexkyvFE81e/E6fXrTUpzi",
+	"zIxBFwlwaRMH2SutZJs7Kk1iCrkkEKSvnwxF4kNO8266FsUgV6WccEX+oTcUAx1IxiIIxEIaaQlE+E94",
+	"lbaWrg+MBniD2kKkEF2kciKw3WWLKTCUlLFeOQdRc0TQytwYCZqFqCiMt2+zo8GC3e2E6Xu2hEJxJQOC",
+	"yIfMbftff3mv0Oos7w0vtfwCcEN7XmYlfM+Wcr0pGCfIKJXcQwCVW/HJwlvqHrWIvIvF7HZ5f3o1aDkZ",
+	"sljLDts0kcPm3PQ82jNJXrH5BniBhnLBYgidixkm61nUAHRtCELlfeZVbR8w6k2NwVCMAwpTioDr601q",
+	"Ux5m+vh7u9vMdmejSGpWOk6yaK/ym1vKeQwardURT+alNJ7xXMu5N9U8MGfJOq6nrEgwy/7D+ZFxDbhM",
+	"AeeHquGYlaBmbFvntAWe4HDSYvOFXpKNdyBtaNHGWZduendw8MLs25EEBxYM2Ilf+cNE5TSKXkhUbP6x",
+	"FQIMkFnRLviIIoGgvlEyp1cDwxGMh0HQsz+MJZlO/7AFlDozYeQ3c29qA+X+g3XGBaY3ejR0/EODsy4Z",
+	"MY/OJSM0DZkDoDBF75k5PJi0yUyJUOANbFq3AmFp/jAGoUC8EwiHo4f358iGKbIWsxwAYAsmwC3ncCT8",
+	"ekvqrX70tX7yqdvGpp7HWOuHhxNz4NosrwC/bEEl3tgmWiWxbLOmbCnjjKH92rDiZc4XL82L+kE7CE6b",
+	"PYPr8djG1xjW5X3pmOxNsp5jE5iUH9C64t9u6rCrP23qrhn1X3qU+gB8jsffP2mUiFL8F1ZmN/ThL6fK",
+	"HGjnza9q2/jLrWoTI4LL2uCKv6Sk5zd0W2/sj5R2RNL/I9bzNVzl3E6ZvVb6E8a5npNHm2jUVomqGe1K",
+	"jQLj4kmzLWqbuAyDZa5m1Tld2uY2yDPdEaFOIgiG6RcF9Wt7Ge/i0GKGA6N1OiRxURi0na2rdQfxIIgg",
+	"lq3xl6s5tlmNkbTcnGHOK8XnZYj2JYsp1pGAYmgwChdIt8UolBDDwL7XwB9fBN37IqqfS8T61Wqfhpm7",
+	"FM9jkblCMSivp0rpbUKuMfgZDZdD6rzfgAll2LKbZgQ6B75Jrpfh+GPC0jJ4tcZ5CW7ogCoWLLfJ7RRh",
+	"jWBlAC6vmEUUbq9p6JMZXZIRIzGfTCGHQR9Ik2hDw2kIhQRuMx+zTtwM7CT0E9TZdsdC8wMX9Xay3Dod",
+	"q9LEvPlshOtcMk+Evs2QT3PzcPRAqIqXGPKUz1upDeBI81WeUnGx0K5/y0siL2hg2acsqK4s0sPfyDQd",
+	"AaPpRoyHEwc98D9BDiwaeMvpl+a11qoS+nuZCTdTbDXnTMQMAMwhX6lcd34KaQbevZUxgkDWNXww8PH/",
+	"RtcCZ4EPZw28O8p23oCfWTz6TbMyXRKpB1qviSQKyMTJZYo6QQrWtkOLRXAuiqzHjCJJqANsDmtGEq5O",
+	"jKhTKblHfDbmIccrKkjLjFgIRQkSxI6xuYa00HVY7A4rU6Mex+sEuNBiHNI8CExBglDFpQkdTe+bIdSM",
+	"Jkig0Kqb0BrFetErzmyxnWFKacNpuBqcpa88ZZHNm03jOTz91O2k2MLN3n2TPp/DUC+IwA2TGHy9f5qH",
+	"NQ/GIp4B7ro+CW4pDgG/4TwwNTdR/+TC5roAvTCE20kWekxWIj+4GQC6R67YrOEQPwhxf217AbO/mDAa",
+	"x6ZSjhzKMuiSJOcJE8xN1Cik1CKWcz7eNR8vjM1DELts1AMl+LTeTszgV9sUtCEzLk9v9PNSxGo4KsmZ",
+	"woQMJ+OCh9nkDVzvoWLxmHrMoSjZUTIotvWiBDGdHkafrS9PAGSPAP1iEZrNtihmVq7CshgNIBZhoZSt",
+	"9FUnQ0BLCyokHF821P1T8gUW9Ol0O49bE7FlvtS71/Y1XVhkfv2rbnCLyy1U8tisQUpPYdUQpT8B9K9K",
+	"PnLA2JCzeppTayirNLnfAh7PETfDD00/YDh3TvpP3bQ+bykKtb1Isqnrpc3tOoVxVzavAPIQ7sT9XWUb",
+	"OxgfbG2xXzqY646tptT+lp8zw/20jFUBCluIJiehMeRuqFSuXIj/nLLO8r4uZ6FybHtP3U6pOFgGaTpM",
+	"93WcSisk1YGNFuRMVM7iTc0sXn6PAf4mV/Dy+9VUwYyY5eb0xk5nuqZgJF3N38KpjXjNajKAX3lZzc7e",
+	"BmV9ZwOyvsKXZmIui/MukwS/E0Ih7AhVy+3ynlye3piKVNZuMonGCP0iyYhNeAh+r42beEOrrmwubadb",
+	"KK5dsrNXhM5JbtOzh2RKW7q1Oi0pyZ6kY5dFjih3laTscXpw9gTTw2G+scrRraaHckQPqRrEvqlAWNny",
+	"aZiByHEOud5UCMm6ZB7y3+fMlrvI2Frk9TLNSDRJiRSyS+5q9ZiW/fsELzsBgM3iWNdz4SSHll3Z58GT",
+	"KfszTy9n0r5L6gSV2FGZTFgjxLrtMlkrtK9KKT16sokxtVJvC5BU6mJb2Ki2tez8tlw2e5s0g7SGumaz",
+	"Ysz6zFYMKkrOTeQkJtBqTSKTGMrRXOt1oxCbbcgXQhGTTF4wXniKBtYWbLY7f7aWgS9Ctk1u4CdpHaJ1",
+	"zHW36vpDhwnEabsnGy5mNmbz3WZ259LNCIp8r2F0pQux1uYttbueZXNtblZLMiXLNrXn2l8vPtfllhig",
+	"ABSZH1CsRu+mtlBCY8cDWjRPq8fC10IoqWIavRPxrAqxpBD2G1YT1+8rERt8VK3KV6ULIunj2TBy6rAW",
+	"mQum2Cr6j8nA4sVGMZMQgmkA55Ug7Pc5DcidfQUmykmM7Pd29gqO5Llie82hpDNDXZWup2x1vqJ2EVTP",
+	"Rc2pb9Mpw1c4NXTGg2XLNsEJMGyGFpp3Hs14mDC4tGkZzCdF4iunIlalzUPE5Kfrj7KQ6IZyU8SELmhC",
+	"RQJGpSIHLiyWgQBzfO+ZpA8gaSZiVihbDi8KARJcJeDwPC+DztiKtEHqD73CapzFHCgq4VawCjPO2OKp",
+	"T+Hrk4ef4frJa8ZV+6fEwsnWfCg6zWMJYpNzPeZBgenisaLiX7dZ/422yK/enncTreZWgeAZ1Fww4gXG",
+	"A+cM1xEPEamrQC8ErJaILsgaHjCMmebRILDQhorc6WbuiruscUQ+FYlV2nVxbaZTRMMW40wZg2IWD6FI",
+	"oyxDRauujPAtpuMXVe5ovL3p0UhnSK+RnkbCWWasattD01nvLs2OxtxK1Y5njXVURmr/KSnZX317Cw8V",
+	"uMcztlFOdWHDv5XIUAHXSzW/8+2KT7Zry+Il7iFAYMdFlpU4P5SgSUtGOxUGjgF8AO4VtbvkpY0teo5P",
+	"fUrl0CiL6psTN2Mkp2FKrmSe54DGSx2PllOFZpUpIOrOBJh3eIOryoiTcs7ioVcCrOaJ2Uykho4eL75R",
+	"SCeEzBVHHnw2+MMI6CAb+glMm4ifV96orQWViEGzpuUcxL9w8AM82NjBFwy3pQOgYI2Vn4b+41ZXfjWN",
+	"eThhcRTzsGTPNkWGmq6A/+rVWbdjXt3zR0jS+o9dgs1H2H7VnXlxhIG1MS1HkIydJ8xEoYMYbdJwFeLV",
+	"VmPmklD0M0DgfEHUBhaiV1BbusxHkbxb6alHmobzmD+jIW0M2UE8o5kV4yIzzgytTn9FtgdClgLQZ/Hk",
+	"zKUxXxfWL+5kseK03KEiK4yZqTU5P+n2L8dndCnrjTMHxnRTze5kmh0mgKiban+38Nhg4AhOo+gSLfqi",
+	"1c0xqVq6l4UAwrvK6VD4bMjlULLJjIWF98pFmtpg+lbURNd6XNGJLNCRubnRT5XUT6UTmSub0mJHq7px",
+	"Xx22oeO3cp6/MW6J0uqjCAULgXDJNuS+gyrKGUhu4x8NaRQN9StDkU5ulTCtSkOVI7Sog6LxphBCjWB7",
+	"uvbqXU6pve64Xd6T92mhG2gwA6ufG3r+qrHKJYa91vqX8dCH6sT3Oa6yq0y39ehFA8VmnWr8okUuHNxn",
+	"Edh2IoQqKm4R/tLr1r2Km3Z3+ZkuFiK+l65fPKLgx1rQWK+uMeVBjYu82zHo3MXsTquzNuX4Tuk9v+0o",
+	"y8R0fsolEJhfLYVa2bhX3Cmlee+3meBBveVoH008CatlVlteuSVNFtcYB/QojthXyaNdcqd3F7gsQux/",
+	"uZSKze7qL1NHwAX/RxrMC912gCbexfRwcyxJPRR2H3NHnwTR2gtLJbCRMk9GGTP2NXlzFc1Vuf6E2Hu3",
+	"9wRpRrZk/U6DVcXVRlYTmMrlUY0orwtqaii1v3A/KF1eWdkylBStqUHo8wfuz2nQxGjTC8sv2qXow2SI",
+	"Ed3DefGN4wexwPyItE4ICcWi2ut19NSFpuvaTGGlapvcRwOtZMGZwVXOasA9Fko2BGsVEelLbe9eNTE7",
+	"xc0ZVq7bql7uM/r4EhNybJre4IQcPMGdzUtQe2ia3iC1eyvmEwb9FAlF5dy6lLlC7vK3gDHd1aVWMNlF",
+	"Kz1F9SvS/m6RFAvAB1gp4G7ZfPZDFCyHtnBOJsLnl98KA9bMo+sZ+vuQK6EPrrnwKYNIXm5apWVGiW2g",
+	"+uiiRW60HM6Tono1wX+FpYWrLViq2NBzw33XiwWzQ7PJv2CX2sA4sw7ax3+NQVBqQhCTmLhk1EAFlfd4",
+	"uVtpFWt9MRbxUJ+wG7AYIbW3yV1W5u7S8vq18WENIhI3H8n5xwS/7eRt/squcgcAI0FdcvewU22AHm8w",
+	"xi7VY5XBOBbuf1X5nNEyX719p0tE4IMG5DFWPW103elo2Keq+3as/tbsVvBb0tPWrluNTh8iUQlnzx2F",
+	"9kVut4Kx2/5Ldgl5ZivXV9w+Q/qrLVrKYwsiWcBu/WTJ6YYtZcscrQRtt018Q5tb2K71APdbchaG2a24",
+	"lr1gC0TiK9+Fw0wNSThPgZ43pXaS3MosLuKM3jNJ/nFnvLQQfHcnmRczdfdPLGxIH1i5TxvyNwquzSah",
+	"3slPsllsVKW1CdW08BLlOVmJdgi1x/GkyuZK96aN4kCqZFBJfRAfQEvBP1eoLItC3gv3MjNpvDhQasYU",
+	"Hdro/GLPE4pxQTxl8m5SfwIc83KVGSVroun9Cu6Vpew3pRozvX4jDTFdU/clicxPOGxYS0bLQs7EzOcx",
+	"80quQtIq8Cl4LD6vO4bMYqmVI00iA/UaliyisTaQNFGemM1o8azgKinxJsFvtQLXJnjq8vTmzGQhF6/+",
+	"XKryxu3udBFWCDIL/UjwUElEBCZK1IuWtpHCsSjmpJZfLb651NzaFkXEQhrxWmekYVuX7G73th9L4hTV",
+	"tNLpW0tMUYC34VM3LXkE/TQanGTePC4s72eED37F+WYyWxFobO4rRQj+NxaK+WSa2Ulru6+LoUEbUpZR",
+	"Bz+WpVo/u/P6ux89dWDxys32/LillvdbNOJbDjB4C3W9vP9GplgCLeUdO0+yuJ/bdUFCeA0JmzPSwY45",
+	"jaKSaXTNnMrIWFrahHm5sf3oQiH/9axHGGeV9ZhDcq40HAv0/nPtquLghWIbq1X0gu/FwzgX0lE1jSsh",
+	"ICv3e8+01XIn/7++3Zbzcz3HhqvNQ3yOrVbZ+OFGjLGMLyq3wtIlkBXfAhHM30mmMuCyN8eNhP6a1Xtb",
+	"EjuEU2B0Yc1qFn7J9QW0kcDtTKmc1i5lE0JWG2MG9/kWZkry0GOkf3zYy3gJeagO9topPhhLSkUT5smK",
+	"scsSBrbdInCWGhgMl4737c1UcI8VqudMRg2WwEdQkRldAhghREuI1bl23YDlarsETKbcs7hemlHze35D",
+	"ttNZ4cw+sPiBs0W5poYLZkwBWbg3wdvklMwY7L1pGjgNAri/SOv3Jsd7QP90yyOsE1tmyT29Gsj66/2m",
+	"oV+21ff2+cqWD3ACk2mptUsyD5ukjrE+Nc8jFiOkTNv7+h27zfAGZpFzcdM2JiCKxShgM1kTFYDesIWI",
+	"rcP2W0IVmQmpSL/Xa776zTxcYa9VLly9W6mYjsfcq3Ykuwd3BxYSUG2Zr9c8o15S7BzQjQ56ZMbDudIa",
+	"F9ag64kG9z48Zo5+WrbFA4u3ySXcWeVOZjyUigaBgYAVc4S64zERi7A1Y27NiJ/a5MAcGYyjWkFZSxJ3",
+	"Nx+ytBIfl0YqJfJYpctAOdSMVT9TFFxcfOl/CxXPsz61CVP1kQUGEa+yRbz0tjgpsu7yu9vhYQM6HYeU",
+	"Vjj14QoGl2zlSNuQMK0tlFA0KDqNBA0aWJl1bK3bSW7rk3GnfEWyq4ThvbMHlJaCKlytq+IxYtMEeaSE",
+	"7RBpmyt940CmgY3BZ6yB5IhQxSIYFnrf0vvxVCKNTssETMVat4HthOXO0k+hUMM0nbcyjGrPnDpqQiCv",
+	"9SO5oGD5YkTtA1EuHnj1lEDMGiVTRmM1YtSWMsa5QW1fJ57t9FxSAQcIMbNpgL6S+2FtL8lv8ZxuohnN",
+	"jgLByu0yBhx2dK2oulGerkTZGa1aOWmFpkK0K6OK0aITc9UMK24AddS/TR1OuMU2gjDLQv+sGiPWm2AF",
+	"DQeKx8VO1mbrpNUff2sRBZAfiduknUYM2XGCyZvP4D1OWWK1c79ygqyZtELajZgxEw+asdgL97tyL43Q",
+	"pjvMLeHKYFjodcRCrwFyUKNUpJys1Vr0cNFU6LK/Y3EsYqi/JrPDTy5qFiK+75K7BY1DHk7u8s/pc2Ao",
+	"FB517kKh2Moj2uTTjy0o3g3fmyAdK3FAg4lQRZ7oZuqDVAsrsucs7ObsXw35tlwzXXXtxFdJ121z63oB",
+	"sXuOSU0dlZqTuCqMUXyJjNiEhu1jnxyvKMyDLNsVbDF6iNRFYPi9Xk/P597xcb2hFJeHvgRBJuileofH",
+	"PaAVrWJM9ns94mBvtAiTpKrjEJ/nVZ6eItFIEgdbOWJPic+l4uFkzuWU+eDeAHF+L76RJKLePZ0w4sXL",
+	"SIlXj/u941fRPX80OaercWhQKQdUelFsDPxikwkBU4/JNBMEC90ihEQcL/WWoZezL7bJabJj60Ut8bYc",
+	"IJ7Amaf/1huU3qXv4F/rXn8xzMICX1MOSrM02A2rhUA9kcSqSN0u1aAYIELA6i3uJ7dJJh0R6i2snbqD",
+	"0SZnr0+hsSyQdmGtSZm6lozXPF/uFi5+Xeuh9oovM5Ihnp8L+W36wAdR/QZcqm2bPyVJzKhP7jIN3iWn",
+	"rc3diJad9lzr27CHSy0j8wzKqpMBTedqOlSluS76ZxYqm06ttz7hJ6FmNugIozkLw45s87JF+7K8g/Xx",
+	"J1YjdAs3HMO1JhDpq3hZoSZgOFUqGko+Camax2wIGduliYg4X6uDRf8z+oWSrdXmSl/fnJZkzTszO4lp",
+	"NP09GDZepy2jLU4zi0GMyXvd4Q8fYZW2X4TTGfWGyEF/M4z6cH76ph0mAXuMAu5xRQZnDp6aVtimZls2",
+	"fMohArIHy9ALyr0zFcPSu4NTiWZ1EPdsOTQ3NEMeFidSQMEECsC692yZ6wGSqdwbJAhrxZJSfJaDbCq5",
+	"RSqEQa1bWC5gPPT/KeSPlojiQD36OPx9zuLl0GdRWb7rjD7y2XxG4BGMtbAiCe9+S7b6+fGtDmfNu+V3",
+	"MWNbALIFQVX2lEV9cPmIEnVWvxE0uhKqUMBVV1Wr91+uRCfFu0tit2LFGyU+4xaPBtpV+pZuo6yEDlQn",
+	"eMCqDBDTThXDOXOkNauXxRwdRoZQdOvqTn6fC0WHM/pY5/9NlEfEtCYJ2YIGCSVFstNgbWDnprFhXJrh",
+	"lu/ODhzeLxtzebflHZUMN+n3LmLxXUPOypkw0LCNJOAa4NNmXN0k75VHldGJY+gl7kzfN8XkabBU3HsR",
+	"O0FNY6FUwIaWJ6WxD3DpPmJqwbSKWwhii2gZNFnTkG9Z7ciQ+Y2jB6YBrxOqYqbi5RBksG6G1yVnpcDU",
+	"xgLQTGnmi9PztyWZnmJGeVhQjEUfC+Fle6eGKU2wS3IMHy8IySjXnthRFw0FEcO/AqCddTfb5DQ0vjvF",
+	"HhWJATwa06/xzWfp2q7xCKa3vXZUeFsu7dWAE9mfXg9Wg2d6xff6elKQT1selSz1pFXP1M1NWVL/MmBE",
+	"ThlLIgVLZmvDR2GEA/WkbJAY5RCpaUSoWvnfnVYW0Qlbj315OMQS5/VmNQVVNBCTeWmBjRKxI2I8ZrF8",
+	"ifpgTfJiWahizmQX4wiMv86a9QY31WYTJPeK+R0rtQHLAh52LURzbckHFjMLWW+uZixoLbKXTMR/87LY",
+	"uNhWow8hfU5I+B+lPD9QOf0+Sfxrkm0NxpVuf0rltC7Lun+IJexQpoaBmPBwKMJg2S67O5VKrEzi1uZc",
+	"TA2gcCAmE7hYqCEJopm5BL8MnSuBVDUnyOkb+lVCdw0XGlDUU03Z0lwnY/HieVRDUd+haH1iPBpiSMGk",
+	"lgfHToeayHn0nB7B21I7yN5zVFNyMqnRSv291Oc2mweKDyULmLdSBKdyhCJMk+5NBeGxk75mVLkD842y",
+	"WT3+oz9HX96z5dCMZViQ8r+6WcEmmit9m+T7k4Vx3SwTBlEL89ke7QHC9rXtJlwsvAowAmENNqBqHIuZ",
+	"E3EKVMnMZfoqJkEfIIzAAw0AHO6pyXTc65ahj2STYagDijCjuOJrgkN2/1C7TjywOOY+ay74NAThXq6I",
+	"tqmxnO5PUKxpUadpM5kIIhw6wticqGTpa/lLNh/bbN0GlCFBiQZ8t3UrlDD3gy0IKM6XMGcxGD6Ck9Dg",
+	"OeNfUG4wX0Ji26vmgpZ61PObVQKO5m+//Dd/NjizFFcC53TBZIBCrBDZnziKXsTAuvr8gesHlzUszyRj",
+	"EVQAfMJDGpB7xiK4atbMF4HP4sKkusaMh01yU+g0WWQY0+DzIWpyB5nqGjNVZeRgc2BQmkRpi0WyWsW5",
+	"EWic3CrJm4GrW9OfZCBkL6KaGuTpoFtYnXtoj8gmdQ9NNgI4afSJ2bmqchayQTLIAo0XIxHBlRSeP1JU",
+	"ueeKfHLkwOJ87YOR9gHqO/SalOLTYrQlQgLPp/XIIH5DC1yONENQBdSPtYSMMmkwLSvpwKvzsXLvVGCE",
+	"/XEH+f3a0kchWyTlj2xIjFXseovQp1wbKRSKBARXf79NoNK/0c9gMM3jGErqh6xBOa28qWTJGM7o49Cn",
+	"uYVSbpf6EEKdFnFyywdUWKM7bpcbqFmZ9L9AY3EztSrBaJZSaOupgbS48HiDM4IOwRUc+Wqt2EOQ/LTs",
+	"ToOV4V45tV4Qh3mPPe58v72UeVSJx5WafW0QudK31sTkyltw/7HAXGYgri+37L7JecTBVngBD3UzTQtx",
+	"9qZgV5a49OKflEMoO1gBwnPixyr7hPAIUdBnCnB8Jxd0MmExwiibEKZ6HGV/dQaqNUdmxDwkIyrZwd5/",
+	"rxN8f+Pns3MWzmUZ9FA4/2M933+GrS2HaxjbGPclp7X+FoATTllcuV/Bc7A/1aLb7/xHVnhGibsqxBNO",
+	"0RH/MGlrdKYEdAT2qCQ0FvDwPg1joRPWbLr2/6RzpBxOxYxFCcObHiXN9SzU90+QKrmEEddD+P4xgnlg",
+	"r8mtD7RmIm9ywFK5sRQf/tOyr9U4uVRNS9ot3ghtteNhw5LvScnrpp3sAYK+Cho1rp/7g+9eS2zF1ORN",
+	"4hiaWrsGQ+oZhu6VQXL8z7RxbxBEtigEQxDqgnEXXdKYZJqSQJ41aktDuFStN9HERVfmlhl0XMJWgkmr",
+	"z6pl2YjHZtf3ZzysTs3AMC+4aIFpdMBR6rVgcb7rHYLvifjOBpeZ0SW+IxGxkPkJPDDWfTYYTm7GIqCk",
+	"A84jtFebqlgcZPcOCqHD1kZltpC17gAyqCDN94zLKKDLCzpjCSIXeL1q1VB7FB43IdeBWgEy7XhlrY/p",
+	"BaB6DjAa2gLkVGVpVAPhosZKWwIzAtfyt0DSlE+0FAb67G3Pf3AzonkAwbaxmEcY0jASGTDh4p1Mv9xg",
+	"GvRjmXzoMOE4qgyUWvR3ijGk2Y6Ev7T3N9oKS9PZ2yW7miRqS+lqUXGDObaKj+Qs6OwEVSjKUiRpAEiM",
+	"GfinMMQ7WaXb5DJMpEZNY4ZVhqQeuR1JwWEf4qqrENrya/yFav7TRCs7Hezs7xXWugwL0biyHu+Vpg5a",
+	"httmBe8bmTMJ0fVrOavXgQ34wCgfvZXmhqllNPEdZ8k72GtdhN9QVdJg4dw8FYocUH1Zjz2VQZwyeDBh",
+	"0Rgd3zJ6ggoR0DCtvTRBHdZJJpq81LnRivDm8EirCHBtag7arP0sfYWLHu77LkvcfixEFyehsZgbBZvm",
+	"B2G5Bp+xGfON5ksuefQ2vcp2awaXwXveITlEhPW4GbY6cn3mxs3NpcnPRVsxY2rdlFTtshRdfn/nWheX",
+	"39cYFLmZuLHFs9ITABBeOBdQde2iEIgxTea2qVnpbuIcRKvRfqZCqvqdH1AehawP2qlQXsrAl2h5mPAH",
+	"FraDx4JdLKG2mldYWKKsPHlZTcwuaIcFVr67KygTSeulq7BYZ2VVTFo78zWoTpsg2+ksvyDWorj86NkO",
+	"i8oUm4J6qQArV3ectM3XA1OE5Zx1llHK5LUOy87yrTksAzlD+kC5SeVavyQbNhVrsyc0qWzrNKXPI3AP",
+	"O5yHigfrNrNfVPxWJohn7tyucmF1MFmaysWwpMogXDrPUyhErGqpdafNSs4K4Kxmd2oGPi0tMVWy4pa0",
+	"zs2orNmQbuawl92106hJEcdZsg8hoUVcdQtHFwHPMqw6B2ceiHjxaZqczWKOEAsYh6CSUo+2YHHjBZUv",
+	"I/m0mu34SbL4vT7xVZTAwPMhnAttcITB3HAxXZVIzG1pIM7u4B3ESAEkro3fdq5esBTlZmeqYsPxNgXF",
+	"IA6uh73XxzHgbgePW5NBU2iwaxE5ah4GED5qD9FcQpymtpoQuTpTNq0kWHMFHb0iXN5mxNpRZOuyVV9a",
+	"lp+RoLltYurwIFyT8euduOB0WNSowQVBQ++z6ytBGmoxxJqms+dG5owIr4KW4FwYQcpn6goyiA8ucHHX",
+	"DSokMrtdliXZtYrtOYVMkmkmwseNscm4PiWRUzEP9OHMQihY2AYGkLOZqKZ6nM9D68JZ3/1UecWFjiYb",
+	"2Zd20rje9sEGrwgSbVd5Q5Cqu4J7gknJ6/ZQb15c0wRaVcdPm6qCseFrA8OHquoYejBXpV6Q00w0Xjfx",
+	"PzphdWSBWOOoexnzmd8m/TtT8mxDAdi1gB2G/GG1+8cOMh+MiIOEGnOYAS5C9k2SfbHiIaqG7dJ6mC2G",
+	"zUMiu4gaQAIGmNeahph6SisdZ6MzewGXJAVmBWYBAJ0eiMmjcn5Wgvh8PNYTF4uZ65eD24FE03WJEqJw",
+	"qDMeJu62goEWqbDCInPNCu5kTHCXh7+1KCym5f+G0dibXtFlIGgZSqm5g9BGDzydllvNhxUEqhSz2xMh",
+	"KuwCnQXoN8WREWk5/qwrsElNtVZV1n5E0FnrdMpT4kDlllUdgjs92NzPCuFNkns921ZSIwNgAyVi/wGP",
+	"YBt3QHZx66y79ymzOyzMleWk6b9BNL5icVgEMGIN1uT8D2suMzgliIBnABMvt8+XxONzeYab9Y9lqMUr",
+	"eUhg+YKZFoqkb0jIg/u7la2jJCur2XWZaf8baQWgSYXcizZNtwPfBS+auQdye3OmrpsXywIuF+2NznKQ",
+	"leDRNYW4eMnbUBpUSRaMk50V02Vss41NEnfhPv0FSnLxaqPjMxtNhbgvPHYn2X4Z1H5t6GMCTwrtO6VR",
+	"xMIXAZBwTZJSy3lt+6Q8D+Op22EP2jJRfMbEvGkerMU50jtgahu4qEeAWI7UhIxAHy3rDx0/dTtTRn0W",
+	"D2c02tTp4wO06KRuB0Gzql5/Xo7WDuLPTUVdt3fv397edcnd1eUN/vsJ/zm9ffMBQ6fP3n58e/v2rnZT",
+	"a3FSbxWQ8XLxeRDmRuMJ00a2xQJskuVbG4GRBM81bHfMA9bVZyjH8W2u8G1YXXLPB+4Gi8CrjeDaTOIF",
+	"arJ6jp6GaAloOSzPjdwmeOIyzZIJQDeFzJr2XEE8Ul3If7+3wfO4UdaVp3FDryy6jSt8Vc+MfWnNY7jd",
+	"RP6qh28cedU2aKp4Xw0cSOWSip1QNgUMhtRAtn5eSm6X9xbdGAqYbGJPzKvg7LS+uby+aXYvrZ/Ey8Mm",
+	"mMgFxjRk4GBGE6Yvc0k0SSVQyUEgFswf8jL/T1LrGkYcMgUIq3jkzcELQJK957HIYAqsj1eYgCEOo2Bu",
+	"4GQa1He3b13BSw4XSwrPZx3GYF66em93p2D/IxDnhRh6dQjkhcjRDccyV1NnAJDlCh+fiUqebbcpdrVT",
+	"d1qvg2ZeIyDaJiw2p+7KvGGN8xGVbGgTIG17/nC0LFoVHC/2kkLtxUjcphHpRswWzteISu4Nm8/aa/28",
+	"HkRCfEC9e631N7jEHADl9VeYR70pc3FrGmgm/cpllCDdOmDdw4iHIQ8nQ4PJVAF2facfZf4wmo8C7g3v",
+	"2VJClQHH47mqpZyuZNkyTo1i5+Ekr/z0avCNdHAun8E5rCfRjiSsApyhLClfthmVidphDZDnsyR0a8Z9",
+	"P2ALTZOjEj0aQgWAZp7ilIoGsuB0aFAYsNSA08pdiUDMpRKzYdpAMxE+T56/MZhaRW0NR/PQD5pAVMM+",
+	"Q/DxQgVS1nYD5qx0YC9rseRaJV/wPVBc9fDz1HbjaEsmiyq8OB35GROsnvPG45IvhqEoD5g/VDH1CgNV",
+	"EmbE1GMGro4SGdEwjTNImVtCqsGJA9zp8i7g5xR9OXcLU95srPVfCXZx4npMsL7bdCCGoVDAm/tqMdHL",
+	"VJ9zQgdGuqxNrQCrcYpDJ0gDbCJjXfqJc9lmeFTABuNPTfYDfLJ+D/BFqIaSKZzHoQgN+E+VYNsaAVLR",
+	"2FRQQEBkxCCHoCMWF/dnQPhGVHnTBIFOzqNIxBUzbS2PZMfW6nNkCvMBd1lld54ItWU5fKCxbKo4yVya",
+	"CFwLLW+h7SR5oDHXDcuaXqNYQEUNa+vUqAqtLcwJ3bzZSnuYbpP1HzNPxH6lBkjx0TWLtKAupiJwSnTh",
+	"gQzBTaq75dEwscsq+7zLmW93hEZRwOubX0y5YvXNO4evZk1/WagG9xtgVDizYWKBv7u5vCALNlotwb/a",
+	"URSLRzC2lfBEUK190hL81EeT+ur68l8/Efs2+gSsCQZQ5FVdp0VmvCnz7is5WDfkpK2y0YLzeEr19ho3",
+	"NIPf6nc+4CvazE9PU+mtScVFntaoUolIkhHj4cSo1kIdind9w/QwDPCsVUVR3BoCtjPNmnsWqYKiKM7s",
+	"fSOtv6BhOQb2iLdFQ9H8ePTWvAMoTFDOJxAjU0Mi3ULr23kPryW1F5zCQA3fxwoq6cxBnR67GmkwETFX",
+	"01nZcS35XbP5w/npG0fOVs16u2viZ0mMy359Sz9DrBcI734o74tK28OmDhEKLPRYcr8Br1hCU9ITDFAQ",
+	"lBkPAp5ICxZVoOGyYWWHv2RtN+5HBilsyP3hjEZRsxOrgxa2gsMkTVlrRXR7aVWckhJNtZfjUDTfvQPP",
+	"VtnVmz1c7VlHX3E3ka2PZWvhNjDDsntR6BdtfnUWK5fDwvLaeVt1QU3gAvPJaEloSC4jFoK31oSIFbf/",
+	"ZaHsDIJXCAKmSl3AfJbmBadePny/UN/q5o0SHFr8vtqjfQL0B54G2FkzAQZo762/2jVRaea3U3htrUVv",
+	"3SHInjv2GN11c6V4Zjzks/kM7k9X1b4mJ3HGtZyEZPW4We95V/WdnI/uSqeHSznXKnrTjOBUrcGIL4t7",
+	"OZzHZfEKn64/gpgkhhccRZhqHqeA29V3n79vKin6wDhiY5Ep0bcJBoWj8RoMQug4FJGK9PLSxVpRA0w3",
+	"Lz0RsSG83bx1eElukzv8447ELArAu8BVTU9K2BGZ3eO5Oe1YPsMGEkMn5YTVOt+AUD4BR6x7474C9cdD",
+	"yMVItv4uudNGxV2X3MWS4l0783xJyxeivOfR8J7X+K+0wONsUtSN1oc1lwhP6aqFcp0vxTz2WGnNqpgp",
+	"LK+OPmXoNYE/S0AZPl1/RELyy7FwjLDvhcPiw/6tQf2p9JWsWtjFtfmahZEVBo9BqpfxKDf341+4r5zT",
+	"kBpCEEt11jiD9tK96BARC7nf7kJBb/qDM+dGoX1dP83zuqJ+K/cNz121iZSZnX4eSRUzOpNkNpfK2NAj",
+	"1z1Wu3TLT9rQY3KSToRBL1ml9O4N/0r4YweWsPIiXMIqkHerV8ElEukwTJ/9GxZA1I+mx6jES4ZKqGEJ",
+	"PXzpBt+x8mQ9OUPjXhJlMcKOKwwmg/lcyawjqMVWe23eu7K9Ntl4UV83TDvHZ6EuujePtRVlgiBmKYTx",
+	"6okTzg2KPyCgdNklLewiNIkyyV3YtmDDDQiDbDR4vD4dBnzMAF6o3D3hQszWeCZalqTMEzHU8888JYdJ",
+	"QdmaYsUUdw0JBKUxgZBkqk+fxgQv3qNs9+0uuw20Sv6+O0VRy2GJTPWOk9sTwEzTdmbhStZ/RXgL5NOq",
+	"u48UwcVeMc/Egz6cgSmZBcSKqJSQhVXMC0UnQ4x7LBFm86NJp3ygwZwZ/50tK5u6sbSFQCfymcUvi6tx",
+	"gu0wmdmjfRJJA1okE07j3Hvos7ebYf48qpqcy/Vz9ZcjdgtqEavwybxifXFJE/mb7WdslTVX4Fp4k82z",
+	"7ZZZSG8Tjha+2ITFoFkUk0o25bB+4xZewHSeYTagZD2n9ofb2ysCDeU2ghK6JRtOhHslXKUF34t1boN1",
+	"H/dsGRTCKxWOSx8CMmMrb3g2V3MaDFUgn8m4AhEs7xWs4Z31O8NKA8YhlHXjVXQKVvQzOgWLmrwRYcg8",
+	"Vd6PVDT0aew/k6Hlnk6TkTFsAj2SDRDQLxTCQiXRnx/L6wSnV+witHDgIYFTNM6B3nIs8EMa91Udu/kH",
+	"1mn/7ykeXgpNcjt17nQDNlaZsuF4nEnc4WIerlZl+MtVLne6lRU3g6Z1id0zH2T3U8gfk+4ygy8qSPGn",
+	"V09najhaGidZZRgBer5MVTYYfn5ZuPb1Roqy/10Dva4GeqplERmtIsz+s7k9NICsiIhrKo+HrCSzLwjE",
+	"goYeQ3dqCf/1T4S7jrXcclcZRQ/B+o6RLqcUr2EdVZ8tr+SEY5s7L/1DyRHBKnF4BDE9nUwBkxSuNTx3",
+	"bnp1s6sXvQ3vpX8PbjWdTaLkDfnzOJBlMM9qilTb0GeXbCMvGyAc5eUmYl4juivC8fN5x2V+T/3Y8zyn",
+	"Nn6PhyoW4C2odBBYQcg8jto6CccuimnxI8ELHTvX2ZhAycNJwEjyQluPDS7Et+b1IlgkvIUxN8Mxn0yL",
+	"qPqYJ8iOG8W+JVWQVbOiTBqISItgkMQiRK+hirmnnrWm51LB8SRd2C+7jG32cn3KtHX6FC7i57gj6nYC",
+	"WNmFWAtqmqKcZHSMPjIAohb4ioyhkodWg+eLxw2nXPPE8zwt87gILIXEbDIPaEzYYxSbXczeeephNQKL",
+	"SLgUBGkN8uKUP7wKK8j4uy98Mec9sSetNbmQB4ErG0ZhAlXBoFIvgeNzT912GM4p649WGPLXKAaeY1J7",
+	"maIdz0Ov4YagH7UlktIOiq9C0GmSps5W1rJAQk20YxpXVwybWjkNyx9pMC/CHAyXeH0JblPdqAjZ5bhz",
+	"8kt1xkedM+1rIlir+8aqrH1dMWO/rszIb9X5s+lYI57uDEUL6Gogu3am5JRGLAGuGwk11atXxMrkY/IZ",
+	"fvgWb0K0IcplEohHRGw3awPUxYJxS/yJdZNvT68GjRappnulBsOG03LJANhk3Z2k0BlRX8+kJP05mda3",
+	"xWjaGQRpYegkgE29OheDs9UGLoQqvrWvrGOx99QtB5qGw8yChYosYhFOtskN/CiJnkmaZ9FzkaeBMQhQ",
+	"LNsCT8O7GexpZPOLwU8n03leCTpGQ3OEsGUZLAoT4m3odSvTAhKI+rEK7eH2d3lfLzuUSMQ9RZ2A6dgQ",
+	"YAJyj0CIBtv0TxYuKokPi+9FRevCuDv+unDmK1nIRXt/DBhxxdfcZIw1JJR0bi3rLQ24BDV4LOVmAj6Q",
+	"xoo5PazEKeoxiPj/Y+/fd9y4sf1R/FUI4wdk7x/ktuMks2fb2H903E7Sk9jdX6uzs/cZDCRKRUk1XSpW",
+	"ilSrNYGB8zTnwc6THHAtksUq1YUsXfoSAYOZcauqeFtc9/VZ8b9gcvWJUlPOb2PWlpoGD3iNJytaDE61",
+	"1bLFR9q1K73iruCXn2ZVe2D1ihXNaVvOHvjMCTzFpOeJBOyQzXzzNK7N40Wqy0owN37Y5uvcDjuVtBKd",
+	"BVcm5vqwDZJLRxsmJClwTNCWqBrsbfunqofQ+k2dburU73jElcDWnjDdYN4CJVa//qWVkZQSKOp9ipKb",
+	"9CCKt1YwYW2qjugPCy2o3uqd5/Rs7oxq+100+8nW7C5Sbrjp5oXwnM7ZiKXzOGVNLNgdSCN0qS0bYOXt",
+	"PV1mCSPjnEVxHe54x6ENW1I6NU/SBSpOdyFjn5sIPqZbQmGlr60Z+bLDZp+e3xE1cp/mfbHoEc3NE9xE",
+	"HbfXEmxNU05ABWGIioXT3LiaqVVqhB4LaB+vrmbp0CfTfJPJcQNrb4NmdWBZc2wqQsWi9jvQsq1zm+s7",
+	"5/lscj27UFtQt4+6ulFZmQCd4WofHlxkwqONBVwd5WzO7rPG1hNVtxRcBFR7yqeTWhSuevQSNSiAyO42",
+	"oEa1hW3vGhNxRaRM2soUCVR2sqhEaPBmVK0x2I5kGu1GPd9aHFodpEg8waEaPPb3MqdTOZrlfDlSy+wQ",
+	"t5XMOUlvWVoAAlf2yUOiOfhPtcf1PudCvLwCG4p8ZpgaT4YLqk6A/Jt6/d+JqIggHQPpUJGThK9HzoKa",
+	"Vz7J+RoAfpcQiFaXonwbmoGmWnMDTZqhyREEQtwabEdsKT2RVu9zyZVdmsBKsP2Mj2ZwY4Mw+LHw9MMm",
+	"G73pHRn//8dORWb/yURssmq5QhGbxhh9ULSd8Pm8OdDV7ck1cVyairXazimQMi61CzDgPuOim3owebtM",
+	"PkIb3Etdor7bhi3p/ajWzLfcrUQtwGnQNoJFQ3oryXI2S+L5QppVd3M9XVgBMkQucr6at+RtXV3fXF59",
+	"Gpbzt2zeru1qorWoQP6kVtSsatszwJXrTCwT1exmQig/btkGZZa3yMJs4iWVIJsdKaXXXmCCwwhficak",
+	"AJyBrT+YNneJwvY56NiyBQdF9AulTDl5uI743FqgruvamN06XMe4dGzzmMp8Q/hsZiFPIKMbnMENOTZt",
+	"BWNOLM4iqzsnWqMC+sRLzCdAFaRN8biGorwS4G+DlmFpsVG76Eyc6rgHV1lLk8ftq+AtipEGaZKMBJ0x",
+	"gz7TIpBpkpAfP9wMyE8fzi9AS63lAW2KD4452fSQ0B1XbFeUOlPFLmXS6NOq4f+F00gRC/SfUJ9r4LVP",
+	"gwFo9fo4xF/AA6n329w5ZuldNKa/V2Tgu+fbgYpQMvyVYhIxgT3Z7QpDJZlkc57XFvl/oktzktiWCtAY",
+	"oIdURMViwmm+qxqKc1A2ynu+XNK0tp2MkCxDQ//m/TVaND4uq4ZQxA2gON9LG0IF5wkY9hmbygYYmnp/",
+	"B7bt4iTiAzJW2qkuG4YvhfmD3sf5dBXL73NGb9vceFN8jkzwwapyMbBgmTO4lJbzrRdxwsr0M6Oxj9lu",
+	"Pek0mUFy/khd+Q4118zH1DrLPGaRngTimCiBDCil+V08bUetO4n6FxjWG0k+0hvWiYNUPYXyfncr2wLc",
+	"XMI7X9py/H+uIm0heTBXuciZWPAkGmUsn7Km1qaQ0KqGUzRbQAxJaFtXWml1meCFeK0u6dde2cgtNxRC",
+	"GO/bXAM3To2X4xOBFLAtx62HBmSAejrb/BmjUthQS71Uxw+2NZbH30I/DA4jKJuPGt22S6Z22LpjoCro",
+	"K2Ftwgr4qou4ugNMlNWU/HCXtUe+VM/ckJ7tUPxe0g8HL2BHRrWZejcFdoPduzae1EzFF99757Xr+gTd",
+	"EpSnblK7hxftlOR+SnI/JbkfI8m96xhOSe+npPfgpPcLKikGVj4izlO5m3+t4ulY3GCvAR6vjs4AkCHA",
+	"A/IUHMAl+vI2Qzpi1/AxY3TgePX31U9nR53FxWsME7Z2D1GxaItpASCVqSJwY1elbfTYJyqpBovS3TJ8",
+	"G4fohOsvgxdqLu2wWWY79LQqoXFlQP1tePVJrR9XPu65b+oqAS/poL6b8nyMWVyisYFVwSFv2W1NiSbE",
+	"PE7DNthvZxuowDJmz4x9c022briDwxYymdprrc/Ec07qUeRJC53B1TTL5rP+kEbXSpA1NBBNHdMO+iWC",
+	"6gIVJQNCySTh01tdX5Krn3U+t/rLLjxlZ/8CzmM0paJmHz9S83HNborPzmmObYKpYIf3XOCjIzqVXe3B",
+	"PVK69UAf4ZsGyafJYYaOaes9MPB/RbpkN1zYob0urTRbXWq9EaXbTUJT15Q5J0PTgHggnbbYacb9mHJ9",
+	"jOiDzFmWbJoyciPW5ssvEPSz2ibz6lQbrXwINzZ8oJiCE17ZAVlnUW4EaYfrbgPddK5uVUL9dscC6yOK",
+	"wIqtOFfDAjWpw1Vf0i5mKUz+vSK7hMapT1WY+kCjsZdLUe1zYL0RWL4Rprhe53ySsGV7X7xKxrueYXOC",
+	"ewNIfH26o4afd5TdrwT2HPXZrDuDG9dETQF74U77Jo/nc5YXErs7l6RtZcDiYLIDXX1l+2/2p9nG6W5t",
+	"9FVqp2N40B3zYUD6pdHuecD6S14M3ozarIsYbVQ/WdFC2WK0ZpMR9NrUT4SpoR/uJUsjFl1TuRDDJo9p",
+	"uWNU1bpHDd7pUt3B6qM78JvZoGDjjSlGwLSPugCkRkMEVqWIzZgVgdyhSHfxuAGAmD5S+lfXvB3/6XYz",
+	"Ny99o1AcfcPGbd6z5n3cMYCPIbuRDtkJ733BPMpyRAMbWssF20AsJPQkt6OMPkzNacI0anF0VcjSNBpy",
+	"uzEFzPVGDedoWl5TtSBvPrNzod5CPT0cy8N957WgeWRSFoTn3PTjgTP7iebRDb7pOzld9eR9oFvJ9Qe8",
+	"tc3tImouTbVzhGkVETjHSz2m7xy1FSVzmooZz5fCj2NrayAWZLqg6TyYAaL1cWNG9Z4tn97azB6vba3L",
+	"Wy0qx0NmzKe3Bl3Yd7qZEp1CjpzmNp0ThkRharoUlzDoQhVjHF1/wnfObe3waq+6A2VnMYt14VIIcLPB",
+	"/PKdp4j/pefpy5MMxJ960w3/B0NMa7zrf3nTQaD0QSHq9EtbpbJo4GvATQ4tjixL8NXh0JYzPeU1X4D+",
+	"MLb1fOi89WvBU27PgWyaurHJQXnqxdZ+gi9cpv/EyFv4vP/5+x52+5+/k1mc6MaIYWSC0/jb/+kzc2/G",
+	"XFZWH9Ea9rmAo5O8TXgNpP1KzcXRiX+VJ6OcrfO4sRFzdc6/fv4FY9rqJclCRc2vn3/5jOP5TtHWRv9T",
+	"8LTvBcViNjqncSoAehEmFTj3/9YzUWZ98Oz1nMIWUDN3pVPVNfzqsQ4tTL2XEudy5alQU/I3ekcRrqPA",
+	"jNI6YOh0cVzfaUL70DA/gk6TeQeVAGAGiKP5F9q9SEXDx+0IV7nEVqkoFi+bpsS0mNRY2qYW/R0RK6UZ",
+	"swh5JQBi/cYm5Mb2Nd2xErwL97qM6m17ATZE283PDb09NCABbgH0HQgmL4OAsMtR1WeteKBsb+UylDd7",
+	"P3HeQlH3zL/BlJ4HiOm6o9cmikSMZdCBmuUbyGdJgc+zBJJIOnazLxY5joaD2HX5YJI3L7TahLUOYrEw",
+	"7Uz6ATZtBmR2fqcLl/yAOA4YsO6GXQ8GWe+Ntz2AA9O7QiSfA0vaMX+75LKrTw+ziI7BJZsHPJjDoDo+",
+	"sfqHhwGhLPdIbk0pLGVspX5p0l5oLLqjXsEVG1veFkg23t2fP8ArbvduNl1Bu8xlbZKA4t2YGol6AT6/",
+	"BY0C3dOu0mQzHpCx/SYOpv4kVhNw52GqAmgy+O/as9/K2/Ve3qX7ZrHKhAo5whdGqyxqKmbSeJvwHIDX",
+	"qfdcu65gRlSyl9D4q6srM5Ay3cxzvsIUO++1XBevhfWnM++X29ThM02Z+eo3izhqSRx3IqHpfKXBBLdR",
+	"lfTJBk1tqF9yZmdJIvBD5rXiU6D6oAI2dVPdRGcSIdxlTBD2Th0MUFg7kxz9M4hbE4jLk6zc1DfjPgyx",
+	"xDa6t9FJtAZF7Nc0VnOjCVF7gPQVlHcp2uC6cJ1kjq1BBE5llvNln2Rus9Yik9U/4R7JrUED1vtBoee8",
+	"6ZpuEozDZ+mQj1eYFPRWvx51pSI/DmqZe7qhjqOLH1FpRk/XLtZa0wHV5r1UkoPrifAdEAxklZSLq6Ug",
+	"YzzOMYk99PS+idfdzfEridcIgANKgmnppPTB1iZbu2Z3f/4wvFFSXO8/CvGf6ey2oVWyn+5aSXLfroDl",
+	"XCIfb6BXt5Sjuks5Ezy5CyZWvULLn8UeyNW9qbWcYcufUC2dsIvjM8zq8a0M0HVQpr2/kzceVFBhsHN0",
+	"cYRLdyabrcaK2YsLZJeqjR0KM4/rPWlRXptx3qA2twB4qlHc9lFiE1IT17nA65Ii3GxaFQrzgFDAdwcK",
+	"zDfWFOH7gr4shiq6mO9SP1R8rw8FuCp7LaswO1SHceVfZu7AQu8xI7tMKq4G0VUEv7UpMwZYuiLc3vlB",
+	"v7ndnnu/6y1CEKZ/704LrkzShPZ2q8/QYSLUu4SO3hUbs01dlfR6DWzgxDYHRUKFbbDduTYh2Aiwl3ld",
+	"ZMdcRrGa2D8LNQwGBV4CWAume8NMeMZSE5G4vhreNPTOc77WAPtabTFfmkBFAdKpSC/XQjswBBs3wbcW",
+	"IWV2L1lq6z296djkS30oXvfkHBXi31aLNZQ/mbAFvYv5yspyy3nVZ7oZiFpmvFyupIO43oLT1UxXBTzf",
+	"KnX8LMGSpWbPamYTTxdkXJzKuNyx1Ab1nYnpu1wAYbTvC09HUCQxmvF8TfOoVdkqJmIif1BCUtqWXptR",
+	"8a40dXVBjA/jv8G9mLGI5TbLs32xIkravElWTdQD9PAuea/0Qypjuam3A8sLLPxMHmIyAMzAjPKVaEQl",
+	"2LvArUocM4c9Qq67n9x2/R2cAP5kwsMDCKblQDxuS8VZ2sYZcDDzQjh3MLYnxm0nVHbgVhvNXhdO2ltr",
+	"0av5chKnTcr5tntr/1eMJomdlp/ms2T5nEWjxnuCvzvXZWuIRnd7E1CR+3K436PCT33y0CCaEo2obIuo",
+	"FHS0r6hKJ7E7Lpy6Vn4OLojGYNCgQrEUJcdSGdPCSYRqJ/82vxWoziXXh9jdXeHnqQhnGxrcxGcPBV9W",
+	"trAhMeZY++LvwQnal2rBTT3iZLx0EvwfTW7BcwE8NlusFt0ObNhyjjWpt9tel0aDnwI2/ZLfsQhBBwts",
+	"AxcdNvj06VSO6iJ8n7gkpo2jdvc3dR2IooO6O7yEX8QSJplfxMkpDIX93BHe/3R9ujgY57ef2YzlLJ3W",
+	"8vY1myw4vzVFNahDu7hUU5okvnX6np50W5q+DTYJX2nlBRldCUYmbMZ1UNiswHbQxURsG9aH6IWuzA9G",
+	"iFZf9lOsfmMTtdm6XF/p3e3nIiSAI1/hD7UGLSSWo0Ju8pu62/D4YHcA92oAEAGs5haIDLC0FEc0oMpo",
+	"BFEimZCY9Hjz/jq0eNnFifa4+BpoG5xYI2Oetfv/JaahQtsRXfF2/fnqf/63sO62Wlo57OBAqCb2IDws",
+	"jGZ+VGZFbcfbvFVVO9dsWcXEldNsvNWVTfHDLqHuUdoTL9mFkyDTZiQDjwTQCS6QGjOey4EF/pYWPc+b",
+	"U15efO4ob9KNWSkGkaSF6V2bDqhYlPoMOrHWARK3vvwou7BiH2jIHpH5qo7JXvMknsbsyB24m9vfZXY+",
+	"vbpww3I2uzXivn5ajbhL9fytEHMFioBb845npHsZJcnJYttd5bxsx+IFMNGU8Iz+vjJw17EgdyyPZzGL",
+	"3kJ5qLiNNc59W3fRmqYy3igQTv4FvFdAqPfCZHdbBFfLnQ6G1x48aHeiBFZ+YSAYqxoVI3O3qwETERDx",
+	"5WY0oULn5LZBxduZI0K8BVwzn9luRy1Wk/6+9HLCQi9w9RqSqe8RYJohVZMkxCqR+yjeMygdXb1oPJro",
+	"mHLP+h46wN8FWaUyTlxo+vssztmu7aX+9tvPbYm+UBxETVNj4A09CiF9uwmVRrxlmRyoW/YjJ1h1TSiJ",
+	"tF46IOPvluN6VSiyCLZaQvlQ5i3b1KuBrXt306xCFEyj3Dy3ZvMqQd5uToQALPE8FQU9iNCp69LmFqDp",
+	"8lSrxbK2ZbMjNPaRIlbL+TADxrb8bmzeqG7EiMrRnV3cSNyydUMCfTzTDhkyYXLNWEqmCZ/eCuuymCY0",
+	"XkKzoXHVZ7GM03ipNOjXde4KbzaMI+zCd2MhVhAO2vOiYyoDF51yOUJ/0J6nkk5mgVNRlBKn81GbKmcy",
+	"sS1VDch4saTT8YCMc0F1n6lpJBpyrkVLa3G8qAPUnFaTJJ4Ch4lTogjiL99au1mzIH3Z1mzSixP9zDb1",
+	"nOgcPgcDaL3lLQSLLrF5HwIWClHbwJtmMZSoJZ459ln8EZ6uGDIGx9a77cIQWl9VjNpbthktqFg0QZuK",
+	"hcPJB2RtJZhR16C/OHaWf0dYIhi26Wi1pr/VA3drords805bNsAleT6nqVEE4eSF46iAqnbniQ5/QOu5",
+	"1wZbIYGXz2Dky4saIeN/KOdJAqNUTjXzNk8HhKLj4etgq9Ousw6GrdXILGGDVPvSotcxRRC7ZjTsk73Z",
+	"ECHkrWw1ZWtnU71Z2EcL8doGC3GV2tJjU4j9oEcXVjO+w4kF1lsPXuR0DW3lRzxNNl0Z+fBtqOYr2hkL",
+	"MtlISPxPGoqctFdwpCVI2CBGJ67tKuWReVnQy2X0AXvp84ZefZXhlLlVBoTRc4uV4gF1CWnRXnZgiWFK",
+	"k8R6Q2zV/4ORHsNFj2Y5X7aZcJcXIHwA51Y9WwkkYCgElR118OPm5nNTOVKza95kHGqGZSSlUe5osoKy",
+	"dOi2jaPdK/puHY7nDjxzf0Bs+7WdQMALghs2udRAoV8JyZcuYvW/IbGIf3eiuQPbhibK4zvTmy9fpUKf",
+	"t0c5CZhHnqCgdcxV6WYweAP6jk4SLXOgaqoll5Krc802csFT9f/meTbFA55zfKfBbolGzL23Iatwr7xi",
+	"obwJwUpP2m4vZsLpoDV1wcNKCeAheKsNW9uJucqFhP7zdNXI/6uTh36ku2ED955uzjwnGRYq2W1W7UCI",
+	"pamxKJZFjtBR5tfCS6ogvTU6/Cy+Z1Gp2VdYUpNvDgJ+f8cuJlsfcRuZHE4GHigboFhNZzrA0+hB9IBR",
+	"qI88jWs1M9tz2G787ysuqTbdVoIRia02RKmLRpnI9SOtAMt1g1CpW6JSknIZz4wmqPNqwNmkuyWXWIUH",
+	"IldfnvCJp1MWlvpAwXf1kqckVS8/y4QHu7KnlfPwicv66gs9I0UlzozUP//RxW7UDOf8ZTHt1VT+8aU0",
+	"pqVk8ZGmdF6n2xWWAcJdYpiS0DTlq3TKDDwwXhjPAA8HhZSnSqHB19t7LJvEDp0nCP02aBGDRpe24kLb",
+	"FYqO/1Xd62jkGy8xKXPW127yDLxZ2dX5sH6YKshsAVA2IBMm4oiBy2+aUCHiKYmsDoFufnAQi0VRl4Ij",
+	"TCDi9SMnWc7nOV1+JQieuSD/Nv7MZkrZBlST8b+/s8kezrtgXRjYW/JDCbpDbYYeizMEngCHhbquGtIf",
+	"k63lKk994jqF6uSnUV2dD98Xr6DJB3GlCz71/8QH9yXAdplx75cv1cNfBi94xlKaxZ0AT/qUB+Sbs9dn",
+	"941ydscWf1fnw2sqF5cSW4W1gPIOylj7nqXhbLrKdeWm12SG5gV4GVBjm+4a/FjpFB2gZMNg6hteBTh0",
+	"3jAP9Qtoy5munBPh87ihXmnv9y/l5vYlzeKX2iEX5qe42dx+JUqohs7GdZ4kDo6IB1rS7DI0JfZTnlP4",
+	"0i6f/il4evaZro3IdNnoe5okE4reiwNdlc+2jlAn1Ft6IEt6ywRJqGS5c4doFCk11yq/JjQpOREr0BS1",
+	"1tTOCHHaNRi17gdN8GGq9+GMnKe6bbxk99JBfXlbRO4AdEaQWELqUWomrIOhv7B0rpT8r8ML+QLOrcTl",
+	"KzmcbsdEKwkxJoY44bAFavmTTWNPvmriCO7P7jzVUtwWoZhfRC+oDe0I232CH/BD2/PTP/SbnoeB7HnP",
+	"crpkUhv0deVavaaXxOkezvaXOK05V/XXfrPKzGIPum/2p36T1K7L73kU74H6PtuvbRpZKZnAWD1nqx1v",
+	"e5iptpBrpqnH6IeZgwPtPL8hgr5uzQ7/3nNuWgeDb+xhD4el79XMVf+ONkKvDW21ot7zVEIKefM6urLI",
+	"pjxqVXq6vgB9LD4zhB/z3rgfEqodo7AAU6ftp1Oyey0xskT7VYPG3AsrH3UwpRp3aEZz2Y9q5SYJ3Z4v",
+	"tWWtdbHG4jg1UgbPl4iXrWijJ3DWI5fmBaB0ECvq3lQIXCJN425OeLSBKS5ZFFNbsB/in2rXI1dpbSeH",
+	"IndouqA5naJ4ZAlbAqIMz3XeuhgQ3VRJK8M63uB0CE85wkW7iYIN83eCFVsnWJtmhL/VmQp6UD8bIYhv",
+	"lGYRzHPQT4IguKFvi9VySfPNrlfZnzw+VHxBVSpRaqPa7NkqBzPKWBu+QDnlnaxr+O+YMDYwQCe6U2yv",
+	"0oetOYa4HUEG1GyEDheZMbaaXZFzazxGTLFFdDyrOzOjSWuIqwRuYKfB112dogCWZMozZjDW0Mv85uw1",
+	"mSV87ZfbwPP4X7BRv+ZJMLnmbJYzsejzKk58Z+5fe2Ux5Zk5qFkGYAoG7SUQwGMevtBWWrvUPtTa8mZq",
+	"QJFbPFVbMN2STmuxivgSIqD4AF4v/++yJY2bGqy9VL8Z/4jFQMRxdoDPbvuCDwtofr9TQjdyKbzuTDR0",
+	"s5qyxmAi/DhlQYfpt0/6y733qfn9un2SLF+Kq9kQe7d3fhwed5q9N9TLy4Q1QeDIpLppW++H9Iyo/0br",
+	"FQWHR4tcNO5F6/J8OpqKnfJl1P/dzz0m7eP0qfWko4mk3y1IOL1lkXsAvcz+XGfnBQVPdlC8PmEWQ6ti",
+	"XqdoAH1tad4NCyxSJey4V2afatXtwnMPtolpLH0U1/Go3Xl8o+PIMJLZnd1OPWJZzqAJZHtCdbErYsFX",
+	"SQTt9Xg6ZzmZQP5MQz2qn1wpvt4oXfYSsa3c97YaG/toQ+jVvb8+d7T0vbD4YMmD0p2kWPhWe/pjj+E+",
+	"vXFS31xtFFP92CMLL+9weP5BZsfw9bomkDZGyYytyZrnUf216Y5cN68vEJitVYkoaLi2gEz/iIoDugSP",
+	"q0WAh/bDMpObMK+F8ZfuxcMbkMyCz28x8KBRd/PxPGrfZV+3dxy+E8ZKCfQamHS/wAn2dMruyT/ur9vZ",
+	"VIna6w4VkVgQXE6c2Ue2A35fcbGGNPM01dh7XltRaIsW9LLvuz6qEE4eitJrpz9nPaeuuGq/NzFNV/R7",
+	"OUxTgj7vliKKoBDq4AdUmzIqp4ueK9T1QD3eXPV8MUR36bd5+1RbHJL201lyOu11x1o1kM9lxXibh9i0",
+	"g81xVY+dhH9/Cd5TBO0gE5rLDc6tLfCn2Poj5Em1VBo9utypG+3C2sdMdyDPYUMD5XPbPrmeNGvCXpg1",
+	"afxW35y9xix8+OUtJM6P1YTGA5KuliyPp2TCV2nkAGWz+2myEvEdA18X30dK/T6spIbDr/cboVvYSZ0A",
+	"gHFlKLHIQNIok982M+Qpu5q9ePt3b1eZVW//2HI9/QONsqtZoK4s9mINppt+Az+QNRfF6t1lnNLG4jl9",
+	"jBsNB8YSNpXQX8qzFaXTm/RA0U5RznkjgAJQqEF6/n45mfrhT+G2XZ0OgmVXtdEZnGMBv4+3I1BfcxsO",
+	"d2JoG8bykd5jpkognRUfMKkuwR/YgyfXlEYGUk3AppYZzIslvb8M0qAx6wjfNOnyPV7tk33uvB50Qp9s",
+	"rGQZp31XWxQH9Hh1p9UG0qOz2lUi4yxhATy7eDnlshdBFRc18P5oKRkuXDIq1SUKD1aWM2Z2i241ZSzf",
+	"bGdZpgRZaM8ccBpdaTCioO117aKOHkbOfIGDL1cA90GynIlqLXd40yeTFRB0VrJPkvAqjX9fsbALb7YL",
+	"wFJ7bfT9MmkG9wHBSGLhJl7+z8dfPBK6pMzjyUqG36tejlyghyzEX1HcKjaL74NfW+fQsn1Xq313Q6kh",
+	"V1JATq/VxdxIPTVVZ9qg7y+Mu+7OdsCvqWAbKw/0nddpvzNCneLqvFTO947QFBagecCSAJYIX83LTrb+",
+	"XHIIHEK8qFMkg9etay7qOgDRDXjLC3ifI/teJozmLP+hnx63i7EzS/i6wXWK2aPwQGDq6PuwaBNfF2jw",
+	"73MGOLw0EcFfiJdZEk9jGfxiRoVY8zwKfLGOKI8VM+MZSy+j9xi+6Zdvay7DoUXqLszVpmFtZSaZFFPp",
+	"pmMC0ER+xyKySr0aJviFoTROR0sgyqubbXNTgjuax2qSon9VlQasbrGsLRYHNGeJZ5Aspv49j+9YfWaP",
+	"3/aY2RMhaRo1b9Julv8eEjDqBtYbbw4JGivtt+Tupr6AQNI5Lnie81VWjf32IVP1xa4j2Ie7wbPTKJ2H",
+	"JtcCv6jbKnYv+xRaULey/6y7z24xlZVcNOMiVWEjCkhYvnaLLooL71EQyaIRnU6ZENCEu0Ekz3OaSigJ",
+	"2+9lGRRz0HKctU3DIuMdZCYruRglfB6no5xFcV7bGrDCWgF0G4HHV4LlAsC5SGixz+XFtW6s0NQy/CpF",
+	"Ary8IFr0Fr0YTA4H6jE+rTlMr51dQfQuLwoj3HbP0n5f5zc9sQIJ3w9lT4hVE04p/mYvfHgvDNzLqyKl",
+	"oh7gqWa7XarTrcfeYettwSJsXBHcK8V+u2G1ukFEMYfQTIItAvPJKGDznCkOM5psRniELY1xgPzJgiIg",
+	"1S3bIGQsnS708YchPV9rxfi8hHvayBSwbThfpywnRqfWPMu0lVhliHUTcD16tKI6WLupZsjkkSnRauv5",
+	"JEp35Sthmg+hw6zALZ7SFCBnduOkGPL2jJqs5GKIXTUqBlFdlhL+Wg8NZ+v46oJSvCQvdJrJrhIDNnPk",
+	"o4Lr9k1teJ3qAvkpOOrJIG53zXIRC6lbyTeBz+qAtWk4X6Q5T9giBuTJzx+GNwFotPtEM+XN1SLqc2bS",
+	"v69YvnmoJgkexlRTNdGWOYALITcLtoEGiStR85B/D9sW2oC+ldc0l3GLMMwM0FPR2AovEwp+6F4j3inb",
+	"jioNOGdYazwodAN8xOlY6dOivaOtsPth6GgHeizJ4/kCZ6vUolvW1MBd8aSE3dc6JtuGKREbiViG9NM+",
+	"WMbyUS3iYNNICG9biNFyzaDzZUC3DVsBAuJ2zjlX0h/mEfZ59R7Ov2uMFrrM+SRpylzONWSFSRc0DoZ1",
+	"ztM54uyvF5ttc7aZCYDOBle/0CsRBQUNOaNGrBc8QTTtd7r1tk2dHajLkVBRZFUbwLMW0FkIkYlG69qs",
+	"6YxcSpKqywNnByih6Fvpajxd7bbjQtzCdtgZ/KPtLEB5bADG0M3h0P707xkaV3uVBvYOVfP759rT6Vpu",
+	"ftdOd/ebJjOswNE9v76EMAtLhaE3BrDH2FRAFH2IfNApoK3DaMGFHEH/fCFHq0zGSzaS6hvNt8+OMue6",
+	"vy4nkua644p2z+CnoC+3IDMlyldZQ50gwraPFO1kIyDmNp1fU7s0otNNdiZC0ia+ojvIJ5xGowlNaDqt",
+	"hU3eWqSSK1EsdGgxwob3Y1zvSJ3GuH48PKhRlwqQanxwVwUHV4poLfyGOHN+x/D8Ct23mV8aW6TojINv",
+	"kfFPXMhx2W6uX5KuZB9FsZiqbdj4tluD1y7MW0joTuN3PPnWDTMrGTtPjRG+csnvlAnc1WqjpmFqcYaN",
+	"urRVe8z2fSWIuio0nVaaO4Qr8ji8jybv2pF1OfOpyHjuyZSA19zYd7q40o379e1J3vwyLHkIdYkNlHAo",
+	"thBkBGdqwM4NoQSeA0lob2nNWNvGmkhG0zhbNPo8ShkeamX4NBGrWO562mrwGc+nbDTlyyVPR2qworVO",
+	"873Fx8v4IGrLAIAdIhq6fWnDnRXJKE4h3M1G4jbORthct2NQZ4QKDaoRUy5LrVjrh13S+1ErQIVOUoOt",
+	"1g+aRrxYuy9ILHVXYlm0KQWwLZPf9pfvvvvmu84unWo2cdoxG/zEoWfTfN8+U8l+UQpsszO+rOS6fVoG",
+	"KJiUJWT03lOfQT8TOmv0+CrF/I4mlY6wHr051Dl1Na20vCtjuR3K6/seJDRc8qbGEEPJMkEmG0fxYLOZ",
+	"Ytp3JQKb8STha935OaezWTwdkFVmWO1US3EWwUs+0eeEbtqvHqiMpkWvXPNSiwhN/oOm02jqSe7TBd9c",
+	"rdh0pYDefELtVAN/kyzb/t73G7Lga7Kk6cYRTTUfBy+GWq3nCuQiZ2LBm5o7w+dtqxlhzp5M2DxOfXdJ",
+	"t7hp6W1j4NtZVgxWs7oBtP8jrxWlfL0rQeMuauznzwxyDpssJQBJgTkY7miUQVR1u2kUtcl2QtFqc6F7",
+	"1lPInSkfqe9cWjKki+l5u1f1xgyx/3S9xPiJrxs1JCwXiudeTTdoMud5LBcNCQ32Z5v8UdM/3QlNFMqF",
+	"R8CjoorQlHwenneMgPvZotmb+jjrnC92or+KF4tRJ6fxPI5tcvJuD22airbvkF9ciKbkp4/n77u+ZX5t",
+	"tEOLLS+64hTf3GpBf+6m1437XYt/sWYtKlGWl5CWOwS3vDvpTsXZ/6vRW+uq+Oo5iMVvtCXVKZDazhgT",
+	"Mq5zPmVC8FpgGSe+iB0jDeIQeAWIXOR8NV8MHDAKTyQKv3BZMXxtG9xRnKo18XzcEHgKgF0oSsBatoyv",
+	"lIl+0yTiz0mOohU3a0GzjKWC8FSpeRhT8unO1dKaeUzTDXZrpUkydpAq9ddtBcWSyd33pLxek3IBnmhY",
+	"5kjyZtH86+dfwnhO7WD12kmxXh1LgOl0b60mmyU2etxHmvlnNmf3H2lW06jEmWRqRGXPBhdyMcpoLh9i",
+	"4pnbJ0bNpOcSNuAydhbQZ6IQthvd0eQhdgJjhtle+oCMADjh/kFOtCkW3RP0EoQbZLI8xGKqIMe3bLPX",
+	"XNzh8OocQtMXjWk6GcsFBCD4EvqTplNUy9T8nADTGfmZbTAQgvsExrGycU1T2TKvuohFllBbQd0gKCUn",
+	"QhnLNleqNsGk0hn0w5LGyTkmw4dgMnd+/Jsvgxc/8Lyx47pNO4aUM7NJRPIBGUdULCac5hHKt4znkibj",
+	"zhjsjzlfZXWNU2/MMJArrfvUZixfxkCxopjHgorWYb4zw4jLC9E1kPAYqadx5EzpL18GL67yedO6eT6n",
+	"aSwwB0g2bXpnm9fh8OoqTTY/8Pwzm8dCspxFv4pax7+FrEiTjUkpNNiIzmTgbtrWbZiyFjG2hAervWON",
+	"Pu/M6j++DF6oGXzi8hwTh9u9DFv5l6ZRW0HP5BLMpQVNI4hywRLaZ/HX+voUbC79EptLm4a86kRfxuIl",
+	"nQhIw1R/L7jLlGfsfULjBpfAVP2klUmeRMJ0Xf1KWBh6xV/cLF573BvMouxWiuBLIxhq1KyW41QKuxOG",
+	"3zY64e/j5iy/keQjzDnZOYG5lL8MHdIh2QaG2Y3nt6Qjlre56JyAicy+W+6d++AQiFLe42ga/l7LQltD",
+	"yrWOsMLTgpeY2dA+fMKr9yydLiD63eHkwTxX/H7KJYH3Gvw6+E0ZLxlfyfqZJzydQx9GTJ+Fdsbqgz08",
+	"4UrhGPm5BRZcSONLwpEbypzQezBCvCHR4HRzWVuxDgrpLA25azRnqRwFzBiJpLjp6tUBiWckhhue2uTb",
+	"bUcJz4NGUs977A0q/WaHvErm4qnSapXIakgp1VkDHfM0uWk0UqJB+xrViTZlARc5HSPR1ODAnqHO9Zny",
+	"JUNXf8fsnVNVQ+FBjGB32ikF9GOgE0iVg8oodbxNW18ZqDXBwy/RhyaJXa8+puZR2/gVKFQfWkmhiL0J",
+	"45I0CI51Oc6iqd2G+YDEVirq0cDajcp0P6JP8kstdmaAhzHIq1I/B8+oOC57e+espzJ4D2xktb0m0HHR",
+	"7rLaYrQ6V11puWP1z3E5mjzOWD52RUMlz+apBbwHL4Qbz/bw/23Hwbs332ScttRCSm78yajVaieC8KpL",
+	"oGEp+sNK4WVbkus2XISXl9p+sqoNbxV61uvFkud0zkYsnccpa8tctUbMLWNZsW0V33jOoliM+9yboayl",
+	"v3Mz0kBHq2Nl5ELw/WZzS340+ZbqWIVOrb5lm7c60QAy1gflDP8BYfdZnG/QfpnljL2EjpBj8CMpgTU2",
+	"g9WVOBEMsAnTmIemZZP3lm0MBy8yv0tPjHk+H8XRePta64panOduriztOWKzOI1rQayBlM6vL52M31tj",
+	"uAmzY5KD1TymWWxm3Em4NInr8WWAbo2zSMc5Ez7HRnA0pclGxtN6VGGo1KVpU9Mmy5cSNrNq3XSVK/2z",
+	"YIlOCgqeEJ6lydmd8hWUm0pPhkazLNmMjFHWFNfdKnUtttvW62VZAj9wszM7ViQXE+uKOCtJCy3r8ekz",
+	"ddLuqpRUyhI6ZaIpfDihIp5CGfbIVBN2E+f36qXzlVyAZ7OcUNCZTQDpzaWkghIBT5iytkStj8nYT8AA",
+	"6s7MMdY0ObpxecUHblkmXbPNSScs2K2TWOhn0rHRNGeNjXxSO4M1FWRJo3LSkXr/pbI/6607SJqPmKRx",
+	"MsrZlOdRbVKZ2mX1SZZbATMuvcyi4vVxa4b+9vNtlrbZaOh5F6eaYxZKPSDh6tBv67ALKbNRkcpwVxRu",
+	"+JkOmLxRWJ+fh+cumTWM3URKpXPTTwHh/JrG9y718JwkiteCgasBGDyoZrGk04BsleoCx/A+0knDaTpP",
+	"dKWZlHNM6nl4HI2g8ngqeT6KGI2SWpXj11TGCVmb3bPcmUJSBk0VKzBFhMlqHkMpEfT/jba213MrYzGK",
+	"Uwrpk+3WrJkMOnKFy663t++faxnAEv/2241hht6JQoPayhPZ0OGRCtmSrV7ebfUwCkQWFRUZffcXhl5l",
+	"UQeDKw2uy4ploWzVjr61zCW9R7/ECCos23NabBEmLVdnviMvv8Ysea0o1C7L6ovhQL9LnsYarbn7xY/6",
+	"4S+DFxwErTfUANbWaYlZkpJKkAAcRtQkKHGoW7bZFe7DnYSoxkqDNEvUm0PCTh4KQbcpvaU3hhvXYIeM",
+	"lvQ+yMLOWcrWYMvjTOrI0uP64eA5W9I4beTlZRXalpNzSX205O7BYSWjZidDda2lKYS7yZ1h22Sz/rrA",
+	"4eskSGnxUKrsvfTeHhX0/vj6bQQd9c/HVeZYKRtXNCSbYqpFEs8YaJrNmrPDsdXGKn2Z0JlUy1PUpXj7",
+	"SrAaFTqQqvfgT2rssEfndWZaFAlsmbttGuxYR7jIuZQJGxkCaFS31HaVyiuolGyZGZAF86HI0JXDMfRv",
+	"GkLBg7DsrHIm801bimhBzn2n05k62o7B2B3sNuTdVHhgoIvtPSATJuKIEUqmFuJTTd0tmjtmyr0BPJsm",
+	"fHo7Eresob1+FM8MAqyhE3hFFBEljT/Vpwwnz3k+mmq41DrvKpWrrU4w2NgNAAlqF7k1wFIfa33rSwdc",
+	"z3eEal1BaH57YxfZlqSFSsqe72f94Z6c9PtLCWgvYLfXZKU1hgxhdu0mT3UZICtpFBg8K+fV1fgGbVot",
+	"4aniHA0AiNW2JHK6GOX3TRpFNQ2+dh9yZXML1lXCa6YXC7XDJNZxsSLF3rbygVn12Z92UG58xBOUO9xn",
+	"CPO4YcssoZI1JxxK/QQy+AmPNgSq15F5xD6oFdpbo3WE9n23wxn3e0m9qKVwxwKP02wlRwYCuN7dRe19",
+	"wuZxYyVbMA3wfpnUZxOZWY2WtZywCJrY6cdiQMaThE/wy7M4YR2fRnC6jkOw0IhAFkq/MpAUZX9kQ95A",
+	"M0EaQmgC/ao5+FMNTv8aHHvq/t6E0lVtO8l4yS5a06rQ340YBCBGJL1F/TylKXd0dBO6KePHauwITw1C",
+	"Tyqn01snL4DWQwTpB7S7z6rd6FWGjY44sFz8y4nifCmuhVzMnf7b/2m6+//8feebP4sT2aSF/fN3gj/X",
+	"u/eexzb/evHjjwmf0OSnBn303GijRmsX4MLjiISHaVUoIrp3+5ZtuhMJGguYW+ug62qgjTbahT3ov1mf",
+	"f9Fl400kaUrfnFIh8bjkEWiqTg8nH3W1cEEAPUJ5XVW5fKI3w7+Mz6UmgzxvT1ntJiC8jP9/XzfoU1jS",
+	"V6NaX4GSCQBRZRwiwLZlTFYKJwOS7yq1mr2w/zXp65Tn81XdgRinhfVQOf1geoA3FaF8v2WaydlovhdS",
+	"R2v9vLuChnRrHj7BK5xc9zYXK6lhMlBXgn1aAdbWIkaHY0V3bhIchbsb2vRciaZteRDw5AOCD5fPbvv2",
+	"2q4Fuvoh/BCCWgjUdjJQpzEg461OQLqKTO/ceDfLXAf7pqGNht5v9SfyuZ24r62UFtZ9qAGSvfXkZbxk",
+	"N/UIlu+VlVIH6adMXOELmdkMKwJol4Hs/icuJMzryrvX19S6oX24mN2PAoa/u4RFmtXYIpZ8lYa5pbZH",
+	"rhVBfCZZivajUINgYuXCCQjFiu2LVWLyUCC278EmIWtmtAJIU4ghtViw7gDVJC3fgB1D8ljTpkhHRpUe",
+	"opEqJeTqo3vOVBho9ygBPNbqFGqCWAfB42w5UVFvbIBso8LtHqWrgQikScZLXWz1+Yf35JtvvvnPd2T8",
+	"+vXrr1/Cf25ev34L//m/xmTJaGoSmSB2mq0mSSwWLDI9zxOq6GR8/dtPsSKEzRjIZawT4EZU1iTG2odr",
+	"Jp+s6UagHxRH5Hk8j1OawOEIsqBigQaITm8zDKyjHrap/vXrb9R2YqZuo2llWlm4KK1lUBxIsHtFs3hc",
+	"aaXUWBb7Vxi3O0tJ5+5CmgfPb0V7QelfIGM0Bl9mErS9mAkeY7MMnqg1Os1k2uJ3QuarqfzjS7WguqCB",
+	"lpg90OqaCqKf9syFdIf6TonCJY2TEfWvRB9gvvJaLZMKjLoUuSVgazaVHndWxc/iXMiWYBK0POsGBn/z",
+	"ZfACjKTGLICiWNwUH+tEq0rlcc2mvYYcvq7kAjXAgLz5lizYPY3YNF7ShETxPJbtxP0fJk8MWylFtbkT",
+	"ZRrQ6Yw8hayCM/K/jObk6/o8Sj+6+NZMovkkZnQZJ5vuo/gmJF/J2bt3DnI8xQ5Bek/XC+7SW6pjPq3Q",
+	"AYbVAZJrRDd1ISbIzbCgh+ohbV5r80Ys+CqJyMQg80UmXwN5fBsVGUnn7vHX7rS6kwLtNNSNF2wvx/xG",
+	"my4jByhhxyS3hN2xxNaBF98dkLHSB9AiAI/HGPLeLM4/GV+KcyWbtRj8zASTRmkeg8wdg+we1zNVvab/",
+	"rIL0Fyy9xF1c+q7yQEuwVszAhS8Ju5qNc1hOHcHVnPbAkefbt74kBv7RqsporLhGjSZOi+TVM6L/KCtt",
+	"MlHRYRHEGCcMPa0TOr19C0/NYpZEYuutJY0hXR3VIoRfiIIUl8vinR3ith16iKsLlJgnKKpQ2hENMHOH",
+	"JIwKSb7+i7rnkFCdC7JKE+xaql+jiSLnDbTsiuU7gtk2irqRbRmd4Izo5W0P64jt7v6GfdSdaikc9JSp",
+	"t2UPofh0prG2aTl61966pOZkHW6Xd4RrMbq0TYO1pWxtCqbKYCkuQFCZyZfVoLpZ7aLOBKgwNhMGHE2u",
+	"QG3HwRkQyfkZOU83hAMZKWpOuQZRbihe8DurJb3VdQGXF90UDgwc6OKlGkCnrHWqQaFEsotKs2c15oyc",
+	"I8ewd6iRLXkxiHbnpSJu80SZyzUxuaJ1soOOrRax5DkbNE+2iRO6hYhKYfNii0t6/wtL53KhtO433wZs",
+	"wwPreV6qXSj1HklTK2tlmkrxOlMgJJR/KQH1IxYyp5Ln6OsyZ62YDpYEs/tYyDidN/Xg7wIE6sxoRfUH",
+	"0x8b+H56xxKeMUJzvoKIhXHCl1WUOiCvT1yCsl2vRme49QXQlGPJfmzL3VQT+Eq4Ehszw4H2YbdyAnQT",
+	"60TyTtS3NzCkb9IMuL8qRtoQclYb5f/46mfQvLEZ+N9fXP3s6KR1sHAVPVx/vtgYPd92xbY1FRBaBtd1",
+	"KZs3RS+KBG14CC72zGmqp242xJvhf1m7BWespxY4OjEAtUhIAppAoD8dTqnNAVfdY5zNQO9A887qVl7s",
+	"mja1yz5HmBrtqdSwwwgxPeFRzLayCsiC3kH68ZKxh00xwNRpkxG9U5L2hEebLS362zdvGsvgnhTeNZxt",
+	"eK9NhzD80Enh0dHkL9+2tA7UhFa0uFZi1pbcj/HnMDwNQ+TaNm6GQinqo6tE/ZXTh043lqvvZb97oLtU",
+	"n9zaBmmP9G09As+SxFtIA3siNWd366ZJdvPUYdtot+mfCQwqssAi1Tbm4+KnsU9LGdj99r5O+sdSvRxM",
+	"CzIM6h2hXwYvUm6/2xUoVQs1XcjtaGmyGcAQERlf4DwbKuXNvu0G2aKP5zKd8XrV1QyzV5RhQxQFUkxD",
+	"QnvRmA+7rEnnZDBLUZI1TaXtbBlPFwVFSfxGzrxpYq+04NVASFEBlnghzdQf9owmyYROb0eSjxqnWsBb",
+	"kFV6m/J1amcOyZz5Hd4Wpw1ZRfMqdw7xTeBU7KKx8kjPoN5HwKe07fTd04ZqBhxvPCDjVZ68hNHQy73K",
+	"G8omfDKFiu1vwKvK46wFOrEKYILP6y/G6RzhnZoaQtU8204wzpHu0MVylSfusKFZolCJY2eS2oTR+lxe",
+	"D07lYUSbsn1rR9t2e64VvQe2BMxwO/srLTECfXff2goYMbD9gRQrQjgu33yTtnpxM6iQPBNkwpRCjpe5",
+	"nuvcS5ZGLAKK9ZQCH/Q7ykgRQwZbModccd2cZ9ez2+qcZCFGMbfcvz18dWIewLrj8hvQANYJnmxfjsoI",
+	"Te29ahdm7iQgnG4trn/QRc/J6qLHOhccLuRgqlMMOKHqq95HtTXm7mdWLHznQwtqd1TqFm96H/WDK9ga",
+	"PuAoipe6DwF/tJDFI0SEb1RPkkRXS7i9IQqfw5zmQIGVSI8znl/6b5tM53csz+PIgP16t1KuKgwm5BBr",
+	"aioEQ6MdFqaYA0c2pdPbrL3hDMsPjg3aHyrJKZdkjD+EpWaWptRsTWIGXElDgL2xxcorwbam6FEpkNDW",
+	"LFokKedOz0w68Q69+ZDq2wY0dFvOm99t2PUilsx/qTqp/B3cLAguin1tQQsxxLlc0cS3kJL8jd7RITxC",
+	"ZqsU+qUYxPsHdWGayeji54bK7cIesZP3Lq+ujrDK4wYnEvy+a4H102ukDP3beToCb1tHu90aA8fgItiT",
+	"mdE4aUBttHqCPRQ/WWIeb0S18EIWsDPsgSzQfBN/Y5OfOL/9iaZRwvL3PJ01elN0ijwlazZZcH6LXSGS",
+	"xAtaxk1b8aj3yeKP8LQySe5YKpu7VdQmuW/NEL3CNsEZ8i/gwz2S7m1fvGxP+rNBuaJJ4qUqd+e06vXv",
+	"44KbWfVyjrTPJBwdz5xrB0JeZ8MKpZyZOuWChJtRDvwY2YRHirUWiCPeTFeva+R9ssZtElFJJ/VJTc13",
+	"fjS6Oh++107B3TzAV+dDpdFdSrbcpvHPJXcnTYuyAZ2moHYpd3zDNuNLCwKDCyU5Yj5TE+JvZzY47bqi",
+	"a+eDNMVMqqnehzNybrBpALAJPGSgAr0l1MFRpREkAVGBmRUwYUiBiVObAtOZ/xKIFlY+uWvjJ61bY+FE",
+	"hT1EFlO3oQ1pHvU76UUIN+xeWuCvD2on/9vU4Xu9/0NCC+Cwzwy9VMFvQ6/IVHq/914/D9Sb5WxqcoCC",
+	"Ri0dQ+B+6V4EYueb+AE/tH0R9Q/9mnCy+yzRocugLYnDd8KIlKCXiryKwAkWcXWv14b4OPjdN0noPHe6",
+	"8UM7061eE/BL0/0m55ZxRWzKI2ZYl4mLf3P2GgOj8MtbiCaO1ZTGA5KuliyPp2TCV2nkGIzsfpqsRHzH",
+	"ANiLyzPyQynhPBYmScDa7FiDbusoNUI6JrFvpwX1YzoNF6eh8SL8dzGsawnDZuIlKZIneMquZi/e/t1n",
+	"VqMStfyxpYz/A3nc1SyQ9MRemGu66TfwAzHHKFbvLuOUSt6Av6OPcaO7DLKETaVQukJj6ksVlC/LNCrr",
+	"TuzXTnnbNsdHDftFEBq3yQ7M3683tH74UzirrFMIMUmwEShn208UmBnnQoh3Oa4sY/mIHu1gOis+EKc9",
+	"PyBZntLkgk9DpK7z0pfCggykmoBNLTOYF0t6f+n/Mqg8K1R4nLTtHq/2uCLu60En9MmC/C7jtO9qCw29",
+	"x6s7rTaQHp3VrhIZZwkL4NnFyymXvQiquKiB90dLyXDh4mQQBF2aipOpN/eubECjjNH5tMqUBRbas6s9",
+	"ja7SZBO8va6mW+91qcoU273JFE9lORM6D3IH9O9YJuF6uvGNB720SuPfVyzswpvtguLVXht9v0yasasQ",
+	"QS4WRH1fslTp0//z8RcPH6jUfT6D59PLLgJ6yOiU9bhVbBbfB7+2zmmWBauHX/xKS1pMJcSgXuWx3MAV",
+	"LnWm86kzhWgjlqzTRJlAypqCMo/x94zmurOBsmcNaJU5khclhIzCB0ez+Ge2cfoQNLQJ5/w21t3AxtdX",
+	"wxvyimbxK/3OGFvjkEtpelhAv/g4reQRQkJ/yqtwHabbOZXqx4zOdaUP2j5YGkoEg5YRv1mobzdFC7fE",
+	"OIGx6Au+h3Vx+iUMXFvvHteF/wsqDN5BnBYZfXD6Ghe8+m237I6o78QlCEb4pLTe0GobQ+0RNdgl//Py",
+	"yvkVdqNcCIWsUs2+gnsBB41HUxy0sqMX3A3WbB32F3B6zBrgAQvIFLfqUNSs5K3+RR1fUToqBmSaUAEo",
+	"a2lErs6H0AtxYNv0DazjWQyMm1gMDBi4hHq+mU7fxDqrHJpK02SgboEYlPveDNyuGzgZdZwveUpSnk6Z",
+	"OCMf6HRhD2dK8xws6ZqaqcrRVOnUhFvtbSNXxWbZELnb1kD9P7YkFKcy0B0CoLf3lKWCDXRxoq6Hz4Ws",
+	"1AoDfiK01NYTSwo3Plb4KUrQX1MHau57RqcLRt6cvX4BaZCKJUiZibevXq3X6zMKP5/xfP5Kvyte/XL5",
+	"/sOn4YeX6p1CeBYERS6oWEw4zSN1oC9sxuOLty++O/v6a3yLZyylWfzi7Ytvzl6fffPCyQZ5pf6rNg0F",
+	"q+0i3EPy5vXrd9WmRrZAfE11cXgsiTKiJc1BSbBUexmpOTP5mXPFkG1/OzXqm9evAams8LxCyggmM7xS",
+	"/BpzFQs3J79tkhLmqVcw0JdAN915Fl/d4k2sa0YAlZs2b8AVHC/e/v0fgxditVzSfGNQ27YgFPSrL0wb",
+	"lr+/+Ako58U/1LeAd9MsFo0H8kssdJNVaGPqRNjgxpRJdLIp8qyd0rR3ZTYJGF62jhPTz0oMjZyntlhA",
+	"csyYwlwPA0qqAwbiHRlDPdrYiBv8rE6/wdqTeAmXxrQlB2auvo4XUJQLWABxgcSilpDO1UbpphQwfKN3",
+	"rXjk1TX6RjufO7++BAeJ36NDnkvPR99TyeY833g+rjjdjZISfo8HPHqOOBNf/nGMu6i2/WqmaLbPjSwK",
+	"NUTd1Ty3uoka4Exxu29xEXVft4t99T2NikgYvPR190u/pho8U7AIX/omcLu0XhmxNG7Wde3OfeLY1viG",
+	"9929D5DX0sDStO4ErVQAVZ5Gzi6++c/uDbnh/CNNN+e6DZJ677tgEppB89TOzXjPV0n0icvPTOYxu2MH",
+	"2RITESdRjNmKyLQ1u7cMXrFi2CqHmcM//6GsjaLIHjr4K33pxVsw3BUrQ6sEFD+cf8brku2G2OKbWr1N",
+	"Mcp2ns/umM1Igo4VaNRbpT1lFfavuTpmXEDEJy1KHYzub9i/bm6GhsGSRkwPlTNMD1Zf1/p1Jb0AtHMs",
+	"L4dmvuQjW05sFjRKHb06ilXfarwiJXxtMuCwJTHiA5yZZuiCJFynM6mPKG3FScpBO2OspjHSKxvYZyds",
+	"ymGHytUVFGqTBhpVpajvg3wPxIowS4RUIGgPQG2SVllYqdPtJa2+p0LR+OWFD0/XD+s0WV/p9YmtA98Y",
+	"MqlLA7XwAPX9ex5t9i83PrG1Umn9rzg+/eXLMYSakua6hXXQBIuXmhrUl7EeC3kWMP8JjUaZm+fRuhTT",
+	"o7wsEJc0geqyyGcrCiH90b4GLuQRXDx9u0Ztnij7OU3KnxiLRJk61feCPuW8PgS0l++ZrjBKuRxpxtr5",
+	"las02bzHZ1HmDF7oGkdYnYcUl+dQpV6+pO53XD7ePZ98DurUJy5/4Ks02rsQBNkBOQFFPlC53Zf1C+R0",
+	"Kk3IG9/Dz02Aq95sbo2rARt5KXk0qMF6THlNyh5gyoh35uulBzSCFeR1gYgxQ1CbP0jdckWQx+n87KTq",
+	"wSGiFHNV5r96KXvDhK/x+f8M3I0pT2dJPJWdGwEkfX59qeT2zYIN6ZIpEbjH/TjX+pC1a50CT9yNr7/x",
+	"2o1faI7JNsfTlSHFcDTR8rZ1IyHNAyQzFHF76dg/wGM3fEhBvz4MZ1HyDdZhGYen1o2yk9BUu7q2Ne8l",
+	"vX+Jm/P162//+t1//KVZHYf4To0+7rpiXpl24B3+mMsLtzlul2vGJghppG6tsZtcK/1X9SH0mljcThoJ",
+	"rBN0Hhdfkc8sioXGH9AvU9CXtVtnC50ZdGK+0lou5HTditIcFIdmdLoY6GQr3f6fo3a+xER5mpKvB69f",
+	"v97WedVTP7NNXw/NUbwSan4gRoOJHFbW6oqAs3u2rogk0TtweG+Es5HfBi5PaXgzUI9CHQsHWZ3NpDR6",
+	"FNwkjJxM2BRKUGJp7q9csOU+vDDt76mFfsYs9Tr/xi3eYMNlYVsC/Bu39pqU+ekraPbz6g/TTOcLgLnV",
+	"+kB+omW2pMMy1LYbqOsbZMIzCZ2yUmUsxh3HRdsnQLw4s31rMGkfkySKclWbaQq8OF8lDJvvWAw/nI0i",
+	"x802J8QZ2z5LGpAvjCkq8+Vqhihxh7a57UyHOk4Zeg/0e0NJJTuaMW5njZHUYHaum4rWXtzt9gu+fP0T",
+	"W//MNvaCPXrGXqJSEeYDcMz+Q6iMPtZnvYlTlSAdR8aHq+nCuBuCraI/vd3wa7qkuVjQxF4qcNpo/u2j",
+	"k6m3tHqq/bsHN0JKFki552/FIEEnBre/lmCTm6wV5CBN0qpWwBZmzHdvvn3z178GWDF1UpdT0SxjbZzB",
+	"cda0GjBvlQFWKgHR8IhQDAswjzwn/3v+8RfMzSDj+5dyc/uSZvFLvXHjkmETsTy+0wBrJtjhON1BhBtr",
+	"B98pHPgbjFnE6YyfaXwm7FMvWVrAPwRGMZQ5p34ueZyUSWVy9uJUN3Mslo7mFzgW1jGGPEy5CsSxpwiz",
+	"bNpHN0zUyRawLO825WunnnDQCd8tucloieXDxz9QbJ5n8dX58PnFQLqfNo3L1RqOEDG5Oh+G2bRX58ML",
+	"TcXwljuN+5cbismsR5/IcRRHnOTzDuTEKSDf+uyF2f9PXELAIkwHLOxoGhn94QARIMsyPVTbD/bZvUaP",
+	"+odtkOAOG7mBHgYxuLhBGqdWHPNcI3m5sl6D5FgbG7oigGB5hyAw/cM2IQGkpx+4wbMVmtQs+kMezxdS",
+	"eHzns3rwhp9nWbIxUiM82lj1ZunLdMSIktaStQvPSSv2DeT19PiZbTIjdgeuhWDyYHexcZlmfo8y8oZE",
+	"fNzgW4FPUiCtn8xpHYYL1qOOG4nTUsQxY01tQdWUffP6P//j6+/e7BiR41S8wjTibpM2JTyP4pTmG197",
+	"lVYM4ZKdiqgzNdZslXq/0maqrsIwWeJYyG2gELcSqB/eVMN97WOnme71v37+xccm+iUWkgGYo8/T71dC",
+	"8uUFX9I49cpvThK+VkP4PFxpH+Hzykc+vbWtiHzmU2kFPziZvXu24vByl8zYBzR+9zWdkwm8LxN4QUWA",
+	"2fgTFSW78bkZ0CcjWCmeNXIcfpvSVOk9Ey32o8F+DVltFztJ+NB4zylULQpgK+b1E7GBL1E7O1nBJyv4",
+	"cFbwyTR8rKYhXn83RmjMoqPaiH/QLL6MvqBxmLC6tsIX8Pdaiw9wWcvuiViKIlpn4bG3i52cuiQheQZS",
+	"BEHAt0qTLqUoGkYJSTdggDrFvXFO+Dq1Eb9xtsrnDPKUZL5i2wYcrlSRRRYH23CaOHzNjutVfrRcTSR0",
+	"PK9ov2XdRknFrXtIJTWwDPLCnrViAVjRogP9ndUs1lO9Z86hG4oVNYvgm+hRSdLMa55IFOD4BRzHy481",
+	"t1HSODmevmA1ol6SvCSi8Or4eC/DhNCgCUhDrnLdkt/IQjQPSvVRVICBYsoBLNwJpHKMMUdftzLYWUbV",
+	"QSq4xyp2kx5HFAoP7uzZMc2htgi9FAUJ3rvHKglO3LsBaeHEux8KU8JYUx8xa/VAp+9pOf3IZH+Z1Iwu",
+	"saoVSbrldqtM2oMt1FQzoXF/sizZvNMvCxJxR7fRFRjahxdxeGqKADqxhhTj6xSa72PypQMRPmEijlgl",
+	"pFyVeass6p+ZuC3vDhjgeI+RvMch8fYzmWMGN36Fgz6Q4agrjfpajg8dXNghm66HljF4AR3pRx4LvsSN",
+	"ubzQCOCPOlPORhVcgEmb6GIhDE5a0WOxaUuYJReciU9cfriHnIGjK0Un3/dz8X1rteqh8qK0z/tVoSW1",
+	"gHsWPglHqdr2SjSpVkoba1atEKHxfTGPx+9OKCYbigpQvHlNNwmnUTO/Mw8+BabvnN6zMYcPmXbQyOiN",
+	"NfUULOADHnqAFVzDlR7ALm7hiwWESvEQCAsoeExXSTLQaA5QUoh48GuaR6LFDN0ruzykNbpfTvnluNz9",
+	"IMagQyprBu2vdzIKd7Hqjlx+f5JkD2jCPLAsOxkuofAIwHsOSI77MV/2KH6DbRd2b2o7+sdSsYxjFids",
+	"QMbu0fOpZPIllipgticV5ScUcYy9Q7BqCBLXx211Z9iXN5uM2QoR0+5CQHoQr8ng4etUCUb0Sl+vJkk8",
+	"PXQmzwfY8o88Yk8xcuueae+5nIsf4qTqZGwOzBYEVtc5+xAx3X0kGD3yDKHfVyzf+OUJPQWlA2/VKZJ8",
+	"iiQf34ZG2tu70dwotE0SawdUakVIp1HRzAZCK7EUGspHfzBO52PTxEDAz2YkSJeaURDgtdn0iKBYB0yK",
+	"6bH/baZ8YOE6ZDSfLnSTu+5SQWQe0MjlKKLYbEOoJa/f+8gkFU3Eas7qJPL+JCLP3qmT0DsJvYfpySMd",
+	"vnMIv3FFBK7kwq006YAJL3VINCYhRtl0g8s4180tUcBVYMEbhNqcySsqF+/xu1D4/hSyd1dycZ5lIsgM",
+	"LN6p5xO4BT0Fji9KJUxD4wVodNfvNxassihUhI6L3U68z2zGcpZO2a/43lH5yqAKeKlRBkvein9TmtcS",
+	"G+aSGU8SvtYREp7w9N+fRgbLyt6Qo4in0l0/upxSl+SXQ2SzuNwIUMw5jZjV4x+3lLLgtGp3LqikP+R8",
+	"ebO5tQVU3ji16gMHBqk9ACAtCMgSXZZkovq7uSEBghGEYEsfuyYM97Q0lZI0LOG3Q2c6IyBjQcb4AjRr",
+	"IY5+7SK9Z1Qu3hWd7GJB4nnKcwPiDj2PN6b73QRHqGmUgSnI4yWTFKDix9gIX20/dM02vZPfEslvWdGa",
+	"WS9pziSZcLlowkT9xNa43+dZ9rgjvgDnaRloAK3bJVp4naMl/vaZbvmtFhXjGBqG2bhtBQOs2nXqJQDl",
+	"lXrw+01paf11lONHHIEjuHdQ/Vh0LW9RX/Q1fHbay7PA5X8Y/ei9BqPOHkQxOsXLd9DYdlXYqvpawQNR",
+	"HQjWsa/hNVMve4wmBY08Eldw8E4GZZWtj/K4lQ5gtMdmv8qrP3A4TzCPqp/ljNygbqYjDLBvOVvSOCVQ",
+	"YEJWqYwT7C7M7rM4b8bVsE6WQwcNHH5/XIcMjqmBNoYrED+zVZJs9pwuh5J5d9yNk8vmT+GyOVLaXqNO",
+	"0tU0qKJcP+LW+Ut+h+pPqPiEV2ny9LweLtjHgYSXB+6HO7Z296sbis7+Wl9/LBtQOhw2DWGo5y2Lnqr1",
+	"fgBh80C290naHDU+8NRlzTFst8cvdSyWx24ip8nZ7mUuvUKvtEdgutZ9DQYT+LnVHqBpFDWGpd+WeloP",
+	"SDxz2tliE8YaaYZbgBbaMxdkepG9xJl9t5Z88fROFtRJptXJtGC6e6ox7wMt1DSqMfRjdPgKCT3pgDhu",
+	"3U5SGj/xRIPiZRl4LLmNNSs+rVnxyTidK5p6W8mj1q1fTGmKg21vXxtr1AbRBshl87Khkzm5SpNN0XbV",
+	"tCtNJcszxcoIi7DRTNGQVa+nKdw9xJ8RmvjQ4Woz2N7KjO7S6Exubs/MInVW8YPM7NQY5EkjZ526R3Z2",
+	"j3wK2pW+yMcvKT81DDw1DHyqDQPLqszR0LFCukGkaCLaah3o4lKBQoVKNZNeuIdWEA0R553bOBzFyfG4",
+	"WzP0aqtws2DHrWR59NLumeE/4gS30uafSVuDMms9YDsDuKJFarbDEYu/erYfeDK8LswUamFup2t/5GrO",
+	"Z3Lpj1fQeUElfWA0/DBW1hPtr6jN3ka991X1rI68BG/wHbMI0GPbzBnBVA3jlAsGZPEOmCVf6VbOsSS3",
+	"jGU4Ml+n2Cdse8gBPuDSGE0jnK/2rIyoHJOU3bFcC9dtzput9sR5Dw9/34v3fjmSVHjMGPP+rq4SLLZT",
+	"O4A1J/qSeKEpvMdnHyXsu0/VgkVtKKEh6x/hK41w79vqzknOn+DdH4u/7ujOupStrQg8uemsm+5Ro9c3",
+	"aV2FX+7r19/+9bv/+Mt+/HKvbtnGJ0/p8kLU1el+hRlGGECY5zSVBPkgkbxUVeymKBm8RieAb1OVQJmD",
+	"IEYO5gmOLpiwuCLq3zDmLOdL9zviK/KZRbEoEKKNUgfoke6IM54TRqcL9SEsNcY8FJh2EgtJljxnalUp",
+	"+Xrw+vVrPbnxS1BExxGb0VUix0re4MkVRdTwviA0SXCaNbtWj451nsU/q8MIVQjPry+vZvDmcQxxNVQo",
+	"aBVeIpxk/QXCRLXHL677r76Pce7syvHSefQxPWBWmFUT4S4qu6rYiN0kUvt7auU6xa4pWcXc6S1WDbsW",
+	"YCDf2stQz5Rf/XHLNgGld7dss8USIWd0fPHhlw83HwgM4355DPtcTUyZM4l5KfBFu1KdnNIcLvmZbXqW",
+	"RTgMbOBp/v7MNn6ppz8p2RJ5AQCuJP9xxYTXLH4VLE/pkh2P5R68MlCddkPMp/PSlLNTnwYXPwoT15ZX",
+	"lY13VRoU03vEJW1IkT+zTWC+IrwX8/TpFrSVOWOADNjSzG+NqO2M92gV2NGA60vXkOX/+OGmnd9bM7GK",
+	"woME/JWogeMx4zpPn19fVh59R9YLBpaoeRzMArFtF2BKk7ojbHrLIlTbvVRsSGDSX0g4v2URWWVNoa2T",
+	"XHLlUicrP7H9Q+nuT5rpbyWuq2u1S9b6z2zzRGvLenP/BgvApyHWNvdHPn/9681e9HrD4Llglex09XRL",
+	"56w/KXf1QB9fZVnOhPjMBJOHD9T9zDZDpJHge6TfG0oqWUvcbn+SQwcVQYA8PcnxLDDAdpJNJzCtHYVm",
+	"uKhUbx1YXNbBXh1AhLqdrhyp5iNVixDId2++ffPXv4bbWdbZJgSTXuXZbJklVDLRYR7xJGJCklmcCw0y",
+	"wleSZHTOxLtS7YUSw0ILWj4j7I7lG5/YAE44WMaq136O0+hYOXo4zYBUEfNCfXm12f0H7GOxSsUqy3gu",
+	"WTS6jT286b8WL9jtv0wPAgmt5mOsaDvo82xwEUxZ/e22CtU9NksM1qPIKU7nB9qVoLYPZrfcqDVOKyxb",
+	"cESLxXQU5ZoxO5gyu2OpiTWDdNP9jHSmBE9ZhTdrh5h6TP16Rs5TMo6jMYa3U7418FZQKxbklmU1+FE0",
+	"Qm5whAJcHOfL4IUSQz6JX+YdpWAEZaXokepMhq8PJFx6FMWq14B0oi45s4fS2ACN8hP/2/Dqk1Ep/Y0K",
+	"uLqfGY3idF584UAFqbAeJVG6bI3nWmt6HMGjzbKqwvNo8tdgFy4vzhPFuDeQzycOkr5mr6LJYRvvkLv2",
+	"JnA79qLrHUfLe8S6yXkUGdXkoTQTW/NqyKlBOdkxqa5QWcqG5as/KN4X7+SNQgIVJV3b9Vx4FxoyMLR2",
+	"0cNAPF4JlxoNkVCDJXjxWrcIL6cwPH7x8kDS5YBJ4GpVNxzP7PjgmWahj5hJwtY8NJu0+QwdbLIPR/RI",
+	"adiF6c2ZfDIcr49F1cbjTnytxV1zaK524mY13OwHJqeLh+ZmGJzvxcq63FEdJaz2hKBeFHmYKQgtHauQ",
+	"VIfaseF2hKF6skoTyI1yC9wcN1Vj/H0PHPBP4Is6FF8PLzwN9UXtWH36Z3RGnYTjAyv9eCseWkyeXGcn",
+	"19nTc52V9ChzlR5Kn7JFqUf3ok1Z7pWdoZ6LZ2rzmS5BrebDz0pZUJUIoQHOv7zAbpZgc46XPGL/FUFO",
+	"I1N6HHFGh5QNOl3UJ2m8d6YTrJVd07lXXqEzyEcehb7yQ5xAXsNRjF9n3MuLEJ7nvKjzJraZHiTXqPNw",
+	"ieAB80R8k7lcItlG89+nWAhJAfmz4PKXrugxvBPb1PnIgafKOxSUp+i++kTh6KdlFm6kXWlTAvwIKMg8",
+	"MlqccQ2GjS3hbZVhmOUPeYfqpts+7GAy6T4yaoBZnDBMbIm3ZKca8frDxwGhCZR25UWXtCyP79QTt2xj",
+	"5iXUR9TnBmS9oBIgrrDzey5hh9U0ozNy7sxBj3n94aP6KktmAPAznbIMEtYk57gOc1AsneabTEt5Zw7v",
+	"0CWs8SEQq0tDZjdh31eEcrPDY7lKZKwW8UqZvi8Vhe0m836IE9ZP6Ok3j+PKcMY9j6JgvPni7aGkciU+",
+	"onxo5JEO2a0poPPmTyNSV2WMj6YKQBvBeCVbs/5rVKVvD9S0qNz229m7g7X/LvWfL8YbkAmb0pVgpgNx",
+	"LLf+ZDts8dz9aUpTtXkTRiI25RGLyL+pjxsNiKWRMHEqO42vxL+fOo73KpKooZS+2scxKiX0RQO5eviq",
+	"iV+zhNOorCj00E+2zG+joJQs71d/qP/xBW0vsXQT2nD1hiooSQnjydokUAVua8fPry+VnoNoK3gdmxJf",
+	"drK6Sybq8c3iHrkwWdxLzh6n2XdpaQe0bW/+VJbqkSIFe9AOwjGnLqp3+HgBA2e9j9syr9mjvpLxGWCv",
+	"HEgCNuQrXcC/JlVBt9WMtai4L5nMQmNA55D2pFZV14q1tKInJcA+siCYcvWm2H69S4KdpNZJavm6Vw8p",
+	"s4rBjh/efjLSyqBI7kleSRon4qkixewmq5q8ycZYW3B+6xMmXbMJPBpQw75z0fqcyd9wWIjg9YuGHkWa",
+	"qaGuZnqyIUEh55WW8KTZfH88xWpk8ZGz/B4715/fl3fzCfRw+YHn2IjhAUu0zaY5LMgeWgD7KU65I5il",
+	"xzt4dTbgW+mDLhxJ0AAGW8U4XQDVJJypxRb+KrLNCrR3mNAlh06BgozVHOVoQdMoYbkYv4NwRZzOAQIR",
+	"zWaQ0MVHmsJQesOPUP5tRgpmZEeLOOnxwku5PVBszQEfr8mxXs0VXBPocQzfRF6w93tv1qdVw7Gk+ZzJ",
+	"UUblYjwwTZLGSyYXPBo3pL49FXnyOGJs9c4yw1PLjWkOWCT/aPJZL1b4IcPSDtTHxCV0SGbVfzj1Min1",
+	"MrlZsHCGf9S2w2sr+UKUjy0/naNqF8bPqz+AAv1B8q14KJUXVgoOXUqr6Ag6zRQTaSTU82hP4IbQnDXF",
+	"qArpH2YG/aTv1z+OKJYP0lDYFcsP01T4ULfkCTcWPtSWtEvMo7czsXR93E6jer37bjG8b37qUacdzDRb",
+	"vEE9wYIfghH2s6BauN+JJ7Q5c04c4RH6rg67U0GF3f34XosTq6Oo25wW1nS3lnS/I1Rryxr41eWGJIck",
+	"H9Qcmyq596Ig/tn9SmozDtIM2NVedyzJPnmVHliuPSun0sElp96244e7yyrTyfl1cn49JedXUTp9IO+X",
+	"6dpbH4n7qZKcNjW+OEjHbi8nG/N8DmqL4k0TRuhEsFS2hOK2mtvq9G6E9tdPVlsDC66ESZzOB2SyMX/P",
+	"4/kC1CuS8SSexkyckfPST5LrzPCi6/t2mzLIP9cfgD+4SUIDQnNmsq/wecHhb/aVOAVRR0fqsMemOzDL",
+	"WTrFBsFX5yu5INMkVnQ1IOtFPF0Qniab0qYv6S0TtUDQP7PNi1M7mKK7CFs/tVYw4vm1gTmVK516uvRN",
+	"dnvvyJcDd26BPmcGncMj981twV4r8WwFX5zbNvMDIsCwUbLJQoSU5JoAkUGF7T2vC1nV40uSUCF1uXSc",
+	"1zall0UF1N6a019TIdY8j2C9EyriKVEskqVSXxeYc8JmkvCVxOWYpjvQg9+qm/APSIaBLJo6d6462wtz",
+	"DKFeixt2Ly9T3c3taD3r1QFo4RaSj1VaaXfz+ueX4GcWf5C28M+76X19P3u1vmoN8gID1MsH73EPDLOG",
+	"J+6v0/3+mtuj5m24YyztIympy8SLbMPqUIZ1ajp/ajq/F8Ph8fabP7Wa3wOb309r+cfVUP6MnBe9Gbd9",
+	"LiYaAFK3SVXsGfU/9VQ/cbVd2qmfOqk/Gv5mO6fvpV96uNfbwJABm0K7PlbGLSxCx3SVBhk3NfZzDGb4",
+	"lnb/EsHSaEDGt2yDrStmuqQXSWugxlzSqLZj4FdqArrxeiycmhbbs73chh1btTcCna2E5MudtdtTo/In",
+	"7Zn+k/YnH66mi0/Ymf/kyz75svfky0Y/CE0Vm+YzsuGrnPB1eiAXd1dKWr3S3k9kYNbZc3CFdD87XGVZ",
+	"zoT4zKDrwknAFc++B24bnYTckxBy9mRP8u0k3/rKN5OaVJEmx4jd8juW38Vs3Ri2Ne6pBV+T5Wq6sGAj",
+	"kCrUEsNdUDEAsA0ICNRBl1CLjB2nQtIk0QlDa20XrnOuZGYa4V8kJxEndMJXEgBj0UizUE2220QBRo0t",
+	"u9RxsMhAZUMceMFX+Rk5NzwA5rPWvSrinBRbKQhNEr5+q1nISlmXfAarEAPMe1LTKKU2IT42nyRsqcPc",
+	"XDCSMhaRsTKfx4SnGEzG1S8H5PcVl9R5KQXjVYyLRZqY9sBM0Txb3QUTgZmwRO2e5DUbrL4vNkKy5fiM",
+	"/KbWTS2hQhk0hMf11kED/VUGX2IpEWzK00gQntR7Fq8MQR0jHGIH87/4ziv12a/69x0SqB+rx96EVXvs",
+	"2v5rR1K70w6HGwJRIo9TBLngK8FevJX5ilmOlfFc0uTVlEqa8PmKdXIuZFH6acNx8CutWShdUCeXsuRn",
+	"JxM24zk6rByci5orcg1jv7cLCFX3r5xJXs3wa8cCZqpM3Z+Ctt9s8DLrB55t6kb/LdyhH6ul+BDdFmeK",
+	"5S4HT4HAwT4zGrn1NCWe0XKRHR5yoTQfdeeIvhkB3mz9sU48pb4sZR8IS5czxWIQh4RQ7GCHmumSLSdK",
+	"XrvtRnKrWmqgONAxMS8u4tPVkqWOKgWTEFA/Z/ibAcXUczbvkLUSKmSiFKp8Du1GaGpK7jBN3bYbqWSt",
+	"I4OkqWkdCZsPGSJn5BNHtZLP9GNiwdep2oC7WMSS56LJ1b7NVA9dfLdXXvjlAbj3QcCe0C3nkgrg8o41",
+	"Nvr47Cmy6MdcoFawnseKe3RkX4ePnAHSt7Wb2otQ9Mmtep53kTy1nRg5nCtN9C9KwQ2w4V0x1emefig5",
+	"daO7nYI0Ef1YO7rEnydr9yFTWzl9YplPnGX2U7ifAadFEq7V6V235165aygbrboWIIr19o965jpkuoxl",
+	"DM+NOxgpeuPGP364IUizr9zfxVi3IRBd7PQTN4zb+DcjopvrRnxJ47SDe346//jheJwTRgvmmvqtI/XY",
+	"U6MdBJoCzwNb6TH5hBRe3P+Bf+k9vHEpbugtS58ny69NrzU1WebiHbgsBte95cXN58cAS7IbBOIM96TK",
+	"qBSXikiq+NSfQGwNmct29+KH8hdNOoZIpf5Ct+fbfeMReb9LC3l6HvDS9IMFXeXtej7mPvTcveE9t/Pk",
+	"EW+94A/hFe/Jbk6e8UN7xisM90iGwH755JcH4vAnT3kI+z65fk7e8l2k0jGd4w8orvbuIH/GHP5ZOstP",
+	"XPPkMO/vMN+72u/vhBDCy/Ug5CZhRCwYk+IReR6GwyfobxgOw3krvFN7y92Tee6uhaCdOzkU2q7tA/gT",
+	"evKQkzvh0O4E4KJHUjH7M78vR2XRJzdBNys+qbkn58AOEuaIvoEHFD17dw08aW79LI3/Ey88mfyBJv/e",
+	"FXNviz8yHxUe8M7Fwx18kicRE5LM4lxUmxnoCmGtSkO9cbmhQbN9f1HMNdTMv6bzYwF5qqGMJ8GZcSjj",
+	"LL263bqEZHQOO1icyTM393vt5f6s/gc03wEpOHKJ/5i2Oi2GPrh2pMgaYdVBFUIbmwqNmG5SblNuEd/U",
+	"389IQRpkSlNAfuZzEqdQ3J8zdCra02wzfu2XjqZUFSP25hBHNoftuCej2JthBWTe2tc+LGmcnKN36gNo",
+	"Uye90uiVpQzegj+Z9F32Uu0doVGUM/EIDXLbPGIni7wJSy1ymNiRlMdXTG34qz/gf754xZD8pApZL7g+",
+	"1lhUzjWkTZaHVvn9Bm5csG5ZvrA+GGkPHnTak9CpLZGwxzrZ1N/DZ6+gGkI6Bad8g1O0jWz2re82MzEh",
+	"+C3bvPpDCP4z2xyOjY2F4KNbthkHNfo7T0kcsVTGckMmOb9lGn6SVSeCKrjRe1Pmx/yGw6s+CJX6tRPX",
+	"K8hXxPP0JU8BL/RPw/IMHZx4Xj+e5xDN8RjeH/b/e3YH8nUGNLUD2raye+paLb3MfE5Gt9p5ehft6LZc",
+	"yBWDUNYNx8090h0zTWdq75nt83I4k6ij90v/C7Mtow9yW56qoD073d0/h3A8gLu7NUHAGdoJ19v0Llep",
+	"F5JubFfriJNxRCUb6UTV4p3Cp+34xrH9vkkJgD6AsQGHhdahhfcbc77Uw0V/k9w0cVNvGQjZ9lSBffKR",
+	"p+8Zf46pB866Tw7nbuQHT7/x009e6Otu9sheOKa3WceDLEJCZ4px6Q1sqUfOry8PHsb8kMo8Zk6ShEFA",
+	"ytmM5erZWCqbT3d83jll96K0M0fjz6VRg3l05e2jRjDdsU9RzHaZUj6nUwDyWSf51ocUG/jog0C4leby",
+	"6o/SPwNaXPcRDR1OrQoTDlSxS+v4szi3rlK2myw5+biMj6uFqI/t89rf/Sp8YEe5XAfXNXbXkupRCWv3",
+	"+uzEAP4cZZ37vfa+YaQlS1d+1eLw5OMpE/8IE39yheI47VAGYt6qvRZwMM88RB26bSeGUnthH6BAPJRt",
+	"PKnK8OPXdRu2dxzn0I7c6suR+erJCeTDRE/On1OFdx/ZcMTS7ocQGvuu6X4OnPo5hldPXPBU2x1e270/",
+	"ZdrbR57ROfOp54bngpjlYQq7r2G+T6SmGycbyi/NWy2V3DWn8cxt89CtfD7V3DVnffSybkN3B9WNhooR",
+	"0EQvWJ3Jgt7Bb0Qkq/nuZi1wgWPpSshyelz9I9u0asiTSevDe07K3J8wn6HM+46ok736Q/2Pd63N9ix3",
+	"yE/QjDJcx/qTldoE8vhTBkJRZXOEW9VZbrPznSlZJfu+MIcS9r2Vkjpi3d7Cs9Ptfa51Nnu7szsU3Kg5",
+	"nJFLKYpam1iK7Vqb3V2ru9/pp2pmPEeHLC75manwJ7eqR9HJA+jvPImnsZ9bVT96QF8qxJzipZqbGQXI",
+	"FHIs1aXK9FwsUB4VyDEbFB69uH4+2G7sDxhgcz6V8V3A8zfsXh7Zw6v3IZQ7XMJRXFBJhzJfqcvY6unV",
+	"wzxj927PfeyjiZV3czcGFbA3M+RQXZuCjOyGf6S5WNBEkcjedyWikk6oYCSKI9gXmoo1lMjXeJ6Lq274",
+	"pT2tIO3OOeEuRzNc5qOE4V1cUNAhxyPQKPEfS/RSApSS/iGNCE1R7QRvGOCEwnTVF2jOyC3L5Dv9uCm/",
+	"3kJYIlczMta3JY/nCynGBq3UFGcDsWI2WPnJEc1zuhljmhlPGU5EDaWOIZ0XRd+zIo/sjIyXTNKROvox",
+	"Wa6EhIMH5/rYHM72HLDliCLtDYlTguKUz0zSGk9ZjYBQx+tIiMPrwGr/g/Rf/cKxXOxquIO41zXpramT",
+	"x1yIiIBlrNLblK/TkXvHOhd2lc+1CNx84vIH6GC/T1Z17l5f01m+yyP9RORcTyNk8CLlcsTXqdew8ko9",
+	"eH59uXcJ4hVXmOc0lYLgZineW9T0WDZd1nBzh+NXTaOKEhRouLz+z8Aj9oZDALrHW/BbLBc3CzakS7D/",
+	"93kV9H45skbtFEoZvW1KKJ09hJUWsKuQpzyaaFHQuq8f1KOYWzgIUZ5WOYYy43R+EOUJSF9xXFiLJVpP",
+	"naqIKKEQatKqdiuFtbpWg1H66g8c3j+yBI+jzpRRuajoSzyHf7B7dfqx1KTYFF3SCw+zHPFw8OWjOcwV",
+	"Adl41IEEt8bleTLia3MkV1iF338buEYlJ6Hcq3N975WO+4nLz0zmMbtj6B77gecmiLX3BZdUGAR2ImI1",
+	"XZhr9mgN01XOcFMOxFs9mWgRQGxnouH80qNS2VzdWC40Oq9hgcWfOhih8aA9ES64g4HVzPtO/K7FKXVE",
+	"bodrvGDyEAjkT5bRPRIPnA659uFy7Q64rgBrD3UP47GjxoBsxB3pPiDrBZXsjjkxLkE3AkoabxnL9HDg",
+	"RKtFQcQ7StAlBo43dRgIcUiFTmZL2dqS2paXatU/jFHLhg/o5XoPmxY9dk+Xuio2JnwgdVnX0D4pffnk",
+	"7NnR2XNMcehGyB9CHJ48W4osFOc+ObSM0TWkd4/TneVkWDyEP0sLXZ8kC/MoaAYAn3zcyrWf2eazme2h",
+	"sibOsyznd0p0HDEHwl2YP3GW32rJfdg6t2ebBNFvI59PjdvWST9c49KvhJmNNiRu2eHzET5xGEZH74sv",
+	"jqm+1pBPIPMVa6pwKyjoCGF3Z7A+1/5oRkkx5KnCzYfznCrc/pQVblv87tAJsobdv/pD/z/vYGQYa26K",
+	"Q5aYZZg+Vrz6p6l168XtT7VuRajq8Pers9Rt13tTsmIOc2kOJfp7qyh1BLu1j2enC/xcy932dW13qHbT",
+	"U/ApeHOaSzFRbS9VH0fZxerASrn98oSnarQ8r3o5d8mnerk/X73c8awBwexLTZr/hzRCH65+1qgtepLI",
+	"9HK25HcMw8ZTzm9jdkZ+i+WC0NQEpW7ZZgBwvep7NEnM96wrWNmETebCUM/zGHrLMJ6nLLpayf26Ksz2",
+	"KebP0minGOoh6VRvdS2Jqq0hfCUdetSP60DDnEq24CvBEDe0SyteLzhyh5xBr/QC/sFcgQlLeDoXRHIk",
+	"tPWCAsQygjFH/C0yIUv+Ap0Ihp5MRGspWHLHhIF3dgCg1VNfCTLP+So7I2N2n8U5EyMqQfIi1DNeRJeS",
+	"a9XzoxKpHsufRIs3Wjj8E6RJA4OuRZTG745zlygC6LXeSX2VMTDi9CXWmh6TLsdDDxdPFWkhWY7ZksbJ",
+	"SDcoRM1xbPqLjnXvBwpltkCH7wgl45SnUwY/jq+vhjcEecsrITik/pg/Kuat/rQGYh7/wPMhm6rZAt2O",
+	"IyoWE07zyFaVxYKoW8aWLHqHs0OmJdg0Z3J8Rs4ti0qokIJ8/YYs+CoX0MIBuDajeRKznKwXSktVC09i",
+	"dT1EPFdsfCUHxU9w+yZsypdKLKS4yoGahU65xrwFtYXGS287r6rb5ggNvPcsdQqncdK69k5CBJVnLGUR",
+	"poHGTqYKuZoRqh2O6kt8RvDm8lxgFV9CpWI1b14XIgnwKxr8/MU1D1O3f2ByuhgqiXxwXVtPMVzZ3nrx",
+	"OFGCvXMzfZBoteH1BEOqTdZo0THjScLX6vAXjEZwtn+8GDL58j18Zps3APfEIcaWn4z0DMYDMv5Jyuwq",
+	"TTaaAQzpkiky+K9f6P34HeF3LCc3vwzJeMimq5xBxrLeGSVXql/8r//+/Zv/9//+f96RayoX//XqHflI",
+	"71+ez9l/ffvNm9ev3xEz2jviDqRDUnGuzAiE9C42Wm4yNZSQeZzO9aGHVzFOaDSy5N6dW2Fuw806noL2",
+	"Hacmh9DDVHpvT7GniRROcntM1zIOAEOBcpEzlzJL5ZQHybwaDq8+KUFzKX7F4tOr/BP/hadzlv83TWIQ",
+	"6eucp/OR4cqdn/xNPX6Osu4qN11siw8hz/b9zDJOh/jCvk+o3DbYGK5mmSgSQAhbo7Ykc2JBYD2Ynwti",
+	"TglyzIUtZJjuFVJIPjj2O6ZEvvmj1jr7ORemORdixPN4HnsUCysBe4XPflHsJUNO0Jljgqv5oJ+HpMiR",
+	"q1h139Tr4mlQUvS1w/RKqnitx0R+FSz/SDefuFQmyJV9P2fzWEjmsxbFEz/bx9UHxUe6MZ/ba+G0yZ4p",
+	"Ui/VxsOtB3OiZD6Xe84LSH1SZEdT1z6xauNoSe9HEd2IsSVPIFathKUcGBBP3xKeJhtSbBB8CUF9UQ8k",
+	"MTKjWOpsiZTFMF1afYuk4IgAarW4BqVgxVFSJwWiE5fK5IWHbgFvXZVeClE0al/fOnUgKABn0BjKpVni",
+	"1cfqpDL7USqBOdszMmS6/dCY53PM9p8pk2JAJOc7ZWMG7LPkfLSk6WZEjZ3Wtcd4KbR1Bwy8kM97Tqfi",
+	"nKi5IQ92RSZZs5zh/VIKfbIZkMkGRS9YKV8Jl+XP9N0BpxO5UQej5PGaotxWc6M50wggmpcDh68ohp+Z",
+	"zDcvz2da5dmWNulqOUERIdiUg+9LPayNsmJ6MIjMN4TOaZyWdMCvPXS3OJVsznKtvD26TFqT6K3s6INq",
+	"XqG5tErljuXmxdu//2PL0RWnvn6DSo7tX77567eFi1Xw5vb3v/H8VpAkvkVnujU3t2DCBpZii3DxOq1k",
+	"wWlfgBB8xFI6SVg0NoluE9aau2bUwUNnrqG4vZopbhlMAMPhFUZIdCr2cWxT2Je+yWvw8mc9xybCBfnd",
+	"EzomTu9AXffj0MPhlfYSaa1/h+qYXqA1dhpX+fwyOghujbcRVtVizN8E7lDxPmSkPYUsg+HwSg2o7n8U",
+	"C2AAfoag/IDs4geeX+Xzg0cPMesNyF674ErnoNvFusxuYKoey8wtFmRGE8GeRLbg46prYdENH9I79omt",
+	"1XWECOENv/j+sSK2KPPmJU+Raly5HKfzhBEQ2FdpUDRUbIRkSzcaCn94lfKIvfpD/fdl9OXVHwsupDKQ",
+	"vnS2T15rKDhgjDa9i6ezeL4q5HrJvNJYb2fkRwP6NosTpR+eX18KUGDpfDuClTPAEjUGG8Y74Ellqa0X",
+	"zPy5CJFZrD2hBrFBMj0+ESy/Y0KX00A78roAF+zPJx6FozKrly4vfMpoftLbfaQstWJNwVX4Na/Wsz+X",
+	"Ap6EHCnO+VjZakKqa26a8sL4R68+PdCyP3F7ywqMkssLDFJZRgDp77Egits8TmSGI21XIEBDA4vVO+4K",
+	"CuT2TeabX+Jgm8jwq4Oscn5RLnYEr/JGpz0ow029FadC0iTB5Sn+D+oRFHlv40xP+So1sSxKknjKFNdH",
+	"KNEkXsYS4BpedzB48eK4zFf04ruNvfLN5j4tbisent0+HaYjHhSY2dGdxLGYjDo00amELvgaPaSgQTYW",
+	"GOgY5DoYy/4TJ4tYSJ5D2vIty+TbAl6Zp4ywhGEhnkH8zxl4ZSMKKMa/3rzXuMpqv7OEpsykxhR/ODN7",
+	"O0bPOWZLf0hlLPHrAtm8YW9dLG0IWxeqtA4lzeUF3fiorR/SyPNJmMtnJniyQnw7z1dg9ZujqsW4baGc",
+	"2bxVe8lWgOn9XKvI+23b01OdYYUHc99lLI95VDjgdPCsxEoeN3rZIekgUDmGC1cmjwaB1VM6KbkBoeH/",
+	"j71r623j1tZ/hch5aArIstvgnAPYOA9unKRGE8sndhCkG0WH1lASq9FQe0hZUYv+9w2uxdtcJM3ImrGc",
+	"+mnvOuJleFmXby2ur44BjEoGft1lCZCES/VJsuwdzvPgyauDudY/PrlGG9ISgj34ZgXxTgu4uxwuLemh",
+	"29Etrk8TMzpYt0Ao6ckRM7sGkkl39vvYf1R1yBURZWlygvNJLZWiqCB8MFemFLQAaMdmbWDeKSbcgPLi",
+	"SuYeKfCU0DjmWPVAGABXLNM+eQ1TkGS+QHoT14jwVLv8ZsLKvYNI6HDaJ9GlhJw5Y0l/ZJKpa5dprs1j",
+	"JA3pEY5Z5/rHXCrIgyaSmUc+MzTNoZyc3rsJT8en+R9juUekOEkZuVtB/ZQ1cWV3zNoOLLuBbgUUlNlF",
+	"bF6YEiKdhZbdyLuGly8vtsWW8bQEFCVnJPrAFI1sOvTlRf+JifPDeBFZO8RcUBd4tdSEydyzpecI5k75",
+	"RHhxbieBoDnQ+KVXNs0VXSlymdd0ZUP8+C/439o1XWpqwlCt4YN3rfXEQhX127pnnKE6aGaBQ6vOSld4",
+	"ldAG/YSXyXn2iZZNP/yWVu/K+kvxdDRMR2/ny05Yd4FO/a1d15wPnjrspISq6/q0KFW3FvSpKzSrUOkn",
+	"Jwgfak9XQ8F2AZ8FxFZAoWPxYLTf05IRj4GftLRGjSgqHiIFt4IoW+oj1ZSCaCoSqkjCqFQAHfgJwRNz",
+	"k7gQvsxwGDEOQHW7IfMgCY3jAkhSwEXWFE3al/h9BjTWTLoVHgpvNxdoKJp+yQP4IOpJVHNKLgSTV0K9",
+	"+cql6liKNi3I9Kx6q21zWMdn7KYN7AZlxAFjN74gV0fgTd0AatfsCfC2tTXeBNxKPcYt+6o6D7M2D4DZ",
+	"VltCrN92cLW7uOoTiqg+fjC1GEZtbPs3CJ3uOWiKocehGyNo7mHmoOpGylgMdHnu20DAUxKBcMU4rPUU",
+	"bERzva9gCiaUYqMzOgUmifyfe5VxVm4GYrF9e+4e8BKaIHNeWAGMS8LHqci0JVuUuzSGIhVdBE5vBe7s",
+	"TpKw61pReszz1NbvaS9yigevRuC0rSe7+kPxXR5U5CmxCLRXEsc8wIRpbnwqGzj/T++1rBHYvfqUbLrF",
+	"G71S54kWnStw7OSDGAYbFdO5mbMhH63O1XtGpRqkzNfWeYT4tq1uE+qCklOqSqdrLfcgRkrhERSWgn32",
+	"qnbwqkJz5KAqbVSHxJuYK5WeVMmHOp6xrW8knOzCihm+2GSu9uyEVgSyh4ssY6kKQmhdKD2vbnfS0Qda",
+	"9LV19ujXwWY9MpG0l3jlI184wJLRbDhpggVE796YmrDwpwhNWyw3RxT7qghPTZJhXhj3w3qy4egRyn7I",
+	"Gaezivw+/BlAN6w59YBu9/8LltV6MPMo2dfPsMBOBtUNnt2OsYHGwdGGSvXGHXbZbc7Mw1Ml3vLUlv67",
+	"W2lv2R2oFoGCfYqoHiRLpysypNKwCoiFMo2AUSCB0WhiC/rOECTwxbQQ1pc2oXmTMHvI05CWvfTGV8s3",
+	"uqarRNC4Mx+9azHaWpVinFJRDjcw5a8E7sBbqOrSzFW00ufNV/C48h21YdIDevZvrZa9mPgWYofPSmm/",
+	"iZwH6ZOv0Xr7UHN58/wv/T/NUqu3hOtCPKRPBmtg6JVJF16DRSN6HaLmyG0glaWYMAXHi1VDNuRqN9aG",
+	"XoR3lqLoh2wlWdvBwI+Xq/2cpp0X5x1mgSBaidUIsbzFPyJZ2+Ove87V3gPc13shWTIyfD01s7SbyN91",
+	"CRBPSxbuFSYM4Ph/vHB4sJX3j5IE3UG9h4DxNpdx1RZnUcRtzsEGCgg6Y73KYFuExl/UKxHlGaa0QgZ3",
+	"DYnZJ+dIixf2BoxZtROzz9YmW6ys+i1buSYZA/kQqk1e3R5+U8/2zcUw+6V0Dv1NklBJuCJcnhYSOiyq",
+	"xFU/yGGJjPCaslWJ8I1mbH2+B3a3L03TfsYITPfJZIy0kpDuU0RgMQ42HR1k46PkoiPt3jeWir6nnJF9",
+	"5AEddArJRreqRCVt0j7qJNyfBQF8qGtqagSWf7MtsSmXwzIBSX9WN7npOTPlAfn+h5aTYmyOtnJSLGZ4",
+	"TIFbQh5P2UpvI/qu2+07wwLmE1XweIskBstGKjGXZCmyKU/H/pncbVj33Z1hfTIoBttIypa6t1MbngOq",
+	"2fyUI5IZZ1obOuvByYzpznSnU7YK2c9yP8VJQbX5zPIq2fLNLCZKkISZTGbfI9ZGwn7TpIKYFVZS79Uv",
+	"wJV+8H56kJz1UX9kK4aJFmcUdjjkrW4TvbzOxF3CZnDReTrWX/mZq8kVW+p9eUYxnRXxC1uBq/GMZD4l",
+	"JBOuap4Hfu945ha14VVGZd7FDTNpF55K23r0ffLJ8T9KzEdDsWpeZkcmsfH34HXCCB12sK7w8UJR8BtC",
+	"g9A6K3nRfkStmEaVecOSzljh/YjapCdMAXxDiwea6QqZL1kimW5Q0H5QOg85A6u+FMI7dIXvNqih6jsj",
+	"M0bT5YQnrKcPVJGlfOTNRK59QDacVjn2RjU5QtzD9u6v2NJT9zZKNQmadefX20Fb8e/dVi+BubVTB/UB",
+	"oAB8WQ1tpM6RffdW5G6sbErOC4UnN3fXkEra5O3aLi7lBy1b0vEgA3LRgynmh2KNS8/g+g3pVBBsj+j5",
+	"fiuMtVUMtJ4KOs9n6y0L6VhsAzjiO0mM8srLpvGCSQnukyBipFjaJ1eGGwzgScNm+8xd+1C2vNsJ20E7",
+	"doFg3ED8ae6NjM1vDCosy3sxZWvRiA/4CnZ7cChgvJfC88wFT2zWgBXR9afcOwSPP+ALXGdrmYgOnrWN",
+	"gIT+otazpXCYp5IhgPEXPeM920rBBoeGcSpIItIxILXZdNek3afqcx42CqHPAXZ7ADjE4ZZ30Jel+0y8",
+	"AvKAoiyPA+8Np74TQmnpOF+PLLjSD6UAeoyICMrknBAWI8KVLfzmVFOPjDIxI5RopwUKv2Ehh1QEbP7w",
+	"d308RiPtkcdsRBcJEk1ZUMATm0tFM8Vig2McHbnPgTr8KHhAyfQIOPPgy4cfAbatLCAGXDrEwr6R8+h4",
+	"VNYDfhHreuhfj5bL5ZFehqNFlrB0KGI8mA1l+k925LcimzU4osV23XjtbtT5DioI1dfmwg2l8+mDhSxj",
+	"uXIOUtIxcxUdSjB5U0FcOyhsYsH5pei9qE3a7RpeysFotL9g8g6gw66Hr5581GNsq0JQdZd7nswdhAUA",
+	"OIGYEAtVkBSdeLYHG5t1u9jODjb1athwkXG1enH6r98qKgfo9lDbrHzVuZJ5JVSPmxG04ITRRK1/dv0Z",
+	"1EjCp4xExxOWJCKqzBX+GbupFqWbj4ppumkJ7FNynKyDz+GU98gijY0ng1g18Gj7FTD9/2Y+N0nEhkoJ",
+	"elKxRKX648mJUZ3IwiZAUCb8nsk+iWKwr4GqUZYZ6dxOv4y0aTHOmIy+7wXs6CkbKpchmLEh09267Dow",
+	"FrgiL6OES8VSlunWVqx7hMISRpKXEZDxRt+fkUgs1HyhIuQ8t+zsgLSYOLSiaoHPU7GR/vdoSbM0Mt/r",
+	"mIT1v9yxCU/jUz0d/anazGIxoWauOCtMMeEjrv/FwiEVh0Qv/iOckXWnwRBprjcAywcCCIhXAFvgpwPD",
+	"kPS0Qe6SeQvPDNMnN9A1gGC4kyAnRpwlMYnMryJyx0Yi0y78CrqE4E5lgOW9mX53SfZXwox5xVi8T2f6",
+	"CpevkFe4Ybu1OzcPuJ4biDywQhrIAB4eJTKkKf5feHttbF6TJutuPcp12QPrSu84eCKYfQwo6JwOmS36",
+	"PPM324yxTh6EYid3u2cYKai8dR/hcx9y67QKf9WOw3lhVuxCLJv4404ebPEvrQ2F+9GzgEUgfxM2Un6b",
+	"UmF3SkB4c7RIkl64M65Hs0XFHQJVD4nTgPjN9Zl+GR0d6f84gmhr9P0WdT9hw6mHEM24QJuP+1gpyaRc",
+	"r9UAqDIQvCFIv8vEEjDNOUul9VVT7S2a4kDRW5Hd4BKhepiLTNEkOjOOpbEIFBiRZXAwZmx2DS2udKeN",
+	"MUJstQ4c3Hxqb/g4ZfEgbbfgyE80NpN0PtP2aQ3Sj2y0cGWEftze6kq4Uf677scPcgXz1hyzj7BHbtdt",
+	"/Xnc5lCY8nScMKL7JYPUnDaFoEl7py2mcnInaBZHBXzCl9Scs0yKVHdAJOw4gTcapl8tpe90O/2V8G8A",
+	"hHCtZcj/nNjQzhn5+c35RXirYVW0pD230+6ZSdoCWVZWRIp9VccTNUsifemtGYihJhLdsOHRW6aGk6MP",
+	"ImanJKX3XGujqAfCAcNg1hqUImGEp1IxGvdMpAnnYl66QLRgzUW7sIv1oLu2vSIRfI3+mD1czFd4ZSow",
+	"VLMYeFYokZgw6A6oW4kgpPfeArobD6O3vfUAPZ/FgyfG5IaOMjqesVTl4nkvTKPj/4Lf/t+X2ys+ePfp",
+	"z1//GKovn3+dfuEnJ4Pbq8n72y/LwcWl+vX2/M8PF5evPvzx4WRw+2b5okY8UKqMQ5D/b223iIUaipn+",
+	"uxK/m9GfBdoOAs1Jko0yLd+vCy5MGQyj74Y5h/CfelxQy3i/igVbjMrOAbTaRTd4LpTXW2TJi9MXE6Xm",
+	"p8fHP/z4v/2T/kn/h9NXJycncLvMVIudfwrroOff82Jqm8Wb0dQMAut6UHCMTSdw4fOdXwcP20ByS3bP",
+	"MprkKF1TMhSzGYYEg/6I46n8aws4+Z0k59eX4Xz0f9ZreLuaksH5DXTQI4wOJ4SmZDBn6fn1JYkN8UfQ",
+	"tf1xve7nIuFDzsK5XZs/VXXAZvMEwgNilJtZLtvbuIfazIct8SbpfJ6ssHBTsBRSMlU12DkKMWZ2xvn9",
+	"Q+2ELCcsJVLMGPpQEzrXwjPo9jO7mwgxrer4szU0hwmVkg9JzO5ZotWMsQX8aeNjntIEBCjUnhKjHqHS",
+	"Lbs8dWy7+kMxf57FBPXiCnForfdy62MschzLeNQTsdR/TC2aMtOa8p5LrkQWftaFmyramhWf9wtbeTod",
+	"g2ngCsIjG3NBjCLefEx1V2vOESaEVF5M0w8OupCMDM4XatILsknstEzhTXdyF2pCXmPHNW/H+xsyZJni",
+	"I+2YGW9znvF7quB5gtw+6uugecWgILqtcNDS06ZGpD1jYVlHlrrzupzofYcTQDNvkQWDFsRxeVjzaKCs",
+	"wm1VLExuGJniZyKzwsGYmkMhppyFI5oOK8Z6Z28WhVo6dGxeGEMABYpAj9ZAsT0bFvQl2ND+Nfaigyrs",
+	"NnikyAmFlOVXBpGM6t3P4Y14m4Km1kP+7e//BAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
