@@ -63,6 +63,8 @@ type Config struct {
 	Version        string
 	// Docs has the contracts and the page that shows them served, to everybody.
 	Docs bool
+	// Console has the console (/console) served, to everybody: its pages need no credential, and its requests do.
+	Console bool
 	// SeparateDiagnostics has metrics and profiles served by the handler that Diagnostics returns, and not by the server.
 	SeparateDiagnostics bool
 	// BasePath is a path, such as /tyk, below which every path is served, too. "" is none.
@@ -202,6 +204,8 @@ type Server struct {
 	gatewayDomains bool
 	// servesDocs tells whether the contracts and their page are served.
 	servesDocs bool
+	// servesConsole tells whether the console is served.
+	servesConsole bool
 
 	// diagnosticPaths are the paths of metrics and profiles that the server leaves to Diagnostics.
 	diagnosticPaths map[string]bool

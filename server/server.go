@@ -82,7 +82,7 @@ func New(cfg Config) (*Server, error) {
 		gatewayLists: newGatewayLists(), sentLists: newSentLists(),
 		pageSize: cfg.PageSize, limits: cfg.Limits, documents: newDocumentLimits(), spoolDir: cfg.SpoolDir,
 		largeImports: semaphore.NewWeighted(largeImports),
-		version:      cfg.Version, servesDocs: cfg.Docs,
+		version:      cfg.Version, servesDocs: cfg.Docs, servesConsole: cfg.Console,
 		allowUnknownOAS: cfg.AllowUnknownOAS, allowSharedPaths: cfg.AllowSharedPaths,
 		gatewayDomains: cfg.GatewayDomains,
 		passwords:      password.NewHasher(cmp.Or(cfg.PasswordCost, password.Recommended())),
