@@ -80,7 +80,6 @@ func start(t testing.TB, change ...func(*server.Config)) *site {
 	}))
 	t.Cleanup(func() { web.Close(); cancel(); running.Wait() })
 	started.url = web.URL
-	started.standIn(s)
 	return started
 }
 
@@ -143,9 +142,11 @@ func (s *site) user(orgID, email string, permissions map[string]string) user {
 	}
 	s.admin("POST", "/admin/users", map[string]any{
 		"org_id": orgID, "email_address": email, "first_name": strings.ToUpper(first[:1]) + first[1:], "last_name": "Mar",
-		"active": true, "user_permissions": permissions, "password": userPassword,
+		"active": true, "user_permissions": permissions,
 	}, &created)
-	return user{created.Meta.ID, orgID, email, created.Message}
+	made := user{created.Meta.ID, orgID, email, created.Message}
+	s.as(made, "POST", "/api/users/"+made.id+"/actions/reset", map[string]any{"new_password": userPassword}, nil)
+	return made
 }
 
 // policies creates policies in an organisation, by a new administrator, whom it returns.
@@ -164,9 +165,15 @@ func (s *site) policies(orgID string, count int) user {
 // open opens the console in a new tab, at an address such as #/policies.
 func (s *site) open(address string) *browsertest.Tab {
 	s.t.Helper()
+	return s.openPath("/console/" + address)
+}
+
+// openPath opens a path of the server in a new tab.
+func (s *site) openPath(path string) *browsertest.Tab {
+	s.t.Helper()
 	tab := browsertest.Open(s.t)
 	tab.Allow("status of 401") // of GET /api/session, before anybody has signed in
-	tab.Go(s.url + "/console/" + address)
+	tab.Go(s.url + path)
 	return tab
 }
 

@@ -71,12 +71,17 @@ func TestSessionEnds(t *testing.T) {
 	tab.SeeNot("Sign in again")
 }
 
+// TestSignInByNonce opens the address that a sign-on ends at.
 func TestSignInByNonce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	ines := s.user(s.org("Harbour Mills"), "ines@harbour.example", administrator)
-	tab := s.open("#nonce=nonce-of-" + ines.email)
-	tab.See("Sign out", "Policies")
+	var created struct{ Meta string }
+	s.admin("POST", "/admin/sso", map[string]any{
+		"ForSection": "dashboard", "OrgID": ines.orgID, "EmailAddress": ines.email, "GroupID": "",
+	}, &created)
+	tab := s.in(t).openPath("/tap?nonce=" + created.Meta)
+	tab.See("Sign out", "Policies", "Ines Mar")
 	require.NotContains(t, browsertest.Eval[string](tab, "location.href"), "nonce")
 }
 

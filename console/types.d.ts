@@ -1,17 +1,7 @@
 // What the contract says of a request to an operation, in terms of its method and path. contract.d.ts is generated.
-import type { components, paths as contractPaths } from './contract';
+import type { components, paths } from './contract';
 
 export type Schemas = components['schemas'];
-
-/** Session is what GET /api/session returns. */
-export type Session = {
-  kind: string; user_id?: string; email_address?: string; name?: string; org_id?: string; org_name?: string;
-  is_admin?: boolean; permissions?: Record<string, string>; expires_at?: string;
-};
-
-// Until the contract has sessions.
-type SessionReply = { responses: { 200: { content: { 'application/json': Session } } } };
-type paths = contractPaths & { '/api/session': { get: SessionReply; post: SessionReply; delete: SessionReply } };
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 

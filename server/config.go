@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,7 @@ type Config struct {
 	// Docs has the contracts and the page that shows them served, to everybody.
 	Docs bool
 	// Console has the console (/console) served, to everybody: its pages need no credential, and its requests do.
+	// Browsers that redeem a nonce are sent to it.
 	Console bool
 	// SeparateDiagnostics has metrics and profiles served by the handler that Diagnostics returns, and not by the server.
 	SeparateDiagnostics bool
@@ -228,6 +230,8 @@ type Server struct {
 	lines    *loglimit.Limiter
 	proxies  remoteaddr.Proxies
 	basePath string
+	// crossOrigin recognises requests that a page of another origin sends.
+	crossOrigin *http.CrossOriginProtection
 
 	// nodePolicies and nodeAPIs are the lists for gateways.
 	nodePolicies, nodeAPIs *nodeList

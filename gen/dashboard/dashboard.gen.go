@@ -111,6 +111,24 @@ func (e HealthItemStatus) Valid() bool {
 	}
 }
 
+// Defines values for SessionKind.
+const (
+	SessionKindOperator SessionKind = "operator"
+	SessionKindUser     SessionKind = "user"
+)
+
+// Valid indicates whether the value is a known member of the SessionKind enum.
+func (e SessionKind) Valid() bool {
+	switch e {
+	case SessionKindOperator:
+		return true
+	case SessionKindUser:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignedOnStatus.
 const (
 	SignedOnStatusOK SignedOnStatus = "OK"
@@ -786,6 +804,15 @@ type OAuthClientToken struct {
 // OAuthClientTokens The tokens of an OAuth client.
 type OAuthClientTokens = []OAuthClientToken
 
+// OrganisationChoice An organisation that a user may sign in to.
+type OrganisationChoice struct {
+	// OrgId The ID of the organisation.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+}
+
 // PkixName A distinguished name, as Go's package crypto/x509/pkix has it.
 type PkixName map[string]interface{}
 
@@ -838,6 +865,66 @@ type PortalPages struct {
 
 	// Pages The number of pages; 0 if everything is on this one.
 	Pages int `json:"Pages"`
+}
+
+// Session Who a request is from, and what they may do.
+type Session struct {
+	// Kind `operator` for a session that was opened with the admin secret.
+	Kind SessionKind `json:"kind"`
+
+	// UserId The ID of the user; empty for an operator, and for a nonce of somebody who is not registered.
+	UserId string `json:"user_id"`
+
+	// EmailAddress The e-mail address of the user.
+	EmailAddress string `json:"email_address"`
+
+	// Name First and last name of the user, or the `DisplayName` of the nonce.
+	Name string `json:"name"`
+
+	// OrgId The ID of the organisation; empty for super users and operators.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+
+	// IsAdmin Whether the caller has every permission.
+	IsAdmin bool `json:"is_admin"`
+
+	// Permissions The permissions, by object; the higher level if the user and the group have both.
+	Permissions map[string]string `json:"permissions"`
+
+	// ExpiresAt When the session ends.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+// SessionKind `operator` for a session that was opened with the admin secret.
+type SessionKind string
+
+// SessionRequest The credential of a session. One of the three kinds is required.
+type SessionRequest struct {
+	// AdminSecret The admin secret.
+	AdminSecret *string `json:"admin_secret,omitempty"`
+
+	// EmailAddress The e-mail address of a user.
+	EmailAddress *string `json:"email_address,omitempty"`
+
+	// Nonce A sign-on nonce.
+	Nonce *string `json:"nonce,omitempty"`
+
+	// OrgId The ID of the user's organisation. It is required if several have this e-mail address and password.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// Password The user's password.
+	Password *string `json:"password,omitempty"`
+}
+
+// SeveralOrganisations The organisations that an e-mail address and a password belong to.
+type SeveralOrganisations struct {
+	// Error What is missing.
+	Error string `json:"error"`
+
+	// Organisations The organisations.
+	Organisations []OrganisationChoice `json:"organisations"`
 }
 
 // SignedOn The envelope around the data that the redeemed nonce was made with.
@@ -1059,6 +1146,12 @@ type EndDay = string
 // ExportMode defines model for ExportMode.
 type ExportMode = string
 
+// FetchMode defines model for FetchMode.
+type FetchMode = string
+
+// FetchSite defines model for FetchSite.
+type FetchSite = string
+
 // GroupID defines model for GroupID.
 type GroupID = string
 
@@ -1211,6 +1304,9 @@ type PortalUpdateFailed = externalRef0.ApiError
 
 // PortalUpdated The envelope of a success that returns nothing but a message.
 type PortalUpdated = externalRef0.ApiOk
+
+// SessionFailed The envelope of every error.
+type SessionFailed = externalRef0.ApiError
 
 // SignOnFailed The envelope of every error.
 type SignOnFailed = externalRef0.ApiError
@@ -1542,6 +1638,12 @@ type GetKeyRequestsParams struct {
 	Approved *Approved `form:"approved,omitempty" json:"approved,omitempty"`
 }
 
+// CreateSessionParams defines parameters for CreateSession.
+type CreateSessionParams struct {
+	// SecFetchSite Where the page that sends the request is, as a browser says: `same-origin`, `same-site`, `cross-site`, or `none`.
+	SecFetchSite *FetchSite `json:"Sec-Fetch-Site,omitempty"`
+}
+
 // GetSystemStatsParams defines parameters for GetSystemStats.
 type GetSystemStatsParams struct {
 	// StartDay The first day of the period. The default is before any other.
@@ -1600,6 +1702,9 @@ type RedeemPortalNonceParams struct {
 type RedeemDashboardNonceParams struct {
 	// Nonce The nonce that `POST /admin/sso` or `POST /api/sso` returned.
 	Nonce Nonce `form:"nonce" json:"nonce"`
+
+	// SecFetchMode What a browser requests the address for; `navigate` if it is going to show the response.
+	SecFetchMode *FetchMode `json:"Sec-Fetch-Mode,omitempty"`
 }
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
@@ -1709,6 +1814,9 @@ type CreateKeyRequestJSONRequestBody = KeyRequest
 
 // UpdateKeyRequestJSONRequestBody defines body for UpdateKeyRequest for application/json ContentType.
 type UpdateKeyRequestJSONRequestBody = KeyRequest
+
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = SessionRequest
 
 // CreateSSONonceJSONRequestBody defines body for CreateSSONonce for application/json ContentType.
 type CreateSSONonceJSONRequestBody = externalRef0.SSOAccessData
@@ -1991,6 +2099,15 @@ type ServerInterface interface {
 	// UpdateKeyRequest Replace a request for a key
 	// (PUT /api/portal/requests/{requestId})
 	UpdateKeyRequest(ctx echo.Context, requestId KeyRequestID) error
+	// DeleteSession Sign out
+	// (DELETE /api/session)
+	DeleteSession(ctx echo.Context) error
+	// GetSession Get the caller and their permissions
+	// (GET /api/session)
+	GetSession(ctx echo.Context) error
+	// CreateSession Sign in
+	// (POST /api/session)
+	CreateSession(ctx echo.Context, params CreateSessionParams) error
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(ctx echo.Context) error
@@ -2332,6 +2449,15 @@ type Handlers[Request any] interface {
 	// UpdateKeyRequest Replace a request for a key
 	// (PUT /api/portal/requests/{requestId})
 	UpdateKeyRequest(request Request, requestId KeyRequestID) UpdateKeyRequestReply
+	// DeleteSession Sign out
+	// (DELETE /api/session)
+	DeleteSession(request Request) DeleteSessionReply
+	// GetSession Get the caller and their permissions
+	// (GET /api/session)
+	GetSession(request Request) GetSessionReply
+	// CreateSession Sign in
+	// (POST /api/session)
+	CreateSession(request Request, params CreateSessionParams) CreateSessionReply
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(request Request) CreateSSONonceReply
@@ -8275,6 +8401,203 @@ func (UpdateKeyRequestReplies) Failed(cause error) UpdateKeyRequestReply {
 	return UpdateKeyRequestReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
 }
 
+// DeleteSession implements ServerInterface.
+func (s server[Request]) DeleteSession(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.DeleteSession(s.request(ctx)).Reply())
+}
+
+// DeleteSessionReply is a response that the contract declares for deleteSession. The methods of DeleteSessionReplies return it.
+type DeleteSessionReply struct{ ofDeleteSession contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteSessionReply) Reply() contract.Reply { return r.ofDeleteSession }
+
+// DeleteSessionReplies returns the responses that the contract declares for deleteSession, by outcome.
+type DeleteSessionReplies struct{}
+
+// OK returns the response 200 ok, "Signed out".
+func (DeleteSessionReplies) OK() DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed out"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteSessionReplies) StreamOK() DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed out"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteSessionReplies) NoKey(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteSessionReplies) Unauthorised(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteSessionReplies) TooManyAttempts(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the session.". cause may be nil.
+func (DeleteSessionReplies) Failed(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the session."}, Cause: cause}}
+}
+
+// GetSession implements ServerInterface.
+func (s server[Request]) GetSession(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetSession(s.request(ctx)).Reply())
+}
+
+// GetSessionReply is a response that the contract declares for getSession. The methods of GetSessionReplies return it.
+type GetSessionReply struct{ ofGetSession contract.Reply }
+
+// Reply returns what to send.
+func (r GetSessionReply) Reply() contract.Reply { return r.ofGetSession }
+
+// GetSessionReplies returns the responses that the contract declares for getSession, by outcome.
+type GetSessionReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetSessionReplies) OK(body Session) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetSessionReplies) StreamOK() GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetSessionReplies) NoKey(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetSessionReplies) Unauthorised(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetSessionReplies) TooManyAttempts(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the session.". cause may be nil.
+func (GetSessionReplies) Failed(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the session."}, Cause: cause}}
+}
+
+// CreateSession implements ServerInterface.
+func (s server[Request]) CreateSession(ctx echo.Context, params CreateSessionParams) error {
+	return s.send(ctx, s.handlers.CreateSession(s.request(ctx), params).Reply())
+}
+
+// CreateSessionReply is a response that the contract declares for createSession. The methods of CreateSessionReplies return it.
+type CreateSessionReply struct{ ofCreateSession contract.Reply }
+
+// Reply returns what to send.
+func (r CreateSessionReply) Reply() contract.Reply { return r.ofCreateSession }
+
+// CreateSessionReplies returns the responses that the contract declares for createSession, by outcome.
+type CreateSessionReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateSessionReplies) OK(body Session) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateSessionReplies) StreamOK() CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Invalid parameter.". cause may be nil.
+func (CreateSessionReplies) BadParameter(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Invalid parameter."}, Cause: cause}}
+}
+
+// Incomplete returns the response 400 incomplete, "Send an e-mail address and a password, a nonce, or the admin secret.". cause may be nil.
+func (CreateSessionReplies) Incomplete(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "incomplete", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Send an e-mail address and a password, a nonce, or the admin secret."}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CreateSessionReplies) Malformed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 401 not_found, "SSO nonce is unknown or no longer valid.". cause may be nil.
+func (CreateSessionReplies) NotFound(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "SSO nonce is unknown or no longer valid."}, Cause: cause}}
+}
+
+// WrongPassword returns the response 401 wrong_password, "The e-mail address or the password is wrong.". cause may be nil.
+func (CreateSessionReplies) WrongPassword(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "wrong_password", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The e-mail address or the password is wrong."}, Cause: cause}}
+}
+
+// WrongSecret returns the response 401 wrong_secret, "The admin secret is wrong.". cause may be nil.
+func (CreateSessionReplies) WrongSecret(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "wrong_secret", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The admin secret is wrong."}, Cause: cause}}
+}
+
+// CrossOrigin returns the response 403 cross_origin, "A page of another origin has sent the request.". cause may be nil.
+func (CreateSessionReplies) CrossOrigin(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "cross_origin", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "A page of another origin has sent the request."}, Cause: cause}}
+}
+
+// Expired returns the response 403 expired, "The password has expired. Have an administrator set another one.". cause may be nil.
+func (CreateSessionReplies) Expired(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "expired", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The password has expired. Have an administrator set another one."}, Cause: cause}}
+}
+
+// NoPermissions returns the response 403 no_permissions, "The nonce names neither a registered user nor a user group of the organisation.". cause may be nil.
+func (CreateSessionReplies) NoPermissions(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "no_permissions", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The nonce names neither a registered user nor a user group of the organisation."}, Cause: cause}}
+}
+
+// NotAllowed returns the response 403 not_allowed, "The user is not allowed to sign on.". cause may be nil.
+func (CreateSessionReplies) NotAllowed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_allowed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The user is not allowed to sign on."}, Cause: cause}}
+}
+
+// NotRegistered returns the response 403 not_registered, "Only registered users may sign on.". cause may be nil.
+func (CreateSessionReplies) NotRegistered(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_registered", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Only registered users may sign on."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateSessionReplies) TooSlow(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// SeveralOrganisations returns the response 409 several_organisations. cause may be nil.
+func (CreateSessionReplies) SeveralOrganisations(body SeveralOrganisations, cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "several_organisations", Response: contract.Response{Status: 409}, Body: body, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateSessionReplies) TooLarge(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateSessionReplies) TooManyAttempts(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateSessionReplies) EmptyBody(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not open the session.". cause may be nil.
+func (CreateSessionReplies) Failed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not open the session."}, Cause: cause}}
+}
+
 // CreateSSONonce implements ServerInterface.
 func (s server[Request]) CreateSSONonce(ctx echo.Context) error {
 	return s.send(ctx, s.handlers.CreateSSONonce(s.request(ctx)).Reply())
@@ -9766,6 +10089,11 @@ func (RedeemDashboardNonceReplies) OK(meta any) RedeemDashboardNonceReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (RedeemDashboardNonceReplies) StreamOK() RedeemDashboardNonceReply {
 	return RedeemDashboardNonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed on"}, Streamed: true}}
+}
+
+// ToConsole returns the response 303 to_console, which has no body.
+func (RedeemDashboardNonceReplies) ToConsole() RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "to_console", Response: contract.Response{Status: 303, Form: contract.Empty}}}
 }
 
 // BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
@@ -11498,6 +11826,53 @@ func (w *ServerInterfaceWrapper) UpdateKeyRequest(ctx echo.Context) error {
 	return err
 }
 
+// DeleteSession converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteSession(ctx)
+	return err
+}
+
+// GetSession converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSession(ctx)
+	return err
+}
+
+// CreateSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateSessionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sec-Fetch-Site" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sec-Fetch-Site")]; found {
+		var SecFetchSite FetchSite
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sec-Fetch-Site, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sec-Fetch-Site", valueList[0], &SecFetchSite, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sec-Fetch-Site: %s", err))
+		}
+
+		params.SecFetchSite = &SecFetchSite
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateSession(ctx, params)
+	return err
+}
+
 // CreateSSONonce converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateSSONonce(ctx echo.Context) error {
 	var err error
@@ -11905,6 +12280,23 @@ func (w *ServerInterfaceWrapper) RedeemDashboardNonce(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter nonce: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sec-Fetch-Mode" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sec-Fetch-Mode")]; found {
+		var SecFetchMode FetchMode
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sec-Fetch-Mode, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sec-Fetch-Mode", valueList[0], &SecFetchMode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sec-Fetch-Mode: %s", err))
+		}
+
+		params.SecFetchMode = &SecFetchMode
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RedeemDashboardNonce(ctx, params)
 	return err
@@ -12060,6 +12452,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/sso", wrapper.CreateSSONonce, options.OperationMiddlewares["createSSONonce"]...)
 	router.GET(options.BaseURL+"/tap", wrapper.RedeemDashboardNonce, options.OperationMiddlewares["redeemDashboardNonce"]...)
 	router.GET(options.BaseURL+"/sso", wrapper.RedeemPortalNonce, options.OperationMiddlewares["redeemPortalNonce"]...)
+	router.DELETE(options.BaseURL+"/api/session", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
+	router.GET(options.BaseURL+"/api/session", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
+	router.POST(options.BaseURL+"/api/session", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
 	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
 	router.GET(options.BaseURL+"/api/system/nodes", wrapper.GetSystemNodes, options.OperationMiddlewares["getSystemNodes"]...)
 	router.GET(options.BaseURL+"/api/system/node/:nodeId/:hostname", wrapper.GetSystemNode, options.OperationMiddlewares["getSystemNode"]...)
@@ -12077,894 +12472,937 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Jc9u4sj/6VVD6v6qc857sSN7tqVv1V+IsmomXsZ3JrEVDJCQhpggOAVnWpPzdX6EBkCAFbrKcybln",
-	"bp26E9sg0Gg0Go1G96+/dHw2i1lEIsE7J1865AHP4pDAvweXQ/mfexzOifwHjqkXkDGNqKAsgt/4gt6T",
-	"zolI5qQLf6dB56SzP8Y7wehod4/0Dvf29saHB73RoU9Gu/29nd7xeNTpdlQ7gg9Gu6Qf9PHh+KDX6/WP",
-	"dkf7/l6n24nwjHROOjc0IEjgkaSo22HJRA+wi/3e4eHhoT8aHfk7wf5uT/7fTqfbiRP2sJS0hZQLEnkx",
-	"FtPOSeeloAHhLzvdDhcJjb3cXxX5AicTIrx5EnZOOlMh4pOXL+cxFwnBs+2E3pNkxuZiuq1Z9LLz2O3w",
-	"cD7pnHRk51spmXNOvDuyDAnnpu97knDKIi/AAkviIiY8/TsSFBoB70/JGM9DAW0VK8xvVP/kQZAoIAHM",
-	"QA/z+Pj4qFZhxgISdk6+PHY7U8buvISMSUIiX67rb390O5R7nArSORnjkJNuh2HeOYnmYdjtcJYIb7Ts",
-	"nPRkZ4PL4euEYCGJtCRheNpslc8I53giqR9cDpGve5K/l2woW//9TrdzLbCY885J5+KHjibkNBW9U0b4",
-	"ORNvHigXObry42WyigJGOIqYQAS+MRSoKadjvUkSlqwOd4bDMUtmBR6UjjVLm5thvnSI7Fky/0vHCGRh",
-	"N3U7CcFcbqsO5WhGOafRpPP4x2M5fSERNTSpFiWzzTh7zsRbNo+q+pK8G0ObJry7MvLWoOdUNrMxttsN",
-	"8jG6i9giqhjjat0xPsYBrmbyXLeoYXIwo9E5E4MwZAsS3LArwom4xJwvWBLwkv5/YXMUMKB5iu8JikkC",
-	"gsEiJBhKZBdITAmKdT9ozBLExJQkaM5JwrfRgCMcISxHh191kZhSbnfk4wiNCJqxgI4pCdBcyh26uByg",
-	"ZB4S3oRNYUJwsHzFmOAiwXFczq8IsWSCI8ox7BTYjBxh1UGToeL4iszYPQ4/UTFlc/EOC7LAy5LxXrN5",
-	"GAD7EvkVQTiOT1DE0ER9hihHPovGdDJPSNBo+EbjvsU0JIFco3k0wwmf4lAOjaT2R+OEzdDN8g4NLodP",
-	"JIavTc0dWW6YGs5JXherk/rgYC84OiC7+4f9feL3gt3D3mhE+v1Ot2POQhqNmfyvoCKU9L7hYo6TJRJk",
-	"FodYkE56MnZOOv3t3nZPnrwsJhGOaeeks7vd296VJ786CeWh97AllndbOKZbk4w1MxoEIVngBMibhGyE",
-	"5RnZ8bE/hV+RSJ7g6XEs6Iywueic7D+qkzUg3E9orIyfzhXhMYs44QgnBN2RWMD2G9N7gjjxWRTA5qnj",
-	"wh2V2lGewFvWhEPMhWdUy0lnp7dzsNXvb+3s3fR7Jz35v18zI+m1nEDQyD5Kl6r0VK8gNRMpLLtYPc8r",
-	"vk1Fhs99XxpGKSXDU61A4DgvU4XQFA1PjbLQuuMEvYDlC15sV5+2NLBP2BEJWTThck+oqZRQvuM+gKWA",
-	"3eOESnNKiU/QMdOpO/FguDanqfwAlB6p7lOpuABpBo/nYbgs635lEeSBJD+voR6vRf0NU8doO9ZsN+zd",
-	"dUS3leTiIb6eJNuy+9s/CvDbVIByPw/mYsoS+hdYIW8pCYM3s1iUnZ+51mgsmyMC7WsF9BXmRNrXhAT8",
-	"J7WE50Cyc6Alm6OIqKM6Tti9vPtipJceybkCg6XFF5EFkp2rY7vRTayc0Jw6q+1LTYv6ki0/kOWKh8C6",
-	"exoBx7BRvIROpmqT1A6i+2rqTZBtnR6D7Er9W3qB/gNuySGVd94OjaAdlnY5jnzSOdntdkZyfh6ei2l6",
-	"YTcmduekIzlAHmKaSH71GnolSNI5Oeh1O3/OmcDeDD90Trb63U4ipf1k97HbuSNLb4q5PKw66ifokyy/",
-	"v/dnPr2gw/7ZztvPZ6f+7vlfwedfZsO9X/76/u785mxxdjpYnJ0O6YfX38e/vh4eDGfh/Nefz+j4x//5",
-	"HyOGar2uCefadZOt2f+qxfFZkhBfbE1ZwslzrJRkp7npvGXJLMdLsJiTmVdKULdDZpiGHg6CBNxDMMf/",
-	"u+pd6nQ7Y5pwYTg3VKwAtah/dXHHEiaV3iIiifnlVdoTestYwNO/a09VNhIcGGV8s2c55BfjcYnKuplK",
-	"XZ/ck0ReGOTZnV0apBobETSy7oVotERYKrEZ+tfWVvqXfzc46xtcLw+ORjs7+/7e7uHB4d7RTu9wb3/X",
-	"39ndJ8ER2cFHO5aFePnpPeWCJUvlD9N74E6qsybdrPo9La2nzWIPC3Vw9bd6x1v9/Zv+/sne8Umvv723",
-	"t/PrkyVhkrB5rKQ5PWT7ezv9fRKMdoK9w/5xb3x8NNodHR4buQnZhIILUnbT6/X6W/C/m551ojoFLN02",
-	"e6P93WAXkxE+CEb7/u5+tm20KMkN4wV4qTZc+tvcSV7GkDkniZe5JkAZDTm4TqSlBv/tdnKek/T3j48F",
-	"p0vuUKtd0sdu5/X54OzNkN/gO1LmSoImUtDNJUR5VRpIL3xZ7UxSnTdzJ73GgkyYnNzFuOil99O/Sb06",
-	"Jgn8sws+aq70a/Z5vX8r687Qtl1HHEkEHVP54SAICp1Xqt/dnXF//+hoD+Pj3aOjoHd4NBof9I/2dnzc",
-	"G5Gd8e7u+Gi3d9T3j8nxYW//+Li/H5Cdo97eno9HR8FBp9uZZfzMyEAY6Oh2uCGV3RVJBXcqZVFLl4ry",
-	"sSI/6+gpXpQcPQLTsK2HJyEioeT+OQh6S8O84SqH6Jx0tuT/vXrzbniOXr+5uhm+Hb4e3LyB3/4enQ2H",
-	"r37+/Pr14MfryWAxfDWYDF8NbgY/vJpM/pzefb64/PHH08Hnweez6zeL94tfTn/68cfTNw/THv50FfrL",
-	"/eXvEf7519Cf9e+Dn6/Yh9lPe7986i9G7z4uhq/887PPvzyc3Qx7ygAaLD5NJ5dnn98szz+/WZz99QZ+",
-	"93t0dvoKn70+exjeDMavJuc/vRqc3bx7fxX/+u6nvz5E38fB7Kfl6NNxP3g3mf/683Q6+vkV//Xm1a9n",
-	"r87evVr++e736Pps73gwefPu9es/38G/F2/eD3rDwauLj/ufr2fn7Fe/vzgcP7z6MHqY/Tp6Hf48m01v",
-	"rneuPh788qv/Lvo9ou9no7ufP7x/++qi/yc+vLh8ec4/hD/R5YW4/vk6uqfR2XF/9P+9u/84uXz9iXz+",
-	"/q9BePb67N2g/zF48+OP/u/R2as/X9dTXeDs5Hw4OH31dkDfDH6Plr8e9Wd7s+P4z348PHz48Gb/3RD/",
-	"/HHw6vCn873vx9//en11c9Z/Pxv5i9fDt6+O+M308/B4+lMcTf/8fHr1w+/R3uHoYjZI3kUX3++/7fVH",
-	"N7ODj9Hh3fj3CJb7zfmpQwSKcjQ85StiBKrq2bTCH/Igmkh92C/QYsyBlJgg4nD6AUGgMR0vf7LDMY0m",
-	"JIkTGsk9sAHFNcXcixN6j61nuedWlpR7Ps5G43wujd8vnddsNjM31XIudDvXJKE4PJ/PRvI7uBhFTHh4",
-	"LODnnb68tPe2dvMmhmwyImOWkPzF3m7D56PPxBdPIqaw1jXeJ/utYFWHokCp421kHysLKqZoQu9JhK7f",
-	"D3b2D5AlFq08WVavV2Q85yR4tazW+dLyNko9UZ+coCvy55xw4XiCbHDzX/24SNiqEzI7brX7sfqQbXma",
-	"KUv6Gc4y3pDJJULBn5nTvPXrVp64J/BoiqMJCb6tyA/ExuD0gm3/TxhIkzAQay1/IMuG0m49FIKlj+7I",
-	"8lkkXRF2MbguylnRE+70FzVzguulBk+3eplkMUnAhzuUsiNX/gZadDuJ8WTLZju9HlgCOV+31Lbq7Olo",
-	"7iqvh3pkaiErf5T45s3Mm+6i+l0i1TApbtWM8mxvXILwf1E7IhVCtSTphpEfmpnJxi2mbAvjJQupv3S9",
-	"E/eDcb/XOzwa9/tB0Ov1jg/90f7+uNP9Jh2UOe2nv72mDwijGY3m8ILRytmovIsHwCmp1s+ZSB1etepf",
-	"H5Ny8XPhFTgK4JdzTpImNogeWD0ND+LGA+M4bt29ddo1HcYyA7ZXrLDnspIRDQpPzm3U399J5grLb6bk",
-	"IyfJu4TNW8mUFB8E7sYWq6yi09qs8qonpfVwxeeoimHuyLJ1944Dq2IEybrB5bD1KDdT0n6UNQaRstBm",
-	"lJZaJDdOM5krDLamzN1MyScymjJ212bAhfqkxWhvHkSCfXFNcOJP39JQNGAnUd8gDh+hMXylYrASbSmN",
-	"mB0J54xlUZ/xl3/OSbK0w1pmc9kBQRjJs7wifNTM4Yrg4BULKndN9EJeMHDQgLJCEGtEKMQifn99cY4i",
-	"lqBfBmcfGtAkL5JNjp8sqK/Fsl3pu9LgcsibX6xk63UGiWPlx20+EsQJwjfrjcc/lAdFu4fjSNqBa4ym",
-	"oxuaD6bmJQ1VHNPhaW3cAqIQMFp6am5vMrChbrCOgwM/kGXb9YXIy3XX9wey5K2GWkdo1THXdl4q4HzN",
-	"eV2At+8tS8wrTPNxGXwKgTGB+bj1+Opa0nbKMXy1/qztUfmaw/K1xk0EDi9SD2vTYeVXmt9rjHq95ILM",
-	"zllAmo8ZsYA8aSjebqx1uHnD7kjUYhwB7dcYSBpSbUUU7Ki1BTQ13dYaFsy3DQzO1xl3XQa7IqScBpE9",
-	"IlcfPWFLyqFbznOdYbRh3HY5tXG8zlres7vGl40EWq9z2VBGeDMmatu7LQtVpETTqWgH6hpTyY3T7N5U",
-	"GKz5vWmeJCRKY2mG/ExlnV0knxIWTcrGVV9lSUdZuhpiCVrITxsMfooFrk5hky0a5rDJptWhLNBZs+Aa",
-	"2XSEOTkt5pTlXcITLMiUzSGoL8jOcOVTVSKSptbeLGNJBIdzyX4ik0zsqEjrsijnx24nZlxMEnWYFfsM",
-	"sMBcsARcjnMRz0XnpCNFIdDTyHIfccQXqWsYhh9LNVAz/ONq+8wRf9/b7m/3FNvaBNC4/DFPebc6Jfck",
-	"ZDFJ3swwDZsklKRfIIjDK3jPdKA15fJKUHMdh+9LskuCdJR9Mg5Gwehw7/j4oOf3er3+7uF4/+i49D58",
-	"Oo9D9WiqtO/wtGwmpqHR0x4NakjOGpbQbTT+wcHe8ZEf9MnO2A/68E63R/xROdUQSF/hUrBDlXCAzMsL",
-	"OBe68P9VbH0DDQL/GgQBjSar2WfZiDB9hKGdyvZp2vdbIvxpTe/QEI11yyf0b5JkKmex3jgfKBdmGF7Z",
-	"f6haqu550/6vCJbM/f764rxi5dUIiWqLPnMWNfF1wduKJaPQMWrs6NL0zdh9o3VMdEvFgPrpK2m+YU3f",
-	"NKpCG7abD9fUuV4VpthiuDOVNPraCiytGc6kmVrBozFehgwHawxrxUU0HljltrLEnjFHkDrQ2N1VpEPZ",
-	"PXALw4WwsUoeaHtJXcWwwO2HbjXe+kO8ZUmFV7SCyQ29o+4hm9xJKsZufTcpUFH5qFM957XHbC1D68jO",
-	"FQkImd1MyfX1xTmD7JnaE1l+AfeI6+sLFMmPWg2orott9JIr1q7FkNf4njRZPY7vWzyV2b2fk8X19YXy",
-	"ld2w01fNhorIAlionZOCodNXLafVUC7tmbUc4WZKsjSKpsOYW1/7saof5RxDNX+SS0eC+5VsUK/E1F0M",
-	"yatNG9310UAoDOIYFFjCZjfLuyZLVYMFsSYRfG0qnBgQ61DxA1k20marQz9htL99yk9iPN8MGcr3vDYh",
-	"yhX9NFLg0tLCNNTOqkFMT8l4HQU5TwiY2zSa1EjdPCHKzpYWvZxkF8UhwZwgn0UC+wIt2TxR6DiUiwQL",
-	"ljQnQvk7GhER6KabJ+Ia3zcjgUPDTRLA5lEwuBx+omIqjQw8I6UeCmgLFhMEQUnlzvGMoOFpw3HUYfi0",
-	"oZrOSb3KNR9LP8etMRx4d4enDdDMoCUanrbGMXuP+ZsHQaKKN42bKUF0FrNEmDsa4tMsDkzKCI3QStBq",
-	"g/m9JzgU0+W34UONzGtgaYdsBJGxwU+K1p1nc9O27DYhclGeyIve8cn+0Um/X3Do6vZOh+57xu6qneqy",
-	"RUOn+jC6xyENhqc/mW4c/elG6HZ4eovU32uFrCkERQ5D4NuGb/gczC4+fczgG7TF82Swr6c42CHSBZ5i",
-	"rm18ITcRP0CMC7TOwRHVZQ5DqgKEwRWWNA6XHuhZndVcGi3+R1e2TlSeks5rGy29ObzZdUp98CAnxDOA",
-	"VrBzelu9w63ezk1/52Tv8GR3f/t4f/dXSMYnoULsm3PiY67S0mZER40/djtjlnhxiCMrNV+OTA76hZGP",
-	"ew3jxK39uVPglAvIK1uJinFLFyIfNVXWQY6Ibytn7Qey/N8AdNJO7J8B5+QHsvx2AAbljWsV7MCo9zsI",
-	"jPvt6fr2j8d8srActn36VM1V75mEHtIGteTnL2KaPf/7Tsc/VlfrKSLLNyuzdcDBV1bMd7aadS9iZJHh",
-	"C9nB3zSis/lMv4ihkEQTMZUUH5S+jqX0lSMaPZHYFUAki+CAjsck4Yrbtm+xlN5zsnjOzNR/MMfXxRwH",
-	"5B6FSARoUymaOPzB/pVZxpWn2P8OMEQ32GEextBmkVRmBf/DfxFqpG9wHVuwbZ10Z/0Y/0zpzoaop15s",
-	"Gt1j6m8nK3eJc7L4JxV7o6nY31z2NSzxXExfh5REeRn04VfqiNvBvYPR7vGR3z8c7x0c944CshuMx/7o",
-	"sE/GR4dBp+tYiylORmyeoBnmgiQvOJJSTX2sMzGk6KVHEBwH1Vh14EcLqb+szQtPSEAT4svTk2pu8JOX",
-	"LzU9KQtMM7koxE+kAHbOZj8uzm+G++fvfhS/fP7Y++W61zv/fLb88Gm4+PXznTi/+fXzLztn/V8/Tz//",
-	"8umXntknzvdSHeBhgz6OsBAkWW5xgRU4Tc5oc6Etys6fmhvv4SSRIvzbs15b/yhJf7+ZJoQ8MQF+N904",
-	"ZoyUN4nAIUDk5XmvB1fJKS5goHwH19e5z+XdwfMBfXF7JCL0xWchS06QIDh8LHyKBQ7ZpOC7xDFVeidg",
-	"/nxGIoH1zgCAk51RcHzYJ0SuWb/XOw4Cv0xfNJR5PmWJ8PKb8D2dTNECCxXaO2WLgm2nNf0f+enoawxe",
-	"ybZKyJ9zmoA16SlfmjzvjfpKO0jjZ3Mfq1jYk07EWPJ/ibJIckCW5nTSeE7nTJ2hNDIypZ12VZuJc6ah",
-	"Ovv9o0MzTH65TvPrUbgxGNjMgPme0L70BZ5MgIXFpSTL7/8Kdt5Gv+78tBx+ZvSM7i2GUe9/8gOekWie",
-	"v3RT7uU3ysw0mWEagdSYwzUTrq7W7S+VRL8EAZNrZ491CQaMNVTG1+v56L0KsdQixgEGwsBAPgLo15TN",
-	"SAx9KML0jULeVIx5ZTQCPCYoIlegZTVN13D68H8MiP+lBoSZpWpEVWKI+oGrBdZrQyPIPvgC/XoZnWkN",
-	"BoUFaLIUVtqpPtPbs7xEPBowo3OycAUQTQkOSOLNFErKwxZn88Qn+mVRLscjWCBTJpfi8uL6JmP3G/By",
-	"BeD26aQ3cT245gy5J5Fw4c29VD4yfetgAziGb1h5+IU6qFFAIkqCE1Rd2Uc3RnL3gwZ4+QXHdBg81ruc",
-	"crTwZyGmFRFhWJGz/ESm6JVrTkxF/PcTSIFY+ZdfsCpm8tiaIv5MJLUhJEWIr8qh28ByvYQQ7Jdf5EVA",
-	"7sNW3KqNMnoigQynG+2lhaLchsLa0Nf1SQRsv5df5H9aaoIGEfRPJKsNNSrQG3DpNk8NyFigR2hD1ZsH",
-	"aXA9v1wRNU4LyspBjZ7Ipi93ZNlSkn4gy9U3uE0fck+hzuVl2wR92hrXID385Rf9r7Up5M9NYmuynuNs",
-	"hCRrpe3lwkpTlkVwEryE6oUtiXwefdGWiK+0A9qQVZkssDnt1Z6k5zupW9IynD2vflcRlO2IcjtkN0jW",
-	"XExTkfqiHL2tVzElkn8FKluTVgm+8kz8e6nC5lvRGpE6t9QGj4CcA+vll9yPLZl8mb5NPQ+p6dtXW5qW",
-	"z03Ryy+0LavcLuoN0ubrbOi2NBW83pukiPM16HG60jdJleVObUtbqV98k/TlBmlNo9v1vkkFYgbgL7+k",
-	"/x6usx1SUl8t38zK83s3STE8Qbz8Av95GsXX1xfPcflaJZlzJk3iL5xLA/MpRPPnp3YN6r76odeextXn",
-	"mw3Sph5+WtO08syzyWMOT+QZJ/+z1sa+VFGXz0hcG5quyD3zn0e8Sq6wCqusDY3X1xcbJ45z1oqE7NFm",
-	"8+ayeRFqQ08dJOQTOANdv4xYQF5+kf8fbPgp46K127keTXIjZK7BuapM9yfTBJnxbWiqAMbb1PZrS04V",
-	"ft7TaFIgky+/wH/XpYw/I2ltCVIQis+0fgpzsS1Jz8OeVpz5yQqPft6HgTTYqgV11ZAa6xMnO+VSW7K7",
-	"lqKtKeLPQ1ITSpqkOxfynJ+S43zOngp7VtH1FZ1MxQ0bxHG4vNGBObxiXgomyKSITw2QiooOBJbKntII",
-	"cd6IiOctcFAxcOST6uTG6+sLBM10ALeVjNL55eacXrz7+Nevn33xy6df736hvd7Fzfn0w80vi4vTofj1",
-	"ZvDX2elw9+zzWe/i5s2is5qNCl1f4gTPiCDJkF+pwLgyagAuCcWmPaIcJeaLBrMVg59wSAONqf+TCY9y",
-	"Z3XWQtlrwE+k8qllp4CJYKKuNgib39HUhyFbKBQoqzxzmbBWb3x4GsplBEGKAINiEk1xe8+ZuFhE5aWN",
-	"hdwFggRGzQhJTrTF5DcNq8OYIcqfXqpHaYa0YkZ5tax/MRhECBoh5axWOImSyyPICTO+TUQjlMZlNyPh",
-	"inCRUF9sgqHOTLF8dq6VJgblWFHEJLu6EMyYT5uQf1LRsycgM3dkiRagkFhMIkTuSbIE3K+yrLJ/kh8c",
-	"sYvBaFhRp3E/zWtfP6tuWBMa/m1lUCghGfBCFezOl9/N2v/eOfldrf7vne7vwMjfOydffldCBH+1eABt",
-	"tCDB30CUfu88dn9XoiO/fXzspEO7jsLhabMlKFR01z2lZ2XFIhfPRFMbpAq3WyEjQos6wAfVXX0R+oaV",
-	"5y8G18bXeM4EnKcV1pKi06SOmjMTTswT9HJld7xUcvcyE7oTC/q8Wrk16KxQO8l061RauQO6NaXAqLmY",
-	"DuLCBRTDL35rnROkm2cR44GfeAmZKDSpNC0X9Du8napW+jOVvaOyaO9pkFaS/m/NNCqktG8ob+ufNdpw",
-	"Npi1Ls2BcXLG2ToIOdao62a54jh+jixXi7KVoAypUsDJ29nHh0G/3xuRg939/VHP7x32fX9393h353D/",
-	"YNcf7e33D/cw2T06HO/vjI8O8VEv2Nk7PuhYqBT9w+P9g17vqNcD5QgDf5M4NBdRuHwdYs6pXxEKBVUG",
-	"5FlEoiBmNBKIReES8Xkcs0RwwKHQvQDQ8ncGvm/O1fUekrTihMrFlY0vBte5/urte0lodbwWuBHUHNXF",
-	"pXBy0giG9jWdkgdYdG1KWSgNd9qSqivQUCQhATgEz/Dymk6ii7KLsfwEJek36rKIZniJOJ1EiEUNLjsX",
-	"MYmkjaMNibzSNQBswCdO/HlCxfLan5KZMtrviLaipQqC3JTMAv556wey7HQ7OuEMx1T+DNblf9R9Q00a",
-	"djVM9zfICV33HgIsTyYQVHnOBGAqlq1uMkFU+ZnGAL34rxf7R0ejvXFvNNo53B+Ppenq+4d7h/0X/27l",
-	"4yjppWNoU5tjk+Rtb5Q+FRL1TdJ3iScEFpe7E2c3CeBCK66se/8AvDwB4KWAGwXFYxIyJgmJfECu+AMS",
-	"SzkVWQovwykMDGeJ8EbLzkmvaN4q8SiLi1fAtr/9AwG4ksytOJfnojNYM2XhM9XZV35fKeBaDL5m5f3C",
-	"kkmmbsH/bnopgmq3M51h30tRarRImBRwyr2V5PM7svS0uenJo7zX7YSYC89AnZ50+nuHR4fH/YOePHpn",
-	"+MGDWsxeQGK59Xu5i47aAk9CScCJAPXIlX4MU0qlQRKSBziPTeY8STwwDfTPAMqW/pRIjoV0RoX+1WM5",
-	"fpv6MSERWeDQ0wgNB70cWsOMMTGFnGA1TYEnWg7ENGFChMSjkSAJgAj0rN8mRCRLQ0mvTKArgttSwb78",
-	"9J5ywZKlGrdiG/dO9g9P9o+3jw6PpFysDVYQVCsSlzxphCUQo5BNKGhtUi6zkarYISUU4tA9Pw3Cf2wq",
-	"NOrtRK6nF+ClwvNLf5vJsotDx/v9X8uRFrodPh+lZiLQVLWAq7Fi6dq1Ai6ACft+b3fnaC/oHZJDMDWO",
-	"93p7o/2OE9igGZ8mxONECBpNNHvXxUNw8qAk2kNHacDhltdpOQP8lNyzmKOQTRQ/cITDpaA+188s5nQ5",
-	"ONg7Ho92yf5hf5/4e/7xgT8i492DzOpRPXWeIjzgsMne6pQ2MgR1TjoJwfLWHLKJ+eHRfd6vRneYNmoQ",
-	"7trY+nxS8nhwNNrZ2ff3dg8PDveOdnqHe/u7/s7uPgmOyA4+2ul0HXakZcFoBeFhoXZAf6t3vNXfv+nv",
-	"n+wdn/T623t7O6mO8HAQJGB4AVLr/3XAzEh1kfDUwTZUgK4KEi89aipdXS2UAzTUI13csYR1Nq8SVhhy",
-	"dAC2j0sGhnwQzODOC1UEOt1O7hU4/f2juu4pGXCGiujfrCKVAhKDl2LL9bqNoB/SreGsYdgUGqIJa9eE",
-	"j7AUjP600+1Y1RlPOv3x4RHZ7R/v9HZGe7s9cryzc3Tgj8e7Pj7cPya7Kw7jJ8NI/WP6/WP6fU3TL5XZ",
-	"6mifCvFtBmVe2gEQ4EqUUspf4YOl1zif7I6OxmNytLe/A+6F/uHR8THutLA2KhHHUlJqkN3L6WiI7F7W",
-	"QUbDfzzkWWbjd6rtx71Gy/e4ypq6RSodrekilXSQUVKasPYe86lKmjcawxCtjQwWhZnuCCiXC+PhuWDq",
-	"7yt/cv+W00k0j9NfWwxXetebzUNBPU5C4isabTVcMsEDDROu3xw8c0+Q2gU2JcuuHuaGNJdMT9VKs+3I",
-	"7uX9Isj0f/qMyCLPImD174KpSZbD5XU7ijUW8Y/uZVtLiA6eKkQHmRC5Mwr/uVh/Cxfr1UWqL/lRwr/m",
-	"JT/clcpTSr4CuKLtzXcfKm30dY7iOv6VjtiUfyUdpNQ4sCJhHkF/Z+dgh/R2+7ujXfiQjPZHI2Wqbg5L",
-	"sh3rgNgalpUT3pBlZR2kVDwN8vKb9xzl5rnWcbD/1ONgH5idsFFIZhCRR6PJR06ST1RMFYR5CUH6GxWk",
-	"R6OJSkOAengRWTSMpb5irCyo2S4SVxUbY+ocD/nH6C5ii+giOWcfWDQhSVUoYFrqGFGO5upLxBIUMRTC",
-	"xyoksMEcgADxRt0237LkIplUjimQvpmq8PZk0mQMCH9QHrRc55BeP2jgp3rLkmtjiXUCzKcjhqEwx0Uy",
-	"UQGlVTpBjk+C0gAM9WdkpRh86ZxSHod4eZ55xpBxWj2daF1DUe0v5WYdnmpDsXZCsGQXUbh8y5JCpElq",
-	"YsifsvyG7Oa8In0x8el4ORAfCObiIiKXqY+sLAopC8lSW4arLhAWKJSdIBbZqRFdKZUzfAdRPzOEI1Wz",
-	"s4nQCCx4TXQAtMmCA5r0mubFOmq3mzfpYCStYs9n0diy2aEao0e5x8lEHsuWc8Z4EdS7c1nubVq4CA5F",
-	"D7rz2TwS4ELWtR5/+9IxCb+ZW3Crb0yL49GOPxr1/a2D3RHe2hv3ydbRONjZ6o/3RvvBLt7x+324Q0J3",
-	"Hr7HNJTbFcw99btEWroRnDw9iDmngTePhORFz6J/NU93lvJdR7rzfFDE/USf9+pWA93LX2Y/aSs3K/HY",
-	"6XZC6pOIE49EcNKo8KWe8/epOdFTTqyV0eQvrZ9o5GhCo/QnMCvSspI6FBLEREUDrl2VqaxG8VPqMn2M",
-	"dHQdCQCB9Qdaui3mWVMEsKrojkbBCXqhh37RKlDGck27aBhGH8prwNZSsi4hnCSDKNB1w6ptD9kWjCuu",
-	"WqvsrREh0WpWQclDh+/IKpDdNqiCm09vhAq4DdSU7FydM2FCcLCEEXjVBOH6irBqrsbhcERDqGbunHZG",
-	"++ffjKy4/hGRFgWkRsFcSllUlqrkzmn/X/1+aM+6gXDCi5tDGMun5xJGGK06y8UaTQdy15inab837BoK",
-	"AW9wCddZoqcuRnXWjsWeZgWC5QdneHnORGWEb5rmbFJclV0mt1TzEF851gVUnoeLATgF1NlTNRtdq/4+",
-	"/QSN4Zt1tQHMAJEtpW3036t2vnlPbcD5NHG2OfOvANGmstdEN6nvzIEmoXLBQczgxazC3n/MugHZvCIR",
-	"WVSTZg6kRDetJ/GGvZ7iaFK1D5/2+O96pW/yev5oUQh6rAWFLGANCLwIWIG+DzQK/rxXJeWdigEs084i",
-	"ofBymQViFjRDA9FsJpE6AV5eGq8BpeEVuS4FKNavPkhOBqm4AIPtMCJImkrgjRiZNPjhab2OMMgfq2i/",
-	"qZUO78SgCU6VMd4iKxZeRiOcPedSrh+709T/fHUl1xu5vlKvhAC4cEH+iadoGk+RMbDa3tCNVowNt0Dr",
-	"1tVGhemymUWhW9dc7E2fba72+ptWZ6QZp/6YLB0W9J/3Cgcp6kZNLdoMbWM1a8t5GMe5ArQrSCmyCySm",
-	"WKFP+CxSaCaY38EFoPR0VoQDDApgJYiEknsCmdKiHPUyg01J9Bc6swq+acit4qAXyaTtoCyZtBz0nH1Q",
-	"LoVzQoJSiThnSHsewFpTTatF2nQvBnMxZQnlFZ0LhLNGDQnXgvOKBcsbxj5IJdOk3LFgDIXQeK1xrkO2",
-	"aDoMl20bjnJ9fXGRTIZBjQZ4jSO53sbZGKHr64vUYJL3WhwhGimoGA2NdIJ+g8FOULusoT82lTaUTlC7",
-	"fbVL/zlmmPmWFV7KiKDUw4xYgnRtwT+arsoNY2c4Wn5KWDR5nZCARILisBS3iTE0w9ESLWR7OYX0g4bj",
-	"rTwF/BM3+78ubja32A0cE00MiEeILlTnJ5AzuBwCpj682RczQT+AFwxSkweXQ65OSTg4WUQQG8sTkxMk",
-	"ljHh8kepm6Ugq9T/LsICzRgXaHenixZT6k+h/jMnkgRBAjRaIp/NZpifoFud53bbRbfYgPzfon/hkDPo",
-	"OoJzEigAlBh5ikfk3110C+Wl5HfTGYb/fl4I+R8I9ZD/IA/K7oascfgLDaDhbC7mOLz5cC1/8FmcMF+T",
-	"MGFxOJ/Q6Ba8L7f+nAs2u1S/2kaDaKmRqSiXlIHRsQ356krCTzp6Ot10LmD/d070PTg1kyEcBSImuh3u",
-	"T8kMrBgTQgFl/WHbDy6HuhTWcu11yupbtViabXQztT+1FkN+IaYMUtKxQFRwZEI9UChJUtBN0qwCYDA0",
-	"IlMaBQij2/9zi2gEX0g+5FmnH/G7Qmcsu9jmG17Uck3dl5pzDPy9gjwISSDYh1JXoX631+shf4qlcUgS",
-	"rrlKE5hAVzaexzFJ5OERsgVJkI95YWJyQiXz+TM3kRl++ECiiTRfd/YPuu6JQQYld6dv36qYnFtNpYLR",
-	"YgkwfHhqZhZggeX9eBvdbt3KP98G6jp6qzxtsMg0QhCP7M9DXJDxRlfezokyxDOJj+kwyILo0qTVmnW8",
-	"1qVc8pP9ZOx2KW+Saq4eS0bL72BSCZHXZsKhDUsCkmyjGzrTlegt4QV+aOHlSsNo4DEl6wv1lgUbCh4d",
-	"OcK61zAgXKhtovknCUkHlBxUO0yvBEcLIveaYIm6IWUc1bUeXBLCVamZjEskms86J7+Zb7b0f63DutvZ",
-	"yv2kzyz9J+unP0pErNmpADImZ7yMidSNyPg5gHFTLFWk0payhWTbgoThd+h2HkxA0jB6l+B4+uOHTMUL",
-	"C62DPBB/LhU+FZyE4zzHEgL+K6dqjemqZjVcE766FsLXEzn8n/ImNA8mKiAPfgX/jElifkgdOG6GKTzU",
-	"Op6ZXAc1UT1JjgBLAQmmDxbF2Shcwr6FD0Gi5B95ngXmeCtjQ0aWixHpnLpZR+7phSFbmLfK4i4kQHRh",
-	"MhnVBo3CqM10q+VmovSAcw7p2A49MWIsJFjVmR2kWeAVK2DKpakVkIrAJI8Ds8FveAsuulszh1RPyNYR",
-	"y9NtvHlOGdT01NGtComWgHFo99YLjm6VVk/QLQ1u82JwcLAXHB2QXfXc1Qt2D3ujEen3S7SwHrClHrZf",
-	"zkv5m2LNpqrhjkYBaMgE3AIsImCf8S3T9PY7hOuNKvuLEmmXI9UZBTkrtYE0W2YtyYRnpGTbYKMgrhBh",
-	"1pXwPFF14jIX7N0cblkrAoPv9HGXHfRy6fVjNpEKeQpGHKBm0rE86OW/pnCeUWkgNJbuuWDeZK7euDKC",
-	"AwM5YcJ7ViegIW/LJH54alku2YkQkQUcwCPiMzjDjTJFbFxp3+hIFERFN1OjmScRFi3Vy2AGRgyR8Zj4",
-	"+fXrlEidHMXTcdDVwpfH+nUbp5ID8KyheWAmmfIhfdRQJyKifBsNBUpIHGLfGDsRcXwwxdoot5CKpQxQ",
-	"Aesvr1T5Cd/366ZsEEm0/VE1easobYYt7VAjXa2DZywg/2Mqu952lXbxrcq2q8YCmBsoTui93KxSrtkY",
-	"/etW9ufFd7f/VlGeQv+KzQX8NpOQlTEpWHN0Eq1aa2xGy2wP9fDp3hXmO3MC6x81ifpfijL3SWyxsX4D",
-	"Wew6UexiY9gnLJngiHLlrgeREBxdvx9sySuH3EJT8oAD4tMZDlFAJ1QU7I4y58nuzri/f3S0h/Hx7tFR",
-	"0Ds8Go0P+kd7Oz7ujcjOeHd3fLTbO+r7x+T4sLd/fNzfD8jOUW9vz8ejo+DAfWCpGsgtzyuLU2e64kie",
-	"V7fpSqsbK7L+zB0s5IhGXBAcZPe/4WmBL1YpYpdoSAFzWmLpd+5FBxfEKVOx/641D+BvbrNSa1IWrdxT",
-	"cLRcvaW63tvKbuI2XdWrkSazpGXBVieRD41ID1PzZbOLdkkOkkOqVNZSO6FKp1G/+VK6CzunKt1phUar",
-	"GltbSnNVIOuptZsXKS5NkHFRnK8+2ZLqN1FwipduYkPMBQrw0pAck4SyYFWoxwKCFrVFmZ/L8fHx8VZ/",
-	"Z2u37GgjUeAFuM63pKqHu9XKJzi+4vkoBM+kzVxJnioIToLUq3C7gudbMO5VV001yiqxach8tQTM0wiu",
-	"lbtFWSidY/l1fZyWy/4e86nr4jaIlghc3trLqCNBZ7HQ4O8FO1f7XoyZq+HhG5lxU0VCDZ2M3ZVxUkcd",
-	"yIuauadlgQir97WykAoHT1VdlrYsTSPh60xME0/M0ZTxgs2bC6J3UaYHaUdbBv9WL5b6zrWqREuw1RxU",
-	"prXbW5L5IQc3v0okiNyIhGyhnXzuk3dFQ92+LIhDhivokswcZngVvWfMv7vSEJ8NrrYKDVQpIqBVE7Tu",
-	"NXZmD19ziZWXnyypqVo+pWLqyit35kmF2ytXD9RdJBhblVrIINvyp8S/26JR9piQFw3Z9xoCfE4WT7vF",
-	"ydssXOL4NjJ1ZvTFx7pPFsTkfqdEQiKyaHMVO2dB1eVh5V61wBxN6D2J0GJKInkryiB3C8drkxQb50Ko",
-	"kn1tl0Hldju5Dxl+MJXby4vrG/QS3lNfcs6Ubta/VEUVb1FCxDyJivNZo6qQc32AznZzs/C165WkjTOe",
-	"n0EDqHjXhUvXPm9Ls3WtNGBwdaTnrqILcLaqAAyEETjglWFiQrKkMlX3WKs8kH6V6aLFFAtyTxJtEZhg",
-	"MY6XDe+vJQuogwaqZ29Sll0HxYR0VTZTH/1LZKfBv79DPbjMyPtO6l2EEjYAtSONGxYRZICbc5Pou2mN",
-	"XWTSSJAJSVI660VK0lzgWUVC9aoIqUqzLQVI4QINdEBKhZs5LQaUufHho+ZOfDTQVYTgzgAfo3kEC0EF",
-	"SAy6/V3HxvzeOUGmu0T+2kKSkn+TE7tt6uxVk6s5Hy/nyaTiDLfOFG57S+XkdCjI6rFY4cyN5yrWrZUf",
-	"NyuX7fBHmHurNIc1+MXtibm2cRa9AGetPmgohECJJTLlJvKCV4DMcAibKqTdUthUzsINeRAt3uzccQL2",
-	"WQ++lqRw8jcOBuAZUXXUCwveuVxMpKVhzA8wS3nhDQxoX3H+VggLJ8ILUhzpSjG+FjgRpRd6FV1Rf6Mf",
-	"kTGTO9x9pd/p7ewC6krZlZ5LIhpc6iFr9w0IYkmwAdUnDVml8RbHlBfsNUgcKHMzwDBuH7H+zvgG9Y8B",
-	"FjgOsTJlsx+2jT3vdh3CpK4IZ+Hc/eIFnhUIODGrIOhM60p59BCVPwxPd2N4alCPBc4nEsVk14STjASn",
-	"/xMvS+ifx3FCOIdAuTUcBGnGNgKIO9MCSg4WtEyZ+GgKPPimRoZM1c7q8xWnz6QuK6j6NcsY52kPKsgi",
-	"yDuaQuzfcTjZgkBly9l/hhAwVSgvlIr6O+0AL9z7zKOSPj6NeOiB1RYYnnLnc11Knrw8zHAAn8vjKSRj",
-	"gdhcgChFhATcbH1TERICmOCNmp9AIdXbRg4ckbG+bo0exDD6gSxdi2Qp/juyrFL64P5vRFnbAK+Pul7A",
-	"x6sPbin6ePVBEZZqchXAFwkkmDMaSalaVbOj8nqfFlKqKFpQMs25RXb1Csh7/48qJ7CC/8q0r1yA/IsB",
-	"PBDIU2L1VaA8HHkjC2a8CGV73uGjNCaDwgJJd4Oq3qkW80SJoFxbFYqvwg503CE30VTyv+lfii9SFee4",
-	"5fuoPMR1PhC5MtB4tZ4lnQtkBUzgCaYRV6pBDbaul+m+QE0N8SqKuiLcoGW45N8UBKmmUaKz8he3O7L8",
-	"DuEof7HOgjxM0+IzcLv7cX5Gd2S55ozUha90beyFUbe1dG3IQyyvgMIVDVUOLuq6qCoS1qNf7vxmTytF",
-	"EkuzG0q8lC0JfCxUe3qFg9Rb5rNI6EpXVrW+l5+5sg+NG9iUmBmbVKP/JyHjzknn/7zMymK9NI1f1qJx",
-	"QTGplF5XX1oxvNR7NqYm88VZebCI4dVFCQkImcmrr04P7ZqIjxTMQ58U2x0Ix8nnHbZgywgHXmx/W8ka",
-	"R5rjJpkxQKAiLX9Xmug4w0J7zE1uI8xcJcIH8AwD1fC++vS7HasGceXXK7Rmxf4euyCfzJT9ruwnrQ/+",
-	"2O3MoyRX3rruQ6sY9qalOMMxGIO1w8CHiSzkGBNAvXJFmCQYQtGt8tup0zAL24emYrUAIqIC/UsqUg1N",
-	"hcYsDNmCa2kJWfRv+BS3lq73BIfqyayFSKns9cqFUP0uWyyBpqSM9cK6gGnTWF6k9OEoWagUhfZybXY2",
-	"qhZgO2H6gSyhkkrJhOCpO/e8+u1v7xVare294a1W3ADW6/Iz7YQfyJKvtwTjNPO+knsqQf+GfTTwaXJE",
-	"KSJvEza7Wd5BGfxWi8HdWtZr00UB+23T62hs8aJiC3TaMo74giQQeZMQletjcm7VlZ4hzO9yn0r7gGB/",
-	"qg0GN84cLKlCRl1vUZvyMDfGP8fdZo47EzZQs9PVIrP2Kr+5pVxEcJBaXaExPJfG0x5bPvenkgf6DlXH",
-	"9YwVKSbOfzg/cldimylw6Rc1HDMS1Ixt69y2dMX+FocvjJIevENuYkk2zrrs0LuFi5dK3htxcNzAhAuF",
-	"67+KqAzi+JlExaQvGiFQEREr2kU1EShkONBKZnA51BxRARAKVOersSQ36FfbQJkTD2Z+PfenJjLqP1hn",
-	"nKvsKB9Hlgd6eNpFI+LjOScIZzFSALMj8B3RlweddZVqiIho3sChdcMUqMNXY5ASiLdMgUnI6f09sqGr",
-	"oSSkADDVggnwuueNWFBvSb2RTV/Jlo/dNjb1PFGg/DSa6AvXZnkF6D8LzNVLZapVUss2b8qWMk4b2q80",
-	"K57nfvHcvKiftIV/stk7uJyP6XyNaV3clc7JvKDKNdYBOcUJrSv+7ZZODfW3Ld0VwcFzz1JegM/U9fdv",
-	"mqVCwfyGldk1vv/mVJkFHbr5XW06f75drWMj1LZWEMZfQ9Cv4I3jZkrMe8tXFXc1z/W8H9J2waaqRs1s",
-	"V8Chte8jizuv7eIiCpeFGh9neGm62yDP5EAIWyHxKmDZFd4sDUn1SKVMSbhJmdt4GiijwlfzdUhuIUBA",
-	"IfPkq9QUarRsdiulPTdnmPWJ+yIJ4Z9oMVUA3lA8BmZh4zO2mIVgzAvNdw0c1S5EyGfRiZQrCEmpD3GU",
-	"e2TwfRLrtwUNHjgQQupPvsbkZzhaetj6vgETyiALN80IdWt+kb67wr1AxynlYBC1Vw/8syEWJFxuo5up",
-	"gguBnQFwj2wWY3jWxVGAZniJRgRBDeNtNICbWhp+pjkNsXHAbRKo+Hv5R0NMGgsI6my7YzCRgYvy4rTc",
-	"GoxFaYrSfDZS+5wTn0WByTzNspTU7IFQkSxVDEwxgr/2RT+L3H/MxMUgBv4jL6m8KMvDtDJYjdylh1/w",
-	"LD5dhVeNCI0mFirXf4IcGJDZlsvP9WetVSWM9zwLrpfYaM4ZSwjg4kLmRrnu/BjhHGpwK2NE4aPW8EGj",
-	"Ev+l7tyUhAEY4epRJT94A37mYY43zcpsS2SuWbkn0vAYHTiVq6YBySjbFi0GGNQVaq1STDjCFl4u7BmO",
-	"qDjRoo45pz4KyJhGVL3dQIJaTCLAuk4z4cf6fc5AQqkqQ6q2otLjys8OLz2EQtw/giVIkV8o17GE2UMs",
-	"RFXiFGEPerVT++JEbnpBialy4GWUNlyGy+Fp9sljHjC32TKeQevHbidD1mz27eusfQGa1xGSGaVB2fL8",
-	"1I0lD8YsmQGcr7wibQkKEaDRPNTFzpT+KcSTdSEJ3YNnOxL5hFfmwNsh4XJEKsis4RTfM3Z3ZUYBs99N",
-	"GE4SXaKAe5yKmlwplWqrwwghuVAhmRYDIIsBpKp7iGrmjUbASLWWx4me/GqfDDdkxsXgWrbnLBHeqCSJ",
-	"RkXoWyH4NMpH86v9HgmSjLFPLIrSEyWHDlkvSoDD4auwrPXlCfCRFe4zW0T6sHUFUfJVgAqtAdgickrZ",
-	"ylh1MgS0tKCCw/VlQ8M/pr9QlRQ63c7D1oRt6V/K02v7Ci8M4LP8q+xwi/ItpeRVtxonOIMrUuDPKU50",
-	"VTaKBXKkOCuXObOG8kqTBi1gpyxx0/yQ9AM2auek/9jNCiOWoruaFxaTxFva3a5VkXDl8AohMP2W3d1W",
-	"9rGjAmeNLfZbR2X9ql4zav8orpnmflY/xIFuFCmTE+EEgvlFJlc2wHVBWed5XxfEXjm3vcdup1QcDIMk",
-	"HXr4Ok5lhTfqQPwcQfSVq3hds4oXP6iIb508dvHDau5YTswKa3ptljPbUzCTruSvc2ljWrObQFrxiqzm",
-	"V2+Dsr6zAVlf4UszMefuRLw04+sEYYjHUarlZnmHLgbXutCJsZt05qkCweBoRCY0Ar/Xxk08z6grk1zZ",
-	"6TrFtYt29lyod+gmu3twIqSlW6vT0lq4aX5uWUiFsHdJxh5rBOtM0CMcFjurnN1qviBVOApVk9jXpZ8q",
-	"ex5EObAQ65LrTxnjpIvmEf1zTgzYe87WQq+WWYqazlLDkNh1W6vHpOzfpTi0KbBiHh+2ngsnBRTayjEP",
-	"HnU1iXn2apGNXVJ+osSOyqVGaiGWfZfJmtO+KqX06NGkjdRKvYHfr9TFpl5GbW/59W25bfY2aQZJDXVF",
-	"Zm4s6NxRDCqKz3VIocqolJqEp8GFo7nU61ohNjuQz5lAOrvYMV9ohUNjCzY7nT8ZyyBgEdlG1/Anbhyi",
-	"dcy1j+r6S4eOUGl7Jmsu5g5m/bvNnM6lhxFUV13D6Mo2Yq3NW2p3Pcnm2tyqlqTOlR1qT7W/nn2tyy0x",
-	"SAt3mR9QBEKepgaAvLHjQVk0j6vXwleMCS4SHL9lyawKwsIJpwu7icrvBUu6ym8mVfmqdEGIeTLz4rQO",
-	"kBtESJd4Vf5jNBzrkzNOCIfYRA3kLBgif85xiG7NJ7BQVhpzv7ez57iSF2o4NYdozU11Vboe80WfXP0q",
-	"eDEbRqW+T6u6k3Np8IyGy5Z9ghPAa4abWHQezWiUMri0ax7OJy7x5VOWiNLuIZTw49UH7iS6ody4mNAF",
-	"TShQSDAX6MAucqPBkCzfey4bAkiasYQ4ZcvihTNj3lYCFs+LMmjNzaUNMn/opSry5uaAq4CRYxfmnLHu",
-	"pc9godPGT3D9FDXjqv1TYuHksdRdt3lV2RIiCTAa09BhuvjEVVTnJu+/kRb55ZuzbqrVbHR1msMPBSOe",
-	"qUDZguE6opGCbnLohZDUEtEFWVMXDG2m+TgMDcibQLeym1v3kDWOyEeXWGVDu2ueDAAdTcqCDQ/uZrEH",
-	"Jcp4GUxWNeL4dwoJw4WI3/h4k7Ph1pReKXoaCWeZsSptD0lnvbs0Pxv9KlU7nzX2URmp/ce0VnL16y00",
-	"crjHc7ZRQXWpjv8okSEH10s1v/XbFZ9s15SbSt1DJArMlSovcUHEQZOWzHbKuNCKTG4p64na3vLcxBY9",
-	"xac+xdzTyqL65cROpShomJInmac5oNWjjo/LqVJmlS6fZ68EmHfqBVeUEcf5nCSeX4K05bPZjGWGjpyv",
-	"+sJJJ4TMuSMPPmkkVoV0wBv6CXSfClCtvFNTYyUVg2Zd8zmIv3PyQ3WxMZN3TLelA8Cxx8pvQ/9xu6u4",
-	"m8Y0mpAkTmhUcmbr4h1Nd8B/9e6sOzEv7+gDZC/9x27B5jNsv+tO/SRWgbUJLocUTKwWeqGUg1jZpNEq",
-	"5qepRUo5wsrPABHljqgNVd9YQGXVMh9F+m2lp17R5M0T+oSOpDFkJvGEblaMi9w8c7Ra47lsD4VhCciP",
-	"7sWZc22+Loxf3ErvVMtyqxSZM2am1uT8KPu/GJ/iJa83zixcy011u5Pr1ksRMjfV/67z2qDz9AdxfKEs",
-	"etfupirbmNuPhYDKusrpiAXEo9zjZDIjkfNd2aWpNchrRUVgqccFnnCHjiysjWxVUpcQT3ihgESLE63q",
-	"xX112pqOP8p5/lq7JUqr+ilsUAiES48h+xuloqyJFA7+kYfj2JOfeCxb3CphWpWGKkeoawDXfDNsnUZ4",
-	"Nl3z9M6n2Dx33Czv0Lus5Ad0mAMYL0y9+NRY5RJTo9b6l9WlT6mTIKBql13mhq2H9RkKMutUA/ssCuHg",
-	"AYnBtmMR1JOwS1CXPrfuVby029tPD7FgyR23/eIxBj/WAidyd40xDWtc5N2Ohmt2szuretiU4zul7/xm",
-	"oDwTs/Upl0BgfrUUSmVjP3FnlBa933qBh/WWo2maehJWyxe2fHJLu3TX7gVYJapAodKmXXQrTxd4LFKI",
-	"8HzJBZnd1j+mjoALwU+mjH/RGQDw0l2VN62vJZmHwpxj9uzTIFrzYCmY6qTMk1HGjH1J3lzEc1GuPyH2",
-	"3h49hWDhLVm/02BXUbGR3QSmcnlUo5LXBdbVZNo/uB+Ubq+8bGlKXHtqGAX0ngZzHDYx2uTGClynFL6f",
-	"eCqi25u7Xxzfs4XKj8gqJqCILaq9XkePXei6rs8Mb6m2y31loJVsOD25ylUNqU8iTjywVhVEeant3asm",
-	"ZsfdnWblur3K7T7DD8+xIMe66w0uyMEjvNk8B7WHuusNUru3Yj6poB+XUFSurU2ZLeQ2fx2M6a5uNcdi",
-	"u3Z6Bnfn0v521QyDTAcgIuBu2Xz2QxwuPVNJJRfh89sfzoA13XQ9Q38fciXsEu35CiPlppVhBeVpsfbq",
-	"q4sUudHSm6flxWqC/5wlO6stWCyI59vhvuvFgpmpmeRfsEtNYJzeB+3jv8YgKDUhiGlMXDproALzO/W4",
-	"W2kVS30xZoknb9gNWKwwlrfRbV7mbrOy1bXxYQ0iEjcfyfl1gt92ijZ/5VCFC4CWoC66vd+pNkCPNxhj",
-	"l+mxymAcg/++qnxOcZmv3nzTRSwMQAPSRNV/bPTcaWnYx6r3dlUHq9mr4HeoJ61duy6XvEQqJZy/dzjt",
-	"i8JpBXM345ecEvzUVISueH2G9FdTvpEmBl3RwW7ZsuR2Q5a8ZY5WCkPbJr6hzSts13iA+y05C9PsVjzL",
-	"npOFgqgrP4WjXDU9uE+Bnte1V9Lcyjxg4AzfEY7+dau9tBB8d8uJnxChCs+HBN+Tcp825G84ns1U7fmT",
-	"fBYbFlmVNjF1PqI8JSvRTKH2Op7WG1wZXvfhDqRKJ5UWjAgAzRP8c05l6Qp5d55letGoO1BqRgT2THS+",
-	"2/OkxNgRT5l+mxYkAMc8X2VGyZ5o+r6izspS9uuidblRX3BNTFcXAkkj81MOa9ai0dLJmYQENCF+yVPI",
-	"JzDN86iqqr0cGDKLuVSOOI0MlHuYkxgn0kCSRPlsNsPuVVG7pMSbBH+rFbg2wVMXg2tTG929+wupyhu3",
-	"u7NNWCHIJApiRiPBFVQuEqxetKSNFI2Zm5NSfqX4FlJza3tkMYlwTGudkZptXbS73dt+KIlTFNNKp28t",
-	"Ma4Ab82nblYDB8ZpNDlO/HnirPemhQ/+qtab8HyJmLF+r2QR+N9IxOaTae4krR2+LoZG2ZC8jDr4Y1mq",
-	"9ZMHr3/7kUsHFi/f7MgrBfFbquvl3QueYQm0lHc1eJrF/dShHQnhNSRszkgHO2YQxyXLaJs5lZGxuLQL",
-	"/XFj+9HGCP72rEeYZ5X1WIA4rjQcHXr/qXaVO3jBbWO1il4I/MRLCiEdVcu4EgKy8r73RFutcPP/9u22",
-	"gp/rKTZcbR7iU2y1ys4PN2KM5XxRhR2WbYG8+DpEsPgmmcmAzd4CN1L6a3bvTUnskFoCrQtrdjMLSp4v",
-	"oI8UbmeK+bR2K+sQstoYM3jPNzBTnEY+Qf3jw17OS0gjcbDXTvHBXDIqmjCPV8ydlzCw7RGhVqmBwZCG",
-	"s7VSDwMUUC4P6jnlUxKAFQ/BoO/YC45i7N/hCUF+sowFe/mw3zt+Gd/RBx0JueodTcuXOz02unidMhkh",
-	"05vwLD4hKzXq4yRZyhWf4SUK2DYapPtYXuG4usNB4iGImPw3VMmjY/glmKKg9J8tk768vqUBeCh1wSoM",
-	"S0C5pCZ9zRQRqEvVAAEGVm/RILVxdJAcoACuHVCifCCnrwbQWR7eyVkagGd571qXF6uTwHXEhuWoNTxz",
-	"M/GUbDv5rcdQDVVeYUi52DZRPRyK5qLbXIeqEP5m7fSyB1L77SarsU8jNM9hf1hxuXgupp4ojcCQfyaR",
-	"MEG+MyKmLEgdoLn6kG5nmOmet+iflw+wflbE6ruR81lIc60JcNdqFmckCfCmQsQep5MIi3lCPF02tcQi",
-	"U+u1OlmAaNW36rSWq4ngvboelMRyWys7SXA8/TP0Gu/Tlj6AQW4zsDF6Jwf88QPs0vabcDrDvqc4GGyG",
-	"Ue/PBq/bRcqnlU2Hp1aWb1rXvFtw6llEQExbWUw9jer2q2Na8nSw8FFXJ3FHlp62GzwauZ/3AcYPA9zL",
-	"HVkWRoAQH9uugccWBXRMZ4VEwhLbxgnOUbexbBgzGP9jRB8MEW73MX7woAScF5C4LApzhh/obD5D0ER5",
-	"AIxIwrffoa1+cX6r01nzxvM2IWQLUj/B1Wdq4qdF4N3qrP4gaJQPXaGA7XfUyrohxWM1q7VU4lFMBG0U",
-	"jmuXG77MvpJ9lAG7AmbevcIKhJdWLIhaM0ta83qZzUehpZSVY0IO8uecCezN8EOdByNVHjGRmiQiCxym",
-	"lLhkp8HeUIPrzrykNO6qOJyZOHxfNufyYcsHKpluOu5tTJLbhpzlM6YBSxpJwBUk9c6ouE6/K/d14oll",
-	"6BkzHAeBrv2Fw6Wg/rPYCWKaMCFC4hmelN7I4So4ImJBpIpbMGSgnTXGie4oMKy2ZEj/jUaThrxOqUqI",
-	"SJYeyGDdCq9Lzgrs8cbcorqSzvng7E1J/CGbYRo5IELltRA+3kYXcGKqQBs4Jal61HQ4Csq1pxqoqwwF",
-	"lsB/GQAOyWG20SBSRz4S5EGgBCCNuC6aP9Mg0mvr2q4OLeNzufegRLmelY/DkCRcH472ezNNEFtE7ge4",
-	"nEMB5vyHa8kUn7Z8zEkWFVy9UtfXZaHmy5AgPiUk9V+XrNaGr8IKpMLnvEG4jkWkpFEBqPD/7mCnGE/I",
-	"euwrJumXpNFtVlNggUM2mZfCPpaIHWLjMUn4c6BWN4nWJJFIKOFdKGxroECMWa/RPMwbd4phUzyxMhuw",
-	"7G1m1wAH1QIRkoQYIDWO8EgqOg2lotiLJuy/eVtsXGyrc+IUfdZD5ddSnu8xn/6QhqM1iQEG40r2P8V8",
-	"Whf72z9UwOpKpryQTWjksShctos5zqRS4WXaFSMWUw1zE7LJhASIRjUkwRsb5eCXwXPBFFXNCbLGVnUo",
-	"mRxaWuSq1ISYkqX6iy6pM49rKOpbFK1PjI8jVfx0UsuDY2tASeQ8fsqI4G2pnWTvKaopvZnUaKX+XuZz",
-	"m81DQT1OQuKvQLNWzpBFWSi4rmsztoKqtCq3wKeUbFbP/+jv0Zd3ZOnpuXiOQPTVwwoO0UJBljQKHS20",
-	"62aZMggb8In2OQjwmCxtN2ZnaFeEyDNjsAFV44TNFBSWebkBqObKSPk+JNaBBxrSQuxbkx641y3LicmH",
-	"aGArVH+G1Y6vDnHo735Vu47dkyShAWku+DgC4V6uiLau/JOdTwAhvKjTtLn3cRZ5ljA2Jyrd+lL+0sPH",
-	"dFt3AOVIEKwB3w2aIlTDp/60DQHuV3x9F4Ppq5QZHD5l/gtMdSZShEx/1VyQUq/0/GaVgKX522//zd8N",
-	"Tg3FlelcXTAZoDyIXRvwmQysy0/vqWy4rGF5LkQIKQVAJzTCIbojJIanZsl8FgYkcYZ6NWY8HJKbypnK",
-	"5yvpDp+eOFW4yFQjn1aBm8PhQAAwU0iLpabgwc6mErYKu6RoBq4eTX+TgZB/iGpqkGeTbmF17il7hDdB",
-	"49c5aeCkkTdm66nK2sg6vj4Pf+XOj4MnKXX/yHKdnyry6ZVDQca3lnIwR6DuaBPnC51EWyxSdUozlGyI",
-	"3xiz4roYgioS0IwlpJVJg2VZCVJdXY+VdyeHEfb1LvL7tYC8EVmkoLwmJMYodnlEyFuuiRSKWArNIn+/",
-	"jaD+nNbPYDDNkwQKvUWkAchz0VQyZHgz/OAFuLBRyu1S2RTKfGhoYRvUrsIa3bGH3EAlhXT8hTIWN1NB",
-	"AYxmztMKgTXSYidtD0+RcgiuoJtVa8Wegm7LwGAb7Az7yan1hjgseuzVyffHc5lHlVmimdnXJk80+2rN",
-	"TNGiBfcfmy6qJ2L7csvem6wmVsT/c9RVbKRpIZNGw0jnicse/lE5sI8Vwc58K36sckwIj2COMTPYnVu+",
-	"wJMJSRS4jw5hqkf3CVZXoFpz5GZMIzTCnBzs/fc6wfc3fj87I9GclyXERfOv6/n+O2xt7q1hbKu4Lz6t",
-	"9bcAyE3G4srzCtrB+VSLubbzH1l3SEncpbu8Xpqz/9WkrdGdEmL2yYPg0FlIo6x2qyS42XLt/033SO5N",
-	"2YzEKcObXiX18yxUnUvxEyiHGdcDy3wdwTwwz+TGB1qzkNeFdMfCXNyX/6wYSTV6C1aRjI5+3QehqcHj",
-	"NSxElhZiajrIHuC6ibBR57LdV357LbEVM5M3jWNoau3qzMYnGLqXGl/gP9PGvQaP1kXUvMxXFgGrYHIC",
-	"QmYk0L6M1I0BRSdX1qG2TKoiB7HodoOV166vL3QGiuLGt1AT1bkWgHZ57kyAy9KVTPCxyuoj8sDKVC2N",
-	"uMBhmMad5Nk/ZVzUxxxDdh3j9c9SFYlLikjl1oIaVO0qpkIGYkptNa8UoE9ZWYgyLOIu3IQWCnH01gHP",
-	"i+ulywmSXIlGjGtXvkRLmNSETZBtDVbcEGtRXK5c04QKff5US6cG+QOcaoBarVOYpvt6GMqonLPWNsqY",
-	"vNZxYG3fmuMAyPHwPaY6WHl9KEzVVUJmmEY6WHudruTBD55Gbx4J125q1s2+C3Rcar/VtV3lwupk8jSV",
-	"i2EJuiu4Ved+amMpNGGpO03eTcM60q2S/rkhpkpW7FICLUutX1tFIp9Qg9oQ6uKqDdjvwmMgCu0T3irg",
-	"TSfAWfoRSahKIszqtCiIXQMU33hDFeF7HfVbPnKSvEvYPK6AHlJvwxPZyrj/dVZpTJIZVdBuSDBNqo5E",
-	"4wTdwjcqCxjwFDbuz1t1Ibiyj3LVCCRJVtonsjJXjedazUGddtDcmAySQg0JtmDJXdeuRQhMohwiEUrK",
-	"OZaEI6xRNDudRV3F7L1GlW+gu22k8c8gfs8EW5zYIPIKTK7BFbhFoec8DW2qPlcmbBVmZs1IOTuWIxYs",
-	"dRXlLNMgrflNdLLBC961n82bFcBv+Xo1gFjJae4Ny35FSo9/JZd8yuZhgEbEJAmaxERJY+HdzuRWV6Mg",
-	"y349ay9XpcE68O8qnTghuSdh+nadDdK4zsHBBi/BqbarvANn6s5xE56UfH5jVIBqsKYJtKqOHzeFPrTh",
-	"i7HmQxUqkZzMZemL8yD33qyiFwsPx2ihiggo3UtIQII2CU45qMkNhRjVpqRq8mtqJptJFp/b1SQB21Pl",
-	"OLGIvEjjC1ce0WtqiHY7EVl4zR/9N1F0V05ERwpbfxYMBXQ8lguXsFmqzF7obOdU03WRYKx94V63CnOC",
-	"ezYDOsuZ4DYP/2gB6Cjl/5rgxJ+WVgGGA12pdTB6oHUGc110nIeiFHXPZ5FS2A6dBfndbt9/VgYlH0fW",
-	"BMuyFbrlTwqR0V0KcWADNpahvUE2Pxzup2XVAVX0hekrxSbSJQKDFD8FjvHvdA4jHeujsy56pszuMEAO",
-	"hpN6/AbxZoIkkSuF1his6f0f9lxucoIhBm0A9aVwzpdEnFF+qg7rn8oK+axE2oLlC2ZaxNKxIeQcwqxW",
-	"jo6SuONmifq6/xfcCEATZPLzNl23K3QHXjSNA2aPZi1dtyiWDi67zkZrO/BKCNMaAERa8jVAMgtOwnF6",
-	"sqqAUNNtY5PE3riP3wAUIq02Oj6R0ZSxO+e1O41nzyEQQ8luCFHlbEaUaTTFcUyiZ0mRtE2SUst5bfuk",
-	"PNLwsdsh99IyEXRG2LxppofJ5JcnYGYb2Hn9kn8qJF+abDBGS9y348duZ0pwQBJvhuNN3T7eQ49WclIY",
-	"NkNT/PuikHcUwsqU1Q17++7NzW0X3V5eXKv/flT/Gdy8fq+Cg07ffHhz8+a29lBrcVOvdTR8nRdoeMjF",
-	"yYRII9ug3TTJY6l9106fhxv2O6Yh6co7lOX41lCe5uE4fecDd4PBmJNGcG2uzEJpsnqODiJlCUg5LI/+",
-	"30bqxqW7RRMAJ4iIMe11ubq6oLZ+b4P3ca2sK2/jml7ueo1zfipXxny05jXcHCLf6uVbzbzqGNTVEy6H",
-	"FmhgCVIy5pz6YDBkBrLx8+aqciJ5h9nEmVhUwfllfX1xdd3sXVq2VI+HTVD/HMY0xJiqmF2VoEM5kiSV",
-	"gAGGIVuQwKNl/p+0xgDMOCICMMTUlbeQQKcKlfkk1llz6yPypHA/XhzOdcJ0g7oa5qtL+MjiYknBj7zD",
-	"GMxLW+/t7jjOPwSJeQolpg5j04mN2HAuczG1JgB5HPDjE3E38/02RWe08P7TStX1GJuSaLtWdzPqLvUX",
-	"xjgfYU48E+Jv+gu80bKs4jMbZwUy3FiTuhPj+uHuW5Qam/pe81V7JdvLSaTEh9i/k1p/g1vMgghcf4f5",
-	"2J+SpuWVtWaSn5j6yrKLDI7Si2kU0WjiadSBCjjHW9mUBF48H4XU9+7IkgOOruXxXNVS1lC8bBtnRrHV",
-	"OM2cGlwOX3ALyekJnFNQ2u1IUujrOcrgqNmcylTaYQ0Yw9M0dGtGgyAkC0mTpRJ9HAHGbTNPcUZFA1mw",
-	"BtR5hgpM1+rltkQg5lywmZd10EyEz9L21xo1wtWXN5pHQdgEhBHOGaSau0szlfTdgDkrA5jHWmmxlG4U",
-	"NZ76DhRXPcAqNsNY2pLwXDm51YGCnAlWz3ntcSnCPauya55IsO8MVEmZkUDhQoBdwYjHOMriDDLmlpCq",
-	"kVAAWbF8CPhzhi9YeIUp7zaR+q8EnS91PaZolm0GYF7EBPDmrlpM5DZVZbkzoMSyPqUCrEbii6wgDV0F",
-	"TRXSTp3LXBn9VcB46k9NzgPVsv4MCFgkPE6EWkePRTq9vUqwDQouFzjRGMEK8k+hbELQEUnc42mYmREW",
-	"/jTFWOHzOGZJxUobyyM9saX6HEkrIwIkU7dnORvOZ5G0LL17nPCmihPNuY7AzZepRJije5xQ2TGvGTVO",
-	"GGBGG1unRlVIbaFv6PrLVtpDD5vu/4T4LAkqNUCGACpZJAV1MWUhsUwjuJCp9N3qYWnspXZZ5Zi3BfPt",
-	"FuE4Dml994spFaS+e+vy1azrzwvR4H0DjAprNXQs8PfXF+doQUarpU9WB4oT9gDGtmA+C6u1T1b6BAfK",
-	"pL68uvj5F2S+Vj4BY4IB2GbV0BmMuj8l/l0lB+umnPZVNltwHk+xPF6ThmbwG/nNe/WJNPOz21T2alLx",
-	"kCc1Khcs5mhEaDTRqtWpQ9Vbn5ddhgGArAr220bJNYNJ1tyRWDhgv63Ve8GNv6Ah4DB5UK9FHmt+PXqj",
-	"vwGcAQCsD9lIoyRnR2h9P+/gsxRd2IK+b/i9wgjPVg6Q6M1uxOGEJVRMZ2XXtfTvks3vzwavLTlbNevN",
-	"qal+5ki77Ne39HPE+iHz7zx+RxYlhzpEKJDIJ+n7BnxiCM1IT1GuQFBmNAxpKi0KNhhHy4bYxd9k9RIa",
-	"xF5aE8mb4ThudmO18DBWkAa4rqEvkOwvw30vKUJQ+zjOonCZewMf51SsPOzhac8qsucYJjYVIORRmbCw",
-	"iRmWP4uiwHX41VmslHsM83pbdYF14IIqV4oddUCd/X9eCLOC4BWCgKlSFzCdpeWam9XRld1rJVio1F9x",
-	"tU+hbMDToCoy2QEGyt5bf7dLokzNByys0iJrbXrjDlHsuSUP8W23ADY/oxGdzWfwfrqq9iU5qTOu5SKk",
-	"u8cK/VxxVd/y+ei2dHko53OpojfNCIrFGoz4vLjj3jwpi1f4ePUBxCQ1vOAqQkTbEuDff/qhqaTIC+OI",
-	"jFmuCM0mGBSNxmswSNeOAxHxyuNlSjdrRZUL2T33WUw8+Lp57/AR30a36h+3KCFxCN4FKmpGEszMSJ8e",
-	"LZ/1y0sTgiMDBiknrNb5BoTSCThi7Rf3FTAbGkEuRnr0d9GtNCpuu+g24Vi9tRM/4Lh8I/I7Gnt3tMZ/",
-	"JQVerSbW1f60D2vOFQCTrRbKdT5n88QnVXUSVX145VOGUVOADyjcJtRuVIQUt6NzjnDuRZ77sn+j89or",
-	"fSWrFra7+kyzMDJn8BikemmPcnM//rn9yRmOsCZEoYXNGmfQXtgPHSwmEQ3aPSjIQ394ar0otK9cI3le",
-	"V7Zm5b3hqbs2lTJ90s9jVXaYo9mcC21Dj2z3WO3WLb9pw4jpTdqqiX07FUKe3vBfDv/YgS0s/FhtYRHy",
-	"29Wn4BKJtBgm7/4NS/zIptk1KvWSKSXUsEiM+uhafWPkyXhyPO1eYmUxwpYrDBaDBBTquFuOoBZH7ZX+",
-	"7tKM2qhyOOjrhmnnqq1VDt3TQRAzd5F6deOEe4Og9woyseyRFk4RnEaZFB5sW7DhGoSBNyubDs+nXkjH",
-	"BMDeyt0TNohajWeiZdGlIhGeXH/iC+6lJdNqyvFhdWpwICiLCYQkU6smrPuMMsO3e+y+Vl8V37sznJB8",
-	"7BCfyhOncCaAmSbtTOdOlv+K1StQgKvePvyEwCGMQ/PEPGP38nIGpqSVZkZV0CRkYbl5IfDEU3GPJcKs",
-	"/6jTKe9xOCfaf2cKp2VuLGkh4Al/Ynmn0tr6nExm5mqfRtKAFsmF01jvHvLubWeYP42qJvdy2a7+ccQc",
-	"QS1iFT7qT4wvLu2i+LL9hKOy5glcCm96eLY9Mp30NuGo88MmLAbNIggXvCmH5Rc38IFK5/HyASXrObXf",
-	"39xcIuiocBCU0M2JN2H2k3CVFnzH1nkNlmPckWVIOG84L3kJyM2tvOPZXMxx6ImQP5FxDhEsHxWs4Z31",
-	"B1NYuvny91pzVAwKVvQTBgWLGr1mUUR8UT4OFzgKcBI8kaHlnk6dkeE1gR7JBwjIDxxpWVb054fySnjZ",
-	"EzuLDOBlhOAWrdZAHjkG+CGL+6qO3fyKlUj/e8pjlkKT3EytN92QjEWuMKa6zqTucDaPVnGHv7nanNaw",
-	"vOJlUPfO1fCuOrm5ybsgl//2+qBEeKOldpJVhhEoz5euOwLTL24L277eSNnRf6p81lX5zLRssTZ/STE+",
-	"o0Th7TBgurZmREoy+8KQLXDkE+VOLeG//BOitmOtsN1FTtFDsL5lpPMpVs+wlqrPFxCwwrH1m1dFtXqj",
-	"xKEJvIuNrUwBnRQuNTy1Xnplt6sPvQ3fpf8MbySdTaLkNfnzJORlQIZiqqg2oc822VpeNkC4kpfrmPiN",
-	"6K4Ixy/mHZf5PWWzp3lOTfwejUTCwFtQ6SAwgpBrrrR1RcV2EgUxo07HzlU+JpDTaBISlH7Q1mOjNuIb",
-	"/bkLFkm9wuiXYVXDf5WqD0WCzLyV2LekCrJqVpRJAxFpEQySWoTKaygS6osn7ek5F3A9yTb2825jk71c",
-	"nzJtnD7OTfwUd0TdSQA724m1IKYZyklOx8grAyBqga9IGypFaDVo75433HJ1i6d5WuaJCywFJWQyD3GC",
-	"yEOc6FPMvHnKaTUCi0i5FIZZlU13yp96CnNk/N05Pyx4T8xNa00uFEHgyqbhTKByTCrzElg+98xtp8I5",
-	"ef3VSoX8NYqBpyqpvUzRjueR3/BAkE1NEYBsAPdTiHKaZKmzlWjNilAd7ZjF1blhUyuXYfkTDl0lkAfR",
-	"Uj1fgttUdsoicjHunPxWnfFR50z7kgrW6rmxKmtfVszYLysr8kd1/mw215hmJ4NrA10OedesFJ/imKTA",
-	"dSMmpnL3skTofEw6Uz98p15CpCFKeRqIh1hiDmsN1EXCcUv8iXWTbweXw0abVNKdVWp/nrRcNAQ2GXcn",
-	"cjoj6hG7S9Kf02V9kyQsqUGQZppORGTj1bUYnq52cM6E+9UeSI7VFljh4d5jtxxoGi4zCxIJtEhYNNlG",
-	"1/BHjuRK4iKLnoo8DYxRAMW8LfA0fJvDnlZsfjb46XQ5zypBx3CkrxDqy+9SFCaFtyH3bXqWGdSPVWgP",
-	"e7yLu3rZwYgr3FOlE1Q6NgSYgNwrIESNbfo3CxfmKIDN96yida7dHd8unPlKFrLr7E8AI879zI3GNAoU",
-	"9lX2allvacAjqMZjKTcTVIMsVswaYSVOUc6BJfQvIM4dKOUzdkdJVWgaNGg0nihYMYrUyputalJtXekZ",
-	"1z1+NbOsnAvmNqxwgqti9sBnjqAVEQ1XpAWH0si3hpdr0zwLdZlzYr8fVvk6V5+dclaJjoLLC7P72UaJ",
-	"S/WCapECxwSueFUD3lZ3VVyEyj51uKmVv9PgXQnu2iNTST8FSiz2/lipSHIBFG6fomAmPAirXcsJT+9U",
-	"Na8/pG1C9Up1GKsqYe2rdrONlnZZGd1VKOFtx4WwBE+IR6IJjUiZCrYH0ghdkmVdlXn7gGdxSNBtQgLq",
-	"wh2vWbTripBOrZN0gkq2MdL7uXnBV+GWkFjZ9K4ZNFWH5T69ZktUqn3K+ZKiR5QXT7ADdZQBZLkuymIC",
-	"CghDmE+t8n3FSK1cqU/KoUCq3Jq5RR/5yTIWtyWqvQqa1YJlVSWbZf/Ofua87DHUZjPkEKzFZLe6kCxw",
-	"8VFnN8pbJkBn2NZHAy0yYsEyBVz1EjIhD3Fp6YmiWwo2gjJ78qsTpShcbvQSOSiAyD5tQI1qC2yvG1Ph",
-	"iggRVqUpIsjsJEFO0ODLoJhjsPqSaawb2b4yObQ4SBZ4ooYq8dg/iAT7whsnbObJadYct4XIOYHvSJQB",
-	"Ahf41OBEs/CfnMv1OmGcb13AHQpdERUaj66nWK4A+pf8/N+IF44g/QZSYyKHIVt41oTKZz5K2AIAfmfw",
-	"EC03RX43lANNVcYGmjBDEyMIgrgy2BOxpTQhld7nnCs7R8Cck82Mr67BvCzaHf6YefqBycZu+g7d/r+3",
-	"Vkbm+sQEZDSv2EIB8al6fZCyrcqhVyVvN0sUxxFfSHb6IMpqqnWAAQ8x4/XSY4p32+LD9YV7plPUn8aw",
-	"GX7wnNf8VLvlpAU0jbobwaQhvBXFCRmHdDIVZtb1Wk8nVsAZIqYJm08q4rYuLm+GF+fX+fitNG43rWqi",
-	"raiW+knOqNzUTtdAzVxHYplXzXolpM6PO7JUZ1bjI0tFE8+wgLPZOqX03DNMcBjhBS8NClAUpPkHfnmV",
-	"KFU+Rzm20oSD7PVLnTL54GGX8Nm5QHXbtTS69XpB1dTBzUsikSwRG49TyBOI6AZncEmMTVXCmPUWlyKr",
-	"WyvqMAGbvJeYLsAUxGXvcSVJeTnA3xIrI5XFUuuiNnCqZh9cxKL85XZ1KzQ+ipUM4jD0OB4Tgz5TcSDj",
-	"METv3tx00fs3g1OwUp06oMrwUWOOlmuc0DVb7KkodSaLXYiw1Kfl0P+Z00gKC9SfkN2V6Nr/DAWgzeuv",
-	"I/wZPJD8vsqdY6ZeJ2O6vywC317fGlSE3MVfGiYB4VDGKJth25NMkAlLnEn+53hmVlKVpQI0BqghFWA+",
-	"HTGcPNUMVTTIO8prNpvhyFlOhgsSq4v+zetLdaNp4rIqeYowBajTJ1RwnsDFPia+KIGhcfs7VNkuhgLW",
-	"RbfSOtVpw9BTO3/Qa5r4cypeJQTfVbnxfNUOjVTDonHRTcEyx7ApU823mNKQ5OVnjGmTa3vqScfhGILz",
-	"Pbnla8xcQ4/JdRYJJYEmQuGYyAMZUEqTe+pXo9b9c9R31LOeJ5inGVaLg1RchTy/641tDm4u3jheOtX4",
-	"n+eBviE1UK5imhA+ZWHgxSTxSVlpUwholcNJmc0ghgSUrcvNtDhN8EL05CbtN4pGrtih8ITxuso1cGPl",
-	"eFk+EQgBW3HcNrCADFBPbZk/c6nk6VOL+1RXHSq4gCoogbYdg8MI0uaDUrftjEgOp+4YyAp6wdM7YQF8",
-	"1UZcfQJMVGopNcNd1h75XD5zSXi2JfEbCT/sdoAjnjNS7ybDbkh5V6WTyqX49FXjuHadn6BLgrLIDmpv",
-	"4EX7J8j9nyD3f4Lcv0aQe90y/BP0/k/Qe+ug91MssHpYOVM4T/lq/k7D07pxw30N8Hj16wwAGQI8IIvA",
-	"AZyTr8bXkJq3a+jMXDrUeO792sxmVzaLjdfY7rBNeagMi6o3LQCkMlkE9ttVjo0N+IQF1mBRulpG08Ih",
-	"OuD6sduRtFTDZhl2aLIKT+PyAvX99cW5nL+a+e2afJNbCXRJjfTd5Okx1+KcjHVTExzilu3SlOoKMaFR",
-	"OwY342yJFKSKuWHEvtkmKzvcwmFrQ4xzW+s1aUiTbKp00lRHcJVRWb7Wb6LgUh5kJQVEI+tqB/USwXSB",
-	"jJIuwmgUMv9O55ck8s86nlv+5ik65cn+BUWH52Pu4OMZNp1rdZN1O8GJKhOMOXl+z4Vq6mFf1JUHbxDS",
-	"rQc6gz4Nkk+Zw0w5plPvgYH/y8Il6+HCntvrUimzxam6L1G63CQUdY2ItTI4avEeiP2Ke5pxP0ZML6Py",
-	"QSYkDpdlEbkBqfLlZwj6sbPIvFzV0ls+PDeWdJCRYD2vPAFZZ5ovBJkOV18Gumxd7awEN7spV/kR2cNK",
-	"mnEuhwVpkosre9IuZsFN/L0UuxDTqElWmOyg9LKXCF6sc5B6I1T6RjvD9TJho5DMquviFSLeNYXlAe4l",
-	"IPHucEcNP28Zuy+4qjnahFn3BjeuTJpa8MIm+yahkwlJshO7Ppakamag4oDYrs6+Sutvri+zpeSuMPoi",
-	"SskxOuieNFFA+iPv6XHAuqdGCt6MWm6LGGtUtyxYoWTqLcjIg1qbukU7M/TNgyBRQIJLLKb8usxjmq8Y",
-	"VbzdKwveqlJdo+qDe/CbpY+CpTsmG0GFfbgeIDUaIqgqKWzmWtFSO2ThLg12ACCme9L+qqPb8p+uFnNr",
-	"ZG9khmPTZ+Mq71k5H5/4gK+e7Dz9ZMcb80XFUeZfNFRBazElS3gLabuSq6+MTZSaVYTJq3B0FcTSFBqy",
-	"qzG1oPVGDmdZWo1ITUHemlBnQ7219fQwlR7elK4pTgITssAb0qabt6TsPU6CG/VlU+J01lPjBV0Jrn/G",
-	"XVteLsKxaYqVI0ypiJY0DvWYTWnUtyiR4IiPWTLjzTS2vg1QjvwpjiatFaC6fdyYURtTy/y7NLKnEVtd",
-	"catZ5ngbipl/Z9CFm5Iby6OTC88qblNLMAQKY1OlOIdB19YwVqPrLprSXFUOz7nVLSi7FLNYJy61AW42",
-	"mF9N6eT0L01nU51kIP7kl/bzf2uIaY13/VdjOWh5+qhD1KqXNo9EVsDXgJs893GUqoSmNpy6y5ma8lov",
-	"QH2YtPR8W7r1Z61Jro6BLCP9/2fvzZ/buLH90X8F5XpVmami5SXJLHa9HxTLTjSJLV1Rvrn3TaVIkA2S",
-	"GDUbTAMUxevy//4K5wBodLMXdHPRYlZ9vzdjsbEDZ/2cc6xODsJTJ7L2C/RwnvwHPW/t5/2fP3ew2//5",
-	"k0x4bAojtrsmOI1//VeXmQcT5ryw+oDWsMsFHPzKO8Bry7tfiLk4+OVfpvEgZauUVxZiLs7589Vv6NPW",
-	"jRRry2o+X/12heOFTtHFRv9HiqTrA8VgNjqlPJGQehEm1XLu/21motX61rM3c2q3gJK5a5mqrOBXh3UY",
-	"Zhq8FJ6qZaBATcm/6C3FdB1ZzigjA7adLo4bOk0oH9rOjmBgMm8hEgDUAHkw+0K9FSkr+Ljp4cqH2GoR",
-	"xeXLpgmxJSZNLm0bi/6WyKWWjFmEtBISYv3ORuTa1TXdMhK8Ke91Pqu3qwVY4W23P1fU9jAJCXALoO5A",
-	"6+tlMyBsc1TlqJWALNsbWIb8Zu/Gz5sJ6oH4G4T03INP1x+9FCgSMbaACtQsXQOeJQE6z2IAkTTsZtdc",
-	"5DgaDuLWFZKTvHqhxSKsZSkWM9XOwg+waDNkZhe3JnApLBHHHh3WzWnXWydZ75xvuwcHZnaFKDEFkrQl",
-	"fjtnsiuHh7mMjq1DNvd4MPvJ6vjI4h/uJwllvkZyLaQwh9hKwmDSQdlYTEW9jCpWlrzNMtkEV39+D038",
-	"6t1svIRymfNSkICm3QiNRLkAv99IjQLV0y6SeD3skaHrEwfTf5LLEZjzEKoAkgz+u/TsN3C7wcs791tm",
-	"q4ypVANsMFguoqpgJpNvE76D5HW6na/XZcSIKvYcCn81VWWGq0zX01QsEWIXvJbLrFm7+nS2fb5MHX5T",
-	"hczXv7mMo+6K407ENJkuTTLBzaxK5mRbTa1vGnmzc1eiZUe2WdYViD4ogI19qJtsBBHCW0aAcDB0sIXA",
-	"2ghyDEcQ1wKI85MsvNTXwy4EMUc2mrfRA1qDIPY54XpuNCZ6D/B+tcJdyrp0XbhOMsXSIBKnMknFvAuY",
-	"2641Q7KGA+7xulVIwGY/KNSct1XTLcC4/Sy96xPkJgW5NaxGXS7IT4BY5p9uW8PR2c8oNKOlaxttreqA",
-	"SnEvBXBw+SV8CxcGUCX54GolyRCPc0h4gJzeFXjdXBy/ALzGBDggJNiSTloerC2ytS26++p9/1pzcbP/",
-	"yMR/pZObilLJYbJrAeS+GQErhEI6XnFf/VCO4i6lTIr4tvVlNSt09Fnu4Lr6L7WUMmzYE4qhE25xYoKo",
-	"ntDIABMHZcv7e7jxVgEVNneOCY7w751Fs5VoMTsxgWwTtbFFYOZhrSc1wmt1njeIzc0SPJUIbrsIsWkT",
-	"E9e4wMucIFytWmUCc49QyO8ONzBdO1VE7Cr1ZTZUVsV8m/ihrL8uN8AX2UtJhd2hshxX4WHmXlroHSKy",
-	"81fFlyCaguA3NmXCIJeubK/vfDAtN8tz73a9mQvC1u/dasGFSVrX3nbxGcZNhHKXNN67bGM2b1cBXm8S",
-	"G3i+zV4GqHAFthvXJiUbQO5lUebZsY9RLkfuz1IPg06B55CsBeHeMBOxYIn1SFxe9K8raud5vVWkfS2W",
-	"mM9NoCAAGSjS85U0BgzJhlXpWzOXMrtTLHHxnsH32OKl3mfNAylH4fJvisUmlT8ZsRm95WLpeLmjvLqb",
-	"ZgKil8nn86XyMq7X5OmqvldZer5l4tlZWnOWkj0rmQ0fz8gwO5VhvmKpc+p7EzNvOUuEUb8vIhlAkMRg",
-	"ItIVTaNaYSubiPX8QQhJbls6bUbBulJV1QVzfFj7De7FhEUsdSjP+sXKKK6zJjkx0QzQwboUvNL3ieJq",
-	"Xa4H5heY2ZkC2GSLZAZ2lO9kZVaCnTPcIsexc9hhynW/y03T394vwDfGPAISwdQcSMBrKRhL6ygDDmYb",
-	"tKcOVvdEv+2Iqoa81VayN4GT7tW67NViPuJJlXC+ad7a/ROjceymFSb5zFk6ZdGg8p3g795z2Rii0txe",
-	"lajIb9ze7lGgpyE4NPCmRAOq6jwq2T3alVel8bJ7JpyyUn5eXhCTg8EkFeJK5gxL+ZwWHhCq/vrX2a1A",
-	"dM6ZPuT25oowS0V7smGSm4TsoRTzwhZWAGMOtS/hFpxW+1IMuCnPOMnnHsD/wWALnkrCY7vFetH1iQ1r",
-	"zrEEertpdalU+Cnkpp+LWxZh0sEst4GfHbb16dOxGpR5+D4JRWwZR2Pur6o6EEV7NXcEMb+IxUyxMI+T",
-	"FxgK+7llev/j82miYELcXLEJS1kyLqXtKzaaCXFjg2pQhvbzUo1pHIfG6Qda0l1o+maySeillhYs6FIy",
-	"MmITYZzCdgWugi4CsZ1bH7wXJjK/dYZo3XOYYPU7G+nNNuH6Wu6uPxepIDnyBf5QqtACsBwFcotvai7D",
-	"E5K7A6hXRQIRyNVckyIDNC1NEW1SZVSCKFFMKgQ9Xr+7bBu87OeJDnj4JtE2GLEGVj2rt/8rhKFC2RET",
-	"8XZ5dfE//5tpdxslrTxysKesJu4gAjSManqUJ0V1x1u9VUU9125ZQcVV48VwoyqbpodNTD0gtIfP2ZkH",
-	"kKlTkoFGQtIJIfE2LkSqei7xt3LZ84Ip5fnZVUN4kynMStGJpFya3pWtgIpBqU+gEmtZQuLaxg+yCivW",
-	"gQb0iEqXZUT2UsR8zNmBK3BXl79buPl0qsINy1lvV4j78nEV4s7F89emmMuyCPgx73hGppZRHB81tu1F",
-	"zvP6XLyQTDQhYkH/XNp011ySW5byCWfRGwgPlTfc5Lmvqy5aUlQmOAuEh7+AdlkK9U452f0SwcVwp73l",
-	"a289aDNQAiO/0BGMUY2akPnbVZETETLiq/VgRKXB5NalinczxwzxLuGa7WazHLVcjrrb0vOAhU7J1Uuu",
-	"THmNAFsMqQiSkMtY7SJ4z2bpaKpFE1BEx4Z7ltfQAfouyTJRPPZT098teMq2LS/1r99/rQP6QnAQtUWN",
-	"gTZ0CIQMrSaUG/GGLVRPv7KfBcGoa0JJZOTSHhn+OB+Wi0KRy2BrOFTIzbxh63IxsHbvrqtFiIxo5Ivn",
-	"lmxewcnbTIkwAQufJjK7D7Lt1E1oc02i6fxUi8GyrmSzxzR2ARErpXyIgHElvyuLN+oXMaBqcOsWN5A3",
-	"bFUBoOcTY5AhI6ZWjCVkHIvxjXQmi3FM+RyKDQ2LNos5T/hcS9Avy8wVwWQYR9iG7nIpl+AO2vGiOVUt",
-	"F50INUB70I6nkowmLaeibwpPpoM6Uc4isd2t6pHhbE7Hwx4ZppKaOlPjSFZgrmVNaXF8qD2UnJajmI+B",
-	"wvCE6Avxtx+c3mxIkHlsKzbqRIl+ZetySnQK3cEARm55A86icyzehwkLpSwt4E0XHELU4kCM/YJ/hK8L",
-	"iozNYxtcdqEPpa8KSu0NWw9mVM6qUpvKmUfJe2TlOJgV16C+OFaWf0tYLBmW6ajVpn8wAzdLojds/dZo",
-	"NkAlRTqliRUE4eSlZ6iAqHbviwZ7QO25lzpbAcArJjDy+VkJkwk/lNM4hlEKp7oIVk97hKLh4VVrrdOt",
-	"sywNW62SmcsNUqxLi1bHBJPYVWfDPuqbFR5CUUtWE7byNjWYhH10KV7r0kJcJC702AZi3+vRtYsZ3+LE",
-	"WsZb956ldAVl5QciiddNiHzoG6L5snLGkozWCoD/cUWQk7EKDgwHaTeIlYlLq0oFIC+z+3Ievcda+qKi",
-	"Vl9hOK1u5RPCmLlxLXhAXEKSlZftucswpnHsrCEu6v/erh7DRQ8mqZjXqXDnZ8B8IM+t/rbgSEBXCAo7",
-	"+uCH1cXnxmqgZ1e9yTjUBMNIcqPc0ngJYelQbRtHu9P3u3Y4kXrpmbsnxHa9bZUEPLtw/SqTGgj0S6nE",
-	"3M9Y/Re8LPKvnje358rQRCm/tbX50mUizXkHhJOAehSYFLSMuGrZDAavyL5jQKJ5ClSEWgqlhD7XxVrN",
-	"RKL/1zRdjPGApwLbVOgt0YD577bNKvwnr0moqMpgZSbttheRcMZpTf3kYTkAeJt8qxVb25hzVUgF9efp",
-	"spL+FycP9Ui3yw3cebopC5xkO1fJdrOqT4SYmxqLuMowQgeZXw0tKSbpLZHhJ/yORbliX+1ATaEYBOx/",
-	"yyomG534hUz2xwP3hAbIVtMIB3gcNYju0Qv1USS8VDJzNYfdxv+5FIoa1W0pGVFYakPmqmjkL7n5pDbB",
-	"ctkgVJmSqJQkQvGJlQQNrgaMTaZaco5UBGTk6koTPolkzNpBHyjYrp6LhCS68ZMEPLiVPS7MwyehyqMv",
-	"zIz0LfFmpP/5RxO50TOciufZtJdj9eVrbkx3k+VHmtBpmWyXaQaY7hLdlIQmiVgmY2bTA+ODCXTwCBBI",
-	"RaIFGmxeX2PZAjsMThDqbdDMB40mbU2FNiMUPfurftfRINRfYiFzztZucQbBpOzitF8+TDHJbJagrEdG",
-	"TPKIgclvHFMp+ZhEToZAMz8YiOUsi0vBEUbg8fpZkEUqpimdfycJnrkkfxlesYkWtiGryfCvbx3Yw2sL",
-	"2oVNe0s+5FJ36M0wYwmGiSfAYKGfq0npj2BrtUyTEL9OJjqFSVQXp/13WRNU+cCvdCbG4V289xtBbpeJ",
-	"CG58rj/+2nsmFiyhC96Y4Mmcco98f/Ly5K6Sz25Z4u/itH9J1excYamwmqS8vXyu/cDQcDZepiZyM2gy",
-	"fdsAGkPW2Kq3Bj8WKkW3ELJhMN1HUAAOnVbMQ/8C0vLCRM7J9vO4pkGw97vnan3znC74c2OQa2enuF7f",
-	"fCdzWQ29jWs8SRwcMx4YTrPN0JS4rgKn8LWeP/1HiuTkiq4sy/TJ6DsaxyOK1os9PZUrF0doAPXuPpA5",
-	"vWGSxFSx1HtDNIq0mOuEX+uaVILIJUiKRmqqJ4Q47ZIctX6H1vkwNvtwQk4TUzZesTvlZX15k3nuIOmM",
-	"JFwB9CixEzbO0N9YMtVC/qv2gXwtzi1H5QsYTr9iouOE6BPDPOGwBXr5o3VlTb4icAT3Z3ua6m7cxkWx",
-	"v8hOqTaMIWz7Cb7HjjbnZ37oNr0ABTnwnaV0zpRR6MvCtTpNL+bJDs72N56UnKv+a7dZLexi97pv7qdu",
-	"kzSmy59ExHdw+65cb+tKUkpGMFbH2RrD2w5majTkkmmaMbrlzMGBtp5fH5O+bswO/95xbkYGgz52sIf9",
-	"XH8lczW/o47QaUNrtah3IlEAIa9eRxOKbCyiWqGnqQeoY3HFMP1Y8MZ9iKkxjMICbJx2mEzJ7gzHWMTG",
-	"rtpqzJ2Q8kEDUSoxhy5oqrrdWrWO227P19Kw1jJfY3acJlOGSOeYL1vfjY6Jsx44N88SSrciRc2bCo5L",
-	"vNO4myMRrWGKcxZx6gL229in6uXIZVJaySHDDo1nNKVjZI8sZnPIKCNSg1uXPWKKKhlh2PgbvArhicB0",
-	"0T5QsGL+nrNi4wRLYUb4W5mqYAYN0xFa0Y3cLFrTHLSTYBLctq3lcj6n6Xrbpxx+Pd4XbEHFW6LFRr3Z",
-	"k2UKapTVNkIT5eR3sqzgv6fCOMcAHZlKsZ1CHzbm2MbsCDygZCOMu8iOsVHsipw65TFimiyi4Vm/mQmN",
-	"a11cueQGbhpi1VQpCtKSjMWC2RxraGV+ffKSTGKxCsM2iJT/H2zU5zRufV1TNkmZnHVpihPfmvqXPlmE",
-	"PDMva5ZNMAWDdmIIYDFvv9Dau3ZubKil4c3UJkWusVRtpOlWdFyaq0jMwQOKH+DzCu+XzSmvKrD2XP9m",
-	"7SMuByKOs0X67LoeQkhAdftGDl1JpfC5M1lRzWrMKp2J8OOYtTrMsH0yPXfep+r2ZfukWDqXF5M+1m5v",
-	"7Bw+94q9V8TLq5hVpcBRcXHTNtq3qRlR3kftEwWDRw1ftOZFZ/J8PJKKm/J51L3tVYdJhxh9Si3pqCKZ",
-	"ttkVTm5Y5B9AJ7U/Nei8Vs6TLQSvT4hiqBXMywQNuF8bknfFAjOohBv3wu5TqbidWe5BN7GFpQ9iOh7U",
-	"G4+vjR8ZRrK7s92pR2yRMigCWQ+oznZFzsQyjqC8nkimLCUjwM9UxKOG8ZWs90rushOPbeG918XYuE8r",
-	"XK/++w15o7n+2vkHcxaUZpBiZlvtaI89hPn02oO++dIoQv3YA3Mvb3F44U5mT/ENeiYAG6NkwlZkJdKo",
-	"/Nk0e66r19cyMVutEJHd4dIAMvMjCg5oEjysFAEW2vfzhVq3s1pYe+lOLLwtwCz4/QYBbzXqdjaeB227",
-	"7Gr25u13wmopLa0GFu7XcoIdjbI7so+Hy3YOKlH63CEiEgOC88CZXaAdsH9NxSpg5klicu8FbUUmLbqk",
-	"l13bhohCOHkISi+d/pR1nLqmqt1aIkxXdmvcTlKCOu/uRmROIZTB9yg2Lagazzqu0MQDdWi57NiwjezS",
-	"bfN2KbZ4VzpMZknpuNMbq5VArvKC8SYNcbCD9WFFj62Yf3cO3pEFbcETqsMNTp0u8E1s/QFwUjWRRg8O",
-	"O3VtTFi7mOkW17NfUUD51JVPLr+aJW4vRE1au9X3Jy8RhQ+/vAHg/FBPaNgjyXLOUj4mI7FMIi9RNrsb",
-	"x0vJbxnYusQuIPW70JIqDr/cboRmYQ86AQnGtaLEIpuSRqv8rpihSNjF5Nmbfwebypx4+2XD9PQHKmUX",
-	"k5aystyJNpisuw18T9pcxHXbOU9oZfCcOca1SQfGYjZWUF8qsBSlV5t0T95Omce8EcgCkIlBZv5hmEzz",
-	"8af2ul2ZDIJhV6XeGZxjln4fX0dLec0vONyYQ9sSlo/0DpEqLe9Z1oGFurTuYAeWXBsa2fLWtNjUPIF5",
-	"Nqd3560kaEQdYUsLl+/QtAv63Gve6oQ+OV/JnCddV5sFB3RoutVqW95Hb7XLWPFFzFrQ7KxxIlSnC5U9",
-	"1Jbvx3DJ9sxlQZV+RO2dlXnEzHberSrE8vUmyjIhSEI7YsBpdGGSEbXaXl8vaqhh5M0XKPh8Cek+yCJl",
-	"shjL3b7ok0UFtDor1QUkvEz4n0vW7sHb7YJkqZ02+m4eVyf3AcZIuPSBl//z8bcAQJdSKR8tVft31cmQ",
-	"C/dh0cZekb0qNuF3rZutUijZvq3Wvr2iVIGVlIDpdbKY76mnNurMKPTdmXHT29l0+FUFbGPkgXnzBvY7",
-	"IdQLrk5z4XxvCU1gAYYGzAnkEhHLad7I1p1K9oFCyGdlgmTrdZuYi7IKQHQN1vIsvc+BbS8jRlOWfugm",
-	"x22j7ExisaownSJ6FD5oCR19187bJFZZNvh3KYM8vDSWrXvg80XMx1y1brigUq5EGrVsWHYpD+UzEwuW",
-	"nEfv0H3TDW9rH8O+Weo2xNXBsDaQSRZiqnw4JiSaSG9ZRJZJUMGEMDeUydNR44gKqmZbXZTglqZcT1J2",
-	"j6oyCatrNGuXiwOKs/AJgMX0v6f8lpUje8K2x86eSEWTqHqTttP8dwDAKBvYbLw9JCistNuQu+vyAAJF",
-	"p7jgaSqWi6Lvt8s11T02HcEuzA2BlUbptC24FuhF2VaxO9Ul0IL6kf0nzXV2s6ks1aw6L1IxbUSWElas",
-	"/KCL7MEHBESyaEDHYyYlFOGuYMnTlCYKQsJ2+1h62RwMH2d103CZ8fYyk6WaDWIx5ckgZRFPS0sDFkgr",
-	"JN3GxONLyVIJyblI22Cf87NLU1ihqmT4RYIX8PyMGNab1WKwGA6UY0JKc9haO9sm0Ts/y5RwVz3L2H29",
-	"38zEskz4YVn2pFxW5SnF39yDb18LA/fyIoNUlCd4Ktlu/9aZ0mNvsfS2ZBEWrmhdK8X1XbFaUyAim0Nb",
-	"JMHGBQtBFLBpyjSFGYzWAzzCmsI4cP3JjGJCqhu2xpSxdDwzx98u0/OlEYxPc3lPK4kClg0Xq4SlxMrU",
-	"hmbZshLLBea6afE8OpSi2lu5qeqUyQMbolVX80nm3sp30hYfQoNZlrd4TBNIObMdJUWXd6DXZKlmfayq",
-	"UVCIylBK+Gt5ajgXx1fmlBI5fmFgJttyDNjMQYgIbso31eXr1A8oTMDRX7aidpcslVwqU0q+KvmscVjb",
-	"gvMZzHnEZhwyT16971+3yEa7y2ymojpaRHdnJ/3nkqXr+yqSEKBMVUUTbagDuBByPWNrKJC4lCUfhdew",
-	"rbkbULfykqaK1zDDhU30lBW2wseEjB+q18i3WrejWgJOGcYa9zLZAD/xKlaGlGhvKCvsdwwV7UCOJSmf",
-	"znC2Wiy6YVUF3DVNitldqWGybpjcZSMRW+D9qR9swdJBacbBqpEwvW3GRvMxg17PkN223QowIW7jnFPN",
-	"/WEe7brX7XD+TWPU3MtUjOIq5HJqUlZYuKA1MKxSkUwxz/5qtt5UZ6uJAMhs8PQzuRKzoKAiZ8WI1UzE",
-	"mE37rSm97aCzPf04YiozVLVNeFaTdBZcZLJSu7ZrOiHniiT68cDZQZZQtK00FZ4uVtvxU9zCdrgZ/FF3",
-	"FiA8ViTGMMXhUP8MrxnKi7VKW9YO1fP7zyrQ6Jovfld/7+7WVWpYlkf39PIc3Cwskfa+MUh7jEUFZFaH",
-	"KCQ7BZR1GMyEVAOony/VYLlQfM4GSvdR/frcKFNh6usKomhqKq4Y8wx2BXW5JZloVr5cVMQJYtr2gb47",
-	"iwFc5jqZ39x2ZVmnD3YmUtEqumIqyMeCRoMRjWkyLk2bvLFIzVciLo1rMcKC90Nc70CfxrB8PDyoQZMI",
-	"kJj84L4IDqYUWRv4DX7m9Jbh+WWybzW9tLpIVhkHW5HhL0KqYV5vLl+SiWQfRFyO9TasQ8utQbMz2wov",
-	"ulf4HU++dsPsSobeV0NMXzkXt1oFbiq1UVIwNTvDSlnaiT12+76TRD8VmowLxR3aC/I4fIgk7+uRZZj5",
-	"RC5EGkiUgNZcuzZNVOna731zkte/9XMWQhNiAyEcmiy0UoIXesDGDaEEvgNO6F5pyVibypqMB2O+mFXa",
-	"PHIID70y/JrIJVfbnrYefCLSMRuMxXwukoEeLCutU/1u8fN8fhC9ZZCAHTwapnxpxZuV8YAn4O5mA3nD",
-	"FwMsrtswqDdC4Q7qEROhcqVYy4ed07tBbYIKA1KDrTYf2kK8GLsvCVemKrHKypRCsi2Lb/vbjz9+/2Nj",
-	"lU49G540zAa72Pdsqt/bFVXsNy3AVhvj80KuX6elh4xJa0JW7j3WGQxToReVFl8tmN/SuFARNqA2hz6n",
-	"pqKVjnYtWOqGCuo/4Ar156KqMERfsYUko7UneLDJRBPt29wFm4g4FitT+Tmlkwkf98hyYUnt2HBxFkGj",
-	"EO9zTNf1Tw9ERluiV61ErkSEuf69qtOoqkkeUgXfPi1uq1JAbT6pd6qCvim22OzvpzWZiRWZ02TtsaaS",
-	"zsGKoVcbuAI1S5mciariztC9KzUj7dmTEZvyJHSXTImbmto2Nn07W2SDlayuB+X/yEt9U15te6FxF03u",
-	"5ysGmMMqTQmSpMAcLHW0wiCKus13FKXJ+otixOZM9iy/Ibc2fKS8cmlOkc6mF2xeNRvTx/rT5RzjF7Gq",
-	"lJAwXIhPg4pu0HgqUq5mFYAG97MDf5TUT/dcE5lwEeDwKIgiNCFX/dOGEXA/ayR7Gx/njPPZTnQX8bgc",
-	"NFKawOPYvE7B5aFtUdH6HQrzC9GE/PLx9F1TX/bXSj002/KsKk7W50YJ+lMfXjfs9iz+j1VLUbHWvKRy",
-	"1KF1ybuj7JSd/f9VWmt9EV9/B774tdGkGhlS3RkjIOMyFWMmpShNLOP5F7FipM04BFYBomapWE5nPS8Z",
-	"RWAmijB3WTZ8aRncAU/0mkQ6rHA8tUi7kIWA1WyZWGoV/bqKxZ+SFFkrbtaMLhYskUQkWsxDn1JIda6a",
-	"0sxDmqyxWiuN46GXqdL07iIo5kxtvyf59VrIBViiYZkDJapZ8+er39rRnNLByqWTbL3GlwDTad5ac23m",
-	"WOhxFzDzKzZldx/poqRQiTfJxLLKjgUu1GywoKm6j4kv/DoxeiYdl7AGk7G3gC4TBbfd4JbG97ET6DNc",
-	"7KQOyAASJ9zdy4lW+aI7Jr0E5gZIlvtYTDHJ8Q1b7xSL2+9fnIJr+qwSprNgqQQHhJhDfdJkjGKZnp/n",
-	"YDohv7I1OkJwn0A51jquLSqbp1VnXC5i6iKoKxilEkRqZdlhpUoBJoXKoO/nlMenCIZvk5O5sfPvv/ae",
-	"fRBpZcV1BzsGyJndJKJEjwwjKmcjQdMI+dtCpIrGw0Yf7M+pWC7KCqde22EAK23q1C5YOudwY2U2jxmV",
-	"tcP8aIeR52eyaSAZMFJH5cib0t++9p5dpNOqdYt0ShMuEQOkqja9scxrv39xkcTrDyK9YlMuFUtZ9FmW",
-	"Gv5dyookXltIoc2N6E0G3qYr3YaQtYixOXxYrB1r5XlvVn//2numZ/BJqFMEDtdbGTbwl7ZQW3afyTmo",
-	"SzOaRODlgiXUz+If5fEpWFz6ORaXtgV59Yk+5/I5HUmAYeq/Z9RlLBbsXUx5hUlgrH8ywqSII2mrrn4n",
-	"XRp6TV98FK877jWiKJuFIuhpAEMNqsVynEqmd8Lwm0on/H1YjfIbKDFAzMnWAOYcfhkqpAPYBobZjubX",
-	"wBHz25xVTkAgc+iWB2MfvAuihXcejdu3q1lorUu51BCWWVrwETPn2ocugmrP0vEMvN8NRh7EuWL/iVAE",
-	"2lXYdbBPxedMLFX5zGORTKEOI8JnoZyx7rCDJVwLHIMws8BMSGVtSThyRZgTWg8GmG9IVhjdfNKWrYMC",
-	"nKUCu0ZTlqhBixnjJcleum7aI3xCOLzwxIFvNw0lIm01kv4+YG9Q6Lc7FBQyx8daqtUsqwJSalADDfO0",
-	"2DQaadZgbI36RKtQwBmmYyCrChy4MzRYn7GYMzT1N8zeO1U9FB7EAHan/qaAfAz3BKByEBmlj7dq6wsD",
-	"1QI8woA+NI7des0xVY9aR69AoHpfexUy35u0JkmbwbEM4yyrym3YDhSWUtGftozdKEz3I9okv5bmzmxh",
-	"YWxlVSmfQ6BXHJe9uXPOUtl6D5xntT4m0DPRbrPabLQyU11uuUP9z2HemzxcsHTos4YCzuaxObx7z6Tv",
-	"zw6w/236wZs33yJOa2IhlbD2ZJRqjRFBBsUl0HYQ/X4h8LIO5LqZLiLISu26LErDG4Ge5XKxEimdsgFL",
-	"pjxhdchVp8TcMLbItq1gG09ZxOWwy7vpq9L7d2pH6hlvNddKLjjfr9c35GeLt9THKg20+oat3xigASDW",
-	"e3mEf4+wuwVP16i/TFLGnkNFyCHYkTTDGtrBykKcCDrYpC3MQ5O8ynvD1paCZ8jv3BdDkU4HPBpuPmsT",
-	"UYvz3M6UZSxHbMITXprEGq7S6eW5h/i9sYqbtDumBGjNQ7rgdsaNF5fGvDy/DNxbaywyfs5YTLEQHE1o",
-	"vFZ8XJ5VGCJ1aVJVtMnRpZhNnFg3XqZa/sxIogdBwRPCs7SY3bFYQripCiRodLGI1wOrlFX5dTdCXbPt",
-	"dvF6i0UMPwi7M1tGJGcTa/I4a04LJevx6xN90v6qNFdaxHTMZJX7cEQlH0MY9sBGEzZfzp90o9OlmoFl",
-	"Mw8oaEQTALw5ByrIXeAR09qWLLUxWf0JCEDZmXnKmrmOvl9e04EbtlC+2ubBCTNy6wELw1Q6NhinrLKQ",
-	"T+JmsKKSzGmUBx3p9s+1/lmu3QFoPmKK8niQsrFIo1JQmd5l3SVLHYMZ5hqzKGs+rEXob35fp2nbjYaa",
-	"dzwxFDMT6iETrnH91g47U2oxyKAMt1ngRpjqgOCNTPu86p/616xi7KqrlDs38xVcnM8Jv/Nvj0hJrGkt",
-	"KLgmAUPArZnN6bgFWqW4wCG0x3tScZreF00wkzzGpJyG82gAkcdjJdJBxGgUl4ocnxPFY7Kyu+eoMwVQ",
-	"Bk00KbBBhPFyyiGUCOr/RhvbG7iVXA54QgE+Wa/N2smgIVf65Hpz+/6zUi1I4r9+v7bEMBgo1CuNPFEV",
-	"FR6pVDVo9fxu64+RIbIoi8jour8w9HIRNRC43OAmrFhlwlbp6BvLnNM7tEsMIMKyHtPigjBpPjrzLXn+",
-	"ClHyRlAoXZaTF9sn+p2LhJtszc0NP5qPv/aeCWC0wakGMLbOcMwcl9SMBNJhRFWMEoe6Yett0334k5BF",
-	"X2kryRLl5jZupwCBoFmV3pAb2yvXoIcM5vSulYadsoStQJfHmZRdy4Dnh4OnbE55UknL8yK0CycXioZI",
-	"yc2Dw0oG1UaG4lpzU2hvJveGrePNpneJw5dxkNziIVQ5eOmdLSpo/Qm120g66I7H1epYDo0rK8CmCLWI",
-	"+YSBpFktOXsUW2+slpcJnSi9PH27NG1fSlYiQre81TuwJ1VW2KPTMjUtiiSWzN1UDbaMI5ylQqmYDewF",
-	"qBS39HblwiuoUmy+sEkWbEeRvVcexTC/mRQKARfLzSplKl3XQUSz69x1Oo3Q0focjM3Obnu9qwIPbOpi",
-	"9w7IiEkeMULJ2KX41FP3g+YOCbm3Cc/GsRjfDOQNqyivH/GJzQBr7wk0kZlHyeSf6hKGk6YiHYxNutQy",
-	"6ypVy41KMFjYDRISlC5yY4C5Odby0pdecr3QEYpxBW3x7ZVVZGtACwXIXmi34emePPj9uYJsL6C3l6DS",
-	"Kl2GMLt6lae4DOCVNGrpPMvj6kpsgw5WS0SiKUdFAsRiWRI1ng3SuyqJogiDL92HVOvckjWF8Nrpcal3",
-	"mHDjF8sg9q6UD8yqy/7UJ+XGTwKTcre3GcI8rtl8EVPFqgGHynyBBH4kojWB6HUkHjwka4Wx1hgZoX7f",
-	"3XDW/J4TL0pvuKeB82SxVAObArjc3EXde8LicUPNWxAGeDePy9FEdlaDeSklzJwmbvpc9shwFIsR9jzh",
-	"MWvoGpPTNRyCS40I10LLVzYlRd4eWYEbqL6Q9iJUJf0qOfhjDE73GBx36uHWhNxTrTtJPmdntbAqtHdj",
-	"DgJgI4reoHye0ER4Mrp13eTzx5rcEYEShJlUSsc3Hi6AlqcIMh8Yc58Tu9GqDBsdCSC5+JfjjQu9cTXX",
-	"xb7pf/1X1dv/z59bv/wJj1WVFPafPwn+XG7eexrb/Pns559jMaLxLxXy6KmVRq3ULsGEJzATHsKqkEU0",
-	"7/YNWzcDCSoDmGvjoMtioK002pR7MHyzrn4zYeNVV9KGvnmhQvJh8SOQVL0aTiHiamaCgPsI4XVF4fKR",
-	"vozwMD7/NtnM8+6U9W5Chpfh//OqQp7CkL4S0foChExIEJXPQwS5bRlThcDJFuC7Qqxmp9z/5uobyPPp",
-	"suxArNHCWai8ejAdkjdlrvywZdrJOW9+UKaO2vh5fwUVcGvRfoIXOLnmbc5WUkJkIK4E67RCWluXMbp9",
-	"rujGTYKj8HfDqJ5LWbUt95I8eY/Jh/Nnt/l6XdUCE/3Q/hBalRAorWSgT6NHhhuVgEwUmdm54XaauXH2",
-	"jdsWGnq3UZ8o5HXivtbetHbVhypSsteevOJzdl2ewfKd1lLKUvppFVeGpsysTisC2S5bkvtfhFQwr4vg",
-	"Wl9jZ4YOoWJuP7I0/M0hLMquxgWxpMuknVlqc+RSFiQmiiWoP0o9CAIrZ55DiGuyL5exxaGAbz+ATAJq",
-	"ZrCElKbgQ6rRYP0BiiCtUIcdw+uxolWejgXVcojJVKkAq4/mORthYMyjBPKxFqdQ4sTaSz7OmhOV5coG",
-	"8DYq/epRJhqIAEySz02w1dWHd+T777//51syfPny5avn8P+uX758A//v/xuSOaOJBTKB73SxHMVczlhk",
-	"a57HVN+T4eXvv3B9EdZDuC5DA4AbUFUCjHUfl0w+XtG1RDsojihSPuUJjeFwJJlROUMFxMDbLAFriIet",
-	"in999b3eTkTqVqpWtpSFn6U1nxQHAHYv6IIPC6WUKsNi/wHjNqOUDHYXYB4ivZH1AaV/A8QoB1tm3Gp7",
-	"EQnOsViGiPUavWIydf47qdLlWH35Wgyozu5Ajc8e7uqKSmK+DsRC+kP9qFnhnPJ4QMMj0XuIV17pZVKJ",
-	"XpcMWwK6ZlXocWNU/ISnUtU4k6DkWXNi8Ndfe89ASapEAWTB4jb42ACtCpHHJZv2EjB8TeACPUCPvP6B",
-	"zNgdjdiYz2lMIj7lqv5y/93ixLCUUlSKncjfAQNnFAmgCk7I/zKaklflOMqwe/GDnUT1SUzonMfr5qP4",
-	"vg1eydu7t17meIoVgsyermbCv2+J8fnUpg6wpA4yuUZ0XeZiAmyGS3qoPzLqtVFv5Ews44iMbGa+yOI1",
-	"kMbX3SLL6fw9fuVPqxkU6KahX7xkOznm10Z1GXiJErYEucXslsUuDjzrt0eGWh5AjQAsHkPAvbk8/2R4",
-	"Lk81bzZs8IpJpqzQPASeOwTePSwnqmZN/ywm6c9Ieo66+Pe7SAPdhXVsBh58jtmVbJxHcsouXMlp9zx+",
-	"vvnqc2zgj1pRxuSKq5RoeJKBV0+I+aMqlMlEQYdF4GMcMbS0juj45g18NeEsjuRGqznlAFdHsQjTL0St",
-	"BJfzrM0WftsGOcSXBXLEEwRVCO2IeojcITGjUpFXf9PvHADVqSTLJMaqpaYZjfV1XkPJLq7eEkTb6NuN",
-	"ZMvKBCfELG9zWI9tN9c37CLuFEPhoKZMuS67D8GnEcZaJ+WYXXvjXzUPdbgZ3tFeijGhbSZZW8JWNmAq",
-	"nyzFTxCUJ/J5MahsVtuIMy1EGIeEAUOTz1Dr8+D0iBLihJwmayLgGunbnAiTRLkieCHsrOb0xsQFnJ81",
-	"33Ag4HAvnusBDGStUQxqe0m2EWl2LMackFOkGO4NVZKlIAJRb7zUl9t+kadyVUQuK53sZcfWi5iLlPWq",
-	"J1tFCf1ARC2wBZHFOb37jSVTNdNS9+sfWmzDPct5QaJd29t7IEktL5WZW4rPmcJFQv6XEBA/uFQpVSJF",
-	"W5c9a010MCSY3XGpeDKtqsHflBCoEdGK4g/CHyvofnLLYrFghKZiCR4La4TPiyhlibw+CQXCdrkYvcCt",
-	"zxJNeZrsxzrspp7Ad9Ln2IgMh7sPu5USuDfcAMkbs769hiFDQTNg/iooaX3ArFby/+HFryB5YzHwfz+7",
-	"+NWTScvSwhXkcNN9tjFmvvWCbS0UEEoGl1Upm1Z5LzKANnwED3viFdXTLxv8zfBfVq/BWe2pJh2d7IFY",
-	"JBUBSaClPR1Oqc4AV9xjnE3P7ED1zppSXuySVpXLPsU0NcZSadIOY4rpkYg420AVkBm9BfjxnLH7hRgg",
-	"dNoiorcCaY9EtN6Qon94/boyDO5R5buGs21fa9O7GGHZSeHTwehvP9SUDjQXLStxrdmsC7kf4s/t8mnY",
-	"S2504+pUKFl8dPFSf+fVoTOF5cpr2W/v6M7FJ9eWQdrh/XYWgSd5xWuuBtZEqkZ3m6JJbvP0YTtvt62f",
-	"CQQqcolFimXMh9lPw5CSMrD79XWdzI+5eDmYFiAMyg2hX3vPEuH6bXKU6oXaKuRutCRe92CIiAzPcJ4V",
-	"kfJ237ZL2WKO5zyZiHLR1Q6z0yzD9lJkmWIqAO1ZYT6ssqa8k0GUoiIrmihX2ZKPZ9mNUthHyoLvxE7v",
-	"QlABIX0LMMQL70z5YU9oHI/o+GagxKByqll6C7JMbhKxStzMAcyZ3uJr8cqQFSSvfOWQUACnJheVkUdm",
-	"BuU2AjGmdafvnzZEM+B4wx4ZLtP4OYyGVu5lWhE2EYIUyra/Il9Vyhc1qROLCUzwe9MjT6aY3qmqIFTJ",
-	"t/UXxjvSLapYLtPYH7YtShQicdxMEgcYLcfyBlCqACXahu07PdqV2/O16B2QJSCGm+ivJEcIzNt94yJg",
-	"ZM/VB9KkCNNxheJN6uLF7aBSiYUkI6YFcnzM5VTnTrEkYhHc2EAu8N600UqK7DPYkilgxU1xnm3PbqNy",
-	"kksxitjy8PLwxYkFJNYd5ltAAVjPebL5OAojVJX3Kl2YfZOQ4XRjcd2dLmZOThY91LngcG0OpjjFFidU",
-	"bBp8VBtjbn9m2cK3PrRW5Y5y1eJt7aNu6Qo2hm9xFFmj5kPAH13K4gFmhK8UT+LYREv4tSEym8OUpnAD",
-	"C54eb7ww+G8dTxe3LE15ZJP9BpdSLgoM1uXAzW3KGEOlHtZOMAeKbEOnN0l7xRnmPxzabH8oJCdCkSH+",
-	"0A6amZtStTaJCLichAB744KVl5JtTDEgUiCmtShavFLem55YOPEWtfnw1tcNaO9tHje/3bCrGVcsfKkG",
-	"VP4WXhY4F+WutqDmMvBULWkcGkhJ/kVvaR8+IZNlAvVSbMb7ezVh2smY4OeKyO1MH3GTDw6vLo6wTHmF",
-	"EQl+3zbA+vEVUob67SIZgLWtodxuiYJj8yK4k5lQHldkbXRygjuUMF5iP6/MahGUWcDNsENmgeqX+Dsb",
-	"/SLEzS80iWKWvhPJpNKaYiDylKzYaCbEDVaFiOOg1DI+bCUg3mfBP8LXWiW5ZYmqrlZRCnLfmCFahR3A",
-	"GfAX0HEH0L2ri7fYkfxss1zROA4SlZsxrWb9u3jgdladjCP1M2mfHc+ea0OGvMaCFVo4s3HK2RWuznIQ",
-	"RshGItKkNcs4Ekx0zboGwSdrzSYRVXRUDmqqfvODwcVp/50xCm5nAb447WuJ7lyx+eYdv8qZO2mShQ0Y",
-	"mILepdSzDTvEl2EENi+UEpjzmVoXfz2xwWmXBV17HdIEkVRjsw8n5NTmpoGETWAhAxHoDaFeHlUaAQiI",
-	"SkRWwIQBAsMTB4FpxL+0zBaWP7lLayctW2NmRIU9RBJTtqEVMI/ynQy6CNfsTrnEX+/1Tv63jcMPav8h",
-	"plnisCuGVqrWraFWZKKC270z38PtXaRsbDFArUbNHUPL/TK1COTWL/E9drT5EM0P3YpwsrtFbFyXrbaE",
-	"t98Jy1JaNcpwFS0nmPnVg5r18XOwu6/jtvPc6sX33Uw3ak3AL1Xvm5w6whWxsYiYJV3WL/79yUt0jMIv",
-	"b8CbONRTGvZIspyzlI/JSCyTyFMY2d04Xkp+yyCxl1An5EMOcM6lBQk4nR1j0F0cpcmQjiD2TVhQN6JT",
-	"8XAqCi/C/82G9TVh2Ex8JBl4QiTsYvLszb9DZjXI3ZYvG8L4H0jjLiYtr57cCXFN1t0GvifiGHHdds4T",
-	"qkRF/h1zjGtTZZDFbKyklhUqoS/FpHyLhcnKuhX5dVPe1M3xU0t+MQmNX2QH5h9WG9p8/Kk9qSwTCBEk",
-	"WJkoZ9NO1BIZ56cQbzJcOcLyES3are9Z1gFPOnagWJrQ+EyM23Bdr9HXTINseWtabGqewDyb07vz8MYg",
-	"8ixR4PFg2x2adngifvNWJ/TJJfmd86TrajMJvUPTrVbb8j56q13Gii9i1oJmZ40ToTpdqOyhtnw/hku2",
-	"Zy4egqDVoykYmTpT78IGVPIYg6fVqiyQ0I5V7Wl0kcTr1tvrS7rlVpciT3HVm2zw1CJl0uAgt8j+zVXc",
-	"Xk63tvFWjZYJ/3PJ2j14u10QvNppo+/mcXXuKswgxyXR/SuWaHn6fz7+FmADVabOZ+v5dNKL4D4s6Jh1",
-	"eFVswu9aN1uldLFoLR5+DQstqVGVMAf1MuVqDU84V5kuJM4UvI0Ysk5jrQJpbQrCPIY/MZqaygZan7VJ",
-	"q+yRPMtlyMhscHTBf2XrZ1+/gh48qcgYl2XR8APRZEmNvjfmF604edXze2QcUwmJt5KIXJz2oTxez1Vu",
-	"6zlbpOxZy6H+I+aHVhDiNTGIPgy9SaHOMI17emNkL18KpecXYsDJSD5NnosEq9HLE/KejmfOzzKmaQrK",
-	"VUkYjbFflmca6TkPnDsArbLazXJeUz/TvSmNT3EqPZM0Hso9j1kiWc/Eq5kQ6VSqQvgopNSDKstmYnFm",
-	"2cWgL30LTG/6QO0VWNDxjJHXJy+fATJO3xKlFvLNixer1eqEws8nIp2+MG3li9/O373/1H//XLfJ6Okz",
-	"ravPxFIyckblbCRoGukDfeZAcM/ePPvx5NUrbCUWLKEL/uzNs+9PXp58/8wDCLzQ/6cUmYABWBHuIXn9",
-	"8uXbYp0bFzO8oiZemCui9SpFU+Ab7taeR3rOTF0Jod+oK3mmR3398iUkr8qMcYAiQP/2C/2EEb6WWb7E",
-	"TRXhsF+9gIG+trTcnC74xQ2+xLL89BDM51zJPi159ubff/SeyeV8TtO1TeS1EVVvmj6zlTn+/ewXuDnP",
-	"/tB9vaALrv+/rDyQ37g0dTehsqXndIEXk7+io3UGvfWild7mAlYJpHVyoX2ISMrldiGnicOPK4EgGnT/",
-	"2zyVxoYs35IhhCgNbRUd7NYgMjAcgc/h0dhK1XrToXd8gDIf0wBB+ITL0ot0qjfK1CmA4SsNLtknLy7R",
-	"XNb43enlOejMYZ/2RaoCP31HFZuKdB34uaZ015pLhH2On/5xiOeld/Jioq9hl0eWwfFl2Ws7hUA+fUv0",
-	"ACeagP2Aiyjr3S32xU80yvwd0OhVc6PPiUmRKFmEjb5vuV1GeohYwqslGrdznwQWr70WXXfvPaAXKqgU",
-	"UgMsmAG5w2nk7eLrfzZvyLUQH2myPjXFbnS7H1tfoQmUyGzcjHdiGUefhLpiKuXslu1lS6zfk0QcMWm2",
-	"Qj4M5Gi2pq6wVR59hn/+oWXKLJQa6rRrEejZG1DPNHVC2RNkOZz/QpRBqvpYyJk6UUzTvnoyzm6Zw51A",
-	"XQJU3axHUiSsQNENoUa/Otj1kwzQjrEkwlF0U8IK4XpzGjEzVMoQBKp7x3QPRScy1NrBIGIo2Uo+svnI",
-	"YV2RkZjVUYzt1eNlwN+VxTlh4VmMAj+xJa8liYUBrehOtADiQS/I71DjU09jYFbWc9+O2FjADuUx9BQi",
-	"UHomd0YWxQVefcwIYJcIgA9IAk8dFCfPf/TpdmJAP1Gp7/j5WQhFNx8bMGQoQ/rEVi1b9JkyAWCGeYBE",
-	"/pOI1rvnG5/YSkup4U8cv/769RBMTTNoU6i41QSzRlVlyPMZ/TJ+1mL+IxoNFr43v3YpthJ1niHOaQwx",
-	"RFHIVmRM+qNrBobCATw887oGdfYG1525yp8Yi2T+dur+WnXlNe9DTo+fmIkjSYQaGMLa2MtFEq/f4bfI",
-	"c3rPTCQbrC6Ai6tTiEXOP1K/H5+ON88nnYI49UmoD2KZRDtngsA7wPOboT7yRZ2cqp/SsbKOTWyH3Y2A",
-	"ql6vb6z1AMs1aX7UK8nol4gSYBZkDpFvbe+5D0yeIkDvAIuxQ1CHEqN+UBrw42R6chT14BCRi/ki8z+C",
-	"hL1+LFb4/T9b7sZYJJOYj1XjRsCVPr0813z7esb6dM40C9zhfpwaecipql4YH+7Gq++DduM3miKk4nCy",
-	"MgDJBiPDb2s3Epz5wJkhVDdIxv4An12LPgX5ej+URfM3WIcjHIFSN/JOQhNjvdqUvOf07jluzquXP/zj",
-	"x7//rVocByt+iTzuW1de2KLPDSaW8zO/BGqTtcXBQEw+ZiOxW0SN+avuCA0hLjsjjSRGg3mfy+/IFYu4",
-	"NFHmpjEFedlYajZy8IJMLJZGygXkzo3MzUFTaEbHs56B1Jgi7wKl8znCoWlCXvVevny5KfPqr35l665G",
-	"l4NYJfT8gI22vuSwslpTBJzdkzVFxLHZgf1bI7yN/KHl8rSENwHxqK1hYS+rc3g5K0fBS0JnyIiNIdCA",
-	"K/t+1YzNd2GFqW+nF3qFWOQy+8YNvmBLZWFbWtg3btwzydPTF1DS5cUXWzLlK6TsKrWB/ELzZMl4WqhL",
-	"Kl9WHcZ6XGI6Zrn4R8y6OMyK+0BegxNXnQSh2egKz4ISHZ4QaHG6jBmWWHGZ2nA2+jquNykhzthV0zFp",
-	"19oRRa2+XEwwF9i+dW43074JHWr7Dky7vqKKHUwZd7NG52hrcm5KR5Y+3M0k+6F0/RNb/crW7oE9eMKe",
-	"u6WynQ3AU/v3ITKGaJ/lKk6RgzQcmegvxzNrbmitFX3zesPnZE5TOaOxe1RgtDH0O0Qm062MeGrsu3tX",
-	"QnIaSL6ya0EhQSOGcL/mkuNWaStIQaq4VSmDzdSYH1//8Pof/2ihxZRxXUFlNY91fgbPWFOrwLzRClgO",
-	"6G+S4EHIIyTzEyn539OPvyHcggzvnqv1zXO64M/Nxg1zik3EUn5r0mhZZ4dndAcWbrUdbJMZ8Nfos+DJ",
-	"RJyYLDxYjVyxJAvyb+nF0Oqc/jlncdIqlUVm8cSU7MuWjuoXGBZWHF0eNigBXNNjTKZriwRXTNQDADiS",
-	"d5OIlRc11mtM0qyEBalwdf/+D2Sbpwt+cdp/ej6Q5q9teWq9hgN4TC5O++102ovT/pm5xdDKn8bd8zVF",
-	"yOLBJ3IYwREn+bQdOTyB/KYhe2H3/5NQ4LBoJwNmejSNrPywBw+QI5kBou179+1OvUfd3TZ44fbruYFM",
-	"9RxM3MCNE8eORWryNfm83qRCcTo25L4HxvIWU310d9u0cSA9fscNnq00V83F+Kd8OlMyoJ8r/eG1OF0s",
-	"4rXlGu29jUVrlnlMB/QoGSnZmPA8pHCoI6+jxc9ukx2x2XEtJVN7e4uVy7Tze5CeN7zEh3W+ZVkosnza",
-	"R3XauOFay1GH9cQZLuKpsTZcoKjKvn75z7+/+vH1lh45QeULRAY3q7QJEWnEE5quQ/VVWlCEc3oq5hYp",
-	"0WaLt/c7o6aawAoL/MZwXZvwbgMTff+qGu5rFz3N1ij/fPVbiE70G5eKQcq+kK/fLaUS8zMxpzwJQjfH",
-	"sVjpIUI+LhQJCGnyUYxvXMGZkPkUCn73jmrvjrU4fNw5NfYeld9dTeeoAu9KBZ5R2UJt/IXKnN741BTo",
-	"oxKsBc8SPg6/jWmi5Z6RYftRb7eKrNGLPRA+lFfz0khifWOjMORrZz8KHfgcpbOjFnzUgvenBR9Vw4eq",
-	"GuLz932EVi06qI74hS74efQVlcOYlRWPPYO/l2p8kH0zb57gSmbeOpcEeTPYyYtLkkosgItgqueN0KRz",
-	"JbOyQFLRNSigXrwuT4lYJc7jN1ws0ykDnJJKl2xTgcOV6mux4K11OHM5QtWOy2V6MKwmXnQ8r2i3kdpW",
-	"SMWtu08htWUY5Jk7a00CMKLFOPobo1mcpXrHlMOUjcpiFsE20SGSpJrWPBIvwOEDOA6Hj7WvUVEeH05e",
-	"cBJRJ06eY1H4dEKsl+2YUK8qN4ZapqbwuuWFqB7k4qOoBAXFhgO4DCYA5RgiRt8krN+aR5VlSfCPVW7H",
-	"PQ7IFO7d2LMlzKE0CD3nBWm9dw+VExypd0WmhSPtvq+cElab+oio1T2dfqDm9DNT3XlSdXaJZSlLMoWV",
-	"a3nSDnShqpgJk8pnsYjXb01jSSLhyTYmAsPY8CIBX40xJw43WcLEKoES6wi+9BJBj5jkESu4lIs8D+rr",
-	"d0UmbvK7PTo43qEn72FwvN1M5pDOjc9w0HtSHE2kUVfN8b6dC1ug6TpIGb1nUHd8ELDgc9yY8zOT5/lB",
-	"I+WcVyGjkTQDurgUBkep6KHotLmcJWeCyU9Cvb8DzMDBhaKj7fup2L6NWHVfuChj836RSUk1+Tozm4Qn",
-	"VG1aJapEKy2NVYtWmHTxXTaPh29OyCbbNitA1vKSrmNBo2p6Zz98DETfO70now7vE3ZQSeitNvUYNOA9",
-	"HnoLLbiEKt2DXlxDF7MUKtlHwCwg4DFZxnHPZHOAkELM+r2iaSRr1NCdkst9aqO7pZRfD0vd96IMeldl",
-	"xaDI8VZK4TZa3YHD74+c7B5VmHvmZUfFpW16BKA9e7yOu1Ffdsh+W+su7M7GdnT3pWIYx4THrEeG/tGL",
-	"sWLqOYYqINqTyvwX+nIMg12wegjCy/22pv7n8+v1grkIEVvBQgI8SJQgeMQq0YwRrdKXy1HMx/tG8ryH",
-	"Lf8oIvYYPbf+mXaey6n8wOOikbHaMZtdsLL6yPvw6e4CYPTAEUJ/Llm6DsMJPQahA1/V0ZN89CQfXofG",
-	"u7dzpbmSaVsQa0Oq1AKTTqKsPg0WzVfSpPIxHfJkOrRFDCT8bEcCuNSEAgMvRdNjBsWyxKQIj/1vO+U9",
-	"M9c+o+l4ZkqZNYcKIvE4XG0Wuw1tNXnT7iNTVFZdVntWR5b3jbA896aOTO/I9O6nJo/y6M4+7MYFFrhU",
-	"Mz/SpCFNeK7ooVUJ0cvG1czWhmfjlClkcIW04BVMbcrUBVWzd9gvBL4/BvTuUs1OFwvZSg3M2pTTCdyC",
-	"jgwnNEslTMPkCzDZXX9au2SVWaAiFFFsNuJdsQlLWTJmn7HdQelKr5jw0mQZzFkr/qIlrzmWRSUTEcdi",
-	"ZTwkIhbJXx8HgmXpXshB2FPurR+cT+lH8ts+0Cw+NYIs5oJGzMnxD5tLueS0enfOqKIfUjG/Xt+4AKrg",
-	"PLW6gz0nqd1DQlpgkLl7meOJ+u/2hbRgjMAEa+rYVeVwT3JTyXHDXP52qExnGSSXZIgNoFgL8eRrP9P7",
-	"gqrZ26ySHZeETxOR2iTuUMZ4bavfjXCEkkIZCEEezpmikCp+iOXO9fbP6C1z5ZDfECVuWFZt2SxpyhQZ",
-	"CTWryon6ia1wv08Xi4ft8YV0no6Atrjrbokuvc7BgL9dpptvVSNiHELCsBu3KWCAVrtKghigutAf/rTO",
-	"La27jHJ4jyNQBP8N6h+zQuQ14ot5hk9OenkSefnvRz56Z5JRL+5FMDr6y7eQ2LYV2IryWkYDURxoLWNf",
-	"QjMbL3uIIgWVNBJXsPdKBnmRrYvwuAEHsNJjtV3lxRccLjCZR9HOckKuUTYzHgbYt5TNKU8IBJiQZaJ4",
-	"jNWF2d2Cp9V5NZyRZd9OA4/eH9Ygg2OaRBv9JbCfyTKO1zuGyyFn3j7vxtFk802YbA4E26uUSZqKBhWE",
-	"6wdcOn8ublH8acs+oSmNH5/Vw0/2sSfmFZD3wx/bmPv1C0Vjf6mtn6uKLB0emQY31NPmRY9Ve98Ds7kn",
-	"3fvIbQ7qH3jsvOYQutvD5zoul8d2LKfK2B6kLr1Aq3SAY7rUfA0KE9i59R6gahRVuqXf5Gpa9wifeOVs",
-	"sQhjCTfDLUAN7YkzMrPITuzMtS29vnh6Rw3qyNPKeFrre/dYfd57WqgtVGPvj5XhC1foUTvEceu24tLY",
-	"xSN1iud54KH4NsashJRmxS95MtV36k0BR21Kv9jQFC+3vWs2NFkbZF1CLofLhkrm5CKJ11nZVVuuNFEs",
-	"XWhSRliEhWaygqxmPVXu7j7+jKmJ9+2utoPtLMzoNolO1PrmxC7SoIrvZWbHwiCPOnPWsXpkY/XIxyBd",
-	"mYd8+JDyY8HAY8HAx1owMC/KHCw7VptqEAmqiC5aB6q4FFKhQqSahRfuoBREhcd56zIOBzFyPOzSDJ3K",
-	"KlzP2GEjWR48t3ti+R9xghuw+SdS1iBPWvdYzgCeaAbN9ihi9tfA8gOPhta1U4VqiNvx2R84mvOJPPrD",
-	"BXSeUUXvORt+O1LWMdtfFpu9mfU+VNRzMvIcrMG3zGWAHrpizphM1RJONWNwLd4CsRRLU8qZK3LD2AJH",
-	"FqsE64RtDtnDD/w7RpMI52ssKwOqhiRhtyw1zHWT8i6WO6K8+09/34n2fj0QV3jIOebDTV25tNhe7ADG",
-	"nJhHEpRN4R1++yDTvodELbisDblsyOZH6KUy3fumuHPk88f07g/FXndwY13CVo4FHs10zkz3oLPXV0ld",
-	"mV3u1csf/vHj3/+2G7vcixu2DsEpnZ/Jsjjd7xBhhA6EaUoTRZAOEiVyUcU+RMnma/Qc+A6qBMIcODFS",
-	"UE9wdMmkyyui/w1jTlIx9/uR35ErFnGZZYi2Qh1kj/RHnIiUMDqe6Y4w1BhxKDDtmEtF5iJlelUJedV7",
-	"+fKlmdzwOQiiw4hN6DJWQ81v8OSyIGpoLwmNY5xmya6VZ8c6XfBf9WG0FQhPL88vJtDyMIq4Hqpt0ip8",
-	"RDjJ8geEQLWHz667r76Lcu7tyuHgPOaY7hEV5sREeItar8o2YjuOVN9Or9xA7KrAKvZNb5Bq2LUWCvKN",
-	"ewzlRPnFlxu2bhF6d8PWGyQRMKPDs/e/vb9+T2AYv+ch7HMRmDJlCnEp0KNbqQGnVLtLfmXrjmERHgHr",
-	"Baq/v7J1GPT0F81boqAEgEslfl4yGTSLz5KlCZ2zw5HcvUcG6tOu8Pk0Ppo8OvVxUPGDEHGjeRXJeFOk",
-	"QTa9BxzShjfyV7ZuiVeEdlwkjzegLU8ZW/CADcn8xrLaRn+PEYE9Cbg8dA1J/s/vr+vpvVMTi1l48AJ/",
-	"J0vS8dhxva9PL88Ln74lqxkDTdR+DmqB3NQLENKk3wgb37AIxfYgERsATKaHWIgbFpHlosq1deRLPl9q",
-	"JOVHsr8v2f1RE/0N4Lp+Vtug1n9l60caW9aZ+ldoACEFsTapP9L5y8/XO5HrLYEXkhXQ6frrmspZ3yh1",
-	"Dcg+vlwsUiblFZNM7d9R9ytb9/GOtH5Hpl1fUcVq/Ha74xzGqQgM5PFxjieRA2wr3nRMprUl02zPKnWr",
-	"PbPLsrRXe2ChfqUrj6uFcNXMBfLj6x9e/+Mf7fUsZ2yTkqmg8Gw2X8RUMdmgHok4YlKRCU+lSTIiloos",
-	"6JTJt7nYC82GpWG0YkLYLUvXIb4BnHBrHqub/cqT6FAYPZxmC6iIbVAeXm13/x7rWCwTuVwsRKpYNLjh",
-	"Adb0z1kDt/3nyV5SQuv5WC3aDfo0C1y0vlnd9bbCrXtomhisR18nnkz3tCutyj7Y3fK91jitdmjBAc0W",
-	"0xCUa8dsIMrsliXW1wzczdQzMkgJkbACbTYGMf2Z/vWEnCZkyKMhurcTsTHwhlOLS3LDFiX5o2iE1OAA",
-	"Abg4ztfeM82GQoBfto0WMFqhUsxIZSrDqz0xlw5BsboZXJ2oic/sIDS2hUT5Sfyrf/HJipThSgU83StG",
-	"I55Msx72FJAK69EcpUnXeKqxpodhPEYtKwo8Dwa/BrtwfnYaa8K9Bjyf3At8zT1Fi2EbboFde91yO3Yi",
-	"6x1GynvAsslpFFnR5L4kExfzaq9ThXCyJaguE1nyiuWLLxTfSzB4I+NAWUjXZjwXvoUKBIaRLjooiIcL",
-	"4dKjYSbU1hw8a9bMwvMQhofPXu6Ju+wRBK5XdS3wzA6fPNMu9AETSdia+yaTDs/QQCa7UMQASMM2RG/K",
-	"1KOheF00qjoad6RrNeaafVO1IzUroWYfmBrP7puaoXO+EylrMkc1hLC6E4J4UaRhNiA0d6xSUeNqx4Lb",
-	"EbrqyTKJARvlB7h5ZqpK//sOKOA3YIvaF11vH3ja1ha1ZfTpt2iMOjLHexb68VXcN5s8ms6OprPHZzrL",
-	"yVH2Kd2XPOWCUg9uRRuzNAidob/jE735zISgFvHwkxwKquAhtInzz8+wmiXonMO5iNj/GwGmkWk5jnij",
-	"A2SDjmflII133nRaS2WXdBqEK/QG+Siitk0+8BhwDQdRfr1xz8/a0DyvocFNbBI9ANfo8/AvwT3iRELB",
-	"XP4l2czmv0u20AYC8q3k5c890UNYJzZv5wNPPJXfoVY4Rb/pI01HP86TcMvtcpvSwo6AjCwA0eKNa3PY",
-	"uBDeWh6GKH/AHeqX7uqwg8pk6sjoASY8Zghs4Ru8U494+f5jj9AYQrvSrEraIuW3+osbtrbzkroT3V2P",
-	"rGZUQYorrPyeKthhPc3ohJx6czBjXr7/qHtl8QQS/IzHbAGANSUErsMeFEvG6XphuLw3h7doEjb5ITBX",
-	"l0mZXZX7vsCUqw0e82WsuF7EC636Ptc3bDue94HHrBvTMy0PY8rwxj2Notb55rPWfUXVUn5E/lBJI71r",
-	"t6KQnTd9HJ66ImF8MFEARgnGJ1mL+i8RlX7YU9GifNlvb+/2Vv47V38+G69HRmxMl5LZCsRcbfzJVdgS",
-	"qf/TmCZ680aMRGwsIhaRv+jOrQTEkkhaP5Wbxnfyr8eK452CJEpuSlfp4xCREuahAV/df9TE50UsaJQX",
-	"FDrIJxvqtxVQcpr3iy/6P6FJ23Mk3bo2fLmhmJQkl+PJ6SQQBe5ix08vz7Wcg9lW8DlWAV+20rpzKurh",
-	"1eIOWJgF78RnD1PsO7e0Peq219+UpnogT8EOpIP2OafOim/4cA4Db70PWzMv2aOunPEJ5F7ZEweswCud",
-	"wb9GRUa3UYw1i7jPqczS5IBOAfakV1VWijW3okfFwD6yVmnKdUu52byJgx251pFrhZpX98mzssEO795+",
-	"NNzKZpHcEb9SlMfysWaK2Y5XVVmTrbI2E+ImxE26YiP4tEUM+9ZB61OmfsdhwYPXzRt6EG6mh7qYmMm2",
-	"cQp5TWrck3bzw/MpFj2LD5zkd9i57vQ+v5uPoIbLB5FiIYZ7DNG2m+aRIHdoLchPdsoNziwz3t6jsyG/",
-	"lTnozJAEBWCwVIxXBVBPwpsad+mvIleswFiHCZ0LqBQoyVDPUQ1mNIlilsrhW3BX8GQKKRBRbQYOnXVS",
-	"5YYyG36A8G87UmtCdjCPkxmvfSh3QBZbe8CHK3JsVnMBzwRqHEOfSAt2/u7t+oxoOFQ0nTI1WFA1G/Zs",
-	"kaThnKmZiIYV0LfHwk8eho+t3FhmaWq+MM0eg+QfDJ71bIkdWZK2pzom/kUHMKv5w7GWSa6WyfWMtSf4",
-	"By07vHKcr43wsWGn80TtTPl58QVuYHiSfMcecuGFhYBD/6YVZAQDM0UgjYJ4HmMJXBOasiofVcb926lB",
-	"v5j39ccB2fJeCgr7bPl+igrv65U84sLC+9qSeo558HIm7l4fttKoWe+uSwzvmp4GxGm3Jpo11qCOyYLv",
-	"gxB206BqqN+RJtQZc44U4QHarva7U60Cu7vRvRojVkNQtz0tjOmuDel+S6iRlk3iV58akhRAPig5VkVy",
-	"70RA/NbtSnoz9lIM2JdetwzJPlqV7pmvPSmj0t45p9m2w7u78yLT0fh1NH49JuNXFjq9J+uXrdpb7on7",
-	"pQBOG1tbHMCx68PJhiKdgtiiadOIETqSLFE1rriN4rYG3o2p/c2XxdLAUmhmwpNpj4zW9u8pn85AvCIL",
-	"EfMxZ/KEnOZ+UsIgw7Oq75tlygB/bjqAP/ggoR6hKbPoK/xeCviba8ITYHV0oA97aKsDs5QlYywQfHG6",
-	"VDMyjrm+Vz2ymvHxjIgkXuc2fU5vmCxNBP0rWz87loPJqouw1WMrBSOfXhmYY7jSsaZLV7DbO4+/7Lly",
-	"C9Q5s9k5ArBvfgn2Uo7nIvh46srM94gExUbzJpciJMfXJLAMKl3teRPIqj+fk5hKZcKleVpalF5lEVA7",
-	"K05/SaVciTSC9Y6o5GOiSSRLlHkuMOeYTRQRS4XLsUV3oAa/EzfhHwCGARRNmTlXn+2ZPYa2VotrdqfO",
-	"E1PN7WA16/UBGObWBo+VW2lz8fqnB/Czi99LWfinXfS+vJ69Xl8xBnmGDur5vde4B4JZQhN3V+l+d8Xt",
-	"UfK21JEr90lCypB4kStY3ZZgHYvOH4vO70RxeLj15o+l5ndA5ndTWv5hFZQ/IadZbcZNm4v1BgDXrRIV",
-	"O3r9jzXVj1Rtm3Lqx0rqD4a+ucrpO6mX3t7qbdOQAZlCvZ5r5RYWYXy6WoLkVYX9PIUZ+jLmXyJZEvXI",
-	"8IatsXTFxIT04tXq6THnNCqtGPidnoApvM6lF9Piarbny7BjqfbKRGdLqcR8a+n2WKj8UVumv9H65P3l",
-	"ePYJK/MfbdlHW/aObNloB6GJJtNiQtZimRKxSvZk4m6CpJUL7d1YBqLOnoIppPnb/nKxSJmUVwyqLhwZ",
-	"XPbtO6C20ZHJPQom5072yN+O/K0rf7PQpAI3OYTvdiFSReMXY6poLKZLVum+9c1U7mvL87CXWp9uU+KA",
-	"c5WzWpERm4gU1T8varzElHUJY79zC2jLPC+8SV5MsLdDpTkpTD38+m62rLDZmA+erCO0+xZuUd3Q3fg2",
-	"nAJniuDxvTsUcbArRiMfnZ6z/NQ8ZI/mnGk6ot8cMS+jhW3IdNaYnaQrSdlFvpLziSYxGNVPKNaDQjo/",
-	"Z/MRS2UueX/qCLVJuwQUG1EmkRgv5yxRPWM9YgQmISEaxdI3m2LOzNm2ISuxjDXNI7Fm+CkCSUwAC4I+",
-	"XfL+AgYUCSRNbCE22Hzwt56QTwLwnHqi+JmciVWiN+CWS65EKqsMV5tEdd+hLDulhV/vgXrvJXUKKrn+",
-	"VYEsl0OTaXh48hhJ9EMO98hIz0PNInJgzSGEz8DVd5FQRibPqk4W7TjbcJ7SumYCzpXG5heVLlkLidhn",
-	"U43GnvviU9emdiBwE9mNtKOB6WmS9pBr6uIQjyTzkZPMbgL3E6C0eIVLZXrfiLBT6tqWjBZNC2ATfvOl",
-	"nLj2mQGFD+G7YQMhRXTh8Of31wTv7Av/dzk0Sb1lEzn9JCzhtqWrImJKVUZiTnnSQD0/nX58fzjKCaO1",
-	"ppqm1YEqVunR9hLojeeBhamYekQCL+5/LzyQFVqcy2t6w5KnSfJLwWo2wsE+vD2DzHHdRaj5RTo9ROoR",
-	"t0HAznBPioRKU6mIJJpOfQNsq898srsTO1Q4azIWeapMD82Wb7/FA7J+5xby+Czguem3ZnSF1uV0zP/o",
-	"qVvDO27n0SJe+8DvwyrekdwcLeP7towXCO6BFIHd0smv90Thj5byNuT7aPo5Wsu34UqHNI7fI7vauYH8",
-	"CVP4J2ksP1LNo8G8u8F852J/uBFCyiDTg1TrmBE5Y0zJB2R56Pcfob2h329PW6FN6Sv3T+apmxZa7dzR",
-	"oFD3bO/BntCRhhzNCfs2JwAVPZCI2Z34fT0oiT6aCZpJ8VHMPRoHtuAwB7QN3CPr2blp4FFT6yep/B9p",
-	"4VHlb6ny71wwD9b4I9tpSKHw7OMDlwrHBZ9lc33w9cI3ZtyWcOaa1tQPz87kiav7nfZyd1r/ParvkHcz",
-	"8i//IXV1mg29d+lIX2tMUgyiEOrYVJr8wxZym4isrPeMyhOSXQ0ypgnkURVTwpM3eiopQ6OiO8065df1",
-	"dDChKhuxM4U4sDrsxj0qxcEEqwXy1jV7P6c8PkXr1HuQpo5ypZUrcwjejD5Z+C57rveO0ChKmXyACrlL",
-	"xb6VRl6VmSjyiNiBhMcXTG/4iy/wn69BPqQwrkJWM2GOlcvCubYpOhMgVf60hhfXWrbMP9iQjEP37nTa",
-	"EdMpDZFwxzpal7/DJy+g2ot0dE6FOqdo3bXZtbxbTcSkFDds/eKLlOJXtt4fGRtKKQY3bD1sVTbrNCE8",
-	"Yoniak1GqbhhJpkbK04ERXAr9yYsjPj1+xdd8r2ZZkeql11fyafJc5FA9r1vhuTZe3Cked1onndpDkfw",
-	"vrj/HVhrI9QYUFVcY1PL7ihr1VQGCjkZU7ji8T20g+tybZ4YuLKuBW7ugd6YLeFQ+s5c1YT9qUQNlRS6",
-	"P5hNHr2X1/JYGe3J8e1+G8xxD+buhsr+2R3L3PUO3lWs7e9qxEaCDCOq2MAAVbM2mU3bs41jMWsLCYCq",
-	"WjyBOgFyCIX4Mus3Yr70x1m1gNSWRNKtbJHBeqjALunI47eMP0Xogbfuo8G5OfNDoN348YMXupqbA9AL",
-	"h7Q2G3+Qy5DQCDHOtcACVeT08nzvbsz3iUo580ASNgMS1AnX33KldT5TP3VryO5ZbmcORp9zo7am0YXW",
-	"B/Vg+mMfvZj1PCV/TkcH5JMG+Za7FCvo6L2kcMvN5cWX3D9bFIztwhoajFoFItxSxM6t41sxbl0kbDte",
-	"crRxWRtXzaU+tM1rd+8rs4Ed5HHtXdbYXkoqz0pYutcnRwLwbYR17vbZh7qR5ixZhkWLw5cPJ0z8I0z8",
-	"0QWK47TbEhDbqvRZwME8cRd12207EpTSB3sPAeJtycajigw/fFy3JXuHMQ5tSa2+HpiuHo1AIUT0aPw5",
-	"Rnh34Q0HDO2+D6ax65jup0Cpn6J79UgFj7Hd7WO7dydMB9vIF3TKQuK54btWxHI/gd2XMN9HEtONk21L",
-	"L22rmkjuktN44rp52618OtHcJWd98LBue+/2Khv1NSGgsVmwPpMZvYXfiIyX0+3VWqACh5KVkOR0ePoH",
-	"1mn1kEeVNoT2HIW5bxDPkKd9B5TJXnzR/wmOtdmc5Rb4BEMo28tY31ioTUsaf0QgZFE2B3hVjeE2W7+Z",
-	"nFay6wezL2bfWSgpu6ybW3hyfL1PNc5mZ292i4AbPYcTcq5kFmvDldyMtdnetLr9m36sasZTNMjikp+Y",
-	"CH80qwYEndyD/C5iPuZhZlXz6R5tqeBz4nM9NzsKXFPAWOpHtTBzcYnyqESKWSHwmMV1s8E25/6AAdan",
-	"Y8VvD22zNStr+97PYXPPqKJ9lS7186q13ZphnrDBtuM+dpGt8ru5HclpsTcTpDlNm4Kk6Vp8pKmc0Vhf",
-	"kZ3vSkQVHVHJSMQj2BeayBUEvZfYkrPHaymgO61W8pp3wk2mY3jOB3Gs+5k+QSocDkBGxH/M0e4IyZHM",
-	"D0lEaIKCJNi3IPMnTFf3QFNGbthCvTWf24DqjZxJ5GJChua1pHw6U3Jo84/acGu4rIjvyn85oGlK10ME",
-	"jomE4UT0UPoYkmkWxj3JkGEnZDhnig700Q/JfCkVHDyYy4f2cDbngEVE9NVeE54QZJBiYmFoImElJF8f",
-	"r0fz9y/V6v1vJdGaBocymuvh9mIwN1dvRT1kcsYiWixjmdwkYpUM/DfWuLCLdGpY4PqTUB+gJv0uSdWp",
-	"/3xtrfgmG/Mj4XMd1YoelP8XqyRoWHWhPzy9PN85BwnyFExTmihJcLM07c2idByZzsusqUfxi8pOQQhq",
-	"qYq8/GfLIw5OcAD3Hl/B71zNrmesT+eg0e/yKZj98niN3inkMmbbNFM6uQ+9q8WuAvJ4MDKsoHZf3+tP",
-	"ES3YayM8LVN0TvJkuhfhCa6+priwFndpA2WqzEeETKhKqtouuNXJWhVq5osvOHy4rwg+R5lpQdWsIC+J",
-	"FP7B7vTpc2WuYpW/yCy8nS6Ih4OND2YC1xfIeZj2xLhNpp1Hw77WBzJuFej9Dy3XqPkkBHA1ru+dlnE/",
-	"CXXFVMrZLUOD1weRWrfUzhecE2EwVRORy/HMPrMHq5guU4absifaGkhEM5dgPRFtTy8DYo/t0+VqZvLt",
-	"WhKY/amBEFqb2COhglsoWNW070jvaoxSB6R2uMYzpvaRU/zREroHYoEzTtQuVK7eANfkMu0g7qGHdVDp",
-	"Yo2Ex917ZDWjit0yz2sl6VpCkOINYwszHBjRSvMa4hslaBIDw5s+DExaSKWBpyVs5a7ahpVq2d0xUUqG",
-	"92jlegebFj10S5d+Ks7Luydx2UTFPip5+Wjs2dLYc0h26Pu874MdHi1b+lpoyn00aFmlq09vH6Y5y8NM",
-	"3Ic9yzDdENiE/RQkA0iIfNhYtF/Z+srOdl84iNPFIhW3mnUcEAPhLyz8cuZb1WAfNs7tyYIgum3k04la",
-	"2zjp+ytF+p20szGKxA3bPx7hk4BhjPc+63FIzbMGPIFKl6wqZi27QQdwu3uDdXn2B1NKsiGPMWshlOcY",
-	"s/ZNxqxt0Lt9Q14tuX/xxfyvYGdkO9Jc5YfMEct28ljW9JuJXutE7Y/Ra5mrav/vqzF4bdt3k9Ni9vNo",
-	"9sX6O4soZRd2Yx9Pjg/4qQaw7erZbhG/ZqYQEsLmlYtislgwqtyPso3WgbFvu6UJj1VpeVoRcP6SjxFw",
-	"314E3OG0ASlFdbWl30V6I0nMb0zFakt9NqLSULfLyzKrpGCiWYHJFspjs4SOYk3bjBVmxGoNK/3+xSeR",
-	"jPeeCqjPp8lFcjH5LDvUc+z3L/D5Gj/BYcwrsC9dLSvQ+MrMserlJ/qjjnENPLmlMW+mW24H+2ysO/uM",
-	"8RBbuG47RVS4aVyk0/NoL0EVwQ7djXqU5m8SdyhrD+aSxyAC9/sXekD9/iMugQA0v0j98tV7JBcfRHqR",
-	"TvfO2tAkA9de9jbPwVQn8Ildz0Jy8sSNSzKhsWSPwpT1sJyuLLoWfXrLPrGVfo7Avq7F2U8PNZzAFnhP",
-	"DJuyzLrPk2nMiGYs5CJpxarlWio291k1/OFFIiL24ov+v+fR1xdfZkKqhM7Z18ZqHSsTpwiE0dkeRDLh",
-	"02XG17XwMeVSsZRFNhDxhPxsIxInPFYs1TxfktGa6HXqfuaSxbf6uWgFKGUQup4wDr4XNWM8xS8TkZLV",
-	"jNk/ayr4Jh/JLvUgYAbWfzbjE8nSWyaNrxeq35QYR/qwP59E1D4JiG6kVaBmH+8vZrsPZELJ1tQaIlrS",
-	"tJz8+TfgUfCR7JwPZUqRSj9zWwMCxj84NGpPy/4k3CvLAPTnZ5pQeIQAfDNcEk1tHiZs+EDb1RI9XEFi",
-	"zY77jAKpPTAI/etMLCVryqZftGrVsYwwkE6R8ss8EgcgyWsyYrFIplpx0614IhWNY1yepv8gHgECcTOt",
-	"yVgsE2UoPCUxHzNN9THOPeZzrgBL/LKBwGNc++GIr+xEdytLM2Ul3R8TtZX3T24fD9GR95o1xJOd5KGI",
-	"jD605pJxM7Eic5qsUYKs9H4ZC/mqdeqkT4LMuFQiBZv6DVuoN1nuD5EwwmKGKBGbYCplkiWKRBRSbHy+",
-	"fmeSfuj9XsQ0YXJY/MOJ3dshZvBIbGFwrrB3iWTekrcmktaHrWsrtPYVTdUZXYeIre+TKPBLmMsVkyJe",
-	"mqLQYU1g9euDisW4bW0ps21V+siWkHDmqUIcu23b4xOdYYV7M98tWMpFlBnggAQUSMnDDq3b5z1oKRzD",
-	"g8tfjwqG1ZE7ab4xTcVyESIAI5OBrw+JT4+5VJ8lS3/GeT74WineXMOvT65RDeLcO4MnS4g7bWB3Oryx",
-	"pQ9djt7j/rQRo71984iSnhwxs2tBmXRng2m2qHKXK1qUJaHe4G3qKSPsfcNpAaadoUinAxcrrD+XyLy4",
-	"kiRbhNRyMI0ijpBcYQy4YpWckHcwBUkWS8y95xoRnmiV30zYGnDXJKbjmxMyPJen+nSMJH3FJFOXVMqV",
-	"SKMhiMeY0a5HOBS4hqPkUqVUiZRIlkRoZUbRHGId9dnNeDJ9k/8YY5Ex/17CyGgN4P4Kv7K7Zvt2LLuB",
-	"rgVEO3Qhm7aI+sFcy27kru7l87Mm3zLeFi9/3lsy/MgURdATwPtPHhk5fxhwnWAXc4Fd4NNSMyaZTxGO",
-	"HsxWHkzLzvDhXM88QvNA/ZcZs2nP6DY8l3lOtymIv/gC/w0OOAjkhD5bQzTmCmveFvlbVUiCzw7aSeDQ",
-	"6mC46owl7CM3WkaT86nR9iz64Vr2+laqH8Xj4TAHAnZuKmGHc3TqtR46IRIsdQvdqDzoZI9UtTHaJJRo",
-	"llmlHx0h3FaeLjcF2w08EohGg8KByYPhfo+LRtyH/WRPe9Qqf9o2VLDRiNIQvBNIBVFUJFSRmFGpwHSQ",
-	"TUgLlha4YHHuKGaaPnEAqtuNWWYkoVFUMJIU7CIVET27Ir9Hg0bFpPeSJC2Tmws50tquZItkZWEU1dyS",
-	"M8HkJ6He33GpDkxF20YLHVlvuWwO+3i03ezDdoM04gHbbrJosQMZb0IdqIdO7fUZ5vYonKbt3Vm2VYPD",
-	"9Gm7Sg/nJX1E/tH7d40WnaKtJfkWjtAdu0DRkTh2Y3jNM6MxIpaxT8YiyMzs1gbkmpIhkEr0qlq53/on",
-	"qyX/N0Qk8XrT0zmnN5C0LP/nXqnXlJuBWASBOPkikTEmaSbDhf89nyYi1XJpkYrSKIKY1wNoDdcCT7YT",
-	"JTx08jI95mkS9Rkc4v78oHjxAtyg+wrA1QvFKLv/1t9vJKzaIZVhz+eUx1o5TpmUNpwSplkb+Oqp8o8v",
-	"9tUQ7F549l/d4r3eqdNYk841qGnbVS4beFpBM4ZywcZ8sj5VvzEq1UXCLjOyfnhvtc3j6POCDRVTbdyu",
-	"yjTX6PeEkCbd5VFH6qQj+eKIoZEP2cHdRlwp1Ys2NKIXc9YY8eBoF+a/MBnab9jaz4us728JSmmZpixR",
-	"nkPsEEwvY7edeHS9yL0FsX7ghUreeYd1zzVLMoq3eeULF1gymo5nbTT74c/vr0nWgynECzhCShS7U4Qn",
-	"BjKYJ8YnZHh50ffbmtGHSPsBAU7nJWg9/AwMMax9livd7r+WLA0KfzmaBR6PWaCPd/fAtoHWrs6WTLXv",
-	"Lrs8LAJme+DDB56YrdIqKSXuXe3TULBLEtUD6HOyJmMq2Qn53ZgCsFGPcEViGI3GsZFC52gkyFJjoZFe",
-	"WnhyHTHbxma5Zy299dPKGl3SdSxodLj63gcmoy1mP6LRIHsDYXJXkQ63EOU/CTyBD5CjpZ2qaKnP+zvQ",
-	"uPId7UOkB+vZn5otZ2TiKXgCj0xpt7DMB6mTV3C9XbC5vHj+Rf+nHVC6wfnm20NOyEWFGXptwL8Vtmi0",
-	"XvtWc91pTKUidKz4LQbfQO2xoGTwnbhhRsIPBjjMhtwL9NqZge8PeX0EXefJ+QExHWitxNyCmKzim4Be",
-	"Z/bXHSOvd2Du6z2TLJ5ghpRQzHUb+lsFZ3hctHCnZkLPHP/NE4etpbxvihIcztT7EGy87WlcucRZJHH1",
-	"iGqoDUrnrFfqbBui8DfEX/2Ici00Fpy4kCGpkWKekNMRJFXxe5OKrsNh1m8rwRZry343pVwDxtBcuErk",
-	"1e3hmzDZN+fDPNmAc+g1SQJ1vgmXbwqADmtV4urEw7AMDfG6YWsTWb/IBdVX4j2wu11xmv0jRmC6jwYx",
-	"shd4eQYRwWLkDxVcDrTxXpDlWFLuiQHLd4QZ2QUO6EFDSGrVqo2qJQb2EQKff+s58CFLqcn4t/lNE7Ap",
-	"h2GZAaV/GwpuOiJTtkDvPzRMipE59oVJsTbDFxQqRcgXN2ytjxF112b5Tjf/TnpAFbzeIo5AspFKLCRZ",
-	"ifSGJ9Ms6O3az+Lu7rC+GRSdbVBT/oat31j3nN7qwpSHJDXKtBZ0qo2TKdOd6U5NGT37tnKf4qQgdzw2",
-	"G2XJmFlElCAxM0jmrEfMdIT9JvF6U3aCndRn9SuU5XnweroHzrrSi9yLYKLJGYUTzq7Nfq2Xl6kYxWwO",
-	"D50nU73K37maYZGxoxWzUEtMP/6jJfMRWTLhqQLxc+9p5/bMBraRsYzysu3MwC6szplp9CcEJghXQyIe",
-	"DcmqibMeGmDjwItOmKDCDtIVBi8UCb8pT+BLZxtadDaiZkyTUtywhJLvufgRVccnTDp7redyrVSrE/JJ",
-	"gAjAYsl0gwL3g0R4q1Qk09KVgnuHrjFugxLJxiKJ3pI5o8lqxmOGZbFh2v7WOjGRax2QjW/KFHvDmuyG",
-	"PHDt/hNbuZm2g5p4zQ6n19tB96Lfu6PWcqVkB1VQtzAKwMoCuJE6jWOxYtG1yL1Y6frBnxt7gjSS9d3B",
-	"y3MPrplz4Au1XZzLj5q2JNOL9Hfd0YNJzYdkjUt3U54STwXCdo+ab4v9U0IM5jRZD6jl3GGeMsPv4VK9",
-	"S1nEEsVpvIfQ1pizRH0nnSFiBgQl0UxMYO0F5E2ZZCFJTBWLM03WqICGeeVp03TJpAT1SRAxUSw5IZ9M",
-	"pS8wT4r5ghqj84zRyMSN6zu0fn46MUC4kjKTy/kIeTQyREmo/pisZtw+EFgYvAeVrgmdUg6AErPPz968",
-	"QnbFU01HsKhFtrFqvWDP3jzjiWJT9D4+9Np31zPWgTsewoLRB//TIhMy6mMMSiTLW3HDKq0RHzEKttk5",
-	"RHiCLpcekSKrGueF2FQYK4aXn3NxCJn9ASNwnaxlPDp412oNEnpFe0dL4TCPBSGA/hc94x3LSt4B+4Jx",
-	"IkgskilYatObrqDdx6pzPmwrhL4H2O0DsEM83PQO+rEcHolXsDwgKcvbgXdmpx4JoTR1XFRbFlzqhw0H",
-	"eoQWEaTJOSIsJoQrm8bNsaYemaRiTijRSgukccNEDokgYyeCwd/19ZhMtEYesQldxlg2yhoFsjLlUtFU",
-	"scjYMZ4/d8uBrPpIeIDJ9Ago86DL+4sA2VYWLAZcOouFjZHLrOPDTT6QbWKohn73fLVaPdfb8HyZxiwZ",
-	"iwgvZkua/pMd+YNI5y2uaLHdYbR2N+qiAwtC9lWfuGHjfmbOQpayXDoHKemUuYwOG2bytoQ42ClsfMH5",
-	"reg9Cy7B7Rqey4vJZHfO5A5Gh66XL4w+6jGashCUveVeVpodiAUYcDwyIZaqQCkOotk+WN+sO8X9nGBb",
-	"rYaNlylX62dv/v1HSeYA3R4ylW0+da5kngmFVVoELjhjNFbVYde/AxuJ+Q0jwxczFsdiWIoV/gW7KSel",
-	"9VfFNK3bAhtKjpN15nO45T2yTCKjyaCtGqpiZztg+v/DLDeORU2mBD2pSCJTff3ypWGdWFNNAKGM+S2T",
-	"J2QYgXwNhRflZn05d9J/GWrRYpoyOfxrz6t1nrCxcgjBlI2Z7tah60BY4Ir8ZRhzqVjCUt3akvXMQmHL",
-	"P5K/DKG07vCvb8lQLNViqYZYwdzWWgdLi/FDK6qWGJ6KjfTvwxVNk6FZr6sLrH8ZsRlPojd6OnqpWsxi",
-	"EaFmrjgrhJjwCde/WHNIySXRm38Pd6TqNpiymNUC4OaFgHLCazBb4NKhXpDMigC5R5ZJeGaYE9KHrsEI",
-	"hicJdGLCWRyRoflqSEZsIlKtwq+hS3DulDpYfjPTPxzI/pMwY35iLNqlMv0Jt6+AK6w5bq3OLbzKzS1I",
-	"HkghLWgA968SGdME/yfEXhuZ18Bk3atHui57IF3pEwdNBNHHYAVd0DGzKZzn2cs2Y1TRA5/s5F73HD0F",
-	"pa/uCpa7zavTLPz7/SicZ2bHzsSqjT7u6EGDfmllKDyPnjVYePQ3ZhOVHVMi7EkJcG9OlnHc80/G9WiO",
-	"qHhCwOoBOA0Wv4W+038ZPn+u//EcvK3Dvzaw+xkb32QmRDMuFMHHcyylZFJWczUwVBkTvCl3PkrFCmya",
-	"C5ZIq6smWls0yYGGH0Taxy1C9rAQqaLx8K1RLI1EoECI3DQORozNL6HFJ91paxshtqoyDtbf2j6fJiy6",
-	"SPabcOQnGplJOp2peVoXyRWbLF0aodfNrT4JN8qPoYu/yCXMq7hmV3BG7tRtNnk8Zp+Y8mQaM6L7JReJ",
-	"uW0KjSb7u20RlbORoGk0LNgnspSaC5ZKkegOiIQTJxCjYfrVVHqk2+lVwm9gCOGay5C/vbSunbfkl/en",
-	"Z/6rhl3hqupSn9mJHe/1o7rX7kLVXu18v87GfMNgGH1sSI7xrIuJOgypzhnmtGpm7HiQVm2Zxs/ePJsp",
-	"tXjz4sWr138/eXny8uTVm+9fvnwJ18LMrdj5Zz+bdT6OEyFN1s6IIobnUNWDgkJkOoHUU/nOL72AJnix",
-	"kt2ylMa5wpwJGYv5HF1BXn/EVRv80mCU+k5CpX2vvf5nWMPr9Q25OO1DBz3C6HhGaEIuFiw5vTwnkSnf",
-	"4HVtPw7rfiFiPubMn9ul+VNZB2y+iMEsLCa5meVQvkYt0OIdHEkmiiwW8RoT9nhbISVTZYOdIiVl5mSc",
-	"vjfWwudqxhIixZyh7DyjC01gvW5/Z6OZEDdlHf9uBYxxTKXkYxKxWxZrkmd4QHbb+JQnNNZCk4ScQ2LS",
-	"I1S6bZdvXM1UvVDETWs9UCKQDuyPUp+Pvz9GEsOxjCY1Eyv9x8Rq0XOtbd1yyZVI/WWduamijFGyvF/Z",
-	"OiuKYnRZ3EEIrjAPBEvKNlxT3VXFPUIgQOnDNP3goFobvDhdqlnPQxHYaZmEi+7mLtWMvMOOA1/Hb30y",
-	"ZqlWv8fUahmLlN9SBbB02TzqO695yaBAqy1x0OTSusSTnuGsVoGh7r6uZvrc4QbQNOPE3qAF+rs57M/2",
-	"tlPIa0KnJtoTjNmQkHdSYRbrWRdNlg4LZREj5zu10W5NprW7h6rVd3+2pp576YnkbD94w72mVlv54+v/",
-	"HwAA//8=",
+	"7L0Lcxs30jb6V1D8TlV2z6FkUncp9VZ9suULE+sSS443TlIUOAOSsIaDyQAUxXXpv59CNzA3Ym4UlXjf",
+	"zVZqLZIzQKPRaDQa3U9/7XhiFomQhUp2Tr522AOdRQGDv0+vBvqfexrMmf6DRnzoszEPueIihG88xe9Z",
+	"50TFc9aF37nfOensj+mOPzra3WO9w729vfHhQW906LHRbn9vp3c8HnW6HXyO0YPRLuv7fXo4Puj1ev2j",
+	"3dG+t9fpdkI6Y52Tzg33GVF0pCnqdkQ8MR3sUq93eHh46I1GR96Ov7/b0//b6XQ7USwelpq2gEvFwmFE",
+	"1bRz0nmhuM/ki063I1XMo2HuVyRf0XjC1HAeB52TzlSp6OTFi3kkVczobDvm9yyeibmabhsWveg8djsy",
+	"mE86Jx3d+FZC5lyy4R1bBkxK2/Y9iyUX4dCnimriQqGG5jvmFx4C3p+xMZ0HCp5FVthvsH32oFjoMx9G",
+	"YLp5fHx8xFmYCZ8FnZOvj93OVIi7YczGLGahp+f119+7HS6HkivWORnTQLJuR1DZOQnnQdDtSBGr4WjZ",
+	"Oenpxk6vBq9iRpUmMiMJg7Nms3zOpKQTTf3p1YB4piX9vWZD2fzvd7qda0XVXHZOOpc/dgwhZ4nonQkm",
+	"L4R6/cClytGV7y+VVeILJkkoFGHwjqUAh5z09TqORbza3TkNxiKeFXhQ2tcsedx287XDdMua+V87ViAL",
+	"q6nbiRmVell1uCQzLiUPJ53H3x/L6QuYqqEJnygZbcrZC6HeiHlY1Zbm3RieacK7D1beGrScyGbax3a7",
+	"Tj6Gd6FYhBV9fFi3j4+RT6uZPDdP1DDZn/HwQqjTIBAL5t+ID0wydUWlXIjYlyXt/yLmxBdA85TeMxKx",
+	"GARDhEQJEusmiJoyEpl2yFjERKgpi8lcslhuk1NJaEio7h2+6hI15TLbkEdDMmJkJnw+5swncy135PLq",
+	"lMTzgMkmbApiRv3lSyGUVDGNonJ+hUTEExpySWGlwGKUhGIDTbqKog9sJu5p8ImrqZirt1SxBV2W9PdK",
+	"zAMf2BfrtxihUXRCQkEm+BrhkngiHPPJPGZ+o+4b9fuG8oD5eo7m4YzGckoD3TXR2p+MYzEjN8s7cno1",
+	"eCIxcm1q7thyw9RIyfK6GHfqg4M9/+iA7e4f9veZ1/N3D3ujEev3O92O3Qt5OBb6X8VVoOl9LdWcxkui",
+	"2CwKqGKdZGfsnHT6273tnt55RcRCGvHOSWd3u7e9q3d+3An1pvewpZZ3WzTiW5OUNTPu+wFb0BjImwRi",
+	"RPUe2fGoN4WvWKh38GQ7VnzGxFx1TvYfcWf1mfRiHqHx0/nAZCRCySShMSN3LFKw/Mb8nhHJPBH6sHjq",
+	"uHDHtXbUO/BWZsABlWpoVctJZ6e3c7DV72/t7N30eyc9/d/n1Eh6pQfgN7KPkqkq3dUrSE1FiuomVvfz",
+	"incTkZFzz9OGUULJ4MwoENjOy1QhPEoGZ1ZZGN1xQr6D6fO/267ebbmf3WFHLBDhROo1gUMpoXzHvQFr",
+	"AbunMdfmFIqP37HDqdvxoLs2u6l+AZQeq24TVZxPDIPH8yBYljW/Mgl6Q9Kv11BP16L+RuA22o412w1b",
+	"d23RbSW5uImvJ8lZ2f31bwX4bSpAvZ5P52oqYv5vsELecBb4r2eRKts/c0+TsX6cMHi+VkBfUsm0fc2Y",
+	"L3/GKbwAkp0dLcWchAy36igW9/rsS4mZeqLHCgzWFl/IFkQ3jtt2o5NYOaE5dVbbFg6Le5otP7Lliocg",
+	"c/a0Ak5hoQxjPpniIqntxLTV1Jugn3V6DNIj9a/JAfp3OCUHXJ95OzyE56i2y2nosc7Jbrcz0uMb0rma",
+	"Jgd2a2J3TjqaA+wh4rHmV6+hV4LFnZODXrfzx1woOpzRh87JVr/bibW0n+w+djt3bDmcUqk3qw5+gjbZ",
+	"8od7b+bxSz7on++8+XJ+5u1e/Nv/8stssPfLv3+4u7g5X5yfnS7Ozwb8/asfos+vBgeDWTD//K9zPv7p",
+	"f/7HiiHO1zWT0rhu0jn7XzU5nohj5qmtqYgle46Z0uy0J503Ip7leAkWczwblhLU7bAZ5cGQ+n4M7iEY",
+	"4/9d9S51up0xj6WynBsgK0Atmq8u70QstNJbhCy2X35IWiJvhPBl8rvxVKU9wYZRxrfsKAfycjwuUVk3",
+	"U63r43sW6wOD3rvTQ4NWYyNGRplzIRktCdVKbEb+sbWV/PLPBnt9g+PlwdFoZ2ff29s9PDjcO9rpHe7t",
+	"73o7u/vMP2I79GgnYyFefXrHpRLxEv1hZg3caXXWpJlVv2dG6xmzeEgVblz9rd7xVn//pr9/snd80utv",
+	"7+3tfH6yJExiMY9QmpNNtr+3099n/mjH3zvsH/fGx0ej3dHhsZWbQEw4uCB1M71er78F/930MjuqU8CS",
+	"ZbM32t/1dykb0QN/tO/t7qfLxoiSXjBDny5xwSXf5nbyMobMJYuHqWsClNFAgutEW2rwb7eT85wk3z8+",
+	"FpwuuU2tdkofu51XF6fnrwfyht6xMlcSPKIF3R5C0KvSQHrhzWpnEjbezJ30iio2EXpwl+Oil95LftN6",
+	"dcxi+LMLPmqJ+jV9vd6/lTZnaduuI47Fio+5fvHU9wuNV6rf3Z1xf//oaI/S492jI793eDQaH/SP9nY8",
+	"2huxnfHu7vhot3fU947Z8WFv//i4v++znaPe3p5HR0f+QafbmaX8TMkgFOjodqQlVdwVSQV3KhdhS5cK",
+	"+liJlzb0FC9Kjh5FedDWwxMzFXN2/xwEveFB3nDVXXROOlv6fy9fvx1ckFevP9wM3gxend68hm9/C88H",
+	"g5f/+vLq1elP15PTxeDl6WTw8vTm9MeXk8kf07svl1c//XR2+uX0y/n168W7xS9nP//009nrh2mPfvoQ",
+	"eMv95W8h/dfnwJv17/1/fRDvZz/v/fKpvxi9/bgYvPQuzr/88nB+M+ihAXS6+DSdXJ1/eb28+PJ6cf7v",
+	"1/Ddb+H52Ut6/ur8YXBzOn45ufj55en5zdt3H6LPb3/+9/vwh8if/bwcfTru+28n88//mk5H/3opP9+8",
+	"/Hz+8vzty+Ufb38Lr8/3jk8nr9++evXHW/h78frdaW9w+vLy4/6X69mF+Oz1F4fjh5fvRw+zz6NXwb9m",
+	"s+nN9c6Hjwe/fPbehr+F/N1sdPev9+/evLzs/0EPL69eXMj3wc98eamu/3Ud3vPw/Lg/+v/e3n+cXL36",
+	"xL788O/T4PzV+dvT/kf/9U8/eb+F5y//eFVPdYGzk4vB6dnLN6f89elv4fLzUX+2NzuO/uhHg8OH96/3",
+	"3w7ovz6evjz8+WLvh/EPn68/3Jz3381G3uLV4M3LI3kz/TI4nv4chdM/vpx9+PG3cO9wdDk7jd+Glz/s",
+	"v+n1Rzezg4/h4d34txCm+/XFmUMEinI0OJMrYgSq6tm0wu96I5pofdgv0GLNgYQYP5Sw+wFBoDEdN3+6",
+	"wTEPJyyOYh7qNbABxTWlchjF/J5mruWeW1lyOfRo2puUc238fu28ErOZPamWc6HbuWYxp8HFfDbS78HB",
+	"KBRqSMcKPu/09aG9t7WbNzH0IyM2FjHLH+yzz8j56Avz1JOIKcx1jfcpe1ewqkOJj+p4m2S3lQVXUzLh",
+	"9ywk1+9Od/YPSEYsWnmyMq1+YOO5ZP7LZbXO15a3VeoxvnJCPrA/5kwqxxVkg5P/6stFwladkOl2a9yP",
+	"1Ztsy90MLeln2MtkQyaXCIV8Zk7L1rdbeeKewKMpDSfM/7YiP4gYg9MLlv3fYSBNwkAyc/kjWzaU9sxF",
+	"IVj65I4tn0XSkbDL0+uinBU94U5/UTMnuJlq8HTjzaSIWAw+3IGWHT3zN/BEtxNbT7Z+bKfXA0sg5+vW",
+	"2hb3no7hLno98JKphaz8XuKbtyNvuorqV4lWw6y4VFPK07VxBcL/FVdEIoQ4JcmC0S/akemHWww5K4xX",
+	"IuDe0nVP3PfH/V7v8Gjc7/t+r9c7PvRG+/vjTvebdFDmtJ9595o/EEpmPJzDDUYrZyN6Fw+AU1qtXwiV",
+	"OLxq1b/ZJvXk58IraOjDl3PJ4iY2iOkYr4ZPo8Yd0yhq3Xxmt2vaTcYM2F6xwp7LSibcL1w5t1F/fyWZ",
+	"Kyy/mbKPksVvYzFvJVNafAi4G1vMMkantZnlVU9K6+6K11EV3dyxZevmHRtWRQ+adadXg9a93ExZ+17W",
+	"6ETLQpteWmqRXD/NZK7Q2ZoydzNln9hoKsRdmw4X+EqL3l4/qJh66prR2Ju+4YFqwE6G7xAJL5ExvIUx",
+	"WLGxlEYiGwnnjGXB1+SLP+YsXmbDWmZz3QAjlOi9vCJ81I7hMmKh607QRbs2tYBVEl9owaoPjPovhV+5",
+	"OMPv9DmG+g0YUIiVDRmHkMcfri8vSChi8svp+fvaoeNptskul8YOthoyHslOrway+flNP71OJ1GE7uLm",
+	"PUE4IryzXn/yfXnstbs7SbS5uUZvJoiieWc4Lm0P04gPzmrDIwiHuNTSzXl7k/ETdZ11HBz4kS3bzi8E",
+	"eK47vz+ypWzV1TpCi7tp23FhXPua47oEp+IbEdvLnub9CngV4m98+3Lr/vH003bIEby1/qizvco1u5Vr",
+	"9RsrGlwmjtym3eq3DL/X6LXpdpZ0uO6WZrpbSsVmF8JnzXsMhc+e1JVs19c6k3cj7ljYoh8Fz6/RkTYP",
+	"264IsA7XXg+JQbpWt2CUbqBzuU6/6zK4waJA+yvbo1kUT9AAuuuW41ynG2Put51OY/KvM5f34q7xESqG",
+	"p9c5QuHRohkTzYmiLQsx/qPpUIxbeI2h5PppdhosdNb8NDiPYxYmEUIDeY65dJfxp1iEk7J+8a00lSpN",
+	"wiMiJgv9aoPOz6ii1Yl5+omGmXn60eoAHWisWciQfnREJTsrZsrlHd0TqthUzCFU0U9NBvQUo4gkCcM3",
+	"y0gTIWFfyl78aSZ2MH68LHb7sduJhFSTGDezYps+VVQqEYMjda6iueqcdLQo+GYYaUYnDeUicXhD92Ot",
+	"Bmq6f1x9Pr1euO9t97d7yLY2YUEuL9NTbuPO2D0LRMTi1zPKgyZpMskbBKILCz5BEz7OpT6B1DgZ4P2S",
+	"nBk/6WWfjf2RPzrcOz4+6Hm9Xq+/ezjePzouPX6fzaMAr4JR+w7OykZiH7R6esj9GpLTB0vothr/4GDv",
+	"+Mjz+2xn7Pl9uH3cY96onGpID6jwYGQDsKhP7H0S+DK68P+YMdBAg8Bfp77Pw8lqTl3aIwyfUHgOc5ia",
+	"tv2GKW9a0zo8SMbmySe0b1N/KkexXj/vuVS2G1nZfoBPYvOyafsfGNXM/eH68qJi5rGHGJ8lX6QIm3jw",
+	"4MYoI6PQMGnsvjP0zcR9o3mMzZPIgPrhozTfiKY3NVUBG9vNu2t6ZVAVfNmiu3NMhX2VCZet6c4mz2ZC",
+	"YiO6DAT11+g2E+3RuGPM2BVxdsSSQEJEY+9akQ60e+AURgvBcJU8MPYSHsWoou27btXf+l28EXGFE7aC",
+	"yQ2dse4um5xJKvpufTYpUFF5VVU95rX7bC1D68jOB+YzNruZsuvrywsBOUG1O7J+A84R19eXJNQvteoQ",
+	"j4tt9JIrgrBFl9f0njWZPUnvW1wAZlu/YIvr60t0zd2Is5fNugrZAlhofKFKkLOXLYfVUC6zI2vZw82U",
+	"pckhTbuxp772fVVfNTq6an7RmPQE5yv9QL0Sw7MY0UebNrrrowWGOI0iUGCxmN0s75pMVQ3CxZpEyLWp",
+	"cCJbrEPFj2zZSJutdv2E3v7yIT+J8XIzZKDveW1C0BX9NFLg0NLCNDTOqtOIn7HxOgpyHjMwt3k4qZG6",
+	"eczQztYWvR5kl0QBo5IRT4SKeoosxTxGzB8uVUyViJsTgf6ORkT45tHNE3FN75uRIOHBTRKgj6LXXLGb",
+	"BS+1LQbhPQ24TyIa0xlTWUeo67Q3ZdRnMblm3hY0v6XbL8QwqCmLGZmJWG8SNCRg2ZQd/yCN4fRq8Imr",
+	"qbaE6IyVulHgWTDrIP4MLrvojJHBWQNm6Hdxx35aV9sN+8KbyuZ9mSvKNboDF/TgrAGQHDxJBmetIeTe",
+	"Ufn6QbGw4uLlZsoIn0UiVvYgSeQ0DcHTgsxDshIv3GB87xgN1HT5bTh6Q3tlWdqgGEFQsv8z0rrzbL7k",
+	"ls3GTE/KE3nROz7ZPzrp9wteZ/O80+v8Toi7as+/fqKh59+oq8HZz7aZCp12Ozi7Jfh7rZA1Rf/IwTd8",
+	"28gZX/zZ5aePKXKGMcuejLP2lFsAiP6B+6LrLLSTm4gfIe4Hns4hQdUlbUOWCEQgFqY0CpZD0LMmobw0",
+	"UP/3rn46xhQxk1I4Wg7ncLHYKb0oADlhQ4slBiunt9U73Ort3PR3TvYOT3b3t4/3dz8DDgILECxxLplH",
+	"JWYEzpgJ2H/sdsYiHkYBDTOoCLpndtAv9Hzcaxiin1mfOwVOuTDU0pmo6Ld0IvKRZGUN5Ij4ttIFf2TL",
+	"/w0YM+3E/hkgZn5ky28H21EfC1dxJqx6v4NgwV+frm+1tZvN09bdts9cqzmPPpPQQ8amkfz8adGw53/f",
+	"7vj76mw9RWTlZmW2DrP5QybcPp3Nums7tkihnbJx9zzks/nMXNuRgIUTNdUUH5Se4RL6ysGknkjsChZV",
+	"hmCfj8cslsjtrAO0nt7qULK1KHVR2PJG9IItnjNn+W80+nXR6AHTCbGqAIcswZmHH7Jf2Wlcuc7+74DJ",
+	"dMNg5gEusyzSurbgHvkvwhP1LOJnC7atkwhvAhqeKRHeEvXUc1ejY1b94WnlqHPBFn8n6W80Sf+by8uH",
+	"KZ6r6auAszAvgx58hVvcDu0djHaPj7z+4Xjv4Lh35LNdfzz2Rod9Nj469Dtdx1xMaTwS85jMqFQs/k4S",
+	"LdXcoyZ5RotesgXBdlCNYghuvoB7y1rEgJj5PGae3j254YY8efHC0JOwwD6mJ4V5sRbAzvnsp8XFzWD/",
+	"4u1P6pcvH3u/XPd6F1/Ol+8/DRafv9ypi5vPX37ZOe9//jL98sunX3p2nTjvnE2QTBYOdESVYvFySyqK",
+	"sEU5m9KFw6kbfypqwpDGsRbhX5/1VP17CTDCzTRm7InQCLvJwrF9JLyJFQ0APDHPe9M55hO5IKPyDVxf",
+	"517XR5uhB7ic2yMVkq+eCER8QhSjwWPhVapoICYF1yqNOOodX3jzGQsVNSsDoG92Rv7xYZ8xPWf9Xu/Y",
+	"970yfdFQ5uVUxGqYX4Tv+GRKFlRhePRULAq2ndH0v+eHY05ZdCVBLmZ/zHkM1uQQXX16v7fqK2kgiUHO",
+	"vYzxxCedUIj4/zK0SHIQp3Z3MkhfFwL3UB5amTI+xarFJKUwIK79/tGh7SY/XWf5+SicGCygqi+8oTKu",
+	"/gWdTICFxalkyx/+7e+8CT/v/LwcfBH8nO8tBmHvf/IdnrNwnvcJcDnML5SZfWRGeQhSYzfXVLi6Rre/",
+	"QIl+AQKm5y7b1xUYMJmuUr5ez0fvMEzViJgEgBALEPoIcHBTMWMRtIGEmROFPqlY88pqBLjrQCJXQIcN",
+	"Tdew+8i/DYj/pQaEHSU+xDG5Bj9InGAzNzyEDI6v0O4wpTOpzoEokTbTY+U5bDM5PetDxKOFubpgC1cQ",
+	"Ft66D2eIn/OwJcU89pi5+NTT8QgWyFToqbi6vL5J2f0anHA+eKU6yUnc3uYjZ9g9C5ULifAFuvDMqUOc",
+	"wjZ8I8pDWHCjJj4LOfNPSHXNJ/Mw0asfNMCLrzTiA/+x3iOWo0U+CzGtiAiCijTzJzLFzFxzYipi6J9A",
+	"CuQbvPhKsczNY2uK5DOR1IaQpHZAVR7iBqbrBYSxv/iqDwJ6HbbiVm2k1hMJFDRZaC8y+NptKKwNH16f",
+	"REB9fPFV/9NSEzTIQngiWW2owWB5QCzcPDUgY77poQ1Vrx+0wfX8csWwnxaUlcNdPZFNX+/YsqUk/ciW",
+	"q1eEm97knkKdy8u2CfqMNW7gm+SLr+avtSmUz01ia7KeY2+ERHXU9npitSkrQtgJXkBdy5ZEPo++aEvE",
+	"n7QC2pBVmXCxOe3VnqTn26lb0jKYPa9+xwDPdkS5HbIbJGuupolIfUVHb+tZTIiUfwKVrUmrBLB5Jv69",
+	"wNSDVrSGrM4ttcEtIOfAevE197Elk6+Su6nnITW5+2pL0/K5KXrxlbdlldtFvUHaPJNR3pamgtd7kxRJ",
+	"uQY9Tlf6JqnKuFPb0lbqF98kfblOWtPodr1vUoHYDuSLr8nfg3WWQ0Lqy+XrWXmO9CYphiuIF1/hn6dR",
+	"fH19+RyHr1WSpRTaJP4qpTYwn0K0fH5q16DuT9/02tO4en2zQdrw4qc1TSvXPJvc5uhE73H6n7UW9hUG",
+	"hT4jcW1o+sDuhfc84lVyhEW8tzY0Xl9fbpw4KUUrEtJLm82by/ZGqA09dbCaT+AMNP0iFD578VX/P9jw",
+	"UyFVa7dzPSLnRshcg3NVaAFPpgnQBdrQVAEuuKnl15acKgzCp9GEQJ0vvsK/61Imn5G0tgQhDOUzzR/i",
+	"VrYl6XnY04ozP2fCo5/3YiAJtmpBXTUsyfrE6Ual1pbirqVoG4rk85DUhJJXMfNZqDgtO2tcs9AnNCRs",
+	"C7ETsTIzRMnQJEOiSyhiCHWJqcUPGAMEIwi3mxDSJC28kA/+lFzwC/FUDLuKpq/Scs1vRA3OsB4XsI5A",
+	"ic2kcAMlMZtwqVjMfASFCoX+NoO3bGpbZcsbNSLvA59M1Y04jaJgeWMCmGQFeQhJZTP9pxa0B6MoQfR0",
+	"S0kkvWxExPOWCKnoOPRYdY7q9fUlgcdMoHsmU6fzy80Fv3z78d+fv3jql0+f737hvd7lzcX0/c0vi8uz",
+	"gfp8c/rv87PB7vmX897lzetFZzWpGJq+sigZA/kBAwjLqEHZSFA1CJcktm80GK06/ZkG3DflIn62YWTu",
+	"5NzaKg0GXJZgWrxuFKAtbHTaBitCdAz1QSAWiDiWKXBeJqzVChKu0HKJXZBKIWC5NcWIvhDqchGWFwdX",
+	"ehUo5lt1rDQ54ZbQ7zSsr2S7KL+iqu6lGaqP7eXlsv5m5TQk8BBBpz5moGkujyC1z/qACQ9JEr/ejIQP",
+	"TKqYe2oTDHWm0eWTrDO5dEbbCs2uLm5nufQS/RNGGZ+AzNyxJVmAQoKaP+yexUvAmCvLvvs7ScQR4+mP",
+	"BhWVTvcTeIL1sw8HNSH031amCQrJqSzUke98/c3O/W+dk99w9n/rdH8DRv7WOfn6GwoR/JrhATxjBAl+",
+	"A1H6rfPY/Q1FR7/7+NhJunZthYOzZlOQWaVXA7tZpntlxSQX90Rb9qYKIx5ROOGJOtwObK4aK0Y3Z6Bi",
+	"GjRnfbIXQsF+WmEtIZ02xdbumbBjnpAXK6vjBcrdi1ToTjIw+9XKrUFjBUgt26xTaeU26NaUAqPmanoa",
+	"FQ7qFL74tXXulHk8jaz3vXiIRnF632T0O9wx41PmNcxywmzje+4ntdj/WzOyCsgEG8pv+3uONpw1l5mX",
+	"5vhGOeNsHaCjTK/rZgPTKHqObOAMZSvBK1qlgDO8s08P/X6/N2IHu/v7o57XO+x73u7u8e7O4f7Brjfa",
+	"2+8f7lG2e3Q43t8ZHx3So56/s3d80MmAi/QPj/cPer2jXg+UI3T8TcIJXYbB8lVApeReRcgYVLTQexEL",
+	"/UjwUBERBksi51EkYiUBTsS0AqDe31uoyLnE4z0ks0Ux15OrH748vc61V2/fa0Kr49rAjYBjxINLYefk",
+	"IXTtGTo1D6jqZikVgTbceUuqPiSuFXCcntPlNZ+El2UHY/1K0R0jyYwuieSTkDRyu1xGLNQ2jjEk8krX",
+	"4ugBnyTz5jFXy2tvymZotN8xY0UnyJmpBfyvrR/ZstPtmMQ8GnH9GazL/6jzBg4aVjUM91fInV33HAIs",
+	"jycQfHohFEBjls1uPCEc/UxjQND8x3f7R0ejvXFvNNo53B+PtenqeYd7h/3v/tnKx1HSSsfShotjk+Rt",
+	"b5Q+DB37NulTUxZfxnzCyxbtKdH2DhQ8DdHHI+BxMqWSSL1TZrRPgwV8RScMxEm6U5o3Ca3DKw7Je39D",
+	"7zwBeqcAOAalkWI2ZjELPcAU+R1SfiVXaXK1oAlAjxSxGo6WnZNe0aBG8SjLWEDY5l//xo5cSbNHzuW5",
+	"6AyjTVjYDuWhMbAiepq1gBsxeGaoxZxyKEyZZuoW/HfTS6B3u53pjHrDBD/IiIRNzudyuAILcMeWQ2Pg",
+	"DrWi7HU7AZVqaDFyTzr9vcOjw+P+QU9v9jP6MIT66UOfRXrp93JHK1wCT8KvoLEC9ShRPwYJpdoECtgD",
+	"WAAW04DFQzBGzGdA80s+xZpjAZ9xZb56LAf+w48xC9mCBkODnXHQy+FozIRQU8jWxmEqOjFyoKaxUCpg",
+	"Qx4qFgO8Qy/zbcxUvLSU9MoEuiLsMBHsq0/vuFQiXmK/Fcu4d7J/eLJ/vH10eKTlYm0YCb9akbjkyWBf",
+	"gRgFYsJBa7NymQ2xHo2WUMgQGHpJesRjU6HB2xo9n0OfLhEIMvk2lWUXh473+5/LMTC6HTkfJYYp0FQ1",
+	"gatRfMnctYKUgAF7Xm9352jP7x2yQzBujvd6e6P9jhNyohmfJmwomVI8nBj2rotU4eRBSRyOiZ+BzS2v",
+	"03Im/xm7F5EkgZiY4IGQBkvFPWkuduzucnCwdzwe7bL9w/4+8/a84wNvxMa7B6nVgy11niI84CJKbwdR",
+	"G1mCOiedmFF9Tg/ExH54dO/3q3E39hnsRLoWttmfUB4PjkY7O/ve3u7hweHe0U7vcG9/19vZ3Wf+Eduh",
+	"RzudrsOOzFgwRkEMqcIV0N/qHW/192/6+yd7xye9/vbe3k6iI4YmfMNA/P5fBwCQVhexTFx6A0QCRrDC",
+	"ZKupdK61UA7woOnp8k7EorN5lbDCkKMDsH1cMjCQp/4MTtkQv9LpdnL3zsn3j3jARBlwBvGYb1YhbgEj",
+	"Y5ig/vW6jUA5kqXhrNDZFLSjCWvXBPbIKBjzaqfbydQePen0x4dHbLd/vNPbGe3t9tjxzs7RgTce73r0",
+	"cP+Y7XZWVxhy3QyiMi7I3Ofro52haJu8o/eM0DBf7oRIptIDYdikAtmTgcb+NkH/NkH/TBM0kdnqOKcK",
+	"8W2GxV/aABDgSqXDTQgR5JLjpMd2R0fjMTva298BN0f/8Oj4mHZaWD2VmHQJKTWlCcrpaFiaoKyBlIb/",
+	"eFC89KzRqbZj9xpN3+Mqa+omqbS3ppNU0kBKSWlK4zsqpwirYDWGJdoYOyIMUt3hc6knZkjnSuDvKz+5",
+	"v5V8Es6j5OsMw1HvDmfzQPGhZAHzkMasGi4Z4IHBuTf+zqE9r2jtAotSpEcge1Kba6YnaqXZchT3+pzj",
+	"p/o/uUAV4TBDwOrvSuAgywEVux1kTYb4R/e0rSVEB08VooNUiNw5p38f8L+FA/7qJNXXrCnhX/OaNc4G",
+	"Ukr+BPjN7K2Ce1Npo69zFNfxr7THpvwraSChxoEmCuPw+zs7Bzust9vfHe3Ci2y0Pxqhqbo5tNF2rANi",
+	"a1hWTnhDlpU1kFDxNFDUb96DlRvnWtvB/lO3g31gdixGAZtBLCIPJx8liz9xNUWQ+xKCzDsYnsjDCSZg",
+	"QEHHkC0aRpF/EKIsnDtb5bAqKshWEx/Ij+FdKBbhZXwh3otwwuKqIMikoDjhkszxTSJiEgoSwMsYDNlg",
+	"DECAeo2nzTcivownlX0qYk6mGNgfT5r04cjOae4rsydb633D8oaHN/2jdIPUqga9SrgSTHUGuMdLLPlB",
+	"yCRp4wLTz5h3V6QfjqFr+bW6jaLnUra5AOSac68S4v2a3bOYBpeZ7Ka8ioeA2M5JB3ywRIyJxDdyCVHS",
+	"5itx6UphS2qck1dTISSzLiGR7/XXr0+eE/QYYpgR+o1zgwG4j9MGPIOEMmP3d3wqpyNBoUrQZTzBwO2q",
+	"HUj3z/zSQCf8mWRSeb52zriMArq8cMjp04k2JWdRm+PlwuDMHEtqBwQK4jIMlm9EXIjoSgxa/SnNI0r9",
+	"NCu6DhkzVzWcmas6pRkxj4+Xp+o9o1JdhixNBizzYKYxlKjpJTZBqCKBbkQLZSaXCXIsZ/QOwvRmiYez",
+	"ia5TVMmacB54Jo3madJqkvCPWKXO8jv+SB/mhp4Ix5mjJlTBHXI5lGyircmMT9E6vzBsowxUICkYB7bc",
+	"EJrzxDxUcANjauz++rVjkQxSr/pW31rEx6MdbzTqe1sHuyO6tTfus62jsb+z1R/vjfb9Xbrj9fvg+oDm",
+	"hvSe8kDvMnBKwe9irfNCMJh6kCTC/eE8VJoXvQz9qwAEs4TvJjVF5mOK7ifGTMXDODSvv0w/mcNZWlq3",
+	"0+0E3GOhZEMWgoGE8YY95/eJFdxD3+tKb/rLzCceOh7hYfIJrOGknK+JXQYxwfDdtavhlRWwf0o9vI+h",
+	"CYdlPkBL/8hLl8U8fZQAXjTR2/gJ+c50/V2ryLbMzY6LhkH4vrz2di0l6xIiWXwa2lJ21Sazfhb2T4lP",
+	"4yY7YixcTQMqMSM8RxqQbrZB9fF8PjJUHm+gpnTjuGEFMaP+EnqQVQNkaC7g49iPBMsSrImceelMz8kb",
+	"QplEnBHThjDkMsJYSllUllvoBuv4X339nh11A+HEDPlVYSwfnksYobfqtLRMbybzosZASNq9EddQgH2D",
+	"U7jOFD11MqrT7DLsaVaYXb9wTpcXQlWG5Ce4BDYnHQ08vaSax+Trvi5HX5iHSX1g7ePeUzUaAW/gIRZe",
+	"IWN4Z11tACMoHE4qV749tjXgfHIz3pz5HwCqq7LV2DxS35gDJgfBG0DM4KK34uDwmDZjTpshW1STZjek",
+	"2DxaT+KNeDWl4aRqHT4tdsYV5NIk+OQxQyHosRYUCl80IPDSFwX63vPQ/+Neb70ligEs084i5nDhnsYx",
+	"FzRDA9FsJpEGsUKfPq8B9eUluy5FXjeXlYCkQjCsxmLFjBhEfoATbWRxKwZn9TrCQhqtwpgnVjo4gUAT",
+	"nKEx3iKNHS70Q5pGIXBpYjQSrI582ThXaIc5m69E0LgAj/4OR2oajpQysNreMA+tGBtugTZPVxsVtslm",
+	"FoV5uuZgb9tsc7Q377TaI20/9dtkebexCCfGr3QZO6tI5i2BgmfPYFAlmx+XZKGbbN71jIfXJo+3tNMs",
+	"xFWbLuC94UvqJyBANXXDU/Cf1SRSd+3wXFnzFeAm3QRRU4oZUJ4IEVyJyjs43pTaHkg4oDIBdIuKObtn",
+	"ANygysGKUxSn2LxhEj3hnYbcKnZ6GU/adiriSctOL8R7dJhcMOaXyvuFIMavArYoPlq9YG3z6nSupiLm",
+	"sqJxRWj6UEPCjeC8FP7yRoj3WoU2KU2vhCABPLxWP9eBWDTtRupnG/ZyfX15GU8Gfo1+e0VDPd/WlRqS",
+	"6+vLxBzUp3YaEh4icpUBkjshv0JnJ6RdEuPvm8piTAZovOPmnu05Rpi64BG+acRI4ojXCtOUhP296azc",
+	"CHFOwyXoyxREsBRGTggyo+ESlaQeQvJCw/5Wbkz+Dqr/XxdUn5vsBm6XJubRI4T84v4J5JxeDaAUCgTS",
+	"FBPT34OPD5ASTq8GEndJ2DhFyAzgomRELSMGV45aN2tBRiSSLqGKzIRUZHenSxZT7k2hbL9kmgTFfDJa",
+	"Ek/MZlSekFuTBHvbJbfU1ma5Jf+ggRSYtQz7JFAAoFV6Fw/ZP7vkFqoC6vemMwr/flko/Q/EX+k/2AOe",
+	"KgDEAn7hPjw4m6s5DW7eX+sPnohi4RkSJiIK5hMe3oJv6dabSyVmV/jVNjkNlwYoj0tAA9WrcxsuwFHC",
+	"TzpmON1kLHC66ZyYU35yCIAYMQhj6nakN2UzsGJsXJOKAUvosavnyVQwXK49T2lZwhZTs020dZe+mpkM",
+	"/YaaCkDIoIpwJYmNvyKBJgmR5LRZBTiFZMSmHJBSb//PLeEhvKH5kGediazpKgOg4GKbZ3lRyzU8DTbn",
+	"GHizFXtQmkCwD7WuIv1ur9cj3pRq49DcsKsp4zEMoKsfnkcRpNWTQCxYTDwqCwPTAyoZzx+5gczow3sW",
+	"TrT5urN/0HUPDNKrpRtN4hYD5W4tKCqg+okYGD44syPzqaL69L9Nbrdu9c+3Ph62b9GPCJPMQwJJAt48",
+	"oAUZb3Sg75ygIZ5KfMQHfhrZmmS018zjtanAlR/sJ2u3a3nTVEu8Chotv4dBxeyexZJJAw3rs3ib3PAZ",
+	"k0XhBX4Y4ZWoYQwOIsr6Am/qYEHBlaok1LQa+EwqXCaGf5qQpEPNQVxhZiYkWTC91pSI8fyXctSU6HFJ",
+	"iMQKYSmXWDifdU5+te9smX8zm3W3s5X7ZPYs81Pm0+8lItZsVwAZ0yNeRkzrRmK9OMC4KZVJhpF+QrNt",
+	"wYLge3I79ycgaZS8jWk0/el9quJVBjyIPTBvrhU+V5IF4zzHYgbeOadqjfiqZrVcUx4eC+Htie7+D30S",
+	"mvsTjJKFr+DPiMX2Q+KecjMMYazreGYTkHCgZpCSALQLUcJsLMjZMFjCuoUXQaL0jzLPAru9lbEhJcvF",
+	"iGRM3bQh9/CCQCzsTWxxFTIgujCYlGoLjmPVZrLUciNBPeAcQ9K3Q0+MhAgYxfLgpwlERMUM2CqXOANa",
+	"EVhkCWA2eEVvwQF5a8eQ6An9dCjydFtfpVMGDT11dGP95xJsIOO8+06SW9TqMbnl/m1eDA4O9vyjA7aL",
+	"l3k9f/ewNxqxfr9EC5sOW+rhbFxAKX8T6OtENdzx0AcNGYNbQIQM7DO5ZR+9/Z7QeqMq+0aJtEM4Yc0g",
+	"clZqA2nOmLUsFZ4RyraFaiISAarWlfA8UXXiMlfi7RxOWSsCQ+/Mdpdu9HrqzVU90wp5CkYcgPjysd7o",
+	"9V9T2M+4NhAaS/dcieFkjjd4KcG+xaOxwUurAzAI3GUSPzjLWC7pjhCyBWzAI+YJ2MOtMiViXGnfmDgb",
+	"wlU3VaOpJxEmLdHLYAaGgrDxmHn5+euUSJ3uZWiSE6qFLw897jZOAQSfzqzlngwy4UNyZYM7IuFymwwU",
+	"iVkUUM8aOyFzvDClxijPAKdrGeAK5j80AZ/pgO/7dUO2cEXG/qgafKaWeAp171AjXaODZ8Jn/2MLct92",
+	"Ubt4mYLkq8YCmBskivm9XqxarsWY/ONWtzeM7m7/iaHXynwl5gq+TSVkpU8O1hyfhKvWmpjxMtsDr3Xd",
+	"q8K+Z3dg89GQaP5Cytw7cYaN9Qsow64TZJcYwzrJBvWiSChJrt+dbukjh15CU/ZAfebxGQ2IzydcFeyO",
+	"MufJ7s64v390tEfp8e7Rkd87PBqND/pHezse7Y3Yznh3d3y02zvqe8fs+LC3f3zc3/fZzlFvb8+joyP/",
+	"wL1hYen6lvtVhlPnplBUnle3yUzjiZVkfpYOFkrCQ6kY9dPz3+CswJdMBXmXaGgBc1piyXvuSQcXxJnA",
+	"hBzXnPvwm9usNJpUhCvnFBouV0+prtvEspN4lq7q2UgyzJJqjquDKN5dmc3UvtnsoF2SGOiQKkwlbCdU",
+	"yTDqF19Cd2HlVOUgrtCYKaLZltJc8d56arOPFykuzVpzUZwvGtyS6tehf0aXbmIDKhXx6dKSHLGYC39V",
+	"qMcKQjKNRZkfy/Hx8fFWf2drt2xrY6E/9Gmdb+n1QyRi5VYrn2D7iuajADyTWeZq8tiDiVi1XoXbFXjx",
+	"gnGPTTXVKKvEvmHKm5bQCscaMorFAqOZksMRS5bhWMTfk9uQ3nNN3q2xGLgkE8HDCYSZTcXCQEgi3Gme",
+	"fk/EiSuvCNl6zbwtoG/rvOFArrlyDoTFzNi7E2P8SBb6MgttSbg2gGRmwJIu5Qm5lXTGthAT87ZrPkqu",
+	"GLiGYyGl/aQPX9pOKsxQ5v36gV5jwFDVQJNckOo1mxZAWjkNloV2OhasKUTXcqG+o3LqOmqfhksClxTG",
+	"L2wik2eRMtVDCicT4y2zBxNTX6SR4T1FEmroFOKujJMmCkYfre3JOg2MWT1hl4X4OHiKBdDasjTJzKg7",
+	"FNj4dkmmQhZOKbmkDhdlppN2tKVonvVimQGSzW97JVCZDipNE61Z+D5Xr2SVSBC5EQvEwrhl3bbSyp5y",
+	"+6IgDilMrEsyc0Unqug9F97dB6M0GzgjUL/i1gG0GoLWdTzMst3XuB30cTXN1quWT62YumS0zPi+wd8g",
+	"MaSgS5QQq1ILibhb3pR5d1s8TK9/8qKh215DgC/Y4mnn7pAt8Ngtt4ktVGaOqhkPQEFM7ndKJCRkizaH",
+	"5wvhVx33Vk7CCyrJhN+zkCymLNT7dYrZXjCImqR8OScCa+O2nQaEyHByHxKlYSi3V5fXN+QF3IC/kFKg",
+	"bjZfYvXiWxIzNY/D4njWKEvnnB+gs93YMgUa6pVktlBFfgQNao24jsjYb9v5yOYUW2zPOtJzzoMFuMcx",
+	"ZIZQAlcmaJjYIDqtTNHzkKkvZ+7RumQxpYrdMxumaMP7tGHWzONQMoEmzKN69Bb5wbVRTFgXs+v65B8q",
+	"3Q3++T3pwfFTm8aJvQw10ACxTBs3IiwxhftuWiMXmTxUbMJSwPV6kdI0F3hWgUuxKkJY0r2lACG82qkJ",
+	"Iaq4GEiqyaUXL/BS82sXcmrK0MEpD14m8xAmgiuQGHL7m4lm+q1zQmxzsf46A8inf9MDu23qnsfB1eyP",
+	"V/N4UrGHZ/YUmfVv68GZ4J3VbbHC/R7NMTqxlef9+vrSYG04PEjW06DNYYMhdHtiD9pShN+Be91sNByC",
+	"1tSS2HpFecErIA85hE1KgcU62ggb5tDcsAfV4pbVHdmR3evBOxYXdv7G4RsyJaqOepVB6y8XE21pWPMD",
+	"zFJZuLUE2lfc9RXCIpka+klZgEoxvlY0VqUuGIyHqffBjNhY6BXudsLs9HZ2AbyqzAkjNREN3DCQRf4a",
+	"BLHEt8HNTsNWabylEZcFew0SWcocQ9CN26tv3rPeXPPRp4pGAUVTNv2wbe15t7MXBvWBSRHM3XeU4AuD",
+	"ECE7C4rPjK7UWw/DfHa4bB3D5RBe7zgvtZDJrgHHKQlOjzVdltA/j6KYSQmhjWs4CBIEAQJIofYJqFlb",
+	"0DJl4mMoGMI7NTJkyz5X7680udh2WUHV94/WOE9awLAYP+8aDKh3J2Fn833M3sz+DEF7WGk10Ir6e3Nl",
+	"UTj32WtAs31a8TAd4xIYnEnnBWtCnj48zKiPBWNiLWtjRcRcgSiFjBmnWqakMIScQVSBPIFC4beNHDgq",
+	"ZX3dHD2oQfgjW7omKaP479iySunDhU0jytqG5H005V8+fnjvlqKPH94jYYkmx5DLUBElnPFjqGqx6FPl",
+	"8T6pxFdRg6ZkmPMM2dUzoM/9P2GOagX/0bSvnID8HQ9c6ehdYvUepzyAfCMTZr0IZWve4aO0JgNi0ySr",
+	"Acs/42SeoAjqucXkCQwUMZGi0sa/6X+TX4p3iBX7eMb3UbmJm/w0lsGkqvEsmdy0TIgLnVAeSlQN2Nm6",
+	"Xqb7AjU1xGPce0WASMsA178obBWHUaKz8ge3O7b8ntAwf7BOw3Lso8WL+3bn4/yI7thyzRHhga90brIT",
+	"g6e1ZG7YQ6SPgMoVv1aO0ew6qCIJ69GvV36zq5UiiaX5KCVeypYEPhbKBb6kfuIt80SoTKnETLnXF18k",
+	"2ofWDWwrho1tctj/E7Nx56Tzf16kdRVf2Idf1IIaQjXChF5XW0YxvDBrNuI2V8lZurYIhdglMfMZm+mj",
+	"r0lX7toYnQRcxuwU2x0IoMpnirZgy4j6wyj7biVrHImpm2TGKQEVmfF3JampM6qMx9xmo8LIEZjBh2sY",
+	"KKf6pw+/28kUsa98e4XWtFrsYxfkUyxCVi+fF0JdwoOP3c48jJleKZ5q9uKH9OlNS3GKqzEGa0eAD5Nk",
+	"kIzSKouFI8IkppA8AFHZ+slQJE7DNNGia7O2CxV0CVfkH1qRGqg0MhZBIBbSSEsgwn/Cq7S1dL1jNMAr",
+	"sxYihWgKlROB7S5bTIGhpIz1KnMAM6axPkiZzVGzEBWF8XJtdjRYTLadMP3IllAYq2RAcNWdu1799pf3",
+	"Cq2Z5b3hpVZcANlYjudZCT+ypVxvCsYJEkQl9xAw4kZ8tHB+ukctIm9iMbtZ3p1eDVpOhnRr2WGbJgpY",
+	"hJueR2uLFxWbbxLNaSgXLIZYqZhhdpbNksYjvSBU3uVe1fYBo97UGAxu3EOYUgSYXm9Sm/Iw18ff291m",
+	"tjsbNlCz0nGSRXuV39xSLmJuaK2O+BnPpfGMx1bOvanmgTlD1XE9ZUWC0fQfzo/ckTjLFDj0qxqOWQlq",
+	"xrZ1TlvgAQ0nLTZf6CXZeAfSxpJsnHXppncLBy9MtxxJcNzAgDMBC3+aqJxG0TOJik04tUKAEREr2gUf",
+	"USQQ1DdK5vRqYDiCARAI8vSnsSTX6Z+2gFInHoz8eu5NbWTUf7DOuMB8No+GGQ/04KxLRsyjc8kITWOk",
+	"ABhJ0TtmDg8mTy5XEhF4A5vWjUAYjj+NQSgQbwTCf+jh/TWyYYpKxawAeNaCCXC7NxwJv96Seq0ffamf",
+	"fOy2sannMdY24eHEHLg2yyvAa1pQiTeViVZJLNu8KVvKOGNovzSseJ7zxXPzon7QGcSazZ7B9Xhs42sM",
+	"6/KudEz2BlXPsQnIKQ5oXfFvN3XY1V82dR8Y9Z97lPoAfI7H379olIjK+g0rs2t6/82psgyU7eZXtW38",
+	"+Va1iY3AZW1wlJ9T0osbuq2v9GdKOyKH/xnr+QNc5dxMmb1W+gvGuZ6TR5to1FbFqRntCia7cfGk4fW1",
+	"TVyGwbJQo+ecLm1zG+SZ7ojQTOQ/xmW7ori1vYx3cWgxw4HROh2SeCCM0s3XEbqFOAiEjMrXNCvUWNqs",
+	"xkhabs6wzCvu8zJEuZLFFHHzofgTjCILHNpiFEqIYWDfa+CPd0GVPovq5xKxTbXap2HuLsXzWGSuUAyq",
+	"5alSepuQawx+RsPlkGbeb8CEMizNTTMCnQPfJdfLcPwx4Vg5fE7jvAQ3dEAVC5bb5GaKODawMgCHVMwi",
+	"CrfXNPTJjC7JiBGoeL9NTuFAmkTZGU5DCCBwm/mYZpBNuU1CHkGdbXcsFDlwUW8ny63TsSrNxJrPRrjO",
+	"JfNE6NuU6DQZC0cPhKp4iaE+xUSF2sCFNEHhMRUXC2X5t7wk8oIGln3KgohKlx7+TqZh+BhFNmI8nGTg",
+	"4v4T5MCiH7ecfmlea60qob/nmXAzxVZzzkTMALAZElTKdefHkObgrFsZIwjcW8MHA5f9b3QtcBb4cNbA",
+	"u6N85w34mcff3jQr0yWReqD1mkiigEx8WK6IDeTcbGdosYi1rohyzKSRhGaAnGHNSMLViRF1KiX3iM/G",
+	"POR4RQV5eBELAYQ9gWgYm2tIi1WGxb2wEi/qcbxOgAstxiG9gcAUJJBEXJqQyfS+GYJHaQL9CK1mMxij",
+	"WC96xZktLjJMKW04DVeDs/SVxzySc7NpPIenH7udFPK12buv0ucLmNGOyNMwiT3X+6d5WPNgLOIZ4Ezr",
+	"k+CW4hDoGs4DU2MQ9U8hbK4LufZDuJ1kocdkZap/NvJd98gVmzUc4jsh7j7YXsDsdxNG49hUBpFDWYZV",
+	"keT6YEaxiZaEHEqE2C3GeRbjZLF5CN6WjXqgBJ/W24kZ/GqbgjZkxuXptX5eilgNRyW5QpiIkMk04GE+",
+	"aQHXe6hYPKYey1CU7Cg52NJ6UQKAGA+jz9aXJwDuRkBysQjNZuuKFZWrOBxGA4hF6JSylb7qZAhoaUGF",
+	"hOPLhrp/TL7AAiadbudhayK2zJd699r+QBcWiVz/qhvc4nILlTw2awCsUxwtRCVPAMyrkm4y6FvIWT3N",
+	"qTWUV5rcb4GHlhE3ww9NP4D2dk76j920Hmkp7LC9SLK5yqXN7WYKga5sXgHE39+Ku9vKNnYwPtjaYr92",
+	"MLkZW02p/b04Z4b7adkeB+xWiCYnoTHkLKhUrrLI6wVlned9Xax+5dj2HrudUnGwDNJ0mO7rOJVWhKlD",
+	"l3TkClTO4nXNLF7+iIHtJkfu8sfVFLmcmBXm9NpOZ7qmYCRdzV/n1Ea8ZjUZhKeirOZnb4OyvrMBWV/h",
+	"SzMxl+58wySx7YRQCDtC1XKzvCOXp9emAo+1m0yCLWJ9SDJiEx6C32vjJt7QqiubQ9rpOsW1S3b2XHCM",
+	"5CY9e0imtKVbq9OSEtRJGnJZ5IjKrpKUPZkeMnuC6eGw2Fjl6FbTIjnCRVQNYt9UXKts+TTMYaJkDrke",
+	"VLbvknnI/5gzW4UgZ2uRl8s0E88k41HIX7ut1WNa9u8SgOQE8TMPXFzPhZMCPHJlnwePpszJPL2cSfsu",
+	"qYtSYkflMkCNEOu2y2TNaV+VUnr0aLNjaqXe1oWo1MW2kEtta/n5bbls9jZpBmkN9YHN3CDlua0YVJSc",
+	"m8hJTBzVmkQmMZSjudbrRiE225AvhCImidoxXniKBtYWbLY7f7KWgS9Ctk2u4SdpHaJ1zM1u1fWHDhOI",
+	"03ZPNlzMbczmu83szqWbERQ1XsPoShdirc1banc9yeba3KyWZAiWbWpPtb+efa7LLTHIfneZH1CdRO+m",
+	"Fhm/seMBLZrH1WPhSyGUVDGN3oh4VoXU4cR5htXE9ftKxAYQU6vyVemCSPp4NowydSdd5oIpLon+YzKw",
+	"AKFRzCSEYBqEcSUI+2NOA3JrX4GJymRr93s7e44jeaG4WHPs4NxQV6XrMV+NzNUuoqhl0WLq28yUHXNO",
+	"DZ3xYNmyTXACDJvBQxadRzMeJgwubVoG84lLfOVUxKq0eYiY/PjhvXQS3VBuXEzogiZUJGBUKnKQrb5k",
+	"MJ8yvvdc0geQNBMxc8pWhhdOYICsEsjwvCiDmbG5tEHqD73C6oNuDrgqazlWYc4Z6576FK88efgJrp+i",
+	"Zly1f0osnDzIv+s0jyVXIZKAkjEPHKaLx1zVnm7y/httkV+9Pu8mWi0L+89zMKlgxAuMBy4YriMeIkKV",
+	"Qy8ErJaILsgaHjCMmebRILBYdorc6mZu3V3WOCIfXWKVdu0uxnOK8MdinMOtd7N4CLXzZBkaWDUU/vcI",
+	"+OEq1dB4e9OjkZkhvUR6GglnmbGqbQ9NZ727ND8acytVO5411lEZqf3HpER59e0tPORwj+dso4LqwoZ/",
+	"L5EhB9dLNX/m2xWfbNfWQUvcQwC5jYssL3F+KEGTlox2KqQyikwvqcwVdXbJSxtb9BSf+pTKoVEW1Tcn",
+	"2YyRgoYpuZJ5mgMaL3U8Wk4VmlWmrmN2JsC8wxtcVUaclHMWD70SQDFPzGYiNXT0ePENJ50QMueOPPhk",
+	"AGcR0EE29BOYNhE3rrxRW/wnEYNmTcs5iL9z8AM82NjBO4bb0gHgWGPlp6H/uNVVXE1jHk5YHMU8LNmz",
+	"TVWZpivgv3p11u2YV3f8AZK0/mOXYPMRtl91Z14cYWBtTMuRE+PME2ai0EGMNmm4Cm1qi+RySSj6GSBw",
+	"3hG1gYW3FZT8LfNRJO9WeuqRpuE85k9oSBtDdhBPaGbFuMiNM0drpj+X7YFQnQBw6Z6cuTTm68L6xTNZ",
+	"rDgtt6jInDEztSbnR93+5fiMLmW9cZaB79xUszu5ZocJEOim2t91HhsMHMFpFF2iRe9a3RyTqmX2shDA",
+	"Z1c5HQqfDbkcSjaZsdB5r+zS1AbLtqJUtdbjik6kQ0cW5kY/VVIwk05koU5Gix2t6sZ9ddiGjt/Lef7K",
+	"uCVKy00iBCoEwiXbUPYdVFGZgRQ2/tGQRtFQvzIU6eRWCdOqNFQ5Ql0duMabQgg1gu3p2qt3OaX2uuNm",
+	"eUfeppVNoMEcjnph6MWrxiqXGPZa61/GQx+qE9/nuMquct3WoxcNFJt1qvGLFoVwcJ9FYNuJEMpmZGuj",
+	"l1637lXctGeXn+liIeI7mfWLRxT8WAsa69U1pjyocZF3OwaV2s3utBxnU47vlN7z247yTEznp1wCgfnV",
+	"UqiVTfaKO6W06P02Ezyotxzto4knYbWuZssrt6RJd1FpQI/iiH2VPNolt3p3gcsiBL6XS6nY7Lb+MnUE",
+	"XPB/psHc6bYDFO0upoebY0nqobD7WHb0SRCtvbBUAhsp82SUMWNfkzdX0VyV60+Ivc/2niDNyJas32mw",
+	"qrjayGoCU7k8qhHldUFN0Zz2F+4HpcsrL1uGEteaGoQ+v+f+nAZNjDa9sHzXLkXvJ0OM6B7O3TeO78QC",
+	"8yPSwhAkFItqr9fRYxearmszhZWqbXIfDbSSBWcGVzmrAfdYKNkQrFVEYi+1vXvVxOy4mzOsXLdVvdxn",
+	"9OE5JuTYNL3BCTl4hDub56D20DS9QWr3VswnDPpxCUXl3GYpywp5lr8OxnRXl5pjsl0rPUX1c2n/bHEQ",
+	"C8AHWCngbtl89kMULIe2YEwuwufX350Ba+bR9Qz9fciVMLX6HYVUyk2rtK4ksQ1UH120yI2Ww3lSRa0m",
+	"+M9ZS7bagqWKDb1suO96sWB2aDb5F+xSGxhn1kH7+K8xCEpNCGISE5eMGqig8g4vdyutYq0vxiIe6hN2",
+	"AxYjlPQ2uc3L3G1aT702PqxBROLmIzn/nOC3naLNX9lV4QBgJKhLbu93qg3Q4w3G2KV6rDIYx8Lcryqf",
+	"M1rmq7fvdIkIfNCAPMYyl42uOzMa9rHqvh3LfTW7Ffye9LS1my0/pg+RqITz5w6nfVHYrWDstv+SXUKe",
+	"2VLlFbfPkP5qq1Ty2IJIOtitnyw53bClbJmjlaDttolvaHML27Ue4H5LzsIwuxXXshdsgUh85btwmCsa",
+	"COcp0POmxEySW5nHRZzROybJP26NlxaC724l82Kmbv+JlezoPSv3aUP+huPabBLqnfwkn8VGVVqMTk2d",
+	"lyhPyUq0Q6g9jidlFVe6N224A6mSQSV1MXwALQX/nFNZukLenXuZmTTuDpSaMUWHNjrf7XlCMXbEUybv",
+	"JnUXwDEvV5lRsiaa3q/gXlnKflObL9frd9IQ0zX1TpLI/ITDhrVktHRyJmY+j5lXchWSlv1OwWPxed0x",
+	"ZBZLrRxpEhmo17BkEY21gaSJ8sRsRt2zgqukxJsEv9UKXJvgqcvTa1u03736C6nKG7e700VYIcgs9CPB",
+	"QyUREZgoUS9a2kYKx8LNSS2/WnwLqbm1LYqIhTTitc5Iw7Yu2d3ubT+UxCmqaaXTt5YYV4C34VM3LfUD",
+	"/TQanGTePHaWtTPCB7/ifDOZr4QzNveVIgT/GwvFfDLN7aS13dfF0KANKcuogx/LUq2f3Hn93Y+eOrB4",
+	"5WZ7fthSy7stGvGtDDB4C3W9vPtOplgCLeUdO0+yuJ/atSMhvIaEzRnpYMecRlHJNGbNnMrIWFrahHm5",
+	"sf2YhUL+9qxHGGeV9VhAcq40HB16/6l2lTt4wW1jtYpe8L14GBdCOqqmcSUEZOV+74m2WuHk/+3bbQU/",
+	"11NsuNo8xKfYapWNH27EGMv5ogorLF0CefF1iGDxTjKVgSx7C9xI6K9ZvTclsUM4BUYX1qxm4ZdcX0Ab",
+	"CdzOlMpp7VI2IWS1MWZwn29hpiQPPUb6x4e9nJeQh+pgr53ig7GkVDRhnqwYuyxhYNstAmepgcGQLa//",
+	"aiq4x5zqOZdRgzXPEVRkRpcARgjREmJ1rrNuwGYF+xt5FtdLM2p+z58U5086c81sEgvYSreeEp9LbeXM",
+	"uZwyHyiGSNq34jtJIurd0QkjXryMlHjxsN87fhHd8QcTRrrqWk5K3DvdXabAIdrbkCbPZBrckZaj9Wgc",
+	"L/Vy0RPqi21ymihBff6VeACGrE1Yn/pvqKTIx/Al2PGwYz4bDEF5DVSLjlHqv0YAUIAI5Tb3zxaaqMtz",
+	"ATEBVm9xPzEQTYQhQCiuHY2DDqSzl6fQWB4by1k+QqagAWYjLFawgbNcFtOk1mrPjWSIisHJb9MHPohJ",
+	"mQGXatuGREkorExucw3eQjTdZg85ZbfL2Ysvwx4utYzMc8ApmaBmOlfToSoNX9E/s1DZCOkZU1PhJ97j",
+	"XA1RtyfRNi9btC/LO1g/pWT10s15p2a41gT1bDUFNtQEDKdKRUO9I1A1j9nQlNYtMWdxvlYHi1sKuiSS",
+	"er82/PnD9WlJIHxmZicxjaZ/BMPG67SlA+U0txjEmLzVHf70HlZp+0U4nVFviBz0N8Ood+enr9qlGSTV",
+	"bwdnmRTppPZ9t+ARzRABAYFlCQk8rFuvjmHp3SEDLrs6iDu2HBqja8hDd2wEYCBSwMq5Y8tCDxAflTUK",
+	"4aYKUaL5rJCFWWIYOpFN6hZWFgMO+v8Y8gdLhNv3Th+GUCZw6LOoLIR1Rh/4bD4j8Ai6T6xIwrvfk61+",
+	"cXyrw1nzuPgmZmwL8mbBT6rsbY8PBYxEiTqr3wgaWXkVCrjK+lw1abMSndTjKnHHxoo3imXOlqS+St/S",
+	"bZSh4gLg4D0CLcI1NVUM5ywjrXm9LOajIKOU0aujO/ljLhQdzuhDnfsnUR4R05okZAsaJJS4ZKfB2sDO",
+	"TWPDuDRordidHTi8Xzbm8m7LOyoZbtLvbcTi24aclTNh0F4aScAHyIiecXWdvFfuKKaTjKFnzXDq+6Y+",
+	"HA2WinvPYieoaSyUCtjQ8qTUnQHn6BFTC6ZV3EIQi4ttAGJMQ75ldUaGzG88nDTkdUJVzFS8HIIM1s3w",
+	"uuSsYEZvzKdsqi1dnJ6/LgneFDPKQwe+qj4Wwsvb5BJ2TIxSgl2S442ww8tSrj2xoy4aCiKGfwWgNelu",
+	"tslpiFs+UexBkRjwoDCiGt98kq7tmrg8OddrD8rYm1F5NAhYLM3mmL2s5zERi9B9e5nzxriP6npSkE9b",
+	"HpUsDamunqnr67I4/WXAiJwyljj/S2Zrw0dhRPjwpGwQ65QhUtOI6DPyvztSLKITth77iggHJTmIm9UU",
+	"VNFATOalmJklYkfEeMxi+RyQ301CXVmoYs5kF4ofWxwVa9YbKBQbIJB45oo7VmoDll1s7VrUpVoURxYz",
+	"i0InCR1pRWdwaJC9ZCL+m5fFxsW2OqEQ6cvc8v5ZyvMdldMfk1i+JgHUYFzp9qdUTusCp/uHiEqPMjUM",
+	"xISHQxEGy3YB26lUIthottzGYmowggIxmTCf8LCGJLig5BL8MnSuBFLVnKBM31irVOiutUWOdTrUlC3x",
+	"F1OPaB7VUNTPULQ+MR4NsUDupJYHx5kONZHz6Ck9greldpC9p6im5GRSo5X6e6nPbTYPFB9KFjBvBde2",
+	"coQiTOPoTVGgcSYizajyDHIXymb1+I/+Gn15x5ZDM5ahI4p/dbOCTbRQzSYJ4ScL47pZJgyiFrmjfQIH",
+	"3MRr201k09sr8guENdiAqnEsZogjZm9uAOe6Ms2gD1mJ4IGGnJrsqcl03OuWJRTl41toJs9hRnHFV8eH",
+	"9Hf/VLtO3LM45j5rLvg0BOFeroi2KZuU7k+Av7yo07S54AIRDjPC2JyoZOlr+Us2H9ts3QaUI0GJBny3",
+	"UJRKmPvBFgS4QyDMWQyGj/lGNHjK+BeUmzSukNj2qrmgpR71/GaVQEbzt1/+mz8bnFmKK3PhumAyQG2V",
+	"bGHFZzKwrj694/rBZQ3Lc/FVBBUAn/CQBuSOsQiumjXzReCz2Bkn15jxsEluKuEsn+xlGnx61lnhIFMN",
+	"G1uFDA+bAwO0UaUtlppqETubynYrrJKiGbi6Nf1FBkL+IqqpQZ4OuoXVuYf2iGxSysAk9IGTRp+YM1dV",
+	"mYVskhPy2GHu5EK4ksLzR5oo/lSRT44ciLffWsrBHIGirU2cL3wSbokQi7ymEOMQvzEWxXmxBFVk71lL",
+	"yCiTBtOyEuG7Oh8r904OI+zPO8jv16IZh2yRIBrbkBir2PUWoU+5NlIoFAmujf5+m0DxPqOfwWCaxzFU",
+	"yQtZA4TsoqlkyRjO6MPQp4WFUm6X6kehRorBZc4iAlZYozvZLjdQhiLpf4HG4mbKT4DRLGVSXrFGWrIZ",
+	"74Mzgg7BFWi4aq3YQ9y7FEm3wcrIXjm1XhCHRY897ny/P5d5VJlim5p9bZJs07fWTLMtWnD/sbm2ZiBZ",
+	"X27ZfVPmkUy6xHMUpWykaSENyWBw54lLL/5JOSpSJvxfeJn4sco+ITxCOPpMMYtu5YJOJixGZCQTwlQP",
+	"jeSvzkC15siNmIdkRCU72PvvdYLvb/x8ds7CuSzLJgznf67n+6+wteVwDWMb477ktNbfAghBKYsr9yt4",
+	"DvanWsC6nf/Iok0ocVfu2oQJ4MGfJm2NzpSQ8MAelITGAh6mhW81wc2ma/8vOkfK4VTMWJQwvOlR0lzP",
+	"Qsm+BHyCSxhxPSrPnyOYB/aa3PpAaybyupArWhiL+/CfVnKphr6hGMnoaNe9EdoCRsOGVdySKlZNO9kD",
+	"UDwVNGpcP/cn372W2IqpyZvEMTS1dk1a6BMM3SsDzvCfaeNeIy6MKwRDEJrF13Jd0phkmpJAnjXKRUG4",
+	"VK030cRFV5akNoA3hK0Ek1afVctgKY/Nru/PeFidmoFhXnDRAtNIIhbPOFBTrwXT6pXZ5m8xn17Etza4",
+	"zIwu8R2JiIXMTxB/sJSTScvMomQC8BlAN0B7tRCZ7iC7N1DbDLY2KvO1qXQHkEGlP9yecRkFdHlBZyxJ",
+	"sgWvV60aap9Y970J6oMb3iT4DndgO15Z62N6huy7A4yGNjJQmaVRjW2DGittCcwIXMvfA0lTPtFSGOiz",
+	"tz3/wc0INQUOoUY6hjSMRA4fyL2TQfnz+mnQj2XZr40xw3FUGSi16O8UYyLFjI2Ev7T3N9oKwxRfFtdc",
+	"w60CO+kVk1K6WifMpBGvpjxmFnR+gioUZSk4FGAexAz8UxjinazSbXIZJlKjpjFD4GCpR25H4jjsQ1x1",
+	"VdJ1cY0/Uxk/mmjlTAc7+3vO8hWhM8E27/FeaeqgZbhtXvC+KxYQRtev5axeBzbgA6N89FZaGKaW0cR3",
+	"nCfvYK91XT1DVUmDzrl5dIocUJ1NYZb18cfmpEND1xgzvmX0BDmTmlkci7gc6xnWSS6avNS50Yrw5ong",
+	"q0ndbcoI4PCK9DkXPdz3XYbNK8im+UGIwOgzNmO+0XzJJQ/UM19he20FfiSHiPB2g0V9r68vTX4u2orf",
+	"Qrl951wAkPqFE1shTea2qVnpbpI5iPJQKhoEyY6dZ/9USFW/8wNwg5D1QTsVyguJRMMNypu2K8YPu1hC",
+	"bTWvECuyrOJYWZmLLmiHBYLZ3zoqP9B66XLW36gsdEFrZ75Ei9jEzU2QnemsuCDWorj86Jmkm5q9rFo6",
+	"DX40lEABFP+646Rtvh7hPCznbGYZpUxe67CcWb41h2UgZ0jvKTepXOujrGNTsTZ7QpPKtk5T+jwC97DD",
+	"eahcq6lZM/uuejZa+63O7SoXVgeTp6lcDEsKB8Cl89xLPFBYqELrTpuVnBfAWc3u1AxPSlpiqmQlW6Wq",
+	"MKOyZkO6ztQfb65Rk7oMs2QfQkJdXM3WgnJhyTAEkoczD0S8+DRNzmYxR4iFtAQgVm+wNYgaL6hiZQhH",
+	"acCPksVv9YmvAtUSz4dwLrTBEQZzI3MiIkok5jbE6UtGbuEdxEgBqK6N33auXrC4crNzha7geJuCYpAM",
+	"roe918cx4G4Hj1uTQVNo0GYXIr7rZstcA5O4hDjNkkrhJcGaK4BnFeHyNiPWjmIs4saXluVnJGhumxho",
+	"XchusH69k2x9IsQpbnBB0ND7nPWVIA21NXCaprMXRpYZEV4FLcG5MIKUz9QVZBAfUh/dd7KbDSokMr9d",
+	"liXZtYrtOYVMkmkuwicbY5NzfUoip2Ie6MOZhVCwsA2axkJUk0WeqS6wAY6R9d1PlVdc6GiykX1pJ41L",
+	"aB1s8Iog0XaVNwSpunPcE0xKXreHevPimibQqjp+3BSw5YavDQwfqgAv9WCuSr0gp7lovG7if8yE1ZEF",
+	"1qdC3cuYz/w26d85FPMNBWDXAnYY8ofV7h87yGIwIg4SYOMxA1yE7Lsk+2LFQ1RTnr7bCdli2Dwksouo",
+	"ASRgVCpyoGmIqae00slsdGYv4DI5HZog6JmIGQzE5FFlflaC+Hw81hMXi1nWLwe3A4mm6xIlhHOoMx4m",
+	"7jbHQF0qzIkb3wxDN2eCZ3n4ewuscC3/14zG3vSKLgNB/RJ/mbmD0EYPPJ1WUCmGFQSqFNDZEyEqbIfO",
+	"AvQbd2REWmEv7wpsApPeCjj9ZwT7dlfZPs1igZcBCcOdHmzuZ2WFp/Fez7aVwF6a6tN+gi4H27i9jeBj",
+	"s3XW3fuU2R0W5spy0vTfIBpfsTh0AYxYgzU5/8Oayw1OCSLgGcDEK+zzJfH4XJ7hZv1zWY3IlTwksHzB",
+	"TAtF0jck5MH93crWUZKV1ey6zLT/nbQC0KTozUWbptvVUAYvmrkHyvaWmbpuUSwdXHbtjZnlICvR8Wuw",
+	"tXnJ21DtQ0kWjJOdFdNlbLONTZLswn38BlC2ebXR8YmNpkLcOY/dSbZfrriFNvQxgUeKGUPTaEqjiIXP",
+	"AiCRNUlKLee17ZPyPIzHbofda8tE8RkT86Z5sBbnSO+AqW2QRT3S/MOERW2yQR8tIYWPH7udKaM+i4cz",
+	"Gm3q9PEOWsykbgdBM6Duvy5Hawfx56airtvbt69vbrvk9uryGv/9iP+c3rx6h6HTZ6/fv755fVu7qbU4",
+	"qbcKyHi++DwIc6PxhGkj22IBNsnyrY3ASILnGrY75gHr6jNUxvFtrvBtWF1yzwfuBovAq43g2kziBWqy",
+	"eo6ehmgJaDksz43cJnjiMs2SCUA3hcya9qYScl3If7+3wfO4UdaVp3FDr3Tdxjlf1TNjX1rzGG43kW/1",
+	"8I0jr9oGTWGuq0EGUrmkCAeVkntgMKQGsvXz5gq+E32G2cSeWFTB+Wl9dfnhutm9tH4SLw+bYCI7jGnI",
+	"wMGMJkxf5pJokkqgkoNALJg/5GX+n6R8FYw4ZAoQVvHIW4AXwBq4HosMpsD6eIUJGOIwCuYGTqZByTb7",
+	"1hW8lOFiSS25vMMYzMus3tvdcex/BOK8EEOvDoHciRzdcCxzNc0MALJc4eMTUcnz7TbFrs6UktLroJnX",
+	"CIi2CYvNqbsyb1jjfEQlG9oESNuePxwtXauC48VeUnvNjcRtGpHZiFnnfI2o5N6w+ay91M/rQSTEB9S7",
+	"01p/g0ssA6C8/grzqDdlWdyaBppJv3IZJUi3GbDuYcTDkIeTocFkqgC7vtWPMn8YzUcB94Z3bCmhykDG",
+	"47mqpTJdybJlnBrFmYeTvPLTq8F3MoNz+QTOYZWWdiRhYZ8cZRiutjGVidphDZDnsyR0a8Z9P2ALTVNG",
+	"JXo0hAoAzTzFKRUNZCHToUFhwFIDmVZuSwRiLpWYDdMGmonwefL8tcHUcrU1HM1DP2gCUQ37DMHH3VU/",
+	"S9puwJyVDuxlrbZYShcK9ofvgeKqh5+ntpuMtmQyV6l4tSM/Z4LVc954XIrFMLCi71DF1HMGqiTMiKEm",
+	"NgSyUiIjGqZxBilzS0g1OHGAO13eBfycoi8XbmHKm421/ivBLk5cjwnWd5sOxDAUCnhzVy0mepnqc06Y",
+	"gZEua1MrwGqc4jATpGEK7IJ16SfOZZvhUQEbjD812Q/wyfo9wBehGkqmcB6HIjTgP1WCbWsESEVjU0EB",
+	"AZERgxyCjljs7s+A8I2o8qYJAp2cR5GIK2baWh7Jjq3V50hbGSHgvLs9y2l3ngi1ZTm8p7FsqjjJXJoI",
+	"3HwFdEIluacx1w3Lml6jWEBFDWvr1KgKrS3MCd282Up7mG6T9R8zT8R+pQZI8dE1i7SgLqYiYBnTCA5k",
+	"CG5S3S2PholdVtnnbcF8uyU0igJe3/xiyhWrbz5z+GrW9JeFanC/AUZFZjZMLPAP15cXZMFGq1X1VjuK",
+	"YvEAxrYSngiqtU9aVY/6aFJffbj81y/Evo0+AWuCARR5VddpkRlvyry7Sg7WDTlpq2y04DyeUr29xg3N",
+	"4Nf6nXf4ijbz09NUemtScZGnNapUIpJkxHg4MarVqUPxrm+YHoYBnrWqKEq2hoDtTLPmjkXKURQlM3vf",
+	"SesvaFiOgT3gbdFQND8evTbvAAoTlPMJxMjUkEi30Pp23sJrSe2FTGGghu9jBZV05qBOj12NNJiImKvp",
+	"rOy4lvyu2fzu/PRVRs5WzXq7a+JnSYzLfn1LP0esFwjvbijv2KJkU4cIBRZ6LLnfgFcsoSnpCQYoCMqM",
+	"BwFPpAWLKtBw2bCywzdZ24370TAptzmc0ShqdmLNoIWt4DCh5tFWuW4vrYpTUqKp9nJchMEydwc+zqlY",
+	"vdnD1V6mfrOjm8jWx9JbZSyCJmZYfi8KfdfmV2excjkUVNbbqgtqAhewEj51lJh3tv9loewMglcIAqZK",
+	"XcB8luYF15cSNs0bJTi0+H21R/sE6A88DVjsMxtggPbe+qtdE5VmfmcKr6216K07BNlzyx6i226hFM+M",
+	"h3w2n8H96ara1+QkzriWk5CsnmzWe9FVfSvno9vS6eFSzrWK3jQjOFVrMOLL4k4O53FZvMLHD+9BTBLD",
+	"C44irEV1cNyufvj0Y1NJ0QfGERuLXIm+TTAoHI3XYJApSwwiUpFeXrpYK2qA6ealJyI2hLebtw4vyW1y",
+	"i3/ckphFAXgXuKrpSQk7IrN7PDWnPal6DY4M6KScsFrnGxDKJ+CIzd64r0D98RByMZKtv0tutVFx2yW3",
+	"saR41848X9LyhSjveDS84zX+Ky3wOJvUFJI2Pqy5RHjKrFoo1/lSzGOPVZXg7qK4gE8Zek3gzxJQho8f",
+	"3iMhxeXoHCPse+HQfdi/Mag/lb6SVQvbXZuvWRiZM3gMUr2MR7m5H/8i+8o5DakhBLFUZ40zaC+zFx0i",
+	"YiH3210o6E1/cJa5UWhf10/zvK6o38p9w1NXbSJlZqefR1LFjM4kmc2lMjb0KOseq1265Sdt6DE5SSfC",
+	"oJesUnr3hn8l/LEDS1h5ES5hFcjb1avgEonMMEyf/RsWQNSPpseoxEuGSqhhCT186RrfsfJkPTlD414S",
+	"ZTHCGVcYTAbzuZJ5R1CLrfaDee/K9tpk40V93TDtHJ99hLr881hbUSYIYpZCGK+eOOHcoPg9AkqXXdLC",
+	"LkKTKJPChW0LNlyDMMhGg8fr02HAxwzghcrdE1mI2RrPRMuSlEUihnr+mafkMCkoW1OsmOKuIYGgNCYQ",
+	"kkz16dOY4O49ynbf7rLbQKsU77tTFLUClshU7ziFPQHMNG1nOley/ivCWyCfVt19pAgu9op5Ju714QxM",
+	"yTwgVkSlhCwsNy8UnQwx7rFEmM2PJp3yngZzZvx3tqxs6sbSFgKdyCcWv3RX4wTbYTKzR/skkga0SC6c",
+	"JnPvoc/e2Qzzp1HV5Fyun6u/HLFbUItYhY/mFeuLS5oo3mw/YausuQLXwptsnm23TCe9TTjqfLEJi0Gz",
+	"KCaVbMph/cYNvIDpPMN8QMl6Tu13NzdXBBoqbAQldEs2nIjslXCVFnwr1rkN1n3csWXghFdyjksfAnJj",
+	"K294NldzGgxVIJ/IOIcIlvcK1vDO+p1hpQHjEMq78So6BSv6CZ2CRU1eiTBknirvRyoa+jT2n8jQck+n",
+	"ycgYNoEeyQcI6BecsFBJ9Of78jrB6RW7CC0ceEjgFI1zoLccC/yQxn1Vx27+iXXa/3uKh5dCk9xMM3e6",
+	"ARurXNlwPM4k7nAxD1erMnxzlcsz3cqKm0HTusTumQ+y+zHkD0l3ucG7ClL85dXTmRqOlsZJVhlGgJ4v",
+	"U5UNhl9cFln7eiNF2f+ugV5XAz3VsoiMVhFm/8ncHhpAVkTENZXHQ1aS2RcEYkFDj6E7tYT/+ifCs461",
+	"wnJXOUUPwfoZI11OKV7DZlR9vrxSJhzb3HnpH0qOCFaJwyOI6ZnJFDBJ4VrD88xNr2529aK34b30H8GN",
+	"prNJlLwhfx4HsgzmWU2Rahv6nCXbyMsGCEd5uY6Y14juinD8Yt5xmd9TP/Y0z6mN3+OhigV4CyodBFYQ",
+	"co+jtk7CsV0xLX4kuNOx8yEfEyh5OAkYSV5o67HBhfjavO6CRcJbGHMzHPPJ1EXV+yJBdtwo9i2pgqya",
+	"FWXSQERaBIMkFiF6DVXMPfWkNT2XCo4n6cJ+3mVss5frU6at08e5iJ/ijqjbCWBlO7EW1DRFOcnpGH1k",
+	"AEQt8BUZQ6UIrQbPu8cNp1zzxNM8LfPYBZZCYjaZBzQm7CGKzS5m7zz1sBqBRSRcCoK0Brk75Q+vwhwZ",
+	"f3fOFwveE3vSWpMLRRC4smE4E6gcg0q9BBmfe+q2w3BOWX+0wpC/RjHwHJPayxTteB56DTcE/agtkZR2",
+	"4L4KQadJmjpbWcsCCTXRjmlcnRs2tXIalj/TYO7CHAyXeH0JblPdqAjZ5bhz8mt1xkedM+1rIlir+8aq",
+	"rH1dMWO/rszI79X5s+lYI57uDK4FdDWQXTtTckojlgDXjYSa6tUrYmXyMfkMP3yPNyHaEOUyCcQjIrab",
+	"tQHqYsG4Jf7Eusm3p1eDRotU071Sg2HDablkAGyy7k7idEbU1zMpSX9OpvW1G007hyAtDJ0EsKlX52Jw",
+	"ttrAhVDuW/vKOhZ7j91yoGk4zCxYqMgiFuFkm1zDj5LomaRFFj0VeRoYgwDFsi3wNLybw55GNj8b/HQy",
+	"neeVoGM0NEcIW5bBojAh3oZetzItIIGoH6vQHtn+Lu/qZYcSibinqBMwHRsCTEDuEQjRYJv+xcJFJfFh",
+	"8T2raF0Yd8e3C2e+koXs2vtjwIhzX3OTMdaQUDJza1lvacAlqMFjKTcT8IE0VizTw0qcoh6DiPm/gTh3",
+	"oJQnxB1nVaFp8ECj/lTBikFSK0+2+Ei1dWVGXHf51cyyck6Y27CiMa2K2QOfOYGnmGo4Iy04lES+NTxc",
+	"28fTUJe5ZNn7wypf5+q1U84qMVFweWF2X9uguNSUYUKRAscErbhVA95WN1WchMo2TbhpJn+nwb0SnLVH",
+	"zBSYT4ASi60/ViqSXACF26eohA0PorhqJZPJmarm9oe1TaheqZ2Xqdlce6vdbKElTVZGd5F8wc1sXIiI",
+	"6YQNWTjhIStTwdmODEKXZlkXM28f6CwKGLmNmc9duOM1k3ZdEdJpdJJJUMlUF7Lnc3uDj+GWkFjZ9Kzp",
+	"N1WH5T69ZlNUqn3K+ZKgR5QXT8gG6mRrLQFrymICCghDVE4zxY2LkVq5QuhcQvl4vTRzkz7y4mWkbktU",
+	"exU0awaWNcaiIlROne1AybZaNrsr5zVhsltdaBa4+GiyG/UpE6AzstZHAy0yEv4yAVwdxmzCHqLS0hNF",
+	"txQsBDR78rMTJihcbvQS3SmAyD6tQ4NqC2yv6xNxRZQKqtIUCWR2Mj8naPCmX8wxWL3JtNaNfr4yObTY",
+	"SRp4gl2VeOwfVEw9NRzHYjbUw6zZbguRc4resTAFBC7wqcGOlsF/ck7Xq1hIuXUJZyjygWFoPLmeUj0D",
+	"5B/69X8SWdiCzB1IjYkcBGIxzAyofOSjWCwA4HcGF9F6UeRXQznQVGVsoA0ztDGCIIgrnT0RW8oQUul9",
+	"zrmycwTMJdtM/3gMLi0QBj+mnn5gsrWbvie3/+9tJiNzfWJ8NppXLCGfeRxvH7RsB2IyKb/oqvfk2ntc",
+	"GsqFZqcHooxDrQMMeIiErJceDN7Oi480B+6ZSVF/GsNm9GHoPOYn2i0nLaBp8GwEg4bwVhLFbBzwyVTZ",
+	"UddrPZNYAXuImsZiPqmI27q8uhlcXlzn47eSuN2kqomxolrqJz2iclM7mQMcuYnEsrea9UoI9487tsQ9",
+	"q/GWhdHEM6pgb87sUmbsKSY49PCdLA0KQAqS/AOvvEoUls9Bx1aScJDefuEukw8edglfNheobrmWRrde",
+	"LzgOHcs8hipeEjEeJ5AnENENzuCSGJuqhLHMXVyCrJ6ZUYcJ2OS+xDYBpiAtu48rScrLAf6WWBmJLJZa",
+	"F7WBUzXr4DKqKPK4uhQab8UogzQIhpKOmUWfqdiQaRCQt69vuuTd69MzsFKdOqDK8ME+R8s1duiaJfZU",
+	"lDqbxa5UUOrTcuj/1GmkhQXqT+jmSnTtf4YCMOb1nyP8KTyQfr/KnWOHXidjpr00Aj87vzWoCLmDvzZM",
+	"fCaxJnsywrY7mWITETuT/C/ozM4klqUCNAaoIeVTOR0JGj/VDEUa9BnllZjNaOgsJyMVi/Cgf/PqCk80",
+	"TVxWJVcRN4Di/KCSK1RwnsDBPmKeKoGhcfs7sGyXIL7oklttnZq0YWipnT/oFY+9OVcvY0bvqtx4Hj5H",
+	"Rvhg0bjoJmCZY1iUieZbTHnA8vIzprzJsT3xpNNgDMH5Q73ka8xcS4/NdVbx/8/em++4kWPpo68SMC5Q",
+	"M4CcXqqqp9vG/JHltKuyy3bmL5WemrmNhkQpKImdoaAqSKVSYxi4T3Mf7D7JBc8hGYxQLGRoycUCBlPt",
+	"VCwMLmf9zncYjfUgkMdEKWRgKc1u2biZte6o6p9hWm8g+UBPWCsPUnkVivPdbmwLCHMJb7y0lfj/Wsba",
+	"Q/IQrnKWUTHjSTxY0GxM61qbAqBVvU7t2ZxiSELbusKXlj8TohAv1SF95YVGbjihkMJ41xQauHZqvJyY",
+	"CEDANgK3HhaQIeppbfNnnEphUy3VWh0f2NRYHn8LfTAEjKBsPq4N286pmmEbjoGqoB+E9QlL5Ksu4+oW",
+	"NFHWUvLjXdYR+UI9cw0829nxO4Ef9p7BjAwqkXrXOXeDnbsmmVS/i89+8ca16/oE3RKUpy6o3SOKdgS5",
+	"H0HuR5D7IUDubctwBL0fQe/BoPczIgkmVj4hz1Oxm3+l4el43OCvAR+vzs4AkSHQA/IUAsCF/eXthrTk",
+	"ruFhxunA91WfVz+bHW0Wl68xTNnaOUTDoimnBYRUporAzV0VptFjnogkmixKd8vwbRyiAdffes/UWJpp",
+	"s8x06GGVUuPKgfp7/+Kz+n788mHHeVNHCWRJy+67Lo7HuMWFPdazJjjglt3WlOhCTFkaNsF+M1uzC6xg",
+	"9kTsm2OyccIdHraQwVQea70mnmNSl6JMmmkEV90o69f6fRpfKkVW00A0dVw76JcIpgtUlPQiEo0SPr7R",
+	"9SWZ+lnjudVftpEpW8cXcByDMREV8/iJmIdrcZM/dkoybBNMBN1/5AIvHZCxbGsP7gHp1i/6BM80TD51",
+	"ATMMTNvogaH/y+GS7XRh+466NO7Z8qdWO1G63SQ0dU2pszIkDcgHknGDn2bCjynXy4gxyIwuknUdIjem",
+	"TbH8nEF/UdlkXq1qrZcP6caaB+RDcNIrWzDrzIqNIO3r2ttA162rW5VQPd1MYH1EnlixFefqtbCb1OKq",
+	"J+kQsxQGf6+2XUJY6lMVph5Q6+xlUpT7HNhoBJZvhBmulxkfJXTe3BevhHjXI6wHuNeQxFfDHTX9vGPs",
+	"/iCw56jPZN0a3ri63RQwF+6wrzM2ndIs19jtWJKmLwMRB4Pt6eor23+z+56tHe7GRF+kdjhGBt1SHwGk",
+	"bxpsjwPWT/IS8Oat9baIsUb1lSUrlM4GKzoaQK9NfUWYGfr+TtI0pvElkTPRr4uYFjtGlb17tOCdLtUt",
+	"oj6+hbiZTQrWnpj8DQj7qEpAajZEEFVqsxm3IlA65HAXjxMAjOkDZX+1jduJn242c/OyN3LD0Tdt3BQ9",
+	"q5/HLRP4mLIb6JSd8J4XxFEWMxrY0FrO6BpyIaEruZll9BFqThOmQUOgq7QtTaMhtxtTwFiv1escS8tr",
+	"qJbkzWd0LtVbaKSHY3m477hmJIsNZEF4jk1fHjiy30gWX+OdvoPTVU/eC7oBrt/jqa1vF1FxaMqdI0yr",
+	"iMAxnut3+o5Re1EyI6mY8Gwu/CS29gaYiMYzkk6DBSB6H9fmrd6j5eMbi+zxmtYq3GpeOR4yYj6+MezC",
+	"vsNdKNUp5MBpbtM6YAAKE9OluMBBF2oY49v1I3zH3NQOr/KoO1R2lrNYFy6FEDcbzi/fcQr2v3qcvjLJ",
+	"UPypO930fzDFtOa7/l/vfRCofVCJOv3SlqnMG/gacpN9qyMrEnxtOPTlTE95LRegP4xtPR86bn1b8JCb",
+	"MZB1Qzc+ORhPncTab/CE8/RfmHkLH/e//tzBbP/rz2jCEt0YMWyb4DD+/n+6jNxbMBeN1Qf0Dbv8gINv",
+	"eQt4Ddz7pZqLg2/+ZZYMMrrKWG0j5vKYv1x9xJy2uknSUFXz5erjFb7Pd4i2NvpfgqddDygWs5EpYakA",
+	"6kUYVODY/0uPRLn1waPXYwr7gIqxK5uqquFXh+/QytT7U1gml54GNYn+Tm4J0nXknFHaBgwdLr7Xd5jQ",
+	"PjQsjqBhMm+hEgDcAHGw+EJzFClv+LiZ4SqW2CoTxfJlkzQyLSY1l7apRX8biaWyjGmMshIIsf6go+ja",
+	"9jXdshK8jfe6yOptewHWZNvNzzW9PTQhAU4B9B0I3l6GAWGbpapGrXiwbG9gGYqTvZs8b26oe+JvENJz",
+	"Dzld9+2VQJGY0gV0oKbZGvAsKch5mgCIpGU2u3KR49vwJfa7fDjJ6z+03IS1imIxd+0M/ACbNgMzO7/V",
+	"hUt+RBx7TFi3064Hk6x35tvuwYLpWYkkn4JI2hK/XQjZVcPDLKNjcMnmHhdmP6yOj6z+4X5IKIs9khsh",
+	"hQXEVuoHk/ZiY9Ed9XKpWNvyNmey8e7+/B5ucbt30/ES2mXOK0ECSnYjNBLtArx+gxoFuqddpMl62IuG",
+	"9pn4MvUnsRxBOA+hCmDJ4L8r134Dt+v9eefunflXJkTIAd4wWC7iumImzbcJ1wF5nbrP9etyYUQkfQ6N",
+	"v9q6MsNWJutpxpcIsfP+lsv8trD+dOb+Yps6vKYOma9+s4yjdovjTCQknS41meAmq5Je2aCh9fVNzujs",
+	"lgh8kLktfxSYPmiAjV2om2gFEcJZRoCwN3QwwGBtBTn6I4gbAcTFQZZO6uthF4FYEBvt0+gArcEQ+5Iy",
+	"NTaSRGoOcH8F4S5FE10Xfmc0xdYgAocyyfi8C5jbfGuOZPUH3ON2q7GA9XwQ6DlvuqYbgHH4KJ3t45Um",
+	"BbvVr0ddociPg1nmrm5o4OjsVzSaMdK1jbdWt0CVuJcSOLh6E76FDQOokmJxtRTREJdzGDEPO70r8Lq9",
+	"OX4JeI0EOGAkmJZOyh5sbLK1Lbr76n3/WmlxPf+oxH8nk5uaVsl+tmsJ5L5ZAcu5RDles1/dUo7yLGVU",
+	"8OQ2eLPqL7TyWexgu7ontVIybMQTyqUT9uP4BFE9vpUBug7KtPd3cONBBRWGO0cXR7j7zqDZKryYnYRA",
+	"tqna2KIw87DRkwbjtZ7nDWpzc4KnCsNtFyU2ITVxrR94WTCE612r3GDuRQT43WEHZmvrivBdUV/mr8q7",
+	"mG9TP5Q/r8sOcE32SlFhZqiK48q/zNyhhd4hIru4VVwLoq0IfmNSJhS4dEW4v/NB37nZnnu335unIEz/",
+	"3q0+uDRIk9rbrj5Dp4nQ7hI6e5dPzObuKsHrNbGBk9vs5YAK22C79duEoAPgXuZVmR1zGMVyZP8s1Gsw",
+	"KfAcyFoQ7g0j4QuamozE5UX/uqZ3nvO0GtrXcov5wgBKBpCGIj1fCR3AEHRYR9+ap5TpnaSprff03scG",
+	"L/U+v91TcpQ2/6ZZrKn8oxGdkVvGl1aXW8mrHtMuQNRnsvl8KR3G9Qaervp9ldPzLVMnzhKsWSrmrGI0",
+	"bDyLhvmqDIsdS21S3xmYPss5EUbzvPB0AEUSgwnPViSLG42tfCAm8wclJIVp6TQZpehKXVcX5Pgw8Ruc",
+	"iwmNaWZRns0fK+KkKZpkzUT9gg7RJe8vfZ9KJtfVfmDxA/M4k4eaDCAzMG/5QdSyEuxc4ZY1jhnDDinX",
+	"3Uduhv72vgG+M+XhQQTTsCAep6UULG2SDPgyc0O4dDC+J+ZtR0S28FYby14XTtpTa9mr+XzE0jrjfDO8",
+	"tfsjRpLEDsvP8pnTbErjQe05wd+d47Lxitpwex1RkXtzeNyjJE99cGiQTYkHRDZlVPJ9tKusSutmd0I4",
+	"Va38HF4QzcGgSYWYFIXAUpHTwgFCNW//prgVmM6F0IfYPlzhF6kIFxua3MRnDgWfl6awBhhzqHnxj+AE",
+	"zUu54KaacZLNHYD/g8EWPBXCYzPF6qObiQ0b1rECersZdal1+Alw08/5LY2RdDDnNnDZYYNXn4zloCrD",
+	"95nLyLRx1OH+uq4DcbzXcIeX8otpQiX1yzg5haEwn1vS+x+PT5sE4/zmik5oRtNxpWxf0dGM8xtTVIM2",
+	"tMtLNSZJ4lun7xlJt6Xpm2ST8JRGWbAgS0GjEZ1wnRQ2X2A76CIQ26b1IXuhK/ODGaLVk/0Mqz/oSE22",
+	"LtdXdnfzuggJ5MgX+EOlQwvAcjTIDb6pvQ2PD3cHSK8aAhHgam6gyABPS0lEQ6qMThCJJBUSQY/X7y5D",
+	"i5ddnmiPg6+JtiGINTDuWXP8XyIMFdqO6Iq3y6uL//6f3LvbaGnliIM9sZrYhfDwMOrlUVEUNS1v/VSV",
+	"/VwzZSUXV44Xw42ubEoetil1j9IeNqdnDkCmyUkGGQmkE1zgblzwTPYs8be07HnekvL87KqlvEk3ZiWY",
+	"RJKWpndlOqBiUeoT6MRaRUjcePOD7MKKfaABPSKzZZWQveQJGzN64A7c9e3vFnY8nbpww+est2vEffm4",
+	"GnEX6vkbKeZyFgG35h3XSPcySpKjx7a9yXnezMULZKJpxBfkz6Whu2YiuqUZmzAav4HyUHHDNM99U3fR",
+	"iqYy3iwQDv4C7ssp1DtxsrstgsvlTnvjaw9+aTtQAiu/MBGMVY1KkLnTVcOJCIz4cj0YEaExuU1U8Xbk",
+	"yBBvCdfMYzbbUYvlqHssvQhY6ESuXrFlqnsEmGZIZZCEWCZyF8V7hqWjrReNRxMdU+5Z3UMH5LuIlqlk",
+	"iUtNf7dgGd22vdTf//i9CegLxUHENDUG2dChENK3m1DhjTd0IXvqlP3KI6y6jkgUa7u0Fw1/ng+rTaHY",
+	"MthqDeWzM2/outoMbJy763oTIhcaxea5FZNXSvK2SyIkYGHTVOT7QYQOXZc2NxBNF4daLpa1LZsdpbEL",
+	"iFil5EMEjG35Xdu8UZ2IAZGDW/txA3FDVzUAejbRAZloROWK0jQaJ3x8I2zIYpwQNodmQ8NyzGLOUjZX",
+	"FvTLqnCFtxjGN2wjd5kQS0gH7fijGZGBH51yOcB40I6Hko4mgUNRO4Wl00GTKWeQ2HZX9aLhbE7Gw140",
+	"zATRfabGsajBXIuG1uJ4UHtoOS1HCRuDhGFppDbEX36yfrMWQfqwreiokyT6na6rJdEpPA5eoO2WN5As",
+	"OsfmfUhYKERlA2+yYFCilnhi7BfsE1xdcmQMj61324U+tL4qObU3dD2YETGrozYVM0eS96KV1WDGXIP+",
+	"4thZ/m1EE0GxTUejN/2TfnG7JXpD12+1ZwNSkmdTkhpDEFZeOIEKqGp3rmiJBzSue2WyFQC8fAJvPj+r",
+	"UDL+i3KaJPCW0qouvN3TXkQw8PAq2Ou031lFw9boZBa4Qcp9aTHqmCKJXT0b9tHfrMkQ8kaxmtKVM6ne",
+	"IuyTpXhtooW4SG3psSnEvtelC6sZ32LFAuute88ysoK28gOeJus2RD48G6r58nbGIhqtJQD/k5oiJx0V",
+	"HGgNEvYSYxNXdpXyQF7m++U8fo+99HlNr77S65S7VSSE0WNjyvCAuoQ0by/bs5thTJLERkNs1f+9bT2K",
+	"Hz2YZHze5MKdn4HyAZ5bdW0pkYCpEDR21MIP65vPjeVAja5+kvFVEywjKbzlliRLKEuHbtv4tju1vxtf",
+	"xzOHnrk7IbZ92lYk4PmG69eF1MCgXwrJ5y5j9b/hZhH/7mRze7YNTZyxW9ObL1umQq+3RzkJuEeepKBV",
+	"wlXZZvDyGvYdDRItSqAy1JJLydW6LtZyxlP1v6bZYowLPOV4T43fEg+oe25DvsI98kqE8joGKz1oO72I",
+	"hNNJa+KShxUA4CF8qzVT28q5yoWE/vNkWSv/y4OHfqTbcQN3Hm5GPQcZlirZblTNRIiFodGYyRwjdJDx",
+	"NciSMklvhQ0/YXc0LjT7CgM1+WIQ8PlbdjHZeIjbyGR/OnBPaID8a1rhAI+jB9E9ZqE+8ZRVWma257Cd",
+	"+D+XXBLtui0FjSS22hCFLhrFTa4vaSRYrnoJkbolKolSLtnEWIIaVwPBJt0tuSAqPBi5usqEzzwd0zDo",
+	"A4HY1XOeRqm6+UkCHuyXPS7Mw2cuq6sv9IjULnFGpP75zzZxo0Y45c/zYS/H8uu3wjvtThafSEqmVbZd",
+	"7hkg3SWmKSOSpnyZjqmhB8YD45ng4WCQ8lQZNHh7c49lA+zQOEHot0HyHDSGtJUU2qxQdOKv6lzHA998",
+	"iYHM2Vi7wRl4i7KL0371a8okszlBWS8aUcFiCiG/cUKEYOMotjYEhvkhQCxmeV0KvmEEGa9febTI+DQj",
+	"8x9EhGsuon8bXtGJMraB1WT4728t2MO5F7wLQ3sbfShQd6jJ0O/iFIknIGChjqum9EewtVxmqU9eJzed",
+	"/Cyqi9P+u/wWdPkgr3TGx/6PeO/eBNwuE+5987m6+FvvGV/QlCxYK8GTXuVe9OPJy5O7Wj27ZYu/i9P+",
+	"JZGzc4mtwhpIeXtFrn3P0nA6Xma6ctNrMH1zA9wMrLF1Zw1+LHWKDjCy4WXqGV4FOGRaMw71C1jLC105",
+	"J8LHcU28YO93z+X65jlZsOc6IBcWp7he3/wgCqyGzsS1riS+HBkPtKbZ5tUkso/yHMK3Zv30L8HTkyuy",
+	"MirTFaPvSJKMCEYv9nRUrmwdoQbU2/0QzckNFVFCJM2cM0TiWJm51vg1qUnJI7EES1FbTc2CEIddwVHr",
+	"PtAkH8Z6Hk6i01S3jZf0TjqsL2/yzB2QzoiISYAepWbAOhn6kaZTZeS/Ci/kC1i3gpQvYTjdjolWE2JO",
+	"DHnCYQrU54/WtT35ysARnJ/tZardcRsbxfwiOlFt6EDY9gN8jw/aHJ/+odvwPBxkz3OWkTmV2qGvKtfq",
+	"NLyEpTtY248srVhX9dduo1qYj93rvNmfug1Shy5/4THbwe67sk9b14rSaATv6jhaHXjbwUi1h1wxTP2O",
+	"bpw5+KKtx9dH0teN0eHfO45N22DwjB3MYb/wvIqx6t/RR+g0oY1e1DueSoCQ139HG4pszONGo6ftCdDH",
+	"4ooi/Zj3xH1IiA6MwgeYOm0/m5LeaY2xSHRcNeidOxHlgxahVBEOXZBMdtu1cp2ETs+3yrLWqlxjvpya",
+	"KYNnc+TLVnujI3HWA9fmOaF0kChqn1RIXOKextkc8XgNQ5zTmBFbsB8Sn2q2I5dpZSeHHDs0npGMjFE9",
+	"0oTOgVGGZxq3LnqRbqqkjWGdb3A6hKcc6aJdoGDN+J1kxcYKVsKM8LcqV0G/1M9HCJIbhVEEyxyMkyAJ",
+	"bujdYjmfk2y97VH23x7vS7Gg8i5RZqOa7MkyAzfKeBu+RDnFmaxq+O+4MDYxQEa6U2yn0oeNMYaEHUEH",
+	"VEyETheZd2w0u4pOrfMYUyUWMfCszsyEJI0prgK5gR0GX7V1igJakjFfUMOxhlHm1ycvo0nCV37YBp6x",
+	"/4WJ+pIlwds1o5OMilmXW3HgW0v/yiOLkGfqsGYZgil4aSeFABHz8A9t3GvnOoZaWd5MDClyQ6Rqg6Zb",
+	"knElVxGfQwYUL8Dj5f9cOiesrsHac/WbiY9YDkR8zxb02U1P8BEB9fe3auhaKYXHnYqablZjWptMhB/H",
+	"NGgx/eZJP7nzPNXfXzVPkmZzcTHpY+/21ofD5U6z95p6eZnQOgocmZQnbeP+kJ4R1c9oPKIQ8GjQiya8",
+	"aEOej8dSsUM+j7vfe9Vh0D5Bn8pIOrpI+t58C6c3NHYXoJPbn2l0XlDyZAvD6zOiGBoN8ypDA/bXhuVd",
+	"84E5VMK+98LMU6W5nUfuwTcxjaUPEjoeNAePr3UeGd5kZme7VY/pIqPQBLIZUJ3PipjxZRJDez2eTmkW",
+	"jQA/U1OP6qdX8qfXapedZGxL572pxsZeWpN6dc+vzxktPC8sP1iIoLSDFPPYasd47CHCp9cO9M21RhHq",
+	"Rx9YenmLxfNPMjuOr9cxAdgYiSZ0Fa14Flcfm/bMdf33BRKzNRoR+R6uLCDTP6LhgCHBw1oREKF9P1/I",
+	"dVjUwsRLdxLhDQCz4PUbAjzordvFeB507LJr2JuFz4TxUgKjBgbuFzjAjkHZHcXH/W07C5WoPO5QEYkF",
+	"wUXgzC7QDvh8JcVqYOZpqrn3vKYitxYt6WXXe31MIRw8FKVXDn9KOw5dSdVudyJMV3S7OcxSgj7vdkfk",
+	"SSG0wfdoNi2IHM86fqGuB+pw57LjjSG2S7fJ26XZ4mxpP5slI+NOZ6zRArkqGsabMsTCDtaHNT22Uv7d",
+	"NXhHFbSFTqgvNzi1vsB3MfUHwEk1VBo9OOzUtQ5h7WKkW2zPfk0D5VPbPrl6a1akvRA1aeJWP568RBQ+",
+	"/PIGgPNDNaBhL0qXc5qxcTTiyzR2iLLp3ThZCnZLIdbFdwGp34WXVLP41XEjDAs70AkgGFeOEo0NJY1y",
+	"+W0zQ57Si8mzN//wDpVZ8/brRujpn+iUXUwCbWWxE28wXXd78T15czFT985ZSmqL5/QyrjUdGE3oWEJ/",
+	"Kc9WlE5v0j1lO0UR8xYBC0BuBunx+2Ey9cWfw327KhsEy64qszM4xpx+H09HoL3mNhxu5dA2guUTuUOk",
+	"SuA+yx9goC7BD9hBJNeURgbumoBJLQqYZ3Nydx5kQSPqCO80cPkOt3ZBnzu3B63QZ5srmbO069fmxQEd",
+	"bt3qawP3o/O1y0SyRUIDZHZ+c8plpw2VH9TA86O1ZLhyWRCpDlF4srKImNkuu1WHWL7eRFmmEYrQjhhw",
+	"El9oMqKg6XX9opYeRs54QYLPl0D3ES0yKsq13OFNnwwqIGitZBeQ8DJlfy5p2IE30wVkqZ0m+m6e1JP7",
+	"gGKMmHCBl//96aMHoEvKjI2WMvxcdQrkwn5YhMQr8lNFJ+wu+LZVBi3bt/Xat3eUarCSAjC91hZzM/XE",
+	"VJ1ph767Mm47O5sJv7qCbaw80Gdew34nEXGKq7NCOd/biKTwAVoGzCPgEuHLaTHI1l1K9kFCiGdVhmTw",
+	"d+uai6oOQGQN0fKc3ufAsZcRJRnNPnSz47ZxdiYJX9WEThE9ChcEQkffhWWb+Cpng3+XUeDhJYkIfgKb",
+	"LxI2ZjL4xgURYsWzOPDGqk15qJwZX9D0PH6H6ZtueFtzGPatUrcRrhaGtYFMMhBT6cIxgWgiu6VxtEy9",
+	"Gib4paE0T0dDIsqrm219U4JbkjE1SNG9qkoTVjd41paLA5qzsAmAxdS/p+yWViN7/KbHjD4SkqRx/SRt",
+	"5/nvAIBR9WI98WaRoLHSbkvurqsLCCSZ4gdPM75clHO/XbapemLbEuwi3ODZaZRMQ8G1IC+qporeyS6F",
+	"FsSt7D9p77ObD2UpZ/W8SGXaiJwSlq/coov8wHsURNJ4QMZjKgQ04a5RydOMpBJKwnZ7WHr5GLQep03D",
+	"sMx4exnJUs4GCZ+ydJDRmGWVrQFLohVIt5F4fCloJoCcKwot9jk/u9SNFepahl+kuAHPzyKtevNeDAbD",
+	"gXaMT2sO02tnWxK987PcCbfds3Tc1/lNDyxnwvdj2RNiWcdTir/ZAx/eCwPn8iKHVFQTPFVMt7vrdOux",
+	"t9h6W9AYG1cE90qxz675Wt0gIh9DKJJgY4P5IAroNKNKwgxG6wEuYUNjHNj+0YwgIdUNXSNlLBnP9PKH",
+	"MT1fasP4tMB7WisUsG04X6U0i4xNrWWWaSuxXCDXTcDx6NCKam/tpuopkwemRKup55MonJUfhGk+hAGz",
+	"nLd4TFKgnNlOkmLK2zNrspSzPnbVKDlEVSgl/LWaGs7W8VUlpXhBX2iYybYaAyZz4GOC6/ZNTXyd6gD5",
+	"GTjqyiBpd0kzwYTUreTryGd1wto0nM9hziM6Y8A8efW+fx3ARrtLNlNeXy2iHmcG/eeSZuv7apLg4UzV",
+	"VRNtuAP4IdH1jK6hQeJSVFzk38O2YW9A38pLkknWoAwXhugpb2yFhwkVP3SvEW+Vb0eUBZxRrDXu5bYB",
+	"XuJ0rPRp0d7SVth9MHS0Azs2yth0hqNVZtENrWvgrmRSQu8qA5NNrylstiimC9w/zS9b0GxQyThY9yak",
+	"t83VaLFm0HkysNuGfQES4raOOVPaH8YR9nh1H46/7R0N+zLjo6QOuZxpygoDFzQBhlXG0yny7K9m6013",
+	"tl4IgM0GRz+3K5EFBR05Y0asZjxBNu23uvW2hc721OFIiMhR1YbwrIF0FlJkota7Nt90Ep3LKFWHB9YO",
+	"WEIxttLWeLrcbceluIXpsCP4Z9NagPFYQ4yhm8Oh/+nfM5SVe5UG9g5V4/vXyjPoWmx+17zv7tZ1bljO",
+	"o3t6eQ5pFpoKs98o0B5jUwGR9yHyYaeAtg6DGRdyAP3zhRwsF5LN6UCqZ9SfPvuWKdf9dXkkSaY7rujw",
+	"DD4K+nKLaKJU+XJRUyeItO0DtXcWA9jMTTa/3u3SqE4X7BwJSerkiu4gn3ASD0YkIem4kjZ54yOVXomZ",
+	"0KnFGBveD/F7B2o1htXvw4UatJkAqeYHd01wCKWIxsJvyDNntxTXL7d96+Wl8UXyzjh4VzT8jQs5LPrN",
+	"1Z+kK9kHMRNjNQ1r33ZrcNuZuQs3utP4HVe+ccLMlwydq4ZIXznnt8oFbmu1UdEwNV/DWlvamj1m+n4Q",
+	"kToqJB2XmjuEG/L4eh9L3vUjqzDzqVjwzFMogay5tve0SaVr9+mbg7z+2C9ECHWJDZRwKLEQ5AQv1Atb",
+	"J4REcB1oQntKK9616ayJZDBmi1ltzKOA8FBfhldHYsnktqutXj7h2ZgOxnw+5+lAvSxvrVN/bvHyIj+I",
+	"mjIgYIeMhm5fWnNmRTJgKaS76UDcsMUAm+u2vNR5Q2kPqjemXBZasVa/dk7uBo0EFRqkBlOtLzSNeLF2",
+	"X0RM6q7EMm9TCmRbBt/2l59//vHn1i6dajQsbRkNPmLfo6k/b1dE0o/KgK0PxheNXLdPSw8Vk/KEjN17",
+	"7DPo50IvaiO+yjC/JUmpI6xHbw61Tm1NK63sWtDMvsrr+R5bqD/ndY0h+pIuRDRaO4YHnUyU0L4tbLAJ",
+	"TxK+0p2fMzKZsHEvWi6MqB1rLU5juMkn+5yQdfPRA5PRtOiVK15oEaG3f69uNep6kvt0wTdHi5muFNCb",
+	"T6iZqpFvki42n/fLOprxVTQn6dpRTRUPhyiG+lrPL5CzjIoZr2vuDI+3rWaEWftoRKcs9Z0l3eKmobeN",
+	"oW+ni/xlFV/Xg/Z/0Uu1U15tu6FxFjX38xUFzGGdpwQkKTAGIx2NMYimbvseRWuyeaNoszm3Pat3yK0p",
+	"H6nuXFpwpPPheYdX9cT0sf90tcb4ja9qLSQsF2JTr6YbJJnyjMlZDaDB/mzBHxX9053URG5ceCQ8SqYI",
+	"SaOr/mnLG3A+Gyx7Ux9ng/P5THQ38ZgYtEoaz+XY3E7e7aFNU9HmGfLLC5E0+u3T6bu2Z5lfa/3QfMrz",
+	"rjj5Mzda0J+68Lpht2Pxv7TeikqU5yWklQ7BLe+OtlO+9v9bG611TXx1HeTi19qTalVITWuMgIzLjI+p",
+	"ELySWMbJL2LHSMM4BFGBSM4yvpzOeg4ZhScThV+6LH99ZRvcAUvVN/FsWJN4CqBdyEvAGqaML5WLfl2n",
+	"4k+jDFUrTtaMLBY0FRFPlZmHOSWf7lwNrZmHJF1jt1aSJEOHqVI/3VZQzKncfk6K32sgFxCJhs8cSF6v",
+	"mr9cfQyTOZUvq7ZO8u/VuQQYTvvU6m0zx0aPu4CZX9EpvftEFhWNSpxBpkZVdmxwIWeDBcnkfQx84faJ",
+	"USPp+AlrCBk7H9BloJC2G9yS5D5mAnOGi530ARkAccLdvaxoXS66I+klKDdAstzHx5RJjm/oeqdY3H7/",
+	"4hRS02e1MJ0FzQQkIPgc+pOmYzTL1PicBNNJ9DtdYyIE5wmcY+XjmqayRVl1xsQiIbaCukZRSh4J5Sxb",
+	"rFQlwKTUGfT9nLDkFMHwIZzMrQ//8Vvv2Qee1XZct7BjgJyZSYok70XDmIjZiJMsRv224JkkybA1B/tr",
+	"xpeLqsap1+Y1gJXWfWoXNJsz2LEiH8eMiMbX/GxeI87PRNuLhMebOjpHzpD+8q337CKb1n03z6YkZQIx",
+	"QLJu0lvbvPb7Fxdpsv7Asys6ZULSjMZfRGXg31JWpMnaQAoNN6IzGDibtnUbQtZiSudwYbl3rLHnnVH9",
+	"x7feMzWCz1yeInC4Ocqwgb80jdry/Rydg7s0I2kMWS74hOZR/LW6PgWbSz/H5tKmIa9a0edMPCcjATBM",
+	"9fdcuoz5gr5LCKsJCYzVT9qY5EksTNfVH4SloVfyxUXx2uVeI4qy3SiCJw3gVYN6sxyHkvud8PpNpxP+",
+	"PqxH+Q0kHyDmZGsAcwG/DB3SAWwDr9lO5jfAEYvTnHdOQCCz75R7Yx+cDaKMdxaPw+9r+NDGlHJlICyP",
+	"tOAhpja1D4/w6j1LxjPIfrcEeRDnis9PuYzgvpq4Dj5TsjnlS1k98oSnU+jDiPBZaGesHtghEq4MjoFf",
+	"WGDGhTSxJHxzTZkTRg8GyDckaoJurmjLv4MAnKUGu0YymspBwIhxk+QnXd3ai9gkYnDCUwu+3QyU8Czo",
+	"Tep6j7lBo9/MkFfJHBsrq1aprBpIqUYNtIzTYNNIrFSDjjWqFa1DAeeYjoGoa3Bg11BjfcZ8TjHU3zJ6",
+	"Z1XVq3AhBjA7zTsF7GPYJwCVg8ootbx1U196USPAww/oQ5LEfq9epvq3NskrMKjeN26FPPcmTEjSMDhW",
+	"YZxFXbsN8wCJrVTUpYG1G6XhfsKY5LdK7syACGNQVKV6DJ5ZcfzszZmzkcrgObCZ1eaaQCdEu83X5m+r",
+	"CtUVPneo/jksZpOHC5oNXdVQwtk8toR375lw89ke8b/NPHj75BvEaUMtpOQmnoxWrQ4iCK+6BBIG0e+X",
+	"Ci+bQK6bdBFeUWr7yLI1vFHoWW0XS56RKR3QdMpS2oRctU7MDaWLfNpKsfGMxkwMu5ybvqzcf6fmTT2d",
+	"rWbKyYXk+/X6JvrV4C3VsgoNrb6h6zcaaACI9V4R4d+L6N2CZWv0XyYZpc+hI+QQ4khKYQ3Ny6pKnCJM",
+	"sAnTmIekRZf3hq6NBM+R34UrhjybDlg83DzWuqIWx7ldKEtHjuiEpaySxBq20unluYP4vTGOmzAzJjl4",
+	"zUOyYGbErRuXJKyaXwb2rQkW6TxnwqfYCI6kJFlLNq5mFYZKXZLWNW2ycimhE2vWjZeZsj9zkehAUHCF",
+	"cC0NZnfMl1BuKj0FGlkskvXAOGV1ed2NUtd8um293mKRwA/czMyWFcn5wNoyzkrTQst6vPpErbT7VUor",
+	"LRIypqIufTgigo2hDHtgqgnbN+cv6qbTpZxBZLMIKGhFEwC8uQAqKGzgEVXelqiMMRn/CQRA1Zo5zpre",
+	"jm5eXsmBG7qQrtvmwAlzcesAC/1cOjoYZ7S2kU9qR7AiIpqTuAg6Uvc/V/5ntXcHoPmYSsKSQUbHPIsr",
+	"QWVqltUjaWYVzLBwM43z24eNCP3N65s8bTPR0POOpVpi5kY9MOHq1G/ja2dSLgY5lOE2L9zwcx0QvJF7",
+	"n1f9U3eb1by7bisV1k1fBRvnS8ru3N3DsyhRshYcXE3A4LFrZnMyDkCrlD9wCPfjPqlZTeeKNphJEWNS",
+	"LcNZPIDK47Hk2SCmJE4qTY4vqWRJtDKzZ6UzAVAGSZUoMEWEyXLKoJQI+v/GG9PrOZVMDFhKAD7Z7M2a",
+	"wWAgV7jienP6/rWSASLx739cG2HoDRTqVVaeyJoOj0TIBrR6cbbVxagQaZxXZHSdX3j1chG3CLjCy3VZ",
+	"scyNrcq3b3zmnNxhXGIAFZbNmBZbhEmK1Zlvo+evECWvDYXKz7L2YjjR75ynTLM1t9/4SV/8rfeMg6L1",
+	"phrA2jqtMQtaUikSoMOI6xQlvuqGrrel+3AHIcq50iDLEu3mkLSTh0HQ7kpv2I3hzjX4IYM5uQvysDOa",
+	"0hX48jiSqm3pcfzw5RmdE5bWyvKiCW3LybkkPlZy+8vhSwb1QYbytxaGEB4md17bpJv10wW+vkqDFD4e",
+	"SpW9P71zRAWjP75xG0EG3fG4yh0roHFFDdgUoRYJm1CwNOstZ0diq4lV9nJEJlJ9ntpdSrYvBa0woQN3",
+	"9Q7iSbUd9si0yk2LY4Etczddgy3rCGcZlzKhA7MBas0tNV2F8goiJZ0vDMmCeVBs9pUjMfRvmkLBY2PZ",
+	"UWVUZusmiGi+nbsOpxU62szB2J7sNtu7rvDAUBfbcxCNqGAxjUg0thSfauhu0dwhIfeG8Gyc8PHNQNzQ",
+	"mvb6MZsYBlizT+AWkWeUNP9UlzKcLOPZYKzpUquiq0QuNzrBYGM3ICSo/MiNF8z1sla3vnTI9XzfUK4r",
+	"CMW313aRbQAtlCB7vo/1p3ty4PfnEthewG+vQKXVpgxhdM0uT/kzQFeSODB5VsTVVcQGLaw24qmSHDUE",
+	"iOW2JHI8G2R3dRZFGQZfOQ+Z8rkFbSvhNcNjQs1wxHReLIfY21Y+MKou89NMyo2XeJJyh8cMYRzXdL5I",
+	"iKT1gEOpr0ABP+LxOoLqdRQezIe1QkdrtI3QPO/2dSb8XjAvKne444GzdLGUA0MBXB3uIvY8YfO4odIt",
+	"CAO8myfVaCIzqsG8UhLmSRM7fCZ60XCU8BE+ecIS2vJoJKdrWQRLjQjbQtlXhpKiGI+swQ3Ub0izEepI",
+	"vyoW/liD070Gx666fzShcFSbVpLN6VkjrArj3chBAGpEkhu0z1OScsdGN6mbIn+s5o7wtCD0oDIyvnFw",
+	"AaSaIkhfoMN91uzGqDJMdMxB5OJfjjvOd8c1bBdzpv/+f+rO/r/+3PrkT1gi66ywf/0Z4c/V4b2nMc1f",
+	"zn79NeEjkvxWY4+eGmvUWO0CQngcmfAQVoUqon22b+i6HUhQW8DcWAddVQNtrNE27kH/ybr6qMvG67ak",
+	"KX1zSoXEw9JHYKk6PZx8zNU8BAH7EcrrysblIz0Z/mV87m4yzPN2ldVsAsPL8P96VWNPYUlfhWl9AUYm",
+	"EEQVeYiA25ZSWSqcDADflWo1O3H/662vIc+ny6oFMUELG6Fy+sF0IG/KU/l+n2kGZ7P5XkwdjfXz7hfU",
+	"wK15+AAvcHDt05x/SYWQgboS7NMKtLaWMTqcK7p1kmAp3NnQrudS1E3LvZAn75F8uLh2m6fXdi3Q1Q/h",
+	"ixDUQqCyk4FajV403OgEpKvI9MwNt/PMdbJvHNpo6N1GfyKf04nz2rjTwroP1VCyN668ZHN6Xc1g+U55",
+	"KVWUfsrFFb6UmfW0IsB2GSjuf+NCwrguvHt9jW0Y2keK2fnIafjbS1ik+RpbxJIt07Cw1OabK1UQn0ia",
+	"ov8o1EsQWDlzEkJMiX2xTAwOBXL7HmISUDODJVCaQg6pwYN1X1AGafkm7ChujxWpy3QsiLJDNFOlBKw+",
+	"hudMhYEOj0bAx1oeQkUSay98nA0rKqqdDdBtRLjdo3Q1UAQwSTbXxVZXH95FP/7449/eRsOXL1++eg7/",
+	"d/3y5Rv4v/97GM0pSQ2QCXKni+UoYWJGY9PzPCFqnwwv//iNqY2wHsJ2GWoA3IDICmCsvbhi8MmKrAXG",
+	"QfGNPGNTlpIEFkdEMyJm6IBoeJsRYC31sHX1r69+VNOJSN1a18q0snBZWoukOACwe0EWbFhqpVRbFvtX",
+	"eG87SkljdwHmwbMb0VxQ+hdAjDKIZSZB04tIcIbNMniivtFpJtOUvxMyW47l12/lgup8DzTk7GGvroiI",
+	"9NWeWEj3VT8rVTgnLBkQ/0r0HuKVV+ozicCsS44tAV+zrvS4tSp+wjIhG5JJ0PKsnRj89bfeM3CSalEA",
+	"ebG4KT7WQKtS5XHFpL0EDF8buEC9oBe9/ima0TsS0zGbkySK2ZTJ5s39HwYnhq2U4krsRHEPaDgjTwFV",
+	"cBL9DyVZ9KoaR+m3L34yg6hfiQmZs2TdvhQ/huCVnLl76zDHE+wQpOd0NePufkt1zqeROsCIOmByjcm6",
+	"KsUE2AxLeqgu0u61dm/EjC+TOBoZZr7Y4DVQxjftIqPp3Dl+5Q6rHRRoh6FOvKA7WebX2nUZOEQJW4Lc",
+	"EnpLE1sHnj+3Fw2VPYAeAUQ8hoB7szz/0fBcnCrdrNXgFRVUGqN5CDp3CLp7WC1U9Tf9rUzSn4v0gnRx",
+	"93dZBtoNa9UMHPiCsquYOEfkVG24itXuOfp889QX1MA/G00ZzRVXa9GwNAevnkT6j7LUJhMNHRpDjnFE",
+	"MdI6IuObN3DVhNEkFht3zQkDuDqaRUi/EAcZLuf5PVvkbVvsENcWKAhPMFShtCPuIXInSigRMnr1F3XO",
+	"AVCdiWiZJti1VN9GErWd19Cyi8m3EaJt1O5GsWVsgpNIf97max213d7fsIu5Uy6Fg54y1b7sPgyfVhhr",
+	"k5WjZ+2Nu9Uc1OFmeUe4FaNL2zRZW0pXpmCqSJbiEgQVhXzRDKoa1TbmTIAJY5EwEGhyFWozD04vkpyf",
+	"RKfpOuKwjdRuTrkmUa4pXvBbqzm50XUB52ftOxwEOOyL5+oFGrLWagaFbpJtTJodmzEn0SlKDHuGasWS",
+	"l4BoDl6qzW2uKEq5OiGXt0522LHVR8x5Rnv1g62ThG4hojLYvMTinNx9pOlUzpTV/fqngGm4ZzvPy7QL",
+	"3b0HstSKVpnepXicCWwk1H9pBOYHEzIjkmcY6zJrrYQOlgTTOyYkS6d1PfjbCIFaEa1o/iD8sUbup7c0",
+	"4QsakYwvIWNhgvBFE6WKyOszl2BsV5vRC5z6nGjK8WQ/NWE31QB+EK7GRmQ47H2YrSyCfcM0kLyV9e01",
+	"vNIXNAPhr5KT1gfMaq3+H178DpY3NgP/x7OL3x2btIoWrmSH68fnE6PH22zYNkIBoWVwVZeyaV32Igdo",
+	"w0VwsCdOUz11siHfDP+lzR6c8Z4a6OhED8wiISOwBALj6bBKTQG48hzjaHp6BupnVrfyopekrl32KdLU",
+	"6Eilph1GiukRjxndQBVEM3IL8OM5pfcLMUDotEFEbwXSHvF4vWFF//T6dW0Z3KPiu4a1De+16WwMP3ZS",
+	"uHQw+stPDa0D9UbLW1wrNWtL7of4cxifhtnk2jeup0LJ66PLm/oHpw+dbixX3ct++0R3oT65sQ3SDve3",
+	"jQg8yS3esDWwJ1I9uls3TbKTpxbbZrtN/0wQULElFim3MR/mPw19WsrA7Df3ddI/FurlYFiAMKgOhH7r",
+	"PUu5fW5bolR9qOlCbt+WJusevCKOhmc4zppKeTNv21G26OU5Tye82nQ1r9kpy7DZFDlTTA2gPW/Mh13W",
+	"pLMyiFKU0Yqk0na2ZONZvqMkPiOj3ntip3vBq4GQ2gVY4oV7pnqxJyRJRmR8M5B8UDvUnN4iWqY3KV+l",
+	"duQA5sxu8bQ4bchKllexc4gvgFOJi9rKIz2C6hgBH5Om1XdXG6oZ8H3DXjRcZslzeBtGuZdZTdmED1Io",
+	"n/4avqqMLRqoE8sEJni9fiJLp0jvVNcQquLa5g3jLOkWXSyXWeK+NhQlCpU4diSpBYxWY3k9JJWHE23K",
+	"9q0fbdvtuV70DsQSCMNN9FdaEAT67L6xFTCiZ/sDKVGEdFy+eJOmenHzUiH5QkQjqgxyPMzVUudO0jSm",
+	"MexYTy3wXt+jnBTRpzAlU8CK6+Y8267dRuckSzGK2HL/9vDlgXkQ6w6Ld0ADWCd5snk4Sm+oa+9V+WHm",
+	"TALD6cbHdU+66DFZW/RQ64KvC1mY8hADVqh8q/dSbbxz+zXLP3zrRQtqd1ToFm96H3WjK9h4fcBS5De1",
+	"LwL+aCmLB8gIX2ueJImulnB7Q+QxhynJYAeWMj3O+/zgv006nd/SLGOxIfv1bqVcNhhMyoHp3ZQrhlo/",
+	"LMwwB4lsSqc3RXvNGhYvHBq2PzSSUy6jIf4QBs0sDKnem0QEXMFCgLmxxcpLQTeG6FEpkJBGFC1uKedM",
+	"TwyceIvefLjrm15o9m0RN7/da1czJqn/p2pQ+Vs4WZBcFLuagobNwDK5JIlvIWX0d3JL+nBJNFmm0C/F",
+	"MN7fawjTDEYXP9dUbuf+iB28d3l1+Q3LjNUEkeD3bQusH18jZejfztMBRNta2u1WODiGF8GuzISwpIa1",
+	"0doJdlH8dIm5vJbVwotZwI6wA7NA/Un8g45+4/zmN5LGCc3e8XRSG03REHkSrehoxvkNdoVIEi9qGRe2",
+	"4lHvs2Cf4GrlktzSVNZ3q6gEuW+MEKPCFuAM+At4cAfQve2Lt9iR/WxYrkiSeJnK7ZhW/f27OOBmVJ2C",
+	"I80jCWfHM+vawpDX2rBCGWemTjnfwvUsB36CbMRjJVpzxhFvoau/a+C9siZsEhNJRtWgpvozPxhcnPbf",
+	"6aDgdhHgi9O+sujOJZ1v7vGrQriTpHnZgIYpqFnKnNiwRXxpRWB4oSRHzmdiUvzNwgaHXVV07TyQpIik",
+	"Gut5OIlODTcNEDZBhAxMoDcRcXhUSQwgICIQWQEDBggMSy0EphX/EsgWVly5SxMnrfrGPIgKc4gipmpC",
+	"a2Ae1TPptRGu6Z20xF/v1Uz+l6nD97r/Q0Jy4rArilGq4LuhV2Qqve97p6+H3bvI6NhggILeWliGwPnS",
+	"vQjE1ifxPT5o8yDqH7o14aR3i0SnLoOmhIXPhFEpQTfluIrAAeZ5da/b+ng5xN3XSeg4tzrxfTvSjV4T",
+	"8Evd+Y5OreCK6ZjH1Igukxf/8eQlJkbhlzeQTRyqIQ17Ubqc04yNoxFfprHjMNK7cbIU7JYCsReXJ9GH",
+	"AuCcCQMSsD471qDbOkrNkI4g9k1YUDehU3Nwahovwv/PX+t6wjCZeEhy8ARP6cXk2Zt/+IxqUNgtXzeM",
+	"8X+ijLuYBG49sRPhmq67vfiehGPM1L1zlhLJa/h39DKudZdBmtCxFMpWqIW+lEn5FgvNyrqV+LVD3vTN",
+	"8VIjfpGExm2yA+P36w2tL/4cLiqrDEIECdYS5WzGiQKRcS6FeFvgygqWTxjRDt5n+QNY2vEBkmYpSc74",
+	"OETrOjd9yz3IwF0TMKlFAfNsTu7O/W8Gk2eJBo8D2+5wa4cj4t4etEKfLcnvnKVdvza30DvcutXXBu5H",
+	"52uXiWSLhAbI7PzmlMtOGyo/qIHnR2vJcOXiIAiCDk0pyNRZepcmoFbHaDytcmVBhHbsak/iizRZB0+v",
+	"a+lWR13KOsV2bzLFU4uMCo2D3IL9m8kk3E43sfGgm5Yp+3NJww68mS4oXu000XfzpJ67ChnkmIjU8yVN",
+	"lT39358+esRApe7zGTyeTn4R7IcFGdMOp4pO2F3wbauMLBbB5uE3v9KSBlcJOaiXGZNrOMKFznQ+daaQ",
+	"bcSSdZIoF0h5U1DmMfyFkkx3NlD+rCGtMkvyrMCQkcfgyIL9TtdOH4KaNuGc3zDdDWx4edG/jl6QBXuh",
+	"7xlia5zoXJoeFtAvnqUlHCEA+lNepusw3c6JVD8uyFRX+qDvg6WhkaDQMuIPS/XtQrRwSkwQGIu+4HlY",
+	"F6dvwsS1je5xXfg/I8LwHbA0R/TB6mte8PKz3bK7SD2HFSgY4ZHSRkPLbQx1RNRwl/z38wvnV5iNYiEU",
+	"iko1+hLvBSw0Lk2+0MqPnnE3WbOx2N8g6DGpoQfMKVPcqkNR8SVv9C9q+fLSUdGLxgkRwLKWxtHFaR96",
+	"IfZsm76eDTyLngkTi54hA5dQzzfR8E2ss8qgqTRJeuoUiF6x703P7bqBg1HL+ZynUcrTMRUn0XsyntnF",
+	"GZMsA0+6omaqtDTlfWrSrfa0RRf5ZNkUudvWQP0vOo8IDqWnOwRAb+8xTQXt6eJEXQ+fCVmqFQb+RGip",
+	"rQeW5GF8rPBTO0E/TS2oOe8LMp7R6PXJy2cAg1QiQcqFePPixWq1OiHw8wnPpi/0veLFx/N37z/33z9X",
+	"9+TKM99Q0RkRsxEnWawW9JlFPD578+znk1ev8C6+oClZsGdvnv148vLkx2cOGuSF+n+VMBSstotxDqPX",
+	"L1++LTc1sgXiK6KLw5mMlBMtSQZGgt2157EaM5VXnCuBbPvbqbe+fvkSmMryyCtARhDM8ELJa8Qq5mFO",
+	"flOnJcxVL+BF3wLDdKcLdnGDJ7GqGQFUblrcgKs4nr35xz97z8RyPifZ2rC2bVAo6FufmTYs/3j2G+yc",
+	"Z/9UzwLZTRZM1C7IRyZ0k1VoY+pk2ODEFLfoaJ3jrJ3StLdFMQkcXraOE+FnBYEWnaa2WEByREwh1sOQ",
+	"kuqEgXgbDaEebWjUDT5Ww2+w9oTN4dCYtuQgzNXT8QCKYgELMC5ETFRupFM1UbopBby+NrqWX/LiEmOj",
+	"rdedXp5DgMTv0j7PpOel74ikU56tPS9Xku5aaQm/y/HSfx7ieKmZvJiobdjlkOW1F6LqtJ1ac0O94EQJ",
+	"sJ/wI6qebj/2xS8kzpNbcNOr9pu+pJoPU9AYb/oxcLq0qRjTlNWbr3bmPnPsVHzNu87ee4Cq1EgpbQ5B",
+	"dxQgiiexM4uv/9Y+IdecfyLp+lR3NlL3/Ry8hSbQD7V1Mt7xZRJ/5vKKyozRW7qXKTFJ7ihmCEBEOawl",
+	"uJXZSrrCVDnyGf75T+VA5HXz0JRfmUDP3oAvrqQTOhpgy+H4F7wKP9fHrt3EmmJK9jWLcXpLLcgImlCg",
+	"n27t8JSWJLoW1AiigCROmlcvGHPeSHTdrwxt/TmJqX5VRhHxq56uTeYSYgAMbqwYh/680Sc6H1lgMyoS",
+	"/XUEC7nV+3KU98qA2rDLMJb8n5j+5iJKuEYoqYcoA8TB2aDrMFTDGOgv69lrR3TMYYaKBRMEyo16migl",
+	"L9kDCAfSP5hPBHQPMP4Ti7sq6h+1up0U0C9EqD1+fuYj0fXFGvnqq5A+01XgHX0qdbWfVh5gkf/C4/Xu",
+	"9cZnulJWqv8Rx6u/fTuEUlMKWnelDhpgflNdz/kifWOuzwLGPyLxYOFCNxo/xbQdLyrEOUmgYCz2mYpc",
+	"SX+yt0FUeAAHT5+uQVNwyT5Ob+XPlMaiuDvV84Ie5dzeBwKXX6guGkq5HGjB2vqUizRZv8NrUef0numy",
+	"Rfg6Dy0uT6HwvHhI3ee4crx9PNkUzKnPXH7gyzTeuRIE3QFp/hziU+zgZV39jIylyWLjffi4EUjV6/WN",
+	"iR5gby6lj3oV9I0pr0DhAU2MeGueXrhAk1IBVAtUjHkFsZBA4lYggj5OpydHUw8WEbWYazL/1cvY6yd8",
+	"hdf/LXA2xjydJGwsWycCtvTp5bnS29cz2idzqlTgDufjVNtD1lV1ajZxNl796DUbH0mG+JnD2cqAGhyM",
+	"tL5tnEhAboBmhrpsLxv7A1x2zfsE7Ov9SBal3+A7rODwtLpRd0Yk1dGrTct7Tu6e4+S8evnTX3/+j7/U",
+	"m+OQsqmwx93oygvT4bslxHJ+5va7bYu2WMyPJt/WFruBT+m/qgdhIMRScZJYYOmfc7n4IbqiMROaUkDf",
+	"TMBe1pGaDcJlsIn5Ulu5ANO6EYUxKAlNyXjW0/gp3dGfo3U+R+w7SaNXvZcvX27avOqq3+m6a9DlIFEJ",
+	"NT5Qo8GbHL6sMRQBa/dkQxFJomdg/9EIZyJ/Cvw8ZeFNwDwKDSzs5essONLYUXCSMBkyomOoKmHSnF85",
+	"o/NdRGGa71MfeoXA86r4xg2eYCNlYVoC4hs39pgU5ekL6N/z4qvpj/MN+NkqYyC/kaJY0pkWYjsIVLUC",
+	"MhmXhIxpodgVU4nDvJMTkFic2FY0iMNH3ENegWrBoyCLs2VCsZ+OpeXD0ajtuN6UhDhi2zpJc+yFCUXl",
+	"vlxMkPht3z63HWlfpx5Dz4G+ry+JpAdzxu2oMTkaLM51n9DKg7vZUcFXrn+mq9/p2h6wBy/YC7tUhMUA",
+	"HLd/Hyajj/dZ7eKUNUjLkvH+cjwz4YZgr+i79xu+pHOSiRlJ7KGCoI2W3z42mbpLm6c6vrt3J6TggRTb",
+	"+JYcEgxicPtrgQm5zltBCVKnrSoVbO7G/Pz6p9d//WuAF1OldTkR9TrW5hmcYE2jA/NGOWCFqg7NeAj1",
+	"rcDcyLPof04/fUS4RTS8ey7XN8/Jgj3XEzcsODYxzdit5kwzyQ4n6A4q3Hg7eE8ewF9jzoKlE36iKZew",
+	"9bykac7oEJjFUO6c+rkQcVIulYHhsVT3Z8w/Hd0vCCysGKY8TAUKpKbHyJxsOkLXDNQBAFiRd5PylVMi",
+	"2Gtl5JbcgFSYvP/8B6rN0wW7OO0/vRxI+9WmF7n6hgNkTC5O+2E+7cVp/0zvYrjLHcbd8zVBfOrBB3IY",
+	"wxEH+bQTOSwFMlufuTDz/5lLSFiE2YC5H01iYz/sIQNkRaaHafveXrvT7FH3tA1uuP1mbqAtAYMQN2jj",
+	"1KpjnmlyLlfXa94b62NDowNQLG+R16V72iYkgfT4Eze4tkJvNUvokLHpTAqP51ypC6/56WKRrI3WCM82",
+	"lqNZ+jAdMKOkrWQdwnOQwr6JvI4RPzNN5o3tiWshqNzbWaz9TDO+B5l5w0182ORbTjmSk6cf3Wmdhgu2",
+	"ow6bidNaxHFjTblA2ZV9/fJv//Hq59dbZuQ4ES8QGdzu0qYRz2KWkmzt66+SkiNc8FORSKbCmy3v3h+0",
+	"m6oLKwzwG2uzDbvhBib6/l01nNcufpppSP/l6qOPT/SRCUmBn9Hn6ndLIfn8jM8JS73QzUnCV+oVPheX",
+	"OkL43PKJj29sdyGf8ZS6u/eObu+OvTg83AU39h6d310N5+gC78oFnhER4Db+RkTBb3xqDvTRCVaGZ4Ue",
+	"h9/GJFV2z0ir/bi3W0dW+8UOCB966Tm1p3lNa8m9fiQ+8DlaZ0cv+OgF788LPrqGD9U1xOPv5giNW3RQ",
+	"H/ErWbDz+Bs6hwmt6hR8Bn+v9PiAarUYnmBS5Nk6y3i9Wezk1CUJyRegRZDXe6M06VyKvAeUkGQNDqhT",
+	"r8uyiK9Sm/EbLpbZlAJOSWZLuunA4ZeqbbFgwT6c3hy+bsflMjsYVhM3Oq5XvNtKbWOk4tTdp5EaWAZ5",
+	"ZtdaiQCsaNGJ/tZqFhup3rHk0D3C8ppFiE10qCSplzWPJAtw+AKOw+FjzWmUhCWHsxesRdRJkxdUFB4d",
+	"n+hlmBLq1XFjyGWmu+wbXYjuQaE+ighwUEw5gGUwASjHEDH6ujvB1jqqiiXBXVaxnfY4oFK492DPljCH",
+	"yiL0QhYkeO4eqiY4Su8apoWj7L4vTgnjTX1C1OqeVt/Tc/qVyu46qZ5dYlmpknQX7UadtANfqK5mQlP5",
+	"LBbJ+q2+WUQxd2wbXYGhY3gxh6vGyInDNEsYX6XQTx/Blw7r94gKFtNSSrms85aLuDsycVPf7THB8Q4z",
+	"eQ9D4+1mMIdMbnyBhd6T46grjbp6jvedXNgCTdfByug9gybzA48PPseJOT/TpN4PGilnswouZ6QFulgK",
+	"g6NV9FB82gJnyRmn4jOX7+8AM3Bwo+gY+34qsW9tVt0XLkrHvF/kVlIDX2cek3CMqs2oRJ1ppayxetMK",
+	"SRff5eN4+OGEfLChrAD5nZdknXAS18s7c+FjEPrO6j0Zd3ifsINaQW+8qcfgAe9x0QO84AqpdA9+cYNc",
+	"zClU8otAWUDBY7pMkp5mc4CSQqR4X5EsFg1u6E7F5T690d1Kym+Hle57cQadrbKi0NF6K6dwG6/uwOX3",
+	"R012jy7MPeuyo+MSSo8AsmeP23E37ssO1W+w70LvTG1H91wqlnFMWEJ70dBdej6WVD7HUgVEexJRvEJt",
+	"jqF3Cla9ImLVeVvd7PX59XpBbYWI6WAhAB7EKxA8fJUqxYhR6cvlKGHjfSN53sOUf+IxfYyZW3dNO4/l",
+	"VHxgSTnIWJ+YzTdYVTPsfeR0dwEweuAIoT+XNFv74YQeg9GBp+qYST5mkg/vQ+Pe27nTXKu0DYi1hSq1",
+	"pKTTOO9PA6kVJoWm8tEPZOl0aJoYCPjZvAngUhMCCrwSTY8MilXEpAiP/S8z5D0r1z4l2Xim+9a1lwqi",
+	"8DhcbxYzDaGevL7vE5VE1G1Ws1ZHlfedqDx7po5K76j07qcnj3Tkzj7ixiUVuJQzt9KkhSa80PTQuISY",
+	"ZdM9K1mm+1WigivRgtcotSmVF0TO3uFzofD9MaB3l3J2uliIIDcwv6daTuAUdFQ4viyVMAzNF6DZXX9Z",
+	"W7LKvFARmii2B/Gu6IRmNB3TL3jfQeVKr0x4qVkGC9GKf1OW1xx74EYTniR8pTMkPOHpvz8OBMvSnpCD",
+	"qKfCWT+4nlKH5OM+0CyuNAIWc05iau34h62lLDmtmp0zIsmHjM+v1ze2gMqbp1Y9YM8ktXsgpAUFWdiX",
+	"BZ2o/m5OSIBiBCXY0MeujsM9LQyloA0L/O3Qmc4oSCaiId4AzVoix752md4XRM7e5p3smIjYNOWZIXGH",
+	"NsZr0/1uhG+oaJSBEOThnEoCVPFD7G2vph8aYZt2yG8iyW9o3m1Zf9KUymjE5ayOE/UzXeF8ny4WDzvj",
+	"C3SeVoAG7HX7iZZe52DA3y7DLd7VYGIcwsIwE7dpYIBXu0q9FKC8UBf+si58Wncb5fAZR5AI7hlUP+aN",
+	"yBvMF30Mn5z18iR4+e/HPnqnyagX92IYHfPlW1hs2xpsZXstl4FoDgTb2Jdwm6mXPUSTgloZiV+w904G",
+	"RZOti/G4AQcw1mN9XOXFV3ydJ5lHOc5yEl2jbaYzDDBvGZ0TlkZQYBItU8kS7C5M7xYsq+fVsEGWfScN",
+	"HHl/2IAMvlMTbfSXoH4myyRZ7xguh5p5e96NY8jmuwjZHAi2V2uTtDUNKhnXD7h1/pzfovkTqj7hVpI8",
+	"vqiHS/axJ+XlwfvhvluH+9UJxWB/ZayfyRqWDkdMQxrqaeuix+q970HZ3JPvfdQ2B80PPHZdcwjf7eFr",
+	"HcvlsZ3KqQu2e7lLLzAq7ZGYrgxfg8MEcW41B+gaxbVp6TeFnta9iE2cdrbYhLFCm+EUoIf2xBWZ/shO",
+	"6szeW7l9cfWOHtRRp1XptOB991hz3nv6UNOoxuwfY8OXttCjTojj1G2lpfERjzQpXtSBh9LbWLPi05oV",
+	"r2TpVO2pNyUctW79YkpTHG57e9tQszaIJkIui8uGTubRRZqs87arpl1pKmm2UKIsojE2mskbsurvqUt3",
+	"9/FnpCbed7ravGxnZUa3aXwi1zcn5iM1qvheRnZsDPKombOO3SNbu0c+ButKH+TDl5QfGwYeGwY+1oaB",
+	"RVPmYOxYId0gUnQRbbUOdHEpUaFCpZqBF+6gFURNxnnrNg4HCXI87NYMndoqXM/oYStZHry2e2L8jzjA",
+	"Ddj8E2lrUBSte2xnAEc0h2Y7EjH/q2f7gUcj68JcoQbhdjz2B67mfCKH/nAFnWdEkntmww8TZR3Z/vLa",
+	"7E3We19Tz9rIc4gG31LLAD20zZyRTNUITjmjsC3egrDkS93KmcnohtIFvpmvUuwTtvnKHl7g7jGSxjhe",
+	"HVkZEDmMUnpLM61cNyXvYrkjybt/+vtOsvfbgbTCQ+aY9w91FWixndoBrDnRh8SLTeEdXvsgad99qhYs",
+	"a0OBDVn/CE+ppXvfNHeOev5I7/5Q4nUHD9aldGVV4DFMZ8N0D5q9vs7qyuNyr17+9Nef/+Mvu4nLvbih",
+	"ax+c0vmZqKrT/QERRphAmGYklRHKwUjyQlWxC1EyfI1OAt9ClcCYgyRGBu4Jvl1QYXlF1L/hnZOMz93n",
+	"iB+iKxozkTNEG6MO2CPdN054FlEynqkHYakx4lBg2AkTMprzjKqvSqNXvZcvX+rBDZ+DITqM6YQsEzlU",
+	"+gZXLi+ihvtFRJIEh1kxa9XsWKcL9rtajFCD8PTy/GICdx7GEVevCiWtwkOEg6w+QAhUe/jquvvXd3HO",
+	"nVk5HJxHL9M9osKsmQhnUflV+URsp5Ga71NfriF2dWAVc6Y3RDXMWoCDfGMPQ7VQfvH1hq4DSu9u6HpD",
+	"JAJmdHj2/uP76/cRvMZ98hDmuQxMmVKJuBR4ov1SDU6pT5f8TtcdyyIcAdbzdH9/p2s/6OlvSrfEXgSA",
+	"S8l/XVLhNYovgmYpmdPDidy9Vwaq1a7J+bQemiI69XFI8YMIce15lcV4W6VBPrwHXNKGO/J3ug7EK8J9",
+	"jKePt6CtKBkDdMCGZX5jVG1rvkebwI4FXF26hiL/1/fXzfLeuollFh7cwD+ICjoe817n6tPL89Klb6PV",
+	"jIInai4Ht0Bs+gUIaVJnhI5vaIxmu5eJDQAm/YSE8xsaR8tFXWrrqJdcvdQqyo9if1+2+6MW+hvAdXWs",
+	"tkGt/07Xj7S2rLP0r/EAfBpibUp/lPOXX653YtcbAc8FLaHT1dUNnbO+U+nqwT6+XCwyKsQVFVTuP1H3",
+	"O133cY8EnyN9X18SSRvydrvTHDqpCArk8WmOJ8EBtpVuOpJpbak0w1WlumvP6rKK9moPKtTtdOVoNR+t",
+	"mqdAfn790+u//jXcz7LBNiGo9CrPpvNFQiQVLe4RT2IqZDRhmdAkI3wpowWZUvG2UHuh1LDQipZPInpL",
+	"s7VPbgAHHKxj1W2/szQ+FEYPhxkAFTE3VJdXm9m/xz4Wy1QsFwueSRoPbphHNP1LfoOd/vN0L5TQajzG",
+	"i7YvfZoNLoJ3Vne/rbTrHponBt+jthNLp3ualaC2D2a23Kw1DisMLTgg+ce0FOWad7YIZXpLU5NrBu2m",
+	"+xlppARPaUk264CYukz9ehKdptGQxUNMb6d848UbSS0mohu6qOCPIjFKgwMU4OJ7vvWeKTXkA/wy9ygD",
+	"IwiVot9U5TK82pNy6VAUq26DrRO36ZkdlMYGWJSf+d/7F5+NSenvVMDRvaIkZuk0f8KeClLhe5RGafM1",
+	"nmqt6WEUj3bLygbPg8GvwSycn50mSnCvAc8n9gJfs0fRYNiGW2DXXgdOx05svcNYeQ/YNjmNY2Oa3Jdl",
+	"YmtezXaqMU62BNXlJkvRsXzxleB58QZv5BooL+narOfCs1CDwNDWRQcH8XAlXOptyIQarMHz29pVeBHC",
+	"8PDVyz1plz2CwNVXXXNcs8OTZ5oPfcBCEqbmvsWkxTO0iMkuEtED0rCN0JtS+WgkXhePqknGHeVaQ7hm",
+	"31LtKM0qpNkHKsez+5ZmmJzvJMrawlEtJax2haBeFGWYKQgtLKuQRKfaseF2jKn6aJkmgI1yC9ycMFVt",
+	"/n0HEvA7iEXtS66HF56GxqK2rD79HoNRR+V4z0Y/nor7VpPH0NkxdPb4QmcFO8ocpfuyp2xR6sGjaGOa",
+	"eaEz1HVsoiaf6hLUMh5+UkBBlTKEhjj//Ay7WYLPOZzzmP5nDJhGquy4yHk7QDbIeFYN0njnDCfYKrsk",
+	"Uy9cofOSTzwOveUDSwDXcBDn13nv+VmIzHNu1LiJTaEH4Bq1Hu4muEeciC+Yy90km2z+u1QLIRCQ74WX",
+	"v3BEDxGd2NydD5x4qjhDQThF99ZHSkc/Lopwo+0KkxIQR0BF5oFocd5rOGxsCW+jDkOUP+AO1Um3fdjB",
+	"ZdJ9ZNQLJiyhCGxhG7pTvfHy/adeRBIo7cryLmmLjN2qK27o2oxLqIeox/Wi1YxIoLjCzu+ZhBlWw4xP",
+	"olNnDPqdl+8/qafSZAIEP+MxXQBgTXKO32EWiqbjbL3QWt4Zw1sMCWt+COTq0pTZddz3JaVcH/CYLxPJ",
+	"1Ee8UK7vc7XDttN5H1hCuyk9fedhQhnOe0/jOJhvPr+7L4lcik+oH2plpLPtVgTYebPHkakrC8YHUwWg",
+	"nWA8ko2o/wpT6ac9NS0qtv125m5v7b8L/efz9/WiER2TpaCmAzGTG3+yHbZ45v40JqmavBGNYjrmMY2j",
+	"f1MPNxYQTWNh8lR2GD+Ifz92HO9UJFGxU7paH4eolNAHDfTq/qsmviwSTuKiodDBPtlwv42BUvC8X3xV",
+	"//ElbS+IdJPacO2GMilJgePJ+iRQBW5rx08vz5Wdg2wreBzrgC9bed0FF/XwbnEHLMyCddKzh2n2Xfi0",
+	"Pfq219+Vp3qgTMEOrINwzqmz8hk+XMLA+d6H7ZlXzFFXzfgEuFf2pAFr8Epn8K9RWdFtNGPNK+4LLrPQ",
+	"HNAZwJ7UV1W1Yi180aNSYJ9oEE25ulNs3t6mwY5a66i1fMOr+9RZ+csOn95+NNrKsEjuSF9JwhLxWJli",
+	"ttNVddFk46zNOL/xSZOu6AguDahh37pofUrlH/hayOB1y4YeRJupV11M9GBDkkLOLQ3pSTP5/nyK5czi",
+	"Axf5HWauu7wvzuYj6OHygWfYiOEeS7TNpDkiyC5agPjJV7klmaXft/fqbOC30gudB5KgAQy2inG6AKpB",
+	"OENjlv4qts0KdHQ4InMOnQJFNFRjlIMZSeOEZmL4FtIVLJ0CBSK6zaCh84fUpaH0hB+g/Nu8KViQHSzj",
+	"pN8XXsrtwWJrFvhwTY7111zAMYEex/BMlAU7P/fm+7RpOJQkm1I5WBA5G/ZMk6ThnMoZj4c10LfHok8e",
+	"Ro6tOlhmZGqxMc0ei+QfDJ71bIkPMiJtT31M3I0OYFb9h2Mvk0Ivk+sZDRf4B207vLKaL8T42IjTOaZ2",
+	"7vy8+Ao70J8k36qHQnlhqeDQ3WklG0HDTBFII6GeR0cC1xHJaF2OKtf+YW7Qb/p8/fOAankvDYVdtXw/",
+	"TYX3dUoecWPhfU1Js8Y8eDsTu68P22lUf++uWwzvWp561GkHC82GaFBHsuD7EITdPKgG6XeUCU3BnKNE",
+	"eICxq/3OVFBhdze51xDEainqNquFNd2NJd1vI6KtZU386krDKAOQD1qOdZXcOzEQv/e4kpqMvTQDdq3X",
+	"LUuyj1Gle9ZrTyqotHfNqaft8Onuosl0DH4dg1+PKfiVl07vKfpluvZWZ+J+K4HTxiYWB3Ds5nKyIc+m",
+	"YLYo2TSiERkJmsqGVNxGc1sN70Zqf31luTWw4EqZsHTai0Zr8/eMTWdgXkULnrAxo+IkOi38JLlGhudd",
+	"3zfblAH+XD8A/uCChHoRyahBX+H1gsPf7C0sBVVHBmqxh6Y7MM1oOsYGwRenSzmLxglT+6oXrWZsPIt4",
+	"mqwLkz4nN1RUEkH/TtfPju1g8u4idPXYWsGIp9cG5liudOzp0hXs9s7RL3vu3AJ9zgw7hwf2zW3BXqnx",
+	"bAUfy2yb+V4kwLFRuslShBT0mgCVQYTtPa8LWdXl8yghQupyaZZVNqWXeQXUzprTXxIhVjyL4XtHRLBx",
+	"pEQkTaU+LjDmhE5kxJcSP8c03YEe/NbchH8AGAZQNFXhXLW2Z2YZQqMW1/ROnqe6m9vBetarBdDKLQSP",
+	"VfjS9ub1Tw/gZz5+L23hn3bT++p+9ur7yjXIM0xQz++9xz0IzAqZuLtO97trbo+Wt5GOTNpL0qgKiRfb",
+	"htWhAuvYdP7YdH4njsPD7Td/bDW/AzG/m9byD6uh/El0mvdm3Iy5mGwAaN06U7Fj1v/YU/0o1bZpp37s",
+	"pP5g5JvtnL6TfunhUW9DQwZiCv16ppxb+Aid01UWJKtr7Oc4zPAsHf6NBE3jXjS8oWtsXTHRJb24tXrq",
+	"nXMSV3YM/EENQDdeZ8KpabE924tt2LFVey3R2VJIPt/auj02Kn/UkenvtD95fzmefcbO/MdY9jGWvaNY",
+	"NsZBSKrENJ9Ea77MIr5K9xTiboOkVRvt3VQGos6eQiik/dr+crHIqBBXFLouHBVcfu07kLbxUck9CiVn",
+	"V/ao3476rat+M9CkkjY5RO52wTNJkhdjIknCp0tam751w1T2aqPz8CmNOd024oBzWYhaRSM64Rm6f07V",
+	"eEUo6xLe/c5+QKjyvHAGeTHBpx2K5qQ0dP/tu3lnTcxGX/BkE6Hdp3CL7oZ2x4doChwpgsf3nlDEl11R",
+	"Ervo9ELkp+EgOzLnTMkRdeYifTICYkP6Ya3sJF1Fyi74Ss4nSsRgVX9EsB8Uyvk5nY9oJgrk/ZkV1Jp2",
+	"CSQ2okxiPl7OaSp7OnpEIxiEgGoUI98MxZwes7knWvFlomRelCiFnyGQRBewIOjTkveXMKAoIElqGrHB",
+	"5EO+9ST6zAHPqQaKl4kZX6VqAm6ZYJJnoi5wtSlU913KslNZ+O0epPdeqFPQyXW3CrBcDjXT8PDkMYro",
+	"h1zukYueh8oicmDPwUfPwNa3lVDaJs+7TpbjONtonsq+ZhzWlST6F5ktaYBF7Kqp1mDPfempa907ELSJ",
+	"6CbaMcD0NEW7zza1dYhHkfnIRWY3g/sJSFrcwpU2vRtE2Kl0DRWj5dACxITffK0Wrn2qQeFDuG7YIkgR",
+	"XTj89f11hHv2hfu7GGpSb9EmTj9zI7hN66o40q0qYz4nLG2Rnp9PP70/nOSEtwVLTX3XgTpWqbftpdAb",
+	"1wMbU1H5iAxenP+efyEr3HEurskNTZ+myK8Eq5kKB3Pw9gwyx+8uQ80vsukhqEfsBIE6wzkpCyolpeIo",
+	"VXLqO1BbfeqK3Z3EofxVk47IE6mf0B75du94QNHvwoc8vgh4YfjBiq50d7Uccy966tHwjtN5jIg3HvD7",
+	"iIp3FDfHyPi+I+MlgXsgR2C3cvLbPUn4Y6Q8RHwfQz/HaPk2WumQwfF7VFc7D5A/YQn/JIPlR6l5DJh3",
+	"D5jv3Oz3D0II4RV6EHKd0EjMKJXiAUUe+v1HGG/o98NlK9xTecrdlXnqoYWgmTsGFJqO7T3EEzrKkGM4",
+	"Yd/hBJCiBzIxuwu/bwcV0ccwQbsoPpq5x+DAFhrmgLGBe1Q9Ow8NPGpp/SSd/6MsPLr8gS7/zg1zb48/",
+	"Ng/1aRSeX3zgVuH4wWf5WB98v/CNEYcKzsKtDf3D8zV54u5+p7ncndd/j+478G7G7uY/pK9O8lfv3TpS",
+	"2xpJisEUQh+bCM0/bCC3Kc/bes+IOInyrRGNSQo8qnwasfSNGkpGMahoV7PJ+bVPOphRlb+xs4Q4sDts",
+	"33t0ir0FVgDy1t72fk5YcorRqfdgTR3tSmNXFhC8uXwy8F36XM1dROI4o+IBOuSWin0rj7yOmSh2hNiB",
+	"jMcXVE34i6/wn29eOSQ/rRKtZlwvKxOldQ1pOuNhVf6yhhMXbFsWD6wP49C9J512pHQqSyTsso7W1efw",
+	"yRuoZiMdk1O+ySnStG12be/WCzEh+A1dv/gqBP+drvcnxoZC8MENXQ+D2madphGLaSqZXEejjN9QTeZG",
+	"ywNBE9zYvSn1E379/kUXvjd921Hq5dtXsGn6nKfAvvfdiDyzD44yr5vMczbN4QTeV/u/PXtt+AYD6ppr",
+	"bHrZHW2ths5APiujG1c8voN2cF8u5IhBKuua4+Qe6IyZFg6V58x2TdifS9TSSaH7gdnU0Xs5LY9V0Z4c",
+	"z+73oRz3EO5u6eyf77E8XW/hXeXe/rZHbMyjYUwkHWigan5PHtN2YuPYzNpAAqCrFkuhT4AYQiO+PPqN",
+	"mC91cd4tIDMtkdRdpslgM1Rgl3Lk8UfGnyL0wPnuY8C5nfnBM278+MELXcPNHuiFQ0abdT7IMiS0QowL",
+	"d2CDquj08nzvacz3qcwYdUAShgEJ+oSra5lUPp/un7o1ZPesMDMHk8+FtwbL6NLdB81guu8+ZjGbdUpx",
+	"nY4JyCcN8q1OKdbI0XuhcCuM5cXXwj8DGsZ2UQ0tQa2SEA40sQvf8b0Ety5Sup0uOca4TIyrYVMfOua1",
+	"u/OVx8AOcrj2bmtsbyVVsxJWzvXJUQB8H2Wduz32vmmkOU2XftXicOXDKRP/BAN/dIXiOOxQAWLuqjwW",
+	"sDBPPEUdOm1HgVJ5YO+hQDxUbDyqyvDD13UbsXeY4NCW0urbgeXqMQjkI0SPwZ9jhXcX3XDA0u77UBq7",
+	"rul+CpL6KaZXj1LwWNsdXtu9O2PaO0a+IFPqU88N1wUJy/0Udl/CeB9JTTcONlRemrsaKrkrVuOJ++ah",
+	"U/l0qrkr1vrgZd1m3+3VNuorQUAS/cFqTWbkFn6LRLKcbu/WghQ4lK2EIqfD0T+wT6teeXRpfWTP0Zj7",
+	"DvEMRdl3QJvsxVf1H+9am81RboFP0IIy3Mb6zkptAmX8EYGQV9kc4FS1lttsfWYKXsmuD8y+lH1no6Rq",
+	"s25O4cnx9D7VOpudndktCm7UGE6icynyWhsmxWatzfah1e3P9GN1M55iQBY/+YmZ8MewqkfRyT3Y7zxh",
+	"Y+YXVtWX7jGWCjknNldjM2+BbQoYS3WoFnosliiPCJSYNQaP/rhuMdh27g94wfp0LNntoWO2+stCz/s5",
+	"TO4ZkaQvs6U6Xo2xW/2aJxyw7TiPXWyr4mxuJ3IC5maCMqdtUlA0XfNPJBMzkqgtsvNZiYkkIyJoFLMY",
+	"5oWkYgVF7xWx5PzwGgloVyvIXnNWuC10DMf5IIl1l+kTrMLhAGxE/Mcc445AjqR/SOOIpGhIQnwLmD9h",
+	"uOoJJKPRDV3It/pyU1C9wZkUXUyioT4tGZvOpBga/lFTbg2bFfFdxSsHJMvIeojAMZ5SHIh6lVqGdJqX",
+	"cU9yZNhJNJxTSQZq6YfRfCkkLDyEy4dmcTbHgE1E1NZeRyyNUEHyiYGh8ZRWiHy1vI7M379Vq+Y/yKLV",
+	"NxwqaK5et5eAud56K+Igk3MVEfAZy/Qm5at04J6x1g+7yKZaBa4/c/kBetLvUlSdusfX9IpvizE/Ej3X",
+	"0a3oQft/vkq9Xisv1IWnl+c71yBemYJpRlIpIpwsJXvzKh0rpos2a+ZI/LKzUzKCAl2Rl38LXGJvggPY",
+	"93gK/mBydj2jfTIHj36XR0HPl6Nr1EyhltHTppTSyX34XQGzCsjjwUirgsZ5fa8uRbRgL8R4WmaYnGTp",
+	"dC/GE2x9JXHhW+ym9bSp8hwRKqE6q2q74lZra9W4mS++4uv9c0VwOdpMCyJnJXuJZ/APeqdWn0m9Fevy",
+	"RfrDw3xBXBy8+WAhcLWBbIZpT4pbM+08GvW1PlBwqyTvfwr8RqUnoYCr9fveKRv3M5dXVGaM3lIMeH3g",
+	"mUlL7fyDCyYMUjVFYjmemWP2YB3TZUZxUvYkWz2FaJ4SbBai4fLSo/bYHF0mZ5pv14jA/E8tgtDExB6J",
+	"FNzCwaqXfUd51xCUOqC0w288o3IfnOKPVtA9kAicTqJ2kXLNAbi2lGkHcw8zrIPaFGvMHe3ei1YzIukt",
+	"dbJWgqwFFCneULrQr4MgWiWvIZ7RCENiEHhTi4GkhURoeFpKV3arbUSplt0TE5VieI9RrncwafFDj3Sp",
+	"o2KzvHsyl3VV7KOyl4/Bni2DPYdUh27O+z7U4TGypbaFktzHgJZxuvrk9mGGsxzMxH3Es7TS9YFNmEvB",
+	"MgBC5MPWov1O11dmtPvCQZwuFhm/VarjgBgI98P8N2fxrgbsw8a6PVkQRLeJfDpVaxsrfX+tSH8QZjTa",
+	"kbih+8cjfObwGp29z584JPpYA55AZktaV7OW76ADpN2dl3U59gdzSvJXHmvWfCTPsWbtu6xZ25B3+4a8",
+	"GnH/4qv+X97JyDDRXJeHLAjLMHssv/W7qV7rJO2P1Wt5qmr/56u1eG3bc1PwYvZzaPal+jubKFUbdmMe",
+	"T44H+KkWsO3q2G5Rv6aH4FPC5rSLoqLcMKo6j7KN14G1b7uVCY/VaXlaFXDuJx8r4L6/CrjDeQOC2pvq",
+	"LP/3aYwxXH2tMVv0IFHoZXTObymmjcec3zB6Ev3B5CwiqUlK3dB1Dwh41fNIkpjn2VCw8gnr3IW+Huch",
+	"7JY+m6Y0vljK3YYqzPQp4U/TeKsc6j73qZ7qyi2qpibiS+nsR325TjRMiaQzvhQUmUDbrOLVjKN0yCh0",
+	"P88JHcwRGNGEp1MRSY4bbTUjQJqM9Moxf4NCyG5/gUEEs59MRmsuaHJLhSFsdiid1VU/iGia8eXiJBrS",
+	"uwXLqBgQCZoXyZvxILo7udI8P+gm1e/y36L5HQ0S/hHuSUNsrlWUZuRmmbspAvZrdZD6YkHBidOHWFt6",
+	"VLoSDyNcPFVbC7flkM4JSwa65SBajkPTMXSouzkQKJyFffg2ItEw5emYwo/Dy4v+dYSy5YUQHKA/5o9K",
+	"eKs/rWAzDz/wrE/HarSwb4cxEbMRJ1lsq8qYiNQpo3Mav8XRodASdJxROTyJTq2ISoiQInr1OprxZSag",
+	"KQNIbUqyhNEsWs2Ulao+PGHqeAg2VWJ8KXv5T3D6RnTM50otpPiVPTUKDblG3IKaQhOlt71U1WlzlAae",
+	"e5o6pdA4aF17JyGDyhc0pTHCQJmDVIkuJhHRAUf1JD6J8OTyTGAVX0KkEjWvX+YqCRgpauL8+TEPM7c/",
+	"UDme9ZVG3rutrYcYbmxv3HiYLMHOpZleSPTa8HiCI9Wka7TqmPAk4Su1+DNKYljbr8/6VD5/B4/ZlA0g",
+	"PfEVQytPBnoEw140/E3KxUWarLUA6JM5VdvgPz+Su+HbiN/SLLr+2I+GfTpeZhQQy3pmlF4pP/E//+vP",
+	"H/+//+f/fRtdEjn7zxdvo0/k7vnplP7nTz++fvnybWTe9jZyX6RTUixTbgSSdOcTLdcL9SohM5ZO9aKH",
+	"VzGOSDyw270dW2FOw/WKjcH6ZqnBEHq4Su/sKnZ0kcK33A7hWiYAYHagnGXU3ZmFcsq9IK/6/YvPStGc",
+	"iy9YfHqRfeYfeTql2X+RhIFKX2U8nQ6MVG595B/q8lPUdReZ6UubPwhltu9j5izt4w27XqFiI2DjuJrP",
+	"RJUAStg6tQWdw0QE34P4XFBzSpEjFjbXYbr7R675YNlvqVL55o/a6uwWXBhnXIgBz9iUeRQLKwV7gdd+",
+	"U+JlgZKgFWOCX/NeXw+gyIFrWLWf1Mv8ajBS9LFDeCVRstZjIF8EzT6R9WculQtyYe/P6JQJSX2+RcnE",
+	"K3u5eqD4RNbmcTstnDbomRx6qSYeTj24EwX3udhFXgD0SW07krr+iTUbB3NyN4jJWgzt9oTNqo2wlIMA",
+	"4umbiKfJOsonCJ6ENL1oB0YMhRGTGi2RUgbDJeW7ohQCEbBbLa9BIVlxEOikQL7hQpm88LAt4K6Lwk0h",
+	"hkbl7RurDhsKyBk0K3JhlHj0sTqpKH6USWDW9iTqU91QaMizKaL9J8ql6EWS863QmAHzLDkfzEm6HhDj",
+	"p7XNMR4K7d2BAM/1847hVJxHamwog12VGa1oRvF8KYM+Wfei0RpVL3gpPwhX5E/02YGgU3StFkbp4xVB",
+	"va3GRjKqGUC0LAcJXzIMr6jM1s9PJ9rk2dQ26XI+QhUh6JhD7EtdrJ2yfHjwEpmtIzIlLC3YgK88bDeW",
+	"SjqlmTbeHhyS1gC9lR+9V8srFEurTG4m18/e/OOfG4EulvrGDUoY27/8+Nef8hCr4PUN7f/g2Y2IEnaD",
+	"wXTrbm4Qf/Xsjs3Txau0hILTsQAh+ICmZJTQeGiAbiPaiF0z5uC+kWuobi8mSloGb4B+/wIzJBqKfRjf",
+	"FOalK3gNbr7SY6zbuKC/O1LHsPQWzHU/Cd3vX+gokbb6t6iO6URaY4dxkU3P473w1ng7YWUrxvxN4Azl",
+	"9wMi7TGgDPr9C/VCdf5jJkAA+DmC8j2Kiw88u8ime88eIuoNtr0OwRXWQTeAdYVdz1Q9FoUbE9GEJII+",
+	"CrTgw6profE175Nb+pmu1HGEDOE1P/vloTK2KPfmOU9x17h6maXThEagsC/SoGyoWAtJ5242FP7wIuUx",
+	"ffFV/f/z+NuLrzMupHKQvrU2RF5pKjgQjBbexdMJmy5zvV5wrzTX20n0qyF9m7BE2Yenl+cCDFgy3cxg",
+	"ZRTYQY3DhvkOuFJ5aqsZNX/OU2SWa0+ol9gkmX5/JGh2S4Uup4EG41UJLpifzzwO51lWN52f+ZTR/Kan",
+	"+0AotfybgqvwK26tFn/uDngUeiRf50Oh1YRUx9y02YX3H7z6dE+f/ZnbU5ZzlJyfYZLKCgKAvzMRKWnz",
+	"MJkZDjRdgQQNNSJWz7irKFDa17lvfsDBJpXhVwdZlvyiWOwIUeW1hj0ox03dxVIhSZLg5yn5D+YRFHlv",
+	"MkeP+TI1uSwSJWxMldRHKtGEzZkEuoaXLQJePDus8BWd5G5t93szuY9L2or7F7ePR+iIeyVmdmwncSgh",
+	"oxZNtBqhM77CCClYkLUFBjoHuQpmp//MoxkTkmcAW76hC/kmp1fmKY1oQrEQz3D4ZxSisjEBFuMv1+80",
+	"r7Ka70VCUmqgMfkfTszcDjFyjmjp96lkEp8uUMwb8dYm0vowdaFGa1+STJ6RtY/Z+j6NPa+EsVxRwZMl",
+	"8tt53gJfvz6oWYzTFiqZzV2Vh2wJnN5PtYq827Q9PtMZvnBv4bsFzRiP8wCcTp4VRMnDZi/b5z4INI7h",
+	"wBW3R43C6qidlN6A1LCPAYxKBq4+JAVIwoT8Imj2K47zwbejdsbqv30KNzXAEpw1eLKCuNMEdpfDG1P6",
+	"0O3oPc5PiBntzJsjlNTgIj26AMmkHjaY5h9VnXLFiLLQmOAiqKVSFJWED2JlNpIWENoxqA3EnSLgBpQX",
+	"k6JQpMDSiMQxQ9YDrgO4fJWeRO9gCCJaLLG9ib0pYqly+fWApa2DSMj45iQangvAzGlL+ooKKi8t0lyZ",
+	"x9g0pBcxRJ2ri5mQgIOOBNVFPnM0zYFOTq3djKXTN8WLke4RW5ykNBqtgT+lJq9st9m+E8v2RdccCGW6",
+	"iM0zTSFysNSyfXPX9PL5WVtuGXeL06LkbTT8RCUZGjj0+dnJIxPnD6Mi0jvFXFIXeLTkjIpC2dIxg9kJ",
+	"T4QH53rmCJoHmr/MlU24otvIXBY13aYh/uIr/Neb08VTE7pqDQveldbjS1nWb3VlnK46CLPA4a6DUVfk",
+	"KmEf7SdymVzsPrFn0w+/Za9npf5QPB4Nc6Da+U0n7HCJTvWth+acd0odOimhal6fPUrVVkIfX6FZFZV+",
+	"dIJwW3u6OhRsJvAoIFoDCgcWD1r7PS4ZcR/xkz3NUVCLim2kYGsQpYUfyVMKoqkYERkllAgJoYN8QFBi",
+	"roELbmWGjRHjC4i6b0zzIAmJ41KQpBQXqSFN2pX4PQY0aga9lz4Uud1cakMR+iVb9IPwk6h6l5xxKj5z",
+	"+f6OCXlgKRpKyHRUvdW2OczjMXazj9gNyogHHLvJCbkOFLzxTaAeunsC1LY+jqRpeDrL3NWSMH3aqdLD",
+	"ZUkfUX70/lOj5aRosCUfkAjdcQoUE4lj+w7n9jxo7HBopJTG0PzOfhuIaxINQVRiVtXY/SY/WW/5a/qD",
+	"jUznnNxAX4jin3uVWVOmX0RjU0luy3EjkmAfPJfPi4mITVOeKbu0LEVJDJQTh0iDXnNc2U6S8NDMT+qd",
+	"p6lh49lfHhQ3nkcadF8FuOpDscoO+HU2egLsj+BGl1PCMBsLXx1X/vHVvmqB3fNvsKbueK9m6jRRonMN",
+	"bprYql9gEDVOf0HHbLI+lR8pEfIipTlTzj1kqw1XjasLNlxMubG7ajsJYt4TSpqQ2PXoI3XwkVxz5EHx",
+	"ZlQnuEPMlUq/aMMjejGnrRUPVnYh/0VOHVlgkp2RirT0eJllNJVOQuwQSi9Xt5109AOlcN17L+h3zmLd",
+	"c1voXOJtbvnSBhaUZONZiGc//PW9ZniFPw3RtEXyuEjSOxmxVEMGi8L4xGWHdd8+RNkPCHAyr0Dr4WUQ",
+	"iKHhjQTUff9nSTOv8pdjWODxhAX6uHcPHBsITnUGKtW+3ezisAiY7YEPH1hqiPxGa+Ut2w21x0DBLkVU",
+	"D6DP6ToaE6F7BPCl1DdBf4AE3kYSQ887xyBBTo2FQXph4MlNwmybmOWevfTgo5XfdEnWCSfxwXz0Q4vR",
+	"vXEO45DKcjjAlP/McQU+AEdLmKtopM/7O/C4ig/ah0kP0bM/lVrOxcRTyAQeldJuYZkP0iev0Xq7UHNF",
+	"8/yr+k8YULol+ebGQ06ii5ow9FqDf2ti0Ri9dqPm2KlASNMwQtOHlzlAGpDXwdowF+EHAxzmr9wL9NqG",
+	"ge8PeX0EXRfF+QExHRitRG5BJKv4LqDXefx1x8jrHYT7es8ETSa6+44n5jpE/tbBGR6XLNxpmNAJx3/3",
+	"wmFrK++7kgSHC/U+hBhvuIyrtjjLIq4ZUQ0NHcic9iqTbUM0/oa9jbZ3uu9ZCY/tITFPolNscuc+Dfpf",
+	"ecOs39aCLdZG/W5auRqMgd0Nqk1edT9c42f7FnKYJxtwDvVNIiIiYjJi4k0J0GGiSkyeOBiWoRZeN3S9",
+	"0b6NZLQe74GP25Wm2T9iBIb7aBAje4GX5xARmIwHCy4H2XgvyHJsovfEgOU7wozsAgf0oCEkjW7VRmNo",
+	"Dfvwgc+/dRL4wFKqGf82r2kDNhUwLDOQ9G99wU1HZMoW6P2HhknRNse+MCkmZviCQKcI8eKGrtUyou/a",
+	"bt/pnl45UAW3N09isGyE5AsRrXh2w9JpXvR27bK42z2sdgbBZFuU0pV62huTnoPGscUhD6NMO9PK0KkP",
+	"TmZUPUw99Iau3V5mhUtxUMAdn5kuSYaMmcaR5FFCNZI5fyIyHeFz06SizSrMpFqr36Hz+YP30x1w1pX6",
+	"yL0YJkqcEVhhtwv1PqOXlxkfJXQOB52lU/WVfzA5+0xXal2OUUxrRfxO1+BqHCOZjymSCUe12NV95/HM",
+	"FrWRq4xK3EWfathF3hjbePQn0RfbzVEgHg3Fqq6zHmpg48CpTpigww7WFRYvlAW/bk/gWmf/P3tX99u2",
+	"kcT/lYXvoQlA2WqCuwMc3INaN61xsWTEDoLkEBzX5FDciuIS3JVV99D//bAzs0tSor4c23WLvtmSdvZr",
+	"dj5+szuz5kU3PTrFlPXeGzZyDivvR+w2PcHp7LnIHWqmMdWxhMKAa7Ci/TARHlUA7JsphnfkHb3bkFx4",
+	"742YgyyXuSogcgy1WnM8a8xE5XxASGZ9jj2rplDe9nl792NYNoV4D7pq0mr2dH697/RR/Puw1Uusw/qk",
+	"DupXgAI4sz20kR1RLd1r3Tmx5tBSu5hGcju5AwtD871dT+LcXDjZUk4nNZYKfTap+UisKdPUY/0T6VQU",
+	"bL+j5/tnqT/bV0+2KezcrU7bWBYm1KRtwRHfGMHKqyubpgswBt0nLXRmoTwWY670hfAk16b9qxLt19a+",
+	"u87hHtrxKRCMK4w/VY2Rsf2NQY9leatnsBGNuKBXsLuDQ6369UY3VeNaT2w2gBXx5YfOO4QGf6AXuMHW",
+	"4ogO8dpWQMLN6NFvS1E3f5QbAhR/cSN+YFuptcFtw7jUotDlFJHaenbfS7t/VJ/zeaMQjg+I7DPAIZ5v",
+	"egd3WJ7+Jt4K8kCirIsDPxhOfaO1ddKx2owshNQPawH0lBARkskdIawzoaxP4xZUUySyWs+FFM5pwTRu",
+	"lMih1K3a/Pi5Y48scx55CplcFFQ2yoMCTZlyY2VtIWUcYzAI08Gs+iR4UMlEAp159OXbk0Db1qwgBsoE",
+	"xMK/kWvQ8XhdDzSLuK+H/stguVwO3DIMFnUBZaJTYswDZfp3vue3up4fwKKr7Z7Gaw+9VvdQQaS+tidu",
+	"WOPPJlgINXTSORgjpxAyOqzB5IcK4r2DwhwL7i5FdLR3Ce7Q8NxMsuzhgsn3AB3uy3z7yUfXx64sBH1n",
+	"OWpKs6OwQACnJSb0wq5IiifxbJ9tbDbs4uPs4KFeDSSLWtm7o9P/fOnJHODaY6ay9aOurOkqof0qLaIW",
+	"zEEWdvOz64+oRgo1AxGf5FAUOu69K/wTkekXpdtZhZtuWwL/lJwGG+Bz5PJILMqUPRnCqrEqdrMCTP8L",
+	"T7co9JZMCW5QqSGl+mo4ZNVJNdU0CspC3YI5FnGK9jUWXjTr9eXCTr+InWkxrcHEL6NWrfMSEhtuCNaQ",
+	"gCMbbtehsaCseBEXylgooXatvVhvEApf/lG8iLG0bvzyjYj1wlYLG1MFc19rHZEWjkNbaRf0PJUaue/j",
+	"pazLmOcb6gK7b24gV2V66objpurMLEiF5LHSqOiKicqU+8bDIT1M4hb/d+CRTdzAZTE3G4DrDIHlhO8Q",
+	"tqCpY70g0xQBCoessfC4m2NxhaQRBKOdRDmRKShSEfOvYnEDma6dC3+HJDG40xtgecfDf7pL9mPNfY4B",
+	"0od0pse0fCv3Crdst3Pnqlbl5gNEHlohB8gA1WYlkciS/sS312zz8jXZcOpJrpsIrSu34+iJ0O1jREEr",
+	"mYBP4TxvTjb3sUketMVO53TPKVLQe+re43S/5tQ5Ff76cRzOM16xM708xB8P8mCHf+ltKNqPyAMWLflb",
+	"QGabbSq13ymN4c1sURRRe2cCRd6i1R1CVY8XpxHxqxxPv4gHA/fPAKOt8csd6j6HZNZAiNwvFsGnfeyV",
+	"ZMZs1moIVDEEz+XOb2q9REyzgtJ4X7V03iInB4rf6vqKlojUQ6VrK4v4DTuWbBFYNCLXwcEUYH6JLcaO",
+	"6MEYIbXaBA5u59orNS0hnZSPm3DkO5nyIIPPtHtYk/I9ZIuQRujV7lZjHXr5+76Tn3QS5m1gs/e4R2HX",
+	"fTZ52ua2MFXltADh6IpJydxmCTR5PG5LpclvtKzTeAWfaFJqVlAbXToCwuCOC3yjwXSdlL5x7dws8TsE",
+	"QpTTMuIfQx/aeSN++mF01j7VuCpO0o78sCMepE+Q5WVFbOEXe5LbeRG7Q+/NQAo1ifgKksFbsEk+uNAp",
+	"nIpS3iqnjeIIhQOFwbw1aHQBQpXGgkwjjjTRWPilC0YLNhy0M79YX3XWdmckwtm4yTzAwXxNR6YHQ+XF",
+	"IF6RwtCFwcCgYSVaIb13HtDdyoyN7e06iJpbPMQxfDc0q+V0DqXtxPOOuNHJ3/C3//p0PVaTHz/8+vnn",
+	"xH76+Hn2SQ2Hk+tx/u7603Jydm4/X49+vTg7f33x88Vwcv3D8miPeKCxtcIg/2/ObtELm+i5+9zq/3Lv",
+	"fwm0ewi0IEm2yrQu3RBcmAF2484G8yH+6/pFtUznazVhC6vsDkDrXHTGczG93qIujk6Pcmur05OTb1/9",
+	"83h4PDz+9vT1cDjE08VDXSX+oZ3VvPuel662ebyZTM1WYN11io4xE8ED3yV+2XrYhpLbwC3UsugUaC1F",
+	"oudzCgm26IlQdfJ/O8DJb4wYXZ63x+P+3a/h9d1MTEZXSCASIJNcyFJMKihHl+ci5TIeLdL+x/uRr3Sh",
+	"EgXtsV3yR30EYF4VGB7QWWdkndve7B46Mx+3pDFJq6q4o8RNraUwBmxfZyMSYsA7E/z+xDkhyxxKYfQc",
+	"yIfKZeWEZ4vsR7jJtZ71Ef7oDc2kkMaoRKRwC4VTM2wLNNympqqUBQpQzD2ls0hIE5bdnIbauW6idH8e",
+	"UkF68Y5waKf3OuvDFjn1xR51rpfuw9KjKXOnKW+VUVbX7WmdhaGSrdkzvX/DXVMchzENWkF8ZMMHhBXx",
+	"djZ1pDbwEV0I6T2YTIc6XRgQk9HC5lHrNokfFifeDJy7sLn4ngjveTreXYkEaqsy55ixt1nV6lZafJ5g",
+	"dvf6fat5T6cour1wcNLTX40oI7awvCMrA78uc7fvyAGybiyyVqcr4ni9W340sK7CfVYsutyQcfIzXXvh",
+	"wKZmovVMQbtHJtjT14/+ZEnMpSOn/MIYAyiYBDrbAMVGPizYpGAj+5ftxQBV+G1okKIgFErorgwhGf27",
+	"38Eb6TS1mnoP+ctv/w8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
