@@ -286,7 +286,6 @@ func TestSessionsRefuseOtherOrigins(t *testing.T) {
 		"the address line":            {header("Sec-Fetch-Site", "none"), 200},
 	} {
 		t.Run(what, func(t *testing.T) {
-			t.Parallel()
 			b.do("GET", "/api/session", nil, cookie, test.change).is(test.status)
 			b.do("POST", "/api/users/search", `{}`, cookie, test.change).is(test.status)
 			b.do("GET", "/admin/system/reload", nil, operator, test.change).is(test.status)
