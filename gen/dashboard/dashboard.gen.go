@@ -207,6 +207,24 @@ func (e AccessType) Valid() bool {
 	}
 }
 
+// Defines values for AuditFileType.
+const (
+	AuditFileTypeCsv  AuditFileType = "csv"
+	AuditFileTypeJson AuditFileType = "json"
+)
+
+// Valid indicates whether the value is a known member of the AuditFileType enum.
+func (e AuditFileType) Valid() bool {
+	switch e {
+	case AuditFileTypeCsv:
+		return true
+	case AuditFileTypeJson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CertificateFilter.
 const (
 	CertificateFilterOmit      CertificateFilter = "omit"
@@ -354,6 +372,24 @@ func (e ListOASApiVersionsParamsAccessType) Valid() bool {
 	case ListOASApiVersionsParamsAccessTypeExternal:
 		return true
 	case ListOASApiVersionsParamsAccessTypeInternal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetAuditLogsParamsType.
+const (
+	GetAuditLogsParamsTypeCsv  GetAuditLogsParamsType = "csv"
+	GetAuditLogsParamsTypeJson GetAuditLogsParamsType = "json"
+)
+
+// Valid indicates whether the value is a known member of the GetAuditLogsParamsType enum.
+func (e GetAuditLogsParamsType) Valid() bool {
+	switch e {
+	case GetAuditLogsParamsTypeCsv:
+		return true
+	case GetAuditLogsParamsTypeJson:
 		return true
 	default:
 		return false
@@ -515,6 +551,69 @@ type AssetStoredStatus string
 
 // Assets A list of templates.
 type Assets = []Asset
+
+// AuditLog A request that has changed something, or was refused to.
+type AuditLog struct {
+	// UnderscoreId The ID of the event, a number.
+	UnderscoreId string `json:"_id"`
+
+	// ReqId The ID of the request, as its response and the log of the server have it.
+	ReqId string `json:"req_id"`
+
+	// OrgId The organisation of the user who sent the request; empty for super users and for callers that are no users.
+	OrgId string `json:"org_id"`
+
+	// Date When the response was ready, as RFC 1123 has it, in UTC.
+	Date string `json:"date"`
+
+	// Timestamp The same in seconds since 1970.
+	Timestamp int `json:"timestamp"`
+
+	// Ip The address that the request came from.
+	Ip string `json:"ip"`
+
+	// User Who sent the request: the e-mail address of a user, or the ID of one who has none, or `who` for a caller that is no user.
+	User string `json:"user"`
+
+	// Action The ID of the operation.
+	Action string `json:"action"`
+
+	// Method The HTTP method.
+	Method string `json:"method"`
+
+	// Url The path of the request, in which keys are replaced by their fingerprints.
+	Url string `json:"url"`
+
+	// Status The HTTP status of the response.
+	Status int `json:"status"`
+
+	// Who The kind of caller, such as `user`, `admin_secret` or `node_secret`.
+	Who string `json:"who"`
+
+	// UserId The ID of the user who sent the request; empty for a caller that is no user.
+	UserId string `json:"user_id"`
+
+	// Object The kind of the object that the request is about; empty if it is about none.
+	Object string `json:"object"`
+
+	// ObjectId The ID of the object, of a key its fingerprint; empty if it has none.
+	ObjectId string `json:"object_id"`
+
+	// Outcome The outcome of the request, such as `ok`.
+	Outcome string `json:"outcome"`
+
+	// Details What else is known of the request, such as the number of imported documents.
+	Details json.RawMessage `json:"details"`
+}
+
+// AuditLogs A list of events of the audit log.
+type AuditLogs struct {
+	// AuditLogs The events, newest first.
+	AuditLogs []AuditLog `json:"audit_logs"`
+
+	// Pages The number of pages; 0 if everything is on this one.
+	Pages int `json:"pages"`
+}
 
 // BootstrapForm The first organisation and its administrator, as a form.
 type BootstrapForm struct {
@@ -1020,6 +1119,48 @@ type AssetID = string
 // AssetKind defines model for AssetKind.
 type AssetKind = string
 
+// AuditAction defines model for AuditAction.
+type AuditAction = string
+
+// AuditDownload defines model for AuditDownload.
+type AuditDownload = bool
+
+// AuditFileType defines model for AuditFileType.
+type AuditFileType string
+
+// AuditFromDate defines model for AuditFromDate.
+type AuditFromDate = string
+
+// AuditIP defines model for AuditIP.
+type AuditIP = string
+
+// AuditLogID defines model for AuditLogID.
+type AuditLogID = string
+
+// AuditMethod defines model for AuditMethod.
+type AuditMethod = string
+
+// AuditObject defines model for AuditObject.
+type AuditObject = string
+
+// AuditObjectID defines model for AuditObjectID.
+type AuditObjectID = string
+
+// AuditOutcome defines model for AuditOutcome.
+type AuditOutcome = string
+
+// AuditStatus defines model for AuditStatus.
+type AuditStatus = int
+
+// AuditToDate defines model for AuditToDate.
+type AuditToDate = string
+
+// AuditURL defines model for AuditURL.
+type AuditURL = string
+
+// AuditUser defines model for AuditUser.
+type AuditUser = string
+
 // Authentication defines model for Authentication.
 type Authentication = bool
 
@@ -1406,6 +1547,54 @@ type ListAssetsParams struct {
 	// Kind Lists only templates of this kind. There is one, `oas-template`; any other is an error.
 	Kind *AssetKind `form:"kind,omitempty" json:"kind,omitempty"`
 }
+
+// GetAuditLogsParams defines parameters for GetAuditLogs.
+type GetAuditLogsParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// User Lists only requests of this caller, as `user` of the events names it, in any case: the e-mail address of a user, or `admin_secret`.
+	User *AuditUser `form:"user,omitempty" json:"user,omitempty"`
+
+	// Action Lists only requests of this operation, by its ID.
+	Action *AuditAction `form:"action,omitempty" json:"action,omitempty"`
+
+	// Ip Lists only requests from this address.
+	Ip *AuditIP `form:"ip,omitempty" json:"ip,omitempty"`
+
+	// Method Lists only requests with this HTTP method, in any case.
+	Method *AuditMethod `form:"method,omitempty" json:"method,omitempty"`
+
+	// Status Lists only requests whose response had this HTTP status.
+	Status *AuditStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Url Lists only requests whose path has this text in it; case matters.
+	Url *AuditURL `form:"url,omitempty" json:"url,omitempty"`
+
+	// FromDate The first day, in UTC, as `YYYY-MM-DD`. The default is before any other.
+	FromDate *AuditFromDate `form:"from_date,omitempty" json:"from_date,omitempty"`
+
+	// ToDate The last day, in UTC, as `YYYY-MM-DD`. The default is after any other.
+	ToDate *AuditToDate `form:"to_date,omitempty" json:"to_date,omitempty"`
+
+	// Object Lists only requests about objects of this kind, such as `api`.
+	Object *AuditObject `form:"object,omitempty" json:"object,omitempty"`
+
+	// ObjectId Lists only requests about the object with this ID; of a key, its fingerprint.
+	ObjectId *AuditObjectID `form:"object_id,omitempty" json:"object_id,omitempty"`
+
+	// Outcome Lists only requests with this outcome, such as `access_denied`.
+	Outcome *AuditOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Download Whether the response is a file with all events, whatever the page is.
+	Download *AuditDownload `form:"download,omitempty" json:"download,omitempty"`
+
+	// Type The format of the file. The default is `json`.
+	Type *GetAuditLogsParamsType `form:"type,omitempty" json:"type,omitempty"`
+}
+
+// GetAuditLogsParamsType defines parameters for GetAuditLogs.
+type GetAuditLogsParamsType string
 
 // ListCertificatesParams defines parameters for ListCertificates.
 type ListCertificatesParams struct {
@@ -1832,6 +2021,12 @@ type ServerInterface interface {
 	// UpdateAsset Replace a template
 	// (PUT /api/assets/{assetID})
 	UpdateAsset(ctx echo.Context, assetID AssetID) error
+	// GetAuditLogs List the audit log
+	// (GET /api/audit-logs)
+	GetAuditLogs(ctx echo.Context, params GetAuditLogsParams) error
+	// GetAuditLog Get an event of the audit log
+	// (GET /api/audit-logs/{auditLogId})
+	GetAuditLog(ctx echo.Context, auditLogId AuditLogID) error
 	// ListCertificates List certificates
 	// (GET /api/certs)
 	ListCertificates(ctx echo.Context, params ListCertificatesParams) error
@@ -2173,6 +2368,12 @@ type Handlers[Request any] interface {
 	// UpdateAsset Replace a template
 	// (PUT /api/assets/{assetID})
 	UpdateAsset(request Request, assetID AssetID) UpdateAssetReply
+	// GetAuditLogs List the audit log
+	// (GET /api/audit-logs)
+	GetAuditLogs(request Request, params GetAuditLogsParams) GetAuditLogsReply
+	// GetAuditLog Get an event of the audit log
+	// (GET /api/audit-logs/{auditLogId})
+	GetAuditLog(request Request, auditLogId AuditLogID) GetAuditLogReply
 	// ListCertificates List certificates
 	// (GET /api/certs)
 	ListCertificates(request Request, params ListCertificatesParams) ListCertificatesReply
@@ -4769,6 +4970,114 @@ func (UpdateAssetReplies) TooManyAttempts(cause error) UpdateAssetReply {
 // Failed returns the response 500 failed, "error fetching asset.". cause may be nil.
 func (UpdateAssetReplies) Failed(cause error) UpdateAssetReply {
 	return UpdateAssetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "error fetching asset."}, Cause: cause}}
+}
+
+// GetAuditLogs implements ServerInterface.
+func (s server[Request]) GetAuditLogs(ctx echo.Context, params GetAuditLogsParams) error {
+	return s.send(ctx, s.handlers.GetAuditLogs(s.request(ctx), params).Reply())
+}
+
+// GetAuditLogsReply is a response that the contract declares for getAuditLogs. The methods of GetAuditLogsReplies return it.
+type GetAuditLogsReply struct{ ofGetAuditLogs contract.Reply }
+
+// Reply returns what to send.
+func (r GetAuditLogsReply) Reply() contract.Reply { return r.ofGetAuditLogs }
+
+// GetAuditLogsReplies returns the responses that the contract declares for getAuditLogs, by outcome.
+type GetAuditLogsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAuditLogsReplies) OK(body AuditLogs) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAuditLogsReplies) StreamOK() GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetAuditLogsReplies) BadParameter(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAuditLogsReplies) NoKey(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAuditLogsReplies) Unauthorised(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/audit-logs". cause may be nil.
+func (GetAuditLogsReplies) AccessDenied(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/audit-logs"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAuditLogsReplies) TooManyAttempts(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not retrieve audit records". cause may be nil.
+func (GetAuditLogsReplies) Failed(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not retrieve audit records"}, Cause: cause}}
+}
+
+// GetAuditLog implements ServerInterface.
+func (s server[Request]) GetAuditLog(ctx echo.Context, auditLogId AuditLogID) error {
+	return s.send(ctx, s.handlers.GetAuditLog(s.request(ctx), auditLogId).Reply())
+}
+
+// GetAuditLogReply is a response that the contract declares for getAuditLog. The methods of GetAuditLogReplies return it.
+type GetAuditLogReply struct{ ofGetAuditLog contract.Reply }
+
+// Reply returns what to send.
+func (r GetAuditLogReply) Reply() contract.Reply { return r.ofGetAuditLog }
+
+// GetAuditLogReplies returns the responses that the contract declares for getAuditLog, by outcome.
+type GetAuditLogReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAuditLogReplies) OK(body AuditLog) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAuditLogReplies) StreamOK() GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAuditLogReplies) NoKey(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAuditLogReplies) Unauthorised(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/audit-log". cause may be nil.
+func (GetAuditLogReplies) AccessDenied(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/audit-log"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "could not retrieve audit record". cause may be nil.
+func (GetAuditLogReplies) NotFound(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "could not retrieve audit record"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAuditLogReplies) TooManyAttempts(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to fetch audit record.". cause may be nil.
+func (GetAuditLogReplies) Failed(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to fetch audit record."}, Cause: cause}}
 }
 
 // ListCertificates implements ServerInterface.
@@ -10625,6 +10934,131 @@ func (w *ServerInterfaceWrapper) UpdateAsset(ctx echo.Context) error {
 	return err
 }
 
+// GetAuditLogs converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLogs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogsParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", ctx.QueryParams(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "ip" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ip", ctx.QueryParams(), &params.Ip, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ip: %s", err))
+	}
+
+	// ------------- Optional query parameter "method" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "method", ctx.QueryParams(), &params.Method, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter method: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "url" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "url", ctx.QueryParams(), &params.Url, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter url: %s", err))
+	}
+
+	// ------------- Optional query parameter "from_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from_date", ctx.QueryParams(), &params.FromDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "to_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to_date", ctx.QueryParams(), &params.ToDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "object" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object", ctx.QueryParams(), &params.Object, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter object: %s", err))
+	}
+
+	// ------------- Optional query parameter "object_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object_id", ctx.QueryParams(), &params.ObjectId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter object_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", ctx.QueryParams(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter outcome: %s", err))
+	}
+
+	// ------------- Optional query parameter "download" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "download", ctx.QueryParams(), &params.Download, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter download: %s", err))
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLogs(ctx, params)
+	return err
+}
+
+// GetAuditLog converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "auditLogId" -------------
+	var auditLogId AuditLogID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "auditLogId", ctx.Param("auditLogId"), &auditLogId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auditLogId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLog(ctx, auditLogId)
+	return err
+}
+
 // ListCertificates converts echo context to params.
 func (w *ServerInterfaceWrapper) ListCertificates(ctx echo.Context) error {
 	var err error
@@ -12060,6 +12494,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/sso", wrapper.CreateSSONonce, options.OperationMiddlewares["createSSONonce"]...)
 	router.GET(options.BaseURL+"/tap", wrapper.RedeemDashboardNonce, options.OperationMiddlewares["redeemDashboardNonce"]...)
 	router.GET(options.BaseURL+"/sso", wrapper.RedeemPortalNonce, options.OperationMiddlewares["redeemPortalNonce"]...)
+	router.GET(options.BaseURL+"/api/audit-logs", wrapper.GetAuditLogs, options.OperationMiddlewares["getAuditLogs"]...)
+	router.GET(options.BaseURL+"/api/audit-logs/:auditLogId", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
 	router.GET(options.BaseURL+"/api/system/nodes", wrapper.GetSystemNodes, options.OperationMiddlewares["getSystemNodes"]...)
 	router.GET(options.BaseURL+"/api/system/node/:nodeId/:hostname", wrapper.GetSystemNode, options.OperationMiddlewares["getSystemNode"]...)
@@ -12077,894 +12513,933 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Jc9u4sj/6VVD6v6qc857sSN7tqVv1V+IsmomXsZ3JrEVDJCQhpggOAVnWpPzdX6EBkCAFbrKcybln",
-	"bp26E9sg0Gg0Go1G96+/dHw2i1lEIsE7J1865AHP4pDAvweXQ/mfexzOifwHjqkXkDGNqKAsgt/4gt6T",
-	"zolI5qQLf6dB56SzP8Y7wehod4/0Dvf29saHB73RoU9Gu/29nd7xeNTpdlQ7gg9Gu6Qf9PHh+KDX6/WP",
-	"dkf7/l6n24nwjHROOjc0IEjgkaSo22HJRA+wi/3e4eHhoT8aHfk7wf5uT/7fTqfbiRP2sJS0hZQLEnkx",
-	"FtPOSeeloAHhLzvdDhcJjb3cXxX5AicTIrx5EnZOOlMh4pOXL+cxFwnBs+2E3pNkxuZiuq1Z9LLz2O3w",
-	"cD7pnHRk51spmXNOvDuyDAnnpu97knDKIi/AAkviIiY8/TsSFBoB70/JGM9DAW0VK8xvVP/kQZAoIAHM",
-	"QA/z+Pj4qFZhxgISdk6+PHY7U8buvISMSUIiX67rb390O5R7nArSORnjkJNuh2HeOYnmYdjtcJYIb7Ts",
-	"nPRkZ4PL4euEYCGJtCRheNpslc8I53giqR9cDpGve5K/l2woW//9TrdzLbCY885J5+KHjibkNBW9U0b4",
-	"ORNvHigXObry42WyigJGOIqYQAS+MRSoKadjvUkSlqwOd4bDMUtmBR6UjjVLm5thvnSI7Fky/0vHCGRh",
-	"N3U7CcFcbqsO5WhGOafRpPP4x2M5fSERNTSpFiWzzTh7zsRbNo+q+pK8G0ObJry7MvLWoOdUNrMxttsN",
-	"8jG6i9giqhjjat0xPsYBrmbyXLeoYXIwo9E5E4MwZAsS3LArwom4xJwvWBLwkv5/YXMUMKB5iu8JikkC",
-	"gsEiJBhKZBdITAmKdT9ozBLExJQkaM5JwrfRgCMcISxHh191kZhSbnfk4wiNCJqxgI4pCdBcyh26uByg",
-	"ZB4S3oRNYUJwsHzFmOAiwXFczq8IsWSCI8ox7BTYjBxh1UGToeL4iszYPQ4/UTFlc/EOC7LAy5LxXrN5",
-	"GAD7EvkVQTiOT1DE0ER9hihHPovGdDJPSNBo+EbjvsU0JIFco3k0wwmf4lAOjaT2R+OEzdDN8g4NLodP",
-	"JIavTc0dWW6YGs5JXherk/rgYC84OiC7+4f9feL3gt3D3mhE+v1Ot2POQhqNmfyvoCKU9L7hYo6TJRJk",
-	"FodYkE56MnZOOv3t3nZPnrwsJhGOaeeks7vd296VJ786CeWh97AllndbOKZbk4w1MxoEIVngBMibhGyE",
-	"5RnZ8bE/hV+RSJ7g6XEs6Iywueic7D+qkzUg3E9orIyfzhXhMYs44QgnBN2RWMD2G9N7gjjxWRTA5qnj",
-	"wh2V2lGewFvWhEPMhWdUy0lnp7dzsNXvb+3s3fR7Jz35v18zI+m1nEDQyD5Kl6r0VK8gNRMpLLtYPc8r",
-	"vk1Fhs99XxpGKSXDU61A4DgvU4XQFA1PjbLQuuMEvYDlC15sV5+2NLBP2BEJWTThck+oqZRQvuM+gKWA",
-	"3eOESnNKiU/QMdOpO/FguDanqfwAlB6p7lOpuABpBo/nYbgs635lEeSBJD+voR6vRf0NU8doO9ZsN+zd",
-	"dUS3leTiIb6eJNuy+9s/CvDbVIByPw/mYsoS+hdYIW8pCYM3s1iUnZ+51mgsmyMC7WsF9BXmRNrXhAT8",
-	"J7WE50Cyc6Alm6OIqKM6Tti9vPtipJceybkCg6XFF5EFkp2rY7vRTayc0Jw6q+1LTYv6ki0/kOWKh8C6",
-	"exoBx7BRvIROpmqT1A6i+2rqTZBtnR6D7Er9W3qB/gNuySGVd94OjaAdlnY5jnzSOdntdkZyfh6ei2l6",
-	"YTcmduekIzlAHmKaSH71GnolSNI5Oeh1O3/OmcDeDD90Trb63U4ipf1k97HbuSNLb4q5PKw66ifokyy/",
-	"v/dnPr2gw/7ZztvPZ6f+7vlfwedfZsO9X/76/u785mxxdjpYnJ0O6YfX38e/vh4eDGfh/Nefz+j4x//5",
-	"HyOGar2uCefadZOt2f+qxfFZkhBfbE1ZwslzrJRkp7npvGXJLMdLsJiTmVdKULdDZpiGHg6CBNxDMMf/",
-	"u+pd6nQ7Y5pwYTg3VKwAtah/dXHHEiaV3iIiifnlVdoTestYwNO/a09VNhIcGGV8s2c55BfjcYnKuplK",
-	"XZ/ck0ReGOTZnV0apBobETSy7oVotERYKrEZ+tfWVvqXfzc46xtcLw+ORjs7+/7e7uHB4d7RTu9wb3/X",
-	"39ndJ8ER2cFHO5aFePnpPeWCJUvlD9N74E6qsybdrPo9La2nzWIPC3Vw9bd6x1v9/Zv+/sne8Umvv723",
-	"t/PrkyVhkrB5rKQ5PWT7ezv9fRKMdoK9w/5xb3x8NNodHR4buQnZhIILUnbT6/X6W/C/m551ojoFLN02",
-	"e6P93WAXkxE+CEb7/u5+tm20KMkN4wV4qTZc+tvcSV7GkDkniZe5JkAZDTm4TqSlBv/tdnKek/T3j48F",
-	"p0vuUKtd0sdu5/X54OzNkN/gO1LmSoImUtDNJUR5VRpIL3xZ7UxSnTdzJ73GgkyYnNzFuOil99O/Sb06",
-	"Jgn8sws+aq70a/Z5vX8r687Qtl1HHEkEHVP54SAICp1Xqt/dnXF//+hoD+Pj3aOjoHd4NBof9I/2dnzc",
-	"G5Gd8e7u+Gi3d9T3j8nxYW//+Li/H5Cdo97eno9HR8FBp9uZZfzMyEAY6Oh2uCGV3RVJBXcqZVFLl4ry",
-	"sSI/6+gpXpQcPQLTsK2HJyEioeT+OQh6S8O84SqH6Jx0tuT/vXrzbniOXr+5uhm+Hb4e3LyB3/4enQ2H",
-	"r37+/Pr14MfryWAxfDWYDF8NbgY/vJpM/pzefb64/PHH08Hnweez6zeL94tfTn/68cfTNw/THv50FfrL",
-	"/eXvEf7519Cf9e+Dn6/Yh9lPe7986i9G7z4uhq/887PPvzyc3Qx7ygAaLD5NJ5dnn98szz+/WZz99QZ+",
-	"93t0dvoKn70+exjeDMavJuc/vRqc3bx7fxX/+u6nvz5E38fB7Kfl6NNxP3g3mf/683Q6+vkV//Xm1a9n",
-	"r87evVr++e736Pps73gwefPu9es/38G/F2/eD3rDwauLj/ufr2fn7Fe/vzgcP7z6MHqY/Tp6Hf48m01v",
-	"rneuPh788qv/Lvo9ou9no7ufP7x/++qi/yc+vLh8ec4/hD/R5YW4/vk6uqfR2XF/9P+9u/84uXz9iXz+",
-	"/q9BePb67N2g/zF48+OP/u/R2as/X9dTXeDs5Hw4OH31dkDfDH6Plr8e9Wd7s+P4z348PHz48Gb/3RD/",
-	"/HHw6vCn873vx9//en11c9Z/Pxv5i9fDt6+O+M308/B4+lMcTf/8fHr1w+/R3uHoYjZI3kUX3++/7fVH",
-	"N7ODj9Hh3fj3CJb7zfmpQwSKcjQ85StiBKrq2bTCH/Igmkh92C/QYsyBlJgg4nD6AUGgMR0vf7LDMY0m",
-	"JIkTGsk9sAHFNcXcixN6j61nuedWlpR7Ps5G43wujd8vnddsNjM31XIudDvXJKE4PJ/PRvI7uBhFTHh4",
-	"LODnnb68tPe2dvMmhmwyImOWkPzF3m7D56PPxBdPIqaw1jXeJ/utYFWHokCp421kHysLKqZoQu9JhK7f",
-	"D3b2D5AlFq08WVavV2Q85yR4tazW+dLyNko9UZ+coCvy55xw4XiCbHDzX/24SNiqEzI7brX7sfqQbXma",
-	"KUv6Gc4y3pDJJULBn5nTvPXrVp64J/BoiqMJCb6tyA/ExuD0gm3/TxhIkzAQay1/IMuG0m49FIKlj+7I",
-	"8lkkXRF2MbguylnRE+70FzVzguulBk+3eplkMUnAhzuUsiNX/gZadDuJ8WTLZju9HlgCOV+31Lbq7Olo",
-	"7iqvh3pkaiErf5T45s3Mm+6i+l0i1TApbtWM8mxvXILwf1E7IhVCtSTphpEfmpnJxi2mbAvjJQupv3S9",
-	"E/eDcb/XOzwa9/tB0Ov1jg/90f7+uNP9Jh2UOe2nv72mDwijGY3m8ILRytmovIsHwCmp1s+ZSB1etepf",
-	"H5Ny8XPhFTgK4JdzTpImNogeWD0ND+LGA+M4bt29ddo1HcYyA7ZXrLDnspIRDQpPzm3U399J5grLb6bk",
-	"IyfJu4TNW8mUFB8E7sYWq6yi09qs8qonpfVwxeeoimHuyLJ1944Dq2IEybrB5bD1KDdT0n6UNQaRstBm",
-	"lJZaJDdOM5krDLamzN1MyScymjJ212bAhfqkxWhvHkSCfXFNcOJP39JQNGAnUd8gDh+hMXylYrASbSmN",
-	"mB0J54xlUZ/xl3/OSbK0w1pmc9kBQRjJs7wifNTM4Yrg4BULKndN9EJeMHDQgLJCEGtEKMQifn99cY4i",
-	"lqBfBmcfGtAkL5JNjp8sqK/Fsl3pu9LgcsibX6xk63UGiWPlx20+EsQJwjfrjcc/lAdFu4fjSNqBa4ym",
-	"oxuaD6bmJQ1VHNPhaW3cAqIQMFp6am5vMrChbrCOgwM/kGXb9YXIy3XX9wey5K2GWkdo1THXdl4q4HzN",
-	"eV2At+8tS8wrTPNxGXwKgTGB+bj1+Opa0nbKMXy1/qztUfmaw/K1xk0EDi9SD2vTYeVXmt9rjHq95ILM",
-	"zllAmo8ZsYA8aSjebqx1uHnD7kjUYhwB7dcYSBpSbUUU7Ki1BTQ13dYaFsy3DQzO1xl3XQa7IqScBpE9",
-	"IlcfPWFLyqFbznOdYbRh3HY5tXG8zlres7vGl40EWq9z2VBGeDMmatu7LQtVpETTqWgH6hpTyY3T7N5U",
-	"GKz5vWmeJCRKY2mG/ExlnV0knxIWTcrGVV9lSUdZuhpiCVrITxsMfooFrk5hky0a5rDJptWhLNBZs+Aa",
-	"2XSEOTkt5pTlXcITLMiUzSGoL8jOcOVTVSKSptbeLGNJBIdzyX4ik0zsqEjrsijnx24nZlxMEnWYFfsM",
-	"sMBcsARcjnMRz0XnpCNFIdDTyHIfccQXqWsYhh9LNVAz/ONq+8wRf9/b7m/3FNvaBNC4/DFPebc6Jfck",
-	"ZDFJ3swwDZsklKRfIIjDK3jPdKA15fJKUHMdh+9LskuCdJR9Mg5Gwehw7/j4oOf3er3+7uF4/+i49D58",
-	"Oo9D9WiqtO/wtGwmpqHR0x4NakjOGpbQbTT+wcHe8ZEf9MnO2A/68E63R/xROdUQSF/hUrBDlXCAzMsL",
-	"OBe68P9VbH0DDQL/GgQBjSar2WfZiDB9hKGdyvZp2vdbIvxpTe/QEI11yyf0b5JkKmex3jgfKBdmGF7Z",
-	"f6haqu550/6vCJbM/f764rxi5dUIiWqLPnMWNfF1wduKJaPQMWrs6NL0zdh9o3VMdEvFgPrpK2m+YU3f",
-	"NKpCG7abD9fUuV4VpthiuDOVNPraCiytGc6kmVrBozFehgwHawxrxUU0HljltrLEnjFHkDrQ2N1VpEPZ",
-	"PXALw4WwsUoeaHtJXcWwwO2HbjXe+kO8ZUmFV7SCyQ29o+4hm9xJKsZufTcpUFH5qFM957XHbC1D68jO",
-	"FQkImd1MyfX1xTmD7JnaE1l+AfeI6+sLFMmPWg2orott9JIr1q7FkNf4njRZPY7vWzyV2b2fk8X19YXy",
-	"ld2w01fNhorIAlionZOCodNXLafVUC7tmbUc4WZKsjSKpsOYW1/7saof5RxDNX+SS0eC+5VsUK/E1F0M",
-	"yatNG9310UAoDOIYFFjCZjfLuyZLVYMFsSYRfG0qnBgQ61DxA1k20marQz9htL99yk9iPN8MGcr3vDYh",
-	"yhX9NFLg0tLCNNTOqkFMT8l4HQU5TwiY2zSa1EjdPCHKzpYWvZxkF8UhwZwgn0UC+wIt2TxR6DiUiwQL",
-	"ljQnQvk7GhER6KabJ+Ia3zcjgUPDTRLA5lEwuBx+omIqjQw8I6UeCmgLFhMEQUnlzvGMoOFpw3HUYfi0",
-	"oZrOSb3KNR9LP8etMRx4d4enDdDMoCUanrbGMXuP+ZsHQaKKN42bKUF0FrNEmDsa4tMsDkzKCI3QStBq",
-	"g/m9JzgU0+W34UONzGtgaYdsBJGxwU+K1p1nc9O27DYhclGeyIve8cn+0Um/X3Do6vZOh+57xu6qneqy",
-	"RUOn+jC6xyENhqc/mW4c/elG6HZ4eovU32uFrCkERQ5D4NuGb/gczC4+fczgG7TF82Swr6c42CHSBZ5i",
-	"rm18ITcRP0CMC7TOwRHVZQ5DqgKEwRWWNA6XHuhZndVcGi3+R1e2TlSeks5rGy29ObzZdUp98CAnxDOA",
-	"VrBzelu9w63ezk1/52Tv8GR3f/t4f/dXSMYnoULsm3PiY67S0mZER40/djtjlnhxiCMrNV+OTA76hZGP",
-	"ew3jxK39uVPglAvIK1uJinFLFyIfNVXWQY6Ibytn7Qey/N8AdNJO7J8B5+QHsvx2AAbljWsV7MCo9zsI",
-	"jPvt6fr2j8d8srActn36VM1V75mEHtIGteTnL2KaPf/7Tsc/VlfrKSLLNyuzdcDBV1bMd7aadS9iZJHh",
-	"C9nB3zSis/lMv4ihkEQTMZUUH5S+jqX0lSMaPZHYFUAki+CAjsck4Yrbtm+xlN5zsnjOzNR/MMfXxRwH",
-	"5B6FSARoUymaOPzB/pVZxpWn2P8OMEQ32GEextBmkVRmBf/DfxFqpG9wHVuwbZ10Z/0Y/0zpzoaop15s",
-	"Gt1j6m8nK3eJc7L4JxV7o6nY31z2NSzxXExfh5REeRn04VfqiNvBvYPR7vGR3z8c7x0c944CshuMx/7o",
-	"sE/GR4dBp+tYiylORmyeoBnmgiQvOJJSTX2sMzGk6KVHEBwH1Vh14EcLqb+szQtPSEAT4svTk2pu8JOX",
-	"LzU9KQtMM7koxE+kAHbOZj8uzm+G++fvfhS/fP7Y++W61zv/fLb88Gm4+PXznTi/+fXzLztn/V8/Tz//",
-	"8umXntknzvdSHeBhgz6OsBAkWW5xgRU4Tc5oc6Etys6fmhvv4SSRIvzbs15b/yhJf7+ZJoQ8MQF+N904",
-	"ZoyUN4nAIUDk5XmvB1fJKS5goHwH19e5z+XdwfMBfXF7JCL0xWchS06QIDh8LHyKBQ7ZpOC7xDFVeidg",
-	"/nxGIoH1zgCAk51RcHzYJ0SuWb/XOw4Cv0xfNJR5PmWJ8PKb8D2dTNECCxXaO2WLgm2nNf0f+enoawxe",
-	"ybZKyJ9zmoA16SlfmjzvjfpKO0jjZ3Mfq1jYk07EWPJ/ibJIckCW5nTSeE7nTJ2hNDIypZ12VZuJc6ah",
-	"Ovv9o0MzTH65TvPrUbgxGNjMgPme0L70BZ5MgIXFpSTL7/8Kdt5Gv+78tBx+ZvSM7i2GUe9/8gOekWie",
-	"v3RT7uU3ysw0mWEagdSYwzUTrq7W7S+VRL8EAZNrZ491CQaMNVTG1+v56L0KsdQixgEGwsBAPgLo15TN",
-	"SAx9KML0jULeVIx5ZTQCPCYoIlegZTVN13D68H8MiP+lBoSZpWpEVWKI+oGrBdZrQyPIPvgC/XoZnWkN",
-	"BoUFaLIUVtqpPtPbs7xEPBowo3OycAUQTQkOSOLNFErKwxZn88Qn+mVRLscjWCBTJpfi8uL6JmP3G/By",
-	"BeD26aQ3cT245gy5J5Fw4c29VD4yfetgAziGb1h5+IU6qFFAIkqCE1Rd2Uc3RnL3gwZ4+QXHdBg81ruc",
-	"crTwZyGmFRFhWJGz/ESm6JVrTkxF/PcTSIFY+ZdfsCpm8tiaIv5MJLUhJEWIr8qh28ByvYQQ7Jdf5EVA",
-	"7sNW3KqNMnoigQynG+2lhaLchsLa0Nf1SQRsv5df5H9aaoIGEfRPJKsNNSrQG3DpNk8NyFigR2hD1ZsH",
-	"aXA9v1wRNU4LyspBjZ7Ipi93ZNlSkn4gy9U3uE0fck+hzuVl2wR92hrXID385Rf9r7Up5M9NYmuynuNs",
-	"hCRrpe3lwkpTlkVwEryE6oUtiXwefdGWiK+0A9qQVZkssDnt1Z6k5zupW9IynD2vflcRlO2IcjtkN0jW",
-	"XExTkfqiHL2tVzElkn8FKluTVgm+8kz8e6nC5lvRGpE6t9QGj4CcA+vll9yPLZl8mb5NPQ+p6dtXW5qW",
-	"z03Ryy+0LavcLuoN0ubrbOi2NBW83pukiPM16HG60jdJleVObUtbqV98k/TlBmlNo9v1vkkFYgbgL7+k",
-	"/x6usx1SUl8t38zK83s3STE8Qbz8Av95GsXX1xfPcflaJZlzJk3iL5xLA/MpRPPnp3YN6r76odeextXn",
-	"mw3Sph5+WtO08syzyWMOT+QZJ/+z1sa+VFGXz0hcG5quyD3zn0e8Sq6wCqusDY3X1xcbJ45z1oqE7NFm",
-	"8+ayeRFqQ08dJOQTOANdv4xYQF5+kf8fbPgp46K127keTXIjZK7BuapM9yfTBJnxbWiqAMbb1PZrS04V",
-	"ft7TaFIgky+/wH/XpYw/I2ltCVIQis+0fgpzsS1Jz8OeVpz5yQqPft6HgTTYqgV11ZAa6xMnO+VSW7K7",
-	"lqKtKeLPQ1ITSpqkOxfynJ+S43zOngp7VtH1FZ1MxQ0bxHG4vNGBObxiXgomyKSITw2QiooOBJbKntII",
-	"cd6IiOctcFAxcOST6uTG6+sLBM10ALeVjNL55eacXrz7+Nevn33xy6df736hvd7Fzfn0w80vi4vTofj1",
-	"ZvDX2elw9+zzWe/i5s2is5qNCl1f4gTPiCDJkF+pwLgyagAuCcWmPaIcJeaLBrMVg59wSAONqf+TCY9y",
-	"Z3XWQtlrwE+k8qllp4CJYKKuNgib39HUhyFbKBQoqzxzmbBWb3x4GsplBEGKAINiEk1xe8+ZuFhE5aWN",
-	"hdwFggRGzQhJTrTF5DcNq8OYIcqfXqpHaYa0YkZ5tax/MRhECBoh5axWOImSyyPICTO+TUQjlMZlNyPh",
-	"inCRUF9sgqHOTLF8dq6VJgblWFHEJLu6EMyYT5uQf1LRsycgM3dkiRagkFhMIkTuSbIE3K+yrLJ/kh8c",
-	"sYvBaFhRp3E/zWtfP6tuWBMa/m1lUCghGfBCFezOl9/N2v/eOfldrf7vne7vwMjfOydffldCBH+1eABt",
-	"tCDB30CUfu88dn9XoiO/fXzspEO7jsLhabMlKFR01z2lZ2XFIhfPRFMbpAq3WyEjQos6wAfVXX0R+oaV",
-	"5y8G18bXeM4EnKcV1pKi06SOmjMTTswT9HJld7xUcvcyE7oTC/q8Wrk16KxQO8l061RauQO6NaXAqLmY",
-	"DuLCBRTDL35rnROkm2cR44GfeAmZKDSpNC0X9Du8napW+jOVvaOyaO9pkFaS/m/NNCqktG8ob+ufNdpw",
-	"Npi1Ls2BcXLG2ToIOdao62a54jh+jixXi7KVoAypUsDJ29nHh0G/3xuRg939/VHP7x32fX9393h353D/",
-	"YNcf7e33D/cw2T06HO/vjI8O8VEv2Nk7PuhYqBT9w+P9g17vqNcD5QgDf5M4NBdRuHwdYs6pXxEKBVUG",
-	"5FlEoiBmNBKIReES8Xkcs0RwwKHQvQDQ8ncGvm/O1fUekrTihMrFlY0vBte5/urte0lodbwWuBHUHNXF",
-	"pXBy0giG9jWdkgdYdG1KWSgNd9qSqivQUCQhATgEz/Dymk6ii7KLsfwEJek36rKIZniJOJ1EiEUNLjsX",
-	"MYmkjaMNibzSNQBswCdO/HlCxfLan5KZMtrviLaipQqC3JTMAv556wey7HQ7OuEMx1T+DNblf9R9Q00a",
-	"djVM9zfICV33HgIsTyYQVHnOBGAqlq1uMkFU+ZnGAL34rxf7R0ejvXFvNNo53B+Ppenq+4d7h/0X/27l",
-	"4yjppWNoU5tjk+Rtb5Q+FRL1TdJ3iScEFpe7E2c3CeBCK66se/8AvDwB4KWAGwXFYxIyJgmJfECu+AMS",
-	"SzkVWQovwykMDGeJ8EbLzkmvaN4q8SiLi1fAtr/9AwG4ksytOJfnojNYM2XhM9XZV35fKeBaDL5m5f3C",
-	"kkmmbsH/bnopgmq3M51h30tRarRImBRwyr2V5PM7svS0uenJo7zX7YSYC89AnZ50+nuHR4fH/YOePHpn",
-	"+MGDWsxeQGK59Xu5i47aAk9CScCJAPXIlX4MU0qlQRKSBziPTeY8STwwDfTPAMqW/pRIjoV0RoX+1WM5",
-	"fpv6MSERWeDQ0wgNB70cWsOMMTGFnGA1TYEnWg7ENGFChMSjkSAJgAj0rN8mRCRLQ0mvTKArgttSwb78",
-	"9J5ywZKlGrdiG/dO9g9P9o+3jw6PpFysDVYQVCsSlzxphCUQo5BNKGhtUi6zkarYISUU4tA9Pw3Cf2wq",
-	"NOrtRK6nF+ClwvNLf5vJsotDx/v9X8uRFrodPh+lZiLQVLWAq7Fi6dq1Ai6ACft+b3fnaC/oHZJDMDWO",
-	"93p7o/2OE9igGZ8mxONECBpNNHvXxUNw8qAk2kNHacDhltdpOQP8lNyzmKOQTRQ/cITDpaA+188s5nQ5",
-	"ONg7Ho92yf5hf5/4e/7xgT8i492DzOpRPXWeIjzgsMne6pQ2MgR1TjoJwfLWHLKJ+eHRfd6vRneYNmoQ",
-	"7trY+nxS8nhwNNrZ2ff3dg8PDveOdnqHe/u7/s7uPgmOyA4+2ul0HXakZcFoBeFhoXZAf6t3vNXfv+nv",
-	"n+wdn/T623t7O6mO8HAQJGB4AVLr/3XAzEh1kfDUwTZUgK4KEi89aipdXS2UAzTUI13csYR1Nq8SVhhy",
-	"dAC2j0sGhnwQzODOC1UEOt1O7hU4/f2juu4pGXCGiujfrCKVAhKDl2LL9bqNoB/SreGsYdgUGqIJa9eE",
-	"j7AUjP600+1Y1RlPOv3x4RHZ7R/v9HZGe7s9cryzc3Tgj8e7Pj7cPya7Kw7jJ8NI/WP6/WP6fU3TL5XZ",
-	"6mifCvFtBmVe2gEQ4EqUUspf4YOl1zif7I6OxmNytLe/A+6F/uHR8THutLA2KhHHUlJqkN3L6WiI7F7W",
-	"QUbDfzzkWWbjd6rtx71Gy/e4ypq6RSodrekilXSQUVKasPYe86lKmjcawxCtjQwWhZnuCCiXC+PhuWDq",
-	"7yt/cv+W00k0j9NfWwxXetebzUNBPU5C4isabTVcMsEDDROu3xw8c0+Q2gU2JcuuHuaGNJdMT9VKs+3I",
-	"7uX9Isj0f/qMyCLPImD174KpSZbD5XU7ijUW8Y/uZVtLiA6eKkQHmRC5Mwr/uVh/Cxfr1UWqL/lRwr/m",
-	"JT/clcpTSr4CuKLtzXcfKm30dY7iOv6VjtiUfyUdpNQ4sCJhHkF/Z+dgh/R2+7ujXfiQjPZHI2Wqbg5L",
-	"sh3rgNgalpUT3pBlZR2kVDwN8vKb9xzl5rnWcbD/1ONgH5idsFFIZhCRR6PJR06ST1RMFYR5CUH6GxWk",
-	"R6OJSkOAengRWTSMpb5irCyo2S4SVxUbY+ocD/nH6C5ii+giOWcfWDQhSVUoYFrqGFGO5upLxBIUMRTC",
-	"xyoksMEcgADxRt0237LkIplUjimQvpmq8PZk0mQMCH9QHrRc55BeP2jgp3rLkmtjiXUCzKcjhqEwx0Uy",
-	"UQGlVTpBjk+C0gAM9WdkpRh86ZxSHod4eZ55xpBxWj2daF1DUe0v5WYdnmpDsXZCsGQXUbh8y5JCpElq",
-	"YsifsvyG7Oa8In0x8el4ORAfCObiIiKXqY+sLAopC8lSW4arLhAWKJSdIBbZqRFdKZUzfAdRPzOEI1Wz",
-	"s4nQCCx4TXQAtMmCA5r0mubFOmq3mzfpYCStYs9n0diy2aEao0e5x8lEHsuWc8Z4EdS7c1nubVq4CA5F",
-	"D7rz2TwS4ELWtR5/+9IxCb+ZW3Crb0yL49GOPxr1/a2D3RHe2hv3ydbRONjZ6o/3RvvBLt7x+324Q0J3",
-	"Hr7HNJTbFcw99btEWroRnDw9iDmngTePhORFz6J/NU93lvJdR7rzfFDE/USf9+pWA93LX2Y/aSs3K/HY",
-	"6XZC6pOIE49EcNKo8KWe8/epOdFTTqyV0eQvrZ9o5GhCo/QnMCvSspI6FBLEREUDrl2VqaxG8VPqMn2M",
-	"dHQdCQCB9Qdaui3mWVMEsKrojkbBCXqhh37RKlDGck27aBhGH8prwNZSsi4hnCSDKNB1w6ptD9kWjCuu",
-	"WqvsrREh0WpWQclDh+/IKpDdNqiCm09vhAq4DdSU7FydM2FCcLCEEXjVBOH6irBqrsbhcERDqGbunHZG",
-	"++ffjKy4/hGRFgWkRsFcSllUlqrkzmn/X/1+aM+6gXDCi5tDGMun5xJGGK06y8UaTQdy15inab837BoK",
-	"AW9wCddZoqcuRnXWjsWeZgWC5QdneHnORGWEb5rmbFJclV0mt1TzEF851gVUnoeLATgF1NlTNRtdq/4+",
-	"/QSN4Zt1tQHMAJEtpW3036t2vnlPbcD5NHG2OfOvANGmstdEN6nvzIEmoXLBQczgxazC3n/MugHZvCIR",
-	"WVSTZg6kRDetJ/GGvZ7iaFK1D5/2+O96pW/yev5oUQh6rAWFLGANCLwIWIG+DzQK/rxXJeWdigEs084i",
-	"ofBymQViFjRDA9FsJpE6AV5eGq8BpeEVuS4FKNavPkhOBqm4AIPtMCJImkrgjRiZNPjhab2OMMgfq2i/",
-	"qZUO78SgCU6VMd4iKxZeRiOcPedSrh+709T/fHUl1xu5vlKvhAC4cEH+iadoGk+RMbDa3tCNVowNt0Dr",
-	"1tVGhemymUWhW9dc7E2fba72+ptWZ6QZp/6YLB0W9J/3Cgcp6kZNLdoMbWM1a8t5GMe5ArQrSCmyCySm",
-	"WKFP+CxSaCaY38EFoPR0VoQDDApgJYiEknsCmdKiHPUyg01J9Bc6swq+acit4qAXyaTtoCyZtBz0nH1Q",
-	"LoVzQoJSiThnSHsewFpTTatF2nQvBnMxZQnlFZ0LhLNGDQnXgvOKBcsbxj5IJdOk3LFgDIXQeK1xrkO2",
-	"aDoMl20bjnJ9fXGRTIZBjQZ4jSO53sbZGKHr64vUYJL3WhwhGimoGA2NdIJ+g8FOULusoT82lTaUTlC7",
-	"fbVL/zlmmPmWFV7KiKDUw4xYgnRtwT+arsoNY2c4Wn5KWDR5nZCARILisBS3iTE0w9ESLWR7OYX0g4bj",
-	"rTwF/BM3+78ubja32A0cE00MiEeILlTnJ5AzuBwCpj682RczQT+AFwxSkweXQ65OSTg4WUQQG8sTkxMk",
-	"ljHh8kepm6Ugq9T/LsICzRgXaHenixZT6k+h/jMnkgRBAjRaIp/NZpifoFud53bbRbfYgPzfon/hkDPo",
-	"OoJzEigAlBh5ikfk3110C+Wl5HfTGYb/fl4I+R8I9ZD/IA/K7oascfgLDaDhbC7mOLz5cC1/8FmcMF+T",
-	"MGFxOJ/Q6Ba8L7f+nAs2u1S/2kaDaKmRqSiXlIHRsQ356krCTzp6Ot10LmD/d070PTg1kyEcBSImuh3u",
-	"T8kMrBgTQgFl/WHbDy6HuhTWcu11yupbtViabXQztT+1FkN+IaYMUtKxQFRwZEI9UChJUtBN0qwCYDA0",
-	"IlMaBQij2/9zi2gEX0g+5FmnH/G7Qmcsu9jmG17Uck3dl5pzDPy9gjwISSDYh1JXoX631+shf4qlcUgS",
-	"rrlKE5hAVzaexzFJ5OERsgVJkI95YWJyQiXz+TM3kRl++ECiiTRfd/YPuu6JQQYld6dv36qYnFtNpYLR",
-	"YgkwfHhqZhZggeX9eBvdbt3KP98G6jp6qzxtsMg0QhCP7M9DXJDxRlfezokyxDOJj+kwyILo0qTVmnW8",
-	"1qVc8pP9ZOx2KW+Saq4eS0bL72BSCZHXZsKhDUsCkmyjGzrTlegt4QV+aOHlSsNo4DEl6wv1lgUbCh4d",
-	"OcK61zAgXKhtovknCUkHlBxUO0yvBEcLIveaYIm6IWUc1bUeXBLCVamZjEskms86J7+Zb7b0f63DutvZ",
-	"yv2kzyz9J+unP0pErNmpADImZ7yMidSNyPg5gHFTLFWk0payhWTbgoThd+h2HkxA0jB6l+B4+uOHTMUL",
-	"C62DPBB/LhU+FZyE4zzHEgL+K6dqjemqZjVcE766FsLXEzn8n/ImNA8mKiAPfgX/jElifkgdOG6GKTzU",
-	"Op6ZXAc1UT1JjgBLAQmmDxbF2Shcwr6FD0Gi5B95ngXmeCtjQ0aWixHpnLpZR+7phSFbmLfK4i4kQHRh",
-	"MhnVBo3CqM10q+VmovSAcw7p2A49MWIsJFjVmR2kWeAVK2DKpakVkIrAJI8Ds8FveAsuulszh1RPyNYR",
-	"y9NtvHlOGdT01NGtComWgHFo99YLjm6VVk/QLQ1u82JwcLAXHB2QXfXc1Qt2D3ujEen3S7SwHrClHrZf",
-	"zkv5m2LNpqrhjkYBaMgE3AIsImCf8S3T9PY7hOuNKvuLEmmXI9UZBTkrtYE0W2YtyYRnpGTbYKMgrhBh",
-	"1pXwPFF14jIX7N0cblkrAoPv9HGXHfRy6fVjNpEKeQpGHKBm0rE86OW/pnCeUWkgNJbuuWDeZK7euDKC",
-	"AwM5YcJ7ViegIW/LJH54alku2YkQkQUcwCPiMzjDjTJFbFxp3+hIFERFN1OjmScRFi3Vy2AGRgyR8Zj4",
-	"+fXrlEidHMXTcdDVwpfH+nUbp5ID8KyheWAmmfIhfdRQJyKifBsNBUpIHGLfGDsRcXwwxdoot5CKpQxQ",
-	"Aesvr1T5Cd/366ZsEEm0/VE1easobYYt7VAjXa2DZywg/2Mqu952lXbxrcq2q8YCmBsoTui93KxSrtkY",
-	"/etW9ufFd7f/VlGeQv+KzQX8NpOQlTEpWHN0Eq1aa2xGy2wP9fDp3hXmO3MC6x81ifpfijL3SWyxsX4D",
-	"Wew6UexiY9gnLJngiHLlrgeREBxdvx9sySuH3EJT8oAD4tMZDlFAJ1QU7I4y58nuzri/f3S0h/Hx7tFR",
-	"0Ds8Go0P+kd7Oz7ujcjOeHd3fLTbO+r7x+T4sLd/fNzfD8jOUW9vz8ejo+DAfWCpGsgtzyuLU2e64kie",
-	"V7fpSqsbK7L+zB0s5IhGXBAcZPe/4WmBL1YpYpdoSAFzWmLpd+5FBxfEKVOx/641D+BvbrNSa1IWrdxT",
-	"cLRcvaW63tvKbuI2XdWrkSazpGXBVieRD41ID1PzZbOLdkkOkkOqVNZSO6FKp1G/+VK6CzunKt1phUar",
-	"GltbSnNVIOuptZsXKS5NkHFRnK8+2ZLqN1FwipduYkPMBQrw0pAck4SyYFWoxwKCFrVFmZ/L8fHx8VZ/",
-	"Z2u37GgjUeAFuM63pKqHu9XKJzi+4vkoBM+kzVxJnioIToLUq3C7gudbMO5VV001yiqxach8tQTM0wiu",
-	"lbtFWSidY/l1fZyWy/4e86nr4jaIlghc3trLqCNBZ7HQ4O8FO1f7XoyZq+HhG5lxU0VCDZ2M3ZVxUkcd",
-	"yIuauadlgQir97WykAoHT1VdlrYsTSPh60xME0/M0ZTxgs2bC6J3UaYHaUdbBv9WL5b6zrWqREuw1RxU",
-	"prXbW5L5IQc3v0okiNyIhGyhnXzuk3dFQ92+LIhDhivokswcZngVvWfMv7vSEJ8NrrYKDVQpIqBVE7Tu",
-	"NXZmD19ziZWXnyypqVo+pWLqyit35kmF2ytXD9RdJBhblVrIINvyp8S/26JR9piQFw3Z9xoCfE4WT7vF",
-	"ydssXOL4NjJ1ZvTFx7pPFsTkfqdEQiKyaHMVO2dB1eVh5V61wBxN6D2J0GJKInkryiB3C8drkxQb50Ko",
-	"kn1tl0Hldju5Dxl+MJXby4vrG/QS3lNfcs6Ubta/VEUVb1FCxDyJivNZo6qQc32AznZzs/C165WkjTOe",
-	"n0EDqHjXhUvXPm9Ls3WtNGBwdaTnrqILcLaqAAyEETjglWFiQrKkMlX3WKs8kH6V6aLFFAtyTxJtEZhg",
-	"MY6XDe+vJQuogwaqZ29Sll0HxYR0VTZTH/1LZKfBv79DPbjMyPtO6l2EEjYAtSONGxYRZICbc5Pou2mN",
-	"XWTSSJAJSVI660VK0lzgWUVC9aoIqUqzLQVI4QINdEBKhZs5LQaUufHho+ZOfDTQVYTgzgAfo3kEC0EF",
-	"SAy6/V3HxvzeOUGmu0T+2kKSkn+TE7tt6uxVk6s5Hy/nyaTiDLfOFG57S+XkdCjI6rFY4cyN5yrWrZUf",
-	"NyuX7fBHmHurNIc1+MXtibm2cRa9AGetPmgohECJJTLlJvKCV4DMcAibKqTdUthUzsINeRAt3uzccQL2",
-	"WQ++lqRw8jcOBuAZUXXUCwveuVxMpKVhzA8wS3nhDQxoX3H+VggLJ8ILUhzpSjG+FjgRpRd6FV1Rf6Mf",
-	"kTGTO9x9pd/p7ewC6krZlZ5LIhpc6iFr9w0IYkmwAdUnDVml8RbHlBfsNUgcKHMzwDBuH7H+zvgG9Y8B",
-	"FjgOsTJlsx+2jT3vdh3CpK4IZ+Hc/eIFnhUIODGrIOhM60p59BCVPwxPd2N4alCPBc4nEsVk14STjASn",
-	"/xMvS+ifx3FCOIdAuTUcBGnGNgKIO9MCSg4WtEyZ+GgKPPimRoZM1c7q8xWnz6QuK6j6NcsY52kPKsgi",
-	"yDuaQuzfcTjZgkBly9l/hhAwVSgvlIr6O+0AL9z7zKOSPj6NeOiB1RYYnnLnc11Knrw8zHAAn8vjKSRj",
-	"gdhcgChFhATcbH1TERICmOCNmp9AIdXbRg4ckbG+bo0exDD6gSxdi2Qp/juyrFL64P5vRFnbAK+Pul7A",
-	"x6sPbin6ePVBEZZqchXAFwkkmDMaSalaVbOj8nqfFlKqKFpQMs25RXb1Csh7/48qJ7CC/8q0r1yA/IsB",
-	"PBDIU2L1VaA8HHkjC2a8CGV73uGjNCaDwgJJd4Oq3qkW80SJoFxbFYqvwg503CE30VTyv+lfii9SFee4",
-	"5fuoPMR1PhC5MtB4tZ4lnQtkBUzgCaYRV6pBDbaul+m+QE0N8SqKuiLcoGW45N8UBKmmUaKz8he3O7L8",
-	"DuEof7HOgjxM0+IzcLv7cX5Gd2S55ozUha90beyFUbe1dG3IQyyvgMIVDVUOLuq6qCoS1qNf7vxmTytF",
-	"EkuzG0q8lC0JfCxUe3qFg9Rb5rNI6EpXVrW+l5+5sg+NG9iUmBmbVKP/JyHjzknn/7zMymK9NI1f1qJx",
-	"QTGplF5XX1oxvNR7NqYm88VZebCI4dVFCQkImcmrr04P7ZqIjxTMQ58U2x0Ix8nnHbZgywgHXmx/W8ka",
-	"R5rjJpkxQKAiLX9Xmug4w0J7zE1uI8xcJcIH8AwD1fC++vS7HasGceXXK7Rmxf4euyCfzJT9ruwnrQ/+",
-	"2O3MoyRX3rruQ6sY9qalOMMxGIO1w8CHiSzkGBNAvXJFmCQYQtGt8tup0zAL24emYrUAIqIC/UsqUg1N",
-	"hcYsDNmCa2kJWfRv+BS3lq73BIfqyayFSKns9cqFUP0uWyyBpqSM9cK6gGnTWF6k9OEoWagUhfZybXY2",
-	"qhZgO2H6gSyhkkrJhOCpO/e8+u1v7xVare294a1W3ADW6/Iz7YQfyJKvtwTjNPO+knsqQf+GfTTwaXJE",
-	"KSJvEza7Wd5BGfxWi8HdWtZr00UB+23T62hs8aJiC3TaMo74giQQeZMQletjcm7VlZ4hzO9yn0r7gGB/",
-	"qg0GN84cLKlCRl1vUZvyMDfGP8fdZo47EzZQs9PVIrP2Kr+5pVxEcJBaXaExPJfG0x5bPvenkgf6DlXH",
-	"9YwVKSbOfzg/cldimylw6Rc1HDMS1Ixt69y2dMX+FocvjJIevENuYkk2zrrs0LuFi5dK3htxcNzAhAuF",
-	"67+KqAzi+JlExaQvGiFQEREr2kU1EShkONBKZnA51BxRARAKVOersSQ36FfbQJkTD2Z+PfenJjLqP1hn",
-	"nKvsKB9Hlgd6eNpFI+LjOScIZzFSALMj8B3RlweddZVqiIho3sChdcMUqMNXY5ASiLdMgUnI6f09sqGr",
-	"oSSkADDVggnwuueNWFBvSb2RTV/Jlo/dNjb1PFGg/DSa6AvXZnkF6D8LzNVLZapVUss2b8qWMk4b2q80",
-	"K57nfvHcvKiftIV/stk7uJyP6XyNaV3clc7JvKDKNdYBOcUJrSv+7ZZODfW3Ld0VwcFzz1JegM/U9fdv",
-	"mqVCwfyGldk1vv/mVJkFHbr5XW06f75drWMj1LZWEMZfQ9Cv4I3jZkrMe8tXFXc1z/W8H9J2waaqRs1s",
-	"V8Chte8jizuv7eIiCpeFGh9neGm62yDP5EAIWyHxKmDZFd4sDUn1SKVMSbhJmdt4GiijwlfzdUhuIUBA",
-	"IfPkq9QUarRsdiulPTdnmPWJ+yIJ4Z9oMVUA3lA8BmZh4zO2mIVgzAvNdw0c1S5EyGfRiZQrCEmpD3GU",
-	"e2TwfRLrtwUNHjgQQupPvsbkZzhaetj6vgETyiALN80IdWt+kb67wr1AxynlYBC1Vw/8syEWJFxuo5up",
-	"gguBnQFwj2wWY3jWxVGAZniJRgRBDeNtNICbWhp+pjkNsXHAbRKo+Hv5R0NMGgsI6my7YzCRgYvy4rTc",
-	"GoxFaYrSfDZS+5wTn0WByTzNspTU7IFQkSxVDEwxgr/2RT+L3H/MxMUgBv4jL6m8KMvDtDJYjdylh1/w",
-	"LD5dhVeNCI0mFirXf4IcGJDZlsvP9WetVSWM9zwLrpfYaM4ZSwjg4kLmRrnu/BjhHGpwK2NE4aPW8EGj",
-	"Ev+l7tyUhAEY4epRJT94A37mYY43zcpsS2SuWbkn0vAYHTiVq6YBySjbFi0GGNQVaq1STDjCFl4u7BmO",
-	"qDjRoo45pz4KyJhGVL3dQIJaTCLAuk4z4cf6fc5AQqkqQ6q2otLjys8OLz2EQtw/giVIkV8o17GE2UMs",
-	"RFXiFGEPerVT++JEbnpBialy4GWUNlyGy+Fp9sljHjC32TKeQevHbidD1mz27eusfQGa1xGSGaVB2fL8",
-	"1I0lD8YsmQGcr7wibQkKEaDRPNTFzpT+KcSTdSEJ3YNnOxL5hFfmwNsh4XJEKsis4RTfM3Z3ZUYBs99N",
-	"GE4SXaKAe5yKmlwplWqrwwghuVAhmRYDIIsBpKp7iGrmjUbASLWWx4me/GqfDDdkxsXgWrbnLBHeqCSJ",
-	"RkXoWyH4NMpH86v9HgmSjLFPLIrSEyWHDlkvSoDD4auwrPXlCfCRFe4zW0T6sHUFUfJVgAqtAdgickrZ",
-	"ylh1MgS0tKCCw/VlQ8M/pr9QlRQ63c7D1oRt6V/K02v7Ci8M4LP8q+xwi/ItpeRVtxonOIMrUuDPKU50",
-	"VTaKBXKkOCuXObOG8kqTBi1gpyxx0/yQ9AM2auek/9jNCiOWoruaFxaTxFva3a5VkXDl8AohMP2W3d1W",
-	"9rGjAmeNLfZbR2X9ql4zav8orpnmflY/xIFuFCmTE+EEgvlFJlc2wHVBWed5XxfEXjm3vcdup1QcDIMk",
-	"HXr4Ok5lhTfqQPwcQfSVq3hds4oXP6iIb508dvHDau5YTswKa3ptljPbUzCTruSvc2ljWrObQFrxiqzm",
-	"V2+Dsr6zAVlf4UszMefuRLw04+sEYYjHUarlZnmHLgbXutCJsZt05qkCweBoRCY0Ar/Xxk08z6grk1zZ",
-	"6TrFtYt29lyod+gmu3twIqSlW6vT0lq4aX5uWUiFsHdJxh5rBOtM0CMcFjurnN1qviBVOApVk9jXpZ8q",
-	"ex5EObAQ65LrTxnjpIvmEf1zTgzYe87WQq+WWYqazlLDkNh1W6vHpOzfpTi0KbBiHh+2ngsnBRTayjEP",
-	"HnU1iXn2apGNXVJ+osSOyqVGaiGWfZfJmtO+KqX06NGkjdRKvYHfr9TFpl5GbW/59W25bfY2aQZJDXVF",
-	"Zm4s6NxRDCqKz3VIocqolJqEp8GFo7nU61ohNjuQz5lAOrvYMV9ohUNjCzY7nT8ZyyBgEdlG1/Anbhyi",
-	"dcy1j+r6S4eOUGl7Jmsu5g5m/bvNnM6lhxFUV13D6Mo2Yq3NW2p3Pcnm2tyqlqTOlR1qT7W/nn2tyy0x",
-	"SAt3mR9QBEKepgaAvLHjQVk0j6vXwleMCS4SHL9lyawKwsIJpwu7icrvBUu6ym8mVfmqdEGIeTLz4rQO",
-	"kBtESJd4Vf5jNBzrkzNOCIfYRA3kLBgif85xiG7NJ7BQVhpzv7ez57iSF2o4NYdozU11Vboe80WfXP0q",
-	"eDEbRqW+T6u6k3Np8IyGy5Z9ghPAa4abWHQezWiUMri0ax7OJy7x5VOWiNLuIZTw49UH7iS6ody4mNAF",
-	"TShQSDAX6MAucqPBkCzfey4bAkiasYQ4ZcvihTNj3lYCFs+LMmjNzaUNMn/opSry5uaAq4CRYxfmnLHu",
-	"pc9godPGT3D9FDXjqv1TYuHksdRdt3lV2RIiCTAa09BhuvjEVVTnJu+/kRb55ZuzbqrVbHR1msMPBSOe",
-	"qUDZguE6opGCbnLohZDUEtEFWVMXDG2m+TgMDcibQLeym1v3kDWOyEeXWGVDu2ueDAAdTcqCDQ/uZrEH",
-	"Jcp4GUxWNeL4dwoJw4WI3/h4k7Ph1pReKXoaCWeZsSptD0lnvbs0Pxv9KlU7nzX2URmp/ce0VnL16y00",
-	"crjHc7ZRQXWpjv8okSEH10s1v/XbFZ9s15SbSt1DJArMlSovcUHEQZOWzHbKuNCKTG4p64na3vLcxBY9",
-	"xac+xdzTyqL65cROpShomJInmac5oNWjjo/LqVJmlS6fZ68EmHfqBVeUEcf5nCSeX4K05bPZjGWGjpyv",
-	"+sJJJ4TMuSMPPmkkVoV0wBv6CXSfClCtvFNTYyUVg2Zd8zmIv3PyQ3WxMZN3TLelA8Cxx8pvQ/9xu6u4",
-	"m8Y0mpAkTmhUcmbr4h1Nd8B/9e6sOzEv7+gDZC/9x27B5jNsv+tO/SRWgbUJLocUTKwWeqGUg1jZpNEq",
-	"5qepRUo5wsrPABHljqgNVd9YQGXVMh9F+m2lp17R5M0T+oSOpDFkJvGEblaMi9w8c7Ra47lsD4VhCciP",
-	"7sWZc22+Loxf3ErvVMtyqxSZM2am1uT8KPu/GJ/iJa83zixcy011u5Pr1ksRMjfV/67z2qDz9AdxfKEs",
-	"etfupirbmNuPhYDKusrpiAXEo9zjZDIjkfNd2aWpNchrRUVgqccFnnCHjiysjWxVUpcQT3ihgESLE63q",
-	"xX112pqOP8p5/lq7JUqr+ilsUAiES48h+xuloqyJFA7+kYfj2JOfeCxb3CphWpWGKkeoawDXfDNsnUZ4",
-	"Nl3z9M6n2Dx33Czv0Lus5Ad0mAMYL0y9+NRY5RJTo9b6l9WlT6mTIKBql13mhq2H9RkKMutUA/ssCuHg",
-	"AYnBtmMR1JOwS1CXPrfuVby029tPD7FgyR23/eIxBj/WAidyd40xDWtc5N2Ohmt2szuretiU4zul7/xm",
-	"oDwTs/Upl0BgfrUUSmVjP3FnlBa933qBh/WWo2maehJWyxe2fHJLu3TX7gVYJapAodKmXXQrTxd4LFKI",
-	"8HzJBZnd1j+mjoALwU+mjH/RGQDw0l2VN62vJZmHwpxj9uzTIFrzYCmY6qTMk1HGjH1J3lzEc1GuPyH2",
-	"3h49hWDhLVm/02BXUbGR3QSmcnlUo5LXBdbVZNo/uB+Ubq+8bGlKXHtqGAX0ngZzHDYx2uTGClynFL6f",
-	"eCqi25u7Xxzfs4XKj8gqJqCILaq9XkePXei6rs8Mb6m2y31loJVsOD25ylUNqU8iTjywVhVEeant3asm",
-	"ZsfdnWblur3K7T7DD8+xIMe66w0uyMEjvNk8B7WHuusNUru3Yj6poB+XUFSurU2ZLeQ2fx2M6a5uNcdi",
-	"u3Z6Bnfn0v521QyDTAcgIuBu2Xz2QxwuPVNJJRfh89sfzoA13XQ9Q38fciXsEu35CiPlppVhBeVpsfbq",
-	"q4sUudHSm6flxWqC/5wlO6stWCyI59vhvuvFgpmpmeRfsEtNYJzeB+3jv8YgKDUhiGlMXDproALzO/W4",
-	"W2kVS30xZoknb9gNWKwwlrfRbV7mbrOy1bXxYQ0iEjcfyfl1gt92ijZ/5VCFC4CWoC66vd+pNkCPNxhj",
-	"l+mxymAcg/++qnxOcZmv3nzTRSwMQAPSRNV/bPTcaWnYx6r3dlUHq9mr4HeoJ61duy6XvEQqJZy/dzjt",
-	"i8JpBXM345ecEvzUVISueH2G9FdTvpEmBl3RwW7ZsuR2Q5a8ZY5WCkPbJr6hzSts13iA+y05C9PsVjzL",
-	"npOFgqgrP4WjXDU9uE+Bnte1V9Lcyjxg4AzfEY7+dau9tBB8d8uJnxChCs+HBN+Tcp825G84ns1U7fmT",
-	"fBYbFlmVNjF1PqI8JSvRTKH2Op7WG1wZXvfhDqRKJ5UWjAgAzRP8c05l6Qp5d55letGoO1BqRgT2THS+",
-	"2/OkxNgRT5l+mxYkAMc8X2VGyZ5o+r6izspS9uuidblRX3BNTFcXAkkj81MOa9ai0dLJmYQENCF+yVPI",
-	"JzDN86iqqr0cGDKLuVSOOI0MlHuYkxgn0kCSRPlsNsPuVVG7pMSbBH+rFbg2wVMXg2tTG929+wupyhu3",
-	"u7NNWCHIJApiRiPBFVQuEqxetKSNFI2Zm5NSfqX4FlJza3tkMYlwTGudkZptXbS73dt+KIlTFNNKp28t",
-	"Ma4Ab82nblYDB8ZpNDlO/HnirPemhQ/+qtab8HyJmLF+r2QR+N9IxOaTae4krR2+LoZG2ZC8jDr4Y1mq",
-	"9ZMHr3/7kUsHFi/f7MgrBfFbquvl3QueYQm0lHc1eJrF/dShHQnhNSRszkgHO2YQxyXLaJs5lZGxuLQL",
-	"/XFj+9HGCP72rEeYZ5X1WIA4rjQcHXr/qXaVO3jBbWO1il4I/MRLCiEdVcu4EgKy8r73RFutcPP/9u22",
-	"gp/rKTZcbR7iU2y1ys4PN2KM5XxRhR2WbYG8+DpEsPgmmcmAzd4CN1L6a3bvTUnskFoCrQtrdjMLSp4v",
-	"oI8UbmeK+bR2K+sQstoYM3jPNzBTnEY+Qf3jw17OS0gjcbDXTvHBXDIqmjCPV8ydlzCw7RGhVqmBwZCG",
-	"s7VSDwMUUC4P6jnlUxKAFQ/BoO/YC45i7N/hCUF+sowFe/mw3zt+Gd/RBx0JueodTcuXOz02unidMhkh",
-	"05vwLD4hKzXq4yRZyhWf4SUK2DYapPtYXuG4usNB4iGImPw3VMmjY/glmKKg9J8tk768vqUBeCh1wSoM",
-	"S0C5pCZ9zRQRqEvVAAEGVm/RILVxdJAcoACuHVCifCCnrwbQWR7eyVkagGd571qXF6uTwHXEhuWoNTxz",
-	"M/GUbDv5rcdQDVVeYUi52DZRPRyK5qLbXIeqEP5m7fSyB1L77SarsU8jNM9hf1hxuXgupp4ojcCQfyaR",
-	"MEG+MyKmLEgdoLn6kG5nmOmet+iflw+wflbE6ruR81lIc60JcNdqFmckCfCmQsQep5MIi3lCPF02tcQi",
-	"U+u1OlmAaNW36rSWq4ngvboelMRyWys7SXA8/TP0Gu/Tlj6AQW4zsDF6Jwf88QPs0vabcDrDvqc4GGyG",
-	"Ue/PBq/bRcqnlU2Hp1aWb1rXvFtw6llEQExbWUw9jer2q2Na8nSw8FFXJ3FHlp62GzwauZ/3AcYPA9zL",
-	"HVkWRoAQH9uugccWBXRMZ4VEwhLbxgnOUbexbBgzGP9jRB8MEW73MX7woAScF5C4LApzhh/obD5D0ER5",
-	"AIxIwrffoa1+cX6r01nzxvM2IWQLUj/B1Wdq4qdF4N3qrP4gaJQPXaGA7XfUyrohxWM1q7VU4lFMBG0U",
-	"jmuXG77MvpJ9lAG7AmbevcIKhJdWLIhaM0ta83qZzUehpZSVY0IO8uecCezN8EOdByNVHjGRmiQiCxym",
-	"lLhkp8HeUIPrzrykNO6qOJyZOHxfNufyYcsHKpluOu5tTJLbhpzlM6YBSxpJwBUk9c6ouE6/K/d14oll",
-	"6BkzHAeBrv2Fw6Wg/rPYCWKaMCFC4hmelN7I4So4ImJBpIpbMGSgnTXGie4oMKy2ZEj/jUaThrxOqUqI",
-	"SJYeyGDdCq9Lzgrs8cbcorqSzvng7E1J/CGbYRo5IELltRA+3kYXcGKqQBs4Jal61HQ4Csq1pxqoqwwF",
-	"lsB/GQAOyWG20SBSRz4S5EGgBCCNuC6aP9Mg0mvr2q4OLeNzufegRLmelY/DkCRcH472ezNNEFtE7ge4",
-	"nEMB5vyHa8kUn7Z8zEkWFVy9UtfXZaHmy5AgPiUk9V+XrNaGr8IKpMLnvEG4jkWkpFEBqPD/7mCnGE/I",
-	"euwrJumXpNFtVlNggUM2mZfCPpaIHWLjMUn4c6BWN4nWJJFIKOFdKGxroECMWa/RPMwbd4phUzyxMhuw",
-	"7G1m1wAH1QIRkoQYIDWO8EgqOg2lotiLJuy/eVtsXGyrc+IUfdZD5ddSnu8xn/6QhqM1iQEG40r2P8V8",
-	"Whf72z9UwOpKpryQTWjksShctos5zqRS4WXaFSMWUw1zE7LJhASIRjUkwRsb5eCXwXPBFFXNCbLGVnUo",
-	"mRxaWuSq1ISYkqX6iy6pM49rKOpbFK1PjI8jVfx0UsuDY2tASeQ8fsqI4G2pnWTvKaopvZnUaKX+XuZz",
-	"m81DQT1OQuKvQLNWzpBFWSi4rmsztoKqtCq3wKeUbFbP/+jv0Zd3ZOnpuXiOQPTVwwoO0UJBljQKHS20",
-	"62aZMggb8In2OQjwmCxtN2ZnaFeEyDNjsAFV44TNFBSWebkBqObKSPk+JNaBBxrSQuxbkx641y3LicmH",
-	"aGArVH+G1Y6vDnHo735Vu47dkyShAWku+DgC4V6uiLau/JOdTwAhvKjTtLn3cRZ5ljA2Jyrd+lL+0sPH",
-	"dFt3AOVIEKwB3w2aIlTDp/60DQHuV3x9F4Ppq5QZHD5l/gtMdSZShEx/1VyQUq/0/GaVgKX522//zd8N",
-	"Tg3FlelcXTAZoDyIXRvwmQysy0/vqWy4rGF5LkQIKQVAJzTCIbojJIanZsl8FgYkcYZ6NWY8HJKbypnK",
-	"5yvpDp+eOFW4yFQjn1aBm8PhQAAwU0iLpabgwc6mErYKu6RoBq4eTX+TgZB/iGpqkGeTbmF17il7hDdB",
-	"49c5aeCkkTdm66nK2sg6vj4Pf+XOj4MnKXX/yHKdnyry6ZVDQca3lnIwR6DuaBPnC51EWyxSdUozlGyI",
-	"3xiz4roYgioS0IwlpJVJg2VZCVJdXY+VdyeHEfb1LvL7tYC8EVmkoLwmJMYodnlEyFuuiRSKWArNIn+/",
-	"jaD+nNbPYDDNkwQKvUWkAchz0VQyZHgz/OAFuLBRyu1S2RTKfGhoYRvUrsIa3bGH3EAlhXT8hTIWN1NB",
-	"AYxmztMKgTXSYidtD0+RcgiuoJtVa8Wegm7LwGAb7Az7yan1hjgseuzVyffHc5lHlVmimdnXJk80+2rN",
-	"TNGiBfcfmy6qJ2L7csvem6wmVsT/c9RVbKRpIZNGw0jnicse/lE5sI8Vwc58K36sckwIj2COMTPYnVu+",
-	"wJMJSRS4jw5hqkf3CVZXoFpz5GZMIzTCnBzs/fc6wfc3fj87I9GclyXERfOv6/n+O2xt7q1hbKu4Lz6t",
-	"9bcAyE3G4srzCtrB+VSLubbzH1l3SEncpbu8Xpqz/9WkrdGdEmL2yYPg0FlIo6x2qyS42XLt/033SO5N",
-	"2YzEKcObXiX18yxUnUvxEyiHGdcDy3wdwTwwz+TGB1qzkNeFdMfCXNyX/6wYSTV6C1aRjI5+3QehqcHj",
-	"NSxElhZiajrIHuC6ibBR57LdV357LbEVM5M3jWNoau3qzMYnGLqXGl/gP9PGvQaP1kXUvMxXFgGrYHIC",
-	"QmYk0L6M1I0BRSdX1qG2TKoiB7HodoOV166vL3QGiuLGt1AT1bkWgHZ57kyAy9KVTPCxyuoj8sDKVC2N",
-	"uMBhmMad5Nk/ZVzUxxxDdh3j9c9SFYlLikjl1oIaVO0qpkIGYkptNa8UoE9ZWYgyLOIu3IQWCnH01gHP",
-	"i+ulywmSXIlGjGtXvkRLmNSETZBtDVbcEGtRXK5c04QKff5US6cG+QOcaoBarVOYpvt6GMqonLPWNsqY",
-	"vNZxYG3fmuMAyPHwPaY6WHl9KEzVVUJmmEY6WHudruTBD55Gbx4J125q1s2+C3Rcar/VtV3lwupk8jSV",
-	"i2EJuiu4Ved+amMpNGGpO03eTcM60q2S/rkhpkpW7FICLUutX1tFIp9Qg9oQ6uKqDdjvwmMgCu0T3irg",
-	"TSfAWfoRSahKIszqtCiIXQMU33hDFeF7HfVbPnKSvEvYPK6AHlJvwxPZyrj/dVZpTJIZVdBuSDBNqo5E",
-	"4wTdwjcqCxjwFDbuz1t1Ibiyj3LVCCRJVtonsjJXjedazUGddtDcmAySQg0JtmDJXdeuRQhMohwiEUrK",
-	"OZaEI6xRNDudRV3F7L1GlW+gu22k8c8gfs8EW5zYIPIKTK7BFbhFoec8DW2qPlcmbBVmZs1IOTuWIxYs",
-	"dRXlLNMgrflNdLLBC961n82bFcBv+Xo1gFjJae4Ny35FSo9/JZd8yuZhgEbEJAmaxERJY+HdzuRWV6Mg",
-	"y349ay9XpcE68O8qnTghuSdh+nadDdK4zsHBBi/BqbarvANn6s5xE56UfH5jVIBqsKYJtKqOHzeFPrTh",
-	"i7HmQxUqkZzMZemL8yD33qyiFwsPx2ihiggo3UtIQII2CU45qMkNhRjVpqRq8mtqJptJFp/b1SQB21Pl",
-	"OLGIvEjjC1ce0WtqiHY7EVl4zR/9N1F0V05ERwpbfxYMBXQ8lguXsFmqzF7obOdU03WRYKx94V63CnOC",
-	"ezYDOsuZ4DYP/2gB6Cjl/5rgxJ+WVgGGA12pdTB6oHUGc110nIeiFHXPZ5FS2A6dBfndbt9/VgYlH0fW",
-	"BMuyFbrlTwqR0V0KcWADNpahvUE2Pxzup2XVAVX0hekrxSbSJQKDFD8FjvHvdA4jHeujsy56pszuMEAO",
-	"hpN6/AbxZoIkkSuF1his6f0f9lxucoIhBm0A9aVwzpdEnFF+qg7rn8oK+axE2oLlC2ZaxNKxIeQcwqxW",
-	"jo6SuONmifq6/xfcCEATZPLzNl23K3QHXjSNA2aPZi1dtyiWDi67zkZrO/BKCNMaAERa8jVAMgtOwnF6",
-	"sqqAUNNtY5PE3riP3wAUIq02Oj6R0ZSxO+e1O41nzyEQQ8luCFHlbEaUaTTFcUyiZ0mRtE2SUst5bfuk",
-	"PNLwsdsh99IyEXRG2LxppofJ5JcnYGYb2Hn9kn8qJF+abDBGS9y348duZ0pwQBJvhuNN3T7eQ49WclIY",
-	"NkNT/PuikHcUwsqU1Q17++7NzW0X3V5eXKv/flT/Gdy8fq+Cg07ffHhz8+a29lBrcVOvdTR8nRdoeMjF",
-	"yYRII9ug3TTJY6l9106fhxv2O6Yh6co7lOX41lCe5uE4fecDd4PBmJNGcG2uzEJpsnqODiJlCUg5LI/+",
-	"30bqxqW7RRMAJ4iIMe11ubq6oLZ+b4P3ca2sK2/jml7ueo1zfipXxny05jXcHCLf6uVbzbzqGNTVEy6H",
-	"FmhgCVIy5pz6YDBkBrLx8+aqciJ5h9nEmVhUwfllfX1xdd3sXVq2VI+HTVD/HMY0xJiqmF2VoEM5kiSV",
-	"gAGGIVuQwKNl/p+0xgDMOCICMMTUlbeQQKcKlfkk1llz6yPypHA/XhzOdcJ0g7oa5qtL+MjiYknBj7zD",
-	"GMxLW+/t7jjOPwSJeQolpg5j04mN2HAuczG1JgB5HPDjE3E38/02RWe08P7TStX1GJuSaLtWdzPqLvUX",
-	"xjgfYU48E+Jv+gu80bKs4jMbZwUy3FiTuhPj+uHuW5Qam/pe81V7JdvLSaTEh9i/k1p/g1vMgghcf4f5",
-	"2J+SpuWVtWaSn5j6yrKLDI7Si2kU0WjiadSBCjjHW9mUBF48H4XU9+7IkgOOruXxXNVS1lC8bBtnRrHV",
-	"OM2cGlwOX3ALyekJnFNQ2u1IUujrOcrgqNmcylTaYQ0Yw9M0dGtGgyAkC0mTpRJ9HAHGbTNPcUZFA1mw",
-	"BtR5hgpM1+rltkQg5lywmZd10EyEz9L21xo1wtWXN5pHQdgEhBHOGaSau0szlfTdgDkrA5jHWmmxlG4U",
-	"NZ76DhRXPcAqNsNY2pLwXDm51YGCnAlWz3ntcSnCPauya55IsO8MVEmZkUDhQoBdwYjHOMriDDLmlpCq",
-	"kVAAWbF8CPhzhi9YeIUp7zaR+q8EnS91PaZolm0GYF7EBPDmrlpM5DZVZbkzoMSyPqUCrEbii6wgDV0F",
-	"TRXSTp3LXBn9VcB46k9NzgPVsv4MCFgkPE6EWkePRTq9vUqwDQouFzjRGMEK8k+hbELQEUnc42mYmREW",
-	"/jTFWOHzOGZJxUobyyM9saX6HEkrIwIkU7dnORvOZ5G0LL17nPCmihPNuY7AzZepRJije5xQ2TGvGTVO",
-	"GGBGG1unRlVIbaFv6PrLVtpDD5vu/4T4LAkqNUCGACpZJAV1MWUhsUwjuJCp9N3qYWnspXZZ5Zi3BfPt",
-	"FuE4Dml994spFaS+e+vy1azrzwvR4H0DjAprNXQs8PfXF+doQUarpU9WB4oT9gDGtmA+C6u1T1b6BAfK",
-	"pL68uvj5F2S+Vj4BY4IB2GbV0BmMuj8l/l0lB+umnPZVNltwHk+xPF6ThmbwG/nNe/WJNPOz21T2alLx",
-	"kCc1Khcs5mhEaDTRqtWpQ9Vbn5ddhgGArAr220bJNYNJ1tyRWDhgv63Ve8GNv6Ah4DB5UK9FHmt+PXqj",
-	"vwGcAQCsD9lIoyRnR2h9P+/gsxRd2IK+b/i9wgjPVg6Q6M1uxOGEJVRMZ2XXtfTvks3vzwavLTlbNevN",
-	"qal+5ki77Ne39HPE+iHz7zx+RxYlhzpEKJDIJ+n7BnxiCM1IT1GuQFBmNAxpKi0KNhhHy4bYxd9k9RIa",
-	"xF5aE8mb4ThudmO18DBWkAa4rqEvkOwvw30vKUJQ+zjOonCZewMf51SsPOzhac8qsucYJjYVIORRmbCw",
-	"iRmWP4uiwHX41VmslHsM83pbdYF14IIqV4oddUCd/X9eCLOC4BWCgKlSFzCdpeWam9XRld1rJVio1F9x",
-	"tU+hbMDToCoy2QEGyt5bf7dLokzNByys0iJrbXrjDlHsuSUP8W23ADY/oxGdzWfwfrqq9iU5qTOu5SKk",
-	"u8cK/VxxVd/y+ei2dHko53OpojfNCIrFGoz4vLjj3jwpi1f4ePUBxCQ1vOAqQkTbEuDff/qhqaTIC+OI",
-	"jFmuCM0mGBSNxmswSNeOAxHxyuNlSjdrRZUL2T33WUw8+Lp57/AR30a36h+3KCFxCN4FKmpGEszMSJ8e",
-	"LZ/1y0sTgiMDBiknrNb5BoTSCThi7Rf3FTAbGkEuRnr0d9GtNCpuu+g24Vi9tRM/4Lh8I/I7Gnt3tMZ/",
-	"JQVerSbW1f60D2vOFQCTrRbKdT5n88QnVXUSVX145VOGUVOADyjcJtRuVIQUt6NzjnDuRZ77sn+j89or",
-	"fSWrFra7+kyzMDJn8BikemmPcnM//rn9yRmOsCZEoYXNGmfQXtgPHSwmEQ3aPSjIQ394ar0otK9cI3le",
-	"V7Zm5b3hqbs2lTJ90s9jVXaYo9mcC21Dj2z3WO3WLb9pw4jpTdqqiX07FUKe3vBfDv/YgS0s/FhtYRHy",
-	"29Wn4BKJtBgm7/4NS/zIptk1KvWSKSXUsEiM+uhafWPkyXhyPO1eYmUxwpYrDBaDBBTquFuOoBZH7ZX+",
-	"7tKM2qhyOOjrhmnnqq1VDt3TQRAzd5F6deOEe4Og9woyseyRFk4RnEaZFB5sW7DhGoSBNyubDs+nXkjH",
-	"BMDeyt0TNohajWeiZdGlIhGeXH/iC+6lJdNqyvFhdWpwICiLCYQkU6smrPuMMsO3e+y+Vl8V37sznJB8",
-	"7BCfyhOncCaAmSbtTOdOlv+K1StQgKvePvyEwCGMQ/PEPGP38nIGpqSVZkZV0CRkYbl5IfDEU3GPJcKs",
-	"/6jTKe9xOCfaf2cKp2VuLGkh4Al/Ynmn0tr6nExm5mqfRtKAFsmF01jvHvLubWeYP42qJvdy2a7+ccQc",
-	"QS1iFT7qT4wvLu2i+LL9hKOy5glcCm96eLY9Mp30NuGo88MmLAbNIggXvCmH5Rc38IFK5/HyASXrObXf",
-	"39xcIuiocBCU0M2JN2H2k3CVFnzH1nkNlmPckWVIOG84L3kJyM2tvOPZXMxx6ImQP5FxDhEsHxWs4Z31",
-	"B1NYuvny91pzVAwKVvQTBgWLGr1mUUR8UT4OFzgKcBI8kaHlnk6dkeE1gR7JBwjIDxxpWVb054fySnjZ",
-	"EzuLDOBlhOAWrdZAHjkG+CGL+6qO3fyKlUj/e8pjlkKT3EytN92QjEWuMKa6zqTucDaPVnGHv7nanNaw",
-	"vOJlUPfO1fCuOrm5ybsgl//2+qBEeKOldpJVhhEoz5euOwLTL24L277eSNnRf6p81lX5zLRssTZ/STE+",
-	"o0Th7TBgurZmREoy+8KQLXDkE+VOLeG//BOitmOtsN1FTtFDsL5lpPMpVs+wlqrPFxCwwrH1m1dFtXqj",
-	"xKEJvIuNrUwBnRQuNTy1Xnplt6sPvQ3fpf8MbySdTaLkNfnzJORlQIZiqqg2oc822VpeNkC4kpfrmPiN",
-	"6K4Ixy/mHZf5PWWzp3lOTfwejUTCwFtQ6SAwgpBrrrR1RcV2EgUxo07HzlU+JpDTaBISlH7Q1mOjNuIb",
-	"/bkLFkm9wuiXYVXDf5WqD0WCzLyV2LekCrJqVpRJAxFpEQySWoTKaygS6osn7ek5F3A9yTb2825jk71c",
-	"nzJtnD7OTfwUd0TdSQA724m1IKYZyklOx8grAyBqga9IGypFaDVo75433HJ1i6d5WuaJCywFJWQyD3GC",
-	"yEOc6FPMvHnKaTUCi0i5FIZZlU13yp96CnNk/N05Pyx4T8xNa00uFEHgyqbhTKByTCrzElg+98xtp8I5",
-	"ef3VSoX8NYqBpyqpvUzRjueR3/BAkE1NEYBsAPdTiHKaZKmzlWjNilAd7ZjF1blhUyuXYfkTDl0lkAfR",
-	"Uj1fgttUdsoicjHunPxWnfFR50z7kgrW6rmxKmtfVszYLysr8kd1/mw215hmJ4NrA10OedesFJ/imKTA",
-	"dSMmpnL3skTofEw6Uz98p15CpCFKeRqIh1hiDmsN1EXCcUv8iXWTbweXw0abVNKdVWp/nrRcNAQ2GXcn",
-	"cjoj6hG7S9Kf02V9kyQsqUGQZppORGTj1bUYnq52cM6E+9UeSI7VFljh4d5jtxxoGi4zCxIJtEhYNNlG",
-	"1/BHjuRK4iKLnoo8DYxRAMW8LfA0fJvDnlZsfjb46XQ5zypBx3CkrxDqy+9SFCaFtyH3bXqWGdSPVWgP",
-	"e7yLu3rZwYgr3FOlE1Q6NgSYgNwrIESNbfo3CxfmKIDN96yida7dHd8unPlKFrLr7E8AI879zI3GNAoU",
-	"9lX2allvacAjqMZjKTcTVIMsVswaYSVOUc6BJfQvIM4dKOUzdkdJVWgaNGg0nihYMYrUyputalJtXekZ",
-	"1z1+NbOsnAvmNqxwgqti9sBnjqAVEQ1XpAWH0si3hpdr0zwLdZlzYr8fVvk6V5+dclaJjoLLC7P72UaJ",
-	"S/WCapECxwSueFUD3lZ3VVyEyj51uKmVv9PgXQnu2iNTST8FSiz2/lipSHIBFG6fomAmPAirXcsJT+9U",
-	"Na8/pG1C9Up1GKsqYe2rdrONlnZZGd1VKOFtx4WwBE+IR6IJjUiZCrYH0ghdkmVdlXn7gGdxSNBtQgLq",
-	"wh2vWbTripBOrZN0gkq2MdL7uXnBV+GWkFjZ9K4ZNFWH5T69ZktUqn3K+ZKiR5QXT7ADdZQBZLkuymIC",
-	"CghDmE+t8n3FSK1cqU/KoUCq3Jq5RR/5yTIWtyWqvQqa1YJlVSWbZf/Ofua87DHUZjPkEKzFZLe6kCxw",
-	"8VFnN8pbJkBn2NZHAy0yYsEyBVz1EjIhD3Fp6YmiWwo2gjJ78qsTpShcbvQSOSiAyD5tQI1qC2yvG1Ph",
-	"iggRVqUpIsjsJEFO0ODLoJhjsPqSaawb2b4yObQ4SBZ4ooYq8dg/iAT7whsnbObJadYct4XIOYHvSJQB",
-	"Ahf41OBEs/CfnMv1OmGcb13AHQpdERUaj66nWK4A+pf8/N+IF44g/QZSYyKHIVt41oTKZz5K2AIAfmfw",
-	"EC03RX43lANNVcYGmjBDEyMIgrgy2BOxpTQhld7nnCs7R8Cck82Mr67BvCzaHf6YefqBycZu+g7d/r+3",
-	"Vkbm+sQEZDSv2EIB8al6fZCyrcqhVyVvN0sUxxFfSHb6IMpqqnWAAQ8x4/XSY4p32+LD9YV7plPUn8aw",
-	"GX7wnNf8VLvlpAU0jbobwaQhvBXFCRmHdDIVZtb1Wk8nVsAZIqYJm08q4rYuLm+GF+fX+fitNG43rWqi",
-	"raiW+knOqNzUTtdAzVxHYplXzXolpM6PO7JUZ1bjI0tFE8+wgLPZOqX03DNMcBjhBS8NClAUpPkHfnmV",
-	"KFU+Rzm20oSD7PVLnTL54GGX8Nm5QHXbtTS69XpB1dTBzUsikSwRG49TyBOI6AZncEmMTVXCmPUWlyKr",
-	"WyvqMAGbvJeYLsAUxGXvcSVJeTnA3xIrI5XFUuuiNnCqZh9cxKL85XZ1KzQ+ipUM4jD0OB4Tgz5TcSDj",
-	"METv3tx00fs3g1OwUp06oMrwUWOOlmuc0DVb7KkodSaLXYiw1Kfl0P+Z00gKC9SfkN2V6Nr/DAWgzeuv",
-	"I/wZPJD8vsqdY6ZeJ2O6vywC317fGlSE3MVfGiYB4VDGKJth25NMkAlLnEn+53hmVlKVpQI0BqghFWA+",
-	"HTGcPNUMVTTIO8prNpvhyFlOhgsSq4v+zetLdaNp4rIqeYowBajTJ1RwnsDFPia+KIGhcfs7VNkuhgLW",
-	"RbfSOtVpw9BTO3/Qa5r4cypeJQTfVbnxfNUOjVTDonHRTcEyx7ApU823mNKQ5OVnjGmTa3vqScfhGILz",
-	"Pbnla8xcQ4/JdRYJJYEmQuGYyAMZUEqTe+pXo9b9c9R31LOeJ5inGVaLg1RchTy/641tDm4u3jheOtX4",
-	"n+eBviE1UK5imhA+ZWHgxSTxSVlpUwholcNJmc0ghgSUrcvNtDhN8EL05CbtN4pGrtih8ITxuso1cGPl",
-	"eFk+EQgBW3HcNrCADFBPbZk/c6nk6VOL+1RXHSq4gCoogbYdg8MI0uaDUrftjEgOp+4YyAp6wdM7YQF8",
-	"1UZcfQJMVGopNcNd1h75XD5zSXi2JfEbCT/sdoAjnjNS7ybDbkh5V6WTyqX49FXjuHadn6BLgrLIDmpv",
-	"4EX7J8j9nyD3f4Lcv0aQe90y/BP0/k/Qe+ug91MssHpYOVM4T/lq/k7D07pxw30N8Hj16wwAGQI8IIvA",
-	"AZyTr8bXkJq3a+jMXDrUeO792sxmVzaLjdfY7rBNeagMi6o3LQCkMlkE9ttVjo0N+IQF1mBRulpG08Ih",
-	"OuD6sduRtFTDZhl2aLIKT+PyAvX99cW5nL+a+e2afJNbCXRJjfTd5Okx1+KcjHVTExzilu3SlOoKMaFR",
-	"OwY342yJFKSKuWHEvtkmKzvcwmFrQ4xzW+s1aUiTbKp00lRHcJVRWb7Wb6LgUh5kJQVEI+tqB/USwXSB",
-	"jJIuwmgUMv9O55ck8s86nlv+5ik65cn+BUWH52Pu4OMZNp1rdZN1O8GJKhOMOXl+z4Vq6mFf1JUHbxDS",
-	"rQc6gz4Nkk+Zw0w5plPvgYH/y8Il6+HCntvrUimzxam6L1G63CQUdY2ItTI4avEeiP2Ke5pxP0ZML6Py",
-	"QSYkDpdlEbkBqfLlZwj6sbPIvFzV0ls+PDeWdJCRYD2vPAFZZ5ovBJkOV18Gumxd7awEN7spV/kR2cNK",
-	"mnEuhwVpkosre9IuZsFN/L0UuxDTqElWmOyg9LKXCF6sc5B6I1T6RjvD9TJho5DMquviFSLeNYXlAe4l",
-	"IPHucEcNP28Zuy+4qjnahFn3BjeuTJpa8MIm+yahkwlJshO7Ppakamag4oDYrs6+Sutvri+zpeSuMPoi",
-	"SskxOuieNFFA+iPv6XHAuqdGCt6MWm6LGGtUtyxYoWTqLcjIg1qbukU7M/TNgyBRQIJLLKb8usxjmq8Y",
-	"VbzdKwveqlJdo+qDe/CbpY+CpTsmG0GFfbgeIDUaIqgqKWzmWtFSO2ThLg12ACCme9L+qqPb8p+uFnNr",
-	"ZG9khmPTZ+Mq71k5H5/4gK+e7Dz9ZMcb80XFUeZfNFRBazElS3gLabuSq6+MTZSaVYTJq3B0FcTSFBqy",
-	"qzG1oPVGDmdZWo1ITUHemlBnQ7219fQwlR7elK4pTgITssAb0qabt6TsPU6CG/VlU+J01lPjBV0Jrn/G",
-	"XVteLsKxaYqVI0ypiJY0DvWYTWnUtyiR4IiPWTLjzTS2vg1QjvwpjiatFaC6fdyYURtTy/y7NLKnEVtd",
-	"catZ5ngbipl/Z9CFm5Iby6OTC88qblNLMAQKY1OlOIdB19YwVqPrLprSXFUOz7nVLSi7FLNYJy61AW42",
-	"mF9N6eT0L01nU51kIP7kl/bzf2uIaY13/VdjOWh5+qhD1KqXNo9EVsDXgJs893GUqoSmNpy6y5ma8lov",
-	"QH2YtPR8W7r1Z61Jro6BLCP9/2fvzZ/buLH90X8F5XpVmami5SXJLHa9HxTLTjSJLV1Rvrn3TaVIkA2S",
-	"GDUbTAMUxevy//4K5wBodLMXdHPRYlZ9vzdjsbEDZ/2cc6xODsJTJ7L2C/RwnvwHPW/t5/2fP3ew2//5",
-	"k0x4bAojtrsmOI1//VeXmQcT5ryw+oDWsMsFHPzKO8Bry7tfiLk4+OVfpvEgZauUVxZiLs7589Vv6NPW",
-	"jRRry2o+X/12heOFTtHFRv9HiqTrA8VgNjqlPJGQehEm1XLu/21motX61rM3c2q3gJK5a5mqrOBXh3UY",
-	"Zhq8FJ6qZaBATcm/6C3FdB1ZzigjA7adLo4bOk0oH9rOjmBgMm8hEgDUAHkw+0K9FSkr+Ljp4cqH2GoR",
-	"xeXLpgmxJSZNLm0bi/6WyKWWjFmEtBISYv3ORuTa1TXdMhK8Ke91Pqu3qwVY4W23P1fU9jAJCXALoO5A",
-	"6+tlMyBsc1TlqJWALNsbWIb8Zu/Gz5sJ6oH4G4T03INP1x+9FCgSMbaACtQsXQOeJQE6z2IAkTTsZtdc",
-	"5DgaDuLWFZKTvHqhxSKsZSkWM9XOwg+waDNkZhe3JnApLBHHHh3WzWnXWydZ75xvuwcHZnaFKDEFkrQl",
-	"fjtnsiuHh7mMjq1DNvd4MPvJ6vjI4h/uJwllvkZyLaQwh9hKwmDSQdlYTEW9jCpWlrzNMtkEV39+D038",
-	"6t1svIRymfNSkICm3QiNRLkAv99IjQLV0y6SeD3skaHrEwfTf5LLEZjzEKoAkgz+u/TsN3C7wcs791tm",
-	"q4ypVANsMFguoqpgJpNvE76D5HW6na/XZcSIKvYcCn81VWWGq0zX01QsEWIXvJbLrFm7+nS2fb5MHX5T",
-	"hczXv7mMo+6K407ENJkuTTLBzaxK5mRbTa1vGnmzc1eiZUe2WdYViD4ogI19qJtsBBHCW0aAcDB0sIXA",
-	"2ghyDEcQ1wKI85MsvNTXwy4EMUc2mrfRA1qDIPY54XpuNCZ6D/B+tcJdyrp0XbhOMsXSIBKnMknFvAuY",
-	"2641Q7KGA+7xulVIwGY/KNSct1XTLcC4/Sy96xPkJgW5NaxGXS7IT4BY5p9uW8PR2c8oNKOlaxttreqA",
-	"SnEvBXBw+SV8CxcGUCX54GolyRCPc0h4gJzeFXjdXBy/ALzGBDggJNiSTloerC2ytS26++p9/1pzcbP/",
-	"yMR/pZObilLJYbJrAeS+GQErhEI6XnFf/VCO4i6lTIr4tvVlNSt09Fnu4Lr6L7WUMmzYE4qhE25xYoKo",
-	"ntDIABMHZcv7e7jxVgEVNneOCY7w751Fs5VoMTsxgWwTtbFFYOZhrSc1wmt1njeIzc0SPJUIbrsIsWkT",
-	"E9e4wMucIFytWmUCc49QyO8ONzBdO1VE7Cr1ZTZUVsV8m/ihrL8uN8AX2UtJhd2hshxX4WHmXlroHSKy",
-	"81fFlyCaguA3NmXCIJeubK/vfDAtN8tz73a9mQvC1u/dasGFSVrX3nbxGcZNhHKXNN67bGM2b1cBXm8S",
-	"G3i+zV4GqHAFthvXJiUbQO5lUebZsY9RLkfuz1IPg06B55CsBeHeMBOxYIn1SFxe9K8raud5vVWkfS2W",
-	"mM9NoCAAGSjS85U0BgzJhlXpWzOXMrtTLHHxnsH32OKl3mfNAylH4fJvisUmlT8ZsRm95WLpeLmjvLqb",
-	"ZgKil8nn86XyMq7X5OmqvldZer5l4tlZWnOWkj0rmQ0fz8gwO5VhvmKpc+p7EzNvOUuEUb8vIhlAkMRg",
-	"ItIVTaNaYSubiPX8QQhJbls6bUbBulJV1QVzfFj7De7FhEUsdSjP+sXKKK6zJjkx0QzQwboUvNL3ieJq",
-	"Xa4H5heY2ZkC2GSLZAZ2lO9kZVaCnTPcIsexc9hhynW/y03T394vwDfGPAISwdQcSMBrKRhL6ygDDmYb",
-	"tKcOVvdEv+2Iqoa81VayN4GT7tW67NViPuJJlXC+ad7a/ROjceymFSb5zFk6ZdGg8p3g795z2Rii0txe",
-	"lajIb9ze7lGgpyE4NPCmRAOq6jwq2T3alVel8bJ7JpyyUn5eXhCTg8EkFeJK5gxL+ZwWHhCq/vrX2a1A",
-	"dM6ZPuT25oowS0V7smGSm4TsoRTzwhZWAGMOtS/hFpxW+1IMuCnPOMnnHsD/wWALnkrCY7vFetH1iQ1r",
-	"zrEEertpdalU+Cnkpp+LWxZh0sEst4GfHbb16dOxGpR5+D4JRWwZR2Pur6o6EEV7NXcEMb+IxUyxMI+T",
-	"FxgK+7llev/j82miYELcXLEJS1kyLqXtKzaaCXFjg2pQhvbzUo1pHIfG6Qda0l1o+maySeillhYs6FIy",
-	"MmITYZzCdgWugi4CsZ1bH7wXJjK/dYZo3XOYYPU7G+nNNuH6Wu6uPxepIDnyBf5QqtACsBwFcotvai7D",
-	"E5K7A6hXRQIRyNVckyIDNC1NEW1SZVSCKFFMKgQ9Xr+7bBu87OeJDnj4JtE2GLEGVj2rt/8rhKFC2RET",
-	"8XZ5dfE//5tpdxslrTxysKesJu4gAjSManqUJ0V1x1u9VUU9125ZQcVV48VwoyqbpodNTD0gtIfP2ZkH",
-	"kKlTkoFGQtIJIfE2LkSqei7xt3LZ84Ip5fnZVUN4kynMStGJpFya3pWtgIpBqU+gEmtZQuLaxg+yCivW",
-	"gQb0iEqXZUT2UsR8zNmBK3BXl79buPl0qsINy1lvV4j78nEV4s7F89emmMuyCPgx73hGppZRHB81tu1F",
-	"zvP6XLyQTDQhYkH/XNp011ySW5byCWfRGwgPlTfc5Lmvqy5aUlQmOAuEh7+AdlkK9U452f0SwcVwp73l",
-	"a289aDNQAiO/0BGMUY2akPnbVZETETLiq/VgRKXB5NalinczxwzxLuGa7WazHLVcjrrb0vOAhU7J1Uuu",
-	"THmNAFsMqQiSkMtY7SJ4z2bpaKpFE1BEx4Z7ltfQAfouyTJRPPZT098teMq2LS/1r99/rQP6QnAQtUWN",
-	"gTZ0CIQMrSaUG/GGLVRPv7KfBcGoa0JJZOTSHhn+OB+Wi0KRy2BrOFTIzbxh63IxsHbvrqtFiIxo5Ivn",
-	"lmxewcnbTIkwAQufJjK7D7Lt1E1oc02i6fxUi8GyrmSzxzR2ARErpXyIgHElvyuLN+oXMaBqcOsWN5A3",
-	"bFUBoOcTY5AhI6ZWjCVkHIvxjXQmi3FM+RyKDQ2LNos5T/hcS9Avy8wVwWQYR9iG7nIpl+AO2vGiOVUt",
-	"F50INUB70I6nkowmLaeibwpPpoM6Uc4isd2t6pHhbE7Hwx4ZppKaOlPjSFZgrmVNaXF8qD2UnJajmI+B",
-	"wvCE6Avxtx+c3mxIkHlsKzbqRIl+ZetySnQK3cEARm55A86icyzehwkLpSwt4E0XHELU4kCM/YJ/hK8L",
-	"iozNYxtcdqEPpa8KSu0NWw9mVM6qUpvKmUfJe2TlOJgV16C+OFaWf0tYLBmW6ajVpn8wAzdLojds/dZo",
-	"NkAlRTqliRUE4eSlZ6iAqHbviwZ7QO25lzpbAcArJjDy+VkJkwk/lNM4hlEKp7oIVk97hKLh4VVrrdOt",
-	"sywNW62SmcsNUqxLi1bHBJPYVWfDPuqbFR5CUUtWE7byNjWYhH10KV7r0kJcJC702AZi3+vRtYsZ3+LE",
-	"WsZb956ldAVl5QciiddNiHzoG6L5snLGkozWCoD/cUWQk7EKDgwHaTeIlYlLq0oFIC+z+3Ievcda+qKi",
-	"Vl9hOK1u5RPCmLlxLXhAXEKSlZftucswpnHsrCEu6v/erh7DRQ8mqZjXqXDnZ8B8IM+t/rbgSEBXCAo7",
-	"+uCH1cXnxmqgZ1e9yTjUBMNIcqPc0ngJYelQbRtHu9P3u3Y4kXrpmbsnxHa9bZUEPLtw/SqTGgj0S6nE",
-	"3M9Y/Re8LPKvnje358rQRCm/tbX50mUizXkHhJOAehSYFLSMuGrZDAavyL5jQKJ5ClSEWgqlhD7XxVrN",
-	"RKL/1zRdjPGApwLbVOgt0YD577bNKvwnr0moqMpgZSbttheRcMZpTf3kYTkAeJt8qxVb25hzVUgF9efp",
-	"spL+FycP9Ui3yw3cebopC5xkO1fJdrOqT4SYmxqLuMowQgeZXw0tKSbpLZHhJ/yORbliX+1ATaEYBOx/",
-	"yyomG534hUz2xwP3hAbIVtMIB3gcNYju0Qv1USS8VDJzNYfdxv+5FIoa1W0pGVFYakPmqmjkL7n5pDbB",
-	"ctkgVJmSqJQkQvGJlQQNrgaMTaZaco5UBGTk6koTPolkzNpBHyjYrp6LhCS68ZMEPLiVPS7MwyehyqMv",
-	"zIz0LfFmpP/5RxO50TOciufZtJdj9eVrbkx3k+VHmtBpmWyXaQaY7hLdlIQmiVgmY2bTA+ODCXTwCBBI",
-	"RaIFGmxeX2PZAjsMThDqbdDMB40mbU2FNiMUPfurftfRINRfYiFzztZucQbBpOzitF8+TDHJbJagrEdG",
-	"TPKIgclvHFMp+ZhEToZAMz8YiOUsi0vBEUbg8fpZkEUqpimdfycJnrkkfxlesYkWtiGryfCvbx3Yw2sL",
-	"2oVNe0s+5FJ36M0wYwmGiSfAYKGfq0npj2BrtUyTEL9OJjqFSVQXp/13WRNU+cCvdCbG4V289xtBbpeJ",
-	"CG58rj/+2nsmFiyhC96Y4Mmcco98f/Ly5K6Sz25Z4u/itH9J1excYamwmqS8vXyu/cDQcDZepiZyM2gy",
-	"fdsAGkPW2Kq3Bj8WKkW3ELJhMN1HUAAOnVbMQ/8C0vLCRM7J9vO4pkGw97vnan3znC74c2OQa2enuF7f",
-	"fCdzWQ29jWs8SRwcMx4YTrPN0JS4rgKn8LWeP/1HiuTkiq4sy/TJ6DsaxyOK1os9PZUrF0doAPXuPpA5",
-	"vWGSxFSx1HtDNIq0mOuEX+uaVILIJUiKRmqqJ4Q47ZIctX6H1vkwNvtwQk4TUzZesTvlZX15k3nuIOmM",
-	"JFwB9CixEzbO0N9YMtVC/qv2gXwtzi1H5QsYTr9iouOE6BPDPOGwBXr5o3VlTb4icAT3Z3ua6m7cxkWx",
-	"v8hOqTaMIWz7Cb7HjjbnZ37oNr0ABTnwnaV0zpRR6MvCtTpNL+bJDs72N56UnKv+a7dZLexi97pv7qdu",
-	"kzSmy59ExHdw+65cb+tKUkpGMFbH2RrD2w5majTkkmmaMbrlzMGBtp5fH5O+bswO/95xbkYGgz52sIf9",
-	"XH8lczW/o47QaUNrtah3IlEAIa9eRxOKbCyiWqGnqQeoY3HFMP1Y8MZ9iKkxjMICbJx2mEzJ7gzHWMTG",
-	"rtpqzJ2Q8kEDUSoxhy5oqrrdWrWO227P19Kw1jJfY3acJlOGSOeYL1vfjY6Jsx44N88SSrciRc2bCo5L",
-	"vNO4myMRrWGKcxZx6gL229in6uXIZVJaySHDDo1nNKVjZI8sZnPIKCNSg1uXPWKKKhlh2PgbvArhicB0",
-	"0T5QsGL+nrNi4wRLYUb4W5mqYAYN0xFa0Y3cLFrTHLSTYBLctq3lcj6n6Xrbpxx+Pd4XbEHFW6LFRr3Z",
-	"k2UKapTVNkIT5eR3sqzgv6fCOMcAHZlKsZ1CHzbm2MbsCDygZCOMu8iOsVHsipw65TFimiyi4Vm/mQmN",
-	"a11cueQGbhpi1VQpCtKSjMWC2RxraGV+ffKSTGKxCsM2iJT/H2zU5zRufV1TNkmZnHVpihPfmvqXPlmE",
-	"PDMva5ZNMAWDdmIIYDFvv9Dau3ZubKil4c3UJkWusVRtpOlWdFyaq0jMwQOKH+DzCu+XzSmvKrD2XP9m",
-	"7SMuByKOs0X67LoeQkhAdftGDl1JpfC5M1lRzWrMKp2J8OOYtTrMsH0yPXfep+r2ZfukWDqXF5M+1m5v",
-	"7Bw+94q9V8TLq5hVpcBRcXHTNtq3qRlR3kftEwWDRw1ftOZFZ/J8PJKKm/J51L3tVYdJhxh9Si3pqCKZ",
-	"ttkVTm5Y5B9AJ7U/Nei8Vs6TLQSvT4hiqBXMywQNuF8bknfFAjOohBv3wu5TqbidWe5BN7GFpQ9iOh7U",
-	"G4+vjR8ZRrK7s92pR2yRMigCWQ+oznZFzsQyjqC8nkimLCUjwM9UxKOG8ZWs90rushOPbeG918XYuE8r",
-	"XK/++w15o7n+2vkHcxaUZpBiZlvtaI89hPn02oO++dIoQv3YA3Mvb3F44U5mT/ENeiYAG6NkwlZkJdKo",
-	"/Nk0e66r19cyMVutEJHd4dIAMvMjCg5oEjysFAEW2vfzhVq3s1pYe+lOLLwtwCz4/QYBbzXqdjaeB227",
-	"7Gr25u13wmopLa0GFu7XcoIdjbI7so+Hy3YOKlH63CEiEgOC88CZXaAdsH9NxSpg5klicu8FbUUmLbqk",
-	"l13bhohCOHkISi+d/pR1nLqmqt1aIkxXdmvcTlKCOu/uRmROIZTB9yg2Lagazzqu0MQDdWi57NiwjezS",
-	"bfN2KbZ4VzpMZknpuNMbq5VArvKC8SYNcbCD9WFFj62Yf3cO3pEFbcETqsMNTp0u8E1s/QFwUjWRRg8O",
-	"O3VtTFi7mOkW17NfUUD51JVPLr+aJW4vRE1au9X3Jy8RhQ+/vAHg/FBPaNgjyXLOUj4mI7FMIi9RNrsb",
-	"x0vJbxnYusQuIPW70JIqDr/cboRmYQ86AQnGtaLEIpuSRqv8rpihSNjF5Nmbfwebypx4+2XD9PQHKmUX",
-	"k5aystyJNpisuw18T9pcxHXbOU9oZfCcOca1SQfGYjZWUF8qsBSlV5t0T95Omce8EcgCkIlBZv5hmEzz",
-	"8af2ul2ZDIJhV6XeGZxjln4fX0dLec0vONyYQ9sSlo/0DpEqLe9Z1oGFurTuYAeWXBsa2fLWtNjUPIF5",
-	"Nqd3560kaEQdYUsLl+/QtAv63Gve6oQ+OV/JnCddV5sFB3RoutVqW95Hb7XLWPFFzFrQ7KxxIlSnC5U9",
-	"1Jbvx3DJ9sxlQZV+RO2dlXnEzHberSrE8vUmyjIhSEI7YsBpdGGSEbXaXl8vaqhh5M0XKPh8Cek+yCJl",
-	"shjL3b7ok0UFtDor1QUkvEz4n0vW7sHb7YJkqZ02+m4eVyf3AcZIuPSBl//z8bcAQJdSKR8tVft31cmQ",
-	"C/dh0cZekb0qNuF3rZutUijZvq3Wvr2iVIGVlIDpdbKY76mnNurMKPTdmXHT29l0+FUFbGPkgXnzBvY7",
-	"IdQLrk5z4XxvCU1gAYYGzAnkEhHLad7I1p1K9oFCyGdlgmTrdZuYi7IKQHQN1vIsvc+BbS8jRlOWfugm",
-	"x22j7ExisaownSJ6FD5oCR19187bJFZZNvh3KYM8vDSWrXvg80XMx1y1brigUq5EGrVsWHYpD+UzEwuW",
-	"nEfv0H3TDW9rH8O+Weo2xNXBsDaQSRZiqnw4JiSaSG9ZRJZJUMGEMDeUydNR44gKqmZbXZTglqZcT1J2",
-	"j6oyCatrNGuXiwOKs/AJgMX0v6f8lpUje8K2x86eSEWTqHqTttP8dwDAKBvYbLw9JCistNuQu+vyAAJF",
-	"p7jgaSqWi6Lvt8s11T02HcEuzA2BlUbptC24FuhF2VaxO9Ul0IL6kf0nzXV2s6ks1aw6L1IxbUSWElas",
-	"/KCL7MEHBESyaEDHYyYlFOGuYMnTlCYKQsJ2+1h62RwMH2d103CZ8fYyk6WaDWIx5ckgZRFPS0sDFkgr",
-	"JN3GxONLyVIJyblI22Cf87NLU1ihqmT4RYIX8PyMGNab1WKwGA6UY0JKc9haO9sm0Ts/y5RwVz3L2H29",
-	"38zEskz4YVn2pFxW5SnF39yDb18LA/fyIoNUlCd4Ktlu/9aZ0mNvsfS2ZBEWrmhdK8X1XbFaUyAim0Nb",
-	"JMHGBQtBFLBpyjSFGYzWAzzCmsI4cP3JjGJCqhu2xpSxdDwzx98u0/OlEYxPc3lPK4kClg0Xq4SlxMrU",
-	"hmbZshLLBea6afE8OpSi2lu5qeqUyQMbolVX80nm3sp30hYfQoNZlrd4TBNIObMdJUWXd6DXZKlmfayq",
-	"UVCIylBK+Gt5ajgXx1fmlBI5fmFgJttyDNjMQYgIbso31eXr1A8oTMDRX7aidpcslVwqU0q+KvmscVjb",
-	"gvMZzHnEZhwyT16971+3yEa7y2ymojpaRHdnJ/3nkqXr+yqSEKBMVUUTbagDuBByPWNrKJC4lCUfhdew",
-	"rbkbULfykqaK1zDDhU30lBW2wseEjB+q18i3WrejWgJOGcYa9zLZAD/xKlaGlGhvKCvsdwwV7UCOJSmf",
-	"znC2Wiy6YVUF3DVNitldqWGybpjcZSMRW+D9qR9swdJBacbBqpEwvW3GRvMxg17PkN223QowIW7jnFPN",
-	"/WEe7brX7XD+TWPU3MtUjOIq5HJqUlZYuKA1MKxSkUwxz/5qtt5UZ6uJAMhs8PQzuRKzoKAiZ8WI1UzE",
-	"mE37rSm97aCzPf04YiozVLVNeFaTdBZcZLJSu7ZrOiHniiT68cDZQZZQtK00FZ4uVtvxU9zCdrgZ/FF3",
-	"FiA8ViTGMMXhUP8MrxnKi7VKW9YO1fP7zyrQ6Jovfld/7+7WVWpYlkf39PIc3Cwskfa+MUh7jEUFZFaH",
-	"KCQ7BZR1GMyEVAOony/VYLlQfM4GSvdR/frcKFNh6usKomhqKq4Y8wx2BXW5JZloVr5cVMQJYtr2gb47",
-	"iwFc5jqZ39x2ZVmnD3YmUtEqumIqyMeCRoMRjWkyLk2bvLFIzVciLo1rMcKC90Nc70CfxrB8PDyoQZMI",
-	"kJj84L4IDqYUWRv4DX7m9Jbh+WWybzW9tLpIVhkHW5HhL0KqYV5vLl+SiWQfRFyO9TasQ8utQbMz2wov",
-	"ulf4HU++dsPsSobeV0NMXzkXt1oFbiq1UVIwNTvDSlnaiT12+76TRD8VmowLxR3aC/I4fIgk7+uRZZj5",
-	"RC5EGkiUgNZcuzZNVOna731zkte/9XMWQhNiAyEcmiy0UoIXesDGDaEEvgNO6F5pyVibypqMB2O+mFXa",
-	"PHIID70y/JrIJVfbnrYefCLSMRuMxXwukoEeLCutU/1u8fN8fhC9ZZCAHTwapnxpxZuV8YAn4O5mA3nD",
-	"FwMsrtswqDdC4Q7qEROhcqVYy4ed07tBbYIKA1KDrTYf2kK8GLsvCVemKrHKypRCsi2Lb/vbjz9+/2Nj",
-	"lU49G540zAa72Pdsqt/bFVXsNy3AVhvj80KuX6elh4xJa0JW7j3WGQxToReVFl8tmN/SuFARNqA2hz6n",
-	"pqKVjnYtWOqGCuo/4Ar156KqMERfsYUko7UneLDJRBPt29wFm4g4FitT+Tmlkwkf98hyYUnt2HBxFkGj",
-	"EO9zTNf1Tw9ERluiV61ErkSEuf69qtOoqkkeUgXfPi1uq1JAbT6pd6qCvim22OzvpzWZiRWZ02TtsaaS",
-	"zsGKoVcbuAI1S5mciariztC9KzUj7dmTEZvyJHSXTImbmto2Nn07W2SDlayuB+X/yEt9U15te6FxF03u",
-	"5ysGmMMqTQmSpMAcLHW0wiCKus13FKXJ+otixOZM9iy/Ibc2fKS8cmlOkc6mF2xeNRvTx/rT5RzjF7Gq",
-	"lJAwXIhPg4pu0HgqUq5mFYAG97MDf5TUT/dcE5lwEeDwKIgiNCFX/dOGEXA/ayR7Gx/njPPZTnQX8bgc",
-	"NFKawOPYvE7B5aFtUdH6HQrzC9GE/PLx9F1TX/bXSj002/KsKk7W50YJ+lMfXjfs9iz+j1VLUbHWvKRy",
-	"1KF1ybuj7JSd/f9VWmt9EV9/B774tdGkGhlS3RkjIOMyFWMmpShNLOP5F7FipM04BFYBomapWE5nPS8Z",
-	"RWAmijB3WTZ8aRncAU/0mkQ6rHA8tUi7kIWA1WyZWGoV/bqKxZ+SFFkrbtaMLhYskUQkWsxDn1JIda6a",
-	"0sxDmqyxWiuN46GXqdL07iIo5kxtvyf59VrIBViiYZkDJapZ8+er39rRnNLByqWTbL3GlwDTad5ac23m",
-	"WOhxFzDzKzZldx/poqRQiTfJxLLKjgUu1GywoKm6j4kv/DoxeiYdl7AGk7G3gC4TBbfd4JbG97ET6DNc",
-	"7KQOyAASJ9zdy4lW+aI7Jr0E5gZIlvtYTDHJ8Q1b7xSL2+9fnIJr+qwSprNgqQQHhJhDfdJkjGKZnp/n",
-	"YDohv7I1OkJwn0A51jquLSqbp1VnXC5i6iKoKxilEkRqZdlhpUoBJoXKoO/nlMenCIZvk5O5sfPvv/ae",
-	"fRBpZcV1BzsGyJndJKJEjwwjKmcjQdMI+dtCpIrGw0Yf7M+pWC7KCqde22EAK23q1C5YOudwY2U2jxmV",
-	"tcP8aIeR52eyaSAZMFJH5cib0t++9p5dpNOqdYt0ShMuEQOkqja9scxrv39xkcTrDyK9YlMuFUtZ9FmW",
-	"Gv5dyookXltIoc2N6E0G3qYr3YaQtYixOXxYrB1r5XlvVn//2numZ/BJqFMEDtdbGTbwl7ZQW3afyTmo",
-	"SzOaRODlgiXUz+If5fEpWFz6ORaXtgV59Yk+5/I5HUmAYeq/Z9RlLBbsXUx5hUlgrH8ywqSII2mrrn4n",
-	"XRp6TV98FK877jWiKJuFIuhpAEMNqsVynEqmd8Lwm0on/H1YjfIbKDFAzMnWAOYcfhkqpAPYBobZjubX",
-	"wBHz25xVTkAgc+iWB2MfvAuihXcejdu3q1lorUu51BCWWVrwETPn2ocugmrP0vEMvN8NRh7EuWL/iVAE",
-	"2lXYdbBPxedMLFX5zGORTKEOI8JnoZyx7rCDJVwLHIMws8BMSGVtSThyRZgTWg8GmG9IVhjdfNKWrYMC",
-	"nKUCu0ZTlqhBixnjJcleum7aI3xCOLzwxIFvNw0lIm01kv4+YG9Q6Lc7FBQyx8daqtUsqwJSalADDfO0",
-	"2DQaadZgbI36RKtQwBmmYyCrChy4MzRYn7GYMzT1N8zeO1U9FB7EAHan/qaAfAz3BKByEBmlj7dq6wsD",
-	"1QI8woA+NI7des0xVY9aR69AoHpfexUy35u0JkmbwbEM4yyrym3YDhSWUtGftozdKEz3I9okv5bmzmxh",
-	"YWxlVSmfQ6BXHJe9uXPOUtl6D5xntT4m0DPRbrPabLQyU11uuUP9z2HemzxcsHTos4YCzuaxObx7z6Tv",
-	"zw6w/236wZs33yJOa2IhlbD2ZJRqjRFBBsUl0HYQ/X4h8LIO5LqZLiLISu26LErDG4Ge5XKxEimdsgFL",
-	"pjxhdchVp8TcMLbItq1gG09ZxOWwy7vpq9L7d2pH6hlvNddKLjjfr9c35GeLt9THKg20+oat3xigASDW",
-	"e3mEf4+wuwVP16i/TFLGnkNFyCHYkTTDGtrBykKcCDrYpC3MQ5O8ynvD1paCZ8jv3BdDkU4HPBpuPmsT",
-	"UYvz3M6UZSxHbMITXprEGq7S6eW5h/i9sYqbtDumBGjNQ7rgdsaNF5fGvDy/DNxbaywyfs5YTLEQHE1o",
-	"vFZ8XJ5VGCJ1aVJVtMnRpZhNnFg3XqZa/sxIogdBwRPCs7SY3bFYQripCiRodLGI1wOrlFX5dTdCXbPt",
-	"dvF6i0UMPwi7M1tGJGcTa/I4a04LJevx6xN90v6qNFdaxHTMZJX7cEQlH0MY9sBGEzZfzp90o9OlmoFl",
-	"Mw8oaEQTALw5ByrIXeAR09qWLLUxWf0JCEDZmXnKmrmOvl9e04EbtlC+2ubBCTNy6wELw1Q6NhinrLKQ",
-	"T+JmsKKSzGmUBx3p9s+1/lmu3QFoPmKK8niQsrFIo1JQmd5l3SVLHYMZ5hqzKGs+rEXob35fp2nbjYaa",
-	"dzwxFDMT6iETrnH91g47U2oxyKAMt1ngRpjqgOCNTPu86p/616xi7KqrlDs38xVcnM8Jv/Nvj0hJrGkt",
-	"KLgmAUPArZnN6bgFWqW4wCG0x3tScZreF00wkzzGpJyG82gAkcdjJdJBxGgUl4ocnxPFY7Kyu+eoMwVQ",
-	"Bk00KbBBhPFyyiGUCOr/RhvbG7iVXA54QgE+Wa/N2smgIVf65Hpz+/6zUi1I4r9+v7bEMBgo1CuNPFEV",
-	"FR6pVDVo9fxu64+RIbIoi8jour8w9HIRNRC43OAmrFhlwlbp6BvLnNM7tEsMIMKyHtPigjBpPjrzLXn+",
-	"ClHyRlAoXZaTF9sn+p2LhJtszc0NP5qPv/aeCWC0wakGMLbOcMwcl9SMBNJhRFWMEoe6Yett0334k5BF",
-	"X2kryRLl5jZupwCBoFmV3pAb2yvXoIcM5vSulYadsoStQJfHmZRdy4Dnh4OnbE55UknL8yK0CycXioZI",
-	"yc2Dw0oG1UaG4lpzU2hvJveGrePNpneJw5dxkNziIVQ5eOmdLSpo/Qm120g66I7H1epYDo0rK8CmCLWI",
-	"+YSBpFktOXsUW2+slpcJnSi9PH27NG1fSlYiQre81TuwJ1VW2KPTMjUtiiSWzN1UDbaMI5ylQqmYDewF",
-	"qBS39HblwiuoUmy+sEkWbEeRvVcexTC/mRQKARfLzSplKl3XQUSz69x1Oo3Q0focjM3Obnu9qwIPbOpi",
-	"9w7IiEkeMULJ2KX41FP3g+YOCbm3Cc/GsRjfDOQNqyivH/GJzQBr7wk0kZlHyeSf6hKGk6YiHYxNutQy",
-	"6ypVy41KMFjYDRISlC5yY4C5Odby0pdecr3QEYpxBW3x7ZVVZGtACwXIXmi34emePPj9uYJsL6C3l6DS",
-	"Kl2GMLt6lae4DOCVNGrpPMvj6kpsgw5WS0SiKUdFAsRiWRI1ng3SuyqJogiDL92HVOvckjWF8Nrpcal3",
-	"mHDjF8sg9q6UD8yqy/7UJ+XGTwKTcre3GcI8rtl8EVPFqgGHynyBBH4kojWB6HUkHjwka4Wx1hgZoX7f",
-	"3XDW/J4TL0pvuKeB82SxVAObArjc3EXde8LicUPNWxAGeDePy9FEdlaDeSklzJwmbvpc9shwFIsR9jzh",
-	"MWvoGpPTNRyCS40I10LLVzYlRd4eWYEbqL6Q9iJUJf0qOfhjDE73GBx36uHWhNxTrTtJPmdntbAqtHdj",
-	"DgJgI4reoHye0ER4Mrp13eTzx5rcEYEShJlUSsc3Hi6AlqcIMh8Yc58Tu9GqDBsdCSC5+JfjjQu9cTXX",
-	"xb7pf/1X1dv/z59bv/wJj1WVFPafPwn+XG7eexrb/Pns559jMaLxLxXy6KmVRq3ULsGEJzATHsKqkEU0",
-	"7/YNWzcDCSoDmGvjoMtioK002pR7MHyzrn4zYeNVV9KGvnmhQvJh8SOQVL0aTiHiamaCgPsI4XVF4fKR",
-	"vozwMD7/NtnM8+6U9W5Chpfh//OqQp7CkL4S0foChExIEJXPQwS5bRlThcDJFuC7Qqxmp9z/5uobyPPp",
-	"suxArNHCWai8ejAdkjdlrvywZdrJOW9+UKaO2vh5fwUVcGvRfoIXOLnmbc5WUkJkIK4E67RCWluXMbp9",
-	"rujGTYKj8HfDqJ5LWbUt95I8eY/Jh/Nnt/l6XdUCE/3Q/hBalRAorWSgT6NHhhuVgEwUmdm54XaauXH2",
-	"jdsWGnq3UZ8o5HXivtbetHbVhypSsteevOJzdl2ewfKd1lLKUvppFVeGpsysTisC2S5bkvtfhFQwr4vg",
-	"Wl9jZ4YOoWJuP7I0/M0hLMquxgWxpMuknVlqc+RSFiQmiiWoP0o9CAIrZ55DiGuyL5exxaGAbz+ATAJq",
-	"ZrCElKbgQ6rRYP0BiiCtUIcdw+uxolWejgXVcojJVKkAq4/mORthYMyjBPKxFqdQ4sTaSz7OmhOV5coG",
-	"8DYq/epRJhqIAEySz02w1dWHd+T777//51syfPny5avn8P+uX758A//v/xuSOaOJBTKB73SxHMVczlhk",
-	"a57HVN+T4eXvv3B9EdZDuC5DA4AbUFUCjHUfl0w+XtG1RDsojihSPuUJjeFwJJlROUMFxMDbLAFriIet",
-	"in999b3eTkTqVqpWtpSFn6U1nxQHAHYv6IIPC6WUKsNi/wHjNqOUDHYXYB4ivZH1AaV/A8QoB1tm3Gp7",
-	"EQnOsViGiPUavWIydf47qdLlWH35Wgyozu5Ajc8e7uqKSmK+DsRC+kP9qFnhnPJ4QMMj0XuIV17pZVKJ",
-	"XpcMWwK6ZlXocWNU/ISnUtU4k6DkWXNi8Ndfe89ASapEAWTB4jb42ACtCpHHJZv2EjB8TeACPUCPvP6B",
-	"zNgdjdiYz2lMIj7lqv5y/93ixLCUUlSKncjfAQNnFAmgCk7I/zKaklflOMqwe/GDnUT1SUzonMfr5qP4",
-	"vg1eydu7t17meIoVgsyermbCv2+J8fnUpg6wpA4yuUZ0XeZiAmyGS3qoPzLqtVFv5Ews44iMbGa+yOI1",
-	"kMbX3SLL6fw9fuVPqxkU6KahX7xkOznm10Z1GXiJErYEucXslsUuDjzrt0eGWh5AjQAsHkPAvbk8/2R4",
-	"Lk81bzZs8IpJpqzQPASeOwTePSwnqmZN/ywm6c9Ieo66+Pe7SAPdhXVsBh58jtmVbJxHcsouXMlp9zx+",
-	"vvnqc2zgj1pRxuSKq5RoeJKBV0+I+aMqlMlEQYdF4GMcMbS0juj45g18NeEsjuRGqznlAFdHsQjTL0St",
-	"BJfzrM0WftsGOcSXBXLEEwRVCO2IeojcITGjUpFXf9PvHADVqSTLJMaqpaYZjfV1XkPJLq7eEkTb6NuN",
-	"ZMvKBCfELG9zWI9tN9c37CLuFEPhoKZMuS67D8GnEcZaJ+WYXXvjXzUPdbgZ3tFeijGhbSZZW8JWNmAq",
-	"nyzFTxCUJ/J5MahsVtuIMy1EGIeEAUOTz1Dr8+D0iBLihJwmayLgGunbnAiTRLkieCHsrOb0xsQFnJ81",
-	"33Ag4HAvnusBDGStUQxqe0m2EWl2LMackFOkGO4NVZKlIAJRb7zUl9t+kadyVUQuK53sZcfWi5iLlPWq",
-	"J1tFCf1ARC2wBZHFOb37jSVTNdNS9+sfWmzDPct5QaJd29t7IEktL5WZW4rPmcJFQv6XEBA/uFQpVSJF",
-	"W5c9a010MCSY3XGpeDKtqsHflBCoEdGK4g/CHyvofnLLYrFghKZiCR4La4TPiyhlibw+CQXCdrkYvcCt",
-	"zxJNeZrsxzrspp7Ad9Ln2IgMh7sPu5USuDfcAMkbs769hiFDQTNg/iooaX3ArFby/+HFryB5YzHwfz+7",
-	"+NWTScvSwhXkcNN9tjFmvvWCbS0UEEoGl1Upm1Z5LzKANnwED3viFdXTLxv8zfBfVq/BWe2pJh2d7IFY",
-	"JBUBSaClPR1Oqc4AV9xjnE3P7ED1zppSXuySVpXLPsU0NcZSadIOY4rpkYg420AVkBm9BfjxnLH7hRgg",
-	"dNoiorcCaY9EtN6Qon94/boyDO5R5buGs21fa9O7GGHZSeHTwehvP9SUDjQXLStxrdmsC7kf4s/t8mnY",
-	"S2504+pUKFl8dPFSf+fVoTOF5cpr2W/v6M7FJ9eWQdrh/XYWgSd5xWuuBtZEqkZ3m6JJbvP0YTtvt62f",
-	"CQQqcolFimXMh9lPw5CSMrD79XWdzI+5eDmYFiAMyg2hX3vPEuH6bXKU6oXaKuRutCRe92CIiAzPcJ4V",
-	"kfJ237ZL2WKO5zyZiHLR1Q6z0yzD9lJkmWIqAO1ZYT6ssqa8k0GUoiIrmihX2ZKPZ9mNUthHyoLvxE7v",
-	"QlABIX0LMMQL70z5YU9oHI/o+GagxKByqll6C7JMbhKxStzMAcyZ3uJr8cqQFSSvfOWQUACnJheVkUdm",
-	"BuU2AjGmdafvnzZEM+B4wx4ZLtP4OYyGVu5lWhE2EYIUyra/Il9Vyhc1qROLCUzwe9MjT6aY3qmqIFTJ",
-	"t/UXxjvSLapYLtPYH7YtShQicdxMEgcYLcfyBlCqACXahu07PdqV2/O16B2QJSCGm+ivJEcIzNt94yJg",
-	"ZM/VB9KkCNNxheJN6uLF7aBSiYUkI6YFcnzM5VTnTrEkYhHc2EAu8N600UqK7DPYkilgxU1xnm3PbqNy",
-	"kksxitjy8PLwxYkFJNYd5ltAAVjPebL5OAojVJX3Kl2YfZOQ4XRjcd2dLmZOThY91LngcG0OpjjFFidU",
-	"bBp8VBtjbn9m2cK3PrRW5Y5y1eJt7aNu6Qo2hm9xFFmj5kPAH13K4gFmhK8UT+LYREv4tSEym8OUpnAD",
-	"C54eb7ww+G8dTxe3LE15ZJP9BpdSLgoM1uXAzW3KGEOlHtZOMAeKbEOnN0l7xRnmPxzabH8oJCdCkSH+",
-	"0A6amZtStTaJCLichAB744KVl5JtTDEgUiCmtShavFLem55YOPEWtfnw1tcNaO9tHje/3bCrGVcsfKkG",
-	"VP4WXhY4F+WutqDmMvBULWkcGkhJ/kVvaR8+IZNlAvVSbMb7ezVh2smY4OeKyO1MH3GTDw6vLo6wTHmF",
-	"EQl+3zbA+vEVUob67SIZgLWtodxuiYJj8yK4k5lQHldkbXRygjuUMF5iP6/MahGUWcDNsENmgeqX+Dsb",
-	"/SLEzS80iWKWvhPJpNKaYiDylKzYaCbEDVaFiOOg1DI+bCUg3mfBP8LXWiW5ZYmqrlZRCnLfmCFahR3A",
-	"GfAX0HEH0L2ri7fYkfxss1zROA4SlZsxrWb9u3jgdladjCP1M2mfHc+ea0OGvMaCFVo4s3HK2RWuznIQ",
-	"RshGItKkNcs4Ekx0zboGwSdrzSYRVXRUDmqqfvODwcVp/50xCm5nAb447WuJ7lyx+eYdv8qZO2mShQ0Y",
-	"mILepdSzDTvEl2EENi+UEpjzmVoXfz2xwWmXBV17HdIEkVRjsw8n5NTmpoGETWAhAxHoDaFeHlUaAQiI",
-	"SkRWwIQBAsMTB4FpxL+0zBaWP7lLayctW2NmRIU9RBJTtqEVMI/ynQy6CNfsTrnEX+/1Tv63jcMPav8h",
-	"plnisCuGVqrWraFWZKKC270z38PtXaRsbDFArUbNHUPL/TK1COTWL/E9drT5EM0P3YpwsrtFbFyXrbaE",
-	"t98Jy1JaNcpwFS0nmPnVg5r18XOwu6/jtvPc6sX33Uw3ak3AL1Xvm5w6whWxsYiYJV3WL/79yUt0jMIv",
-	"b8CbONRTGvZIspyzlI/JSCyTyFMY2d04Xkp+yyCxl1An5EMOcM6lBQk4nR1j0F0cpcmQjiD2TVhQN6JT",
-	"8XAqCi/C/82G9TVh2Ex8JBl4QiTsYvLszb9DZjXI3ZYvG8L4H0jjLiYtr57cCXFN1t0GvifiGHHdds4T",
-	"qkRF/h1zjGtTZZDFbKyklhUqoS/FpHyLhcnKuhX5dVPe1M3xU0t+MQmNX2QH5h9WG9p8/Kk9qSwTCBEk",
-	"WJkoZ9NO1BIZ56cQbzJcOcLyES3are9Z1gFPOnagWJrQ+EyM23Bdr9HXTINseWtabGqewDyb07vz8MYg",
-	"8ixR4PFg2x2adngifvNWJ/TJJfmd86TrajMJvUPTrVbb8j56q13Gii9i1oJmZ40ToTpdqOyhtnw/hku2",
-	"Zy4egqDVoykYmTpT78IGVPIYg6fVqiyQ0I5V7Wl0kcTr1tvrS7rlVpciT3HVm2zw1CJl0uAgt8j+zVXc",
-	"Xk63tvFWjZYJ/3PJ2j14u10QvNppo+/mcXXuKswgxyXR/SuWaHn6fz7+FmADVabOZ+v5dNKL4D4s6Jh1",
-	"eFVswu9aN1uldLFoLR5+DQstqVGVMAf1MuVqDU84V5kuJM4UvI0Ysk5jrQJpbQrCPIY/MZqaygZan7VJ",
-	"q+yRPMtlyMhscHTBf2XrZ1+/gh48qcgYl2XR8APRZEmNvjfmF604edXze2QcUwmJt5KIXJz2oTxez1Vu",
-	"6zlbpOxZy6H+I+aHVhDiNTGIPgy9SaHOMI17emNkL18KpecXYsDJSD5NnosEq9HLE/KejmfOzzKmaQrK",
-	"VUkYjbFflmca6TkPnDsArbLazXJeUz/TvSmNT3EqPZM0Hso9j1kiWc/Eq5kQ6VSqQvgopNSDKstmYnFm",
-	"2cWgL30LTG/6QO0VWNDxjJHXJy+fATJO3xKlFvLNixer1eqEws8nIp2+MG3li9/O373/1H//XLfJ6Okz",
-	"ravPxFIyckblbCRoGukDfeZAcM/ePPvx5NUrbCUWLKEL/uzNs+9PXp58/8wDCLzQ/6cUmYABWBHuIXn9",
-	"8uXbYp0bFzO8oiZemCui9SpFU+Ab7taeR3rOTF0Jod+oK3mmR3398iUkr8qMcYAiQP/2C/2EEb6WWb7E",
-	"TRXhsF+9gIG+trTcnC74xQ2+xLL89BDM51zJPi159ubff/SeyeV8TtO1TeS1EVVvmj6zlTn+/ewXuDnP",
-	"/tB9vaALrv+/rDyQ37g0dTehsqXndIEXk7+io3UGvfWild7mAlYJpHVyoX2ISMrldiGnicOPK4EgGnT/",
-	"2zyVxoYs35IhhCgNbRUd7NYgMjAcgc/h0dhK1XrToXd8gDIf0wBB+ITL0ot0qjfK1CmA4SsNLtknLy7R",
-	"XNb43enlOejMYZ/2RaoCP31HFZuKdB34uaZ015pLhH2On/5xiOeld/Jioq9hl0eWwfFl2Ws7hUA+fUv0",
-	"ACeagP2Aiyjr3S32xU80yvwd0OhVc6PPiUmRKFmEjb5vuV1GeohYwqslGrdznwQWr70WXXfvPaAXKqgU",
-	"UgMsmAG5w2nk7eLrfzZvyLUQH2myPjXFbnS7H1tfoQmUyGzcjHdiGUefhLpiKuXslu1lS6zfk0QcMWm2",
-	"Qj4M5Gi2pq6wVR59hn/+oWXKLJQa6rRrEejZG1DPNHVC2RNkOZz/QpRBqvpYyJk6UUzTvnoyzm6Zw51A",
-	"XQJU3axHUiSsQNENoUa/Otj1kwzQjrEkwlF0U8IK4XpzGjEzVMoQBKp7x3QPRScy1NrBIGIo2Uo+svnI",
-	"YV2RkZjVUYzt1eNlwN+VxTlh4VmMAj+xJa8liYUBrehOtADiQS/I71DjU09jYFbWc9+O2FjADuUx9BQi",
-	"UHomd0YWxQVefcwIYJcIgA9IAk8dFCfPf/TpdmJAP1Gp7/j5WQhFNx8bMGQoQ/rEVi1b9JkyAWCGeYBE",
-	"/pOI1rvnG5/YSkup4U8cv/769RBMTTNoU6i41QSzRlVlyPMZ/TJ+1mL+IxoNFr43v3YpthJ1niHOaQwx",
-	"RFHIVmRM+qNrBobCATw887oGdfYG1525yp8Yi2T+dur+WnXlNe9DTo+fmIkjSYQaGMLa2MtFEq/f4bfI",
-	"c3rPTCQbrC6Ai6tTiEXOP1K/H5+ON88nnYI49UmoD2KZRDtngsA7wPOboT7yRZ2cqp/SsbKOTWyH3Y2A",
-	"ql6vb6z1AMs1aX7UK8nol4gSYBZkDpFvbe+5D0yeIkDvAIuxQ1CHEqN+UBrw42R6chT14BCRi/ki8z+C",
-	"hL1+LFb4/T9b7sZYJJOYj1XjRsCVPr0813z7esb6dM40C9zhfpwaecipql4YH+7Gq++DduM3miKk4nCy",
-	"MgDJBiPDb2s3Epz5wJkhVDdIxv4An12LPgX5ej+URfM3WIcjHIFSN/JOQhNjvdqUvOf07jluzquXP/zj",
-	"x7//rVocByt+iTzuW1de2KLPDSaW8zO/BGqTtcXBQEw+ZiOxW0SN+avuCA0hLjsjjSRGg3mfy+/IFYu4",
-	"NFHmpjEFedlYajZy8IJMLJZGygXkzo3MzUFTaEbHs56B1Jgi7wKl8znCoWlCXvVevny5KfPqr35l665G",
-	"l4NYJfT8gI22vuSwslpTBJzdkzVFxLHZgf1bI7yN/KHl8rSENwHxqK1hYS+rc3g5K0fBS0JnyIiNIdCA",
-	"K/t+1YzNd2GFqW+nF3qFWOQy+8YNvmBLZWFbWtg3btwzydPTF1DS5cUXWzLlK6TsKrWB/ELzZMl4WqhL",
-	"Kl9WHcZ6XGI6Zrn4R8y6OMyK+0BegxNXnQSh2egKz4ISHZ4QaHG6jBmWWHGZ2nA2+jquNykhzthV0zFp",
-	"19oRRa2+XEwwF9i+dW43074JHWr7Dky7vqKKHUwZd7NG52hrcm5KR5Y+3M0k+6F0/RNb/crW7oE9eMKe",
-	"u6WynQ3AU/v3ITKGaJ/lKk6RgzQcmegvxzNrbmitFX3zesPnZE5TOaOxe1RgtDH0O0Qm062MeGrsu3tX",
-	"QnIaSL6ya0EhQSOGcL/mkuNWaStIQaq4VSmDzdSYH1//8Pof/2ihxZRxXUFlNY91fgbPWFOrwLzRClgO",
-	"6G+S4EHIIyTzEyn539OPvyHcggzvnqv1zXO64M/Nxg1zik3EUn5r0mhZZ4dndAcWbrUdbJMZ8Nfos+DJ",
-	"RJyYLDxYjVyxJAvyb+nF0Oqc/jlncdIqlUVm8cSU7MuWjuoXGBZWHF0eNigBXNNjTKZriwRXTNQDADiS",
-	"d5OIlRc11mtM0qyEBalwdf/+D2Sbpwt+cdp/ej6Q5q9teWq9hgN4TC5O++102ovT/pm5xdDKn8bd8zVF",
-	"yOLBJ3IYwREn+bQdOTyB/KYhe2H3/5NQ4LBoJwNmejSNrPywBw+QI5kBou179+1OvUfd3TZ44fbruYFM",
-	"9RxM3MCNE8eORWryNfm83qRCcTo25L4HxvIWU310d9u0cSA9fscNnq00V83F+Kd8OlMyoJ8r/eG1OF0s",
-	"4rXlGu29jUVrlnlMB/QoGSnZmPA8pHCoI6+jxc9ukx2x2XEtJVN7e4uVy7Tze5CeN7zEh3W+ZVkosnza",
-	"R3XauOFay1GH9cQZLuKpsTZcoKjKvn75z7+/+vH1lh45QeULRAY3q7QJEWnEE5quQ/VVWlCEc3oq5hYp",
-	"0WaLt/c7o6aawAoL/MZwXZvwbgMTff+qGu5rFz3N1ij/fPVbiE70G5eKQcq+kK/fLaUS8zMxpzwJQjfH",
-	"sVjpIUI+LhQJCGnyUYxvXMGZkPkUCn73jmrvjrU4fNw5NfYeld9dTeeoAu9KBZ5R2UJt/IXKnN741BTo",
-	"oxKsBc8SPg6/jWmi5Z6RYftRb7eKrNGLPRA+lFfz0khifWOjMORrZz8KHfgcpbOjFnzUgvenBR9Vw4eq",
-	"GuLz932EVi06qI74hS74efQVlcOYlRWPPYO/l2p8kH0zb57gSmbeOpcEeTPYyYtLkkosgItgqueN0KRz",
-	"JbOyQFLRNSigXrwuT4lYJc7jN1ws0ykDnJJKl2xTgcOV6mux4K11OHM5QtWOy2V6MKwmXnQ8r2i3kdpW",
-	"SMWtu08htWUY5Jk7a00CMKLFOPobo1mcpXrHlMOUjcpiFsE20SGSpJrWPBIvwOEDOA6Hj7WvUVEeH05e",
-	"cBJRJ06eY1H4dEKsl+2YUK8qN4ZapqbwuuWFqB7k4qOoBAXFhgO4DCYA5RgiRt8krN+aR5VlSfCPVW7H",
-	"PQ7IFO7d2LMlzKE0CD3nBWm9dw+VExypd0WmhSPtvq+cElab+oio1T2dfqDm9DNT3XlSdXaJZSlLMoWV",
-	"a3nSDnShqpgJk8pnsYjXb01jSSLhyTYmAsPY8CIBX40xJw43WcLEKoES6wi+9BJBj5jkESu4lIs8D+rr",
-	"d0UmbvK7PTo43qEn72FwvN1M5pDOjc9w0HtSHE2kUVfN8b6dC1ug6TpIGb1nUHd8ELDgc9yY8zOT5/lB",
-	"I+WcVyGjkTQDurgUBkep6KHotLmcJWeCyU9Cvb8DzMDBhaKj7fup2L6NWHVfuChj836RSUk1+Tozm4Qn",
-	"VG1aJapEKy2NVYtWmHTxXTaPh29OyCbbNitA1vKSrmNBo2p6Zz98DETfO70now7vE3ZQSeitNvUYNOA9",
-	"HnoLLbiEKt2DXlxDF7MUKtlHwCwg4DFZxnHPZHOAkELM+r2iaSRr1NCdkst9aqO7pZRfD0vd96IMeldl",
-	"xaDI8VZK4TZa3YHD74+c7B5VmHvmZUfFpW16BKA9e7yOu1Ffdsh+W+su7M7GdnT3pWIYx4THrEeG/tGL",
-	"sWLqOYYqINqTyvwX+nIMg12wegjCy/22pv7n8+v1grkIEVvBQgI8SJQgeMQq0YwRrdKXy1HMx/tG8ryH",
-	"Lf8oIvYYPbf+mXaey6n8wOOikbHaMZtdsLL6yPvw6e4CYPTAEUJ/Llm6DsMJPQahA1/V0ZN89CQfXofG",
-	"u7dzpbmSaVsQa0Oq1AKTTqKsPg0WzVfSpPIxHfJkOrRFDCT8bEcCuNSEAgMvRdNjBsWyxKQIj/1vO+U9",
-	"M9c+o+l4ZkqZNYcKIvE4XG0Wuw1tNXnT7iNTVFZdVntWR5b3jbA896aOTO/I9O6nJo/y6M4+7MYFFrhU",
-	"Mz/SpCFNeK7ooVUJ0cvG1czWhmfjlClkcIW04BVMbcrUBVWzd9gvBL4/BvTuUs1OFwvZSg3M2pTTCdyC",
-	"jgwnNEslTMPkCzDZXX9au2SVWaAiFFFsNuJdsQlLWTJmn7HdQelKr5jw0mQZzFkr/qIlrzmWRSUTEcdi",
-	"ZTwkIhbJXx8HgmXpXshB2FPurR+cT+lH8ts+0Cw+NYIs5oJGzMnxD5tLueS0enfOqKIfUjG/Xt+4AKrg",
-	"PLW6gz0nqd1DQlpgkLl7meOJ+u/2hbRgjMAEa+rYVeVwT3JTyXHDXP52qExnGSSXZIgNoFgL8eRrP9P7",
-	"gqrZ26ySHZeETxOR2iTuUMZ4bavfjXCEkkIZCEEezpmikCp+iOXO9fbP6C1z5ZDfECVuWFZt2SxpyhQZ",
-	"CTWryon6ia1wv08Xi4ft8YV0no6Atrjrbokuvc7BgL9dpptvVSNiHELCsBu3KWCAVrtKghigutAf/rTO",
-	"La27jHJ4jyNQBP8N6h+zQuQ14ot5hk9OenkSefnvRz56Z5JRL+5FMDr6y7eQ2LYV2IryWkYDURxoLWNf",
-	"QjMbL3uIIgWVNBJXsPdKBnmRrYvwuAEHsNJjtV3lxRccLjCZR9HOckKuUTYzHgbYt5TNKU8IBJiQZaJ4",
-	"jNWF2d2Cp9V5NZyRZd9OA4/eH9Ygg2OaRBv9JbCfyTKO1zuGyyFn3j7vxtFk802YbA4E26uUSZqKBhWE",
-	"6wdcOn8ublH8acs+oSmNH5/Vw0/2sSfmFZD3wx/bmPv1C0Vjf6mtn6uKLB0emQY31NPmRY9Ve98Ds7kn",
-	"3fvIbQ7qH3jsvOYQutvD5zoul8d2LKfK2B6kLr1Aq3SAY7rUfA0KE9i59R6gahRVuqXf5Gpa9wifeOVs",
-	"sQhjCTfDLUAN7YkzMrPITuzMtS29vnh6Rw3qyNPKeFrre/dYfd57WqgtVGPvj5XhC1foUTvEceu24tLY",
-	"xSN1iud54KH4NsashJRmxS95MtV36k0BR21Kv9jQFC+3vWs2NFkbZF1CLofLhkrm5CKJ11nZVVuuNFEs",
-	"XWhSRliEhWaygqxmPVXu7j7+jKmJ9+2utoPtLMzoNolO1PrmxC7SoIrvZWbHwiCPOnPWsXpkY/XIxyBd",
-	"mYd8+JDyY8HAY8HAx1owMC/KHCw7VptqEAmqiC5aB6q4FFKhQqSahRfuoBREhcd56zIOBzFyPOzSDJ3K",
-	"KlzP2GEjWR48t3ti+R9xghuw+SdS1iBPWvdYzgCeaAbN9ihi9tfA8gOPhta1U4VqiNvx2R84mvOJPPrD",
-	"BXSeUUXvORt+O1LWMdtfFpu9mfU+VNRzMvIcrMG3zGWAHrpizphM1RJONWNwLd4CsRRLU8qZK3LD2AJH",
-	"FqsE64RtDtnDD/w7RpMI52ssKwOqhiRhtyw1zHWT8i6WO6K8+09/34n2fj0QV3jIOebDTV25tNhe7ADG",
-	"nJhHEpRN4R1++yDTvodELbisDblsyOZH6KUy3fumuHPk88f07g/FXndwY13CVo4FHs10zkz3oLPXV0ld",
-	"mV3u1csf/vHj3/+2G7vcixu2DsEpnZ/Jsjjd7xBhhA6EaUoTRZAOEiVyUcU+RMnma/Qc+A6qBMIcODFS",
-	"UE9wdMmkyyui/w1jTlIx9/uR35ErFnGZZYi2Qh1kj/RHnIiUMDqe6Y4w1BhxKDDtmEtF5iJlelUJedV7",
-	"+fKlmdzwOQiiw4hN6DJWQ81v8OSyIGpoLwmNY5xmya6VZ8c6XfBf9WG0FQhPL88vJtDyMIq4Hqpt0ip8",
-	"RDjJ8geEQLWHz667r76Lcu7tyuHgPOaY7hEV5sREeItar8o2YjuOVN9Or9xA7KrAKvZNb5Bq2LUWCvKN",
-	"ewzlRPnFlxu2bhF6d8PWGyQRMKPDs/e/vb9+T2AYv+ch7HMRmDJlCnEp0KNbqQGnVLtLfmXrjmERHgHr",
-	"Baq/v7J1GPT0F81boqAEgEslfl4yGTSLz5KlCZ2zw5HcvUcG6tOu8Pk0Ppo8OvVxUPGDEHGjeRXJeFOk",
-	"QTa9BxzShjfyV7ZuiVeEdlwkjzegLU8ZW/CADcn8xrLaRn+PEYE9Cbg8dA1J/s/vr+vpvVMTi1l48AJ/",
-	"J0vS8dhxva9PL88Ln74lqxkDTdR+DmqB3NQLENKk3wgb37AIxfYgERsATKaHWIgbFpHlosq1deRLPl9q",
-	"JOVHsr8v2f1RE/0N4Lp+Vtug1n9l60caW9aZ+ldoACEFsTapP9L5y8/XO5HrLYEXkhXQ6frrmspZ3yh1",
-	"Dcg+vlwsUiblFZNM7d9R9ytb9/GOtH5Hpl1fUcVq/Ha74xzGqQgM5PFxjieRA2wr3nRMprUl02zPKnWr",
-	"PbPLsrRXe2ChfqUrj6uFcNXMBfLj6x9e/+Mf7fUsZ2yTkqmg8Gw2X8RUMdmgHok4YlKRCU+lSTIiloos",
-	"6JTJt7nYC82GpWG0YkLYLUvXIb4BnHBrHqub/cqT6FAYPZxmC6iIbVAeXm13/x7rWCwTuVwsRKpYNLjh",
-	"Adb0z1kDt/3nyV5SQuv5WC3aDfo0C1y0vlnd9bbCrXtomhisR18nnkz3tCutyj7Y3fK91jitdmjBAc0W",
-	"0xCUa8dsIMrsliXW1wzczdQzMkgJkbACbTYGMf2Z/vWEnCZkyKMhurcTsTHwhlOLS3LDFiX5o2iE1OAA",
-	"Abg4ztfeM82GQoBfto0WMFqhUsxIZSrDqz0xlw5BsboZXJ2oic/sIDS2hUT5Sfyrf/HJipThSgU83StG",
-	"I55Msx72FJAK69EcpUnXeKqxpodhPEYtKwo8Dwa/BrtwfnYaa8K9Bjyf3At8zT1Fi2EbboFde91yO3Yi",
-	"6x1GynvAsslpFFnR5L4kExfzaq9ThXCyJaguE1nyiuWLLxTfSzB4I+NAWUjXZjwXvoUKBIaRLjooiIcL",
-	"4dKjYSbU1hw8a9bMwvMQhofPXu6Ju+wRBK5XdS3wzA6fPNMu9AETSdia+yaTDs/QQCa7UMQASMM2RG/K",
-	"1KOheF00qjoad6RrNeaafVO1IzUroWYfmBrP7puaoXO+EylrMkc1hLC6E4J4UaRhNiA0d6xSUeNqx4Lb",
-	"EbrqyTKJARvlB7h5ZqpK//sOKOA3YIvaF11vH3ja1ha1ZfTpt2iMOjLHexb68VXcN5s8ms6OprPHZzrL",
-	"yVH2Kd2XPOWCUg9uRRuzNAidob/jE735zISgFvHwkxwKquAhtInzz8+wmiXonMO5iNj/GwGmkWk5jnij",
-	"A2SDjmflII133nRaS2WXdBqEK/QG+Siitk0+8BhwDQdRfr1xz8/a0DyvocFNbBI9ANfo8/AvwT3iRELB",
-	"XP4l2czmv0u20AYC8q3k5c890UNYJzZv5wNPPJXfoVY4Rb/pI01HP86TcMvtcpvSwo6AjCwA0eKNa3PY",
-	"uBDeWh6GKH/AHeqX7uqwg8pk6sjoASY8Zghs4Ru8U494+f5jj9AYQrvSrEraIuW3+osbtrbzkroT3V2P",
-	"rGZUQYorrPyeKthhPc3ohJx6czBjXr7/qHtl8QQS/IzHbAGANSUErsMeFEvG6XphuLw3h7doEjb5ITBX",
-	"l0mZXZX7vsCUqw0e82WsuF7EC636Ptc3bDue94HHrBvTMy0PY8rwxj2Notb55rPWfUXVUn5E/lBJI71r",
-	"t6KQnTd9HJ66ImF8MFEARgnGJ1mL+i8RlX7YU9GifNlvb+/2Vv47V38+G69HRmxMl5LZCsRcbfzJVdgS",
-	"qf/TmCZ680aMRGwsIhaRv+jOrQTEkkhaP5Wbxnfyr8eK452CJEpuSlfp4xCREuahAV/df9TE50UsaJQX",
-	"FDrIJxvqtxVQcpr3iy/6P6FJ23Mk3bo2fLmhmJQkl+PJ6SQQBe5ix08vz7Wcg9lW8DlWAV+20rpzKurh",
-	"1eIOWJgF78RnD1PsO7e0Peq219+UpnogT8EOpIP2OafOim/4cA4Db70PWzMv2aOunPEJ5F7ZEweswCud",
-	"wb9GRUa3UYw1i7jPqczS5IBOAfakV1VWijW3okfFwD6yVmnKdUu52byJgx251pFrhZpX98mzssEO795+",
-	"NNzKZpHcEb9SlMfysWaK2Y5XVVmTrbI2E+ImxE26YiP4tEUM+9ZB61OmfsdhwYPXzRt6EG6mh7qYmMm2",
-	"cQp5TWrck3bzw/MpFj2LD5zkd9i57vQ+v5uPoIbLB5FiIYZ7DNG2m+aRIHdoLchPdsoNziwz3t6jsyG/",
-	"lTnozJAEBWCwVIxXBVBPwpsad+mvIleswFiHCZ0LqBQoyVDPUQ1mNIlilsrhW3BX8GQKKRBRbQYOnXVS",
-	"5YYyG36A8G87UmtCdjCPkxmvfSh3QBZbe8CHK3JsVnMBzwRqHEOfSAt2/u7t+oxoOFQ0nTI1WFA1G/Zs",
-	"kaThnKmZiIYV0LfHwk8eho+t3FhmaWq+MM0eg+QfDJ71bIkdWZK2pzom/kUHMKv5w7GWSa6WyfWMtSf4",
-	"By07vHKcr43wsWGn80TtTPl58QVuYHiSfMcecuGFhYBD/6YVZAQDM0UgjYJ4HmMJXBOasiofVcb926lB",
-	"v5j39ccB2fJeCgr7bPl+igrv65U84sLC+9qSeo558HIm7l4fttKoWe+uSwzvmp4GxGm3Jpo11qCOyYLv",
-	"gxB206BqqN+RJtQZc44U4QHarva7U60Cu7vRvRojVkNQtz0tjOmuDel+S6iRlk3iV58akhRAPig5VkVy",
-	"70RA/NbtSnoz9lIM2JdetwzJPlqV7pmvPSmj0t45p9m2w7u78yLT0fh1NH49JuNXFjq9J+uXrdpb7on7",
-	"pQBOG1tbHMCx68PJhiKdgtiiadOIETqSLFE1rriN4rYG3o2p/c2XxdLAUmhmwpNpj4zW9u8pn85AvCIL",
-	"EfMxZ/KEnOZ+UsIgw7Oq75tlygB/bjqAP/ggoR6hKbPoK/xeCviba8ITYHV0oA97aKsDs5QlYywQfHG6",
-	"VDMyjrm+Vz2ymvHxjIgkXuc2fU5vmCxNBP0rWz87loPJqouw1WMrBSOfXhmYY7jSsaZLV7DbO4+/7Lly",
-	"C9Q5s9k5ArBvfgn2Uo7nIvh46srM94gExUbzJpciJMfXJLAMKl3teRPIqj+fk5hKZcKleVpalF5lEVA7",
-	"K05/SaVciTSC9Y6o5GOiSSRLlHkuMOeYTRQRS4XLsUV3oAa/EzfhHwCGARRNmTlXn+2ZPYa2VotrdqfO",
-	"E1PN7WA16/UBGObWBo+VW2lz8fqnB/Czi99LWfinXfS+vJ69Xl8xBnmGDur5vde4B4JZQhN3V+l+d8Xt",
-	"UfK21JEr90lCypB4kStY3ZZgHYvOH4vO70RxeLj15o+l5ndA5ndTWv5hFZQ/IadZbcZNm4v1BgDXrRIV",
-	"O3r9jzXVj1Rtm3Lqx0rqD4a+ucrpO6mX3t7qbdOQAZlCvZ5r5RYWYXy6WoLkVYX9PIUZ+jLmXyJZEvXI",
-	"8IatsXTFxIT04tXq6THnNCqtGPidnoApvM6lF9Piarbny7BjqfbKRGdLqcR8a+n2WKj8UVumv9H65P3l",
-	"ePYJK/MfbdlHW/aObNloB6GJJtNiQtZimRKxSvZk4m6CpJUL7d1YBqLOnoIppPnb/nKxSJmUVwyqLhwZ",
-	"XPbtO6C20ZHJPQom5072yN+O/K0rf7PQpAI3OYTvdiFSReMXY6poLKZLVum+9c1U7mvL87CXWp9uU+KA",
-	"c5WzWpERm4gU1T8varzElHUJY79zC2jLPC+8SV5MsLdDpTkpTD38+m62rLDZmA+erCO0+xZuUd3Q3fg2",
-	"nAJniuDxvTsUcbArRiMfnZ6z/NQ8ZI/mnGk6ot8cMS+jhW3IdNaYnaQrSdlFvpLziSYxGNVPKNaDQjo/",
-	"Z/MRS2UueX/qCLVJuwQUG1EmkRgv5yxRPWM9YgQmISEaxdI3m2LOzNm2ISuxjDXNI7Fm+CkCSUwAC4I+",
-	"XfL+AgYUCSRNbCE22Hzwt56QTwLwnHqi+JmciVWiN+CWS65EKqsMV5tEdd+hLDulhV/vgXrvJXUKKrn+",
-	"VYEsl0OTaXh48hhJ9EMO98hIz0PNInJgzSGEz8DVd5FQRibPqk4W7TjbcJ7SumYCzpXG5heVLlkLidhn",
-	"U43GnvviU9emdiBwE9mNtKOB6WmS9pBr6uIQjyTzkZPMbgL3E6C0eIVLZXrfiLBT6tqWjBZNC2ATfvOl",
-	"nLj2mQGFD+G7YQMhRXTh8Of31wTv7Av/dzk0Sb1lEzn9JCzhtqWrImJKVUZiTnnSQD0/nX58fzjKCaO1",
-	"ppqm1YEqVunR9hLojeeBhamYekQCL+5/LzyQFVqcy2t6w5KnSfJLwWo2wsE+vD2DzHHdRaj5RTo9ROoR",
-	"t0HAznBPioRKU6mIJJpOfQNsq898srsTO1Q4azIWeapMD82Wb7/FA7J+5xby+Czguem3ZnSF1uV0zP/o",
-	"qVvDO27n0SJe+8DvwyrekdwcLeP7towXCO6BFIHd0smv90Thj5byNuT7aPo5Wsu34UqHNI7fI7vauYH8",
-	"CVP4J2ksP1LNo8G8u8F852J/uBFCyiDTg1TrmBE5Y0zJB2R56Pcfob2h329PW6FN6Sv3T+apmxZa7dzR",
-	"oFD3bO/BntCRhhzNCfs2JwAVPZCI2Z34fT0oiT6aCZpJ8VHMPRoHtuAwB7QN3CPr2blp4FFT6yep/B9p",
-	"4VHlb6ny71wwD9b4I9tpSKHw7OMDlwrHBZ9lc33w9cI3ZtyWcOaa1tQPz87kiav7nfZyd1r/ParvkHcz",
-	"8i//IXV1mg29d+lIX2tMUgyiEOrYVJr8wxZym4isrPeMyhOSXQ0ypgnkURVTwpM3eiopQ6OiO8065df1",
-	"dDChKhuxM4U4sDrsxj0qxcEEqwXy1jV7P6c8PkXr1HuQpo5ypZUrcwjejD5Z+C57rveO0ChKmXyACrlL",
-	"xb6VRl6VmSjyiNiBhMcXTG/4iy/wn69BPqQwrkJWM2GOlcvCubYpOhMgVf60hhfXWrbMP9iQjEP37nTa",
-	"EdMpDZFwxzpal7/DJy+g2ot0dE6FOqdo3bXZtbxbTcSkFDds/eKLlOJXtt4fGRtKKQY3bD1sVTbrNCE8",
-	"Yoniak1GqbhhJpkbK04ERXAr9yYsjPj1+xdd8r2ZZkeql11fyafJc5FA9r1vhuTZe3Cked1onndpDkfw",
-	"vrj/HVhrI9QYUFVcY1PL7ihr1VQGCjkZU7ji8T20g+tybZ4YuLKuBW7ugd6YLeFQ+s5c1YT9qUQNlRS6",
-	"P5hNHr2X1/JYGe3J8e1+G8xxD+buhsr+2R3L3PUO3lWs7e9qxEaCDCOq2MAAVbM2mU3bs41jMWsLCYCq",
-	"WjyBOgFyCIX4Mus3Yr70x1m1gNSWRNKtbJHBeqjALunI47eMP0Xogbfuo8G5OfNDoN348YMXupqbA9AL",
-	"h7Q2G3+Qy5DQCDHOtcACVeT08nzvbsz3iUo580ASNgMS1AnX33KldT5TP3VryO5ZbmcORp9zo7am0YXW",
-	"B/Vg+mMfvZj1PCV/TkcH5JMG+Za7FCvo6L2kcMvN5cWX3D9bFIztwhoajFoFItxSxM6t41sxbl0kbDte",
-	"crRxWRtXzaU+tM1rd+8rs4Ed5HHtXdbYXkoqz0pYutcnRwLwbYR17vbZh7qR5ixZhkWLw5cPJ0z8I0z8",
-	"0QWK47TbEhDbqvRZwME8cRd12207EpTSB3sPAeJtycajigw/fFy3JXuHMQ5tSa2+HpiuHo1AIUT0aPw5",
-	"Rnh34Q0HDO2+D6ax65jup0Cpn6J79UgFj7Hd7WO7dydMB9vIF3TKQuK54btWxHI/gd2XMN9HEtONk21L",
-	"L22rmkjuktN44rp52618OtHcJWd98LBue+/2Khv1NSGgsVmwPpMZvYXfiIyX0+3VWqACh5KVkOR0ePoH",
-	"1mn1kEeVNoT2HIW5bxDPkKd9B5TJXnzR/wmOtdmc5Rb4BEMo28tY31ioTUsaf0QgZFE2B3hVjeE2W7+Z",
-	"nFay6wezL2bfWSgpu6ybW3hyfL1PNc5mZ292i4AbPYcTcq5kFmvDldyMtdnetLr9m36sasZTNMjikp+Y",
-	"CH80qwYEndyD/C5iPuZhZlXz6R5tqeBz4nM9NzsKXFPAWOpHtTBzcYnyqESKWSHwmMV1s8E25/6AAdan",
-	"Y8VvD22zNStr+97PYXPPqKJ9lS7186q13ZphnrDBtuM+dpGt8ru5HclpsTcTpDlNm4Kk6Vp8pKmc0Vhf",
-	"kZ3vSkQVHVHJSMQj2BeayBUEvZfYkrPHaymgO61W8pp3wk2mY3jOB3Gs+5k+QSocDkBGxH/M0e4IyZHM",
-	"D0lEaIKCJNi3IPMnTFf3QFNGbthCvTWf24DqjZxJ5GJChua1pHw6U3Jo84/acGu4rIjvyn85oGlK10ME",
-	"jomE4UT0UPoYkmkWxj3JkGEnZDhnig700Q/JfCkVHDyYy4f2cDbngEVE9NVeE54QZJBiYmFoImElJF8f",
-	"r0fz9y/V6v1vJdGaBocymuvh9mIwN1dvRT1kcsYiWixjmdwkYpUM/DfWuLCLdGpY4PqTUB+gJv0uSdWp",
-	"/3xtrfgmG/Mj4XMd1YoelP8XqyRoWHWhPzy9PN85BwnyFExTmihJcLM07c2idByZzsusqUfxi8pOQQhq",
-	"qYq8/GfLIw5OcAD3Hl/B71zNrmesT+eg0e/yKZj98niN3inkMmbbNFM6uQ+9q8WuAvJ4MDKsoHZf3+tP",
-	"ES3YayM8LVN0TvJkuhfhCa6+priwFndpA2WqzEeETKhKqtouuNXJWhVq5osvOHy4rwg+R5lpQdWsIC+J",
-	"FP7B7vTpc2WuYpW/yCy8nS6Ih4OND2YC1xfIeZj2xLhNpp1Hw77WBzJuFej9Dy3XqPkkBHA1ru+dlnE/",
-	"CXXFVMrZLUOD1weRWrfUzhecE2EwVRORy/HMPrMHq5guU4absifaGkhEM5dgPRFtTy8DYo/t0+VqZvLt",
-	"WhKY/amBEFqb2COhglsoWNW070jvaoxSB6R2uMYzpvaRU/zREroHYoEzTtQuVK7eANfkMu0g7qGHdVDp",
-	"Yo2Ex917ZDWjit0yz2sl6VpCkOINYwszHBjRSvMa4hslaBIDw5s+DExaSKWBpyVs5a7ahpVq2d0xUUqG",
-	"92jlegebFj10S5d+Ks7Luydx2UTFPip5+Wjs2dLYc0h26Pu874MdHi1b+lpoyn00aFmlq09vH6Y5y8NM",
-	"3Ic9yzDdENiE/RQkA0iIfNhYtF/Z+srOdl84iNPFIhW3mnUcEAPhLyz8cuZb1WAfNs7tyYIgum3k04la",
-	"2zjp+ytF+p20szGKxA3bPx7hk4BhjPc+63FIzbMGPIFKl6wqZi27QQdwu3uDdXn2B1NKsiGPMWshlOcY",
-	"s/ZNxqxt0Lt9Q14tuX/xxfyvYGdkO9Jc5YfMEct28ljW9JuJXutE7Y/Ra5mrav/vqzF4bdt3k9Ni9vNo",
-	"9sX6O4soZRd2Yx9Pjg/4qQaw7erZbhG/ZqYQEsLmlYtislgwqtyPso3WgbFvu6UJj1VpeVoRcP6SjxFw",
-	"314E3OG0ASlFdbWl30V6I0nMb0zFakt9NqLSULfLyzKrpGCiWYHJFspjs4SOYk3bjBVmxGoNK/3+xSeR",
-	"jPeeCqjPp8lFcjH5LDvUc+z3L/D5Gj/BYcwrsC9dLSvQ+MrMserlJ/qjjnENPLmlMW+mW24H+2ysO/uM",
-	"8RBbuG47RVS4aVyk0/NoL0EVwQ7djXqU5m8SdyhrD+aSxyAC9/sXekD9/iMugQA0v0j98tV7JBcfRHqR",
-	"TvfO2tAkA9de9jbPwVQn8Ildz0Jy8sSNSzKhsWSPwpT1sJyuLLoWfXrLPrGVfo7Avq7F2U8PNZzAFnhP",
-	"DJuyzLrPk2nMiGYs5CJpxarlWio291k1/OFFIiL24ov+v+fR1xdfZkKqhM7Z18ZqHSsTpwiE0dkeRDLh",
-	"02XG17XwMeVSsZRFNhDxhPxsIxInPFYs1TxfktGa6HXqfuaSxbf6uWgFKGUQup4wDr4XNWM8xS8TkZLV",
-	"jNk/ayr4Jh/JLvUgYAbWfzbjE8nSWyaNrxeq35QYR/qwP59E1D4JiG6kVaBmH+8vZrsPZELJ1tQaIlrS",
-	"tJz8+TfgUfCR7JwPZUqRSj9zWwMCxj84NGpPy/4k3CvLAPTnZ5pQeIQAfDNcEk1tHiZs+EDb1RI9XEFi",
-	"zY77jAKpPTAI/etMLCVryqZftGrVsYwwkE6R8ss8EgcgyWsyYrFIplpx0614IhWNY1yepv8gHgECcTOt",
-	"yVgsE2UoPCUxHzNN9THOPeZzrgBL/LKBwGNc++GIr+xEdytLM2Ul3R8TtZX3T24fD9GR95o1xJOd5KGI",
-	"jD605pJxM7Eic5qsUYKs9H4ZC/mqdeqkT4LMuFQiBZv6DVuoN1nuD5EwwmKGKBGbYCplkiWKRBRSbHy+",
-	"fmeSfuj9XsQ0YXJY/MOJ3dshZvBIbGFwrrB3iWTekrcmktaHrWsrtPYVTdUZXYeIre+TKPBLmMsVkyJe",
-	"mqLQYU1g9euDisW4bW0ps21V+siWkHDmqUIcu23b4xOdYYV7M98tWMpFlBnggAQUSMnDDq3b5z1oKRzD",
-	"g8tfjwqG1ZE7ab4xTcVyESIAI5OBrw+JT4+5VJ8lS3/GeT74WineXMOvT65RDeLcO4MnS4g7bWB3Oryx",
-	"pQ9djt7j/rQRo71984iSnhwxs2tBmXRng2m2qHKXK1qUJaHe4G3qKSPsfcNpAaadoUinAxcrrD+XyLy4",
-	"kiRbhNRyMI0ijpBcYQy4YpWckHcwBUkWS8y95xoRnmiV30zYGnDXJKbjmxMyPJen+nSMJH3FJFOXVMqV",
-	"SKMhiMeY0a5HOBS4hqPkUqVUiZRIlkRoZUbRHGId9dnNeDJ9k/8YY5Ex/17CyGgN4P4Kv7K7Zvt2LLuB",
-	"rgVEO3Qhm7aI+sFcy27kru7l87Mm3zLeFi9/3lsy/MgURdATwPtPHhk5fxhwnWAXc4Fd4NNSMyaZTxGO",
-	"HsxWHkzLzvDhXM88QvNA/ZcZs2nP6DY8l3lOtymIv/gC/w0OOAjkhD5bQzTmCmveFvlbVUiCzw7aSeDQ",
-	"6mC46owl7CM3WkaT86nR9iz64Vr2+laqH8Xj4TAHAnZuKmGHc3TqtR46IRIsdQvdqDzoZI9UtTHaJJRo",
-	"llmlHx0h3FaeLjcF2w08EohGg8KByYPhfo+LRtyH/WRPe9Qqf9o2VLDRiNIQvBNIBVFUJFSRmFGpwHSQ",
-	"TUgLlha4YHHuKGaaPnEAqtuNWWYkoVFUMJIU7CIVET27Ir9Hg0bFpPeSJC2Tmws50tquZItkZWEU1dyS",
-	"M8HkJ6He33GpDkxF20YLHVlvuWwO+3i03ezDdoM04gHbbrJosQMZb0IdqIdO7fUZ5vYonKbt3Vm2VYPD",
-	"9Gm7Sg/nJX1E/tH7d40WnaKtJfkWjtAdu0DRkTh2Y3jNM6MxIpaxT8YiyMzs1gbkmpIhkEr0qlq53/on",
-	"qyX/N0Qk8XrT0zmnN5C0LP/nXqnXlJuBWASBOPkikTEmaSbDhf89nyYi1XJpkYrSKIKY1wNoDdcCT7YT",
-	"JTx08jI95mkS9Rkc4v78oHjxAtyg+wrA1QvFKLv/1t9vJKzaIZVhz+eUx1o5TpmUNpwSplkb+Oqp8o8v",
-	"9tUQ7F549l/d4r3eqdNYk841qGnbVS4beFpBM4ZywcZ8sj5VvzEq1UXCLjOyfnhvtc3j6POCDRVTbdyu",
-	"yjTX6PeEkCbd5VFH6qQj+eKIoZEP2cHdRlwp1Ys2NKIXc9YY8eBoF+a/MBnab9jaz4us728JSmmZpixR",
-	"nkPsEEwvY7edeHS9yL0FsX7ghUreeYd1zzVLMoq3eeULF1gymo5nbTT74c/vr0nWgynECzhCShS7U4Qn",
-	"BjKYJ8YnZHh50ffbmtGHSPsBAU7nJWg9/AwMMax9livd7r+WLA0KfzmaBR6PWaCPd/fAtoHWrs6WTLXv",
-	"Lrs8LAJme+DDB56YrdIqKSXuXe3TULBLEtUD6HOyJmMq2Qn53ZgCsFGPcEViGI3GsZFC52gkyFJjoZFe",
-	"WnhyHTHbxma5Zy299dPKGl3SdSxodLj63gcmoy1mP6LRIHsDYXJXkQ63EOU/CTyBD5CjpZ2qaKnP+zvQ",
-	"uPId7UOkB+vZn5otZ2TiKXgCj0xpt7DMB6mTV3C9XbC5vHj+Rf+nHVC6wfnm20NOyEWFGXptwL8Vtmi0",
-	"XvtWc91pTKUidKz4LQbfQO2xoGTwnbhhRsIPBjjMhtwL9NqZge8PeX0EXefJ+QExHWitxNyCmKzim4Be",
-	"Z/bXHSOvd2Du6z2TLJ5ghpRQzHUb+lsFZ3hctHCnZkLPHP/NE4etpbxvihIcztT7EGy87WlcucRZJHH1",
-	"iGqoDUrnrFfqbBui8DfEX/2Ici00Fpy4kCGpkWKekNMRJFXxe5OKrsNh1m8rwRZry343pVwDxtBcuErk",
-	"1e3hmzDZN+fDPNmAc+g1SQJ1vgmXbwqADmtV4urEw7AMDfG6YWsTWb/IBdVX4j2wu11xmv0jRmC6jwYx",
-	"shd4eQYRwWLkDxVcDrTxXpDlWFLuiQHLd4QZ2QUO6EFDSGrVqo2qJQb2EQKff+s58CFLqcn4t/lNE7Ap",
-	"h2GZAaV/GwpuOiJTtkDvPzRMipE59oVJsTbDFxQqRcgXN2ytjxF112b5Tjf/TnpAFbzeIo5AspFKLCRZ",
-	"ifSGJ9Ms6O3az+Lu7rC+GRSdbVBT/oat31j3nN7qwpSHJDXKtBZ0qo2TKdOd6U5NGT37tnKf4qQgdzw2",
-	"G2XJmFlElCAxM0jmrEfMdIT9JvF6U3aCndRn9SuU5XnweroHzrrSi9yLYKLJGYUTzq7Nfq2Xl6kYxWwO",
-	"D50nU73K37maYZGxoxWzUEtMP/6jJfMRWTLhqQLxc+9p5/bMBraRsYzysu3MwC6szplp9CcEJghXQyIe",
-	"DcmqibMeGmDjwItOmKDCDtIVBi8UCb8pT+BLZxtadDaiZkyTUtywhJLvufgRVccnTDp7redyrVSrE/JJ",
-	"gAjAYsl0gwL3g0R4q1Qk09KVgnuHrjFugxLJxiKJ3pI5o8lqxmOGZbFh2v7WOjGRax2QjW/KFHvDmuyG",
-	"PHDt/hNbuZm2g5p4zQ6n19tB96Lfu6PWcqVkB1VQtzAKwMoCuJE6jWOxYtG1yL1Y6frBnxt7gjSS9d3B",
-	"y3MPrplz4Au1XZzLj5q2JNOL9Hfd0YNJzYdkjUt3U54STwXCdo+ab4v9U0IM5jRZD6jl3GGeMsPv4VK9",
-	"S1nEEsVpvIfQ1pizRH0nnSFiBgQl0UxMYO0F5E2ZZCFJTBWLM03WqICGeeVp03TJpAT1SRAxUSw5IZ9M",
-	"pS8wT4r5ghqj84zRyMSN6zu0fn46MUC4kjKTy/kIeTQyREmo/pisZtw+EFgYvAeVrgmdUg6AErPPz968",
-	"QnbFU01HsKhFtrFqvWDP3jzjiWJT9D4+9Np31zPWgTsewoLRB//TIhMy6mMMSiTLW3HDKq0RHzEKttk5",
-	"RHiCLpcekSKrGueF2FQYK4aXn3NxCJn9ASNwnaxlPDp412oNEnpFe0dL4TCPBSGA/hc94x3LSt4B+4Jx",
-	"IkgskilYatObrqDdx6pzPmwrhL4H2O0DsEM83PQO+rEcHolXsDwgKcvbgXdmpx4JoTR1XFRbFlzqhw0H",
-	"eoQWEaTJOSIsJoQrm8bNsaYemaRiTijRSgukccNEDokgYyeCwd/19ZhMtEYesQldxlg2yhoFsjLlUtFU",
-	"scjYMZ4/d8uBrPpIeIDJ9Ago86DL+4sA2VYWLAZcOouFjZHLrOPDTT6QbWKohn73fLVaPdfb8HyZxiwZ",
-	"iwgvZkua/pMd+YNI5y2uaLHdYbR2N+qiAwtC9lWfuGHjfmbOQpayXDoHKemUuYwOG2bytoQ42ClsfMH5",
-	"reg9Cy7B7Rqey4vJZHfO5A5Gh66XL4w+6jGashCUveVeVpodiAUYcDwyIZaqQCkOotk+WN+sO8X9nGBb",
-	"rYaNlylX62dv/v1HSeYA3R4ylW0+da5kngmFVVoELjhjNFbVYde/AxuJ+Q0jwxczFsdiWIoV/gW7KSel",
-	"9VfFNK3bAhtKjpN15nO45T2yTCKjyaCtGqpiZztg+v/DLDeORU2mBD2pSCJTff3ypWGdWFNNAKGM+S2T",
-	"J2QYgXwNhRflZn05d9J/GWrRYpoyOfxrz6t1nrCxcgjBlI2Z7tah60BY4Ir8ZRhzqVjCUt3akvXMQmHL",
-	"P5K/DKG07vCvb8lQLNViqYZYwdzWWgdLi/FDK6qWGJ6KjfTvwxVNk6FZr6sLrH8ZsRlPojd6OnqpWsxi",
-	"EaFmrjgrhJjwCde/WHNIySXRm38Pd6TqNpiymNUC4OaFgHLCazBb4NKhXpDMigC5R5ZJeGaYE9KHrsEI",
-	"hicJdGLCWRyRoflqSEZsIlKtwq+hS3DulDpYfjPTPxzI/pMwY35iLNqlMv0Jt6+AK6w5bq3OLbzKzS1I",
-	"HkghLWgA968SGdME/yfEXhuZ18Bk3atHui57IF3pEwdNBNHHYAVd0DGzKZzn2cs2Y1TRA5/s5F73HD0F",
-	"pa/uCpa7zavTLPz7/SicZ2bHzsSqjT7u6EGDfmllKDyPnjVYePQ3ZhOVHVMi7EkJcG9OlnHc80/G9WiO",
-	"qHhCwOoBOA0Wv4W+038ZPn+u//EcvK3Dvzaw+xkb32QmRDMuFMHHcyylZFJWczUwVBkTvCl3PkrFCmya",
-	"C5ZIq6smWls0yYGGH0Taxy1C9rAQqaLx8K1RLI1EoECI3DQORozNL6HFJ91paxshtqoyDtbf2j6fJiy6",
-	"SPabcOQnGplJOp2peVoXyRWbLF0aodfNrT4JN8qPoYu/yCXMq7hmV3BG7tRtNnk8Zp+Y8mQaM6L7JReJ",
-	"uW0KjSb7u20RlbORoGk0LNgnspSaC5ZKkegOiIQTJxCjYfrVVHqk2+lVwm9gCOGay5C/vbSunbfkl/en",
-	"Z/6rhl3hqupSn9mJHe/1o7rX7kLVXu18v87GfMNgGH1sSI7xrIuJOgypzhnmtGpm7HiQVm2Zxs/ePJsp",
-	"tXjz4sWr138/eXny8uTVm+9fvnwJ18LMrdj5Zz+bdT6OEyFN1s6IIobnUNWDgkJkOoHUU/nOL72AJnix",
-	"kt2ylMa5wpwJGYv5HF1BXn/EVRv80mCU+k5CpX2vvf5nWMPr9Q25OO1DBz3C6HhGaEIuFiw5vTwnkSnf",
-	"4HVtPw7rfiFiPubMn9ul+VNZB2y+iMEsLCa5meVQvkYt0OIdHEkmiiwW8RoT9nhbISVTZYOdIiVl5mSc",
-	"vjfWwudqxhIixZyh7DyjC01gvW5/Z6OZEDdlHf9uBYxxTKXkYxKxWxZrkmd4QHbb+JQnNNZCk4ScQ2LS",
-	"I1S6bZdvXM1UvVDETWs9UCKQDuyPUp+Pvz9GEsOxjCY1Eyv9x8Rq0XOtbd1yyZVI/WWduamijFGyvF/Z",
-	"OiuKYnRZ3EEIrjAPBEvKNlxT3VXFPUIgQOnDNP3goFobvDhdqlnPQxHYaZmEi+7mLtWMvMOOA1/Hb30y",
-	"ZqlWv8fUahmLlN9SBbB02TzqO695yaBAqy1x0OTSusSTnuGsVoGh7r6uZvrc4QbQNOPE3qAF+rs57M/2",
-	"tlPIa0KnJtoTjNmQkHdSYRbrWRdNlg4LZREj5zu10W5NprW7h6rVd3+2pp576YnkbD94w72mVlv54+v/",
-	"HwAA//8=",
+	"7L0Lcxs30jb6V1D8TlV2z6Fkkror9VZ9tOULE+sSSY4TxykKnAFJmMPBZACKYlz676fQDcyNc6WoxPtu",
+	"tlJrkZwBGo1Go9HofvpryxHzQPjMV7J1+rXFHug88Bj83b8a6H/uqbdg+g8a8KHLxtznigsfvnEUv2et",
+	"UxUuWBt+527rtHUwpj13dLy3zzpH+/v746PDzujIYaO97n6vczIetdotfI7Rw9Ee67pdejQ+7HQ63eO9",
+	"0YGz32q3fDpnrdPWLXcZUXSkKWq3RDgxHexRp3N0dHTkjEbHTs892Ovo//Va7VYQioeVps3jUjF/GFA1",
+	"bZ22XijuMvmi1W5JFfJgmPoVyVc0nDA1XIRe67Q1VSo4ffFiEUgVMjrfDfk9C+dioaa7hkUvWo/tlvQW",
+	"k9ZpSze+E5G5kGw4YyuPSWnbvmeh5MIfulRRTZwv1NB8x9zMQ8D7MzamC0/Bs8gK+w22zx4U813mwghM",
+	"N4+Pj484C3PhMq91+vWx3ZoKMRuGbMxC5jt6Xn/7vd3icii5Yq3TMfUka7cEla1Tf+F57ZYUoRqOVq3T",
+	"jm6sfzV4FTKqNJEJSRic1ZvlcyYlnWjq+1cD4piW9PeaDUXzf9Bqt24UVQvZOm1d/tgyhJxFoncmmLwQ",
+	"6vUDlypFV7q/WFaJK5gkvlCEwTuWAhxy1NfrMBThenfn1BuLcJ7hQWFf8+hx283XFtMta+Z/bVmBzKym",
+	"ditkVOpl1eKSzLmU3J+0Hn9/LKbPY6qCJnyiYLQxZy+EeiMWfllbmndjeKYO766tvNVoOZLNuI/dZp18",
+	"8Ge+WPolfVxv2seHwKXlTF6YJyqY7M65fyFU3/PEkrm34ppJpq6olEsRurKg/V/FgrgCaJ7Se0YCFoJg",
+	"CJ8oQULdBFFTRgLTDhmLkAg1ZSFZSBbKXdKXhPqE6t7hqzZRUy6TDTnUJyNG5sLlY85cstByRy6v+iRc",
+	"eEzWYZMXMuquXgqhpAppEBTzyycinFCfSworBRajJBQbqNNVEFyzubin3keupmKh3lLFlnRV0N8rsfBc",
+	"YF+o32KEBsEp8QWZ4GuES+IIf8wni5C5tbqv1e8byj3m6jla+HMayin1dNdEa38yDsWc3K5mpH81eCIx",
+	"cmNqZmy1ZWqkZGldjDv14eG+e3zI9g6OugfM6bh7R53RiHW7rXbL7oXcHwv9r+LK0/S+lmpBwxVRbB54",
+	"VLFWtDO2Tlvd3c5uR++8ImA+DXjrtLW329nd0zs/7oR603vYUavZDg34ziRmzZy7rseWNATyJp4YUb1H",
+	"thzqTOEr5usdPNqOFZ8zsVCt04NH3FldJp2QB2j8tK6ZDIQvmSQ0ZGTGAgXLb8zvGZHMEb4Li6eKCzOu",
+	"taPegXcSA/aoVEOrWk5bvU7vcKfb3ent33Y7px3936fYSHqlB+DWso+iqSrc1UtIjUWK6ibW9/OSdyOR",
+	"kQvH0YZRRMngzCgQ2M6LVCE8SgZnVlkY3XFKvoPpc7/bLd9tuZvcYUfME/5E6jWBQymgvJe/AWsBu6ch",
+	"1+YUio/bssOp2vGguya7qX4BlB4rbxNVnEsMg8cLz1sVNb82CXpD0q9XUE83ov5W4DbajDW7NVvP26Kb",
+	"SnJ2E99MkpOy+9s/CvDbVIB6PfcXLlfvxSRnv+p29vUpUh9sYZCo4z5IFr4NxSLAWYOT6XTRJr1DciHu",
+	"iaaOdDun3ZPT3iH5cPtKP8YU5Z6ZDh7opntHeu529aDnTE2F7u/q8uZWEz76whzVOtVnu3A4MV3ht5Ec",
+	"nYxHeww5uO+cHDojNt47rHksFgvlCGCWmIEm/ANf6ewf9ljveG+HHhyMd/a7dLRzuH/c2znsuD3GRt3j",
+	"g2MHDs0o9L1OB+VCKjoPWqfdo5ODw+PjvcPDdgsPzvpc80KPAgZhjsOhPtX4TP7f9WO0ecAMsrvf6x4w",
+	"d9Rz94+6J53xyfFob3R00mq3llNh2IMLzkyh7Ms33GOJmdQT2cbxtZEzbT1l7YjqNg/aYAvjJLdxLtqL",
+	"0GvjMNvLqWgboto4B+1oKtqGk20zwZ99LTLtOnxsF81P+3O5OH1utROMjuSoXcDSdkZo21rI2pmJaeup",
+	"BDYUMb0dy2K7SPraYtb++vjZh+1voaYi5H+Cbf+GM899PQ9UkVWaepqM9eOEwfOVav8llUyfWhlz5c+o",
+	"GC9AEeR2tBIL4jM0gINQ3HOXEUqMQiVag4Da0ucony2JbhyN4Vr+jWJCU0ZCZVs4LO5otvzIVmt+t4RH",
+	"x24bFLafYcgnU9x6KjsxbdX10elnc/1wsaPqt8gt9Tv4njxOpVnrugF92qW+w1qne+3WSI9vSBdqGrnB",
+	"7MG1ddrSHGAPAQ81vzo1fX1asRx22q0/FkLR4Zw+tE53uu1WCCp677HdmrHVcEqlNgFb+AnaZKsf7p25",
+	"wy/5oHvee/Pl/MzZu/jT/fLrfLD/658/zC5uz5fnZ/3l+dmAv3/1Q/Dp1eBwMPcWn3455+Of/ud/rBji",
+	"fN0wKY1DNJ6z/1WT44gwZI7amYpQsueYKc1O6z94I8J5ipdwDg3nw0KC2i02p9wbUtcNwelastmMeSiV",
+	"5dwAWQHGhvnqciZCoTfMpc9C++V11BJ5I4Qro9+N/zfuCcywIr4lRzmQl+Nxgcq6nWoLKrxnoT6Ga4s4",
+	"PoprNTZiZJTwtpDRilCtxObkXzs70S//rmFB13DaHB6Per0DZ3/v6PBo/7jXOdo/2HN6ewfMPWY9etxL",
+	"nLuuPr7jUolwhV5mswZmWp3VaWb9NiGh9cxhc0gVmoPdnc7JTvfgtntwun9y2unu7u/3Pj1ZEmC3Q2mO",
+	"TNdimwTkxhMTDo593Uyn0+nuwH+3nYSdmitg0bLZHx3suXuUjeihOzpw9g7iZWNESS+YoUtXuOCib1P2",
+	"cRFDYBePHX6gjAYSHJL6/AP/tlspf2T0/eNjxpWZ2tQqp/Sx3Xp10T9/PZC3dMaKHLTwiBZ0e7RHX2UN",
+	"6YU3y1202Hg9J+0rqthE6MFdjrN3X070m9arYxbCn224+ZGoX+PXq73GcXOWtt0q4lio+JjrF/uum2m8",
+	"VP3u9cbdg+PjfUpP9o6P3c7R8Wh82D3e7zm0M2K98d7e+Hivc9x1TtjJUefg5KR74LLecWd/36GjY/cQ",
+	"jisRP2MyCAU64sOBPlpkSIVLCi78ho5KvLkgTtzQU3yTKXrAaG9ITshUyNn9cxCUObx8bekuWqetHf2/",
+	"l6/fDi7Iq9fXt4M3g1f929fw7Wf/fDB4+cuXV6/6P91M+svBy/5k8LJ/2//x5WTyx3T25fLqp5/O+l/6",
+	"X85vXi/fLX89+/mnn85eP0w79OO156wOVp99+ssnz5l3791frsX7+c/7v37sLkdvPywHL52L8y+/Ppzf",
+	"DjpoAPWXH6eTq/Mvr1cXX14vz/98Dd999s/PXtLzV+cPg9v++OXk4ueX/fPbt++ug09vf/7zvf9D4M5/",
+	"Xo0+nnTdt5PFp1+m09EvL+Wn25efzl+ev325+uPtZ//mfP+kP3n99tWrP97C38vX7/qdQf/l5YeDLzfz",
+	"C/HJ6S6Pxg8v348e5p9Gr7xf5vPp7U3v+sPhr5+ct/5nn7+bj2a/vH/35uVl9w96dHn14kK+937mq0t1",
+	"88uNf8/985Pu6P97e/9hcvXqI/vyw5997/zV+dt+94P7+qefnM/++cs/XlVTneHs5GLQP3v5ps9f9z/7",
+	"q0/H3fn+/CT4oxsMjh7evz54O6C/fOi/PPr5Yv+H8Q+fbq5vz7vv5iNn+Wrw5uWxvJ1+GZxMfw786R9f",
+	"zq5//OzvH40u5/3wrX/5w8GbTnd0Oz/84B/Nxp99mO7XF2c5IpCVo8GZXBMjUFXPphV+1xvRROvDboYW",
+	"aw5ExLi+hN0PCAKNmXOfrhscc3/CwiDkvl4DW1BcUyqHQcjvaeKy+7mVJZdDh8a9SbnQxu/X1isxn9uT",
+	"ajEX2q0bFnLqXSzmI/Cb6F3UF2pIxwo+97q9w51uZ2cvbWLoR0ZsLEKWdpcln5EL42Z6AjGZua7w6SZv",
+	"4NZ1KDE+lF2S3FaWXE3JhN8zn9y86/cODklCLBr5hxOtXrPxQjL35apc52vL2yr1EF85JdfsjwWTKudi",
+	"v8bJf/3lLGHrrv14uzVO/fJNtuFuhpb0M+xlsiaTC4RCPjOnZeM74zRxT+DRlPoT5n5b8VREjMHpBcv+",
+	"n+CqOsFVibn8ka1qSnvi+h0sfTJjq2eRdCTssn+TlbPs/VKuv6je1ZKZarg/wvt+EbAQfLgDLTt65m/h",
+	"iXYrtPdD+rFepwOWQOoGSWtb3Htahrvo9cCr2way8nvBjZcded1VVL1KtBpm2aUaUx6vjSsQ/q+4IiIh",
+	"NFcUdsHoF+3I9MMNhpwUxivhcWeVF33RdcfdTufoeNztum6n0zk5ckYHB+NW+5t0UKa0n3n3hj8QSubc",
+	"X8C9YCNnI3oXD4FTWq1fCBU5vCrVv9km9eSngpao78KXC8nCOjaI6RgDLvpB7Y5pEDRuPrHb1e0mYQbs",
+	"rllhz2UlE+5mAjmaqL+/k8w1lt9OE7fDDWRKiw8Bd2ODWcaYzyazvO5Jadxd9jqqpJsZWzVuPmfDKulB",
+	"s65/NWjcy+2UNe9lg04+SNwE6vbSUIuk+qknc5nONpS52yn7yEZTIWZNOlziKw16e/2gQuqoG0ZDZ/qG",
+	"e6oGOxm+QyS8RMbwFkY2hsZSGolkfGluhBi+Jl/8sWDhKhksNl/oBhihRO/lJUHZdgzXjLovhVu6avzv",
+	"9AGDujUoy4SG+4xDhO8PN5cXxBch+bV//r4GTfogWWf7iUNlG0zbtTkr9a8Gsv7BSj+9SSdBgH7c+j1B",
+	"9C28s1l/8n1xqkF+d5JoO3CT3hYuV9fMgXuY3A6dnA71SyTEt57SpdysT9m8UxPFUZ+pOH/aIKcBH5xV",
+	"xmcQDuHmhdbB7jYDOKo6a+Vw4Ee2airHELe9qRz/yFayUVebLE7czpuOC9NVNhzXJXg134jQ3jbV7xfD",
+	"uiAAyLUvN+4fj19NhxzAW5uPOtmr3LBbuVG/oaLeZeRJrtutfsvwe4Neb1ZSsfmFcFn9Pn3hsid1JZv1",
+	"tQk3b8WM+Q36UfD8Bh1pg7GpiIK9uLGARibqRt2CmbqFzuUm/W7K4LxIsFzDL9mjxJeesCR11w3HuUk3",
+	"5gDQdDrNIWCTubwXs9qHqhCe3uRQhYeNekw0Z4ymLMSIkLpDMY7iDYaS6qfe+TDTWf3z4SIMmR/FDA3k",
+	"OeasXoYfQ+FPivrFt+KUxTjZlYiQLPWrNTo/o4qWJ8DqJ2pmwOpHy0N2oLF6QUT60RGV7CybkZp2fU+o",
+	"YlOxgODFOFXA+I5RRKLE/NtVoImQsC8lrwI1E1sYj1+UI/HYbgVCqkmIm1m2TZcqKpUIGaYIBAvVOm1p",
+	"UXDNMOLMaerLZeQCh+7HWg1UdP+4/nx84XDf2e3udpBtTQKF8vxOT7mfO2P3zBMBC1/PKffqpKNFbxCI",
+	"N8x4CU1AOZf6SFDhdoD3C3LT3KiXAzZ2R+7oaP/k5LDjdDqd7t7R+OD4pPDcf7YIPLwcRu07OCsaiX3Q",
+	"6ukhdytIjh8soNtq/MPD/ZNjx+2y3thxu3Afuc+cUTHVkDBQ4jpJhmRRl9gbJnCitOH/MYeghgaBv/qu",
+	"y/3Jeu5q3CMMn1B4DnMF67b9hilnWtE6PEjG5skntG9T7EpHsVk/77lUthtZ2r6HT2Lzsm7714xq5v5w",
+	"c3lRMvPYQ4jPki9S+HV8enCHlJBRaJjUdugZ+ubivtY8huZJZED18FGab0Xdu5uyEI7d+t3VvUQoC8ds",
+	"0B3IabVTK+4NxDTlXWrQ2zkmuL9KhOtWdGdT4hMhuQFdeYJu0m0i2qR2x5iHL8IkfyWBhIzaTsQsHWhl",
+	"wZmPZoLxSnlgrDM8+FFFm3fdqL/Nu3gjwhJfcwmTa/qc87uscwIq6bvxSShDRelVWfmYN+6zsQxtIjvX",
+	"zGVsfjtlNzeXFwJykir3f/0GnFpubi6Jr19q1CEeTptowbwIxgZd3tB7Vmf2JL1vcAGZbP2CLW9uLtEz",
+	"dyvOXtbrymdLYKFxhSpBzl42HFZNuUyOrGEPt1MWJ6fU7caeMZv3VX7VmdNV/YvOqCc4zekHqpUYnvyI",
+	"Pkg10V0fLNxLPwhAgYVifrua1ZmqCtyaDYmQG1ORi1ezCRU/slUtbbbe9RN6+9uH/CTGy+2QgZ7ujQlB",
+	"x/fTSIEjUgPT0LjG+gE/Y+NNFOQiZGDcc39SIXWLkKFVr88PepBtEniMSkYc4SvqKLISixCRvLhUIVUi",
+	"rE8EeldqEeGaR7dPxA29r0eChAe3SYBY+G7/avCRq6k2MuicFfpD4FmwmCC0TCt3SeeMDM5q9oOb4dO6",
+	"qjsmvAOs35e5/NugO/AlD85qIC/Ck2Rw1hhz8R2Vrx8U80tuUG6njPB5IEJlz2hETuPoOi0j3CdrocA1",
+	"xveOUU9NV9+Gx9a3d4+FDYoRxBu7PyOtvWdzCjdsNmR6Up7Ii87J6cHxabebcR+b53Pdx++EmJW78PUT",
+	"NV34A/+eetwdnP1sm8lpzzxE7gZndwR/rxSyusAeKWSGbxsU44s7v/z4IQbFMBbPk4EJn+LOh7gauPi5",
+	"SWKh5RPxI0TUwNMp6LSqfGxIAIHgwsyUBt5qCHrW5IoXxuD/3tZPh5j9ZbIFR6uhgUsq9PgjAtXQgu/B",
+	"yunsdI52Or3bbu90/+h072D35GDvE0AcMA9DuhaSOVRist+cmVj8x3ZrLMJh4FE/AXige2aH3UzPJ52a",
+	"0feJ9dnLcCoPdDCeiZJ+CyciHaNV1ECKiG8rE/BHtvrfAB/TTOyfAT3mR7b6dsBQ9YlrHULCqvcZhOH9",
+	"9nR9+/tjOgVbd9s8Ka3iqPdMQg/JmEby0wcxw57/fbvj7+uz9RSRlduV2SqQ8+tEJH08m1X3b2wZozYl",
+	"Q+q5z+eLubl/Ix7zJ2qqKT4svIuL6CvGiXoisWswUwmCXT4es1Ait5O+xUJ6L9jyOfN9/6mPsGl9hBjV",
+	"cAgYXlHlA/gh+ZWdxrWL3/8O4NZ8YNY05GqSRVqZZfwP/0UIt47FoG3Atk2SyM3V/zMlkVuinnqwqXWO",
+	"qT6drJ0lLtjynwT3rSa4f3M57TDFCzV95XHmp2XQga9wi+vRzuFo7+TY6R6N9w9POscu23PHY2d01GXj",
+	"4yO31c6ZiykNR2IRkjmVioXfSaKlmjvU5H1o0Yu2oBqoxOBH87izqsy2D5nLQ+bo3ZMbbsjTFy8MPREL",
+	"7GN6UpgTagFsnc9/Wl7cDg4u3v6kfv3yofPrTadz8eV89f7jYPnpy0xd3H768mvvvPvpy/TLrx9/7dh1",
+	"kntfagI8klCaI6oUC1c7UlGE/EkZbXkYlrrxpyIODGkYahH+7VmPrb8XgArcTkPGnggrsBctHNtHxJtQ",
+	"UQ+AB9O8N51jKkwe3FK6gZub1Ov67DB0ANNyd6R88tURnghPiWLUe8y8ShX1xCTju6QBR73jCmcxZ76i",
+	"ZmUAbExv5J4cdRnTc9btdE5c1ynSFzVlXk5FqIbpRfiOT6ZkSRUGEk/FMmPbGU3/e3o45hhD13K7QvbH",
+	"godgTQ7Rl6b3e6u+ogaiaN3Uyxh5e9ryhQj/L0OLJAUPancng5J1IXAP5b6VKeO0K1tMUgoDgNrtHh/Z",
+	"btLTdZaej8yJwYKRusIZKuNLX9LJBFiYnUq2+uFPt/fG/9T7eTX4Ivg5318O/M7/pDs8Z/4ifejmcphe",
+	"KHP7yJxyH6TGbq6xcEWQ7yjRL0DA9Nwl+7oCAybRVczXm8XoHQZ0GhGTAK5hwTUfAUptKuYsgDaQMHOi",
+	"0CcVa15ZjQCXCUjkGmCvoekGdh/5jwHxv9SAsKPEhzimoeAHiRNs5ob7kOvwFdodxnRG9WIQYdHmRKw9",
+	"h21Gp2d9iHi0EFEXbJkXQDRl1GXhcI7YMw87UixCh5mbRT0dj+t1IQy7X4OXywW3Tys6iZvODWfYPfNV",
+	"HorfC/SRmVOH6MM2fCuKwy9woyYu8zlzT0l5FTLzMIHyAloDvPhKAz5wH6tdTila5LMQ04gIzyvJkH4i",
+	"U8zM1SemJNr8CaRAZP6LrxQLLz02pkg+E0mNCMmr3rIVUnTDO56YbEKNfD5yGnEnqkpQls+4BWF+AQHq",
+	"L77qY5LWUo1kqTIG64kEChqpoRcJ5O4mFFYGBm9OIuBJvviq/2moJ2vkFzyRrCbUYBg8YCFunxqQMdf0",
+	"0ISq1w/aHH1+uWLYTwPKioG0nsimrzO2aihJP7LV+g3ltk2Ap1CX54PcBn3mrGKAoeSLr+avjSmUz01i",
+	"Y7Kew3KAhHfU9npisXQW7AQvoA5tQyKfR180JeIvWgFNyCpNpdie9mpO0vPt1A1pGcyfV79jfGkzovLd",
+	"1Vska6GmkUh9RTd441mMiJR/AZWNSSsFwnkm/r3ApIJGtPqsymm3xS0g5d578TX1sSGTr6Kbu+chNboZ",
+	"bErT6rkpevGVN2VVvgN/i7Q5JjO9KU2ZO4FtUiTlBvTkXjRsk6qEs7kpbYW3BtukL9VJYxrzLya2qUBs",
+	"B/LF1+jvwSbLISL15er1vDj7eZsUwwXNi6/wz9Movrm5fI7D1zrJUgptEn+VUhuYTyFaPj+1G1D3l296",
+	"zWlcv9zaIm14LdaYprVLsG1uc3Si9zj9z0YL+wpjUp+RuCY0XbN74TyPeBUcYRE3rgmNNzeXWydOStGI",
+	"hPhKa/vmsr0va0JPFTznEzgDTb/whctefNX/Dzb8VEjV2O1cjey5FTI34FwZDsCTaQLcgCY0lYAUbmv5",
+	"NSWnDMvwaTQh4OeLr/DvppTJZyStKUEIZ/lM84f4l01Jeh72NOLMz4ng8ee9GIhC0RpQVw44sjlxulGp",
+	"taWYNRRtQ5F8HpLqUFInGTyTBf6UDPAL8VQIupKmr/lkqm5FPwi81a0JW5Il40IQJZtAP7UwMxg7CSzV",
+	"LUXx87IWEc9bVKOkY99h5amfNzeXBB4z4e2JVJ3Wr7cX/PLthz8/fXHUrx8/zX7lnc7l7cX0/e2vy8uz",
+	"gfp02//z/Gywd/7lvHN5+3rZWs/VhaavaEjnTLFwIK8xbLCIGgCTIoF9nnBJQvtGjdGq/s/U466pb/Cz",
+	"DR7Lz3mtLCtgwFcJZpvrRgExwsakbbGEQctQ73liiRhZiZLgRcJavvDhaiiVLwUJFAIKmNTFUL4Q6nLp",
+	"F5fTVnoVKOZaNaM0Of6O0O/UrEhkuyi+einvpR4Oje3l5ar6xqDvE3iIoLMaMSs1l0eQMWd9m4T7JIpa",
+	"r0fCNZMq5I7aBkNz8+jSucuJJDooAUx8odnVhlDPdFKJ/glji09BZmZsRZagkETAfMLuWbgCVLSinLt/",
+	"UkNyIjvd0aCkNuhBlPW/ec7hoCJw/tvKL0Eh6ctM5fXW18927j+3Tj/j7H9utT8DIz+3Tr9+RiGCXxM8",
+	"gGeMIMFvIEqfW4/tzyg6+t3Hx1bUdd5WODirNwWJVXo1sJtlvFeWTHJ2T7R1Wsow1BE3Ep6ogsPA5soh",
+	"WHRzBoGlRnPW13ghFOynJdYS0mkTa+2eCTvmKXmxtjpeoNy9iIXuNAFDX67cajSWqddlm81VWqkNujGl",
+	"wKiFmvaDzAGUwhe/Nc6YMo/H8fSuEw5DNkGsrShpGfQ73J3iU+Y1zG3CHON77kbVy/9b87AyCf9bymr7",
+	"Z462nCuXmJf6sEEp42wT/KBEr5vmANMgeI4c4ARla0EZWqWAk7d1QI/cbrczYod7BwejjtM56jrO3t7J",
+	"Xu/o4HDPGe0fdI/2Kds7Phof9MbHR/S44/b2Tw5bCcyO7tHJwWGnc9zpgHKEjr9JlJ5L31u98qiU3CkJ",
+	"hYKKD3ovYr4bCO4rInxvReQiCESoJKB0mFYAhvp7C264kHi8hxS2IOR6cvXDl/2bVHvV9r0mtDxeC9wI",
+	"OEY8uGR2Tu5D146hU/OAqnaSUuFpw503pOoaNBQLmQsOwXO6uuET/7LoYKxfIWH0Dh4WyZyuiOQTnwi/",
+	"xmHnMmC+tnGMIZFWuhaeDvgkmbMIuVrdOFM2R6N9xowVrVUQZO7EFvAvOz+yVavdMul4NOD6M1iX/1Hn",
+	"DRw0rGoY7m+QMbvpOQRYHk4gqPJCKECcLJrdcEI4+pnGAEz5r+8Ojo9H++POaNQ7OhiPtenqOEf7R93v",
+	"/t3Ix1HQSsvShotjm+TtbpU+DIn6Jum7ohMGkyvz04q3CW/DS46s+//A3zwB/iaDqgWFfEI2ZiHzHcD1",
+	"+B3SbiVXcYKzoBFIjhShGo5WrdNO1rw14pGbDgWpTENIZdKSgrPU7ez3WpigDxoKrZr4sg+BDkF1Ldqk",
+	"d0guxD3pdXqHpNs57Z6c9g7Jh9tXKTRWrYAD3XTvSOvX3W5rPaVSmMqVCSCg6Ftjmx7un4xHe+zgqHvA",
+	"nH3n5NAZsfHeYU0REwvlCJgTMQPV/Ae+0tk/7LHe8d4OPTgY7+x36WjncP+4t3PYcXuMjbrHB8dOAh+1",
+	"1+kgQI1UdB4YY+n4eO/wMMq7XrsnNJgr3Gfy/+bgC7TrGOrt1nIqDHta+ZNclPyA2M6//YOCuYZngJxL",
+	"czE3IjdiYTM4jdoQkejc11rMrPVnBo1M7QCZKdNM3YH/bjsRiHC7NZ1TZxgBNRmRsCgIXA7X8BdmbDU0",
+	"Z4qhttc67ZZHpRpatN/TVnf/6PjopHvY0fbVnD4Mocj70GWB1u+d1GkW9dyTgEJoqGAPlLgJehGl2ur0",
+	"2AMYXRY8goVDsP/MZ8AljD6FmmMen3NlvnoshjDEjyHz2ZJ6QwNScthJAZbMhVBTSIvHYSo6MXKgpqFQ",
+	"ymND7isWAo5GJ/FtyFS4spR0igS6JIIxEuyrj++4VCJcYb8ly7hzenB0enCye3x0rOViY7wOt1yR5MmT",
+	"2UxAjDwx4bA1s2KZ9bFojZZQSDYYOlGmxWNdocELMj2fQ5euENIy+jaW5TwOnRx0PxWDjbRbcjGKzgJA",
+	"U9kErgcERnPXCLsDBuw4nb3e8b7bOWJHYE+e7Hf2RwetXGyPenyasKFkSnF/Yti7KSRILg8KQnrMFgub",
+	"W1qnpU5ZZ+xeBJJoSwcvuHzqrRR3pLlLs7tLiYkR2XO6pdZThAc2+/hCFrWRJah12goZdVvtlicm9sNj",
+	"/n6/HsJjn8FOZN7CNvsTyuPh8ajXO3D2944Oj/aPe52j/YM9p7d3wNxj1qPH1g5MHxYSZqpREEOqcAV0",
+	"dzonO92D2+7B6f7Jaae7u7/fi3TEkLpuCNZ1iSU05qGMvKgDxDRGVMhoq6kwk2orB3jQ9HQ5E6FobV8l",
+	"rDHk+BBsnzwZGMi+OwfHBhTSaLVbqav+6PtHPNOjDOTGA5lv1sF6AYxkGMErdtq10E+ipZFbNLQuOkod",
+	"1m6IoJJQMOZVbS7H5VBPW93x0THb6570Or3R/l6HnfR6x4fOeLzn0KODE7a3blE/FUntH9PvH9PvrzT9",
+	"IpktD+kqEd96aP6FDQABedlwqPwRIi86xjlsb3Q8HrPj/YMe+JC6R8cnJ7TVwNooBd2LSKkoblBMR83i",
+	"BkUNxDT8x6P+xTZ+q9x+3K81fY/rrKmapMLe6k5SQQMxJYVZie+onCIygtUYlmhjZAjfi3WHy6WemCFd",
+	"KIG/r/2U/63kE38RRF8nGI56dzhfeIoPJfOYccwl1XDBAA8NUr65WBrac4LWLrAoRXz0sCekhWZ6pFZq",
+	"utbu9fnCjfV/dFcs/GGCgPXflcBBFiNGtlvImgTxj/nTtpEQHT5ViA5jIcpPG/3nYP0tHKzXJ6m66k0B",
+	"/+pXvcltIKbkL8AXTV7Z5G8qTfR1iuIq/hX2WJd/BQ1E1OTApcI43G6vd9hjnb3u3mgPXmSjg9EITdXt",
+	"wak2Yx0QW8GyYsJrsqyogYiKp6G+fvOeo9Q4N9oODp66HRwAs0Mx8tgcwi65P/kgWfiRqymi+BcQZN7B",
+	"SEzuTzDXBEpC+mxZM2D+WoiiyPVkncSyAChb6nsgP/gzXyz9y/BCvBf+hIVl8Z5RtW/CJVngm0SExBfE",
+	"g5cx7rPGGIAA9RpPm29EeBlOSvtUxJxMMYchnNTpA2Jc0IOWahwwFPo1/FRvRHhjLbGWS+V0JCjUprkM",
+	"Jxg1XKYTdP/MLYyywZ9JIo/ka+uMy8Cjq4vYM0as0+rpRJsyori+0M06ODOGYuWAYMoufW/1RoSZcKLI",
+	"xNCf4iSW+OS8Jn0Bc/h41VfvGZXq0mdXkY+sKNQsjrvDJSOxCUIV8XQjRPjJ/Je2lso5nUFo15xQH8vW",
+	"1hEaRZWsCAGBZ+IIkDqtRsnPiNuYW6jFHWmreOgIf5yw2aEg6ZDLoWQTvS0nnDPWi4DBBUUJ1lHtLtgU",
+	"h9CcIxa+AheyKXf629eWzeqO3YI7XWtanIx6zmjUdXYO90Z0Z3/cZTvHY7e30x3vjw7cPdpzul04Q0Jz",
+	"Q3pPuaeXK5h7+F2oLV0fdp4OJBZwd7jwleZFJ0H/ejL2POK7uaCX6ciX+4nZ7/FUA83rL+NPxsqNq5y2",
+	"2i2PO8yXbMh82GkwRq2T+31kTnTQibXWm/4y8Yn7OY9wP/oEZkVUWdXEu4KYYMjnxoXJisp0P6U02Qff",
+	"hFAyF0CIf+SFy2IRP0oAWZjMuO+eku9M1981ioZKuKbzaBj474vLIFdSsikhkoV93zWl88ptD/0sGFcS",
+	"n8YUvRFj/nrqSMFFh5OTOqKbrVEIOp3DCkWga6gp3TjuM17IqLuCHmTZAOH4Sig+jv1I2KIhHje1T+em",
+	"dKTvjBLJGyOmLQrIf4OxFLKoKB8tH7jgf/X9YXLUNYQTbtxyhLF4eHnCCL2VpzIlejPR+hXmadTurbiB",
+	"WthbnMJNpuipk1GempVgT70a2fqFc7q6EKo0jDvKZbd5zGiX6SVVP45b93UJ8XlwMACnAO49ZaPBiD48",
+	"DcArZAzvbKoNYASE7aC2Mb+XrXx7n1qD81F2dH3mXwNsUWmroXmkurEcyBBM+AcxgxuzEnv/MW4GZPOa",
+	"+WxZTprdkELzaDWJt+LVlPqTsnX4tMv/vFv6OrfnjwkKQY81oFC4ogaBl67I0Pee++4f93rrLVAMYJm2",
+	"liGHm8s4EDOjGWqIZj2JNCgH+tB4A1AcL9lNIQq1ufUhejAE4wIsgMeIEW0qgTdiZLEOBmfVOsLCu6xD",
+	"OkdWOtwTgyY4Q2O8Qeoz3Iz6NL7O5dJcdkf4DukCY3l35OZIvRYCkAf+8k88Rd14ipiB5faGeWjN2MgX",
+	"aPN0uVFhm6xnUZinKw72ts0mR3vzTqM90vZTvU0Wdgv6b/iSuhG0SkU55hhSZT01L3czDlI1mNfgcHQT",
+	"RE0pQow4wkfIGipncAAo3J2RcMC6AUAMFXJ2zyAdXhVDm8bYOKF5w6TPwTs1uZXt9DKcNO1UhJOGnV6I",
+	"9+hSuGDMLZSIC0GM5wGsNXy0XKRt86q/UFMRclnSuCI0fqgm4UZwXgp3dSvEe61k6lT8VkIQDx7eqJ8b",
+	"TyzrdiP1szV7ubm5vAwnA7dCA7yivp5v62z0yc3NZWQw6XMt9Qn3EQ/I4F+dkt+gs1PSLDXs923lhkUD",
+	"NG5f49J/jhHGvmUExRkxEnmYiQiJKa/5e91ZuRXinPqrj6HwJ69C5jJfceoVgnMJQebUX5Glfl4PIXqh",
+	"Zn9rVwH/xM3+r4ubTU12DcdEHQPiEaILcf8EcvpXAyicAHf22XTf9+AFg/zz/tVA4i4JG6fwGRFjvWNK",
+	"RtQqYFJ/1LpZCzLiO7QJVWQupCJ7vTZZTrkzhRLokmkSFHPJaEUcMZ9TeUruTDLjXZvcUVvJ4Y78i3pS",
+	"QNM+7JNAAUAB6V3cZ/9ukzuoIabfm84p/PtlqfQ/EOqh/2APaHcDNAD8wl14cL5QC+rdvr/RHxwRhMIx",
+	"JExE4C0m3L8D78uds5BKzK/wq13S91cGfoxLTRkYHbsASoASftoyw2lHYwH7v3VqzsGRmQzhKBAx0W5J",
+	"Z8rmYMXYEAoVAkLLY1vPk6l3ttp4nuIiZg2mZpfcTpOvJiZDv6GmAnAHqCJcSWJDPYinSUJ8Lm1WAfob",
+	"GbEp911Cyd3/uSPchzc0H9KsM5f4bWXS0vPY5lheVHINz0v1OQb+XsUelCYQ7EOtq0i33el0iDOl2jhk",
+	"oTRc5SEMoK0fXgQBC/Xm4YklC4lDZWZgekAF4/kjNZA5fXjP/Ik2X3sHh+38gUEGpczP0b/DmJw7QyVi",
+	"pYkQGD44syNzqaL6fLxL7nbu9M93Lh5H79DTBpPMfQLxyM7CoxkZr3XkbZ2iIR5LfMAHbhxEF2UmV8zj",
+	"janXkx7sR2u3a3nTVEu8LBmtvodBhUwfm5mEZ0TosnCX3PI5k1nhBX4Y4ZWoYQy6HMr6Eu+yYEHBpaMk",
+	"1LTquUwqXCaGf5qQqEPNQVxhZiYkWTK91pQI8YQUc9QU9MiTEIn1hGIuMX8xb53+Zt/ZMf8mNut2ayf1",
+	"yexZ5qfEp98LRKzergAypke8CpjWjcT6OYBxU6pVJGpL/YRm25J53vfkbuFOQNIoeRvSYPrT+1jFqwQk",
+	"C3tgzkIrfK4k88ZpjoUM/Fe5qjXg65rVck05eCyEtye6+z/0SWjhTjAgD76CPwMW2g+RAyefYQh6W8Uz",
+	"m+uAAzWDlAQAM4gSZmNBzvreCtYtvAgSpX+UaRbY7a2IDTFZeYyIxtSOG8ofnueJpb2rzK5CBkRnBhNT",
+	"bSFHrNqMllpqJKgHcscQ9Z2jJ0ZCeIxiqeV+lAVeMgO2Jh7OgFYENnkcmA1+wztw0d3ZMUR6Qj/tizTd",
+	"1puXK4OGniq6sZZuAeKKcW99J8kdavWQ3HH3Li0Gh4f77vEh28Prro67d9QZjVi3W6CFTYcN9XDy5ryQ",
+	"vxGgcKQaZtx3QUOG4BYQPgP7TO7YR+++J7TaqEq+USDtuqcqo2DhctV3bBxrtZjYUURi3NbmEe6laQLX",
+	"0SfyV6SBP6uk8kwsfX1wLV5yiMSEuD2oS8fcYyjD1PMIuk+1jUeV3gsNju5EP1xXiF1LRZUQa5LfcI/l",
+	"68Bb42yjymoBTeraxnn3RQo/I9uOvC/g5ZqCdy2oSUu3AxkJqOiwDfgyX78B9aGYn5nrlxzqwRR06Qrs",
+	"vQ+3r9p6N7v79ddff905P985O7tbG82IjYVWMFa40+PqRWfWguGNQzHHA24NaRlc1ZNnCKkBiTZn9TRR",
+	"SdyTPJp4UIeY92JSpM/ukqYpCGibUOIv5qMsfwy6S57+sn00NiX1i+fmzqIOt2ApAbfe3d5eEbzuAAHQ",
+	"k7pu5ZtrkDzOmauSGgReGnyZOgTSERim8EZa5baJXOiTnYQDQWZNpZBr8qg1GDe1qc2b7mJ6wS7Aa4OY",
+	"w4Oz7+F8SWZMrzEtq9yfsDAIecZWKIvuKB7MkNfjvgXfaSYfBrMnyXV0w2GBgwz/Adcnl1TTew1CrXOn",
+	"Fp1gxER7xZS6CanGKL4UgQAdlHsSwU5zyNO25ISFMX23oliZerSpLqVjBaFouar05OTkZKfb29krUltK",
+	"1FakH67fN+Gp1kxwzkn5Drj6HrQDmVOl1oz2ddilPJoXoVeLXuMNrm/KONTzWIgs11Sk1TF6ZfSBK6Xn",
+	"EFA9HbyCy1U3AbbzHXosEUs1I/DF7uDcoUtM9Cwde9LdWONYkvBPspgnIzykWCRDIhG/cdOjSpqoSpNJ",
+	"ibcLcJevrRE6M36L2GMDkoZRiXoFy2mkLQkfE1/AX5EkZqzTsmPKQonhZIHBSjm2lI3TXh+AKVBRtNUP",
+	"zhIuqPho77MleFJGTGs6bbXacA4xLnVUmZBikMzoPBxfCcOkRQds8Of5grDxmDmZ7aNA6nQvQ5PQVi58",
+	"6coc+V5GzQGITzE8sIOM+BBFp6BrQ9vkZKBIyAKPOtZr5bOcF6bUeFcTdUW0DHAF8+8LP2OW3Herhmzx",
+	"A40jqWzwr1io+BjWUVwJJkf7tM1hei5c9j943czcuzYqJSduRK57fcBvRIKQ3+vFquVajMm/7nR7w2B2",
+	"929M11HmK7FQ8G0sIWt9cthD+MRfd7uJOS9yImEEW8EJw7xnTxjmoyHR/IWU5R85EmysXkAJdp0iu8QY",
+	"1okIJ9TnEuMuQCSUJDfv+ju9g0PQ31P2QF3m8Dn1iMsnXGX2oqJbsL3euHtwfLxP6cne8bHbOToejQ+7",
+	"x/s9h3ZGrDfe2xsf73WOu84JOznqHJycdA9c1jvu7O87dHTsHuZb7nocja32BKfOTX3ANK/uopnGqweS",
+	"+FnmsFAS7kvFqBs78gdnGb7YJouseeHmu9Si9/InHe6SzgQmcebNuQu/5fsHjSYV/rp15K/WrxvyAqeK",
+	"rlSSdJXPRpSVHBXxXR/EupkAmty+We/GpCCZPEeqMP28mVBFw6hefBHdmZVTlre+RmOidnJTSlM126up",
+	"TT6epbgw0zmP4nSt+IZUv/bdM7oqt/4tyQELuXC3bPIz3x26tOqS8PVDIEKVr1Y+wvYVLEYeXDEnmavJ",
+	"Yw8mOcdeD92tVd/IGMHYVF2Nsk5slPtYLgGLKBS/2ak5Pf2mmmXDaX9H5TTPA9/3VwRiF8x1sUnpmQfK",
+	"lGrK2LnmEs2auaaYUy0zbookVNApxKyIkyZ89DsJjnY42cQRpeuO96LY2ByeYhXFpiyNUhqrTEybGCbJ",
+	"VMiMzZvKhsyjzHTSjLYYx7daLM2Za12JFoDk5lBpmmjMwvep4lDrRILIjZgnlua2Nn/nXXdXv8iIQ4wC",
+	"nieZqQo/ZfSeC2d2bZw1NY626NdxrTeKEUPQpsfYebL7ikOsPvzE2enl8omegtEqcSUOp1eJkYZtooRY",
+	"l1qAAthxpsyZ7XA/jgpJi4ZuewMBvmDLp53i9GkWDnFyl9iqkObgkzhPZsTkvlcgIT5bNjmKXQi37PCw",
+	"dq5aUkkm/J75ZDllvj4VxQUyMttrnVzp3InAAttNpwFBenK5D1ANMJS7q8ubW/IC3EwvpBSom82XWAL9",
+	"joRMLUI/O54NaoDmzg/Q2WxsiWo41UoyWRUoc11UXdgp78CF/Tadj8vEsdKi+laRnjqKGucovEgogUgK",
+	"NExsbL1WpniOTRTzNOE1a1eWNupf0lXN82uRfx2jP8tHb7Fn8jaKCWvjHVqX/EvFu8G/vycdOMzo807k",
+	"XYSCk4CZqI0b4ccu+NQguvm0BlVudk1ntUhpmjM8K0HGWRch/X5jAUKAx76JLC7xTkelO+N4DHipfjQG",
+	"6Zuan3BmgJfJwoeJ4Aokhtx9NkHOn1unxDYX6q8TkKD6Nz2wu7rOXhxcxf54tQgnrPwKP/JZJrylenAm",
+	"pnd9Wyxx5gYLTFpo5Me9ubk0aD85/gh7btXmsEExuzu1xzYp/O/AWWs2Gg6x7GpFbHG4zJVuGvssR9ik",
+	"FFgZqYmwYfLpLXtQDYKv8gM+k3s9+FrCzM5fO6pTxkRVUa8SxViKxURbGtb8ALNUZoKZgPY152+JsEim",
+	"hm5U9aVUjG8UDVXhgT6Kjag40VcFRPT2AD6v6EgvNRE1DvUAv/IaBLEgapSbnYat03hHAy4z9hpkgBa5",
+	"GaCbfB+xec/6Bs1HlyoaeBRN2fjDrrXn812HMKhrJoW3yL/xAs8KRA7bWVB8bnSl3noYAsFADNYYrhrw",
+	"siD3igSZnDfgMCYh1/9JVwX0L4IgZFJCxsMGDoIIeocAVrF9AgqEZ7RMkfgYCobwToUM2Rr75fsrjeLd",
+	"8qyg8tssa5xHLWC0rJt2NHnUmUmC4ToIe5D8GWL5say1pxX198YBnjn32Usls31a8TAd4xIYnMnc67qI",
+	"PH14mFMXXtfbk8fGioiFAlHyGXOlXfq2fjtEokOwoTwlIaPZY1DRZX3M+qo5elAD/0e2qog+mbFVmdIH",
+	"938typpG6n8w1b1yYwo00z9cv0fC4gAZyMTwFVEiN6wcVS1W2Cs93kdlT0tKjBVdvyfILp8Bfe7/CcEd",
+	"SviPpn3pBKRvDEoirJoFEjSeMOtFKFrzOT5KazJgJES0GrDWPk7mKYqgnlvMqcSwA5NAIm1YvP43+iV7",
+	"I1Wyjyd8H6WbuEnsZtcW47jSs2SSuhMBE3RCuS9RNWBnm3qZ7jPUVBCPwSUl4QYN817+pmwWHEaBzkof",
+	"3GZs9T2hfvpgHQd52Eez18DNzsfpEc3YasMR4YGvVtQnntaiuWEPgT4Cqryw9mKU+LyDKpKwGf165de7",
+	"WsmSWJimWuClbEjgY6Y260vqRt4yR/jK1KVN1NZ+AXHO2iYzbmBbEHJsc8b/n5CNW6et//MiLmL7wj78",
+	"ohJWFUq/RvTmtWUUwwuzZgNuU5hz64RnwVjbJGQuY3N99DU4H20b8RGhskXRyxCOkwaQaMCWEXWHQfLd",
+	"Utbk4FVskxl9Aioy4e+KECvmVBmPuQWpgJEjopEL1zBQu/ovH347goupenuN1rg092Mb5FMsfVYtnxdC",
+	"XcKDj+3Wwg+ZXimOqvfidfz0tqU4BqQag7UjwIdJEhCANhNu7YgwCSnkFELAsH7SF5HTMM6/hEfVerly",
+	"whX5l1akBmOUjIXniaU00uIJ/9/wKm0sXe8Y9fDKrIFIIQxR6URgu6sGU2AoKWK9ShzAjGmsD1Jmc9Qs",
+	"REVhvFzbHQ1W7m4mTD+yFZTEKxgQXHWnrle//eW9RmtieW95qWUXQOJ2+ZlWwo9sJTebgnEEoVTKPURa",
+	"uhUfLA6u7lGLyJtQzG9Xs/7VoOFkyHwtO2zSRAbEd9vzaG3xrGJzDf4M9eWShRB5EzJM2rbgKXikF4TK",
+	"WepVbR8w6kyNwZAPGAxTihD3m01qXR6m+vhnu9vOdmfDBipWOk6yaK7y61vKWSgurdURVuu5NJ7x2EKO",
+	"EaRJwRmqiusxKyJww/9wfqSOxEmmwKFfVXDMSlA9tm1y2gIPqD9psPlCL9HGO5A2lmTrrIs3vTs4eCEK",
+	"w0iC4wYGnAhY+MtEpR8EzyQqFofCCgFGRKxpF3xEEU9Q1yiZ/tXAcAQDIOK8zL+EJalO/7IFFDvxYOQ3",
+	"C2dqI6P+g3XGBWZHOdRPeKAHZ20yYg5dSEZoHCMFeImKzpg5PJisq0hD+MzwBjatW4HoXH8Zg1Ag3ghE",
+	"BdPD+3tkw5S1C1kGKbQBE+B2bzgSbrUl9Vo/+lI/+dhuYlMvQqyuxP2JOXBtl1cA47ikEm8qI60SWbZp",
+	"U7aQccbQfmlY8Tzni+fmRfWgE0B22z2D6/HYxjcY1uWscEz2BlXPsQnIyQ5oU/FvNnXY1d82ddeMus89",
+	"Sn0APsfj7980SoQz/4aV2Q29/+ZUWQIDfvur2jb+fKvaxEbgssZaFH+FoF/DHcftlNn7lr9U3HGcm3k/",
+	"tO1CbXm0itGuVfkwvo847ryyiUvfW2WKtZ3TlW1uizzTHRGaCInHgOW88GZtSOIlFZqScJKyp/EoUAbD",
+	"V9MF5e4gQAAhFtPlBjPF9ra7lKKW6zMs8Ur+QRLCP8lyipVYoAogjCIJtN1gFEqIoWffq+GozoP2fhad",
+	"yCVigWt9SP3UJYPjsMDcLRgU6L5SWn/KDQY/p/5qSBPv12BCEfb0thmBp+bvontXOBeYOKUUnrXx6oF/",
+	"1qOKeatdcjtF3DdYGYDbLeYBhWtd6rtkTldkxEjIJ1OI5tYntSj8zHAaYuOA28y1GFYsIiaKBQR1ttuy",
+	"xS2Ai/rgtNrpj1VhihKAT+l1LpkjfNdmnsZZSjh6IFSFK4yByUbwV97ox5H7j7G4WOjnf+Qlkhe0POxT",
+	"FnRb5unh72Qcn47hVSPG/UkCXvU/QQ5stYCG0y/Na41VJfT3PBNupthqzrkIGRQ4gMyNYt35waep8g+N",
+	"jBEEuq/ggykv8SeeuTnzXDDC8VIl3XkNfqbrVWyblfGSiF2zek1E4TEmcCpVFg2SUXYTtFiE97xQa0wx",
+	"kYQmCh/AmpGEq1Mj6lRK7hCXjbnP8e4GEtQC5kPRkigTfmzu5yy2J5aLxCLZqMfRzw43PYxD3D+BKYiQ",
+	"X7g0sYTxRSxEVdIIKhlaTab2BaFe9IozW65qGFNacxquBmfxK4/pygf1pvEcnn5st2KI9Hrvvoqfz9RY",
+	"yAnJ9KOgbL1/moc1DxBQE6L1FdtRHCJA/YVnqtai/snEk7UhCX0I13bMd5gszYFPhoTrHrli85pDfCfE",
+	"7Nr2AmZ/PmE0DE2tKTmUXFXkSmGqrQkjhORChKTPBkBmA0ixeYhqlrV6oASf1tuJGfx6m4LWZMZl/0Y/",
+	"L0WohqOCJBqM0E+E4HM/Hc2P691XLBxThyUoinaUFMx3tSgBDoeDYVmby1OMJQk32qEsCqKU6wAVRgOI",
+	"pZ8rZWt9VckQ0NKACkDx21b3j9EXEXrmw85E7Jgv9e61e02XtnKH/lU3uMPlDip5bNYUfIjhihDoMSr4",
+	"UZaNkgA5Qs7qaY6tobTS5G4D2KmEuBl+aPoB5L512n1sxxWuC2H67Q2LTeItbG4vUVp6bfPyIDD9Tszu",
+	"StvoYeCstcV+a2HWr4WvtNT+np0zw/24EFwOupGPJiehIQTzq1iukpVKMso6zfuqIPbSse0/tluF4mAZ",
+	"pOkw3VdxKq6gVgXilxNEXzqLNxWzePkjRnyb5LHLH9dzx1JilpnTGzud8ZqCkbQ1f3OnNuAVqwmkla7J",
+	"anr2tijrvS3I+hpf6om5zE/EizK+TgmFeBxULberGbns35iKddZuMpmnCIIhyYhNuA9+r62beEOrrmxy",
+	"ZaudK65t0tvPQ70jt/HZQzKlLd1KnablPNXp16KQCpVcJTF7Ej0k9gTTw1G2sdLRrecLcsRRKBvEganh",
+	"Wdpy30+BhSQOuc5UCMnaZOHzPxbMVu1J2Vrk5SpOUTNZahQSu+4q9ZiW/VlUUCACVkwD/Vdz4TRTTqC0",
+	"z8NHUxZsEd9axH0X1BErsKNSqZFGiHXbRbKWa18VUnr8aNNGKqXe1lEq1cW28Flla+n5bbhs9rdpBmkN",
+	"dc3m+UU9UlsxqCi5MCGFmFGpNYmMggtHC63XjUKstyFfCEVMdnHOeOEp6llbsN7u/NFaBq7w2S65gZ+k",
+	"dYhWMTe5VVcfOkyEStM92XAxtTGb77azOxduRlAmfwOjK16IlTZvod31JJtre7NakDpXtKk91f569rku",
+	"tsQgLTzP/IBqXno3tZVkajse0KJ5XD8W2qIUed3ZxAGTniztgZhIMWewgBCKBm6KTQSyKDFPig3onGoX",
+	"pdYHdYqBHhKwS7YwzW7VZuLSAu+Kn64kg0Ol7gog4q/fvCLdbm8PeGNA4T/cvqpcLAiEi9451+WoLK8S",
+	"PEO1mbOQmIflbMDbmUEPjOsrqJTHns8NGGdUxy3f9CrfhyzztWXGg3zO2wuNyF6yAuRoc3Ycinml/TEv",
+	"qECim0/UGSlt50Tv6AWFQiCFiPtuJCJYamONYm7qcXyPIR8GQtx+G0HJFAvpfkREDfHHB9sJ1Pp0iY80",
+	"FUkg82ICDjJ2TWkoY9L7BLfW9q7C8MMSMBZhArAMMTn0d1g3QSbRp/CJatOrqKYI0Ig/Fgp69fHvEJVx",
+	"jTmIGoe1LOM1b3FHPDHJJNJBvGyNHazoEBsJNT4QUxIDoWXcmMmhaT2oDWWp6LxgQUq97rgfXdpJ7juM",
+	"dE+OOuVta9lZhF4JImiWaVExxwjNwcYOxbANCYEul4tux/gr81TyunDWqL8RQwLAXftURIsIy3Msp+IO",
+	"Q5mNKCegdqLM9kJ6j6x7tVrKaq2wjYjo6tW0nIpynWcLnEQrCKqctDMFSoAnvnBZsmJJcc9rDkXEETTr",
+	"rh0jC5pCM7HUtrFqlilqEhWAiwpCmUIv1oLSw4tZ3Y53r2QZo7hOkN1nc40sY/eU2lmm6ouZO6itpdVA",
+	"ziWb/mno5TZ3G5WPaROfLfXuAkg19W03a6JlzbeMURTQSdGdVWwNwEPfk47eS5IYjJKAxwpvKsu1w9p0",
+	"J0Zvqchj+UshlFQhDd6IcF6GlpZbuQEElOv3lcAKPRTK5q1PBmQzhvNhENUOz1dj+KsJVSADu8MHIZNg",
+	"jZqtVgnC/lhQj9zZV2A5JBBzup3efs7tT6bue/1qAKmhri+9x3Sh+Lx2Eck2idhX3WaiInzu1NA591YN",
+	"24T7pmE9iO7sPeWc+xGDC5uW3iL36CKnIlSFzYOW/XD9XuYSXVNu8piAJpwiHqNSkcNkYWyDu5kwH1KJ",
+	"t0DSXIQsV7YSvMgFZ0quxgTPszKYGFveAo2v3q/oKr++ZlHR85xVmLr3z5/6uAJJ9PATbhmzh/D1I06B",
+	"My1dtifv4gg0jakeiuU518fLwoLzRvLmkfvk6vV5O9JqyUI+PAVVD/5ikbQxIx/piPuIEpqjFzxWSUQb",
+	"TXbwZRuTXZsFFk9YkTvdzF1+lxV33o95YhV3nV8nuY+VV7V5kqhEk8/i4YhK7sgiRNby4jbfI+haXvGl",
+	"2ruxHo1MDOkl0lNLOIv8ovqQoOmsvplPj8YEQFWOZ4N1VERqM0Oj3JDYy6quYtuhgOuFmj/x7dr1f9v6",
+	"SKKbSKYPR7jI0hLn+hI0acFop0Iqo8j0kkpEQyaXvLRh7E8J35hSOTTKojxIJ5m1m9EwBdE/T4t1wPgh",
+	"hxZThWaVPnhlZgLMOwwWVEXESblg4dAp8PU5Yj4XsaGjx4tv5NIJ2Rn5Qa4fDeg/gmrJmldSpk3E7i1u",
+	"1Jbzi8SgXtNygaeavMEP0IduB58z3IZ3TTlrrNjx/h+3urKrKeGKyO/b1ImruwL+q1dn1Y55NeMPkCj/",
+	"H7sE64+w+ao7c8IAc7hCWnypESaeMBOFsQhok/rr8PJts2C4JBSvtMDBlOO7wGLMSsyYX3gdFr1bei2D",
+	"NA0XIX9CQ9oYsoN4QjNrxkVqnClaE/3l2R4Ilw4g4/mTs5DGfF3aa4QEkghOyx0qstzw7EqT84Nu/3J8",
+	"Rley2jhLQKhvq9leqtlhBMa+rfb3co8NBhKqHwSXaNHnrW6OwDYyGZcGBQDWOQ3+TC6Hkk3mzM8NYczT",
+	"1KaeABwcoKcYrNkoTa3HFZ3IHB2ZmRv9VL4I6V8ytcoa7Ghlzrn1YRs6fi/m+SvjligsII1u6dQtpJN8",
+	"B1VUYiCZjX80pEEw1K8MRTy5ZcK0Lg1ld+55HeSNN4ZxrAWd2LZRnnJKbWTN7WpG3sbV5aDB1BVOZujZ",
+	"qLYylxj2WnmHVnmfXAdBcqDYvFWOIbnMZB66LADbTvhQuoybAumlkX37JfdhyeVnuliKcCaTIRgBBT/W",
+	"koZ6dY0p9yqiMdotUxkkn91xge26HO8VhpTajtJMLL+HSDC/XAq1sklGU8aUZr3fZoIH1ZajfTTyJNS6",
+	"YC6L7oqavIX3Sq+i7KNtcqd3F4hLwqsnuZKKze+qL49HwAX3Z+otct12UMmkKDDC7mPJ0Uf5WjY2Tgls",
+	"pMiTUcSMA7zbDhaqWH9Cmmey9wjtTzZkfa/GquJqK6sJTOXiUBmU1yU1hQubx3YeFi6vtGwZSvLW1MB3",
+	"+T13F9SrY7TpheXm7VL0fjLE5MHhIj+47Z1YYipuXJyL+GJZ7vU6fmxD01VtxtCelU0eFIYwIdhFteXu",
+	"cYf5kg3BWsVqOIW2d6fqejC3OcPKTVvVy31OH55jQk5M01ucEAhl4v5zUHtkmt4itftr5hPe0+cJRenc",
+	"JilLCnmSvzmMaa8vtZzJzlvpMbJynvZPFmizgV0YXzFjq2dItA281dAW7UsFk//2e25uhHl0M0P/ANJy",
+	"9cE1E6lvqqEUm1bJGDfTQPnRRYvcaDWMI3Iq8kxyq8OXW7BUsaGTzCzbLO3ADs3izIBdanMwzDponmow",
+	"BkGpyHaJ0i+iUQMVVM7wcrfUKtb6YizCoT5h12AxlvPYJXdpmbuzQVc1UhFqJL9sP2nor8mz6GVt/tKu",
+	"MgeAKKLt7r53VxFmur10jliPlcYj2VJD68rnjBb56u07bSI8t3nwUULDVoQfXf1d4Ucwdtt/wS4hz8zF",
+	"aNntM8Qu2krhPLRA3jns1k8WnG7YSjaEA4gqHjSJb2hyC9u2HuBuQ87CMMtCui7YEtGQi3dhP1W4Gc5T",
+	"oOdNmb8IxiONTT2nMybJv+6MlxbyPO5MMOK/sZowvWfFPm1IFc65Npv4eic/TQMmUBUXBFbT3EuUpwBg",
+	"2CFUHsej0tZr3Zs28gOpokFFtclcAI4H/1yusszLrszdy8yk8fxAqTlTdGgTQetnMkDqTvRuVPsKHPNy",
+	"nRkFa6Lu/QrulYXsN/WRU71+Jw0xbRO8HCWBRhw2rCWjVS5nQubykDkFVyEfwTRPA/jj87pjiEiWWjnS",
+	"KDJQr2HJAhpqA0kT5Yj5nObPCq6SAm8S/FYpcE2Cpy77N2cmsSR/9WdQcbZud8eLsESQme8GgvsQ1z/W",
+	"drCoFi1tI/njgoBqLb9afDMoMJUtioD5NOCVzkjDtjbZ2+3sPhTEKappqdO3kpi8XELDp3Yctw/91Bqc",
+	"ZM4izC0tbIQPfsX5ZjJdjXBs7iuFD/435ovFZJraSSu7r4qhQRtSFlEHPxah+jy58+q7nyhdTW6354cd",
+	"tZrt0IDvJIqzNFDXq9l3Moataijv2HkEGPTUrnOwhypI2J6RDnZMPwgKpjFp5pRGxtLCJszLte3HZDmK",
+	"b896hHGWWY+ZahqlhmOO3n+qXZUfvJBvYzWKXnCdcBhmQjrKpnEtBGTtfu+Jtlrm5P/t220ZP9dTbLjK",
+	"lNOn2GqVaWFPN8ZSvqjMCouXQFp8c0QweycZy0CSvRluRPRXrN7bgtghnAKjCytWs3ALri+gjQjZcUrl",
+	"tHIpmxCyyhizdnFyZOQl5L463G+m+GAsMRV1mCdLxi4LGNh0i8BZqmEwROFsjdRDn7hc6o16weWUuWDF",
+	"QzDoW/GdJAF1ZnTCiBOuAiVePBx0Tl4EM/5gIiHXvaOAoa/lMtdjY+oko8kIoEJMxvEJcVV7h4bhSs/4",
+	"nK6IK3ZJP1rH+ggn8QwHGBcgYvpvKMjMx/AlmKKg9J8NtKm4lLrFEit0wSJcOgCqJxLUZbkCTi4ZYPUO",
+	"dyMbxwTJAeD0xgEl6AM5e9mHxtJIorlVqBKQAUaXZwvhwXEkiQBXaXimRjJE2c5HLcA+8EHMK/S4VLs2",
+	"qgcRH8hdqsE7CAjbrp1edEGavLsx7OFSy8gilSOeiMulCzUdqsIIDP0z85UN8sVs28gBmipFnu8Ms83L",
+	"Bu3L4g42z4pYvzfKvRYyXKuDEbuexelrAoZTpYKh5BOfqkXIhqZCf4FFhvO1PlioBmBO1dYvH0XwXt/0",
+	"C2K5EzM7CWkw/cMb1l6nDX0A/dRiEGPyVnf403tYpc0X4XROnSFy0N0Oo96d9181i5SPiugPzhJZvlph",
+	"m2ouaadeggiIaSuKqed+1XrNGRYCI0RQ/OuDmLHV0NgNQ+7nX+8DYjQFZMEZW2V6gBCfpF0Dly1YU4PP",
+	"M4mEBbZNLg5c1cJKIuYiEo7PHywR+e5j+jCEasNDlwVFUZhz+sDnizmBR9ADYEUS3v2e7HSz41sfzoYn",
+	"njchYzuQ+gmuPgvHQF2ogygK1Fn1RlArH7pEAdfGdcluq3FZzwKPYqh4rXBc3OLRQLuK39JtFNUQAHjm",
+	"e4SlhptWqhjOWUJa03pZLDQbI0LRMaE7+WMhFB3O6UOVByNSHgHTmsRnS+pFlOTJTo21gZ2bxoZhYdxV",
+	"tjs7cHi/aMzF3RZ3VDDcqN+7gIV3NTkr58Jg49WSgGtI6p1zdRO9V+zrpJOEoWfNcOq6psws9VaKO89i",
+	"J6hpKJTy2NDypPBEDkfBEVNLplXcUhBbRcTA6ZmG3Bi3JZIh8xv3JzV5HVEVMhWuhiCDVTO8KTlrFTa2",
+	"5hY1RRsv+uevC+IPxZxyPweNXh8L4eVdcgk7JgbawC7J8VIzx1FQrD2xozYaCiKEfwVgW+pudknfNyA7",
+	"ij0oEgJ6JgYF45tP0rVtE1oWw2PZUVlwLNwck/fNPCRi6edfwKUcCjDm3/OmDPm041DJ4qjg8pm6uSkK",
+	"NV95jMgpY5H/umC2tnwURpAKR8oa4ToJIgGhBwBU5H93sFNAJ2wz9mWT9AvS6LarKaiinpgsChHGC8SO",
+	"iPGYhfI5CqTUidZkvgo5k23CqDO1UCDWrDdoHvaOO8Kwye5YsQ1YdDezZ4GDKjGvWcgsZq+FJTRQKshe",
+	"MhH/zcti62JbnhOH9CUuKv8q5fmOyumPUThanRjgCKJvSuW0KvYXAD8jmRp6YsL9ofC9VbOY41gqEZo9",
+	"WZwM4fjuAWFxwlzC/QqS4I6NS/DL0IUSSFV9ghJ9Y8lzAeCO3DdVzdSUrfAXU71xEVRQ1E1QtDkxDvWx",
+	"zv6kkgcniQ41kYvgKT2Ct6VykJ2nqKboZFKhlQA41fjc5gtP8aFkHnPWqgCUjlD4cSi4KaE4TgRVGVWe",
+	"AJ9C2Swf//Hfoy9nbDU0YxnmBKKvb1awiWZq/0VR6GRpXDeriEHUgk80z0GAy2Rtu4lkhnZJiLywBhtQ",
+	"NQ7FHKGw7M0NVAUpjZRHXFvwQENaSPLUZDrutItyYtIhGjQRqj+nuOIrMFf3/lK7TtyzMOQuqy/41Afh",
+	"Xq2JtikyGe9PUK1iWaVpU/fjwh8mhLE+UdHS1/KXwIfFZqs2oBQJStTgewRDLcz9YAMC8m/xzVkMho8p",
+	"M9R7yviXlJtMJJ/Y9sq5oKUe9fx2lUBC8zdf/ts/G5xZikvTudpgMkAlumQZ6mcysK4+vuP6wVUFy1Mh",
+	"QgQVAJ9wn3pkxlgAV82a+cJzWZgb6lWb8bBJbitnKp2vZBp8euJU5iBTjnxaVkcHNgcGgJlKWywVtbV6",
+	"20rYyqySrBm4vjX9TQZC+iKqrkEeD7qB1bmP9oisU/jJ5KSBk4YiMPhaXmAUX5+Gv8rPj4MrKTx/xLnO",
+	"TxX56MiB1YkaSzmYI1Divo7zhU/8HeFjSfy4IAvEb4xFdl4sQeV1DsASMsqkxrSsBamuz8favVOOEfbX",
+	"HeQPKgF5fbaMQHltSIxV7HqL0KdcGynkixjXf0rlLoFSx0Y/g8G0CEOoKeyzGiDPWVPJkjGc04ehSzML",
+	"pdgu1Y9CRTkDLZwEtSuxRnvJLrdQtCvqf4nG4naKdYHRLGVUjLpCWpJJ24Mzgg7BNXSz6voBcjGKwWBr",
+	"rIzklVPjBXGU9djjzvf7c5lHpVmisdnXJE80fmvDTNGsBfcfmy5qBpL05RbdNyUeSUT8P0cJ71qaFjJp",
+	"DIx0mrj44p9UVY4B75pwEvFjpX1CeITI6TNRZEIu6WTCQgT3MSFM1eg+7voMlGuO1Ii5T0ZUssP9/14n",
+	"+MHWz2fnzC8qZDPXP/2lnu+/w9aWww2MbYz7ktNKfwuA3MQsLt2v4DnYnyox13r/kSUuUeKu8is5Rzn7",
+	"f5m01TpTQsw+e1BYGcvj/iwOY6ETVm+6Dv6mc6QcTsWcBRHD6x4lzfUsFDiO8BO4hBFXA8v8NYJ5aK/J",
+	"rQ+0YiJvMumOmbHkH/7jYiTl6C2JAlqZdvM3QlvucViz5m1U87NuJ/uA66a8Wo3r5/7iu9cCWzE2eaM4",
+	"hrrWrslsfIKhe2XwBf4zbdwb8Ghd+vUrysYRsAiT4zI2Z67xZURuDKhvvjYPlRX5kRwi/LstFvm9ubk0",
+	"GSjIjW+h/H7uXADa5UVuAlycrmSDjzGrj+kNK1a13JeKel4Ud5Jm/1RIVR1zDNl1QlZfS5UkLiGR6NaC",
+	"GlTNivNDBmJEbTmvENCnqCxEERZxG05CS0QcvcuB56XV0pULklyKRkwrZ75AS9jUhG2QnegsuyA2orhY",
+	"uUYJFWb/KZdOA/IHONUAtVqlMG3z1TCUfjFnE8soZvJG20Fi+VZsB0DOkN5TboKVN4fCxKZCNqfcN8Ha",
+	"mzSlN37wNA4XvspbTfWaOcgDHZetds7crnNhfTBpmorFsADdFdyqCyeysRBNWOtOm3eTFsB5xe5UL+lf",
+	"WmLKZCVZSiAzo7JiQ7pJ1COvr1Ej8Nx5tA8hoXlcTQL25+ExMET7hLsKuNNxaZx+xEKOSYRxnRaE2LVA",
+	"8bUXVBa+N6d+ywfJwrehWAQl0EN4NzzRT1n3v8kqDVg45wjtRpSI6rJCJJpk5A7ewSxgwFPYuj9v3YWQ",
+	"X/E7UY1Ak5RI+ySJzFXrucYx4G4Hj8flY5WFBFuKcNZO1iIEJnEJkQgF5RwLwhHWUClKAsJszocdxViE",
+	"td1yxcAe0NwuMfhnEL+XrglsDogIJlfjCFzzfJXM0kIaKoHKGxbitiNLjAidHauRcFdkBEkNcaaByWnE",
+	"iB/PY+F3sp28NicyvV0WhZE3ur3qQ6zkNHWHlbxFksmax5LIqVh4LhkxmyRoExM1jZl7O5tbXY6CDHWA",
+	"E2u5LA02B/+u1InjsXvmRXfXcSe16xwcbvEQHGm70jNwrO5yTsKTgtdvrQrABzY0gdbV8bdaqtjwoQyV",
+	"SA/mqvDGuZ+6b25H1eETF8dkiUUEUPcy5jK3SYJTCmpySyFGlSmphvyKmsl2kNnrdhwkYHtijpPw2XdR",
+	"fOHaJXpFDdF2y2fLYf1L/20U3dUDMZHCiZ+VIC4fj/XEhWIeKbPvTLZzpOnaRAnRvHBvvgrLBfesB3SW",
+	"MsGTPPy9AaCjlv8bRkNnWlgFGDZ0VOtg9MDTMcx11nHuqULUPUf4qLBzdBbkd+f7/uMyKOk4sjpYlo3Q",
+	"LX9GRMb8Uoj9JGBjEdobZPPD5n5WVB0Qoy9sWxE2kSkR6Eb4KbCNf29yGPnYbJ1V0TNFdocFcrCcNP3X",
+	"iDdTLPTzUmitwRqd/2HNpQanBBHwDKC+ZPb5gogzLs9ws/65qJDPWqQtWL5gpvki6htCziHMam3rKIg7",
+	"rpeob9r/TloBqINMftGk6WaF7sCLZnDAkr0lpq6dFcscLuftjYnlIEshTCsAEHnB2wDJrCTzxtHOigGh",
+	"ttnaJkly4T5+A1CIvNzo+MhGUyFmucfuKJ49hUAMJbshRFWKOUPTaEqDgPnPkiKZNEkKLeeN7ZPiSMPH",
+	"dovda8tE8TkTi7qZHjaTX++AsW2QzOvX/MOQfG2yQR8Ncd9OHtutKaMuC4dzGmzr9PEOWkwkJ3lePTTF",
+	"vy8KuYcIK1NR1e3d29e3d21yd3V5g/9+wH/6t6/eYXDQ2ev3r29f31Vuag1O6pWOhr/mBhoucmk4YdrI",
+	"tmg3dfJYKu+1o+vhmu2Oucfa+gyVcHwbKE97cRzd84G7wWLMaSO4MldmiZqsmqN9Hy0BLYfF0f+7BE9c",
+	"plkyAXACn1nT3pSrqwpq63a2eB43yrr0NG7olXm3cbmv6pmxL214DLebyLd6+MaRl22DpnrC1SABGliA",
+	"lEyl5A4YDLGBbP28qaqcRJ9htrEnZlVwelpfXV7f1LuX1k/i5WEd1L8cYxpiTDFmFxN0uCSapAIwQM8T",
+	"S+YOeZH/J6oxACP2mQIMMTzyZhLosFCZwwKTNbc5Ik8E9zMMvIVJmK5RV8O+dQUvJbhYUPAj7TAG8zKp",
+	"9/Z6OfsfgcQ8RImpwtjMxUasOZaFmiYGAHkc8PGJuJvpduuiMybw/qNK1dUYm5roZK3uetRdmTescT6i",
+	"kg1tiL9tzx2OVkUVn8U4LpCRjzVpGrGuH5l/isK+uTOsP2sv9fN6EBHxHnVmWutvcYklIAI3X2EOdaas",
+	"bnllo5n0K7a+sm4ihqMcBtz3uT8ZGtSBEjjHO/0oc4fBYuRxZzhjKwk4ugmP57qWSnQli5ZxbBQnHo4y",
+	"p/pXg+9kAsnpCZxDKO1mJCH6eooy2Gq2pzJRO2wAY3gWhW7Nuet6bKlpSqhEh/qAcVvPUxxTUUMWEh2a",
+	"PEME0020clcgEAupxHwYN1BPhM+j528MakReW8PRwne9OiCMsM8QfDy/NFNB2zWYs9aBvazVFkvhQsH+",
+	"8D1QXNUAq9R2k9CWTKbKya135KZMsGrOG49LFu4Zy64NVUid3ECViBkhFC4E2BVKZED9OM4gZm4BqQYJ",
+	"BZAVi7uAn2N8wcwtTHGzodZ/Beh8kesxQrNs0oEY+kIBb2blYqKXKZbljoESi9rUCrAcic9PBGmYKmhY",
+	"SDtyLks0+suA8fCnOvsBPlm9B7jCV0PJFM7jUPgmvb1MsC0KrlQ0NBjBCPmHKJsQdMTC/P4MzMyIKmca",
+	"YazIRRCIsGSmreUR7dhafY60leEDkmm+ZznuzhG+tiyH9zSUdRUnWUgTgZsuU0moJPc05LphWdFrEArA",
+	"jLa2ToWq0NrCnNDNm420h+k2Wv8hc0TolmqAGAFUs0gL6nIqPJYwjeBAhum75d3yYBjZZaV93mXMtztC",
+	"g8Dj1c0vp1yx6uYTh696TX9Zqhr3G2BUJGbDxAL/cHN5QZZstF76ZL2jIBQPYGwr4QivXPvEpU+oiyb1",
+	"1fXlL78S+zb6BKwJBmCbZV3HMOrOlDmzUg5WDTlqq2i04DyeUr29hjXN4Nf6nXf4ijbz49NUfGtScpGn",
+	"NapUIpBkxLg/Mao1V4fiXd8wPgwDAFkZ7HcSJdd2plkzY4HKgf1OzN530voLagIOswe8LRqK+sej1+Yd",
+	"wBkAwHpPjAxKcryFVrfzFl6L0IUT0Pc130eM8HjmAInerkbqTUTI1XRedFyLftdsfnfef5WQs3Wz3u6a",
+	"+FkS47Lf3NJPEet4wpkN5YwtCzZ1iFBgvsOi+w14xRIakx6hXIGgzLnn8UhaEDaY+qua2MXfZPUS7gbD",
+	"qCbScE6DoN6JNYGHsYY0IE0NfUV0ezHue0ERgsrLceF7q9Qd+DilYvVmD1d7iSJ7Od0EtgKE3ipD4dUx",
+	"w9J7ke/mbX5VFiuXQ0Flta26pCZwAcuV0pw6oLntf1kqO4PgFYKAqUIXMJ9H5Zrr1dHVzRslmKnUX3K0",
+	"j6BswNOAFZmSAQZo722+2jVRtuYDVYnSIhsteusOQfbcsYfgrp0Bm59zn88Xc7g/XVf7mpzIGddwEqLV",
+	"kwj9XHNV38nF6K5weriUC62it80ITtUGjPiynMnhIiyKV/hw/R7EJDK84CjCVNMS4D98/LGupOgD44iN",
+	"RaoIzTYY5I/GGzDI1I4DERkWx8sULtaSKhe6eemIgA3h7fqtw0tyl9zhH3ckZIEH3gWuKnpSwo7I7B4N",
+	"r/WLSxOCIwM6KSas0vkGhPIJOGKTN+5rYDbch1yMaOtvkzttVNy1yV0oKd61M8eVtHghyhkPhjNe4b/S",
+	"Ao+zSU21P+PDWkgEYEqqhWKdL8UidFhZnUSsD48+Zeg1AviAwm0KVyMSkl2OuWOEfc8f5h/2b01ee6mv",
+	"ZN3Czq8+Uy+MLDd4DFK9jEe5vh//IvnKOfWpIQTRwua1M2gvkxcdImA+d5tdKOhNf3CWuFFoXrlG87yq",
+	"bM3afcNTV20kZWanXwRYdliS+UIqY0OPku6xyqVbfNKGHqOTdKIm9t1UKb17w78S/ujBElZOgEtYefJu",
+	"/Sq4QCITDNNn/5olfvSj8TEq8pKhEqpZJAZfusF3rDxZT87QuJdEUYxwwhUGk8FcDnXcE46gBlvttXnv",
+	"yvZaq3I46Ouaaef4bKIc+tAEQczzi9TjiRPODYrfI2Ri0SUt7CI0ijLJXNg2YMMNCIOsVzYdrk+HHh8z",
+	"AHsrdk8kQdQqPBMNiy5liRjq+WeOksOoZFpFOT6Ku4YEguKYQEgyTdSEzd+jbPfNLrtv8K3sfXeME5KO",
+	"HZJTveNk9gQw07SdmbuS9V8B3gK5tOzuwwkZbMLUs1fMc3GvD2dgSibSzDgGTUIWVj4vFJ0MMe6xQJjN",
+	"jyad8p56C2b8d7ZwWuzG0hYCncgnlncqrK0v2WRuj/ZRJA1okVQ4TeLeQ5+9kxnmT6OqzrlcP1d9OWK3",
+	"oAaxCh/MK9YXFzWRvdl+wlZZcQWuhTfaPJtumbn01uFo7ot1WAyaRTGpZF0O6zdu4QVM5xmmA0o2c2q/",
+	"u729ItBQZiMooFuy4UQkr4TLtOBbscltsO5jxlYek7LmuPQhIDW24obnC7Wg3lB58omMyxHB4l7BGu5t",
+	"3hli6abL3xvNUdIpWNFP6BQsavJK+D5zVHE/UlHfpaH7RIYWezpNRsawDvRIOkBAv5CTlpWI/nxfXAkv",
+	"vmIXvgW89AmconEO9JZjgR/iuK/y2M2/sBLpf095zEJokttp4k7XY2OVKoyJx5nIHS4W/jru8DdXmzPR",
+	"rSy5GTStS+w+r05uavB5kMt/e31QpoajlXGSlYYRoOfL1B2B4WeXRdK+3krZ0X+qfFZV+Yy1bLY2f0Ex",
+	"PqtE4e7QFaa2ps8KMvs8Tyyp7zB0pxbwX/9EeNKxllnuKqXoIVg/YaTLKcVr2ISqTxcQSIRjmzuvkmr1",
+	"VonDI3AvNk5kCpikcK3heeKmVze7ftFb8176D+9W01knSt6Qvwg9WQRkqKZItQ19TpJt5GULhKO83ATM",
+	"qUV3STh+Nu+4yO+pH3ua59TG73FfhQK8BaUOAisIqcdRW5dUbGe+Gwie69i5TscESu5PPEaiF5p6bHAh",
+	"vjav58Ei4S2MuRnGGv7rVL3PEmTHjWLfkCrIqllTJjVEpEEwSGQRotdQhdxRT1rTC6ngeBIv7OddxjZ7",
+	"uTpl2jp9chfxU9wRVTsBrOxcrAU1jVFOUjpGHxkAUQt8RcZQyUKrwfP544ZTrnniaZ6WRZgHlkJCNll4",
+	"NCTsIQjNLmbvPPWwaoFFRFzyvLjKZn7KH16F5WT8zXJfzHhP7ElrQy5kQeCKhpGbQJUzqNhLkPC5x247",
+	"DOeU1UcrDPmrFQPPMam9SNGOF75Tc0PQj9oiAHEH+Vch6DSJU2dL0ZqRUBPtGMfV5cOmlk7D6mfq5ZVA",
+	"7vsrvL4Et6luVPjsctw6/a0846PKmfY1Eqz1fWNd1r6umbFf12bk9/L82XisAY93hrwFdDWQbTtTckoD",
+	"FgHXjYSa6tUrQmXyMfkcP3yPNyHaEOUyCsQjIrSbtQHqYt64If7Epsm3/atBrUWq6Y4rtT9PWi4ZAJus",
+	"u5PkOiOqEbsL0p+jaX0dhiKsQJAWhk7C9MPrczE4W2/gQqj8W3sgOcAlsMbD/cd2MdA0HGaWzFdkGQp/",
+	"sktu4EdJ9EzSLIueijwNjEGAYtkUeBreTWFPI5ufDX46ms7zUtAx6psjBL75fYTChHgbet1Ge5lF/ViH",
+	"9kj2dzmrlh1KJOKeok7AdGwIMAG5RyBEg236NwsXlcSFxfesonVh3B3fLpz5WhZy3t4fAkZc/jU3GXPf",
+	"Reyr+Nay2tKAS1CDx1JsJuADcaxYooe1OEU9BhHyP4G4/EApR4gZZ2WhafBArf5UxopBUktPtvhIuXVl",
+	"Rlx1+VXPssqdsHzDioa0LGYPfOYEnmKq5ow04FAU+VbzcG0fj0NdFpIl7w/LfJ3r104pq8REwaWFOf/a",
+	"BsWlfEKNSIFjgpbcqgFvy5vKTkJpmybcNJG/U+NeCc7aI1tJPwJKzLb+WKpIUgEU+T5FJWx4EMVVK5mM",
+	"zlQVtz+saUL1WnWYRFXCylvtegstarI0uitTwjsZFyJCOmFD5k+4z4pUcLIjg9ClWdbGzNsHOg88Ru5C",
+	"5vI83PGKSbspCek0OskkqMQLIzqf2xt8DLeExMq6Z023rjos9unVm6JC7VPMlwg9orh4QjJQBw2ghOui",
+	"KCYggzBE5TRRvi8bqZUq9cklFEjVSzM16SMnXAXqrkC1l0GzJmBZsWSzbj+3nYUsugxNshlyCDZicr66",
+	"0CzI46PJbtSnTIDOSFofNbTISLirCHB1GLIJewgKS09k3VKwENDsSc+OH6Fw5aOX6E4BRPZpHRpUW2B7",
+	"VZ+IK6KUV5amSCCzk7kpQYM33WyOwfpNprVu9POlyaHZTuLAE+yqwGP/oELqqOE4FPOhHmbFdpuJnFN0",
+	"xvwYEDjDpxo7WgL/KXe6XoVCyp1LOEORa4ah8eRmSvUMkH/p1/9NZGYLMncgFSay54nlMDGg4pGPQrEE",
+	"gN85XETrRZFeDcVAU6WxgTbM0MYIgiCudfZEbClDSKn3OeXKThGwkGw7/eMxWBZFu8OPsacfmGztpu/J",
+	"3f97l8jI3JwYl40WJUvIZQ7H2wct21gOvSx5u16iOP3/2Xv35rZxbF/0q7BSt6r3rlKc9Gv2TFL3D3ec",
+	"dHu6E/tYzvQ5d58pCRIhiSOK0BCQZe1UvvstrAWAIEWQAPXwI6o6Z/fEIt7Aeq/fyvhabucYrjIutQ0w",
+	"4H7JePvt0cW77evDlcK9UCnqu23YgtwPatV8Q91KtwUoDepGsGgIb42WOZ2kyXQm9KrbqZ5KrAAeImY5",
+	"W00b4raurm8vrz71y/FbJm7XVDVRUlQgfZIrcova5gxw5SoSS3s124kQ8o853SDP8mZZGE28IAJ4s8Wl",
+	"1NoLTHAY4TvuDArAGZj8g7G7ShSWz0HDlkk4KLxfyGXKwcN1l8/OBWp7rs7o1v46waWDmZdmIt9EbDIx",
+	"kCcQ0Q3GYEeMTVPCmOWLM8jq1onWiIA+/hLdBYiCxOWPcyTllQB/HVKGuYtO6aI1cKrlHVwthdtzu/0U",
+	"vFkx3kGSpgNOJlSjzzQwZJKm0a/vb3vRb+/PL0BKraUBTYIPjjnadODQLU9sV5Q6ncUuROq0adXQ/8Jo",
+	"JC8L1J+Q3Tlo7dMgAEq8Ps7lL+CBZPsmc45eetsdU/0VEfj2+bagIpQUfymYxJRDGaNihaGcTNApy2uT",
+	"/D+RhT5JLEsFaAxQQyomfDZiJN9VDMU5SB3lHVssSFZbToYLukRF//bdNWo0PiYrhytCF6A2LlQwnoBi",
+	"v6Rj4YChqbd3YNkuFsWsFw2ldKrShqGnMHvQuyQfrxLxS07JvMmMN8bvohF+WBUuegYscwKP0lC+9SxJ",
+	"afn+TEjio7YbSzpJJxCcP5BPvkXM1fPRuc4iT2isJoE4JpIhA0ppfpeMm1HrTqz+Bbr1BoIN1Ia14iBV",
+	"T6G83+3CNgczF/eOlzYU/1+rWGlIHsRVzHLKZyyNB0uaj6mrtCkEtMrh5J0tIIYElK0rrbS6TLBCvJaP",
+	"9HuvaOSGFwoujHdNpoFbK8fLsolACNiW4dZDAtJAPa1l/rRSyY2rpZ6rY4cIF9AEJRDaMRiMIG0+dppt",
+	"F1TusDHHQFbQd9zohBXwVRtxdQeYKCMp+eEuK4t8KZ/ZEZ5t3fi9hB/2XsCODGoj9W4L7Aazd000yX2L",
+	"L37xjmtX+QmqJCjL7KB2DyvaKcj9FOR+CnI/RpB72zGcgt5PQe/BQe8XRBB0rHxEnKdyNf9awdPSuEFf",
+	"Azxe5Z0BIEOAB2QZGIBL98tbDWnxXUNnWunA8erfq5/MjjKLjdcYxmzNHqJg0eTTAkAqnUVg+65K2+ix",
+	"T0QQBRalqmX4Fg5RAddfey/kXJphs/R2qGlVXONSgfp7/+qTXD+ufNhx3+RTAlrScvtuy/PRanHpjvWM",
+	"CA5xy3ZpSlQhpkkWtsF+O+u4BYYwe0bs62ey9cItHLaQydQ+a3UmnnOSnyJNmqkILtcs3Wf9PouvJSNz",
+	"FBDNLNUO6iWC6AIZJb2IRKOUjecqvySXP6t4bvmXXWjKzvYFnMdgTHjNPn4kunNFbopupyTHMsGE08Nb",
+	"LvDTARmLtvLgHiHdaqCP0KdG8nEZzNAwbawHGv6vCJdshws7tNWl8c5Wl1qvRKlyk1DUNaPWyZAswB9I",
+	"xg16mjY/ZkwdI9ogc7pMN66I3Jg22fILBP1lbZF5eapOLR/cjY4OiilY7pUdkHVm5UKQZrj2MtCuc7Wz",
+	"Euq3O+GYH1E4VkzGuRwWbpM8XNmTMjELruPv5bVLSZL5ZIXJDpzKXi54tc6BsUZg+kaY4Hqds1FKF811",
+	"8SoR72qG7gB3B0h8fbijgp+3hN3vONYc9dmsO40b57pNAXthT/s2T6ZTmhccuz2WpGllQOJgsj2VfWXq",
+	"b3a/s87pbm30VWamo2nQHfUhQKrRYPc4YNWTF4HXo7plES2Nqi8rUiidDdZ0NIBam+qLMDH0/b2gWUzj",
+	"ayJmvO+ymJYrRlW1e5TgrSrVLaQ+vgO7mXEKOl9MMQKGfdQ5IBUaIpAqedm0WhFIHYpwF48XAIjpAyl/",
+	"tc3bsp9uF3PzkjcKwdHXbdxkPXPv444OfHTZDZTLjnvvC8ZRlj0aWNBazOgGfCGhJ7ntZfQhalYRpkGD",
+	"oatyLXWhIbsaU8Bcb+VwlqTlNVUD8uYzOxvqLdTSwzA93HdeM5LHOmSBe85NfR44s99IHt9iS9/Jqawn",
+	"7wPdCq4/4Kt1l4uoeTTVyhG6VETgHC/VmL5zVFqUyEnGJyxfcD+KrbSBhEfjGcmmwQQQtY9bPar3bNl4",
+	"biJ7vLa1Lm61yBwPmTEbzzW6sO90l5J1cjGwitu0ThgChYmuUlzCoAsVjHF01YXvnJvK4dU+dQvKzmAW",
+	"q8SlEOBmjfnlO0+e/I+apy9N0hB/sqXt/g+GmFZ41//jfQ8CuQ8yUate2ioTRQFfDW5yaHZkSIKvDIe6",
+	"nK4pr+gC1IcxpedD562aBU+5OQbSNXWtk4Pw1Ims/QY9XGb/Qs9b+Lz/9e897Pa//h1NklQVRgy7JjiN",
+	"v/+vLjP3JsxlYfURrWGfCzj6lTcBr4F3v5JzcfTLv8rTQU7XeeIsxFyd8+ebP9CnLRsJGspqPt/8cYPj",
+	"+U7R5Eb/i7Os6wPFZDYyJUnGAXoRJhU493+omUi1Pnj2ak5hC6iZu5Sp6gp+dViHYqbeS0lysfIUqEn0",
+	"d3JHEK6jwIxSMmDodHFc32lC+dAwO4IKk3kLmQCgBvCj2RearUhFwcdtD1c5xVaKKAYvm2SRLjGpsLR1",
+	"LvrbiK+kZExjpJUAiPUnHUW3pq7pjpngbbjXZVRvUwvQ4W3XPztqeyhAAtwCqDsQfL00AsIuR1UfteKB",
+	"sr0Vy1De7P34eQtB3TP+BkN6HsCna49eGygSU7qECtQ030A8SwZ0nqYQRNKym12xyHE0HMSsyweT3L3Q",
+	"ahHWOojFQrXT4QdYtBmQ2dmdSlzyA+I4oMO6HXY9GGS9M952Dw5M7Uok2BRI0o7x2yWTXX14mEF0DE7Z",
+	"PODBHAbV8YnlPzwMCGW5RnJjSGEpYivzC5P2QmNRFfUKqugseVsg2XhXf34PTezq3XS8gnKZi9ogAUm7",
+	"MTQS5QL8fgsaBaqnXWXpZtiLhqZPHEz+ia9GYM7DUAWQZPDftWe/FbfrvbxLu2WxypRwMcAGg9UydiUz",
+	"KbxN+A7A62Q7W68riBER9CUU/mqrygxXmWymOVthiJ33Wq6LZmH16XT7cpk6/MYVmS9/M4ij5orjTqQk",
+	"m64UmOA2qpI62aCp9VUja3bmSgR2pJsVXYHogwLY2A51461BhPCWMUDYO3QwQGBtDXL0jyBuDCAuT7Ly",
+	"Un8YdiGIJbLRvo1WoDUIYp+zRM6NpJHcA7xfQXGXvAmuC9cZTbE0CMepTHK26BLMrddaRLL6B9zjdXNI",
+	"wGo/CNSc11XTdYBx+Cyt6+PlJgW51a9GXSnJj4FYZp9uqOHo4lcUmtHStYu25jqg2riXSnBw/SV8CxcG",
+	"okrKydWCR0M8zmGUeMjpXQOv24vjVwKvEQAHhARd0knKg41FtnaN7r5537+VXFztPzLx38lk7iiV7Ce7",
+	"VoLctzNgGRNIxx331U7lqO5STjlL74Ivq1qhoc98D9fVfqm1lGHLnlBNnTCLYxOM6vHNDFB5ULq8vxU3",
+	"HpRQobFzVHKEfe90NFuNFrMXE8guWRs7JGYe13rSILy6cd4gN7cAeKoR3PaRYhOSE9e6wOuSIOxWrQqB",
+	"uRcRwHeHG5hvjCrC9gV9WQxVVDHfJX+o6K/LDbBF9lpSoXeoDuPKP83cgoXeY0R2+arYEkRbEvzWpkwo",
+	"YOnycH3ng2q5XZ57v+stXBC6fu9OC65MUrv2dsvPUG4ilLu48t4VG7N9uyrh9QrYwPJt9oqAClNgu3Vt",
+	"nNMBYC+zOs+Ofox8NTJ/5nIYdAq8BLAWDPeGmbAlzbRH4vqqf+uonWf15oB9rZaYL02gIgCpUKSXa64M",
+	"GJwOXfCthUuZ3guamXxP73us46XeF809KUfl8m+LxQrKPxrRGblL2MrwckN5ZTftBEQuM1ksVsJCXG/A",
+	"6XLfqwKeb5VZdpZgzlKzZzWzScazaFicyrBcsdQ49a2JqbdcAGE07wvLBpAkMZiwfE3yuFHYKiaiPX+Q",
+	"QlLalk6bUbGuuKq6IMaHtt/gXkxoTHMT5dm8WB6nTdYkIyaqATpYl7xX+j4TidjU64HlBRZ2Jg82GQBm",
+	"oEf5jjtRCfbOcKscR89hj5Drdpfbpr+DX4BvjHl4AME0HIjHa6kYS5soAw6mG4RTB617ot92REQLbrWW",
+	"7FXipHm1Br2aLUZJ5hLOt81b+39iJE3NtPwknwXNpzQeON8J/m49l60hnOZ2F1CR3Tjc7lGhpz5xaOBN",
+	"iQdENHlUinu0L69K62W3TDh1pfwsXBCFwaBAhRLBS4alMqaFFQjVfP2b7FYgOpdMH3x3c4WfpSKcbChw",
+	"E5895GxR2UJHYMyx9sXfghO0L9WEm3rEyWRhBfg/mtiC5wJ4rLdYLroZ2LDhHGtCb7etLk6FnwA2/YLd",
+	"0RhBBwtsAxsdNvj0yVgM6jx8n5iIdBlHZe53VR2I44OaO7yYX0xTKqifx8lKDIX93BHe//R82igYY/Mb",
+	"OqE5zca1tH1NRzPG5jqpBmVoG5dqTNLUN0/f05JuUtO3wSahl0ZasCQrTqMRnTDlFNYrMBV0MRDbuPXB",
+	"e6Ey84MRomXPfoLVn3QkN1ul60u5u/lcuABw5Cv8oVahhcByFMh1fFN7GR4f7A6gXg4AEcBqboDIAE1L",
+	"UkQNqoxKEIkE5QKDHm/fXYcmL9s40R4PXwFtgxFroNWzZvu/wDBUKDuiMt6ub67+9/8ptLutklYWOTgQ",
+	"qok5CA8Nw02PyqSo6XjdW1XVc/WWVVRcMV4Ot6qySXrYxtQ9UnuSBb2wAmSalGSgkQA6wTjexiXLRc8A",
+	"fwuDnudNKS8vblrSm1RhVoJOJGFgete6AiompT6DSqx1gMSNjR9lFVasAw3RIyJf1RHZa5Ym44QeuQK3",
+	"u/zd0synUxVuWM5mt0Lc10+rEHcpn78RYq5AEbBz3vGMVC2jND1pbLuLnJfNWLwAJppFbEn+vdJw1wmP",
+	"7mieTBIav4H0UD5PFM59U3XRmqIy3igQVvwFtCsg1DthstslgqvpTgfDaw8etD1QAjO/0BGMWY2SkNnb",
+	"5cBEBER8sRmMCFcxuU1Q8WbmiBBvANd0N9vlqPlq1N2WXg5Y6ASuXnNl6msE6GJI1SAJvkrFPpL3NEpH",
+	"Wy0ajyI6Ot2zvoYO0HcerTKRpDY0/f0yyemu5aX+/ufvTYG+kBxEdFFjoA0dEiF9qwmVRpzTpejJV/Yr",
+	"izDrOiJRrOTSXjT8eTGsF4Vig2CrOJTPzZzTTb0Y2Lh3t24RoiAa5eK5NZtXcfK2UyIEYEmmGS/uAw+d",
+	"ukptbgCaLk+1mixrSjZbTGMfIWK1lA8jYEzJb2fxRvkiBkQM7sziBnxO144A+mSiDDLRiIo1pVk0Ttl4",
+	"zo3JYpySZAHFhoZVm8UiyZKFlKBf15krvMkwjrAL3U04X4E7aM+LTogIXHTGxADtQXueSjaaBE5F3pQk",
+	"mw6aRDkdiW1uVS8azhZkPOxFw5wTVWdqHHNHzDVvKC2OD7WHktNqlCZjoDBJFskL8ZefjN6sSJB6bGs6",
+	"6kSJfqebekp0Dt3BAEpueQPOokss3oeAhZzXFvAmywRS1FLPGPtl8hG+rigyGsfWu+xCH0pfVZTaOd0M",
+	"ZoTPXNCmfGZR8l60NhxMi2tQXxwry7+NaMoplulo1KZ/UgO3S6JzunmrNBugkiyfkkwLgnDy3DJUQFa7",
+	"9UWLPaDx3GudrRDAyyYw8uVFDZPxP5TzNIVRKqe69FZPexFBw8P3wVqnWWcdDFujklnCBqnWpUWrY4Yg",
+	"dm407JO+6fAQskaymtG1taneJOyjgXhtgoW4ykzqsU7EftCjC8sZ3+HEAvOtey9ysoay8gOWpZu2iHzo",
+	"G7L5inLGPBptBAT+p44kJ2UVHCgOEjaIlolrq0p5RF4W9+Uyfo+19JmjVl9lOKlulQFh1NwSKXhAXkJW",
+	"lJftmcswJmlqrCEm6//Brh7FRQ8mOVs0qXCXF8B8AOdWfltxJKArBIUdefBDd/G5sRjI2bk3GYeaYBpJ",
+	"aZQ7kq4gLR2qbeNo9/J+Nw7HcgueuTsgtultJxDw4sL1XSY1EOhXXLCFjVj9H3hZ+H9a3tyeKUMT58md",
+	"rs2XrzKuztsjnQTUI09Q0DriKmUzGNyBvqOCRMsUqBpqyYRg8lyXGzFjmfxf03w5xgOeMmzj0FviAbXf",
+	"bcgq7CcvSShzIVipSZvtxUg45bQmNnhYKQA8BG/VsbWtmKuMC6g/T1ZO+l+dPNQj3Q0buPN0c+o5yTBX",
+	"yW6zagZCLE2NxokoYoSOMr8GWlIF6a2R4SfJPY1Lxb7Cgpp8YxCw/x2rmGx1YhcyORwPPFA0QLGa1nCA",
+	"p1GD6AG9UB9ZltRKZqbmsNn4f6+YIEp1W3EaCSy1wUtVNMqXXH3SCLBcNwgRqiQqiTImkomWBFVcDRib",
+	"VLXkEqnwQOTqShM+sWxMw0IfCNiuXrIsymTjZxnwYFb2tGIePjFRn32hZiRviTUj+c9/tpEbOcMpe1lM",
+	"ezUWX76WxjQ3mX8kGZnWyXaFZoBwl+imjEiWsVU2phoeGB+Mp4OHgUDKMinQYPPmGss6sEPFCUK9DVL4",
+	"oNGkLanQdoaiZX+V7zoe+PpLdMicsbXrOANvUnZ13q8fpgoyWwCU9aIR5UlMweQ3TgnnyTiKjQyBZn4w",
+	"EPNZkZeCI4zA4/Uri5Y5m+Zk8R2P8Mx59B/DGzqRwjagmgz/860J9rDagnahYW+jDyXoDrkZaixGEXgC",
+	"DBbyuSpIfwy2Fqs88/HrFKKTn0R1dd5/VzRBlQ/8Shds7N/Fe7sRYLtMmHfjS/nx194LtqQZWSatAE/q",
+	"lHvRj2evz+6dfHbHEn9X5/1rImaXAkuFNYDy9spY+56p4XS8ylXmptdk+roBNAbUWNdbgx8rlaIDhGwY",
+	"TPbhlYBDpo55yF9AWl6qzDkePo9b4hX2fv9SbOYvyTJ5qQxyYXaK2838O15CNbQ2rvUkcXBEPFCcZpeh",
+	"SWS68pzC12b+9C/OsrMbstYs0yaj70iajghaLw70VG5MHqEKqDf3IVqQOeVRSgTNrTdE4liKuUb41a5J",
+	"wSK+AklRSU3NhBCnXYNRa3eonQ9jtQ9n0XmmysYLei8s1Jc3hecOQGd4lAgIPcr0hJUz9A+aTaWQ/314",
+	"Il/AuZWofCWG066YaDgh+sQQJxy2QC5/tHHW5KsGjuD+7E5TzY3buij6F94JakMZwnaf4HvsaHt+6odu",
+	"0/NQkD3fWU4WVCiFvi5dq9P00iTbw9n+kWQ15yr/2m1WS73Yg+6b+anbJJXp8hcWJ3u4fTemt42TlEYj",
+	"GKvjbJXhbQ8zVRpyzTTVGN0wc3CgnefXR9DXrdnh3zvOTclg0Mce9rBf6q9mrup31BE6bWijFvWOZQJC",
+	"yN3raIsiG7O4Uehp6wHqWNxQhB/z3rgPKVGGUViAztP2kynpveIYy1TZVYPG3AspH7QQpRpz6JLkotut",
+	"FZs0dHu+1qa11vkai+NUSBksXyBetrwbHYGzHjk3LwClg0hR+6aC4xLvNO7miMUbmOKCxgkxCfsh9qlm",
+	"OXKV1VZyKGKHxjOSkzGyR5rSBSDKsFzFrfNepIoqKWFY+RusCuEZQ7hoO1DQMX/LWbF1grVhRvhbnaqg",
+	"BvXTEYLoRmkWwTQH7SQIghvamq8WC5Jvdn3K/tfjfcUWVL0lUmyUmz1Z5aBGaW3DFyinvJN1Bf8tFcY4",
+	"BshIVYrtlPqwNccQsyPwgJqNUO4iPcZWsavo3CiPMZVkEQ3P8s1MSNro4iqBG5hpsHVbpSiAJRmzJdUY",
+	"a2hl/uHsdTRJ2dovtoHlyf/ARn3O0+DrmtNJTvmsS1Oc+M7Uv/bJYsgztVCzNMAUDNqJIYDFPHyhjXft",
+	"UtlQa9ObiQZFbrBUbcF0CzKuxSpiC/CA4gf4vPz7pQuSuAqsvZS/afuIwUDEcXaAz27qwYcEuNu3cmgn",
+	"lcLnTrmjmtWYOp2J8OOYBh2m3z6pnjvvk7t93T4Jmi/41aSPtdtbO4fPrWLvjnx5kVIXBI5Iq5u21T6k",
+	"ZkR9H41PFAweDXxRmxeNyfPpSCpmypdx97Y3HSbtY/SptaSjiqTaFlc4m9PYPoBOan+uovOCnCc7CF6f",
+	"MIqhUTCvEzTgfm1J3o4FFqESZtwrvU+14nZhuQfdRBeWPorpeNBsPL5VfmQYSe/Obqce02VOoQhkc0B1",
+	"sSt8xlZpDOX1WDaleTSC+BlHPqofXyl6d3KXvXhsK++9KcfGfOpwvdrv1+eNlvoL8w+WLCjtQYqFbbWj",
+	"PfYY5tNbK/TNlkYx1I8+MvfyDofn72S2FF+vZwJhYySa0HW0Znlc/2zaPdfu9QUCszUKEcUdrk0gUz+i",
+	"4IAmweNKEWChfb9Yik2Y1ULbS/di4Q0IZsHvtwh40Ki72Xgete2yq9k7Cd8JraUEWg10uF/gBDsaZfdk",
+	"H/eX7UyoRO1zh4xITAguB87sI9oB+5dUzBFmnmUKe89rKwpp0YBedm3rIwrh5CEpvXb6U9px6pKqdmuJ",
+	"Ybq8W+MwSQnqvJsbUTiFUAY/oNi0JGI867hClQ/UoeWqY8MQ2aXb5u1TbLGutJ/MkpNxpzfWKIHclAXj",
+	"bRpiwg42xxU9dmL+3Tl4Rxa0A09wpxucG13gm9j6I8RJNWQaPbrYqVtlwtrHTHe4nn1HAeVzUz65/mrW",
+	"uL0walLbrX48e41R+PDLGwicH8oJDXtRtlrQPBlHI7bKYgsom96P0xVP7ijYutg+Qur3oSU5Dr/eboRm",
+	"YSt0AgDGpaJEYw1JI1V+U8yQZfRq8uLNf3ubyox4+2XL9PRPVMquJoGyMt+LNphtug38QNpcnMi2iyQj",
+	"zuQ5dYwbBQdGUzoWUF/KsxSlVZv0QN5OXo55iwAFoBCD1Pz9YjLVx5/Cdbs6GQTTrmq9MzjHAn4fX0eg",
+	"vGYXHG7F0NaE5SO5x0iVwHtWdKBDXYI72IMlV6dGBt6agE0tE5gXC3J/GSRBY9QRttTh8h2adok+t5oH",
+	"ndAn4ytZJFnX1RbJAR2a7rTawPtorXaVimSZ0gCaXTTOmOh0oYqHGvh+FJcMZy5LIuQjCndWliNmdvNu",
+	"uSKWb7ejLLMISWjHGHASXykwoqDttfWilhpG1nyBgi9WAPcRLXPKq7nc4UWfdFRA0FmJLkHCqyz594qG",
+	"PXi9XQCW2mmj7xepG9wHGGOUcDvw8n9//MMjoEuIPBmtRPi76mTIhfuwDLFXFK+KTpL74GbrHEq276q1",
+	"764oOWIlOcT0GlnM9tQTnXWmFPruzLjt7Ww7/FwJ25h5oN68CvudRMRKrs5L6XxvI5LBAhQNWESAJcJW",
+	"07KRrTuV7AOF4C/qBMngdauci7oKQGQD1vIC3ufItpcRJTnNP3ST43ZRdiYpWztMpxg9Ch8Eho6+C/M2",
+	"sXWBBv8up4DDS1Ie3EOyWKbJOBHBDZeE8zXL48CGdZfyWD4ztqTZZfwO3Tfd4m31Yzg0S92FuJowrK3I",
+	"JB1iKuxwTACayO9oHK0yr4IJfm4ohdPR4IjyqmbrLkpwR/JETpJ3z6pSgNUNmrXB4oDiLMkEgsXkv6fJ",
+	"Ha2P7PHbHj37iAuSxe5N2k3z30MARt3AauP1IUFhpf2m3N3WJxAIMsUFT3O2WlZ9v12uqeyx7Qj2YW7w",
+	"rDRKpqHBtUAv6raK3osuiRbEzuw/a6+zW0xlJWZuXKQqbEQBCcvWdtJF8eA9EiJpPCDjMeUcinA7WPI0",
+	"J5mAlLD9PpZeMQfFx2nTNAwy3kFmshKzQcqmSTbIaZzktaUBK6QVQLcReHzFac4BnCsKTfa5vLhWhRVc",
+	"JcOvMryAlxeRYr1FLQYdw4FyjE9pDl1rZ1cQvcuLQgk31bOU3df6TU2sQML3Q9njfOXCKcXfzIMPr4WB",
+	"e3lVhFTUAzzVbLd961TpsbdYepvTGAtXBNdKMX07VqsKRBRzCI0k2LpgPhEFdJpTSWEGo80Aj7ChMA5c",
+	"/2hGEJBqTjcIGUvGM3X8YUjP10owPi/hnjqJApYNZ+uM5pGWqRXN0mUlVkvEugl4Hh1KUR2s3JQbMnmg",
+	"U7Saaj7x0lv5juviQ2gwK3CLxyQDyJndKCm6vD29Jisx62NVjYpCVBelhL/WQ8OZPL46pxQr8QsVZrIr",
+	"x4DNHPiI4Kp8UxNep3xAfgKO/DKI2l3TnCdcqFLyLvBZ5bDWBeeLMOcRnSWAPHnzvn8bgEa7TzRT5s4W",
+	"kd3pSf97RfPNQxVJ8FCmXNlEW+oALiS6ndENFEhc8ZqP/GvYNtwNqFt5TXKRNDDDpQZ6Kgpb4WNCxg/V",
+	"a/hbqdsRKQHnFHONe4VsgJ9YFSt9SrS3lBW2O4aKdiDHRnkyneFspVg0p64C7pImpfS+1jDZNEzpskUx",
+	"XeL9aR5sSfNBLeKgaySEty3YaDln0OoZ0G3DVoCAuK1zziX3h3mEdS/b4fzbxmi4lzkbpa7I5VxBVuhw",
+	"QW1gWOcsmyLO/nq22VZn3UQAZDZ4+oVciSgoqMhpMWI9Yymiab9VpbdN6GxPPo6U8CKqWgOeNYDOgouM",
+	"O7Vrvaaz6FJEmXw8cHaAEoq2lbbC09VqOzbELWyHmcE/m84ChEcHMIYqDof6p3/N0KRaqzSwdqic37/W",
+	"nkbXcvG75nt3v3GpYQWO7vn1JbhZaMb1faMAe4xFBXhRh8gHnQLKOgxmjIsB1M/nYrBaimRBB0L24X59",
+	"ZpQpU/V1WSRIriquKPMMdgV1uXk0kax8tXTkCSJs+0DeneUALnOTzK9uu9Cs0w52jrggLrqiKsinjMSD",
+	"EUlJNq6FTd5apOQrccKVazHGgvdDXO9Ansawfjw8qEGbCJApfHBbBAdTCm9M/AY/c35H8fwK2ddNL7Uu",
+	"UlTGwVbR8DfGxbCsN9cvSWWyD+KEj+U2bHzLrUGzC90KL7pV+B1PvnHD9EqG1ldDhK9csDupAreV2qgp",
+	"mFqcoVOWNmKP3r7veCSfCsnGleIO4YI8Du8jydt6ZF3MfMaXLPckSkBrbk2bNqp0a/e+PcnbP/olC6FK",
+	"sYEUDkkWgpTgpRywdUNIBN8BJzSvtGasbWWNp4Nxspw5bR6lCA+5Mvw64qtE7HracvAJy8d0MGaLBcsG",
+	"crCitI773eLnZXwQuWUAwA4eDVW+1PFmeTpIMnB30wGfJ8sBFtdtGdQaoXIH5YgZE6VSrPXDLsj9oBGg",
+	"QgWpwVarD3UhXszd51EiVFViUZQpBbAtHd/2l59//vHn1iqdcjZJ1jIb7OLQs3G/txsi6B9SgHUb48tC",
+	"rl2npYeMSWpCWu491Rn0U6GXTouvFMzvSFqpCOtRm0OeU1vRSkO7ljQ3Q3n173GF+gvmKgzRF3TJo9HG",
+	"EjzoZCKJ9l3pgk1YmrK1qvyck8kkGfei1VKT2rHi4jSGRj7e55Rsmp8eiIy6RK9Ys1KJCHX9e67TcNUk",
+	"96mCr59WoqtSQG0+LnfKQd8EXW7398smmrF1tCDZxmJNNZ2DFUOu1nMFYpZTPmOu4s7QvSk1w/XZRyM6",
+	"TTLfXVIlbhpq22j4drosBqtZXQ/K/0Wv5U35ftcLjbuosJ9vKMQcujQlAEmBOWjqqIVBFHXb7yhKk80X",
+	"RYnNhexZf0PudPpIfeXSkiJdTM/bvKo2po/1p+s5xm9s7ZSQMF0omXoV3SDplOWJmDkCGszPJvijpn66",
+	"5ZoohAsPh0dFFCFZdNM/bxkB97NBstf5ccY4X+xEdxEv4YNWSuN5HNvXybs8tC4q2rxDfn4hkkW/fTx/",
+	"19aX/tWphxZbXlTFKfrcKkF/bofXDbs9i/+hbikqlZoXF4Y6BJe8O8lOxdn/j9Naa4v48jvwxW+UJtXK",
+	"kJrOGAMyrnM2ppyzWmAZy7+IFSM14hBYBSIxy9lqOutZYBSeSBR+7rJi+NoyuIMkk2ti+dDheAqAXShS",
+	"wBq2jK2kin7rYvHnUY6sFTdrRpZLmvGIZVLMQ5+ST3WuhtLMQ5JtsForSdOhhVSpejcZFAsqdt+T8np1",
+	"yAVYomGZA8HcrPnzzR9hNKd2sHrppFiv8iXAdNq3Vl2bBRZ63EeY+Q2d0vuPZFlTqMSaZKZZZccCF2I2",
+	"WJJcPMTEl3adGDmTjkvYgMnYWkCXiYLbbnBH0ofYCfQZLvdSB2QAwAn3D3KiLl90R9BLYG4QyfIQi6mC",
+	"HM/pZq+xuP3+1Tm4pi+cYTpLmnNwQLAF1CfNxiiWyflZDqaz6He6QUcI7hMox1LH1UVly7TqIuHLlJgM",
+	"agejFCziUlk2sVK1ASaVyqDvFyRJzzEYPgSTubXzH7/2XnxgubPiugk7hpAzvUmRYL1oGBM+GzGSx8jf",
+	"liwXJB22+mB/zdlqWVc49VYPA7HSqk7tkuaLBG4sL+YxI7xxmJ/1MPzygrcNxD1G6qgcWVP6y9fei6t8",
+	"6lo3y6ckSzjGAAnXpreWee33r66ydPOB5Td0mnBBcxp/5rWGfwNZkaUbHVKosRGtycDbNKXbMGQtpnQB",
+	"H1Zrx2p53prVf33tvZAz+MTEOQYON1sZtuIvdaG24j5Hl6AuzUgWg5cLltA8i7/W56dgcemXWFxaF+SV",
+	"J/oy4S/JiEMYpvx7QV3GbEnfpSRxmATG8iclTLI05rrq6nfcwNBL+mJH8Zrj3mAUZbtQBD0NYKiBWyzH",
+	"qRR6Jwy/rXTC34fuKL+BYAOMOdk5gLkUvwwV0iHYBobZjeY3hCOWt7monICBzL5b7h37YF0QKbwn8Ti8",
+	"XcNCG13KtYawwtKCj5ga1z504VV7loxn4P1uMfJgnCv2nzERQTuHXQf7FMmCspWon3nKsinUYcTwWShn",
+	"LDvsYAmXAsfAzywwY1xoWxKO7EhzQuvBAPGGuMPoZpO2Yh0EwlkcsWskp5kYBMwYL0nx0mXTXpRMogRe",
+	"eGaCb7cNJSwPGkl+77E3KPTrHfJKmUvGUqqVLMsRUqqiBlrmqWPTSCxZg7I1yhN1RQEXMR0D7ipwYM5Q",
+	"xfqM2YKiqb9l9tapyqHwIAawO803BeRjuCcQKgeZUfJ4XVtfGagxwMMv0IekqVmvOib3qE30CgSq941X",
+	"ofC9cW2S1AiOdTHO3FVuQ3cgsJSK/DQwd6My3Y9ok/xai50ZYGEMsqrUz8HTK47L3t45Y6kM3gPjWW3O",
+	"CbRMtLusthitzlRXWu5Q/nNY9iYPlzQf2qyhEmfz1BzevRfc9md72P+2/eDtm68jThtyIQXT9mSUapUR",
+	"gXvlJZCwEP1+JfGyKch1Gy7Cy0ptuqxKw1uJnvVysWA5mdIBzaZJRpsiV40SM6d0WWxbxTae0zjhwy7v",
+	"pi9q79+5HqmnvNWJVHLB+X67mUe/6nhLeaxchVbP6eaNCjSAiPVeOcK/F9H7ZZJvUH+Z5JS+hIqQQ7Aj",
+	"SYY11IPVpThF6GDjujAPycoq75xuNAUvIr9LXwxZPh0k8XD7WauMWpznbqYsZTmikyRLakGs4SqdX19a",
+	"Eb9zrbhxvWOCgdY8JMtEz7j14pI0qceXgXurjUXKz5myKRaCIxlJNyIZ16MKQ6YuyVxFmwxdSunEiHXj",
+	"VS7lz4IkWiEoeEJ4ljpmd8xWkG4qPAkaWS7TzUArZS6/7laqa7HdJl9vuUzhB6Z3ZseM5GJibR5nyWmh",
+	"ZD1+fSZP2l6V5ErLlIwpd7kPR4QnY0jDHuhswvbL+YtsdL4SM7BslgMKWqMJILy5FFRQusAjKrUtXmtj",
+	"0voTEIC6M7OUNXUdbb+8pANzuhS22maFExbk1gos9FPp6GCcU2chn8zMYE14tCBxOehItn8p9c967Q6C",
+	"5mMqSJIOcjpmeVwbVCZ3WXZJc8NghqXGNC6aDxsj9Le/b9K09UZDzbskUxSzEOoBCVe5fhuHnQmxHBSh",
+	"DHdF4oaf6oDBG4X2edM/t6+ZY2zXVSqdm/oKLs7nLLm3bw/Lo1TSWlBwFQCDx62ZLcg4IFqlusAhtMd7",
+	"4jhN64u2MJNyjEk9DU/iAWQejwXLBzElcVorcnzORJJGa717hjoTCMogmSQFOokwXU0TSCWC+r/x1vZ6",
+	"bmXCB0lGIHyyWZvVk0FDLrfJ9fb2/WstAkji3/+81cTQO1CoV5t5IhwVHgkXDdHq5d2WHyNDpHGRkdF1",
+	"f2Ho1TJuIXClwVVasSiErdrRt5a5IPdolxhAhmVzTItJwiTl7My30cvvMUpeCQq1yzLyYjjQ74JliUJr",
+	"bm/4UX38tfeCAaP1hhrA3DrFMUtcUjISgMOIXYwSh5rTza5wH/YkeNVXGiRZotwc4nbyEAjaVektuTFc",
+	"uQY9ZLAg90Eadk4zugZdHmdSdy09nh8OntMFSTInLS+L0CadnAniIyW3Dw4rGbiNDNW1lqYQbia3hm3i",
+	"zap3jsPXcZDS4iFV2XvpnS0qaP3xtdtwMugejyvVsVI0LncEm2KoRZpMKEiabsnZothyY6W8HJGJkMuT",
+	"t0vS9hWnNSJ04K3egz3JWWGPTOvUtDjmWDJ3WzXYMY9wljMhUjrQF8ApbsntKqVXECHoYqlBFnRHsb5X",
+	"FsVQvykIBY+LZWaVU5FvmkJEi+vcdTqtoaPNGIztzm59vV2JBxq62LyDaER5EtOIRGMD8SmnbifNHTPk",
+	"XgOejVM2ng/4nDrK68fJRCPA6nsCTXjhUVL4U13ScPKc5YOxgkuts64SsdqqBIOF3QCQoHaRWwMs1LHW",
+	"l760wPV8R6jmFYTGtzuryDYELVRC9ny79Yd7ssLvLwWgvYDeXhOV5nQZwuyaVZ7qMoBXkjjQeVaOq6ux",
+	"DZqw2ohlknI4ABCrZUnEeDbI710SRTUMvnYfcqlzc9qWwqunl3C5w1Gi/GJFiL0p5QOz6rI/zaDc+Ikn",
+	"KHe4zRDmcUsXy5QI6g44FOoLJPAjFm8iyF5H4pH4oFYoa42SEZr33Qynze8l8aL2hlsaeJItV2KgIYDr",
+	"zV3EvCcsHjeUvAXDAO8XaX00kZ7VYFFLCQuniZl+wnvRcJSyEfY8SVLa0jWC07UcgoFGhGsh5SsNSVG2",
+	"RzriBtwXUl8EF+hXzcGfcnC65+CYU/e3JpSeatNJJgt60RhWhfZuxCAANiLIHOXzjGTMktG166aMH6uw",
+	"IzwlCDWpnIznVlwAqYcIUh8oc58Ru9GqDBsdMyC5+JfTjfO9cQ3XRb/pv/8v19v/1793fvmTJBUuKexf",
+	"/47w53rz3vPY5s8Xv/6ashFJf3PIo+daGtVSOwcTHkMkPAyrQhbRvttzumkPJHAmMDfmQdflQGtptA17",
+	"0H+zbv5QaeOuK6lT36xUIf64+BFIqlYNJx9xtTBBwH2E9LqqcPlEX4Z/Gp99mzTyvDlluZuA8DL8f753",
+	"yFOY0lcjWl+BkAkAUWUcIsC2pVRUEicDgu8quZqdsP/V1Vchz+erugPRRgtjobLqwXQAbypc+X7L1JMz",
+	"3nwvpI7G/Hl7BY5waxY+wSucXPs2FyupITKQV4J1WgHW1iBGh2NFt24SHIW9G0r1XHHXtjwIePIBwYfL",
+	"Z7f9ek3VApX9EH4IQSUEaisZyNPoRcOtSkAqi0zt3HA3zVw5+8ahhYbebdUn8nmduK+NNy2s+pADkr3x",
+	"5EWyoLf1CJbvpJZSB+knVVzuC5nphhUBtMtAcv8b4wLmdeVd62tszNA+VMzsRwHD357CIvRqTBJLvsrC",
+	"zFLbI9eyIDYRNEP9kctBMLByZjmEEkn2+SrVcSjg2/cgkxA1M1gBpCn4kBo0WHuAapCWr8OO4vVYE5en",
+	"Y0mkHKKQKgXE6qN5TmcYKPNoBHis1SnUOLEOgsfZcKK8XtkA3ka4XT1KZQNFECaZLFSy1c2Hd9GPP/74",
+	"t7fR8PXr19+/hP93+/r1G/h//98wWlCS6UAm8J0uV6M04TMa65rnKZH3ZHj952+JvAibIVyXoQqAGxBR",
+	"ExhrPq6ZfLomG452UByR5ck0yUgKh8OjGeEzVEBUeJsmYC35sK781+9/lNuJkbpO1UqXsrBRWsugOBBg",
+	"94osk2GllJIzLfavMG57lJKK3YUwD5bPeXNC6V8gYjQBW2YatL0YCZ5gsQyWyjVaxWSa/Hdc5Kux+PK1",
+	"mlBd3IEGnz3c1TXhkfraMxbSHupnyQoXJEkHxD8TvYfxymu5TMLR61LEloCu6Uo9bs2KnyQ5Fw3OJCh5",
+	"1g4M/sPX3gtQkpxRAEWyuE4+VoFWlczjmk17DTF8bcEFcoBe9MNP0Yzek5iOkwVJoziZJqL5cv+XjhPD",
+	"UkpxbexE+Q6ocEaWQVTBWfR/KMmj7+vjKP3uxU96Eu6TmJBFkm7aj+LHkHgla+/eWsjxBCsEqT1dz5h9",
+	"3zLl82mEDtCkDpBcY7KpczFBbIYBPZQfKfVaqTd8xlZpHI00Ml+s4zWQxjfdIs3p7D3+3p5We1CgmYZ8",
+	"8Zzu5Zh/UKrLwAJK2DHILaV3NDV54EW/vWgo5QHUCMDiMYS4N4PzHw0v+bnkzYoN3lBOhRaah8Bzh8C7",
+	"h/VEVa3pb1WQ/oKkl6iLfb+rNNBcWMNm4MGXmF3Nxlkkp+7C1Zx2z+Ln26++xAb+2SjKKKw4p0STZEXw",
+	"6lmk/igqZTJR0KEx+BhHFC2tIzKev4GvJglNY77VakESCFdHsQjhF+IgweWyaLOD37ZFDrFlgRLxBEEV",
+	"UjviHkbuRCklXETf/0W+cwioznm0ylKsWqqakVRe5w2U7ErE2wijbeTtRrKlZYKzSC1ve1iLbbfXN+wi",
+	"7lRT4aCmTL0uewjBpzWMtUnKUbv2xr5qVtThdnpHuBSjUtsUWFtG1zphqgyWYgMElYl8WQyqm9Uu4kyA",
+	"CGMiYcDQZDPUZhycXiQYO4vOs03E4BrJ25wxBaLsSF7wO6sFmau8gMuL9hsOBBzuxUs5gApZaxWDQi/J",
+	"LiLNnsWYs+gcKYZ5Q06y5EUgmo2X8nLrL8pUzkXkitLJFjq2XMSC5bTnnqyLEtqJiFJg8yKLC3L/B82m",
+	"Yial7h9+CtiGB5bzvES70Nt7JEmtLJWpW4rPmcBFQv6XRSB+JFzkRLAcbV36rCXRwZRgep9wkWRTVw3+",
+	"NkCg1ohWFH8w/NFB97M7mrIljUjOVuCx0Eb4sohSB+T1iQkQtuvF6CVufQE0ZWmyH5tiN+UEvuM2x8bI",
+	"cLj7sFt5BPcmUYHkrahvP8CQvkEzYP6qKGl9iFl18v/h1e8geWMx8P9+cfW7JZPWwcJV5HDVfbExar7N",
+	"gm1jKCCUDK6rUjZ1eS+KAG34CB72xCqqJ182+Jvhv7RZg9PaUwMcHe+BWMRFBJJAoD0dTqnJAFfdY5xN",
+	"T+2Ae2dVKS96TVzlss8RpkZZKhXsMEJMj1ic0K2ogmhG7iD8eEHpw4YYYOi0jojeKUh7xOLNlhT90w8/",
+	"ONPgnhTeNZxteK1N62L4oZPCp4PRX35qKB2oLlpR4lqyWZNyP8Sfw/A09CVXurEbCqXIj65e6u+sOnSq",
+	"sFx9LfvdHd2l/OTGMkh7vN/GIvAsr3jD1cCaSO7oblU0yWyePGzj7db1M4FAxQZYpFrGfFj8NPQpKQO7",
+	"31zXSf1YypeDaUGEQb0h9GvvRcZMv22OUrlQXYXcjJalmx4MEUfDC5ynI1Ne79tukC3qeC6zCasXXfUw",
+	"e0UZ1peiQIpxBLQXhfmwypqwTgajFEW0JpkwlS2T8ay4UQL7yKn3ndjrXfAqICRvAaZ44Z2pP+wJSdMR",
+	"Gc8Hgg2cUy3gLaJVNs/YOjMzh2DO/A5fi1WGrCJ5lSuH+AZwSnLhzDxSM6i3EbAxaTp9+7QhmwHHG/ai",
+	"4SpPX8JoaOVe5Y60CZ9IoWL7HXhVebJsgE6sApjg96rHJJsivJOrIFTNt80XxjrSHapYrvLUHjY0ShQy",
+	"ccxMMhMwWh/L60GpPJRonbZv9GhTbs/WovdAloAYbkd/ZSVCoN7uG5MBw3umPpAkRQjH5Rtv0pQvrgfl",
+	"gi15NKJSIMfHXE917gXNYhrDjfXkAu9VG6mk8D6FLZlCrLgqzrPr2W1VTjIQoxhb7l8evjoxD2DdYbkF",
+	"FIC1nCfbj6Mygqu8V+3C9JsEhNOtxXV3uqg5GVn0WOeCw4UcTHWKASdUbep9VFtj7n5mxcJ3PrSgckel",
+	"avG69lE3uIKt4QOOomjUfgj4o4EsHiAivFM8SVOVLWHXhihsDlOSww2seHqs8fzCf5t4OrujeZ7EGuzX",
+	"u5RyVWDQLodE3aaCMTj1sDDBHCiyTp3eJu2OMyx/ONRofygkZ0xEQ/whLDSzNCW3NokRcCUJAfbGJCuv",
+	"ON2aokemQEoao2jxSllveqLDiXeozYe3vmlAfW/LcfO7DbueJYL6L1UFlb+FlwXORb6vLWi4DEkuViT1",
+	"TaSM/k7uSB8+iSarDOqlaMT7BzVh6smo5GdH5nahj5jJe6dXV0dY5YnDiAS/75pg/fQKKUP9dpYNwNrW",
+	"Um63RsHRuAjmZCYkSR2ojUZOMIfix0v0505UCy9kATPDDsgC7pf4Jx39xtj8N5LFKc3fsWzitKaoEHkS",
+	"reloxtgcq0KkqRe0jB224pHvs0w+wtdSJbmjmXBXq6gNct+aIVqFTYAzxF9Axx2C7k1dvOWe5GeNckXS",
+	"1EtUbo9pVevfxwPXs+pkHGmeSTg6nj7XFoS81oIVUjjTecrFFXajHPgRshGLJWktEEe8ia5a18D7ZLXZ",
+	"JCaCjOqDmtxvfjC4Ou+/U0bB3SzAV+d9KdFdCrrYvuM3JXMnyYq0ARWmIHcpt2zDJuJLMQKNCyUYYj4T",
+	"7eJvJjY47bqka6tDkmEk1Vjtw1l0rrFpALAJLGQgAr2JiIWjSmIIAiIcIytgwhACk2QmBKY1/iUQLax8",
+	"ctfaTlq3xsKICnuIJKZuQx1hHvU76XURbum9MMBf7+VO/kPn4Xu1/5CSAjjshqKVKrg11IrMhHe7d+p7",
+	"uL3LnI51DFDQqKVjCNwvVYuA7/wS32NH2w9R/dCtCCe9X6bKdRm0JUn4TmiWEtSoiKsInGDhV/dq1sfP",
+	"we6+SUPnudOL75uZbtWagF9c7zs6N4QrpmMWU026tF/8x7PX6BiFX96AN3EopzTsRdlqQfNkHI3YKost",
+	"hZHej9MVT+4oAHsxcRZ9KAWcJ1wHCRidHXPQTR6lQkjHIPbtsKBuRMfxcByFF+H/FsPamjBsJj6SIniC",
+	"ZfRq8uLNf/vMalC6LV+2hPF/Io27mgRePb4X4pptug38QMQxTmTbRZIRwRz4O+oYN6rKIE3pWHApKzhD",
+	"X6qgfMulQmXdifyaKW/r5vipJr8IQmMX2YH5+9WGVh9/CieVdQIhBgk6gXK27USBkXE2hHib4coQlo9o",
+	"0Q6+Z0UHSdaxA0HzjKQXbBzCda1GXwsNMvDWBGxqmcC8WJD7S//GIPKsUOCxwrY7NO3wROzmQSf0yYD8",
+	"LpKs62oLCb1D051WG3gfrdWuUpEsUxpAs4vGGROdLlTxUAPfj+KS4czFiiAIejQVI1Nn6l3ZACePUfG0",
+	"UpUFEtqxqj2Jr7J0E7y9tqRbb3Wp8hRTvUknTy1zylUc5A7o34lIw+V0bRsParTKkn+vaNiD19sFyaud",
+	"Nvp+kbqxqxBBLuGR7F/QTMrT//vjHx42UKHqfAbPp5NeBPdhSca0w6uik+Q+uNk6J8tlsHj41S+1pEFV",
+	"QgzqVZ6IDTzhUmU6nzxT8DZiyjpJpQoktSlI8xj+QkmuKhtIfVaDVukjeVFCyChscGSZ/E43L75+BT14",
+	"4kCMK1A07EQ0XlOj7436RSpOVvX8XjROCQfgrSyOrs77UB6vZyq39Ywtkve05VD+EfGhBaR4TVREH6be",
+	"5FBnmKQ9uTG8Vy6F0rMLMeBkeDLNXrIMq9Hzs+g9Gc+Mn2VM8hyUq5o0GmW/rEca6RkPnDkAqbLqzTJe",
+	"UxvpXpXGJziVngKNh3LPY5px2lP5aipFOueikj4KkHpQZVlNLC0su5j0JW+B6k0eqL4CSzKe0eiHs9cv",
+	"IDJO3hIhlvzNq1fr9fqMwM9nLJ++Um35qz8u373/1H//UrYp6OkLqavP2IrT6ILw2YiRPJYH+sIEwb14",
+	"8+Lns++/x1ZsSTOyTF68efHj2euzH19YAQKv5P+pjUzABKwY9zD64fXrt9U6NyZneE1UvnAiIqlXCZID",
+	"3zC39jKWc6bihjH5Rk3JMznqD69fA3hVYYyDKAL0b7+STxjD1wrLF5u7CIf+6hUM9DXQcnO+TK7m+BLr",
+	"8Okhmc+4km1a8uLNf/+z94KvFguSbzSQ11ZWvWr6Qlfm+O8Xv8HNefFP2dcrskzk/+fOA/kj4aruJlS2",
+	"tJwu8GLKV3S0KUJvrWylt6WE1QhgnUxqH0YklbBdovPMxI8LhkE06P7XOJXKhszfRkNIURrqKjrYrYrI",
+	"wHSEZAGPRleqlpsOveMD5OWcBkjCjxJee5HO5UapOgUwvNPgUnzy6hrNZa3fnV9fgs7s92mf5cLz03dE",
+	"0CnLN56fS0p3K7mE3+f46T+P8bzkTl5N5DXs8siKcHxe99rOIZFP3hI5wJkkYD/hIup6N4t99QuJC38H",
+	"NPq+vdHnTEEkchpjox8Dt0tJDzHNErdEY3buE8Pitbes6+69h+gFB5VCaoAFMwA7nMTWLv7wt/YNuWXs",
+	"I8k256rYjWz3c/AVmkCJzNbNeMdWafyJiRsq8oTe0YNsifZ7RnGCMWm6Qj4MZGi2pK6wVRZ9hn/+U8qU",
+	"RSo11GmXItCLN6CeSeqEsifIcjj/JasLqepjIWdiRDFJ+5rJOL2jJu4E6hKg6qY9kiyjFYquCDX61cGu",
+	"nxUB7ZhLwgxFVyWsMFxvQWKqhsopBoHK3hHuoepEhlo7mEQMJVujj3QxMrGuyEjU6gjm9srxisDftY5z",
+	"wsKzmAV+pkte8yhlKmhFdiIFECv0IvoTanzKaQzUynrm2xEdM9ihcgw9gQyUnsLOKLK4wKuPiAB6iRDw",
+	"ASDwxITilPmPPN1ODOgXwuUdv7zwoejqYxUM6cuQPtF1YIs+FSoBTDEPkMh/YfFm/3zjE11LKdX/iePX",
+	"X78eg6lJBq0KFQdNsGjkKkNeRvQr+FnA/EckHixtb37jUnQl6jJDXJAUcohin60omPRH0wwMhQN4eOp1",
+	"DZrsDaY7dZU/URrz8u2U/QV1ZTXvA6bHL1TlkWRMDBRhbe3lKks37/Bb5Dm9FyqTDVbnwcXFOeQilx+p",
+	"3Y9Nx9vnk09BnPrExAe2yuK9M0HgHeD5LaI+ykWdjKqfk7HQjk1sh92NgKrebubaeoDlmiQ/6tUg+mWs",
+	"JjALkEP4W9176QOFUwTRO8Bi9BDERIkROykN+HE2PTuJenCIyMVskfmvXsJeP2Vr/P5vgbsxZtkkTcai",
+	"dSPgSp9fX0q+fTujfbKgkgXucT/OlTxkVFUrjQ934/sfvXbjD5JjSMXxZGUIJBuMFL9t3Ehw5gNnhlRd",
+	"Lxn7A3x2y/oE5OvDUBbJ32AdhnB4St3IOyOSKevVtuS9IPcvcXO+f/3TX3/+r7+4xXGw4tfI47Z15ZUu",
+	"+txiYrm8sEugtllbTBiIwmNWEruOqFF/lR2hIcSgM5KYYzaY9Tn/LrqhccJVlrlqTEBeVpaaLQxekInZ",
+	"Skm5ELkz56U5SApNyXjWUyE1qsg7Q+l8geHQJIu+771+/Xpb5pVf/U43XY0uR7FKyPkBGw2+5LCyRlME",
+	"nN2zNUWkqdqBw1sjrI38KXB5UsKbgHgUalg4yOpMvJyWo+AloTNkRMeQaJAI/X7FjC72YYVpbicXeoOx",
+	"yHX2jTm+YE1lYVsC7Btz80zK9PQVlHR59UWXTPkKkF21NpDfSJksKU8LMaDyddVhtMclJWNayn9E1MVh",
+	"UdwHcA3OTHUSDM1GV3iRlGjiCYEW56uUYokVg9SGs5HXcbNNCXHGppqOgl0LI4pSfbmaIBbYoXVuM9O+",
+	"Sh0KfQeqXV8QQY+mjJtZo3M0mJyr0pG1D3cbZN+Xrn+i69/pxjywR0/YS7eUh9kALLX/ECKjj/ZZr+JU",
+	"OUjLkbH+ajzT5oZgreib1xs+ZwuS8xlJzaMCo42i3z4ymWylxFNl3z24ElLSQMqVXSsKCRoxmPm1BI7r",
+	"0laQgri4VS2DLdSYn3/46Ye//jVAi6njuoxwN481fgbLWNOowLyRClgp0F+B4EHKI4D5sTz6P+cf/8Bw",
+	"i2h4/1Js5i/JMnmpNm5YUmximid3CkZLOzssozuwcK3tYJvCgL9Bn0WSTdiZQuHBauSCZkWSf6AXQ6pz",
+	"8ueSxUmqVDoyK8lUyb5i6ah+gWFhnaDLQyclgGt6jGC6ukiwY6JWAIAhefOMra2ssV4rSLNgOkglEQ/v",
+	"/0C2eb5Mrs77z88H0v61Lk8t13AEj8nVeT9Mp70671+oWwyt7Gncv9wQDFk8+kSOIzjiJJ+3IyfJAN/U",
+	"Zy/0/n9iAhwWYTJgoUeTWMsPB/AAGZLpIdq+N9/u1XvU3W2DF+6wnhtAqk/AxA3cODPsmOUKr8nm9QoK",
+	"xejYgH0PjOUtQn10d9uEOJCevuMGz5arq2Zy/PNkOhPco58b+eEtO18u043mGuHexqo1Sz2mI3qUlJSs",
+	"THhWpLCvI6+jxU9vkx6x3XHNORUHe4vOZer5PUrPG17i4zrfChSKAk/7pE4rN1ywHHVcT5ziIpYaq9MF",
+	"qqrsD6//9l/f//zDjh45RvgrjAxuV2mziOVxkpF846uvkooiXNJTEVukRput3t7vlJqqEit04Dem62rA",
+	"u62Y6IdX1XBfu+hpukb555s/fHSiPxIuKED2+Xz9bsUFW1ywBUkyr+jmNGVrOYTPx5UiAT5NPrLx3BSc",
+	"8ZlPpeB376T27lmLw8ddUmMfUPnd13ROKvC+VOAZ4QFq42+El/TG56ZAn5RgKXjW8HH4bUwyKfeMFNuP",
+	"e/tVZJVebAXhQ3k1C0YS6xsrhaFcO/tJ6MCXKJ2dtOCTFnw4LfikGj5W1RCfv+0j1GrRUXXEL2SZXMZf",
+	"UTlMaV3x2Av4e63GB+ibZfNEInjhrTMgyNvJTlZeEhdsCVwEoZ63UpMuBS/KAnFBNqCAWvm6SR6xdWY8",
+	"fsPlKp9SiFMS+YpuK3C4UnktlkmwDqcuh6/acb3KjxariRcdzyveb6a2FlJx6x5SSA1Mg7wwZy1JAGa0",
+	"KEd/azaLsVTvmXKoslFFziLYJjpkkrhpzRPxAhw/geN48bH6NQqSpMeTF4xE1ImTl1gUPh0f62UYE+q5",
+	"sDHEKleF1zUvRPWglB9FOCgoOh3AIJhAKMcQY/QVYP3OPKoOJcE+Vr4b9zgiU3hwY8+OYQ61SeglL0jw",
+	"3j1WTnCi3g6khRPtfihMCa1NfcSo1QOdvqfm9CsV3XmSG11iVcuSVGHlRp60B13IlTOhoHyWy3TzVjXm",
+	"Ucws2UZlYCgbXszgqzFi4iQKJYytMyixjsGXFhD0iPIkphWXcpXnQX39rpGJ2/zugA6Od+jJexwcbz+T",
+	"OaZz4zMc9IEUR5Vp1FVzfGjnwg7RdB2kjN4LqDs+8FjwJW7M5YXCeX7UkXLGq1DQSFIEuhgIg5NU9Fh0",
+	"2hJmyQWj/BMT7+8hZuDoQtHJ9v1cbN9KrHqouChl835VSEkNeJ2FTcISqratEi7RSkpjbtEKQRffFfN4",
+	"/OaEYrKhqABFy2uySRmJ3fROf/gUiL51es9GHT5k2IGT0Gtt6ilowAc89AAtuIYqPYBe3EAXCwiV4iNg",
+	"FpDwmK3StKfQHCClEFG/1ySPeYMauldyeUhtdL+U8utxqftBlEHrqqwpFDneSSncRas7cvr9iZM9oArz",
+	"wLzspLiEwiMA7TngddyP+rJH9husu9B7ndvR3ZeKaRyTJKW9aGgfPRsLKl5iqgJGexJe/kJejqG3C1YO",
+	"ESX1fltV//Pl7WZJTYaIrmDBITyI1UTwsHUmGSNapa9XozQZHzqS5z1s+UcW06foubXPtPNczvmHJK0a",
+	"Gd2O2eKC1dVHPoRPdx8BRo88QujfK5pv/OKEnoLQga/q5Ek+eZKPr0Pj3du70uxk2jqItQUqtcKks7io",
+	"T4NF8wVXUD6qwySbDnURAw4/65EgXGpCgIHXRtMjgmIdMCmGx/5DT/nAzLVPST6eqVJm7amCSDyOV5tF",
+	"b0OoJq/afaSCcNdl1Wd1YnnfCMszb+rE9E5M72Fq8giL7hzCblxhgSsxszNNWmDCS0UPtUqIXrZEzHRt",
+	"eDrOqUAGV4EFdzC1KRVXRMzeYb+Q+P4UondXYna+XPIgNbBoU08ncAs6MhxflEqYhsILUOiuv2wMWGWR",
+	"qAhFFNuNeDd0QnOajelnbHdUutKrAl4qlMGSteI/pOS1wLKo0YSlKVsrDwlLWfafTyOCZWVeyFHYU+mt",
+	"H51PyUfyxyGiWWxqBCjmjMTUyPGPm0sZcFq5OxdEkA85W9xu5iaByhunVnZwYJDaAwDSAoMs3csST5R/",
+	"1y8kgDECE2yoY+fCcM9KUylxwxJ+O1Sm0wwy4dEQG0CxlsiSr22k9yURs7dFJbuER8k0Y7kGcYcyxhtd",
+	"/W6EI9QUysAQ5OGCCgJQ8UMsdy63f0buqCmH/CYSbE6LastqSVMqohETMxcm6ie6xv0+Xy4ft8cX4DwN",
+	"AQ2462aJBl7naIG/XaZbbtUgYhxDwtAbty1ggFa7zrwYoLiSH/6yKS2tu4xyfI8jUAT7Dcofi0LkDeKL",
+	"eobPTnp5Frj8DyMfvVNg1MsHEYxO/vIdJLZdBbaqvFbQQBQHgmXsa2im82WPUaTASSNxBQevZFAW2boI",
+	"j1vhAFp6dNtVXn3B4TzBPKp2lrPoFmUz5WGAfcvpgiRZBAkm0SoTSYrVhen9MsnduBrGyHJop4FF749r",
+	"kMExFdBGfwXsZ7JK082ew+WQM++Ou3Ey2XwTJpsjhe05ZZK2okEV4foRl85fsDsUf0LZJzQl6dOzethg",
+	"HwdiXh64H/bYytwvXyga+2tt/YlwoHRYZBrcUM+bFz1V7f0AzOaBdO8Ttzmqf+Cp85pj6G6Pn+sYLI/d",
+	"WI7L2O6lLr1Cq7SHY7rWfA0KE9i55R6gahQ73dJvSjWte1EyscrZYhHGGm6GW4Aa2jNnZGqRndiZaVt7",
+	"ffH0ThrUiafV8bTge/dUfd4HWqguVKPvj5bhK1foSTvEcet24tLYxRN1ipd54LH4Nuas+JRmxS+TbCrv",
+	"1JtKHLUq/aJTUyxse9NsqFAbeBMgl4nLhkrm0VWWboqyq7pcaSZovpSkLKIxFpopCrKq9bjc3X38GaGJ",
+	"D+2u1oPtLc3oLovPxGZ+phepooofZGanwiBPGjnrVD2ytXrkU5Cu1EM+fkr5qWDgqWDgUy0YWBZljoaO",
+	"FVINIkMV0WTrQBWXChQqZKrp8MI9lIJweJx3LuNwFCPH4y7N0Kmswu2MHjeT5dFzu2eG/4gT3AqbfyZl",
+	"Dcqk9YDlDOCJFqHZFkUs/upZfuDJ0LowVaiBuJ2e/ZGzOZ/Joz9eQucFEeSB0fDDSFlHtL8iN3sb9d5X",
+	"1DMy8gKswXfUIEAPTTFnBFPVhFPMKFyLt0As2UqVck5ENKd0iSOzdYZ1wraH7OEH9h0jWYzzVZaVARHD",
+	"KKN3NFfMdZvyLld7oryHh7/vRHu/HokrPGaMeX9TVwkW28odwJwT9Ui80BTe4bePEvbdJ2vBoDaU0JDV",
+	"j9CLE+59W9w58fkTvPtjsdcd3ViX0bVhgScznTHTPWr0epfUVdjlvn/9019//q+/7Mcu92pONz5xSpcX",
+	"vC5P9zuMMEIHwjQnmYiQDkaClbKK7RAljddoOfBNqBIIc+DEyEE9wdE55QZXRP4bxpzkbGH3w7+Lbmic",
+	"8AIhWgt1gB5pjzhheUTJeCY7wlRjjEOBaacJF9GC5VSuKou+771+/VpNbvgSBNFhTCdklYqh5Dd4ckUS",
+	"NbTnEUlTnGbNrtWjY50vk9/lYYQKhOfXl1cTaHkcRVwOFQpahY8IJ1n/gDBQ7fGz6+6r76KcW7tyvHAe",
+	"dUwPGBVmxER4i1KvKjZiN47U3E6uXIXYuYJV9JveItWwawEK8tw8hnqi/OrLnG4CUu/mdLNFEiFmdHjx",
+	"/o/3t+8jGMbueQj7XA1MmVKBcSnQo1mpCk5xu0t+p5uOaREWAet5qr+/041f6OlvkrfEXgCAK8F+XVHu",
+	"NYvPnOYZWdDjkdyDZwbK03b4fFofTTk69WlQ8aMQcaV5Vcl4W6ZBMb1HnNKGN/J3ugmMV4R2CcuebkJb",
+	"mTIG8IAtyXyuWW2rv0eJwJYEXJ+6hiT/1/e3zfTeqIlVFB68wN/xGjgePa719fn1ZeXTt9F6RkET1Z+D",
+	"WsC39QIMaZJvhI7nNEax3UvEhgAm1UPK2JzG0Wrpcm2d+JLNl1pJ+YnsH0p2f9JEfytwXT6rXaLWf6eb",
+	"J5pb1pn6OzQAn4JY29Qf6fz159u9yPWawDNOK9Hp8uuGylnfKHX1QB9fLZc55fyGcioO76j7nW76eEeC",
+	"35Fq1xdE0Aa/3f44h3IqAgN5epzjWWCA7cSbTmBaOzLNcFYpWx2YXdbBXh2AhdqVriyu5sNVCxfIzz/8",
+	"9MNf/xquZxljG+dUeKVn08UyJYLyFvWIpTHlIpokOVcgI2wloiWZUv62lHsh2TBXjJZNInpH842PbwAn",
+	"HMxjZbPfkyw+VoweTjMgVEQ3qE+v1rv/gHUsVhlfLZcsFzQezBMPa/rnooHZ/svsIJDQcj5aizaDPs8C",
+	"F8E3q7veVrl1j00Tg/XI65Rk0wPtSlDZB71bttcapxUWLTggxWJaknL1mC1Emd7RTPuagbupekYqUoJl",
+	"tEKblUFMfiZ/PYvOs2iYxEN0b2dsa+Atp1bCozld1uBHkRipwREScHGcr70Xkg35BH7pNlLACIpKUSPV",
+	"qQzfH4i5dEiKlc3g6sRtfGYPqbEBEuUn9vf+1SctUvorFfB0byiJk2xa9HCghFRYj+QobbrGc801PQ7j",
+	"UWpZVeB5NPFrsAuXF+epJNwbiOfjBwlfM09Rx7ANd4hd+yFwO/Yi6x1HynvEssl5HGvR5KEkE5Pzqq+T",
+	"QzjZMaiuEFnKiuWrLwTfi3fwRsGBipSu7XwufAuOCAwlXXRQEI+XwiVHQyTUYA5eNGtn4eUQhsfPXh6I",
+	"uxwwCFyu6pbhmR0fPFMv9BETSdiahyaTJp6hhUx2oYgeIQ27EL0pFU+G4nXRqJpo3ImuNZhrDk3VTtSs",
+	"hpp9oGI8e2hqhs75TqSszRzVksJqTgjyRZGG6YTQ0rFyQZSrHQtux+iqj1ZZCrFRdoKbZaZy+t/3QAG/",
+	"AVvUoeh6eOJpqC1qx+zTb9EYdWKODyz046t4aDZ5Mp2dTGdPz3RWkqP0U3ooecokpR7firaKE/EyZVOf",
+	"EA0lwpgIjRWneXO4hoWvj0QyjjhbUCF3HnwZa5rTApmc9aKMrk14h0c8B476ppgKSdPSDDiG18BxFZVo",
+	"stiksoLrkd7RTECMe8IFjSPCI85YFiloFH1PQVLgGhmbKGS7SB5YHiUFPoLKqp2pr6NEnEXv76AgPskp",
+	"+C3BfTN8+RIPIKfyjicsG0Yx0bm5KZvqzbU6XLCcvimOQgfAEFXobZzTWHZFUhgqY+uZ3GKacnr2f7P/",
+	"m2Hkf8zWWcpIPOypg1XrAzCISZIqQ4HcTNga3ouG9utjY0GFgl4evokIoqiSPCeYkP2u/w/VQzSjJKb5",
+	"WXQOfxzTNNVwqnwJacczSkW0BkhVQeZU+bWkULRKiZLPI7JkXORsKUUUOmE5dZUOOpf7+Ye8z6HC+jWZ",
+	"Ur841jgRnznErPh9fD4WiIrr9/nltfenH6mYsdj7874gYsX9F3nzh/e3H3K2uAAS6tnglgV9foVkLOxz",
+	"vxBmbLASY7bwn8+FekH+G5Sk9HazPFYeo7zNV5PiNQRoTqU2rlffRZPTHZ9zuRmVKW0zT6oopqZJvSjJ",
+	"kNAghZHvX8gdffOCizzJprUiG4QGKoYBhAzJS4nGIZVd+CdiVkPXHrsW1OEa7GAmlPxWjig52NkjrxWo",
+	"4PHkdG/omOXxA8d42XtnC4HwNzjCEOOabDVI8eC3Rb5XX4i6GCr5vdGPQLSYBOy7yHss+hsiIEcjXw63",
+	"oekpHs2RoGcaTjJdNwD27ewJEYqHohNHhN6wnvzeV2tW5Yxe1KYU62Y81jxE0JQPuVthWJlIg9S+HphU",
+	"jmnulbsgv0smcs+pAmiqZotPSjlCFS1Zl5W7vEDxBOSS4YLF9P+NIeOPxsOIRNboIM+Q8aw+heGdNZ2D",
+	"qUHWIB9ZHNrkQ5KC6HQUim6Ne3kRwt+thiqroEG+tC/BA2ZR+KY62Zdku9bdPo2mIQkS30rVutITPQaz",
+	"3b6djxyWubxDQVl8dtMnWqxtXCbhmreVNiWAuyEj88j3sMbVCK8G4KqRh6HJEsy28qUbDg0ORWUFNsZF",
+	"SPtItninHPH6/cdeRFIAPsmLGuLLPLmTX8zpRs+Ly07QLrCeEQEA0AJArXMw5cI047Po3JqDGvP6/UfZ",
+	"K00nYPEcj+kS0rkEY7gOfVA0G+ebpeLy1hzeYsCUMssikrUqKOWqDFdhyu5wgMUqFYlcxKsJyxcv5Q3b",
+	"jefVGFs8mZ5qeRxHvzXueRwHV2MrWqOV8yPyByeNtK4dWPUhVODpsY5HlCOv9Bp8ko058TWi0k8HKumr",
+	"1b531Ue49z2ok1ishfaiER2TFaeqZDQASFX+ZOpPs9z+aUwyuXkjGsV0zGIaR/8hO9cSEM1irqM4zTS+",
+	"4/95doIQ6AIhUHNTukofx8ARUA8NDdoHxxT4vEwZicuCQgf5ZMs5rQWUkub96ov8j29JsxJJ14F/ttxQ",
+	"hewsISAbnQQw0gyy2vn1pZRzEIsUn6MrLWQnrbukoh5fLe6QKbJMOvHZ3eqcdXiDB9Vtb78pTfVIcXR7",
+	"kA7CzcIX1Td8vHA6a72PWzOv2aOunPEZIJMeiAM6snku4F+jKqPrVaFJCzy6ksrMVYWkHJx5clU1Prp3",
+	"pRU9KQb2kQYV8ZIt+XbzNg524lonruVrXj0kzyoGO37w95PhVtrRuyd+JUiS8qeKo7obr3JZk7WyNmNs",
+	"7uMmXdMRfBqA8LYzpNuUij9xWPDgdfOGHjFiT002xClkNWlwT+rNf7ZBbh12rju9L+/mE6hw+oHlWKbw",
+	"AYPb9KZZJMgcWgD5KU65xZmlxjs4dtmtHUJvDEmQ9YCFVK0a+XIS1tQSAw4dm1J+yjockQWDOvo8GkLQ",
+	"y2BGsjilOR++BXdFkk2hQACqzcChi05cbii14UcAR9MjBROyo3mc1HjhQGceNV70Ae+Oc5ZgsVDf1WDk",
+	"+z9kE+gTacHe371enxINh4LkUyoGSyJmw54uITxcQH7C0JEY9lT4yePwsdUbyzRNLZdtPSCE3KPJ9rxY",
+	"YUeapB2oyqd90SHVU/3hVOmzVOnzdkbDCf4xCn4agLK14XwhwseWnc4StQvl59UXuIH+JeQMeyiB71Tg",
+	"eOybVpERVJgpBtIIQLtQlsBNRHLq8lEV3D9MDfpNva9/HpEtqzJsh2PLu7miOpXwOuArcT+Hp8Jpj8wx",
+	"j55xYO41FHE5msFOrXcHTbXe/7FneuqBYhZMNBusQR1L6TwEIeymQTVQvxNNaDLmnCjCI7RdHXangmDP",
+	"utG9BiNWC+SZPi1EPGsEPHsbESUtK1QImxpGOQT5oOTowjnbi4D4rduV5GaEI5YFSq87ApadrEoPzNee",
+	"lVHp4JxTbdvx3d1lkelk/DoZv56S8asAFjuQ9Quqvb354vDE/VYJThtrWxyEYzenkw1ZPgWxRdKmEY3I",
+	"iNNMNLjiqnn2OrwbC9+pL6FCtlUg20IjG2303/NkOgPxKlqyNBknlJ9F56WfBFOR4QXm13YRb4g/Vx3A",
+	"H+wgoR7Ac6noK/yeM/ibaZJkwOrIQB42Sn05ndCcZlCrlkVX5ysxi8ZpgsA261kynkUsSzelTV+QOeW1",
+	"ZZJ+p5sXp2KpRe1Nun5qhVL58yuSekpXOlU87Rrs9s7iLweuawpVwDU6h0fsGyQQNUJl6gy+JNdMi/ci",
+	"DoqN5E0GIqTE1xBQknADZ6kSWQHPLEoJFypdOsmjGxon/CxSRx2xjPZscEnC52VuLRk0JeOZqoGO7GfF",
+	"kfekCReARRmJGcmi73uvX7/GZxxdE87XLI9hvSPCk3EkSSTNhHouMOeUTkTEVgKXo0vSSj49M+Im/ENh",
+	"cF5e1Jpz5dle6GMItVrc0ntxmala50cx6crpygNQzC0kHqu0UhcKb0FHn1+An17877qY/6HtwtXS3Uex",
+	"CR9kdXZ2CKwPnq9cXzUHeYYO6sU+jMOtohk3wtZ2sCAQzBqaWEvX/WyudST8y5xuAvz2dXmkWvLW1DER",
+	"5pMsqovEw4FQ+g4jWHjaimC1Ay79Js/TE6JUsF9XlHuBw37mNJcq1/FopooF6K+AFExWabrZr2VVnqsj",
+	"JqD1Ft+gAvWkFIcjGRKrFLRFAWNaXXuseKEX5uWGSdlHSnfcZ3qjS4QOE5c9vPraQqOEY/kSK2YjjIc+",
+	"i86NmFhjc9HeAOC6LlGxo9f/iZDd/ZlCTlTNXyp8qjTNZUD4kLPF7WZ+fn0Zbkp4/PQNffhhxM0hR/a6",
+	"WL01DBmQKdTrE6ncwiKUT1dKkImr7L2lMENfyvwbcZrFvWg4pxss7DgpVXboyTEXJK6tp/+dnAAo+DCZ",
+	"IqdllVKELoUlJNlULULewI0T6GzFBVvsLN3+82SZfsqW6ednmPYi9v3VePYJePTJln2yZe/Llq0qVWSS",
+	"TLNJtGGrPGLr7EAm7raQtHqhvRvLwKiz52AKaf+2v1ouc8r5DYWahCcGV3z7DouDnZjck2By5mRP/O3E",
+	"37ryNx2aVOEmx/DdLlkuSPpqTARJ2XRFW0vf4NNRX2ueh700+nTbgAMuRclqVZS2g63TWeM1pqxrGPud",
+	"WUAo87yyJnk1wd6OBXNSmbr/9d1u6bDZqA+erSO0+xbuVqwHb3wIp8CZmtp9h3Uo4mA3lMR2dHrJ8tPw",
+	"kC2acyHpiHxzkXoZAbYh1VkrOklXkrIPvJLLiSQxmNUfEayWjHR+QRcjq6YrdJ8bQq1gl4BiY5RJzMar",
+	"BdRDResRjWASHLJRNH3TEHNqzrqNqvk5olEqGX6OgSQqgQWDPg14fyUGFAkkyXSZcth88LeeRZ8YxHPK",
+	"ieJnfMbWmdyAu4QnguXcZbjaJqqHTmXZKy38+gDU+yDQKajk2lcFUC6HCml4ePYUSfRjTvcoSM9jRRE5",
+	"subgw2fg6ptMKCWTo15QZ8fZhfPUVv1mcK4kVb+IfEUDJGKbTbUaex6KT92qyvrATXg30o4GpudJ2n2u",
+	"qclDPJHMJ04yuwncz4DS4hWuleltI8JeqWsoGa2aFsAm/OZLPXHtUxUUPoTvhi2EFKMLVcFdeWdf2b/z",
+	"oQL15m3k9BPThFuXroojVaoyZguSZC3U89P5x/fHo5wwWjDVVK2OVLFKjnaQRG88DyxMRcUTEnhx/3v+",
+	"iazQ4pLfkjnNnifJrw1W0xkO+uEdOMgc110NNb/Kp8eAHjEbBOxMFeCvECpJpeIok3TqG2BbfWqT3b3Y",
+	"ofxZk7LIE6F6aLd82y0ekfW7tJCnZwEvTT+Y0VVa19Mx+6Pnbg3vuJ0ni3jjA38Iq3hHcnOyjB/aMl4h",
+	"uEdSBPZLJ78+EIU/WcpDyPfJ9HOylu/ClY5pHH9AdrV3A/kzpvDP0lh+opong3l3g/nexX5/IwTnXqYH",
+	"LjYpjfiMUsEfkeWh33+C9oZ+P5y2QpvaV26fzHM3LQTt3Mmg0PRsH8Ce0JGGnMwJhzYnABU9kojZnfh9",
+	"PSqJPpkJ2knxScw9GQd24DBHtA08IOvZu2ngSVPrZ6n8n2jhSeUPVPn3Lph7a/yx7tSnUHjx8ZFLheOC",
+	"L4q5Pvp64VszDiWcpaYN9cOLM3nm6n6nvdyf1v+A6jvgbsb25T+mrk6KoQ8uHclrjSDFIAqhjk24wh/W",
+	"IbcZK8p6zwg/i4qrEY1JBjiqbBol2Rs5lZyiUdGcZpPya3o6mlBVjNiZQhxZHTbjnpRib4IVEHlrmr1f",
+	"kCQ9R+vUe5CmTnKllitLEbwFfdLhu/Sl3LuIxHFO+SNUyA0U+04auQuZKLaI2JGEx1dUbvirL/Cfr14+",
+	"JD+uEq1nTB1rwivnGlJ0xkOq/GUDLy5Ytiw/WB/EoQd3Ou2J6dSmSJhjHW3q3+GzF1D1RTo5p3ydU6Tp",
+	"2uxb3nUTMc7ZnG5efeGc/U43hyNjQ87ZYE43w6CyWedZlMQ0E4nYRKOczakCc6PViaAIruXejPoRv37/",
+	"qgvem2p2onrF9eXJNHvJMkDf+2ZInr4HJ5rXjeZZl+Z4BO+L+d+etTZ8jQGu4hrbWnZHWauhMpDPyajC",
+	"FU/voR1dlwt5YuDKumW4uUd6Y7qEQ+07M1UTDqcStVRS6P5gtnn0QV7LU2W0Z6e3+20wxwOYu1sq+xd3",
+	"rHDXm/Cuam1/UyM2ZtEwJoIOVKBq0aawaVu2cSxmrUMCoKpWkkGdAD6EQnyF9RtjvuTHRbWAXJdEkq10",
+	"kcHmUIF90pGnbxl/jqEH1rpPBud25AdPu/HTD17oam72iF44prVZ+YMMQkJriHGpBRaois6vLw/uxnyf",
+	"iTyhVpCERkCCOuHy20RInU/VT905ZPeitDNHo8+lUYNpdKX1UT2Y9tgnL2YzTymf08kB+ayDfOtdig46",
+	"+iAQbqW5vPpS+mdAwdgurKHFqFUhwoEidmkd34px6yqju/GSk41L27gaLvWxbV77e1+FDewoj+vgssbu",
+	"UlI9KmHtXp+dCMC3kda532fv60Za0Gzlly0OXz6eNPGPMPEnlyiO0w4lILpV7bOAg3nmLurQbTsRlNoH",
+	"+wAJ4qFk40llhh8/r1uTveMYh3akVl+PTFdPRiAfInoy/pwyvLvwhiOmdj8E09h3TvdzoNTP0b16ooKn",
+	"3O7w3O79CdPeNvIlmVKffG74LohYHiax+xrm+0RyunGyofRSt2rI5K45jWeum4du5fPJ5q4566Ondet7",
+	"d1DZqC8JAUnVguWZzMgd/BbxdDXdXa0FKnAsWQlJToenf2SdVg55Uml9aM9JmPsG4xnKtO+IMtmrL/I/",
+	"3rk227PcIT5BEcpwGesbS7UJpPGnCIQiy+YIr6o13WbnN1PSSvb9YA7F7DsLJXWXdXsLz06v97nm2ezt",
+	"ze6QcCPncBZdCl7k2iSCb+fa7G5a3f1NP1U14zkaZHHJz0yEP5lVPZJOHkB+Z2kyTvzMqurTA9pSweeU",
+	"LOTc9ChwTSHGUj6qpZqLAcojHCmmQ+BRi+tmg23H/oABNudjkdwd22arVhb63i9hcy+IIH2Rr+TzarTd",
+	"qmGescG24z52ka3Ku7kbyQnYmwnSnLZNQdJ0yz6SnM9IKq/I3nclJoKMCKdRnMSwLyTja0h6r7ElF49X",
+	"U0BzWkHymnXCbaZjeM5HcazbSJ8gFQ4HICPiPxZodwRwJPVDFkckQ0ES7FuA/AnTlT2QnEZzuhRv1ec6",
+	"oXoLMym6mkRD9VryZDoTfKjxR3W6NVxWjO8qfzkgeU42QwwcYxnFicih5DFk0yKNe1JEhp1FwwUVZCCP",
+	"fhgtVlzAwYO5fKgPZ3sOWEREXu1NlGQRMkg20WFoLKM1JF8er0XzDy/Vyv0PkmhVg2MZzeVwBzGYq6u3",
+	"JlZkcsEiApaxyuYZW2cD+421LuwqnyoWuPnExAeoSb9PUnVuP19dK77NxvxE+FxHtaIH5f/ZOvMaVlzJ",
+	"D8+vL/fOQbw8BdOcZIJHuFmS9hZZOoZMl2XW3KL4VWWnIgQFqiKv/xZ4xN4AB3Dv8RX8mYjZ7Yz2yQI0",
+	"+n0+BbVfFq+RO4VcRm2bZEpnD6F3BewqRB4PRooVNO7re/kpRgv2QoSnVY7OySSbHkR4gqsvKS6sxVxa",
+	"T5mq8BEhE3JJVbsltxpZy6FmvvqCw/v7iuBzlJmWRMwq8hLL4R/0Xp5+ItRVdPmL1MLDdEE8HGx8NBO4",
+	"vEDGw3Qgxq2Qdp4M+9ocybhVofc/Ba5R8klI4Gpd3zsp435i4oaKPKF3FA1eH1iu3VJ7X3BJhEGopoiv",
+	"xjP9zB6tYrrKKW7KgWirJxEtXILNRDScXnrkHuunm4iZwtvVJLD4Uwsh1DaxJ0IFd1Cw3LTvRO8ajFJH",
+	"pHa4xgsqDoEp/mQJ3SOxwCknahcq12yAa3OZdhD30MM6cLpYY2Zx9160nhFB76jlteJkwyFJcU7pUg0H",
+	"RrRaXEN8oxGaxMDwJg8DQQsJV+FpGV2bq7ZlpVp1d0zUkuEDWrnewabFj93SJZ+K8fIeSFxWWbFPSl4+",
+	"GXt2NPYckx3aPu+HYIcny5a8FpJynwxaWunqk7vHac6yYiYewp6lmK5P2IT+FCQDAEQ+bi7a73Rzo2d7",
+	"qDiI8+UyZ3eSdRwxBsJemP/lLLdqiH3YOrdnGwTRbSOfT9ba1kk/XCnS77iejVIk5vTw8QifGAyjvPdF",
+	"j0OinjXEE4h8RV05a8UNOoLb3Rqsy7M/mlJSDHnKWfOhPKectW8yZ22L3h065FWT+1df1P/ydkaGkWaX",
+	"H7JELMPksaLpN5O91onan7LXClfV4d9Xa/Laru+mpMUc5tEcivV3FlHqLuzWPp6dHvBzTWDb17PdIX9N",
+	"TcEnhc0qF0V5tWBUvR9lF60Dc9/2SxOeqtLyvDLg7CWfMuC+vQy442kDnDN3taU/WT7nUZrMVcVqTX22",
+	"stJQtyvLMuusYqJZg8kWymPTjIxSSduUFWZEGw0r/f7VJ5aNDw4F1E+m2VV2NfnMO9Rz7Pev8PkqP8Fx",
+	"zCuwL10tK9D4Rs3R9fIz+VHHvIYkuyNp0k63zA726Vh29hnzIXZw3XbKqDDTuMqnl/FBkiq8Hbpb9SjV",
+	"3zjuUNEezCVPQQTu96/kgPL9xwkHAtD+IuXLF++RXHxg+VU+PThrQ5MMXHve2z4HVZ3AJnY9HZJTJm4J",
+	"jyYk5fRJmLIel9OVxresT+7oJ7qWzxHY1y27+OWxphPoAu+ZYlOaWfeTbJrSSDKW6CoLYtV8wwVd2Kwa",
+	"/vAqYzF99UX+38v466svM8ZFRhb0a2u1jrXKUwTCaGwPLJsk01XB16XwMU24oDmNdSLiWfSrzkicJKmg",
+	"ueT5PBptIrlO2c+C0/ROPhepAOUUUtczmoDvRcxokuOXGcuj9YzqP0sq+Kacyc7lIGAGln9W40ec5neU",
+	"K18vVL+pMY70YX8+sTgcBEQ2kipQu4/3N7XdRzKhFGsKDhGtaVpP/uwb8CT4SHHOxzKlcCGfua4BAeMf",
+	"PTTqQMv+xMwrKwLoLy8kobAIAfhmEh5JavM4w4aPtF2B0cMOEqt23GYUSO2BQchfZ2zFaRuaftWq1cQy",
+	"/IJ0qpSflyNxICR5E41oyrKpVNxkqyTjgqQpLk/SfxCPIAJxG9ZkzFaZUBSeRGkyppLqY557miwSAbHE",
+	"r1sIPOa1H4/48k5011maqSjp/pSoLX94cvt0iA5/UNQQS3bixyIy8tDaS8bN2DpakGyDEqTT+6Us5Otg",
+	"6KRPLJolXLAcbOpzuhRvCuwPltGIphSjRDTAVE45zUQUE4DY+Hz7ToF+yP1epiSjfFj9w5ne2yEieGS6",
+	"MHgisHeOZF6TtzaS1oetCxVa+4Lk4oJsfMTW91ns+SXM5YZylq5UUWi/JrD6zVHFYty2UMqsW9U+shUA",
+	"zjzXEMdu2/b0RGdY4cHMd0uaJywuDHBAAiqk5HGn1h3yHgQKx/DgytfDwbA6cifJN6Y5Wy19BGBkMvD1",
+	"MePT04SLz5zmv+I8H32tFGuu/ten1Kgh4tw6g2dLiDttYHc6vLWlj12OPuD+hIjR1r5ZRElOLlKzC6BM",
+	"srPBtFhUvcsVLco8ItbgIfWUMex9y2kBpp0hy6cDkyssP+fIvBLBo2IRXMrBJI4TDMllyoDL1tlZ9A6m",
+	"wKPlCrH3TKMoyaTKryasDbibKCXj+Vk0vOTn8nSUJH1DORXXhPM1y+MhiMeIaNeLEihwDUeZcJETwfKI",
+	"0yxGKzOK5pDrKM9ulmTTN+WPMRcZ8fcyGo02ENzv8Cuba3Zox7IZ6JZBtkMXsqmLqB/NtWxG7upevrxo",
+	"8y3jbbHw895Gw49UEAx6gvD+sydGzh9HuI63i7nCLvBpiRnl1KYIJw9mkAdTszN8OLczi9A8Uv9lwWzC",
+	"Gd2W57LM6bYF8Vdf4L/eCQeenNBmaxiNucaat1X+5kpJsNlBmAQOrY4WV12whENgoxU0uQyNdmDRD9dy",
+	"0LfifhRPh8McKbBzWwk7nqNTrvXYgEiw1B10o/qkkwNS1dZsE1+iWWeVfnKEcFd5ut4UrDfwRCBaDQpH",
+	"Jg+K+z0tGvEQ9pMD7VEQftouVLDViNKSvONJBVFUjIiIUkq4ANNBMSEpWOrABR3njmKm6hMHILLdmBZG",
+	"EhLHFSNJxS7iyOjZF/k9GTQckz4ISFohN1cw0kJXsgNYmR9FVbfkglH+iYn39wkXR6aiodlCJ9ZbL5vD",
+	"Pp5sN4ew3SCNeMS2myJb7EjGG18H6rGhvT7D3J6E0zTcnaVbtThMn7er9Hhe0ifkH31412jVKRosyQc4",
+	"QvfsAkVH4tiMYTUvjMYYsYx9UhoDMrNZG5BrEg2BVKJXVcv92j/plvzfRCxLN9uezgWZA2hZ+c+9Wq9p",
+	"ogaiMSTilItEpgjSHA2X9vfJNGO5lEurVJTEMeS8HkFruGV4sp0o4bHBy+SY51ncp3CIh/OD4sXzcIMe",
+	"KgFXLhSz7P4hv98CrNojlaEvFyRJpXKcU851OiVMszHx1VLln17uqyLYPX/0X9nivdyp81SSzg2oabtV",
+	"LhtYWkF7DOWSjpPJ5lz8QQkXVxm9Lsj68b3VGsfR5gVbKqbYul1OmGv0e0JKk+zypCN10pFscUTRyMfs",
+	"4A4RV2r1oi2N6NWCtmY8GNqF+BcKoX1ONzYusry/NVFKqzynmbAcYsdgegW77cSjm0XuHYj1Iy9U8s46",
+	"rAeuWVJQvO0rX7nAnJJ8PAvR7Ie/vr+Nih5UIV6IIySRoPciSjIVMlgmxmfR8Pqqb7dVow+R9kMEOFnU",
+	"ROvhZ2CIoeEoV7Ld/1rR3Cv95WQWeDpmgT7e3SPbBoJdnYFMtW8uOz9uBMzugQ8fkkxtlVRJSWTe1SEN",
+	"BfskUT0Ifc420Zhwehb9qUwB2KgXJSJKYTSSpkoKXaCRoIDGQiM91+HJTcRsF5vlgbX04KdVNLomm5SR",
+	"+Hj1vY9MRgNmPyLxoHgDfnJXlQ4HiPKfGJ7AB8BoCVMVNfV5fw8aV7mjQ4j0YD37t2TLBZl4Dp7AE1Pa",
+	"b1jmo9TJHVxvH2yuLJ5/kf8JC5Rucb7Z9pCz6Mphht6o4F+HLRqt17bVXHaaEi4iMhbJHSbfQO0xLzD4",
+	"TtywIOFHCzgshjxI6LUxAz9c5PUp6LpMzo8Y04HWSsQWRLCKbyL0urC/7jnyeg/mvt4LTtMJIqT4xlyH",
+	"0F9XOMPTooV7NRNa5vhvnjjsLOV9U5TgeKbex2DjDadx9RJnlcQ1R1RDbVCyoL1aZ9sQhb8h/mpnlEuh",
+	"seLEBYSkVop5Fp2PAFTF7o0LsvEPs37rDLbYaPa7LeWqYAzJhV0ir2wP3/jJviUf5tlWOIdcE4+gzneU",
+	"8DeVgA5tVUrEmRXDMlTEa043KrN+WUqqd8Z7YHf74jSHjxiB6T6ZiJGDhJcXISJYjPyxBpcDbXyQyHIs",
+	"KffMAsv3FDOyjzigRx1C0qhWbVUtUWEfPuHzby0HPqCUKsS/7W/aAptKMSwzoPRvfYObTpEpO0TvP7aY",
+	"FCVzHComRdsMXxGoFMFfzelGHiPqru3ynWz+HbcCVfB6szQGyYYLtuTRmuXzJJsWSW+3Noq7ucPyZhB0",
+	"tkFN+TndvNHuObnVlSkPo1wp01LQcRsncyo7k52qMnr6bZU+xUkBdjw2GxVgzDSOBItSqiKZix4R6Qj7",
+	"zdLNtuwEOynP6ncoy/Po9XQrOOtGLvIggokkZwROuLg2h7VeXudslNIFPPQkm8pV/pmIGRYZO1kxK7XE",
+	"5OM/WTKfkCUTnioQP/Oe9m7PbGEbBcuoL9tOVdiF1jkLjf4sggnC1eAYj4ZkVeVZD1Vg48DKTpigwg7S",
+	"FSYvVAm/Kk9gS2dbWnQxomRMk9q4YQ4l30v5I6KJTyg4e6nnJlKpFmfRJwYiAE05lQ0q3A+A8Nb5/8/e",
+	"1f22kRvxf4XwyyWA5Dg5tAWcJ1/c6wXNWUacQx6K4JbendUSXpGLJdeqUPR/L2aG5HKl1Zcvdpzi3mxJ",
+	"HH7McD5+JGeMno/OlI535IrfbUhhITe6eCsWIPWyUjVwWWwadrq00U1UGANCfjcW2HvTFBbkmUf3V7CM",
+	"Iz3uqknS7Oni+tDpo8T3kdXoV1p40gD1D4ACNLMDrJG7qGuzhOKTGexYG+nw13spURrJ3eRo58UNt99y",
+	"8A4NJN7bX1G36Pms/YyEnk1qPlZrykZJ+X+yqaTYvmHke8T6OWN+X0i9+l0Gy33YSZm39yRU71ooQDsl",
+	"60d42lor0O4HG4GIihSKRiNmuPYC26bes7Cilg7qPpL1IaA3XkPdNO/AWgqfjDClA30qrnylL4InzaKR",
+	"HnSuQBb+3TjK0Gp6UfqLcCNlJrvFLdtoNohWSPyxWFYqbBCaGO0H166EnEtFF0r8Op+cv2ZzpVrUI1zU",
+	"ol9Yt2rg5PxEaQdzPn187rXvPlXwAOv4FAjGDZ0/Nb2TsfuNwYhneW/uYCsa8Su/gt1/OCSU5iOXibCm",
+	"rxqXPLHZAlZk178N3iH0+AO/wI2+lj/RYVnbCUjgjB79thR3873cEODzFxzxV/aVEganjrE2ojZ6Tkht",
+	"e/fQS7vfa8z5vFEIlAMm+wxwiOeb3gE3y9PfxFtDHliVDXHgr4ZT3xrjUDs225GFmPph4wC9YESEdfJA",
+	"CZtSKBfSuEXTNBFlaxZCCgxaKI0bJ3LQRuTRBaPPUTzKEiPyAkrZ1Vw2KoACfZly62TroPA4xnQap0NZ",
+	"9VnxkJGZCArmKZZPJ0G+rV1DDJSNiEV4I9ej49mmHegX8dAI/d/T5XI5xWWYdm0NOjcFC+aROv2n0PPP",
+	"pl0cIaLr7Z4mao+9Ng8wQWy+didu2JDP/rAQWhikc7BWziFmdNiAyY9VxAcfCvuz4OFSTE4OLsEdG763",
+	"s7L8eofJDwAdHip8h+lH7GNfFoKxvTzpS7OTsiAAJ1ETpnNrmuJJIttnezYbufg4HDw2qoG8a5VbnZz/",
+	"68tI5gBsT5nKNre6cnZohA6rtEhWsAJZu+3Prj+TGanVHYjsVQV1bbLRu8K/MJlxVbpbVHzTXUsQnpLz",
+	"YCN8TlI+EZ0ufCTDWDVVxe5XwNP/4qdb12ZHpgQcVGHZqL45O/Omk2uqGVKUtboHeyqygvxrKrxoN+vL",
+	"RU6/yNC1mLdgs5eTpNa5htzFG4It5IBk4+06chaUEy+yWlkHGlpsHdR6j1CE8o/iRUaldbOXb0VmOtd0",
+	"LuMK5qHWOiEt/hzaSdfx81RuhN9nS9nqzM831gXGb26hUro4x+HgVNHNgkJIP1YeFV8xUaXCbwIcMiIk",
+	"uPjfQEa2SYMvi7ndAdwUCConvCLYgqdO9YJsXwQobrLew/PdnIobIk0gGHOS9ESpoC5E5n+ViVsoTYsh",
+	"/IpI0uHO6AHLBz/8p7tkf2V8n1cAxdcMpq94+dbuFe5gN4ZzTVK5+QiVR17IETpApaIkcqn5T3p77X1e",
+	"f0027nrW63ZC3hVynCIRvn1MKGgjcwgpnBf9zvZ9bNMHqdoZ7O4FnxSM7rqPNN0/suvQhP/4OAHnpV+x",
+	"S7M8Jh6P+mBPfBl8KObHJAAWif6toXQ9m7QJnDJ0vFl2dT1JORMpehatc4hMPV2cJsSvQZl+kU2n+M+U",
+	"Tluzl3vMfQX5XQ8h+n6pCD7zcVSTWbvdqhFQ5SF4X+78tjVLwjQb0DbEqhqjRZ8cKPvZtDe8RGweGtM6",
+	"WWdvfWDpPQJHTuQmOFgALK6pxRUSPRoj5FbbwMHdUnuj5hqKmX7chCM/ycIPMsZM+4c10x+h7GIaoTf7",
+	"W12Z2MtfDp38bJAwb4uYfSQeRa6HbPLM5lSZKj2vQSBdMdNe2hyDJo8nbYW01a2RbZGt4RN9Ss0GWms0",
+	"EhCWOC7ojYani1r6FtvhLOk7AkIUWhnx17NwtPNW/PL3i8t0V9OqKLdNqC/DwP6U6+9KrqNA7RTtId2I",
+	"Md8BdYNsY3XMvF5P1OFV9QCYw9DM43iUVq1r65Pzk8q55vzVq9dv/nZ6dnp2+vr8x7OzMxILP7Z14r+l",
+	"2ayH7zj5SlPAGdnFSA5UsVMKiDwRSj01JH6dPGiiHWvhHlpZDwpzapGbxYKPghJ6IlYb/M8eUOoHS5X2",
+	"k/b472ENP63uxOzihghMBMi8ElKLWQP64vq9KHz5hoR0+PFh5BtTq1xBOrZr/9EYAVg0NcHCphyMbHDL",
+	"14cF6N4RS3pXpGnqFSfsSZbCWnBjnV2wJgXPmRjv5eh8LivQwpoFsO9cyQYVbEL2M9xWxtyNEf4cHIy8",
+	"ltaqXBRwDzWqPG8DemlTc6VljU6TpZxDppwIaeOy2/NYMxUnyvemMQ60fJGO8EeL/EnXx3ti3JePpCqz",
+	"xA91iKIXGG3dK6ucadNpXcahso8xMr1/wqoviuJjWV5BelzhNwiXlN0jpkhqixzxRYDRjenpcKcYDc4u",
+	"OldNklsEYVg+4WKU3M5V4h0TPnB3fLgRObQYfucyRBlNq+6lo2vpdn+v75LmI52Srg7KAdVlOBLXE29Z",
+	"QwAjo7wuK+Q7SYBse0ucdLqmfze7/UeQdkl5TeTcv/YkMJsS8pZbYLFJOKLp02GxL+L9/Bg2hqXpo/a4",
+	"UTF8T0fr67mP7CRD0uzDVorJuH/0TbgMCxlH4Uy65btCOfHBzLdxeYAn8a5JmocI6Mt//xcAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
