@@ -1192,7 +1192,7 @@ type AuditLogs struct {
 	// AuditLogs The events, newest first.
 	AuditLogs []AuditLog `json:"audit_logs"`
 
-	// Pages The number of pages; 0 if everything is on this one.
+	// Pages The number of pages; 0 if everything is on this one. Events that are more than 10,000 after this page are not counted.
 	Pages int `json:"pages"`
 }
 

@@ -23,7 +23,11 @@ CREATE TABLE audit_events (
 -- Lists are newest first.
 CREATE INDEX audit_events_at_idx ON audit_events (at DESC, position);
 CREATE INDEX audit_events_org_id_idx ON audit_events (org_id, at DESC, position);
--- What a caller has done, and what was done to an object. Other filters read the events of an organisation: an index for
--- each would cost every write more.
+-- What a caller has done, what was done to an object, from an address, by an operation. Other filters read the events of
+-- an organisation, unless they are about what is rare: an index for each would cost every write more.
 CREATE INDEX audit_events_actor_idx ON audit_events (lower(actor), at DESC, position);
 CREATE INDEX audit_events_object_id_idx ON audit_events (object_id, at DESC, position);
+CREATE INDEX audit_events_ip_idx ON audit_events (ip, at DESC, position);
+CREATE INDEX audit_events_action_idx ON audit_events (action, at DESC, position);
+CREATE INDEX audit_events_outcome_idx ON audit_events (outcome, at DESC, position) WHERE outcome <> 'ok';
+CREATE INDEX audit_events_status_idx ON audit_events (status, at DESC, position) WHERE status <> 200;

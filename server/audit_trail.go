@@ -109,7 +109,7 @@ func (t *auditTrail) run(ctx context.Context) {
 			t.flush(writing)
 		}
 	}
-	t.close(ctx)
+	t.flush(writing)
 }
 
 // collect waits until there is a batch, or auditDelay has passed.
@@ -186,18 +186,16 @@ func (t *auditTrail) signal() {
 	}
 }
 
-// close writes what is left, and drops what the database does not accept at once.
-func (t *auditTrail) close(ctx context.Context) {
+// FlushAudit stores the audit events of the last requests, and drops what the database does not accept at once. It is for
+// after the last request: Run stores events regularly.
+func (s *Server) FlushAudit(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAuditTimeout)
 	defer cancel()
-	t.flush(last)
-	if left := t.waiting(); left > 0 {
-		t.settle(left, errAuditNotWritten)
+	s.trail.flush(last)
+	if left := s.trail.waiting(); left > 0 {
+		s.trail.drop(left, errAuditNotWritten)
 	}
 }
-
-// FlushAudit stores the audit events of the last requests. It is for after the last request: Run does so regularly.
-func (s *Server) FlushAudit(ctx context.Context) { s.trail.close(ctx) }
 
 // deleteAuditEvents deletes events that have expired until ctx ends.
 func (s *Server) deleteAuditEvents(ctx context.Context) {
@@ -220,7 +218,7 @@ func (s *Server) storeAudit(r *request, line []slog.Attr) {
 	if s.auditLog.Retention <= 0 || !isAuthenticated(r.Echo) {
 		return
 	}
-	event := toAuditEvent(line)
+	event := auditEventOf(line)
 	event.At, event.Method, event.URL = s.now(), apiserver.LoggedMethod(r.Echo.Request().Method), loggedPath(r)
 	if r.caller.authenticated() && r.caller.user.EmailAddress != "" {
 		event.Actor = storedText(apiserver.LoggedText(r.caller.user.EmailAddress))
@@ -228,8 +226,8 @@ func (s *Server) storeAudit(r *request, line []slog.Attr) {
 	s.trail.add(event)
 }
 
-// toAuditEvent returns a line of the audit log as it is stored. What has no column of its own is in the details.
-func toAuditEvent(line []slog.Attr) store.AuditEvent {
+// auditEventOf returns a line of the audit log as it is stored. What has no column of its own is in the details.
+func auditEventOf(line []slog.Attr) store.AuditEvent {
 	var event store.AuditEvent
 	columns := map[string]*string{
 		"req_id": &event.ReqID, "ip": &event.IP, "who": &event.Who, "user": &event.UserID, "org_id": &event.OrgID,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -13,8 +14,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// maxAuditEvents is the number of audit events that are kept: some 700 MB with their indexes. The newest of them are
-// read in milliseconds, whatever the number is; a filter without an index reads all of an organisation in half a second.
+// maxAuditEvents is the number of audit events that are kept: some 800 MB with their indexes. A page of the newest is read
+// in milliseconds, whatever the number is; a filter without an index that finds nothing reads all of an organisation, in
+// a second or less.
 const maxAuditEvents = 1_000_000
 
 // AuditEvent is a request that has changed something, or was refused to.
@@ -101,6 +103,12 @@ func (f AuditFilter) conditions() (conditions, pgx.StrictNamedArgs) {
 		add(each.value != "", each.condition, each.name, each.value)
 	}
 	add(f.Status != 0, `status = @status`, "status", f.Status)
+	if f.Outcome != "" && f.Outcome != "ok" {
+		where = append(where, `outcome <> 'ok'`) // for the index
+	}
+	if f.Status != 0 && f.Status != http.StatusOK {
+		where = append(where, `status <> 200`) // for the index
+	}
 	add(!f.From.IsZero(), `at >= @from`, "from", f.From)
 	add(!f.Before.IsZero(), `at < @before`, "before", f.Before)
 	return where, args
@@ -123,11 +131,20 @@ func scanAuditEvent(row pgx.Rows, memory *chunkMemory, at *place) (e AuditEvent,
 	return e, err
 }
 
-// CountAuditEvents counts the audit events of all pages.
+// countedAuditEvents is how many audit events are counted behind a page: counting a million takes a hundred times as long
+// as reading a page.
+const countedAuditEvents = 10_000
+
+// CountAuditEvents counts the audit events of all pages, as far as they are no more than countedAuditEvents behind that
+// of the filter. So it returns more than what the page ends with if there is more.
 func (s *Store) CountAuditEvents(ctx context.Context, f AuditFilter) (n int, err error) {
 	defer wrap("count audit events", &err)
 	where, args := f.conditions()
-	return countRows(ctx, s.pool, `audit_events`+where.sql(), args)
+	args["limit"] = nil
+	if f.Page.Number >= 1 {
+		args["limit"] = f.Page.start().offset + int64(f.Page.Size) + countedAuditEvents
+	}
+	return countRows(ctx, s.pool, `(SELECT FROM audit_events`+where.sql()+` LIMIT @limit) AS counted`, args)
 }
 
 // AuditEvent returns the audit event at a position, in decimal. If orgID is not nil, it must be one of that

@@ -158,3 +158,25 @@ func TestAuditEventsArePaged(t *testing.T) {
 	}
 	require.Equal(t, want, listed)
 }
+
+// TestAuditEventsAreCountedAhead: there are pages as long as there are events, and far behind a page none is counted.
+func TestAuditEventsAreCountedAhead(t *testing.T) {
+	t.Parallel()
+	s := storetest.New(t)
+	for range 11 {
+		require.NoError(t, s.WriteAuditEvents(t.Context(), auditEvents("a", 1000, time.Now())))
+	}
+	pages := func(number int) int {
+		page := store.Page{Number: number, Size: 10}
+		n, err := s.CountAuditEvents(t.Context(), store.AuditFilter{Page: page})
+		require.NoError(t, err)
+		return page.Pages(n)
+	}
+	require.Equal(t, 1001, pages(1))
+	require.Equal(t, 1051, pages(51))
+	require.Equal(t, 1100, pages(150))
+	require.Equal(t, 1100, pages(1100))
+	all, err := s.CountAuditEvents(t.Context(), store.AuditFilter{})
+	require.NoError(t, err)
+	require.Equal(t, 11_000, all)
+}
