@@ -27,12 +27,12 @@ type trailTest struct {
 	out     *bytes.Buffer
 }
 
-func newTrailTest(t *testing.T) *trailTest {
+func newTrailTest(t *testing.T, statementTimeout time.Duration) *trailTest {
 	t.Helper()
 	conn := storetest.Database(t)
 	proxy := storetest.NewProxy(t, conn)
 	db, err := store.Open(t.Context(), store.Config{
-		ConnString: proxy.ConnString(), Now: time.Now, IDs: store.NewIDs(time.Now), StatementTimeout: 200 * time.Millisecond,
+		ConnString: proxy.ConnString(), Now: time.Now, IDs: store.NewIDs(time.Now), StatementTimeout: statementTimeout,
 		Wait: time.Minute,
 	})
 	require.NoError(t, err)
@@ -89,7 +89,7 @@ const (
 // TestAuditTrailOutlastsTheDatabase: events wait while no connection can be had, and are stored afterwards.
 func TestAuditTrailOutlastsTheDatabase(t *testing.T) {
 	t.Parallel()
-	tt := newTrailTest(t)
+	tt := newTrailTest(t, time.Second)
 	tt.proxy.Cut()
 	tt.proxy.Stop()
 	tt.addMany(3)
@@ -108,7 +108,7 @@ func TestAuditTrailOutlastsTheDatabase(t *testing.T) {
 // stored again.
 func TestAuditTrailIsBounded(t *testing.T) {
 	t.Parallel()
-	tt := newTrailTest(t)
+	tt := newTrailTest(t, time.Minute)
 	const line = `level=WARN msg="write audit events failed, the API lacks them, the audit log has them" count=1 err="too many`
 	for n := 1; n <= 2; n++ {
 		tt.addMany(maxAuditQueue + 7)
@@ -123,7 +123,7 @@ func TestAuditTrailIsBounded(t *testing.T) {
 // TestAuditTrailDropsWhatFails: a batch that the database refuses keeps no other from being stored.
 func TestAuditTrailDropsWhatFails(t *testing.T) {
 	t.Parallel()
-	tt := newTrailTest(t)
+	tt := newTrailTest(t, time.Minute)
 	tt.addMany(maxAuditBatch - 1)
 	tt.add(store.AuditEvent{Details: json.RawMessage(`no JSON`)})
 	tt.addMany(5)
@@ -137,7 +137,7 @@ func TestAuditTrailDropsWhatFails(t *testing.T) {
 // it.
 func TestAuditTrailEndsWithTheServer(t *testing.T) {
 	t.Parallel()
-	tt := newTrailTest(t)
+	tt := newTrailTest(t, time.Second)
 	stop := tt.start(t)
 	tt.addMany(2)
 	stop()

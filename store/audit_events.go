@@ -102,7 +102,7 @@ func (f AuditFilter) conditions() (conditions, pgx.StrictNamedArgs) {
 	} {
 		add(each.value != "", each.condition, each.name, each.value)
 	}
-	add(f.Status != 0, `status = @status`, "status", f.Status)
+	add(f.Status != 0, `status = @status::bigint`, "status", f.Status)
 	if f.Outcome != "" && f.Outcome != "ok" {
 		where = append(where, `outcome <> 'ok'`) // for the index
 	}

@@ -111,6 +111,24 @@ func (e HealthItemStatus) Valid() bool {
 	}
 }
 
+// Defines values for SessionKind.
+const (
+	SessionKindOperator SessionKind = "operator"
+	SessionKindUser     SessionKind = "user"
+)
+
+// Valid indicates whether the value is a known member of the SessionKind enum.
+func (e SessionKind) Valid() bool {
+	switch e {
+	case SessionKindOperator:
+		return true
+	case SessionKindUser:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignedOnStatus.
 const (
 	SignedOnStatusOK SignedOnStatus = "OK"
@@ -885,6 +903,15 @@ type OAuthClientToken struct {
 // OAuthClientTokens The tokens of an OAuth client.
 type OAuthClientTokens = []OAuthClientToken
 
+// OrganisationChoice An organisation that a user may sign in to.
+type OrganisationChoice struct {
+	// OrgId The ID of the organisation.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+}
+
 // PkixName A distinguished name, as Go's package crypto/x509/pkix has it.
 type PkixName map[string]interface{}
 
@@ -937,6 +964,66 @@ type PortalPages struct {
 
 	// Pages The number of pages; 0 if everything is on this one.
 	Pages int `json:"Pages"`
+}
+
+// Session Who a request is from, and what they may do.
+type Session struct {
+	// Kind `operator` for a session that was opened with the admin secret.
+	Kind SessionKind `json:"kind"`
+
+	// UserId The ID of the user; empty for an operator, and for a nonce of somebody who is not registered.
+	UserId string `json:"user_id"`
+
+	// EmailAddress The e-mail address of the user.
+	EmailAddress string `json:"email_address"`
+
+	// Name First and last name of the user, or the `DisplayName` of the nonce.
+	Name string `json:"name"`
+
+	// OrgId The ID of the organisation; empty for super users and operators.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+
+	// IsAdmin Whether the caller has every permission.
+	IsAdmin bool `json:"is_admin"`
+
+	// Permissions The permissions, by object; the higher level if the user and the group have both.
+	Permissions map[string]string `json:"permissions"`
+
+	// ExpiresAt When the session ends.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+// SessionKind `operator` for a session that was opened with the admin secret.
+type SessionKind string
+
+// SessionRequest The credential of a session. One of the three kinds is required.
+type SessionRequest struct {
+	// AdminSecret The admin secret.
+	AdminSecret *string `json:"admin_secret,omitempty"`
+
+	// EmailAddress The e-mail address of a user.
+	EmailAddress *string `json:"email_address,omitempty"`
+
+	// Nonce A sign-on nonce.
+	Nonce *string `json:"nonce,omitempty"`
+
+	// OrgId The ID of the user's organisation. It is required if several have this e-mail address and password.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// Password The user's password.
+	Password *string `json:"password,omitempty"`
+}
+
+// SeveralOrganisations The organisations that an e-mail address and a password belong to.
+type SeveralOrganisations struct {
+	// Error What is missing.
+	Error string `json:"error"`
+
+	// Organisations The organisations.
+	Organisations []OrganisationChoice `json:"organisations"`
 }
 
 // SignedOn The envelope around the data that the redeemed nonce was made with.
@@ -1200,6 +1287,12 @@ type EndDay = string
 // ExportMode defines model for ExportMode.
 type ExportMode = string
 
+// FetchMode defines model for FetchMode.
+type FetchMode = string
+
+// FetchSite defines model for FetchSite.
+type FetchSite = string
+
 // GroupID defines model for GroupID.
 type GroupID = string
 
@@ -1352,6 +1445,9 @@ type PortalUpdateFailed = externalRef0.ApiError
 
 // PortalUpdated The envelope of a success that returns nothing but a message.
 type PortalUpdated = externalRef0.ApiOk
+
+// SessionFailed The envelope of every error.
+type SessionFailed = externalRef0.ApiError
 
 // SignOnFailed The envelope of every error.
 type SignOnFailed = externalRef0.ApiError
@@ -1731,6 +1827,12 @@ type GetKeyRequestsParams struct {
 	Approved *Approved `form:"approved,omitempty" json:"approved,omitempty"`
 }
 
+// CreateSessionParams defines parameters for CreateSession.
+type CreateSessionParams struct {
+	// SecFetchSite Where the page that sends the request is, as a browser says: `same-origin`, `same-site`, `cross-site`, or `none`.
+	SecFetchSite *FetchSite `json:"Sec-Fetch-Site,omitempty"`
+}
+
 // GetSystemStatsParams defines parameters for GetSystemStats.
 type GetSystemStatsParams struct {
 	// StartDay The first day of the period. The default is before any other.
@@ -1789,6 +1891,9 @@ type RedeemPortalNonceParams struct {
 type RedeemDashboardNonceParams struct {
 	// Nonce The nonce that `POST /admin/sso` or `POST /api/sso` returned.
 	Nonce Nonce `form:"nonce" json:"nonce"`
+
+	// SecFetchMode What a browser requests the address for; `navigate` if it is going to show the response.
+	SecFetchMode *FetchMode `json:"Sec-Fetch-Mode,omitempty"`
 }
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
@@ -1898,6 +2003,9 @@ type CreateKeyRequestJSONRequestBody = KeyRequest
 
 // UpdateKeyRequestJSONRequestBody defines body for UpdateKeyRequest for application/json ContentType.
 type UpdateKeyRequestJSONRequestBody = KeyRequest
+
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = SessionRequest
 
 // CreateSSONonceJSONRequestBody defines body for CreateSSONonce for application/json ContentType.
 type CreateSSONonceJSONRequestBody = externalRef0.SSOAccessData
@@ -2186,6 +2294,15 @@ type ServerInterface interface {
 	// UpdateKeyRequest Replace a request for a key
 	// (PUT /api/portal/requests/{requestId})
 	UpdateKeyRequest(ctx echo.Context, requestId KeyRequestID) error
+	// DeleteSession Sign out
+	// (DELETE /api/session)
+	DeleteSession(ctx echo.Context) error
+	// GetSession Get the caller and their permissions
+	// (GET /api/session)
+	GetSession(ctx echo.Context) error
+	// CreateSession Sign in
+	// (POST /api/session)
+	CreateSession(ctx echo.Context, params CreateSessionParams) error
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(ctx echo.Context) error
@@ -2533,6 +2650,15 @@ type Handlers[Request any] interface {
 	// UpdateKeyRequest Replace a request for a key
 	// (PUT /api/portal/requests/{requestId})
 	UpdateKeyRequest(request Request, requestId KeyRequestID) UpdateKeyRequestReply
+	// DeleteSession Sign out
+	// (DELETE /api/session)
+	DeleteSession(request Request) DeleteSessionReply
+	// GetSession Get the caller and their permissions
+	// (GET /api/session)
+	GetSession(request Request) GetSessionReply
+	// CreateSession Sign in
+	// (POST /api/session)
+	CreateSession(request Request, params CreateSessionParams) CreateSessionReply
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(request Request) CreateSSONonceReply
@@ -8584,6 +8710,203 @@ func (UpdateKeyRequestReplies) Failed(cause error) UpdateKeyRequestReply {
 	return UpdateKeyRequestReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
 }
 
+// DeleteSession implements ServerInterface.
+func (s server[Request]) DeleteSession(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.DeleteSession(s.request(ctx)).Reply())
+}
+
+// DeleteSessionReply is a response that the contract declares for deleteSession. The methods of DeleteSessionReplies return it.
+type DeleteSessionReply struct{ ofDeleteSession contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteSessionReply) Reply() contract.Reply { return r.ofDeleteSession }
+
+// DeleteSessionReplies returns the responses that the contract declares for deleteSession, by outcome.
+type DeleteSessionReplies struct{}
+
+// OK returns the response 200 ok, "Signed out".
+func (DeleteSessionReplies) OK() DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed out"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteSessionReplies) StreamOK() DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed out"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteSessionReplies) NoKey(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteSessionReplies) Unauthorised(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteSessionReplies) TooManyAttempts(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the session.". cause may be nil.
+func (DeleteSessionReplies) Failed(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the session."}, Cause: cause}}
+}
+
+// GetSession implements ServerInterface.
+func (s server[Request]) GetSession(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetSession(s.request(ctx)).Reply())
+}
+
+// GetSessionReply is a response that the contract declares for getSession. The methods of GetSessionReplies return it.
+type GetSessionReply struct{ ofGetSession contract.Reply }
+
+// Reply returns what to send.
+func (r GetSessionReply) Reply() contract.Reply { return r.ofGetSession }
+
+// GetSessionReplies returns the responses that the contract declares for getSession, by outcome.
+type GetSessionReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetSessionReplies) OK(body Session) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetSessionReplies) StreamOK() GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetSessionReplies) NoKey(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetSessionReplies) Unauthorised(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetSessionReplies) TooManyAttempts(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the session.". cause may be nil.
+func (GetSessionReplies) Failed(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the session."}, Cause: cause}}
+}
+
+// CreateSession implements ServerInterface.
+func (s server[Request]) CreateSession(ctx echo.Context, params CreateSessionParams) error {
+	return s.send(ctx, s.handlers.CreateSession(s.request(ctx), params).Reply())
+}
+
+// CreateSessionReply is a response that the contract declares for createSession. The methods of CreateSessionReplies return it.
+type CreateSessionReply struct{ ofCreateSession contract.Reply }
+
+// Reply returns what to send.
+func (r CreateSessionReply) Reply() contract.Reply { return r.ofCreateSession }
+
+// CreateSessionReplies returns the responses that the contract declares for createSession, by outcome.
+type CreateSessionReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateSessionReplies) OK(body Session) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateSessionReplies) StreamOK() CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Invalid parameter.". cause may be nil.
+func (CreateSessionReplies) BadParameter(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Invalid parameter."}, Cause: cause}}
+}
+
+// Incomplete returns the response 400 incomplete, "Send an e-mail address and a password, a nonce, or the admin secret.". cause may be nil.
+func (CreateSessionReplies) Incomplete(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "incomplete", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Send an e-mail address and a password, a nonce, or the admin secret."}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CreateSessionReplies) Malformed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 401 not_found, "SSO nonce is unknown or no longer valid.". cause may be nil.
+func (CreateSessionReplies) NotFound(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "SSO nonce is unknown or no longer valid."}, Cause: cause}}
+}
+
+// WrongPassword returns the response 401 wrong_password, "The e-mail address or the password is wrong.". cause may be nil.
+func (CreateSessionReplies) WrongPassword(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "wrong_password", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The e-mail address or the password is wrong."}, Cause: cause}}
+}
+
+// WrongSecret returns the response 401 wrong_secret, "The admin secret is wrong.". cause may be nil.
+func (CreateSessionReplies) WrongSecret(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "wrong_secret", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The admin secret is wrong."}, Cause: cause}}
+}
+
+// CrossOrigin returns the response 403 cross_origin, "A page of another origin has sent the request.". cause may be nil.
+func (CreateSessionReplies) CrossOrigin(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "cross_origin", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "A page of another origin has sent the request."}, Cause: cause}}
+}
+
+// Expired returns the response 403 expired, "The password has expired. Have an administrator set another one.". cause may be nil.
+func (CreateSessionReplies) Expired(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "expired", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The password has expired. Have an administrator set another one."}, Cause: cause}}
+}
+
+// NoPermissions returns the response 403 no_permissions, "The nonce names neither a registered user nor a user group of the organisation.". cause may be nil.
+func (CreateSessionReplies) NoPermissions(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "no_permissions", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The nonce names neither a registered user nor a user group of the organisation."}, Cause: cause}}
+}
+
+// NotAllowed returns the response 403 not_allowed, "The user is not allowed to sign on.". cause may be nil.
+func (CreateSessionReplies) NotAllowed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_allowed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The user is not allowed to sign on."}, Cause: cause}}
+}
+
+// NotRegistered returns the response 403 not_registered, "Only registered users may sign on.". cause may be nil.
+func (CreateSessionReplies) NotRegistered(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_registered", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Only registered users may sign on."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateSessionReplies) TooSlow(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// SeveralOrganisations returns the response 409 several_organisations. cause may be nil.
+func (CreateSessionReplies) SeveralOrganisations(body SeveralOrganisations, cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "several_organisations", Response: contract.Response{Status: 409}, Body: body, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateSessionReplies) TooLarge(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateSessionReplies) TooManyAttempts(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateSessionReplies) EmptyBody(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not open the session.". cause may be nil.
+func (CreateSessionReplies) Failed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not open the session."}, Cause: cause}}
+}
+
 // CreateSSONonce implements ServerInterface.
 func (s server[Request]) CreateSSONonce(ctx echo.Context) error {
 	return s.send(ctx, s.handlers.CreateSSONonce(s.request(ctx)).Reply())
@@ -10075,6 +10398,11 @@ func (RedeemDashboardNonceReplies) OK(meta any) RedeemDashboardNonceReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (RedeemDashboardNonceReplies) StreamOK() RedeemDashboardNonceReply {
 	return RedeemDashboardNonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed on"}, Streamed: true}}
+}
+
+// ToConsole returns the response 303 to_console, which has no body.
+func (RedeemDashboardNonceReplies) ToConsole() RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "to_console", Response: contract.Response{Status: 303, Form: contract.Empty}}}
 }
 
 // BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
@@ -11932,6 +12260,53 @@ func (w *ServerInterfaceWrapper) UpdateKeyRequest(ctx echo.Context) error {
 	return err
 }
 
+// DeleteSession converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteSession(ctx)
+	return err
+}
+
+// GetSession converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSession(ctx)
+	return err
+}
+
+// CreateSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateSessionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sec-Fetch-Site" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sec-Fetch-Site")]; found {
+		var SecFetchSite FetchSite
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sec-Fetch-Site, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sec-Fetch-Site", valueList[0], &SecFetchSite, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sec-Fetch-Site: %s", err))
+		}
+
+		params.SecFetchSite = &SecFetchSite
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateSession(ctx, params)
+	return err
+}
+
 // CreateSSONonce converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateSSONonce(ctx echo.Context) error {
 	var err error
@@ -12339,6 +12714,23 @@ func (w *ServerInterfaceWrapper) RedeemDashboardNonce(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter nonce: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sec-Fetch-Mode" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sec-Fetch-Mode")]; found {
+		var SecFetchMode FetchMode
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sec-Fetch-Mode, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sec-Fetch-Mode", valueList[0], &SecFetchMode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sec-Fetch-Mode: %s", err))
+		}
+
+		params.SecFetchMode = &SecFetchMode
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RedeemDashboardNonce(ctx, params)
 	return err
@@ -12494,6 +12886,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/sso", wrapper.CreateSSONonce, options.OperationMiddlewares["createSSONonce"]...)
 	router.GET(options.BaseURL+"/tap", wrapper.RedeemDashboardNonce, options.OperationMiddlewares["redeemDashboardNonce"]...)
 	router.GET(options.BaseURL+"/sso", wrapper.RedeemPortalNonce, options.OperationMiddlewares["redeemPortalNonce"]...)
+	router.DELETE(options.BaseURL+"/api/session", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
+	router.GET(options.BaseURL+"/api/session", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
+	router.POST(options.BaseURL+"/api/session", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
 	router.GET(options.BaseURL+"/api/audit-logs", wrapper.GetAuditLogs, options.OperationMiddlewares["getAuditLogs"]...)
 	router.GET(options.BaseURL+"/api/audit-logs/:auditLogId", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
@@ -12513,934 +12908,977 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lcxs30jb6V1D8TlV2z6Fkkror9VZ9tOULE+sSSY43jlMUOAOSMIeDyQAUxXXpv59CNzA3zpWiHO+7",
-	"2UqtRXIGaDQajUaj++mvLUfMA+EzX8nW6dcWe6DzwGPwd/9qoP+5p96C6T9owIcuG3OfKy58+MZR/J61",
-	"TlW4YG34nbut09bBmPbc0fHePusc7e/vj48OO6Mjh432uvu9zsl41Gq38DlGD0d7rOt26dH4sNPpdI/3",
-	"RgfOfqvd8umctU5bt9xlRNGRpqjdEuHEdLBHnc7R0dGRMxodOz33YK+j/9drtVtBKB5WmjaPS8X8YUDV",
-	"tHXaeqG4y+SLVrslVciDYepXJF/RcMLUcBF6rdPWVKng9MWLRSBVyOh8N+T3LJyLhZruGha9aD22W9Jb",
-	"TFqnLd34TkTmQrLhjK08JqVt+56Fkgt/6FJFNXG+UEPzHXMzDwHvz9iYLjwFzyIr7DfYPntQzHeZCyMw",
-	"3Tw+Pj7iLMyFy7zW6dfHdmsqxGwYsjELme/oef39j3aLy6HkirVOx9STrN0SVLZO/YXntVtShGo4WrVO",
-	"O7qx/tXgVcio0kQmJGFwVm+Wz5mUdKKp718NiGNa0t9rNhTN/0Gr3bpRVC1k67R1+XPLEHIWid6ZYPJC",
-	"qNcPXKoUXen+YlklrmCS+EIRBu9YCnDIUV+vw1CE692dU28swnmGB4V9zaPHbTdfW0y3rJn/tWUFMrOa",
-	"2q2QUamXVYtLMudScn/SevzjsZg+j6kKmvCJgtHGnL0Q6o1Y+GVtad6N4Zk6vLu28laj5Ug24z52m3Xy",
-	"wZ/5YumX9HG9aR8fApeWM3lhnqhgsjvn/oVQfc8TS+beimsmmbqiUi5F6MqC9n8TC+IKoHlK7xkJWAiC",
-	"IXyiBAl1E0RNGQlMO2QsQiLUlIVkIVkod0lfEuoTqnuHr9pETblMNuRQn4wYmQuXjzlzyULLHbm86pNw",
-	"4TFZh01eyKi7eimEkiqkQVDML5+IcEJ9LimsFFiMklBsoE5XQXDN5uKeeh+5moqFeksVW9JVQX+vxMJz",
-	"gX2hfosRGgSnxBdkgq8RLokj/DGfLELm1uq+Vr9vKPeYq+do4c9pKKfU010Trf3JOBRzcruakf7V4InE",
-	"yI2pmbHVlqmRkqV1Me7Uh4f77vEh2zs46h4wp+PuHXVGI9btttotuxdyfyz0v4orT9P7WqoFDVdEsXng",
-	"UcVa0c7YOm11dzu7Hb3zioD5NOCt09bebmd3T+/8uBPqTe9hR61mOzTgO5OYNXPuuh5b0hDIm3hiRPUe",
-	"2XKoM4WvmK938Gg7VnzOxEK1Tg8ecWd1mXRCHqDx07pmMhC+ZJLQkJEZCxQsvzG/Z0QyR/guLJ4qLsy4",
-	"1o56B95JDNijUg2tajlt9Tq9w51ud6e3f9vtnHb0f59iI+mVHoBbyz6KpqpwVy8hNRYpqptY389L3o1E",
-	"Ri4cRxtGESWDM6NAYDsvUoXwKBmcWWVhdMcp+QGmz/1ht3y35W5yhx0xT/gTqdcEDqWA8l7+BqwF7J6G",
-	"XJtTKD5uyw6naseD7prspvoFUHqsvE1UcS4xDB4vPG9V1PzaJOgNSb9eQT3diPpbgdtoM9bs1mw9b4tu",
-	"KsnZTXwzSU7K7u9/K8DvUwHq9dxfuFy9F5Oc/arb2denSH2whUGijvsgWfg2FIsAZw1OptNFm/QOyYW4",
-	"J5o60u2cdk9Oe4fkw+0r/RhTlHtmOnigm+4d6bnb1YOeMzUVur+ry5tbTfjoC3NU61Sf7cLhxHSF30Zy",
-	"dDIe7THk4L5zcuiM2HjvsOaxWCyUI4BZYgaa8E98pbN/2GO9470denAw3tnv0tHO4f5xb+ew4/YYG3WP",
-	"D44dODSj0Pc6HZQLqeg8aJ12j04ODo+P9w4P2y08OOtzzQs9ChiEOQ6H+lTjM/l/14/R5gEzyO5+r3vA",
-	"3FHP3T/qnnTGJ8ejvdHRSavdWk6FYQ8uODOFsi/fcI8lZlJPZBvH10bOtPWUtSOq2zxogy2Mk9zGuWgv",
-	"Qq+Nw2wvp6JtiGrjHLSjqWgbTrbNBH/2tci06/CxXTQ/7c/l4vS51U4wOpKjdgFL2xmhbWsha2cmpq2n",
-	"EthQxPR2LIvtIulri1n76+NnH7a/hZqKkP8bbPs3nHnu63mgiqzS1NNkrB8nDJ6vVPsvqWT61MqYK39F",
-	"xXgBiiC3o5VYEJ+hARyE4p67jFBiFCrRGgTUlj5H+WxJdONoDNfybxQTmjISKtvCYXFHs+VntlrzuyU8",
-	"OnbboLD9DEM+meLWU9mJaauuj04/m+uHix1Vv0duqT/A9+RxKs1a1w3o0y71HdY63Wu3Rnp8Q7pQ08gN",
-	"Zg+urdOW5gB7CHio+dWp6evTiuWw0279uRCKDuf0oXW60223QlDRe4/t1oythlMqtQnYwk/QJlv9dO/M",
-	"HX7JB93z3psv52fO3sW/3S+/zQf7v/37p9nF7fny/Ky/PD8b8Pevfgo+vRocDube4tO/zvn4l//5HyuG",
-	"OF83TErjEI3n7H/V5DgiDJmjdqYilOw5Zkqz0/oP3ohwnuIlnEPD+bCQoHaLzSn3htR1Q3C6lmw2Yx5K",
-	"ZTk3QFaAsWG+upyJUOgNc+mz0H55HbVE3gjhyuh34/+NewIzrIhvyVEO5OV4XKCybqfaggrvWaiP4doi",
-	"jo/iWo2NGBklvC1ktCJUK7E5+cfOTvTLP2tY0DWcNofHo17vwNnfOzo82j/udY72D/ac3t4Bc49Zjx73",
-	"Eueuq4/vuFQiXKGX2ayBmVZndZpZv01IaD1z2BxSheZgd6dzstM9uO0enO6fnHa6u/v7vU9PlgTY7VCa",
-	"I9O12CYBufHEhINjXzfT6XS6O/DfbSdhp+YKWLRs9kcHe+4eZSN66I4OnL2DeNkYUdILZujSFS646NuU",
-	"fVzEENjFY4cfKKOBBIekPv/Av+1Wyh8Zff/4mHFlpja1yil9bLdeXfTPXw/kLZ2xIgctPKIF3R7t0VdZ",
-	"Q3rhzXIXLTZez0n7iio2EXpwl+Ps3ZcT/ab16piF8Gcbbn4k6tf49WqvcdycpW23ijgWKj7m+sW+62Ya",
-	"L1W/e71x9+D4eJ/Sk73jY7dzdDwaH3aP93sO7YxYb7y3Nz7e6xx3nRN2ctQ5ODnpHrisd9zZ33fo6Ng9",
-	"hONKxM+YDEKBjvhwoI8WGVLhkoILv6GjEm8uiBM39BTfZIoeMNobkhMyFXJ2/xwEZQ4vX1u6i9Zpa0f/",
-	"7+Xrt4ML8ur19e3gzeBV//Y1fPvZPx8MXv7ry6tX/V9uJv3l4GV/MnjZv+3//HIy+XM6+3J59csvZ/0v",
-	"/S/nN6+X75a/nf36yy9nrx+mHfrx2nNWB6vPPv3XJ8+Zd+/df12L9/Nf93/72F2O3n5YDl46F+dffns4",
-	"vx100ADqLz9OJ1fnX16vLr68Xp7/+zV899k/P3tJz1+dPwxu++OXk4tfX/bPb9++uw4+vf313+/9nwJ3",
-	"/utq9PGk676dLD79azod/eul/HT78tP5y/O3L1d/vv3s35zvn/Qnr9++evXnW/h7+fpdvzPov7z8cPDl",
-	"Zn4hPjnd5dH44eX70cP80+iV96/5fHp707v+cPjbJ+et/9nn7+aj2b/ev3vz8rL7Jz26vHpxId97v/LV",
-	"pbr5141/z/3zk+7o/3t7/2Fy9eoj+/LTv/ve+avzt/3uB/f1L784n/3zl3++qqY6w9nJxaB/9vJNn7/u",
-	"f/ZXn4678/35SfBnNxgcPbx/ffB2QP/1of/y6NeL/Z/GP326ub49776bj5zlq8Gbl8fydvplcDL9NfCn",
-	"f345u/75s79/NLqc98O3/uVPB2863dHt/PCDfzQbf/Zhul9fnOWIQFaOBmdyTYxAVT2bVvhDb0QTrQ+7",
-	"GVqsORAR4/oSdj8gCDRmzn26bnDM/QkLg5D7eg1sQXFNqRwGIb+nicvu51aWXA4dGvcm5UIbv19br8R8",
-	"bk+qxVxot25YyKl3sZiPwG+id1FfqCEdK/jc6/YOd7qdnb20iaEfGbGxCFnaXZZ8Ri6Mm+kJxGTmusKn",
-	"m7yBW9ehxPhQdklyW1lyNSUTfs98cvOu3zs4JAmxaOQfTrR6zcYLydyXq3Kdry1vq9RDfOWUXLM/F0yq",
-	"nIv9Gif/9ZezhK279uPt1jj1yzfZhrsZWtLPsJfJmkwuEAr5zJyWje+M08Q9gUdT6k+Y+33FUxExBqcX",
-	"LPu/g6vqBFcl5vJntqop7Ynrd7D0yYytnkXSkbDL/k1WzrL3S7n+onpXS2aq4f4I7/tFwELw4Q607OiZ",
-	"v4Un2q3Q3g/px3qdDlgCqRskrW1x72kZ7qLXA69uG8jKHwU3XnbkdVdR9SrRaphll2pMebw2rkD4v+KK",
-	"iITQXFHYBaNftCPTDzcYclIYr4THnVVe9EXXHXc7naPjcbfrup1O5+TIGR0cjFvt79JBmdJ+5t0b/kAo",
-	"mXN/AfeCjZyN6F08BE5ptX4hVOTwqlT/ZpvUk58KWqK+C18uJAvr2CCmYwy46Ae1O6ZB0Lj5xG5Xt5uE",
-	"GbC7ZoU9l5VMuJsJ5Gii/v5KMtdYfjtN3A43kCktPgTcjQ1mGWM+m8zyuielcXfZ66iSbmZs1bj5nA2r",
-	"pAfNuv7VoHEvt1PWvJcNOvkgcROo20tDLZLqp57MZTrbUOZup+wjG02FmDXpcImvNOjt9YMKqaNuGA2d",
-	"6RvuqRrsZPgOkfASGcNbGNkYGktpJJLxpbkRYviafPHngoWrZLDYfKEbYIQSvZeXBGXbMVwz6r4Ubumq",
-	"8X/QBwzq1qAsExruMw4Rvj/dXF4QX4Tkt/75+xo06YNkne0nDpVtMG3X5qzUvxrI+gcr/fQmnQQB+nHr",
-	"9wTRt/DOZv3J98WpBvndSaLtwE16W7hcXTMH7mFyO3RyOtQvkRDfekqXcrM+ZfNOTRRHfabi/GmDnAZ8",
-	"cFYZn0E4hJsXWge72wzgqOqslcOBn9mqqRxD3PamcvwzW8lGXW2yOHE7bzouTFfZcFyX4NV8I0J721S/",
-	"XwzrggAg177cuH88fjUdcgBvbT7qZK9yw27lRv2GinqXkSe5brf6LcPvDXq9WUnF5hfCZfX79IXLntSV",
-	"bNbXJty8FTPmN+hHwfMbdKQNxqYiCvbixgIamagbdQtm6hY6l5v0uymD8yLBcg2/ZI8SX3rCktRdNxzn",
-	"Jt2YA0DT6TSHgE3m8l7Mah+qQnh6k0MVHjbqMdGcMZqyECNC6g7FOIo3GEqqn3rnw0xn9c+HizBkfhQz",
-	"NJDnmLN6GX4MhT8p6hffilMW42RXIkKy1K/W6PyMKlqeAKufqJkBqx8tD9mBxuoFEelHR1Sys2xGatr1",
-	"PaGKTcUCghfjVAHjO0YRiRLzb1eBJkLCvpS8CtRMbGE8flGOxGO7FQipJiFuZtk2XaqoVCJkmCIQLFTr",
-	"tKVFwTXDiDOnqS+XkQscuh9rNVDR/eP68/GFw31nt7vbQbY1CRTK8zs95X7ujN0zTwQsfD2n3KuTjha9",
-	"QSDeMOMlNAHlXOojQYXbAd4vyE1zo14O2NgduaOj/ZOTw47T6XS6e0fjg+OTwnP/2SLw8HIYte/grGgk",
-	"9kGrp4fcrSA5frCAbqvxDw/3T44dt8t6Y8ftwn3kPnNGxVRDwkCJ6yQZkkVdYm+YwInShv/HHIIaGgT+",
-	"6rsu9yfruatxjzB8QuE5zBWs2/YbppxpRevwIBmbJ5/Qvk2xKx3FZv2851LZbmRp+x4+ic3Luu1fM6qZ",
-	"+9PN5UXJzGMPIT5Lvkjh1/HpwR1SQkahYVLboWfom4v7WvMYmieRAdXDR2m+FXXvbspCOHbrd1f3EqEs",
-	"HLNBdyCn1U6tuDcQ05R3qUFv55jg/ioRrlvRnU2JT4TkBnTlCbpJt4lok9odYx6+CJP8lQQSMmo7EbN0",
-	"oJUFZz6aCcYr5YGxzvDgRxVt3nWj/jbv4o0IS3zNJUyu6XPO77LOCaik78YnoQwVpVdl5WPeuM/GMrSJ",
-	"7Fwzl7H57ZTd3FxeCMhJqtz/9Rtwarm5uSS+fqlRh3g4baIF8yIYG3R5Q+9ZndmT9L7BBWSy9Qu2vLm5",
-	"RM/crTh7Wa8rny2BhcYVqgQ5e9lwWDXlMjmyhj3cTlmcnFK3G3vGbN5X+VVnTlf1LzqjnuA0px+oVmJ4",
-	"8iP6INVEd32wcC/9IAAFFor57WpWZ6oqcGs2JEJuTEUuXs0mVPzMVrW02XrXT+jtLx/ykxgvt0MGero3",
-	"JgQd308jBY5IDUxD4xrrB/yMjTdRkIuQgXHP/UmF1C1Chla9Pj/oQbZJ4DEqGXGEr6ijyEosQkTy4lKF",
-	"VImwPhHoXalFhGse3T4RN/S+HgkSHtwmAWLhu/2rwUeuptrIoHNW6A+BZ8FigtAyrdwlnTMyOKvZD26G",
-	"T+uq7pjwDrB+X+byb4PuwJc8OKuBvAhPksFZY8zFd1S+flDML7lBuZ0ywueBCJU9oxE5jaPrtIxwn6yF",
-	"AtcY3ztGPTVdfR8eW9/ePRY2KEYQb+z+irT2ns0p3LDZkOlJeSIvOienB8en3W7GfWyez3UfvxNiVu7C",
-	"10/UdOEP/HvqcXdw9qttJqc98xC5G5zdEfy9UsjqAnukkBm+b1CML+788uOHGBTDWDxPBiZ8ijsf4mrg",
-	"4ucmiYWWT8TPEFEDT6eg06rysSEBBIILM1MaeKsh6FmTK14Yg/9HWz8dYvaXyRYcrYYGLqnQ448IVEML",
-	"vgcrp7PTOdrp9G67vdP9o9O9g92Tg71PAHHAPAzpWkjmUInJfnNmYvEf262xCIeBR/0E4IHumR12Mz2f",
-	"dGpG3yfWZy/DqTzQwXgmSvotnIh0jFZRAykivq9MwJ/Z6n8DfEwzsX8G9Jif2er7AUPVJ651CAmr3mcQ",
-	"hvf70/XtH4/pFGzdbfOktIqj3jMJPSRjGslPH8QMe/737Y5/rM/WU0RWbldmq0DOrxOR9PFsVt2/sWWM",
-	"2pQMqec+ny/m5v6NeMyfqKmm+LDwLi6irxgn6onErsFMJQh2+XjMQoncTvoWC+m9YMvnzPf9uz7CpvUR",
-	"YlTDIWB4RZUP4IfkV3Ya1y5+/zuAW/OBWdOQq0kWaWWW8T/8FyHcOhaDtgHbNkkiN1f/z5REbol66sGm",
-	"1jmm+nSydpa4YMu/E9y3muD+3eW0wxQv1PSVx5mflkEHvsItrkc7h6O9k2OnezTePzzpHLtszx2PndFR",
-	"l42Pj9xWO2cupjQciUVI5lQqFv4giZZq7lCT96FFL9qCaqASgx/N486qMts+ZC4PmaN3T264IU9fvDD0",
-	"RCywj+lJYU6oBbB1Pv9leXE7OLh4+4v67cuHzm83nc7Fl/PV+4+D5acvM3Vx++nLb73z7qcv0y+/ffyt",
-	"Y9dJ7n2pCfBIQmmOqFIsXO1IRRHyJ2W05WFY6safijgwpGGoRfj3Zz22/lEAKnA7DRl7IqzAXrRwbB8R",
-	"b0JFPQAeTPPedI6pMHlwS+kGbm5Sr+uzw9ABTMvdkfLJV0d4IjwlilHvMfMqVdQTk4zvkgYc9Y4rnMWc",
-	"+YqalQGwMb2Re3LUZUzPWbfTOXFdp0hf1JR5ORWhGqYX4Ts+mZIlVRhIPBXLjG1nNP0f6eGYYwxdy+0K",
-	"2Z8LHoI1OURfmt7vrfqKGoiidVMvY+TtacsXIvy/DC2SFDyo3Z0MStaFwD2U+1amjNOubDFJKQwAard7",
-	"fGS7SU/XWXo+MicGC0bqCmeojC99SScTYGF2Ktnqp3+7vTf+p96vq8EXwc/5/nLgd/4n3eE58xfpQzeX",
-	"w/RCmdtH5pT7IDV2c42FK4J8R4l+AQKm5y7Z1xUYMImuYr7eLEbvMKDTiJgEcA0LrvkIUGpTMWcBtIGE",
-	"mROFPqlY88pqBLhMQCLXAHsNTTew+8i/DYj/pQaEHSU+xDENBT9InGAzN9yHXIev0O4wpjOqF4MIizYn",
-	"Yu05bDM6PetDxKOFiLpgy7wAoimjLguHc8SeediRYhE6zNws6ul4XK8LYdj9GrxcLrh9WtFJ3HRuOMPu",
-	"ma/yUPxeoI/MnDpEH7bhW1EcfoEbNXGZz5l7SsqrkJmHCZQX0BrgxVca8IH7WO1yStEin4WYRkR4XkmG",
-	"9BOZYmauPjEl0eZPIAUi8198pVh46bExRfKZSGpESF71lq2Qohve8cRkE2rk85HTiDtRVYKyfMYtCPML",
-	"CFB/8VUfk7SWaiRLlTFYTyRQ0EgNvUggdzehsDIweHMSAU/yxVf9T0M9WSO/4IlkNaEGw+ABC3H71ICM",
-	"uaaHJlS9ftDm6PPLFcN+GlBWDKT1RDZ9nbFVQ0n6ma3Wbyi3bQI8hbo8H+Q26DNnFQMMJV98NX9tTKF8",
-	"bhIbk/UclgMkvKO21xOLpbNgJ3gBdWgbEvk8+qIpEd9oBTQhqzSVYnvaqzlJz7dTN6RlMH9e/Y7xpc2I",
-	"yndXb5GshZpGIvUV3eCNZzEiUn4DKhuTVgqE80z8e4FJBY1o9VmV026LW0DKvffia+pjQyZfRTd3z0Nq",
-	"dDPYlKbVc1P04itvyqp8B/4WaXNMZnpTmjJ3AtukSMoN6Mm9aNgmVQlnc1PaCm8NtklfqpPGNOZfTGxT",
-	"gdgO5Iuv0d+DTZZDROrL1et5cfbzNimGC5oXX+Gfp1F8c3P5HIevdZKlFNok/iqlNjCfQrR8fmo3oO6b",
-	"b3rNaVy/3NoibXgt1pimtUuwbW5zdKL3OP3PRgv7CmNSn5G4JjRds3vhPI94FRxhETeuCY03N5dbJ05K",
-	"0YiE+Epr++ayvS9rQk8VPOcTOANNv/CFy1581f8PNvxUSNXY7VyN7LkVMjfgXBkOwJNpAtyAJjSVgBRu",
-	"a/k1JacMy/BpNCHg54uv8O+mlMlnJK0pQQhn+Uzzh/iXTUl6HvY04syvieDx570YiELRGlBXDjiyOXG6",
-	"Uam1pZg1FG1DkXwekupQUicZPJMF/pQM8AvxVAi6kqav+WSqbkU/CLzVrQlbkiXjQhAlm0A/tTAzGDsJ",
-	"LNUtRfHzshYRz1tUo6Rj32HlqZ83N5cEHjPh7YlUndZvtxf88u2Hf3/64qjfPn6a/cY7ncvbi+n729+W",
-	"l2cD9em2/+/zs8He+ZfzzuXt62VrPVcXmr6iIZ0zxcKBvMawwSJqAEyKBPZ5wiUJ7Rs1Rqv6v1KPu6a+",
-	"wa82eCw/57WyrIABXyWYba4bBcQIG5O2xRIGLUO954klYmQlSoIXCWv5woeroVS+FCRQCChgUhdD+UKo",
-	"y6VfXE5b6VWgmGvVjNLk+DtCv1OzIpHtovjqpbyXejg0tpeXq+obg75P4CGCzmrErNRcHkHGnPVtEu6T",
-	"KGq9HgnXTKqQO2obDM3No0vnLieS6KAEMPGFZlcbQj3TSSX6J4wtPgWZmbEVWYJCEgHzCbtn4QpQ0Ypy",
-	"7v5ODcmJ7HRHg5LaoAdR1v/mOYeDisD57yu/BIWkLzOV11tfP9u5/9w6/Yyz/7nV/gyM/Nw6/foZhQh+",
-	"TfAAnjGCBL+BKH1uPbY/o+jodx8fW1HXeVvh4KzeFCRW6dXAbpbxXlkyydk90dZpKcNQR9xIeKIKDgOb",
-	"K4dg0c0ZBJYazVlf44VQsJ+WWEtIp02stXsm7Jin5MXa6niBcvciFrrTBAx9uXKr0VimXpdtNldppTbo",
-	"xpQCoxZq2g8yB1AKX/zeOGPKPB7H07tOOAzZBLG2oqRl0O9wd4pPmdcwtwlzjO+5G1Uv/2/Nw8ok/G8p",
-	"q+3vOdpyrlxiXurDBqWMs03wgxK9bpoDTIPgOXKAE5StBWVolQJO3tYBPXK73c6IHe4dHIw6Tueo6zh7",
-	"eyd7vaODwz1ntH/QPdqnbO/4aHzQGx8f0eOO29s/OWwlMDu6RycHh53OcacDyhE6/i5Rei59b/XKo1Jy",
-	"pyQUCio+6L2I+W4guK+I8L0VkYsgEKGSgNJhWgEY6h8tuOFC4vEeUtiCkOvJ1Q9f9m9S7VXb95rQ8ngt",
-	"cCPgGPHgktk5uQ9dO4ZOzQOq2klKhacNd96QqmvQUCxkLjgEz+nqhk/8y6KDsX6FhNE7eFgkc7oikk98",
-	"Ivwah53LgPnaxjGGRFrpWng64JNkziLkanXjTNkcjfYZM1a0VkGQuRNbwP/a+ZmtWu2WScejAdefwbr8",
-	"jzpv4KBhVcNwf4eM2U3PIcDycAJBlRdCAeJk0eyGE8LRzzQGYMp//HBwfDzaH3dGo97RwXisTVfHOdo/",
-	"6v7wz0Y+joJWWpY2XBzbJG93q/RhSNR3Sd8VnTCYXJmfVrxNeBtecmTd/xv+5gnwNxlULSjkE7IxC5nv",
-	"AK7HH5B2K7mKE5wFjUBypAjVcLRqnXay5q0Rj9x0KEhlGkIqk5YUnKVuZ7/XwgR90FBo1cSXfQh0CKpr",
-	"0Sa9Q3Ih7kmv0zsk3c5p9+S0d0g+3L5KobFqBRzopntHWr/udlvrKZXCVK5MAAFF3xrb9HD/ZDzaYwdH",
-	"3QPm7Dsnh86IjfcOa4qYWChHwJyIGajmP/GVzv5hj/WO93bowcF4Z79LRzuH+8e9ncOO22Ns1D0+OHYS",
-	"+Ki9TgcBaqSi88AYS8fHe4eHUd712j2hwVzhPpP/NwdfoF3HUG+3llNh2NPKn+Si5AfEdv79bxTMNTwD",
-	"5Fyai7kRuRELm8Fp1IaIROe+1mJmrT8zaGRqB8hMmWbqDvx324lAhNut6Zw6wwioyYiERUHgcriGvzBj",
-	"q6E5Uwy1vdZptzwq1dCi/Z62uvtHx0cn3cOOtq/m9GEIRd6HLgu0fu+kTrOo554EFEJDBXugxE3QiyjV",
-	"VqfHHsDosuARLByC/Wc+Ay5h9CnUHPP4nCvz1WMxhCF+DJnPltQbGpCSw04KsGQuhJpCWjwOU9GJkQM1",
-	"DYVSHhtyX7EQcDQ6iW9DpsKVpaRTJNAlEYyRYF99fMelEuEK+y1Zxp3Tg6PTg5Pd46NjLRcb43W45Yok",
-	"T57MZgJi5IkJh62ZFcusj0VrtIRCssHQiTItHusKDV6Q6fkcunSFkJbRt7Es53Ho5KD7qRhspN2Si1F0",
-	"FgCayiZwPSAwmrtG2B0wYMfp7PWO993OETsCe/Jkv7M/OmjlYnvU49OEDSVTivsTw95NIUFyeVAQ0mO2",
-	"WNjc0jotdco6Y/cikERbOnjB5VNvpbgjzV2a3V1KTIzIntMttZ4iPLDZxxeyqI0sQa3TVsio22q3PDGx",
-	"Hx7z9/v1EB77DHYi8xa22Z9QHg+PR73egbO/d3R4tH/c6xztH+w5vb0D5h6zHj22dmD6sJAwU42CGFKF",
-	"K6C70znZ6R7cdg9O909OO93d/f1epCOG1HVDsK5LLKExD2XkRR0gpjGiQkZbTYWZVFs5wIOmp8uZCEVr",
-	"+yphjSHHh2D75MnAQPbdOTg2oJBGq91KXfVH3z/imR5lIDceyHyzDtYLYCTDCF6x066FfhItjdyioXXR",
-	"UeqwdkMElYSCMa9qczkuh3ra6o6Pjtle96TX6Y329zrspNc7PnTG4z2HHh2csL11i/qpSGp/m35/m37f",
-	"0vSLZLY8pKtEfOuh+Rc2AATkZcOh8keIvOgY57C90fF4zI73D3rgQ+oeHZ+c0FYDa6MUdC8ipaK4QTEd",
-	"NYsbFDUQ0/Afj/oX2/itcvtxv9b0Pa6zpmqSCnurO0kFDcSUFGYlvqNyisgIVmNYoo2RIXwv1h0ul3pi",
-	"hnShBP6+9lP+t5JP/EUQfZ1gOOrd4XzhKT6UzGPGMZdUwwUDPDRI+eZiaWjPCVq7wKIU8dHDnpAWmumR",
-	"WqnpWrvX5ws31v/RXbHwhwkC1n9XAgdZjBjZbiFrEsQ/5k/bRkJ0+FQhOoyFKD9t9O+D9fdwsF6fpOqq",
-	"NwX8q1/1JreBmJJvgC+avLLJ31Sa6OsUxVX8K+yxLv8KGoioyYFLhXG43V7vsMc6e9290R68yEYHoxGa",
-	"qtuDU23GOiC2gmXFhNdkWVEDERVPQ3397j1HqXFutB0cPHU7OABmh2LksTmEXXJ/8kGy8CNXU0TxLyDI",
-	"vIORmNyfYK4JlIT02bJmwPy1EEWR68k6iWUBULbU90B+8Ge+WPqX4YV4L/wJC8viPaNq34RLssA3iQiJ",
-	"L4gHL2PcZ40xAAHqNZ4234jwMpyU9qmIOZliDkM4qdMHxLigBy3VOGAo9Gv4qd6I8MZaYi2XyulIUKhN",
-	"cxlOMGq4TCfo/plbGGWDP5NEHsnX1hmXgUdXF7FnjFin1dOJNmVEcX2hm3VwZgzFygHBlF363uqNCDPh",
-	"RJGJoT/FSSzxyXlN+gLm8PGqr94zKtWlz64iH1lRqFkcd4dLRmIThCri6UaI8JP5L20tlXM6g9CuOaE+",
-	"lq2tIzSKKlkRAgLPxBEgdVqNkp8RtzG3UIs70lbx0BH+OGGzQ0HSIZdDySZ6W044Z6wXAYMLihKso9pd",
-	"sCkOoTlHLHwFLmRT7vT3ry2b1R27BXe61rQ4GfWc0ajr7BzujejO/rjLdo7Hbm+nO94fHbh7tOd0u3CG",
-	"hOaG9J5yTy9XMPfwu1Bbuj7sPB1ILODucOErzYtOgv71ZOx5xHdzQS/TkS/3E7Pf46kGmtdfxp+MlRtX",
-	"OW21Wx53mC/ZkPmw02CMWif3+8ic6KATa603/WXiE/dzHuF+9AnMiqiyqol3BTHBkM+NC5MVlel+Smmy",
-	"D74JoWQugBD/zAuXxSJ+lACyMJlx3z0lP5iuf2gUDZVwTefRMPDfF5dBrqRkU0IkC/u+a0rnldse+lkw",
-	"riQ+jSl6I8b89dSRgosOJyd1RDdboxB0OocVikDXUFO6cdxnvJBRdwU9yLIBwvGVUHwc+5GwRUM8bmqf",
-	"zk3pSN8ZJZI3RkxbFJD/BmMpZFFRPlo+cMH/6vvD5KhrCCfcuOUIY/Hw8oQReitPZUr0ZqL1K8zTqN1b",
-	"cQO1sLc4hZtM0VMnozw1K8GeejWy9QvndHUhVGkYd5TLbvOY0S7TS6p+HLfu6xLi8+BgAE4B3HvKRoMR",
-	"fXgagFfIGN7ZVBvACAjbQW1jfi9b+fY+tQbno+zo+sy/Btii0lZD80h1YzmQIZjwD2IGN2Yl9v5j3AzI",
-	"5jXz2bKcNLshhebRahJvxasp9Sdl6/Bpl/95t/R1bs8fExSCHmtAoXBFDQIvXZGh7z333T/v9dZboBjA",
-	"Mm0tQw43l3EgZkYz1BDNehJpUA70ofEGoDhesptCFGpz60P0YAjGBVgAjxEj2lQCb8TIYh0Mzqp1hIV3",
-	"WYd0jqx0uCcGTXCGxniD1Ge4GfVpfJ3LpbnsjvAd0gXG8u7IzZF6LQQgD/zl73iKuvEUMQPL7Q3z0Jqx",
-	"kS/Q5ulyo8I2Wc+iME9XHOxtm02O9uadRnuk7ad6myzsFvTf8CV1I2iVinLMMaTKempe7mYcpGowr8Hh",
-	"6CaImlKEGHGEj5A1VM7gAFC4OyPhgHUDgBgq5OyeQTq8KoY2jbFxQvOGSZ+Dd2pyK9vpZThp2qkIJw07",
-	"vRDv0aVwwZhbKBEXghjPA1hr+Gi5SNvmVX+hpiLksqRxRWj8UE3CjeC8FO7qVoj3WsnUqfithCAePLxR",
-	"PzeeWNbtRupna/Zyc3N5GU4GboUGeEV9Pd/W2eiTm5vLyGDS51rqE+4jHpDBvzolv0Nnp6RZatgf28oN",
-	"iwZo3L7Gpf8cI4x9ywiKM2Ik8jATERJTXvOPurNyK8Q59VcfQ+FPXoXMZb7i1CsE5xKCzKm/Ikv9vB5C",
-	"9ELN/tauAv6Om/1fFzebmuwajok6BsQjRBfi/gnk9K8GUDgB7uyz6b7vwQsG+ef9q4HEXRI2TuEzIsZ6",
-	"x5SMqFXApP6odbMWZMR3aBOqyFxIRfZ6bbKccmcKJdAl0yQo5pLRijhiPqfylNyZZMa7NrmjtpLDHfkH",
-	"9aSApn3YJ4ECgALSu7jP/tkmd1BDTL83nVP498tS6X8g1EP/wR7Q7gZoAPiFu/DgfKEW1Lt9f6M/OCII",
-	"hWNImIjAW0y4fwfelztnIZWYX+FXu6Tvrwz8GJeaMjA6dgGUACX8tGWG047GAvZ/69ScgyMzGcJRIGKi",
-	"3ZLOlM3BirEhFCoEhJbHtp4nU+9stfE8xUXMGkzNLrmdJl9NTIZ+Q00F4A5QRbiSxIZ6EE+ThPhc2qwC",
-	"9DcyYlPuu4SSu/9zR7gPb2g+pFlnLvHbyqSl57HNsbyo5Bqel+pzDPy9ij0oTSDYh1pXkW670+kQZ0q1",
-	"cchCabjKQxhAWz+8CAIW6s3DE0sWEofKzMD0gArG82dqIHP68J75E22+9g4O2/kDgwxKmZ+jf4cxOXeG",
-	"SsRKEyEwfHBmR+ZSRfX5eJfc7dzpn+9cPI7eoacNJpn7BOKRnYVHMzJe68jbOkVDPJb4gA/cOIguykyu",
-	"mMcbU68nPdiP1m7X8qaplnhZMlr9CIMKmT42MwnPiNBl4S655XMms8IL/DDCK1HDGHQ5lPUl3mXBgoJL",
-	"R0moadVzmVS4TAz/NCFRh5qDuMLMTEiyZHqtKRHiCSnmqCnokSchEusJxVxi/mLeOv3dvrNj/k1s1u3W",
-	"TuqT2bPMT4lPfxSIWL1dAWRMj3gVMK0bifVzAOOmVKtI1Jb6Cc22JfO8H8ndwp2ApFHyNqTB9Jf3sYpX",
-	"CUgW9sCchVb4XEnmjdMcCxn4r3JVa8DXNavlmnLwWAhvT3T3f+qT0MKdYEAefAV/Biy0HyIHTj7DEPS2",
-	"imc21wEHagYpCQBmECXMxoKc9b0VrFt4ESRK/yjTLLDbWxEbYrLyGBGNqR03lD88zxNLe1eZXYUMiM4M",
-	"JqbaQo5YtRkttdRIUA/kjiHqO0dPjITwGMVSy/0oC7xkBmxNPJwBrQhs8jgwG/yGd+Ciu7NjiPSEftoX",
-	"abqtNy9XBg09VXRjLd0CxBXj3vpBkjvU6iG54+5dWgwOD/fd40O2h9ddHXfvqDMasW63QAubDhvq4eTN",
-	"eSF/I0DhSDXMuO+ChgzBLSB8BvaZ3LGP3v1IaLVRlXyjQNp1T1VGwcLlqu/YONZqMbGjiMS4rc0j3EvT",
-	"BK6jT+SvSAN/VknlmVj6+uBavOQQiQlxe1CXjrnHUIap5xF0n2objyq9Fxoc3Yl+uK4Qu5aKKiHWJL/h",
-	"HsvXgbfG2UaV1QKa1LWN8+6LFH5Gth15X8DLNQXvWlCTlm4HMhJQ0WEb8GW+fgPqQzE/M9cvOdSDKejS",
-	"Fdh7H25ftfVudvfbb7/9tnN+vnN2drc2mhEbC61grHCnx9WLzqwFwxuHYo4H3BrSMriqJ88QUgMSbc7q",
-	"aaKSuCd5NPGgDjHvxaRIn90lTVMQ0DahxF/MR1n+GHSXPP1l+2hsSuoXz82dRR1uwVICbr27vb0ieN0B",
-	"AqAndd3KN9cgeZwzVyU1CLw0+DJ1CKQjMEzhjbTKbRO50Cc7CQeCzJpKIdfkUWswbmpTmzfdxfSCXYDX",
-	"BjGHB2c/wvmSzJheY1pWuT9hYRDyjK1QFt1RPJghr8d9C77TTD4MZk+S6+iGwwIHGf4Drk8uqab3GoRa",
-	"504tOsGIifaKKXUTUo1RfCkCAToo9ySCneaQp23JCQtj+m5FsTL1aFNdSscKQtFyVenJycnJTre3s1ek",
-	"tpSorUg/XL9vwlOtmeCck/IdcPUjaAcyp0qtGe3rsEt5NC9Crxa9xhtc35RxqOexEFmuqUirY/TK6ANX",
-	"Ss8hoHo6eAWXq24CbOc79FgilmpG4IvdwblDl5joWTr2pLuxxrEk4Z9kMU9GeEixSIZEIn7jpkeVNFGV",
-	"JpMSbxfgLl9bI3Rm/BaxxwYkDaMS9QqW00hbEj4mvoC/IknMWKdlx5SFEsPJAoOVcmwpG6e9PgBToKJo",
-	"qx+cJVxQ8dHeZ0vwpIyY1nTaarXhHGJc6qgyIcUgmdF5OL4ShkmLDtjgz/MFYeMxczLbR4HU6V6GJqGt",
-	"XPjSlTnyvYyaAxCfYnhgBxnxIYpOQdeGtsnJQJGQBR51rNfKZzkvTKnxribqimgZ4Arm3xd+xiy571YN",
-	"2eIHGkdS2eBfsVDxMayjuBJMjvZpm8P0XLjsf/C6mbl3bVRKTtyIXPf6gN+IBCG/14tVy7UYk3/c6faG",
-	"wezun5iuo8xXYqHg21hC1vrksIfwib/udhNzXuREwgi2ghOGec+eMMxHQ6L5CynLP3Ik2Fi9gBLsOkV2",
-	"iTGsExFOqM8lxl2ASChJbt71d3oHh6C/p+yBuszhc+oRl0+4yuxFRbdge71x9+D4eJ/Sk73jY7dzdDwa",
-	"H3aP93sO7YxYb7y3Nz7e6xx3nRN2ctQ5ODnpHrisd9zZ33fo6Ng9zLfc9TgaW+0JTp2b+oBpXt1FM41X",
-	"DyTxs8xhoSTcl4pRN3bkD84yfLFNFlnzws13qUXv5U863CWdCUzizJtzF37L9w8aTSr8devIX61fN+QF",
-	"ThVdqSTpKp+NKCs5KuK7Poh1MwE0uX2z3o1JQTJ5jlRh+nkzoYqGUb34IrozK6csb32NxkTt5KaUpmq2",
-	"V1ObfDxLcWGmcx7F6VrxDal+7btndFVu/VuSAxZy4W7Z5Ge+O3Rp1SXh64dAhCpfrXyE7StYjDy4Yk4y",
-	"V5PHHkxyjr0eulurvpExgrGpuhplndgo97FcAhZRKH6zU3N6+k01y4bT/o7KaZ4Hvu+vCMQumOtik9Iz",
-	"D5Qp1ZSxc80lmjVzTTGnWmbcFEmooFOIWREnTfjoDxIc7XCyiSNK1x3vRbGxOTzFKopNWRqlNFaZmDYx",
-	"TJKpkBmbN5UNmUeZ6aQZbTGOb7VYmjPXuhItAMnNodI00ZiF71PFodaJBJEbMU8szW1t/s677q5+kRGH",
-	"GAU8TzJTFX7K6D0XzuzaOGtqHG3Rr+NabxQjhqBNj7HzZPcVh1h9+Imz08vlEz0Fo1XiShxOrxIjDdtE",
-	"CbEutQAFsONMmTPb4X4cFZIWDd32BgJ8wZZPO8Xp0ywc4uQusVUhzcEncZ7MiMl9r0BCfLZschS7EG7Z",
-	"4WHtXLWkkkz4PfPJcsp8fSqKC2Rkttc6udK5E4EFtptOA4L05HIfoBpgKHdXlze35AW4mV5IKVA3my+x",
-	"BPodCZlahH52PBvUAM2dH6Cz2dgS1XCqlWSyKlDmuqi6sFPegQv7bTofl4ljpUX1rSI9dRQ1zlF4kVAC",
-	"kRRomNjYeq1M8RybKOZpwmvWrixt1L+kq5rn1yL/OkZ/lo/eYs/kbRQT1sY7tC75h4p3g3/+SDpwmNHn",
-	"nci7CAUnATNRGzfCj13wqUF082kNqtzsms5qkdI0Z3hWgoyzLkL6/cYChACPfRNZXOKdjkp3xvEY8FL9",
-	"aAzSNzU/4cwAL5OFDxPBFUgMuftsgpw/t06JbS7UXycgQfVvemB3dZ29OLiK/fFqEU5Y+RV+5LNMeEv1",
-	"4ExM7/q2WOLMDRaYtNDIj3tzc2nQfnL8Efbcqs1hg2J2d2qPbVL4P4Cz1mw0HGLZ1YrY4nCZK9009lmO",
-	"sEkpsDJSE2HD5NNb9qAaBF/lB3wm93rwtYSZnb92VKeMiaqiXiWKsRSLibY0rPkBZqnMBDMB7WvO3xJh",
-	"kUwN3ajqS6kY3ygaqsIDfRQbUXGirwqI6O0BfF7RkV5qImoc6gF+5TUIYkHUKDc7DVun8Y4GXGbsNcgA",
-	"LXIzQDf5PmLznvUNmo8uVTTwKJqy8Ydda8/nuw5hUNdMCm+Rf+MFnhWIHLazoPjc6Eq99TAEgoEYrDFc",
-	"NeBlQe4VCTI5b8BhTEKu/5OuCuhfBEHIpISMhw0cBBH0DgGsYvsEFAjPaJki8TEUDOGdChmyNfbL91ca",
-	"xbvlWUHlt1nWOI9awGhZN+1o8qgzkwTDdRD2IPkzxPJjWWtPK+ofjQM8c+6zl0pm+7TiYTrGJTA4k7nX",
-	"dRF5+vAwpy68rrcnj40VEQsFouQz5kq79G39dohEh2BDeUpCRrPHoKLL+pj1VXP0oAb+z2xVEX0yY6sy",
-	"pQ/u/1qUNY3U/2Cqe+XGFGimf7h+j4TFATKQieErokRuWDmqWqywV3q8j8qelpQYK7p+T5BdPgP63P8L",
-	"gjuU8B9N+9IJSN8YlERYNQskaDxh1otQtOZzfJTWZMBIiGg1YK19nMxTFEE9t5hTiWEHJoFE2rB4/W/0",
-	"S/ZGqmQfT/g+Sjdxk9jNri3GcaVnySR1JwIm6IRyX6JqwM429TLdZ6ipIB6DS0rCDRrmvfxF2Sw4jAKd",
-	"lT64zdjqR0L99ME6DvKwj2avgZudj9MjmrHVhiPCA1+tqE88rUVzwx4CfQRUeWHtxSjxeQdVJGEz+vXK",
-	"r3e1kiWxME21wEvZkMDHTG3Wl9SNvGWO8JWpS5uorf0C4py1TWbcwLYg5NjmjP8/IRu3Tlv/50VcxPaF",
-	"ffhFJawqlH6N6M1ryyiGF2bNBtymMOfWCc+CsbZJyFzG5vroa3A+2jbiI0Jli6KXIRwnDSDRgC0j6g6D",
-	"5LulrMnBq9gmM/oEVGTC3xUhVsypMh5zC1IBI0dEIxeuYaB29TcffjuCi6l6e43WuDT3YxvkUyx9Vi2f",
-	"F0JdwoOP7dbCD5leKY6q9+J1/PS2pTgGpBqDtSPAh0kSEIA2E27tiDAJKeQUQsCwftIXkdMwzr+ER9V6",
-	"uXLCFfmHVqQGY5SMheeJpTTS4gn/n/AqbSxd7xj18MqsgUghDFHpRGC7qwZTYCgpYr1KHMCMaawPUmZz",
-	"1CxERWG8XNsdDVbubiZMP7MVlMQrGBBcdaeuV7//5b1Ga2J5b3mpZRdA4nb5mVbCz2wlN5uCcQShVMo9",
-	"RFq6FR8sDq7uUYvIm1DMb1ez/tWg4WTIfC07bNJEBsR32/NobfGsYnMN/gz15ZKFEHkTMkzatuApeKQX",
-	"hMpZ6lVtHzDqTI3BkA8YDFOKEPebTWpdHqb6+Hu72852Z8MGKlY6TrJorvLrW8pZKC6t1RFW67k0nvHY",
-	"Qo4RpEnBGaqK6zErInDD/3B+pI7ESabAoV9VcMxKUD22bXLaAg+oP2mw+UIv0cY7kDaWZOusize9Ozh4",
-	"IQrDSILjBgacCFj4ZqLSD4JnEhWLQ2GFACMi1rQLPqKIJ6hrlEz/amA4ggEQcV7mN2FJqtNvtoBiJx6M",
-	"/GbhTG1k1H+wzrjA7CiH+gkP9OCsTUbMoQvJCI1jpAAvUdEZM4cHk3UVaQifGd7ApnUrEJ3rmzEIBeKN",
-	"QFQwPby/RjZMWbuQZZBCGzABbveGI+FWW1Kv9aMv9ZOP7SY29SLE6krcn5gD13Z5BTCOSyrxpjLSKpFl",
-	"mzZlCxlnDO2XhhXPc754bl5UDzoBZLfdM7gej218g2FdzgrHZG9Q9RybgJzsgDYV/2ZTh139ZVN3zaj7",
-	"3KPUB+BzPP7+RaNEOPPvWJnd0PvvTpUlMOC3v6pt48+3qk1sBC5rrEXxLQT9Gu44bqfM3rd8U3HHcW7m",
-	"/dC2C7Xl0SpGu1blw/g+4rjzyiYufW+VKdZ2Tle2uS3yTHdEaCIkHgOW88KbtSGJl1RoSsJJyp7Go0AZ",
-	"DF9NF5S7gwABhFhMlxvMFNvb7lKKWq7PsMQr+QdJCP8kyylWYoEqgDCKJNB2g1EoIYaefa+GozoP2vtZ",
-	"dCKXiAWu9SH1U5cMjsMCc7dgUKD7Smn9KTcY/Jz6qyFNvF+DCUXY09tmBJ6af4juXeFcYOKUUnjWxqsH",
-	"/lmPKuatdsntFHHfYGUAbreYBxSudanvkjldkREjIZ9MIZpbn9Si8DPDaYiNA24z12JYsYiYKBYQ1Nlu",
-	"yxa3AC7qg9Nqpz9WhSlKAD6l17lkjvBdm3kaZynh6IFQFa4wBiYbwV95ox9H7j/G4mKhn/+Wl0he0PKw",
-	"T1nQbZmnh3+QcXw6hleNGPcnCXjV/wQ5sNUCGk6/NK81VpXQ3/NMuJliqznnImRQ4AAyN4p15wefpso/",
-	"NDJGEOi+gg+mvMS/8czNmeeCEY6XKunOa/AzXa9i26yMl0TsmtVrIgqPMYFTqbJokIyym6DFIrznhVpj",
-	"iokkNFH4ANaMJFydGlGnUnKHuGzMfY53N5CgFjAfipZEmfBjcz9nsT2xXCQWyUY9jn52uOlhHOL+CUxB",
-	"hPzCpYkljC9iIaqSRlDJ0GoytS8I9aJXnNlyVcOY0prTcDU4i195TFc+qDeN5/D0Y7sVQ6TXe/dV/Hym",
-	"xkJOSKYfBWXr/dM8rHmAgJoQra/YjuIQAeovPFO1FvVPJp6sDUnoQ7i2Y77DZGkOfDIkXPfIFZvXHOI7",
-	"IWbXthcw+/MJo2Foak3JoeSqIlcKU21NGCEkFyIkfTYAMhtAis1DVLOs1QMl+LTeTszg19sUtCYzLvs3",
-	"+nkpQjUcFSTRYIR+IgSf++loflzvvmLhmDosQVG0o6RgvqtFCXA4HAzL2lyeYixJuNEOZVEQpVwHqDAa",
-	"QCz9XClb66tKhoCWBlQAit+2un+MvojQMx92JmLHfKl3r91rurSVO/SvusEdLndQyWOzpuBDDFeEQI9R",
-	"wY+ybJQEyBFyVk9zbA2llSZ3G8BOJcTN8EPTDyD3rdPuYzuucF0I029vWGwSb2Fze4nS0mublweB6Xdi",
-	"dlfaRg8DZ60t9nsLs34tfKWl9o/snBnux4XgctCNfDQ5CQ0hmF/FcpWsVJJR1mneVwWxl45t/7HdKhQH",
-	"yyBNh+m+ilNxBbUqEL+cIPrSWbypmMXLnzHi2ySPXf68njuWErPMnN7Y6YzXFIykrfmbO7UBr1hNIK10",
-	"TVbTs7dFWe9tQdbX+FJPzGV+Il6U8XVKKMTjoGq5Xc3IZf/GVKyzdpPJPEUQDElGbMJ98Htt3cQbWnVl",
-	"kytb7VxxbZPefh7qHbmNzx6SKW3pVuo0LeepTr8WhVSo5CqJ2ZPoIbEnmB6Oso2Vjm49X5AjjkLZIA5M",
-	"Dc/Slvt+Ciwkcch1pkJI1iYLn/+5YLZqT8rWIi9XcYqayVKjkNh1V6nHtOzPooICEbBiGui/mgunmXIC",
-	"pX0ePpqyYIv41iLuu6COWIEdlUqNNEKs2y6StVz7qpDS40ebNlIp9baOUqkutoXPKltLz2/DZbO/TTNI",
-	"a6hrNs8v6pHaikFFyYUJKcSMSq1JZBRcOFpovW4UYr0N+UIoYrKLc8YLT1HP2oL1dueP1jJwhc92yQ38",
-	"JK1DtIq5ya26+tBhIlSa7smGi6mN2Xy3nd25cDOCMvkbGF3xQqy0eQvtrifZXNub1YLUuaJN7an217PP",
-	"dbElBmnheeYHVPPSu6mtJFPb8YAWzeP6sdAWpcjrziYOmPRkaQ/ERIo5gwWEUDRwU2wikEWJeVJsQOdU",
-	"uyi1PqhTDPSQgF2yhWl2qzYTlxZ4V/x0JRkcKnVXABF//eYV6XZ7e8AbAwr/4fZV5WJBIFz0zrkuR2V5",
-	"leAZqs2chcQ8LGcD3s4MemBcX0GlPPZ8bsA4ozpu+aZX+T5kma8tMx7kc95eaET2khUgR5uz41DMK+2P",
-	"eUEFEt18os5IaTsnekcvKBQCKUTcdyMRwVIbaxRzU4/jRwz5MBDi9tsISqZYSPcjImqIPz7YTqDWp0t8",
-	"pKlIApkXE3CQsWtKQxmT3ie4tbZ3FYYfloCxCBOAZYjJob/DugkyiT6FT1SbXkU1RYBG/LFQ0KuPf4eo",
-	"jGvMQdQ4rGUZr3mLO+KJSSaRDuJla+xgRYfYSKjxgZiSGAgt48ZMDk3rQW0oS0XnBQtS6nXH/ejSTnLf",
-	"YaR7ctQpb1vLziL0ShBBs0yLijlGaA42diiGbUgIdLlcdDvGX5mnkteFs0b9jRgSAO7apyJaRFieYzkV",
-	"dxjKbEQ5AbUTZbYX0ntk3avVUlZrhW1ERFevpuVUlOs8W+AkWkFQ5aSdKVACPPGFy5IVS4p7XnMoIo6g",
-	"WXftGFnQFJqJpbaNVbNMUZOoAFxUEMoUerEWlB5ezOp2vHslyxjFdYLsPptrZBm7p9TOMlVfzNxBbS2t",
-	"BnIu2fRPQy+3uduofEyb+GypdxdAqqlvu1kTLWu+ZYyigE6K7qxiawAe+pF09F6SxGCUBDxWeFO5S17j",
-	"yCN9DtfVcE/d7UDJX7z/hxegbJ6BHIyww0r1y5rAJPhnx5E3aS+FUFKFNHgjwnkZ3lpu7QcQca7fVwJr",
-	"/FAovLc+nZAPGc6HQVR9PF8R4q8m2IEMrI0QhEyCPWs2ayUI+3NBPXJnX4EFlcDc6XZ6+zn3R5nK8fXr",
-	"CaSGur54H9Ol5vPaRSzcJOZfdZuJmvK5U0Pn3Fs1bBNurIb1QL6zN51z7kcMLmxaeovcw4+cilAVNg96",
-	"+sP1e5lLdE25yWMCGoGKeIxKRQ6TpbUNcmfCAEml7gJJep3mylaCF7nwTsnVmOB5VgYTY8tboPHl/RVd",
-	"5VfoLCqbnrMKU5ED+VMf1zCJHn7CPWX2GL9+SCpwx6UL/+RdPYGmMfVHscDn+nhZWHBiSd5dcp9cvT5v",
-	"R1otWQqIp8DuweMsklZq5GUdcR9xRnP0gscqiWij0Q/ecLNJaMPCIhIrcqebucvvsuLW/DFPrOKu8yst",
-	"93ET0gZOopZNPouHIyq5I4swXcvL4/yIsG155Ztq7+d6NDIxpJdITy3hLPKs6mOGprP6bj89GhNCVTme",
-	"DdZREanNTJVyQ2Ivq7qKbYcCrhdq/sS3awEEbetlie4ymT5e4SJLS5zrS9CkBaOdCqmMItNLKhFPmVzy",
-	"0gbCPyUAZErl0CiL8jCfZN5vRsMUxA89LVoCI5AcWkwVmlX66JaZCTDvMNxQFREn5YKFQ6fAW+iI+VzE",
-	"ho4eL76RSyfkd+SHyX40ZQMQlkvWvNQybSL6b3GjtiBgJAb1mpYLPBflDX6AXng7+JzhNrytylljxa77",
-	"/7jVlV1NCWdGft+m0lzdFfBfvTqrdsyrGX+AVPv/2CVYf4TNV92ZEwaYBRbS4muRMPGEmSiMZkCb1F8H",
-	"qG+bBcMloXgpBi6qHO8HlnNWYsb8wgu16N3Six2kabgI+RMa0saQHcQTmlkzLlLjTNGa6C/P9kDAdYAp",
-	"z5+chTTm69JeRCSwSHBa7lCR5QZ4V5qcH3T7l+MzupLVxlkChH1bzfZSzQ4jOPdttb+Xe2wwoFL9ILhE",
-	"iz5vdXOExpHJyDYoIbDOafCIcjmUbDJnfm4QZJ6mNhUJ4OAAPcVwz0Zpaj2u6ETm6MjM3Oin8kVI/5Kp",
-	"dtZgRytzzq0P29DxRzHPXxm3RGEJanRsp+4xneQ7qKISA8ls/KMhDYKhfmUo4sktE6Z1aSi7tc/rIG+8",
-	"MRBkLfDFto0TlVNqY3NuVzPyNq5PBw2mLoEyQ8/GxZW5xLDXylu4yhvpOhiUA8XmrXIUymUmd9FlAdh2",
-	"wofiZ9yUWC+NDdwvuVFLLj/TxVKEM5kM4ggo+LGWNNSra0y5VxHP0W6Z2iL57I5LdNfleK8wKNV2lGZi",
-	"+U1GgvnlUqiVTTIeM6Y06/02Ezyothzto5EnodYVdVl8WNTkLbxXepllH22TO727QGQTXl7JlVRsfld9",
-	"/TwCLri/Um+R67aD+4yi0Aq7jyVHH2V82eg6JbCRIk9GETMO8HY8WKhi/QmJosneI7xA2ZD1vRqriqut",
-	"rCYwlYuDbVBel9SUPmweHXpYuLzSsmUoyVtTA9/l99xdUK+O0aYXlpu3S9H7yRDTD4eL/PC4d2KJybxx",
-	"eS/ii2W51+v4sQ1NV7UZg4NWNnlQGASFcBnVlrvHHeZLNgRrFevpFNrenarrwdzmDCs3bVUv9zl9eI4J",
-	"OTFNb3FCIBiK+89B7ZFpeovU7q+ZT3jTnycUpXObpCwp5En+5jCmvb7UciY7b6XH2Mx52j9Z4s2GhmGE",
-	"xoytniFVN/BWQ1v2LxWO/vsfudkV5tHNDP0DSOzVB9dMrL+pp1JsWiWj5EwD5UcXLXKj1TCO6anIVMmt",
-	"L19uwVLFhk4yN22zxAU7NItUA3apzeIw66B5ssIYBKUiXyZK4IhGDVRQOcPL3VKrWOuLsQiH+oRdg8VY",
-	"EGSX3KVl7s6GbdVIZqiRPrP9tKNvk6nRy9r8pV1lDgBRTNzdfe+uIlB1ewkhsR4rjWiyxYrWlc8ZLfLV",
-	"23faRHhu8/ClhIatCGC62l4AU7PwIxi77b9gl5Bn5mK07PYZoh9trXEeWijwHHbrJwtON2wlGwIKRDUT",
-	"msQ3NLmFbVsPcLchZ2GYZSFdF2yJeMrFu7CfKv0M5ynQ86ZQYAQEkka3ntMZk+Qfd8ZLC5kidyac8Z9Y",
-	"j5jes2KfNiQb51ybTXy9k5+mIReoiksKq2nuJcpTIDTsECqP41Fx7LXuTRv5gVTRoKLqZi5Az4N/LldZ",
-	"5uVn5u5lZtJ4fqDUnCk6tKmk9XMhIPknejeqngWOebnOjII1Ufd+BffKQvabCsupXn+Qhpi2CX+O0kgj",
-	"DhvWktEqlzMhc3nInIKrkI9gmqdLAODzumOIaZZaOdIoMlCvYckCGmoDSRPliPmc5s8KrpICbxL8Vilw",
-	"TYKnLvs3ZyY1JX/1Z3B1tm53x4uwRJCZ7waC+5AZMNZ2sKgWLW0j+eOCkGwtv1p8MzgylS2KgPk04JXO",
-	"SMO2Ntnb7ew+FMQpqmmp07eSmLxsRMOndhz5D/3UGpxkziLMLU5shA9+xflmMl3PcGzuK4UP/jfmi8Vk",
-	"mtpJK7uviqFBG1IWUQc/FuECPbnz6rufKOFNbrfnhx21mu3QgO8kyrs0UNer2Q8yBr5qKO/YeQQ59NSu",
-	"c9CLKkjYnpEOdkw/CAqmMWnmlEbG0sImzMu17cdkQYvvz3qEcZZZj5l6HKWGY47ef6pdlR+8kG9jNYpe",
-	"cJ1wGGZCOsqmcS0EZO1+74m2Wubk//3bbRk/11NsuMqk1afYapWJZU83xlK+qMwKi5dAWnxzRDB7JxnL",
-	"QJK9GW5E9Fes3tuC2CGcAqMLK1azcAuuL6CNCBtySuW0cimbELLKGLN2cXpl5CXkvjrcb6b4YCwxFXWY",
-	"J0vGLgsY2HSLwFmqYTBE4WyN1EOfuFzqjXrB5ZS5YMVDMOhb8YMkAXVmdMKIE64CJV48HHROXgQz/mAi",
-	"Ide9o4DCr+Uy12NjKi2jyQiwREzG8QlxXXyHhuFKz/icrogrdkk/Wsf6CCfxDAcoGSBi+m8o6czH8CWY",
-	"oqD0nw32qbgYu0UjK3TBIuA6QLInUtxluQJOLhlg9Q53IxvHBMkBZPXGASXoAzl72YfG0likuXWsEqAD",
-	"RpdnS+nBcSSJIVdpeKZGMkTZzsc9wD7wQcwr9LhUuzaqBzEjyF2qwTsICNuunV50QZq8uzHs4VLLyCKV",
-	"ZZ6Iy6ULNR2qwggM/TPzlQ3yxXzdyAGaKmae7wyzzcsG7cviDjbPili/N8q9FjJcq4Myu57F6WsChlOl",
-	"gqHkE5+qRciGpsZ/gUWG87U+WKgnYE7V1i8fRfBe3/QLYrkTMzsJaTD90xvWXqcNfQD91GIQY/JWd/jL",
-	"e1ilzRfhdE6dIXLQ3Q6j3p33XzWLlI/K8A/OElm+WmGbejBpp16CCIhpK4qp537Ves0ZFkIrRGD+64OY",
-	"sdXQ2A1D7udf7wPmNAVswhlbZXqAEJ+kXQOXLViVg88ziYQFtk0uklzVwkpi7iKWjs8fLBH57mP6MIR6",
-	"xUOXBUVRmHP6wOeLOYFH0ANgRRLe/ZHsdLPjWx/OhieeNyFjO5D6Ca4+C+hAXaikKArUWfVGUCsfukQB",
-	"10aGyW6rcWHQAo9iqHitcFzc4tFAu4rf0m0UVSEAgOd7BLaGm1aqGM5ZQlrTelksNBsjQtExoTv5cyEU",
-	"Hc7pQ5UHI1IeAdOaxGdL6kWU5MlOjbWBnZvGhmFh3FW2OztweL9ozMXdFndUMNyo37uAhXc1OSvnwqDr",
-	"1ZKAa0jqnXN1E71X7Oukk4ShZ81w6rqmUC31Voo7z2InqGkolPLY0PKk8EQOR8ERU0umVdxSEFuHxADy",
-	"mYbcGPklkiHzG/cnNXkdURUyFa6GIINVM7wpOWs1OrbmFjVlHy/6568L4g/FnHI/B89eHwvh5V1yCTsm",
-	"BtrALsnxUjPHUVCsPbGjNhoKIoR/BaBj6m52Sd83MD2KPSgSAv4mBgXjm0/StW0TWhYDbNlRWXgt3ByT",
-	"9808JGLp51/ApRwKMOY/8qYM+bTjUMniqODymbq5KQo1X3mMyCljkf+6YLa2fBRGkApHyhrhOgkiAeMH",
-	"AFTkf3ewU0AnbDP2ZZP0C9LotqspqKKemCwKMcoLxI6I8ZiF8jlKrNSJ1mS+CjmTbcKoM7VQINasN2ge",
-	"9o47wrDJ7lixDVh0N7NngYMqUbNZyCzqrwU2NFAqyF4yEf/Ny2LrYlueE4f0JS4qv5XyfEfl9OcoHK1O",
-	"DHAE8jelcloV+wuQoZFMDT0x4f5Q+N6qWcxxLJUI7p4sb4aAfveA0ThhLuF+BUlwx8Yl+GXoQgmkqj5B",
-	"ib6xaLoAeEjuR7hobIW/mPqPi6CCom6Cos2JcaiPlfonlTw4SXSoiVwET+kRvC2Vg+w8RTVFJ5MKrQTQ",
-	"q8bnNl94ig8l85izVkegdITCj0PBTRHGcSKoyqjyBPgUymb5+I//Gn05Y6uhGcswJxB9fbOCTTRTPTCK",
-	"QidL47pZRQyiFnyieQ4CXCZr200kM7RLQuSFNdiAqnEo5giFZW9uoK5IaaQ8IuOCBxrSQpKnJtNxp12U",
-	"E5MO0aCJUP05xRVfgdq6903tOnHPwpC7rL7gUx+Ee7Um2qZMZbw/Qb2LZZWmTd2PC3+YEMb6REVLX8tf",
-	"AmEWm63agFIkKFGD7xGQtTD3gw0IyL/FN2cxGD6mzFDvKeNfUm4ykXxi2yvngpZ61PPbVQIJzd98+W//",
-	"bHBmKS5N52qDyQC17JKFrJ/JwLr6+I7rB1cVLE+FCBFUAHzCfeqRGWMBXDVr5gvPZWFuqFdtxsMmua2c",
-	"qXS+kmnw6YlTmYNMOfJpWSUe2BwYAGYqbbFUVOfqbSthK7NKsmbg+tb0FxkI6YuougZ5POgGVuc+2iOy",
-	"Tukok5MGThqK0OJreYFRfH0a/io/Pw6upPD8Eec6P1XkoyMH1jdqLOVgjkCR/DrOFz7xd4SPRfXjki4Q",
-	"vzEW2XmxBJVXSgBLyCiTGtOyFqS6Ph9r9045Rti3O8gfVALy+mwZgfLakBir2PUWoU+5NlLIF3FlgCmV",
-	"uwSKJRv9DAbTIgyhKrHPaoA8Z00lS8ZwTh+GLs0slGK7VD8KNekMtHAS1K7EGu0lu9xC2a+o/yUai9sp",
-	"9wVGs5RROesKaUkmbQ/OCDoE19DNqisQyMUoBoOtsTKSV06NF8RR1mOPO98fz2UelWaJxmZfkzzR+K0N",
-	"M0WzFtx/bLqoGUjSl1t035R4JBHx/xxFwGtpWsikMTDSaeLii39SVXsGvGvCScSPlfYJ4REip89EmQq5",
-	"pJMJCxHcx4QwVaP7uOszUK45UiPmPhlRyQ73/3ud4AdbP5+dM7+oFM5c//RNPd9/ha0thxsY2xj3JaeV",
-	"/hYAuYlZXLpfwXOwP1VirvX+I4tkosRd5deCjnL2v5m01TpTQsw+e1BYW8vj/iwOY6ETVm+6Dv6ic6Qc",
-	"TsWcBRHD6x4lzfUslEiO8BNMZZlqYJlvI5iH9prc+kArJvImk+6YGUv+4T8uRlKO3pIowZVpN38jtAUj",
-	"hzWr5kZVQ+t2sg+4bsqr1bh+7hvfvRbYirHJG8Ux1LV2TWbjEwzdK4Mv8J9p496AR+vSr1+TNo6ARZgc",
-	"l7E5c40vI3JjQIX0tXmorOmP5BDh322xTPDNzaXJQEFufA8F/HPnAtAuL3IT4OJ0JRt8jFl9TG9Ysarl",
-	"vlTU86K4kzT7p0Kq6phjyK4TsvpaqiRxCYlEtxbUoGpW3h8yECNqy3mFgD5FZSGKsIjbcBJaIuLoXQ48",
-	"L62WrlyQ5FI0Ylo58wVawqYmbIPsRGfZBbERxcXKNUqoMPtPuXQakD/AqQao1SqFaZuvhqH0izmbWEYx",
-	"kzfaDhLLt2I7AHKG9J5yE6y8ORQmNhWyOeW+CdbepCm98YOncbjwVd5qqtfMQR7ouGy1c+Z2nQvrg0nT",
-	"VCyGBeiu4FZdOJGNhWjCWnfavJu0AM4rdqd6Sf/SElMmK8lSApkZlRUb0k2ionl9jRqB586jfQgJzeNq",
-	"ErA/D4+BIdon3FXAnY5L4/QjFnJMIozrtCDErgWKr72gsvC9OfVbPkgWvg3FIiiBHsK74Yl+yrr/TVZp",
-	"wMI5R2g3okRU2RUi0SQjd/AOZgEDnsLW/XnrLoT8muGJagSapETaJ0lkrlrPNY4Bdzt4PC5Aqywk2FKE",
-	"s3ayFiEwiUuIRCgo51gQjrCGSlESEGZzPuwoxiKs7ZYrBvaA5naJwT+D+L10VWFzQEQwuRpH4Jrnq2SW",
-	"FtJQCVTesJS3HVliROjsWI2EuyIjSGqIMw1MTiNG/HgeC3+Q7eS1OZHp7bIojLzR7VUfYiWnqTus5C2S",
-	"TFZNlkROxcJzyYjZJEGbmKhpzNzb2dzqchRkqCScWMtlabA5+HelThyP3TMvuruOO6ld5+Bwi4fgSNuV",
-	"noFjdZdzEp4UvH5rVQA+sKEJtK6Ov12x42YHY8OHMlQiPZirwhvnfuq+uR3Vl09cHJMlFhFA3cuYy9wm",
-	"CU4pqMkthRhVpqQa8itqJttBZq/bcZCA7Yk5TsJnP0TxhWuX6BU1RNstny2H9S/9t1F0Vw/ERAonflaC",
-	"uHw81hMXinmkzH4w2c6RpmsTJUTzwr35KiwX3LMe0FnKBE/y8I8GgI5a/m8YDZ1pYRVg2NBRrYPRA0/H",
-	"MNdZx7mnClH3HOGjws7RWZDfne/7j8ugpOPI6mBZNkK3/BURGfNLIfaTgI1FaG+QzQ+b+1lRdUCMvrBt",
-	"RdhEpkSgG+GnwDb+o8lh5GOzdVZFzxTZHRbIwXLS9F8j3kyx0M9LobUGa3T+hzWXGpwSRMAzgPqS2ecL",
-	"Is64PMPN+teiQj5rkbZg+YKZ5ouobwg5F2He1lEQd1wvUd+0/4O0AlAHmfyiSdPNCt2BF83ggCV7S0xd",
-	"OyuWOVzO2xsTy0GWQphWACDygrcBkllJ5o2jnRUDQm2ztU2S5MJ9/A6gEHm50fGRjaZCzHKP3VE8ewqB",
-	"GEp2Q4iqFHOGptGUBgHznyVFMmmSFFrOG9snxZGGj+0Wu9eWieJzJhZ1Mz1sJr/eAWPbIJnXr/mHIfna",
-	"ZIM+GuK+nTy2W1NGXRYO5zTY1unjHbSYSE7yvHpoin9dFHIPEVamoqrbu7evb+/a5O7q8gb//YD/9G9f",
-	"vcPgoLPX71/fvr6r3NQanNQrHQ3f5gYaLnJpOGHayLZoN3XyWCrvtaPr4ZrtjrnH2voMlXB8GyhPe3Ec",
-	"3fOBu8FizGkjuDJXZomarJqjfR8tAS2HxdH/uwRPXKZZMgFwAp9Z096Uq6sKaut2tngeN8q69DRu6JV5",
-	"t3G5r+qZsS9teAy3m8j3evjGkZdtg6Z6wtUgARpYgJRMpeQOGAyxgWz9vKmqnESfYbaxJ2ZVcHpaX11e",
-	"39S7l9ZP4uVhHdS/HGMaYkwxZhcTdLgkmqQCMEDPE0vmDnmR/yeqMQAj9pkCDDE88mYS6LBQmcMCkzW3",
-	"OSJPBPczDLyFSZiuUVfDvnUFLyW4WFDwI+0wBvMyqff2ejn7H4HEPESJqcLYzMVGrDmWhZomBgB5HPDx",
-	"ibib6XbrojMm8P6jStXVGJua6GSt7nrUXZk3rHE+opINbYi/bc8djlZFFZ/FOC6QkY81aRqxrh+Zf4rC",
-	"vrkzrD9rL/XzehAR8R51Zlrrb3GJJSACN19hDnWmrG55ZaOZ9Cu2vrJuIoajHAbc97k/GRrUgRI4xzv9",
-	"KHOHwWLkcWc4YysJOLoJj+e6lkp0JYuWcWwUJx6OMqf6V4MfZALJ6QmcQyjtZiQh+nqKMthqtqcyUTts",
-	"AGN4FoVuzbnremypaUqoRIf6gHFbz1McU1FDFhIdmjxDBNNNtHJXIBALqcR8GDdQT4TPo+dvDGpEXlvD",
-	"0cJ3vTogjLDPEHw8vzRTQds1mLPWgb2s1RZL4ULB/vA9UFzVAKvUdpPQlkymysmtd+SmTLBqzhuPSxbu",
-	"GcuuDVVIndxAlYgZIRQuBNgVSmRA/TjOIGZuAakGCQWQFYu7gJ9jfMHMLUxxs6HWfwXofJHrMUKzbNKB",
-	"GPpCAW9m5WKilymW5Y6BEova1AqwHInPTwRpmCpoWEg7ci5LNPrLgPHwpzr7AT5ZvQe4wldDyRTO41D4",
-	"Jr29TLAtCq5UNDQYwQj5hyibEHTEwvz+DMzMiCpnGmGsyEUQiLBkpq3lEe3YWn2OtJXhA5Jpvmc57s4R",
-	"vrYsh/c0lHUVJ1lIE4GbLlNJqCT3NOS6YVnRaxAKwIy2tk6FqtDawpzQzZuNtIfpNlr/IXNE6JZqgBgB",
-	"VLNIC+pyKjyWMI3gQIbpu+Xd8mAY2WWlfd5lzLc7QoPA49XNL6dcsermE4evek1/Waoa9xtgVCRmw8QC",
-	"/3RzeUGWbLRe+mS9oyAUD2BsK+EIr1z7xKVPqIsm9dX15b9+I/Zt9AlYEwzANsu6jmHUnSlzZqUcrBpy",
-	"1FbRaMF5PKV6ew1rmsGv9Tvv8BVt5senqfjWpOQiT2tUqUQgyYhxf2JUa64Oxbu+YXwYBgCyMtjvJEqu",
-	"7UyzZsYClQP7nZi9H6T1F9QEHGYPeFs0FPWPR6/NO4AzAID1nhgZlOR4C61u5y28FqELJ6Dva76PGOHx",
-	"zAESvV2N1JuIkKvpvOi4Fv2u2fzuvP8qIWfrZr3dNfGzJMZlv7mlnyLW8YQzG8oZWxZs6hChwHyHRfcb",
-	"8IolNCY9QrkCQZlzz+ORtCBsMPVXNbGLv8vqJdwNhlFNpOGcBkG9E2sCD2MNaUCaGvqK6PZi3PeCIgSV",
-	"l+PC91apO/BxSsXqzR6u9hJF9nK6CWwFCL1VhsKrY4al9yLfzdv8qixWLoeCympbdUlN4AKWK6U5dUBz",
-	"2/+yVHYGwSsEAVOFLmA+j8o116ujq5s3SjBTqb/kaB9B2YCnASsyJQMM0N7bfLVromzNB6oSpUU2WvTW",
-	"HYLsuWMPwV07AzY/5z6fL+Zwf7qu9jU5kTOu4SREqycR+rnmqr6Ti9Fd4fRwKRdaRW+bEZyqDRjxZTmT",
-	"w0VYFK/w4fo9iElkeMFRhKmmJcB/+vhzXUnRB8YRG4tUEZptMMgfjTdgkKkdByIyLI6XKVysJVUudPPS",
-	"EQEbwtv1W4eX5C65wz/uSMgCD7wLXFX0pIQdkdk9Gl7rF5cmBEcGdFJMWKXzDQjlE3DEJm/c18BsuA+5",
-	"GNHW3yZ32qi4a5O7UFK8a2eOK2nxQpQzHgxnvMJ/pQUeZ5Oaan/Gh7WQCMCUVAvFOl+KReiwsjqJWB8e",
-	"fcrQawTwAYXbFK5GJCS7HHPHCPueP8w/7N+avPZSX8m6hZ1ffaZeGFlu8BikehmPcn0//kXylXPqU0MI",
-	"ooXNa2fQXiYvOkTAfO42u1DQm/7gLHGj0LxyjeZ5VdmatfuGp67aSMrMTr8IsOywJPOFVMaGHiXdY5VL",
-	"t/ikDT1GJ+lETey7qVJ694Z/JfzRgyWsnACXsPLk3fpVcIFEJhimz/41S/zoR+NjVOQlQyVUs0gMvnSD",
-	"71h5sp6coXEviaIY4YQrDCaDuRzquCccQQ222mvz3pXttVblcNDXNdPO8dlEOfShCYKY5xepxxMnnBsU",
-	"v0fIxKJLWthFaBRlkrmwbcCGGxAGWa9sOlyfDj0+ZgD2VuyeSIKoVXgmGhZdyhIx1PPPHCWHUcm0inJ8",
-	"FHcNCQTFMYGQZJqoCZu/R9num1123+Bb2fvuGCckHTskp3rHyewJYKZpOzN3Jeu/ArwFcmnZ3YcTMtiE",
-	"qWevmOfiXh/OwJRMpJlxDJqELKx8Xig6GWLcY4Ewmx9NOuU99RbM+O9s4bTYjaUtBDqRTyzvVFhbX7LJ",
-	"3B7to0ga0CKpcJrEvYc+eyczzJ9GVZ1zuX6u+nLEbkENYhU+mFesLy5qInuz/YStsuIKXAtvtHk23TJz",
-	"6a3D0dwX67AYNItiUsm6HNZv3MILmM4zTAeUbObUfnd7e0WgocxGUEC3ZMOJSF4Jl2nBt2KT22Ddx4yt",
-	"PCZlzXHpQ0BqbMUNzxdqQb2h8uQTGZcjgsW9gjXc27wzxNJNl783mqOkU7Cin9ApWNTklfB95qjifqSi",
-	"vktD94kMLfZ0moyMYR3okXSAgH4hJy0rEf35vrgSXnzFLnwLeOkTOEXjHOgtxwI/xHFf5bGb37AS6X9P",
-	"ecxCaJLbaeJO12NjlSqMiceZyB0uFv467vB3V5sz0a0suRk0rUvsPq9ObmrweZDLf3l9UKaGo5VxkpWG",
-	"EaDny9QdgeFnl0XSvt5K2dG/q3xWVfmMtWy2Nn9BMT6rROHu0BWmtqbPCjL7PE8sqe8wdKcW8F//RHjS",
-	"sZZZ7iql6CFYP2GkyynFa9iEqk8XEEiEY5s7r5Jq9VaJwyNwLzZOZAqYpHCt4Xniplc3u37RW/Ne+k/v",
-	"VtNZJ0rekL8IPVkEZKimSLUNfU6SbeRlC4SjvNwEzKlFd0k4fjbvuMjvqR97mufUxu9xX4UCvAWlDgIr",
-	"CKnHUVuXVGxnvhsInuvYuU7HBEruTzxGoheaemxwIb42r+fBIuEtjLkZxhr+61S9zxJkx41i35AqyKpZ",
-	"UyY1RKRBMEhkEaLXUIXcUU9a0wup4HgSL+znXcY2e7k6Zdo6fXIX8VPcEVU7AazsXKwFNY1RTlI6Rh8Z",
-	"AFELfEXGUMlCq8Hz+eOGU6554mmelkWYB5ZCQjZZeDQk7CEIzS5m7zz1sGqBRURc8ry4ymZ+yh9eheVk",
-	"/M1yX8x4T+xJa0MuZEHgioaRm0CVM6jYS5DwucduOwznlNVHKwz5qxUDzzGpvUjRjhe+U3ND0I/aIgBx",
-	"B/lXIeg0iVNnS9GakVAT7RjH1eXDppZOw+pX6uWVQO77K7y+BLepblT47HLcOv29POOjypn2NRKs9X1j",
-	"Xda+rpmxX9dm5I/y/Nl4rAGPd4a8BXQ1kG07U3JKAxYB142EmurVK0Jl8jH5HD/8iDch2hDlMgrEIyK0",
-	"m7UB6mLeuCH+xKbJt/2rQa1FqumOK7U/T1ouGQCbrLuT5DojqhG7C9Kfo2l9HYYirECQFoZOwvTD63Mx",
-	"OFtv4EKo/Ft7IDnAJbDGw/3HdjHQNBxmlsxXZBkKf7JLbuBHSfRM0iyLnoo8DYxBgGLZFHga3k1hTyOb",
-	"nw1+OprO81LQMeqbIwS++WOEwoR4G3rdRnuZRf1Yh/ZI9nc5q5YdSiTinqJOwHRsCDABuUcgRINt+hcL",
-	"F5XEhcX3rKJ1Ydwd3y+c+VoWct7eHwJGXP41Nxlz30Xsq/jWstrSgEtQg8dSbCbgA3GsWKKHtThFPQYR",
-	"8n8DcfmBUo4QM87KQtPggVr9qYwVg6SWnmzxkXLryoy46vKrnmWVO2H5hhUNaVnMHvjMCTzFVM0ZacCh",
-	"KPKt5uHaPh6HuiwkS94flvk616+dUlaJiYJLC3P+tQ2KS/mEGpECxwQtuVUD3pY3lZ2E0jZNuGkif6fG",
-	"vRKctUe2kn4ElJht/bFUkaQCKPJ9ikrY8CCKq1YyGZ2pKm5/WNOE6rXqMImqhJW32vUWWtRkaXRXpoR3",
-	"Mi5EhHTChsyfcJ8VqeBkRwahS7OsjZm3D3QeeIzchczlebjjFZN2UxLSaXSSSVCJF0Z0Prc3+BhuCYmV",
-	"dc+abl11WOzTqzdFhdqnmC8RekRx8YRkoA4aQAnXRVFMQAZhiMpponxfNlIrVeqTSyiQqpdmatJHTrgK",
-	"1F2Bai+DZk3AsmLJZt1+bjsLWXQZmmQz5BBsxOR8daFZkMdHk92oT5kAnZG0PmpokZFwVxHg6jBkE/YQ",
-	"FJaeyLqlYCGg2ZOeHT9C4cpHL9GdAojs0zo0qLbA9qo+EVdEKa8sTZFAZidzU4IGb7rZHIP1m0xr3ejn",
-	"S5NDs53EgSfYVYHH/kGF1FHDcSjmQz3Miu02Ezmn6Iz5MSBwhk81drQE/lPudL0KhZQ7l3CGItcMQ+PJ",
-	"zZTqGSD/0K//k8jMFmTuQCpMZM8Ty2FiQMUjH4ViCQC/c7iI1osivRqKgaZKYwNtmKGNEQRBXOvsidhS",
-	"hpBS73PKlZ0iYCHZdvrHY7AsinaHH2NPPzDZ2k0/krv/9y6Rkbk5MS4bLf5/9t69uW0c2xf9KqzUreq9",
-	"qxQn/Zo9k9T9wx0n3Z7uxD6WM33O3WdKgkRI4ogiNARkWTuV734LawEgSBEkQD38iKrO2T2xSOK1sN7r",
-	"txquUEzHCUYfJG1jO/Sm4m2/QnGS8bXczjGQMi61DTDgfsl4O/Xo5t02+XBlcC9UifpuG7Yg94NaM99w",
-	"txK1AKdB2wgWDemt0TKnkzSZzoRedTvXU4UVIEPELGeraUPe1tX17eXVp345f8vk7ZquJkqLCuRPckVu",
-	"VducAa5cZWLpqGY7E0L5MacblFneIguziRdEgGy2pJRae4EJDiN8x51JATgDU38wdneJwvY56NgyBQdF",
-	"9AulTDl5uI747FqgtuvqzG7trxNcOrh5aSbyTcQmEwN5Ahnd4Ax25Ng0FYxZsTiDrG6daI0K6BMv0Z8A",
-	"VZC44nGOorwS4K9DyzC06NQuWhOnWu7B1VK4I7fbV8FbFCMNkjQdcDKhGn2mQSCTNI1+fX/bi357f34B",
-	"WmotD2hSfHDM0aaDhG65Yrui1OkqdiFSp0+rhv8XTiNJLNB/Qn7OwWufBgNQ6vVxiL+AB5LvN7lz9NLb",
-	"aEx9r8jAt8+3BRWhZPhLxSSmHNoYFSsMlWSCTlleW+T/iSz0SWJbKkBjgB5SMeGzESP5rmoozkHaKO/Y",
-	"YkGy2nYyXNAlGvq3767RovFxWTlCEboBtQmhgvMEDPslHQsHDE29vwPbdrEoZr1oKLVTVTYMXwrzB71L",
-	"8vEqEb/klMyb3HhjfC4a4YNV5aJnwDIncCkN51vPkpSW6WdCEh+z3XjSSTqB5PyBvPItaq6ej651FnlC",
-	"YzUJxDGRAhlQSvO7ZNyMWncS9S8wrDcQbKA2rBUHqXoK5f1uV7Y5uLm4d7604fj/WsXKQvJgrmKWUz5j",
-	"aTxY0nxMXa1NIaFVDidptoAYEtC2rrTS6jLBC/FaXtLvvbKRG24ohDDeNbkGbq0aL8snAilgW45bDw1I",
-	"A/W0tvnTRiU3oZZ6qY4fRLiAJiiB0A+DwwjK5mOn23ZB5Q4bdwxUBX3HjU1YAV+1EVd3gIkympIf7rLy",
-	"yJfqmR3p2RbF7yX9sPcCdmRQm6l3W2A3mL1r4kluKr74xTuvXdUnqJagLLOT2j28aKck91OS+ynJ/RhJ",
-	"7m3HcEp6PyW9Bye9XxBBMLDyEXGeyt38axVPy+IGew3weFV0BoAMAR6QZeAALtGXtxnSEruGj2mjA8er",
-	"v69+OjvqLDZeY5iwNXuIikVTTAsAqXQVgR27Km2jxz4RQRRYlOqW4ds4RCVcf+29kHNphs3S26GmVQmN",
-	"SwPq7/2rT3L9uPJhx32TVwl4SQv13Zbno83iEo31jAoOect2a0o0IaZJFrbBfjvroALDmD0z9vU12brh",
-	"Fg5byGRqr7U6E885yUeRJ81UBpdrlu6zfp/F11KQORqIZpZpB/0SQXWBipJeRKJRysZzVV+Sy59VPrf8",
-	"yy48ZWf/As5jMCa8Zh8/Ev1xxW6Kz05Jjm2CCaeH91zgowMyFm3twT1SutVAH+GbGsnH5TBDx7TxHmj4",
-	"vyJdsh0u7NBel0aarS613ohS7SahqWtGrZMhWUA8kIwb7DTtfsyYOkb0QeZ0mW5cGbkxbfLlFwj6y9om",
-	"8/JUnVY+hBsdHyimYIVXdkDWmZUbQZrh2ttAu87Vrkqo3+6EY31EEVgxFedyWKAmebjyS8rFLLjOv5dk",
-	"l5Ik86kKkx9wGnu54NU+B8YbgeUbYYrrdc5GKV0098WrZLyrGboT3B0g8fXpjgp+3lJ2v+PYc9Rns+40",
-	"bpyLmgL2wp72bZ5MpzQvJHZ7LknTyoDFwWR7qvrK9N/sTrPO6W5t9FVmpqN50B31YUDqpcHuecDqS14M",
-	"Xo/q1kW0NqqerGihdDZY09EAem2qJ8LU0Pf3gmYxja+JmPG+y2Na7hhVte5Rg7e6VLew+vgO/GYmKOi8",
-	"McUImPZRF4BUaIjAqiSxabMikDsU6S4eNwAQ0wdS/2qbt+U/3W7m5qVvFIqjb9i4yXvm3scdA/gYshuo",
-	"kB333hfMoyxHNLChtZjRDcRCQk9yO8row9SsJkyDBkdXhSx1oyG7G1PAXG/lcJam5TVVA/LmMzsb6i3U",
-	"08OwPNx3XjOSxzplgXvOTT0eOLPfSB7f4pu+k1NVT94HupVcf8Bb624XUXNpqp0jdKuIwDleqjF956is",
-	"KJGTjE9YvuB+HFtZAwmPxjOSTYMZIFoft3pU79my8dxk9nhta13ealE5HjJjNp5rdGHf6S6l6ORiYDW3",
-	"aZ0wJAoT3aW4hEEXqhjj6OoTvnNuaodXe9UtKDuDWawKl0KAmzXml+88efI/ap6+PElD/Mk37fB/MMS0",
-	"wrv+H286CJQ+KEStfmmrTBQNfDW4yaHFkWEJvjoc2nK6p7ziC9AfxrSeD523ei14ys05kK6pa5sclKdO",
-	"bO03+MJl9i+MvIXP+1//3sNu/+vf0SRJVWPEMDLBafz9f3WZuTdjLiurj2gN+1zA0UneJLwG0n6l5uLo",
-	"xL/K00FO13nibMRcnfPnmz8wpi1fEjRU1Hy++eMGx/OdoqmN/hdnWdcLisVsZEqSjAP0IkwqcO7/UDOR",
-	"Zn3w7NWcwhZQM3epU9U1/OqwDiVMvZeS5GLlqVCT6O/kjiBcR4EZpXTA0OniuL7ThPahYX4ElSbzFioB",
-	"wAzgR/MvNHuRioaP2xGucomtVFEMXjbJIt1iUmFp61r0txFfSc2YxsgrARDrTzqKbk1f0x0rwdtwr8uo",
-	"3qYXoCParn929PZQgAS4BdB3IJi8NALCLkdVn7XigbK9lctQ3uz9xHkLRd0z/wZTeh4gpmuPXpsoElO6",
-	"hA7UNN9APksGfJ6mkETSsptdschxNBzErMsHk9y90GoT1jqIxcK00+kH2LQZkNnZnSpc8gPiOGDAuh12",
-	"PRhkvTPedg8OTO1KJNgUWNKO+dsll119ephBdAwu2TzgwRwG1fGJ1T88DAhluUdyY0phKWMr80uT9kJj",
-	"UR31Cq7obHlbINl4d39+D6/Y3bvpeAXtMhe1SQKSd2NqJOoF+PwWNAp0T7vK0s2wFw3NN3Ew+Se+GoE7",
-	"D1MVQJPBf9ee/VbervfyLu03i1WmhIsBvjBYLWNXMZPC24TnALxOvmfbdQUzIoK+hMZfbV2ZgZTJZpqz",
-	"FabYea/lungtrD+dfr/cpg6fcWXmy98M4qghcdyJlGTTlQIT3EZVUicbNLW+esmanSGJwA/p14pPgeqD",
-	"CtjYTnXjrUmEcJcxQdg7dTBAYW1NcvTPIG5MIC5PsnJTfxh2YYglttG+jVaiNShin7NEzo2kkdwDpK+g",
-	"vEveBNeF64ym2BqE41QmOVt0SebWay0yWf0T7pHcHBqw2g8CPed113SdYBw+S4t8vMKkoLf69agrFfkx",
-	"UMvs0w11HF38ikozerp2sdZcB1Sb91JJDq4nwrdAMJBVUi6uFjwa4nEOo8RDT++aeN3eHL+SeI0AOKAk",
-	"6JZOUh9sbLK1a3b3zfv+rZTiav9RiP9OJnNHq2Q/3bWS5L5dAcuYQD7uoFe7lKO6SznlLL0LJla1QsOf",
-	"+R7I1b6ptZxhy59QLZ0wi2MTzOrxrQxQdVC6vb+VNx5UUKGxc1RxhE13OputxorZiwtkl6qNHQozj+s9",
-	"aVBe3ThvUJtbADzVKG77KLEJqYlrXeB1SRF2m1aFwtyLCOC7AwXmG2OKsH1BXxZDFV3Md6kfKr7XhQJs",
-	"lb2WVegdqsO48i8zt2Ch95iRXSYVW4NoK4Lf2pQJBSxdHm7vfFBvbrfn3u96ixCE7t+704Irk9Shvd3q",
-	"M1SYCPUurqJ3xcZsU1clvV4BG1ixzV6RUGEabLeujXM6AOxlVhfZ0ZeRr0bmz1wOg0GBlwDWguneMBO2",
-	"pJmOSFxf9W8dvfOsrzlgX6st5ksTqChAKhXp5ZorBwanQxd8axFSpveCZqbe05uOdb7U++J1T85RIf5t",
-	"tVhB+UcjOiN3CVsZWW44r/xMOwORy0wWi5WwENcbcLrcdFXA860yy88SLFlq9qxmNsl4Fg2LUxmWO5aa",
-	"oL41MXWXCyCM5n1h2QCKJAYTlq9JHjcqW8VEdOQPSkhK29JpMyreFVdXF8T40P4b3IsJjWlusjybF8vj",
-	"tMmbZNRENUAH75L3St9nIhGbejuwvMDCz+QhJgPADPQo33EnKsHeBW5V4ug57BFy3f7ktuvv4ATwjQkP",
-	"DyCYhgPxuC0VZ2kTZ8DB9Avh3EHbnhi3HRHRglutNXtVOGlurUGvZotRkrmU82331v6vGElTMy0/zWdB",
-	"8ymNB857gr9b12VrCKe73QVUZL8c7veo8FOfPDSIpsQDIpoiKgUd7Suq0krslgunrpWfhQuiMBgUqFAi",
-	"eMmxVMa0sBKhmsm/yW8FqnPJ9cF3d1f4eSrC2YYCN/HZQ84WlS10JMYca1/8PThB+1ItuKlHnEwWVoL/",
-	"o8kteC6Ax3qL5aKbgQ0bzrEm9Xbb6+I0+Alg0y/YHY0RdLDANrDRYYNPn4zFoC7C94mJSLdxVO5+V9eB",
-	"OD6ou8NL+MU0pYL6RZyswlDYzx3h/U/Xp42DMTa/oROa02xcy9vXdDRjbK6LalCHtnGpxiRNfev0PT3p",
-	"pjR9G2wSvtLIC5ZkxWk0ohOmgsJ6BaaDLiZim7A+RC9UZX4wQrT8sp9i9Scdyc1W5fpS724+Fy4AHPkK",
-	"f6g1aCGxHBVynd/U3obHB7sDuJcDQASwmhsgMsDSkhxRgyqjEUQiQbnApMfbd9ehxcs2TrTHxVdA2+DE",
-	"GmjzrNn/LzANFdqOqIq365ur//1/Cutuq6WVxQ4OhGpiDsLDwnDzozIrajpe91ZV7Vy9ZRUTV4yXw62u",
-	"bJIftgl1j9KeZEEvrASZJiMZeCSATjCO1LhkuegZ4G9h0PO8OeXlxU1LeZNqzEowiCQMTO9ad0DFotRn",
-	"0Im1DpC48eVH2YUV+0BD9ojIV3VM9pqlyTihR+7A7W5/tzTz6dSFG5az2a0R9/XTasRdqudvhJgrUATs",
-	"mnc8I9XLKE1PFtvuKudlMxYvgIlmEVuSf6803HXCozuaJ5OExm+gPJTPE4Vz39RdtKapjDcKhJV/Ae8V",
-	"EOqdMNntFsHVcqeD4bUHD9qeKIGVXxgIxqpGycjs7XJgIgIivtgMRoSrnNwmqHgzc0SIN4Br+jPb7aj5",
-	"atTdl15OWOgErl5DMvU9AnQzpGqSBF+lYh/Fexqlo60XjUcTHV3uWd9DB/g7j1aZSFIbmv5+meR01/ZS",
-	"f//z96ZEXygOIrqpMfCGDoWQvt2ESiPO6VL05C37lUVYdR2RKFZ6aS8a/rwY1qtCsUGwVRLKhzLndFOv",
-	"Bjbu3a1bhSiYRrl5bs3mVYK87ZwIAViSacYLeuChU1elzQ1A0+WpVotlTctmS2jsI0WslvNhBoxp+e1s",
-	"3ihvxICIwZ1Z3IDP6dqRQJ9MlEMmGlGxpjSLxikbz7lxWYxTkiyg2dCw6rNYJFmykBr06zp3hTcbxhF2",
-	"4bsJ5ysIB+150QkRgYvOmBigP2jPU8lGk8CpSEpJsumgSZXTmdiGqnrRcLYg42EvGuacqD5T45g7cq55",
-	"Q2txvKg91JxWozQZA4dJskgSxF9+MnazYkHqsq3pqBMn+p1u6jnROXwOBlB6yxsIFl1i8z4ELOS8toE3",
-	"WSZQopZ65tgvk4/wdMWQ0Ti23m0X+tD6qmLUzulmMCN85oI25TOLk/eitZFgWl2D/uLYWf5tRFNOsU1H",
-	"ozX9kxq4XROd081bZdkAl2T5lGRaEYST55ajAqrarSda/AGN514bbIUEXjaBkS8vaoSM/6GcpymMUjnV",
-	"pbd52osIOh6+D7Y6zTrrYNgajcwSNki1Ly16HTMEsXOjYZ/sTUeEkDWy1YyurU31ZmEfDcRrEyzEVWZK",
-	"j3Uh9oMeXVjN+A4nFlhv3XuRkzW0lR+wLN20ZeTDt6Gar2hnzKPRRkDif+ooclJewYGSIGGDaJ24tquU",
-	"R+ZlQS+X8Xvspc8cvfoqw0lzqwwIo+aWSMUD6hKyor1szxDDmKSp8YaYqv8HIz2Kix5McrZoMuEuL0D4",
-	"AM6tfLYSSMBQCCo78uCH7uZzYzGQs3NvMg41wTKS0ih3JF1BWTp028bR7iV9Nw7HcgueuTsgtvnaTiDg",
-	"BcH1XS41UOhXXLCFjVj9H0gs/D+taG7PtKGJ8+RO9+bLVxlX5+1RTgLmkScoaB1zlboZDO5A31FJomUO",
-	"VE21ZEIwea7LjZixTP6vab4c4wFPGb7jsFviAbXvbcgq7CsvWShzIVipSZvtxUw4FbQmNnhYKQE8BG/V",
-	"sbWtmKuMC+g/T1ZO/l+dPPQj3Q0buPN0c+o5ybBQyW6zagZCLE2NxokocoSOMr8GXlIF6a3R4SfJPY1L",
-	"zb7Ckpp8cxDw+zt2Mdn6iN3I5HAy8EDZAMVqWtMBnkYPogeMQn1kWVKrmZmew2bj/71igijTbcVpJLDV",
-	"Bi910SgTuXqkEWC5bhAiVEtUEmVMJBOtCaq8GnA2qW7JJVbhgcjVlSd8YtmYhqU+EPBdvWRZlMmXn2XC",
-	"g1nZ08p5+MREffWFmpGkEmtG8p//bGM3coZT9rKY9mosvnwtjWkomX8kGZnW6XaFZYBwlximjEiWsVU2",
-	"phoeGC+MZ4CHgULKMqnQ4OvNPZZ1YofKE4R+G6SIQaNLW3Kh7QpFy/8q73U88I2X6JQ542vXeQberOzq",
-	"vF8/TBVktgAo60UjypOYgstvnBLOk3EUGx0C3fzgIOazoi4FRxhBxOtXFi1zNs3J4jse4Znz6D+GN3Qi",
-	"lW1ANRn+51uT7GG9C9aFhr2NPpSgO+RmqLEYReAJcFjI66og/THZWqzyzCeuU6hOfhrV1Xn/XfEKmnwQ",
-	"V7pgY/9PvLdfAmyXCfN++VI+/LX3gi1pRpZJK8CTOuVe9OPZ67N7p5zdscXf1Xn/mojZpcBWYQ2gvL0y",
-	"1r5naTgdr3JVuek1mb5+AV4G1FjXXYMfK52iA5RsGEx+w6sAh0wd85C/gLa8VJVzPHwet8Qr7f3+pdjM",
-	"X5Jl8lI55ML8FLeb+Xe8hGpobVzrSeLgiHigJM0uQ5PIfMpzCl+b5dO/OMvObshai0ybjb4jaToi6L04",
-	"0FW5MXWEKqHe0EO0IHPKo5QImlt3iMSxVHON8qtDk4JFfAWaotKamhkhTrsGo9b+oA4+jNU+nEXnmWob",
-	"L+i9sFBf3hSROwCd4VEiIPUo0xNWwdA/aDaVSv734YV8AedW4vKVHE67Y6KRhBgTQ5xw2AK5/NHG2ZOv",
-	"mjiC+7M7TzUUt0Uo+hfeCWpDOcJ2n+B7/ND2/NQP3abnYSB73rOcLKhQBn1duVan6aVJtoez/SPJas5V",
-	"/rXbrJZ6sQfdN/NTt0kq1+UvLE72QH035msbJyuNRjBWx9kqx9seZqos5JppqjG6YebgQDvPr4+gr1uz",
-	"w793nJvSweAbe9jDful7NXNVv6ON0GlDG62odywTkELuXkdbFtmYxY1KT9sXoI/FDUX4Me+N+5AS5RiF",
-	"Beg6bT+dkt4ribFMlV81aMy9sPJBC1OqcYcuSS66Ua3YpKHb87W2rLUu1lgcp0LKYPkC8bIlbXQEznrk",
-	"0rwAlA5iRe2bCoFLpGnczRGLNzDFBY0TYgr2Q/xTzXrkKqvt5FDkDo1nJCdjFI80pQtAlGG5ylvnvUg1",
-	"VVLKsIo3WB3CM4Zw0XaioGP+VrBi6wRr04zwtzpTQQ3qZyME8Y3SLIJ5DvpJEAQ39G2+WixIvtn1KvuT",
-	"x/uKL6hKJVJtlJs9WeVgRmlrwxcop7yTdQ3/LRPGBAbISHWK7VT6sDXHELcjyICajVDhIj3GVrOr6NwY",
-	"jzGVbBEdz/LOTEjaGOIqgRuYabB1W6cogCUZsyXVGGvoZf7h7HU0SdnaL7eB5cn/wEZ9ztNgcs3pJKd8",
-	"1uVVnPjO3L/2ymLKM7VQszTAFAzaSSCAxzx8oY20dql8qLXlzUSDIjd4qrZgugUZ12IVsQVEQPEBvF7+",
-	"36ULkrgarL2Uv2n/iMFAxHF2gM9u+oIPC3C/3yqhnVwKrzvljm5WY+oMJsKPYxp0mH77pL7ceZ/c79ft",
-	"k6D5gl9N+ti7vfXj8LjV7N1RLy9S6oLAEWl107beD+kZUf+NxisKDo8Guajdi8bl+XQ0FTPly7j7uzcd",
-	"Ju3j9Kn1pKOJpN4tSDib09g+gE5mf66y84KCJzsoXp8wi6FRMa9TNIC+tjRvxwKLVAkz7pXep1p1u/Dc",
-	"g22iG0sfxXU8aHYe36o4Moykd2e3U4/pMqfQBLI5obrYFT5jqzSG9nosm9I8GkH+jKMe1U+uFF93Spe9",
-	"RGwr972pxsY86gi92vfX546WvhcWHyx5UNqTFAvfakd/7DHcp7dW6putjWKqH31k4eUdDs8/yGwZvl7X",
-	"BNLGSDSh62jN8rj+2rRHrt3rCwRma1QiChquLSBTP6LigC7B42oR4KF9v1iKTZjXQvtL9+LhDUhmwee3",
-	"GHjQqLv5eB6177Kr2zsJ3wltpQR6DXS6X+AEOzpl9+Qf99ftTKpE7XWHikgsCC4nzuwj2wG/L7mYI808",
-	"yxT2ntdWFNqiAb3s+q6PKoSTh6L02ulPacepS67a7U1M0+XdXg7TlKDPu6GIIiiEOvgB1aYlEeNZxxWq",
-	"eqAOb646vhiiu3TbvH2qLRZJ++ksORl3umONGshNWTHe5iEm7WBzXNVjJ+HfXYJ3FEE7yAR3ucG5sQW+",
-	"ia0/Qp5UQ6XRo8udulUurH3MdAfy7DsaKJ+b9sn1pFkT9sKsSe23+vHsNWbhwy9vIHF+KCc07EXZakHz",
-	"ZByN2CqLLaBsej9OVzy5o+DrYvtIqd+HleQ4/Hq/EbqFrdQJABiXhhKNNSSNNPlNM0OW0avJizf/7e0q",
-	"M+rtly3X0z/RKLuaBOrKfC/WYLbpNvADWXNxIt9dJBlxFs+pY9woODCa0rGA/lKerSit3qQHinbycs5b",
-	"BCgAhRqk5u+Xk6ke/hRu29XpIFh2VRudwTkW8Pt4OwL1NbvhcCuGtmYsH8k9ZqoE0lnxAZ3qEvyBPXhy",
-	"dWlkINUEbGqZwbxYkPvLIA0as47wTZ0u3+HVLtnn1utBJ/TJxEoWSdZ1tUVxQIdXd1ptID1aq12lIlmm",
-	"NIBnFy9nTHQiqOKiBt4fJSXDhcuSCHmJwoOV5YyZ3aJbrozl2+0syyxCFtoxB5zEVwqMKGh7bbuopYeR",
-	"NV/g4IsVwH1Ey5zyai13eNMnnRUQdFaiS5LwKkv+vaJhF15vF4Cldtro+0XqBvcBwRgl3E68/N8f//BI",
-	"6BIiT0YrEX6vOjlygR6WIf6K4lbRSXIf/No6h5btu1rtuxtKjlxJDjm9RhezI/VEV50pg767MG67O9sB",
-	"P1fBNlYeqDuv0n4nEbGKq/NSOd/biGSwAMUDFhFgibDVtOxk684l+8Ah+Is6RTJ43armoq4DENmAt7yA",
-	"9zmy72VESU7zD930uF2MnUnK1g7XKWaPwgOBqaPvwqJNbF2gwb/LKeDwkpQHfyFZLNNknIjgF5eE8zXL",
-	"48AX64jyWDEztqTZZfwOwzfd8m31ZTi0SN2FuZo0rK3MJJ1iKux0TACayO9oHK0yr4YJfmEohdPREIjy",
-	"6mbrbkpwR/JETpJ3r6pSgNUNlrXB4oDmLMkEksXkv6fJHa3P7PHbHj37iAuSxe5N2s3y30MCRt3AauP1",
-	"IUFjpf2W3N3WFxAIMsUFT3O2WlZjv13IVH6x7Qj24W7w7DRKpqHJtcAv6raK3osuhRbEruw/a++zW0xl",
-	"JWZuXKQqbEQBCcvWdtFFceE9CiJpPCDjMeUcmnA7RPI0J5mAkrD9XpZeMQclx2nTNAwy3kFmshKzQcqm",
-	"STbIaZzkta0BK6wVQLcReHzFac4BnCsKLfa5vLhWjRVcLcOvMiTAy4tIid6iF4PO4UA9xqc1h+61syuI",
-	"3uVFYYSb7lnK72v9piZWIOH7oexxvnLhlOJv5sKH98LAvbwqUirqAZ5qttumOtV67C223uY0xsYVwb1S",
-	"zLcdq1UNIoo5hGYSbBGYT0YBneZUcpjBaDPAI2xojAPkH80IAlLN6QYhY8l4po4/DOn5WinG5yXcUydT",
-	"wLbhbJ3RPNI6teJZuq3EaolYNwHXo0MrqoO1m3JDJg90iVZTzydeuivfcd18CB1mBW7xmGQAObMbJ8WQ",
-	"t2fUZCVmfeyqUTGI6rKU8Nd6aDhTx1cXlGIleaHSTHaVGLCZAx8VXLVvasLrlBfIT8GRTwZxu2ua84QL",
-	"1UreBT6rAta64XyR5jyiswSQJ2/e928D0Gj3iWbK3NUi8nN60v9e0XzzUE0SPIwpVzXRljmAC4luZ3QD",
-	"DRJXvOYh/x62DbQBfSuvSS6SBmG41EBPRWMrvEwo+KF7DX8rbTsiNeCcYq1xr9AN8BGrY6VPi/aWtsL2",
-	"h6GjHeixUZ5MZzhbqRbNqauBu+RJKb2vdUw2DVMitiimS6Sf5sGWNB/UIg66RkJ420KMlmsGrS8Dum3Y",
-	"ChAQt3XOuZT+MI+wz8v3cP5tYzTQZc5GqStzOVeQFTpdUDsY1jnLpoizv55tts1ZNxMAnQ2ufqFXIgoK",
-	"GnJajVjPWIpo2m9V622TOtuTlyMlvMiq1oBnDaCzECLjTutar+ksuhRRJi8PnB2ghKJvpa3xdLXbjg1x",
-	"C9thZvDPprMA5dEBjKGaw6H96d8zNKn2Kg3sHSrn96+1p9O13Pyume7uNy4zrMDRPb++hDALzbimNwqw",
-	"x9hUgBd9iHzQKaCtw2DGuBhA/3wuBqulSBZ0IOQ33LfPjDJlqr8uiwTJVccV5Z7BT0Ffbh5NpChfLR11",
-	"ggjbPpC0sxwAMTfp/IrahRaddrJzxAVx8RXVQT5lJB6MSEqycS1s8tYipVyJE65CizE2vB/iegfyNIb1",
-	"4+FBDdpUgEzhg9sqOLhSeGPhN8SZ8zuK51fovm5+qW2RojMOvhUNf2NcDMt2c/2SVCX7IE74WG7Dxrfd",
-	"Grx2od9CQrcav+PJN26YXsnQemqI8JULdidN4LZWGzUNU4szdOrSRu3R2/cdj+RVIdm40twhXJHH4X00",
-	"eduOrMuZz/iS5Z5MCXjNrXmnjSvd2l/fnuTtH/2Sh1CV2EAJh2QLQUbwUg7YuiEkgudAEppbWjPWtrHG",
-	"08E4Wc6cPo9ShodcGT4d8VUidj1tOfiE5WM6GLPFgmUDOVjRWsd9b/HxMj6I3DIAYIeIhmpf6rizPB0k",
-	"GYS76YDPk+UAm+u2DGqNUKFBOWLGRKkVa/2wC3I/aASoUElqsNXqQd2IF2v3eZQI1ZVYFG1KAWxL57f9",
-	"5eeff/y5tUunnE2StcwGP3Ho2bjv2w0R9A+pwLqd8WUl1+7T0kPBJC0hrfee+gz6mdBLp8dXKuZ3JK10",
-	"hPXozSHPqa1ppeFdS5qboby+70FC/QVzNYboC7rk0WhjKR50MpFM+65EYBOWpmytOj/nZDJJxr1otdSs",
-	"dqykOI3hJZ/oc0o2zVcPVEbdolesWalFhCL/nus0XD3Jfbrg66uV6K4U0JuPy51y8DdBl9vf+2UTzdg6",
-	"WpBsY4mmmo+DF0Ou1nMFYpZTPmOu5s7wedNqhuuzj0Z0mmS+u6Ra3DT0ttHw7XRZDFazuh60/4teS0r5",
-	"fleCxl1U2M83FHIOXZYSgKTAHDR31MogqrrtNIraZDOhKLW50D3rKeROl4/Udy4tGdLF9Lzdq2pj+th/",
-	"ul5i/MbWTg0Jy4WSqVfTDZJOWZ6ImSOhwfxskj9q+qdboYlCufAIeFRUEZJFN/3zlhFwPxs0e10fZ5zz",
-	"xU50V/ESPmjlNJ7HsU1O3u2hdVPR5h3yiwuRLPrt4/m7tm/pX512aLHlRVec4ptbLejP7fS6Ybdr8T/U",
-	"rUWl0vLiwnCH4JZ3J92pOPv/cXprbRVfPgex+I2ypFoFUtMZY0LGdc7GlHNWCyxjxRexY6RGHAKvQCRm",
-	"OVtNZz0LjMITicIvXFYMX9sGd5Bkck0sHzoCTwGwC0UJWMOWsZU00W9dIv48ylG04mbNyHJJMx6xTKp5",
-	"GFPy6c7V0Jp5SLINdmslaTq0kCrV100FxYKK3fekvF6dcgGeaFjmQDC3aP5880cYz6kdrF47KdarYgkw",
-	"nfatVWSzwEaP+0gzv6FTev+RLGsalViTzLSo7NjgQswGS5KLh5j40u4TI2fScQkbcBlbC+gyUQjbDe5I",
-	"+hA7gTHD5V76gAwAOOH+QU7UFYvuCHoJwg0yWR5iMVWQ4znd7DUXt9+/OofQ9IUzTWdJcw4BCLaA/qTZ",
-	"GNUyOT8rwHQW/U43GAjBfQLjWNq4uqlsmVddJHyZElNB7RCUgkVcGssmV6o2waTSGfT9giTpOSbDh2Ay",
-	"t378x6+9Fx9Y7uy4btKOIeVMb1IkWC8axoTPRozkMcq3JcsFSYetMdhfc7Za1jVOvdXDQK606lO7pPki",
-	"AYrlxTxmhDcO87Mehl9e8LaBuMdIHY0ja0p/+dp7cZVPXetm+ZRkCcccIOHa9NY2r/3+1VWWbj6w/IZO",
-	"Ey5oTuPPvNbxbyArsnSjUwo1NqI1GbibpnUbpqzFlC7gwWrvWK3PW7P6r6+9F3IGn5g4x8ThZi/DVv6l",
-	"btRW0HN0CebSjGQxRLlgCc2z+Gt9fQo2l36JzaV1Q155oi8T/pKMOKRhyr8X3GXMlvRdShKHS2Asf1LK",
-	"JEtjrruufscNDL3kL3YWrznuDWZRtitF8KUBDDVwq+U4lcLuhOG3jU74+9Cd5TcQbIA5JzsnMJfyl6FD",
-	"OiTbwDC78fyGdMTyNhedEzCR2XfLvXMfLAKRynsSj8Pfa1hoY0i51hFWeFrwElMT2odPePWeJeMZRL9b",
-	"nDyY54rfz5iI4D2HXwe/KZIFZStRP/OUZVPow4jps9DOWH6wgydcKhwDP7fAjHGhfUk4sqPMCb0HA8Qb",
-	"4g6nm83ainUQSGdx5K6RnGZiEDBjJJLipstXe1EyiRK44ZlJvt12lLA8aCT5vMfeoNKvd8irZC4ZS61W",
-	"iixHSqnKGmiZp85NI7EUDcrXKE/UlQVc5HQMuKvBgTlDleszZguKrv6W2VunKofCgxjA7jRTCujHQCeQ",
-	"KgeVUfJ4XVtfGagxwcMv0YekqVmvOib3qE38ChSq942kUMTeuHZJagTHuhxn7mq3oT8gsJWKfDSwdqMy",
-	"3Y/ok/xai50Z4GEM8qrUz8EzKo7L3t4546kM3gMTWW2uCbRctLusthitzlVXWu5Q/nNYjiYPlzQf2qKh",
-	"kmfz1ALevRfcjmd7+P+24+Dtm68zThtqIQXT/mTUapUTgXvVJZCwFP1+pfCyKcl1Gy7Cy0ttPlnVhrcK",
-	"Pev1YsFyMqUDmk2TjDZlrhojZk7psti2im88p3HCh13uTV/U0t+5HqmnotWJNHIh+H67mUe/6nxLeaxc",
-	"pVbP6eaNSjSAjPVeOcO/F9H7ZZJv0H6Z5JS+hI6QQ/AjSYE11IPVlThFGGDjujEPycom75xuNAcvMr9L",
-	"TwxZPh0k8XD7WquKWpznbq4s5TmikyRLakGsgZTOry+tjN+5Nty43jHBwGoekmWiZ9xKuCRN6vFlgG61",
-	"s0jFOVM2xUZwJCPpRiTjelRhqNQlmatpk+FLKZ0YtW68yqX+WbBEKwUFTwjPUufsjtkKyk2FJ0Mjy2W6",
-	"GWijzBXX3Sp1Lbbb1Ostlyn8wPTO7FiRXEysLeIsJS20rMenz+RJ26uSUmmZkjHlrvDhiPBkDGXYA11N",
-	"2E6cv8iXzldiBp7NckJBazYBpDeXkgpKBDyi0tritT4mbT8BA6g7M8tYU+Rox+UlH5jTpbDNNiudsGC3",
-	"VmKhn0lHB+OcOhv5ZGYGa8KjBYnLSUfy/ZfS/qy37iBpPqaCJOkgp2OWx7VJZXKX5SdpbgTMsPQyjYvX",
-	"h40Z+tvPN1naeqOh512SKY5ZKPWAhKtCv43DzoRYDopUhruicMPPdMDkjcL6vOmf22TmGNtFSqVzU08B",
-	"4XzOknubelgepZLXgoGrABg8qGa2IOOAbJXqAofwPtKJ4zStJ9rSTMo5JvU8PIkHUHk8FiwfxJTEaa3K",
-	"8TkTSRqt9e4Z7kwgKYNkkhXoIsJ0NU2glAj6/8Zb2+u5lQkfJBmB9Mlma1ZPBh253GbX29v3r7UIYIl/",
-	"//NWM0PvRKFebeWJcHR4JFw0ZKuXd1s+jAKRxkVFRtf9haFXy7iFwZUGV2XFolC2akffWuaC3KNfYgAV",
-	"ls05LaYIk5SrM99GL7/HLHmlKNQuy+iL4UC/C5YlCq25/cWP6uGvvRcMBK031ADW1imJWZKSUpAAHEbs",
-	"EpQ41JxudoX7sCfBq7HSIM0S9eaQsJOHQtBuSm/pjeHGNdghgwW5D7Kwc5rRNdjyOJM6svS4fjh4Thck",
-	"yZy8vKxCm3JyJoiPltw+OKxk4HYyVNdamkK4m9watkk2q69zHL5OgpQWD6XK3kvv7FFB74+v34aTQfd8",
-	"XGmOlbJxuSPZFFMt0mRCQdN0a84Wx5YbK/XliEyEXJ6kLsnbV5zWqNCBVL0Hf5Kzwx6Z1plpccyxZe62",
-	"abBjHeEsZ0KkdKAJwKluye0qlVcQIehiqUEW9IdiTVcWx1C/KQgFD8Iys8qpyDdNKaIFOXedTmvqaDMG",
-	"Y3uwW5O3q/BAQxebexCNKE9iGpFobCA+5dTtorljptxrwLNxysbzAZ9TR3v9OJloBFhNJ/AKLyJKCn+q",
-	"SxlOnrN8MFZwqXXeVSJWW51gsLEbABLULnJrgIU61vrWlxa4nu8I1bqC0Px2ZxfZhqSFSsqe72f94Z6s",
-	"9PtLAWgvYLfXZKU5Q4Ywu2aTp7oMkJUkDgyelfPqanyDJq02YpnkHA4AxGpbEjGeDfJ7l0ZRTYOv3Ydc",
-	"2tyctpXw6uklXO5wlKi4WJFib1r5wKy67E8zKDc+4gnKHe4zhHnc0sUyJYK6Ew6FegIZ/IjFmwiq15F5",
-	"JD6oFcpbo3SE5n03w2n3e0m9qKVwywJPsuVKDDQEcL27i5j7hM3jhlK2YBrg/SKtzybSsxosajlhETQx",
-	"0094LxqOUjbCL0+SlLZ8GsHpWg7BQCMCWUj9SkNSlP2RjrwBN0FqQnCBftUc/KkGp3sNjjl1f29C6ao2",
-	"nWSyoBeNaVXo70YMAhAjgsxRP89IxiwdXYduyvixCjvCU4NQk8rJeG7lBZB6iCD1gHL3GbUbvcqw0TED",
-	"lot/OVGcL8U1kIu+03//X667/69/73zzJ0kqXFrYv/4d4c/17r3nsc2fL379NWUjkv7m0EfPtTaqtXYO",
-	"LjyGSHiYVoUion2353TTnkjgLGBurIOuq4HW2mgb9qD/Zt38ocrGXSSpS9+sUiH+uOQRaKpWDycfdbVw",
-	"QQA9QnldVbl8ojfDv4zPpiaNPG9OWe4mILwM/5/vHfoUlvTVqNZXoGQCQFQZhwiwbSkVlcLJgOS7Sq1m",
-	"J+x/Rfoq5fl8VXcg2mlhPFRWP5gO4E1FKN9vmXpyJprvhdTRWD9vr8CRbs3CJ3iFk2vf5mIlNUwG6kqw",
-	"TyvA2hrE6HCs6NZNgqOwd0OZnivu2pYHAU8+IPhw+ey2b6/pWqCqH8IPIaiFQG0nA3kavWi41QlIVZGp",
-	"nRvuZpmrYN84tNHQu63+RD63E/e1kdLCug85INkbT14kC3pbj2D5TlopdZB+0sTlvpCZblgRQLsMZPe/",
-	"MS5gXlfevb7Gxg3tw8XMfhQw/O0lLEKvxhSx5KsszC21PXKtCGITQTO0H7kcBBMrZ1ZAKJFsn69SnYcC",
-	"sX0PNglZM4MVQJpCDKnBgrUHqCZp+QbsKJLHmrgiHUsi9RCFVCkgVx/dc7rCQLlHI8BjrU6hJoh1EDzO",
-	"hhPl9cYGyDbC7e5RqhoogjTJZKGKrW4+vIt+/PHHv72Nhq9fv/7+Jfy/29ev38D/+/+G0YKSTCcyQex0",
-	"uRqlCZ/RWPc8T4mkk+H1n78lkhA2QyCXoUqAGxBRkxhrHq6ZfLomG45+UByR5ck0yUgKh8OjGeEzNEBU",
-	"eptmYC31sK761+9/lNuJmbpO00q3srBRWsugOJBg94osk2GllZKzLPavMG57lpLK3YU0D5bPeXNB6V8g",
-	"YzQBX2YatL2YCZ5gswyWyjVazWSa4ndc5Kux+PK1WlBd0EBDzB5odU14pJ72zIW0h/pZisIFSdIB8a9E",
-	"72G+8louk3CMuhS5JWBrukqPW6viJ0nORUMwCVqetQOD//C19wKMJGcWQFEsrouPVaJVpfK4ZtNeQw5f",
-	"W3KBHKAX/fBTNKP3JKbjZEHSKE6miWgm7v/SeWLYSimuzZ0o04BKZ2QZZBWcRf+Hkjz6vj6P0o8uftKT",
-	"cJ/EhCySdNN+FD+G5CtZe/fWQo4n2CFI7el6xmx6y1TMpxE6QLM6QHKNyaYuxAS5GQb0UD6kzGtl3vAZ",
-	"W6VxNNLIfLHO10Ae30RFWtLZe/y9Pa32pEAzDXnjOd3LMf+gTJeBBZSwY5JbSu9oaurAi+/2oqHUB9Ai",
-	"AI/HEPLeDM5/NLzk51I2KzF4QzkVWmkegswdguwe1jNVtaa/VUH6C5Ze4i42fVd5oCFYI2bgwpeEXc3G",
-	"WSynjuBqTrtnyfPtW18SA/9sVGUUVpxTo0myInn1LFJ/FJU2majo0BhijCOKntYRGc/fwFOThKYx33pr",
-	"QRJIV0e1COEX4iDF5bJ4Z4e4bYseYusCJeYJiiqUdsQ9zNyJUkq4iL7/i7znkFCd82iVpdi1VL1GUknO",
-	"G2jZlYi3EWbbSOpGtqV1grNILW97WEtst/c37KLuVEvhoKdMvS17CMWnNY21SctRu/bGJjUr63C7vCNc",
-	"i1GlbQqsLaNrXTBVBkuxAYLKTL6sBtXNahd1JkCFMZkw4GiyBWozDk4vEoydRefZJmJARpKaM6ZAlB3F",
-	"C35ntSBzVRdwedFO4cDAgS5eygFUylqrGhRKJLuoNHtWY86ic+QY5g452ZIXg2h2Xkri1k+UuZyLyRWt",
-	"ky10bLmIBctpzz1ZFye0CxGlwubFFhfk/g+aTcVMat0//BSwDQ+s53mpdqHUeyRNrayVKSrF60yAkFD+",
-	"ZRGoHwkXOREsR1+XPmvJdLAkmN4nXCTZ1NWDvw0QqDWjFdUfTH908P3sjqZsSSOSsxVELLQTvqyi1AF5",
-	"fWIClO16NXqJW18ATVmW7Mem3E05ge+4LbExMxxoH3Yrj4BuEpVI3or69gMM6Zs0A+6vipHWh5xVp/wf",
-	"Xv0Omjc2A//vF1e/WzppHSxcRQ9Xny82Rs23WbFtTAWElsF1XcqmruhFkaAND8HFnlhN9eTNhngz/Jc2",
-	"W3DaemqAo+M9UIu4iEATCPSnwyk1OeCqe4yz6akdcO+sauVFr4mrXfY5wtQoT6WCHUaI6RGLE7qVVRDN",
-	"yB2kHy8ofdgUA0yd1hnROyVpj1i82dKif/rhB2cZ3JPCu4azDe+1aRGGHzopPDoY/eWnhtaBitCKFtdS",
-	"zJqS+yH+HIanoYlc2cZuKJSiPrpK1N9ZfehUY7n6Xva7B7pL9cmNbZD2SN/GI/AsSbyBNLAnkju7WzVN",
-	"MpsnD9tEu3X/TGBQsQEWqbYxHxY/DX1aysDuN/d1Uj+W6uVgWpBhUO8I/dp7kTHz3bZAqVyo7kJuRsvS",
-	"TQ+GiKPhBc7TUSmv9203yBZ1PJfZhNWrrnqYvaIMa6IokGIcCe1FYz7ssiask8EsRRGtSSZMZ8tkPCso",
-	"SuA3cupNE3ulBa8GQpIKsMQLaab+sCckTUdkPB8INnBOtYC3iFbZPGPrzMwckjnzO7wtVhuyiuZV7hzi",
-	"m8Ap2YWz8kjNoN5HwMak6fTt04ZqBhxv2IuGqzx9CaOhl3uVO8omfDKFiu134FXlybIBOrEKYILPqy8m",
-	"2RThnVwNoWqebSYY60h36GK5ylN72NAsUajEMTPJTMJofS6vB6fyMKJ12b6xo027PduK3gNbAma4nf2V",
-	"lRiBurtvTAUM75n+QJIVIRyXb75JU724HpQLtuTRiEqFHC9zPde5FzSLaQwU6ykF3qt3pJHC+xS2ZAq5",
-	"4qo5z65nt9U5yUCMYm65f3v46sQ8gHWH5TegAawVPNm+HJURXO29ahem7yQgnG4trnvQRc3J6KLHOhcc",
-	"LuRgqlMMOKHqq95HtTXm7mdWLHznQwtqd1TqFq97H3WDK9gaPuAoipfaDwF/NJDFA0SEd6onaaqqJeze",
-	"EIXPYUpyoMBKpMcazy/9t0mmszua50mswX69WylXFQYdckgUNRWCwWmHhSnmwJF16fQ2a3ecYfnBoUb7",
-	"QyU5YyIa4g9hqZmlKbmtScyAK2kIsDemWHnF6dYUPSoFUtKYRYskZd3piU4n3qE3H1J904Cabst587sN",
-	"u54lgvovVSWVv4WbBcFFvq8taCCGJBcrkvoWUkZ/J3ekD49Ek1UG/VI04v2DujD1ZFTxs6Nyu7BHzOS9",
-	"y6urI6zyxOFEgt93LbB+eo2UoX87ywbgbWtpt1tj4GhcBHMyE5KkDtRGoyeYQ/GTJfpxJ6qFF7KAmWEH",
-	"ZAH3TfyTjn5jbP4byeKU5u9YNnF6U1SKPInWdDRjbI5dIdLUC1rGTlvxqPdZJh/haWmS3NFMuLtV1Ca5",
-	"b80QvcImwRnyL+DDHZLuTV+85Z70Z41yRdLUS1Vuz2lV69/HBdez6uQcaZ5JODqePtcWhLzWhhVSOdN1",
-	"ygUJu1EO/BjZiMWStRaII95MV61r4H2y2m0SE0FG9UlN7js/GFyd998pp+BuHuCr877U6C4FXWzT+E3J",
-	"3UmyomxApSnIXcot37DJ+FKCQONCCYaYz0SH+JuZDU67ruja+iDJMJNqrPbhLDrX2DQA2AQeMlCB3kTE",
-	"wlElMSQBEY6ZFTBhSIFJMpMC05r/EogWVj65a+0nrVtj4USFPUQWU7ehjjSP+p30IoRbei8M8Nd7uZP/",
-	"0HX4Xu9/SEkBHHZD0UsV/Db0isyE93vv1PNAvcucjnUOUNCopWMI3C/Vi4DvfBPf44e2L6L6oVsTTnq/",
-	"TFXoMmhLkvCd0CIl6KUiryJwgkVc3eu1Pj4OfvdNGjrPnW5838x0q9cE/OK639G5YVwxHbOYatal4+I/",
-	"nr3GwCj88gaiiUM5pWEvylYLmifjaMRWWWwZjPR+nK54ckcB2IuJs+hDKeE84TpJwNjsWINu6igVQjom",
-	"sW+nBXVjOo6L42i8CP+3GNa2hGEz8ZIUyRMso1eTF2/+22dWgxK1fNlSxv+JPO5qEkh6fC/MNdt0G/iB",
-	"mGOcyHcXSUYEc+DvqGPcqC6DNKVjwaWu4Ex9qYLyLZcKlXUn9mumvG2b46Oa/SIIjd1kB+bv1xtaPfwp",
-	"nFXWKYSYJOgEytn2EwVmxtkQ4m2OK8NYPqJHO5jOig8kWccPCJpnJL1g4xCpa730tbAgA6kmYFPLDObF",
-	"gtxf+r8MKs8KFR4rbbvDqx2uiP160Al9MiC/iyTrutpCQ+/w6k6rDaRHa7WrVCTLlAbw7OLljIlOBFVc",
-	"1MD7o6RkuHCxMgiCLk3FydSZe1c2wCljVD6tNGWBhXbsak/iqyzdBG+vrenWe12qMsV0b9LFU8uccpUH",
-	"uQP6dyLScD1d+8aDXlplyb9XNOzC6+2C4tVOG32/SN3YVYggl/BIfl/QTOrT//vjHx4+UKH6fAbPp5Nd",
-	"BPSwJGPa4VbRSXIf/No6J8tlsHr41a+0pMFUQgzqVZ6IDVzhUmc6nzpTiDZiyTpJpQkkrSko8xj+Qkmu",
-	"OhtIe1aDVukjeVFCyCh8cGSZ/E43L75+BTt44kCMK1A07EI0XtOj7436RRpOVvf8XjROCQfgrSyOrs77",
-	"0B6vZzq39Ywvkve051D+EfGhBZR4TVRGH5be5NBnmKQ9uTG8V26F0rMbMeBkeDLNXrIMu9Hzs+g9Gc9M",
-	"nGVM8hyMq5oyGuW/rEca6ZkInDkAabLqzTJRUxvpXrXGJziVngKNh3bPY5px2lP1aqpEOueiUj4KkHrQ",
-	"ZVlNLC08u1j0JalAfU0eqCaBJRnPaPTD2esXkBknqUSIJX/z6tV6vT4j8PMZy6ev1Lv81R+X795/6r9/",
-	"Kd8p+OkLaavP2IrT6ILw2YiRPJYH+sIkwb148+Lns++/x7fYkmZkmbx48+LHs9dnP76wEgReyf9Tm5mA",
-	"BVgx7mH0w+vXb6t9bkzN8JqoeuFERNKuEiQHuWGo9jKWc6bihjF5R03LMznqD69fA3hV4YyDLAKMb7+S",
-	"VxjT1wrPF5u7GId+6hUM9DXQc3O+TK7meBPr8OmhmM+Ekm1e8uLNf/+z94KvFguSbzSQ11ZVvXr1he7M",
-	"8d8vfgPKefFP+a1XZJnI/8+dB/JHwlXfTehsaQVd4MaUSXS0KVJvrWqlt6WC1QhgnUxpH2YklbBdovPM",
-	"5I8Lhkk0GP7XOJXKh8zfRkMoURrqLjr4WZWRgeUIyQIuje5ULTcdvo4XkJdrGqAIP0p4LSGdy41SfQpg",
-	"eKfDpXjk1TW6y1qfO7++BJvZ79E+y4Xno++IoFOWbzwfl5zuVkoJv8fx0X8e43rJnbyaSDLscsmKdHxe",
-	"d9vOoZBPUokc4EwysJ9wEXVfN4t99QuJi3gHvPR9+0ufMwWRyGmML/0YuF1Ke4hplrg1GrNznxg2r71l",
-	"XXfvPWQvOLgUcgNsmAHY4SS2dvGHv7VvyC1jH0m2OVfNbuR7PweT0ARaZLZuxju2SuNPTNxQkSf0jh5k",
-	"S3TcM4oTzEnTHfJhIMOzJXeFrbL4M/zzn1KnLEqpoU+7VIFevAHzTHIn1D1Bl8P5L1ldSlUfGzkTo4pJ",
-	"3tfMxukdNXkn0JcATTcdkWQZrXB0xagxrg5+/axIaMdaEmY4umphhel6CxJTNVROMQlUfh3hHqpBZOi1",
-	"g0XE0LI1+kgXI5PrioJErY5gba8cr0j8Xes8J2w8i1XgZ7rlNY9SppJW5EekAmKlXkR/Qo9POY2BWlnP",
-	"PDuiYwY7VM6hJ1CB0lPYGUUVF0T1ERFALxESPgAEnphUnLL8kafbSQD9Qrik8csLH46uHlbJkL4C6RNd",
-	"B77Rp0IVgCnhARr5Lyze7F9ufKJrqaX6X3F8+uvXYwg1KaBVo+KgCRYvudqQlxH9CnkWMP8RiQdLO5rf",
-	"uBTdibosEBckhRqi2GcrCiH90bwGjsIBXDx1uwZN/gbzOUXKnyiNeZk65feCPmW93gdMj1+oqiPJmBgo",
-	"xtr6lass3bzDZ1Hm9F6oSjZYnYcUF+dQi1y+pPZ3bD7ePp98CurUJyY+sFUW710IguyAyG+R9VFu6mRM",
-	"/ZyMhQ5s4nv4uRFw1dvNXHsPsF2TlEe9GkS/jNUkZgFyCH+rv156QOEUQfYOiBg9BDFZYsQuSgN5nE3P",
-	"TqoeHCJKMVtl/quXstdP2Rqf/1vgboxZNkmTsWjdCCDp8+tLKbdvZ7RPFlSKwD3ux7nSh4ypapXx4W58",
-	"/6PXbvxBckypOJ6uDIlkg5GSt40bCcF8kMxQquulY3+Ax25Zn4B+fRjOIuUbrMMwDk+tG2VnRDLlvdrW",
-	"vBfk/iVuzvevf/rrz//1F7c6Dl78Gn3c9q680k2fW1wslxd2C9Q2b4tJA1F4zEpj1xk16q/yQ+gIMeiM",
-	"JOZYDWY9zr+LbmiccFVlrl4moC8rT80WBi/oxGyltFzI3Jnz0hwkh6ZkPOuplBrV5J2hdr7AdGiSRd/3",
-	"Xr9+va3zyqd+p5uuTpejeCXk/ECMBhM5rKzRFQFn92xdEWmqduDw3ghrI38KXJ7U8CagHoU6Fg6yOpMv",
-	"p/UouEkYDBnRMRQaJELfXzGji314YZrfkwu9wVzkOv/GHG+w5rKwLQH+jbm5JmV++gpaurz6olumfAXI",
-	"rlofyG+kzJZUpIUYUPm67jA64pKSMS3VPyLq4rBo7gO4BmemOwmmZmMovChKNPmEwIvzVUqxxYpBasPZ",
-	"SHLcbHNCnLHppqNg18KYojRfriaIBXZom9vMtK9Kh0LvgXqvL4igRzPGzawxOBrMzlXryNqLuw2y78vX",
-	"P9H173RjLtijZ+wlKuVhPgDL7D+EyuhjfdabOFUJ0nJkrL8az7S7Idgq+ubths/ZguR8RlJzqcBpo/i3",
-	"j04m31LqqfLvHtwIKVkg5c6uFYMEnRjM/FoCx3VZK8hBXNKqVsAWZszPP/z0w1//GmDF1EldRrhbxpo4",
-	"g+WsaTRg3kgDrJTor0DwoOQRwPxYHv2f849/YLpFNLx/KTbzl2SZvFQbNywZNjHNkzsFo6WDHZbTHUS4",
-	"tnbwncKBv8GYRZJN2JlC4cFu5IJmRZF/YBRDmnPy55LHSZpUOjMryVTLvmLpaH6BY2GdYMhDFyVAaHqM",
-	"YLq6SbBjolYCgGF584ytraqxXitIs2A6SSURDx//QLF5vkyuzvvPLwbS/rRuTy3XcISIydV5P8ymvTrv",
-	"Xygqhrfsady/3BBMWTz6RI6jOOIkn3cgJ8kA39RnL/T+f2ICAhZhOmBhR5NY6w8HiAAZlumh2r43z+41",
-	"etQ9bIMEd9jIDSDVJ+DiBmmcGXHMcoXXZMt6BYVibGzAvgfB8hahPrqHbUICSE8/cINnyxWpmRr/PJnO",
-	"BPf4zo188JadL5fpRkuN8Ghj1ZulLtMRI0pKS1YuPCtT2DeQ19Hjp7dJj9geuOacioPdRecy9fweZeQN",
-	"ifi4wbcChaLA0z6Z0yoMF6xHHTcSp6SIZcbqcoGqKfvD67/91/c//7BjRI4R/gozg9tN2ixieZxkJN/4",
-	"2qukYgiX7FTEFqmxZqvU+50yU1VhhU78xnJdDXi3lRP98KYa7msXO033KP9884ePTfRHwgUFyD6fp9+t",
-	"uGCLC7YgSeaV3ZymbC2H8Hm40iTA55WPbDw3DWd85lNp+N07mb17tuLwcpfM2Ac0fvc1nZMJvC8TeEZ4",
-	"gNn4G+Elu/G5GdAnI1gqnjVyHH4bk0zqPSMl9uPefg1ZZRdbSfjQXs2CkcT+xspgKPfOfhI28CVqZycr",
-	"+GQFH84KPpmGj9U0xOtvxwi1WXRUG/ELWSaX8Vc0DlNa1zz2Av5ea/EB+mbZPZEIXkTrDAjydrGTVZfE",
-	"BVuCFEGo563SpEvBi7ZAXJANGKBWvW6SR2ydmYjfcLnKpxTylES+otsGHK5UksUyCbbhFHH4mh3Xq/xo",
-	"uZpI6Hhe8X4rtbWSilv3kEpqYBnkhTlryQKwokUF+lurWYynes+cQ7WNKmoWwTfRoZLEzWueSBTg+AUc",
-	"x8uP1bdRkCQ9nr5gNKJOkrwkovDq+Hgvw4RQz4WNIVa5aryuZSGaB6X6KMLBQNHlAAbBBFI5hpijrwDr",
-	"d5ZRdSgJ9rHy3aTHEYXCgzt7dkxzqC1CL0VBgvfusUqCE/d2IC2cePdDYUpoa+ojZq0e6PQ9Ladfqegu",
-	"k9zoEqtakaQaKzfKpD3YQq6aCQXls1ymm7fqZR7FzNJtVAWG8uHFDJ4aIyZOolDC2DqDFuuYfGkBQY8o",
-	"T2JaCSlXZR701++ambgt7w4Y4HiHkbzHIfH2M5ljBjc+w0EfyHBUlUZdLceHDi7skE3XQcvovYC+4wOP",
-	"BV/ixlxeKJznR50pZ6IKBY8kRaKLgTA4aUWPxaYtYZZcMMo/MfH+HnIGjq4UnXzfz8X3rdSqh8qLUj7v",
-	"V4WW1IDXWfgkLKVq2yvhUq2kNuZWrRB08V0xj8fvTigmG4oKULx5TTYpI7Gb3+kHnwLTt07v2ZjDh0w7",
-	"cDJ6bU09BQv4gIceYAXXcKUHsIsb+GIBoVI8BMICCh6zVZr2FJoDlBQi6vea5DFvMEP3yi4PaY3ul1N+",
-	"PS53P4gxaJHKmkKT452Mwl2suiOX358k2QOaMA8sy06GSyg8AvCeA5LjfsyXPYrfYNuF3uvaju6xVCzj",
-	"mCQp7UVD++jZWFDxEksVMNuT8PITkjiG3iFYOUSU1MdtVf/Pl7ebJTUVIrqDBYf0IFaTwcPWmRSM6JW+",
-	"Xo3SZHzoTJ73sOUfWUyfYuTWPtPOcznnH5K06mR0B2YLAqvrj3yImO4+EoweeYbQv1c03/jlCT0FpQNv",
-	"1SmSfIokH9+GRtrbu9HsFNo6ibUFKrUipLO46E+DTfMFV1A+6oNJNh3qJgYcftYjQbrUhIAAr82mRwTF",
-	"OmBSTI/9h57ygYVrn5J8PFOtzNpLBZF5HK83i96GUEtevfeRCsJdxKrP6iTyvhGRZ+7USeidhN7D9OQR",
-	"Ft85hN+4IgJXYmZXmrTAhJeaHmqTEKNsiZjp3vB0nFOBAq4CC+4QalMqroiYvcPvQuH7U8jeXYnZ+XLJ",
-	"g8zA4p16PoFb0FHg+KJUwjQUXoBCd/1lY8Aqi0JFaKLY7sS7oROa02xMP+N7R+UrvSrgpUIZLHkr/kNq",
-	"XgtsixpNWJqytYqQsJRl//k0MlhW5oYcRTyV7vrR5ZS8JH8cIpvF5kaAYs5ITI0e/7illAGnlbtzQQT5",
-	"kLPF7WZuCqi8cWrlBw4MUnsAQFoQkCW6LMlE+Xd9QwIEIwjBhj52Lgz3rDSVkjQs4bdDZzotIBMeDfEF",
-	"aNYSWfq1jfS+JGL2tuhkl/AomWYs1yDu0MZ4o7vfjXCEmkYZmII8XFBBACp+iO3O5fbPyB017ZDfRILN",
-	"adFtWS1pSkU0YmLmwkT9RNe43+fL5eOO+AKcp2GgAbRulmjgdY6W+NtluuW3GlSMY2gYeuO2FQywateZ",
-	"lwAUV/LBXzalpXXXUY4fcQSOYN9B+WPRiLxBfVHX8NlpL88Cl/9h9KN3Cox6+SCK0SlevoPGtqvCVtXX",
-	"Ch6I6kCwjn0Nr+l62WM0KXDySFzBwTsZlFW2LsrjVjqA1h7dfpVXX3A4TzCPqp/lLLpF3UxFGGDfcrog",
-	"SRZBgUm0ykSSYndher9McjeuhnGyHDpoYPH74zpkcEwFtNFfgfiZrNJ0s+d0OZTMu+NunFw234TL5khp",
-	"e06dpK1pUEW5fsSt8xfsDtWfUPEJr5L06Xk9bLCPAwkvD9wPe2zl7pc3FJ39tb7+RDhQOiw2DWGo5y2L",
-	"nqr1fgBh80C290naHDU+8NRlzTFst8cvdQyWx24ix+Vs9zKXXqFX2iMwXeu+BoMJ/NxyD9A0ip1h6Tel",
-	"nta9KJlY7WyxCWONNMMtQAvtmQsytchO4sy8W0u+eHonC+ok0+pkWjDdPdWY94EWqhvVaPrROnyFhJ50",
-	"QBy3bicpjZ94okHxsgw8ltzGmhWf1qz4ZJJNJU29qeRRq9YvujTFwrY3rw0VagNvAuQyednQyTy6ytJN",
-	"0XZVtyvNBM2XkpVFNMZGM0VDVrUeV7i7jz8jNPGhw9V6sL2VGd1l8ZnYzM/0IlVW8YPM7NQY5EkjZ526",
-	"R7Z2j3wK2pW6yMcvKT81DDw1DHyqDQPLqszR0LFCukFkaCKaah3o4lKBQoVKNZ1euIdWEI6I885tHI7i",
-	"5HjcrRk6tVW4ndHjVrI8emn3zPAfcYJbafPPpK1BmbUesJ0BXNEiNdviiMVfPdsPPBleF2YKNTC307U/",
-	"cjXnM7n0xyvovCCCPDAafhgr64j2V9Rmb6Pe+6p6RkdegDf4jhoE6KFp5oxgqppxihkFsngLzJKtVCvn",
-	"RERzSpc4Mltn2Cdse8gePmDTGMlinK/yrAyIGEYZvaO5Eq7bnHe52hPnPTz8fSfe+/VIUuExY8z7u7pK",
-	"sNhW7QDWnKhL4oWm8A6ffZSw7z5VCwa1oYSGrH6Erzjh3rfVnZOcP8G7PxZ/3dGddRldGxF4ctMZN92j",
-	"Rq93aV2FX+771z/99ef/+st+/HKv5nTjk6d0ecHr6nS/wwwjDCBMc5KJCPlgJFipqthOUdJ4jVYA36Qq",
-	"gTIHQYwczBMcnVNucEXkv2HMSc4W9nf4d9ENjRNeIERrpQ7QI+0RJyyPKBnP5Iew1BjzUGDaacJFtGA5",
-	"lavKou97r1+/VpMbvgRFdBjTCVmlYijlDZ5cUUQN7/OIpClOs2bX6tGxzpfJ7/IwQhXC8+vLqwm8eRxD",
-	"XA4VClqFlwgnWX+BMFHt8Yvr7qvvYpxbu3K8dB51TA+YFWbURLiL0q4qNmI3idT8nly5SrFzJavoO73F",
-	"qmHXAgzkubkM9Uz51Zc53QSU3s3pZoslQs7o8OL9H+9v30cwjP3lIexzNTFlSgXmpcAXzUpVcoo7XPI7",
-	"3XQsi7AYWM/T/P2dbvxST3+TsiX2AgBcCfbrinKvWXzmNM/Igh6P5R68MlCetiPm03ppytmpT4OLH4WJ",
-	"K8urysbbKg2K6T3ikjakyN/pJjBfEd5LWPZ0C9rKnDFABmxp5nMtalvjPUoFtjTg+tI1ZPm/vr9t5vfG",
-	"TKyi8CABf8dr4Hj0uNbT59eXlUffRusZBUtUPw5mAd+2CzClSd4ROp7TGNV2LxUbEpjUF1LG5jSOVktX",
-	"aOskl2y51MrKT2z/ULr7k2b6W4nr8lrtkrX+O9080dqyztzfYQH4NMTa5v7I568/3+5Fr9cMnnFayU6X",
-	"Tzd0zvpGuasH+vhqucwp5zeUU3H4QN3vdNNHGgm+R+q9viCCNsTt9ic5VFARBMjTkxzPAgNsJ9l0AtPa",
-	"UWiGi0r51oHFZR3s1QFEqN3pypJqPlK1CIH8/MNPP/z1r+F2lnG2cU6FV3k2XSxTIihvMY9YGlMuokmS",
-	"cwUywlYiWpIp5W9LtRdSDHMlaNkkonc03/jEBnDCwTJWvvZ7ksXHytHDaQakiugX6sur9e4/YB+LVcZX",
-	"yyXLBY0H88TDm/65eMFs/2V2EEhoOR9tRZtBn2eDi2DK6m63VajusVlisB5JTkk2PdCuBLV90LtlR61x",
-	"WmHZggNSLKalKFeP2cKU6R3NdKwZpJvqZ6QyJVhGK7xZOcTkY/LXs+g8i4ZJPMTwdsa2Bt4KaiU8mtNl",
-	"DX4UiZEbHKEAF8f52nshxZBP4pd+RyoYQVkpaqQ6k+H7AwmXDkWx8jUgnbhNzuyhNDZAo/zE/t6/+qRV",
-	"Sn+jAq7uDSVxkk2LLxyoIBXWIyVKm63xXGtNjyN4lFlWVXgeTf4a7MLlxXkqGfcG8vn4QdLXzFXUOWzD",
-	"HXLXfgjcjr3oesfR8h6xbnIex1o1eSjNxNS8anJyKCc7JtUVKkvZsHz1heB98U7eKCRQUdK1Xc+Fd8GR",
-	"gaG0iw4G4vFKuORoiIQaLMGL19pFeDmF4fGLlweSLgdMAperumV4ZscHz9QLfcRMErbmodmkyWdoYZNd",
-	"OKJHSsMuTG9KxZPheF0sqiYed+JrDe6aQ3O1Ezer4WYfqBjPHpqbYXC+Eytrc0e1lLCaE4J6UeRhuiC0",
-	"dKxcEBVqx4bbMYbqo1WWQm6UXeBmuamc8fc9cMBvwBd1KL4eXnga6ovasfr0W3RGnYTjAyv9eCseWkye",
-	"XGcn19nTc52V9Ch9lR5KnzJFqcf3oq3iRLxM2dQnRUOpMCZDY8Vp3pyuYeHrI5OMI84WVMidh1jGmua0",
-	"QCZnvSija5Pe4ZHPgaO+KaZC0rQ0A47pNXBcRSeaLDalrBB6pHc0E5DjnnBB44jwiDOWRQoaRdMpaApc",
-	"I2MThWwXyQPLo6TAR1BVtTP1dJSIs+j9HTTEJzmFuCWEb4YvX+IB5FTSeMKyYRQTXZubsqneXOuDC5bT",
-	"N8VR6AQYohq9jXMay0+RFIbK2Homt5imnJ793+z/Zpj5H7N1ljISD3vqYNX6AAxikqTKUSA3E7aG96Kh",
-	"ffvYWFChoJeHbyKCKKokzwkWZL/r/0N9IZpREtP8LDqHP45pmmo4Vb6EsuMZpSJaA6SqIHOq4lpSKVql",
-	"ROnnEVkyLnK2lCoKnbCculoHncv9/EPSc6iyfk2m1C+PNU7EZw45K34Pn48FouL6PX557f3oRypmLPZ+",
-	"vC+IWHH/Rd784f3sh5wtLoCFer5wy4Iev0I2Fva4XwozvrASY7bwn8+FukH+G5Sk9HazPFYdo6Tmq0lx",
-	"GwIsp9I7rlvfxZLTHz7ncjMqU9oWnlRxTM2TelGSIaNBDiPvv5A7+uYFF3mSTWtVNkgNVAIDGBmylxKP",
-	"Qy678C/ErKauPXYrqAMZ7OAmlPJWjigl2Nkj7xWo4PHkdG/omOXxA+d42XtnK4HwNzjCEOeafGuQ4sFv",
-	"q3yvvhBFGKr4vTGOQLSaBOK7qHssvjdEQI5GuRzuQ9NTPFogQc80nGW6KAD27ewJMYqH4hNHhN6wrvze",
-	"V2tW5cxe1K4UizIeax0iWMqH3K0wrEzkQWpfD8wqxzT3ql2QzyUTuedUATRVq8UnpRqhipWs28pdXqB6",
-	"AnrJcMFi+v/GUPFH42FEImt00GfIeFZfwvDOms7BzCBrkI8sDn3lQ5KC6nQUjm6Ne3kRIt+tF1VVQYN+",
-	"aRPBA1ZR+JY62USy3etun07TkAKJb6VrXemKHkPYblPnI4dlLu9QUBWf/eoTbdY2LrNwLdtKmxIg3VCQ",
-	"edR7WONqhFcDcNUow9BlCW5bedONhIaAovICG+cilH0kW7JTjnj9/mMvIikAn+RFD/FlntzJJ+Z0o+fF",
-	"5UfQL7CeEQEA0AJArXNw5cI047Po3JqDGvP6/Uf5VZpOwOM5HtMllHMJxnAd+qBoNs43SyXlrTm8xYQp",
-	"5ZZFJGvVUMrVGa4ilN3pAItVKhK5iFcTli9eSgrbTebVOFs8hZ568ziBfmvc8zgO7sZWvI1ezo8oH5w8",
-	"0iI78OpDqsDTEx2PqEZe2TV4JRtr4mtUpZ8O1NJXm33vqpdw73tQp7FYC+1FIzomK05Vy2gAkKr8yfSf",
-	"Zrn905hkcvNGNIrpmMU0jv5DflxrQDSLuc7iNNP4jv/n2QlCoAuEQA2ldNU+joEjoC4aOrQPjinweZky",
-	"EpcVhQ76yVZwWisoJcv71Rf5H9+WZiWWrhP/bL2hCtlZQkA2NglgpBlktfPrS6nnIBYpXkdXWchOVnfJ",
-	"RD2+WdyhUmSZdJKzu/U563AHD2rb3n5TluqR8uj2oB2Eu4Uvqnf4eOl01noft2Ves0ddJeMzQCY9kAR0",
-	"VPNcwL9GVUHXq0KTFnh0JZOZqw5JOQTz5KpqYnTvSit6UgLsIw1q4iXf5Nuvt0mwk9Q6SS1f9+ohZVYx",
-	"2PGTv5+MtNKB3j3JK0GSlD9VHNXdZJXLm6yNtRljc58w6ZqO4NEAhLedId2mVPyJw0IEr1s09IgZe2qy",
-	"IUEh65WG8KTe/Geb5NZh57rz+/JuPoEOpx9Yjm0KHzC5TW+axYLMoQWwn+KUW4JZaryDY5fd2in0xpEE",
-	"VQ/YSNXqkS8nYU0tMeDQsWnlp7zDEVkw6KPPoyEkvQxmJItTmvPhWwhXJNkUGgSg2QwSuviIKwylNvwI",
-	"4Gh6pGBGdrSIkxovHOjMo8eLPuDdcc4SbBbquxrMfP+HfAW+ibxg7/der0+phkNB8ikVgyURs2FPtxAe",
-	"LqA+YegoDHsq8uRxxNjqnWWap5bbth4QQu7RVHterPBDmqUdqMunTehQ6qn+cOr0Wer0eTuj4Qz/GA0/",
-	"DUDZ2ki+EOVjy09nqdqF8fPqC1Cgfws5Ix5K4DsVOB6b0io6gkozxUQaAWgXyhO4iUhOXTGqQvqHmUG/",
-	"qfv1zyOKZdWG7XBiebdQVKcWXge8Je7r8FQk7ZEl5tErDgxdQxOXozns1Hp3sFTr4x975qceKGbBTLPB",
-	"G9Sxlc5DMMJuFlQD9zvxhCZnzokjPELf1WF3Kgj2rBvfa3BitUCe6dNCxLNGwLO3EVHaskKFsLlhlEOS",
-	"D2qOLpyzvSiI37pfSW5GOGJZoPa6I2DZyav0wHLtWTmVDi451bYdP9xdVplOzq+T8+spOb8KYLEDeb+g",
-	"29ubL45I3G+V5LSx9sVBOnZzOdmQ5VNQWyRvGtGIjDjNREMorlpnr9O7sfGdehI6ZFsNsi00stFG/z1P",
-	"pjNQr6IlS5NxQvlZdF76STCVGV5gfm038Yb8c/UB+IOdJNQDeC6VfYXPcwZ/M68kGYg6MpCHjVpfTic0",
-	"pxn0qmXR1flKzKJxmiCwzXqWjGcRy9JNadMXZE55bZuk3+nmxalZatF7k66fWqNU/vyapJ7KlU4dT7sm",
-	"u72z5MuB+5pCF3CNzuGR+wYFRI1QmbqCL8m10OK9iINhI2WTgQgpyTUElCTcwFmqQlbAM4tSwoUql07y",
-	"6IbGCT+L1FFHLKM9G1yS8HlZWksBTcl4pnqgo/hZcZQ9acIFYFFGYkay6Pve69ev8RpH14TzNctjWO+I",
-	"8GQcSRZJM6GuC8w5pRMRsZXA5eiWtFJOz4y6Cf9QGJyXF7XuXHm2F/oYQr0Wt/ReXGaq1/lRXLpyuvIA",
-	"lHALyccqrdSFwlvw0eeX4KcX/7tu5n9ov3C1dfdRfMIHWZ1dHQLrg+sr11etQZ5hgHqxD+dwq2rGjbK1",
-	"nSwIDLOGJ9bydT+fax0L/zKnm4C4fV0dqda8NXdMhHkki+oy8XAg1L7DGBaetmJY7YBLv8nz9IQoFezX",
-	"FeVe4LCfOc2lyXU8nqlyAforYAWTVZpu9utZlefqyAlopeIbNKCelOFwJEdilYO2GGBMm2uPFS/0wtzc",
-	"MC37SOWO+yxvdKnQYeqyR1Rfe2iUcixvYsVthPnQZ9G5URNrfC46GgBS16Uqdoz6PxG2uz9XyImr+WuF",
-	"T5WnuRwIH3K2uN3Mz68vw10Jj5+/YQw/jLk59MheF6+3hiEDNoV2fSKNW1iEiulKDTJxtb23DGb4lnL/",
-	"RpxmcS8azukGGztOSp0denLMBYlr++l/JycABj5MpqhpWaUUoUthCUk2VYuQFLhxAp2tuGCLnbXbf548",
-	"00/ZM/38HNNezL6/Gs8+gYw++bJPvux9+bJVp4pMsmk2iTZslUdsnR3Ixd2WklavtHcTGZh19hxcIe3P",
-	"9lfLZU45v6HQk/Ak4Ipn32FzsJOQexJCzpzsSb6d5FtX+aZTkyrS5Bix2yXLBUlfjYkgKZuuaGvrG7w6",
-	"6mkt8/ArjTHdNuCAS1HyWhWt7WDrdNV4jSvrGsZ+ZxYQKjyvrEleTfBrx4I5qUzdn3y333T4bNQDzzYQ",
-	"2n0Ld2vWgxQfIilwpqZ332EDijjYDSWxnZ1e8vw0XGSL51xIPiLvXKRuRoBvSH2sFZ2kK0vZB17J5USy",
-	"GKzqjwh2S0Y+v6CLkdXTFT6fG0atYJeAY2OWSczGqwX0Q0XvEY1gEhyqUTR/0xBzas76HdXzc0SjVAr8",
-	"HBNJVAELJn0a8P5KDigySJLpNuWw+RBvPYs+McjnlBPFx/iMrTO5AXcJTwTLuctxtc1UD13Kslde+PUB",
-	"uPdBoFPQyLVJBVAuhwppeHj2FFn0Yy73KFjPY0URObLl4CNngPRNJZTSydEuqPPj7CJ5art+MzhXkqpf",
-	"RL6iARqxLaZanT0PJaduVWd9kCa8G2tHB9PzZO0+ZGrqEE8s84mzzG4K9zPgtEjCtTq97UTYK3cNZaNV",
-	"1wL4hN98qWeufaqSwofw3LCFkWJ2oWq4K2n2lf07HypQb97GTj8xzbh166o4Uq0qY7YgSdbCPT+df3x/",
-	"PM4JowVzTfXWkTpWydEOUuiN54GNqah4Qgov7n/Pv5AV3rjkt2ROs+fJ8muT1XSFg754B04yx3VXU82v",
-	"8ukxoEfMBoE4Uw34K4xKcqk4yiSf+gbEVp/abHcvfih/0aQ88kSoL7R7vu03HpH3u7SQp+cBL00/WNBV",
-	"3q7nY/ZDz90b3nE7Tx7xxgv+EF7xjuzm5Bk/tGe8wnCPZAjsl09+fSAOf/KUh7Dvk+vn5C3fRSod0zn+",
-	"gOJq7w7yZ8zhn6Wz/MQ1Tw7z7g7zvav9/k4Izr1cD1xsUhrxGaWCPyLPQ7//BP0N/X44b4V3am+5fTLP",
-	"3bUQtHMnh0LTtX0Af0JHHnJyJxzanQBc9EgqZnfm9/WoLPrkJmhnxSc19+Qc2EHCHNE38ICiZ++ugSfN",
-	"rZ+l8X/ihSeTP9Dk37ti7m3xx/qjPo3Ci4eP3CocF3xRzPXR9wvfmnEo4yy92tA/vDiTZ27ud9rL/Vn9",
-	"D2i+A+5mbBP/MW11Ugx9cO1IkjWCFIMqhDY24Qp/WKfcZqxo6z0j/CwqSCMakwxwVNk0SrI3cio5Raei",
-	"Oc0m49d86WhKVTFiZw5xZHPYjHsyir0ZVkDmrXnt/YIk6Tl6p96DNnXSK7VeWcrgLfiTTt+lL+XeRSSO",
-	"c8ofoUFuoNh3sshdyESxxcSOpDy+onLDX32B/3z1iiH5SZVoPWPqWBNeOdeQpjMeWuUvG7hxwbpl+cL6",
-	"IA49eNBpT0KntkTCHOtoU38Pn72CqgnpFJzyDU6RJrLZt77rZmKcszndvPrCOfudbg7Hxoacs8GcboZB",
-	"bbPOsyiJaSYSsYlGOZtTBeZGqxNBFVzrvRn1Y379/lUXvDf12onrFeTLk2n2kmWAvvfNsDxNByee143n",
-	"WURzPIb3xfxvz14bvs4AV3ONbSu7o67V0BnI52RU44qnd9GObsuFXDEIZd0y3Nwj3THdwqH2npmuCYcz",
-	"iVo6KXS/MNsy+iC35akK2rPT3f02hOMB3N0tnf0LGivC9Sa9q9rb3/SIjVk0jImgA5WoWrxT+LQt3zg2",
-	"s9YpAdBVK8mgTwAfQiO+wvuNOV/y4aJbQK5bIsm3dJPB5lSBffKRp+8Zf46pB9a6Tw7nduQHT7/x009e",
-	"6Opu9sheOKa3WcWDDEJCa4px6Q1sUBWdX18ePIz5PhN5Qq0kCY2ABH3C5bOJkDaf6p+6c8ruRWlnjsaf",
-	"S6MG8+jK20eNYNpjn6KYzTKlfE6nAOSzTvKtDyk6+OiDQLiV5vLqS+mfAQ1ju4iGFqdWhQkHqtildXwr",
-	"zq2rjO4mS04+Lu3jaiDqY/u89ne/Ch/YUS7XwXWN3bWkelTC2r0+OzGAb6Osc7/X3jeMtKDZyq9aHJ58",
-	"PGXiH2HiT65QHKcdykD0W7XXAg7mmYeoQ7ftxFBqL+wDFIiHso0nVRl+/LpuzfaO4xzakVt9PTJfPTmB",
-	"fJjoyflzqvDuIhuOWNr9EEJj3zXdz4FTP8fw6okLnmq7w2u796dMe/vIl2RKfeq54bkgZnmYwu5rmO8T",
-	"qenGyYbyS/1WQyV3zWk8c9s8dCufTzV3zVkfvaxb091BdaO+ZAQkVQuWZzIjd/BbxNPVdHezFrjAsXQl",
-	"ZDkdrv6RbVo55Mmk9eE9J2XuG8xnKPO+I+pkr77I/3jX2mzPcof8BMUow3Wsb6zUJpDHnzIQiiqbI9yq",
-	"1nKbne9MySrZ94U5lLDvrJTUEev2Fp6dbu9zrbPZ253doeBGzuEsuhS8qLVJBN+utdndtbr7nX6qZsZz",
-	"dMjikp+ZCn9yq3oUnTyA/s7SZJz4uVXVowf0pULMKVnIuelRgEwhx1JeqqWaiwHKIxw5pkPhUYvr5oNt",
-	"x/6AATbnY5HcHdtnq1YWet8vYXMviCB9ka/k9Wr03aphnrHDtuM+dtGtyru5G8sJ2JsJ8py2TUHWdMs+",
-	"kpzPSCpJZO+7EhNBRoTTKE5i2BeS8TUUvdf4kovLqzmgOa0gfc064TbXMVznowTWbaRP0AqHA9AR8R8L",
-	"9DsCOJL6IYsjkqEiCf4tQP6E6covkJxGc7oUb9XjuqB6CzMpuppEQ3Vb8mQ6E3yo8Ud1uTUQK+Z3lZ8c",
-	"kDwnmyEmjrGM4kTkUPIYsmlRxj0pMsPOouGCCjKQRz+MFisu4ODBXT7Uh7M9B2wiIkl7EyVZhAKSTXQa",
-	"GstoDcuXx2vx/MNrtXL/gzRa9cKxnOZyuIM4zBXprYmVmVyIiIBlrLJ5xtbZwL5jrQu7yqdKBG4+MfEB",
-	"etLvk1Wd29dX94pv8zE/ETnX0azoQft/ts68hhVX8sHz68u9SxCvSME0J5ngEW6W5L1FlY5h02WdNbc4",
-	"ftXYqShBgabI678FHrE3wAHQPd6CPxMxu53RPlmARb/Pq6D2y5I1cqdQyqhtk0Lp7CHsroBdhczjwUiJ",
-	"gsZ9fS8fxWzBXojytMoxOJlk04MoT0D6kuPCWgzReupURYwIhZBLq9qtuNXoWg4z89UXHN4/VgSPo860",
-	"JGJW0ZdYDv+g9/L0E6FI0RUvUgsPswXxcPDlo7nAJQGZCNOBBLdC2nky4mtzJOdWhd//FLhGKSehgKt1",
-	"fe+kjvuJiRsq8oTeUXR4fWC5DkvtfcElFQahmiK+Gs/0NXu0hukqp7gpB+Ktnky0CAk2M9FwfulRe6yv",
-	"biJmCm9Xs8DiTy2MUPvEnggX3MHAcvO+E79rcEodkdvhGi+oOASm+JNldI/EA6eCqF24XLMDri1k2kHd",
-	"wwjrwBlijZkl3XvRekYEvaNW1IqTDYcixTmlSzUcONFqcQ3xjkboEgPHmzwMBC0kXKWnZXRtSG3LS7Xq",
-	"HpioZcMH9HK9g02LH7unS14VE+U9kLqsqmKflL58cvbs6Ow5pji0Y94PIQ5Pni1JFpJznxxa2ujqk7vH",
-	"6c6yciYewp+lhK5P2oR+FDQDAEQ+bi3a73Rzo2d7qDyI8+UyZ3dSdBwxB8JemD9xlt9qyH3YOrdnmwTR",
-	"bSOfT9Xa1kk/XCvS77iejTIk5vTw+QifGAyjovfFF4dEXWvIJxD5irpq1goKOkLY3Rqsy7U/mlFSDHmq",
-	"WfPhPKeatW+yZm2L3x065VWz+1df1P/yDkaGsWZXHLLELMP0seLVb6Z6rRO3P1WvFaGqw9+v1uK1Xe9N",
-	"yYo5zKU5lOjvrKLUEezWPp6dLvBzLWDb17XdoX5NTcGnhM1qF0V5tWFUfRxlF6sDa9/2yxOeqtHyvCrg",
-	"7CWfKuC+vQq441kDnDN3t6U/WT7nUZrMVcdqzX22qtLQtivrMuus4qJZg8sW2mPTjIxSyduUF2ZEGx0r",
-	"/f7VJ5aNDw4F1E+m2VV2NfnMO/Rz7Pev8PqqOMFx3CuwL109K/DyjZqj6+Zn8qGOdQ1JdkfSpJ1vmR3s",
-	"07H82Gesh9ghdNuposJM4yqfXsYHKarwDuhu9aNUf+O4Q8X74C55Cipwv38lB5T3P044MID2GylvvniP",
-	"7OIDy6/y6cFFG7pkgOx5b/scVHcCm9n1dEpOmbklPJqQlNMn4cp6XEFXGt+yPrmjn+haXkcQX7fs4pfH",
-	"Wk6gG7xnSkxpYd1PsmlKIylYoqssSFTzDRd0YYtq+MOrjMX01Rf5fy/jr6++zBgXGVnQr63dOtaqThEY",
-	"o/E9sGySTFeFXJfKxzThguY01oWIZ9GvuiJxkqSC5lLm82i0ieQ65XcWnKZ38rpIAyinULqe0QRiL2JG",
-	"kxyfzFgerWdU/1lywTflSnYuBwE3sPyzGj/iNL+jXMV6oftNjXOkD/vzicXhICDyJWkCtcd4f1PbfSQX",
-	"SrGm4BTRmlfr2Z9NAU9CjhTnfCxXChfymuseEDD+0VOjDrTsT8zcsiKB/vJCMgqLEUBsJuGR5DaPM234",
-	"SNsVmD3sYLFqx21BgdweBIT8dcZWnLah6Ve9Wk0iwy9Jp8r5eTkTB1KSN9GIpiybSsNNvpVkXJA0xeVJ",
-	"/g/qEWQgbsOajNkqE4rDkyhNxlRyfaxzT5NFIiCX+HULg8e69uMxX96J7zpbMxUt3Z8St+UPz26fDtPh",
-	"D4oaYulO/FhMRh5ae8u4GVtHC5JtUIN0Rr+Uh3wdDJ30iUWzhAuWg099TpfiTYH9wTIa0ZRilogGmMop",
-	"p5mIYgIQG59v3ynQD7nfy5RklA+rfzjTeztEBI9MNwZPBH6dI5vX7K2NpfVh60KV1r4gubggGx+19X0W",
-	"ez4Jc7mhnKUr1RTa7xVY/eaoajFuWyhn1m/VXrIVAM481xTHbtv29FRnWOHB3HdLmicsLhxwwAIqrORx",
-	"l9Ydkg4ClWO4cGXycAisjtJJyo1pzlZLHwUYhQw8fcz89DTh4jOn+a84z0ffK8Waqz/5lF5qyDi3zuDZ",
-	"MuJOG9idD29t6WPXow+4PyFqtLVvFlOSk4vU7AI4k/zYYFosqj7kih5lHhFr8JB+ypj2vhW0ANfOkOXT",
-	"gakVlo9zFF6J4FGxCC71YBLHCabkMuXAZevsLHoHU+DRcoXYe+alKMmkya8mrB24mygl4/lZNLzk5/J0",
-	"lCZ9QzkV14TzNcvjIajHiGjXixJocA1HmXCRE8HyiNMsRi8zquZQ6yjPbpZk0zflh7EWGfH3MhqNNpDc",
-	"74grGzI7dGDZDHTLoNqhC9vUTdSPFlo2I3cNL19etMWWkVos/Ly30fAjFQSTniC9/+yJsfPHka7jHWKu",
-	"iAu8WmJGObU5wimCGRTB1OIML87tzGI0jzR+WQibcEG3FbksS7ptRfzVF/ivd8GBpyS0xRpmY66x521V",
-	"vrlKEmxxEKaBw1tHy6suRMIhsNEKnlyGRjuw6odrOehdcV+KpyNhjpTYuW2EHS/QKdd6bEAkWOoOtlF9",
-	"0ckBuWprtYkv06zzSj85RrirPl3vCtYbeGIQrQ6FI7MHJf2eFo94CP/JgfYoCD9tFy7Y6kRpKd7x5IKo",
-	"KkZERCklXIDroJiQVCx14oLOc0c1U30TByDyvTEtnCQkjitOkopfxFHRsy/2e3JoOCZ9EJC0Qm+uYKSF",
-	"rmQHsDI/jqqo5IJR/omJ9/cJF0fmoqHVQifRW6+bwz6efDeH8N0gj3jEvpuiWuxIzhvfAOqxob0+w9ye",
-	"RNA0PJyl32oJmD7vUOnxoqRPKD768KHRalA0WJMPCITuOQSKgcSxGcN6vXAaY8YyfpPSGJCZzdqAXZNo",
-	"CKwSo6pa79fxSbfm/yZiWbrZjnQuyBxAy8p/7tVGTRM1EI2hEKfcJDJFkOZouLSfT6YZy6VeWuWiJI6h",
-	"5vUIVsMtw5PtxAmPDV4mxzzP4j6FQzxcHBQJzyMMeqgCXLlQrLL7h3x+C7Bqj1yGvlyQJJXGcU451+WU",
-	"MM3GwlfLlH96ta+KYff80X/lG+/lTp2nknVuwEzbrXPZwLIK2nMol3ScTDbn4g9KuLjK6HXB1o8frdY4",
-	"jrYs2DIxxRZ1OWGuMe4JJU3ykycbqZONZKsjikc+5gB3iLpSaxdtWUSvFrS14sHwLsS/UAjtc7qxcZEl",
-	"/dZkKa3ynGbCCogdQ+gV4raTjG5WuXdg1o+8Uck767AeuGdJwfG2Sb5CwJySfDwLseyHv76/jYovqEa8",
-	"kEdIIkHvRZRkKmWwzIzPouH1Vd9+V40+RN4PGeBkUZOth4+BI4aGo1zJ9/7XiuZe5S8nt8DTcQv0kXaP",
-	"7BsIDnUGCtW+IXZ+3AyY3RMfPiSZ2ippkpLI3KtDOgr2yaJ6kPqcbaIx4fQs+lO5AvClXpSIKIXRSJoq",
-	"LXSBToICGgud9FynJzcxs118lge20oOvVvHSNdmkjMTH6+99ZDYaMPsRiQfFHfDTu6p8OECV/8TwBD4A",
-	"RkuYqai5z/t7sLjKHzqESg/es39LsVywiecQCTwJpf2mZT5Km9wh9fYh5srq+Rf5n7BE6Zbgm+0POYuu",
-	"HG7ojUr+dfii0Xtte83lR1PCRUTGIrnD4hvoPeYFBt9JGhYs/GgJh8WQB0m9Nm7gh8u8PiVdl9n5EXM6",
-	"0FuJ2IIIVvFNpF4X/tc9Z17vwd3Xe8FpOkGEFN+c6xD+60pneFq8cK9uQssd/80zh521vG+KExzP1fsY",
-	"fLzhPK5e46yyuOaMaugNSha0VxtsG6LyN8Rf7YpyqTRWgriAkNTKMc+i8xGAqthf44Js/NOs3zqTLTZa",
-	"/G5ruSoZQ0phl8or34dn/HTfUgzzbCudQ66JR9DnO0r4m0pCh/YqJeLMymEZKuY1pxtVWb8sFdU78z3w",
-	"c/uSNIfPGIHpPpmMkYOklxcpItiM/LEmlwNvfJDMcmwp98wSy/eUM7KPPKBHnULSaFZtdS1RaR8+6fNv",
-	"rQA+oJQqxL/tZ9oSm0o5LDPg9G99k5tOmSk7ZO8/tpwUpXMcKidF+wxfEegUwV/N6UYeI9qu7fqdfP07",
-	"biWqIHmzNAbNhgu25NGa5fMkmxZFb7c2iruhYUkZBINt0FN+TjdvdHhObnVlysMoV8a0VHTczsmcyo/J",
-	"j6o2evpulR7FSQF2PL42KsCYaRwJFqVUZTIXX0SkI/xulm62dSfYSXlWv0Nbnkdvp1vJWTdykQdRTCQ7",
-	"I3DCBdkc1nt5nbNRShdw0ZNsKlf5ZyJm2GTs5MWs9BKTl//kyXxCnky4qsD8zH3auz+zRWwUIqO+bTtV",
-	"aRfa5iws+rMIJgikwTEfDdmqqrMeqsTGgVWdMEGDHbQrLF6oMn7VnsDWzras6GJEKZgmtXnDHFq+l+pH",
-	"RJOcUHD20s5NpFEtzqJP/z97V/fbRm7E/xXCL5cAkuPk0BZwnnxxrxc0ZxlxDnkoglt6d1ZLmCIXS65V",
-	"oej/XswMyd2VVl++2HGKe7Mlcfgxw/n4kZyx5AKAdoAN1qwfJcJbNtbMR2dKxztyxe82pHCQW1O8FQuQ",
-	"ZlkpDVwWm4bdX9rkJiqMASG/Gwvsg2mKC/LMo/srWKaRHnfVpNfs6eL62OmjxPeJ1ehXOnjSAPUPgAI0",
-	"swOskb/Q2i6h+GQHO9YlOvz1XkqURnI3Odp5acPttxy8QyOJ9+5X1C1mPms+I6Fnk5qP1ZpySVL+n2wq",
-	"KbZvGPkesX7e2t8X0qx+l9FyH3ZSFuw9CdW7BgowXkn9CE9btQLjf3AJiKhIoRg0YpZrL7Bt6jwLJ7T0",
-	"oLtINoSAwXgNddO8BecofLLClh7MqbgKlb4InrSLWgbQuQJZhHfjKEOr6UUZLsKNlJlsF7dso9kgOiHx",
-	"x2JZqbhBaGK0H3yzEnIuFV0oCet8cv6azZVqUI9wUYtuYf2qhpPzE2U8zPn08bnXvvtUwQOs41MgGDd0",
-	"/lR3TsbuNwYjnuW9vYOtaMSv/Ap2/+GQUIaPXCbC2a5qXO+JzRawIrv+bfAOocMf+AVu8rXCiQ7L2k5A",
-	"Amf06LeluJvv5YYAn7/giL+yr9RjcN8xNlZoa+aE1DZ3D720+73GnM8bhUA5YLLPAId4vukdcLM8/U28",
-	"NeSBVdkQB/5qOPWttR61Y70dWUipHzYO0AtGRFgnD5SwLYXyMY1bMk0TUTZ2IaTAoIXSuHEiB2NFnlww",
-	"+hzFoywxIi+glK3mslERFOjKlDsvGw9FwDGm0zQdyqrPioeMzERQME+xfH8S5Nu6NcRAuYRYxDdyHTqe",
-	"bdqBbhEPjdD/PV0ul1NchmnbaDC5LVgwj9TpP8Wef7bN4ggRXW/3NFF76rV+gAli87U7ccOGfHaHhdDA",
-	"IJ2Dc3IOKaPDBkx+rCI++FA4nAUPl2JycnAJ7tTwvZuV5dc7TH4A6PBQ4TtMP2If+7IQjO3lSVeanZQF",
-	"ATg9NWFbv6YpniSyfbZns4mLj8PBY6MayNtG+dXJ+b++jGQOwPaUqWxzqyvvhkbosEqLZAUrkNpvf3b9",
-	"mcyIVncgslcVaG2z0bvCvzCZcVW6W1RC011LEJ+S82ATfE5SPhGtKUIkw1g1VcXuViDQ/xKmq7XdkSkB",
-	"B1U4Nqpvzs6C6eSaapYUpVb34E5FVpB/TYUX3WZ9ucTpFxm6FvMGXPZy0qt1biD36YZgAzkg2XS7jpwF",
-	"5cWLTCvnwUCDraNa7xCKWP5RvMiotG728q3IbOvr1mdcwTzWWiekJZxDe+lbfp7KjfD7bCkbk4X5prrA",
-	"+M0tVMoU5zgcnCq6WVAIGcbKo+IrJqpU+E2EQ0aEBBf/G8jINmkIZTG3O4CbAkHlhFcEW/DUqV6Q64oA",
-	"pU3WeXihm1NxQ6QJBGNOkp4oFehCZOFXmbiF0jYYwq+IJB3ujB6wfAjDf7pL9lc29HkFUHzNYPqKl2/t",
-	"XuEOdmM4V/cqNx+h8sgLOUIHqL4oiVwa/pPeXgefN1yTTbue9bqbkHeFHKdIhG8fEwpayxxiCudFt7ND",
-	"H9v0QV/tDHb3gk8KRnfdR5ruH9l1aMJ/fJyA8zKs2KVdHhOPJ32wJ76MPhTzYxIBi57+1VD6jk3GRk5Z",
-	"Ot4sW60nfc4kioFF6xwiU08Xpwnxq1GmX2TTKf4zpdPW7OUec19BftdBiKFfKoLPfBzVZM5tt2oEVAUI",
-	"PpQ7v23skjDNGoyLsarBaDEkB8p+ts0NLxGbh9o2XursbQgsg0fgyYncBAcLgMU1tbhCokdjhNxqGzi4",
-	"W2pv1NxAMTOPm3DkJ1mEQaaYaf+wZuYjlG1KI/Rmf6srm3r5y6GTnw0S5m0Rs4/Eo8T1mE2e2dxXpsrM",
-	"NQikK2YmSJtn0OTxpK2Qrrq1simyNXyiS6lZQ+OsQQLCEccFvdEIdFFL32I7nCV9R0CIQisj/noWj3be",
-	"il/+fnHZ39W0KspvE+rLOLA/5fq7kuskUDtFe0g3Ycx3QN0g21gdM6/XE3UEVT0A5jA0CzgepVVrG31y",
-	"flJ5X5+/evX6zd9Oz07PTl+f/3h2dkZiEca2Tvy3fjbr4TtOvtIUcUZ2MXoHqtgpBUSBCKWeGhK/7j1o",
-	"oh3r4B4aqQeFOY3I7WLBR0E9eiJVG/zPHlDqB0eV9nvt8d/DGn5a3YnZxQ0RmAiQeSWkEbMazMX1e1GE",
-	"8g090vHHh5GvrVa5gv7YrsNHYwRgUWuChW05GNnglm8IC9C9I5Z0rkhd6xUn7OkthXPgxzq7YE0KgTMp",
-	"3svR+VxWYISzC2DfuZI1Ktge2c9wW1l7N0b4c3Qwci2dU7ko4B40qrxgAzppU3NlpEanyVHOIVtOhHRp",
-	"2d15qpmKE+V70xgHOr5IR/ijQ/701yd4YtxXiKQqu8QPTYyiFxht3SunvG3607pMQ2UfY2R6/4RVVxQl",
-	"xLK8gvS4ImwQLim7R0yR1BY54osAoxsz0OFOMRqcXbS+mvRuEcRhhYSLSXJbX4l3TPjA3fHhRuTQYPid",
-	"yxhl1I26l56upbv9vb7rNR/plHR1VA6oLuORuJkEyxoDGJnkdVkh30kCZNNZ4l6na/p3s9t/RGmXlNdE",
-	"zsNrTwKzKSFvuQUWm8Qjmi4dFvsiwc9PYWNcmi5qTxsVw/f+aEM995GdZEmaQ9hKMRn3j74Jl2Eh4yi8",
-	"7W/5tlBefLDzbVwe4Em8a3rNYwT05b//CwAA//8=",
+	"7L0Jcxs30j/8VVB83qrs1kvJJHUr9VQ9tOWDsXVElOPEcYoCZ0AS1nAwGYCiuC5993+hG5iLc1JUkt3N",
+	"VmotkjNAo9FoNBrdv/7WcsQ8ED7zlWydfmuxBzoPPAZ/968G+p976i2Y/oMGfOSyCfe54sKHbxzF71nr",
+	"VIUL1obfuds6bR1MaM8dH+/ts87R/v7+5OiwMz5y2Hivu9/rnEzGrXYLn2P0cLzHum6XHk0OO51O93hv",
+	"fODst9otn85Z67R1w11GFB1ritotEU5NB3vU6RwdHR054/Gx03MP9jr6f71WuxWE4mGlafO4VMwfBVTN",
+	"WqetF4q7TL5otVtShTwYpX5F8hUNp0yNFqHXOm3NlApOX7xYBFKFjM53Q37PwrlYqNmuYdGL1mO7Jb3F",
+	"tHXa0o3vRGQuJBvdsZXHpLRt37NQcuGPXKqoJs4XamS+Y27mIeD9GZvQhafgWWSF/QbbZw+K+S5zYQSm",
+	"m8fHx0echblwmdc6/fbYbs2EuBuFbMJC5jt6Xn/9rd3iciS5Yq3TCfUka7cEla1Tf+F57ZYUoRqNV63T",
+	"jm6sfzV4FTKqNJEJSRic1ZvlcyYlnWrq+1cD4piW9PeaDUXzf9Bqt4aKqoVsnbYu37cMIWeR6J0JJi+E",
+	"ev3ApUrRle4vllXiCiaJLxRh8I6lAIcc9fU6DEW43t059SYinGd4UNjXPHrcdvOtxXTLmvnfWlYgM6up",
+	"3QoZlXpZtbgkcy4l96etx98ei+nzmKqgCZ8oGG3M2Quh3oiFX9aW5t0EnqnDu2srbzVajmQz7mO3WScf",
+	"/TtfLP2SPq437eNj4NJyJi/MExVMdufcvxCq73liydwbcc0kU1dUyqUIXVnQ/i9iQVwBNM/oPSMBC0Ew",
+	"hE+UIKFugqgZI4Fph0xESISasZAsJAvlLulLQn1Cde/wVZuoGZfJhhzqkzEjc+HyCWcuWWi5I5dXfRIu",
+	"PCbrsMkLGXVXL4VQUoU0CIr55RMRTqnPJYWVAotREooN1OkqCK7ZXNxT7xNXM7FQb6liS7oq6O+VWHgu",
+	"sC/UbzFCg+CU+IJM8TXCJXGEP+HTRcjcWt3X6vcN5R5z9Rwt/DkN5Yx6umuitT+ZhGJOblZ3pH81eCIx",
+	"cmNq7thqy9RIydK6GHfqw8N99/iQ7R0cdQ+Y03H3jjrjMet2W+2W3Qu5PxH6X8WVp+l9LdWChiui2Dzw",
+	"qGKtaGdsnba6u53djt55RcB8GvDWaWtvt7O7p3d+3An1pvewo1Z3OzTgO9OYNXPuuh5b0hDIm3piTPUe",
+	"2XKoM4OvmK938Gg7VnzOxEK1Tg8ecWd1mXRCHqDx07pmMhC+ZJLQkJE7FihYfhN+z4hkjvBdWDxVXLjj",
+	"WjvqHXgnMWCPSjWyquW01ev0Dne63Z3e/k23c9rR/32OjaRXegBuLfsomqrCXb2E1FikqG5ifT8veTcS",
+	"GblwHG0YRZQMzowCge28SBXCo2RwZpWF0R2n5DuYPve73fLdlrvJHXbMPOFPpV4TOJQCynv5G7AWsHsa",
+	"cm1Oofi4LTucqh0Pumuym+oXQOmx8jZRxbnEMHiy8LxVUfNrk6A3JP16BfV0I+pvBG6jzVizW7P1vC26",
+	"qSRnN/HNJDkpu7/+rQD/mgpQr+f+wuXqg5jm7Ffdzr4+ReqDLQwSddxHycK3oVgEOGtwMp0t2qR3SC7E",
+	"PdHUkW7ntHty2jskH29e6ceYotwz08ED3XTvSM/drh70nKmZ0P1dXQ5vNOHjr8xRrVN9tgtHU9MVfhvJ",
+	"0clkvMeQg/vOyaEzZpO9w5rHYrFQjgBmiTvQhL/jK539wx7rHe/t0IODyc5+l453DvePezuHHbfH2Lh7",
+	"fHDswKEZhb7X6aBcSEXnQeu0e3RycHh8vHd42G7hwVmfa17oUcAgzHE41Kcan8n/Wz9GmwfMILv7ve4B",
+	"c8c9d/+oe9KZnByP98ZHJ612azkThj244MwUyr58wz2WmEk9kW0cXxs509ZT1o6obvOgDbYwTnIb56K9",
+	"CL02DrO9nIm2IaqNc9COpqJtONk2E/zF1yLTrsPHdtH8tL+Ui9OXVjvB6EiO2gUsbWeEtq2FrJ2ZmLae",
+	"SmBDEdPbsSy2i6SvLe7a3x6/+LD9LdRMhPxfYNu/4cxzX88DVWSVpp4mE/04YfB8pdp/SSXTp1bGXPkT",
+	"KsYLUAS5Ha3EgvgMDeAgFPfcZYQSo1CJ1iCgtvQ5ymdLohtHY7iWf6OY0JSRUNkWDos7mi3v2WrN75bw",
+	"6Nhtg8L2Mwr5dIZbT2Unpq26Pjr9bK4fLnZU/Rq5pX4D35PHqTRrXTegT7vUd1jrdK/dGuvxjehCzSI3",
+	"mD24tk5bmgPsIeCh5lenpq9PK5bDTrv1+0IoOprTh9bpTrfdCkFF7z22W3dsNZpRqU3AFn6CNtnqh3tn",
+	"7vBLPuie9958PT9z9i7+5X79ZT7Y/+VfP9xd3Jwvz8/6y/OzAf/w6ofg86vB4WDuLT7/fM4nP/7v/1ox",
+	"xPkaMimNQzSes/+oyXFEGDJH7cxEKNlzzJRmp/UfvBHhPMVLOIeG81EhQe0Wm1PujajrhuB0LdlsJjyU",
+	"ynJugKwAY8N8dXknQqE3zKXPQvvlddQSeSOEK6Pfjf837gnMsCK+JUc5kJeTSYHKuplpCyq8Z6E+hmuL",
+	"OD6KazU2ZmSc8LaQ8YpQrcTm5B87O9Ev/6xhQddw2hwej3u9A2d/7+jwaP+41znaP9hzensHzD1mPXrc",
+	"S5y7rj6941KJcIVeZrMG7rQ6q9PM+m1CQuuZw+aIKjQHuzudk53uwU334HT/5LTT3d3f731+siTAbofS",
+	"HJmuxTYJyI0nphwc+7qZTqfT3YH/bjoJOzVXwKJlsz8+2HP3KBvTQ3d84OwdxMvGiJJeMCOXrnDBRd+m",
+	"7OMihsAuHjv8QBkNJDgk9fkH/m23Uv7I6PvHx4wrM7WpVU7pY7v16qJ//nogb+gdK3LQwiNa0O3RHn2V",
+	"NaQX3ix30WLj9Zy0r6hiU6EHdznJ3n050W9ar05YCH+24eZHon6NX6/2GsfNWdp2q4hjoeITrl/su26m",
+	"8VL1u9ebdA+Oj/cpPdk7PnY7R8fjyWH3eL/n0M6Y9SZ7e5Pjvc5x1zlhJ0edg5OT7oHLesed/X2Hjo/d",
+	"QziuRPyMySAU6IgPB/pokSEVLim48Bs6KvHmgjhxQ0/xTaboAaO9ITkhUyFn989BUObw8q2lu2idtnb0",
+	"/16+fju4IK9eX98M3gxe9W9ew7df/PPB4OXPX1+96v84nPaXg5f96eBl/6b//uV0+vvs7uvl1Y8/nvW/",
+	"9r+eD18v3y1/Ofvpxx/PXj/MOvTTteesDlZffPrzZ8+Zd+/dn6/Fh/lP+7986i7Hbz8uBy+di/Ovvzyc",
+	"3ww6aAD1l59m06vzr69XF19fL8//9Rq+++Kfn72k56/OHwY3/cnL6cVPL/vnN2/fXQef3/70rw/+D4E7",
+	"/2k1/nTSdd9OF59/ns3GP7+Un29efj5/ef725er3t1/84fn+SX/6+u2rV7+/hb+Xr9/1O4P+y8uPB1+H",
+	"8wvx2ekujyYPLz+MH+afx6+8n+fz2c2wd/3x8JfPzlv/i8/fzcd3P3949+blZfd3enR59eJCfvB+4qtL",
+	"Nfx56N9z//ykO/7/395/nF69+sS+/vCvvnf+6vxtv/vRff3jj84X//zl76+qqc5wdnox6J+9fNPnr/tf",
+	"/NXn4+58f34S/N4NBkcPH14fvB3Qnz/2Xx79dLH/w+SHz8Prm/Puu/nYWb4avHl5LG9mXwcns58Cf/b7",
+	"17Pr91/8/aPx5bwfvvUvfzh40+mOb+aHH/2ju8kXH6b79cVZjghk5WhwJtfECFTVs2mF3/RGNNX6sJuh",
+	"xZoDETGuL2H3A4JAY+bcp+sGJ9yfsjAIua/XwBYU14zKURDye5q47H5uZcnlyKFxb1IutPH7rfVKzOf2",
+	"pFrMhXZryEJOvYvFfAx+E72L+kKN6ETB5163d7jT7ezspU0M/ciYTUTI0u6y5DNyYdxMTyAmM9cVPt3k",
+	"Ddy6DiXGh7JLktvKkqsZmfJ75pPhu37v4JAkxKKRfzjR6jWbLCRzX67Kdb62vK1SD/GVU3LNfl8wqXIu",
+	"9muc/NdfzhK27tqPt1vj1C/fZBvuZmhJP8NeJmsyuUAo5DNzWja+M04T9wQezag/Ze5fK56KiAk4vWDZ",
+	"/x1cVSe4KjGX79mqprQnrt/B0id3bPUsko6EXfaHWTnL3i/l+ovqXS2ZqYb7I7zvFwELwYc70LKjZ/4G",
+	"nmi3Qns/pB/rdTpgCaRukLS2xb2nZbiLXg+8um0gK78V3HjZkdddRdWrRKthll2qMeXx2rgC4f+GKyIS",
+	"QnNFYReMftGOTD/cYMhJYbwSHndWedEXXXfS7XSOjifdrut2Op2TI2d8cDBptf+SDsqU9jPvDvkDoWTO",
+	"/QXcCzZyNqJ38RA4pdX6hVCRw6tS/ZttUk9+KmiJ+i58uZAsrGODmI4x4KIf1O6YBkHj5hO7Xd1uEmbA",
+	"7poV9lxWMuFuJpCjifr7M8lcY/nNLHE73ECmtPgQcDc2mGWM+Wwyy+uelMbdZa+jSrq5Y6vGzedsWCU9",
+	"aNb1rwaNe7mZsea9bNDJR4mbQN1eGmqRVD/1ZC7T2YYydzNjn9h4JsRdkw6X+EqD3l4/qJA6asho6Mze",
+	"cE/VYCfDd4iEl8gE3sLIxtBYSmORjC/NjRDD1+SL3xcsXCWDxeYL3QAjlOi9vCQo247hMmB+3p1gHu3a",
+	"1AJWSXyhAauuGXVfCrd0cfrf6XMMdWswIBOB7jMOgcQ/DC8viC9C8kv//EPl0PE0W2eXiyNyGw0Zj2T9",
+	"q4Gsf37TT2/SSRCgu7h+TxDkC+9s1p/8UJzRkN+dJNrc3KS3hcvVNXPguie3QyenQ/0SCfGtp3QpN+tT",
+	"Nu/UBIvUZyrOn7b7acAHZ5VhIIRDVHuhEbK7zTiRqs5aORx4z1ZN5RjCwzeV4/dsJRt1tcniRKuh6bgw",
+	"K2bDcV2C8/SNCO2lVv1+MXoM4oxc+3Lj/vGU13TIAby1+aiTvcoNu5Ub9Rsq6l1GDuu63eq3DL836LXu",
+	"th11uOnWbbpbScXmF8Jl9Xv0hcue1JVs1tcmk3cj7pjfoB8Fz2/QkTaDm64IsII3Xg+R4b1Rt2B8b6Fz",
+	"uUm/mzK4xqJAOzPZo1kUT9AAuuuG49ykG3OsaTqd5mizyVzei7vaR8UQnt7kqIhHqHpMNCenpizEOJe6",
+	"QzHu7w2Gkuqn3qk301n9U+8iDJkfRUIN5Dlm4l6Gn0LhT4v6xbfiRMw4hZeIkCz1qzU6P6OKlqf16idq",
+	"5vXqR8sDkaCxeqFR+tExlewsm2ebduhPqWIzsYCQzDgBwnjEUUQiuIGbVaCJkLAvJS84NRNbmGVQlPnx",
+	"2G4FQqppiJtZtk2XKiqVCBkmPgQL1TptaVFwzTDifHDqy2Xk2IfuJ1oNVHT/uP58fI1y39nt7naQbU3C",
+	"n/K8aU+5dTxj98wTAQtfzyn36iTZRW8QiKLM+D5NmDyX+gRS4UyB9wsy7tyolwM2ccfu+Gj/5OSw43Q6",
+	"ne7e0eTg+KTQzXC2CDy88kbtOzgrGol90OrpEXcrSI4fLKDbavzDw/2TY8ftst7Ecbtwy7rPnHEx1ZAG",
+	"UeKpSQaaUZfYezPw2bTh/zEzooYGgb/6rsv96XpGbtwjDJ9QeA4zIOu2/YYpZ1bROjxIJubJJ7RvEwdL",
+	"R7FZPx+4VLYbWdq+h09i87Ju+9eMaub+MLy8KJl57CHEZ8lXKfw6nkq4GUvIKDRMarspDX1zcV9rHkPz",
+	"JDKgevgozTei7o1UWWDKbv3u6l6NlAWZNugO5LTahxb3BmKacmY16O0c0/ZfJYKQK7qzif6JQOOArjxB",
+	"N+k2EUNTu2NEFxBhkr+SQJpJbZ9llg60suDMRzMhhqU8MNYZHvyoos27btTf5l28EWGJa7uEyTVd3Pld",
+	"1jkBlfTd+CSUoaL0ArB8zBv32ViGNpGda+YyNr+ZseHw8kJAplXl/q/fgFPLcHhJfP1Sow7xcNpEC+bF",
+	"ZTbockjvWZ3Zk/S+wbVqsvULthwOL9EReCPOXtbrymdLYKHxvCpBzl42HFZNuUyOrGEPNzMWp9zU7cae",
+	"MZv3VX6Bm9NV/evbqCc4zekHqpUYnvyIPkg10V0fLYhNPwhAgYVifrO6qzNVFWg8GxIhN6YiF4VnEyre",
+	"s1Utbbbe9RN6+9OH/CTGy+2QgZ7ujQlBx/fTSIEjUgPT0LjG+gE/Y5NNFOQiZGDcc39aIXWLkKFVr88P",
+	"epBtEniMSkYc4SvqKLISixDxybhUIVUirE8EeldqEeGaR7dPxJDe1yNBwoPbJECfKIZcsZslL7QtBv49",
+	"9bhLAhrSOVNJt2ve2XLGqMtCMmTODjS/o9vPRIaoGQsZmYtQbxLUJ2DZFB02ITmkfzX4xNVMW0J0zgqd",
+	"NvAsmHUQ1QdXa3TOyOCsBjP0u7hjP62r3Zp94b1o/b7MhegG3YHDe3BWA/QSniSDs8Zwl++ofP2gmF9y",
+	"zXMzY4TPAxEqe5AkchYHNmpB5j5Zi8KuMb53jHpqtvpruJV9e0Fa2KAYQ6i3+xPS2ns2z3XDZkOmJ+WJ",
+	"vOicnB4cn3a7GR+3eT7Xx/1OiLvyewb9RM17BqOuBmc/2WZKdNrt4OyW4O+VQlYXUyUFivHXxiP56s4v",
+	"P32M8UiMWfZkTMin3DlArBHcTg2TMHT5RLyHKCN4OoVaV5UKD7k3ENeZmdLAW41Az5o0/cL0h9/a+ukQ",
+	"E+9MouZ4NTJIVYXXEgj+NbK4h7ByOjudo51O76bbO90/Ot072D052PsM6BLMwzC3hWQOlZhnOWcmDeKx",
+	"3ZqIcBR41E9gTeie2WE30/NJp2biQ2J99jKcysN7jGeipN/CiUjHrRU1kCLir5WE+Z6t/hOQe5qJ/TMA",
+	"97xnq78ODq0+Fq6jd1j1fgehib8+Xd9qazeZ/a67bZ4PWHEefSahhzxYI/np06Jhz3/e7vjb+mw9RWTl",
+	"dmW2Cl/+OpHEEM9m1SUhW8aAWclsBu7z+WJuLgmJx/ypmmmKDwvPcBF9xRBdTyR2DeErQbDLJxMWSuR2",
+	"0gFaTW954NpGlOZR2PD+9YItnzMT/O/KGZtWzojxLkeA7hbVxIAfkl/ZaVy7PP/vgPTNh+xNg/EmWaR1",
+	"bcY98l+EfexYdOIGbNsEXsCETzwTvIAl6qnnrlrHrOrD09pR54It/4Y+2Cr0wV8O7QCmeKFmrzzO/LQM",
+	"OvAVbnE92jkc750cO92jyf7hSefYZXvuZOKMj7pscnzktto5czGj4VgsQjKnUrHwO0m0VHOHmlQdLXrR",
+	"FlQDrxrcfB53VpU4DCFzecgcvXtyww15+uKFoSdigX1MTwpzQi2ArfP5j8uLm8HBxdsf1S9fP3Z+GXY6",
+	"F1/PVx8+DZafv96pi5vPX3/pnXc/f519/eXTLx27TnLvnE2QTBJkdUyVYuFqRyqKYFApmzIP3VQ3/lQs",
+	"ihENQy3Cvz7rqfq3AriJm1nI2BMBJ/aihWP7iHgTKuoBJGWa96ZzzF7KA+JKNzAcpl7XR5uRA2inu2Pl",
+	"k2+O8ER4ShSj3mPmVaqoJ6YZ1yoNOOodVziLOfMVNSsDAIV6Y/fkqMuYnrNup3Piuk6Rvqgp83ImQjVK",
+	"L8J3fDojS6owGHsmlhnbzmj639LDMacsupaOF7LfFzwEa3KErj6931v1FTUQRTynXsbo5dOWL0T4fwwt",
+	"khRwrN2dDH7ahcA9lPtWpoxPsWwxSSkMNG63e3xku0lP11l6PjInBgtT6wpnpIyrf0mnU2BhdirZ6od/",
+	"ub03/ufeT6vBV8HP+f5y4Hf+N93hOfMXaZ8Al6P0QpnbR+aU+yA1dnONhSsqBoAS/QIETM9dsq8rMGAS",
+	"XcV8HS7G7zAo1oiYBNgVC7v6CCB7MzFnAbSBhJkThT6pWPPKagS460Ai16CcDU1D2H3k3wbEf6gBYUeJ",
+	"D3FM5cEPEifYzA33IV/kG7Q7iumMKgkh9qbNK1l7DtuMTs/6EPFowcMu2DIvCAtv3UdzRCV62JFiETrM",
+	"XHzq6Xhcrxhi2P0anHAueKVa0Unc3uYjZ9g981UevuMLdOGZU4fowzZ8I4pDWHCjJi7zOXNPSXl9OvMw",
+	"gcITWgO8+EYDPnAfqz1iKVrksxDTiAjPK0lqfyJTzMzVJ6YkYv8JpEB2w4tvFEtyPTamSD4TSY0Iyavr",
+	"sxVSdMM7nphuQo18PnIacSeqV1GWE7oFYX4BQf4vvuljktZSjWSpMo7tiQQKGqmhFwlM9yYUVgZXb04i",
+	"II2++Kb/aagna+RoPJGsJtRgKgGgZG6fGpAx1/TQhKrXD9ocfX65YthPA8qKIdaeyKZvd2zVUJLes9X6",
+	"Beq2TYCnUJfng9wGfeasYiDD5Itv5q+NKZTPTWJjsp7DcgDQANT2emKxqBrsBC+gQnFDIp9HXzQl4g9a",
+	"AU3IKk1H2Z72ak7S8+3UDWkZzJ9Xv2P4azOi8t3VWyRroWaRSH1DN3jjWYyIlH8AlY1JKwUTeib+vcDE",
+	"jEa0+qzKabfFLSDl3nvxLfWxIZOvopu75yE1uhlsStPquSl68Y03ZVW+A3+LtDkmu78pTZk7gW1SJOUG",
+	"9OReNGyTqoSzuSlthbcG26Qv1UljGvMvJrapQGwH8sW36O/BJsshIvXl6vW8OIN8mxTDBc2Lb/DP0yge",
+	"Di+f4/C1TrKUQpvE36TUBuZTiJbPT+0G1P3hm15zGtcvt7ZIG16LNaZp7RJsm9scneo9Tv+z0cK+wpDZ",
+	"ZySuCU3X7F44zyNeBUdYxN5rQuNweLl14qQUjUiIr7S2by7b+7Im9FRBnD6BM9D0C1+47MU3/f9gw8+E",
+	"VI3dztXoqFshcwPOlWEpPJkmwF5oQlMJ0OO2ll9TcsrwIJ9GE4KmvvgG/25KmXxG0poShJCgzzR/iCHa",
+	"lKTnYU8jzvyUCB5/3ouBKBStAXXloC2bE6cblVpbiruGom0oks9DUh1KXoXMZb7itOisMWS+S6hP2A7i",
+	"WGI1cIgholH+SJtQRFhqEwC2ZIjAQDC+crcOIXWS5jPZ8k/JlL8QT8UTLGn6Ki4R/kZUYD7rcQHrCJR1",
+	"jYqFUBKyKZeKhcxFyCxf6G8T2NemnlqypFYt8q75dKZuRD8IvNWNCe+SJeQhYJfFQZhZSCOMMQXR0y1F",
+	"eQayFhHPW5ampGPfYeUZvMPhJYHHTBpAIo+p9cvNBb98+/Ffn7866pdPn+9+4Z3O5c3F7MPNL8vLs4H6",
+	"fNP/1/nZYO/863nn8ub1srWecg1NX1kMkYG8xvDKImpQNiLMEcIlCe0bNUar+j9Rj7umdMdPNsguP3W5",
+	"smKGAfolCBqgGwXgDxu7t8XqHC1DveeJJeKxJYrqFwlruYKEK7RU2hskmghYbnXxui+Eulz6xQXplV4F",
+	"irlWHStNjr8j9Ds1a3rZLoqvqMp7qYd5ZHt5uaq+Wen7BB4i6NTH/DzN5TEkPlofMOE+iaL765FwzaQK",
+	"uaO2wdDcJMN0Cnoi09BoW6HZ1cbtLJV8o3/CGOxTkJk7tiJLUEhQZ4rds3AFCHxFuYl/p9DkRMC640FJ",
+	"dd2DCLxh89zMQUWCwV8rDweFpC/fcC95qG99+2Ln/kvr9AvO/pdW+wsw8kvr9NsXFCL4NcEDeMYIEvwG",
+	"ovSl9dj+gqKj3318bEVd522Fg7N6U5BYpVcDu1nGe2XJJGf3RFuCqAyvHzFK4YkqVBNsrhxJRzdngHRq",
+	"NGd9shdCwX5aYi0hnTYB2e6ZsGOekhdrq+MFyt2LWOhOEyUPypVbjcYygGO22VylldqgG1MKjFqoWT/I",
+	"HNQpfPFr48wy83icd+A64QiN4vi+yeh3uGPGp8xrmAOGudj33I3q//+35qtlcBu2lP339xxtOacwMS/1",
+	"0Z9SxtkmMFCJXjfNlaZB8By50gnK1oJXtEoBZ3jrgB653W5nzA73Dg7GHadz1HWcvb2Tvd7RweGeM94/",
+	"6B7tU7Z3fDQ56E2Oj+hxx+3tnxy2EtAr3aOTg8NO57jTAeUIHf8lwZYufW/1yqNScqckZAyqi+i9iPlu",
+	"ILiviPC9FZGLIBChkgC2YloByPPvLZDmQuLxHlL9gpDrydUPX/aHqfaq7XtNaHlcG7gRcIx4cMnsnNyH",
+	"rh1Dp+YBVe0kpcLThjtvSNV15FoBx+k5XQ351L8sOhjrV7LuGEnmdEUkn/qkltvlMmC+tnGMIZFWuhZl",
+	"EPgkmbMIuVoNnRmbo9F+x4wVHeGKxhbwzzvv2arVbpm0RRpw/Rmsy3+r8wYOGlY1DPdXyCze9BwCLA+n",
+	"EHx6IRQAhxbNbjglHP1ME8AX/cd3B8fH4/1JZzzuHR1MJtp0dZyj/aPud/9s5OMoaKVlacPFsU3ydrdK",
+	"H4aO/TXpUzMWXoZ8yosWbZ9oeweKz/ro4xHwOJlRSaTeKRPap8YCvqJTBuIk8xO+twk8xEsOyft/AxM9",
+	"AZgoA8cGZapCNmEh8x1AXPkNEqIlV3HquaARfJEUoRqNV63TTtagNuKRm6gGSWYjSDLTkoKz1O3s91oI",
+	"nQA6Ee2o+BoWETJBWS7apHdILsQ96XV6h6TbOe2enPYOycebVykYX63yA91070hr9N1uaz3ZVZgysAmI",
+	"puhbYw0f7p9Mxnvs4Kh7wJx95+TQGbPJ3mFNERML5QiYE3EHm8Hv+Epn/7DHesd7O/TgYLKz36XjncP9",
+	"497OYcftMTbuHh8cOwlg3V6ng9BBUtF5YMyz4+O9w8MoI37tBteg4XCfyf/LQX5o1zkatFvLmTDsaeVP",
+	"clFaCiKX//o3fOoa0gRyLs3F3FjpiIXNgE5qY4vidYLWYmatPzPaaGoHyEyZZuoO/HfTidCn263ZnDqj",
+	"CELLiITFp+BytIaMccdWI3OKGendsNNueVSqkYWJPm1194+Oj066hx1t0c3pw+j3BQtXI5cFWr93Uudn",
+	"1HNPgnChoYI9UOIm6EWUajvXYw9g5llYDxaOwOI0nwHQMvoUao55fM6V+eqxGPsSP4bMZ0vqjQx8zGEn",
+	"BSUzF0LNALAAh6no1MiBmoVCKY+NuK9YCAgnncS3IVPhylLSKRLoktjSSLCvPr3jUolwhf2WLOPO6cHR",
+	"6cHJ7vHRsZaLjZFU3HJFkidPZjMBMfLElMPWzIpl1seSTFpCIQ1k5EQ5MI91hQav5PR8jly6QizU6NtY",
+	"lvM4dHLQ/VwMA9NuycU4On0ATWUTuB6qGc1dI1QVGLDjdPZ6x/tu54gdgQV7st/ZHx+0clFX6vFpykaS",
+	"KcX9qWHvpmAtuTwoCLYyWyxsbmmdljrXnbF7EUiiLR28UvOpt1Lckeb2zu4uJSZGZM/pllpPER7Y7OMr",
+	"YNRGlqDWaStk1G21W56Y2g+P+fv9enCVfQY7kXkL2+xPKI+Hx+Ne78DZ3zs6PNo/7nWO9g/2nN7eAXOP",
+	"WY8eWzswfVhImKlGQYyowhXQ3emc7HQPbroHp/snp53u7v5+L9IRIxOjU2oJTXgoI7/tAMGwEa8z2moq",
+	"zKTaygEeND1d3olQtLavEtYYcnwItk+eDAxk352DKwWClFrtViq4IPr+Eb0IKAO5kVrmm3WUZ4CJGUXA",
+	"l512LVyaaGnklsSti1tTh7UbYtskFIx5VZvLcbHf01Z3cnTM9ronvU5vvL/XYSe93vGhM5nsOfTo4ITt",
+	"5VjUyHUziNLgLxO0oc/vhqJd8o7eM0L9dMUfIpmKT/1+nSJ8T8ba+9sE/dsE/SNN0Ehmy4PZSsS3XjmK",
+	"wgaAgLx8SdyEEEQxOk46bG98PJmw4/2DHviyukfHJye01cDqKYVljEipqM5RTEfN6hxFDcQ0/NvjQsZn",
+	"jVa5Hbtfa/oe11lTNUmFvdWdpIIGYkoK81bfUTlD7AyrMSzRxtgRvhfrDpdLPTEjulACf1/7Kf9byaf+",
+	"Ioi+TjAc9e5ovvAUH0nmMeMgTKrhggEemlIPxqk9sucVrV1gUYr4CGRPagvN9Eit1HTx3etzjhvr/+iW",
+	"XPijBAHrvyuBgyzGFG23kDUJ4h/zp20jITp8qhAdxkKUn1j89wH/r3DAX5+k6rJNBfyrX7Ypt4GYkj8A",
+	"gTZ5dZS/qTTR1ymKq/hX2GNd/hU0EFGTA6gL43C7vd5hj3X2unvjPXiRjQ/GYzRVtwe424x1QGwFy4oJ",
+	"r8myogYiKp6GC/yX92ClxrnRdnDw1O3gAJgdirHH5hBwyv3pR8nCT1zNsM5DAUHmHYxB5f4Us2ygpqnP",
+	"ljVTBa6FKIrZTxb6LAv9sgX1B/Kjf+eLpX8ZXogPwp+ysCzSNaqpT7gkC3yTiJD4gnjwMka81hgDEKBe",
+	"42nzjQgvw2lpn4qYkylmb4TTOn3kpGDV95XZk631vmGFz6Ob7nG8QWpVg14lXAmmQAnc40WW/MBnkjRx",
+	"gelnzLtr0g/H0I38WrXuQRNsy0MJrM+90ioHQ3bPQupdJlLY0ioeop5bpy3wwRIxIRLfSGW9SZuUxmVe",
+	"nmJU5p+8mgkhmXUJiXSvv3578pygxxBjydBvnBoMYLr0a/AMsgZtYIBL5WwsKBTKugynGJ1ftgPp/plb",
+	"GM2GP5NEvta31hmXgUdXFzly+nSiTdVl1OZ4uTA4M8eSygGBgrj0vdUbEWbC9iKDVn+Kk8ViP82arkPG",
+	"LFQFZxaqSmkGzOGTVV99YFSqS5/FGZ9FHsw4UBY1vcQmCFXE041ooUwkrEEi7ZzeQSzmPPJw1tF1iipZ",
+	"EbMFz8QhW3VajVAdEJA2twKVO9aHuZEj/EniqAmFoEdcjiSbamsy4VO0zi+MzSlCjohqJoItN4LmHLHw",
+	"FdzAmDLTv35rWbiK2Ku+07UW8cm454zHXWfncG9Md/YnXbZzPHF7O93J/vjA3aM9p9sF1wc0N6L3lHt6",
+	"l4FTCn4Xap3ng8HUgUwg7o4WvtK86CToX0eZmEd8N/EtMh04dj81ZioexqF5/WX8yRzO4urSrXbL4w7z",
+	"JRsxHwwkDCrt5H4fWcEd9L2u9aa/THzifs4j3I8+gTUcVbQ2AeogJhijvXFBSIQK3G5JyI++iXlmLqCr",
+	"v+eFy2IRP0oAMp3obfyUfGe6/q5R+GLiZiePhoH/obj8fCUlmxIiWdj3bTXHcpNZPwv7p8SncZMdM+av",
+	"53oVmBFOTq6XbrZGAf500jkU36+hpnTjuGF5IaPuCnqQZQNkaC7g49iPBMsSrImUeZmbg5U2hBLZVmOm",
+	"DWFIWIWxFLKoKIE0H5HlP/r6PTnqGsKJMAjrwlg8vDxhhN7Kcw8TvZn0mgoDIWr3RgyVCNk2p3CTKXrq",
+	"ZJTnUibYY/141ew5p6sLoUrzLiLwCQs8gAaeXlL1Ey90X5cQ3grnWbD2ce8pGw0GxOIhFl4hE3hnU20A",
+	"I8gcTkpXvj221eB8dDNen/nXgMdW2mpoHqluLAcLCRE6QMzgorfk4PAYN2NOmz5blpNmN6TQPFpN4o14",
+	"NaP+tGwdPi12Ji/IpU7wyWOCQtBjDSgUrqhB4KUrMvR94L77+73eegsUA1imrWXI4cI9jmPOaIYaollP",
+	"Ig0siT59DgHa5yUbFsLrm8tKgMshGFZjAYHGDCI/wIk2tuAkg7NqHWFxq9ax6iMrHZxAoAnO0BhvgFUA",
+	"F/o+jaMQuDQxGhEgS7pyYl5ohzmbr0XQ5KFa/R2OVDccKWZgub1hHlozNvIF2jxdblTYJutZFObpioO9",
+	"bbPJ0d6802iPtP1Ub5PF3YbCnxq/0mWYW0g1bQlkPHsGaCza/LgkS91k/a7n3B+aZO3CTpM4Zk26gPdG",
+	"L6kbIT1VlM6PEZ7WM4Xzy+enKvuvoXPpJoiaUUxzc4SPCFpU3sHxptD2QMIBegvweVTI2T0DdA5VjEgd",
+	"Q3WF5g2TzQvv1ORWttPLcNq0UxFOG3Z6IT6gw+SCMbdQ3i8EMX4VsEXx0fIFa5tX/YWaiZDLksYVofFD",
+	"NQk3gvNSuKsbIT5oFVohYmPhrogSgnjw8Eb9DD2xrNuN1M/W7GU4vLwMpwO3Qr+9or6eb+tK9clweBmZ",
+	"g/rUTn3CfYQnM2iBp+RX6OyUNMtU/W1bqarRAI133NyzPccIYxc8YnSNGYkc8VphmqrIv9WdlRshzqm/",
+	"An0ZI0UWYgUKQebUX6GS1EOIXqjZ39qNyd9B9f9xQfWpya7hdqljHj1CyC/un0BO/2oA9W4gkCaLPvAB",
+	"fHwAh9G/GkjcJWHjFD4zqJqSEbUKGFw5at2sBRnhZtqEKjIXUpG9XpssZ9yZERrqk4cmQTGXjFfEEfM5",
+	"lafk1mQ637bJLbUFeG7JP6gnBaamwz4JFAAymd7FffbPNrmF0o/6vdmcwr9fl0r/A/FX+g/2gKcKQCqB",
+	"X7gLD84XakG9mw9D/cERQSgcQ8JUBN5iyv1b8C3dOgupxPwKv9olfX9l0BC5BMhXvTp34QIcJfy0ZYbT",
+	"jsYCp5vWqTnlR4cAiBGDMKZ2SzozNgcrxsY1qRAAox7bep5MmcrVxvMU155sMDW7RFt38auJydBvqJkA",
+	"GBSqCFeS2Pgr4mmSEC5Qm1UARknGbMYBDvf2f24J9+ENzYc060xkTVsZlIw8tjmWF5Vcw9NgfY6BN1ux",
+	"B6UJBPtQ6yrSbXc6HeLMqDYOzQ27mjEewgDa+uFFEAB2AvHEkoXEoTIzMD2ggvH8nhrInD58YP5Um6+9",
+	"g8N2/sAgvVrmQ4bcYqDcrUW+BehGEQLDB2d2ZC5VVJ/+d8ntzq3++dbFw/Yt+hFhkrlPIEnAWXg0I+O1",
+	"DvStUzTEY4kP+MCNI1sj2IKKeRyaMmvpwX6ydruWN021xKug8ep7GFTI7lkomTT4vy4Ld8kNnzOZFV7g",
+	"hxFeiRrGgF2irC/xpg4WFFypSkJNq57LpMJlYvinCYk61BzEFWZmQpIl02tNiRDPfzFHTR2mPAmRWAYu",
+	"5hLzF/PW6a/2nR3zb2Kzbrd2Up/MnmV+Snz6rUDE6u0KIGN6xKuAad1IrBcHGDejMsow0k9oti2Z531P",
+	"bhfuFCSNkrchDWY/fohVvEogRLEH5iy0wudKMm+S5ljIwDuXq1oDvq5ZLdeUg8dCeHuqu/9dn4QW7hSj",
+	"ZOEr+DNgof0QuafyGYZY5VU8swlIOFAzSEkAv4coYTYW5KzvrWDdwosgUfpHmWaB3d6K2BCTlceIaEzt",
+	"uKH84XmeWNqb2OwqZEB0ZjAx1RYByarNaKmlRoJ6IHcMUd85emIshMcoVsjvRxARJTNgS5niDGhFYJEl",
+	"gNngFb0FB+StHUOkJ/TTvkjTbX2VuTJo6KmiG0ugFwBAGefdd5LcolYPyS13b9NicHi47x4fsj28zOu4",
+	"e0ed8Zh1uwVa2HTYUA8n4wIK+Rvhm0eq4Y77LmjIENwCwmdgn8kd++jt94RWG1XJNwqkHcIJKwaxcLnq",
+	"Oza4vFpM7CgiMW5r8wj30jSB69A0+SvSoDFWUnkmlr4+uBYvOYRmQhgx1KUT7jGUYep5BJ3D2sajSu+F",
+	"xhU41Q/XFWLXUlElxJrkN9xj+TrwxjjbqLJaQJO6tnHefpXCz8i2I+8LeLmm4F2LeNTS7UCaECo6bAO+",
+	"zNdvQH0o5mfmcimHejAFXboCe+/jzau23s1uf/nll192zs93zs5u10YzZhOhFYwV7vS4etGZtWB4k1DM",
+	"8YBbQ1oGV/XkGQKGQKLNWT1NVBIUKY8mHtQh5oOYFumz26RpCgIKZTEW83GWPwb6KU9/2T4am5L6xXNz",
+	"I1OHW7CUgFvvbm6uCF7mgADoSV238s0lTx7nzEVQDQIvDfhUHQLpGAxTeCOtcttELvTJTsKBILOmUrBW",
+	"edQaAKza1OZNdzG9YBfgpUjM4cHZ93C+JHdMrzEtq9yfsjAIecZWKItdKR7MiNfjvkXmaiYfBtAryXV0",
+	"w2Fdmgz/AfQrl1TTew1CrXOnFp1gxER7xYy6CanGGMUUgYArlnsSwU5zyNO25JSFMX03oliZerSpLqUT",
+	"BYF2uar05OTkZKfb29krUltK1FakH68/NOGp1kxwzkn5Drj6HrQDmVOl1oz2dUy2PJoXoVeLXuMNrm/K",
+	"ONTzWIgs11Sk1bE0JXa4Suk5rO+QvV2cmEBtsJ1v0WOJ14AZgS92B+cOHRNCyseedDfWOJYk/JMs5skY",
+	"DykWWJVIhJPd9KiSJqrSZFLi7QLc5WtrhN4Zv0XssQFJm5gL3RmVs0hbEj4hvoC/IknMWKdlx5SFEqPp",
+	"AkOxcmwpG4W+PgBTL6doqx+cJVxQ8dHeZ0vwpIyZ1nTaarXBKmJS6qgyAdMgmdF5OL4ShkmLDtjgz/MF",
+	"YZMJczLbR4HU6V5GJsu0XPjShYLyvYxQsorOrQs2GmTEhyj2Bl0b2iYnA0VCFnjUsV4rn+W8MKPGu5oo",
+	"c6RlgCuYf99k7sQDvu9WDdmCixpHUtngX7FQ8Qmso7gwVY72aZvD9Fy47H/xupm5t21USk7ciFz3+oDf",
+	"iAQhv9eLVcu1mJB/3Or2RsHd7T8xh06Zr8RCwbexhKz1yWEP4VN/3e0m5rzIiYTxeQUnDPOePWGYj4ZE",
+	"8xdSln/kSLCxegEl2HWK7BITWCfJ7CwUCSXJ8F1/p3dwCPp7xh6oyxw+px5x+ZSrzF5UdAu215t0D46P",
+	"9yk92Ts+djtHx+PJYfd4v+fQzpj1Jnt7k+O9znHXOWEnR52Dk5Pugct6x539fYeOj93DfMtdj6Ox1Z7g",
+	"1Lkp65rm1W0003j1QBI/yxwWSsJ9qRh1Y0f+4CzDF9tkkTUv3HyXWvRe/qTDXdKZwMzqvDl34bd8/6DR",
+	"pMJft4781fp1Q15YWNGVSpKu8tmIoAKi2uvrg1g3E0CT2zfr3ZgUIDzkSBViQjQTqmgY1YsvojuzcsrA",
+	"JNZoTJS8b0ppEl+gBrXJx7MUF8IP5FGc6rcp1a9994yuyq1/S3LAQi7cLZv8zHdHLq26JHz9EIhQ5auV",
+	"T7B9BYuxB1fMSeZq8tiDST2y10O3a8WAMkYwNlVXo6wT+4YpZ1ZAK/inyTgUSwxLj7zcLFqGExF+T259",
+	"es81ebfGYuCSTAX3p5AvMBPLlFcx44kTYXRYyRZYGDJnB+jbOa85kCFXuQNhIYsdlXjnz3xXJoHoCZdw",
+	"fIkHLOlKnpJbSedsBxHsb9vmo+SKwR1/KKS0n/RxRdtJmRlKvF890CGvPFFGSb3lazYuV9rMz5FesKZs",
+	"dMOF+o7KWd6dSd9fEYg2MRf8JsVsHihT6y9zMjHXnvZgYqoB1jK8Z0hCBZ1C3BVx0oQzfyfhagQmN45w",
+	"Xr8qKYrVzuEplituytIoxbbqUGATFSWZCZk5paSyc/MoM500oy2GZa8Wy0TZh/S2V4B5nkOlaaIxCz+k",
+	"qguuEwkiN2aeWJr79Xxbaf2C4UVGHOKiDnmSmSoRV0bvuXDuro3SrOGMQP3qWv8hI4agTR0P82T3FW4H",
+	"fVyNYRfK5RN9O+NVIogB/A0SY0PbRAmxLrWAqLLjzJhzt8P9OI4nLRq67Q0E+IItn3bu9tkSj91yl9iy",
+	"wuaomvAAZMTkvlcgIT5bNjk8Xwi37Li3dhJeUkmm/J75ZDljvt6v4wpLGYOoTu5+7kT4mqamC/QCsc5y",
+	"uQ+INzCU26vL4Q15AY7BF1IK1M3my4DjVyFTi9DPjmeDItK58wN0NhtbopxatZJMlpXLXPBVVwbMOyJj",
+	"v03nIwkOY0Haq0hPOQ+MOxteJJRA7AsaJjYbQitT9DwkqkGbgKi1S2abp6ENs3oeh6IbEYzXLR+9hfDK",
+	"2yimrI23nl3yDxXvBv/8nnTg+KlN48hehorFAD2rjRvhF5jC3Xxag6qLEU1ntUhpmjM8KwEYWxch/X5j",
+	"AUKc3L6JBS+5T4hqP8cRNPBS/fgZ0jdFo+GUBy+ThQ8TwRVIDLn9YsLSv7ROiW0u1F8nkJX1b3pgt3Xd",
+	"8zi4iv3xahFOWXnQReRlTvi39eBMFPb6tljifg8WmGbSyPM+HF4a0LQcD5L1NGhz2IBB3p7ag7YU/nfg",
+	"XjcbDYfsA7Uitrpo5hI+DSGZI2xSCiyt10TYMBn6hj2oBuFy+SG6yb0evGNhZuevHYcrY6KqqFeJ2lrF",
+	"YqItDWt+gFkqM+FnQPuau75EWCRTIzcq4lUqxkNFQ1XogomiWSp8MFUhLL09QCEtcsJITUQNNwzAAb0G",
+	"QSzwbXCz07B1Gm9pwGXGXoOM5CLHEHST79U371lvrvnoUkUDj6IpG3/YtfZ8vrMXBnXNpPAW+XeU4AuD",
+	"WG87C4rPja7UWw9DYCKImpvA5RBe7+ReaiGT8wYcxiTkeqzpqoD+RRCETErIUdnAQRBBQRGAfLdPhLq5",
+	"jJYpEh9DwQjeqZChGxMcWL6/0ihCMc8KKr9/tMZ51ALGN7tp16BHnTtJMMAKYTiSP0P2BVgZxNOK+ntz",
+	"ZZE599lrQLN9WvEwHeMSGJzJ3AvWiDx9eJhTF8s7hlrWJoqIhQJR8hkzTrU4SQlzByA8VJ6SkNHsMago",
+	"vCJmfdUcPaiB/56tKuKF7tiqTOnDhU0typrmVnw0xRpzo0A00z9ef0DC4pAmyJ3xFVEiNxEAVS2WaC09",
+	"3kd1s0sqRhYFTCTILp8Bfe7/EcFGSviPpn3pBKTveEpi4pqFfjSeMOtFKFrzOT5KazJg7Eq0GkA7jXEy",
+	"T1EE9dxiFiwGipiUH2kTGfS/0S/ZO8SSfTzh+yjdxA3QAEuAi1Z4lgzIQCLEhU4p9yWqBuxsUy/TfYaa",
+	"CuIxHKgkQKRhptKflH+EwyjQWemD2x1bfU+onz5Yx2E59tHsxX2z83F6RHdsteGI8MBXK04XT2vR3LCH",
+	"QB8BVV4iQnGxjbyDKpKwGf165de7WsmSWJhYXOClbEjgY6a490vqRt4yR/jKFDangeYiCMALiEzXNplx",
+	"A9v6vhOb5f//hWzSOm39z4u4CvoL+/CLSnRqqB0e0ZvXllEML8yaDbhNOn9sF3r4YkzrNgmZy9hcH30N",
+	"7kzbxuhEKIFRvDkEUKUhPxqwZUzdUZB8t5Q1OQgj22RGn4CKTPi7IoyROVXGY25hRWDkiLDlwjXMZGHg",
+	"Lv7Q4bcj+KKqt9dofbl6GyMfafkUS59Vy+eFUJfw4GO7tfBDpleKo+q9eB0/vW0pjgHSJmDtCPBhkgQk",
+	"ZVwTPXNEmIYUskAhxFs/6YvIaRhnzLYt/I715ofIRsIV+YdWpAbzlkyE54mlNNLiCf+f8CptLF3vGPXw",
+	"yqyBSCEsVulEYLurBlNgKClivUocwIxprA9SZnPULERFYbxc2x2NbrSpML1nK6hwWjAguOpOXa/+9Zf3",
+	"Gq2J5b3lpZZdAMlYjudZCe/ZSm42BZMI0quUe4j8dSM+Wlxm3aMWkTehmN+s7vpXg4aTIfO17KhJExlQ",
+	"6W3Po7XFs4rNNYhB1JdLFkKsVMgwzd7C3eCRXhAq71KvavuAUWdmDIZ8AGuYUqwUstmk1uVhqo+/t7vt",
+	"bHc2bKBipeMki+Yqv76lnAVP01odgdCeS+MZjy1khUFiG5yhqrgesyIC2/w350fqSJxkChz6VQXHrATV",
+	"Y9smpy3wgPrTBpsv9BJtvANpY0m2zrp407uFgxfiZowlOG5gwImAhT9MVPpB8EyiYpFDrBBgRMSadsFH",
+	"FPEEdY2S6V8NDEcwACLOpP1DWJLq9A9bQLETD0Y+XDgzGxn1b6wzLjCfzaF+wgM9OGuTMXPoQjJC4xgp",
+	"QLhU9I6Zw4PJk0vVtgbewKZ1IxBP7Q9jEArEG4E4bnp4f45smOqgIcsg1zZgAtzujcbCrbakXutHX+on",
+	"H9tNbOpFiEXquD81B67t8gqAN5dU4k1lpFUiyzZtyhYyzhjaLw0rnud88dy8qB50Anpwu2dwPR7b+AbD",
+	"urwrHJO9QdVzbAJysgPaVPybTR129adN3TWj7nOPUh+Az/H4+yeNEuH1/8LKbEjv/3KqLFGTYPur2jb+",
+	"fKvaxEbgsjYFMZ5T0rMbui2U+UdKO5aA+SPW8zVc5dzMmL1W+hPGuZmTR5to1JY3rBjtWnEd4+KJw+sr",
+	"m7j0vVWm2OI5Xdnmtsgz3RGhich/jMvOi+LW9jLexaHFDAdG63SI4oEwSjddEPIW4iAQ+zNdnDZTLHO7",
+	"GiNquT7DEq/kn5chypUsZ1gACap4wiiSCPANRqGEGHn2vRr++DzM+WdR/VwiSL1W+9RP3aU4DgvMFYqB",
+	"J+8rpbcJucHg59RfjWji/RpMKAJF3zYj0DnwXXS9DMcfE46VAlo3zktwQ3tUMW+1S25mCEgIKwMA5cU8",
+	"oHB7TX2XzOmKjBkJ+XQGQev6QBpF2RlOQwggcJu5FlwtTrmNQh5Bne22bE0Z4KLeTlY7/YkqzMQCVDSs",
+	"5+sI37Up0XEyFo4eCFXhCkN9sokKlYELcYLCYywuFpP8b3mJ5AUNLPuURYOXeXr4OxmH4WMU2Zhxf5rA",
+	"/f13kANbxqLh9EvzWmNVCf09z4SbKbaacy5CBpU3IEGlWHd+9GmqLkkjYwQrMFTwwdQ9+Re6FjjzXDhr",
+	"4N1RuvMa/EwXUtk2K+MlEXug9ZqIooBMfFiqGiHk3OwmaLGlB/IiyjGTRhKaqMgBa0YSrk6NqFMpuUNc",
+	"NuE+xysqyMMLmA/VdCKIhom5hrSgs1ilVekjuYltxesEuNBiHNIbCExBBEnEpQmZjO+bIXiURhje0Goy",
+	"gzEI9aJXnNkqcaOY0prTcDU4i195TJfkqDeN5/D0Y7sVY/fXe/dV/Hym+EdO5KkfxZ7r/dM8rHmASK+Q",
+	"lKDYjuIQ6OovPFMsGvVPJmyuDbn2I7idZL7DZGmqfzLyXffIFZvXHOI7Ie6ubS9g9ucTRsPQlHiTI1mE",
+	"VRHl+mBGsYmWhBxKrJWQjfPMxsli8xC8LWv1QAk+rbcTM/j1NgWtyYzL/lA/L0WoRuOCXCFMREhkGnA/",
+	"nbSA691XLJxQhyUoinaUFP58tSgBQIyD0Weby1MMcgoX96EsihWV6zgcRgOIpZ8rZWt9VckQ0NKACoCX",
+	"3Fb3j9EXEazrw85U7Jgv9e61e02XtqSM/lU3uMPlDip5bNZUIolxtBCBNKpEU5Z0k0DfQs7qaY6tobTS",
+	"5G4DPLSEuBl+aPqh+kLrtPvYjgvLF9aPsBdJNle5sLm9REX3tc3Lg/j7W3F3W9pGD+ODrS32awuTmy2u",
+	"qqX2t+ycGe7H9RdzYLd8NDkJDSFnQcVylSyhk1HWad5XxeqXjm3/sd0qFAfLIE2H6b6KU3Fpvyp0yZxc",
+	"gdJZHFbM4uV7DGw3OXKX79dT5FJilpnToZ3OeE3BSNqav7lTG/CK1WQQnrKymp69Lcp6bwuyvsaXemIu",
+	"8/MNo8S2U0Ih7AhVy83qjlz2h6aUorWbTIItYn1IMmZT7oPfa+sm3siqK5tD2mrnimub9Pbz4BjJTXz2",
+	"kExpS7dSp2k5T3X6rShyRCVXScyeRA+JPcH0cJRtrHR062mRHOEiygZxYErnlrbc91OYKIlDrjMTQrI2",
+	"Wfj89wWz5aRSthZ5uYoz8UwyHoX8tdtKPaZl/y6qdBEhfqYrUFRz4TRT56K0z8NHU69uEV/OxH0XFLgr",
+	"sKNSGaBGiHXbRbKWa18VUnr8aLNjKqXeFvgq1cW2Il9la+n5bbhs9rdpBmkNdc3m+dVmUlsxqCi5MJGT",
+	"mDiqNYmMYijHC63XjUKstyFfCEVMEnXOeOEp6llbsN7u/MlaBq7w2S4Zwk/SOkSrmJvcqqsPHSYQp+me",
+	"bLiY2pjNd9vZnQs3oyEsoeZGV7wQK23eQrvrSTbX9ma1IEOwaFN7qv317HNdbIlB9nue+QFl5vRuaksc",
+	"1XY8oEXzuH4stNVS8rqz+REmC1vaAzGRYs5gASHiDlyIm0BrUWKeFBvQOWVYSq0P6hTjWSTQpWzFpN2q",
+	"zcSlBd4VP13iCIdK3RWAf16/eUW63d4e8MZUK/h486pysSBCM3rnXJejsrxK8AzVZs5CYh7WWQJvZwYk",
+	"MS78oVIeez43KLFRgcF806t8H7LM15YZD/I5by80InvJCpCjzdlJKOaV9se8oDSObj5RAKe0nRO9oxdU",
+	"sIFMKe67kYhgDZg1irkpFPM9RrbESLVYPsYi5hQL6X5ERA3xxwfbiXIK6dozaSqSCPvFBBxk7JrSiM2k",
+	"9wlure1dheGHJWAiwgQuG0KP6O+woIdMgmzhE9WmV1GxG6ARfywU9Orj3yEq4xpzEDUOa1nGa97Cq3hi",
+	"mskXhLDgGjtY0SE2Emp8IKYkxnvLuDGTQ9N6UBvKUtF5wYKUet1xP7q0k9x3GOmeHHXK29ayswi9EuDT",
+	"LNOiKqMRaIUNkYrRKRICXS4X3Y7xV+ap5HXhrFEYJkY+gLv2mYgWEQIxL2fiFiO2jSgnEIWiBP5Ceo+s",
+	"e7VaymqtsI2I6OrVtJyJcp1nK+9EKwjK77QzlXMMOLXLkqV0intecygiXKJZd+0YQNFUQIqlto3l3Ey1",
+	"nagyYVSpzFQgshaUHl7M6na8eyXra8UFrOw+m2tkGbun1M4y5YjM3EHRN60Gci7Z9E8jL7e5m6iuUZv4",
+	"bKl3FwDkqW+7WRMta75ljKKATovurGJrAB76nnT0XpKEmpQEPFZ4U7lLXuPII30O19VwT93tQC1qvP+H",
+	"FwAm3SArRhBppfplTWAS/LPjyJu0l0IoqUIavBHhvAxWLrcoCYg41+8rERr09okI5+vTCWmf4XwURGXx",
+	"8xUh/mqCHcjA2ghByCTYs2azVoKw3xfUI7f2FVhQCWihbqe3n3N/BGUlRkalNSl0kRrq+uJ9bLeAT6Ni",
+	"3CKE/E1CG1a3Cc6j4iYndM69VcM24cZqVA/LPHvTOed+xODCpqW3yD38yJkIVWHzoKc/Xn+QuUTXlJs8",
+	"JqARqIjHqFTkMFnz3QCUJgyQVIYykKTXaa5sJXiRi2KVXI0JnmdlMDG2vAUaX95f0VV+6diiev45qzAV",
+	"OZA/9XFxnejhJ9xTZo/x64ekAndcuiJV3tUTaBpTGBcrz66Pl4UFJ5bk3SX3ydXr83ak1ZI1qngK0x88",
+	"ziJppUZe1jH3EU41Ry94rJKINhr94A03m4Q2LCzwsiK3upnb/C4rbs0f88Qq7jq/BHgfNyFt4CSKLOWz",
+	"eDSmkjuyCLq2vG7T94hOl1dXrPZ+rkcjE0N6ifTUEs4iz6o+Zmg6q+/206MxIVSV49lgHRWR2sxUKTck",
+	"9rKqq9h2KOB6oeZPfLsWQNC2XpboLhPqw+AiS0uc60vQpAWjnQmpjCLTSyoRT5lc8tIGwj8lAGRG5cgo",
+	"i/Iwn2R6c0bDFMQPPS1aAiOQHFpMFZpV+uiWmQkw7zDcUBURJ+WChSOnwFvoiPlcxIaOHi++kUsn5Hfk",
+	"h8l+MtUREH1M1rzUMm0iyHFxo7ZSZSQG9ZqWCzwX5Q1+gF54O/ic4Ta8rcpZY8Wu+3+71ZVdTQlnRn7f",
+	"pgRi3RXwX706q3bMqzv+AIgC/7ZLsP4Im6+6MycMMAsspMXXImHiCTNRGM2ANqm/jsPfNguGS0LxUgxc",
+	"VDneD6wzrsQd8wsv1KJ3Sy92kKbRIuRPaEgbQ3YQT2hmzbhIjTNFa6K/PNsDceUBjT1/chbSmK9LexGR",
+	"gFzBablFRZYb4F1pcn7U7V9OzuhKVhtnCaz5bTXbSzU7ilDrt9X+Xu6xwWBn9YPgEi36vNXNEQFIJiPb",
+	"oFLCOqfBI8rlSLLpnPm5QZB5mtoUXoCDA/QUo1obpan1uKJTmaMjM3Ojn8oXIf1Lpqhbgx2tzDm3PmxD",
+	"x2/FPH9l3BKFtdHRsZ26x3SS76CKSgwks/GPRzQIRvqVkYgnt0yY1qWh7NY+r4O88cZ4l7UwJts2TlTO",
+	"qI3NuVndkbdxGT5oMHUJlBl6Ni6uzCWGvVbewlXeSNeB2hwoNm+Vg20uM7mLLgvAthM+1HjjpvZ/aWzg",
+	"fsmNWnL5mS6WIryTySCOgIIfa0lDvbomlHsV8Rztlimhks/uuHZ8XY73CoNSbUdpJpbfZCSYXy6FWtkk",
+	"4zFjSrPebzPBg2rL0T4aeRJqXVGXxYdFTd7Ae6WXWfbRNrnVuwtENuHllVxJxea31dfPY+CC+xP1Frlu",
+	"O7jPKAqtsPtYcvRRxpeNrlMCGynyZBQx4wBvx4OFKtafkCia7D2CRZQNWd+rsaq42spqAlO5ONgG5XVJ",
+	"TYXH5tGhh4XLKy1bhpK8NTXwXX7P3QX16hhtemG5ebsUvZ+OMP1wtMgPj3snlpjMG1cxI75Ylnu9jh/b",
+	"0HRVmzEGamWTB4VBUAiXUW25e9xhvmQjsFaxbFCh7d2puh7Mbc6wctNW9XKf04fnmJAT0/QWJwSCobj/",
+	"HNQemaa3SO3+mvmEN/15QlE6t0nKkkKe5G8OY9rrSy1nsvNWegxBnaf9k5XsbGgYRmjcsdUzpOoG3mpk",
+	"qxumwtF//S03u8I8upmhfwCJvfrgmon1N2Vjik2rZJScaaD86KJFbrwaxTE9FZkqUXkYy/9qC5YqNnKS",
+	"uWmbJS7YoVmkGrBLbRaHWQfNkxUmICgV+TJRAkc0aqCCyju83C21irW+mIhwpE/YNViMdU92yW1a5m5t",
+	"2FaNZIYa6TPbTzv6YzI1elmbv7SrzAEgiom7ve/dVgSqbi8hJNZjpRFNtibTuvI5o0W+evtOmwjPbR6+",
+	"lNCwFQFMV9sLYGoWfgRjt/0X7BLyzFyMlt0+Q/SjLanOQ4t4nsNu/WTB6YatZENAgag0RJP4hia3sG3r",
+	"Ae425CwMsyyk64ItETa6eBf2UxWu4TwFet7UQ4yAQNIg3nN6xyT5x63x0kKmyK0JZ/wnll2m96zYpw3J",
+	"xjnXZlNf7+SnacgFquLKyWqWe4nyFAgNO4TK43hUA3yte9NGfiBVNKioiJsLCPvgn8tVlnn5mbl7mZk0",
+	"nh8oNWeKjmwqaf1cCEj+id6NioSBY16uM6NgTdS9X8G9spD9ppB0qtfvpCGmbcKfozTSiMOGtWS8yuVM",
+	"yFweMqfgKuQTmObpSgf4vO4YYpqlVo40igzUa1iygIbaQNJEOWI+p/mzgqukwJsEv1UKXJPgqcv+8Myk",
+	"puSv/gyuztbt7ngRlggy891AcB8yAybaDhbVoqVtJH9SEJKt5VeLbwZHprJFETCfBrzSGWnY1iZ7u53d",
+	"h4I4RTUrdfpWEpOXjWj41I4j/6GfWoOTzFmEuTWYjfDBrzjfTKbLNk7MfaXwwf/GfLGYzlI7aWX3VTE0",
+	"aEPKIurgxyJcoCd3Xn33EyW8ye32/LCjVnc7NOA7iSo2DdT16u47GQNfNZR37DyCHHpq1znoRRUkbM9I",
+	"BzumHwQF05g0c0ojY2lhE+bl2vZjsm7HX896hHGWWY+ZsiOlhmOO3n+qXZUfvJBvYzWKXnCdcBRmQjrK",
+	"pnEtBGTtfu+Jtlrm5P/Xt9syfq6n2HCVSatPsdUqE8ueboylfFGZFRYvgbT45ohg9k4yloEkezPciOiv",
+	"WL03BbFDOAVGF1asZuEWXF9AGxE25IzKWeVSNiFklTFm7eL0yshLyH11uN9M8cFYYirqME+WjF0WMLDp",
+	"FoGzVMNguEx4317NBHdYrnpOZdRgrhlmSM7pCpCzIVoiB1KgLLE5kVadj3xY7FncLM2o/j1/lAgZdZY3",
+	"s1EsYCPd2icul9rKWXA5Yy5QDJG0b8V3kgTUuaNTRpxwFSjx4uGgc/IiuOMPJox03bUMlRr0os51d5lq",
+	"3GhvA6YTk3FwBxZaxKyQMFzp5aIn1BW7pB8pQX3+lXgABogRWJ/6byj7zSfwJdjxsGM+G2ZWccF+C+VW",
+	"6L9GtHrAs0/gA8jy3SspJsDqHe5GBqKJMAS8742jcdCBdPayD42lgVxza50lEBvMRpgttwhnuSQAX6XV",
+	"nhrJCBVDPmgE9oEPYlKmx6XatSFRCLhBblMN3kI03XYPOUW3y8mLL8MeLrWMLFIp+omgZrpQs5EqDF/R",
+	"PzNf2QhpTHaOvMepgvf5nkTbvGzQvizuYPOUkvVLt9w7NcO1OhC96ymwviZgNFMqGOkdgapFyEYQhF0Y",
+	"W4jztT5Y3FLQJWEvNaLw5+thvyAQPjGz05AGs9+9Ue112tCB0k8tBjEhb3WHP36AVdp8Ec7m1BkhB93t",
+	"MOrdef9VszQD9hB43OGKDM4SKdJaYZuaQWmPaIIICAgsSkjgftV6zRkW4lJElRDWB3HHViNjdI24nx8b",
+	"AYDdFIAd79gq0wPERyWNQripwpImfJ7JwiwwDHNh+KoWVhKwGIGIfP5gicj3vdOHEdS0HrksKAphndMH",
+	"Pl/MCTyC7hMrkvDu92Snmx3f+nA2PC6+CRnbgbxZ8JNaNAzqQrVNUaDOqjeCWlZeiQKuDauT3Vbj4rEF",
+	"7thQ8VqxzLjFo4F2Fb+l2ygq4QDo2PeICg7X1FQxnLOEtKb1slhoNkaEoldHd/L7Qig6mtOHKvdPpDwC",
+	"pjWJz5bUiyjJk50aawM7N42NwsKgtWx3duDwftGYi7st7qhguFG/twELb2tyVs6FgSasJQHXkBE952oY",
+	"vVfsKKbThKFnzXDquqaYMfVWijvPYieoWSiU8tjI8qTQnQHn6DFTS6ZV3FIQW8TFoBmahtwYNieSIfMb",
+	"96c1eR1RFTIVrkYgg1UzvCk5awVOtuZTNqVBL/rnrwuCN8Wccj+nGIA+FsLLu+QSdkyMUoJdkuONcI6X",
+	"pVh7YkdtNBRECP8KgBbV3eySvm8wjhR7UCQE8FKMqMY3n6Rr2yYuL0Yns6Oy2GS4OSYv63lIxNLPv71M",
+	"eWPyj+p6UpBPOw6VLA6pLp+p4bAoTn/lMSJnjEXO/4LZ2vJRGBE+HClrxDoliASAJECfkf/dkWIBnbLN",
+	"2JdFOCjIQdyupqCKemK6KAR4LxA7IiYTFsrnqE9TJ9SV+SrkTLYJo87M4qhYs95AodgAgcgzl92xYhuw",
+	"6GJrz6IuVUKOs5BZyGSLCmlwaJC9ZCr+m5fF1sW2PKEQ6Uvc8v5RyvMdlbP3USxfnQDqCCFxRuWsKnAa",
+	"8FYjmRp5Ysr9kfC9VbOA7VgqERk/WRsO0RDvAeByylzC/QqS4IKSS/DL0IUSSFV9ghJ9Y2F9Adia3I9A",
+	"5dgKfzHFMxdBBUXdBEWbE+NQX88/0lLe40miQ03kInhKj+BtqRxk5ymqKTqZVGglwK01Prf5wlN8JJnH",
+	"nLUiDKUjFH4cR28qWE4SEWlGlSeQu1A2y8d//Ofoyzu2GpmxjHKi+Nc3K9hEM6UXoxB+sjSum1XEIGqR",
+	"O5oncMBNvLbdRDK9vSS/QFiDDaiahGKOOGL25gaKspSmGSCsMHigIacmeWoyHXfaRQlF6fgWmshzmFNc",
+	"8RWQt3t/qF0n7lkYcpfVF3zqg3Cv1kTb1PiM9ycoFrKs0rSp4ALhjxLCWJ+oaOlr+UvA82KzVRtQigQl",
+	"avA9QgEX5n6wAQH5IRDmLAbDx3wj6j1l/EvKTRqXT2x75VzQUo96frtKIKH5my//7Z8NzizFpblwbTAZ",
+	"oBBgsgr4MxlYV5/ecf3gqoLlqfgqggqAT7lPPXLHWABXzZr5wnNZmBsnV5vxsEluK+EsnexlGnx61lnm",
+	"IFMOG1tWxgg2BwZoo0pbLBWlzXrbynbLrJKsGbi+Nf1JBkL6IqquQR4PuoHVuY/2iKxTd8sk9IGThiIu",
+	"+1pSZZSckMYOy08uhCspPH/EieJPFfnoyIHFoRpLOZgjvvCdOqWgtBjtCJ/A83E9HIjfmIjsvFiCystM",
+	"gCVklEmNaVmL8F2fj7V7pxwj7I87yB9Uohn7bBkhGtuQGKvY9RahT7k2UsgXcVmFGZW7BCpNG/0MBtMi",
+	"DKGks89qIGRnTSVLxmhOH0YuzSyUYrtUPwoF/QwucxIRsMQa7SW73ELNtKj/JRqL26mVBkazlFEt8App",
+	"SWa8D84IOgTXoOGqyzfIxThG0q2xMpJXTo0XxFHWY48732/PZR6VptjGZl+TJNv4rQ3TbLMW3L9trq0Z",
+	"SNKXW3TflHgkkS7xHBXUa2laSEMyGNxp4uKLf1JVuAe8a8JJxI+V9gnhESKnz0SND7mk0ykLERnJhDBV",
+	"QyO56zNQrjlSI+Y+GVPJDvf/e53gB1s/n50zv6iO0Fz/9Id6vv8MW1uONjC2Me5Lzir9LYAQFLO4dL+C",
+	"52B/qgSs6/1bVhhFibvKL6QdAR78YdJW60wJCQ/sQWFhMo/7d3EYC52yetN18CedI+VoJuYsiBhe9yhp",
+	"rmehvnQEPmHK8lSj8vwxgnlor8mtD7RiIoeZXNHMWPIP/3Ell3Lom0T9sky7+RuhrbY5qllyOCq5WreT",
+	"fQDFU16txvVzf/Dda4GtGJu8URxDXWvXpIU+wdC9MuAM/5427hBxYfLr29EkvlbeJY1JpikI5NmgXFRl",
+	"cbm9OCVuRFUZeCMOjLC1YNLys2oRLOWJ2fXdOffLUzNMybwZlTiNJGDhnAM11VowLrWebP4W8+lFaGsD",
+	"2tFFviMRMJ+5EeIPlnIyaZlJlExT4M62VwmRmR9k9wZqm8HWRmW6NlWq0uHtGZeBR1cXdM6iJFvwelWq",
+	"oeaJdWWlQe14ZaWP6Rmy7w4xGtrIQGmWRjm2DWqsuCUwI3Atfw8kzfhUS6Gnz972/Ac3I7Z06DQUiwBD",
+	"GsYihQ+Uv5M1KCaZqhvpRxxvR6VZqfF3igmUbR4Ld2Xvb7QVhim+LKy4hlsHdtIrJlmLMVsnzKQRr6c8",
+	"JhZ0eoJKFGUhOBRgHoQM/FMY4h2t0l1y6UdSo2YhQ+BgqUduR5Jz2E/UwSyqcpxe489Uxo9GWjnRQe9g",
+	"P7d8hZ+bYJv2eK81ddgw3DYteN/JjEmIrl/LWb0ObMAHRvnorTQzTC2jke84Td7hfuO6eoaqggZz5+Yx",
+	"V+SA6mQKs6yOP7a1Mv28MSZ8y+gJyk1qZmEowmKsZ1gnqWjyQudGI8LrJ4KvJ3U3KSOAw8vSl7vo4b7v",
+	"ssDtx3x0cRIaioVRsHF+ECIwuozNmWs0X3TJo7fpdbZbM7gIseMWySHCv6103NmCR9WZG8PhpcnPRVsx",
+	"ZWoNC4C4LUWX72+T1sXl+wqDIjMTQ4uHHZ8AgPDcuQAg9YtcbIU4mdumZsW7SeIgyn2pqOdFO3aa/TMh",
+	"VfXOD8ANQlYH7ZQoLyQSDTcob1qxlDJcg10soracV4gVWVRxrKjMRRu0wxLB7G9zKj/QaunKrb9RWuiC",
+	"Vs58gRaxiZvbIDvRWXZBbERx8dEzSjc1e1m5dBr8aCiBAij+VcdJ23w1wrlfzNnEMoqZvNFhObF8Kw7L",
+	"QM6I3lNuUrk2R1nHpkJt9vgmlW2TpvR5BO5hRwtf5a2mes0c5NWzka12ztyuc2F9MGmaisWwoHAAXDov",
+	"nMgDhYUqtO60WclpAZxX7E718KSkJaZMVpJVqjIzKis2pOEC9rLbZho1qsswj/YhJDSPq8laUHlYMgyB",
+	"5OHMAxEvLo2Ts1nIEWIhLgGI1RtsDaLaCypbGSKnNOBHycK3+sRXgmqJ50M4F9rgCIO5kTgRESUicxvi",
+	"9CUjt/AOYqQAVNfWbzvXL1jycrNTha7geBuDYpAEroe918cx4G4Hj1uTQVNo0GaXIrxrJ8tcA5O4hDjN",
+	"gkrhBcGaa4BnJeHyNiPWjmIiwtqXlsVnJGhulxhoXchusH6902R9IsQprnFBUNP7nPSVIA2VNXDqprNn",
+	"RpYYEV4FrcC5MIaUz9gVZBAfYh/dd7KdDCokMr1dFiXZNYrt6UMmySwV4ZOMsUm5PiWRM7Hw9OHMQihY",
+	"2AZNYyaqySLPlBfYAMfI5u6n0isudDTZyL64k9oltA63eEUQabvSG4JY3eXcE0wLXreHevPihibQujp+",
+	"3Baw5ZavDQwfygAv9WCuCr0g/VQ0XjvyPybC6sgS61Oh7mXMZW6T9O8UivmWArArATsM+aNy948dZDYY",
+	"EQcJsPGYAS589l2UfbHmIaooT99u+Ww5qh8S2UbUAOIxKhU51DSE1FFa6SQ2OrMXcBmdDk0Q9FyEDAZi",
+	"8qgSPytBXD6Z6IkLxTzpl4PbgUjTtYkSIneoc+5H7racgeapsFzc+HoYuikTPMnD3xpghWv5HzIaOrMr",
+	"uvIEdQv8ZeYOQhs98HRcQSUbVuCpQkBnR/iosHN0FqDf5EdGxBX20q7AOjDpjYDTf0Kw7/wq2/0kFngR",
+	"kDDc6cHmflZUeBrv9WxbEeylqT7tRuhysI3b2wg+MVtn1b1Pkd1hYa4sJ03/NaLxFQv9PIARa7BG539Y",
+	"c6nBKUEEPAOYeJl9viAen8sz3Kx/KqoRuZaHBJYvmGm+iPqGhDy4v1vbOgqysupdl5n2v5NWAOoUvblo",
+	"0nSzGsrgRTP3QMneElPXzoplDpfz9sbEcpCl6PgV2Nq84G2o9qEk8ybRzorpMrbZ2iZJcuE+/gVQtnm5",
+	"0fGJjWdC3OUeu6Nsv1RxC23oYwKPFHOGptGMBgHznwVAImmSFFrOG9snxXkYj+0Wu9eWieJzJhZ182At",
+	"zpHeAWPbIIl6pPmHCYvaZIM+GkIKnzy2WzNGXRaO5jTY1unjHbSYSN32vHpA3X9ejlYP8edmoqrb27ev",
+	"b27b5Pbqcoj/fsR/+jev3mHo9NnrD69vXt9WbmoNTuqNAjKeLz4PwtxoOGXayLZYgHWyfCsjMKLguZrt",
+	"TrjH2voMlXB8myt8G1YX3fOBu8Ei8GojuDKTeImarJqjfR8tAS2HxbmRuwRPXKZZMgXoJp9Z095UQq4K",
+	"+e92tngeN8q69DRu6JV5t3G5r+qZsS9teAy3m8hf9fCNIy/bBk1hrqtBAlK5oAgHlZI7YDDEBrL186YK",
+	"vhN9htnGnphVwelpfXV5Pax3L62fxMvDOpjIOcY0ZOBgRhOmL3NJNEkFUMmeJ5bMHfEi/09UvgpG7DMF",
+	"CKt45M3AC2ANXIcFBlNgc7zCCAxxFHgLAydTo2SbfesKXkpwsaCWXNphDOZlUu/t9XL2PwJxXoihV4VA",
+	"noscXXMsCzVLDACyXOHjE1HJ0+3Wxa5OlJLS66Ce1wiItgmL9am7Mm9Y43xMJRvZBEjbnjsar/JWBceL",
+	"vaj2Wj4St2lEJiNmc+drTCV3RvVn7aV+Xg8iIt6jzp3W+ltcYgkA5c1XmEOdGUvi1tTQTPqVyyBCuk2A",
+	"dY8C7vvcn44MJlMJ2PWtfpS5o2Ax9rgzumMrCVUGEh7PdS2V6EoWLePYKE48HOWV968G38kEzuUTOIdV",
+	"WpqRhIV9UpRhuNrWVCZqhw1Ans+i0K05d12PLTVNCZXoUB8qANTzFMdU1JCFRIcGhQFLDSRauS0QiIVU",
+	"Yj6KG6gnwufR80ODqZXX1mi88F2vDkQ17DMEH8+v+lnQdg3mrHVgL2u1xVK4ULA/fA8UVzX8PLXdJLQl",
+	"k6lKxesduSkTrJrzxuOSLYaBFX1HKqRObqBKxIwQamJDICslMqB+HGcQM7eAVIMTB7jTxV3AzzH6cuYW",
+	"prjZUOu/AuziyPUYYX036UCMfKGAN3flYqKXqT7n+AkY6aI2tQIsxyn2E0EapsAuWJdu5Fy2GR4lsMH4",
+	"U539AJ+s3gNc4auRZArncSR8A/5TJti2RoBUNDQVFBAQGTHIIeiIhfn9GRC+MVXOLEKgk4sgEGHJTFvL",
+	"I9qxtfocayvDB5z3fM9y3J0jfG1Zju5pKOsqTrKQJgI3XQGdUEnuach1w7Ki1yAUUFHD2joVqkJrC3NC",
+	"N2820h6m22j9h8wRoVuqAWJ8dM0iLajLmfBYwjSCAxmCm5R3y4NRZJeV9nmbMd9uCQ0Cj1c3v5xxxaqb",
+	"Txy+6jX9dalq3G+AUZGYDRML/MPw8oIs2Xi9qt56R0EoHsDYVsIRXrn2iavqURdN6qvry59/IfZt9AlY",
+	"EwygyMu6jovMODPm3JVysGrIUVtFowXn8Yzq7TWsaQa/1u+8w1e0mR+fpuJbk5KLPK1RpRKBJGPG/alR",
+	"rbk6FO/6RvFhGOBZy4qiJGsI2M40a+5YoHKKoiRm7ztp/QU1yzGwB7wtGon6x6PX5h1AYYJyPp4YmxoS",
+	"8RZa3c5beC2qvZAoDFTzfaygEs8c1Omxq5F6UxFyNZsXHdei3zWb3533XyXkbN2st7smfpbEuOw3t/RT",
+	"xDqecO5G8o4tCzZ1iFBgvsOi+w14xRIakx5hgIKgzLnn8UhasKgC9Vc1Kzv8JWu7cTcYReU2R3MaBPVO",
+	"rAm0sDUcJtQ82irX7cVVcQpKNFVejgvfW6XuwCcpFas3e7jaS9RvzukmsPWx9FYZCq+OGZbei3w3b/Or",
+	"sli5HAkqq23VJTWBC1gJn+aUmM9t/+tS2RkErxAETBW6gPk8zguuLiVsmjdKcGTx+yqP9hHQH3gasNhn",
+	"MsAA7b3NV7smKs78ThRe22jRW3cIsueWPQS37Uwpnjn3+Xwxh/vTdbWvyYmccQ0nIVo9yaz3rKv6Vi7G",
+	"t4XTw6VcaBW9bUZwqjZgxNflnRwtwqJ4hY/XH0BMIsMLjiKsQXVw3K5++PS+rqToA+OYTUSqRN82GOSP",
+	"JxswyJQlBhEpSS8vXKwlNcB089IRARvB2/Vbh5fkLrnFP25JyAIPvAtcVfSkhB2R2T2emtMeVb0GRwZ0",
+	"UkxYpfMNCOVTcMQmb9zXoP64D7kY0dbfJrfaqLhtk9tQUrxrZ44rafFClHc8GN3xCv+VFnicTWoKSRsf",
+	"1kIiPGVSLRTrfCkWocPKSnC3UVzApwy9RvBnESjDx+sPSEh2OeaOEfY9f5R/2L8xqD+lvpJ1Czu/Nl+9",
+	"MLLc4DFI9TIe5fp+/IvkK+fUp4YQxFKd186gvUxedIiA+dxtdqGgN/3BWeJGoXldP83zqqJ+a/cNT121",
+	"kZSZnX4RSBUyOpdkvpDK2NDjpHuscukWn7Shx+gkHQmDXrJK6d0b/pXwRw+WsHICXMLKk7frV8EFEplg",
+	"mD771yyAqB+Nj1GRlwyVUM0SevjSEN+x8mQ9OSPjXhJFMcIJVxhMBnO5kmlHUIOt9tq8d2V7rbPxor6u",
+	"mXaOzz5CXf5FqK0oEwQxjyGM10+ccG5Q/B4BpYsuaWEXoVGUSebCtgEbhiAMstbg8fp05PEJA3ihYvdE",
+	"EmK2wjPRsCRlloiRnn/mKDmKCspWFCumuGtIICiOCYQkU336NCZ4/h5lu2922W2gVbL33TGKWgZLZKZ3",
+	"nMyeAGaatjNzV7L+K8BbIJeW3X3ECC72inku7vXhDEzJNCBWQKWELKx8Xig6HWHcY4Ewmx9NOuU99RbM",
+	"+O9sWdnYjaUtBDqVTyx+mV+NE2yH6dwe7aNIGtAiqXCaxL2HPnsnM8yfRlWdc7l+rvpyxG5BDWIVPppX",
+	"rC8uaiJ7s/2ErbLiClwLb7R5Nt0yc+mtw9HcF+uwGDSLYlLJuhzWb9zAC5jOM0oHlGzm1H53c3NFoKHM",
+	"RlBAt2SjqUheCZdpwbdik9tg3ccdW3m58Eq549KHgNTYihueL9SCeiPlyScyLkcEi3sFa7i3eWdYacA4",
+	"hNJuvJJOwYp+QqdgUZNXwveZo4r7kYr6Lg3dJzK02NNpMjJGdaBH0gEC+oVcWKgo+vNDcZ3g+Ipd+BYO",
+	"3CdwisY50FuOBX6I477KYzf/wDrt/z3FwwuhSW5miTtdj01Uqmw4Hmcid7hY+OtVGf5ylcsT3cqSm0HT",
+	"usTumQuy+9HnD1F3qcHnFaT406unMzUar4yTrDSMAD1fpiobDD+7LJL29VaKsv9dA72qBnqsZREZrSTM",
+	"/pO5PTSArIiIayqP+6wgs8/zxJL6DkN3agH/9U+EJx1rmeWuUooegvUTRrqcUbyGTaj6dHmlRDi2ufPS",
+	"PxQcEawSh0cQ0zORKWCSwrWG54mbXt3s+kVvzXvp370bTWedKHlD/iL0ZBHMs5oh1Tb0OUm2kZctEI7y",
+	"MgyYU4vuknD8bN5xkd9TP/Y0z6mN3+O+CgV4C0odBFYQUo+jto7CsfNiWtxA8FzHznU6JlByf+oxEr3Q",
+	"1GODC/G1eT0PFglvYczNcMinszyqPmQJsuNGsW9IFWTVrCmTGiLSIBgksgj/H3v/vuNGjuWLwq9CGB9Q",
+	"Mx/k9KWqerptzB9ZTrsqu2xn7lS6a/bpXZAoBSVFZyioClKpVBsGztOcBztPcsC1SAYjFBcydMlLCRhM",
+	"l1MRwdviuq/fQq+hzOKx3OpOL4UE8yS/2Pu9xqZ6ub1k2jh9Ki/xNu6INkkAN7sSa0HOcpSTAo9RJgMg",
+	"aoGvSCsqZWg1eL563WDl6ie287QssyqwFJKx6TKhGWF3i0xLMRPzVMvyAouwu5QkeQ/y6pI/DIVVVPzd",
+	"VL5Y8p4YS6vjLpRB4OqWUVlAVbGo3Evg+Nxztx2mc4p20wpT/rxy4GMsaq9jtJNlOvYUCOpR0yIpH6A6",
+	"FIJOk7x0trGXBU5UZzvmeXXVsKmNx7D+B02WVZiD6RrDl+A2VR/lKbuYPHvzz+aKjzZn2ldLWJtyY5PW",
+	"vm6osV83TuT35vrZfK2LOJcMVRfo8lz0zEmJGV0wC1w34nKmbi/PpK7HjOf4j7cYCVGKaCxsIh7hmRHW",
+	"GqiLJZNA/Imuxbenl+del1TNe6MHw47Lcsk5bJNxd5JKZ0R7P5Oa8md7rO+r0bQLCNJcz5MANvXmWZyf",
+	"bX7gM5fVUfvGPhY/fOvVA02DMbNiqSSrjKfTE9KHHwVRJ0nLW7Qt8jRsDAIUi1DgaXi3gD2N27w3+Gl7",
+	"nJ8aQcdoqk0I05bBoDAh3oa6tyJvIIGoH5vQHu54FzfttEOJQNxT5AlYjg0JJkD3CISosU3vmbioIBFc",
+	"vr2S1mft7ni4cOYbVchVsj8DjLjqMDeZYA8JKZyoZbumAUFQjcdSrybgA3mumDPCRp6iWgPP4n/D5KoT",
+	"pcac38SsKTUNHvAaT5a0GJxqo2WLjzRrV3rFbcEvP82q8sCqFSua0aacPfCZE3iKSc8TCdghm/nmaVyb",
+	"x/NUl6Vgbvywyde5GXYqaCU6C65IzNVhGySXljZMSFLgmKANUTXY2+ZPlQ+h8Zs63dSp3/GIK4GtPWK6",
+	"wbwFSix//VsjIykkUFT7FCU36UEUb61gwtpULdEfFlpQvdE7z+nZ3BrV9rto9pON2V2k2HDTzQvhGZ2y",
+	"AUunccrqWLA7kEboUlvWw8rbOzpfJIwMMxbFVbjjLYfWb0jp1DxJF6g43YWMfW4i+JhuCYWVvrZm5MsO",
+	"6316fkdUy33q98WiR9Q3T3ATddxeS7A1dTkBJYQhKmZOc+NyplahEXosoH28upqFQx+Ns/VCDmtYexM0",
+	"qwPLmmFTESpmld+Blm2t21zdOc9nk6vZhdqCqn3U1Y3KygToDFf78OAiIx6tLeDqIGNTdreobT1RdkvB",
+	"RUC1p3g6qUXhqkYvUYMCiOx2A2pUW9j2tjERV0TKpKlMkUBlJ4sKhAZvRuUag81IptFu1PONxaHlQfLE",
+	"ExyqxmN/JzM6loNJxucDtcwWcVvKnJP0hqU5IHBpnzwkmoP/VHlc7zIuxPMLsKHIFcPUeNKfUXUC5D/U",
+	"6/9JREkE6RhIi4qcJHw1cBZUv/JRxlcA8DuHQLS6FMXbUA801ZgbaNIMTY4gEOLGYFtiS+mJNHqfC67s",
+	"wgSWgu1mfDSDaxuEwY+5px822ehNb8nw/z90KjK7TyZio2XDFYrYOMbog6LthE+n9YGudk+uiePSVKzU",
+	"do6BlHGpbYABdwsu2qkHk7eL5CO0wT3XJerbbdic3g0qzXzL3QrUApwGbSNYNKS3kkXGJkk8nUmz6nau",
+	"pwsrQIbIWcaX04a8rYvL6/OLz/1i/pbN27VdTbQWFcif1IrqVW17BrhynYlloprtTAjlxw1bo8zyFlmY",
+	"TTynEmSzI6X02nNMcBjhO1GbFIAzsPUH4/ouUdg+Bx1btuAgj36hlCkmD1cRn1sL1HZda7Nb+6sYl45t",
+	"HlOZrQmfTCzkCWR0gzO4JsemqWDMicVZZHXnRCtUQJ94ifkEqIK0Lh5XU5RXAPyt0TIsLdZqF62JUy33",
+	"4GLR0ORx8yp4i2KkQZokA0EnzKDPNAhkmiTk5/fXPfLL+9Mz0FIreUCT4oNjjtYdJHTLFdsWpc5UsUuZ",
+	"1Pq0Kvh/7jRSxAL9J9Tnanjt42AAWr0+DPHn8EDq/SZ3jll6G43p7+UZ+O75tqAiFAx/pZhETGBPdrvC",
+	"UEkm2ZRnlUX+n+ncnCS2pQI0BughFVExG3GabauG4hyUjfKOz+c0rWwnIyRboKF//e4SLRofl1VNKOIa",
+	"UJzvpA2hgvMEDPsFG8saGJpqfwe27eIk4j0yVNqpLhuGL4X5g97F2XgZy58yRm+a3HhjfI6M8MGyctGz",
+	"YJkTuJSW861mccKK9DOhsY/Zbj3pNJlAcv5AXfkWNdfMx9Q6yyxmkZ4E4pgogQwopdltPG5GrTuK+mcY",
+	"1htIPtAb1oqDVD6F4n63K9sC3FzCO1/acvx/LSNtIXkwVznLmJjxJBosWDZmda1NIaFVDadoNocYktC2",
+	"rrDS8jLBC/FSXdJXXtnIDTcUQhjvmlwD106Nl+MTgRSwDcethwZkgHpa2/wZo1LYUEu1VMcPNjWWx99C",
+	"PwwOIyibj2rdtnOmdti6Y6Aq6DthbcIS+KqLuLoFTJTVlPxwl7VHvlDPXJOe7VD8TtIPe89gRwaVmXrX",
+	"OXaD3bsmnlRPxWc/eee16/oE3RKUp25Su4cX7ZjkfkxyPya5HyLJve0Yjknvx6T34KT3MyopBlY+Ic5T",
+	"sZt/peLpWNxgrwEer47OAJAhwAPyFBzABfryNkNaYtfwMWN04HjV99VPZ0edxcVrDBO2dg9RsWiKaQEg",
+	"lakicGNXhW302CcqqQaL0t0yfBuH6ITrb71nai7NsFlmO/S0SqFxZUD9vX/xWa0fVz7suG/qKgEvaaG+",
+	"6+J8jFlcoLGeVcEhb9ltTYkmxDROwzbYb2drqMAyZs+MfXNNNm64g8MWMpnKa63PxHNO6lHkSTOdwVU3",
+	"y/qzfp9Gl0qQ1TQQTR3TDvolguoCFSU9Qsko4eMbXV+SqZ91Prf6yzY8ZWv/As5jMKaiYh8/UfNxzW7y",
+	"z05phm2CqWD791zgowM6lm3twT1SuvVAn+CbBsmnzmGGjmnrPTDwf3m6ZDtc2L69Lo00W15qtRGl201C",
+	"U9eUOSdD04B4IB032GnG/ZhyfYzog8zYIlnXZeRGrMmXnyPoLyqbzKtTrbXyIdxY84F8Ck54ZQtknVmx",
+	"EaQdrr0NdN25ulUJ1dsdC6yPyAMrtuJcDQvUpA5XfUm7mKUw+feK7BIapz5VYeoDtcZeJkW5z4H1RmD5",
+	"RpjiepnxUcLmzX3xShnveob1Ce41IPHV6Y4aft5Rdr8T2HPUZ7NuDW5cHTUF7IU77essnk5Zlkvs9lyS",
+	"ppUBi4PJ9nT1le2/2Z1ma6e7sdEXqZ2O4UG3zIcB6ZcG2+cB6y95MXgzar0uYrRR/WRJC2WzwYqNBtBr",
+	"Uz8Rpoa+v5MsjVh0SeVM9Os8psWOUWXrHjV4p0t1C6uPbsFvZoOCtTcmHwHTPqoCkBoNEViVIjZjVgRy",
+	"hzzdxeMGAGL6QOlfbfN2/Kebzdy89I1ccfQNGzd5z+r3ccsAPobsBjpkJ7z3BfMoixENbGgtZ2wNsZDQ",
+	"k9yMMvowNacJ06DB0VUiS9NoyO3GFDDXazWco2l5TdWCvPnMzoV6C/X0cCwP953XjGaRSVkQnnPTjwfO",
+	"7BeaRdf4pu/kdNWT94FuJNfv8dbWt4uouDTlzhGmVUTgHM/1mL5z1FaUzGgqJjybCz+Ora2BWJDxjKbT",
+	"YAaI1se1GdV7tnx8YzN7vLa1Km81rxwPmTEf3xh0Yd/pLpToFHLgNLdpnTAkClPTpbiAQReqGOPo+hO+",
+	"c25qh1d51R0oO4tZrAuXQoCbDeaX7zxF/G89T1+eZCD+1Jtu+D8YYlrjXf/bmw4CpQ8KUadf2jKVeQNf",
+	"A26yb3FkWYKvDoe2nOkpr/kC9IexredD561fC55ycw5k3dSNTQ7KUye29gt84Tz9F0bewuf9rz92sNv/",
+	"+oNM4kQ3RgwjE5zG3/9Xl5l7M+aisvqA1rDLBRyc5G3CayDtl2ouDk78yywZZGyVxbWNmMtz/nL1EWPa",
+	"6iXJQkXNl6uPVzie7xRtbfS/BE+7XlAsZqNTGqcCoBdhUoFz/4eeiTLrg2ev5xS2gIq5K52qquFXh3Vo",
+	"Yeq9lDiTS0+FmpK/01uKcB05ZpTWAUOni+P6ThPah4b5EXSazFuoBAAzQBzMv9DsRcobPm5GuIoltkpF",
+	"sXjZNCWmxaTG0ja16G+JWCrNmEXIKwEQ6zc2Ite2r+mWleBtuNdFVG/bC7Am2m5+runtoQEJcAug70Aw",
+	"eRkEhG2OqjprxQNleyOXobjZu4nz5oq6Z/4NpvTcQ0zXHb0yUSRibAEdqFm2hnyWFPg8SyCJpGU3u2KR",
+	"42g4iF2XDyZ5/ULLTVirIBZz086kH2DTZkBm57e6cMkPiGOPAet22PVgkPXOeNs9ODC9K0TyKbCkLfO3",
+	"Cy676vQwi+gYXLK5x4PZD6rjI6t/uB8QymKP5MaUwkLGVuqXJu2FxqI76uVcsbblbY5k4939+T284nbv",
+	"ZuMltMucVyYJKN6NqZGoF+DzG9Ao0D3tIk3Wwx4Z2m/iYOpPYjkCdx6mKoAmg/+uPPuNvF3v5Z27b+ar",
+	"TKiQA3xhsFxEdcVMGm8TngPwOvWea9flzIhK9hwaf7V1ZQZSputpxpeYYue9lsv8tbD+dOb9Yps6fKYu",
+	"M1/9ZhFHLYnjTiQ0nS41mOAmqpI+2aCp9fVLzuwsSQR+yLyWfwpUH1TAxm6qm2hNIoS7jAnC3qmDAQpr",
+	"a5KjfwZxYwJxcZKlm/p62IUhFthG+zY6idagiH1JYzU3mhC1B0hfQXmXogmuC9dJptgaROBUJhmfd0nm",
+	"NmvNM1n9E+6R3Go0YL0fFHrOm67pJsE4fJYO+XiFSUFv9etRVyjy46CWuacb6jg6+xmVZvR0bWOt1R1Q",
+	"Zd5LKTm4mgjfAsFAVkmxuFoKMsTjHJLYQ0/vmnjd3hy/lHiNADigJJiWTkofbGyytW1299X7/rWS4nr/",
+	"UYj/Sic3Na2S/XTXUpL7ZgUs5xL5eA29uqUc5V3KmODJbTCx6hVa/ix2QK7uTa3kDBv+hHLphF0cn2BW",
+	"j29lgK6DMu39nbzxoIIKg52jiyNcujPZbBVWzE5cINtUbWxRmHlY70mD8lqP8wa1uTnAU4XitosSm5Ca",
+	"uNYFXhYU4XrTKleYe4QCvjtQYLa2pgjfFfRlPlTexXyb+qH8e10owFXZK1mF2aEqjCv/MnMHFnqHGdlF",
+	"UnE1iLYi+I1NmTDA0hXh9s4H/eZme+7drjcPQZj+vVstuDRJE9rbrj5Dh4lQ7xI6epdvzCZ1ldLrNbCB",
+	"E9vs5QkVtsF269qEYAPAXuZVkR1zGcVyZP8s1DAYFHgOYC2Y7g0z4QuWmojE5UX/uqZ3nvO1GtjXcov5",
+	"wgRKCpBORXq+EtqBIdiwDr41DymzO8lSW+/pTccmX+p9/ron5ygR/6ZarKH8yYjN6G3Ml1aWW86rPtPO",
+	"QNQy4/l8KR3E9Qacrnq6yuH5lqnjZwmWLBV7VjGbeDwjw/xUhsWOpTao70xM3+UcCKN5X3g6gCKJwYRn",
+	"K5pFjcpWPhET+YMSksK2dNqMknelrqsLYnwY/w3uxYRFLLNZns2LFVHS5E2yaqIeoIN3yXul71MZy3W1",
+	"HVhcYO5n8hCTAWAGZpTvRC0qwc4FblnimDnsEHLd/eSm62/vBPAnEx4eQDANB+JxW0rO0ibOgIOZF8K5",
+	"g7E9MW47orIFt9po9rpw0t5ai17N56M4rVPON91bu79iNEnstPw0nznLpiwa1N4T/N25LhtD1Lrb64CK",
+	"3JfD/R4lfuqThwbRlGhAZVNEJaejXUVVWondceFUtfJzcEE0BoMGFYqlKDiWipgWTiJUM/k3+a1AdS64",
+	"PsT27go/T0U429DgJj57KPi8tIU1iTGH2hd/D07QvpQLbqoRJ+O5k+D/YHILngrgsdlitehmYMOGc6xI",
+	"vd30utQa/BSw6ef8lkUIOphjG7josMGnT8dyUBXh+8wlMW0ctbu/rutAFO3V3eEl/CKWMMn8Ik5OYSjs",
+	"55bw/sfr08bBOL+5YhOWsXRcydtXbDTj/MYU1aAO7eJSjWmS+Nbpe3rSbWn6JtgkfKWRFyzoUjAyYhOu",
+	"g8JmBbaDLiZi27A+RC90ZX4wQrT6sp9i9Rsbqc3W5fpK724+FyEBHPkCf6g0aCGxHBVyk9/U3obHB7sD",
+	"uFcNgAhgNTdAZIClpTiiAVVGI4gSyYTEpMfrd5ehxcsuTrTHxddA2+DEGhjzrNn/LzENFdqO6Iq3y6uL",
+	"//nfuXW30dLKYQd7QjWxB+FhYdTzoyIrajre+q0q27lmy0omrhwvhhtd2RQ/bBPqHqU98ZydOQkyTUYy",
+	"8EgAneACqXHBM9mzwN/Soud5c8rzs6uW8ibdmJViEElamN6V6YCKRalPoBNrFSBx48sPsgsr9oGG7BGZ",
+	"LauY7CVP4nHMDtyBu7793cLOp1MXbljOertG3JePqxF3oZ6/EWIuRxFwa97xjHQvoyQ5Wmzbq5znzVi8",
+	"ACaaEr6gfywN3HUsyC3L4knMojdQHipuYo1z39RdtKKpjDcKhJN/Ae/lEOqdMNndFsHlcqe94bUHD9qe",
+	"KIGVXxgIxqpGxcjc7arBRAREfLkejKjQOblNUPF25ogQbwHXzGc221GL5ai7L72YsNAJXL2CZKp7BJhm",
+	"SOUkCbFM5C6K9wxKR1svGo8mOqbcs7qHDvB3QZapjBMXmv5uEWds2/ZSf//t16ZEXygOoqapMfCGDoWQ",
+	"vt2ECiPesIXsqVv2MydYdU0oibRe2iPDH+fDalUosgi2WkL5UOYNW1ergY17d12vQuRMo9g8t2LzSkHe",
+	"dk6EACzxNBU5PYjQqevS5gag6eJUy8WytmWzIzR2kSJWyfkwA8a2/K5t3qhuxIDKwa1d3EDcsFVNAn08",
+	"0Q4ZMmJyxVhKxgkf3wjrshgnNJ5Ds6Fh2Wcxj9N4rjTol1XuCm82jCNsw3djIZYQDtrxomMqAxedcjlA",
+	"f9COp5KOJoFTUZQSp9NBkypnMrEtVfXIcDan42GPDDNBdZ+pcSRqcq5FQ2txvKg91JyWoyQeA4eJU6II",
+	"4i8/WLtZsyB92VZs1IkT/crW1ZzoFD4HA2i95Q0Ei86xeR8CFgpR2cCbLmIoUUs8c+wX8Sd4umTIGBxb",
+	"77YLfWh9VTJqb9h6MKNiVgdtKmYOJ++RlZVgRl2D/uLYWf4tYYlg2Kaj0Zr+QQ/cronesPVbbdkAl+TZ",
+	"lKZGEYSTF46jAqranSda/AGN514ZbIUEXj6Bkc/PKoSM/6GcJgmMUjrVhbd52iMUHQ+vgq1Ou84qGLZG",
+	"I7OADVLuS4texxRB7OrRsI/2Zk2EkDey1ZStnE31ZmGfLMRrEyzERWpLj00h9r0eXVjN+BYnFlhv3XuW",
+	"0RW0lR/wNFm3ZeTDt6GaL29nLMhoLSHxP6kpctJewYGWIGGDGJ24squUR+ZlTi/n0Xvspc9revWVhlPm",
+	"VhEQRs8tVooH1CWkeXvZniWGMU0S6w2xVf/3RnoMFz2YZHzeZMKdn4HwAZxb9WwpkIChEFR21MEP65vP",
+	"jeVAza5+k3GoCZaRFEa5pckSytKh2zaOdqfou3E4njnwzN0Bse3XtgIBzwmuX+dSA4V+KSSfu4jV/4HE",
+	"Iv7Tieb2bBuaKItvTW++bJkKfd4e5SRgHnmCglYxV6WbweA16Ds6SbTIgcqpllxKrs51sZYznqr/mmaL",
+	"MR7wlOM7NXZLNGDuvQ1ZhXvlFQvldQhWetJ2ezETTgetqQseVkgAD8FbrdnaVsxVLiT0n6fLWv5fnjz0",
+	"I90OG7jzdDPmOcmwUMl2s2oGQixMjUWxzHOEDjK/Bl5SBumt0OEn8R2LCs2+wpKafHMQ8PtbdjHZ+Ijb",
+	"yGR/MnBP2QD5alrTAR5HD6J7jEJ94mlcqZnZnsN24/9Yckm16bYUjEhstSEKXTSKRK4faQRYrhqESt0S",
+	"lZKUy3hiNEGdVwPOJt0tucAqPBC5uvKEzzwds7DUBwq+q+c8Jal6+UkmPNiVPa6ch89cVldf6BkpKnFm",
+	"pP75exu7UTOc8uf5tJdj+fVbYUxLyeITTem0SrfLLQOEu8QwJaFpypfpmBl4YLwwngEeDgopT5VCg683",
+	"91g2iR06TxD6bdA8Bo0ubcWFNisUHf+rutfRwDdeYlLmrK/d5Bl4s7KL0371MGWQ2RygrEdGTMQRA5ff",
+	"OKFCxGMSWR0C3fzgIBazvC4FRxhBxOtnThYZn2Z0/p0geOaC/Mfwik2Usg2oJsP/fGuTPZx3wbowsLfk",
+	"QwG6Q22GHoszBJ4Ah4W6rhrSH5Ot5TJLfeI6uerkp1FdnPbf5a+gyQdxpTM+9v/Ee/clwHaZcO+Xz9XD",
+	"33rP+IKldBG3AjzpU+6R709entzVytktW/xdnPYvqZydS2wV1gDK2yti7XuWhrPxMtOVm16T6ZsX4GVA",
+	"ja27a/BjqVN0gJINg6lveBXg0GnNPNQvoC0vdOWcCJ/HNfVKe797Ltc3z+kifq4dcmF+iuv1zXeigGro",
+	"bFzrSeLgiHigJc02Q1NiP+U5hW/N8ulfgqcnV3RlRKbLRt/RJBlR9F7s6apc2TpCnVBv6YHM6Q0TJKGS",
+	"Zc4dolGk1Fyr/JrQpORELEFT1FpTMyPEaVdg1LofNMGHsd6HE3Ka6rbxkt1JB/XlTR65A9AZQWIJqUep",
+	"mbAOhn5k6VQp+a/CC/kCzq3A5Us5nG7HRCsJMSaGOOGwBWr5o3VtT75y4gjuz/Y81VLcBqGYX0QnqA3t",
+	"CNt+gu/xQ5vz0z90m56Hgex5zzI6Z1Ib9FXlWp2ml8TpDs72Y5xWnKv6a7dZLcxi97pv9qduk9Suy594",
+	"FO+A+q7s19a1rJSMYKyOs9WOtx3MVFvIFdPUY3TDzMGBtp5fH0FfN2aHf+84N62DwTd2sIf9wvcq5qp/",
+	"Rxuh04Y2WlHveCohhbx+HW1ZZGMeNSo9bV+APhZXDOHHvDfuQ0K1YxQWYOq0/XRKdqclxiLRftWgMXfC",
+	"ygctTKnCHbqgmexGtXKdhG7Pt8qy1qpYY36cGimDZ3PEy1a00RE464FL8xxQOogVtW8qBC6RpnE3Rzxa",
+	"wxTnLIqpLdgP8U8165HLtLKTQ547NJ7RjI5RPLKEzQFRhmc6b130iG6qpJVhHW9wOoSnHOGi3UTBmvk7",
+	"wYqNE6xMM8LfqkwFPaifjRDENwqzCOY56CdBENzQt8VyPqfZetur7E8e70u+oDKVKLVRbfZkmYEZZawN",
+	"X6Cc4k5WNfx3TBgbGKAj3Sm2U+nDxhxD3I4gAyo2QoeLzBgbza7IqTUeI6bYIjqe1Z2Z0KQxxFUAN7DT",
+	"4Ku2TlEASzLmC2Yw1tDL/PrkJZkkfOWX28Cz+N+wUV+yJJhcMzbJmJh1eRUnvjX3r7yymPLMHNQsAzAF",
+	"g3YSCOAxD19oI62dax9qZXkzNaDIDZ6qDZhuSceVWEV8DhFQfACvl/932ZzGdQ3WnqvfjH/EYiDiOFvA",
+	"Zzd9wYcF1L/fKqFruRRedyZqulmNWW0wEX4cs6DD9Nsn/eXO+1T/ftU+SZbNxcWkj73bWz8OjzvN3mvq",
+	"5WXC6iBwZFLetI33Q3pGVH+j8YqCw6NBLhr3onV5Ph5NxU75POr+7lWHSfs4fSo96Wgi6XdzEk5vWOQe",
+	"QCezP9PZeUHBky0Ur8+YxdComFcpGkBfG5p3zQLzVAk77oXZp0p1O/fcg21iGksfxHU8aHYeX+s4Moxk",
+	"dme7U4/YImPQBLI5oTrfFTHjyySC9no8nbKMjCB/pqYe1U+u5F+vlS47idiW7ntTjY19tCb06t5fnzta",
+	"+F5YfLDgQWlPUsx9qx39sYdwn147qW+uNoqpfuyBhZe3ODz/ILNj+HpdE0gbo2TCVmTFs6j62rRHruvX",
+	"FwjM1qhE5DRcWUCmf0TFAV2Ch9UiwEP7fr6Q6zCvhfGX7sTDG5DMgs9vMPCgUbfz8Txo32VXt3ccvhPG",
+	"Sgn0Gph0v8AJdnTK7sg/7q/b2VSJyusOFZFYEFxMnNlFtgN+X3GxmjTzNNXYe15bkWuLFvSy67s+qhBO",
+	"HorSK6c/ZR2nrrhqtzcxTVd0ezlMU4I+75Yi8qAQ6uB7VJsWVI5nHVeo64E6vLns+GKI7tJt83aptjgk",
+	"7aezZHTc6Y41aiBXRcV4k4fYtIP1YVWPrYR/dwneUQRtIRPqyw1OrS3wp9j6A+RJNVQaPbjcqWvtwtrF",
+	"TLcgz35NA+VT2z65mjQrwl6YNWn8Vt+fvMQsfPjlDSTOD9WEhj2SLucsi8dkxJdp5ABls7txshTxLQNf",
+	"F99FSv0urKSaw6/2G6Fb2EmdAIBxZSixyEDSKJPfNjPkKbuYPHvzT29XmVVvv264nn5Ho+xiEqgri51Y",
+	"g+m628D3ZM1FsXp3Hqe0tnhOH+Naw4GxhI0l9JfybEXp9CbdU7RTFHPeCKAA5GqQnr9fTqZ++HO4bVel",
+	"g2DZVWV0BueYw+/j7QjU19yGw60Y2oaxfKJ3mKkSSGf5B0yqS/AHduDJNaWRgVQTsKlFBvNsTu/OgzRo",
+	"zDrCN026fIdXu2SfO68HndBnGyuZx2nX1ebFAR1e3Wq1gfTorHaZyHiRsACenb+cctmJoPKLGnh/tJQM",
+	"Fy4LKtUlCg9WFjNmtotu1WUsX29mWaYEWWjHHHAaXWgwoqDtde2ilh5GznyBg8+XAPdBFhkT5Vru8KZP",
+	"Jisg6KxklyThZRr/sWRhF95sF4Cldtrou3lSD+4DgpHEwk28/J9PHz0SuqTM4tFSht+rTo5coIdFiL8i",
+	"v1VsEt8Fv7bKoGX7tlb79oZSTa6kgJxeq4u5kXpqqs60Qd9dGLfdnc2AX13BNlYe6Duv034nhDrF1Vmh",
+	"nO8toSksQPOAOQEsEb6cFp1s3blkHziEeFalSAavW9dcVHUAomvwlufwPgf2vYwYzVj2oZset42xM0n4",
+	"qsZ1itmj8EBg6ui7sGgTX+Vo8O8yBji8NBHBX4jniyQexzL4xQUVYsWzKPDFKqI8VMyML1h6Hr3D8E23",
+	"fFtzGfYtUrdhrjYNayMzyaSYSjcdE4AmslsWkWXq1TDBLwylcToaAlFe3WzrmxLc0ixWkxTdq6o0YHWD",
+	"ZW2xOKA5SzyBZDH172l8y6oze/y2x8yeCEnTqH6TtrP8d5CAUTWw3nhzSNBYabcld9fVBQSSTnHB04wv",
+	"F+XYbxcyVV9sO4JduBs8O43SaWhyLfCLqq1id7JLoQV1K/tP2vvs5lNZylk9LlIZNiKHhOUrt+giv/Ae",
+	"BZEsGtDxmAkBTbhrRPI0o6mEkrDdXpZePgctx1nTNCwy3l5mspSzQcKncTrIWBRnla0BS6wVQLcReHwp",
+	"WCYAnIuEFvucn13qxgp1LcMvUiTA8zOiRW/ei8HkcKAe49Oaw/Ta2RZE7/wsN8Jt9yzt93V+0xPLkfD9",
+	"UPaEWNbhlOJv9sKH98LAvbzIUyqqAZ4qttulOt167C223hYswsYVwb1S7LdrVqsbRORzCM0k2CAwn4wC",
+	"Ns2Y4jCD0XqAR9jQGAfIn8woAlLdsDVCxtLxTB9/GNLzpVaMTwu4p7VMAduG81XKMmJ0as2zTFuJ5QKx",
+	"bgKuR4dWVHtrN1UPmTwwJVpNPZ9E4a58J0zzIXSY5bjFY5oC5Mx2nBRD3p5Rk6Wc9bGrRskgqspSwl+r",
+	"oeFsHV9VUIoX5IVOM9lWYsBmDnxUcN2+qQmvU10gPwVHPRnE7S5ZJmIhdSv5OvBZHbA2DefzNOcRm8WA",
+	"PHn1vn8dgEa7SzRTXl8toj5nJv3HkmXr+2qS4GFM1VUTbZgDuBByPWNraJC4FBUP+fewbaAN6Ft5STMZ",
+	"NwjDhQF6yhtb4WVCwQ/da8RbZdtRpQFnDGuNe7lugI84HSt9WrS3tBV2Pwwd7UCPJVk8neFslVp0w+oa",
+	"uCuelLC7Ssdk0zAFYiMRWyD9NA+2YNmgEnGwbiSEt83FaLFm0PkyoNuGrQABcVvnnCnpD/MI+7x6D+ff",
+	"NkYDXWZ8lNRlLmcassKkCxoHwyrj6RRx9lez9aY5W88EQGeDq5/rlYiCgoacUSNWM54gmvZb3Xrbps72",
+	"1OVIqMizqg3gWQPoLITIRK11bdZ0Qs4lSdXlgbMDlFD0rbQ1ni5323EhbmE77Ax+bzoLUB5rgDF0czi0",
+	"P/17hsblXqWBvUPV/P618nS6FpvfNdPd3brODMtxdE8vzyHMwlJh6I0B7DE2FRB5HyIfdApo6zCYcSEH",
+	"0D9fyMFyIeM5G0j1jfrbZ0eZct1flxNJM91xRbtn8FPQl1uQiRLly0VNnSDCtg8U7SwGQMxNOr+mdmlE",
+	"p5vsTISkdXxFd5BPOI0GI5rQdFwJm7yxSCVXoljo0GKEDe+HuN6BOo1h9Xh4UIM2FSDV+OCuCg6uFNFY",
+	"+A1x5uyW4fnlum89vzS2SN4ZB98iw1+4kMOi3Vy9JF3JPohiMVbbsPZttwavnZm3kNCdxu948o0bZlYy",
+	"dJ4aInzlnN8qE7it1UZFw9T8DGt1aav2mO37ThB1VWg6LjV3CFfkcXgfTd61I6ty5lOx4JknUwJec23f",
+	"aeNK1+7XNyd5/bFf8BDqEhso4VBsIcgIXqgBWzeEEngOJKG9pRVjbRprIhmM48Ws1udRyPBQK8OniVjG",
+	"ctvTVoNPeDZmgzGfz3k6UIPlrXXq7y0+XsQHUVsGAOwQ0dDtS2vurEgGcQrhbjYQN/FigM11WwZ1RijR",
+	"oBox5bLQirV62Dm9GzQCVOgkNdhq/aBpxIu1+4LEUncllnmbUgDbMvltf/nxx+9/bO3SqWYTpy2zwU/s",
+	"ezb19+2KSvZRKbD1zviikuv2aemhYFKWkNF7j30G/UzoRa3HVynmtzQpdYT16M2hzqmtaaXlXQuW2aG8",
+	"vu9BQv05r2sM0ZdsIcho7SgebDJRTPu2QGATniR8pTs/Z3Qyicc9slwYVjvWUpxF8JJP9Dmh6+arByqj",
+	"adErV7zQIkKTf6/uNOp6kvt0wTdXKzZdKaA3n1A7VcPfJFtsfu+nNZnxFZnTdO2IpoqPgxdDrdZzBXKW",
+	"MTHjdc2d4fO21YwwZ09GbBqnvrukW9w09LYx8O1skQ9WsboetP8jLxWlvNqWoHEXNfbzFYOcwzpLCUBS",
+	"YA6GOxplEFXddhpFbbKZULTanOue1RRya8pHqjuXFgzpfHre7lW9MX3sP10tMX7hq1oNCcuF4qlX0w2a",
+	"THkWy1lNQoP92SZ/VPRPd0ITuXLhEfAoqSI0JVf905YRcD8bNHtTH2ed8/lOdFfxYjFo5TSex7FJTt7t",
+	"oU1T0eYd8osL0ZT88un0Xdu3zK+1dmi+5XlXnPybGy3oT930umG3a/FvVq9FJcryEtJyh+CWd0fdKT/7",
+	"f9d6a10VXz0Hsfi1tqRaBVLTGWNCxmXGx0wIXgks48QXsWOkQRwCrwCRs4wvp7OeA0bhiUThFy7Lh69s",
+	"gzuIU7Umng1rAk8BsAt5CVjDlvGlMtGv60T8KclQtOJmzehiwVJBeKrUPIwp+XTnamjNPKTpGru10iQZ",
+	"OkiV+uu2gmLO5PZ7UlyvSbkATzQscyB5vWj+cvUxjOdUDlatneTr1bEEmE771mqymWOjx12kmV+xKbv7",
+	"RBcVjUqcSaZGVHZscCFngwXN5H1MfOH2iVEz6biENbiMnQV0mSiE7Qa3NLmPncCY4WInfUAGAJxwdy8n",
+	"WheL7gh6CcINMlnuYzFlkOMbtt5pLm6/f3EKoemz2jSdBcsEBCD4HPqTpmNUy9T8nADTCfmVrTEQgvsE",
+	"xrGycU1T2SKvOovFIqG2grpGUEpOhDKWba5UZYJJqTPo+zmNk1NMhg/BZG79+Pffes8+8Ky247pNO4aU",
+	"M7NJRPIeGUZUzEacZhHKtwXPJE2GrTHYnzO+XFQ1Tr02w0CutO5Tu2DZPAaKFfk8ZlQ0DvOjGUacn4m2",
+	"gYTHSB2NI2dKf/nWe3aRTevWzbMpTWOBOUCybtNb27z2+xcXabL+wLMrNo2FZBmLvohKx7+FrEiTtUkp",
+	"NNiIzmTgbtrWbZiyFjE2hwfLvWONPu/M6r++9Z6pGXzm8hQTh5u9DBv5l6ZRW07P5BzMpRlNI4hywRKa",
+	"Z/HX6voUbC79HJtLm4a86kSfx+I5HQlIw1R/z7nLmC/Yu4TGNS6BsfpJK5M8iYTpuvqdsDD0ir+4Wbz2",
+	"uNeYRdmuFMGXBjDUoF4tx6nkdicMv2l0wt+H9Vl+A8kHmHOydQJzIX8ZOqRDsg0Msx3Pb0hHLG5z3jkB",
+	"E5l9t9w798EhEKW8x9E4/L2GhTaGlCsdYbmnBS8xs6F9+IRX71k6nkH0u8XJg3mu+P2USwLv1fh18Jsy",
+	"njO+lNUzT3g6hT6MmD4L7YzVBzt4wpXCMfBzC8y4kMaXhCPXlDmh92CAeEOixunmsrZ8HRTSWWpy12jG",
+	"UjkImDESSX7T1as9Ek9IDDc8tcm3m44SngWNpJ732BtU+s0OeZXMxWOl1SqRVZNSqrMGWuZpctNopESD",
+	"9jWqE63LAs5zOgairsGBPUOd6zPmc4au/pbZO6eqhsKDGMDuNFMK6MdAJ5AqB5VR6njrtr40UGOCh1+i",
+	"D00Su159TPWjNvErUKjeN5JCHnsTxiVpEByrcpxFXbsN8wGJrVTUo4G1G6XpfkKf5LdK7MwAD2OQV6V6",
+	"Dp5RcVz25s5ZT2XwHtjIanNNoOOi3Wa1+WhVrrrCcofqn8NiNHm4YNnQFQ2lPJvHFvDuPRNuPNvD/7cZ",
+	"B2/ffJNx2lALKbnxJ6NWq50IwqsugYal6PdLhZdNSa6bcBFeXmr7ybI2vFHoWa0XS57RKRuwdBqnrClz",
+	"1RoxN4wt8m0r+cYzFsVi2OXe9GUl/Z2akXo6Wh0rIxeC79frG/KzybdUxyp0avUNW7/RiQaQsd4rZvj3",
+	"CLtbxNka7ZdJxthz6Ag5BD+SElhDM1hViRPBAJswjXloWjR5b9jacPA887vwxJBn00EcDTevta6oxXlu",
+	"58rSniM2idO4EsQaSOn08tzJ+L0xhpswOyY5WM1DuojNjFsJlyZxNb4M0K1xFuk4Z8Kn2AiOpjRZy3hc",
+	"jSoMlbo0rWvaZPlSwiZWrRsvM6V/5izRSUHBE8KzNDm7Y76EclPpydDoYpGsB8Yoq4vrbpS65ttt6/UW",
+	"iwR+4GZntqxIzifWFnFWkhZa1uPTJ+qk3VUpqbRI6JiJuvDhiIp4DGXYA1NN2E6cP6mXTpdyBp7NYkJB",
+	"azYBpDcXkgoKBDxiytoSlT4mYz8BA6g6M8dY0+ToxuUVH7hhC+mabU46Yc5uncRCP5OODcYZq23kk9oZ",
+	"rKggcxoVk47U+8+V/Vlt3UHSfMQkjZNBxsY8iyqTytQuq0+yzAqYYeFlFuWvDxsz9Defb7K0zUZDz7s4",
+	"1RwzV+oBCVeHfhuHnUm5GOSpDLd54Yaf6YDJG7n1edU/dcmsZuw6Uiqcm34KCOdLGt+51MMzkiheCwau",
+	"BmDwoJrZnI4DslXKCxzC+0gnNafpPNGWZlLMManm4XE0gMrjseTZIGI0SipVji+pjBOyMrtnuTOFpAya",
+	"KlZgigiT5TSGUiLo/xttbK/nVsZiEKcU0iebrVkzGXTkCpddb27fv1YygCX+/bdrwwy9E4V6lZUnsqbD",
+	"IxWyIVu9uNvqYRSILMorMrruLwy9XEQtDK4wuC4rlrmyVTn6xjLn9A79EgOosGzOabFFmLRYnfmWPH+F",
+	"WfJaUahcltUXw4F+5zyNNVpz+4uf9MPfes84CFpvqAGsrdMSsyAllSABOIyoTlDiUDdsvS3chzsJUY6V",
+	"BmmWqDeHhJ08FIJ2U3pDbww3rsEOGczpXZCFnbGUrcCWx5lUkaXH9cPBMzancVrLy4sqtC0n55L6aMnt",
+	"g8NKBvVOhvJaC1MId5M7wzbJZv11gcNXSZDC4qFU2XvpnT0q6P3x9dsIOuiej6vMsUI2rqhJNsVUiySe",
+	"MNA06zVnh2OrjVX6MqETqZanqEvx9qVgFSp0IFXvwJ9U22GPTqvMtCgS2DJ30zTYso5wlnEpEzYwBFCr",
+	"bqntKpRXUCnZfGFAFsyHIkNXDsfQv2kIBQ/CsrPKmMzWTSmiOTl3nU5r6mgzBmN7sNuQd13hgYEutveA",
+	"jJiII0YoGVuITzV1t2jukCn3BvBsnPDxzUDcsJr2+lE8MQiwhk7gFZFHlDT+VJcynCzj2WCs4VKrvKtU",
+	"Ljc6wWBjNwAkqFzkxgBzfazVrS8dcD3fEcp1BaH57bVdZBuSFkope76f9Yd7ctLvzyWgvYDdXpGVVhsy",
+	"hNk1mzzlZYCspFFg8KyYV1fhG7RptYSninPUACCW25LI8WyQ3dVpFOU0+Mp9yJTNLVhbCa+ZXizUDpNY",
+	"x8XyFHvbygdm1WV/mkG58RFPUO5wnyHM45rNFwmVrD7hUOonkMGPeLQmUL2OzCP2Qa3Q3hqtIzTvux3O",
+	"uN8L6kUlhTsWeJwulnJgIICr3V3U3idsHjdUsgXTAO/mSXU2kZnVYF7JCfOgiZ1+LHpkOEr4CL88iRPW",
+	"8mkEp2s5BAuNCGSh9CsDSVH0R9bkDdQTpCGEOtCvioM/1uB0r8Gxp+7vTShc1aaTjOfsrDGtCv3diEEA",
+	"YkTSG9TPU5pyR0c3oZsifqzGjvDUIPSkMjq+cfICaDVEkH5Au/us2o1eZdjoiAPLxb8cKc6X4hrIxdzp",
+	"v/+vurv/rz+2vvmTOJF1Wti//iD4c7V772ls85ezn39O+Igmv9Too6dGGzVauwAXHkckPEyrQhHRvts3",
+	"bN2eSFBbwNxYB11VA2200TbsQf/Nuvqoy8brSNKUvjmlQuJhySPQVJ0eTj7qau6CAHqE8rqycvlIb4Z/",
+	"GZ9LTQZ53p6y2k1AeBn+/17V6FNY0lehWl+AkgkAUUUcIsC2ZUyWCicDku9KtZqdsP816euU59Nl1YEY",
+	"p4X1UDn9YDqAN+WhfL9lmsnZaL4XUkdj/by7gpp0ax4+wQucXPs25yupYDJQV4J9WgHW1iJGh2NFt24S",
+	"HIW7G9r0XIq6bbkX8OQ9gg8Xz27z9tquBbr6IfwQgloIVHYyUKfRI8ONTkC6ikzv3HA7y1wH+8ahjYbe",
+	"bfQn8rmduK+NlBbWfagGkr3x5GU8Z9fVCJbvlJVSBemnTFzhC5lZDysCaJeB7P4XLiTM68K719fYuqF9",
+	"uJjdjxyGv72ERZrV2CKWbJmGuaU2R64UQXwiWYr2o1CDYGLlzAkIxYrti2Vi8lAgtu/BJiFrZrAESFOI",
+	"ITVYsO4A5SQt34AdQ/JY0bpIx4IqPUQjVUrI1Uf3nKkw0O5RAnis5SlUBLH2gsfZcKKi2tgA2UaF2z1K",
+	"VwMRSJOM57rY6urDO/L999//7S0Zvnz58tVz+L/rly/fwP/9X0MyZzQ1iUwQO10sR0ksZiwyPc8Tquhk",
+	"ePnbL7EihPUQyGWoE+AGVFYkxtqHKyafrOhaoB8UR+RZPI1TmsDhCDKjYoYGiE5vMwyspR62rv711fdq",
+	"OzFTt9a0Mq0sXJTWIigOJNi9oIt4WGqlVFsW+1cYtz1LSefuQpoHz25Ec0HpXyBjNAZfZhK0vZgJHmOz",
+	"DJ6oNTrNZJrid0Jmy7H8+q1cUJ3TQEPMHmh1RQXRT3vmQrpD/ahE4ZzGyYD6V6L3MF95pZZJBUZd8twS",
+	"sDXrSo9bq+IncSZkQzAJWp61A4O//tZ7BkZSbRZAXixuio91olWp8rhi015CDl9bcoEaoEde/0Bm7I5G",
+	"bBzPaUKieBrLZuL+L5Mnhq2UosrciSIN6HRGnkJWwQn534xm5FV1HqUfXfxgJlF/EhM6j5N1+1F8H5Kv",
+	"5OzdWwc5nmKHIL2nqxl36S3VMZ9G6ADD6gDJNaLrqhAT5GZY0EP1kDavtXkjZnyZRGRkkPkik6+BPL6J",
+	"ioykc/f4lTut9qRAOw114wXbyTG/1qbLwAFK2DLJLWG3LLF14Pl3e2So9AG0CMDjMYS8N4vzT4bn4lTJ",
+	"Zi0Gr5hg0ijNQ5C5Q5Ddw2qmqtf0tzJIf87SC9zFpe8yD7QEa8UMXPiCsKvYOIflVBFcxWn3HHm+eesL",
+	"YuD3RlVGY8XVajRxmievnhD9R1lqk4mKDosgxjhi6Gkd0fHNG3hqErMkEhtvzWkM6eqoFiH8QhSkuJzn",
+	"72wRt23RQ1xdoMA8QVGF0o6oh5k7JGFUSPLqL+qeQ0J1JsgyTbBrqX6NJoqc19CyK5ZvCWbbKOpGtmV0",
+	"ghOil7c5rCO22/sbdlF3yqVw0FOm2pbdh+LTmsbapOXoXXvjkpqTdbhZ3hGuxejSNg3WlrKVKZgqgqW4",
+	"AEFFJl9Ug6pmtY06E6DC2EwYcDS5ArUZB6dHJOcn5DRdEw5kpKg55RpEuaZ4we+s5vRG1wWcn7VTODBw",
+	"oIvnagCdstaqBoUSyTYqzY7VmBNyihzD3qFatuTFIJqdl4q4zRNFLlfH5PLWyQ46tlrEnGesVz/ZOk7o",
+	"FiIqhc2LLc7p3UeWTuVMad2vfwjYhnvW87xUu1DqPZCmVtTKNJXidaZASCj/UgLqRyxkRiXP0Ndlzlox",
+	"HSwJZnexkHE6revB3wYI1JrRiuoPpj/W8P30liV8wQjN+BIiFsYJX1RRqoC8PnMJyna1Gr3Arc+BphxL",
+	"9lNT7qaawHfCldiYGQ60D7uVEaCbWCeSt6K+vYYhfZNmwP1VMtL6kLNaK/+HF7+C5o3NwP/57OJXRyet",
+	"goUr6eH68/nG6Pk2K7aNqYDQMriqS9m0LnqRJ2jDQ3CxJ05TPXWzId4M/8uaLThjPTXA0YkeqEVCEtAE",
+	"Av3pcEpNDrjyHuNsenoH6ndWt/Jil7SuXfYpwtRoT6WGHUaI6RGPYraRVUBm9BbSj+eM3W+KAaZOm4zo",
+	"rZK0Rzxab2jRP7x+XVsG96jwruFsw3ttOoThh04Kjw5Gf/mhoXWgJrS8xbUSs7bkfog/h+FpGCLXtnE9",
+	"FEpeH10m6u+cPnS6sVx1L/vtA92F+uTGNkg7pG/rEXiSJN5AGtgTqT67WzdNspunDttGu03/TGBQkQUW",
+	"KbcxH+Y/DX1aysDuN/d10j8W6uVgWpBhUO0I/dZ7lnL73bZAqVqo6UJuR0uTdQ+GiMjwDOdZUylv9m07",
+	"yBZ9POfphFerrmaYnaIMG6LIkWJqEtrzxnzYZU06J4NZipKsaCptZ8t4PMspSuI3MuZNEzulBa8GQooK",
+	"sMQLaab6sCc0SUZ0fDOQfFA71RzegizTm5SvUjtzSObMbvG2OG3ISppXsXOIbwKnYhe1lUd6BtU+Aj6m",
+	"TafvnjZUM+B4wx4ZLrPkOYyGXu5lVlM24ZMplG9/DV5VFi8aoBPLACb4vP5inE4R3qmuIVTFs80E4xzp",
+	"Fl0sl1niDhuaJQqVOHYmqU0Yrc7l9eBUHka0Kdu3drRtt+da0TtgS8AMN7O/0gIj0Hf3ja2AET3bH0ix",
+	"IoTj8s03aaoXN4MKyReCjJhSyPEyV3OdO8nSiEVAsZ5S4L1+Rxkpos9gS6aQK66b82x7dhudkyzEKOaW",
+	"+7eHL0/MA1h3WHwDGsA6wZPNy1Eaoa69V+XCzJ0EhNONxXUPuug5WV30UOeCw4UcTHmKASdUftX7qDbG",
+	"3P7M8oVvfWhB7Y4K3eJN76NucAUbwwccRf5S+yHgjxayeICI8LXqSZLoagm3N0Tuc5jSDCiwFOlxxvNL",
+	"/22S6fyWZVkcGbBf71bKZYXBhBxiTU25YKi1w8IUc+DIpnR6k7XXnGHxwaFB+0MlOeWSDPGHsNTMwpTq",
+	"rUnMgCtoCLA3tlh5KdjGFD0qBRLamEWLJOXc6YlJJ96iNx9SfdOAhm6LefPbDbuaxZL5L1Unlb+FmwXB",
+	"RbGrLWgghjiTS5r4FlKSv9Nb2odHyGSZQr8Ug3h/ry5MMxld/FxTuZ3bI3by3uXV5RGWWVzjRILfty2w",
+	"fnyNlKF/O08H4G1rabdbYeAYXAR7MhMaJzWojVZPsIfiJ0vM47WoFl7IAnaGHZAF6m/ib2z0C+c3v9A0",
+	"Slj2jqeTWm+KTpGnZMVGM85vsCtEknhBy7hpKx71Pov4EzytTJJblsr6bhWVSe4bM0SvsE1whvwL+HCH",
+	"pHvbF2+xI/3ZoFzRJPFSldtzWvX6d3HBzaw6OUeaZxKOjmfOtQUhr7VhhVLOTJ1yTsL1KAd+jGzEI8Va",
+	"c8QRb6ar1zXwPlnjNomopKPqpKb6Oz8YXJz232mn4HYe4IvTvtLoziWbb9L4VcHdSdO8bECnKahdyhzf",
+	"sM340oLA4EJJjpjP1IT4m5kNTruq6Nr5IE0xk2qs9+GEnBpsGgBsAg8ZqEBvCHVwVGkESUBUYGYFTBhS",
+	"YOLUpsC05r8EooUVT+7S+Emr1pg7UWEPkcVUbWhNmkf1TnoRwjW7kxb4673ayX+YOnyv9z8kNAcOu2Lo",
+	"pQp+G3pFptL7vXf6eaDeRcbGJgcoaNTCMQTul+5FILa+ie/xQ5sXUf/QrQknu1skOnQZtCVx+E4YkRL0",
+	"Up5XETjBPK7u9VofHwe/+zoJnedWN75vZ7rRawJ+qbvf5NQyroiNecQM6zJx8e9PXmJgFH55A9HEoZrS",
+	"sEfS5Zxl8ZiM+DKNHIOR3Y2TpYhvGQB7cXlCPhQSzmNhkgSszY416LaOUiOkYxL7ZlpQN6ZTc3FqGi/C",
+	"/8+HdS1h2Ey8JHnyBE/ZxeTZm3/6zGpQoJavG8r478jjLiaBpCd2wlzTdbeB74k5RrF6dx6nVPIa/B19",
+	"jGvdZZAlbCyF0hVqU1/KoHyLhUZl3Yr92ilv2ub4qGG/CELjNtmB+fv1htYPfw5nlVUKISYJ1gLlbPqJ",
+	"AjPjXAjxNseVZSyf0KMdTGf5B+K04wcky1KanPFxiNR1XvqWW5CBVBOwqUUG82xO7879XwaVZ4kKj5O2",
+	"3eHVDlfEfT3ohD5bkN95nHZdba6hd3h1q9UG0qOz2mUi40XCAnh2/nLKZSeCyi9q4P3RUjJcuDgZBEGX",
+	"puRk6sy9SxtQK2N0Pq0yZYGFduxqT6OLNFkHb6+r6VZ7XcoyxXZvMsVTi4wJnQe5Bfp3LJNwPd34xoNe",
+	"WqbxH0sWduHNdkHxaqeNvpsn9dhViCAXC6K+L1mq9On/+fTRwwcqdZ/P4Pl0souAHhZ0zDrcKjaJ74Jf",
+	"W2V0sQhWD7/5lZY0mEqIQb3MYrmGK1zoTOdTZwrRRixZp4kygZQ1BWUew58YzXRnA2XPGtAqcyTPCggZ",
+	"uQ+OLuJf2drpQ1DTJpzzm1h3AxteXvSvyQu6iF/od4bYGoecS9PDAvrFx2kpjxAS+lNehusw3c6pVD8u",
+	"6FRX+qDtg6WhRDBoGfGbhfp2U7RwS4wTGIu+4HtYF6dfwsC19e5xXfg/o8LgHcRpntEHp69xwcvfdsvu",
+	"iPpOXIBghE9K6w0ttzHUHlGDXfI/zy+cX2E3ioVQyCrV7Eu4F3DQeDT5QSs7esbdYM3GYX8Dp8ekBh4w",
+	"h0xxqw5FxUre6F/U8eWlo6JHxgkVgLKWRuTitA+9EHu2TV/POp5Fz7iJRc+AgUuo55vo9E2ss8qgqTRN",
+	"euoWiF6x703P7bqBk1HH+ZynJOXpmIkT8p6OZ/ZwxjTLwJKuqJkqHU2ZTk241d42cpFvlg2Ru20N1H+x",
+	"OaE4lZ7uEAC9vccsFaynixN1PXwmZKlWGPAToaW2nliSu/Gxwk9Rgv6aOlBz3xd0PGPk9cnLZ5AGqViC",
+	"lAvx5sWL1Wp1QuHnE55NX+h3xYuP5+/ef+6/f67eyYVnTlDkjIrZiNMsUgf6zGY8Pnvz7MeTV6/wLb5g",
+	"KV3Ez948+/7k5cn3z5xskBfq/1WmoWC1XYR7SF6/fPm23NTIFoivqC4OjyVRRrSkGSgJlmrPIzVnJq84",
+	"VwzZ9rdTo75++RKQynLPK6SMYDLDC8WvMVcxd3PymzopYZ56AQN9C3TTnS7iixu8iVXNCKBy0+YNuILj",
+	"2Zt//t57JpbzOc3WBrVtA0JBv/rMtGH557NfgHKe/a6+BbybLmJReyAfY6GbrEIbUyfCBjemSKKjdZ5n",
+	"7ZSmvS2yScDwsnWcmH5WYGjkNLXFApJjxhTmehhQUh0wEG/JEOrRhkbc4Gd1+g3WnsRzuDSmLTkwc/V1",
+	"vICiWMACiAskFpWEdKo2SjelgOFrvWv5Iy8u0Tfa+tzp5Tk4SPwe7fNMej76jko25dna83HF6a6VlPB7",
+	"HB/9/RDXS+3kxUSRYZdLltdeiKrbdmrVDTXAiWJgP+Aiqr5uF/viJxrlwS146VX7S19SjYcpWIQvfR+4",
+	"XVpVjFga16uvduc+c+xUfM277t57SFWp4VJaHYLuKAAUTyNnF1//rX1Drjn/RNP1qe5spN77MZiEJtAP",
+	"tXUz3vFlEn3m8orJLGa3bC9bYoLcJIoxARH5sObglmcr7gpb5fBn+OfvyoDI6+ahKb9SgZ69AVtccSc0",
+	"NECXw/kveFX+XB+7dlOriine18zG2S2zSUbQhALtdKuHp6zE0TWjxiQKCOKkefWCUecNR9f9ylDXn9OI",
+	"6aEyhhm/6utaZS5lDIDCjRXj0J+XfGLzkU1sRkGiV0exkFuNl2d5r0xSG3YZxpL/E9PfXJCE6wwl9RGl",
+	"gDh5Nmg6DNU0BnplPfvsiI057FCxYIJCuVFPA6XkJXuQwoHwD2aJkN0DiP/U5l0V5Y863U4C6CcqFI2f",
+	"n/lwdP2wznz1FUif2SrwjT6TutpPCw/QyH/i0Xr3cuMzWykt1f+K49Pfvh1CqCkBrbtSB00wf6mu53wR",
+	"vjGXZwHzH9FosHBTNxqXYtqOFwXinCZQMBb5bEUupD/Z18ArPICLp2/XoMm5ZD+nSfkzY5EoUqf6XtCn",
+	"nNf7AODyE9NFQymXA81YW79ykSbrd/gsypzeM122CKvzkOLyFArPi5fU/Y7Lx9vnk01BnfrM5Qe+TKOd",
+	"C0GQHRDmz1N8ih28rKmf0bE0UWx8Dz83Aq56vb4x3gPszaXkUa8CvjHlFVl4ABMj3pqvFx7QoFSQqgUi",
+	"xgxBbUogdSsQQR6n05OjqgeHiFLMVZn/6qXs9RO+wuf/FrgbY55OkngsWzcCSPr08lzJ7esZ69M5UyJw",
+	"h/txqvUha6o6NZu4G6++99qNjzTD/JnD6cqQNTgYaXnbuJGQuQGSGeqyvXTsD/DYNe9T0K/3w1mUfIN1",
+	"WMbhqXWj7CQ01d6rTc17Tu+e4+a8evnDX3/8r7/Uq+MQsqnQx13vygvT4bvFxXJ+5va7bfO22JwfDb6t",
+	"NXaTPqX/qj6EjhALxUkjgaV/zuPiO3LFolhoSAH9MgV9WXtqNgCXQSfmS63lQprWjSjMQXFoRsezns6f",
+	"0h39OWrnc8x9pyl51Xv58uWmzque+pWtuzpdDuKVUPMDMRpM5LCyRlcEnN2TdUUkid6B/XsjnI38IXB5",
+	"SsObgHoU6ljYy+pscqTRo+AmYTBkxMZQVRJLc3/ljM134YVpfk8t9AoTz6v8Gzd4gw2XhW0J8G/c2GtS",
+	"5KcvoH/Pi6+mP843wGer9IH8QotsSUdaqO0gUNUKyERcEjpmhWJXDCUO805OAGJxYlvRYB4+5j3kFag2",
+	"eRR4cbZMGPbTsbB8OBtFjutNTogztq2TNMZeGFNU5svFBIHf9m1z25n2degx9B7o9/qSSnYwY9zOGoOj",
+	"wexc9wmtvLibHRV8+fpntvqVre0Fe/CMvUClIswH4Jj9+1AZfazPahOnLEFajoz3l+OZcTcEW0V/ervh",
+	"SzqnmZjRxF4qcNpo/u2jk6m3tHqq/bt7N0IKFkixjW/JIEEnBre/FpCQ66wV5CB10qpSwOZmzI+vf3j9",
+	"178GWDFVUpdTUS9jbZzBcdY0GjBvlAFWqOrQiIdQ3wrIjTwj//v000dMtyDDu+dyffOcLuLneuOGBcMm",
+	"Yll8qzHTTLDDcbqDCDfWDr6TO/DXGLOI0wk/0ZBL2HpesjRHdAiMYihzTv1c8Dgpk8qk4cWp7s+YLx3N",
+	"L3AsrGIMeZgKFAhNjxE52XSErpmokwBgWd5NyldOiWCvFZFbcpOkEsv7j3+g2DxdxBen/acXA2l/2vQi",
+	"V2s4QMTk4rQfZtNenPbPNBXDW+407p6vKeanHnwih1EccZJPO5ATpwBm67MXZv8/cwkBizAdMLejaWT0",
+	"hz1EgCzL9FBt39tndxo96h62QYLbb+QG2hLE4OIGaZxaccwzDc7lynqNe2NtbGh0AILlLeK6dA/bhASQ",
+	"Hn/gBs9WaFKzgA5ZPJ1J4fGdK/XgNT9dLJK1kRrh0cayN0tfpgNGlLSWrF14TqawbyCvo8fPbJMZsT1w",
+	"LQSTe7uLtcs083uQkTck4sMG33LIkRw8/WhO6zBcsB512EicliKOGWvKBcqm7OuXf/uvVz++3jIix6l4",
+	"gZnB7SZtSngWxSnN1r72Ki0ZwgU7FYFkKqzZMvV+p81UXVhhEr+xNtugG27kRN+/qYb72sVOMw3pv1x9",
+	"9LGJPsZCMsBn9Hn63VJIPj/jcxqnXtnNScJXagifh0sdIXxe+cTHN7a7kM98St3de0ezd8dWHF7ughl7",
+	"j8bvrqZzNIF3ZQLPqAgwG3+homA3PjUD+mgEK8WzQo7Db2OaKr1npMV+1NutIavtYicJH3rpObWneU1r",
+	"ybx+JDbwOWpnRyv4aAXvzwo+moYP1TTE6+/GCI1ZdFAb8StdxOfRNzQOE1bVKfgM/l5p8QHUatE9EUuR",
+	"R+ss4vVmsZNTlyQkX4AUQVzvjdKkcynyHlBC0jUYoE69bpwRvkptxG+4WGZTBnlKMluyTQMOV6rIYhEH",
+	"23CaOHzNjstldrBcTSR0PK9ot5XaRknFrbtPJTWwDPLMnrViAVjRogP9rdUs1lO9Y86he4TlNYvgm+hQ",
+	"SVLPax5JFODwBRyHy481t1HSODmcvmA1ok6SvCCi8Or4eC/DhFCvDhtDLjPdZd/IQjQPCvVRVICBYsoB",
+	"LIIJpHIMMUdfdyfYWkZVoSS4xyq2kx4HFAr37uzZMs2hsgi9EAUJ3ruHKgmO3LsGaeHIu+8LU8JYU58w",
+	"a3VPp+9pOf3MZHeZVI8usawUSbqLdqNM2oEtVFczoaF8Fotk/Va/LEjEHd1GV2BoH17E4akxYuLEGiWM",
+	"r1Lop4/Jlw7q94iJOGKlkHJZ5i0XUffMxE15t8cAxzuM5D0MibebyRwyuPEFDnpPhqOuNOpqOd53cGGL",
+	"bLoOWkbvGTSZH3gs+Bw35vxMg3o/6Ew5G1VwMSNtoouFMDhqRQ/Fpi1glpxxJj5z+f4OcgYOrhQdfd9P",
+	"xfet1ar7yovSPu8XuZbUgNeZ+yQcpWrTK1GnWiltrF61QtDFd/k8Hr47IZ9sKCpA/uYlXSecRvX8zjz4",
+	"GJi+c3pPxhzeZ9pBLaM31tRjsID3eOgBVnAFV7oHu7iBL+YQKvlDICyg4DFdJklPozlASSFCvK9oFokG",
+	"M3Sn7HKf1uhuOeW3w3L3vRiDDqmsGHS03soo3MaqO3D5/VGS3aMJc8+y7Gi4hMIjAO/ZIznuxnzZofgN",
+	"tl3Ynant6B5LxTKOSZywHhm6R8/HksnnWKqA2Z5UFJ9QxDH0DsGqIUhcHbfVzV6fX68XzFaImA4WAtKD",
+	"eEUGD1+lSjCiV/pyOUri8b4zed7Dln/iEXuMkVv3TDvP5VR8iJOyk7E+MJsTWFUz7H3EdHeRYPTAM4T+",
+	"WLJs7Zcn9BiUDrxVx0jyMZJ8eBsaaW/nRnOt0DZJrC1QqSUhnUZ5fxoIrcRSaCgf/cE4nQ5NEwMBP5uR",
+	"IF1qQkGAV2bTI4JiFTAppsf+w0x5z8K1z2g2num+de2lgsg8DtebxWxDqCWv3/vEJBV1xGrO6ijy/iQi",
+	"z96po9A7Cr376ckjHb6zD79xSQQu5cytNGmBCS80PTQmIUbZdM/KONP9KlHAlWDBa4TalMkLKmfv8LtQ",
+	"+P4YsneXcna6WIggMzB/p5pP4BZ0FDi+KJUwDY0XoNFdf1pbsMq8UBGaKLY78a7YhGUsHbMv+N5B+Uqv",
+	"DHipUQYL3or/UJrXHHvgkglPEr7SERKe8PQ/H0cGy9LekIOIp8JdP7icUpfk4z6yWVxuBCjmnEbM6vEP",
+	"W0pZcFq1O2dU0g8Zn1+vb2wBlTdOrfrAnkFq9wBICwKyQJcFmaj+bm5IgGAEIdjQx64Owz0tTKUgDQv4",
+	"7dCZzgjIWJAhvgDNWoijX7tI7wsqZ2/zTnaxIPE05ZkBcYc2xmvT/W6EI1Q0ysAU5OGcSQpQ8UPsba+2",
+	"Hxphm3bIb4jkNyzvtqyXNGWSjLic1WGifmYr3O/TxeJhR3wBztMy0ABat0u08DoHS/ztMt3iWw0qxiE0",
+	"DLNxmwoGWLWr1EsAygv14E/rwtK66yiHjzgCR3DvoPoxb0TeoL7oa/jktJcngct/P/rROw1GvbgXxegY",
+	"L99CY9tWYSvrazkPRHUgWMe+hNdMvewhmhTU8khcwd47GRRVti7K40Y6gNEe6/0qL77icJ5gHmU/ywm5",
+	"Rt1MRxhg3zI2p3FKoMCELFMZJ9hdmN0t4qweV8M6WfYdNHD4/WEdMjimBtroL0H8TJZJst5xuhxK5u1x",
+	"N44umz+Fy+ZAaXu1Oklb06CScv2AW+fP+S2qP6HiE16lyePzerhgH3sSXh64H+7Y2t2vbig6+yt9/bGs",
+	"Qelw2DSEoZ62LHqs1vsehM092d5HaXPQ+MBjlzWHsN0evtSxWB7biZw6Z7uXufQCvdIegelK9zUYTODn",
+	"VnuAplFUG5Z+U+hp3SPxxGlni00YK6QZbgFaaE9ckOlFdhJn9t1K8sXTO1pQR5lWJdOC6e6xxrz3tFDT",
+	"qMbQj9HhSyT0qAPiuHVbSWn8xCMNihdl4KHkNtas+LRmxSfjdKpo6k0pj1q3fjGlKQ62vX1tqFEbRBMg",
+	"l83Lhk7m5CJN1nnbVdOuNJUsWyhWRliEjWbyhqx6PXXh7j7+jNDE+w5Xm8F2VmZ0m0Yncn1zYhaps4rv",
+	"ZWbHxiCPGjnr2D2ytXvkY9Cu9EU+fEn5sWHgsWHgY20YWFRlDoaOFdINIkUT0VbrQBeXEhQqVKqZ9MId",
+	"tIKoiThv3cbhIE6Oh92aoVNbhesZO2wly4OXdk8M/xEnuJE2/0TaGhRZ6x7bGcAVzVOzHY6Y/9Wz/cCj",
+	"4XVhplADczte+wNXcz6RS3+4gs4zKuk9o+GHsbKOaH95bfYm6r2vqmd15Dl4g2+ZRYAe2mbOCKZqGKec",
+	"MSCLt8As+VK3co4luWFsgSPzVYp9wjaH7OEDLo3RNML5as/KgMohSdkty7Rw3eS8i+WOOO/+4e878d5v",
+	"B5IKDxlj3t/VVYDFdmoHsOZEXxIvNIV3+OyDhH33qVqwqA0FNGT9I3ylFu59U905yvkjvPtD8dcd3FmX",
+	"spUVgUc3nXXTPWj0+jqtK/fLvXr5w19//K+/7MYv9+KGrX3ylM7PRFWd7neYYYQBhGlGU0mQDxLJC1XF",
+	"boqSwWt0Avg2VQmUOQhiZGCe4OiCCYsrov4NY04yPne/I74jVyyKRY4QbZQ6QI90R5zwjDA6nqkPYakx",
+	"5qHAtJNYSDLnGVOrSsmr3suXL/Xkhs9BER1GbEKXiRwqeYMnlxdRw/uC0CTBaVbsWjU61uki/lUdRqhC",
+	"eHp5fjGBNw9jiKuhQkGr8BLhJKsvECaqPXxx3X31XYxzZ1cOl86jj+kes8Ksmgh3UdlV+UZsJ5Ga31Mr",
+	"1yl2dckq5k5vsGrYtQAD+cZehmqm/OLrDVsHlN7dsPUGS4Sc0eHZ+4/vr98TGMb98hD2uZyYMmUS81Lg",
+	"i3alOjmlPlzyK1t3LItwGFjP0/z9la39Uk9/UbIl8gIAXEr+85IJr1l8ESxL6ZwdjuXuvTJQnXZNzKf1",
+	"0hSzUx8HFz8IE9eWV5mNt1Ua5NN7wCVtSJG/snVgviK8F/P08Ra0FTljgAzY0MxvjKhtjfdoFdjRgKtL",
+	"15Dl//z+upnfWzOxjMKDBPydqIDjMeM6T59enpcefUtWMwaWqHkczAKxaRdgSpO6I2x8wyJU271UbEhg",
+	"0l9IOL9hEVku6kJbR7nkyqVWVn5k+/vS3R81099IXFfXapus9V/Z+pHWlnXm/jUWgE9DrE3uj3z+8sv1",
+	"TvR6w+C5YKXsdPV0Q+esPyl39UAfXy4WGRPiigkm9x+o+5Wt+0gjwfdIv9eXVLKGuN3uJIcOKoIAeXyS",
+	"40lggG0lm45gWlsKzXBRqd7as7isgr3agwh1O105Us1HquYhkB9f//D6r38Nt7Oss00IJr3Ks9l8kVDJ",
+	"RIt5xJOICUkmcSY0yAhfSrKgUybeFmovlBgWWtDyCWG3LFv7xAZwwsEyVr32a5xGh8rRw2kGpIqYF6rL",
+	"q83u32Mfi2UqlosFzySLBjexhzf9S/6C3f7zdC+Q0Go+xoq2gz7NBhfBlNXdbitR3UOzxGA9ipzidLqn",
+	"XQlq+2B2y41a47TCsgUHNF9MS1GuGbOFKbNblppYM0g33c9IZ0rwlJV4s3aIqcfUryfkNCXDOBpieDvl",
+	"GwNvBLViQW7YogI/ikbIDQ5QgIvjfOs9U2LIJ/HLvKMUjKCsFD1Slcnwak/CpUNRrHoNSCdqkzM7KI0N",
+	"0Cg/87/3Lz4bldLfqICre8VoFKfT/At7KkiF9SiJ0mZrPNVa08MIHm2WlRWeB5O/BrtwfnaaKMa9hnw+",
+	"sZf0NXsVTQ7bcIvctdeB27ETXe8wWt4D1k1Oo8ioJvelmdiaV0NONcrJlkl1ucpSNCxffKV4X7yTN3IJ",
+	"lJd0bdZz4V2oycDQ2kUHA/FwJVxqNERCDZbg+WvtIryYwvDwxcs9SZc9JoGrVV1zPLPDg2eahT5gJglb",
+	"c99s0uYztLDJLhzRI6VhG6Y3ZfLRcLwuFlUTjzvytQZ3zb652pGbVXCzD0yOZ/fNzTA434mVtbmjWkpY",
+	"7QlBvSjyMFMQWjhWIakOtWPD7QhD9WSZJpAb5Ra4OW6q2vj7Djjgn8AXtS++Hl54GuqL2rL69M/ojDoK",
+	"x3tW+vFW3LeYPLrOjq6zx+c6K+hR5irdlz5li1IP70VbRrF8nvCpT4qGVmFshsZSsKw5XcPB10cmGRHB",
+	"50yqnYdYxoplLEcm5z2SspVN7/DI58BR3+RToUlSmIHA9Bo4rrwTTRrZUlYIPbJblkrIcY+FZBGhggjO",
+	"U6KhUQydgqYgDDI21ch2RB1YRuIcH0FX1c700ySWJ+T9LTTEpxmDuCWEb4bPn+MBZEzReMzTIYmoqc1N",
+	"+NRsrvPBOc/Ym/woTAIM1Y3exhmL1KdoAkOlfDVTW8wSwU7+T/p/Usz8j/gqTTiNhj19sHp9AAYxiRPt",
+	"KFCbCVsjemTo3j4+lkxq6OXhG0IRRZVmGcWC7Hf9f+gvkBmjEctOyCn8ccySxMCpigWUHc8Yk2QFkKqS",
+	"3jAd11JK0TKhWj8ndMGFzPhCqShswjNW1zroVO3nR0XPocr6JZ0yvzzWKJZfBOSs+D18OpaIiuv3+Pml",
+	"96OfmJzxyPvxvqRyKfwXefXR+9kPGZ+fAQv1fOGaBz1+gWws7HG/FGZ8YSnHfO4/nzN9g/w3KE7Y9Xpx",
+	"qDpGRc0Xk/w2BFhOhXfqbn0XS858+FSozShNaVN4Ms0xDU/qkThFRoMcRt1/qXb0zTMhszidVqpskBqo",
+	"BQYwMmQvBR6HXHbuX4hZTl176FZQBzLYwk2o5K0aUUmwkwfeK1DD46npXrExz6J7zvFy985VAuFvcIQh",
+	"zjX11iDBg99U+V58pZowdPF7YxyBGjUJxHde95h/b4iAHI1yOdyHZqZ4sECCmWk4y6yjANi3k0fEKO6L",
+	"TxwQesO58jtfrV1VbfaicaU4lPFQ6xDBUt7nboVhZSIP0vu6Z1Y5ZplX7YJ6Lp6oPWcaoKlcLT4p1AiV",
+	"rGTTVu78DNUT0EuGcx6x/46g4o9FQ0KJMzroM3Q8qy5heOdMZ29mkDPIJx6FvvIhTkB1OghHd8Y9PwuR",
+	"786LuqqgQb90ieAeqyh8S51cItnsdbdLp2lIgcSfpWtd4YoeQthuUucDh2Uu7lBQFZ/76iNt1jYusnAj",
+	"2wqbEiDdUJB51Hs44xqEVwtw1SjD0GUJblt1062EhoCi9gJb5yKUfcQbslONePn+U4/QBIBPsryH+CKL",
+	"b9UTN2xt5iXUR9AvsJpRCQDQEkCtM3DlwjSjE3LqzEGPefn+k/oqSybg8RyP2QLKuSTnuA5zUCwdZ+uF",
+	"lvLOHN5iwpR2yyKStW4oVdcZriSU69MB5stExmoRLyY8mz9XFLadzKtwtngKPf3mYQL9zrinURTcjS1/",
+	"G72cn1A+1PJIh+zAqw+pAo9PdDygGnlt1+CVbKyJr1CVfthTS19j9r0rX8Kd70GVxuIstEdGbEyXgumW",
+	"0QAgVfqT7T/NM/enMU3V5o0YidiYRywi/6E+bjQglkbCZHHaaXwn/vPkCCHQBUKgglK6ah+HwBHQFw0d",
+	"2nvHFPiySDiNiopCB/1kIzhtFJSC5f3iq/of35ZmBZZuEv9cvaEM2VlAQLY2CWCkWWS108tzpecgFile",
+	"x7qykK2s7oKJenizuEOlyCLuJGe363PW4Q7u1ba9/lNZqgfKo9uBdhDuFj4r3+HDpdM5633YlnnFHnWV",
+	"jE8AmXRPErCmmucM/jUqC7peGZo0x6MrmMxCd0jKIJinVlURo3tXWNGjEmCfWFATL/Wm2Hy9TYIdpdZR",
+	"avm6V/cps/LBDp/8/WiklQn07kheSRon4rHiqG4nq+q8ycZYm3F+4xMmXbERPBqA8LY1pNuUyd9wWIjg",
+	"dYuGHjBjT082JCjkvNIQnjSb/2ST3DrsXHd+X9zNR9Dh9APPsE3hPSa3mU1zWJA9tAD2k59ySzBLj7d3",
+	"7LJrN4XeOpKg6gEbqTo98tUknKnFFhw6sq38tHeY0DmHPvqCDCHpZTCjaZSwTAzfQrgiTqfQIADNZpDQ",
+	"+UfqwlB6ww8AjmZGCmZkB4s46fHCgc48eryYA94e5yzGZqG+q8HM93+oV+CbyAt2fu/N+rRqOJQ0mzI5",
+	"WFA5G/ZMC+HhHOoThjWFYY9FnjyMGFu1s8zw1GLb1j1CyD2Yas+zJX7IsLQ9dfl0CR1KPfUfjp0+C50+",
+	"r2csnOEfouGnBShbWckXonxs+OkcVTs3fl58BQr0byFnxUMBfKcEx+NSWklH0GmmmEgjAe1CewLXhGas",
+	"LkaVS/8wM+gXfb9+P6BY1m3Y9ieWtwtFdWrhtcdbUn8dHoukPbDEPHjFgaVraOJyMIedXu8Wlmp1/GPH",
+	"/NQDxSyYaTZ4gzq20rkPRtjNgmrgfkee0OTMOXKEB+i72u9OBcGedeN7DU6sFsgzc1qIeNYIePaWUK0t",
+	"a1QIlxuSDJJ8UHOswznbiYL4Z/crqc0IRywL1F63BCw7epXuWa49KafS3iWn3rbDh7uLKtPR+XV0fj0m",
+	"51cOLLYn7xd0e3vztSYS90spOW1sfHGQjt1cTjbk2RTUFsWbRozQkWCpbAjFlevsTXo3Nr7TT0KHbKdB",
+	"toNGNlqbv2fxdAbqFVnwJB7HTJyQ08JPkuvM8Bzza7OJN+Sf6w/AH9wkoR7Ac+nsK3xecPibfSVOQdTR",
+	"gTps1PoyNmEZS6FXLScXp0s5I+MkRmCb1SwezwhPk3Vh0+f0honKNkm/svWzY7PUvPcmWz22Rqni6TVJ",
+	"PZYrHTuedk12e+fIlz33NYUu4AadwyP3DQqIGqEyTQVfnBmhJXpEgGGjZJOFCCnINQSUpMLCWepCVsAz",
+	"IwkVUpdLxxm5YlEsTog+asJT1nPBJam4KUprJaAZHc90D3QUP0uBsieJhQQsSiJnNCWvei9fvsRrTC6p",
+	"ECueRbDeERXxmCgWyVKprwvMOWETSfhS4nJMS1olp2dW3YR/aAzO87NKd6462zNzDKFei2t2J89T3ev8",
+	"IC5dNV11AFq4heRjFVZah8Kb89Gnl+BnFv+raea/b79wuXX3QXzCe1mdWx0C64Prq9ZXrkGeYYB6vgvn",
+	"cKtqJqyytZksCAyzgidW8nU/n2sVC/96w9YBcfuqOlKjeRvuGEv7SEqqMvFwINS+wxgWnrZmWO2AS7+o",
+	"8/SEKJX85yUTXuCwXwTLlMl1OJ6pcwH6S2AFk2WSrHfrWVXnWpMT0ErFV2hAPSrD4UCOxDIHbTHAuDHX",
+	"Hipe6Jm9uWFa9oHKHXdZ3linQoepyx5RfeOh0cqxuokltxHmQ5+QU6smVvhcTDQApG6dqtgx6v9I2O7u",
+	"XCFHruavFT5WnlbnQPiQ8fn1+ub08jzclfDw+RvG8MOYW40e2evi9TYwZMCm0K6PlXELi9AxXaVBxnVt",
+	"7x2DGb6l3b9EsDTqkeENW2Njx0mhs0NPjTmnUWU//e/UBMDAh8nkNS3LhCF0KSwhTqd6EYoC17VAZ0sh",
+	"+Xxr7fb3o2f6MXumn55j2ovZ95fj2WeQ0Udf9tGXvStftu5UkSo2zSdkzZcZ4at0Ty7utpS0aqW9m8jA",
+	"rLOn4Appf7a/XCwyJsQVg56ERwGXP/sOm4MdhdyjEHL2ZI/y7Sjfuso3k5pUkiaHiN0ueCZp8mJMJU34",
+	"dMlaW9/g1dFPG5mHX2mM6bYBB5zLgtcqb20HW2eqxitcWZcw9ju7gFDheeFM8mKCXzsUzElp6v7ku/lm",
+	"jc9GP/BkA6Hdt3C7Zj1I8SGSAmdqe/ftN6CIg10xGrnZ6QXPT8NFdnjOmeIj6s4RfTMCfEP6Y63oJF1Z",
+	"yi7wSs4nisVgVT+h2C0Z+fyczUdOT1f4fGYZtYZdAo6NWSYRHy/n0A8VvUeMwCQEVKMY/mYg5vSczTu6",
+	"5+eIkUQJ/AwTSXQBCyZ9WvD+Ug4oMkiamjblsPkQbz0hnznkc6qJ4mNixlep2oDbWMSSZ6LOcbXJVPdd",
+	"yrJTXvjtHrj3XqBT0Mh1SQVQLocaaXh48hhZ9EMu98hZz0NFETmw5eAjZ4D0bSWU1snRLqjy42wjeSq7",
+	"fnM4V5roX2S2ZAEasSumWp099yWnrnVnfZAmohtrRwfT02TtPmRq6xCPLPORs8xuCvcT4LRIwpU6vetE",
+	"2Cl3DWWjZdcC+ITffK1mrn2mk8KH8NywhZFidqFuuKto9oX7uxhqUG/Rxk4/c8O4TeuqiOhWlRGf0zht",
+	"4Z6fTz+9PxznhNGCuaZ+60Adq9Roeyn0xvPAxlRMPiKFF/e/51/ICm+ci2t6w9KnyfIrk9VMhYO5eHtO",
+	"Msd1l1PNL7LpIaBH7AaBONMN+EuMSnGpiKSKT/0JxFafuWx3J34of9GkPfJU6i+0e77dNx6Q97uwkMfn",
+	"AS9MP1jQld6u5mPuQ0/dG95xO48e8cYLfh9e8Y7s5ugZ37dnvMRwD2QI7JZPfrsnDn/0lIew76Pr5+gt",
+	"30YqHdI5fo/iaucO8ifM4Z+ks/zINY8O8+4O852r/f5OCCG8XA9CrhNGxIwxKR6Q56Hff4T+hn4/nLfC",
+	"O5W33D2Zp+5aCNq5o0Oh6dregz+hIw85uhP27U4ALnogFbM78/t2UBZ9dBO0s+Kjmnt0DmwhYQ7oG7hH",
+	"0bNz18Cj5tZP0vg/8sKjyR9o8u9cMfe2+CPzUZ9G4fnDB24Vjgs+y+f64PuFb8w4lHEWXm3oH56fyRM3",
+	"9zvt5e6s/ns03wF3M3KJ/5C2Os2H3rt2pMgaQYpBFUIbmwqNP2xSblOet/WeUXFCctIgY5oCjiqfkjh9",
+	"o6aSMXQq2tNsMn7tlw6mVOUjduYQBzaH7bhHo9ibYQVk3trX3s9pnJyid+o9aFNHvdLolYUM3pw/mfRd",
+	"9lztHaFRlDHxAA1yC8W+lUVeh0wUOUzsQMrjC6Y2/MVX+J9vXjEkP6lCVjOujzUWpXMNaTrjoVX+tIYb",
+	"F6xbFi+sD+LQvQeddiR0Kksk7LGO1tX38MkrqIaQjsEp3+AUbSKbXeu79UxMCH7D1i++CsF/Zev9sbGh",
+	"EHxww9bDoLZZpymJI5bKWK7JKOM3TIO5sfJEUAU3em/K/Jhfv3/RBe9Nv3bkejn5iniaPucpoO/9aVie",
+	"oYMjz+vG8xyiORzD+2r/27PXhq8zoK65xqaV3VHXaugM5HMyunHF47toB7flQq4YhLKuOW7uge6YaeFQ",
+	"ec9s14T9mUQtnRS6X5hNGb2X2/JYBe3J8e7+OYTjHtzdLZ39cxrLw/U2vavc29/2iI04GUZUsoFOVM3f",
+	"yX3ajm8cm1mblADoqhWn0CdADKERX+79xpwv9XDeLSAzLZHUW6bJYHOqwC75yOP3jD/F1ANn3UeHczvy",
+	"g6ff+PEnL3R1N3tkLxzS26zjQRYhoTXFuPAGNqgip5fnew9jvk9lFjMnScIgIEGfcPVsLJXNp/unbp2y",
+	"e1bYmYPx58KowTy69PZBI5ju2McoZrNMKZ7TMQD5pJN8q0OKNXz0XiDcCnN58bXwz4CGsV1EQ4tTq8SE",
+	"A1Xswjr+LM6ti5RtJ0uOPi7j42og6kP7vHZ3v3If2EEu1951je21pGpUwsq9PjkygD9HWedur71vGGnO",
+	"0qVftTg8+XDKxD/BxB9doThOO5SBmLcqrwUczBMPUYdu25GhVF7YeygQD2Ubj6oy/PB13YbtHcY5tCW3",
+	"+nZgvnp0Avkw0aPz51jh3UU2HLC0+z6Exq5rup8Cp36K4dUjFzzWdofXdu9Omfb2kS/olPnUc8NzQcxy",
+	"P4XdlzDfR1LTjZMN5ZfmrYZK7orTeOK2eehWPp1q7oqzPnhZt6G7vepGfcUIaKIXrM5kRm/hNyKS5XR7",
+	"sxa4wKF0JWQ5Ha7+gW1aNeTRpPXhPUdl7k+Yz1DkfQfUyV58Vf/jXWuzOcst8hM0owzXsf5kpTaBPP6Y",
+	"gZBX2RzgVrWW22x9ZwpWya4vzL6EfWelpIpYN7fw5Hh7n2qdzc7u7BYFN2oOJ+RcirzWJpZis9Zme9fq",
+	"9nf6sZoZT9Ehi0t+Yir80a3qUXRyD/o7T+Jx7OdW1Y/u0ZcKMad4ruZmRgEyhRxLdakWei4WKI8K5Jg1",
+	"Co9eXDcfbDv2BwywPh3L+PbQPlu9stD7fg6be0Yl7ctsqa5Xo+9WD/OEHbYd97GLblXcze1YTsDeTJDn",
+	"tG0KsqZr/olmYkYTRSI735WISjqigpEojmBfaCpWUPRe4UvOL6/hgPa0gvQ154TbXMdwnQ8SWHeRPkEr",
+	"HA5AR8R/zNHvCOBI+oc0IjRFRRL8W4D8CdNVX6AZIzdsId/qx01B9QZmErmYkKG+LVk8nUkxNPijptwa",
+	"iBXzu4pPDmiW0fUQE8d4ynAiaih1DOk0L+Oe5JlhJ2Q4Z5IO1NEPyXwpJBw8uMuH5nA254BNRBRpr0mc",
+	"EhSQfGLS0HjKKli+Ol6H5+9fq1X7H6TR6hcO5TRXw+3FYa5Jb0WdzORcRAQsY5nepHyVDtw71rqwi2yq",
+	"ReD6M5cfoCf9LlnVqXt9Ta/4Nh/zI5FzHc2KHrT/56vUa1h5oR48vTzfuQTxihRMM5pKQXCzFO/Nq3Qs",
+	"my7qrJnD8cvGTkkJCjRFXv4t8Ii9AQ6A7vEW/BbL2fWM9ekcLPpdXgW9X46sUTuFUkZvmxJKJ/dhdwXs",
+	"KmQeD0ZaFDTu63v1KGYL9kKUp2WGwck4ne5FeQLSVxwX1mKJ1lOnymNEKITqtKrtilutrlVjZr74isP7",
+	"x4rgcdSZFlTOSvoSz+Af7E6dfiw1KdbFi/TCw2xBPBx8+WAucEVANsK0J8GtkXYejfhaH8i5VeL3PwSu",
+	"UclJKOBqXd87peN+5vKKySxmtwwdXh94ZsJSO19wQYVBqCYiluOZuWYP1jBdZgw3ZU+81ZOJ5iHBZiYa",
+	"zi89ao/N1Y3lTOPtGhaY/6mFERqf2CPhglsYWPW878jvGpxSB+R2uMYzJveBKf5oGd0D8cDpIGoXLtfs",
+	"gGsLmXZQ9zDCOqgNsUbcke49sppRyW6ZE7USdC2gSPGGsYUeDpxolbiGeEcJusTA8aYOA0ELqdDpaSlb",
+	"WVLb8FItuwcmKtnwHr1c72DToofu6VJXxUZ596Qu66rYR6UvH509Wzp7DikO3Zj3fYjDo2dLkYXi3EeH",
+	"ljG6+vT2YbqznJyJ+/BnaaHrkzZhHgXNAACRD1uL9itbX5nZ7isP4nSxyPitEh0HzIFwF+ZPnMW3GnIf",
+	"Ns7tySZBdNvIp1O1tnHS99eK9DthZqMNiRu2/3yEzxyG0dH7/ItDqq815BPIbMnqatZyCjpA2N0ZrMu1",
+	"P5hRkg95rFnz4TzHmrU/Zc3aBr/bd8qrYfcvvur/8g5GhrHmujhkgVmG6WP5q3+a6rVO3P5YvZaHqvZ/",
+	"v1qL17a9NwUrZj+XZl+iv7OKUkWwG/t4crzAT7WAbVfXdov6NT0FnxI2p10UE+WGUdVxlG2sDqx92y1P",
+	"eKxGy9OqgHOXfKyA+/NVwB3OGhDMvlSn+b9PI/Th6meN2qIniUwvY3N+yzBsPOb8JmYn5LdYzghNTVDq",
+	"hq17AMCrvkeTxHzPuoKVTVhnLvT1PA+ht/Tjacqii6XcravCbJ9i/iyNtoqh7pNO9VZXkqjaGsKX0qFH",
+	"/bgONEypZDO+FAyRQNu04tWMI3fIGHQ/zwEdzBUYsYSnU0EkR0JbzSiAJiO8csTfIBOy5C/QiWDoyUS0",
+	"5oIlt0wYwGYH0lk99Z0g04wvFydkyO4WccbEgEqQvAjejBfRpeRK9fygRKrH8ifR/I0GDv8IadIAm2sR",
+	"pRG548wligB6rXZSXywYGHH6EmtNj0mX46GHi6eKtJAsh2xO42SgWw6i5jg0HUOHupsDhcJZoMO3hJJh",
+	"ytMxgx+Hlxf9a4K85YUQHFJ/zB8V81Z/WgExDz/wrM/GarZAt8OIitmI0yyyVWWxIOqWsTmL3uLskGkJ",
+	"Ns6YHJ6QU8uiEiqkIK9ekxlfZgKaMgDXZjRLYpaR1UxpqWrhSayuh4inio0vZS//CW7fiI35XImFFFfZ",
+	"U7PQKdeYt6C20HjpbS9VddscoYH3nqVOKTROWtfeSYig8gVLWYRpoLGTqUIuJoRqh6P6Ep8QvLk8E1jF",
+	"l1CpWM3rl7lIAkSKGj9/fs3D1O0PTI5nfSWR965r6ymGK9sbLx4mSrBzbqYPEq02vJ5gSDXJGi06JjxJ",
+	"+Eod/ozRCM7267M+k8/fwWc2eQNwTxxiaPnJQM9g2CPDX6RcXKTJWjOAPp0zRQb//ZHeDd8Sfssycv2x",
+	"T4Z9Nl5mDDKW9c4ouVL+4n//44/v/9//+/95Sy6pnP33i7fkE717fjpl//3D969fvnxLzGhviTuQDknF",
+	"mTIjEKQ732i5XqihhMzidKoPPbyKcUSjgSX39twKcxuuV/EYtO84NTmEHqbSO3uKHU2kcJLbYbqWcQAY",
+	"CpSzjLmUWSin3EvmVb9/8VkJmnPxBYtPL7LP/CNPpyz7B01iEOmrjKfTgeHKrZ/8TT1+irLuIjN9afMP",
+	"Ic/2/cw8Tvv4wq5PqNgI2BiuZpkoEkAIW6O2IHNiQWA9mJ8LYk4JcsyFzWWY7v6RSz449lumRL75o9Y6",
+	"uzkXxhkXYsCzeBp7FAsrAXuBz35T7GWBnKA1xwRX814/D0mRA1exar+pl/nToKToa4fplVTxWo+JfBEs",
+	"+0TXn7lUJsiFfT9j01hI5rMWxROv7OPqg+ITXZvP7bRw2mTP5KmXauPh1oM5UTCfi13kBaQ+KbKjqWuf",
+	"WLVxMKd3g4iuxdCSJxCrVsJSDgyIp28IT5M1yTcIvoQwvagHkhiZUSx1tkTKYpguLb9FUnBEALVaXINC",
+	"sOIgqZMC8YYLZfLCQ7eAty4KL4UoGpWvb5w6EBSAM2hU5MIs8epjdVKR/SiVwJztCekz3VBoyLMpZvtP",
+	"lEnRI5LzrbIxA/ZZcj6Y03Q9oMZOa9tjvBTaugMGnsvnHadTcU7U3JAHuyKTrFjG8H4phT5Z98hojaL3",
+	"/2Pv65rbNpa0/8qU3oskVdRH4nfPbsm1F4olO6rYpNaUy5WcSgUjoknOIYjhYoaieVz571vTPQMMSIAE",
+	"KAIiHd3s2cicD8zH091P93SjlfKd8iF/aO8Okk7s3myMkccLTnLbzI0nYDOAWCxHhF9RDD+CTpanV0Or",
+	"8qxLm3g+fSARoWAgkfsyP7ZGWTY9HEQnS8ZHXMQ5HfDHCrqbiDWMILHK28FF0rpAb2NHN6p51Y2lNSq3",
+	"0MuTy3/+sUZ0ibgqb7ASY/uPV//1/zOKVcnygvafZTJRLBITItNTc3Mt8VcnPbGZu3gRr0TBWS5AKfkn",
+	"xPwhgjBwgW4PsDF2zamDTUeukbjtDQ1a1j4A/X6PPCQ2FLsd2xTXZdfgNWz80c6x7OCi/N4xdYyIH1Fd",
+	"r4bQ/X7PskRW63/C65idktak0+glo9uwkbw1lY2wVS3G/U3RCmXtMSLtGKIM+v2eGdDc/1AoBIBqhqC+",
+	"Ibh4K5NeMmrce0hRb3jsLQWX2wdbANYHu4579ZgHN6HYkEcKjiJa8LDetUB4L/v8EbqwMNcRPYT38vrn",
+	"Q83YYsybUxnTqfHlsohHETAU2L24ljdULZWGqe8NxT+cxzKE86/m/96Gf51/HUuljYH019aCyAubCg6B",
+	"MQ3vkvFQjOaZXM+ZVzbX2xl755K+DUVk9MOru1uFCiwfrXuwEsDsoM5gI38H/tJYaosxuD9nLrI0154y",
+	"g6ROMjs+U5A8grLPabDAeJGDC9enK8P6eZZNo9vrKs9ofrHL3VKUWvZNtV/hFzQthj//BByFHMn2ua1o",
+	"NaXNNXdldnH81l+fNvTZXZnesixHye01OalSIMDwd6GYQZvDzMzQ0nLVTNBQArF2xX1BQWhfZr5VCxzc",
+	"JDKqvYNcRX6Vf+yIrPLShj0Yw820ErHSPIro8wz+o3qEj7zXM0cP5Dx2vizOIjEAg/qUSjQSU6ExXcPF",
+	"FoBXJ+2Cr9oJd0ur37vFPS60Vc8Pt8cDOupZEzN7upNqC2TMpqmtSuhYLoghRQ2y9IGB9UEuamen70o2",
+	"FkrLBMOWJzDTl1l6ZRkDgwjoIZ7L4Z8AsrIhxyzGn+7f2LzKZr1nEY/BhcZkfzhzaxsQc07R0jexFpp6",
+	"VwTzDt62QVofl66u0trXPNHXfFlFbb2Jw4q/xLl8BCWjOeW3q9gEv37ZqlpMy1YXmV2rwks2x5ze3+or",
+	"8t2W7fhUZ/zCxui7GSRChhkBZ51nOSg57OxlTZ6DmsoxXrj88SgRWDtKJyM30DVcRQEmIYO/bjMFSCSU",
+	"/qQgeUfzPPhy1N5cqx+fXKMNYQneHnyzQLzTAu6Ow2tLeuh6dIPrU0eN9tbNAyUzOWZnVwOZTGd/jrKP",
+	"Kna5EqOsbExwPqilEIpWwIdiZdacFkjtuKgNijulgBsUXkKr3CMFETMehoKyHkhL4MpFfMbe4BQUm82p",
+	"vEnaiInYmPx2wjp9BxHxweSMBbcKY+asJv0RFOi7NNLcqMdUNKTDBEWdmx8LpTEOmimwj3ympJpjOjmz",
+	"d2MRjy7zP6Z0j1TiJAb2sMT8KSV+5fSYNe1YTge6l5hQZhfYvLYpRFpzLacj7+pevr3e5lum0+KVKHnN",
+	"gg+geeDCoW+vz44Mzg/jRWRlF/OKuKCrpcegcs+WXjyYO8UT0cW5H3tAc6D+y0zY1Bd0a57LvKRbV8TP",
+	"v+L/Vs7pUlES+mKNHrwbqSfnelW+lT3j9MVBPQ0cW7WWuiITCU2Un8gwOV99omHVj76l0btSfimOR8K0",
+	"9HZ+3Qhrz9FpvrXtnPPeU4edhFBxXp8GUXVrQp+qoFnESh8dED5Vny6mgt0CvgDEVkKhZXiw0u+4MOI5",
+	"+JOG1qhWiYqnoOBWEmVLfqSKKEiqIuOaRcCVRuogmxA+MbeBC/7LjJQjpgG4aTeAjCThYbhCkqzwIiVJ",
+	"k/YFvy+ERsmkG6lDkenNK2Uo6n7JE+pBVENUe0quJaiu1DdfhNIto2jdhEwvordYN8d1fOFumuBuCCMO",
+	"mLvJEnK1RN5UdaC2XT0B37Yeh9O0vjvLtdriMP22XaXteUmPyD/6/K7RVadobU2+hiN0zy5QciQO0jG8",
+	"5hlp7OXQiAFCLH6XfhvCNWcBQiV5VZ3e7/yT5Zq/TX+w5umc8gnWhcj/uVPoNRV2IAjdS/L0OS7jEdXB",
+	"8/N5CcXEKJaJ0UtXUZSHmHKiDTfovaSd3QkJ2878ZMa8il02nub8oHTwKrhBm3qAaz6UXtlhfp21mgDN",
+	"Jbixzylxmhsfvnqm/PG9fbWA3aleYM20uDErdRUZ6FyimaaeVC+wVmqc/gwGYri80u+BK92LIcuU8wze",
+	"aperxpcFayamXjtdpZUEye+JT5ooseuLjbSDjeSrIweVN6PYwV1HXSm0i9YsovMpbH3xkGIX5b/IUkfm",
+	"MsmOeYFbejBPEoi15xBrQ+hl4nYnGX2gKVwbrwX9xtusZy4LnSHe+pFfOcAKeDIY17Hsg3c3NsMr/ikg",
+	"1ZaSxzENXzQTsQ0ZzIPxmZ8d1h89IOzHCHA+LYjWo58hEQP1CwmYdv8zh6TS85cXWuB4aIE+nd2WuYHa",
+	"rs6aQrWfHnbVbgTM0wMf3orYJfJ7WBprOT1QDRIF+4SoDoY+x0s24MrWCJBzbRthfYAIR+ORS887JZIg",
+	"S41FJL1y4cmbwOwpnGXDVnrtq5U1uuPLSPKwNRu9bRhtLOcwTWkVh2uo8l1JO/AWc7TUMxUd+tx8QYsr",
+	"31ETKj2yZ/9rxHIGE9+CJ/BFKO03LPMgbfISqbcPMZdXz7+a/6kXKL3F+ebzIWesV0JDL23wbwkXTey1",
+	"z5pTpQKlXcEImz58NQfIhsjr2tIwg/DWAg6zIRsJvU5p4OeLvH4Jus7DeYsxHcRWUm5BSlbxtwi9zvjX",
+	"PUde74Hu65woiIa2+k7FmOs6+FsWznBcWLhXmtCj4//24PBkLe9vhQTtUb2HwPHWx7hijXMV4jZHVGNB",
+	"Bz6FTqGzLSDlL+islb2zdc9W4rErIOYZu6Iid35vWP+qcpj169Jgi6UTv+targ3GoOoGxSqvaY+/qab7",
+	"5nyYZ2vhHOabFOOKCc2EulwJ6HCsktBnXgxLYMFrAsu18m08gfJ4D+puX5Km+YgRnO7RRIw0El6ehYjg",
+	"YhxscDli47NEllMRvW8ssHxPMSP7iAM66BCSjWbVWmFoG/ZRJXz+tefAxyylNuPf+m+2BTblYljGiPSv",
+	"qwY3vUSmPCF6/9BiUqzO0VRMiuMMzzlWilDnE1iabSTbdbt+Z2t6ZYEqdLxlFKJmo7ScKbaQyUTEo+zR",
+	"272fxT09w+ZkcHK2sRgWprdL557DwrH5KQcssca0UXTKyckETGem0wks/VpmuZ/SpDB3fOKqJLlkzBAy",
+	"LVkENpI565EyHVG/cVRQZhVX0uzVr1j5/ODtdC8466P5yEYUEwNnHHfYr0LdJHt5l8iHCKZ40UU8Ml/5",
+	"WehxFxZmX15YzFSL+BWWaGq8MJnHxGTiVc1Xdd87n7lFbGQiozDuog827CIrjO0s+jP2Ka3mqCgejWDV",
+	"vrMObGDjn97rhCEZ7Khd0eOFVeC35Ql87WzNis5GNIJpWBg3rPgUVt6P6E1ywqazt0XuUDJ1qY4lRApM",
+	"gxXph4nwqAJg0Zeie4cv6d0Gt4X3XrMp8HgxFhF0zIFarTk+zNREYWxAGEyKDHsrmtLytodt3XdhkRXi",
+	"rRVq4jVrz653gzZi36dbvcA6rK0aqE8gBfDLKkgjfUW1dO9l7saquqV2MY3k5u5qFoa2cbuui1v1wWBL",
+	"POolWCr0YFLzEawJldVj/YZkKgLbM1q+30r92aJ6sllh53x12kyzUGlNWo+O+E4xK7zy2DSag1JoPkkm",
+	"hxriM9a1lb6QnrS1aV8q0T619t39GHaQjm0wGH30P80yJWPzG4MCzfJRTqCUjfhAr2C3O4e8+vVKZlXj",
+	"vCc2JWRFcPcp9w4h4x/oBW6qa1mPDp21jYSE+aLGo6VomGOJECD/i5nxnnUlb4N9xTiWLJLxCJnaZLJr",
+	"0O6x2pyHzUKYc0DdHgAPcbjpHcxlaT8Sb4V5ICjL88B746kfpNQGHWflzEKa+mHNgR4SI0KYnANhOWRC",
+	"uzRuqWjqsGEip4wzY7RgGjdK5BBLrzY//t0cj+HQWOQhDPk8orJRjhTIypQrzRMNoeUxTk/Tz8Gs+gQ8",
+	"KGQ6DI15tOX9j0DdVq0wBkKljIV7I5ex48G6HMgWsaqF/uV0sVicmmU4nScRxAMZ0sGsiek/u5HfymRa",
+	"44iutmvHak9Hne0ggkh8bU7csHY+M2chJJBL56AUH0Ga0WGNJq8LxJWdwtYXnF+KzknlEtxpw1vVGw73",
+	"50zegXTY9fBVw0czxrYsBEV3uZOVZkewQALHgwk51ytI0Yple7C+2XQXm9nBulYNDOaJ0MuTy3/+UZA5",
+	"wLTHTGXrV11olRdC1SotohQcA490+bPrzyhGIjEBFpyPIYpkUBgr/At1Uwylm4+KbbppCdxTcppsSp/j",
+	"Ke+weRxaS4a4aqyKna2A7f8P+7lRJDdkSjCTChUJ1Z8uLqzopJpqEoEyEo+gzlgQon6NhRfVen25dKe/",
+	"D4xqMUpABT90vFrnMQx0GiGYwABMt2l0HSoLQrPvg0goDTEkprWD9YyhcOUf2fcBltYNfnjNAjnXs7kO",
+	"qIK5q7WOTIv1Q2uu5/Q8lRqZfw8WPIkD+71pXWDzLw8wFnF4aaZjPtWoWRAybudKs6IQEzEU5l8cHVJw",
+	"SMziP8MZKTsNtixmuQK4fiCwnPASaQv6dKwXpLIiQOklyzQ8O8wZ62PXSILRTiJODAVEIQvsrwL2AEOZ",
+	"GBN+iV2ic6fQwfLeTr+9IPuutGN2AcJ9GtNdWr6VuMIN223MuZlXubkG5KEWUgMDhH+U2IDH9P/i22ur",
+	"89ow2fTWE66rDmpXZsfREqHoY2RBZ3wALoXzNLvZdowyPPBhJ3e7p+QpKLx1H/Fzn3LrjAh/1YzBeW1X",
+	"7Fou6tjjKR5ssS+dDkX70XGEhYe/EQx1tk2xdDsl0b05nEdRx9+ZtEe7Ras7hKIeA6eR8ZuZM/19cHpq",
+	"/uMUva3BD1vE/RgGk4xCtONiEXzax0IkU6pcqiFRZSl4W+78IZEL5DRnECtnq8bGWrTJgYK3MunTEpF4",
+	"mMlE8yh4bQ1LqxFoVCLXycEQYHqHLbqm09ocIbUqIwc3n9q+GMUQ9uJmE478zEM7ydRm2j6tXvwRhvM0",
+	"jdBP21t1ZTrKf1T9+F4uYV7JMfuIe5TuussmT9vsg6mIRxEw0y/rxfa0aSJNmjttIVfjB8mTMFjhJ7KU",
+	"mjNIlIxNB0zhjjN8o2H7NSj9YNqZr8R/QyJEGCnD/nHhXDuv2S83V9f+rcZVMUh75abdsZN0CbIcVgQa",
+	"vujzsZ5Ggbn0Tg0kVxML+jA4fQt6MD79IEO4ZDF/FEYaBR0EB3KDOW1QyQiYiJUGHnasp4nmYl+6oLeg",
+	"5KJdu8V60l3bnpEIv8Z8zB4u5iu6MgUcql0MOiucKQoYTA9ouhKeS++9I3Q3HsZM9zYDdLIoHjoxNjZ0",
+	"mPDRFGKd8+ed2Ebn/w9/+9+/3XdF792nf//+r4H+7fPvk9/ExUXvvjt+f//bond9q3+/v/r3h+vbVx/+",
+	"9eGid3+zOKngD1Q6Eejk/8voLXKuB3Jq/q7ln3b0F0DbAdBSJNmIafl+U+fCBHAYczfsOcT/NOOiWKb7",
+	"tZqwxYrsHEFrTHTL52J6vXkSnVyejLWeXZ6f//jTf55dnF2c/Xj56uLiAm+Xnepq55/8rOb597wU2ub4",
+	"ZlI1Pce6GRQNY9sJXvh853fewzZEbgWPkPAoV6A1ZgM5nZJL0OuPpVUnv24hJ79T7Oru1p+P+c9qDe+X",
+	"E9a76mMHHQZ8MGY8Zr0ZxFd3tyy0ZTy8rt2Pq3U/k5EYCPDndmf/VNQBTGcRugfkMDezXLS3NQ+Nmo9b",
+	"kqmks1m0pMRN3lIoBbposCsCMbA7k9r9A2OELMYQMyWnQDbUmM8MeHrdfoaHsZSToo4/O0VzEHGlxICF",
+	"8AiRETNWF8hOmxiJmEcIoJh7Sg47jKt02dVlWjvXfCjFz0PISC4uiYc2ci+3PlYjp7GsRT2WC/PH2LEp",
+	"UyMpH4USWib+Z12nUyVds+DzfoVlVhzHchq0gvjIxl4QK4g3H1PTVck5ooCQwotp+6FB5wpY72quxx0v",
+	"msRNyybeTE/uXI/ZG+q44u1432cDSLQYGsPMWpuzRDxyjc8T1PZR33jNCwZF6HbgYNDThUbEHathOUOW",
+	"p+d1MTb7jieAJ5lG5g26Asfrw9pHA+si3GXFouCGoU1+JhMHDlbVHEg5EeCPaDssGOudu1kcc+nwkX1h",
+	"jA4UTAI9LKFiO84tmKVgI/3X6ospVeG2IWOKUlCIIb8yxGQU3VqJN8dSJcgD0PhGH6bSPyiXmZY+vMxD",
+	"odl7OSo7UTkOk26o19xZ3X/89X8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
