@@ -33,6 +33,9 @@ var objectsMade = map[string]func(r *request, reply contract.Reply) auditObject{
 		return auditObject{kind: "session", id: opened.UserId, email: cmp.Or(opened.EmailAddress, r.text("email_address"))}
 	},
 	"deleteSession": func(r *request, _ contract.Reply) auditObject {
+		if !r.caller.authenticated() {
+			return auditObject{kind: "session"}
+		}
 		return auditObject{kind: "session", email: r.caller.user.EmailAddress}
 	},
 	"createUserGroup": func(_ *request, reply contract.Reply) auditObject {
