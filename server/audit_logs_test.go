@@ -194,3 +194,25 @@ func TestAuditLogsAreOptional(t *testing.T) {
 		})
 	}
 }
+
+// TestAuditLogsOfSessions: an organisation sees what an operator has done as its administrator, and who has signed in.
+func TestAuditLogsOfSessions(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org := b.org()
+	_, key, _ := b.signedIn(org, "ines@example.org", nil)
+	operator := b.signIn(map[string]string{"admin_secret": secret})
+	b.do("DELETE", "/api/users/nobody", nil, operator, header("X-Organisation", org)).is(404)
+	b.do("DELETE", "/api/users/somebody", nil, operator).is(404)
+	b.do("DELETE", "/admin/users/anybody", nil, operator).is(404)
+	require.Equal(t, []string{"operator deleteUser 404", "ines@example.org createSession 200"}, b.auditActions(admin.User{AccessKey: key}))
+	var page dashboard.AuditLogs
+	b.do("GET", "/api/audit-logs?user=operator", nil, operator).is(200).json(&page)
+	var paths []string
+	for _, event := range page.AuditLogs {
+		paths = append(paths, event.Url)
+	}
+	require.Equal(t, []string{"/admin/users/anybody", "/api/users/somebody", "/api/users/nobody", "/api/session"}, paths)
+	b.do("GET", "/api/audit-logs?user=operator", nil, operator, header("X-Organisation", org)).is(200).json(&page)
+	require.Len(t, page.AuditLogs, 1)
+}
