@@ -202,6 +202,27 @@ func mappings() []mappingTest {
 				"Registered": "it is for fetches that began before it",
 			},
 		}),
+		mappingOf("toAuditFilter", func(params dashboard.GetAuditLogsParams) store.AuditFilter {
+			day := func(value *string) *string {
+				d := strings.Replace(*value, "value ", "2026-11-0", 1)
+				return &d
+			}
+			params.FromDate, params.ToDate = day(params.FromDate), day(params.ToDate)
+			filter, err := toAuditFilter(params)
+			if err != nil {
+				panic(err)
+			}
+			return filter
+		}, mapping{
+			renamed: map[string]string{"User": "Actor", "FromDate": "From", "ToDate": "Before"},
+			ignored: map[string]string{
+				"P": "the default page is the operation's", "Download": "the handler reads it", "Type": "the handler reads it",
+			},
+			constant: map[string]string{"OrgID": "the caller's", "Page": "the default page is the operation's"},
+		}),
+		mappingOf("toAuditLog", toAuditLog, mapping{
+			renamed: map[string]string{"Position": "UnderscoreId", "At": "Date", "Actor": "User"},
+		}),
 		mappingOf("toIndividualStats", func(usage store.APIUsage) dashboard.IndividualStats {
 			return toIndividualStats(usage, "2026-11-24")
 		}, mapping{

@@ -312,6 +312,24 @@ func (e AccessType) Valid() bool {
 	}
 }
 
+// Defines values for AuditFileType.
+const (
+	AuditFileTypeCsv  AuditFileType = "csv"
+	AuditFileTypeJson AuditFileType = "json"
+)
+
+// Valid indicates whether the value is a known member of the AuditFileType enum.
+func (e AuditFileType) Valid() bool {
+	switch e {
+	case AuditFileTypeCsv:
+		return true
+	case AuditFileTypeJson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CertificateFilter.
 const (
 	CertificateFilterOmit      CertificateFilter = "omit"
@@ -459,6 +477,24 @@ func (e ListOASApiVersionsParamsAccessType) Valid() bool {
 	case ListOASApiVersionsParamsAccessTypeExternal:
 		return true
 	case ListOASApiVersionsParamsAccessTypeInternal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetAuditLogsParamsType.
+const (
+	GetAuditLogsParamsTypeCsv  GetAuditLogsParamsType = "csv"
+	GetAuditLogsParamsTypeJson GetAuditLogsParamsType = "json"
+)
+
+// Valid indicates whether the value is a known member of the GetAuditLogsParamsType enum.
+func (e GetAuditLogsParamsType) Valid() bool {
+	switch e {
+	case GetAuditLogsParamsTypeCsv:
+		return true
+	case GetAuditLogsParamsTypeJson:
 		return true
 	default:
 		return false
@@ -620,6 +656,69 @@ type AssetStoredStatus string
 
 // Assets A list of templates.
 type Assets = []Asset
+
+// AuditLog A request that has changed something, or was refused to.
+type AuditLog struct {
+	// UnderscoreId The ID of the event, a number.
+	UnderscoreId string `json:"_id"`
+
+	// ReqId The ID of the request, as its response and the log of the server have it.
+	ReqId string `json:"req_id"`
+
+	// OrgId The organisation of the user who sent the request; empty for super users and for callers that are no users.
+	OrgId string `json:"org_id"`
+
+	// Date When the response was ready, as RFC 1123 has it, in UTC.
+	Date string `json:"date"`
+
+	// Timestamp The same in seconds since 1970.
+	Timestamp int `json:"timestamp"`
+
+	// Ip The address that the request came from.
+	Ip string `json:"ip"`
+
+	// User Who sent the request: the e-mail address of a user, or the ID of one who has none, or `who` for a caller that is no user.
+	User string `json:"user"`
+
+	// Action The ID of the operation.
+	Action string `json:"action"`
+
+	// Method The HTTP method.
+	Method string `json:"method"`
+
+	// Url The path of the request, in which keys are replaced by their fingerprints.
+	Url string `json:"url"`
+
+	// Status The HTTP status of the response.
+	Status int `json:"status"`
+
+	// Who The kind of caller, such as `user`, `admin_secret` or `node_secret`.
+	Who string `json:"who"`
+
+	// UserId The ID of the user who sent the request; empty for a caller that is no user.
+	UserId string `json:"user_id"`
+
+	// Object The kind of the object that the request is about; empty if it is about none.
+	Object string `json:"object"`
+
+	// ObjectId The ID of the object, of a key its fingerprint; empty if it has none.
+	ObjectId string `json:"object_id"`
+
+	// Outcome The outcome of the request, such as `ok`.
+	Outcome string `json:"outcome"`
+
+	// Details What else is known of the request, such as the number of imported documents.
+	Details json.RawMessage `json:"details"`
+}
+
+// AuditLogs A list of events of the audit log.
+type AuditLogs struct {
+	// AuditLogs The events, newest first.
+	AuditLogs []AuditLog `json:"audit_logs"`
+
+	// Pages The number of pages; 0 if everything is on this one. Events that are more than 10,000 after this page are not counted.
+	Pages int `json:"pages"`
+}
 
 // BootstrapForm The first organisation and its administrator, as a form.
 type BootstrapForm struct {
@@ -1314,6 +1413,48 @@ type AssetID = string
 // AssetKind defines model for AssetKind.
 type AssetKind = string
 
+// AuditAction defines model for AuditAction.
+type AuditAction = string
+
+// AuditDownload defines model for AuditDownload.
+type AuditDownload = bool
+
+// AuditFileType defines model for AuditFileType.
+type AuditFileType string
+
+// AuditFromDate defines model for AuditFromDate.
+type AuditFromDate = string
+
+// AuditIP defines model for AuditIP.
+type AuditIP = string
+
+// AuditLogID defines model for AuditLogID.
+type AuditLogID = string
+
+// AuditMethod defines model for AuditMethod.
+type AuditMethod = string
+
+// AuditObject defines model for AuditObject.
+type AuditObject = string
+
+// AuditObjectID defines model for AuditObjectID.
+type AuditObjectID = string
+
+// AuditOutcome defines model for AuditOutcome.
+type AuditOutcome = string
+
+// AuditStatus defines model for AuditStatus.
+type AuditStatus = int
+
+// AuditToDate defines model for AuditToDate.
+type AuditToDate = string
+
+// AuditURL defines model for AuditURL.
+type AuditURL = string
+
+// AuditUser defines model for AuditUser.
+type AuditUser = string
+
 // Authentication defines model for Authentication.
 type Authentication = bool
 
@@ -1715,6 +1856,54 @@ type ListAssetsParams struct {
 	// Kind Lists only templates of this kind. There is one, `oas-template`; any other is an error.
 	Kind *AssetKind `form:"kind,omitempty" json:"kind,omitempty"`
 }
+
+// GetAuditLogsParams defines parameters for GetAuditLogs.
+type GetAuditLogsParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// User Lists only requests of this caller, as `user` of the events names it, in any case: the e-mail address of a user, or `admin_secret`.
+	User *AuditUser `form:"user,omitempty" json:"user,omitempty"`
+
+	// Action Lists only requests of this operation, by its ID.
+	Action *AuditAction `form:"action,omitempty" json:"action,omitempty"`
+
+	// Ip Lists only requests from this address.
+	Ip *AuditIP `form:"ip,omitempty" json:"ip,omitempty"`
+
+	// Method Lists only requests with this HTTP method, in any case.
+	Method *AuditMethod `form:"method,omitempty" json:"method,omitempty"`
+
+	// Status Lists only requests whose response had this HTTP status.
+	Status *AuditStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Url Lists only requests whose path has this text in it; case matters.
+	Url *AuditURL `form:"url,omitempty" json:"url,omitempty"`
+
+	// FromDate The first day, in UTC, as `YYYY-MM-DD`. The default is before any other.
+	FromDate *AuditFromDate `form:"from_date,omitempty" json:"from_date,omitempty"`
+
+	// ToDate The last day, in UTC, as `YYYY-MM-DD`. The default is after any other.
+	ToDate *AuditToDate `form:"to_date,omitempty" json:"to_date,omitempty"`
+
+	// Object Lists only requests about objects of this kind, such as `api`.
+	Object *AuditObject `form:"object,omitempty" json:"object,omitempty"`
+
+	// ObjectId Lists only requests about the object with this ID; of a key, its fingerprint.
+	ObjectId *AuditObjectID `form:"object_id,omitempty" json:"object_id,omitempty"`
+
+	// Outcome Lists only requests with this outcome, such as `access_denied`.
+	Outcome *AuditOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Download Whether the response is a file with all events, whatever the page is.
+	Download *AuditDownload `form:"download,omitempty" json:"download,omitempty"`
+
+	// Type The format of the file. The default is `json`.
+	Type *GetAuditLogsParamsType `form:"type,omitempty" json:"type,omitempty"`
+}
+
+// GetAuditLogsParamsType defines parameters for GetAuditLogs.
+type GetAuditLogsParamsType string
 
 // ListCertificatesParams defines parameters for ListCertificates.
 type ListCertificatesParams struct {
@@ -2159,6 +2348,12 @@ type ServerInterface interface {
 	// UpdateAsset Replace a template
 	// (PUT /api/assets/{assetID})
 	UpdateAsset(ctx echo.Context, assetID AssetID) error
+	// GetAuditLogs List the audit log
+	// (GET /api/audit-logs)
+	GetAuditLogs(ctx echo.Context, params GetAuditLogsParams) error
+	// GetAuditLog Get an event of the audit log
+	// (GET /api/audit-logs/{auditLogId})
+	GetAuditLog(ctx echo.Context, auditLogId AuditLogID) error
 	// ListCertificates List certificates
 	// (GET /api/certs)
 	ListCertificates(ctx echo.Context, params ListCertificatesParams) error
@@ -2512,6 +2707,12 @@ type Handlers[Request any] interface {
 	// UpdateAsset Replace a template
 	// (PUT /api/assets/{assetID})
 	UpdateAsset(request Request, assetID AssetID) UpdateAssetReply
+	// GetAuditLogs List the audit log
+	// (GET /api/audit-logs)
+	GetAuditLogs(request Request, params GetAuditLogsParams) GetAuditLogsReply
+	// GetAuditLog Get an event of the audit log
+	// (GET /api/audit-logs/{auditLogId})
+	GetAuditLog(request Request, auditLogId AuditLogID) GetAuditLogReply
 	// ListCertificates List certificates
 	// (GET /api/certs)
 	ListCertificates(request Request, params ListCertificatesParams) ListCertificatesReply
@@ -5120,6 +5321,114 @@ func (UpdateAssetReplies) TooManyAttempts(cause error) UpdateAssetReply {
 // Failed returns the response 500 failed, "error fetching asset.". cause may be nil.
 func (UpdateAssetReplies) Failed(cause error) UpdateAssetReply {
 	return UpdateAssetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "error fetching asset."}, Cause: cause}}
+}
+
+// GetAuditLogs implements ServerInterface.
+func (s server[Request]) GetAuditLogs(ctx echo.Context, params GetAuditLogsParams) error {
+	return s.send(ctx, s.handlers.GetAuditLogs(s.request(ctx), params).Reply())
+}
+
+// GetAuditLogsReply is a response that the contract declares for getAuditLogs. The methods of GetAuditLogsReplies return it.
+type GetAuditLogsReply struct{ ofGetAuditLogs contract.Reply }
+
+// Reply returns what to send.
+func (r GetAuditLogsReply) Reply() contract.Reply { return r.ofGetAuditLogs }
+
+// GetAuditLogsReplies returns the responses that the contract declares for getAuditLogs, by outcome.
+type GetAuditLogsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAuditLogsReplies) OK(body AuditLogs) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAuditLogsReplies) StreamOK() GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetAuditLogsReplies) BadParameter(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAuditLogsReplies) NoKey(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAuditLogsReplies) Unauthorised(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/audit-logs". cause may be nil.
+func (GetAuditLogsReplies) AccessDenied(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/audit-logs"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAuditLogsReplies) TooManyAttempts(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not retrieve audit records". cause may be nil.
+func (GetAuditLogsReplies) Failed(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not retrieve audit records"}, Cause: cause}}
+}
+
+// GetAuditLog implements ServerInterface.
+func (s server[Request]) GetAuditLog(ctx echo.Context, auditLogId AuditLogID) error {
+	return s.send(ctx, s.handlers.GetAuditLog(s.request(ctx), auditLogId).Reply())
+}
+
+// GetAuditLogReply is a response that the contract declares for getAuditLog. The methods of GetAuditLogReplies return it.
+type GetAuditLogReply struct{ ofGetAuditLog contract.Reply }
+
+// Reply returns what to send.
+func (r GetAuditLogReply) Reply() contract.Reply { return r.ofGetAuditLog }
+
+// GetAuditLogReplies returns the responses that the contract declares for getAuditLog, by outcome.
+type GetAuditLogReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAuditLogReplies) OK(body AuditLog) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAuditLogReplies) StreamOK() GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAuditLogReplies) NoKey(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAuditLogReplies) Unauthorised(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/audit-log". cause may be nil.
+func (GetAuditLogReplies) AccessDenied(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/audit-log"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "could not retrieve audit record". cause may be nil.
+func (GetAuditLogReplies) NotFound(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "could not retrieve audit record"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAuditLogReplies) TooManyAttempts(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to fetch audit record.". cause may be nil.
+func (GetAuditLogReplies) Failed(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to fetch audit record."}, Cause: cause}}
 }
 
 // ListCertificates implements ServerInterface.
@@ -11229,6 +11538,131 @@ func (w *ServerInterfaceWrapper) UpdateAsset(ctx echo.Context) error {
 	return err
 }
 
+// GetAuditLogs converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLogs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogsParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", ctx.QueryParams(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "ip" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ip", ctx.QueryParams(), &params.Ip, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ip: %s", err))
+	}
+
+	// ------------- Optional query parameter "method" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "method", ctx.QueryParams(), &params.Method, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter method: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "url" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "url", ctx.QueryParams(), &params.Url, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter url: %s", err))
+	}
+
+	// ------------- Optional query parameter "from_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from_date", ctx.QueryParams(), &params.FromDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "to_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to_date", ctx.QueryParams(), &params.ToDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "object" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object", ctx.QueryParams(), &params.Object, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter object: %s", err))
+	}
+
+	// ------------- Optional query parameter "object_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object_id", ctx.QueryParams(), &params.ObjectId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter object_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", ctx.QueryParams(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter outcome: %s", err))
+	}
+
+	// ------------- Optional query parameter "download" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "download", ctx.QueryParams(), &params.Download, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter download: %s", err))
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLogs(ctx, params)
+	return err
+}
+
+// GetAuditLog converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "auditLogId" -------------
+	var auditLogId AuditLogID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "auditLogId", ctx.Param("auditLogId"), &auditLogId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auditLogId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLog(ctx, auditLogId)
+	return err
+}
+
 // ListCertificates converts echo context to params.
 func (w *ServerInterfaceWrapper) ListCertificates(ctx echo.Context) error {
 	var err error
@@ -12755,6 +13189,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/api/session", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
 	router.GET(options.BaseURL+"/api/session", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
 	router.POST(options.BaseURL+"/api/session", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
+	router.GET(options.BaseURL+"/api/audit-logs", wrapper.GetAuditLogs, options.OperationMiddlewares["getAuditLogs"]...)
+	router.GET(options.BaseURL+"/api/audit-logs/:auditLogId", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
 	router.GET(options.BaseURL+"/api/system/nodes", wrapper.GetSystemNodes, options.OperationMiddlewares["getSystemNodes"]...)
 	router.GET(options.BaseURL+"/api/system/node/:nodeId/:hostname", wrapper.GetSystemNode, options.OperationMiddlewares["getSystemNode"]...)
@@ -12772,962 +13208,1002 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P0Lc+M2sj8MfxWU/m9VduuVPZLvdupUHc94LkrGl9iezOZWMkRCEsYUwRCQZe2Uv/tT6AZIkOJVlpPs",
-	"2WyldiyJBBqNRqPR6P71144nZpEIWahk5+Rrhz3SWRQw+Pv0aqD/eaDBnOk/aMSHPhvzkCsuQvjGU/yB",
-	"dU5UPGdd+J37nZPO/pju+KOj3T3WO9zb2xsfHvRGhx4b7fb3dnrH41Gn28HnGD0Y7bK+36eH44Ner9c/",
-	"2h3te3udbiekM9Y56dxynxFFR5qibkfEE9PBLvV6h4eHh95odOTt+Pu7Pf2/nU63E8XicalpC7hULBxG",
-	"VE07J51XivtMvup0O1LFPBpmfkXyFY0nTA3ncdA56UyVik5evZpHUsWMzrZj/sDimZir6bZh0avOU7cj",
-	"g/mkc9LRjW8lZM4lG96zZcCktG0/sFhyEQ59qqgmLhRqaL5jfu4h4P0ZG9N5oOBZZIX9Bttnj4qFPvNh",
-	"BKabp6enJ5yFmfBZ0Dn5+tTtTIW4H8ZszGIWenpef/mt2+FyKLlinZMxDSTrdgSVnZNwHgTdjhSxGo6W",
-	"nZOebuz0avAmZlRpIh1JGJw1m+VzJiWdaOpPrwbEMy3p7zUbyuZ/v9Pt3Ciq5rJz0rn8vmMIOUtE70ww",
-	"eSHU20cuVYaubH+prBJfMElCoQiDdywFOOSkr7dxLOLV7s5pMBbxLMeD0r5myeO2m68dplvWzP/asQKZ",
-	"W03dTsyo1MuqwyWZcSl5OOk8/fZUTl/AVA1N+ETJaFPOXgj1TszDqrY078bwTBPeXVt5a9ByIptpH9vt",
-	"OvkU3odiEVb0cb1uH58in1YzeW6eqGGyP+PhhVCnQSAWzL8V10wydUWlXIjYlyXt/yTmxBdA85Q+MBKx",
-	"GARDhEQJEusmiJoyEpl2yFjERKgpi8lcslhuk1NJaEio7h2+6hI15dJtyKMhGTEyEz4fc+aTuZY7cnl1",
-	"SuJ5wGQTNgUxo/7ytRBKqphGUTm/QiLiCQ25pLBSYDFKQrGBJl1F0TWbiQcafOZqKubqPVVsQZcl/b0R",
-	"88AH9sX6LUZoFJ2QUJAJvka4JJ4Ix3wyj5nfqPtG/b6jPGC+nqN5OKOxnNJAd0209ifjWMzI7fKenF4N",
-	"nkmMXJuae7bcMDVSsqwuxp364GDPPzpgu/uH/X3m9fzdw95oxPr9Trdj90IejoX+V3EVaHrfSjWn8ZIo",
-	"NosCqlgn2Rk7J53+dm+7p3deEbGQRrxz0tnd7m3v6p0fd0K96T1uqeX9Fo341iRlzYz7fsAWNAbyJoEY",
-	"Ub1HdjzqTeErFuodPNmOFZ8xMVedk/0n3Fl9Jr2YR2j8dK6ZjEQomSQ0ZuSeRQqW35g/MCKZJ0IfFk8d",
-	"F+651o56B95yBhxQqYZWtZx0dno7B1v9/tbO3m2/d9LT//2cGklv9AD8RvZRMlWlu3oFqalIUd3E6n5e",
-	"8W4iMnLuedowSigZnBkFAtt5mSqER8ngzCoLoztOyDcwff4329W7LffdHXbEAhFOpF4TOJQSyneKN2At",
-	"YA805tqcQvHxO3Y4dTsedNdmN9UvgNJj1W2iivOJYfB4HgTLsuZXJkFvSPr1GurpWtTfCtxG27Fmu2Hr",
-	"RVt0W0nOb+LrSbIru7/8rQD/mgpQr+fTuZqKmP8brJB3nAX+21mkyvbPzNNkrB8nDJ6vFdDXVDJtXzPm",
-	"yx9xCi+A5MKOlmJOQoZbdRSLB332pcRMPdFjBQZriy9kC6Ibx2270UmsnNCMOqttC4fFPc2W79lyxUPg",
-	"nD2tgFNYKMOYT6a4SGo7MW019SboZws9BumR+pfkAP0bnJIDrs+8HR7Cc1Tb5TT0WOdkt9sZ6fEN6VxN",
-	"kwO7NbE7Jx3NAfYY8Vjzq9fQK8HizslBr9v5fS4UHc7oY+dkq9/txFraT3afup17thxOqdSbVQc/QZts",
-	"+d2DN/P4JR/0z3fefTk/83Yv/u1/+Wk22Pvp39/dX9yeL87PThfnZwP+8c130c9vBgeDWTD/+V/nfPzD",
-	"//yPFUOcrxsmpXHdpHP2f2pyPBHHzFNbUxFL9hIzpdlpTzrvRDzL8BIs5ng2LCWo22EzyoMh9f0Y3EMw",
-	"xv9d9S51up0xj6WynBsgK0Atmq8u70UstNJbhCy2X14nLZF3Qvgy+d14qtKeYMMo45s7yoG8HI9LVNbt",
-	"VOv6+IHF+sCg9+700KDV2IiRkXMuJKMloVqJzcg/traSX/7ZYK9vcLw8OBrt7Ox7e7uHB4d7Rzu9w739",
-	"XW9nd5/5R2yHHu04FuLV5w9cKhEv0R9m1sC9VmdNmln1ezpaz5jFQ6pw4+pv9Y63+vu3/f2TveOTXn97",
-	"b2/n52dLwiQW8wilOdlk+3s7/X3mj3b8vcP+cW98fDTaHR0eW7kJxISDC1I30+v1+lvw323P2VELBSxZ",
-	"Nnuj/V1/l7IRPfBH+97ufrpsjCjpBTP06RIXXPJtZicvY8hcsniYuiZAGQ0kuE60pQb/djsZz0ny/dNT",
-	"zumS2dRqp/Sp23lzcXr+diBv6T0rcyXBI1rQ7SEEvSoNpBferHYmYePN3ElvqGIToQd3Oc576b3kN61X",
-	"xyyGP7vgo5aoX9PX6/1baXOWtu064lis+JjrF099P9d4pfrd3Rn394+O9ig93j068nuHR6PxQf9ob8ej",
-	"vRHbGe/ujo92e0d975gdH/b2j4/7+z7bOert7Xl0dOQfdLqdWcrPlAxCgY5uR1pSxX2eVHCnchG2dKmg",
-	"j5V4aUPP8aJk6FGUB209PDFTMWcPL0HQOx5kDVfdReeks6X/9/rt+8EFefP2+nbwbvDm9PYtfPtreD4Y",
-	"vP7XlzdvTn+4mZwuBq9PJ4PXp7en37+eTH6f3n+5vPrhh7PTL6dfzm/eLj4sfjr78Ycfzt4+Tnv083Xg",
-	"LfeXv4b0Xz8H3qz/4P/rWnyc/bj30+f+YvT+02Lw2rs4//LT4/ntoIcG0Oni83Rydf7l7fLiy9vF+b/f",
-	"wne/hudnr+n5m/PHwe3p+PXk4sfXp+e37z9cRz+///HfH8PvIn/243L0+bjvv5/Mf/7XdDr612v58+3r",
-	"n89fn79/vfz9/a/hzfne8enk7fs3b35/D38v3n447Q1OX19+2v9yM7sQP3v9xeH48fXH0ePs59Gb4F+z",
-	"2fT2Zuf608FPP3vvw19D/mE2uv/Xxw/vXl/2f6eHl1evLuTH4Ee+vFQ3/7oJH3h4ftwf/f/fP3yaXL35",
-	"zL589+/T4PzN+fvT/if/7Q8/eL+G569/f1NPdY6zk4vB6dnrd6f87emv4fLno/5sb3Yc/d6PBoePH9/u",
-	"vx/Qf306fX3448Xed+Pvfr65vj3vf5iNvMWbwbvXR/J2+mVwPP0xCqe/fzm7/v7XcO9wdDk7jd+Hl9/t",
-	"v+v1R7ezg0/h4f341xCm++3FWYEI5OVocCZXxAhU1Ytphd/0RjTR+rCfo8WaAwkxfihh9wOCQGMW3Pzp",
-	"Bsc8nLA4inmo18AGFNeUymEU8wfqXMu9tLLkcujRtDcp59r4/dp5I2Yze1It50K3c8NiToOL+Wyk34OD",
-	"USjUkI4VfN7p60N7b2s3a2LoR0ZsLGKWPdi7z8j56Avz1LOIyc11jffJvStY1aHER3W8TdxtZcHVlEz4",
-	"AwvJzYfTnf0D4ohFK0+W0+o1G88l818vq3W+trytUo/xlRNyzX6fM6kKriAbnPxXX84TtuqETLdb436s",
-	"3mRb7mZoSb/AXiYbMrlEKOQLc1q2vt3KEvcMHk1pOGH+Xyvyg4gxOL1g2f8dBtIkDMSZy+/ZsqG0OxeF",
-	"YOmTe7Z8EUlHwi5Pb/JylveEF/qLmjnBzVSDpxtvJkXEYvDhDrTs6Jm/hSe6ndh6svVjO70eWAIZX7fW",
-	"trj3dAx30euBl0wtZOW3Et+8HXnTVVS/SrQaZvmlmlKero0rEP6vuCISIcQpSRaMftGOTD/cYsiuMF6J",
-	"gHvLonvivj/u93qHR+N+3/d7vd7xoTfa3x93un9JB2VG+5l3b/gjoWTGwzncYLRyNqJ38QA4pdX6hVCJ",
-	"w6tW/ZttUk9+JryChj58OZcsbmKDmI7xavg0atwxjaLWzTu7XdNuHDNge8UKeykrmXA/d+XcRv39mWSu",
-	"sPx2yj5JFr+PxbyVTGnxIeBubDHLGJ3WZpZXPSmtu8tfR1V0c8+WrZsv2LAqetCsO70atO7ldsra97JG",
-	"J1oW2vTSUotk+mkmc7nO1pS52yn7zEZTIe7bdLjAV1r09vZRxdRTN4zG3vQdD1QDdjJ8h0h4iYzhLYzB",
-	"io2lNBJuJFxhLAu+Jl/9Pmfx0g1rmc11A4xQovfyivBRO4bLiIVFd4JFtGtTC1gl8YUWrLpm1H8t/MrF",
-	"GX6jzzHUb8CAXKxsyDiEPH53c3lBQhGTn07PP9YOHU+zTXa5NHaw1ZDxSHZ6NZDNz2/66XU6iSJ0Fzfv",
-	"CcIR4Z31+pMfy2Ovi7uTRJuba/Rmgiiad4bj0vYwjfjgrDY8gnCISy3dnLc3GT9R11mngAPfs2Xb+YUA",
-	"z3Xn93u2lK26WkdocTdtOy6Ma19zXJfgVHwnYnvZ07xfAa9C/I1vX27f/wOLHzhbNO8WbHrz1hoDxuNW",
-	"Wx5H8Nb6bHZ7lWt2K9fqN1Y0uEw8x0271W+ZCV6j16b7Z2ZO19lDTXdLqdjsQviseY+h8NmzupLt+lpn",
-	"8m7FPQtb9KPg+TU60vZo2xUB5uja6yGxgNfqFqzgDXQu1+l3XQY3WBRo8Lk9mkXxDA2gu245znW6MeeL",
-	"ttNpzhjrzOWDuG98Zovh6XXObHiWacZEc4Rpy0IMOGk6FOOHXmMomX6aHT9znTU/fs7jmIVJSNJAnmPy",
-	"3mX8ORbhpKxffCvN3Uqz/oiIyUK/2qDzM6podSagfqJhKqB+tDoiCBprFqOkHx1Ryc7yqXlZz/qEKjYV",
-	"c4iN9FOTAV3TKCJJhvLtMtJESNiX3JtGzcQOBqyXBYs/dTuRkGoS42aWb9OnikolYvDczlU0V52TjhYF",
-	"3wwjTSGloVwkHnbofqzVQE33T6vPp/cZD73t/nYP2dYmDqnIrfWc678z9sACEbH47YzyoEleTvIGgXDG",
-	"nBPSxKtzqY88NV4NeL8kScdPetlnY3/kjw73jo8Pel6v1+vvHo73j45Lz/tn8yjAu2fUvoOzspHYB62e",
-	"HnK/huT0wRK6rcY/ONg7PvL8PtsZe34frjv3mDcqpxryESpcJm7EF/WJvcAC50kX/h9TFBpoEPjr1Pd5",
-	"OFlN4kt7hOETCs9h0lTTtt8x5U1rWocHydg8+Yz2ba5R5SjW6+cjl8p2IyvbD/BJbF42bf+aUc3c724u",
-	"LypmHnuI8VnyRYqwicsQrqgcGYWGSWN/oaFvJh4azWNsnkQG1A8fpflWNL0aqooQ2W7eXdM7iqpozxbd",
-	"nWPu7RsnPremO5ut68TgRnQZCOqv0a0TXtK4Y0wRFrE7YkkgA6OxOy9PB9o9cAqjuei7Sh4YewmPYlTR",
-	"9l236m/9Lt6JuMLrW8Hkht7f4i6bnEkq+m59NslRUXk3Vj3mtftsLUPryM418xmb3U7Zzc3lhYAkpNod",
-	"Wb8B54ibm0sS6pdadYjHxTZ6qShksUWXN/SBNZk9SR9a3Di6rV+wxc3NJbrmbsXZ62ZdhWwBLDTOVyXI",
-	"2euWw2ool+7IWvZwO2VpNkrTbuypr31f1XebBV01v9lMeoLzlX6gXonhWYzoo00b3fXJIlGcRhEosFjM",
-	"bpf3TaaqBlJjTSLk2lQUQmmsQ8X3bNlIm612/Yze/vQhP4vxcjNkoO95bULQFf08UuDQ0sI0NM6q04if",
-	"sfE6CnIeMzC3eTipkbp5zNDO1ha9HmSXRAGjkhFPhIp6iizFPEaQIS5VTJWImxOB/o5GRPjm0c0TcUMf",
-	"mpEg4cFNEqCPojdcsdsFL7UtBuEDDbhPIhrTGVOuI7TotDdl1GcxuWHeFjS/pdvPBU2oKYsZmYlYbxI0",
-	"JGDZlB3/IG/i9GrwmauptoTojJW6UeBZMOsg4A0uu+iMkcFZA2bod3HHfl5X2w37wpvK5n2ZK8o1ugMX",
-	"9OCsAXIdPEkGZ60x6z5Q+fZRsbDi4uV2ygifRSJW9iBJ5DSN+dOCzEOyEqDcYHwfGA3UdPnXcPSG9sqy",
-	"tEExgiho/0ekdefFfMktm42ZnpRn8qJ3fLJ/dNLv57zO5vlCr/MHIe6rPf/6iYaef6OuBmc/2mYqdNrd",
-	"4OyO4O+1QtYUbiSDF/HXhur44s8uP39KoTqMWfZsYLfn3AJAuBHcF924WFLFRHwPgUbwdAZ6qi5LHNJS",
-	"IOQxN6VRsByCnjUZ7KWZAb919dMx5qSZHMbRcjiHi8VO6UUByAkbWvAyWDm9rd7hVm/ntr9zsnd4sru/",
-	"fby/+zMAL7AA0RnnknlUYgrijJkMgaduZyziYRTQ0IFh0D2zg36u5+New5wAZ33u5DhVBNqWzkRFv6UT",
-	"kQ1dK2sgQ8RfKz/xe7b8vwBq007sXwDT5nu2/OuASepj4SqwhVXv9xCd+Mvz9a22dt3EcN1t+1S5mvPo",
-	"Cwk9pIgayc+eFg17/u/tjr+tztZzRFZuVmbrQKKvnfj+dDbrru3YIsWScgP9echn85m5tiMBCydqqik+",
-	"KD3DJfSVo1c9k9gV8CuHYJ+PxyyWyG3XAVpPb3Uo2VqUFlHY8kb0gi1eMkn6b/j7deHvAUQKwbEA+CwB",
-	"tocf3K/sNK5cZ/934HIW425mETVdFmldm3OP/BcBmHoWYrQF29bJvDcBDS+UeW+Jeu65q9Exq/7wtHLU",
-	"uWCLv1EBNooK8JcDAoApnqvpm4CzMCuDHnyFW9wO7R2Mdo+PvP7heO/guHfks11/PPZGh302Pjr0O92C",
-	"uZjSeCTmMZlRqVj8jSRaqrlHTbaOFr1kC4LtoBo2Edx8AfeWtRAFMfN5zDy9e3LDDXny6pWhJ2GBfUxP",
-	"CvNiLYCd89kPi4vbwf7F+x/UT18+9X666fUuvpwvP34eLH7+cq8ubn/+8tPOef/nL9MvP33+qWfXSeGd",
-	"swmScfFHR1QpFi+3pKKIk5SxKYuAP3Xjz4VpGNI41iL8y4ueqn8rQWK4ncaMPROLYTdZOLaPhDexogGg",
-	"NWZ5bzrHfKIijKpsAzc3mdf10WboARDo9kiF5KsnAhGfEMVo8JR7lSoaiEnOtUojjnrHF958xkJFzcoA",
-	"rJ2dkX982GdMz1m/1zv2fa9MXzSUeTkVsRpmF+EHPpmSBVUYHj0Vi5xtZzT9b9nhmFMWXcnIi9nvcx6D",
-	"NTlEV5/e7636ShpIYpAzL2M88UknFCL+X4YWSQZT1e5OBlrsQuAeykMrU8anWLWYpBQGNbbfPzq03WSn",
-	"6yw7H7kTg0Vw9YU3VMbVv6CTCbAwP5Vs+d2//Z134c87Py4HXwQ/53uLQdj7n2yH5yycZ30CXA6zC2Vm",
-	"H5lRHoLU2M01Fa6u0e2vUKJfgYDpuXP7ugIDxukq5evNfPQBw1SNiElAJLGIpE+APzcVMxZBG0iYOVHo",
-	"k4o1r6xGgLsOJHIF5djQdAO7j/zbgPg/akDYUeJDHJNr8IPECTZzw0PI4PgK7Q5TOpNyIAhLaTM9Vp7D",
-	"NpPTsz5EPFlcrQu2KArCwlv34QwBex63pJjHHjMXn3o6nsACmQo9FVeXN7cpu9+CE84Hr1QnOYnb23zk",
-	"DHtgoSqCPnyFLjxz6hCnsA3fivIQFtyoic9CzvwTUl1kyjxM9OoHDfDqK434wH+q94hlaJEvQkwrIoKg",
-	"Iq/9mUwxM9ecmIoY+meQAvkGr75SrKvz1Joi+UIktSEkKVZQlYe4gel6BWHsr77qg4Beh624VRup9UwC",
-	"BU0W2isH0LsNhbXhw+uTCDCTr77qf1pqggZZCM8kqw01GCwPEImbpwZkzDc9tKHq7aM2uF5erhj204Ky",
-	"cnytZ7Lp6z1btpSk79ly9Ypw05vcc6gr8rJtgj5jjRu8KPnqq/lrbQrlS5PYmqyX2BshUR21vZ5YbcqK",
-	"EHaCV1BIsyWRL6Mv2hLxB62ANmRVJlxsTnu1J+nlduqWtAxmL6vfMcCzHVHFDtkNkjVX00SkvqKjt/Us",
-	"JkTKP4DK1qRVAti8EP9eYepBK1pDVueW2uAWkHFgvfqa+diSyVfJ3dTLkJrcfbWlafnSFL36ytuyqthF",
-	"vUHaPJNR3pamnNd7kxRJuQY9ha70TVLluFPb0lbqF98kfZlOWtNY7HrfpAKxHchXX5O/B+ssh4TU18u3",
-	"s/Ic6U1SDFcQr77CP8+j+Obm8iUOX6skSym0SfxVSm1gPodo+fLUrkHdH77ptadx9fpmg7ThxU9rmlau",
-	"eTa5zdGJ3uP0P2st7CsMCn1B4trQdM0ehPcy4lVyhEW8tzY03txcbpw4KUUrEtJLm82by/ZGqA09dbCa",
-	"z+AMNP0qFD579VX/P9jwUyFVa7dzPSLnRshcg3NVaAHPpgnQBdrQVAEuuKnl15acKgzC59GEQJ2vvsK/",
-	"61ImX5C0tgQhDOULzR/iVrYl6WXY04ozPzrh0S97MZAEW7WgrhqWZH3idKNSa0tx31K0DUXyZUhqQsmb",
-	"mPksVJyWnTVuWOgTGhK2hdiJWAoaomRokiHRJRQxhLrEFP8HjAGCEYTbTQhpkhaeywd/Ti74hXguhl1F",
-	"01dpfeh3ogZnWI8LWEegpmdSKYKSmE24VCxmPoJChUJ/6+Atm2Jabj2lRuRd88lU3YrTKAqWtyaASVaQ",
-	"h5BUNtN/akF7MIoSRE+3lETSy0ZEvGxNkoqOQ49V56je3FwSeMwEujuZOp2fbi/45ftP//75i6d++vzz",
-	"/U+817u8vZh+vP1pcXk2UD/fnv77/Gywe/7lvHd5+3bRWU0qhqavLErGQF5jAGEZNSgbCaoG4ZLE9o0G",
-	"o1WnP9KA+6Y+xY82jKw4Obe2LIQBlyWYFq8bBWgLG522wRIUHUN9EIgFIo45FdXLhLVaQcIVWiaxC1Ip",
-	"BCy3phjRF0JdLsLyauRKrwLFfKuOlSYn3BL6nYYFnWwX5VdU1b00Q/Wxvbxe1t+snIYEHiLo1McMNM3l",
-	"EaT2WR8w4SFJ4tebkXDNpIq5pzbB0MI0umyStZNLZ7St0Ozq4naWSS/RP2GU8QnIzD1bkgUoJCgyxB5Y",
-	"vASMubLsu7+TRApiPP3RoKK06n4CT7B+9uGgJoT+r5VpgkJyKnOF6ztff7Vz/2vn5Fec/V873V+Bkb92",
-	"Tr7+ikIEvzo8gGeMIMFvIEq/dp66v6Lo6HefnjpJ10Vb4eCs2RQ4q/RqYDfLdK+smOT8nmjr7FRhxCMK",
-	"JzxRh9uBzVVjxejmDFRMg+asT/ZCKNhPK6wlpNOm2No9E3bME/JqZXW8Qrl7lQrdiQOzX63cGjSWg9Sy",
-	"zRYqrcwG3ZpSYNRcTU+j3EGdwhe/tM6dMo+nkfW+Fw/RKE7vm4x+hztmfMq8hllOmG38wP2k+Pt/a0ZW",
-	"DplgQ/ltf8/RhrPmnHlpjm+UMc7WATpyel03G5hG0UtkAzuUrQSvaJUCzvDOPj30+/3eiB3s7u+Pel7v",
-	"sO95u7vHuzuH+we73mhvv3+4R9nu0eF4f2d8dEiPev7O3vFBxwEX6R8e7x/0eke9HihH6PgvCSd0GQbL",
-	"NwGVknsVIWNQ0ULvRSz0I8FDRUQYLImcR5GIlQQ4EdMKgHp/a6Ei5xKP95DMFsVcT65++PL0JtNevX2v",
-	"Ca2OawM3Ao4RDy65nZOH0LVn6NQ8oKrrUioCbbjzllRdJ64VcJye0+UNn4SXZQdj/UreHSPJjC6J5JOQ",
-	"NHK7XEYs1DaOMSSyStfi6AGfJPPmMVfLG2/KZmi03zNjRSfImakF/K+t79my0+2YxDwacf0ZrMv/qPMG",
-	"DhpWNQz3F8idXfccAiyPJxB8eiEUQGOWzW48IRz9TGNA0PzHN/tHR6O9cW802jncH4+16ep5h3uH/W/+",
-	"2crHUdJKx9KGi2OT5G1vlD4MHftr0qemLL6M+YSXLdpTou0dqLAaoo9HwONkSiWReqd0tE+TBVxUGBMT",
-	"mtPDZE/bNqCs4O80T7fX7QiKEFZKKBp0TnpPXZt2B02M2BRgO3QTIlSxCIa4FEOhhhmUJ21syOIfrIrq",
-	"nPTdBZ4YPNzAaEWxGAVsZkC4PLMs32CevQWZB68IYLRzReiEctBzIqld2fSobuBI9GiapLmDNnhgqA3w",
-	"2AOZto/KOWHlTr32mIWIqSdwCeIAHb0CyKEUOSlMSmlqHaNiOh7rGdO8UDnk0/2TvWNAPk2sVnsQ63c7",
-	"SfbASX/H6qrk955uG6/QsrNh1O1Tt3NFJwxUlCxOk98kXBOvcLzs/Q3n9Aw4pxyIHZTbitmYxSz0AKfm",
-	"N0gjl1ylCfugDFDXSBGr4WhpBMY9pKF4lGXBIBT4L3/jka5ANyDnslwsDM1OWNgOOaQxWCfeXmgBN2Lw",
-	"wvCdGeWQmzLN1C3477aXwDl3O9MZ9YYJJpURCQv4wOVwBWrini2H5tA01Jtvr9sJqFRDi7t80unvHR4d",
-	"HvcPetqAnNHH4e9zFi+HPov00u9ljuu4BJ6FiUJjBerRbMRBQqk2qwP2CPuIxclgMe6q5jMgRCafYs2x",
-	"gM+4Ml89lYNJ4seYhWxBg6HBYznoZbBZZkKoKSAA4DAVnRg5UNNYKBWwIQ8ViwEypOd8GzMVLy0lvTKB",
-	"rghlTQT76vMHLpWIl9hvxTLunewfnuwfbx8dHmm5WBuaxK9WJEXyZPDUQIwCMeGgtVm5zIZY40hLKGSd",
-	"DL0k5eapqdDgDaCez6EPFljP+TaV5SIOHe/3fy7HVel25HyUHHaApqoJXI0MTeauFUwJDNjzers7R3t+",
-	"75AdgsF8vNfbG+13CmFMmvFpwoaSKcXDiWHvuugnhTwoie0yMVnWOHV0WuYYecYeRCRJICYmICWkwVJx",
-	"T5rLQru7HBzsHY9Hu2z/sL/PvD3v+MAbsfHuQWr1YEud5wgPuB3TG2fURpagzkknZlTb6IGY2A9Pxfv9",
-	"aiyXfSYxJ1cXttmfUB4PjkY7O/ve3u7hweHe0U7vcG9/19vZ3Wf+EduhRzudboEd6VgwRkEMrTHc3+od",
-	"b/X3rTHc397b20l0xNCEBBnY6P8tAJXS6iKWiZt4gOjSCICZbDWVDtsWygEeND1d3otYdDavElYYcnQA",
-	"tk+RDAzkqT8Dzw3ERHW6nUwsQ/L9EzotUAYKA8PMN6uwyYC7MkyQJHvdRkAvydIorPraFAimCWvXBItx",
-	"FIx5tdPtOPVsTzr98eER2+0f7/R2Rnu7PXa8s3N04I3Hux493D9mu53VFYZcN4OojDUzMSJTKomhaJt8",
-	"0KdhGmZL6BDJVOpkCJtUtXs2eN3fJujfJugfaYImMlsdO1chvs3qO5Q2AAQUpWfiJoSohMlx0mO7o6Px",
-	"mB3t7e+Am6N/eHR8TDstrJ5KnMOElJpyF+V0NCx3UdZASsN/PNBietboVNuxe83ch6usqZuk0t6aTlJJ",
-	"AyklpWmyH6icIlSH1RiWaGPsiDBIdYfPpZ6YIZ0rgb+v/FT8reSTcB4lXzsMR707nM0DxYeSBcw4g101",
-	"XDLAA1M7wXhBh/a8orULLEqRHoHsSW2umZ6olWbLUTzoc46f6v/kUl6EQ4eA1d+VwEGWg3R2O8gah/in",
-	"4mlbS4gOnitEB6kQFecx/33A/ysc8Fcnqb4OUgn/mtdBKmwgpeQPgHR1bxWKN5U2+jpDcR3/Sntsyr+S",
-	"BhJqChBqYRx+f2fnYIf1dvu7o114kY32RyM0VTeHYNuOdUBsDcvKCW/IsrIGEiqeB7T7l/dgZca51naw",
-	"/9ztYB+YjZe3EN/Kw8knyeLPXE2xcEIJQeYdDHnl4QSTeqBIaMgWDTMTroUoSxFwK2dWRZrZCvUD+Sm8",
-	"D8UivIwvxEcRTlhcFVibFKknXJI5vklETEJBAngZA2wbjAEIUG/xtPlOxJfxpLJPRczJFJNF4kmTPgoy",
-	"vpr7yuzJNnsVfXjbP0o3SK1q0KuEK8FcscM9XmLJD0ImSRsXmH7GvLsi/XAMXcuv1W0UkZmyrQiUsDn3",
-	"KssG3LAHFtPg0smYy6p4jDY46YAPlogxkfhGJslO2hw4LovSIpO6+eTNVAjJrEtIZHv95euz5wQ9hhi6",
-	"hn7jzGAAQua0Ac8gSdEGgfhUTkeCQuWpy3iCyQBVO5Dun/mlwXP4M3HSw752zriMArq8KJDT5xNtyhij",
-	"NsfLhcGZOZbUDggUxGUYLN+JOBclmBi0+lOam5b6aVZ0HTJmrmo4M1d1SjNiHh8vT9VHRqW6DFmaYFrm",
-	"wUzjclHTS2yCUEUC3YgWSic/DvJ2Z/QeQj9niYezia5TVMmaEDF4Jo0Qa9JqAiKB+LeFJZ38kT7MQQiU",
-	"c9SEyspDLoeSTbQ16fgUrfMLwzbKgCqSIoRgyw2hOU/MQwU3MKZu8y9fOxYdI/Wqb/WtRXw82vFGo763",
-	"dbA7olt74z7bOhr7O1v98d5o39+lO16/D64PaG5IHygP9C4DpxT8LtY6LwSDqQeJR9wfzkPFIXQspX8V",
-	"1GKW8N2kO8lsTNHDxJipeBiH5vWX6SdzOEvDoDrdTsA9Fko2ZCEYSBjD2iv8fugEvenj10pv+kvnEw8L",
-	"HuFh8gms4aREtImHBzHBkPC1KywiMuFmayx+Ck2INfMBrvx7Xros5umjBDDIid7GT8g3putvWkVLOjc7",
-	"RTQMwo/l9dxrKVmXEMni09CWR6w2mfWzGHGIT+MmO2IsXE0tKzEjvILUMt1sg4r22Rx3qGbfQE3pxnHD",
-	"CmJG/SX0IKsGyNBcwMexHwmWJVgTGfOyMOUrawg5yV0jpg1hyI+FsZSyqCxftRgA5v/09bs76gbCiagL",
-	"q8JYPrwiYYTeqlMdnd5MNk+NgZC0eytuoKj/BqdwnSl67mRUp2467GlW7F+/cE6XF0JVpnkkWBcW5wAN",
-	"PL2kmud56L4uIbgYzrNg7ePeUzUaDEfGQyy8QsbwzrraAEaQO5xUrnx7bGvA+eRmvDnzrwH+rbLV2DxS",
-	"31gB9BICgoCYwUVvxcHhKW3GnDZDtqgmzW5IsXm0nsRb8WZKw0nVOnxe7ExRkEuT4JMnh0LQYy0oFL5o",
-	"QOClL3L0feSh//uD3npLFANYpp1FzOHCPY1jzmmGBqLZTCINCoo+fd4AktBrdlOK5m8uKwGdh2BYjcUf",
-	"GjGI/AAn2shioQzO6nWEhclahcZPrHRwAoEmOENjvAU0AlzohzSNQuDSxGgk+C/ZUoRFoR3mbL4SQVME",
-	"ovV3OFLTcKSUgdX2hnloxdgoFmjzdLVRYZtsZlGYp2sO9rbNNkd7806rPdL2U79Nlncbi3Bi/EqXcWFl",
-	"0qwlkPPsGVyzZPPjkix0k827nvHwxuSGl3bqwqa16QLeG76mfgIsVVOLPgWUWk1MLq5HnymVvwIGppsg",
-	"akoxeQwS2KinCJX3cLwptT2QcED6AjggFXP2wAAMRJUDYKfIYLF5wyQPwzsNuZXv9DKetO1UxJOWnV6I",
-	"j+gwuWDML5X3C0GMXwVsUXy0esHa5tXpXE1FzGVF44rQ9KGGhBvBeS385a0QH7UKrRGxkfCXRAlBAnh4",
-	"rX5uArFo2o3Uzzbs5ebm8jKeDPwa/faGhnq+rSs1JDc3l4k5qE/tNCQ8RDQ0A054Qn6Bzk5Iu8TY3zaV",
-	"GZsM0HjHzT3bS4wwdcEnqZWJI14rTFNm+Lems3IrxDkNl6AvU2DKUmhCIciMhktUknoIyQsN+1u5Mfk7",
-	"qP7/XFB9ZrIbuF2amEdPEPKL+yeQc3o1ODVzn4c6+AgePsDeMGnVEvdJGjOCAgOXL+YJAegb5udQgBPS",
-	"zriRKxg2HnMTK9hIXrcjvSmbwR5uonpGQgSMYilZTeZcTW/hlwpCUyJhfxchM1ijmrhlxOBmVG8her0h",
-	"CE+XUEVmQiqyu9Mliyn3pjAEyTSnFPPJaEk8MZtReULuTK7uXZfcUVuW6I78gwZSYMI+bOdAAeC1aWMj",
-	"ZP/skjsoiKnfm84o/PtlofQ/ECam/2CPePgB/Bb4hfvw4Gyu5jS4/XijP3giioVnSJiIKJhPeHgHLrA7",
-	"by6VmF3hV9vkNFwajEguAQhXK5HMtHTMcLrJWDolszRXU4y2KpgoqWKA0cJ5MsU7l2vPU1qRs8XUbBNt",
-	"hKavOpOh33DEkytJbJgYCTRJCKKoZRwgOgniGRBK7v7fHeEhvKH5kGWdCQDqKoMdUsQ2z/Kilmt4aG3O",
-	"MXC6K/aoNIFgxmqVSvrdXq9HvCnVNqwJBFBTxmP0AojYPM5jglntRFvJ5B8jNhYxg5FiQ3rD1ufqf3b1",
-	"G/MoAhQKEogFi4lHJUuZpicPPAlA0x3G6N3ppwdnWZZpVpVw6vcMi2b08SMLJ9p+39k/6BazDPLLZTFE",
-	"S0rF2Cov0FV6gIMzyzOfKjqikm2Tuy0g+M5Hb8MdOlJBfLjmUay4Nw9obvU08mh0TvAkkq6liA/8NLQ3",
-	"SemvkZAbU9YuO9jP9uCip1NTLfEubLT8FgYVswcWSyYN3rLP4m1yy2dM5pcF8MMsC4m6y4CL4ipa4FUl",
-	"zDbcKUtCTauBz6TCBWj4pwlJOtQcxLWbbCMLplexEjEegFOOmrpXRRIisexeyiUWzmedk1/sO1vmX8da",
-	"6Xa2Mp/Mpm1+cj79ViJizfYbkDE94mXEtNYl1o0FjJtSmaRY6Sc02xYsCL4ld3N/ApJGyfuYRtMfPqab",
-	"h3IQudgj8+Z6K+FKsmCc5VjMwD1ZqLQjvqqzLdeUh+dieHuiu/9dHwXn/gTDhOEr+DNisf2Q+OeKGYbY",
-	"8HU8sxlYOFALJIMAKEQJs2UhZ8Ng6doYDH+UWRbYjbOMDSlZRYxIxtRNGyoeXhCIhb2Kzq9CBkTnBpNS",
-	"bRGnrEJOllpTKynpu85QSjAyKmbAgr845px5DZgNyvwOPLB3jaw766wtlEFDTx3dWFS9BHDLeC+/keTO",
-	"7i133L/LisHBwZ5/dMB28Taz5+8e9kYj1u+XaGHTYUs97AZGlJvLFk8+UQ33PPRBQ8bgFxEhA8tPbtlH",
-	"774ltN5cc98okXaIp6wZRMb+bSDNjsHMUuEZoWxb/DMiEfVtXQnPElUnLnMl3s/hmLkiMPTebHfpRg9G",
-	"ztg4QqdUTsE8BGRsPtYbvf5rCvsZl3mzpUq650oMJ3O8wkwJ9i0gj43eWh2AgbUvk/jBmWO5pDtCyBaw",
-	"AY+YJ2APt8qUiHGlfWMCjQhX3VSNpq5UmLREL4OBGQrCxmNAmnIlsETqdC9Dk51RLXxZPP9isxcqS4C9",
-	"ijywg0z4kNxZ4Y5IuNwmA0ViFgXUs8ZOyApemFJj7jvVCLQMcAXzH5qI13TAD/26IVu8JmN/VA3eKdCf",
-	"1o8oUCNdo4Nnwmf/Y6vc33VRu3hOlf9VYwHMDRLF/EEvVi3XYkz+cafbG0b3d//E2HNlvhJzBd+mErLS",
-	"Jwdrjk/CVWtNzHiZ7YH32sWrwr5nd2Dz0ZBo/kLKindih431C8hh1wmyS4xhnbhRzSgSSpKbD6db+sih",
-	"l9CUPVKfeXxGA+LzCVc5u6PMe7S7M+7vHx3tUXq8e3Tk9w6PRuOD/tHejkd7I7Yz3t0dH+32jvreMTs+",
-	"7O0fH/f3fbZz1Nvb8+joyD8o3rD0OFqfGxxOnZvqa1le3SUzjWdh4vwsC1goCQ+lYtRPT5aDsxxfbJMl",
-	"oqEFrNASS94rnnRwbpwJzEgqmnMffis2K40mFeHKOYWGy9VTatF1atkZ36WrejaSFLukROrqIPKXd2Yz",
-	"tW+WHcdzx6jizMgCqcJcynZClQyjfvEldOdWTlUS5gqNTmXatpRmKmLXU+s+nqe4NG2viOJsJe6WVL8N",
-	"/TO6LCY2oFIRny4tyRGLufBXhXqsICbVWJTZsRwfHx9v9Xe2dsu2Nhb6Q5/Wea3ePkYiVsVq5TNsX9F8",
-	"FIDP02WuJo89mpBd61W4W8Hszxn32FRTjbJK7DumvGkJrXCsIaNYLDCcKzkcsWQZjkX8LbkL6QPX5N0Z",
-	"i4FLMhE8nECc3VQsDC4rYghn6fdEnDgJ8zjIN8zbAvq2zhsO5IarwoGwmBl7d2KMH8lCX7p4sYRrA0g6",
-	"A5Z0KU/InaQztoVAs3dd81FyxcDpHAsp7Sd9+NJ2Um6GnPfrB3qDEVNVA02SYarXbFpVbOU0WBbbWrBg",
-	"TXXHlgv1A5XToqP2abgkcEtjPM4mNHsWKVOSJ3cyMd4yezAxRXsaGd5TJKGGTiHuyzhpwoD00dqerNPI",
-	"oNUTdlmMUwFPsapgW5YmqSl1hwIb4C/JVMjcKSWT1VJEmemkHW0pnGm9WDrozNltrwQrtIBK00RrFn7M",
-	"FAFaJRJEbsQCsTBu2WJbaWVPuXuVE4cUJ7dIMjOVXKroPRfe/bVRmg2cEahffXvlwIghaF3Hw8ztvsbt",
-	"oI+rabpitXxqxdQlo6Xj+wZ/g8SYii5RQqxKLWQib3lT5t1v8TC9WMqKhm57DQG+YIvnnbtDtsBjt9wm",
-	"tvqfOao6HoCcmDzslEhIyBZtDs8Xwq867q2chBdUkgl/YCFZTFmo9+sUZTxnEDXJeSucCCw43XYaECOk",
-	"kPuQKQ5Dubu6vLklryAE4JWUAnWz+RJLgt+RmKl5HObHs0atx8L5ATrbjc2pelKvJN3qL9kRNCjgU3RE",
-	"xn7bzoebVG3BTetIzzgPFuAex5ghQglcmaBhYqMItTJFz4NTtNHco3XJYkoVe2A2TtPGN2rDrJnHoWQC",
-	"TZxL9egt9EXRRjFhXUwv7JN/qHQ3+Oe3pAfHT20aJ/YyFBYEyDZt3IiwxBTuF9MaFZHJQ8UmLE7orBcp",
-	"TXOOZxXAHKsipN9vLUCIL9cgjiYp0VgUR9Po2oWcmtqOcMqDl8k8hIngCiSG3P1qgmp+7ZwQ21ysv3YQ",
-	"CfVvemB3Gw3TQUbcQsGDxmxYP56hdWxC+eVRgpq4ieCEq3k8qTBlnK1Vum5+PccmiGvVOqi4hYjmGKXa",
-	"6gLi5ubSYK4UONKsw0WfCgyW1N2J9TdIEX4Dtwxmv+UQvKiWxNZCy3I2h0BVsOakFFgIqM2aw1yqWlHL",
-	"XjYXi5pr8oCTMM4ZQI2jWGRKVB31yqnaUC4m2uCyVhhY5zJ3eQu0r9xaVAiLZGroJ+UhKlfzjaKxKvVE",
-	"4QKtd0WZ0KISX9ROb2cXQMzKfFFSE9HAGwVoAm9BEEtcPNxsuGyVxjsacZnTCJDQVOYfg26KLzfMe9ap",
-	"bT76VNEooGjRpx+2kzo6hT5vGNQ1kyKYF1/VgksQlJGdBcVnZsvQuo8hrgHcOY/hjgxvuQrv9pDJRQOO",
-	"UxIKHfd0WUL/PIpiJiWEuK7hJ0mQJAggxtonoB52TsuUiY+hYAjv1MiQLSlfbWbQ5H6/yBisvoa1Z5Sk",
-	"BYwO8rMe0oB69xI2eN/HLF73Z4iKxCrOgVbU35qbm9zx196GGivCiofpGJfA4EwW3jMn5Okz1Iz6WIwq",
-	"1rI2VkTMFYhSyJjxLTrlyiHyDoIr5AmJGc1vtCXzpFLW183RoxqE37Nl0SQ5iv+eLauUPl+NTtzQ5v/J",
-	"lAH6dP2xWIo+XX9EwhJNjjGtoSJKFIbRoarFIk2VXo6kymdFLaKSYc4dsqtn4JNk8Q+Yq1zBfzzhVE5A",
-	"9qoLjDm9S6xeZ5UnEmxkwqwzpWzNF7hqrcmAGEXJasDS8jiZJyiCem4xiQbjZYzpKm0YoP43+SV/lVqx",
-	"jzsuoMpN3OQpMgebrMbBZnIUnUgfqKAmUTVgZ+s62x5y1NQQj/kPFXEyLeN8/6ToXRxGic7Knl/v2fJb",
-	"qPLm+hfS6CT7aD5+oZ2bIDuie7Zcc0R43CudG3di8NCazA17jPQRUBWF8ZVjdRed15GE9ejXK7/ZDVOe",
-	"xNK8pBJn7TMIrD3irKFp3TwA3Fy0DQJ3y6DZ4MhMiYy0/TBiasEYPD5rFn7gOq6fpZyfciVZX1M/cZ56",
-	"IlSmHK1TUvvVF4l2sr0VsBX0xjZZ8v8Xs3HnpPP/XqW1a1/Zh1/VgnxCxdeE/qK2jIJ8ZXRXxG3uXmF5",
-	"8Dw0aJfEzGdsxvyurd3RtSFbCdiSmcftDsTTZTOnW7BlRP1h5L5byZqCRO1NMuOUgKQ47s8kVXtGlblA",
-	"sdnZMHIEKvHhVg5KVv/hw0/KoNa+vUJrWpH7qQvyKRYhq5fPC6Eu4cGnbmcexkyvFE81e/E6fXrTUpzi",
-	"zIxBFwlwaRMH2SutZJs7Kk1iCrkkEKSvnwxF4kNO8266FsUgV6WccEX+oTcUAx1IxiIIxEIaaQlE+E94",
-	"lbaWrg+MBniD2kKkEF2kciKw3WWLKTCUlLFeOQdRc0TQytwYCZqFqCiMt2+zo8GC3e2E6Xu2hEJxJQOC",
-	"yIfMbftff3mv0Oos7w0vtfwCcEN7XmYlfM+Wcr0pGCfIKJXcQwCVW/HJwlvqHrWIvIvF7HZ5f3o1aDkZ",
-	"sljLDts0kcPm3PQ82jNJXrH5BniBhnLBYgidixkm61nUAHRtCELlfeZVbR8w6k2NwVCMAwpTioDr601q",
-	"Ux5m+vh7u9vMdmejSGpWOk6yaK/ym1vKeQwardURT+alNJ7xXMu5N9U8MGfJOq6nrEgwy/7D+ZFxDbhM",
-	"AeeHquGYlaBmbFvntAWe4HDSYvOFXpKNdyBtaNHGWZduendw8MLs25EEBxYM2Ilf+cNE5TSKXkhUbP6x",
-	"FQIMkFnRLviIIoGgvlEyp1cDwxGMh0HQsz+MJZlO/7AFlDozYeQ3c29qA+X+g3XGBaY3ejR0/EODsy4Z",
-	"MY/OJSM0DZkDoDBF75k5PJi0yUyJUOANbFq3AmFp/jAGoUC8EwiHo4f358iGKbIWsxwAYAsmwC3ncCT8",
-	"ekvqrX70tX7yqdvGpp7HWOuHhxNz4NosrwC/bEEl3tgmWiWxbLOmbCnjjKH92rDiZc4XL82L+kE7CE6b",
-	"PYPr8djG1xjW5X3pmOxNsp5jE5iUH9C64t9u6rCrP23qrhn1X3qU+gB8jsffP2mUiFL8F1ZmN/ThL6fK",
-	"HGjnza9q2/jLrWoTI4LL2uCKv6Sk5zd0W2/sj5R2RNL/I9bzNVzl3E6ZvVb6E8a5npNHm2jUVomqGe1K",
-	"jQLj4kmzLWqbuAyDZa5m1Tld2uY2yDPdEaFOIgiG6RcF9Wt7Ge/i0GKGA6N1OiRxURi0na2rdQfxIIgg",
-	"lq3xl6s5tlmNkbTcnGHOK8XnZYj2JYsp1pGAYmgwChdIt8UolBDDwL7XwB9fBN37IqqfS8T61Wqfhpm7",
-	"FM9jkblCMSivp0rpbUKuMfgZDZdD6rzfgAll2LKbZgQ6B75Jrpfh+GPC0jJ4tcZ5CW7ogCoWLLfJ7RRh",
-	"jWBlAC6vmEUUbq9p6JMZXZIRIzGfTCGHQR9Ik2hDw2kIhQRuMx+zTtwM7CT0E9TZdsdC8wMX9Xay3Dod",
-	"q9LEvPlshOtcMk+Evs2QT3PzcPRAqIqXGPKUz1upDeBI81WeUnGx0K5/y0siL2hg2acsqK4s0sPfyDQd",
-	"AaPpRoyHEwc98D9BDiwaeMvpl+a11qoS+nuZCTdTbDXnTMQMAMwhX6lcd34KaQbevZUxgkDWNXww8PH/",
-	"RtcCZ4EPZw28O8p23oCfWTz6TbMyXRKpB1qviSQKyMTJZYo6QQrWtkOLRXAuiqzHjCJJqANsDmtGEq5O",
-	"jKhTKblHfDbmIccrKkjLjFgIRQkSxI6xuYa00HVY7A4rU6Mex+sEuNBiHNI8CExBglDFpQkdTe+bIdSM",
-	"Jkig0Kqb0BrFetErzmyxnWFKacNpuBqcpa88ZZHNm03jOTz91O2k2MLN3n2TPp/DUC+IwA2TGHy9f5qH",
-	"NQ/GIp4B7ro+CW4pDgG/4TwwNTdR/+TC5roAvTCE20kWekxWIj+4GQC6R67YrOEQPwhxf217AbO/mDAa",
-	"x6ZSjhzKMuiSJOcJE8xN1Cik1CKWcz7eNR8vjM1DELts1AMl+LTeTszgV9sUtCEzLk9v9PNSxGo4KsmZ",
-	"woQMJ+OCh9nkDVzvoWLxmHrMoSjZUTIotvWiBDGdHkafrS9PAGSPAP1iEZrNtihmVq7CshgNIBZhoZSt",
-	"9FUnQ0BLCyokHF821P1T8gUW9Ol0O49bE7FlvtS71/Y1XVhkfv2rbnCLyy1U8tisQUpPYdUQpT8B9K9K",
-	"PnLA2JCzeppTayirNLnfAh7PETfDD00/YDh3TvpP3bQ+bykKtb1Isqnrpc3tOoVxVzavAPIQ7sT9XWUb",
-	"OxgfbG2xXzqY646tptT+lp8zw/20jFUBCluIJiehMeRuqFSuXIj/nLLO8r4uZ6FybHtP3U6pOFgGaTpM",
-	"93WcSisk1YGNFuRMVM7iTc0sXn6PAf4mV/Dy+9VUwYyY5eb0xk5nuqZgJF3N38KpjXjNajKAX3lZzc7e",
-	"BmV9ZwOyvsKXZmIui/MukwS/E0Ih7AhVy+3ynlye3piKVNZuMonGCP0iyYhNeAh+r42beEOrrmwubadb",
-	"KK5dsrNXhM5JbtOzh2RKW7q1Oi0pyZ6kY5dFjih3laTscXpw9gTTw2G+scrRraaHckQPqRrEvqlAWNny",
-	"aZiByHEOud5UCMm6ZB7y3+fMlrvI2Frk9TLNSDRJiRSyS+5q9ZiW/fsELzsBgM3iWNdz4SSHll3Z58GT",
-	"KfszTy9n0r5L6gSV2FGZTFgjxLrtMlkrtK9KKT16sokxtVJvC5BU6mJb2Ki2tez8tlw2e5s0g7SGumaz",
-	"Ysz6zFYMKkrOTeQkJtBqTSKTGMrRXOt1oxCbbcgXQhGTTF4wXniKBtYWbLY7f7aWgS9Ctk1u4CdpHaJ1",
-	"zHW36vpDhwnEabsnGy5mNmbz3WZ259LNCIp8r2F0pQux1uYttbueZXNtblZLMiXLNrXn2l8vPtfllhig",
-	"ABSZH1CsRu+mtlBCY8cDWjRPq8fC10IoqWIavRPxrAqxpBD2G1YT1+8rERt8VK3KV6ULIunj2TBy6rAW",
-	"mQum2Cr6j8nA4sVGMZMQgmkA55Ug7Pc5DcidfQUmykmM7Pd29gqO5Llie82hpDNDXZWup2x1vqJ2EVTP",
-	"Rc2pb9Mpw1c4NXTGg2XLNsEJMGyGFpp3Hs14mDC4tGkZzCdF4iunIlalzUPE5Kfrj7KQ6IZyU8SELmhC",
-	"RQJGpSIHLiyWgQBzfO+ZpA8gaSZiVihbDi8KARJcJeDwPC+DztiKtEHqD73CapzFHCgq4VawCjPO2OKp",
-	"T+Hrk4ef4frJa8ZV+6fEwsnWfCg6zWMJYpNzPeZBgenisaLiX7dZ/422yK/enncTreZWgeAZ1Fww4gXG",
-	"A+cM1xEPEamrQC8ErJaILsgaHjCMmebRILDQhorc6WbuiruscUQ+FYlV2nVxbaZTRMMW40wZg2IWD6FI",
-	"oyxDRauujPAtpuMXVe5ovL3p0UhnSK+RnkbCWWasattD01nvLs2OxtxK1Y5njXVURmr/KSnZX317Cw8V",
-	"uMcztlFOdWHDv5XIUAHXSzW/8+2KT7Zry+Il7iFAYMdFlpU4P5SgSUtGOxUGjgF8AO4VtbvkpY0teo5P",
-	"fUrl0CiL6psTN2Mkp2FKrmSe54DGSx2PllOFZpUpIOrOBJh3eIOryoiTcs7ioVcCrOaJ2Uykho4eL75R",
-	"SCeEzBVHHnw2+MMI6CAb+glMm4ifV96orQWViEGzpuUcxL9w8AM82NjBFwy3pQOgYI2Vn4b+41ZXfjWN",
-	"eThhcRTzsGTPNkWGmq6A/+rVWbdjXt3zR0jS+o9dgs1H2H7VnXlxhIG1MS1HkIydJ8xEoYMYbdJwFeLV",
-	"VmPmklD0M0DgfEHUBhaiV1BbusxHkbxb6alHmobzmD+jIW0M2UE8o5kV4yIzzgytTn9FtgdClgLQZ/Hk",
-	"zKUxXxfWL+5kseK03KEiK4yZqTU5P+n2L8dndCnrjTMHxnRTze5kmh0mgKiban+38Nhg4AhOo+gSLfqi",
-	"1c0xqVq6l4UAwrvK6VD4bMjlULLJjIWF98pFmtpg+lbURNd6XNGJLNCRubnRT5XUT6UTmSub0mJHq7px",
-	"Xx22oeO3cp6/MW6J0uqjCAULgXDJNuS+gyrKGUhu4x8NaRQN9StDkU5ulTCtSkOVI7Sog6LxphBCjWB7",
-	"uvbqXU6pve64Xd6T92mhG2gwA6ufG3r+qrHKJYa91vqX8dCH6sT3Oa6yq0y39ehFA8VmnWr8okUuHNxn",
-	"Edh2IoQqKm4R/tLr1r2Km3Z3+ZkuFiK+l65fPKLgx1rQWK+uMeVBjYu82zHo3MXsTquzNuX4Tuk9v+0o",
-	"y8R0fsolEJhfLYVa2bhX3Cmlee+3meBBveVoH008CatlVlteuSVNFtcYB/QojthXyaNdcqd3F7gsQux/",
-	"uZSKze7qL1NHwAX/RxrMC912gCbexfRwcyxJPRR2H3NHnwTR2gtLJbCRMk9GGTP2NXlzFc1Vuf6E2Hu3",
-	"9wRpRrZk/U6DVcXVRlYTmMrlUY0orwtqaii1v3A/KF1eWdkylBStqUHo8wfuz2nQxGjTC8sv2qXow2SI",
-	"Ed3DefGN4wexwPyItE4ICcWi2ut19NSFpuvaTGGlapvcRwOtZMGZwVXOasA9Fko2BGsVEelLbe9eNTE7",
-	"xc0ZVq7bql7uM/r4EhNybJre4IQcPMGdzUtQe2ia3iC1eyvmEwb9FAlF5dy6lLlC7vK3gDHd1aVWMNlF",
-	"Kz1F9SvS/m6RFAvAB1gp4G7ZfPZDFCyHtnBOJsLnl98KA9bMo+sZ+vuQK6EPrrnwKYNIXm5apWVGiW2g",
-	"+uiiRW60HM6Tono1wX+FpYWrLViq2NBzw33XiwWzQ7PJv2CX2sA4sw7ax3+NQVBqQhCTmLhk1EAFlfd4",
-	"uVtpFWt9MRbxUJ+wG7AYIbW3yV1W5u7S8vq18WENIhI3H8n5xwS/7eRt/squcgcAI0FdcvewU22AHm8w",
-	"xi7VY5XBOBbuf1X5nNEyX719p0tE4IMG5DFWPW103elo2Keq+3as/tbsVvBb0tPWrluNTh8iUQlnzx2F",
-	"9kVut4Kx2/5Ldgl5ZivXV9w+Q/qrLVrKYwsiWcBu/WTJ6YYtZcscrQRtt018Q5tb2K71APdbchaG2a24",
-	"lr1gC0TiK9+Fw0wNSThPgZ43pXaS3MosLuKM3jNJ/nFnvLQQfHcnmRczdfdPLGxIH1i5TxvyNwquzSah",
-	"3slPsllsVKW1CdW08BLlOVmJdgi1x/GkyuZK96aN4kCqZFBJfRAfQEvBP1eoLItC3gv3MjNpvDhQasYU",
-	"Hdro/GLPE4pxQTxl8m5SfwIc83KVGSVroun9Cu6Vpew3pRozvX4jDTFdU/clicxPOGxYS0bLQs7EzOcx",
-	"80quQtIq8Cl4LD6vO4bMYqmVI00iA/UaliyisTaQNFGemM1o8azgKinxJsFvtQLXJnjq8vTmzGQhF6/+",
-	"XKryxu3udBFWCDIL/UjwUElEBCZK1IuWtpHCsSjmpJZfLb651NzaFkXEQhrxWmekYVuX7G73th9L4hTV",
-	"tNLpW0tMUYC34VM3LXkE/TQanGTePC4s72eED37F+WYyWxFobO4rRQj+NxaK+WSa2Ulru6+LoUEbUpZR",
-	"Bz+WpVo/u/P6ux89dWDxys32/LillvdbNOJbDjB4C3W9vP9GplgCLeUdO0+yuJ/bdUFCeA0JmzPSwY45",
-	"jaKSaXTNnMrIWFrahHm5sf3oQiH/9axHGGeV9ZhDcq40HAv0/nPtquLghWIbq1X0gu/FwzgX0lE1jSsh",
-	"ICv3e8+01XIn/7++3Zbzcz3HhqvNQ3yOrVbZ+OFGjLGMLyq3wtIlkBXfAhHM30mmMuCyN8eNhP6a1Xtb",
-	"EjuEU2B0Yc1qFn7J9QW0kcDtTKmc1i5lE0JWG2MG9/kWZkry0GOkf3zYy3gJeagO9topPhhLSkUT5smK",
-	"scsSBrbdInCWGhgMl4737c1UcI8VqudMRg2WwEdQkRldAhghREuI1bl23YDlarsETKbcs7hemlHze35D",
-	"ttNZ4cw+sPiBs0W5poYLZkwBWbg3wdvklMwY7L1pGjgNAri/SOv3Jsd7QP90yyOsE1tmyT29Gsj66/2m",
-	"oV+21ff2+cqWD3ACk2mptUsyD5ukjrE+Nc8jFiOkTNv7+h27zfAGZpFzcdM2JiCKxShgM1kTFYDesIWI",
-	"rcP2W0IVmQmpSL/Xa776zTxcYa9VLly9W6mYjsfcq3Ykuwd3BxYSUG2Zr9c8o15S7BzQjQ56ZMbDudIa",
-	"F9ag64kG9z48Zo5+WrbFA4u3ySXcWeVOZjyUigaBgYAVc4S64zERi7A1Y27NiJ/a5MAcGYyjWkFZSxJ3",
-	"Nx+ytBIfl0YqJfJYpctAOdSMVT9TFFxcfOl/CxXPsz61CVP1kQUGEa+yRbz0tjgpsu7yu9vhYQM6HYeU",
-	"Vjj14QoGl2zlSNuQMK0tlFA0KDqNBA0aWJl1bK3bSW7rk3GnfEWyq4ThvbMHlJaCKlytq+IxYtMEeaSE",
-	"7RBpmyt940CmgY3BZ6yB5IhQxSIYFnrf0vvxVCKNTssETMVat4HthOXO0k+hUMM0nbcyjGrPnDpqQiCv",
-	"9SO5oGD5YkTtA1EuHnj1lEDMGiVTRmM1YtSWMsa5QW1fJ57t9FxSAQcIMbNpgL6S+2FtL8lv8ZxuohnN",
-	"jgLByu0yBhx2dK2oulGerkTZGa1aOWmFpkK0K6OK0aITc9UMK24AddS/TR1OuMU2gjDLQv+sGiPWm2AF",
-	"DQeKx8VO1mbrpNUff2sRBZAfiduknUYM2XGCyZvP4D1OWWK1c79ygqyZtELajZgxEw+asdgL97tyL43Q",
-	"pjvMLeHKYFjodcRCrwFyUKNUpJys1Vr0cNFU6LK/Y3EsYqi/JrPDTy5qFiK+75K7BY1DHk7u8s/pc2Ao",
-	"FB517kKh2Moj2uTTjy0o3g3fmyAdK3FAg4lQRZ7oZuqDVAsrsucs7ObsXw35tlwzXXXtxFdJ121z63oB",
-	"sXuOSU0dlZqTuCqMUXyJjNiEhu1jnxyvKMyDLNsVbDF6iNRFYPi9Xk/P597xcb2hFJeHvgRBJuileofH",
-	"PaAVrWJM9ns94mBvtAiTpKrjEJ/nVZ6eItFIEgdbOWJPic+l4uFkzuWU+eDeAHF+L76RJKLePZ0w4sXL",
-	"SIlXj/u941fRPX80OaercWhQKQdUelFsDPxikwkBU4/JNBMEC90ihEQcL/WWoZezL7bJabJj60Ut8bYc",
-	"IJ7Amaf/1huU3qXv4F/rXn8xzMICX1MOSrM02A2rhUA9kcSqSN0u1aAYIELA6i3uJ7dJJh0R6i2snbqD",
-	"0SZnr0+hsSyQdmGtSZm6lozXPF/uFi5+Xeuh9oovM5Ihnp8L+W36wAdR/QZcqm2bPyVJzKhP7jIN3iWn",
-	"rc3diJad9lzr27CHSy0j8wzKqpMBTedqOlSluS76ZxYqm06ttz7hJ6FmNugIozkLw45s87JF+7K8g/Xx",
-	"J1YjdAs3HMO1JhDpq3hZoSZgOFUqGko+Camax2wIGduliYg4X6uDRf8z+oWSrdXmSl/fnJZkzTszO4lp",
-	"NP09GDZepy2jLU4zi0GMyXvd4Q8fYZW2X4TTGfWGyEF/M4z6cH76ph0mAXuMAu5xRQZnDp6aVtimZls2",
-	"fMohArIHy9ALyr0zFcPSu4NTiWZ1EPdsOTQ3NEMeFidSQMEECsC692yZ6wGSqdwbJAhrxZJSfJaDbCq5",
-	"RSqEQa1bWC5gPPT/KeSPlojiQD36OPx9zuLl0GdRWb7rjD7y2XxG4BGMtbAiCe9+S7b6+fGtDmfNu+V3",
-	"MWNbALIFQVX2lEV9cPmIEnVWvxE0uhKqUMBVV1Wr91+uRCfFu0tit2LFGyU+4xaPBtpV+pZuo6yEDlQn",
-	"eMCqDBDTThXDOXOkNauXxRwdRoZQdOvqTn6fC0WHM/pY5/9NlEfEtCYJ2YIGCSVFstNgbWDnprFhXJrh",
-	"lu/ODhzeLxtzebflHZUMN+n3LmLxXUPOypkw0LCNJOAa4NNmXN0k75VHldGJY+gl7kzfN8XkabBU3HsR",
-	"O0FNY6FUwIaWJ6WxD3DpPmJqwbSKWwhii2gZNFnTkG9Z7ciQ+Y2jB6YBrxOqYqbi5RBksG6G1yVnpcDU",
-	"xgLQTGnmi9PztyWZnmJGeVhQjEUfC+Fle6eGKU2wS3IMHy8IySjXnthRFw0FEcO/AqCddTfb5DQ0vjvF",
-	"HhWJATwa06/xzWfp2q7xCKa3vXZUeFsu7dWAE9mfXg9Wg2d6xff6elKQT1selSz1pFXP1M1NWVL/MmBE",
-	"ThlLIgVLZmvDR2GEA/WkbJAY5RCpaUSoWvnfnVYW0Qlbj315OMQS5/VmNQVVNBCTeWmBjRKxI2I8ZrF8",
-	"ifpgTfJiWahizmQX4wiMv86a9QY31WYTJPeK+R0rtQHLAh52LURzbckHFjMLWW+uZixoLbKXTMR/87LY",
-	"uNhWow8hfU5I+B+lPD9QOf0+Sfxrkm0NxpVuf0rltC7Lun+IJexQpoaBmPBwKMJg2S67O5VKrEzi1uZc",
-	"TA2gcCAmE7hYqCEJopm5BL8MnSuBVDUnyOkb+lVCdw0XGlDUU03Z0lwnY/HieVRDUd+haH1iPBpiSMGk",
-	"lgfHToeayHn0nB7B21I7yN5zVFNyMqnRSv291Oc2mweKDyULmLdSBKdyhCJMk+5NBeGxk75mVLkD842y",
-	"WT3+oz9HX96z5dCMZViQ8r+6WcEmmit9m+T7k4Vx3SwTBlEL89ke7QHC9rXtJlwsvAowAmENNqBqHIuZ",
-	"E3EKVMnMZfoqJkEfIIzAAw0AHO6pyXTc65ahj2STYagDijCjuOJrgkN2/1C7TjywOOY+ay74NAThXq6I",
-	"tqmxnO5PUKxpUadpM5kIIhw6wticqGTpa/lLNh/bbN0GlCFBiQZ8t3UrlDD3gy0IKM6XMGcxGD6Ck9Dg",
-	"OeNfUG4wX0Ji26vmgpZ61PObVQKO5m+//Dd/NjizFFcC53TBZIBCrBDZnziKXsTAuvr8gesHlzUszyRj",
-	"EVQAfMJDGpB7xiK4atbMF4HP4sKkusaMh01yU+g0WWQY0+DzIWpyB5nqGjNVZeRgc2BQmkRpi0WyWsW5",
-	"EWic3CrJm4GrW9OfZCBkL6KaGuTpoFtYnXtoj8gmdQ9NNgI4afSJ2bmqchayQTLIAo0XIxHBlRSeP1JU",
-	"ueeKfHLkwOJ87YOR9gHqO/SalOLTYrQlQgLPp/XIIH5DC1yONENQBdSPtYSMMmkwLSvpwKvzsXLvVGCE",
-	"/XEH+f3a0kchWyTlj2xIjFXseovQp1wbKRSKBARXf79NoNK/0c9gMM3jGErqh6xBOa28qWTJGM7o49Cn",
-	"uYVSbpf6EEKdFnFyywdUWKM7bpcbqFmZ9L9AY3EztSrBaJZSaOupgbS48HiDM4IOwRUc+Wqt2EOQ/LTs",
-	"ToOV4V45tV4Qh3mPPe58v72UeVSJx5WafW0QudK31sTkyltw/7HAXGYgri+37L7JecTBVngBD3UzTQtx",
-	"9qZgV5a49OKflEMoO1gBwnPixyr7hPAIUdBnCnB8Jxd0MmExwiibEKZ6HGV/dQaqNUdmxDwkIyrZwd5/",
-	"rxN8f+Pns3MWzmUZ9FA4/2M933+GrS2HaxjbGPclp7X+FoATTllcuV/Bc7A/1aLb7/xHVnhGibsqxBNO",
-	"0RH/MGlrdKYEdAT2qCQ0FvDwPg1joRPWbLr2/6RzpBxOxYxFCcObHiXN9SzU90+QKrmEEddD+P4xgnlg",
-	"r8mtD7RmIm9ywFK5sRQf/tOyr9U4uVRNS9ot3ghtteNhw5LvScnrpp3sAYK+Cho1rp/7g+9eS2zF1ORN",
-	"4hiaWrsGQ+oZhu6VQXL8z7RxbxBEtigEQxDqgnEXXdKYZJqSQJ41aktDuFStN9HERVfmlhl0XMJWgkmr",
-	"z6pl2YjHZtf3ZzysTs3AMC+4aIFpdMBR6rVgcb7rHYLvifjOBpeZ0SW+IxGxkPkJPDDWfTYYTm7GIqCk",
-	"A84jtFebqlgcZPcOCqHD1kZltpC17gAyqCDN94zLKKDLCzpjCSIXeL1q1VB7FB43IdeBWgEy7XhlrY/p",
-	"BaB6DjAa2gLkVGVpVAPhosZKWwIzAtfyt0DSlE+0FAb67G3Pf3AzonkAwbaxmEcY0jASGTDh4p1Mv9xg",
-	"GvRjmXzoMOE4qgyUWvR3ijGk2Y6Ev7T3N9oKS9PZ2yW7miRqS+lqUXGDObaKj+Qs6OwEVSjKUiRpAEiM",
-	"GfinMMQ7WaXb5DJMpEZNY4ZVhqQeuR1JwWEf4qqrENrya/yFav7TRCs7Hezs7xXWugwL0biyHu+Vpg5a",
-	"httmBe8bmTMJ0fVrOavXgQ34wCgfvZXmhqllNPEdZ8k72GtdhN9QVdJg4dw8FYocUH1Zjz2VQZwyeDBh",
-	"0Rgd3zJ6ggoR0DCtvTRBHdZJJpq81LnRivDm8EirCHBtag7arP0sfYWLHu77LkvcfixEFyehsZgbBZvm",
-	"B2G5Bp+xGfON5ksuefQ2vcp2awaXwXveITlEhPW4GbY6cn3mxs3NpcnPRVsxY2rdlFTtshRdfn/nWheX",
-	"39cYFLmZuLHFs9ITABBeOBdQde2iEIgxTea2qVnpbuIcRKvRfqZCqvqdH1AehawP2qlQXsrAl2h5mPAH",
-	"FraDx4JdLKG2mldYWKKsPHlZTcwuaIcFVr67KygTSeulq7BYZ2VVTFo78zWoTpsg2+ksvyDWorj86NkO",
-	"i8oUm4J6qQArV3ectM3XA1OE5Zx1llHK5LUOy87yrTksAzlD+kC5SeVavyQbNhVrsyc0qWzrNKXPI3AP",
-	"O5yHigfrNrNfVPxWJohn7tyucmF1MFmaysWwpMogXDrPUyhErGqpdafNSs4K4Kxmd2oGPi0tMVWy4pa0",
-	"zs2orNmQbuawl92106hJEcdZsg8hoUVcdQtHFwHPMqw6B2ceiHjxaZqczWKOEAsYh6CSUo+2YHHjBZUv",
-	"I/m0mu34SbL4vT7xVZTAwPMhnAttcITB3HAxXZVIzG1pIM7u4B3ESAEkro3fdq5esBTlZmeqYsPxNgXF",
-	"IA6uh73XxzHgbgePW5NBU2iwaxE5ah4GED5qD9FcQpymtpoQuTpTNq0kWHMFHb0iXN5mxNpRZOuyVV9a",
-	"lp+RoLltYurwIFyT8euduOB0WNSowQVBQ++z6ytBGmoxxJqms+dG5owIr4KW4FwYQcpn6goyiA8ucHHX",
-	"DSokMrtdliXZtYrtOYVMkmkmwseNscm4PiWRUzEP9OHMQihY2AYGkLOZqKZ6nM9D68JZ3/1UecWFjiYb",
-	"2Zd20rje9sEGrwgSbVd5Q5Cqu4J7gknJ6/ZQb15c0wRaVcdPm6qCseFrA8OHquoYejBXpV6Q00w0Xjfx",
-	"PzphdWSBWOOoexnzmd8m/TtT8mxDAdi1gB2G/GG1+8cOMh+MiIOEGnOYAS5C9k2SfbHiIaqG7dJ6mC2G",
-	"zUMiu4gaQAIGmNeahph6SisdZ6MzewGXJAVmBWYBAJ0eiMmjcn5Wgvh8PNYTF4uZ65eD24FE03WJEqJw",
-	"qDMeJu62goEWqbDCInPNCu5kTHCXh7+1KCym5f+G0dibXtFlIGgZSqm5g9BGDzydllvNhxUEqhSz2xMh",
-	"KuwCnQXoN8WREWk5/qwrsElNtVZV1n5E0FnrdMpT4kDlllUdgjs92NzPCuFNkns921ZSIwNgAyVi/wGP",
-	"YBt3QHZx66y79ymzOyzMleWk6b9BNL5icVgEMGIN1uT8D2suMzgliIBnABMvt8+XxONzeYab9Y9lqMUr",
-	"eUhg+YKZFoqkb0jIg/u7la2jJCur2XWZaf8baQWgSYXcizZNtwPfBS+auQdye3OmrpsXywIuF+2NznKQ",
-	"leDRNYW4eMnbUBpUSRaMk50V02Vss41NEnfhPv0FSnLxaqPjMxtNhbgvPHYn2X4Z1H5t6GMCTwrtO6VR",
-	"xMIXAZBwTZJSy3lt+6Q8D+Op22EP2jJRfMbEvGkerMU50jtgahu4qEeAWI7UhIxAHy3rDx0/dTtTRn0W",
-	"D2c02tTp4wO06KRuB0Gzql5/Xo7WDuLPTUVdt3fv397edcnd1eUN/vsJ/zm9ffMBQ6fP3n58e/v2rnZT",
-	"a3FSbxWQ8XLxeRDmRuMJ00a2xQJskuVbG4GRBM81bHfMA9bVZyjH8W2u8G1YXXLPB+4Gi8CrjeDaTOIF",
-	"arJ6jp6GaAloOSzPjdwmeOIyzZIJQDeFzJr2XEE8Ul3If7+3wfO4UdaVp3FDryy6jSt8Vc+MfWnNY7jd",
-	"RP6qh28cedU2aKp4Xw0cSOWSip1QNgUMhtRAtn5eSm6X9xbdGAqYbGJPzKvg7LS+uby+aXYvrZ/Ey8Mm",
-	"mMgFxjRk4GBGE6Yvc0k0SSVQyUEgFswf8jL/T1LrGkYcMgUIq3jkzcELQJK957HIYAqsj1eYgCEOo2Bu",
-	"4GQa1He3b13BSw4XSwrPZx3GYF66em93p2D/IxDnhRh6dQjkhcjRDccyV1NnAJDlCh+fiUqebbcpdrVT",
-	"d1qvg2ZeIyDaJiw2p+7KvGGN8xGVbGgTIG17/nC0LFoVHC/2kkLtxUjcphHpRswWzteISu4Nm8/aa/28",
-	"HkRCfEC9e631N7jEHADl9VeYR70pc3FrGmgm/cpllCDdOmDdw4iHIQ8nQ4PJVAF2facfZf4wmo8C7g3v",
-	"2VJClQHH47mqpZyuZNkyTo1i5+Ekr/z0avCNdHAun8E5rCfRjiSsApyhLClfthmVidphDZDnsyR0a8Z9",
-	"P2ALTZOjEj0aQgWAZp7ilIoGsuB0aFAYsNSA08pdiUDMpRKzYdpAMxE+T56/MZhaRW0NR/PQD5pAVMM+",
-	"Q/DxQgVS1nYD5qx0YC9rseRaJV/wPVBc9fDz1HbjaEsmiyq8OB35GROsnvPG45IvhqEoD5g/VDH1CgNV",
-	"EmbE1GMGro4SGdEwjTNImVtCqsGJA9zp8i7g5xR9OXcLU95srPVfCXZx4npMsL7bdCCGoVDAm/tqMdHL",
-	"VJ9zQgdGuqxNrQCrcYpDJ0gDbCJjXfqJc9lmeFTABuNPTfYDfLJ+D/BFqIaSKZzHoQgN+E+VYNsaAVLR",
-	"2FRQQEBkxCCHoCMWF/dnQPhGVHnTBIFOzqNIxBUzbS2PZMfW6nNkCvMBd1lld54ItWU5fKCxbKo4yVya",
-	"CFwLLW+h7SR5oDHXDcuaXqNYQEUNa+vUqAqtLcwJ3bzZSnuYbpP1HzNPxH6lBkjx0TWLtKAupiJwSnTh",
-	"gQzBTaq75dEwscsq+7zLmW93hEZRwOubX0y5YvXNO4evZk1/WagG9xtgVDizYWKBv7u5vCALNlotwb/a",
-	"URSLRzC2lfBEUK190hL81EeT+ur68l8/Efs2+gSsCQZQ5FVdp0VmvCnz7is5WDfkpK2y0YLzeEr19ho3",
-	"NIPf6nc+4CvazE9PU+mtScVFntaoUolIkhHj4cSo1kIdind9w/QwDPCsVUVR3BoCtjPNmnsWqYKiKM7s",
-	"fSOtv6BhOQb2iLdFQ9H8ePTWvAMoTFDOJxAjU0Mi3ULr23kPryW1F5zCQA3fxwoq6cxBnR67GmkwETFX",
-	"01nZcS35XbP5w/npG0fOVs16u2viZ0mMy359Sz9DrBcI734o74tK28OmDhEKLPRYcr8Br1hCU9ITDFAQ",
-	"lBkPAp5ICxZVoOGyYWWHv2RtN+5HBilsyP3hjEZRsxOrgxa2gsMkTVlrRXR7aVWckhJNtZfjUDTfvQPP",
-	"VtnVmz1c7VlHX3E3ka2PZWvhNjDDsntR6BdtfnUWK5fDwvLaeVt1QU3gAvPJaEloSC4jFoK31oSIFbf/",
-	"ZaHsDIJXCAKmSl3AfJbmBadePny/UN/q5o0SHFr8vtqjfQL0B54G2FkzAQZo762/2jVRaea3U3htrUVv",
-	"3SHInjv2GN11c6V4Zjzks/kM7k9X1b4mJ3HGtZyEZPW4We95V/WdnI/uSqeHSznXKnrTjOBUrcGIL4t7",
-	"OZzHZfEKn64/gpgkhhccRZhqHqeA29V3n79vKin6wDhiY5Ep0bcJBoWj8RoMQug4FJGK9PLSxVpRA0w3",
-	"Lz0RsSG83bx1eElukzv8447ELArAu8BVTU9K2BGZ3eO5Oe1YPsMGEkMn5YTVOt+AUD4BR6x7474C9cdD",
-	"yMVItv4uudNGxV2X3MWS4l0783xJyxeivOfR8J7X+K+0wONsUtSN1oc1lwhP6aqFcp0vxTz2WGnNqpgp",
-	"LK+OPmXoNYE/S0AZPl1/RELyy7FwjLDvhcPiw/6tQf2p9JWsWtjFtfmahZEVBo9BqpfxKDf341+4r5zT",
-	"kBpCEEt11jiD9tK96BARC7nf7kJBb/qDM+dGoX1dP83zuqJ+K/cNz121iZSZnX4eSRUzOpNkNpfK2NAj",
-	"1z1Wu3TLT9rQY3KSToRBL1ml9O4N/0r4YweWsPIiXMIqkHerV8ElEukwTJ/9GxZA1I+mx6jES4ZKqGEJ",
-	"PXzpBt+x8mQ9OUPjXhJlMcKOKwwmg/lcyawjqMVWe23eu7K9Ntl4UV83TDvHZ6EuujePtRVlgiBmKYTx",
-	"6okTzg2KPyCgdNklLewiNIkyyV3YtmDDDQiDbDR4vD4dBnzMAF6o3D3hQszWeCZalqTMEzHU8888JYdJ",
-	"QdmaYsUUdw0JBKUxgZBkqk+fxgQv3qNs9+0uuw20Sv6+O0VRy2GJTPWOk9sTwEzTdmbhStZ/RXgL5NOq",
-	"u48UwcVeMc/Egz6cgSmZBcSKqJSQhVXMC0UnQ4x7LBFm86NJp3ygwZwZ/50tK5u6sbSFQCfymcUvi6tx",
-	"gu0wmdmjfRJJA1okE07j3Hvos7ebYf48qpqcy/Vz9ZcjdgtqEavwybxifXFJE/mb7WdslTVX4Fp4k82z",
-	"7ZZZSG8Tjha+2ITFoFkUk0o25bB+4xZewHSeYTagZD2n9ofb2ysCDeU2ghK6JRtOhHslXKUF34t1boN1",
-	"H/dsGRTCKxWOSx8CMmMrb3g2V3MaDFUgn8m4AhEs7xWs4Z31O8NKA8YhlHXjVXQKVvQzOgWLmrwRYcg8",
-	"Vd6PVDT0aew/k6Hlnk6TkTFsAj2SDRDQLxTCQiXRnx/L6wSnV+witHDgIYFTNM6B3nIs8EMa91Udu/kH",
-	"1mn/7ykeXgpNcjt17nQDNlaZsuF4nEnc4WIerlZl+MtVLne6lRU3g6Z1id0zH2T3U8gfk+4ygy8qSPGn",
-	"V09najhaGidZZRgBer5MVTYYfn5ZuPb1Roqy/10Dva4GeqplERmtIsz+s7k9NICsiIhrKo+HrCSzLwjE",
-	"goYeQ3dqCf/1T4S7jrXcclcZRQ/B+o6RLqcUr2EdVZ8tr+SEY5s7L/1DyRHBKnF4BDE9nUwBkxSuNTx3",
-	"bnp1s6sXvQ3vpX8PbjWdTaLkDfnzOJBlMM9qilTb0GeXbCMvGyAc5eUmYl4juivC8fN5x2V+T/3Y8zyn",
-	"Nn6PhyoW4C2odBBYQcg8jto6CccuimnxI8ELHTvX2ZhAycNJwEjyQluPDS7Et+b1IlgkvIUxN8Mxn0yL",
-	"qPqYJ8iOG8W+JVWQVbOiTBqISItgkMQiRK+hirmnnrWm51LB8SRd2C+7jG32cn3KtHX6FC7i57gj6nYC",
-	"WNmFWAtqmqKcZHSMPjIAohb4ioyhkodWg+eLxw2nXPPE8zwt87gILIXEbDIPaEzYYxSbXczeeephNQKL",
-	"SLgUBGkN8uKUP7wKK8j4uy98Mec9sSetNbmQB4ErG0ZhAlXBoFIvgeNzT912GM4p649WGPLXKAaeY1J7",
-	"maIdz0Ov4YagH7UlktIOiq9C0GmSps5W1rJAQk20YxpXVwybWjkNyx9pMC/CHAyXeH0JblPdqAjZ5bhz",
-	"8kt1xkedM+1rIlir+8aqrH1dMWO/rszIb9X5s+lYI57uDEUL6Gogu3am5JRGLAGuGwk11atXxMrkY/IZ",
-	"fvgWb0K0IcplEohHRGw3awPUxYJxS/yJdZNvT68GjRappnulBsOG03LJANhk3Z2k0BlRX8+kJP05mda3",
-	"xWjaGQRpYegkgE29OheDs9UGLoQqvrWvrGOx99QtB5qGw8yChYosYhFOtskN/CiJnkmaZ9FzkaeBMQhQ",
-	"LNsCT8O7GexpZPOLwU8n03leCTpGQ3OEsGUZLAoT4m3odSvTAhKI+rEK7eH2d3lfLzuUSMQ9RZ2A6dgQ",
-	"YAJyj0CIBtv0TxYuKokPi+9FRevCuDv+unDmK1nIRXt/DBhxxdfcZIw1JJR0bi3rLQ24BDV4LOVmAj6Q",
-	"xoo5PazEKeoxiPj/Y+/fd9y4sf1R/FUI4wdk7x/ktuMks2fb2H903E7Sk9jdX6uzs/cZDCRKRUk1XSpW",
-	"ilSrNYGB8zTnwc6THHAtksUq1YUsXfoSAYOZcauqeFtc9/VZ8b9gcvWJUlPOb2PWlpoGD3iNJytaDE61",
-	"1bLFR9q1K73iruCXn2ZVe2D1ihXNaVvOHvjMCTzFpOeJBOyQzXzzNK7N40Wqy0owN37Y5uvcDjuVtBKd",
-	"BVcm5vqwDZJLRxsmJClwTNCWqBrsbfunqofQ+k2dburU73jElcDWnjDdYN4CJVa//qWVkZQSKOp9ipKb",
-	"9CCKt1YwYW2qjugPCy2o3uqd5/Rs7oxq+100+8nW7C5Sbrjp5oXwnM7ZiKXzOGVNLNgdSCN0qS0bYOXt",
-	"PV1mCSPjnEVxHe54x6ENW1I6NU/SBSpOdyFjn5sIPqZbQmGlr60Z+bLDZp+e3xE1cp/mfbHoEc3NE9xE",
-	"HbfXEmxNU05ABWGIioXT3LiaqVVqhB4LaB+vrmbp0CfTfJPJcQNrb4NmdWBZc2wqQsWi9jvQsq1zm+s7",
-	"5/lscj27UFtQt4+6ulFZmQCd4WofHlxkwqONBVwd5WzO7rPG1hNVtxRcBFR7yqeTWhSuevQSNSiAyO42",
-	"oEa1hW3vGhNxRaRM2soUCVR2sqhEaPBmVK0x2I5kGu1GPd9aHFodpEg8waEaPPb3MqdTOZrlfDlSy+wQ",
-	"t5XMOUlvWVoAAlf2yUOiOfhPtcf1PudCvLwCG4p8ZpgaT4YLqk6A/Jt6/d+JqIggHQPpUJGThK9HzoKa",
-	"Vz7J+RoAfpcQiFaXonwbmoGmWnMDTZqhyREEQtwabEdsKT2RVu9zyZVdmsBKsP2Mj2ZwY4Mw+LHw9MMm",
-	"G73pHRn//8dORWb/yURssmq5QhGbxhh9ULSd8Pm8OdDV7ck1cVyairXazimQMi61CzDgPuOim3owebtM",
-	"PkIb3Etdor7bhi3p/ajWzLfcrUQtwGnQNoJFQ3oryXI2S+L5QppVd3M9XVgBMkQucr6at+RtXV3fXF59",
-	"Gpbzt2zeru1qorWoQP6kVtSsatszwJXrTCwT1exmQig/btkGZZa3yMJs4iWVIJsdKaXXXmCCwwhficak",
-	"AJyBrT+YNneJwvY56NiyBQdF9AulTDl5uI743FqgruvamN06XMe4dGzzmMp8Q/hsZiFPIKMbnMENOTZt",
-	"BWNOLM4iqzsnWqMC+sRLzCdAFaRN8biGorwS4G+DlmFpsVG76Eyc6rgHV1lLk8ftq+AtipEGaZKMBJ0x",
-	"gz7TIpBpkpAfP9wMyE8fzi9AS63lAW2KD4452fSQ0B1XbFeUOlPFLmXS6NOq4f+F00gRC/SfUJ9r4LVP",
-	"gwFo9fo4xF/AA6n329w5ZuldNKa/V2Tgu+fbgYpQMvyVYhIxgT3Z7QpDJZlkc57XFvl/oktzktiWCtAY",
-	"oIdURMViwmm+qxqKc1A2ynu+XNK0tp2MkCxDQ//m/TVaND4uq4ZQxA2gON9LG0IF5wkY9hmbygYYmnp/",
-	"B7bt4iTiAzJW2qkuG4YvhfmD3sf5dBXL73NGb9vceFN8jkzwwapyMbBgmTO4lJbzrRdxwsr0M6Oxj9lu",
-	"Pek0mUFy/khd+Q4118zH1DrLPGaRngTimCiBDCil+V08bUetO4n6FxjWG0k+0hvWiYNUPYXyfncr2wLc",
-	"XMI7X9py/H+uIm0heTBXuciZWPAkGmUsn7Km1qaQ0KqGUzRbQAxJaFtXWml1meCFeK0u6dde2cgtNxRC",
-	"GO/bXAM3To2X4xOBFLAtx62HBmSAejrb/BmjUthQS71Uxw+2NZbH30I/DA4jKJuPGt22S6Z22LpjoCro",
-	"K2Ftwgr4qou4ugNMlNWU/HCXtUe+VM/ckJ7tUPxe0g8HL2BHRrWZejcFdoPduzae1EzFF99757Xr+gTd",
-	"EpSnblK7hxftlOR+SnI/JbkfI8m96xhOSe+npPfgpPcLKikGVj4izlO5m3+t4ulY3GCvAR6vjs4AkCHA",
-	"A/IUHMAl+vI2Qzpi1/AxY3TgePX31U9nR53FxWsME7Z2D1GxaItpASCVqSJwY1elbfTYJyqpBovS3TJ8",
-	"G4fohOsvgxdqLu2wWWY79LQqoXFlQP1tePVJrR9XPu65b+oqAS/poL6b8nyMWVyisYFVwSFv2W1NiSbE",
-	"PE7DNthvZxuowDJmz4x9c022briDwxYymdprrc/Ec07qUeRJC53B1TTL5rP+kEbXSpA1NBBNHdMO+iWC",
-	"6gIVJQNCySTh01tdX5Krn3U+t/rLLjxlZ/8CzmM0paJmHz9S83HNborPzmmObYKpYIf3XOCjIzqVXe3B",
-	"PVK69UAf4ZsGyafJYYaOaes9MPB/RbpkN1zYob0urTRbXWq9EaXbTUJT15Q5J0PTgHggnbbYacb9mHJ9",
-	"jOiDzFmWbJoyciPW5ssvEPSz2ibz6lQbrXwINzZ8oJiCE17ZAVlnUW4EaYfrbgPddK5uVUL9dscC6yOK",
-	"wIqtOFfDAjWpw1Vf0i5mKUz+vSK7hMapT1WY+kCjsZdLUe1zYL0RWL4Rprhe53ySsGV7X7xKxrueYXOC",
-	"ewNIfH26o4afd5TdrwT2HPXZrDuDG9dETQF74U77Jo/nc5YXErs7l6RtZcDiYLIDXX1l+2/2p9nG6W5t",
-	"9FVqp2N40B3zYUD6pdHuecD6S14M3ozarIsYbVQ/WdFC2WK0ZpMR9NrUT4SpoR/uJUsjFl1TuRDDJo9p",
-	"uWNU1bpHDd7pUt3B6qM78JvZoGDjjSlGwLSPugCkRkMEVqWIzZgVgdyhSHfxuAGAmD5S+lfXvB3/6XYz",
-	"Ny99o1AcfcPGbd6z5n3cMYCPIbuRDtkJ733BPMpyRAMbWssF20AsJPQkt6OMPkzNacI0anF0VcjSNBpy",
-	"uzEFzPVGDedoWl5TtSBvPrNzod5CPT0cy8N957WgeWRSFoTn3PTjgTP7iebRDb7pOzld9eR9oFvJ9Qe8",
-	"tc3tImouTbVzhGkVETjHSz2m7xy1FSVzmooZz5fCj2NrayAWZLqg6TyYAaL1cWNG9Z4tn97azB6vba3L",
-	"Wy0qx0NmzKe3Bl3Yd7qZEp1CjpzmNp0ThkRharoUlzDoQhVjHF1/wnfObe3waq+6A2VnMYt14VIIcLPB",
-	"/PKdp4j/pefpy5MMxJ960w3/B0NMa7zrf3nTQaD0QSHq9EtbpbJo4GvATQ4tjixL8NXh0JYzPeU1X4D+",
-	"MLb1fOi89WvBU27PgWyaurHJQXnqxdZ+gi9cpv/EyFv4vP/5+x52+5+/k1mc6MaIYWSC0/jb/+kzc2/G",
-	"XFZWH9Ea9rmAo5O8TXgNpP1KzcXRiX+VJ6OcrfO4sRFzdc6/fv4FY9rqJclCRc2vn3/5jOP5TtHWRv9T",
-	"8LTvBcViNjqncSoAehEmFTj3/9YzUWZ98Oz1nMIWUDN3pVPVNfzqsQ4tTL2XEudy5alQU/I3ekcRrqPA",
-	"jNI6YOh0cVzfaUL70DA/gk6TeQeVAGAGiKP5F9q9SEXDx+0IV7nEVqkoFi+bpsS0mNRY2qYW/R0RK6UZ",
-	"swh5JQBi/cYm5Mb2Nd2xErwL97qM6m17ATZE283PDb09NCABbgH0HQgmL4OAsMtR1WeteKBsb+UylDd7",
-	"P3HeQlH3zL/BlJ4HiOm6o9cmikSMZdCBmuUbyGdJgc+zBJJIOnazLxY5joaD2HX5YJI3L7TahLUOYrEw",
-	"7Uz6ATZtBmR2fqcLl/yAOA4YsO6GXQ8GWe+Ntz2AA9O7QiSfA0vaMX+75LKrTw+ziI7BJZsHPJjDoDo+",
-	"sfqHhwGhLPdIbk0pLGVspX5p0l5oLLqjXsEVG1veFkg23t2fP8ArbvduNl1Bu8xlbZKA4t2YGol6AT6/",
-	"BY0C3dOu0mQzHpCx/SYOpv4kVhNw52GqAmgy+O/as9/K2/Ve3qX7ZrHKhAo5whdGqyxqKmbSeJvwHIDX",
-	"qfdcu65gRlSyl9D4q6srM5Ay3cxzvsIUO++1XBevhfWnM++X29ThM02Z+eo3izhqSRx3IqHpfKXBBLdR",
-	"lfTJBk1tqF9yZmdJIvBD5rXiU6D6oAI2dVPdRGcSIdxlTBD2Th0MUFg7kxz9M4hbE4jLk6zc1DfjPgyx",
-	"xDa6t9FJtAZF7Nc0VnOjCVF7gPQVlHcp2uC6cJ1kjq1BBE5llvNln2Rus9Yik9U/4R7JrUED1vtBoee8",
-	"6ZpuEozDZ+mQj1eYFPRWvx51pSI/DmqZe7qhjqOLH1FpRk/XLtZa0wHV5r1UkoPrifAdEAxklZSLq6Ug",
-	"YzzOMYk99PS+idfdzfEridcIgANKgmnppPTB1iZbu2Z3f/4wvFFSXO8/CvGf6ey2oVWyn+5aSXLfroDl",
-	"XCIfb6BXt5Sjuks5Ezy5CyZWvULLn8UeyNW9qbWcYcufUC2dsIvjM8zq8a0M0HVQpr2/kzceVFBhsHN0",
-	"cYRLdyabrcaK2YsLZJeqjR0KM4/rPWlRXptx3qA2twB4qlHc9lFiE1IT17nA65Ii3GxaFQrzgFDAdwcK",
-	"zDfWFOH7gr4shiq6mO9SP1R8rw8FuCp7LaswO1SHceVfZu7AQu8xI7tMKq4G0VUEv7UpMwZYuiLc3vlB",
-	"v7ndnnu/6y1CEKZ/704LrkzShPZ2q8/QYSLUu4SO3hUbs01dlfR6DWzgxDYHRUKFbbDduTYh2Aiwl3ld",
-	"ZMdcRrGa2D8LNQwGBV4CWAume8NMeMZSE5G4vhreNPTOc77WAPtabTFfmkBFAdKpSC/XQjswBBs3wbcW",
-	"IWV2L1lq6z296djkS30oXvfkHBXi31aLNZQ/mbAFvYv5yspyy3nVZ7oZiFpmvFyupIO43oLT1UxXBTzf",
-	"KnX8LMGSpWbPamYTTxdkXJzKuNyx1Ab1nYnpu1wAYbTvC09HUCQxmvF8TfOoVdkqJmIif1BCUtqWXptR",
-	"8a40dXVBjA/jv8G9mLGI5TbLs32xIkravElWTdQD9PAuea/0Qypjuam3A8sLLPxMHmIyAMzAjPKVaEQl",
-	"2LvArUocM4c9Qq67n9x2/R2cAP5kwsMDCKblQDxuS8VZ2sYZcDDzQjh3MLYnxm0nVHbgVhvNXhdO2ltr",
-	"0av5chKnTcr5tntr/1eMJomdlp/ms2T5nEWjxnuCvzvXZWuIRnd7E1CR+3K436PCT33y0CCaEo2obIuo",
-	"FHS0r6hKJ7E7Lpy6Vn4OLojGYNCgQrEUJcdSGdPCSYRqJ/82vxWoziXXh9jdXeHnqQhnGxrcxGcPBV9W",
-	"trAhMeZY++LvwQnal2rBTT3iZLx0EvwfTW7BcwE8NlusFt0ObNhyjjWpt9tel0aDnwI2/ZLfsQhBBwts",
-	"AxcdNvj06VSO6iJ8n7gkpo2jdvc3dR2IooO6O7yEX8QSJplfxMkpDIX93BHe/3R9ujgY57ef2YzlLJ3W",
-	"8vY1myw4vzVFNahDu7hUU5okvnX6np50W5q+DTYJX2nlBRldCUYmbMZ1UNiswHbQxURsG9aH6IWuzA9G",
-	"iFZf9lOsfmMTtdm6XF/p3e3nIiSAI1/hD7UGLSSWo0Ju8pu62/D4YHcA92oAEAGs5haIDLC0FEc0oMpo",
-	"BFEimZCY9Hjz/jq0eNnFifa4+BpoG5xYI2Oetfv/JaahQtsRXfF2/fnqf/63sO62Wlo57OBAqCb2IDws",
-	"jGZ+VGZFbcfbvFVVO9dsWcXEldNsvNWVTfHDLqHuUdoTL9mFkyDTZiQDjwTQCS6QGjOey4EF/pYWPc+b",
-	"U15efO4ob9KNWSkGkaSF6V2bDqhYlPoMOrHWARK3vvwou7BiH2jIHpH5qo7JXvMknsbsyB24m9vfZXY+",
-	"vbpww3I2uzXivn5ajbhL9fytEHMFioBb845npHsZJcnJYttd5bxsx+IFMNGU8Iz+vjJw17EgdyyPZzGL",
-	"3kJ5qLiNNc59W3fRmqYy3igQTv4FvFdAqPfCZHdbBFfLnQ6G1x48aHeiBFZ+YSAYqxoVI3O3qwETERDx",
-	"5WY0oULn5LZBxduZI0K8BVwzn9luRy1Wk/6+9HLCQi9w9RqSqe8RYJohVZMkxCqR+yjeMygdXb1oPJro",
-	"mHLP+h46wN8FWaUyTlxo+vssztmu7aX+9tvPbYm+UBxETVNj4A09CiF9uwmVRrxlmRyoW/YjJ1h1TSiJ",
-	"tF46IOPvluN6VSiyCLZaQvlQ5i3b1KuBrXt306xCFEyj3Dy3ZvMqQd5uToQALPE8FQU9iNCp69LmFqDp",
-	"8lSrxbK2ZbMjNPaRIlbL+TADxrb8bmzeqG7EiMrRnV3cSNyydUMCfTzTDhkyYXLNWEqmCZ/eCuuymCY0",
-	"XkKzoXHVZ7GM03ipNOjXde4KbzaMI+zCd2MhVhAO2vOiYyoDF51yOUJ/0J6nkk5mgVNRlBKn81GbKmcy",
-	"sS1VDch4saTT8YCMc0F1n6lpJBpyrkVLa3G8qAPUnFaTJJ4Ch4lTogjiL99au1mzIH3Z1mzSixP9zDb1",
-	"nOgcPgcDaL3lLQSLLrF5HwIWClHbwJtmMZSoJZ459ln8EZ6uGDIGx9a77cIQWl9VjNpbthktqFg0QZuK",
-	"hcPJB2RtJZhR16C/OHaWf0dYIhi26Wi1pr/VA3drords805bNsAleT6nqVEE4eSF46iAqnbniQ5/QOu5",
-	"1wZbIYGXz2Dky4saIeN/KOdJAqNUTjXzNk8HhKLj4etgq9Ousw6GrdXILGGDVPvSotcxRRC7ZjTsk73Z",
-	"ECHkrWw1ZWtnU71Z2EcL8doGC3GV2tJjU4j9oEcXVjO+w4kF1lsPXuR0DW3lRzxNNl0Z+fBtqOYr2hkL",
-	"MtlISPxPGoqctFdwpCVI2CBGJ67tKuWReVnQy2X0AXvp84ZefZXhlLlVBoTRc4uV4gF1CWnRXnZgiWFK",
-	"k8R6Q2zV/4ORHsNFj2Y5X7aZcJcXIHwA51Y9WwkkYCgElR118OPm5nNTOVKza95kHGqGZSSlUe5osoKy",
-	"dOi2jaPdK/puHY7nDjxzf0Bs+7WdQMALghs2udRAoV8JyZcuYvW/IbGIf3eiuQPbhibK4zvTmy9fpUKf",
-	"t0c5CZhHnqCgdcxV6WYweAP6jk4SLXOgaqoll5Krc802csFT9f/meTbFA55zfKfBbolGzL23Iatwr7xi",
-	"obwJwUpP2m4vZsLpoDV1wcNKCeAheKsNW9uJucqFhP7zdNXI/6uTh36ku2ED955uzjwnGRYq2W1W7UCI",
-	"pamxKJZFjtBR5tfCS6ogvTU6/Cy+Z1Gp2VdYUpNvDgJ+f8cuJlsfcRuZHE4GHigboFhNZzrA0+hB9IBR",
-	"qI88jWs1M9tz2G787ysuqTbdVoIRia02RKmLRpnI9SOtAMt1g1CpW6JSknIZz4wmqPNqwNmkuyWXWIUH",
-	"IldfnvCJp1MWlvpAwXf1kqckVS8/y4QHu7KnlfPwicv66gs9I0UlzozUP//RxW7UDOf8ZTHt1VT+8aU0",
-	"pqVk8ZGmdF6n2xWWAcJdYpiS0DTlq3TKDDwwXhjPAA8HhZSnSqHB19t7LJvEDp0nCP02aBGDRpe24kLb",
-	"FYqO/1Xd62jkGy8xKXPW127yDLxZ2dX5sH6YKshsAVA2IBMm4oiBy2+aUCHiKYmsDoFufnAQi0VRl4Ij",
-	"TCDi9SMnWc7nOV1+JQieuSD/Nv7MZkrZBlST8b+/s8kezrtgXRjYW/JDCbpDbYYeizMEngCHhbquGtIf",
-	"k63lKk994jqF6uSnUV2dD98Xr6DJB3GlCz71/8QH9yXAdplx75cv1cNfBi94xlKaxZ0AT/qUB+Sbs9dn",
-	"941ydscWf1fnw2sqF5cSW4W1gPIOylj7nqXhbLrKdeWm12SG5gV4GVBjm+4a/FjpFB2gZMNg6hteBTh0",
-	"3jAP9Qtoy5munBPh87ihXmnv9y/l5vYlzeKX2iEX5qe42dx+JUqohs7GdZ4kDo6IB1rS7DI0JfZTnlP4",
-	"0i6f/il4evaZro3IdNnoe5okE4reiwNdlc+2jlAn1Ft6IEt6ywRJqGS5c4doFCk11yq/JjQpOREr0BS1",
-	"1tTOCHHaNRi17gdN8GGq9+GMnKe6bbxk99JBfXlbRO4AdEaQWELqUWomrIOhv7B0rpT8r8ML+QLOrcTl",
-	"KzmcbsdEKwkxJoY44bAFavmTTWNPvmriCO7P7jzVUtwWoZhfRC+oDe0I232CH/BD2/PTP/SbnoeB7HnP",
-	"crpkUhv0deVavaaXxOkezvaXOK05V/XXfrPKzGIPum/2p36T1K7L73kU74H6PtuvbRpZKZnAWD1nqx1v",
-	"e5iptpBrpqnH6IeZgwPtPL8hgr5uzQ7/3nNuWgeDb+xhD4el79XMVf+ONkKvDW21ot7zVEIKefM6urLI",
-	"pjxqVXq6vgB9LD4zhB/z3rgfEqodo7AAU6ftp1Oyey0xskT7VYPG3AsrH3UwpRp3aEZz2Y9q5SYJ3Z4v",
-	"tWWtdbHG4jg1UgbPl4iXrWijJ3DWI5fmBaB0ECvq3lQIXCJN425OeLSBKS5ZFFNbsB/in2rXI1dpbSeH",
-	"IndouqA5naJ4ZAlbAqIMz3XeuhgQ3VRJK8M63uB0CE85wkW7iYIN83eCFVsnWJtmhL/VmQp6UD8bIYhv",
-	"lGYRzHPQT4IguKFvi9VySfPNrlfZnzw+VHxBVSpRaqPa7NkqBzPKWBu+QDnlnaxr+O+YMDYwQCe6U2yv",
-	"0oetOYa4HUEG1GyEDheZMbaaXZFzazxGTLFFdDyrOzOjSWuIqwRuYKfB112dogCWZMozZjDW0Mv85uw1",
-	"mSV87ZfbwPP4X7BRv+ZJMLnmbJYzsejzKk58Z+5fe2Ux5Zk5qFkGYAoG7SUQwGMevtBWWrvUPtTa8mZq",
-	"QJFbPFVbMN2STmuxivgSIqD4AF4v/++yJY2bGqy9VL8Z/4jFQMRxdoDPbvuCDwtofr9TQjdyKbzuTDR0",
-	"s5qyxmAi/DhlQYfpt0/6y733qfn9un2SLF+Kq9kQe7d3fhwed5q9N9TLy4Q1QeDIpLppW++H9Iyo/0br",
-	"FQWHR4tcNO5F6/J8OpqKnfJl1P/dzz0m7eP0qfWko4mk3y1IOL1lkXsAvcz+XGfnBQVPdlC8PmEWQ6ti",
-	"XqdoAH1tad4NCyxSJey4V2afatXtwnMPtolpLH0U1/Go3Xl8o+PIMJLZnd1OPWJZzqAJZHtCdbErYsFX",
-	"SQTt9Xg6ZzmZQP5MQz2qn1wpvt4oXfYSsa3c97YaG/toQ+jVvb8+d7T0vbD4YMmD0p2kWPhWe/pjj+E+",
-	"vXFS31xtFFP92CMLL+9weP5BZsfw9bomkDZGyYytyZrnUf216Y5cN68vEJitVYkoaLi2gEz/iIoDugSP",
-	"q0WAh/bDMpObMK+F8ZfuxcMbkMyCz28x8KBRd/PxPGrfZV+3dxy+E8ZKCfQamHS/wAn2dMruyT/ur9vZ",
-	"VIna6w4VkVgQXE6c2Ue2A35fcbGGNPM01dh7XltRaIsW9LLvuz6qEE4eitJrpz9nPaeuuGq/NzFNV/R7",
-	"OUxTgj7vliKKoBDq4AdUmzIqp4ueK9T1QD3eXPV8MUR36bd5+1RbHJL201lyOu11x1o1kM9lxXibh9i0",
-	"g81xVY+dhH9/Cd5TBO0gE5rLDc6tLfCn2Poj5Em1VBo9utypG+3C2sdMdyDPYUMD5XPbPrmeNGvCXpg1",
-	"afxW35y9xix8+OUtJM6P1YTGA5KuliyPp2TCV2nkAGWz+2myEvEdA18X30dK/T6spIbDr/cboVvYSZ0A",
-	"gHFlKLHIQNIok982M+Qpu5q9ePt3b1eZVW//2HI9/QONsqtZoK4s9mINppt+Az+QNRfF6t1lnNLG4jl9",
-	"jBsNB8YSNpXQX8qzFaXTm/RA0U5RznkjgAJQqEF6/n45mfrhT+G2XZ0OgmVXtdEZnGMBv4+3I1BfcxsO",
-	"d2JoG8bykd5jpkognRUfMKkuwR/YgyfXlEYGUk3AppYZzIslvb8M0qAx6wjfNOnyPV7tk33uvB50Qp9s",
-	"rGQZp31XWxQH9Hh1p9UG0qOz2lUi4yxhATy7eDnlshdBFRc18P5oKRkuXDIq1SUKD1aWM2Z2i241ZSzf",
-	"bGdZpgRZaM8ccBpdaTCioO117aKOHkbOfIGDL1cA90GynIlqLXd40yeTFRB0VrJPkvAqjX9fsbALb7YL",
-	"wFJ7bfT9MmkG9wHBSGLhJl7+z8dfPBK6pMzjyUqG36tejlyghyzEX1HcKjaL74NfW+fQsn1Xq313Q6kh",
-	"V1JATq/VxdxIPTVVZ9qg7y+Mu+7OdsCvqWAbKw/0nddpvzNCneLqvFTO947QFBagecCSAJYIX83LTrb+",
-	"XHIIHEK8qFMkg9etay7qOgDRDXjLC3ifI/teJozmLP+hnx63i7EzS/i6wXWK2aPwQGDq6PuwaBNfF2jw",
-	"73MGOLw0EcFfiJdZEk9jGfxiRoVY8zwKfLGOKI8VM+MZSy+j9xi+6Zdvay7DoUXqLszVpmFtZSaZFFPp",
-	"pmMC0ER+xyKySr0aJviFoTROR0sgyqubbXNTgjuax2qSon9VlQasbrGsLRYHNGeJZ5Aspv49j+9YfWaP",
-	"3/aY2RMhaRo1b9Julv8eEjDqBtYbbw4JGivtt+Tupr6AQNI5Lnie81VWjf32IVP1xa4j2Ie7wbPTKJ2H",
-	"JtcCv6jbKnYv+xRaULey/6y7z24xlZVcNOMiVWEjCkhYvnaLLooL71EQyaIRnU6ZENCEu0Ekz3OaSigJ",
-	"2+9lGRRz0HKctU3DIuMdZCYruRglfB6no5xFcV7bGrDCWgF0G4HHV4LlAsC5SGixz+XFtW6s0NQy/CpF",
-	"Ary8IFr0Fr0YTA4H6jE+rTlMr51dQfQuLwoj3HbP0n5f5zc9sQIJ3w9lT4hVE04p/mYvfHgvDNzLqyKl",
-	"oh7gqWa7XarTrcfeYettwSJsXBHcK8V+u2G1ukFEMYfQTIItAvPJKGDznCkOM5psRniELY1xgPzJgiIg",
-	"1S3bIGQsnS708YchPV9rxfi8hHvayBSwbThfpywnRqfWPMu0lVhliHUTcD16tKI6WLupZsjkkSnRauv5",
-	"JEp35Sthmg+hw6zALZ7SFCBnduOkGPL2jJqs5GKIXTUqBlFdlhL+Wg8NZ+v46oJSvCQvdJrJrhIDNnPk",
-	"o4Lr9k1teJ3qAvkpOOrJIG53zXIRC6lbyTeBz+qAtWk4X6Q5T9giBuTJzx+GNwFotPtEM+XN1SLqc2bS",
-	"v69YvnmoJgkexlRTNdGWOYALITcLtoEGiStR85B/D9sW2oC+ldc0l3GLMMwM0FPR2AovEwp+6F4j3inb",
-	"jioNOGdYazwodAN8xOlY6dOivaOtsPth6GgHeizJ4/kCZ6vUolvW1MBd8aSE3dc6JtuGKREbiViG9NM+",
-	"WMbyUS3iYNNICG9biNFyzaDzZUC3DVsBAuJ2zjlX0h/mEfZ59R7Ov2uMFrrM+SRpylzONWSFSRc0DoZ1",
-	"ztM54uyvF5ttc7aZCYDOBle/0CsRBQUNOaNGrBc8QTTtd7r1tk2dHajLkVBRZFUbwLMW0FkIkYlG69qs",
-	"6YxcSpKqywNnByih6Fvpajxd7bbjQtzCdtgZ/KPtLEB5bADG0M3h0P707xkaV3uVBvYOVfP759rT6Vpu",
-	"ftdOd/ebJjOswNE9v76EMAtLhaE3BrDH2FRAFH2IfNApoK3DaMGFHEH/fCFHq0zGSzaS6hvNt8+OMue6",
-	"vy4nkua644p2z+CnoC+3IDMlyldZQ50gwraPFO1kIyDmNp1fU7s0otNNdiZC0ia+ojvIJ5xGowlNaDqt",
-	"hU3eWqSSK1EsdGgxwob3Y1zvSJ3GuH48PKhRlwqQanxwVwUHV4poLfyGOHN+x/D8Ct23mV8aW6TojINv",
-	"kfFPXMhx2W6uX5KuZB9FsZiqbdj4tluD1y7MW0joTuN3PPnWDTMrGTtPjRG+csnvlAnc1WqjpmFqcYaN",
-	"urRVe8z2fSWIuio0nVaaO4Qr8ji8jybv2pF1OfOpyHjuyZSA19zYd7q40o379e1J3vwyLHkIdYkNlHAo",
-	"thBkBGdqwM4NoQSeA0lob2nNWNvGmkhG0zhbNPo8ShkeamX4NBGrWO562mrwGc+nbDTlyyVPR2qworVO",
-	"873Fx8v4IGrLAIAdIhq6fWnDnRXJKE4h3M1G4jbORthct2NQZ4QKDaoRUy5LrVjrh13S+1ErQIVOUoOt",
-	"1g+aRrxYuy9ILHVXYlm0KQWwLZPf9pfvvvvmu84unWo2cdoxG/zEoWfTfN8+U8l+UQpsszO+rOS6fVoG",
-	"KJiUJWT03lOfQT8TOmv0+CrF/I4mlY6wHr051Dl1Na20vCtjuR3K6/seJDRc8qbGEEPJMkEmG0fxYLOZ",
-	"Ytp3JQKb8STha935OaezWTwdkFVmWO1US3EWwUs+0eeEbtqvHqiMpkWvXPNSiwhN/oOm02jqSe7TBd9c",
-	"rdh0pYDefELtVAN/kyzb/t73G7Lga7Kk6cYRTTUfBy+GWq3nCuQiZ2LBm5o7w+dtqxlhzp5M2DxOfXdJ",
-	"t7hp6W1j4NtZVgxWs7oBtP8jrxWlfL0rQeMuauznzwxyDpssJQBJgTkY7miUQVR1u2kUtcl2QtFqc6F7",
-	"1lPInSkfqe9cWjKki+l5u1f1xgyx/3S9xPiJrxs1JCwXiudeTTdoMud5LBcNCQ32Z5v8UdM/3QlNFMqF",
-	"R8CjoorQlHwenneMgPvZotmb+jjrnC92or+KF4tRJ6fxPI5tcvJuD22airbvkF9ciKbkp4/n77u+ZX5t",
-	"tEOLLS+64hTf3GpBf+6m1437XYt/sWYtKlGWl5CWOwS3vDvpTsXZ/6vRW+uq+Oo5iMVvtCXVKZDazhgT",
-	"Mq5zPmVC8FpgGSe+iB0jDeIQeAWIXOR8NV8MHDAKTyQKv3BZMXxtG9xRnKo18XzcEHgKgF0oSsBatoyv",
-	"lIl+0yTiz0mOohU3a0GzjKWC8FSpeRhT8unO1dKaeUzTDXZrpUkydpAq9ddtBcWSyd33pLxek3IBnmhY",
-	"5kjyZtH86+dfwnhO7WD12kmxXh1LgOl0b60mmyU2etxHmvlnNmf3H2lW06jEmWRqRGXPBhdyMcpoLh9i",
-	"4pnbJ0bNpOcSNuAydhbQZ6IQthvd0eQhdgJjhtle+oCMADjh/kFOtCkW3RP0EoQbZLI8xGKqIMe3bLPX",
-	"XNzh8OocQtMXjWk6GcsFBCD4EvqTplNUy9T8nADTGfmZbTAQgvsExrGycU1T2TKvuohFllBbQd0gKCUn",
-	"QhnLNleqNsGk0hn0w5LGyTkmw4dgMnd+/Jsvgxc/8Lyx47pNO4aUM7NJRPIBGUdULCac5hHKt4znkibj",
-	"zhjsjzlfZXWNU2/MMJArrfvUZixfxkCxopjHgorWYb4zw4jLC9E1kPAYqadx5EzpL18GL67yedO6eT6n",
-	"aSwwB0g2bXpnm9fh8OoqTTY/8Pwzm8dCspxFv4pax7+FrEiTjUkpNNiIzmTgbtrWbZiyFjG2hAervWON",
-	"Pu/M6j++DF6oGXzi8hwTh9u9DFv5l6ZRW0HP5BLMpQVNI4hywRLaZ/HX+voUbC79EptLm4a86kRfxuIl",
-	"nQhIw1R/L7jLlGfsfULjBpfAVP2klUmeRMJ0Xf1KWBh6xV/cLF573BvMouxWiuBLIxhq1KyW41QKuxOG",
-	"3zY64e/j5iy/keQjzDnZOYG5lL8MHdIh2QaG2Y3nt6Qjlre56JyAicy+W+6d++AQiFLe42ga/l7LQltD",
-	"yrWOsMLTgpeY2dA+fMKr9yydLiD63eHkwTxX/H7KJYH3Gvw6+E0ZLxlfyfqZJzydQx9GTJ+Fdsbqgz08",
-	"4UrhGPm5BRZcSONLwpEbypzQezBCvCHR4HRzWVuxDgrpLA25azRnqRwFzBiJpLjp6tUBiWckhhue2uTb",
-	"bUcJz4NGUs977A0q/WaHvErm4qnSapXIakgp1VkDHfM0uWk0UqJB+xrViTZlARc5HSPR1ODAnqHO9Zny",
-	"JUNXf8fsnVNVQ+FBjGB32ikF9GOgE0iVg8oodbxNW18ZqDXBwy/RhyaJXa8+puZR2/gVKFQfWkmhiL0J",
-	"45I0CI51Oc6iqd2G+YDEVirq0cDajcp0P6JP8kstdmaAhzHIq1I/B8+oOC57e+espzJ4D2xktb0m0HHR",
-	"7rLaYrQ6V11puWP1z3E5mjzOWD52RUMlz+apBbwHL4Qbz/bw/23Hwbs332ScttRCSm78yajVaieC8KpL",
-	"oGEp+sNK4WVbkus2XISXl9p+sqoNbxV61uvFkud0zkYsnccpa8tctUbMLWNZsW0V33jOoliM+9yboayl",
-	"v3Mz0kBHq2Nl5ELw/WZzS340+ZbqWIVOrb5lm7c60QAy1gflDP8BYfdZnG/QfpnljL2EjpBj8CMpgTU2",
-	"g9WVOBEMsAnTmIemZZP3lm0MBy8yv0tPjHk+H8XRePta64panOduriztOWKzOI1rQayBlM6vL52M31tj",
-	"uAmzY5KD1TymWWxm3Em4NInr8WWAbo2zSMc5Ez7HRnA0pclGxtN6VGGo1KVpU9Mmy5cSNrNq3XSVK/2z",
-	"YIlOCgqeEJ6lydmd8hWUm0pPhkazLNmMjFHWFNfdKnUtttvW62VZAj9wszM7ViQXE+uKOCtJCy3r8ekz",
-	"ddLuqpRUyhI6ZaIpfDihIp5CGfbIVBN2E+f36qXzlVyAZ7OcUNCZTQDpzaWkghIBT5iytkStj8nYT8AA",
-	"6s7MMdY0ObpxecUHblkmXbPNSScs2K2TWOhn0rHRNGeNjXxSO4M1FWRJo3LSkXr/pbI/6607SJqPmKRx",
-	"MsrZlOdRbVKZ2mX1SZZbATMuvcyi4vVxa4b+9vNtlrbZaOh5F6eaYxZKPSDh6tBv67ALKbNRkcpwVxRu",
-	"+JkOmLxRWJ+fh+cumTWM3URKpXPTTwHh/JrG9y718JwkiteCgasBGDyoZrGk04BsleoCx/A+0knDaTpP",
-	"dKWZlHNM6nl4HI2g8ngqeT6KGI2SWpXj11TGCVmb3bPcmUJSBk0VKzBFhMlqHkMpEfT/jba213MrYzGK",
-	"Uwrpk+3WrJkMOnKFy663t++faxnAEv/2241hht6JQoPayhPZ0OGRCtmSrV7ebfUwCkQWFRUZffcXhl5l",
-	"UQeDKw2uy4ploWzVjr61zCW9R7/ECCos23NabBEmLVdnviMvv8Ysea0o1C7L6ovhQL9LnsYarbn7xY/6",
-	"4S+DFxwErTfUANbWaYlZkpJKkAAcRtQkKHGoW7bZFe7DnYSoxkqDNEvUm0PCTh4KQbcpvaU3hhvXYIeM",
-	"lvQ+yMLOWcrWYMvjTOrI0uP64eA5W9I4beTlZRXalpNzSX205O7BYSWjZidDda2lKYS7yZ1h22Sz/rrA",
-	"4eskSGnxUKrsvfTeHhX0/vj6bQQd9c/HVeZYKRtXNCSbYqpFEs8YaJrNmrPDsdXGKn2Z0JlUy1PUpXj7",
-	"SrAaFTqQqvfgT2rssEfndWZaFAlsmbttGuxYR7jIuZQJGxkCaFS31HaVyiuolGyZGZAF86HI0JXDMfRv",
-	"GkLBg7DsrHIm801bimhBzn2n05k62o7B2B3sNuTdVHhgoIvtPSATJuKIEUqmFuJTTd0tmjtmyr0BPJsm",
-	"fHo7Eresob1+FM8MAqyhE3hFFBEljT/Vpwwnz3k+mmq41DrvKpWrrU4w2NgNAAlqF7k1wFIfa33rSwdc",
-	"z3eEal1BaH57YxfZlqSFSsqe72f94Z6c9PtLCWgvYLfXZKU1hgxhdu0mT3UZICtpFBg8K+fV1fgGbVot",
-	"4aniHA0AiNW2JHK6GOX3TRpFNQ2+dh9yZXML1lXCa6YXC7XDJNZxsSLF3rbygVn12Z92UG58xBOUO9xn",
-	"CPO4YcssoZI1JxxK/QQy+AmPNgSq15F5xD6oFdpbo3WE9n23wxn3e0m9qKVwxwKP02wlRwYCuN7dRe19",
-	"wuZxYyVbMA3wfpnUZxOZWY2WtZywCJrY6cdiQMaThE/wy7M4YR2fRnC6jkOw0IhAFkq/MpAUZX9kQ95A",
-	"M0EaQmgC/ao5+FMNTv8aHHvq/t6E0lVtO8l4yS5a06rQ340YBCBGJL1F/TylKXd0dBO6KePHauwITw1C",
-	"Tyqn01snL4DWQwTpB7S7z6rd6FWGjY44sFz8y4nifCmuhVzMnf7b/2m6+//8feebP4sT2aSF/fN3gj/X",
-	"u/eexzb/evHjjwmf0OSnBn303GijRmsX4MLjiISHaVUoIrp3+5ZtuhMJGguYW+ug62qgjTbahT3ov1mf",
-	"f9Fl400kaUrfnFIh8bjkEWiqTg8nH3W1cEEAPUJ5XVW5fKI3w7+Mz6UmgzxvT1ntJiC8jP9/XzfoU1jS",
-	"V6NaX4GSCQBRZRwiwLZlTFYKJwOS7yq1mr2w/zXp65Tn81XdgRinhfVQOf1geoA3FaF8v2WaydlovhdS",
-	"R2v9vLuChnRrHj7BK5xc9zYXK6lhMlBXgn1aAdbWIkaHY0V3bhIchbsb2vRciaZteRDw5AOCD5fPbvv2",
-	"2q4Fuvoh/BCCWgjUdjJQpzEg461OQLqKTO/ceDfLXAf7pqGNht5v9SfyuZ24r62UFtZ9qAGSvfXkZbxk",
-	"N/UIlu+VlVIH6adMXOELmdkMKwJol4Hs/icuJMzryrvX19S6oX24mN2PAoa/u4RFmtXYIpZ8lYa5pbZH",
-	"rhVBfCZZivajUINgYuXCCQjFiu2LVWLyUCC278EmIWtmtAJIU4ghtViw7gDVJC3fgB1D8ljTpkhHRpUe",
-	"opEqJeTqo3vOVBho9ygBPNbqFGqCWAfB42w5UVFvbIBso8LtHqWrgQikScZLXWz1+Yf35JtvvvnPd2T8",
-	"+vXrr1/Cf25ev34L//m/xmTJaGoSmSB2mq0mSSwWLDI9zxOq6GR8/dtPsSKEzRjIZawT4EZU1iTG2odr",
-	"Jp+s6UagHxRH5Hk8j1OawOEIsqBigQaITm8zDKyjHrap/vXrb9R2YqZuo2llWlm4KK1lUBxIsHtFs3hc",
-	"aaXUWBb7Vxi3O0tJ5+5CmgfPb0V7QelfIGM0Bl9mErS9mAkeY7MMnqg1Os1k2uJ3QuarqfzjS7WguqCB",
-	"lpg90OqaCqKf9syFdIf6TonCJY2TEfWvRB9gvvJaLZMKjLoUuSVgazaVHndWxc/iXMiWYBK0POsGBn/z",
-	"ZfACjKTGLICiWNwUH+tEq0rlcc2mvYYcvq7kAjXAgLz5lizYPY3YNF7ShETxPJbtxP0fJk8MWylFtbkT",
-	"ZRrQ6Yw8hayCM/K/jObk6/o8Sj+6+NZMovkkZnQZJ5vuo/gmJF/J2bt3DnI8xQ5Bek/XC+7SW6pjPq3Q",
-	"AYbVAZJrRDd1ISbIzbCgh+ohbV5r80Ys+CqJyMQg80UmXwN5fBsVGUnn7vHX7rS6kwLtNNSNF2wvx/xG",
-	"my4jByhhxyS3hN2xxNaBF98dkLHSB9AiAI/HGPLeLM4/GV+KcyWbtRj8zASTRmkeg8wdg+we1zNVvab/",
-	"rIL0Fyy9xF1c+q7yQEuwVszAhS8Ju5qNc1hOHcHVnPbAkefbt74kBv7RqsporLhGjSZOi+TVM6L/KCtt",
-	"MlHRYRHEGCcMPa0TOr19C0/NYpZEYuutJY0hXR3VIoRfiIIUl8vinR3ith16iKsLlJgnKKpQ2hENMHOH",
-	"JIwKSb7+i7rnkFCdC7JKE+xaql+jiSLnDbTsiuU7gtk2irqRbRmd4Izo5W0P64jt7v6GfdSdaikc9JSp",
-	"t2UPofh0prG2aTl61966pOZkHW6Xd4RrMbq0TYO1pWxtCqbKYCkuQFCZyZfVoLpZ7aLOBKgwNhMGHE2u",
-	"QG3HwRkQyfkZOU83hAMZKWpOuQZRbihe8DurJb3VdQGXF90UDgwc6OKlGkCnrHWqQaFEsotKs2c15oyc",
-	"I8ewd6iRLXkxiHbnpSJu80SZyzUxuaJ1soOOrRax5DkbNE+2iRO6hYhKYfNii0t6/wtL53KhtO433wZs",
-	"wwPreV6qXSj1HklTK2tlmkrxOlMgJJR/KQH1IxYyp5Ln6OsyZ62YDpYEs/tYyDidN/Xg7wIE6sxoRfUH",
-	"0x8b+H56xxKeMUJzvoKIhXHCl1WUOiCvT1yCsl2vRme49QXQlGPJfmzL3VQT+Eq4Ehszw4H2YbdyAnQT",
-	"60TyTtS3NzCkb9IMuL8qRtoQclYb5f/46mfQvLEZ+N9fXP3s6KR1sHAVPVx/vtgYPd92xbY1FRBaBtd1",
-	"KZs3RS+KBG14CC72zGmqp242xJvhf1m7BWespxY4OjEAtUhIAppAoD8dTqnNAVfdY5zNQO9A887qVl7s",
-	"mja1yz5HmBrtqdSwwwgxPeFRzLayCsiC3kH68ZKxh00xwNRpkxG9U5L2hEebLS362zdvGsvgnhTeNZxt",
-	"eK9NhzD80Enh0dHkL9+2tA7UhFa0uFZi1pbcj/HnMDwNQ+TaNm6GQinqo6tE/ZXTh043lqvvZb97oLtU",
-	"n9zaBmmP9G09As+SxFtIA3siNWd366ZJdvPUYdtot+mfCQwqssAi1Tbm4+KnsU9LGdj99r5O+sdSvRxM",
-	"CzIM6h2hXwYvUm6/2xUoVQs1XcjtaGmyGcAQERlf4DwbKuXNvu0G2aKP5zKd8XrV1QyzV5RhQxQFUkxD",
-	"QnvRmA+7rEnnZDBLUZI1TaXtbBlPFwVFSfxGzrxpYq+04NVASFEBlnghzdQf9owmyYROb0eSjxqnWsBb",
-	"kFV6m/J1amcOyZz5Hd4Wpw1ZRfMqdw7xTeBU7KKx8kjPoN5HwKe07fTd04ZqBhxvPCDjVZ68hNHQy73K",
-	"G8omfDKFiu1vwKvK46wFOrEKYILP6y/G6RzhnZoaQtU8204wzpHu0MVylSfusKFZolCJY2eS2oTR+lxe",
-	"D07lYUSbsn1rR9t2e64VvQe2BMxwO/srLTECfXff2goYMbD9gRQrQjgu33yTtnpxM6iQPBNkwpRCjpe5",
-	"nuvcS5ZGLAKK9ZQCH/Q7ykgRQwZbModccd2cZ9ez2+qcZCFGMbfcvz18dWIewLrj8hvQANYJnmxfjsoI",
-	"Te29ahdm7iQgnG4trn/QRc/J6qLHOhccLuRgqlMMOKHqq95HtTXm7mdWLHznQwtqd1TqFm96H/WDK9ga",
-	"PuAoipe6DwF/tJDFI0SEb1RPkkRXS7i9IQqfw5zmQIGVSI8znl/6b5tM53csz+PIgP16t1KuKgwm5BBr",
-	"aioEQ6MdFqaYA0c2pdPbrL3hDMsPjg3aHyrJKZdkjD+EpWaWptRsTWIGXElDgL2xxcorwbam6FEpkNDW",
-	"LFokKedOz0w68Q69+ZDq2wY0dFvOm99t2PUilsx/qTqp/B3cLAguin1tQQsxxLlc0cS3kJL8jd7RITxC",
-	"ZqsU+qUYxPsHdWGayeji54bK7cIesZP3Lq+ujrDK4wYnEvy+a4H102ukDP3beToCb1tHu90aA8fgItiT",
-	"mdE4aUBttHqCPRQ/WWIeb0S18EIWsDPsgSzQfBN/Y5OfOL/9iaZRwvL3PJ01elN0ijwlazZZcH6LXSGS",
-	"xAtaxk1b8aj3yeKP8LQySe5YKpu7VdQmuW/NEL3CNsEZ8i/gwz2S7m1fvGxP+rNBuaJJ4qUqd+e06vXv",
-	"44KbWfVyjrTPJBwdz5xrB0JeZ8MKpZyZOuWChJtRDvwY2YRHirUWiCPeTFeva+R9ssZtElFJJ/VJTc13",
-	"fjS6Oh++107B3TzAV+dDpdFdSrbcpvHPJXcnTYuyAZ2moHYpd3zDNuNLCwKDCyU5Yj5TE+JvZzY47bqi",
-	"a+eDNMVMqqnehzNybrBpALAJPGSgAr0l1MFRpREkAVGBmRUwYUiBiVObAtOZ/xKIFlY+uWvjJ61bY+FE",
-	"hT1EFlO3oQ1pHvU76UUIN+xeWuCvD2on/9vU4Xu9/0NCC+Cwzwy9VMFvQ6/IVHq/914/D9Sb5WxqcoCC",
-	"Ri0dQ+B+6V4EYueb+AE/tH0R9Q/9mnCy+yzRocugLYnDd8KIlKCXiryKwAkWcXWv14b4OPjdN0noPHe6",
-	"8UM7061eE/BL0/0m55ZxRWzKI2ZYl4mLf3P2GgOj8MtbiCaO1ZTGA5KuliyPp2TCV2nkGIzsfpqsRHzH",
-	"ANiLyzPyQynhPBYmScDa7FiDbusoNUI6JrFvpwX1YzoNF6eh8SL8dzGsawnDZuIlKZIneMquZi/e/t1n",
-	"VqMStfyxpYz/A3nc1SyQ9MRemGu66TfwAzHHKFbvLuOUSt6Av6OPcaO7DLKETaVQukJj6ksVlC/LNCrr",
-	"TuzXTnnbNsdHDftFEBq3yQ7M3683tH74UzirrFMIMUmwEShn208UmBnnQoh3Oa4sY/mIHu1gOis+EKc9",
-	"PyBZntLkgk9DpK7z0pfCggykmoBNLTOYF0t6f+n/Mqg8K1R4nLTtHq/2uCLu60En9MmC/C7jtO9qCw29",
-	"x6s7rTaQHp3VrhIZZwkL4NnFyymXvQiquKiB90dLyXDh4mQQBF2aipOpN/eubECjjNH5tMqUBRbas6s9",
-	"ja7SZBO8va6mW+91qcoU273JFE9lORM6D3IH9O9YJuF6uvGNB720SuPfVyzswpvtguLVXht9v0yasasQ",
-	"QS4WRH1fslTp0//z8RcPH6jUfT6D59PLLgJ6yOiU9bhVbBbfB7+2zmmWBauHX/xKS1pMJcSgXuWx3MAV",
-	"LnWm86kzhWgjlqzTRJlAypqCMo/x94zmurOBsmcNaJU5khclhIzCB0ez+Ge2cfoQNLQJ5/w21t3AxtdX",
-	"wxvyimbxK/3OGFvjkEtpelhAv/g4reQRQkJ/yqtwHabbOZXqx4zOdaUP2j5YGkoEg5YRv1mobzdFC7fE",
-	"OIGx6Au+h3Vx+iUMXFvvHteF/wsqDN5BnBYZfXD6Ghe8+m237I6o78QlCEb4pLTe0GobQ+0RNdgl//Py",
-	"yvkVdqNcCIWsUs2+gnsBB41HUxy0sqMX3A3WbB32F3B6zBrgAQvIFLfqUNSs5K3+RR1fUToqBmSaUAEo",
-	"a2lErs6H0AtxYNv0DazjWQyMm1gMDBi4hHq+mU7fxDqrHJpK02SgboEYlPveDNyuGzgZdZwveUpSnk6Z",
-	"OCMf6HRhD2dK8xws6ZqaqcrRVOnUhFvtbSNXxWbZELnb1kD9P7YkFKcy0B0CoLf3lKWCDXRxoq6Hz4Ws",
-	"1AoDfiK01NYTSwo3Plb4KUrQX1MHau57RqcLRt6cvX4BaZCKJUiZibevXq3X6zMKP5/xfP5Kvyte/XL5",
-	"/sOn4YeX6p1CeBYERS6oWEw4zSN1oC9sxuOLty++O/v6a3yLZyylWfzi7Ytvzl6fffPCyQZ5pf6rNg0F",
-	"q+0i3EPy5vXrd9WmRrZAfE11cXgsiTKiJc1BSbBUexmpOTP5mXPFkG1/OzXqm9evAams8LxCyggmM7xS",
-	"/BpzFQs3J79tkhLmqVcw0JdAN915Fl/d4k2sa0YAlZs2b8AVHC/e/v0fgxditVzSfGNQ27YgFPSrL0wb",
-	"lr+/+Ako58U/1LeAd9MsFo0H8kssdJNVaGPqRNjgxpRJdLIp8qyd0rR3ZTYJGF62jhPTz0oMjZyntlhA",
-	"csyYwlwPA0qqAwbiHRlDPdrYiBv8rE6/wdqTeAmXxrQlB2auvo4XUJQLWABxgcSilpDO1UbpphQwfKN3",
-	"rXjk1TX6RjufO7++BAeJ36NDnkvPR99TyeY833g+rjjdjZISfo8HPHqOOBNf/nGMu6i2/WqmaLbPjSwK",
-	"NUTd1Ty3uoka4Exxu29xEXVft4t99T2NikgYvPR190u/pho8U7AIX/omcLu0XhmxNG7Wde3OfeLY1viG",
-	"9929D5DX0sDStO4ErVQAVZ5Gzi6++c/uDbnh/CNNN+e6DZJ677tgEppB89TOzXjPV0n0icvPTOYxu2MH",
-	"2RITESdRjNmKyLQ1u7cMXrFi2CqHmcM//6GsjaLIHjr4K33pxVsw3BUrQ6sEFD+cf8brku2G2OKbWr1N",
-	"Mcp2ns/umM1Igo4VaNRbpT1lFfavuTpmXEDEJy1KHYzub9i/bm6GhsGSRkwPlTNMD1Zf1/p1Jb0AtHMs",
-	"L4dmvuQjW05sFjRKHb06ilXfarwiJXxtMuCwJTHiA5yZZuiCJFynM6mPKG3FScpBO2OspjHSKxvYZyds",
-	"ymGHytUVFGqTBhpVpajvg3wPxIowS4RUIGgPQG2SVllYqdPtJa2+p0LR+OWFD0/XD+s0WV/p9YmtA98Y",
-	"MqlLA7XwAPX9ex5t9i83PrG1Umn9rzg+/eXLMYSakua6hXXQBIuXmhrUl7EeC3kWMP8JjUaZm+fRuhTT",
-	"o7wsEJc0geqyyGcrCiH90b4GLuQRXDx9u0Ztnij7OU3KnxiLRJk61feCPuW8PgS0l++ZrjBKuRxpxtr5",
-	"las02bzHZ1HmDF7oGkdYnYcUl+dQpV6+pO53XD7ePZ98DurUJy5/4Ks02rsQBNkBOQFFPlC53Zf1C+R0",
-	"Kk3IG9/Dz02Aq95sbo2rARt5KXk0qMF6THlNyh5gyoh35uulBzSCFeR1gYgxQ1CbP0jdckWQx+n87KTq",
-	"wSGiFHNV5r96KXvDhK/x+f8M3I0pT2dJPJWdGwEkfX59qeT2zYIN6ZIpEbjH/TjX+pC1a50CT9yNr7/x",
-	"2o1faI7JNsfTlSHFcDTR8rZ1IyHNAyQzFHF76dg/wGM3fEhBvz4MZ1HyDdZhGYen1o2yk9BUu7q2Ne8l",
-	"vX+Jm/P162//+t1//KVZHYf4To0+7rpiXpl24B3+mMsLtzlul2vGJghppG6tsZtcK/1X9SH0mljcThoJ",
-	"rBN0Hhdfkc8sioXGH9AvU9CXtVtnC50ZdGK+0lou5HTditIcFIdmdLoY6GQr3f6fo3a+xER5mpKvB69f",
-	"v97WedVTP7NNXw/NUbwSan4gRoOJHFbW6oqAs3u2rogk0TtweG+Es5HfBi5PaXgzUI9CHQsHWZ3NpDR6",
-	"FNwkjJxM2BRKUGJp7q9csOU+vDDt76mFfsYs9Tr/xi3eYMNlYVsC/Bu39pqU+ekraPbz6g/TTOcLgLnV",
-	"+kB+omW2pMMy1LYbqOsbZMIzCZ2yUmUsxh3HRdsnQLw4s31rMGkfkySKclWbaQq8OF8lDJvvWAw/nI0i",
-	"x802J8QZ2z5LGpAvjCkq8+Vqhihxh7a57UyHOk4Zeg/0e0NJJTuaMW5njZHUYHaum4rWXtzt9gu+fP0T",
-	"W//MNvaCPXrGXqJSEeYDcMz+Q6iMPtZnvYlTlSAdR8aHq+nCuBuCraI/vd3wa7qkuVjQxF4qcNpo/u2j",
-	"k6m3tHqq/bsHN0JKFki552/FIEEnBre/lmCTm6wV5CBN0qpWwBZmzHdvvn3z178GWDF1UpdT0SxjbZzB",
-	"cda0GjBvlQFWKgHR8IhQDAswjzwn/3v+8RfMzSDj+5dyc/uSZvFLvXHjkmETsTy+0wBrJtjhON1BhBtr",
-	"B98pHPgbjFnE6YyfaXwm7FMvWVrAPwRGMZQ5p34ueZyUSWVy9uJUN3Mslo7mFzgW1jGGPEy5CsSxpwiz",
-	"bNpHN0zUyRawLO825WunnnDQCd8tucloieXDxz9QbJ5n8dX58PnFQLqfNo3L1RqOEDG5Oh+G2bRX58ML",
-	"TcXwljuN+5cbismsR5/IcRRHnOTzDuTEKSDf+uyF2f9PXELAIkwHLOxoGhn94QARIMsyPVTbD/bZvUaP",
-	"+odtkOAOG7mBHgYxuLhBGqdWHPNcI3m5sl6D5FgbG7oigGB5hyAw/cM2IQGkpx+4wbMVmtQs+kMezxdS",
-	"eHzns3rwhp9nWbIxUiM82lj1ZunLdMSIktaStQvPSSv2DeT19PiZbTIjdgeuhWDyYHexcZlmfo8y8oZE",
-	"fNzgW4FPUiCtn8xpHYYL1qOOG4nTUsQxY01tQdWUffP6P//j6+/e7BiR41S8wjTibpM2JTyP4pTmG197",
-	"lVYM4ZKdiqgzNdZslXq/0maqrsIwWeJYyG2gELcSqB/eVMN97WOnme71v37+xccm+iUWkgGYo8/T71dC",
-	"8uUFX9I49cpvThK+VkP4PFxpH+Hzykc+vbWtiHzmU2kFPziZvXu24vByl8zYBzR+9zWdkwm8LxN4QUWA",
-	"2fgTFSW78bkZ0CcjWCmeNXIcfpvSVOk9Ey32o8F+DVltFztJ+NB4zylULQpgK+b1E7GBL1E7O1nBJyv4",
-	"cFbwyTR8rKYhXn83RmjMoqPaiH/QLL6MvqBxmLC6tsIX8Pdaiw9wWcvuiViKIlpn4bG3i52cuiQheQZS",
-	"BEHAt0qTLqUoGkYJSTdggDrFvXFO+Dq1Eb9xtsrnDPKUZL5i2wYcrlSRRRYH23CaOHzNjutVfrRcTSR0",
-	"PK9ov2XdRknFrXtIJTWwDPLCnrViAVjRogP9ndUs1lO9Z86hG4oVNYvgm+hRSdLMa55IFOD4BRzHy481",
-	"t1HSODmevmA1ol6SvCSi8Or4eC/DhNCgCUhDrnLdkt/IQjQPSvVRVICBYsoBLNwJpHKMMUdftzLYWUbV",
-	"QSq4xyp2kx5HFAoP7uzZMc2htgi9FAUJ3rvHKglO3LsBaeHEux8KU8JYUx8xa/VAp+9pOf3IZH+Z1Iwu",
-	"saoVSbrldqtM2oMt1FQzoXF/sizZvNMvCxJxR7fRFRjahxdxeGqKADqxhhTj6xSa72PypQMRPmEijlgl",
-	"pFyVeass6p+ZuC3vDhjgeI+RvMch8fYzmWMGN36Fgz6Q4agrjfpajg8dXNghm66HljF4AR3pRx4LvsSN",
-	"ubzQCOCPOlPORhVcgEmb6GIhDE5a0WOxaUuYJReciU9cfriHnIGjK0Un3/dz8X1rteqh8qK0z/tVoSW1",
-	"gHsWPglHqdr2SjSpVkoba1atEKHxfTGPx+9OKCYbigpQvHlNNwmnUTO/Mw8+BabvnN6zMYcPmXbQyOiN",
-	"NfUULOADHnqAFVzDlR7ALm7hiwWESvEQCAsoeExXSTLQaA5QUoh48GuaR6LFDN0ruzykNbpfTvnluNz9",
-	"IMagQyprBu2vdzIKd7Hqjlx+f5JkD2jCPLAsOxkuofAIwHsOSI77MV/2KH6DbRd2b2o7+sdSsYxjFids",
-	"QMbu0fOpZPIllipgticV5ScUcYy9Q7BqCBLXx211Z9iXN5uM2QoR0+5CQHoQr8ng4etUCUb0Sl+vJkk8",
-	"PXQmzwfY8o88Yk8xcuueae+5nIsf4qTqZGwOzBYEVtc5+xAx3X0kGD3yDKHfVyzf+OUJPQWlA2/VKZJ8",
-	"iiQf34ZG2tu70dwotE0SawdUakVIp1HRzAZCK7EUGspHfzBO52PTxEDAz2YkSJeaURDgtdn0iKBYB0yK",
-	"6bH/baZ8YOE6ZDSfLnSTu+5SQWQe0MjlKKLYbEOoJa/f+8gkFU3Eas7qJPL+JCLP3qmT0DsJvYfpySMd",
-	"vnMIv3FFBK7kwq006YAJL3VINCYhRtl0g8s4180tUcBVYMEbhNqcySsqF+/xu1D4/hSyd1dycZ5lIsgM",
-	"LN6p5xO4BT0Fji9KJUxD4wVodNfvNxassihUhI6L3U68z2zGcpZO2a/43lH5yqAKeKlRBkvein9TmtcS",
-	"G+aSGU8SvtYREp7w9N+fRgbLyt6Qo4in0l0/upxSl+SXQ2SzuNwIUMw5jZjV4x+3lLLgtGp3LqikP+R8",
-	"ebO5tQVU3ji16gMHBqk9ACAtCMgSXZZkovq7uSEBghGEYEsfuyYM97Q0lZI0LOG3Q2c6IyBjQcb4AjRr",
-	"IY5+7SK9Z1Qu3hWd7GJB4nnKcwPiDj2PN6b73QRHqGmUgSnI4yWTFKDix9gIX20/dM02vZPfEslvWdGa",
-	"WS9pziSZcLlowkT9xNa43+dZ9rgjvgDnaRloAK3bJVp4naMl/vaZbvmtFhXjGBqG2bhtBQOs2nXqJQDl",
-	"lXrw+01paf11lONHHIEjuHdQ/Vh0LW9RX/Q1fHbay7PA5X8Y/ei9BqPOHkQxOsXLd9DYdlXYqvpawQNR",
-	"HQjWsa/hNVMve4wmBY08Eldw8E4GZZWtj/K4lQ5gtMdmv8qrP3A4TzCPqp/ljNygbqYjDLBvOVvSOCVQ",
-	"YEJWqYwT7C7M7rM4b8bVsE6WQwcNHH5/XIcMjqmBNoYrED+zVZJs9pwuh5J5d9yNk8vmT+GyOVLaXqNO",
-	"0tU0qKJcP+LW+Ut+h+pPqPiEV2ny9LweLtjHgYSXB+6HO7Z296sbis7+Wl9/LBtQOhw2DWGo5y2Lnqr1",
-	"fgBh80C290naHDU+8NRlzTFst8cvdSyWx24ip8nZ7mUuvUKvtEdgutZ9DQYT+LnVHqBpFDWGpd+WeloP",
-	"SDxz2tliE8YaaYZbgBbaMxdkepG9xJl9t5Z88fROFtRJptXJtGC6e6ox7wMt1DSqMfRjdPgKCT3pgDhu",
-	"3U5SGj/xRIPiZRl4LLmNNSs+rVnxyTidK5p6W8mj1q1fTGmKg21vXxtr1AbRBshl87Khkzm5SpNN0XbV",
-	"tCtNJcszxcoIi7DRTNGQVa+nKdw9xJ8RmvjQ4Woz2N7KjO7S6Exubs/MInVW8YPM7NQY5EkjZ526R3Z2",
-	"j3wK2pW+yMcvKT81DDw1DHyqDQPLqszR0LFCukGkaCLaah3o4lKBQoVKNZNeuIdWEA0R553bOBzFyfG4",
-	"WzP0aqtws2DHrWR59NLumeE/4gS30uafSVuDMms9YDsDuKJFarbDEYu/erYfeDK8LswUamFup2t/5GrO",
-	"Z3Lpj1fQeUElfWA0/DBW1hPtr6jN3ka991X1rI68BG/wHbMI0GPbzBnBVA3jlAsGZPEOmCVf6VbOsSS3",
-	"jGU4Ml+n2Cdse8gBPuDSGE0jnK/2rIyoHJOU3bFcC9dtzput9sR5Dw9/34v3fjmSVHjMGPP+rq4SLLZT",
-	"O4A1J/qSeKEpvMdnHyXsu0/VgkVtKKEh6x/hK41w79vqzknOn+DdH4u/7ujOupStrQg8uemsm+5Ro9c3",
-	"aV2FX+7r19/+9bv/+Mt+/HKvbtnGJ0/p8kLU1el+hRlGGECY5zSVBPkgkbxUVeymKBm8RieAb1OVQJmD",
-	"IEYO5gmOLpiwuCLq3zDmLOdL9zviK/KZRbEoEKKNUgfoke6IM54TRqcL9SEsNcY8FJh2EgtJljxnalUp",
-	"+Xrw+vVrPbnxS1BExxGb0VUix0re4MkVRdTwviA0SXCaNbtWj451nsU/q8MIVQjPry+vZvDmcQxxNVQo",
-	"aBVeIpxk/QXCRLXHL677r76Pce7syvHSefQxPWBWmFUT4S4qu6rYiN0kUvt7auU6xa4pWcXc6S1WDbsW",
-	"YCDf2stQz5Rf/XHLNgGld7dss8USIWd0fPHhlw83HwgM4355DPtcTUyZM4l5KfBFu1KdnNIcLvmZbXqW",
-	"RTgMbOBp/v7MNn6ppz8p2RJ5AQCuJP9xxYTXLH4VLE/pkh2P5R68MlCddkPMp/PSlLNTnwYXPwoT15ZX",
-	"lY13VRoU03vEJW1IkT+zTWC+IrwX8/TpFrSVOWOADNjSzG+NqO2M92gV2NGA60vXkOX/+OGmnd9bM7GK",
-	"woME/JWogeMx4zpPn19fVh59R9YLBpaoeRzMArFtF2BKk7ojbHrLIlTbvVRsSGDSX0g4v2URWWVNoa2T",
-	"XHLlUicrP7H9Q+nuT5rpbyWuq2u1S9b6z2zzRGvLenP/BgvApyHWNvdHPn/9681e9HrD4Llglex09XRL",
-	"56w/KXf1QB9fZVnOhPjMBJOHD9T9zDZDpJHge6TfG0oqWUvcbn+SQwcVQYA8PcnxLDDAdpJNJzCtHYVm",
-	"uKhUbx1YXNbBXh1AhLqdrhyp5iNVixDId2++ffPXv4bbWdbZJgSTXuXZbJklVDLRYR7xJGJCklmcCw0y",
-	"wleSZHTOxLtS7YUSw0ILWj4j7I7lG5/YAE44WMaq136O0+hYOXo4zYBUEfNCfXm12f0H7GOxSsUqy3gu",
-	"WTS6jT286b8WL9jtv0wPAgmt5mOsaDvo82xwEUxZ/e22CtU9NksM1qPIKU7nB9qVoLYPZrfcqDVOKyxb",
-	"cESLxXQU5ZoxO5gyu2OpiTWDdNP9jHSmBE9ZhTdrh5h6TP16Rs5TMo6jMYa3U7418FZQKxbklmU1+FE0",
-	"Qm5whAJcHOfL4IUSQz6JX+YdpWAEZaXokepMhq8PJFx6FMWq14B0oi45s4fS2ACN8hP/2/Dqk1Ep/Y0K",
-	"uLqfGY3idF584UAFqbAeJVG6bI3nWmt6HMGjzbKqwvNo8tdgFy4vzhPFuDeQzycOkr5mr6LJYRvvkLv2",
-	"JnA79qLrHUfLe8S6yXkUGdXkoTQTW/NqyKlBOdkxqa5QWcqG5as/KN4X7+SNQgIVJV3b9Vx4FxoyMLR2",
-	"0cNAPF4JlxoNkVCDJXjxWrcIL6cwPH7x8kDS5YBJ4GpVNxzP7PjgmWahj5hJwtY8NJu0+QwdbLIPR/RI",
-	"adiF6c2ZfDIcr49F1cbjTnytxV1zaK524mY13OwHJqeLh+ZmGJzvxcq63FEdJaz2hKBeFHmYKQgtHauQ",
-	"VIfaseF2hKF6skoTyI1yC9wcN1Vj/H0PHPBP4Is6FF8PLzwN9UXtWH36Z3RGnYTjAyv9eCseWkyeXGcn",
-	"19nTc52V9ChzlR5Kn7JFqUf3ok1Z7pWdoZ6LZ2rzmS5BrebDz0pZUJUIoQHOv7zAbpZgc46XPGL/FUFO",
-	"I1N6HHFGh5QNOl3UJ2m8d6YTrJVd07lXXqEzyEcehb7yQ5xAXsNRjF9n3MuLEJ7nvKjzJraZHiTXqPNw",
-	"ieAB80R8k7lcItlG89+nWAhJAfmz4PKXrugxvBPb1PnIgafKOxSUp+i++kTh6KdlFm6kXWlTAvwIKMg8",
-	"MlqccQ2GjS3hbZVhmOUPeYfqpts+7GAy6T4yaoBZnDBMbIm3ZKca8frDxwGhCZR25UWXtCyP79QTt2xj",
-	"5iXUR9TnBmS9oBIgrrDzey5hh9U0ozNy7sxBj3n94aP6KktmAPAznbIMEtYk57gOc1AsneabTEt5Zw7v",
-	"0CWs8SEQq0tDZjdh31eEcrPDY7lKZKwW8UqZvi8Vhe0m836IE9ZP6Ok3j+PKcMY9j6JgvPni7aGkciU+",
-	"onxo5JEO2a0poPPmTyNSV2WMj6YKQBvBeCVbs/5rVKVvD9S0qNz229m7g7X/LvWfL8YbkAmb0pVgpgNx",
-	"LLf+ZDts8dz9aUpTtXkTRiI25RGLyL+pjxsNiKWRMHEqO42vxL+fOo73KpKooZS+2scxKiX0RQO5eviq",
-	"iV+zhNOorCj00E+2zG+joJQs71d/qP/xBW0vsXQT2nD1hiooSQnjydokUAVua8fPry+VnoNoK3gdmxJf",
-	"drK6Sybq8c3iHrkwWdxLzh6n2XdpaQe0bW/+VJbqkSIFe9AOwjGnLqp3+HgBA2e9j9syr9mjvpLxGWCv",
-	"HEgCNuQrXcC/JlVBt9WMtai4L5nMQmNA55D2pFZV14q1tKInJcA+siCYcvWm2H69S4KdpNZJavm6Vw8p",
-	"s4rBjh/efjLSyqBI7kleSRon4qkixewmq5q8ycZYW3B+6xMmXbMJPBpQw75z0fqcyd9wWIjg9YuGHkWa",
-	"qaGuZnqyIUEh55WW8KTZfH88xWpk8ZGz/B4715/fl3fzCfRw+YHn2IjhAUu0zaY5LMgeWgD7KU65I5il",
-	"xzt4dTbgW+mDLhxJ0AAGW8U4XQDVJJypxRb+KrLNCrR3mNAlh06BgozVHOVoQdMoYbkYv4NwRZzOAQIR",
-	"zWaQ0MVHmsJQesOPUP5tRgpmZEeLOOnxwku5PVBszQEfr8mxXs0VXBPocQzfRF6w93tv1qdVw7Gk+ZzJ",
-	"UUblYjwwTZLGSyYXPBo3pL49FXnyOGJs9c4yw1PLjWkOWCT/aPJZL1b4IcPSDtTHxCV0SGbVfzj1Min1",
-	"MrlZsHCGf9S2w2sr+UKUjy0/naNqF8bPqz+AAv1B8q14KJUXVgoOXUqr6Ag6zRQTaSTU82hP4IbQnDXF",
-	"qArpH2YG/aTv1z+OKJYP0lDYFcsP01T4ULfkCTcWPtSWtEvMo7czsXR93E6jer37bjG8b37qUacdzDRb",
-	"vEE9wYIfghH2s6BauN+JJ7Q5c04c4RH6rg67U0GF3f34XosTq6Oo25wW1nS3lnS/I1Rryxr41eWGJIck",
-	"H9Qcmyq596Ig/tn9SmozDtIM2NVedyzJPnmVHliuPSun0sElp96244e7yyrTyfl1cn49JedXUTp9IO+X",
-	"6dpbH4n7qZKcNjW+OEjHbi8nG/N8DmqL4k0TRuhEsFS2hOK2mtvq9G6E9tdPVlsDC66ESZzOB2SyMX/P",
-	"4/kC1CuS8SSexkyckfPST5LrzPCi6/t2mzLIP9cfgD+4SUIDQnNmsq/wecHhb/aVOAVRR0fqsMemOzDL",
-	"WTrFBsFX5yu5INMkVnQ1IOtFPF0Qniab0qYv6S0TtUDQP7PNi1M7mKK7CFs/tVYw4vm1gTmVK516uvRN",
-	"dnvvyJcDd26BPmcGncMj981twV4r8WwFX5zbNvMDIsCwUbLJQoSU5JoAkUGF7T2vC1nV40uSUCF1uXSc",
-	"1zall0UF1N6a019TIdY8j2C9EyriKVEskqVSXxeYc8JmkvCVxOWYpjvQg9+qm/APSIaBLJo6d6462wtz",
-	"DKFeixt2Ly9T3c3taD3r1QFo4RaSj1VaaXfz+ueX4GcWf5C28M+76X19P3u1vmoN8gID1MsH73EPDLOG",
-	"J+6v0/3+mtuj5m24YyztIympy8SLbMPqUIZ1ajp/ajq/F8Ph8fabP7Wa3wOb309r+cfVUP6MnBe9Gbd9",
-	"LiYaAFK3SVXsGfU/9VQ/cbVd2qmfOqk/Gv5mO6fvpV96uNfbwJABm0K7PlbGLSxCx3SVBhk3NfZzDGb4",
-	"lnb/EsHSaEDGt2yDrStmuqQXSWugxlzSqLZj4FdqArrxeiycmhbbs73chh1btTcCna2E5MudtdtTo/In",
-	"7Zn+k/YnH66mi0/Ymf/kyz75svfky0Y/CE0Vm+YzsuGrnPB1eiAXd1dKWr3S3k9kYNbZc3CFdD87XGVZ",
-	"zoT4zKDrwknAFc++B24bnYTckxBy9mRP8u0k3/rKN5OaVJEmx4jd8juW38Vs3Ri2Ne6pBV+T5Wq6sGAj",
-	"kCrUEsNdUDEAsA0ICNRBl1CLjB2nQtIk0QlDa20XrnOuZGYa4V8kJxEndMJXEgBj0UizUE2220QBRo0t",
-	"u9RxsMhAZUMceMFX+Rk5NzwA5rPWvSrinBRbKQhNEr5+q1nISlmXfAarEAPMe1LTKKU2IT42nyRsqcPc",
-	"XDCSMhaRsTKfx4SnGEzG1S8H5PcVl9R5KQXjVYyLRZqY9sBM0Txb3QUTgZmwRO2e5DUbrL4vNkKy5fiM",
-	"/KbWTS2hQhk0hMf11kED/VUGX2IpEWzK00gQntR7Fq8MQR0jHGIH87/4ziv12a/69x0SqB+rx96EVXvs",
-	"2v5rR1K70w6HGwJRIo9TBLngK8FevJX5ilmOlfFc0uTVlEqa8PmKdXIuZFH6acNx8CutWShdUCeXsuRn",
-	"JxM24zk6rByci5orcg1jv7cLCFX3r5xJXs3wa8cCZqpM3Z+Ctt9s8DLrB55t6kb/LdyhH6ul+BDdFmeK",
-	"5S4HT4HAwT4zGrn1NCWe0XKRHR5yoTQfdeeIvhkB3mz9sU48pb4sZR8IS5czxWIQh4RQ7GCHmumSLSdK",
-	"XrvtRnKrWmqgONAxMS8u4tPVkqWOKgWTEFA/Z/ibAcXUczbvkLUSKmSiFKp8Du1GaGpK7jBN3bYbqWSt",
-	"I4OkqWkdCZsPGSJn5BNHtZLP9GNiwdep2oC7WMSS56LJ1b7NVA9dfLdXXvjlAbj3QcCe0C3nkgrg8o41",
-	"Nvr47Cmy6MdcoFawnseKe3RkX4ePnAHSt7Wb2otQ9Mmtep53kTy1nRg5nCtN9C9KwQ2w4V0x1emefig5",
-	"daO7nYI0Ef1YO7rEnydr9yFTWzl9YplPnGX2U7ifAadFEq7V6V235165aygbrboWIIr19o965jpkuoxl",
-	"DM+NOxgpeuPGP364IUizr9zfxVi3IRBd7PQTN4zb+DcjopvrRnxJ47SDe346//jheJwTRgvmmvqtI/XY",
-	"U6MdBJoCzwNb6TH5hBRe3P+Bf+k9vHEpbugtS58ny69NrzU1WebiHbgsBte95cXN58cAS7IbBOIM96TK",
-	"qBSXikiq+NSfQGwNmct29+KH8hdNOoZIpf5Ct+fbfeMReb9LC3l6HvDS9IMFXeXtej7mPvTcveE9t/Pk",
-	"EW+94A/hFe/Jbk6e8UN7xisM90iGwH755JcH4vAnT3kI+z65fk7e8l2k0jGd4w8orvbuIH/GHP5ZOstP",
-	"XPPkMO/vMN+72u/vhBDCy/Ug5CZhRCwYk+IReR6GwyfobxgOw3krvFN7y92Tee6uhaCdOzkU2q7tA/gT",
-	"evKQkzvh0O4E4KJHUjH7M78vR2XRJzdBNys+qbkn58AOEuaIvoEHFD17dw08aW79LI3/Ey88mfyBJv/e",
-	"FXNviz8yHxUe8M7Fwx18kicRE5LM4lxUmxnoCmGtSkO9cbmhQbN9f1HMNdTMv6bzYwF5qqGMJ8GZcSjj",
-	"LL263bqEZHQOO1icyTM393vt5f6s/gc03wEpOHKJ/5i2Oi2GPrh2pMgaYdVBFUIbmwqNmG5SblNuEd/U",
-	"389IQRpkSlNAfuZzEqdQ3J8zdCra02wzfu2XjqZUFSP25hBHNoftuCej2JthBWTe2tc+LGmcnKN36gNo",
-	"Uye90uiVpQzegj+Z9F32Uu0doVGUM/EIDXLbPGIni7wJSy1ymNiRlMdXTG34qz/gf754xZD8pApZL7g+",
-	"1lhUzjWkTZaHVvn9Bm5csG5ZvrA+GGkPHnTak9CpLZGwxzrZ1N/DZ6+gGkI6Bad8g1O0jWz2re82MzEh",
-	"+C3bvPpDCP4z2xyOjY2F4KNbthkHNfo7T0kcsVTGckMmOb9lGn6SVSeCKrjRe1Pmx/yGw6s+CJX6tRPX",
-	"K8hXxPP0JU8BL/RPw/IMHZx4Xj+e5xDN8RjeH/b/e3YH8nUGNLUD2raye+paLb3MfE5Gt9p5ehft6LZc",
-	"yBWDUNYNx8090h0zTWdq75nt83I4k6ij90v/C7Mtow9yW56qoD073d0/h3A8gLu7NUHAGdoJ19v0Llep",
-	"F5JubFfriJNxRCUb6UTV4p3Cp+34xrH9vkkJgD6AsQGHhdahhfcbc77Uw0V/k9w0cVNvGQjZ9lSBffKR",
-	"p+8Zf46pB866Tw7nbuQHT7/x009e6Otu9sheOKa3WceDLEJCZ4px6Q1sqUfOry8PHsb8kMo8Zk6ShEFA",
-	"ytmM5erZWCqbT3d83jll96K0M0fjz6VRg3l05e2jRjDdsU9RzHaZUj6nUwDyWSf51ocUG/jog0C4leby",
-	"6o/SPwNaXPcRDR1OrQoTDlSxS+v4szi3rlK2myw5+biMj6uFqI/t89rf/Sp8YEe5XAfXNXbXkupRCWv3",
-	"+uzEAP4cZZ37vfa+YaQlS1d+1eLw5OMpE/8IE39yheI47VAGYt6qvRZwMM88RB26bSeGUnthH6BAPJRt",
-	"PKnK8OPXdRu2dxzn0I7c6suR+erJCeTDRE/On1OFdx/ZcMTS7ocQGvuu6X4OnPo5hldPXPBU2x1e270/",
-	"ZdrbR57ROfOp54bngpjlYQq7r2G+T6SmGycbyi/NWy2V3DWn8cxt89CtfD7V3DVnffSybkN3B9WNhooR",
-	"0EQvWJ3Jgt7Bb0Qkq/nuZi1wgWPpSshyelz9I9u0asiTSevDe07K3J8wn6HM+46ok736Q/2Pd63N9ix3",
-	"yE/QjDJcx/qTldoE8vhTBkJRZXOEW9VZbrPznSlZJfu+MIcS9r2Vkjpi3d7Cs9Ptfa51Nnu7szsU3Kg5",
-	"nJFLKYpam1iK7Vqb3V2ru9/pp2pmPEeHLC75manwJ7eqR9HJA+jvPImnsZ9bVT96QF8qxJzipZqbGQXI",
-	"FHIs1aXK9FwsUB4VyDEbFB69uH4+2G7sDxhgcz6V8V3A8zfsXh7Zw6v3IZQ7XMJRXFBJhzJfqcvY6unV",
-	"wzxj927PfeyjiZV3czcGFbA3M+RQXZuCjOyGf6S5WNBEkcjedyWikk6oYCSKI9gXmoo1lMjXeJ6Lq274",
-	"pT2tIO3OOeEuRzNc5qOE4V1cUNAhxyPQKPEfS/RSApSS/iGNCE1R7QRvGOCEwnTVF2jOyC3L5Dv9uCm/",
-	"3kJYIlczMta3JY/nCynGBq3UFGcDsWI2WPnJEc1zuhljmhlPGU5EDaWOIZ0XRd+zIo/sjIyXTNKROvox",
-	"Wa6EhIMH5/rYHM72HLDliCLtDYlTguKUz0zSGk9ZjYBQx+tIiMPrwGr/g/Rf/cKxXOxquIO41zXpramT",
-	"x1yIiIBlrNLblK/TkXvHOhd2lc+1CNx84vIH6GC/T1Z17l5f01m+yyP9RORcTyNk8CLlcsTXqdew8ko9",
-	"eH59uXcJ4hVXmOc0lYLgZineW9T0WDZd1nBzh+NXTaOKEhRouLz+z8Aj9oZDALrHW/BbLBc3CzakS7D/",
-	"93kV9H45skbtFEoZvW1KKJ09hJUWsKuQpzyaaFHQuq8f1KOYWzgIUZ5WOYYy43R+EOUJSF9xXFiLJVpP",
-	"naqIKKEQatKqdiuFtbpWg1H66g8c3j+yBI+jzpRRuajoSzyHf7B7dfqx1KTYFF3SCw+zHPFw8OWjOcwV",
-	"Adl41IEEt8bleTLia3MkV1iF338buEYlJ6Hcq3N975WO+4nLz0zmMbtj6B77gecmiLX3BZdUGAR2ImI1",
-	"XZhr9mgN01XOcFMOxFs9mWgRQGxnouH80qNS2VzdWC40Oq9hgcWfOhih8aA9ES64g4HVzPtO/K7FKXVE",
-	"bodrvGDyEAjkT5bRPRIPnA659uFy7Q64rgBrD3UP47GjxoBsxB3pPiDrBZXsjjkxLkE3AkoabxnL9HDg",
-	"RKtFQcQ7StAlBo43dRgIcUiFTmZL2dqS2paXatU/jFHLhg/o5XoPmxY9dk+Xuio2JnwgdVnX0D4pffnk",
-	"7NnR2XNMcehGyB9CHJ48W4osFOc+ObSM0TWkd4/TneVkWDyEP0sLXZ8kC/MoaAYAn3zcyrWf2eazme2h",
-	"sibOsyznd0p0HDEHwl2YP3GW32rJfdg6t2ebBNFvI59PjdvWST9c49KvhJmNNiRu2eHzET5xGEZH74sv",
-	"jqm+1pBPIPMVa6pwKyjoCGF3Z7A+1/5oRkkx5KnCzYfznCrc/pQVblv87tAJsobdv/pD/z/vYGQYa26K",
-	"Q5aYZZg+Vrz6p6l168XtT7VuRajq8Pers9Rt13tTsmIOc2kOJfp7qyh1BLu1j2enC/xcy932dW13qHbT",
-	"U/ApeHOaSzFRbS9VH0fZxerASrn98oSnarQ8r3o5d8mnerk/X73c8awBwexLTZr/hzRCH65+1qgtepLI",
-	"9HK25HcMw8ZTzm9jdkZ+i+WC0NQEpW7ZZgBwvep7NEnM96wrWNmETebCUM/zGHrLMJ6nLLpayf26Ksz2",
-	"KebP0minGOoh6VRvdS2Jqq0hfCUdetSP60DDnEq24CvBEDe0SyteLzhyh5xBr/QC/sFcgQlLeDoXRHIk",
-	"tPWCAsQygjFH/C0yIUv+Ap0Ihp5MRGspWHLHhIF3dgCg1VNfCTLP+So7I2N2n8U5EyMqQfIi1DNeRJeS",
-	"a9XzoxKpHsufRIs3Wjj8E6RJA4OuRZTG745zlygC6LXeSX2VMTDi9CXWmh6TLsdDDxdPFWkhWY7ZksbJ",
-	"SDcoRM1xbPqLjnXvBwpltkCH7wgl45SnUwY/jq+vhjcEecsrITik/pg/Kuat/rQGYh7/wPMhm6rZAt2O",
-	"IyoWE07zyFaVxYKoW8aWLHqHs0OmJdg0Z3J8Rs4ti0qokIJ8/YYs+CoX0MIBuDajeRKznKwXSktVC09i",
-	"dT1EPFdsfCUHxU9w+yZsypdKLKS4yoGahU65xrwFtYXGS287r6rb5ggNvPcsdQqncdK69k5CBJVnLGUR",
-	"poHGTqYKuZoRqh2O6kt8RvDm8lxgFV9CpWI1b14XIgnwKxr8/MU1D1O3f2ByuhgqiXxwXVtPMVzZ3nrx",
-	"OFGCvXMzfZBoteH1BEOqTdZo0THjScLX6vAXjEZwtn+8GDL58j18Zps3APfEIcaWn4z0DMYDMv5Jyuwq",
-	"TTaaAQzpkiky+K9f6P34HeF3LCc3vwzJeMimq5xBxrLeGSVXql/8r//+/Zv/9//+f96RayoX//XqHflI",
-	"71+ez9l/ffvNm9ev3xEz2jviDqRDUnGuzAiE9C42Wm4yNZSQeZzO9aGHVzFOaDSy5N6dW2Fuw806noL2",
-	"Hacmh9DDVHpvT7GniRROcntM1zIOAEOBcpEzlzJL5ZQHybwaDq8+KUFzKX7F4tOr/BP/hadzlv83TWIQ",
-	"6eucp/OR4cqdn/xNPX6Osu4qN11siw8hz/b9zDJOh/jCvk+o3DbYGK5mmSgSQAhbo7Ykc2JBYD2Ynwti",
-	"TglyzIUtZJjuFVJIPjj2O6ZEvvmj1jr7ORemORdixPN4HnsUCysBe4XPflHsJUNO0Jljgqv5oJ+HpMiR",
-	"q1h139Tr4mlQUvS1w/RKqnitx0R+FSz/SDefuFQmyJV9P2fzWEjmsxbFEz/bx9UHxUe6MZ/ba+G0yZ4p",
-	"Ui/VxsOtB3OiZD6Xe84LSH1SZEdT1z6xauNoSe9HEd2IsSVPIFathKUcGBBP3xKeJhtSbBB8CUF9UQ8k",
-	"MTKjWOpsiZTFMF1afYuk4IgAarW4BqVgxVFSJwWiE5fK5IWHbgFvXZVeClE0al/fOnUgKABn0BjKpVni",
-	"1cfqpDL7USqBOdszMmS6/dCY53PM9p8pk2JAJOc7ZWMG7LPkfLSk6WZEjZ3Wtcd4KbR1Bwy8kM97Tqfi",
-	"nKi5IQ92RSZZs5zh/VIKfbIZkMkGRS9YKV8Jl+XP9N0BpxO5UQej5PGaotxWc6M50wggmpcDh68ohp+Z",
-	"zDcvz2da5dmWNulqOUERIdiUg+9LPayNsmJ6MIjMN4TOaZyWdMCvPXS3OJVsznKtvD26TFqT6K3s6INq",
-	"XqG5tErljuXmxdu//2PL0RWnvn6DSo7tX77567eFi1Xw5vb3v/H8VpAkvkVnujU3t2DCBpZii3DxOq1k",
-	"wWlfgBB8xFI6SVg0NoluE9aau2bUwUNnrqG4vZopbhlMAMPhFUZIdCr2cWxT2Je+yWvw8mc9xybCBfnd",
-	"EzomTu9AXffj0MPhlfYSaa1/h+qYXqA1dhpX+fwyOghujbcRVtVizN8E7lDxPmSkPYUsg+HwSg2o7n8U",
-	"C2AAfoag/IDs4geeX+Xzg0cPMesNyF674ErnoNvFusxuYKoey8wtFmRGE8GeRLbg46prYdENH9I79omt",
-	"1XWECOENv/j+sSK2KPPmJU+Raly5HKfzhBEQ2FdpUDRUbIRkSzcaCn94lfKIvfpD/fdl9OXVHwsupDKQ",
-	"vnS2T15rKDhgjDa9i6ezeL4q5HrJvNJYb2fkRwP6NosTpR+eX18KUGDpfDuClTPAEjUGG8Y74Ellqa0X",
-	"zPy5CJFZrD2hBrFBMj0+ESy/Y0KX00A78roAF+zPJx6FozKrly4vfMpoftLbfaQstWJNwVX4Na/Wsz+X",
-	"Ap6EHCnO+VjZakKqa26a8sL4R68+PdCyP3F7ywqMkssLDFJZRgDp77Egits8TmSGI21XIEBDA4vVO+4K",
-	"CuT2TeabX+Jgm8jwq4Oscn5RLnYEr/JGpz0ow029FadC0iTB5Sn+D+oRFHlv40xP+So1sSxKknjKFNdH",
-	"KNEkXsYS4BpedzB48eK4zFf04ruNvfLN5j4tbisent0+HaYjHhSY2dGdxLGYjDo00amELvgaPaSgQTYW",
-	"GOgY5DoYy/4TJ4tYSJ5D2vIty+TbAl6Zp4ywhGEhnkH8zxl4ZSMKKMa/3rzXuMpqv7OEpsykxhR/ODN7",
-	"O0bPOWZLf0hlLPHrAtm8YW9dLG0IWxeqtA4lzeUF3fiorR/SyPNJmMtnJniyQnw7z1dg9ZujqsW4baGc",
-	"2bxVe8lWgOn9XKvI+23b01OdYYUHc99lLI95VDjgdPCsxEoeN3rZIekgUDmGC1cmjwaB1VM6KbkBoeH/",
-	"j71r623j1tZ/hch5aArIstvgnAPYOA9unKRGE8sndhCkG0WH1lASq9FQe0hZUYv+9w2uxdtcJM3ImrGc",
-	"+mnvOuJleFmXby2ur44BjEoGft1lCZCES/VJsuwdzvPgyauDudY/PrlGG9ISgj34ZgXxTgu4uxwuLemh",
-	"29Etrk8TMzpYt0Ao6ckRM7sGkkl39vvYf1R1yBURZWlygvNJLZWiqCB8MFemFLQAaMdmbWDeKSbcgPLi",
-	"SuYeKfCU0DjmWPVAGABXLNM+eQ1TkGS+QHoT14jwVLv8ZsLKvYNI6HDaJ9GlhJw5Y0l/ZJKpa5dprs1j",
-	"JA3pEY5Z5/rHXCrIgyaSmUc+MzTNoZyc3rsJT8en+R9juUekOEkZuVtB/ZQ1cWV3zNoOLLuBbgUUlNlF",
-	"bF6YEiKdhZbdyLuGly8vtsWW8bQEFCVnJPrAFI1sOvTlRf+JifPDeBFZO8RcUBd4tdSEydyzpecI5k75",
-	"RHhxbieBoDnQ+KVXNs0VXSlymdd0ZUP8+C/439o1XWpqwlCt4YN3rfXEQhX127pnnKE6aGaBQ6vOSld4",
-	"ldAG/YSXyXn2iZZNP/yWVu/K+kvxdDRMR2/ny05Yd4FO/a1d15wPnjrspISq6/q0KFW3FvSpKzSrUOkn",
-	"Jwgfak9XQ8F2AZ8FxFZAoWPxYLTf05IRj4GftLRGjSgqHiIFt4IoW+oj1ZSCaCoSqkjCqFQAHfgJwRNz",
-	"k7gQvsxwGDEOQHW7IfMgCY3jAkhSwEXWFE3al/h9BjTWTLoVHgpvNxdoKJp+yQP4IOpJVHNKLgSTV0K9",
-	"+cql6liKNi3I9Kx6q21zWMdn7KYN7AZlxAFjN74gV0fgTd0AatfsCfC2tTXeBNxKPcYt+6o6D7M2D4DZ",
-	"VltCrN92cLW7uOoTiqg+fjC1GEZtbPs3CJ3uOWiKocehGyNo7mHmoOpGylgMdHnu20DAUxKBcMU4rPUU",
-	"bERzva9gCiaUYqMzOgUmifyfe5VxVm4GYrF9e+4e8BKaIHNeWAGMS8LHqci0JVuUuzSGIhVdBE5vBe7s",
-	"TpKw61pReszz1NbvaS9yigevRuC0rSe7+kPxXR5U5CmxCLRXEsc8wIRpbnwqGzj/T++1rBHYvfqUbLrF",
-	"G71S54kWnStw7OSDGAYbFdO5mbMhH63O1XtGpRqkzNfWeYT4tq1uE+qCklOqSqdrLfcgRkrhERSWgn32",
-	"qnbwqkJz5KAqbVSHxJuYK5WeVMmHOp6xrW8knOzCihm+2GSu9uyEVgSyh4ssY6kKQmhdKD2vbnfS0Qda",
-	"9LV19ujXwWY9MpG0l3jlI184wJLRbDhpggVE796YmrDwpwhNWyw3RxT7qghPTZJhXhj3w3qy4egRyn7I",
-	"Gaezivw+/BlAN6w59YBu9/8LltV6MPMo2dfPsMBOBtUNnt2OsYHGwdGGSvXGHXbZbc7Mw1Ml3vLUlv67",
-	"W2lv2R2oFoGCfYqoHiRLpysypNKwCoiFMo2AUSCB0WhiC/rOECTwxbQQ1pc2oXmTMHvI05CWvfTGV8s3",
-	"uqarRNC4Mx+9azHaWpVinFJRDjcw5a8E7sBbqOrSzFW00ufNV/C48h21YdIDevZvrZa9mPgWYofPSmm/",
-	"iZwH6ZOv0Xr7UHN58/wv/T/NUqu3hOtCPKRPBmtg6JVJF16DRSN6HaLmyG0glaWYMAXHi1VDNuRqN9aG",
-	"XoR3lqLoh2wlWdvBwI+Xq/2cpp0X5x1mgSBaidUIsbzFPyJZ2+Ove87V3gPc13shWTIyfD01s7SbyN91",
-	"CRBPSxbuFSYM4Ph/vHB4sJX3j5IE3UG9h4DxNpdx1RZnUcRtzsEGCgg6Y73KYFuExl/UKxHlGaa0QgZ3",
-	"DYnZJ+dIixf2BoxZtROzz9YmW6ys+i1buSYZA/kQqk1e3R5+U8/2zcUw+6V0Dv1NklBJuCJcnhYSOiyq",
-	"xFU/yGGJjPCaslWJ8I1mbH2+B3a3L03TfsYITPfJZIy0kpDuU0RgMQ42HR1k46PkoiPt3jeWir6nnJF9",
-	"5AEddArJRreqRCVt0j7qJNyfBQF8qGtqagSWf7MtsSmXwzIBSX9WN7npOTPlAfn+h5aTYmyOtnJSLGZ4",
-	"TIFbQh5P2UpvI/qu2+07wwLmE1XweIskBstGKjGXZCmyKU/H/pncbVj33Z1hfTIoBttIypa6t1MbngOq",
-	"2fyUI5IZZ1obOuvByYzpznSnU7YK2c9yP8VJQbX5zPIq2fLNLCZKkISZTGbfI9ZGwn7TpIKYFVZS79Uv",
-	"wJV+8H56kJz1UX9kK4aJFmcUdjjkrW4TvbzOxF3CZnDReTrWX/mZq8kVW+p9eUYxnRXxC1uBq/GMZD4l",
-	"JBOuap4Hfu945ha14VVGZd7FDTNpF55K23r0ffLJ8T9KzEdDsWpeZkcmsfH34HXCCB12sK7w8UJR8BtC",
-	"g9A6K3nRfkStmEaVecOSzljh/YjapCdMAXxDiwea6QqZL1kimW5Q0H5QOg85A6u+FMI7dIXvNqih6jsj",
-	"M0bT5YQnrKcPVJGlfOTNRK59QDacVjn2RjU5QtzD9u6v2NJT9zZKNQmadefX20Fb8e/dVi+BubVTB/UB",
-	"oAB8WQ1tpM6RffdW5G6sbErOC4UnN3fXkEra5O3aLi7lBy1b0vEgA3LRgynmh2KNS8/g+g3pVBBsj+j5",
-	"fiuMtVUMtJ4KOs9n6y0L6VhsAzjiO0mM8srLpvGCSQnukyBipFjaJ1eGGwzgScNm+8xd+1C2vNsJ20E7",
-	"doFg3ED8ae6NjM1vDCosy3sxZWvRiA/4CnZ7cChgvJfC88wFT2zWgBXR9afcOwSPP+ALXGdrmYgOnrWN",
-	"gIT+otazpXCYp5IhgPEXPeM920rBBoeGcSpIItIxILXZdNek3afqcx42CqHPAXZ7ADjE4ZZ30Jel+0y8",
-	"AvKAoiyPA+8Np74TQmnpOF+PLLjSD6UAeoyICMrknBAWI8KVLfzmVFOPjDIxI5RopwUKv2Ehh1QEbP7w",
-	"d308RiPtkcdsRBcJEk1ZUMATm0tFM8Vig2McHbnPgTr8KHhAyfQIOPPgy4cfAbatLCAGXDrEwr6R8+h4",
-	"VNYDfhHreuhfj5bL5ZFehqNFlrB0KGI8mA1l+k925LcimzU4osV23XjtbtT5DioI1dfmwg2l8+mDhSxj",
-	"uXIOUtIxcxUdSjB5U0FcOyhsYsH5pei9qE3a7RpeysFotL9g8g6gw66Hr5581GNsq0JQdZd7nswdhAUA",
-	"OIGYEAtVkBSdeLYHG5t1u9jODjb1athwkXG1enH6r98qKgfo9lDbrHzVuZJ5JVSPmxG04ITRRK1/dv0Z",
-	"1EjCp4xExxOWJCKqzBX+GbupFqWbj4ppumkJ7FNynKyDz+GU98gijY0ng1g18Gj7FTD9/2Y+N0nEhkoJ",
-	"elKxRKX648mJUZ3IwiZAUCb8nsk+iWKwr4GqUZYZ6dxOv4y0aTHOmIy+7wXs6CkbKpchmLEh09267Dow",
-	"FrgiL6OES8VSlunWVqx7hMISRpKXEZDxRt+fkUgs1HyhIuQ8t+zsgLSYOLSiaoHPU7GR/vdoSbM0Mt/r",
-	"mIT1v9yxCU/jUz0d/anazGIxoWauOCtMMeEjrv/FwiEVh0Qv/iOckXWnwRBprjcAywcCCIhXAFvgpwPD",
-	"kPS0Qe6SeQvPDNMnN9A1gGC4kyAnRpwlMYnMryJyx0Yi0y78CrqE4E5lgOW9mX53SfZXwox5xVi8T2f6",
-	"CpevkFe4Ybu1OzcPuJ4biDywQhrIAB4eJTKkKf5feHttbF6TJutuPcp12QPrSu84eCKYfQwo6JwOmS36",
-	"PPM324yxTh6EYid3u2cYKai8dR/hcx9y67QKf9WOw3lhVuxCLJv4404ebPEvrQ2F+9GzgEUgfxM2Un6b",
-	"UmF3SkB4c7RIkl64M65Hs0XFHQJVD4nTgPjN9Zl+GR0d6f84gmhr9P0WdT9hw6mHEM24QJuP+1gpyaRc",
-	"r9UAqDIQvCFIv8vEEjDNOUul9VVT7S2a4kDRW5Hd4BKhepiLTNEkOjOOpbEIFBiRZXAwZmx2DS2udKeN",
-	"MUJstQ4c3Hxqb/g4ZfEgbbfgyE80NpN0PtP2aQ3Sj2y0cGWEftze6kq4Uf677scPcgXz1hyzj7BHbtdt",
-	"/Xnc5lCY8nScMKL7JYPUnDaFoEl7py2mcnInaBZHBXzCl9Scs0yKVHdAJOw4gTcapl8tpe90O/2V8G8A",
-	"hHCtZcj/nNjQzhn5+c35RXirYVW0pD230+6ZSdoCWVZWRIp9VccTNUsifemtGYihJhLdsOHRW6aGk6MP",
-	"ImanJKX3XGujqAfCAcNg1hqUImGEp1IxGvdMpAnnYl66QLRgzUW7sIv1oLu2vSIRfI3+mD1czFd4ZSow",
-	"VLMYeFYokZgw6A6oW4kgpPfeArobD6O3vfUAPZ/FgyfG5IaOMjqesVTl4nkvTKPj/4Lf/t+X2ys+ePfp",
-	"z1//GKovn3+dfuEnJ4Pbq8n72y/LwcWl+vX2/M8PF5evPvzx4WRw+2b5okY8UKqMQ5D/b223iIUaipn+",
-	"uxK/m9GfBdoOAs1Jko0yLd+vCy5MGQyj74Y5h/CfelxQy3i/igVbjMrOAbTaRTd4LpTXW2TJi9MXE6Xm",
-	"p8fHP/z4v/2T/kn/h9NXJycncLvMVIudfwrroOff82Jqm8Wb0dQMAut6UHCMTSdw4fOdXwcP20ByS3bP",
-	"MprkKF1TMhSzGYYEg/6I46n8aws4+Z0k59eX4Xz0f9ZreLuaksH5DXTQI4wOJ4SmZDBn6fn1JYkN8UfQ",
-	"tf1xve7nIuFDzsK5XZs/VXXAZvMEwgNilJtZLtvbuIfazIct8SbpfJ6ssHBTsBRSMlU12DkKMWZ2xvn9",
-	"Q+2ELCcsJVLMGPpQEzrXwjPo9jO7mwgxrer4szU0hwmVkg9JzO5ZotWMsQX8aeNjntIEBCjUnhKjHqHS",
-	"Lbs8dWy7+kMxf57FBPXiCnForfdy62MschzLeNQTsdR/TC2aMtOa8p5LrkQWftaFmyramhWf9wtbeTod",
-	"g2ngCsIjG3NBjCLefEx1V2vOESaEVF5M0w8OupCMDM4XatILsknstEzhTXdyF2pCXmPHNW/H+xsyZJni",
-	"I+2YGW9znvF7quB5gtw+6uugecWgILqtcNDS06ZGpD1jYVlHlrrzupzofYcTQDNvkQWDFsRxeVjzaKCs",
-	"wm1VLExuGJniZyKzwsGYmkMhppyFI5oOK8Z6Z28WhVo6dGxeGEMABYpAj9ZAsT0bFvQl2ND+Nfaigyrs",
-	"NnikyAmFlOVXBpGM6t3P4Y14m4Km1kP+7e//BAAA//8=",
+	"7P0Lcxs3sj8MfxUU/29VduulZJK6K3Wqjmz5wo11iSnHieMUBc6AJKzhgBmAorguffen0A3MYIZzpagk",
+	"ezZbqZVJzgCNRqPRaHT/+lvLE7O5CFmoZOv0W4s90Nk8YPDvs+u+/nNPgwXT/6BzPvTZmIdccRHCN57i",
+	"96x1qqIFa8Pv3G+dtg7GtOePjvf2Wedof39/fHTYGR15bLTX3e91TsajVruFzzF6ONpjXb9Lj8aHnU6n",
+	"e7w3OvD2W+1WSGesddq64T4jio40Re2WiCamgz3qdY6Ojo680ejY6/kHex39v16r3ZpH4mGlaQu4VCwc",
+	"zqmatk5bLxT3mXzRarekivh8mPoVyVc0mjA1XERB67Q1VWp++uLFYi5VxOhsN+L3LJqJhZruGha9aD22",
+	"WzJYTFqnLd34TkzmQrLhHVsFTErb9j2LJBfh0KeKauJCoYbmO+ZnHgLen7MxXQQKnkVW2G+wffagWOgz",
+	"H0Zgunl8fHzEWZgJnwWt02+P7dZUiLthxMYsYqGn5/XX39otLoeSK9Y6HdNAsnZLUNk6DRdB0G5JEanh",
+	"aNU67ejGzq77ryJGlSbSkYT+eb1ZvmBS0omm/uy6TzzTkv5es6Fo/g9a7dZAUbWQrdPW1Q8tQ8h5LHrn",
+	"gslLoV4/cKlSdKX7S2SV+IJJEgpFGLxjKcAhx329jiIRrXd3QYOxiGYZHhT2NYsft918azHdsmb+t5YV",
+	"yMxqarciRqVeVi0uyYxLycNJ6/G3x2L6AqYqaMInCkabcPZSqDdiEZa1pXk3hmfq8O6DlbcaLceymfSx",
+	"26yTj+FdKJZhSR8fNu3j49yn5UxemCcqmOzPeHgp1FkQiCXzb8QHJpm6plIuReTLgvZ/EQviC6B5Su8Z",
+	"mbMIBEOERAkS6SaImjIyN+2QsYiIUFMWkYVkkdwlZ5LQkFDdO3zVJmrKpduQR0MyYmQmfD7mzCcLLXfk",
+	"6vqMRIuAyTpsCiJG/dVLIZRUEZ3Pi/kVEhFNaMglhZUCi1ESig3U6Wo+/8Bm4p4Gn7iaioV6SxVb0lVB",
+	"f6/EIvCBfZF+ixE6n5+SUJAJvka4JJ4Ix3yyiJhfq/ta/b6hPGC+nqNFOKORnNJAd0209ifjSMzIzeqO",
+	"nF33n0iM3JiaO7baMjVSsrQuxp368HDfPz5kewdH3QPmdfy9o85oxLrdVrtl90IejoX+q7gKNL2vpVrQ",
+	"aEUUm80Dqlgr3hlbp63ubme3o3deMWchnfPWaWtvt7O7p3d+3An1pvewo1Z3O3TOdyYJa2bc9wO2pBGQ",
+	"NwnEiOo9suVRbwpfsVDv4PF2rPiMiYVqnR484s7qM+lFfI7GT+sDk3MRSiYJjRi5Y3MFy2/M7xmRzBOh",
+	"D4unigt3XGtHvQPvOAMOqFRDq1pOW71O73Cn293p7d90O6cd/d/nxEh6pQfg17KP4qkq3NVLSE1Eiuom",
+	"1vfzkndjkZELz9OGUUxJ/9woENjOi1QhPEr651ZZGN1xSr6D6fO/2y3fbbnv7rAjFohwIvWawKEUUN7L",
+	"34C1gN3TiGtzCsXHb9nhVO140F2T3VS/AEqPlbeJKs4nhsHjRRCsippfmwS9IenXK6inG1F/I3Abbcaa",
+	"3Zqt523RTSU5u4lvJsmu7P76twL8aypAvZ7PFj5X78UkZ7/qdvb1KVIfbGGQqOM+Sha9jcRijrMGJ9Pp",
+	"ok16h+RS3BNNHel2Trsnp71D8vHmlX6MKcoDMx18rpvuHem529WDnjE1Fbq/66vBjSZ89JV5qnWqz3bR",
+	"cGK6wm9jOToZj/YYcnDfOzn0Rmy8d1jzWCwWyhPALHEHmvB3fKWzf9hjveO9HXpwMN7Z79LRzuH+cW/n",
+	"sOP3GBt1jw+OPTg0o9D3Oh2UC6nobN467R6dHBweH+8dHrZbeHDW55oXehQwCHMcjvSpJmTyf9eP0eYB",
+	"M8jufq97wPxRz98/6p50xifHo73R0Umr3VpOhWEPLjgzhfJMvuEBc2ZST2Qbx9dGzrT1lLVjqtt83gZb",
+	"GCe5jXPRXkRBG4fZXk5F2xDVxjlox1PRNpxsmwn+EmqRadfhY7toftpfysXpS6vtMDqWo3YBS9sZoW1r",
+	"IWtnJqatpxLYUMT0diKL7SLpa4u79rfHLyFsfws1FRH/N9j2bzgL/NezuSqySlNPk7F+nDB4vlLtv6SS",
+	"6VMrY778CRXjJSiC3I5WYkFChgbwPBL33GeEEqNQidYgoLb0OSpkS6IbR2O4ln+jmNCUkVDZFg6Le5ot",
+	"P7DVmt/N8ejYbYPC9jOM+GSKW09lJ6atuj46/WyuHy5xVP0au6V+A99TwKk0a103oE+7NPRY63Sv3Rrp",
+	"8Q3pQk1jN5g9uLZOW5oD7GHOI82vTk1fn1Ysh5126/eFUHQ4ow+t051uuxWBit57bLfu2Go4pVKbgC38",
+	"BG2y1b/uvZnHr3i/e9F78/Xi3Nu7/Lf/9ZdZf/+Xf//r7vLmYnlxfra8OO/z96/+Nf/8qn/YnwWLzz9f",
+	"8PGP//M/VgxxvgZMSuMQTebs/9TkeCKKmKd2piKS7DlmSrPT+g/eiGiW4iWcQ6PZsJCgdovNKA+G1Pcj",
+	"cLqWbDZjHkllOddHVoCxYb66uhOR0BvmMmSR/fJD3BJ5I4Qv49+N/zfpCcywIr65o+zLq/G4QGXdTLUF",
+	"Fd2zSB/DtUWcHMW1GhsxMnK8LWS0IlQrsRn5x85O/Ms/a1jQNZw2h8ejXu/A2987OjzaP+51jvYP9rze",
+	"3gHzj1mPHvecc9f1p3dcKhGt0Mts1sCdVmd1mlm/TXC0njlsDqlCc7C70znZ6R7cdA9O909OO93d/f3e",
+	"5ydLAux2KM2x6Vpsk4DcBGLCwbGvm+l0Ot0d+O+m49ipuQIWL5v90cGev0fZiB76owNv7yBZNkaU9IIZ",
+	"+nSFCy7+NmUfFzEEdvHE4QfKqC/BIanPP/C33Ur5I+PvHx8zrszUplY5pY/t1qvLs4vXfXlD71iRgxYe",
+	"0YJuj/boq6whvfBmuYsWG6/npH1FFZsIPbircfbuy4t/03p1zCL4ZxtufiTq1+T1aq9x0pylbbeKOBYp",
+	"Pub6xTPfzzReqn73euPuwfHxPqUne8fHfufoeDQ+7B7v9zzaGbHeeG9vfLzXOe56J+zkqHNwctI98Fnv",
+	"uLO/79HRsX8Ix5WYnwkZhAIdyeFAHy0ypMIlBRdhQ0cl3lwQL2noKb7JFD1gtDckJ2Iq4uz+OQjKHF6+",
+	"tXQXrdPWjv7fy9dv+5fk1esPN/03/VdnN6/h2y/hRb//8uevr16d/TiYnC37L88m/ZdnN2c/vJxMfp/e",
+	"fb26/vHH87OvZ18vBq+X75a/nP/044/nrx+mHfrpQ+CtDlZfQvrz58Cbde/9nz+I97Of9n/51F2O3n5c",
+	"9l96lxdff3m4uOl30AA6W36aTq4vvr5eXX59vbz492v47kt4cf6SXry6eOjfnI1fTi5/enl2cfP23Yf5",
+	"57c//ft9+K+5P/tpNfp00vXfThaff55ORz+/lJ9vXn6+eHnx9uXq97dfwsHF/snZ5PXbV69+fwv/Xr5+",
+	"d9bpn728+njwdTC7FJ+97vJo/PDy/ehh9nn0Kvh5NpveDHofPh7+8tl7G34J+bvZ6O7n9+/evLzq/k6P",
+	"rq5fXMr3wU98daUGPw/Cex5enHRH//+39x8n168+sa//+vdZcPHq4u1Z96P/+scfvS/hxcvfX1VTneHs",
+	"5LJ/dv7yzRl/ffYlXH0+7s72Zyfz37vz/tHD+9cHb/v0549nL49+utz/1/hfnwcfbi6672Yjb/mq/+bl",
+	"sbyZfu2fTH+ah9Pfv55/+OFLuH80upqdRW/Dq38dvOl0Rzezw4/h0d34SwjT/fryPEcEsnLUP5drYgSq",
+	"6tm0wm96I5pofdjN0GLNgZgYP5Sw+wFBoDFz7tN1g2MeTlg0j3io18AWFNeUyuE84vfUuex+bmXJ5dCj",
+	"SW9SLrTx+631Ssxm9qRazIV2a8AiToPLxWwEfhO9i4ZCDelYwedet3e40+3s7KVNDP3IiI1FxNLuMvcZ",
+	"uTBupicQk5nrCp+uewO3rkOJ8aHsEndbWXI1JRN+z0IyeHfWOzgkjlg08g87rX5g44Vk/stVuc7XlrdV",
+	"6hG+cko+sN8XTKqci/0aJ//1l7OErbv2k+3WOPXLN9mGuxla0s+wl8maTC4QCvnMnJaN74zTxD2BR1Ma",
+	"Tpj/14qnImIMTi9Y9n8HV9UJrnLm8ge2qintzvU7WPrkjq2eRdKRsKuzQVbOsvdLuf6ieldLZqrh/gjv",
+	"+8WcReDD7WvZ0TN/A0+0W5G9H9KP9TodsARSN0ha2+Le0zLcRa8HXt02kJXfCm687MjrrqLqVaLVMMsu",
+	"1YTyZG1cg/B/wxURC6G5orALRr9oR6YfbjBkVxivRcC9VV70Rdcfdzudo+Nxt+v7nU7n5MgbHRyMW+2/",
+	"pIMypf3MuwP+QCiZ8XAB94KNnI3oXTwETmm1filU7PCqVP9mm9STnwpaoqEPXy4ki+rYIKZjDLg4m9fu",
+	"mM7njZt3dru63ThmwO6aFfZcVjLhfiaQo4n6+zPJXGP5zdS5HW4gU1p8CLgbG8wyxnw2meV1T0rj7rLX",
+	"USXd3LFV4+ZzNqySHjTrzq77jXu5mbLmvWzQyUeJm0DdXhpqkVQ/9WQu09mGMnczZZ/YaCrEXZMOl/hK",
+	"g95eP6iIemrAaORN3/BA1WAnw3eIhJfIGN7CyMbIWEoj4caX5kaI4Wvyxe8LFq3cYLHZQjfACCV6Ly8J",
+	"yrZjuJqzMO9OMI92bWoBqyS+0IBVHxj1Xwq/dHGG3+lzDPVrMCATgR4yDoHE/xpcXZJQROSXs4v3lUPH",
+	"02ydXS6JyG00ZDySnV33Zf3zm356k07mc3QX1+8Jgnzhnc36k++LMxryu5NEm5ub9LbwufrAPLjuye3Q",
+	"y+lQv0QifOspXcrN+pTNOzXBIvWZivOn7X465/3zyjAQwiGqvdAI2d1mnEhVZ60cDvzAVk3lGMLDN5Xj",
+	"H9hKNupqk8WJVkPTcWFWzIbjugLn6RsR2Uut+v1i9BjEGfn25eb937PonrNl/W7h7GLe2mDAeKxsyuM5",
+	"vLU5m91e5Ybdyo36jRQNrmIPed1u9Vtmgjfota6dkJrTTWwF091KKja7FD6r32MofPakrmSzvjaZvBtx",
+	"x8IG/Sh4foOOtN3ddEWA2b3xeogt/Y26BWt/C53LTfrdlME1FgUatm6PZlE8QQPorhuOc5NuzDmq6XSa",
+	"s9Qmc3kv7mqfTSN4epOzKZ7Z6jHRHNWashADa+oOxfjbNxhKqp96x+xMZ/WP2YsoYmEcetWXF5j6exV9",
+	"ikQ4KeoX30oyP5OcYSIistSv1uj8nCpankesn6iZSKwfLY98gsbqxWLpR0dUsvNsYm/6BmFCFZuKBcSA",
+	"JhkXxgWPIhLjG9ys5poICfuSe6OqmdjCtIaiVJPHdmsupJpEuJll2/SpolKJiGGmxXyhWqctLQq+GUaS",
+	"gE5DuYxvEqD7sVYDFd0/rj+f3Nvcd3a7ux1kW5N4qzz33VOuOc/ZPQvEnEWvZ5QHdbL64jcIhG1mnK0m",
+	"Lp9LfeSp8N7A+wUpfn7cywEb+yN/dLR/cnLY8TqdTnfvaHxwfFLo1zhfzAO8Y0ft2z8vGol90OrpIfcr",
+	"SE4eLKDbavzDw/2TY8/vst7Y87twrbvPvFEx1ZB3UeIaciPbqE/sRR04idrw/5iKUUODwL/OfJ+Hk/UU",
+	"4KRHGD6h8BymXNZt+w1T3rSidXiQjM2TT2jfZiqWjmKzft5zqWw3srT9AJ/E5mXd9j8wqpn7r8HVZcnM",
+	"Yw8RPku+ShHWcY3CVZwjo9Awqe0XNfTNxH2teYzMk8iA6uGjNN+IuldgZZEwu/W7q3sXUxbV2qA7kNNq",
+	"p13SG4hpynvWoLcLxAl45UQ9V3RnkQWcyOY5XQWCbtKtE7RTu2OEMxCRy19JIK+ltpM0SwdaWXDmo5mY",
+	"xlIeGOsMD35U0eZdN+pv8y7eiKjEl17C5Jo+9fwu65yASvpufBLKUFF641g+5o37bCxDm8jOB+YzNruZ",
+	"ssHg6lJAalfl/q/fgFPLYHBFQv1Sow7xcNpEC+YFgjbockDvWZ3Zk/S+wT2u2/olWw4GV+gIvBHnL+t1",
+	"FbIlsNC4epUg5y8bDqumXLoja9jDzZQlOT51u7FnzOZ9ld8Y53RV/7447glOc/qBaiWGJz+iD1JNdNdH",
+	"i5pzNp+DAovE7GZ1V2eqKuB/NiRCbkxFLuzPJlT8wFa1tNl610/o7U8f8pMYL7dDBnq6NyYEHd9PIwWO",
+	"SA1MQ+MaO5vzczbeREEuIgbGPQ8nFVK3iBha9fr8oAfZJvOAUcmIJ0JFPUVWYhEhIBqXKqJKRPWJQO9K",
+	"LSJ88+j2iRjQ+3okSHhwmwToE8WAK3az5IW2RT+8pwH3yZxGdMaU63bNO1tOGfVZRAbM24Hmd3T7mVAU",
+	"NWURIzMR6U2ChgQsm6LDJmSjnF33P3E11ZYQnbFCpw08C2YdhBHC1RqdMdI/r8EM/S7u2E/rardmX3gv",
+	"Wr8vcyG6QXfg8O6f10DZhCdJ/7wxvuY7Kl8/KBaWXPPcTBnhs7mIlD1IEjlNIim1IPOQrIV91xjfO0YD",
+	"NV39NdzKob0gLWxQjCC23P8Jae09m+e6YbMR05PyRF50Tk4Pjk+73YyP2zyf6+N+J8Rd+T2DfqLmPYNR",
+	"V/3zn2wzJTrttn9+S/D3SiGrC+KSQuH4awOgfPVnV58+JgAoxix7MgjlU+4cILgJbqcGLu5dPhE/QFgT",
+	"PJ2CyavKvYdkHwgkzUzpPFgNQc8aXIDCfIvf2vrpCDP9TGboaDU00FiF1xKINja0QIuwcjo7naOdTu+m",
+	"2zvdPzrdO9g9Odj7DHAWLMC4uoVkHpWY2DljJu/isd0ai2g4D2jogFvontlhN9PzSadmpoWzPnsZTuUB",
+	"TCYzUdJv4USkA+WKGkgR8dfK+vyBrf4vQAU1E/tnQAr6ga3+OsC3+li4Dhdi1fsdxEL++nR9q61dN91e",
+	"d9s8AbHiPPpMQg+Jt0by06dFw57/e7vjb+uz9RSRlduV2SpA+w9O1kQym1WXhGyZIHS56RM85LPFzFwS",
+	"koCFEzXVFB8WnuFi+ooxwZ5I7BqkmEOwz8djFknktusAraa3PHBtI0rzKGx4/3rJls+Zev53qY5NS3Uk",
+	"AJtDgJOLi3DAD+5XdhrXLs//OzCE8zGC0+i/Lou0rs24R/6LwJY9C4fcgG2b4BmY8IlnwjOwRD313FXr",
+	"mFV9eFo76lyy5d9YC1vFWvjLwSvAFC/U9FXAWZiWQQ++wi2uRzuHo72TY697NN4/POkc+2zPH4+90VGX",
+	"jY+P/FY7Zy6mNBqJRURmVCoWfSeJlmruUZMbpEUv3oJqAGSDmy/g3qoS+CFiPo+Yp3dPbrghT1+8MPTE",
+	"LLCP6UlhXqQFsHUx+3F5edM/uHz7o/rl68fOL4NO5/Lrxer9p/7y89c7dXnz+esvvYvu56/Tr798+qVj",
+	"10nunbMJknFRXUdUKRatdqSiiD6Vsinz4FR1408FvxjSKNIi/Ouznqp/K8C3uJlGjD0R4WIvXji2j5g3",
+	"kaIBYGCmeW86x+ylPOSvdAODQep1fbQZegCvujtSIfnmiUBEp0QxGjxmXqWKBmKSca3SOUe94wtvMWOh",
+	"omZlAIJRb+SfHHUZ03PW7XROfN8r0hc1ZV5ORaSG6UX4jk+mZEkVBmNPxTJj2xlN/1t6OOaURdfy/yL2",
+	"+4JHYE0O0dWn93urvuIG4ojn1MsYvXzaCoWI/pehRZJCqrW7kwFsuxS4h/LQypTxKZYtJimFweLtdo+P",
+	"bDfp6TpPz0fmxGBxcX3hDZVx9S/pZAIszE4lW/3r337vTfi599Oq/1XwC76/7Ied/0l3eMHCRdonwOUw",
+	"vVBm9pEZ5SFIjd1cE+GKqw+gRL8AAdNz5/Z1DQaM01XC18Fi9A6DYo2IScB5sTivj4DqNxUzNoc2kDBz",
+	"otAnFWteWY0Adx1I5Bp2tKFpALuP/NuA+D9qQNhR4kMcU3nwg8QJNnPDQ8gX+QbtDhM649JFCPZp80rW",
+	"nsM249OzPkQ8WrSyS7bMC8LCW/fhDGGQHnakWEQeMxefejoe10uUGHa/BiecD16pVnwSt7f5yBl2z0KV",
+	"Byj5Al145tQhzmAbvhHFISy4UROfhZz5p6S8IJ55mEClC60BXnyjc973H6s9Yila5LMQ04iIICjJon8i",
+	"U8zM1SemJGL/CaRAdsOLbxRrgD02pkg+E0mNCMkrJLQVUnTDO4GYbEKNfD5yGnEnLpBRlhO6BWF+AUH+",
+	"L77pY5LWUo1kqTKO7YkEChqroRcOiHwTCiuDqzcnEaBNX3zTfxrqyRo5Gk8kqwk1mEoAsJzbpwZkzDc9",
+	"NKHq9YM2R59frhj204CyYky3J7Lp2x1bNZSkH9hq/QJ12ybAU6jL80Fugz5zVjEYZfLFN/OvjSmUz01i",
+	"Y7Kew3IA0ADU9npisYob7AQvoCRyQyKfR180JeIPWgFNyCpNR9me9mpO0vPt1A1p6c+eV79j+GszovLd",
+	"1Vska6GmsUh9Qzd441mMiZR/AJWNSSsFE3om/r3AxIxGtIasymm3xS0g5d578S31sSGTr+Obu+chNb4Z",
+	"bErT6rkpevGNN2VVvgN/i7R5Jru/KU2ZO4FtUiTlBvTkXjRskyrH2dyUtsJbg23Sl+qkMY35FxPbVCC2",
+	"A/niW/zv/ibLISb15er1rDiDfJsUwwXNi2/w52kUDwZXz3H4WidZSqFN4m9SagPzKUTL56d2A+r+8E2v",
+	"OY3rl1tbpA2vxRrTtHYJts1tjk70Hqf/bLSwrzFk9hmJa0LTB3YvvOcRr4IjLGLvNaFxMLjaOnFSikYk",
+	"JFda2zeX7X1ZE3qqIE6fwBlo+kUofPbim/5/sOGnQqrGbudqdNStkLkB58qwFJ5ME2AvNKGpBOhxW8uv",
+	"KTlleJBPowlBU198g7+bUiafkbSmBCEk6DPNH2KINiXpedjTiDM/OcHjz3sxEIeiNaCuHLRlc+J0o1Jr",
+	"S3HXULQNRfJ5SKpDyauI+SxUnBadNQYs9AkNCdtBHEssPw4xRDTOH2kTighLbQLAlgwRGAjGV+7WIaRO",
+	"0nwmW/4pmfKX4ql4giVNXyc1yd+ICsxnPS5gHYE6snF1EkoiNuFSsYj5CJkVCv2tg31tCri5NbxqkfeB",
+	"T6bqRpzN58HqxoR3yRLyELDL4iBMLaQRxpiC6OmW4jwDWYuI562DU9Jx6LHyDN7B4IrAYyYNwMljav1y",
+	"c8mv3n789+evnvrl0+e7X3inc3VzOX1/88vy6ryvPt+c/fvivL938fWic3XzetlaT7mGpq8thkhffsDw",
+	"yiJqUDZizBHCJYnsGzVGq85+ogH3Ta2Qn2yQXX7qcmWJDgP0SxA0QDcKwB82dm+L5UBahvogEEvEY3Oq",
+	"+BcJa7mChCu0VNobJJoIWG518bovhbpahsUV8JVeBYr5Vh0rTU64I/Q7NYuI2S6Kr6jKe6mHeWR7ebmq",
+	"vlk5Cwk8RNCpj/l5mssjSHy0PmDCQxJH99cj4QOTKuKe2gZDc5MM0ynoTqah0bZCs6uN21kq+Ub/hDHY",
+	"pyAzd2xFlqCQoLAVu2fRChD4inIT/06hyYmA9Uf9knK+BzF4w+a5mf2KBIO/Vh4OCsmZfMMD91Df+vbF",
+	"zv2X1ukXnP0vrfYXYOSX1um3LyhE8KvDA3jGCBL8BqL0pfXY/oKio999fGzFXedthf3zelPgrNLrvt0s",
+	"k72yZJKze6KteVSG148YpfBEFaoJNleOpKObM0A6NZqzPtlLoWA/LbGWkE6bgGz3TNgxT8mLtdXxAuXu",
+	"RSJ0p07Jg3LlVqOxDOCYbTZXaaU26MaUAqMWano2zxzUKXzxa+PMMvN4knfge9EQjeLkvsnod7hjxqfM",
+	"a5gDhrnY99w3Nf7/e/PVMrgNW8r++3uOtpxT6MxLffSnlHG2CQyU0+umudJ0Pn+OXGmHsrXgFa1SwBne",
+	"OqBHfrfbGbHDvYODUcfrHHU9b2/vZK93dHC45432D7pH+5TtHR+ND3rj4yN63PF7+yeHLQd6pXt0cnDY",
+	"6Rx3OqAcoeO/JNjSVRisXgVUSu6VhIxBdRG9F7HQnwseKiLCYEXkYj4XkZIAtmJaAcjz7y2Q5kLi8R5S",
+	"/eYR15OrH746G6Taq7bvNaHlcW3gRsAx4sEls3PyELr2DJ2aB1S1XUpFoA133pCqD7FrBRynF3Q14JPw",
+	"quhgrF/JumMkmdEVkXwSklpul6s5C7WNYwyJtNK1KIPAJ8m8RcTVauBN2QyN9jtmrOgYVzSxgH/e+YGt",
+	"Wu2WSVukc64/g3X5H3XewEHDqobh/gqZxZueQ4Dl0QSCTy+FAuDQotmNJoSjn2kM+KL/+O7g+Hi0P+6M",
+	"Rr2jg/FYm66ed7R/1P3un418HAWttCxtuDi2Sd7uVunD0LG/Jn1qyqKriE940aI9I9regWq3Ifp4BDxO",
+	"plQSqXdKR/vUWcB5RUox3Ts5THa0bQPKCv6dZDF32i1BEeBLCUWD1mnnsW2TEqGJEZsCqIluQoQqEsEQ",
+	"l2Io1DCFgaWNDZn/g1VRrdOuu8Bjg4cbkLF5JEYBmxmIMs8sy1eIQmAh+MErAgj2XBE6oRz0nIjriNY9",
+	"qhuwFj2aOiAAoA3uGWoDPPZAHvKDck5YmVOvPWYhnuwpXII4MFAvAJApwZUK47KmWseoiI7HesY0L1QG",
+	"F/bgdP8EcGFjq9UexLrtVpw9cNrtWV0V/97RbeMVWno2jLp9bLeu6YSBipL5IALbBLPiJY6X/b/Brp4A",
+	"dpWB+IPSZxEbs4iFHqD4/AZJ9pKrBM4AlAHqGikiNRytjMC4hzQjHrnJj5C4OITERS0pOEvdzn6v1U4W",
+	"NNrmydU+oq7CMlq0Se+QXIp7oqWddDun3ZPT3iH5ePMqBQ2tzYi5brp3pMV2t9taT6C2KsGB/Yq/NSes",
+	"w/2T8WiPHRx1D5i3750ceiM23jusKWJioTwBcyLuQM/9jq909g97rHe8t0MPDsY7+1062jncP+7tHHb8",
+	"HmOj7vHBseeANfc6HYSjkorO5sbkPz7eOzyMURbWogIMwhIPmfzfHDSRdp3jZru1nArDnlb+JBelOiEa",
+	"/q9/Q/KuoZcg59JczI2/j1nYDDynNl4tXlFpLWbW+jMj2KZ2gMyUaabuwH83nRjRvN2azqg3jGHZjEhY",
+	"zBMuh2toK3dsNTQn46G2sDrtVkClGlro8dNWd//o+Oike9jRp4QZfRj+vmDRauizudbvnZRPBvXck2CB",
+	"aKRgDzTWVhBTqs9OAXsAY8FCxbAITSfzGUBS40+R5ljAZ1yZrx6L8VTxY8RCtqTB0EASHXZS8EQzIdQU",
+	"QDBwmIpOjByoaSSUCtiQh4pFgJrTcb6NmIpWlpJOkUCXxCvHgn396R2XSkQr7LdkGXdOD45OD052j4+O",
+	"tVxsjM7jlyuSPHkymwmIUSAmHLZmViyzIZb50hIKqUVDL86reqwrNHjNq+dz6IOZ3XG+TWQ5j0MnB93P",
+	"xdBC7ZZcjOITLdBUNoHr4b/x3DVC6oEBe15nr3e873eO2BGcik72O/ujg1Yukk89Pk3YUDKleDgx7N0U",
+	"ACiXBwUBfGaLtScQR6elfAXn7F7MJdGWDl7ThjRYKe5JcyNsd5cSEyO253RLracID2z2SVgBaiNLUOu0",
+	"FTGqD2KBmNgPj/n7/XrAnn0mPjOsL2yzP6E8Hh6Per0Db3/v6PBo/7jXOdo/2PN6ewfMP2Y9emztwPRh",
+	"wTFTjYIY2hNPd6dzstM9sCee7u7+fi/WEUMT91VqCY15JOO7gD4CrCMGbLzVVJhJtZUDPGh6uroTkWht",
+	"XyWsMeT4EGyfPBnoyzN/Bu45CHxrtVupgJX4+0f0TKEM5Eb/mW/WkcMBemgYg6l22rWwjuKlkVtmuS4W",
+	"Uh3WboiX5CgY86o2l5MC0qet7vjomO11T3qd3mh/r8NOer3jQ2883vPo0cEJ28uxqJHrZhClAYUmEGhK",
+	"JTEU7ZJ39B58BKkqUkQylXiSwjqFHZ+M3/i3Cfq3CfpHmqCxzJYHSJaIb70SJ4UNAAF5Obi4CSEwZ3yc",
+	"9Nje6Hg8Zsf7Bz3wZXWPjk9OaKuB1VMK9RmTUlHxpZiOmhVfihpIaPiPxxpNzhqtcjt2v56PeJ01VZNU",
+	"2FvdSSpoIKGkMBf6HZVTxGOxGsMSbYwdEQaJ7vC51BMzpAsl8Pe1n/K/lXwSLubx1w7DUe8OZ4tA8aFk",
+	"ATMOQlcNFwzw0JQPMa7uoT2vaO0Ci1IkRyB7UltopsdqpaaL716fc/xE/8eRFyIcOgSs/64EDrIYp7bd",
+	"QtY4xD/mT9tGQnT4VCE6TIQoP1n97wP+X+GAvz5J1aXACvhXvxRYbgMJJX8AqrF7dZS/qTTR1ymKq/hX",
+	"2GNd/hU0EFOTA9IM4/C7vd5hj3X2unujPXiRjQ5GIzRVtwfi3Ix1QGwFy4oJr8myogZiKp6GNf2X92Cl",
+	"xrnRdnDw1O3gAJiNN/QQxMzDyUfJok9cTbF2SAFB5h2Ma+bhBDO3oE5uyJY1008+CFGUB+IWjy0LJxwM",
+	"riDLqS8/hnehWIZX0aV4L8IJi8qipweDK5MKxyVZ4JtERCQUJICXMYq6xhiAAPUaT5tvRHQVTUr7VMSc",
+	"TDEjKJrU6SMnra++r8yebNPxBkc33eNkg9SqBr1KuBJMHAXc48WWfD9kkjRxgelnzLtr0g/H0I38WrXu",
+	"QR225SFP1udeaeWMAbtnEQ2unLTItIrHkJLTFvhgiRgTiW+kMimlTXTkMi/31VKwS15NhZDMuoREutdf",
+	"vz15TtBjiPGJ6DdODQZwgs5q8AwyUW1ggE/ldCQoFF+7iiaY8VG2A+n+mV8YIYk/EycH8FvrnMt5QFeX",
+	"OXL6dKJNJW/U5ni50D83x5LKAYGCuAqD1RsRZUJBY4NWf0oSEBM/zZquQ8YsVAVnFqpKac6Zx8erM/We",
+	"UamuQpZkERd5MJPga9T0EpsgVJFAN6KF0kmChOTsGb2D+N5Z7OGso+sUVbIiDhCeScIA67QaI4UgyHFu",
+	"VTN/pA9zEOfmHDWhuPiQy6FkE21NOj5F6/zC2JwiNJK4DifYckNozhOLUMENjCld/uu3loVASbzqO11r",
+	"EZ+Met5o1PV2DvdGdGd/3GU7x2O/t9Md748O/D3a87pdcH1Ac0N6T3mgdxk4peB3kdZ5IRhMHcgu4/5w",
+	"ESoO8YEJ/evIJbOY7ya+RaYDx+4nxkzFwzg0r79MPpnDWRLr1mq3Au6xULIhC8FAwkDlTu73QyeyUR+/",
+	"1nrTXzqfeJjzCA/jT2ANx1XSTdIDiAnG/W9cZBThJ7dbZvRjaOLomQ+I/T/wwmWxSB4lAMNP9DZ+Sr4z",
+	"XX/XKCTWudnJo6EfvueFcM6VlGxKiGTRWWgrhJabzPpZDCvFp3GTHTEWrucPFpgRXk7+oG72XDCtol4/",
+	"lHAgBWTA9JM11JRuHDesIGLUX0EPsmyADM0FfBz7kWBZgjWRMi9z8/rShpCTwTdi2hCGJGgYSyGLipKS",
+	"81F+/k9fv7ujriGcCK2xLozFw8sTRuitPJ/V6c2kbFUYCHG7N2KgRMS2OYWbTNFTJ6M8P9dhj/XjVbPn",
+	"gq4uhSrN5YkBTSyYBRp4eknVT+bRfV1BeCucZ8Hax72nbDQYEIuHWHiFjOGdTbUBjCBzOCld+fbYVoPz",
+	"8c14feZ/AIy/0lYj80h1Yzn4Woj6AmIGF70lB4fHpBlz2gzZspw0uyFF5tFqEm/EqykNJ2Xr8GmxM3lB",
+	"LnWCTx4dCkGPNaBQ+KIGgVe+yND3nof+7/d66y1QDGCZtpYRhwv3JI45oxlqiGY9iTRQN/r0OQC4qJds",
+	"UFiywVxWAgQTwbAaCzI1YhD5AU60kQW86Z9X6wiLhbZe/yC20sEJBJrgHI3xBvgXcKEf0iQKgUsToxGD",
+	"/KSrceaFdpiz+VoETR5S2t/hSHXDkRIGltsb5qE1YyNfoM3T5UaFbbKeRWGerjjY2zabHO3NO432SNtP",
+	"9TZZ3G0kwonxK11FucV505ZAxrNnwOvizY9LstRN1u96xsOBAQAo7NTFxmvSBbw3fEn9GD2soBObNp6g",
+	"hq1nn+eaGnPXvFhHfNNNEDWlmCEIWYrUU4TKOzjeFNoeSDjAuQHmk4o4u2eA+KKKUc4T+LfIvGEyxOGd",
+	"mtzKdnoVTZp2KqJJw04vxXt0mFwy5hfK+6Ugxq8Ctig+Wr5gbfPqbKGmIuKypHFFaPJQTcKN4LwU/upG",
+	"iPdahVaI2Ej4K6KEIAE8vFE/g0As63Yj9bM1exkMrq6iSd+v0G+vaKjn27pSQzIYXMXmoD6105DwECHv",
+	"DALlKfkVOjslzbKff9tW+nM8QOMdN/dszzHCxAUf58/GjnitME2l7d/qzsqNEBc0XIG+TNBHC/EnhSAz",
+	"Gq5QSeohxC/U7G/txuTvoPr/c0H1qcmu4XapYx49Qsgv7p9Aztl1/8zMfRbP4j14+ABgxeTOS9wnacQI",
+	"CgxcvpgnBECsmJ9DAU5IO+NGrmDYeMyNrWAjee2W9KZsBnu4ieoZCREwitWUNZkLNb2BX0oITYiE/V2E",
+	"zADKauJWcwY3o3oL0esNkZbahCoyE1KRvV6bLKfcm8IQJNOcUswnoxXxxGxG5Sm5NQnZt21yS23tqVvy",
+	"DxpIgagMsJ0DBQDKp42NkP2zTW6h6ql+bzqj8PfrUuk/ECam/8Ee8PADID3wC/fhwdlCLWhw836gP3hi",
+	"HgnPkDAR82Ax4eEtuMBuvYVUYnaNX+2Ss3BlgEC5BLRjrURS09Iyw2nHY2kVzNJCTTHaKmeipIoAKw3n",
+	"yVRoXW08T0nZ1QZTs0u0EZq86kyGfsMRT64ksWFiJNAkIVKmlnHAYSUIWkEouf1/t4SH8IbmQ5p1JgCo",
+	"rQxATB7bPMuLSq7hobU+x8DprtiD0gSCGatVKum2O50O8aZU27AmEEBNGY/QCyAi8ziPCEIXEG0lk3+M",
+	"2FhEDEaKDekNW5+r/9nWbyzmc4AaIYFYsoh4VLKEaXrywJMANN1ijN6tfrp/nmaZZlUBp35PsWhGH96z",
+	"cKLt997BYTufZZBfLvNxeBIqxlZ5ga7SA+yfW575VNERlWyX3O4Awbc+ehtu0ZEK4sM1jyLFvUVAM6un",
+	"lkejdYonkWQtzXnfT0J7Y9yGCgkZmNqF6cF+sgcXPZ2aaol3YaPV9zCoiN2zSDJpQLV9Fu2SGz5jMrss",
+	"gB9mWUjUXQZBFlfREq8qYbbhTlkSaloNfCYVLkDDP01I3KHmIK7deBtZMr2KlYjwAJxw1BQ3y5MQibUV",
+	"Ey6xcDFrnf5q39kxfx1rpd3aSX0ym7b5yfn0W4GI1dtvQMb0iFdzprUusW4sYNyUyjjFSj+h2bZkQfA9",
+	"uV34E5A0St5GdD798X2yeSgHdo09MG+htxKuJAvGaY5FDNyTuUp7ztd1tuWa8vBcDG9PdPe/66Pgwp9g",
+	"mDB8Bf+cs8h+iP1z+QzDAgBVPLMZWDhQixaEKDdECbNlIWfDYOXaGAx/lGkW2I2ziA0JWXmMiMfUThrK",
+	"H14QiKW9is6uQgZEZwaTUG1hxaxCjpdaXSsp7rvKUIoxMkpmwCL8OOaceQ2YDcr8Fjywt7WsO+uszZVB",
+	"Q08V3VIy1T8vQFUz3svvJLm1e8st92/TYnB4uO8fH7I9vM3s+HtHndGIdbsFWth02FAPu4ERxeayLRoQ",
+	"q4Y7HvqgISPwi4iQgeUnd+yjt98TWm2uuW8USDvEU1YMYuFzdebZ6PpqMbGjiMW4rQ0v3EvTBK5j8xTZ",
+	"/BBVV0nluViG+uRevOQQ7wyx+VCXjnlgDBIaBAS949p6pErvhcYXOtEP1xVi31JRJcSa5Dc8YPk68MZ4",
+	"G6myWkCTurZx3n6VIszItifvC3i5puB9C/nU0u1AnhQqOmwDvszXb0B9JGbn5nYth3qwDX26Aqvw482r",
+	"tt7Nbn/55Zdfdi4uds7Pb9dGYyzLWLjT4+rFh/aC4Y0jMcMTfg1p6V/Xk2eImAKJNs6KNFEuKlQeTXxe",
+	"h5j3YlKkz25d0xQEFGrNLGajLH8M9lWe/rJ9NDYl9YsX5kqqDrcS2/7dzc01wdssEAA9qfoskKbZ3HLl",
+	"cc7chNUg8CoG5KsmkI7AMIU30iq3TeRCnxnxWJJZUylcrzxqDQJYbWrzpruYXrAL8FYo4XD//Hs4uZI7",
+	"ptcYHMfCCYvmEc/YCmXBO8WDGfJ63LfQZM3kwyCauVxHPyQWe8rwH1DPckk1vdcg1Hq3atEJRky8V0yp",
+	"70g1BmmmCARgtdyTCHaaQ562JScsSui7EcXKNKBNdSkdK4g0zFWlJycnJzvd3s5ekdpSorYi/fjhfROe",
+	"gg9hCsdBxyvB1fegHciMKrVmtK+D0uXRvIiCWvQad3h9U8ajQcAiZLmmIq2OpalbxVVKz2HRlOz16thE",
+	"qoPtfIsuW7wHzQh8sT88d+iYEVM+dteRWeNY4ng+WcKTER5SLFoxkYjRvOlRJU1UpcmkxNsF3BesrRF6",
+	"Z/wWiccGJG1sbrSnVE5jbUn4mIQC/hVLYsY6LTumLJQYThYYi5ZjS9kw/PUBmCJURVt9/9xxQSVH+5At",
+	"wZMyYlrTaavVRuuIcamjykSMg2TG5+HkThwmLT5gg6cwFISNx4AL6wpjgdTpXoYmzbZc+NLVt/L9l1AH",
+	"DhyPyAM7yJgPcfARuja0TU76ikRsHlDPeq1ClvPClBq/rVM7TMsAVzD/oUldSgZ8360askVXNY6kssG/",
+	"YpHiY1hHSbW3HO3TNofpmfDZ/+B9O/Nv26iUvKQRue71Ab8RmUf8Xi9WLddiTP5xq9sbzu9u/4lJhMp8",
+	"JRYKvk0kZK1PDnsIn4Trbjcx40VOJAxQLDhhmPfsCcN8NCSafyFl+UcOh43VC8hh1ymyS4xhnbjpaSgS",
+	"SpLBu7Od3sEh6O8pe6A+8/iMBsTnE64ye1HRNeBeb9w9OD7ep/Rk7/jY7xwdj8aH3eP9nkc7I9Yb7+2N",
+	"j/c6x13vhJ0cdQ5OTroHPusdd/b3PTo69g/zLXc9jsZWu8OpC1MrOc2r23im8VKDOD/LHBZKwkOpGPWT",
+	"K4L+eYYvtskia174+S61+L38SYdbqnOBqeV5c+7Db/n+QaNJRbhuHYWr9euGvLi4ossal67y2YixEl7P",
+	"TNTN+iDWzQTQ5PbNonuVjD88H+IiR6oQFKOZUMXDqF58Md2ZlVOGprFGY9xIY/FPASzUoNZ9PEtxIf5C",
+	"HsWpfptS/Tr0z+mq3Pq3JM9ZxIW/ZZOfhf7Qp1XXj68f5iJS+WrlE2xf88UogMtrl7maPPZgcq/s9dDt",
+	"WoWtjBGMTdXVKOvEvmHKmxbQCv5pMorEEuPyYy83i5fhWETfk9uQ3nNN3q2xGLgkE8HDCSRMTMUy5VXM",
+	"eOJEFB9WslVLBszbAfp2LmoOZMBV7kBYxBJHJUYTsNCXbnUHwiUcX5IBS7qSp+RW0hnbwbIQt23zUXLF",
+	"IHogElLaT/q4ou2kzAw571cPdMArT5RxVnP5mk1qADfzc6QXrKnF3nChvqNymndnchauCITbmNABk2M3",
+	"mytTQDNzMjHXnvZgYkps1jK8p0hCBZ1C3BVx0sRzfyfhagQmNwnxXr8qKQpWz+Ep1gBvytI4x7jqUGAz",
+	"NSWZCpk5paTSk/MoM500oy3Bpa8WS6eWSnrbKwB9z6HSNNGYhe9TJTvXiQSRG7FALM39er6ttH7B8CIj",
+	"DklVizzJTNVdLKP3Qnh3H4zSrOGMQP3qW/8hI4agTR0PM7f7CreDPq4muBPl8om+ndHKCWIAf4PE4Ng2",
+	"UUKsSy1Ayux4U+bd7fAwiRBKi4ZuewMBvmTLp527Q7bEY7fcJbZWtzmqOh6AjJjc9wokJGTLJofnS+GX",
+	"HffWTsJLKsmE37OQLKcs1Pt1UhMoYxDVAS/InYhQ09R0gV4i2Fsu9wHyB4Zye301uCEvwDH4QkqButl8",
+	"Oef4VcTUIgqz49mgMnvu/ACdzcbm1CisVpJurcbMBV91uc28IzL223Q+XHQci1JfRXrKeWDc2fAioQRi",
+	"X9AwsekgWpmi58EpsW4CotYumW2iijbM6nkcim5EMGC5fPQWwyxvo5iwNt56dsk/VLIb/PN70oHjpzaN",
+	"Y3sZyoAD9q42bkRYYAp382mdV12MaDqrRUrTnOFZCcLaugjp9xsLEAIF1wiIjguq5wVE14qfIWemEjuc",
+	"8uBlsghhIrgCiSG3X0x09JfWKbHNRfprB1pa/6YHdrvVeGtkxA2UJ6vNhs0DUxsHmRZHAcXw19uIMr1e",
+	"RBNWHnsSO9sdN7+eYxONv24dlNxCzBeYbtToAmIwuDLgeTmONOtw0acCAwp6e2r9DVKE38Etg9lvOWSh",
+	"qBWxlYszsQhpKNGcNSelwLKdTdYcJsVXilo6ajBf1FyTB5yEUcYAqh2OLBOiqqhXTo21YjHRBpe1wsA6",
+	"l5koPKB97daiRFgkU0M/LuZWupoHikaq0BMVB/VUuKKqInl6e4BGW+SLkpqIGt4ogIV6DYJY4OLhZsNl",
+	"6zTe0jmXGY0AmelF/jHoJv9yw7xnndrmo08VnQcULfrkw25c9TLX5w2D+sCkCBb5V7XgEgRlZGdB8ZnZ",
+	"MrTuYwhQBcGDY7gjw1uu3Ls9ZHLegKOEhFzHPV0V0L+YzyMmJeQqbeAniSHBCED/2yci3VxGyxSJj6Fg",
+	"CO9UyNCNiZEsNzNoHKiZZwyWX8PaM0rcAoZ5+2kPaUC9O0kwzgzhWNyfIb0FjC0SaEX9vbm5yRx/7W2o",
+	"sSKseJiOcQn0z2XuPXNMnj5DzaiPpWMjLWtjRcRCgSiFjBnfYpKshikUECUrT0nEaHajLYoySVhfNUcP",
+	"qh/+wFYVYVN3bFWm9Pl6msmWNv+PpmhnbjCMZvrHD++RsCSyC5KTQkWUyM2HQFWLJVVLvRxxTf6SyqFF",
+	"cSMO2eUz8FGy6EcEnSnhP55wSicgfdVVEhrYLAKm8YRZZ0rRms9x1VqTAUN44tUA2mmEk3mKIqjnFrOh",
+	"MV7GmK7S5nPov/Ev2avUkn3ccQGVbuIGcII5ILMVDjYDNuFE+kC9Y4mqATvb1Nl2n6GmgniMiiqJk2mY",
+	"sPUnpWHhMAp0Vvr8esdW30NNZte/kEQn2Uez8QvN3ATpEd2x1YYjwuNerXBlPLTGc8Me5voIqPLyMYqL",
+	"ruSd15GEzejXK7/eDVOWxMIE8wJn7RMIrDzibKBp3YRO3Fy0DQJ3y6DZMA2CyLm2H0ZMLRmDx2f1wg9c",
+	"x/WTlPMjpJqBDwki/V5SP3aeeiJUgMmK9YBN4OALSFTQtqm5FbD1rscW9eL/F7Fx67T1/154YjYXIQuV",
+	"fGEfflGJ1q5JSujPa8soyBdGd825BWF4bBc6fBOM9zaJmM/YjPltW4StbUO2YtTMOP0A4unSEDgN2DKi",
+	"/nDuvlvKmhzEnW0y44yApDjuzxhzZ0aVuUCxMDswckSc8+FWbrww8C9/6PDbMZxX1dtrtL5cvU2QwLR8",
+	"imXIquXzUqgrePCx3VqEEdMrxVP1XvyQPL1tKU4AA8egiwS4tIkD0RpXC8welSYRhaRgiPjXT4Yi9iEn",
+	"CdRtC0dlL3ciZCPhivxDbygGA5qMRRCIpTTSEojwn/AqbSxd7xgN8Aa1gUghTFzpRGC7qwZTYCgpYr1y",
+	"DqLmiKCVuTESNAtRURhv33ZHoxttKkw/sBVU/C0YEEQ+pG7b//rLe41WZ3lveallF4Ab2vM8K+EHtpKb",
+	"TcE4hrgr5R4i4d2IjxanXPeoReRNJGY3q7uz637DyZD5WnbYpIkMyPq259GeSbKKzTcIWjSUSxZB6FzE",
+	"EHXBwj+ha0MQKu9Sr2r7gFFvagyGfEB3mFKsnLPZpNblYaqPv7e77Wx3NoqkYqXjJIvmKr++pZwFE9Ra",
+	"HYEBn0vjGc81JAlCniOcJau4nrAiBp/9D+dHyjXgMgWcH6qCY1aC6rFtk9MWeILDSYPNF3qJN96+tKFF",
+	"W2ddsundwsELYVRGEhxYMGAnfuUPE5Wz+fyZRMUCyVghwACZNe2CjygSCOobJXN23TccwXiYJLH6D2FJ",
+	"qtM/bAElzkwY+WDhTW2g3H+wzrjE9EaPho5/qH/eJiPm0YVkhCYhc4D4qugdM4cHkzaZqvUOvIFN60Yg",
+	"vuAfxiAUiDcCcQ318P4c2TDVciOWQXJuwAS45RyOhF9tSb3Wj77UTz62m9jUiwiLNvJwYg5c2+UVANEu",
+	"qcQb21irxJZt2pQtZJwxtF8aVjzP+eK5eVE9aAeKc7tncD0e2/gGw7q6KxyTvUnWc2wCk7ID2lT8m00d",
+	"dvWnTd0HRv3nHqU+AF/g8fdPGiWWm/gLK7MBvf/LqTKnRsf2V7Vt/PlWtYkRwWVtCsQ8p6RnN3RbOPaP",
+	"lHYsifRHrOcPcJVzM2X2WulPGOdmTh5tolFb7rNitGvFpoyLJ8m2qGziKgxWmeKjF3Rlm9siz3RHhDqJ",
+	"IBimnxfUr+1lvItDixkOjNbpEMdFYdB2ukDqLcSDIBRsulhzpnjsdjVG3HJ9hjmv5J+XIdqXLKdYEAyq",
+	"2sIo3IoIDUahhBgG9r0a/vi8GgzPovq5xKINWu3TMHWX4nlsbq5QDFz/mVJ6m5AbDH5Gw9WQOu/XYEJR",
+	"kYBtMwKdA9/F18tw/DFhaanCA8Z5CW7ogCoWrHbJzRTxKWFlQIEFMZtTuL2moU9mdEVGjER8MoUcBn0g",
+	"jaMNDachFBK4zXyLtZdkYMehn6DOdlu2xhJwUW8nq52zsSpMzAOQPKxv7YnQtxnySW4ejh4IVdEKQ56y",
+	"eSuVARxJvspjIi4Wo/9veYnlBQ0s+5StjiDz9PB3MklHwGi6EePhxIGB/k+QA1vWpeH0S/NaY1UJ/T3P",
+	"hJsptppzJiIGlWggX6lYd34MaapOTyNjBCuSVPDB1AH6N7oWOAt8OGvg3VG68xr8TBcW2jYrkyWReKD1",
+	"moijgEycXKo6J6Rg7Tq02FIceZH1mFEkCXUq1MCakYSrUyPqVEruEZ+NecjxigrSMucshOpSMWLH2FxD",
+	"WgxirFqs9JHcRJ7hdQJcaDEOaR4EpiBGqOLShI4m980QakZjSHdo1U1onUd60SvObNXEYUJpzWm47p8n",
+	"rzymS9TUm8YLePqx3UqKRNR791XyfKYYTk4EbhjH4Ov90zyseYDAv5CcodiO4hDwGy4CUzwd9U8mbK4N",
+	"0AtDuJ1kocdkKfKDmwGge+SKzWoO8Z0Qdx9sL2D25xNGo8iUPJRDWQRdEuc8YYK5iRqFlFosypGNd83G",
+	"C2PzEMQua/VACT6ttxMz+PU2Ba3JjKuzgX5eikgNRwU5U5iQ4WRc8DCdvIHrPVQsGlOPORTFO0qqHEG1",
+	"KEFMp4fRZ5vLU4J5Cxf3kSyKmZXrsCxGA4hlmCtla31VyRDQ0oAKQBvdVveP8Rcxyu/DzkTsmC/17rX7",
+	"gS5tiSX9q25wh8sdVPLYrCl5k8CqISBtXJmpLPnIAWNDzuppTqyhtNLkfgN4PEfcDD80/VCMo3XafWy3",
+	"ZkX0fcpiL9jU9cLm9vRSKUDhPQsgD+FW3N2WttHD+GBri/3awlx3C7Nrqf0tO2eG+0k90hwUthBNTkIj",
+	"yN1QiVy5tZoyyjrN+6qchdKx7T+2W4XiYBmk6TDdV3EqKXVZBTaakzNROouDilm8+gED/E2u4NUP66mC",
+	"KTHLzOnATmeypmAkbc3f3Kmd84rVZAC/srKanr0tynpvC7K+xpd6Yi7z8y7jBL9TQiHsCFXLzeqOXJ0N",
+	"TGlRazeZRGOEfpFkxCY8BL/X1k28oVVXNpe21c4V1zbp7eehc5Kb5OwhmdKWbqVO03Ke6vRbUeSIcldJ",
+	"wh6nB2dPMD0cZRsrHd16eihH9JCyQRyYUtKlLZ+FKYgc55DrTYWQrE0WIf99wWzdspStRV6ukoxEk5RI",
+	"IbvktlKPadm/iwufxACw6YIk1Vw4zZQ9Ke3z8NHUb1wklzNJ3wUFHwvsqFQmrBFi3XaRrOXaV4WUHj/a",
+	"xJhKqbeV5Ep1sa1QWdlaen4bLpv9bZpBWkN9YLP84kOprRhUlFyYyElMoNWaRMYxlKOF1utGIdbbkC+F",
+	"IiaZPGe88BQNrC1Yb3f+ZC0DX4RslwzgJ2kdolXMdbfq6kOHCcRpuicbLqY2ZvPddnbnws1oAEuoudGV",
+	"LMRKm7fQ7nqSzbW9WS3IlCza1J5qfz37XBdbYoACkGd+QNVBvZvaile1HQ9o0TyuHwtt8Zy87mx+hMmR",
+	"lPZATKSYMVhACMAEF+Im0FqUmCfFBnROVZ5S64N6xbgeDtiYLaC1W7WZ+LTAuxKmK17hUKm/AizYD29e",
+	"kW63twe8McUrPt68qlwsCNiN3jnf56gsrx2eodrMWUgswLJb4O3MYGYmdWBUymPPZwY0OK43mW96le9D",
+	"lvnaMuPzfM7bC43YXrIC5GlzdhyJWaX9MSuolKSbd+ohlbZzonf0goJGkCnFQz8WESwJtEYxN3WDvsfI",
+	"lgS4GKsJWeSgYiHdj4moIf74YNuprpEuRZSmwi24UEzAQcauKY3YdL1PcGtt7yoMPywBYxE5MH0IwaK/",
+	"w/ou0sVcwyeqTa+i2kdAI/5YKOjVx79DVMY15iBuHNayTNa8hZkJxCSTLwhhwTV2sKJDbCzU+EBCSQL/",
+	"l3FjukPTelAbylLRWcGClHrd8TC+tJM89Bjpnhx1ytvWsrOIghIc3CzT4qKzMXiHDZFKUDocgS6Xi27H",
+	"+CvzVPK6cNaoE5QgQMBd+1TEiwhxuZdTcYsR20aUHWSlGMigkN4j616tlrJaK2wjIrp6NS2nolzn2UJM",
+	"8QqCakztTCElg1XuM7eyUnHPaw5FRM80666d4GmagliJ1Laxup8pvhQXqowL15mCVNaC0sNLWN1Odi+3",
+	"3FpSz8zus7lGlrF7Su0sU53KzB3UANRqIOeSTf80DHKbu4nLXLVJyJZ6dwHsiPq2mzXRsuZbxiia00nR",
+	"nVViDcBD35OO3ktc5FFJwGOFN5W75DWOPNbncF0N99TdDmBL4v0/vACo+QZoM4aKK9UvawLj8M+OI2/S",
+	"XgqhpIro/I2IZmXwerk1akDEuX5ficiA+Y9FNFufTkj7jGZDG2FRpAjxVxPsQPrWRphHTII9azZrJQj7",
+	"fUEDcmtfgQXloHh0O739nPsjqDIyNCqtSd2T1FDXF+9juwV8GhbjNyECtAvxWN0mOI+KmxzTGQ9WDduE",
+	"G6thPWj77E3njIcxgwublsEi9/AjpyJShc2Dnv744b3MJbqm3OQxAY1ARQJGpSKHLoarwat1DJBUhjKQ",
+	"pNdprmw5vMhF83JXo8PzrAw6Y8tboMnl/TVd5VcShoiY+LHkZihnFaYiB/KnPqm1FD/8hHvK7DF+/ZBU",
+	"4I5LFyjLu3oCTWMBgqAQ8fp4WVRwYnHvLnlIrl9ftGOt5pYs46kSD+BxFq6VGntZRzxEWNkcvRCwSiLa",
+	"aPSDN9xsEtqwsDjcitzqZm7zu6y4NX/ME6uk6/yK8Ge4CWkDx6m5lc/i4YhK7skiCN/yMl7fI3ZUXpm5",
+	"2vu5Ho10hvQS6aklnEWeVX3M0HRW3+2nR2NCqCrHs8E6KiK1malSbkjsZVVXse1QwPVCze98uxZA0LZe",
+	"lvguE8oF4SJLS5wfStCkBaOdCoMdBhdWbjylu+SlDYR/SgDIlMqhURblYT5uenNGwxTEDz0tWgIjkDxa",
+	"TBWaVfrolpkJMO8w3FAVESflgkVDr8Bb6InZTCSGjh4vvpFLJ+R35IfJfjLFMhB9TNa81DJtIthzcaO2",
+	"cGksBvWalgs8F+UNvo9eeDv4nOE2vK3KWWPFrvv/uNWVXU2OMyO/b1MRs+4K+K9enVU75vUdfwBEgf/Y",
+	"JVh/hM1X3bkXzTELLKLF1yKR84SZKIxmQJs0XK9H0DYLhktC8VIMXFQ53g8sO6/EHQsLL9Tid0svdpCm",
+	"4SLiT2hIG0N2EE9oZs24SI0zRavTX57tgfj6gEqfPzkLaczXpb2IcCBXcFpuUZHlBnhXmpwfdftX43O6",
+	"ktXGmYO5v61me6lmhzF6/7ba38s9NhjsrLP5/Aot+rzVzREBSLqRbVAxYp3T4BHlcijZZMbC3CDIPE1t",
+	"ClDAwQF6SjBnjdLUelzRiczRkZm50U/li5D+JVPjr8GOVuacWx+2oeO3Yp6/Mm6JwlL56NhO3WN67juo",
+	"opyBZDb+0ZDO50P9ylAkk1smTOvSUHZrn9dB3ngTvMtaGJNtGycqp9TG5tys7sjbpCojNJi6BMoMPRsX",
+	"V+YSw14rb+Eqb6TrQG32FZu1ysE2l5ncRZ/NwbYTIZT80+sgY4yuxwbul9youcvPdLEU0Z10gzjmFPxY",
+	"Sxrp1TWmPKiI52i3TCmZfHbbOjP1Od4rDEq1HaWZWH6T4TC/XAq1snHjMRNKs95vM8H9asvRPhp7Empd",
+	"UZfFh8VN3sB7pZdZ9tE2udW7C0Q24eWVXEnFZrfV188j4IL/Ew0WuW47uM8oCq2w+5g7+jjjy0bXKYGN",
+	"FHkyiphxgLfj84Uq1p+QKOr2HsMiyoas79VYVVxtZTWBqVwcbIPyuqSm4Gfz6NDDwuWVli1DSd6a6oc+",
+	"v+f+ggZ1jDa9sPy8XYreT4aYfjhc5IfHvRNLTOZNitqRUCzLvV7Hj21ouqrNBAO1ssmDwiAohMuottwD",
+	"7rFQsiFYq1g+qdD27lRdD+Y2Z1i5aat6uc/ow3NMyIlpeosTAsFQPHwOao9M01ukdn/NfMKb/jyhKJ1b",
+	"lzJXyF3+5jCmvb7UciY7b6UnENR52t+t6GdDwzBC446tniFVdx6shrbKYyoc/dffcrMrzKObGfoHkNir",
+	"D66ZWH9TPqfYtHKj5EwD5UcXLXKj1TCJ6anIVInL5Fj+V1uwVLGh5+ambZa4YIdmkWrALrVZHGYdNE9W",
+	"GIOgVOTLxAkc8aiBCirv8HK31CrW+mIsoqE+YddgMdZ/2SW3aZm7tWFbNZIZaqTPbD/t6I/J1Ohlbf7S",
+	"rjIHgDgm7va+d1sRqLq9hJBEj5VGNNnaVOvK55wW+ertO20iAr95+JKjYSsCmK63F8DULPwIxm77L9gl",
+	"5Lm5GC27fYboR1thn0cW8TyH3frJgtMNW8mGgAJxaYgm8Q1NbmHb1gPcbchZGGZZSNclWyJsdPEuHKYK",
+	"nsN5CvS8qQsZA4GkQbxn9I5J8o9b46WFTJFbE874T6zCTe9ZsU8bko1zrs0mod7JT9OQC1QlhbTVNPcS",
+	"5SkQGnYIlcfxuCT8WvemjfxAqnhQcTE7HxD2wT+Xqyzz8jNz9zIzaTw/UGrGFB3aVNL6uRCQ/BO/GxdL",
+	"A8e8XGdGwZqoe7+Ce2Uh+01d8VSv30lDTNuEP8dppDGHDWvJaJXLmYj5PGJewVXIJzDN05UO8HndMcQ0",
+	"S60caRwZqNewZHMaaQNJE+WJ2YzmzwqukgJvEvxWKXBNgqeuzgbnJjUlf/VncHW2bncni7BEkFnozwUP",
+	"ITNgrO1gUS1a2kYKxwUh2Vp+tfhmcGQqWxRzFtI5r3RGGra1yd5uZ/ehIE5RTUudvpXE5GUjGj61k8h/",
+	"6KfW4CTzFlFuLWojfPArzjeT6fKVY3NfKULwv7FQLCbT1E5a2X1VDA3akLKIOvixCBfoyZ1X3/3ECW9y",
+	"uz0/7KjV3Q6d8x2nik0Ddb26+04mwFcN5R07jyGHntp1DnpRBQnbM9LBjjmbzwum0TVzSiNjaWET5uXa",
+	"9qNbt+OvZz3COMusx0zZkVLDMUfvP9Wuyg9eyLexGkUv+F40jDIhHWXTuBYCsna/90RbLXPy/+vbbRk/",
+	"11NsuMqk1afYapWJZU83xlK+qMwKS5ZAWnxzRDB7J5nIgMveDDdi+itW701B7BBOgdGFFatZ+AXXF9BG",
+	"jA05pXJauZRNCFlljFm7OL0y9hLyUB3uN1N8MJaEijrMkyVjlwUMbLpF4CzVMBiuHO/bq6ngHstVz6mM",
+	"Gsw1wwzJGV0BcjZES+RACpQlNjtp1fnIh8Wexc3SjOrf88eJkHFnuTN7z6J7zpbFmhoumDEFZOneBO+S",
+	"MzJjsPcmmEWQ8fmdJHMWQYkxEcbHe4Cqd2t5bRJbZsk9u+7L6uv9uqFfttW39vnSlg9xAuNpqbRLUg+b",
+	"pI5McnvT+/qe3WZ4DbPIubhpGhMwj8QoYDNZERWA3rCliKzD9ntCFZkJqUi306m/+s08XGOvZS5cvVup",
+	"iI7H3Ct3JLsHdwfDHEowMF+veUa9OMccoDgPO2TGw4XSGhfWoOuJBvc+PGaOflq2xT2LdskV3FllTmY8",
+	"lIoGgalXIBaYic0jIpZhY8bcmBE/NsmBOTYZ45WCspEk7m0/ZGktPi6JVIrlsUyXgXKoGKt+Ji+4OP/S",
+	"/2YqJMv41CZMVUcWGPjm0hYNhIUB9ZNVl9/tFg9r0Ok4pLTCqQ5XMCC6a0famoRpbaGEokHeaSSo0cDa",
+	"rGNr7VZ8Wx+PO+Erkl0mDG+dPaCwbmnual0XjxGbxjB5BWyHSNtMnUYH3xdsDD5jNSRHhCoSwTDX+5bc",
+	"jycSaXRaKmAq0roNbCeszZt8CoUaJum8pWFU++bUUREC+UE/kgkKls9G1AEQ5RavKZ8SiFmjZMpopEYM",
+	"kRHjuUFtXyWezfRcXK4RCDGzaVBp4/thbS/JNdgfexkSNssYcNjRtqLqRnm6EmVntGzlXBXAGhloVqOK",
+	"Y5yiesDGfSVJ//z7xOGEW2wtvN00TuW6MWK9CVbQcKB4XGylbbZWUqr8twZRANmRuE2mQVWcYPL6M3iH",
+	"U+bimJRNkDWT1kgbWMi0GNQFLfbc/a7YSyO06Y4YVFwZDAu9jljo1YC5rJWKlJG1SoseLppyXfa3LIpE",
+	"BMWCZXr48UXNUkR3bXK7pFHIw8lt9jl9DgyFwqPObSgUW3tEm3z6sSXFu+E7E6RjJQ5oMBGqyBPdTHWQ",
+	"KntQlRZ2ffavh3xbrpmuYvSbMum6qW9dLyF2zzGpqaNSMxJXBoiPL5ERm9CweeyT4xWFeZBFu4IBRjBA",
+	"WFDFaL/T0fO5f3JSbShFxaEvQZAKeinf4XEPaESrGJODToc42BsNwiSpajnEZ3mVpSdPNOLEwUaO2DPi",
+	"c6l4OFlwOWU+uDdAnN+K7ySZU++OThjxotVciRcPB52TF/M7/mByTtfj0KCsI6j0vNgY+MUmEwIANJNJ",
+	"JgiEzBgIiSha6S1DL2df7JKzeMfWi1ribTngkYIzT/9bb1B6l76Fv9a9/mwA2zm+pgzue2GwG5a2g+J3",
+	"DpigLHd1uysKWL3D/fg2yaQjQnGwjVN3MNrk/OUZNJau+pJbGN2BdzRe80lEQyVtbR4l4OLXtR4qr/hS",
+	"Ixni+TkfYRL7wAdR/QZcql2bP4XonOQ21eBtfNra3o1o0WnPtb4Ne7jUMrJI4fk5GdB0oaZDVZjron9m",
+	"obLp1IiMFoea2aAjjObMDTuyzcsG7cviDjbHn1iP0M3dcAzX6tTzWcfLCjUBw6lS86Hkk5CqRcSGkLFd",
+	"mIiI87U+WPQ/o18o3lptrvSHwVlB1rwzs5OIzqe/B8Pa67RhtMVZajGIMXmrO/zxPazS5otwOqPeEDno",
+	"b4dR7y7OXjXDJGAP84B7XJH+uYOnphW2KTCcDp9yiIDswSL0gmLvTMmwEMQyLpu4Pog7thqaG5ohD/MT",
+	"KaC6F4UqEHdslekBkqncGyQIa8X6p3yWgWwquEXKxeyvWlhudSNELQ75gyUiP1CPPgx/X7BoNfTZvCjf",
+	"dUYf+GwxI/AIxlpYkYR3vyc73ez41oez4d3ym4ixHQDZgqAqe8qiPrh8RIE6q94Ial0JlSjg2hi82W0V",
+	"S8Pl3xFD+EWkeK3EZ9zi0UC7Tt7SbRTVe4RSWvdYQgxi2qliOGeOtKb1sligw8gQim5d3cnvC6HocEYf",
+	"qvy/sfKYM61JQrakQUxJnuzUWBvYuWlsGBVmuGW7swOH94vGXNxtcUcFw437vZ2z6LYmZ+VMmDoGtSTg",
+	"A8CnzbgaxO8VR5XRiWPoxe5M3wdIORrSYKW49yx2gppGQqmADS1PCmMf4NJ9xNSSaRW3FMRWfDWlD0xD",
+	"foKxG8uQ+Y2jB6YGr2OqIqai1RBksGqGNyVnrRrq1gLQsPj+q8uzi9cFmZ5iRnmYUzlQHwvhZXunhilN",
+	"sEtyDB/PCcko1p7YURsNBRHBXwF1SHQ3u+QsNL47xR4UiaDSCaZf45tP0rVt4xFMbnvtqCyQubkacCL7",
+	"k+vBcvBML/9eX08K8mnHo5IlnrTymRoMipL6VwEjcspYHClYMFtbPgojHKgnZY3EKIdIQFMGqFr5351W",
+	"NqcTthn7snCIBc7r7WoKqmggJovCanAFYkfEeMwi+RzFbOvkxbJQRZzJNsYRGH+dNesNbqrNJojvFbM7",
+	"VmIDFgU87FmI5sr6ZCxitr6SLSFhQGuRvWQi/puXxdbFthx9COlzQsL/KOX5jsrpD3HiX51s67icwpTK",
+	"aVWWNRRniWVqGIgJD4ciDFbNsrsTqcQyem4heSydcA/VMCZwsVBBEkQzcwl+GbpQAqmqT5DTN/SrBBTi",
+	"4GGMQM9W5jqZT0Lmk8W8gqKuQ9HmxHg0xJCCSSUPTpwONZGL+VN6BG9L5SA7T1FN8cmkQitBkRvjc5st",
+	"AsWHkgXMW6vYWDpCESZJ9zOqj70YiGfS14wqd2C+UTbLx3/85+jLO7YamrEMc1L+1zcr2ESdOQYYD5vv",
+	"T5bGdbOKGUQtzGdztAcI29e2m3Cx8ErACIQ12ICqcSRmTsQpUCVTl+nrmARYgwg80ADA4Z6aTMeddhH6",
+	"SDoZhjqgCDOKK74iOGTvD7XrxD2LIu6z+oJPQxDu1ZpowzWbuz9BZdFllaZNZSKIcOgIY32i4qWv5c+p",
+	"5YPNVm1AKRKUqMH3uGSYMPeDDQjIz5cwZzEYPoKT0OAp419SbjBfQmLbK+eClnrU89tVAo7mb778t382",
+	"OLcUlwLntMFk4NJG9seOomcxsK4/veP6wVUFy1PJWAQVAJ/wkAbkjrE5XDVr5ovAZ1FuUl1txsMmuS10",
+	"mjQyjGnw6RA1mYNMeY2ZsprHsDkwKE2itMUiWaXi3Ao0TmaVZM3A9a3pTzIQ0hdRdQ3yZNANrM59tEdk",
+	"nSLdJhsBnDQUi7itITDFSAZpoPF8JCK4ksLzR4Iq91SRj48cWEm6eTDSAUB9h16dutFajHZESOD5pHgu",
+	"xG+MRXZeLEHlNSnBEjLKpMa0rKUDr8/H2r1TjhH2xx3kDypLH4VsGZc/siExVrHrLUKfcm2kUCiSGoxT",
+	"KnfJa/AHo34Gg2kRRSxUFu+nopxW1lSyZAxn9GHo08xCKbZLfQihToo4ueUDSqzRntvlFgqsx/0v0Vjc",
+	"TmF1MJqlFNp6qiEtLjxe/5ygQ3ANR7661qNcjJKyOzVWhnvl1HhBHGU99rjz/fZc5lEpHldi9jVB5Ere",
+	"2hCTK2vB/ccCc5mBuL7covsm5xEHW+EZPNT1NC3E2ZuCXWnikot/UlXlF7xrwnPix0r7hPAIkdOnUxBU",
+	"LulkwiKEUTYhTNU4yv76DJRrjtSIeUhGVLLD/f9eJ/jB1s9nFywsKjo80z/9oZ7vP8PWlsMNjG2M+5LT",
+	"Sn8LwAknLC7dr+A52J8q0e17f5jE7W9d4q5z8YQTdMQ/TNpqnSkBHYE9KKxiHvDwLgljoRNWb7oO/qRz",
+	"pBxOxYzNY4bXPUqa69kRm/AwRqo0NXyrIXz/GME8tNfk1gdaMZGDDLBUZiz5h/+k7Gs5Tq5T7DzTbv5G",
+	"qNhsHlDFHCyJ0g7s87U72QcEfRXUalw/9wffvRbYionJG8cx1LV2DYbUEwzda4Pk+J9p4w4QRDa/GD51",
+	"wbjzLmlMMk1BIM8GtaUrK9HvJfg5w9LcMoOOS9haMGn5WbUoG/HE7Pr+jIflqRmmvv6USpxGBxylWgvm",
+	"57veIvieiG5tcJkZXew7EnMWMj+GB8a6zwbDyc1YNNXwbXuVqYr5QXZvoBA6bG1UpgtZ6w4ggwrSfM+5",
+	"nAd0dUlnLEbkAq9XpRpqjsLjJuQ6UCtAph2vrPQxPQNUzyFGQ1uAnLIsjXIgXNRYSUtgRuBa/h5ImvKJ",
+	"lsJAn73t+Q9uRjQPINg2Eos5hjSMRApMOH8n0y/XmAb9WCofOow5jioDpRb9nWIMabYj4a/s/Y22wpJ0",
+	"9mbJriaJ2lK6XlTcYI6t4yM5Czo9QSWKshBJGgASIwb+KQzxjlfpLrkKY6lR04hhlSGpR25HknPYh7jq",
+	"MoS27Bp/ppr/NNbKTge9g/3cWpdhLhpX2uO91tRhw3DbtOB9JzMmIbp+LWf1OrABHxjlo7fSzDC1jMa+",
+	"4zR5h/uNi/AbqgoazJ2bx1yRA6qvqrGnUohTBg8mzBuj41tGT1AuAhqmtRcmqMM6SUWTFzo3GhFeHx5p",
+	"HQGuSc1Bm7Wfpi930cN931WB24+F6OIkNBILo2CT/CAs1+AzNmO+0XzxJY/eptfZbs3gInjPWySHiLAa",
+	"N8NWR67O3BgMrkx+LtqKKVNrUFC1y1J09cOta11c/VBhUGRmYmCLZyUnACA8dy6g6tplLhBjksxtU7OS",
+	"3cQ5iJaj/UyFVNU7P6A8ClkdtFOivJSBL9HyMOH3LGwGjwW7WExtOa+wsERRefKimpht0A5LrHx3m1Mm",
+	"klZLV26xztKqmLRy5itQnbZBttNZdkFsRHHx0bMZFpUpNgX1UgFWruo4aZuvBqYIiznrLKOEyRsdlp3l",
+	"W3FYBnKG9J5yk8q1eUk2bCrSZk9oUtk2aUqfR+AedrgIFQ82beYgr/itjBHP3Lld58L6YNI0FYthQZVB",
+	"uHReJFCIWNVS606blZwWwFnF7lQPfFpaYspkxS1pnZlRWbEhDRawl90206hxEcdZvA8hoXlcdQtH5wHP",
+	"Mqw6B2ceiHjxaZKczSKOEAsYh6DiUo+2YHHtBZUtI/m4nu34UbLorT7xlZTAwPMhnAttcITB3HAxXZWI",
+	"zW1pIM5u4R3ESAEkrq3fdq5fsOTlZqeqYsPxNgHFIA6uh73XxzHgbgePW5NBU2iwaxE5ahEGED5qD9Fc",
+	"QpymtpoQuTpVNq0gWHMNHb0kXN5mxNpRpOuylV9aFp+RoLldYurwIFyT8euduuB0WNSoxgVBTe+z6ytB",
+	"GioxxOqms2dG5owIr4JW4FwYQcpn4goyiA8ucHHbDSokMr1dFiXZNYrtOYNMkmkqwseNsUm5PiWRU7EI",
+	"9OHMQihY2AYGkLOpqKZqnM8j68LZ3P1UesWFjiYb2Zd0Urve9uEWrwhibVd6Q5Cou5x7gknB6/ZQb17c",
+	"0ARaV8eP26qCseVrA8OHsuoYejDXhV6Qs1Q0Xjv2PzphdWSJWOOoexnzmd8k/TtV8mxLAdiVgB2G/GG5",
+	"+8cOMhuMiIOEGnOYAS5C9l2cfbHmISqH7dJ6mC2H9UMi24gaQAIGmNeahoh6SisdZ6MzewGXJAFmBWYB",
+	"AJ0eiMmjcn5Wgvh8PNYTF4mZ65eD24FY07WJEiJ3qDMexu62nIHmqbDcInP1Cu6kTHCXh781KCym5X/A",
+	"aORNr+kqELQIpdTcQWijB55Oyq1mwwoCVYjZ7YkQFXaOzgL0m/zIiKQcf9oVWKemWqMqaz8h6Kx1OmUp",
+	"caByi6oOwZ0ebO7nufAm8b2ebSuukQGwgRKx/4BHsI07ILu4dVbd+xTZHRbmynLS9F8jGl+xKMwDGLEG",
+	"a3z+hzWXGpwSRMAzgImX2ecL4vG5PMfN+qci1OK1PCSwfMFMC0XcNyTkwf3d2tZRkJVV77rMtP+dtAJQ",
+	"p0LuZZOmm4HvghfN3AO5vTlT186KZQ6X8/ZGZznIUvDoikJcvOBtKA2qJAvG8c6K6TK22domibtwH/8C",
+	"Jbl4udHxiY2mQtzlHrvjbL8Uar829DGBJ4H2ndL5nIXPAiDhmiSFlvPG9klxHsZju8XutWWi+IyJRd08",
+	"WItzpHfAxDZwUY8AsRypCRmBPhrWHzp5bLemjPosGs7ofFunj3fQopO6HQT1qnr9eTlaPcSfm4qqbm/f",
+	"vr65bZPb66sB/v2If85uXr3D0Onz1+9f37y+rdzUGpzUGwVkPF98HoS50WjCtJFtsQDrZPlWRmDEwXM1",
+	"2x3zgLX1GcpxfJsrfBtWF9/zgbvBIvBqI7gyk3iJmqyao2chWgJaDotzI3cJnrhMs2QC0E0hs6Y9VxCP",
+	"VBXy3+1s8TxulHXpadzQK/Nu43Jf1TNjX9rwGG43kb/q4RtHXrYNmire130HUrmgYieUTQGDITGQrZ+X",
+	"kpvVnUU3hgIm29gTsyo4Pa2vrj4M6t1L6yfx8rAOJnKOMQ0ZOJjRhOnLXBJNUgFUchCIJfOHvMj/E9e6",
+	"hhGHTAHCKh55M/ACkGTveWxuMAU2xyuMwRCH82Bh4GRq1He3b13DSw4XCwrPpx3GYF66em+vl7P/EYjz",
+	"Qgy9KgTyXOTommNZqKkzAMhyhY9PRCVPt1sXu9qpO63XQT2vERBtExbrU3dt3rDG+YhKNrQJkLY9fzha",
+	"5a0Kjhd7caH2fCRu04h0I2Zz52tEJfeG9WftpX5eDyImPqDendb6W1xiDoDy5ivMo96Uubg1NTSTfuVq",
+	"HiPdOmDdwzkPQx5OhgaTqQTs+lY/yvzhfDEKuDe8YysJVQYcj+e6lnK6kkXLODGKnYfjvPKz6/530sG5",
+	"fALnsJ5EM5KwCnCKsrh82XZUJmqHDUCez+PQrRn3/YAtNU2OSvRoCBUA6nmKEypqyILToUFhwFIDTiu3",
+	"BQKxkErMhkkD9UT4In5+YDC18toajhahH9SBqIZ9huDjuQqkqO0azFnrwF7WYsm1Ur7ge6C4quHnqe3G",
+	"0ZZM5lV4cTryUyZYNeeNxyVbDENRHjB/qCLq5QaqxMyIqMcMXB0lck7DJM4gYW4BqQYnDnCni7uAnxP0",
+	"5cwtTHGzkdZ/BdjFsesxxvpu0oEYhkIBb+7KxUQvU33OCR0Y6aI2tQIsxykOnSANsImMdenHzmWb4VEC",
+	"G4w/1dkP8MnqPcAXoRpKpnAehyI04D9lgm1rBEhFI1NBAQGREYMcgo5YlN+fAeEbUeVNYwQ6uZjPRVQy",
+	"09byiHdsrT5HpjAfcJeVdueJUFuWw3saybqKkyykicC10PIW2k6Sexpx3bCs6HUeCaioYW2dClWhtYU5",
+	"oZs3G2kP0228/iPmicgv1QAJPrpmkRbU5VQETokuPJAhuEl5t3w+jO2y0j5vM+bbLaHzecCrm19OuWLV",
+	"zTuHr3pNf12qGvcbYFQ4s2Figf81uLokSzZaL8G/3tE8Eg9gbCvhiaBc+yQl+KmPJvX1h6uffyH2bfQJ",
+	"WBMMoMjLuk6KzHhT5t2VcrBqyHFbRaMF5/GU6u01qmkGv9bvvMNXtJmfnKaSW5OSizytUaUSc0lGjIcT",
+	"o1pzdSje9Q2TwzDAs5YVRXFrCNjONGvu2FzlFEVxZu87af0FNcsxsAe8LRqK+sej1+YdQGGCcj6BGJka",
+	"EskWWt3OW3gtrr3gFAaq+T5WUElmDur02NVIg4mIuJrOio5r8e+aze8uzl45crZu1ttdEz9LYlz2m1v6",
+	"KWK9QHh3Q3mXV9oeNnWIUGChx+L7DXjFEpqQHmOAgqDMeBDwWFqwqAINVzUrO/wla7txf26QwobcH87o",
+	"fF7vxOqgha3hMElT1loR3V5SFaegRFPl5TgUzXfvwNNVdvVmD1d71tGX383c1seytXBrmGHpvSj08za/",
+	"KouVy2Fuee2srbqkJnCB+WS0IjQkV3MWgrfWhIjlt/91qewMglcIAqYKXcB8luQFJ14+fD9X3+rmjRIc",
+	"Wvy+yqN9DPQHngbYWVMBBmjvbb7aNVFJ5rdTeG2jRW/dIcieW/Ywv21nSvHMeMhnixncn66rfU1O7Ixr",
+	"OAnx6nGz3rOu6lu5GN0WTg+XcqFV9LYZwanagBFfl3f/H3v/3tw2ruWNwl+FlXqreuYtxUnf9uxJ6vzh",
+	"jtPd3p3EfmxneubM0yVBIiRxmyLUBGhZO5XvfgprASBIESRAXXxpVU3N7lgkcVtY9/VbfFjkrnyFz1cf",
+	"gEyM4gWmCBX+eQoorv7x+2++lCINxjGdskqLvl1sUDae9tgghI5DEmkpL3de1pYeYPLzfMKWdAhv+38d",
+	"XuIn0Qj/YxTldJmCdyERHSMJplekpMe2Ne3YPkMnEsMg7ol1Ot9goskMHLF2xH0D6i/JoBbDiP5BNJJK",
+	"xWgQjXJOMNZOJzEn7ovIb5Pl8Dbp8F9JgsfTJMgbtQ+r4AhPabMFN8/nrMgn1NmzKqcC26ujTxlGNfBn",
+	"BpTh89UHnEj9OjauEeReNmw29m8U6k+rr2RTw27uzeeXRtaYPAalXsqj7O/H/2S/8pFkRE0EsVQX3hW0",
+	"F3aggy1plsRhAQUp9M/PrIhCeF8/ueddTf024g3b3lpDZUrSF0suckoWPFoUXCgdemy7xzqvrtvShhGN",
+	"JW2IQV5ZIaT0hv/l8B/fwRUWkyVeYZHy0WYo2EGR1oZJ29+zAaJ8tDSjjJcMmZBnCz186Rrf0fSkPTlD",
+	"5V5irhxhyxUGh0HjRPCqIyhA1F6p9y71qD6CF/m1Z9k5Pgt90SdFLrUolQSxKCGMNy1OsBtEcoeA0q4g",
+	"LUgRYrJMagHbgG24BmLgXovH8OkwTaYU4IXc7gkbYrbDMxHYkrI+iaE8fzoRfGgaynY0KyYoNThMqMwJ",
+	"hCJTaX0qFbxZRunhw4LdClqlHu8uUdRqWCJzKXFqMgHUNKlnNt5k+V9LjALFpC32USK46BDzgt1J4wxU",
+	"ySog1pJwDlVYzXshyGyIeY8OYlY/qnLKO5IWVPnvdFvZ0o0lNQQy41s2v2zuxgm6w2yhTXuTSQNcpJJO",
+	"Y8U9pO1tV5hvNysfu1w+1x0c0SIoIFfhs3pF++LMJ+qR7S1EZUcIXBKvEZ6hIrNxvj472viizxYDZxGU",
+	"C+67w/KNG3gBy3mG1YSSfk7tX29uLiP4UE0QOObN6XDG7JBwGxf8hfWJBssxbuk6bYRXalyXNAIqa3N/",
+	"eFGIgqRDkfItN66BBN2jgjb8Xf/BsNOAcghV3Xgtg4IWvcWgoFFH71iW0Ylwj8MFyWKSx1tuqNvTqSoy",
+	"hj7QI9UEAflCIyyUyf784O4TXIbYWabhwLMIrGg8AylyNPBDmffVnrt5wD7tf53m4U5okpu5FdNN6VRU",
+	"2oajOWPc4azINrsyPLrO5dawvCUyqL7OcXgaA+1+zpJ7M1xl8U0NKR68ezoVw/FaOcla0wjQ86W6ssHy",
+	"69fC1q930pT92AO9qwd6yWURGa0lzf53FT1UgKyIiKs6j2fUUdmXpmxFsglFd6pj/+VPUWI71mrXXVQY",
+	"PSTrW0o6nxMMw1qsvtpeyUrHVjEv+YPDRNBMHB5BTE+rUkAVhUsOn1iRXvnZzUCvZ1z6z/RGztMnS15N",
+	"v8hT7oJ5FnOctU59tqet6GUHE0d6uV7Side8W9Lx63XHLr+nfGw7z6nO30sykTPwFrQ6CDQhVB5Hbm3S",
+	"sZtyWuIlSxodO1fVnECeZLOURuaFUI8NXsT36vUmWCSMwqjIcJ7M5k2z+lCfkF43kn3grKCqZoOZeJBI",
+	"QDKI0QjRayjyZCK2utMFF2CelBd7v9dYVy93l0xrp0/jJd7GHdElCeBmN2ItiHmJclLhMdJkAEQt8BUp",
+	"RaUOrQbPN68brFz1xHaeliJvAkuJcjorUpJH9H6ZKymmY55yWV5gEWaX0rTsQd5c8oehsIaKv9vGF2ve",
+	"E21p9dyFOgicaxmNBVQNiyq9BJbPvXTbYTon7zatMOXPKwc+waJ2F6OdFtnEUyDIR3WLpHKA5lAIOk3K",
+	"0tnWXhY4UZXtWObVNcOmth7D+r9IWjRhDmZrDF+C21R+lGX0Yvrizf+2V3x0OdO+GMLalBubtPZlQ439",
+	"snEif7TXz5ZrXSalZGi6QJfnfKBPis/JkhrgujETc3l7WS5UPWaywH+8xUiIVEQTbhLxIpZrYa2Aumg6",
+	"DcSf6Ft8e3p57nVJ5bw3ejDsuCw3Oodt0u7OqNEZ0d3PxFH+bI71fTOadgVBmql5RoBNvXkW52ebH/jE",
+	"RHPUvrWPxQ9fB26gaTBmVjQT0Spn2ewkuoYfeSRPktS3aFvkadgYBCjmocDT8G4Fexq3eW/w0+Y4P7aC",
+	"jpFMmRC6LYNGYUK8DXlvedlAAlE/NqE97PEubrtph0QccU+RJ2A5NiSYAN0jEKLCNn1g4iI8iuHy7ZW0",
+	"Pil3x+OFM9+oQm6S/TlgxDWHuaMp9pAQ3IpadmsaEARVeCxuNQEfKHPFrBE28hTlGlie/Asm15woNWHs",
+	"NqFtqWnwgNd4oqbF4FRbLVt8pF27UivuCn75aVaNB9asWJGctOXsgc88gqeo8DyRgB0ymW+exrV+vEx1",
+	"KTi144dtvs7NsFNFK1FZcFVibg7bILl0tGFCkgLHBGmJqsHetn+qfgit31Tpplb9jkdcCWztMVUN5g1Q",
+	"Yv3rX1sZSSWBotmnKJhODyJ4aznlxqbqiP7Q0ILqjd55Vs/mzqi230Uzn2zN7oqqDTftvBCWkxkd0myW",
+	"ZNTFgu2BFEKX3LIBVt7ek8UypdEop3HShDvecWjXLSmdiiepAhWru5C2z3UEH9MtobDS19aMfdmh26fn",
+	"d0RO7uPeF4Me4W6eYCfq2L2WYGtcOQE1hCHC51Zz43qmVqUResKhfby8mpVDH0/y9VKMHKy9DZrVgmXN",
+	"sakI4fPG70DLts5tbu6c57PJzexCbkHTPqrqRmllAnSGrX14cJExi9cGcHWY0xm9XzpbT9TdUnARUO2p",
+	"nk5mULia0UvkoAAiu92ACtUWtr1rTMQVESJtK1OMoLKTxhVCgzfjeo3BZiRTazfy+dbi0PogZeIJDuXw",
+	"2N+LnEzEcJqzxVAus0Pc1jLnBLmlWQkIXNsnD4lm4T81Hte7nHH+8gJsqOiKYmp8dD0n8gSif5Ov/3vE",
+	"ayJIxUA6VOQ0ZauhtSD3ysc5WwHA7wIC0fJSVG+DG2iqNTdQpxnqHEEgxI3BtsSWUhNp9T5XXNmVCRSc",
+	"7mZ8NIOdDcLgx9LTD5us9aa30ej/P7IqMvtPJqbjouUKxXSSYPRB0nbKZjN3oKvbk6vjuCTjK7mdEyBl",
+	"XGoXYMD9kvFu6sHk7Sr5cGVwL1SJ+nYbtiD3w0Yz33C3CrUAp0HbCBYN6a3RMqfTNJnNhV51N9dThRUg",
+	"Q8Q8Z8WsJW/r4vLm/OLTdTV/y+Ttmq4mSosK5E9yRW5V25wBrlxlYumoZjcTQvlxS9cos7xFFmYTL4gA",
+	"2WxJKbX2EhMcRviGO5MCcAam/mDi7hKF7XPQsWUKDsroF0qZavJwE/HZtUBd19WZ3Xq9SnDp2OYxE/k6",
+	"YtOpgTyBjG5wBjtybNoKxqxYnEFWt060QQX0iZfoT4AqSFzxOEdRXgXw16FlGFp0ahediVMd9+Bi2dLk",
+	"cfMqeItipEGSpkNOplSjz7QIZJKm0S/vbwbRr+9Pz0BLbeQBbYoPjjle95DQHVdsW5Q6XcUuROr0aTXw",
+	"/9JpJIkF+k/Izzl47dNgAEq9Pgzxl/BA8v02d45eeheNqe+VGfj2+XagIlQMf6mYxJRjT3azwlBJJuiM",
+	"5Y1F/p/IQp8ktqUCNAboIRUTPh8zkm+rhuIcpI3yji0WJGtsJ8MFXaKhf/PuEi0aH5eVIxRxAyjO98KE",
+	"UMF5Aob9kk6EA4am2d+BbbtYFLNBNJLaqSobhi+F+YPeJfmkSMRPOSW3bW68CT4XjfHBunIxMGCZU7iU",
+	"hvOt5klKq/QzJYmP2W486SSdQnL+UF75DjVXz0fXOos8obGaBOKYSIEMKKX5XTJpR607ivoXGNYbCjZU",
+	"G9aJg1Q/hep+dyvbHNxc3Dtf2nD8fxaxspA8mKuY55TPWRoPlzSfUFdrU0holcNJmi0hhgS0raustL5M",
+	"8EK8lpf0W69s5JYbCiGMd22ugRurxsvyiUAK2Ibj1kMD0kA9nW3+tFHJTailWarjB9say+NvoR8GhxGU",
+	"zcdOt+2Cyh027hioCvqGG5uwBr5qI65uARNlNCU/3GXlka/UMzvSsy2K30n64eAF7MiwMVPvpsRuMHvX",
+	"xpPcVHz2k3deu6pPUC1BWWYntXt40Y5J7sck92OS+yGS3LuO4Zj0fkx6D056PyOCYGDlI+I8Vbv5Nyqe",
+	"lsUN9hrg8aroDAAZAjwgy8ABXKEvbzOkI3YNH9NGB47XfF/9dHbUWWy8xjBha/YQFYu2mBYAUukqAjt2",
+	"VdlGj30igiiwKNUtw7dxiEq4/jp4IefSDpult0NNqxYalwbUP64vPsn148pHPfdNXiXgJR3Ud1OdjzaL",
+	"KzQ2MCo45C3brSnRhJglWdgG++2sgwoMY/bM2NfXZOOGWzhsIZNpvNbqTDznJB9FnjRXGVyuWbrP+n0W",
+	"X0pB5mggmlmmHfRLBNUFKkoGEYnGKZvcqvqSXP6s8rnlX7bhKVv7F3AewwnhDfv4keiPK3ZTfnZGcmwT",
+	"TDjdv+cCHx2SiehqD+6R0q0G+gjf1Eg+LocZOqaN90DD/5Xpkt1wYfv2urTSbH2pzUaUajcJTV0zap0M",
+	"yQLigWTSYqdp92PG1DGiDzKny3TtysiNaZsvv0TQXzY2mZen6rTyIdzo+EA5BSu8sgWyzrzaCNIM190G",
+	"2nWudlVC83YnHOsjysCKqTiXwwI1ycOVX1IuZsF1/r0ku5QkmU9VmPyA09jLBa/3OTDeCCzfCFNcL3M2",
+	"TumivS9eLeNdzdCd4O4AiW9Od1Tw85ay+w3HnqM+m3WnceNc1BSwF/a0b/JkNqN5KbG7c0naVgYsDiY7",
+	"UNVXpv9mf5p1Tndjoy8yMx3Ng+6oDwNSLw23zwNWX/Ji8HpUty6itVH1ZE0LpfPhio6H0GtTPRGmhr6/",
+	"FzSLaXxJxJxfuzym1Y5RdeseNXirS3UHq4/vwG9mgoLOG1OOgGkfTQFIhYYIrEoSmzYrArlDme7icQMA",
+	"MX0o9a+ueVv+081mbl76Rqk4+oaN27xn7n3cMoCPIbuhCtlx733BPMpqRAMbWos5XUMsJPQkN6OMPkzN",
+	"asI0bHF01chSNxqyuzEFzPVGDmdpWl5TNSBvPrOzod5CPT0My8N95zUneaxTFrjn3NTjgTP7leTxDb7p",
+	"OzlV9eR9oBvJ9Xu8te52EQ2Xpt45QreKCJzjuRrTd47KihI5yfiU5Qvux7GVNZDwaDIn2SyYAaL1caNH",
+	"9Z4tm9yazB6vbW3KWy0rx0NmzCa3Gl3Yd7pLKTq5GFrNbTonDInCRHcprmDQhSrGOLr6hO+c29rhNV51",
+	"C8rOYBarwqUQ4GaN+eU7T578S83TlydpiD/5ph3+D4aYVnjX//Kmg0Dpg0LU6pdWZKJs4KvBTfYtjgxL",
+	"8NXh0JbTPeUVX4D+MKb1fOi81WvBU27PgXRNXdvkoDz1Ymu/whfOs39i5C183v/8cwe7/c8/o2mSqsaI",
+	"YWSC0/jH/+kzc2/GXFVWH9EadrmAg5O8SXgNpP1azcXBib/I02FOV3nibMRcn/Pnqw8Y05YvCRoqaj5f",
+	"fbjC8XynaGqj/8lZ1veCYjEbmZEk4wC9CJMKnPt/qZlIsz549mpOYQtomLvUqZoafvVYhxKm3ktJclF4",
+	"KtQk+ge5IwjXUWJGKR0wdLo4ru80oX1omB9Bpcm8hUoAMAP4wfwL7V6ksuHjZoSrWmIrVRSDl02ySLeY",
+	"VFjauhb9bcQLqRnTGHklAGL9TsfRjelrumUleBfudRXV2/QCdETb9c+O3h4KkAC3APoOBJOXRkDY5qia",
+	"s1Y8ULY3chmqm72bOG+pqHvm32BKzwPEdO3RGxNFYkqX0IGa5mvIZ8mAz9MUkkg6drMvFjmOhoOYdflg",
+	"krsXWm/C2gSxWJp2Ov0AmzYDMju7U4VLfkAcewxYd8OuB4Os98bbHsCBqV2JBJsBS9oyf7vismtODzOI",
+	"jsElm3s8mP2gOj6x+oeHAaGs9khuTSmsZGxlfmnSXmgsqqNeyRWdLW9LJBvv7s/v4RW7ezedFNAuc9GY",
+	"JCB5N6ZGol6Az29Ao0D3tIssXY8G0ch8EweTf+LFGNx5mKoAmgz+u/HsN/J2vZd3br9ZrjIlXAzxhWGx",
+	"jF3FTApvE54D8Dr5nm3XlcyICPoSGn91dWUGUibrWc4KTLHzXstl+VpYfzr9frVNHT7jysyXvxnEUUPi",
+	"uBMpyWaFAhPcRFVSJxs0tWv1kjU7QxKBH9KvlZ8C1QcVsImd6sY7kwjhLmOCsHfqYIDC2pnk6J9B3JpA",
+	"XJ1k7aZ+N+rDECtso3sbrURrUMQ+Z4mcG0kjuQdIX0F5l7wNrgvXGc2wNQjHqUxztuiTzK3XWmay+ifc",
+	"I7k5NGC1HwR6zuuu6TrBOHyWFvl4hUlBb/XrUVcp8mOgltmnG+o4OvsFlWb0dG1jrbkOqDHvpZYc3EyE",
+	"b4FgIKukWlwteDTC4xxFiYee3jfxurs5fi3xGgFwQEnQLZ2kPtjaZGvb7O6r99c3Uoqr/Uch/huZ3jpa",
+	"JfvprrUk980KWMYE8nEHvdqlHPVdyiln6V0wsaoVGv7Md0Cu9k1t5Awb/oR66YRZHJtiVo9vZYCqg9Lt",
+	"/a288aCCCo2do4ojbLrT2WwNVsxOXCDbVG1sUZh5WO9Ji/LqxnmD2twS4KlBcdtFiU1ITVznAi8rirDb",
+	"tCoV5kFEAN8dKDBfG1OE7Qr6shyq7GK+Tf1Q+b0+FGCr7I2sQu9QE8aVf5m5BQu9w4zsKqnYGkRXEfzG",
+	"pkwpYOnycHvnZ/XmZnvu3a63DEHo/r1bLbg2SR3a264+Q4WJUO/iKnpXbswmddXS6xWwgRXbHJQJFabB",
+	"dufaOKdDwF5mTZEdfRl5MTZ/5nIYDAq8BLAWTPeGmbAlzXRE4vLi+sbRO8/6mgP2td5ivjKBmgKkUpFe",
+	"rrhyYHA6csG3liFlei9oZuo9velY50u9L1/35Bw14t9UixWUfzSmc3KXsMLIcsN55We6GYhcZrJYFMJC",
+	"XG/B6XLTVQnPV2SWnyVYsjTsWcNsksk8GpWnMqp2LDVBfWti6i6XQBjt+8KyIRRJDKcsX5E8blW2yono",
+	"yB+UkFS2pddm1Lwrrq4uiPGh/Te4F1Ma09xkebYvlsdpmzfJqIlqgB7eJe+Vvs9EItbNdmB1gaWfyUNM",
+	"BoAZ6FG+4U5Ugp0L3LrE0XPYIeS6/clN19/eCeAvJjw8gGBaDsTjttScpW2cAQfTL4RzB217Ytx2TEQH",
+	"brXW7FXhpLm1Br2aLcZJ5lLON91bu79iJE3NtPw0nwXNZzQeOu8J/m5dl40hnO52F1CR/XK436PGT33y",
+	"0CCaEg+JaIuolHS0q6hKJ7FbLpymVn4WLojCYFCgQongFcdSFdPCSoRqJ/82vxWozhXXB9/eXeHnqQhn",
+	"GwrcxGcPOVvUttCRGHOoffH34ATtS73gphlxMllYCf6PJrfguQAe6y2Wi24HNmw5x4bU202vi9PgJ4BN",
+	"v2B3NEbQwRLbwEaHDT59MhHDpgjfJyYi3cZRuftdXQfieK/uDi/hF9OUCuoXcbIKQ2E/t4T3P16fLg7G",
+	"2O0VndKcZpNG3r6i4zljt7qoBnVoG5dqQtLUt07f05NuStM3wSbhK628YEkKTqMxnTIVFNYrMB10MRHb",
+	"hPUheqEq84MRouWX/RSr3+lYbrYq15d6d/u5cAHgyBf4Q6NBC4nlqJDr/KbuNjw+2B3AvRwAIoDV3AKR",
+	"AZaW5IgaVBmNIBIJygUmPd68uwwtXrZxoj0uvgLaBifWUJtn7f5/gWmo0HZEVbxdXl389/+U1t1GSyuL",
+	"HewJ1cQchIeF4eZHVVbUdrzurarbuXrLaiaumCxHG13ZJD/sEuoepT3Jgp5ZCTJtRjLwSACdYBypccly",
+	"MTDA38Kg53lzyvOzq47yJtWYlWAQSRiY3pXugIpFqc+gE2sTIHHry4+yCyv2gYbsEZEXTUz2kqXJJKEH",
+	"7sDtbn+3NPPp1YUblrPerhH35dNqxF2p52+FmCtRBOyadzwj1csoTY8W2/Yq53k7Fi+AiWYRW5I/Cw13",
+	"nfDojubJNKHxGygP5beJwrlv6y7a0FTGGwXCyr+A90oI9V6Y7HaL4Hq5097w2oMH7U6UwMovDARjVaNk",
+	"ZPZ2OTARARFfrIdjwlVObhtUvJk5IsQbwDX9mc121LwY9/elVxMWeoGrN5BMc48A3QypniTBi1TsonhP",
+	"o3R09aLxaKKjyz2be+gAf+dRkYkktaHp75dJTrdtL/WP339rS/SF4iCimxoDb+hRCOnbTagy4i1dioG8",
+	"Zb+wCKuuIxLFSi8dRKMfF6NmVSg2CLZKQvlQ5i1dN6uBrXt341YhSqZRbZ7bsHm1IG83J0IAlmSW8ZIe",
+	"eOjUVWlzC9B0dar1YlnTstkSGrtIEWvkfJgBY1p+O5s3yhsxJGJ4ZxY35Ld05UigT6bKIRONqVhRmkWT",
+	"lE1uuXFZTFKSLKDZ0Kjus1gkWbKQGvTrJneFNxvGEbbhuwnnBYSDdrzohIjARWdMDNEftOOpZONp4FQk",
+	"pSTZbNimyulMbENVg2g0X5DJaBCNck5Un6lJzB0517yltThe1AFqTsU4TSbAYZIskgTxtx+M3axYkLps",
+	"KzruxYl+o+tmTnQKn4MBlN7yBoJF59i8DwELOW9s4E2WCZSopZ459svkIzxdM2Q0jq1324VraH1VM2pv",
+	"6Xo4J3zugjblc4uTD6KVkWBaXYP+4thZ/m1EU06xTUerNf2DGrhbE72l67fKsgEuyfIZybQiCCfPLUcF",
+	"VLVbT3T4A1rPvTHYCgm8bAojn581CBn/QzlNUxildqpLb/N0EBF0PHwbbHWadTbBsLUamRVskHpfWvQ6",
+	"Zghi50bDPtqbjggha2WrGV1Zm+rNwj4aiNc2WIiLzJQe60LsBz26sJrxLU4ssN568CInK2grP2RZuu7K",
+	"yIdvQzVf2c6YR+O1gMT/1FHkpLyCQyVBwgbROnFjVymPzMuSXs7j99hLnzl69dWGk+ZWFRBGzS2RigfU",
+	"JWRle9mBIYYJSVPjDTFV/w9GehQXPZzmbNFmwp2fgfABnFv5bC2QgKEQVHbkwY/czecmYihn595kHGqK",
+	"ZSSVUe5IWkBZOnTbxtHuJX23DsdyC565PyC2+dpWIOAlwV27XGqg0BdcsIWNWP1vSCz8361o7sC0oYnz",
+	"5E735suLjKvz9ignAfPIExS0iblK3QwGd6DvqCTRKgeqp1oyIZg81+VazFkm/2uWLyd4wDOG7zjslnhI",
+	"7Xsbsgr7yksWylwIVmrSZnsxE04FrYkNHlZJAA/BW3VsbSfmKuMC+s+Twsn/65OHfqTbYQP3nm5OPScZ",
+	"FirZblbtQIiVqdE4EWWO0EHm18JL6iC9DTr8NLmncaXZV1hSk28OAn5/yy4mGx+xG5nsTwbuKRugXE1n",
+	"OsDT6EH0gFGojyxLGjUz03PYbPyfBRNEmW4Fp5HAVhu80kWjSuTqkVaA5aZBiFAtUUmUMZFMtSao8mrA",
+	"2aS6JVdYhQciV1+e8IllExqW+kDAd/WSZVEmX36WCQ9mZU8r5+ETE83VF2pGkkqsGcl//tHFbuQMZ+xl",
+	"Oe1iIr58rYxpKJl/JBmZNel2pWWAcJcYpoxIlrEim1AND4wXxjPAw0AhZZlUaPD19h7LOrFD5QlCvw1S",
+	"xqDRpS250GaFouV/lfc6HvrGS3TKnPG16zwDb1Z2cXrdPEwdZLYEKBtEY8qTmILLb5ISzpNJFBsdAt38",
+	"4CDm87IuBUcYQ8TrFxYtczbLyeIbHuGZ8+jfRld0KpVtQDUZ/ftbk+xhvQvWhYa9jX6uQHfIzVBjMYrA",
+	"E+CwkNdVQfpjsrUo8swnrlOqTn4a1cXp9bvyFTT5IK50xib+n3hvvwTYLlPm/fK5fPjr4AVb0owsk06A",
+	"J3XKg+j7k9cn9045u2WLv4vT60si5ucCW4W1gPIOqlj7nqXhdFLkqnLTazLX+gV4GVBjXXcNfqx1ig5Q",
+	"smEw+Q2vAhwyc8xD/gLa8lJVzvHwedwQr7T3+5diffuSLJOXyiEX5qe4Wd9+wyuohtbGdZ4kDo6IB0rS",
+	"bDM0icynPKfwtV0+/ZOz7OSKrLTItNnoO5KmY4Leiz1dlStTR6gS6g09RAtyS3mUEkFz6w6ROJZqrlF+",
+	"dWhSsIgXoCkqramdEeK0GzBq7Q/q4MNE7cNJdJqptvGC3gsL9eVNGbkD0BkeJQJSjzI9YRUM/UCzmVTy",
+	"vw0v5As4twqXr+Vw2h0TjSTEmBjihMMWyOWP186efPXEEdyf7XmqobgNQtG/8F5QG8oRtv0E3+OHNuen",
+	"fug3PQ8D2fOe5WRBhTLom8q1ek0vTbIdnO2HJGs4V/nXfrNa6sXudd/MT/0mqVyXP7E42QH1XZmvrZ2s",
+	"NBrDWD1nqxxvO5ipspAbpqnG6IeZgwNtPb9rBH3dmB3+vefclA4G39jBHl5XvtcwV/U72gi9NrTVinrH",
+	"MgEp5O51dGWRTVjcqvR0fQH6WFxRhB/z3rifU6Ico7AAXaftp1PSeyUxlqnyqwaNuRNWPuxgSg3u0CXJ",
+	"RT+qFes0dHu+Npa1NsUay+NUSBksXyBetqSNnsBZj1yal4DSQayoe1MhcIk0jbs5ZvEaprigcUJMwX6I",
+	"f6pdjyyyxk4OZe7QZE5yMkHxSFO6AEQZlqu8dT6IVFMlpQyreIPVITxjCBdtJwo65m8FKzZOsDHNCH9r",
+	"MhXUoH42QhDfqMwimOegnwRBcEPf5sViQfL1tlfZnzze13xBdSqRaqPc7GmRgxmlrQ1foJzqTjY1/LdM",
+	"GBMYIGPVKbZX6cPGHEPcjiADGjZChYv0GBvNrqJTYzzGVLJFdDzLOzMlaWuIqwJuYKbBVl2dogCWZMKW",
+	"VGOsoZf5u5PX0TRlK7/cBpYn/4KN+pynweSa02lO+bzPqzjxrbl/45XFlGdqoWZpgCkYtJdAAI95+EJb",
+	"ae1c+VAby5uJBkVu8VRtwHQLMmnEKmILiIDiA3i9/L9LFyRxNVh7KX/T/hGDgYjjbAGf3fYFHxbgfr9T",
+	"Qju5FF53yh3drCbUGUyEHyc06DD99kl9ufc+ud9v2idB8wW/mF5j7/bOj8PjVrN3R728SKkLAkek9U3b",
+	"eD+kZ0TzN1qvKDg8WuSidi8al+fT0VTMlM/j/u9e9Zi0j9On0ZOOJpJ6tyTh7JbG9gH0MvtzlZ0XFDzZ",
+	"QvH6hFkMrYp5k6IB9LWheTsWWKZKmHEv9D41qtul5x5sE91Y+iCu42G78/hGxZFhJL072516TJc5hSaQ",
+	"7QnV5a7wOSvSGNrrsWxG82gM+TOOelQ/uVJ+3SlddhKxrd33thob86gj9GrfX587WvleWHyw4kHpTlIs",
+	"fas9/bGHcJ/eWKlvtjaKqX70kYWXtzg8/yCzZfh6XRNIGyPRlK6iFcvj5mvTHbl2ry8QmK1ViShpuLGA",
+	"TP2IigO6BA+rRYCH9v1iKdZhXgvtL92JhzcgmQWf32DgQaNu5+N51L7Lvm7vJHwntJUS6DXQ6X6BE+zp",
+	"lN2Rf9xftzOpEo3XHSoisSC4mjizi2wH/L7kYo408yxT2HteW1Fqiwb0su+7PqoQTh6K0hunP6M9py65",
+	"ar83MU2X93s5TFOCPu+GIsqgEOrge1SblkRM5j1XqOqBerxZ9HwxRHfpt3m7VFsskvbTWXIy6XXHWjWQ",
+	"q6pivMlDTNrB+rCqx1bCv78E7ymCtpAJ7nKDU2ML/CW2/gB5Ui2VRo8ud+pGubB2MdMtyPPa0UD51LRP",
+	"bibNhrAXZk1qv9X3J68xCx9+eQOJ8yM5odEgyooFzZNJNGZFFltA2fR+khY8uaPg62K7SKnfhZXkOPxm",
+	"vxG6ha3UCQAYl4YSjTUkjTT5TTNDltGL6Ys3/+vtKjPq7ZcN19MfaJRdTAN1Zb4TazBb9xv4gay5OJHv",
+	"LpKMOIvn1DGuFRwYTelEQH8pz1aUVm/SPUU7eTXnLQIUgFINUvP3y8lUD38Kt+2adBAsu2qMzuAcS/h9",
+	"vB2B+prdcLgTQ1szlo/kHjNVAums/IBOdQn+wA48ubo0MpBqAja1ymBeLMj9eZAGjVlH+KZOl+/xap/s",
+	"c+v1oBP6ZGIliyTru9qyOKDHq1utNpAerdUWqUiWKQ3g2eXLGRO9CKq8qIH3R0nJcOGyJEJeovBgZTVj",
+	"Zrvolitj+WYzyzKLkIX2zAEn8YUCIwraXtsu6uhhZM0XOPiiALiPaJlTXq/lDm/6pLMCgs5K9EkSLrLk",
+	"z4KGXXi9XQCW2muj7xepG9wHBGOUcDvx8r8/fvBI6BIiT8aFCL9XvRy5QA/LEH9FeavoNLkPfm2VQ8v2",
+	"ba327Q0lR64kh5xeo4vZkXqiq86UQd9fGHfdnc2An6tgGysP1J1Xab/TiFjF1XmlnO9tRDJYgOIBiwiw",
+	"RFgxqzrZ+nPJa+AQ/EWTIhm8blVz0dQBiKzBW17C+xzY9zKmJKf5z/30uG2MnWnKVg7XKWaPwgOBqaPv",
+	"wqJNbFWiwb/LKeDwkpQHfyFZLNNkkojgF5eE8xXL48AXm4jyUDEztqTZefwOwzf98m31Zdi3SN2GuZo0",
+	"rI3MJJ1iKux0TACayO9oHBWZV8MEvzCUwuloCUR5dbN1NyW4I3kiJ8n7V1UpwOoWy9pgcUBzlmQKyWLy",
+	"37PkjjZn9vhtj559xAXJYvcmbWf57yABo2lgtfH6kKCx0m5L7m6aCwgEmeGCZzkrlvXYbx8ylV/sOoJd",
+	"uBs8O42SWWhyLfCLpq2i96JPoQWxK/tPuvvsllMpxNyNi1SHjSghYdnKLrooL7xHQSSNh2QyoZxDE26H",
+	"SJ7lJBNQErbbyzIo56DkOG2bhkHG28tMCjEfpmyWZMOcxkne2BqwxloBdBuBxwtOcw7gXFFosc/52aVq",
+	"rOBqGX6RIQGen0VK9Ja9GHQOB+oxPq05dK+dbUH0zs9KI9x0z1J+X+s3NbESCd8PZY/zwoVTir+ZCx/e",
+	"CwP38qJMqWgGeGrYbpvqVOuxt9h6m9MYG1cE90ox33asVjWIKOcQmkmwQWA+GQV0llPJYYbj9RCPsKUx",
+	"DpB/NCcISHVL1wgZSyZzdfxhSM+XSjE+reCeOpkCtg1nq4zmkdapFc/SbSWKJWLdBFyPHq2o9tZuyg2Z",
+	"PNQlWm09n3jlrnzDdfMhdJiVuMUTkgHkzHacFEPenlGTQsyvsatGzSBqylLCX5uh4UwdX1NQilXkhUoz",
+	"2VZiwGYOfVRw1b6pDa9TXiA/BUc+GcTtLmnOEy5UK3kX+KwKWOuG82Wa85jOE0CevHp/fROARrtLNFPm",
+	"rhaRn9OT/rOg+fqhmiR4GFOuaqINcwAXEt3M6RoaJBa84SH/HrYttAF9Ky9JLpIWYbjUQE9lYyu8TCj4",
+	"oXsNfyttOyI14JxirfGg1A3wEatjpU+L9o62wvaHoaMd6LFRnszmOFupFt1SVwN3yZNSet/omGwbpkJs",
+	"UUyXSD/tgy1pPmxEHHSNhPC2pRit1gxaXwZ027AVICBu55xzKf1hHmGfl+/h/LvGaKHLnI1TV+ZyriAr",
+	"dLqgdjCscpbNEGd/NV9vmrNuJgA6G1z9Uq9EFBQ05LQasZqzFNG036rW2yZ1diAvR0p4mVWtAc9aQGch",
+	"RMad1rVe00l0LqJMXh44O0AJRd9KV+PpercdG+IWtsPM4I+2swDl0QGMoZrDof3p3zM0qfcqDewdKuf3",
+	"z5Wn07Xa/K6d7u7XLjOsxNE9vTyHMAvNuKY3CrDH2FSAl32IfNApoK3DcM64GEL/fC6GxVIkCzoU8hvu",
+	"22dGmTHVX5dFguSq44pyz+CnoC83j6ZSlBdLR50gwrYPJe0sh0DMbTq/onahRaed7BxxQVx8RXWQTxmJ",
+	"h2OSkmzSCJu8sUgpV+KEq9BijA3vR7jeoTyNUfN4eFDDLhUgU/jgtgoOrhTeWvgNceb8juL5lbqvm19q",
+	"W6TsjINvRaNfGRejqt3cvCRVyT6MEz6R27D2bbcGr53pt5DQrcbvePKtG6ZXMrKeGiF85YLdSRO4q9VG",
+	"Q8PU8gydurRRe/T2fcMjeVVINqk1dwhX5HF4H03etiObcuYzvmS5J1MCXnNj3uniSjf21zcnefPhuuIh",
+	"VCU2UMIh2UKQEbyUA3ZuCIngOZCE5pY2jLVprPF0OEmWc6fPo5LhIVeGT0e8SMS2py0Hn7J8QocTtliw",
+	"bCgHK1vruO8tPl7FB5FbBgDsENFQ7Usdd5anwySDcDcd8ttkOcTmuh2DWiPUaFCOmDFRacXaPOyC3A9b",
+	"ASpUkhpstXpQN+LF2n0eJUJ1JRZlm1IA29L5bX/78cfvf+zs0ilnk2Qds8FP7Hs27vt2RQT9IBVYtzO+",
+	"quTafVoGKJikJaT13mOfQT8Teun0+ErF/I6ktY6wHr055Dl1Na00vGtJczOU1/c9SOh6wVyNIa4FXfJo",
+	"vLYUDzqdSqZ9VyGwKUtTtlKdn3MynSaTQVQsNaudKClOY3jJJ/qcknX71QOVUbfoFStWaRGhyH/gOg1X",
+	"T3KfLvj6aiW6KwX05uNypxz8TdDl5vd+WkdztooWJFtboqnh4+DFkKv1XIGY55TPmau5M3zetJrh+uyj",
+	"MZ0lme8uqRY3Lb1tNHw7XZaDNaxuAO3/oteSUr7dlqBxFxX28xWFnEOXpQQgKTAHzR21MoiqbjeNojbZ",
+	"TihKbS51z2YKudPlI82dSyuGdDk9b/eq2phr7D/dLDF+ZSunhoTlQsnMq+kGSWcsT8TckdBgfjbJHw39",
+	"063QRKlceAQ8aqoIyaKr69OOEXA/WzR7XR9nnPPlTvRX8RI+7OQ0nsexSU7e7aF1U9H2HfKLC5Es+vXj",
+	"6buub+lfnXZoueVlV5zymxst6E/t9LpRv2vxL+rWolJpeXFhuENwy7uj7lSe/b+c3lpbxZfPQSx+rSyp",
+	"ToHUdsaYkHGZswnlnDUCy1jxRewYqRGHwCsQiXnOitl8YIFReCJR+IXLyuEb2+AOk0yuieUjR+ApAHah",
+	"LAFr2TJWSBP9xiXiT6McRStu1pwslzTjEcukmocxJZ/uXC2tmUckW2O3VpKmIwupUn3dVFAsqNh+T6rr",
+	"1SkX4ImGZQ4Fc4vmz1cfwnhO42DN2km5XhVLgOl0b60imwU2etxFmvkVndH7j2TZ0KjEmmSmRWXPBhdi",
+	"PlySXDzExJd2nxg5k55LWIPL2FpAn4lC2G54R9KH2AmMGS530gdkCMAJ9w9yoq5YdE/QSxBukMnyEIup",
+	"gxzf0vVOc3Gvry9OITR95kzTWdKcQwCCLaA/aTZBtUzOzwownUS/0TUGQnCfwDiWNq5uKlvlVWcJX6bE",
+	"VFA7BKVgEZfGssmVakwwqXUGfb8gSXqKyfAhmMydH//+6+DFzyx3dlw3aceQcqY3KRJsEI1iwudjRvIY",
+	"5duS5YKko84Y7C85K5ZNjVNv9DCQK6361C5pvkiAYnk5jznhrcP8qIfh52e8ayDuMVJP48ia0t++Dl5c",
+	"5DPXulk+I1nCMQdIuDa9s83r9fXFRZauf2b5FZ0lXNCcxp95o+PfQFZk6VqnFGpsRGsycDdN6zZMWYsp",
+	"XcCD9d6xWp+3ZvUfXwcv5Aw+MXGKicPtXoaN/EvdqK2k5+gczKU5yWKIcsES2mfx9+b6FGwu/RKbS+uG",
+	"vPJEXyb8JRlzSMOUfy+5y4Qt6buUJA6XwET+pJRJlsZcd139hhsYeslf7Cxec9xrzKLsVorgS0MYauhW",
+	"y3Eqpd0Jw28anfD3kTvLbyjYEHNOtk5gruQvQ4d0SLaBYbbj+S3piNVtLjsnYCKz75Z75z5YBCKV9ySe",
+	"hL/XstDWkHKjI6z0tOAlpia0D5/w6j1LJnOIfnc4eTDPFb+fMRHBew6/Dn5TJAvKCtE885RlM+jDiOmz",
+	"0M5YfrCHJ1wqHEM/t8CccaF9STiyo8wJvQdDxBviDqebzdrKdRBIZ3HkrpGcZmIYMGMkkvKmy1cHUTKN",
+	"ErjhmUm+3XSUsDxoJPm8x96g0q93yKtkLplIrVaKLEdKqcoa6Jinzk0jsRQNytcoT9SVBVzmdAy5q8GB",
+	"OUOV6zNhC4qu/o7ZW6cqh8KDGMLutFMK6MdAJ5AqB5VR8nhdW18bqDXBwy/Rh6SpWa86JveobfwKFKr3",
+	"raRQxt64dklqBMemHGfuarehPyCwlYp8NLB2ozbdj+iT/NqInRngYQzyqjTPwTMqjsve3DnjqQzeAxNZ",
+	"ba8JtFy026y2HK3JVVdZ7kj+c1SNJo+WNB/ZoqGWZ/PUAt6DF9yOZ3v4/zbj4N2brzNOW2ohBdP+ZNRq",
+	"lROBe9UlkLAU/eta4WVbkusmXISXl9p8sq4NbxR6NuvFguVkRoc0myUZbctcNUbMLaXLcttqvvGcxgkf",
+	"9bk316KR/k71SAMVrU6kkQvB95v1bfSLzreUx8pVavUtXb9RiQaQsT6oZvgPInq/TPI12i/TnNKX0BFy",
+	"BH4kKbBGerCmEqcIA2xcN+YhWdXkvaVrzcHLzO/KEyOWz4ZJPNq81qqiFue5nStLeY7oNMmSRhBrIKXT",
+	"y3Mr4/dWG25c75hgYDWPyDLRM+4kXJImzfgyQLfaWaTinCmbYSM4kpF0LZJJM6owVOqSzNW0yfCllE6N",
+	"Wjcpcql/lizRSkHBE8Kz1Dm7E1ZAuanwZGhkuUzXQ22UueK6G6Wu5Xaber3lMoUfmN6ZLSuSy4l1RZyl",
+	"pIWW9fj0iTxpe1VSKi1TMqHcFT4cE55MoAx7qKsJu4nzJ/nSaSHm4NmsJhR0ZhNAenMlqaBCwGMqrS3e",
+	"6GPS9hMwgKYzs4w1RY52XF7ygVu6FLbZZqUTluzWSiz0M+nocJJTZyOfzMxgRXi0IHE16Ui+/1Lan83W",
+	"HSTNx1SQJB3mdMLyuDGpTO6y/CTNjYAZVV6mcfn6qDVDf/P5NktbbzT0vEsyxTFLpR6QcFXot3XYuRDL",
+	"YZnKcFcWbviZDpi8UVqfV9enNpk5xnaRUuXc1FNAOJ+z5N6mHpZHqeS1YOAqAAYPqpkvyCQgW6W+wBG8",
+	"j3TiOE3ria40k2qOSTMPT+IhVB5PBMuHMSVx2qhyfM5EkkYrvXuGOxNIyiCZZAW6iDAtZgmUEkH/33hj",
+	"ez23MuHDJCOQPtluzerJoCOX2+x6c/v+uRIBLPEfv99oZuidKDRorDwRjg6PhIuWbPXqbsuHUSDSuKzI",
+	"6Lu/MHSxjDsYXGVwVVYsSmWrcfSNZS7IPfolhlBh2Z7TYoowSbU682308lvMkleKQuOyjL4YDvS7YFmi",
+	"0Jq7X/yoHv46eMFA0HpDDWBtnZKYFSkpBQnAYcQuQYlD3dL1tnAf9iR4PVYapFmi3hwSdvJQCLpN6Q29",
+	"Mdy4BjtkuCD3QRZ2TjO6AlseZ9JElh7XDwfP6YIkmZOXV1VoU07OBPHRkrsHh5UM3U6G+lorUwh3k1vD",
+	"tslm9XWOwzdJkMrioVTZe+m9PSro/fH123Ay7J+PK82xSjYudySbYqpFmkwpaJpuzdni2HJjpb4ckamQ",
+	"y5PUJXl7wWmDCh1I1TvwJzk77JFZk5kWxxxb5m6aBlvWEc5zJkRKh5oAnOqW3K5KeQURgi6WGmRBfyjW",
+	"dGVxDPWbglDwICwzq5yKfN2WIlqSc9/pdKaOtmMwdge7NXm7Cg80dLG5B9GY8iSmEYkmBuJTTt0umjtk",
+	"yr0GPJukbHI75LfU0V4/TqYaAVbTCbzCy4iSwp/qU4aT5ywfThRcapN3lYhioxMMNnYDQILGRW4MsFDH",
+	"2tz60gLX8x2hXlcQmt/u7CLbkrRQS9nz/aw/3JOVfn8uAO0F7PaGrDRnyBBm127y1JcBspLEgcGzal5d",
+	"g2/QpNVGLJOcwwGAWG9LIibzYX7v0ijqafCN+5BLm5vTrhJePb2Eyx2OEhUXK1PsTSsfmFWf/WkH5cZH",
+	"PEG5w32GMI8bulimRFB3wqFQTyCDH7N4HUH1OjKPxAe1QnlrlI7Qvu9mOO1+r6gXjRRuWeBJtizEUEMA",
+	"N7u7iLlP2DxuJGULpgHeL9LmbCI9q+GikROWQRMz/YQPotE4ZWP88jRJacenEZyu4xAMNCKQhdSvNCRF",
+	"1R/pyBtwE6QmBBfoV8PBH2tw+tfgmFP39yZUrmrbSSYLetaaVoX+bsQgADEiyC3q5xnJmKWj69BNFT9W",
+	"YUd4ahBqUjmZ3Fp5AaQZIkg9oNx9Ru1GrzJsdMyA5eJfjhTnS3Et5KLv9D/+j+vu//PPrW/+NEmFSwv7",
+	"558R/tzs3nse2/z57JdfUjYm6a8OffRUa6Naa+fgwmOIhIdpVSgiunf7lq67EwmcBcytddBNNdBaG+3C",
+	"HvTfrKsPqmzcRZK69M0qFeKPSx6Bpmr1cPJRV0sXBNAjlNfVlcsnejP8y/hsatLI8+aU5W4Cwsvo//et",
+	"Q5/Ckr4G1foClEwAiKriEAG2LaWiVjgZkHxXq9Xshf2vSF+lPJ8WTQeinRbGQ2X1g+kB3lSG8v2WqSdn",
+	"ovleSB2t9fP2Chzp1ix8ghc4ue5tLlfSwGSgrgT7tAKsrUGMDseK7twkOAp7N5TpWXDXtjwIePIewYer",
+	"Z7d5e03XAlX9EH4IQS0EGjsZyNMYRKONTkCqikzt3Gg7y1wF+yahjYbebfQn8rmduK+tlBbWfcgByd56",
+	"8iJZ0JtmBMt30kppgvSTJi73hcx0w4oA2mUgu/+VcQHzuvDu9TUxbmgfLmb2o4Th7y5hEXo1poglL7Iw",
+	"t9TmyI0iiE0FzdB+5HIQTKycWwGhRLJ9XqQ6DwVi+x5sErJmhgVAmkIMqcWCtQeoJ2n5BuwokseKuCId",
+	"SyL1EIVUKSBXH91zusJAuUcjwGOtT6EhiLUXPM6WE+XNxgbINsLt7lGqGiiCNMlkoYqtrn5+F33//ff/",
+	"+TYavX79+tuX8H83r1+/gf/7f0fRgpJMJzJB7HRZjNOEz2mse56nRNLJ6PL3XxNJCOsRkMtIJcANiWhI",
+	"jDUPN0w+XZE1Rz8ojsjyZJZkJIXD4dGc8DkaICq9TTOwjnpYV/3rt9/L7cRMXadppVtZ2CitVVAcSLB7",
+	"RZbJqNZKyVkW+3cYtztLSeXuQpoHy295e0Hp3yBjNAFfZhq0vZgJnmCzDJbKNVrNZNrid1zkxUR8+Vov",
+	"qC5poCVmD7S6IjxST3vmQtpD/ShF4YIk6ZD4V6IPMF95JZdJOEZdytwSsDVdpcedVfHTJOeiJZgELc+6",
+	"gcG/+zp4AUaSMwugLBbXxccq0apWedywaa8hh68ruUAOMIi++yGa03sS00myIGkUJ7NEtBP3f+g8MWyl",
+	"FDfmTlRpQKUzsgyyCk6i/6Ekj75tzqP0o4sf9CTcJzEliyRddx/F9yH5StbevbWQ4wl2CFJ7upozm94y",
+	"FfNphQ7QrA6QXGOybgoxQW6GAT2UDynzWpk3fM6KNI7GGpkv1vkayOPbqEhLOnuPv7Wn1Z0UaKYhbzyn",
+	"Oznm75TpMrSAErZMckvpHU1NHXj53UE0kvoAWgTg8RhB3pvB+Y9G5/xUymYlBq8op0IrzSOQuSOQ3aNm",
+	"pqrW9J91kP6SpVe4i03fdR5oCNaIGbjwFWHXsHEWy2kiuIbTHljyfPPWV8TAH62qjMKKc2o0SVYmr55E",
+	"6o+i1iYTFR0aQ4xxTNHTOiaT2zfw1DShacw33lqQBNLVUS1C+IU4SHE5L9/ZIm7boYfYukCFeYKiCqUd",
+	"8QAzd6KUEi6ib/8m7zkkVOc8KrIUu5aq10gqyXkNLbsS8TbCbBtJ3ci2tE5wEqnlbQ5rie3u/oZ91J16",
+	"KRz0lGm2Zfeh+HSmsbZpOWrX3tikZmUdbpZ3hGsxqrRNgbVldKULpqpgKTZAUJXJV9Wgpllto84EqDAm",
+	"EwYcTbZAbcfBGUSCsZPoNFtHDMhIUnPGFIiyo3jB76wW5FbVBZyfdVM4MHCgi5dyAJWy1qkGhRLJNirN",
+	"jtWYk+gUOYa5Q0625MUg2p2Xkrj1E1Uu52JyZetkCx1bLmLBcjpwT9bFCe1CRKmwebHFBbn/QLOZmEut",
+	"+7sfArbhgfU8L9UulHoPpKlVtTJFpXidCRASyr8sAvUj4SInguXo69JnLZkOlgTT+4SLJJu5evB3AQJ1",
+	"ZrSi+oPpjw6+n93RlC1pRHJWQMRCO+GrKkoTkNcnJkDZblajl7j1JdCUZcl+bMvdlBP4htsSGzPDgfZh",
+	"t/II6CZRieSdqG/fwZC+STPg/qoZadeQs+qU/6OL30Dzxmbg//vi4jdLJ22Chavp4erz5cao+bYrtq2p",
+	"gNAyuKlL2cwVvSgTtOEhuNhTq6mevNkQb4b/pe0WnLaeWuDo+ADUIi4i0AQC/elwSm0OuPoe42wGagfc",
+	"O6taedFL4mqXfYowNcpTqWCHEWJ6zOKEbmQVRHNyB+nHC0ofNsUAU6d1RvRWSdpjFq83tOgfvvvOWQb3",
+	"pPCu4WzDe21ahOGHTgqPDsd/+6GldaAitLLFtRSzpuR+hD+H4WloIle2sRsKpayPrhP1N1YfOtVYrrmX",
+	"/faB7kp9cmsbpB3St/EIPEsSbyEN7Inkzu5WTZPM5snDNtFu3T8TGFRsgEXqbcxH5U8jn5YysPvtfZ3U",
+	"j5V6OZgWZBg0O0K/Dl5kzHy3K1AqF6q7kJvRsnQ9gCHiaHSG83RUyut92w6yRR3PeTZlzaqrHmanKMOa",
+	"KEqkGEdCe9mYD7usCetkMEtRRCuSCdPZMpnMS4oS+I2cetPETmnBq4GQpAIs8UKaaT7sKUnTMZncDgUb",
+	"OqdawltERXabsVVmZg7JnPkd3harDVlN86p2DvFN4JTswll5pGbQ7CNgE9J2+vZpQzUDjjcaRKMiT1/C",
+	"aOjlLnJH2YRPplC5/Q68qjxZtkAn1gFM8Hn1xSSbIbyTqyFUw7PtBGMd6RZdLIs8tYcNzRKFShwzk8wk",
+	"jDbn8npwKg8jWpftGzvatNuzregdsCVghpvZX1mFEai7+8ZUwPCB6Q8kWRHCcfnmm7TVi+tBuWBLHo2p",
+	"VMjxMjdznXtBs5jGQLGeUuC9ekcaKfyawpbMIFdcNefZ9uw2OicZiFHMLfdvD1+fmAew7qj6BjSAtYIn",
+	"m5ejNoKrvVfjwvSdBITTjcX1D7qoORld9FDngsOFHEx9igEnVH/V+6g2xtz+zMqFb31oQe2OKt3ide+j",
+	"fnAFG8MHHEX5Uvch4I8GsniIiPBO9SRNVbWE3Rui9DnMSA4UWIv0WOP5pf+2yXR2R/M8iTXYr3cr5brC",
+	"oEMOiaKmUjA47bAwxRw4si6d3mTtjjOsPjjSaH+oJGdMRCP8ISw1szIltzWJGXAVDQH2xhQrF5xuTNGj",
+	"UiAlrVm0SFLWnZ7qdOItevMh1bcNqOm2mje/3bCreSKo/1JVUvlbuFkQXOS72oIWYkhyUZDUt5Ay+ge5",
+	"I9fwSDQtMuiXohHvH9SFqSejip8dldulPWIm711eXR+hyBOHEwl+37bA+uk1Uob+7Swbgreto91ug4Gj",
+	"cRHMyUxJkjpQG42eYA7FT5box52oFl7IAmaGPZAF3Dfxdzr+lbHbX0kWpzR/x7Kp05uiUuRJtKLjOWO3",
+	"2BUiTb2gZey0FY96n2XyEZ6WJskdzYS7W0VjkvvGDNErbBKcIf8CPtwj6d70xVvuSH/WKFckTb1U5e6c",
+	"VrX+XVxwPatezpH2mYSj4+lz7UDI62xYIZUzXadckrAb5cCPkY1ZLFlriTjizXTVuobeJ6vdJjERZNyc",
+	"1OS+88Phxen1O+UU3M4DfHF6LTW6c0EXmzR+VXF3kqwsG1BpCnKXcss3bDK+lCDQuFCCIeYz0SH+dmaD",
+	"024qurY+SDLMpJqofTiJTjU2DQA2gYcMVKA3EbFwVEkMSUCEY2YFTBhSYJLMpMB05r8EooVVT+5S+0mb",
+	"1lg6UWEPkcU0bagjzaN5J70I4YbeCwP89V7u5H/pOnyv939OSQkcdkXRSxX8NvSKzIT3e+/U80C9y5xO",
+	"dA5Q0KiVYwjcL9WLgG99E9/jhzYvovqhXxNOer9MVegyaEuS8J3QIiXopTKvInCCZVzd67VrfBz87us0",
+	"dJ5b3fhrM9ONXhPwi+t+R6eGccV0wmKqWZeOi39/8hoDo/DLG4gmjuSURoMoKxY0TybRmBVZbBmM9H6S",
+	"Fjy5owDsxcRJ9HMl4TzhOknA2OxYg27qKBVCOiaxb6YF9WM6jovjaLwI/78c1raEYTPxkpTJEyyjF9MX",
+	"b/7XZ1bDCrV82VDG/0AedzENJD2+E+aarfsN/EDMMU7ku4skI4I58HfUMa5Vl0Ga0ongUldwpr7UQfmW",
+	"S4XKuhX7NVPetM3xUc1+EYTGbrID8/frDa0e/hTOKpsUQkwSdALlbPqJAjPjbAjxLseVYSwf0aMdTGfl",
+	"B5Ks5wcEzTOSnrFJiNS1XvpaWpCBVBOwqVUG82JB7s/9XwaVp0CFx0rb7vFqjytivx50Qp8MyO8iyfqu",
+	"ttTQe7y61WoD6dFabZGKZJnSAJ5dvpwx0YugyosaeH+UlAwXLlYGQdClqTmZenPv2gY4ZYzKp5WmLLDQ",
+	"nl3tSXyRpevg7bU13WavS12mmO5NunhqmVOu8iC3QP9ORBqup2vfeNBLRZb8WdCwC6+3C4pXe230/SJ1",
+	"Y1chglzCI/l9QTOpT//3xw8ePlCh+nwGz6eXXQT0sCQT2uNW0WlyH/zaKifLZbB6+NWvtKTFVEIM6iJP",
+	"xBqucKUznU+dKUQbsWSdpNIEktYUlHmMfqIkV50NpD2rQav0kbyoIGSUPjiyTH6ja6sPgaNNOGO3ieoG",
+	"Nrq8uL6JXpFl8kq9M8LWONG50D0soF98ktXyCCGhP2N1uA7d7ZwI+eOSzFSlD9o+WBoacQotI343UN92",
+	"ihZuiXYCY9EXfA/r4tRLGLg23j2mCv/nhGu8gyQrM/rg9BUueP3bdtldJL+TVCAY4ZPCeEPrbQyVR1Rj",
+	"l/z3ywvrV9iNaiEUsko5+xruBRw0Hk150NKOnjM7WLNx2F/B6TF1wAOWkCl21SFvWMkb9Ys8vrJ0lA+i",
+	"SUo4oKxlcXRxeg29EAemTd/AOJ75QLuJ+UCDgQuo55uq9E2ss8qhqTRJB/IW8EG1783A7rqBk5HH+ZJl",
+	"UcayCeUn0XsymZvDmZA8B0u6oWaqdjR1OtXhVnPbootys0yI3G5rIP+LLiKCUxmoDgHQ23tCM04HqjhR",
+	"1cPnXNRqhQE/EVpqq4mlpRsfK/wkJaivyQPV931JJnMafXfy+gWkQUqWIMSSv3n1arVanRD4+YTls1fq",
+	"Xf7qw/m795+u37+U75TCsySo6Izw+ZiRPJYH+sJkPL548+LHk2+/xbfYkmZkmbx48+L7k9cn37+wskFe",
+	"yf/XmIaC1XYx7mH03evXb+tNjUyB+Iqo4vBERNKIFiQHJcFQ7Xks50zFFWOSIZv+dnLU716/BqSy0vMK",
+	"KSOYzPBK8mvMVSzdnOzWJSX0U69goK+BbrrTZXJxizexqRkBVG6avAFbcLx4879/DF7wYrEg+Vqjtm1A",
+	"KKhXX+g2LP/74legnBd/yG8B7ybLhDsP5EPCVZNVaGNqRdjgxlRJdLwu86yt0rS3VTYJGF6mjhPTzyoM",
+	"LTrNTLGAYJgxhbkeGpRUBQz422gE9WgjLW7wsyr9BmtPkgVcGt2WHJi5/DpeQF4tYAHEhSjhjYR0KjdK",
+	"NaWA4Z3etfKRV5foG+187vTyHBwkfo9es1x4PvqOCDpj+drzccnpbqSU8Hs84NFTxJn4+sch7qLc9oup",
+	"pNk+N7Is1OBNV/PU6CZygBPJ7X7ARTR93Sz21U8kLiNh8NK33S99zhR4JqcxvvR94HYpvTKmWeLWdc3O",
+	"fWLY1viG9d2995DX4mBpSneCViqAKk9iaxe/+8/uDblh7CPJ1qeqDZJ878dgEppC89TOzXjHijT+xMQV",
+	"FXlC7+hetkRHxKM4wWxFZNqK3RsGL1kxbJXFzOGff0hroyyyhw7+Ul968QYMd8nK0CoBxQ/nv2RNyXbX",
+	"2OKbGL1NMsp2nk/vqMlIgo4VaNQbpT2jNfavuDpmXEDEJytLHbTur9m/am6GhsGCxFQNlVNMD5ZfV/p1",
+	"Lb0AtHMsL4dmvtFHuhibLGiUOmp1BKu+5XhlSvhKZ8BhS2LEBzjRzdB5lDKVziQ/IrUVKykH7YyRnMZQ",
+	"rWxgnh3TCYMdqlZXEKhNGihUlbK+D/I9ECtCLxFSgaA9ADFJWlVhJU+3l7T6iXBJ4+dnPjxdPazSZH2l",
+	"1ye6CnzjmgpVGqiEB6jvP7F4vXu58YmupErrf8Xx6a9fDyHUpDRXLayDJli+5GpQX8V6LOVZwPzHJB4u",
+	"7TyP1qXoHuVVgbggKVSXxT5bUQrpj+Y1cCEP4eKp2zVs80SZzylS/kRpzKvUKb8X9Cnr9WtAe/mJqgqj",
+	"jImhYqydX7nI0vU7fBZlzuCFqnGE1XlIcXEKVerVS2p/x+bj3fPJZ6BOfWLiZ1Zk8c6FIMgOyAko84Gq",
+	"7b6MXyAnE6FD3vgefm4MXPVmfatdDdjIS8qjQQPWY8YaUvYAU4a/1V+vPKAQrCCvC0SMHoKY/EFilyuC",
+	"PM5mJ0dVDw4RpZitMv/dS9m7TtkKn//PwN2YsGyaJhPRuRFA0qeX51Ju38zpNVlQKQJ3uB+nSh8ydq1V",
+	"4Im78e33XrvxgeSYbHM4XRlSDIdjJW9bNxLSPEAyQxG3l479Mzx2w64J6Nf74SxSvsE6DOPw1LpRdkYk",
+	"U66uTc17Qe5f4uZ8+/qHv//4H39zq+MQ32nQx21XzCvdDrzDH3N+ZjfH7XLNmAQhhdStNHada6X+Kj+E",
+	"XhOD20lijnWC1uP8m+iKxglX+APqZQL6snLrbKAzg07MCqXlQk7XLa/MQXJoSibzgUq2Uu3/GWrnC0yU",
+	"J1n07eD169ebOq986je67uuhOYhXQs4PxGgwkcPKWl0RcHbP1hWRpmoH9u+NsDbyh8DlSQ1vCupRqGNh",
+	"L6szmZRaj4KbhJGTMZ1ACUoi9P0Vc7rYhRem/T250CvMUm/yb9ziDdZcFrYlwL9xa65JlZ++gmY/r77o",
+	"ZjpfAcyt0QfyK6myJRWWIabdQFPfIB2eScmEVipjMe44Kts+AeLFielbg0n7mCRRlquaTFPgxXmRUmy+",
+	"YzD8cDaSHNebnBBnbPosKUC+MKYozZeLKaLE7dvmNjO9VnHK0Hug3rsWRNCDGeNm1hhJDWbnqqlo48Xd",
+	"bL/gy9c/0dVvdG0u2KNn7BUq5WE+AMvs34fK6GN9Nps4dQnScWTsupjMtbsh2Cr6y9sNn7MFyfmcpOZS",
+	"gdNG8W8fnUy+pdRT5d/duxFSsUCqPX9rBgk6MZj5tQKb7LJWkIO4pFWjgC3NmB+/++G7v/89wIppkrqM",
+	"cLeMNXEGy1nTasC8kQZYpQREwSNCMSzAPLI8+p/Tjx8wNyMa3b8U69uXZJm8VBs3qhg2Mc2TOwWwpoMd",
+	"ltMdRLi2dvCd0oG/xphFkk3ZicJnwj71gmYl/ENgFEOac/LnisdJmlQ6Zy/JVDPHculofoFjYZVgyEOX",
+	"q0Ace4Iwy7p9tGOiVraAYXm3GVtZ9YSDTvhuwXRGSyIePv6BYvN0mVycXj+/GEj307pxuVzDASImF6fX",
+	"YTbtxen1maJieMuexv3LNcFk1oNP5DCKI07yeQdykgyQb332Qu//JyYgYBGmA5Z2NIm1/rCHCJBhmR6q",
+	"7Xvz7E6jR/3DNkhw+43cQA+DBFzcII0zI45ZrpC8bFmvQHKMjQ1dEUCwvEUQmP5hm5AA0tMP3ODZckVq",
+	"Bv0hT2ZzwT2+cyUfvGGny2W61lIjPNpY92apy3TAiJLSkpULz0or9g3k9fT46W3SI3YHrjmnYm930blM",
+	"Pb9HGXlDIj5s8K3EJymR1o/mtArDBetRh43EKSlimbG6tqBuyn73+j//49sfv9syIscIf4VpxN0mbRax",
+	"PE4ykq997VVSM4QrdiqizjRYs3Xq/UaZqaoKQ2eJYyG3hkLcSKB+eFMN97WPnaa713+++uBjE31IuKAA",
+	"5ujz9LuCC7Y4YwuSZF75zWnKVnIIn4dr7SN8XvnIJremFZHPfGqt4AdHs3fHVhxe7ooZ+4DG766mczSB",
+	"d2UCzwkPMBt/JbxiNz43A/poBEvFs0GOw28Tkkm9Z6zEfjzYrSGr7GIrCR8a71mFqmUBbM28fiI28Dlq",
+	"Z0cr+GgF788KPpqGj9U0xOtvxwi1WXRQG/ELWSbn8Vc0DlPa1Fb4DP7eaPEBLmvVPZEIXkbrDDz2ZrGT",
+	"VZfEBVuCFEEQ8I3SpHPBy4ZRXJA1GKBWcW+SR2yVmYjfaFnkMwp5SiIv6KYBhyuVZLFMgm04RRy+Zsdl",
+	"kR8sVxMJHc8r3m1Zt1ZSceseUkkNLIM8M2ctWQBWtKhAf2c1i/FU75hzqIZiZc0i+CZ6VJK4ec0TiQIc",
+	"voDjcPmx+jYKkqSH0xeMRtRLkldEFF4dH+9lmBAauIA0RJGrlvxaFqJ5UKmPIhwMFF0OYOBOIJVjhDn6",
+	"qpXB1jKqCVLBPla+nfQ4oFB4cGfPlmkOjUXolShI8N49Vklw5N4OpIUj734oTAltTX3ErNU9nb6n5fQL",
+	"Ff1lkhtdomgUSarldqtM2oEt5KqZULg/y2W6fqte5lHMLN1GVWAoH17M4KkJAugkClKMrTJovo/JlxZE",
+	"+JjyJKa1kHJd5hXLuH9m4qa822OA4x1G8h6HxNvNZA4Z3PgMB70nw1FVGvW1HB86uLBFNl0PLWPwAjrS",
+	"Dz0WfI4bc36mEMAfdaaciSrYAJMm0cVAGBy1osdi01YwS84Y5Z+YeH8POQMHV4qOvu/n4vtWatVD5UUp",
+	"n/erUktqAfcsfRKWUrXplXCpVlIbc6tWiND4rpzH43cnlJMNRQUo37wk65SR2M3v9INPgelbp/dszOF9",
+	"ph04Gb22pp6CBbzHQw+wghu40gPYxS18sYRQKR8CYQEFj1mRpgOF5gAlhYgHvyJ5zFvM0J2yy31ao7vl",
+	"lF8Py933YgxapLKi0P56K6NwG6vuwOX3R0n2gCbMA8uyo+ESCo8AvGeP5Lgb82WH4jfYdqH3urajfywV",
+	"yzimSUoH0cg+ejYRVLzEUgXM9iS8+oQkjpF3CFYOESXNcVvVGfblzXpJTYWIbnfBIT2INWTwsFUmBSN6",
+	"pS+LcZpM9p3J8x62/COL6VOM3Npn2nsup/znJK07Gd2B2ZLAmjpn7yOmu4sEo0eeIfRnQfO1X57QU1A6",
+	"8FYdI8nHSPLhbWikvZ0bzU6hrZNYO6BSa0I6i8tmNhBaSQRXUD7qg0k2G+kmBhx+1iNButSUgABvzKZH",
+	"BMUmYFJMj/0vPeU9C9drSvLJXDW56y4VROYBjVwOIor1NoRa8uq9j1QQ7iJWfVZHkfcXEXnmTh2F3lHo",
+	"PUxPHmHxnX34jWsisBBzu9KkAya80iFRm4QYZVMNLpNcNbdEAVeDBXcItRkVF0TM3+F3ofD9KWTvFmJ+",
+	"ulzyIDOwfKeZT+AW9BQ4viiVMA2FF6DQXX9aG7DKslAROi52O/Gu6JTmNJvQz/jeQfnKoA54qVAGK96K",
+	"f5Oa1wIb5kZTlqZspSIkLGXZvz+NDJbC3JCDiKfKXT+4nJKX5MM+sllsbgQo5ozE1Ojxj1tKGXBauTtn",
+	"RJCfc7a4Wd+aAipvnFr5gT2D1O4BkBYEZIUuKzJR/l3fkADBCEKwpY+dC8M9q0ylIg0r+O3QmU4LyIRH",
+	"I3wBmrVEln5tI70viZi/LTvZJTxKZhnLNYg79Dxe6+53YxyhoVEGpiCPFlQQgIofYSN8uf3QNVv3Tn4T",
+	"CXZLy9bMakkzKqIxE3MXJuonusL9Pl0uH3fEF+A8DQMNoHWzRAOvc7DE3z7Trb7VomIcQsPQG7epYIBV",
+	"u8q8BKC4kA/+tK4srb+OcviII3AE+w7KH8uu5S3qi7qGz057eRa4/A+jH71TYNTLB1GMjvHyLTS2bRW2",
+	"ur5W8kBUB4J17Et4TdfLHqJJgZNH4gr23smgqrL1UR430gG09uj2q7z6gsN5gnnU/Swn0Q3qZirCAPuW",
+	"0wVJsggKTKIiE0mK3YXp/TLJ3bgaxsmy76CBxe8P65DBMRXQxnUB4mdapOl6x+lyKJm3x904umz+Ei6b",
+	"A6XtOXWSrqZBNeX6EbfOX7A7VH9CxSe8StKn5/WwwT72JLw8cD/ssZW7X95QdPY3+voT4UDpsNg0hKGe",
+	"tyx6qtb7HoTNA9neR2lz0PjAU5c1h7DdHr/UMVge24kcl7Pdy1x6hV5pj8B0o/saDCbwc8s9QNModoal",
+	"31R6Wg+iZGq1s8UmjA3SDLcALbRnLsjUInuJM/NuI/ni6R0tqKNMa5JpwXT3VGPee1qoblSj6Ufr8DUS",
+	"etIBcdy6raQ0fuKJBsWrMvBQchtrVnxas+KTSTaTNPWmlketWr/o0hQL2968NlKoDbwNkMvkZUMn8+gi",
+	"S9dl21XdrjQTNF9KVhbRGBvNlA1Z1Xpc4e5r/BmhifcdrtaD7azM6C6LT8T69kQvUmUVP8jMjo1BnjRy",
+	"1rF7ZGf3yKegXamLfPiS8mPDwGPDwKfaMLCqyhwMHSukG0SGJqKp1oEuLjUoVKhU0+mFO2gF4Yg4b93G",
+	"4SBOjsfdmqFXW4WbOT1sJcujl3bPDP8RJ7iRNv9M2hpUWese2xnAFS1Tsy2OWP7Vs/3Ak+F1YaZQC3M7",
+	"XvsDV3M+k0t/uILOMyLIA6Phh7Gynmh/ZW32Juq9r6pndOQFeIPvqEGAHplmzgimqhmnmFMgi7fALFmh",
+	"WjknIrqldIkjs1WGfcI2hxzgAzaNkSzG+SrPypCIUZTRO5or4brJeZfFjjjv/uHve/HerweSCo8ZY97f",
+	"1VWBxbZqB7DmRF0SLzSFd/jso4R996laMKgNFTRk9SN8xQn3vqnuHOX8Ed79sfjrDu6sy+jKiMCjm864",
+	"6R41er1L6yr9ct++/uHvP/7H33bjl3t1S9c+eUrnZ7ypTvcbzDDCAMIsJ5mIkA9GglWqiu0UJY3XaAXw",
+	"TaoSKHMQxMjBPMHROeUGV0T+G8ac5mxhf4d/E13ROOElQrRW6gA90h5xyvKIkslcfghLjTEPBaadJlxE",
+	"C5ZTuaos+nbw+vVrNbnRS1BERzGdkiIVIylv8OTKImp4n0ckTXGaDbvWjI51ukx+k4cRqhCeXp5fTOHN",
+	"wxjicqhQ0Cq8RDjJ5guEiWqPX1z3X30f49zalcOl86hjesCsMKMmwl2UdlW5EdtJpPb35MpVip0rWUXf",
+	"6Q1WDbsWYCDfmsvQzJRffbml64DSu1u63mCJkDM6Onv/4f3N+wiGsb88gn2uJ6bMqMC8FPiiWalKTnGH",
+	"S36j655lERYDG3iav7/RtV/q6a9StsReAICFYL8UlHvN4jOneUYW9HAsd++VgfK0HTGfzktTzU59Glz8",
+	"IExcWV51Nt5VaVBO7xGXtCFF/kbXgfmK8F7Csqdb0FbljAEyYEMzv9WitjPeo1RgSwNuLl1Dlv/L+5t2",
+	"fm/MxDoKDxLwN7wBjkePaz19enlee/RttJpTsET142AW8E27AFOa5B2hk1sao9rupWJDApP6QsrYLY2j",
+	"YukKbR3lki2XOln5ke3vS3d/0kx/I3FdXqttstZ/o+snWlvWm/s7LACfhlib3B/5/OXnm53o9ZrBM05r",
+	"2eny6ZbOWX9R7uqBPl4slznl/IpyKvYfqPuNrq+RRoLvkXrvWhBBW+J2u5McKqgIAuTpSY5ngQG2lWw6",
+	"gmltKTTDRaV8a8/isgn2ag8i1O50ZUk1H6lahkB+/O6H7/7+93A7yzjbOKfCqzybLpYpEZR3mEcsjSkX",
+	"0TTJuQIZYYWIlmRG+dtK7YUUw1wJWjaN6B3N1z6xAZxwsIyVr/2WZPGhcvRwmgGpIvqF5vJqvfsP2Mei",
+	"yHixXLJc0Hh4m3h40z+XL5jtP8/2Agkt56OtaDPo82xwEUxZ/e22GtU9NksM1iPJKclme9qVoLYPerfs",
+	"qDVOKyxbcEjKxXQU5eoxO5gyvaOZjjWDdFP9jFSmBMtojTcrh5h8TP56Ep1m0SiJRxjeztjGwBtBrYRH",
+	"t3TZgB9FYuQGByjAxXG+Dl5IMeST+KXfkQpGUFaKGqnJZPh2T8KlR1GsfA1IJ+6SMzsojQ3QKD+xf1xf",
+	"fNIqpb9RAVf3ipI4yWblF/ZUkArrkRKly9Z4rrWmhxE8yiyrKzyPJn8NduH87DSVjHsN+Xx8L+lr5irq",
+	"HLbRFrlr3wVux050vcNoeY9YNzmNY62aPJRmYmpeNTk5lJMtk+pKlaVqWL76QvC+eCdvlBKoLOnarOfC",
+	"u+DIwFDaRQ8D8XAlXHI0REINluDla90ivJrC8PjFywNJlz0mgctV3TA8s8ODZ+qFPmImCVvz0GzS5DN0",
+	"sMk+HNEjpWEbpjej4slwvD4WVRuPO/K1FnfNvrnakZs1cLOfqZjMH5qbYXC+Fyvrckd1lLCaE4J6UeRh",
+	"uiC0cqxcEBVqx4bbMYbqoyJLITfKLnCz3FTO+PsOOOBfwBe1L74eXnga6ovasvr0r+iMOgrHB1b68VY8",
+	"tJg8us6OrrOn5zqr6FH6Kj2UPmWKUg/vRSviRLxM2cwnRUOpMCZDo+A0b0/XsPD1kUnGEWcLKuTOQyxj",
+	"RXNaIpOzQZTRlUnv8MjnwFHflFMhaVqZAcf0GjiushNNFptSVgg90juaCchxT7igcUR4xBnLIgWNoukU",
+	"NAWukbGJQraL5IHlUVLiI6iq2rl6OkrESfT+Dhrik5xC3BLCN6OXL/EAcippPGHZKIqJrs1N2UxvrvXB",
+	"Bcvpm/IodAIMUY3eJjmN5adICkNlbDWXW0xTTk/+b/Z/M8z8j9kqSxmJRwN1sGp9AAYxTVLlKJCbCVvD",
+	"B9HIvn1sIqhQ0MujNxFBFFWS5wQLst9d/5f6QjSnJKb5SXQKf5zQNNVwqnwJZcdzSkW0AkhVQW6pimtJ",
+	"pahIidLPI7JkXORsKVUUOmU5dbUOOpX7+UHSc6iyfklm1C+PNU7EZw45K34Pn04EouL6PX5+6f3oRyrm",
+	"LPZ+/FoQUXD/RV598H7255wtzoCFer5ww4Iev0A2Fva4XwozvlCICVv4z+dM3SD/DUpSerNeHqqOUVLz",
+	"xbS8DQGWU+Ud163vY8npD59yuRm1KW0KT6o4puZJgyjJkNEgh5H3X8gdffOCizzJZo0qG6QGKoEBjAzZ",
+	"S4XHIZdd+Bdi1lPXHrsV1IMMtnATSnkrR5QS7OSR9wpU8Hhyuld0wvL4gXO87L2zlUD4GxxhiHNNvjVM",
+	"8eA3Vb5XX4giDFX83hpHIFpNAvFd1j2W3xshIEerXA73oekpHiyQoGcazjJdFAD7dvKEGMVD8YkDQm9Y",
+	"V37nqzWrcmYvaleKRRmPtQ4RLOV97lYYVibyILWve2aVE5p71S7I55Kp3HOqAJrq1eLTSo1QzUrWbeXO",
+	"z1A9Ab1ktGAx/X9iqPij8SgikTU66DNkMm8uYXhnTWdvZpA1yEcWh77yc5KC6nQQjm6Ne34WIt+tF1VV",
+	"QYt+aRPBA1ZR+JY62USy2etul07TkAKJv0rXusoVPYSw3aTORw7LXN2hoCo++9Un2qxtUmXhWrZVNiVA",
+	"uqEg86j3sMbVCK8G4KpVhqHLEty28qYbCQ0BReUFNs5FKPtINmSnHPHy/cdBRFIAPsnLHuLLPLmTT9zS",
+	"tZ4Xlx9Bv8BqTgQAQAsAtc7BlQvTjE+iU2sOaszL9x/lV2k6BY/nZEKXUM4lGMN16IOi2SRfL5WUt+bw",
+	"FhOmlFsWkaxVQylXZ7iaUHanAyyKVCRyEa+mLF+8lBS2ncxrcLZ4Cj315mEC/da4p3Ec3I2tfBu9nB9R",
+	"Pjh5pEV24NWHVIGnJzoeUY28smvwSrbWxDeoSj/sqaWvNvve1S/hzvegSWOxFjqIxnRCCk5Vy2gAkKr9",
+	"yfSfZrn904RkcvPGNIrphMU0jv5NflxrQDSLuc7iNNP4hv/7yRFCoA+EQAOl9NU+DoEjoC4aOrT3jinw",
+	"eZkyElcVhR76yUZwWisoFcv71Rf5P74tzSosXSf+2XpDHbKzgoBsbBLASDPIaqeX51LPQSxSvI6uspCt",
+	"rO6KiXp4s7hHpcgy6SVnt+tz1uMO7tW2vflLWaoHyqPbgXYQ7hY+q9/hw6XTWet93JZ5wx71lYzPAJl0",
+	"TxLQUc1zBv8a1wXdoA5NWuLRVUxmrjok5RDMk6tqiNG9q6zoSQmwjzSoiZd8k2++3iXBjlLrKLV83av7",
+	"lFnlYIdP/n4y0koHenckrwRJUv5UcVS3k1Uub7I21uaM3fqESVd0DI8GILxtDek2o+J3HBYieP2ioQfM",
+	"2FOTDQkKWa+0hCf15j/bJLceO9ef31d38wl0OP2Z5dim8AGT2/SmWSzIHFoA+ylPuSOYpcbbO3bZjZ1C",
+	"bxxJUPWAjVStHvlyEtbUEgMOHZtWfso7HJEFgz76PBpB0stwTrI4pTkfvYVwRZLNoEEAms0gocuPuMJQ",
+	"asMPAI6mRwpmZAeLOKnxwoHOPHq86APeHucswWahvqvBzPf/kq/AN5EX7Pze6/Up1XAkSD6jYrgkYj4a",
+	"6BbCowXUJ4wchWFPRZ48jhhbs7NM89Rq29Y9Qsg9mmrPswI/pFnanrp82oQOpZ7qD8dOn5VOnzdzGs7w",
+	"D9Hw0wCUrYzkC1E+Nvx0lqpdGj+vvgAF+reQM+KhAr5Tg+OxKa2mI6g0U0ykEYB2oTyB64jk1BWjKqV/",
+	"mBn0q7pffxxQLKs2bPsTy9uFonq18NrjLXFfh6ciaQ8sMQ9ecWDoGpq4HMxhp9a7haXaHP/YMT/1QDEL",
+	"Zpot3qCerXQeghH2s6BauN+RJ7Q5c44c4RH6rva7U0GwZ/34XosTqwPyTJ8WIp61Ap69jYjSlhUqhM0N",
+	"oxySfFBzdOGc7URB/Kv7leRmhCOWBWqvWwKWHb1KDyzXnpVTae+SU23b4cPdVZXp6Pw6Or+ekvOrBBbb",
+	"k/cLur29+eKIxP1aS06baF8cpGO3l5ONWD4DtUXypjGNyJjTTLSE4up19jq9GxvfqSehQ7bVINtCIxuv",
+	"9d/zZDYH9SpasjSZJJSfRKeVnwRTmeEl5tdmE2/IP1cfgD/YSUIDgOdS2Vf4PGfwN/NKkoGoI0N52Kj1",
+	"5XRKc5pBr1oWXZwWYh5N0gSBbVbzZDKPWJauK5u+ILeUN7ZJ+o2uXxybpZa9N+nqqTVK5c+vSeqxXOnY",
+	"8bRvsts7S77sua8pdAHX6BweuW9QQNQKlakr+JJcCy0+iDgYNlI2GYiQilxDQEnCDZylKmQFPLMoJVyo",
+	"cukkj65onPCTSB11xDI6sMElCb+tSmspoCmZzFUPdBQ/BUfZkyZcABZlJOYki74dvH79Gq9xdEk4X7E8",
+	"hvWOCU8mkWSRNBPqusCcUzoVESsELke3pJVyem7UTfiHwuA8P2t058qzPdPHEOq1uKH34jxTvc4P4tKV",
+	"05UHoIRbSD5WZaUuFN6Sjz6/BD+9+N90M/99+4XrrbsP4hPey+rs6hBYH1xfub56DfIcA9SLXTiHO1Uz",
+	"bpStzWRBYJgNPLGRr/v5XJtY+Jdbug6I2zfVkWrNW3PHRJhHsqgpEw8HQu07jGHhaSuG1Q249Ks8T0+I",
+	"UsF+KSj3Aof9zGkuTa7D8UyVC3BdACuYFmm63q1nVZ6rIyegk4qv0IB6UobDgRyJdQ7aYYAxba49VrzQ",
+	"M3Nzw7TsA5U77rK80aVCh6nLHlF97aFRyrG8iTW3EeZDn0SnRk1s8LnoaABIXZeq2DPq/0TY7u5cIUeu",
+	"5q8VPlWe5nIg/Jyzxc369vTyPNyV8Pj5G8bww5ibQ48c9PF6axgyYFNo1yfSuIVFqJiu1CATV9t7y2CG",
+	"byn3b8RpFg+i0S1dY2PHaaWzw0COuSBxYz/9b+QEwMCHyZQ1LUVKEboUlpBkM7UISYFrJ9BZwQVbbK3d",
+	"/nH0TD9lz/Tzc0x7MfvrYjL/BDL66Ms++rJ35ctWnSoyyabZNFqzIo/YKtuTi7srJa1Zae8nMjDr7Dm4",
+	"QrqfvS6Wy5xyfkWhJ+FRwJXPvsPmYEch9ySEnDnZo3w7yre+8k2nJtWkySFit+yO5ncJXXW2vJmzVbQo",
+	"JnMDNgKpQi0x3DnhAwDbgIBAE3QJMcjYScYFSVOVMLRSduEqZ1JmZjH+RbAoZhEZs0IAYCwaaVYrRtVt",
+	"ogSjxoZ58jhorKGyIQ48ZwW04VM8AOazUr0qkjwqt5JHJE3Z6o1iIUWGHR+hxeIA857kNCqpTYiPzcYp",
+	"XagwN+M0yiiNo5E0n0cRyzCYrHptDaI/CyaI9VIGxisflYvUMe2BnqJ+tr4LOgIzpqncPcEaNlh+n6+5",
+	"oIvRSfQ7diDUhApl0BAeV1vH5VEUS/gSzVSfRx6xtNmzeKEJ6hDhEDOY/8W3XmnOflW/b5FA/dg7fPXY",
+	"tX10r2ElpWgOdw1EiTxOEuScFZy+eCPyghqOtWS5IOmrCREkZbOCdnIuZFHqac1x8CutWShdUCfnouJn",
+	"L5txArPXOBcNV+QSxn5nFhCq7l9Yk7yY4tcOBcxUm7o/BW2+6fAyqweebepG/y3crr0YUnyIboszNd1G",
+	"95sCgYNdURLb9TQVntFykS0eciY1H3nnInUzArzZ6mOdeEp9WcouEJbOp5LFIA5JRLC/O2qmC7oYW12o",
+	"4fO5US0VUBzomJgXF7NJsYAOzlqJgElwqJ/T/E2DYqo563dUl+KxVKjyGbQbIZkuucM0ddNupJa1jgyS",
+	"ZKhUR7j5kCFyEn1iqFayqXqMz9kqkxtwl/BEsJy7XO2bTHXfxXc75YVfH4B77wXsCd1yNqkALu9IYaOP",
+	"Tp4ii37MBWol63msuEcH9nX4yBkgfVO7qbwI6Mlo8jxvI3lKW/3b1z/8/cf/+Jv8I4NzJan6RSq4ATa8",
+	"LaY63dMPJackxUKJtpQmvB9rR5f482TtPmRqKqePLPOJs8x+Cvcz4LRIwo06ve323Cl3DWWjddcCRLHe",
+	"fGlmrtdUlbGM4LlRByNFb5xqES5p9pX9Ox+pNgS8i51+Yppxa/9mHKnmujFbkCTr4J6fTj++PxznhNGC",
+	"uaZ660A99uRoe4GmwPPAVnpUPCGFF/d/4F96D2+c8xtyS7PnyfIb02t1TZa+eHsui8F1b3hx89khwJLM",
+	"BoE4wz2pMyrJpeIok3zqLyC2rqnNdnfih/IXTSqGSIT6Qrfn237jEXm/Kwt5eh7wyvSDBV3t7WY+Zj/0",
+	"3L3hPbfz6BFvveAP4RXvyW6OnvF9e8ZrDPdAhsBu+eTXB+LwR095CPs+un6O3vJtpNIhneMPKK527iB/",
+	"xhz+WTrLj1zz6DDv7zDfudrv74Tg3Mv1wMU6pRGfUyr4I/I8XF8/QX/D9XU4b4V3Gm+5fTLP3bUQtHNH",
+	"h0LbtX0Af0JPHnJ0J+zbnQBc9EAqZn/m9/WgLProJuhmxUc19+gc2ELCHNA38ICiZ+eugSfNrZ+l8X/k",
+	"hUeTP9Dk37li7m3xx/qj3APeuXy4g0+yNKZcRNMk5/VmBqpCWKnSUG9cbWjgtu/PyrmGmvmXZHYoIE85",
+	"lPYkWDMOZZyVVzdbl0RLMoMdLM/kmZv7vfZyd1b/A5rvgBQc28R/SFudlEPvXTuSZI2w6qAKoY1NuEJM",
+	"1ym3GTOIb/LvJ1FJGtGEZID8zGZRkkFxf07RqWhOs834NV86mFJVjtibQxzYHDbjHo1ib4YVkHlrXnu/",
+	"IEl6it6p96BNHfVKrVdWMnhL/qTTd+lLuXcRieOc8kdokJvmEVtZ5C4stdhiYgdSHl9RueGvvsD/fPWK",
+	"IflJlWg1Z+pYE14715A2WR5a5U9ruHHBumX1wvpgpD140GlHQqexRMIc63jdfA+fvYKqCekYnPINTpE2",
+	"stm1vutmYpyzW7p+9YVz9htd74+NjThnw1u6HgU1+jvNoiSmmUjEOhrn7JYq+Elanwiq4Frvzagf87u+",
+	"vuiDUKleO3K9knx5MstesgzwQv8yLE/TwZHn9eN5FtEcjuF9Mf/t2R3I1xngage0aWX31LVaepn5nIxq",
+	"tfP0LtrBbbmQKwahrBuGm3ugO6abzjTeM9PnZX8mUUfvl/4XZlNG7+W2PFVBe3K8u38N4bgHd3drgoA1",
+	"tBWuN+ldtlLPBVmbrtYxi0YxEXSoElXLd0qftuUbx/b7OiUA+gAmGhwWWoeW3m/M+ZIPl/1Nct3ETb6l",
+	"IWTbUwV2yUeevmf8OaYeWOs+Opy7kR88/cZPP3mhr7vZI3vhkN5mFQ8yCAmdKcaVN7ClXnR6eb73MOb7",
+	"TOQJtZIkNAJSTqc0l88mQtp8quPz1im7Z5WdORh/rowazKNrbx80gmmPfYxitsuU6jkdA5DPOsm3OaTo",
+	"4KMPAuFWmcurL5V/BrS47iMaOpxaNSYcqGJX1vFXcW5dZHQ7WXL0cWkfVwtRH9rntbv7VfrADnK59q5r",
+	"bK8lNaMSNu71yZEB/DXKOnd77X3DSAuaFX7V4vDk4ykT/wgTf3KF4jjtUAai32q8FnAwzzxEHbptR4bS",
+	"eGEfoEA8lG08qcrww9d1a7Z3GOfQltzq64H56tEJ5MNEj86fY4V3H9lwwNLuhxAau67pfg6c+jmGV49c",
+	"8FjbHV7bvTtl2ttHviQz6lPPDc8FMcv9FHZfwnyfSE03TjaUX+q3Wiq5G07jmdvmoVv5fKq5G8764GXd",
+	"mu72qhtdS0ZAUrVgeSZzcge/RTwtZtubtcAFDqUrIcvpcfUPbNPKIY8mrQ/vOSpzf8F8hirvO6BO9uqL",
+	"/B/vWpvNWW6Rn6AYZbiO9RcrtQnk8ccMhLLK5gC3qrPcZus7U7FKdn1h9iXseyslTcS6uYUnx9v7XOts",
+	"dnZntyi4kXM4ic4FL2ttEsE3a222d61uf6efqpnxHB2yuORnpsIf3aoeRScPoL+zNJkkfm5V9egefakQ",
+	"c0oWcm56FCBTyLGUl2qp5mKA8ghHjulQeNTi+vlgu7E/YID16UQkdwHP39B7cWAPr9qHUO5wDkdxRgS5",
+	"FnkhL2Orp1cN84zduz33sY8mVt3N7RhUwN5MkUN1bQoyshv2keR8TlJJIjvflZgIMiacRnESw76QjK+g",
+	"RL7B81xedc0vzWkFaXfWCXc5muEyHyQMb+OCgg45GoJGif9YoJcSoJTUD1kckQzVTvCGAU4oTFd+geQ0",
+	"uqVL8VY9rsuvNxCWootpNFK3JU9mc8FHGq1UF2cDsWI2WPXJIclzsh5hmhnLKE5EDiWPIZuVRd/TMo/s",
+	"JBotqCBDefSjaFFwAQcPzvWRPpzNOWDLEUna6yjJIhSnbKqT1lhGGwSEPF5LQuxfB5b7H6T/qhcO5WKX",
+	"w+3Fva5Ib0WsPOZSRAQso8huM7bKhvYd61zYRT5TInD9iYmfoYP9LlnVqX19dWf5Lo/0E5FzPY2QwYuM",
+	"iSFbZV7Digv54Onl+c4liFdcYZaTTPAIN0vy3rKmx7DpqoabWxy/bhrVlKBAw+X1fwYesTccAtA93oLf",
+	"EzG/mdNrsgD7f5dXQe2XJWvkTqGUUdsmhdLJQ1hpAbsKecrDsRIFrfv6Xj6KuYWDEOWpyDGUmWSzvShP",
+	"QPqS48JaDNF66lRlRAmFkEur2q4U1uhaDqP01Rcc3j+yBI+jzrQkYl7Tl1gO/6D38vQToUjRFV1SCw+z",
+	"HPFw8OWDOcwlAZl41J4Et8LleTLia30gV1iN3/8QuEYpJ6Hcq3N976SO+4mJKyryhN5RdI/9zHIdxNr5",
+	"gisqDAI7RbyYzPU1e7SGaZFT3JQ98VZPJloGENuZaDi/9KhU1lc3EXOFzqtZYPmnDkaoPWhPhAtuYWC5",
+	"ed+R37U4pQ7I7XCNZ1TsA4H8yTK6R+KBUyHXPlyu3QHXFWDtoe5hPHboDMjGzJLug2g1J4LeUSvGxcma",
+	"Q0njLaVLNRw40RpREPGORugSA8ebPAyEOCRcJbNldGVIbcNLVfQPYzSy4T16ud7BpsWP3dMlr4qJCe9J",
+	"XVY1tE9KXz46e7Z09hxSHNoR8ocQh0fPliQLybmPDi1tdF2Tu8fpzrIyLP4/9r62uW0cyf+roPJ/MbNV",
+	"8sMk+9+7smteeOJkxjWJ5YucTc1sTZmw2JKwpgAtAVnRpqbqPs19sPskV+gGSFCiJFIWaTnxm92JTAIg",
+	"0Pj1c/dj2LMc060SZOEfRckAyye3m7n2K8w/+NU2FTVxNpmk6t6yjhZjIMIPq06cxbfWxD4sndtXGwSx",
+	"3UZ+PTluSyf9eI1Lv9N+NU6RuIPm4xEuFU7jvPf5iBF31xrjCUw6hVUZbjkFteB2Dybb5tq3ppTkUz5n",
+	"uFVBnucMt28yw20J75oOkPVwf/TF/VdlZ2Q9aF7lhyyAZT15LH/1m8l12wrtn3PdcldV8/drY6rbQ+9N",
+	"QYtp5tI0xfq3FlHKCHZpHw+fL/DXmu62q2v7gGw3t4QqCW9BcynQi+2lyv0oD9E6KFNut5jwVJWWrytf",
+	"Lvzk53y5by9frj1tQEP20irJ/42MyYbrnvVii1skgV4KY3UP5DbuK3Un4JB9EmbEuPROqTuYd7Bcrx2P",
+	"J4kfLzMFW51wlbrQc+tsQ27piaGEuDs1uzVV+O2z4A8yfpAPtUk6dVtdSqJ2a5iamoAe3ePO0TDkBkZq",
+	"qoHqhm6SimcjReiQAvZKz8s/+CtwC4mSQ82MIkKbjTiWWKZizLE6IRDKyF+TEcHTk/dojTUk96B9eeeg",
+	"ALR96jvNhqmaTg5ZBJ8nIgV9ww1yXir1TBcxpORS8bxVInVzVSfR/I01CP8EadKXQXcsytXvFmlIFDXo",
+	"tdxI3Z0AKnHuEjtJD0yIeGThUtKSFpFlBGMukhvXoJAkx8j3F41c7weOabZIh6eMs0gq2Qf8Y3TV7V0z",
+	"wpYjrRWG/vgfLXjbn2ZIzNFblfagb1eLdBvFXI9uFU/jLKtMaGZvGYwhPqXVEWhp6KdgokN2lkFUwrXR",
+	"7IeXbKSmqcYWDojawNNEQMpmIyul2g9PhL0eWgwtjE9NJ/8T3r5b6KuxZQuSvrJjV+FCriluwW6ht9Jn",
+	"nVftbQuYBt17kEHiNC3a5d4Z9KCqCUiIKQxUBJEqrDtg3Bkc7UhqwOjmqlRTFl/CjYWal8c5S8L6FSvs",
+	"/Pk1ryduvwXTH/UsR25c1nZLrC9sL73Yjpdg52jmDpK0NrqeqEit4zWOdQxUkqiZPfwR8BjP9suLHpiD",
+	"1zjMMjYgetIUUYYnN24FUYdFvxgz6cpk7gCgx8dgyeDHd/xzdMrUPaTs+l2PRT3oT1PAiGW3M5avLI74",
+	"49//9ep///t/TtkVN6Mfj07Ze/754GwIP/711cvj41PmZztl4UTOJSVSq0ZQSe98o818YqfSJhVy6A69",
+	"fhbjLY9vMnLfHFvhb8P1TPRR+hbSxxBWUJVeZ6e4pYpUn+R2GK7lDQCeAs0ohZAyC+mUjURe9XrdS8to",
+	"LvRHSj7tppfqnZJDSP/OE4EsfZYqObzxqLxxyE/28TPidd3Ud7HNByLMrjrMWMgevbDrEyq2DfaKq/9M",
+	"YgnIhDOltsBzhGb4PRSfi2zOMnKKhc15mOsVknM+PPZ7sCzf/+ikzu2MC/1UaX2jUjEUFZKFLYPt0rN/",
+	"WniZEBJsjDGhr3njnsegyJtQsNp8U6/yp1FIcdeOwiu5xdoKC/moIX3P55fKWBWkm72fwlBoA1W+xWLi",
+	"h+xxO6B+z+d+uJ0mTvvomTz00m483npUJwrqc7HnvMbQJ0t2XIb6SSY23oz555uYz3WUkScSqxPCpEIA",
+	"UvKEKZnMWb5BOBIV9SU5kAkCI2FctIQEgcvli28xiYYIpNasrkHBWdFK6KSm6sSFNHldQbbAt7qFl+oI",
+	"GqWvL506EhQWZ3A1lAurpKtP2UlF+LEigT/bQ9YD134oUumQov0HVqXoMKPUg6Ixa+yzUepmzOX8hns9",
+	"bdMe06Vw2h0CeM6fdxxOpRSzayMMDlkmm0EKdL+sQJ/MO+x2TqwXtZTvdAj5A3d30OjEru3BWH4848S3",
+	"7dp4Cq4CiMNyRPgFwfADmHR+cDZwIs8yt5HT8S2xCA19hbYv+7BTyvLl4SQmnTM+5EIWZMAfKshuQhoY",
+	"QuqEt72LpPWB3laPblTyqhtLa0VuYeYvTv7xx5KhS8iqdoOFGNu/vfrPv+YmVq1Wt7//pNI7zRJxR8b0",
+	"TN1cKhPWySg2dxfP5EIUnLMFaK1uQPLbBOLIB7rdwtrYNS8ONh25Ruy2O7BoWZsAer0ueUhcKHY7uinu",
+	"y7bBa/jyB7fGVYSL/HvL0jFC3qO4Xg2he72usxI5qf8B2TFbFa3JltFNhxdxI3VrKithi1KM/03TDuXv",
+	"Y0TaU4gy6PW6dkJ7/2OhEQCqKYLmDcHFW5V202Hj3kOKekOydya4wjm4drEh2HV81mMR3IRmA55oeBLR",
+	"gvuV1wLxterxe7iEmb2O6CG8Vuc/7WvFFqveHChJVBPyZSGHCTBk2F1Zyxuq59rAOPSG4g9HUsVw9MX+",
+	"70X859GXkdLGKkh/bmyfPHOl4BAYs/AuJQdiOM35ekG9crXeDtnPvujbQCRWPjy7utAowPLhsgcrBawl",
+	"6hU28nfgk1ZTm43A/5y7yLJae9pOkjnJ3PxMQ3oP2qXTYDvyMgcX7s+liutXZbYvXZxXSaP5xW13S1Fq",
+	"+TfVzsIvebUc/kIKeBJ8JD/ntqLVtLHX3Dflxflbzz5t6LMvVXbL8holF+fkpMqAAMPfhWYWbfazMkNL",
+	"21WzQMMKiHU7HjIKQvtV6lu1wMF1LKNaHuQi8utisiNalecu7MEqbvYtIbXhSUKfZ/EfxSNM8l6uM91X",
+	"U+l9WZwlog8W9amUaCLGwmC5huMNAK9ftAu+eivcXdkr32/u00Jb/fhw+3RARz9qYeZAdtJtgYw9NL1R",
+	"CB2pGVlIUYJcmWDgfJCz2rXsLxUbCW1UimHLdzAxJ3l5ZSWBQQKUiOcr/qeAVtmYYxXjj9evXV1lu9+T",
+	"hEvwoTH5D4d+byOynFO09BtphKHRNcG8h7dNkNbDrasrtPYMT805n1cRW9/IuOKTuJYPoFUypfp2FV/B",
+	"r5+3KhbTttVFZv9W6SWbYk3vrzWLfLtte3qiM35hY+a7CaRCxbkBzjnPClCy39XLmqSDmsIxXrgieaxg",
+	"WFtyJ8s30DVcRQAmJoNPt1kCJBHafNSQ/kzr3Pvm1cFaq5NP4aU1YQnBGXy1QLzVBm6Pw0tbuu9ydIP7",
+	"U0eMDvYtACW7OOZWVwOZ7GA3w/yjyl2uZFHWLia4GNRSCkUL4EOxMktOCzTt+KgNijulgBtkXsLoQpKC",
+	"kIzHsaCqB8oZcNVMHrLXuATNJlNqb5K9xIS0Kr9bsMnyIBLevztk0YXGmDknSX8ADeYqizS34jE1Dekw",
+	"QVHn9mGhDcZBMw0uyWdMojmWk7NnNxJyeFJ8mMo9UosTCex2jvVTVviVMzJr2rGcTXStsKDMNrB57kqI",
+	"tOZazmbe1r18cb7Jt0zUErQoOWXRezA88uHQF+eHTwzO9yMjsrKLeYFd0NUyI9CFtKVnD+ZW8UR0ca5H",
+	"AdDsqf8yZzb1Gd2S57LI6ZYF8aMv+P+Va7pU5IQhW6OEd8v11NQs8rdVaZwhO6gngeNbrZWuyFlCE+0n",
+	"ckwudp9oWPSjb2n0rqy+FE+Hw7SUO7+shLXn6LTf2nbN+SDVYSsmVF7Xp0FU3VjQpypollmlnxwQPlSe",
+	"LjcF+w18BoiNBoWW4cFxv6eFEY9hP2loj2q1qHgICm40omyoj1QRBUlUZNywBLg2aDrIF4Qp5i5wIczM",
+	"yGzENAG37/UhN5LwOF4wkizYRVYUTdoV/D4bNFYsupE+FLncvNCGou6XPKAfRDVEdVRyrkBfKvPms9Cm",
+	"ZRStW5DpmfWWy+a4j8+2myZsN4QRe2y7yQtytWS8qepAbbt7Aua2NtY3gY7SznENn03rbtb6DjD/1gYX",
+	"69ftXG3Pr/qEPKqP70xddKPWlv1ruE537DQl12M/myN4PTczB1U3JECM7fKyb0OA5yxCcCU/rNcUvEdz",
+	"ta7gCiYs+UbH/A47SRR/7pT6WYWbCGKfe54l8DKeUOe8sAKY0EwMpUqtJLuIuzzGIhVtOE6vFZ3sVkjY",
+	"dq0oO+eZ9PV7mvOcEuFVcJw2lbJrP5Ty8rAiz1IXgeZK4rgETFzm2lTZQPl/etmyDrA71Vuy2Tfe2J06",
+	"Syx0zlGx0w/qMFirmE5vAn0xmJ+Zd8C16UrIa+s8gn/bV7cJecGSUmqWqGtl70HylGISFJWCfdaqttCq",
+	"QnFkryptlLvE64grpZrUkg51NIaNORIZdlHFjLzYZKH27IiXOLL70zQFaQIXWhtML2e3W/HoPS362nj3",
+	"6NfBYT1yI+kc8ZZJfoGANfC0P6pjC4h+fuNqwuJPEYm2VG6OGfhsmJAuyLAIxodhPdlw9oiwH2PG+bgk",
+	"vo8eQ9MN1G89YN/7rymklRJmHiX6+tkssJVA1SPabdk2UNs5WpOp9jJi1+3GzDw8VOKtkL703+3cassZ",
+	"QTVoKNglRHUwWFrOWZ9r11VATY17CTsKJDgbT3xB3zEZCfJiWmTW1z6geR2YPSQ1pGEtvfbVyl+64vNE",
+	"8bg1Hb1tGG2sSjEtaRGHa4jyl4pO4C1WdamnKnr0efMZNa7iQE2I9Gg9+5dlyzlMfA2+w2emtNtAzr3U",
+	"yVdwvV2wuaJ4/sX+X73Q6g3uutAecsi6K8zQcxcuvMIWTdbr0GpOvQ208S0mXMHxxaoha2K1a3PDHMJb",
+	"C1HMp2wkWDszAz9erPZzmHYRzluMAiFrJVUjpPIW30Swdm5/3XGs9g7MfZ0XGpKB69dTMUq7Dv6uCoB4",
+	"Wli4UzNhYI7/5sHhwVLeN4UE7Zl698HGWx/jyiXORYhbH4ONLSD4GDqlzraIhL+os9Qoz3VKW4jgroCY",
+	"h+yM2uKFo2HHrMqB2acrgy3mnv0uS7kuGIP6IZSLvPZ9fKaa7FvwYR4uhXPYb9KMayYME/pkIaDDW5WE",
+	"OQxiWCIHXncwX2r4xlNYHe9Bw+2K0zQfMYLLfTIRI40EpOchIrgZexuOjtj4KLHo1HbvKwtF31HMyC7i",
+	"gPY6hGStWrXUStqFfVQJuD8NHPhY19TVCFx+ZlNgUyGGZYRIf1o1uOk5MuUB8f77FpPiZI6mYlK8zfCI",
+	"Y28JfXQHc3uMpLtulu9cF7A8UIXIWyUxSjbaqIlmM5XeCTnM0+Suw7rvGQ1byuDkbGMSZna0E++ew1az",
+	"xSVHLHXKtBV0VhsnU7CD2UHvYB52Pys8SovCavOp76vkyzdDzIxiCbhI5nxEqo1E48qkpDEr7qQ9q1+x",
+	"V/re6+lBcNYH+5GNCCYWzjiecNi3uknr5VWqbhMY40UXcmi/8pMwo0uY2XN5tmJmUsSvMEdV49mS+ZQs",
+	"mXhVi33gd27P3MA2cpZRGnfRAxd2kbfS9hr9IfuY9X/UFI9GsOoysyMX2HgTZCcMSGFH6YqSFxaB3zU0",
+	"CKWzJS06n9EypkFp3LDmY1jIHzHr+IQrgO/a4iFnuqTOl5BosC8scD8snUc9A8u+FN07fE55G9y16jtl",
+	"Y+ByNhIJdCxBLXYpH+RiorA6IPTvyhR7x5qyhrj7rd1fwixv3Vsr1CR4rT293k/aiH6fHfUMO7e2qqA+",
+	"wCiAX1aBG5kz6r57rQo3VtdtzouFJ9cPV7OVtIvb9UNc6PcWW+Swm2Jz0b0p5kewJnTewfUr4qkIbI+o",
+	"+X4tHWvLOtDmraCL/WxzyUJnXWwDc8R3mjnmVcSm4RS0RvVJMTUwIA/ZpesNhuZJ1832uXftQ7vlXY9g",
+	"C+7YhgWjh/6nSS5krM8xKJEs79UdrLRGvKcs2M3OoaDjvVZ5n7kgxWaFsSK6+ljIQ8jtD5SBm8lazqND",
+	"tLbWIGG/qPFoKZrmqUQIkP/FrnjHslJwwKFgLBVLlByipTa92zZo96nqnPtthbB0QMPugR1if8s72MvS",
+	"fiTeguWBoKxoB96ZnfpWKWPRcbLaspCVflhyoMdkESFMLoCwGjBhfOG3jDV12CBVY8aZVVqw8BsVcpAq",
+	"6OaPv1vyGAysRh7DgE8TajTljQJ5Y3NteGogdnaMg4Psc7AOPwEPMpkOQ2UedfnwI1C21QsWA6Ezi4XP",
+	"kcut49EyH8g3saqG/vlgNpsd2G04mKYJyL6KiTBrYvpPfua3Kh3XINHF99rR2rNZJ1uwIGJf6ws3LNFn",
+	"7iyEFArlHLTmQ8gqOiyZyesCcWWnsPMFF7ei86Jy0+7sxQvdHQx250zewuiwLfFVw0c7x6YqBGV3uZM3",
+	"c0ewQANOABNqahaQohXNdm99s9kpNnOCdbUa6E9TYeYvTv7xR0nlAPs+1jZbvurC6CITqtabEbngCHhi",
+	"Vqddf0I2kog7YNHRCJJERaWxwr/QMOVQup5U3KvrtsCnktNiM/M5UnmHTWXsNBmyVWMf7XwH3Ph/uM9N",
+	"ErWmUoJdVKyJqb48Pnask7qwKQTKRNyDPmRRjPI1tmrUyx3pspP+PrKixTAFHf2lE3RHl9A3WYRgCn2w",
+	"w2bRdSgsCMO+jxKhDUhI7dse1nMLhW8Yyb6PsBlv9JdTFqmpmUxNRD3PfXd2tLQ4P7ThZkrpqfSS/Xs0",
+	"46mM3PdmnYTtX25hJGR8YpdjP9WKWRAz7tZKq6IQEzEQ9i/eHFJCJHbzH4FGVlGDa6S5WgBcJghsQDxH",
+	"swV9OnYY0nnboOyS5RKem+aQ9XBoNILRSSJODAQkMYvcUxG7hYFKrQo/xyHRuVPqYHnnlt9ekP2lcnNe",
+	"AsS7VKYvafsW4grXHLdV5yZBr+cakIdSSA0MECEpsT6X9J+Ye+1kXhcmm916wnXdQenKnjhqIhR9jFbQ",
+	"Ce+DL/o8zm+2m2MVHoSwU7jdY/IUlN66D/i5D7l1loW/akbhPHc7dq5mdfTxDA826JdehqLz6HiDRYC/",
+	"CQxMfkxS+ZNS6N4cTJOkE55MNqI7osUTQlaPgdNo8ZtYmv4+Ojiw/zhAb2v0lw3sfgT9u9yE6ObFtvl0",
+	"jqVIpvVqroaGKmeCdw3Sb1M1Q5vmBKT2uqq02qIrDhS9VWmPtojYw0SlhifRqVMsnURgUIhcNg7GAOMr",
+	"fOPSDlrbRkhvrTIOrqfanhhKiLuy2YIjP/HYLTLTmTYvqys/wGCalRF6ufmtS5XN8v+rfny3UDBvBZl9",
+	"wDPKTt3Xn6djDsFUyGECzI7LutJRmyGjSXPUFnM9ulU8jaMF+0ReUnMCqVbSDsA0njjDHA03rkXpW/ue",
+	"/Ur8GxpChOUy7G/H3rVzyn55c3Ye3mrcFYu0Z37ZHbdIXyDLY0Vk4LM5GplxEtlL78VAcjWxqAf9g7dg",
+	"+qOD9yqGEyb5vbDcKOogOJAbzEuDWiXAhNQGeNxxniZai8t0QW/Biot27jfrQXdtc0Ui/Br7MTu4mK/o",
+	"ypTYUN1mEK1wpilgMCPQbCcCl947b9BdS4y57G0n6ORRPEQxLjZ0kPLhGKQp+PNeuJeO/h8+++Nv15ei",
+	"+/PHf//+z7757dPvd7+J4+Pu9eXo3fVvs+75hfn9+uzf788vXr3/5/vj7vWb2YsK/kBtUoFO/j+t3KKm",
+	"pq/G9nejbtzsz4C2BaBlSLIW04rjZs6FO8Bp7N1wdIj/tPMiW6b7tViwxbHsgoHWqujOnovl9aZp8uLk",
+	"xciYycnR0Q8v/+Pw+PD48IeTV8fHx3i73FIXB/8Y1kEv5vNSaJu3N5OoGTjW7aSoGLtB8MIXB78KEtsQ",
+	"uTXcQ8qTQktXyfpqPCaXYDAey/pUftlgnPxOs7Ori3A99p/VXrye37HuWQ8H6DDg/RHjknUnIM+uLljs",
+	"Gn8EQ/uHqw0/UYnoCwjXduV+KhsAxpME3QNqUFhZIdrbqYdWzMcjyUXSySSZU+GmYCu0BlM22RmBGLiT",
+	"yfT+vlVCZiOQTKsxkA414hMLnsGwn+B2pNRd2cCfvKDZT7jWos9iuIfEshknC+TUJoZC8gQBFGtPqUGH",
+	"cZ1tuz7Juu3aD6X4eYgZ8cU52aEt3yvsj5PIaS6nUY/UzP4ovTVlbDnlvdDCqDT8rPNsqSRrlnzerzDP",
+	"2+k4mwbtICbZuAviGPF6MrVDraAjCggpvZhuHJp0qoF1z6Zm1AmiSfyyXOHNjHKnZsRe08AVb8e7HutD",
+	"asTAKmZO25yk4p4bTE/Qm2d9HbxeMilCtwcHi54+NEJ2nITlFVme0etsZM8dKYCnuUQWTLoAx8vTuqSB",
+	"ZRbuq2JRcMPAFT9TqQcHJ2r2lboTEM7oBiyZ62d/szjW0uFDl2GMDhQsAj1YYYrteLdgXoKN5F8nL2am",
+	"Cn8MuaUoAwUJxZ0hS0bZrVV4c5ypBO0ANL+Vh6lZEPJlZlQIL9NYGPZODVdRVMGGSTc0eN1r3X/8+X8B",
+	"AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
