@@ -69,6 +69,30 @@ func (e AssetStoredStatus) Valid() bool {
 	}
 }
 
+// Defines values for CheckedDocumentKind.
+const (
+	CheckedDocumentKindClassic CheckedDocumentKind = "classic"
+	CheckedDocumentKindOas     CheckedDocumentKind = "oas"
+	CheckedDocumentKindOpenapi CheckedDocumentKind = "openapi"
+	CheckedDocumentKindPolicy  CheckedDocumentKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the CheckedDocumentKind enum.
+func (e CheckedDocumentKind) Valid() bool {
+	switch e {
+	case CheckedDocumentKindClassic:
+		return true
+	case CheckedDocumentKindOas:
+		return true
+	case CheckedDocumentKindOpenapi:
+		return true
+	case CheckedDocumentKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusFail HealthStatus = "fail"
@@ -573,6 +597,51 @@ type CertsCertificateBasics = json.RawMessage
 // CertsCertificateMeta The description of a certificate, as the gateway sends it.
 type CertsCertificateMeta = json.RawMessage
 
+// CheckedDocument A document of the text of a file. `document` is the body of the request that stores it; it is absent unless the query asks for it, and if the document has problems.
+type CheckedDocument struct {
+	// Kind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+	Kind CheckedDocumentKind `json:"kind"`
+
+	// Name The name of the API or the policy.
+	Name string `json:"name"`
+
+	// Id The `api_id`, or the ID that gateways know the policy by; empty if the server makes one.
+	Id string `json:"id"`
+
+	// ListenPath The listen path; empty for a policy.
+	ListenPath string `json:"listen_path"`
+
+	// Exists Whether there is one of this ID, which would be replaced.
+	Exists bool `json:"exists"`
+
+	// Method The method of the request that stores it.
+	Method string `json:"method"`
+
+	// Path The path of the request that stores it.
+	Path string `json:"path"`
+
+	// Pointer The JSON pointer of the document in its value; empty if it is the value.
+	Pointer string `json:"pointer"`
+
+	// Line The line where it begins, from 1.
+	Line int `json:"line"`
+
+	// Column The column where it begins, from 1.
+	Column int `json:"column"`
+
+	// Problems What keeps the document from being stored; empty if nothing.
+	Problems []LocatedProblem `json:"problems"`
+
+	// Warnings What would be stored otherwise than it is written.
+	Warnings []LocatedProblem `json:"warnings"`
+
+	// Document Any JSON value.
+	Document *externalRef0.AnyValue `json:"document,omitempty"`
+}
+
+// CheckedDocumentKind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+type CheckedDocumentKind string
+
 // DcrpRegistration The registration of a client with an identity provider, which is always empty.
 type DcrpRegistration struct {
 	// AccessToken Always empty.
@@ -703,6 +772,21 @@ type KeysDetailed struct {
 
 	// Pages The number of pages, always 1.
 	Pages int `json:"pages"`
+}
+
+// LocatedProblem A part of a text that is wrong, where it is, and why.
+type LocatedProblem struct {
+	// Line The line, from 1.
+	Line int `json:"line"`
+
+	// Column The column in characters, from 1.
+	Column int `json:"column"`
+
+	// Path The JSON pointer of the part in its document; empty for all of it.
+	Path string `json:"path"`
+
+	// Reason What is wrong. It never quotes a value of the text.
+	Reason string `json:"reason"`
 }
 
 // NewClientRequest An OAuth client to create. What is absent, the gateway makes (`client_id`, `secret`) or leaves empty.
@@ -906,6 +990,15 @@ type SystemStats struct {
 	Stats EntityStats `json:"stats"`
 }
 
+// TextCheck What the text of a file has.
+type TextCheck struct {
+	// Documents The documents, in their order.
+	Documents []CheckedDocument `json:"documents"`
+
+	// Problems What is wrong with the text around the documents, such as its syntax.
+	Problems []LocatedProblem `json:"problems"`
+}
+
 // UsageOfDays An element for each day of the period of which the usage is known.
 type UsageOfDays = []IndividualStats
 
@@ -1041,6 +1134,9 @@ type CertificateID = string
 // CertificateMode defines model for CertificateMode.
 type CertificateMode string
 
+// CheckedDocuments defines model for CheckedDocuments.
+type CheckedDocuments = bool
+
 // CustomDomain defines model for CustomDomain.
 type CustomDomain = string
 
@@ -1070,6 +1166,9 @@ type HookID = string
 
 // Hostname defines model for Hostname.
 type Hostname = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
 
 // KeyRequestID defines model for KeyRequestID.
 type KeyRequestID = string
@@ -1154,6 +1253,9 @@ type BadNonce = externalRef0.ApiError
 
 // BadParameter The envelope of every error.
 type BadParameter = externalRef0.ApiError
+
+// Changed The envelope of every error.
+type Changed = externalRef0.ApiError
 
 // ChangedKeyRefused The envelope of every error.
 type ChangedKeyRefused = externalRef0.ApiError
@@ -1275,6 +1377,15 @@ type PostApisParams struct {
 	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
 }
 
+// CheckTextTextBody defines parameters for CheckText.
+type CheckTextTextBody = string
+
+// CheckTextParams defines parameters for CheckText.
+type CheckTextParams struct {
+	// Documents Whether the response has each document as it is to be sent.
+	Documents *CheckedDocuments `form:"documents,omitempty" json:"documents,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -1344,6 +1455,12 @@ type DeleteOASApiParams struct {
 	Purge *Purge `form:"purge,omitempty" json:"purge,omitempty"`
 }
 
+// UpdateApiOASParams defines parameters for UpdateApiOAS.
+type UpdateApiOASParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // DownloadApiOASPublicParams defines parameters for DownloadApiOASPublic.
 type DownloadApiOASPublicParams struct {
 	// Mode With `public`, the document is exported without `x-tyk-api-gateway`.
@@ -1361,6 +1478,12 @@ type ListOASApiVersionsParams struct {
 
 // ListOASApiVersionsParamsAccessType defines parameters for ListOASApiVersions.
 type ListOASApiVersionsParamsAccessType string
+
+// PutApiParams defines parameters for PutApi.
+type PutApiParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
 
 // DeleteApiKeyDetailParams defines parameters for DeleteApiKeyDetail.
 type DeleteApiKeyDetailParams struct {
@@ -1533,6 +1656,12 @@ type GetPoliciesParams struct {
 	Active *PolicyActive `form:"active,omitempty" json:"active,omitempty"`
 }
 
+// PutPoliciesParams defines parameters for PutPolicies.
+type PutPoliciesParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetKeyRequestsParams defines parameters for GetKeyRequests.
 type GetKeyRequestsParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -1604,6 +1733,9 @@ type RedeemDashboardNonceParams struct {
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
 type PostApisJSONRequestBody = API
+
+// CheckTextTextRequestBody defines body for CheckText for text/plain ContentType.
+type CheckTextTextRequestBody = CheckTextTextBody
 
 // CreateBasicAuthUserJSONRequestBody defines body for CreateBasicAuthUser for application/json ContentType.
 type CreateBasicAuthUserJSONRequestBody = externalRef0.SessionState
@@ -1745,6 +1877,9 @@ type ServerInterface interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(ctx echo.Context, params PostApisParams) error
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(ctx echo.Context, params CheckTextParams) error
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(ctx echo.Context, params ListKeysParams) error
@@ -1765,7 +1900,7 @@ type ServerInterface interface {
 	GetOASAPIDetails(ctx echo.Context, apiId externalRef0.APIID) error
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error
+	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(ctx echo.Context, apiId externalRef0.APIID) error
@@ -1804,7 +1939,7 @@ type ServerInterface interface {
 	GetApi(ctx echo.Context, apiId externalRef0.APIID) error
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(ctx echo.Context, apiId externalRef0.APIID) error
+	PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(ctx echo.Context, apiId APIOfKeys) error
@@ -1975,7 +2110,7 @@ type ServerInterface interface {
 	GetPolicy(ctx echo.Context, policyId externalRef0.PolicyID) error
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error
+	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(ctx echo.Context, params GetKeyRequestsParams) error
@@ -2086,6 +2221,9 @@ type Handlers[Request any] interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(request Request, params PostApisParams) PostApisReply
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(request Request, params CheckTextParams) CheckTextReply
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(request Request, params ListKeysParams) ListKeysReply
@@ -2106,7 +2244,7 @@ type Handlers[Request any] interface {
 	GetOASAPIDetails(request Request, apiId externalRef0.APIID) GetOASAPIDetailsReply
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(request Request, apiId externalRef0.APIID) UpdateApiOASReply
+	UpdateApiOAS(request Request, apiId externalRef0.APIID, params UpdateApiOASParams) UpdateApiOASReply
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(request Request, apiId externalRef0.APIID) GetApiCategoriesReply
@@ -2145,7 +2283,7 @@ type Handlers[Request any] interface {
 	GetApi(request Request, apiId externalRef0.APIID) GetApiReply
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(request Request, apiId externalRef0.APIID) PutApiReply
+	PutApi(request Request, apiId externalRef0.APIID, params PutApiParams) PutApiReply
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(request Request, apiId APIOfKeys) ListApiKeysReply
@@ -2316,7 +2454,7 @@ type Handlers[Request any] interface {
 	GetPolicy(request Request, policyId externalRef0.PolicyID) GetPolicyReply
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(request Request, policyId externalRef0.PolicyID) PutPoliciesReply
+	PutPolicies(request Request, policyId externalRef0.PolicyID, params PutPoliciesParams) PutPoliciesReply
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(request Request, params GetKeyRequestsParams) GetKeyRequestsReply
@@ -2608,6 +2746,80 @@ func (PostApisReplies) EmptyBody(cause error) PostApisReply {
 // Failed returns the response 500 failed, "Failed to save the API". cause may be nil.
 func (PostApisReplies) Failed(cause error) PostApisReply {
 	return PostApisReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API"}, Cause: cause}}
+}
+
+// CheckText implements ServerInterface.
+func (s server[Request]) CheckText(ctx echo.Context, params CheckTextParams) error {
+	return s.send(ctx, s.handlers.CheckText(s.request(ctx), params).Reply())
+}
+
+// CheckTextReply is a response that the contract declares for checkText. The methods of CheckTextReplies return it.
+type CheckTextReply struct{ ofCheckText contract.Reply }
+
+// Reply returns what to send.
+func (r CheckTextReply) Reply() contract.Reply { return r.ofCheckText }
+
+// CheckTextReplies returns the responses that the contract declares for checkText, by outcome.
+type CheckTextReplies struct{}
+
+// OK returns the response 200 ok.
+func (CheckTextReplies) OK(body TextCheck) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CheckTextReplies) StreamOK() CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (CheckTextReplies) BadParameter(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CheckTextReplies) Malformed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CheckTextReplies) NoKey(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CheckTextReplies) Unauthorised(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis". cause may be nil.
+func (CheckTextReplies) AccessDenied(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CheckTextReplies) TooSlow(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CheckTextReplies) TooLarge(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CheckTextReplies) TooManyAttempts(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CheckTextReplies) EmptyBody(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not check the text". cause may be nil.
+func (CheckTextReplies) Failed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not check the text"}, Cause: cause}}
 }
 
 // ListKeys implements ServerInterface.
@@ -3130,8 +3342,8 @@ func (GetOASAPIDetailsReplies) Failed(cause error) GetOASAPIDetailsReply {
 }
 
 // UpdateApiOAS implements ServerInterface.
-func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId).Reply())
+func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error {
+	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId, params).Reply())
 }
 
 // UpdateApiOASReply is a response that the contract declares for updateApiOAS. The methods of UpdateApiOASReplies return it.
@@ -3151,6 +3363,11 @@ func (UpdateApiOASReplies) OK() UpdateApiOASReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (UpdateApiOASReplies) StreamOK() UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated."}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (UpdateApiOASReplies) BadParameter(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
@@ -3201,6 +3418,11 @@ func (UpdateApiOASReplies) NotFound(cause error) UpdateApiOASReply {
 // TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
 func (UpdateApiOASReplies) TooSlow(cause error) UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (UpdateApiOASReplies) Changed(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -4052,8 +4274,8 @@ func (GetApiReplies) Failed(cause error) GetApiReply {
 }
 
 // PutApi implements ServerInterface.
-func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId).Reply())
+func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error {
+	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId, params).Reply())
 }
 
 // PutApiReply is a response that the contract declares for putApi. The methods of PutApiReplies return it.
@@ -4073,6 +4295,11 @@ func (PutApiReplies) OK() PutApiReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutApiReplies) StreamOK() PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutApiReplies) BadParameter(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Malformed returns the response 400 malformed, "API definition malformed". cause may be nil.
@@ -4118,6 +4345,11 @@ func (PutApiReplies) TooSlow(cause error) PutApiReply {
 // Conflict returns the response 409 conflict, "Found API with the same ID". cause may be nil.
 func (PutApiReplies) Conflict(cause error) PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutApiReplies) Changed(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -7887,8 +8119,8 @@ func (GetPolicyReplies) Failed(cause error) GetPolicyReply {
 }
 
 // PutPolicies implements ServerInterface.
-func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error {
-	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId).Reply())
+func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error {
+	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId, params).Reply())
 }
 
 // PutPoliciesReply is a response that the contract declares for putPolicies. The methods of PutPoliciesReplies return it.
@@ -7908,6 +8140,11 @@ func (PutPoliciesReplies) OK() PutPoliciesReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutPoliciesReplies) StreamOK() PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutPoliciesReplies) BadParameter(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
@@ -7948,6 +8185,11 @@ func (PutPoliciesReplies) TooSlow(cause error) PutPoliciesReply {
 // Conflict returns the response 409 conflict, "Found policy with the same ID.". cause may be nil.
 func (PutPoliciesReplies) Conflict(cause error) PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found policy with the same ID."}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutPoliciesReplies) Changed(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -9904,6 +10146,24 @@ func (w *ServerInterfaceWrapper) PostApis(ctx echo.Context) error {
 	return err
 }
 
+// CheckText converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckText(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckTextParams
+	// ------------- Optional query parameter "documents" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "documents", ctx.QueryParams(), &params.Documents, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter documents: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckText(ctx, params)
+	return err
+}
+
 // ListKeys converts echo context to params.
 func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	var err error
@@ -10131,8 +10391,28 @@ func (w *ServerInterfaceWrapper) UpdateApiOAS(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateApiOASParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateApiOAS(ctx, apiId)
+	err = w.Handler.UpdateApiOAS(ctx, apiId, params)
 	return err
 }
 
@@ -10381,8 +10661,28 @@ func (w *ServerInterfaceWrapper) PutApi(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutApiParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutApi(ctx, apiId)
+	err = w.Handler.PutApi(ctx, apiId, params)
 	return err
 }
 
@@ -11411,8 +11711,28 @@ func (w *ServerInterfaceWrapper) PutPolicies(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter policyId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPoliciesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutPolicies(ctx, policyId)
+	err = w.Handler.PutPolicies(ctx, policyId, params)
 	return err
 }
 
@@ -11975,6 +12295,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/api/usergroups/:groupId", wrapper.UpdateUserGroup, options.OperationMiddlewares["updateUserGroup"]...)
 	router.GET(options.BaseURL+"/api/apis", wrapper.GetApis, options.OperationMiddlewares["getApis"]...)
 	router.POST(options.BaseURL+"/api/apis", wrapper.PostApis, options.OperationMiddlewares["postApis"]...)
+	router.POST(options.BaseURL+"/api/apis/check", wrapper.CheckText, options.OperationMiddlewares["checkText"]...)
 	router.DELETE(options.BaseURL+"/api/apis/:apiId", wrapper.DeleteApi, options.OperationMiddlewares["deleteApi"]...)
 	router.GET(options.BaseURL+"/api/apis/:apiId", wrapper.GetApi, options.OperationMiddlewares["getApi"]...)
 	router.PUT(options.BaseURL+"/api/apis/:apiId", wrapper.PutApi, options.OperationMiddlewares["putApi"]...)
@@ -12077,894 +12398,922 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Jc9u4sj/6VVD6v6qc857sSN7tqVv1V+IsmomXsZ3JrEVDJCQhpggOAVnWpPzdX6EBkCAFbrKcybln",
-	"bp26E9sg0Gg0Go1G96+/dHw2i1lEIsE7J1865AHP4pDAvweXQ/mfexzOifwHjqkXkDGNqKAsgt/4gt6T",
-	"zolI5qQLf6dB56SzP8Y7wehod4/0Dvf29saHB73RoU9Gu/29nd7xeNTpdlQ7gg9Gu6Qf9PHh+KDX6/WP",
-	"dkf7/l6n24nwjHROOjc0IEjgkaSo22HJRA+wi/3e4eHhoT8aHfk7wf5uT/7fTqfbiRP2sJS0hZQLEnkx",
-	"FtPOSeeloAHhLzvdDhcJjb3cXxX5AicTIrx5EnZOOlMh4pOXL+cxFwnBs+2E3pNkxuZiuq1Z9LLz2O3w",
-	"cD7pnHRk51spmXNOvDuyDAnnpu97knDKIi/AAkviIiY8/TsSFBoB70/JGM9DAW0VK8xvVP/kQZAoIAHM",
-	"QA/z+Pj4qFZhxgISdk6+PHY7U8buvISMSUIiX67rb390O5R7nArSORnjkJNuh2HeOYnmYdjtcJYIb7Ts",
-	"nPRkZ4PL4euEYCGJtCRheNpslc8I53giqR9cDpGve5K/l2woW//9TrdzLbCY885J5+KHjibkNBW9U0b4",
-	"ORNvHigXObry42WyigJGOIqYQAS+MRSoKadjvUkSlqwOd4bDMUtmBR6UjjVLm5thvnSI7Fky/0vHCGRh",
-	"N3U7CcFcbqsO5WhGOafRpPP4x2M5fSERNTSpFiWzzTh7zsRbNo+q+pK8G0ObJry7MvLWoOdUNrMxttsN",
-	"8jG6i9giqhjjat0xPsYBrmbyXLeoYXIwo9E5E4MwZAsS3LArwom4xJwvWBLwkv5/YXMUMKB5iu8JikkC",
-	"gsEiJBhKZBdITAmKdT9ozBLExJQkaM5JwrfRgCMcISxHh191kZhSbnfk4wiNCJqxgI4pCdBcyh26uByg",
-	"ZB4S3oRNYUJwsHzFmOAiwXFczq8IsWSCI8ox7BTYjBxh1UGToeL4iszYPQ4/UTFlc/EOC7LAy5LxXrN5",
-	"GAD7EvkVQTiOT1DE0ER9hihHPovGdDJPSNBo+EbjvsU0JIFco3k0wwmf4lAOjaT2R+OEzdDN8g4NLodP",
-	"JIavTc0dWW6YGs5JXherk/rgYC84OiC7+4f9feL3gt3D3mhE+v1Ot2POQhqNmfyvoCKU9L7hYo6TJRJk",
-	"FodYkE56MnZOOv3t3nZPnrwsJhGOaeeks7vd296VJ786CeWh97AllndbOKZbk4w1MxoEIVngBMibhGyE",
-	"5RnZ8bE/hV+RSJ7g6XEs6Iywueic7D+qkzUg3E9orIyfzhXhMYs44QgnBN2RWMD2G9N7gjjxWRTA5qnj",
-	"wh2V2lGewFvWhEPMhWdUy0lnp7dzsNXvb+3s3fR7Jz35v18zI+m1nEDQyD5Kl6r0VK8gNRMpLLtYPc8r",
-	"vk1Fhs99XxpGKSXDU61A4DgvU4XQFA1PjbLQuuMEvYDlC15sV5+2NLBP2BEJWTThck+oqZRQvuM+gKWA",
-	"3eOESnNKiU/QMdOpO/FguDanqfwAlB6p7lOpuABpBo/nYbgs635lEeSBJD+voR6vRf0NU8doO9ZsN+zd",
-	"dUS3leTiIb6eJNuy+9s/CvDbVIByPw/mYsoS+hdYIW8pCYM3s1iUnZ+51mgsmyMC7WsF9BXmRNrXhAT8",
-	"J7WE50Cyc6Alm6OIqKM6Tti9vPtipJceybkCg6XFF5EFkp2rY7vRTayc0Jw6q+1LTYv6ki0/kOWKh8C6",
-	"exoBx7BRvIROpmqT1A6i+2rqTZBtnR6D7Er9W3qB/gNuySGVd94OjaAdlnY5jnzSOdntdkZyfh6ei2l6",
-	"YTcmduekIzlAHmKaSH71GnolSNI5Oeh1O3/OmcDeDD90Trb63U4ipf1k97HbuSNLb4q5PKw66ifokyy/",
-	"v/dnPr2gw/7ZztvPZ6f+7vlfwedfZsO9X/76/u785mxxdjpYnJ0O6YfX38e/vh4eDGfh/Nefz+j4x//5",
-	"HyOGar2uCefadZOt2f+qxfFZkhBfbE1ZwslzrJRkp7npvGXJLMdLsJiTmVdKULdDZpiGHg6CBNxDMMf/",
-	"u+pd6nQ7Y5pwYTg3VKwAtah/dXHHEiaV3iIiifnlVdoTestYwNO/a09VNhIcGGV8s2c55BfjcYnKuplK",
-	"XZ/ck0ReGOTZnV0apBobETSy7oVotERYKrEZ+tfWVvqXfzc46xtcLw+ORjs7+/7e7uHB4d7RTu9wb3/X",
-	"39ndJ8ER2cFHO5aFePnpPeWCJUvlD9N74E6qsybdrPo9La2nzWIPC3Vw9bd6x1v9/Zv+/sne8Umvv723",
-	"t/PrkyVhkrB5rKQ5PWT7ezv9fRKMdoK9w/5xb3x8NNodHR4buQnZhIILUnbT6/X6W/C/m551ojoFLN02",
-	"e6P93WAXkxE+CEb7/u5+tm20KMkN4wV4qTZc+tvcSV7GkDkniZe5JkAZDTm4TqSlBv/tdnKek/T3j48F",
-	"p0vuUKtd0sdu5/X54OzNkN/gO1LmSoImUtDNJUR5VRpIL3xZ7UxSnTdzJ73GgkyYnNzFuOil99O/Sb06",
-	"Jgn8sws+aq70a/Z5vX8r687Qtl1HHEkEHVP54SAICp1Xqt/dnXF//+hoD+Pj3aOjoHd4NBof9I/2dnzc",
-	"G5Gd8e7u+Gi3d9T3j8nxYW//+Li/H5Cdo97eno9HR8FBp9uZZfzMyEAY6Oh2uCGV3RVJBXcqZVFLl4ry",
-	"sSI/6+gpXpQcPQLTsK2HJyEioeT+OQh6S8O84SqH6Jx0tuT/vXrzbniOXr+5uhm+Hb4e3LyB3/4enQ2H",
-	"r37+/Pr14MfryWAxfDWYDF8NbgY/vJpM/pzefb64/PHH08Hnweez6zeL94tfTn/68cfTNw/THv50FfrL",
-	"/eXvEf7519Cf9e+Dn6/Yh9lPe7986i9G7z4uhq/887PPvzyc3Qx7ygAaLD5NJ5dnn98szz+/WZz99QZ+",
-	"93t0dvoKn70+exjeDMavJuc/vRqc3bx7fxX/+u6nvz5E38fB7Kfl6NNxP3g3mf/683Q6+vkV//Xm1a9n",
-	"r87evVr++e736Pps73gwefPu9es/38G/F2/eD3rDwauLj/ufr2fn7Fe/vzgcP7z6MHqY/Tp6Hf48m01v",
-	"rneuPh788qv/Lvo9ou9no7ufP7x/++qi/yc+vLh8ec4/hD/R5YW4/vk6uqfR2XF/9P+9u/84uXz9iXz+",
-	"/q9BePb67N2g/zF48+OP/u/R2as/X9dTXeDs5Hw4OH31dkDfDH6Plr8e9Wd7s+P4z348PHz48Gb/3RD/",
-	"/HHw6vCn873vx9//en11c9Z/Pxv5i9fDt6+O+M308/B4+lMcTf/8fHr1w+/R3uHoYjZI3kUX3++/7fVH",
-	"N7ODj9Hh3fj3CJb7zfmpQwSKcjQ85StiBKrq2bTCH/Igmkh92C/QYsyBlJgg4nD6AUGgMR0vf7LDMY0m",
-	"JIkTGsk9sAHFNcXcixN6j61nuedWlpR7Ps5G43wujd8vnddsNjM31XIudDvXJKE4PJ/PRvI7uBhFTHh4",
-	"LODnnb68tPe2dvMmhmwyImOWkPzF3m7D56PPxBdPIqaw1jXeJ/utYFWHokCp421kHysLKqZoQu9JhK7f",
-	"D3b2D5AlFq08WVavV2Q85yR4tazW+dLyNko9UZ+coCvy55xw4XiCbHDzX/24SNiqEzI7brX7sfqQbXma",
-	"KUv6Gc4y3pDJJULBn5nTvPXrVp64J/BoiqMJCb6tyA/ExuD0gm3/TxhIkzAQay1/IMuG0m49FIKlj+7I",
-	"8lkkXRF2MbguylnRE+70FzVzguulBk+3eplkMUnAhzuUsiNX/gZadDuJ8WTLZju9HlgCOV+31Lbq7Olo",
-	"7iqvh3pkaiErf5T45s3Mm+6i+l0i1TApbtWM8mxvXILwf1E7IhVCtSTphpEfmpnJxi2mbAvjJQupv3S9",
-	"E/eDcb/XOzwa9/tB0Ov1jg/90f7+uNP9Jh2UOe2nv72mDwijGY3m8ILRytmovIsHwCmp1s+ZSB1etepf",
-	"H5Ny8XPhFTgK4JdzTpImNogeWD0ND+LGA+M4bt29ddo1HcYyA7ZXrLDnspIRDQpPzm3U399J5grLb6bk",
-	"IyfJu4TNW8mUFB8E7sYWq6yi09qs8qonpfVwxeeoimHuyLJ1944Dq2IEybrB5bD1KDdT0n6UNQaRstBm",
-	"lJZaJDdOM5krDLamzN1MyScymjJ212bAhfqkxWhvHkSCfXFNcOJP39JQNGAnUd8gDh+hMXylYrASbSmN",
-	"mB0J54xlUZ/xl3/OSbK0w1pmc9kBQRjJs7wifNTM4Yrg4BULKndN9EJeMHDQgLJCEGtEKMQifn99cY4i",
-	"lqBfBmcfGtAkL5JNjp8sqK/Fsl3pu9LgcsibX6xk63UGiWPlx20+EsQJwjfrjcc/lAdFu4fjSNqBa4ym",
-	"oxuaD6bmJQ1VHNPhaW3cAqIQMFp6am5vMrChbrCOgwM/kGXb9YXIy3XX9wey5K2GWkdo1THXdl4q4HzN",
-	"eV2At+8tS8wrTPNxGXwKgTGB+bj1+Opa0nbKMXy1/qztUfmaw/K1xk0EDi9SD2vTYeVXmt9rjHq95ILM",
-	"zllAmo8ZsYA8aSjebqx1uHnD7kjUYhwB7dcYSBpSbUUU7Ki1BTQ13dYaFsy3DQzO1xl3XQa7IqScBpE9",
-	"IlcfPWFLyqFbznOdYbRh3HY5tXG8zlres7vGl40EWq9z2VBGeDMmatu7LQtVpETTqWgH6hpTyY3T7N5U",
-	"GKz5vWmeJCRKY2mG/ExlnV0knxIWTcrGVV9lSUdZuhpiCVrITxsMfooFrk5hky0a5rDJptWhLNBZs+Aa",
-	"2XSEOTkt5pTlXcITLMiUzSGoL8jOcOVTVSKSptbeLGNJBIdzyX4ik0zsqEjrsijnx24nZlxMEnWYFfsM",
-	"sMBcsARcjnMRz0XnpCNFIdDTyHIfccQXqWsYhh9LNVAz/ONq+8wRf9/b7m/3FNvaBNC4/DFPebc6Jfck",
-	"ZDFJ3swwDZsklKRfIIjDK3jPdKA15fJKUHMdh+9LskuCdJR9Mg5Gwehw7/j4oOf3er3+7uF4/+i49D58",
-	"Oo9D9WiqtO/wtGwmpqHR0x4NakjOGpbQbTT+wcHe8ZEf9MnO2A/68E63R/xROdUQSF/hUrBDlXCAzMsL",
-	"OBe68P9VbH0DDQL/GgQBjSar2WfZiDB9hKGdyvZp2vdbIvxpTe/QEI11yyf0b5JkKmex3jgfKBdmGF7Z",
-	"f6haqu550/6vCJbM/f764rxi5dUIiWqLPnMWNfF1wduKJaPQMWrs6NL0zdh9o3VMdEvFgPrpK2m+YU3f",
-	"NKpCG7abD9fUuV4VpthiuDOVNPraCiytGc6kmVrBozFehgwHawxrxUU0HljltrLEnjFHkDrQ2N1VpEPZ",
-	"PXALw4WwsUoeaHtJXcWwwO2HbjXe+kO8ZUmFV7SCyQ29o+4hm9xJKsZufTcpUFH5qFM957XHbC1D68jO",
-	"FQkImd1MyfX1xTmD7JnaE1l+AfeI6+sLFMmPWg2orott9JIr1q7FkNf4njRZPY7vWzyV2b2fk8X19YXy",
-	"ld2w01fNhorIAlionZOCodNXLafVUC7tmbUc4WZKsjSKpsOYW1/7saof5RxDNX+SS0eC+5VsUK/E1F0M",
-	"yatNG9310UAoDOIYFFjCZjfLuyZLVYMFsSYRfG0qnBgQ61DxA1k20marQz9htL99yk9iPN8MGcr3vDYh",
-	"yhX9NFLg0tLCNNTOqkFMT8l4HQU5TwiY2zSa1EjdPCHKzpYWvZxkF8UhwZwgn0UC+wIt2TxR6DiUiwQL",
-	"ljQnQvk7GhER6KabJ+Ia3zcjgUPDTRLA5lEwuBx+omIqjQw8I6UeCmgLFhMEQUnlzvGMoOFpw3HUYfi0",
-	"oZrOSb3KNR9LP8etMRx4d4enDdDMoCUanrbGMXuP+ZsHQaKKN42bKUF0FrNEmDsa4tMsDkzKCI3QStBq",
-	"g/m9JzgU0+W34UONzGtgaYdsBJGxwU+K1p1nc9O27DYhclGeyIve8cn+0Um/X3Do6vZOh+57xu6qneqy",
-	"RUOn+jC6xyENhqc/mW4c/elG6HZ4eovU32uFrCkERQ5D4NuGb/gczC4+fczgG7TF82Swr6c42CHSBZ5i",
-	"rm18ITcRP0CMC7TOwRHVZQ5DqgKEwRWWNA6XHuhZndVcGi3+R1e2TlSeks5rGy29ObzZdUp98CAnxDOA",
-	"VrBzelu9w63ezk1/52Tv8GR3f/t4f/dXSMYnoULsm3PiY67S0mZER40/djtjlnhxiCMrNV+OTA76hZGP",
-	"ew3jxK39uVPglAvIK1uJinFLFyIfNVXWQY6Ibytn7Qey/N8AdNJO7J8B5+QHsvx2AAbljWsV7MCo9zsI",
-	"jPvt6fr2j8d8srActn36VM1V75mEHtIGteTnL2KaPf/7Tsc/VlfrKSLLNyuzdcDBV1bMd7aadS9iZJHh",
-	"C9nB3zSis/lMv4ihkEQTMZUUH5S+jqX0lSMaPZHYFUAki+CAjsck4Yrbtm+xlN5zsnjOzNR/MMfXxRwH",
-	"5B6FSARoUymaOPzB/pVZxpWn2P8OMEQ32GEextBmkVRmBf/DfxFqpG9wHVuwbZ10Z/0Y/0zpzoaop15s",
-	"Gt1j6m8nK3eJc7L4JxV7o6nY31z2NSzxXExfh5REeRn04VfqiNvBvYPR7vGR3z8c7x0c944CshuMx/7o",
-	"sE/GR4dBp+tYiylORmyeoBnmgiQvOJJSTX2sMzGk6KVHEBwH1Vh14EcLqb+szQtPSEAT4svTk2pu8JOX",
-	"LzU9KQtMM7koxE+kAHbOZj8uzm+G++fvfhS/fP7Y++W61zv/fLb88Gm4+PXznTi/+fXzLztn/V8/Tz//",
-	"8umXntknzvdSHeBhgz6OsBAkWW5xgRU4Tc5oc6Etys6fmhvv4SSRIvzbs15b/yhJf7+ZJoQ8MQF+N904",
-	"ZoyUN4nAIUDk5XmvB1fJKS5goHwH19e5z+XdwfMBfXF7JCL0xWchS06QIDh8LHyKBQ7ZpOC7xDFVeidg",
-	"/nxGIoH1zgCAk51RcHzYJ0SuWb/XOw4Cv0xfNJR5PmWJ8PKb8D2dTNECCxXaO2WLgm2nNf0f+enoawxe",
-	"ybZKyJ9zmoA16SlfmjzvjfpKO0jjZ3Mfq1jYk07EWPJ/ibJIckCW5nTSeE7nTJ2hNDIypZ12VZuJc6ah",
-	"Ovv9o0MzTH65TvPrUbgxGNjMgPme0L70BZ5MgIXFpSTL7/8Kdt5Gv+78tBx+ZvSM7i2GUe9/8gOekWie",
-	"v3RT7uU3ysw0mWEagdSYwzUTrq7W7S+VRL8EAZNrZ491CQaMNVTG1+v56L0KsdQixgEGwsBAPgLo15TN",
-	"SAx9KML0jULeVIx5ZTQCPCYoIlegZTVN13D68H8MiP+lBoSZpWpEVWKI+oGrBdZrQyPIPvgC/XoZnWkN",
-	"BoUFaLIUVtqpPtPbs7xEPBowo3OycAUQTQkOSOLNFErKwxZn88Qn+mVRLscjWCBTJpfi8uL6JmP3G/By",
-	"BeD26aQ3cT245gy5J5Fw4c29VD4yfetgAziGb1h5+IU6qFFAIkqCE1Rd2Uc3RnL3gwZ4+QXHdBg81ruc",
-	"crTwZyGmFRFhWJGz/ESm6JVrTkxF/PcTSIFY+ZdfsCpm8tiaIv5MJLUhJEWIr8qh28ByvYQQ7Jdf5EVA",
-	"7sNW3KqNMnoigQynG+2lhaLchsLa0Nf1SQRsv5df5H9aaoIGEfRPJKsNNSrQG3DpNk8NyFigR2hD1ZsH",
-	"aXA9v1wRNU4LyspBjZ7Ipi93ZNlSkn4gy9U3uE0fck+hzuVl2wR92hrXID385Rf9r7Up5M9NYmuynuNs",
-	"hCRrpe3lwkpTlkVwEryE6oUtiXwefdGWiK+0A9qQVZkssDnt1Z6k5zupW9IynD2vflcRlO2IcjtkN0jW",
-	"XExTkfqiHL2tVzElkn8FKluTVgm+8kz8e6nC5lvRGpE6t9QGj4CcA+vll9yPLZl8mb5NPQ+p6dtXW5qW",
-	"z03Ryy+0LavcLuoN0ubrbOi2NBW83pukiPM16HG60jdJleVObUtbqV98k/TlBmlNo9v1vkkFYgbgL7+k",
-	"/x6usx1SUl8t38zK83s3STE8Qbz8Av95GsXX1xfPcflaJZlzJk3iL5xLA/MpRPPnp3YN6r76odeextXn",
-	"mw3Sph5+WtO08syzyWMOT+QZJ/+z1sa+VFGXz0hcG5quyD3zn0e8Sq6wCqusDY3X1xcbJ45z1oqE7NFm",
-	"8+ayeRFqQ08dJOQTOANdv4xYQF5+kf8fbPgp46K127keTXIjZK7BuapM9yfTBJnxbWiqAMbb1PZrS04V",
-	"ft7TaFIgky+/wH/XpYw/I2ltCVIQis+0fgpzsS1Jz8OeVpz5yQqPft6HgTTYqgV11ZAa6xMnO+VSW7K7",
-	"lqKtKeLPQ1ITSpqkOxfynJ+S43zOngp7VtH1FZ1MxQ0bxHG4vNGBObxiXgomyKSITw2QiooOBJbKntII",
-	"cd6IiOctcFAxcOST6uTG6+sLBM10ALeVjNL55eacXrz7+Nevn33xy6df736hvd7Fzfn0w80vi4vTofj1",
-	"ZvDX2elw9+zzWe/i5s2is5qNCl1f4gTPiCDJkF+pwLgyagAuCcWmPaIcJeaLBrMVg59wSAONqf+TCY9y",
-	"Z3XWQtlrwE+k8qllp4CJYKKuNgib39HUhyFbKBQoqzxzmbBWb3x4GsplBEGKAINiEk1xe8+ZuFhE5aWN",
-	"hdwFggRGzQhJTrTF5DcNq8OYIcqfXqpHaYa0YkZ5tax/MRhECBoh5axWOImSyyPICTO+TUQjlMZlNyPh",
-	"inCRUF9sgqHOTLF8dq6VJgblWFHEJLu6EMyYT5uQf1LRsycgM3dkiRagkFhMIkTuSbIE3K+yrLJ/kh8c",
-	"sYvBaFhRp3E/zWtfP6tuWBMa/m1lUCghGfBCFezOl9/N2v/eOfldrf7vne7vwMjfOydffldCBH+1eABt",
-	"tCDB30CUfu88dn9XoiO/fXzspEO7jsLhabMlKFR01z2lZ2XFIhfPRFMbpAq3WyEjQos6wAfVXX0R+oaV",
-	"5y8G18bXeM4EnKcV1pKi06SOmjMTTswT9HJld7xUcvcyE7oTC/q8Wrk16KxQO8l061RauQO6NaXAqLmY",
-	"DuLCBRTDL35rnROkm2cR44GfeAmZKDSpNC0X9Du8napW+jOVvaOyaO9pkFaS/m/NNCqktG8ob+ufNdpw",
-	"Npi1Ls2BcXLG2ToIOdao62a54jh+jixXi7KVoAypUsDJ29nHh0G/3xuRg939/VHP7x32fX9393h353D/",
-	"YNcf7e33D/cw2T06HO/vjI8O8VEv2Nk7PuhYqBT9w+P9g17vqNcD5QgDf5M4NBdRuHwdYs6pXxEKBVUG",
-	"5FlEoiBmNBKIReES8Xkcs0RwwKHQvQDQ8ncGvm/O1fUekrTihMrFlY0vBte5/urte0lodbwWuBHUHNXF",
-	"pXBy0giG9jWdkgdYdG1KWSgNd9qSqivQUCQhATgEz/Dymk6ii7KLsfwEJek36rKIZniJOJ1EiEUNLjsX",
-	"MYmkjaMNibzSNQBswCdO/HlCxfLan5KZMtrviLaipQqC3JTMAv556wey7HQ7OuEMx1T+DNblf9R9Q00a",
-	"djVM9zfICV33HgIsTyYQVHnOBGAqlq1uMkFU+ZnGAL34rxf7R0ejvXFvNNo53B+Ppenq+4d7h/0X/27l",
-	"4yjppWNoU5tjk+Rtb5Q+FRL1TdJ3iScEFpe7E2c3CeBCK66se/8AvDwB4KWAGwXFYxIyJgmJfECu+AMS",
-	"SzkVWQovwykMDGeJ8EbLzkmvaN4q8SiLi1fAtr/9AwG4ksytOJfnojNYM2XhM9XZV35fKeBaDL5m5f3C",
-	"kkmmbsH/bnopgmq3M51h30tRarRImBRwyr2V5PM7svS0uenJo7zX7YSYC89AnZ50+nuHR4fH/YOePHpn",
-	"+MGDWsxeQGK59Xu5i47aAk9CScCJAPXIlX4MU0qlQRKSBziPTeY8STwwDfTPAMqW/pRIjoV0RoX+1WM5",
-	"fpv6MSERWeDQ0wgNB70cWsOMMTGFnGA1TYEnWg7ENGFChMSjkSAJgAj0rN8mRCRLQ0mvTKArgttSwb78",
-	"9J5ywZKlGrdiG/dO9g9P9o+3jw6PpFysDVYQVCsSlzxphCUQo5BNKGhtUi6zkarYISUU4tA9Pw3Cf2wq",
-	"NOrtRK6nF+ClwvNLf5vJsotDx/v9X8uRFrodPh+lZiLQVLWAq7Fi6dq1Ai6ACft+b3fnaC/oHZJDMDWO",
-	"93p7o/2OE9igGZ8mxONECBpNNHvXxUNw8qAk2kNHacDhltdpOQP8lNyzmKOQTRQ/cITDpaA+188s5nQ5",
-	"ONg7Ho92yf5hf5/4e/7xgT8i492DzOpRPXWeIjzgsMne6pQ2MgR1TjoJwfLWHLKJ+eHRfd6vRneYNmoQ",
-	"7trY+nxS8nhwNNrZ2ff3dg8PDveOdnqHe/u7/s7uPgmOyA4+2ul0HXakZcFoBeFhoXZAf6t3vNXfv+nv",
-	"n+wdn/T623t7O6mO8HAQJGB4AVLr/3XAzEh1kfDUwTZUgK4KEi89aipdXS2UAzTUI13csYR1Nq8SVhhy",
-	"dAC2j0sGhnwQzODOC1UEOt1O7hU4/f2juu4pGXCGiujfrCKVAhKDl2LL9bqNoB/SreGsYdgUGqIJa9eE",
-	"j7AUjP600+1Y1RlPOv3x4RHZ7R/v9HZGe7s9cryzc3Tgj8e7Pj7cPya7Kw7jJ8NI/WP6/WP6fU3TL5XZ",
-	"6mifCvFtBmVe2gEQ4EqUUspf4YOl1zif7I6OxmNytLe/A+6F/uHR8THutLA2KhHHUlJqkN3L6WiI7F7W",
-	"QUbDfzzkWWbjd6rtx71Gy/e4ypq6RSodrekilXSQUVKasPYe86lKmjcawxCtjQwWhZnuCCiXC+PhuWDq",
-	"7yt/cv+W00k0j9NfWwxXetebzUNBPU5C4isabTVcMsEDDROu3xw8c0+Q2gU2JcuuHuaGNJdMT9VKs+3I",
-	"7uX9Isj0f/qMyCLPImD174KpSZbD5XU7ijUW8Y/uZVtLiA6eKkQHmRC5Mwr/uVh/Cxfr1UWqL/lRwr/m",
-	"JT/clcpTSr4CuKLtzXcfKm30dY7iOv6VjtiUfyUdpNQ4sCJhHkF/Z+dgh/R2+7ujXfiQjPZHI2Wqbg5L",
-	"sh3rgNgalpUT3pBlZR2kVDwN8vKb9xzl5rnWcbD/1ONgH5idsFFIZhCRR6PJR06ST1RMFYR5CUH6GxWk",
-	"R6OJSkOAengRWTSMpb5irCyo2S4SVxUbY+ocD/nH6C5ii+giOWcfWDQhSVUoYFrqGFGO5upLxBIUMRTC",
-	"xyoksMEcgADxRt0237LkIplUjimQvpmq8PZk0mQMCH9QHrRc55BeP2jgp3rLkmtjiXUCzKcjhqEwx0Uy",
-	"UQGlVTpBjk+C0gAM9WdkpRh86ZxSHod4eZ55xpBxWj2daF1DUe0v5WYdnmpDsXZCsGQXUbh8y5JCpElq",
-	"YsifsvyG7Oa8In0x8el4ORAfCObiIiKXqY+sLAopC8lSW4arLhAWKJSdIBbZqRFdKZUzfAdRPzOEI1Wz",
-	"s4nQCCx4TXQAtMmCA5r0mubFOmq3mzfpYCStYs9n0diy2aEao0e5x8lEHsuWc8Z4EdS7c1nubVq4CA5F",
-	"D7rz2TwS4ELWtR5/+9IxCb+ZW3Crb0yL49GOPxr1/a2D3RHe2hv3ydbRONjZ6o/3RvvBLt7x+324Q0J3",
-	"Hr7HNJTbFcw99btEWroRnDw9iDmngTePhORFz6J/NU93lvJdR7rzfFDE/USf9+pWA93LX2Y/aSs3K/HY",
-	"6XZC6pOIE49EcNKo8KWe8/epOdFTTqyV0eQvrZ9o5GhCo/QnMCvSspI6FBLEREUDrl2VqaxG8VPqMn2M",
-	"dHQdCQCB9Qdaui3mWVMEsKrojkbBCXqhh37RKlDGck27aBhGH8prwNZSsi4hnCSDKNB1w6ptD9kWjCuu",
-	"WqvsrREh0WpWQclDh+/IKpDdNqiCm09vhAq4DdSU7FydM2FCcLCEEXjVBOH6irBqrsbhcERDqGbunHZG",
-	"++ffjKy4/hGRFgWkRsFcSllUlqrkzmn/X/1+aM+6gXDCi5tDGMun5xJGGK06y8UaTQdy15inab837BoK",
-	"AW9wCddZoqcuRnXWjsWeZgWC5QdneHnORGWEb5rmbFJclV0mt1TzEF851gVUnoeLATgF1NlTNRtdq/4+",
-	"/QSN4Zt1tQHMAJEtpW3036t2vnlPbcD5NHG2OfOvANGmstdEN6nvzIEmoXLBQczgxazC3n/MugHZvCIR",
-	"WVSTZg6kRDetJ/GGvZ7iaFK1D5/2+O96pW/yev5oUQh6rAWFLGANCLwIWIG+DzQK/rxXJeWdigEs084i",
-	"ofBymQViFjRDA9FsJpE6AV5eGq8BpeEVuS4FKNavPkhOBqm4AIPtMCJImkrgjRiZNPjhab2OMMgfq2i/",
-	"qZUO78SgCU6VMd4iKxZeRiOcPedSrh+709T/fHUl1xu5vlKvhAC4cEH+iadoGk+RMbDa3tCNVowNt0Dr",
-	"1tVGhemymUWhW9dc7E2fba72+ptWZ6QZp/6YLB0W9J/3Cgcp6kZNLdoMbWM1a8t5GMe5ArQrSCmyCySm",
-	"WKFP+CxSaCaY38EFoPR0VoQDDApgJYiEknsCmdKiHPUyg01J9Bc6swq+acit4qAXyaTtoCyZtBz0nH1Q",
-	"LoVzQoJSiThnSHsewFpTTatF2nQvBnMxZQnlFZ0LhLNGDQnXgvOKBcsbxj5IJdOk3LFgDIXQeK1xrkO2",
-	"aDoMl20bjnJ9fXGRTIZBjQZ4jSO53sbZGKHr64vUYJL3WhwhGimoGA2NdIJ+g8FOULusoT82lTaUTlC7",
-	"fbVL/zlmmPmWFV7KiKDUw4xYgnRtwT+arsoNY2c4Wn5KWDR5nZCARILisBS3iTE0w9ESLWR7OYX0g4bj",
-	"rTwF/BM3+78ubja32A0cE00MiEeILlTnJ5AzuBwCpj682RczQT+AFwxSkweXQ65OSTg4WUQQG8sTkxMk",
-	"ljHh8kepm6Ugq9T/LsICzRgXaHenixZT6k+h/jMnkgRBAjRaIp/NZpifoFud53bbRbfYgPzfon/hkDPo",
-	"OoJzEigAlBh5ikfk3110C+Wl5HfTGYb/fl4I+R8I9ZD/IA/K7oascfgLDaDhbC7mOLz5cC1/8FmcMF+T",
-	"MGFxOJ/Q6Ba8L7f+nAs2u1S/2kaDaKmRqSiXlIHRsQ356krCTzp6Ot10LmD/d070PTg1kyEcBSImuh3u",
-	"T8kMrBgTQgFl/WHbDy6HuhTWcu11yupbtViabXQztT+1FkN+IaYMUtKxQFRwZEI9UChJUtBN0qwCYDA0",
-	"IlMaBQij2/9zi2gEX0g+5FmnH/G7Qmcsu9jmG17Uck3dl5pzDPy9gjwISSDYh1JXoX631+shf4qlcUgS",
-	"rrlKE5hAVzaexzFJ5OERsgVJkI95YWJyQiXz+TM3kRl++ECiiTRfd/YPuu6JQQYld6dv36qYnFtNpYLR",
-	"YgkwfHhqZhZggeX9eBvdbt3KP98G6jp6qzxtsMg0QhCP7M9DXJDxRlfezokyxDOJj+kwyILo0qTVmnW8",
-	"1qVc8pP9ZOx2KW+Saq4eS0bL72BSCZHXZsKhDUsCkmyjGzrTlegt4QV+aOHlSsNo4DEl6wv1lgUbCh4d",
-	"OcK61zAgXKhtovknCUkHlBxUO0yvBEcLIveaYIm6IWUc1bUeXBLCVamZjEskms86J7+Zb7b0f63DutvZ",
-	"yv2kzyz9J+unP0pErNmpADImZ7yMidSNyPg5gHFTLFWk0payhWTbgoThd+h2HkxA0jB6l+B4+uOHTMUL",
-	"C62DPBB/LhU+FZyE4zzHEgL+K6dqjemqZjVcE766FsLXEzn8n/ImNA8mKiAPfgX/jElifkgdOG6GKTzU",
-	"Op6ZXAc1UT1JjgBLAQmmDxbF2Shcwr6FD0Gi5B95ngXmeCtjQ0aWixHpnLpZR+7phSFbmLfK4i4kQHRh",
-	"MhnVBo3CqM10q+VmovSAcw7p2A49MWIsJFjVmR2kWeAVK2DKpakVkIrAJI8Ds8FveAsuulszh1RPyNYR",
-	"y9NtvHlOGdT01NGtComWgHFo99YLjm6VVk/QLQ1u82JwcLAXHB2QXfXc1Qt2D3ujEen3S7SwHrClHrZf",
-	"zkv5m2LNpqrhjkYBaMgE3AIsImCf8S3T9PY7hOuNKvuLEmmXI9UZBTkrtYE0W2YtyYRnpGTbYKMgrhBh",
-	"1pXwPFF14jIX7N0cblkrAoPv9HGXHfRy6fVjNpEKeQpGHKBm0rE86OW/pnCeUWkgNJbuuWDeZK7euDKC",
-	"AwM5YcJ7ViegIW/LJH54alku2YkQkQUcwCPiMzjDjTJFbFxp3+hIFERFN1OjmScRFi3Vy2AGRgyR8Zj4",
-	"+fXrlEidHMXTcdDVwpfH+nUbp5ID8KyheWAmmfIhfdRQJyKifBsNBUpIHGLfGDsRcXwwxdoot5CKpQxQ",
-	"Aesvr1T5Cd/366ZsEEm0/VE1easobYYt7VAjXa2DZywg/2Mqu952lXbxrcq2q8YCmBsoTui93KxSrtkY",
-	"/etW9ufFd7f/VlGeQv+KzQX8NpOQlTEpWHN0Eq1aa2xGy2wP9fDp3hXmO3MC6x81ifpfijL3SWyxsX4D",
-	"Wew6UexiY9gnLJngiHLlrgeREBxdvx9sySuH3EJT8oAD4tMZDlFAJ1QU7I4y58nuzri/f3S0h/Hx7tFR",
-	"0Ds8Go0P+kd7Oz7ujcjOeHd3fLTbO+r7x+T4sLd/fNzfD8jOUW9vz8ejo+DAfWCpGsgtzyuLU2e64kie",
-	"V7fpSqsbK7L+zB0s5IhGXBAcZPe/4WmBL1YpYpdoSAFzWmLpd+5FBxfEKVOx/641D+BvbrNSa1IWrdxT",
-	"cLRcvaW63tvKbuI2XdWrkSazpGXBVieRD41ID1PzZbOLdkkOkkOqVNZSO6FKp1G/+VK6CzunKt1phUar",
-	"GltbSnNVIOuptZsXKS5NkHFRnK8+2ZLqN1FwipduYkPMBQrw0pAck4SyYFWoxwKCFrVFmZ/L8fHx8VZ/",
-	"Z2u37GgjUeAFuM63pKqHu9XKJzi+4vkoBM+kzVxJnioIToLUq3C7gudbMO5VV001yiqxach8tQTM0wiu",
-	"lbtFWSidY/l1fZyWy/4e86nr4jaIlghc3trLqCNBZ7HQ4O8FO1f7XoyZq+HhG5lxU0VCDZ2M3ZVxUkcd",
-	"yIuauadlgQir97WykAoHT1VdlrYsTSPh60xME0/M0ZTxgs2bC6J3UaYHaUdbBv9WL5b6zrWqREuw1RxU",
-	"prXbW5L5IQc3v0okiNyIhGyhnXzuk3dFQ92+LIhDhivokswcZngVvWfMv7vSEJ8NrrYKDVQpIqBVE7Tu",
-	"NXZmD19ziZWXnyypqVo+pWLqyit35kmF2ytXD9RdJBhblVrIINvyp8S/26JR9piQFw3Z9xoCfE4WT7vF",
-	"ydssXOL4NjJ1ZvTFx7pPFsTkfqdEQiKyaHMVO2dB1eVh5V61wBxN6D2J0GJKInkryiB3C8drkxQb50Ko",
-	"kn1tl0Hldju5Dxl+MJXby4vrG/QS3lNfcs6Ubta/VEUVb1FCxDyJivNZo6qQc32AznZzs/C165WkjTOe",
-	"n0EDqHjXhUvXPm9Ls3WtNGBwdaTnrqILcLaqAAyEETjglWFiQrKkMlX3WKs8kH6V6aLFFAtyTxJtEZhg",
-	"MY6XDe+vJQuogwaqZ29Sll0HxYR0VTZTH/1LZKfBv79DPbjMyPtO6l2EEjYAtSONGxYRZICbc5Pou2mN",
-	"XWTSSJAJSVI660VK0lzgWUVC9aoIqUqzLQVI4QINdEBKhZs5LQaUufHho+ZOfDTQVYTgzgAfo3kEC0EF",
-	"SAy6/V3HxvzeOUGmu0T+2kKSkn+TE7tt6uxVk6s5Hy/nyaTiDLfOFG57S+XkdCjI6rFY4cyN5yrWrZUf",
-	"NyuX7fBHmHurNIc1+MXtibm2cRa9AGetPmgohECJJTLlJvKCV4DMcAibKqTdUthUzsINeRAt3uzccQL2",
-	"WQ++lqRw8jcOBuAZUXXUCwveuVxMpKVhzA8wS3nhDQxoX3H+VggLJ8ILUhzpSjG+FjgRpRd6FV1Rf6Mf",
-	"kTGTO9x9pd/p7ewC6krZlZ5LIhpc6iFr9w0IYkmwAdUnDVml8RbHlBfsNUgcKHMzwDBuH7H+zvgG9Y8B",
-	"FjgOsTJlsx+2jT3vdh3CpK4IZ+Hc/eIFnhUIODGrIOhM60p59BCVPwxPd2N4alCPBc4nEsVk14STjASn",
-	"/xMvS+ifx3FCOIdAuTUcBGnGNgKIO9MCSg4WtEyZ+GgKPPimRoZM1c7q8xWnz6QuK6j6NcsY52kPKsgi",
-	"yDuaQuzfcTjZgkBly9l/hhAwVSgvlIr6O+0AL9z7zKOSPj6NeOiB1RYYnnLnc11Knrw8zHAAn8vjKSRj",
-	"gdhcgChFhATcbH1TERICmOCNmp9AIdXbRg4ckbG+bo0exDD6gSxdi2Qp/juyrFL64P5vRFnbAK+Pul7A",
-	"x6sPbin6ePVBEZZqchXAFwkkmDMaSalaVbOj8nqfFlKqKFpQMs25RXb1Csh7/48qJ7CC/8q0r1yA/IsB",
-	"PBDIU2L1VaA8HHkjC2a8CGV73uGjNCaDwgJJd4Oq3qkW80SJoFxbFYqvwg503CE30VTyv+lfii9SFee4",
-	"5fuoPMR1PhC5MtB4tZ4lnQtkBUzgCaYRV6pBDbaul+m+QE0N8SqKuiLcoGW45N8UBKmmUaKz8he3O7L8",
-	"DuEof7HOgjxM0+IzcLv7cX5Gd2S55ozUha90beyFUbe1dG3IQyyvgMIVDVUOLuq6qCoS1qNf7vxmTytF",
-	"EkuzG0q8lC0JfCxUe3qFg9Rb5rNI6EpXVrW+l5+5sg+NG9iUmBmbVKP/JyHjzknn/7zMymK9NI1f1qJx",
-	"QTGplF5XX1oxvNR7NqYm88VZebCI4dVFCQkImcmrr04P7ZqIjxTMQ58U2x0Ix8nnHbZgywgHXmx/W8ka",
-	"R5rjJpkxQKAiLX9Xmug4w0J7zE1uI8xcJcIH8AwD1fC++vS7HasGceXXK7Rmxf4euyCfzJT9ruwnrQ/+",
-	"2O3MoyRX3rruQ6sY9qalOMMxGIO1w8CHiSzkGBNAvXJFmCQYQtGt8tup0zAL24emYrUAIqIC/UsqUg1N",
-	"hcYsDNmCa2kJWfRv+BS3lq73BIfqyayFSKns9cqFUP0uWyyBpqSM9cK6gGnTWF6k9OEoWagUhfZybXY2",
-	"qhZgO2H6gSyhkkrJhOCpO/e8+u1v7xVare294a1W3ADW6/Iz7YQfyJKvtwTjNPO+knsqQf+GfTTwaXJE",
-	"KSJvEza7Wd5BGfxWi8HdWtZr00UB+23T62hs8aJiC3TaMo74giQQeZMQletjcm7VlZ4hzO9yn0r7gGB/",
-	"qg0GN84cLKlCRl1vUZvyMDfGP8fdZo47EzZQs9PVIrP2Kr+5pVxEcJBaXaExPJfG0x5bPvenkgf6DlXH",
-	"9YwVKSbOfzg/cldimylw6Rc1HDMS1Ixt69y2dMX+FocvjJIevENuYkk2zrrs0LuFi5dK3htxcNzAhAuF",
-	"67+KqAzi+JlExaQvGiFQEREr2kU1EShkONBKZnA51BxRARAKVOersSQ36FfbQJkTD2Z+PfenJjLqP1hn",
-	"nKvsKB9Hlgd6eNpFI+LjOScIZzFSALMj8B3RlweddZVqiIho3sChdcMUqMNXY5ASiLdMgUnI6f09sqGr",
-	"oSSkADDVggnwuueNWFBvSb2RTV/Jlo/dNjb1PFGg/DSa6AvXZnkF6D8LzNVLZapVUss2b8qWMk4b2q80",
-	"K57nfvHcvKiftIV/stk7uJyP6XyNaV3clc7JvKDKNdYBOcUJrSv+7ZZODfW3Ld0VwcFzz1JegM/U9fdv",
-	"mqVCwfyGldk1vv/mVJkFHbr5XW06f75drWMj1LZWEMZfQ9Cv4I3jZkrMe8tXFXc1z/W8H9J2waaqRs1s",
-	"V8Chte8jizuv7eIiCpeFGh9neGm62yDP5EAIWyHxKmDZFd4sDUn1SKVMSbhJmdt4GiijwlfzdUhuIUBA",
-	"IfPkq9QUarRsdiulPTdnmPWJ+yIJ4Z9oMVUA3lA8BmZh4zO2mIVgzAvNdw0c1S5EyGfRiZQrCEmpD3GU",
-	"e2TwfRLrtwUNHjgQQupPvsbkZzhaetj6vgETyiALN80IdWt+kb67wr1AxynlYBC1Vw/8syEWJFxuo5up",
-	"gguBnQFwj2wWY3jWxVGAZniJRgRBDeNtNICbWhp+pjkNsXHAbRKo+Hv5R0NMGgsI6my7YzCRgYvy4rTc",
-	"GoxFaYrSfDZS+5wTn0WByTzNspTU7IFQkSxVDEwxgr/2RT+L3H/MxMUgBv4jL6m8KMvDtDJYjdylh1/w",
-	"LD5dhVeNCI0mFirXf4IcGJDZlsvP9WetVSWM9zwLrpfYaM4ZSwjg4kLmRrnu/BjhHGpwK2NE4aPW8EGj",
-	"Ev+l7tyUhAEY4epRJT94A37mYY43zcpsS2SuWbkn0vAYHTiVq6YBySjbFi0GGNQVaq1STDjCFl4u7BmO",
-	"qDjRoo45pz4KyJhGVL3dQIJaTCLAuk4z4cf6fc5AQqkqQ6q2otLjys8OLz2EQtw/giVIkV8o17GE2UMs",
-	"RFXiFGEPerVT++JEbnpBialy4GWUNlyGy+Fp9sljHjC32TKeQevHbidD1mz27eusfQGa1xGSGaVB2fL8",
-	"1I0lD8YsmQGcr7wibQkKEaDRPNTFzpT+KcSTdSEJ3YNnOxL5hFfmwNsh4XJEKsis4RTfM3Z3ZUYBs99N",
-	"GE4SXaKAe5yKmlwplWqrwwghuVAhmRYDIIsBpKp7iGrmjUbASLWWx4me/GqfDDdkxsXgWrbnLBHeqCSJ",
-	"RkXoWyH4NMpH86v9HgmSjLFPLIrSEyWHDlkvSoDD4auwrPXlCfCRFe4zW0T6sHUFUfJVgAqtAdgickrZ",
-	"ylh1MgS0tKCCw/VlQ8M/pr9QlRQ63c7D1oRt6V/K02v7Ci8M4LP8q+xwi/ItpeRVtxonOIMrUuDPKU50",
-	"VTaKBXKkOCuXObOG8kqTBi1gpyxx0/yQ9AM2auek/9jNCiOWoruaFxaTxFva3a5VkXDl8AohMP2W3d1W",
-	"9rGjAmeNLfZbR2X9ql4zav8orpnmflY/xIFuFCmTE+EEgvlFJlc2wHVBWed5XxfEXjm3vcdup1QcDIMk",
-	"HXr4Ok5lhTfqQPwcQfSVq3hds4oXP6iIb508dvHDau5YTswKa3ptljPbUzCTruSvc2ljWrObQFrxiqzm",
-	"V2+Dsr6zAVlf4UszMefuRLw04+sEYYjHUarlZnmHLgbXutCJsZt05qkCweBoRCY0Ar/Xxk08z6grk1zZ",
-	"6TrFtYt29lyod+gmu3twIqSlW6vT0lq4aX5uWUiFsHdJxh5rBOtM0CMcFjurnN1qviBVOApVk9jXpZ8q",
-	"ex5EObAQ65LrTxnjpIvmEf1zTgzYe87WQq+WWYqazlLDkNh1W6vHpOzfpTi0KbBiHh+2ngsnBRTayjEP",
-	"HnU1iXn2apGNXVJ+osSOyqVGaiGWfZfJmtO+KqX06NGkjdRKvYHfr9TFpl5GbW/59W25bfY2aQZJDXVF",
-	"Zm4s6NxRDCqKz3VIocqolJqEp8GFo7nU61ohNjuQz5lAOrvYMV9ohUNjCzY7nT8ZyyBgEdlG1/Anbhyi",
-	"dcy1j+r6S4eOUGl7Jmsu5g5m/bvNnM6lhxFUV13D6Mo2Yq3NW2p3Pcnm2tyqlqTOlR1qT7W/nn2tyy0x",
-	"SAt3mR9QBEKepgaAvLHjQVk0j6vXwleMCS4SHL9lyawKwsIJpwu7icrvBUu6ym8mVfmqdEGIeTLz4rQO",
-	"kBtESJd4Vf5jNBzrkzNOCIfYRA3kLBgif85xiG7NJ7BQVhpzv7ez57iSF2o4NYdozU11Vboe80WfXP0q",
-	"eDEbRqW+T6u6k3Np8IyGy5Z9ghPAa4abWHQezWiUMri0ax7OJy7x5VOWiNLuIZTw49UH7iS6ody4mNAF",
-	"TShQSDAX6MAucqPBkCzfey4bAkiasYQ4ZcvihTNj3lYCFs+LMmjNzaUNMn/opSry5uaAq4CRYxfmnLHu",
-	"pc9godPGT3D9FDXjqv1TYuHksdRdt3lV2RIiCTAa09BhuvjEVVTnJu+/kRb55ZuzbqrVbHR1msMPBSOe",
-	"qUDZguE6opGCbnLohZDUEtEFWVMXDG2m+TgMDcibQLeym1v3kDWOyEeXWGVDu2ueDAAdTcqCDQ/uZrEH",
-	"Jcp4GUxWNeL4dwoJw4WI3/h4k7Ph1pReKXoaCWeZsSptD0lnvbs0Pxv9KlU7nzX2URmp/ce0VnL16y00",
-	"crjHc7ZRQXWpjv8okSEH10s1v/XbFZ9s15SbSt1DJArMlSovcUHEQZOWzHbKuNCKTG4p64na3vLcxBY9",
-	"xac+xdzTyqL65cROpShomJInmac5oNWjjo/LqVJmlS6fZ68EmHfqBVeUEcf5nCSeX4K05bPZjGWGjpyv",
-	"+sJJJ4TMuSMPPmkkVoV0wBv6CXSfClCtvFNTYyUVg2Zd8zmIv3PyQ3WxMZN3TLelA8Cxx8pvQ/9xu6u4",
-	"m8Y0mpAkTmhUcmbr4h1Nd8B/9e6sOzEv7+gDZC/9x27B5jNsv+tO/SRWgbUJLocUTKwWeqGUg1jZpNEq",
-	"5qepRUo5wsrPABHljqgNVd9YQGXVMh9F+m2lp17R5M0T+oSOpDFkJvGEblaMi9w8c7Ra47lsD4VhCciP",
-	"7sWZc22+Loxf3ErvVMtyqxSZM2am1uT8KPu/GJ/iJa83zixcy011u5Pr1ksRMjfV/67z2qDz9AdxfKEs",
-	"etfupirbmNuPhYDKusrpiAXEo9zjZDIjkfNd2aWpNchrRUVgqccFnnCHjiysjWxVUpcQT3ihgESLE63q",
-	"xX112pqOP8p5/lq7JUqr+ilsUAiES48h+xuloqyJFA7+kYfj2JOfeCxb3CphWpWGKkeoawDXfDNsnUZ4",
-	"Nl3z9M6n2Dx33Czv0Lus5Ad0mAMYL0y9+NRY5RJTo9b6l9WlT6mTIKBql13mhq2H9RkKMutUA/ssCuHg",
-	"AYnBtmMR1JOwS1CXPrfuVby029tPD7FgyR23/eIxBj/WAidyd40xDWtc5N2Ohmt2szuretiU4zul7/xm",
-	"oDwTs/Upl0BgfrUUSmVjP3FnlBa933qBh/WWo2maehJWyxe2fHJLu3TX7gVYJapAodKmXXQrTxd4LFKI",
-	"8HzJBZnd1j+mjoALwU+mjH/RGQDw0l2VN62vJZmHwpxj9uzTIFrzYCmY6qTMk1HGjH1J3lzEc1GuPyH2",
-	"3h49hWDhLVm/02BXUbGR3QSmcnlUo5LXBdbVZNo/uB+Ubq+8bGlKXHtqGAX0ngZzHDYx2uTGClynFL6f",
-	"eCqi25u7Xxzfs4XKj8gqJqCILaq9XkePXei6rs8Mb6m2y31loJVsOD25ylUNqU8iTjywVhVEeant3asm",
-	"ZsfdnWblur3K7T7DD8+xIMe66w0uyMEjvNk8B7WHuusNUru3Yj6poB+XUFSurU2ZLeQ2fx2M6a5uNcdi",
-	"u3Z6Bnfn0v521QyDTAcgIuBu2Xz2QxwuPVNJJRfh89sfzoA13XQ9Q38fciXsEu35CiPlppVhBeVpsfbq",
-	"q4sUudHSm6flxWqC/5wlO6stWCyI59vhvuvFgpmpmeRfsEtNYJzeB+3jv8YgKDUhiGlMXDproALzO/W4",
-	"W2kVS30xZoknb9gNWKwwlrfRbV7mbrOy1bXxYQ0iEjcfyfl1gt92ijZ/5VCFC4CWoC66vd+pNkCPNxhj",
-	"l+mxymAcg/++qnxOcZmv3nzTRSwMQAPSRNV/bPTcaWnYx6r3dlUHq9mr4HeoJ61duy6XvEQqJZy/dzjt",
-	"i8JpBXM345ecEvzUVISueH2G9FdTvpEmBl3RwW7ZsuR2Q5a8ZY5WCkPbJr6hzSts13iA+y05C9PsVjzL",
-	"npOFgqgrP4WjXDU9uE+Bnte1V9Lcyjxg4AzfEY7+dau9tBB8d8uJnxChCs+HBN+Tcp825G84ns1U7fmT",
-	"fBYbFlmVNjF1PqI8JSvRTKH2Op7WG1wZXvfhDqRKJ5UWjAgAzRP8c05l6Qp5d55letGoO1BqRgT2THS+",
-	"2/OkxNgRT5l+mxYkAMc8X2VGyZ5o+r6izspS9uuidblRX3BNTFcXAkkj81MOa9ai0dLJmYQENCF+yVPI",
-	"JzDN86iqqr0cGDKLuVSOOI0MlHuYkxgn0kCSRPlsNsPuVVG7pMSbBH+rFbg2wVMXg2tTG929+wupyhu3",
-	"u7NNWCHIJApiRiPBFVQuEqxetKSNFI2Zm5NSfqX4FlJza3tkMYlwTGudkZptXbS73dt+KIlTFNNKp28t",
-	"Ma4Ab82nblYDB8ZpNDlO/HnirPemhQ/+qtab8HyJmLF+r2QR+N9IxOaTae4krR2+LoZG2ZC8jDr4Y1mq",
-	"9ZMHr3/7kUsHFi/f7MgrBfFbquvl3QueYQm0lHc1eJrF/dShHQnhNSRszkgHO2YQxyXLaJs5lZGxuLQL",
-	"/XFj+9HGCP72rEeYZ5X1WIA4rjQcHXr/qXaVO3jBbWO1il4I/MRLCiEdVcu4EgKy8r73RFutcPP/9u22",
-	"gp/rKTZcbR7iU2y1ys4PN2KM5XxRhR2WbYG8+DpEsPgmmcmAzd4CN1L6a3bvTUnskFoCrQtrdjMLSp4v",
-	"oI8UbmeK+bR2K+sQstoYM3jPNzBTnEY+Qf3jw17OS0gjcbDXTvHBXDIqmjCPV8ydlzCw7RGhVqmBwZCG",
-	"s7VSDwMUUC4P6jnlUxKAFQ/BoO/YC45i7N/hCUF+sowFe/mw3zt+Gd/RBx0JueodTcuXOz02unidMhkh",
-	"05vwLD4hKzXq4yRZyhWf4SUK2DYapPtYXuG4usNB4iGImPw3VMmjY/glmKKg9J8tk768vqUBeCh1wSoM",
-	"S0C5pCZ9zRQRqEvVAAEGVm/RILVxdJAcoACuHVCifCCnrwbQWR7eyVkagGd571qXF6uTwHXEhuWoNTxz",
-	"M/GUbDv5rcdQDVVeYUi52DZRPRyK5qLbXIeqEP5m7fSyB1L77SarsU8jNM9hf1hxuXgupp4ojcCQfyaR",
-	"MEG+MyKmLEgdoLn6kG5nmOmet+iflw+wflbE6ruR81lIc60JcNdqFmckCfCmQsQep5MIi3lCPF02tcQi",
-	"U+u1OlmAaNW36rSWq4ngvboelMRyWys7SXA8/TP0Gu/Tlj6AQW4zsDF6Jwf88QPs0vabcDrDvqc4GGyG",
-	"Ue/PBq/bRcqnlU2Hp1aWb1rXvFtw6llEQExbWUw9jer2q2Na8nSw8FFXJ3FHlp62GzwauZ/3AcYPA9zL",
-	"HVkWRoAQH9uugccWBXRMZ4VEwhLbxgnOUbexbBgzGP9jRB8MEW73MX7woAScF5C4LApzhh/obD5D0ER5",
-	"AIxIwrffoa1+cX6r01nzxvM2IWQLUj/B1Wdq4qdF4N3qrP4gaJQPXaGA7XfUyrohxWM1q7VU4lFMBG0U",
-	"jmuXG77MvpJ9lAG7AmbevcIKhJdWLIhaM0ta83qZzUehpZSVY0IO8uecCezN8EOdByNVHjGRmiQiCxym",
-	"lLhkp8HeUIPrzrykNO6qOJyZOHxfNufyYcsHKpluOu5tTJLbhpzlM6YBSxpJwBUk9c6ouE6/K/d14oll",
-	"6BkzHAeBrv2Fw6Wg/rPYCWKaMCFC4hmelN7I4So4ImJBpIpbMGSgnTXGie4oMKy2ZEj/jUaThrxOqUqI",
-	"SJYeyGDdCq9Lzgrs8cbcorqSzvng7E1J/CGbYRo5IELltRA+3kYXcGKqQBs4Jal61HQ4Csq1pxqoqwwF",
-	"lsB/GQAOyWG20SBSRz4S5EGgBCCNuC6aP9Mg0mvr2q4OLeNzufegRLmelY/DkCRcH472ezNNEFtE7ge4",
-	"nEMB5vyHa8kUn7Z8zEkWFVy9UtfXZaHmy5AgPiUk9V+XrNaGr8IKpMLnvEG4jkWkpFEBqPD/7mCnGE/I",
-	"euwrJumXpNFtVlNggUM2mZfCPpaIHWLjMUn4c6BWN4nWJJFIKOFdKGxroECMWa/RPMwbd4phUzyxMhuw",
-	"7G1m1wAH1QIRkoQYIDWO8EgqOg2lotiLJuy/eVtsXGyrc+IUfdZD5ddSnu8xn/6QhqM1iQEG40r2P8V8",
-	"Whf72z9UwOpKpryQTWjksShctos5zqRS4WXaFSMWUw1zE7LJhASIRjUkwRsb5eCXwXPBFFXNCbLGVnUo",
-	"mRxaWuSq1ISYkqX6iy6pM49rKOpbFK1PjI8jVfx0UsuDY2tASeQ8fsqI4G2pnWTvKaopvZnUaKX+XuZz",
-	"m81DQT1OQuKvQLNWzpBFWSi4rmsztoKqtCq3wKeUbFbP/+jv0Zd3ZOnpuXiOQPTVwwoO0UJBljQKHS20",
-	"62aZMggb8In2OQjwmCxtN2ZnaFeEyDNjsAFV44TNFBSWebkBqObKSPk+JNaBBxrSQuxbkx641y3LicmH",
-	"aGArVH+G1Y6vDnHo735Vu47dkyShAWku+DgC4V6uiLau/JOdTwAhvKjTtLn3cRZ5ljA2Jyrd+lL+0sPH",
-	"dFt3AOVIEKwB3w2aIlTDp/60DQHuV3x9F4Ppq5QZHD5l/gtMdSZShEx/1VyQUq/0/GaVgKX522//zd8N",
-	"Tg3FlelcXTAZoDyIXRvwmQysy0/vqWy4rGF5LkQIKQVAJzTCIbojJIanZsl8FgYkcYZ6NWY8HJKbypnK",
-	"5yvpDp+eOFW4yFQjn1aBm8PhQAAwU0iLpabgwc6mErYKu6RoBq4eTX+TgZB/iGpqkGeTbmF17il7hDdB",
-	"49c5aeCkkTdm66nK2sg6vj4Pf+XOj4MnKXX/yHKdnyry6ZVDQca3lnIwR6DuaBPnC51EWyxSdUozlGyI",
-	"3xiz4roYgioS0IwlpJVJg2VZCVJdXY+VdyeHEfb1LvL7tYC8EVmkoLwmJMYodnlEyFuuiRSKWArNIn+/",
-	"jaD+nNbPYDDNkwQKvUWkAchz0VQyZHgz/OAFuLBRyu1S2RTKfGhoYRvUrsIa3bGH3EAlhXT8hTIWN1NB",
-	"AYxmztMKgTXSYidtD0+RcgiuoJtVa8Wegm7LwGAb7Az7yan1hjgseuzVyffHc5lHlVmimdnXJk80+2rN",
-	"TNGiBfcfmy6qJ2L7csvem6wmVsT/c9RVbKRpIZNGw0jnicse/lE5sI8Vwc58K36sckwIj2COMTPYnVu+",
-	"wJMJSRS4jw5hqkf3CVZXoFpz5GZMIzTCnBzs/fc6wfc3fj87I9GclyXERfOv6/n+O2xt7q1hbKu4Lz6t",
-	"9bcAyE3G4srzCtrB+VSLubbzH1l3SEncpbu8Xpqz/9WkrdGdEmL2yYPg0FlIo6x2qyS42XLt/033SO5N",
-	"2YzEKcObXiX18yxUnUvxEyiHGdcDy3wdwTwwz+TGB1qzkNeFdMfCXNyX/6wYSTV6C1aRjI5+3QehqcHj",
-	"NSxElhZiajrIHuC6ibBR57LdV357LbEVM5M3jWNoau3qzMYnGLqXGl/gP9PGvQaP1kXUvMxXFgGrYHIC",
-	"QmYk0L6M1I0BRSdX1qG2TKoiB7HodoOV166vL3QGiuLGt1AT1bkWgHZ57kyAy9KVTPCxyuoj8sDKVC2N",
-	"uMBhmMad5Nk/ZVzUxxxDdh3j9c9SFYlLikjl1oIaVO0qpkIGYkptNa8UoE9ZWYgyLOIu3IQWCnH01gHP",
-	"i+ulywmSXIlGjGtXvkRLmNSETZBtDVbcEGtRXK5c04QKff5US6cG+QOcaoBarVOYpvt6GMqonLPWNsqY",
-	"vNZxYG3fmuMAyPHwPaY6WHl9KEzVVUJmmEY6WHudruTBD55Gbx4J125q1s2+C3Rcar/VtV3lwupk8jSV",
-	"i2EJuiu4Ved+amMpNGGpO03eTcM60q2S/rkhpkpW7FICLUutX1tFIp9Qg9oQ6uKqDdjvwmMgCu0T3irg",
-	"TSfAWfoRSahKIszqtCiIXQMU33hDFeF7HfVbPnKSvEvYPK6AHlJvwxPZyrj/dVZpTJIZVdBuSDBNqo5E",
-	"4wTdwjcqCxjwFDbuz1t1Ibiyj3LVCCRJVtonsjJXjedazUGddtDcmAySQg0JtmDJXdeuRQhMohwiEUrK",
-	"OZaEI6xRNDudRV3F7L1GlW+gu22k8c8gfs8EW5zYIPIKTK7BFbhFoec8DW2qPlcmbBVmZs1IOTuWIxYs",
-	"dRXlLNMgrflNdLLBC961n82bFcBv+Xo1gFjJae4Ny35FSo9/JZd8yuZhgEbEJAmaxERJY+HdzuRWV6Mg",
-	"y349ay9XpcE68O8qnTghuSdh+nadDdK4zsHBBi/BqbarvANn6s5xE56UfH5jVIBqsKYJtKqOHzeFPrTh",
-	"i7HmQxUqkZzMZemL8yD33qyiFwsPx2ihiggo3UtIQII2CU45qMkNhRjVpqRq8mtqJptJFp/b1SQB21Pl",
-	"OLGIvEjjC1ce0WtqiHY7EVl4zR/9N1F0V05ERwpbfxYMBXQ8lguXsFmqzF7obOdU03WRYKx94V63CnOC",
-	"ezYDOsuZ4DYP/2gB6Cjl/5rgxJ+WVgGGA12pdTB6oHUGc110nIeiFHXPZ5FS2A6dBfndbt9/VgYlH0fW",
-	"BMuyFbrlTwqR0V0KcWADNpahvUE2Pxzup2XVAVX0hekrxSbSJQKDFD8FjvHvdA4jHeujsy56pszuMEAO",
-	"hpN6/AbxZoIkkSuF1his6f0f9lxucoIhBm0A9aVwzpdEnFF+qg7rn8oK+axE2oLlC2ZaxNKxIeQcwqxW",
-	"jo6SuONmifq6/xfcCEATZPLzNl23K3QHXjSNA2aPZi1dtyiWDi67zkZrO/BKCNMaAERa8jVAMgtOwnF6",
-	"sqqAUNNtY5PE3riP3wAUIq02Oj6R0ZSxO+e1O41nzyEQQ8luCFHlbEaUaTTFcUyiZ0mRtE2SUst5bfuk",
-	"PNLwsdsh99IyEXRG2LxppofJ5JcnYGYb2Hn9kn8qJF+abDBGS9y348duZ0pwQBJvhuNN3T7eQ49WclIY",
-	"NkNT/PuikHcUwsqU1Q17++7NzW0X3V5eXKv/flT/Gdy8fq+Cg07ffHhz8+a29lBrcVOvdTR8nRdoeMjF",
-	"yYRII9ug3TTJY6l9106fhxv2O6Yh6co7lOX41lCe5uE4fecDd4PBmJNGcG2uzEJpsnqODiJlCUg5LI/+",
-	"30bqxqW7RRMAJ4iIMe11ubq6oLZ+b4P3ca2sK2/jml7ueo1zfipXxny05jXcHCLf6uVbzbzqGNTVEy6H",
-	"FmhgCVIy5pz6YDBkBrLx8+aqciJ5h9nEmVhUwfllfX1xdd3sXVq2VI+HTVD/HMY0xJiqmF2VoEM5kiSV",
-	"gAGGIVuQwKNl/p+0xgDMOCICMMTUlbeQQKcKlfkk1llz6yPypHA/XhzOdcJ0g7oa5qtL+MjiYknBj7zD",
-	"GMxLW+/t7jjOPwSJeQolpg5j04mN2HAuczG1JgB5HPDjE3E38/02RWe08P7TStX1GJuSaLtWdzPqLvUX",
-	"xjgfYU48E+Jv+gu80bKs4jMbZwUy3FiTuhPj+uHuW5Qam/pe81V7JdvLSaTEh9i/k1p/g1vMgghcf4f5",
-	"2J+SpuWVtWaSn5j6yrKLDI7Si2kU0WjiadSBCjjHW9mUBF48H4XU9+7IkgOOruXxXNVS1lC8bBtnRrHV",
-	"OM2cGlwOX3ALyekJnFNQ2u1IUujrOcrgqNmcylTaYQ0Yw9M0dGtGgyAkC0mTpRJ9HAHGbTNPcUZFA1mw",
-	"BtR5hgpM1+rltkQg5lywmZd10EyEz9L21xo1wtWXN5pHQdgEhBHOGaSau0szlfTdgDkrA5jHWmmxlG4U",
-	"NZ76DhRXPcAqNsNY2pLwXDm51YGCnAlWz3ntcSnCPauya55IsO8MVEmZkUDhQoBdwYjHOMriDDLmlpCq",
-	"kVAAWbF8CPhzhi9YeIUp7zaR+q8EnS91PaZolm0GYF7EBPDmrlpM5DZVZbkzoMSyPqUCrEbii6wgDV0F",
-	"TRXSTp3LXBn9VcB46k9NzgPVsv4MCFgkPE6EWkePRTq9vUqwDQouFzjRGMEK8k+hbELQEUnc42mYmREW",
-	"/jTFWOHzOGZJxUobyyM9saX6HEkrIwIkU7dnORvOZ5G0LL17nPCmihPNuY7AzZepRJije5xQ2TGvGTVO",
-	"GGBGG1unRlVIbaFv6PrLVtpDD5vu/4T4LAkqNUCGACpZJAV1MWUhsUwjuJCp9N3qYWnspXZZ5Zi3BfPt",
-	"FuE4Dml994spFaS+e+vy1azrzwvR4H0DjAprNXQs8PfXF+doQUarpU9WB4oT9gDGtmA+C6u1T1b6BAfK",
-	"pL68uvj5F2S+Vj4BY4IB2GbV0BmMuj8l/l0lB+umnPZVNltwHk+xPF6ThmbwG/nNe/WJNPOz21T2alLx",
-	"kCc1Khcs5mhEaDTRqtWpQ9Vbn5ddhgGArAr220bJNYNJ1tyRWDhgv63Ve8GNv6Ah4DB5UK9FHmt+PXqj",
-	"vwGcAQCsD9lIoyRnR2h9P+/gsxRd2IK+b/i9wgjPVg6Q6M1uxOGEJVRMZ2XXtfTvks3vzwavLTlbNevN",
-	"qal+5ki77Ne39HPE+iHz7zx+RxYlhzpEKJDIJ+n7BnxiCM1IT1GuQFBmNAxpKi0KNhhHy4bYxd9k9RIa",
-	"xF5aE8mb4ThudmO18DBWkAa4rqEvkOwvw30vKUJQ+zjOonCZewMf51SsPOzhac8qsucYJjYVIORRmbCw",
-	"iRmWP4uiwHX41VmslHsM83pbdYF14IIqV4oddUCd/X9eCLOC4BWCgKlSFzCdpeWam9XRld1rJVio1F9x",
-	"tU+hbMDToCoy2QEGyt5bf7dLokzNByys0iJrbXrjDlHsuSUP8W23ADY/oxGdzWfwfrqq9iU5qTOu5SKk",
-	"u8cK/VxxVd/y+ei2dHko53OpojfNCIrFGoz4vLjj3jwpi1f4ePUBxCQ1vOAqQkTbEuDff/qhqaTIC+OI",
-	"jFmuCM0mGBSNxmswSNeOAxHxyuNlSjdrRZUL2T33WUw8+Lp57/AR30a36h+3KCFxCN4FKmpGEszMSJ8e",
-	"LZ/1y0sTgiMDBiknrNb5BoTSCThi7Rf3FTAbGkEuRnr0d9GtNCpuu+g24Vi9tRM/4Lh8I/I7Gnt3tMZ/",
-	"JQVerSbW1f60D2vOFQCTrRbKdT5n88QnVXUSVX145VOGUVOADyjcJtRuVIQUt6NzjnDuRZ77sn+j89or",
-	"fSWrFra7+kyzMDJn8BikemmPcnM//rn9yRmOsCZEoYXNGmfQXtgPHSwmEQ3aPSjIQ394ar0otK9cI3le",
-	"V7Zm5b3hqbs2lTJ90s9jVXaYo9mcC21Dj2z3WO3WLb9pw4jpTdqqiX07FUKe3vBfDv/YgS0s/FhtYRHy",
-	"29Wn4BKJtBgm7/4NS/zIptk1KvWSKSXUsEiM+uhafWPkyXhyPO1eYmUxwpYrDBaDBBTquFuOoBZH7ZX+",
-	"7tKM2qhyOOjrhmnnqq1VDt3TQRAzd5F6deOEe4Og9woyseyRFk4RnEaZFB5sW7DhGoSBNyubDs+nXkjH",
-	"BMDeyt0TNohajWeiZdGlIhGeXH/iC+6lJdNqyvFhdWpwICiLCYQkU6smrPuMMsO3e+y+Vl8V37sznJB8",
-	"7BCfyhOncCaAmSbtTOdOlv+K1StQgKvePvyEwCGMQ/PEPGP38nIGpqSVZkZV0CRkYbl5IfDEU3GPJcKs",
-	"/6jTKe9xOCfaf2cKp2VuLGkh4Al/Ynmn0tr6nExm5mqfRtKAFsmF01jvHvLubWeYP42qJvdy2a7+ccQc",
-	"QS1iFT7qT4wvLu2i+LL9hKOy5glcCm96eLY9Mp30NuGo88MmLAbNIggXvCmH5Rc38IFK5/HyASXrObXf",
-	"39xcIuiocBCU0M2JN2H2k3CVFnzH1nkNlmPckWVIOG84L3kJyM2tvOPZXMxx6ImQP5FxDhEsHxWs4Z31",
-	"B1NYuvny91pzVAwKVvQTBgWLGr1mUUR8UT4OFzgKcBI8kaHlnk6dkeE1gR7JBwjIDxxpWVb054fySnjZ",
-	"EzuLDOBlhOAWrdZAHjkG+CGL+6qO3fyKlUj/e8pjlkKT3EytN92QjEWuMKa6zqTucDaPVnGHv7nanNaw",
-	"vOJlUPfO1fCuOrm5ybsgl//2+qBEeKOldpJVhhEoz5euOwLTL24L277eSNnRf6p81lX5zLRssTZ/STE+",
-	"o0Th7TBgurZmREoy+8KQLXDkE+VOLeG//BOitmOtsN1FTtFDsL5lpPMpVs+wlqrPFxCwwrH1m1dFtXqj",
-	"xKEJvIuNrUwBnRQuNTy1Xnplt6sPvQ3fpf8MbySdTaLkNfnzJORlQIZiqqg2oc822VpeNkC4kpfrmPiN",
-	"6K4Ixy/mHZf5PWWzp3lOTfwejUTCwFtQ6SAwgpBrrrR1RcV2EgUxo07HzlU+JpDTaBISlH7Q1mOjNuIb",
-	"/bkLFkm9wuiXYVXDf5WqD0WCzLyV2LekCrJqVpRJAxFpEQySWoTKaygS6osn7ek5F3A9yTb2825jk71c",
-	"nzJtnD7OTfwUd0TdSQA724m1IKYZyklOx8grAyBqga9IGypFaDVo75433HJ1i6d5WuaJCywFJWQyD3GC",
-	"yEOc6FPMvHnKaTUCi0i5FIZZlU13yp96CnNk/N05Pyx4T8xNa00uFEHgyqbhTKByTCrzElg+98xtp8I5",
-	"ef3VSoX8NYqBpyqpvUzRjueR3/BAkE1NEYBsAPdTiHKaZKmzlWjNilAd7ZjF1blhUyuXYfkTDl0lkAfR",
-	"Uj1fgttUdsoicjHunPxWnfFR50z7kgrW6rmxKmtfVszYLysr8kd1/mw215hmJ4NrA10OedesFJ/imKTA",
-	"dSMmpnL3skTofEw6Uz98p15CpCFKeRqIh1hiDmsN1EXCcUv8iXWTbweXw0abVNKdVWp/nrRcNAQ2GXcn",
-	"cjoj6hG7S9Kf02V9kyQsqUGQZppORGTj1bUYnq52cM6E+9UeSI7VFljh4d5jtxxoGi4zCxIJtEhYNNlG",
-	"1/BHjuRK4iKLnoo8DYxRAMW8LfA0fJvDnlZsfjb46XQ5zypBx3CkrxDqy+9SFCaFtyH3bXqWGdSPVWgP",
-	"e7yLu3rZwYgr3FOlE1Q6NgSYgNwrIESNbfo3CxfmKIDN96yida7dHd8unPlKFrLr7E8AI879zI3GNAoU",
-	"9lX2allvacAjqMZjKTcTVIMsVswaYSVOUc6BJfQvIM4dKOUzdkdJVWgaNGg0nihYMYrUyputalJtXekZ",
-	"1z1+NbOsnAvmNqxwgqti9sBnjqAVEQ1XpAWH0si3hpdr0zwLdZlzYr8fVvk6V5+dclaJjoLLC7P72UaJ",
-	"S/WCapECxwSueFUD3lZ3VVyEyj51uKmVv9PgXQnu2iNTST8FSiz2/lipSHIBFG6fomAmPAirXcsJT+9U",
-	"Na8/pG1C9Up1GKsqYe2rdrONlnZZGd1VKOFtx4WwBE+IR6IJjUiZCrYH0ghdkmVdlXn7gGdxSNBtQgLq",
-	"wh2vWbTripBOrZN0gkq2MdL7uXnBV+GWkFjZ9K4ZNFWH5T69ZktUqn3K+ZKiR5QXT7ADdZQBZLkuymIC",
-	"CghDmE+t8n3FSK1cqU/KoUCq3Jq5RR/5yTIWtyWqvQqa1YJlVSWbZf/Ofua87DHUZjPkEKzFZLe6kCxw",
-	"8VFnN8pbJkBn2NZHAy0yYsEyBVz1EjIhD3Fp6YmiWwo2gjJ78qsTpShcbvQSOSiAyD5tQI1qC2yvG1Ph",
-	"iggRVqUpIsjsJEFO0ODLoJhjsPqSaawb2b4yObQ4SBZ4ooYq8dg/iAT7whsnbObJadYct4XIOYHvSJQB",
-	"Ahf41OBEs/CfnMv1OmGcb13AHQpdERUaj66nWK4A+pf8/N+IF44g/QZSYyKHIVt41oTKZz5K2AIAfmfw",
-	"EC03RX43lANNVcYGmjBDEyMIgrgy2BOxpTQhld7nnCs7R8Cck82Mr67BvCzaHf6YefqBycZu+g7d/r+3",
-	"Vkbm+sQEZDSv2EIB8al6fZCyrcqhVyVvN0sUxxFfSHb6IMpqqnWAAQ8x4/XSY4p32+LD9YV7plPUn8aw",
-	"GX7wnNf8VLvlpAU0jbobwaQhvBXFCRmHdDIVZtb1Wk8nVsAZIqYJm08q4rYuLm+GF+fX+fitNG43rWqi",
-	"raiW+knOqNzUTtdAzVxHYplXzXolpM6PO7JUZ1bjI0tFE8+wgLPZOqX03DNMcBjhBS8NClAUpPkHfnmV",
-	"KFU+Rzm20oSD7PVLnTL54GGX8Nm5QHXbtTS69XpB1dTBzUsikSwRG49TyBOI6AZncEmMTVXCmPUWlyKr",
-	"WyvqMAGbvJeYLsAUxGXvcSVJeTnA3xIrI5XFUuuiNnCqZh9cxKL85XZ1KzQ+ipUM4jD0OB4Tgz5TcSDj",
-	"METv3tx00fs3g1OwUp06oMrwUWOOlmuc0DVb7KkodSaLXYiw1Kfl0P+Z00gKC9SfkN2V6Nr/DAWgzeuv",
-	"I/wZPJD8vsqdY6ZeJ2O6vywC317fGlSE3MVfGiYB4VDGKJth25NMkAlLnEn+53hmVlKVpQI0BqghFWA+",
-	"HTGcPNUMVTTIO8prNpvhyFlOhgsSq4v+zetLdaNp4rIqeYowBajTJ1RwnsDFPia+KIGhcfs7VNkuhgLW",
-	"RbfSOtVpw9BTO3/Qa5r4cypeJQTfVbnxfNUOjVTDonHRTcEyx7ApU823mNKQ5OVnjGmTa3vqScfhGILz",
-	"Pbnla8xcQ4/JdRYJJYEmQuGYyAMZUEqTe+pXo9b9c9R31LOeJ5inGVaLg1RchTy/641tDm4u3jheOtX4",
-	"n+eBviE1UK5imhA+ZWHgxSTxSVlpUwholcNJmc0ghgSUrcvNtDhN8EL05CbtN4pGrtih8ITxuso1cGPl",
-	"eFk+EQgBW3HcNrCADFBPbZk/c6nk6VOL+1RXHSq4gCoogbYdg8MI0uaDUrftjEgOp+4YyAp6wdM7YQF8",
-	"1UZcfQJMVGopNcNd1h75XD5zSXi2JfEbCT/sdoAjnjNS7ybDbkh5V6WTyqX49FXjuHadn6BLgrLIDmpv",
-	"4EX7J8j9nyD3f4Lcv0aQe90y/BP0/k/Qe+ug91MssHpYOVM4T/lq/k7D07pxw30N8Hj16wwAGQI8IIvA",
-	"AZyTr8bXkJq3a+jMXDrUeO792sxmVzaLjdfY7rBNeagMi6o3LQCkMlkE9ttVjo0N+IQF1mBRulpG08Ih",
-	"OuD6sduRtFTDZhl2aLIKT+PyAvX99cW5nL+a+e2afJNbCXRJjfTd5Okx1+KcjHVTExzilu3SlOoKMaFR",
-	"OwY342yJFKSKuWHEvtkmKzvcwmFrQ4xzW+s1aUiTbKp00lRHcJVRWb7Wb6LgUh5kJQVEI+tqB/USwXSB",
-	"jJIuwmgUMv9O55ck8s86nlv+5ik65cn+BUWH52Pu4OMZNp1rdZN1O8GJKhOMOXl+z4Vq6mFf1JUHbxDS",
-	"rQc6gz4Nkk+Zw0w5plPvgYH/y8Il6+HCntvrUimzxam6L1G63CQUdY2ItTI4avEeiP2Ke5pxP0ZML6Py",
-	"QSYkDpdlEbkBqfLlZwj6sbPIvFzV0ls+PDeWdJCRYD2vPAFZZ5ovBJkOV18Gumxd7awEN7spV/kR2cNK",
-	"mnEuhwVpkosre9IuZsFN/L0UuxDTqElWmOyg9LKXCF6sc5B6I1T6RjvD9TJho5DMquviFSLeNYXlAe4l",
-	"IPHucEcNP28Zuy+4qjnahFn3BjeuTJpa8MIm+yahkwlJshO7Ppakamag4oDYrs6+Sutvri+zpeSuMPoi",
-	"SskxOuieNFFA+iPv6XHAuqdGCt6MWm6LGGtUtyxYoWTqLcjIg1qbukU7M/TNgyBRQIJLLKb8usxjmq8Y",
-	"VbzdKwveqlJdo+qDe/CbpY+CpTsmG0GFfbgeIDUaIqgqKWzmWtFSO2ThLg12ACCme9L+qqPb8p+uFnNr",
-	"ZG9khmPTZ+Mq71k5H5/4gK+e7Dz9ZMcb80XFUeZfNFRBazElS3gLabuSq6+MTZSaVYTJq3B0FcTSFBqy",
-	"qzG1oPVGDmdZWo1ITUHemlBnQ7219fQwlR7elK4pTgITssAb0qabt6TsPU6CG/VlU+J01lPjBV0Jrn/G",
-	"XVteLsKxaYqVI0ypiJY0DvWYTWnUtyiR4IiPWTLjzTS2vg1QjvwpjiatFaC6fdyYURtTy/y7NLKnEVtd",
-	"catZ5ngbipl/Z9CFm5Iby6OTC88qblNLMAQKY1OlOIdB19YwVqPrLprSXFUOz7nVLSi7FLNYJy61AW42",
-	"mF9N6eT0L01nU51kIP7kl/bzf2uIaY13/VdjOWh5+qhD1KqXNo9EVsDXgJs893GUqoSmNpy6y5ma8lov",
-	"QH2YtPR8W7r1Z61Jro6BLCP9/2fvzZ/buLH90X8F5XpVmami5SXJLHa9HxTLTjSJLV1Rvrn3TaVIkA2S",
-	"GDUbTAMUxevy//4K5wBodLMXdHPRYlZ9vzdjsbEDZ/2cc6xODsJTJ7L2C/RwnvwHPW/t5/2fP3ew2//5",
-	"k0x4bAojtrsmOI1//VeXmQcT5ryw+oDWsMsFHPzKO8Bry7tfiLk4+OVfpvEgZauUVxZiLs7589Vv6NPW",
-	"jRRry2o+X/12heOFTtHFRv9HiqTrA8VgNjqlPJGQehEm1XLu/21motX61rM3c2q3gJK5a5mqrOBXh3UY",
-	"Zhq8FJ6qZaBATcm/6C3FdB1ZzigjA7adLo4bOk0oH9rOjmBgMm8hEgDUAHkw+0K9FSkr+Ljp4cqH2GoR",
-	"xeXLpgmxJSZNLm0bi/6WyKWWjFmEtBISYv3ORuTa1TXdMhK8Ke91Pqu3qwVY4W23P1fU9jAJCXALoO5A",
-	"6+tlMyBsc1TlqJWALNsbWIb8Zu/Gz5sJ6oH4G4T03INP1x+9FCgSMbaACtQsXQOeJQE6z2IAkTTsZtdc",
-	"5DgaDuLWFZKTvHqhxSKsZSkWM9XOwg+waDNkZhe3JnApLBHHHh3WzWnXWydZ75xvuwcHZnaFKDEFkrQl",
-	"fjtnsiuHh7mMjq1DNvd4MPvJ6vjI4h/uJwllvkZyLaQwh9hKwmDSQdlYTEW9jCpWlrzNMtkEV39+D038",
-	"6t1svIRymfNSkICm3QiNRLkAv99IjQLV0y6SeD3skaHrEwfTf5LLEZjzEKoAkgz+u/TsN3C7wcs791tm",
-	"q4ypVANsMFguoqpgJpNvE76D5HW6na/XZcSIKvYcCn81VWWGq0zX01QsEWIXvJbLrFm7+nS2fb5MHX5T",
-	"hczXv7mMo+6K407ENJkuTTLBzaxK5mRbTa1vGnmzc1eiZUe2WdYViD4ogI19qJtsBBHCW0aAcDB0sIXA",
-	"2ghyDEcQ1wKI85MsvNTXwy4EMUc2mrfRA1qDIPY54XpuNCZ6D/B+tcJdyrp0XbhOMsXSIBKnMknFvAuY",
-	"2641Q7KGA+7xulVIwGY/KNSct1XTLcC4/Sy96xPkJgW5NaxGXS7IT4BY5p9uW8PR2c8oNKOlaxttreqA",
-	"SnEvBXBw+SV8CxcGUCX54GolyRCPc0h4gJzeFXjdXBy/ALzGBDggJNiSTloerC2ytS26++p9/1pzcbP/",
-	"yMR/pZObilLJYbJrAeS+GQErhEI6XnFf/VCO4i6lTIr4tvVlNSt09Fnu4Lr6L7WUMmzYE4qhE25xYoKo",
-	"ntDIABMHZcv7e7jxVgEVNneOCY7w751Fs5VoMTsxgWwTtbFFYOZhrSc1wmt1njeIzc0SPJUIbrsIsWkT",
-	"E9e4wMucIFytWmUCc49QyO8ONzBdO1VE7Cr1ZTZUVsV8m/ihrL8uN8AX2UtJhd2hshxX4WHmXlroHSKy",
-	"81fFlyCaguA3NmXCIJeubK/vfDAtN8tz73a9mQvC1u/dasGFSVrX3nbxGcZNhHKXNN67bGM2b1cBXm8S",
-	"G3i+zV4GqHAFthvXJiUbQO5lUebZsY9RLkfuz1IPg06B55CsBeHeMBOxYIn1SFxe9K8raud5vVWkfS2W",
-	"mM9NoCAAGSjS85U0BgzJhlXpWzOXMrtTLHHxnsH32OKl3mfNAylH4fJvisUmlT8ZsRm95WLpeLmjvLqb",
-	"ZgKil8nn86XyMq7X5OmqvldZer5l4tlZWnOWkj0rmQ0fz8gwO5VhvmKpc+p7EzNvOUuEUb8vIhlAkMRg",
-	"ItIVTaNaYSubiPX8QQhJbls6bUbBulJV1QVzfFj7De7FhEUsdSjP+sXKKK6zJjkx0QzQwboUvNL3ieJq",
-	"Xa4H5heY2ZkC2GSLZAZ2lO9kZVaCnTPcIsexc9hhynW/y03T394vwDfGPAISwdQcSMBrKRhL6ygDDmYb",
-	"tKcOVvdEv+2Iqoa81VayN4GT7tW67NViPuJJlXC+ad7a/ROjceymFSb5zFk6ZdGg8p3g795z2Rii0txe",
-	"lajIb9ze7lGgpyE4NPCmRAOq6jwq2T3alVel8bJ7JpyyUn5eXhCTg8EkFeJK5gxL+ZwWHhCq/vrX2a1A",
-	"dM6ZPuT25oowS0V7smGSm4TsoRTzwhZWAGMOtS/hFpxW+1IMuCnPOMnnHsD/wWALnkrCY7vFetH1iQ1r",
-	"zrEEertpdalU+Cnkpp+LWxZh0sEst4GfHbb16dOxGpR5+D4JRWwZR2Pur6o6EEV7NXcEMb+IxUyxMI+T",
-	"FxgK+7llev/j82miYELcXLEJS1kyLqXtKzaaCXFjg2pQhvbzUo1pHIfG6Qda0l1o+maySeillhYs6FIy",
-	"MmITYZzCdgWugi4CsZ1bH7wXJjK/dYZo3XOYYPU7G+nNNuH6Wu6uPxepIDnyBf5QqtACsBwFcotvai7D",
-	"E5K7A6hXRQIRyNVckyIDNC1NEW1SZVSCKFFMKgQ9Xr+7bBu87OeJDnj4JtE2GLEGVj2rt/8rhKFC2RET",
-	"8XZ5dfE//5tpdxslrTxysKesJu4gAjSManqUJ0V1x1u9VUU9125ZQcVV48VwoyqbpodNTD0gtIfP2ZkH",
-	"kKlTkoFGQtIJIfE2LkSqei7xt3LZ84Ip5fnZVUN4kynMStGJpFya3pWtgIpBqU+gEmtZQuLaxg+yCivW",
-	"gQb0iEqXZUT2UsR8zNmBK3BXl79buPl0qsINy1lvV4j78nEV4s7F89emmMuyCPgx73hGppZRHB81tu1F",
-	"zvP6XLyQTDQhYkH/XNp011ySW5byCWfRGwgPlTfc5Lmvqy5aUlQmOAuEh7+AdlkK9U452f0SwcVwp73l",
-	"a289aDNQAiO/0BGMUY2akPnbVZETETLiq/VgRKXB5NalinczxwzxLuGa7WazHLVcjrrb0vOAhU7J1Uuu",
-	"THmNAFsMqQiSkMtY7SJ4z2bpaKpFE1BEx4Z7ltfQAfouyTJRPPZT098teMq2LS/1r99/rQP6QnAQtUWN",
-	"gTZ0CIQMrSaUG/GGLVRPv7KfBcGoa0JJZOTSHhn+OB+Wi0KRy2BrOFTIzbxh63IxsHbvrqtFiIxo5Ivn",
-	"lmxewcnbTIkwAQufJjK7D7Lt1E1oc02i6fxUi8GyrmSzxzR2ARErpXyIgHElvyuLN+oXMaBqcOsWN5A3",
-	"bFUBoOcTY5AhI6ZWjCVkHIvxjXQmi3FM+RyKDQ2LNos5T/hcS9Avy8wVwWQYR9iG7nIpl+AO2vGiOVUt",
-	"F50INUB70I6nkowmLaeibwpPpoM6Uc4isd2t6pHhbE7Hwx4ZppKaOlPjSFZgrmVNaXF8qD2UnJajmI+B",
-	"wvCE6Avxtx+c3mxIkHlsKzbqRIl+ZetySnQK3cEARm55A86icyzehwkLpSwt4E0XHELU4kCM/YJ/hK8L",
-	"iozNYxtcdqEPpa8KSu0NWw9mVM6qUpvKmUfJe2TlOJgV16C+OFaWf0tYLBmW6ajVpn8wAzdLojds/dZo",
-	"NkAlRTqliRUE4eSlZ6iAqHbviwZ7QO25lzpbAcArJjDy+VkJkwk/lNM4hlEKp7oIVk97hKLh4VVrrdOt",
-	"sywNW62SmcsNUqxLi1bHBJPYVWfDPuqbFR5CUUtWE7byNjWYhH10KV7r0kJcJC702AZi3+vRtYsZ3+LE",
-	"WsZb956ldAVl5QciiddNiHzoG6L5snLGkozWCoD/cUWQk7EKDgwHaTeIlYlLq0oFIC+z+3Ievcda+qKi",
-	"Vl9hOK1u5RPCmLlxLXhAXEKSlZftucswpnHsrCEu6v/erh7DRQ8mqZjXqXDnZ8B8IM+t/rbgSEBXCAo7",
-	"+uCH1cXnxmqgZ1e9yTjUBMNIcqPc0ngJYelQbRtHu9P3u3Y4kXrpmbsnxHa9bZUEPLtw/SqTGgj0S6nE",
-	"3M9Y/Re8LPKvnje358rQRCm/tbX50mUizXkHhJOAehSYFLSMuGrZDAavyL5jQKJ5ClSEWgqlhD7XxVrN",
-	"RKL/1zRdjPGApwLbVOgt0YD577bNKvwnr0moqMpgZSbttheRcMZpTf3kYTkAeJt8qxVb25hzVUgF9efp",
-	"spL+FycP9Ui3yw3cebopC5xkO1fJdrOqT4SYmxqLuMowQgeZXw0tKSbpLZHhJ/yORbliX+1ATaEYBOx/",
-	"yyomG534hUz2xwP3hAbIVtMIB3gcNYju0Qv1USS8VDJzNYfdxv+5FIoa1W0pGVFYakPmqmjkL7n5pDbB",
-	"ctkgVJmSqJQkQvGJlQQNrgaMTaZaco5UBGTk6koTPolkzNpBHyjYrp6LhCS68ZMEPLiVPS7MwyehyqMv",
-	"zIz0LfFmpP/5RxO50TOciufZtJdj9eVrbkx3k+VHmtBpmWyXaQaY7hLdlIQmiVgmY2bTA+ODCXTwCBBI",
-	"RaIFGmxeX2PZAjsMThDqbdDMB40mbU2FNiMUPfurftfRINRfYiFzztZucQbBpOzitF8+TDHJbJagrEdG",
-	"TPKIgclvHFMp+ZhEToZAMz8YiOUsi0vBEUbg8fpZkEUqpimdfycJnrkkfxlesYkWtiGryfCvbx3Yw2sL",
-	"2oVNe0s+5FJ36M0wYwmGiSfAYKGfq0npj2BrtUyTEL9OJjqFSVQXp/13WRNU+cCvdCbG4V289xtBbpeJ",
-	"CG58rj/+2nsmFiyhC96Y4Mmcco98f/Ly5K6Sz25Z4u/itH9J1excYamwmqS8vXyu/cDQcDZepiZyM2gy",
-	"fdsAGkPW2Kq3Bj8WKkW3ELJhMN1HUAAOnVbMQ/8C0vLCRM7J9vO4pkGw97vnan3znC74c2OQa2enuF7f",
-	"fCdzWQ29jWs8SRwcMx4YTrPN0JS4rgKn8LWeP/1HiuTkiq4sy/TJ6DsaxyOK1os9PZUrF0doAPXuPpA5",
-	"vWGSxFSx1HtDNIq0mOuEX+uaVILIJUiKRmqqJ4Q47ZIctX6H1vkwNvtwQk4TUzZesTvlZX15k3nuIOmM",
-	"JFwB9CixEzbO0N9YMtVC/qv2gXwtzi1H5QsYTr9iouOE6BPDPOGwBXr5o3VlTb4icAT3Z3ua6m7cxkWx",
-	"v8hOqTaMIWz7Cb7HjjbnZ37oNr0ABTnwnaV0zpRR6MvCtTpNL+bJDs72N56UnKv+a7dZLexi97pv7qdu",
-	"kzSmy59ExHdw+65cb+tKUkpGMFbH2RrD2w5majTkkmmaMbrlzMGBtp5fH5O+bswO/95xbkYGgz52sIf9",
-	"XH8lczW/o47QaUNrtah3IlEAIa9eRxOKbCyiWqGnqQeoY3HFMP1Y8MZ9iKkxjMICbJx2mEzJ7gzHWMTG",
-	"rtpqzJ2Q8kEDUSoxhy5oqrrdWrWO227P19Kw1jJfY3acJlOGSOeYL1vfjY6Jsx44N88SSrciRc2bCo5L",
-	"vNO4myMRrWGKcxZx6gL229in6uXIZVJaySHDDo1nNKVjZI8sZnPIKCNSg1uXPWKKKhlh2PgbvArhicB0",
-	"0T5QsGL+nrNi4wRLYUb4W5mqYAYN0xFa0Y3cLFrTHLSTYBLctq3lcj6n6Xrbpxx+Pd4XbEHFW6LFRr3Z",
-	"k2UKapTVNkIT5eR3sqzgv6fCOMcAHZlKsZ1CHzbm2MbsCDygZCOMu8iOsVHsipw65TFimiyi4Vm/mQmN",
-	"a11cueQGbhpi1VQpCtKSjMWC2RxraGV+ffKSTGKxCsM2iJT/H2zU5zRufV1TNkmZnHVpihPfmvqXPlmE",
-	"PDMva5ZNMAWDdmIIYDFvv9Dau3ZubKil4c3UJkWusVRtpOlWdFyaq0jMwQOKH+DzCu+XzSmvKrD2XP9m",
-	"7SMuByKOs0X67LoeQkhAdftGDl1JpfC5M1lRzWrMKp2J8OOYtTrMsH0yPXfep+r2ZfukWDqXF5M+1m5v",
-	"7Bw+94q9V8TLq5hVpcBRcXHTNtq3qRlR3kftEwWDRw1ftOZFZ/J8PJKKm/J51L3tVYdJhxh9Si3pqCKZ",
-	"ttkVTm5Y5B9AJ7U/Nei8Vs6TLQSvT4hiqBXMywQNuF8bknfFAjOohBv3wu5TqbidWe5BN7GFpQ9iOh7U",
-	"G4+vjR8ZRrK7s92pR2yRMigCWQ+oznZFzsQyjqC8nkimLCUjwM9UxKOG8ZWs90rushOPbeG918XYuE8r",
-	"XK/++w15o7n+2vkHcxaUZpBiZlvtaI89hPn02oO++dIoQv3YA3Mvb3F44U5mT/ENeiYAG6NkwlZkJdKo",
-	"/Nk0e66r19cyMVutEJHd4dIAMvMjCg5oEjysFAEW2vfzhVq3s1pYe+lOLLwtwCz4/QYBbzXqdjaeB227",
-	"7Gr25u13wmopLa0GFu7XcoIdjbI7so+Hy3YOKlH63CEiEgOC88CZXaAdsH9NxSpg5klicu8FbUUmLbqk",
-	"l13bhohCOHkISi+d/pR1nLqmqt1aIkxXdmvcTlKCOu/uRmROIZTB9yg2Lagazzqu0MQDdWi57NiwjezS",
-	"bfN2KbZ4VzpMZknpuNMbq5VArvKC8SYNcbCD9WFFj62Yf3cO3pEFbcETqsMNTp0u8E1s/QFwUjWRRg8O",
-	"O3VtTFi7mOkW17NfUUD51JVPLr+aJW4vRE1au9X3Jy8RhQ+/vAHg/FBPaNgjyXLOUj4mI7FMIi9RNrsb",
-	"x0vJbxnYusQuIPW70JIqDr/cboRmYQ86AQnGtaLEIpuSRqv8rpihSNjF5Nmbfwebypx4+2XD9PQHKmUX",
-	"k5aystyJNpisuw18T9pcxHXbOU9oZfCcOca1SQfGYjZWUF8qsBSlV5t0T95Omce8EcgCkIlBZv5hmEzz",
-	"8af2ul2ZDIJhV6XeGZxjln4fX0dLec0vONyYQ9sSlo/0DpEqLe9Z1oGFurTuYAeWXBsa2fLWtNjUPIF5",
-	"Nqd3560kaEQdYUsLl+/QtAv63Gve6oQ+OV/JnCddV5sFB3RoutVqW95Hb7XLWPFFzFrQ7KxxIlSnC5U9",
-	"1Jbvx3DJ9sxlQZV+RO2dlXnEzHberSrE8vUmyjIhSEI7YsBpdGGSEbXaXl8vaqhh5M0XKPh8Cek+yCJl",
-	"shjL3b7ok0UFtDor1QUkvEz4n0vW7sHb7YJkqZ02+m4eVyf3AcZIuPSBl//z8bcAQJdSKR8tVft31cmQ",
-	"C/dh0cZekb0qNuF3rZutUijZvq3Wvr2iVIGVlIDpdbKY76mnNurMKPTdmXHT29l0+FUFbGPkgXnzBvY7",
-	"IdQLrk5z4XxvCU1gAYYGzAnkEhHLad7I1p1K9oFCyGdlgmTrdZuYi7IKQHQN1vIsvc+BbS8jRlOWfugm",
-	"x22j7ExisaownSJ6FD5oCR19187bJFZZNvh3KYM8vDSWrXvg80XMx1y1brigUq5EGrVsWHYpD+UzEwuW",
-	"nEfv0H3TDW9rH8O+Weo2xNXBsDaQSRZiqnw4JiSaSG9ZRJZJUMGEMDeUydNR44gKqmZbXZTglqZcT1J2",
-	"j6oyCatrNGuXiwOKs/AJgMX0v6f8lpUje8K2x86eSEWTqHqTttP8dwDAKBvYbLw9JCistNuQu+vyAAJF",
-	"p7jgaSqWi6Lvt8s11T02HcEuzA2BlUbptC24FuhF2VaxO9Ul0IL6kf0nzXV2s6ks1aw6L1IxbUSWElas",
-	"/KCL7MEHBESyaEDHYyYlFOGuYMnTlCYKQsJ2+1h62RwMH2d103CZ8fYyk6WaDWIx5ckgZRFPS0sDFkgr",
-	"JN3GxONLyVIJyblI22Cf87NLU1ihqmT4RYIX8PyMGNab1WKwGA6UY0JKc9haO9sm0Ts/y5RwVz3L2H29",
-	"38zEskz4YVn2pFxW5SnF39yDb18LA/fyIoNUlCd4Ktlu/9aZ0mNvsfS2ZBEWrmhdK8X1XbFaUyAim0Nb",
-	"JMHGBQtBFLBpyjSFGYzWAzzCmsI4cP3JjGJCqhu2xpSxdDwzx98u0/OlEYxPc3lPK4kClg0Xq4SlxMrU",
-	"hmbZshLLBea6afE8OpSi2lu5qeqUyQMbolVX80nm3sp30hYfQoNZlrd4TBNIObMdJUWXd6DXZKlmfayq",
-	"UVCIylBK+Gt5ajgXx1fmlBI5fmFgJttyDNjMQYgIbso31eXr1A8oTMDRX7aidpcslVwqU0q+KvmscVjb",
-	"gvMZzHnEZhwyT16971+3yEa7y2ymojpaRHdnJ/3nkqXr+yqSEKBMVUUTbagDuBByPWNrKJC4lCUfhdew",
-	"rbkbULfykqaK1zDDhU30lBW2wseEjB+q18i3WrejWgJOGcYa9zLZAD/xKlaGlGhvKCvsdwwV7UCOJSmf",
-	"znC2Wiy6YVUF3DVNitldqWGybpjcZSMRW+D9qR9swdJBacbBqpEwvW3GRvMxg17PkN223QowIW7jnFPN",
-	"/WEe7brX7XD+TWPU3MtUjOIq5HJqUlZYuKA1MKxSkUwxz/5qtt5UZ6uJAMhs8PQzuRKzoKAiZ8WI1UzE",
-	"mE37rSm97aCzPf04YiozVLVNeFaTdBZcZLJSu7ZrOiHniiT68cDZQZZQtK00FZ4uVtvxU9zCdrgZ/FF3",
-	"FiA8ViTGMMXhUP8MrxnKi7VKW9YO1fP7zyrQ6Jovfld/7+7WVWpYlkf39PIc3Cwskfa+MUh7jEUFZFaH",
-	"KCQ7BZR1GMyEVAOony/VYLlQfM4GSvdR/frcKFNh6usKomhqKq4Y8wx2BXW5JZloVr5cVMQJYtr2gb47",
-	"iwFc5jqZ39x2ZVmnD3YmUtEqumIqyMeCRoMRjWkyLk2bvLFIzVciLo1rMcKC90Nc70CfxrB8PDyoQZMI",
-	"kJj84L4IDqYUWRv4DX7m9Jbh+WWybzW9tLpIVhkHW5HhL0KqYV5vLl+SiWQfRFyO9TasQ8utQbMz2wov",
-	"ulf4HU++dsPsSobeV0NMXzkXt1oFbiq1UVIwNTvDSlnaiT12+76TRD8VmowLxR3aC/I4fIgk7+uRZZj5",
-	"RC5EGkiUgNZcuzZNVOna731zkte/9XMWQhNiAyEcmiy0UoIXesDGDaEEvgNO6F5pyVibypqMB2O+mFXa",
-	"PHIID70y/JrIJVfbnrYefCLSMRuMxXwukoEeLCutU/1u8fN8fhC9ZZCAHTwapnxpxZuV8YAn4O5mA3nD",
-	"FwMsrtswqDdC4Q7qEROhcqVYy4ed07tBbYIKA1KDrTYf2kK8GLsvCVemKrHKypRCsi2Lb/vbjz9+/2Nj",
-	"lU49G540zAa72Pdsqt/bFVXsNy3AVhvj80KuX6elh4xJa0JW7j3WGQxToReVFl8tmN/SuFARNqA2hz6n",
-	"pqKVjnYtWOqGCuo/4Ar156KqMERfsYUko7UneLDJRBPt29wFm4g4FitT+Tmlkwkf98hyYUnt2HBxFkGj",
-	"EO9zTNf1Tw9ERluiV61ErkSEuf69qtOoqkkeUgXfPi1uq1JAbT6pd6qCvim22OzvpzWZiRWZ02TtsaaS",
-	"zsGKoVcbuAI1S5mciariztC9KzUj7dmTEZvyJHSXTImbmto2Nn07W2SDlayuB+X/yEt9U15te6FxF03u",
-	"5ysGmMMqTQmSpMAcLHW0wiCKus13FKXJ+otixOZM9iy/Ibc2fKS8cmlOkc6mF2xeNRvTx/rT5RzjF7Gq",
-	"lJAwXIhPg4pu0HgqUq5mFYAG97MDf5TUT/dcE5lwEeDwKIgiNCFX/dOGEXA/ayR7Gx/njPPZTnQX8bgc",
-	"NFKawOPYvE7B5aFtUdH6HQrzC9GE/PLx9F1TX/bXSj002/KsKk7W50YJ+lMfXjfs9iz+j1VLUbHWvKRy",
-	"1KF1ybuj7JSd/f9VWmt9EV9/B774tdGkGhlS3RkjIOMyFWMmpShNLOP5F7FipM04BFYBomapWE5nPS8Z",
-	"RWAmijB3WTZ8aRncAU/0mkQ6rHA8tUi7kIWA1WyZWGoV/bqKxZ+SFFkrbtaMLhYskUQkWsxDn1JIda6a",
-	"0sxDmqyxWiuN46GXqdL07iIo5kxtvyf59VrIBViiYZkDJapZ8+er39rRnNLByqWTbL3GlwDTad5ac23m",
-	"WOhxFzDzKzZldx/poqRQiTfJxLLKjgUu1GywoKm6j4kv/DoxeiYdl7AGk7G3gC4TBbfd4JbG97ET6DNc",
-	"7KQOyAASJ9zdy4lW+aI7Jr0E5gZIlvtYTDHJ8Q1b7xSL2+9fnIJr+qwSprNgqQQHhJhDfdJkjGKZnp/n",
-	"YDohv7I1OkJwn0A51jquLSqbp1VnXC5i6iKoKxilEkRqZdlhpUoBJoXKoO/nlMenCIZvk5O5sfPvv/ae",
-	"fRBpZcV1BzsGyJndJKJEjwwjKmcjQdMI+dtCpIrGw0Yf7M+pWC7KCqde22EAK23q1C5YOudwY2U2jxmV",
-	"tcP8aIeR52eyaSAZMFJH5cib0t++9p5dpNOqdYt0ShMuEQOkqja9scxrv39xkcTrDyK9YlMuFUtZ9FmW",
-	"Gv5dyookXltIoc2N6E0G3qYr3YaQtYixOXxYrB1r5XlvVn//2numZ/BJqFMEDtdbGTbwl7ZQW3afyTmo",
-	"SzOaRODlgiXUz+If5fEpWFz6ORaXtgV59Yk+5/I5HUmAYeq/Z9RlLBbsXUx5hUlgrH8ywqSII2mrrn4n",
-	"XRp6TV98FK877jWiKJuFIuhpAEMNqsVynEqmd8Lwm0on/H1YjfIbKDFAzMnWAOYcfhkqpAPYBobZjubX",
-	"wBHz25xVTkAgc+iWB2MfvAuihXcejdu3q1lorUu51BCWWVrwETPn2ocugmrP0vEMvN8NRh7EuWL/iVAE",
-	"2lXYdbBPxedMLFX5zGORTKEOI8JnoZyx7rCDJVwLHIMws8BMSGVtSThyRZgTWg8GmG9IVhjdfNKWrYMC",
-	"nKUCu0ZTlqhBixnjJcleum7aI3xCOLzwxIFvNw0lIm01kv4+YG9Q6Lc7FBQyx8daqtUsqwJSalADDfO0",
-	"2DQaadZgbI36RKtQwBmmYyCrChy4MzRYn7GYMzT1N8zeO1U9FB7EAHan/qaAfAz3BKByEBmlj7dq6wsD",
-	"1QI8woA+NI7des0xVY9aR69AoHpfexUy35u0JkmbwbEM4yyrym3YDhSWUtGftozdKEz3I9okv5bmzmxh",
-	"YWxlVSmfQ6BXHJe9uXPOUtl6D5xntT4m0DPRbrPabLQyU11uuUP9z2HemzxcsHTos4YCzuaxObx7z6Tv",
-	"zw6w/236wZs33yJOa2IhlbD2ZJRqjRFBBsUl0HYQ/X4h8LIO5LqZLiLISu26LErDG4Ge5XKxEimdsgFL",
-	"pjxhdchVp8TcMLbItq1gG09ZxOWwy7vpq9L7d2pH6hlvNddKLjjfr9c35GeLt9THKg20+oat3xigASDW",
-	"e3mEf4+wuwVP16i/TFLGnkNFyCHYkTTDGtrBykKcCDrYpC3MQ5O8ynvD1paCZ8jv3BdDkU4HPBpuPmsT",
-	"UYvz3M6UZSxHbMITXprEGq7S6eW5h/i9sYqbtDumBGjNQ7rgdsaNF5fGvDy/DNxbaywyfs5YTLEQHE1o",
-	"vFZ8XJ5VGCJ1aVJVtMnRpZhNnFg3XqZa/sxIogdBwRPCs7SY3bFYQripCiRodLGI1wOrlFX5dTdCXbPt",
-	"dvF6i0UMPwi7M1tGJGcTa/I4a04LJevx6xN90v6qNFdaxHTMZJX7cEQlH0MY9sBGEzZfzp90o9OlmoFl",
-	"Mw8oaEQTALw5ByrIXeAR09qWLLUxWf0JCEDZmXnKmrmOvl9e04EbtlC+2ubBCTNy6wELw1Q6NhinrLKQ",
-	"T+JmsKKSzGmUBx3p9s+1/lmu3QFoPmKK8niQsrFIo1JQmd5l3SVLHYMZ5hqzKGs+rEXob35fp2nbjYaa",
-	"dzwxFDMT6iETrnH91g47U2oxyKAMt1ngRpjqgOCNTPu86p/616xi7KqrlDs38xVcnM8Jv/Nvj0hJrGkt",
-	"KLgmAUPArZnN6bgFWqW4wCG0x3tScZreF00wkzzGpJyG82gAkcdjJdJBxGgUl4ocnxPFY7Kyu+eoMwVQ",
-	"Bk00KbBBhPFyyiGUCOr/RhvbG7iVXA54QgE+Wa/N2smgIVf65Hpz+/6zUi1I4r9+v7bEMBgo1CuNPFEV",
-	"FR6pVDVo9fxu64+RIbIoi8jour8w9HIRNRC43OAmrFhlwlbp6BvLnNM7tEsMIMKyHtPigjBpPjrzLXn+",
-	"ClHyRlAoXZaTF9sn+p2LhJtszc0NP5qPv/aeCWC0wakGMLbOcMwcl9SMBNJhRFWMEoe6Yett0334k5BF",
-	"X2kryRLl5jZupwCBoFmV3pAb2yvXoIcM5vSulYadsoStQJfHmZRdy4Dnh4OnbE55UknL8yK0CycXioZI",
-	"yc2Dw0oG1UaG4lpzU2hvJveGrePNpneJw5dxkNziIVQ5eOmdLSpo/Qm120g66I7H1epYDo0rK8CmCLWI",
-	"+YSBpFktOXsUW2+slpcJnSi9PH27NG1fSlYiQre81TuwJ1VW2KPTMjUtiiSWzN1UDbaMI5ylQqmYDewF",
-	"qBS39HblwiuoUmy+sEkWbEeRvVcexTC/mRQKARfLzSplKl3XQUSz69x1Oo3Q0focjM3Obnu9qwIPbOpi",
-	"9w7IiEkeMULJ2KX41FP3g+YOCbm3Cc/GsRjfDOQNqyivH/GJzQBr7wk0kZlHyeSf6hKGk6YiHYxNutQy",
-	"6ypVy41KMFjYDRISlC5yY4C5Odby0pdecr3QEYpxBW3x7ZVVZGtACwXIXmi34emePPj9uYJsL6C3l6DS",
-	"Kl2GMLt6lae4DOCVNGrpPMvj6kpsgw5WS0SiKUdFAsRiWRI1ng3SuyqJogiDL92HVOvckjWF8Nrpcal3",
-	"mHDjF8sg9q6UD8yqy/7UJ+XGTwKTcre3GcI8rtl8EVPFqgGHynyBBH4kojWB6HUkHjwka4Wx1hgZoX7f",
-	"3XDW/J4TL0pvuKeB82SxVAObArjc3EXde8LicUPNWxAGeDePy9FEdlaDeSklzJwmbvpc9shwFIsR9jzh",
-	"MWvoGpPTNRyCS40I10LLVzYlRd4eWYEbqL6Q9iJUJf0qOfhjDE73GBx36uHWhNxTrTtJPmdntbAqtHdj",
-	"DgJgI4reoHye0ER4Mrp13eTzx5rcEYEShJlUSsc3Hi6AlqcIMh8Yc58Tu9GqDBsdCSC5+JfjjQu9cTXX",
-	"xb7pf/1X1dv/z59bv/wJj1WVFPafPwn+XG7eexrb/Pns559jMaLxLxXy6KmVRq3ULsGEJzATHsKqkEU0",
-	"7/YNWzcDCSoDmGvjoMtioK002pR7MHyzrn4zYeNVV9KGvnmhQvJh8SOQVL0aTiHiamaCgPsI4XVF4fKR",
-	"vozwMD7/NtnM8+6U9W5Chpfh//OqQp7CkL4S0foChExIEJXPQwS5bRlThcDJFuC7Qqxmp9z/5uobyPPp",
-	"suxArNHCWai8ejAdkjdlrvywZdrJOW9+UKaO2vh5fwUVcGvRfoIXOLnmbc5WUkJkIK4E67RCWluXMbp9",
-	"rujGTYKj8HfDqJ5LWbUt95I8eY/Jh/Nnt/l6XdUCE/3Q/hBalRAorWSgT6NHhhuVgEwUmdm54XaauXH2",
-	"jdsWGnq3UZ8o5HXivtbetHbVhypSsteevOJzdl2ewfKd1lLKUvppFVeGpsysTisC2S5bkvtfhFQwr4vg",
-	"Wl9jZ4YOoWJuP7I0/M0hLMquxgWxpMuknVlqc+RSFiQmiiWoP0o9CAIrZ55DiGuyL5exxaGAbz+ATAJq",
-	"ZrCElKbgQ6rRYP0BiiCtUIcdw+uxolWejgXVcojJVKkAq4/mORthYMyjBPKxFqdQ4sTaSz7OmhOV5coG",
-	"8DYq/epRJhqIAEySz02w1dWHd+T777//51syfPny5avn8P+uX758A//v/xuSOaOJBTKB73SxHMVczlhk",
-	"a57HVN+T4eXvv3B9EdZDuC5DA4AbUFUCjHUfl0w+XtG1RDsojihSPuUJjeFwJJlROUMFxMDbLAFriIet",
-	"in999b3eTkTqVqpWtpSFn6U1nxQHAHYv6IIPC6WUKsNi/wHjNqOUDHYXYB4ivZH1AaV/A8QoB1tm3Gp7",
-	"EQnOsViGiPUavWIydf47qdLlWH35Wgyozu5Ajc8e7uqKSmK+DsRC+kP9qFnhnPJ4QMMj0XuIV17pZVKJ",
-	"XpcMWwK6ZlXocWNU/ISnUtU4k6DkWXNi8Ndfe89ASapEAWTB4jb42ACtCpHHJZv2EjB8TeACPUCPvP6B",
-	"zNgdjdiYz2lMIj7lqv5y/93ixLCUUlSKncjfAQNnFAmgCk7I/zKaklflOMqwe/GDnUT1SUzonMfr5qP4",
-	"vg1eydu7t17meIoVgsyermbCv2+J8fnUpg6wpA4yuUZ0XeZiAmyGS3qoPzLqtVFv5Ews44iMbGa+yOI1",
-	"kMbX3SLL6fw9fuVPqxkU6KahX7xkOznm10Z1GXiJErYEucXslsUuDjzrt0eGWh5AjQAsHkPAvbk8/2R4",
-	"Lk81bzZs8IpJpqzQPASeOwTePSwnqmZN/ywm6c9Ieo66+Pe7SAPdhXVsBh58jtmVbJxHcsouXMlp9zx+",
-	"vvnqc2zgj1pRxuSKq5RoeJKBV0+I+aMqlMlEQYdF4GMcMbS0juj45g18NeEsjuRGqznlAFdHsQjTL0St",
-	"BJfzrM0WftsGOcSXBXLEEwRVCO2IeojcITGjUpFXf9PvHADVqSTLJMaqpaYZjfV1XkPJLq7eEkTb6NuN",
-	"ZMvKBCfELG9zWI9tN9c37CLuFEPhoKZMuS67D8GnEcZaJ+WYXXvjXzUPdbgZ3tFeijGhbSZZW8JWNmAq",
-	"nyzFTxCUJ/J5MahsVtuIMy1EGIeEAUOTz1Dr8+D0iBLihJwmayLgGunbnAiTRLkieCHsrOb0xsQFnJ81",
-	"33Ag4HAvnusBDGStUQxqe0m2EWl2LMackFOkGO4NVZKlIAJRb7zUl9t+kadyVUQuK53sZcfWi5iLlPWq",
-	"J1tFCf1ARC2wBZHFOb37jSVTNdNS9+sfWmzDPct5QaJd29t7IEktL5WZW4rPmcJFQv6XEBA/uFQpVSJF",
-	"W5c9a010MCSY3XGpeDKtqsHflBCoEdGK4g/CHyvofnLLYrFghKZiCR4La4TPiyhlibw+CQXCdrkYvcCt",
-	"zxJNeZrsxzrspp7Ad9Ln2IgMh7sPu5USuDfcAMkbs769hiFDQTNg/iooaX3ArFby/+HFryB5YzHwfz+7",
-	"+NWTScvSwhXkcNN9tjFmvvWCbS0UEEoGl1Upm1Z5LzKANnwED3viFdXTLxv8zfBfVq/BWe2pJh2d7IFY",
-	"JBUBSaClPR1Oqc4AV9xjnE3P7ED1zppSXuySVpXLPsU0NcZSadIOY4rpkYg420AVkBm9BfjxnLH7hRgg",
-	"dNoiorcCaY9EtN6Qon94/boyDO5R5buGs21fa9O7GGHZSeHTwehvP9SUDjQXLStxrdmsC7kf4s/t8mnY",
-	"S2504+pUKFl8dPFSf+fVoTOF5cpr2W/v6M7FJ9eWQdrh/XYWgSd5xWuuBtZEqkZ3m6JJbvP0YTtvt62f",
-	"CQQqcolFimXMh9lPw5CSMrD79XWdzI+5eDmYFiAMyg2hX3vPEuH6bXKU6oXaKuRutCRe92CIiAzPcJ4V",
-	"kfJ237ZL2WKO5zyZiHLR1Q6z0yzD9lJkmWIqAO1ZYT6ssqa8k0GUoiIrmihX2ZKPZ9mNUthHyoLvxE7v",
-	"QlABIX0LMMQL70z5YU9oHI/o+GagxKByqll6C7JMbhKxStzMAcyZ3uJr8cqQFSSvfOWQUACnJheVkUdm",
-	"BuU2AjGmdafvnzZEM+B4wx4ZLtP4OYyGVu5lWhE2EYIUyra/Il9Vyhc1qROLCUzwe9MjT6aY3qmqIFTJ",
-	"t/UXxjvSLapYLtPYH7YtShQicdxMEgcYLcfyBlCqACXahu07PdqV2/O16B2QJSCGm+ivJEcIzNt94yJg",
-	"ZM/VB9KkCNNxheJN6uLF7aBSiYUkI6YFcnzM5VTnTrEkYhHc2EAu8N600UqK7DPYkilgxU1xnm3PbqNy",
-	"kksxitjy8PLwxYkFJNYd5ltAAVjPebL5OAojVJX3Kl2YfZOQ4XRjcd2dLmZOThY91LngcG0OpjjFFidU",
-	"bBp8VBtjbn9m2cK3PrRW5Y5y1eJt7aNu6Qo2hm9xFFmj5kPAH13K4gFmhK8UT+LYREv4tSEym8OUpnAD",
-	"C54eb7ww+G8dTxe3LE15ZJP9BpdSLgoM1uXAzW3KGEOlHtZOMAeKbEOnN0l7xRnmPxzabH8oJCdCkSH+",
-	"0A6amZtStTaJCLichAB744KVl5JtTDEgUiCmtShavFLem55YOPEWtfnw1tcNaO9tHje/3bCrGVcsfKkG",
-	"VP4WXhY4F+WutqDmMvBULWkcGkhJ/kVvaR8+IZNlAvVSbMb7ezVh2smY4OeKyO1MH3GTDw6vLo6wTHmF",
-	"EQl+3zbA+vEVUob67SIZgLWtodxuiYJj8yK4k5lQHldkbXRygjuUMF5iP6/MahGUWcDNsENmgeqX+Dsb",
-	"/SLEzS80iWKWvhPJpNKaYiDylKzYaCbEDVaFiOOg1DI+bCUg3mfBP8LXWiW5ZYmqrlZRCnLfmCFahR3A",
-	"GfAX0HEH0L2ri7fYkfxss1zROA4SlZsxrWb9u3jgdladjCP1M2mfHc+ea0OGvMaCFVo4s3HK2RWuznIQ",
-	"RshGItKkNcs4Ekx0zboGwSdrzSYRVXRUDmqqfvODwcVp/50xCm5nAb447WuJ7lyx+eYdv8qZO2mShQ0Y",
-	"mILepdSzDTvEl2EENi+UEpjzmVoXfz2xwWmXBV17HdIEkVRjsw8n5NTmpoGETWAhAxHoDaFeHlUaAQiI",
-	"SkRWwIQBAsMTB4FpxL+0zBaWP7lLayctW2NmRIU9RBJTtqEVMI/ynQy6CNfsTrnEX+/1Tv63jcMPav8h",
-	"plnisCuGVqrWraFWZKKC270z38PtXaRsbDFArUbNHUPL/TK1COTWL/E9drT5EM0P3YpwsrtFbFyXrbaE",
-	"t98Jy1JaNcpwFS0nmPnVg5r18XOwu6/jtvPc6sX33Uw3ak3AL1Xvm5w6whWxsYiYJV3WL/79yUt0jMIv",
-	"b8CbONRTGvZIspyzlI/JSCyTyFMY2d04Xkp+yyCxl1An5EMOcM6lBQk4nR1j0F0cpcmQjiD2TVhQN6JT",
-	"8XAqCi/C/82G9TVh2Ex8JBl4QiTsYvLszb9DZjXI3ZYvG8L4H0jjLiYtr57cCXFN1t0GvifiGHHdds4T",
-	"qkRF/h1zjGtTZZDFbKyklhUqoS/FpHyLhcnKuhX5dVPe1M3xU0t+MQmNX2QH5h9WG9p8/Kk9qSwTCBEk",
-	"WJkoZ9NO1BIZ56cQbzJcOcLyES3are9Z1gFPOnagWJrQ+EyM23Bdr9HXTINseWtabGqewDyb07vz8MYg",
-	"8ixR4PFg2x2adngifvNWJ/TJJfmd86TrajMJvUPTrVbb8j56q13Gii9i1oJmZ40ToTpdqOyhtnw/hku2",
-	"Zy4egqDVoykYmTpT78IGVPIYg6fVqiyQ0I5V7Wl0kcTr1tvrS7rlVpciT3HVm2zw1CJl0uAgt8j+zVXc",
-	"Xk63tvFWjZYJ/3PJ2j14u10QvNppo+/mcXXuKswgxyXR/SuWaHn6fz7+FmADVabOZ+v5dNKL4D4s6Jh1",
-	"eFVswu9aN1uldLFoLR5+DQstqVGVMAf1MuVqDU84V5kuJM4UvI0Ysk5jrQJpbQrCPIY/MZqaygZan7VJ",
-	"q+yRPMtlyMhscHTBf2XrZ1+/gh48qcgYl2XR8APRZEmNvjfmF604edXze2QcUwmJt5KIXJz2oTxez1Vu",
-	"6zlbpOxZy6H+I+aHVhDiNTGIPgy9SaHOMI17emNkL18KpecXYsDJSD5NnosEq9HLE/KejmfOzzKmaQrK",
-	"VUkYjbFflmca6TkPnDsArbLazXJeUz/TvSmNT3EqPZM0Hso9j1kiWc/Eq5kQ6VSqQvgopNSDKstmYnFm",
-	"2cWgL30LTG/6QO0VWNDxjJHXJy+fATJO3xKlFvLNixer1eqEws8nIp2+MG3li9/O373/1H//XLfJ6Okz",
-	"ravPxFIyckblbCRoGukDfeZAcM/ePPvx5NUrbCUWLKEL/uzNs+9PXp58/8wDCLzQ/6cUmYABWBHuIXn9",
-	"8uXbYp0bFzO8oiZemCui9SpFU+Ab7taeR3rOTF0Jod+oK3mmR3398iUkr8qMcYAiQP/2C/2EEb6WWb7E",
-	"TRXhsF+9gIG+trTcnC74xQ2+xLL89BDM51zJPi159ubff/SeyeV8TtO1TeS1EVVvmj6zlTn+/ewXuDnP",
-	"/tB9vaALrv+/rDyQ37g0dTehsqXndIEXk7+io3UGvfWild7mAlYJpHVyoX2ISMrldiGnicOPK4EgGnT/",
-	"2zyVxoYs35IhhCgNbRUd7NYgMjAcgc/h0dhK1XrToXd8gDIf0wBB+ITL0ot0qjfK1CmA4SsNLtknLy7R",
-	"XNb43enlOejMYZ/2RaoCP31HFZuKdB34uaZ015pLhH2On/5xiOeld/Jioq9hl0eWwfFl2Ws7hUA+fUv0",
-	"ACeagP2Aiyjr3S32xU80yvwd0OhVc6PPiUmRKFmEjb5vuV1GeohYwqslGrdznwQWr70WXXfvPaAXKqgU",
-	"UgMsmAG5w2nk7eLrfzZvyLUQH2myPjXFbnS7H1tfoQmUyGzcjHdiGUefhLpiKuXslu1lS6zfk0QcMWm2",
-	"Qj4M5Gi2pq6wVR59hn/+oWXKLJQa6rRrEejZG1DPNHVC2RNkOZz/QpRBqvpYyJk6UUzTvnoyzm6Zw51A",
-	"XQJU3axHUiSsQNENoUa/Otj1kwzQjrEkwlF0U8IK4XpzGjEzVMoQBKp7x3QPRScy1NrBIGIo2Uo+svnI",
-	"YV2RkZjVUYzt1eNlwN+VxTlh4VmMAj+xJa8liYUBrehOtADiQS/I71DjU09jYFbWc9+O2FjADuUx9BQi",
-	"UHomd0YWxQVefcwIYJcIgA9IAk8dFCfPf/TpdmJAP1Gp7/j5WQhFNx8bMGQoQ/rEVi1b9JkyAWCGeYBE",
-	"/pOI1rvnG5/YSkup4U8cv/769RBMTTNoU6i41QSzRlVlyPMZ/TJ+1mL+IxoNFr43v3YpthJ1niHOaQwx",
-	"RFHIVmRM+qNrBobCATw887oGdfYG1525yp8Yi2T+dur+WnXlNe9DTo+fmIkjSYQaGMLa2MtFEq/f4bfI",
-	"c3rPTCQbrC6Ai6tTiEXOP1K/H5+ON88nnYI49UmoD2KZRDtngsA7wPOboT7yRZ2cqp/SsbKOTWyH3Y2A",
-	"ql6vb6z1AMs1aX7UK8nol4gSYBZkDpFvbe+5D0yeIkDvAIuxQ1CHEqN+UBrw42R6chT14BCRi/ki8z+C",
-	"hL1+LFb4/T9b7sZYJJOYj1XjRsCVPr0813z7esb6dM40C9zhfpwaecipql4YH+7Gq++DduM3miKk4nCy",
-	"MgDJBiPDb2s3Epz5wJkhVDdIxv4An12LPgX5ej+URfM3WIcjHIFSN/JOQhNjvdqUvOf07jluzquXP/zj",
-	"x7//rVocByt+iTzuW1de2KLPDSaW8zO/BGqTtcXBQEw+ZiOxW0SN+avuCA0hLjsjjSRGg3mfy+/IFYu4",
-	"NFHmpjEFedlYajZy8IJMLJZGygXkzo3MzUFTaEbHs56B1Jgi7wKl8znCoWlCXvVevny5KfPqr35l665G",
-	"l4NYJfT8gI22vuSwslpTBJzdkzVFxLHZgf1bI7yN/KHl8rSENwHxqK1hYS+rc3g5K0fBS0JnyIiNIdCA",
-	"K/t+1YzNd2GFqW+nF3qFWOQy+8YNvmBLZWFbWtg3btwzydPTF1DS5cUXWzLlK6TsKrWB/ELzZMl4WqhL",
-	"Kl9WHcZ6XGI6Zrn4R8y6OMyK+0BegxNXnQSh2egKz4ISHZ4QaHG6jBmWWHGZ2nA2+jquNykhzthV0zFp",
-	"19oRRa2+XEwwF9i+dW43074JHWr7Dky7vqKKHUwZd7NG52hrcm5KR5Y+3M0k+6F0/RNb/crW7oE9eMKe",
-	"u6WynQ3AU/v3ITKGaJ/lKk6RgzQcmegvxzNrbmitFX3zesPnZE5TOaOxe1RgtDH0O0Qm062MeGrsu3tX",
-	"QnIaSL6ya0EhQSOGcL/mkuNWaStIQaq4VSmDzdSYH1//8Pof/2ihxZRxXUFlNY91fgbPWFOrwLzRClgO",
-	"6G+S4EHIIyTzEyn539OPvyHcggzvnqv1zXO64M/Nxg1zik3EUn5r0mhZZ4dndAcWbrUdbJMZ8Nfos+DJ",
-	"RJyYLDxYjVyxJAvyb+nF0Oqc/jlncdIqlUVm8cSU7MuWjuoXGBZWHF0eNigBXNNjTKZriwRXTNQDADiS",
-	"d5OIlRc11mtM0qyEBalwdf/+D2Sbpwt+cdp/ej6Q5q9teWq9hgN4TC5O++102ovT/pm5xdDKn8bd8zVF",
-	"yOLBJ3IYwREn+bQdOTyB/KYhe2H3/5NQ4LBoJwNmejSNrPywBw+QI5kBou179+1OvUfd3TZ44fbruYFM",
-	"9RxM3MCNE8eORWryNfm83qRCcTo25L4HxvIWU310d9u0cSA9fscNnq00V83F+Kd8OlMyoJ8r/eG1OF0s",
-	"4rXlGu29jUVrlnlMB/QoGSnZmPA8pHCoI6+jxc9ukx2x2XEtJVN7e4uVy7Tze5CeN7zEh3W+ZVkosnza",
-	"R3XauOFay1GH9cQZLuKpsTZcoKjKvn75z7+/+vH1lh45QeULRAY3q7QJEWnEE5quQ/VVWlCEc3oq5hYp",
-	"0WaLt/c7o6aawAoL/MZwXZvwbgMTff+qGu5rFz3N1ij/fPVbiE70G5eKQcq+kK/fLaUS8zMxpzwJQjfH",
-	"sVjpIUI+LhQJCGnyUYxvXMGZkPkUCn73jmrvjrU4fNw5NfYeld9dTeeoAu9KBZ5R2UJt/IXKnN741BTo",
-	"oxKsBc8SPg6/jWmi5Z6RYftRb7eKrNGLPRA+lFfz0khifWOjMORrZz8KHfgcpbOjFnzUgvenBR9Vw4eq",
-	"GuLz932EVi06qI74hS74efQVlcOYlRWPPYO/l2p8kH0zb57gSmbeOpcEeTPYyYtLkkosgItgqueN0KRz",
-	"JbOyQFLRNSigXrwuT4lYJc7jN1ws0ykDnJJKl2xTgcOV6mux4K11OHM5QtWOy2V6MKwmXnQ8r2i3kdpW",
-	"SMWtu08htWUY5Jk7a00CMKLFOPobo1mcpXrHlMOUjcpiFsE20SGSpJrWPBIvwOEDOA6Hj7WvUVEeH05e",
-	"cBJRJ06eY1H4dEKsl+2YUK8qN4ZapqbwuuWFqB7k4qOoBAXFhgO4DCYA5RgiRt8krN+aR5VlSfCPVW7H",
-	"PQ7IFO7d2LMlzKE0CD3nBWm9dw+VExypd0WmhSPtvq+cElab+oio1T2dfqDm9DNT3XlSdXaJZSlLMoWV",
-	"a3nSDnShqpgJk8pnsYjXb01jSSLhyTYmAsPY8CIBX40xJw43WcLEKoES6wi+9BJBj5jkESu4lIs8D+rr",
-	"d0UmbvK7PTo43qEn72FwvN1M5pDOjc9w0HtSHE2kUVfN8b6dC1ug6TpIGb1nUHd8ELDgc9yY8zOT5/lB",
-	"I+WcVyGjkTQDurgUBkep6KHotLmcJWeCyU9Cvb8DzMDBhaKj7fup2L6NWHVfuChj836RSUk1+Tozm4Qn",
-	"VG1aJapEKy2NVYtWmHTxXTaPh29OyCbbNitA1vKSrmNBo2p6Zz98DETfO70now7vE3ZQSeitNvUYNOA9",
-	"HnoLLbiEKt2DXlxDF7MUKtlHwCwg4DFZxnHPZHOAkELM+r2iaSRr1NCdkst9aqO7pZRfD0vd96IMeldl",
-	"xaDI8VZK4TZa3YHD74+c7B5VmHvmZUfFpW16BKA9e7yOu1Ffdsh+W+su7M7GdnT3pWIYx4THrEeG/tGL",
-	"sWLqOYYqINqTyvwX+nIMg12wegjCy/22pv7n8+v1grkIEVvBQgI8SJQgeMQq0YwRrdKXy1HMx/tG8ryH",
-	"Lf8oIvYYPbf+mXaey6n8wOOikbHaMZtdsLL6yPvw6e4CYPTAEUJ/Llm6DsMJPQahA1/V0ZN89CQfXofG",
-	"u7dzpbmSaVsQa0Oq1AKTTqKsPg0WzVfSpPIxHfJkOrRFDCT8bEcCuNSEAgMvRdNjBsWyxKQIj/1vO+U9",
-	"M9c+o+l4ZkqZNYcKIvE4XG0Wuw1tNXnT7iNTVFZdVntWR5b3jbA896aOTO/I9O6nJo/y6M4+7MYFFrhU",
-	"Mz/SpCFNeK7ooVUJ0cvG1czWhmfjlClkcIW04BVMbcrUBVWzd9gvBL4/BvTuUs1OFwvZSg3M2pTTCdyC",
-	"jgwnNEslTMPkCzDZXX9au2SVWaAiFFFsNuJdsQlLWTJmn7HdQelKr5jw0mQZzFkr/qIlrzmWRSUTEcdi",
-	"ZTwkIhbJXx8HgmXpXshB2FPurR+cT+lH8ts+0Cw+NYIs5oJGzMnxD5tLueS0enfOqKIfUjG/Xt+4AKrg",
-	"PLW6gz0nqd1DQlpgkLl7meOJ+u/2hbRgjMAEa+rYVeVwT3JTyXHDXP52qExnGSSXZIgNoFgL8eRrP9P7",
-	"gqrZ26ySHZeETxOR2iTuUMZ4bavfjXCEkkIZCEEezpmikCp+iOXO9fbP6C1z5ZDfECVuWFZt2SxpyhQZ",
-	"CTWryon6ia1wv08Xi4ft8YV0no6Atrjrbokuvc7BgL9dpptvVSNiHELCsBu3KWCAVrtKghigutAf/rTO",
-	"La27jHJ4jyNQBP8N6h+zQuQ14ot5hk9OenkSefnvRz56Z5JRL+5FMDr6y7eQ2LYV2IryWkYDURxoLWNf",
-	"QjMbL3uIIgWVNBJXsPdKBnmRrYvwuAEHsNJjtV3lxRccLjCZR9HOckKuUTYzHgbYt5TNKU8IBJiQZaJ4",
-	"jNWF2d2Cp9V5NZyRZd9OA4/eH9Ygg2OaRBv9JbCfyTKO1zuGyyFn3j7vxtFk802YbA4E26uUSZqKBhWE",
-	"6wdcOn8ublH8acs+oSmNH5/Vw0/2sSfmFZD3wx/bmPv1C0Vjf6mtn6uKLB0emQY31NPmRY9Ve98Ds7kn",
-	"3fvIbQ7qH3jsvOYQutvD5zoul8d2LKfK2B6kLr1Aq3SAY7rUfA0KE9i59R6gahRVuqXf5Gpa9wifeOVs",
-	"sQhjCTfDLUAN7YkzMrPITuzMtS29vnh6Rw3qyNPKeFrre/dYfd57WqgtVGPvj5XhC1foUTvEceu24tLY",
-	"xSN1iud54KH4NsashJRmxS95MtV36k0BR21Kv9jQFC+3vWs2NFkbZF1CLofLhkrm5CKJ11nZVVuuNFEs",
-	"XWhSRliEhWaygqxmPVXu7j7+jKmJ9+2utoPtLMzoNolO1PrmxC7SoIrvZWbHwiCPOnPWsXpkY/XIxyBd",
-	"mYd8+JDyY8HAY8HAx1owMC/KHCw7VptqEAmqiC5aB6q4FFKhQqSahRfuoBREhcd56zIOBzFyPOzSDJ3K",
-	"KlzP2GEjWR48t3ti+R9xghuw+SdS1iBPWvdYzgCeaAbN9ihi9tfA8gOPhta1U4VqiNvx2R84mvOJPPrD",
-	"BXSeUUXvORt+O1LWMdtfFpu9mfU+VNRzMvIcrMG3zGWAHrpizphM1RJONWNwLd4CsRRLU8qZK3LD2AJH",
-	"FqsE64RtDtnDD/w7RpMI52ssKwOqhiRhtyw1zHWT8i6WO6K8+09/34n2fj0QV3jIOebDTV25tNhe7ADG",
-	"nJhHEpRN4R1++yDTvodELbisDblsyOZH6KUy3fumuHPk88f07g/FXndwY13CVo4FHs10zkz3oLPXV0ld",
-	"mV3u1csf/vHj3/+2G7vcixu2DsEpnZ/Jsjjd7xBhhA6EaUoTRZAOEiVyUcU+RMnma/Qc+A6qBMIcODFS",
-	"UE9wdMmkyyui/w1jTlIx9/uR35ErFnGZZYi2Qh1kj/RHnIiUMDqe6Y4w1BhxKDDtmEtF5iJlelUJedV7",
-	"+fKlmdzwOQiiw4hN6DJWQ81v8OSyIGpoLwmNY5xmya6VZ8c6XfBf9WG0FQhPL88vJtDyMIq4Hqpt0ip8",
-	"RDjJ8geEQLWHz667r76Lcu7tyuHgPOaY7hEV5sREeItar8o2YjuOVN9Or9xA7KrAKvZNb5Bq2LUWCvKN",
-	"ewzlRPnFlxu2bhF6d8PWGyQRMKPDs/e/vb9+T2AYv+ch7HMRmDJlCnEp0KNbqQGnVLtLfmXrjmERHgHr",
-	"Baq/v7J1GPT0F81boqAEgEslfl4yGTSLz5KlCZ2zw5HcvUcG6tOu8Pk0Ppo8OvVxUPGDEHGjeRXJeFOk",
-	"QTa9BxzShjfyV7ZuiVeEdlwkjzegLU8ZW/CADcn8xrLaRn+PEYE9Cbg8dA1J/s/vr+vpvVMTi1l48AJ/",
-	"J0vS8dhxva9PL88Ln74lqxkDTdR+DmqB3NQLENKk3wgb37AIxfYgERsATKaHWIgbFpHlosq1deRLPl9q",
-	"JOVHsr8v2f1RE/0N4Lp+Vtug1n9l60caW9aZ+ldoACEFsTapP9L5y8/XO5HrLYEXkhXQ6frrmspZ3yh1",
-	"Dcg+vlwsUiblFZNM7d9R9ytb9/GOtH5Hpl1fUcVq/Ha74xzGqQgM5PFxjieRA2wr3nRMprUl02zPKnWr",
-	"PbPLsrRXe2ChfqUrj6uFcNXMBfLj6x9e/+Mf7fUsZ2yTkqmg8Gw2X8RUMdmgHok4YlKRCU+lSTIiloos",
-	"6JTJt7nYC82GpWG0YkLYLUvXIb4BnHBrHqub/cqT6FAYPZxmC6iIbVAeXm13/x7rWCwTuVwsRKpYNLjh",
-	"Adb0z1kDt/3nyV5SQuv5WC3aDfo0C1y0vlnd9bbCrXtomhisR18nnkz3tCutyj7Y3fK91jitdmjBAc0W",
-	"0xCUa8dsIMrsliXW1wzczdQzMkgJkbACbTYGMf2Z/vWEnCZkyKMhurcTsTHwhlOLS3LDFiX5o2iE1OAA",
-	"Abg4ztfeM82GQoBfto0WMFqhUsxIZSrDqz0xlw5BsboZXJ2oic/sIDS2hUT5Sfyrf/HJipThSgU83StG",
-	"I55Msx72FJAK69EcpUnXeKqxpodhPEYtKwo8Dwa/BrtwfnYaa8K9Bjyf3At8zT1Fi2EbboFde91yO3Yi",
-	"6x1GynvAsslpFFnR5L4kExfzaq9ThXCyJaguE1nyiuWLLxTfSzB4I+NAWUjXZjwXvoUKBIaRLjooiIcL",
-	"4dKjYSbU1hw8a9bMwvMQhofPXu6Ju+wRBK5XdS3wzA6fPNMu9AETSdia+yaTDs/QQCa7UMQASMM2RG/K",
-	"1KOheF00qjoad6RrNeaafVO1IzUroWYfmBrP7puaoXO+EylrMkc1hLC6E4J4UaRhNiA0d6xSUeNqx4Lb",
-	"EbrqyTKJARvlB7h5ZqpK//sOKOA3YIvaF11vH3ja1ha1ZfTpt2iMOjLHexb68VXcN5s8ms6OprPHZzrL",
-	"yVH2Kd2XPOWCUg9uRRuzNAidob/jE735zISgFvHwkxwKquAhtInzz8+wmiXonMO5iNj/GwGmkWk5jnij",
-	"A2SDjmflII133nRaS2WXdBqEK/QG+Siitk0+8BhwDQdRfr1xz8/a0DyvocFNbBI9ANfo8/AvwT3iRELB",
-	"XP4l2czmv0u20AYC8q3k5c890UNYJzZv5wNPPJXfoVY4Rb/pI01HP86TcMvtcpvSwo6AjCwA0eKNa3PY",
-	"uBDeWh6GKH/AHeqX7uqwg8pk6sjoASY8Zghs4Ru8U494+f5jj9AYQrvSrEraIuW3+osbtrbzkroT3V2P",
-	"rGZUQYorrPyeKthhPc3ohJx6czBjXr7/qHtl8QQS/IzHbAGANSUErsMeFEvG6XphuLw3h7doEjb5ITBX",
-	"l0mZXZX7vsCUqw0e82WsuF7EC636Ptc3bDue94HHrBvTMy0PY8rwxj2Notb55rPWfUXVUn5E/lBJI71r",
-	"t6KQnTd9HJ66ImF8MFEARgnGJ1mL+i8RlX7YU9GifNlvb+/2Vv47V38+G69HRmxMl5LZCsRcbfzJVdgS",
-	"qf/TmCZ680aMRGwsIhaRv+jOrQTEkkhaP5Wbxnfyr8eK452CJEpuSlfp4xCREuahAV/df9TE50UsaJQX",
-	"FDrIJxvqtxVQcpr3iy/6P6FJ23Mk3bo2fLmhmJQkl+PJ6SQQBe5ix08vz7Wcg9lW8DlWAV+20rpzKurh",
-	"1eIOWJgF78RnD1PsO7e0Peq219+UpnogT8EOpIP2OafOim/4cA4Db70PWzMv2aOunPEJ5F7ZEweswCud",
-	"wb9GRUa3UYw1i7jPqczS5IBOAfakV1VWijW3okfFwD6yVmnKdUu52byJgx251pFrhZpX98mzssEO795+",
-	"NNzKZpHcEb9SlMfysWaK2Y5XVVmTrbI2E+ImxE26YiP4tEUM+9ZB61OmfsdhwYPXzRt6EG6mh7qYmMm2",
-	"cQp5TWrck3bzw/MpFj2LD5zkd9i57vQ+v5uPoIbLB5FiIYZ7DNG2m+aRIHdoLchPdsoNziwz3t6jsyG/",
-	"lTnozJAEBWCwVIxXBVBPwpsad+mvIleswFiHCZ0LqBQoyVDPUQ1mNIlilsrhW3BX8GQKKRBRbQYOnXVS",
-	"5YYyG36A8G87UmtCdjCPkxmvfSh3QBZbe8CHK3JsVnMBzwRqHEOfSAt2/u7t+oxoOFQ0nTI1WFA1G/Zs",
-	"kaThnKmZiIYV0LfHwk8eho+t3FhmaWq+MM0eg+QfDJ71bIkdWZK2pzom/kUHMKv5w7GWSa6WyfWMtSf4",
-	"By07vHKcr43wsWGn80TtTPl58QVuYHiSfMcecuGFhYBD/6YVZAQDM0UgjYJ4HmMJXBOasiofVcb926lB",
-	"v5j39ccB2fJeCgr7bPl+igrv65U84sLC+9qSeo558HIm7l4fttKoWe+uSwzvmp4GxGm3Jpo11qCOyYLv",
-	"gxB206BqqN+RJtQZc44U4QHarva7U60Cu7vRvRojVkNQtz0tjOmuDel+S6iRlk3iV58akhRAPig5VkVy",
-	"70RA/NbtSnoz9lIM2JdetwzJPlqV7pmvPSmj0t45p9m2w7u78yLT0fh1NH49JuNXFjq9J+uXrdpb7on7",
-	"pQBOG1tbHMCx68PJhiKdgtiiadOIETqSLFE1rriN4rYG3o2p/c2XxdLAUmhmwpNpj4zW9u8pn85AvCIL",
-	"EfMxZ/KEnOZ+UsIgw7Oq75tlygB/bjqAP/ggoR6hKbPoK/xeCviba8ITYHV0oA97aKsDs5QlYywQfHG6",
-	"VDMyjrm+Vz2ymvHxjIgkXuc2fU5vmCxNBP0rWz87loPJqouw1WMrBSOfXhmYY7jSsaZLV7DbO4+/7Lly",
-	"C9Q5s9k5ArBvfgn2Uo7nIvh46srM94gExUbzJpciJMfXJLAMKl3teRPIqj+fk5hKZcKleVpalF5lEVA7",
-	"K05/SaVciTSC9Y6o5GOiSSRLlHkuMOeYTRQRS4XLsUV3oAa/EzfhHwCGARRNmTlXn+2ZPYa2VotrdqfO",
-	"E1PN7WA16/UBGObWBo+VW2lz8fqnB/Czi99LWfinXfS+vJ69Xl8xBnmGDur5vde4B4JZQhN3V+l+d8Xt",
-	"UfK21JEr90lCypB4kStY3ZZgHYvOH4vO70RxeLj15o+l5ndA5ndTWv5hFZQ/IadZbcZNm4v1BgDXrRIV",
-	"O3r9jzXVj1Rtm3Lqx0rqD4a+ucrpO6mX3t7qbdOQAZlCvZ5r5RYWYXy6WoLkVYX9PIUZ+jLmXyJZEvXI",
-	"8IatsXTFxIT04tXq6THnNCqtGPidnoApvM6lF9Piarbny7BjqfbKRGdLqcR8a+n2WKj8UVumv9H65P3l",
-	"ePYJK/MfbdlHW/aObNloB6GJJtNiQtZimRKxSvZk4m6CpJUL7d1YBqLOnoIppPnb/nKxSJmUVwyqLhwZ",
-	"XPbtO6C20ZHJPQom5072yN+O/K0rf7PQpAI3OYTvdiFSReMXY6poLKZLVum+9c1U7mvL87CXWp9uU+KA",
-	"c5WzWpERm4gU1T8varzElHUJY79zC2jLPC+8SV5MsLdDpTkpTD38+m62rLDZmA+erCO0+xZuUd3Q3fg2",
-	"nAJniuDxvTsUcbArRiMfnZ6z/NQ8ZI/mnGk6ot8cMS+jhW3IdNaYnaQrSdlFvpLziSYxGNVPKNaDQjo/",
-	"Z/MRS2UueX/qCLVJuwQUG1EmkRgv5yxRPWM9YgQmISEaxdI3m2LOzNm2ISuxjDXNI7Fm+CkCSUwAC4I+",
-	"XfL+AgYUCSRNbCE22Hzwt56QTwLwnHqi+JmciVWiN+CWS65EKqsMV5tEdd+hLDulhV/vgXrvJXUKKrn+",
-	"VYEsl0OTaXh48hhJ9EMO98hIz0PNInJgzSGEz8DVd5FQRibPqk4W7TjbcJ7SumYCzpXG5heVLlkLidhn",
-	"U43GnvviU9emdiBwE9mNtKOB6WmS9pBr6uIQjyTzkZPMbgL3E6C0eIVLZXrfiLBT6tqWjBZNC2ATfvOl",
-	"nLj2mQGFD+G7YQMhRXTh8Of31wTv7Av/dzk0Sb1lEzn9JCzhtqWrImJKVUZiTnnSQD0/nX58fzjKCaO1",
-	"ppqm1YEqVunR9hLojeeBhamYekQCL+5/LzyQFVqcy2t6w5KnSfJLwWo2wsE+vD2DzHHdRaj5RTo9ROoR",
-	"t0HAznBPioRKU6mIJJpOfQNsq898srsTO1Q4azIWeapMD82Wb7/FA7J+5xby+Czguem3ZnSF1uV0zP/o",
-	"qVvDO27n0SJe+8DvwyrekdwcLeP7towXCO6BFIHd0smv90Thj5byNuT7aPo5Wsu34UqHNI7fI7vauYH8",
-	"CVP4J2ksP1LNo8G8u8F852J/uBFCyiDTg1TrmBE5Y0zJB2R56Pcfob2h329PW6FN6Sv3T+apmxZa7dzR",
-	"oFD3bO/BntCRhhzNCfs2JwAVPZCI2Z34fT0oiT6aCZpJ8VHMPRoHtuAwB7QN3CPr2blp4FFT6yep/B9p",
-	"4VHlb6ny71wwD9b4I9tpSKHw7OMDlwrHBZ9lc33w9cI3ZtyWcOaa1tQPz87kiav7nfZyd1r/ParvkHcz",
-	"8i//IXV1mg29d+lIX2tMUgyiEOrYVJr8wxZym4isrPeMyhOSXQ0ypgnkURVTwpM3eiopQ6OiO8065df1",
-	"dDChKhuxM4U4sDrsxj0qxcEEqwXy1jV7P6c8PkXr1HuQpo5ypZUrcwjejD5Z+C57rveO0ChKmXyACrlL",
-	"xb6VRl6VmSjyiNiBhMcXTG/4iy/wn69BPqQwrkJWM2GOlcvCubYpOhMgVf60hhfXWrbMP9iQjEP37nTa",
-	"EdMpDZFwxzpal7/DJy+g2ot0dE6FOqdo3bXZtbxbTcSkFDds/eKLlOJXtt4fGRtKKQY3bD1sVTbrNCE8",
-	"Yoniak1GqbhhJpkbK04ERXAr9yYsjPj1+xdd8r2ZZkeql11fyafJc5FA9r1vhuTZe3Cked1onndpDkfw",
-	"vrj/HVhrI9QYUFVcY1PL7ihr1VQGCjkZU7ji8T20g+tybZ4YuLKuBW7ugd6YLeFQ+s5c1YT9qUQNlRS6",
-	"P5hNHr2X1/JYGe3J8e1+G8xxD+buhsr+2R3L3PUO3lWs7e9qxEaCDCOq2MAAVbM2mU3bs41jMWsLCYCq",
-	"WjyBOgFyCIX4Mus3Yr70x1m1gNSWRNKtbJHBeqjALunI47eMP0Xogbfuo8G5OfNDoN348YMXupqbA9AL",
-	"h7Q2G3+Qy5DQCDHOtcACVeT08nzvbsz3iUo580ASNgMS1AnX33KldT5TP3VryO5ZbmcORp9zo7am0YXW",
-	"B/Vg+mMfvZj1PCV/TkcH5JMG+Za7FCvo6L2kcMvN5cWX3D9bFIztwhoajFoFItxSxM6t41sxbl0kbDte",
-	"crRxWRtXzaU+tM1rd+8rs4Ed5HHtXdbYXkoqz0pYutcnRwLwbYR17vbZh7qR5ixZhkWLw5cPJ0z8I0z8",
-	"0QWK47TbEhDbqvRZwME8cRd12207EpTSB3sPAeJtycajigw/fFy3JXuHMQ5tSa2+HpiuHo1AIUT0aPw5",
-	"Rnh34Q0HDO2+D6ax65jup0Cpn6J79UgFj7Hd7WO7dydMB9vIF3TKQuK54btWxHI/gd2XMN9HEtONk21L",
-	"L22rmkjuktN44rp52618OtHcJWd98LBue+/2Khv1NSGgsVmwPpMZvYXfiIyX0+3VWqACh5KVkOR0ePoH",
-	"1mn1kEeVNoT2HIW5bxDPkKd9B5TJXnzR/wmOtdmc5Rb4BEMo28tY31ioTUsaf0QgZFE2B3hVjeE2W7+Z",
-	"nFay6wezL2bfWSgpu6ybW3hyfL1PNc5mZ292i4AbPYcTcq5kFmvDldyMtdnetLr9m36sasZTNMjikp+Y",
-	"CH80qwYEndyD/C5iPuZhZlXz6R5tqeBz4nM9NzsKXFPAWOpHtTBzcYnyqESKWSHwmMV1s8E25/6AAdan",
-	"Y8VvD22zNStr+97PYXPPqKJ9lS7186q13ZphnrDBtuM+dpGt8ru5HclpsTcTpDlNm4Kk6Vp8pKmc0Vhf",
-	"kZ3vSkQVHVHJSMQj2BeayBUEvZfYkrPHaymgO61W8pp3wk2mY3jOB3Gs+5k+QSocDkBGxH/M0e4IyZHM",
-	"D0lEaIKCJNi3IPMnTFf3QFNGbthCvTWf24DqjZxJ5GJChua1pHw6U3Jo84/acGu4rIjvyn85oGlK10ME",
-	"jomE4UT0UPoYkmkWxj3JkGEnZDhnig700Q/JfCkVHDyYy4f2cDbngEVE9NVeE54QZJBiYmFoImElJF8f",
-	"r0fz9y/V6v1vJdGaBocymuvh9mIwN1dvRT1kcsYiWixjmdwkYpUM/DfWuLCLdGpY4PqTUB+gJv0uSdWp",
-	"/3xtrfgmG/Mj4XMd1YoelP8XqyRoWHWhPzy9PN85BwnyFExTmihJcLM07c2idByZzsusqUfxi8pOQQhq",
-	"qYq8/GfLIw5OcAD3Hl/B71zNrmesT+eg0e/yKZj98niN3inkMmbbNFM6uQ+9q8WuAvJ4MDKsoHZf3+tP",
-	"ES3YayM8LVN0TvJkuhfhCa6+priwFndpA2WqzEeETKhKqtouuNXJWhVq5osvOHy4rwg+R5lpQdWsIC+J",
-	"FP7B7vTpc2WuYpW/yCy8nS6Ih4OND2YC1xfIeZj2xLhNpp1Hw77WBzJuFej9Dy3XqPkkBHA1ru+dlnE/",
-	"CXXFVMrZLUOD1weRWrfUzhecE2EwVRORy/HMPrMHq5guU4absifaGkhEM5dgPRFtTy8DYo/t0+VqZvLt",
-	"WhKY/amBEFqb2COhglsoWNW070jvaoxSB6R2uMYzpvaRU/zREroHYoEzTtQuVK7eANfkMu0g7qGHdVDp",
-	"Yo2Ex917ZDWjit0yz2sl6VpCkOINYwszHBjRSvMa4hslaBIDw5s+DExaSKWBpyVs5a7ahpVq2d0xUUqG",
-	"92jlegebFj10S5d+Ks7Luydx2UTFPip5+Wjs2dLYc0h26Pu874MdHi1b+lpoyn00aFmlq09vH6Y5y8NM",
-	"3Ic9yzDdENiE/RQkA0iIfNhYtF/Z+srOdl84iNPFIhW3mnUcEAPhLyz8cuZb1WAfNs7tyYIgum3k04la",
-	"2zjp+ytF+p20szGKxA3bPx7hk4BhjPc+63FIzbMGPIFKl6wqZi27QQdwu3uDdXn2B1NKsiGPMWshlOcY",
-	"s/ZNxqxt0Lt9Q14tuX/xxfyvYGdkO9Jc5YfMEct28ljW9JuJXutE7Y/Ra5mrav/vqzF4bdt3k9Ni9vNo",
-	"9sX6O4soZRd2Yx9Pjg/4qQaw7erZbhG/ZqYQEsLmlYtislgwqtyPso3WgbFvu6UJj1VpeVoRcP6SjxFw",
-	"314E3OG0ASlFdbWl30V6I0nMb0zFakt9NqLSULfLyzKrpGCiWYHJFspjs4SOYk3bjBVmxGoNK/3+xSeR",
-	"jPeeCqjPp8lFcjH5LDvUc+z3L/D5Gj/BYcwrsC9dLSvQ+MrMserlJ/qjjnENPLmlMW+mW24H+2ysO/uM",
-	"8RBbuG47RVS4aVyk0/NoL0EVwQ7djXqU5m8SdyhrD+aSxyAC9/sXekD9/iMugQA0v0j98tV7JBcfRHqR",
-	"TvfO2tAkA9de9jbPwVQn8Ildz0Jy8sSNSzKhsWSPwpT1sJyuLLoWfXrLPrGVfo7Avq7F2U8PNZzAFnhP",
-	"DJuyzLrPk2nMiGYs5CJpxarlWio291k1/OFFIiL24ov+v+fR1xdfZkKqhM7Z18ZqHSsTpwiE0dkeRDLh",
-	"02XG17XwMeVSsZRFNhDxhPxsIxInPFYs1TxfktGa6HXqfuaSxbf6uWgFKGUQup4wDr4XNWM8xS8TkZLV",
-	"jNk/ayr4Jh/JLvUgYAbWfzbjE8nSWyaNrxeq35QYR/qwP59E1D4JiG6kVaBmH+8vZrsPZELJ1tQaIlrS",
-	"tJz8+TfgUfCR7JwPZUqRSj9zWwMCxj84NGpPy/4k3CvLAPTnZ5pQeIQAfDNcEk1tHiZs+EDb1RI9XEFi",
-	"zY77jAKpPTAI/etMLCVryqZftGrVsYwwkE6R8ss8EgcgyWsyYrFIplpx0614IhWNY1yepv8gHgECcTOt",
-	"yVgsE2UoPCUxHzNN9THOPeZzrgBL/LKBwGNc++GIr+xEdytLM2Ul3R8TtZX3T24fD9GR95o1xJOd5KGI",
-	"jD605pJxM7Eic5qsUYKs9H4ZC/mqdeqkT4LMuFQiBZv6DVuoN1nuD5EwwmKGKBGbYCplkiWKRBRSbHy+",
-	"fmeSfuj9XsQ0YXJY/MOJ3dshZvBIbGFwrrB3iWTekrcmktaHrWsrtPYVTdUZXYeIre+TKPBLmMsVkyJe",
-	"mqLQYU1g9euDisW4bW0ps21V+siWkHDmqUIcu23b4xOdYYV7M98tWMpFlBnggAQUSMnDDq3b5z1oKRzD",
-	"g8tfjwqG1ZE7ab4xTcVyESIAI5OBrw+JT4+5VJ8lS3/GeT74WineXMOvT65RDeLcO4MnS4g7bWB3Oryx",
-	"pQ9djt7j/rQRo71984iSnhwxs2tBmXRng2m2qHKXK1qUJaHe4G3qKSPsfcNpAaadoUinAxcrrD+XyLy4",
-	"kiRbhNRyMI0ijpBcYQy4YpWckHcwBUkWS8y95xoRnmiV30zYGnDXJKbjmxMyPJen+nSMJH3FJFOXVMqV",
-	"SKMhiMeY0a5HOBS4hqPkUqVUiZRIlkRoZUbRHGId9dnNeDJ9k/8YY5Ex/17CyGgN4P4Kv7K7Zvt2LLuB",
-	"rgVEO3Qhm7aI+sFcy27kru7l87Mm3zLeFi9/3lsy/MgURdATwPtPHhk5fxhwnWAXc4Fd4NNSMyaZTxGO",
-	"HsxWHkzLzvDhXM88QvNA/ZcZs2nP6DY8l3lOtymIv/gC/w0OOAjkhD5bQzTmCmveFvlbVUiCzw7aSeDQ",
-	"6mC46owl7CM3WkaT86nR9iz64Vr2+laqH8Xj4TAHAnZuKmGHc3TqtR46IRIsdQvdqDzoZI9UtTHaJJRo",
-	"llmlHx0h3FaeLjcF2w08EohGg8KByYPhfo+LRtyH/WRPe9Qqf9o2VLDRiNIQvBNIBVFUJFSRmFGpwHSQ",
-	"TUgLlha4YHHuKGaaPnEAqtuNWWYkoVFUMJIU7CIVET27Ir9Hg0bFpPeSJC2Tmws50tquZItkZWEU1dyS",
-	"M8HkJ6He33GpDkxF20YLHVlvuWwO+3i03ezDdoM04gHbbrJosQMZb0IdqIdO7fUZ5vYonKbt3Vm2VYPD",
-	"9Gm7Sg/nJX1E/tH7d40WnaKtJfkWjtAdu0DRkTh2Y3jNM6MxIpaxT8YiyMzs1gbkmpIhkEr0qlq53/on",
-	"qyX/N0Qk8XrT0zmnN5C0LP/nXqnXlJuBWASBOPkikTEmaSbDhf89nyYi1XJpkYrSKIKY1wNoDdcCT7YT",
-	"JTx08jI95mkS9Rkc4v78oHjxAtyg+wrA1QvFKLv/1t9vJKzaIZVhz+eUx1o5TpmUNpwSplkb+Oqp8o8v",
-	"9tUQ7F549l/d4r3eqdNYk841qGnbVS4beFpBM4ZywcZ8sj5VvzEq1UXCLjOyfnhvtc3j6POCDRVTbdyu",
-	"yjTX6PeEkCbd5VFH6qQj+eKIoZEP2cHdRlwp1Ys2NKIXc9YY8eBoF+a/MBnab9jaz4us728JSmmZpixR",
-	"nkPsEEwvY7edeHS9yL0FsX7ghUreeYd1zzVLMoq3eeULF1gymo5nbTT74c/vr0nWgynECzhCShS7U4Qn",
-	"BjKYJ8YnZHh50ffbmtGHSPsBAU7nJWg9/AwMMax9livd7r+WLA0KfzmaBR6PWaCPd/fAtoHWrs6WTLXv",
-	"Lrs8LAJme+DDB56YrdIqKSXuXe3TULBLEtUD6HOyJmMq2Qn53ZgCsFGPcEViGI3GsZFC52gkyFJjoZFe",
-	"WnhyHTHbxma5Zy299dPKGl3SdSxodLj63gcmoy1mP6LRIHsDYXJXkQ63EOU/CTyBD5CjpZ2qaKnP+zvQ",
-	"uPId7UOkB+vZn5otZ2TiKXgCj0xpt7DMB6mTV3C9XbC5vHj+Rf+nHVC6wfnm20NOyEWFGXptwL8Vtmi0",
-	"XvtWc91pTKUidKz4LQbfQO2xoGTwnbhhRsIPBjjMhtwL9NqZge8PeX0EXefJ+QExHWitxNyCmKzim4Be",
-	"Z/bXHSOvd2Du6z2TLJ5ghpRQzHUb+lsFZ3hctHCnZkLPHP/NE4etpbxvihIcztT7EGy87WlcucRZJHH1",
-	"iGqoDUrnrFfqbBui8DfEX/2Ici00Fpy4kCGpkWKekNMRJFXxe5OKrsNh1m8rwRZry343pVwDxtBcuErk",
-	"1e3hmzDZN+fDPNmAc+g1SQJ1vgmXbwqADmtV4urEw7AMDfG6YWsTWb/IBdVX4j2wu11xmv0jRmC6jwYx",
-	"shd4eQYRwWLkDxVcDrTxXpDlWFLuiQHLd4QZ2QUO6EFDSGrVqo2qJQb2EQKff+s58CFLqcn4t/lNE7Ap",
-	"h2GZAaV/GwpuOiJTtkDvPzRMipE59oVJsTbDFxQqRcgXN2ytjxF112b5Tjf/TnpAFbzeIo5AspFKLCRZ",
-	"ifSGJ9Ms6O3az+Lu7rC+GRSdbVBT/oat31j3nN7qwpSHJDXKtBZ0qo2TKdOd6U5NGT37tnKf4qQgdzw2",
-	"G2XJmFlElCAxM0jmrEfMdIT9JvF6U3aCndRn9SuU5XnweroHzrrSi9yLYKLJGYUTzq7Nfq2Xl6kYxWwO",
-	"D50nU73K37maYZGxoxWzUEtMP/6jJfMRWTLhqQLxc+9p5/bMBraRsYzysu3MwC6szplp9CcEJghXQyIe",
-	"DcmqibMeGmDjwItOmKDCDtIVBi8UCb8pT+BLZxtadDaiZkyTUtywhJLvufgRVccnTDp7redyrVSrE/JJ",
-	"gAjAYsl0gwL3g0R4q1Qk09KVgnuHrjFugxLJxiKJ3pI5o8lqxmOGZbFh2v7WOjGRax2QjW/KFHvDmuyG",
-	"PHDt/hNbuZm2g5p4zQ6n19tB96Lfu6PWcqVkB1VQtzAKwMoCuJE6jWOxYtG1yL1Y6frBnxt7gjSS9d3B",
-	"y3MPrplz4Au1XZzLj5q2JNOL9Hfd0YNJzYdkjUt3U54STwXCdo+ab4v9U0IM5jRZD6jl3GGeMsPv4VK9",
-	"S1nEEsVpvIfQ1pizRH0nnSFiBgQl0UxMYO0F5E2ZZCFJTBWLM03WqICGeeVp03TJpAT1SRAxUSw5IZ9M",
-	"pS8wT4r5ghqj84zRyMSN6zu0fn46MUC4kjKTy/kIeTQyREmo/pisZtw+EFgYvAeVrgmdUg6AErPPz968",
-	"QnbFU01HsKhFtrFqvWDP3jzjiWJT9D4+9Np31zPWgTsewoLRB//TIhMy6mMMSiTLW3HDKq0RHzEKttk5",
-	"RHiCLpcekSKrGueF2FQYK4aXn3NxCJn9ASNwnaxlPDp412oNEnpFe0dL4TCPBSGA/hc94x3LSt4B+4Jx",
-	"IkgskilYatObrqDdx6pzPmwrhL4H2O0DsEM83PQO+rEcHolXsDwgKcvbgXdmpx4JoTR1XFRbFlzqhw0H",
-	"eoQWEaTJOSIsJoQrm8bNsaYemaRiTijRSgukccNEDokgYyeCwd/19ZhMtEYesQldxlg2yhoFsjLlUtFU",
-	"scjYMZ4/d8uBrPpIeIDJ9Ago86DL+4sA2VYWLAZcOouFjZHLrOPDTT6QbWKohn73fLVaPdfb8HyZxiwZ",
-	"iwgvZkua/pMd+YNI5y2uaLHdYbR2N+qiAwtC9lWfuGHjfmbOQpayXDoHKemUuYwOG2bytoQ42ClsfMH5",
-	"reg9Cy7B7Rqey4vJZHfO5A5Gh66XL4w+6jGashCUveVeVpodiAUYcDwyIZaqQCkOotk+WN+sO8X9nGBb",
-	"rYaNlylX62dv/v1HSeYA3R4ylW0+da5kngmFVVoELjhjNFbVYde/AxuJ+Q0jwxczFsdiWIoV/gW7KSel",
-	"9VfFNK3bAhtKjpN15nO45T2yTCKjyaCtGqpiZztg+v/DLDeORU2mBD2pSCJTff3ypWGdWFNNAKGM+S2T",
-	"J2QYgXwNhRflZn05d9J/GWrRYpoyOfxrz6t1nrCxcgjBlI2Z7tah60BY4Ir8ZRhzqVjCUt3akvXMQmHL",
-	"P5K/DKG07vCvb8lQLNViqYZYwdzWWgdLi/FDK6qWGJ6KjfTvwxVNk6FZr6sLrH8ZsRlPojd6OnqpWsxi",
-	"EaFmrjgrhJjwCde/WHNIySXRm38Pd6TqNpiymNUC4OaFgHLCazBb4NKhXpDMigC5R5ZJeGaYE9KHrsEI",
-	"hicJdGLCWRyRoflqSEZsIlKtwq+hS3DulDpYfjPTPxzI/pMwY35iLNqlMv0Jt6+AK6w5bq3OLbzKzS1I",
-	"HkghLWgA968SGdME/yfEXhuZ18Bk3atHui57IF3pEwdNBNHHYAVd0DGzKZzn2cs2Y1TRA5/s5F73HD0F",
-	"pa/uCpa7zavTLPz7/SicZ2bHzsSqjT7u6EGDfmllKDyPnjVYePQ3ZhOVHVMi7EkJcG9OlnHc80/G9WiO",
-	"qHhCwOoBOA0Wv4W+038ZPn+u//EcvK3Dvzaw+xkb32QmRDMuFMHHcyylZFJWczUwVBkTvCl3PkrFCmya",
-	"C5ZIq6smWls0yYGGH0Taxy1C9rAQqaLx8K1RLI1EoECI3DQORozNL6HFJ91paxshtqoyDtbf2j6fJiy6",
-	"SPabcOQnGplJOp2peVoXyRWbLF0aodfNrT4JN8qPoYu/yCXMq7hmV3BG7tRtNnk8Zp+Y8mQaM6L7JReJ",
-	"uW0KjSb7u20RlbORoGk0LNgnspSaC5ZKkegOiIQTJxCjYfrVVHqk2+lVwm9gCOGay5C/vbSunbfkl/en",
-	"Z/6rhl3hqupSn9mJHe/1o7rX7kLVXu18v87GfMNgGH1sSI7xrIuJOgypzhnmtGpm7HiQVm2Zxs/ePJsp",
-	"tXjz4sWr138/eXny8uTVm+9fvnwJ18LMrdj5Zz+bdT6OEyFN1s6IIobnUNWDgkJkOoHUU/nOL72AJnix",
-	"kt2ylMa5wpwJGYv5HF1BXn/EVRv80mCU+k5CpX2vvf5nWMPr9Q25OO1DBz3C6HhGaEIuFiw5vTwnkSnf",
-	"4HVtPw7rfiFiPubMn9ul+VNZB2y+iMEsLCa5meVQvkYt0OIdHEkmiiwW8RoT9nhbISVTZYOdIiVl5mSc",
-	"vjfWwudqxhIixZyh7DyjC01gvW5/Z6OZEDdlHf9uBYxxTKXkYxKxWxZrkmd4QHbb+JQnNNZCk4ScQ2LS",
-	"I1S6bZdvXM1UvVDETWs9UCKQDuyPUp+Pvz9GEsOxjCY1Eyv9x8Rq0XOtbd1yyZVI/WWduamijFGyvF/Z",
-	"OiuKYnRZ3EEIrjAPBEvKNlxT3VXFPUIgQOnDNP3goFobvDhdqlnPQxHYaZmEi+7mLtWMvMOOA1/Hb30y",
-	"ZqlWv8fUahmLlN9SBbB02TzqO695yaBAqy1x0OTSusSTnuGsVoGh7r6uZvrc4QbQNOPE3qAF+rs57M/2",
-	"tlPIa0KnJtoTjNmQkHdSYRbrWRdNlg4LZREj5zu10W5NprW7h6rVd3+2pp576YnkbD94w72mVlv54+v/",
-	"HwAA//8=",
+	"7P0Lc9s4sj8MfxWU/m/V7J5XdiTf7alTdZQ4F83El7GdyVwyRUEkJDGiAA4BWdam/N2fQgMgwTspy5ns",
+	"7pyas7EkEmgAjUajL7/+0nHZImSUUME7Z1865AEvwoDA34ProfznHgdLIv/Aoe94ZOJTX/iMwjeu8O9J",
+	"50xES9KF332vc9Y5nOA9b3yyf0B6xwcHB5Pjo9742CXj/f7BXu90Mu50O+o5go/G+6Tv9fHx5KjX6/VP",
+	"9seH7kGn26F4QTpnnTvfI0jgsaSo22HRVHewj93e8fHxsTsen7h73uF+T/7fXqfbCSP2sJa0BT4XhDoh",
+	"FrPOWeeF8D3CX3S6HS4iP3RSvyryBY6mRDjLKOicdWZChGcvXixDLiKCF7uRf0+iBVuK2a6eohedx26H",
+	"B8tp56wjG9+JyVxy4szJOiCcm7bvScR9Rh0PCyyJo0w4+jviZR6CuT8nE7wMBDyrpsJ8o9onD4JQj3gw",
+	"At3N4+Pjo1qFBfNI0Dn78tjtzBibOxGZkIhQV67r7390Oz53uC9I52yCA066HYZ554wug6Db4SwSznjd",
+	"OevJxgbXw1cRwUISaXHC8LzZKl8QzvFUUj+4HiJXtyS/l9NQtv6HnW7nVmCx5J2zztWPHU3Iecx654zw",
+	"SyZeP/hcpOhK95fwKvIY4YgygQi8YyhQQ477eh1FLMp3d4GDCYsWmTko7WsRP266+dIhsmU5+V86hiEz",
+	"u6nbiQjmclt1fI4WPuc+nXYe/3gspy8gooYm9UTJaJOZvWTiDVvSqrbk3E3gmSZzd2P4rUHLMW8mfey2",
+	"6+QDnVO2ohV93Gzax4fQw9WTvNRP1Eyyt/DpJRODIGAr4t2xG8KJuMacr1jk8ZL2f2VL5DGgeYbvCQpJ",
+	"BIzBKBIMRbIJJGYEhbodNGERYmJGIrTkJOK7aMARpgjL3uGrLhIzn9sNuZiiMUEL5vkTn3hoKfkOXV0P",
+	"ULQMCG8yTUFEsLd+yZjgIsJhWD5fFLFoiqnPMewU2IwcYdVAk67C8IYs2D0OPvpixpbiLRZkhdcl/b1i",
+	"y8CD6YvkWwThMDxDlKGpeg35HLmMTvzpMiJeo+4b9fsG+wHx5Bot6QJHfIYD2TWS0h9NIrZAd+s5GlwP",
+	"n0gM35iaOVlvmRrOSVoWq5P66OjAOzki+4fH/UPi9rz94954TPr9TrdjzkKfTpj8V/gikPS+5mKJozUS",
+	"ZBEGWJBOfDJ2zjr93d5uT568LCQUh37nrLO/29vdlye/OgnlofewI9bzHRz6O9Nkaha+5wVkhSMgbxqw",
+	"MZZnZMfF7gy+IlSe4PFxLPwFYUvROTt8VCerR7gb+aFSfjo3hIeMcsIRjgiak1DA9pv49wRx4jLqweap",
+	"m4W5L6WjPIF3rAEHmAvHiJazzl5v72in39/ZO7jr98568r/fEiXplRyA10g/ipeq9FSvIDVhKSybyJ/n",
+	"Fe/GLMOXrisVo5iS4bkWIHCcl4lCeBQNz42w0LLjDH0Hy+d9t1t92vqefcKOScDolMs9oYZSQvle8QEs",
+	"GeweR75UpxT7eB0znLoTD7prc5rKF0Dokeo2lYjzkJ7gyTII1mXN5xZBHkjy9Rrq8UbU3zF1jLabmt2G",
+	"rRcd0W05OXuIb8bJNu/+/rcA/DYFoNzPg6WYscj/F2ghb3wSeK8XoSg7P1NPo4l8HBF4vpZBX2JOpH5N",
+	"iMd/Vkt4CSQXdrRmS0SJOqrDiN3Luy9GeumRHCtMsNT4KFkh2bg6thvdxMoJTYmz2rbUsHxXTsuPZJ2z",
+	"EFh3T8PgGDaKE/nTmdoktZ3otppaE+SzhRaD5Er9e3yB/gNuyYEv77wdn8JzWOrlmLqkc7bf7Yzl+By8",
+	"FLP4wm5U7M5ZR84AeQj9SM5Xr6FVgkSds6Net/PnkgnsLPBD52yn3+1EktvP9h+7nTlZOzPM5WHVUZ+g",
+	"TbL+4d5duP6VP+xf7L35fHHu7l/+y/v862J48Ou/fphf3l2sLs4Hq4vzof/+1Q/hb6+GR8NFsPztlwt/",
+	"8tP//q9hQ7Vet4RzbbpJ1uw/anFcFkXEFTszFnHyHCslp9PcdN6waJGaS9CYo4VTSlC3QxbYDxzseRGY",
+	"h2CM/5e3LnW6nYkfcWFmbqimAsSi/upqziImhd6Kksh8eRO3hN4w5vH4d22pSnqCA6Ns3uxRDvnVZFIi",
+	"su5mUtZH9ySSFwZ5dieXBinGxgSNrXshGq8RlkJsgf6xsxP/8s8GZ32D6+XRyXhv79A92D8+Oj442esd",
+	"Hxzuu3v7h8Q7IXv4ZM/SEK8/vvO5YNFa2cP0HphLcdakmbzd05J6Wi12sFAHV3+nd7rTP7zrH54dnJ71",
+	"+rsHB3u/PZkTphFbhoqb40O2f7DXPyTeeM87OO6f9ianJ+P98fGp4ZuATX0wQcpmer1efwf+u+tZJ2oh",
+	"g8Xb5mB8uO/tYzLGR9740N0/TLaNZiW5YRwPr9WGi79NneRlE7LkJHIS0wQIoyEH04nU1ODfbidlOYm/",
+	"f3zMGF1Sh1rtkj52O68uBxevh/wOz0mZKQkekYxuLiHKqtKAe+HNamOSaryZOekVFmTK5OCuJlkrvRv/",
+	"JuXqhETwZxds1FzJ1+T1evtW0pyhbbeOOBIJf+LLFweel2m8Uvzu7036hycnBxif7p+ceL3jk/HkqH9y",
+	"sOfi3pjsTfb3Jyf7vZO+e0pOj3uHp6f9Q4/snfQODlw8PvGOOt3OIpnPhAyEgY5uhxtS2TxLKphTfUZb",
+	"mlSUjRW5SUNPsaKk6BHYD9paeCIiIp/cPwdBb/wgrbjKLjpnnR35fy9fvx1eolevb+6Gb4avBnev4dtP",
+	"9GI4fPnL51evBj/dTger4cvBdPhycDf48eV0+uds/vnq+qefzgefB58vbl+v3q1+Pf/5p5/OXz/Mevjj",
+	"TeCuD9efKP7lt8Bd9O+9X27Y+8XPB79+7K/Gbz+shi/dy4vPvz5c3A17SgEarD7OptcXn1+vLz+/Xl38",
+	"6zV894lenL/EF68uHoZ3g8nL6eXPLwcXd2/f3YS/vf35X+/pD6G3+Hk9/nja995Ol7/9MpuNf3nJf7t7",
+	"+dvFy4u3L9d/vv1Eby8OTgfT129fvfrzLfy9ev1u0BsOXl59OPx8u7hkv7n91fHk4eX78cPit/Gr4JfF",
+	"YnZ3u3fz4ejX39y39BP13y3G81/ev3vz8qr/Jz6+un5xyd8HP/vrK3H7yy299+nFaX/8/397/2F6/eoj",
+	"+fzDvwbBxauLt4P+B+/1Tz+5n+jFyz9f1VOdmdnp5XBw/vLNwH89+ETXv530FweL0/DPfjg8fnj/+vDt",
+	"EP/yYfDy+OfLgx8mP/x2e3N30X+3GLurV8M3L0/43ezz8HT2c0hnf34+v/nxEz04Hl8tBtFbevXD4Zte",
+	"f3y3OPpAj+eTTxSW+/XleQELZPloeM5zbASi6tmkwh/yIJpKedjP0GLUgZgYj3I4/YAgkJgFnj/Z4MSn",
+	"UxKFkU/lHtiC4Jph7oSRf48tt9xzC0ufOy5OeuN8KZXfL51XbLEwN9XyWeh2bknk4+ByuRjL9+BiRJlw",
+	"8ETA572+vLT3dvbTKoZ8ZEwmLCLpi739DF+OPxNXPImYzFrXWJ9sX0FehiJPieNdZB8rK1/M0NS/JxTd",
+	"vhvsHR4hiy1aWbKsVm/IZMmJ93JdLfOl5m2EeqReOUM35M8l4aLABdng5p9/OUtY3giZHLfa/Fh9yLY8",
+	"zZQm/QxnGW84ySVMwZ95pnlr71aauCfM0QzTKfG+rcgPxCZg9IJt/3cYSJMwEGstfyTrhtxuOQpB00dz",
+	"sn4WTleEXRBMV7OsVpmQI5dc3tGJhzzmLheECjTDHI0JochVbSDuU5cgX6AV5kheyhrz+NXgNsvmWUN8",
+	"obmqmQ1ecxoY2pVjlIUkAhPyULKuZLw7eKLbiYwhXT621+uBIpIytUthr46+jl5cZXRRPq4WrPpHiWvA",
+	"jLzpJq7fpPIUIFlJkVCebM1r2Htf1IaM94Bakni/yhfNyOTDLYZs74VrFvjuushN3fcm/V7v+GTS73te",
+	"r9c7PXbHh4eTTvebtI+mhK9+99Z/QBgtfLoEB0orW6cybh6pmSLunHh35CHtzjdbULGcy4LlgnbO+t0O",
+	"0W7blM5aP2rt9nEDzLnvdrqdwKcEGiyT2AsiZky+c311e1cWImhFV8n/h6+YT5VCqs6FcUAWmVEcmu4P",
+	"uyXxWS/0nFtOZJgatFhygcYEYTRmLCCYwiZb4Yj6dArhdvKz1a2ywMiz+5KJ2KpZe8ZrXUhusVQMDaYe",
+	"fLnkJGqiaOqOYZlzi5x07CYdyyehCyEfb94DEDwIGw8Nh+Fu2+YtpalpN5Y2uZtT5p/rsoV8LxO50OYU",
+	"/SvJzE353Yx84CR6G7FlK66VDIrAat1ilVWQY5tVzhvkWneX9WpWdDMn69bNFygeFT3IqRtcD1v3cjcj",
+	"7XvZoBPJC216aSmnUv0047lMZxvy3N2MfCTjGWPzNh2u1Cstenv9ICLsiluCI3f2xg9Eg+kk6h3E4SU0",
+	"gbdUKF+kFe4xswMqC0Oi1Gv8xZ9LEq3tgy050qROVhGFbMZwQ7D3knmVu4Z+J0A/b0BZJhaaEh9CWn+4",
+	"vbpElEXo18HF+wY0Ldh9o+MniQ1tsWw3+so9uB7y5vdz+fQmnYShcgc07wnCTeGdzfrj78tj64u740gq",
+	"bhv0poNkmnemxiUvHDj0h+e14S/Ih7jj0lNzd5vxMXWddQpm4Eeybru+EMC76fr+SNa8VVebMK065tqO",
+	"S+UtbDiuKzAav2GRceY175fBqxBf5ZmXW/evrpdthxzCW5uP2u6Vb9gt36jfSODgKjbUN+1WvqXne4Ne",
+	"b9dckMUl80jzPinzyJO64u362mQ279ic0Bb9CHh+g46kItWWRUGP2phBY9Vto25BfdtC53yTfjed4KJA",
+	"u0KFyO6Rq5eesCVl1y3HuUk3WjFuu5xaOd5kLe/ZvPFlI4KnN7lsKCW82SRq3bvtFKqAm6ZD0Xb4DYaS",
+	"6qfZvSnTWfN70zKKCI1Dsob8QiUvXkUfI0anZf2qt5LctSTrEbEIreSrDTo/xwJXZ0LKJxqmQspHqyOi",
+	"oLFmMVry0THm5Dybmpg27U+xIDO2hNhQLznDlRFUsUicoX23DiURHM4l29MqJ7GjAvbLguUfu52QcTGN",
+	"1GGWbdPDAoOzpdPtsKUIl0J7YDw9jCSFFlO+ik380P1EioGa7h/zzycOlfvebn+3p6atTRxWkT3mKe7P",
+	"c3JPAhaS6PUC+0GTvKT4DQThnBnrmY7X97m8EtRcx+H9kiQlL+7lkEy8sTc+Pjg9Peq5vV6vv388OTw5",
+	"Lb0Pny/DQPnelfQdnpeNxDxo5LTjezUkJw+W0G0k/tHRwemJ6/XJ3sT1+uDuPSDuuJxqyMeoMCnYEW/Y",
+	"Q8aDBsaFLvyvStFoIEHgr4Hn+XSaT2JMeoThIwzPqaSxpm2/IcKd1bQOD6KJfvIJ7Ztcq8pRbNbPe58L",
+	"0w2vbD9QT6rmedP2bwiWk/vD7dVlxcqrHiL1LPrMGW1i6wJfUYXvpsbQpelbsPtG6xjpJ9UE1A9fcfMd",
+	"a+rTqIqQ2W3eXVPjelW0a4vuLlTu8SsrPrmmO5OtbMUgh3gdMOxt0K0VXtO4Y5UizSJ7xBxBBkpjc1eW",
+	"DqX3wC0MZ6IPK+dA60vqKoYFbt91q/427+INiyqsohWT3NA6WtxlkztJRd+t7yYZKiqdOtVj3rjP1jy0",
+	"Ce/cEI+Qxd2M3N5eXTJIwqo9keUbcI+4vb1CVL7UqkN1XWwjl4pCNlt0eYvvSZPV4/i+havMbv2SrG5v",
+	"r5St7I6dv2zWFSUrmEJtnBQMnb9sOayGfGmPrGUPdzOSZOM07cbc+tr3Ve2UK+iquUsu7gnuV/KBeiGm",
+	"7mJIXm3ayK4PBoljEIYgwCK2uFvPmyxVDaTIhkTwjakohBLZhIofybqRNMt3/YTe/vIhP2ni+XbIULbn",
+	"jQlRpuinkQKXlhaqoTZWDUL/nEw2EZDLiIC67dNpDdctI6L0bKnRy0F2URgQzAlyGRXYFWjNlpECWfK5",
+	"iLBgUXMilL2jERGefnT7RNzi+2YkcHhwmwSwJfUG18OPvphJJQMvSKmFAp4FjQmCoCA+GC8IGp437Ecd",
+	"hk/rqumYlFeueV/aHbdBd2DdHZ43AMWDJ9HwvDUc3jvMXz8IQit8GnczgvxFyCJh7miIz5I4MMkjPkW5",
+	"4OMG43tHcCBm62/DhkqNN7C0QTaGCGfvZ0Xr3rOZaVs2GxG5KE+ci97p2eHJWb+fMejq5wsNuu8Ym1cb",
+	"1eUTDY3qQ3qPA98bnv9smiloTz+ERsPzEVK/1zJZUySTFBTFt40C8tlbXH38kKCAaI3nyZhxTzGwQ6QL",
+	"uGJubZiqYiJ+hBgXeDqFalWXgA4ZLxAGl1nSMFg7IGd1cnxp1P8fXfl0pNLddGD7eO0swWfXKbXBA58Q",
+	"x+Ciwc7p7fSOd3p7d/29s4Pjs/3D3dPD/d8A04EECvhxyYmLucpuXBAdyf7Y7UxY5IQBphbCg+yZHPUz",
+	"PZ/2Gsb7W/tzLzNTRXhwyUpU9Fu6EOmoqbIGUkR8W6mPP5L1fwJeTju2fwa4nB/J+tvBqZQ3rjxmhhHv",
+	"cwiM+/3p8vaPx3TOuey2fRZezVXvmZgesk8156cvYnp6/vNOxz/yq/UUluXb5dk6/OkbK+Y7Wc06jxhZ",
+	"JTBVdvC3T/3FcqE9YiggdCpmkuKjUu9YTF85MNYTic3halkEe/5kQiKuZtu2LZbSe0lWz5ng/Dd0/abQ",
+	"9QAApYCtALQsBqWHH+yvzDLmXLH/HZiaxZiZaTRMe4qkMMvYH/6LwEddAw/aYto2yZrXzvhnypo3RD31",
+	"YtPoHlN/O8ndJS7J6u+U+q2m1H9zWfSwxEsxexX4hKZ50IWv1BG3h3tH4/3TE7d/PDk4Ou2deGTfm0zc",
+	"8XGfTE6OvU63YC1mOBqzZYQWmAsSfceR5GrfxToTQ7JefATBcVANeQh2tMB317X5/RHx/Ii48vT09Wzw",
+	"sxcvND3xFJjH5KIQN5IM2LlY/LS6vBseXr79Sfz6+UPv19te7/Lzxfr9x+Hqt89zcXn32+df9y76v32e",
+	"ff714689s08K/aU6wMPGDh1jIUi03uECK4yjlNJWBNopG38qxoGDo0iy8O/Pem39owTG4G4WEfJEIIP9",
+	"eOOYPuK5iQQOAGkxPfe6c5WcUoQvlW7g9jb1urw7OC6AeO6OBUVfXBaw6AwJgoPHzKtY4IBNM7ZLQCqQ",
+	"E25QFrDeGYCTszf2To/7hMg16/d6p57nlsIfNON5PmORcNKb8J0/naEVFiq0d8ZWGd1OS/o/0sPR1xic",
+	"y7aKyJ9LPwJt0lG2NHneG/EVNxDHz6ZeVrGwZx3KWPR/RGkkKTxUczppWLBLps5Qnxqe0ka7qs3EOdOI",
+	"r/3+ybHpJr1c5+n1yNwYDPqqx1xHaFv6Ck+nMIXZpSTrH/7l7b2hv+39vB5+Zv6Ff7Aa0t7/pju8IHSZ",
+	"vnT73ElvlIV5ZIF9ClxjDteEubpatr9QHK2gMOTa2X1dgwJjdZXM6+1y/E6FWGoW4wA0YdBEHwE7bsYW",
+	"JIQ2FGH6RiFvKka9MhIBnAmKyBxCsabpFk4f/rcC8R+qQJhRqod8lRiiPnC1wHptfArZB1+gXSehMy7l",
+	"oSAlTZZC7jnVZnx7lpeIR4OJdUlWRQFEM4I9EjkLhcPysMPZMnKJ9izK5XgshZ95DVYuD8w+nfgmrjvX",
+	"M0PuCRVFsIUvlI1M3zrYAI7hO1YefqEOauQR6hPvDFUXiNIPoxgM58UXHPpD77He5JSihT8LMa2ICIKK",
+	"nOUnTopeuebEVMR/P4EUiJV/8QWrmjiPrSniz0RSG0LiQgNVOXRbWK4XEIL94ou8CMh92Gq2aqOMnkgg",
+	"w/FGe2GBcbehsDb0dXMSASLyxRf5T0tJ0CCC/olktaFGBXoDvOH2qQEe83QPbah6/SAVrufnK6L6aUFZ",
+	"OajRE6fpy5ysW3LSj2Sd98Ft+5B7CnVFVrZt0Ke1cQ3Sw1980X9tTCF/bhJbk/UcZyMkWStpLxdWqrKM",
+	"wknwAopgtiTyeeRFWyK+0g5oQ1ZlssD2pFd7kp7vpG5Jy3DxvPJdRVC2I6rYILtFspZiFrPUF2Xobb2K",
+	"MZH8K1DZmrRK8JVnmr8XKmy+Fa2U1JmltngEpAxYL76kPrac5OvYN/U8pMa+r7Y0rZ+bohdf/LZTVWyi",
+	"3iJtrs6GbktTxuq9TYo434CeQlP6NqmyzKltaSu1i2+TvlQnrWksNr1vU4CYDviLL/Hfw022Q0zqy/Xr",
+	"RXl+7zYpBhfEiy/wz9Movr29eo7LV55kzplUib9wLhXMpxDNn5/aDaj76odeexrz7pst0qYcP61pyrl5",
+	"tnnM4ak84+Q/G23saxV1+YzEtaHphtwz93nYq+QKq7DK2tB4e3u1deI4Z61ISJw221eXjUeoDT11kJBP",
+	"mBlo+gVlHnnxRf4v6PAzxkVrs3M9muRWyNxg5qoy3Z9ME2TGt6GpAhhvW9uvLTlV+HlPo0mBTL74Av9u",
+	"Shl/RtLaEqQgFJ9p/RTmYluSnmd6Ws3Mz1Z49PM6BuJgqxbUVUNqbE6cbJRLacnmLVlbU8Sfh6QmlDRJ",
+	"d87kOT8lx/mSPRX2rKLpG386E3dsEIbB+k4H5vCKcSmYIJMiPjNAKio6EKZUthRHiPNGRDxvgYOKjqlL",
+	"qpMbb2+vEDymA7itZJTOr3eX/tXbD//67bMrfv342/xXv9e7urucvb/7dXV1PhS/3Q3+dXE+3L/4fNG7",
+	"unu96uSzUaHpaxzhBREkGvIbFRhXRg3AJaHQPI98jiLzRoPRisHPOPA9jan/swmPKs7qrIWy14CfSOVT",
+	"y0YBE8FEXW0RNr+jqQ8CtlIoUFaV7zJmrd744BpKZQRBigCDYhJNcXsvmbha0fIK2ULuAkE8I2aEJIfu",
+	"MPlOw+owpoty10t1L82QVkwvL9f1HoMBRfAQUsZqhZMoZ3kMOWHGtol8iuK47GYk3BAuIt8V25jQwkyx",
+	"dHaulSYGVX0RZXK6uhDMmE6bkD+p6Nkz4Jk5WaMVCCQWEorIPYnWgPtVllX2d/JDQeyiNx5WlPs87HQ7",
+	"T82qG9aEhn9bGRSKSQY8U0y98+WTWftPnbNPavU/dbqfYCI/dc6+fFJMBL9acwDPaEaC34CVPnUeu58U",
+	"68h3Hx87cddFR+HwvNkSWLv0emgOy+SsrFjk7JloaoNU4XYrZER4og7wQTVXDTIim9MYIw2aM7bGSybg",
+	"PK3QlhSdJnXUnJlwYp6hF7nd8ULx3YuE6c4s6PNq4dagsUztJNNsodBKHdCtKYWJWorZIMxcQDF88Xvr",
+	"nCD9eBIx7rmRE5GpQpOK03JBvoPvVD2lX1PZOyqL9t734oLk/62ZRpmU9i3lbf29RlvOBrPWpTkwTko5",
+	"2wQhx+p10yxXHIbPkeVqUZYLyoCKrR7cXPCx1+/3xuRo//Bw3HN7x33X3d8/3d87Pjzad8cHh/3jA0z2",
+	"T44nh3uTk2N80vP2Dk6POhYqRf/49PCo1zvp9UA4QsffJA7NFQ3Wr1SZ3IpQKKgyIM8iQj2oeIsYDdaI",
+	"L8OQRYIDDoVuBYCWvzfwfUuurveQpBVGvlxc+fDV4DbVXr1+LwmtjtcCM4Iao7q4ZE5On0LXuiiwvK4t",
+	"sOjalLJAKu5+S6puQEKRiHhgELzA61t/Sq/KLsbyFRTF76jLIlrgNeL+lCJGG1x2rkJCpY6jFYm00DUA",
+	"bDBPnLjLyBfrW3dGFkppnxOtRUsRBLkpiQb8y86PZN3pdnTCGQ59+Rm0y3+r+4YaNOxqGK4qlLzpPQSm",
+	"PJpCUOUlE4CpWLa60RT5ys40AejFf3x3eHIyPpj0xuO948PJRKqurnt8cNz/7p+tbBwlrXQMbWpzbJO8",
+	"3a3Sp0Kivkn6rvGUwOLy4sTZbQK4+BVX1oO/AV6eAPCSwY2C4jERmZCIUBeQK/6AxFLuiySFl+EYBoaz",
+	"SDjjdeesl1VvFXuUxcUrYNvf/4YAzCVzq5lLz2JhsGY8he2wBBrj4ym7r2RwzQbPjJiXEg6ZJZOTugP/",
+	"3fViBNVuZ7bArhOj1GiWMCngPndyyedzsna0uunIo7zX7QSYC8dAnZ51+gfHJ8en/aOePHoX+MGBWsyO",
+	"R0K59Xupi47aAk9CScCRAPHIlXwMYkqlQhKQBziPTeY8iRxQDfRnAGWLP0VyxgJ/4Qv91WM5fpv6GBFK",
+	"VjhwNELDUS+F1rBgTMwgJ1gNU+Cp5gMxi5gQAXF8KkgEIAI969uIiGhtKOmVMXRFcFvM2Ncf3/lcsGit",
+	"+q3Yxr2zw+Ozw9Pdk+MTyRcbgxV41YKkiJ80whKwUcCmPkhtUs6zVFXskBwKceiOGwfhPzZlGuU7kevp",
+	"eHit8PzibxNeLpqh08P+b+VIC90OX45jNRFoqlrAfKxYvHatgAtgwK7b2987OfB6x+QYVI3Tg97B+LBT",
+	"CGzQbJ6mxOFECJ9O9fRuiodQOAcl0R46SgMOt7RMSyng5+SehRwFbKrmA1McrIXvcu1mMafL0dHB6WS8",
+	"Tw6P+4fEPXBPj9wxmewfJVqPaqnzFOYBg03iq1PSyBDUOetEBMtbc8Cm5sNj8Xmfj+4wz6hOeNHG1ueT",
+	"4sejk/He3qF7sH98dHxwstc7Pjjcd/f2D4l3QvbwyV6nW6BHWhqMFhAOFmoH9Hd6pzv9w7v+4dnB6Vmv",
+	"v3twsBfLCAd7XgSKFyC1/l8BzIwUFxGPDWxDBeiqIPHio6bS1NVCOMCDuqerOYtYZ/siITchJ0eg+xTx",
+	"wJAPvAXceaGKQKfbSXmB4+8f1XVP8UBhqIj+Jo9UCkgMTowt1+s2gn6It0ZhDcOm0BBNpnZD+AhLwOhX",
+	"O92OVZ3xrNOfHJ+Q/f7pXm9vfLDfI6d7eydH7mSy7+Ljw1OynzMYPxlG6m/V72/V72uqfjHPVkf7VLBv",
+	"Myjz0gaAgKJEKSX8FT5YfI1zyf74ZDIhJweHe2Be6B+fnJ7iTgttoxJxLCalBtm9nI6GyO5lDSQ0/NtD",
+	"niU6fqdafzxotHyP+ampW6TS3pouUkkDCSWlCWvvMJ+ppHkjMQzRWslgNEhkh+dzuTAOXgqmfs/9VPwt",
+	"96d0GcZfWxOu5K6zWAbCdzgJiKtotMVwyQCPNEy49jk45p4gpQtsSpZcPcwNaSknPRYrzbYju5f3Cy+R",
+	"/7EbkVHHIiD/u2BqkOVwed2OmhqL+MfiZduIiY6eykRHCRMVZxT+fbH+Fi7W+UWqL/lRMn/NS34UVyqP",
+	"KfkK4Iq2Nb/4UGkjr1MU181faY9N56+kgZiaAqxIGIfX39s72iO9/f7+eB9eJOPD8VipqtvDkmw3dUBs",
+	"zZSVE95wysoaiKl4GuTlN285So1zo+Pg8KnHwSFMdsTGAVlARJ5Ppx84iT76YqYgzEsI0u+oID2fTlUa",
+	"AtTDo2TVMJb6hrGyoGa7SFxVbIypczzkH+icshW9ii7Ze0anJKoKBYxLHSOfo6V6E7EIUYYCeFmFBDYY",
+	"AxAgXqvb5hsWXUXTyj4F0jdTFd4eTZv0AeEPyoKWahzS6wcN7FRvWHRrNLGOh/lszDAU5riKpiqgtEom",
+	"yP6JVxqAoX5GVorBl865z8MAry8TyxgyRqunE61rKKr9pcysw3OtKNYOCJbsigbrNyzKRJrEKob8lOQ3",
+	"JDfnHPeFxPUn64F4TzAXV5RcxzaysiikJCRLbRmumkBYoEA2ghi1UyO6kisXeA5RPwuEqarZ2YRpBBa8",
+	"JjoAnkmCA5q0GufFFtRuNz5pbyy1YsdldGLp7FCN0fG5w8lUHsuWccZYEZTfuSz3Ni5cBIeiA825bEkF",
+	"mJB1rcffv3RMwm9iFtzpG9XidLznjsd9d+dof4x3DiZ9snMy8fZ2+pOD8aG3j/fcfh/ukNCcg++xH8jt",
+	"Cuqe+i6Smi6Fk6cHMee+5yypkHPRs+jP5+ku4nnXke48HRRxP9XnvbrVQPPyy+ST1nKTEo+dbifwXUI5",
+	"cQiFk0aFL/UKv4/ViZ4yYuV6k19an3xa8IhP40+gVsRlJXUoJLDJHXkQd+zVjLjzdOA8RehTJvzjU+cM",
+	"wQ/mJ9+TX32qNSh+6nTNa3K51UuZcHvTLAxDPbFO/QJRHhYJ8jsrpEO9omM+4tfkQ0mQh3qmQZzHp456",
+	"/VH+8/iJPn6i8vxVoZMbl7AqK+j8lCJWH6gORSQewNX+6JfKkGXyKAIMWjT3qXeGvtNdf9cqqsiy4xfR",
+	"MKTvywvm1lKyKSGcRAPq6SJr1YqafBY0Ua6eVqluY0JoPgWjxCvkFqRgyGYblAxO54JCueAGMl02rg7l",
+	"ICLYW0MPvGqAcNdHWD2u+uGgz0Bca0qpKUyNSDvYrCSIMZHqF+SRwVhKp6gsr6sYAOA/2tlqj7oBc4J7",
+	"soAZy4dXxIzQW3VKkNWbjnqv0eXjdu/YLVRN3uISbrJET12M6hQna3qaVVOWL1zg9SUTleHQcU64yQdW",
+	"SqzcUs3joWVfV1CmH25RYEFRZ0/VaHRh//v4FTSBdzaVBjACRHaUtNG/V+1843xuMPNxlnHzyb8B+J/K",
+	"ViP9SH1jBdAbKnEe2AzcixWXo8ekGeDNG0LJqpo0cyBF+tF6EqUCh+m0ah8+LVKiKKShSajBo0UhyLEW",
+	"FDKPNSDwymMZ+t771PvzXtXfLxQMoMZ3VpEPbt4kajUjGRqwZjOO1GgB8oZ9C5AWL8ltKZqzdpEhORik",
+	"gigMEMaYIKkqgelmbDADhuf1MsLApOShkeMrDTjVQRKcq5tLixRicCNTnPi+fa4jA2KchHQpqqKAAm1/",
+	"yMVLFIGo/B180jT4JJnAan1DP5RTNooZWj9drVSYJptpFPrpGiuIabONHUS/0+qMNP3UH5Ol3YL8c15i",
+	"L4YoqSncm0CT5FPcCg/jMFWtNwcrI5tAYoYVVIfLqIJ+wXwOF4DS01kRDpgxACwhIp/cE0grF+UQoQnG",
+	"TKTf0Glo8E7D2cp2ehVN23bKomnLTi/Ze2V/uSTEK+WIS4a0mQa0NfVoNUub5sVgKWYs8nlF4wLh5KGG",
+	"hGvGecm89R1j76WQaVIbWjCGAnh4o35uA7Zq2g2Xzzbs5fb26iqaDr0aCfAKU7nexjJL0e3tVawwyXst",
+	"psinCldH40idod+hszPULsXqj23lWMUD1DZy7f94jhEmhngFLjMmKDbHIxYhXYjxj6arcsfYBabrjxGj",
+	"01cR8QgVPg5KQa4YQwtM12gln5dDiF9o2F/Ob/J3kPF/XJBxarEbGCaaKBCPRucDWl7f4Wk+WfajPAtH",
+	"w8nOBRbubIRmGKxXcGBylhyVkt2Ih0wohEIKCwPsgucsWCN/gnz4mgs/CLQljZJdyIJXrHDW+dQ5nZwc",
+	"eb2T/snJgXvsHR2e4r0JwbjnHh5ir9c//GTFJ8X5gNydkQWc+CY2Q0SACiKHGKsIMMrB9RBqLMBz2cG+",
+	"B0MfkDu4HnI1OhgqowSxiRwpJ0h2wuVHefzIvaqgILoIC7RgXKD9vS5azXx3BvXAOZEkCOKh8Rq5bLHA",
+	"/AyNdN7jqItG2BR9GKF/4IAzaJqCKgAUAGqQVFQo+WcXjaDcmHxvtsDw7+eVkP9A6I/8gzyoqwWgCMAv",
+	"vgcPLpZiiYO797fyg8vCiLmahCkLg+XUpyMwMI3cJRdsca2+2kUDutZIZT6XlIFelV45PZxuPBa44nTO",
+	"9FU/vglAeBKsUtWydeU66dJo643XKal31mJpdtHdzH7VWgz5hpgxgCjAAvmCJ/weSJIUlJfcDgAUh8Zk",
+	"5lMPYTT6fyPkU3hDzkN66nRQR1foDPaiaXPNXNTOmroSNp8x2IiCPAhJIKjAUhyjfrfX6yF3hqX+SyKu",
+	"Z9WPYABd+fAyDEkkz8eArUiEXMwzA5MDKhnPn6mBLPDDe0KnUkPfOzzqFg8MMmp5cTr/SPnVRppKBavG",
+	"Ipjw4bkZmYcFHksq0WhnJH8eeerGPVLGRFhknyKIT3eXAc7weKNbfedM3TUSjg/9oddKaMFwb3VpnwJx",
+	"LMci+Q2kqfIHjdffw6Aick8iTjg8wyKPRLvozl8QnmVemA/NvFxJGA1Ep3h9pdx1sKHACc0R1q0GHuFC",
+	"bRM9f5KQuEM5g2qH6ZXgaEUic0KkZ1TX/ijiEK5KDyWzROhy0Tn73byzo/+19JFuZyf1SR/L+ifr0x8l",
+	"LNbsVAAekyNeh0TKRmRMOTBx8oDEVElL+YScthUJgu/RaOlNgdMwehvhcPbT+0TECwu9hTwQdykFvi84",
+	"CSbpGYsImOgKRWvo5yWrmTXhqpsvvD2V3f8pL3tLb6oCNOEr+DMkkfkQ26iKJ0zh49bNmcl9UQPVg+QI",
+	"sDWkKqGmSs0sDdawb+FF4Cj5I09PgTneyqYhIatoIuIxdZOGiocXBGxl3LHZXUiA6MxgEqoNOokRm/FW",
+	"S41EyYHCMcR9F8iJMWMBwaru8CBGBahYAVM+T62AFAQGTAAmG0yjI7BCjswYYjkhn6YsTbcxWBbyoKan",
+	"jm5VWLYEnEVb8L7jaKSkeoRGvjdKs8HR0YF3ckT2lUev5+0f98Zj0u+XSGHdYUs5bAcHlM5vjD0ci4a5",
+	"Tz2QkBFYPhgloJ/xHfPo6HuE65Uq+40Sbpc91SkFKS21ATdbai1JmGeseNtg5SCuEII25fA0UXXsshTs",
+	"7RIukjmGwXN93CUHvVx67a8nUiDPQIkDFFV/Ig96+RfcZORiDc8bc/dSMGe6VG68hGDPQJCYcK/8ADQE",
+	"chnHD88tzSU5EShZwQE8Ji6DM9wIU8QmlfqNDrZBvugmYjQxlsKixXIZ1EDKEJlMiJtev04J18leHB0X",
+	"X818aeznYuVUzgB4bvQcmEHG8xD7bdSJiHy+i4bCXDC17kFJwQszrJVyC7laX0Xl+tPcDfS+Xzdkg1Cj",
+	"9Y+qwVtFihOs8QIx0tUyeME88r+m0u+oq6SLa1U6zisLoG6gMPLv5WaVfM0m6B8j2Z4Tzkf/VFG/Qn/F",
+	"lgK+TTgk16e6pPtTmtfW2MIv0z2Ub7d4V5j3zAmsP2oS9V+KsuKT2JrG+g1kTdeZmi42gX3CoimmPlce",
+	"CWAJwdHtu8GOvHLILTQjD9gjrr/AAfL8qS8yekeZfWh/b9I/PDk5wPh0/+TE6x2fjCdH/ZODPRf3xmRv",
+	"sr8/OdnvnfTdU3J63Ds8Pe0femTvpHdw4OLxiXdUfGCpmtgtzytrpi50BZr0XI3ilVY3VmT9zAumkCOf",
+	"ckGwl9z/hueZebFKUxexhmSwQk0sfq940WfEnRPPJLnw8nNL4fgp1DfYDwS7s+RmjrnmacGUM7jxGRXf",
+	"j9pK+1dgPjlnKo+liF89+K1YJdanAKO5Oxam6/wNu8gdWmZFsOmq5qQ4MSsucZcfRDpyJVYEzJvNjAQl",
+	"+XQFO0Jl4LXbEPEw6gVHTHdm11el7uVotCoLtqU0VdG0nlr78SzFpcleRRSnK6m2pPo19c7xupjYAHOB",
+	"PLw2JIck8pmXZ+qJgJhSrQ2nx3J6enq609/b2S87lgn1HA/X2cVUJfxikfgRjt5wOQ7AqmpPriRPFbcn",
+	"XmwRGeWwqTMXE9VUU2mYJzZO/6jmgGUcYJe7F5VFOhYsv6711HLZ32E+K7p0DugagUdCW0h1oO4iFLqQ",
+	"QUZH13Yjo6LrUgeNVNCZIqGGTsbmZTOpg0LkJdPcMZM4kfxdsyzipWBOVY2htlMaZ3XUqccm3JujGeMZ",
+	"fT2VEFJEme6kHW3DCXh/Smyvr+/wdFTuCZphD61mRK26homOpEYhLycsQpzckwgH3WJj/HBS0mhiZZOa",
+	"P2WrruS1mU+nyskE6isa/c/IHJyxygscB36v/G6PfVarGRaSMKU7pCf5f8zkZtFwjZuszLjd7+0dQIpJ",
+	"/EWR5pMAR9YLAX07zx9ZJaiMBTyhm2jNsO9ThSryRMIGH5OArbQ5uFjPyZ0HoxeZzZcgkhbJgVS1gSp6",
+	"L5g7v9FqYgMjiNIoldgHWjVBmxo8Fnb3NeYOeU1O0iGrpYE8BrpyxyQ2d7BzcBWt0UWCsbyMgNzTHVfq",
+	"2Ds+TdxOadaQbW8gLi7J6mn3fUpW6rrPd5GpUKWvyJblIcMm93slHELJqs2l/ZJ5VdfM3A18hTma+veE",
+	"KinnCwusO6PMNEnOK1wIVeyz7TIoVIjC2YfcYBjK6Prq9g69gOCCF5wzdRLqL1U51hGKiFhGNDueDeqR",
+	"Fa4P0NlubBYyf72QtCsUpEfQoMhE0dVc9dt2Pa4sA4SBkawjPWW0WIFZXkUjIYzAVaPUQBOfKIWpsnhY",
+	"hcW0/66bnGlK/zKRkxyvG1o6ShZQR9BUj96AHRQdFFPSVal9ffQPkZwG//we9eDqKG+XsR0ail/pg57C",
+	"4W8u/6lB9ItpDYvI9KkgUxLFdNazlKQ5M2cVUAx5FlI1qlsykEIUG+jorAqHRFxGLHH4wEvN3T1ooOuP",
+	"gfYEL6MlhYXwBXAMGtlpp6a5SH5tYdDJ3+TARk3dAmpwNefj9TKakmqDUGzdtuzqcnA6Lip/LFaY/cOl",
+	"CvxsZQNKCu0XWH+MlUBePjRszujMXJI5o9+BWV8fND7EA4o1MoVq0oyXAdspYDZVgr8ls6kEnjvyIFp4",
+	"d4sjSuyzHixbUebkbxw2whOi6qgXFjB8OZtITcOoH6CW8oy3FGjPuQkqmIUT4XgxAn0lG98KHIlS84mK",
+	"w6m3n4zJhMkdXmxA2evt7QNeU5kBhUsiGphQIN//NTBiSViKr08akqdxhEOfZ/Q1yKIpM+pAN8XeBP2e",
+	"sSLrjx4WOAywUmWTD7tGny82MsOgbghnwbLYNwp2LLismVUQ/kLLSnn0EIU8AE7eCTillFup0JmmJrlo",
+	"wFFCQqGlHK9L6F+GYUQ4h6jRDcwxMdYDAnBM8wQUK81ImTL20RQ48E4ND5l6v9XnK44d6kVaULXf0yjn",
+	"cQvKUOClL/oBduccTjbPU6mj9s8QLKhKbAZSUH+vXSWZe5+xFejj07CH7lhtgeE5L3TsxuTJy8MCe/C6",
+	"PJ4CMhGILQWwEiXE42brm1qyEOoG0Qz8DOwoo0bmMpFMfd0aPYgh/ZGsixbJEvxzsq4S+uAoakRZ21DA",
+	"DxqB4sPN+2Iu+nDzXhEWS3IV6kkFEqwwbk2JWlXtp/J6H5dgq4DBKBnm0iK7egXkvf8nlSBbMf9Kta9c",
+	"gLR/Btwx8pTI+2DKY/O3smDGilC25wsswkZlUChC8W5QdX/VYp4pFpRrq/JSVICKjlDlJu5O/hv/kvVd",
+	"Vpzjlu2j8hDXyXHkxoBq1lqWdGKcFVqDp9inXJtPobNNrUz3GWpqiFcpBRWBKS0Da/+icFk1jBKZlb64",
+	"zcn6e4Rp+mKdhAOZR7MBA+3ux+kRzcl6wxGpC1/p2tgLo25r8dqQh1BeAUVR3Fw5LHHRRVWRsBn9cuc3",
+	"c2RlSSxN9SmxUrYk8DFTJ+4l9mJrmcuo0DXyrDqfLz5zpR8aM7ApTjUxeXf/v4hMOmed//ciKaj3wjz8",
+	"ohbHD8rQxfQWtaUFwwu9Z0PfpIEV1izNov91UUQ8Qhby6qtzpbsmNihGttEnxW4HArfSSbgtpmWMPSe0",
+	"362cmoKc321OxgCBiLTsXXHW7wILbTE3ib4wcoUK4bUctJu8VTlc3foFwXQ18wHrYrsrX5CJJQdrYuTY",
+	"xE7nkvrAgkVkF11q55nUSE2ofjIZ4JOCoqJfnRe6HauUe5OpTWhNaqY+dmGzQuH+2nYumbiCBx+7nSWN",
+	"iBQbrmj24k3y9NYXNkY4mYDqx8CgiyxMqdgjmr0vTSMMGRwQGi+fjF2ldrYLPCrydWSRL9A/5KmiEf7Q",
+	"hAUBW3G9dQJG/wmv4tZb7R3BgfIftmAphWtRuRCq3XWLJdCUlO4p6zaq7wnyVqk1BTmFSmpqk992R6NK",
+	"qrZjph/JGgpSlQwIoixSvuZvf3vnaLW295a3WnYDWK72Z9oJP5I132wJJjEmR+XsKeiOO/bBACvKHiWL",
+	"vInY4m49H1wPWy4GL5ayTpsmMqiQ215HczHJCjZPAxpgylc6DCQiKkXOZOMr+wZDmM9Tr0pliWB3prWn",
+	"YgRKWFIFML3Zojadw1Qffx932znuTAxFzU5Xi8zai/zm14YstouU6gqn5bkknjZf86U7k3OgL5R1s55M",
+	"RYyW9W8+Hyn7gD0pYAERNTNmOKjZtG1y9QRzMJ22OHyhl/jgHXITWLP1qUsOvRHcQlUE3lgF3sOAreiN",
+	"r8YqgzB8JlYxWb+GCVR4SE66qEcEChj2tJAZXA/1jKhoEAW39dWmJNXpV9tAiUUTRn67dGcmTOzfWGZc",
+	"qqRCF1PLHD8876IxcfGSE4STgDEA4BJ4TvTlQScrWvGsem7g0LpjCu7lq02QYog3TMHMyOH9Nbyhi0pF",
+	"JAM912ISwNXpjJlXr0m9lo++lE8+dtvo1MtI1Tbx6VRfuLY7V4ALtsJcuW1jqRJrtmlVtnTitKL9Uk/F",
+	"89wvnnsu6gdtISNt9w4ux2Ma32BYV/PSMRk7nVxjHZ2UHdCm7N9u6VRXf9nS3RDsPfco5QX4Ql1//6JR",
+	"Knzcb1iY3eL7b06UWaDC29/VpvHn29UmqQRGpMDNvwaj34DD525GjPPpq7K7Gudm1g+pu2BTnKhmtDnY",
+	"eG37SILwa5u4osE6UyrpAq9Nc1ucM9kRwlZ+gIreLor1loqk8tgpVRJuUuY2HkcNqVjedDmnEURLKECr",
+	"dLGvTKmr7W6luOXmE2a9UnyRhFhYtJopaH9AEtxVFWUS5NYWoxCMOYF5r4Ghuggr9llkos8VuKyUh5im",
+	"nAyuS0LtW9CwogMhpPzkGwx+genawdb7DSahDMx02xOhbs3fxU5ouBfooK0UQKq26oF9NsCCBOtddKfR",
+	"JGFnABAsW4QYfNyYemiB12hMEJSC30UDuKkl+YpqpiFQEGabeCoZQf5oiIkDI0Gc7XZSyJny4rTeGUxE",
+	"ab7WcjFW+5wTl1HPJD0nKVs6L1ISKqK1CgjKpjPUhjckaQyPCbsYLNG/+SXmF6V5mKcMiisvksPf8SRY",
+	"X8WajYlPpxaY3b8DHxj46ZbLz/VrrUUl9Pc8C66X2EjOBYsIIGZDGku57PxAcQpPvJUyopCTa+ZB45X/",
+	"S925fRJ4oIQrp0q68wbzmQZA3/ZUJlsiMc3KPRHHCukoslSdHcjM2bVoMXi6RXHnKt+GI2whacOe4cgX",
+	"Z5rVMee+i5JKecqufhUSCij4cQDLRPvnDJKaqj+mStQqOa7s7ODpIT4kQSBYghgwyec6sDJxxEKIKY6B",
+	"KaFVO88xjOSmFz4x9U+smn4Nl+F6eJ688piG0m62jBfw9GO3kwDSNnv3VfJ8BrS7ID6VxhHq8vzUD8s5",
+	"mLBoAUDf8oq0I3wIh6XLQNeMVPInE1zXBfwDB9x2hLqEV8Iv2PHxskdfkEXDIb5jbH5jegG1v5gwHEW6",
+	"eAl3uC9qEsdU3rGOqYRMSwUAnI0GzUbTquYhxJs36gEj9bQ8TvTg820y3HAyrga38nnOIuGMSzKKVLqC",
+	"lY/g03Rqg9rvVJBogl1iURSfKClQ1XpWAggYHRm3OT8BcrpChGcrqg/boohSnsdG0RKArWghl+X6quMh",
+	"oKUFFRyuL1vq/jH+QtVY6XQ7DztTtqO/lKfX7g1eGSh4+atscMfnO0rIq2Y1vHaC8qVg4WME+arUHAsb",
+	"TM2sHS+YFZq+1wKtzWI3PR+SfoAU7pz1H7tJfdlSUGTjYTEZzaXN7VuFXXOHVwBR+iM2H1W2saeiiI0u",
+	"9ntHpUCrVhNq/8iumZ79pLJQAbAWVSonwhFkNoiEr2xc+IywTs99XUR/5dgOHrudUnYwEyTp0N3XzVRS",
+	"kqcO+7Igo6ByFW9rVvHqRxX+rjPprn7MJ9Kl2CyzprdmOZM9BSPpyvktXNrQr9lNwK04x6vp1dsir+9t",
+	"gddz89KMzXlxVmKc/naGMMTjKNFyt56jq8GtLoFk9CadhqsQQTgak6lPwe61dRXPMeLKZJp2uoXs2kV7",
+	"B0VgkeguuXtwIqSmWyvT4pLicbJyWUiFsHdJMj1WD9aZoHs4zjZWObp88qSvQCWqBnGoi8JVtjygKeQU",
+	"65LrzhjjpIuW1P9zSUyNhJSuhV6uk3w9nbKHIcttVCvHJO/PY/jmGI80DatcPwtnGfDmyj6PHnWdmWXi",
+	"tUj6LilMU6JHpfJENRPLtst4rVC/KqX05NHk0NRyvalaUSmLTSWd2tbS69ty2xxsUw2SEuqGLIoh1FNH",
+	"MYgovtQhhSq9VEoSHgcXjpdSrmuB2OxAvmQC6VTrgvHCUzgwumCz0/mj0Qw8RskuuoWfuDGI1k2ufVTX",
+	"Xzp0hErbM1nPYupg1t9t53QuPYyg7vIGSleyEWt13lK960k61/ZWtSSPsOxQe6r+9exrXa6JQY58kfoB",
+	"tVPkaWpw+xsbHpRG85i/Fr5kTHAR4fANixZVeB6FKNSwm3z5vmBRV9nNpCjPcxeEmEcLJ4wrhBUjKuni",
+	"z8p+jIam9lYYEQ6xiRr/XDBE/lziAI3MK7BQOcjC3D01U92tOTpwaqh57npMl4MraldhrdmYMvVtWnXf",
+	"CpcGL/xg3bJNMAI4zSA7s8ajSghI0zQPltMi9uUzFonS5iGU8MPNe15IdEO+KZqELkhCgQKCuUBHdm0o",
+	"jQxl2d5T2RBAEmQZFvGWNReF8AG2ELDmPMuD1tiKpEFiD71W5R+LZ6Co7lfBLkwZY4uXPkFTjx9+gukn",
+	"Kxnz+k+JhpMuQVB0m1c1byGSAKOJHxSoLi4pqkV1l7bfSI38+vVFN5ZqdlECPwVdq9HYIVA2o7iOfapw",
+	"rArkQkBqiegCr6kLhlbTXAzlBvUlaiSbGRV3WWOIfCxiq6Tr4lJBA4CKk7xgo+oXT7EDlf14GWZYNVD/",
+	"9woWpKiQROPjTY6GW0N6qehpxJxlyqrUPSSd9ebS9Gi0V6p2PBvsozJS+49xFfVq7y08VGAeT+lGGdGl",
+	"Gv6jhIcKZr1U8lvf5myyXVOlLTYPEeqZK1Wa4zzKQZKWjHbGuNCCTG4py0Vtb3luYoueYlOfYe5oYVHt",
+	"ObFTKTISpsQl8zQDtHLquLicKqVW6bx6eyVAvVMeXFFGHOdLEjluCeyYyxYLlig6crzqjUI6IWSuOPLg",
+	"o4alVbAPvKGdQLep0OXKGzWliWI2aNY0XwL7Fw5+qC42ZvAFw21pACjYY+W3oX+73ZXdTROfTkkURj4t",
+	"ObN1zZumO+C/enfWnZjXc/8Bspf+bbdg8xFusOvSNXyKjrQ4yiPGz3vQ7gBQRdHIPDAyXnmI+0nD35sy",
+	"yTq+5Hu98FqFsG4nKivfoCVDBQLQVjPIfpKDw4iNA7IoUtVYsFyUCm35G1qpeBWh3BXcoBtXqwz93mM3",
+	"LsfSMEKErn+GAuDVes2+vLE/+LymilIcYhPXMRyem2rJKmltTKxg9tyuKXELlHkg4wQA4xuIEdLmlK0s",
+	"VCuobgs5A2al9C1zAbX/NDhrpZlqXljDcaRjkHRVVhORBCm+I4b5KO2Vkl+GhOLQH6mIEA9uDrmIJbgp",
+	"6yLTyl3rYirnboE9YhvCdIcdFefR7ejWJcfBwGssZN1O4NOSO5H8ZTM2PIV2uSDUCUuLO6gHIHfRLA2k",
+	"MOoVqzV0LoiYsRL+UL9Vb/FaD0wzu4xGI05YrdaMGlbXu9ic6GPZOIPgm+L2f7i9ukT6iRwWqXacAdir",
+	"tVf8GOISftmt8wYZoVdigJ4TEvJ0x8BRdkys1bt2jDS+fr5n8qD3rhUROd3G5n3J/CscUZ9Oy4iNJZb2",
+	"m0Fy7cpXSOdUT80q8oUg9DlIzMWH6FKtpua1/NveZ7GIjndH1wDdGb7QG75rjiBrwazpKLpjnrtRqFJc",
+	"IlyOdBxZT2iVSblqlXWI5qHIzfEg5aey+MPqF8RPgsnfEWxOaKm3IH63Uugpmpxl5D+hoT3F7TCIJzST",
+	"u+anxpmi1eqvaIUUtDYAUhcvzpJrQ9LKeKgtoAW1LCN1pSiMXq1l7Q+y/avJOV7zejOJBbe9rWb3Us06",
+	"MXD3ttrfLzTgacScQRheKdtakTTxFe4Ht8N2ACw+P9OUecTxucPJVMrHImdj0Z1JY88nReYTYF+tj0nx",
+	"LvCUV+tdcm3kUyWFtfGUZ6qItbhbVsW+5Yet6fijfM5faQdBaVlqBVkOIenxhdB+R4koayCZK/jYwWHo",
+	"yFcclixuFTPluaHKJVnUQdF4E5S7RshyXRMEx2fYBB5ILfRtUvcNGkzVPckMPRv0U6UEqV5rVWhlflXi",
+	"xPN8tcuuU93WA+wNhTo1KyZilUnM8kgIVhZGocyV3AcZs1A+8OmgIubN3n66ixWL5txWzEPMzZHaUQnU",
+	"taq4riJRPN1J2e6mM75XGnFnOkpPYrI+5RwIk1/NhVLY2MFmCaXZO7Be4GG9Dcc8Gtv08/W3Wwa/xE3e",
+	"wXtF/UtlC7wu5tEuGsnTBZRBVaiGr7kgi1F9WNMYZsFTN+0CGwZUvegqBBNtIEx8BeYcs0cf37VN6JBg",
+	"qpGym1nZZMhrNluKcCnK5Sdkwdm9J2USW079XoNd5Yut7CYwWpXnFyh+XWFd5K596NtR6fZK85ampGhP",
+	"Dann3/veEgdNlDa5sbyiUwrfTx2VW+Usi2N/3rGVylRMCjkhylbVt3h5m5NN17WZIB/WNnmoFLSSDacH",
+	"V2OucAnlxAFtVVVOKdW9e9XE7BU3p6dy01bldl/gh+dYkFPd9BYX5OgRoieeg9pj3fQWqT3IqU8q/LaI",
+	"KSrX1qbMZnJ7fgsmppvfagWLXbTTE+DZQgu2VczL2H2ULWxO1s+QhxgGa8cUeEvF2v7+R2HouH50M0X/",
+	"ELIW5cU1E8isK2dUVeRXU+FzZBqovrpIlhuvnWVc9bQmDL+wbnu1BosFcVw78WazqGwzNAPDAXqpCVHX",
+	"+6B9JPYEGKUmGSCOTo9HDVRgPldhVpVasZQXExY58obdYIq1RRSN0jw3Mi6ABpHaDXIDtp9T8XXC0Pey",
+	"On9lV5kLgOagLhrd71UroKdbjHZP5FhlWKwpS5MXPue4zGtu3ukiFnggAf1IlaVuZFa1JGyVSVWX52wW",
+	"n/M96klt1y4XKi+RSgin7x2F+kXmtIKxm/5LTgl+rkOUquLAAIjCVJX2I4NzXDDd8smS2w1Z85bZ0jEg",
+	"fJtIwzbxUF1jAe63nFkYZrciQCpjdC+cW5NEBv5jYV99uokbzOfK37uarTdy6/rUinpt5k3bq/XSNXQO",
+	"V/qeinxDMCfaL2TcNSlfXRAou2LtuRkRzKssdDDNukaXFJ9/LpkgHGFde9Dy7Ncn9tiMkXN2KG+IJqeI",
+	"Uy7JSsEKl+trNFUOGm7eoBHo4oFx2EAa5Fl5mv8x0vZ88F6POHEjIkb/VDWK8T0p936Ax7sg1GlKpc53",
+	"lkYewCJZQzErDHx5CpKEGUKt4SYumJ3rXrdR7GSNBxX78z1AYFdufb+4xUqL5cdM5qBfHNy+IAI7JqOy",
+	"2EapBF5BTEL8blxRC1w4PD8ZJdKzaUyM0qpKp19HPKR6/Y5rYrq6kl1JxIQv0HhdODMR8fyIuCVOs48g",
+	"H9NI+Op52TGEaXC5sXGczSGlPSchjqRclkS5bLHAxauidkmJ3RF+q2W4NgHvV4PbingjmgvW2PoNLdmE",
+	"FYxMqAfimqvyBkiwetaS2jSdsNKgCSzZNwOnUtuiCTmpM1vraeui/d3e7kNJbomYVboHaokpSsrT89RN",
+	"ijhCP40Gx4m7jAoLFmvmg1/VehOernFoIngYBUstoWw5naV0rtru6+Ke1W2Dl1EHP5bB4zy583ovoVw6",
+	"uBvx7fb8sCPW8x0c+jtWlZMW4no9/44n+E8t+V11HiPvPLXrAhCfGhK2d50DPWYQhiXLaKs5ldlMuLQJ",
+	"/XLjm4Zd1+Hbu2fAOKvuGZmyFJWKY4Hcf6peVRzmUqxjtYpz8dzIiTLBP1XLmAsWynmCn6ir5YMBv3G9",
+	"LWMRfYoOVxu5+BRdrTbC8OnKWMpqmdlhyRZIs28BC2a91wkP2NObmY2Y/prde1cSZaaWQMvCmt3MvJI7",
+	"O7QRQyTOMJ/VbmUd9l+bFwCRHwYalPvUJah/etxL2ZN9Ko4O2gk+GEtCRZPJ4xVj5yUT2PaIUKvUQGGI",
+	"UxBaiYcB8nwuD+qlz2fEAy0eEnjesu84CrE7x1OC3GgdCvbi4bB3+iKc+w86eyVvRwcwegjKLrI/6erL",
+	"SmUEdB7Ck0iWpFa+i6NoLVd8gdfIY7toEO9jeYXj6g4HYBHAYvJvKPPsT+BLUEVB6D8b+lF5gXYDylVq",
+	"rFe444BMHgcfm8JPdem1wMAw1Tu+F+s4OpwSkJs3Dj1SNpDzlwNoLA3JWVjOiSdYRVqWZyvKwXXEhlKr",
+	"VTxTI3EUbxfOt+5DPaiwIAKfi10T/yWvjNhDo1SDIwgd3K6eXuZKt718enp8LnlkmcJrs3Kp8FLMHFEa",
+	"qyN/JlSYxKwk/h/2TarAebExzDTPW7TPyzvYPJM172EsdCDqWWsCtppH3qCSAGcmROhwf0qxWEbE0XX/",
+	"SzQytV75wQKsvr5VGw9OHOt9czsoyb+zVnYa4XD2Z+A03qctbQCD1GZgE/RWdvjTe9il7TfhbIFdR82g",
+	"t52JencxeNUuuzEuzT88t5BZpMDWZVEq0qDKrKc+d3xat18LhiVPBwvTPj+IOVk7Wm9wfFocCALQyxgg",
+	"+uZknekBgsFsvQbccqo4hb/IgD+U6DaFgGp1G8uGnoX+P1D/wRBRbD7GDw4kCDoeCcs8LQv84C+WCwSP",
+	"KAuAYUl493u008+OLz+cDW88byJCdgCuA0x9xs2FPSgoyErEWf1B0ChXqkIA2x73ylpv2WM1qY9ZYlGM",
+	"hN8ocFsd8UpBu07ekm2U5VOBs+xe4TuDTx4LotbM4ta0XGZLOY0xocowITv5c8kEdhb4oc6CEQuPkEhJ",
+	"QskKBzElRbzTYG+oznVjTlQaoZftzgwc3i8bc3m35R2VDDfudxSSaNRwZvmCaZC5RhxwA0AsC1/cxu+V",
+	"2zrx1FL0jBqOPU/Xa8XBWvjus+gJYhYxIQLimDkpvZHDVXBMxIpIEbdiyJTj0O5u3ZBnptriIf2bzsBr",
+	"MNcxVRER0doBHqxb4U3JyZWq2JpZVFc/vBxcvC6JVGUL7NMCWHd5LYSXd9EVnJgqJAtOSV85NQsMBeXS",
+	"U3XUVYoCi+BfBiCRsptdNKDaHQ9BCxHAUJr0yoUu/LGxrO3qIES+lHtvyUlkRuXiICAR14ej7W/2I8RW",
+	"tNgBlzIowJj/KFoyNU87LuYkiR+vXqnb27KkhHVAEJ8REtuvS1Zry1dhBSzmct4gsMsiUtKoQO/4f3dY",
+	"XIinZLPpywIrlSRcbldSYIEDNl2WQnWXsB1ikwmJ+HNUGmkS10uoiHzCu4hgd2bg24xarxHYjI87xh3M",
+	"nliJDljmm9k3YI+14NEkIgb8liM8loJOw9+p6UVT9t+8LbbOttXZk4o+y1H5tYTnO8xnP8aBi02ixUG5",
+	"ku3PMJ/VRYn3j1UxHMVTTsCmPnUYDdbtotMTrlQY53aVr9VMQxMGbDolHvJpDUngY/M52GXwUjBFVXOC",
+	"rL5V7XAmu5YauSoPJmZkrX7RZRCXYQ1FfYuizYlxMVUF66e1c3BqdSiJXIZP6RGsLbWD7D1FNMU3kxqp",
+	"1D9IbG6LZSB8h5OAuDk4/coRMpokDehahBMrqEqLcgswVPFm9fhP/hp5OSdrR4/FKUhZyB9WcIhmiujF",
+	"+QpopU0363iCsAEMa5+tAs5kqbsxO5e/IpmCGYUNqJpEbGEChNWtEMprVOZU9CEFEyzQkEBk35p0x71u",
+	"WfZUOkQDW0kdC6x2fE1Q8P5X1evYPYki3yPNGR9TYO51jrV1tcbkfIKyD6s6SZvyjzPqWMzYnKh460v+",
+	"iw8f02zdAZQiQbAG824QsAXT/sEWBBR78fVdDIavkqtw8JTxr7Cvc9YoMu3V43spOb9dIWBJ/vbbf/t3",
+	"g3NDcWXiXxdUBoAQs+s5P5OCdf3xnS8fXNdMeSpECCkB4E99igON46TXnAUeiQpDvRpPPByS28quS2e2",
+	"6QafnmKXuchUo9VXFaSBwwHyHOQvbl2Rqr1tpfZldklWDcwfTX+RgpB2RDVVyJNBt9A6D5Q+wptUUNLZ",
+	"i2CkkTdmy1VlbWQdX5+GLC3OpASXlLp/JFnxT2X5+Mqhyvy05nJQR6BWfBPjiz+lO4yq2vJJZROI35iw",
+	"7LoYgipSFY0mpIVJg2XJBanm1yPndypQwr7eRf6wtogCJau4kIIJiTGCXR4R8pZrIoUoi0F85Pe7CGoG",
+	"Wzh77jKKAB2VkgaFObKqkiHDWeAHx8OZjVKul8pHoTSbLgdhAxFXaKN7dpdbqH4V979SyuJ2ql6B0sx5",
+	"XNW5hlvs9P7hOVIGwRwOXrVU7Cm43QTAv8HOsF1OrTfEcdZir06+P55LParMJ07UvjYZxclbG+YUZzW4",
+	"f9vEYj0Q25Zb5m+yHrEi/p+jFnYjSQuZNBlwZUVc4vivhe/dU6jIVvxYZZ8QHsEK+kwAmkZ8hadTEikY",
+	"KB3CVI8D5eVXoFpypEbsUzTGnBwd/PcawQ+3fj+7IHTJyxLi6PLrWr7/Cl2bOxso2yrui89q7S0Ah5RM",
+	"ceV5Bc/B+VSLzrf3b1krUnHcdXFJ5Bjd4atxW6M75Z3Ou+fQWODTpN6+JLjZch3+RfdI7szYgoTxhDe9",
+	"Smr3rMI8N0gbPocR10MQfR3GPDJucmMDrVnI20y6Y2YsxZf/pIBcNc6PBVyeabf4IDR1E52GxWPj4plN",
+	"OzkABEARNGpcPveVfa8lumKi8sZxDE21XZ3Z+ARF91rjC/x76ri3YNG6os1LsyYRsApQySNkQTxty4jN",
+	"GFAoPLcOtaXtFTmI0dEWq+Xe3l7pDBQ1G99CHfvCtQBc1MvCBLgkXckEH6usPiIPrETU+pQLHARx3El6",
+	"+meMi/qYY8iuY7zeLVWRuKSIVGYtqBvarso9ZCDG1FbPlYJ+KoMPKkOt7sJNaKWwaUcFQM64nrsK4bQr",
+	"catx7cqXSAmTmrANsq3OshtiI4rLhWucUKHPn2ru1HCQgGgOoLx1AtM0Xw8ERctn1tpGySRvdBxY27fm",
+	"OAByHHyPfR2svDloqmoqIgvsUx2svUlT8uAHS6OzpKJoNzVr5rAInl5Kv/za5mchP5g0TeVsWIIDDGbV",
+	"pRvrWAp3WspOk3eTZsBFzenULOmfG2KqeMUuOpFZUV5zIN1ahb2bS9QYZnkRn0OK0KJZvSMPAkqIVaAM",
+	"pOuFgRE9L420IYZXm824Ad73IwT0N6+bmqlzVrPvaqrsGES1GCRQDdLWfRKKjU1LnpZ8TQV+eIZaNjl9",
+	"LplRazRFS2hX5yiC1CAK2hfcTeCW83CSQUYiX+WBJuURFZ62qQrReKhZrO6CsokfOIneRmwZVlWrA/f+",
+	"VD5lPDg6MTgk0cJXOI5IME2qDibkBI3gHZXIDZAYWzfJ5q1ARQlkqdIjkiQrcxdZycfG+aDGoBQWeNxo",
+	"fZJCjeq2YtG8axfZg0nyOQSTlFRRL4koyQGLVMT0mbQdM4oJixpbVsuxWaC5XaQh7CAE08TLnOUrzzWw",
+	"YjS8ItuJdoqG2qoETXPuMiOzRqTsVWsoqDiGvJQkWcQqHabyRb7jXTvyAfG0xlOWCdDKATmAcNdZyg1p",
+	"OwJjDU7xJZ+ZEl86z9PklkoaM65Xkx5fDXku23WsvVyVyVwAYVhphwvIPQni8IOkk8ZFTY62aMeIpV2l",
+	"GSMRdwWn6rTk9TsjAtQDG2qxeXH8uC0AqS3bNvQ8VAFLycFclwYNDFIhAyoANeP7tyFsESXEI16bHLUU",
+	"WuiWosRqs4o1+U51tIQZZDZiQg0S4FlVmhqj5Ls4RDQXB1FTur/boWTlNI/b6KrURhQQzAU6slB/7YNO",
+	"nwU+jy/4OlJrwSICA9HB3tbPgiHPn0zkwkVsEQuz73TCeizpukgwVjjUhU/NF0cFAy0SYYX4rM2w6lK3",
+	"KHsO/2iBySn5/5bgyJ1d43XAsFei+SqxDkoPPJ1g2md9H4EoBU50GVUCu0BmQYp+FYC0yIUCNoEjbQVQ",
+	"+rMC1SyuQD6wMTfLAPsAkAEO9/OyotwqgMa0FcNL6YuCF0PgwDFul+wkdYWpmlT2NTOp+28QMihIRIuy",
+	"oI3CGptwYM+lBieYKu2pgHsy53xJ0KDPz9Vh/XNZ1a5csDRovqCmURb3DVkDECmXOzpKQsebYS3o9r/j",
+	"hgGalCG4bNN0u6qWvlW41O7NWrpuli0LZrnobLS2A69Eoa3BsPRL3gZUbcFJMIlPVl0rVzfbWCWxN+7j",
+	"N4Bm6VcrHR/JeMbYvPDaHackpECkpaKvoow5WxClGs1wGBL6LFmutkpSqjlvrJ+UB4s+djvkXmomwl8Q",
+	"tmyarGPAGOQJmOgGNjSDnD+VVSFVNuijJXTf6WO3MyPYI5GzwOG2bh/voEUrvywImgFi/nWB5HuZGuGl",
+	"3Y7evr4bddHo+upW/ftB/TO4e/VOxXedv37/+u71qPZQa3FTrzU0fJ0gAvDF42hKhFWpvUkqUm1oQuzh",
+	"b9juxA9IV96hLN+Fqfqgff+xqxbMDQYmUCrBtelOKyXJ6md0QJUmIPmwPIFjF6kbl24WTQFfghKj2uva",
+	"lHVxif3eFu/jWlhX3sY1vbzIoVr4qlwZ89KG13BziHyrl2818qpjUBfAuB5auI8lYNeYc98FhSFRkI2d",
+	"N1WCF8k7zDbOxKwITi/rq6ub22ahBfJJ5f9tAtxYoExDmLAKu1Y5Vj5HkqQSPMcgYCviOX6Z/ScuEwEj",
+	"pkQADJy68mZyIFVVQpeEOvFxc1ClGLHJCYOlznlvUBrFvHUNL1mzWFKzJW0wBvXSlnv7ewXnH4LcSgX0",
+	"UweTWghv2XAsSzGzBgCpOPDxidCp6XabAmxaJRvisvT1MKmSaLswfzPqrvUbRjkfY04ck6Vh2vOc8bqs",
+	"vDubJDVOiuFCdSPG9MOLb1Gqb991mq/aS/m8HERMfIDduZT6W9xiFsrj5jvMxe6MNK2lriWTfMUUU5dN",
+	"JIiiTuhT6tOpo4EjKhA5R/JR4jnhchz4rjMnaw5QyJbFMy+lrK542TZOlGLr4Tj5bXA9/I5bYFxPmDmF",
+	"ht6OJAWgn6IMjprtiUwlHTZAojyPo+8WvucFZCVpskSiiynAFDezFCdUNOAFq0OdKqrwkK1WRiUMseSC",
+	"LZykgWYsfBE/f6uBP4racsZL6gVNcDThnEHq8eLqWiVtN5icXAfGWSs1ltKNovpT74HgqsfIxaYbS1oS",
+	"nqodme/IS6lg9TOvLS5ZxG5VY9EREXYLY43iyYigSikg52DEQ0yTOINkcktI1WA2AI5Z3gX8nEBEZrww",
+	"5c1GUv6VACzGpscYkLRNB8yhTMDczKvZRG5TVYM/wbosa1MKwGowRWoFaehCdqpqfmxc5krpr8I2VD81",
+	"OQ/Uk/VngMeocDgRah0dRjVCQRVjGyBjLnCkYZ4VaqMCSoW4MRIV96eRgsZYuLMYJocvw5BFFSttNI/4",
+	"xJbicyy1DApgtMWW5aQ7l1GpWTr3OOJNBSdach1Ena5JizBH9zjyZcO8ptcwYgD7bXSdGlEhpYW+oes3",
+	"W0kP3W28/yPissirlAAJiKucIsmoqxkLiKUawYVMZWBXd+uHTqyXVfY5yqhvI4TDMPDrm1/NfEHqm7cu",
+	"X82a/rwSDfwboFRYq6HDuaGy6IqM89Vr8h2FEXsAZVswlwXV0iepXoM9pVJf31z98isybyubgFHBAC+1",
+	"qusECd+dEXdeOYN1Q47bKhstGI9nWB6vUUM1+LV85516Rar5yW0q8ZpUOPKkROWChRyNiU+nWrQWylDl",
+	"63OSyzBgyFUht9tAx6YzOTVzEooC5HZr9b7jxl7QEDOaPChvkcOaX49e63cAKgJqDgRsrIGukyO0vp23",
+	"8FoMEG1VL2j4voJ5T1YOigmY3YiDKYt8MVuUXdfi3+U0v7sYvLL4LK/Wm1NTfeZIm+w31/RTxLoBc+cO",
+	"n5NVyaEOEQqEuiT2b8ArhtCE9BioDBhl4QeBH3OLQn7GdN0QfvqbLEDje6ETl7VyFjgMm91YLUiTHFiE",
+	"kjxSK5ftJdD9JXUkap3jjAbrlA98khKx8rAH155VJ7Ggm9AU8ZBHZcSCJmpY+iyiXtHhV6ex+txhmNfr",
+	"qiusAxdUxVlcUMq1sP3PK2FWEKxCEDBVagL2F0nYdaNSyLJ5LQQdAzJUe7WP0YjA0qCKatkBBkrf23y3",
+	"S6JM2Q4srOowG216Yw5R0zMiD+Gom6kXsPCpv1guwH+aF/uSnNgY13IR4t1jhX7mTNUjvhyPSpfH53wp",
+	"RfS2J8LHYoOJ+Lyac2cZlcUrfLh5D2wSK15wFSGibb3/Hz7+2JRT5IVxTCYsVUdoGxNEx5MNJkiX/wMW",
+	"ccrjZUo3a0WhEtk8d1lIHHi7eevwEt9FI/XHCEUkDMC64IuangQzI9KnR0u3fnl1STBkQCflhNUa34BQ",
+	"fwqGWNvjnsMj8inkYsRHfxeNpFIx6qJRxLHytRPX47h8I/K5Hzpzv8Z+JRlerSbWBRu1DWvJFYaWLRbK",
+	"ZT5ny8glVaUuVYl/ZVOGXmOMFqi9J9RuVIRkt2PhGOHco07xZf9OQxNU2kryGnZxAaFmYWSFwWOQract",
+	"ys3t+Jf2KxeYYk2IAnxbNE6CvrIdHSwk1PfaORTkoT88tzwK7YsPyTmvqzyU8zc8ddfGXKZP+mWoKkdz",
+	"tFhyoXXosW0eq9265Tdt6DG+SVtlzUczIeTpDf9y+GMPtrBwQ7WFRcBHeVdwCUdaEybv/g2rNMlHk2tU",
+	"bCVTQqhhnR/10q16x/CTseQ42rzEymKELVMYLAbxfCjFbxmCWhy1N/q9a9Nro+LvIK8bIgeoZ62K9o4O",
+	"gqhIa8QB3BuEf69QL8uctHCK4DjKJOOwbTENt8AMvFnle3CfOoE/IYDXV26esHHwaiwTLetmZYlw5PoT",
+	"V3AnrnpXU1ERq1ODA0FJTCDkCVtlfYvPKNN9O2f3rXor6+9OoF7SsUN8Jk+czJkAaprUMwt3svwrVF4g",
+	"D1f5PtyIwCGMA+NiXrB7eTkDVdJKM/NV0CRkYRXPhcBTR8U9ljCz/lGnU97jYEm0/c7UvkvMWFJDwFP+",
+	"xApdxSXDQHeYLszVPo6kASmSCqex/B7y7m2DBDyNqib3cvlcvXPEHEEtYhU+6FeMLS5uIuvZfsJRWeMC",
+	"l8wbH55tj8xCepvMaOGLTaYYJIsgXPCmMyzfuIMXVDqPkw4o2cyo/e7u7hpBQ5mDoIRuTpwps13CVVLw",
+	"LdvEGyz7mJN1QDhvOC55CUiNrbzhxVIsceCIgD9x4gpYsLxX0Ib3Nu9MwSEnVdYtvauiU9Cin9ApaNTo",
+	"FaOUuKK8Hy4w9XDkPXFCyy2dOiPDaYIekw4QkC8UpGVZ0Z/vy4sZJi52Rg1mKUVwi1ZrII8cg92RxH1V",
+	"x25+xWKy/z0VTkvRZe5mlk83IBORqm2qrjOxOZwtaR46+psrr2p1yys8g7p1rrovKnWcGnwRavZfXuKV",
+	"CGe81kayyjACZfnSpWNg+NltYevXW6kc+3eh1rpCrYmUVeB2FWH2H7X3UAlR8B16TJdHpaQksy8I2ApT",
+	"lyhzasn8y5+QbxvWMttdpAQ9BOtbSjqfYeWGtUR9ugaEFY6tfV7yh5IrghHi8Aj4xSZWpoBOCpcS3rc8",
+	"vbLZvKO3oV/6z+BO0tkkSl6Tv4wCXoZFKWaKahP6bJOt+WULhCt+uQ2J24juinD8bN5xmd1TPvY0y6mJ",
+	"3/OpiBhYCyoNBIYRUo8raV1RdJ9QL2R+oWHnJh0TyH06DQiKX2hrsVEb8bV+vQgWSXlhtGc48qezIqre",
+	"Zwky41Zs35IqyKrJCZMGLNIiGCTWCJXVUES+K560p5dcwPUk2djPu41N9nJ9yrQx+hRu4qeYI+pOAtjZ",
+	"hVgLYpagnKRkjLwyAKIW2Iq0opJFx4Pni8cNt1z9xNMsLcuoCCwFRWS6DHCEyEMY6VPM+DzlsBqBRcSz",
+	"FARJodTilD/lCivI+JsXvpixnpib1oazkMXxKxtGYQJVwaASK4Flc0/Mdiqck9dfrVTIX6MYeF8ltZcJ",
+	"2smSug0PBPmoqeOQdFDsClFGkyR1thJwWxGqox2TuLpi5NvKZVj/jIOiKtYDulbuSzCbykYZJVeTztnv",
+	"1Rkfdca0LzFj5c+NPK99yamxX3Ir8kd1/mwy1tBPToaiDXQ9jMEcpW4Xkhi4bszETO5eFgmdj+kv1Ifv",
+	"lSdEKqI+jwPxEIvMYa2BukgwaYk/sWny7eB62GiTSrqTYvvPk5aLhjBNxtyJCo0R9aDrJenP8bK+jiIW",
+	"1YCAM00nIvLh/FoMz/MNXDJR7LUHkkO1BXJzePDYLccKh8vMilCh0Dp30S38yJFcSZydoqeCh8PEKIxp",
+	"3hY7HN5NwYeraX42BPF4OS8qQccw1VcI9eb3MQqTwtuQ+zY+ywzqRx7aw+7val7POxhxBV2rZIJKx4YA",
+	"E+B7BYSo4Wn/YubCHHmw+Z6VtS61uePbRaTPZSEXnf0RYMQVu7nRxKeewr5KvJb1mgY4QTUeS7maoB5I",
+	"YsWsHnJxinIMLPL/BcQVB0q5jM19UhWaBg806k9ktBhFauXNVj1SrV3pEdc5v5ppVoULVqxY4QhXxeyB",
+	"zRzBU0Q0XJEWMxRHvjW8XJvHk1CXJSe2/7DK1pl3O6W0Eh0Fl2bmYreNYpfqBdUsBYYJXOFVg7mtbiq7",
+	"CJVt6nBTK3+ngV8J7tpjoqvgxkCJ2dYfKwVJKoCi2KYomAkPwmrXcsLjO1WN94e0TajOFfixCkvWerWb",
+	"bbS4ycrorkwVdjsuhEV4ShxCpz4lZSLY7kgjdMkp66rM2we8CAOCRhHx/CLo+JpFu60I6dQySSeoJBsj",
+	"vp8bD74Kt4TEyqZ3Ta+pOCy36TVbolLpUz4vMXpEef0LO1BHKUCW6aIsJiCDMIT5zKrAmI3USlVr9TnU",
+	"uJVbM7XoYzdah2JUItqroFktWFZVdVu2X9jOkpc5Q+1phhyCjSa5WFzIKSiaR53dKG+ZAJ1hax8NpMiY",
+	"eesYcNWJyJQ8hKXVQ7JmKdgISu1Jrw6NUbiK0UtkpwAi+7QONaotTHtdnwpXRIigKk0RuarKQorR4E0v",
+	"m2OQ92Qa7UY+X5kcmu0kCTxRXZVY7B9EhF3hTCK2cOQwa47bTOScwHNCE0DgzDw1ONEs/KfC5XoVMc53",
+	"ruAOhW6ICo1HtzMsVwD9Q77+T8QzR5D2gdSoyEHAVo41oPKRjyO2AoDfBTii5aZI74ZyoKnK2EATZmhi",
+	"BIERc509EVtKE1JpfU6ZslMELDnZTv/qGszLot3hx8TSD5Ns9Kbv0eh/RlZG5ubEeGS8rNhCHnF95X2Q",
+	"vK0q2lclbzdLFMeUr+R0usDKaqh1gAEPIeP13GPqr9vsw/WFe6FT1J82YQv84BRe82PpluIWkDTqbgSD",
+	"hvBWFEZkEvjTmTCjrpd6OrECzhAxi9hyWhG3dXV9N7y6vE3Hb8Vxu3FVE61FtZRPckTlqna8BmrkOhLL",
+	"eDXrhZA6P+Zkrc6sxkeWiiZeYAFns3VK6bEnmODQw3e8NChAURDnH7jlhb5UBSRl2IoTDhLvlzpl0sHD",
+	"Rcxn5wLVbdfS6Nbbla+GDmZeQkW0RmwyiSFPIKIbjMElMTZVCWOWLy5GVrdWtEAFbOIvMU2AKojL/HEl",
+	"SXkpwN8SLSPmxVLtojZwqmYfXIWi3HOb3wqNj2LFgzgIHI4nxKDPVBzIOAjQ29d3XfTu9eActNRCGVCl",
+	"+Kg+x+sNTuiaLfZUlDqTxS5EUGrTKpD/VtEtf0Gg/oRsrkTW/nsIAK1efx3mT+CB5PtV5hwz9Doe0+0l",
+	"Efj2+tagIqQu/lIx8QiHMkbJCNueZIJMWVSY5H+JF2YlVVkqQGOAGlIe5rMxw9FT1VBFg7yjvGKLBaaF",
+	"5WS4IP8fe+/e4zaO7Yt+FSK4QO8NOJX0a/ZMgvtHdSrdXdOdVE6qsvvsOxjYtEXbnJJFj0iX493Id7/g",
+	"WiRFyXqQ8qMeMXDO7klZEimKXM/f+q0lOvo3bz6gRxMSsmpIRdge4i6FCsETcOyXbKIaaGjq4x3YtkuQ",
+	"RAzISFunpmwYnhQXD3rD88mKq59yRm/bwngTvI6M8cKqcTFwZJlTOJRO8q3nPGXl/TOlPMRtd5F0mk4B",
+	"nD/UR77DzLXzsbXOKucsMZNAHhOtkIGlNL/jk3bWupOqf4ZpvaESQ7NgnTxI1a9QXu9uY1tCmEsG46Wd",
+	"xP/XKjEeUoBwVfOcyblIk+GS5RPW1J0WAK16OL1nC4ohBW3rSm9afU2IQrzUh/TbIDRyywmFFMabttDA",
+	"jVfj5cVEAAK2FbgNsIAsUU9nmz/rVEqXaqnX6vhApAtooxKIfTAEjKBsPmkM2y6YXmEXjoGqoG+k8wkr",
+	"5Ks+4+oONFHOUgrjXTYR+VI9cwM829vxe4EfDp7BigxrkXo3BXeDW7s2mdS8iy9+Csa1m/oE0xJUZD6o",
+	"PSCKdgK5n0DuJ5D7MUDuXZ/hBHo/gd6jQe8XVFFMrLxDnqc3putjA4mENjw9jxv8NeDjNdkZIDIEekCR",
+	"QQC4tL+C3ZCO3DU8zDodOF79eQ2z2dFm8fka45StW0M0LNpyWkBIZasI/NxVaRkD1okqasiiTLeM0MYh",
+	"BnD9ZfBMz6WdNssuh5lWJTWuHai/X1+91++Pbz7quW76KIEs6dh9N+X5WLe4tMcGzgQH3LLfmhJdiBnP",
+	"4hY4bGUbdoETzIGIfXtMtk64x8MWM5naY22+SeCc9KUok+YGwdU0y+Zv/TZLPmhF1tBANPNcO+iXCKYL",
+	"VJQMCCXjVExuTX1Jrn82eG79l11kys7xBZzHcEJlzTq+o/bhRtwUj53RHNsEU8kOH7nAS4d0orragwdA",
+	"us1A7+CZlsmnKWCGgWkXPbD0fwVcspsu7NBRl9Y9W33VeifKtJuEpq4Z874MzSLygXTS4qfZ8GMmzGfE",
+	"GGTOlummCZGbsLZYfsGgv6xtMq+/aqOXD+nGhgcUU/DSKzsw68zLjSDdcN1toJu+q1+VUL/cXGJ9RJFY",
+	"cRXneljYTfrj6ieZELOSFn+vt11KeRZSFaYf0Ojs5UpW+xy4aASWb8QZrh9yMU7Zor0vXgXxbmbYDHBv",
+	"IImvhzsa+nnP2P1GYs/RkMW6s7xxTbspYi38ad/kfDZjeaGxu7EkbW8GIg4mOzDVV67/Zv892zjdrYW+",
+	"ytx0rAy6YyECyNw03B0HbJ4UJODtqM22iLVGzZUVK5TNh2s2HkKvTXNFnBn69rNiWcKSD1TN5XVTxLTc",
+	"Marq3aMF73Wp7hD1yR3EzVxSsPHEFCMg7KMuAWnYEEFU6c1m3YpI6VDAXQJOADCmD7X91TVvL3663cwt",
+	"yN4oDMfQtHFb9Kx5HXdM4GPKbmhSdjJ4XRBHWc5oYENrNWcbyIXEfsntLGOIUPOaMA1bAl2VbWkbDfnd",
+	"mCLmeqOH8yytoKk6kreQ2flUb7GRHoHl4aHzmtM8sZAFGTg3c3nkzH6leXKDd4ZOzlQ9BX/QLXD9AU9t",
+	"c7uImkNT7RxhW0VEzvHSjBk6R+NFqZxmciryhQyT2MYb4JJM5jSbRQtA9D5u7KjBsxWTW4fsCVrWOtxq",
+	"UTkeM2MxubXswqHTXWrVKdXQa27TOWEAClPbpbjEQRdrGOPo5hGhc25rh1d71D0qO8dZbAqXYoibLedX",
+	"6Dwl/18zz1CZZCn+9J1++j+aYtrwXf9v8D6I1D6oRL1+aatMFQ18LbnJodWREwmhNhz6cranvJEL0B/G",
+	"tZ6Pnbe5LXrK7RjIpqlbnxyMp15i7Vd4wmX2L8y8xc/7X//ew2r/699kylPTGDFum+A0/v5/+sw8WDCX",
+	"jdUH9A77fIGjb3kHeI3c+5Wai6Nv/lWeDnO2znljI+bqnD99/B1z2vomxWJVzaePv3/E8UKn6Gqj/yVF",
+	"1veAYjEbnVGeSaBehElFzv2/zUy0Wx89ezOnuBeombu2qeoafvV4D6NMg1+F52oVaFBT8nd6R5Guo+CM",
+	"MjZg7HRx3NBpQvvQuDiCgcm8hkoAcAPk0eIL7VGkouHjdoarXGKrTRTHl00zYltMGi5tW4v+msiVtoxZ",
+	"grISCLH+YGNy4/qa7lgJ3sV7XWb1dr0AG7Lt9ueG3h6GkACXAPoORG8vy4Cwy6eqR60EsGxvYRnKi72f",
+	"PG9hqAfibxDScw85XX/0WqBIwtgSOlCzfAN4lgzkPEsBRNKxmn25yHE0HMS9VwgnefOLVpuw1lEsFq6d",
+	"hR9g02ZgZhd3pnApjIjjgAnrbtr1aJL13nzbA/hgZlWIEjMQSTvit0shu3p4mGN0jC7ZPOCHOQyr4yOr",
+	"f7gfEspyj+RWSGEJsZWFwaSD2FhMR71CKja2vC2YbIK7P7+FW/zu3WyygnaZi1qQgJbdCI1EuwCv36JG",
+	"ge5pV1m6GQ3IyD0TB9N/kqsxhPMQqgCWDP679ttv4XaDX+/Sv7N4y5RKNcQbhqtl0lTMZPg24Togr9P3",
+	"+X5dIYyoYs+h8VdXV2bYynQzy8UKIXbB7/KhuC2uP529v9ymDq9pQubr3xzjqNviuBIpzWYrQya4zapk",
+	"vmzU1K7NTd7s3JaIfJC9rXgUmD5ogE18qJvsBBHCWUaAcDB0MMJg7QQ5hiOIWwHE5UlWTup3oz4CsSQ2",
+	"upfRA1qDIfYp43puNCV6DXB/ReEuZRtdF74nmWFrEIlTmeZi0QfMbd+1QLKGA+5xuzVYwGY9KPSct13T",
+	"LcA4fpbe9glKk4LdGtajrlTkJ8As879ubODo4hc0mjHStYu31vSBanEvFXBw/SZ8DRsGUCXl4molyQg/",
+	"54jwADu9L/C6uzl+BXiNBDhgJNiWTtoebG2ytSu6++Pb6xutxc36oxL/jU5vG1olh9muFZD7dgWsEArl",
+	"eMN+9Us5qquUMynSu+jNat7QyWe5h+3qn9RaybAVT6iWTriXE1NE9YRWBpg6KNve38ONRxVUWO4cUxzh",
+	"7zuLZqvxYvYSAtmlamOHwszjRk9ajNdmnjeozS0InmoMt32U2MTUxHW+4IeSIdzsWhUG84BQ4HeHHZhv",
+	"nCsi9kV9WQxVdDHfpX6oeF6fHeCb7LWiwq5QHcdVeJm5Rwu9R0R2eav4FkRXEfzWokwZcOnKeH/nZ3Pn",
+	"dnvu/b5vkYKw/Xt3euHKJG1qb7f6DJMmQrtLmuxdsTDbu6sCrzfEBl5uc1AAKlyD7c53k5INgXtZ1GV2",
+	"7GGUq7H7s9TDYFLgOZC1INwbZiKWLLMZiQ9X1zcNvfO8pzXQvlZbzJcmUDGADBTp+VqaAIZkoyb61iKl",
+	"zD4rlrl6z+B9bPFSb4vbAyVHZfNvm8WGyp+M2ZzecbFyutxJXv2YbgGiX5MvFivlMa638HQ176uCnm+V",
+	"eXGWaM1Ss2Y1s+GTORkVX2VU7ljqkvrexMxZLogw2tdFZEMokhhORb6medJqbBUTsZk/KCEpLUuvxahE",
+	"V5q6uiDHh43f4FpMWcJyh/Jsf1mZpG3RJGcmmgF6RJeC3/Rtprja1PuB5Rcs4kwBajKCzMCO8o1sZCXY",
+	"u8Ktahw7hz1SrvuP3A79HXwDfGXKI4AIpuWDBJyWSrC0TTLgYPaGeOlgfU/M246p6uCttpa9KZx0p9ax",
+	"V4vFmGdNxvl2eGv/R4ymqZtWmOWzYPmMJcPGc4K/e8dla4jGcHsTUZF/c3zcoyJPQ3BokE1JhlS1ZVSK",
+	"fbSvrErnZvdCOHWt/DxeEMPBYEiFuJKlwFKZ08IDQrVv/7a4FZjOpdCH3D1cERapiBcbhtwkZA2lWFSW",
+	"sAEYc6x1CY/gRK1LteCmnnGSLzyA/4PBFjwVwmO7xPql24kNW75jDfR2O+rS6PBT4KZfiDuWIOlgwW3g",
+	"s8NGf306UcO6DN97oYht42jC/U1dB5LkoOGOIOWXsJQpFpZx8gpDYT13pPc/HZ8uCSbE7Uc2ZTnLJrWy",
+	"fc3GcyFubVEN2tA+L9WEpmlonX5gJN2Vpm+TTcJTWmXBkq4kI2M2FSYpbN/AddBFILZL60P2wlTmRzNE",
+	"6yeHGVZ/sLFebFOur+3u9u8iFZAjX+EPtQ4tAMvRILf4pu42PCHcHSC9GghEgKu5hSIDPC0tES2pMjpB",
+	"lCgmFYIeb958iC1e9nmiAw6+IdqGINbQumft8X+FMFRoO2Iq3j58vPq//1N4d1strTxxcCBWE/chAjyM",
+	"ZnlUFkVtn7d5qap+rl2yiourJsvRVlc2LQ+7lHpAaQ9fsAsPINPmJIOMBNIJIXE3LkWuBo74Wzn2vGBJ",
+	"eXnxsaO8yTRmpZhEUo6md207oGJR6hPoxFpHSNx684Pswop9oAE9ovJVnZD9IFI+4ezIHbib298t3Xx6",
+	"deGG19ns1oj7w+NqxF2q52+lmCtYBPyad/xGppdRmp48tt1Nzst2Ll4gE82IWNJ/ryzdNZfkjuV8ylny",
+	"CspD5S03PPdt3UVrmsoEs0B4+Au4r6BQ78XJ7rcIrpY7HYyvPXrQbqAEVn5hIhirGrUg85ergRMRGPHV",
+	"Zjim0mBy26ji3cyRId4RrtnHbLejlqtx/1h6GbDQi1y9ZsvU9wiwzZCqIAm5StU+ivcsS0dXL5qAJjq2",
+	"3LO+hw7Id0lWmeKpT03/eclztmt7qb//8Vsb0BeKg6htagyyoUchZGg3odKIt2ypBvqU/SIIVl0TShJj",
+	"lw7I6MfFqN4UShyDrdFQITvzlm3qzcDWtbtpNiEKoVFunluzeJUkb7ckQgIWPstksR9k7NRNaXML0XR5",
+	"qtViWdey2VMa+4CI1Uo+RMC4lt+NzRv1iRhSNbxzLzeUt2zdAKDnUxOQIWOm1oxlZJKKya10IYtJSvkC",
+	"mg2NqjGLBc/4QlvQL+vCFcFiGEfYRe5yKVeQDtrzS3OqIl86E2qI8aA9TyUbTyOnoncKz2bDNlPOIrHd",
+	"rhqQ0XxBJ6MBGeWSmj5Tk0Q2YK5lS2txPKgDtJxW45RPQMLwjOgN8ZcfnN9sRJA5bGs27iWJfmObekl0",
+	"Do+DAYzd8gqSRZfYvA8JC6WsbeBNlxxK1NJAjP2Sv4OrK46M5bENbrtwDa2vKk7tLdsM51TOm6hN5dyT",
+	"5AOydhrMmmvQXxw7y78mLJUM23S0etM/mIG7LdFbtnltPBuQkiKf0cwagvDlpReogKp274qOeEDrd69N",
+	"tgKAV0xh5MuLGiUT/lHO0xRGqXzVZbB7OiAUAw/fRnud7j3raNhancwSN0i1Ly1GHTMksWtmwz75mw0Z",
+	"QtEqVjO29hY1WIS9cxSvbbQQV5krPbaF2Pf66eJqxnf4YpH11oNnOV1DW/mhyNJNFyIfng3VfEU7Y0nG",
+	"GwXA/7ShyMlEBYdGg8QNYm3i2q5SAcjLYr9cJm+xl75o6NVXGU67W2VCGDM3rg0PqEvIivayA7cZJjRN",
+	"XTTEVf3f29Zj+NLDaS4WbS7c5QUoH+C51ddWEgmYCkFjR3/4UXPzuYka6tk1LzIONcUyktIodzRdQVk6",
+	"dNvG0T7r/d06nMg9eub+hNjuaTuRgBcb7roppAYG/UoqsfAZq/8DN4v8Ty+bO3BtaJKc39nefPkqk+Z7",
+	"B5STgHsUSApaJ1y1bQaDN7DvGJBoWQJVoZZCKaG/63Kj5iLT/2uWLyf4gWcC72nwW5Ih889tzFv4R16L",
+	"UNHEYGUm7ZYXkXAmaU198rASADyGb7VhaTs5V4VU0H+erhrlf3Xy0I90N27g3tPNWeAk41Ilu82qnQix",
+	"NDWWcFVghI4yvxZZUiXprbHhp/wzS0rNvuJATaEYBHz+jl1Mth7iNzI5nA48EBqgeJtOOMDj6EF0j1mo",
+	"dyLjtZaZ6znsFv7fK6Gocd1WkhGFrTZkqYtGeZObS1oJlusGocq0RKUkE4pPrSVocDUQbDLdkkuiIoCR",
+	"q69MeC+yCYuDPlCIXT0XGcn0zU8S8ODe7HFhHt4LVV99YWakd4k3I/3Pf3aJGz3DmXheTHs1UX9+KY3p",
+	"drJ8RzM6q7PtCs8A6S4xTUlololVNmGWHhgPTGCCR4BBKjJt0ODt7T2WLbDD4ASh3wYtctAY0tZSaLtC",
+	"0Yu/6nOdDEPzJRYy52LtFmcQLMquzq/rh6mSzBYEZQMyZpInDEJ+k5RKySckcTYEhvkhQCznRV0KjjCG",
+	"jNcvgixzMcvp4htJ8JtL8h+jj2yqjW1gNRn952sH9vDuBe/C0t6Sn0vUHXoxzFiCIfEEBCz0cTWU/gi2",
+	"Vqs8C8nrFKZTmEV1dX79prgFXT7IK12ISfgj3vo3AbfLVATffKkv/jJ4JpYso0veSfBkvvKAfH/28uxz",
+	"o57dscXf1fn1B6rmlwpbhbWQ8g7KXPuBpeFssspN5WbQZK7tDXAzsMY2nTX4sdIpOsLIhsH0M4IKcOis",
+	"YR76F7CWl6ZyTsbP44YGwd4/P1eb2+d0yZ+bgFxcnOJmc/uNLLEaegvX+SVxcGQ8MJpml6EpcY8KnMKX",
+	"dv30Lymys490bVWmL0bf0DQdU4xeHOiofHR1hAZQ7/YDWdBbJklKFcu9M0STRJu5zvi1qUkliFyBpWis",
+	"pnZBiNOu4aj1H2iTDxOzDmfkPDNt4xX7rDzWl1dF5g5IZyThCqBHmZ2wSYb+zrKZNvK/jS/ki/huJSlf",
+	"wXD6HROdJsScGPKEwxLo1x9vGnvyVYEjuD67y1S347Y2iv1F9qLaMIGw3Sf4Fh+0PT/zQ7/pBTjIgecs",
+	"pwumjENfV67Va3opz/bwbX/nWc131X/tN6ulfdmDrpv7qd8kTejyJ5HwPey+j+5pm0ZRSsYwVs/ZmsDb",
+	"HmZqPOSaaZox+nHm4EA7z+8aSV+3Zod/7zk3Y4PBM/awhtel59XM1fyOPkKvBW31ot6ITAGEvPk9ulBk",
+	"E5G0Gj1dT4A+Fh8Z0o8FL9zPKTWBUXgBW6cdZlOyz0ZjLFMTV40acy+ifNghlGrCoUuaq367Vm3S2OX5",
+	"UlvWWpdrLD6nYcoQ+QL5svXe6Emc9cC1eUEoHSWKuhcVEpe4p3E1xyLZwBQXLOHUFezHxKfa7chVVtvJ",
+	"ocAOTeY0pxNUjyxlC2CUEbnBrcsBMU2VjDFs8g1eh/BMIF20DxRsmL+XrNj6grUwI/ytzlUwg4b5CFFy",
+	"ozSLaJmDcRIkwY29W64WC5pvdj3K4dvjbSUWVN0l2mzUiz1d5eBGWW8jlCinvJJ1Df89F8YlBujYdIrt",
+	"VfqwNceYsCPogJqFMOkiO8ZWsyty7pzHhGmxiIFnfWamNG1NcZXIDdw0xLqrUxTQkkzEklmONYwyf3f2",
+	"kkxTsQ7DNoic/y8s1Kc8jd6uOZvmTM773IoT31n61x5ZhDwzjzXLEkzBoL0UAkTM41+0da9dmhhqbXkz",
+	"taTILZGqLZpuRSe1XEViARlQvACPV/hz2YLypgZrz/VvNj7iOBBxnB3os9ueECICmu/v1NCNUgqPO5MN",
+	"3awmrDGZCD9OWNTHDFsn8+Te69R8f906KZYv5NX0Gnu3dz4cLveavTfUy6uUNVHgqLS6aFv3x/SMqH9G",
+	"6xGFgEeLXrThRRfyfDyWipvyZdL/3o89Jh0S9KmNpKOLZO4ttnB2yxL/A/Ry+3ODzotKnuxgeL1HFEOr",
+	"YV5naMD+2rK8G16wgEq4ca/sOtWa20XkHnwT21j6KKHjYXvw+MbkkWEkuzq7ffWELXMGTSDbAdXFqsi5",
+	"WKUJtNcT2YzlZAz4mYZ61DC9Ujy9UbvsJWNbOe9tNTbu0obUq39+Q85o6Xlx+cFSBKUbpFjEVnvGY48R",
+	"Pr3xoG++NYpQP/bA0ss7fLzwJLPn+AYdE4CNUTJla7IWeVJ/bLoz183vF0nM1mpEFHu4toDM/IiGA4YE",
+	"j2tFQIT27WKpNnFRCxsv3UuENwLMgtdvCfCoUXeL8Tzo2GXfsDePXwnrpURGDSzcL3KCPYOye4qPh9t2",
+	"DipRe9yhIhILgsvAmX2gHfD5Woo1wMyzzHDvBS1FYS060su+94aYQjh5KEqvnf6M9Zy6lqr97kSYrux3",
+	"c5ylBH3e3Y4okkJogx/QbFpSNZn3fENTD9TjzlXPG2Nsl36Lt0+zxdvSYTZLTie9zlirBfKxbBhvyxAH",
+	"O9gc1/TYSfn31+A9VdAOOqG53ODc+QJfxdIfASfVUmn04LBTNyaEtY+Z7rA9rxsaKJ+79sn1W7Mm7YWo",
+	"SRu3+v7sJaLw4ZdXAJwf6QmNBiRbLVjOJ2QsVlniEWWzz5N0Jfkdg1iX2Aekfh9eUsPHr48bYVjYg04A",
+	"wbh2lFhiKWm0y++aGYqMXU2fvfpHcKjMmbd/boWe/olO2dU00laWe/EGs02/ge/Jm0u4vnfBM9pYPGc+",
+	"48bQgbGUTRT0lwpsRen1Jj1QtlOWMW8EWAAKM8jMPwyTaS5+H+/b1dkgWHZVm53BORb0+3g6Iu01v+Fw",
+	"J4e2FSzv6GdEqkTus+IBFuoS/YA9RHJtaWTkrolY1LKAebagny+jLGhEHeGdFi7f49Y+6HPv9qgv9N7l",
+	"ShY86/u2RXFAj1t3etvI/ei97SpVfJmyCJld3JwJ1WtDFQc18vwYLRmvXJZU6UMUn6wsI2Z2y241IZZv",
+	"tlGWGUER2hMDTpMrQ0YUtby+X9TRw8ibL0jwxQroPsgyZ7Jayx3f9MmiAqK+leoDEl5l/N8rFnfg7XIB",
+	"WWqvhf68SJvJfUAxEi594OX/ffd7AKBLqZyPVyr+XPUK5MJ+WMbEK4pTxab8c/Rt6xxatu/qte/uKDVg",
+	"JSVgep0t5mfqqa06Mw59f2XcdXa2E35NBdtYeWDOvIH9Tgn1iqvzUjnfa0IzeAEjAxYEuETEalYOsvWX",
+	"ktcgIeSzOkMy+r1NzUVdByC6gWh5Qe9z5NjLmNGc5T/3s+N2cXamqVg3hE4RPQoXREJH38Rlm8S6YIN/",
+	"kzPg4aWpjH4CXyxTPuEq+sYllXIt8iTyxrpNeaycmViy7DJ5g+mbfnhbexgOrVJ3Ea4OhrWFTLIQU+XD",
+	"MYFoIr9jCVllQQ0TwtJQhqejJREV1M22uSnBHc25nqTsX1VlCKtbPGvHxQHNWfgUwGL63zN+x+qRPWHL",
+	"Y2dPpKJZ0rxIu3n+ewBg1A1sFt5+JGistN+Su5v6AgJFZ/jCs1ysltXcb59tqp/Y9Qn2EW4I7DRKZ7Hg",
+	"WpAXdUvFPqs+hRbUr+w/6+6zW0xlpebNvEhV2oiCElas/aKL4sAHFESyZEgnEyYlNOFuUMmznGYKSsL2",
+	"e1gGxRyMHmdt03DMeAeZyUrNh6mY8WyYs4Tnta0BK6IVSLeReHwlWS6BnIvEFvtcXnwwjRWaWoZfZbgB",
+	"Ly+IUb1FLwaL4UA7JqQ1h+21syuJ3uVF4YS77lkm7uv9ZiZWMOGHsexJuWriKcXf3IGP74WBa3lVQCrq",
+	"CZ5qltvfdab12GtsvS1Zgo0ronuluGc3vK1pEFHMIRZJsLXBQhAFbJYzLWGG480QP2FLYxzY/mROkZDq",
+	"lm2QMpZO5ubzxzE9fzCG8XmJ97RRKGDbcLHOWE6sTW1klm0rsVoi103E8ejRiupg7aaaKZOHtkSrreeT",
+	"LJ2Vb6RtPoQBs4K3eEIzoJzZTZJiyjswa7JS82vsqlFxiOpQSvhrPTWcq+OrS0qJkr4wMJNdNQYs5jDE",
+	"BDftm9r4OvUBCjNw9JVR0u4DyyWXyrSSbyKfNQlr23C+gDmP2ZwD8+THt9c3EWy0+2QzFc3VIvpxdtL/",
+	"XrF8c19NEgKcqaZqoi13AF+E3MzZBhokrmTNReE9bFv2BvSt/EBzxVuU4dISPRWNrfAwoeKH7jXytfbt",
+	"qLaAc4a1xoPCNsBLvI6VIS3aO9oK+w+GjnZgx5Kcz+Y4W20W3bKmBu5aJqXsc21gsm2Y0mYjCVvi/mkf",
+	"bMnyYS3jYNNISG9bqNFyzaD3ZGC3jXsDJMTtnHOutT/MI+7x+j6cf9cYLfsyF+O0CbmcG8oKCxe0AYZ1",
+	"LrIZ8uyv55ttd7ZZCIDNBke/sCuRBQUdOWtGrOciRTbt16b1toPODvThSKksUNWW8KyFdBZSZLLRu7bv",
+	"dEYuFcn04YFvByyhGFvpajxd7bbjU9zCcrgZ/LPtW4Dx2ECMYZrDof8Z3jOUV3uVRvYO1fP71zow6Fpu",
+	"fte+7z5vmtywgkf3/MMlpFlYJu1+Y0B7jE0FZNGHKISdAto6DOdCqiH0z5dquFoqvmBDpZ/RfPrcKDNh",
+	"+usKomhuOq6Y8Aw+CvpySzLVqny1bKgTRNr2od47yyFs5jab3+x2ZVWnD3YmUtEmuWI6yKeCJsMxTWk2",
+	"qaVN3npJrVcSLk1qMcGG9yN836H+GqP68fBDDbtMgMzwg/smOIRSZGvhN+SZ8zuG36+wfZvlpfVFis44",
+	"eBcZ/SqkGpX95vpXMpXsw4TLiV6GTWi7Nbjtwt6FG91r/I5fvnXB7JuMvKtGSF+5EHfaBe5qtVHTMLX4",
+	"ho22tDN77PJ9I4k+KjSbVJo7xBvyOHyIJe/7kXWY+UwuRR4olEDW3Lh7uqTSjf/07Une/H5dihCaEhso",
+	"4dBiIcoJXuoBOxeEErgONKE7pTVjbTtrMh1O+HLeGPMoITz0m+HVRK642vVr68GnIp+w4UQsFiIb6sGK",
+	"1jrN5xYvL/OD6CUDAnbIaJj2pQ1nVqZDnkG6mw3lLV8Osblux6DeCJU9qEfMhCq1Yq0fdkE/D1sJKgxI",
+	"DZbaXGgb8WLtviRcma7EqmhTCmRbFt/2lx9//P7Hzi6dejY865gNPuLQs2k+bx+pYr9rA7Y5GF82cv0+",
+	"LQNUTNoTsnbvqc9gmAu9bIz4asP8jqaVjrABvTn0d+pqWulk15Llbqig5wdsoeuFaGoMca3YUpLxxjM8",
+	"2HSqhfZdaYNNRZqKten8nNPplE8GZLW0onZitDhL4KaQ7HNKN+1HD0xG26JXrUWpRYTZ/oOmr9HUkzyk",
+	"C749Wtx2pYDefFKvVIN8U2y5/byfNmQu1mRBs42nmmoeDlEM/baBb6DmOZNz0dTcGR7vWs1I++3JmM14",
+	"FrpKpsVNS28bS9/OlsVgNW83gPZ/5KXeKd/uuqFxFQ3380cGmMMmTwlIUmAOVjpaYxBN3e49itZk+0Yx",
+	"ZnNhe9bvkDtbPlLfubTkSBfTCw6vmoW5xv7T9RrjV7FutJCwXIjPgppu0HQmcq7mDYAG97MDf9T0T/dS",
+	"E4VxEZDwqJgiNCMfr887RsD1bLHsbX2cC84XK9HfxONy2ClpAj/H9nYKbg9tm4q2r1BYXohm5Nd352+6",
+	"nmV/bfRDiyUvuuIUz9xqQX/uw+tG/Y7F/7JmKyrVnpdUTjpEt7w72U7Ft//fxmitb+Lr6yAXvzGeVKdC",
+	"avvGCMj4kIsJk1LUEst4+UXsGGkZhyAqQNQ8F6vZfOCRUQQyUYSly4rha9vgDnmm30nko4bEUwTtQlEC",
+	"1rJkYqVd9JsmFX9OclStuFhzulyyTBKRaTMPc0oh3blaWjOPaLbBbq00TUceU6V5uqugWDC1+5qU39dC",
+	"LiASDa85VKJZNX/6+HuczKkdrN46Kd7X5BJgOt1La7bNAhs97gNm/pHN2Od3dFnTqMSbZGZVZc8GF2o+",
+	"XNJc3cfEl36fGD2Tnq+wgZCx9wJ9Jgppu+EdTe9jJTBnuNxLH5AhECd8vpcv2pSL7kl6CcoNkCz38TJV",
+	"kuNbttkrFvf6+uocUtMXjTCdJcslJCDEAvqTZhM0y/T8vATTGfmNbTARgusEzrH2cW1T2bKsuuBymVJX",
+	"Qd2gKJUgUjvLDitVCzCpdAZ9u6A8PUcwfAwnc+fDv/8yePazyBs7rjvYMUDO7CIRJQZklFA5HwuaJ6jf",
+	"liJXNB115mB/ycVqWdc49cYOA1hp06d2yfIFhx0ri3nMqWwd5kc7jLy8kF0DyYCRejpH3pT+8mXw7Cqf",
+	"Nb23yGc04xIxQKpp0TvbvF5fX11l6eZnkX9kMy4Vy1nySdYG/h1lRZZuLKTQciN6k4Gz6Vq3IWQtYWwB",
+	"F1Z7x1p73pvVf30ZPNMzeC/UOQKH26MMW/hL26it2M/kEtylOc0SyHLBK7TP4q/19SnYXPo5Npe2DXn1",
+	"F33O5XM6lgDD1H8vpMtELNmblPKGkMBE/2SMSZEm0nZd/UY6GnotX3wUr/vcG0RRdhtF8KQhDDVsNstx",
+	"KoXfCcNvO53w91Ezym+oxBAxJzsDmEv4ZeiQDmAbGGY3md8CRywvc9E5AYHMoUsejH3wNog23nkyib+v",
+	"5UVbU8q1gbAi0oKHmLnUPjwiqPcsncwh+90R5EGcKz4/E4rAfQ1xHXym4gsmVqp+5qnIZtCHEeGz0M5Y",
+	"P7BHJFwbHMOwsMBcSGVjSThyQ5kTRg+GyDckG4Juvmgr3oMCnKUBu0ZzlqlhxIxxkxQnXd86IHxKOJzw",
+	"zIFvtwMlIo8aSV8fsDZo9NsVCiqZ4xNt1WqV1QApNaiBjnlabBpNtGowsUb9RZtQwAWmYyibGhy4b2iw",
+	"PhOxYBjq75i991X1UPghhrA67TsF7GPYJwCVg8oo/Xmblr4yUCvAIwzoQ9PUva/5TM2jtskrMKjetm6F",
+	"IvcmbUjSMjjWYZxlU7sN+wCFrVT0pZG1G5XpvsOY5Jda7syICGNUVKV+DoFZcXzt7ZVzkcroNXCZ1faa",
+	"QC9Eu8vbFqPVhepKrzvS/xyVs8mjJctHvmqo4GweW8J78Ez6+eyA+N92Hrx78S3itKUWUgkbT0ar1gQR",
+	"ZFBdAo2D6F9XCi/bQK7bdBFBUWr3yKo1vFXoWW8XK5HTGRuybMYz1oZcdU7MLWPLYtkqsfGcJVyO+pyb",
+	"a1W7/87tSAOTrebayYXk+83mlvxi8Zb6s0oDrb5lm1cGaACI9UEZ4T8g7POS5xv0X6Y5Y8+hI+QI4kha",
+	"YY3sYHUlTgQTbNI25qFZ2eW9ZRsrwQvkd+mKkchnQ56Mto+1qajFee4WyjKRIzblGa8lsYatdP7h0kP8",
+	"3lrHTdoVUwK85hFdcjvjzo1LU17PLwP71gaLTJ4zFTNsBEczmm4Un9SzCkOlLs2amjY5uZSyqTPrJqtc",
+	"25+FSPQgKPiF8FtazO5ErKDcVAUKNLpcppuhdcqa8rpbpa7Fcrt6veUyhR+EXZkdK5KLiXVlnLWmhZb1",
+	"ePWZ/tL+W2mttEzphMmm9OGYSj6BMuyhrSbs3pw/6ZvOV2oOkc0yoKATTQDw5hKooLSBx0x7W7I2xmT9",
+	"JxAAdd/Mc9bMdvTz8loO3LKl8t02D05YiFsPWBjm0rHhJGeNjXwyN4M1lWRBkzLoSN//XPuf9d4dgOYT",
+	"pihPhzmbiDypBZXpVdaPZLlTMKPSzSwpbh+1IvS3r2/ztO1CQ887nhmJWRj1wIRrUr+tw86VWg4LKMNd",
+	"UbgR5jogeKPwPj9en/vbrGHspq1U+m7mKtg4nzL+2d89IieplrXg4BoChoBdM1/QSQRapfqCI7gf90nD",
+	"1/Su6IKZlDEm9TKcJ0OoPJ4okQ8TRpO01uT4lCmekrVdPSedKYAyaKZFgS0iTFczDqVE0P832VrewKXk",
+	"csgzCvDJdm/WTgYDudIX19vL96+1ihCJf//jxgrDYKDQoLbyRDV0eKRStaDVy6utL0aFyJKiIqPv+sLQ",
+	"q2XSIeBKg5uyYlUYW7Wjb73mgn7GuMQQKizbMS2uCJOWqzNfk+ffIkreGAq1r+XsxXii34XIuGFr7r7x",
+	"nbn4y+CZAEUbTDWAtXVGY5a0pFYkQIeRNClKHOqWbXal+/AnIau50ijLEu3mmLRTgEHQ7Upv2Y3xzjX4",
+	"IcMF/RzlYecsY2vw5XEmddsy4Pjh4DlbUJ41yvKyCe3KyYWiIVZy9+DwJsPmIEP1XUtTiA+Te8O26Wbz",
+	"dInD12mQ0stDqXLwq/eOqGD0JzRuI+mwPx5Xu2MlNK5sAJsi1CLlUwaWZrPl7ElsvbDaXiZ0qvTr6d2l",
+	"ZftKshoTOnJX7yGe1Nhhj87q3LQkkdgyd9s12LGOcJ4LpVI2tBug0dzSy1Uqr6BKscXSkizYByV2X3kS",
+	"w/xmKBQCNpabVc5UvmmDiBbbue90OqGj7RyM3cluu72bCg8sdbE7B2TMJE8YoWTiKD711P2iuWNC7i3h",
+	"2SQVk9uhvGUN7fUTPrUMsHafwC2yyCgZ/qk+ZTh5LvLhxNCl1kVXqVptdYLBxm5ASFD7klsDLMxnrW99",
+	"6ZHrhY5QrSuIxbc3dpFtAS1UIHuhjw2ne/Lg95cK2F7Ab69BpTWmDGF27S5P9TVAV9IkMnlWxtXVxAYd",
+	"rJaITEuOBgLEalsSNZkP889NFkUVBl+7Drn2uSXrKuG10+NSrzDhJi9WQOxdKx+YVZ/1aSflxksCSbnj",
+	"Y4Ywjxu2WKZUsWbAoTJXoIAfi2RDoHodhQcPYa0w0RpjI7SvuxvOht9L5kXtDvc8cJ4tV2poKYDrw13U",
+	"nSdsHjfSugVhgJ8XaT2ayM5quKiVhEXSxE2fywEZjVMxxidPeco6Ho3kdB0fwVEjwrbQ9pWlpCjHIxtw",
+	"A80b0m6EJtKvmg9/qsHpX4Pjvnp4NKF0VNu+JF+wi1ZYFca7kYMA1Iiit2ifZzQTno1uUzdl/ljDHRFo",
+	"QZhJ5XRy6+ECaD1FkLnAhPuc2Y1RZVjoRIDIxb+cdlzojmvZLvZM//3/NJ39f/1755M/5alqssL+9W+C",
+	"P9eH957GMn+6+OWXVIxp+muDPXpurVFrtUsI4QlkwkNYFaqI7tW+ZZtuIEFjAXNrHXRdDbS1Rru4B8MX",
+	"6+Pvpmy8aUva0jevVEg+LH0ElqrXwynEXC1CELAfobyualw+0pMRXsbn7ybLPO++sl5NYHgZ/T/fNthT",
+	"WNJXY1pfgZEJBFFlHiLgtmVMVQonI8B3lVrNXtz/ZusbyPP5qu6D2KCFi1B5/WB6kDcVqfyw17STc9n8",
+	"IKaO1vp5/w0a4NYifoJXOLnuZS7epEbIQF0J9mkFWlvHGB3PFd25SPAp/NUwrudKNi3LvZAnH5B8uPzt",
+	"tk+v61pgqh/iP0JUC4HaTgb6awzIaKsTkKkiMys32s0zN8m+SWyjoTdb/YlCTieua+tOi+s+1EDJ3vrl",
+	"FV+wm3oGyzfaS6mj9NMurgylzGymFQG2y0hx/6uQCuZ1Fdzra+LC0CFSzK1HQcPfXcKi7Nu4IpZ8lcWF",
+	"pbZHrlVBYqpYhv6j1IMgsHLuJYS4FvtylVocCuT2A8QkoGaGK6A0hRxSiwfrD1AFaYUm7BhujzVtynQs",
+	"qbZDDFOlAqw+hudshYEJjxLgY61OoSaJdRA+zpYvKuudDdBtVPrdo0w1EAGYJF+YYquPP78h33///d9e",
+	"k9HLly+/fQ7/7+bly1fw//6/EVkwmlkgE+ROl6txyuWcJbbneUr1Phl9+ONXrjfCZgTbZWQAcEOqaoCx",
+	"7uKayadrupEYB8URRc5nPKMpfBxJ5lTO0QEx8DYrwDrqYZvqX7/9Xi8nInUbXSvbysJnaS2T4gDA7gVd",
+	"8lGllVJjWexfYdxulJLB7gLMQ+S3sr2g9C+AGOUQy0yjlheR4BybZYhUv6PXTKYtfydVvpqoP79UC6qL",
+	"PdCSs4e9uqaSmKsDsZD+UD9qVbigPB3S8Er0AeKV1/o1qcSsS4EtAV+zqfS4syp+ynOpWpJJ0PKsmxj8",
+	"uy+DZ+AkNaIAimJxW3xsgFaVyuOaRXsJGL4ucIEeYEC++4HM2WeasAlf0JQkfMZV++b+L4sTw1ZKSS12",
+	"orwHDJxRZIAqOCP/w2hOvq3HUYbtix/sJJq/xJQueLrp/hTfx+CVvLV77THHU+wQZNZ0PRf+fstMzqeV",
+	"OsCKOmByTeimLsUE2AxHeqgvMu61cW/kXKzShIwtM19i8Roo49t2kdV0/hp/60+rGxTopqFPvGR7+czf",
+	"Gddl6BEl7AhyS9kdS10dePHcARlpewA9Aoh4jAD35nj+yehSnmvdbNTgRyaZskbzCHTuCHT3qF6omnf6",
+	"W5WkvxDpJeni7++qDHQb1qkZOPAlZVezcJ7IqdtwNV974Onz7VNfUgP/bDVlDFdco0XDswK8ekbMH1Wl",
+	"TSYaOiyBHOOYYaR1TCe3r+CqKWdpIrfuWlAOcHU0i5B+IYkyXC6Le3bI23bYIb4tUBKeYKhCaUcyQOQO",
+	"SRmVinz7F33OAVCdS7LKUuxaam6jqd7OG2jZxdVrgmgbvbtRbFmb4IyY19se1lPb3f0N+5g71VI46ClT",
+	"78sewvDphLG2WTlm1V75W81DHW6Xd8RbMaa0zZC1ZWxtC6bKZCk+QVBZyJfNoLpZ7WLORJgwDgkDgSZf",
+	"obbz4AyIEuKMnGcbImAb6d2cCUOi3FC8EPatFvTW1AVcXnTvcBDgsC+e6wEMZK3TDIrdJLuYNHs2Y87I",
+	"OUoMd4YaxVKQgGgPXurNba8oS7kmIVe0TvbYsfVLLETOBs2TbZKEfiGiNtiCxOKCfv6dZTM111b3dz9E",
+	"LMM923lBpl3s7j2SpVa2yswuxeNMYSOh/ssImB9cqpwqkWOsy35rLXSwJJh95lLxbNbUg7+LEKgT0Yrm",
+	"D8IfG+R+dsdSsWSE5mIFGQsbhC+bKHVEXu+FAmO73oxe4tIXRFOeJ/uuDbupJ/CN9DU2IsNh78Nq5QT2",
+	"DTdA8k7Wt+9gyFDQDIS/Kk7aNWBWG/X/6Oo3sLyxGfg/nl395tmkdbRwFTvcPL5YGDPfdsO2FQoILYPr",
+	"upTNmrIXBUAbLoKDPfWa6umTDflm+C9r9+Cs99RCRycHYBZJRcASiIynw1dqC8BV1xhnMzAr0LyyppUX",
+	"+0Cb2mWfI02NiVQa2mGkmB6LhLMtVAGZ0zuAHy8Yu1+IAUKnLSJ6J5D2WCSbLSv6h+++ayyDe1R81/Bt",
+	"43ttehsjjJ0ULh2O//JDS+tAs9GKFtdazbqS+xH+HMenYTe58Y2bqVCK+ujqpv7G60NnGsvV97LfPdFd",
+	"qk9ubYO0x/3tIgJPcou3bA3sidSM7jZNk9zi6Y/tst22fyYIqMQRi1TbmI+Kn0YhLWVg9dv7OpkfS/Vy",
+	"MC1AGNQHQr8MnmXCPbcrUapf1HYhd6Nl6WYAQyRkdIHzbKiUt+u2G2WL+TyX2VTUm652mL2yDNtNUTDF",
+	"NADai8Z82GVNeV8GUYqKrGmmXGdLPpkXO0rhM3IWvCf2uheCGgjpXYAlXrhn6j/2lKbpmE5uh0oMG6da",
+	"0FuQVXabiXXmZg5gzvwOT4vXhqxieZU7h4QCOLW4aKw8MjOojxGICW37+v7XhmoGHG80IKNVnj6H0TDK",
+	"vcobyiZCkELF8jfwVeV82UKdWCUwwevNE3k2Q3qnpoZQNde2bxjvk+7QxXKVp/6wsShRqMRxM8kcYLQe",
+	"yxsgqQKcaFu27/xo127P96L3IJZAGG6jv7KSIDBn95WrgJED1x9IiyKk4wrFm7TVi9tBpRJLScZMG+R4",
+	"mOulzmfFsoQlsGMDtcBbc492UuQ1gyWZAVbcNOfZ9dttdU5yFKOILQ9vD1+dWACx7qh8BzSA9ZIn24ej",
+	"MkJTe6/aF7NnEhhOt16uf9LFzMnZosf6LjhczIepTjHiC1VvDf5UW2Pu/s2KF9/5o0W1Oyp1i7e9j/rR",
+	"FWwNH/Epipu6PwL+6CiLh8gI32iepKmplvB7QxQxhxnNYQdWMj3eeGHw3zadLu5YnvPEkv0Gt1KuGgw2",
+	"5cDNbioUQ6MfFmeYg0S2pdPbor3hG5YvHFm2PzSSM6HICH+Ig2aWptTsTSICrmQhwNq4YuWVZFtTDKgU",
+	"SGkriha3lHempxZOvENvPtz1bQPafVvGze827HrOFQt/VQMqfw0nC5KLcl9L0LIZeK5WNA0tpCR/p3f0",
+	"Gi4h01UG/VIs4/29hjDtZEzxc0PlduGPuMkHl1dXR1jlvCGIBL/vWmD9+BopQ/92kQ0h2tbRbrfGwbG8",
+	"CO7LTClPG1gbnZ3gPkqYLrGXN7JaBDELuBn2YBZoPol/sPGvQtz+SrMkZfkbkU0boykGIk/Jmo3nQtxi",
+	"V4g0DaKW8WErAfU+S/4OrtYuyR3LVHO3ilqQ+9YMMSrsAM6Av4AH9wDdu754yz3Zz5bliqZpkKncjWk1",
+	"77+PA25n1Ss40j6TeHY8+107GPI6G1Zo48zWKRdbuJnlIEyQjUWiRWvBOBIsdM17DYO/rA2bJFTRcT2o",
+	"qfnMD4dX59dvTFBwtwjw1fm1tuguFVts7/GPpXAnzYqyAQNT0KuUe7Fhh/gyisDyQimBnM/UpvjbhQ1O",
+	"u67o2nsgzRBJNTHrcEbOLTcNEDZBhAxMoFeEejyqNAEQEJWIrIAJAwSGZw4C04l/iWQLK3+5DzZOWveO",
+	"RRAV1hBFTN2CNsA86lcyaCPcsM/KEX+91Sv537YOP+j+n1NaEId9ZBilir4bekVmKvi+N+Z62L3LnE0s",
+	"Bihq1NJniFwv04tA7nwS3+KDtg+i+aFfE072eZma1GXUkvD4lbAqJeqmAlcROcEirx502zVeDnH3TRo7",
+	"z51O/LWb6VavCfil6XyTcye4EjYRCbOiy+bFvz97iYlR+OUVZBNHekqjAclWC5bzCRmLVZZ4DiP7PElX",
+	"kt8xIPYS6oz8XAKcc2lBAs5nxxp0V0dpGNIRxL4NC+ondBoOTkPjRfi/xbC+JwyLiYekAE+IjF1Nn736",
+	"R8ishqXd8ueWMf5PlHFX08itJ/ciXLNNv4HvSTgmXN+74BlVooF/x3zGjekyyFI2UVLbCo3Qlyop33Jp",
+	"WFl3Er9uytu+OV5qxS+S0PhNdmD+Yb2hzcXv40VlnUGIIMFGopztOFEkMs6nEO8KXDnB8g4j2tH7rHgA",
+	"z3o+QLE8o+mFmMRoXe+mL4UHGblrIha1LGCeLejny/CbweRZocHjwbZ73NrjiPi3R32h947kd8Gzvm9b",
+	"WOg9bt3pbSP3o/e2q1TxZcoiZHZxcyZUrw1VHNTI82O0ZLxy8RAEUYemEmTqLb0rC9CoYwyeVruyIEJ7",
+	"drWnyVWWbqKX17d066MuVZ3iujfZ4qllzqTBQe7A/s1VGm+n29h41E2rjP97xeIOvF0uKF7ttdCfF2kz",
+	"dxUyyHFJ9PMVy7Q9/X/f/R4QA1Wmz2f0fHr5RbAflnTCepwqNuWfo29b53S5jDYPv4SVlrS4SshBvcq5",
+	"2sARLnWmC6kzhWwjlqzTVLtA2puCMo/RT4zmprOB9mctaZX9JM9KDBlFDI4u+W9s8+zLF/CDpw2McQWL",
+	"hl+IJmt69L0yv2jHyeuePyCTlEog3soScnV+De3xBq5z28DFIuXARg71H5EfWkGJ19Qg+rD0Joc+wzQd",
+	"6IWRg3IrlIHfiAEnI/ksey4y7EYvz8hbOpm7PMuE5jk4VzVlNCZ+Wc80MnAZOPcBtMtqF8tlTX2me9Ma",
+	"n+JUBoY0Hto9T1gm2cDUq5kS6VyqSvkoUOpBl2UzsbSI7GLRl94F5mn6g9otsKSTOSPfnb18Bsg4vUuU",
+	"WspXL16s1+szCj+fiXz2wtwrX/x++ebt++u3z/U9hTx9pn31uVhJRi6onI8FzRP9QZ85ENyzV89+PPv2",
+	"W7xLLFlGl/zZq2ffn708+/6ZBxB4of9PLTIBC7ASXEPy3cuXr6t9blzN8JqaemGuiParFM1Bb7hde5no",
+	"OTP1UQh9Rl3LMz3qdy9fAnlVEYwDFAHmt1/oI4zwtSLyJW6bBIe96gUM9CUycnO+5Fe3eBLr+OmhmM+l",
+	"kn1Z8uzVP/45eCZXiwXNN5bIa6uq3tz6zHbm+MezX2HnPPunftYLuuT6/8vGD/I7l6bvJnS29JIucGLK",
+	"W3S8KaC3XrXS61LBKgFaJ1fah4ikErcLOc8cflwJBNFg+t/yVJoYsnxNRlCiNLJddPCxBpGB5Qh8AYfG",
+	"dqrWiw5PxwMoyzUNUIRPuKzdSOd6oUyfAhi+MeBSXPLiA4bLOq87/3AJPnPYpdciV4GXvqGKzUS+Cbxc",
+	"S7obrSXCLsdL/3mM46VX8mqqt2GfQ1bA8WXdaTuHQj69S/QAZ1qA/YAvUfd097IvfqJJke+Am77tvulT",
+	"ZigSJUvwpu8jl8tYDwnLeLNF41buvcDmtTei7+q9BfRCg5RCaYANM4A7nCbeKn73t+4FuRHiHc0256bZ",
+	"jb7vx+gtNIUWmZ2L8Uas0uS9UB+Zyjm7YwdZEpv3JAlHTJrtkA8DOZmtpSsslSef4Z//1DZlUUoNfdq1",
+	"CfTsFbhnWjqh7Qm2HM5/KeogVdfYyJk6U0zLvnYxzu6Yw51AXwJ03WxGUmSsItGNoMa8OsT1swLQjrUk",
+	"wkl008IK4XoLmjAzVM4QBKqfjnQP1SQy9NrBImJo2UrescXYYV1RkZi3o1jbq8crgL9ri3PCxrNYBX5m",
+	"W15LkgoDWtEP0QaIB70gf0CPTz2NoXmzgbt2zCYCVqiMoadQgTIw3BlFFRdk9ZERwL4iAD6ABJ46KE5Z",
+	"/+iv20sB/USl3uOXFyES3VxswJChCuk9W0fecc2UKQAzygMs8p9Estm/3njP1tpKDT/iePWXL8dQalpB",
+	"m0bFURMsbmpqQ15m9Cv0WcT8xzQZLv1sfuur2E7UZYW4oCnUECUhS1Eo6XfuNggUDuHgmdM1bIs3uMeZ",
+	"rfyesUSWd6d+XtSjvNuvgdPjJ2bqSDKhhkawdj7lKks3b/Ba1DmDZ6aSDd4uQIurc6hFLh9S/zm+HO+e",
+	"Tz4Dc+q9UD+LVZbsXQmC7oDMb4H6KDd1cq5+TifKJjbxPnzcGKTqzebWRg+wXZPWR4MaRr9M1ACzgDlE",
+	"vrZPL11geIoAvQMqxg5BHUqM+kVpoI+z2dnJ1IOPiFrMN5n/GmTsXadijdf/LXI1JiKbpnyiOhcCtvT5",
+	"h0utt2/m7JoumFaBe1yPc2MPOVfVK+PD1fj2+6DV+J3mCKk4nq0MQLLh2Ojb1oWEZD5oZijVDbKxf4bL",
+	"bsQ1Bfv6MJJF6zd4Dyc4Aq1u1J2EZiZ6tW15L+jn57g437784a8//tdfms1xiOLX2ON+dOWF6xJeb6Mb",
+	"DnblNWOkZMpThxmmWUErgxiVV0h3IXLyP+fvfseAJDGxYalNYWz46xv9hQEq/UCyRNJkmOjIbuTFwBe6",
+	"gHhMeEbzzRZlRSmcq0169nkpcuVo8bSl7Ypm9JNNENbej8Yw0FRYvuwChgnaAmET6MZw5bdod2EbTG6R",
+	"96KySmfk3K3oAsHXNCPfDl6+fFm8AHoJZJmLccoWxMTPMrgNQYhlSxxmC0mFWFP8Db7nhR25w/bVM3+x",
+	"TCnvY1jqCd4IGLFy/KpYz+MYuubdHdQjTBzoy+07bEmCP2ysEz4x0BAiTwICp5GaBA4GV4/CAvaM3kMI",
+	"TNMnGNDDGfl08/PzvzrRiRQHLdbZyeTZk8nz1RoFNvD2xsnPB2YWQAIFFW+tVeDyXwVPX2Eo/PDt3374",
+	"/uUPOxoKt2wTkou5vPB7pXelZRxe1DRuMKE9C701f9UPwoyJo3GmicSyce9y+Q35yBItXkENm5sp6FaT",
+	"0tki64fgmViZcBhAfI25Y+egXTlGJ/OBwd5OVxIbbkEYr6K6t1Wyvuo3tumbnTlK+kLPD/zt6G0Pb9aa",
+	"s4Bv92RzFmlqVuDwaQtvIX+IfL1MqOEU4iixGYiDvJ0D1luVDicJURNjNoGKRK7s+QXDfA/apv0+/aIf",
+	"sWipLhFyiyfYCl5YlohEyK07JmV5+gJ6v7340/ZW+9LsiP1Ky2LJQDKo6z5T10bOQjNSOmElogSkZx4V",
+	"XQCBAOnMtTHDGi7EzBXsBa7wAGRxvkoZ9mJzlK44G70dNzXOCczYtd0z/KxxQvE9XbCrKZKGHjo472Z6",
+	"bWqMY8+Bue9aUcWO5sy4WSOKKlqcmx7TtQd3uxtPqFx/z9a/sY07YA9esJd2qXxQrlJImLreMahqkI5P",
+	"Jq5Xk7nNS5x8idgA46dsQXM5p6k7VJDdMfI7xCbTdxnz1CSCD+6WlHyScgv4iouC2Q7hfi2x6DeFNVGC",
+	"NGmrWgVbuDE/fvfDd3/9a4QXU6d1BZXNOtYBErwAY6sD84rQrFwRaOJnwI1QEwYdfX6uNrfP6ZI/Nws3",
+	"Kjk2Ccv5neHbtAFSLzsPKtx6O3hPkenfILiBZ1NxZuj6gCPks2JZwQYUCXfQ7pz+uZSa0i6VhXDzzPT2",
+	"LV4d3S/IQKw5YiNs9SJg2CbIuk8kU0gEXztRDynoRN5tJtZeefmgs5uDEhbNytX9AyVQbZ4v+dX59dMD",
+	"S3RffWMg1fodjgCtuDq/jvNpr86vbQAc7vKn8fn5hmJtw9EnchzDESf5tBEfPAMi9JC1sOv/XihANsTZ",
+	"gIUfTRNrPxwAKuJEZoBp+9Zdu1eYSX98B264w0I8oKUNh1w4aOPMqWORm6SDr+sNZ5rzsaFJDiiW18gJ",
+	"1h/fEYM0efwID/y20mw1RwaU89lcyYDnfNQX3ojz5TLdWK0RD0uqRrPMYTpiHsZYySaE55UUhSJ+ekb8",
+	"7DLZEbsRblIydbCz2Piadn4PEqKDm/i4KJ2CrqpovHFypw1eJ9qOOi5kx2gRz421IJWqK/vdy7/917c/",
+	"frdjRk5Q+QJLiLpd2mwbJtPhr9KKI1zyU5GErMabre7eb4ybaiowbYUY8npYXM5W8dT9u2q4rn38tE+G",
+	"svjTx99DfKLfuVQMuH1Drn6zkkosLsSC8iyoDCpNxVoPEXJxpZtQyC3vxOTWdaYLmU854BPuyZ7c3kAv",
+	"Dg93yY29R+d3X9M5ucD7coHnVEa4jb9SWfIbn5oDfXKCteFZo8fhtwnNtN0zNmo/GezXkTV+sVetB31Y",
+	"Pb5pUObWYSjhdh6HD3yJ1tnJCz55wYfzgk+u4UN1DfH4+zlC6xYd1Uf8ky75ZfIFncOU1XWZv4C/13p8",
+	"QNNdDk9wJYtsneuWsF0V7RUwSyWWoEWwJ8RWDfOlkkX/QKnoBhxQj9iD50SsM5fxGy1X+YwBTknlq5pS",
+	"CHxTvS2WPNqHM5sj1O34sMqPhtXEjY7fK9kvpYs1UnHp7tNIjYRtX7hvrUUAlr6aRH9n2auLVO9Zcpj+",
+	"kgW5AcQmepScNsuaR5IFOH7Zw/HwsfY0KsrT49kLziLqpclLKgqPTkj0Mk4JDZpItNQqxw6xRZkduAel",
+	"QmoqwUGx5QCO6gygHCPE6JvONjvrqDo6Jf+zyt20xxGVwr0He3aEOdSy1Xjtx73Wi29v6Kzp6eayF3AN",
+	"PDZeiT1UDXKS+g1UTieZf1+kVdYLe4do1wN9/UCP6xem+uuyZvqqVa0qg7KKDl22Bx+qqdbCcAUul+nm",
+	"tblZkkR4NpGp3DCxv0TAVRMk3eOGhlSsM5aXSuINVnPMJE9YORVt0nKX0+fvtMHq5eQAlAkLkkAzfa26",
+	"ga6QSMXTFMM8GSugncidCYui131bDa+WSX+wZKQDdzmF9zl8euYN5iEfhr7ez2SOmZr5BHviQG6v3b9f",
+	"MT5xBzxhD3tp8Ax4EIYBL3yJC3N5YVpiPGisoMurFNKeFlAfx/bUGCHwXB6O4QF4+ZPtdx8ef4n67UIw",
+	"+V6ot58BUXF00y86M/Bd9/VGCZwyCQ86k2CMzftCmZkMwovCdmyhSS8iPJ6puR3jaTI4tY3qe/11XNdv",
+	"ink8/OBMMdlYjoXizg90kwqaNMtHe+FjUBLe13syQYJDgjgaFYP1MR9DXOCAHz0iNlAjle4hWtAiFwtC",
+	"muIiUBZQPpqt0nRguDGgQBObraxpnsgWD3qv4vKQ3vF+JeWX40r3gzin3lZZs5zt6qTu4iEemczgpMnu",
+	"0eW5Z112gkDFkk2A7DngdtyP+7JH9RvtuyD5a5Df0hjNx6KYKU/ZgIz8Ty8miqnnWPiB2Fkqy1fozTEK",
+	"TmgDwy6vz4KbtuvPbzZL5uptbOMwCWArUYOHEutMK0YMqH9YjVM+OXRY/S0s+TuRsMeYB/e/ae+5nMuf",
+	"eVoNWDanuYsNdla0xCvocNsz5PcWtn7geCskkA1CXT0GowNP1Sm/fsqvH9+Hxr23d6e5UWlbSHAH8WxF",
+	"SWdJ0RYQ0jRcSUOMZB7Is9nI9o6S8LMdCcBnU5o7xvfqhkE+yjqaVwQb/7ed8oGV6zWj+WRuOsh2F16i",
+	"8DheSzy7DLGevLnvHVNUNm1W+61OKu8rUXnuTJ2U3knp3U8rROXJnUPEjSsqcKXmft1OB+l6qde0dQkx",
+	"y8bV3JTPSDbJmUIFVyFZb1BqM6auqJq/wecCjcBjwEKv1Px8uZRRbmBxT72cwCXoqXBCOT9hGoZ9wXDl",
+	"/rRx1J9F2Sf0ru4O4n1kU5azbMI+4X1HlSuDKn2o4WwsRSv+Q1teC+xGT6YiTcXaZEhEKrL/fByIl5U7",
+	"IUdRT6WzfnQ9pQ/J74dAv/jSCDjhBU2Ys+MftpZyVL96dS6ooj/nYnGzuXXlaMGsv/oBB6b8PQC9LyjI",
+	"0r4s6UT9d3tCIhQjKMGW9sFNjPhZaSolbVhiw0dAslGQXJIR3gA98ohnX/u8+Uuq5q+LBsJcEj7LsJ0X",
+	"4LxFyicb23R4jCPUtB1BYPZowRQF4v0RWaykguWf0zvm2pa9IkrcsqzoooKvNGOKjIWaNzHMvmdrXO/z",
+	"5fJhZ3yBHNUJ0Ii97l7RkRUdDYjcZ7rlu1pMjGNYGHbhtg0M8GrXWZACVFf6wp82pVfrb6McP+MIEsE/",
+	"g/rHomFgi/lijuGTs16eRJeD+7GP3hhq7+W9GEanfPkOFtuuBlvVXitkIJoD0Tb2B7jNVh8fo+VDo4zE",
+	"Nzh4X4iyydbHeNyCA1jrsTmu8uJPHC6QGqUaZzkjN2ibmQyDKWVbUJ5hvQZZZYpD5duGsM9LnjezlLgg",
+	"y6GTBp68P25ABsc0tCXXK1A/01WabvYMl0PNvDuLySlk81WEbI4E22u0SbpaMFWM6wcXASlU10LcofkT",
+	"qz7hVpo+vqiHT51yIOUVwKLijz2wLaWlCfbXxvq5auA88cQ0pKGeti56rN77AZTNPfneJ21z1PzAY9c1",
+	"x/DdHr7WcQwnu6mcpmB7kLv0AqPSAYnp2vA1OEwQ59ZrgK5R0piWflXqED4wxCJ+Z/A6bYZLgB7aE1dk",
+	"5iV7qTN3b+32xa938qBOOq1Op0Xvu8ea8z7Qi9q2P3b/WBu+soUedUIcl24nLY2PeKRJ8bIOPJbexpqV",
+	"kEa3eCXPZnpPvargqE0jHVua4nUKcLeNDGuDbKMpc7hs6AtPrrJ0UzSxtc1fM8XypRZlhCXYtqdob2ve",
+	"pyndfY0/I9HzodPVdrC9lRndZcmZ2tye2Zc0qOJ7mdmpzYr+34+WhevUi7OzF+djsK7MQT5+Sfmp/eKp",
+	"/eJjbb9YNmWOxo4V01sjQxfRVetAT5wKQSxUqll44R4aazRknHduinGUIMfDbnTRq0nFzZwdt5LlwWu7",
+	"J8YXiRPcgs0/kSYRZdF6wOYQcEQLaLYnEYu/BjZzeDSyLs4VahFuOzZL+NrFxfGqQJ+IsDheIegFVfSe",
+	"ewvEicCeLIFFTfd2D4FQE9HZ1guIIt8xx0I9ci21kYTVClw1Z7AtXoOQFSvTUJsrcsvYEkcW6wy7tW0P",
+	"OcAL/D1GswTnayIyQ6pGJGN3LDdK+agtBZYrdYRucMduJtBLc3w5kk576oz94cG+EpG4Vz2BVTfmuAfx",
+	"SbzBax8kiX6Zvj6kisOxWJTYoc2P8MxGKv1t8+9kv5zo8R9K/PLowcuMrZ1qPzs1AOgb5nzQ7P9N1mcR",
+	"1/z25Q9//fG//rKfuOaLW7YJwXldXsi6OudvEKGFJtosp5kiKDeJEqWqbB/iZfkuPQCEg3qBUQtJoBxs",
+	"PBxdMul4WfS/YcxpLhb+c+Q35CNLuCwYtq1xC+yb/ohTkRNGJ3P9ICzVRhwPTDvlUpGFyMHwzMi3g5cv",
+	"X5rJjZ6DQT5K2JSuUjXS+gm/XFGEDvdLQtMUp1mzavXsYudL/pv+GLHW6/mHy6sp3HmcQIYeKpb0Cw8R",
+	"TrL+ACHQ7+Gr9/5v3ydI4a3K8eBQ5jPdI6rOmZVwFrV/WSzEbhqp/T795gai2AT2sWd6S1TDqkUECm7d",
+	"YagXyi/+vGWbiNLFW7bZEomAuR1dvP397c1bAsP4Tx7BOleBPTOmENcDT3RvasA9zemm39imZ1mJJ8AG",
+	"gb76b2wT5qv/qnVLEkSguFLilxWTQbP4JFme0QU7nsg9eGWl/toNObPOQ1NG9z4OKX4UIW48taoY76rU",
+	"KKb3gEsCcUf+xjaReE+4j4vs8RYEliVjhA7YssxvrartzJcZE9izgOtL/1Dk//L2pl3eO7eyymKEG/gb",
+	"WUNnZMf1rj7/cFm59DVZzxl4rvZycAvktl9gex9O5mxyyxIbKA4wsQEAZp6QCnHLErJaNqUGT3rJ10ud",
+	"ovwk9g9luz9qob8F/NfHahfU/29s80hr83pL/wYPIKSh2Lb0Rzn/4dPNXux6K+CFZBV0v766pfPYVypd",
+	"A9jbV8tlzqT8yCRTh08V/sY217hHos+Rue9aUcVaMof70xwmIA0K5PFpjifBobaTbjqRke2oNONVpb7r",
+	"wOqyjjbsACrU7xTmabUQrVqkQH787ofv/vrXeD/LBdukZCqovJ0tlilVTHa4RyJNmFRkynNpSFrESpEl",
+	"nTH5ulS7otWwNIpWTAm7Y/kmJDeAE47Wsfq233iWHAvjiNOMAKvYG+rL0+3q3yP+Y5XJ1XIpcsWS4S0P",
+	"iKZ/Km5wy3+ZHYRSW8/HetFu0KfZICR6Z/X32yq77qF5YvA+ejvxbHagVYlqm2FXy89a47TiUJNDWrxM",
+	"R1GzHbNDKLM7ltlcM2g30w/KICtExiqy2QTE9GX61zNynpERT0aY3s7E1sBbSS0uyS1b1vBv0QSlwREK",
+	"mHGcL4NnWg2FwMbsPdrAiEKxmJHqXIZvD6RcehQV69tg6yRdemYPpcURFuV78ffrq/fWpAx3KuDofmQ0",
+	"4dmseMKBCnrhfbRG6fI1nmqt7nEUj3HLqgbPg8G7wSpcXpynWnBvAP8nDwJ3c0fRYt5GBdYt2o38LnI5",
+	"9mLrHcfKe8C2yXmSWNPkviwTVzNst1ODcbIjqK4wWcqO5Ys/KZ6XYPBGoYGKkrjtejg8Cw0IDGNd9HAQ",
+	"j1cCp0dDJtloDV7c1q3CyxCGh69e7km7HBA0rt/qRuA3Oz75qH3RBywkYWnuW0w6PEOHmOwjEQMgDbsI",
+	"vRlTj0bi9fGo2mTcSa61hGsOLdVO0qxGmv3M1GR+39IMk/O9RFlXOKqjlNd9IaibRRlmC2NLn1UqalLt",
+	"2LA8wVQ9WWUpYKP8gjgvTNWYf9+DBPwKYlGHkuvxpa+xsagd61+/xmDUSTnes9GPp+K+1eQpdHYKnT2+",
+	"0FnJjrJH6b7sKVeUevQo2oTlQegMfR2f6sVnsmAJ8fHw0xIKqpIhtI0HLi+wGyj4nKOFSNj/mwCmkWk7",
+	"jnijA2SDTub1II033nSirbIPdBaEK/QGeSeS2Ft+5ingGo7i/HrjXl7EyDzvRoOb2BZ6AK7R38PfBPeI",
+	"EwkFc/mbZLsbwj7VQgwE5Gvpa1A6oseITmzvzgdOwFVeoSicon/rI6Xzn5RFuNV2pUWJiCOgIgtAtHjj",
+	"Ws4bV8LbqsMQ5Q+4Q33SXR97cJlMHx49wJSnDIEtfEt36hE/vH03IDSF0q686DK3zPmdvuKWbey8pH6I",
+	"ftyArOdUAdUXds7PgbsLppmckXNvDmbMD2/f6aeydAqEQJMJWwJgTQmB72E/FMsm+WZptLw3h9cYEjb8",
+	"EMhZZijHm3oHVJRyc8BjsUoV1y/xQru+z/UO203n/cxT1k/pmTuPE8rwxj1Pkmi+/uLua0XVSr5D/dAo",
+	"I71tt6bAbpw/jkxdVTA+mCoA4wTjkWxF/deYSj8cqOlTuW26t3YHa59e6t9fjDcgYzahK8lsB2eutv7k",
+	"OpSJ3P9pQjO9eGNGEjYRCUvIf+iHWwuIZYm0eSo3jW/kf546tvcqkqjZKX2tj2NUSpiDBnr18FUTn5ap",
+	"oEnZUOhhn2y539ZAKXneL/7U/wklvS+JdJva8O2GKilJiePJ+SRQBe5qx88/XGo7B9lW8Dg2AV928rpL",
+	"Lurx3eIeWJgl76Vnj9MsvfRqB/Rtb74qT/VImYI9WAfxnFMX1TN8vISB974P2zOvWaO+mvEJcK8cSAM2",
+	"4JUu4F/jqqLbamZbVNyXXGZpuLBzgD2xpL6VbemNHpUCe8ei6Nr1nXL79i4NdtJaJ60VGl49pM4qBjt+",
+	"evvRaCvLIrknfaUoT+VjZYrZTVc1RZOtszYX4jYkTbpmY7g0ooZ956L1GVN/4LCQweuXDT2KNtNDXU3N",
+	"ZGOSQt4tLelJu/jhfIrVzOIDF/k9Vq6/vC+v5iPoZfOzyLGNwz2WaNtF80SQ+2gR4qf4yh3JLDPewauz",
+	"gd/KfOgikASNcLBljtdFUU/Cmxp39FeJa25gosOELgR0WpRkpOeohnOaJSnL5eg1pCt4NgMKRHSbQUMX",
+	"D2lKQ5kFP0L5tx0pWpAdLeNkxosv5Q5gsbUf+HhNos3bXMExgR7R8EyUBXs/9/b9jGk4UjSfMTVcUjUf",
+	"DWyzqNGCqblIRg3Qt8eiTx5Gjq0+WGZlarmRzQGL5B8MnvVihQ+yIu1AfU/8jQ5gVvOH4Q6g1ifYy+Rm",
+	"zuIF/lHbNq+d5osxPrbidJ6pXTg/L/6EHRhOku/UQ6m8sFJw6O+0io1gYKYIpFFQz2MigRtCc9aUoyq0",
+	"f5wb9Ks5X/88olo+SENmXy3fT1PmQ52SR9yY+VBL0q4xj97OxO3r43ZcNe+77xbN+5anAXXa0UKzJRrU",
+	"kyz4PgRhPw+qRfqdZEJbMOckER5g7OqwKxVV2N1P7rUEsTqKuu3Xwpru1pLu14Qaa9kQv/rSkOQA8kHL",
+	"samSey8G4tceV9KLcZB2xL71umNJ9imqdM967UkFlQ6uOc2yHT/dXTaZTsGvU/DrMQW/itLpA0W/bNfe",
+	"+kzcrxVw2sTG4gCO3V5ONhL5DMwWLZvGjNCxZJlqScVtNbc18G6k9jdXVlsDS6GVCc9mAzLe2L/nfDYH",
+	"84osRconnMkzcl76SQmDDC+6xG+3KQP8uXkA/MEHCQ0IzZlFX+H1UsDf3C08A1VHh/pjj2x3YJazbIIN",
+	"gq/OV2pOJinX+2pA1nM+mRORpZvSoi/oLZO1RNC/sc2zUzuYorsIWz+2VjDy6bWBOZUrnXq69AW7vfH0",
+	"y4E7t0CfM8vOEYB981uw12o8V8HHc9dmfkAkODZaNzmKkJJek6AyqHS9500hq758QVIqlSmX5nltU3pV",
+	"VEDtrTn9ByrlWuQJvO+YSj4hWkSyTJnjAnNO2VQRsVL4OrbpDvTgd+Ym/APAMICiqQvn6m97YT9DbNTi",
+	"hn1Wl5np5na0nvX6AxjlFoPHKr1pd/P6pwfwsy9/kLbwT7vpfX0/e/1+1RrkOSaoF/fe4x4EZo1M3F+n",
+	"+/01t0fL20pHrtwlGalD4iWuYXWswDo1nT81nd+L4/Bw+82fWs3vQczvp7X8w2oof0bOi96M2zEXmw0A",
+	"rdtkKvbM+p96qp+k2i7t1E+d1B+MfHOd0/fSLz0+6m1pyEBMoV/PtXMLL2FyutqC5E2N/TyHGZ5lwr9E",
+	"siwZkNEt22Driqkp6cWtNdBjLmhS2zHwGz0B03idS6+mxfVsL7dhx1btjURnK6nEYmfr9tSo/FFHpr/S",
+	"/uTXq8n8PXbmP8WyT7HsPcWyMQ5CMy2mxZRsxConYp0dKMTdBUmrN9r7qQxEnT2FUEj3tder5TJnUn5k",
+	"0HXhpOCKa9+AtE1OSu5RKDn3ZU/67aTf+uo3C02qaJNj5G6XIlc0fTGhiqZitmKN6Vs/TOWutjoPn9Ka",
+	"0+0iDrhUpagVGbOpyNH986rGa0JZH2DsN+4FYpXnlTfJqyk+7Vg0J5Wph2/f7TsbYjbmgiebCO2/hDt0",
+	"N3Q7PkZT4EwRPH7whCIO9pHRxEenlyI/LQfZkzkXWo7oM0fMyYiIDZmHdbKT9BUp++AruZxqEYNV/YRi",
+	"PyiU8wu2GLNclsj7cyeoDe0SSGxEmSRislqwTA1M9IgRmISEahQr3yzFnJmzvYesxSrVMo+kWuHnCCQx",
+	"BSwI+nTk/RUMKApImtlGbLD4kG89I+8F4Dn1RPEyORfrTC/AHZdciVw2Ba62heqhS1n2Kgu/3IP0Pgh1",
+	"Cjq5/lYBlsuRYRoenT1GEf2Qyz0K0fNQWUSO7DmE6BnY+q4SytjkRdfJahxnF81T29dMwHelqflF5SsW",
+	"YRH7aqoz2HNfeurG9A4EbSL7iXYMMD1N0R6yTV0d4klkPnKR2c/gfgKSFrdwrU3vBxH2Kl1jxWg1tAAx",
+	"4Vd/1gvXa2ZA4SO4btQhSBFdOPrl7Q3BPfvC/12ODKm37BKn74UV3LZ1VUJMq8pELCjPOqTn+/N3b48n",
+	"OWG0aKlp7jpSxyo92kEKvfF7YGMqph6RwYvrPwgvZIU7LuUNvWXZ0xT5tWA1W+FgD96BQeb43lWo+VU+",
+	"Owb1iFsgUGe4JlVBpaVUQjItp74CtXXNfLG7lzhUuGoyEXmqzBO6I9/+HQ8o+l16kccXAS9NP1rRVe6u",
+	"l2P+RU89Gt5zOU8R8dYDfh9R8Z7i5hQZP3RkvCJwj+QI7FdOfrknCX+KlMeI71Po5xQt30UrHTM4fo/q",
+	"au8B8ics4Z9ksPwkNU8B8/4B872b/eFBCCmDQg9SbVJG5JwxJR9Q5OH6+hHGG66v42Ur3FN7yv0v89RD",
+	"C1ErdwootB3be4gn9JQhp3DCocMJIEWPZGL2F35fjiqiT2GCblF8MnNPwYEdNMwRYwP3qHr2Hhp41NL6",
+	"STr/J1l4cvkjXf69G+bBHn9iHxrSKLy4+MitwvGFL4q5Pvh+4VszjhWcpVtb+ocX3+SJu/u91nJ/Xv89",
+	"uu/Au5n4m/+Yvjothj64daS3NZIUgymEPjaVhn/YQm4zUbT1nlN5RoqtQSY0Ax5VMSM8e6WnkjMMKrqv",
+	"2eb8uicdzagqRuwtIY7sDrtxT05xsMCKQN66294uKE/PMTr1Fqypk11p7coSgreQTxa+y57rtSM0SXIm",
+	"H6BD7qjYd/LIm5iJEk+IHcl4fMH0gr/4E/7zJSiHFKZVyHouzGflsvJdY5rOBFiVP23gxEXbluUDG8I4",
+	"dO9Jpz0pndoSCfdZx5v6c/jkDVS7kU7JqdDkFG3bNvu2d5uFmJTilm1e/Cml+I1tDifGRlKK4S3bjKLa",
+	"Zp1nhCcsU1xtyDgXt8yQubHqRNAEt3ZvxsKE3/X1VR++N3PbSeoV21fyWfZcZMC+99WIPLsPTjKvn8zz",
+	"Ns3xBN6f7n8H9toIDQY0NdfY9rJ72lotnYFCvoxpXPH4DtrRfbmYIwaprBuBi3ukM2ZbONSeM9c14XAu",
+	"UUcnhf4HZltHH+S0PFZFe3Y6u1+HcjxAuLujs3+xx4p0vYN3VXv7ux6xiSCjhCo2NEDV4p4ipu3FxrGZ",
+	"tYUEQFctnkGfADmCRnxF9BsxX/rioltAblsi6btsk8F2qMA+5cjjj4w/ReiB996ngHM380Ng3Pjxgxf6",
+	"hpsD0AvHjDabfJBjSOiEGJfuwAZV5PzD5cHTmG8zlXPmgSQsAxL0CdfXcqV9PtM/dWfI7kVpZY4mn0uj",
+	"Rsvoyt1HzWD6Y5+ymO06pfydTgnIJw3yrU8pNsjRe6FwK83lxZ+lf0Y0jO2jGjqCWhUhHGlil97jawlu",
+	"XWVsN11yinHZGFfLpj52zGt/56uIgR3lcB3c1tjdSqpnJaxd67OTAPg6yjr3e+xD00gLlq3CqsXhyodT",
+	"Jv4OJv7oCsVx2rECxN5VeyzgwzzxFHXssp0ESu2BvYcC8Vix8agqw49f123F3nGCQztKqy9HlqunIFCI",
+	"ED0Ff04V3n10wxFLu+9Daey7pvspSOqnmF49ScFTbXd8bff+jOngGPmSzlhIPTdcFyUsD1PY/QHm+0hq",
+	"unGysfLS3tVSyV3zNZ64bx67lE+nmrvmWx+9rNvuu4PaRtdaENDUvLD+JnN6B78Rma5mu7u1IAWOZSuh",
+	"yOlx9I/s0+ohTy5tiOw5GXNfIZ6hLPuOaJO9+FP/J7jWZnuWO+ATjKCMt7G+slKbSBl/QiAUVTZHOFWd",
+	"5TY7n5mSV7LvA3MoZd/bKKnbrNtLeHY6vU+1zmZvZ3aHghs9hzNyqWRRa8OV3K612T20uvuZfqxuxlMM",
+	"yOIrPzET/hRWDSg6uQf7XaR8wsPCqubSA8ZSIefEF3pudhTYpoCx1IdqaebiiPKoRInZYPCYl+sXg+3m",
+	"/oABNucTxe+OHbM1bxZ73i9hcS+ootcqX+nj1Rq7NcM84YBtz3XsY1uVV3M3kROxNlOUOV2LgqLpRryj",
+	"uZzTVG+Rva9KQhUdU8lIwhNYF5rJNRS918SSi8NrJaD7WlH2mveFu0LHcJyPklj3mT7BKhwNwUbEfyww",
+	"7gjkSOaHLCE0Q0MS4lvA/AnT1U+gOSO3bKlem8ttQfUWZxK5mpKROS05n82VHFn+UVtuDZsV8V3lK4c0",
+	"z+lmhMAxkTGciB5Kf4ZsVpRxTwtk2BkZLZiiQ/3pR2Sxkgo+PITLR/bjbM8Bm4jorb0hPCOoIMXUwtBE",
+	"xmpEvv68nsw/vFWr1z/KojU3HCtoroc7SMDcbL019ZDJhYqIeI1VdpuJdTb0z1jni13lM6MCN++F+hl6",
+	"0u9TVJ37x9f2iu+KMT8SPdfTrRhA+3+xzoKGVVf6wvMPl3vXIEGZgllOMyUJLpaWvUWVjhPTZZs19yR+",
+	"1dmpGEGRrsjLv0V+4mCCA9j3eAr+4Gp+M2fXdAEe/T6PglkvT9folUItY5ZNK6Wz+/C7IlYVkMfDsVEF",
+	"rev6Vl+KaMFBjPG0yjE5ybPZQYwn2Ppa4sK7uE0baFMVOSJUQk1W1W7Frc7WanAzX/yJw4fniuBytJmW",
+	"VM0r9pLI4R/ss/76XJmt2JQvMi8e5wvix8GbjxYC1xvIZZgOpLgN086jUV+bIwW3KvL+h8h31HoSCrg6",
+	"3++NtnHfC/WRqZyzO4YBr59FbtNSe3/hkgmDVE1EriZze8werGO6yhkuyoFka6AQLVKC7UI0Xl4G1B7b",
+	"o8vV3PDtWhFY/KlDENqY2CORgjs4WM2yT6/KnNHE9AZ6e0NnTY81l72Aa+ChJzlZH8w6opTEd7xg6hBc",
+	"5I9WQD6QyJ1JvvaRju2Bu65Uaw8zETOzw8bUbCI8q2BA1nOq2B3zsl2SbiQUN94ytjTDQfCtlg8RzyjB",
+	"UBoE7PTHQLJDKg2sLWNr9y7aqSOjy+nzd9rLNWE3owSg/S68fUJElm70mCZzrHialiN04NqmnGUKpqMX",
+	"uiZ2tuqfLqkqh+7EyeUUXurwyec38PWShx6q02fWpakPZO/bDfO0kzmbU4hr5xDXMZW5n+m/D2V+iufp",
+	"baH1jhfG+657TYxgPYX9Vjm7pncPM+jnIUvuI+pnNHsIuMReCnYQ0EYft2LvN7b5aGd7KLTI+XKZizt9",
+	"Zo6IFPFfLHxzlu9qQYhsfbcna130W8inU9u39aXvr2HrN9LOxrhNt+zwqI33AoYxGIfiiSNqjjWgLlS+",
+	"Yk2VfcUOOgI4wRusz7E/mudTDHmq7AuRPKfKvq+ysm9L3h0aGGzF/Ys/zf8KTtnGieambG1JWMbZY8Wt",
+	"X02NXy9pf6rxKxJ6hz9fnSV+u56bkhdzmENzKNXf20Sp27Bb63h2OsBPtcxvX8d2hyo/M4WQQj+vqRaT",
+	"1bZa9VmjXbwOrBDcr0x4rE7L06oT9F/5VCf49dUJHs8bkFI096T6Q+S3kqT81vT1ttJnq3YPfbuyLbPO",
+	"KiGaNYRsoYk4y+g41bLNRGHGrDWwcn199V5kk4MTJl3zWXaVXU0/yR5dL6+vr/D4mjzBccIrsC59Iytw",
+	"80czx6aTn+mLelZ/8OyOprxbbrkVvGYT/bBPWDWyQ6q3V92Jm8ZVPrtMDlJ6EpwA3uraaf4mcYWK+yFc",
+	"8hhM4OvrKz2gPv8JlyAAuk+kPvnqLYqLn0V+lc8OrtowJAPbXg62v4Pp4eALu4EFIJWFG5dkSlPJHkUo",
+	"62ElXVlyI67pHXvP1vo4gvq6ERc/PdSiC9sGPzNqyirra57NUka0YiFXWZSqlhup2MJX1fCHF5lI2Is/",
+	"9f+9TL68+HMupMrogn3p7GmyNtWcIBhd7EFkUz5bFXpdGx8zLhXLWWLLNc/IL7Zuc8pTxXKt8yUZb4h+",
+	"T/2chWTpnT4u2gHKGRT4Z4xD7kXNGc/xykzkZD1n9s9aCr4q1/tLPYhDtZnxiWT5HZMm1ws9gmqCI9ew",
+	"Pu9FEk+Vom8KA7b9apb7SCGU4p2iAbE1t9aLP38HPAo9UnznY4VSpNLH3HbKgPGPDqU60Gu/F+6UFWUG",
+	"lxeIQHWCAHIzXBItbR4mSPpIyxWJlW4QsWbFfUWB0h4UhP51LlaSdfUcqEa12lRGGEinKvllGYkDAOwN",
+	"GbNUZDPtuOm7eCYVTVN8PS3/wTwCxOI2+ctErDJlJDwlKZ8wLfWRDSDlC64AOf2yQ8Bj9f/xhK/sJXcb",
+	"G1gVje8fk7SV9y9uH4/QkffKreLZTvJYQkZ/tO7GenOxJguabdCCbMx+mQj5Oppg6r0gcy6VyCGmfsuW",
+	"6lXBkCIyRljKECViabhyJlmmSEKBiOTTzRtDjaLXe5nSjMlR9Q9ndm1HyHOS2fbpXOHTJYp5K966RNo1",
+	"LF2s0XqtaK4u6CbEbH2bJYFXwlw+MinSlWmdHXYLvP3mqGYxLlusZLZ31R6yFdDyPFWIY79le3ymM7zh",
+	"wcJ3S5ZzkRQBOBABFVHysAsJD7kPIo1jOHDl7dGgsHpqJ603ZrlYLUMMYFQycPUx8ekpl+qTZPkvOM8H",
+	"31HGm2v49ind1II4977BkxXEvRawvxzeWtKHbkcfcH1izGhv3TyhpCdHzOwiJJN+2HBWvFR9yhUjypJQ",
+	"b/CYrtMIe99KWkBoZyTy2dBVRuvLJSovriQpXkJqO5gmCUdIrjABXLHOzsgbmIIkyxUyFLqbCM+0y28m",
+	"bAO4G5LSye0ZGV3Kc/11jCX9kUmmPlAp1yJPRmAeI+/fgHBoAw6fkkuVUyVyIlmWYJQZTXOojdTfbs6z",
+	"2avyxVh5jSyFGSPjDYD7G/LKbpsdOrHsBroRUO3QR2zaVvNHSy27kfumly8vunLLuFs8lsHXZPSOKYqg",
+	"J4D3nz0ycf4w4DrBKeaKusCjpeZMMl8inDKYURlMq87w4NzMPUHzQPOXhbKJV3Rbmcuypts2xF/8Cf8N",
+	"LjgI1IS+WkM05ho7A1f1W1NJgq8O4ixwuOtouOpCJRyCQa6QyWUCuQObfvguBz0rzYfi8WiYIwE7t52w",
+	"4yU69bsem/4JXnUH36i+6OSAUrWz2iRUaNZFpR+dINzVnq4PBdsFPAmIzoDCkcWD0X6PS0bcR/zkQGsU",
+	"xRa3ixTsDKJ0FO8ESkE0FQlVJGVUKggdFBPShqUFLlicO5qZ5pk4ANX3TVgRJKFJUgmSVOIiDRU9+xK/",
+	"p4BGw6QPwsRW2M11RGwRb7IDuVmYRDW75EIw+V6ot5+5VEeWorHVQifVW2+bwzqeYjeHiN2gjHjAsZui",
+	"WuxIwZvQBOqxqb0+wdweRdI0Pp1l7+pImD7tVOnxsqSPKD96/6nRalI02pKPSITuOQWKicSJG8O7vQga",
+	"I2IZn8lYAjzU7t1AXFMyAlGJWVVr99v8ZLPl/wpJnbcynQt6C6Rl5T8ParOm3AzEEijEKbfSTJGSmoyW",
+	"/vV8lomc1ZBD0ySBmtcjeA03Ar9sL0l4bPIyPeZ5llwz+IiHy4PixgtIgx6qAFe/KFbZ/be+fouwao9S",
+	"hj1fUJ5q5zhnUtpySphma+Gr58o/vtpXI7AH4WzB+o63eqXOUy06N+Cm7dbfbeh5Bd0YyiWb8OnmXP3O",
+	"qFRXGftQiPXjZ6stj6OvC7ZcTLW1uxppsTHvCSVN+pEnH6mXj+SbI0ZGPuQEd4y5UusXbXlELxass+LB",
+	"yS7kvzCM7rds4/Mi6/1bg1Ja5TnLlJcQO4bSK9RtLx3dbnLvIKwfeFuWN97HuucOLYXE297ylQ0sGc0n",
+	"8xjPfvTL2xtSPMG0KwYcISWKfVaEZwYyWBbGZ2T04erav9eMPkLZDwhwuqhB6+FlEIhh8SxX+r7/s2J5",
+	"UPnLKSzweMIC17h3jxwbiE51RirVa7fZ5XERMLsDH37mmVkq7ZJS4s7VIQMF+xRRA4A+ZxsyoZJhhyax",
+	"UuamAeGKpDAaTVNjhS4wSFBQY2GQXlp4cpsw2yVmeWAvPfpoFTd9oJtU0OR4XdCPLEYjZj+mybA4A2F2",
+	"V1UOR5jy7wV+gZ+BoyXOVbTS5+1n8LjKDzqESQ/Rs39rtVyIiaeQCTwppf3CMh+kT96g9fah5srm+Z/6",
+	"P3FA6Y7kmx8POSNXDWHojQH/NsSiMXrtR831Q1MqFaETxe+w+AZ6lQWRwffShoUIPxrgsBjyINBrFwa+",
+	"P+T1CXRdFudHxHRgtBK5BZGs4quAXhfx1z0jr/cQ7hs8kyydIkNKKOY6Rv42wRkelyzca5jQC8d/9cJh",
+	"Zyvvq5IExwv1PoQYb7yMq7c4qyKuHVENvUTpgg1qk20jNP5sK2uvolwbjZUkLjAkdUrMM3I+BlIV/2lS",
+	"0U04zPp1I9hiY9XvtpVrwBhaCzeZvPp+uCbM9i3lMM+24Bz6nSSBruaEy1cVQIeNKnF15mFYRkZ43bKN",
+	"qaxflorqG/Ee+Lh9aZrDI0Zguo8GMXIQeHkBEcHGvA8VXA6y8V6Q5dhS7okBy/eEGdkHDuhBQ0ha3aqt",
+	"riUG9hECn3/tJfCBpdQw/m1f0wVsKmFY5iDpX4eCm07IlB3Q+w8Nk2JsjkNhUmzM8AWFThHyxS3b6M+I",
+	"vmu3fadv/0Z6QBXc3iJNwLKRSiwlWYv8lmezoujtxmdxd3tY7wyKyTboQX/LNq9sek4vdWXKI5IbZ1ob",
+	"Os3ByZzph+mHmjZ69myVLsVJAXc83jYuyJhZQpQgKTNI5uKJyHSEz83SzbbtBCupv9Vv0JbnwfvpHjjr",
+	"o37JgxgmWpxR+MLFtjls9PJDLsYpW8BB59lMv+UfXM2xydgpilnpJaYP/ymS+YgimXBUQfi587T3eGaH",
+	"2ihURn3bdmZgF9bnLDz6MwIThK0hEY+GYtXUWY8MsHHoVSdM0WEH6wqLF6qC37Qn8K2zLS+6GFErpmkt",
+	"blhCy/dS/Yhq0xOGzl77uVw71eqMvBdgArBUMn1DRfsBEd46F9ms9k0hvUM3WLdBiWQTkSWvyYLRbD3n",
+	"KcO22DBtf2mdmci1D8gmt3WOvVFNdkEeuHf/nq3dTOOgJt5tx/Pr7aAH8e/dp9Z2pWRHdVB3CArAmwVo",
+	"I3WepmLNkhtROrHSPQd/7nwS0Ei2Pw5Onjtw3ZoDT6h9xKV8p2VLNrvK/9APejDUfCjWuHQ75SnpVBBs",
+	"9+j5RqyfEmK4oNlmSK3mDsuUGX0Pm+pNzhKWKU7TA5S2ppxl6hvpAhFzECiZVmICey+gbiosC0lSqlha",
+	"eLLGBTTKqyybZismJbhPgoipYtkZeW86fUF4UiyW1ASd54wmpm5c76HN8/OpAcLVtJlcLcaoo1EhSkL1",
+	"xWQ95/aAwIvBeVD5htAZ5QAoMev87NW3qK54ruUINrUoFlZtluzZq2c8U2yG2ceH3vvuZs56aMdjRDCu",
+	"If+0LIyM9hqDGsvyTtyyxmjEO6yC7U4OEZ5hymVApCi6xnklNg3BitGHT6U6hCL+gBW4ztYyGR3ca60B",
+	"Cf1GB0dL4TCPBSGA+Rc94z3bSt4H9g3jTJBUZDOI1Oa3fUG7j9XnfNhRCL0P8LEPIA7xcOkd9GE5PhKv",
+	"EnlAUVaOA+8tTj0WQmnpuGyOLDjqh60EeoIREZTJJSEspoQrS+PmVNOATHOxIJRopwVo3JDIIRNk4kww",
+	"+LveHtOp9sgTNqWrFNtG2aBA0aZcKporlpg4xvPn7nWAVR8FDyiZAQFnHnx5/yXAtpWViAGXLmJha+SK",
+	"6PhoWw8UixjqoX9+vl6vn+tleL7KU5ZNRIIbM1Km/2RH/lnki4gtWr3vOF67G3XZQwWh+monbtjan0Wy",
+	"kOWsROcgJZ0xx+iwFSaPFcTBSWGTCy4vxeBZcAtud+OlvJpO95dM7hF06Lv5wuSjHqOLhaDuLA+K1uwg",
+	"LCCA44kJsVIVSXEUz/bB5mbdVzzMF4z1athklXO1efbqH/+sYQ7Q9wNT2fZR///Zu76eRm4g/lWseylI",
+	"AXKc2krwRI+2V/VEELTi6aR1dieshWOv1hsiVPW7V/PHXm/YJKCWVpXuDVg8/jPj8czP4xnTheEh9LJK",
+	"i3QK1qBtt/3Z9R0dI9Y8gCpOarDWF6Oxwp+YzLgq3S0q0nTXEsSn5DzYBJ+TlE/UylXiyTBWTVWx+xUQ",
+	"+l9kutb6HZkScFBV4EP1dDqVo5NrqnlSlNY8QjhWRUX2NRVeDM/ryyVOHxRoWty3EIrDSVbr3EHZpQjB",
+	"FkpAsim6jowF06mDwprQgYMWW0e13iMUsfyjOiiotG5xeK4Kv+qaVVdwBfNYa52QFrmH7nS34uep3Ai/",
+	"F2vdukLmm+oC45c51MZVZzgcnCqaWVApLWPlUXGIiVkY/BLhkBEhwcX/D2RkmzRIWcztBuBzgaBywk8E",
+	"W/DUqV5Q6IsApU3WW3jSzbG6JdIEgjEnSU8sDNhKFfJfhZrDwrfowj8RSbrcGb1g+SzD//eC7K+89HkF",
+	"UP2TzvQVL99GXOEOdqM712SVm1+h8sgKeYUOMLkoqVI7/pHeXovNK2GyadezXg8Tsq6Q4+SJcPQxoaCN",
+	"LiGmcF72O1v62KYPcrUz2N1LvikY3XU3NN2/s+vwCP/wNg7npazYpV+/xh9P+mCPfxltKObHJAIWmf61",
+	"sOh6NjkfOeXpenOxsnaScyZRFBZtcoiOegqcJsSvQZk+KI6O8Jcjum0tDvcc9zWUDz2EKP1SEXzm46gm",
+	"C2H7qUZAlUDwUu583vo1YZoNuBB9VYfeoiQHKn7y7S0vER8PjW87bYtzcSzFIujIiHwODlYAy2tqcYVE",
+	"X40Rcqtt4OBuqb019w6qmXvbhCM/6EoGmXym/cOauRtYrFIaodP9ra586uXbl05+NkiYt0XMbohHiesx",
+	"mzyzOVemxt1bUEhXzZxIW8egydtJW6VDPfe6rYoNfKJPqdlAG7xDAioQxxW90RC6qKXn2A5nSd8ICDF4",
+	"yqjvpvFq51x9+vHiMt/VtCqm2ybUl3FgX+X6fyXXSaB2ivaQbsKYH4C6QbaxOmZebybqEFU9AObQNRMc",
+	"j9KqrVr77uxd3XXN2cnJ+9Pvj6fH0+P3Zx+m0ymJhYxtk/jveTbr4TtODmmKOCObGNmFKnZKDpEQodRT",
+	"Q+LX2YMm2rEBHqHVdlCY06nSL5d8FZTRU6na4B97QKlvAlXaz9rjry9r+NvTg5pd3BKBiQJd1ko7NWvA",
+	"XVz/oiop35CRjv/8MvKNt6Y0kI/tWv40RgCWjSVY2C8GIxtE+YpbgOYdsaQ3RZrGPnHCnmwpQoBurLML",
+	"1qQgnEn+XonG57oGp4JfAtvOtW5QwWZk72Bee/8wRvguGhil1SGYUlXwCBZVnpwBvbSZe+O0RaMpUM4h",
+	"v5goHdKyh7NUMxUnynHT6AcGDqQj/DEgf/L1EUuM+xJPqvZr/KOLXvQSva1HE0zn23xal2mobGOMTO9X",
+	"eOqLoogvyytIjytkg3BJ2T1iiqS2yBEHAoxuTKHDnaI3OLtYdfUkiyKIw5KEi0lyV12tPjLhF+6Oz7eq",
+	"hBbd71JHL6NpzaPuKCw97O/1Y9Z8pFPS1VE5oLqMV+JuIidrdGB0ktd1jXwnCdBtfxJnnW7o3+fd/hyl",
+	"XVNeE30vrz0JzKaEvIstsNgkXtH06bDYFhE7P7mNcWl6rz1tVHTf89FKPfdRjgywH5bwrGn0Vr78+VcA",
+	"AAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
