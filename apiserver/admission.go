@@ -21,8 +21,8 @@ type admission struct {
 // admit authenticates and authorises a request.
 func (a *admission) admit(r *Request) error {
 	r.admitted = time.Now()
-	if scheme := r.Operation.Scheme; scheme != "" {
-		if err := a.schemes[scheme](r); err != nil {
+	if r.scheme = r.Operation.SchemeOf(r.Echo.Request()); r.scheme != "" {
+		if err := a.schemes[r.scheme](r); err != nil {
 			return err
 		}
 	}

@@ -41,9 +41,12 @@ func New[R any, P interface {
 // check fails if an operation of the contract requires what the configuration does not implement.
 func (a *admission) check(known *contract.Contract) error {
 	for op := range known.Operations() {
+		for _, scheme := range op.Schemes {
+			if a.schemes[scheme.Name] == nil {
+				return fmt.Errorf("contract: %s requires %q, which Config.Schemes lacks", op.ID, scheme.Name)
+			}
+		}
 		switch {
-		case op.Scheme != "" && a.schemes[op.Scheme] == nil:
-			return fmt.Errorf("contract: %s requires %q, which Config.Schemes lacks", op.ID, op.Scheme)
 		case op.Permission != nil && op.Scheme == "":
 			return fmt.Errorf("contract: %s has x-permission, but does not authenticate a user", op.ID)
 		case op.Permission != nil && a.authorise == nil:

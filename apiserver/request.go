@@ -26,6 +26,7 @@ type Request struct {
 	Body Body
 
 	server   *Server
+	scheme   string                 // that the request was authenticated by
 	outer    AnyRequest             // what embeds the Request
 	ctx      context.Context        // that of the HTTP request, or what Hooks.Admitted returned
 	admitted time.Time              // when the credential and the permission were last checked
@@ -37,6 +38,10 @@ type Request struct {
 type AnyRequest interface{ base() *Request }
 
 func (r *Request) base() *Request { return r }
+
+// Scheme returns the name of the security scheme that the request was authenticated by, or that its operation has first
+// if it has no credential; "" for an operation that everybody may call.
+func (r *Request) Scheme() string { return r.scheme }
 
 // requestKey is where an echo.Context holds the *Request.
 const requestKey = "request"

@@ -221,6 +221,24 @@ func (e ReloadResponseStatus) Valid() bool {
 	}
 }
 
+// Defines values for SessionKind.
+const (
+	SessionKindOperator SessionKind = "operator"
+	SessionKindUser     SessionKind = "user"
+)
+
+// Valid indicates whether the value is a known member of the SessionKind enum.
+func (e SessionKind) Valid() bool {
+	switch e {
+	case SessionKindOperator:
+		return true
+	case SessionKindUser:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignedOnStatus.
 const (
 	SignedOnStatusOK SignedOnStatus = "OK"
@@ -2921,6 +2939,15 @@ type OpenPolicyConf struct {
 	Rules *string `json:"rules,omitempty"`
 }
 
+// OrganisationChoice An organisation that a user may sign in to.
+type OrganisationChoice struct {
+	// OrgId The ID of the organisation.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+}
+
 // OrganisationDocument An organisation, which every other object belongs to by its `id`. Fields that this schema does not name are stored and returned.
 type OrganisationDocument = json.RawMessage
 
@@ -3326,6 +3353,39 @@ type ServiceDiscoveryConfiguration struct {
 	UseTargetList *bool `json:"use_target_list,omitempty"`
 }
 
+// Session Who a request is from, and what they may do.
+type Session struct {
+	// EmailAddress The e-mail address of the user.
+	EmailAddress string `json:"email_address"`
+
+	// ExpiresAt When the session ends.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// IsAdmin Whether the caller has every permission.
+	IsAdmin bool `json:"is_admin"`
+
+	// Kind `operator` for a session that was opened with the admin secret.
+	Kind SessionKind `json:"kind"`
+
+	// Name First and last name of the user, or the `DisplayName` of the nonce.
+	Name string `json:"name"`
+
+	// OrgId The ID of the organisation; empty for super users and operators.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+
+	// Permissions The permissions, by object; the higher level if the user and the group have both.
+	Permissions map[string]string `json:"permissions"`
+
+	// UserId The ID of the user; empty for an operator, and for a nonce of somebody who is not registered.
+	UserId string `json:"user_id"`
+}
+
+// SessionKind `operator` for a session that was opened with the admin secret.
+type SessionKind string
+
 // SessionEndpoint The rate limits of one path.
 type SessionEndpoint struct {
 	// Methods The limits of the methods.
@@ -3368,8 +3428,35 @@ type SessionProviderMeta struct {
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
+// SessionRequest The credential of a session. One of the three kinds is required.
+type SessionRequest struct {
+	// AdminSecret The admin secret.
+	AdminSecret *string `json:"admin_secret,omitempty"`
+
+	// EmailAddress The e-mail address of a user.
+	EmailAddress *string `json:"email_address,omitempty"`
+
+	// Nonce A sign-on nonce.
+	Nonce *string `json:"nonce,omitempty"`
+
+	// OrgId The ID of the user's organisation. It is required if several have this e-mail address and password.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// Password The user's password.
+	Password *string `json:"password,omitempty"`
+}
+
 // SessionState A session, which is what a Tyk Gateway stores for a key: rate, quota, access rights, expiry, and free-form `meta_data`, which middleware can read. The session of an organisation key limits the whole organisation `org_id`.
 type SessionState = json.RawMessage
+
+// SeveralOrganisations The organisations that an e-mail address and a password belong to.
+type SeveralOrganisations struct {
+	// Error What is missing.
+	Error string `json:"error"`
+
+	// Organisations The organisations.
+	Organisations []OrganisationChoice `json:"organisations"`
+}
 
 // SignatureConfig How the signature beside a credential is verified.
 type SignatureConfig struct {
@@ -4127,6 +4214,12 @@ type EndDay = string
 // ExportMode defines model for ExportMode.
 type ExportMode = string
 
+// FetchMode defines model for FetchMode.
+type FetchMode = string
+
+// FetchSite defines model for FetchSite.
+type FetchSite = string
+
 // GroupID defines model for GroupID.
 type GroupID = string
 
@@ -4318,6 +4411,9 @@ type PortalUpdateFailed = ApiError
 
 // PortalUpdated The envelope of a success that returns nothing but a message.
 type PortalUpdated = ApiOk
+
+// SessionFailed The envelope of every error.
+type SessionFailed = ApiError
 
 // SignOnFailed The envelope of every error.
 type SignOnFailed = ApiError
@@ -4721,6 +4817,12 @@ type GetKeyRequestsParams struct {
 	Approved *Approved `form:"approved,omitempty" json:"approved,omitempty"`
 }
 
+// CreateSessionParams defines parameters for CreateSession.
+type CreateSessionParams struct {
+	// SecFetchSite Where the page that sends the request is, as a browser says: `same-origin`, `same-site`, `cross-site`, or `none`.
+	SecFetchSite *FetchSite `json:"Sec-Fetch-Site,omitempty"`
+}
+
 // GetSystemStatsParams defines parameters for GetSystemStats.
 type GetSystemStatsParams struct {
 	// StartDay The first day of the period. The default is before any other.
@@ -4779,6 +4881,9 @@ type RedeemPortalNonceParams struct {
 type RedeemDashboardNonceParams struct {
 	// Nonce The nonce that `POST /admin/sso` or `POST /api/sso` returned.
 	Nonce Nonce `form:"nonce" json:"nonce"`
+
+	// SecFetchMode What a browser requests the address for; `navigate` if it is going to show the response.
+	SecFetchMode *FetchMode `json:"Sec-Fetch-Mode,omitempty"`
 }
 
 // ImportAPIsJSONRequestBody defines body for ImportAPIs for application/json ContentType.
@@ -4924,6 +5029,9 @@ type CreateKeyRequestJSONRequestBody = KeyRequest
 
 // UpdateKeyRequestJSONRequestBody defines body for UpdateKeyRequest for application/json ContentType.
 type UpdateKeyRequestJSONRequestBody = KeyRequest
+
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = SessionRequest
 
 // CreateSSONonceJSONRequestBody defines body for CreateSSONonce for application/json ContentType.
 type CreateSSONonceJSONRequestBody = SSOAccessData
@@ -6365,6 +6473,38 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/portal/requests/{requestId} (the `UpdateKeyRequest` operationId).
 	UpdateKeyRequest(ctx context.Context, requestId KeyRequestID, body UpdateKeyRequestJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DeleteSession Sign out
+	//
+	// Ends the session of the request, and removes its cookie. With an access key, it ends all sessions of the user.
+	//
+	// Corresponds with DELETE /api/session (the `DeleteSession` operationId).
+	DeleteSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSession Get the caller and their permissions
+	//
+	// Returns who the credential of the request belongs to, and what they may do: the permissions that the user has themselves, and those of the user's group. `expires_at` is absent for an access key.
+	//
+	// Corresponds with GET /api/session (the `GetSession` operationId).
+	GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSessionWithBody Sign in
+	//
+	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/session (the `CreateSession` operationId).
+	CreateSessionWithBody(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSession Sign in
+	//
+	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/session (the `CreateSession` operationId).
+	CreateSession(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CreateSSONonceWithBody Create a sign-on nonce
 	//
 	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
@@ -6637,7 +6777,7 @@ type ClientInterface interface {
 
 	// RedeemDashboardNonce Redeem a nonce for the dashboard
 	//
-	// The address that a browser opens with a nonce whose `ForSection` is `dashboard`. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
+	// The address that a browser opens with a nonce whose `ForSection` is `dashboard`. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it. A browser, whose request accepts `text/html` or has the header `Sec-Fetch-Mode: navigate`, is sent to the console instead, which redeems the nonce.
 	//
 	// Corresponds with GET /tap (the `RedeemDashboardNonce` operationId).
 	RedeemDashboardNonce(ctx context.Context, params *RedeemDashboardNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -9625,6 +9765,78 @@ func (c *Client) UpdateKeyRequest(ctx context.Context, requestId KeyRequestID, b
 	return c.Client.Do(req)
 }
 
+// DeleteSession Sign out
+//
+// Ends the session of the request, and removes its cookie. With an access key, it ends all sessions of the user.
+//
+// Corresponds with DELETE /api/session (the `DeleteSession` operationId).
+func (c *Client) DeleteSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSessionRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSession Get the caller and their permissions
+//
+// Returns who the credential of the request belongs to, and what they may do: the permissions that the user has themselves, and those of the user's group. `expires_at` is absent for an access key.
+//
+// Corresponds with GET /api/session (the `GetSession` operationId).
+func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSessionRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSessionWithBody Sign in
+//
+// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/session (the `CreateSession` operationId).
+func (c *Client) CreateSessionWithBody(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSession Sign in
+//
+// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/session (the `CreateSession` operationId).
+func (c *Client) CreateSession(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSessionRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CreateSSONonceWithBody Create a sign-on nonce
 //
 // Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
@@ -10237,7 +10449,7 @@ func (c *Client) RedeemPortalNonce(ctx context.Context, params *RedeemPortalNonc
 
 // RedeemDashboardNonce Redeem a nonce for the dashboard
 //
-// The address that a browser opens with a nonce whose `ForSection` is `dashboard`. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
+// The address that a browser opens with a nonce whose `ForSection` is `dashboard`. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it. A browser, whose request accepts `text/html` or has the header `Sec-Fetch-Mode: navigate`, is sent to the console instead, which redeems the nonce.
 //
 // Corresponds with GET /tap (the `RedeemDashboardNonce` operationId).
 func (c *Client) RedeemDashboardNonce(ctx context.Context, params *RedeemDashboardNonceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -16011,6 +16223,115 @@ func NewUpdateKeyRequestRequestWithBody(server string, requestId KeyRequestID, c
 	return req, nil
 }
 
+// NewDeleteSessionRequest constructs an http.Request for the DeleteSession method
+func NewDeleteSessionRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/session")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSessionRequest constructs an http.Request for the GetSession method
+func NewGetSessionRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/session")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateSessionRequest calls the generic CreateSession builder with application/json body
+func NewCreateSessionRequest(server string, params *CreateSessionParams, body CreateSessionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateSessionRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateSessionRequestWithBody constructs an http.Request for the CreateSession method, with any body, and a specified content type
+func NewCreateSessionRequestWithBody(server string, params *CreateSessionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/session")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.SecFetchSite != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Sec-Fetch-Site", *params.SecFetchSite, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Sec-Fetch-Site", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCreateSSONonceRequest calls the generic CreateSSONonce builder with application/json body
 func NewCreateSSONonceRequest(server string, body CreateSSONonceJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -17145,6 +17466,21 @@ func NewRedeemDashboardNonceRequest(server string, params *RedeemDashboardNonceP
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.SecFetchMode != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Sec-Fetch-Mode", *params.SecFetchMode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Sec-Fetch-Mode", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -18674,6 +19010,42 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/portal/requests/{requestId} (the `UpdateKeyRequest` operationId).
 	UpdateKeyRequestWithResponse(ctx context.Context, requestId KeyRequestID, body UpdateKeyRequestJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyRequestResponse, error)
 
+	// DeleteSessionWithResponse Sign out
+	//
+	// Ends the session of the request, and removes its cookie. With an access key, it ends all sessions of the user.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/session (the `DeleteSession` operationId).
+	DeleteSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DeleteSessionResponse, error)
+
+	// GetSessionWithResponse Get the caller and their permissions
+	//
+	// Returns who the credential of the request belongs to, and what they may do: the permissions that the user has themselves, and those of the user's group. `expires_at` is absent for an access key.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/session (the `GetSession` operationId).
+	GetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSessionResponse, error)
+
+	// CreateSessionWithBodyWithResponse Sign in
+	//
+	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/session (the `CreateSession` operationId).
+	CreateSessionWithBodyWithResponse(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error)
+
+	// CreateSessionWithResponse Sign in
+	//
+	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/session (the `CreateSession` operationId).
+	CreateSessionWithResponse(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error)
+
 	// CreateSSONonceWithBodyWithResponse Create a sign-on nonce
 	//
 	// Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
@@ -18982,7 +19354,7 @@ type ClientWithResponsesInterface interface {
 
 	// RedeemDashboardNonceWithResponse Redeem a nonce for the dashboard
 	//
-	// The address that a browser opens with a nonce whose `ForSection` is `dashboard`. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
+	// The address that a browser opens with a nonce whose `ForSection` is `dashboard`. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it. A browser, whose request accepts `text/html` or has the header `Sec-Fetch-Mode: navigate`, is sent to the console instead, which redeems the nonce.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -29422,6 +29794,255 @@ func (r UpdateKeyRequestResponse) ContentType() string {
 	return ""
 }
 
+// DeleteSessionResponse429Headers the declared response headers of an HTTP 429 response for DeleteSession
+type DeleteSessionResponse429Headers struct {
+	RetryAfter int
+}
+
+type DeleteSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ApiOk
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *SessionFailed
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *DeleteSessionResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DeleteSessionResponse) GetJSON200() *ApiOk {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r DeleteSessionResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r DeleteSessionResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r DeleteSessionResponse) GetJSON500() *SessionFailed {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetSessionResponse429Headers the declared response headers of an HTTP 429 response for GetSession
+type GetSessionResponse429Headers struct {
+	RetryAfter int
+}
+
+type GetSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Session
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *SessionFailed
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetSessionResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSessionResponse) GetJSON200() *Session {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetSessionResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetSessionResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetSessionResponse) GetJSON500() *SessionFailed {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateSessionResponse200Headers the declared response headers of an HTTP 200 response for CreateSession
+type CreateSessionResponse200Headers struct {
+	SetCookie string
+}
+
+// CreateSessionResponse429Headers the declared response headers of an HTTP 429 response for CreateSession
+type CreateSessionResponse429Headers struct {
+	RetryAfter int
+}
+
+type CreateSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Session
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *ApiError
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *ApiError
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *DashboardTooSlow
+	// JSON409 the response for an HTTP 409 `application/json` response
+	JSON409 *SeveralOrganisations
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *DashboardTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *ApiError
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateSessionResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateSessionResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateSessionResponse) GetJSON200() *Session {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CreateSessionResponse) GetJSON400() *ApiError {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CreateSessionResponse) GetJSON401() *ApiError {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CreateSessionResponse) GetJSON403() *ApiError {
+	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CreateSessionResponse) GetJSON408() *DashboardTooSlow {
+	return r.JSON408
+}
+
+// GetJSON409 returns the response for an HTTP 409 `application/json` response
+func (r CreateSessionResponse) GetJSON409() *SeveralOrganisations {
+	return r.JSON409
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CreateSessionResponse) GetJSON413() *DashboardTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateSessionResponse) GetJSON429() *ApiError {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CreateSessionResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // CreateSSONonceResponse429Headers the declared response headers of an HTTP 429 response for CreateSSONonce
 type CreateSSONonceResponse429Headers struct {
 	RetryAfter int
@@ -31475,6 +32096,11 @@ func (r RedeemPortalNonceResponse) ContentType() string {
 	return ""
 }
 
+// RedeemDashboardNonceResponse303Headers the declared response headers of an HTTP 303 response for RedeemDashboardNonce
+type RedeemDashboardNonceResponse303Headers struct {
+	Location string
+}
+
 type RedeemDashboardNonceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -31490,6 +32116,8 @@ type RedeemDashboardNonceResponse struct {
 	JSON422 *NoNonce
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *SignOnFailed
+	// Headers303 the parsed response headers for an HTTP 303 response
+	Headers303 *RedeemDashboardNonceResponse303Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -34015,6 +34643,66 @@ func (c *ClientWithResponses) UpdateKeyRequestWithResponse(ctx context.Context, 
 	return ParseUpdateKeyRequestResponse(rsp)
 }
 
+// DeleteSessionWithResponse Sign out
+//
+// Ends the session of the request, and removes its cookie. With an access key, it ends all sessions of the user.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/session (the `DeleteSession` operationId).
+func (c *ClientWithResponses) DeleteSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DeleteSessionResponse, error) {
+	rsp, err := c.DeleteSession(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSessionResponse(rsp)
+}
+
+// GetSessionWithResponse Get the caller and their permissions
+//
+// Returns who the credential of the request belongs to, and what they may do: the permissions that the user has themselves, and those of the user's group. `expires_at` is absent for an access key.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/session (the `GetSession` operationId).
+func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetSessionResponse, error) {
+	rsp, err := c.GetSession(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSessionResponse(rsp)
+}
+
+// CreateSessionWithBodyWithResponse Sign in
+//
+// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/session (the `CreateSession` operationId).
+func (c *ClientWithResponses) CreateSessionWithBodyWithResponse(ctx context.Context, params *CreateSessionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error) {
+	rsp, err := c.CreateSessionWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSessionResponse(rsp)
+}
+
+// CreateSessionWithResponse Sign in
+//
+// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/session (the `CreateSession` operationId).
+func (c *ClientWithResponses) CreateSessionWithResponse(ctx context.Context, params *CreateSessionParams, body CreateSessionJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSessionResponse, error) {
+	rsp, err := c.CreateSession(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSessionResponse(rsp)
+}
+
 // CreateSSONonceWithBodyWithResponse Create a sign-on nonce
 //
 // Works like the operation of the admin API, for the caller's own organisation, whose `sso_enabled` has to be true.
@@ -34527,7 +35215,7 @@ func (c *ClientWithResponses) RedeemPortalNonceWithResponse(ctx context.Context,
 
 // RedeemDashboardNonceWithResponse Redeem a nonce for the dashboard
 //
-// The address that a browser opens with a nonce whose `ForSection` is `dashboard`. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it.
+// The address that a browser opens with a nonce whose `ForSection` is `dashboard`. The response names the person who signed on. A nonce can be redeemed once, within 60 seconds; HEAD does not redeem it. A browser, whose request accepts `text/html` or has the header `Sec-Fetch-Mode: navigate`, is sent to the console instead, which redeems the nonce.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -43925,6 +44613,231 @@ func ParseUpdateKeyRequestResponse(rsp *http.Response) (*UpdateKeyRequestRespons
 	return response, nil
 }
 
+// ParseDeleteSessionResponse parses an HTTP response from a DeleteSessionWithResponse call
+func ParseDeleteSessionResponse(rsp *http.Response) (*DeleteSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ApiOk
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest SessionFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers DeleteSessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSessionResponse parses an HTTP response from a GetSessionWithResponse call
+func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Session
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest SessionFailed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetSessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateSessionResponse parses an HTTP response from a CreateSessionWithResponse call
+func ParseCreateSessionResponse(rsp *http.Response) (*CreateSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Session
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest DashboardTooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest SeveralOrganisations
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest DashboardTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateSessionResponse200Headers
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateSessionResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseCreateSSONonceResponse parses an HTTP response from a CreateSSONonceWithResponse call
 func ParseCreateSSONonceResponse(rsp *http.Response) (*CreateSSONonceResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -45729,6 +46642,9 @@ func ParseRedeemDashboardNonceResponse(rsp *http.Response) (*RedeemDashboardNonc
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 303:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest DashboardBadParameter
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -45764,6 +46680,19 @@ func ParseRedeemDashboardNonceResponse(rsp *http.Response) (*RedeemDashboardNonc
 		}
 		response.JSON500 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		var headers RedeemDashboardNonceResponse303Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		response.Headers303 = &headers
 	}
 
 	return response, nil

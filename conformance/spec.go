@@ -32,7 +32,7 @@ type Operation struct {
 	Method string
 	Path   string // as in the document: /admin/users/{userId}
 	Tag    string
-	// Scheme is the security scheme, "" for an operation that everybody may call.
+	// Scheme is the first security scheme, "" for an operation that everybody may call.
 	Scheme string
 	// CredentialHeader is the header of the security scheme.
 	CredentialHeader string
@@ -250,8 +250,8 @@ func (op *Operation) readSecurity() {
 	if op.declared.Security != nil {
 		security = *op.declared.Security
 	}
-	for _, requirement := range security {
-		for name := range requirement {
+	if len(security) > 0 { // of several schemes, the first is used
+		for name := range security[0] {
 			op.Scheme = name
 		}
 	}

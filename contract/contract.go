@@ -34,8 +34,10 @@ type Operation struct {
 	ID     string // METHOD /path if the document has no operationId
 	Method string
 	Path   string // as in the document: /admin/users/{userId}
-	// Scheme is the name of the operation's security scheme, "" for an operation that everybody may call.
+	// Scheme is the name of the operation's first security scheme, "" for an operation that everybody may call.
 	Scheme string
+	// Schemes are the security schemes of which a request has to satisfy one, in the order of the document.
+	Schemes []SecurityScheme
 	// Permission is nil if the operation requires none.
 	Permission *Permission
 	// Responses are the documented responses by outcome.

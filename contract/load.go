@@ -139,7 +139,10 @@ func (c compiler) operations() ([]*Operation, error) {
 			parameters := slices.Concat(item.Parameters, declared.Parameters)
 			op := &Operation{
 				ID: cmp.Or(declared.OperationID, method+" "+path), Method: method, Path: path,
-				Scheme: schemeOf(declared, c.defaultSecurity), SpecDigest: c.digest, servers: c.servers,
+				Schemes: c.schemesOf(declared), SpecDigest: c.digest, servers: c.servers,
+			}
+			if len(op.Schemes) > 0 {
+				op.Scheme = op.Schemes[0].Name
 			}
 			if err := errors.Join(c.compile(op, item, declared), c.rules.check(op, parameters)); err != nil {
 				errs = append(errs, within(title(c.spec)+": "+method+" "+path, err))
@@ -169,19 +172,6 @@ func faults(err error) []error {
 		all = append(all, faults(each)...)
 	}
 	return all
-}
-
-func schemeOf(declared *openapi3.Operation, defaultSecurity openapi3.SecurityRequirements) (scheme string) {
-	security := defaultSecurity
-	if declared.Security != nil {
-		security = *declared.Security
-	}
-	for _, requirement := range security {
-		for name := range requirement {
-			scheme = name
-		}
-	}
-	return scheme
 }
 
 // compile sets what an operation declares.

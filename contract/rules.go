@@ -34,18 +34,12 @@ type Rules struct {
 
 // check returns an error that names each rule that the operation breaks.
 func (rules Rules) check(op *Operation, parameters openapi3.Parameters) error {
-	var errs []error
-	outcomes, implemented := rules.Schemes[op.Scheme]
-	if op.Scheme != "" && rules.Schemes != nil && !implemented {
-		known := slices.Collect(maps.Keys(rules.Schemes))
-		errs = append(errs, fmt.Errorf("security scheme %q is not implemented%s", op.Scheme, suggestion(op.Scheme, known)))
-	}
+	errs := rules.checkSchemes(op)
 	for _, rule := range []struct {
 		applies  bool
 		what     string
 		outcomes []Outcome
 	}{
-		{op.Scheme != "", fmt.Sprintf("requires %q", op.Scheme), outcomes},
 		{op.Permission != nil, "has x-permission", rules.Authorised},
 		{op.Body != nil, "has a request body", rules.Body},
 		{op.Body != nil && !op.Body.Optional, "requires a request body", rules.RequiredBody},
@@ -62,6 +56,22 @@ func (rules Rules) check(op *Operation, parameters openapi3.Parameters) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkSchemes returns errors for schemes that are not implemented, and for outcomes of the others that are missing.
+func (rules Rules) checkSchemes(op *Operation) (errs []error) {
+	for _, scheme := range op.Schemes {
+		outcomes, implemented := rules.Schemes[scheme.Name]
+		if rules.Schemes != nil && !implemented {
+			known := slices.Collect(maps.Keys(rules.Schemes))
+			errs = append(errs,
+				fmt.Errorf("security scheme %q is not implemented%s", scheme.Name, suggestion(scheme.Name, known)))
+		}
+		if missing := op.missing(outcomes); missing != nil {
+			errs = append(errs, fmt.Errorf("requires %q, but has no outcome %v", scheme.Name, missing))
+		}
+	}
+	return errs
 }
 
 // canBeInvalid reports whether a parameter can be invalid in a request without a query: not a path parameter that is

@@ -61,12 +61,14 @@ const everything = `
 	INSERT INTO released_policies (policy_id, org_id) VALUES ('gone', 'org1'), ('gone too', 'org2');
 	INSERT INTO nodes (id, session_id, hostname, first_seen, last_seen) VALUES ('n', 's', 'h', now(), now());
 	INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
-		VALUES (sha256('n'), 'org1', '', true, '{}', now() + interval '1 hour');`
+		VALUES (sha256('n'), 'org1', '', true, '{}', now() + interval '1 hour');
+	INSERT INTO sessions (token_hash, org_id, created_at, expires_at) VALUES (sha256('t'), 'org1', now(), 'infinity');`
 
 // notBackedUp are the tables that backups do not have, and why.
 var notBackedUp = map[string]string{
 	"nodes":                      "gateways register again",
 	"sso_nonces":                 "they are valid for a minute, and once: a restored one would be valid again",
+	"sessions":                   "their users sign in again",
 	"leases":                     "they are those of running servers",
 	"org_key_sync":               "a restore has all restored keys sent",
 	"gatehouse_schema_version":   "it is in the header",
@@ -202,7 +204,7 @@ func TestBackupRoundTrip(t *testing.T) {
 				return // its rows have more columns
 			}
 			require.Equal(t, rowsOf(t, source), rowsOf(t, target))
-			require.Zero(t, storetest.Value[int](t, target, `SELECT (SELECT count(*) FROM nodes) + (SELECT count(*) FROM sso_nonces)`))
+			require.Zero(t, storetest.Value[int](t, target, `SELECT (SELECT count(*) FROM nodes) + (SELECT count(*) FROM sso_nonces) + (SELECT count(*) FROM sessions)`))
 			require.Equal(t, []string{"org1", "org2"}, storetest.Value[[]string](t, target,
 				`SELECT array_agg(org_id ORDER BY org_id) FROM org_key_sync WHERE NOT sent`), "gateways get the keys")
 			storetest.Exec(t, target, `INSERT INTO apis (api_id, id, org_id, active, document) VALUES ('later', 'l', 'org1', true, '{}')`)

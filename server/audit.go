@@ -114,6 +114,13 @@ func (r *request) otherObjects() (attrs []slog.Attr) {
 
 // whoOf returns the sender of a request: a user, a client that has a secret, or "nobody" if it was not authenticated.
 func whoOf(r *request) []slog.Attr {
+	if r.operator {
+		who := []slog.Attr{slog.String("who", "operator")}
+		if r.caller.authenticated() && r.caller.user.OrgID != "" {
+			who = append(who, slog.String("org_id", r.caller.user.OrgID))
+		}
+		return who
+	}
 	if r.caller.authenticated() {
 		return []slog.Attr{
 			slog.String("who", "user"), slog.String("user", r.caller.user.ID), slog.String("org_id", r.caller.user.OrgID),

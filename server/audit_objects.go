@@ -28,6 +28,16 @@ var objectsMade = map[string]func(r *request, reply contract.Reply) auditObject{
 		made, _ := reply.Body.(admin.User)
 		return auditObject{kind: "user", id: made.Id, email: r.Body.Form.Get("email_address")}
 	},
+	"createSession": func(r *request, reply contract.Reply) auditObject {
+		opened, _ := reply.Body.(dashboard.Session)
+		return auditObject{kind: "session", id: opened.UserId, email: cmp.Or(opened.EmailAddress, r.text("email_address"))}
+	},
+	"deleteSession": func(r *request, _ contract.Reply) auditObject {
+		if !r.caller.authenticated() {
+			return auditObject{kind: "session"}
+		}
+		return auditObject{kind: "session", email: r.caller.user.EmailAddress}
+	},
 	"createUserGroup": func(_ *request, reply contract.Reply) auditObject {
 		id, _ := reply.Body.(string)
 		return auditObject{kind: "user_group", id: id}

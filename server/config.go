@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,8 @@ type Config struct {
 	// CheckResponses says whether responses are checked against the contract; "" is ResponsesUnchecked.
 	CheckResponses ResponseCheck
 	Version        string
+	// Console has browsers that redeem a nonce sent to the console.
+	Console bool
 	// Docs has the contracts and the page that shows them served, to everybody.
 	Docs bool
 	// SeparateDiagnostics has metrics and profiles served by the handler that Diagnostics returns, and not by the server.
@@ -201,7 +204,8 @@ type Server struct {
 	// gatewayDomains is Config.GatewayDomains.
 	gatewayDomains bool
 	// servesDocs tells whether the contracts and their page are served.
-	servesDocs bool
+	servesDocs    bool
+	servesConsole bool
 
 	// diagnosticPaths are the paths of metrics and profiles that the server leaves to Diagnostics.
 	diagnosticPaths map[string]bool
@@ -224,6 +228,8 @@ type Server struct {
 	lines    *loglimit.Limiter
 	proxies  remoteaddr.Proxies
 	basePath string
+	// crossOrigin recognises requests that a page of another origin sends.
+	crossOrigin *http.CrossOriginProtection
 
 	// nodePolicies and nodeAPIs are the lists for gateways.
 	nodePolicies, nodeAPIs *nodeList

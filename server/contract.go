@@ -13,13 +13,15 @@ const (
 	adminScheme     = "api_key"
 	accessKeyScheme = "access_key"
 	nodeScheme      = "node_secret"
+	sessionScheme   = "session"          // of users and operators, for /api
+	operatorScheme  = "operator_session" // of operators, for /admin
 )
 
 // contractRules are those of package apiserver, and what the server adds.
 var contractRules = newContractRules()
 
 func newContractRules() contract.Rules {
-	rules := apiserver.Rules(adminScheme, accessKeyScheme, nodeScheme)
+	rules := apiserver.Rules(adminScheme, accessKeyScheme, nodeScheme, sessionScheme, operatorScheme)
 	for scheme, outcomes := range rules.Schemes {
 		rules.Schemes[scheme] = append(outcomes, apiserver.OutcomeTooManyAttempts)
 	}

@@ -174,7 +174,7 @@ func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*s
 	cfg := server.Config{
 		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now,
 		AdminSecret: secret, NodeSecret: nodeSecret,
-		PageSize: 10, Version: "test", Limits: testLimits, PasswordCost: testPasswordCost, Contract: loadedContract(),
+		PageSize: 10, Version: "test", Console: true, Limits: testLimits, PasswordCost: testPasswordCost, Contract: loadedContract(),
 		CheckResponses: server.DeparturesReported, Audit: server.Audit{Log: slog.New(b.audit), Detailed: true},
 	}
 	for _, c := range change {

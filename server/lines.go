@@ -46,7 +46,7 @@ func isAuthenticated(c echo.Context) bool {
 	if r == nil {
 		return c.Get(contextAuthenticated) != nil
 	}
-	return r.caller.authenticated() || r.secret != 0
+	return r.caller.authenticated() || r.secret != 0 || r.operator
 }
 
 // networkOf returns the addresses that count as the client of a request.

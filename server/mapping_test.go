@@ -169,7 +169,7 @@ func mappings() []mappingTest {
 		mappingOf("toSignOn", signOn, mapping{renamed: map[string]string{
 			"EmailAddress": "Email", "SSOOnlyForRegisteredUsers": "RegisteredOnly", "ForSection": "Document",
 			"DisplayName": "Document", "GroupID": "Document", "GroupsIDs": "Document", "UserNotAllowed": "Document",
-		}}),
+		}, constant: map[string]string{"Granted": "is that of the caller: CreateSSONonce sets it"}}),
 		// Redeeming the nonce returns the document, with every field of the request.
 		mappingOf("toSignOn, document", func(sent admin.SSOAccessData) (returned admin.SSOAccessData) {
 			if err := json.Unmarshal(signOn(sent).Document, &returned); err != nil {
@@ -308,6 +308,10 @@ var requestBodies = map[string]map[string]string{
 	"CertificateFile":             {"cert": "CreateCertificates", "file": "CreateCertificates"},
 	"FormDataCreateDomainRequest": {"domain": "GeneratePortalAPIsForOrg"},
 	"UserSearchPayload":           {"filters": "SearchUser"},
+	"SessionRequest": {
+		"email_address": "CreateSession", "password": "CreateSession", "org_id": "CreateSession", "nonce": "CreateSession",
+		"admin_secret": "CreateSession",
+	},
 	"BootstrapForm": {
 		"owner_name": "Bootstrap", "owner_slug": "Bootstrap", "first_name": "Bootstrap", "last_name": "Bootstrap",
 		"email_address": "Bootstrap", "password": "Bootstrap", "confirm_password": "Bootstrap",
@@ -381,7 +385,8 @@ var unreadParams = map[string]string{
 	"DeleteApiKeyDetail.Username": namesAreFound,
 	"PingNode.XTykHostname":       "known since the registration", "PingNode.XTykSessionId": "known since the registration",
 	"RemoveNode.XTykHostname": "the ID is enough", "RemoveNode.XTykSessionId": "the ID is enough",
-	"GetSystemStats.Resolution": "the contract allows one value",
+	"GetSystemStats.Resolution":  "the contract allows one value",
+	"CreateSession.SecFetchSite": "net/http.CrossOriginProtection reads the header",
 }
 
 // inLink is why the parameters of versions are no options of an import.

@@ -17,9 +17,13 @@ import (
 type request struct {
 	apiserver.Request
 
-	caller  caller
-	secret  secretNumber // of the secret that the request has, 0 if the operation requires none
-	audited bool         // whether the audit log has a line of it
+	caller caller
+	secret secretNumber // of the secret that the request has, 0 if the operation requires none
+	// operator reports whether the request has the session of an operator.
+	operator bool
+	// session is that of the request, nil without one.
+	session *store.Session
+	audited bool // whether the audit log has a line of it
 	// made is the ID of the document that the handler has stored, if its path does not identify it.
 	made string
 	// renamed is the new ID of the object that the path identifies, "" if it keeps its own.
@@ -63,12 +67,12 @@ func (c *requestContext) Value(key any) any {
 // another, in turn with those of other organisations, and use its organisation's part of the connections to the
 // database. Super users, and clients that know a secret, are parties of their own, and have all connections.
 func admitted(ctx context.Context, r *request) context.Context {
-	scheme := r.Operation.Scheme
+	scheme := r.Scheme()
 	if scheme != "" {
 		connlimit.Keep(ctx)
 	}
 	switch user := r.caller.user; {
-	case scheme == adminScheme:
+	case scheme == adminScheme, scheme == operatorScheme:
 		return ctx // the party of requests without one
 	case scheme == "":
 		return apiserver.WithParty(ctx, "unauthenticated")

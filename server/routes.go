@@ -26,6 +26,7 @@ func (s *Server) apiConfig(cfg Config) apiserver.Config[*request] {
 		Contract: cfg.Contract, Routes: s.addRoutes,
 		Schemes: map[string]func(*request) error{
 			adminScheme: s.authenticateClient, nodeScheme: s.authenticateNode, accessKeyScheme: s.authenticateUser,
+			sessionScheme: s.authenticateSession, operatorScheme: s.authenticateOperator,
 		},
 		Authorise: func(r *request, permission *contract.Permission) error {
 			return authorise(r.caller, permission, r.PathParam("userId"))

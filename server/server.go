@@ -82,7 +82,8 @@ func New(cfg Config) (*Server, error) {
 		gatewayLists: newGatewayLists(), sentLists: newSentLists(),
 		pageSize: cfg.PageSize, limits: cfg.Limits, documents: newDocumentLimits(), spoolDir: cfg.SpoolDir,
 		largeImports: semaphore.NewWeighted(largeImports),
-		version:      cfg.Version, servesDocs: cfg.Docs,
+		version:      cfg.Version, servesDocs: cfg.Docs, servesConsole: cfg.Console,
+		crossOrigin:     http.NewCrossOriginProtection(),
 		allowUnknownOAS: cfg.AllowUnknownOAS, allowSharedPaths: cfg.AllowSharedPaths,
 		gatewayDomains: cfg.GatewayDomains,
 		passwords:      password.NewHasher(cmp.Or(cfg.PasswordCost, password.Recommended())),
@@ -116,12 +117,12 @@ func newBackground(cfg Config, session func(json.RawMessage) json.RawMessage) (*
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }
 
 // Run does what has to be done between requests until ctx ends: it keeps gateways in step, writes their heartbeats,
-// deletes expired nonces, and sums up requests that were not logged.
+// deletes expired nonces and sessions, and sums up requests that were not logged.
 func (s *Server) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.sync.Run(ctx) })
 	running.Go(func() { s.store.WriteNodes(ctx, s.logNodesFailure()) })
-	running.Go(func() { s.deleteExpiredNonces(ctx) })
+	running.Go(func() { s.deleteExpired(ctx) })
 	running.Go(func() { s.summariseLines(ctx) })
 	running.Wait()
 }

@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/url"
+	"strings"
 	"time"
+
+	"github.com/labstack/echo/v4"
 
 	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
@@ -90,6 +94,9 @@ func (s *Server) CreateSSONonce(r *request) dashboard.CreateSSONonceReply {
 	case !enabled:
 		return reply.SsoDisabled(nil)
 	}
+	if !caller.isAdmin() {
+		on.Granted = caller.permissions()
+	}
 	nonce, err := s.store.CreateNonce(r.Context(), on)
 	if err != nil {
 		return apiserver.ReplyError(reply, err, malformed(reply), unknownOrganisation(reply, on.OrgID))
@@ -102,8 +109,26 @@ func (s *Server) RedeemDashboardNonce(
 	r *request, params dashboard.RedeemDashboardNonceParams,
 ) dashboard.RedeemDashboardNonceReply {
 	var reply dashboard.RedeemDashboardNonceReplies
+	if s.servesConsole && isNavigation(r, valueOf(params.SecFetchMode)) {
+		r.Echo.Response().Header().Set(echo.HeaderLocation, consoleAddress(r)+"#nonce="+url.QueryEscape(params.Nonce))
+		return reply.ToConsole()
+	}
 	redeemed, err := s.redeemNonce(r, dashboardSection, params.Nonce)
 	return replySignOn(reply, redeemed, err)
+}
+
+// isNavigation reports whether a browser is going to show the response to a request. Browsers send fetchMode, which is
+// Sec-Fetch-Mode, to trustworthy addresses only.
+func isNavigation(r *request, fetchMode string) bool {
+	return fetchMode == "navigate" || fetchMode == "" && strings.Contains(r.Header(echo.HeaderAccept), echo.MIMETextHTML)
+}
+
+// consoleAddress returns the address of the console, relative to that of a request for /tap.
+func consoleAddress(r *request) string {
+	if path, _, _ := strings.Cut(r.Echo.Request().RequestURI, "?"); strings.HasSuffix(path, "/") {
+		return "../console/"
+	}
+	return "console/"
 }
 
 // RedeemPortalNonce implements dashboard.Handlers.
@@ -147,12 +172,12 @@ func replySignOn[R any](replies interface {
 	return replies.OK(redeemed.Document)
 }
 
-// expiredNoncesInterval is the time between two deletions of nonces that expired without being redeemed.
-const expiredNoncesInterval = time.Minute
+// expiredInterval is the time between two deletions of nonces that expired without being redeemed, and of sessions.
+const expiredInterval = time.Minute
 
-// deleteExpiredNonces deletes expired nonces until ctx ends.
-func (s *Server) deleteExpiredNonces(ctx context.Context) {
-	tick := time.NewTicker(expiredNoncesInterval)
+// deleteExpired deletes expired nonces and sessions until ctx ends.
+func (s *Server) deleteExpired(ctx context.Context) {
+	tick := time.NewTicker(expiredInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -162,6 +187,9 @@ func (s *Server) deleteExpiredNonces(ctx context.Context) {
 		}
 		if err := s.store.DeleteExpiredNonces(ctx); err != nil {
 			s.log.Warn("delete expired nonces failed", "err", err)
+		}
+		if err := s.store.DeleteExpiredSessions(ctx); err != nil {
+			s.log.Warn("delete expired sessions failed", "err", err)
 		}
 	}
 }

@@ -94,6 +94,8 @@ var constraintErrors = map[string]error{
 	"policies_id_check":        ErrMalformed,
 	"policies_policy_id_check": ErrMalformed,
 
+	"sessions_user_id_fkey": errInvariant, // the user's row is locked
+
 	"nodes_session_id_key": errInvariant, // a second registration updates the first
 }
 

@@ -18,6 +18,8 @@ type IDs interface {
 	Key() string
 	// Nonce returns the base64 of the text of a UUID: 48 characters that need no escaping in a URL.
 	Nonce() string
+	// Token returns 256 random bits in base64, without padding and for URLs: the token of a session.
+	Token() string
 	// UUID returns the text of a UUID: a node's ID.
 	UUID() string
 }
@@ -50,3 +52,10 @@ func (ids *ObjectIDs) Nonce() string {
 
 // UUID implements IDs.
 func (ids *ObjectIDs) UUID() string { return uuid.NewString() }
+
+// Token implements IDs.
+func (ids *ObjectIDs) Token() string {
+	var token [32]byte
+	_, _ = rand.Read(token[:]) // it ends the program rather than return an error
+	return base64.RawURLEncoding.EncodeToString(token[:])
+}

@@ -25,7 +25,7 @@ var (
 func Tables() []string {
 	return []string{
 		"organisations", "users", "user_groups", "apis", "released_apis", "policies", "released_policies", "objects",
-		"org_keys", "org_key_sync", "leases", "sso_nonces", "nodes",
+		"org_keys", "org_key_sync", "leases", "sso_nonces", "sessions", "nodes",
 	}
 }
 

@@ -21,7 +21,9 @@ type SignOn struct {
 	Email   string
 	// RegisteredOnly: only the address of an active user of the organisation may sign on.
 	RegisteredOnly bool
-	Document       json.RawMessage
+	// Granted are the permissions of the user who creates the nonce: its session has no others. nil is no limit.
+	Granted  map[string]string
+	Document json.RawMessage
 }
 
 // CreateNonce returns a new one-time nonce, of which only the hash is stored. It returns ErrUnknownOrganisation if the
@@ -34,6 +36,7 @@ func (s *Store) CreateNonce(ctx context.Context, on SignOn) (nonce string, err e
 		{"org_id", on.OrgID},
 		{"email_key", strings.ToLower(on.Email)},
 		{"registered_only", on.RegisteredOnly},
+		{"granted", on.Granted},
 		{"document", on.Document},
 		{"expires_at", s.now().Add(nonceLifetime)},
 	}.insert("sso_nonces")
@@ -67,6 +70,11 @@ func (s *Store) DeleteExpiredNonces(ctx context.Context) (err error) {
 // RedeemedNonce is the sign-on of a redeemed nonce.
 type RedeemedNonce struct {
 	Document json.RawMessage
+	OrgID    string
+	// UserID is the active user of the organisation who has the address, "" if there is none.
+	UserID string
+	// Granted is that of the SignOn.
+	Granted map[string]string
 	// Registered reports whether the address may sign on: the nonce is not RegisteredOnly, or the address is an active
 	// user's.
 	Registered bool
@@ -87,14 +95,15 @@ func (s *Store) PeekNonce(ctx context.Context, section, nonce string) (redeemed 
 		`SELECT `+redeemedColumns+` FROM sso_nonces WHERE nonce_hash = @hash`)
 }
 
-const redeemedColumns = `org_id, email_key, registered_only, document, expires_at`
+const redeemedColumns = `org_id, email_key, registered_only, granted, document, expires_at`
 
 // redeem returns the sign-on of the nonce whose redeemedColumns a statement returns.
 func (s *Store) redeem(ctx context.Context, hash []byte, sql string) (RedeemedNonce, error) {
 	return queryRow[RedeemedNonce](ctx, s.pool, `
 		WITH redeemed AS (`+sql+`)
-		SELECT document, NOT registered_only OR EXISTS (
-			SELECT FROM users
-			WHERE users.org_id = redeemed.org_id AND users.email_key = redeemed.email_key AND active) AS registered
-		FROM redeemed WHERE expires_at > @now`, pgx.StrictNamedArgs{"hash": hash, "now": s.now()})
+		SELECT document, redeemed.org_id, coalesce(users.id, '') AS user_id, granted,
+			NOT registered_only OR users.id IS NOT NULL AS registered
+		FROM redeemed LEFT JOIN users
+			ON users.org_id = redeemed.org_id AND users.email_key = redeemed.email_key AND active
+		WHERE expires_at > @now`, pgx.StrictNamedArgs{"hash": hash, "now": s.now()})
 }

@@ -105,6 +105,13 @@ var tables = []table{
 			FROM generate_series(0, 9999) AS n`,
 	},
 	{
+		name: "sessions", mapping: testMappingOfSessions, calls: callsOfSessions,
+		rows: `INSERT INTO sessions (token_hash, owner, user_id, credentials, org_id, created_at, expires_at)
+			SELECT sha256(n::text::bytea), 'owner ' || n, CASE WHEN n % 2 = 0 THEN 'user ' || n END, CASE WHEN n % 2 = 0 THEN ''::bytea END,
+				CASE WHEN n % 2 = 1 THEN 'organisation ' || n % 1000 END, now(), now() + interval '1 hour'
+			FROM generate_series(0, 9999) AS n`,
+	},
+	{
 		name: "nodes", mapping: testMappingOfNodes, calls: callsOfNodes,
 		rows: `INSERT INTO nodes (id, session_id, hostname, first_seen, pinged, last_seen)
 			SELECT 'node ' || n, 'session ' || n, 'host', now(), false, now() FROM generate_series(0, 999) AS n`,
@@ -770,6 +777,78 @@ func callsOfNonces(ctx context.Context, s *store.Store) calls {
 		"RedeemNonce":         {get(func() (any, error) { return s.RedeemNonce(ctx, "portal", "7") })},
 		"PeekNonce":           {get(func() (any, error) { return s.PeekNonce(ctx, "portal", "7") })},
 		"DeleteExpiredNonces": {func() error { return s.DeleteExpiredNonces(ctx) }},
+	}
+}
+
+func testMappingOfSessions(t *testing.T, m *mappingTest) {
+	ctx, org := t.Context(), organisation(t, m.Store)
+	group := store.UserGroup{
+		ID: "group", OrgID: org, Active: true, UserPermissions: map[string]string{"apis": "read"}, Document: json.RawMessage(`{}`),
+	}
+	require.NoError(t, m.CreateUserGroup(ctx, group))
+	opened := store.Session{
+		OrgID: org, Email: "ines@rivermouth.example", DisplayName: "Ines", GroupIDs: []string{"group"},
+		Granted: map[string]string{"apis": "read"},
+	}
+	var err error
+	opened.ExpiresAt, err = m.OpenSession(ctx, "token", opened, "")
+	require.NoError(t, err)
+	row := m.row(t)
+	for _, column := range []string{"token_hash", "created_at", "owner"} {
+		require.NotNil(t, row[column], column)
+		delete(row, column)
+	}
+	for _, column := range []string{"user_id", "credentials", "secret_mac"} { // of sessions of users and operators
+		require.Nil(t, row[column], column)
+		delete(row, column)
+	}
+	whole := opened
+	whole.UserID, whole.SecretMAC = "of another kind", []byte("of another kind")
+	stored := fields(t, whole)
+	for _, column := range []string{"user_id", "secret_mac"} {
+		delete(stored.values, column)
+	}
+	requireMapped(t, row, stored)
+	found, err := m.Session(ctx, "token")
+	require.NoError(t, err)
+	require.WithinDuration(t, opened.ExpiresAt, found.ExpiresAt, time.Millisecond)
+	found.ExpiresAt = opened.ExpiresAt
+	require.Equal(t, opened, found.Session)
+	require.Equal(t, group.UserPermissions, found.Caller.GroupPermissions)
+}
+
+func callsOfSessions(ctx context.Context, s *store.Store) calls {
+	open := func(token string, of store.Session) func() error {
+		return func() error {
+			_, err := s.OpenSession(ctx, token, of, "")
+			return err
+		}
+	}
+	get := func(get func() (any, error)) func() error {
+		return func() error {
+			_, err := get()
+			return err
+		}
+	}
+	return calls{
+		"OpenSession": {
+			open("user", store.Session{UserID: "user 7"}), open("organisation", store.Session{OrgID: someOrg}),
+			open("operator", store.Session{SecretMAC: []byte("mac")}),
+		},
+		"Session": {
+			get(func() (any, error) { return s.Session(ctx, "operator") }),
+			get(func() (any, error) { return s.Session(ctx, "user") }),
+		},
+		"HasGroup":              {get(func() (any, error) { return s.HasGroup(ctx, someOrg, []string{"group 7"}) })},
+		"CloseSession":          {func() error { return s.CloseSession(ctx, "organisation") }},
+		"CloseSessionsOf":       {func() error { return s.CloseSessionsOf(ctx, "user 7") }},
+		"DeleteExpiredSessions": {func() error { return s.DeleteExpiredSessions(ctx) }},
+		"Accounts": {
+			get(func() (any, error) { return s.Accounts(ctx, "user7@example.org", "") }),
+			get(func() (any, error) { return s.Accounts(ctx, "user7@example.org", someOrg) }),
+		},
+		"OrganisationName": {get(func() (any, error) { return s.OrganisationName(ctx, someOrg) })},
+		"NewToken":         {},
 	}
 }
 

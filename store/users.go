@@ -158,9 +158,26 @@ func (s *Store) UpdateUser(ctx context.Context, id string, p UserParams) (u User
 	if p.PasswordHash != "" {
 		set = append(set, column{"password_history", s.passwordHistory()})
 	}
-	sql, args := set.update("users", id)
-	u, err = queryRow[User](ctx, s.pool, sql+` RETURNING`+userColumns, args...)
+	if p.Active {
+		u, err = updateUser(ctx, s.pool, id, set)
+	} else {
+		err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+			u, err = updateUser(ctx, tx, id, set)
+			return err
+		})
+	}
 	return u, s.userConflict(ctx, id, p, err)
+}
+
+// updateUser changes columns of a user. It ends the sessions of one who is not active afterwards; db is a transaction
+// then.
+func updateUser(ctx context.Context, db querier, id string, set columns) (User, error) {
+	sql, args := set.update("users", id)
+	u, err := queryRow[User](ctx, db, sql+` RETURNING`+userColumns, args...)
+	if err == nil && !u.Active {
+		err = closeSessionsOf(ctx, db, id)
+	}
+	return u, err
 }
 
 // SetResetPassword grants or revokes a user's permission to reset the passwords of others. It returns ErrNotFound if
@@ -328,8 +345,7 @@ func (s *Store) EditUserAs(
 		if p, err = edit(current); err != nil {
 			return err
 		}
-		sql, args := p.columns(s.timestamp()).update("users", id)
-		u, err = queryRow[User](ctx, tx, sql+` RETURNING`+userColumns, args...)
+		u, err = updateUser(ctx, tx, id, p.columns(s.timestamp()))
 		switch {
 		case err != nil:
 			return err

@@ -135,6 +135,24 @@ func (e HealthItemStatus) Valid() bool {
 	}
 }
 
+// Defines values for SessionKind.
+const (
+	SessionKindOperator SessionKind = "operator"
+	SessionKindUser     SessionKind = "user"
+)
+
+// Valid indicates whether the value is a known member of the SessionKind enum.
+func (e SessionKind) Valid() bool {
+	switch e {
+	case SessionKindOperator:
+		return true
+	case SessionKindUser:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignedOnStatus.
 const (
 	SignedOnStatusOK SignedOnStatus = "OK"
@@ -870,6 +888,15 @@ type OAuthClientToken struct {
 // OAuthClientTokens The tokens of an OAuth client.
 type OAuthClientTokens = []OAuthClientToken
 
+// OrganisationChoice An organisation that a user may sign in to.
+type OrganisationChoice struct {
+	// OrgId The ID of the organisation.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+}
+
 // PkixName A distinguished name, as Go's package crypto/x509/pkix has it.
 type PkixName map[string]interface{}
 
@@ -922,6 +949,66 @@ type PortalPages struct {
 
 	// Pages The number of pages; 0 if everything is on this one.
 	Pages int `json:"Pages"`
+}
+
+// Session Who a request is from, and what they may do.
+type Session struct {
+	// Kind `operator` for a session that was opened with the admin secret.
+	Kind SessionKind `json:"kind"`
+
+	// UserId The ID of the user; empty for an operator, and for a nonce of somebody who is not registered.
+	UserId string `json:"user_id"`
+
+	// EmailAddress The e-mail address of the user.
+	EmailAddress string `json:"email_address"`
+
+	// Name First and last name of the user, or the `DisplayName` of the nonce.
+	Name string `json:"name"`
+
+	// OrgId The ID of the organisation; empty for super users and operators.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+
+	// IsAdmin Whether the caller has every permission.
+	IsAdmin bool `json:"is_admin"`
+
+	// Permissions The permissions, by object; the higher level if the user and the group have both.
+	Permissions map[string]string `json:"permissions"`
+
+	// ExpiresAt When the session ends.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
+
+// SessionKind `operator` for a session that was opened with the admin secret.
+type SessionKind string
+
+// SessionRequest The credential of a session. One of the three kinds is required.
+type SessionRequest struct {
+	// AdminSecret The admin secret.
+	AdminSecret *string `json:"admin_secret,omitempty"`
+
+	// EmailAddress The e-mail address of a user.
+	EmailAddress *string `json:"email_address,omitempty"`
+
+	// Nonce A sign-on nonce.
+	Nonce *string `json:"nonce,omitempty"`
+
+	// OrgId The ID of the user's organisation. It is required if several have this e-mail address and password.
+	OrgId *string `json:"org_id,omitempty"`
+
+	// Password The user's password.
+	Password *string `json:"password,omitempty"`
+}
+
+// SeveralOrganisations The organisations that an e-mail address and a password belong to.
+type SeveralOrganisations struct {
+	// Error What is missing.
+	Error string `json:"error"`
+
+	// Organisations The organisations.
+	Organisations []OrganisationChoice `json:"organisations"`
 }
 
 // SignedOn The envelope around the data that the redeemed nonce was made with.
@@ -1155,6 +1242,12 @@ type EndDay = string
 // ExportMode defines model for ExportMode.
 type ExportMode = string
 
+// FetchMode defines model for FetchMode.
+type FetchMode = string
+
+// FetchSite defines model for FetchSite.
+type FetchSite = string
+
 // GroupID defines model for GroupID.
 type GroupID = string
 
@@ -1313,6 +1406,9 @@ type PortalUpdateFailed = externalRef0.ApiError
 
 // PortalUpdated The envelope of a success that returns nothing but a message.
 type PortalUpdated = externalRef0.ApiOk
+
+// SessionFailed The envelope of every error.
+type SessionFailed = externalRef0.ApiError
 
 // SignOnFailed The envelope of every error.
 type SignOnFailed = externalRef0.ApiError
@@ -1671,6 +1767,12 @@ type GetKeyRequestsParams struct {
 	Approved *Approved `form:"approved,omitempty" json:"approved,omitempty"`
 }
 
+// CreateSessionParams defines parameters for CreateSession.
+type CreateSessionParams struct {
+	// SecFetchSite Where the page that sends the request is, as a browser says: `same-origin`, `same-site`, `cross-site`, or `none`.
+	SecFetchSite *FetchSite `json:"Sec-Fetch-Site,omitempty"`
+}
+
 // GetSystemStatsParams defines parameters for GetSystemStats.
 type GetSystemStatsParams struct {
 	// StartDay The first day of the period. The default is before any other.
@@ -1729,6 +1831,9 @@ type RedeemPortalNonceParams struct {
 type RedeemDashboardNonceParams struct {
 	// Nonce The nonce that `POST /admin/sso` or `POST /api/sso` returned.
 	Nonce Nonce `form:"nonce" json:"nonce"`
+
+	// SecFetchMode What a browser requests the address for; `navigate` if it is going to show the response.
+	SecFetchMode *FetchMode `json:"Sec-Fetch-Mode,omitempty"`
 }
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
@@ -1841,6 +1946,9 @@ type CreateKeyRequestJSONRequestBody = KeyRequest
 
 // UpdateKeyRequestJSONRequestBody defines body for UpdateKeyRequest for application/json ContentType.
 type UpdateKeyRequestJSONRequestBody = KeyRequest
+
+// CreateSessionJSONRequestBody defines body for CreateSession for application/json ContentType.
+type CreateSessionJSONRequestBody = SessionRequest
 
 // CreateSSONonceJSONRequestBody defines body for CreateSSONonce for application/json ContentType.
 type CreateSSONonceJSONRequestBody = externalRef0.SSOAccessData
@@ -2126,6 +2234,15 @@ type ServerInterface interface {
 	// UpdateKeyRequest Replace a request for a key
 	// (PUT /api/portal/requests/{requestId})
 	UpdateKeyRequest(ctx echo.Context, requestId KeyRequestID) error
+	// DeleteSession Sign out
+	// (DELETE /api/session)
+	DeleteSession(ctx echo.Context) error
+	// GetSession Get the caller and their permissions
+	// (GET /api/session)
+	GetSession(ctx echo.Context) error
+	// CreateSession Sign in
+	// (POST /api/session)
+	CreateSession(ctx echo.Context, params CreateSessionParams) error
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(ctx echo.Context) error
@@ -2470,6 +2587,15 @@ type Handlers[Request any] interface {
 	// UpdateKeyRequest Replace a request for a key
 	// (PUT /api/portal/requests/{requestId})
 	UpdateKeyRequest(request Request, requestId KeyRequestID) UpdateKeyRequestReply
+	// DeleteSession Sign out
+	// (DELETE /api/session)
+	DeleteSession(request Request) DeleteSessionReply
+	// GetSession Get the caller and their permissions
+	// (GET /api/session)
+	GetSession(request Request) GetSessionReply
+	// CreateSession Sign in
+	// (POST /api/session)
+	CreateSession(request Request, params CreateSessionParams) CreateSessionReply
 	// CreateSSONonce Create a sign-on nonce
 	// (POST /api/sso)
 	CreateSSONonce(request Request) CreateSSONonceReply
@@ -8517,6 +8643,203 @@ func (UpdateKeyRequestReplies) Failed(cause error) UpdateKeyRequestReply {
 	return UpdateKeyRequestReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failure saving data, please contact your administrator."}, Cause: cause}}
 }
 
+// DeleteSession implements ServerInterface.
+func (s server[Request]) DeleteSession(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.DeleteSession(s.request(ctx)).Reply())
+}
+
+// DeleteSessionReply is a response that the contract declares for deleteSession. The methods of DeleteSessionReplies return it.
+type DeleteSessionReply struct{ ofDeleteSession contract.Reply }
+
+// Reply returns what to send.
+func (r DeleteSessionReply) Reply() contract.Reply { return r.ofDeleteSession }
+
+// DeleteSessionReplies returns the responses that the contract declares for deleteSession, by outcome.
+type DeleteSessionReplies struct{}
+
+// OK returns the response 200 ok, "Signed out".
+func (DeleteSessionReplies) OK() DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed out"}}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (DeleteSessionReplies) StreamOK() DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed out"}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (DeleteSessionReplies) NoKey(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (DeleteSessionReplies) Unauthorised(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (DeleteSessionReplies) TooManyAttempts(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the session.". cause may be nil.
+func (DeleteSessionReplies) Failed(cause error) DeleteSessionReply {
+	return DeleteSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the session."}, Cause: cause}}
+}
+
+// GetSession implements ServerInterface.
+func (s server[Request]) GetSession(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetSession(s.request(ctx)).Reply())
+}
+
+// GetSessionReply is a response that the contract declares for getSession. The methods of GetSessionReplies return it.
+type GetSessionReply struct{ ofGetSession contract.Reply }
+
+// Reply returns what to send.
+func (r GetSessionReply) Reply() contract.Reply { return r.ofGetSession }
+
+// GetSessionReplies returns the responses that the contract declares for getSession, by outcome.
+type GetSessionReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetSessionReplies) OK(body Session) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetSessionReplies) StreamOK() GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetSessionReplies) NoKey(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetSessionReplies) Unauthorised(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetSessionReplies) TooManyAttempts(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the session.". cause may be nil.
+func (GetSessionReplies) Failed(cause error) GetSessionReply {
+	return GetSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the session."}, Cause: cause}}
+}
+
+// CreateSession implements ServerInterface.
+func (s server[Request]) CreateSession(ctx echo.Context, params CreateSessionParams) error {
+	return s.send(ctx, s.handlers.CreateSession(s.request(ctx), params).Reply())
+}
+
+// CreateSessionReply is a response that the contract declares for createSession. The methods of CreateSessionReplies return it.
+type CreateSessionReply struct{ ofCreateSession contract.Reply }
+
+// Reply returns what to send.
+func (r CreateSessionReply) Reply() contract.Reply { return r.ofCreateSession }
+
+// CreateSessionReplies returns the responses that the contract declares for createSession, by outcome.
+type CreateSessionReplies struct{}
+
+// OK returns the response 200 ok.
+func (CreateSessionReplies) OK(body Session) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CreateSessionReplies) StreamOK() CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Invalid parameter.". cause may be nil.
+func (CreateSessionReplies) BadParameter(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Invalid parameter."}, Cause: cause}}
+}
+
+// Incomplete returns the response 400 incomplete, "Send an e-mail address and a password, a nonce, or the admin secret.". cause may be nil.
+func (CreateSessionReplies) Incomplete(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "incomplete", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Send an e-mail address and a password, a nonce, or the admin secret."}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CreateSessionReplies) Malformed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NotFound returns the response 401 not_found, "SSO nonce is unknown or no longer valid.". cause may be nil.
+func (CreateSessionReplies) NotFound(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "SSO nonce is unknown or no longer valid."}, Cause: cause}}
+}
+
+// WrongPassword returns the response 401 wrong_password, "The e-mail address or the password is wrong.". cause may be nil.
+func (CreateSessionReplies) WrongPassword(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "wrong_password", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The e-mail address or the password is wrong."}, Cause: cause}}
+}
+
+// WrongSecret returns the response 401 wrong_secret, "The admin secret is wrong.". cause may be nil.
+func (CreateSessionReplies) WrongSecret(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "wrong_secret", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "The admin secret is wrong."}, Cause: cause}}
+}
+
+// CrossOrigin returns the response 403 cross_origin, "A page of another origin has sent the request.". cause may be nil.
+func (CreateSessionReplies) CrossOrigin(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "cross_origin", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "A page of another origin has sent the request."}, Cause: cause}}
+}
+
+// Expired returns the response 403 expired, "The password has expired. Have an administrator set another one.". cause may be nil.
+func (CreateSessionReplies) Expired(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "expired", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The password has expired. Have an administrator set another one."}, Cause: cause}}
+}
+
+// NoPermissions returns the response 403 no_permissions, "The nonce names neither a registered user nor a user group of the organisation.". cause may be nil.
+func (CreateSessionReplies) NoPermissions(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "no_permissions", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The nonce names neither a registered user nor a user group of the organisation."}, Cause: cause}}
+}
+
+// NotAllowed returns the response 403 not_allowed, "The user is not allowed to sign on.". cause may be nil.
+func (CreateSessionReplies) NotAllowed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_allowed", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "The user is not allowed to sign on."}, Cause: cause}}
+}
+
+// NotRegistered returns the response 403 not_registered, "Only registered users may sign on.". cause may be nil.
+func (CreateSessionReplies) NotRegistered(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "not_registered", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "Only registered users may sign on."}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CreateSessionReplies) TooSlow(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// SeveralOrganisations returns the response 409 several_organisations. cause may be nil.
+func (CreateSessionReplies) SeveralOrganisations(body SeveralOrganisations, cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "several_organisations", Response: contract.Response{Status: 409}, Body: body, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CreateSessionReplies) TooLarge(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CreateSessionReplies) TooManyAttempts(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CreateSessionReplies) EmptyBody(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not open the session.". cause may be nil.
+func (CreateSessionReplies) Failed(cause error) CreateSessionReply {
+	return CreateSessionReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not open the session."}, Cause: cause}}
+}
+
 // CreateSSONonce implements ServerInterface.
 func (s server[Request]) CreateSSONonce(ctx echo.Context) error {
 	return s.send(ctx, s.handlers.CreateSSONonce(s.request(ctx)).Reply())
@@ -10008,6 +10331,11 @@ func (RedeemDashboardNonceReplies) OK(meta any) RedeemDashboardNonceReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (RedeemDashboardNonceReplies) StreamOK() RedeemDashboardNonceReply {
 	return RedeemDashboardNonceReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Signed on"}, Streamed: true}}
+}
+
+// ToConsole returns the response 303 to_console, which has no body.
+func (RedeemDashboardNonceReplies) ToConsole() RedeemDashboardNonceReply {
+	return RedeemDashboardNonceReply{contract.Reply{Outcome: "to_console", Response: contract.Response{Status: 303, Form: contract.Empty}}}
 }
 
 // BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
@@ -11818,6 +12146,53 @@ func (w *ServerInterfaceWrapper) UpdateKeyRequest(ctx echo.Context) error {
 	return err
 }
 
+// DeleteSession converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteSession(ctx)
+	return err
+}
+
+// GetSession converts echo context to params.
+func (w *ServerInterfaceWrapper) GetSession(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetSession(ctx)
+	return err
+}
+
+// CreateSession converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateSession(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateSessionParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sec-Fetch-Site" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sec-Fetch-Site")]; found {
+		var SecFetchSite FetchSite
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sec-Fetch-Site, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sec-Fetch-Site", valueList[0], &SecFetchSite, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sec-Fetch-Site: %s", err))
+		}
+
+		params.SecFetchSite = &SecFetchSite
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateSession(ctx, params)
+	return err
+}
+
 // CreateSSONonce converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateSSONonce(ctx echo.Context) error {
 	var err error
@@ -12225,6 +12600,23 @@ func (w *ServerInterfaceWrapper) RedeemDashboardNonce(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter nonce: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Sec-Fetch-Mode" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Sec-Fetch-Mode")]; found {
+		var SecFetchMode FetchMode
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Sec-Fetch-Mode, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Sec-Fetch-Mode", valueList[0], &SecFetchMode, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Sec-Fetch-Mode: %s", err))
+		}
+
+		params.SecFetchMode = &SecFetchMode
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RedeemDashboardNonce(ctx, params)
 	return err
@@ -12381,6 +12773,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/sso", wrapper.CreateSSONonce, options.OperationMiddlewares["createSSONonce"]...)
 	router.GET(options.BaseURL+"/tap", wrapper.RedeemDashboardNonce, options.OperationMiddlewares["redeemDashboardNonce"]...)
 	router.GET(options.BaseURL+"/sso", wrapper.RedeemPortalNonce, options.OperationMiddlewares["redeemPortalNonce"]...)
+	router.DELETE(options.BaseURL+"/api/session", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
+	router.GET(options.BaseURL+"/api/session", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
+	router.POST(options.BaseURL+"/api/session", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
 	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
 	router.GET(options.BaseURL+"/api/system/nodes", wrapper.GetSystemNodes, options.OperationMiddlewares["getSystemNodes"]...)
 	router.GET(options.BaseURL+"/api/system/node/:nodeId/:hostname", wrapper.GetSystemNode, options.OperationMiddlewares["getSystemNode"]...)
@@ -12398,922 +12793,963 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P0Lc9s4sj8MfxWU/m/V7J5XdiTf7alTdZQ4F83El7GdyVwyRUEkJDGiAA4BWdam/N2fQgMgwTspy5ns",
-	"7pyas7EkEmgAjUajL7/+0nHZImSUUME7Z1865AEvwoDA34ProfznHgdLIv/Aoe94ZOJTX/iMwjeu8O9J",
-	"50xES9KF332vc9Y5nOA9b3yyf0B6xwcHB5Pjo9742CXj/f7BXu90Mu50O+o5go/G+6Tv9fHx5KjX6/VP",
-	"9seH7kGn26F4QTpnnTvfI0jgsaSo22HRVHewj93e8fHxsTsen7h73uF+T/7fXqfbCSP2sJa0BT4XhDoh",
-	"FrPOWeeF8D3CX3S6HS4iP3RSvyryBY6mRDjLKOicdWZChGcvXixDLiKCF7uRf0+iBVuK2a6eohedx26H",
-	"B8tp56wjG9+JyVxy4szJOiCcm7bvScR9Rh0PCyyJo0w4+jviZR6CuT8nE7wMBDyrpsJ8o9onD4JQj3gw",
-	"At3N4+Pjo1qFBfNI0Dn78tjtzBibOxGZkIhQV67r7390Oz53uC9I52yCA066HYZ554wug6Db4SwSznjd",
-	"OevJxgbXw1cRwUISaXHC8LzZKl8QzvFUUj+4HiJXtyS/l9NQtv6HnW7nVmCx5J2zztWPHU3Iecx654zw",
-	"SyZeP/hcpOhK95fwKvIY4YgygQi8YyhQQ477eh1FLMp3d4GDCYsWmTko7WsRP266+dIhsmU5+V86hiEz",
-	"u6nbiQjmclt1fI4WPuc+nXYe/3gspy8gooYm9UTJaJOZvWTiDVvSqrbk3E3gmSZzd2P4rUHLMW8mfey2",
-	"6+QDnVO2ohV93Gzax4fQw9WTvNRP1Eyyt/DpJRODIGAr4t2xG8KJuMacr1jk8ZL2f2VL5DGgeYbvCQpJ",
-	"BIzBKBIMRbIJJGYEhbodNGERYmJGIrTkJOK7aMARpgjL3uGrLhIzn9sNuZiiMUEL5vkTn3hoKfkOXV0P",
-	"ULQMCG8yTUFEsLd+yZjgIsJhWD5fFLFoiqnPMewU2IwcYdVAk67C8IYs2D0OPvpixpbiLRZkhdcl/b1i",
-	"y8CD6YvkWwThMDxDlKGpeg35HLmMTvzpMiJeo+4b9fsG+wHx5Bot6QJHfIYD2TWS0h9NIrZAd+s5GlwP",
-	"n0gM35iaOVlvmRrOSVoWq5P66OjAOzki+4fH/UPi9rz94954TPr9TrdjzkKfTpj8V/gikPS+5mKJozUS",
-	"ZBEGWJBOfDJ2zjr93d5uT568LCQUh37nrLO/29vdlye/OgnlofewI9bzHRz6O9Nkaha+5wVkhSMgbxqw",
-	"MZZnZMfF7gy+IlSe4PFxLPwFYUvROTt8VCerR7gb+aFSfjo3hIeMcsIRjgiak1DA9pv49wRx4jLqweap",
-	"m4W5L6WjPIF3rAEHmAvHiJazzl5v72in39/ZO7jr98568r/fEiXplRyA10g/ipeq9FSvIDVhKSybyJ/n",
-	"Fe/GLMOXrisVo5iS4bkWIHCcl4lCeBQNz42w0LLjDH0Hy+d9t1t92vqefcKOScDolMs9oYZSQvle8QEs",
-	"GeweR75UpxT7eB0znLoTD7prc5rKF0Dokeo2lYjzkJ7gyTII1mXN5xZBHkjy9Rrq8UbU3zF1jLabmt2G",
-	"rRcd0W05OXuIb8bJNu/+/rcA/DYFoNzPg6WYscj/F2ghb3wSeK8XoSg7P1NPo4l8HBF4vpZBX2JOpH5N",
-	"iMd/Vkt4CSQXdrRmS0SJOqrDiN3Luy9GeumRHCtMsNT4KFkh2bg6thvdxMoJTYmz2rbUsHxXTsuPZJ2z",
-	"EFh3T8PgGDaKE/nTmdoktZ3otppaE+SzhRaD5Er9e3yB/gNuyYEv77wdn8JzWOrlmLqkc7bf7Yzl+By8",
-	"FLP4wm5U7M5ZR84AeQj9SM5Xr6FVgkSds6Net/PnkgnsLPBD52yn3+1EktvP9h+7nTlZOzPM5WHVUZ+g",
-	"TbL+4d5duP6VP+xf7L35fHHu7l/+y/v862J48Ou/fphf3l2sLs4Hq4vzof/+1Q/hb6+GR8NFsPztlwt/",
-	"8tP//q9hQ7Vet4RzbbpJ1uw/anFcFkXEFTszFnHyHCslp9PcdN6waJGaS9CYo4VTSlC3QxbYDxzseRGY",
-	"h2CM/5e3LnW6nYkfcWFmbqimAsSi/upqziImhd6Kksh8eRO3hN4w5vH4d22pSnqCA6Ns3uxRDvnVZFIi",
-	"su5mUtZH9ySSFwZ5dieXBinGxgSNrXshGq8RlkJsgf6xsxP/8s8GZ32D6+XRyXhv79A92D8+Oj442esd",
-	"Hxzuu3v7h8Q7IXv4ZM/SEK8/vvO5YNFa2cP0HphLcdakmbzd05J6Wi12sFAHV3+nd7rTP7zrH54dnJ71",
-	"+rsHB3u/PZkTphFbhoqb40O2f7DXPyTeeM87OO6f9ianJ+P98fGp4ZuATX0wQcpmer1efwf+u+tZJ2oh",
-	"g8Xb5mB8uO/tYzLGR9740N0/TLaNZiW5YRwPr9WGi79NneRlE7LkJHIS0wQIoyEH04nU1ODfbidlOYm/",
-	"f3zMGF1Sh1rtkj52O68uBxevh/wOz0mZKQkekYxuLiHKqtKAe+HNamOSaryZOekVFmTK5OCuJlkrvRv/",
-	"JuXqhETwZxds1FzJ1+T1evtW0pyhbbeOOBIJf+LLFweel2m8Uvzu7036hycnBxif7p+ceL3jk/HkqH9y",
-	"sOfi3pjsTfb3Jyf7vZO+e0pOj3uHp6f9Q4/snfQODlw8PvGOOt3OIpnPhAyEgY5uhxtS2TxLKphTfUZb",
-	"mlSUjRW5SUNPsaKk6BHYD9paeCIiIp/cPwdBb/wgrbjKLjpnnR35fy9fvx1eolevb+6Gb4avBnev4dtP",
-	"9GI4fPnL51evBj/dTger4cvBdPhycDf48eV0+uds/vnq+qefzgefB58vbl+v3q1+Pf/5p5/OXz/Mevjj",
-	"TeCuD9efKP7lt8Bd9O+9X27Y+8XPB79+7K/Gbz+shi/dy4vPvz5c3A17SgEarD7OptcXn1+vLz+/Xl38",
-	"6zV894lenL/EF68uHoZ3g8nL6eXPLwcXd2/f3YS/vf35X+/pD6G3+Hk9/nja995Ol7/9MpuNf3nJf7t7",
-	"+dvFy4u3L9d/vv1Eby8OTgfT129fvfrzLfy9ev1u0BsOXl59OPx8u7hkv7n91fHk4eX78cPit/Gr4JfF",
-	"YnZ3u3fz4ejX39y39BP13y3G81/ev3vz8qr/Jz6+un5xyd8HP/vrK3H7yy299+nFaX/8/397/2F6/eoj",
-	"+fzDvwbBxauLt4P+B+/1Tz+5n+jFyz9f1VOdmdnp5XBw/vLNwH89+ETXv530FweL0/DPfjg8fnj/+vDt",
-	"EP/yYfDy+OfLgx8mP/x2e3N30X+3GLurV8M3L0/43ezz8HT2c0hnf34+v/nxEz04Hl8tBtFbevXD4Zte",
-	"f3y3OPpAj+eTTxSW+/XleQELZPloeM5zbASi6tmkwh/yIJpKedjP0GLUgZgYj3I4/YAgkJgFnj/Z4MSn",
-	"UxKFkU/lHtiC4Jph7oSRf48tt9xzC0ufOy5OeuN8KZXfL51XbLEwN9XyWeh2bknk4+ByuRjL9+BiRJlw",
-	"8ETA572+vLT3dvbTKoZ8ZEwmLCLpi739DF+OPxNXPImYzFrXWJ9sX0FehiJPieNdZB8rK1/M0NS/JxTd",
-	"vhvsHR4hiy1aWbKsVm/IZMmJ93JdLfOl5m2EeqReOUM35M8l4aLABdng5p9/OUtY3giZHLfa/Fh9yLY8",
-	"zZQm/QxnGW84ySVMwZ95pnlr71aauCfM0QzTKfG+rcgPxCZg9IJt/3cYSJMwEGstfyTrhtxuOQpB00dz",
-	"sn4WTleEXRBMV7OsVpmQI5dc3tGJhzzmLheECjTDHI0JochVbSDuU5cgX6AV5kheyhrz+NXgNsvmWUN8",
-	"obmqmQ1ecxoY2pVjlIUkAhPyULKuZLw7eKLbiYwhXT621+uBIpIytUthr46+jl5cZXRRPq4WrPpHiWvA",
-	"jLzpJq7fpPIUIFlJkVCebM1r2Htf1IaM94Bakni/yhfNyOTDLYZs74VrFvjuushN3fcm/V7v+GTS73te",
-	"r9c7PXbHh4eTTvebtI+mhK9+99Z/QBgtfLoEB0orW6cybh6pmSLunHh35CHtzjdbULGcy4LlgnbO+t0O",
-	"0W7blM5aP2rt9nEDzLnvdrqdwKcEGiyT2AsiZky+c311e1cWImhFV8n/h6+YT5VCqs6FcUAWmVEcmu4P",
-	"uyXxWS/0nFtOZJgatFhygcYEYTRmLCCYwiZb4Yj6dArhdvKz1a2ywMiz+5KJ2KpZe8ZrXUhusVQMDaYe",
-	"fLnkJGqiaOqOYZlzi5x07CYdyyehCyEfb94DEDwIGw8Nh+Fu2+YtpalpN5Y2uZtT5p/rsoV8LxO50OYU",
-	"/SvJzE353Yx84CR6G7FlK66VDIrAat1ilVWQY5tVzhvkWneX9WpWdDMn69bNFygeFT3IqRtcD1v3cjcj",
-	"7XvZoBPJC216aSmnUv0047lMZxvy3N2MfCTjGWPzNh2u1Cstenv9ICLsiluCI3f2xg9Eg+kk6h3E4SU0",
-	"gbdUKF+kFe4xswMqC0Oi1Gv8xZ9LEq3tgy050qROVhGFbMZwQ7D3knmVu4Z+J0A/b0BZJhaaEh9CWn+4",
-	"vbpElEXo18HF+wY0Ldh9o+MniQ1tsWw3+so9uB7y5vdz+fQmnYShcgc07wnCTeGdzfrj78tj64u740gq",
-	"bhv0poNkmnemxiUvHDj0h+e14S/Ih7jj0lNzd5vxMXWddQpm4Eeybru+EMC76fr+SNa8VVebMK065tqO",
-	"S+UtbDiuKzAav2GRceY175fBqxBf5ZmXW/evrpdthxzCW5uP2u6Vb9gt36jfSODgKjbUN+1WvqXne4Ne",
-	"b9dckMUl80jzPinzyJO64u362mQ279ic0Bb9CHh+g46kItWWRUGP2phBY9Vto25BfdtC53yTfjed4KJA",
-	"u0KFyO6Rq5eesCVl1y3HuUk3WjFuu5xaOd5kLe/ZvPFlI4KnN7lsKCW82SRq3bvtFKqAm6ZD0Xb4DYaS",
-	"6qfZvSnTWfN70zKKCI1Dsob8QiUvXkUfI0anZf2qt5LctSTrEbEIreSrDTo/xwJXZ0LKJxqmQspHqyOi",
-	"oLFmMVry0THm5Dybmpg27U+xIDO2hNhQLznDlRFUsUicoX23DiURHM4l29MqJ7GjAvbLguUfu52QcTGN",
-	"1GGWbdPDAoOzpdPtsKUIl0J7YDw9jCSFFlO+ik380P1EioGa7h/zzycOlfvebn+3p6atTRxWkT3mKe7P",
-	"c3JPAhaS6PUC+0GTvKT4DQThnBnrmY7X97m8EtRcx+H9kiQlL+7lkEy8sTc+Pjg9Peq5vV6vv388OTw5",
-	"Lb0Pny/DQPnelfQdnpeNxDxo5LTjezUkJw+W0G0k/tHRwemJ6/XJ3sT1+uDuPSDuuJxqyMeoMCnYEW/Y",
-	"Q8aDBsaFLvyvStFoIEHgr4Hn+XSaT2JMeoThIwzPqaSxpm2/IcKd1bQOD6KJfvIJ7Ztcq8pRbNbPe58L",
-	"0w2vbD9QT6rmedP2bwiWk/vD7dVlxcqrHiL1LPrMGW1i6wJfUYXvpsbQpelbsPtG6xjpJ9UE1A9fcfMd",
-	"a+rTqIqQ2W3eXVPjelW0a4vuLlTu8SsrPrmmO5OtbMUgh3gdMOxt0K0VXtO4Y5UizSJ7xBxBBkpjc1eW",
-	"DqX3wC0MZ6IPK+dA60vqKoYFbt91q/427+INiyqsohWT3NA6WtxlkztJRd+t7yYZKiqdOtVj3rjP1jy0",
-	"Ce/cEI+Qxd2M3N5eXTJIwqo9keUbcI+4vb1CVL7UqkN1XWwjl4pCNlt0eYvvSZPV4/i+havMbv2SrG5v",
-	"r5St7I6dv2zWFSUrmEJtnBQMnb9sOayGfGmPrGUPdzOSZOM07cbc+tr3Ve2UK+iquUsu7gnuV/KBeiGm",
-	"7mJIXm3ayK4PBoljEIYgwCK2uFvPmyxVDaTIhkTwjakohBLZhIofybqRNMt3/YTe/vIhP2ni+XbIULbn",
-	"jQlRpuinkQKXlhaqoTZWDUL/nEw2EZDLiIC67dNpDdctI6L0bKnRy0F2URgQzAlyGRXYFWjNlpECWfK5",
-	"iLBgUXMilL2jERGefnT7RNzi+2YkcHhwmwSwJfUG18OPvphJJQMvSKmFAp4FjQmCoCA+GC8IGp437Ecd",
-	"hk/rqumYlFeueV/aHbdBd2DdHZ43AMWDJ9HwvDUc3jvMXz8IQit8GnczgvxFyCJh7miIz5I4MMkjPkW5",
-	"4OMG43tHcCBm62/DhkqNN7C0QTaGCGfvZ0Xr3rOZaVs2GxG5KE+ci97p2eHJWb+fMejq5wsNuu8Ym1cb",
-	"1eUTDY3qQ3qPA98bnv9smiloTz+ERsPzEVK/1zJZUySTFBTFt40C8tlbXH38kKCAaI3nyZhxTzGwQ6QL",
-	"uGJubZiqYiJ+hBgXeDqFalWXgA4ZLxAGl1nSMFg7IGd1cnxp1P8fXfl0pNLddGD7eO0swWfXKbXBA58Q",
-	"x+Ciwc7p7fSOd3p7d/29s4Pjs/3D3dPD/d8A04EECvhxyYmLucpuXBAdyf7Y7UxY5IQBphbCg+yZHPUz",
-	"PZ/2Gsb7W/tzLzNTRXhwyUpU9Fu6EOmoqbIGUkR8W6mPP5L1fwJeTju2fwa4nB/J+tvBqZQ3rjxmhhHv",
-	"cwiM+/3p8vaPx3TOuey2fRZezVXvmZgesk8156cvYnp6/vNOxz/yq/UUluXb5dk6/OkbK+Y7Wc06jxhZ",
-	"JTBVdvC3T/3FcqE9YiggdCpmkuKjUu9YTF85MNYTic3halkEe/5kQiKuZtu2LZbSe0lWz5ng/Dd0/abQ",
-	"9QAApYCtALQsBqWHH+yvzDLmXLH/HZiaxZiZaTRMe4qkMMvYH/6LwEddAw/aYto2yZrXzvhnypo3RD31",
-	"YtPoHlN/O8ndJS7J6u+U+q2m1H9zWfSwxEsxexX4hKZ50IWv1BG3h3tH4/3TE7d/PDk4Ou2deGTfm0zc",
-	"8XGfTE6OvU63YC1mOBqzZYQWmAsSfceR5GrfxToTQ7JefATBcVANeQh2tMB317X5/RHx/Ii48vT09Wzw",
-	"sxcvND3xFJjH5KIQN5IM2LlY/LS6vBseXr79Sfz6+UPv19te7/Lzxfr9x+Hqt89zcXn32+df9y76v32e",
-	"ff714689s08K/aU6wMPGDh1jIUi03uECK4yjlNJWBNopG38qxoGDo0iy8O/Pem39owTG4G4WEfJEIIP9",
-	"eOOYPuK5iQQOAGkxPfe6c5WcUoQvlW7g9jb1urw7OC6AeO6OBUVfXBaw6AwJgoPHzKtY4IBNM7ZLQCqQ",
-	"E25QFrDeGYCTszf2To/7hMg16/d6p57nlsIfNON5PmORcNKb8J0/naEVFiq0d8ZWGd1OS/o/0sPR1xic",
-	"y7aKyJ9LPwJt0lG2NHneG/EVNxDHz6ZeVrGwZx3KWPR/RGkkKTxUczppWLBLps5Qnxqe0ka7qs3EOdOI",
-	"r/3+ybHpJr1c5+n1yNwYDPqqx1xHaFv6Ck+nMIXZpSTrH/7l7b2hv+39vB5+Zv6Ff7Aa0t7/pju8IHSZ",
-	"vnT73ElvlIV5ZIF9ClxjDteEubpatr9QHK2gMOTa2X1dgwJjdZXM6+1y/E6FWGoW4wA0YdBEHwE7bsYW",
-	"JIQ2FGH6RiFvKka9MhIBnAmKyBxCsabpFk4f/rcC8R+qQJhRqod8lRiiPnC1wHptfArZB1+gXSehMy7l",
-	"oSAlTZZC7jnVZnx7lpeIR4OJdUlWRQFEM4I9EjkLhcPysMPZMnKJ9izK5XgshZ95DVYuD8w+nfgmrjvX",
-	"M0PuCRVFsIUvlI1M3zrYAI7hO1YefqEOauQR6hPvDFUXiNIPoxgM58UXHPpD77He5JSihT8LMa2ICIKK",
-	"nOUnTopeuebEVMR/P4EUiJV/8QWrmjiPrSniz0RSG0LiQgNVOXRbWK4XEIL94ou8CMh92Gq2aqOMnkgg",
-	"w/FGe2GBcbehsDb0dXMSASLyxRf5T0tJ0CCC/olktaFGBXoDvOH2qQEe83QPbah6/SAVrufnK6L6aUFZ",
-	"OajRE6fpy5ysW3LSj2Sd98Ft+5B7CnVFVrZt0Ke1cQ3Sw1980X9tTCF/bhJbk/UcZyMkWStpLxdWqrKM",
-	"wknwAopgtiTyeeRFWyK+0g5oQ1ZlssD2pFd7kp7vpG5Jy3DxvPJdRVC2I6rYILtFspZiFrPUF2Xobb2K",
-	"MZH8K1DZmrRK8JVnmr8XKmy+Fa2U1JmltngEpAxYL76kPrac5OvYN/U8pMa+r7Y0rZ+bohdf/LZTVWyi",
-	"3iJtrs6GbktTxuq9TYo434CeQlP6NqmyzKltaSu1i2+TvlQnrWksNr1vU4CYDviLL/Hfw022Q0zqy/Xr",
-	"RXl+7zYpBhfEiy/wz9Movr29eo7LV55kzplUib9wLhXMpxDNn5/aDaj76odeexrz7pst0qYcP61pyrl5",
-	"tnnM4ak84+Q/G23saxV1+YzEtaHphtwz93nYq+QKq7DK2tB4e3u1deI4Z61ISJw221eXjUeoDT11kJBP",
-	"mBlo+gVlHnnxRf4v6PAzxkVrs3M9muRWyNxg5qoy3Z9ME2TGt6GpAhhvW9uvLTlV+HlPo0mBTL74Av9u",
-	"Shl/RtLaEqQgFJ9p/RTmYluSnmd6Ws3Mz1Z49PM6BuJgqxbUVUNqbE6cbJRLacnmLVlbU8Sfh6QmlDRJ",
-	"d87kOT8lx/mSPRX2rKLpG386E3dsEIbB+k4H5vCKcSmYIJMiPjNAKio6EKZUthRHiPNGRDxvgYOKjqlL",
-	"qpMbb2+vEDymA7itZJTOr3eX/tXbD//67bMrfv342/xXv9e7urucvb/7dXV1PhS/3Q3+dXE+3L/4fNG7",
-	"unu96uSzUaHpaxzhBREkGvIbFRhXRg3AJaHQPI98jiLzRoPRisHPOPA9jan/swmPKs7qrIWy14CfSOVT",
-	"y0YBE8FEXW0RNr+jqQ8CtlIoUFaV7zJmrd744BpKZQRBigCDYhJNcXsvmbha0fIK2ULuAkE8I2aEJIfu",
-	"MPlOw+owpoty10t1L82QVkwvL9f1HoMBRfAQUsZqhZMoZ3kMOWHGtol8iuK47GYk3BAuIt8V25jQwkyx",
-	"dHaulSYGVX0RZXK6uhDMmE6bkD+p6Nkz4Jk5WaMVCCQWEorIPYnWgPtVllX2d/JDQeyiNx5WlPs87HQ7",
-	"T82qG9aEhn9bGRSKSQY8U0y98+WTWftPnbNPavU/dbqfYCI/dc6+fFJMBL9acwDPaEaC34CVPnUeu58U",
-	"68h3Hx87cddFR+HwvNkSWLv0emgOy+SsrFjk7JloaoNU4XYrZER4og7wQTVXDTIim9MYIw2aM7bGSybg",
-	"PK3QlhSdJnXUnJlwYp6hF7nd8ULx3YuE6c4s6PNq4dagsUztJNNsodBKHdCtKYWJWorZIMxcQDF88Xvr",
-	"nCD9eBIx7rmRE5GpQpOK03JBvoPvVD2lX1PZOyqL9t734oLk/62ZRpmU9i3lbf29RlvOBrPWpTkwTko5",
-	"2wQhx+p10yxXHIbPkeVqUZYLyoCKrR7cXPCx1+/3xuRo//Bw3HN7x33X3d8/3d87Pjzad8cHh/3jA0z2",
-	"T44nh3uTk2N80vP2Dk6POhYqRf/49PCo1zvp9UA4QsffJA7NFQ3Wr1SZ3IpQKKgyIM8iQj2oeIsYDdaI",
-	"L8OQRYIDDoVuBYCWvzfwfUuurveQpBVGvlxc+fDV4DbVXr1+LwmtjtcCM4Iao7q4ZE5On0LXuiiwvK4t",
-	"sOjalLJAKu5+S6puQEKRiHhgELzA61t/Sq/KLsbyFRTF76jLIlrgNeL+lCJGG1x2rkJCpY6jFYm00DUA",
-	"bDBPnLjLyBfrW3dGFkppnxOtRUsRBLkpiQb8y86PZN3pdnTCGQ59+Rm0y3+r+4YaNOxqGK4qlLzpPQSm",
-	"PJpCUOUlE4CpWLa60RT5ys40AejFf3x3eHIyPpj0xuO948PJRKqurnt8cNz/7p+tbBwlrXQMbWpzbJO8",
-	"3a3Sp0Kivkn6rvGUwOLy4sTZbQK4+BVX1oO/AV6eAPCSwY2C4jERmZCIUBeQK/6AxFLuiySFl+EYBoaz",
-	"SDjjdeesl1VvFXuUxcUrYNvf/4YAzCVzq5lLz2JhsGY8he2wBBrj4ym7r2RwzQbPjJiXEg6ZJZOTugP/",
-	"3fViBNVuZ7bArhOj1GiWMCngPndyyedzsna0uunIo7zX7QSYC8dAnZ51+gfHJ8en/aOePHoX+MGBWsyO",
-	"R0K59Xupi47aAk9CScCRAPHIlXwMYkqlQhKQBziPTeY8iRxQDfRnAGWLP0VyxgJ/4Qv91WM5fpv6GBFK",
-	"VjhwNELDUS+F1rBgTMwgJ1gNU+Cp5gMxi5gQAXF8KkgEIAI969uIiGhtKOmVMXRFcFvM2Ncf3/lcsGit",
-	"+q3Yxr2zw+Ozw9Pdk+MTyRcbgxV41YKkiJ80whKwUcCmPkhtUs6zVFXskBwKceiOGwfhPzZlGuU7kevp",
-	"eHit8PzibxNeLpqh08P+b+VIC90OX45jNRFoqlrAfKxYvHatgAtgwK7b2987OfB6x+QYVI3Tg97B+LBT",
-	"CGzQbJ6mxOFECJ9O9fRuiodQOAcl0R46SgMOt7RMSyng5+SehRwFbKrmA1McrIXvcu1mMafL0dHB6WS8",
-	"Tw6P+4fEPXBPj9wxmewfJVqPaqnzFOYBg03iq1PSyBDUOetEBMtbc8Cm5sNj8Xmfj+4wz6hOeNHG1ueT",
-	"4sejk/He3qF7sH98dHxwstc7Pjjcd/f2D4l3QvbwyV6nW6BHWhqMFhAOFmoH9Hd6pzv9w7v+4dnB6Vmv",
-	"v3twsBfLCAd7XgSKFyC1/l8BzIwUFxGPDWxDBeiqIPHio6bS1NVCOMCDuqerOYtYZ/siITchJ0eg+xTx",
-	"wJAPvAXceaGKQKfbSXmB4+8f1XVP8UBhqIj+Jo9UCkgMTowt1+s2gn6It0ZhDcOm0BBNpnZD+AhLwOhX",
-	"O92OVZ3xrNOfHJ+Q/f7pXm9vfLDfI6d7eydH7mSy7+Ljw1OynzMYPxlG6m/V72/V72uqfjHPVkf7VLBv",
-	"Myjz0gaAgKJEKSX8FT5YfI1zyf74ZDIhJweHe2Be6B+fnJ7iTgttoxJxLCalBtm9nI6GyO5lDSQ0/NtD",
-	"niU6fqdafzxotHyP+ampW6TS3pouUkkDCSWlCWvvMJ+ppHkjMQzRWslgNEhkh+dzuTAOXgqmfs/9VPwt",
-	"96d0GcZfWxOu5K6zWAbCdzgJiKtotMVwyQCPNEy49jk45p4gpQtsSpZcPcwNaSknPRYrzbYju5f3Cy+R",
-	"/7EbkVHHIiD/u2BqkOVwed2OmhqL+MfiZduIiY6eykRHCRMVZxT+fbH+Fi7W+UWqL/lRMn/NS34UVyqP",
-	"KfkK4Iq2Nb/4UGkjr1MU181faY9N56+kgZiaAqxIGIfX39s72iO9/f7+eB9eJOPD8VipqtvDkmw3dUBs",
-	"zZSVE95wysoaiKl4GuTlN285So1zo+Pg8KnHwSFMdsTGAVlARJ5Ppx84iT76YqYgzEsI0u+oID2fTlUa",
-	"AtTDo2TVMJb6hrGyoGa7SFxVbIypczzkH+icshW9ii7Ze0anJKoKBYxLHSOfo6V6E7EIUYYCeFmFBDYY",
-	"AxAgXqvb5hsWXUXTyj4F0jdTFd4eTZv0AeEPyoKWahzS6wcN7FRvWHRrNLGOh/lszDAU5riKpiqgtEom",
-	"yP6JVxqAoX5GVorBl865z8MAry8TyxgyRqunE61rKKr9pcysw3OtKNYOCJbsigbrNyzKRJrEKob8lOQ3",
-	"JDfnHPeFxPUn64F4TzAXV5RcxzaysiikJCRLbRmumkBYoEA2ghi1UyO6kisXeA5RPwuEqarZ2YRpBBa8",
-	"JjoAnkmCA5q0GufFFtRuNz5pbyy1YsdldGLp7FCN0fG5w8lUHsuWccZYEZTfuSz3Ni5cBIeiA825bEkF",
-	"mJB1rcffv3RMwm9iFtzpG9XidLznjsd9d+dof4x3DiZ9snMy8fZ2+pOD8aG3j/fcfh/ukNCcg++xH8jt",
-	"Cuqe+i6Smi6Fk6cHMee+5yypkHPRs+jP5+ku4nnXke48HRRxP9XnvbrVQPPyy+ST1nKTEo+dbifwXUI5",
-	"cQiFk0aFL/UKv4/ViZ4yYuV6k19an3xa8IhP40+gVsRlJXUoJLDJHXkQd+zVjLjzdOA8RehTJvzjU+cM",
-	"wQ/mJ9+TX32qNSh+6nTNa3K51UuZcHvTLAxDPbFO/QJRHhYJ8jsrpEO9omM+4tfkQ0mQh3qmQZzHp456",
-	"/VH+8/iJPn6i8vxVoZMbl7AqK+j8lCJWH6gORSQewNX+6JfKkGXyKAIMWjT3qXeGvtNdf9cqqsiy4xfR",
-	"MKTvywvm1lKyKSGcRAPq6SJr1YqafBY0Ua6eVqluY0JoPgWjxCvkFqRgyGYblAxO54JCueAGMl02rg7l",
-	"ICLYW0MPvGqAcNdHWD2u+uGgz0Bca0qpKUyNSDvYrCSIMZHqF+SRwVhKp6gsr6sYAOA/2tlqj7oBc4J7",
-	"soAZy4dXxIzQW3VKkNWbjnqv0eXjdu/YLVRN3uISbrJET12M6hQna3qaVVOWL1zg9SUTleHQcU64yQdW",
-	"SqzcUs3joWVfV1CmH25RYEFRZ0/VaHRh//v4FTSBdzaVBjACRHaUtNG/V+1843xuMPNxlnHzyb8B+J/K",
-	"ViP9SH1jBdAbKnEe2AzcixWXo8ekGeDNG0LJqpo0cyBF+tF6EqUCh+m0ah8+LVKiKKShSajBo0UhyLEW",
-	"FDKPNSDwymMZ+t771PvzXtXfLxQMoMZ3VpEPbt4kajUjGRqwZjOO1GgB8oZ9C5AWL8ltKZqzdpEhORik",
-	"gigMEMaYIKkqgelmbDADhuf1MsLApOShkeMrDTjVQRKcq5tLixRicCNTnPi+fa4jA2KchHQpqqKAAm1/",
-	"yMVLFIGo/B180jT4JJnAan1DP5RTNooZWj9drVSYJptpFPrpGiuIabONHUS/0+qMNP3UH5Ol3YL8c15i",
-	"L4YoqSncm0CT5FPcCg/jMFWtNwcrI5tAYoYVVIfLqIJ+wXwOF4DS01kRDpgxACwhIp/cE0grF+UQoQnG",
-	"TKTf0Glo8E7D2cp2ehVN23bKomnLTi/Ze2V/uSTEK+WIS4a0mQa0NfVoNUub5sVgKWYs8nlF4wLh5KGG",
-	"hGvGecm89R1j76WQaVIbWjCGAnh4o35uA7Zq2g2Xzzbs5fb26iqaDr0aCfAKU7nexjJL0e3tVawwyXst",
-	"psinCldH40idod+hszPULsXqj23lWMUD1DZy7f94jhEmhngFLjMmKDbHIxYhXYjxj6arcsfYBabrjxGj",
-	"01cR8QgVPg5KQa4YQwtM12gln5dDiF9o2F/Ob/J3kPF/XJBxarEbGCaaKBCPRucDWl7f4Wk+WfajPAtH",
-	"w8nOBRbubIRmGKxXcGBylhyVkt2Ih0wohEIKCwPsgucsWCN/gnz4mgs/CLQljZJdyIJXrHDW+dQ5nZwc",
-	"eb2T/snJgXvsHR2e4r0JwbjnHh5ir9c//GTFJ8X5gNydkQWc+CY2Q0SACiKHGKsIMMrB9RBqLMBz2cG+",
-	"B0MfkDu4HnI1OhgqowSxiRwpJ0h2wuVHefzIvaqgILoIC7RgXKD9vS5azXx3BvXAOZEkCOKh8Rq5bLHA",
-	"/AyNdN7jqItG2BR9GKF/4IAzaJqCKgAUAGqQVFQo+WcXjaDcmHxvtsDw7+eVkP9A6I/8gzyoqwWgCMAv",
-	"vgcPLpZiiYO797fyg8vCiLmahCkLg+XUpyMwMI3cJRdsca2+2kUDutZIZT6XlIFelV45PZxuPBa44nTO",
-	"9FU/vglAeBKsUtWydeU66dJo643XKal31mJpdtHdzH7VWgz5hpgxgCjAAvmCJ/weSJIUlJfcDgAUh8Zk",
-	"5lMPYTT6fyPkU3hDzkN66nRQR1foDPaiaXPNXNTOmroSNp8x2IiCPAhJIKjAUhyjfrfX6yF3hqX+SyKu",
-	"Z9WPYABd+fAyDEkkz8eArUiEXMwzA5MDKhnPn6mBLPDDe0KnUkPfOzzqFg8MMmp5cTr/SPnVRppKBavG",
-	"Ipjw4bkZmYcFHksq0WhnJH8eeerGPVLGRFhknyKIT3eXAc7weKNbfedM3TUSjg/9oddKaMFwb3VpnwJx",
-	"LMci+Q2kqfIHjdffw6Aick8iTjg8wyKPRLvozl8QnmVemA/NvFxJGA1Ep3h9pdx1sKHACc0R1q0GHuFC",
-	"bRM9f5KQuEM5g2qH6ZXgaEUic0KkZ1TX/ijiEK5KDyWzROhy0Tn73byzo/+19JFuZyf1SR/L+ifr0x8l",
-	"LNbsVAAekyNeh0TKRmRMOTBx8oDEVElL+YScthUJgu/RaOlNgdMwehvhcPbT+0TECwu9hTwQdykFvi84",
-	"CSbpGYsImOgKRWvo5yWrmTXhqpsvvD2V3f8pL3tLb6oCNOEr+DMkkfkQ26iKJ0zh49bNmcl9UQPVg+QI",
-	"sDWkKqGmSs0sDdawb+FF4Cj5I09PgTneyqYhIatoIuIxdZOGiocXBGxl3LHZXUiA6MxgEqoNOokRm/FW",
-	"S41EyYHCMcR9F8iJMWMBwaru8CBGBahYAVM+T62AFAQGTAAmG0yjI7BCjswYYjkhn6YsTbcxWBbyoKan",
-	"jm5VWLYEnEVb8L7jaKSkeoRGvjdKs8HR0YF3ckT2lUev5+0f98Zj0u+XSGHdYUs5bAcHlM5vjD0ci4a5",
-	"Tz2QkBFYPhgloJ/xHfPo6HuE65Uq+40Sbpc91SkFKS21ATdbai1JmGeseNtg5SCuEII25fA0UXXsshTs",
-	"7RIukjmGwXN93CUHvVx67a8nUiDPQIkDFFV/Ig96+RfcZORiDc8bc/dSMGe6VG68hGDPQJCYcK/8ADQE",
-	"chnHD88tzSU5EShZwQE8Ji6DM9wIU8QmlfqNDrZBvugmYjQxlsKixXIZ1EDKEJlMiJtev04J18leHB0X",
-	"X818aeznYuVUzgB4bvQcmEHG8xD7bdSJiHy+i4bCXDC17kFJwQszrJVyC7laX0Xl+tPcDfS+Xzdkg1Cj",
-	"9Y+qwVtFihOs8QIx0tUyeME88r+m0u+oq6SLa1U6zisLoG6gMPLv5WaVfM0m6B8j2Z4Tzkf/VFG/Qn/F",
-	"lgK+TTgk16e6pPtTmtfW2MIv0z2Ub7d4V5j3zAmsP2oS9V+KsuKT2JrG+g1kTdeZmi42gX3CoimmPlce",
-	"CWAJwdHtu8GOvHLILTQjD9gjrr/AAfL8qS8yekeZfWh/b9I/PDk5wPh0/+TE6x2fjCdH/ZODPRf3xmRv",
-	"sr8/OdnvnfTdU3J63Ds8Pe0femTvpHdw4OLxiXdUfGCpmtgtzytrpi50BZr0XI3ilVY3VmT9zAumkCOf",
-	"ckGwl9z/hueZebFKUxexhmSwQk0sfq940WfEnRPPJLnw8nNL4fgp1DfYDwS7s+RmjrnmacGUM7jxGRXf",
-	"j9pK+1dgPjlnKo+liF89+K1YJdanAKO5Oxam6/wNu8gdWmZFsOmq5qQ4MSsucZcfRDpyJVYEzJvNjAQl",
-	"+XQFO0Jl4LXbEPEw6gVHTHdm11el7uVotCoLtqU0VdG0nlr78SzFpcleRRSnK6m2pPo19c7xupjYAHOB",
-	"PLw2JIck8pmXZ+qJgJhSrQ2nx3J6enq609/b2S87lgn1HA/X2cVUJfxikfgRjt5wOQ7AqmpPriRPFbcn",
-	"XmwRGeWwqTMXE9VUU2mYJzZO/6jmgGUcYJe7F5VFOhYsv6711HLZ32E+K7p0DugagUdCW0h1oO4iFLqQ",
-	"QUZH13Yjo6LrUgeNVNCZIqGGTsbmZTOpg0LkJdPcMZM4kfxdsyzipWBOVY2htlMaZ3XUqccm3JujGeMZ",
-	"fT2VEFJEme6kHW3DCXh/Smyvr+/wdFTuCZphD61mRK26homOpEYhLycsQpzckwgH3WJj/HBS0mhiZZOa",
-	"P2WrruS1mU+nyskE6isa/c/IHJyxygscB36v/G6PfVarGRaSMKU7pCf5f8zkZtFwjZuszLjd7+0dQIpJ",
-	"/EWR5pMAR9YLAX07zx9ZJaiMBTyhm2jNsO9ThSryRMIGH5OArbQ5uFjPyZ0HoxeZzZcgkhbJgVS1gSp6",
-	"L5g7v9FqYgMjiNIoldgHWjVBmxo8Fnb3NeYOeU1O0iGrpYE8BrpyxyQ2d7BzcBWt0UWCsbyMgNzTHVfq",
-	"2Ds+TdxOadaQbW8gLi7J6mn3fUpW6rrPd5GpUKWvyJblIcMm93slHELJqs2l/ZJ5VdfM3A18hTma+veE",
-	"KinnCwusO6PMNEnOK1wIVeyz7TIoVIjC2YfcYBjK6Prq9g69gOCCF5wzdRLqL1U51hGKiFhGNDueDeqR",
-	"Fa4P0NlubBYyf72QtCsUpEfQoMhE0dVc9dt2Pa4sA4SBkawjPWW0WIFZXkUjIYzAVaPUQBOfKIWpsnhY",
-	"hcW0/66bnGlK/zKRkxyvG1o6ShZQR9BUj96AHRQdFFPSVal9ffQPkZwG//we9eDqKG+XsR0ail/pg57C",
-	"4W8u/6lB9ItpDYvI9KkgUxLFdNazlKQ5M2cVUAx5FlI1qlsykEIUG+jorAqHRFxGLHH4wEvN3T1ooOuP",
-	"gfYEL6MlhYXwBXAMGtlpp6a5SH5tYdDJ3+TARk3dAmpwNefj9TKakmqDUGzdtuzqcnA6Lip/LFaY/cOl",
-	"CvxsZQNKCu0XWH+MlUBePjRszujMXJI5o9+BWV8fND7EA4o1MoVq0oyXAdspYDZVgr8ls6kEnjvyIFp4",
-	"d4sjSuyzHixbUebkbxw2whOi6qgXFjB8OZtITcOoH6CW8oy3FGjPuQkqmIUT4XgxAn0lG98KHIlS84mK",
-	"w6m3n4zJhMkdXmxA2evt7QNeU5kBhUsiGphQIN//NTBiSViKr08akqdxhEOfZ/Q1yKIpM+pAN8XeBP2e",
-	"sSLrjx4WOAywUmWTD7tGny82MsOgbghnwbLYNwp2LLismVUQ/kLLSnn0EIU8AE7eCTillFup0JmmJrlo",
-	"wFFCQqGlHK9L6F+GYUQ4h6jRDcwxMdYDAnBM8wQUK81ImTL20RQ48E4ND5l6v9XnK44d6kVaULXf0yjn",
-	"cQvKUOClL/oBduccTjbPU6mj9s8QLKhKbAZSUH+vXSWZe5+xFejj07CH7lhtgeE5L3TsxuTJy8MCe/C6",
-	"PJ4CMhGILQWwEiXE42brm1qyEOoG0Qz8DOwoo0bmMpFMfd0aPYgh/ZGsixbJEvxzsq4S+uAoakRZ21DA",
-	"DxqB4sPN+2Iu+nDzXhEWS3IV6kkFEqwwbk2JWlXtp/J6H5dgq4DBKBnm0iK7egXkvf8nlSBbMf9Kta9c",
-	"gLR/Btwx8pTI+2DKY/O3smDGilC25wsswkZlUChC8W5QdX/VYp4pFpRrq/JSVICKjlDlJu5O/hv/kvVd",
-	"Vpzjlu2j8hDXyXHkxoBq1lqWdGKcFVqDp9inXJtPobNNrUz3GWpqiFcpBRWBKS0Da/+icFk1jBKZlb64",
-	"zcn6e4Rp+mKdhAOZR7MBA+3ux+kRzcl6wxGpC1/p2tgLo25r8dqQh1BeAUVR3Fw5LHHRRVWRsBn9cuc3",
-	"c2RlSSxN9SmxUrYk8DFTJ+4l9mJrmcuo0DXyrDqfLz5zpR8aM7ApTjUxeXf/v4hMOmed//ciKaj3wjz8",
-	"ohbHD8rQxfQWtaUFwwu9Z0PfpIEV1izNov91UUQ8Qhby6qtzpbsmNihGttEnxW4HArfSSbgtpmWMPSe0",
-	"362cmoKc321OxgCBiLTsXXHW7wILbTE3ib4wcoUK4bUctJu8VTlc3foFwXQ18wHrYrsrX5CJJQdrYuTY",
-	"xE7nkvrAgkVkF11q55nUSE2ofjIZ4JOCoqJfnRe6HauUe5OpTWhNaqY+dmGzQuH+2nYumbiCBx+7nSWN",
-	"iBQbrmj24k3y9NYXNkY4mYDqx8CgiyxMqdgjmr0vTSMMGRwQGi+fjF2ldrYLPCrydWSRL9A/5KmiEf7Q",
-	"hAUBW3G9dQJG/wmv4tZb7R3BgfIftmAphWtRuRCq3XWLJdCUlO4p6zaq7wnyVqk1BTmFSmpqk992R6NK",
-	"qrZjph/JGgpSlQwIoixSvuZvf3vnaLW295a3WnYDWK72Z9oJP5I132wJJjEmR+XsKeiOO/bBACvKHiWL",
-	"vInY4m49H1wPWy4GL5ayTpsmMqiQ215HczHJCjZPAxpgylc6DCQiKkXOZOMr+wZDmM9Tr0pliWB3prWn",
-	"YgRKWFIFML3Zojadw1Qffx932znuTAxFzU5Xi8zai/zm14YstouU6gqn5bkknjZf86U7k3OgL5R1s55M",
-	"RYyW9W8+Hyn7gD0pYAERNTNmOKjZtG1y9QRzMJ22OHyhl/jgHXITWLP1qUsOvRHcQlUE3lgF3sOAreiN",
-	"r8YqgzB8JlYxWb+GCVR4SE66qEcEChj2tJAZXA/1jKhoEAW39dWmJNXpV9tAiUUTRn67dGcmTOzfWGZc",
-	"qqRCF1PLHD8876IxcfGSE4STgDEA4BJ4TvTlQScrWvGsem7g0LpjCu7lq02QYog3TMHMyOH9Nbyhi0pF",
-	"JAM912ISwNXpjJlXr0m9lo++lE8+dtvo1MtI1Tbx6VRfuLY7V4ALtsJcuW1jqRJrtmlVtnTitKL9Uk/F",
-	"89wvnnsu6gdtISNt9w4ux2Ma32BYV/PSMRk7nVxjHZ2UHdCm7N9u6VRXf9nS3RDsPfco5QX4Ql1//6JR",
-	"Knzcb1iY3eL7b06UWaDC29/VpvHn29UmqQRGpMDNvwaj34DD525GjPPpq7K7Gudm1g+pu2BTnKhmtDnY",
-	"eG37SILwa5u4osE6UyrpAq9Nc1ucM9kRwlZ+gIreLor1loqk8tgpVRJuUuY2HkcNqVjedDmnEURLKECr",
-	"dLGvTKmr7W6luOXmE2a9UnyRhFhYtJopaH9AEtxVFWUS5NYWoxCMOYF5r4Ghuggr9llkos8VuKyUh5im",
-	"nAyuS0LtW9CwogMhpPzkGwx+genawdb7DSahDMx02xOhbs3fxU5ouBfooK0UQKq26oF9NsCCBOtddKfR",
-	"JGFnABAsW4QYfNyYemiB12hMEJSC30UDuKkl+YpqpiFQEGabeCoZQf5oiIkDI0Gc7XZSyJny4rTeGUxE",
-	"ab7WcjFW+5wTl1HPJD0nKVs6L1ISKqK1CgjKpjPUhjckaQyPCbsYLNG/+SXmF6V5mKcMiisvksPf8SRY",
-	"X8WajYlPpxaY3b8DHxj46ZbLz/VrrUUl9Pc8C66X2EjOBYsIIGZDGku57PxAcQpPvJUyopCTa+ZB45X/",
-	"S925fRJ4oIQrp0q68wbzmQZA3/ZUJlsiMc3KPRHHCukoslSdHcjM2bVoMXi6RXHnKt+GI2whacOe4cgX",
-	"Z5rVMee+i5JKecqufhUSCij4cQDLRPvnDJKaqj+mStQqOa7s7ODpIT4kQSBYghgwyec6sDJxxEKIKY6B",
-	"KaFVO88xjOSmFz4x9U+smn4Nl+F6eJ688piG0m62jBfw9GO3kwDSNnv3VfJ8BrS7ID6VxhHq8vzUD8s5",
-	"mLBoAUDf8oq0I3wIh6XLQNeMVPInE1zXBfwDB9x2hLqEV8Iv2PHxskdfkEXDIb5jbH5jegG1v5gwHEW6",
-	"eAl3uC9qEsdU3rGOqYRMSwUAnI0GzUbTquYhxJs36gEj9bQ8TvTg820y3HAyrga38nnOIuGMSzKKVLqC",
-	"lY/g03Rqg9rvVJBogl1iURSfKClQ1XpWAggYHRm3OT8BcrpChGcrqg/boohSnsdG0RKArWghl+X6quMh",
-	"oKUFFRyuL1vq/jH+QtVY6XQ7DztTtqO/lKfX7g1eGSh4+atscMfnO0rIq2Y1vHaC8qVg4WME+arUHAsb",
-	"TM2sHS+YFZq+1wKtzWI3PR+SfoAU7pz1H7tJfdlSUGTjYTEZzaXN7VuFXXOHVwBR+iM2H1W2saeiiI0u",
-	"9ntHpUCrVhNq/8iumZ79pLJQAbAWVSonwhFkNoiEr2xc+IywTs99XUR/5dgOHrudUnYwEyTp0N3XzVRS",
-	"kqcO+7Igo6ByFW9rVvHqRxX+rjPprn7MJ9Kl2CyzprdmOZM9BSPpyvktXNrQr9lNwK04x6vp1dsir+9t",
-	"gddz89KMzXlxVmKc/naGMMTjKNFyt56jq8GtLoFk9CadhqsQQTgak6lPwe61dRXPMeLKZJp2uoXs2kV7",
-	"B0VgkeguuXtwIqSmWyvT4pLicbJyWUiFsHdJMj1WD9aZoHs4zjZWObp88qSvQCWqBnGoi8JVtjygKeQU",
-	"65LrzhjjpIuW1P9zSUyNhJSuhV6uk3w9nbKHIcttVCvHJO/PY/jmGI80DatcPwtnGfDmyj6PHnWdmWXi",
-	"tUj6LilMU6JHpfJENRPLtst4rVC/KqX05NHk0NRyvalaUSmLTSWd2tbS69ty2xxsUw2SEuqGLIoh1FNH",
-	"MYgovtQhhSq9VEoSHgcXjpdSrmuB2OxAvmQC6VTrgvHCUzgwumCz0/mj0Qw8RskuuoWfuDGI1k2ufVTX",
-	"Xzp0hErbM1nPYupg1t9t53QuPYyg7vIGSleyEWt13lK960k61/ZWtSSPsOxQe6r+9exrXa6JQY58kfoB",
-	"tVPkaWpw+xsbHpRG85i/Fr5kTHAR4fANixZVeB6FKNSwm3z5vmBRV9nNpCjPcxeEmEcLJ4wrhBUjKuni",
-	"z8p+jIam9lYYEQ6xiRr/XDBE/lziAI3MK7BQOcjC3D01U92tOTpwaqh57npMl4MraldhrdmYMvVtWnXf",
-	"CpcGL/xg3bJNMAI4zSA7s8ajSghI0zQPltMi9uUzFonS5iGU8MPNe15IdEO+KZqELkhCgQKCuUBHdm0o",
-	"jQxl2d5T2RBAEmQZFvGWNReF8AG2ELDmPMuD1tiKpEFiD71W5R+LZ6Co7lfBLkwZY4uXPkFTjx9+gukn",
-	"Kxnz+k+JhpMuQVB0m1c1byGSAKOJHxSoLi4pqkV1l7bfSI38+vVFN5ZqdlECPwVdq9HYIVA2o7iOfapw",
-	"rArkQkBqiegCr6kLhlbTXAzlBvUlaiSbGRV3WWOIfCxiq6Tr4lJBA4CKk7xgo+oXT7EDlf14GWZYNVD/",
-	"9woWpKiQROPjTY6GW0N6qehpxJxlyqrUPSSd9ebS9Gi0V6p2PBvsozJS+49xFfVq7y08VGAeT+lGGdGl",
-	"Gv6jhIcKZr1U8lvf5myyXVOlLTYPEeqZK1Wa4zzKQZKWjHbGuNCCTG4py0Vtb3luYoueYlOfYe5oYVHt",
-	"ObFTKTISpsQl8zQDtHLquLicKqVW6bx6eyVAvVMeXFFGHOdLEjluCeyYyxYLlig6crzqjUI6IWSuOPLg",
-	"o4alVbAPvKGdQLep0OXKGzWliWI2aNY0XwL7Fw5+qC42ZvAFw21pACjYY+W3oX+73ZXdTROfTkkURj4t",
-	"ObN1zZumO+C/enfWnZjXc/8Bspf+bbdg8xFusOvSNXyKjrQ4yiPGz3vQ7gBQRdHIPDAyXnmI+0nD35sy",
-	"yTq+5Hu98FqFsG4nKivfoCVDBQLQVjPIfpKDw4iNA7IoUtVYsFyUCm35G1qpeBWh3BXcoBtXqwz93mM3",
-	"LsfSMEKErn+GAuDVes2+vLE/+LymilIcYhPXMRyem2rJKmltTKxg9tyuKXELlHkg4wQA4xuIEdLmlK0s",
-	"VCuobgs5A2al9C1zAbX/NDhrpZlqXljDcaRjkHRVVhORBCm+I4b5KO2Vkl+GhOLQH6mIEA9uDrmIJbgp",
-	"6yLTyl3rYirnboE9YhvCdIcdFefR7ejWJcfBwGssZN1O4NOSO5H8ZTM2PIV2uSDUCUuLO6gHIHfRLA2k",
-	"MOoVqzV0LoiYsRL+UL9Vb/FaD0wzu4xGI05YrdaMGlbXu9ic6GPZOIPgm+L2f7i9ukT6iRwWqXacAdir",
-	"tVf8GOISftmt8wYZoVdigJ4TEvJ0x8BRdkys1bt2jDS+fr5n8qD3rhUROd3G5n3J/CscUZ9Oy4iNJZb2",
-	"m0Fy7cpXSOdUT80q8oUg9DlIzMWH6FKtpua1/NveZ7GIjndH1wDdGb7QG75rjiBrwazpKLpjnrtRqFJc",
-	"IlyOdBxZT2iVSblqlXWI5qHIzfEg5aey+MPqF8RPgsnfEWxOaKm3IH63Uugpmpxl5D+hoT3F7TCIJzST",
-	"u+anxpmi1eqvaIUUtDYAUhcvzpJrQ9LKeKgtoAW1LCN1pSiMXq1l7Q+y/avJOV7zejOJBbe9rWb3Us06",
-	"MXD3ttrfLzTgacScQRheKdtakTTxFe4Ht8N2ACw+P9OUecTxucPJVMrHImdj0Z1JY88nReYTYF+tj0nx",
-	"LvCUV+tdcm3kUyWFtfGUZ6qItbhbVsW+5Yet6fijfM5faQdBaVlqBVkOIenxhdB+R4koayCZK/jYwWHo",
-	"yFcclixuFTPluaHKJVnUQdF4E5S7RshyXRMEx2fYBB5ILfRtUvcNGkzVPckMPRv0U6UEqV5rVWhlflXi",
-	"xPN8tcuuU93WA+wNhTo1KyZilUnM8kgIVhZGocyV3AcZs1A+8OmgIubN3n66ixWL5txWzEPMzZHaUQnU",
-	"taq4riJRPN1J2e6mM75XGnFnOkpPYrI+5RwIk1/NhVLY2MFmCaXZO7Be4GG9Dcc8Gtv08/W3Wwa/xE3e",
-	"wXtF/UtlC7wu5tEuGsnTBZRBVaiGr7kgi1F9WNMYZsFTN+0CGwZUvegqBBNtIEx8BeYcs0cf37VN6JBg",
-	"qpGym1nZZMhrNluKcCnK5Sdkwdm9J2USW079XoNd5Yut7CYwWpXnFyh+XWFd5K596NtR6fZK85ampGhP",
-	"Dann3/veEgdNlDa5sbyiUwrfTx2VW+Usi2N/3rGVylRMCjkhylbVt3h5m5NN17WZIB/WNnmoFLSSDacH",
-	"V2OucAnlxAFtVVVOKdW9e9XE7BU3p6dy01bldl/gh+dYkFPd9BYX5OgRoieeg9pj3fQWqT3IqU8q/LaI",
-	"KSrX1qbMZnJ7fgsmppvfagWLXbTTE+DZQgu2VczL2H2ULWxO1s+QhxgGa8cUeEvF2v7+R2HouH50M0X/",
-	"ELIW5cU1E8isK2dUVeRXU+FzZBqovrpIlhuvnWVc9bQmDL+wbnu1BosFcVw78WazqGwzNAPDAXqpCVHX",
-	"+6B9JPYEGKUmGSCOTo9HDVRgPldhVpVasZQXExY58obdYIq1RRSN0jw3Mi6ABpHaDXIDtp9T8XXC0Pey",
-	"On9lV5kLgOagLhrd71UroKdbjHZP5FhlWKwpS5MXPue4zGtu3ukiFnggAf1IlaVuZFa1JGyVSVWX52wW",
-	"n/M96klt1y4XKi+RSgin7x2F+kXmtIKxm/5LTgl+rkOUquLAAIjCVJX2I4NzXDDd8smS2w1Z85bZ0jEg",
-	"fJtIwzbxUF1jAe63nFkYZrciQCpjdC+cW5NEBv5jYV99uokbzOfK37uarTdy6/rUinpt5k3bq/XSNXQO",
-	"V/qeinxDMCfaL2TcNSlfXRAou2LtuRkRzKssdDDNukaXFJ9/LpkgHGFde9Dy7Ncn9tiMkXN2KG+IJqeI",
-	"Uy7JSsEKl+trNFUOGm7eoBHo4oFx2EAa5Fl5mv8x0vZ88F6POHEjIkb/VDWK8T0p936Ax7sg1GlKpc53",
-	"lkYewCJZQzErDHx5CpKEGUKt4SYumJ3rXrdR7GSNBxX78z1AYFdufb+4xUqL5cdM5qBfHNy+IAI7JqOy",
-	"2EapBF5BTEL8blxRC1w4PD8ZJdKzaUyM0qpKp19HPKR6/Y5rYrq6kl1JxIQv0HhdODMR8fyIuCVOs48g",
-	"H9NI+Op52TGEaXC5sXGczSGlPSchjqRclkS5bLHAxauidkmJ3RF+q2W4NgHvV4PbingjmgvW2PoNLdmE",
-	"FYxMqAfimqvyBkiwetaS2jSdsNKgCSzZNwOnUtuiCTmpM1vraeui/d3e7kNJbomYVboHaokpSsrT89RN",
-	"ijhCP40Gx4m7jAoLFmvmg1/VehOernFoIngYBUstoWw5naV0rtru6+Ke1W2Dl1EHP5bB4zy583ovoVw6",
-	"uBvx7fb8sCPW8x0c+jtWlZMW4no9/44n+E8t+V11HiPvPLXrAhCfGhK2d50DPWYQhiXLaKs5ldlMuLQJ",
-	"/XLjm4Zd1+Hbu2fAOKvuGZmyFJWKY4Hcf6peVRzmUqxjtYpz8dzIiTLBP1XLmAsWynmCn6ir5YMBv3G9",
-	"LWMRfYoOVxu5+BRdrTbC8OnKWMpqmdlhyRZIs28BC2a91wkP2NObmY2Y/prde1cSZaaWQMvCmt3MvJI7",
-	"O7QRQyTOMJ/VbmUd9l+bFwCRHwYalPvUJah/etxL2ZN9Ko4O2gk+GEtCRZPJ4xVj5yUT2PaIUKvUQGGI",
-	"UxBaiYcB8nwuD+qlz2fEAy0eEnjesu84CrE7x1OC3GgdCvbi4bB3+iKc+w86eyVvRwcwegjKLrI/6erL",
-	"SmUEdB7Ck0iWpFa+i6NoLVd8gdfIY7toEO9jeYXj6g4HYBHAYvJvKPPsT+BLUEVB6D8b+lF5gXYDylVq",
-	"rFe444BMHgcfm8JPdem1wMAw1Tu+F+s4OpwSkJs3Dj1SNpDzlwNoLA3JWVjOiSdYRVqWZyvKwXXEhlKr",
-	"VTxTI3EUbxfOt+5DPaiwIAKfi10T/yWvjNhDo1SDIwgd3K6eXuZKt718enp8LnlkmcJrs3Kp8FLMHFEa",
-	"qyN/JlSYxKwk/h/2TarAebExzDTPW7TPyzvYPJM172EsdCDqWWsCtppH3qCSAGcmROhwf0qxWEbE0XX/",
-	"SzQytV75wQKsvr5VGw9OHOt9czsoyb+zVnYa4XD2Z+A03qctbQCD1GZgE/RWdvjTe9il7TfhbIFdR82g",
-	"t52JencxeNUuuzEuzT88t5BZpMDWZVEq0qDKrKc+d3xat18LhiVPBwvTPj+IOVk7Wm9wfFocCALQyxgg",
-	"+uZknekBgsFsvQbccqo4hb/IgD+U6DaFgGp1G8uGnoX+P1D/wRBRbD7GDw4kCDoeCcs8LQv84C+WCwSP",
-	"KAuAYUl493u008+OLz+cDW88byJCdgCuA0x9xs2FPSgoyErEWf1B0ChXqkIA2x73ylpv2WM1qY9ZYlGM",
-	"hN8ocFsd8UpBu07ekm2U5VOBs+xe4TuDTx4LotbM4ta0XGZLOY0xocowITv5c8kEdhb4oc6CEQuPkEhJ",
-	"QskKBzElRbzTYG+oznVjTlQaoZftzgwc3i8bc3m35R2VDDfudxSSaNRwZvmCaZC5RhxwA0AsC1/cxu+V",
-	"2zrx1FL0jBqOPU/Xa8XBWvjus+gJYhYxIQLimDkpvZHDVXBMxIpIEbdiyJTj0O5u3ZBnptriIf2bzsBr",
-	"MNcxVRER0doBHqxb4U3JyZWq2JpZVFc/vBxcvC6JVGUL7NMCWHd5LYSXd9EVnJgqJAtOSV85NQsMBeXS",
-	"U3XUVYoCi+BfBiCRsptdNKDaHQ9BCxHAUJr0yoUu/LGxrO3qIES+lHtvyUlkRuXiICAR14ej7W/2I8RW",
-	"tNgBlzIowJj/KFoyNU87LuYkiR+vXqnb27KkhHVAEJ8REtuvS1Zry1dhBSzmct4gsMsiUtKoQO/4f3dY",
-	"XIinZLPpywIrlSRcbldSYIEDNl2WQnWXsB1ikwmJ+HNUGmkS10uoiHzCu4hgd2bg24xarxHYjI87xh3M",
-	"nliJDljmm9k3YI+14NEkIgb8liM8loJOw9+p6UVT9t+8LbbOttXZk4o+y1H5tYTnO8xnP8aBi02ixUG5",
-	"ku3PMJ/VRYn3j1UxHMVTTsCmPnUYDdbtotMTrlQY53aVr9VMQxMGbDolHvJpDUngY/M52GXwUjBFVXOC",
-	"rL5V7XAmu5YauSoPJmZkrX7RZRCXYQ1FfYuizYlxMVUF66e1c3BqdSiJXIZP6RGsLbWD7D1FNMU3kxqp",
-	"1D9IbG6LZSB8h5OAuDk4/coRMpokDehahBMrqEqLcgswVPFm9fhP/hp5OSdrR4/FKUhZyB9WcIhmiujF",
-	"+QpopU0363iCsAEMa5+tAs5kqbsxO5e/IpmCGYUNqJpEbGEChNWtEMprVOZU9CEFEyzQkEBk35p0x71u",
-	"WfZUOkQDW0kdC6x2fE1Q8P5X1evYPYki3yPNGR9TYO51jrV1tcbkfIKyD6s6SZvyjzPqWMzYnKh460v+",
-	"iw8f02zdAZQiQbAG824QsAXT/sEWBBR78fVdDIavkqtw8JTxr7Cvc9YoMu3V43spOb9dIWBJ/vbbf/t3",
-	"g3NDcWXiXxdUBoAQs+s5P5OCdf3xnS8fXNdMeSpECCkB4E99igON46TXnAUeiQpDvRpPPByS28quS2e2",
-	"6QafnmKXuchUo9VXFaSBwwHyHOQvbl2Rqr1tpfZldklWDcwfTX+RgpB2RDVVyJNBt9A6D5Q+wptUUNLZ",
-	"i2CkkTdmy1VlbWQdX5+GLC3OpASXlLp/JFnxT2X5+Mqhyvy05nJQR6BWfBPjiz+lO4yq2vJJZROI35iw",
-	"7LoYgipSFY0mpIVJg2XJBanm1yPndypQwr7eRf6wtogCJau4kIIJiTGCXR4R8pZrIoUoi0F85Pe7CGoG",
-	"Wzh77jKKAB2VkgaFObKqkiHDWeAHx8OZjVKul8pHoTSbLgdhAxFXaKN7dpdbqH4V979SyuJ2ql6B0sx5",
-	"XNW5hlvs9P7hOVIGwRwOXrVU7Cm43QTAv8HOsF1OrTfEcdZir06+P55LParMJ07UvjYZxclbG+YUZzW4",
-	"f9vEYj0Q25Zb5m+yHrEi/p+jFnYjSQuZNBlwZUVc4vivhe/dU6jIVvxYZZ8QHsEK+kwAmkZ8hadTEikY",
-	"KB3CVI8D5eVXoFpypEbsUzTGnBwd/PcawQ+3fj+7IHTJyxLi6PLrWr7/Cl2bOxso2yrui89q7S0Ah5RM",
-	"ceV5Bc/B+VSLzrf3b1krUnHcdXFJ5Bjd4atxW6M75Z3Ou+fQWODTpN6+JLjZch3+RfdI7szYgoTxhDe9",
-	"Smr3rMI8N0gbPocR10MQfR3GPDJucmMDrVnI20y6Y2YsxZf/pIBcNc6PBVyeabf4IDR1E52GxWPj4plN",
-	"OzkABEARNGpcPveVfa8lumKi8sZxDE21XZ3Z+ARF91rjC/x76ri3YNG6os1LsyYRsApQySNkQTxty4jN",
-	"GFAoPLcOtaXtFTmI0dEWq+Xe3l7pDBQ1G99CHfvCtQBc1MvCBLgkXckEH6usPiIPrETU+pQLHARx3El6",
-	"+meMi/qYY8iuY7zeLVWRuKSIVGYtqBvarso9ZCDG1FbPlYJ+KoMPKkOt7sJNaKWwaUcFQM64nrsK4bQr",
-	"catx7cqXSAmTmrANsq3OshtiI4rLhWucUKHPn2ru1HCQgGgOoLx1AtM0Xw8ERctn1tpGySRvdBxY27fm",
-	"OAByHHyPfR2svDloqmoqIgvsUx2svUlT8uAHS6OzpKJoNzVr5rAInl5Kv/za5mchP5g0TeVsWIIDDGbV",
-	"pRvrWAp3WspOk3eTZsBFzenULOmfG2KqeMUuOpFZUV5zIN1ahb2bS9QYZnkRn0OK0KJZvSMPAkqIVaAM",
-	"pOuFgRE9L420IYZXm824Ad73IwT0N6+bmqlzVrPvaqrsGES1GCRQDdLWfRKKjU1LnpZ8TQV+eIZaNjl9",
-	"LplRazRFS2hX5yiC1CAK2hfcTeCW83CSQUYiX+WBJuURFZ62qQrReKhZrO6CsokfOIneRmwZVlWrA/f+",
-	"VD5lPDg6MTgk0cJXOI5IME2qDibkBI3gHZXIDZAYWzfJ5q1ARQlkqdIjkiQrcxdZycfG+aDGoBQWeNxo",
-	"fZJCjeq2YtG8axfZg0nyOQSTlFRRL4koyQGLVMT0mbQdM4oJixpbVsuxWaC5XaQh7CAE08TLnOUrzzWw",
-	"YjS8ItuJdoqG2qoETXPuMiOzRqTsVWsoqDiGvJQkWcQqHabyRb7jXTvyAfG0xlOWCdDKATmAcNdZyg1p",
-	"OwJjDU7xJZ+ZEl86z9PklkoaM65Xkx5fDXku23WsvVyVyVwAYVhphwvIPQni8IOkk8ZFTY62aMeIpV2l",
-	"GSMRdwWn6rTk9TsjAtQDG2qxeXH8uC0AqS3bNvQ8VAFLycFclwYNDFIhAyoANeP7tyFsESXEI16bHLUU",
-	"WuiWosRqs4o1+U51tIQZZDZiQg0S4FlVmhqj5Ls4RDQXB1FTur/boWTlNI/b6KrURhQQzAU6slB/7YNO",
-	"nwU+jy/4OlJrwSICA9HB3tbPgiHPn0zkwkVsEQuz73TCeizpukgwVjjUhU/NF0cFAy0SYYX4rM2w6lK3",
-	"KHsO/2iBySn5/5bgyJ1d43XAsFei+SqxDkoPPJ1g2md9H4EoBU50GVUCu0BmQYp+FYC0yIUCNoEjbQVQ",
-	"+rMC1SyuQD6wMTfLAPsAkAEO9/OyotwqgMa0FcNL6YuCF0PgwDFul+wkdYWpmlT2NTOp+28QMihIRIuy",
-	"oI3CGptwYM+lBieYKu2pgHsy53xJ0KDPz9Vh/XNZ1a5csDRovqCmURb3DVkDECmXOzpKQsebYS3o9r/j",
-	"hgGalCG4bNN0u6qWvlW41O7NWrpuli0LZrnobLS2A69Eoa3BsPRL3gZUbcFJMIlPVl0rVzfbWCWxN+7j",
-	"N4Bm6VcrHR/JeMbYvPDaHackpECkpaKvoow5WxClGs1wGBL6LFmutkpSqjlvrJ+UB4s+djvkXmomwl8Q",
-	"tmyarGPAGOQJmOgGNjSDnD+VVSFVNuijJXTf6WO3MyPYI5GzwOG2bh/voEUrvywImgFi/nWB5HuZGuGl",
-	"3Y7evr4bddHo+upW/ftB/TO4e/VOxXedv37/+u71qPZQa3FTrzU0fJ0gAvDF42hKhFWpvUkqUm1oQuzh",
-	"b9juxA9IV96hLN+Fqfqgff+xqxbMDQYmUCrBtelOKyXJ6md0QJUmIPmwPIFjF6kbl24WTQFfghKj2uva",
-	"lHVxif3eFu/jWlhX3sY1vbzIoVr4qlwZ89KG13BziHyrl2818qpjUBfAuB5auI8lYNeYc98FhSFRkI2d",
-	"N1WCF8k7zDbOxKwITi/rq6ub22ahBfJJ5f9tAtxYoExDmLAKu1Y5Vj5HkqQSPMcgYCviOX6Z/ScuEwEj",
-	"pkQADJy68mZyIFVVQpeEOvFxc1ClGLHJCYOlznlvUBrFvHUNL1mzWFKzJW0wBvXSlnv7ewXnH4LcSgX0",
-	"UweTWghv2XAsSzGzBgCpOPDxidCp6XabAmxaJRvisvT1MKmSaLswfzPqrvUbRjkfY04ck6Vh2vOc8bqs",
-	"vDubJDVOiuFCdSPG9MOLb1Gqb991mq/aS/m8HERMfIDduZT6W9xiFsrj5jvMxe6MNK2lriWTfMUUU5dN",
-	"JIiiTuhT6tOpo4EjKhA5R/JR4jnhchz4rjMnaw5QyJbFMy+lrK542TZOlGLr4Tj5bXA9/I5bYFxPmDmF",
-	"ht6OJAWgn6IMjprtiUwlHTZAojyPo+8WvucFZCVpskSiiynAFDezFCdUNOAFq0OdKqrwkK1WRiUMseSC",
-	"LZykgWYsfBE/f6uBP4racsZL6gVNcDThnEHq8eLqWiVtN5icXAfGWSs1ltKNovpT74HgqsfIxaYbS1oS",
-	"nqodme/IS6lg9TOvLS5ZxG5VY9EREXYLY43iyYigSikg52DEQ0yTOINkcktI1WA2AI5Z3gX8nEBEZrww",
-	"5c1GUv6VACzGpscYkLRNB8yhTMDczKvZRG5TVYM/wbosa1MKwGowRWoFaehCdqpqfmxc5krpr8I2VD81",
-	"OQ/Uk/VngMeocDgRah0dRjVCQRVjGyBjLnCkYZ4VaqMCSoW4MRIV96eRgsZYuLMYJocvw5BFFSttNI/4",
-	"xJbicyy1DApgtMWW5aQ7l1GpWTr3OOJNBSdach1Ena5JizBH9zjyZcO8ptcwYgD7bXSdGlEhpYW+oes3",
-	"W0kP3W28/yPissirlAAJiKucIsmoqxkLiKUawYVMZWBXd+uHTqyXVfY5yqhvI4TDMPDrm1/NfEHqm7cu",
-	"X82a/rwSDfwboFRYq6HDuaGy6IqM89Vr8h2FEXsAZVswlwXV0iepXoM9pVJf31z98isybyubgFHBAC+1",
-	"qusECd+dEXdeOYN1Q47bKhstGI9nWB6vUUM1+LV85516Rar5yW0q8ZpUOPKkROWChRyNiU+nWrQWylDl",
-	"63OSyzBgyFUht9tAx6YzOTVzEooC5HZr9b7jxl7QEDOaPChvkcOaX49e63cAKgJqDgRsrIGukyO0vp23",
-	"8FoMEG1VL2j4voJ5T1YOigmY3YiDKYt8MVuUXdfi3+U0v7sYvLL4LK/Wm1NTfeZIm+w31/RTxLoBc+cO",
-	"n5NVyaEOEQqEuiT2b8ArhtCE9BioDBhl4QeBH3OLQn7GdN0QfvqbLEDje6ETl7VyFjgMm91YLUiTHFiE",
-	"kjxSK5ftJdD9JXUkap3jjAbrlA98khKx8rAH155VJ7Ggm9AU8ZBHZcSCJmpY+iyiXtHhV6ex+txhmNfr",
-	"qiusAxdUxVlcUMq1sP3PK2FWEKxCEDBVagL2F0nYdaNSyLJ5LQQdAzJUe7WP0YjA0qCKatkBBkrf23y3",
-	"S6JM2Q4srOowG216Yw5R0zMiD+Gom6kXsPCpv1guwH+aF/uSnNgY13IR4t1jhX7mTNUjvhyPSpfH53wp",
-	"RfS2J8LHYoOJ+Lyac2cZlcUrfLh5D2wSK15wFSGibb3/Hz7+2JRT5IVxTCYsVUdoGxNEx5MNJkiX/wMW",
-	"ccrjZUo3a0WhEtk8d1lIHHi7eevwEt9FI/XHCEUkDMC64IuangQzI9KnR0u3fnl1STBkQCflhNUa34BQ",
-	"fwqGWNvjnsMj8inkYsRHfxeNpFIx6qJRxLHytRPX47h8I/K5Hzpzv8Z+JRlerSbWBRu1DWvJFYaWLRbK",
-	"ZT5ny8glVaUuVYl/ZVOGXmOMFqi9J9RuVIRkt2PhGOHco07xZf9OQxNU2kryGnZxAaFmYWSFwWOQract",
-	"ys3t+Jf2KxeYYk2IAnxbNE6CvrIdHSwk1PfaORTkoT88tzwK7YsPyTmvqzyU8zc8ddfGXKZP+mWoKkdz",
-	"tFhyoXXosW0eq9265Tdt6DG+SVtlzUczIeTpDf9y+GMPtrBwQ7WFRcBHeVdwCUdaEybv/g2rNMlHk2tU",
-	"bCVTQqhhnR/10q16x/CTseQ42rzEymKELVMYLAbxfCjFbxmCWhy1N/q9a9Nro+LvIK8bIgeoZ62K9o4O",
-	"gqhIa8QB3BuEf69QL8uctHCK4DjKJOOwbTENt8AMvFnle3CfOoE/IYDXV26esHHwaiwTLetmZYlw5PoT",
-	"V3AnrnpXU1ERq1ODA0FJTCDkCVtlfYvPKNN9O2f3rXor6+9OoF7SsUN8Jk+czJkAaprUMwt3svwrVF4g",
-	"D1f5PtyIwCGMA+NiXrB7eTkDVdJKM/NV0CRkYRXPhcBTR8U9ljCz/lGnU97jYEm0/c7UvkvMWFJDwFP+",
-	"xApdxSXDQHeYLszVPo6kASmSCqex/B7y7m2DBDyNqib3cvlcvXPEHEEtYhU+6FeMLS5uIuvZfsJRWeMC",
-	"l8wbH55tj8xCepvMaOGLTaYYJIsgXPCmMyzfuIMXVDqPkw4o2cyo/e7u7hpBQ5mDoIRuTpwps13CVVLw",
-	"LdvEGyz7mJN1QDhvOC55CUiNrbzhxVIsceCIgD9x4gpYsLxX0Ib3Nu9MwSEnVdYtvauiU9Cin9ApaNTo",
-	"FaOUuKK8Hy4w9XDkPXFCyy2dOiPDaYIekw4QkC8UpGVZ0Z/vy4sZJi52Rg1mKUVwi1ZrII8cg92RxH1V",
-	"x25+xWKy/z0VTkvRZe5mlk83IBORqm2qrjOxOZwtaR46+psrr2p1yys8g7p1rrovKnWcGnwRavZfXuKV",
-	"CGe81kayyjACZfnSpWNg+NltYevXW6kc+3eh1rpCrYmUVeB2FWH2H7X3UAlR8B16TJdHpaQksy8I2ApT",
-	"lyhzasn8y5+QbxvWMttdpAQ9BOtbSjqfYeWGtUR9ugaEFY6tfV7yh5IrghHi8Aj4xSZWpoBOCpcS3rc8",
-	"vbLZvKO3oV/6z+BO0tkkSl6Tv4wCXoZFKWaKahP6bJOt+WULhCt+uQ2J24juinD8bN5xmd1TPvY0y6mJ",
-	"3/OpiBhYCyoNBIYRUo8raV1RdJ9QL2R+oWHnJh0TyH06DQiKX2hrsVEb8bV+vQgWSXlhtGc48qezIqre",
-	"Zwky41Zs35IqyKrJCZMGLNIiGCTWCJXVUES+K560p5dcwPUk2djPu41N9nJ9yrQx+hRu4qeYI+pOAtjZ",
-	"hVgLYpagnKRkjLwyAKIW2Iq0opJFx4Pni8cNt1z9xNMsLcuoCCwFRWS6DHCEyEMY6VPM+DzlsBqBRcSz",
-	"FARJodTilD/lCivI+JsXvpixnpib1oazkMXxKxtGYQJVwaASK4Flc0/Mdiqck9dfrVTIX6MYeF8ltZcJ",
-	"2smSug0PBPmoqeOQdFDsClFGkyR1thJwWxGqox2TuLpi5NvKZVj/jIOiKtYDulbuSzCbykYZJVeTztnv",
-	"1Rkfdca0LzFj5c+NPK99yamxX3Ir8kd1/mwy1tBPToaiDXQ9jMEcpW4Xkhi4bszETO5eFgmdj+kv1Ifv",
-	"lSdEKqI+jwPxEIvMYa2BukgwaYk/sWny7eB62GiTSrqTYvvPk5aLhjBNxtyJCo0R9aDrJenP8bK+jiIW",
-	"1YCAM00nIvLh/FoMz/MNXDJR7LUHkkO1BXJzePDYLccKh8vMilCh0Dp30S38yJFcSZydoqeCh8PEKIxp",
-	"3hY7HN5NwYeraX42BPF4OS8qQccw1VcI9eb3MQqTwtuQ+zY+ywzqRx7aw+7val7POxhxBV2rZIJKx4YA",
-	"E+B7BYSo4Wn/YubCHHmw+Z6VtS61uePbRaTPZSEXnf0RYMQVu7nRxKeewr5KvJb1mgY4QTUeS7maoB5I",
-	"YsWsHnJxinIMLPL/BcQVB0q5jM19UhWaBg806k9ktBhFauXNVj1SrV3pEdc5v5ppVoULVqxY4QhXxeyB",
-	"zRzBU0Q0XJEWMxRHvjW8XJvHk1CXJSe2/7DK1pl3O6W0Eh0Fl2bmYreNYpfqBdUsBYYJXOFVg7mtbiq7",
-	"CJVt6nBTK3+ngV8J7tpjoqvgxkCJ2dYfKwVJKoCi2KYomAkPwmrXcsLjO1WN94e0TajOFfixCkvWerWb",
-	"bbS4ycrorkwVdjsuhEV4ShxCpz4lZSLY7kgjdMkp66rM2we8CAOCRhHx/CLo+JpFu60I6dQySSeoJBsj",
-	"vp8bD74Kt4TEyqZ3Ta+pOCy36TVbolLpUz4vMXpEef0LO1BHKUCW6aIsJiCDMIT5zKrAmI3USlVr9TnU",
-	"uJVbM7XoYzdah2JUItqroFktWFZVdVu2X9jOkpc5Q+1phhyCjSa5WFzIKSiaR53dKG+ZAJ1hax8NpMiY",
-	"eesYcNWJyJQ8hKXVQ7JmKdgISu1Jrw6NUbiK0UtkpwAi+7QONaotTHtdnwpXRIigKk0RuarKQorR4E0v",
-	"m2OQ92Qa7UY+X5kcmu0kCTxRXZVY7B9EhF3hTCK2cOQwa47bTOScwHNCE0DgzDw1ONEs/KfC5XoVMc53",
-	"ruAOhW6ICo1HtzMsVwD9Q77+T8QzR5D2gdSoyEHAVo41oPKRjyO2AoDfBTii5aZI74ZyoKnK2EATZmhi",
-	"BIERc509EVtKE1JpfU6ZslMELDnZTv/qGszLot3hx8TSD5Ns9Kbv0eh/RlZG5ubEeGS8rNhCHnF95X2Q",
-	"vK0q2lclbzdLFMeUr+R0usDKaqh1gAEPIeP13GPqr9vsw/WFe6FT1J82YQv84BRe82PpluIWkDTqbgSD",
-	"hvBWFEZkEvjTmTCjrpd6OrECzhAxi9hyWhG3dXV9N7y6vE3Hb8Vxu3FVE61FtZRPckTlqna8BmrkOhLL",
-	"eDXrhZA6P+Zkrc6sxkeWiiZeYAFns3VK6bEnmODQw3e8NChAURDnH7jlhb5UBSRl2IoTDhLvlzpl0sHD",
-	"Rcxn5wLVbdfS6Nbbla+GDmZeQkW0RmwyiSFPIKIbjMElMTZVCWOWLy5GVrdWtEAFbOIvMU2AKojL/HEl",
-	"SXkpwN8SLSPmxVLtojZwqmYfXIWi3HOb3wqNj2LFgzgIHI4nxKDPVBzIOAjQ29d3XfTu9eActNRCGVCl",
-	"+Kg+x+sNTuiaLfZUlDqTxS5EUGrTKpD/VtEtf0Gg/oRsrkTW/nsIAK1efx3mT+CB5PtV5hwz9Doe0+0l",
-	"Efj2+tagIqQu/lIx8QiHMkbJCNueZIJMWVSY5H+JF2YlVVkqQGOAGlIe5rMxw9FT1VBFg7yjvGKLBaaF",
-	"5WS4IP8fe+/e4zaO7Yt+FSK4QO8NOJX0a/ZMgvtHdSrdXdOdVE6qsvvsOxjYtEXbnJJFj0iX493Id7/g",
-	"WiRFyXqQ8qMeMXDO7klZEimKXM/f+q0lOvo3bz6gRxMSsmpIRdge4i6FCsETcOyXbKIaaGjq4x3YtkuQ",
-	"RAzISFunpmwYnhQXD3rD88mKq59yRm/bwngTvI6M8cKqcTFwZJlTOJRO8q3nPGXl/TOlPMRtd5F0mk4B",
-	"nD/UR77DzLXzsbXOKucsMZNAHhOtkIGlNL/jk3bWupOqf4ZpvaESQ7NgnTxI1a9QXu9uY1tCmEsG46Wd",
-	"xP/XKjEeUoBwVfOcyblIk+GS5RPW1J0WAK16OL1nC4ohBW3rSm9afU2IQrzUh/TbIDRyywmFFMabttDA",
-	"jVfj5cVEAAK2FbgNsIAsUU9nmz/rVEqXaqnX6vhApAtooxKIfTAEjKBsPmkM2y6YXmEXjoGqoG+k8wkr",
-	"5Ks+4+oONFHOUgrjXTYR+VI9cwM829vxe4EfDp7BigxrkXo3BXeDW7s2mdS8iy9+Csa1m/oE0xJUZD6o",
-	"PSCKdgK5n0DuJ5D7MUDuXZ/hBHo/gd6jQe8XVFFMrLxDnqc3putjA4mENjw9jxv8NeDjNdkZIDIEekCR",
-	"QQC4tL+C3ZCO3DU8zDodOF79eQ2z2dFm8fka45StW0M0LNpyWkBIZasI/NxVaRkD1okqasiiTLeM0MYh",
-	"BnD9ZfBMz6WdNssuh5lWJTWuHai/X1+91++Pbz7quW76KIEs6dh9N+X5WLe4tMcGzgQH3LLfmhJdiBnP",
-	"4hY4bGUbdoETzIGIfXtMtk64x8MWM5naY22+SeCc9KUok+YGwdU0y+Zv/TZLPmhF1tBANPNcO+iXCKYL",
-	"VJQMCCXjVExuTX1Jrn82eG79l11kys7xBZzHcEJlzTq+o/bhRtwUj53RHNsEU8kOH7nAS4d0orragwdA",
-	"us1A7+CZlsmnKWCGgWkXPbD0fwVcspsu7NBRl9Y9W33VeifKtJuEpq4Z874MzSLygXTS4qfZ8GMmzGfE",
-	"GGTOlummCZGbsLZYfsGgv6xtMq+/aqOXD+nGhgcUU/DSKzsw68zLjSDdcN1toJu+q1+VUL/cXGJ9RJFY",
-	"cRXneljYTfrj6ieZELOSFn+vt11KeRZSFaYf0Ojs5UpW+xy4aASWb8QZrh9yMU7Zor0vXgXxbmbYDHBv",
-	"IImvhzsa+nnP2P1GYs/RkMW6s7xxTbspYi38ad/kfDZjeaGxu7EkbW8GIg4mOzDVV67/Zv892zjdrYW+",
-	"ytx0rAy6YyECyNw03B0HbJ4UJODtqM22iLVGzZUVK5TNh2s2HkKvTXNFnBn69rNiWcKSD1TN5XVTxLTc",
-	"Marq3aMF73Wp7hD1yR3EzVxSsPHEFCMg7KMuAWnYEEFU6c1m3YpI6VDAXQJOADCmD7X91TVvL3663cwt",
-	"yN4oDMfQtHFb9Kx5HXdM4GPKbmhSdjJ4XRBHWc5oYENrNWcbyIXEfsntLGOIUPOaMA1bAl2VbWkbDfnd",
-	"mCLmeqOH8yytoKk6kreQ2flUb7GRHoHl4aHzmtM8sZAFGTg3c3nkzH6leXKDd4ZOzlQ9BX/QLXD9AU9t",
-	"c7uImkNT7RxhW0VEzvHSjBk6R+NFqZxmciryhQyT2MYb4JJM5jSbRQtA9D5u7KjBsxWTW4fsCVrWOtxq",
-	"UTkeM2MxubXswqHTXWrVKdXQa27TOWEAClPbpbjEQRdrGOPo5hGhc25rh1d71D0qO8dZbAqXYoibLedX",
-	"6Dwl/18zz1CZZCn+9J1++j+aYtrwXf9v8D6I1D6oRL1+aatMFQ18LbnJodWREwmhNhz6cranvJEL0B/G",
-	"tZ6Pnbe5LXrK7RjIpqlbnxyMp15i7Vd4wmX2L8y8xc/7X//ew2r/699kylPTGDFum+A0/v5/+sw8WDCX",
-	"jdUH9A77fIGjb3kHeI3c+5Wai6Nv/lWeDnO2znljI+bqnD99/B1z2vomxWJVzaePv3/E8UKn6Gqj/yVF",
-	"1veAYjEbnVGeSaBehElFzv2/zUy0Wx89ezOnuBeombu2qeoafvV4D6NMg1+F52oVaFBT8nd6R5Guo+CM",
-	"MjZg7HRx3NBpQvvQuDiCgcm8hkoAcAPk0eIL7VGkouHjdoarXGKrTRTHl00zYltMGi5tW4v+msiVtoxZ",
-	"grISCLH+YGNy4/qa7lgJ3sV7XWb1dr0AG7Lt9ueG3h6GkACXAPoORG8vy4Cwy6eqR60EsGxvYRnKi72f",
-	"PG9hqAfibxDScw85XX/0WqBIwtgSOlCzfAN4lgzkPEsBRNKxmn25yHE0HMS9VwgnefOLVpuw1lEsFq6d",
-	"hR9g02ZgZhd3pnApjIjjgAnrbtr1aJL13nzbA/hgZlWIEjMQSTvit0shu3p4mGN0jC7ZPOCHOQyr4yOr",
-	"f7gfEspyj+RWSGEJsZWFwaSD2FhMR71CKja2vC2YbIK7P7+FW/zu3WyygnaZi1qQgJbdCI1EuwCv36JG",
-	"ge5pV1m6GQ3IyD0TB9N/kqsxhPMQqgCWDP679ttv4XaDX+/Sv7N4y5RKNcQbhqtl0lTMZPg24Togr9P3",
-	"+X5dIYyoYs+h8VdXV2bYynQzy8UKIXbB7/KhuC2uP529v9ymDq9pQubr3xzjqNviuBIpzWYrQya4zapk",
-	"vmzU1K7NTd7s3JaIfJC9rXgUmD5ogE18qJvsBBHCWUaAcDB0MMJg7QQ5hiOIWwHE5UlWTup3oz4CsSQ2",
-	"upfRA1qDIfYp43puNCV6DXB/ReEuZRtdF74nmWFrEIlTmeZi0QfMbd+1QLKGA+5xuzVYwGY9KPSct13T",
-	"LcA4fpbe9glKk4LdGtajrlTkJ8As879ubODo4hc0mjHStYu31vSBanEvFXBw/SZ8DRsGUCXl4molyQg/",
-	"54jwADu9L/C6uzl+BXiNBDhgJNiWTtoebG2ytSu6++Pb6xutxc36oxL/jU5vG1olh9muFZD7dgWsEArl",
-	"eMN+9Us5qquUMynSu+jNat7QyWe5h+3qn9RaybAVT6iWTriXE1NE9YRWBpg6KNve38ONRxVUWO4cUxzh",
-	"7zuLZqvxYvYSAtmlamOHwszjRk9ajNdmnjeozS0InmoMt32U2MTUxHW+4IeSIdzsWhUG84BQ4HeHHZhv",
-	"nCsi9kV9WQxVdDHfpX6oeF6fHeCb7LWiwq5QHcdVeJm5Rwu9R0R2eav4FkRXEfzWokwZcOnKeH/nZ3Pn",
-	"dnvu/b5vkYKw/Xt3euHKJG1qb7f6DJMmQrtLmuxdsTDbu6sCrzfEBl5uc1AAKlyD7c53k5INgXtZ1GV2",
-	"7GGUq7H7s9TDYFLgOZC1INwbZiKWLLMZiQ9X1zcNvfO8pzXQvlZbzJcmUDGADBTp+VqaAIZkoyb61iKl",
-	"zD4rlrl6z+B9bPFSb4vbAyVHZfNvm8WGyp+M2ZzecbFyutxJXv2YbgGiX5MvFivlMa638HQ176uCnm+V",
-	"eXGWaM1Ss2Y1s+GTORkVX2VU7ljqkvrexMxZLogw2tdFZEMokhhORb6medJqbBUTsZk/KCEpLUuvxahE",
-	"V5q6uiDHh43f4FpMWcJyh/Jsf1mZpG3RJGcmmgF6RJeC3/Rtprja1PuB5Rcs4kwBajKCzMCO8o1sZCXY",
-	"u8Ktahw7hz1SrvuP3A79HXwDfGXKI4AIpuWDBJyWSrC0TTLgYPaGeOlgfU/M246p6uCttpa9KZx0p9ax",
-	"V4vFmGdNxvl2eGv/R4ymqZtWmOWzYPmMJcPGc4K/e8dla4jGcHsTUZF/c3zcoyJPQ3BokE1JhlS1ZVSK",
-	"fbSvrErnZvdCOHWt/DxeEMPBYEiFuJKlwFKZ08IDQrVv/7a4FZjOpdCH3D1cERapiBcbhtwkZA2lWFSW",
-	"sAEYc6x1CY/gRK1LteCmnnGSLzyA/4PBFjwVwmO7xPql24kNW75jDfR2O+rS6PBT4KZfiDuWIOlgwW3g",
-	"s8NGf306UcO6DN97oYht42jC/U1dB5LkoOGOIOWXsJQpFpZx8gpDYT13pPc/HZ8uCSbE7Uc2ZTnLJrWy",
-	"fc3GcyFubVEN2tA+L9WEpmlonX5gJN2Vpm+TTcJTWmXBkq4kI2M2FSYpbN/AddBFILZL60P2wlTmRzNE",
-	"6yeHGVZ/sLFebFOur+3u9u8iFZAjX+EPtQ4tAMvRILf4pu42PCHcHSC9GghEgKu5hSIDPC0tES2pMjpB",
-	"lCgmFYIeb958iC1e9nmiAw6+IdqGINbQumft8X+FMFRoO2Iq3j58vPq//1N4d1strTxxcCBWE/chAjyM",
-	"ZnlUFkVtn7d5qap+rl2yiourJsvRVlc2LQ+7lHpAaQ9fsAsPINPmJIOMBNIJIXE3LkWuBo74Wzn2vGBJ",
-	"eXnxsaO8yTRmpZhEUo6md207oGJR6hPoxFpHSNx684Pswop9oAE9ovJVnZD9IFI+4ezIHbib298t3Xx6",
-	"deGG19ns1oj7w+NqxF2q52+lmCtYBPyad/xGppdRmp48tt1Nzst2Ll4gE82IWNJ/ryzdNZfkjuV8ylny",
-	"CspD5S03PPdt3UVrmsoEs0B4+Au4r6BQ78XJ7rcIrpY7HYyvPXrQbqAEVn5hIhirGrUg85ergRMRGPHV",
-	"Zjim0mBy26ji3cyRId4RrtnHbLejlqtx/1h6GbDQi1y9ZsvU9wiwzZCqIAm5StU+ivcsS0dXL5qAJjq2",
-	"3LO+hw7Id0lWmeKpT03/eclztmt7qb//8Vsb0BeKg6htagyyoUchZGg3odKIt2ypBvqU/SIIVl0TShJj",
-	"lw7I6MfFqN4UShyDrdFQITvzlm3qzcDWtbtpNiEKoVFunluzeJUkb7ckQgIWPstksR9k7NRNaXML0XR5",
-	"qtViWdey2VMa+4CI1Uo+RMC4lt+NzRv1iRhSNbxzLzeUt2zdAKDnUxOQIWOm1oxlZJKKya10IYtJSvkC",
-	"mg2NqjGLBc/4QlvQL+vCFcFiGEfYRe5yKVeQDtrzS3OqIl86E2qI8aA9TyUbTyOnoncKz2bDNlPOIrHd",
-	"rhqQ0XxBJ6MBGeWSmj5Tk0Q2YK5lS2txPKgDtJxW45RPQMLwjOgN8ZcfnN9sRJA5bGs27iWJfmObekl0",
-	"Do+DAYzd8gqSRZfYvA8JC6WsbeBNlxxK1NJAjP2Sv4OrK46M5bENbrtwDa2vKk7tLdsM51TOm6hN5dyT",
-	"5AOydhrMmmvQXxw7y78mLJUM23S0etM/mIG7LdFbtnltPBuQkiKf0cwagvDlpReogKp274qOeEDrd69N",
-	"tgKAV0xh5MuLGiUT/lHO0xRGqXzVZbB7OiAUAw/fRnud7j3raNhancwSN0i1Ly1GHTMksWtmwz75mw0Z",
-	"QtEqVjO29hY1WIS9cxSvbbQQV5krPbaF2Pf66eJqxnf4YpH11oNnOV1DW/mhyNJNFyIfng3VfEU7Y0nG",
-	"GwXA/7ShyMlEBYdGg8QNYm3i2q5SAcjLYr9cJm+xl75o6NVXGU67W2VCGDM3rg0PqEvIivayA7cZJjRN",
-	"XTTEVf3f29Zj+NLDaS4WbS7c5QUoH+C51ddWEgmYCkFjR3/4UXPzuYka6tk1LzIONcUyktIodzRdQVk6",
-	"dNvG0T7r/d06nMg9eub+hNjuaTuRgBcb7roppAYG/UoqsfAZq/8DN4v8Ty+bO3BtaJKc39nefPkqk+Z7",
-	"B5STgHsUSApaJ1y1bQaDN7DvGJBoWQJVoZZCKaG/63Kj5iLT/2uWLyf4gWcC72nwW5Ih889tzFv4R16L",
-	"UNHEYGUm7ZYXkXAmaU198rASADyGb7VhaTs5V4VU0H+erhrlf3Xy0I90N27g3tPNWeAk41Ilu82qnQix",
-	"NDWWcFVghI4yvxZZUiXprbHhp/wzS0rNvuJATaEYBHz+jl1Mth7iNzI5nA48EBqgeJtOOMDj6EF0j1mo",
-	"dyLjtZaZ6znsFv7fK6Gocd1WkhGFrTZkqYtGeZObS1oJlusGocq0RKUkE4pPrSVocDUQbDLdkkuiIoCR",
-	"q69MeC+yCYuDPlCIXT0XGcn0zU8S8ODe7HFhHt4LVV99YWakd4k3I/3Pf3aJGz3DmXheTHs1UX9+KY3p",
-	"drJ8RzM6q7PtCs8A6S4xTUlololVNmGWHhgPTGCCR4BBKjJt0ODt7T2WLbDD4ASh3wYtctAY0tZSaLtC",
-	"0Yu/6nOdDEPzJRYy52LtFmcQLMquzq/rh6mSzBYEZQMyZpInDEJ+k5RKySckcTYEhvkhQCznRV0KjjCG",
-	"jNcvgixzMcvp4htJ8JtL8h+jj2yqjW1gNRn952sH9vDuBe/C0t6Sn0vUHXoxzFiCIfEEBCz0cTWU/gi2",
-	"Vqs8C8nrFKZTmEV1dX79prgFXT7IK12ISfgj3vo3AbfLVATffKkv/jJ4JpYso0veSfBkvvKAfH/28uxz",
-	"o57dscXf1fn1B6rmlwpbhbWQ8g7KXPuBpeFssspN5WbQZK7tDXAzsMY2nTX4sdIpOsLIhsH0M4IKcOis",
-	"YR76F7CWl6ZyTsbP44YGwd4/P1eb2+d0yZ+bgFxcnOJmc/uNLLEaegvX+SVxcGQ8MJpml6EpcY8KnMKX",
-	"dv30Lymys490bVWmL0bf0DQdU4xeHOiofHR1hAZQ7/YDWdBbJklKFcu9M0STRJu5zvi1qUkliFyBpWis",
-	"pnZBiNOu4aj1H2iTDxOzDmfkPDNt4xX7rDzWl1dF5g5IZyThCqBHmZ2wSYb+zrKZNvK/jS/ki/huJSlf",
-	"wXD6HROdJsScGPKEwxLo1x9vGnvyVYEjuD67y1S347Y2iv1F9qLaMIGw3Sf4Fh+0PT/zQ7/pBTjIgecs",
-	"pwumjENfV67Va3opz/bwbX/nWc131X/tN6ulfdmDrpv7qd8kTejyJ5HwPey+j+5pm0ZRSsYwVs/ZmsDb",
-	"HmZqPOSaaZox+nHm4EA7z+8aSV+3Zod/7zk3Y4PBM/awhtel59XM1fyOPkKvBW31ot6ITAGEvPk9ulBk",
-	"E5G0Gj1dT4A+Fh8Z0o8FL9zPKTWBUXgBW6cdZlOyz0ZjLFMTV40acy+ifNghlGrCoUuaq367Vm3S2OX5",
-	"UlvWWpdrLD6nYcoQ+QL5svXe6Emc9cC1eUEoHSWKuhcVEpe4p3E1xyLZwBQXLOHUFezHxKfa7chVVtvJ",
-	"ocAOTeY0pxNUjyxlC2CUEbnBrcsBMU2VjDFs8g1eh/BMIF20DxRsmL+XrNj6grUwI/ytzlUwg4b5CFFy",
-	"ozSLaJmDcRIkwY29W64WC5pvdj3K4dvjbSUWVN0l2mzUiz1d5eBGWW8jlCinvJJ1Df89F8YlBujYdIrt",
-	"VfqwNceYsCPogJqFMOkiO8ZWsyty7pzHhGmxiIFnfWamNG1NcZXIDdw0xLqrUxTQkkzEklmONYwyf3f2",
-	"kkxTsQ7DNoic/y8s1Kc8jd6uOZvmTM773IoT31n61x5ZhDwzjzXLEkzBoL0UAkTM41+0da9dmhhqbXkz",
-	"taTILZGqLZpuRSe1XEViARlQvACPV/hz2YLypgZrz/VvNj7iOBBxnB3os9ueECICmu/v1NCNUgqPO5MN",
-	"3awmrDGZCD9OWNTHDFsn8+Te69R8f906KZYv5NX0Gnu3dz4cLveavTfUy6uUNVHgqLS6aFv3x/SMqH9G",
-	"6xGFgEeLXrThRRfyfDyWipvyZdL/3o89Jh0S9KmNpKOLZO4ttnB2yxL/A/Ry+3ODzotKnuxgeL1HFEOr",
-	"YV5naMD+2rK8G16wgEq4ca/sOtWa20XkHnwT21j6KKHjYXvw+MbkkWEkuzq7ffWELXMGTSDbAdXFqsi5",
-	"WKUJtNcT2YzlZAz4mYZ61DC9Ujy9UbvsJWNbOe9tNTbu0obUq39+Q85o6Xlx+cFSBKUbpFjEVnvGY48R",
-	"Pr3xoG++NYpQP/bA0ss7fLzwJLPn+AYdE4CNUTJla7IWeVJ/bLoz183vF0nM1mpEFHu4toDM/IiGA4YE",
-	"j2tFQIT27WKpNnFRCxsv3UuENwLMgtdvCfCoUXeL8Tzo2GXfsDePXwnrpURGDSzcL3KCPYOye4qPh9t2",
-	"DipRe9yhIhILgsvAmX2gHfD5Woo1wMyzzHDvBS1FYS060su+94aYQjh5KEqvnf6M9Zy6lqr97kSYrux3",
-	"c5ylBH3e3Y4okkJogx/QbFpSNZn3fENTD9TjzlXPG2Nsl36Lt0+zxdvSYTZLTie9zlirBfKxbBhvyxAH",
-	"O9gc1/TYSfn31+A9VdAOOqG53ODc+QJfxdIfASfVUmn04LBTNyaEtY+Z7rA9rxsaKJ+79sn1W7Mm7YWo",
-	"SRu3+v7sJaLw4ZdXAJwf6QmNBiRbLVjOJ2QsVlniEWWzz5N0Jfkdg1iX2Aekfh9eUsPHr48bYVjYg04A",
-	"wbh2lFhiKWm0y++aGYqMXU2fvfpHcKjMmbd/boWe/olO2dU00laWe/EGs02/ge/Jm0u4vnfBM9pYPGc+",
-	"48bQgbGUTRT0lwpsRen1Jj1QtlOWMW8EWAAKM8jMPwyTaS5+H+/b1dkgWHZVm53BORb0+3g6Iu01v+Fw",
-	"J4e2FSzv6GdEqkTus+IBFuoS/YA9RHJtaWTkrolY1LKAebagny+jLGhEHeGdFi7f49Y+6HPv9qgv9N7l",
-	"ShY86/u2RXFAj1t3etvI/ei97SpVfJmyCJld3JwJ1WtDFQc18vwYLRmvXJZU6UMUn6wsI2Z2y241IZZv",
-	"tlGWGUER2hMDTpMrQ0YUtby+X9TRw8ibL0jwxQroPsgyZ7Jayx3f9MmiAqK+leoDEl5l/N8rFnfg7XIB",
-	"WWqvhf68SJvJfUAxEi594OX/ffd7AKBLqZyPVyr+XPUK5MJ+WMbEK4pTxab8c/Rt6xxatu/qte/uKDVg",
-	"JSVgep0t5mfqqa06Mw59f2XcdXa2E35NBdtYeWDOvIH9Tgn1iqvzUjnfa0IzeAEjAxYEuETEalYOsvWX",
-	"ktcgIeSzOkMy+r1NzUVdByC6gWh5Qe9z5NjLmNGc5T/3s+N2cXamqVg3hE4RPQoXREJH38Rlm8S6YIN/",
-	"kzPg4aWpjH4CXyxTPuEq+sYllXIt8iTyxrpNeaycmViy7DJ5g+mbfnhbexgOrVJ3Ea4OhrWFTLIQU+XD",
-	"MYFoIr9jCVllQQ0TwtJQhqejJREV1M22uSnBHc25nqTsX1VlCKtbPGvHxQHNWfgUwGL63zN+x+qRPWHL",
-	"Y2dPpKJZ0rxIu3n+ewBg1A1sFt5+JGistN+Su5v6AgJFZ/jCs1ysltXcb59tqp/Y9Qn2EW4I7DRKZ7Hg",
-	"WpAXdUvFPqs+hRbUr+w/6+6zW0xlpebNvEhV2oiCElas/aKL4sAHFESyZEgnEyYlNOFuUMmznGYKSsL2",
-	"e1gGxRyMHmdt03DMeAeZyUrNh6mY8WyYs4Tnta0BK6IVSLeReHwlWS6BnIvEFvtcXnwwjRWaWoZfZbgB",
-	"Ly+IUb1FLwaL4UA7JqQ1h+21syuJ3uVF4YS77lkm7uv9ZiZWMOGHsexJuWriKcXf3IGP74WBa3lVQCrq",
-	"CZ5qltvfdab12GtsvS1Zgo0ronuluGc3vK1pEFHMIRZJsLXBQhAFbJYzLWGG480QP2FLYxzY/mROkZDq",
-	"lm2QMpZO5ubzxzE9fzCG8XmJ97RRKGDbcLHOWE6sTW1klm0rsVoi103E8ejRiupg7aaaKZOHtkSrreeT",
-	"LJ2Vb6RtPoQBs4K3eEIzoJzZTZJiyjswa7JS82vsqlFxiOpQSvhrPTWcq+OrS0qJkr4wMJNdNQYs5jDE",
-	"BDftm9r4OvUBCjNw9JVR0u4DyyWXyrSSbyKfNQlr23C+gDmP2ZwD8+THt9c3EWy0+2QzFc3VIvpxdtL/",
-	"XrF8c19NEgKcqaZqoi13AF+E3MzZBhokrmTNReE9bFv2BvSt/EBzxVuU4dISPRWNrfAwoeKH7jXytfbt",
-	"qLaAc4a1xoPCNsBLvI6VIS3aO9oK+w+GjnZgx5Kcz+Y4W20W3bKmBu5aJqXsc21gsm2Y0mYjCVvi/mkf",
-	"bMnyYS3jYNNISG9bqNFyzaD3ZGC3jXsDJMTtnHOutT/MI+7x+j6cf9cYLfsyF+O0CbmcG8oKCxe0AYZ1",
-	"LrIZ8uyv55ttd7ZZCIDNBke/sCuRBQUdOWtGrOciRTbt16b1toPODvThSKksUNWW8KyFdBZSZLLRu7bv",
-	"dEYuFcn04YFvByyhGFvpajxd7bbjU9zCcrgZ/LPtW4Dx2ECMYZrDof8Z3jOUV3uVRvYO1fP71zow6Fpu",
-	"fte+7z5vmtywgkf3/MMlpFlYJu1+Y0B7jE0FZNGHKISdAto6DOdCqiH0z5dquFoqvmBDpZ/RfPrcKDNh",
-	"+usKomhuOq6Y8Aw+CvpySzLVqny1bKgTRNr2od47yyFs5jab3+x2ZVWnD3YmUtEmuWI6yKeCJsMxTWk2",
-	"qaVN3npJrVcSLk1qMcGG9yN836H+GqP68fBDDbtMgMzwg/smOIRSZGvhN+SZ8zuG36+wfZvlpfVFis44",
-	"eBcZ/SqkGpX95vpXMpXsw4TLiV6GTWi7Nbjtwt6FG91r/I5fvnXB7JuMvKtGSF+5EHfaBe5qtVHTMLX4",
-	"ho22tDN77PJ9I4k+KjSbVJo7xBvyOHyIJe/7kXWY+UwuRR4olEDW3Lh7uqTSjf/07Une/H5dihCaEhso",
-	"4dBiIcoJXuoBOxeEErgONKE7pTVjbTtrMh1O+HLeGPMoITz0m+HVRK642vVr68GnIp+w4UQsFiIb6sGK",
-	"1jrN5xYvL/OD6CUDAnbIaJj2pQ1nVqZDnkG6mw3lLV8Osblux6DeCJU9qEfMhCq1Yq0fdkE/D1sJKgxI",
-	"DZbaXGgb8WLtviRcma7EqmhTCmRbFt/2lx9//P7Hzi6dejY865gNPuLQs2k+bx+pYr9rA7Y5GF82cv0+",
-	"LQNUTNoTsnbvqc9gmAu9bIz4asP8jqaVjrABvTn0d+pqWulk15Llbqig5wdsoeuFaGoMca3YUpLxxjM8",
-	"2HSqhfZdaYNNRZqKten8nNPplE8GZLW0onZitDhL4KaQ7HNKN+1HD0xG26JXrUWpRYTZ/oOmr9HUkzyk",
-	"C749Wtx2pYDefFKvVIN8U2y5/byfNmQu1mRBs42nmmoeDlEM/baBb6DmOZNz0dTcGR7vWs1I++3JmM14",
-	"FrpKpsVNS28bS9/OlsVgNW83gPZ/5KXeKd/uuqFxFQ3380cGmMMmTwlIUmAOVjpaYxBN3e49itZk+0Yx",
-	"ZnNhe9bvkDtbPlLfubTkSBfTCw6vmoW5xv7T9RrjV7FutJCwXIjPgppu0HQmcq7mDYAG97MDf9T0T/dS",
-	"E4VxEZDwqJgiNCMfr887RsD1bLHsbX2cC84XK9HfxONy2ClpAj/H9nYKbg9tm4q2r1BYXohm5Nd352+6",
-	"nmV/bfRDiyUvuuIUz9xqQX/uw+tG/Y7F/7JmKyrVnpdUTjpEt7w72U7Ft//fxmitb+Lr6yAXvzGeVKdC",
-	"avvGCMj4kIsJk1LUEst4+UXsGGkZhyAqQNQ8F6vZfOCRUQQyUYSly4rha9vgDnmm30nko4bEUwTtQlEC",
-	"1rJkYqVd9JsmFX9OclStuFhzulyyTBKRaTMPc0oh3blaWjOPaLbBbq00TUceU6V5uqugWDC1+5qU39dC",
-	"LiASDa85VKJZNX/6+HuczKkdrN46Kd7X5BJgOt1La7bNAhs97gNm/pHN2Od3dFnTqMSbZGZVZc8GF2o+",
-	"XNJc3cfEl36fGD2Tnq+wgZCx9wJ9Jgppu+EdTe9jJTBnuNxLH5AhECd8vpcv2pSL7kl6CcoNkCz38TJV",
-	"kuNbttkrFvf6+uocUtMXjTCdJcslJCDEAvqTZhM0y/T8vATTGfmNbTARgusEzrH2cW1T2bKsuuBymVJX",
-	"Qd2gKJUgUjvLDitVCzCpdAZ9u6A8PUcwfAwnc+fDv/8yePazyBs7rjvYMUDO7CIRJQZklFA5HwuaJ6jf",
-	"liJXNB115mB/ycVqWdc49cYOA1hp06d2yfIFhx0ri3nMqWwd5kc7jLy8kF0DyYCRejpH3pT+8mXw7Cqf",
-	"Nb23yGc04xIxQKpp0TvbvF5fX11l6eZnkX9kMy4Vy1nySdYG/h1lRZZuLKTQciN6k4Gz6Vq3IWQtYWwB",
-	"F1Z7x1p73pvVf30ZPNMzeC/UOQKH26MMW/hL26it2M/kEtylOc0SyHLBK7TP4q/19SnYXPo5Npe2DXn1",
-	"F33O5XM6lgDD1H8vpMtELNmblPKGkMBE/2SMSZEm0nZd/UY6GnotX3wUr/vcG0RRdhtF8KQhDDVsNstx",
-	"KoXfCcNvO53w91Ezym+oxBAxJzsDmEv4ZeiQDmAbGGY3md8CRywvc9E5AYHMoUsejH3wNog23nkyib+v",
-	"5UVbU8q1gbAi0oKHmLnUPjwiqPcsncwh+90R5EGcKz4/E4rAfQ1xHXym4gsmVqp+5qnIZtCHEeGz0M5Y",
-	"P7BHJFwbHMOwsMBcSGVjSThyQ5kTRg+GyDckG4Juvmgr3oMCnKUBu0ZzlqlhxIxxkxQnXd86IHxKOJzw",
-	"zIFvtwMlIo8aSV8fsDZo9NsVCiqZ4xNt1WqV1QApNaiBjnlabBpNtGowsUb9RZtQwAWmYyibGhy4b2iw",
-	"PhOxYBjq75i991X1UPghhrA67TsF7GPYJwCVg8oo/Xmblr4yUCvAIwzoQ9PUva/5TM2jtskrMKjetm6F",
-	"IvcmbUjSMjjWYZxlU7sN+wCFrVT0pZG1G5XpvsOY5Jda7syICGNUVKV+DoFZcXzt7ZVzkcroNXCZ1faa",
-	"QC9Eu8vbFqPVhepKrzvS/xyVs8mjJctHvmqo4GweW8J78Ez6+eyA+N92Hrx78S3itKUWUgkbT0ar1gQR",
-	"ZFBdAo2D6F9XCi/bQK7bdBFBUWr3yKo1vFXoWW8XK5HTGRuybMYz1oZcdU7MLWPLYtkqsfGcJVyO+pyb",
-	"a1W7/87tSAOTrebayYXk+83mlvxi8Zb6s0oDrb5lm1cGaACI9UEZ4T8g7POS5xv0X6Y5Y8+hI+QI4kha",
-	"YY3sYHUlTgQTbNI25qFZ2eW9ZRsrwQvkd+mKkchnQ56Mto+1qajFee4WyjKRIzblGa8lsYatdP7h0kP8",
-	"3lrHTdoVUwK85hFdcjvjzo1LU17PLwP71gaLTJ4zFTNsBEczmm4Un9SzCkOlLs2amjY5uZSyqTPrJqtc",
-	"25+FSPQgKPiF8FtazO5ErKDcVAUKNLpcppuhdcqa8rpbpa7Fcrt6veUyhR+EXZkdK5KLiXVlnLWmhZb1",
-	"ePWZ/tL+W2mttEzphMmm9OGYSj6BMuyhrSbs3pw/6ZvOV2oOkc0yoKATTQDw5hKooLSBx0x7W7I2xmT9",
-	"JxAAdd/Mc9bMdvTz8loO3LKl8t02D05YiFsPWBjm0rHhJGeNjXwyN4M1lWRBkzLoSN//XPuf9d4dgOYT",
-	"pihPhzmbiDypBZXpVdaPZLlTMKPSzSwpbh+1IvS3r2/ztO1CQ887nhmJWRj1wIRrUr+tw86VWg4LKMNd",
-	"UbgR5jogeKPwPj9en/vbrGHspq1U+m7mKtg4nzL+2d89IieplrXg4BoChoBdM1/QSQRapfqCI7gf90nD",
-	"1/Su6IKZlDEm9TKcJ0OoPJ4okQ8TRpO01uT4lCmekrVdPSedKYAyaKZFgS0iTFczDqVE0P832VrewKXk",
-	"csgzCvDJdm/WTgYDudIX19vL96+1ihCJf//jxgrDYKDQoLbyRDV0eKRStaDVy6utL0aFyJKiIqPv+sLQ",
-	"q2XSIeBKg5uyYlUYW7Wjb73mgn7GuMQQKizbMS2uCJOWqzNfk+ffIkreGAq1r+XsxXii34XIuGFr7r7x",
-	"nbn4y+CZAEUbTDWAtXVGY5a0pFYkQIeRNClKHOqWbXal+/AnIau50ijLEu3mmLRTgEHQ7Upv2Y3xzjX4",
-	"IcMF/RzlYecsY2vw5XEmddsy4Pjh4DlbUJ41yvKyCe3KyYWiIVZy9+DwJsPmIEP1XUtTiA+Te8O26Wbz",
-	"dInD12mQ0stDqXLwq/eOqGD0JzRuI+mwPx5Xu2MlNK5sAJsi1CLlUwaWZrPl7ElsvbDaXiZ0qvTr6d2l",
-	"ZftKshoTOnJX7yGe1Nhhj87q3LQkkdgyd9s12LGOcJ4LpVI2tBug0dzSy1Uqr6BKscXSkizYByV2X3kS",
-	"w/xmKBQCNpabVc5UvmmDiBbbue90OqGj7RyM3cluu72bCg8sdbE7B2TMJE8YoWTiKD711P2iuWNC7i3h",
-	"2SQVk9uhvGUN7fUTPrUMsHafwC2yyCgZ/qk+ZTh5LvLhxNCl1kVXqVptdYLBxm5ASFD7klsDLMxnrW99",
-	"6ZHrhY5QrSuIxbc3dpFtAS1UIHuhjw2ne/Lg95cK2F7Ab69BpTWmDGF27S5P9TVAV9IkMnlWxtXVxAYd",
-	"rJaITEuOBgLEalsSNZkP889NFkUVBl+7Drn2uSXrKuG10+NSrzDhJi9WQOxdKx+YVZ/1aSflxksCSbnj",
-	"Y4Ywjxu2WKZUsWbAoTJXoIAfi2RDoHodhQcPYa0w0RpjI7SvuxvOht9L5kXtDvc8cJ4tV2poKYDrw13U",
-	"nSdsHjfSugVhgJ8XaT2ayM5quKiVhEXSxE2fywEZjVMxxidPeco6Ho3kdB0fwVEjwrbQ9pWlpCjHIxtw",
-	"A80b0m6EJtKvmg9/qsHpX4Pjvnp4NKF0VNu+JF+wi1ZYFca7kYMA1Iiit2ifZzQTno1uUzdl/ljDHRFo",
-	"QZhJ5XRy6+ECaD1FkLnAhPuc2Y1RZVjoRIDIxb+cdlzojmvZLvZM//3/NJ39f/1755M/5alqssL+9W+C",
-	"P9eH957GMn+6+OWXVIxp+muDPXpurVFrtUsI4QlkwkNYFaqI7tW+ZZtuIEFjAXNrHXRdDbS1Rru4B8MX",
-	"6+Pvpmy8aUva0jevVEg+LH0ElqrXwynEXC1CELAfobyualw+0pMRXsbn7ybLPO++sl5NYHgZ/T/fNthT",
-	"WNJXY1pfgZEJBFFlHiLgtmVMVQonI8B3lVrNXtz/ZusbyPP5qu6D2KCFi1B5/WB6kDcVqfyw17STc9n8",
-	"IKaO1vp5/w0a4NYifoJXOLnuZS7epEbIQF0J9mkFWlvHGB3PFd25SPAp/NUwrudKNi3LvZAnH5B8uPzt",
-	"tk+v61pgqh/iP0JUC4HaTgb6awzIaKsTkKkiMys32s0zN8m+SWyjoTdb/YlCTieua+tOi+s+1EDJ3vrl",
-	"FV+wm3oGyzfaS6mj9NMurgylzGymFQG2y0hx/6uQCuZ1Fdzra+LC0CFSzK1HQcPfXcKi7Nu4IpZ8lcWF",
-	"pbZHrlVBYqpYhv6j1IMgsHLuJYS4FvtylVocCuT2A8QkoGaGK6A0hRxSiwfrD1AFaYUm7BhujzVtynQs",
-	"qbZDDFOlAqw+hudshYEJjxLgY61OoSaJdRA+zpYvKuudDdBtVPrdo0w1EAGYJF+YYquPP78h33///d9e",
-	"k9HLly+/fQ7/7+bly1fw//6/EVkwmlkgE+ROl6txyuWcJbbneUr1Phl9+ONXrjfCZgTbZWQAcEOqaoCx",
-	"7uKayadrupEYB8URRc5nPKMpfBxJ5lTO0QEx8DYrwDrqYZvqX7/9Xi8nInUbXSvbysJnaS2T4gDA7gVd",
-	"8lGllVJjWexfYdxulJLB7gLMQ+S3sr2g9C+AGOUQy0yjlheR4BybZYhUv6PXTKYtfydVvpqoP79UC6qL",
-	"PdCSs4e9uqaSmKsDsZD+UD9qVbigPB3S8Er0AeKV1/o1qcSsS4EtAV+zqfS4syp+ynOpWpJJ0PKsmxj8",
-	"uy+DZ+AkNaIAimJxW3xsgFaVyuOaRXsJGL4ucIEeYEC++4HM2WeasAlf0JQkfMZV++b+L4sTw1ZKSS12",
-	"orwHDJxRZIAqOCP/w2hOvq3HUYbtix/sJJq/xJQueLrp/hTfx+CVvLV77THHU+wQZNZ0PRf+fstMzqeV",
-	"OsCKOmByTeimLsUE2AxHeqgvMu61cW/kXKzShIwtM19i8Roo49t2kdV0/hp/60+rGxTopqFPvGR7+czf",
-	"Gddl6BEl7AhyS9kdS10dePHcARlpewA9Aoh4jAD35nj+yehSnmvdbNTgRyaZskbzCHTuCHT3qF6omnf6",
-	"W5WkvxDpJeni7++qDHQb1qkZOPAlZVezcJ7IqdtwNV974Onz7VNfUgP/bDVlDFdco0XDswK8ekbMH1Wl",
-	"TSYaOiyBHOOYYaR1TCe3r+CqKWdpIrfuWlAOcHU0i5B+IYkyXC6Le3bI23bYIb4tUBKeYKhCaUcyQOQO",
-	"SRmVinz7F33OAVCdS7LKUuxaam6jqd7OG2jZxdVrgmgbvbtRbFmb4IyY19se1lPb3f0N+5g71VI46ClT",
-	"78sewvDphLG2WTlm1V75W81DHW6Xd8RbMaa0zZC1ZWxtC6bKZCk+QVBZyJfNoLpZ7WLORJgwDgkDgSZf",
-	"obbz4AyIEuKMnGcbImAb6d2cCUOi3FC8EPatFvTW1AVcXnTvcBDgsC+e6wEMZK3TDIrdJLuYNHs2Y87I",
-	"OUoMd4YaxVKQgGgPXurNba8oS7kmIVe0TvbYsfVLLETOBs2TbZKEfiGiNtiCxOKCfv6dZTM111b3dz9E",
-	"LMM923lBpl3s7j2SpVa2yswuxeNMYSOh/ssImB9cqpwqkWOsy35rLXSwJJh95lLxbNbUg7+LEKgT0Yrm",
-	"D8IfG+R+dsdSsWSE5mIFGQsbhC+bKHVEXu+FAmO73oxe4tIXRFOeJ/uuDbupJ/CN9DU2IsNh78Nq5QT2",
-	"DTdA8k7Wt+9gyFDQDIS/Kk7aNWBWG/X/6Oo3sLyxGfg/nl395tmkdbRwFTvcPL5YGDPfdsO2FQoILYPr",
-	"upTNmrIXBUAbLoKDPfWa6umTDflm+C9r9+Cs99RCRycHYBZJRcASiIynw1dqC8BV1xhnMzAr0LyyppUX",
-	"+0Cb2mWfI02NiVQa2mGkmB6LhLMtVAGZ0zuAHy8Yu1+IAUKnLSJ6J5D2WCSbLSv6h+++ayyDe1R81/Bt",
-	"43ttehsjjJ0ULh2O//JDS+tAs9GKFtdazbqS+xH+HMenYTe58Y2bqVCK+ujqpv7G60NnGsvV97LfPdFd",
-	"qk9ubYO0x/3tIgJPcou3bA3sidSM7jZNk9zi6Y/tst22fyYIqMQRi1TbmI+Kn0YhLWVg9dv7OpkfS/Vy",
-	"MC1AGNQHQr8MnmXCPbcrUapf1HYhd6Nl6WYAQyRkdIHzbKiUt+u2G2WL+TyX2VTUm652mL2yDNtNUTDF",
-	"NADai8Z82GVNeV8GUYqKrGmmXGdLPpkXO0rhM3IWvCf2uheCGgjpXYAlXrhn6j/2lKbpmE5uh0oMG6da",
-	"0FuQVXabiXXmZg5gzvwOT4vXhqxieZU7h4QCOLW4aKw8MjOojxGICW37+v7XhmoGHG80IKNVnj6H0TDK",
-	"vcobyiZCkELF8jfwVeV82UKdWCUwwevNE3k2Q3qnpoZQNde2bxjvk+7QxXKVp/6wsShRqMRxM8kcYLQe",
-	"yxsgqQKcaFu27/xo127P96L3IJZAGG6jv7KSIDBn95WrgJED1x9IiyKk4wrFm7TVi9tBpRJLScZMG+R4",
-	"mOulzmfFsoQlsGMDtcBbc492UuQ1gyWZAVbcNOfZ9dttdU5yFKOILQ9vD1+dWACx7qh8BzSA9ZIn24ej",
-	"MkJTe6/aF7NnEhhOt16uf9LFzMnZosf6LjhczIepTjHiC1VvDf5UW2Pu/s2KF9/5o0W1Oyp1i7e9j/rR",
-	"FWwNH/Epipu6PwL+6CiLh8gI32iepKmplvB7QxQxhxnNYQdWMj3eeGHw3zadLu5YnvPEkv0Gt1KuGgw2",
-	"5cDNbioUQ6MfFmeYg0S2pdPbor3hG5YvHFm2PzSSM6HICH+Ig2aWptTsTSICrmQhwNq4YuWVZFtTDKgU",
-	"SGkriha3lHempxZOvENvPtz1bQPafVvGze827HrOFQt/VQMqfw0nC5KLcl9L0LIZeK5WNA0tpCR/p3f0",
-	"Gi4h01UG/VIs4/29hjDtZEzxc0PlduGPuMkHl1dXR1jlvCGIBL/vWmD9+BopQ/92kQ0h2tbRbrfGwbG8",
-	"CO7LTClPG1gbnZ3gPkqYLrGXN7JaBDELuBn2YBZoPol/sPGvQtz+SrMkZfkbkU0boykGIk/Jmo3nQtxi",
-	"V4g0DaKW8WErAfU+S/4OrtYuyR3LVHO3ilqQ+9YMMSrsAM6Av4AH9wDdu754yz3Zz5bliqZpkKncjWk1",
-	"77+PA25n1Ss40j6TeHY8+107GPI6G1Zo48zWKRdbuJnlIEyQjUWiRWvBOBIsdM17DYO/rA2bJFTRcT2o",
-	"qfnMD4dX59dvTFBwtwjw1fm1tuguFVts7/GPpXAnzYqyAQNT0KuUe7Fhh/gyisDyQimBnM/UpvjbhQ1O",
-	"u67o2nsgzRBJNTHrcEbOLTcNEDZBhAxMoFeEejyqNAEQEJWIrIAJAwSGZw4C04l/iWQLK3+5DzZOWveO",
-	"RRAV1hBFTN2CNsA86lcyaCPcsM/KEX+91Sv537YOP+j+n1NaEId9ZBilir4bekVmKvi+N+Z62L3LnE0s",
-	"Bihq1NJniFwv04tA7nwS3+KDtg+i+aFfE072eZma1GXUkvD4lbAqJeqmAlcROcEirx502zVeDnH3TRo7",
-	"z51O/LWb6VavCfil6XyTcye4EjYRCbOiy+bFvz97iYlR+OUVZBNHekqjAclWC5bzCRmLVZZ4DiP7PElX",
-	"kt8xIPYS6oz8XAKcc2lBAs5nxxp0V0dpGNIRxL4NC+ondBoOTkPjRfi/xbC+JwyLiYekAE+IjF1Nn736",
-	"R8ishqXd8ueWMf5PlHFX08itJ/ciXLNNv4HvSTgmXN+74BlVooF/x3zGjekyyFI2UVLbCo3Qlyop33Jp",
-	"WFl3Er9uytu+OV5qxS+S0PhNdmD+Yb2hzcXv40VlnUGIIMFGopztOFEkMs6nEO8KXDnB8g4j2tH7rHgA",
-	"z3o+QLE8o+mFmMRoXe+mL4UHGblrIha1LGCeLejny/CbweRZocHjwbZ73NrjiPi3R32h947kd8Gzvm9b",
-	"WOg9bt3pbSP3o/e2q1TxZcoiZHZxcyZUrw1VHNTI82O0ZLxy8RAEUYemEmTqLb0rC9CoYwyeVruyIEJ7",
-	"drWnyVWWbqKX17d066MuVZ3iujfZ4qllzqTBQe7A/s1VGm+n29h41E2rjP97xeIOvF0uKF7ttdCfF2kz",
-	"dxUyyHFJ9PMVy7Q9/X/f/R4QA1Wmz2f0fHr5RbAflnTCepwqNuWfo29b53S5jDYPv4SVlrS4SshBvcq5",
-	"2sARLnWmC6kzhWwjlqzTVLtA2puCMo/RT4zmprOB9mctaZX9JM9KDBlFDI4u+W9s8+zLF/CDpw2McQWL",
-	"hl+IJmt69L0yv2jHyeuePyCTlEog3soScnV+De3xBq5z28DFIuXARg71H5EfWkGJ19Qg+rD0Joc+wzQd",
-	"6IWRg3IrlIHfiAEnI/ksey4y7EYvz8hbOpm7PMuE5jk4VzVlNCZ+Wc80MnAZOPcBtMtqF8tlTX2me9Ma",
-	"n+JUBoY0Hto9T1gm2cDUq5kS6VyqSvkoUOpBl2UzsbSI7GLRl94F5mn6g9otsKSTOSPfnb18Bsg4vUuU",
-	"WspXL16s1+szCj+fiXz2wtwrX/x++ebt++u3z/U9hTx9pn31uVhJRi6onI8FzRP9QZ85ENyzV89+PPv2",
-	"W7xLLFlGl/zZq2ffn708+/6ZBxB4of9PLTIBC7ASXEPy3cuXr6t9blzN8JqaemGuiParFM1Bb7hde5no",
-	"OTP1UQh9Rl3LMz3qdy9fAnlVEYwDFAHmt1/oI4zwtSLyJW6bBIe96gUM9CUycnO+5Fe3eBLr+OmhmM+l",
-	"kn1Z8uzVP/45eCZXiwXNN5bIa6uq3tz6zHbm+MezX2HnPPunftYLuuT6/8vGD/I7l6bvJnS29JIucGLK",
-	"W3S8KaC3XrXS61LBKgFaJ1fah4ikErcLOc8cflwJBNFg+t/yVJoYsnxNRlCiNLJddPCxBpGB5Qh8AYfG",
-	"dqrWiw5PxwMoyzUNUIRPuKzdSOd6oUyfAhi+MeBSXPLiA4bLOq87/3AJPnPYpdciV4GXvqGKzUS+Cbxc",
-	"S7obrSXCLsdL/3mM46VX8mqqt2GfQ1bA8WXdaTuHQj69S/QAZ1qA/YAvUfd097IvfqJJke+Am77tvulT",
-	"ZigSJUvwpu8jl8tYDwnLeLNF41buvcDmtTei7+q9BfRCg5RCaYANM4A7nCbeKn73t+4FuRHiHc0256bZ",
-	"jb7vx+gtNIUWmZ2L8Uas0uS9UB+Zyjm7YwdZEpv3JAlHTJrtkA8DOZmtpSsslSef4Z//1DZlUUoNfdq1",
-	"CfTsFbhnWjqh7Qm2HM5/KeogVdfYyJk6U0zLvnYxzu6Yw51AXwJ03WxGUmSsItGNoMa8OsT1swLQjrUk",
-	"wkl008IK4XoLmjAzVM4QBKqfjnQP1SQy9NrBImJo2UrescXYYV1RkZi3o1jbq8crgL9ri3PCxrNYBX5m",
-	"W15LkgoDWtEP0QaIB70gf0CPTz2NoXmzgbt2zCYCVqiMoadQgTIw3BlFFRdk9ZERwL4iAD6ABJ46KE5Z",
-	"/+iv20sB/USl3uOXFyES3VxswJChCuk9W0fecc2UKQAzygMs8p9Estm/3njP1tpKDT/iePWXL8dQalpB",
-	"m0bFURMsbmpqQ15m9Cv0WcT8xzQZLv1sfuur2E7UZYW4oCnUECUhS1Eo6XfuNggUDuHgmdM1bIs3uMeZ",
-	"rfyesUSWd6d+XtSjvNuvgdPjJ2bqSDKhhkawdj7lKks3b/Ba1DmDZ6aSDd4uQIurc6hFLh9S/zm+HO+e",
-	"Tz4Dc+q9UD+LVZbsXQmC7oDMb4H6KDd1cq5+TifKJjbxPnzcGKTqzebWRg+wXZPWR4MaRr9M1ACzgDlE",
-	"vrZPL11geIoAvQMqxg5BHUqM+kVpoI+z2dnJ1IOPiFrMN5n/GmTsXadijdf/LXI1JiKbpnyiOhcCtvT5",
-	"h0utt2/m7JoumFaBe1yPc2MPOVfVK+PD1fj2+6DV+J3mCKk4nq0MQLLh2Ojb1oWEZD5oZijVDbKxf4bL",
-	"bsQ1Bfv6MJJF6zd4Dyc4Aq1u1J2EZiZ6tW15L+jn57g437784a8//tdfms1xiOLX2ON+dOWF6xJeb6Mb",
-	"DnblNWOkZMpThxmmWUErgxiVV0h3IXLyP+fvfseAJDGxYalNYWz46xv9hQEq/UCyRNJkmOjIbuTFwBe6",
-	"gHhMeEbzzRZlRSmcq0169nkpcuVo8bSl7Ypm9JNNENbej8Yw0FRYvuwChgnaAmET6MZw5bdod2EbTG6R",
-	"96KySmfk3K3oAsHXNCPfDl6+fFm8AHoJZJmLccoWxMTPMrgNQYhlSxxmC0mFWFP8Db7nhR25w/bVM3+x",
-	"TCnvY1jqCd4IGLFy/KpYz+MYuubdHdQjTBzoy+07bEmCP2ysEz4x0BAiTwICp5GaBA4GV4/CAvaM3kMI",
-	"TNMnGNDDGfl08/PzvzrRiRQHLdbZyeTZk8nz1RoFNvD2xsnPB2YWQAIFFW+tVeDyXwVPX2Eo/PDt3374",
-	"/uUPOxoKt2wTkou5vPB7pXelZRxe1DRuMKE9C701f9UPwoyJo3GmicSyce9y+Q35yBItXkENm5sp6FaT",
-	"0tki64fgmViZcBhAfI25Y+egXTlGJ/OBwd5OVxIbbkEYr6K6t1Wyvuo3tumbnTlK+kLPD/zt6G0Pb9aa",
-	"s4Bv92RzFmlqVuDwaQtvIX+IfL1MqOEU4iixGYiDvJ0D1luVDicJURNjNoGKRK7s+QXDfA/apv0+/aIf",
-	"sWipLhFyiyfYCl5YlohEyK07JmV5+gJ6v7340/ZW+9LsiP1Ky2LJQDKo6z5T10bOQjNSOmElogSkZx4V",
-	"XQCBAOnMtTHDGi7EzBXsBa7wAGRxvkoZ9mJzlK44G70dNzXOCczYtd0z/KxxQvE9XbCrKZKGHjo472Z6",
-	"bWqMY8+Bue9aUcWO5sy4WSOKKlqcmx7TtQd3uxtPqFx/z9a/sY07YA9esJd2qXxQrlJImLreMahqkI5P",
-	"Jq5Xk7nNS5x8idgA46dsQXM5p6k7VJDdMfI7xCbTdxnz1CSCD+6WlHyScgv4iouC2Q7hfi2x6DeFNVGC",
-	"NGmrWgVbuDE/fvfDd3/9a4QXU6d1BZXNOtYBErwAY6sD84rQrFwRaOJnwI1QEwYdfX6uNrfP6ZI/Nws3",
-	"Kjk2Ccv5neHbtAFSLzsPKtx6O3hPkenfILiBZ1NxZuj6gCPks2JZwQYUCXfQ7pz+uZSa0i6VhXDzzPT2",
-	"LV4d3S/IQKw5YiNs9SJg2CbIuk8kU0gEXztRDynoRN5tJtZeefmgs5uDEhbNytX9AyVQbZ4v+dX59dMD",
-	"S3RffWMg1fodjgCtuDq/jvNpr86vbQAc7vKn8fn5hmJtw9EnchzDESf5tBEfPAMi9JC1sOv/XihANsTZ",
-	"gIUfTRNrPxwAKuJEZoBp+9Zdu1eYSX98B264w0I8oKUNh1w4aOPMqWORm6SDr+sNZ5rzsaFJDiiW18gJ",
-	"1h/fEYM0efwID/y20mw1RwaU89lcyYDnfNQX3ojz5TLdWK0RD0uqRrPMYTpiHsZYySaE55UUhSJ+ekb8",
-	"7DLZEbsRblIydbCz2Piadn4PEqKDm/i4KJ2CrqpovHFypw1eJ9qOOi5kx2gRz421IJWqK/vdy7/917c/",
-	"frdjRk5Q+QJLiLpd2mwbJtPhr9KKI1zyU5GErMabre7eb4ybaiowbYUY8npYXM5W8dT9u2q4rn38tE+G",
-	"svjTx99DfKLfuVQMuH1Drn6zkkosLsSC8iyoDCpNxVoPEXJxpZtQyC3vxOTWdaYLmU854BPuyZ7c3kAv",
-	"Dg93yY29R+d3X9M5ucD7coHnVEa4jb9SWfIbn5oDfXKCteFZo8fhtwnNtN0zNmo/GezXkTV+sVetB31Y",
-	"Pb5pUObWYSjhdh6HD3yJ1tnJCz55wYfzgk+u4UN1DfH4+zlC6xYd1Uf8ky75ZfIFncOU1XWZv4C/13p8",
-	"QNNdDk9wJYtsneuWsF0V7RUwSyWWoEWwJ8RWDfOlkkX/QKnoBhxQj9iD50SsM5fxGy1X+YwBTknlq5pS",
-	"CHxTvS2WPNqHM5sj1O34sMqPhtXEjY7fK9kvpYs1UnHp7tNIjYRtX7hvrUUAlr6aRH9n2auLVO9Zcpj+",
-	"kgW5AcQmepScNsuaR5IFOH7Zw/HwsfY0KsrT49kLziLqpclLKgqPTkj0Mk4JDZpItNQqxw6xRZkduAel",
-	"QmoqwUGx5QCO6gygHCPE6JvONjvrqDo6Jf+zyt20xxGVwr0He3aEOdSy1Xjtx73Wi29v6Kzp6eayF3AN",
-	"PDZeiT1UDXKS+g1UTieZf1+kVdYLe4do1wN9/UCP6xem+uuyZvqqVa0qg7KKDl22Bx+qqdbCcAUul+nm",
-	"tblZkkR4NpGp3DCxv0TAVRMk3eOGhlSsM5aXSuINVnPMJE9YORVt0nKX0+fvtMHq5eQAlAkLkkAzfa26",
-	"ga6QSMXTFMM8GSugncidCYui131bDa+WSX+wZKQDdzmF9zl8euYN5iEfhr7ez2SOmZr5BHviQG6v3b9f",
-	"MT5xBzxhD3tp8Ax4EIYBL3yJC3N5YVpiPGisoMurFNKeFlAfx/bUGCHwXB6O4QF4+ZPtdx8ef4n67UIw",
-	"+V6ot58BUXF00y86M/Bd9/VGCZwyCQ86k2CMzftCmZkMwovCdmyhSS8iPJ6puR3jaTI4tY3qe/11XNdv",
-	"ink8/OBMMdlYjoXizg90kwqaNMtHe+FjUBLe13syQYJDgjgaFYP1MR9DXOCAHz0iNlAjle4hWtAiFwtC",
-	"muIiUBZQPpqt0nRguDGgQBObraxpnsgWD3qv4vKQ3vF+JeWX40r3gzin3lZZs5zt6qTu4iEemczgpMnu",
-	"0eW5Z112gkDFkk2A7DngdtyP+7JH9RvtuyD5a5Df0hjNx6KYKU/ZgIz8Ty8miqnnWPiB2Fkqy1fozTEK",
-	"TmgDwy6vz4KbtuvPbzZL5uptbOMwCWArUYOHEutMK0YMqH9YjVM+OXRY/S0s+TuRsMeYB/e/ae+5nMuf",
-	"eVoNWDanuYsNdla0xCvocNsz5PcWtn7geCskkA1CXT0GowNP1Sm/fsqvH9+Hxr23d6e5UWlbSHAH8WxF",
-	"SWdJ0RYQ0jRcSUOMZB7Is9nI9o6S8LMdCcBnU5o7xvfqhkE+yjqaVwQb/7ed8oGV6zWj+WRuOsh2F16i",
-	"8DheSzy7DLGevLnvHVNUNm1W+61OKu8rUXnuTJ2U3knp3U8rROXJnUPEjSsqcKXmft1OB+l6qde0dQkx",
-	"y8bV3JTPSDbJmUIFVyFZb1BqM6auqJq/wecCjcBjwEKv1Px8uZRRbmBxT72cwCXoqXBCOT9hGoZ9wXDl",
-	"/rRx1J9F2Sf0ru4O4n1kU5azbMI+4X1HlSuDKn2o4WwsRSv+Q1teC+xGT6YiTcXaZEhEKrL/fByIl5U7",
-	"IUdRT6WzfnQ9pQ/J74dAv/jSCDjhBU2Ys+MftpZyVL96dS6ooj/nYnGzuXXlaMGsv/oBB6b8PQC9LyjI",
-	"0r4s6UT9d3tCIhQjKMGW9sFNjPhZaSolbVhiw0dAslGQXJIR3gA98ohnX/u8+Uuq5q+LBsJcEj7LsJ0X",
-	"4LxFyicb23R4jCPUtB1BYPZowRQF4v0RWaykguWf0zvm2pa9IkrcsqzoooKvNGOKjIWaNzHMvmdrXO/z",
-	"5fJhZ3yBHNUJ0Ii97l7RkRUdDYjcZ7rlu1pMjGNYGHbhtg0M8GrXWZACVFf6wp82pVfrb6McP+MIEsE/",
-	"g/rHomFgi/lijuGTs16eRJeD+7GP3hhq7+W9GEanfPkOFtuuBlvVXitkIJoD0Tb2B7jNVh8fo+VDo4zE",
-	"Nzh4X4iyydbHeNyCA1jrsTmu8uJPHC6QGqUaZzkjN2ibmQyDKWVbUJ5hvQZZZYpD5duGsM9LnjezlLgg",
-	"y6GTBp68P25ABsc0tCXXK1A/01WabvYMl0PNvDuLySlk81WEbI4E22u0SbpaMFWM6wcXASlU10LcofkT",
-	"qz7hVpo+vqiHT51yIOUVwKLijz2wLaWlCfbXxvq5auA88cQ0pKGeti56rN77AZTNPfneJ21z1PzAY9c1",
-	"x/DdHr7WcQwnu6mcpmB7kLv0AqPSAYnp2vA1OEwQ59ZrgK5R0piWflXqED4wxCJ+Z/A6bYZLgB7aE1dk",
-	"5iV7qTN3b+32xa938qBOOq1Op0Xvu8ea8z7Qi9q2P3b/WBu+soUedUIcl24nLY2PeKRJ8bIOPJbexpqV",
-	"kEa3eCXPZnpPvargqE0jHVua4nUKcLeNDGuDbKMpc7hs6AtPrrJ0UzSxtc1fM8XypRZlhCXYtqdob2ve",
-	"pyndfY0/I9HzodPVdrC9lRndZcmZ2tye2Zc0qOJ7mdmpzYr+34+WhevUi7OzF+djsK7MQT5+Sfmp/eKp",
-	"/eJjbb9YNmWOxo4V01sjQxfRVetAT5wKQSxUqll44R4aazRknHduinGUIMfDbnTRq0nFzZwdt5LlwWu7",
-	"J8YXiRPcgs0/kSYRZdF6wOYQcEQLaLYnEYu/BjZzeDSyLs4VahFuOzZL+NrFxfGqQJ+IsDheIegFVfSe",
-	"ewvEicCeLIFFTfd2D4FQE9HZ1guIIt8xx0I9ci21kYTVClw1Z7AtXoOQFSvTUJsrcsvYEkcW6wy7tW0P",
-	"OcAL/D1GswTnayIyQ6pGJGN3LDdK+agtBZYrdYRucMduJtBLc3w5kk576oz94cG+EpG4Vz2BVTfmuAfx",
-	"SbzBax8kiX6Zvj6kisOxWJTYoc2P8MxGKv1t8+9kv5zo8R9K/PLowcuMrZ1qPzs1AOgb5nzQ7P9N1mcR",
-	"1/z25Q9//fG//rKfuOaLW7YJwXldXsi6OudvEKGFJtosp5kiKDeJEqWqbB/iZfkuPQCEg3qBUQtJoBxs",
-	"PBxdMul4WfS/YcxpLhb+c+Q35CNLuCwYtq1xC+yb/ohTkRNGJ3P9ICzVRhwPTDvlUpGFyMHwzMi3g5cv",
-	"X5rJjZ6DQT5K2JSuUjXS+gm/XFGEDvdLQtMUp1mzavXsYudL/pv+GLHW6/mHy6sp3HmcQIYeKpb0Cw8R",
-	"TrL+ACHQ7+Gr9/5v3ydI4a3K8eBQ5jPdI6rOmZVwFrV/WSzEbhqp/T795gai2AT2sWd6S1TDqkUECm7d",
-	"YagXyi/+vGWbiNLFW7bZEomAuR1dvP397c1bAsP4Tx7BOleBPTOmENcDT3RvasA9zemm39imZ1mJJ8AG",
-	"gb76b2wT5qv/qnVLEkSguFLilxWTQbP4JFme0QU7nsg9eGWl/toNObPOQ1NG9z4OKX4UIW48taoY76rU",
-	"KKb3gEsCcUf+xjaReE+4j4vs8RYEliVjhA7YssxvrartzJcZE9izgOtL/1Dk//L2pl3eO7eyymKEG/gb",
-	"WUNnZMf1rj7/cFm59DVZzxl4rvZycAvktl9gex9O5mxyyxIbKA4wsQEAZp6QCnHLErJaNqUGT3rJ10ud",
-	"ovwk9g9luz9qob8F/NfHahfU/29s80hr83pL/wYPIKSh2Lb0Rzn/4dPNXux6K+CFZBV0v766pfPYVypd",
-	"A9jbV8tlzqT8yCRTh08V/sY217hHos+Rue9aUcVaMof70xwmIA0K5PFpjifBobaTbjqRke2oNONVpb7r",
-	"wOqyjjbsACrU7xTmabUQrVqkQH787ofv/vrXeD/LBdukZCqovJ0tlilVTHa4RyJNmFRkynNpSFrESpEl",
-	"nTH5ulS7otWwNIpWTAm7Y/kmJDeAE47Wsfq233iWHAvjiNOMAKvYG+rL0+3q3yP+Y5XJ1XIpcsWS4S0P",
-	"iKZ/Km5wy3+ZHYRSW8/HetFu0KfZICR6Z/X32yq77qF5YvA+ejvxbHagVYlqm2FXy89a47TiUJNDWrxM",
-	"R1GzHbNDKLM7ltlcM2g30w/KICtExiqy2QTE9GX61zNynpERT0aY3s7E1sBbSS0uyS1b1vBv0QSlwREK",
-	"mHGcL4NnWg2FwMbsPdrAiEKxmJHqXIZvD6RcehQV69tg6yRdemYPpcURFuV78ffrq/fWpAx3KuDofmQ0",
-	"4dmseMKBCnrhfbRG6fI1nmqt7nEUj3HLqgbPg8G7wSpcXpynWnBvAP8nDwJ3c0fRYt5GBdYt2o38LnI5",
-	"9mLrHcfKe8C2yXmSWNPkviwTVzNst1ODcbIjqK4wWcqO5Ys/KZ6XYPBGoYGKkrjtejg8Cw0IDGNd9HAQ",
-	"j1cCp0dDJtloDV7c1q3CyxCGh69e7km7HBA0rt/qRuA3Oz75qH3RBywkYWnuW0w6PEOHmOwjEQMgDbsI",
-	"vRlTj0bi9fGo2mTcSa61hGsOLdVO0qxGmv3M1GR+39IMk/O9RFlXOKqjlNd9IaibRRlmC2NLn1UqalLt",
-	"2LA8wVQ9WWUpYKP8gjgvTNWYf9+DBPwKYlGHkuvxpa+xsagd61+/xmDUSTnes9GPp+K+1eQpdHYKnT2+",
-	"0FnJjrJH6b7sKVeUevQo2oTlQegMfR2f6sVnsmAJ8fHw0xIKqpIhtI0HLi+wGyj4nKOFSNj/mwCmkWk7",
-	"jnijA2SDTub1II033nSirbIPdBaEK/QGeSeS2Ft+5ingGo7i/HrjXl7EyDzvRoOb2BZ6AK7R38PfBPeI",
-	"EwkFc/mbZLsbwj7VQgwE5Gvpa1A6oseITmzvzgdOwFVeoSicon/rI6Xzn5RFuNV2pUWJiCOgIgtAtHjj",
-	"Ws4bV8LbqsMQ5Q+4Q33SXR97cJlMHx49wJSnDIEtfEt36hE/vH03IDSF0q686DK3zPmdvuKWbey8pH6I",
-	"ftyArOdUAdUXds7PgbsLppmckXNvDmbMD2/f6aeydAqEQJMJWwJgTQmB72E/FMsm+WZptLw3h9cYEjb8",
-	"EMhZZijHm3oHVJRyc8BjsUoV1y/xQru+z/UO203n/cxT1k/pmTuPE8rwxj1Pkmi+/uLua0XVSr5D/dAo",
-	"I71tt6bAbpw/jkxdVTA+mCoA4wTjkWxF/deYSj8cqOlTuW26t3YHa59e6t9fjDcgYzahK8lsB2eutv7k",
-	"OpSJ3P9pQjO9eGNGEjYRCUvIf+iHWwuIZYm0eSo3jW/kf546tvcqkqjZKX2tj2NUSpiDBnr18FUTn5ap",
-	"oEnZUOhhn2y539ZAKXneL/7U/wklvS+JdJva8O2GKilJiePJ+SRQBe5qx88/XGo7B9lW8Dg2AV928rpL",
-	"Lurx3eIeWJgl76Vnj9MsvfRqB/Rtb74qT/VImYI9WAfxnFMX1TN8vISB974P2zOvWaO+mvEJcK8cSAM2",
-	"4JUu4F/jqqLbamZbVNyXXGZpuLBzgD2xpL6VbemNHpUCe8ei6Nr1nXL79i4NdtJaJ60VGl49pM4qBjt+",
-	"evvRaCvLIrknfaUoT+VjZYrZTVc1RZOtszYX4jYkTbpmY7g0ooZ956L1GVN/4LCQweuXDT2KNtNDXU3N",
-	"ZGOSQt4tLelJu/jhfIrVzOIDF/k9Vq6/vC+v5iPoZfOzyLGNwz2WaNtF80SQ+2gR4qf4yh3JLDPewauz",
-	"gd/KfOgikASNcLBljtdFUU/Cmxp39FeJa25gosOELgR0WpRkpOeohnOaJSnL5eg1pCt4NgMKRHSbQUMX",
-	"D2lKQ5kFP0L5tx0pWpAdLeNkxosv5Q5gsbUf+HhNos3bXMExgR7R8EyUBXs/9/b9jGk4UjSfMTVcUjUf",
-	"DWyzqNGCqblIRg3Qt8eiTx5Gjq0+WGZlarmRzQGL5B8MnvVihQ+yIu1AfU/8jQ5gVvOH4Q6g1ifYy+Rm",
-	"zuIF/lHbNq+d5osxPrbidJ6pXTg/L/6EHRhOku/UQ6m8sFJw6O+0io1gYKYIpFFQz2MigRtCc9aUoyq0",
-	"f5wb9Ks5X/88olo+SENmXy3fT1PmQ52SR9yY+VBL0q4xj97OxO3r43ZcNe+77xbN+5anAXXa0UKzJRrU",
-	"kyz4PgRhPw+qRfqdZEJbMOckER5g7OqwKxVV2N1P7rUEsTqKuu3Xwpru1pLu14Qaa9kQv/rSkOQA8kHL",
-	"samSey8G4tceV9KLcZB2xL71umNJ9imqdM967UkFlQ6uOc2yHT/dXTaZTsGvU/DrMQW/itLpA0W/bNfe",
-	"+kzcrxVw2sTG4gCO3V5ONhL5DMwWLZvGjNCxZJlqScVtNbc18G6k9jdXVlsDS6GVCc9mAzLe2L/nfDYH",
-	"84osRconnMkzcl76SQmDDC+6xG+3KQP8uXkA/MEHCQ0IzZlFX+H1UsDf3C08A1VHh/pjj2x3YJazbIIN",
-	"gq/OV2pOJinX+2pA1nM+mRORpZvSoi/oLZO1RNC/sc2zUzuYorsIWz+2VjDy6bWBOZUrnXq69AW7vfH0",
-	"y4E7t0CfM8vOEYB981uw12o8V8HHc9dmfkAkODZaNzmKkJJek6AyqHS9500hq758QVIqlSmX5nltU3pV",
-	"VEDtrTn9ByrlWuQJvO+YSj4hWkSyTJnjAnNO2VQRsVL4OrbpDvTgd+Ym/APAMICiqQvn6m97YT9DbNTi",
-	"hn1Wl5np5na0nvX6AxjlFoPHKr1pd/P6pwfwsy9/kLbwT7vpfX0/e/1+1RrkOSaoF/fe4x4EZo1M3F+n",
-	"+/01t0fL20pHrtwlGalD4iWuYXWswDo1nT81nd+L4/Bw+82fWs3vQczvp7X8w2oof0bOi96M2zEXmw0A",
-	"rdtkKvbM+p96qp+k2i7t1E+d1B+MfHOd0/fSLz0+6m1pyEBMoV/PtXMLL2FyutqC5E2N/TyHGZ5lwr9E",
-	"siwZkNEt22Driqkp6cWtNdBjLmhS2zHwGz0B03idS6+mxfVsL7dhx1btjURnK6nEYmfr9tSo/FFHpr/S",
-	"/uTXq8n8PXbmP8WyT7HsPcWyMQ5CMy2mxZRsxConYp0dKMTdBUmrN9r7qQxEnT2FUEj3tder5TJnUn5k",
-	"0HXhpOCKa9+AtE1OSu5RKDn3ZU/67aTf+uo3C02qaJNj5G6XIlc0fTGhiqZitmKN6Vs/TOWutjoPn9Ka",
-	"0+0iDrhUpagVGbOpyNH986rGa0JZH2DsN+4FYpXnlTfJqyk+7Vg0J5Wph2/f7TsbYjbmgiebCO2/hDt0",
-	"N3Q7PkZT4EwRPH7whCIO9pHRxEenlyI/LQfZkzkXWo7oM0fMyYiIDZmHdbKT9BUp++AruZxqEYNV/YRi",
-	"PyiU8wu2GLNclsj7cyeoDe0SSGxEmSRislqwTA1M9IgRmISEahQr3yzFnJmzvYesxSrVMo+kWuHnCCQx",
-	"BSwI+nTk/RUMKApImtlGbLD4kG89I+8F4Dn1RPEyORfrTC/AHZdciVw2Ba62heqhS1n2Kgu/3IP0Pgh1",
-	"Cjq5/lYBlsuRYRoenT1GEf2Qyz0K0fNQWUSO7DmE6BnY+q4SytjkRdfJahxnF81T29dMwHelqflF5SsW",
-	"YRH7aqoz2HNfeurG9A4EbSL7iXYMMD1N0R6yTV0d4klkPnKR2c/gfgKSFrdwrU3vBxH2Kl1jxWg1tAAx",
-	"4Vd/1gvXa2ZA4SO4btQhSBFdOPrl7Q3BPfvC/12ODKm37BKn74UV3LZ1VUJMq8pELCjPOqTn+/N3b48n",
-	"OWG0aKlp7jpSxyo92kEKvfF7YGMqph6RwYvrPwgvZIU7LuUNvWXZ0xT5tWA1W+FgD96BQeb43lWo+VU+",
-	"Owb1iFsgUGe4JlVBpaVUQjItp74CtXXNfLG7lzhUuGoyEXmqzBO6I9/+HQ8o+l16kccXAS9NP1rRVe6u",
-	"l2P+RU89Gt5zOU8R8dYDfh9R8Z7i5hQZP3RkvCJwj+QI7FdOfrknCX+KlMeI71Po5xQt30UrHTM4fo/q",
-	"au8B8ics4Z9ksPwkNU8B8/4B872b/eFBCCmDQg9SbVJG5JwxJR9Q5OH6+hHGG66v42Ur3FN7yv0v89RD",
-	"C1ErdwootB3be4gn9JQhp3DCocMJIEWPZGL2F35fjiqiT2GCblF8MnNPwYEdNMwRYwP3qHr2Hhp41NL6",
-	"STr/J1l4cvkjXf69G+bBHn9iHxrSKLy4+MitwvGFL4q5Pvh+4VszjhWcpVtb+ocX3+SJu/u91nJ/Xv89",
-	"uu/Au5n4m/+Yvjothj64daS3NZIUgymEPjaVhn/YQm4zUbT1nlN5RoqtQSY0Ax5VMSM8e6WnkjMMKrqv",
-	"2eb8uicdzagqRuwtIY7sDrtxT05xsMCKQN66294uKE/PMTr1Fqypk11p7coSgreQTxa+y57rtSM0SXIm",
-	"H6BD7qjYd/LIm5iJEk+IHcl4fMH0gr/4E/7zJSiHFKZVyHouzGflsvJdY5rOBFiVP23gxEXbluUDG8I4",
-	"dO9Jpz0pndoSCfdZx5v6c/jkDVS7kU7JqdDkFG3bNvu2d5uFmJTilm1e/Cml+I1tDifGRlKK4S3bjKLa",
-	"Zp1nhCcsU1xtyDgXt8yQubHqRNAEt3ZvxsKE3/X1VR++N3PbSeoV21fyWfZcZMC+99WIPLsPTjKvn8zz",
-	"Ns3xBN6f7n8H9toIDQY0NdfY9rJ72lotnYFCvoxpXPH4DtrRfbmYIwaprBuBi3ukM2ZbONSeM9c14XAu",
-	"UUcnhf4HZltHH+S0PFZFe3Y6u1+HcjxAuLujs3+xx4p0vYN3VXv7ux6xiSCjhCo2NEDV4p4ipu3FxrGZ",
-	"tYUEQFctnkGfADmCRnxF9BsxX/rioltAblsi6btsk8F2qMA+5cjjj4w/ReiB996ngHM380Ng3Pjxgxf6",
-	"hpsD0AvHjDabfJBjSOiEGJfuwAZV5PzD5cHTmG8zlXPmgSQsAxL0CdfXcqV9PtM/dWfI7kVpZY4mn0uj",
-	"Rsvoyt1HzWD6Y5+ymO06pfydTgnIJw3yrU8pNsjRe6FwK83lxZ+lf0Y0jO2jGjqCWhUhHGlil97jawlu",
-	"XWVsN11yinHZGFfLpj52zGt/56uIgR3lcB3c1tjdSqpnJaxd67OTAPg6yjr3e+xD00gLlq3CqsXhyodT",
-	"Jv4OJv7oCsVx2rECxN5VeyzgwzzxFHXssp0ESu2BvYcC8Vix8agqw49f123F3nGCQztKqy9HlqunIFCI",
-	"ED0Ff04V3n10wxFLu+9Daey7pvspSOqnmF49ScFTbXd8bff+jOngGPmSzlhIPTdcFyUsD1PY/QHm+0hq",
-	"unGysfLS3tVSyV3zNZ64bx67lE+nmrvmWx+9rNvuu4PaRtdaENDUvLD+JnN6B78Rma5mu7u1IAWOZSuh",
-	"yOlx9I/s0+ohTy5tiOw5GXNfIZ6hLPuOaJO9+FP/J7jWZnuWO+ATjKCMt7G+slKbSBl/QiAUVTZHOFWd",
-	"5TY7n5mSV7LvA3MoZd/bKKnbrNtLeHY6vU+1zmZvZ3aHghs9hzNyqWRRa8OV3K612T20uvuZfqxuxlMM",
-	"yOIrPzET/hRWDSg6uQf7XaR8wsPCqubSA8ZSIefEF3pudhTYpoCx1IdqaebiiPKoRInZYPCYl+sXg+3m",
-	"/oABNucTxe+OHbM1bxZ73i9hcS+ootcqX+nj1Rq7NcM84YBtz3XsY1uVV3M3kROxNlOUOV2LgqLpRryj",
-	"uZzTVG+Rva9KQhUdU8lIwhNYF5rJNRS918SSi8NrJaD7WlH2mveFu0LHcJyPklj3mT7BKhwNwUbEfyww",
-	"7gjkSOaHLCE0Q0MS4lvA/AnT1U+gOSO3bKlem8ttQfUWZxK5mpKROS05n82VHFn+UVtuDZsV8V3lK4c0",
-	"z+lmhMAxkTGciB5Kf4ZsVpRxTwtk2BkZLZiiQ/3pR2Sxkgo+PITLR/bjbM8Bm4jorb0hPCOoIMXUwtBE",
-	"xmpEvv68nsw/vFWr1z/KojU3HCtoroc7SMDcbL019ZDJhYqIeI1VdpuJdTb0z1jni13lM6MCN++F+hl6",
-	"0u9TVJ37x9f2iu+KMT8SPdfTrRhA+3+xzoKGVVf6wvMPl3vXIEGZgllOMyUJLpaWvUWVjhPTZZs19yR+",
-	"1dmpGEGRrsjLv0V+4mCCA9j3eAr+4Gp+M2fXdAEe/T6PglkvT9folUItY5ZNK6Wz+/C7IlYVkMfDsVEF",
-	"rev6Vl+KaMFBjPG0yjE5ybPZQYwn2Ppa4sK7uE0baFMVOSJUQk1W1W7Frc7WanAzX/yJw4fniuBytJmW",
-	"VM0r9pLI4R/ss/76XJmt2JQvMi8e5wvix8GbjxYC1xvIZZgOpLgN086jUV+bIwW3KvL+h8h31HoSCrg6",
-	"3++NtnHfC/WRqZyzO4YBr59FbtNSe3/hkgmDVE1EriZze8werGO6yhkuyoFka6AQLVKC7UI0Xl4G1B7b",
-	"o8vV3PDtWhFY/KlDENqY2CORgjs4WM2yT6/KnNHE9AZ6e0NnTY81l72Aa+ChJzlZH8w6opTEd7xg6hBc",
-	"5I9WQD6QyJ1JvvaRju2Bu65Uaw8zETOzw8bUbCI8q2BA1nOq2B3zsl2SbiQUN94ytjTDQfCtlg8RzyjB",
-	"UBoE7PTHQLJDKg2sLWNr9y7aqSOjy+nzd9rLNWE3owSg/S68fUJElm70mCZzrHialiN04NqmnGUKpqMX",
-	"uiZ2tuqfLqkqh+7EyeUUXurwyec38PWShx6q02fWpakPZO/bDfO0kzmbU4hr5xDXMZW5n+m/D2V+iufp",
-	"baH1jhfG+657TYxgPYX9Vjm7pncPM+jnIUvuI+pnNHsIuMReCnYQ0EYft2LvN7b5aGd7KLTI+XKZizt9",
-	"Zo6IFPFfLHxzlu9qQYhsfbcna130W8inU9u39aXvr2HrN9LOxrhNt+zwqI33AoYxGIfiiSNqjjWgLlS+",
-	"Yk2VfcUOOgI4wRusz7E/mudTDHmq7AuRPKfKvq+ysm9L3h0aGGzF/Ys/zf8KTtnGieambG1JWMbZY8Wt",
-	"X02NXy9pf6rxKxJ6hz9fnSV+u56bkhdzmENzKNXf20Sp27Bb63h2OsBPtcxvX8d2hyo/M4WQQj+vqRaT",
-	"1bZa9VmjXbwOrBDcr0x4rE7L06oT9F/5VCf49dUJHs8bkFI096T6Q+S3kqT81vT1ttJnq3YPfbuyLbPO",
-	"KiGaNYRsoYk4y+g41bLNRGHGrDWwcn199V5kk4MTJl3zWXaVXU0/yR5dL6+vr/D4mjzBccIrsC59Iytw",
-	"80czx6aTn+mLelZ/8OyOprxbbrkVvGYT/bBPWDWyQ6q3V92Jm8ZVPrtMDlJ6EpwA3uraaf4mcYWK+yFc",
-	"8hhM4OvrKz2gPv8JlyAAuk+kPvnqLYqLn0V+lc8OrtowJAPbXg62v4Pp4eALu4EFIJWFG5dkSlPJHkUo",
-	"62ElXVlyI67pHXvP1vo4gvq6ERc/PdSiC9sGPzNqyirra57NUka0YiFXWZSqlhup2MJX1fCHF5lI2Is/",
-	"9f+9TL68+HMupMrogn3p7GmyNtWcIBhd7EFkUz5bFXpdGx8zLhXLWWLLNc/IL7Zuc8pTxXKt8yUZb4h+",
-	"T/2chWTpnT4u2gHKGRT4Z4xD7kXNGc/xykzkZD1n9s9aCr4q1/tLPYhDtZnxiWT5HZMm1ws9gmqCI9ew",
-	"Pu9FEk+Vom8KA7b9apb7SCGU4p2iAbE1t9aLP38HPAo9UnznY4VSpNLH3HbKgPGPDqU60Gu/F+6UFWUG",
-	"lxeIQHWCAHIzXBItbR4mSPpIyxWJlW4QsWbFfUWB0h4UhP51LlaSdfUcqEa12lRGGEinKvllGYkDAOwN",
-	"GbNUZDPtuOm7eCYVTVN8PS3/wTwCxOI2+ctErDJlJDwlKZ8wLfWRDSDlC64AOf2yQ8Bj9f/xhK/sJXcb",
-	"G1gVje8fk7SV9y9uH4/QkffKreLZTvJYQkZ/tO7GenOxJguabdCCbMx+mQj5Oppg6r0gcy6VyCGmfsuW",
-	"6lXBkCIyRljKECViabhyJlmmSEKBiOTTzRtDjaLXe5nSjMlR9Q9ndm1HyHOS2fbpXOHTJYp5K966RNo1",
-	"LF2s0XqtaK4u6CbEbH2bJYFXwlw+MinSlWmdHXYLvP3mqGYxLlusZLZ31R6yFdDyPFWIY79le3ymM7zh",
-	"wcJ3S5ZzkRQBOBABFVHysAsJD7kPIo1jOHDl7dGgsHpqJ603ZrlYLUMMYFQycPUx8ekpl+qTZPkvOM8H",
-	"31HGm2v49ind1II4977BkxXEvRawvxzeWtKHbkcfcH1izGhv3TyhpCdHzOwiJJN+2HBWvFR9yhUjypJQ",
-	"b/CYrtMIe99KWkBoZyTy2dBVRuvLJSovriQpXkJqO5gmCUdIrjABXLHOzsgbmIIkyxUyFLqbCM+0y28m",
-	"bAO4G5LSye0ZGV3Kc/11jCX9kUmmPlAp1yJPRmAeI+/fgHBoAw6fkkuVUyVyIlmWYJQZTXOojdTfbs6z",
-	"2avyxVh5jSyFGSPjDYD7G/LKbpsdOrHsBroRUO3QR2zaVvNHSy27kfumly8vunLLuFs8lsHXZPSOKYqg",
-	"J4D3nz0ycf4w4DrBKeaKusCjpeZMMl8inDKYURlMq87w4NzMPUHzQPOXhbKJV3Rbmcuypts2xF/8Cf8N",
-	"LjgI1IS+WkM05ho7A1f1W1NJgq8O4ixwuOtouOpCJRyCQa6QyWUCuQObfvguBz0rzYfi8WiYIwE7t52w",
-	"4yU69bsem/4JXnUH36i+6OSAUrWz2iRUaNZFpR+dINzVnq4PBdsFPAmIzoDCkcWD0X6PS0bcR/zkQGsU",
-	"xRa3ixTsDKJ0FO8ESkE0FQlVJGVUKggdFBPShqUFLlicO5qZ5pk4ANX3TVgRJKFJUgmSVOIiDRU9+xK/",
-	"p4BGw6QPwsRW2M11RGwRb7IDuVmYRDW75EIw+V6ot5+5VEeWorHVQifVW2+bwzqeYjeHiN2gjHjAsZui",
-	"WuxIwZvQBOqxqb0+wdweRdI0Pp1l7+pImD7tVOnxsqSPKD96/6nRalI02pKPSITuOQWKicSJG8O7vQga",
-	"I2IZn8lYAjzU7t1AXFMyAlGJWVVr99v8ZLPl/wpJnbcynQt6C6Rl5T8ParOm3AzEEijEKbfSTJGSmoyW",
-	"/vV8lomc1ZBD0ySBmtcjeA03Ar9sL0l4bPIyPeZ5llwz+IiHy4PixgtIgx6qAFe/KFbZ/be+fouwao9S",
-	"hj1fUJ5q5zhnUtpySphma+Gr58o/vtpXI7AH4WzB+o63eqXOUy06N+Cm7dbfbeh5Bd0YyiWb8OnmXP3O",
-	"qFRXGftQiPXjZ6stj6OvC7ZcTLW1uxppsTHvCSVN+pEnH6mXj+SbI0ZGPuQEd4y5UusXbXlELxass+LB",
-	"yS7kvzCM7rds4/Mi6/1bg1Ja5TnLlJcQO4bSK9RtLx3dbnLvIKwfeFuWN97HuucOLYXE297ylQ0sGc0n",
-	"8xjPfvTL2xtSPMG0KwYcISWKfVaEZwYyWBbGZ2T04erav9eMPkLZDwhwuqhB6+FlEIhh8SxX+r7/s2J5",
-	"UPnLKSzweMIC17h3jxwbiE51RirVa7fZ5XERMLsDH37mmVkq7ZJS4s7VIQMF+xRRA4A+ZxsyoZJhhyax",
-	"UuamAeGKpDAaTVNjhS4wSFBQY2GQXlp4cpsw2yVmeWAvPfpoFTd9oJtU0OR4XdCPLEYjZj+mybA4A2F2",
-	"V1UOR5jy7wV+gZ+BoyXOVbTS5+1n8LjKDzqESQ/Rs39rtVyIiaeQCTwppf3CMh+kT96g9fah5srm+Z/6",
-	"P3FA6Y7kmx8POSNXDWHojQH/NsSiMXrtR831Q1MqFaETxe+w+AZ6lQWRwffShoUIPxrgsBjyINBrFwa+",
-	"P+T1CXRdFudHxHRgtBK5BZGs4quAXhfx1z0jr/cQ7hs8kyydIkNKKOY6Rv42wRkelyzca5jQC8d/9cJh",
-	"Zyvvq5IExwv1PoQYb7yMq7c4qyKuHVENvUTpgg1qk20jNP5sK2uvolwbjZUkLjAkdUrMM3I+BlIV/2lS",
-	"0U04zPp1I9hiY9XvtpVrwBhaCzeZvPp+uCbM9i3lMM+24Bz6nSSBruaEy1cVQIeNKnF15mFYRkZ43bKN",
-	"qaxflorqG/Ee+Lh9aZrDI0Zguo8GMXIQeHkBEcHGvA8VXA6y8V6Q5dhS7okBy/eEGdkHDuhBQ0ha3aqt",
-	"riUG9hECn3/tJfCBpdQw/m1f0wVsKmFY5iDpX4eCm07IlB3Q+w8Nk2JsjkNhUmzM8AWFThHyxS3b6M+I",
-	"vmu3fadv/0Z6QBXc3iJNwLKRSiwlWYv8lmezoujtxmdxd3tY7wyKyTboQX/LNq9sek4vdWXKI5IbZ1ob",
-	"Os3ByZzph+mHmjZ69myVLsVJAXc83jYuyJhZQpQgKTNI5uKJyHSEz83SzbbtBCupv9Vv0JbnwfvpHjjr",
-	"o37JgxgmWpxR+MLFtjls9PJDLsYpW8BB59lMv+UfXM2xydgpilnpJaYP/ymS+YgimXBUQfi587T3eGaH",
-	"2ihURn3bdmZgF9bnLDz6MwIThK0hEY+GYtXUWY8MsHHoVSdM0WEH6wqLF6qC37Qn8K2zLS+6GFErpmkt",
-	"blhCy/dS/Yhq0xOGzl77uVw71eqMvBdgArBUMn1DRfsBEd46F9ms9k0hvUM3WLdBiWQTkSWvyYLRbD3n",
-	"KcO22DBtf2mdmci1D8gmt3WOvVFNdkEeuHf/nq3dTOOgJt5tx/Pr7aAH8e/dp9Z2pWRHdVB3CArAmwVo",
-	"I3WepmLNkhtROrHSPQd/7nwS0Ei2Pw5Onjtw3ZoDT6h9xKV8p2VLNrvK/9APejDUfCjWuHQ75SnpVBBs",
-	"9+j5RqyfEmK4oNlmSK3mDsuUGX0Pm+pNzhKWKU7TA5S2ppxl6hvpAhFzECiZVmICey+gbiosC0lSqlha",
-	"eLLGBTTKqyybZismJbhPgoipYtkZeW86fUF4UiyW1ASd54wmpm5c76HN8/OpAcLVtJlcLcaoo1EhSkL1",
-	"xWQ95/aAwIvBeVD5htAZ5QAoMev87NW3qK54ruUINrUoFlZtluzZq2c8U2yG2ceH3vvuZs56aMdjRDCu",
-	"If+0LIyM9hqDGsvyTtyyxmjEO6yC7U4OEZ5hymVApCi6xnklNg3BitGHT6U6hCL+gBW4ztYyGR3ca60B",
-	"Cf1GB0dL4TCPBSGA+Rc94z3bSt4H9g3jTJBUZDOI1Oa3fUG7j9XnfNhRCL0P8LEPIA7xcOkd9GE5PhKv",
-	"EnlAUVaOA+8tTj0WQmnpuGyOLDjqh60EeoIREZTJJSEspoQrS+PmVNOATHOxIJRopwVo3JDIIRNk4kww",
-	"+LveHtOp9sgTNqWrFNtG2aBA0aZcKporlpg4xvPn7nWAVR8FDyiZAQFnHnx5/yXAtpWViAGXLmJha+SK",
-	"6PhoWw8UixjqoX9+vl6vn+tleL7KU5ZNRIIbM1Km/2RH/lnki4gtWr3vOF67G3XZQwWh+monbtjan0Wy",
-	"kOWsROcgJZ0xx+iwFSaPFcTBSWGTCy4vxeBZcAtud+OlvJpO95dM7hF06Lv5wuSjHqOLhaDuLA+K1uwg",
-	"LCCA44kJsVIVSXEUz/bB5mbdVzzMF4z1athklXO1efbqH/+sYQ7Q9wNT2fZR///Zu76eRm4g/lWseylI",
-	"AXKc2krwRI+2V/VEELTi6aR1dieshWOv1hsiVPW7V/PHXm/YJKCWVpXuDVg8/jPj8czP4xnTheEh9LJK",
-	"i3QK1qBtt/3Z9R0dI9Y8gCpOarDWF6Oxwp+YzLgq3S0q0nTXEsSn5DzYBJ+TlE/UylXiyTBWTVWx+xUQ",
-	"+l9kutb6HZkScFBV4EP1dDqVo5NrqnlSlNY8QjhWRUX2NRVeDM/ryyVOHxRoWty3EIrDSVbr3EHZpQjB",
-	"FkpAsim6jowF06mDwprQgYMWW0e13iMUsfyjOiiotG5xeK4Kv+qaVVdwBfNYa52QFrmH7nS34uep3Ai/",
-	"F2vdukLmm+oC45c51MZVZzgcnCqaWVApLWPlUXGIiVkY/BLhkBEhwcX/D2RkmzRIWcztBuBzgaBywk8E",
-	"W/DUqV5Q6IsApU3WW3jSzbG6JdIEgjEnSU8sDNhKFfJfhZrDwrfowj8RSbrcGb1g+SzD//eC7K+89HkF",
-	"UP2TzvQVL99GXOEOdqM712SVm1+h8sgKeYUOMLkoqVI7/pHeXovNK2GyadezXg8Tsq6Q4+SJcPQxoaCN",
-	"LiGmcF72O1v62KYPcrUz2N1LvikY3XU3NN2/s+vwCP/wNg7npazYpV+/xh9P+mCPfxltKObHJAIWmf61",
-	"sOh6NjkfOeXpenOxsnaScyZRFBZtcoiOegqcJsSvQZk+KI6O8Jcjum0tDvcc9zWUDz2EKP1SEXzm46gm",
-	"C2H7qUZAlUDwUu583vo1YZoNuBB9VYfeoiQHKn7y7S0vER8PjW87bYtzcSzFIujIiHwODlYAy2tqcYVE",
-	"X40Rcqtt4OBuqb019w6qmXvbhCM/6EoGmXym/cOauRtYrFIaodP9ra586uXbl05+NkiYt0XMbohHiesx",
-	"mzyzOVemxt1bUEhXzZxIW8egydtJW6VDPfe6rYoNfKJPqdlAG7xDAioQxxW90RC6qKXn2A5nSd8ICDF4",
-	"yqjvpvFq51x9+vHiMt/VtCqm2ybUl3FgX+X6fyXXSaB2ivaQbsKYH4C6QbaxOmZebybqEFU9AObQNRMc",
-	"j9KqrVr77uxd3XXN2cnJ+9Pvj6fH0+P3Zx+m0ymJhYxtk/jveTbr4TtODmmKOCObGNmFKnZKDpEQodRT",
-	"Q+LX2YMm2rEBHqHVdlCY06nSL5d8FZTRU6na4B97QKlvAlXaz9rjry9r+NvTg5pd3BKBiQJd1ko7NWvA",
-	"XVz/oiop35CRjv/8MvKNt6Y0kI/tWv40RgCWjSVY2C8GIxtE+YpbgOYdsaQ3RZrGPnHCnmwpQoBurLML",
-	"1qQgnEn+XonG57oGp4JfAtvOtW5QwWZk72Bee/8wRvguGhil1SGYUlXwCBZVnpwBvbSZe+O0RaMpUM4h",
-	"v5goHdKyh7NUMxUnynHT6AcGDqQj/DEgf/L1EUuM+xJPqvZr/KOLXvQSva1HE0zn23xal2mobGOMTO9X",
-	"eOqLoogvyytIjytkg3BJ2T1iiqS2yBEHAoxuTKHDnaI3OLtYdfUkiyKIw5KEi0lyV12tPjLhF+6Oz7eq",
-	"hBbd71JHL6NpzaPuKCw97O/1Y9Z8pFPS1VE5oLqMV+JuIidrdGB0ktd1jXwnCdBtfxJnnW7o3+fd/hyl",
-	"XVNeE30vrz0JzKaEvIstsNgkXtH06bDYFhE7P7mNcWl6rz1tVHTf89FKPfdRjgywH5bwrGn0Vr78+VcA",
-	"AAD//w==",
+	"7L0Lcxs3si/+VVC8/6rs3j8lk3pLqVN1aMsPJtYjlhzn4RQJzoAkrOGAGYCiuC5991voBmYww3lSVJLd",
+	"zamctUjOAA2g0Wj049dfW56YzUXIQiVbZ19b7IHO5gGDv3vXff3PPQ0WTP9B53zgszEPueIihG88xe9Z",
+	"60xFC9aG37nfOmsdjumePzrZP2Cd44ODg/HxUWd07LHRfvdgr3M6HrXaLXyO0aPRPuv6XXo8Pup0Ot2T",
+	"/dGhd9Bqt0I6Y62z1i33GVF0pClqt0Q0MR3sU69zfHx87I1GJ96ef7jf0f+312q35pF4WGnaAi4VCwdz",
+	"qqats9YLxX0mX7TaLakiPh+kfkXyFY0mTA0WUdA6a02Vmp+9eLGYSxUxOtuN+D2LZmKhprtmil60Htst",
+	"GSwmrbOWbnwnJnMh2eCOrQImpW37nkWSi3DgU0U1caFQA/Md8zMPwdyfszFdBAqexamw32D77EGx0Gc+",
+	"jMB08/j4+IirMBM+C1pnXx/brakQd4OIjVnEQk+v66+/tVtcDiRXrHU2poFk7ZagsnUWLoKg3ZIiUoPR",
+	"qnXW0Y31rvuvIkaVJtLhhP55vVW+YFLSiaa+d90nnmlJf6+noWj9D1vt1o2iaiFbZ62r71uGkPOY9c4F",
+	"k5dCvX7gUqXoSveX8CrxBZMkFIoweMdSgEOO+3odRSJa7+6CBmMRzTJzUNjXLH7cdvO1xXTLevK/tixD",
+	"ZnZTuxUxKvW2anFJZlxKHk5aj789FtMXMFVBEz5RMNpkZi+FeiMWYVlbeu7G8Eyduftg+a1GyzFvJn3s",
+	"NuvkY3gXimVY0seHTfv4OPdp+SQvzBMVk+zPeHgpVC8IxJL5t+IDk0xdUymXIvJlQfs/iwXxBdA8pfeM",
+	"zFkEjCFCogSJdBNETRmZm3bIWEREqCmLyEKySO6SniQ0JFT3Dl+1iZpy6Tbk0ZCMGJkJn48588lC8x25",
+	"uu6RaBEwWWeagohRf/VSCCVVROfz4vkKiYgmNOSSwk6BzSgJxQbqdDWff2AzcU+DT1xNxUK9pYot6aqg",
+	"v1diEfgwfZF+ixE6n5+RUJAJvka4JJ4Ix3yyiJhfq/ta/b6hPGC+XqNFOKORnNJAd0209CfjSMzI7eqO",
+	"9K77TyRGbkzNHVttmRopWVoW40l9dHTgnxyx/cPj7iHzOv7+cWc0Yt1uq92yZyEPx0L/q7gKNL2vpVrQ",
+	"aEUUm80DqlgrPhlbZ63ubme3o09eMWchnfPWWWt/t7O7r09+PAn1ofewo1Z3O3TOdybJ1My47wdsSSMg",
+	"bxKIEdVnZMuj3hS+YqE+wePjWPEZEwvVOjt8xJPVZ9KL+ByVn9YHJucilEwSGjFyx+YKtt+Y3zMimSdC",
+	"HzZP1SzccS0d9Qm84ww4oFINrGg5a+119o52ut2dvYPbbueso//7JVGSXukB+LX0o3ipCk/1ElITlqK6",
+	"ifXzvOTdmGXkwvO0YhRT0j83AgSO8yJRCI+S/rkVFkZ2nJFvYPn8b3bLT1vuuyfsiAUinEi9J3AoBZTv",
+	"5R/AmsHuacS1OoXs47fscKpOPOiuyWmqXwChx8rbRBHnEzPB40UQrIqaX1sEfSDp1yuopxtRfyvwGG02",
+	"Nbs1W887optycvYQ34yTXd799W8B+NcUgHo/9xZqKiL+L9BC3nAW+K9nc1V0fqaeJmP9OGHwfCWDvqSS",
+	"af2aMV/+iEt4CSTndrQSCxIyPKrnkbjXd19KzNITPVaYYK3xhWxJdON4bNe6iRUTmhJnlW3hsLinp+V7",
+	"tlqzEDh3T8vgFDbKIOKTKW6Syk5MW3WtCfrZXItBcqX+Nb5A/wa35IDrO2+Lh/Ac1Xo5DT3WOttvt0Z6",
+	"fAO6UNP4wm5V7NZZS88Ae5jzSM9Xp6ZVgkWts6NOu/X7Qig6mNGH1tlOt92KNLef7T+2W3dsNZhSqQ+r",
+	"Fn6CNtnqu3tv5vEr3u9e7L35cnHu7V/+y//y86x/8PO/vru7vL1YXpz3lhfnff7+1XfzX171j/qzYPHL",
+	"Txd8/MP//I9lQ1yvGyalMd0ka/YftTieiCLmqZ2piCR7jpXS02lvOm9ENEvNJWjM0WxQSFC7xWaUBwPq",
+	"+xGYh2CM/7tuXWq1W2MeSWVnro9TAWLRfHV1JyKhhd4yZJH98kPcEnkjhC/j342lKukJDoyieXNH2ZdX",
+	"43GByLqdalkf3bNIXxj02Z1cGrQYGzEycu6FZLQiVAuxGfnHzk78yz9rnPU1rpdHJ6O9vUPvYP/46Pjg",
+	"ZK9zfHC47+3tHzL/hO3Rkz1HQ7z+9I5LJaIV2sPMHrjT4qxOM+t2T0fqGbV4QBUeXN2dzulO9/C2e3h2",
+	"cHrW6e4eHOz98mROmERiMUdujg/Z7sFe95D5oz3/4Lh72hmfnoz2R8enlm8CMeFggtTNdDqd7g78d9tx",
+	"TtRcBou3zcHocN/fp2xEj/zRobd/mGwbw0p6wwx8usINF3+bOsmLJmQhWTRITBMgjPoSTCdaU4N/262U",
+	"5ST+/vExY3RJHWqVS/rYbr267F287stbeseKTEnwiGZ0ewlBq0oN7oU3y41J2Hg9c9IrqthE6MFdjbNW",
+	"ei/+TcvVMYvgzzbYqCXK1+T1avtW0pylbbeKOBYpPub6xZ7vZxovFb/7e+Pu4cnJAaWn+ycnfuf4ZDQ+",
+	"6p4c7Hm0M2J74/398cl+56TrnbLT487h6Wn30Gd7J52DA4+OTvyjVrs1S+YzIYNQoKPdkpZUcZclFcyp",
+	"XIQNTSpoYyVe0tBTrCgpehTlQVMLT8RUxNn9cxD0hgdpxVV30Tpr7ej/e/n6bf+SvHr94bb/pv+qd/sa",
+	"vv0cXvT7L3/68upV74ebSW/Zf9mb9F/2bnvfv5xMfp/efbm6/uGH896X3peLm9fLd8ufz3/84Yfz1w/T",
+	"Dv30IfBWh6vPIf3pl8Cbde/9nz6I97MfD37+1F2O3n5c9l96lxdffn64uO13UAHqLT9NJ9cXX16vLr+8",
+	"Xl786zV89zm8OH9JL15dPPRve+OXk8sfX/Yubt+++zD/5e2P/3offjf3Zz+uRp9Ou/7byeKXn6bT0U8v",
+	"5S+3L3+5eHnx9uXq97efw5uLg9Pe5PXbV69+fwt/L1+/63X6vZdXHw+/3MwuxS9ed3k8fnj5fvQw+2X0",
+	"KvhpNpve3ux9+Hj08y/e2/BzyN/NRnc/vX/35uVV93d6fHX94lK+D37kqyt189NNeM/Di9Pu6P9/e/9x",
+	"cv3qE/vy3b96wcWri7e97kf/9Q8/eJ/Di5e/v6qmOjOzk8t+7/zlmx5/3fscrn456c4OZqfz37vz/vHD",
+	"+9eHb/v0p4+9l8c/Xh58N/7ul5sPtxfdd7ORt3zVf/PyRN5Ov/RPpz/Ow+nvX84/fP85PDgeXc160dvw",
+	"6rvDN53u6HZ29DE8vht/DmG5X1+e57BAlo/653KNjUBUPZtU+E0fRBMtD7sZWqw6EBPjhxJOPyAIJGaO",
+	"5083OObhhEXziId6D2xBcE2pHMwjfk8dt9xzC0suBx5NepNyoZXfr61XYjazN9XiWWi3bljEaXC5mI30",
+	"e3AxCoUa0LGCz3tdfWnv7OynVQz9yIiNRcTSF3v3GbkYfWGeehIxmbWusD65voJ1GUp8FMe7xD1WllxN",
+	"yYTfs5DcvOvtHR4Rhy0aWbKcVj+w8UIy/+WqXOZrzdsK9QhfOSMf2O8LJlWOC7LGzX/95Sxh60bI5Lg1",
+	"5sfyQ7bhaYaa9DOcZbLmJBcwhXzmmZaNvVtp4p4wR1MaTpj/14r8IGIMRi/Y9n+HgdQJA3HW8nu2qsnt",
+	"jqMQNH1yx1bPwulI2AWj4XKa1SoTcvSS6zs684kvvMWMhYpMqSQjxkLiYRtE8tBjhCuypJLoS1ltHr/q",
+	"3WTZPGuIzzVX1bPBG04DQzs6RsWcRWBC7mvW1Yx3C0+0W5E1pOvH9jodUERSpnYt7PHoa5nFRaML+rga",
+	"sOpvBa4BO/K6m7h6k+pTgGUlRUJ5sjWvYe99xQ0Z7wFckni/6hftyPTDDYbs7oVrEXBvleem7vrjbqdz",
+	"fDLudn2/0+mcHnujw8Nxq/2XtI+mhK9594Y/EEpmPFyAA6WRrRONm0c4U8y7Y/4te0i78+0WRJbzRLCY",
+	"ha2zbrvFjNs2pbNWj9q4fbyASsm9VrsV8JBBg0USe8bUVOh3rq9ubotCBJ3oKv3/8JXgISqkeC6MAjbL",
+	"jOLQdn/YLojPemHm3HEiw9SQ2UIqMmKEkpEQAaMhbLIljUIeTiDcTn92ukULjD67L4WKrZqVZ7zRhfQW",
+	"S8XQ0NCHLxeSRXUUTdMxLPPaIicde0nH+knoQunH6/cABPfmtYdG5/Pdps07SlPdbhxtcndNmX+uyxbh",
+	"fiZyockp+meSuTblt1P2UbLobSQWjbhWMygBq3WDVcYgxyarvG6Qa9xd1qtZ0s0dWzVuPkfxKOlBT13v",
+	"ut+4l9spa97LBp1oXmjSS0M5leqnHs9lOtuQ526n7BMbTYW4a9LhEl9p0NvrBxVRT90wGnnTNzxQNaaT",
+	"4TtEwktkDG9hKF9kFO6RcAMqc0Oi8DX54vcFi1buwZYcaVonK4lCtmO4mrMwz7WcR7tWmWGqJL7QYKo+",
+	"MOq/FH7p5gy/UXANqDEBmZDrkHGInP3u5uqShCIiP/cu3lcOHY0idU65JAS10ZDxZt+77sv6ZgD99Cad",
+	"zOfodajfE0S1wjub9SffF4fw53cnidYPN+jNxOLU7wzHpe81dM7755VRNoRDeHPh4by7zTCcqs5aOTPw",
+	"PVs1XV+IE950fb9nK9moq02YFk/TpuPC9IgNx3UFtuk3IrI+w/r9CngVwrh8+3Lj/vEW23TIc3hr81G7",
+	"vcoNu5Ub9RspGlzF/oC63eq3zHxv0Gvd4yzucNMjzXS3korNLoXP6vcYCp89qSvZrK9NFu9W3LGwQT8K",
+	"nt+gI60eNt0RoB1uvB9ihXSjbkEp3ULncpN+N53gGpsC9S+3R7MpniABdNcNx7lJN0bdb7qcRuXfZC3v",
+	"xV3tK1QET29yhcKrRb1JNDeKplOIYUR1h2K8CxsMJdVPvdtgprP6t8FFFLEwDjTrywtMybyKPkUinBT1",
+	"i28lGXlJLicREVnqV2t0fk4VLc/v1E/UTPDUj5bHeUFj9SLP9KMjKtl5NuEy7bCYUMWmYgERr36iMqBp",
+	"F1kkzju/Xc01ERLOJdd/rCexhWkIRSkAj+3WXEg1ifAwy7bpU0XBhdRqt8RCzRfK+JV8M4wkMZiGchk7",
+	"LqD7sRYDFd0/rj+fuInuO7vd3Q5OW5Posjwr01OcuufsngVizqLXM8qDOtlW8RsEglQzNkGThcClvoFU",
+	"GBng/YLUKz/u5ZCN/ZE/Oj44PT3qeJ1Op7t/PD48OS28fp8v5gFGFKD07Z8XjcQ+aOX0gPsVJCcPFtBt",
+	"Jf7R0cHpied32d7Y87vgxD5g3qiYasgyKbFguHF81CfWLwi2jDb8Lyae1JAg8FfP93k4WU/NTHqE4RMK",
+	"z2EqXN223zDlTStahwfJ2Dz5hPZtBlnpKDbr5z2XynYjS9sP8ElsXtZt/wOjenK/u7m6LFl57CHCZ8kX",
+	"KcI6FjzwgJV4pCrMd4a+mbivtY6ReRInoHr4yM23oq6npizuZ7d+d3VdBmUxvA26u8CM6ldO1HVFdzYH",
+	"24msntNVIKi/QbdO0FDtjjHxW0TuiCWBvJra1rUsHaj3wC2MZmIqS+fA6Et4FaOKNu+6UX+bd/FGRCVG",
+	"2JJJrmmMze+yzp2kpO/Gd5MMFaWuqvIxb9xnYx7ahHc+MJ+x2e2U3dxcXQpILas8kfUbcI+4ubkioX6p",
+	"UYd4XWwil/ICURt0eUPvWZ3Vk/S+gQPQbf2SLW9urtA0dyvOX9brKmRLmEJjC1WCnL9sOKyafOmOrGEP",
+	"t1OW5BjV7cbe+pr3Ve5qzOmqvqMx7gnuV/qBaiGGdzGirzZNZNdHiy/Sm89BgEVidru6q7NUFUApGxIh",
+	"N6YiFyBlEyq+Z6ta0my96yf09qcP+UkTL7dDBtqeNyYETdFPIwUuLQ1UQ2Os6s35ORtvIiAXEQN1m4eT",
+	"Cq5bRAz1bK3R60G2yTxgVDLiiVBRT5GVWEQIHcWliqgSUX0i0N5RiwjfPLp9Im7ofT0SJDy4TQL0VfSG",
+	"K3a75IW6RT+8pwH3yZxGdMaUawjNu+1NGfVZRG6YtwPN7+j2MzEMasoiRmYi0ocEDQloNkXXP8iG6V33",
+	"P3E11ZoQnbFCMwo8C2odxJ+Bs4vOGOmf15gM/S6e2E/rardmX+iprN+XcVFu0B2YoPvnNfAI4UnSP2+M",
+	"RPiOytcPioUljpfbKSN8NheRshdJIqdJCJ5mZB6StbjvGuN7x2igpqu/hqE3tC7LwgbFCILL/R+R1r1n",
+	"syU3bDZielGeOBed07PDk7NuN2N1Ns/nWp3fCXFXbvnXT9S0/Btx1T//0TZTItOG/fMhwd8rmawuiEwK",
+	"BeSvDcDyxZ9dffqYALAYtezJcH1P8QJA9A/4i25chLB8Ir6HuB94OgUoVpX7D8lGEIGYWdJ5sBqAnDW4",
+	"BIUJF7+19dMRZhqanILRarAAx2Kr0FEAfMIGFpIOdk5np3O809m77e6dHRyf7R/unh7u/wJwGixAzM2F",
+	"ZB6VmFg6YyaJ4LHdGotoMA9o6IBr6J7ZUTfT82mnZqqFsz/3MjOVB8WXrERJv4ULkY4kK2ogRcRfK+v0",
+	"e7b6T4Aqasb2z4BU9D1b/XUgQvW1cB2uxIr3OwgW/PXp8lZru266v+62eQJkxX30mZgeEn8N56dvi2Z6",
+	"/vNOx9/WV+spLCu3y7NV0N8fnHD7ZDWr3HZsmSCEuXH3POSzxcy47UjAwomaaoqPCu9wMX3FmGRPJHYN",
+	"0swh2OfjMYskzrZrAK2mtzyUbCNK8yhs6BG9ZMvnTH3/u6jBpkUNABoMIc8Azi4uVwA/uF/ZZVxzZ/93",
+	"oK3mo6mmcVLdKdKyNmMe+S+CpfUscGyDadsET8EENDwTnoIl6qn3rlrXrOrL09pV55It/wZb2CrYwl8O",
+	"XwGWeKGmrwLOwjQPevAVHnF7tHM02j898brH44Oj086Jz/b98dgbHXfZ+OTYb7Vz1mJKo5FYRGRGpWLR",
+	"N5JoruYeNckzmvXiIwiOg3IwTDDzBdxbVSI/RMznEfP06cnNbMizFy8MPfEU2Mf0ojAv0gzYupj9sLy8",
+	"7R9evv1B/fzlY+fnm07n8svF6v2n/vKXL3fq8vaXLz/vXXR/+TL98vOnnzt2n+T6nE2QjIsqO6JKsWi1",
+	"IxVF9KuUTpkH56obfyr6xYBGkWbhX5/1Vv1bAcDF7TRi7IkQF/vxxrF9xHMTKRoABmd67k3nmE+UhzyW",
+	"buDmJvW6vtoMPIB33R2pkHz1RCCiM6IYDR4zr1JFAzHJmFYBw0JPuMXfoGZnAILS3sg/Pe4yptes2+mc",
+	"+r5XCIxRj+flVERqkN6E7/hkSpZUYXj0VCwzup2R9L+lh2NuWXQtQS5ivy94BNrkAE19+ry34ituII5B",
+	"Tr2M8cRnrVCI6H8ZaiQppFx7OhnAuEuBZygPLU8Zm2LZZpJSGCzgbvfk2HaTXq7z9HpkbgwWl9cX3kAZ",
+	"U/+STiYwhdmlZKvv/uXvvQl/2ftx1f8i+AU/WPbDzv+kO7xg4SJtE+BykN4oM/vIjPIQuMYerglztY1s",
+	"f4EcjSApeu3cvq5BgXG6Sub1ZjF6h2GqhsUkQJBYnNlHQBWcihmbQxtImLlR6JuKVa+sRABfBxK5hl1t",
+	"aLqB00f+rUD8hyoQdpT4EMfkGvwgcYHN2vAQMji+QruDhM64yAuCjdpMj7XnsM349qwvEY8WLe2SLfOC",
+	"sNDrPpghQs/DjhSLyGPG8amX47EQmOg1GOF8sEq14pu49ebjzLB7Fqo8QMsXaMIztw7Rg2P4VhSHsOBB",
+	"TXwWcuafkfLSYeZhEsMkvfhK57zvP1ZbxFK0yGchphERQVCSZv7ESTErV5+Ykhj6J5AC+QYvvlKslvTY",
+	"mCL5TCQ1ISQuQVGWh7iF5XoBYewvvuqLgN6HjWarMlLriQQKGm+0Fw5MexMKK8OHNycRwENffNX/NJQE",
+	"NbIQnkhWE2owWB6AL7dPDfCYb3poQtXrB61wPT9fMeynAWXFcFdPnKavd2zVkJO+Z6t1F+G2D7mnUJdn",
+	"ZdsGfUYbN/BN8sVX89fGFMrnJrExWc9xNkKiOkp7vbBalRUhnAQvoDxqQyKfR140JeIP2gFNyCpNuNie",
+	"9GpO0vOd1A1p6c+eV75jgGczovINslska6GmMUt9RUNv41WMiZR/AJWNSSsFsHmm+XuBqQeNaA1ZlVlq",
+	"i0dAyoD14mvqY8NJvo59U89Dauz7akrT6rkpevGVN52qfBP1FmnzTEZ5U5oyVu9tUiTlBvTkmtK3SZVj",
+	"Tm1KW6FdfJv0pTppTGO+6X2bAsR2IF98jf/ub7IdYlJfrl7PinOkt0kxuCBefIV/nkbxzc3Vc1y+1kmW",
+	"UmiV+KuUWsF8CtHy+andgLo//NBrTuO6+2aLtKHjpzFNa26ebR5zdKLPOP3PRhv7GoNCn5G4JjR9YPfC",
+	"ex72KrjCIt5bExpvbq62TpyUohEJidNm++qy9Qg1oacKVvMJMwNNvwiFz1581f8LOvxUSNXY7FyNyLkV",
+	"MjeYuTK0gCfTBOgCTWgqARfc1vZrSk4ZBuHTaEKgzhdf4d9NKZPPSFpTghCG8pnWD3Erm5L0PNPTaGZ+",
+	"dMKjn9cxEAdbNaCuHJZkc+J0o1JLS3HXkLUNRfJ5SKpDyauI+SxUnBbdNW5Y6BMaEraD2IlY4BuiZGic",
+	"IdEmFDGE2gTAFBliDBCMINytQ0idtPBMPvhTcsEvxVMx7Eqavk6qfr8RFTjDelwwdQQqtcaFGyiJ2IRL",
+	"xSLmIyhUKPS3Dt6yqVHmFlCqRd4HPpmqW9Gbz4PVrQlgkiXkISSVzfSfWtAejKIE1tMtxZH0shYRz1si",
+	"pKTj0GPlOao3N1cEHjOB7k6mTuvn20t+9fbjv3754qmfP/1y9zPvdK5uL6fvb39eXp331S+3vX9dnPf3",
+	"L75cdK5uXy9b60nF0PS1Rcnoyw8YQFhEDfJGjKpBuCSRfaPGaFXvRxpw35SL+NGGkeUn51ZWaTDgsgTT",
+	"4nWjAG1ho9O2WBGiZagPArFExDGnTn4Rs5YLSHChpRK7IJVCwHarixF9KdTVMiyuMa/0LlDMt+JYaXLC",
+	"HaHfqVlfyXZR7KIq76Ueqo/t5eWq2rPSCwk8RNCojxloepZHkNpnbcCEhySOX69HwgcmVcQ9tY0JzU2j",
+	"SydZO7l0RtoKPV1tPM5S6SX6J4wyPgOeuWMrsgSBBDV/2D2LVoAxV5R993eSSE6Mpz/qlxTMPWy1W0/N",
+	"PuxXhND/tTJNkEl68k26cGzr62e79p9bZ59x9T+32p9hIj+3zr5+RiaCX505gGcMI8FvwEqfW4/tz8g6",
+	"+t3Hx1bcdd5R2D+vtwTOLr3u28MyOStLFjl7JtqyN2UY8YjCCU9U4XZgc+VYMbo5AxVTozlrk70UCs7T",
+	"Em0J6bQptvbMhBPzjLxY2x0vkO9eJEx35sDslwu3Go1lILVss7lCK3VAN6YUJmqhpr155qJO4YtfG+dO",
+	"mceTyHrfiwaoFCf+JiPfwceMT5nXMMsJs43vuR+X9P9vzcjKIBNsKb/t7zXactacsy718Y1SytkmQEdO",
+	"r5tmA9P5/DmygR3K1oJXoOaxDzcXeux3u50RO9o/PBx1vM5x1/P290/3944Pj/a90cFh9/iAsv2T4/Hh",
+	"3vjkmJ50/L2D06OWAy7SPT49POp0TjodEI7Q8V8STugqDFavsNB0ScgYVLTQZxELfagZTUQYrIhczOci",
+	"UhLgREwrAOr9rYWKXEi83kMy2zzienH1w1e9m1R71fq9JrQ8rg3MCDhGvLhkTk4eQtemrLa+rs2oaruU",
+	"ikAr7rwhVR9i0woYTi/o6oZPwquii7F+JWuOkWRGV0TySUhqmV2u5izUOo5RJNJC1+LowTxJ5i0irlY3",
+	"3pTNUGm/Y0aLjpEzEw34p53v2arVbpnEPDrn+jNol/9W9w0cNOxqGC6WGt/0HgJTHk0g+PRSKIDGLFrd",
+	"aEI42pnGgKD5j28OT05GB+POaLR3fDgea9XV844Pjrvf/LORjaOglZalDTfHNsnb3Sp9GDr216RPTVl0",
+	"FfEJL9q0PaL1HSh4GqKNR8DjZEolkfqkdKRPjQ18TScM2EnmpzRvE1qHl1ySD/6G3nkC9E4GcAxKI0Vs",
+	"zCIWeoAp8huk/EqukuRqQWOAHikiNRitWmedrEKN7FGUsYCwzb/+jR25lmaPM5eexdww2ngKm6E81AZW",
+	"REuzZnDDBs8MtZgSDpkl05O6A//ddmLo3XZrOqPeIMYPMixhk/O5HKzBAtyx1cAouAMtKDvtVkClGliM",
+	"3LNW9+D45Pi0e9TRh/2MPgygfvrAZ3O99TupqxVugSfhV9BIgXiUKB+DmFKtAgXsATQAi2nAogEoI+Yz",
+	"oPnFnyI9YwGfcWW+eiwG/sOPEQvZkgYDg51x1EnhaMyEUFPI1sZhKjoxfKCmkVAqYAMeKhYBvEPH+TZi",
+	"KlpZSjpFDF0Sdhgz9vWnd1wqEa2w35Jt3Dk7PD47PN09OT7RfLExjIRfLkjy+MlgXwEbBWLCQWqzYp4N",
+	"sR6N5lDIEBh4cXrEY12mQW+NXs+BT1cIBBl/m/By3gydHnZ/KcbAaLfkYhQrpkBT2QKuR/HFa9cIUgIG",
+	"7Hmd/b2TA79zzI5BuTk96ByMDlu5kBP15mnCBpIpxcOJmd5NkSpy56AgDsfEz8DhlpZpKZX/nN2LuSSB",
+	"mJjggZAGK8U9aRw79nQ5Ojo4HY/22eFx95B5B97pkTdi4/2jROvBllpPYR4wESXeQZRGlqDWWStiVN/T",
+	"AzGxHx7zz/v1uBv7DHYi8za2OZ+QH49ORnt7h97B/vHR8cHJXuf44HDf29s/ZP4J26Mne612jh7paDBG",
+	"QAyowh3Q3emc7nQPb7uHZwenZ53u7sHBXiwjBiZ8w0D8/m8OAJAWF5GMTXp9RAJGsML4qCk1rjUQDvCg",
+	"6enqTkSitX2RsDYhJ0eg++TxQF/2/BncsiF+pdVupfzO8fePeMFEHsgN4jHfrEPcAkbGIEb967RrgXLE",
+	"WyO3Qmdd0I46U7shsIcjYMyrrXbLqT161uqOj0/Yfvd0r7M3OtjvsNO9vZMjbzze9+jx4Snbb63vMJx1",
+	"M4jSuCDjz9dXO0PRLnlH7xmhYbrcCZFMJRfCsE4FsicDjf2tgv6tgv6RKmjMs+VxTiXsWw+Lv7ABICAv",
+	"lQ4PIUSQi6+THtsfnYzH7OTgcA/MHN3jk9NT2mqg9ZRi0sWkVJQmKKajZmmCogYSGv7tQfGSu0arXI89",
+	"qLV8j+tTU7VIhb3VXaSCBhJKClMa31E5RVgFKzEs0UbZEWGQyA6fS70wA7pQAn9f+yn/W8kn4WIef+1M",
+	"OMrdwWwRKD6QLGAe0uiK4YIBHhmce2PvHNj7ipYusClFcgWyN7WFnvRYrNTbjuJe33P8RP7HDlQRDhwC",
+	"1n9XAgdZDKjYbuHUOMQ/5i/bRkx09FQmOkqYKD/n9O8L/l/hgr++SNU1awrmr37NmtwGEkr+APhN16uQ",
+	"f6g0kdcpiqvmr7DHuvNX0EBMTQ6aKIzD7+7tHe2xzn53f7QPL7LR4WiEqur20EabTR0QWzFlxYTXnLKi",
+	"BmIqngaK+pe3YKXGudFxcPjU4+AQJjsSo4DNIBaRh5OPkkWfuJoiyH0BQeYdDE/k4QQTMKCgY8iWNaPI",
+	"PwhRFM7tVjksiwqy1cT78mN4F4pleBVdivcinLCoLAgyLihOuCQLfJOIiISCBPAyBkPWGAMQoF7jbfON",
+	"iK6iSWmfipibKQb2R5M6feRk59S3ldmbrbW+YXnD49vuSXJAalGDViXcCaY6A/jxYk2+HzJJmpjA9DPm",
+	"3TXuh2voRnatdq3ouWTa8gDk6s9eKcT7DbtnEQ2unOymtIiHgNjWWQtssESMicQ3UglR0uYrcZmXwhbX",
+	"OCevpkJIZk1CIt3rr1+fvCZoMcQwI7QbpwYDcB+9GnMGCWVG72/5VE5HgkKVoKtogoHbZSeQ7p/5hYFO",
+	"+DNxUnm+ts65nAd0dZnDp08n2pScRWmOzoX+ubmWVA4IBMRVGKzeiCgT0RUrtPpTkkeU2GnWZB1OzEJV",
+	"zMxCVQnNOfP4eNVT7xmV6ipkSTJgkQUziaFESS+xCUIVCXQjmimdXCbIsZzROwjTm8UWzjqyTlElK8J5",
+	"4JkkmqdOq3HCP2KV5pbf8Uf6MjfwRDh2rppQBXfA5UCyidYmHZuiNX5h2EYRqEBcMA50uQE054lFqMAD",
+	"Y2rs/vq1ZZEMEqv6TtdqxKejPW806no7R/sjunMw7rKdk7G/t9MdH4wO/X2653W7YPqA5gb0nvJAnzJw",
+	"S8HvIi3zQlCYOpAkwv3BIlR6LjoO/esABLN43k1qikzHFN1PjJqKl3FoXn+ZfDKXs6S0bqvdCrjHQskG",
+	"LAQFCeMNO7nfx1pwB22va73pL51PPMx5hIfxJ9CG43K+JnYZ2OSWPahb8WrKvLt0pktIyOdM9NTn1hmB",
+	"H+xP3Ndffa60g39ute1rernxpUx+jG0WhoFPrFK/QJCUQ4L+zomIwldMyFT8mn4oiZHCZ2qESX1u4euP",
+	"+p/Hz+HjZziFMdZ549KBRdX+n1I88GNoYoeZDzjc3/NCGbJIHiUArk20znNGvjFdf9MoDNBxg+XR0A/f",
+	"Fxcqr6RkU0Iki3qhrftXfr/Qz4KyIfFp1EhGjIXrOVMFOpeXkzOlm61Rqj2dvA1l2mvIdN04nu5BxKi/",
+	"gh5k2QAZ6lb4OPYjQQ0H1Suli+fmMqW1RidracT0rQESP2EshVNUlIiZj2zyHx2r4I66BnMinMA6MxYP",
+	"L48ZobfyHD6nN5OmUqFNxe3eihuoVr/FJdxkiZ66GOU5ic701Ktir1+4oKtLoUrzF2IQB5vAj9qw3lL1",
+	"Exh0X1ejL8zDDEi4GuHZUzYaAW/gjR9eIWN4Z1NpACPI3ORKd76949aY+TiMoP7kfwBcs9JWI/NIdWM5",
+	"mEKIdAFsBl7xklvWY9KMuZqHbFlOmj2QIvNoNYlagaPhpGwfPi3QKC8iqE6kzqNDIcixBhQKX9Qg8MoX",
+	"Gfre89D//V4fvQWCAdT41jLiEJ2QBH1nJEMN1qzHkQbeQ1/VbwAi5yW7KYSpN55dgJ0hGINkgXVGDMJk",
+	"wOI4siAf/fNqGWHxn9Yx3+MrDVjMQBKc482lQc4/RD+ENAnZ4NIEtMTAJukae3lxMMaQsRZulIcO9Xfs",
+	"Vt3YrWQCy/UN89CaspHP0ObpcqXCNllPozBPV1hBbJtN7CDmnUZnpO2n+pgs7jYS4cQY4a6i3JKbaU0g",
+	"YwY1gF3x4cclWeom63c94+GNSXou7NTFA2vSBbw3eEn9GDGposh6gpS0nnGbX2g9VQN+DeVKN0HUlGK6",
+	"mCdCRKKi8g6uN4W6BxIOEFaAc6Mizu4ZoFyoYmTnBPIqMm+YrFh4p+ZsZTu9iiZNOxXRpGGnl+I9Wpcu",
+	"GfML+f1SEGOEAl0UHy3fsLZ51VuoqYi4LGlcEZo8VJNwwzgvhb+6FeK9FqF16vgrIUgAD2/Uz00glnW7",
+	"kfrZmr3c3FxdRZO+XyHfXtFQr7e1O4fk5uYqVgf1rZ2GhIcI82VQ987Ir9DZGWmW8fnbtlI+4wEaV4Jx",
+	"Sj7HCBN/BWJdjRiJvRZaYJr6ub/VXZVbIS5ouAJ5mSAuFmLuCUFmNFyhkNRDiF+o2d+ae+nvDIT/uAyE",
+	"1GLXMLvUUY8erUYLtLy+pZP13P1P+iwc9sc7F1R50yHE3CuBB6YUyVGp2Y35xMYnIXDhPKAeOBiDFeFj",
+	"wuFrqXgQGDshul8tK5y1PrdOxydHfueke3Jy4B37R4endG/MKO14h4fU73QPPztBg3GysPSmbAYnvg2Y",
+	"UhGAFOkhxioCjLJ33YfSOPBcdrDvwYwJ5Pau+xJHB0MVITMAnJIR3Qm4oPXxo/cqItO0CVVkJqQi+3tt",
+	"spxyb0popC9XmgTFfDJaEU/MZlSekaFJih62yZDaWj1D8g8aSIFZ7KAKAAUAYqYVlZD9s02GUCVSvzed",
+	"Ufj3y1LpfyAeT//BHvDiBKAm8Av34cHZQi1ocPv+Rn/wxDwSniFhIubBYsLDIZjPht5CKjG7xq92SS9c",
+	"GeBELgEdVgug9MqZ4bTjscAFrnVmDBnxPQdiBmGVypatrdfJVLRcbbxOSZnKBkuzS7QCm7zqLIZ+Q00F",
+	"IKZQRbiSCb8HmiREFtTbAXAryYhNOSDnDv/PkPAQ3tDzkJ46E2nVVgZQI2/aPDsXlbOGF976MwYbUbEH",
+	"pQkEFViLY9Jtdzod4k2p1n9NxIWaMh7BANr64cV8DjALJBBLFhGPyszA9IAKxvN7aiAz+vCehROtoe8d",
+	"HrXzBwbp9jIfXWSIXsOhBckFlEcRwYT3z+3IfKroSFNJhjtD/fPQR3vCEE2lsMg8JJA04i0CmuHxWjaL",
+	"1hneNRKOn/O+30howXBvTEW2HHGsx6L5DaQpertGq29hUBG7Z5Fk0kAF+yzaJbd8xmSWeWE+DPNKlDAG",
+	"FxN5fYnOSNhQ4GKXhJpWA59JhdvEzJ8mJO5QzyDuMLMSkixZZE+I9Iyakk15HCKxYlwySyxczFpnv9p3",
+	"dsy/jj7Sbu2kPplj2fzkfPqtgMXqnQrAY3rEqznTspFYQxVMnD4gbcaZfkJP25IFwbdkuPAnwGmUvI3o",
+	"fPrD+0TEKwdMij0wb6EFPleSBeP0jEUMDJC5onXO1yWrnTXl4c0X3p7o7n/Xl72FP8GoafgK/pyzyH6I",
+	"LXD5E4aw5lVzZhPScKBmkJIA1I9WJXCqcGbDYAX7Fl4EjtI/yvQU2OOtaBoSsvImIh5TO2kof3hBIJbW",
+	"2ZzdhQyIzgwmodqCJVmxGW+11EhQDuSOIe47R06MhAgYxXLxvRgypGQFbNVTXAEtCCzSCEw2GH6HYGMd",
+	"2jHEckI/HYo03dYcm8uDhp4qurEeeAFWlLFPfiPJEKV6RIbcH6bZ4OjowD85Yvvor+z4+8ed0Yh1uwVS",
+	"2HTYUA67oQ+F8xtDocei4Y6HPkjICCwfImSgn8kd++jwW0KrlSr3jQJuh/DSikGktNQa3OyotSxhnhHy",
+	"toXuIhIByzbl8DRRVeyyUOLtAi6SawxD78xxlxz0eulNNALTAnkKShyAOvOxPuj1X3CT0YvVP6/N3Qsl",
+	"BpMFOikTgn2LT2SD2dYHYBDZizi+f+5oLsmJELIlHMAj5gk4w60wJWJcqt+YUCLCVTsRo4mxFBYtlsug",
+	"BoaCsPGYeen1axVwne5lYJJVypkvDUWfr5xCUQQ6s5p7PMh4HmKvFJ6IhMtd0lf2gml0j5DlvDClRil3",
+	"gPTNVVSvf7h2A73vVg3ZwlcZ/aNs8E5t+aT0QY4YaRsZPBM++x9boH3YRuniOQXq15UFUDfIPOL3erNq",
+	"vhZj8o+hbm8wvxv+E0PxlflKLBR8m3DIWp94SeeTcF1bEzNepHug5zp/V9j37AlsPhoSzV9IWf5J7Exj",
+	"9QZypusMp0uMYZ+4Qd7IEkqSm3e9HX3l0Ftoyh6ozzw+owHx+YSrjN5RZB/a3xt3D09ODig93T858TvH",
+	"J6PxUffkYM+jnRHbG+/vj0/2Oydd75SdHncOT0+7hz7bO+kcHHh0dOIf5R9YehyN7w3OTF2YwmHpuRrG",
+	"K403VuL8LHOmUBIeSsWon9z/+ueZebFNFrCGZrBcTSx+L3/Rp8y7Y77NPJPF5xYC+yEIJWJCUG+a3Myp",
+	"NDytBLq6a59R8f2oqbR/BeaTc4HJZXn86sNv+SqxOQVEuHbHouFq/Yad5+wtsiK4dJVzUpwtGVcmXR9E",
+	"1rVoFAH7Zj0jQUGSa86OwLTYZhsiHka14Ijpzuz6snzaNRqdgrBNKU0Voq6m1n08S3FhBmYexekC2A2p",
+	"fh3653SVT2xApSI+XVmS5yziwl9n6rGCiFmjDafHcnp6errT3dvZLzqWWegPfFplF3v9MBeRyheJn+Do",
+	"nS9GAVhV3cnV5LEHE1BsLSLDNaj8zMUEm6orDdeJfcOUNy2gFa5kZBSJJQabxRc7Fm/DsYi+JcOQ3nNN",
+	"3jAxvE8EDycQBTgVy5TUTNPviSg2Q2bhh2+YtwP07VzUHMgNV7kDYREzuvrEKG6Shb50YVoJ18qbdAYs",
+	"6UqekaGkM7aD+K7DtvkouWJg1o6ElPaTvjhqHS+zQs771QO9wXiusoHGeU3lezYp5rV2ky2KvM3ZsKao",
+	"YsON+o7KaZ6ZoBeuCPiQjE3bBI7P5spUwsncqoylz16qTK2cWpeGKZJQQacQd0UzaYKUvpFgDYDFTeKW",
+	"1q0DRRFYOXOKxfyaTmmcZVR1obHpB5JMhczcsFIJSnmUmU6a0dYfg7+uwFr++pZOhsW+uyn1yXLKcNVN",
+	"nYFI64D6OgmgWpB52c53n/THBY1KF4mLhGLZ1rw21UIJ3IJw4SDD/zu0qk58SQGOgw26Lp9jL+NySpUm",
+	"DKVdepL/b9E2t47NIndEt7N3AClP8Rd5umqCA1wtBBwI6rSSUQCym8MTponGDPs+VelonUjY4CMWiKUx",
+	"4Odrpmsn+PBFZvMlANN5ciBVrqaM3gvh3X0wR1QNsxWeZnhQA62GoE1NVDO3+woD1SWdsSTPt1wa6GOg",
+	"rXdM4iUBy5TE+Jo2UUKsywhI4d/x9K1oh4eJozDNGrrtDcTFJVs+zUITsiUaaOQusSUOjVHDsRVl2OR+",
+	"r4BDQrZsYma5FH6ZYWDNZrKkkkz4PQtRynHlVHvIqJ91kkVzFwKrajddBgTXyZ19gFiAoQyvr25uyQsI",
+	"B3khpcCT0HyJdc+HJGJqEYXZ8WxQ0DJ3fYDOZmNzSrtUC0m3xE16BDWqFOUZU7DfpuvhohFYVOAq0lNm",
+	"piU4UjB+jFACzjVUA21EqRamaKNyKlMaj2s7OdNQ/7KxrloNrmebKlhAE/NUPnqLGZN3UExYG1NNu+Qf",
+	"KjkN/vkt6cBlX19E4tsJVE80B30Ih3/uxaObT+s8j0weKjZhSamGapbSNGfmrATRZp2F9PuNGQiBGXsm",
+	"nq7EhRTXoUxcdPBSfQcd6ZkClqA9wctkEcJCcAUcQ4ZuGrRtLtJfO1Ce+jc9sGFdRw4OruJ8vF5EE1Zu",
+	"wov9EY4nRA/ORLKtH4sljpr5AkN1G1ntbm6uDEpPjr3O2nX05cOgjw3PrFlDivAbcMSYg4ZDBKdaEVvp",
+	"LM14GcyyHGaTUmCZnybMhgllt+xBNfDH58cAuWc92CKjzMlfO9BHJkRVUa+cOh/FbKI1Dat+gFoqM/5t",
+	"oH3NsVPCLJKpgR8XFCll4xtFI1Vo8MLIqWqL14iNhd7h+Savvc7ePsDeFZm8pCaihtEL8CdeAyMWWJK4",
+	"OWnYOo1DOucyo69BVleRGQ66yff/mPes3d989Kmi84CiKpt82LX6fL5bAAb1gUkRLPK92WB5hMuaXQXF",
+	"Z0ZW6qOHIRIGuOXH4EZER2Cu+xMnOW/AUUJCrm+DrgroX8znEZMS4nw3MMfE2CMEMIbtE1DtOiNlitjH",
+	"UDCAdyp4yBaMLz9faRwCkacFlXuqrXIet4CGAj990Q+odyfhZPN9TGV2f4bwTqzRHGhB/a1xbmXufdZW",
+	"YI5Pyx6mY9wC/XOZ64qPydOXhxn1sdRUpHltrIhYKGClkDFjwnSKkUNwIsSfyDOwowxrmctUMvVVa/Sg",
+	"+uH3bJW3SI7gv2OrMqEPrr1alDUN3vxoEFE+fnifz0UfP7xHwmJJjsG5oSJK5EYaoqjFcnGl1/u4hmcJ",
+	"LEvBMBcO2eUroO/9P2DCdsn8o2pfugBpjxo40PQpse41K86m2MqCWStC0Z7PsQhblQFRreLdgIXjcTHP",
+	"kAX12mImEYYUmZhiaSMl9b/xL1lvc8k57tg+Sg9xk6zJHDS7CsuSSdR0gqHohPJQGvMpdLaplek+Q00F",
+	"8ZgEUhJK1DAU+k8KcMZhFMis9MXtjq2+JTRMX6yTAC77aDbEo9n9OD2iO7bacER44StcG3dh8LYWrw17",
+	"mOsroMqLdCxGd8+7qCIJm9Gvd349R1aWxMLkrAIrZUMCHzOFRl9SP7aWeSJUpsiqUyj6xReJ+qE1A9ta",
+	"g2ObKfn/RWzcOmv9nxdJRdYX9uEXlXCoUMc0pjevLSMYXpg9O+c2cS+36HUWRLVNIuYzNtNXX5O737bR",
+	"XDHSkjkpdlsQapdOm24wLSPqD+buu6VTk5Olvc3J6BEQkY69K87TnlFlLOY2NRtGjiglfsNBe8lbpcM1",
+	"rV8wGi6nPGBbX/mc3Dk9WBvVKMZuAp7WB2YiYrvk0jjPtEZqkyuSyQCfFFSl/sN5oR3jYdSc2oTWpOj2",
+	"Yxs2q1iGNZboUqgrePCx3VqEEdNiw1P1XvyQPL31hY0Rd8ag+gkw6BIH4ywpVpu5L00iCjk3kMygn4xd",
+	"pW5+UtviOWQKkROuyD/0qWIQJ8lYBIFYSrN1AhH+E16ljbfaO0YD9B82YCnEWSldCGx31WAJDCWFe8q5",
+	"jZp7gr5VGk1BTyFKTWPy2+5osCZ3M2b6nq2gvmDBgCDKIuVr/utv7zVane295a2W3QBuGNHz7ITv2Upu",
+	"tgTjGCOmdPYQSuZWfLRAn7pHzSJvIjG7Xd31rvsNF0PmS9lBkyYyKKXbXkd7MckKNt9AUNBQLk0YSMQw",
+	"qdHiJ6B9QxAq71KvamWJUW9qtKd8RFRYUsTp32xR685hqo+/j7vtHHc2hqJip+Mii+Yiv/61IYvGo6U6",
+	"Ius8l8Qz5mu58KZ6DsyFsmrWk6mI0dv+zecjZR9wJwUsIKpixiwH1Zu2Ta6eYA4OJw0OX+glPnj70gbW",
+	"bH3qkkNvCLdQjMAbYaoEDNiJ3vjDWKU3nz8Tq9g8bcsEGB6yJl3wEUUCQX0jZHrXfTMjGA2C8G9/2JSk",
+	"Ov3DNlBi0YSR3yy8qQ0T+zeWGZeYBurR0DHH98/bZMQ8upCM0CRgDCDTFL1j5vJg0ktTlWVhbuDQuhUI",
+	"0POHTRAyxBuBwEB6eH8Ob5jafBHLQCE2mARwdQ5Gwq/WpF7rR1/qJx/bTXTqRYQlong4MReu7c4VILkt",
+	"qUS3bSxVYs02rcoWTpxRtF+aqXie+8Vzz0X1oB0sq+3ewfV4bOMbDOvqrnBM1k6n19hEJ2UHtCn7N1s6",
+	"7OpPW7oPjPrPPUp9Ab7A6++fNErEa/4LC7Mbev+XE2UOyPX2d7Vt/Pl2tU0qgREZhPXn5PTsgW7L1P2R",
+	"3I41Bf6I/fwB/Fq3U2Z9bH/CODcz8mgVjdriYhWjXavWYEw8Sa5BZRNXYbDKlDq7oCvb3BbnTHdEqJMG",
+	"gUHqeSHtWl9GxyRqzHBhtEaHODgKQ5bT5diGEBSCSGvp0pCZUnXblRhxy/UnzHkl/74MIb9kOcWKGgBx",
+	"uYuFnBJI4QajUEIMAvteDXt8Hojxs4h+LhH1WIt9GqZ8KZ7H5saFYvBue0rpY0JuMPgZDVcD6rxfYxKK",
+	"UHa3PRFoHPgm9rXD9cfEpqWQe43xEszQAVUsWO2SWwNzCjsDEIrFbE7BlU9Dn8zoiowYifhkChH8+kKa",
+	"pGXiTEM8JMw28zHnws32juM/QZzttlKQrvo4We30xqowLW0xG+E+l8wToW+z8ZPMNJP+qQlV0QrjnrJZ",
+	"G5VRHEm2xmPCLhbk9m9+ifkFFSz7lIUXlnly+BuZ5CRgSN2I8XDioCz+O/CBxUVvuPzSvNZYVEJ/z7Pg",
+	"Zomt5JyJiAGUO2TrFMvOjyFNAd03UkYQ0rtiHgyQ/r/QtMBZ4MNdA31H6c5rzGcamX/bU5lsicQCrfdE",
+	"HBJlguVS5a0gAWnXocUCPeeF12NakSTUgXiHPSMJV2eG1amU3CNJgUp0H1zNWQjlGeI4nbFxQ1qIPyz7",
+	"hwXNUY6jOwEcWoxDrgeBJYiRvLg08aOJvxkiaWmMmAqtuumc80hvesWZLTvklNKsuQzX/fPklcc0xnu9",
+	"ZbyApx/brQQpud67r5LnM2jyOWG4YRyIr89P87Ceg7GIZoBAr2+CO4pD1G+4CEypVpQ/mRjCNsA8DMA7",
+	"yUKPyVKUCTcNQPfIFZvVHOI7Ie4+2F5A7c8njEaRqRkkB7IIJiVOfML0ahM6CgmliEydDXrNBg1j8xDJ",
+	"Lmv1QAk+rY8TM/j1NgWtORlXvRv9vBSRGowKEqcwK8NJu+BhOoMD93uoWDSmHnMoik+UFNpvNSsBNpEJ",
+	"ANycnwDSH0sViGVoDtu8wFm5DgFjJIBYhrlcttZXFQ8BLQ2okHB92VL3j/EXWNqo1W497EzEjvlSn167",
+	"H+jS1ijQv+oGd7jcQSGPzRrc9wR+DusVxKUNyjKQHNA6nFk3LDIrNLnfAEbQYTczH5p+wLpunXUf20lZ",
+	"50K0butIsonbhc3tO/WU1w6vAJIRhuJuWNrGHgZLW13s1xZmemOrCbW/ZdfMzH5S0CsH8S1ElZPQCBI4",
+	"VMJXbsGCjLBOz31V4kLp2A4e261CdrATpOkw3VfNVFIrqgqUNSdxonQVbypW8ep7jPI3CYNX36/nC6bY",
+	"LLOmN3Y5kz0FI2nr+c1d2jmv2E0GXCzLq+nV2yKv722B19fmpR6by/zkyzjL74xQCDtC0XK7uiNXvRtT",
+	"m8vqTSbbGIFPJBmxCQ/B7rV1FW9gxZVNqG21c9m1TfYO8lBMyW1y95BMaU23UqbFlfzjnOyiyBHl7pJk",
+	"epwenDPB9HCcbax0dOs5ohyxM8oGcWhqMZa23AtTADHOJdebCiFZmyxC/vuC2eIdKV2LvFwlaYkmM5FC",
+	"Mt+wUo5p3r+LccVjoNw03nf1LJxlUMVL+zx6NAWQFolzJum7oGJSgR6VSoc1TKzbLuK1XP2qkNKTR5sq",
+	"VMn1tpxKqSy2JZ4qW0uvb8Ntc7BNNUhLqA9slo/tnzqKQUTJhYmcxCxaLUlkHEM5Wmi5bgRivQP5Uihi",
+	"MspzxgtP0cDqgvVO509WM/BFyHbJDfwkrUG0anLdo7r60mECcZqeyWYWUwez+W47p3PhYQTlzjdQupKN",
+	"WKnzFupdT9K5treqBemSRYfaU/WvZ1/rYk0MoADy1A8o6qNPU1tQorbhATWax/Vr4UshlFQRnb8R0awM",
+	"tiQXHh12E9fvKxEZLFYtyte5CyLpo9lg7lSkzVMXTNlZtB+TvsWmnUdMQgimAeZXgrDfFzQgQ/sKLNQa",
+	"MuPaPTVTdrA+bHVqqOvc9ZiuU5jXLkLKudA51W06BQlzl4bOeLBq2CYYAQb1kEmzxqNSpEvbtAwWkzz2",
+	"lVMRqcLmIWLy44f3MpfomnyTNwltkISKBIxKRY7comUGAMuxvaeSPoAkSKbM4y1nLnJRElwh4Mx5lged",
+	"seVJg8Qeeo11SfNnIK8gXc4uTBlj85c+gfmPH36C6ScrGdf1nwINJ10bI+82j8WYIZKAkjEPclQXj+UV",
+	"SbtN22+0Rn79+qIdSzW3WgZPIfSaMgEQD5xRXEc8RLiuHLkQsEoi2sBreMEwappHoQ6muUQNdTPD/C4r",
+	"DJGPeWyVdJ1fw6qHyNtinCr3kD/FAyg5KYug0corSHyL6Cd5FU5qH296NNIZ0kukpxZzFimrWvfQdFab",
+	"S9OjMV6pyvFssI+KSO2CgJwU7urYewsP5ZjHU7pRRnRhw78V8FDOrBdKfufbNZts25YPjM1DgPaOmyzN",
+	"cX4oQZIWjHYqpDKCTG8px0XtbnlpY4ueYlOfUjkwwqLcc+JmjGQkTIFL5mkGaHTqeLSYKlSrDHyAuxKg",
+	"3qEHVxURJ+WCRQOvAF3NE7OZSBQdPV58I5dOCJnLjzz4ZNB3Ed1C1rQTmDYRRK+4UVszK2aDek3LBbB/",
+	"7uD7eLGxg88ZbkMDQM4eK74N/dvtruxuGvNwwqJ5xMOCM9sUY6q7A/6rd2fViXl9xx8gSevfdgvWH+EG",
+	"uy5dXCrvSIujPGKYwAfjDgBVlAztA0PrlYe4nzTKv63fbeJLvjULb1QI53aC4AMWFBoKLYC2mgEw1Bw8",
+	"j8QoYLM8VU0Ei1mh0Na/kSXGqyh0V0gL4lyuMnQ7j+24TlDNCJFw9SNUpi/Xa/b1jf2By4ryXnGITVxg",
+	"s39uy3hjbt6IOTH7a7umwC1Q5IGM8xysbyAGgrsLTeUcA7U8Wn2LqRF2pcwtcwZFKQ0GbamZ6i63uOjQ",
+	"xCCZcsE2IgkymYeCymHaK6W/nLOQzvkQI0J8uDmsRSzBTdlUP0d3rUdDPXcz6jPXEGY6bGGcR7tlWtcc",
+	"BwOvsJC1WwEPC+5E+pfN2PAU2pWKhYN5YQ0LfABSNO3SQKamWbFKQ+eMqako4A/8rXyLV3pg6tllDOhy",
+	"wmqVZtR5eVmPzYk+1o0LCL7Jb/+7m6tLYp5Yg1w1jjPAtHX2Co+RPOGX3SpvkBV6BQboO8bmMt0xcJQb",
+	"E+v0bhwjta+f74U+6P1rJGJNt3F5XzP/kkYhDydFxMYSy/jNIId4yRHQPTRTs4y4Uix8DhLX4kNMDWFb",
+	"jF3/7e6zWETHu6Nt8fwsX5gN37ZHkLNgznTk3THPvWiOKS4RLQZ0jpwnjMqErlq0DoXriOv2eNDyEy3+",
+	"sPo58ZNg8h8occfCQm9B/G6p0EOaBouIP6GhPeR2GMQTmlm75qfGmaLV6S9vhRBBHHC38xdnIY0haWk9",
+	"1A6eBC7LEK8UudGrlaz9Ubd/NT6nK1ltJnFQxbfV7F6q2UGMT76t9vdzDXgGGKg3n1+hbS1PmnCEN5Fu",
+	"2A5g4q/PdCh8NuByINlEy8c8Z2PenclA7IMJD3pK8IuNPqbFu6ITWa536bXRTxVUfKcTmSmW1uBuWRb7",
+	"tj5sQ8dvxXP+yjgICuulIzI7hKTHF0L3HRRRzkAyV/DRgM7nA/3KQCSLW8ZM69xQ5pLM6yBvvAmYXy0A",
+	"vbYNgpNTagMPtBb6NilvBw2myrtkhp4N+ilTgrDXShUaza8oTnyf4y67TnVbjSPYV3hqlkzEMpOY5bM5",
+	"WFlECNW89D7ImIXWA58OSmLe3O1nuliK6E66ivmcSnuktjBPvFIVN8Uy8qc7qSdfd8b3CiPubEfpSUzW",
+	"p5gDYfLLuVALGzfYLKE0ewc2C9yvtuHYR2Ob/nph+IbBL3GTt/BeXv9a2QKvi320TYb6dAFlEOvxyJVU",
+	"bDasDmsawSz4eNPOsWFAcY82ArUYA2HiK7DnmDv6+K5tQ4eUwEaKbmZFk6Gv2WKh5gtVLD8hC87tPakG",
+	"2XDq92rsKq62spvAaFWcX4D8uqSmll/z0Lejwu2V5i1DSd6e6oc+v+f+ggZ1lDa9sfy8U4reTwaYWzVY",
+	"5Mf+vBNLzFRM6lWRUCzLb/H6NqebrmozAXisbPIQFbSCDWcGV2Gu8Fgo2QC0VSwQU6h7d8qJ2ctvzkzl",
+	"pq3q7T6jD8+xIKem6S0uyNEjRE88B7XHpuktUnuwpj5h+G0eU5SurUuZy+Tu/OZMTHt9q+Usdt5OT/B1",
+	"cy3YTs0ya/dBW9gdWz1DHuI8WA1sHbtUrO2vv+WGjptHN1P0DyFrUV9cM4HMpkBIsWqVFBcntoHyq4tm",
+	"udFqsIiLu1aE4cc2MDv/1RosVWzguYk3m0Vl26FZGA7QS22IutkHzSOxx8AoFckAcXR6PGqggso7DLMq",
+	"1Yq1vBiLaKBv2DWm2FhEyTDNc0PrAqgRqV0jN2D7ORV/TBj6XlbnL+0qcwEwHNQmw/u9cgX0dIvR7okc",
+	"Kw2LtdV31oXPOS3ymtt32kQEPkhAHmH17VpmVUfClplUTRXSevE535KO1nbdqqj6EolCOH3vyNUvMqcV",
+	"jN32X3BKyHMTolQWBwZAFLZ4No8snHPOdOsnC243bCUbZkvHuPdNIg2bxEO1rQW423BmYZjtkgCpjNE9",
+	"d25tEhn4j5V79WknbjAu0d+7nK42cuvy0Il6redN26v00tV0Dpf6nvJ8QzAnxi9k3TUpX10QoF2x8tyM",
+	"GJVlFjqYZlOKTIvP3xdCMUmoKbHoeParE3tcxlhzdqA3xJCTxymXbInoycX6Wpiqeg03b9AITI3EOGwg",
+	"jWWNnuZ/DI09H7zXQ8m8iKnhP7EUM71nxd4P8HjnhDpNQq3znaWRB6hK1lBNcwNfnoIkYYdQabiJ64Kv",
+	"dW/ayHeyxoOK/fk+AM2jW5/nt1hqsfyUyRzk+cHtM6bowGZU5tsoUeDlxCTE78aFw8CFI9cno0B61o2J",
+	"Qa2qcPpNxEOq12+kIaZtCvYVRExwRUar3JmJmM8j5hU4zT6BfEwD/uPzumMI05B6Y9M4m0NLe8nmNNJy",
+	"WRPlidmM5q8K7pICuyP8VslwTQLer3o3JfFG4VqwxtZvaMkmLGFkFvogriVWcSBKVLOW1qbDsSgMmqCa",
+	"fTNwKpUt2pCTKrO1mbY22d/t7D4U5Jaoaal7oJKYvKQ8M0/tpFYl9FNrcJJ5iyi3LrNhPvgV15vJdClH",
+	"G8EjQrDUslAsJtOUzlXZfVXcM942ZBF18GMRPM6TO6/2Euqlg7uR3G7PDztqdbdD53zHKebSQFyv7r6R",
+	"Cf5TQ37HzmPknad2nQPiU0HC9q5zoMf05vOCZXTVnNJsJlrYhHm59k3DLV/x17tnwDjL7hmZ6hulimOO",
+	"3H+qXpUf5pKvYzWKc/G9aBBlgn/KlnEtWGjNE/xEXW09GPAvrrdlLKJP0eEqIxefoqtVRhg+XRlLWS0z",
+	"OyzZAmn2zWHBrPc64QF3ejOzEdNfsXtvC6LMcAmMLKzYzcIvuLNDGzFE4pTKaeVWNmH/lXkBEPlhoUEl",
+	"Dz1GuqfHnZQ9mYfq6KCZ4IOxJFTUmTxZMnZZMIFNjwhcpRoKw5Vjp301FdxjueI5lQWtEGUJgOBmdAUA",
+	"0hBXI9bX2jUYF4vtAgDAYhv0Zqnh9SNCDNlOZ3krG+dvNJKtPeJzqbWcBZdT5gPFkP30VnwjyZx6d3TC",
+	"iBet5kq8eDjsnL6Y3/EHk/qz7oSAggUQ0Z5nvDMVulHfBmgjJpMwIKw3iJm8UbTS20UvqC92SS8Wgvr+",
+	"K/ECDEgbsD/131AKnI/hS9Dj4cR8Nuio4iL+FtGs0NOBoO0A6x5HbtviYFW5ycAmMNU73I8VRBOLCrDX",
+	"G8dtoQHp/GUPGkvjmeaW/JIJ0JM5CLNVB+Eu5+LQVWrtqZEMUDDkzrfpAx9EII2AS7Vrg+f0fZv6ZJhq",
+	"cAhxl9u95BTFIbguUjM9XGoeWaTA7pxENLpQ04EqDHTSP7NQ2ay2JHkC9k2qCH6+JdE2Lxu0L4s72DwN",
+	"eN09m+t9NbNWB6l2HbYk1AQMpkrNB/pEoGoRsQEkzhVGoeJ6rQ8WjxQ0SVj3Vxwo/+GmV5C86KzsJKLz",
+	"6e/BoPY+bWhA6aU2gxiTt7rDH97DLm2+Cacz6g1wBv3tTNS7i96rZqmh7GEecI8r0j93YG20wDalc0py",
+	"yIpMz1wOeFi1X3OGpU8HpyDA+iDu2GpglK4BD/OjaAC3mgK+4R1bZXqASDpXKQSfJlb24LMMckaBYpiL",
+	"Rle1sVzcXuj/Y8gfLBH5tnf6MIDsyoHP5kVuqhl94LPFjMAjaD6xLAnvfkt2utnxrQ9nw+vim4ixHcA6",
+	"ATup9RFSH4pOigJxVn0Q1NLySgRwmfa5rtK6HB3XUC0wx0aK14p6xyMeFbTr5C3dRlEyGnga7xEcGwIa",
+	"qGK4Zg63puWyWOhpjAlFq47u5PeFUHQwow9V5p9YeMyZliQhW9IgpiSPd2rsDezcNDaICsMbs93ZgcP7",
+	"RWMu7ra4o4Lhxv0O5ywa1pxZORMGoa8WB3wAFJsZVzfxe8WGYjpxFD2rhlPfNzV9abBS3HsWPUFNI6FU",
+	"wAZ2TgrNGXCPHjG1ZFrELQWxtUxMrIBpyLdT7fCQ+c2kL9aY65iqiKloNQAerFrhTclZq/OxNZuyqZB5",
+	"2bt4XRDmK2aUhzmY+PpaCC/vkis4MTGeDU5Jjh7hHCtLsfTEjtqoKIgI/hWAsKm72SW90MQyQMRHBBie",
+	"Njd1ZqqmbCxr2yaCUy703ltIFtlReTQIWCTN4eg663lExDLM916mrDH5V3W9KDhPOx6VLAm+L1+pm5ui",
+	"jI5VwIicMhYb/wtWa8tXYURl86SsERXnEKlpRMRA+d8dUzinE7bZ9GVRqQqyVbcrKaiigZgsCnHOC9iO",
+	"iPGYRfI5yrTUCYpmoYo4k23CqDe12HdWrTfwdTZAILbMZU+sRAcscmztW6TMSuRtFjGLHCwJHWlBZ7AD",
+	"cXrJRPw3b4uts2156inS53h5/yjh+Y7K6fdx1GedUHtQrnT7UyqnVSH23WOsJIQ8NQjEhIcDEQarZqH9",
+	"CVciQLxbIm05NbiOgZhMmE94WEESOCi5BLsMXSiBVNUnyOkb68sL3bXWyLG2mpqyFf5iakgu5hUUdR2K",
+	"NifGo6Fef6SlvMdTp0NN5GL+lB7B2lI5yM5TRFN8M6mQSt2DxOY2WwSKDyQLmLdWi6B0hCJMMi5MIcex",
+	"E5FmRLmDtoq8WT7+kz9HXt6x1cCMZZCT77F+WMEhmqlAGCd7kKUx3aziCaIWba15qg944rXuJlwghJJM",
+	"FGEVNqBqHImZja7GWyHUJilNSOlC/ipYoCH7yr01mY477aLUs3R8C3UyYmYUd3xFRPX+H6rXiXsWRdxn",
+	"9RmfhsDcqzXWNqUuk/MJamYsqyRtKrhAhAOHGesTFW99zX/x4WObrTqAUiQoUWPeLXy4EsY/2ICA/BAI",
+	"cxeD4WNmGg2eMv4l5SbhLyS2vWpwNJTz2xUCjuRvvv23fzc4txSXZk22QWUA/DW3GPYzKVjXn95x/eCq",
+	"YspT8VUEBQCf8JAGBgTLrLkIfBblxsnVnng4JLeVmphOCzQNPj0/MXORKYf6L6vmA4cDJInoX7yqCl97",
+	"28qLzOySrBq4fjT9SQpC2hFVVyFPBt1A6zxAfUTWKT9lUj/BSKNvzI6rytnIJjkhjfean4YKLim8fySQ",
+	"Ak9l+fjKgTWSGnM5qCNQaL+O8YVPwh0RYmH+pCwMxG+MRXZdLEEleZ5WEzLCpMayrEX4rq/Hmt8pRwn7",
+	"4y7yh5UVKEK2jKtQ2JAYK9j1EaFvuTZSKBQxApL+fpdAwWUHpNBbRBFAy4asRlWTrKpkyRjM6MPAp5mN",
+	"UqyX6kehrp2ppeGiOJdoo3tul1soHRb3v0RlcTslw0BpljIuiV3BLS42Qv+coEFwDUSwXCp2EKs4qX5Q",
+	"Y2e4LqfGG+I4a7HHk++351KPSpOxE7WvSTp28taGCdlZDe7fNivbDMS15Rb5m5xHnHSJ5ygkXkvSQhpS",
+	"BpkaiUsc/5XYx3sIKe3Ej5X2CeERIqfPBN1qKJd0MmERYmiZEKZqEC1/fQXKJUdqxDwkIyrZ0cF/rxH8",
+	"cOv3swsWLmRRNmG4+GMt33+Gri0HGyjbGPclp5X2FsCSSqa49LyC5+B8qoQ23Pu3LLSJHHedX086hsb4",
+	"w7it1p3y1oAWSGgs4OFdEsZCJ6zech3+SfdIOZiKGZvHE173KmncswgYb2FKuIQRV+M3/TGMeWTd5NYG",
+	"WrGQN5lc0cxY8i//SfW9cpAkB/U9027+QWiLTg5qVt6NK4/W7eQA4BNVUKtx/dwf7Hst0BUTlTeOY6ir",
+	"7Zq00CcoutcGnOHfU8e9QQShvBAMQaiLxJbnpDHJNAWBPBuU+IRwqUproomLpqoM5hMHRthaMGn5XbUI",
+	"wPTUnPr+jIflqRkY5gWOFlhGMmfRjAM11VKwoNgI5tOLaGiDy8zoYtuRmLOQ+TE2FJbfNGmZLp4qQOQB",
+	"dAO0Vwmmmh9k9wbq0cLRRmW6nqjuIK7OMjznch7Q1SWdsTjJFqxelWKoeWKdC1CUBN/hCWzHKyttTM+Q",
+	"fXeE0dCGB0qzNMqxbVBiJS2BGoF7+VsgaconmgsDffe29z/wjFBTlHoSicUcQxpGIoUPlH+S6ZdrLIN+",
+	"LIUPFcYzjiIDuRbtnWJMpJgxqMVk/DdaC8MUXxZVuOGKSmNYStdru5o04vWUR2dDpxeoRFAWgkMB5kHE",
+	"wD6FId7xLt0lV2ECZTWNGEJMSz1yO5Kcyz7EVZclXWf3+DOVXqaxVHY62Ds8yC05FuYm2KYt3mtNHTUM",
+	"t00z3jcyoxKi6dfOrN4HNuADo3z0UZoZpubR2HacJu/ooHEtZENVQYO5a/OYy3JAtZvCLKvjj81Nh4Z5",
+	"Y3Rsy2gJyk1qZlEkomLMNtgnqWjyQuNGI8LrJ4KvJ3U3KTiBw8vSl7vpwd93Fdav+p/kByFWp8/YjPlG",
+	"8sVOHn1Mr097YQV/WxAfySEiHNYu2V+duXFzc2Xyc1FXbFSi/+r7VHX+q++3U5g/dy0Acv8yF1shSea2",
+	"qVnJaeJcRHkoFQ2C+MROT/9USFV98gNwg5DVQTslwguJRMUNStJXbKXMrMEpFlNbPleIKlqETFlUEKUN",
+	"0mGJZQ+GOTVCaDV35VZqKS2JQitXvkCK2MTNbZDtdJbdEBtRXHz1jNNNzVlWzp0GaRyK5UC9h6rrpG2+",
+	"GmM0LJ5ZZxslk7zRZdnZvhWXZSBnQO8pN6lcm+PxY1ORVntCk8q2SVP6PgJ+2MEiVHm7qV4zh3mVj7T0",
+	"W1/b9VlYH0yapmI2LCgxAU7nhRdboLCkiZadNis5zYCzitOpHp6UtMSU8YpbzyyzorLiQLpZwFk2bCZR",
+	"4woes/gcQkLzZvWWPSioTlsCYJUuRQshBuvSyLipZLlTUdqaTjwiQH/9kvyZEroV+66igKMF601sDDBI",
+	"V/dJKLYeP31aylWo6MMzlElcU+ySGXVGk7eEbuG3PDgghlUj4NoKQUs+TfLrWcQRJSOpvI2lWmzBsdpD",
+	"zZaByanI/VGy6K2+tJcVQoYrPlztbXyLgU1xLrVEifjGBKkWkpEhvIMwN4C2tnWH9bqPLC+9PlXVDiwU",
+	"Ca4JcaBZbGgGjgEVFnjcan2aQgMYvBTRXdut3wyTxCWE2mrFF/HEUmUPCuJt1zDrSjIebFKzHUW6rkK5",
+	"37n4mgvN7RKDjgwJKtY0e7Ze1LiGj6emA8E1dyENlQWv6iISZEbmjAi9eSuwD40gazex5jlVadHM+o1s",
+	"u3GhRKY1nqI8yUbhWT1IBpqmgrTcMKmU9VoSObXVYw0KhkXe0DRmAtMseFB5NR2wbW1uQSz1UqKt0AZn",
+	"Jp3Urpd3tEUvTyztSp08ibjLOVUnBa9bu4x5cUMtdl0cP24Lm3TLnh8zD2WYpXow14WGrF4qoLIdm5Cd",
+	"yEi3OgIJGfOZ3ySDPwVEv6UY+krMFUP+oNyCZweZjSfFQQLyPybxi5B9EyfQrBn5ypHXtBxmy0H9qNY2",
+	"Aj+QgFGpyJFTUMI96MxZwGV8wTdx7DMRMRiISYVzflaC+Hw81gsXiZlrWgUHTyzp2kQJkTvUGQ9ji2nO",
+	"QPNEWC70fz0Y5NQtyp3D3xrAvWv+v2E08qbXdBUI6hdovsaNpJUeeDopl5SNDAlUISa3J0IU2DkyCwCM",
+	"ymqTqDXDfB2k+0bY9z8iXru1G2YpceDci7CgwS0Lh/t5LkJN7Jq1bcXIpeai4McAgXCMu9XgWVXN08MS",
+	"PcoildmZNP3XSKhQLArzMGKswhqbcGDPpQanBFaNR1jDzDlfkFLB5Tke1j8WFYRdSyUDzRfUtFDEfUNO",
+	"Jbhg146OgsS6eh5P0/430jJAnQpXl02ablYwnTs18d3enKVrZ9kyZ5bzzkZnO8jSAgcV8Oi84G0o2KIk",
+	"C8bxyYoZT7bZ2iqJu3Ef/wJA6bxc6fjERlMh7nKv3XHCZqo+iVb0MQdLihlD1WhK53MWPgsGiKuSFGrO",
+	"G+snxak0j+0Wu9eaieIzJhZ1U5ktVJU+ARPdwAWu0vOHOadaZYM+GqJCnz62W1NGfRYNZnS+rdvHO2jR",
+	"yb4PgnpY639emt0eQghORVW3w7evb4dtMry+usF/P+I/vdtX7zD6/fz1+9e3r4eVh1qDm3qjmJrnC7GE",
+	"SEUaTZhWsi2cY51E7cogmjj+sWa7Yx6wtr5DOb4LW1DMREbGrlowN1gQZa0EVyaDL1GSVc9oL0RNQPNh",
+	"cXrrLsEbl2mWTAB9K2RWtTdlz6uyNrqdLd7HjbAuvY0bemWeQzX3Vb0y9qUNr+H2EPmrXr5x5GXHoKmt",
+	"dt13ULEL6qhQKbkHCkOiIFs7LyW3qzsLUE30HWYbZ2JWBKeX9dXVh5t6oQX6SfT/1oG1zlGmIYkKk9Iw",
+	"A51LokkqQLsOArFk/oAX2X/iCmQw4pApAMnFK28GIQILXntsbmAhNoecjPEsB/NgYRCBalTds29dw0vO",
+	"LBaUA0wbjEG9dOXe/l7O+UcgVA9hEKtA5HPBv2uOZaGmzgAgURk+PhFYPt1uXfhxpxqY3gf1rEZAtM05",
+	"rU/dtXnDKucjKtnA5rDa9vzBaJW3Kzj6ZuPyeflg6qYR6QY9567XiEruDeqv2kv9vB5ETHxAvTst9be4",
+	"xRwM7M13mEe9KXOhh2pIJv3K1TwGK3bw1gdzHoY8nAwMrFYJXvlQP8r8wXwxCrg3uGMrCYUiHIvnupRy",
+	"upJF2zhRip2HY2iA3nX/G+lAlT5h5rDQTjOSsDZTijKMONyayETpsAFO93kcfTfjvh+wpabJEYkeDaGI",
+	"Qz1LcUJFDV5wOjRAGlgtwmllWMAQC6nEbJA0UI+FL+LnbwwsWl5bg9Ei9IM6KONwzhB8PL9wa0HbNSZn",
+	"rQPrrNUaS+FGwf7wPRBc1RUEqO3GkZZMpsqSr3fkp1Sw6pk3FpdsPRMs3z1QEfVyY43iyYigAD7EIlMi",
+	"5zRM4gySyS0g1UD9AXR4cRfwcwKgnfHCFDcbaflXAD8dmx5juPYmHYhBKBTMzV05m+htqu85oYMEXtSm",
+	"FoDlUNOhE6RhaiSDdunHxmWbpFOC/Iw/1TkP8MnqM8AXoRpIpnAdByI0+E1ljG3LPEhFI1MEAzGtEUYe",
+	"4sZYlN+fwVEcUeVNYxBBuZjPRVSy0lbziE9sLT5HWssIAao/37KcdOeJUGuWg3saybqCkyykCaK21QEs",
+	"OqEk9zTiumFZ0es8ElAUxeo6FaJCSwtzQzdvNpIeptt4/0fME5FfKgESiHs9RZpRl1MRMEc1ggsZ4tOU",
+	"d8vng1gvK+1zmFHfhoTO5wGvbn455YpVN+9cvuo1/WWpavg3QKlwVsOEc0PR+iUbrRdGXO9oHokHULaV",
+	"8ERQLn2SwojUR5X6+sPVTz8T+zbaBKwKBmjyZV0ndYK8KfPuSmewashxW0WjBePxlOrjNaqpBr/W77zD",
+	"V7San9ymEq9JiSNPS1SpxFySEePhxIjWXBmKvr5BchkGhN2yujZuGQjbmZ6aOzZXOXVtnNX7Rlp7Qc2K",
+	"GuwBvUUDUf969Nq8A0BaUJEpECNTBiQ5QqvbeQuvxeUznNpONd/HIjjJykGpJbsbaTAREVfTWdF1Lf5d",
+	"T/O7i94rh8/W1Xp7auJnSYzJfnNNP0WsFwjvbiDv2LLgUIcIBRZ6LPZvwCuW0IT0GMYVGGXGg4DH3IJ1",
+	"MWi4qlmc4y9Zno/780FcMXUwo/N5vRurA/i2BqWFkkdr5bq9pLBRQZWtSue4CINVygc+TolYfdiDa88p",
+	"wZ3TzdyWONNHZSSCOmpY+iwK/bzDr0pj5XIgqKzWVZfUBC4wn4xWUNsUy93H4dD57X9ZKruCYBWCgKlC",
+	"EzCfJWHX1dWgTfNGCA4sBGPl1T7GagRLA9ZrdQMMUN/bfLdropLkfad23kab3ppDcHqG7GE+bGeqKc14",
+	"yGeLGfhP18W+Jic2xjVchHj3uMAFWVP1UC5Gw8Ll4VIutIje9kRwqjaYiC/LOzlYREXxCh8/vAc2iRUv",
+	"uIqwBgXe8bj67tP3dTlFXxhHbCxSVRa3MUHhaLzBBJnK0sAiJQgBhZu1pIybbl56Ys4G8Hb91uEluUuG",
+	"+MeQRGwegHWBq4qelLAjMqfHU2EJ4sLlYMiATooJqzS+AaF8AoZY1+O+htbIQ8jFiI/+NhlqpWLYJsNI",
+	"UvS1M8+XtHgjyjs+H9zxCvuVZnhcTWpqgRsb1kIiwqgrFoplvhSLyGNlVdTbyC5gU4ZeYwS7GFfj44f3",
+	"SEh2O+aOEc69cJB/2b81wE2ltpJ1DTu/vGK9MLLc4DHI1jMW5fp2/Ev3lQsaUkMIwuHOaidBX7mODjFn",
+	"IfebORT0od8/dzwKzUsz6jmvqsu45m946q6Nucyc9Iu5VBGjM0lmC6mMDj1yzWOVW7f4pg09xjfpmBn0",
+	"llVKn97wr4Q/9mALK2+OW1gFcrjuCi7gSGfC9N2/Zg1L/WhyjYqtZCiEalZBxJdu8B3LT9aSMzDmJVEU",
+	"I+yYwmAxmM+VTBuCGhy1H8x717bXOgcvyuuayAH4rH6LeYtIa1EmCKIkrZEGcG9Q/B4xwYuctHCK0DjK",
+	"JOOwbTANN8AMstbg0X06CPiYAUJUsXnCRQmusEw0rCqaJWKg1595Sg7imsAV9aYpnhoSCEpiAiFPWN8+",
+	"jQqef0bZ7ps5uw06TtbfnQDhZeBgpvrEyZwJoKZpPTN3J+u/5ugF8mmZ7yMB4bEu5pm415czUCXTmGZz",
+	"KiVkYeXPhaKTAcY9FjCz+dGkU97TYMGM/c5WBk7MWFpDoBP5xPql+QVVQXeYzOzVPo6kASmSCqdx/B76",
+	"7u2CBDyNqjr3cv1ctXPEHkENYhU+mlesLS5uIuvZfsJRWeEC18wbH55Nj8xceuvMaO6LdaYYJItiUsm6",
+	"M6zfuIUXMJ1nkA4o2cyo/e729ppAQ5mDoIBuyQYT4bqEy6TgW7GJN1j3ccdWQS5CVu649CUgNbbihmcL",
+	"taDBQAXyiROXw4LFvYI2vLd5Z1gswhiE0ma8kk5Bi35Cp6BRk1ciDJmnivuRioY+jfwnTmixpdNkZAzq",
+	"oMekAwT0C7nIXnH05/viUs+Ji12EFtE9JHCLxjXQR47F7kjivspjN//AUvv/PfXfC9FlbqeOTzdgY5Wq",
+	"/I7XmdgcLhbhemGNv1zxeadbWeIZNK1L7J75wLsfQ/4Qd5cafF5NkT+9AD5Tg9HKGMlKwwjQ8mUK68Hw",
+	"s9vC1a+3Ulf/7zL2VWXsEymL4HYlYfafjPfQYOoiqLEpHh+ygsy+IBBLGnoMzakF869/Itw1rGW2u0oJ",
+	"egjWd5R0OaXohnVEfbpClhOObXxe+oeCK4IV4vAIwrI6mQImKVxLeO54enWz647emn7p34NbTWedKHlD",
+	"/iIKZBFSt5oi1Tb02SXb8MsWCEd+uZkzrxbdJeH42bzjIrunfuxpllMbv8dDFQmwFpQaCCwjpB5HaR2H",
+	"Y+fFtPhzwXMNOx/SMYGSh5OAkfiFphYb3Iivzet5sEjohTGe4YhPpnlUvc8SZMeNbN+QKsiqWRMmNVik",
+	"QTBIrBGi1VBF3FNP2tMLqeB6kmzs593GNnu5OmXaGn1yN/FTzBFVJwHs7FysBTVNUE5SMkZfGQBRC2xF",
+	"RlHJouPB8/njhluueeJplpZFlAeWQiI2WQQ0IuxhHplTzPo89bBqgUXEsxQESRn5/JQ/dIXlZPzd5b6Y",
+	"sZ7Ym9aGs5DF8SsaRm4CVc6gEiuBY3NPzHYYzimrr1YY8lcrBp5jUnuRoB0vQq/mgaAftVWukg7yXSFo",
+	"NElSZ0vLkSChJtoxiavLR74tXYbVjzRY5MFGhit0X4LZVDcqQnY1bp39Wp7xUWVM+xoz1vq5sc5rX9fU",
+	"2K9rK/Jbef5sMtY5T06GvA103Y/BHLVuN2cxcN1IqKnevSJSJh+Tz/DDt+gJ0Yool3EgHhGRPawNUBcL",
+	"xg3xJzZNvu1d92ttUk33WhmNLaflkj5MkzV3klxjRHVJmoL053hZX+cDoqdAwIWhkwC8+Ppa9M/XG7gU",
+	"Kt9rX1qK5OCxXYwVDpeZJQsVonXukhv4URK9kjQ7RU8FD4eJQYxp2RQ7HN5NwYfjND8bgni8nBeloGM0",
+	"NFcIW1nDojAh3obetzKpAYKoH+vQHm5/V3fVvEOJROhalAmYjg0BJsD3CIRo4Gn/ZOaikviw+Z6VtS6N",
+	"ueOvi0i/loWcd/ZHgBGX7+YmYywDoqTjtazWNMAJavBYitUEfCCJFXN6WItT1GMQEf8XEJcfKOUJccdZ",
+	"WWgaPFCrP5XRYpDU0pstPvL/2Pv33cZxLX8UfxWh8AN65gdX6tLde/auwvyRrqS6s7urkm+cmp45Gw2b",
+	"tmhbO7LoLdJxPI0CztOcBztPcsC1SIqSRYmUL7mUgcHsrlgS7+vGz/qsZutKjbjt8svPsqpdsHrDiuSk",
+	"CbMHMfMInqLCc0UCZsgg3zyda/14AXVZcmrfHzbFOjevnUpWiULBlTdz/bUNbpeWSlq4pSAwQRpu1WBu",
+	"mz9VXYTGbyq4qZW/43GvBL72CIu709gQJVa//rVRkJQAFPUxRcE0PIjgqeWUG5+q5faHhiZUb5Q/tMpu",
+	"t95q+x0088lGdFdUrplq40JYTqZ0QLNpklGXCLYbUgxdcsp6mHl7T+aLlEbDnMZJHXV8y6L1GyCdSiap",
+	"BBWrQJT2z/UNPsItIbHS19eMfcWhO6bnt0RO6eOeF8Me4a5/YQN17HJZMDUuTECFYYjwmVWfuorUKtWy",
+	"T3gkH5dHs7Too3G+XoihQ7Q3UbNatKw51oUhfFb7Hai61zrN9cUPfSa5XlzIKaibR5XdKL1MoM6wrQ8P",
+	"KTJi8doQrg5yOqX3C2f1kGpYCg4Cmj3l1ckMC1c9e4lsFEhkt2tQsdrCtLe1ibwiQqRNaYrRGKsslDYa",
+	"vBlXcww2bzK1dSOfb0wOrTZSAE+wKUfE/l7kZCwGk5zNB3KYLeq2gpwT5JZmBSFwZZ48NJrF/1S7XB9y",
+	"xvnLS/ChomuK0PioPyNyBaJ/k6//e8QrKkjdgbSYyGnKVgNrQO6Rj3K2AoLfOVxEy0NRPg1uoqlGbKCG",
+	"GWqMIGzEjca25JZSHWmMPpdC2aUOLDndTfvoBjtrvMGPRaQfJlnbTe+j4f9/aGVkdu9MTEfLhiMU03GC",
+	"tw9yb6dsOnVfdLVHcvU9Lsn4Sk7nGLYyDrWNMOB+wXj77kHwdnn7cOVwz1WK+nYTNif3g1o330i30m4B",
+	"SYO+EQwa4K3RIqeTNJnOhB51u9RTiRWgQ8QsZ8tpA27r8urm4vJzv4zfMrhdU9VEWVGB8kmOyG1qmzXA",
+	"kSsklr7VbBdCqD9u6Rp1lrfKQjTxnAjQzZaWUmMvOMGhhe+4ExSAPTD5B2N3oS+sgISBLZNwUNx+oZYp",
+	"g4frNp+dC9R2XJ3o1v4qwaFjpc5M5OuITSaG8gQQ3RAMdmBsmhLGrLs4w6xurWiNCehzX6I/AaYgcd3H",
+	"OZLySoS/DivD7EWnddEKnGo5B5eLhjqdm0fBWxXjHiRpOuBkQjX7TINCJmka/Xx+04t+OT89Ayu1VgY0",
+	"GT7Y5mjdQUO3HLFtWep0FrsQqTOmVSP/raJbyZxC/Qn5OYesfRoCQJnXh9n8BT2QfL8pnKOH3rbH1PcK",
+	"BL69vi2sCCXHXxomMeVYVt+MMFSTCTpleW2S/2cy1yuJZamAjQFqSMWEz0aM5NuaodgH6aN8YPM5yWrL",
+	"yXBBF+jo33y4Qo/GJ2TluIq40QXo9BUqBE/AsV/QsXDQ0NTHO7BsF4ti1ouG0jpVacPwpbB40IckHy8T",
+	"8VNOyW1TGG+Mz0UjfLBqXPQMWeYEDqWRfKtZktLy/pmQxMdtN5F0kk4AnD+QR77FzNX90bnOIk9orDqB",
+	"PCZSIQNLaX6XjJtZ646q/gVe6w0EG6gJa+VBqq5Ceb7bjW0OYS7ujZc2Ev+fy1h5SB7CVcxyymcsjQcL",
+	"mo+pqzotAFplc3LPFhRDAsrWlUZaHSZEIV7LQ/rGC43ccELhCuNDU2jgxsrxsmIiAAHbCNx6WECaqKe1",
+	"zJ92Krm5aqnX6vhBpAtoohII/TAEjCBtPnaGbedUzrAJx0BW0Hfc+IQV8lWbcXULmihjKfnxLquIfCmf",
+	"2QHPtnb8TuCHvRcwI4NapN5Nwd1g5q5JJrl38dlP3rh2lZ+gSoKyzAa1e0TRjiD3I8j9CHI/BMi9bRmO",
+	"oPcj6D0Y9H5GBMGLlU/I8/RBVX10kEhIw9PyuMFfAz5edTsDRIZAD8gyCACX9pe3G9Jydw0f004Htld/",
+	"Xv1sdrRZbL7GMGVr5hANi6Y7LSCk0lkE9t1VaRo95okIosiiVLUM38IhCnD9tfdC9qWZNktPh+pW5Wpc",
+	"OlB/719+luPHkQ87zps8SiBLWnbfTbk/2i0u7bGeMcEBt2yXpkQXYppkYRPsN7OOXWAEsydiXx+TjRNu",
+	"8bCFdKb2WKs18eyTfBRl0kwhuFy9dK/1eRZfSUXmKCCaWa4d1EsE0wUySnoRiUYpG9+q/JJc/qzw3PIv",
+	"28iUreML2I/BmPCaefxE9MeVuCk+OyU5lgkmnO4/coGPDshYtJUH94B0q4Y+wTc1k48rYIaBaRM90PR/",
+	"BVyynS5s31GXxj1bHWq9E6XKTUJR14xaK0OygPtAMm7w03T4MWNqGTEGmdNFunYhcmPaFMsvGPQXtUXm",
+	"5ao6vXy4bnR8oOiCdb2yBbPOrFwI0jTXXgbata52VkL9dCcc8yOKixWTcS6bhd0kF1d+SYWYBdf4e7nt",
+	"UpJkPllh8gNOZy8XvFrnwEQjMH0jzHC9ytkopfPmungVxLvqoRvg7iCJr4c7Kvp5y9j9jmPNUZ/JutO8",
+	"ca7dFDAXdrdv8mQ6pXmhsduxJE0jAxEHne2p7CtTf7P7nnV2d2OiLzPTHS2D7qiPAFIvDbbHAasveQl4",
+	"3arbFtHWqHqyYoXS2WBFRwOotameCDNDz+8FzWIaXxEx431XxLRcMarq3aMFb1WpbhH18R3EzcyloPPE",
+	"FC0g7KPuAlKxIYKokptNuxWB0qGAu3icAGBMH0j7q63fVvx0s5ibl71RGI6+18ZN0TP3PG55gY9XdgN1",
+	"Zce95wVxlOUbDSxoLWZ0DXchoSu5ecvoI9SsIkyDhkBXZVvqQkN2NaaAvt7I5ixLy6urhuTNp3c21Vto",
+	"pIdherhvv2YkjzVkgXv2TT0e2LNfSB7f4Ju+nVNZT94LugGu3+OpdZeLqDk01coRulREYB8vVJu+fVRe",
+	"lMhJxicsn3M/ia28gYRH4xnJpsECEL2PG92qd2/Z+NYge7ymtQ63WmSOh/SYjW81u7BvdxdSdXIxsIrb",
+	"tHYYgMJEVykucdCFGsbYuvqEb5+byuHVHnWLys5wFqvEpRDiZs355dtPnvyv6qevTNIUf/JN+/o/mGJa",
+	"8V3/r/c+CNQ+qEStemnLTBQFfDW5yb7VkREJvjYc+nK6prySC1AfxpSeD+23ei24y80YSFfXtU8OxlMn",
+	"sfYLfOEi+yfevIX3+5//2sFs//Nf0SRJVWHEsG2C3fj7/+nSc2/BXDZWH9EYdjmAg295A3gN3PuVnIuD",
+	"b/5lng5yusoTZyHmap+/XP+Gd9ryJUFDVc2X69+usT3fLprc6H9ylnU9oJjMRqYkyThQL0KnAvv+X6on",
+	"0q0P7r3qU9gAavoubaq6gl8dxqGUqfdQklwsPQ1qEv2d3BGk6yg4o5QNGNpdbNe3m1A+NCyOoGAy7yET",
+	"ANwAfrD4QnMUqSj4uHnDVU6xlSaK4csmWaRLTCoubZ2L/j7iS2kZ0xhlJRBi/U5H0Y2pa7plJngb73WZ",
+	"1dvUAnTctuufHbU9FCEBTgHUHQjeXpoBYZulqketeLBsb2AZypO9m3vewlD3xN8gpOcB7nTt1muBIjGl",
+	"C6hATfM14FkykPM0BRBJy2x25SLH1rARMy4fTnL3QKtFWOsoFgvXTsMPsGgzMLOzO5W45EfEsccL63ba",
+	"9WCS9c582z1YMDUrkWBTEElb4rdLIbt6eJhhdAxO2dzjwuyH1fGJ5T88DAlluUZyI6SwhNjK/GDSXmws",
+	"qqJeIRWdJW8LJhvv6s/n8IpdvZuOl1Auc14LEpCyG6GRaBfg8xvUKFA97TJL18NeNDTfxMbkn/hyBOE8",
+	"hCqAJYP/rl37Ddyu9/Au7DeLUaaEiwG+MFguYlcyk+LbhOeAvE6+Z/t1hTAigr6Ewl9tVZlhK5P1NGdL",
+	"hNh5j+WqeC2sPp1+v1ymDp9xIfPlb4Zx1GxxnImUZNOlIhPcZFVSKxvUtb56yeqd2RKBH9KvFZ8C0wcN",
+	"sLENdeOtIEI4ywgQ9oYOBhisrSBHfwRxI4C43MnKSX077CIQS2KjfRotoDUYYl+yRPaNpJGcA9xfQbhL",
+	"3kTXheOMplgahGNXJjmbdwFz67EWSFZ/wD1uN4cFrOaDQM15XTVdA4zDe2ltH69rUrBb/WrUlZL8GJhl",
+	"9uqGBo7OfkajGSNd23hrrgWqxb1UwMH1m/A9bBhAlZSTqwWPhricwyjxsNO7Aq/bi+NXgNdIgANGgi7p",
+	"JO3BxiJb26K7r8/7N1KLq/lHJf4rmdw6SiX72a4VkPtmBixjAuW4Y7/aqRzVWcopZ+ld8GZVIzTyme9g",
+	"u9ontVYybMQTqqkTZnBsgqge38wAlQely/tbuPGghArNnaOSI+x9p9FsNV7MTkIg22RtbJGYedjoSYPx",
+	"6uZ5g9zcguCpxnDbRYpNSE5c6wCvSoaw27UqDOZeRIDfHXZgvjauCNsV9WXRVFHFfJv8oeJ7XXaAbbLX",
+	"igo9Q3UcV/5p5hYt9A4R2eWtYlsQbUnwG5MyocCly8P9nY/qzc3y3Lsdb3EFoev3bjXgSif11d52+Rnq",
+	"mgjtLq5u74qJ2dxdFXi9Ijaw7jZ7BaDCFNhuHRvndADcy6zuZkcfRr4cmT9z2QxeCrwEshaEe0NP2IJm",
+	"+kbi6rJ/46idZ33NQftaLTFf6kDFAFJQpJcrrgIYnA5d9K3FlTK9FzQz+Z7e+1jjpc6L1z0lR2Xzb5rF",
+	"iso/GtEZuUvY0uhyI3nlZ9oFiBxmMp8vhcW43sDT5d5XBT3fMrPiLMGapWbOanqTjGfRsFiVYbliqbnU",
+	"tzqmznJBhNE8LywbQJLEYMLyFcnjRmOr6Ii++YMUktK0dJqMSnTFVdUFOT50/AbnYkJjmhuUZ/NgeZw2",
+	"RZOMmaga6BBd8h7peSYSsa73A8sDLOJMHmoygMxAt/Idd7IS7FzhVjWO7sMOKdftT26G/va+Ab4x5eFB",
+	"BNOwIB6npRIsbZIM2Jh+IVw6aN8T721HRLTwVmvLXiVOmlNr2KvZfJRkLuN8M7y1+yNG0tR0y8/ymdN8",
+	"SuOB85zg79Zx2WjCGW53ERXZL4fHPSry1AeHBrcp8YCIphuVYh/t6laldbNbIZy6Un4WL4jiYFCkQong",
+	"pcBSmdPCAkI1b/+muBWYzqXQB98+XOEXqQgXG4rcxGcOOZtXptABjDnUvPhHcILmpZpwU884mcwtgP+j",
+	"wRY8F8JjPcVy0M3Ehg3rWAO93Yy6OB1+Atz0c3ZHYyQdLLgNbHbY4NUnYzGou+H7zESkyziqcL+r6kAc",
+	"7zXc4aX8YppSQf1unKzEUJjPLen9j8enTYIxdntNJzSn2bhWtq/oaMbYrU6qQRva5qUakzT1zdP3jKSb",
+	"1PRNskn4SqMsWJAlp9GITpi6FNYjMBV0EYhtrvXh9kJl5gczRMsv+xlWv9ORnGyVri/t7uZ14QLIkS/x",
+	"h1qHFoDlaJBrfFN7GR4f7g6QXg4CEeBqbqDIAE9LSkRNqoxOEIkE5QJBjzcfrkKTl22eaI+Dr4i2IYg1",
+	"0O5Zc/xfIAwVyo6ojLer68v//p/Cu9soaWWJgz2xmpiF8PAw3PKoLIqaltc9VVU/V09ZxcUV48Vwoyqb",
+	"lIdtSt0jtSeZ0zMLINPkJIOMBNIJxnE3Llgueob4Wxj2PG9JeXF23ZLepAqzErxEEoamd6UroGJS6jOo",
+	"xFpHSNz48qOswop1oAE9IvJlnZC9YmkyTuiBK3C7y98tTH86VeGG4ay3K8R99bQKcZfy+Rsp5goWATvn",
+	"HddI1TJK06PHtr3JedHMxQtkolnEFuRfS013nfDojubJJKHxO0gP5beJ4rlvqi5aU1TGmwXCwl/AewWF",
+	"eidOdrtEcDXdaW987cGNtgMlMPMLL4Ixq1EKMnu6HJyIwIgv1oMR4QqT20QVb3qODPGGcE1/ZrMcNV+O",
+	"usfSy4CFTuTqNVumvkaALoZUBUnwZSp2kbynWTraatF4FNHR6Z71NXRAvvNomYkktanp7xdJTrctL/X3",
+	"339tAvpCchDRRY1BNnRIhPStJlRq8ZYuRE+esp9ZhFnXEYliZZf2ouGP82G9KRQbBluloXx25i1d15uB",
+	"jXN34zYhCqFRLp5bM3mVS952SYQELMk048V+4KFdV6nNDUTT5a5Wk2VNyWZLaewCIlYr+RABY0p+O4s3",
+	"yhMxIGJwZwY34Ld05QDQJxMVkIlGVKwozaJxysa33IQsxilJ5lBsaFiNWcyTLJlLC/p1XbjCWwxjC9vI",
+	"3YTzJVwH7XjQCRGBg86YGGA8aMddyUaTwK7InZJk00GTKaeR2GZX9aLhbE7Gw140zDlRdabGMXdgrnlD",
+	"aXE8qD20nJajNBmDhEmySG6Iv/xg/GYlgtRhW9FRJ0n0K13XS6JT+Bw0oOyWd3BZdIHF+5CwkPPaAt5k",
+	"kUCKWuqJsV8kn+DpiiOjeWy9yy70ofRVxam9pevBjPCZi9qUzyxJ3otWRoNpcw3qi2Nl+fcRTTnFMh2N",
+	"3vQPquF2S/SWrt8rzwakJMunJNOGIKw8twIVkNVuPdESD2hc99rLVgDwsgm0fHFWo2T8F+U0TaGVyqou",
+	"vN3TXkQw8PAm2Os046yjYWt0MkvcINW6tBh1zJDEzs2GffQ3HTeErFGsZnRlTaq3CPtkKF6baCEuM5N6",
+	"rBOxH3TpwnLGt1ixwHzr3oucrKCs/IBl6boNkQ/fhmy+opwxj0ZrAcD/1JHkpKKCA6VBwhrRNnFtVSkP",
+	"5GWxXy7ic6ylzxy1+irNSXerTAij+pZIwwPyErKivGzPbIYxSVMTDTFZ/w+29SgOejDJ2bzJhbs4A+UD",
+	"PLfy2cpFAl6FoLEjF37oLj43FgPZO/ckY1MTTCMptXJH0iWkpUO1bWztXu7vxuZYbtEzdyfENl/bigS8",
+	"2HB9V0gNDPolF2xuM1b/G24W/u/WbW7PlKGJ8+RO1+bLlxlX6+2RTgLukScpaJ1wlbYZNO5g31Eg0bIE",
+	"qkItmRBMrutiLWYsk/81zRdjXOApw3ccfks8oPa5DRmFfeSlCGUuBivVaTO9iIRTl9bEJg8rAcBD+FYd",
+	"U9vKucq4gPrzZOmU/9XOQz3S7biBO3c3p56dDLsq2a5XzUSIpa7ROBEFRugg/WuQJVWS3hobfpLc07hU",
+	"7CsM1OSLQcDvb1nFZOMjdiGT/enAPaEBitG0wgGeRg2iB7yF+sSypNYyMzWHzcT/a8kEUa7bktNIYKkN",
+	"XqqiUd7k6pFGguW6RohQJVFJlDGRTLQlqHA1EGxS1ZJLosKDkaurTPjMsjENgz4QiF29ZFmUyZefJeDB",
+	"jOxpYR4+M1GffaF6JHeJ1SP5zz/axI3s4ZS9LLq9HIs/v5baNDuZfyIZmdbZdoVngHSXeE0ZkSxjy2xM",
+	"NT0wHhjPCx4GBinLpEGDrzfXWNbADoUThHobpLiDxpC2lEKbGYpW/FWe63jge1+iIXMm1q5xBt6i7PK0",
+	"X99MlWS2ICjrRSPKk5hCyG+cEs6TcRQbGwLD/BAg5rMiLwVbGMGN188sWuRsmpP5dzzCNefRvw2v6UQa",
+	"28BqMvz39wbsYb0L3oWmvY0+lqg75GSothhF4gkIWMjjqij9EWwtlnnmc69TmE5+FtXlaf9D8Qq6fHCv",
+	"dMbG/p84t18CbpcJ8375Qj78tfeCLWhGFkkrwZNa5V70/cnrk3unnt2yxN/laf+KiNmFwFJhDaS8vTLX",
+	"vmdqOB0vc5W56dWZvn4BXgbWWNdZgx8rlaIDjGxoTH7DKwGHTB39kL+AtbxQmXM8vB83xAv2fv9SrG9f",
+	"kkXyUgXkwuIUN+vb73iJ1dCauNaVxMaR8UBpmm2aJpH5lGcXvjbrp39ylp1ck5VWmbYY/UDSdEQwerGn",
+	"o3Jt8ggVoN7sh2hObimPUiJobp0hEsfSzDXGr76aFCziS7AUldXULAix2zUctfYH9eXDWM3DSXSaqbLx",
+	"gt4Li/XlXXFzB6QzPEoEQI8y3WF1GfobzabSyH8TnsgXsG4lKV/BcNoVE40mxDsx5AmHKZDDH62dNfmq",
+	"wBGcn+1lqtlxGxtF/8I7UW2oQNj2HTzHD232T/3QrXseDrLnOcvJnArl0Nela3XqXppkO1jb35KsZl3l",
+	"X7v1aqEHu9d5Mz9166QKXf7E4mQHu+/afG3tFKXRCNrq2FsVeNtBT5WHXNNN1UY3zhxsaOv+9ZH0daN3",
+	"+PeOfVM2GHxjB3PYL32vpq/qd/QROk1ooxf1gWUCIOTucbShyMYsbjR62r4AdSyuKdKPeU/cx5SowCgM",
+	"QOdp+9mU9F5pjEWq4qpBbe5ElA9ahFJNOHRBctFt14p1Gjo9X2vTWuvuGovlVEwZLJ8jX7bcGx2Jsx65",
+	"Ni8IpYNEUfukwsUl7mmczRGL19DFOY0TYhL2Q+JTzXbkMqut5FBgh8YzkpMxqkea0jkwyrBc4dZ5L1JF",
+	"lZQxrO4brArhGUO6aBso6Oi/dVmxsYK1MCP8rc5VUI36+QhBcqPUi2CZg3ESJMENfZsv53OSr7c9yv7b",
+	"47wSC6ruEmk2ysmeLHNwo7S34UuUU57JuoL/lgtjLgbISFWK7ZT6sNHHkLAj6ICaiVDXRbqNjWJX0alx",
+	"HmMqxSIGnuWZmZC08YqrRG5gusFWbZWigJZkzBZUc6xhlPntyetokrKVH7aB5cn/wkR9ydPg7ZrTSU75",
+	"rMur2PGtpX/tkUXIM7VYszTBFDTaSSFAxDx8oI177ULFUGvTm4kmRW6IVG3QdAsyruUqYnO4AcUH8Hj5",
+	"f5fOSeIqsPZS/qbjI4YDEdvZgj676Qs+IsD9fquGdkopPO6UO6pZjanzMhF+HNOgxfSbJ/XlzvPkfr9u",
+	"ngTN5/xy0sfa7a0fh8etYu+OfHmRUhcFjkirk7bxfkjNiPpvNB5RCHg06EUdXjQhz6djqZguX8Td373u",
+	"0GmfoE9tJB1dJPVusYWzWxrbC9DJ7c8VOi/o8mQLw+szohgaDfM6QwP214bl7RhgAZUw7V7qeao1t4vI",
+	"PfgmurD0QULHg+bg8Y26R4aW9Oxst+oxXeQUikA2A6qLWeEztkxjKK/HsinNoxHgZxz5qH56pfi6U7vs",
+	"5Ma2ct6bcmzMo46rV/v8+pzR0vfC7gdLEZR2kGIRW+0Yjz1E+PTGgr7Z1ihC/egju17eYvH8L5ktx9fr",
+	"mABsjEQTuopWLI/rj037zbV7fIHEbI1GRLGHaxPI1I9oOGBI8LBWBERoz+cLsQ6LWuh46U4ivAFgFnx+",
+	"Q4AHtbpdjOdRxy67hr2T8JnQXkpg1EDD/QI72DEou6P4uL9tZ6AStccdMiIxIbgMnNkF2gG/L6WYA2ae",
+	"ZYp7z2sqCmvRkF52fdfHFMLOQ1J6bfentGPXpVTt9ibCdHm3l8MsJajzbnZEcSmENvgezaYFEeNZxxGq",
+	"fKAOby47vhhiu3SbvF2aLdaW9rNZcjLudMYaLZDrsmG8KUMM7GB9WNNjK+XfXYN3VEFb6AR3usGp8QW+",
+	"iak/AE6qIdPo0WGnblQIaxc93WJ79h0FlE9N+eT6rVlz7YWoSR23+v7kNaLw4Zd3AJwfyg4Ne1G2nNM8",
+	"GUcjtsxiiyib3o/TJU/uKMS62C4g9bvwkhyLXx83wrCwBZ0AgnHpKNFYU9JIl98UM2QZvZy8ePcP71CZ",
+	"MW//3Ag9/YFO2eUk0FbmO/EGs3W3hh/Im4sT+e48yYgzeU4t41rRgdGUjgXUl/IsRWnVJt3TbScvY94i",
+	"YAEozCDVfz9Mpnr4c7hvV2eDYNpV7e0M9rGg38fTEWiv2QWHWzm0tWD5RO4RqRK4z4oPaKhL8Ad2EMnV",
+	"qZGBuyZgUssC5sWc3F8EWdCIOsI3NVy+w6td0OfW60Er9NnclcyTrOtoi+SADq9uNdrA/WiNdpmKZJHS",
+	"AJldvJwx0WlDFQc18PwoLRmuXBZEyEMUfllZRsxsd7vlQizfbKIsswhFaEcMOIkvFRlR0PTaflFLDSOr",
+	"vyDB50ug+4gWOeXVXO7wok8aFRC0VqILSHiZJf9a0rADr6cLyFI7TfT9PHWT+4BijBJuAy//+9NvHoAu",
+	"IfJktBTh56pTIBf2wyIkXlGcKjpJ7oNfW+VQsn1br317R8mBleSA6TW2mH1TT3TWmXLouyvjtrOzeeHn",
+	"StjGzAN15hXsdxIRK7k6L6XzvY9IBgNQMmAeAZcIW07LQbbuUrIPEoK/qDMkg8etci7qKgCRNUTLC3qf",
+	"A8deRpTkNP/YzY7bxtmZpGzlCJ0iehQeCISOfgi7bWKrgg3+Q06Bh5ekPPgLyXyRJuNEBL+4IJyvWB4H",
+	"vli3KQ91Z8YWNLuIP+D1TTe8rT4M+1ap2whXA8PaQCZpiKmw4ZhANJHf0ThaZl4FE/yuoRRPR8NFlFc1",
+	"W3dRgjuSJ7KTvHtWlSKsbvCsDRcHFGdJJgAWk/+eJne0HtnjNz269xEXJIvdk7Sd578DAEZdw2ri9SJB",
+	"YaXdptzd1CcQCDLFAU9ztlxU7367bFP5xbYl2EW4wbPSKJmGgmtBXtRNFb0XXRItiJ3Zf9JeZ7foylLM",
+	"3LxIVdqIghKWreyki+LAeyRE0nhAxmPKORThdqjkaU4yASlhuz0svaIPSo/Tpm4YZry99GQpZoOUTZNs",
+	"kNM4yWtLA1ZEK5BuI/H4ktOcAzlXFJrsc3F2pQoruEqGX2a4AS/OIqV6i1oMGsOBdoxPaQ5da2dbEr2L",
+	"s8IJN9WzVNzX+k11rGDC92PZ43zp4inF38yBD6+FgXN5WUAq6gmeaqbb3nWq9Nh7LL3NaYyFK4JrpZhv",
+	"O0arCkQUfQhFEmxsMB9EAZ3mVEqYwWg9wCVsKIwD2z+aESSkuqVrpIwl45la/jCm5ytlGJ+WeE+dQgHL",
+	"hrNVRvNI29RKZumyEssFct0EHI8Opaj2Vm7KTZk80ClaTTWfeOmsfMd18SEMmBW8xWOSAeXMdpIUr7w9",
+	"b02WYtbHqhoVh6gOpYS/1lPDmTy+ukspVtIXCmayrcaAyRz4mOCqfFMTX6c8QH4GjnwySNpd0ZwnXKhS",
+	"8i7yWXVhrQvOFzDnEZ0lwDx5fd6/CWCj3SWbKXNni8jP6U7/a0nz9UMVSfBwplzZRBvuAA4kupnRNRRI",
+	"XPKah/xr2DbsDahbeUVykTQow4UmeioKW+FhQsUP1Wv4e+nbEWkB5xRzjXuFbYCPWBUrfUq0t5QVtj8M",
+	"Fe3Ajo3yZDrD3kqz6Ja6CrhLmZTS+9rAZFMzpc0WxXSB+6e5sQXNB7WMg66WkN62UKPlnEHry8BuGzYC",
+	"JMRt7XMutT/0I+zz8j3sf1sbDfsyZ6PUhVzOFWWFhgvqAMMqZ9kUefZXs/WmO+sWAmCzwdEv7EpkQUFH",
+	"TpsRqxlLkU37vSq9baCzPXk4UsILVLUmPGsgnYUrMu70rvWYTqILEWXy8MDaAUsoxlbaCk9Xq+3YFLcw",
+	"HaYHfzStBRiPDmIMVRwO/U//mqFJtVZpYO1Q2b9/rjyDruXid8377n7tcsMKHt3Tqwu4ZqEZ1/uNAu0x",
+	"FhXgRR0iH3YKKOswmDEuBlA/n4vBciGSOR0I+Q336TOtTJmqr8siQXJVcUWFZ/BTUJebRxOpypcLR54g",
+	"0rYP5N5ZDGAzN9n8arcLrTptsHPEBXHJFVVBPmUkHoxISrJxLW3yxiClXokTrq4WYyx4P8TxDuRqDOvb",
+	"w4UatJkAmeIHt01wCKXwxsRvuGfO7yiuX2H7uuWl9kWKyjj4VjT8hXExLPvN9UNSmeyDOOFjOQ1r33Jr",
+	"8NqZfgs3ulX4HVe+ccL0SIbWU0Okr5yzO+kCt5XaqCmYWqyh05Y2Zo+evu94JI8KycaV4g7hhjw272PJ",
+	"235kHWY+4wuWewolkDU35p02qXRjf32zkze/9UsRQpViAykcUiwEOcEL2WDrhJAIngNNaE5pTVubzhpP",
+	"B+NkMXPGPEoIDzkyfDriy0Rsu9qy8QnLx3QwZvM5ywaysaK0jvvc4uNlfhA5ZUDADjcaqnyp48zydJBk",
+	"cN1NB/w2WQywuG5Lo1YLlT0oW8yYKJVirW92Tu4HjQQVCqQGU60e1IV4MXefR4lQVYlFUaYUyLY0vu0v",
+	"P/74/Y+tVTplb5KspTf4iX33xn3eromgv0kD1h2MLxu5dp2WHiom6Qlpu/dYZ9DPhV44I77SML8jaaUi",
+	"rEdtDrlObUUrjexa0Nw05fV9jy3UnzNXYYi+oAsejdaW4UEnEym070obbMLSlK1U5eecTCbJuBctF1rU",
+	"jpUWpzG85HP7nJJ189EDk1GX6BUrVioRobZ/z7UarprkPlXw9dFKdFUKqM3H5Uw55Jugi83v/bSOZmwV",
+	"zUm2tlRTzcchiiFH6zkCMcspnzFXcWf4vCk1w/XaRyM6TTLfWVIlbhpq22j6drooGqsZXQ/K/0Wv5U55",
+	"s+2GxllU3M/XFDCHLk8JSFKgD1o6amMQTd32PYrWZPNGUWZzYXvW75A7nT5SX7m05EgX3fMOr6qJ6WP9",
+	"6XqN8QtbOS0kTBdKpl5FN0g6ZXkiZg5Ag/nZgD9q6qdbVxOFceFx4VExRUgWXfdPW1rA+Wyw7HV+nAnO",
+	"FzPR3cRL+KBV0ngux+Z28i4PrYuKNs+Q370QyaJfPp1+aPuW/tXphxZTXlTFKb65UYL+1IbXDbsdi/+l",
+	"bisqlZ4XF0Y6BJe8O9pOxdr/rzNaa5v48jm4i18rT6pVITWtMQIyrnI2ppyzWmIZ634RK0ZqxiGICkRi",
+	"lrPldNazyCg8mSj8rsuK5mvL4A6STI6J5UPHxVMA7UKRAtYwZWwpXfQbl4o/jXJUrThZM7JY0IxHLJNm",
+	"Ht4p+VTnaijNPCTZGqu1kjQdWkyV6usmg2JOxfZzUh6vhlxAJBqGORDMrZq/XP8WJnNqG6u3TorxqrsE",
+	"6E771KptM8dCj7uAmV/TKb3/RBY1hUqsTmZaVXYscCFmgwXJxUN0fGHXiZE96TiENYSMrQF06Shc2w3u",
+	"SPoQM4F3houd1AEZAHHC/YOsqOsuuiPpJSg3QLI8xGCqJMe3dL1TLG6/f3kKV9NnTpjOguYcLiDYHOqT",
+	"ZmM0y2T/rAumk+hXusaLEJwncI6lj6uLypZl1VnCFykxGdQORSlYxKWzbLBStQCTSmXQ8zlJ0lMEw4dw",
+	"Mrd+/PuvvRcfWe6suG5gxwA505MUCdaLhjHhsxEjeYz6bcFyQdJh6x3szzlbLuoKp97oZgArrerULmg+",
+	"T2DH8qIfM8Ibm/lRN8MvznhbQ9yjpY7OkdWlv3ztvbjMp65xs3xKsoQjBki4Jr21zGu/f3mZpeuPLL+m",
+	"04QLmtP4C68N/BvKiixda0ih5ka0OgNn05RuQ8haTOkcHqzWjtX2vNWr//jaeyF78JmJUwQON0cZNvCX",
+	"ulBbsZ+jC3CXZiSL4ZYLhtDci7/W56dgcemXWFxaF+SVK/oy4S/JiAMMU/69kC5jtqAfUpI4QgJj+ZMy",
+	"Jlkac1119TtuaOilfLFRvGa514iibDeK4EsDaGrgNsuxK4XfCc1vOp3w96Eb5TcQbICYk60BzCX8MlRI",
+	"B7ANNLOdzG+AI5anuaicgEBm3yn3xj5YG0Qa70k8Dn+vYaCNV8q1gbAi0oKHmJqrffiEV+1ZMp7B7XdL",
+	"kAdxrvj9jIkI3nPEdfCbIplTthT1PU9ZNoU6jAifhXLG8oMdIuHS4Bj4hQVmjAsdS8KWHWlOGD0YIN8Q",
+	"dwTdbNFWjIMAnMWBXSM5zcQgoMe4SYqTLl/tRckkSuCEZwZ8uxkoYXlQS/J5j7lBo1/PkFfKXDKWVq1U",
+	"WQ5IqUINtPRTY9NILFWDijXKFXWhgAtMx4C7ChyYNVRYnzGbUwz1t/TeWlXZFC7EAGaneaeAfQz7BKBy",
+	"kBkll9c19ZWGGgEefkAfkqZmvGqZ3K02ySswqM4bt0Jx98Z1SFIzONZhnLmr3Ib+gMBSKvLRwNyNSnc/",
+	"YUzyay13ZkCEMSiqUt8Hz1txHPbmzJlIZfAcmJvV5pxAK0S7zWiL1upCdaXhDuU/h+Xb5OGC5kNbNVRw",
+	"Nk/twrv3gtv32R7xv8178PbJ14jThlxIwXQ8Ga1aFUTgXnkJJAyi368kXjaBXDfpIryi1OaTVWt4I9Gz",
+	"3i4WLCdTOqDZNMloE3LVODG3lC6KaavExnMaJ3zY5dz0Re3+O9Ut9dRtdSKdXLh8v1nfRj9rvKVcVq6g",
+	"1bd0/U4BDQCx3isj/HsRvV8k+Rr9l0lO6UuoCDmEOJJUWEPdWF2KU4QXbFwX5iFZ2eW9pWstwQvkd+mJ",
+	"IcungyQebh5rlVGL/dwulKUiR3SSZEktiTVspdOrCwvxe6sdN65nTDDwmodkkeget25ckib1/DKwb3Ww",
+	"SN1zpmyKheBIRtK1SMb1rMKQqUsyV9EmI5dSOjFm3XiZS/uzEIkWBAVXCNdSY3bHbAnppsJToJHFIl0P",
+	"tFPmutfdSHUtptvk6y0WKfzA9MxsmZFcdKztxllqWihZj0+fyJW2RyW10iIlY8pd14cjwpMxpGEPdDZh",
+	"++b8Sb50uhQziGyWAQWtaAKAN5dABaUNPKLS2+K1MSbtP4EAqFszy1lT29G+l5dy4JYuhO22WXDCQtxa",
+	"wEI/l44Oxjl1FvLJTA9WhEdzEpdBR/L9l9L/rPfuADQfU0GSdJDTMcvjWlCZnGX5SZobBTMsvUzj4vVh",
+	"I0J/8/kmT1tPNNS8SzIlMQujHphw1dVvY7MzIRaDAspwVyRu+LkOCN4ovM/r/qm9zRxtu7ZSad3UU7Bx",
+	"vmTJvb17WB6lUtaCg6sIGDx2zWxOxgFoleoAh/A+7hPHalpPtMFMyhiTehmexAPIPB4Llg9iSuK01uT4",
+	"kokkjVZ69ox0JgDKIJkUBTqJMF1OE0glgvq/8cb0ek5lwgdJRgA+2ezN6s5gIJfb4npz+v65EgEi8e+/",
+	"32hh6A0U6tVmnghHhUfCRQNavTzb8mFUiDQuMjK6zi80vVzELQKu1LhKKxaFsVXb+sYw5+Qe4xIDyLBs",
+	"xrSYJExSzs58H718gyh5ZSjUDsvYi+FEv3OWJYqtuf3FT+rhr70XDBStN9UA5tYpjVnSklKRAB1G7FKU",
+	"2NQtXW9L92F3glfvSoMsS7SbQ66dPAyCdld6w24Md67BDxnMyX2Qh53TjK7Al8ee1G1Lj+OHjed0TpLM",
+	"KcvLJrRJJ2eC+FjJ7Y3DSAbuIEN1rKUuhIfJrWabdLP6Osfm6zRIafCQquw99M4RFYz++MZtOBl0x+NK",
+	"d6yExuUOsClCLdJkQsHSdFvOlsSWEyvt5YhMhBye3F1Sti85rTGhA3f1DuJJzgp7ZFrnpsUxx5K5m67B",
+	"lnmEs5wJkdKB3gBOc0tOVym9gghB5wtNsqA/FOt9ZUkM9ZuiUPDYWKZXORX5ugkiWmznrt1phY42czC2",
+	"X3br7e1KPNDUxeYcRCPKk5hGJBobik/ZdTtp7pCQe014Nk7Z+HbAb6mjvH6cTDQDrN4n8AovbpQU/1SX",
+	"NJw8Z/lgrOhS66KrRCw3KsFgYTcgJKgd5EYDc7Ws9aUvLXI93xaqeQWh+HZnFdkG0EIFsuf7WX+6Jwt+",
+	"fyGA7QX89hpUmvPKEHrX7PJUhwG6ksSBl2dlXF1NbNDAaiOWScnhIECsliUR49kgv3dZFFUYfO085NLn",
+	"5rQthVd3L+FyhqNE3YsVEHtTygd61WV+mkm58RFPUu7wmCH044bOFykR1A04FOoJFPAjFq8jyF5H4ZH4",
+	"sFaoaI2yEZrn3TSnw+8l86J2h1seeJItlmKgKYDrw13EnCcsHjeUugVhgPfztB5NpHs1mNdKwuLSxHQ/",
+	"4b1oOErZCL88SVLa8mkkp2tZBEONCNtC2leakqIcj3TgBtwbUm8EF+lXzcIfc3C65+CYVfePJpSOatNK",
+	"JnN61girwng3chCAGhHkFu3zjGTMstH11U2ZP1ZxR3haEKpTORnfWrgAUk8RpB5Q4T5jdmNUGSY6ZiBy",
+	"8S/HHee74xq2iz7Tf/8/rrP/z39tffInSSpcVtg//xXhz/XhvecxzV/Ofv45ZSOS/uKwR0+1Naqtdg4h",
+	"PIZMeAirQhXRPtu3dN0OJHAmMDfmQdflQGtrtI170H+yrn9TaeOuLalT36xUIf649BFYqlYNJx9ztQhB",
+	"wH6E9LqqcflET4Z/Gp+9mzTzvFllOZvA8DL8/71x2FOY0ldjWl+CkQkEUWUeIuC2pVRUEicDwHeVXM1O",
+	"3P9q6yvI8+mybkF00MJEqKx6MB3Im4qrfL9h6s6Z23wvpo7G/Hl7BA64NQvv4CV2rn2ai5HUCBnIK8E6",
+	"rUBraxijw7miWycJlsKeDeV6LrlrWh6EPHmP5MPltds8vaZqgcp+CF+EoBICtZUM5Gr0ouFGJSCVRaZm",
+	"bridZ64u+8ahhYY+bNQn8jmdOK+NOy2s+pCDkr1x5UUypzf1DJYfpJdSR+knXVzuS5npphUBtstAcf8L",
+	"4wL6deld62tswtA+UszMR0HD357CIvRoTBJLvszCwlKbLdeqIDYRNEP/kctGEFg5sy6EEin2+TLVOBS4",
+	"2/cQk4CaGSyB0hTukBo8WLuBKkjL98KO4vZYEddNx4JIO0QxVQrA6mN4TmcYqPBoBHys1S7UXGLthY+z",
+	"YUV5vbMBuo1wu3qUygaKACaZzFWy1fXHD9H333//t/fR8PXr129ewv/dvH79Dv7v/xpGc0oyDWSCu9PF",
+	"cpQmfEZjXfM8JXKfDK9+/yWRG2E9hO0yVAC4ARE1wFjzcE3n0xVZc4yDYossT6ZJRlJYHB7NCJ+hA6Lg",
+	"bVqAteTDuvJf33wvpxORuk7XSpeysFlay6Q4ALB7RRbJsFJKyZkW+1dotx2lpLC7APNg+S1vTij9CyBG",
+	"E4hlpkHTi0jwBItlsFSO0Som03R/x0W+HIs/v1YTqos90HBnD3t1RXiknvbEQtpN/ShV4Zwk6YD4Z6L3",
+	"EK+8ksMkHG9dCmwJ+Jqu1OPWrPhJknPRcJkEJc/aicHffu29ACfJiQIoksV18rECWlUyj2sm7TVg+NrA",
+	"BbKBXvT2h2hG70lMx8mcpFGcTBPRvLn/Q+PEsJRSXIudKO8BBWdkGaAKTqL/oSSP3tTjKP32xQ+6E+6V",
+	"mJB5kq7bl+L7ELySNXfvLeZ4ghWC1JyuZszeb5m682mkDtCiDphcY7Kuu2ICbIYhPZQPKfdauTd8xpZp",
+	"HI00M1+s8Roo45t2kdZ09hy/sbvVDgo03ZAnntOdLPNb5boMLKKELUFuKb2jqckDL77bi4bSHkCPACIe",
+	"Q8C9GZ7/aHjBT6VuVmrwmnIqtNE8BJ07BN09rBeqakx/q5L0FyK9JF3s/V2VgWbDGjUDB76k7GomzhI5",
+	"dRuuZrV7lj7fPPUlNfBHoymjuOKcFk2SFeDVk0j9UVTKZKKhQ2O4YxxRjLSOyPj2HTw1SWga84235iQB",
+	"uDqaRUi/EAcZLhfFO1vc27bYIbYtUBKeYKhCakfcQ+ROlFLCRfTmL/KcA6A659EyS7FqqXqNpHI7r6Fk",
+	"VyLeR4i2kbsbxZa2CU4iNbzNZi213V7fsIu5U02Fg5oy9b7sPgyfVhhrk5WjZu2dvdUs1OFmeke4FaNS",
+	"2xRZW0ZXOmGqTJZiEwSVhXzZDKrr1TbmTIAJY5AwEGiyFWozD04vEoydRKfZOmKwjeRuzpgiUXYkL/it",
+	"1ZzcqryAi7P2HQ4CHPbFS9mAgqy1mkGhm2Qbk2bHZsxJdIoSw5whp1jyEhDNwUu5ufUTZSnnEnJF6WSL",
+	"HVsOYs5y2nN31iUJ7UREabB5icU5uf+NZlMxk1b32x8CpuGB7Twv0y509x7IUitbZWqX4nEmsJFQ/2UR",
+	"mB8JFzkRLMdYl15rKXQwJZjeJ1wk2dRVg7+NEKgV0YrmD8IfHXI/u6MpW9CI5GwJNxY6CF82UeqIvD4z",
+	"AcZ2vRm9wKkviKYsT/ZTE3ZTduA7bmtsRIbD3ofZyiPYN4kCkreyvr2FJn1BMxD+qjhpfcCsOvX/8PJX",
+	"sLyxGPg/Xlz+atmkdbRwFTtcfb6YGNXfZsO2EQoIJYPrqpRNXbcXBUAbHoKDPbGK6smTDffN8L+02YPT",
+	"3lMDHR3vgVnERQSWQGA8HVapKQBXnWPsTU/NgHtmVSkvekVc5bJPkaZGRSoV7TBSTI9YnNANVEE0I3cA",
+	"P55T+rAQA4ROa0T0ViDtEYvXG1b0D2/fOtPgnhTfNaxteK1Na2P4sZPCo4PRX35oKB2oNlpR4lqqWZNy",
+	"P8Sfw/g09CZXvrGbCqXIj65u6u+sOnSqsFx9LfvtL7pL+cmNZZB2uL9NROBZbvGGrYE1kdzoblU0yUye",
+	"XGxz263rZ4KAig2xSLWM+bD4aehTUgZmv7muk/qxlC8H3QKEQX0g9GvvRcbMd9suSuVAdRVy01qWrnvQ",
+	"RBwNz7Cfjkx5PW/bUbao5bnIJqzedNXN7JRlWG+KginGAWgvCvNhlTVhrQyiFEW0IpkwlS2T8azYUQK/",
+	"kVPvPbHTveBVQEjuAkzxwj1Tv9gTkqYjMr4dCDZwdrWgt4iW2W3GVpnpOYA58zs8LVYZsorlVa4c4gvg",
+	"lOLCmXmkelAfI2Bj0rT69mpDNgO2N+xFw2WevoTWMMq9zB1pEz5IoWL6HXxVebJooE6sEpjg8+qLSTZF",
+	"eidXQaiaZ5s3jLWkW1SxXOap3WwoShQycUxPMgMYrcfyekgqDydap+0bP9qU27O96B2IJRCGm+ivrCQI",
+	"1Nl9ZzJgeM/UB5KiCOm4fPEmTfniulEu2IJHIyoNcjzM9VLnXtAspjHsWE8tcK7ekU4K71OYkilgxVVx",
+	"nm3XbqNykqEYRWy5f3n4asc8iHWH5TegAKx1ebJ5OCotuMp71Q5Mn0lgON0YXPdLF9UnY4seal2wuZCF",
+	"qXYxYIWqr3ov1Uab269ZMfCtFy2o3FGpWryufdSNrmCj+YClKF5qXwT80VAWD5AR3mmepKnKlrBrQxQx",
+	"hynJYQdWbnqs9vzgv006nd3RPE9iTfbrXUq5ajDoK4dE7aZCMTj9sDDDHCSyTp3eFO2ONSw/ONRsf2gk",
+	"Z0xEQ/whDJpZ6pLbm0QEXMlCgLkxycpLTje66JEpkJJGFC1uKetMTzSceIvafLjrmxrU+7aMm9+u2dUs",
+	"EdR/qApU/h5OFlwu8l1NQcNmSHKxJKlvImX0d3JH+vBINFlmUC9FM94/aAhTd0YlPzsytwt/xHTeO726",
+	"2sIyTxxBJPh92wTrp1dIGeq3s2wA0baWcrs1Do7mRTArMyFJ6mBtNHaCWRQ/XaIfd7JaeDELmB52YBZw",
+	"n8Tf6egXxm5/IVmc0vwDyybOaIqCyJNoRUczxm6xKkSaelHL2LAVj3yfRfIJnpYuyR3NhLtaRS3IfaOH",
+	"GBU2AGfAX8CHO4DuTV28xY7sZ81yRdLUy1Rux7Sq8e/igOtedQqONPcknB1Pr2sLQ15rwQppnOk85WIL",
+	"u1kO/ATZiMVStBaMI95CV41r4L2yOmwSE0FG9aAm95kfDC5P+x9UUHC7CPDlaV9adBeCzjf3+HUp3Emy",
+	"Im1AwRTkLOVWbNggvpQi0LxQgiHnM9FX/M3CBrtdl3RtfZBkiKQaq3k4iU41Nw0QNkGEDEygdxGxeFRJ",
+	"DCAgwhFZAR0GCEySGQhMK/4lkC2svHJXOk5aN8YiiApziCKmbkIdMI/6mfTaCDf0Xhjir3M5k/+l8/C9",
+	"3v+YkoI47JpilCr4bagVmQnv9z6o52H3LnI61higoFZLyxA4X6oWAd/6JJ7jhzYPovqhWxFOer9I1dVl",
+	"0JQk4TOhVUrQSwWuIrCDxb2612t9fBzi7us0tJ9bnfi+6elGrQn4xXW+o1MjuGI6ZjHVokvfi39/8hov",
+	"RuGXd3CbOJRdGvaibDmneTKORmyZxZbDSO/H6ZIndxSIvZg4iT6WAOcJ1yAB47NjDrrJo1QM6Qhi34QF",
+	"dRM6joPjKLwI/79o1vaEYTLxkBTgCZbRy8mLd//w6dWgtFv+3DDG/0AZdzkJ3Hp8J8I1W3dr+IGEY5zI",
+	"d+dJRgRz8O+oZVyrKoM0pWPBpa3ghL5USfkWC8XKupX4NV3e9M3xUS1+kYTGLrID/ferDa0e/hwuKusM",
+	"QgQJOolyNuNEgcg4m0K8LXBlBMsnjGgH77PiA0nW8QOC5hlJz9g4ROtaL30tPMjAXRMwqWUB82JO7i/8",
+	"XwaTZ4kGjwXb7vBqhyNivx60Qp8Nye88ybqOtrDQO7y61WgD96M12mUqkkVKA2R28XLGRKcNVRzUwPOj",
+	"tGS4crEQBEGHphJk6iy9KxPg1DEKTytdWRChHavak/gyS9fB02tbuvVRl6pOMdWbdPLUIqdc4SC3YP9O",
+	"RBpup+vYeNBLyyz515KGHXg9XZC82mmi7+epm7sKGeQSHsnvC5pJe/q/P/3mEQMVqs5ncH86+UWwHxZk",
+	"TDucKjpJ7oNfW+VksQg2D7/6pZY0uErIQb3ME7GGI1yqTOeTZwq3jZiyTlLpAklvCtI8hj9RkqvKBtKf",
+	"1aRVeklelBgyihgcWSS/0rVVh8BRJpyx20RVAxteXfZvoldkkbxS7wyxNE50IXQNC6gXn2QVHCEA+jNW",
+	"pevQ1c6JkD8uyFRl+qDvg6mhEadQMuJ3Q/VtQ7RwSnQQGJO+4HuYF6dewotrE91jKvF/RrjmO0iyAtEH",
+	"q694wavfttPuIvmdpETBCJ8UJhpaLWOoIqKau+S/X15av8JslBOhUFTK3ld4L2ChcWmKhZZ+9IzZlzUb",
+	"i/0Vgh4TBz1gQZliZx3ympG8U7/I5StSR3kvGqeEA8taFkeXp32ohdgzZfp6JvDMezpMzHuaDFxAPt9E",
+	"wTcxzyqHotIk7clTwHvlujc9u+oGdkYu50uWRRnLxpSfROdkPDOLMyZ5Dp50Tc5UZWmq+1Rft5rTFl0W",
+	"k2WuyO2yBvK/6Dwi2JWeqhAAtb3HNOO0p5ITVT58zkUlVxj4E6GktupYWoTxMcNP7gT1Nbmg+rwvyHhG",
+	"o7cnr18ADFKKBCEW/N2rV6vV6oTAzycsn75S7/JXv118OP/cP38p3ymUZ7GhojPCZyNG8lgu6AuDeHzx",
+	"7sWPJ2/e4FtsQTOySF68e/H9yeuT719YaJBX8v/VwlAw2y7GOYzevn79vlrUyCSIr4hKDk9EJJ1oQXIw",
+	"EsyuvYhln6m4ZkwKZFPfTrb69vVrYCorIq8AGUEwwysprxGrWIQ52a1LS+inXkFDXwPDdKeL5PIWT2Jd",
+	"MQLI3DS4AVtxvHj3jz96L/hyPif5WrO2bVAoqFdf6DIs/3jxC+ycF3/Ib4HsJouEOxfkt4SrIqtQxtS6",
+	"YYMTU96io3WBs7ZS096XxSRweJk8ToSflQRadJqZZAHBEDGFWA9NSqouDPj7aAj5aEOtbvCzCn6DuSfJ",
+	"HA6NLksOwlx+HQ8gLyewAONClPDajXQqJ0oVpYDmndG14pFXVxgbbX3u9OoCAiR+j/ZZLjwf/UAEnbJ8",
+	"7fm4lHQ3Ukv4PY6P/nGI4yVn8nIit2GXQ1bkXvC603ZqzA3ZwIkUYD/gIOq+bgb76icSF5db8NKb9pe+",
+	"ZIoPk9MYX/o+cLqUqRjTLHGbr2bmPjOsVHzDus7eOUBVHFJKmUNQHQWI4klszeLbv7VPyA1jn0i2PlWV",
+	"jeR7PwZvoQnUQ22djA9smcafmbimIk/oHd3LlOhL7ihOEICIclhJcCOzpXSFqbLkM/zzD+lAFHnzUJRf",
+	"mkAv3oEvLqUTOhpgy2H/F6wOP9fHqt3EmGJS9jWLcXpHDcgIilCgn27s8IxWJLoS1AiigEucrMhe0Oa8",
+	"luiqXhna+nMSU9VUThHxK7+uTOYKYgAMbswYh/q80Sc6HxlgMyoSNTqCidyyvQLlvdKgNqwyjCn/J7q+",
+	"OY9SphBK8iPSALFwNug6DGU3BmpkPfPsiI4ZzFA5YYJAulFPEaUUKXsA4UD6Bz1EQPcA4z8xuKuy/pGr",
+	"20kB/US43OMXZz4SXT2skK++CukzXQW+0adCZfsp5QEW+U8sXu9eb3ymK2ml+h9xfPrr10MoNamgVVXq",
+	"oA4WL7lqzpfpGwt9FtD/EYkHCxu60TgUXXa8rBDnJIWEsdhnKgol/cm8BlHhARw8dboGTcEl8zm1lT9T",
+	"GvPy7pTfC/qU9XofCFx+oippKGNioARr61cus3T9AZ9FndN7odIWYXQeWlycQuJ5+ZDa37HleHt/8imY",
+	"U5+Z+MiWWbxzJQi6A675C4hPuYKXcfVzMhb6Fhvfw8+NQKrerG919ABrc0l91Kuhb8xYDQoPaGL4e/31",
+	"0gOKlAqgWqBidBPEQAKJnYEI+jibnhxNPVhE1GK2yfxXL2Ovn7IVPv+3wNkYs2ySJmPROhGwpU+vLqTe",
+	"vpnRPplTqQJ3OB+nyh4yrqqVs4mz8eZ7r9n4jeSInzmcrQyowcFI6dvGiQTkBmhmyMv2srE/wmM3rE/A",
+	"vt6PZJH6DcZhBIen1Y26MyKZil5tWt5zcv8SJ+fN6x/++uN//MVtjsOVTY09bkdXXpmS8PU2uiLcF1bl",
+	"TRJNktQAxElWcAghIOkdcpuwPPqf00+/YUAyUhcBXJrCWN3ZNvoLA5TbtwYcGbKho0O9kec9W+gCvDVO",
+	"MpKvN/hJSuFcadLT+wXLheFAlJa2yZCSX1ZBWP0+GsPASaLJ0QvMLWgLxMigG5MIux6/CdvgTWb0mVVm",
+	"6SQ6NTM6R6Q9yaI3vdevXxcDQC8hWuRslNJ5pOJnGbyGiNOyJQ69hRukUFP8A47zTLfcYvvKnr9apCTp",
+	"YljKDt4waLFy/KrA3sMYumrsBtfjJw7k43oMG5Lgdx3rhCUGzkkkxUCUPPLQwMFIxJOwgC2jdx8CUxWF",
+	"Bqh4Fn25+fjyr0Z0Ip9Fg3V2NHl2ZPJ8s0aBDrx9MPLzkZkFcIGCirfWKjD3XwUpY2Eo/PDmbz98//qH",
+	"LQ2FW7r2uYu5OLML47ddyxhwsKrSoUJ7Gmet/io/hDcmhrObxBw5AqzH+XfRNY2leAU1rF4moFvVlc5G",
+	"ZQYInrGlCocBnluZO7oP0pWjZDzrKaD1ZMmxuhqE8Sqqe1Mly6d+peuutzMHub6Q/QN/O3jbw8ga7yxg",
+	"7Z7tnUWaqhnY/7WFNZE/BA4vY2IwgThK6A3EXkZnsii0SoeThKiJER1D+mki9PkFw3wH2qb5PTnQa8xQ",
+	"q7sIucUTrAUvTEvARcitOSZlefoKCv29+lMX0vvqdsR+IWWxpCAZxJQaqqsZqKEZKRnTEisGYo6GRclH",
+	"YLs6MTXrMGEPAZIFVYXJMgFZnC9TioX3DH8v9kZux3WNcwI9NjUWFRlvmFD8TOb0coIMsfsOzpue9hVG",
+	"KfQcqPf6ggh6MGfG9BpRVMHiXBUUrz24m6WXfOX6Z7r6la7NAXv0gr20S/mjcpV8wtT1jkFVg7QsGesv",
+	"xzN9L3H0JUIDjF+yOcn5jKTmUMHtjpLfPjaZfEuZp+oieO9uScknKdf7r7goeNvBzK+lkgmusCZKEJe2",
+	"qlWwhRvz49sf3v71rwFeTJ3WZYS7dawBJFgBxkYH5l1EsnL6p4qfARFGTRh0eP9SrG9fkkXyUk3csOTY",
+	"xDRP7hS5qg6QWrfzoMK1t4PvFDf9awQ3JNmEnShuRiCEuRc0K6ifAuEO0p2TP5eupqRLpfH6SaYKORdD",
+	"R/cLbiBWCWIjdKoqYNjGWGIh4lQg639tRy2koBF5txlbWVwCvdbSHYJpNGsiHh4ogWrzdJFcnvafH1ii",
+	"/ekbBamWYzgAtOLytB/m016e9nUAHN6yu3H/ck0wkeXgHTmM4YidfN6IjyQD1nufudDz/5kJQDaE2YCF",
+	"H01ibT/sASpiRKaHaXtunt0pzKQ7vgM33H4hHlC/KIG7cNDGmVHHLFeXDrauVwR5xseGikigWN4jAVx3",
+	"fEcI0uTpIzxwbbnaaob5KU+mM8E9vnMtH7xhp4tFutZaIxyWVI1mqcN0wHsYZSWrEJ6VUuSL+OkY8dPT",
+	"pFtsR7hxTsXezqJzmLp/jxKig5v4sCidgpusqLJydKcVXifYjjosZEdpEcuN1SCVqiv79vXf/uPNj2+3",
+	"vJFjhL/CFKJ2lzbbhMm0+Kuk4giX/FRknKvxZqu79zvlpqoMTJ0hhiQuGpezkTz18K4azmsXP+2L4qf+",
+	"cv2bj0/0W8IFBSJnn6c/LLlg8zM2J0nmlQaVpmwlm/B5uFI6yueVT2x8a8oQ+vSnHPDx92SPbq+nF4eH",
+	"u+TGPqDzu6vuHF3gXbnAM8ID3MZfCC/5jc/NgT46wdLwrNHj8NuYZNLuGSm1H/d268gqv9jK1oOiuxZJ",
+	"RUF+UXGvn4gPfIHW2dELPnrB+/OCj67hY3UN8fjbd4TaLTqoj/gnWSQX8Vd0DlMqaojmz+DvtR4fcLKX",
+	"wxOJ4MVtnSmNsZkVbSUwc8EWoEWwAMhGDvOF4EWxSC7IGhxQi9gjySO2ysyN33CxzKcUcEoiX9akQuBI",
+	"5bZYJME+nNocvm7H1TI/GFYTNzquV7xbShdtpOLUPaSRGgjbPjNrLUUApr6qi/7WtFcTqd6x5FDFRAty",
+	"A4hNdEg5dcuaJ3ILcPi0h8PhY/VpFCRJD2cvGIuokyYvqSg8Oj7RyzAl1HORaIlljuWAizQ7cA9KidSE",
+	"g4Oi0wEM1RlAOYaI0VdljLbWUXV0Svay8u20xwGVwoMHe7aEOdSy1Vi15q06m+c3ZOr6unrsFTwDnw1X",
+	"Yo9VgxylvoPK6SjzH4q0SnthnxDtuqfV9/S4fqaiuy5z01cta1UZpFW06LId+FCuXAvFFbhYpOv36mUe",
+	"xcyyiVTmhor9xQyeGiPpXqJoSNkqo3kpJV5hNUeUJzEtX0Wra7mLyctP0mC17uQAlAkTEiti3QnSFUZc",
+	"JGmKYZ6MFtBO5M6ESZHzvqmGl4u4O1gy0IG7mMB49n898wHvIR+Hvt5NZw55NfMF9sSe3F69f79hfOIW",
+	"eMIO9lLvBfAgDDwGfIETc3Gm6p88aqyguVex6bUN1MewPTkjBJbLk2B4AAZ/tP0ewuMvUb+dMco/M3F+",
+	"D4iKg5t+wTcDb9ufV0rgeJPwqG8SlLH5UCgzdYPwqrAdG2jSiwiPZWpuxnhcBqe0UW2vv47r+kPRj8cf",
+	"nCk6G8qxULx5RdYpI7FbPuoHn4KSsFbv2QQJ9gnicCoG7WM+hbjAHhc9IDZQI5UeIFrQIBcLQpriIVAW",
+	"kD6aLdO0p7gxIEETK+usSB7zBg96p+Jyn97xbiXl18NK9704p9ZWWdGcbuukbuMhHpjM4KjJHtDleWBd",
+	"doRAhZJNgOzZ43bcjfuyQ/Ub7Lsg+auX3+KM5mNSzCRJaS8a2kvPxoKKl5j4gdhZwstPyM0x9L7QBobd",
+	"pP4WXNXYf3mzXlCTb6MLh3EAW7EaPBRbZVIxYkD9ajlKk/G+w+rnMOWfWEyf4j24vaad+3LKPyZpNWDp",
+	"vuYuNthJURKvoMNtviF/sLD1I8dbIYGsF+rqKRgdeKqO9+vH+/XD+9C493buNDuVtoYEtxDPVpR0Fhdl",
+	"AeGaJhFcESOpDybZdKhrR3H4WbcE4LMJyQ3je3XDIB9lHc0rgo3/S3d5z8q1T0k+nqlywe2Jlyg8DlcS",
+	"T09DqCev3vtEBeGuzarX6qjyvhGVZ87UUekdld7DlEIUltzZR9y4ogKXYmbn7bSQrpdqTWuXEG/ZVKnw",
+	"JFdlwlHBVUjWHUptSsUlEbMP+F2gEXgKWOilmJ0uFjzIDSzeqZcTOAUdFY4v5yd0Q7EvKK7cn9aG+rNI",
+	"+4Ta1e1BvGs6oTnNxvQLvndQudKr0ocqzsZStOLfpOU1p5yTKY0mLE3ZSt2QsJRl//40EC9Lc0IOop5K",
+	"Z/3gekoekt/2gX6xpRFwwjMSU2PHP24tZah+5eycEUE+5mx+s7416WjerL/yA3um/N0DvS8oyNK+LOlE",
+	"+Xd9QgIUIyjBhvLBLkb8rNSVkjYsseEjIFkpyIRHQ3wBauRFln1t8+YviJi9LwoIJzxKphmW8wKcN0uT",
+	"8VoXHR5hCzVlRxCYPZxTQYB4fxjNl1zA9M/IHTVly95Fgt3SrKiigkOaUhGNmJi5GGY/0xXO9+li8bhv",
+	"fIEc1QjQgL1uhmjIig4GRO7S3fJbDSbGISwMPXGbBgZ4tavMSwGKS/ngT+vS0LrbKIe/cQSJYJ9B+WNR",
+	"MLDBfFHH8NlZL8+iysHD2EcfFLX34kEMo+N9+RYW27YGW9VeK2QgmgPBNvYVvKazjw9R8sEpI3EEe68L",
+	"UTbZuhiPG3AAbT264yqv/sTmPKlRqnGWk+gGbTN1w6BS2eYkyTBfI1pmIoHMt3VE7xdJ7mYpMUGWfV8a",
+	"WPL+sAEZbFPRlvSXoH4myzRd7xguh5p5exaTY8jmmwjZHAi257RJ2kowVYzrRxcBKVTXnN2h+ROqPuFV",
+	"kj69qIdNnbIn5eXBomK33dMlpbkK9tfG+hPh4DyxxDRcQz1vXfRUvfc9KJsH8r2P2uag9wNPXdccwnd7",
+	"/FrHMJxsp3JcwXYvd+kVRqU9LqZrw9fgMEGcW84Bukax81r6XalCeE8Ri9iVweu0GU4BemjPXJGpQXZS",
+	"Z+bd2u2Lq3f0oI46rU6nBe+7p3rnvaeB6rI/ev9oG76yhZ70hThO3VZaGj/xRC/FyzrwUHobc1Z8Ct3i",
+	"k0k2lXvqXQVHrQrp6NQUq1KAeW2oWBt4E02ZwWVDXfjoMkvXRRFbXfw1EzRfSFEW0RjL9hTlbdV4XNfd",
+	"ffwZiZ73fV2tG9tZmtFdFp+I9e2JHqRCFT9Iz45lVuR/P1kWrmMtztZanE/BulIH+fAp5cfyi8fyi0+1",
+	"/GLZlDkYO1ZIbY0MXUSTrQM1cSoEsZCppuGFOyis4bhx3rooxkGCHI+70EWnIhU3M3rYTJZHr+2eGV8k",
+	"dnADNv9MikSUResei0PAES2g2ZZELP7qWczhyci6MFeoQbhtWSzhWxcXh8sCfSbC4nCJoGdEkAeuLRAm",
+	"AjuyBBY53Zs1BHxNRGNbzyGKfEcNC/XQlNRGElYtcMWMwrZ4D0KWLVVB7UREt5QusGW2yrBa22aTPXzA",
+	"3mMki7G/KiIzIGIYZfSO5kopH7SkwGIpDlAN7tDFBDppjq8H0mnPnbHfP9hXIhK3sicw60Yddy8+iQ/4",
+	"7KMk0S/T1/tkcRgWixI7tPoRvumk0t80/472y5Ee/7HELw8evMzoyqj2k2MBgK5hzkfN/u+yPou45pvX",
+	"P/z1x//4y27imq9u6doH53VxxuvynL9DhBaaaNOcZCJCuRkJVsrKtiFemu/SAkAYqBcYtXAJlIONh61z",
+	"yg0vi/w3tDnJ2dz+Dv8uuqZxwguGbW3cAvum3eKE5REl45n8EKZqI44Hup0mXERzloPhmUVveq9fv1ad",
+	"G74Eg3wY0wlZpmIo9ROuXJGEDu/ziKQpdrNm1urZxU4Xya9yMUKt19Ori8sJvHmYQIZsKpT0Cw8RdrL+",
+	"ACHQ7/Gr9+6j7xKksGblcHAotUwPiKozZiWcRelfFhOxnUZqfk+OXEEUXWAffaY3RDXMWkCg4NYchnqh",
+	"/OrPW7oOSF28pesNkQiY2+HZ+W/nN+cRNGN/eQjzXAX2TKlAXA980YxUgXvc102/0nXHtBJLgPU8ffVf",
+	"6drPV/9F6pbYi0BxKdjPS8q9evGF0zwjc3o4kbv3zEq52o47s9ZDU0b3Pg0pfhAhrjy1qhhvy9QouveI",
+	"UwJxR/5K14F4T3gvYdnTTQgsS8YAHbBhmd9qVdt6X6ZMYMsCrk/9Q5H/8/lNs7w3bmWVxQg38He8hs5I",
+	"t2s9fXp1UXn0fbSaUfBc9ePgFvBNv0DXPhzP6PiWxjpQ7GFiAwBMfSFl7JbG0XLhuho86iVbL7WK8qPY",
+	"35ft/qSF/gbwXx6rbVD/v9L1E83N6yz9HR6AT0GxTemPcv7qy81O7Hot4BmnFXS/fLqh8tg3Kl092NuX",
+	"i0VOOb+mnIr9XxX+Std93CPB50i91xdE0Iabw91pDhWQBgXy9DTHs+BQ20o3HcnItlSa4apSvrVndVlH",
+	"G7YHFWpXCrO0mo9WLa5Afnz7w9u//jXczzLBNs6p8Epvp/NFSgTlLe4RS2PKRTRJcq5IWthSRAsypfx9",
+	"KXdFqmGuFC2bRPSO5mufuwHscLCOla/9mmTxoTCO2M0AsIp+oT49Xc/+A+I/lhlfLhYsFzQe3CYe0fQv",
+	"xQtm+i+yvVBqy/5oL9o0+jwLhATvrO5+W2XXPTZPDMYjt1OSTfc0K0FlM/Rs2bfW2K0w1OSAFINpSWrW",
+	"bbYIZXpHM33XDNpN1YNSyAqW0YpsVgEx+Zj89SQ6zaJhEg/xejtjGw1vXGolPLqlixr+LRKjNDhAAjO2",
+	"87X3QqohH9iYfkcaGEEoFtVSncvwZk/KpUNSsXwNtk7cpmd2kFocYFF+Zn/vX37WJqW/UwFH95qSOMmm",
+	"xRf2lNAL45Eapc3XeK65uodRPMotqxo8jwbvBrNwcXaaSsG9Bvwf3wvczRxFjXkbFli3YDfybeB07MTW",
+	"O4yV94htk9M41qbJQ1kmJmdYbyeHcbIlqK4wWcqO5as/CZ4Xb/BGoYGKlLjNfDg8Cw4EhrIuOjiIh0uB",
+	"k60hk2ywBi9ea1fhZQjD41cvD6Rd9ggal6O6Ybhmhycf1QN9xEISpuahxaTBM7SIyS4S0QPSsI3Qm1Lx",
+	"ZCReF4+qScYd5VpDuGbfUu0ozWqk2UcqxrOHlmZ4Od9JlLWFo1pSec0KQd4syjCdGFtaVi6IumrHguUx",
+	"XtVHyywFbJSdEGeFqZz37zuQgN9ALGpfcj089TU0FrVl/uu3GIw6KscHNvrxVDy0mjyGzo6hs6cXOivZ",
+	"UfooPZQ9ZZJSDx5FG9PcC50hn0smcvIpL1hCbDz8pISCqtwQ6sIDF2dYDRR8zuGcxfQ/Y8A0UmnHRVbr",
+	"ANkg41k9SOOD1Z1gq+yKTL1whVYjn1gc+srHJAVcw0GcX6vdi7MQmWe9qHATm0IPwDVyPexN8IA4EV8w",
+	"l71JNqsh7FIthEBAvpW6BqUjeojoxObufOQEXOUZCsIp2q8+UTr/cVmEa21XmpSAOAIqMg9Ei9Wu5rwx",
+	"KbyNOgxR/oA7lCfd1LEHl0nV4ZENTJKUIrAl2dCdssWr80+9iKSQ2pUXVeYWeXInn7ila90vLj8iP9eL",
+	"VjMigOoLK+fnwN0F3YxPolOrD6rNq/NP8qs0nQAh0HhMFwBYE4zhOPRC0WycrxdKy1t9eI8hYcUPgZxl",
+	"inLcVTugopTdAY/5MhWJHMQr6fq+lDtsO533MUlpN6Wn3jxMKMNq9zSOg/n6i7f7gogl/4T6wSkjrW23",
+	"IsBunD+Nm7qqYHw0WQDKCcYj2Yj6rzGVfthT0ady2XRr7vZWPr1Uv79orxeN6JgsOdUVnBOx8SdToYzl",
+	"9k9jksnJG9EopmMW0zj6N/lxbQHRLOb6nsp04zv+78eK7Z2SJGp2Slfr4xCZEuqggV7df9bEl0XKSFw2",
+	"FDrYJxvutzZQSp73qz/l//iS3pdEur7asO2GKilJiePJ+CSQBW5yx0+vLqSdg2wreBxdwJetvO6Si3p4",
+	"t7gDFmaRdNKzhymWXhraHn3bm2/KUz3QTcEOrINwzqmz6hk+3IWBNd7H7ZnXzFFXzfgMuFf2pAEdeKUz",
+	"+Neoqug2itkWGfcll5krLuwcYE80ri9lWxrRk1Jgn2gQXbt8k2++3qbBjlrrqLV8w6v71FlFY4e/3n4y",
+	"2kqzSO5IXwmSpPypMsVsp6tc0WTtrM0Yu/W5Jl3RETwakMO+ddL6lIrfsVm4wet2G3oQbSabupyozoZc",
+	"ClmvNFxP6sn351Os3iw+cpHfYea6y/vybD6BWjYfWY5lHB4wRVtPmiWCzKIFiJ9ilVsus1R7e8/OBn4r",
+	"tdBFIAkK4WDJHKuKouyE1bXE0F/FpriBig5HZM6g0iKPhrKPYjAjWZzSnA/fw3VFkk2BAhHdZtDQxUdc",
+	"11Bqwg+Q/q1bChZkB7txUu2Fp3J7sNjqBT5ckWg1mks4JlAjGr6JsmDn516PT5mGQ0HyKRWDBRGzYU8X",
+	"ixrOqZixeOiAvj0VffI47tjqg2VappYL2ewxSf7R4FnPlvghLdL2VPfE3ugAZlV/GGwBan2GtUxuZjRc",
+	"4B+0bPPKaL4Q42MjTmeZ2oXz8+pP2IH+JPlGPZTSCysJh/ZOq9gICmaKQBoB+TwqEriOSE5dd1SF9g9z",
+	"g35R5+uPA6rlvRRkttXywxRl3tcpecKFmfc1Jc0a8+DlTMy+PmzFVTXeXZdo3rU89cjTDhaaDdGgjmTB",
+	"DyEIu3lQDdLvKBOagjlHifAIY1f7namgxO5ucq8hiNWS1K1XC3O6G1O630dEWcuK+NWWhlEOIB+0HF2Z",
+	"3DsxEL/1uJKcjL2UI7at1y1Tso9RpQfWa88qqLR3zamm7fDX3WWT6Rj8Oga/nlLwq0id3lP0S1ftrb+J",
+	"+6UCThvrWBzAsZvTyYYsn4LZImXTiEZkxGkmGq7iNorbKng3UvurJ6ulgTmTyiTJpr1otNZ/z5PpDMyr",
+	"aMHSZJxQfhKdln4STCHDiyrxm2XKAH+uPgB/sEFCvYjkVKOv8HnO4G/mlSQDVUcGcrGHujowzWk2xgLB",
+	"l6dLMYvGaSL3VS9azZLxLGJZui5N+pzcUl5LBP0rXb84loMpqovQ1VMrBcOfXxmYY7rSsaZLV7DbB0u/",
+	"7LlyC9Q50+wcHtg3uwR7rcYzGXxJbsrM9yIOjo3UTYYipKTXOKgMwk3teZXIKh+fRynhQqVLJ3ltUXpR",
+	"ZEDtrDj9FeF8xfIYxjsiPBlHUkTSTKjjAn1O6UREbClwOLroDtTgN+Ym/APAMICiqQvnyrU908sQGrW4",
+	"offiIlPV3A5Ws14ugFJuIXis0kjbi9c/P4CfHvxeysI/76L39fXs5fiqOcgzvKCeP3iNexCYNTJxd5Xu",
+	"d1fcHi1vLR0TYR7JojokXmwKVocKrGPR+WPR+Z04Do+33vyx1PwOxPxuSss/roLyJ9FpUZtxM+aibwNA",
+	"67pMxY63/sea6keptk059WMl9Ucj30zl9J3USw+PemsaMhBT6Ncn0rmFQag7XWlBJq7CfpbDDN9S4d+I",
+	"0yzuRcNbusbSFROV0otbqyfbnJO4tmLgd7IDqvB6wq2cFlOzvVyGHUu1O4nOllyw+dbW7bFQ+ZOOTH+j",
+	"9cn7y/HsM1bmP8ayj7HsHcWyMQ5CMimm2SRas2UesVW2pxB3GySt3mjvpjIQdfYcQiHtz/aXi0VOOb+m",
+	"UHXhqOCKZz+AtI2PSu5JKDmzskf9dtRvXfWbhiZVtMkh7m4XLBckfTUmgqRsuqTO61s7TGWe1joPv9J4",
+	"p9tGHHAhSlGraEQnLEf3z8oarwllXUHbH8wAQpXnpdXJywl+7VA0J5Wu+2/fzTcdMRv1wLO9CO0+hVtU",
+	"NzQ7PkRTYE8RPL73C0Vs7JqS2EanlyI/DQfZkjlnUo7IMxepkxEQG1Ifa2Un6SpSdsFXcjGRIgaz+iOC",
+	"9aBQzs/pfERzXiLvz42gVrRLILERZRKz8XJOM9FT0SMaQSc4ZKNo+aYp5lSf9TvRii1TKfOiVCr8HIEk",
+	"KoEFQZ+GvL+CAUUBSTJdiA0mH+5bT6LPDPCcsqP4GJ+xVSYn4C7hiWA5dwWuNoXqvlNZdioLvz6A9N4L",
+	"dQo6ufZWAZbLoWIaHp48RRH9mNM9CtHzWFlEDuw5+OgZ2PomE0rZ5EXVyWocZxvNU1vXjMG6klT9IvIl",
+	"DbCIbTXVGux5KD11o2oHgjbh3UQ7Bpiep2j32aYmD/EoMp+4yOxmcD8DSYtbuNamt4MIO5WuoWK0GlqA",
+	"mPC7P+uFa58qUPgQnhu2CFJEFw5/Pr+JcM++sn/nQ0XqzdvE6WemBbcuXRVHqlRlzOYkyVqk5+fTT+eH",
+	"k5zQWrDUVG8dqGKVbG0vid64HliYioonZPDi/Pf8E1nhjQt+Q25p9jxFfi1YTWc46IO3Z5A5jrsKNb/M",
+	"p4egHjETBOoM56QqqKSUiqNMyqlvQG31qS12dxKH8ldNKiJPhPpCe+TbfuMRRb9LA3l6EfBS94MVXeXt",
+	"ejlmP/Tco+Edp/MYEW884A8RFe8obo6R8X1HxisC90COwG7l5NcHkvDHSHmI+D6Gfo7R8m200iGD4w+o",
+	"rnYeIH/GEv5ZBsuPUvMYMO8eMN+52e8fhODcK/TAxTqlEZ9RKvgjijz0+08w3tDvh8tWeKf2lNsr89xD",
+	"C0EzdwwoNB3bB4gndJQhx3DCvsMJIEUPZGJ2F35fDyqij2GCdlF8NHOPwYEtNMwBYwMPqHp2Hhp40tL6",
+	"WTr/R1l4dPkDXf6dG+beHn+sP+pTKLx4+MClwnHAZ0VfH3298I0ehwrO0qsN9cOLNXnm7n6nudyd1/+A",
+	"7jvwbsb25j+kr06KpvduHcltjSTFYAqhj0244h/WkNuMFWW9Z4SfRMXWiMYkAx5VNo2S7J3sSk4xqGhW",
+	"s8n5NV86mFFVtNhZQhzYHTbtHp1ib4EVgLw1r53PSZKeYnTqHKypo12p7coSgreQTxq+S1/KuYtIHOeU",
+	"P0KH3FCxb+WRu5iJYkuIHch4fEXlhL/6E/7nq9cdkp9WiVYzppY14ZV1DSk642FV/rSGExdsW5YPrA/j",
+	"0INfOu1I6dSmSJhlHa3rz+GzN1D1RjpeTvleTpGmbbNre9ctxDhnt3T96k/O2a90vT8xNuScDW7pehhU",
+	"Nus0i5KYZiIR62iUs1uqyNxotSNogmu7N6N+wq/fv+zC96ZeO0q9YvvyZJq9ZBmw730zIk/vg6PM6ybz",
+	"rE1zOIH3p/lvz1obvsEAV3GNTS+7o63VUBnIZ2VU4Yqnd9AO7suFHDG4yrphOLkHOmO6hEPtOTNVE/bn",
+	"ErVUUuh+YDZ19F5Oy1NVtCfHs/ttKMc9hLtbKvsXe6y4rjfwrmptf1MjNmbRMCaCDhRQtXiniGlbsXEs",
+	"Zq0hAVBVK8mgTgAfQiG+IvqNmC/5cFEtINclkeRbushgM1Rgl3Lk6UfGnyP0wBr3MeDczvzgGTd++uCF",
+	"ruFmD/TCIaPN6j7IMCS0QoxLb2CBquj06mLv15jnmcgTaoEkNAMS1AmXzyZC+nyqfurWkN2z0swcTD6X",
+	"Wg2W0ZW3D3qDabd9vMVs1inldTpeQD5rkG/9laJDjj4IhVupL6/+LP0zoGBsF9XQEtSqCOFAE7s0jm8l",
+	"uHWZ0e10yTHGpWNcDZv60DGv3Z2vIgZ2kMO1d1tjeyupnpWwdq5PjgLg20jr3O2x971GmtNs6ZctDk8+",
+	"njTxT9DxJ5cojt0OFSD6rdpjAQvzzK+oQ6ftKFBqD+wDJIiHio0nlRl++LxuLfYOExzaUlp9PbBcPQaB",
+	"fIToMfhzzPDuohsOmNr9EEpj1zndz0FSP8fr1aMUPOZ2h+d2786Y9o6RL8iU+uRzw3NBwnI/id1X0N8n",
+	"ktONnQ2Vl/qthkzumtV45r556FQ+n2zumrU+eFq33nd7tY36UhCQVA1YrsmM3MFvEU+X0+3dWpACh7KV",
+	"UOR0OPoH9mllk0eX1kf2HI25bxDPUJZ9B7TJXv0p/8c712azl1vgE5SgDLexvrFUm0AZf0QgFFk2BzhV",
+	"rek2W5+Zkley6wOzL2Xf2Sip26ybU3hyPL3PNc9mZ2d2i4Qb2YeT6ELwItcmEXwz12b70Or2Z/qpuhnP",
+	"MSCLQ35mJvwxrOqRdPIA9jtLk3HiF1ZVj+4xlgp3Tslc9k23AtsUMJbyUC1UXwxRHuEoMR0Gjxpctxhs",
+	"O/cHNLA+HYvk7tAxWzWy0PN+AZN7RgTpi3wpj1dj7FY184wDth3nsYttVZ7N7UROwNxMUOa0TQqKphv2",
+	"ieR8RlK5RXY+KzERZEQ4jeIkhnkhGV9B0ntNLLk4vFoCmtUKstesFW4LHcNxPsjFus30CVbhcAA2Iv5j",
+	"jnFHIEdSP2RxRDI0JCG+Bcyf0F35BZLT6JYuxHv1uE6o3uBMii4n0VCdljyZzgQfav5RnW4NmxXxXeUn",
+	"ByTPyXqIwDGWUeyIbEouQzYt0rgnBTLsJBrOqSADufTDaL7kAhYewuVDvTibfcAiInJrr6Mki1BBsomG",
+	"obGM1oh8ubyWzN+/VSvnP8iiVS8cKmgum9tLwFxtvRWxkMmFiggYxjK7zdgqG9hnrHVgl/lUqcD1ZyY+",
+	"Qk36XYqqU/v46lrxbTHmJ6LnOroVPSj/z1aZV7PiUj54enWxcw3idVMwzUkmeISTJWVvkaVjxHTZZs0t",
+	"iV91dipGUKAr8vpvgUvsTXAA+x5Pwe+JmN3MaJ/MwaPf5VFQ82XpGjlTqGXUtEmldPIQflfArALyeDBS",
+	"qqBxXs/lo4gW7IUYT8scLyeTbLoX4wm2vpS4MBazaT1tquKOCJWQy6raLrnV2FoON/PVn9i8/10RPI42",
+	"04KIWcVeYjn8g97L1U+E2oqu+yI18DBfEBcHXz5YCFxuIHPDtCfFrZh2noz6Wh8ouFWR9z8EjlHqSUjg",
+	"ah3fB2njfmbimoo8oXcUA14fWa6vpXY+4JIJg1RNEV+OZ/qYPVrHdJlTnJQ9yVZPIVpcCTYL0XB56ZF7",
+	"rI9uImaKb1eLwOJPLYJQx8SeiBTcwsFyyz45KzNKYlUb6PyGTF2fVY+9gmfgo0c5WR/MOqCUxDGeUbEP",
+	"LvInKyAfSeROXb52kY7Ngbu2q9YOZiLezA6cV7Mxs6yCXrSaEUHvqHXbxcmaQ3LjLaUL1RwE32r5EPGM",
+	"RhhKg4CdXAwkOyRcwdoyujJjkU5dNLyYvPwkvVwVdlNKAMrvwujjiGXpWrapbo5FkqblCB24tmlCMwHd",
+	"kRNdEztbdr8uqSqH9ouTiwkMav+Xzx9g9eLHHqqTZ9ZcU+/J3tcb5nlf5qyPIa6tQ1yHVOb2Tf9DKPNj",
+	"PE9uC6l3rDDe2/Y5UYL1GPZb5rRP7h5n0M9CljxE1E9pdh9wiX4U7CCgjT5sxt6vdH2te7svtMjpYpGz",
+	"O3lmDogUsQfmvznLbzUgRDbW7dlaF90m8vnk9m2s9MMVbP2O694ot+mW7h+18ZlBMwrjUHxxSNSxBtSF",
+	"yJfUldlX7KADgBOsxroc+4N5PkWTx8w+H8lzzOz7JjP7NuTdvoHBWty/+lP9l/eVbZhodt3WloRlmD1W",
+	"vPrN5Ph1kvbHHL/iQm//56s1xW/bc1PyYvZzaPal+jubKHUbdmMeT44H+Lmm+e3q2G6R5ae64JPoZxXV",
+	"orxaVqv+1mgbrwMzBHcrE56q0/K88gTtIR/zBL+9PMHDeQOcmpdclv95FmMMVz2rzRbVSRR6OZ2zO4qX",
+	"5GPGbhOqLrhJpi+xbum6BzTF8nskTfX3TChY+oQud6Gv+nkIu6WfTDMaXy7FbkMVevqk8KdZvBUyc5/7",
+	"VE117RaVUxOxpbD2o3pcXTRMiaAztuQU+VLbrOLVjKF0yCnUiC9oL/QRGNGUZVMeCYYbbaUQD0hCHbN3",
+	"KITM9ucFJqKI883onNP0jnJNa20RX8unvuPRNGfLxUk0pPeLJKd8QARoXqS4xoNo7+Ra8/ygm1S15b9F",
+	"izcaJPwT3JOa/l2pKMVbnuT2pgjYr/VB6ssFBSdOHWJl6VFhSzyMcLFMbi3clkM6J0k6UIUZ0XIc6rqq",
+	"Q1XzgkB6MezD9xGJhhnLxhR+HF5d9m8ilC2vOGcAdNJ/lMJb/mkFm3n4keV9Opa9hX07jAmfjRjJY5N7",
+	"B5iimNI5jd9j71BocTrOqRieRKdGRKWECx69eRvN2DLnULoCpDYleZrQPFrNpJUqB46wI55MpRhfil7x",
+	"E5y+ER2zuVQLGY6yJ3uhgOmIc5BTqKP0puKsPG2W0sBzTzMrYRw7rTIUBdygsgXNaIxgWQs/BSmRRAUc",
+	"5ZfYJMKTy3KOoKuUCClq3r4uVBLwdjji/MUxDzO3P1IxnvWlRt67ra26GG5sb7x4mFuCnUsztZDoteHx",
+	"BEeqSdco1TFhacpWFRhxn4qXH+Azm7IBpCc2MTTyZKB6MOxFw1+EWFxm6VoJgD6ZU7kN/vM3cj98H7E7",
+	"mkc3v/WjYZ+OlzkFXLeaGalXql/8z//61/f/7//9/7yProiY/eer99Encv/ydEr/84fv375+/T7Srb2P",
+	"7IbUlVSSSzcCqcyLiRbrhWyKizzJpmrRw3M9RyQemO3ejq3Qp+FmlYzB+k4yjZj0cJU+mFXs6CKFb7kd",
+	"wrt0AEDvQDHLqb0zS0mne0Fq9fuXn6WiueBfMEX3Mv/MfmPZlOb/RdIEVPoqZ9l0oKVy6yd/l4+foq67",
+	"zHX13uJDKLN9PzNPsj6+sOsVKpdL1o6rHiaqBFDCxqkt6ZyERzAeRCODmpOKHJG/hQ5TNVIKzQfLfkel",
+	"ytd/VFZnt+DCOGecD1ieTBOPlGqpYC/x2a9SvCxQErRiTHA05+p5AFEObMOq/aReFU+DkaKOHcIxiZS1",
+	"Hh35wmn+iaw/MyFdkEvzfk6nCRfUZyxSJl6bx+UH+Sey1p/baXq5Rs8UUE058XDqwZ0ouc/lWvscoE9y",
+	"25HM9k+M2TiYk/tBTNZ8aLYnbFZlhGUMBBDL3iFwvJgg+BKSGaMdGCUojBKh0BIZTaC7pPpWlEEgAnar",
+	"YX8oXVYcBGrJkZW5RCbAPWwLeOuy9FKIoVH7+saqw4YCCgvFHV3qJR59zOEqix9pEui1PYn6VJVdGrJ8",
+	"irkNE+lS9CLB2FZJ2AHzLBgbzEm2HhDtp7XNMR4K5d2BAC/0847hVIxFsm8og22VGa1oTvF8SYM+Xfei",
+	"0dpKjviO2yJ/os4OBJ2iG7kwUh+vCOpt2TeSU8WTomQ5SPiKYXhNRb5+eTpRJs+mtsmW8xGqCE7HDGJf",
+	"8mHllFm5G7IRka8jMiVJVrIB33jYbkkm6JTmynh7dEhaDQyXfvReLa9QLK00uROxfvHuH39sBLqSzDdu",
+	"UMHY/uX7v/5QhFg5c5f9/53ltzxKk1sMpht3c4MerWd2bHFdvMoqKDgVC+CcDWhGRimNhxroNqKN2DVt",
+	"Du4buYbq9nIipWXwBuj3L/GGREGxD+Obwrx0Ba/By9eqj66NC/q7I8FOkt2Bue4nofv9SxUlUlb/Ftk0",
+	"nah9TDcu8+lFvBd2H28nrGrF6L9xnKHifUCkPQWUQb9/KRuU5z9OOAgAP0dQnKO4+Mjyy3y699tDRL3B",
+	"tlchuNI6qDK5trDr6RzPsnBLeDQhKadPAi34uPJaaHzD+uSOfqYreRzhhvCGnf30WHltpHvzkmW4a2y9",
+	"nGTTlEagsC+zoNtQvuaCzu3bUPjDq4zF9NWf8v9fxF9f/TljXEgH6Wtr2eiVIswDwWjgXSybJNNloddL",
+	"7pVixDuJftbUeJMklfbh6dUFBwOWTDdvsHIKHKraYcP7DnhSemqrGdV/Lq7IDCMhl42YSzLVfsRpfke5",
+	"SqeBMux1F1wwP59ZHM5GLV/yyx3+RU33gVBqxZiCOQdqXq0Xf/YOeBJ6pFjnQ6HVuJDHXBcjhvYPnq26",
+	"p2F/ZuaUFUwuF2d4SWUEAcDfEx5JafM4eSgONF2BdBQOEatm3FYUKO1d7psfcLBJZfjlQVYlPy8nO0JU",
+	"ea1gD9Jxk28lGRckTXF4Uv6DeQRJ4Zv82mO2zPRdFonSZEyl1EfC1TSZJwLIKV63CHj+4rDCl3eSu9y1",
+	"gfTkPi1pyx9e3D4docMflL7asp34oYSMXDTeaoTO2AojpGBBOhMM1B3kKpjD/zOLZgkXLAfY8i1diHcF",
+	"CTXLaERTiol4utJBTiEqGxPgev5y80GxT8v5XqQkoxoaU/zhRM/tECPniJY+z0Qi8OscxbwWb20irQ9T",
+	"F2q09gXJxRlZ+5it51ns+ST05Zpyli6RBdDzFRj9+qBmMU5bqGTWb9UesiUwnz/XLPJu0/b0TGcY4d7C",
+	"dwuaJywuAnDq8qwkSh43V9s+90GgcQwHrrw9HAqro3aSegOuhn0MYFQy8PQhKUDS/4+9a+1t2+jSf2Xg",
+	"/dAUkGW3we4CNvaDGyep0djyxg6C9EVRjsWRNBXF0csZWVGL/vcXc87cKFISKYu0nOpTG9tz4VzO5Tln",
+	"zsOl+iRZ9h7nufek3cFcqx+fXKM1aQnBHnyzgnirBdxeDheWdN/t6AbXp44ZHaxbIJT05IiZXQ3JpDv7",
+	"feg/qjzkioiyNDnB+aSWUlG0JHwwV6YQtABox2ZtYN4pJtyA8uJK5h4p8JTQOOZY9UAYAFfM0y55A1OQ",
+	"ZDpDEhjXiPBUu/xmwsq9g0hof9wl0ZWEnDljSX9kkqlbl2muzWOkVukQjlnn+o+5VJAHTSQzj3wmaJpD",
+	"+Tm9dyOeDs/yf4zFLZEIJmXkYQH1U1bEld0xazqw7Aa6F1BQZhuxeWlKiLQWWnYjbxtevrrcFFvG0xIQ",
+	"uZyT6JopGtl06KvL7gsT5/vxIrJyiHlJXeDVUiMmc8+WDhHMrfKJ8OLcjwJBs6fxS69s6iu6QuQyr+mK",
+	"hvjJX/DfyjVdKmrCUK3hg3et9cRMLeu3Vc84Q3VQzwKHVq2VrvAqoQmSDi+T8xwdDZt++C2N3pXVl+Ll",
+	"aJiW3s4XnbD2Ap36W9uusB88ddhKCZXX9WlQqm4s6FNVaJah0i9OED7Vni6Hgu0CHgTERkChZfFgtN/L",
+	"khHPgZ80tEa1CDmeIgU3gigb6iNVlIJoKhKqSMKoVAAd+AnBE3OTuBC+zHAYMQ5Adbs+8yAJjeMlkGQJ",
+	"F1lRNGlX4vcAaKyYdCNkF95uLuO6qPElT+CPqCZRzSm5FEzeCPX2K5eqZSlatyDTQfWW2+awjgfspgns",
+	"BmXEHmM3viBXS+BN1QBq2+wJ8Lb1ZQRN64ezbKsNAdNvO1TaXpT0BcVHnz80uhwUrW3J1wiE7jgEioHE",
+	"vhsjaO5B46CGRspYDFR/7ttAXFMSgajEqKq1+218crXlb8ofFCKdEzoGXoj8jzulUVNuBmKxfUnunuMS",
+	"miDrX1jPi0vCh6nIWAn/Ho2h5EQbYdB7gTu7lSRsu/KTHvMitdV4mouD4sGrEAZt6gGu/lB8ZQf1dQqc",
+	"AM0VuDHPKWGaax++Bq78y3v7agR2pzohm27xVq/URaJF5wLcNPkkfsFapXHupqzPB4sL9YFRqXop85Vy",
+	"niFabWvVhLqg4GKqwulayTyIcU940oSFXQ8+0hY+UmiO7FXdjPIAdx1zpdQvKnhEJxO28cWDk11Y/8KX",
+	"jsxVkh3RkrB0f5ZlLFVBQKwNpefV7VY6ek9LuDbOfP0m2KxnJsH2Eq945JcOsGQ064/qePbR+7emwiv8",
+	"KELTFovHEcW+KsJTkzKYF8bdsDpsOHqEsh8ywOmkJFsP/wyAGFafSEC3+/8Zyyo9fznAAi8HFrjDs9sy",
+	"NlA71FlTqd65wy7bzYB5euLDO57aQn4PC+0tuwPVIFCwSxHVgdTndEH6VBqOADFTphHwAyQwGk1sed4J",
+	"ggS+NBaC9NKmJ68TZk/BLBv20mtfLd/oli4SQePWfPS2xWhjNYdxSstyuIYpfyNwB95BjZZ6rqKVPm+/",
+	"gseV76gJkx7Qs39rtezFxLcQCTwopd2mZe6lT75C6+1CzeXN87/0f+olSm8IvoV4SJf0VsDQC5P8uwKL",
+	"RvQ6RM2RqUAqSxhhyocv1wBZk3ldWxt6Ed5awqEfspHUawcDP1/m9SHpOi/OW8zpQLQSawtisYp/ROq1",
+	"x193nHm9A7ivcyRZMjDsOxVzruvI31XpDC9LFu4UJgzg+H+8cHiylfePkgTtQb37gPHWl3HlFueyiFuf",
+	"UQ2EDnTCOqXBtgiNv6hToL0zvGdL+dgVJGaXXCDJXdgb8F9VTrM+X5lssbDqt2jlmmQMZDcoN3l1e/ib",
+	"arZvLobZLaRz6G+ShErCFeHybCmhw6JKXHWDHJbICK8xWxTo22jGVud7YHe70jTNZ4zAdF9Mxkgj6eU+",
+	"RQQWY2+Ty0E2PktmOZLofWOJ5TvKGdlFHtBep5CsdasKxNAm7aNK+vx5EMCHKqWm4l/xbzYlNuVyWEYg",
+	"6c+rJjcdMlOekL2/bzkpxuZoKifFYoYnFJgi5MmYLfQ2ou+62b4znF4+UQWPt0hisGykElNJ5iIb83To",
+	"H73dh1Xc3RnWJ4NisI2kbK57O7PhOSCOzU85IplxprWhsxqczJjuTHc6ZouQyyz3pzgpqB2fWZYkW4yZ",
+	"xUQJkjCTyex7xEpH2G+alNCswkrqvfoFmM/33k8PkrM+6o9sxDDR4ozCDocs1E2il7eZeEjYBC46T4f6",
+	"Kz9zNbphc70vBxTTWRG/sAW4Ggck8yUhmXBV86zuO8czN6gNrzJK8y7umEm78MTY1qPvkk+OzVFiPhqK",
+	"VfPOOjKJjb8HrxMG6LCDdYWPF5YFv6EnCK2zghftR9SKaVCaNyzphC29H1Hr9IQpZ29I7kAz3SCPJUsk",
+	"0w2WtB8UwkMGwLIvhfAOXeC7DWqI987JhNF0PuIJ6+gDtcw5PvBmItc+IOuPyxx7o5ocve1+e/c3bO6J",
+	"eGulmgTN2vPr7aCN+Pduq+fAw9qqg/oEUAC+rII2UhfIpXsvcjdW1qXahTKS67urSQxt8nZtF1fyWsuW",
+	"dNjLgCp0b0rzoVjj0vOxfkM6FQTbM3q+3wr/bBmfrCd2zrPTestCOk7aAI74ThKjvPKyaThjUoL7JIgY",
+	"KJZ2yY1h+gJ40nDTHphon8p9dz9iW2jHNhCMO4g/Tb2Rsf6NQYll+SjGbCUacY2vYDcHhwL+eik8a1zw",
+	"xGYFWBHdfsq9Q/D4A77AdbaWiejgWVsLSOgvajxbCod5KRkCGH/RM96xrRRscGgYp4IkIh0CUpuNt03a",
+	"fak+536jEPocYLd7gEPsb3kHfVnaz8RbQh5QlOVx4J3h1A9CKC0dp6uRBVf6oRBAjxERQZmcE8JiQLiy",
+	"ZdycauqQQSYmhBLttEAZNyzkkIqAmx9+ro/HYKA98pgN6CxB2igLCniacqloplhscIzjY/c5UFUfBQ8o",
+	"mQ4BZx58+fAjwLaVS4gBlw6xsG/kPDoeFfWAX8SqHvrX4/l8fqyX4XiWJSztixgPZk2Z/pMd+Z3IJjWO",
+	"6HK7drx2N+p0CxWE6mt94YbC+fTBQpaxXDkHKemQuYoOBZi8riCuHBQ2seD8UnSOKlNwu4ZXsjcY7C6Y",
+	"vAXosO3hqyYf9RibqhCU3eWOp2YHYQEATiAmxEwtSYpWPNu9jc26XWxmB+t6Naw/y7haHJ3967eSygG6",
+	"PVQqK151rmReCVVjWgQtOGI0UaufXX8GNZLwMSPRyYgliYhKc4V/xm7KRen6o2KarlsC+5QcJ+vgczjl",
+	"HTJLY+PJIFYNrNh+BUz/v5nPTRKxplKCnlQsUan+eHpqVCdyqgkQlAl/ZLJLohjsayBelEV+ObfTryJt",
+	"WgwzJqPvOwHXecr6ymUIZqzPdLcuuw6MBa7IqyjhUrGUZbq1FeseobD0j+RVBNS60ffnJBIzNZ2pCBnM",
+	"Ldc6IC0mDq2omuHzVGykfx/NaZZG5nsdL7D+zQMb8TQ+09PRn6rNLBYTauaKs8IUEz7g+jcWDik5JHrx",
+	"n+GMrDoNhhZztQFYPBBAJ7wA2AI/HfiCpCcBcpfMW3hmmC65g64BBMOdBDkx4CyJSWT+KiIPbCAy7cIv",
+	"oEsI7pQGWD6Y6beXZH8jzJg3jMW7dKZvcPmW8grXbLd256YBc3MNkQdWSA0ZwMOjRPo0xf+Ft9fG5jVp",
+	"su7Wo1yXHbCu9I6DJ4LZx4CCTmmf2RLOE3+zzRir5EEodnK3e4KRgtJb9xE+9ym3Tqvw1804nJdmxS7F",
+	"vI4/7uTBBv/S2lC4Hx0LWATyN2ED5bcpFXanBIQ3B7Mk6YQ743o0W7S8Q6DqIXEaEL+pPtOvouNj/Y9j",
+	"iLZG329Q9yPWH3sI0YwLJPi4j6WSTMrVWg2AKgPBG7rzh0zMAdOcslRaXzXV3qIpDhS9E9kdLhGqh6nI",
+	"FE2ic+NYGotAgRFZBAdjxia30OJGd1obI8RWq8DB9af2jg9TFvfSZguO/ERjM0nnM22eVi/9yAYzV0bo",
+	"x82tboQb5b+rfnwvVzBvxTH7CHvkdt1Wk8dtDoUpT4cJI7pf0kvNaVMImjR32mIqRw+CZnG0hE/4kppT",
+	"lkmR6g6IhB0n8EbD9Kul9INup78SfgdACNdahvzPqQ3tnJOf315chrcaVkVL2gs77Y6ZpC2QZWVFpNhX",
+	"dTJSkyTSl96agRhqItEd6x+/Y6o/Or4WMTsjKX3kWhtFHRAOGAaz1qAUCSM8lYrRuGMiTTgX89IFogUr",
+	"LtqlXawn3bXNFYnga/TH7OBivsYrU4KhmsXAs0KJxIRBd0DdSgQhvQ8W0F17GL3trQfo+CwePDEmN3SQ",
+	"0eGEpSoXzzsyjU7+C/72/77c3/De+09//vpHX335/Ov4Cz897d3fjD7cf5n3Lq/Ur/cXf15fXr2+/uP6",
+	"tHf/dn5UIR4oVcYhyP+3tlvETPXFRP9cid/N6AeBtoVAc5JkrUzL9+uCC2MGw+i7Yc4h/FOPC2oZ79dy",
+	"wRajsnMArXbRDZ4L5fVmWXJ0djRSanp2cvLDj//bPe2edn84e316egq3y0x1ufNPYVXz/HteTG2zeDOa",
+	"mkFgXQ8KjrHpBC58vvPb4GEbSG7JHllGkxxBa0r6YjLBkGDQH3Gsk39tACe/k+Ti9iqcj/5ntYb3izHp",
+	"XdxBBx3CaH9EaEp6U5Ze3F6R2NB4BF3bP67W/VQkvM9ZOLdb86OyDthkmkB4QAxyM8tlexv3UJv5sCXe",
+	"JJ1OkwUWbgqWQkqmyga7QCHGzM44v7+vnZD5iKVEiglDH2pEp1p4Bt1+Zg8jIcZlHX+2hmY/oVLyPonZ",
+	"I0u0mjG2gD9tfMhTmoAAhdpTYtAhVLpll2eOO1d/KObPs5igXlwgDq31Xm59jEWOYxmPeiTm+oepRVMm",
+	"WlM+csmVyMLPunRTRVuz5PN+YQtPjmMwDVxBeGRjLohRxOuPqe5qxTnChJDSi2n6wUFnkpHexUyNOkE2",
+	"iZ2WKbzpTu5Mjcgb7Lji7fhwR/osU3ygHTPjbU4z/kgVPE+Qm0d9EzQvGRREtxUOWnra1Ii0Yyws68hS",
+	"d17nI73vcAJo5i2yYNAlcVwc1jwaKKpwWxULkxsGpviZyKxwMKZmX4gxZ+GIpsOSsd7bm0Whlg4dmhfG",
+	"EECBItCDFVBsx4YFfQk2tH+NveigCrsNHilyQiFl+ZVBJKN893N4I96moKn1kH/7+z8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -68,6 +68,12 @@ func (p Proxies) OfRequest(r *http.Request) netip.Addr {
 	return address
 }
 
+// IsHTTPS reports whether the client has sent a request over TLS: to this server, or to a proxy that states so in
+// X-Forwarded-Proto.
+func (p Proxies) IsHTTPS(r *http.Request) bool {
+	return r.TLS != nil || p.Contains(parse(r.RemoteAddr)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
 // OfConn returns the address at the other end of a connection; it is invalid unless the connection is TCP.
 func OfConn(remote net.Addr) netip.Addr {
 	tcp, ok := remote.(*net.TCPAddr)
