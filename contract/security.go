@@ -46,7 +46,8 @@ func (op *Operation) SchemeOf(r *http.Request) string {
 	return op.Scheme
 }
 
-// schemesOf returns the security schemes of an operation. Of a requirement of several schemes, the first by name counts.
+// schemesOf returns the security schemes of an operation. Of a requirement of several schemes, the first by name
+// counts.
 func (c compiler) schemesOf(declared *openapi3.Operation) (schemes []SecurityScheme) {
 	security := c.defaultSecurity
 	if declared.Security != nil {

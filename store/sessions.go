@@ -213,8 +213,8 @@ func (a Account) Expired(now time.Time) bool {
 // takes as long as hashing a password.
 const maxAccounts = 5
 
-// Accounts returns the active users with an e-mail address and a password, the latest log-in first: of one organisation,
-// or at most maxAccounts of all if orgID is "".
+// Accounts returns the active users with an e-mail address and a password, the latest log-in first, at most
+// maxAccounts: of one organisation, or of all if orgID is "".
 func (s *Store) Accounts(ctx context.Context, email, orgID string) (_ []Account, err error) {
 	defer wrap("list accounts", &err)
 	return queryRows[Account](ctx, s.pool, `
