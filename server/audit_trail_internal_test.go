@@ -39,7 +39,7 @@ func newTrailTest(t *testing.T, statementTimeout time.Duration) *trailTest {
 	t.Cleanup(db.Close)
 	out := &bytes.Buffer{}
 	cfg := Config{Store: db, Log: slog.New(slog.NewTextHandler(out, nil))}
-	recorded := newMetrics(db)
+	recorded := newMetrics(db, time.Now)
 	return &trailTest{newAuditTrail(cfg, recorded), conn, recorded, proxy, out}
 }
 

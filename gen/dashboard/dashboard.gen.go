@@ -69,6 +69,30 @@ func (e AssetStoredStatus) Valid() bool {
 	}
 }
 
+// Defines values for CheckedDocumentKind.
+const (
+	CheckedDocumentKindClassic CheckedDocumentKind = "classic"
+	CheckedDocumentKindOas     CheckedDocumentKind = "oas"
+	CheckedDocumentKindOpenapi CheckedDocumentKind = "openapi"
+	CheckedDocumentKindPolicy  CheckedDocumentKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the CheckedDocumentKind enum.
+func (e CheckedDocumentKind) Valid() bool {
+	switch e {
+	case CheckedDocumentKindClassic:
+		return true
+	case CheckedDocumentKindOas:
+		return true
+	case CheckedDocumentKindOpenapi:
+		return true
+	case CheckedDocumentKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusFail HealthStatus = "fail"
@@ -777,6 +801,51 @@ type CertsCertificateBasics = json.RawMessage
 // CertsCertificateMeta The description of a certificate, as the gateway sends it.
 type CertsCertificateMeta = json.RawMessage
 
+// CheckedDocument A document of the text of a file. `document` is the body of the request that stores it; it is absent unless the query asks for it, and if the document has problems.
+type CheckedDocument struct {
+	// Kind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+	Kind CheckedDocumentKind `json:"kind"`
+
+	// Name The name of the API or the policy.
+	Name string `json:"name"`
+
+	// Id The `api_id`, or the ID that gateways know the policy by; empty if the server makes one.
+	Id string `json:"id"`
+
+	// ListenPath The listen path; empty for a policy.
+	ListenPath string `json:"listen_path"`
+
+	// Exists Whether there is one of this ID, which would be replaced.
+	Exists bool `json:"exists"`
+
+	// Method The method of the request that stores it.
+	Method string `json:"method"`
+
+	// Path The path of the request that stores it.
+	Path string `json:"path"`
+
+	// Pointer The JSON pointer of the document in its value; empty if it is the value.
+	Pointer string `json:"pointer"`
+
+	// Line The line where it begins, from 1.
+	Line int `json:"line"`
+
+	// Column The column where it begins, from 1.
+	Column int `json:"column"`
+
+	// Problems What keeps the document from being stored; empty if nothing.
+	Problems []LocatedProblem `json:"problems"`
+
+	// Warnings What would be stored otherwise than it is written.
+	Warnings []LocatedProblem `json:"warnings"`
+
+	// Document Any JSON value.
+	Document *externalRef0.AnyValue `json:"document,omitempty"`
+}
+
+// CheckedDocumentKind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+type CheckedDocumentKind string
+
 // DcrpRegistration The registration of a client with an identity provider, which is always empty.
 type DcrpRegistration struct {
 	// AccessToken Always empty.
@@ -907,6 +976,21 @@ type KeysDetailed struct {
 
 	// Pages The number of pages, always 1.
 	Pages int `json:"pages"`
+}
+
+// LocatedProblem A part of a text that is wrong, where it is, and why.
+type LocatedProblem struct {
+	// Line The line, from 1.
+	Line int `json:"line"`
+
+	// Column The column in characters, from 1.
+	Column int `json:"column"`
+
+	// Path The JSON pointer of the part in its document; empty for all of it.
+	Path string `json:"path"`
+
+	// Reason What is wrong. It never quotes a value of the text.
+	Reason string `json:"reason"`
 }
 
 // NewClientRequest An OAuth client to create. What is absent, the gateway makes (`client_id`, `secret`) or leaves empty.
@@ -1296,6 +1380,15 @@ type SystemStats struct {
 	Stats EntityStats `json:"stats"`
 }
 
+// TextCheck What the text of a file has.
+type TextCheck struct {
+	// Documents The documents, in their order.
+	Documents []CheckedDocument `json:"documents"`
+
+	// Problems What is wrong with the text around the documents, such as its syntax.
+	Problems []LocatedProblem `json:"problems"`
+}
+
 // UsageOfDays An element for each day of the period of which the usage is known.
 type UsageOfDays = []IndividualStats
 
@@ -1476,6 +1569,9 @@ type CertificateID = string
 // CertificateMode defines model for CertificateMode.
 type CertificateMode string
 
+// CheckedDocuments defines model for CheckedDocuments.
+type CheckedDocuments = bool
+
 // CustomDomain defines model for CustomDomain.
 type CustomDomain = string
 
@@ -1511,6 +1607,9 @@ type HookID = string
 
 // Hostname defines model for Hostname.
 type Hostname = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
 
 // KeyRequestID defines model for KeyRequestID.
 type KeyRequestID = string
@@ -1598,6 +1697,9 @@ type BadNonce = externalRef0.ApiError
 
 // BadParameter The envelope of every error.
 type BadParameter = externalRef0.ApiError
+
+// Changed The envelope of every error.
+type Changed = externalRef0.ApiError
 
 // ChangedKeyRefused The envelope of every error.
 type ChangedKeyRefused = externalRef0.ApiError
@@ -1725,6 +1827,15 @@ type PostApisParams struct {
 	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
 }
 
+// CheckTextTextBody defines parameters for CheckText.
+type CheckTextTextBody = string
+
+// CheckTextParams defines parameters for CheckText.
+type CheckTextParams struct {
+	// Documents Whether the response has each document as it is to be sent.
+	Documents *CheckedDocuments `form:"documents,omitempty" json:"documents,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -1794,6 +1905,12 @@ type DeleteOASApiParams struct {
 	Purge *Purge `form:"purge,omitempty" json:"purge,omitempty"`
 }
 
+// UpdateApiOASParams defines parameters for UpdateApiOAS.
+type UpdateApiOASParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // DownloadApiOASPublicParams defines parameters for DownloadApiOASPublic.
 type DownloadApiOASPublicParams struct {
 	// Mode With `public`, the document is exported without `x-tyk-api-gateway`.
@@ -1811,6 +1928,12 @@ type ListOASApiVersionsParams struct {
 
 // ListOASApiVersionsParamsAccessType defines parameters for ListOASApiVersions.
 type ListOASApiVersionsParamsAccessType string
+
+// PutApiParams defines parameters for PutApi.
+type PutApiParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
 
 // DeleteApiKeyDetailParams defines parameters for DeleteApiKeyDetail.
 type DeleteApiKeyDetailParams struct {
@@ -2034,6 +2157,12 @@ type GetPoliciesParams struct {
 	Q *PolicyText `form:"q,omitempty" json:"q,omitempty"`
 }
 
+// PutPoliciesParams defines parameters for PutPolicies.
+type PutPoliciesParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetKeyRequestsParams defines parameters for GetKeyRequests.
 type GetKeyRequestsParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -2117,6 +2246,9 @@ type RedeemDashboardNonceParams struct {
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
 type PostApisJSONRequestBody = API
+
+// CheckTextTextRequestBody defines body for CheckText for text/plain ContentType.
+type CheckTextTextRequestBody = CheckTextTextBody
 
 // CreateBasicAuthUserJSONRequestBody defines body for CreateBasicAuthUser for application/json ContentType.
 type CreateBasicAuthUserJSONRequestBody = externalRef0.SessionState
@@ -2261,6 +2393,9 @@ type ServerInterface interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(ctx echo.Context, params PostApisParams) error
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(ctx echo.Context, params CheckTextParams) error
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(ctx echo.Context, params ListKeysParams) error
@@ -2281,7 +2416,7 @@ type ServerInterface interface {
 	GetOASAPIDetails(ctx echo.Context, apiId externalRef0.APIID) error
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error
+	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(ctx echo.Context, apiId externalRef0.APIID) error
@@ -2320,7 +2455,7 @@ type ServerInterface interface {
 	GetApi(ctx echo.Context, apiId externalRef0.APIID) error
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(ctx echo.Context, apiId externalRef0.APIID) error
+	PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(ctx echo.Context, apiId APIOfKeys) error
@@ -2500,7 +2635,7 @@ type ServerInterface interface {
 	GetPolicy(ctx echo.Context, policyId externalRef0.PolicyID) error
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error
+	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(ctx echo.Context, params GetKeyRequestsParams) error
@@ -2620,6 +2755,9 @@ type Handlers[Request any] interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(request Request, params PostApisParams) PostApisReply
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(request Request, params CheckTextParams) CheckTextReply
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(request Request, params ListKeysParams) ListKeysReply
@@ -2640,7 +2778,7 @@ type Handlers[Request any] interface {
 	GetOASAPIDetails(request Request, apiId externalRef0.APIID) GetOASAPIDetailsReply
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(request Request, apiId externalRef0.APIID) UpdateApiOASReply
+	UpdateApiOAS(request Request, apiId externalRef0.APIID, params UpdateApiOASParams) UpdateApiOASReply
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(request Request, apiId externalRef0.APIID) GetApiCategoriesReply
@@ -2679,7 +2817,7 @@ type Handlers[Request any] interface {
 	GetApi(request Request, apiId externalRef0.APIID) GetApiReply
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(request Request, apiId externalRef0.APIID) PutApiReply
+	PutApi(request Request, apiId externalRef0.APIID, params PutApiParams) PutApiReply
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(request Request, apiId APIOfKeys) ListApiKeysReply
@@ -2859,7 +2997,7 @@ type Handlers[Request any] interface {
 	GetPolicy(request Request, policyId externalRef0.PolicyID) GetPolicyReply
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(request Request, policyId externalRef0.PolicyID) PutPoliciesReply
+	PutPolicies(request Request, policyId externalRef0.PolicyID, params PutPoliciesParams) PutPoliciesReply
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(request Request, params GetKeyRequestsParams) GetKeyRequestsReply
@@ -3160,6 +3298,80 @@ func (PostApisReplies) EmptyBody(cause error) PostApisReply {
 // Failed returns the response 500 failed, "Failed to save the API". cause may be nil.
 func (PostApisReplies) Failed(cause error) PostApisReply {
 	return PostApisReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API"}, Cause: cause}}
+}
+
+// CheckText implements ServerInterface.
+func (s server[Request]) CheckText(ctx echo.Context, params CheckTextParams) error {
+	return s.send(ctx, s.handlers.CheckText(s.request(ctx), params).Reply())
+}
+
+// CheckTextReply is a response that the contract declares for checkText. The methods of CheckTextReplies return it.
+type CheckTextReply struct{ ofCheckText contract.Reply }
+
+// Reply returns what to send.
+func (r CheckTextReply) Reply() contract.Reply { return r.ofCheckText }
+
+// CheckTextReplies returns the responses that the contract declares for checkText, by outcome.
+type CheckTextReplies struct{}
+
+// OK returns the response 200 ok.
+func (CheckTextReplies) OK(body TextCheck) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CheckTextReplies) StreamOK() CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (CheckTextReplies) BadParameter(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CheckTextReplies) Malformed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CheckTextReplies) NoKey(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CheckTextReplies) Unauthorised(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis". cause may be nil.
+func (CheckTextReplies) AccessDenied(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CheckTextReplies) TooSlow(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CheckTextReplies) TooLarge(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CheckTextReplies) TooManyAttempts(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CheckTextReplies) EmptyBody(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not check the text". cause may be nil.
+func (CheckTextReplies) Failed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not check the text"}, Cause: cause}}
 }
 
 // ListKeys implements ServerInterface.
@@ -3682,8 +3894,8 @@ func (GetOASAPIDetailsReplies) Failed(cause error) GetOASAPIDetailsReply {
 }
 
 // UpdateApiOAS implements ServerInterface.
-func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId).Reply())
+func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error {
+	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId, params).Reply())
 }
 
 // UpdateApiOASReply is a response that the contract declares for updateApiOAS. The methods of UpdateApiOASReplies return it.
@@ -3703,6 +3915,11 @@ func (UpdateApiOASReplies) OK() UpdateApiOASReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (UpdateApiOASReplies) StreamOK() UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated."}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (UpdateApiOASReplies) BadParameter(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
@@ -3753,6 +3970,11 @@ func (UpdateApiOASReplies) NotFound(cause error) UpdateApiOASReply {
 // TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
 func (UpdateApiOASReplies) TooSlow(cause error) UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (UpdateApiOASReplies) Changed(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -4604,8 +4826,8 @@ func (GetApiReplies) Failed(cause error) GetApiReply {
 }
 
 // PutApi implements ServerInterface.
-func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId).Reply())
+func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error {
+	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId, params).Reply())
 }
 
 // PutApiReply is a response that the contract declares for putApi. The methods of PutApiReplies return it.
@@ -4625,6 +4847,11 @@ func (PutApiReplies) OK() PutApiReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutApiReplies) StreamOK() PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutApiReplies) BadParameter(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Malformed returns the response 400 malformed, "API definition malformed". cause may be nil.
@@ -4670,6 +4897,11 @@ func (PutApiReplies) TooSlow(cause error) PutApiReply {
 // Conflict returns the response 409 conflict, "Found API with the same ID". cause may be nil.
 func (PutApiReplies) Conflict(cause error) PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutApiReplies) Changed(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -8591,8 +8823,8 @@ func (GetPolicyReplies) Failed(cause error) GetPolicyReply {
 }
 
 // PutPolicies implements ServerInterface.
-func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error {
-	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId).Reply())
+func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error {
+	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId, params).Reply())
 }
 
 // PutPoliciesReply is a response that the contract declares for putPolicies. The methods of PutPoliciesReplies return it.
@@ -8612,6 +8844,11 @@ func (PutPoliciesReplies) OK() PutPoliciesReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutPoliciesReplies) StreamOK() PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutPoliciesReplies) BadParameter(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
@@ -8652,6 +8889,11 @@ func (PutPoliciesReplies) TooSlow(cause error) PutPoliciesReply {
 // Conflict returns the response 409 conflict, "Found policy with the same ID.". cause may be nil.
 func (PutPoliciesReplies) Conflict(cause error) PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found policy with the same ID."}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutPoliciesReplies) Changed(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -10817,6 +11059,24 @@ func (w *ServerInterfaceWrapper) PostApis(ctx echo.Context) error {
 	return err
 }
 
+// CheckText converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckText(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckTextParams
+	// ------------- Optional query parameter "documents" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "documents", ctx.QueryParams(), &params.Documents, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter documents: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckText(ctx, params)
+	return err
+}
+
 // ListKeys converts echo context to params.
 func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	var err error
@@ -11044,8 +11304,28 @@ func (w *ServerInterfaceWrapper) UpdateApiOAS(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateApiOASParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateApiOAS(ctx, apiId)
+	err = w.Handler.UpdateApiOAS(ctx, apiId, params)
 	return err
 }
 
@@ -11294,8 +11574,28 @@ func (w *ServerInterfaceWrapper) PutApi(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutApiParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutApi(ctx, apiId)
+	err = w.Handler.PutApi(ctx, apiId, params)
 	return err
 }
 
@@ -12465,8 +12765,28 @@ func (w *ServerInterfaceWrapper) PutPolicies(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter policyId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPoliciesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutPolicies(ctx, policyId)
+	err = w.Handler.PutPolicies(ctx, policyId, params)
 	return err
 }
 
@@ -13100,6 +13420,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/api/usergroups/:groupId", wrapper.UpdateUserGroup, options.OperationMiddlewares["updateUserGroup"]...)
 	router.GET(options.BaseURL+"/api/apis", wrapper.GetApis, options.OperationMiddlewares["getApis"]...)
 	router.POST(options.BaseURL+"/api/apis", wrapper.PostApis, options.OperationMiddlewares["postApis"]...)
+	router.POST(options.BaseURL+"/api/apis/check", wrapper.CheckText, options.OperationMiddlewares["checkText"]...)
 	router.DELETE(options.BaseURL+"/api/apis/:apiId", wrapper.DeleteApi, options.OperationMiddlewares["deleteApi"]...)
 	router.GET(options.BaseURL+"/api/apis/:apiId", wrapper.GetApi, options.OperationMiddlewares["getApi"]...)
 	router.PUT(options.BaseURL+"/api/apis/:apiId", wrapper.PutApi, options.OperationMiddlewares["putApi"]...)
@@ -13208,1002 +13529,1028 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P0Lcxs3sj8MfxUU/29VduulZJK6K3Wqjmz5wo11iSnHieMUBc6AJKzhgBmAorguffen0A3MYIZzpagk",
-	"ezZbqZVJzgCNRqPRaHT/+lvLE7O5CFmoZOv0W4s90Nk8YPDvs+u+/nNPgwXT/6BzPvTZmIdccRHCN57i",
-	"96x1qqIFa8Pv3G+dtg7GtOePjvf2Wedof39/fHTYGR15bLTX3e91TsajVruFzzF6ONpjXb9Lj8aHnU6n",
-	"e7w3OvD2W+1WSGesddq64T4jio40Re2WiCamgz3qdY6Ojo680ejY6/kHex39v16r3ZpH4mGlaQu4VCwc",
-	"zqmatk5bLxT3mXzRarekivh8mPoVyVc0mjA1XERB67Q1VWp++uLFYi5VxOhsN+L3LJqJhZruGha9aD22",
-	"WzJYTFqnLd34TkzmQrLhHVsFTErb9j2LJBfh0KeKauJCoYbmO+ZnHgLen7MxXQQKnkVW2G+wffagWOgz",
-	"H0Zgunl8fHzEWZgJnwWt02+P7dZUiLthxMYsYqGn5/XX39otLoeSK9Y6HdNAsnZLUNk6DRdB0G5JEanh",
-	"aNU67ejGzq77ryJGlSbSkYT+eb1ZvmBS0omm/uy6TzzTkv5es6Fo/g9a7dZAUbWQrdPW1Q8tQ8h5LHrn",
-	"gslLoV4/cKlSdKX7S2SV+IJJEgpFGLxjKcAhx329jiIRrXd3QYOxiGYZHhT2NYsft918azHdsmb+t5YV",
-	"yMxqarciRqVeVi0uyYxLycNJ6/G3x2L6AqYqaMInCkabcPZSqDdiEZa1pXk3hmfq8O6DlbcaLceymfSx",
-	"26yTj+FdKJZhSR8fNu3j49yn5UxemCcqmOzPeHgp1FkQiCXzb8QHJpm6plIuReTLgvZ/EQviC6B5Su8Z",
-	"mbMIBEOERAkS6SaImjIyN+2QsYiIUFMWkYVkkdwlZ5LQkFDdO3zVJmrKpduQR0MyYmQmfD7mzCcLLXfk",
-	"6vqMRIuAyTpsCiJG/dVLIZRUEZ3Pi/kVEhFNaMglhZUCi1ESig3U6Wo+/8Bm4p4Gn7iaioV6SxVb0lVB",
-	"f6/EIvCBfZF+ixE6n5+SUJAJvka4JJ4Ix3yyiJhfq/ta/b6hPGC+nqNFOKORnNJAd0209ifjSMzIzeqO",
-	"nF33n0iM3JiaO7baMjVSsrQuxp368HDfPz5kewdH3QPmdfy9o85oxLrdVrtl90IejoX+q7gKNL2vpVrQ",
-	"aEUUm80Dqlgr3hlbp63ubme3o3deMWchnfPWaWtvt7O7p3d+3An1pvewo1Z3O3TOdyYJa2bc9wO2pBGQ",
-	"NwnEiOo9suVRbwpfsVDv4PF2rPiMiYVqnR484s7qM+lFfI7GT+sDk3MRSiYJjRi5Y3MFy2/M7xmRzBOh",
-	"D4unigt3XGtHvQPvOAMOqFRDq1pOW71O73Cn293p7d90O6cd/d/nxEh6pQfg17KP4qkq3NVLSE1Eiuom",
-	"1vfzkndjkZELz9OGUUxJ/9woENjOi1QhPEr651ZZGN1xSr6D6fO/2y3fbbnv7rAjFohwIvWawKEUUN7L",
-	"34C1gN3TiGtzCsXHb9nhVO140F2T3VS/AEqPlbeJKs4nhsHjRRCsippfmwS9IenXK6inG1F/I3Abbcaa",
-	"3Zqt523RTSU5u4lvJsmu7P76twL8aypAvZ7PFj5X78UkZ7/qdvb1KVIfbGGQqOM+Sha9jcRijrMGJ9Pp",
-	"ok16h+RS3BNNHel2Trsnp71D8vHmlX6MKcoDMx18rpvuHem529WDnjE1Fbq/66vBjSZ89JV5qnWqz3bR",
-	"cGK6wm9jOToZj/YYcnDfOzn0Rmy8d1jzWCwWyhPALHEHmvB3fKWzf9hjveO9HXpwMN7Z79LRzuH+cW/n",
-	"sOP3GBt1jw+OPTg0o9D3Oh2UC6nobN467R6dHBweH+8dHrZbeHDW55oXehQwCHMcjvSpJmTyf9eP0eYB",
-	"M8jufq97wPxRz98/6p50xifHo73R0Umr3VpOhWEPLjgzhfJMvuEBc2ZST2Qbx9dGzrT1lLVjqtt83gZb",
-	"GCe5jXPRXkRBG4fZXk5F2xDVxjlox1PRNpxsmwn+EmqRadfhY7toftpfysXpS6vtMDqWo3YBS9sZoW1r",
-	"IWtnJqatpxLYUMT0diKL7SLpa4u79rfHLyFsfws1FRH/N9j2bzgL/NezuSqySlNPk7F+nDB4vlLtv6SS",
-	"6VMrY778CRXjJSiC3I5WYkFChgbwPBL33GeEEqNQidYgoLb0OSpkS6IbR2O4ln+jmNCUkVDZFg6Le5ot",
-	"P7DVmt/N8ejYbYPC9jOM+GSKW09lJ6atuj46/WyuHy5xVP0au6V+A99TwKk0a103oE+7NPRY63Sv3Rrp",
-	"8Q3pQk1jN5g9uLZOW5oD7GHOI82vTk1fn1Ysh5126/eFUHQ4ow+t051uuxWBit57bLfu2Go4pVKbgC38",
-	"BG2y1b/uvZnHr3i/e9F78/Xi3Nu7/Lf/9ZdZf/+Xf//r7vLmYnlxfra8OO/z96/+Nf/8qn/YnwWLzz9f",
-	"8PGP//M/VgxxvgZMSuMQTebs/9TkeCKKmKd2piKS7DlmSrPT+g/eiGiW4iWcQ6PZsJCgdovNKA+G1Pcj",
-	"cLqWbDZjHkllOddHVoCxYb66uhOR0BvmMmSR/fJD3BJ5I4Qv49+N/zfpCcywIr65o+zLq/G4QGXdTLUF",
-	"Fd2zSB/DtUWcHMW1GhsxMnK8LWS0IlQrsRn5x85O/Ms/a1jQNZw2h8ejXu/A2987OjzaP+51jvYP9rze",
-	"3gHzj1mPHvecc9f1p3dcKhGt0Mts1sCdVmd1mlm/TXC0njlsDqlCc7C70znZ6R7cdA9O909OO93d/f3e",
-	"5ydLAux2KM2x6Vpsk4DcBGLCwbGvm+l0Ot0d+O+m49ipuQIWL5v90cGev0fZiB76owNv7yBZNkaU9IIZ",
-	"+nSFCy7+NmUfFzEEdvHE4QfKqC/BIanPP/C33Ur5I+PvHx8zrszUplY5pY/t1qvLs4vXfXlD71iRgxYe",
-	"0YJuj/boq6whvfBmuYsWG6/npH1FFZsIPbircfbuy4t/03p1zCL4ZxtufiTq1+T1aq9x0pylbbeKOBYp",
-	"Pub6xTPfzzReqn73euPuwfHxPqUne8fHfufoeDQ+7B7v9zzaGbHeeG9vfLzXOe56J+zkqHNwctI98Fnv",
-	"uLO/79HRsX8Ix5WYnwkZhAIdyeFAHy0ypMIlBRdhQ0cl3lwQL2noKb7JFD1gtDckJ2Iq4uz+OQjKHF6+",
-	"tXQXrdPWjv7fy9dv+5fk1esPN/03/VdnN6/h2y/hRb//8uevr16d/TiYnC37L88m/ZdnN2c/vJxMfp/e",
-	"fb26/vHH87OvZ18vBq+X75a/nP/044/nrx+mHfrpQ+CtDlZfQvrz58Cbde/9nz+I97Of9n/51F2O3n5c",
-	"9l96lxdff3m4uOl30AA6W36aTq4vvr5eXX59vbz492v47kt4cf6SXry6eOjfnI1fTi5/enl2cfP23Yf5",
-	"57c//ft9+K+5P/tpNfp00vXfThaff55ORz+/lJ9vXn6+eHnx9uXq97dfwsHF/snZ5PXbV69+fwv/Xr5+",
-	"d9bpn728+njwdTC7FJ+97vJo/PDy/ehh9nn0Kvh5NpveDHofPh7+8tl7G34J+bvZ6O7n9+/evLzq/k6P",
-	"rq5fXMr3wU98daUGPw/Cex5enHRH//+39x8n168+sa//+vdZcPHq4u1Z96P/+scfvS/hxcvfX1VTneHs",
-	"5LJ/dv7yzRl/ffYlXH0+7s72Zyfz37vz/tHD+9cHb/v0549nL49+utz/1/hfnwcfbi6672Yjb/mq/+bl",
-	"sbyZfu2fTH+ah9Pfv55/+OFLuH80upqdRW/Dq38dvOl0Rzezw4/h0d34SwjT/fryPEcEsnLUP5drYgSq",
-	"6tm0wm96I5pofdjN0GLNgZgYP5Sw+wFBoDFz7tN1g2MeTlg0j3io18AWFNeUyuE84vfUuex+bmXJ5dCj",
-	"SW9SLrTx+631Ssxm9qRazIV2a8AiToPLxWwEfhO9i4ZCDelYwedet3e40+3s7KVNDP3IiI1FxNLuMvcZ",
-	"uTBupicQk5nrCp+uewO3rkOJ8aHsEndbWXI1JRN+z0IyeHfWOzgkjlg08g87rX5g44Vk/stVuc7XlrdV",
-	"6hG+cko+sN8XTKqci/0aJ//1l7OErbv2k+3WOPXLN9mGuxla0s+wl8maTC4QCvnMnJaN74zTxD2BR1Ma",
-	"Tpj/14qnImIMTi9Y9n8HV9UJrnLm8ge2qintzvU7WPrkjq2eRdKRsKuzQVbOsvdLuf6ieldLZqrh/gjv",
-	"+8WcReDD7WvZ0TN/A0+0W5G9H9KP9TodsARSN0ha2+Le0zLcRa8HXt02kJXfCm687MjrrqLqVaLVMMsu",
-	"1YTyZG1cg/B/wxURC6G5orALRr9oR6YfbjBkVxivRcC9VV70Rdcfdzudo+Nxt+v7nU7n5MgbHRyMW+2/",
-	"pIMypf3MuwP+QCiZ8XAB94KNnI3oXTwETmm1filU7PCqVP9mm9STnwpaoqEPXy4ki+rYIKZjDLg4m9fu",
-	"mM7njZt3dru63ThmwO6aFfZcVjLhfiaQo4n6+zPJXGP5zdS5HW4gU1p8CLgbG8wyxnw2meV1T0rj7rLX",
-	"USXd3LFV4+ZzNqySHjTrzq77jXu5mbLmvWzQyUeJm0DdXhpqkVQ/9WQu09mGMnczZZ/YaCrEXZMOl/hK",
-	"g95eP6iIemrAaORN3/BA1WAnw3eIhJfIGN7CyMbIWEoj4caX5kaI4Wvyxe8LFq3cYLHZQjfACCV6Ly8J",
-	"yrZjuJqzMO9OMI92bWoBqyS+0IBVHxj1Xwq/dHGG3+lzDPVrMCATgR4yDoHE/xpcXZJQROSXs4v3lUPH",
-	"02ydXS6JyG00ZDySnV33Zf3zm356k07mc3QX1+8Jgnzhnc36k++LMxryu5NEm5ub9LbwufrAPLjuye3Q",
-	"y+lQv0QifOspXcrN+pTNOzXBIvWZivOn7X465/3zyjAQwiGqvdAI2d1mnEhVZ60cDvzAVk3lGMLDN5Xj",
-	"H9hKNupqk8WJVkPTcWFWzIbjugLn6RsR2Uut+v1i9BjEGfn25eb937PonrNl/W7h7GLe2mDAeKxsyuM5",
-	"vLU5m91e5Ybdyo36jRQNrmIPed1u9Vtmgjfota6dkJrTTWwF091KKja7FD6r32MofPakrmSzvjaZvBtx",
-	"x8IG/Sh4foOOtN3ddEWA2b3xeogt/Y26BWt/C53LTfrdlME1FgUatm6PZlE8QQPorhuOc5NuzDmq6XSa",
-	"s9Qmc3kv7mqfTSN4epOzKZ7Z6jHRHNWashADa+oOxfjbNxhKqp96x+xMZ/WP2YsoYmEcetWXF5j6exV9",
-	"ikQ4KeoX30oyP5OcYSIistSv1uj8nCpankesn6iZSKwfLY98gsbqxWLpR0dUsvNsYm/6BmFCFZuKBcSA",
-	"JhkXxgWPIhLjG9ys5poICfuSe6OqmdjCtIaiVJPHdmsupJpEuJll2/SpolKJiGGmxXyhWqctLQq+GUaS",
-	"gE5DuYxvEqD7sVYDFd0/rj+f3Nvcd3a7ux1kW5N4qzz33VOuOc/ZPQvEnEWvZ5QHdbL64jcIhG1mnK0m",
-	"Lp9LfeSp8N7A+wUpfn7cywEb+yN/dLR/cnLY8TqdTnfvaHxwfFLo1zhfzAO8Y0ft2z8vGol90OrpIfcr",
-	"SE4eLKDbavzDw/2TY8/vst7Y87twrbvPvFEx1ZB3UeIaciPbqE/sRR04idrw/5iKUUODwL/OfJ+Hk/UU",
-	"4KRHGD6h8BymXNZt+w1T3rSidXiQjM2TT2jfZiqWjmKzft5zqWw3srT9AJ/E5mXd9j8wqpn7r8HVZcnM",
-	"Yw8RPku+ShHWcY3CVZwjo9Awqe0XNfTNxH2teYzMk8iA6uGjNN+IuldgZZEwu/W7q3sXUxbV2qA7kNNq",
-	"p13SG4hpynvWoLcLxAl45UQ9V3RnkQWcyOY5XQWCbtKtE7RTu2OEMxCRy19JIK+ltpM0SwdaWXDmo5mY",
-	"xlIeGOsMD35U0eZdN+pv8y7eiKjEl17C5Jo+9fwu65yASvpufBLKUFF641g+5o37bCxDm8jOB+YzNruZ",
-	"ssHg6lJAalfl/q/fgFPLYHBFQv1Sow7xcNpEC+YFgjbockDvWZ3Zk/S+wT2u2/olWw4GV+gIvBHnL+t1",
-	"FbIlsNC4epUg5y8bDqumXLoja9jDzZQlOT51u7FnzOZ9ld8Y53RV/7447glOc/qBaiWGJz+iD1JNdNdH",
-	"i5pzNp+DAovE7GZ1V2eqKuB/NiRCbkxFLuzPJlT8wFa1tNl610/o7U8f8pMYL7dDBnq6NyYEHd9PIwWO",
-	"SA1MQ+MaO5vzczbeREEuIgbGPQ8nFVK3iBha9fr8oAfZJvOAUcmIJ0JFPUVWYhEhIBqXKqJKRPWJQO9K",
-	"LSJ88+j2iRjQ+3okSHhwmwToE8WAK3az5IW2RT+8pwH3yZxGdMaU63bNO1tOGfVZRAbM24Hmd3T7mVAU",
-	"NWURIzMR6U2ChgQsm6LDJmSjnF33P3E11ZYQnbFCpw08C2YdhBHC1RqdMdI/r8EM/S7u2E/rardmX3gv",
-	"Wr8vcyG6QXfg8O6f10DZhCdJ/7wxvuY7Kl8/KBaWXPPcTBnhs7mIlD1IEjlNIim1IPOQrIV91xjfO0YD",
-	"NV39NdzKob0gLWxQjCC23P8Jae09m+e6YbMR05PyRF50Tk4Pjk+73YyP2zyf6+N+J8Rd+T2DfqLmPYNR",
-	"V/3zn2wzJTrttn9+S/D3SiGrC+KSQuH4awOgfPVnV58+JgAoxix7MgjlU+4cILgJbqcGLu5dPhE/QFgT",
-	"PJ2CyavKvYdkHwgkzUzpPFgNQc8aXIDCfIvf2vrpCDP9TGboaDU00FiF1xKINja0QIuwcjo7naOdTu+m",
-	"2zvdPzrdO9g9Odj7DHAWLMC4uoVkHpWY2DljJu/isd0ai2g4D2jogFvontlhN9PzSadmpoWzPnsZTuUB",
-	"TCYzUdJv4USkA+WKGkgR8dfK+vyBrf4vQAU1E/tnQAr6ga3+OsC3+li4Dhdi1fsdxEL++nR9q61dN91e",
-	"d9s8AbHiPPpMQg+Jt0by06dFw57/e7vjb+uz9RSRlduV2SpA+w9O1kQym1WXhGyZIHS56RM85LPFzFwS",
-	"koCFEzXVFB8WnuFi+ooxwZ5I7BqkmEOwz8djFknktusAraa3PHBtI0rzKGx4/3rJls+Zev53qY5NS3Uk",
-	"AJtDgJOLi3DAD+5XdhrXLs//OzCE8zGC0+i/Lou0rs24R/6LwJY9C4fcgG2b4BmY8IlnwjOwRD313FXr",
-	"mFV9eFo76lyy5d9YC1vFWvjLwSvAFC/U9FXAWZiWQQ++wi2uRzuHo72TY697NN4/POkc+2zPH4+90VGX",
-	"jY+P/FY7Zy6mNBqJRURmVCoWfSeJlmruUZMbpEUv3oJqAGSDmy/g3qoS+CFiPo+Yp3dPbrghT1+8MPTE",
-	"LLCP6UlhXqQFsHUx+3F5edM/uHz7o/rl68fOL4NO5/Lrxer9p/7y89c7dXnz+esvvYvu56/Tr798+qVj",
-	"10nunbMJknFRXUdUKRatdqSiiD6Vsinz4FR1408FvxjSKNIi/Ouznqp/K8C3uJlGjD0R4WIvXji2j5g3",
-	"kaIBYGCmeW86x+ylPOSvdAODQep1fbQZegCvujtSIfnmiUBEp0QxGjxmXqWKBmKSca3SOUe94wtvMWOh",
-	"omZlAIJRb+SfHHUZ03PW7XROfN8r0hc1ZV5ORaSG6UX4jk+mZEkVBmNPxTJj2xlN/1t6OOaURdfy/yL2",
-	"+4JHYE0O0dWn93urvuIG4ojn1MsYvXzaCoWI/pehRZJCqrW7kwFsuxS4h/LQypTxKZYtJimFweLtdo+P",
-	"bDfp6TpPz0fmxGBxcX3hDZVx9S/pZAIszE4lW/3r337vTfi599Oq/1XwC76/7Ied/0l3eMHCRdonwOUw",
-	"vVBm9pEZ5SFIjd1cE+GKqw+gRL8AAdNz5/Z1DQaM01XC18Fi9A6DYo2IScB5sTivj4DqNxUzNoc2kDBz",
-	"otAnFWteWY0Adx1I5Bp2tKFpALuP/NuA+D9qQNhR4kMcU3nwg8QJNnPDQ8gX+QbtDhM649JFCPZp80rW",
-	"nsM249OzPkQ8WrSyS7bMC8LCW/fhDGGQHnakWEQeMxefejoe10uUGHa/BiecD16pVnwSt7f5yBl2z0KV",
-	"Byj5Al145tQhzmAbvhHFISy4UROfhZz5p6S8IJ55mEClC60BXnyjc973H6s9Yila5LMQ04iIICjJon8i",
-	"U8zM1SemJGL/CaRAdsOLbxRrgD02pkg+E0mNCMkrJLQVUnTDO4GYbEKNfD5yGnEnLpBRlhO6BWF+AUH+",
-	"L77pY5LWUo1kqTKO7YkEChqroRcOiHwTCiuDqzcnEaBNX3zTfxrqyRo5Gk8kqwk1mEoAsJzbpwZkzDc9",
-	"NKHq9YM2R59frhj204CyYky3J7Lp2x1bNZSkH9hq/QJ12ybAU6jL80Fugz5zVjEYZfLFN/OvjSmUz01i",
-	"Y7Kew3IA0ADU9npisYob7AQvoCRyQyKfR180JeIPWgFNyCpNR9me9mpO0vPt1A1p6c+eV79j+GszovLd",
-	"1Vska6GmsUh9Qzd441mMiZR/AJWNSSsFE3om/r3AxIxGtIasymm3xS0g5d578S31sSGTr+Obu+chNb4Z",
-	"bErT6rkpevGNN2VVvgN/i7R5Jru/KU2ZO4FtUiTlBvTkXjRskyrH2dyUtsJbg23Sl+qkMY35FxPbVCC2",
-	"A/niW/zv/ibLISb15er1rDiDfJsUwwXNi2/w52kUDwZXz3H4WidZSqFN4m9SagPzKUTL56d2A+r+8E2v",
-	"OY3rl1tbpA2vxRrTtHYJts1tjk70Hqf/bLSwrzFk9hmJa0LTB3YvvOcRr4IjLGLvNaFxMLjaOnFSikYk",
-	"JFda2zeX7X1ZE3qqIE6fwBlo+kUofPbim/5/sOGnQqrGbudqdNStkLkB58qwFJ5ME2AvNKGpBOhxW8uv",
-	"KTlleJBPowlBU198g7+bUiafkbSmBCEk6DPNH2KINiXpedjTiDM/OcHjz3sxEIeiNaCuHLRlc+J0o1Jr",
-	"S3HXULQNRfJ5SKpDyauI+SxUnBadNQYs9AkNCdtBHEssPw4xRDTOH2kTighLbQLAlgwRGAjGV+7WIaRO",
-	"0nwmW/4pmfKX4ql4giVNXyc1yd+ICsxnPS5gHYE6snF1EkoiNuFSsYj5CJkVCv2tg31tCri5NbxqkfeB",
-	"T6bqRpzN58HqxoR3yRLyELDL4iBMLaQRxpiC6OmW4jwDWYuI562DU9Jx6LHyDN7B4IrAYyYNwMljav1y",
-	"c8mv3n789+evnvrl0+e7X3inc3VzOX1/88vy6ryvPt+c/fvivL938fWic3XzetlaT7mGpq8thkhffsDw",
-	"yiJqUDZizBHCJYnsGzVGq85+ogH3Ta2Qn2yQXX7qcmWJDgP0SxA0QDcKwB82dm+L5UBahvogEEvEY3Oq",
-	"+BcJa7mChCu0VNobJJoIWG518bovhbpahsUV8JVeBYr5Vh0rTU64I/Q7NYuI2S6Kr6jKe6mHeWR7ebmq",
-	"vlk5Cwk8RNCpj/l5mssjSHy0PmDCQxJH99cj4QOTKuKe2gZDc5MM0ynoTqah0bZCs6uN21kq+Ub/hDHY",
-	"pyAzd2xFlqCQoLAVu2fRChD4inIT/06hyYmA9Uf9knK+BzF4w+a5mf2KBIO/Vh4OCsmZfMMD91Df+vbF",
-	"zv2X1ukXnP0vrfYXYOSX1um3LyhE8KvDA3jGCBL8BqL0pfXY/oKio999fGzFXedthf3zelPgrNLrvt0s",
-	"k72yZJKze6KteVSG148YpfBEFaoJNleOpKObM0A6NZqzPtlLoWA/LbGWkE6bgGz3TNgxT8mLtdXxAuXu",
-	"RSJ0p07Jg3LlVqOxDOCYbTZXaaU26MaUAqMWano2zxzUKXzxa+PMMvN4knfge9EQjeLkvsnod7hjxqfM",
-	"a5gDhrnY99w3Nf7/e/PVMrgNW8r++3uOtpxT6MxLffSnlHG2CQyU0+umudJ0Pn+OXGmHsrXgFa1SwBne",
-	"OqBHfrfbGbHDvYODUcfrHHU9b2/vZK93dHC45432D7pH+5TtHR+ND3rj4yN63PF7+yeHLQd6pXt0cnDY",
-	"6Rx3OqAcoeO/JNjSVRisXgVUSu6VhIxBdRG9F7HQnwseKiLCYEXkYj4XkZIAtmJaAcjz7y2Q5kLi8R5S",
-	"/eYR15OrH746G6Taq7bvNaHlcW3gRsAx4sEls3PyELr2DJ2aB1S1XUpFoA133pCqD7FrBRynF3Q14JPw",
-	"quhgrF/JumMkmdEVkXwSklpul6s5C7WNYwyJtNK1KIPAJ8m8RcTVauBN2QyN9jtmrOgYVzSxgH/e+YGt",
-	"Wu2WSVukc64/g3X5H3XewEHDqobh/gqZxZueQ4Dl0QSCTy+FAuDQotmNJoSjn2kM+KL/+O7g+Hi0P+6M",
-	"Rr2jg/FYm66ed7R/1P3un418HAWttCxtuDi2Sd7uVunD0LG/Jn1qyqKriE940aI9I9regWq3Ifp4BDxO",
-	"plQSqXdKR/vUWcB5RUox3Ts5THa0bQPKCv6dZDF32i1BEeBLCUWD1mnnsW2TEqGJEZsCqIluQoQqEsEQ",
-	"l2Io1DCFgaWNDZn/g1VRrdOuu8Bjg4cbkLF5JEYBmxmIMs8sy1eIQmAh+MErAgj2XBE6oRz0nIjriNY9",
-	"qhuwFj2aOiAAoA3uGWoDPPZAHvKDck5YmVOvPWYhnuwpXII4MFAvAJApwZUK47KmWseoiI7HesY0L1QG",
-	"F/bgdP8EcGFjq9UexLrtVpw9cNrtWV0V/97RbeMVWno2jLp9bLeu6YSBipL5IALbBLPiJY6X/b/Brp4A",
-	"dpWB+IPSZxEbs4iFHqD4/AZJ9pKrBM4AlAHqGikiNRytjMC4hzQjHrnJj5C4OITERS0pOEvdzn6v1U4W",
-	"NNrmydU+oq7CMlq0Se+QXIp7oqWddDun3ZPT3iH5ePMqBQ2tzYi5brp3pMV2t9taT6C2KsGB/Yq/NSes",
-	"w/2T8WiPHRx1D5i3750ceiM23jusKWJioTwBcyLuQM/9jq909g97rHe8t0MPDsY7+1062jncP+7tHHb8",
-	"HmOj7vHBseeANfc6HYSjkorO5sbkPz7eOzyMURbWogIMwhIPmfzfHDSRdp3jZru1nArDnlb+JBelOiEa",
-	"/q9/Q/KuoZcg59JczI2/j1nYDDynNl4tXlFpLWbW+jMj2KZ2gMyUaabuwH83nRjRvN2azqg3jGHZjEhY",
-	"zBMuh2toK3dsNTQn46G2sDrtVkClGlro8dNWd//o+Oike9jRp4QZfRj+vmDRauizudbvnZRPBvXck2CB",
-	"aKRgDzTWVhBTqs9OAXsAY8FCxbAITSfzGUBS40+R5ljAZ1yZrx6L8VTxY8RCtqTB0EASHXZS8EQzIdQU",
-	"QDBwmIpOjByoaSSUCtiQh4pFgJrTcb6NmIpWlpJOkUCXxCvHgn396R2XSkQr7LdkGXdOD45OD052j4+O",
-	"tVxsjM7jlyuSPHkymwmIUSAmHLZmViyzIZb50hIKqUVDL86reqwrNHjNq+dz6IOZ3XG+TWQ5j0MnB93P",
-	"xdBC7ZZcjOITLdBUNoHr4b/x3DVC6oEBe15nr3e873eO2BGcik72O/ujg1Yukk89Pk3YUDKleDgx7N0U",
-	"ACiXBwUBfGaLtScQR6elfAXn7F7MJdGWDl7ThjRYKe5JcyNsd5cSEyO253RLracID2z2SVgBaiNLUOu0",
-	"FTGqD2KBmNgPj/n7/XrAnn0mPjOsL2yzP6E8Hh6Per0Db3/v6PBo/7jXOdo/2PN6ewfMP2Y9emztwPRh",
-	"wTFTjYIY2hNPd6dzstM9sCee7u7+fi/WEUMT91VqCY15JOO7gD4CrCMGbLzVVJhJtZUDPGh6uroTkWht",
-	"XyWsMeT4EGyfPBnoyzN/Bu45CHxrtVupgJX4+0f0TKEM5Eb/mW/WkcMBemgYg6l22rWwjuKlkVtmuS4W",
-	"Uh3WboiX5CgY86o2l5MC0qet7vjomO11T3qd3mh/r8NOer3jQ2883vPo0cEJ28uxqJHrZhClAYUmEGhK",
-	"JTEU7ZJ39B58BKkqUkQylXiSwjqFHZ+M3/i3Cfq3CfpHmqCxzJYHSJaIb70SJ4UNAAF5Obi4CSEwZ3yc",
-	"9Nje6Hg8Zsf7Bz3wZXWPjk9OaKuB1VMK9RmTUlHxpZiOmhVfihpIaPiPxxpNzhqtcjt2v56PeJ01VZNU",
-	"2FvdSSpoIKGkMBf6HZVTxGOxGsMSbYwdEQaJ7vC51BMzpAsl8Pe1n/K/lXwSLubx1w7DUe8OZ4tA8aFk",
-	"ATMOQlcNFwzw0JQPMa7uoT2vaO0Ci1IkRyB7UltopsdqpaaL716fc/xE/8eRFyIcOgSs/64EDrIYp7bd",
-	"QtY4xD/mT9tGQnT4VCE6TIQoP1n97wP+X+GAvz5J1aXACvhXvxRYbgMJJX8AqrF7dZS/qTTR1ymKq/hX",
-	"2GNd/hU0EFOTA9IM4/C7vd5hj3X2unujPXiRjQ5GIzRVtwfi3Ix1QGwFy4oJr8myogZiKp6GNf2X92Cl",
-	"xrnRdnDw1O3gAJiNN/QQxMzDyUfJok9cTbF2SAFB5h2Ma+bhBDO3oE5uyJY1008+CFGUB+IWjy0LJxwM",
-	"riDLqS8/hnehWIZX0aV4L8IJi8qipweDK5MKxyVZ4JtERCQUJICXMYq6xhiAAPUaT5tvRHQVTUr7VMSc",
-	"TDEjKJrU6SMnra++r8yebNPxBkc33eNkg9SqBr1KuBJMHAXc48WWfD9kkjRxgelnzLtr0g/H0I38WrXu",
-	"QR225SFP1udeaeWMAbtnEQ2unLTItIrHkJLTFvhgiRgTiW+kMimlTXTkMi/31VKwS15NhZDMuoREutdf",
-	"vz15TtBjiPGJ6DdODQZwgs5q8AwyUW1ggE/ldCQoFF+7iiaY8VG2A+n+mV8YIYk/EycH8FvrnMt5QFeX",
-	"OXL6dKJNJW/U5ni50D83x5LKAYGCuAqD1RsRZUJBY4NWf0oSEBM/zZquQ8YsVAVnFqpKac6Zx8erM/We",
-	"UamuQpZkERd5MJPga9T0EpsgVJFAN6KF0kmChOTsGb2D+N5Z7OGso+sUVbIiDhCeScIA67QaI4UgyHFu",
-	"VTN/pA9zEOfmHDWhuPiQy6FkE21NOj5F6/zC2JwiNJK4DifYckNozhOLUMENjCld/uu3loVASbzqO11r",
-	"EZ+Met5o1PV2DvdGdGd/3GU7x2O/t9Md748O/D3a87pdcH1Ac0N6T3mgdxk4peB3kdZ5IRhMHcgu4/5w",
-	"ESoO8YEJ/evIJbOY7ya+RaYDx+4nxkzFwzg0r79MPpnDWRLr1mq3Au6xULIhC8FAwkDlTu73QyeyUR+/",
-	"1nrTXzqfeJjzCA/jT2ANx1XSTdIDiAnG/W9cZBThJ7dbZvRjaOLomQ+I/T/wwmWxSB4lAMNP9DZ+Sr4z",
-	"XX/XKCTWudnJo6EfvueFcM6VlGxKiGTRWWgrhJabzPpZDCvFp3GTHTEWrucPFpgRXk7+oG72XDCtol4/",
-	"lHAgBWTA9JM11JRuHDesIGLUX0EPsmyADM0FfBz7kWBZgjWRMi9z8/rShpCTwTdi2hCGJGgYSyGLipKS",
-	"81F+/k9fv7ujriGcCK2xLozFw8sTRuitPJ/V6c2kbFUYCHG7N2KgRMS2OYWbTNFTJ6M8P9dhj/XjVbPn",
-	"gq4uhSrN5YkBTSyYBRp4eknVT+bRfV1BeCucZ8Hax72nbDQYEIuHWHiFjOGdTbUBjCBzOCld+fbYVoPz",
-	"8c14feZ/AIy/0lYj80h1Yzn4Woj6AmIGF70lB4fHpBlz2gzZspw0uyFF5tFqEm/EqykNJ2Xr8GmxM3lB",
-	"LnWCTx4dCkGPNaBQ+KIGgVe+yND3nof+7/d66y1QDGCZtpYRhwv3JI45oxlqiGY9iTRQN/r0OQC4qJds",
-	"UFiywVxWAgQTwbAaCzI1YhD5AU60kQW86Z9X6wiLhbZe/yC20sEJBJrgHI3xBvgXcKEf0iQKgUsToxGD",
-	"/KSrceaFdpiz+VoETR5S2t/hSHXDkRIGltsb5qE1YyNfoM3T5UaFbbKeRWGerjjY2zabHO3NO432SNtP",
-	"9TZZ3G0kwonxK11FucV505ZAxrNnwOvizY9LstRN1u96xsOBAQAo7NTFxmvSBbw3fEn9GD2soBObNp6g",
-	"hq1nn+eaGnPXvFhHfNNNEDWlmCEIWYrUU4TKOzjeFNoeSDjAuQHmk4o4u2eA+KKKUc4T+LfIvGEyxOGd",
-	"mtzKdnoVTZp2KqJJw04vxXt0mFwy5hfK+6Ugxq8Ctig+Wr5gbfPqbKGmIuKypHFFaPJQTcKN4LwU/upG",
-	"iPdahVaI2Ej4K6KEIAE8vFE/g0As63Yj9bM1exkMrq6iSd+v0G+vaKjn27pSQzIYXMXmoD6105DwECHv",
-	"DALlKfkVOjslzbKff9tW+nM8QOMdN/dszzHCxAUf58/GjnitME2l7d/qzsqNEBc0XIG+TNBHC/EnhSAz",
-	"Gq5QSeohxC/U7G/txuTvoPr/c0H1qcmu4XapYx49Qsgv7p9Aztl1/8zMfRbP4j14+ABgxeTOS9wnacQI",
-	"CgxcvpgnBECsmJ9DAU5IO+NGrmDYeMyNrWAjee2W9KZsBnu4ieoZCREwitWUNZkLNb2BX0oITYiE/V2E",
-	"zADKauJWcwY3o3oL0esNkZbahCoyE1KRvV6bLKfcm8IQJNOcUswnoxXxxGxG5Sm5NQnZt21yS23tqVvy",
-	"DxpIgagMsJ0DBQDKp42NkP2zTW6h6ql+bzqj8PfrUuk/ECam/8Ee8PADID3wC/fhwdlCLWhw836gP3hi",
-	"HgnPkDAR82Ax4eEtuMBuvYVUYnaNX+2Ss3BlgEC5BLRjrURS09Iyw2nHY2kVzNJCTTHaKmeipIoAKw3n",
-	"yVRoXW08T0nZ1QZTs0u0EZq86kyGfsMRT64ksWFiJNAkIVKmlnHAYSUIWkEouf1/t4SH8IbmQ5p1JgCo",
-	"rQxATB7bPMuLSq7hobU+x8DprtiD0gSCGatVKum2O50O8aZU27AmEEBNGY/QCyAi8ziPCEIXEG0lk3+M",
-	"2FhEDEaKDekNW5+r/9nWbyzmc4AaIYFYsoh4VLKEaXrywJMANN1ijN6tfrp/nmaZZlUBp35PsWhGH96z",
-	"cKLt997BYTufZZBfLvNxeBIqxlZ5ga7SA+yfW575VNERlWyX3O4Awbc+ehtu0ZEK4sM1jyLFvUVAM6un",
-	"lkejdYonkWQtzXnfT0J7Y9yGCgkZmNqF6cF+sgcXPZ2aaol3YaPV9zCoiN2zSDJpQLV9Fu2SGz5jMrss",
-	"gB9mWUjUXQZBFlfREq8qYbbhTlkSaloNfCYVLkDDP01I3KHmIK7deBtZMr2KlYjwAJxw1BQ3y5MQibUV",
-	"Ey6xcDFrnf5q39kxfx1rpd3aSX0ym7b5yfn0W4GI1dtvQMb0iFdzprUusW4sYNyUyjjFSj+h2bZkQfA9",
-	"uV34E5A0St5GdD798X2yeSgHdo09MG+htxKuJAvGaY5FDNyTuUp7ztd1tuWa8vBcDG9PdPe/66Pgwp9g",
-	"mDB8Bf+cs8h+iP1z+QzDAgBVPLMZWDhQixaEKDdECbNlIWfDYOXaGAx/lGkW2I2ziA0JWXmMiMfUThrK",
-	"H14QiKW9is6uQgZEZwaTUG1hxaxCjpdaXSsp7rvKUIoxMkpmwCL8OOaceQ2YDcr8Fjywt7WsO+uszZVB",
-	"Q08V3VIy1T8vQFUz3svvJLm1e8st92/TYnB4uO8fH7I9vM3s+HtHndGIdbsFWth02FAPu4ERxeayLRoQ",
-	"q4Y7HvqgISPwi4iQgeUnd+yjt98TWm2uuW8USDvEU1YMYuFzdebZ6PpqMbGjiMW4rQ0v3EvTBK5j8xTZ",
-	"/BBVV0nluViG+uRevOQQ7wyx+VCXjnlgDBIaBAS949p6pErvhcYXOtEP1xVi31JRJcSa5Dc8YPk68MZ4",
-	"G6myWkCTurZx3n6VIszItifvC3i5puB9C/nU0u1AnhQqOmwDvszXb0B9JGbn5nYth3qwDX26Aqvw482r",
-	"tt7Nbn/55Zdfdi4uds7Pb9dGYyzLWLjT4+rFh/aC4Y0jMcMTfg1p6V/Xk2eImAKJNs6KNFEuKlQeTXxe",
-	"h5j3YlKkz25d0xQEFGrNLGajLH8M9lWe/rJ9NDYl9YsX5kqqDrcS2/7dzc01wdssEAA9qfoskKbZ3HLl",
-	"cc7chNUg8CoG5KsmkI7AMIU30iq3TeRCnxnxWJJZUylcrzxqDQJYbWrzpruYXrAL8FYo4XD//Hs4uZI7",
-	"ptcYHMfCCYvmEc/YCmXBO8WDGfJ63LfQZM3kwyCauVxHPyQWe8rwH1DPckk1vdcg1Hq3atEJRky8V0yp",
-	"70g1BmmmCARgtdyTCHaaQ562JScsSui7EcXKNKBNdSkdK4g0zFWlJycnJzvd3s5ekdpSorYi/fjhfROe",
-	"gg9hCsdBxyvB1fegHciMKrVmtK+D0uXRvIiCWvQad3h9U8ajQcAiZLmmIq2OpalbxVVKz2HRlOz16thE",
-	"qoPtfIsuW7wHzQh8sT88d+iYEVM+dteRWeNY4ng+WcKTER5SLFoxkYjRvOlRJU1UpcmkxNsF3BesrRF6",
-	"Z/wWiccGJG1sbrSnVE5jbUn4mIQC/hVLYsY6LTumLJQYThYYi5ZjS9kw/PUBmCJURVt9/9xxQSVH+5At",
-	"wZMyYlrTaavVRuuIcamjykSMg2TG5+HkThwmLT5gg6cwFISNx4AL6wpjgdTpXoYmzbZc+NLVt/L9l1AH",
-	"DhyPyAM7yJgPcfARuja0TU76ikRsHlDPeq1ClvPClBq/rVM7TMsAVzD/oUldSgZ8360askVXNY6kssG/",
-	"YpHiY1hHSbW3HO3TNofpmfDZ/+B9O/Nv26iUvKQRue71Ab8RmUf8Xi9WLddiTP5xq9sbzu9u/4lJhMp8",
-	"JRYKvk0kZK1PDnsIn4Trbjcx40VOJAxQLDhhmPfsCcN8NCSafyFl+UcOh43VC8hh1ymyS4xhnbjpaSgS",
-	"SpLBu7Od3sEh6O8pe6A+8/iMBsTnE64ye1HRNeBeb9w9OD7ep/Rk7/jY7xwdj8aH3eP9nkc7I9Yb7+2N",
-	"j/c6x13vhJ0cdQ5OTroHPusdd/b3PTo69g/zLXc9jsZWu8OpC1MrOc2r23im8VKDOD/LHBZKwkOpGPWT",
-	"K4L+eYYvtskia174+S61+L38SYdbqnOBqeV5c+7Db/n+QaNJRbhuHYWr9euGvLi4ossal67y2YixEl7P",
-	"TNTN+iDWzQTQ5PbNonuVjD88H+IiR6oQFKOZUMXDqF58Md2ZlVOGprFGY9xIY/FPASzUoNZ9PEtxIf5C",
-	"HsWpfptS/Tr0z+mq3Pq3JM9ZxIW/ZZOfhf7Qp1XXj68f5iJS+WrlE2xf88UogMtrl7maPPZgcq/s9dDt",
-	"WoWtjBGMTdXVKOvEvmHKmxbQCv5pMorEEuPyYy83i5fhWETfk9uQ3nNN3q2xGLgkE8HDCSRMTMUy5VXM",
-	"eOJEFB9WslVLBszbAfp2LmoOZMBV7kBYxBJHJUYTsNCXbnUHwiUcX5IBS7qSp+RW0hnbwbIQt23zUXLF",
-	"IHogElLaT/q4ou2kzAw571cPdMArT5RxVnP5mk1qADfzc6QXrKnF3nChvqNymndnchauCITbmNABk2M3",
-	"mytTQDNzMjHXnvZgYkps1jK8p0hCBZ1C3BVx0sRzfyfhagQmNwnxXr8qKQpWz+Ep1gBvytI4x7jqUGAz",
-	"NSWZCpk5paTSk/MoM500oy3Bpa8WS6eWSnrbKwB9z6HSNNGYhe9TJTvXiQSRG7FALM39er6ttH7B8CIj",
-	"DklVizzJTNVdLKP3Qnh3H4zSrOGMQP3qW/8hI4agTR0PM7f7CreDPq4muBPl8om+ndHKCWIAf4PE4Ng2",
-	"UUKsSy1Ayux4U+bd7fAwiRBKi4ZuewMBvmTLp527Q7bEY7fcJbZWtzmqOh6AjJjc9wokJGTLJofnS+GX",
-	"HffWTsJLKsmE37OQLKcs1Pt1UhMoYxDVAS/InYhQ09R0gV4i2Fsu9wHyB4Zye301uCEvwDH4QkqButl8",
-	"Oef4VcTUIgqz49mgMnvu/ACdzcbm1CisVpJurcbMBV91uc28IzL223Q+XHQci1JfRXrKeWDc2fAioQRi",
-	"X9AwsekgWpmi58EpsW4CotYumW2iijbM6nkcim5EMGC5fPQWwyxvo5iwNt56dsk/VLIb/PN70oHjpzaN",
-	"Y3sZyoAD9q42bkRYYAp382mdV12MaDqrRUrTnOFZCcLaugjp9xsLEAIF1wiIjguq5wVE14qfIWemEjuc",
-	"8uBlsghhIrgCiSG3X0x09JfWKbHNRfprB1pa/6YHdrvVeGtkxA2UJ6vNhs0DUxsHmRZHAcXw19uIMr1e",
-	"RBNWHnsSO9sdN7+eYxONv24dlNxCzBeYbtToAmIwuDLgeTmONOtw0acCAwp6e2r9DVKE38Etg9lvOWSh",
-	"qBWxlYszsQhpKNGcNSelwLKdTdYcJsVXilo6ajBf1FyTB5yEUcYAqh2OLBOiqqhXTo21YjHRBpe1wsA6",
-	"l5koPKB97daiRFgkU0M/LuZWupoHikaq0BMVB/VUuKKqInl6e4BGW+SLkpqIGt4ogIV6DYJY4OLhZsNl",
-	"6zTe0jmXGY0AmelF/jHoJv9yw7xnndrmo08VnQcULfrkw25c9TLX5w2D+sCkCBb5V7XgEgRlZGdB8ZnZ",
-	"MrTuYwhQBcGDY7gjw1uu3Ls9ZHLegKOEhFzHPV0V0L+YzyMmJeQqbeAniSHBCED/2yci3VxGyxSJj6Fg",
-	"CO9UyNCNiZEsNzNoHKiZZwyWX8PaM0rcAoZ5+2kPaUC9O0kwzgzhWNyfIb0FjC0SaEX9vbm5yRx/7W2o",
-	"sSKseJiOcQn0z2XuPXNMnj5DzaiPpWMjLWtjRcRCgSiFjBnfYpKshikUECUrT0nEaHajLYoySVhfNUcP",
-	"qh/+wFYVYVN3bFWm9Pl6msmWNv+PpmhnbjCMZvrHD++RsCSyC5KTQkWUyM2HQFWLJVVLvRxxTf6SyqFF",
-	"cSMO2eUz8FGy6EcEnSnhP55wSicgfdVVEhrYLAKm8YRZZ0rRms9x1VqTAUN44tUA2mmEk3mKIqjnFrOh",
-	"MV7GmK7S5nPov/Ev2avUkn3ccQGVbuIGcII5ILMVDjYDNuFE+kC9Y4mqATvb1Nl2n6GmgniMiiqJk2mY",
-	"sPUnpWHhMAp0Vvr8esdW30NNZte/kEQn2Uez8QvN3ATpEd2x1YYjwuNerXBlPLTGc8Me5voIqPLyMYqL",
-	"ruSd15GEzejXK7/eDVOWxMIE8wJn7RMIrDzibKBp3YRO3Fy0DQJ3y6DZMA2CyLm2H0ZMLRmDx2f1wg9c",
-	"x/WTlPMjpJqBDwki/V5SP3aeeiJUgMmK9YBN4OALSFTQtqm5FbD1rscW9eL/F7Fx67T1/154YjYXIQuV",
-	"fGEfflGJ1q5JSujPa8soyBdGd825BWF4bBc6fBOM9zaJmM/YjPltW4StbUO2YtTMOP0A4unSEDgN2DKi",
-	"/nDuvlvKmhzEnW0y44yApDjuzxhzZ0aVuUCxMDswckSc8+FWbrww8C9/6PDbMZxX1dtrtL5cvU2QwLR8",
-	"imXIquXzUqgrePCx3VqEEdMrxVP1XvyQPL1tKU4AA8egiwS4tIkD0RpXC8welSYRhaRgiPjXT4Yi9iEn",
-	"CdRtC0dlL3ciZCPhivxDbygGA5qMRRCIpTTSEojwn/AqbSxd7xgN8Aa1gUghTFzpRGC7qwZTYCgpYr1y",
-	"DqLmiKCVuTESNAtRURhv33ZHoxttKkw/sBVU/C0YEEQ+pG7b//rLe41WZ3lveallF4Ab2vM8K+EHtpKb",
-	"TcE4hrgr5R4i4d2IjxanXPeoReRNJGY3q7uz637DyZD5WnbYpIkMyPq259GeSbKKzTcIWjSUSxZB6FzE",
-	"EHXBwj+ha0MQKu9Sr2r7gFFvagyGfEB3mFKsnLPZpNblYaqPv7e77Wx3NoqkYqXjJIvmKr++pZwFE9Ra",
-	"HYEBn0vjGc81JAlCniOcJau4nrAiBp/9D+dHyjXgMgWcH6qCY1aC6rFtk9MWeILDSYPNF3qJN96+tKFF",
-	"W2ddsundwsELYVRGEhxYMGAnfuUPE5Wz+fyZRMUCyVghwACZNe2CjygSCOobJXN23TccwXiYJLH6D2FJ",
-	"qtM/bAElzkwY+WDhTW2g3H+wzrjE9EaPho5/qH/eJiPm0YVkhCYhc4D4qugdM4cHkzaZqvUOvIFN60Yg",
-	"vuAfxiAUiDcCcQ318P4c2TDVciOWQXJuwAS45RyOhF9tSb3Wj77UTz62m9jUiwiLNvJwYg5c2+UVANEu",
-	"qcQb21irxJZt2pQtZJwxtF8aVjzP+eK5eVE9aAeKc7tncD0e2/gGw7q6KxyTvUnWc2wCk7ID2lT8m00d",
-	"dvWnTd0HRv3nHqU+AF/g8fdPGiWWm/gLK7MBvf/LqTKnRsf2V7Vt/PlWtYkRwWVtCsQ8p6RnN3RbOPaP",
-	"lHYsifRHrOcPcJVzM2X2WulPGOdmTh5tolFb7rNitGvFpoyLJ8m2qGziKgxWmeKjF3Rlm9siz3RHhDqJ",
-	"IBimnxfUr+1lvItDixkOjNbpEMdFYdB2ukDqLcSDIBRsulhzpnjsdjVG3HJ9hjmv5J+XIdqXLKdYEAyq",
-	"2sIo3IoIDUahhBgG9r0a/vi8GgzPovq5xKINWu3TMHWX4nlsbq5QDFz/mVJ6m5AbDH5Gw9WQOu/XYEJR",
-	"kYBtMwKdA9/F18tw/DFhaanCA8Z5CW7ogCoWrHbJzRTxKWFlQIEFMZtTuL2moU9mdEVGjER8MoUcBn0g",
-	"jaMNDachFBK4zXyLtZdkYMehn6DOdlu2xhJwUW8nq52zsSpMzAOQPKxv7YnQtxnySW4ejh4IVdEKQ56y",
-	"eSuVARxJvspjIi4Wo/9veYnlBQ0s+5StjiDz9PB3MklHwGi6EePhxIGB/k+QA1vWpeH0S/NaY1UJ/T3P",
-	"hJsptppzJiIGlWggX6lYd34MaapOTyNjBCuSVPDB1AH6N7oWOAt8OGvg3VG68xr8TBcW2jYrkyWReKD1",
-	"moijgEycXKo6J6Rg7Tq02FIceZH1mFEkCXUq1MCakYSrUyPqVEruEZ+NecjxigrSMucshOpSMWLH2FxD",
-	"WgxirFqs9JHcRJ7hdQJcaDEOaR4EpiBGqOLShI4m980QakZjSHdo1U1onUd60SvObNXEYUJpzWm47p8n",
-	"rzymS9TUm8YLePqx3UqKRNR791XyfKYYTk4EbhjH4Ov90zyseYDAv5CcodiO4hDwGy4CUzwd9U8mbK4N",
-	"0AtDuJ1kocdkKfKDmwGge+SKzWoO8Z0Qdx9sL2D25xNGo8iUPJRDWQRdEuc8YYK5iRqFlFosypGNd83G",
-	"C2PzEMQua/VACT6ttxMz+PU2Ba3JjKuzgX5eikgNRwU5U5iQ4WRc8DCdvIHrPVQsGlOPORTFO0qqHEG1",
-	"KEFMp4fRZ5vLU4J5Cxf3kSyKmZXrsCxGA4hlmCtla31VyRDQ0oAKQBvdVveP8Rcxyu/DzkTsmC/17rX7",
-	"gS5tiSX9q25wh8sdVPLYrCl5k8CqISBtXJmpLPnIAWNDzuppTqyhtNLkfgN4PEfcDD80/VCMo3XafWy3",
-	"ZkX0fcpiL9jU9cLm9vRSKUDhPQsgD+FW3N2WttHD+GBri/3awlx3C7Nrqf0tO2eG+0k90hwUthBNTkIj",
-	"yN1QiVy5tZoyyjrN+6qchdKx7T+2W4XiYBmk6TDdV3EqKXVZBTaakzNROouDilm8+gED/E2u4NUP66mC",
-	"KTHLzOnATmeypmAkbc3f3Kmd84rVZAC/srKanr0tynpvC7K+xpd6Yi7z8y7jBL9TQiHsCFXLzeqOXJ0N",
-	"TGlRazeZRGOEfpFkxCY8BL/X1k28oVVXNpe21c4V1zbp7eehc5Kb5OwhmdKWbqVO03Ke6vRbUeSIcldJ",
-	"wh6nB2dPMD0cZRsrHd16eihH9JCyQRyYUtKlLZ+FKYgc55DrTYWQrE0WIf99wWzdspStRV6ukoxEk5RI",
-	"IbvktlKPadm/iwufxACw6YIk1Vw4zZQ9Ke3z8NHUb1wklzNJ3wUFHwvsqFQmrBFi3XaRrOXaV4WUHj/a",
-	"xJhKqbeV5Ep1sa1QWdlaen4bLpv9bZpBWkN9YLP84kOprRhUlFyYyElMoNWaRMYxlKOF1utGIdbbkC+F",
-	"IiaZPGe88BQNrC1Yb3f+ZC0DX4RslwzgJ2kdolXMdbfq6kOHCcRpuicbLqY2ZvPddnbnws1oAEuoudGV",
-	"LMRKm7fQ7nqSzbW9WS3IlCza1J5qfz37XBdbYoACkGd+QNVBvZvaile1HQ9o0TyuHwtt8Zy87mx+hMmR",
-	"lPZATKSYMVhACMAEF+Im0FqUmCfFBnROVZ5S64N6xbgeDtiYLaC1W7WZ+LTAuxKmK17hUKm/AizYD29e",
-	"kW63twe8McUrPt68qlwsCNiN3jnf56gsrx2eodrMWUgswLJb4O3MYGYmdWBUymPPZwY0OK43mW96le9D",
-	"lvnaMuPzfM7bC43YXrIC5GlzdhyJWaX9MSuolKSbd+ohlbZzonf0goJGkCnFQz8WESwJtEYxN3WDvsfI",
-	"lgS4GKsJWeSgYiHdj4moIf74YNuprpEuRZSmwi24UEzAQcauKY3YdL1PcGtt7yoMPywBYxE5MH0IwaK/",
-	"w/ou0sVcwyeqTa+i2kdAI/5YKOjVx79DVMY15iBuHNayTNa8hZkJxCSTLwhhwTV2sKJDbCzU+EBCSQL/",
-	"l3FjukPTelAbylLRWcGClHrd8TC+tJM89Bjpnhx1ytvWsrOIghIc3CzT4qKzMXiHDZFKUDocgS6Xi27H",
-	"+CvzVPK6cNaoE5QgQMBd+1TEiwhxuZdTcYsR20aUHWSlGMigkN4j616tlrJaK2wjIrp6NS2nolzn2UJM",
-	"8QqCakztTCElg1XuM7eyUnHPaw5FRM80666d4GmagliJ1Laxup8pvhQXqowL15mCVNaC0sNLWN1Odi+3",
-	"3FpSz8zus7lGlrF7Su0sU53KzB3UANRqIOeSTf80DHKbu4nLXLVJyJZ6dwHsiPq2mzXRsuZbxiia00nR",
-	"nVViDcBD35OO3ktc5FFJwGOFN5W75DWOPNbncF0N99TdDmBL4v0/vACo+QZoM4aKK9UvawLj8M+OI2/S",
-	"XgqhpIro/I2IZmXwerk1akDEuX5ficiA+Y9FNFufTkj7jGZDG2FRpAjxVxPsQPrWRphHTII9azZrJQj7",
-	"fUEDcmtfgQXloHh0O739nPsjqDIyNCqtSd2T1FDXF+9juwV8GhbjNyECtAvxWN0mOI+KmxzTGQ9WDduE",
-	"G6thPWj77E3njIcxgwublsEi9/AjpyJShc2Dnv744b3MJbqm3OQxAY1ARQJGpSKHLoarwat1DJBUhjKQ",
-	"pNdprmw5vMhF83JXo8PzrAw6Y8tboMnl/TVd5VcShoiY+LHkZihnFaYiB/KnPqm1FD/8hHvK7DF+/ZBU",
-	"4I5LFyjLu3oCTWMBgqAQ8fp4WVRwYnHvLnlIrl9ftGOt5pYs46kSD+BxFq6VGntZRzxEWNkcvRCwSiLa",
-	"aPSDN9xsEtqwsDjcitzqZm7zu6y4NX/ME6uk6/yK8Ge4CWkDx6m5lc/i4YhK7skiCN/yMl7fI3ZUXpm5",
-	"2vu5Ho10hvQS6aklnEWeVX3M0HRW3+2nR2NCqCrHs8E6KiK1malSbkjsZVVXse1QwPVCze98uxZA0LZe",
-	"lvguE8oF4SJLS5wfStCkBaOdCoMdBhdWbjylu+SlDYR/SgDIlMqhURblYT5uenNGwxTEDz0tWgIjkDxa",
-	"TBWaVfrolpkJMO8w3FAVESflgkVDr8Bb6InZTCSGjh4vvpFLJ+R35IfJfjLFMhB9TNa81DJtIthzcaO2",
-	"cGksBvWalgs8F+UNvo9eeDv4nOE2vK3KWWPFrvv/uNWVXU2OMyO/b1MRs+4K+K9enVU75vUdfwBEgf/Y",
-	"JVh/hM1X3bkXzTELLKLF1yKR84SZKIxmQJs0XK9H0DYLhktC8VIMXFQ53g8sO6/EHQsLL9Tid0svdpCm",
-	"4SLiT2hIG0N2EE9oZs24SI0zRavTX57tgfj6gEqfPzkLaczXpb2IcCBXcFpuUZHlBnhXmpwfdftX43O6",
-	"ktXGmYO5v61me6lmhzF6/7ba38s9NhjsrLP5/Aot+rzVzREBSLqRbVAxYp3T4BHlcijZZMbC3CDIPE1t",
-	"ClDAwQF6SjBnjdLUelzRiczRkZm50U/li5D+JVPjr8GOVuacWx+2oeO3Yp6/Mm6JwlL56NhO3WN67juo",
-	"opyBZDb+0ZDO50P9ylAkk1smTOvSUHZrn9dB3ngTvMtaGJNtGycqp9TG5tys7sjbpCojNJi6BMoMPRsX",
-	"V+YSw14rb+Eqb6TrQG32FZu1ysE2l5ncRZ/NwbYTIZT80+sgY4yuxwbul9youcvPdLEU0Z10gzjmFPxY",
-	"Sxrp1TWmPKiI52i3TCmZfHbbOjP1Od4rDEq1HaWZWH6T4TC/XAq1snHjMRNKs95vM8H9asvRPhp7Empd",
-	"UZfFh8VN3sB7pZdZ9tE2udW7C0Q24eWVXEnFZrfV188j4IL/Ew0WuW47uM8oCq2w+5g7+jjjy0bXKYGN",
-	"FHkyiphxgLfj84Uq1p+QKOr2HsMiyoas79VYVVxtZTWBqVwcbIPyuqSm4Gfz6NDDwuWVli1DSd6a6oc+",
-	"v+f+ggZ1jDa9sPy8XYreT4aYfjhc5IfHvRNLTOZNitqRUCzLvV7Hj21ouqrNBAO1ssmDwiAohMuottwD",
-	"7rFQsiFYq1g+qdD27lRdD+Y2Z1i5aat6uc/ow3NMyIlpeosTAsFQPHwOao9M01ukdn/NfMKb/jyhKJ1b",
-	"lzJXyF3+5jCmvb7UciY7b6UnENR52t+t6GdDwzBC446tniFVdx6shrbKYyoc/dffcrMrzKObGfoHkNir",
-	"D66ZWH9TPqfYtHKj5EwD5UcXLXKj1TCJ6anIVInL5Fj+V1uwVLGh5+ambZa4YIdmkWrALrVZHGYdNE9W",
-	"GIOgVOTLxAkc8aiBCirv8HK31CrW+mIsoqE+YddgMdZ/2SW3aZm7tWFbNZIZaqTPbD/t6I/J1Ohlbf7S",
-	"rjIHgDgm7va+d1sRqLq9hJBEj5VGNNnaVOvK55wW+ertO20iAr95+JKjYSsCmK63F8DULPwIxm77L9gl",
-	"5Lm5GC27fYboR1thn0cW8TyH3frJgtMNW8mGgAJxaYgm8Q1NbmHb1gPcbchZGGZZSNclWyJsdPEuHKYK",
-	"nsN5CvS8qQsZA4GkQbxn9I5J8o9b46WFTJFbE874T6zCTe9ZsU8bko1zrs0mod7JT9OQC1QlhbTVNPcS",
-	"5SkQGnYIlcfxuCT8WvemjfxAqnhQcTE7HxD2wT+Xqyzz8jNz9zIzaTw/UGrGFB3aVNL6uRCQ/BO/GxdL",
-	"A8e8XGdGwZqoe7+Ce2Uh+01d8VSv30lDTNuEP8dppDGHDWvJaJXLmYj5PGJewVXIJzDN05UO8HndMcQ0",
-	"S60caRwZqNewZHMaaQNJE+WJ2YzmzwqukgJvEvxWKXBNgqeuzgbnJjUlf/VncHW2bncni7BEkFnozwUP",
-	"ITNgrO1gUS1a2kYKxwUh2Vp+tfhmcGQqWxRzFtI5r3RGGra1yd5uZ/ehIE5RTUudvpXE5GUjGj61k8h/",
-	"6KfW4CTzFlFuLWojfPArzjeT6fKVY3NfKULwv7FQLCbT1E5a2X1VDA3akLKIOvixCBfoyZ1X3/3ECW9y",
-	"uz0/7KjV3Q6d8x2nik0Ddb26+04mwFcN5R07jyGHntp1DnpRBQnbM9LBjjmbzwum0TVzSiNjaWET5uXa",
-	"9qNbt+OvZz3COMusx0zZkVLDMUfvP9Wuyg9eyLexGkUv+F40jDIhHWXTuBYCsna/90RbLXPy/+vbbRk/",
-	"11NsuMqk1afYapWJZU83xlK+qMwKS5ZAWnxzRDB7J5nIgMveDDdi+itW701B7BBOgdGFFatZ+AXXF9BG",
-	"jA05pXJauZRNCFlljFm7OL0y9hLyUB3uN1N8MJaEijrMkyVjlwUMbLpF4CzVMBiuHO/bq6ngHstVz6mM",
-	"Gsw1wwzJGV0BcjZES+RACpQlNjtp1fnIh8Wexc3SjOrf88eJkHFnuTN7z6J7zpbFmhoumDEFZOneBO+S",
-	"MzJjsPcmmEWQ8fmdJHMWQYkxEcbHe4Cqd2t5bRJbZsk9u+7L6uv9uqFfttW39vnSlg9xAuNpqbRLUg+b",
-	"pI5McnvT+/qe3WZ4DbPIubhpGhMwj8QoYDNZERWA3rCliKzD9ntCFZkJqUi306m/+s08XGOvZS5cvVup",
-	"iI7H3Ct3JLsHdwfDHEowMF+veUa9OMccoDgPO2TGw4XSGhfWoOuJBvc+PGaOflq2xT2LdskV3FllTmY8",
-	"lIoGgalXIBaYic0jIpZhY8bcmBE/NsmBOTYZ45WCspEk7m0/ZGktPi6JVIrlsUyXgXKoGKt+Ji+4OP/S",
-	"/2YqJMv41CZMVUcWGPjm0hYNhIUB9ZNVl9/tFg9r0Ok4pLTCqQ5XMCC6a0famoRpbaGEokHeaSSo0cDa",
-	"rGNr7VZ8Wx+PO+Erkl0mDG+dPaCwbmnual0XjxGbxjB5BWyHSNtMnUYH3xdsDD5jNSRHhCoSwTDX+5bc",
-	"jycSaXRaKmAq0roNbCeszZt8CoUaJum8pWFU++bUUREC+UE/kgkKls9G1AEQ5RavKZ8SiFmjZMpopEYM",
-	"kRHjuUFtXyWezfRcXK4RCDGzaVBp4/thbS/JNdgfexkSNssYcNjRtqLqRnm6EmVntGzlXBXAGhloVqOK",
-	"Y5yiesDGfSVJ//z7xOGEW2wtvN00TuW6MWK9CVbQcKB4XGylbbZWUqr8twZRANmRuE2mQVWcYPL6M3iH",
-	"U+bimJRNkDWT1kgbWMi0GNQFLfbc/a7YSyO06Y4YVFwZDAu9jljo1YC5rJWKlJG1SoseLppyXfa3LIpE",
-	"BMWCZXr48UXNUkR3bXK7pFHIw8lt9jl9DgyFwqPObSgUW3tEm3z6sSXFu+E7E6RjJQ5oMBGqyBPdTHWQ",
-	"KntQlRZ2ffavh3xbrpmuYvSbMum6qW9dLyF2zzGpqaNSMxJXBoiPL5ERm9CweeyT4xWFeZBFu4IBRjBA",
-	"WFDFaL/T0fO5f3JSbShFxaEvQZAKeinf4XEPaESrGJODToc42BsNwiSpajnEZ3mVpSdPNOLEwUaO2DPi",
-	"c6l4OFlwOWU+uDdAnN+K7ySZU++OThjxotVciRcPB52TF/M7/mByTtfj0KCsI6j0vNgY+MUmEwIANJNJ",
-	"JgiEzBgIiSha6S1DL2df7JKzeMfWi1ribTngkYIzT/9bb1B6l76Fv9a9/mwA2zm+pgzue2GwG5a2g+J3",
-	"DpigLHd1uysKWL3D/fg2yaQjQnGwjVN3MNrk/OUZNJau+pJbGN2BdzRe80lEQyVtbR4l4OLXtR4qr/hS",
-	"Ixni+TkfYRL7wAdR/QZcql2bP4XonOQ21eBtfNra3o1o0WnPtb4Ne7jUMrJI4fk5GdB0oaZDVZjron9m",
-	"obLp1IiMFoea2aAjjObMDTuyzcsG7cviDjbHn1iP0M3dcAzX6tTzWcfLCjUBw6lS86Hkk5CqRcSGkLFd",
-	"mIiI87U+WPQ/o18o3lptrvSHwVlB1rwzs5OIzqe/B8Pa67RhtMVZajGIMXmrO/zxPazS5otwOqPeEDno",
-	"b4dR7y7OXjXDJGAP84B7XJH+uYOnphW2KTCcDp9yiIDswSL0gmLvTMmwEMQyLpu4Pog7thqaG5ohD/MT",
-	"KaC6F4UqEHdslekBkqncGyQIa8X6p3yWgWwquEXKxeyvWlhudSNELQ75gyUiP1CPPgx/X7BoNfTZvCjf",
-	"dUYf+GwxI/AIxlpYkYR3vyc73ez41oez4d3ym4ixHQDZgqAqe8qiPrh8RIE6q94Ial0JlSjg2hi82W0V",
-	"S8Pl3xFD+EWkeK3EZ9zi0UC7Tt7SbRTVe4RSWvdYQgxi2qliOGeOtKb1sligw8gQim5d3cnvC6HocEYf",
-	"qvy/sfKYM61JQrakQUxJnuzUWBvYuWlsGBVmuGW7swOH94vGXNxtcUcFw437vZ2z6LYmZ+VMmDoGtSTg",
-	"A8CnzbgaxO8VR5XRiWPoxe5M3wdIORrSYKW49yx2gppGQqmADS1PCmMf4NJ9xNSSaRW3FMRWfDWlD0xD",
-	"foKxG8uQ+Y2jB6YGr2OqIqai1RBksGqGNyVnrRrq1gLQsPj+q8uzi9cFmZ5iRnmYUzlQHwvhZXunhilN",
-	"sEtyDB/PCcko1p7YURsNBRHBXwF1SHQ3u+QsNL47xR4UiaDSCaZf45tP0rVt4xFMbnvtqCyQubkacCL7",
-	"k+vBcvBML/9eX08K8mnHo5IlnrTymRoMipL6VwEjcspYHClYMFtbPgojHKgnZY3EKIdIQFMGqFr5351W",
-	"NqcTthn7snCIBc7r7WoKqmggJovCanAFYkfEeMwi+RzFbOvkxbJQRZzJNsYRGH+dNesNbqrNJojvFbM7",
-	"VmIDFgU87FmI5sr6ZCxitr6SLSFhQGuRvWQi/puXxdbFthx9COlzQsL/KOX5jsrpD3HiX51s67icwpTK",
-	"aVWWNRRniWVqGIgJD4ciDFbNsrsTqcQyem4heSydcA/VMCZwsVBBEkQzcwl+GbpQAqmqT5DTN/SrBBTi",
-	"4GGMQM9W5jqZT0Lmk8W8gqKuQ9HmxHg0xJCCSSUPTpwONZGL+VN6BG9L5SA7T1FN8cmkQitBkRvjc5st",
-	"AsWHkgXMW6vYWDpCESZJ9zOqj70YiGfS14wqd2C+UTbLx3/85+jLO7YamrEMc1L+1zcr2ESdOQYYD5vv",
-	"T5bGdbOKGUQtzGdztAcI29e2m3Cx8ErACIQ12ICqcSRmTsQpUCVTl+nrmARYgwg80ADA4Z6aTMeddhH6",
-	"SDoZhjqgCDOKK74iOGTvD7XrxD2LIu6z+oJPQxDu1ZpowzWbuz9BZdFllaZNZSKIcOgIY32i4qWv5c+p",
-	"5YPNVm1AKRKUqMH3uGSYMPeDDQjIz5cwZzEYPoKT0OAp419SbjBfQmLbK+eClnrU89tVAo7mb778t382",
-	"OLcUlwLntMFk4NJG9seOomcxsK4/veP6wVUFy1PJWAQVAJ/wkAbkjrE5XDVr5ovAZ1FuUl1txsMmuS10",
-	"mjQyjGnw6RA1mYNMeY2ZsprHsDkwKE2itMUiWaXi3Ao0TmaVZM3A9a3pTzIQ0hdRdQ3yZNANrM59tEdk",
-	"nSLdJhsBnDQUi7itITDFSAZpoPF8JCK4ksLzR4Iq91SRj48cWEm6eTDSAUB9h16dutFajHZESOD5pHgu",
-	"xG+MRXZeLEHlNSnBEjLKpMa0rKUDr8/H2r1TjhH2xx3kDypLH4VsGZc/siExVrHrLUKfcm2kUCiSGoxT",
-	"KnfJa/AHo34Gg2kRRSxUFu+nopxW1lSyZAxn9GHo08xCKbZLfQihToo4ueUDSqzRntvlFgqsx/0v0Vjc",
-	"TmF1MJqlFNp6qiEtLjxe/5ygQ3ANR7661qNcjJKyOzVWhnvl1HhBHGU99rjz/fZc5lEpHldi9jVB5Ere",
-	"2hCTK2vB/ccCc5mBuL7covsm5xEHW+EZPNT1NC3E2ZuCXWnikot/UlXlF7xrwnPix0r7hPAIkdOnUxBU",
-	"LulkwiKEUTYhTNU4yv76DJRrjtSIeUhGVLLD/f9eJ/jB1s9nFywsKjo80z/9oZ7vP8PWlsMNjG2M+5LT",
-	"Sn8LwAknLC7dr+A52J8q0e17f5jE7W9d4q5z8YQTdMQ/TNpqnSkBHYE9KKxiHvDwLgljoRNWb7oO/qRz",
-	"pBxOxYzNY4bXPUqa69kRm/AwRqo0NXyrIXz/GME8tNfk1gdaMZGDDLBUZiz5h/+k7Gs5Tq5T7DzTbv5G",
-	"qNhsHlDFHCyJ0g7s87U72QcEfRXUalw/9wffvRbYionJG8cx1LV2DYbUEwzda4Pk+J9p4w4QRDa/GD51",
-	"wbjzLmlMMk1BIM8GtaUrK9HvJfg5w9LcMoOOS9haMGn5WbUoG/HE7Pr+jIflqRmmvv6USpxGBxylWgvm",
-	"57veIvieiG5tcJkZXew7EnMWMj+GB8a6zwbDyc1YNNXwbXuVqYr5QXZvoBA6bG1UpgtZ6w4ggwrSfM+5",
-	"nAd0dUlnLEbkAq9XpRpqjsLjJuQ6UCtAph2vrPQxPQNUzyFGQ1uAnLIsjXIgXNRYSUtgRuBa/h5ImvKJ",
-	"lsJAn73t+Q9uRjQPINg2Eos5hjSMRApMOH8n0y/XmAb9WCofOow5jioDpRb9nWIMabYj4a/s/Y22wpJ0",
-	"9mbJriaJ2lK6XlTcYI6t4yM5Czo9QSWKshBJGgASIwb+KQzxjlfpLrkKY6lR04hhlSGpR25HknPYh7jq",
-	"MoS27Bp/ppr/NNbKTge9g/3cWpdhLhpX2uO91tRhw3DbtOB9JzMmIbp+LWf1OrABHxjlo7fSzDC1jMa+",
-	"4zR5h/uNi/AbqgoazJ2bx1yRA6qvqrGnUohTBg8mzBuj41tGT1AuAhqmtRcmqMM6SUWTFzo3GhFeHx5p",
-	"HQGuSc1Bm7Wfpi930cN931WB24+F6OIkNBILo2CT/CAs1+AzNmO+0XzxJY/eptfZbs3gInjPWySHiLAa",
-	"N8NWR67O3BgMrkx+LtqKKVNrUFC1y1J09cOta11c/VBhUGRmYmCLZyUnACA8dy6g6tplLhBjksxtU7OS",
-	"3cQ5iJaj/UyFVNU7P6A8ClkdtFOivJSBL9HyMOH3LGwGjwW7WExtOa+wsERRefKimpht0A5LrHx3m1Mm",
-	"klZLV26xztKqmLRy5itQnbZBttNZdkFsRHHx0bMZFpUpNgX1UgFWruo4aZuvBqYIiznrLKOEyRsdlp3l",
-	"W3FYBnKG9J5yk8q1eUk2bCrSZk9oUtk2aUqfR+AedrgIFQ82beYgr/itjBHP3Lld58L6YNI0FYthQZVB",
-	"uHReJFCIWNVS606blZwWwFnF7lQPfFpaYspkxS1pnZlRWbEhDRawl90206hxEcdZvA8hoXlcdQtH5wHP",
-	"Mqw6B2ceiHjxaZKczSKOEAsYh6DiUo+2YHHtBZUtI/m4nu34UbLorT7xlZTAwPMhnAttcITB3HAxXZWI",
-	"zW1pIM5u4R3ESAEkrq3fdq5fsOTlZqeqYsPxNgHFIA6uh73XxzHgbgePW5NBU2iwaxE5ahEGED5qD9Fc",
-	"QpymtpoQuTpVNq0gWHMNHb0kXN5mxNpRpOuylV9aFp+RoLldYurwIFyT8euduuB0WNSoxgVBTe+z6ytB",
-	"GioxxOqms2dG5owIr4JW4FwYQcpn4goyiA8ucHHbDSokMr1dFiXZNYrtOYNMkmkqwseNsUm5PiWRU7EI",
-	"9OHMQihY2AYGkLOpqKZqnM8j68LZ3P1UesWFjiYb2Zd0Urve9uEWrwhibVd6Q5Cou5x7gknB6/ZQb17c",
-	"0ARaV8eP26qCseVrA8OHsuoYejDXhV6Qs1Q0Xjv2PzphdWSJWOOoexnzmd8k/TtV8mxLAdiVgB2G/GG5",
-	"+8cOMhuMiIOEGnOYAS5C9l2cfbHmISqH7dJ6mC2H9UMi24gaQAIGmNeahoh6SisdZ6MzewGXJAFmBWYB",
-	"AJ0eiMmjcn5Wgvh8PNYTF4mZ65eD24FY07WJEiJ3qDMexu62nIHmqbDcInP1Cu6kTHCXh781KCym5X/A",
-	"aORNr+kqELQIpdTcQWijB55Oyq1mwwoCVYjZ7YkQFXaOzgL0m/zIiKQcf9oVWKemWqMqaz8h6Kx1OmUp",
-	"caByi6oOwZ0ebO7nufAm8b2ebSuukQGwgRKx/4BHsI07ILu4dVbd+xTZHRbmynLS9F8jGl+xKMwDGLEG",
-	"a3z+hzWXGpwSRMAzgImX2ecL4vG5PMfN+qci1OK1PCSwfMFMC0XcNyTkwf3d2tZRkJVV77rMtP+dtAJQ",
-	"p0LuZZOmm4HvghfN3AO5vTlT186KZQ6X8/ZGZznIUvDoikJcvOBtKA2qJAvG8c6K6TK22domibtwH/8C",
-	"Jbl4udHxiY2mQtzlHrvjbL8Uar829DGBJ4H2ndL5nIXPAiDhmiSFlvPG9klxHsZju8XutWWi+IyJRd08",
-	"WItzpHfAxDZwUY8AsRypCRmBPhrWHzp5bLemjPosGs7ofFunj3fQopO6HQT1qnr9eTlaPcSfm4qqbm/f",
-	"vr65bZPb66sB/v2If85uXr3D0Onz1+9f37y+rdzUGpzUGwVkPF98HoS50WjCtJFtsQDrZPlWRmDEwXM1",
-	"2x3zgLX1GcpxfJsrfBtWF9/zgbvBIvBqI7gyk3iJmqyao2chWgJaDotzI3cJnrhMs2QC0E0hs6Y9VxCP",
-	"VBXy3+1s8TxulHXpadzQK/Nu43Jf1TNjX9rwGG43kb/q4RtHXrYNmire130HUrmgYieUTQGDITGQrZ+X",
-	"kpvVnUU3hgIm29gTsyo4Pa2vrj4M6t1L6yfx8rAOJnKOMQ0ZOJjRhOnLXBJNUgFUchCIJfOHvMj/E9e6",
-	"hhGHTAHCKh55M/ACkGTveWxuMAU2xyuMwRCH82Bh4GRq1He3b13DSw4XCwrPpx3GYF66em+vl7P/EYjz",
-	"Qgy9KgTyXOTommNZqKkzAMhyhY9PRCVPt1sXu9qpO63XQT2vERBtExbrU3dt3rDG+YhKNrQJkLY9fzha",
-	"5a0Kjhd7caH2fCRu04h0I2Zz52tEJfeG9WftpX5eDyImPqDendb6W1xiDoDy5ivMo96Uubg1NTSTfuVq",
-	"HiPdOmDdwzkPQx5OhgaTqQTs+lY/yvzhfDEKuDe8YysJVQYcj+e6lnK6kkXLODGKnYfjvPKz6/530sG5",
-	"fALnsJ5EM5KwCnCKsrh82XZUJmqHDUCez+PQrRn3/YAtNU2OSvRoCBUA6nmKEypqyILToUFhwFIDTiu3",
-	"BQKxkErMhkkD9UT4In5+YDC18toajhahH9SBqIZ9huDjuQqkqO0azFnrwF7WYsm1Ur7ge6C4quHnqe3G",
-	"0ZZM5lV4cTryUyZYNeeNxyVbDENRHjB/qCLq5QaqxMyIqMcMXB0lck7DJM4gYW4BqQYnDnCni7uAnxP0",
-	"5cwtTHGzkdZ/BdjFsesxxvpu0oEYhkIBb+7KxUQvU33OCR0Y6aI2tQIsxykOnSANsImMdenHzmWb4VEC",
-	"G4w/1dkP8MnqPcAXoRpKpnAehyI04D9lgm1rBEhFI1NBAQGREYMcgo5YlN+fAeEbUeVNYwQ6uZjPRVQy",
-	"09byiHdsrT5HpjAfcJeVdueJUFuWw3saybqKkyykicC10PIW2k6Sexpx3bCs6HUeCaioYW2dClWhtYU5",
-	"oZs3G2kP0228/iPmicgv1QAJPrpmkRbU5VQETokuPJAhuEl5t3w+jO2y0j5vM+bbLaHzecCrm19OuWLV",
-	"zTuHr3pNf12qGvcbYFQ4s2Figf81uLokSzZaL8G/3tE8Eg9gbCvhiaBc+yQl+KmPJvX1h6uffyH2bfQJ",
-	"WBMMoMjLuk6KzHhT5t2VcrBqyHFbRaMF5/GU6u01qmkGv9bvvMNXtJmfnKaSW5OSizytUaUSc0lGjIcT",
-	"o1pzdSje9Q2TwzDAs5YVRXFrCNjONGvu2FzlFEVxZu87af0FNcsxsAe8LRqK+sej1+YdQGGCcj6BGJka",
-	"EskWWt3OW3gtrr3gFAaq+T5WUElmDur02NVIg4mIuJrOio5r8e+aze8uzl45crZu1ttdEz9LYlz2m1v6",
-	"KWK9QHh3Q3mXV9oeNnWIUGChx+L7DXjFEpqQHmOAgqDMeBDwWFqwqAINVzUrO/wla7txf26QwobcH87o",
-	"fF7vxOqgha3hMElT1loR3V5SFaegRFPl5TgUzXfvwNNVdvVmD1d71tGX383c1seytXBrmGHpvSj08za/",
-	"KouVy2Fuee2srbqkJnCB+WS0IjQkV3MWgrfWhIjlt/91qewMglcIAqYKXcB8luQFJ14+fD9X3+rmjRIc",
-	"Wvy+yqN9DPQHngbYWVMBBmjvbb7aNVFJ5rdTeG2jRW/dIcieW/Ywv21nSvHMeMhnixncn66rfU1O7Ixr",
-	"OAnx6nGz3rOu6lu5GN0WTg+XcqFV9LYZwanagBFfl3f/H3v/3tw2ruWNwl+FlXqreuYtxUnf9uxJ6vzh",
-	"jtPd3p3EfmxneubM0yVBIiRxmyLUBGhZO5XvfgprASBIESRAXXxpVU3N7lgkcVtY9/VbfFjkrnyFz1cf",
-	"gEyM4gWmCBX+eQoorv7x+2++lCINxjGdskqLvl1sUDae9tgghI5DEmkpL3de1pYeYPLzfMKWdAhv+38d",
-	"XuIn0Qj/YxTldJmCdyERHSMJplekpMe2Ne3YPkMnEsMg7ol1Ot9goskMHLF2xH0D6i/JoBbDiP5BNJJK",
-	"xWgQjXJOMNZOJzEn7ovIb5Pl8Dbp8F9JgsfTJMgbtQ+r4AhPabMFN8/nrMgn1NmzKqcC26ujTxlGNfBn",
-	"BpTh89UHnEj9OjauEeReNmw29m8U6k+rr2RTw27uzeeXRtaYPAalXsqj7O/H/2S/8pFkRE0EsVQX3hW0",
-	"F3aggy1plsRhAQUp9M/PrIhCeF8/ueddTf024g3b3lpDZUrSF0suckoWPFoUXCgdemy7xzqvrtvShhGN",
-	"JW2IQV5ZIaT0hv/l8B/fwRUWkyVeYZHy0WYo2EGR1oZJ29+zAaJ8tDSjjJcMmZBnCz186Rrf0fSkPTlD",
-	"5V5irhxhyxUGh0HjRPCqIyhA1F6p9y71qD6CF/m1Z9k5Pgt90SdFLrUolQSxKCGMNy1OsBtEcoeA0q4g",
-	"LUgRYrJMagHbgG24BmLgXovH8OkwTaYU4IXc7gkbYrbDMxHYkrI+iaE8fzoRfGgaynY0KyYoNThMqMwJ",
-	"hCJTaX0qFbxZRunhw4LdClqlHu8uUdRqWCJzKXFqMgHUNKlnNt5k+V9LjALFpC32USK46BDzgt1J4wxU",
-	"ySog1pJwDlVYzXshyGyIeY8OYlY/qnLKO5IWVPnvdFvZ0o0lNQQy41s2v2zuxgm6w2yhTXuTSQNcpJJO",
-	"Y8U9pO1tV5hvNysfu1w+1x0c0SIoIFfhs3pF++LMJ+qR7S1EZUcIXBKvEZ6hIrNxvj472viizxYDZxGU",
-	"C+67w/KNG3gBy3mG1YSSfk7tX29uLiP4UE0QOObN6XDG7JBwGxf8hfWJBssxbuk6bYRXalyXNAIqa3N/",
-	"eFGIgqRDkfItN66BBN2jgjb8Xf/BsNOAcghV3Xgtg4IWvcWgoFFH71iW0Ylwj8MFyWKSx1tuqNvTqSoy",
-	"hj7QI9UEAflCIyyUyf784O4TXIbYWabhwLMIrGg8AylyNPBDmffVnrt5wD7tf53m4U5okpu5FdNN6VRU",
-	"2oajOWPc4azINrsyPLrO5dawvCUyqL7OcXgaA+1+zpJ7M1xl8U0NKR68ezoVw/FaOcla0wjQ86W6ssHy",
-	"69fC1q930pT92AO9qwd6yWURGa0lzf53FT1UgKyIiKs6j2fUUdmXpmxFsglFd6pj/+VPUWI71mrXXVQY",
-	"PSTrW0o6nxMMw1qsvtpeyUrHVjEv+YPDRNBMHB5BTE+rUkAVhUsOn1iRXvnZzUCvZ1z6z/RGztMnS15N",
-	"v8hT7oJ5FnOctU59tqet6GUHE0d6uV7Side8W9Lx63XHLr+nfGw7z6nO30sykTPwFrQ6CDQhVB5Hbm3S",
-	"sZtyWuIlSxodO1fVnECeZLOURuaFUI8NXsT36vUmWCSMwqjIcJ7M5k2z+lCfkF43kn3grKCqZoOZeJBI",
-	"QDKI0QjRayjyZCK2utMFF2CelBd7v9dYVy93l0xrp0/jJd7GHdElCeBmN2ItiHmJclLhMdJkAEQt8BUp",
-	"RaUOrQbPN68brFz1xHaeliJvAkuJcjorUpJH9H6ZKymmY55yWV5gEWaX0rTsQd5c8oehsIaKv9vGF2ve",
-	"E21p9dyFOgicaxmNBVQNiyq9BJbPvXTbYTon7zatMOXPKwc+waJ2F6OdFtnEUyDIR3WLpHKA5lAIOk3K",
-	"0tnWXhY4UZXtWObVNcOmth7D+r9IWjRhDmZrDF+C21R+lGX0Yvrizf+2V3x0OdO+GMLalBubtPZlQ439",
-	"snEif7TXz5ZrXSalZGi6QJfnfKBPis/JkhrgujETc3l7WS5UPWaywH+8xUiIVEQTbhLxIpZrYa2Aumg6",
-	"DcSf6Ft8e3p57nVJ5bw3ejDsuCw3Oodt0u7OqNEZ0d3PxFH+bI71fTOadgVBmql5RoBNvXkW52ebH/jE",
-	"RHPUvrWPxQ9fB26gaTBmVjQT0Spn2ewkuoYfeSRPktS3aFvkadgYBCjmocDT8G4Fexq3eW/w0+Y4P7aC",
-	"jpFMmRC6LYNGYUK8DXlvedlAAlE/NqE97PEubrtph0QccU+RJ2A5NiSYAN0jEKLCNn1g4iI8iuHy7ZW0",
-	"Pil3x+OFM9+oQm6S/TlgxDWHuaMp9pAQ3IpadmsaEARVeCxuNQEfKHPFrBE28hTlGlie/Asm15woNWHs",
-	"NqFtqWnwgNd4oqbF4FRbLVt8pF27UivuCn75aVaNB9asWJGctOXsgc88gqeo8DyRgB0ymW+exrV+vEx1",
-	"KTi144dtvs7NsFNFK1FZcFVibg7bILl0tGFCkgLHBGmJqsHetn+qfgit31Tpplb9jkdcCWztMVUN5g1Q",
-	"Yv3rX1sZSSWBotmnKJhODyJ4aznlxqbqiP7Q0ILqjd55Vs/mzqi230Uzn2zN7oqqDTftvBCWkxkd0myW",
-	"ZNTFgu2BFEKX3LIBVt7ek8UypdEop3HShDvecWjXLSmdiiepAhWru5C2z3UEH9MtobDS19aMfdmh26fn",
-	"d0RO7uPeF4Me4W6eYCfq2L2WYGtcOQE1hCHC51Zz43qmVqUResKhfby8mpVDH0/y9VKMHKy9DZrVgmXN",
-	"sakI4fPG70DLts5tbu6c57PJzexCbkHTPqrqRmllAnSGrX14cJExi9cGcHWY0xm9XzpbT9TdUnARUO2p",
-	"nk5mULia0UvkoAAiu92ACtUWtr1rTMQVESJtK1OMoLKTxhVCgzfjeo3BZiRTazfy+dbi0PogZeIJDuXw",
-	"2N+LnEzEcJqzxVAus0Pc1jLnBLmlWQkIXNsnD4lm4T81Hte7nHH+8gJsqOiKYmp8dD0n8gSif5Ov/3vE",
-	"ayJIxUA6VOQ0ZauhtSD3ysc5WwHA7wIC0fJSVG+DG2iqNTdQpxnqHEEgxI3BtsSWUhNp9T5XXNmVCRSc",
-	"7mZ8NIOdDcLgx9LTD5us9aa30ej/P7IqMvtPJqbjouUKxXSSYPRB0nbKZjN3oKvbk6vjuCTjK7mdEyBl",
-	"XGoXYMD9kvFu6sHk7Sr5cGVwL1SJ+nYbtiD3w0Yz33C3CrUAp0HbCBYN6a3RMqfTNJnNhV51N9dThRUg",
-	"Q8Q8Z8WsJW/r4vLm/OLTdTV/y+Ttmq4mSosK5E9yRW5V25wBrlxlYumoZjcTQvlxS9cos7xFFmYTL4gA",
-	"2WxJKbX2EhMcRviGO5MCcAam/mDi7hKF7XPQsWUKDsroF0qZavJwE/HZtUBd19WZ3Xq9SnDp2OYxE/k6",
-	"YtOpgTyBjG5wBjtybNoKxqxYnEFWt060QQX0iZfoT4AqSFzxOEdRXgXw16FlGFp0ahediVMd9+Bi2dLk",
-	"cfMqeItipEGSpkNOplSjz7QIZJKm0S/vbwbRr+9Pz0BLbeQBbYoPjjle95DQHVdsW5Q6XcUuROr0aTXw",
-	"/9JpJIkF+k/Izzl47dNgAEq9Pgzxl/BA8v02d45eeheNqe+VGfj2+XagIlQMf6mYxJRjT3azwlBJJuiM",
-	"5Y1F/p/IQp8ktqUCNAboIRUTPh8zkm+rhuIcpI3yji0WJGtsJ8MFXaKhf/PuEi0aH5eVIxRxAyjO98KE",
-	"UMF5Aob9kk6EA4am2d+BbbtYFLNBNJLaqSobhi+F+YPeJfmkSMRPOSW3bW68CT4XjfHBunIxMGCZU7iU",
-	"hvOt5klKq/QzJYmP2W486SSdQnL+UF75DjVXz0fXOos8obGaBOKYSIEMKKX5XTJpR607ivoXGNYbCjZU",
-	"G9aJg1Q/hep+dyvbHNxc3Dtf2nD8fxaxspA8mKuY55TPWRoPlzSfUFdrU0holcNJmi0hhgS0raustL5M",
-	"8EK8lpf0W69s5JYbCiGMd22ugRurxsvyiUAK2Ibj1kMD0kA9nW3+tFHJTailWarjB9say+NvoR8GhxGU",
-	"zcdOt+2Cyh027hioCvqGG5uwBr5qI65uARNlNCU/3GXlka/UMzvSsy2K30n64eAF7MiwMVPvpsRuMHvX",
-	"xpPcVHz2k3deu6pPUC1BWWYntXt40Y5J7sck92OS+yGS3LuO4Zj0fkx6D056PyOCYGDlI+I8Vbv5Nyqe",
-	"lsUN9hrg8aroDAAZAjwgy8ABXKEvbzOkI3YNH9NGB47XfF/9dHbUWWy8xjBha/YQFYu2mBYAUukqAjt2",
-	"VdlGj30igiiwKNUtw7dxiEq4/jp4IefSDpult0NNqxYalwbUP64vPsn148pHPfdNXiXgJR3Ud1OdjzaL",
-	"KzQ2MCo45C3brSnRhJglWdgG++2sgwoMY/bM2NfXZOOGWzhsIZNpvNbqTDznJB9FnjRXGVyuWbrP+n0W",
-	"X0pB5mggmlmmHfRLBNUFKkoGEYnGKZvcqvqSXP6s8rnlX7bhKVv7F3AewwnhDfv4keiPK3ZTfnZGcmwT",
-	"TDjdv+cCHx2SiehqD+6R0q0G+gjf1Eg+LocZOqaN90DD/5Xpkt1wYfv2urTSbH2pzUaUajcJTV0zap0M",
-	"yQLigWTSYqdp92PG1DGiDzKny3TtysiNaZsvv0TQXzY2mZen6rTyIdzo+EA5BSu8sgWyzrzaCNIM190G",
-	"2nWudlVC83YnHOsjysCKqTiXwwI1ycOVX1IuZsF1/r0ku5QkmU9VmPyA09jLBa/3OTDeCCzfCFNcL3M2",
-	"TumivS9eLeNdzdCd4O4AiW9Od1Tw85ay+w3HnqM+m3WnceNc1BSwF/a0b/JkNqN5KbG7c0naVgYsDiY7",
-	"UNVXpv9mf5p1Tndjoy8yMx3Ng+6oDwNSLw23zwNWX/Ji8HpUty6itVH1ZE0LpfPhio6H0GtTPRGmhr6/",
-	"FzSLaXxJxJxfuzym1Y5RdeseNXirS3UHq4/vwG9mgoLOG1OOgGkfTQFIhYYIrEoSmzYrArlDme7icQMA",
-	"MX0o9a+ueVv+081mbl76Rqk4+oaN27xn7n3cMoCPIbuhCtlx733BPMpqRAMbWos5XUMsJPQkN6OMPkzN",
-	"asI0bHF01chSNxqyuzEFzPVGDmdpWl5TNSBvPrOzod5CPT0My8N95zUneaxTFrjn3NTjgTP7leTxDb7p",
-	"OzlV9eR9oBvJ9Xu8te52EQ2Xpt45QreKCJzjuRrTd47KihI5yfiU5Qvux7GVNZDwaDIn2SyYAaL1caNH",
-	"9Z4tm9yazB6vbW3KWy0rx0NmzCa3Gl3Yd7pLKTq5GFrNbTonDInCRHcprmDQhSrGOLr6hO+c29rhNV51",
-	"C8rOYBarwqUQ4GaN+eU7T578S83TlydpiD/5ph3+D4aYVnjX//Kmg0Dpg0LU6pdWZKJs4KvBTfYtjgxL",
-	"8NXh0JbTPeUVX4D+MKb1fOi81WvBU27PgXRNXdvkoDz1Ymu/whfOs39i5C183v/8cwe7/c8/o2mSqsaI",
-	"YWSC0/jH/+kzc2/GXFVWH9EadrmAg5O8SXgNpP1azcXBib/I02FOV3nibMRcn/Pnqw8Y05YvCRoqaj5f",
-	"fbjC8XynaGqj/8lZ1veCYjEbmZEk4wC9CJMKnPt/qZlIsz549mpOYQtomLvUqZoafvVYhxKm3ktJclF4",
-	"KtQk+ge5IwjXUWJGKR0wdLo4ru80oX1omB9Bpcm8hUoAMAP4wfwL7V6ksuHjZoSrWmIrVRSDl02ySLeY",
-	"VFjauhb9bcQLqRnTGHklAGL9TsfRjelrumUleBfudRXV2/QCdETb9c+O3h4KkAC3APoOBJOXRkDY5qia",
-	"s1Y8ULY3chmqm72bOG+pqHvm32BKzwPEdO3RGxNFYkqX0IGa5mvIZ8mAz9MUkkg6drMvFjmOhoOYdflg",
-	"krsXWm/C2gSxWJp2Ov0AmzYDMju7U4VLfkAcewxYd8OuB4Os98bbHsCBqV2JBJsBS9oyf7vismtODzOI",
-	"jsElm3s8mP2gOj6x+oeHAaGs9khuTSmsZGxlfmnSXmgsqqNeyRWdLW9LJBvv7s/v4RW7ezedFNAuc9GY",
-	"JCB5N6ZGol6Az29Ao0D3tIssXY8G0ch8EweTf+LFGNx5mKoAmgz+u/HsN/J2vZd3br9ZrjIlXAzxhWGx",
-	"jF3FTApvE54D8Dr5nm3XlcyICPoSGn91dWUGUibrWc4KTLHzXstl+VpYfzr9frVNHT7jysyXvxnEUUPi",
-	"uBMpyWaFAhPcRFVSJxs0tWv1kjU7QxKBH9KvlZ8C1QcVsImd6sY7kwjhLmOCsHfqYIDC2pnk6J9B3JpA",
-	"XJ1k7aZ+N+rDECtso3sbrURrUMQ+Z4mcG0kjuQdIX0F5l7wNrgvXGc2wNQjHqUxztuiTzK3XWmay+ifc",
-	"I7k5NGC1HwR6zuuu6TrBOHyWFvl4hUlBb/XrUVcp8mOgltmnG+o4OvsFlWb0dG1jrbkOqDHvpZYc3EyE",
-	"b4FgIKukWlwteDTC4xxFiYee3jfxurs5fi3xGgFwQEnQLZ2kPtjaZGvb7O6r99c3Uoqr/Uch/huZ3jpa",
-	"JfvprrUk980KWMYE8nEHvdqlHPVdyiln6V0wsaoVGv7Md0Cu9k1t5Awb/oR66YRZHJtiVo9vZYCqg9Lt",
-	"/a288aCCCo2do4ojbLrT2WwNVsxOXCDbVG1sUZh5WO9Ji/LqxnmD2twS4KlBcdtFiU1ITVznAi8rirDb",
-	"tCoV5kFEAN8dKDBfG1OE7Qr6shyq7GK+Tf1Q+b0+FGCr7I2sQu9QE8aVf5m5BQu9w4zsKqnYGkRXEfzG",
-	"pkwpYOnycHvnZ/XmZnvu3a63DEHo/r1bLbg2SR3a264+Q4WJUO/iKnpXbswmddXS6xWwgRXbHJQJFabB",
-	"dufaOKdDwF5mTZEdfRl5MTZ/5nIYDAq8BLAWTPeGmbAlzXRE4vLi+sbRO8/6mgP2td5ivjKBmgKkUpFe",
-	"rrhyYHA6csG3liFlei9oZuo9velY50u9L1/35Bw14t9UixWUfzSmc3KXsMLIcsN55We6GYhcZrJYFMJC",
-	"XG/B6XLTVQnPV2SWnyVYsjTsWcNsksk8GpWnMqp2LDVBfWti6i6XQBjt+8KyIRRJDKcsX5E8blW2yono",
-	"yB+UkFS2pddm1Lwrrq4uiPGh/Te4F1Ma09xkebYvlsdpmzfJqIlqgB7eJe+Vvs9EItbNdmB1gaWfyUNM",
-	"BoAZ6FG+4U5Ugp0L3LrE0XPYIeS6/clN19/eCeAvJjw8gGBaDsTjttScpW2cAQfTL4RzB217Ytx2TEQH",
-	"brXW7FXhpLm1Br2aLcZJ5lLON91bu79iJE3NtPw0nwXNZzQeOu8J/m5dl40hnO52F1CR/XK436PGT33y",
-	"0CCaEg+JaIuolHS0q6hKJ7FbLpymVn4WLojCYFCgQongFcdSFdPCSoRqJ/82vxWozhXXB9/eXeHnqQhn",
-	"GwrcxGcPOVvUttCRGHOoffH34ATtS73gphlxMllYCf6PJrfguQAe6y2Wi24HNmw5x4bU202vi9PgJ4BN",
-	"v2B3NEbQwRLbwEaHDT59MhHDpgjfJyYi3cZRuftdXQfieK/uDi/hF9OUCuoXcbIKQ2E/t4T3P16fLg7G",
-	"2O0VndKcZpNG3r6i4zljt7qoBnVoG5dqQtLUt07f05NuStM3wSbhK628YEkKTqMxnTIVFNYrMB10MRHb",
-	"hPUheqEq84MRouWX/RSr3+lYbrYq15d6d/u5cAHgyBf4Q6NBC4nlqJDr/KbuNjw+2B3AvRwAIoDV3AKR",
-	"AZaW5IgaVBmNIBIJygUmPd68uwwtXrZxoj0uvgLaBifWUJtn7f5/gWmo0HZEVbxdXl389/+U1t1GSyuL",
-	"HewJ1cQchIeF4eZHVVbUdrzurarbuXrLaiaumCxHG13ZJD/sEuoepT3Jgp5ZCTJtRjLwSACdYBypccly",
-	"MTDA38Kg53lzyvOzq47yJtWYlWAQSRiY3pXugIpFqc+gE2sTIHHry4+yCyv2gYbsEZEXTUz2kqXJJKEH",
-	"7sDtbn+3NPPp1YUblrPerhH35dNqxF2p52+FmCtRBOyadzwj1csoTY8W2/Yq53k7Fi+AiWYRW5I/Cw13",
-	"nfDojubJNKHxGygP5beJwrlv6y7a0FTGGwXCyr+A90oI9V6Y7HaL4Hq5097w2oMH7U6UwMovDARjVaNk",
-	"ZPZ2OTARARFfrIdjwlVObhtUvJk5IsQbwDX9mc121LwY9/elVxMWeoGrN5BMc48A3QypniTBi1TsonhP",
-	"o3R09aLxaKKjyz2be+gAf+dRkYkktaHp75dJTrdtL/WP339rS/SF4iCimxoDb+hRCOnbTagy4i1dioG8",
-	"Zb+wCKuuIxLFSi8dRKMfF6NmVSg2CLZKQvlQ5i1dN6uBrXt341YhSqZRbZ7bsHm1IG83J0IAlmSW8ZIe",
-	"eOjUVWlzC9B0dar1YlnTstkSGrtIEWvkfJgBY1p+O5s3yhsxJGJ4ZxY35Ld05UigT6bKIRONqVhRmkWT",
-	"lE1uuXFZTFKSLKDZ0Kjus1gkWbKQGvTrJneFNxvGEbbhuwnnBYSDdrzohIjARWdMDNEftOOpZONp4FQk",
-	"pSTZbNimyulMbENVg2g0X5DJaBCNck5Un6lJzB0517yltThe1AFqTsU4TSbAYZIskgTxtx+M3axYkLps",
-	"KzruxYl+o+tmTnQKn4MBlN7yBoJF59i8DwELOW9s4E2WCZSopZ459svkIzxdM2Q0jq1324VraH1VM2pv",
-	"6Xo4J3zugjblc4uTD6KVkWBaXYP+4thZ/m1EU06xTUerNf2DGrhbE72l67fKsgEuyfIZybQiCCfPLUcF",
-	"VLVbT3T4A1rPvTHYCgm8bAojn581CBn/QzlNUxildqpLb/N0EBF0PHwbbHWadTbBsLUamRVskHpfWvQ6",
-	"Zghi50bDPtqbjggha2WrGV1Zm+rNwj4aiNc2WIiLzJQe60LsBz26sJrxLU4ssN568CInK2grP2RZuu7K",
-	"yIdvQzVf2c6YR+O1gMT/1FHkpLyCQyVBwgbROnFjVymPzMuSXs7j99hLnzl69dWGk+ZWFRBGzS2RigfU",
-	"JWRle9mBIYYJSVPjDTFV/w9GehQXPZzmbNFmwp2fgfABnFv5bC2QgKEQVHbkwY/czecmYihn595kHGqK",
-	"ZSSVUe5IWkBZOnTbxtHuJX23DsdyC565PyC2+dpWIOAlwV27XGqg0BdcsIWNWP1vSCz8361o7sC0oYnz",
-	"5E735suLjKvz9ignAfPIExS0iblK3QwGd6DvqCTRKgeqp1oyIZg81+VazFkm/2uWLyd4wDOG7zjslnhI",
-	"7Xsbsgr7yksWylwIVmrSZnsxE04FrYkNHlZJAA/BW3VsbSfmKuMC+s+Twsn/65OHfqTbYQP3nm5OPScZ",
-	"FirZblbtQIiVqdE4EWWO0EHm18JL6iC9DTr8NLmncaXZV1hSk28OAn5/yy4mGx+xG5nsTwbuKRugXE1n",
-	"OsDT6EH0gFGojyxLGjUz03PYbPyfBRNEmW4Fp5HAVhu80kWjSuTqkVaA5aZBiFAtUUmUMZFMtSao8mrA",
-	"2aS6JVdYhQciV1+e8IllExqW+kDAd/WSZVEmX36WCQ9mZU8r5+ETE83VF2pGkkqsGcl//tHFbuQMZ+xl",
-	"Oe1iIr58rYxpKJl/JBmZNel2pWWAcJcYpoxIlrEim1AND4wXxjPAw0AhZZlUaPD19h7LOrFD5QlCvw1S",
-	"xqDRpS250GaFouV/lfc6HvrGS3TKnPG16zwDb1Z2cXrdPEwdZLYEKBtEY8qTmILLb5ISzpNJFBsdAt38",
-	"4CDm87IuBUcYQ8TrFxYtczbLyeIbHuGZ8+jfRld0KpVtQDUZ/ftbk+xhvQvWhYa9jX6uQHfIzVBjMYrA",
-	"E+CwkNdVQfpjsrUo8swnrlOqTn4a1cXp9bvyFTT5IK50xib+n3hvvwTYLlPm/fK5fPjr4AVb0owsk06A",
-	"J3XKg+j7k9cn9045u2WLv4vT60si5ucCW4W1gPIOqlj7nqXhdFLkqnLTazLX+gV4GVBjXXcNfqx1ig5Q",
-	"smEw+Q2vAhwyc8xD/gLa8lJVzvHwedwQr7T3+5diffuSLJOXyiEX5qe4Wd9+wyuohtbGdZ4kDo6IB0rS",
-	"bDM0icynPKfwtV0+/ZOz7OSKrLTItNnoO5KmY4Leiz1dlStTR6gS6g09RAtyS3mUEkFz6w6ROJZqrlF+",
-	"dWhSsIgXoCkqramdEeK0GzBq7Q/q4MNE7cNJdJqptvGC3gsL9eVNGbkD0BkeJQJSjzI9YRUM/UCzmVTy",
-	"vw0v5As4twqXr+Vw2h0TjSTEmBjihMMWyOWP186efPXEEdyf7XmqobgNQtG/8F5QG8oRtv0E3+OHNuen",
-	"fug3PQ8D2fOe5WRBhTLom8q1ek0vTbIdnO2HJGs4V/nXfrNa6sXudd/MT/0mqVyXP7E42QH1XZmvrZ2s",
-	"NBrDWD1nqxxvO5ipspAbpqnG6IeZgwNtPb9rBH3dmB3+vefclA4G39jBHl5XvtcwV/U72gi9NrTVinrH",
-	"MgEp5O51dGWRTVjcqvR0fQH6WFxRhB/z3rifU6Ico7AAXaftp1PSeyUxlqnyqwaNuRNWPuxgSg3u0CXJ",
-	"RT+qFes0dHu+Npa1NsUay+NUSBksXyBetqSNnsBZj1yal4DSQayoe1MhcIk0jbs5ZvEaprigcUJMwX6I",
-	"f6pdjyyyxk4OZe7QZE5yMkHxSFO6AEQZlqu8dT6IVFMlpQyreIPVITxjCBdtJwo65m8FKzZOsDHNCH9r",
-	"MhXUoH42QhDfqMwimOegnwRBcEPf5sViQfL1tlfZnzze13xBdSqRaqPc7GmRgxmlrQ1foJzqTjY1/LdM",
-	"GBMYIGPVKbZX6cPGHEPcjiADGjZChYv0GBvNrqJTYzzGVLJFdDzLOzMlaWuIqwJuYKbBVl2dogCWZMKW",
-	"VGOsoZf5u5PX0TRlK7/cBpYn/4KN+pynweSa02lO+bzPqzjxrbl/45XFlGdqoWZpgCkYtJdAAI95+EJb",
-	"ae1c+VAby5uJBkVu8VRtwHQLMmnEKmILiIDiA3i9/L9LFyRxNVh7KX/T/hGDgYjjbAGf3fYFHxbgfr9T",
-	"Qju5FF53yh3drCbUGUyEHyc06DD99kl9ufc+ud9v2idB8wW/mF5j7/bOj8PjVrN3R728SKkLAkek9U3b",
-	"eD+kZ0TzN1qvKDg8WuSidi8al+fT0VTMlM/j/u9e9Zi0j9On0ZOOJpJ6tyTh7JbG9gH0MvtzlZ0XFDzZ",
-	"QvH6hFkMrYp5k6IB9LWheTsWWKZKmHEv9D41qtul5x5sE91Y+iCu42G78/hGxZFhJL072516TJc5hSaQ",
-	"7QnV5a7wOSvSGNrrsWxG82gM+TOOelQ/uVJ+3SlddhKxrd33thob86gj9GrfX587WvleWHyw4kHpTlIs",
-	"fas9/bGHcJ/eWKlvtjaKqX70kYWXtzg8/yCzZfh6XRNIGyPRlK6iFcvj5mvTHbl2ry8QmK1ViShpuLGA",
-	"TP2IigO6BA+rRYCH9v1iKdZhXgvtL92JhzcgmQWf32DgQaNu5+N51L7Lvm7vJHwntJUS6DXQ6X6BE+zp",
-	"lN2Rf9xftzOpEo3XHSoisSC4mjizi2wH/L7kYo408yxT2HteW1Fqiwb0su+7PqoQTh6K0hunP6M9py65",
-	"ar83MU2X93s5TFOCPu+GIsqgEOrge1SblkRM5j1XqOqBerxZ9HwxRHfpt3m7VFsskvbTWXIy6XXHWjWQ",
-	"q6pivMlDTNrB+rCqx1bCv78E7ymCtpAJ7nKDU2ML/CW2/gB5Ui2VRo8ud+pGubB2MdMtyPPa0UD51LRP",
-	"bibNhrAXZk1qv9X3J68xCx9+eQOJ8yM5odEgyooFzZNJNGZFFltA2fR+khY8uaPg62K7SKnfhZXkOPxm",
-	"vxG6ha3UCQAYl4YSjTUkjTT5TTNDltGL6Ys3/+vtKjPq7ZcN19MfaJRdTAN1Zb4TazBb9xv4gay5OJHv",
-	"LpKMOIvn1DGuFRwYTelEQH8pz1aUVm/SPUU7eTXnLQIUgFINUvP3y8lUD38Kt+2adBAsu2qMzuAcS/h9",
-	"vB2B+prdcLgTQ1szlo/kHjNVAums/IBOdQn+wA48ubo0MpBqAja1ymBeLMj9eZAGjVlH+KZOl+/xap/s",
-	"c+v1oBP6ZGIliyTru9qyOKDHq1utNpAerdUWqUiWKQ3g2eXLGRO9CKq8qIH3R0nJcOGyJEJeovBgZTVj",
-	"Zrvolitj+WYzyzKLkIX2zAEn8YUCIwraXtsu6uhhZM0XOPiiALiPaJlTXq/lDm/6pLMCgs5K9EkSLrLk",
-	"z4KGXXi9XQCW2muj7xepG9wHBGOUcDvx8r8/fvBI6BIiT8aFCL9XvRy5QA/LEH9FeavoNLkPfm2VQ8v2",
-	"ba327Q0lR64kh5xeo4vZkXqiq86UQd9fGHfdnc2An6tgGysP1J1Xab/TiFjF1XmlnO9tRDJYgOIBiwiw",
-	"RFgxqzrZ+nPJa+AQ/EWTIhm8blVz0dQBiKzBW17C+xzY9zKmJKf5z/30uG2MnWnKVg7XKWaPwgOBqaPv",
-	"wqJNbFWiwb/LKeDwkpQHfyFZLNNkkojgF5eE8xXL48AXm4jyUDEztqTZefwOwzf98m31Zdi3SN2GuZo0",
-	"rI3MJJ1iKux0TACayO9oHBWZV8MEvzCUwuloCUR5dbN1NyW4I3kiJ8n7V1UpwOoWy9pgcUBzlmQKyWLy",
-	"37PkjjZn9vhtj559xAXJYvcmbWf57yABo2lgtfH6kKCx0m5L7m6aCwgEmeGCZzkrlvXYbx8ylV/sOoJd",
-	"uBs8O42SWWhyLfCLpq2i96JPoQWxK/tPuvvsllMpxNyNi1SHjSghYdnKLrooL7xHQSSNh2QyoZxDE26H",
-	"SJ7lJBNQErbbyzIo56DkOG2bhkHG28tMCjEfpmyWZMOcxkne2BqwxloBdBuBxwtOcw7gXFFosc/52aVq",
-	"rOBqGX6RIQGen0VK9Ja9GHQOB+oxPq05dK+dbUH0zs9KI9x0z1J+X+s3NbESCd8PZY/zwoVTir+ZCx/e",
-	"CwP38qJMqWgGeGrYbpvqVOuxt9h6m9MYG1cE90ox33asVjWIKOcQmkmwQWA+GQV0llPJYYbj9RCPsKUx",
-	"DpB/NCcISHVL1wgZSyZzdfxhSM+XSjE+reCeOpkCtg1nq4zmkdapFc/SbSWKJWLdBFyPHq2o9tZuyg2Z",
-	"PNQlWm09n3jlrnzDdfMhdJiVuMUTkgHkzHacFEPenlGTQsyvsatGzSBqylLCX5uh4UwdX1NQilXkhUoz",
-	"2VZiwGYOfVRw1b6pDa9TXiA/BUc+GcTtLmnOEy5UK3kX+KwKWOuG82Wa85jOE0CevHp/fROARrtLNFPm",
-	"rhaRn9OT/rOg+fqhmiR4GFOuaqINcwAXEt3M6RoaJBa84SH/HrYttAF9Ky9JLpIWYbjUQE9lYyu8TCj4",
-	"oXsNfyttOyI14JxirfGg1A3wEatjpU+L9o62wvaHoaMd6LFRnszmOFupFt1SVwN3yZNSet/omGwbpkJs",
-	"UUyXSD/tgy1pPmxEHHSNhPC2pRit1gxaXwZ027AVICBu55xzKf1hHmGfl+/h/LvGaKHLnI1TV+ZyriAr",
-	"dLqgdjCscpbNEGd/NV9vmrNuJgA6G1z9Uq9EFBQ05LQasZqzFNG036rW2yZ1diAvR0p4mVWtAc9aQGch",
-	"RMad1rVe00l0LqJMXh44O0AJRd9KV+PpercdG+IWtsPM4I+2swDl0QGMoZrDof3p3zM0qfcqDewdKuf3",
-	"z5Wn07Xa/K6d7u7XLjOsxNE9vTyHMAvNuKY3CrDH2FSAl32IfNApoK3DcM64GEL/fC6GxVIkCzoU8hvu",
-	"22dGmTHVX5dFguSq44pyz+CnoC83j6ZSlBdLR50gwrYPJe0sh0DMbTq/onahRaed7BxxQVx8RXWQTxmJ",
-	"h2OSkmzSCJu8sUgpV+KEq9BijA3vR7jeoTyNUfN4eFDDLhUgU/jgtgoOrhTeWvgNceb8juL5lbqvm19q",
-	"W6TsjINvRaNfGRejqt3cvCRVyT6MEz6R27D2bbcGr53pt5DQrcbvePKtG6ZXMrKeGiF85YLdSRO4q9VG",
-	"Q8PU8gydurRRe/T2fcMjeVVINqk1dwhX5HF4H03etiObcuYzvmS5J1MCXnNj3uniSjf21zcnefPhuuIh",
-	"VCU2UMIh2UKQEbyUA3ZuCIngOZCE5pY2jLVprPF0OEmWc6fPo5LhIVeGT0e8SMS2py0Hn7J8QocTtliw",
-	"bCgHK1vruO8tPl7FB5FbBgDsENFQ7Usdd5anwySDcDcd8ttkOcTmuh2DWiPUaFCOmDFRacXaPOyC3A9b",
-	"ASpUkhpstXpQN+LF2n0eJUJ1JRZlm1IA29L5bX/78cfvf+zs0ilnk2Qds8FP7Hs27vt2RQT9IBVYtzO+",
-	"quTafVoGKJikJaT13mOfQT8Teun0+ErF/I6ktY6wHr055Dl1Na00vGtJczOU1/c9SOh6wVyNIa4FXfJo",
-	"vLYUDzqdSqZ9VyGwKUtTtlKdn3MynSaTQVQsNaudKClOY3jJJ/qcknX71QOVUbfoFStWaRGhyH/gOg1X",
-	"T3KfLvj6aiW6KwX05uNypxz8TdDl5vd+WkdztooWJFtboqnh4+DFkKv1XIGY55TPmau5M3zetJrh+uyj",
-	"MZ0lme8uqRY3Lb1tNHw7XZaDNaxuAO3/oteSUr7dlqBxFxX28xWFnEOXpQQgKTAHzR21MoiqbjeNojbZ",
-	"TihKbS51z2YKudPlI82dSyuGdDk9b/eq2phr7D/dLDF+ZSunhoTlQsnMq+kGSWcsT8TckdBgfjbJHw39",
-	"063QRKlceAQ8aqoIyaKr69OOEXA/WzR7XR9nnPPlTvRX8RI+7OQ0nsexSU7e7aF1U9H2HfKLC5Es+vXj",
-	"6buub+lfnXZoueVlV5zymxst6E/t9LpRv2vxL+rWolJpeXFhuENwy7uj7lSe/b+c3lpbxZfPQSx+rSyp",
-	"ToHUdsaYkHGZswnlnDUCy1jxRewYqRGHwCsQiXnOitl8YIFReCJR+IXLyuEb2+AOk0yuieUjR+ApAHah",
-	"LAFr2TJWSBP9xiXiT6McRStu1pwslzTjEcukmocxJZ/uXC2tmUckW2O3VpKmIwupUn3dVFAsqNh+T6rr",
-	"1SkX4ImGZQ4Fc4vmz1cfwnhO42DN2km5XhVLgOl0b60imwU2etxFmvkVndH7j2TZ0KjEmmSmRWXPBhdi",
-	"PlySXDzExJd2nxg5k55LWIPL2FpAn4lC2G54R9KH2AmMGS530gdkCMAJ9w9yoq5YdE/QSxBukMnyEIup",
-	"gxzf0vVOc3Gvry9OITR95kzTWdKcQwCCLaA/aTZBtUzOzwownUS/0TUGQnCfwDiWNq5uKlvlVWcJX6bE",
-	"VFA7BKVgEZfGssmVakwwqXUGfb8gSXqKyfAhmMydH//+6+DFzyx3dlw3aceQcqY3KRJsEI1iwudjRvIY",
-	"5duS5YKko84Y7C85K5ZNjVNv9DCQK6361C5pvkiAYnk5jznhrcP8qIfh52e8ayDuMVJP48ia0t++Dl5c",
-	"5DPXulk+I1nCMQdIuDa9s83r9fXFRZauf2b5FZ0lXNCcxp95o+PfQFZk6VqnFGpsRGsycDdN6zZMWYsp",
-	"XcCD9d6xWp+3ZvUfXwcv5Aw+MXGKicPtXoaN/EvdqK2k5+gczKU5yWKIcsES2mfx9+b6FGwu/RKbS+uG",
-	"vPJEXyb8JRlzSMOUfy+5y4Qt6buUJA6XwET+pJRJlsZcd139hhsYeslf7Cxec9xrzKLsVorgS0MYauhW",
-	"y3Eqpd0Jw28anfD3kTvLbyjYEHNOtk5gruQvQ4d0SLaBYbbj+S3piNVtLjsnYCKz75Z75z5YBCKV9ySe",
-	"hL/XstDWkHKjI6z0tOAlpia0D5/w6j1LJnOIfnc4eTDPFb+fMRHBew6/Dn5TJAvKCtE885RlM+jDiOmz",
-	"0M5YfrCHJ1wqHEM/t8CccaF9STiyo8wJvQdDxBviDqebzdrKdRBIZ3HkrpGcZmIYMGMkkvKmy1cHUTKN",
-	"ErjhmUm+3XSUsDxoJPm8x96g0q93yKtkLplIrVaKLEdKqcoa6Jinzk0jsRQNytcoT9SVBVzmdAy5q8GB",
-	"OUOV6zNhC4qu/o7ZW6cqh8KDGMLutFMK6MdAJ5AqB5VR8nhdW18bqDXBwy/Rh6SpWa86JveobfwKFKr3",
-	"raRQxt64dklqBMemHGfuarehPyCwlYp8NLB2ozbdj+iT/NqInRngYQzyqjTPwTMqjsve3DnjqQzeAxNZ",
-	"ba8JtFy026y2HK3JVVdZ7kj+c1SNJo+WNB/ZoqGWZ/PUAt6DF9yOZ3v4/zbj4N2brzNOW2ohBdP+ZNRq",
-	"lROBe9UlkLAU/eta4WVbkusmXISXl9p8sq4NbxR6NuvFguVkRoc0myUZbctcNUbMLaXLcttqvvGcxgkf",
-	"9bk316KR/k71SAMVrU6kkQvB95v1bfSLzreUx8pVavUtXb9RiQaQsT6oZvgPInq/TPI12i/TnNKX0BFy",
-	"BH4kKbBGerCmEqcIA2xcN+YhWdXkvaVrzcHLzO/KEyOWz4ZJPNq81qqiFue5nStLeY7oNMmSRhBrIKXT",
-	"y3Mr4/dWG25c75hgYDWPyDLRM+4kXJImzfgyQLfaWaTinCmbYSM4kpF0LZJJM6owVOqSzNW0yfCllE6N",
-	"Wjcpcql/lizRSkHBE8Kz1Dm7E1ZAuanwZGhkuUzXQ22UueK6G6Wu5Xaber3lMoUfmN6ZLSuSy4l1RZyl",
-	"pIWW9fj0iTxpe1VSKi1TMqHcFT4cE55MoAx7qKsJu4nzJ/nSaSHm4NmsJhR0ZhNAenMlqaBCwGMqrS3e",
-	"6GPS9hMwgKYzs4w1RY52XF7ygVu6FLbZZqUTluzWSiz0M+nocJJTZyOfzMxgRXi0IHE16Ui+/1Lan83W",
-	"HSTNx1SQJB3mdMLyuDGpTO6y/CTNjYAZVV6mcfn6qDVDf/P5NktbbzT0vEsyxTFLpR6QcFXot3XYuRDL",
-	"YZnKcFcWbviZDpi8UVqfV9enNpk5xnaRUuXc1FNAOJ+z5N6mHpZHqeS1YOAqAAYPqpkvyCQgW6W+wBG8",
-	"j3TiOE3ria40k2qOSTMPT+IhVB5PBMuHMSVx2qhyfM5EkkYrvXuGOxNIyiCZZAW6iDAtZgmUEkH/33hj",
-	"ez23MuHDJCOQPtluzerJoCOX2+x6c/v+uRIBLPEfv99oZuidKDRorDwRjg6PhIuWbPXqbsuHUSDSuKzI",
-	"6Lu/MHSxjDsYXGVwVVYsSmWrcfSNZS7IPfolhlBh2Z7TYoowSbU682308lvMkleKQuOyjL4YDvS7YFmi",
-	"0Jq7X/yoHv46eMFA0HpDDWBtnZKYFSkpBQnAYcQuQYlD3dL1tnAf9iR4PVYapFmi3hwSdvJQCLpN6Q29",
-	"Mdy4BjtkuCD3QRZ2TjO6AlseZ9JElh7XDwfP6YIkmZOXV1VoU07OBPHRkrsHh5UM3U6G+lorUwh3k1vD",
-	"tslm9XWOwzdJkMrioVTZe+m9PSro/fH123Ay7J+PK82xSjYudySbYqpFmkwpaJpuzdni2HJjpb4ckamQ",
-	"y5PUJXl7wWmDCh1I1TvwJzk77JFZk5kWxxxb5m6aBlvWEc5zJkRKh5oAnOqW3K5KeQURgi6WGmRBfyjW",
-	"dGVxDPWbglDwICwzq5yKfN2WIlqSc9/pdKaOtmMwdge7NXm7Cg80dLG5B9GY8iSmEYkmBuJTTt0umjtk",
-	"yr0GPJukbHI75LfU0V4/TqYaAVbTCbzCy4iSwp/qU4aT5ywfThRcapN3lYhioxMMNnYDQILGRW4MsFDH",
-	"2tz60gLX8x2hXlcQmt/u7CLbkrRQS9nz/aw/3JOVfn8uAO0F7PaGrDRnyBBm127y1JcBspLEgcGzal5d",
-	"g2/QpNVGLJOcwwGAWG9LIibzYX7v0ijqafCN+5BLm5vTrhJePb2Eyx2OEhUXK1PsTSsfmFWf/WkH5cZH",
-	"PEG5w32GMI8bulimRFB3wqFQTyCDH7N4HUH1OjKPxAe1QnlrlI7Qvu9mOO1+r6gXjRRuWeBJtizEUEMA",
-	"N7u7iLlP2DxuJGULpgHeL9LmbCI9q+GikROWQRMz/YQPotE4ZWP88jRJacenEZyu4xAMNCKQhdSvNCRF",
-	"1R/pyBtwE6QmBBfoV8PBH2tw+tfgmFP39yZUrmrbSSYLetaaVoX+bsQgADEiyC3q5xnJmKWj69BNFT9W",
-	"YUd4ahBqUjmZ3Fp5AaQZIkg9oNx9Ru1GrzJsdMyA5eJfjhTnS3Et5KLv9D/+j+vu//PPrW/+NEmFSwv7",
-	"558R/tzs3nse2/z57JdfUjYm6a8OffRUa6Naa+fgwmOIhIdpVSgiunf7lq67EwmcBcytddBNNdBaG+3C",
-	"HvTfrKsPqmzcRZK69M0qFeKPSx6Bpmr1cPJRV0sXBNAjlNfVlcsnejP8y/hsatLI8+aU5W4Cwsvo//et",
-	"Q5/Ckr4G1foClEwAiKriEAG2LaWiVjgZkHxXq9Xshf2vSF+lPJ8WTQeinRbGQ2X1g+kB3lSG8v2WqSdn",
-	"ovleSB2t9fP2Chzp1ix8ghc4ue5tLlfSwGSgrgT7tAKsrUGMDseK7twkOAp7N5TpWXDXtjwIePIewYer",
-	"Z7d5e03XAlX9EH4IQS0EGjsZyNMYRKONTkCqikzt3Gg7y1wF+yahjYbebfQn8rmduK+tlBbWfcgByd56",
-	"8iJZ0JtmBMt30kppgvSTJi73hcx0w4oA2mUgu/+VcQHzuvDu9TUxbmgfLmb2o4Th7y5hEXo1poglL7Iw",
-	"t9TmyI0iiE0FzdB+5HIQTKycWwGhRLJ9XqQ6DwVi+x5sErJmhgVAmkIMqcWCtQeoJ2n5BuwokseKuCId",
-	"SyL1EIVUKSBXH91zusJAuUcjwGOtT6EhiLUXPM6WE+XNxgbINsLt7lGqGiiCNMlkoYqtrn5+F33//ff/",
-	"+TYavX79+tuX8H83r1+/gf/7f0fRgpJMJzJB7HRZjNOEz2mse56nRNLJ6PL3XxNJCOsRkMtIJcANiWhI",
-	"jDUPN0w+XZE1Rz8ojsjyZJZkJIXD4dGc8DkaICq9TTOwjnpYV/3rt9/L7cRMXadppVtZ2CitVVAcSLB7",
-	"RZbJqNZKyVkW+3cYtztLSeXuQpoHy295e0Hp3yBjNAFfZhq0vZgJnmCzDJbKNVrNZNrid1zkxUR8+Vov",
-	"qC5poCVmD7S6IjxST3vmQtpD/ShF4YIk6ZD4V6IPMF95JZdJOEZdytwSsDVdpcedVfHTJOeiJZgELc+6",
-	"gcG/+zp4AUaSMwugLBbXxccq0apWedywaa8hh68ruUAOMIi++yGa03sS00myIGkUJ7NEtBP3f+g8MWyl",
-	"FDfmTlRpQKUzsgyyCk6i/6Ekj75tzqP0o4sf9CTcJzEliyRddx/F9yH5StbevbWQ4wl2CFJ7upozm94y",
-	"FfNphQ7QrA6QXGOybgoxQW6GAT2UDynzWpk3fM6KNI7GGpkv1vkayOPbqEhLOnuPv7Wn1Z0UaKYhbzyn",
-	"Oznm75TpMrSAErZMckvpHU1NHXj53UE0kvoAWgTg8RhB3pvB+Y9G5/xUymYlBq8op0IrzSOQuSOQ3aNm",
-	"pqrW9J91kP6SpVe4i03fdR5oCNaIGbjwFWHXsHEWy2kiuIbTHljyfPPWV8TAH62qjMKKc2o0SVYmr55E",
-	"6o+i1iYTFR0aQ4xxTNHTOiaT2zfw1DShacw33lqQBNLVUS1C+IU4SHE5L9/ZIm7boYfYukCFeYKiCqUd",
-	"8QAzd6KUEi6ib/8m7zkkVOc8KrIUu5aq10gqyXkNLbsS8TbCbBtJ3ci2tE5wEqnlbQ5rie3u/oZ91J16",
-	"KRz0lGm2Zfeh+HSmsbZpOWrX3tikZmUdbpZ3hGsxqrRNgbVldKULpqpgKTZAUJXJV9Wgpllto84EqDAm",
-	"EwYcTbZAbcfBGUSCsZPoNFtHDMhIUnPGFIiyo3jB76wW5FbVBZyfdVM4MHCgi5dyAJWy1qkGhRLJNirN",
-	"jtWYk+gUOYa5Q0625MUg2p2Xkrj1E1Uu52JyZetkCx1bLmLBcjpwT9bFCe1CRKmwebHFBbn/QLOZmEut",
-	"+7sfArbhgfU8L9UulHoPpKlVtTJFpXidCRASyr8sAvUj4SInguXo69JnLZkOlgTT+4SLJJu5evB3AQJ1",
-	"ZrSi+oPpjw6+n93RlC1pRHJWQMRCO+GrKkoTkNcnJkDZblajl7j1JdCUZcl+bMvdlBP4htsSGzPDgfZh",
-	"t/II6CZRieSdqG/fwZC+STPg/qoZadeQs+qU/6OL30Dzxmbg//vi4jdLJ22Chavp4erz5cao+bYrtq2p",
-	"gNAyuKlL2cwVvSgTtOEhuNhTq6mevNkQb4b/pe0WnLaeWuDo+ADUIi4i0AQC/elwSm0OuPoe42wGagfc",
-	"O6taedFL4mqXfYowNcpTqWCHEWJ6zOKEbmQVRHNyB+nHC0ofNsUAU6d1RvRWSdpjFq83tOgfvvvOWQb3",
-	"pPCu4WzDe21ahOGHTgqPDsd/+6GldaAitLLFtRSzpuR+hD+H4WloIle2sRsKpayPrhP1N1YfOtVYrrmX",
-	"/faB7kp9cmsbpB3St/EIPEsSbyEN7Inkzu5WTZPM5snDNtFu3T8TGFRsgEXqbcxH5U8jn5YysPvtfZ3U",
-	"j5V6OZgWZBg0O0K/Dl5kzHy3K1AqF6q7kJvRsnQ9gCHiaHSG83RUyut92w6yRR3PeTZlzaqrHmanKMOa",
-	"KEqkGEdCe9mYD7usCetkMEtRRCuSCdPZMpnMS4oS+I2cetPETmnBq4GQpAIs8UKaaT7sKUnTMZncDgUb",
-	"OqdawltERXabsVVmZg7JnPkd3harDVlN86p2DvFN4JTswll5pGbQ7CNgE9J2+vZpQzUDjjcaRKMiT1/C",
-	"aOjlLnJH2YRPplC5/Q68qjxZtkAn1gFM8Hn1xSSbIbyTqyFUw7PtBGMd6RZdLIs8tYcNzRKFShwzk8wk",
-	"jDbn8npwKg8jWpftGzvatNuzregdsCVghpvZX1mFEai7+8ZUwPCB6Q8kWRHCcfnmm7TVi+tBuWBLHo2p",
-	"VMjxMjdznXtBs5jGQLGeUuC9ekcaKfyawpbMIFdcNefZ9uw2OicZiFHMLfdvD1+fmAew7qj6BjSAtYIn",
-	"m5ejNoKrvVfjwvSdBITTjcX1D7qoORld9FDngsOFHEx9igEnVH/V+6g2xtz+zMqFb31oQe2OKt3ide+j",
-	"fnAFG8MHHEX5Uvch4I8GsniIiPBO9SRNVbWE3Rui9DnMSA4UWIv0WOP5pf+2yXR2R/M8iTXYr3cr5brC",
-	"oEMOiaKmUjA47bAwxRw4si6d3mTtjjOsPjjSaH+oJGdMRCP8ISw1szIltzWJGXAVDQH2xhQrF5xuTNGj",
-	"UiAlrVm0SFLWnZ7qdOItevMh1bcNqOm2mje/3bCreSKo/1JVUvlbuFkQXOS72oIWYkhyUZDUt5Ay+ge5",
-	"I9fwSDQtMuiXohHvH9SFqSejip8dldulPWIm711eXR+hyBOHEwl+37bA+uk1Uob+7Swbgreto91ug4Gj",
-	"cRHMyUxJkjpQG42eYA7FT5box52oFl7IAmaGPZAF3Dfxdzr+lbHbX0kWpzR/x7Kp05uiUuRJtKLjOWO3",
-	"2BUiTb2gZey0FY96n2XyEZ6WJskdzYS7W0VjkvvGDNErbBKcIf8CPtwj6d70xVvuSH/WKFckTb1U5e6c",
-	"VrX+XVxwPatezpH2mYSj4+lz7UDI62xYIZUzXadckrAb5cCPkY1ZLFlriTjizXTVuobeJ6vdJjERZNyc",
-	"1OS+88Phxen1O+UU3M4DfHF6LTW6c0EXmzR+VXF3kqwsG1BpCnKXcss3bDK+lCDQuFCCIeYz0SH+dmaD",
-	"024qurY+SDLMpJqofTiJTjU2DQA2gYcMVKA3EbFwVEkMSUCEY2YFTBhSYJLMpMB05r8EooVVT+5S+0mb",
-	"1lg6UWEPkcU0bagjzaN5J70I4YbeCwP89V7u5H/pOnyv939OSQkcdkXRSxX8NvSKzIT3e+/U80C9y5xO",
-	"dA5Q0KiVYwjcL9WLgG99E9/jhzYvovqhXxNOer9MVegyaEuS8J3QIiXopTKvInCCZVzd67VrfBz87us0",
-	"dJ5b3fhrM9ONXhPwi+t+R6eGccV0wmKqWZeOi39/8hoDo/DLG4gmjuSURoMoKxY0TybRmBVZbBmM9H6S",
-	"Fjy5owDsxcRJ9HMl4TzhOknA2OxYg27qKBVCOiaxb6YF9WM6jovjaLwI/78c1raEYTPxkpTJEyyjF9MX",
-	"b/7XZ1bDCrV82VDG/0AedzENJD2+E+aarfsN/EDMMU7ku4skI4I58HfUMa5Vl0Ga0ongUldwpr7UQfmW",
-	"S4XKuhX7NVPetM3xUc1+EYTGbrID8/frDa0e/hTOKpsUQkwSdALlbPqJAjPjbAjxLseVYSwf0aMdTGfl",
-	"B5Ks5wcEzTOSnrFJiNS1XvpaWpCBVBOwqVUG82JB7s/9XwaVp0CFx0rb7vFqjytivx50Qp8MyO8iyfqu",
-	"ttTQe7y61WoD6dFabZGKZJnSAJ5dvpwx0YugyosaeH+UlAwXLlYGQdClqTmZenPv2gY4ZYzKp5WmLLDQ",
-	"nl3tSXyRpevg7bU13WavS12mmO5NunhqmVOu8iC3QP9ORBqup2vfeNBLRZb8WdCwC6+3C4pXe230/SJ1",
-	"Y1chglzCI/l9QTOpT//3xw8ePlCh+nwGz6eXXQT0sCQT2uNW0WlyH/zaKifLZbB6+NWvtKTFVEIM6iJP",
-	"xBqucKUznU+dKUQbsWSdpNIEktYUlHmMfqIkV50NpD2rQav0kbyoIGSUPjiyTH6ja6sPgaNNOGO3ieoG",
-	"Nrq8uL6JXpFl8kq9M8LWONG50D0soF98ktXyCCGhP2N1uA7d7ZwI+eOSzFSlD9o+WBoacQotI343UN92",
-	"ihZuiXYCY9EXfA/r4tRLGLg23j2mCv/nhGu8gyQrM/rg9BUueP3bdtldJL+TVCAY4ZPCeEPrbQyVR1Rj",
-	"l/z3ywvrV9iNaiEUsko5+xruBRw0Hk150NKOnjM7WLNx2F/B6TF1wAOWkCl21SFvWMkb9Ys8vrJ0lA+i",
-	"SUo4oKxlcXRxeg29EAemTd/AOJ75QLuJ+UCDgQuo55uq9E2ss8qhqTRJB/IW8EG1783A7rqBk5HH+ZJl",
-	"UcayCeUn0XsymZvDmZA8B0u6oWaqdjR1OtXhVnPbootys0yI3G5rIP+LLiKCUxmoDgHQ23tCM04HqjhR",
-	"1cPnXNRqhQE/EVpqq4mlpRsfK/wkJaivyQPV931JJnMafXfy+gWkQUqWIMSSv3n1arVanRD4+YTls1fq",
-	"Xf7qw/m795+u37+U75TCsySo6Izw+ZiRPJYH+sJkPL548+LHk2+/xbfYkmZkmbx48+L7k9cn37+wskFe",
-	"yf/XmIaC1XYx7mH03evXb+tNjUyB+Iqo4vBERNKIFiQHJcFQ7Xks50zFFWOSIZv+dnLU716/BqSy0vMK",
-	"KSOYzPBK8mvMVSzdnOzWJSX0U69goK+BbrrTZXJxizexqRkBVG6avAFbcLx4879/DF7wYrEg+Vqjtm1A",
-	"KKhXX+g2LP/74legnBd/yG8B7ybLhDsP5EPCVZNVaGNqRdjgxlRJdLwu86yt0rS3VTYJGF6mjhPTzyoM",
-	"LTrNTLGAYJgxhbkeGpRUBQz422gE9WgjLW7wsyr9BmtPkgVcGt2WHJi5/DpeQF4tYAHEhSjhjYR0KjdK",
-	"NaWA4Z3etfKRV5foG+187vTyHBwkfo9es1x4PvqOCDpj+drzccnpbqSU8Hs84NFTxJn4+sch7qLc9oup",
-	"pNk+N7Is1OBNV/PU6CZygBPJ7X7ARTR93Sz21U8kLiNh8NK33S99zhR4JqcxvvR94HYpvTKmWeLWdc3O",
-	"fWLY1viG9d2995DX4mBpSneCViqAKk9iaxe/+8/uDblh7CPJ1qeqDZJ878dgEppC89TOzXjHijT+xMQV",
-	"FXlC7+hetkRHxKM4wWxFZNqK3RsGL1kxbJXFzOGff0hroyyyhw7+Ul968QYMd8nK0CoBxQ/nv2RNyXbX",
-	"2OKbGL1NMsp2nk/vqMlIgo4VaNQbpT2jNfavuDpmXEDEJytLHbTur9m/am6GhsGCxFQNlVNMD5ZfV/p1",
-	"Lb0AtHMsL4dmvtFHuhibLGiUOmp1BKu+5XhlSvhKZ8BhS2LEBzjRzdB5lDKVziQ/IrUVKykH7YyRnMZQ",
-	"rWxgnh3TCYMdqlZXEKhNGihUlbK+D/I9ECtCLxFSgaA9ADFJWlVhJU+3l7T6iXBJ4+dnPjxdPazSZH2l",
-	"1ye6CnzjmgpVGqiEB6jvP7F4vXu58YmupErrf8Xx6a9fDyHUpDRXLayDJli+5GpQX8V6LOVZwPzHJB4u",
-	"7TyP1qXoHuVVgbggKVSXxT5bUQrpj+Y1cCEP4eKp2zVs80SZzylS/kRpzKvUKb8X9Cnr9WtAe/mJqgqj",
-	"jImhYqydX7nI0vU7fBZlzuCFqnGE1XlIcXEKVerVS2p/x+bj3fPJZ6BOfWLiZ1Zk8c6FIMgOyAko84Gq",
-	"7b6MXyAnE6FD3vgefm4MXPVmfatdDdjIS8qjQQPWY8YaUvYAU4a/1V+vPKAQrCCvC0SMHoKY/EFilyuC",
-	"PM5mJ0dVDw4RpZitMv/dS9m7TtkKn//PwN2YsGyaJhPRuRFA0qeX51Ju38zpNVlQKQJ3uB+nSh8ydq1V",
-	"4Im78e33XrvxgeSYbHM4XRlSDIdjJW9bNxLSPEAyQxG3l479Mzx2w64J6Nf74SxSvsE6DOPw1LpRdkYk",
-	"U66uTc17Qe5f4uZ8+/qHv//4H39zq+MQ32nQx21XzCvdDrzDH3N+ZjfH7XLNmAQhhdStNHada6X+Kj+E",
-	"XhOD20lijnWC1uP8m+iKxglX+APqZQL6snLrbKAzg07MCqXlQk7XLa/MQXJoSibzgUq2Uu3/GWrnC0yU",
-	"J1n07eD169ebOq986je67uuhOYhXQs4PxGgwkcPKWl0RcHbP1hWRpmoH9u+NsDbyh8DlSQ1vCupRqGNh",
-	"L6szmZRaj4KbhJGTMZ1ACUoi9P0Vc7rYhRem/T250CvMUm/yb9ziDdZcFrYlwL9xa65JlZ++gmY/r77o",
-	"ZjpfAcyt0QfyK6myJRWWIabdQFPfIB2eScmEVipjMe44Kts+AeLFielbg0n7mCRRlquaTFPgxXmRUmy+",
-	"YzD8cDaSHNebnBBnbPosKUC+MKYozZeLKaLE7dvmNjO9VnHK0Hug3rsWRNCDGeNm1hhJDWbnqqlo48Xd",
-	"bL/gy9c/0dVvdG0u2KNn7BUq5WE+AMvs34fK6GN9Nps4dQnScWTsupjMtbsh2Cr6y9sNn7MFyfmcpOZS",
-	"gdNG8W8fnUy+pdRT5d/duxFSsUCqPX9rBgk6MZj5tQKb7LJWkIO4pFWjgC3NmB+/++G7v/89wIppkrqM",
-	"cLeMNXEGy1nTasC8kQZYpQREwSNCMSzAPLI8+p/Tjx8wNyMa3b8U69uXZJm8VBs3qhg2Mc2TOwWwpoMd",
-	"ltMdRLi2dvCd0oG/xphFkk3ZicJnwj71gmYl/ENgFEOac/LnisdJmlQ6Zy/JVDPHculofoFjYZVgyEOX",
-	"q0Ace4Iwy7p9tGOiVraAYXm3GVtZ9YSDTvhuwXRGSyIePv6BYvN0mVycXj+/GEj307pxuVzDASImF6fX",
-	"YTbtxen1maJieMuexv3LNcFk1oNP5DCKI07yeQdykgyQb332Qu//JyYgYBGmA5Z2NIm1/rCHCJBhmR6q",
-	"7Xvz7E6jR/3DNkhw+43cQA+DBFzcII0zI45ZrpC8bFmvQHKMjQ1dEUCwvEUQmP5hm5AA0tMP3ODZckVq",
-	"Bv0hT2ZzwT2+cyUfvGGny2W61lIjPNpY92apy3TAiJLSkpULz0or9g3k9fT46W3SI3YHrjmnYm930blM",
-	"Pb9HGXlDIj5s8K3EJymR1o/mtArDBetRh43EKSlimbG6tqBuyn73+j//49sfv9syIscIf4VpxN0mbRax",
-	"PE4ykq997VVSM4QrdiqizjRYs3Xq/UaZqaoKQ2eJYyG3hkLcSKB+eFMN97WPnaa713+++uBjE31IuKAA",
-	"5ujz9LuCC7Y4YwuSZF75zWnKVnIIn4dr7SN8XvnIJremFZHPfGqt4AdHs3fHVhxe7ooZ+4DG766mczSB",
-	"d2UCzwkPMBt/JbxiNz43A/poBEvFs0GOw28Tkkm9Z6zEfjzYrSGr7GIrCR8a71mFqmUBbM28fiI28Dlq",
-	"Z0cr+GgF788KPpqGj9U0xOtvxwi1WXRQG/ELWSbn8Vc0DlPa1Fb4DP7eaPEBLmvVPZEIXkbrDDz2ZrGT",
-	"VZfEBVuCFEEQ8I3SpHPBy4ZRXJA1GKBWcW+SR2yVmYjfaFnkMwp5SiIv6KYBhyuVZLFMgm04RRy+Zsdl",
-	"kR8sVxMJHc8r3m1Zt1ZSceseUkkNLIM8M2ctWQBWtKhAf2c1i/FU75hzqIZiZc0i+CZ6VJK4ec0TiQIc",
-	"voDjcPmx+jYKkqSH0xeMRtRLkldEFF4dH+9lmBAauIA0RJGrlvxaFqJ5UKmPIhwMFF0OYOBOIJVjhDn6",
-	"qpXB1jKqCVLBPla+nfQ4oFB4cGfPlmkOjUXolShI8N49Vklw5N4OpIUj734oTAltTX3ErNU9nb6n5fQL",
-	"Ff1lkhtdomgUSarldqtM2oEt5KqZULg/y2W6fqte5lHMLN1GVWAoH17M4KkJAugkClKMrTJovo/JlxZE",
-	"+JjyJKa1kHJd5hXLuH9m4qa822OA4x1G8h6HxNvNZA4Z3PgMB70nw1FVGvW1HB86uLBFNl0PLWPwAjrS",
-	"Dz0WfI4bc36mEMAfdaaciSrYAJMm0cVAGBy1osdi01YwS84Y5Z+YeH8POQMHV4qOvu/n4vtWatVD5UUp",
-	"n/erUktqAfcsfRKWUrXplXCpVlIbc6tWiND4rpzH43cnlJMNRQUo37wk65SR2M3v9INPgelbp/dszOF9",
-	"ph04Gb22pp6CBbzHQw+wghu40gPYxS18sYRQKR8CYQEFj1mRpgOF5gAlhYgHvyJ5zFvM0J2yy31ao7vl",
-	"lF8Py933YgxapLKi0P56K6NwG6vuwOX3R0n2gCbMA8uyo+ESCo8AvGeP5Lgb82WH4jfYdqH3urajfywV",
-	"yzimSUoH0cg+ejYRVLzEUgXM9iS8+oQkjpF3CFYOESXNcVvVGfblzXpJTYWIbnfBIT2INWTwsFUmBSN6",
-	"pS+LcZpM9p3J8x62/COL6VOM3Npn2nsup/znJK07Gd2B2ZLAmjpn7yOmu4sEo0eeIfRnQfO1X57QU1A6",
-	"8FYdI8nHSPLhbWikvZ0bzU6hrZNYO6BSa0I6i8tmNhBaSQRXUD7qg0k2G+kmBhx+1iNButSUgABvzKZH",
-	"BMUmYFJMj/0vPeU9C9drSvLJXDW56y4VROYBjVwOIor1NoRa8uq9j1QQ7iJWfVZHkfcXEXnmTh2F3lHo",
-	"PUxPHmHxnX34jWsisBBzu9KkAya80iFRm4QYZVMNLpNcNbdEAVeDBXcItRkVF0TM3+F3ofD9KWTvFmJ+",
-	"ulzyIDOwfKeZT+AW9BQ4viiVMA2FF6DQXX9aG7DKslAROi52O/Gu6JTmNJvQz/jeQfnKoA54qVAGK96K",
-	"f5Oa1wIb5kZTlqZspSIkLGXZvz+NDJbC3JCDiKfKXT+4nJKX5MM+sllsbgQo5ozE1Ojxj1tKGXBauTtn",
-	"RJCfc7a4Wd+aAipvnFr5gT2D1O4BkBYEZIUuKzJR/l3fkADBCEKwpY+dC8M9q0ylIg0r+O3QmU4LyIRH",
-	"I3wBmrVEln5tI70viZi/LTvZJTxKZhnLNYg79Dxe6+53YxyhoVEGpiCPFlQQgIofYSN8uf3QNVv3Tn4T",
-	"CXZLy9bMakkzKqIxE3MXJuonusL9Pl0uH3fEF+A8DQMNoHWzRAOvc7DE3z7Trb7VomIcQsPQG7epYIBV",
-	"u8q8BKC4kA/+tK4srb+OcviII3AE+w7KH8uu5S3qi7qGz057eRa4/A+jH71TYNTLB1GMjvHyLTS2bRW2",
-	"ur5W8kBUB4J17Et4TdfLHqJJgZNH4gr23smgqrL1UR430gG09uj2q7z6gsN5gnnU/Swn0Q3qZirCAPuW",
-	"0wVJsggKTKIiE0mK3YXp/TLJ3bgaxsmy76CBxe8P65DBMRXQxnUB4mdapOl6x+lyKJm3x904umz+Ei6b",
-	"A6XtOXWSrqZBNeX6EbfOX7A7VH9CxSe8StKn5/WwwT72JLw8cD/ssZW7X95QdPY3+voT4UDpsNg0hKGe",
-	"tyx6qtb7HoTNA9neR2lz0PjAU5c1h7DdHr/UMVge24kcl7Pdy1x6hV5pj8B0o/saDCbwc8s9QNModoal",
-	"31R6Wg+iZGq1s8UmjA3SDLcALbRnLsjUInuJM/NuI/ni6R0tqKNMa5JpwXT3VGPee1qoblSj6Ufr8DUS",
-	"etIBcdy6raQ0fuKJBsWrMvBQchtrVnxas+KTSTaTNPWmlketWr/o0hQL2968NlKoDbwNkMvkZUMn8+gi",
-	"S9dl21XdrjQTNF9KVhbRGBvNlA1Z1Xpc4e5r/BmhifcdrtaD7azM6C6LT8T69kQvUmUVP8jMjo1BnjRy",
-	"1rF7ZGf3yKegXamLfPiS8mPDwGPDwKfaMLCqyhwMHSukG0SGJqKp1oEuLjUoVKhU0+mFO2gF4Yg4b93G",
-	"4SBOjsfdmqFXW4WbOT1sJcujl3bPDP8RJ7iRNv9M2hpUWese2xnAFS1Tsy2OWP7Vs/3Ak+F1YaZQC3M7",
-	"XvsDV3M+k0t/uILOMyLIA6Phh7Gynmh/ZW32Juq9r6pndOQFeIPvqEGAHplmzgimqhmnmFMgi7fALFmh",
-	"WjknIrqldIkjs1WGfcI2hxzgAzaNkSzG+SrPypCIUZTRO5or4brJeZfFjjjv/uHve/HerweSCo8ZY97f",
-	"1VWBxbZqB7DmRF0SLzSFd/jso4R996laMKgNFTRk9SN8xQn3vqnuHOX8Ed79sfjrDu6sy+jKiMCjm864",
-	"6R41er1L6yr9ct++/uHvP/7H33bjl3t1S9c+eUrnZ7ypTvcbzDDCAMIsJ5mIkA9GglWqiu0UJY3XaAXw",
-	"TaoSKHMQxMjBPMHROeUGV0T+G8ac5mxhf4d/E13ROOElQrRW6gA90h5xyvKIkslcfghLjTEPBaadJlxE",
-	"C5ZTuaos+nbw+vVrNbnRS1BERzGdkiIVIylv8OTKImp4n0ckTXGaDbvWjI51ukx+k4cRqhCeXp5fTOHN",
-	"wxjicqhQ0Cq8RDjJ5guEiWqPX1z3X30f49zalcOl86hjesCsMKMmwl2UdlW5EdtJpPb35MpVip0rWUXf",
-	"6Q1WDbsWYCDfmsvQzJRffbml64DSu1u63mCJkDM6Onv/4f3N+wiGsb88gn2uJ6bMqMC8FPiiWalKTnGH",
-	"S36j655lERYDG3iav7/RtV/q6a9StsReAICFYL8UlHvN4jOneUYW9HAsd++VgfK0HTGfzktTzU59Glz8",
-	"IExcWV51Nt5VaVBO7xGXtCFF/kbXgfmK8F7Csqdb0FbljAEyYEMzv9WitjPeo1RgSwNuLl1Dlv/L+5t2",
-	"fm/MxDoKDxLwN7wBjkePaz19enlee/RttJpTsET142AW8E27AFOa5B2hk1sao9rupWJDApP6QsrYLY2j",
-	"YukKbR3lki2XOln5ke3vS3d/0kx/I3FdXqttstZ/o+snWlvWm/s7LACfhlib3B/5/OXnm53o9ZrBM05r",
-	"2eny6ZbOWX9R7uqBPl4slznl/IpyKvYfqPuNrq+RRoLvkXrvWhBBW+J2u5McKqgIAuTpSY5ngQG2lWw6",
-	"gmltKTTDRaV8a8/isgn2ag8i1O50ZUk1H6lahkB+/O6H7/7+93A7yzjbOKfCqzybLpYpEZR3mEcsjSkX",
-	"0TTJuQIZYYWIlmRG+dtK7YUUw1wJWjaN6B3N1z6xAZxwsIyVr/2WZPGhcvRwmgGpIvqF5vJqvfsP2Mei",
-	"yHixXLJc0Hh4m3h40z+XL5jtP8/2Agkt56OtaDPo82xwEUxZ/e22GtU9NksM1iPJKclme9qVoLYPerfs",
-	"qDVOKyxbcEjKxXQU5eoxO5gyvaOZjjWDdFP9jFSmBMtojTcrh5h8TP56Ep1m0SiJRxjeztjGwBtBrYRH",
-	"t3TZgB9FYuQGByjAxXG+Dl5IMeST+KXfkQpGUFaKGqnJZPh2T8KlR1GsfA1IJ+6SMzsojQ3QKD+xf1xf",
-	"fNIqpb9RAVf3ipI4yWblF/ZUkArrkRKly9Z4rrWmhxE8yiyrKzyPJn8NduH87DSVjHsN+Xx8L+lr5irq",
-	"HLbRFrlr3wVux050vcNoeY9YNzmNY62aPJRmYmpeNTk5lJMtk+pKlaVqWL76QvC+eCdvlBKoLOnarOfC",
-	"u+DIwFDaRQ8D8XAlXHI0REINluDla90ivJrC8PjFywNJlz0mgctV3TA8s8ODZ+qFPmImCVvz0GzS5DN0",
-	"sMk+HNEjpWEbpjej4slwvD4WVRuPO/K1FnfNvrnakZs1cLOfqZjMH5qbYXC+Fyvrckd1lLCaE4J6UeRh",
-	"uiC0cqxcEBVqx4bbMYbqoyJLITfKLnCz3FTO+PsOOOBfwBe1L74eXnga6ovasvr0r+iMOgrHB1b68VY8",
-	"tJg8us6OrrOn5zqr6FH6Kj2UPmWKUg/vRSviRLxM2cwnRUOpMCZDo+A0b0/XsPD1kUnGEWcLKuTOQyxj",
-	"RXNaIpOzQZTRlUnv8MjnwFHflFMhaVqZAcf0GjiushNNFptSVgg90juaCchxT7igcUR4xBnLIgWNoukU",
-	"NAWukbGJQraL5IHlUVLiI6iq2rl6OkrESfT+Dhrik5xC3BLCN6OXL/EAcippPGHZKIqJrs1N2UxvrvXB",
-	"Bcvpm/IodAIMUY3eJjmN5adICkNlbDWXW0xTTk/+b/Z/M8z8j9kqSxmJRwN1sGp9AAYxTVLlKJCbCVvD",
-	"B9HIvn1sIqhQ0MujNxFBFFWS5wQLst9d/5f6QjSnJKb5SXQKf5zQNNVwqnwJZcdzSkW0AkhVQW6pimtJ",
-	"pahIidLPI7JkXORsKVUUOmU5dbUOOpX7+UHSc6iyfklm1C+PNU7EZw45K34Pn04EouL6PX5+6f3oRyrm",
-	"LPZ+/FoQUXD/RV598H7255wtzoCFer5ww4Iev0A2Fva4XwozvlCICVv4z+dM3SD/DUpSerNeHqqOUVLz",
-	"xbS8DQGWU+Ud163vY8npD59yuRm1KW0KT6o4puZJgyjJkNEgh5H3X8gdffOCizzJZo0qG6QGKoEBjAzZ",
-	"S4XHIZdd+Bdi1lPXHrsV1IMMtnATSnkrR5QS7OSR9wpU8Hhyuld0wvL4gXO87L2zlUD4GxxhiHNNvjVM",
-	"8eA3Vb5XX4giDFX83hpHIFpNAvFd1j2W3xshIEerXA73oekpHiyQoGcazjJdFAD7dvKEGMVD8YkDQm9Y",
-	"V37nqzWrcmYvaleKRRmPtQ4RLOV97lYYVibyILWve2aVE5p71S7I55Kp3HOqAJrq1eLTSo1QzUrWbeXO",
-	"z1A9Ab1ktGAx/X9iqPij8SgikTU66DNkMm8uYXhnTWdvZpA1yEcWh77yc5KC6nQQjm6Ne34WIt+tF1VV",
-	"QYt+aRPBA1ZR+JY62USy2etul07TkAKJv0rXusoVPYSw3aTORw7LXN2hoCo++9Un2qxtUmXhWrZVNiVA",
-	"uqEg86j3sMbVCK8G4KpVhqHLEty28qYbCQ0BReUFNs5FKPtINmSnHPHy/cdBRFIAPsnLHuLLPLmTT9zS",
-	"tZ4Xlx9Bv8BqTgQAQAsAtc7BlQvTjE+iU2sOaszL9x/lV2k6BY/nZEKXUM4lGMN16IOi2SRfL5WUt+bw",
-	"FhOmlFsWkaxVQylXZ7iaUHanAyyKVCRyEa+mLF+8lBS2ncxrcLZ4Cj315mEC/da4p3Ec3I2tfBu9nB9R",
-	"Pjh5pEV24NWHVIGnJzoeUY28smvwSrbWxDeoSj/sqaWvNvve1S/hzvegSWOxFjqIxnRCCk5Vy2gAkKr9",
-	"yfSfZrn904RkcvPGNIrphMU0jv5NflxrQDSLuc7iNNP4hv/7yRFCoA+EQAOl9NU+DoEjoC4aOrT3jinw",
-	"eZkyElcVhR76yUZwWisoFcv71Rf5P74tzSosXSf+2XpDHbKzgoBsbBLASDPIaqeX51LPQSxSvI6uspCt",
-	"rO6KiXp4s7hHpcgy6SVnt+tz1uMO7tW2vflLWaoHyqPbgXYQ7hY+q9/hw6XTWet93JZ5wx71lYzPAJl0",
-	"TxLQUc1zBv8a1wXdoA5NWuLRVUxmrjok5RDMk6tqiNG9q6zoSQmwjzSoiZd8k2++3iXBjlLrKLV83av7",
-	"lFnlYIdP/n4y0koHenckrwRJUv5UcVS3k1Uub7I21uaM3fqESVd0DI8GILxtDek2o+J3HBYieP2ioQfM",
-	"2FOTDQkKWa+0hCf15j/bJLceO9ef31d38wl0OP2Z5dim8AGT2/SmWSzIHFoA+ylPuSOYpcbbO3bZjZ1C",
-	"bxxJUPWAjVStHvlyEtbUEgMOHZtWfso7HJEFgz76PBpB0stwTrI4pTkfvYVwRZLNoEEAms0gocuPuMJQ",
-	"asMPAI6mRwpmZAeLOKnxwoHOPHq86APeHucswWahvqvBzPf/kq/AN5EX7Pze6/Up1XAkSD6jYrgkYj4a",
-	"6BbCowXUJ4wchWFPRZ48jhhbs7NM89Rq29Y9Qsg9mmrPswI/pFnanrp82oQOpZ7qD8dOn5VOnzdzGs7w",
-	"D9Hw0wCUrYzkC1E+Nvx0lqpdGj+vvgAF+reQM+KhAr5Tg+OxKa2mI6g0U0ykEYB2oTyB64jk1BWjKqV/",
-	"mBn0q7pffxxQLKs2bPsTy9uFonq18NrjLXFfh6ciaQ8sMQ9ecWDoGpq4HMxhp9a7haXaHP/YMT/1QDEL",
-	"Zpot3qCerXQeghH2s6BauN+RJ7Q5c44c4RH6rva7U0GwZ/34XosTqwPyTJ8WIp61Ap69jYjSlhUqhM0N",
-	"oxySfFBzdOGc7URB/Kv7leRmhCOWBWqvWwKWHb1KDyzXnpVTae+SU23b4cPdVZXp6Pw6Or+ekvOrBBbb",
-	"k/cLur29+eKIxP1aS06baF8cpGO3l5ONWD4DtUXypjGNyJjTTLSE4up19jq9GxvfqSehQ7bVINtCIxuv",
-	"9d/zZDYH9SpasjSZJJSfRKeVnwRTmeEl5tdmE2/IP1cfgD/YSUIDgOdS2Vf4PGfwN/NKkoGoI0N52Kj1",
-	"5XRKc5pBr1oWXZwWYh5N0gSBbVbzZDKPWJauK5u+ILeUN7ZJ+o2uXxybpZa9N+nqqTVK5c+vSeqxXOnY",
-	"8bRvsts7S77sua8pdAHX6BweuW9QQNQKlakr+JJcCy0+iDgYNlI2GYiQilxDQEnCDZylKmQFPLMoJVyo",
-	"cukkj65onPCTSB11xDI6sMElCb+tSmspoCmZzFUPdBQ/BUfZkyZcABZlJOYki74dvH79Gq9xdEk4X7E8",
-	"hvWOCU8mkWSRNBPqusCcUzoVESsELke3pJVyem7UTfiHwuA8P2t058qzPdPHEOq1uKH34jxTvc4P4tKV",
-	"05UHoIRbSD5WZaUuFN6Sjz6/BD+9+N90M/99+4XrrbsP4hPey+rs6hBYH1xfub56DfIcA9SLXTiHO1Uz",
-	"bpStzWRBYJgNPLGRr/v5XJtY+Jdbug6I2zfVkWrNW3PHRJhHsqgpEw8HQu07jGHhaSuG1Q249Ks8T0+I",
-	"UsF+KSj3Aof9zGkuTa7D8UyVC3BdACuYFmm63q1nVZ6rIyegk4qv0IB6UobDgRyJdQ7aYYAxba49VrzQ",
-	"M3Nzw7TsA5U77rK80aVCh6nLHlF97aFRyrG8iTW3EeZDn0SnRk1s8LnoaABIXZeq2DPq/0TY7u5cIUeu",
-	"5q8VPlWe5nIg/Jyzxc369vTyPNyV8Pj5G8bww5ibQ48c9PF6axgyYFNo1yfSuIVFqJiu1CATV9t7y2CG",
-	"byn3b8RpFg+i0S1dY2PHaaWzw0COuSBxYz/9b+QEwMCHyZQ1LUVKEboUlpBkM7UISYFrJ9BZwQVbbK3d",
-	"/nH0TD9lz/Tzc0x7MfvrYjL/BDL66Ms++rJ35ctWnSoyyabZNFqzIo/YKtuTi7srJa1Zae8nMjDr7Dm4",
-	"QrqfvS6Wy5xyfkWhJ+FRwJXPvsPmYEch9ySEnDnZo3w7yre+8k2nJtWkySFit+yO5ncJXXW2vJmzVbQo",
-	"JnMDNgKpQi0x3DnhAwDbgIBAE3QJMcjYScYFSVOVMLRSduEqZ1JmZjH+RbAoZhEZs0IAYCwaaVYrRtVt",
-	"ogSjxoZ58jhorKGyIQ48ZwW04VM8AOazUr0qkjwqt5JHJE3Z6o1iIUWGHR+hxeIA857kNCqpTYiPzcYp",
-	"XagwN+M0yiiNo5E0n0cRyzCYrHptDaI/CyaI9VIGxisflYvUMe2BnqJ+tr4LOgIzpqncPcEaNlh+n6+5",
-	"oIvRSfQ7diDUhApl0BAeV1vH5VEUS/gSzVSfRx6xtNmzeKEJ6hDhEDOY/8W3XmnOflW/b5FA/dg7fPXY",
-	"tX10r2ElpWgOdw1EiTxOEuScFZy+eCPyghqOtWS5IOmrCREkZbOCdnIuZFHqac1x8CutWShdUCfnouJn",
-	"L5txArPXOBcNV+QSxn5nFhCq7l9Yk7yY4tcOBcxUm7o/BW2+6fAyqweebepG/y3crr0YUnyIboszNd1G",
-	"95sCgYNdURLb9TQVntFykS0eciY1H3nnInUzArzZ6mOdeEp9WcouEJbOp5LFIA5JRLC/O2qmC7oYW12o",
-	"4fO5US0VUBzomJgXF7NJsYAOzlqJgElwqJ/T/E2DYqo563dUl+KxVKjyGbQbIZkuucM0ddNupJa1jgyS",
-	"ZKhUR7j5kCFyEn1iqFayqXqMz9kqkxtwl/BEsJy7XO2bTHXfxXc75YVfH4B77wXsCd1yNqkALu9IYaOP",
-	"Tp4ii37MBWol63msuEcH9nX4yBkgfVO7qbwI6Mlo8jxvI3lKW/3b1z/8/cf/+Jv8I4NzJan6RSq4ATa8",
-	"LaY63dMPJackxUKJtpQmvB9rR5f482TtPmRqKqePLPOJs8x+Cvcz4LRIwo06ve323Cl3DWWjddcCRLHe",
-	"fGlmrtdUlbGM4LlRByNFb5xqES5p9pX9Ox+pNgS8i51+Yppxa/9mHKnmujFbkCTr4J6fTj++PxznhNGC",
-	"uaZ660A99uRoe4GmwPPAVnpUPCGFF/d/4F96D2+c8xtyS7PnyfIb02t1TZa+eHsui8F1b3hx89khwJLM",
-	"BoE4wz2pMyrJpeIok3zqLyC2rqnNdnfih/IXTSqGSIT6Qrfn237jEXm/Kwt5eh7wyvSDBV3t7WY+Zj/0",
-	"3L3hPbfz6BFvveAP4RXvyW6OnvF9e8ZrDPdAhsBu+eTXB+LwR095CPs+un6O3vJtpNIhneMPKK527iB/",
-	"xhz+WTrLj1zz6DDv7zDfudrv74Tg3Mv1wMU6pRGfUyr4I/I8XF8/QX/D9XU4b4V3Gm+5fTLP3bUQtHNH",
-	"h0LbtX0Af0JPHnJ0J+zbnQBc9EAqZn/m9/WgLProJuhmxUc19+gc2ELCHNA38ICiZ+eugSfNrZ+l8X/k",
-	"hUeTP9Dk37li7m3xx/qj3APeuXy4g0+yNKZcRNMk5/VmBqpCWKnSUG9cbWjgtu/PyrmGmvmXZHYoIE85",
-	"lPYkWDMOZZyVVzdbl0RLMoMdLM/kmZv7vfZyd1b/A5rvgBQc28R/SFudlEPvXTuSZI2w6qAKoY1NuEJM",
-	"1ym3GTOIb/LvJ1FJGtGEZID8zGZRkkFxf07RqWhOs834NV86mFJVjtibQxzYHDbjHo1ib4YVkHlrXnu/",
-	"IEl6it6p96BNHfVKrVdWMnhL/qTTd+lLuXcRieOc8kdokJvmEVtZ5C4stdhiYgdSHl9RueGvvsD/fPWK",
-	"IflJlWg1Z+pYE14715A2WR5a5U9ruHHBumX1wvpgpD140GlHQqexRMIc63jdfA+fvYKqCekYnPINTpE2",
-	"stm1vutmYpyzW7p+9YVz9htd74+NjThnw1u6HgU1+jvNoiSmmUjEOhrn7JYq+Elanwiq4Frvzagf87u+",
-	"vuiDUKleO3K9knx5MstesgzwQv8yLE/TwZHn9eN5FtEcjuF9Mf/t2R3I1xngage0aWX31LVaepn5nIxq",
-	"tfP0LtrBbbmQKwahrBuGm3ugO6abzjTeM9PnZX8mUUfvl/4XZlNG7+W2PFVBe3K8u38N4bgHd3drgoA1",
-	"tBWuN+ldtlLPBVmbrtYxi0YxEXSoElXLd0qftuUbx/b7OiUA+gAmGhwWWoeW3m/M+ZIPl/1Nct3ETb6l",
-	"IWTbUwV2yUeevmf8OaYeWOs+Opy7kR88/cZPP3mhr7vZI3vhkN5mFQ8yCAmdKcaVN7ClXnR6eb73MOb7",
-	"TOQJtZIkNAJSTqc0l88mQtp8quPz1im7Z5WdORh/rowazKNrbx80gmmPfYxitsuU6jkdA5DPOsm3OaTo",
-	"4KMPAuFWmcurL5V/BrS47iMaOpxaNSYcqGJX1vFXcW5dZHQ7WXL0cWkfVwtRH9rntbv7VfrADnK59q5r",
-	"bK8lNaMSNu71yZEB/DXKOnd77X3DSAuaFX7V4vDk4ykT/wgTf3KF4jjtUAai32q8FnAwzzxEHbptR4bS",
-	"eGEfoEA8lG08qcrww9d1a7Z3GOfQltzq64H56tEJ5MNEj86fY4V3H9lwwNLuhxAau67pfg6c+jmGV49c",
-	"8FjbHV7bvTtl2ttHviQz6lPPDc8FMcv9FHZfwnyfSE03TjaUX+q3Wiq5G07jmdvmoVv5fKq5G8764GXd",
-	"mu72qhtdS0ZAUrVgeSZzcge/RTwtZtubtcAFDqUrIcvpcfUPbNPKIY8mrQ/vOSpzf8F8hirvO6BO9uqL",
-	"/B/vWpvNWW6Rn6AYZbiO9RcrtQnk8ccMhLLK5gC3qrPcZus7U7FKdn1h9iXseyslTcS6uYUnx9v7XOts",
-	"dnZntyi4kXM4ic4FL2ttEsE3a222d61uf6efqpnxHB2yuORnpsIf3aoeRScPoL+zNJkkfm5V9egefakQ",
-	"c0oWcm56FCBTyLGUl2qp5mKA8ghHjulQeNTi+vlgu7E/YID16UQkdwHP39B7cWAPr9qHUO5wDkdxRgS5",
-	"FnkhL2Orp1cN84zduz33sY8mVt3N7RhUwN5MkUN1bQoyshv2keR8TlJJIjvflZgIMiacRnESw76QjK+g",
-	"RL7B81xedc0vzWkFaXfWCXc5muEyHyQMb+OCgg45GoJGif9YoJcSoJTUD1kckQzVTvCGAU4oTFd+geQ0",
-	"uqVL8VY9rsuvNxCWootpNFK3JU9mc8FHGq1UF2cDsWI2WPXJIclzsh5hmhnLKE5EDiWPIZuVRd/TMo/s",
-	"JBotqCBDefSjaFFwAQcPzvWRPpzNOWDLEUna6yjJIhSnbKqT1lhGGwSEPF5LQuxfB5b7H6T/qhcO5WKX",
-	"w+3Fva5Ib0WsPOZSRAQso8huM7bKhvYd61zYRT5TInD9iYmfoYP9LlnVqX19dWf5Lo/0E5FzPY2QwYuM",
-	"iSFbZV7Digv54Onl+c4liFdcYZaTTPAIN0vy3rKmx7DpqoabWxy/bhrVlKBAw+X1fwYesTccAtA93oLf",
-	"EzG/mdNrsgD7f5dXQe2XJWvkTqGUUdsmhdLJQ1hpAbsKecrDsRIFrfv6Xj6KuYWDEOWpyDGUmWSzvShP",
-	"QPqS48JaDNF66lRlRAmFkEur2q4U1uhaDqP01Rcc3j+yBI+jzrQkYl7Tl1gO/6D38vQToUjRFV1SCw+z",
-	"HPFw8OWDOcwlAZl41J4Et8LleTLia30gV1iN3/8QuEYpJ6Hcq3N976SO+4mJKyryhN5RdI/9zHIdxNr5",
-	"gisqDAI7RbyYzPU1e7SGaZFT3JQ98VZPJloGENuZaDi/9KhU1lc3EXOFzqtZYPmnDkaoPWhPhAtuYWC5",
-	"ed+R37U4pQ7I7XCNZ1TsA4H8yTK6R+KBUyHXPlyu3QHXFWDtoe5hPHboDMjGzJLug2g1J4LeUSvGxcma",
-	"Q0njLaVLNRw40RpREPGORugSA8ebPAyEOCRcJbNldGVIbcNLVfQPYzSy4T16ud7BpsWP3dMlr4qJCe9J",
-	"XVY1tE9KXz46e7Z09hxSHNoR8ocQh0fPliQLybmPDi1tdF2Tu8fpzrIyLP4/9r62uW0cyf+roPJ/MbNV",
-	"8sMk+9+7smteeOJkxjWJ5YucTc1sTZmw2JKwpgAtAVnRpqbqPs19sPskV+gGSFCiJFIWaTnxm92JTAIg",
-	"0Pj1c/dj2LMc060SZOEfRckAyye3m7n2K8w/+NU2FTVxNpmk6t6yjhZjIMIPq06cxbfWxD4sndtXGwSx",
-	"3UZ+PTluSyf9eI1Lv9N+NU6RuIPm4xEuFU7jvPf5iBF31xrjCUw6hVUZbjkFteB2Dybb5tq3ppTkUz5n",
-	"uFVBnucMt28yw20J75oOkPVwf/TF/VdlZ2Q9aF7lhyyAZT15LH/1m8l12wrtn3PdcldV8/drY6rbQ+9N",
-	"QYtp5tI0xfq3FlHKCHZpHw+fL/DXmu62q2v7gGw3t4QqCW9BcynQi+2lyv0oD9E6KFNut5jwVJWWrytf",
-	"Lvzk53y5by9frj1tQEP20irJ/42MyYbrnvVii1skgV4KY3UP5DbuK3Un4JB9EmbEuPROqTuYd7Bcrx2P",
-	"J4kfLzMFW51wlbrQc+tsQ27piaGEuDs1uzVV+O2z4A8yfpAPtUk6dVtdSqJ2a5iamoAe3ePO0TDkBkZq",
-	"qoHqhm6SimcjReiQAvZKz8s/+CtwC4mSQ82MIkKbjTiWWKZizLE6IRDKyF+TEcHTk/dojTUk96B9eeeg",
-	"ALR96jvNhqmaTg5ZBJ8nIgV9ww1yXir1TBcxpORS8bxVInVzVSfR/I01CP8EadKXQXcsytXvFmlIFDXo",
-	"tdxI3Z0AKnHuEjtJD0yIeGThUtKSFpFlBGMukhvXoJAkx8j3F41c7weOabZIh6eMs0gq2Qf8Y3TV7V0z",
-	"wpYjrRWG/vgfLXjbn2ZIzNFblfagb1eLdBvFXI9uFU/jLKtMaGZvGYwhPqXVEWhp6KdgokN2lkFUwrXR",
-	"7IeXbKSmqcYWDojawNNEQMpmIyul2g9PhL0eWgwtjE9NJ/8T3r5b6KuxZQuSvrJjV+FCriluwW6ht9Jn",
-	"nVftbQuYBt17kEHiNC3a5d4Z9KCqCUiIKQxUBJEqrDtg3Bkc7UhqwOjmqlRTFl/CjYWal8c5S8L6FSvs",
-	"/Pk1ryduvwXTH/UsR25c1nZLrC9sL73Yjpdg52jmDpK0NrqeqEit4zWOdQxUkqiZPfwR8BjP9suLHpiD",
-	"1zjMMjYgetIUUYYnN24FUYdFvxgz6cpk7gCgx8dgyeDHd/xzdMrUPaTs+l2PRT3oT1PAiGW3M5avLI74",
-	"49//9ep///t/TtkVN6Mfj07Ze/754GwIP/711cvj41PmZztl4UTOJSVSq0ZQSe98o818YqfSJhVy6A69",
-	"fhbjLY9vMnLfHFvhb8P1TPRR+hbSxxBWUJVeZ6e4pYpUn+R2GK7lDQCeAs0ohZAyC+mUjURe9XrdS8to",
-	"LvRHSj7tppfqnZJDSP/OE4EsfZYqObzxqLxxyE/28TPidd3Ud7HNByLMrjrMWMgevbDrEyq2DfaKq/9M",
-	"YgnIhDOltsBzhGb4PRSfi2zOMnKKhc15mOsVknM+PPZ7sCzf/+ikzu2MC/1UaX2jUjEUFZKFLYPt0rN/",
-	"WniZEBJsjDGhr3njnsegyJtQsNp8U6/yp1FIcdeOwiu5xdoKC/moIX3P55fKWBWkm72fwlBoA1W+xWLi",
-	"h+xxO6B+z+d+uJ0mTvvomTz00m483npUJwrqc7HnvMbQJ0t2XIb6SSY23oz555uYz3WUkScSqxPCpEIA",
-	"UvKEKZnMWb5BOBIV9SU5kAkCI2FctIQEgcvli28xiYYIpNasrkHBWdFK6KSm6sSFNHldQbbAt7qFl+oI",
-	"GqWvL506EhQWZ3A1lAurpKtP2UlF+LEigT/bQ9YD134oUumQov0HVqXoMKPUg6Ixa+yzUepmzOX8hns9",
-	"bdMe06Vw2h0CeM6fdxxOpRSzayMMDlkmm0EKdL+sQJ/MO+x2TqwXtZTvdAj5A3d30OjEru3BWH4848S3",
-	"7dp4Cq4CiMNyRPgFwfADmHR+cDZwIs8yt5HT8S2xCA19hbYv+7BTyvLl4SQmnTM+5EIWZMAfKshuQhoY",
-	"QuqEt72LpPWB3laPblTyqhtLa0VuYeYvTv7xx5KhS8iqdoOFGNu/vfrPv+YmVq1Wt7//pNI7zRJxR8b0",
-	"TN1cKhPWySg2dxfP5EIUnLMFaK1uQPLbBOLIB7rdwtrYNS8ONh25Ruy2O7BoWZsAer0ueUhcKHY7uinu",
-	"y7bBa/jyB7fGVYSL/HvL0jFC3qO4Xg2he72usxI5qf8B2TFbFa3JltFNhxdxI3VrKithi1KM/03TDuXv",
-	"Y0TaU4gy6PW6dkJ7/2OhEQCqKYLmDcHFW5V202Hj3kOKekOydya4wjm4drEh2HV81mMR3IRmA55oeBLR",
-	"gvuV1wLxterxe7iEmb2O6CG8Vuc/7WvFFqveHChJVBPyZSGHCTBk2F1Zyxuq59rAOPSG4g9HUsVw9MX+",
-	"70X859GXkdLGKkh/bmyfPHOl4BAYs/AuJQdiOM35ekG9crXeDtnPvujbQCRWPjy7utAowPLhsgcrBawl",
-	"6hU28nfgk1ZTm43A/5y7yLJae9pOkjnJ3PxMQ3oP2qXTYDvyMgcX7s+liutXZbYvXZxXSaP5xW13S1Fq",
-	"+TfVzsIvebUc/kIKeBJ8JD/ntqLVtLHX3Dflxflbzz5t6LMvVXbL8holF+fkpMqAAMPfhWYWbfazMkNL",
-	"21WzQMMKiHU7HjIKQvtV6lu1wMF1LKNaHuQi8utisiNalecu7MEqbvYtIbXhSUKfZ/EfxSNM8l6uM91X",
-	"U+l9WZwlog8W9amUaCLGwmC5huMNAK9ftAu+eivcXdkr32/u00Jb/fhw+3RARz9qYeZAdtJtgYw9NL1R",
-	"CB2pGVlIUYJcmWDgfJCz2rXsLxUbCW1UimHLdzAxJ3l5ZSWBQQKUiOcr/qeAVtmYYxXjj9evXV1lu9+T",
-	"hEvwoTH5D4d+byOynFO09BtphKHRNcG8h7dNkNbDrasrtPYMT805n1cRW9/IuOKTuJYPoFUypfp2FV/B",
-	"r5+3KhbTttVFZv9W6SWbYk3vrzWLfLtte3qiM35hY+a7CaRCxbkBzjnPClCy39XLmqSDmsIxXrgieaxg",
-	"WFtyJ8s30DVcRQAmJoNPt1kCJBHafNSQ/kzr3Pvm1cFaq5NP4aU1YQnBGXy1QLzVBm6Pw0tbuu9ydIP7",
-	"U0eMDvYtACW7OOZWVwOZ7GA3w/yjyl2uZFHWLia4GNRSCkUL4EOxMktOCzTt+KgNijulgBtkXsLoQpKC",
-	"kIzHsaCqB8oZcNVMHrLXuATNJlNqb5K9xIS0Kr9bsMnyIBLevztk0YXGmDknSX8ADeYqizS34jE1Dekw",
-	"QVHn9mGhDcZBMw0uyWdMojmWk7NnNxJyeFJ8mMo9UosTCex2jvVTVviVMzJr2rGcTXStsKDMNrB57kqI",
-	"tOZazmbe1r18cb7Jt0zUErQoOWXRezA88uHQF+eHTwzO9yMjsrKLeYFd0NUyI9CFtKVnD+ZW8UR0ca5H",
-	"AdDsqf8yZzb1Gd2S57LI6ZYF8aMv+P+Va7pU5IQhW6OEd8v11NQs8rdVaZwhO6gngeNbrZWuyFlCE+0n",
-	"ckwudp9oWPSjb2n0rqy+FE+Hw7SUO7+shLXn6LTf2nbN+SDVYSsmVF7Xp0FU3VjQpypollmlnxwQPlSe",
-	"LjcF+w18BoiNBoWW4cFxv6eFEY9hP2loj2q1qHgICm40omyoj1QRBUlUZNywBLg2aDrIF4Qp5i5wIczM",
-	"yGzENAG37/UhN5LwOF4wkizYRVYUTdoV/D4bNFYsupE+FLncvNCGou6XPKAfRDVEdVRyrkBfKvPms9Cm",
-	"ZRStW5DpmfWWy+a4j8+2myZsN4QRe2y7yQtytWS8qepAbbt7Aua2NtY3gY7SznENn03rbtb6DjD/1gYX",
-	"69ftXG3Pr/qEPKqP70xddKPWlv1ruE537DQl12M/myN4PTczB1U3JECM7fKyb0OA5yxCcCU/rNcUvEdz",
-	"ta7gCiYs+UbH/A47SRR/7pT6WYWbCGKfe54l8DKeUOe8sAKY0EwMpUqtJLuIuzzGIhVtOE6vFZ3sVkjY",
-	"dq0oO+eZ9PV7mvOcEuFVcJw2lbJrP5Ty8rAiz1IXgeZK4rgETFzm2lTZQPl/etmyDrA71Vuy2Tfe2J06",
-	"Syx0zlGx0w/qMFirmE5vAn0xmJ+Zd8C16UrIa+s8gn/bV7cJecGSUmqWqGtl70HylGISFJWCfdaqttCq",
-	"QnFkryptlLvE64grpZrUkg51NIaNORIZdlHFjLzYZKH27IiXOLL70zQFaQIXWhtML2e3W/HoPS362nj3",
-	"6NfBYT1yI+kc8ZZJfoGANfC0P6pjC4h+fuNqwuJPEYm2VG6OGfhsmJAuyLAIxodhPdlw9oiwH2PG+bgk",
-	"vo8eQ9MN1G89YN/7rymklRJmHiX6+tkssJVA1SPabdk2UNs5WpOp9jJi1+3GzDw8VOKtkL703+3cassZ",
-	"QTVoKNglRHUwWFrOWZ9r11VATY17CTsKJDgbT3xB3zEZCfJiWmTW1z6geR2YPSQ1pGEtvfbVyl+64vNE",
-	"8bg1Hb1tGG2sSjEtaRGHa4jyl4pO4C1WdamnKnr0efMZNa7iQE2I9Gg9+5dlyzlMfA2+w2emtNtAzr3U",
-	"yVdwvV2wuaJ4/sX+X73Q6g3uutAecsi6K8zQcxcuvMIWTdbr0GpOvQ208S0mXMHxxaoha2K1a3PDHMJb",
-	"C1HMp2wkWDszAz9erPZzmHYRzluMAiFrJVUjpPIW30Swdm5/3XGs9g7MfZ0XGpKB69dTMUq7Dv6uCoB4",
-	"Wli4UzNhYI7/5sHhwVLeN4UE7Zl698HGWx/jyiXORYhbH4ONLSD4GDqlzraIhL+os9Qoz3VKW4jgroCY",
-	"h+yM2uKFo2HHrMqB2acrgy3mnv0uS7kuGIP6IZSLvPZ9fKaa7FvwYR4uhXPYb9KMayYME/pkIaDDW5WE",
-	"OQxiWCIHXncwX2r4xlNYHe9Bw+2K0zQfMYLLfTIRI40EpOchIrgZexuOjtj4KLHo1HbvKwtF31HMyC7i",
-	"gPY6hGStWrXUStqFfVQJuD8NHPhY19TVCFx+ZlNgUyGGZYRIf1o1uOk5MuUB8f77FpPiZI6mYlK8zfCI",
-	"Y28JfXQHc3uMpLtulu9cF7A8UIXIWyUxSjbaqIlmM5XeCTnM0+Suw7rvGQ1byuDkbGMSZna0E++ew1az",
-	"xSVHLHXKtBV0VhsnU7CD2UHvYB52Pys8SovCavOp76vkyzdDzIxiCbhI5nxEqo1E48qkpDEr7qQ9q1+x",
-	"V/re6+lBcNYH+5GNCCYWzjiecNi3uknr5VWqbhMY40UXcmi/8pMwo0uY2XN5tmJmUsSvMEdV49mS+ZQs",
-	"mXhVi33gd27P3MA2cpZRGnfRAxd2kbfS9hr9IfuY9X/UFI9GsOoysyMX2HgTZCcMSGFH6YqSFxaB3zU0",
-	"CKWzJS06n9EypkFp3LDmY1jIHzHr+IQrgO/a4iFnuqTOl5BosC8scD8snUc9A8u+FN07fE55G9y16jtl",
-	"Y+ByNhIJdCxBLXYpH+RiorA6IPTvyhR7x5qyhrj7rd1fwixv3Vsr1CR4rT293k/aiH6fHfUMO7e2qqA+",
-	"wCiAX1aBG5kz6r57rQo3VtdtzouFJ9cPV7OVtIvb9UNc6PcWW+Swm2Jz0b0p5kewJnTewfUr4qkIbI+o",
-	"+X4tHWvLOtDmraCL/WxzyUJnXWwDc8R3mjnmVcSm4RS0RvVJMTUwIA/ZpesNhuZJ1832uXftQ7vlXY9g",
-	"C+7YhgWjh/6nSS5krM8xKJEs79UdrLRGvKcs2M3OoaDjvVZ5n7kgxWaFsSK6+ljIQ8jtD5SBm8lazqND",
-	"tLbWIGG/qPFoKZrmqUQIkP/FrnjHslJwwKFgLBVLlByipTa92zZo96nqnPtthbB0QMPugR1if8s72MvS",
-	"fiTeguWBoKxoB96ZnfpWKWPRcbLaspCVflhyoMdkESFMLoCwGjBhfOG3jDV12CBVY8aZVVqw8BsVcpAq",
-	"6OaPv1vyGAysRh7DgE8TajTljQJ5Y3NteGogdnaMg4Psc7AOPwEPMpkOQ2UedfnwI1C21QsWA6Ezi4XP",
-	"kcut49EyH8g3saqG/vlgNpsd2G04mKYJyL6KiTBrYvpPfua3Kh3XINHF99rR2rNZJ1uwIGJf6ws3LNFn",
-	"7iyEFArlHLTmQ8gqOiyZyesCcWWnsPMFF7ei86Jy0+7sxQvdHQx250zewuiwLfFVw0c7x6YqBGV3uZM3",
-	"c0ewQANOABNqahaQohXNdm99s9kpNnOCdbUa6E9TYeYvTv7xR0nlAPs+1jZbvurC6CITqtabEbngCHhi",
-	"Vqddf0I2kog7YNHRCJJERaWxwr/QMOVQup5U3KvrtsCnktNiM/M5UnmHTWXsNBmyVWMf7XwH3Ph/uM9N",
-	"ErWmUoJdVKyJqb48Pnask7qwKQTKRNyDPmRRjPI1tmrUyx3pspP+PrKixTAFHf2lE3RHl9A3WYRgCn2w",
-	"w2bRdSgsCMO+jxKhDUhI7dse1nMLhW8Yyb6PsBlv9JdTFqmpmUxNRD3PfXd2tLQ4P7ThZkrpqfSS/Xs0",
-	"46mM3PdmnYTtX25hJGR8YpdjP9WKWRAz7tZKq6IQEzEQ9i/eHFJCJHbzH4FGVlGDa6S5WgBcJghsQDxH",
-	"swV9OnYY0nnboOyS5RKem+aQ9XBoNILRSSJODAQkMYvcUxG7hYFKrQo/xyHRuVPqYHnnlt9ekP2lcnNe",
-	"AsS7VKYvafsW4grXHLdV5yZBr+cakIdSSA0MECEpsT6X9J+Ye+1kXhcmm916wnXdQenKnjhqIhR9jFbQ",
-	"Ce+DL/o8zm+2m2MVHoSwU7jdY/IUlN66D/i5D7l1loW/akbhPHc7dq5mdfTxDA826JdehqLz6HiDRYC/",
-	"CQxMfkxS+ZNS6N4cTJOkE55MNqI7osUTQlaPgdNo8ZtYmv4+Ojiw/zhAb2v0lw3sfgT9u9yE6ObFtvl0",
-	"jqVIpvVqroaGKmeCdw3Sb1M1Q5vmBKT2uqq02qIrDhS9VWmPtojYw0SlhifRqVMsnURgUIhcNg7GAOMr",
-	"fOPSDlrbRkhvrTIOrqfanhhKiLuy2YIjP/HYLTLTmTYvqys/wGCalRF6ufmtS5XN8v+rfny3UDBvBZl9",
-	"wDPKTt3Xn6djDsFUyGECzI7LutJRmyGjSXPUFnM9ulU8jaMF+0ReUnMCqVbSDsA0njjDHA03rkXpW/ue",
-	"/Ur8GxpChOUy7G/H3rVzyn55c3Ye3mrcFYu0Z37ZHbdIXyDLY0Vk4LM5GplxEtlL78VAcjWxqAf9g7dg",
-	"+qOD9yqGEyb5vbDcKOogOJAbzEuDWiXAhNQGeNxxniZai8t0QW/Biot27jfrQXdtc0Ui/Br7MTu4mK/o",
-	"ypTYUN1mEK1wpilgMCPQbCcCl947b9BdS4y57G0n6ORRPEQxLjZ0kPLhGKQp+PNeuJeO/h8+++Nv15ei",
-	"+/PHf//+z7757dPvd7+J4+Pu9eXo3fVvs+75hfn9+uzf788vXr3/5/vj7vWb2YsK/kBtUoFO/j+t3KKm",
-	"pq/G9nejbtzsz4C2BaBlSLIW04rjZs6FO8Bp7N1wdIj/tPMiW6b7tViwxbHsgoHWqujOnovl9aZp8uLk",
-	"xciYycnR0Q8v/+Pw+PD48IeTV8fHx3i73FIXB/8Y1kEv5vNSaJu3N5OoGTjW7aSoGLtB8MIXB78KEtsQ",
-	"uTXcQ8qTQktXyfpqPCaXYDAey/pUftlgnPxOs7Ori3A99p/VXrye37HuWQ8H6DDg/RHjknUnIM+uLljs",
-	"Gn8EQ/uHqw0/UYnoCwjXduV+KhsAxpME3QNqUFhZIdrbqYdWzMcjyUXSySSZU+GmYCu0BlM22RmBGLiT",
-	"yfT+vlVCZiOQTKsxkA414hMLnsGwn+B2pNRd2cCfvKDZT7jWos9iuIfEshknC+TUJoZC8gQBFGtPqUGH",
-	"cZ1tuz7Juu3aD6X4eYgZ8cU52aEt3yvsj5PIaS6nUY/UzP4ovTVlbDnlvdDCqDT8rPNsqSRrlnzerzDP",
-	"2+k4mwbtICbZuAviGPF6MrVDraAjCggpvZhuHJp0qoF1z6Zm1AmiSfyyXOHNjHKnZsRe08AVb8e7HutD",
-	"asTAKmZO25yk4p4bTE/Qm2d9HbxeMilCtwcHi54+NEJ2nITlFVme0etsZM8dKYCnuUQWTLoAx8vTuqSB",
-	"ZRbuq2JRcMPAFT9TqQcHJ2r2lboTEM7oBiyZ62d/szjW0uFDl2GMDhQsAj1YYYrteLdgXoKN5F8nL2am",
-	"Cn8MuaUoAwUJxZ0hS0bZrVV4c5ypBO0ANL+Vh6lZEPJlZlQIL9NYGPZODVdRVMGGSTc0eN1r3X/8+X8B",
-	"AAD//w==",
+	"7P0Lcxs3sjcOfxUUn7cqu89LySR1V+pUPbLlCzfWJRYdrx2nKHAGJGENB8wAFMV16bv/C93ADGY4V4rK",
+	"Zs/mVM7KJGeABtBoNPry6+8tT8zmImShkq3T7y32QGfzgMG/z677+s89DRZM/4PO+dBnYx5yxUUI33iK",
+	"37PWqYoWrA2/c7912joY054/Ot7bZ52j/f398dFhZ3TksdFed7/XORmPWu0WPsfo4WiPdf0uPRofdjqd",
+	"7vHe6MDbb7VbIZ2x1mlrwH1GFB1pitotEU1MB3vU6xwdHR15o9Gx1/MP9jr6/3qtdmseiYeVpi3gUrFw",
+	"OKdq2jptvVDcZ/JFq92SKuLzYepXJF/RaMLUcBEFrdPWVKn56YsXi7lUEaOz3Yjfs2gmFmq6a6boReux",
+	"3ZLBYtI6benGd2IyF5IN79gqYFLatu9ZJLkIhz5VVBMXCjU03zE/8xDM/Tkb00Wg4FmcCvsNts8eFAt9",
+	"5sMITDePj4+PuAoz4bOgdfr9sd2aCnE3jNiYRSz09Lr++lu7xeVQcsVap2MaSNZuCSpbp+EiCNotKSI1",
+	"HK1apx3d2Nl1/1XEqNJEOpzQP6+3yhdMSjrR1J9d94lnWtLf62koWv+DVrt1o6hayNZp6+qnliHkPGa9",
+	"c8HkpVCvH7hUKbrS/SW8SnzBJAmFIgzesRTgkOO+XkeRiNa7u6DBWESzzBwU9jWLH7fdfG8x3bKe/O8t",
+	"y5CZ3dRuRYxKva1aXJIZl5KHk9bjb4/F9AVMVdCETxSMNpnZS6HeiEVY1paeuzE8U2fuPlh+q9FyzJtJ",
+	"H7vNOvkY3oViGZb08WHTPj7OfVo+yQvzRMUk+zMeXgp1FgRiyfyB+MAkU9dUyqWIfFnQ/mexIL4Amqf0",
+	"npE5i4AxREiUIJFugqgpI3PTDhmLiAg1ZRFZSBbJXXImCQ0J1b3DV22iply6DXk0JCNGZsLnY858stB8",
+	"R66uz0i0CJisM01BxKi/eimEkiqi83nxfIVERBMacklhp8BmlIRiA3W6ms8/sJm4p8EnrqZiod5SxZZ0",
+	"VdDfK7EIfJi+SL/FCJ3PT0koyARfI1wST4RjPllEzK/Vfa1+31AeMF+v0SKc0UhOaaC7Jlr6k3EkZmSw",
+	"uiNn1/0nEiM3puaOrbZMjZQsLYvxpD483PePD9newVH3gHkdf++oMxqxbrfVbtmzkIdjof8qrgJN72up",
+	"FjRaEcVm84Aq1opPxtZpq7vb2e3ok1fMWUjnvHXa2tvt7O7pkx9PQn3oPeyo1d0OnfOdSTI1M+77AVvS",
+	"CMibBGJE9RnZ8qg3ha9YqE/w+DhWfMbEQrVODx7xZPWZ9CI+R+Wn9YHJuQglk4RGjNyxuYLtN+b3jEjm",
+	"idCHzVM1C3dcS0d9Au84Aw6oVEMrWk5bvU7vcKfb3entD7qd047+70uiJL3SA/Br6UfxUhWe6iWkJixF",
+	"dRPr53nJuzHLyIXnacUopqR/bgQIHOdFohAeJf1zKyyM7DglP8Dy+T/slp+23HdP2BELRDiRek/gUAoo",
+	"7+UfwJrB7mnEtTqF7OO37HCqTjzorslpql8AocfK20QR5xMzweNFEKyKml9bBH0g6dcrqKcbUT8QeIw2",
+	"m5rdmq3nHdFNOTl7iG/GyS7v/vqXAPxzCkC9n88WPlfvxSTnvOp29vUtUl9sYZAo4z5KFr2NxGKOqwY3",
+	"0+miTXqH5FLcE00d6XZOuyenvUPycfBKP8YU5YFZDj7XTfeO9Nrt6kHPmJoK3d/11c1AEz76xjzVOtV3",
+	"u2g4MV3htzEfnYxHewxncN87OfRGbLx3WPNaLBbKEzBZ4g4k4e/4Smf/sMd6x3s79OBgvLPfpaOdw/3j",
+	"3s5hx+8xNuoeHxx7cGlGpu91OsgXUtHZvHXaPTo5ODw+3js8bLfw4qzvNS/0KGAQ5joc6VtNyOT/W79G",
+	"mwfMILv7ve4B80c9f/+oe9IZnxyP9kZHJ612azkVZnpww5kllGfyDQ+Ys5J6Ids4vjbOTFsvWTumus3n",
+	"bdCFcZHbuBbtRRS0cZjt5VS0DVFtXIN2vBRtM5Nts8BfQ80y7Trz2C5an/bXcnb62mo7Ex3zUbtgStsZ",
+	"pm1rJmtnFqatlxKmoWjS2wkvtou4ry3u2t8fv4Zw/C3UVET8X6Dbv+Es8F/P5qpIK009Tcb6ccLg+Uqx",
+	"/5JKpm+tjPnyFxSMlyAIcjtaiQUJGSrA80jcc58RSoxAJVqCgNjS96iQLYluHJXhWvaNYkJTSkJlWzgs",
+	"7ulp+Ymt1uxujkXHHhsUjp9hxCdTPHoqOzFt1bXR6Wdz7XCJoerX2Cz1G9ieAk6l2eu6AX3bpaHHWqd7",
+	"7dZIj29IF2oam8HsxbV12tIzwB7mPNLz1alp69OC5bDTbv2+EIoOZ/ShdbrTbbciENF7j+3WHVsNp1Rq",
+	"FbCFn6BNtvrHvTfz+BXvdy96b75dnHt7l//yv32e9fc//+sfd5eDi+XF+dny4rzP37/6x/zLq/5hfxYs",
+	"vvzzgo9//p//sWyI63XDpDQG0WTN/lctjieiiHlqZyoiyZ5jpfR0WvvBGxHNUnMJ99BoNiwkqN1iM8qD",
+	"IfX9CIyuJYfNmEdS2Znr41SAsmG+uroTkdAH5jJkkf3yQ9wSeSOEL+Pfjf036QnUsKJ5c0fZl1fjcYHI",
+	"Gky1BhXds0hfw7VGnFzFtRgbMTJyrC1ktCJUC7EZ+dvOTvzL32to0DWMNofHo17vwNvfOzo82j/udY72",
+	"D/a83t4B849Zjx73nHvX9ad3XCoRrdDKbPbAnRZndZpZ9yY4Us9cNodUoTrY3emc7HQPBt2D0/2T0053",
+	"d3+/9+XJnACnHXJzrLoW6yTAN4GYcDDs62Y6nU53B/4bdBw9NZfB4m2zPzrY8/coG9FDf3Tg7R0k28aw",
+	"kt4wQ5+ucMPF36b046IJgVM8MfiBMOpLMEjq+w/8bbdS9sj4+8fHjCkzdahVLulju/Xq8uzidV8O6B0r",
+	"MtDCI5rR7dUebZU1uBfeLDfRYuP1jLSvqGIToQd3Nc76vrz4Ny1XxyyCf7bB8yNRviavV1uNk+YsbbtV",
+	"xLFI8THXL575fqbxUvG71xt3D46P9yk92Ts+9jtHx6PxYfd4v+fRzoj1xnt74+O9znHXO2EnR52Dk5Pu",
+	"gc96x539fY+Ojv1DuK7E85mQQSjQkVwO9NUiQyo4KbgIGxoq0XNBvKShp9gmU/SA0t6QnIipiLP75yAo",
+	"c3n53tJdtE5bO/r/Xr5+278kr15/GPTf9F+dDV7Dt1/Di37/5T+/vXp19vPN5GzZf3k26b88G5z99HIy",
+	"+X169+3q+uefz8++nX27uHm9fLf8fP7Lzz+fv36YduinD4G3Olh9Dek/vwTerHvv//ODeD/7Zf/zp+5y",
+	"9Pbjsv/Su7z49vnhYtDvoAJ0tvw0nVxffHu9uvz2ennxr9fw3dfw4vwlvXh18dAfnI1fTi5/eXl2MXj7",
+	"7sP8y9tf/vU+/Mfcn/2yGn066fpvJ4sv/5xOR/98Kb8MXn65eHnx9uXq97dfw5uL/ZOzyeu3r179/hb+",
+	"vXz97qzTP3t59fHg283sUnzxusuj8cPL96OH2ZfRq+Cfs9l0cNP78PHw8xfvbfg15O9mo7t/vn/35uVV",
+	"93d6dHX94lK+D37hqyt188+b8J6HFyfd0f//7f3HyfWrT+zbP/51Fly8unh71v3ov/75Z+9rePHy91fV",
+	"VGdmdnLZPzt/+eaMvz77Gq6+HHdn+7OT+e/def/o4f3rg7d9+s+PZy+Pfrnc/8f4H19uPgwuuu9mI2/5",
+	"qv/m5bEcTL/1T6a/zMPp79/OP/z0Ndw/Gl3NzqK34dU/Dt50uqPB7PBjeHQ3/hrCcr++PM9hgSwf9c/l",
+	"GhuBqHo2qfCbPogmWh52M7RYdSAmxg8lnH5AEEjMHH+6bnDMwwmL5hEP9R7YguCaUjmcR/yeOs7u5xaW",
+	"XA49mvQm5UIrv99br8RsZm+qxbPQbt2wiNPgcjEbgd1En6KhUEM6VvC51+0d7nQ7O3tpFUM/MmJjEbG0",
+	"ucx9Ri6MmekJxGTWusKm63rg1mUoMTaUXeIeK0uupmTC71lIbt6d9Q4OicMWjezDTqsf2Hghmf9yVS7z",
+	"teZthXqEr5ySD+z3BZMqx7Ff4+a//nKWsHXTfnLcGqN++SHb8DRDTfoZzjJZc5ILmEI+80zLxj7jNHFP",
+	"mKMpDSfM/3PFUxExBqMXbPu/gqvqBFc5a/kTW9Xkdsf9Dpo+uWOrZ+F0JOyC0XA5zWqVCTl6yfUdnfnE",
+	"F95ixkJFplSSEWMh8bANInnoMcIVWVJJ9KWsNo9fnd1k2Tzr3so1V9XzbBlOA/cVhhuIOYvAhNzXrKsZ",
+	"bwBPtFuRdU/px3qdDigiKQeWFvZ49LXM4qLRBT3HDVj1twKHmx153U1cvUn1KcCykiKhPNma17D3vuOG",
+	"jPeA8ZDY/apftCPTDzcYsrsXrkXAvVVe8EfXH3c7naPjcbfr+51O5+TIGx0cjFvtP6V9NCV8zbs3/IFQ",
+	"MuPhAtySjWydaNw8xJli3h3zB+whHSRjtyCynCeCxSxsnXbbLWaCIVI6a/WojTPVC6iU3Gu1WwEPGTRY",
+	"JLGznsjcOXNiFvX/w1eCh6iQ4rkwCtgsM4oD2/1BuyDq8YWZcyc0A6aGzBZSkREjlIyECBgNYZMtaRTy",
+	"cAJBrPqz0y1aYPTZfSlUbNWsPOONLqS3WCoyjYY+fLmQLKqjaJqOYZnXFjnp2Es61k9CF0o/Xr8HIPhs",
+	"XntodD7fbdq8ozTV7cbRJnfXlPnnumwR7mfigZqcov9OMtemfDB1ggwacK1mUAJW6warjKHDTVZ53SDX",
+	"uLusV7Okmzu2atx8juJR0oOeurPrfuNeBlPWvJcNOvko8TCv20tDOZXqpx7PZTrbkOcGU/aJjaZC3DXp",
+	"cImvNOjt9YOKqKduGI286RseqBrTyfAdIuElMoa3MEA2Mgr3SLhhyrmBhviafPH7gkUr92BLjjStk5XE",
+	"9tsxXM1ZmOdazqNdq8wwVRJfaDBVHxj1Xwq/dHOGPyi4BtSYgEwiQ8g4xKP/4+bqkoQiIp/PLt5XDh2N",
+	"InVOuSSwu9GQ8WZ/dt2X9c0A+ulNOpnP0etQvyeIFYd3NutPvi9OjMnvThKtH27S28Ln6gPzwGtYofMk",
+	"HeqXSIRvPaVLuVmfsnmnJuao/qTi+un7G53z/nllNBHhkBxRqITsbjPcqKqzVs4M/MRWTfkYsgw25eOf",
+	"2Eo26mqTzYlaQ9NxYXLVhuO6Ahv8GxFZ32j9fjEIEcLVfPty8/7vWXTP2bJ+t3A7Mm9tMGA0DzSd4zm8",
+	"tfk0u73KDbuVG/UbKRpcxY6Wut3qt8wCb9BrXT0htaab6Aqmu5VUbHYpfFa/x1D47EldyWZ9bbJ4A3HH",
+	"wgb9KHh+g4603t10R4DavfF+iDX9jboFbX8LnctN+t10gmtsClRs3R7NpniCBNBdNxznJt2Ye1TT5TR3",
+	"qU3W8l7c1b6bRvD0JndTvLPVm0RzVWs6hRifVXcoxm2zwVBS/dS7Zmc6q3/NXkQRC+MIvr68wAzyq+hT",
+	"JMJJUb/4VpJAnKSeExGRpX61RufnVNHydHT9RM18dP1oeQAdNFYvpE8/OqKSnWfzw9OeoAlVbCoWEEqc",
+	"JO4YmzmySAyTMVjNNRESziXXMa8nsYXZMUUZS4/t1lxINYnwMMu26VNFwTeHCTvzhTIOO98MI8ExoKFc",
+	"xh4h6H6sxUBF94/rzyf+t/vObne3g9PWJGwvz3z3FG/5ObtngZiz6PWM8qBOcmj8BoHo34yx1aR3cKmv",
+	"PBXWG3i/IFPUj3s5YGN/5I+O9k9ODjtep9Pp7h2ND45PCu0a54t5gKEaKH3750UjsQ9aOT3kfgXJyYMF",
+	"dFuJf3i4f3Ls+V3WG3t+F6ID9pk3KqYa0ndKTENugCT1iXW4gpGoDf+LGT01JAj868z3eThZzyRPeoTh",
+	"EwrPYeZu3bbfMOVNK1qHB8nYPPmE9m3Ca+koNuvnPZfKdiNL2w/wSWxe1m3/A6N6cv9xc3VZsvLYQ4TP",
+	"km9ShHVMo+BaLHH1VdhFDX0zcV9rHSPzJE5A9fCRmweirgusLKBqt353dX0xZcHRDboDPq022iW9AZum",
+	"rGcNertAuIlXTvB8RXcWoMIJkJ/TVSDoJt06sV+1O0ZUDBG58ysJpEfVNpJm6UAtC+58NBMaWzoHRjvD",
+	"ix9VtHnXjfrbvIs3IiqxpZdMck2ben6XdW5AJX03vgllqCj1OJaPeeM+G/PQJrzzgfmMzQZTdnNzdSkg",
+	"Q7Dy/NdvwK3l5uaKhPqlRh3i5bSJFMyLJ27Q5Q29Z3VWT9L7Bn5ct/VLtry5uUJD4ECcv6zXVciWMIXG",
+	"1KsEOX/ZcFg1+dIdWcMeBlOWpIrV7cbeMZv3Ve4xzumqvr847gluc/qBaiGGNz+iL1JNZNdHC750Np+D",
+	"AIvEbLC6q7NUFShSGxIhN6YiFz1qEyp+Yqta0my96yf09m8f8pMmXm6HDLR0b0wIGr6fRgpckRqohsY0",
+	"djbn52y8iYBcRAyUex5OKrhuETHU6vX9QQ+yTeYBo5IRT4SKeoqsxCJCXD0uVUSViOoTgdaVWkT45tHt",
+	"E3FD7+uRIOHBbRKgbxQ3XLHBkhfqFv3wngbcJ3Ma0RlTrtk17245ZdRnEblh3g40v6Pbz4SiqCmLGJmJ",
+	"SB8SNCSg2RRdNiGp6ey6/4mrqdaE6IwVGm3gWVDrIIwQXGt0xkj/vMZk6HfxxH5aV7s1+0K/aP2+jEN0",
+	"g+7A4N0/rwHWCk+S/nljmNZ3VL5+UCwscfMMpozw2VxEyl4kiZwmkZSakXlI1sL3a4zvHaOBmq7+HGbl",
+	"0DpICxsUI8gR8H9BWnvPZrlu2GzE9KI8cS46J6cHx6fdbsbGbZ7PtXG/E+Ku3M+gn6jpZzDiqn/+i22m",
+	"RKbd9s9vCf5eyWR1sYBSYC5/bhydb/7s6tPHBEfHqGVPxjJ9is8BgpvAO3XjwifmE/EThDXB0ym0xSoI",
+	"B8gZg0DSzJLOg9UQ5KyBlyjMm/mtrZ+OMGHUpIaMVkODsFbolkDQuqHF64Sd09npHO10eoNu73T/6HTv",
+	"YPfkYO8LoKKwAOPqFpJ5VGJ+8IyZXJDHdmssouE8oKGDkaJ7ZofdTM8nnZoZM87+7GVmKg+nNFmJkn4L",
+	"FyIdKFfUQIqIP1fy8E9s9b8BcaoZ2z8D4NRPbPXnwU/W18J11Bkr3u8gFvLXp8tbre26qA262+Z5rBX3",
+	"0WdiesjfNpyfvi2a6fnfdzr+tr5aT2FZuV2eraqL8MHJmkhWs8pJyJYJ0JubPsFDPlvMjJOQBCycqKmm",
+	"+LDwDhfTVwwt90Ri15DpHIJ9Ph6zSOJsuwbQanrLA9c2ojSPwob+10u2fE4Eg78qvmxa8SXBaR0CKmFc",
+	"ywV+cL+yy7jmPP/vgKLOh5pOg0i7U6RlbcY88l+E2e1ZVO0G07YJLIYJn3gmWAxL1FPvXbWuWdWXp7Wr",
+	"ziVb/oWZsVXMjD8dTAYs8UJNXwWchWke9OArPOJ6tHM42js59rpH4/3Dk86xz/b88dgbHXXZ+PjIb7Vz",
+	"1mJKo5FYRGRGpWLRD5JoruYeNblBmvXiI6gGzjqY+QLurSoBPCLm84h5+vTkZjbk6YsXhp54CuxjelGY",
+	"F2kGbF3Mfl5eDvoHl29/Vp+/fex8vul0Lr9drN5/6i+/fLtTl4Mv3z73Lrpfvk2/ff70uWP3Sa7P2QTJ",
+	"uODAI6oUi1Y7UlEEMUvplHmovLrxp4KYDGkUaRb+9Vlv1b8V4JQMphFjT0Qq2Ys3ju0jnptI0QCgVNNz",
+	"bzrH7KU8ALl0Azc3qdf11WboAUrv7kiF5LsnAhGdEsVo8Jh5lSoaiEnGtApQJHrCLYwKNTsDgLB6I//k",
+	"qMuYXrNup3Pi+14hvkk9npdTEalhehO+45MpWVKFwdhTsczodkbS/5Yejrll0bX8v4j9vuARaJNDNPXp",
+	"896Kr7iBOOI59TJGL5+2QiGi/8dQI0kBHtvTyeD+XQo8Q3loecrYFMs2k5TCQDp3u8dHtpv0cp2n1yNz",
+	"Y7Dwyr7whsqY+pd0MoEpzC4lW/3jX37vTfil98uq/03wC76/7Ied/0l3eMHCRdomwOUwvVFm9pEZ5SFw",
+	"jT1cE+aKi1ggRyPWjV47t69rUGCcrpJ5vVmM3mFQrGExCUgyFi74EcAhp2LG5tAGEmZuFPqmYtUrKxHA",
+	"14FErkGQG5pu4PSRfykQ/0sVCDtKfIhjKg9+kLjAZm14CPki36HdYUJnXAELMWNtXsnac9hmfHvWl4hH",
+	"C3p3yZZ5QVjodR/OEGjpYUeKReQx4/jUy/FYiC/1GoxwPlilWvFN3HrzcWbYPQtVHi7pCzThmVuHOINj",
+	"eCCKQ1jwoCY+CznzT0l5XUXzMInRrl58p3Pe9x+rLWIpWuSzENOIiCAoyaJ/4qSYlatPTEnE/hNIgeyG",
+	"F98plpJ7bEyRfCaSGhGSV49qK6TohncCMdmEGvl85DSanbjOSllO6BaY+QUE+b/4rq9JWko14qXKOLYn",
+	"EihoLIZeOLUImlBYGVy9OYmAkPviu/7TUE7WyNF4IllNqMFUAkB33T41wGO+6aEJVa8ftDr6/HzFsJ8G",
+	"lBVjuj1xmr7fsVVDTvqJrdYdqNtWAZ5CXZ4Nchv0mbuKwSiTL76bf21MoXxuEhuT9RyaA4AGoLTXC4vF",
+	"AOEkeAGVtRsS+TzyoikRf9AOaEJWaTrK9qRXc5Ke76RuSEt/9rzyHcNfmxGVb67eIlkLNY1Z6juawRuv",
+	"Ykyk/AOobExaKZjQM83fC0zMaERryKqMdls8AlLmvRffUx8bTvJ17Ll7HlJjz2BTmlbPTdGL77zpVOUb",
+	"8LdIm2ey+5vSlPEJbJMiKTegJ9fRsE2qHGNzU9oKvQbbpC/VSWMa8x0T2xQgtgP54nv87/4m2yEm9eXq",
+	"9aw4g3ybFIOD5sV3+PM0im9urp7j8rVOspRCq8TfpdQK5lOIls9P7QbU/eGHXnMa151bW6QN3WKNaVpz",
+	"gm3zmKMTfcbpPxtt7GsMmX1G4prQ9IHdC+952KvgCovYe01ovLm52jpxUopGJCQure2ry9Zf1oSeKojT",
+	"J8wMNP0iFD578V3/L+jwUyFVY7NzNTrqVsjcYObKsBSeTBNgLzShqQTocVvbryk5ZXiQT6MJQVNffIe/",
+	"m1Imn5G0pgQhJOgzrR9iiDYl6Xmmp9HM/OIEjz+vYyAORWtAXTloy+bE6UallpbiriFrG4rk85BUh5JX",
+	"EfNZqDgtumvcsNAnNCRsB3EssYo9xBDROH+kTSgiLLUJAFsyRGAgGF+5W4eQOknzmWz5p2TKX4qn4gmW",
+	"NH2dlLZ/Iyown/W4YOoIlCOOq5NQErEJl4pFzEfIrFDobx3sa1OIz60SVou8D3wyVQNxNp8Hq4EJ75Il",
+	"5CFgl8VBmFpII4wxBdbTLcV5BrIWEc9bB6ek49Bj5Rm8NzdXBB4zaQBOHlPr8+CSX739+K8v3zz1+dOX",
+	"u8+807kaXE7fDz4vr8776svg7F8X5/29i28XnavB62VrPeUamr62GCJ9+QHDK4uoQd6IMUcIlySyb9QY",
+	"rTr7hQbcN7VCfrFBdvmpy5UlOgzQL0HQAN0oAH/Y2L0tlgNpGeqDQCwRj02yGEq6iFnLBSS40FJpb5Bo",
+	"ImC71cXrvhTqahkWrtaZ0rtAMd+KY6XJCXeEfqdmETHbRbGLqryXephHtpeXq2rPyllI4CGCRn3Mz9Oz",
+	"PILER2sDJjwkcXR/PRI+MKki7qltTGhukmE6Bd3JNDTSVujpauNxlkq+0T9hDPYp8MwdW5ElCCQobMXu",
+	"WbQCBL6i3MS/UmhyImD9Ub+kKvRBq916am5mvyLB4M+Vh4NMcibfpKsjt75/tWv/tXX6FVf/a6v9FSby",
+	"a+v0+1dkIvjVmQN4xjAS/Aas9LX12P6KrKPffXxsxV3nHYX983pL4OzS6749LJOzsmSRs2eirXlUhteP",
+	"GKXwRBWqCTZXjqSjmzNAOjWaszbZS6HgPC3RlpBOm4Bsz0w4MU/Ji7Xd8QL57kXCdKdOyYNy4VajsQzg",
+	"mG02V2ilDujGlMJELdT0bJ65qFP44tfGmWXm8STvwPeiISrFib/JyHfwMeNT5jXMAcNc7HvuY1ngx//e",
+	"fLUMbsOWsv/+WqMt5xQ661If/SmlnG0CA+X0ummuNJ3PnyNX2qFsLXgFCnv7cHOhR3632xmxw72Dg1HH",
+	"6xx1PW9v72Svd3RwuOeN9g+6R/uU7R0fjQ964+Mjetzxe/snhy0HeqV7dHJw2OkcdzogHKHjPyXY0lUY",
+	"rF5hNfWSkDGoLqLPIhb6UBidiDBYEbmYz0WkJICtmFYA8vxHC6S5kHi9h1S/ecT14uqHr85uUu1V6/ea",
+	"0PK4NjAj4Bjx4pI5OXkIXZva8fq6NqOq7VIqAq2484ZUfYhNK2A4vaCrGz4Jr4ouxvqVrDlGkhldEckn",
+	"Ialldrmas1DrOEaRSAtdizII8ySZt4i4Wt14UzZDpf2OGS06xhVNNOB/7vzEVq12y6Qt0jnXn0G7/I+6",
+	"b+CgYVfDcLGe/qb3EJjyaALBp5dCAXBo0epGE8LRzjQGfNG//XBwfDzaH3dGo97RwXisVVfPO9o/6v7w",
+	"90Y2joJWWpY23BzbJG93q/Rh6Nifkz41ZdFVxCe8aNOeEa3vQLXbEG08Ah4nUyqJ1CelI33qbOC8IqWY",
+	"7p1cJjtatwFhBf9Ospg77ZagCPClhKJB67Tz2LZJidDEiE0B1EQ3IUIViWCIWzEUapjCwNLKhsz/wYqo",
+	"1mnX3eCxwsMNyNg8EqOAzQxEmWe25StEIbAQ/GAVAQR7rgidUA5yTsR1ROte1Q1Yix5NHRAAkAb3DKUB",
+	"XnsgD/lBOTeszK3XXrMQT/YUnCAODNQLAGRKcKXCuKypljEqouOxXjE9FyqDC3twun8CuLCx1movYt12",
+	"K84eOO32rKyKf+/ottGFll4NI24f261rOmEgomQ+iMA2wax4ieFl/y+wqyeAXWUg/qD0WcTGLGKhByg+",
+	"v0GSveQqgTMAYYCyRopIDUcrwzDuJc2wR27yIyQuDiFxUXMKrlK3s99rtZMNjbp54tpH1FXYRos26R2S",
+	"S3FPNLeTbue0e3LaOyQfB69S0NBajZjrpntHmm13u631BGorEhzYr/hbc8M63D8Zj/bYwVH3gHn73smh",
+	"N2LjvcOaLCYWyhOwJuIO5Nzv+Epn/7DHesd7O/TgYLyz36WjncP9497OYcfvMTbqHh8cew5Yc6/TQTgq",
+	"qehsblT+4+O9w8MYZWEtKsAgLPGQyf+XgybSrnPdbLeWU2Gmp5W/yEWpToiG/+tfkLxr6CU4c+lZzI2/",
+	"j6ewGXhObbxadFFpKWb2+jMj2KZOgMyS6Undgf8GnRjRvN2azqg3jGHZDEtYzBMuh2toK3dsNTQ346HW",
+	"sDrtVkClGlro8dNWd//o+Oike9jRt4QZfRj+vmDRauizuZbvnZRNBuXck2CBaKTgDDTaVhBTqu9OAXsA",
+	"ZcFCxbAIVSfzGUBS40+RnrGAz7gyXz0W46nix4iFbEmDoYEkOuyk4IlmQqgpgGDgMBWdGD5Q00goFbAh",
+	"DxWLADWn43wbMRWtLCWdIoYuiVeOGfv60zsulYhW2G/JNu6cHhydHpzsHh8da77YGJ3HLxckefxkDhNg",
+	"o0BMOBzNrJhnQyzzpTkUUouGXpxX9ViXadDNq9dz6IOa3XG+TXg5b4ZODrpfiqGF2i25GMU3WqCpbAHX",
+	"w3/jtWuE1AMD9rzOXu943+8csSO4FZ3sd/ZHB61cJJ968zRhQ8mU4uHETO+mAEC5c1AQwGeOWHsDcWRa",
+	"ylZwzu7FXBKt6aCbNqTBSnFPGo+wPV1KVIxYn9MttZ7CPHDYJ2EFKI0sQa3TVsSovogFYmI/POaf9+sB",
+	"e/aZ+M6wvrHN+YT8eHg86vUOvP29o8Oj/eNe52j/YM/r7R0w/5j16LHVA9OXBUdNNQJiaG883Z3OyU73",
+	"wN54urv7+71YRgxN3FepJjTmkYx9AX0EWEcM2PioqVCTagsHeND0dHUnItHavkhYm5DjQ9B98nigL8/8",
+	"GZjnIPCt1W6lAlbi7x/RMoU8kBv9Z75ZRw4H6KFhDKbaadfCOoq3Rm6Z5bpYSHWmdkO8JEfAmFe1upwU",
+	"kD5tdcdHx2yve9Lr9Eb7ex120usdH3rj8Z5Hjw5O2F6ORo2zbgZRGlBoAoGmVBJD0S55R+/BRpCqIkUk",
+	"U4klKaxT2PHJ+I1/qaB/qaB/pAoa82x5gGQJ+9YrcVLYABCQl4OLhxACc8bXSY/tjY7HY3a8f9ADW1b3",
+	"6PjkhLYaaD2lUJ8xKRUVX4rpqFnxpaiBhIb/eKzR5K7RKtdj9+vZiNenpmqRCnuru0gFDSSUFOZCv6Ny",
+	"ingsVmJYoo2yI8IgkR0+l3phhnShBP6+9lP+t5JPwsU8/tqZcJS7w9kiUHwoWcCMgdAVwwUDPDTlQ4yp",
+	"e2jvK1q6wKYUyRXI3tQWetJjsVLTxHev7zl+Iv/jyAsRDh0C1n9XAgdZjFPbbuHUOMQ/5i/bRkx0+FQm",
+	"OkyYKD9Z/a8L/p/hgr++SNWlwArmr34psNwGEkr+AFRj13WUf6g0kdcpiqvmr7DHuvNX0EBMTQ5IM4zD",
+	"7/Z6hz3W2evujfbgRTY6GI1QVd0eiHOzqQNiK6asmPCaU1bUQEzF07Cm//QWrNQ4NzoODp56HBzAZKOH",
+	"HoKYeTj5KFn0iasp1g4pIMi8g3HNPJxg5hbUyQ3Zsmb6yQchivJA3OKxZeGENzdXkOXUlx/Du1Asw6vo",
+	"UrwX4YRFZdHTNzdXJhWOS7LAN4mISChIAC9jFHWNMQAB6jXeNt+I6CqalPapiLmZYkZQNKnTR05aX31b",
+	"mb3ZpuMNjgbd4+SA1KIGrUq4E0wcBfjxYk2+HzJJmpjA9DPm3TXuh2voRnatWn5QZ9rykCfrz15p5Ywb",
+	"ds8iGlw5aZFpEY8hJactsMESMSYS30hlUkqb6MhlXu6rpWCXvJoKIZk1CYl0r79+f/KaoMUQ4xPRbpwa",
+	"DOAEndWYM8hEtYEBPpXTkaBQfO0qmmDGR9kJpPtnfmGEJP5MnBzA761zLucBXV3m8OnTiTaVvFGao3Oh",
+	"f26uJZUDAgFxFQarNyLKhILGCq3+lCQgJnaaNVmHE7NQFTOzUFVCc848Pl6dqfeMSnUVsiSLuMiCmQRf",
+	"o6SX2AShigS6Ec2UThIkJGfP6B3E985iC2cdWaeokhVxgPBMEgZYp9UYKQRBjnOrmvkjfZmDODfnqgnF",
+	"xYdcDiWbaG3SsSla4xfG5hShkcR1OEGXG0JznliECjwwpnT5r99bFgIlsarvdK1GfDLqeaNR19s53BvR",
+	"nf1xl+0cj/3eTne8Pzrw92jP63bB9AHNDek95YE+ZeCWgt9FWuaFoDB1ILuM+8NFqDjEByb0ryOXzOJ5",
+	"N/EtMh04dj8xaipexqF5/WXyyVzOkli3VrsVcI+Fkg1ZCAoSBip3cr8fOpGN+vq11pv+0vnEw5xHeBh/",
+	"Am04rpJukh6ATQbsQQ3Eqynz7tIpciEhXzMhcl9bpwR+sD9xX3/1tdIO/rXVtq/p5caXMol1tlkYBj6x",
+	"Sv0CkXAOCfo7J+wNXzFxcfFr+qEkEA6fqREL97WFrz/qP49fw8evcApjksTGFVkRq3O7NVk/hibpgPlQ",
+	"3uAnXihDFsmjBGoWEK3znJIfTNc/NIofdtxgeTT0w/e8EPu6kpJNCZEsOgttOdXy+4V+FmNw8WnUSEaM",
+	"hevJlgU6l5eTbKmbPRdMy/PXDyUzkEJ9YPrJGjJdN46nexAx6q+gB1k2QIa6FT6O/UhQw0H1SuniuUmQ",
+	"aa3RSXccMX1rgIxxGEvhFBVlcOdDIv2vjlVwR12DORGHZJ0Zi4eXx4zQW3nyr9ObyW+r0KbidgfiRomI",
+	"bXMJN1mipy5GeTKzMz3W6Fk9PRd0dSlUaeJTjP5ikT9QG9Zbqn7mk+7rCmKB4fIPVyM8e8pGg9HDeOOH",
+	"V8gY3tlUGsAIMje50p1v77g1Zj4OI6g/+R8AELG01cg8Ut1YDhgZQuQAm4FXvOSW9Zg0Y67mIVuWk2YP",
+	"pMg8Wk2iVuBoOCnbh08LNMqLCKoTqfPoUAhyrAGFwhc1CLzyRYa+9zz0f7/XR2+BYAA1vrWMOEQnJEHf",
+	"GclQgzXrcaTBBdJX9RvA1nrJbgrrWxjPLuBVEYxBsohcIwZhMmBxHFl0oP55tYywwHHrxSLiKw1YzEAS",
+	"nOPNpQFYCEQ/hDQJ2eDSBLTEiEjp0qV5cTDGkLEWbpQHK/dX7Fbd2K1kAsv1DfPQmrKRz9Dm6XKlwjZZ",
+	"T6MwT1dYQWybTewg5p1GZ6Ttp/qYLO42EuHEGOGuotxKxmlNIGMGNUh/8eHHJVnqJut3PePhjUFLKOzU",
+	"BRJs0gW8N3xJ/RhqraATm2OfQKytp+rnqhpzV71Yh8fTTRA1pZhOCSmd1FOEyju43hTqHkg4YN8BQJaK",
+	"OLtnAI+jiiHhE6y8yLxh0unhnZqzle30Kpo07VREk4adXor3aF26ZMwv5PdLQYwRCnRRfLR8w9rm1dlC",
+	"TUXEZUnjitDkoZqEG8Z5KfzVQIj3WoRWsNhI+CuihCABPLxRPzeBWNbtRupna/Zyc3N1FU36foV8e0VD",
+	"vd7W7hySm5urWB3Ut3YaEh4iPqCB6zwlv0Jnp6RZqvhv28oVjwdoXAnGKfkcI0z8FXGycey10ALTlCX/",
+	"re6qDIS4oOEK5GUC1VoI1ikEmdFwhUJSDyF+oWZ/a+6lvzIQ/tdlIKQWu4bZpY569Gg1WqDl9YBO1kE/",
+	"Pumz8LY/3rmgypveQsy9EnhgSpEclZrdmE9sfBIins4D6oGDMVgRPiYcvpaKB4GxE6L71bLCaetr62R8",
+	"fOh3jrvHx/vekX94cEJ7Y0Zpxzs4oH6ne/DVCRqMM8KlN2UzOPFtwJSKAN1MDzFWEWCUZ9f9M8Pe2aG+",
+	"ByMmEGuwFCSOj0aM4J4AZ5x5QgDkjvk5FCo1EqQLVhZv8rGibzZXDtEjIQJGsbq2JnOhpgP4pYTQhEhY",
+	"EREyAzCsiVvNGXjK9SmpRQoib7UJVWQmpCJ7vTZZTrk3hSFIpmdKMZ+MVsQTsxmVp+TWJOjftskttbXI",
+	"bsnfaCAFonSAxgIUAEij1qdC9vc2uYUquPq96YzC329Lpf9A2KD+B3vA+x2ANsEv3IcHZwu1oMHg/Y3+",
+	"4Il5JDxDwkTMg8WEh7dg5bv1FlKJ2TV+tUvOwpUBhuUS0K+1nEwzmBlOOx5Lq2CVFmqK0Xdl3AXrZCr2",
+	"rjZep6QMb4Ol2SVaz05edRZDv+GwJ1cy2ZaBJgmRUzWPAy4vQRATQsnt/7klPIQ39Dykp84EhLWVAQzK",
+	"mzbPzkXlrOG9vP6MgbxQ7EFpAkFT16cG6bY7nQ7xplSr6SYwRE0Zj9DQISLzOI8I+vSIvgiQv43YWEQM",
+	"RooNaZ2EjgLNuTwki/kcoGdIIJYsIh6VLJk0vXhgLAGabtFheauf7p+np0xPVcFM/Z6aohl9eM/Cib6i",
+	"9A4O2/lTBngDMh+XKaFibIUXyCo9wP65nTOfKjqiku2S2x0g+NZHg8ot2oqBfbieo0hxbxHQzO6pZbRp",
+	"neJlK9lLc973G0ltGO6NqWWZcx7psejlhOME3X2j1Y8wqIjds0gyaUDWfRbtkgGfMZndFjAfZltIlF0G",
+	"URh30RK9sbDaEGMgCTWtBj6TCjegmT9NSNyhnkHcu/ExsmSRPSLTM2qK3eVxiMRam8kssXAxa53+at/Z",
+	"MX8dhazd2kl9MnqJ+cn59FsBi9U7b4DH9IhXc6alLrGWOpg4rSHYlDv9hJ62JQuCH8ntwp8Ap1HyNqLz",
+	"6c/vk8NDOTB87IF5C32UcCVZME7PWMTAApsrtOd8XWbbWVMeXv3h7Ynu/nd92134Ewwbh6/gn3MW2Q+x",
+	"CTJ/wrAgRNWc2Yw8HKhFj0LUI61L4VThzIbBytUxGP4o01NgD86iaUjIypuIeEztpKH84QWBWFpve3YX",
+	"MiA6M5iEagszZwVyvNXqaklx31WKUoyZUrICFvHJUefMazDZIMxvwch8W0u7s/boXB409FTRLSVT/fMC",
+	"lD1joP1Bklt7ttxy/zbNBoeH+/7xIdtDh23H3zvqjEas2y2QwqbDhnLYjf0oVpdtEYlYNNzx0AcJGYHp",
+	"R4QMND+5Yx+9/ZHQanXNfaOA2yG+tmIQC5+rM89mW1SziR1FzMZtrXjhWZomcB2rqUjnhyjLSirPxTIM",
+	"BPWLtxzi3yFWI8rSMQ+MQkKDgKADQGuPVOmz0Jh7J/rhukzsWyqqmFiT/IYHLF8GDoxBlSorBTSpawfn",
+	"7Tcpwgxve/K+YC7XBLxvIcBauh3Im0NBh23Al/nyDaiPxOzcOBBzqAfd0Kcr0Ao/Dl619Wl2+/nz5887",
+	"Fxc75+e3a6MxmmXM3Olx9WK7RMHwxpGYoRGjBrf0r+vxMwSFAUcbe0yaKBclLI8mPq9DzHsxKZJnt65q",
+	"CgwKtYcWs1F2fgwWWp78sn00ViX1ixfG61ZnthLd/t1gcE3QYQcMoBdV3wXSNBtHXt7MGWdfDQKvYoDG",
+	"agLpCBRTeCMtcttELvSdEa8lmT2VwnnLo9YgwtWmNm+5i+kFvQAdX8kM989/hJsruWN6j8F1LJywaB7x",
+	"jK5QFp9UPJghrzf7FqquGX8YhDt31tHUisW/MvMPKHi5pJreaxBqDXi16AQlJj4rptR3uBqDdlMEAtBe",
+	"7k0EO80hT+uSExYl9A1EsTANaFNZSscKgilzRenJycnJTre3s1cktpSoLUg/fnjfZE7BhgCWUNcqwdWP",
+	"IB3IjCq1prSvgxTm0byIglr0Got/fVXGo0HAIpxyTUVaHEtTx4yrlJzDIjpZD/LYZC6A7nyLVml09WYY",
+	"vtjknzt0zJAqH7tryKxxLXEsnyyZkxFeUix6NZGI2b3pVSVNVKXKpMTbBbhE1vYIvTN2i8RiA5w2Nk77",
+	"KZXTWFoSPiahgH/FnJjRTsuuKQslhpMFhtvl6FI2LWN9AKYoWdFR3z93TFDJ1T5kS7CkjJiWdFprtQFJ",
+	"YlxqqDJB8cCZ8X04cfvDosUXbLAUhoKw8Rhwgl1mLOA63cvQpF2XM1+6Glu+/RLqAoLhEefADjKehzi+",
+	"Ck0bWicnfWVdJTK2L66/MKXGbuvUkjNOFb3+4Zov5b5bNWSLtmsMSWWDf8Uixcewj5LqfznSp20u0zPh",
+	"s//BkALm37ZRKHlJI3Ld6gN2IzKP+L3erJqvxZj87Va3N5zf3f4dk0qV+UosFHybcMhan+hu4pNw3ewm",
+	"ZrzIiIQxmAU3DPOevWGYj4ZE8y+kLP/K4Uxj9QZypusUp0uMYZ+46YrIEkqSm3dnO72DQ5DfU/ZAfebx",
+	"GQ2IzydcZc6iIk/nXm/cPTg+3qf0ZO/42O8cHY/Gh93j/Z5HOyPWG+/tjY/3Osdd74SdHHUOTk66Bz7r",
+	"HXf29z06OvYP8zV3PY7GWrszUxemdnZ6rm7jlUanBnF+ljlTKAkPpWLUT1wE/fPMvNgmi7R54eeb1OL3",
+	"8hd9yrw75lsMBVnzbg/oZtSbJs4bKg1PK4FBm7XPqNjQ3VTavwIP27lAmIQ8fvXht3zbpjkFRLiu2YWr",
+	"dVdJXthikaPJpauck2Lcj9czExS1Poh1FQdOIftmkU8oY8vPh2vJ2REI8NJsQ8TDqBYcMd2ZXV+GDLNG",
+	"Y9xI462bAgupQa37eJbiQiyRPIpT/Tal+nXon9NV+c3FkjxnERf+lq8rLPSHPq1ynb5+mItI5YvET3D0",
+	"zhejABzv7uRq8tiDSY2zrq3btWpxGQUem6orDdeJfcOUNy2gFWzrZBSJJaZNxBZ6Fm/DsYh+JLchveea",
+	"vNskhGQieDiBfJapWKakZsaKKKL4opWtwHPDvB2gb+ei5kBuuModCItYYmTFSAgW+tKtVEK4hKtXMmBJ",
+	"V/KU3Eo6YztY4uS2bT5KrhhEPkRCSvtJX7W0jpdZIef96oHe8MrbcJyhX75nk3rWzWw06Q0LDTTeqO+o",
+	"nOb5e87CFYFoKBP2YFIgZ3NlisFmblXGZWsvVaZcbK1LwxRJqKBTiLuimTTh9j9IcOvA4iYR+OtunqJc",
+	"gpw5xXr2Tac0zpevutDYRFpJpkJmblipVPs8ykwnzWjrjyHyrMCw/HpAJ7fFUWhT6pPllOGqm1J7kdYB",
+	"9XUS4GEBQ6SdH2HTHxc0Kl1MWRKKZVvz2lQLJQhwgwsHuf2/t1bViS8pwHGwQdflcxwvF7tuQNqlJ/n/",
+	"Fm1zG6JXFFfS7fT2IXk//iJPV00qWlQLAacKU1rJKCgXkcMTponGDPs+Vex3nUjY4CMWiKWJxMjXTNdd",
+	"US8ymy+ph5MnB1IVW8vovRDe3QdzRNUwW+Fp5ltLMyOGoE1NVDO3+woD1SWdsQSxplwaoBVwtHLCXcAy",
+	"JTFSvE2UEOsyAsCodjx9K9rhYRJLlmYN3fYG4uKSLZ9moQnZEg00cpfYKv/GqOHYijJsct8r4JCQLZuY",
+	"WS6FX2YYWLOZLKkkE37PQpRyXDkFDzPqZx3Yk9yFCDVNTTfoJcJE5s4+gIXBUG6vr24G5AWYkF9IKfAk",
+	"NF/OOX4VMbWIwux4Pg8u+dXbj//68s1Tnz99ufvMO52rweX0/eDz8uq8r74Mzv51cd7fu/h20bkavF4W",
+	"rQ/Q2WxsTnXTaiHpVnnNuIKrC/XmGVOw36br4eJq2foWVaSnzEzG8QEvEkogSgrVQJsbpYUp2qjwaMR6",
+	"mxg6txaOYLO2tBpczzZV5DvD6P3y0Vv0w7yDYsLa6B/vkr+p5DT4+4+kA5d9fRGJbyd6BCtz0Idw+Ode",
+	"PLr5tM6rXGiazmqW0jRn5qwEm3GdhfT7jRkIIcZrhM7bvOfc0PlakVbkDBuBgwRfJosQFoIr4Bhy6wL6",
+	"2OYi/bUDSq9/0wO73WpkPk7EAAob1p6GzUOYG4cjF8eLxcD524hHvl5EE1ZuyYzdMo5DSK+xSU1Z1w5K",
+	"/FXzBebeNTJe3txcGdjNHLOlNW/pO5iBE749tdYdKcIfwB9lzlsOKVlqRWzN80zUShqEOGfPSSmw4G+T",
+	"PYcIEZWslo4vzWc1V+UBk2yUUYBqB67LhKgq6pVTnbGYTbTCZbUw0M5lJl4TaF/zb5Uwi2Rq6MdlIEt3",
+	"842ikSq0+8XhXxWGv6qYr94e4FgXWf6kJqKG7Q8A5V4DIxYY1Lg5cNk6jbd0zmVGIgBMQ5E1ErrJd4OZ",
+	"96z7w3z0qaLzgKJGn3zYjevl5npHYFAfmBTBIt+pDwZYEEZ2FRSfmSNDyz6G0HYQZjoGbyr6Q3O9wDjJ",
+	"eQOOEhJyXTx0VUD/Yj6PmJSQuLeBVSoGEyRQNMQ+EenmMlKmiH0MBUN4p4KHBiaatlzNoHFIb54yWO6w",
+	"t3eUuAW0l/hpe0dAvTtJMCIRsYncnyERCpQtEmhB/aPx8WWuv9ZkYrQIyx6mY9wC/XOZG5EQk6fvUDPq",
+	"Y9HpSPPaWBGxUMBKIWPGkptkbmKyDcRTy1MwJ93WshqqZOqr1uhB9cOf2KoiwO6OrcqEPl9PSNrS4f/R",
+	"QBzmhk3pSf/44T0SlsQARszU7xa5mTMoarEYc6mVA4BOZDnOYlGEkUN2+Qp8lCz6GRGYSuYfbzilC5B2",
+	"LJYEkTaLlWq8YNaYUrTncwzjVmXAYK94N4B0Mt7nU2RBvbYIDYCRVUZ1lTbzR/+Nf8k63UvOcccEVHqI",
+	"G/QV5sBTVxjYDPKKExMGldKlsSJDZ5sa2+4z1FQQj/FzJRFVDVP7/k0JeziMApmVvr/esdWPUM3dtS8k",
+	"cWz20WykSzMzQXpEd2y14YjwulcrsB0vrfHasIe5vgKqvMyd4nJNefd1JGEz+vXOr+fPy5JYiLZQYKx9",
+	"AoGVV5wNJK2b+ouHi9ZBwJMPkg0TZoica/1hxNSSoZtoVi/YwzVcP0k4P0JSItiQIDLoJfVj46knQgVo",
+	"zlhJ3ISYvoCUFq2bGq+ArZQ/thAw/7+IjVunrf/zwhOzuQhZqOQL+/CLyjoPmqSE/ry2jIB8YWTXnFtE",
+	"ksd2ocE3qQ7RJhHzGZsxv23LN7ZtcF8MIRsnqkDkZRoPqsG0jKg/nLvvlk5NDvzUNifjjACnOObPGIBq",
+	"RpVxoFjMKRg5wi/6DQftJW+VDte0fsFouJzygG195XNAQfRgrdVKjF1kEa0XzUTEdsml8aVqzdwmTSeT",
+	"AS7K8UI2npan80I7BvqrObUJrS9XbxOMQL1ZxTKssUSXQl3Bg4/t1iKMmBYbnqr34ofk6a0vbAwlOgbB",
+	"LMC+Txzw5thBnr03TiIKufSQKKOfjD3nLu5A2wLVWU9XhNNIuCJ/06ergdInYxEEYinN1glE+Hd4lTbe",
+	"au8YDdCd3IClEECydCGw3VWDJTCUFO4p51Zu7kv6ZDMak55ClJrG9Lnd0ehGmzLTT2wFhdMLBgRBN6nQ",
+	"gz//9l6j1dneW95q2Q3gRpU9z074ia3kZkswjsEvS2cPMTIH4qOtYKB71CzyJhKzweru7LrfcDFkvpQd",
+	"NmkiU35h2+toL2hZweYbbD0ayqWJCooYgpVYYDi08whC5V3qVa0sMepNjfaUX+oBlhQLkG22qHXnMNXH",
+	"X8fddo47G1JTsdNxkUVzkV//2pCFGdVSHSFDn0viGTM+5NZCejBcrKtmPZmKGJb6P3w+UnYSd1LAEqQq",
+	"ZsxyUL1p2+TqCWbxcNLg8IVe4oO3L22c1danLjn0buEWigGZI8ycgQE7wTx/GKuczefPxCoWf8kyAUYL",
+	"rUkXfESRQFDfCJmz676ZEQwOSvAI/pApSXX6h22gxLILI79ZeFMbNfgfLDMuMSvYo6FjLOuft8mIeXQh",
+	"GaFJ/CBgQSt6x8zlwWQbO+HNZm7g0BoIRB79wyYIGeKNQMRTPbx/D2+YouMRy2C8N5gEcPkOR8Kv1qRe",
+	"60df6icf20106kWEtW95ODEXru3OFUBUL6lE93UsVWLNNq3KFk6cUbRfmql4nvvFc89F9aAdkN7t3sH1",
+	"eGzjGwzr6q5wTNZOp9fYRGllB7Qp+zdbOuzq37Z0Hxj1n3uU+gJ8gdfff9MosRDNn1iY3dD7P50oc6r3",
+	"bH9X28afb1fbHCMYkSkd9Zycnj3Qbf3tP5LbsVjaH7GfP4BfazBl1sf2bxjnZkYeraJRWzW5YrRrZeiM",
+	"iSdJPals4ioMVpkazhd0ZZvb4pzpjgh1smIwZyEvw0Hry+iYRI0ZLozW6BAHiWEEe7rO9C0ExyCCcrrm",
+	"faYG93YlRtxy/QlzXsm/L0PoM1lOsVQgYPfvYoXapFZKg1EoIYaBfa+GPT6vOsuziH4usZyLFvs0TPlS",
+	"PI/NjQvFFPI4U0ofE3KDwc9ouBpS5/0ak1BUPmTbE4HGgR9iXztcf0yMXqokiTFeghk6oIoFq10yMPUb",
+	"YGdA6RUxm1Nw5dPQJzO6IiNGIj6ZQkKHvpAmWbo40xAXCrPNfAtRmST/x3GwIM52W6laFfo4We2cjVVh",
+	"liJgS+p9LpknQt+CMySJiiYbWBOqohXGf2WTeCqjWZLknceEXWz1jr/4JeYXVLDsU7ZuisyTwz/IJDcD",
+	"QwtHjIcTBz39P4EPbMGnhssvzWuNRSX09zwLbpbYSs6ZiBjUqILkrWLZ+TGkqQpejZQRrFVUMQ+mQti/",
+	"0LTAWeDDXQN9R+nOa8xnuuTYtqcy2RKJBVrviTgkygQNpur2Qj7arkOLrWCTl2aA6VWSUKd2FewZSbg6",
+	"NaxOpeQeSSrvo/vgas5CqDsXx+mMjRvSQndjPXOlr+QmDA/dCeDQYhxyXggsQQzsxqWJo038zRB3R+NK",
+	"CNCqm907j/SmV5zZeqrDhNKay3DdP09eeUwXr6q3jBfw9GO7ldRWqffuq+T5TJmsnHDkME5I0OeneVjP",
+	"AeJlQ6aKYjuKQ/RzuAgCOkrCjjMxhG1A/RiCd5KFHpOloCNuOoTukSs2qznEd0LcfbC9gNqfTxiNIlMM",
+	"VQ5lEWpOnACG2fYmhBbyi7GWTTb4Nxs8jc1DRL+s1QMl+LQ+Tszg19sUtOZkXJ3d6OeliNRwVJBAhtkp",
+	"TvoJD9OZLLjfQ8WiMfWYQ1F8oqSqeFSzEgS4mgDAzfkpgYoGx30kiwKI5ToikJEAYhnmctlaX1U8BLQ0",
+	"oAJAerfV/WP8RQyO/bAzETvmS3167X6gS1t8Tf+qG9zhcgeFPDZrKkUlaISI4xzXbCvLxHIwDHFm3bDI",
+	"rNDkfgNUSYfdzHxo+qGGTeu0+9huzYro+5QForB5/IXN7emtUgBefRZAUsatuLstbaOHwdJWF/u1hYn/",
+	"Fp3aUvtbds3M7CeVinMAAENUOQmNIJFFJXzlljjLCOv03FclcJSObf+x3SpkBztBmg7TfdVMJUVwqzB6",
+	"cxJISlfxpmIVr37CbAeTOHn103reZIrNMmt6Y5cz2VMwkrae39ylnfOK3WSw5rK8ml69LfJ6bwu8vjYv",
+	"9dhc5iehxtmOp4RC2BGKlsHqjlyd3Ziiw1ZvMlnXiIMjyYhNeAh2r62reEMrrmxicaudy65t0tvPA7Ul",
+	"g+TuIZnSmm6lTNN8nur0e1HkiHJ3STI9Tg/OmWB6OMo2Vjq69VxZjlAqZYM4MEXmS1s+C1N4Qc4l15sK",
+	"IVmbLEL++4LZcn8pXYu8XCXpmSZDk0KqzW2lHNO8fxfXC4pxk9N1fKpn4TRTLai0z8NHU9l1kThnkr4L",
+	"SsEW6FGptGDDxLrtIl7L1a8KKT1+tFlClVxvCzCWymJbu7aytfT6Ntw2+9tUg7SE+sBm+TW7UkcxiCi5",
+	"MJGTmE2sJYmMYyhHCy3XjUCsdyBfCkVMZn3OeOEpGlhdsN7p/MlqBr4I2S65gZ+kNYhWTa57VFdfOkwg",
+	"TtMz2cxi6mA2323ndC48jG5gCzVXupKNWKnzFupdT9K5treqBWmjRYfaU/WvZ1/rYk0MIBHy1A8o1qlP",
+	"U1sorrbhATWax/Vroa05ldedzY8wCaPSXoiJFDMGGwjRqMAhbgKtRYl6UqxA5xSzKtU+qFcMcuIgr9m6",
+	"c7tVh4lPC6wrYRpMHodK/RXAEH9484p0u709mBtT8+Xj4FXlZkGce7TO+T5HYXntzBmKzZyNxAKsVgfW",
+	"zgyAaFI+SaUs9nxm8Kpj9Pp81av8HLKTrzUzPs+feevQiPUly0CeVmfHkZhV6h+zggJjunmnjFhpOyf6",
+	"RC+oAwaZUjz0YxbBSlprFHNTbutHjGxJMLOxCJeFUSpm0v2YiBrsjw+2naI06QpeaSrcOiXFBBxk9JrS",
+	"iE3X+gRea+urMPNhCRiLyMEsRDwa/R2WRZIuAB0+Ua16FZUMAxrxx0JGr77+HaIwrrEGceOwl2Wy5y3m",
+	"TiAmmXxBCAuucYIVXWJjpsYHEkoSLMSMGdMdmpaDWlGWis4KNqTU+46HsdNO8tBjpHty1ClvW/POIgpK",
+	"QIGzkxbXao6RTGIY5hiyxGHocr7odoy9Mk8krzNnjfJaCRwG+NqnIt5ECAm/nIpbjNg2rOzATMWoDoX0",
+	"HlnzajWX1dphGxHR1btpORXlMs/WL4t3EBQxa2fqjxmYfJ+5BcmKe14zKCKUqNl37QRc1NSRS7i2jUUx",
+	"Tc2yuL5rXO/R1HGzGpQeXjLV7eT0cqsUJmUA7Tmbq2QZvadUzzJF3czaQelMLQZynGz6p2GQ29wgrg7X",
+	"JiFb6tMFgDTq625WRcuqbxmlaE4nRT6rRBuAh34kHX2WuDCskoDFCj2Vu+Q1jjyW5+CuBj91twNAm+j/",
+	"hxegYINBHY1x80rlyxrDOPNnx5G3aC+FUFJFdP5GRLMyrMHc0k7A4ly/r0Rk6kiMRTRbX05I+4xmQxth",
+	"USQI8VcT7ED6VkeYR0yCPmsOayUI+31BA3JrX4ENtYYqv+ZUgQI3QyPSmpTcSQ11ffM+tlswT8NiMCuE",
+	"w3bxLqvbBONRcZNjOuPBqmGb4LEa1quqkPV0lqL026ZlsMi9/MipiFRh8yCnP354L3OJrsk3eZOASqAi",
+	"AaNSkUMX0NaA9zoKSCpDGUgC5I883nLmIhfazN2NzpxnedAZW94GTZz313SVX4AbImLixxLPUM4uTEUO",
+	"5C99UqIsfvgJfsrsNX79klRgjkvX9ctzPYGksWhJUL97fbwsKrixuL5LHpLr1xftWKq5lf54qrqIKXHm",
+	"aKmxlXXEQ8TYzZELAaskoo1KP1jDzSGhFQsLSq7IrW7mNr/LCq/5Yx5bJV2/5zLXMwOHkFZwnFJ1+VM8",
+	"HFHJPVmEZ1xe/e5HBNLKq85Y+zzXo5HOkF4iPbWYs8iyqq8Zms5q3356NCaEqnI8G+yjIlKbqSrlisRe",
+	"VnQV6w4Fs14o+Z1v1wII2tbKEvsyoVIVbrI0x/mhBElaMNqpMEBq4LBy4yndLS9tIPxTAkCmVA6NsCgP",
+	"83HTmzMSpiB+6GnREhiB5NFiqlCtMlhX7kqAeofhhqqIOCkXLBp6BdZCT8xmIlF09HjxjVw6Ib8jP0z2",
+	"k6kcglBssqZTy7SJyNfFjdp6vzEb1GtaLvBelDf4Plrh7eBzhtvQW5Wzx4pN9/9xuyu7mxxjRn7fppBs",
+	"3R3wX707q07M6zv+AIgC/7FbsP4IN9h16cK4eUdaHJIcY3s/mNgVUEXJrX3g1oaQQpB62spnijLaYOgf",
+	"Y4s4qBDO7QSRsmxBG/CMgLaaQR3XHDyPxChgszxVTQSLWaHQ1r+RJQZXK4ytkbYATYXdtPPYjmuc1gxn",
+	"Dle/0GDBKvSaPX1jf+CyojRxHA+O02tAJVA2IZDEiDkJpmu7piCGpShczrV/pqsL34Wm6qcpEzNaOX4G",
+	"55Y5g4L6VQ6HvVTESqrEtAmYR9SYOHweYHduBZW36RAq/eWchXTObzF82Yebw1p4PdyUcdpMbKFHQz13",
+	"M+oz12trOmxhUHK7ZVrXHAcDr3DntlsBDwvuRPqXzdjwBNqVioXDeWH9PXwALO5p+zASXuloLPOm4W/l",
+	"W7zSXVfPLmMqpSSsVukxmZeXJNyc6CPduIBI8fz2/3FzdUnME2t1EkyUFxSiWPMMQhUY/Uult9kKvYJo",
+	"iTvG5jLdMXCUm8Dl9G6ieGpfP98LfdD710hEqVFZM/+SRiEPJ0XExhLLBHkB4M2SS2MtxqlZRlwpFj4H",
+	"iWumZJBBhjPbGNrs7rNYRDteBvOD5Quz4dv2CHIWzJmOvDvmuRfNMR8b4w7yWSxynjAqE8YVonUoXC+T",
+	"ZI8HLT8xPAVWP8cPAfEpQyXuWFgY2hK/Wyr0kKbhIuJPaKiH3A6DeEIza9f81DhTtDr95a0Qlv2BYjn5",
+	"i7OQxpC0tCEBDvgZLsstXilyU60qWfujbv9qfE5XstpM4pQC2lazvVSzw7io0Lba38s14BkUy7P5/Apt",
+	"a3nShCMWn3RjzKGQ1fpMg2+Sy6FkEy0f8yLj8u5Mpi4WmPCgpwQK3+hjWrwrOpHlehe43mmRs0//kin0",
+	"3OBuWeYmWx+2oeO34jl/ZRwEBQLJ1rtKRRR57jsoopyBZK7goyGdz4f6laFIFreMmda5oSx+Lq+DvPEm",
+	"yNO10J7bNmNDTqmNktVa6NukNDc0mArHyAw9G6FepgRhr5UqdGVsWB3Q677CU7NkIpYZFAGfzcHKIkKo",
+	"RKz3QcYstB6lv18S2+JuP9PFUkR30lXM51TaI7WFoEaVqripcJc/3bb8Xf0Z7xWmh9iO0pNYHlPgTH45",
+	"F2ph42ZGJJRm78BmgfvVNhz7aGzTrxUsVhapHTc5gPdKw0rso21yq08XUAYxjESupGKz2+pAsBHMgo83",
+	"7RwbBkQWFAU52nPMHX1817Zx7kpgI0U3s6LJOMA4tflCFctPgGxwe08q2Tec+l6NXcXVVnYTGK2Kw16R",
+	"X5fU1CFvnqdxWLi90rxlKMnbU/3Q5/fcX9CgjtKmN5afd0rR+8kQgQCGi/xA9XdiibAaSa1dEopl+S1e",
+	"3+Z001VtJmjklU0eFIYjI3BVteYecI+Fkg1BW8WqjoW6d6cqUCe3OTOVm7aqt/uMPjzHgpyYpre4IBCW",
+	"zMPnoPbINL1FavfX1CeMuctjitK1dSlzmdyd35yJaa9vtZzFztvpSTGIXAu2U2jY2n3QFnbHVs8AmjEP",
+	"VkNbfDqVGPbrb7l5jubRzRT9A4DY0BfXTNadqepXrFq58eqmgfKri2a50WqYRNdW5IzGNjA7/9UaLFVs",
+	"6LlZ4pulENqhWcw40EttPqXZB83TBsfAKBWZq3EqZTxqoILKOwyzKtWKtbwYi2iob9g1pthYRMltmudu",
+	"rQugRlphjUTW7ScA/zE5k72szl/aVeYCEEen3973bitSRraXmpnIsdLYYlsyc134nNMir7l9p01E4DcP",
+	"JHYkbEUo8fX2QombBQLD2G3/BaeEPDchSmVxYJCHYOr5Mx7Z2iM5062fLLjdsJVsCO0TF2lqEmnYJB6q",
+	"bS3A3YYzC8MsC67OGN1z59YiHoD/WLlXn3biBuMS/b3L6Wojty4PnajXet60XqWXrqZzuNT3lOcbgjkx",
+	"fiHrrkn56oIA7YqV52bEqCyz0ME0m/rBWnz+vhCKSUJNXXTHs1+dhe4yxpqzA70hhpw8TrlkSyz1Uayv",
+	"hQQqgljPhr55g0ZgCpvHYQPpwivoaf7brbHng/f61qSg/B3KiDJ6z4q9H+Dxzgl1moRa5ztNw2RRlayh",
+	"muYGvjwF9swOodJwAw/mdm/ayHeyxoOK/fk+VEVCtz7Pb7HUYvkpA3PB84PbZ0zRoYX/qJ+/CjEJ8btx",
+	"tV9w4cj1ySiQnnVjYlCrKpx+E/GQ6vUHaYhpm5S1gogJrsholTszEfN5xLwCp9knkI/p6lT4vO4YwjSk",
+	"3tg0zubQ0l6yOY20XNZEeWI2o/mrgrukwO4Iv1UyXJOA96uzm5J4o3AtWGPrN7RkE5YwMgt9ENcSS46Z",
+	"7PRy1tLadDgWhUETVLNvBvuvskUbclJltjbT1iZ7u53dh4LcEjUtdQ9UEpOHIGHmqZ1ka0I/tQYnmbeI",
+	"uFoVMh/8iuvNZLr+uo3gESFYalkoFpNpSueq7L4q7hlvG7KIOvixCMvxyZ1XewljkAK53Z4fdtTqbofO",
+	"+Y5TebCBuF7d/SATsNKG/I6dxzCRT+06B3GygoTtXedAjzmbzwuW0VVzSrOZaGET5uXaNw231tqf754B",
+	"4yy7Z2RKxZUqjjly/6l6VX6YS76O1SjOxfeiYZQJ/ilbxrVgoTVP8BN1tfVgwD+53paxiD5Fh6uMXHyK",
+	"rlYZYfh0ZSxltczssGQLpNk3hwWz3uuEB9zpzcxGTH/F7h0URJnhEhhZWLGbhV9wZ4c2YjzvKZXTyq1s",
+	"wv4r8wLaxZAYsT2Zh+pwv5ngg7EkVNSZPFkydlkwgU2PCFylGgrDlWOnfTUV3GO54jmVBY34AIhqMaMr",
+	"qHYCcTU5MFBlYDQOFE4+WnWxDXqz1PD6ESExeEXcWe7K3rPonrNlsaSGUARrGEtZdM7IjMHZm+BMAkrH",
+	"D5LMWQRlYUUYX++hvJBbf3WTKERL7tl1X1YHgtQNErStvrXPl7Z8iAsYL0ulXpJ62CTiZgCJmkZ29Owx",
+	"w2uoRY6Lr2n0SEXEd2JE1au/FJE17f9IqCIzIRXpdjr1d79Zhxrx0/q0UhEdj7lX7nJwL+5O3Rkom8V8",
+	"vecZ9eLIfIBPP+yQGQ8XSktc2IOuzwIcQfCYufpp3hb3LNolV+DdzNzMeCgVDQJTY0osED2HR0Qsw8YT",
+	"MzAjfmySt3xsUH4qGWUjTtzbfnDbWiRlEtMW82OZLAPhUDFW/UxeGHp+eMhgKiTL2NQmTFXb9m0KT1mL",
+	"BnbMZBHJqjCJdouHNeh0DFJa4FQHtpjCB2tX2pqEaWmhhKJB3m0kqNHA2qpja+1WHNcRj7udSY0qY4a3",
+	"zhlQWGs+d7eus8eITXMTxZxph5jsTG1tpyYD6Bh8xmpwjghVJIJhrvUtiaRIONLItFRoXaRlG+hO7dYi",
+	"dD+FQg0TCJbSgLt9c+uoCJb9oB/JhI/LZyPqAIhyCw6WLwlEN1IyZTRSI4Zo1vHaoLSv9rA1kXNxiW0g",
+	"xKymqSQQRxJofUmuJWRZZ0jYLLfEmY62ZVU3HtjlKLuiZTvnqgCK0sDpG1EcY0vWK0bRV5L0z39MDE54",
+	"xNaqkdArzNREZcRaEyyjpXIl0zpbK1YOK2NNi9T/fgY2PZ3o6KQd1F9BkwLmYs+VLVChx/vGwtymXd35",
+	"512xlUZo1R1xQ7kyuGN6H7HQqwFNXit9PMNrlRo9OJpyTfa3LIpEBKm6Mj382FGzFNFdm9yaTLjb7HP6",
+	"HhgKk/N9GwrF1h7RKp9+bEnRN3xnwrksxwENSbIdijRWHc7MHlSlhl1/+teTA+ysma5ixMIy7hrU166X",
+	"EOXpqNTUEakZjisrYoQvkRGb0LB5lJxjFYV1kEWnggGzMuClEF6x3+no9dw/OalWlKLiIKkgSIVHlZ/w",
+	"eAY0olWMyUGnQxy8tAYBtVS1HOKzc5WlJ481YrCHRobYM+JzqXg4WXA5ZT6YN4Cd34ofJJlT745OGPGi",
+	"1VyJFw8HnZMX8zv+YHBC1iMWoRQ3iPS8SB/4xaadQtEOJpOcIQiuMrBfUbTSR4bezr7YJWfxia03tURv",
+	"OWDIgzFP/1sfUPqUvoW/1rz+bEVRcmxNmVo9hWGRWI4YChY7ANCy3NTt7iiY6h3ux94kk7gKBV03TvLC",
+	"aJPzl2fQWLpS3/p4k0RHB+thEtFQSVtPUQlw/LraQ6WLLzWSId6f81HBsQ98EMVvwKXatZl2iKhOblMN",
+	"3sa3re15RItue672baaHS80jixQGs4NaQxdqOlSFWVH6ZxYqC4GTIC3AvrFBRwVICG7zskH7sriDzTHD",
+	"1mO5cw8cM2t1ajCuY5yGmoDhVKn5UPJJSNUiYkNA2SlMWcX1Wh8s2p/RLhQfrTar/sPNWQHSkbOyk4jO",
+	"p78Hw9r7tGG0xVlqM4gxeas7/Pk97NLmm3A6o94QZ9DfzkS9uzh71QxHij3MA+5xRfrnDgauFtgg2Ntl",
+	"gDNFcWpcDoutMyXDQuDxuNT1+iDu2GpoPDRDHuan3EBFVgqVu+7YKtMDpN25HiQIgMaa9XyWgdks8CLl",
+	"1lmq2lhuRUqsNBHyB0tEfqAefRgCFNPQZ/OimNYZfeCzxYzAIxhrYVkS3v2R7HSz41sfzoa+5TcRYzsA",
+	"jApBVfaWRX0w+YgCcVZ9ENRyCZUI4Np1E7LHKpbzzfcRQ/hFpHitFHk84lFBu07e0m0UIddAWPI9ln2F",
+	"7AeqGK6Zw61puSwWaDAyhKJZV3fy+0IoOpzRhyr7byw85kxLkpAtaRBTksc7NfYGdm4aG0aFuZDZ7uzA",
+	"4f2iMRd3W9xRwXDjfm/nLLqtObNyJkztqVoc8AEgb2dc3cTvFUeV0Ymj6MXmTN8HGGAa0mCluPcseoKa",
+	"RkKpgA3tnBTGPoDTfcTUkmkRtxTEVuk3iQWmIT+pixDzkPnNYB3VmOuYqoipaDUEHqxa4U3JWatgv7UA",
+	"tGso5vzq8uzidUFOsJhRHuZUe9bXQnjZ+tQw+Q1OSY7h4zkhGcXSEztqo6IgIvgroHac7maXnIXGdgfp",
+	"IRFUp7NAVvrNJ8natrEIJt5eOypbfMa4BpzI/sQ9WA547uX79fWi4DzteFSyxJJWvlI3N0XwD6uAETll",
+	"LI4ULFitLV+FEcLdk7JGCp1DJFTAgPIC8r87AXFOJ2yz6ctCWBcYr7crKaiigZgsCiv4FrAdEeMxi+Qz",
+	"5FLzOhnULFQRZ7KNcQTGXmfVeoN1b7MJYr9i9sRKdMCigIc9W1ajsqYsi5itiWnLfplCAzi9ZCL+m7fF",
+	"1tm2HKcK6XNCwv8o4fmOyulPcYponbz8uATWlMppVT4+FNSLeWoYiAkPhyIMVs1wABKuxNLHSea6NOWu",
+	"7qGC2QQcCxUkQTQzl2CXoQslkKr6BDl9Q79KQPE0HsZVg9jKuJP5JGQ+WcwrKOo6FG1OjEdDDCmYVM7B",
+	"idOhJnIxf0qPYG2pHGTnKaIpvplUSCUoTGhsbrNFoPhQsoB5a1W2S0cowgSeYUb1tRcD8Uz6mhHlTmkW",
+	"5M3y8R//e+TlHVsNzViGOeAQ64cVHKLOGgPgi0WGIEtjulnFE0QtNHtzXBAI29e6m3BRE0tgK4RV2ICq",
+	"cSRmTsQpUCVTzvR19AqsGwkWaIBqcW9NpuNOuwinJp0MQx34jBnFHV8RHLL3h+p14p5FEfdZfcanITD3",
+	"ao21wc3mnk9QDX5ZJWlTmQgiHDrMWJ+oeOtr/nPqL2KzVQdQigQlasx7XOZVGP9gAwLy8yXMXQyGjzA2",
+	"NHjK+JeUG3SgkNj2qpHUUc5vVwg4kr/59t/+3eDcUlwKsdQGlQHA2iGyPzYUPYuCdf3pHdcPriqmPJWM",
+	"RVAA8AkPaWAQs82ai8BnUW5SXe2Jh0NyWzhGaQwh0+DTwYwyF5nyuoBtsgj57wtmkSpSRmx9OACihP7F",
+	"o5JVCs6tgChldklWDVw/mv5NCkLaEVVXIU8G3UDr3Ed9pGpmXcAxMNJQLLy7htUVIxmki8PkY1aBSwrv",
+	"Hwn+4FNZPr5ygP9qg2CkAyjPEnqsjvGFT8IdERJ43oRUGfAwYLgMaYag8jrioAkZYVJjWdbSgdfXY83v",
+	"lKOE/XEX+YPKcpUhW8YlK21IjBXs+ojQt1wbKRSKpG72lMpd8hrswUlFA28RRVCHJmQ1SqBmVSVLxnBG",
+	"H4Y+zWyUYr3UhxDqpPCmW/KpRBvtuV2mnLWbbYu4/yUqi0WL1XCL6JNASqG1pxrc4gIp9s8JGgTXKg5U",
+	"1+eWi1FSKrHGznBdTo03xFHWYo8n32/PpR6VIrclal8T7LbkrQ3R27Ia3H8shJsZiGvLLfI3OY842ArP",
+	"YKGuJ2khzj5TxgqJSxz/lYWSelh/yokfK+0TwiNETp9OEXe5pJMJixBw24QwVSNu++srUC45UiPmIRlR",
+	"yQ73/3uN4Adbv59dsHAhi6CHwsUfa/n+d+jacriBso1xX3JaaW8B4OlkikvPK3gOzqfKOgi9P4zj9rfO",
+	"cde5yNMJjuYfxm217pQDg3AoobGAh3dJGAudsHrLdfBvukfK4VTM2Dye8LpXSeOexepyFtOUSxhxNdjz",
+	"H8OYh9ZNbm2gFQt5kwGWyowl//KflOovR1R2SsRl2s0/CBWbzQOqmIMlUdqBfb52J/tQa0EFtRrXz/3B",
+	"vtcCXTFReeM4hrrarsGQeoKie22QHP8zddwbhBvOC8EQhLqw7XlOGpNMUxDIY2x6dex+lkMhXKrSmmji",
+	"oktzywyOMmFrwaTld9WibMQTc+r7Mx6Wp2ZgmBc4WmAZHXCUailYUJkUwfdEdGuDy8zoYtuRmLOQ+TGQ",
+	"NAE6DYaTm7EIePqA8wjtVaYq5gfZvdH7BI82aipXuysYl3K9PedyHtDVJZ2xGJELrF6VYqg5Co+bkOtA",
+	"rQCZdryy0sb0DFA9hxgNbQFyyrI0yoFwUWIlLYEagXv5RyBpyieaCwN997b3P/CM6DmAYNtILOYY0jAS",
+	"KTDh/JNMv1xjGfRjqXzoMJ5xFBnItWjvFGNIs4XCzcZ/o7WwJJ29WbKrSaK2lLYzwieusLmOj+Rs6PQC",
+	"lQjKQiRpAEiMGNinMMQ73qW75CpMcK+nEcN6VFKP3I4k57IPcdVlCG3ZPV5hpHxsbyaXaSyVnQ56B/u5",
+	"9cnDXDSutMV7ranDhuG2acb7QWZUQjT92pnV+8AGfGCUjz5KM8PUPBrbjtPkHe7nJkiUWaINVQUN5q7N",
+	"Yy7LAdVX1dhTKcQpgwcT5o3RsS2jJSgXAQ3T2gsT1GGfpKLJC40bjQivD4+0jgDXpDqlzdpP05e76cHf",
+	"d1Vg9mMhmjgJjcTCCNgkPwgLe/iMzZhvJF/s5NHH9Pq0WzW4CN7zFskhIqzGzbhgqPFWZ27c3FyZ/FzU",
+	"FVOq1k1BfTdL0dVPt652cfVThUKRWYkbW2YtuQEA4blrAfX5LnOBGJNkbpualZwmzkW0HO1nKqSqPvkB",
+	"5VHI6qCdEuGlDHyJ5ocJv2dhM3gsOMViasvnCkuQFJWxKKqe2gbpsMQaibc5BUVpNXfllnUtrZ9KK1e+",
+	"AtVpG2Q7nWU3xEYUF189m2FRmbJkUFkXYOWqrpO2+WpgirB4Zp1tlEzyRpdlZ/tWXJaBnCG9p9ykcm1e",
+	"vA+birTaE5pUtk2a0vcR8MMOF6HiwabNHOSVSZYx4pm7tuuzsD6YNE3FbFhQjxKczosEChHrn2rZabOS",
+	"0ww4qzid6oFPS0tMGa+4xc8zKyorDqSbBZxlt80kalzucxafQ0ho3qwO2IN6NWXeXQnaNSSWgUQd8wBD",
+	"DNalkXFTyXKnorQFoHlEgP7aWw6IZH5c/6Ji39XE/kxsDDBIV/dJKLYeP31aylWo6ENtqjPlnZoodsmM",
+	"ViBHulXi87CDGZaYhGsrBC35NMmvZxFHlAwMJVFxXVdbnbz2ULM1Yx/XE1Y/Sha91Zf2kiomeMWHq72N",
+	"bzGwKS4srxLxjUkalLpbeAdhbgBMbesO63UfWV56faoEPlgoElwT4kCz2NAMHAMqLPC41fo0hQZ+GMG/",
+	"FmEAEcDWDsIlhNpqxRfBx1M1EgvibdcA7ksyHmxSsx1Fughjud+5+JoLze0SU0oJEbeMafbUxRfEulQ1",
+	"fDw1HQiuuQtpqISBq4tIkBmZMyL05q3APjSCrN3EmmdAO1zs6bYbF0pkWuMpypNsFJ51BslA01SQlhsm",
+	"lbJeSyKnYhHo+7VFwbDIGwxQg1OBadVQrUfWCre5BbHUS4m2QhucmXRSu7j+4Ra9PLG0K3XyJOIu51Sd",
+	"FLxu7TLmxQ212HVx/LitQiZb9vyYeSgrcKIHc11oyDpLBVS2YxOyExnpllIkIWM+85tk8Keq1m0phr4S",
+	"c8WQPyy34NlBZuNJcZBQJhCT+EXIfogTaNaMfOXIa1oOs+WwflRrG4EfSMAAttypPukedOYs4JIk2Low",
+	"WYAhqAdiUuGcn5UgPh+P9cJFYuaaVsHBE0u6NlFC5A51xsPYYpoz0DwRllsnsF7NpNQtyp3D3xrUhtP8",
+	"f8No5E2v6SoQtAho1riRtNIDTye1lbORIYEqhF33RIgCO0dmAYBRWSFTtWaYr1MWr1GhvF8QN9jaDbOU",
+	"OGjHRYWjwC0Lh/t5LkJN7Jq1bcVlTsxFwY8BAuEYd3CS8eisct0V6R0WqczOpOm/RkKFYlGYhxFjFdbY",
+	"hAN7LjU4JYiAZwDWMHPOF6RUcHmOh/UvRcDTa6lkoPmCmhaKuG/IqQQX7NrRUZBYV8/jadr/QVoGqFMO",
+	"+7JJ083wk8EQalx5bm/O0rWzbJkzy3lno7MdZCn+d0UtNV7wNlR3VZIF4/hkxYwn22xtlcTduI9/gqpq",
+	"vFzp+MRGUyHucq/dccJmqvCCVvQxBytBZ57S+ZyFz4IB4qokhZrzxvpJcSrNY7vF7rVmoviMiUXdVGYL",
+	"VaVPwEQ3cIGrAHQeqQkZgT4alpA6eWy3poz6LBrO6Hxbt4930KKTfR8E9Qqz/fvS7HoIITgVVd3evn09",
+	"uG2T2+urG/z7Ef+cDV69w+j389fvXw9e31Yeag1u6o1iap4vxBIiFWk0YVrJtnCOdRK1K4No4vjHmu2O",
+	"ecDa+g7l+C5s9XETGRm7asHcYEGUtRJcmQy+RElWPaNnIWoCmg+L01t3Cd64TLNkAuhbIbOqPVcQUlaV",
+	"tdHtbPE+boR16W3c0CvzHKq5r+qVsS9teA23h8if9fKNIy87Bk0h9uu+g4pdUHQVKt+AwpAoyNbOS8lg",
+	"dWcBqqEGzTbOxKwITi/rq6sPN/VCC/ST6P+tA2udo0xDEhUmpWEGOpdEk1SAdh0EYsn8IS+y/8TlymHE",
+	"IVMAkotX3gxCBOAkeB6bG1iIzSEnYzzL4TxYGESgGiX67VvX8JIzi04OWLHBGNRLV+7t9XLOPwKhegiD",
+	"WAUinwv+XXMsCzV1BgCJyvDxicDy6Xbrwo87pcP1PqhnNQKibc7p/8fevze3bWv7w/hb4WR+Mz3nN4pz",
+	"absvyTx/uHHaejeJ/bWd3XOe/e1IEAlJrCmCmwAta3fy3p/BWgAIUgQJUhfbqWbOnN1YxB1Y9/VZ/rO7",
+	"VC20cD4lnI51DqvuLxpP102vIkbfrKm13wymrjrhdtBz43lNCY/Dsf+p/SC/l4swk09IeCup/g6fmIWB",
+	"PfyFhSRcUBt6yIMyySYXmQErtvDWx1mcpnE6HytYrRa88on8lEbjrJgmcTi+pWsOhSIsi+cmlbKG4q5n",
+	"XArF1scGGuD08vwbbkGVbrFzWBKk35SwkHNlZqYC3W5IJlKHATjdZyb6bhlHUUJXck4WSQxJCkUc/CzF",
+	"5Sw87oI1oALSwGoRVi8Tx4UouGDLcdmB3xX+aL6/VrBoTX2Np0UaJT4o48BnAvy8kYC4+vbYnI0BtLMW",
+	"q+a17gu2A8LVXUGA6GEsakl5U5Eea6CoIoJ177yyuNTrmQgSJzQai5yEjbFGZjNyElKFOEgCnpG0jDMo",
+	"N9cxVQX1B9Dh7iHg5xJAu+aFcXebS/rngJ82pkcD195nADZOmYC9uW2/JvKZSj0ntZDAXX1KAtgONZ1a",
+	"QRogEynpMjLGZZ2k04L8jD/58AP8spsHRCwVY04FnuOYpQq/qe1i6zIPXJBcFcFATGuEkYe4MZo3j6dw",
+	"FKdEhAsDIsiLLGN5y0lrycNwbEk+p6q2IuwubR0uZKmULMd3JOe+hDMouAqi1tUBNDohD+5IHsuOeceo",
+	"Wc6gKIqWdTpIhaQWSkNXLXtRDzWsef85DVketVKAEuJebpG8qKsFS6wqa6iQIT5N+7BxNjZyWeuYk5r4",
+	"NglIliVxd/erRSxod/eW8uXX9e8r4eHfAKHCOg0Vzv2P64tPwYpOVQn61oGynN2DsC1YyJJ26qPDyCXv",
+	"RpH68urif/430K3RJqBFMECTbxu6rBMULmh427qDXUs2fblWC8bjBZHsNfcUg9/LNj9jEynml9pU6TVp",
+	"ceRJisoFy3gwpXE6V6S1kYair29cKsOAsNtW18YuA6EHk1tzSzPRUNfGOr1vuLYXeFbUoPfoLRozf/Xo",
+	"vWoDQFpQkSlhU1UGpGSh3f38BM1M+QyrtpNneyyCU54clFrSr5Ekc5bHYrF0qWvmd7nNP388fWfds02x",
+	"XnNN/DcPlMl+uKRfmWyYsPB2zG/pysHUIUKBpiE1/g1ooidaTt3AuMJFWcZJEpvbgnUxSLr2LM7xKMvz",
+	"xVGmwN7GcTRekizz01gtwLcNKC2uKpOLQPZXFjZyVNnqdI6zNFlXfODVQsmS2YNrTxv6mofJdIkzXc7Y",
+	"Qwyr8qI0amJ+XRJrzMeNFdLrsuqKqMAFGgXTdUDS4CKjKVhrVYhYc/+/r4Q+QbAKQcCU0wQcL8uw69LK",
+	"h+0b6a3sXhHBsYZg7FTtDVYjWBqAs1YCDFDeG/7a5aTK5H2rdt6gR6/NIbg9E3qfTUa1akrLOI2XxRL8",
+	"p5tkX07HGON6HoJ5PTZwQd1UPeHFdOI8npjzQpLoXW9ETMSAjfh9dcvHRe6KV/h89QGuiRG8QBWhwj9O",
+	"AdnVP379xfemSIVxSmesUmVxFxuUTmcDNgjR//CKtCAEOB9rSxk32T0PWUbH0Nq/d2jET4IJ/sckyGmW",
+	"gHUhFh0jCaZXpLjHtrAEWAFFBxLDIO6JdRrfYKLxHAyxtsd9A60xTiEXw7D+UTCRQsVkFExyTtDXTsOI",
+	"E/dD5LdxNr6NO+xX8sLjaRKkjdqGVXBEGLXJgpvmc1bkIXWWHcupwAr5aFOGUQ2CncHV+Hz1ASdSf46N",
+	"awS+l46blf0bBdzUaivZlLCbyyv6hZE1Bo9Btp6yKPvb8T/ZTT6SlKiJIBzu0jsJ+sJ2dLCMpnHUz6Eg",
+	"mf75meVR6F+aUe55V13GDX/Dtq/W3DLF6YuMi5ySJQ+WBRdKhp7a5rHOp+vWtGFEo0mbyyCfrBCSe8P/",
+	"cviP1/CERZjhExYJn2y6gh030towqft71rCUn5ZqlLGSIRHyrIKIja6xjb5P2pIzVuYl5ooRtkxhcBg0",
+	"igWvGoJ6sNor1e5Sj+rDeJFeeyIH4LdQ2j4scilFqSCIlrRGkoDeIOI7xAR3OWmBixATZVJz2PbYhmu4",
+	"DNxr8eg+HSfxjAJClNs8YaMEd1gmelYVrU9iLM+fhoKPTU3gjnrTBLkGhwmVMYGQJyy1TyWCN/MoPXw/",
+	"Z7dCx6n7u0sgvBoczEJynBpPADFNypmNL1n+V4ZeoIi0+T5KEB7tYl6yO6mcgShZxTTLCOeQhdW8F4LM",
+	"xxj36LjM6keVTnlHkoIq+52uDFyasaSEQOZ8y/qlzQVVQXaYL7VqbyJpgIpUwmksv4fUvW2QgO1m5aOX",
+	"y++6nSOaBfWIVfismmhbnOmi7tneglV2uMDl5TXMsy/LbJyvz442NvTZYqAsgnLBfXdYtriBBpjOM64G",
+	"lAwzav98c3MZQEc1RuCYN6fjObNdwm1U8Cc2xBssx7il66QRIatxXVIJqKzN3fGyEAVJxiLhW25cwxV0",
+	"jwrS8Ovhg2GxCGUQqprxWgYFKXqLQUGiDt6xNKWhcI/DBUkjkkdbbqjb0qkyMsY+6DHVAAHZoBHZy0R/",
+	"fnCXei5d7CzViO5pAFo0noFkORq7o4z7ao/dPGCp/T9P/XcnuszNwvLpJnQmKpXfUZ0x5nBWpJuFNR5d",
+	"8XlrWN7iGVS9cxyeRnB3P6fxvRmusvimmiIPXgCfivF0rYxkrWEEaPlShfVg+fVnYcvXO6mrfyxj31XG",
+	"vqSyCG7XEmb/q/IeKkxdBDVWxeNT6sjsSxK2ImlI0Zzq2H/5UxDbhrXacxcVQg/B+paQzhcE3bAWqa9W",
+	"yLLCsZXPS/7gUBE0EYdPEJbVyhRQSeGSwseWp1d2u+no9fRL/zu5kfP0iZJX0y/yhLuQusUCZ61Dn+1p",
+	"q/uyg4njfbnOaOg175Zw/HrescvuKT/bznKq4/fiVOQMrAWtBgJ9ESqfI7U24dhNMS1RxuJGw85VNSaQ",
+	"x+k8oYFp0Ndigw/xvWreBIuEXhjlGc7j+aJpVh/qE9Lrxmvfc1aQVbNBTDyuSI9gECMRotVQ5HEotnrT",
+	"BRegnpQPe7/PWGcvd6dMa6NP4yPexhzRxQngZTdiLYhFiXJSoTFSZQBELbAVKUGljo4H3zevG7Rc9cV2",
+	"lpYibwJLCXI6LxKSB/Q+yxUX0z5PuSwvsAizS0lSlpFvTvlDV1hDxt9tY8Oa9URrWgN3oY7j51pGYwJV",
+	"w6JKK4Flcy/NdhjOybtVKwz584qBjzGp3UVoZ0UaejIE+amuclUO0OwKQaNJmTrbWo4EJ6qiHcu4umbk",
+	"29ZjWP+TJEUTbGS6RvclmE1lpyylF7Nnb/7VnvHRZUz7w1ysTb6xedf+2BBj/9g4kd/a82fLtWZxyRma",
+	"HtDluQFzlLJdRg1w3ZSJhXy9LBcqHzNe4j/eoidECqIxN4F4Acs1s1ZAXTSZ9cSfGJp8e3p57vVI5bw3",
+	"ymjsOC03OIdt0ubOoNEY0V2SxpH+bI71fTMgegUEnKl5BgAvvnkW52ebHXxiotlr31qK5LsvIzdWOCgz",
+	"K5oKROs8Ca7hRx7IkyT1LdoWPBw2BjGmeV/scGhbgQ/Hbd4bgrg5zo+toGMkVSqErqyhUZgQb0O+W17W",
+	"AEHUj01oD3u8i9vuu0MCjtC1SBMwHRsCTODeIxCigqd94MtFeBDB49vr1fqkzB2PF5F+Iwu5iffngBHX",
+	"7OYOZlgGRHDLa9ktaYATVOGxuMUE/KCMFbNG2IhTlGtgefwfmFxzoFTI2G1M20LT4AOv8URNisGptmq2",
+	"+Em7dKVW3OX88pOsGg+sWbAiOWmL2QObeQBfUeF5Ij12yES+eSrX+vMy1KXg1PYfttk6N91OFalERcFV",
+	"L3Oz2wavS0clLbxSYJggLV412Nv2ruqH0NqnCje18nc8/Eqga0+xuDuNDFBivfcvrYSkEkDRbFMUTIcH",
+	"EXy1nHKjU3V4f2jfhOqN8odW2e1Or7bfQzNdtkZ3BdWaqXZcCMvJnI5pOo9T6iLB9kAKoUtu2Qgzb+/J",
+	"MktoMMlpFDdBx3cc2nVLSKeiSSpBxSoQpfVz7cHHcEtIrPTVNSNfcui26fkdkZP6uPfFoEe461/YgTp2",
+	"uSzYGldMQA1hiPCFVZ+6HqlVqWUf80B+Lp9m5dCnYb7OxMRB2tugWS1Y1hzrwhC+aOwHqu51bnNz8UOf",
+	"TW4mF3ILmvZRZTdKLROgM2zpw4OKTFm0NoCr45zO6X3mrB5SN0vBQ0Cxp3o6qUHhakYvkYMCiOx2AypU",
+	"W9j2rjERV0SIpC1NMQixykLlokHLqJ5jsOnJ1NKN/L41ObQ+SBl4gkM5LPb3IiehGM9ythzLZXaw21rk",
+	"nCC3NC0BgWv75MHRLPynxuN6lzPOn1+ADhVcUQyND64XRJ5A8F+y+X8HvMaClA+kQ0ROErYaWwtyr3ya",
+	"sxUA/C7BES0fRfU1uIGmWmMDdZihjhGEi7gx2JbYUmoirdbniim7MoGC092Mj2qws8Yb/Fha+mGTtdz0",
+	"Npj8/ydWRubwyUR0WrQ8oYiGMXof5N1O2HzudnR1W3K1H5ekfCW3M4SrjEvtAgy4zxjvvj0YvF29Plwp",
+	"3EuVor7dhi3J/bhRzTfUrXJbgNKgbgSLhvDWIMvpLInnC6FX3U31VGIF8BCxyFkxb4nburi8Ob/4dF2N",
+	"3zJxu6aqiZKietInuSK3qG3OAFeuIrG0V7ObCCH/uKVr5FneLAujiZdEAG+2uJRae4kJDiN8w51BATgD",
+	"k38Qugt9YQUkNGyZhIPS+4Vcpho83HT57FygrufqjG69XsW4dKzUmYp8HbDZzECeQEQ3GIMdMTZtCWOW",
+	"L84gq1sn2iAC+vhLdBcgChKXP86RlFcB/HVIGeYuOqWLzsCpjndwkbXU6dx8Ct6sGO8gSZIxJzOq0Wda",
+	"GDJJkuCn9zej4Of3p2cgpTbSgDbBB8ecrgdw6I4nti1Knc5iFyJx2rQa6L9VdCteUqg/Ibtz0NqnQQCU",
+	"eH2Yy1/CA8n2beYcvfSuO6b6KyPw7fPtQEWoKP5SMIkox7L6ZoV9OZmgc5Y3Jvl/Ikt9kliWCtAYoIZU",
+	"RPhiyki+rRiKc5A6yju2XJK0sZwMFzRDRf/m3SVqND4mK4cr4kYXoNMuVDCegGKf0VA4YGia7R1YtosF",
+	"ERsFEymdqrRh6KmfPehdnIdFLH7IKbltM+OF+F0wxQ/rwsXIgGXO4FEayrdaxAmt3p8ZiX3UdmNJJ8kM",
+	"gvPH8sl3iLl6PjrXWeQxjdQkEMdEMmRAKc3v4rAdte7I6p+hW28s2FhtWCcOUv0UqvvdLWxzMHNx73hp",
+	"Q/F/LyKlIXkQV7HIKV+wJBpnNA+pqzotBLTK4eSdLSGGBJStq6y0vkywQryUj/SVVzRyywsFF8a7NtPA",
+	"jZXjZdlEIARsw3DrIQFpoJ7OMn9aqeTG1dLM1bFDhAtogxLo2zEYjCBtPnKabZdU7rAxx0BW0Dfc6IQ1",
+	"8FUbcXULmCgjKfnhLiuLfCWf2RGebd34nYQfjp7BjowbI/VuSuwGs3dtNMl9i89+8I5rV/kJqiQoS+2g",
+	"dg8r2jHI/RjkfgxyP0SQe9cxHIPej0HvvYPez4gg6Fj5iDhP71TVRweIhBQ8LY0b9DXA41XeGQAyBHhA",
+	"loIBuHK/vNWQDt81dKaVDhyv+b36yewos9h4jf2YrdlDFCzafFoASKWzCGzfVWUbPfaJCKLAolS1DN/C",
+	"ISrg+svomZxLO2yW3g41rZprXCpQ/7i++CTXjyufDNw3+ZSAlnTcvpvqfLRaXLljIyOCQ9yyXZoSVYh5",
+	"nPbbYL+dddwCQ5g9I/b1M9l44RYOW5/JND5rdSaec5KfIk1aqAgu1yzdZ/0+jS4lI3MUEE0t1Q7qJYLo",
+	"Ahklo4AE04SFtyq/JJc/q3hu+ZdtaMrW9gWcxzgkvGEfPxLduSI3ZbdzkmOZYMLp/i0X+OmYhKKrPLhH",
+	"SLca6CP0qZF8XAYzNEwb64GG/yvDJbvhwvZtdWm9s/WlNitRqtwkFHVNqXUyJO3hDyRhi56mzY8pU8eI",
+	"NsicZsnaFZEb0TZbfomgnzUWmZen6tTywd3o6KCcguVe2QJZZ1EtBGmG6y4D7TpXOyuhebtjjvkRpWPF",
+	"ZJzLYeE2ycOVPSkTs+A6/l5eu4TEqU9WmOzAqezlgtfrHBhrBKZv9BNcL3M2TeiyvS5eLeJdzdAd4O4A",
+	"iW8Od1Tw85aw+w3HmqM+m3WnceNct6nHXtjTvsnj+ZzmJcfujiVpWxmQOJjsSGVfmfqbw++sc7obG32R",
+	"muloGnRHfQiQajTePg5Y9eRF4PWobllES6Pqy5oUShfjFZ2Oodam+qKfGPr+XtA0otElEQt+7bKYVitG",
+	"1bV7lOCtKtUdpD66A7uZcQo6X0w5AoZ9NDkgFRoikCp52bRa0ZM6lOEuHi8AENPHUv7qmrdlP90s5uYl",
+	"b5SCo6/buM165t7HLR346LIbK5cd994XjKOsejSwoLVY0DX4Qvqe5KaX0YeoWUWYxi2Grtq11IWG7GpM",
+	"PeZ6I4ezJC2vqRqQN5/Z2VBvfS09DNPDfee1IHmkQxa459zU5z1n9jPJoxts6Ts5lfXkfaAbwfV7fLXu",
+	"chENj6ZeOUKXiug5x3M1pu8clRYlcpLyGcuX3I9iK20g5kG4IOm8NwFE7eNGj+o9Wxbemsger21tilst",
+	"M8f7zJiFtxpd2He6mWSdXIyt4jadE4ZAYaKrFFcw6PoKxji66sJ3zm3l8BqfugVlZzCLVeJSH+Bmjfnl",
+	"O08e/0fN05cmaYg/2dJ2//eGmFZ41//xvgc9uQ8yUateWpGKsoCvBjfZNzsyJMFXhkNdTteUV3QB6sOY",
+	"0vN9562a9Z5yewyka+paJwfhaRBZ+xl6OE9/R89b/3n//u8d7Pbv/w5mcaIKI/a7JjiNf/yfITP3JsxV",
+	"YfURrWGXCzj4lTcBrz3vfi3n4uCXv8iTcU5XeewsxFyf8+erD+jTlo0E7ctqPl99uMLxfKdocqN/5ywd",
+	"+kAxmY3MSZxygF6ESfWc+z/VTKRa33v2ak79FtAwdylTNRX8GrAOxUy9lxLnovAUqEnwD3JHEK6jxIxS",
+	"MmDf6eK4vtOE8qH97AgqTOYtZAKAGsAPZl9otyKVBR83PVzVFFspohi8bJIGusSkwtLWuehvA15IyZhG",
+	"SCsBEOtXOg1uTF3TLTPBu3Cvq6jephagw9uuf3bU9lCABLgFUHeg9/XSCAjbHFVz1IoHyvZGLEN1s3fj",
+	"5y0Fdc/4GwzpeQCfrj16Y6BIRGkGFahpvoZ4lhToPE0giKRjN4dikeNoOIhZlw8muXuh9SKsTRCLpWqn",
+	"ww+waDMgs7M7lbjkB8SxR4d1N+x6b5D1wXjbIzgwtSuBYHMgSVvGb1dMds3hYQbRsXfK5h4PZj+ojk8s",
+	"/+FhQCirNZJbQworEVupX5i0FxqLqqhXUkVnydsSyca7+vN7aGJX76ZhAeUyl41BApJ2Y2gkygX4/QY0",
+	"ClRPu0iT9WQUTEyfOJj8Ey+mYM7DUAWQZPDfjWe/Ebfrvbxzu2W5yoRwMcYG4yKLXMlMCm8TvgPwOtnO",
+	"1utKYkQEfQ6Fv7qqMsNVJut5zgoMsfNey2XZrF99Ot2+WqYOv3FF5svfDOKoueK4EwlJ54UCE9xEVVIn",
+	"22tq16qRNTtzJXp2pJuVXYHogwJYaIe68c4gQnjLGCDsHTrYQ2DtDHL0jyBuDSCuTrL2Ul9PhhDECtno",
+	"3kYr0BoEsc9pLOdGkkDuAd6vXnGXvA2uC9cZzLE0CMepzHK2HBLMrddaRrL6B9zjdXNIwGo/CNSc11XT",
+	"dYBx/1la18fLTQpyq1+NukqSHwOxzD7dvoajs59QaEZL1zbamuuAGuNeasHBzZfwLVwYiCqpJlcLHkzw",
+	"OCdB7CGnDw287i6OXwu8RgAcEBJ0SScpD7YW2do2uvvq/fWN5OJq/5GJ/0Jmt45SyX6yay3IfTMDljGB",
+	"dNxxX+1Ujvou5ZSz5K73ZVUrNPSZ7+C62i+1kTJs2BPqqRNmcWyGUT2+mQEqD0qX97fixnslVGjsHJUc",
+	"Yd87Hc3WoMXsxASyTdbGFomZh7WetAivbpw3yM0tAZ4aBLddpNj0yYnrXOBlRRB2q1alwDwKCOC7ww3M",
+	"10YVYbuCviyHKquYb5M/VPY35AbYInsjqdA71IRx5Z9mbsFC7zAiu3pVbAmiKwl+Y1NmFLB0eX9950fV",
+	"crM8927XW7ogdP3erRZcm6R27W2Xn6HcRCh3ceW9Kzdm83bVwusVsIHl2xyVARWmwHbn2jinY8BeZk2e",
+	"Hf0YeTE1f+ZyGHQKPAewFgz3hpmwjKbaI3F5cX3jqJ1n9eaAfa2XmK9MoCYAqVCk5yuuDBicTlzwraVL",
+	"md4Lmpp8T+97rOOl3pfNPSlH7fJvisUKyj+Y0gW5i1lheLmhvLKbbgIilxkvl4WwENdbcLrc96qE5ytS",
+	"y87Sm7M07FnDbOJwEUzKU5lUK5Yap741MfWWSyCM9n1h6RiSJMYzlq9IHrUKW+VEtOcPUkgq2zJoM2rW",
+	"FVdVF8T40PYb3IsZjWhuojzbF8ujpM2aZMRENcAA65L3St+nIhbrZj2wusDSzuTBJnuAGehRvuFOVIKd",
+	"M9w6x9Fz2CHkut3lpulv7xfgT8Y8PIBgWg7E47XUjKVtlAEH0w36Uwete6LfdkpEB261luxV4qR5tQa9",
+	"mi2nceoSzjfNW7t/YiRJzLT8JJ8lzec0GjvfCf5uPZeNIZzmdhdQkd24v92jRk994tDAmxKNiWjzqJT3",
+	"aFdelc7Lbplwmkr5WbggCoNBgQrFglcMS1VMCysQqv36t9mtQHSumD749uYKP0tFf7KhwE189pCzZW0L",
+	"HYExh9oXfwtOr32pJ9w0I07GSyvA/9HEFnwtgMd6i+Wi24ENW86xIfR20+riVPgJYNMv2R2NEHSwxDaw",
+	"0WF7nz4JxbjJw/eJiUCXcVTmflfVgSjaq7nDi/lFNKGC+nmcrMRQ2M8t4f2Pz6eLgjF2e0VnNKdp2Ejb",
+	"V3S6YOxWJ9WgDG3jUoUkSXzz9D0t6SY1fRNsEnpppQUZKTgNpnTGlFNYr8BU0MVAbOPWB++FyszvjRAt",
+	"e/YTrH6lU7nZKl1fyt3t58IFgCNf4A+NCi0ElqNAruObusvw+GB3APVyAIgAVnMLRAZoWpIialBlVIJI",
+	"ICgXGPR48+6yb/KyjRPt8fAV0DYYscZaPWu3/wsMQ4WyIyrj7fLq4n/+t9TuNkpaWeRgT6gm5iA8NAw3",
+	"PaqSorbjdW9VXc/VW1ZTcUWYTTaqskl62MXUPVJ74iU9swJk2pRkoJEAOsE43saM5WJkgL+FQc/zppTn",
+	"Z1cd6U2qMCtBJ5IwML0rXQEVk1K/gkqsTYDErY0fZRVWrAMN0SMiL5qI7CVL4jCmB67A7S5/l5n5DKrC",
+	"DctZb1eI+/JpFeKu5PO3QsyVKAJ2zjuekapllCRHjW17kfO8HYsXwETTgGXk34WGu455cEfzeBbT6A2k",
+	"h/LbWOHct1UXbSgq440CYcVfQLsSQn0QJrtdIrie7rQ3vPbeg3YHSmDmFzqCMatREjJ7uxyYiICIL9bj",
+	"KeEqJrcNKt7MHBHiDeCa7mazHDUvpsNt6dWAhUHg6g1XprlGgC6GVA+S4EUidpG8p1E6umrReBTR0eme",
+	"zTV0gL7zoEhFnNjQ9PdZnNNty0v949df2gJ9ITmI6KLGQBsGJEL6VhOqjHhLMzGSr+wnFmDWdUCCSMml",
+	"o2Dy/XLSLApFBsFWcSifm3lL181iYOve3bhFiJJoVIvnNmxezcnbTYkQgCWep7y8D7zv1FVqcwvQdHWq",
+	"9WRZU7LZYhq7CBFrpHwYAWNKfjuLN8oXMSZifGcWN+a3dOUIoI9nyiATTKlYUZoGYcLCW25MFmFC4iUU",
+	"G5rUbRbLOI2XUoJ+2WSu8CbDOMI2dDfmvAB30I4XHRPRc9EpE2O0B+14Kul01nMq8qbE6XzcJsrpSGxz",
+	"q0bBZLEk4WQUTHJOVJ2pMOKOmGveUlocH+oIJadimsQhUJg4DeSF+Mt3Rm9WJEg9thWdDqJEv9B1MyU6",
+	"he5gACW3vAFn0TkW70PAQs4bC3iTLIYUtcQzxj6LP8LXNUVG49h6l124htJXNaX2lq7HC8IXLmhTvrAo",
+	"+ShYGQ6mxTWoL46V5d8GNOEUy3S0atPfqYG7JdFbun6rNBugkiyfk1QLgnDy3DJUQFa79UWHPaD13Bud",
+	"rRDAy2Yw8vlZA5PxP5TTJIFRaqeaeauno4Cg4eFVb63TrLMJhq1Vyaxgg9Tr0qLVMUUQOzca9lHfdHgI",
+	"WStZTenK2lRvEvbRQLy2wUJcpCb1WCdiP+jR9csZ3+LEeuZbj57lZAVl5ccsTdZdEfnQN2TzleWMeTBd",
+	"Cwj8TxxJTsoqOFYcpN8gWiZurCrlEXlZ3pfz6D3W0meOWn214aS6VQWEUXOLpeABeQlpWV52ZC5DSJLE",
+	"WENM1v+DXT2Kix7PcrZsU+HOz4D5AM6t/LbmSEBXCAo78uAn7uJzoRjL2bk3GYeaYRpJZZQ7khSQlg7V",
+	"tnG0e3m/W4djuQXPPBwQ2/S2FQh4eeGuXSY1EOgLLtjSRqz+L7ws/L8tb+7IlKGJ8vhO1+bLi5Sr8/ZI",
+	"JwH1yBMUtIm4StkMBneg76gg0SoFqodaMiGYPNdsLRYslf81z7MQD3jOsI1Db4nG1H63fVZhP3lJQpkL",
+	"wUpN2mwvRsIppzWxwcMqAeB98FYdW9uJucq4gPrzpHDS//rkoR7pdtjAg6ebU89J9nOVbDerdiDEytRo",
+	"FIsyRugg82uhJXWQ3gYZfhbf06hS7KtfUJNvDAL2v2UVk41O7EIm++OBe4oGKFfTGQ7wNGoQPaAX6iNL",
+	"40bJzNQcNhv/74IJolS3gtNAYKkNXqmiUb3k6pNWgOWmQYhQJVFJkDIRz7QkqOJqwNikqiVXSIUHItdQ",
+	"mvCJpSHtF/pAwHb1nKVBKht/lQEPZmVPK+bhExPN2RdqRvKWWDOS//yti9zIGc7Z83LaRSj++FIZ09xk",
+	"/pGkZN4k25WaAcJdopsyIGnKijSkGh4YH4yng4eBQMpSKdBg8/YayzqwQ8UJQr0NUvqg0aQtqdBmhqJl",
+	"f5XvOhr7+kt0yJyxtes4A29SdnF63TxMHWS2BCgbBVPK44iCyS9MCOdxGERGhkAzPxiI+aLMS8ERpuDx",
+	"+okFWc7mOVl+wwM8cx781+SKzqSwDagmk/9+a4I9rLagXWjY2+DHCnSH3Aw1FqMIPAEGC/lcFaQ/BluL",
+	"Ik99/Dql6OQnUV2cXr8rm6DKB36lMxb6d/HebgTYLjPm3fhcfvxl9IxlNCVZ3AnwpE55FHx78vLk3sln",
+	"tyzxd3F6fUnE4lxgqbAWUN5RFWvfMzWchkWuMje9JnOtG0BjQI11vTX4sVYpuoeQDYPJPrwScMjcMQ/5",
+	"C0jLmcqc4/3ncUO8wt7vn4v17XOSxc+VQa6fneJmffsNr6AaWhvXeZI4OCIeKE6zzdAkMF15TuFLO3/6",
+	"nbP05IqsNMu0yeg7kiRTgtaLPT2VK5NHqALqzX0IluSW8iAhgubWGyJRJMVcI/xq16RgAS9AUlRSUzsh",
+	"xGk3YNTaHWrnQ6j24SQ4TVXZeEHvhYX68qb03AHoDA9iAaFHqZ6wcoZ+oOlcCvmv+ify9Ti3CpWvxXDa",
+	"FRMNJ0SfGOKEwxbI5U/Xzpp89cAR3J/taaq5cRsXRf/CB0FtKEPY9hN8jx1tzk/9MGx6Hgqy5zvLyZIK",
+	"pdA3pWsNml4Spzs42w9x2nCu8q/DZpXpxe5138xPwyapTJc/sCjewe27Mr2tnaQ0mMJYA2erDG87mKnS",
+	"kBumqcYYhpmDA209v2sEfd2YHf594NyUDAZ97GAPryv9NcxV/Y46wqANbdWi3rFUQAi5ex1dUWQhi1qF",
+	"nq4eoI7FFUX4Me+N+zEhyjAKC9B52n4yJb1XHCNLlF2115g7IeXjDqLUYA7NSC6G3VqxTvpuz5fGtNYm",
+	"X2N5nAopg+VLxMuWd2MgcNYj5+YloHQvUtS9qeC4xDuNuzll0RqmuKRRTEzCfh/7VLscWaSNlRzK2KFw",
+	"QXISInukCV0CogzLVdw6HwWqqJIShpW/waoQnjKEi7YDBR3zt5wVGyfYGGaEvzWpCmpQPx2hF92ozKI3",
+	"zUE7CYLg9m3Ni+WS5Ottn7L/9XhfswXVb4kUG+Vmz4oc1CitbfgC5VR3sqngv6XCGMcAmapKsYNSHzbm",
+	"2MfsCDygYSOUu0iPsVHsKjg1ymNEJVlEw7N8MzOStLq4KuAGZhps1VUpCmBJQpZRjbGGVubXJy+DWcJW",
+	"frENLI//Axv1OU96X9ecznLKF0Oa4sS3pv6NTxZDnqmFmqUBpmDQQQwBLOb9F9p6186VDbUxvZloUOQW",
+	"S9UGTLcgYSNWEVuCBxQ/wOfl3y9dkthVYO25/E3bRwwGIo6zBXx2Ww8+JMDdvpNDO6kUPnfKHdWsQup0",
+	"JsKPIe11mH77pHoevE/u9k37JGi+5Beza6zd3tk5fG4Ve3fky4uEuiBwRFLftI32fWpGNPfR+kTB4NHC",
+	"F7V50Zg8n46kYqZ8Hg1vezVg0j5Gn0ZLOqpIqm15hdNbGtkHMEjtz1V0Xi/nyRaC1yeMYmgVzJsEDbhf",
+	"G5K3Y4FlqIQZ90LvU6O4XVruQTfRhaUPYjoetxuPb5QfGUbSu7PdqUc0yykUgWwPqC53hS9YkURQXo+l",
+	"c5oHU4ifceSj+vGVsncnd9mJx7b23ttybMynDter/X593milv37+wYoFpTtIsbStDrTHHsJ8emOFvtnS",
+	"KIb60UfmXt7i8PydzJbi6/VMIGyMBDO6ClYsj5qfTbfn2r2+nsBsrUJEeYcbE8jUjyg4oEnwsFIEWGjf",
+	"LzOx7me10PbSnVh4ewSz4PcbBLzXqNvZeB617XKo2TvuvxNaS+lpNdDhfj0nONAouyP7uL9sZ0IlGp87",
+	"ZERiQnA1cGYX0Q7Yv6RijjDzNFXYe15bUUqLBvRyaFsfUQgnD0npjdOf04FTl1R1WEsM0+XDGveTlKDO",
+	"u7kRpVMIZfA9ik0ZEeFi4ApVPtCAlsXAhn1kl2Gbt0uxxbrSfjJLTsJBb6xVArmqCsabNMSEHawPK3ps",
+	"xfyHc/CBLGgLnuBONzg1usCfYusPECfVkmn06GKnbpQJaxcz3eJ6XjsKKJ+a8snNV7PB7YVRk9pu9e3J",
+	"S4zCh1/eQOD8RE5oMgrSYknzOAymrEgjCyib3odJweM7CrYutouQ+l1oSY7Db7YboVnYCp0AgHGpKNFI",
+	"Q9JIld8UM2QpvZg9e/Mvb1OZEW//2DA9/YZK2cWsp6zMd6INputhAz+QNhfFsu0yTokzeU4d41rBgdGE",
+	"hgLqS3mWorRqk+7J28mrMW8BoACUYpCav19Mpvr4U3/drkkGwbSrRu8MzrGE38fX0VNeswsOd2Joa8Ly",
+	"kdxjpErPe1Z2oENdenewA0uuTo3seWt6bGqVwDxbkvvzXhI0Rh1hSx0uP6DpkOhzq3mvE/pkfCXLOB26",
+	"2jI5YEDTrVbb8z5aqy0SEWcJ7UGzy8YpE4MuVPlQe74fxSX7M5eMCPmI+jsrqxEz23m3XBHLN5tRlmmA",
+	"JHRgDDiJLhQYUa/ttfWijhpG1nyBgi8LgPsIspzyei53/6JPOiqg11mJIUHCRRr/u6D9HrzeLgBLHbTR",
+	"98vEDe4DjDGIuR14+T8fP3gEdAmRx9NC9H9Xgwy5cB+yPvaK8lXRWXzfu9kqh5Lt22rt2ytKjlhJDjG9",
+	"RhazPfVEZ50phX44M+56O5sOP1fCNmYeqDevwn5nAbGSq/NKOt/bgKSwAEUDlgFgibBiXjWyDaeS10Ah",
+	"+LMmQbL3ulXORVMFILIGa3kJ73Ng28uUkpzmPw6T47ZRdmYJWzlMpxg9Ch/0DB1918/bxFYlGvy7nAIO",
+	"L0l47x7iZZbEYSx6N8wI5yuWRz0bNl3KQ/nMWEbT8+gdum+Gxdvqx7BvlroNcTVhWBuRSTrEVNjhmAA0",
+	"kd/RKChSr4IJfm4ohdPR4ojyqmbrLkpwR/JYTpIPz6pSgNUtmrXB4oDiLPEMgsXkv+fxHW2O7PHbHj37",
+	"gAuSRu5N2k7z30EARtPAauP1IUFhpd2m3N00JxAIMscFz3NWZHXf75BrKnvsOoJdmBs8K42Sed/gWqAX",
+	"TVtF78WQRAtiZ/afdNfZLadSiIUbF6kOG1FCwrKVnXRRPniPhEgajUkYUs6hCLeDJc9zkgpICdvtYxmV",
+	"c1B8nLZNwyDj7WUmhViMEzaP03FOozhvLA1YI60Auo3A4wWnOQdwrqBvss/52aUqrOAqGX6R4gU8PwsU",
+	"6y1rMegYDpRjfEpz6Fo724LonZ+VSripnqXsvtZvamIlEr4fyh7nhQunFH8zD75/LQzcy4sypKIZ4Klh",
+	"u+1bp0qPvcXS25xGWLiid60U07djtapARDmHvpEEGxfMJ6KAznMqKcx4uh7jEbYUxoHrHywIAlLd0jVC",
+	"xpJwoY6/H9LzpRKMTyu4p06igGXD2SqleaBlakWzdFmJIkOsmx7PY0Apqr2Vm3JDJo91ilZbzSdeeSvf",
+	"cF18CA1mJW5xSFKAnNmOkqLL29NrUojFNVbVqClETVFK+GszNJzJ42tySrEKv1BhJttyDNjMsY8Irso3",
+	"teF1ygfkJ+DIL3tRu0ua85gLVUreBT6rHNa64HwZ5jylixiQJ6/eX9/0QKPdJZopc2eLyO70pP9d0Hz9",
+	"UEUSPJQpVzbRhjqACwluFnQNBRIL3vCRfw3blrsBdSsvSS7iFmaYaaCnsrAVPiZk/FC9hr+Vuh2REnBO",
+	"Mdd4VMoG+IlVsdKnRHtHWWG7Y6hoB3JskMfzBc5WikW31FXAXdKkhN43GibbhqlctiCiGd6f9sEymo8b",
+	"EQddIyG8bclGqzmDVs+AbttvBQiI2znnXHJ/mEe/7mU7nH/XGC33MmfTxBW5nCvICh0uqA0Mq5ylc8TZ",
+	"Xy3Wm+qsmwiAzAZPv5QrEQUFFTktRqwWLEE07beq9LYJnR3Jx5EQXkZVa8CzFtBZcJFxp3at13QSnIsg",
+	"lY8Hzg5QQtG20lV4ul5tx4a4he0wM/it7SxAeHQAY6jicKh/+tcMjeu1SnvWDpXz+33laXStFr9rv3f3",
+	"a5caVuLonl6eg5uFplzfNwqwx1hUgJd1iHzQKaCsw3jBuBhD/XwuxkUm4iUdC9mH+/WZUeZM1ddlgSC5",
+	"qriizDPYFdTl5sFMsvIic+QJImz7WN6dbAyXuU3mV7ddaNZpBzsHXBAXXVEV5BNGovGUJCQNG2GTNxYp",
+	"+UoUc+VajLDg/QTXO5anMWkeDw9q3CUCpAof3BbBwZTCWxO/wc+c31E8v1L2ddNLrYuUlXGwVTD5mXEx",
+	"qerNzUtSmezjKOah3Ia1b7k1aHamW+FFtwq/48m3bpheycT6aoLwlUt2J1XgrlIbDQVTyzN0ytJG7NHb",
+	"9w0P5FMhaVgr7tBfkMfhfSR5W49siplPecZyT6IEtObGtOmiSjd275uTvPlwXbEQqhQbSOGQZKGXEpzJ",
+	"ATs3hATwHXBC80obxtpU1ngyDuNs4bR5VCI85Mrw64AXsdj2tOXgM5aHdByy5ZKlYzlYWVrH/W7x8yo+",
+	"iNwyAGAHj4YqX+p4szwZxym4u+mY38bZGIvrdgxqjVC7g3LElIlKKdbmYZfkftwKUKGC1GCr1Ye6EC/m",
+	"7vMgFqoqsSjLlALYlo5v+8v333/7fWeVTjmbOO2YDXax79m439sVEfSDFGDdxviqkGvXaRkhY5KakJZ7",
+	"j3UG/VTozGnxlYL5HUlqFWE9anPIc+oqWmloV0ZzM5RX/x5X6HrJXIUhrgXNeDBdW4IHnc0k0b6rXLAZ",
+	"SxK2UpWfczKbxeEoKDJNakPFxWkEjXy8zwlZtz89EBl1iV6xYpUSEer6j1yn4apJ7lMFXz+tWFelgNp8",
+	"XO6Ug74Jmm3298M6WLBVsCTp2mJNDZ2DFUOu1nMFYpFTvmCu4s7QvSk1w/XZB1M6j1PfXVIlblpq22j4",
+	"dpqVgzWsbgTl/4KX8qa82vZC4y4q7OcrCjGHLk0JQFJgDpo6amEQRd3uO4rSZPtFUWJzKXs235A7nT7S",
+	"XLm0okiX0/M2r6qNucb6080c42e2ckpImC4Uz72KbpBkzvJYLBwBDeZnE/zRUD/dck2UwoWHw6MmipA0",
+	"uLo+7RgB97NFstf5ccY4X+7EcBEv5uNOSuN5HJvXybs8tC4q2r5Dfn4hkgY/fzx919WX/tWph5ZbXlbF",
+	"KfvcKEF/aofXTYY9i/9QtxSVSM2LC0Mdepe8O8pO5dn/x2mttUV8+R344tdKk+pkSG1njAEZlzkLKees",
+	"EVjG8i9ixUiNOARWgUAsclbMFyMLjMITicLPXVYO31gGdxynck0snzgcTz1gF8oUsJYtY4VU0W9cLP40",
+	"yJG14mYtSJbRlAcslWIe+pR8qnO1lGaekHSN1VpJkkwspErVu8mgWFKx/Z5U16tDLsASDcscC+ZmzZ+v",
+	"PvSjOY2DNUsn5XqVLwGm07216tossdDjLsLMr+ic3n8kWUOhEmuSqWaVAwtciMU4I7l4iIlndp0YOZOB",
+	"S1iDydhawJCJgttufEeSh9gJ9BlmO6kDMgbghPsHOVGXL3og6CUwN4hkeYjF1EGOb+l6p7G419cXp+Ca",
+	"PnOG6WQ05+CAYEuoT5qGKJbJ+VkOppPgF7pGRwjuEyjHUsfVRWWrtOos5llCTAa1g1EKFnCpLJtYqcYA",
+	"k1pl0PdLEienGAzfB5O5s/Nvv4ye/chyZ8V1E3YMIWd6kwLBRsEkInwxZSSPkL9lLBckmXT6YH/KWZE1",
+	"FU690cNArLSqU5vRfBnDjeXlPBaEtw7zvR6Gn5/xroG4x0gDlSNrSn/5Mnp2kc9d62b5nKQxxxgg4dr0",
+	"zjKv19cXF2my/pHlV3Qec0FzGn3mjYZ/A1mRJmsdUqixEa3JwNs0pdswZC2idAkf1mvHannemtVfv4ye",
+	"yRl8YuIUA4fbrQwb8Ze6UFt5n4NzUJcWJI3AywVLaJ/F35rzU7C49HMsLq0L8soTfR7z52TKIQxT/r2k",
+	"LiHL6LuExA6TQCh/UsIkSyKuq65+ww0MvaQvdhSvOe41RlF2C0XQ0xiGGrvFcpxKqXfC8JtKJ/x94o7y",
+	"Gws2xpiTrQOYK/HLUCEdgm1gmO1ofks4YnWby8oJGMjsu+XesQ/WBZHCexyF/du1LLTVpdxoCCstLfiI",
+	"qXHtQxdetWdJuADvd4eRB+Ncsf+UiQDaOew62KeIl5QVonnmCUvnUIcRw2ehnLHscIAlXAocYz+zwIJx",
+	"oW1JOLIjzQmtB2PEG+IOo5tN2sp1EAhnccSukZymYtxjxnhJypcum46CeBbE8MJTE3y7aShhea+R5Pce",
+	"e4NCv94hr5S5OJRSrWRZjpBSFTXQMU8dm0YiyRqUrVGeqCsKuIzpGHNXgQNzhirWJ2RLiqb+jtlbpyqH",
+	"woMYw+603xSQj+GeQKgcZEbJ43VtfW2g1gAPv0AfkiRmveqY3KO20SsQqN63XoXS98a1SVIjODbFOHNX",
+	"uQ3dgcBSKvLTnrkbtel+RJvkl0bszB4Wxl5WleY5eHrFcdmbO2cslb33wHhW23MCLRPtNqstR2sy1VWW",
+	"O5H/nFS9yZOM5hObNdTibJ6aw3v0jNv+bA/736YfvHvzdcRpSy6kYNqejFKtMiJwr7wE0i9E/7qWeNkW",
+	"5LoJF+FlpTZd1qXhjUTPZrlYsJzM6Zim8zilbZGrRom5pTQrt61mG89pFPPJkHdzLRrv36keaaS81bFU",
+	"csH5frO+DX7S8ZbyWLkKrb6l6zcq0AAi1kfVCP9RQO+zOF+j/jLLKX0OFSEnYEeSDGuiB2tKcQrQwcZ1",
+	"YR6SVlXeW7rWFLyM/K58MWH5fBxHk81nrTJqcZ7bmbKU5YjO4jRuBLGGq3R6eW5F/N5qxY3rHRMMtOYJ",
+	"yWI9486LS5K4GV8G7q02Fik/Z8LmWAiOpCRZizhsRhWGTF2Suoo2GbqU0JkR68Iil/JnSRKtEBQ8ITxL",
+	"HbMbsgLSTYUnQSNZlqzHWilz+XU3Ul3L7Tb5elmWwA9M78yWGcnlxLo8zpLTQsl6/PpEnrS9KsmVsoSE",
+	"lLvch1PC4xDSsMc6m7D7cv4gG50WYgGWzWpAQWc0AYQ3V4IKKhd4SqW2xRttTFp/AgLQdGaWsqauo+2X",
+	"l3TglmbCVtuscMKS3FqBhX4qHR2HOXUW8knNDFaEB0sSVYOOZPvnUv9s1u4gaD6igsTJOKchy6PGoDK5",
+	"y7JLmhsGM6k0plHZfNIaob/5fZumrTcaat7FqaKYpVAPSLjK9ds67EKIbFyGMtyViRt+qgMGb5Ta59X1",
+	"qX3NHGO7rlLl3NRXcHE+p/G9fXtYHiSS1oKCqwAYPG7NYknCHtEq9QVOoD3eE8dpWl90hZlUY0yaaXgc",
+	"jSHzOBQsH0eUREmjyPE5FXESrPTuGepMICiDpJIU6CTCpJjHkEoE9X+jje313MqYj+OUQPhkuzarJ4OG",
+	"XG6T683t+30lepDEf/x6o4mhd6DQqDHzRDgqPBIuWqLVq7stP0aGSKMyI2Po/sLQRRZ1ELjK4CqtWJTC",
+	"VuPoG8tcknu0S4whw7I9psUkYZJqdubb4PkrjJJXgkLjsoy82B/od8nSWKE1dzf8qD7+MnrGgNF6Qw1g",
+	"bp3imBUuKRkJwGFELkaJQ93S9bZwH/YkeN1X2kuyRLm5j9vJQyDoVqU35Mb+yjXoIeMlue+lYec0pSvQ",
+	"5XEmTdfS4/nh4Dldkjh10vKqCG3SyZkgPlJy9+CwkrHbyFBfa2UK/c3k1rBtvFn1znH4Jg5SWTykKnsv",
+	"fbBFBa0/vnYbTsbD43GlOlaJxuWOYFMMtUjiGQVJ0y05WxRbbqyUlwMyE3J58nZJ2l5w2iBC97zVO7An",
+	"OSvskXmTmhZFHEvmbqoGW+YRLnImRELH+gI4xS25XZX0CiIEXWYaZEF3FOl7ZVEM9ZuCUPC4WGZWORX5",
+	"ui1EtLzOQ6fTGTrajsHY7ezW19uVeKChi807CKaUxxENSBAaiE85dTtp7pAh9xrwLExYeDvmt9RRXj+K",
+	"ZxoBVt8TaMJLj5LCnxqShpPnLB+HCi61ybpKRLFRCQYLuwEgQeMiNwZYqmNtLn1pgev5jlDPK+gb3+6s",
+	"ItsStFAL2fPt1h/uyQq/PxeA9gJ6e0NUmtNlCLNrV3nqywBeSaKezrNqXF2DbdCE1QYslZTDAYBYL0si",
+	"wsU4v3dJFPUw+MZ9yKXOzWlXCq+eXszlDgex8ouVIfamlA/Masj+tINy4yeeoNz9bYYwjxu6zBIiqDvg",
+	"UKgvkMBPWbQOIHsdiUfsg1qhrDVKRmjfdzOcNr9XxIvGG25p4HGaFWKsIYCbzV3EvCcsHjeRvAXDAO+X",
+	"SXM0kZ7VeNlICUuniZl+zEfBZJqwKfY8ixPa0TWC03UcgoFGhGsh5SsNSVG1RzriBtwXUl8EF+hXw8Ef",
+	"c3CG5+CYU/e3JlSeattJxkt61hpWhfZuxCAANiLILcrnKUmZJaNr100VP1ZhR3hKEGpSOQlvrbgA0gwR",
+	"pD5Q5j4jdqNVGTY6YkBy8S/HG+d741qui37T//g/rrf/+7+3fvmzOBEuKez3fwf4c7N57+vY5s9nP/2U",
+	"sClJfnbIo6daGtVSOwcTHkMkPAyrQhbRvdu3dN0dSOBMYG7Ng27KgdbSaBf2oP9mXX1QaeOuK6lT36xU",
+	"If64+BFIqlYNJx9xtTRBwH2E9Lq6cPlEX4Z/Gp99mzTyvDlluZuA8DL5/71yyFOY0tcgWl+AkAkAUVUc",
+	"IsC2pVTUEid7BN/VcjUHYf+rq69Cnk+LpgPRRgtjobLqwQwAbypd+X7L1JMz3nwvpI7W/Hl7BY5wa9Z/",
+	"ghc4ue5tLlfSQGQgrwTrtAKsrUGM7o8V3blJcBT2bijVs+CubXkQ8OQ9gg9Xz27z9ZqqBSr7of8h9Coh",
+	"0FjJQJ7GKJhsVAJSWWRq5ybbaebK2Rf2LTT0bqM+kc/rxH1tvWn9qg85INlbT17ES3rTjGD5TmopTZB+",
+	"UsXlvpCZblgRQLvsSe5/ZlzAvC68a32FxgztQ8XMfpQw/N0pLEKvxiSx5EXazyy1OXIjC2IzQVPUH7kc",
+	"BAMrF5ZDKJZknxeJjkMB374HmYSomXEBkKbgQ2rRYO0B6kFavg47itdjRVyejoxIOUQhVQqI1UfznM4w",
+	"UObRAPBY61NocGLtBY+z5UR5s7IBvI1wu3qUygYKIEwyXqpkq6sf3wXffvvt398Gk5cvX756Dv938/Ll",
+	"G/i//3cSLClJdSAT+E6zYprEfEEjXfM8IfKeTC5//TmWF2E9gesyUQFwYyIaAmPNxw2TT1ZkzdEOiiOy",
+	"PJ7HKUngcHiwIHyBCogKb9MErCMf1pX/+upbuZ0YqetUrXQpCxultQqKAwF2L0gWT2qllJxpsX+Dcbuj",
+	"lFTsLoR5sPyWtyeU/gUiRmOwZSa9thcjwWMslsESuUarmEyb/46LvAjFH1/qCdXlHWjx2cNdXREeqK89",
+	"YyHtob6XrHBJ4mRM/DPRRxivvJLLJBy9LmVsCeiartTjzqz4WZxz0eJMgpJn3cDgr7+MnoGS5IwCKJPF",
+	"dfKxCrSqZR43bNpLiOHrCi6QA4yC198FC3pPIhrGS5IEUTyPRfvl/quOE8NSSlFj7ET1DqhwRpZCVMFJ",
+	"8L+U5MGr5jhKv3vxnZ6E+yRmZBkn6+6j+LZPvJK1d28t5HiCFYLUnq4WzL5vqfL5tEIHaFIHSK4RWTe5",
+	"mCA2w4Aeyo+Ueq3UG75gRRIFU43MF+l4DaTxbbdIczp7j1/Z0+oOCjTTkC+e050c82uluowtoIQtg9wS",
+	"ekcTkwde9jsKJlIeQI0ALB4TiHszOP/B5JyfSt6s2OAV5VRooXkCPHcCvHvSTFTVmv5eB+kvSXqFutj3",
+	"u04DzYU1bAYefIXZNWycRXKaLlzDaY8sfr756its4LdWUUZhxTklmjgtg1dPAvVHUSuTiYIOjcDHOKVo",
+	"aZ2S8PYNfDWLaRLxjVZLEkO4OopFCL8Q9RJczss2W/htO+QQWxaoEE8QVCG1Ixph5E6QUMJF8Oov8p1D",
+	"QHXOgyJNsGqpakYSeZ3XULIrFm8DjLaRtxvJlpYJTgK1vM1hLbbdXd9wiLhTT4WDmjLNuuw+BJ/OMNY2",
+	"KUft2hv7qllRh5vpHf2lGJXapsDaUrrSCVNVsBQbIKhK5KtiUNOsthFneogwJhIGDE02Q23HwRkFgrGT",
+	"4DRdBwyukbzNKVMgyo7kBb+zWpJblRdwftZ9w4GAw714LgdQIWudYlDfS7KNSLNjMeYkOEWKYd6Qkyx5",
+	"EYh246W83PqLKpVzEbmydLKFji0XsWQ5Hbkn66KEdiKiFNi8yOKS3H+g6VwspNT9+rse2/DAcp6XaNf3",
+	"9h5IUqtKZeqW4nMmcJGQ/6UBiB8xFzkRLEdblz5rSXQwJZjex1zE6dxVg78LEKgzohXFHwx/dND99I4m",
+	"LKMByVkBHgtthK+KKE1AXp+YAGG7WYzOcOtLoClLk/3YFrspJ/ANtzk2RobD3YfdygO4N7EKJO9EfXsN",
+	"Q/oGzYD5q6akXUPMqpP/Ty5+Ackbi4H/69nFL5ZM2gQLV5PDVfflxqj5tgu2raGAUDK4qUrZ3OW9KAO0",
+	"4SN42DOrqJ582eBvhv+l7Rqc1p5a4Oj4CMQiLgKQBHra0+GU2gxw9T3G2YzUDrh3VpXyopfEVS77FGFq",
+	"lKVSwQ4jxPSURTHdiCoIFuQOwo+XlD5siAGGTuuI6K2CtKcsWm9I0d+9fu1Mg3tSeNdwtv1rbVoXww+d",
+	"FD4dT//yXUvpQHXRyhLXks2alPsJ/twPT0NfcqUbu6FQyvzo+qX+xqpDpwrLNdey397RXclPbi2DtMP7",
+	"bSwCX+UVb7kaWBPJHd2tiiaZzZOHbbzdun4mEKjIAIvUy5hPyp8mPiVlYPfb6zqpHyv5cjAtiDBoNoR+",
+	"GT1Lmem3y1EqF6qrkJvR0mQ9giGiYHKG83Rkyut92w6yRR3PeTpjzaKrHmanKMP6UpRIMY6A9rIwH1ZZ",
+	"E9bJYJSiCFYkFaayZRwuyhslsI+cet+Jnd4FrwJC8hZgihfemebDnpEkmZLwdizY2DnVEt4iKNLblK1S",
+	"M3MI5szv8LVYZchqkle1cohvAKckF87MIzWDZhsBC0nb6dunDdkMON5kFEyKPHkOo6GVu8gdaRM+kULl",
+	"9jvwqvI4a4FOrAOY4PeqxzidI7yTqyBUw7ftF8Y60i2qWBZ5Yg/bN0oUMnHMTFITMNocy+tBqTyUaJ22",
+	"b/RoU27P1qJ3QJaAGG5Gf6UVQqDe7huTAcNHpj6QJEUIx+Ubb9KWL64H5YJlPJhSKZDjY26mOveCphGN",
+	"4MZ6coH3qo1UUvg1hS2ZQ6y4Ks6z7dltVE4yEKMYW+5fHr4+MQ9g3Um1BRSAtZwnm4+jNoKrvFfjwvSb",
+	"BITTjcUNd7qoORlZ9FDngsP1OZj6FHucUL2p91FtjLn9mZUL3/rQepU7qlSL17WPhsEVbAzf4yjKRt2H",
+	"gD8ayOIxIsI7xZMkUdkSdm2I0uYwJzncwJqnxxrPL/y3jaezO5rncaTBfr1LKdcFBu1yiNVtKhmDUw/r",
+	"J5gDRdap05uk3XGG1Q8nGu0PheSUiWCCP/QLzaxMya1NYgRcRUKAvTHJygWnG1P0yBRISGsULV4p603P",
+	"dDjxFrX58Na3DajvbTVufrthV4tYUP+lqqDyt/CywLnId7UFLZchzkVBEt9EyuAf5I5cwyfBrEihXopG",
+	"vH9QE6aejEp+dmRul/qImbx3enV9hCKPHUYk+H3bBOunV0gZ6rezdAzWto5yuw0KjsZFMCczI3HiQG00",
+	"coI5FD9eoj93olp4IQuYGQ5AFnC/xF/p9GfGbn8maZTQ/B1LZ05rigqRJ8GKTheM3WJViCTxgpaxw1Y8",
+	"8n2y+CN8LVWSO5oKd7WKxiD3jRmiVdgEOEP8BXQ8IOje1MXLdiQ/a5QrkiReonJ3TKta/y4euJ7VIONI",
+	"+0z6o+Ppc+1AyOssWCGFM52nXF5hN8qBHyGbskiS1hJxxJvoqnWNvU9Wm00iIsi0OajJ/ebH44vT63fK",
+	"KLidBfji9FpKdOeCLjfv+FXF3EnSMm1AhSnIXcot27CJ+FKMQONCCYaYz0S7+NuJDU67Kena6pCkGEkV",
+	"qn04CU41Ng0ANoGFDESgNwGxcFRJBEFAhGNkBUwYQmDi1ITAdMa/9EQLq57cpbaTNq2xNKLCHiKJadpQ",
+	"R5hH8056XYQbei8M8Nd7uZP/1Hn4Xu1/TEgJHHZF0UrVuzXUikyFd7t36nu4vVlOQx0D1GvUyjH03C9V",
+	"i4Bv/RLfY0ebD1H9MKwIJ73PEuW67LUlcf+d0CylV6MyrqLnBEu/uleza/wc7O7rpO88t3rx12amG7Um",
+	"4BfX+w5ODeGKaMgiqkmX9ot/e/ISHaPwyxvwJk7klCajIC2WNI/DYMqKNLIURnofJgWP7ygAezFxEvxY",
+	"CTiPuQ4SMDo75qCbPEqFkI5B7JthQcOIjuPhOAovwv8vh7U1YdhMfCRl8ARL6cXs2Zt/+cxqXLktf2wI",
+	"478hjbuY9bx6fCfENV0PG/iBiGMUy7bLOCWCOfB31DGuVZVBmtBQcCkrOENf6qB8WaZQWbciv2bKm7o5",
+	"fqrJL4LQ2EV2YP5+taHVx5/6k8omgRCDBJ1AOZt2op6RcTaEeJfhyhCWj2jR7n3Pyg7idGAHguYpSc5Y",
+	"2IfrWo2+lBpkz1vTY1OrBObZktyf+zcGkadAgccK2x7QdMATsZv3OqFPBuR3GadDV1tK6AOabrXanvfR",
+	"Wm2RiDhLaA+aXTZOmRh0ocqH2vP9KC7Zn7lYEQS9Hk3NyDSYetc2wMljVDytVGWBhA6sak+iizRZ995e",
+	"W9JttrrUeYqp3qSTp7KcchUHuQX6dyyS/nK6to33alSk8b8L2u/B6+2C5NVBG32/TNzYVYggF/NA9i9o",
+	"KuXp//n4wcMGKlSdz97zGaQXwX3ISEgHvCo6i+97N1vlJMt6i4df/FJLWlQlxKAu8lis4QlXKtP55JmC",
+	"txFT1kkiVSCpTUGax+QHSnJV2UDqsxq0Sh/JswpCRmmDI1n8C11bdQgcZcIZu41VNbDJ5cX1TfCCZPEL",
+	"1WaCpXGCc6FrWEC9+DitxRFCQH/K6nAduto5EfLHjMxVpg/qPpgaGnAKJSN+NVDfdogWbok2AmPSF/SH",
+	"eXGqETqujXWPqcT/BeEa7yBOy4g+OH2FC17v2067C2Q/cQWCEboUxhpaL2OoLKIau+R/nl9Yv8JuVBOh",
+	"kFTK2ddwL+Cg8WjKg5Z69ILZzpqNw/4CRo+ZAx6whEyxsw55w0reqF/k8ZWpo3wUhAnhgLKWRsHF6TXU",
+	"QhyZMn0jY3jmI20m5iMNBi4gn2+mwjcxzyqHotIkGclXwEfVujcju+oGTkYe53OWBilLQ8pPgvckXJjD",
+	"CUmegybdkDNVO5r6PdXuVvPagotys4yL3C5rIP+LLgOCUxmpCgFQ2zukKacjlZyo8uFzLmq5woCfCCW1",
+	"1cSS0oyPGX7yJqje5IHq956RcEGD1ycvn0EYpCQJQmT8zYsXq9XqhMDPJyyfv1Bt+YsP5+/ef7p+/1y2",
+	"KZlneaGCM8IXU0bySB7oMxPx+OzNs+9PXr3CViyjKcniZ2+efXvy8uTbZ1Y0yAv5/xrDUDDbLsI9DF6/",
+	"fPm2XtTIJIiviEoOj0UglWhBchASzK09j+ScqbhiTBJkU99Ojvr65UtAKistrxAygsEMLyS9xljF0szJ",
+	"bl1cQn/1Agb60tNMd5rFF7f4EpuKEUDmpokbsBnHszf/+m30jBfLJcnXGrVtA0JBNX2my7D869nPcHOe",
+	"/Sb7AtpNspg7D+RDzFWRVShjannY4MVUr+h0XcZZW6lpb6tkEjC8TB4nhp9VCFpwmppkAcEwYgpjPTQo",
+	"qXIY8LfBBPLRJprdYLcq/AZzT+IlPBpdlhyIuewdHyCvJrAA4kIQ88aLdCo3ShWlgOGd1rXykxeXaBvt",
+	"/O708hwMJH6fXrNceH76jgg6Z/na83NJ6W4kl/D7vMenp4gz8eW3Q7xFue0XM3lnh7zIMlGDNz3NUyOb",
+	"yAFOJLX7DhfR1LtZ7IsfSFR6wqDRq+5Gn1MFnslphI2+7bldSq6MaBq7ZV2zc58YljW+YUN37z3EtThI",
+	"mpKdoJQKoMqTyNrF13/v3pAbxj6SdH2qyiDJdt/3vkIzKJ7auRnvWJFEn5i4oiKP6R3dy5Zoj3gQxRit",
+	"iERbkXtD4CUphq2yiDn88zepbZRJ9lDBX8pLz96A4i5JGWolIPjh/DPWFGx3jSW+iZHbJKFsp/n0jpqI",
+	"JKhYgUq9EdpTWiP/iqpjxAV4fNIy1UHL/pr8q+JmqBgsSUTVUDnF8GDZu5Kva+EFIJ1jejkU8w0+0uXU",
+	"REEj11GrI5j1LccrQ8JXOgIOSxIjPsCJLobOg4SpcCbZiZRWrKAc1DMmchpjtbKR+XZKQwY7VM2uIJCb",
+	"NFKoKmV+H8R7IFaEXiKEAkF5AGKCtKrMSp7uIG71A+Hyjp+f+dB09bEKk/XlXp/oqmeLaypUaqBiHiC+",
+	"/8Ci9e75xie6kiKt/xPHr798OQRTk9xclbDuNcGykatAfRXrseRnPeY/JdE4s+M8Wpeia5RXGeKSJJBd",
+	"FvlsRcmkP5pmYEIew8NTr2vcZoky3amr/InSiFdvp+yvV1dW82tAe/mBqgyjlImxIqydvVykyfodfos8",
+	"Z/RM5TjC6jy4uDiFLPXqI7X7sel493zyOYhTn5j4kRVptHMmCLwDYgLKeKBquS9jF8hJKLTLG9thd1Og",
+	"qjfrW21qwEJekh+NGrAeU9YQsgeYMvyt7r3ygUKwgrguYDF6CGLiB4mdrgj8OJ2fHEU9OETkYrbI/Dcv",
+	"Ye86YSv8/u89dyNk6SyJQ9G5EXClTy/PJd++WdBrsqSSBe5wP06VPGT0WivBE3fj1bdeu/GB5BhsczhZ",
+	"GUIMx1PFb1s3EsI8gDNDEreXjP0jfHbDrgnI1/uhLJK/wToM4fCUupF3BiRVpq5NyXtJ7p/j5rx6+d3f",
+	"vv/rX9ziOPh3GuRx2xTzwtSPb5bRFTq/sMp0kmAWJyaanKQl4BBGL71BIBSWB/97+vEDWi8D5TXgUhTG",
+	"UtC20F8KoNx2MXCE04aJTvRFXo5soguxsFGckny9AWZSsf1KkZ7eZywXBjBRStomnUr2rCy2uj0KwwBg",
+	"opHUywBd4BYYUINqTCzs4v3GxoNuz+ATq+3SSXBqdnSJYfkkDV6NXr58WS4AtYQgy9k0octAGdtSaIbh",
+	"qVVJHGYL7qa+ovg7XOeZHrlD9pUzf5ElJB4iWMoJ3jAYsfb86lHAhxF01dpNEJAfOZCf6zVsUIJftWEU",
+	"jhgAKhFBA0PqEbQGHkYsnoQEbAm9+yCYqoI0xJWnweebH5//zZBOBL9okc6OIs+ORJ4/rVCgDW/vDP18",
+	"ZGIBeFuQ8TZKBcZZViI4loLCd6/+/t23L7/bUlC4pWsfx835mV1Fv8uHYyKJVUkPZdrTQdnqr7IjdK8Y",
+	"gG8ScQQUsD7n3wRXNJLkFdiwakyAtyr/z0YZBzCesUKZwyD4W4k7eg5SlaMkXIxUVPas4FiKDcx4Nda9",
+	"yZLlV7/Q9VBXzkHcF3J+oG/3vvawslafBZzdV+uzSBK1A/t3W1gb+V3P5aVMjGdgR+nrgdjL6kzKhWbp",
+	"8JIwxGJKQ8hVjYV+vyCY74DbtLeTC73CdLYmR8gtvmBNeGFbejhCbs0zqdLTF1AV8MUfuureF7ci9jOp",
+	"kiUVv0FMXaKmAoM6jiMhIa1AaGCA0qSsDwnQWCemwB1m92E0ZYlrYVJSgBbnRUKxSp8B+8XZyOu4blBO",
+	"YMamIKNC7u1HFD+RJb2YIZzsvo3zZqbXKqCp7ztQ7a4FEfRgyoyZNYZc9Sbnqvp448PdrNPkS9c/0dUv",
+	"dG0e2KMn7JVbyh+VquRjpm5WDOocpOPI2HURLrRf4qhL9DUwfk6XJOcLkphHBd4dRb99ZDLZSomnyhG8",
+	"d7WkopOoy2TYdUVFQW8HM79W6iu4zJpIQVzcqpHBlmrM96+/e/23v/XQYpq4LiPczWNNQIJlYGxVYN4E",
+	"JK3miir7GaBmNJhBJ/fPxfr2Ocni52rjJhXFJqJ5fKeQWLWB1PLOAwvX2g62KT39awxuiNMZO1FAjoAe",
+	"cy9oWuJE9Qx3kOqc/LnimpIqlQ7uj1NV9blcOqpf4IFYxRgbofNaIeAtxHoMAacCSwQ0TtQKKzQk7zZl",
+	"Kwt4YNRZ50MwHfoai4cPlEC2eZrFF6fXX1+wRPfXNyr+Wq7hAKEVF6fX/XTai9NrbQCHVvY07p+vCWa9",
+	"HHwihxEccZJfd8RHnAJEvs9e6P3/xARENvSTAUs9mkRafthDqIghmR6i7Xvz7U7DTIbHd+CF22+IBxQ7",
+	"isEXDtw4NeyY5crpYPN6haZndGwonwSM5S2ixQ2P7+gTafL0IzzwbLm6agYmKo/nC8E9+rmSH96w0yxL",
+	"1ppr9A9Lqluz1GM6oB9GScnKhGflH/lG/Ay0+Olt0iN2R7hxTsXe3qJzmXp+jzJEBy/xYaN0SiCzsiTL",
+	"UZ1W8Tq95ajDhuwoLmKpsTpIpa7Kvn7597+++v71lh45RvgLzDfqVmnTzTCZDn2V1BThip6K8HQN2mz9",
+	"9n6j1FSVrqnTyRDxRcflbGRaPbyqhvs6RE/7rMCsP1998NGJPsRcUEB99vn6XcEFW56xJYlTr0SoJGEr",
+	"OYTPx7U6Uz5NPrLw1tQs9JlP1eDjr8ke1V5PLQ4fd0WNfUDld1fTOarAu1KBF4T3UBt/JryiN35tCvRR",
+	"CZaCZwMfh99Ckkq5Z6rYfjTarSKr9GIrWw8q9FqIFiVSRk29fiI68DlKZ0ct+KgF708LPqqGj1U1xOdv",
+	"+wi1WnRQHfEPksXn0RdUDhMqGlDpz+DvjRofALhXzROx4KW3ztTR2MyKthKYuWAZcBGsFrKRw3wueFlZ",
+	"kguyBgXUQgGJ84CtUuPxm2RFPqcQpyTyoiEVAlcqr0UW99bh1OXwVTsui/xgsZp40fG8ot3iv2ghFbfu",
+	"IYXUnmHbZ+asJQnA1Ffl6O9MezWW6h1TDlV5tAQ3ANvEgJRTN615Il6Aw6c9HC4+Vr9GQeLkcPKCkYgG",
+	"cfIKi8Kn42O97MeERi7ELVHkWDu4TLMD9aCSSE04KCg6HcDgokEoxwRj9FXNo615VBP2kn2sfDvucUCm",
+	"8ODGni3DHBrRaqzC9FZRzvc3ZO7qXX32Ar6BbvszscfKQY5U3wHldKT5DwVapbWwjxjtuqfT99S4fqJi",
+	"OC9zw1cVjawM0io6eNkOdChXroUCFsyyZP1WNeZBxCyZSGVuKNtfxOCrEBH6YoVZylYpzSsp8SpWc0p5",
+	"HNGqK1q55c5nzz9KgdXyyUFQJmxIpFB4Z4htGHARJwmaeVJahnYi0CZsitz3TTZcZNHwYMmeCtz5DNaz",
+	"f/fMO/RDPg5+vZvJHNI18xnuxJ7UXn1//8TxiVvEEw6Ql0bPAAdh7LHgc9yY8zNVLOVRxwoav4qNxW1C",
+	"fQzak9NCYKk8MZoHYPFH2e8hNP4K9NsZo/wTE+/vIaLi4KJfb8/A6+7vFRM4ehIetSdBCZsPFWWmPAgv",
+	"StmxBVO9tPBYouamjcclcEoZ1db6m4Cx35XzePzGmXKyfTEWypaXZJ0wErnpo/7wKTAJ6/S+GiPBPoM4",
+	"nIxB65hPwS6wx0PvYRtooEoPYC1ooYslIE35ETALSB9NiyQZKWwMSNDEMjwrkke8RYPeKbncp3a8W0r5",
+	"5bDUfS/KqXVVVjSn2yqp22iIBwYzOHKyB1R5HpiXHUOg+oJNAO3Z43XcjfqyQ/bbW3dB8FcvvcVpzcek",
+	"mFmc0FEwsY+ehYKK55j4gbGzhFe/kJdj4u3QBoTduNkLrgryP79ZZ9Tk2+gqYxyCrVhDPBRbpZIxokH9",
+	"spgmcbhvs/p72PKPLKJP0Q9un+nguZzyH+OkbrB0u7nLC3ZS1s8r4XDbPeQPZrZ+5PFWCCDrFXX1FIQO",
+	"fFVH//rRv354HRrv3s6VZifT1iHBHcCzNSadRmUNQXDTxIIrYCTVYZzOJ7p2FIef9UgQfDYjuUF8r18Y",
+	"xKNsgnnFYON/6invmbleU5KHC1VbuDvxEokH1M87CCvW29BXk1ftPlJBuOuy6rM6srw/Ccszb+rI9I5M",
+	"72FKIQqL7uzDblxjgYVY2Hk7HaDrlcLUWiVEL5uqKx7nqqY4MrgayLqDqc2puCBi8Q77BRiBpxALXYjF",
+	"aZbxXmpg2aaZTuAWDGQ4vpifMA2FvqCwcn9YG+jPMu0TCl13G/Gu6IzmNA3pZ2x3ULoyqsOHKszGirXi",
+	"v6TktaSckzkNZixJ2Ep5SFjC0v9+GhEvhXkhB2FPlbd+cD4lH8mHfUS/2NQIMOEZiaiR4x83lzJQv3J3",
+	"zoggP+ZsebO+Nelo3qi/soM9Q/7uAd4XGGTlXlZ4ovy7fiE9GCMwwZbywS5E/LQylQo3rKDhY0CyYpAx",
+	"DybYAGrkBZZ8bePmZ0Qs3pYFhGMexPMUy3lBnDdL4nCtiw5PcYSGsiMYmD1ZUkEAeH8SLAsuYPsX5I6a",
+	"smVvAsFuaVpWUcElzakIpkwsXAizn+gK9/s0yx63xxfAUQ0B7XHXzRINWNHBApGHTLfaqkXEOISEoTdu",
+	"U8AArXaVejFAcSE//GFdWdpwGeXwHkegCPYblD+WBQNbxBf1DL866eWrqHLwMPLROwXtnT2IYHT0l28h",
+	"sW0rsNXltZIGojjQW8a+hGY6+/gQJR+cNBJXsPe6EFWRbYjwuBEOoKVHt13lxR84nCc0St3OchLcoGym",
+	"PAwqlW1J4hTzNYIiFTFkvq0Dep/FuRulxBhZ9u00sOj9YQ0yOKaCLbkugP3MiiRZ7zhcDjnz9igmR5PN",
+	"n8Jkc6CwPadM0lWCqSZcPzoLSMm6luwOxZ++7BOakuTpWT1s6JQ9MS8PFBV77JEuKc2Vsb/R1h8LB+aJ",
+	"RabBDfV186Knqr3vgdk8kO595DYH9Q88dV5zCN3t8XMdg3CyHctxGdu91KUXaJX2cEw3mq9BYQI7t9wD",
+	"VI0ip1v6TaVC+EgBi9iVwZu4GW4BamhfOSNTixzEzkzbxuuLp3fUoI48rYmn9b53T9XnvaeF6rI/+v5o",
+	"Gb52hZ60Qxy3bisujV08Uad4lQceim9jzopPoVv8Mk7n8k69qcVRq0I6OjXFqhRgmk0UagNvgykzcdlQ",
+	"Fz64SJN1WcRWF39NBc0zScoCGmHZnrK8rVqPy919jT8j0PO+3dV6sJ2lGd2l0YlY357oRaqo4geZ2bHM",
+	"ivzvJ4vCdazF2VmL8ylIV+ohHz6l/Fh+8Vh+8amWX6yKMgdDx+pTWyNFFdFk60BNnBpALGSq6fDCHRTW",
+	"cHicty6KcRAjx+MudDGoSMXNgh42k+XRc7uvDC8SJ7gRNv+VFImoktY9FoeAJ1qGZlsUsfyrZzGHJ0Pr",
+	"+qlCLcRty2IJf3Zycbgs0K+EWBwuEfSMCPLAtQX6kcCBKIFlTvdmDQFfEdHI1kuwIt9Rg0I9MSW1EYRV",
+	"E1yxoHAt3gKRZYUqqB2L4JbSDEdmqxSrtW0OOcIP7DtG0gjnqywyYyImQUrvaK6Y8kFLCmSFOEA1uEMX",
+	"ExjEOb4ciKd97Yj9/sa+CpC4lT2BWTfquXvhSbzDbx8liH4Vvt4ni8OgWFTQodWP0KcTSn9T/DvKL0d4",
+	"/Mdivzy48TKlK8PaT44FAIaaOR81+r9L+iztmq9efve37//6l93YNV/c0rVPnNf5GW/Kc/4GI7RQRJvn",
+	"JBUB0s1AsEpWth3ipfEurQAIE+oFQi04gXKQ8XB0TrnBZZH/hjFnOVva/fBvgisaxbxE2NbCLaBv2iPO",
+	"WB5QEi5kR5iqjXE8MO0k5iJYshwEzzR4NXr58qWa3OQ5COSTiM5IkYiJ5E94cmUSOrTnAUkSnGbDrjWj",
+	"i51m8S/yMPpKr6eX5xczaHkYQ4Ycqi/oFz4inGTzA8JAv8fP3oevfoiRwtqVw4VDqWN6wKg6I1bCW5T6",
+	"ZbkR23Gk9nZy5SpE0RXso9/0BqmGXethKLg1j6GZKL/445aue6Qu3tL1BkmEmNvJ2fsP72/eBzCM3fME",
+	"9rke2DOnAuN6oEezUhXc43Y3/ULXA9NKLAI28tTVf6FrP139Z8lbIi8AxUKwnwrKvWbxmdM8JUt6OJK7",
+	"98xKedoOn1nno6lG9z4NKn4QIq40tToZ78rUKKf3iFMC8Ub+Qtc94z2hXczSp5sQWKWMPXjAhmR+q1lt",
+	"p79MicCWBNyc+ock/6f3N+303qiVdRQjvMDf8AY4Iz2u9fXp5Xnt07fBakFBc9Wfg1rAN/UCXfswXNDw",
+	"lkbaUOwhYkMAmOohYeyWRkGRuVyDR75k86VOUn4k+/uS3Z800d8I/JfPapuo/1/o+onm5g2m/g4NwKeg",
+	"2Cb1Rzp/+flmJ3K9JvCM01p0v/y6pfLYn5S6eqC3F1mWU86vKKdi/67CX+j6Gu9I73ek2l0LImiL53B3",
+	"nEMZpIGBPD3O8VVgqG3Fm45gZFsyzf6sUrbaM7tsgg3bAwu1K4VZXM2Hq5YukO9ff/f6b3/rr2cZYxvn",
+	"VHilt9NllhBBeYd6xJKIchHM4pwrkBZWiCAjc8rfVnJXJBvmitGyWUDvaL728Q3ghHvzWNnslziNDhXj",
+	"iNPsEayiGzSnp+vdf8D4jyLlRZaxXNBofBt7WNM/lw3M9p+ne4HUlvPRWrQZ9OssENL7Zg3X22q37rFp",
+	"YrAeeZ3idL6nXelVNkPvlu21xmn1i5ock3IxHUnNeswOokzvaKp9zcDdVD0oFVnBUlqjzcogJj+Tv54E",
+	"p2kwiaMJurdTtjHwhlMr5sEtzRrwt0iE1OAACcw4zpfRM8mGfMLGdBspYPSKYlEjNakMr/bEXAYkFctm",
+	"cHWiLj6zg9TiHhLlJ/aP64tPWqT0Vyrg6V5REsXpvOxhTwm9sB7JUbp0ja81V/cwjEepZXWB59HEu8Eu",
+	"nJ+dJpJwryH+j+8l3M08RR3zNilj3Xqrka97bsdOZL3DSHmPWDY5jSItmjyUZGJyhvV1cggnWwbVlSJL",
+	"VbF88QfB9+IdvFFyoDIlbjMfDt+CIwJDSRcDFMTDpcDJ0RBJtjcHL5t1s/BqCMPjZy8PxF32GDQuV3XD",
+	"8MwODz6qF/qIiSRszUOTSRPP0EEmh1BEj5CGbYjenIonQ/GGaFRtNO5I11rMNfumakdq1kDNfqQiXDw0",
+	"NUPn/CBS1mWO6kjlNScEebNIw3RibOVYuSDK1Y4FyyN01QdFmkBslJ0QZ5mpnP73HVDAP4Etal90vX/q",
+	"a19b1Jb5r39GY9SROT6w0I+v4qHZ5NF0djSdPT3TWUWO0k/poeQpk5R6eCtaEcXiecLmPiEaSoQxERoF",
+	"p3l7uIZVnwCJZBRwtqRC7jz4MlY0pyWyOxsFKV2Z8A6PeA4c9U05FZIklRlwDK+B4yor+aSRSWUF1yO9",
+	"oynAoSQxFzQKCA84Y2mgIGL0PQVJgWtkcaKQAQN5YHkQl3gKKqt2ob4OYnESvJdD8IDkFPyW4L6ZPH+O",
+	"B5BTecdjlk6CiOjc3ITN9eZaHS5ZTt+UR6EDYIgqlBfmNJJdkQSGStlqIbeYJpye/N/0/6YY+R+xVZow",
+	"EimIGLM+AI+YxYkyFMjNhK3ho2Bivz4WCioUdPXkTUAQhZbkOcGE7HfX/1Q9KPiKk+AU/hhSQJsBOFqe",
+	"QdrxglIRrACSVpBbqvxaUigqEqLk84BkjIucZVJEoTOWU1fppVO5nx/kfe4rrF+SOfWLY41i8ZlDzIrf",
+	"x6ehQFRhv8/PL70//UjFgkXen18LIgruv8irD97f/piz5RmQUM8GN6zX5xdIxvp97hfCjA0KEbKl/3zO",
+	"1Avy36A4oTfr7FB5jPI2X8zK19BDc6q0cb36IZqc7viUy82oTWmTeVJFMTVNGgVxioQGKYx8/0Lu6Jtn",
+	"XORxOm8U2SA0UDEMIGRIXio0Dqns0j8Rsx669ti1oAHXYAszoeS3ckTJwU4eea1FBRMop3tFQ5ZHDxzj",
+	"Ze+dLQTC3+AI+xjXZKtxgge/KfK9+IOoi6GS31v9CESLScC+y7zHsr8JAnK08uX+NjQ9xYM5EvRM+5NM",
+	"1w2AfTt5QoTioejEAaE3rCe/89WaVTmjF7UpxboZjzUPETTlfe5WP8xQpEFqX/dMKkOae+UuyO/imdxz",
+	"yksMTTtbfFbJEappybos3/kZiicgl0yWLKL/TwQZfzSaBCSwRgd5hoSL5hSGd9Z09qYGWYN8ZFHfJj/G",
+	"CYhOB6Ho1rjnZ334u9VQZRW0yJf2JXjALArfVCf7kmzWCtyl0bRPgsSfpepf5Ykegtlu3s5HDk9d3aFe",
+	"WXx20yda7C6sknDN2yqb0oO7ISPzyPewxtWIsAbgqpWHockSzLbypRsODQ5FZQU2xkVI+4g3eKcc8fL9",
+	"x1FAEgA+ycsa7Fke38kvbulaz4vLTtAusFoQAUDYAsC9czDlwjSjk+DUmoMa8/L9R9krTWZg8QxDmkE6",
+	"l2AM16EPiqZhvs4Ul7fm8BYDppRZFhG9VUEuV2W9GlN2hwMsi0TEchEvZixfPpc3bDue12Bs8WR6quVh",
+	"HP3WuKdR1LuaXdkarZwfkT84aaR17cCqD6ECT491PKIceaXX4JNszYlvEJW+21NJZK32vas/wp3vQZPE",
+	"Yi10FExpSApOVcltAJCq/cnU72a5/VNIUrl5UxpENGQRjYL/kp1rCYimEddRnGYa3/D/PjlCCAyBEGi4",
+	"KUOlj0PgCKiHhgbtvWMKfM4SRqKqoDBAPtlwTmsBpaJ5v/hD/o9vSbgKSdeBf7bcUIfsrCAgG50EMNIM",
+	"strp5bmUcxCLFJ+jKy1kK627oqIeXi0ekCmSxYP47HZ14ga8wb3qtjd/Kk31QHF0O5AO+puFz+pv+HDh",
+	"dNZ6H7dm3rBHQznjV4BMuicO6MjmOYN/TeuMblSHJi3x6CoqM1eVonJw5tGo0Uf3rrKiJ8XAPtJexcxk",
+	"S77ZvIuDHbnWkWv5mlf3ybPKwQ4f/P1kuJV29O6IXwkSJ/yp4qhux6tc1mStrC0Yu/Vxk67oFD7tgfC2",
+	"NaTbnIpfcVjw4A3zhh4wYk9Nto9TyGrS4p7Um//VBrkN2Lnh9L66m0+g0uuPLMcihw8Y3KY3zSJB5tB6",
+	"kJ/ylDucWWq8vWOX3dgh9MaQBFkPWFD2JFAcA71S1tRiAw4dmdJ/yjockCVL55i+CkEv4wVJo4TmfPIW",
+	"3BVxOocCAag2A4cuO3G5odSGHwAcTY/Um5AdzOOkxusPdOZR40Uf8PY4ZzGWGvVdDUa+/1M2gT6RFuz8",
+	"3ev1KdFwIkg+p2KcEbGYjHQp5ckS8hMmjsSwp8JPHoePrdlYpmlqtczrHiHkHk2251mBHWmStqeqoPZF",
+	"h1RP9YfxFimfX2Glz5sF7U/wD1Hw0wCUrQzn6yN8bNjpLFG7VH5e/AE30L+EnGEPFfCdGhyPfdNqMoIK",
+	"M8VAGgFoF8oSuA5ITl0+qpL791ODflbv67cDsmVVhm1/bHk7V9SgEl57fCXu5/BUOO2BOebBMw7MvYYi",
+	"Lgcz2Kn1bqGpNvs/dkxPPVDMehPNFmvQwFI6D0EIh2lQLdTvSBPajDlHivAIbVf73alesGfD6F6LEasD",
+	"8kyfFiKetQKevQ2IkpYVKoRNDYMcgnxQcnThnO1EQPyz25XkZvRHLOspvW4JWHa0Kj0wX/uqjEp755xq",
+	"2w7v7q6KTEfj19H49ZSMXyWw2J6sX1Dt7c0fDk/cz7XgtFDb4iAcuz2dbMLyOYgtkjZNaUCmnKaixRVX",
+	"z7PX4d1Y+E59CRWyrQLZFhrZdK3/nsfzBYhXQcaSOIwpPwlOKz8JpiLDS8yvzSLeEH+uOoA/2EFCI4Dn",
+	"UtFX+D1n8DfTJE6B1ZGxPGyU+nI6ozlNoVYtCy5OC7EIwiRGYJvVIg4XAUuTdWXTl+SW8sYySb/Q9bNj",
+	"sdSy9iZdPbVCqfzrK5J6TFc6VjwdGuz2zuIve65rClXANTqHR+wbJBC1QmXqDL4410yLjwIOio3kTQYi",
+	"pMLXEFCScANnqRJZAc8sSAgXKl06zoMrGsX8JFBHHbCUjmxwScJvq9xaMmhKwoWqgY7sp+DIe5KYC8Ci",
+	"DMSCpMGr0cuXL/EZB5eE8xXLI1jvlPA4DCSJpKlQzwXmnNCZCFghcDm6JK3k0wsjbsI/FAbn+VmjOVee",
+	"7Zk+hr5Wixt6L85TVev8ICZdOV15AIq59YnHqqzUhcJb0tGvL8BPL/4XXcx/33bheunug9iE97I6OzsE",
+	"1gfPV66vnoO8QAf1chfG4U7RjBthazNYEAhmA01spOt+NtcmEv7HLV338Ns35ZFqyVtTx1iYT9KgKRIP",
+	"B0Lpux/BwtNWBKsbcOlneZ6eEKWC/VRQ7gUO+5nTXKpch6OZKhbgugBSMCuSZL1by6o8V0dMQOctvkIF",
+	"6kkpDgcyJNYpaIcCxrS69ljxQs/My+0nZR8o3XGX6Y0uEbqfuOzh1dcWGiUcy5dYMxthPPRJcGrExAab",
+	"i/YGANd1iYoDvf5PhOzuzhRypGr+UuFTpWkuA8KPOVverG9PL8/7mxIeP31DH34/4uaQI0dDrN4ahgzI",
+	"FOr1sVRuYRHKpyslyNhV9t5SmKEvZf4NOE2jUTC5pWss7DirVHYYyTGXJGqsp/+NnAAo+DCZMqelSChC",
+	"l8IS4nSuFiFv4NoJdFZwwZZbS7e/HS3TT9ky/fUZpr2I/XURLj4Bjz7aso+27F3ZslWlilSSaTYL1qzI",
+	"A7ZK92Ti7gpJaxbah7EMjDr7Gkwh3d9eF1mWU86vKNQkPDK48tt3WBzsyOSeBJMzJ3vkb0f+NpS/6dCk",
+	"Gjc5hO+W3dH8LqarzpI3C7YKlkW4MGAjECrU4sNdED4CsA1wCDRBlxCDjB2nXJAkUQFDK6UXrnImeWYa",
+	"4V8ECyIWkCkrBADGopJmlWJU1SZKMGosmCePg0YaKhv8wAtWQBk+RQNgPitVqyLOg3IreUCShK3eKBJS",
+	"pFjxEUosjjDuSU6jEtqE+NhsmtClcnMzToOU0iiYSPV5ErAUncmq1tYo+HfBBLEapaC88km5SO3THukp",
+	"6m/ru6A9MFOayN0TrGGDZf98zQVdTk6CX7ECob6okAYN7nG1dVweRZFBTzRVdR55wJJmy+KFvlCHcIeY",
+	"wfwfvtWkOfpV/b5FAPVjr/A1YNf2Ub2GlTdFU7hruJRI4+SFXLCC02dvRF5QQ7EylguSvAiJIAmbF7ST",
+	"ciGJUl9rioO9tEahdEGdnIuKnb0sxgnEXuNcNDyRSxj7nVlAX3H/wprkxQx7OxQwU23q/jdos6XDyqw+",
+	"+GpDN4Zv4XblxfDG95Ftcaam2uh+QyBwsCtKIjufpkIzWh6yRUPOpOQj31ygXkYPa7bqrBNPaShJ2QXC",
+	"0vlMkhjEIQkI1ndHyXRJl1OrCjV0nxvRUgHFgYyJcXERC4slVHDWQgRMgkP+nKZvGhRTzVm3UVWKp1Kg",
+	"yudQboSkOuUOw9RNuZFa1DoSSJKiUB3g5kOEyEnwiaFYyWbqM75gq1RuwF3MY8Fy7jK1bxLVfSff7ZQW",
+	"fnkA6r0XsCc0y9lXBXB5JwobfXLyFEn0Y05QK0nPY8U9OrCtw4fPwNU3uZvKioCWjCbL8zacp9TVX738",
+	"7m/f//Uv8o8MzpUk6hcp4PbQ4W021Wmefig+JW8spGhLbsKHkXY0iX+dpN3nmprM6SPJfOIkc5jA/RVQ",
+	"WrzCjTK9bfbcKXXtS0brpgXwYr35o5m4XlOVxjKB7yYdhBStcapEuLyzL+zf+USVIeBd5PQT04Rb2zej",
+	"QBXXjdiSxGkH9fx0+vH94SgnjNabaqpWB6qxJ0fbCzQFngeW0qPiCQm8uP8j/9R7aHHOb8gtTb9Okt8Y",
+	"XqtzsvTD23NaDK57w4qbzw8BlmQ2CNgZ7kmdUEkqFQWppFN/ArZ1TW2yuxM7lD9rUj5EIlQP3ZZvu8Uj",
+	"sn5XFvL0LOCV6fdmdLXWzXTM/uhrt4YP3M6jRbz1gT+EVXwguTlaxvdtGa8R3AMpArulk18eiMIfLeV9",
+	"yPfR9HO0lm/DlQ5pHH9AdrVzA/lXTOG/SmP5kWoeDebDDeY7F/v9jRCce5keuFgnNOALSgV/RJaH6+sn",
+	"aG+4vu5PW6FN4yu3T+ZrNy302rmjQaHt2T6APWEgDTmaE/ZtTgAqeiARczjx+3JQEn00E3ST4qOYezQO",
+	"bMFhDmgbeEDWs3PTwJOm1l+l8n+khUeVv6fKv3PB3Fvjj3Sn3APeufy4g06yJKJcBLM45/ViBipDWInS",
+	"kG9cLWjg1u/Pyrn2VfMvyfxQQJ5yKG1JsGbcl3BWmm6WLgkyMocdLM/kK1f3B+3l7rT+B1TfASk4si//",
+	"IXV1Ug69d+lIXmuEVQdRCHVswhViug65TZlBfJN/PwnKqxGEJAXkZzYP4hSS+3OKRkVzmm3Kr+npYEJV",
+	"OeJgCnFgddiMe1SKvQlWj8hb0+z9ksTJKVqn3oM0dZQrtVxZieAt6ZMO36XP5d4FJIpyyh+hQm6KR2yl",
+	"kbuw1CKLiB1IeHxB5Ya/+AP+54uXD8mPq/x/7F3rchs3ln4VlPdHMlXUJcns7K5V+aFYcqKKLWpNeVyZ",
+	"qZQaYh+SGDYBTgMUzXGlap9mH2yfZAvnAH0hm2Q3yW6RMv/MxFTjDnznfg6bDpQ7VqHnzrVKmawSXOVP",
+	"M3xxlXnL/IMtkyPt2Y1OOyI6hSESybE+zorf4YtnUP1FOhqnyhqn+Kprs2t+dzmIaa2GMDv7orX6FWb1",
+	"wVigtXoYwiyoVOjvUjIRgjTCzNhjrIbg0k/C/ESIBfd8r4Ry4NfptDfJUOmaHVEvvb5a9OWJkpgv9KuB",
+	"PH8Pjpi3GeZlLk1zgPcl+e+S1YHKKgOWlQNalLI35LVW1DIrczKu1M7hPbTGZbkqTwxNWfeKNrehN+aL",
+	"zhS+s6TOS30i0ZraL5s/mEUaXctrOVRCe3p8u18HcaxB3b3SQSAzdMZcn7h3ZZl6bfgsqWodKhaE3MCD",
+	"c1RN26Q67YxunMrve5cArAMofHJYLB2aar/J58t+nNY3iX0RN9vKp5Bd7SqwSxw5fM34S3Q9yKz7qHBe",
+	"n/mhpN748J0XNlU3l/BeaFLb7OxBSYaEtS7GuRZUUo9d3t3Ubsa8liYWkHGS8BmQYuhBbL8Vxsp8ruLz",
+	"1i67V7mdaQyfc6NWxui51o1aMLNjH62Yq2lK/pyOBsgX7eRbbFJcgqPPksItN5ezL7l/VihxvQlpWKPU",
+	"mgPhiix2bh1fi3KrLWE7WnLUcXkd14pL3bTOa3fvK9WBNfK4auc1tueSirMSFu716REAvo6wzt0++7Jm",
+	"pBHISblocfxyf8LE3+PEDy5QnKZdFUB8q8JngQfzwk3UVbftCCiFD/YZAsSrwsZBRYY3H9ftYa8Z5dCW",
+	"aPVHw7h6VAKVAdGj8ucY4b0JbWgwtPs5iMauY7pfAlK/RPPqEQWPsd3VY7t3x0yX1pGPeR/KxHPjd5XA",
+	"sp7A7juc74HEdNNkq+Klb7UikrvgNF64bF51K19ONHfBWTce1u3vXa28UccCAY/cgu2ZDPgT/o3paNLf",
+	"XqxFFGiKVyLI2eDpNyzT2iGPIm0Z7Dkyc1+hP0Me+xrkyc6+2P8rHWuzOMst/BMcUFbnsb6yUJuKGH/0",
+	"QEijbBp4VWvDbbZ+MzmpZNcPpi5ivzFTUnRZF7fw9Ph6X2qczc7e7BYBN3YOp+zG6DTWRhi9GGuzvWp1",
+	"+zd9qGLGS1TI0pJfGAt/VKuWCDp5Bv5dRaIryqlV3ac16lLR5iRGdm5+FLym6GNpH9XYzSVJlMc1IeYS",
+	"hsctbjMd7PrcHzjA7LJrxFOF7+/hs2lYw+v2oSo63OBRXHHDOyae2Me4UtPrhnnB6t0N93ETTiy/m9sB",
+	"VIW96RFCrdsUArJ79Z7HesAje0V2vishN/yRa2ChCHFfuNRTDJEv0DynT93jZXJalbi7zAmvUzTjY27E",
+	"DJ/NC4o8ZPCAHCX9Y0RaSkyl5P4gQ8YlsZ2oDcM8oThd2wOPgQ1hbC7c5z78eiHDEmv3WOBeSyz6A6MD",
+	"n63UB2fjZSVvsPyXDzyO+SwgNzMlgSZih7LHIPtp0Hcv9SM7ZcEIDH+wRx+w0UQbPHhUrgf+cBbnQCVH",
+	"7NWeMSEZkVPV805rSkIBgbDHm6EQ9fPAdv8r8b+uQVMqdjtcLep1d/WmPOPHnJKICsuYyKFUU/mQfWNr",
+	"F9aO+44Ezm6VeYsV7HcJVZfZ5+sry6/TSB8IndtQCGm9kso8qKksNaxp2w8v7252TkFK2RX6MZdGM9os",
+	"i71pTE8C03kON84g/rxoNMcEVRRczv+r4hGXToeA955ewSdhBvcD6PARyv+7fApuvzK0xu4UURm3bZYo",
+	"nT6HlFZhV9FP+eHRkYKV+3ptPyXfwlYV5mkSkylTyH4tzBNefYu4uJbk0pbkqVKLEhGhZVzVdqGwCa+1",
+	"RCg9+0LDl7cs4efEM425GczxSyrGf8Bne/rCuKu4zLrkFl5NcqTDocaNKcztBUrsUTURbpeX52DI16wh",
+	"Vdgc3v+54hotncRwr7Xre2N53FtlPoCJBTwBqcfeqtgbsXa+4BwLQ4mdmJ50B/6Z7a1gOomBNqUmbC0J",
+	"oqkBcTWIVsfLEpHK/ukKM3DZeT0Epj+tAUKvQTsQFNxCwFqOfXZXBsBDV0no+p73l3XrPjvDb7DTI04W",
+	"K7MaREla4xWYOjKXHyxA7onmzplqN0HH1Yq7dYbZDdhEsuM+LDXkhirDFbTYdMANPEHGNqb5TGMo5BBg",
+	"7IZD5Vth9kR6o4xUaaiws4dBqRG5dk5wEqbJWqxQx4Kb3sl7K+U6tZsjAlisF1cfMiWjmR3T2ZmNiKK8",
+	"hg5F20iANDgdu9EFurPJ5saVeeKw3mxy08NF1W+qfoOnF+67qs6+2cSoXRO/7y/MyzbmzI4qrq1VXE0S",
+	"86xfwHMQ86M+z14LS3cyarzv1++JA9aj2m8SQ4c/7afSL+OH8hxaP0fZy7ii+E+RD8Ik083G9/0Ksw9+",
+	"tnX5llyOx7F6sm+mQU+R7MLKX858qxUeIgvn9mK5i8028uVEAi6c9POVd/1G+9k4sWkI9Xtt3Cocxvk4",
+	"pD0G3D1r9Low8QSWxQGmN6gB54TMYJs8+8Ykn3TIYxxgGeQ5xgF+lXGAC3hXtxuxh/uzL+6/Sptsq0Hz",
+	"MmttDiyr8WNp068mInAjtD9GBKYGvfrf19qAwG3fTU6KqefR1EX6N2ZRii7swj6eHh/wSw0K3NWz3SIm",
+	"0E2hTFhgpgQX6PkiXMVWo22kDoon3C0mHKrQ8rKiCrNLPkYVfn1Rhc1JAxqSRss4/2sZkg7XfevZFjdJ",
+	"Ar0YRuoJyEjeVWoowBm4ufRGrCHMWpjU2PbHo8j3l6iCrUy4TFzouHk2wbd0RF9C2J6Y3aoq/PZZ8AcZ",
+	"buWZWec9dVtdeEXt1jA1MZn76D53hoY+NzBQEw2UXXUdVzwdKEKHGLCifJokwz+BR4iU7GtmFF20qfN4",
+	"oJTVoXpNIJRcf536RKR6vgGMNERPoH0S7EyabPvVN5r1YzUZn7IAPo9FDPqBG6S8lBCbHmL2Jhey541e",
+	"UjdW+SuatliB8Ad4J32yeEeiXJZzEWcvRYX7Wqykbo8BhTj3iB2nByaLeKThUtJeLbqWAYy4iB5cGUfi",
+	"HANfhTVwFTI4BiPjPbxgnAVSyS7gH4O7dueeEbacaa3Q0cn/aMHb/jTFyxy8VXEHuna2eG+DkOvBo+Jx",
+	"mMTeoU9RCDCC8IJmR6CloRuDCU7ZZQJREddGs+++ZwM1iTUWukDUBh5HAmI2HVgu1S6c3I606FsYn5hW",
+	"+id8fY/QVSNLFiStsmVn4RzTyc/BbqHX0if1ae1ryxANevcgM+HlNGkXoWjQgqrGICEkZ9mM/xSGRHKn",
+	"cLQ9qR6jl6tiTU5XETcWar4/T0kSZvlYoudPn3k1dvstmO6gYyly7by2m2J1ZnuhYTNWgp2jmTtIktro",
+	"eaIgtYrWONLRU1GkpnNuxB0wJ2+wm0VsQPSkIYIETx7cDIIWC34xZtyW0cwBQIePwF6DH9/xz8EFU08Q",
+	"s/t3HRZ0oDuJAf263c5YujLf449//ecP//c//3vB7rgZ/Hh2wd7zzyeXffjxzz98f35+wfxoFyw7kDNJ",
+	"idiKEZT4PN1oMxvbobSJhey7Q68e6/nIw4fkuq/3rfCv4X4qush9C+k9JkuISm+SU9xQRKp+5Xbo3uUV",
+	"AP4GmkEM2ZuZCzqtxVOr02nfWkJzoz9SiG47vlXvlOxD/FceCSTp01jJ/oNH5bVdfrKfXxKta8e+1m/a",
+	"EWF22W5GQnaowa5PKF9c2QuufplEEpAIJ0JtjuYIzXA95I2MZM4ScvL8TWmYq6iSUj489iewJN//6LjO",
+	"zZQL3Vhp/aBi0RclQqotgW3Tt39YeBkTEqz1MaHVXLvv0YnyIctYrX+pd+nXyKS4Z0fumNxibYmJfNQQ",
+	"v+ezW2WsCNJO2sfQF9pAmbVYTPyQfG471O/5zHe30/By7z2TumrajcdXj+JETnzOV+bX6Ppkrx2XWfkk",
+	"YRsfRvzzQ8hnOkiuJ15Wx4RJhQCk5GtyHE83CHui1MfEBzJBYCSM85aQIHC6fL4Vk6iIwNuaZH/IGSsa",
+	"cbXUlMM5l0xAl+AtsFU716gKo1HYfOHU8UJhCguXaTo3S3r6FMOVhx/LEvizPWUdcEWaAhX3KbahZ0WK",
+	"FjNKbRWEXWGfjVIPIy5nD9zLaev2mB6Fk+4QwFP6vGN3KqWYnRthcJZksinEQO/LMvTRrMUeZ5ngiG90",
+	"FvJ77u2g0ond24Ox9HjKiW7bufEYXJ4Uh+WI8HOM4Qcw8ezksudYnkVqIyejRyIRGroKdV/2YyeUZWI3",
+	"7CAmnjHe50LmeMDvSvBuQhroQ+yYt73zpPWO4VaOrpXzqupLa1luYWavXv/99wVFl5Bl9QZzPrZ/+eE/",
+	"/5yqWLWy6yvWK3xS8VCzSAxJmZ6ImwvJ1FrJjU3NxVM55wXndAFaqweQ/DGCMPCObo+w0nfNs4N1e64R",
+	"uW33LFpWvgCdTpssJM4VuxnZFPdlU+c1bPzBzXHZxUX6vWGCHSGfkF0vh9CdTttpiRzXv0U0zUapfZJp",
+	"tOP+TVhLdp/SQtg8F+N/07RDaXv0SDsEL4NOp20HtO8/FBoBoJwgaK4JLt6quB33a7cektcbXnungsud",
+	"gyuqmwW7lo/xzIOb0KzHIw0H4S24X3EtEN6rDn+CW5ja54gWwnt19dO+5rWx4s2JknRrsnRZyH4EDAl2",
+	"W1ayhuqZNjDKWkPxhzOpQjj7Yv/3Jvzj7MtAaWMFpD/WFpmeuoR5CIyJe5eSPdGfpHQ9J165jHin7Gef",
+	"Gq8nIssfXt7daGRgeX/RghUDZlz1AhvZO/BLK6lNB+B/Tk1kSUZCbQdJjGRufKYhfgLtwmmwaHuRgQv3",
+	"51aF1XNX20blYod/cdvdkJdauqbKOQcKmhbDX/YGHAQdSc+5KW81bewz96WLcfzGo1VrWvatSl5Zmsnl",
+	"5oqMVAkQoPu70MyizX7moWhouyqmo1gCsW7Hs4SC0H6Z+FbOcXAVySgXBzmP/Dof7Iha5Zlze7CCm20l",
+	"pDY8imh5Fv+RPcKg8MVs3F01kd6WxVkkumBRnxKuRmIkDCanOF8D8PpVs+CrN8JdvewC+c09LLTVzw+3",
+	"hwM6+lnTV2d4J90UyNhD02uZ0IGakoYUOcilAQbOBjmtnPH/VrGB0EbF6LY8hLF5nSahVhIYRECBeL4u",
+	"QgyolQ055nr+eP/GZZ+2+z2OuATvGpP+cOr3NiDNOXlLX0sjDPWuCeY9vK2DtA5uXVWmtWN4bK74rAzb",
+	"ei3Dkl/iXD6AVtGEsgCWbIKrnzXKFtO2VUVm36rwkU0w8/lLjSLfbNsOj3XGFdamvhtDLFSYKuCc8SwH",
+	"Jfudq63Oe1CROcYHl78eSwjWhtTJ0g00DZdhgInI4NdNpgCJhDYfNcQ/0zz3vsR3Zq7lr0+u0Qq3hMwZ",
+	"vFgg3mgDN8fhhS3ddz66xv2pwkZn9i0DSnZyzM2uAjLZzh766aKKTa6kUdbOJzjv1FIIRXPgQ74yC0YL",
+	"VO14rw3yOyWHGyRewuhckIKQjIehoKwHyilw1VSesjc4Bc3GEyoCkzRiQlqR303YJHEQEe8OT1lwo9Fn",
+	"znHSH0CDuUs8zS17TKVVWkyQ17n9WGiDftBMgwvyGRFrjunn7NkNhOy/zn9MyS2pEIwE9jjD/ClL7MrJ",
+	"NavbsJwMdK8wocwmsHnlUog0ZlpORt7UvHxztc62TLclU8jlggXvwfDAu0PfXJ0eGJzvR0RkaRPzHLmg",
+	"p2UGoHNhS0cL5kb+RPRw7gcZoNlT+2VKbKoTugXLZZ7SLTLiZ1/w/0vndClJCbNkjQLeLdVTEzNP35aF",
+	"cWbJQTUOHFs1lroiJQl1FOlIMTlfo6Nm1o/WUutbWf4oDofCNBQ7vyiENWfotGttOsN+JtRhIyJUnNen",
+	"RlRdm9CnLGgWaaUPDgi35aeLVcF+A48AsVah0DA8OOp3WBjxHPqTmvaoUkGObVBwrRJlTX6kkihIrCLj",
+	"hkXAtUHVQTohDDF3jgvZyIxER0wDcNuuC6mShIfhnJJkTi+yJGnSruD3qNBYMulail2kfHNRrYsKK9mi",
+	"fkQ5RHW35EqBvlXm+rPQpmEUrZqQ6Uh6i3lz3Mej7qYO3Q1hxB7rbtKEXA0pb8oaUJuunoCxrbXVTaCj",
+	"tGPcw2fTuJm1ugHMt1pjYn3ZxtXm7KoHZFF9fmPqvBm1Mu9fwXS6Y6MpmR67yRiZ5qmaOZN1QwKEWBww",
+	"WRsCPGcBgivZYb2k4C2ay2UFlzBhwTY64kOsJJH/uVVoZxVuIAh97HkSwMt4RHUCsxnAhGaiL1UMBRX7",
+	"eIhJKpownN4rOtmNkLDpXFF2zEvp8/fUZzmli1fCcFpXyK5dKMXlYUaehSoC9aXEcQGYOM2VobIZ4f/w",
+	"omUdYLfKl3CzLa7tTl1GFjpnKNjprSoSVkqm0xlDV/Rml+YdcG3aEtLcOs9g3/bZbbK0YEEoNQu3a2mt",
+	"QrKUYhAUpYI9SlUbSFVZdmSvMm0Um8SrsCuFktSCDHU2grUxEgl2UcaMNNlkLvfsgBcYsruTOAZpMia0",
+	"JoheSm43otF7mvS19lrZbzKH9cxls1PEW7zycxdYA4+7gyq6gODna5cTFn8KiLWldHPMwGfDhHROhnkw",
+	"Ps3mk82OHhD2o884HxX499FnqLqB6qUHbLv/nkBcKmDmWbyvj2qBjRiqDt3dhnUDlY2jFYlqJ7nsulmf",
+	"me1dJd4K6VP/Pc6stJxcqBoVBbuEqBY6S8sZ63LtqgqoiXGNsKJAhKPxyCf0HZGSIE2mRWp97R2aV4HZ",
+	"NqEhNUvplZ9W2uiOzyLFw8Zk9KZhtLYsxTSleRyuwMrfKjqBt5jVpZqo6NHn+jNKXPmO6mDpUXv2T0uW",
+	"U5h4CbbDI1HarSPnXsrkS6jeLshcnj3/Yv+vmmv1GnNdVh9yytpL1NAz5y68RBdN2uus1pxqG2jjS0y4",
+	"hOPzWUNW+GpXpoYphDfmopgOWYuzdqIGfj5f7aObdh7OG/QCIW0lZSOk9BZfhbN2qn/dsa/2DtR9rVca",
+	"op6r11PSS7sK/i5zgDgsLNypmjCjjv/qwWFrLu+rQoLmVL37oOOtjnHFHOc8xK32wcYSEHwErUJjW0DM",
+	"X9BaKJTnKqXNeXCXQMxTdkll8bK9YcWs0o7ZF0udLWae/C5yuc4Zg+ohFLO8tj1+U473zdkwTxfcOeya",
+	"NOOaCcOEfj3n0OG1SsKcZnxYAgdeQ5gtFHzjMSz396DudkVp6vcYwekejMdILQ7pqYsIbsbeuqMjNj6L",
+	"LzqV3Xthrug78hnZhR/QXruQrBSrFkpJO7ePMg73FxkDPuY1dTkCF79Z59iU82EZINJflHVuOnqmbOHv",
+	"v28+KY7nqMsnxesMzzjWltBnQ5jZYyTZdT1/56qApY4qdL1VFCJno40aazZV8VDIfhomd5/N+57cYXsz",
+	"OBnbmISp7e21N89hqdn8lAMWO2HaMjrLlZMx2M5sp0OYZauf5T6lSWG2+djXVfLpmyFkRrEInCdz2iPl",
+	"RqJ+ZVRQmBV30p7Vr1grfe/l9Ixz1ge7yFoYEwtnHE84W7e6Tu3lXaweIxjhQxeyb1f5SZjBLUztuRy1",
+	"mAkX8SvMUNQ4ajIPSZOJTzVfB37n+sw1ZCMlGYV+Fx1wbhdpKW0v0Z+yj0n9R03+aASrLjI7cI6ND5no",
+	"hB4J7MhdUfDCPPC7ggZZ7mxBik5HtISpV+g3rPkI5uJHzCo64RLgu7J4SJluqfIlRBpsgznqh6nzqGZg",
+	"0UrRvMNnFLfBXam+CzYCLqcDEUHLXqj5KuW9lE0UVgaE7rBIsHekKSmIu9/S/S1M09K9lVxNMs2ak+v9",
+	"oLXI98lRT7Fya6MC6hZKAVxZCWpkLqn67r3KvVhdtTgvJp5c3V3FUtLOb9d3caPfW2yR/XaMxUX3Jpkf",
+	"wZrQaQXXF0RTEdieUfJ9KRVriyrQpqWg8/VsU85CJ1VsM+qIbzRzxCuPTf0JaI3ik2KqZ0CesltXGwzV",
+	"k66a7bF27bbV8u4HsAF1bEKD0UH70zhlMlbHGBRwlk9qCEu1Ee8pCna9cShT8V6rtM5cJsRmibIiuPuY",
+	"i0NI9Q8UgZvwWs6iQ3dtpULCrqh2byka5lA8BMj+Yme8Y14pc8BZxlgqFinZR01tPNzUafdQZc791kLY",
+	"e0Dd7oEeYn/TO9jH0rwn3pzmgaAsrwfemZ76USlj0XG8XLOQpH5YMKCHpBEhTM6BsOoxYXzit4Q0tVgv",
+	"ViPGmRVaMPEbJXKQKlPNH3+316PXsxJ5CD0+iajQlFcKpIXNteGxgdDpMU5OkuVgHn4CHiQyLYbCPMry",
+	"2UUgb6vnNAZCJxoLHyOXaseDRTqQbmJZCf3zyXQ6PbHbcDKJI5BdFdLFrIjpP/mR36p4VOGKzrdrRmpP",
+	"Rh1vQIKIfK1O3LBwP1NjIcSQS+egNe9DktFhQU1eFYhLG4WdLTi/Fa1XpYt2Jw1vdLvX250xeQOlw6aX",
+	"rxw+2jHWZSEoesuttJg7ggUqcDIwoSZmDikakWz31jabnGI9J1hVqoHuJBZm9ur1338vyBxg22Nus8Wn",
+	"LozOE6FytRmRCg6AR2Z52PUnJCORGAILzgYQRSoo9BX+hbophtLVV8U1XbUFPpScJpuoz/GWt9hEhk6S",
+	"IV011tFOd8D1/7tbbhSpFZkS7KRCTUT1+/NzRzqpCptCoIzEE+hTFoTIX2OpRr1YkS456W8Dy1r0Y9DB",
+	"n1qZ6ugSuibxEIyhC7bbxLsOmQVh2LdBJLQBCbFt7WE91VD4gpHs2wCL8QZ/umCBmpjxxARU89xXZ0dN",
+	"i7NDG24mFJ5KjezfgymPZeDWm1QStn95hIGQ4Ws7HbtUy2ZByLibK82KXExET9i/eHVIwSWxm/8Md2TZ",
+	"bXCFNJczgIsXAgsQz1BtQUvHCkM6LRuUPLKUw3PDnLIOdo1KMDpJxImegChkgfsqYI/QU7EV4WfYJRp3",
+	"Cg0s79z0m3Oyv1VuzFuAcJfC9C1t35xf4YrjtuLcOFPruQLkIRdSAQNE9iqxLpf0nxh77Xhe5yabvHrC",
+	"dd1C7sqeOEoi5H2MWtAx74JP+jxKX7YbYxkeZGEn97pHZCkofHUfcLnbvDpLwn+oR+C8cjt2paZV5PEE",
+	"D9bIl56HovNoeYVFBn8j6Jn0mKTyJ6XQvNmbRFErezJJj+6I5k8IST06TqPGb2zv9LfByYn9xwlaW4M/",
+	"rSH3A+gOUxWiGxfL5tM5FiKZ1supGiqqnAreFUh/jNUUdZpjkNrLqtJKiy45UPBWxR3aIiIPYxUbHgUX",
+	"TrB0HIFBJnJRORgCjO6wxa3ttLKOkFotUw6uvrUd0ZcQtmW9CUd+4qGbZCIzrZ9WW36A3iRJI/T9+la3",
+	"Khnl38suvp1LmLfkmn3AM0pO3eefp2POgqmQ/QiY7Ze1pbtthpQm9d22kOvBo+JxGMzpJ9KUmmOItZK2",
+	"A6bxxBnGaLh+LUo/2nZ2lfg3VIQIS2XYX869aeeC/XJ9eZV91bgrFmkv/bRbbpI+QZbHisDAZ3M2MKMo",
+	"sI/es4FkamJBB7onb8F0ByfvVQivmeRPwlKjoIXgQGYwzw1qFQETUhvgYctZmmguLtIFrQVLHtqV36yt",
+	"3tr6jES4GruYHTzMH+jJFOhQ3WbQXeFMk8NgckGTnciY9N55he7Ky5jy3naAVurFQzfG+Yb2Yt4fgTQ5",
+	"e94r1+js3/DbH3+7vxXtnz/+62//6JrfPv1t+Js4P2/f3w7e3f82bV/dmL/dX/7r/dXND+//8f68fX89",
+	"fVXCHqhNLNDI/4flW9TEdNXI/m7Ugxv9CGgbAFqCJCsxLd9vYlwYAg5j34a7h/hPOy6SZXpf8wlbHMnO",
+	"KWitiO70uZhebxJHr16/Ghgzfn129t33/3F6fnp++t3rH87Pz/F1uanOd/4xmwc9H89Lrm1e30ysZsaw",
+	"bgdFwdh1gg8+3/ldJrANkVvDE8Q8ypV0layrRiMyCWb6Y0mdyi9rlJPfaHZ5d5Odj/1nuYb3syFrX3aw",
+	"gxYD3h0wLll7DPLy7oaFrvBHpmv/cbnuxyoSXQHZud25n4o6gNE4QvOA6uVmlvP2duKhZfPxSFKWdDyO",
+	"ZpS4KbMVWoMpGuySQAzcySRyf9cKIdMBSKbVCEiGGvCxBc9Mt5/gcaDUsKjjT57R7EZca9FlITxBZMmM",
+	"4wXS2yb6QvIIARRzT6lei3GdbLt+nVTbtQsl/3kIGdHFGemhLd3L7Y/jyGksJ1EP1NT+KL02ZWQp5ZPQ",
+	"wqg4u6yrZKrEaxYs71eYpeV0nE6DdhCDbNwDcYR49TW1XS25R+QQUvgwXT806EQDa19OzKCV8Sbx03KJ",
+	"N5ObOzED9oY6Lvk63nVYF2IjelYwc9LmOBZP3GB4gl4/6ptM84JBEbo9OFj09K4RsuU4LC/I8uS+Tgf2",
+	"3PEG8DjlyDKDzsHx4rAuaGCRhPusWOTc0HPJz1TswcGxml2lhgKyI7oOC8b62b8sjrl0eN9FGKMBBZNA",
+	"95aoYlveLJimYCP+1/GLiarCH0OqKUpAQUJ+Z0iTUfRqFb4cpypBPQCNb/lhKhaEdJkZlYWXSSgMe6f6",
+	"y25UTodJLzTT3Evdv//x/wEAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
