@@ -176,11 +176,6 @@ func (s *Store) CloseSessionsOf(ctx context.Context, userID string) (err error) 
 	return closeSessionsOf(ctx, s.pool, userID)
 }
 
-func closeSessionsOf(ctx context.Context, db querier, userID string) error {
-	_, err := db.Exec(ctx, `DELETE FROM sessions WHERE user_id = $1`, userID)
-	return err
-}
-
 // DeleteExpiredSessions deletes the sessions that have expired. Servers that do so at once delete different ones.
 func (s *Store) DeleteExpiredSessions(ctx context.Context) (err error) {
 	defer wrap("delete expired sessions", &err)
