@@ -13,5 +13,6 @@
 /** @type {Page[]} */
 export const pages = [
   { name: 'contract', title: 'Contract', place: 'installation', object: '', load: () => import('./contract.js') },
+  { name: 'apis', title: 'APIs', place: 'organisation', object: 'apis', load: () => import('./apis.js') },
   { name: 'policies', title: 'Policies', place: 'organisation', object: 'policies', load: () => import('./policies.js') },
 ];
