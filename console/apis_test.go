@@ -3,9 +3,11 @@ package console_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -147,6 +149,25 @@ func TestImportOfKinds(t *testing.T) {
 	tab.Press("Only files with problems")
 	tab.SeeNot("oas.json")
 	tab.See("faulty.yaml", "broken.json")
+}
+
+// TestDroppedFiles drops a file, and one that is too large to be checked.
+func TestDroppedFiles(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	tab := s.openAs(s.author(), "#/apis?do=import")
+	tab.See("Drop files or folders here")
+	browsertest.Eval[bool](tab, `(() => {
+		const dataTransfer = new DataTransfer();
+		dataTransfer.items.add(new File(['{"api_definition":{"api_id":"dropped","name":"Dropped"}}'], 'dropped.json'));
+		dataTransfer.items.add(new File(['{"a":"' + 'x'.repeat(16 << 20) + '"}'], 'large.json'));
+		dataTransfer.items.add(new File(['{"api_definition":{"name":"' + 'x'.repeat(2 << 20) + '"}}'], 'long.json'));
+		dataTransfer.items.add(new File(['ignored'], '.tyk.json'));
+		return document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true})) || true;
+	})()`)
+	tab.See("3 files: 1 can be imported, 2 with problems", "The file is larger than 4 MiB", "is larger than 1048576 bytes")
+	tab.Press("Import 1 file")
+	tab.See("1 imported")
 }
 
 // TestImportOfAThousandFiles has ten files with faults among a thousand: they are named, and the others imported.
@@ -399,6 +420,15 @@ func TestTwoEditTheSame(t *testing.T) {
 func TestNothingTypedIsLost(t *testing.T) {
 	t.Parallel()
 	s := start(t)
+	var down atomic.Bool
+	s.wrap = func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if down.Load() {
+				panic(http.ErrAbortHandler) // closes the connection
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
 	author := s.author()
 	s.api(author, "tides", "Tides")
 	tab := s.openAs(author, "#/apis/tides?view=text")
@@ -419,6 +449,19 @@ func TestNothingTypedIsLost(t *testing.T) {
 	tab.Press("Save")
 	tab.See("Somebody else has saved this API meanwhile", "Theirs", "Mine")
 	tab.Press("Go on editing mine")
+
+	t.Log("the server is restarted")
+	down.Store(true)
+	tab.Allow("ERR_EMPTY_RESPONSE")
+	typeInto(tab, " ")
+	tab.See("The text could not be checked", "The server did not answer")
+	tab.Press("Review and save")
+	tab.Press("Save")
+	tab.See("Check the connection, and try again")
+	tab.Press("Go on editing")
+	down.Store(false)
+	typeInto(tab, " ")
+	tab.See("No problems", "Mine")
 
 	t.Log("the network is lost")
 	tab.Offline(true)
@@ -517,4 +560,49 @@ func TestOperatorEditsAPIs(t *testing.T) {
 	tab.Press("A")
 	tab.Press("Deactivate")
 	tab.See("Gateways stop serving the API")
+}
+
+// viewsOfAPIs returns the views of an organisation's APIs.
+func viewsOfAPIs(s *site, author user) []view {
+	as := func(name, address string, show func(t *testing.T, tab *browsertest.Tab)) view {
+		return view{name: name, dark: name == "apis" || name == "api-text", open: func(t *testing.T) *browsertest.Tab {
+			t.Helper()
+			tab := s.in(t).openAs(author, address)
+			show(t, tab)
+			return tab
+		}}
+	}
+	text := func(tab *browsertest.Tab, replaced, by string) {
+		tab.See("No problems")
+		const lines = `[...document.querySelectorAll('.cm-line')].map((line) => line.textContent).join('\n')`
+		setText(tab, strings.Replace(browsertest.Eval[string](tab, lines), replaced, by, 1))
+	}
+	return []view{
+		as("apis", "#/apis", func(_ *testing.T, tab *browsertest.Tab) { tab.See("Tide tables", "Piers") }),
+		as("api", "#/apis/tides", func(_ *testing.T, tab *browsertest.Tab) { tab.See("http://upstream.example/") }),
+		as("api-tree", "#/apis/tides?view=tree", func(_ *testing.T, tab *browsertest.Tab) { tab.See("api_definition") }),
+		as("api-text", "#/apis/tides?view=text", func(_ *testing.T, tab *browsertest.Tab) {
+			text(tab, `"Tide tables"`, `5`)
+			tab.See("1 problem", "/api_definition/name")
+		}),
+		as("api-difference", "#/apis/piers?view=text", func(_ *testing.T, tab *browsertest.Tab) {
+			text(tab, `"Piers"`, `"All the piers"`)
+			tab.See("What you type is kept")
+			tab.Press("Review and save")
+			tab.See("What you have changed", "unchanged lines")
+		}),
+		as("api-new", "#/apis", func(_ *testing.T, tab *browsertest.Tab) {
+			tab.Press("New API")
+			tab.See("Where requests go")
+		}),
+		as("apis-import", "#/apis?do=import", func(t *testing.T, tab *browsertest.Tab) {
+			t.Helper()
+			choose(t, tab, map[string]string{
+				"tides.json":   `{"api_definition":{"api_id":"tides","name":"Tide tables"}}`,
+				"ferries.yaml": "api_definition:\n  name: Ferries\n  active: maybe\n",
+				"locks.json":   `{"api_definition":{"api_id":"locks","name":"Locks","tags":[],"tags":["x"]}}`,
+			})
+			tab.See("2 can be imported", "3:11", "is repeated")
+		}),
+	}
 }
