@@ -69,6 +69,30 @@ func (e AssetStoredStatus) Valid() bool {
 	}
 }
 
+// Defines values for CheckedDocumentKind.
+const (
+	CheckedDocumentKindClassic CheckedDocumentKind = "classic"
+	CheckedDocumentKindOas     CheckedDocumentKind = "oas"
+	CheckedDocumentKindOpenapi CheckedDocumentKind = "openapi"
+	CheckedDocumentKindPolicy  CheckedDocumentKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the CheckedDocumentKind enum.
+func (e CheckedDocumentKind) Valid() bool {
+	switch e {
+	case CheckedDocumentKindClassic:
+		return true
+	case CheckedDocumentKindOas:
+		return true
+	case CheckedDocumentKindOpenapi:
+		return true
+	case CheckedDocumentKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusFail HealthStatus = "fail"
@@ -678,6 +702,51 @@ type CertsCertificateBasics = json.RawMessage
 // CertsCertificateMeta The description of a certificate, as the gateway sends it.
 type CertsCertificateMeta = json.RawMessage
 
+// CheckedDocument A document of the text of a file. `document` is the body of the request that stores it; it is absent unless the query asks for it, and if the document has problems.
+type CheckedDocument struct {
+	// Kind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+	Kind CheckedDocumentKind `json:"kind"`
+
+	// Name The name of the API or the policy.
+	Name string `json:"name"`
+
+	// Id The `api_id`, or the ID that gateways know the policy by; empty if the server makes one.
+	Id string `json:"id"`
+
+	// ListenPath The listen path; empty for a policy.
+	ListenPath string `json:"listen_path"`
+
+	// Exists Whether there is one of this ID, which would be replaced.
+	Exists bool `json:"exists"`
+
+	// Method The method of the request that stores it.
+	Method string `json:"method"`
+
+	// Path The path of the request that stores it.
+	Path string `json:"path"`
+
+	// Pointer The JSON pointer of the document in its value; empty if it is the value.
+	Pointer string `json:"pointer"`
+
+	// Line The line where it begins, from 1.
+	Line int `json:"line"`
+
+	// Column The column where it begins, from 1.
+	Column int `json:"column"`
+
+	// Problems What keeps the document from being stored; empty if nothing.
+	Problems []LocatedProblem `json:"problems"`
+
+	// Warnings What would be stored otherwise than it is written.
+	Warnings []LocatedProblem `json:"warnings"`
+
+	// Document Any JSON value.
+	Document *externalRef0.AnyValue `json:"document,omitempty"`
+}
+
+// CheckedDocumentKind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+type CheckedDocumentKind string
+
 // DcrpRegistration The registration of a client with an identity provider, which is always empty.
 type DcrpRegistration struct {
 	// AccessToken Always empty.
@@ -808,6 +877,21 @@ type KeysDetailed struct {
 
 	// Pages The number of pages, always 1.
 	Pages int `json:"pages"`
+}
+
+// LocatedProblem A part of a text that is wrong, where it is, and why.
+type LocatedProblem struct {
+	// Line The line, from 1.
+	Line int `json:"line"`
+
+	// Column The column in characters, from 1.
+	Column int `json:"column"`
+
+	// Path The JSON pointer of the part in its document; empty for all of it.
+	Path string `json:"path"`
+
+	// Reason What is wrong. It never quotes a value of the text.
+	Reason string `json:"reason"`
 }
 
 // NewClientRequest An OAuth client to create. What is absent, the gateway makes (`client_id`, `secret`) or leaves empty.
@@ -1197,6 +1281,15 @@ type SystemStats struct {
 	Stats EntityStats `json:"stats"`
 }
 
+// TextCheck What the text of a file has.
+type TextCheck struct {
+	// Documents The documents, in their order.
+	Documents []CheckedDocument `json:"documents"`
+
+	// Problems What is wrong with the text around the documents, such as its syntax.
+	Problems []LocatedProblem `json:"problems"`
+}
+
 // UsageOfDays An element for each day of the period of which the usage is known.
 type UsageOfDays = []IndividualStats
 
@@ -1335,6 +1428,9 @@ type CertificateID = string
 // CertificateMode defines model for CertificateMode.
 type CertificateMode string
 
+// CheckedDocuments defines model for CheckedDocuments.
+type CheckedDocuments = bool
+
 // CustomDomain defines model for CustomDomain.
 type CustomDomain = string
 
@@ -1370,6 +1466,9 @@ type HookID = string
 
 // Hostname defines model for Hostname.
 type Hostname = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
 
 // KeyRequestID defines model for KeyRequestID.
 type KeyRequestID = string
@@ -1457,6 +1556,9 @@ type BadNonce = externalRef0.ApiError
 
 // BadParameter The envelope of every error.
 type BadParameter = externalRef0.ApiError
+
+// Changed The envelope of every error.
+type Changed = externalRef0.ApiError
 
 // ChangedKeyRefused The envelope of every error.
 type ChangedKeyRefused = externalRef0.ApiError
@@ -1584,6 +1686,15 @@ type PostApisParams struct {
 	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
 }
 
+// CheckTextTextBody defines parameters for CheckText.
+type CheckTextTextBody = string
+
+// CheckTextParams defines parameters for CheckText.
+type CheckTextParams struct {
+	// Documents Whether the response has each document as it is to be sent.
+	Documents *CheckedDocuments `form:"documents,omitempty" json:"documents,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -1653,6 +1764,12 @@ type DeleteOASApiParams struct {
 	Purge *Purge `form:"purge,omitempty" json:"purge,omitempty"`
 }
 
+// UpdateApiOASParams defines parameters for UpdateApiOAS.
+type UpdateApiOASParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // DownloadApiOASPublicParams defines parameters for DownloadApiOASPublic.
 type DownloadApiOASPublicParams struct {
 	// Mode With `public`, the document is exported without `x-tyk-api-gateway`.
@@ -1670,6 +1787,12 @@ type ListOASApiVersionsParams struct {
 
 // ListOASApiVersionsParamsAccessType defines parameters for ListOASApiVersions.
 type ListOASApiVersionsParamsAccessType string
+
+// PutApiParams defines parameters for PutApi.
+type PutApiParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
 
 // DeleteApiKeyDetailParams defines parameters for DeleteApiKeyDetail.
 type DeleteApiKeyDetailParams struct {
@@ -1845,6 +1968,12 @@ type GetPoliciesParams struct {
 	Q *PolicyText `form:"q,omitempty" json:"q,omitempty"`
 }
 
+// PutPoliciesParams defines parameters for PutPolicies.
+type PutPoliciesParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetKeyRequestsParams defines parameters for GetKeyRequests.
 type GetKeyRequestsParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -1928,6 +2057,9 @@ type RedeemDashboardNonceParams struct {
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
 type PostApisJSONRequestBody = API
+
+// CheckTextTextRequestBody defines body for CheckText for text/plain ContentType.
+type CheckTextTextRequestBody = CheckTextTextBody
 
 // CreateBasicAuthUserJSONRequestBody defines body for CreateBasicAuthUser for application/json ContentType.
 type CreateBasicAuthUserJSONRequestBody = externalRef0.SessionState
@@ -2072,6 +2204,9 @@ type ServerInterface interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(ctx echo.Context, params PostApisParams) error
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(ctx echo.Context, params CheckTextParams) error
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(ctx echo.Context, params ListKeysParams) error
@@ -2092,7 +2227,7 @@ type ServerInterface interface {
 	GetOASAPIDetails(ctx echo.Context, apiId externalRef0.APIID) error
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error
+	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(ctx echo.Context, apiId externalRef0.APIID) error
@@ -2131,7 +2266,7 @@ type ServerInterface interface {
 	GetApi(ctx echo.Context, apiId externalRef0.APIID) error
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(ctx echo.Context, apiId externalRef0.APIID) error
+	PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(ctx echo.Context, apiId APIOfKeys) error
@@ -2305,7 +2440,7 @@ type ServerInterface interface {
 	GetPolicy(ctx echo.Context, policyId externalRef0.PolicyID) error
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error
+	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(ctx echo.Context, params GetKeyRequestsParams) error
@@ -2425,6 +2560,9 @@ type Handlers[Request any] interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(request Request, params PostApisParams) PostApisReply
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(request Request, params CheckTextParams) CheckTextReply
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(request Request, params ListKeysParams) ListKeysReply
@@ -2445,7 +2583,7 @@ type Handlers[Request any] interface {
 	GetOASAPIDetails(request Request, apiId externalRef0.APIID) GetOASAPIDetailsReply
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(request Request, apiId externalRef0.APIID) UpdateApiOASReply
+	UpdateApiOAS(request Request, apiId externalRef0.APIID, params UpdateApiOASParams) UpdateApiOASReply
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(request Request, apiId externalRef0.APIID) GetApiCategoriesReply
@@ -2484,7 +2622,7 @@ type Handlers[Request any] interface {
 	GetApi(request Request, apiId externalRef0.APIID) GetApiReply
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(request Request, apiId externalRef0.APIID) PutApiReply
+	PutApi(request Request, apiId externalRef0.APIID, params PutApiParams) PutApiReply
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(request Request, apiId APIOfKeys) ListApiKeysReply
@@ -2658,7 +2796,7 @@ type Handlers[Request any] interface {
 	GetPolicy(request Request, policyId externalRef0.PolicyID) GetPolicyReply
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(request Request, policyId externalRef0.PolicyID) PutPoliciesReply
+	PutPolicies(request Request, policyId externalRef0.PolicyID, params PutPoliciesParams) PutPoliciesReply
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(request Request, params GetKeyRequestsParams) GetKeyRequestsReply
@@ -2959,6 +3097,80 @@ func (PostApisReplies) EmptyBody(cause error) PostApisReply {
 // Failed returns the response 500 failed, "Failed to save the API". cause may be nil.
 func (PostApisReplies) Failed(cause error) PostApisReply {
 	return PostApisReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API"}, Cause: cause}}
+}
+
+// CheckText implements ServerInterface.
+func (s server[Request]) CheckText(ctx echo.Context, params CheckTextParams) error {
+	return s.send(ctx, s.handlers.CheckText(s.request(ctx), params).Reply())
+}
+
+// CheckTextReply is a response that the contract declares for checkText. The methods of CheckTextReplies return it.
+type CheckTextReply struct{ ofCheckText contract.Reply }
+
+// Reply returns what to send.
+func (r CheckTextReply) Reply() contract.Reply { return r.ofCheckText }
+
+// CheckTextReplies returns the responses that the contract declares for checkText, by outcome.
+type CheckTextReplies struct{}
+
+// OK returns the response 200 ok.
+func (CheckTextReplies) OK(body TextCheck) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CheckTextReplies) StreamOK() CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (CheckTextReplies) BadParameter(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CheckTextReplies) Malformed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CheckTextReplies) NoKey(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CheckTextReplies) Unauthorised(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis". cause may be nil.
+func (CheckTextReplies) AccessDenied(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CheckTextReplies) TooSlow(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CheckTextReplies) TooLarge(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CheckTextReplies) TooManyAttempts(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CheckTextReplies) EmptyBody(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not check the text". cause may be nil.
+func (CheckTextReplies) Failed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not check the text"}, Cause: cause}}
 }
 
 // ListKeys implements ServerInterface.
@@ -3481,8 +3693,8 @@ func (GetOASAPIDetailsReplies) Failed(cause error) GetOASAPIDetailsReply {
 }
 
 // UpdateApiOAS implements ServerInterface.
-func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId).Reply())
+func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error {
+	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId, params).Reply())
 }
 
 // UpdateApiOASReply is a response that the contract declares for updateApiOAS. The methods of UpdateApiOASReplies return it.
@@ -3502,6 +3714,11 @@ func (UpdateApiOASReplies) OK() UpdateApiOASReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (UpdateApiOASReplies) StreamOK() UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated."}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (UpdateApiOASReplies) BadParameter(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
@@ -3552,6 +3769,11 @@ func (UpdateApiOASReplies) NotFound(cause error) UpdateApiOASReply {
 // TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
 func (UpdateApiOASReplies) TooSlow(cause error) UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (UpdateApiOASReplies) Changed(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -4403,8 +4625,8 @@ func (GetApiReplies) Failed(cause error) GetApiReply {
 }
 
 // PutApi implements ServerInterface.
-func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId).Reply())
+func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error {
+	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId, params).Reply())
 }
 
 // PutApiReply is a response that the contract declares for putApi. The methods of PutApiReplies return it.
@@ -4424,6 +4646,11 @@ func (PutApiReplies) OK() PutApiReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutApiReplies) StreamOK() PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutApiReplies) BadParameter(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Malformed returns the response 400 malformed, "API definition malformed". cause may be nil.
@@ -4469,6 +4696,11 @@ func (PutApiReplies) TooSlow(cause error) PutApiReply {
 // Conflict returns the response 409 conflict, "Found API with the same ID". cause may be nil.
 func (PutApiReplies) Conflict(cause error) PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutApiReplies) Changed(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -8282,8 +8514,8 @@ func (GetPolicyReplies) Failed(cause error) GetPolicyReply {
 }
 
 // PutPolicies implements ServerInterface.
-func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error {
-	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId).Reply())
+func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error {
+	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId, params).Reply())
 }
 
 // PutPoliciesReply is a response that the contract declares for putPolicies. The methods of PutPoliciesReplies return it.
@@ -8303,6 +8535,11 @@ func (PutPoliciesReplies) OK() PutPoliciesReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutPoliciesReplies) StreamOK() PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutPoliciesReplies) BadParameter(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
@@ -8343,6 +8580,11 @@ func (PutPoliciesReplies) TooSlow(cause error) PutPoliciesReply {
 // Conflict returns the response 409 conflict, "Found policy with the same ID.". cause may be nil.
 func (PutPoliciesReplies) Conflict(cause error) PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found policy with the same ID."}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutPoliciesReplies) Changed(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -10508,6 +10750,24 @@ func (w *ServerInterfaceWrapper) PostApis(ctx echo.Context) error {
 	return err
 }
 
+// CheckText converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckText(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckTextParams
+	// ------------- Optional query parameter "documents" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "documents", ctx.QueryParams(), &params.Documents, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter documents: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckText(ctx, params)
+	return err
+}
+
 // ListKeys converts echo context to params.
 func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	var err error
@@ -10735,8 +10995,28 @@ func (w *ServerInterfaceWrapper) UpdateApiOAS(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateApiOASParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateApiOAS(ctx, apiId)
+	err = w.Handler.UpdateApiOAS(ctx, apiId, params)
 	return err
 }
 
@@ -10985,8 +11265,28 @@ func (w *ServerInterfaceWrapper) PutApi(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutApiParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutApi(ctx, apiId)
+	err = w.Handler.PutApi(ctx, apiId, params)
 	return err
 }
 
@@ -12031,8 +12331,28 @@ func (w *ServerInterfaceWrapper) PutPolicies(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter policyId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPoliciesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutPolicies(ctx, policyId)
+	err = w.Handler.PutPolicies(ctx, policyId, params)
 	return err
 }
 
@@ -12666,6 +12986,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/api/usergroups/:groupId", wrapper.UpdateUserGroup, options.OperationMiddlewares["updateUserGroup"]...)
 	router.GET(options.BaseURL+"/api/apis", wrapper.GetApis, options.OperationMiddlewares["getApis"]...)
 	router.POST(options.BaseURL+"/api/apis", wrapper.PostApis, options.OperationMiddlewares["postApis"]...)
+	router.POST(options.BaseURL+"/api/apis/check", wrapper.CheckText, options.OperationMiddlewares["checkText"]...)
 	router.DELETE(options.BaseURL+"/api/apis/:apiId", wrapper.DeleteApi, options.OperationMiddlewares["deleteApi"]...)
 	router.GET(options.BaseURL+"/api/apis/:apiId", wrapper.GetApi, options.OperationMiddlewares["getApi"]...)
 	router.PUT(options.BaseURL+"/api/apis/:apiId", wrapper.PutApi, options.OperationMiddlewares["putApi"]...)
@@ -12772,962 +13093,988 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7P0Lc+M2sj8MfxWU/m9VduuVPZLvdupUHc94LkrGl9iezOZWMkRCEsYUwRCQZe2Uv/tT6AZIkOJVlpPs",
-	"2WyldiyJBBqNRqPR6P71144nZpEIWahk5+Rrhz3SWRQw+Pv0aqD/eaDBnOk/aMSHPhvzkCsuQvjGU/yB",
-	"dU5UPGdd+J37nZPO/pju+KOj3T3WO9zb2xsfHvRGhx4b7fb3dnrH41Gn28HnGD0Y7bK+36eH44Ner9c/",
-	"2h3te3udbiekM9Y56dxynxFFR5qibkfEE9PBLvV6h4eHh95odOTt+Pu7Pf2/nU63E8XicalpC7hULBxG",
-	"VE07J51XivtMvup0O1LFPBpmfkXyFY0nTA3ncdA56UyVik5evZpHUsWMzrZj/sDimZir6bZh0avOU7cj",
-	"g/mkc9LRjW8lZM4lG96zZcCktG0/sFhyEQ59qqgmLhRqaL5jfu4h4P0ZG9N5oOBZZIX9Bttnj4qFPvNh",
-	"BKabp6enJ5yFmfBZ0Dn5+tTtTIW4H8ZszGIWenpef/mt2+FyKLlinZMxDSTrdgSVnZNwHgTdjhSxGo6W",
-	"nZOebuz0avAmZlRpIh1JGJw1m+VzJiWdaOpPrwbEMy3p7zUbyuZ/v9Pt3Ciq5rJz0rn8vmMIOUtE70ww",
-	"eSHU20cuVYaubH+prBJfMElCoQiDdywFOOSkr7dxLOLV7s5pMBbxLMeD0r5myeO2m68dplvWzP/asQKZ",
-	"W03dTsyo1MuqwyWZcSl5OOk8/fZUTl/AVA1N+ETJaFPOXgj1TszDqrY078bwTBPeXVt5a9ByIptpH9vt",
-	"OvkU3odiEVb0cb1uH58in1YzeW6eqGGyP+PhhVCnQSAWzL8V10wydUWlXIjYlyXt/yTmxBdA85Q+MBKx",
-	"GARDhEQJEusmiJoyEpl2yFjERKgpi8lcslhuk1NJaEio7h2+6hI15dJtyKMhGTEyEz4fc+aTuZY7cnl1",
-	"SuJ5wGQTNgUxo/7ytRBKqphGUTm/QiLiCQ25pLBSYDFKQrGBJl1F0TWbiQcafOZqKubqPVVsQZcl/b0R",
-	"88AH9sX6LUZoFJ2QUJAJvka4JJ4Ix3wyj5nfqPtG/b6jPGC+nqN5OKOxnNJAd0209ifjWMzI7fKenF4N",
-	"nkmMXJuae7bcMDVSsqwuxp364GDPPzpgu/uH/X3m9fzdw95oxPr9Trdj90IejoX+V3EVaHrfSjWn8ZIo",
-	"NosCqlgn2Rk7J53+dm+7p3deEbGQRrxz0tnd7m3v6p0fd0K96T1uqeX9Fo341iRlzYz7fsAWNAbyJoEY",
-	"Ub1HdjzqTeErFuodPNmOFZ8xMVedk/0n3Fl9Jr2YR2j8dK6ZjEQomSQ0ZuSeRQqW35g/MCKZJ0IfFk8d",
-	"F+651o56B95yBhxQqYZWtZx0dno7B1v9/tbO3m2/d9LT//2cGklv9AD8RvZRMlWlu3oFqalIUd3E6n5e",
-	"8W4iMnLuedowSigZnBkFAtt5mSqER8ngzCoLoztOyDcwff4329W7LffdHXbEAhFOpF4TOJQSyneKN2At",
-	"YA805tqcQvHxO3Y4dTsedNdmN9UvgNJj1W2iivOJYfB4HgTLsuZXJkFvSPr1GurpWtTfCtxG27Fmu2Hr",
-	"RVt0W0nOb+LrSbIru7/8rQD/mgpQr+fTuZqKmP8brJB3nAX+21mkyvbPzNNkrB8nDJ6vFdDXVDJtXzPm",
-	"yx9xCi+A5MKOlmJOQoZbdRSLB332pcRMPdFjBQZriy9kC6Ibx2270UmsnNCMOqttC4fFPc2W79lyxUPg",
-	"nD2tgFNYKMOYT6a4SGo7MW019SboZws9BumR+pfkAP0bnJIDrs+8HR7Cc1Tb5TT0WOdkt9sZ6fEN6VxN",
-	"kwO7NbE7Jx3NAfYY8Vjzq9fQK8HizslBr9v5fS4UHc7oY+dkq9/txFraT3afup17thxOqdSbVQc/QZts",
-	"+d2DN/P4JR/0z3fefTk/83Yv/u1/+Wk22Pvp39/dX9yeL87PThfnZwP+8c130c9vBgeDWTD/+V/nfPzD",
-	"//yPFUOcrxsmpXHdpHP2f2pyPBHHzFNbUxFL9hIzpdlpTzrvRDzL8BIs5ng2LCWo22EzyoMh9f0Y3EMw",
-	"xv9d9S51up0xj6WynBsgK0Atmq8u70UstNJbhCy2X14nLZF3Qvgy+d14qtKeYMMo45s7yoG8HI9LVNbt",
-	"VOv6+IHF+sCg9+700KDV2IiRkXMuJKMloVqJzcg/traSX/7ZYK9vcLw8OBrt7Ox7e7uHB4d7Rzu9w739",
-	"XW9nd5/5R2yHHu04FuLV5w9cKhEv0R9m1sC9VmdNmln1ezpaz5jFQ6pw4+pv9Y63+vu3/f2TveOTXn97",
-	"b2/n52dLwiQW8wilOdlk+3s7/X3mj3b8vcP+cW98fDTaHR0eW7kJxISDC1I30+v1+lvw323P2VELBSxZ",
-	"Nnuj/V1/l7IRPfBH+97ufrpsjCjpBTP06RIXXPJtZicvY8hcsniYuiZAGQ0kuE60pQb/djsZz0ny/dNT",
-	"zumS2dRqp/Sp23lzcXr+diBv6T0rcyXBI1rQ7SEEvSoNpBferHYmYePN3ElvqGIToQd3Oc576b3kN61X",
-	"xyyGP7vgo5aoX9PX6/1baXOWtu064lis+JjrF099P9d4pfrd3Rn394+O9ig93j068nuHR6PxQf9ob8ej",
-	"vRHbGe/ujo92e0d975gdH/b2j4/7+z7bOert7Xl0dOQfdLqdWcrPlAxCgY5uR1pSxX2eVHCnchG2dKmg",
-	"j5V4aUPP8aJk6FGUB209PDFTMWcPL0HQOx5kDVfdReeks6X/9/rt+8EFefP2+nbwbvDm9PYtfPtreD4Y",
-	"vP7XlzdvTn+4mZwuBq9PJ4PXp7en37+eTH6f3n+5vPrhh7PTL6dfzm/eLj4sfjr78Ycfzt4+Tnv083Xg",
-	"LfeXv4b0Xz8H3qz/4P/rWnyc/bj30+f+YvT+02Lw2rs4//LT4/ntoIcG0Oni83Rydf7l7fLiy9vF+b/f",
-	"wne/hudnr+n5m/PHwe3p+PXk4sfXp+e37z9cRz+///HfH8PvIn/243L0+bjvv5/Mf/7XdDr612v58+3r",
-	"n89fn79/vfz9/a/hzfne8enk7fs3b35/D38v3n447Q1OX19+2v9yM7sQP3v9xeH48fXH0ePs59Gb4F+z",
-	"2fT2Zuf608FPP3vvw19D/mE2uv/Xxw/vXl/2f6eHl1evLuTH4Ee+vFQ3/7oJH3h4ftwf/f/fP3yaXL35",
-	"zL589+/T4PzN+fvT/if/7Q8/eL+G569/f1NPdY6zk4vB6dnrd6f87emv4fLno/5sb3Yc/d6PBoePH9/u",
-	"vx/Qf306fX3448Xed+Pvfr65vj3vf5iNvMWbwbvXR/J2+mVwPP0xCqe/fzm7/v7XcO9wdDk7jd+Hl9/t",
-	"v+v1R7ezg0/h4f341xCm++3FWYEI5OVocCZXxAhU1Ytphd/0RjTR+rCfo8WaAwkxfihh9wOCQGMW3Pzp",
-	"Bsc8nLA4inmo18AGFNeUymEU8wfqXMu9tLLkcujRtDcp59r4/dp5I2Yze1It50K3c8NiToOL+Wyk34OD",
-	"USjUkI4VfN7p60N7b2s3a2LoR0ZsLGKWPdi7z8j56Avz1LOIyc11jffJvStY1aHER3W8TdxtZcHVlEz4",
-	"AwvJzYfTnf0D4ohFK0+W0+o1G88l818vq3W+trytUo/xlRNyzX6fM6kKriAbnPxXX84TtuqETLdb436s",
-	"3mRb7mZoSb/AXiYbMrlEKOQLc1q2vt3KEvcMHk1pOGH+Xyvyg4gxOL1g2f8dBtIkDMSZy+/ZsqG0OxeF",
-	"YOmTe7Z8EUlHwi5Pb/JylveEF/qLmjnBzVSDpxtvJkXEYvDhDrTs6Jm/hSe6ndh6svVjO70eWAIZX7fW",
-	"trj3dAx30euBl0wtZOW3Et+8HXnTVVS/SrQaZvmlmlKero0rEP6vuCISIcQpSRaMftGOTD/cYsiuMF6J",
-	"gHvLonvivj/u93qHR+N+3/d7vd7xoTfa3x93un9JB2VG+5l3b/gjoWTGwzncYLRyNqJ38QA4pdX6hVCJ",
-	"w6tW/ZttUk9+JryChj58OZcsbmKDmI7xavg0atwxjaLWzTu7XdNuHDNge8UKeykrmXA/d+XcRv39mWSu",
-	"sPx2yj5JFr+PxbyVTGnxIeBubDHLGJ3WZpZXPSmtu8tfR1V0c8+WrZsv2LAqetCsO70atO7ldsra97JG",
-	"J1oW2vTSUotk+mkmc7nO1pS52yn7zEZTIe7bdLjAV1r09vZRxdRTN4zG3vQdD1QDdjJ8h0h4iYzhLYzB",
-	"io2lNBJuJFxhLAu+Jl/9Pmfx0g1rmc11A4xQovfyivBRO4bLiIVFd4JFtGtTC1gl8YUWrLpm1H8t/MrF",
-	"GX6jzzHUb8CAXKxsyDiEPH53c3lBQhGTn07PP9YOHU+zTXa5NHaw1ZDxSHZ6NZDNz2/66XU6iSJ0Fzfv",
-	"CcIR4Z31+pMfy2Ovi7uTRJuba/Rmgiiad4bj0vYwjfjgrDY8gnCISy3dnLc3GT9R11mngAPfs2Xb+YUA",
-	"z3Xn93u2lK26WkdocTdtOy6Ma19zXJfgVHwnYnvZ07xfAa9C/I1vX27f/wOLHzhbNO8WbHrz1hoDxuNW",
-	"Wx5H8Nb6bHZ7lWt2K9fqN1Y0uEw8x0271W+ZCV6j16b7Z2ZO19lDTXdLqdjsQviseY+h8NmzupLt+lpn",
-	"8m7FPQtb9KPg+TU60vZo2xUB5uja6yGxgNfqFqzgDXQu1+l3XQY3WBRo8Lk9mkXxDA2gu245znW6MeeL",
-	"ttNpzhjrzOWDuG98Zovh6XXObHiWacZEc4Rpy0IMOGk6FOOHXmMomX6aHT9znTU/fs7jmIVJSNJAnmPy",
-	"3mX8ORbhpKxffCvN3Uqz/oiIyUK/2qDzM6podSagfqJhKqB+tDoiCBprFqOkHx1Ryc7yqXlZz/qEKjYV",
-	"c4iN9FOTAV3TKCJJhvLtMtJESNiX3JtGzcQOBqyXBYs/dTuRkGoS42aWb9OnikolYvDczlU0V52TjhYF",
-	"3wwjTSGloVwkHnbofqzVQE33T6vPp/cZD73t/nYP2dYmDqnIrfWc678z9sACEbH47YzyoEleTvIGgXDG",
-	"nBPSxKtzqY88NV4NeL8kScdPetlnY3/kjw73jo8Pel6v1+vvHo73j45Lz/tn8yjAu2fUvoOzspHYB62e",
-	"HnK/huT0wRK6rcY/ONg7PvL8PtsZe34frjv3mDcqpxryESpcJm7EF/WJvcAC50kX/h9TFBpoEPjr1Pd5",
-	"OFlN4kt7hOETCs9h0lTTtt8x5U1rWocHydg8+Yz2ba5R5SjW6+cjl8p2IyvbD/BJbF42bf+aUc3c724u",
-	"LypmHnuI8VnyRYqwicsQrqgcGYWGSWN/oaFvJh4azWNsnkQG1A8fpflWNL0aqooQ2W7eXdM7iqpozxbd",
-	"nWPu7RsnPremO5ut68TgRnQZCOqv0a0TXtK4Y0wRFrE7YkkgA6OxOy9PB9o9cAqjuei7Sh4YewmPYlTR",
-	"9l236m/9Lt6JuMLrW8Hkht7f4i6bnEkq+m59NslRUXk3Vj3mtftsLUPryM418xmb3U7Zzc3lhYAkpNod",
-	"Wb8B54ibm0sS6pdadYjHxTZ6qShksUWXN/SBNZk9SR9a3Di6rV+wxc3NJbrmbsXZ62ZdhWwBLDTOVyXI",
-	"2euWw2ool+7IWvZwO2VpNkrTbuypr31f1XebBV01v9lMeoLzlX6gXonhWYzoo00b3fXJIlGcRhEosFjM",
-	"bpf3TaaqBlJjTSLk2lQUQmmsQ8X3bNlIm612/Yze/vQhP4vxcjNkoO95bULQFf08UuDQ0sI0NM6q04if",
-	"sfE6CnIeMzC3eTipkbp5zNDO1ha9HmSXRAGjkhFPhIp6iizFPEaQIS5VTJWImxOB/o5GRPjm0c0TcUMf",
-	"mpEg4cFNEqCPojdcsdsFL7UtBuEDDbhPIhrTGVOuI7TotDdl1GcxuWHeFjS/pdvPBU2oKYsZmYlYbxI0",
-	"JGDZlB3/IG/i9GrwmauptoTojJW6UeBZMOsg4A0uu+iMkcFZA2bod3HHfl5X2w37wpvK5n2ZK8o1ugMX",
-	"9OCsAXIdPEkGZ60x6z5Q+fZRsbDi4uV2ygifRSJW9iBJ5DSN+dOCzEOyEqDcYHwfGA3UdPnXcPSG9sqy",
-	"tEExgiho/0ekdefFfMktm42ZnpRn8qJ3fLJ/dNLv57zO5vlCr/MHIe6rPf/6iYaef6OuBmc/2mYqdNrd",
-	"4OyO4O+1QtYUbiSDF/HXhur44s8uP39KoTqMWfZsYLfn3AJAuBHcF924WFLFRHwPgUbwdAZ6qi5LHNJS",
-	"IOQxN6VRsByCnjUZ7KWZAb919dMx5qSZHMbRcjiHi8VO6UUByAkbWvAyWDm9rd7hVm/ntr9zsnd4sru/",
-	"fby/+zMAL7AA0RnnknlUYgrijJkMgaduZyziYRTQ0IFh0D2zg36u5+New5wAZ33u5DhVBNqWzkRFv6UT",
-	"kQ1dK2sgQ8RfKz/xe7b8vwBq007sXwDT5nu2/OuASepj4SqwhVXv9xCd+Mvz9a22dt3EcN1t+1S5mvPo",
-	"Cwk9pIgayc+eFg17/u/tjr+tztZzRFZuVmbrQKKvnfj+dDbrru3YIsWScgP9echn85m5tiMBCydqqik+",
-	"KD3DJfSVo1c9k9gV8CuHYJ+PxyyWyG3XAVpPb3Uo2VqUFlHY8kb0gi1eMkn6b/j7deHvAUQKwbEA+CwB",
-	"tocf3K/sNK5cZ/934HIW425mETVdFmldm3OP/BcBmHoWYrQF29bJvDcBDS+UeW+Jeu65q9Exq/7wtHLU",
-	"uWCLv1EBNooK8JcDAoApnqvpm4CzMCuDHnyFW9wO7R2Mdo+PvP7heO/guHfks11/PPZGh302Pjr0O92C",
-	"uZjSeCTmMZlRqVj8jSRaqrlHTbaOFr1kC4LtoBo2Edx8AfeWtRAFMfN5zDy9e3LDDXny6pWhJ2GBfUxP",
-	"CvNiLYCd89kPi4vbwf7F+x/UT18+9X666fUuvpwvP34eLH7+cq8ubn/+8tPOef/nL9MvP33+qWfXSeGd",
-	"swmScfFHR1QpFi+3pKKIk5SxKYuAP3Xjz4VpGNI41iL8y4ueqn8rQWK4ncaMPROLYTdZOLaPhDexogGg",
-	"NWZ5bzrHfKIijKpsAzc3mdf10WboARDo9kiF5KsnAhGfEMVo8JR7lSoaiEnOtUojjnrHF958xkJFzcoA",
-	"rJ2dkX982GdMz1m/1zv2fa9MXzSUeTkVsRpmF+EHPpmSBVUYHj0Vi5xtZzT9b9nhmFMWXcnIi9nvcx6D",
-	"NTlEV5/e7636ShpIYpAzL2M88UknFCL+X4YWSQZT1e5OBlrsQuAeykMrU8anWLWYpBQGNbbfPzq03WSn",
-	"6yw7H7kTg0Vw9YU3VMbVv6CTCbAwP5Vs+d2//Z134c87Py4HXwQ/53uLQdj7n2yH5yycZ30CXA6zC2Vm",
-	"H5lRHoLU2M01Fa6u0e2vUKJfgYDpuXP7ugIDxukq5evNfPQBw1SNiElAJLGIpE+APzcVMxZBG0iYOVHo",
-	"k4o1r6xGgLsOJHIF5djQdAO7j/zbgPg/akDYUeJDHJNr8IPECTZzw0PI4PgK7Q5TOpNyIAhLaTM9Vp7D",
-	"NpPTsz5EPFlcrQu2KArCwlv34QwBex63pJjHHjMXn3o6nsACmQo9FVeXN7cpu9+CE84Hr1QnOYnb23zk",
-	"DHtgoSqCPnyFLjxz6hCnsA3fivIQFtyoic9CzvwTUl1kyjxM9OoHDfDqK434wH+q94hlaJEvQkwrIoKg",
-	"Iq/9mUwxM9ecmIoY+meQAvkGr75SrKvz1Joi+UIktSEkKVZQlYe4gel6BWHsr77qg4Beh624VRup9UwC",
-	"BU0W2isH0LsNhbXhw+uTCDCTr77qf1pqggZZCM8kqw01GCwPEImbpwZkzDc9tKHq7aM2uF5erhj204Ky",
-	"cnytZ7Lp6z1btpSk79ly9Ypw05vcc6gr8rJtgj5jjRu8KPnqq/lrbQrlS5PYmqyX2BshUR21vZ5YbcqK",
-	"EHaCV1BIsyWRL6Mv2hLxB62ANmRVJlxsTnu1J+nlduqWtAxmL6vfMcCzHVHFDtkNkjVX00SkvqKjt/Us",
-	"JkTKP4DK1qRVAti8EP9eYepBK1pDVueW2uAWkHFgvfqa+diSyVfJ3dTLkJrcfbWlafnSFL36ytuyqthF",
-	"vUHaPJNR3pamnNd7kxRJuQY9ha70TVLluFPb0lbqF98kfZlOWtNY7HrfpAKxHchXX5O/B+ssh4TU18u3",
-	"s/Ic6U1SDFcQr77CP8+j+Obm8iUOX6skSym0SfxVSm1gPodo+fLUrkHdH77ptadx9fpmg7ThxU9rmlau",
-	"eTa5zdGJ3uP0P2st7CsMCn1B4trQdM0ehPcy4lVyhEW8tzY03txcbpw4KUUrEtJLm82by/ZGqA09dbCa",
-	"z+AMNP0qFD579VX/P9jwUyFVa7dzPSLnRshcg3NVaAHPpgnQBdrQVAEuuKnl15acKgzC59GEQJ2vvsK/",
-	"61ImX5C0tgQhDOULzR/iVrYl6WXY04ozPzrh0S97MZAEW7WgrhqWZH3idKNSa0tx31K0DUXyZUhqQsmb",
-	"mPksVJyWnTVuWOgTGhK2hdiJWAoaomRokiHRJRQxhLrEFP8HjAGCEYTbTQhpkhaeywd/Ti74hXguhl1F",
-	"01dpfeh3ogZnWI8LWEegpmdSKYKSmE24VCxmPoJChUJ/6+Atm2Jabj2lRuRd88lU3YrTKAqWtyaASVaQ",
-	"h5BUNtN/akF7MIoSRE+3lETSy0ZEvGxNkoqOQ49V56je3FwSeMwEujuZOp2fbi/45ftP//75i6d++vzz",
-	"/U+817u8vZh+vP1pcXk2UD/fnv77/Gywe/7lvHd5+3bRWU0qhqavLErGQF5jAGEZNSgbCaoG4ZLE9o0G",
-	"o1WnP9KA+6Y+xY82jKw4Obe2LIQBlyWYFq8bBWgLG522wRIUHUN9EIgFIo45FdXLhLVaQcIVWiaxC1Ip",
-	"BCy3phjRF0JdLsLyauRKrwLFfKuOlSYn3BL6nYYFnWwX5VdU1b00Q/Wxvbxe1t+snIYEHiLo1McMNM3l",
-	"EaT2WR8w4SFJ4tebkXDNpIq5pzbB0MI0umyStZNLZ7St0Ozq4naWSS/RP2GU8QnIzD1bkgUoJCgyxB5Y",
-	"vASMubLsu7+TRApiPP3RoKK06n4CT7B+9uGgJoT+r5VpgkJyKnOF6ztff7Vz/2vn5Fec/V873V+Bkb92",
-	"Tr7+ikIEvzo8gGeMIMFvIEq/dp66v6Lo6HefnjpJ10Vb4eCs2RQ4q/RqYDfLdK+smOT8nmjr7FRhxCMK",
-	"JzxRh9uBzVVjxejmDFRMg+asT/ZCKNhPK6wlpNOm2No9E3bME/JqZXW8Qrl7lQrdiQOzX63cGjSWg9Sy",
-	"zRYqrcwG3ZpSYNRcTU+j3EGdwhe/tM6dMo+nkfW+Fw/RKE7vm4x+hztmfMq8hllOmG38wP2k+Pt/a0ZW",
-	"DplgQ/ltf8/RhrPmnHlpjm+UMc7WATpyel03G5hG0UtkAzuUrQSvaJUCzvDOPj30+/3eiB3s7u+Pel7v",
-	"sO95u7vHuzuH+we73mhvv3+4R9nu0eF4f2d8dEiPev7O3vFBxwEX6R8e7x/0eke9HihH6PgvCSd0GQbL",
-	"NwGVknsVIWNQ0ULvRSz0I8FDRUQYLImcR5GIlQQ4EdMKgHp/a6Ei5xKP95DMFsVcT65++PL0JtNevX2v",
-	"Ca2OawM3Ao4RDy65nZOH0LVn6NQ8oKrrUioCbbjzllRdJ64VcJye0+UNn4SXZQdj/UreHSPJjC6J5JOQ",
-	"NHK7XEYs1DaOMSSyStfi6AGfJPPmMVfLG2/KZmi03zNjRSfImakF/K+t79my0+2YxDwacf0ZrMv/qPMG",
-	"DhpWNQz3F8idXfccAiyPJxB8eiEUQGOWzW48IRz9TGNA0PzHN/tHR6O9cW802jncH4+16ep5h3uH/W/+",
-	"2crHUdJKx9KGi2OT5G1vlD4MHftr0qemLL6M+YSXLdpTou0dqLAaoo9HwONkSiWReqd0tE+TBVxUGBMT",
-	"mtPDZE/bNqCs4O80T7fX7QiKEFZKKBp0TnpPXZt2B02M2BRgO3QTIlSxCIa4FEOhhhmUJ21syOIfrIrq",
-	"nPTdBZ4YPNzAaEWxGAVsZkC4PLMs32CevQWZB68IYLRzReiEctBzIqld2fSobuBI9GiapLmDNnhgqA3w",
-	"2AOZto/KOWHlTr32mIWIqSdwCeIAHb0CyKEUOSlMSmlqHaNiOh7rGdO8UDnk0/2TvWNAPk2sVnsQ63c7",
-	"SfbASX/H6qrk955uG6/QsrNh1O1Tt3NFJwxUlCxOk98kXBOvcLzs/Q3n9Aw4pxyIHZTbitmYxSz0AKfm",
-	"N0gjl1ylCfugDFDXSBGr4WhpBMY9pKF4lGXBIBT4L3/jka5ANyDnslwsDM1OWNgOOaQxWCfeXmgBN2Lw",
-	"wvCdGeWQmzLN1C3477aXwDl3O9MZ9YYJJpURCQv4wOVwBWrini2H5tA01Jtvr9sJqFRDi7t80unvHR4d",
-	"HvcPetqAnNHH4e9zFi+HPov00u9ljuu4BJ6FiUJjBerRbMRBQqk2qwP2CPuIxclgMe6q5jMgRCafYs2x",
-	"gM+4Ml89lYNJ4seYhWxBg6HBYznoZbBZZkKoKSAA4DAVnRg5UNNYKBWwIQ8ViwEypOd8GzMVLy0lvTKB",
-	"rghlTQT76vMHLpWIl9hvxTLunewfnuwfbx8dHmm5WBuaxK9WJEXyZPDUQIwCMeGgtVm5zIZY40hLKGSd",
-	"DL0k5eapqdDgDaCez6EPFljP+TaV5SIOHe/3fy7HVel25HyUHHaApqoJXI0MTeauFUwJDNjzers7R3t+",
-	"75AdgsF8vNfbG+13CmFMmvFpwoaSKcXDiWHvuugnhTwoie0yMVnWOHV0WuYYecYeRCRJICYmICWkwVJx",
-	"T5rLQru7HBzsHY9Hu2z/sL/PvD3v+MAbsfHuQWr1YEud5wgPuB3TG2fURpagzkknZlTb6IGY2A9Pxfv9",
-	"aiyXfSYxJ1cXttmfUB4PjkY7O/ve3u7hweHe0U7vcG9/19vZ3Wf+EduhRzudboEd6VgwRkEMrTHc3+od",
-	"b/X3rTHc397b20l0xNCEBBnY6P8tAJXS6iKWiZt4gOjSCICZbDWVDtsWygEeND1d3otYdDavElYYcnQA",
-	"tk+RDAzkqT8Dzw3ERHW6nUwsQ/L9EzotUAYKA8PMN6uwyYC7MkyQJHvdRkAvydIorPraFAimCWvXBItx",
-	"FIx5tdPtOPVsTzr98eER2+0f7/R2Rnu7PXa8s3N04I3Hux493D9mu53VFYZcN4OojDUzMSJTKomhaJt8",
-	"0KdhGmZL6BDJVOpkCJtUtXs2eN3fJujfJugfaYImMlsdO1chvs3qO5Q2AAQUpWfiJoSohMlx0mO7o6Px",
-	"mB3t7e+Am6N/eHR8TDstrJ5KnMOElJpyF+V0NCx3UdZASsN/PNBietboVNuxe83ch6usqZuk0t6aTlJJ",
-	"AyklpWmyH6icIlSH1RiWaGPsiDBIdYfPpZ6YIZ0rgb+v/FT8reSTcB4lXzsMR707nM0DxYeSBcw4g101",
-	"XDLAA1M7wXhBh/a8orULLEqRHoHsSW2umZ6olWbLUTzoc46f6v/kUl6EQ4eA1d+VwEGWg3R2O8gah/in",
-	"4mlbS4gOnitEB6kQFecx/33A/ysc8Fcnqb4OUgn/mtdBKmwgpeQPgHR1bxWKN5U2+jpDcR3/Sntsyr+S",
-	"BhJqChBqYRx+f2fnYIf1dvu7o114kY32RyM0VTeHYNuOdUBsDcvKCW/IsrIGEiqeB7T7l/dgZca51naw",
-	"/9ztYB+YjZe3EN/Kw8knyeLPXE2xcEIJQeYdDHnl4QSTeqBIaMgWDTMTroUoSxFwK2dWRZrZCvUD+Sm8",
-	"D8UivIwvxEcRTlhcFVibFKknXJI5vklETEJBAngZA2wbjAEIUG/xtPlOxJfxpLJPRczJFJNF4kmTPgoy",
-	"vpr7yuzJNnsVfXjbP0o3SK1q0KuEK8FcscM9XmLJD0ImSRsXmH7GvLsi/XAMXcuv1W0UkZmyrQiUsDn3",
-	"KssG3LAHFtPg0smYy6p4jDY46YAPlogxkfhGJslO2hw4LovSIpO6+eTNVAjJrEtIZHv95euz5wQ9hhi6",
-	"hn7jzGAAQua0Ac8gSdEGgfhUTkeCQuWpy3iCyQBVO5Dun/mlwXP4M3HSw752zriMArq8KJDT5xNtyhij",
-	"NsfLhcGZOZbUDggUxGUYLN+JOBclmBi0+lOam5b6aVZ0HTJmrmo4M1d1SjNiHh8vT9VHRqW6DFmaYFrm",
-	"wUzjclHTS2yCUEUC3YgWSic/DvJ2Z/QeQj9niYezia5TVMmaEDF4Jo0Qa9JqAiKB+LeFJZ38kT7MQQiU",
-	"c9SEyspDLoeSTbQ16fgUrfMLwzbKgCqSIoRgyw2hOU/MQwU3MKZu8y9fOxYdI/Wqb/WtRXw82vFGo763",
-	"dbA7olt74z7bOhr7O1v98d5o39+lO16/D64PaG5IHygP9C4DpxT8LtY6LwSDqQeJR9wfzkPFIXQspX8V",
-	"1GKW8N2kO8lsTNHDxJipeBiH5vWX6SdzOEvDoDrdTsA9Fko2ZCEYSBjD2iv8fugEvenj10pv+kvnEw8L",
-	"HuFh8gms4aREtImHBzHBkPC1KywiMuFmayx+Ck2INfMBrvx7Xros5umjBDDIid7GT8g3putvWkVLOjc7",
-	"RTQMwo/l9dxrKVmXEMni09CWR6w2mfWzGHGIT+MmO2IsXE0tKzEjvILUMt1sg4r22Rx3qGbfQE3pxnHD",
-	"CmJG/SX0IKsGyNBcwMexHwmWJVgTGfOyMOUrawg5yV0jpg1hyI+FsZSyqCxftRgA5v/09bs76gbCiagL",
-	"q8JYPrwiYYTeqlMdnd5MNk+NgZC0eytuoKj/BqdwnSl67mRUp2467GlW7F+/cE6XF0JVpnkkWBcW5wAN",
-	"PL2kmud56L4uIbgYzrNg7ePeUzUaDEfGQyy8QsbwzrraAEaQO5xUrnx7bGvA+eRmvDnzrwH+rbLV2DxS",
-	"31gB9BICgoCYwUVvxcHhKW3GnDZDtqgmzW5IsXm0nsRb8WZKw0nVOnxe7ExRkEuT4JMnh0LQYy0oFL5o",
-	"QOClL3L0feSh//uD3npLFANYpp1FzOHCPY1jzmmGBqLZTCINCoo+fd4AktBrdlOK5m8uKwGdh2BYjcUf",
-	"GjGI/AAn2shioQzO6nWEhclahcZPrHRwAoEmOENjvAU0AlzohzSNQuDSxGgk+C/ZUoRFoR3mbL4SQVME",
-	"ovV3OFLTcKSUgdX2hnloxdgoFmjzdLVRYZtsZlGYp2sO9rbNNkd7806rPdL2U79Nlncbi3Bi/EqXcWFl",
-	"0qwlkPPsGVyzZPPjkix0k827nvHwxuSGl3bqwqa16QLeG76mfgIsVVOLPgWUWk1MLq5HnymVvwIGppsg",
-	"akoxeQwS2KinCJX3cLwptT2QcED6AjggFXP2wAAMRJUDYKfIYLF5wyQPwzsNuZXv9DKetO1UxJOWnV6I",
-	"j+gwuWDML5X3C0GMXwVsUXy0esHa5tXpXE1FzGVF44rQ9KGGhBvBeS385a0QH7UKrRGxkfCXRAlBAnh4",
-	"rX5uArFo2o3Uzzbs5ebm8jKeDPwa/faGhnq+rSs1JDc3l4k5qE/tNCQ8RDQ0A054Qn6Bzk5Iu8TY3zaV",
-	"GZsM0HjHzT3bS4wwdcEnqZWJI14rTFNm+Lems3IrxDkNl6AvU2DKUmhCIciMhktUknoIyQsN+1u5Mfk7",
-	"qP7/XFB9ZrIbuF2amEdPEPKL+yeQc3o1ODVzn4c6+AgePsDeMGnVEvdJGjOCAgOXL+YJAegb5udQgBPS",
-	"zriRKxg2HnMTK9hIXrcjvSmbwR5uonpGQgSMYilZTeZcTW/hlwpCUyJhfxchM1ijmrhlxOBmVG8her0h",
-	"CE+XUEVmQiqyu9Mliyn3pjAEyTSnFPPJaEk8MZtReULuTK7uXZfcUVuW6I78gwZSYMI+bOdAAeC1aWMj",
-	"ZP/skjsoiKnfm84o/PtlofQ/ECam/2CPePgB/Bb4hfvw4Gyu5jS4/XijP3giioVnSJiIKJhPeHgHLrA7",
-	"by6VmF3hV9vkNFwajEguAQhXK5HMtHTMcLrJWDolszRXU4y2KpgoqWKA0cJ5MsU7l2vPU1qRs8XUbBNt",
-	"hKavOpOh33DEkytJbJgYCTRJCKKoZRwgOgniGRBK7v7fHeEhvKH5kGWdCQDqKoMdUsQ2z/Kilmt4aG3O",
-	"MXC6K/aoNIFgxmqVSvrdXq9HvCnVNqwJBFBTxmP0AojYPM5jglntRFvJ5B8jNhYxg5FiQ3rD1ufqf3b1",
-	"G/MoAhQKEogFi4lHJUuZpicPPAlA0x3G6N3ppwdnWZZpVpVw6vcMi2b08SMLJ9p+39k/6BazDPLLZTFE",
-	"S0rF2Cov0FV6gIMzyzOfKjqikm2Tuy0g+M5Hb8MdOlJBfLjmUay4Nw9obvU08mh0TvAkkq6liA/8NLQ3",
-	"SemvkZAbU9YuO9jP9uCip1NTLfEubLT8FgYVswcWSyYN3rLP4m1yy2dM5pcF8MMsC4m6y4CL4ipa4FUl",
-	"zDbcKUtCTauBz6TCBWj4pwlJOtQcxLWbbCMLplexEjEegFOOmrpXRRIisexeyiUWzmedk1/sO1vmX8da",
-	"6Xa2Mp/Mpm1+cj79ViJizfYbkDE94mXEtNYl1o0FjJtSmaRY6Sc02xYsCL4ld3N/ApJGyfuYRtMfPqab",
-	"h3IQudgj8+Z6K+FKsmCc5VjMwD1ZqLQjvqqzLdeUh+dieHuiu/9dHwXn/gTDhOEr+DNisf2Q+OeKGYbY",
-	"8HU8sxlYOFALJIMAKEQJs2UhZ8Ng6doYDH+UWRbYjbOMDSlZRYxIxtRNGyoeXhCIhb2Kzq9CBkTnBpNS",
-	"bRGnrEJOllpTKynpu85QSjAyKmbAgr845px5DZgNyvwOPLB3jaw766wtlEFDTx3dWFS9BHDLeC+/keTO",
-	"7i133L/LisHBwZ5/dMB28Taz5+8e9kYj1u+XaGHTYUs97AZGlJvLFk8+UQ33PPRBQ8bgFxEhA8tPbtlH",
-	"774ltN5cc98okXaIp6wZRMb+bSDNjsHMUuEZoWxb/DMiEfVtXQnPElUnLnMl3s/hmLkiMPTebHfpRg9G",
-	"ztg4QqdUTsE8BGRsPtYbvf5rCvsZl3mzpUq650oMJ3O8wkwJ9i0gj43eWh2AgbUvk/jBmWO5pDtCyBaw",
-	"AY+YJ2APt8qUiHGlfWMCjQhX3VSNpq5UmLREL4OBGQrCxmNAmnIlsETqdC9Dk51RLXxZPP9isxcqS4C9",
-	"ijywg0z4kNxZ4Y5IuNwmA0ViFgXUs8ZOyApemFJj7jvVCLQMcAXzH5qI13TAD/26IVu8JmN/VA3eKdCf",
-	"1o8oUCNdo4Nnwmf/Y6vc33VRu3hOlf9VYwHMDRLF/EEvVi3XYkz+cafbG0b3d//E2HNlvhJzBd+mErLS",
-	"Jwdrjk/CVWtNzHiZ7YH32sWrwr5nd2Dz0ZBo/kLKindih431C8hh1wmyS4xhnbhRzSgSSpKbD6db+sih",
-	"l9CUPVKfeXxGA+LzCVc5u6PMe7S7M+7vHx3tUXq8e3Tk9w6PRuOD/tHejkd7I7Yz3t0dH+32jvreMTs+",
-	"7O0fH/f3fbZz1Nvb8+joyD8o3rD0OFqfGxxOnZvqa1le3SUzjWdh4vwsC1goCQ+lYtRPT5aDsxxfbJMl",
-	"oqEFrNASS94rnnRwbpwJzEgqmnMffis2K40mFeHKOYWGy9VTatF1atkZ36WrejaSFLukROrqIPKXd2Yz",
-	"tW+WHcdzx6jizMgCqcJcynZClQyjfvEldOdWTlUS5gqNTmXatpRmKmLXU+s+nqe4NG2viOJsJe6WVL8N",
-	"/TO6LCY2oFIRny4tyRGLufBXhXqsICbVWJTZsRwfHx9v9Xe2dsu2Nhb6Q5/Wea3ePkYiVsVq5TNsX9F8",
-	"FIDP02WuJo89mpBd61W4W8Hszxn32FRTjbJK7DumvGkJrXCsIaNYLDCcKzkcsWQZjkX8LbkL6QPX5N0Z",
-	"i4FLMhE8nECc3VQsDC4rYghn6fdEnDgJ8zjIN8zbAvq2zhsO5IarwoGwmBl7d2KMH8lCX7p4sYRrA0g6",
-	"A5Z0KU/InaQztoVAs3dd81FyxcDpHAsp7Sd9+NJ2Um6GnPfrB3qDEVNVA02SYarXbFpVbOU0WBbbWrBg",
-	"TXXHlgv1A5XToqP2abgkcEtjPM4mNHsWKVOSJ3cyMd4yezAxRXsaGd5TJKGGTiHuyzhpwoD00dqerNPI",
-	"oNUTdlmMUwFPsapgW5YmqSl1hwIb4C/JVMjcKSWT1VJEmemkHW0pnGm9WDrozNltrwQrtIBK00RrFn7M",
-	"FAFaJRJEbsQCsTBu2WJbaWVPuXuVE4cUJ7dIMjOVXKroPRfe/bVRmg2cEahffXvlwIghaF3Hw8ztvsbt",
-	"oI+rabpitXxqxdQlo6Xj+wZ/g8SYii5RQqxKLWQib3lT5t1v8TC9WMqKhm57DQG+YIvnnbtDtsBjt9wm",
-	"tvqfOao6HoCcmDzslEhIyBZtDs8Xwq867q2chBdUkgl/YCFZTFmo9+sUZTxnEDXJeSucCCw43XYaECOk",
-	"kPuQKQ5Dubu6vLklryAE4JWUAnWz+RJLgt+RmKl5HObHs0atx8L5ATrbjc2pelKvJN3qL9kRNCjgU3RE",
-	"xn7bzoebVG3BTetIzzgPFuAex5ghQglcmaBhYqMItTJFz4NTtNHco3XJYkoVe2A2TtPGN2rDrJnHoWQC",
-	"TZxL9egt9EXRRjFhXUwv7JN/qHQ3+Oe3pAfHT20aJ/YyFBYEyDZt3IiwxBTuF9MaFZHJQ8UmLE7orBcp",
-	"TXOOZxXAHKsipN9vLUCIL9cgjiYp0VgUR9Po2oWcmtqOcMqDl8k8hIngCiSG3P1qgmp+7ZwQ21ysv3YQ",
-	"CfVvemB3Gw3TQUbcQsGDxmxYP56hdWxC+eVRgpq4ieCEq3k8qTBlnK1Vum5+PccmiGvVOqi4hYjmGKXa",
-	"6gLi5ubSYK4UONKsw0WfCgyW1N2J9TdIEX4Dtwxmv+UQvKiWxNZCy3I2h0BVsOakFFgIqM2aw1yqWlHL",
-	"XjYXi5pr8oCTMM4ZQI2jWGRKVB31yqnaUC4m2uCyVhhY5zJ3eQu0r9xaVAiLZGroJ+UhKlfzjaKxKvVE",
-	"4QKtd0WZ0KISX9ROb2cXQMzKfFFSE9HAGwVoAm9BEEtcPNxsuGyVxjsacZnTCJDQVOYfg26KLzfMe9ap",
-	"bT76VNEooGjRpx+2kzo6hT5vGNQ1kyKYF1/VgksQlJGdBcVnZsvQuo8hrgHcOY/hjgxvuQrv9pDJRQOO",
-	"UxIKHfd0WUL/PIpiJiWEuK7hJ0mQJAggxtonoB52TsuUiY+hYAjv1MiQLSlfbWbQ5H6/yBisvoa1Z5Sk",
-	"BYwO8rMe0oB69xI2eN/HLF73Z4iKxCrOgVbU35qbm9zx196GGivCiofpGJfA4EwW3jMn5Okz1Iz6WIwq",
-	"1rI2VkTMFYhSyJjxLTrlyiHyDoIr5AmJGc1vtCXzpFLW183RoxqE37Nl0SQ5iv+eLauUPl+NTtzQ5v/J",
-	"lAH6dP2xWIo+XX9EwhJNjjGtoSJKFIbRoarFIk2VXo6kymdFLaKSYc4dsqtn4JNk8Q+Yq1zBfzzhVE5A",
-	"9qoLjDm9S6xeZ5UnEmxkwqwzpWzNF7hqrcmAGEXJasDS8jiZJyiCem4xiQbjZYzpKm0YoP43+SV/lVqx",
-	"jzsuoMpN3OQpMgebrMbBZnIUnUgfqKAmUTVgZ+s62x5y1NQQj/kPFXEyLeN8/6ToXRxGic7Knl/v2fJb",
-	"qPLm+hfS6CT7aD5+oZ2bIDuie7Zcc0R43CudG3di8NCazA17jPQRUBWF8ZVjdRed15GE9ejXK7/ZDVOe",
-	"xNK8pBJn7TMIrD3irKFp3TwA3Fy0DQJ3y6DZ4MhMiYy0/TBiasEYPD5rFn7gOq6fpZyfciVZX1M/cZ56",
-	"IlSmHK1TUvvVF4l2sr0VsBX0xjZZ8v8Xs3HnpPP/XqW1a1/Zh1/VgnxCxdeE/qK2jIJ8ZXRXxG3uXmF5",
-	"8Dw0aJfEzGdsxvyurd3RtSFbCdiSmcftDsTTZTOnW7BlRP1h5L5byZqCRO1NMuOUgKQ47s8kVXtGlblA",
-	"sdnZMHIEKvHhVg5KVv/hw0/KoNa+vUJrWpH7qQvyKRYhq5fPC6Eu4cGnbmcexkyvFE81e/E6fXrTUpzi",
-	"zIxBFwlwaRMH2SutZJs7Kk1iCrkkEKSvnwxF4kNO8266FsUgV6WccEX+oTcUAx1IxiIIxEIaaQlE+E94",
-	"lbaWrg+MBniD2kKkEF2kciKw3WWLKTCUlLFeOQdRc0TQytwYCZqFqCiMt2+zo8GC3e2E6Xu2hEJxJQOC",
-	"yIfMbftff3mv0Oos7w0vtfwCcEN7XmYlfM+Wcr0pGCfIKJXcQwCVW/HJwlvqHrWIvIvF7HZ5f3o1aDkZ",
-	"sljLDts0kcPm3PQ82jNJXrH5BniBhnLBYgidixkm61nUAHRtCELlfeZVbR8w6k2NwVCMAwpTioDr601q",
-	"Ux5m+vh7u9vMdmejSGpWOk6yaK/ym1vKeQwardURT+alNJ7xXMu5N9U8MGfJOq6nrEgwy/7D+ZFxDbhM",
-	"AeeHquGYlaBmbFvntAWe4HDSYvOFXpKNdyBtaNHGWZduendw8MLs25EEBxYM2Ilf+cNE5TSKXkhUbP6x",
-	"FQIMkFnRLviIIoGgvlEyp1cDwxGMh0HQsz+MJZlO/7AFlDozYeQ3c29qA+X+g3XGBaY3ejR0/EODsy4Z",
-	"MY/OJSM0DZkDoDBF75k5PJi0yUyJUOANbFq3AmFp/jAGoUC8EwiHo4f358iGKbIWsxwAYAsmwC3ncCT8",
-	"ekvqrX70tX7yqdvGpp7HWOuHhxNz4NosrwC/bEEl3tgmWiWxbLOmbCnjjKH92rDiZc4XL82L+kE7CE6b",
-	"PYPr8djG1xjW5X3pmOxNsp5jE5iUH9C64t9u6rCrP23qrhn1X3qU+gB8jsffP2mUiFL8F1ZmN/ThL6fK",
-	"HGjnza9q2/jLrWoTI4LL2uCKv6Sk5zd0W2/sj5R2RNL/I9bzNVzl3E6ZvVb6E8a5npNHm2jUVomqGe1K",
-	"jQLj4kmzLWqbuAyDZa5m1Tld2uY2yDPdEaFOIgiG6RcF9Wt7Ge/i0GKGA6N1OiRxURi0na2rdQfxIIgg",
-	"lq3xl6s5tlmNkbTcnGHOK8XnZYj2JYsp1pGAYmgwChdIt8UolBDDwL7XwB9fBN37IqqfS8T61Wqfhpm7",
-	"FM9jkblCMSivp0rpbUKuMfgZDZdD6rzfgAll2LKbZgQ6B75Jrpfh+GPC0jJ4tcZ5CW7ogCoWLLfJ7RRh",
-	"jWBlAC6vmEUUbq9p6JMZXZIRIzGfTCGHQR9Ik2hDw2kIhQRuMx+zTtwM7CT0E9TZdsdC8wMX9Xay3Dod",
-	"q9LEvPlshOtcMk+Evs2QT3PzcPRAqIqXGPKUz1upDeBI81WeUnGx0K5/y0siL2hg2acsqK4s0sPfyDQd",
-	"AaPpRoyHEwc98D9BDiwaeMvpl+a11qoS+nuZCTdTbDXnTMQMAMwhX6lcd34KaQbevZUxgkDWNXww8PH/",
-	"RtcCZ4EPZw28O8p23oCfWTz6TbMyXRKpB1qviSQKyMTJZYo6QQrWtkOLRXAuiqzHjCJJqANsDmtGEq5O",
-	"jKhTKblHfDbmIccrKkjLjFgIRQkSxI6xuYa00HVY7A4rU6Mex+sEuNBiHNI8CExBglDFpQkdTe+bIdSM",
-	"Jkig0Kqb0BrFetErzmyxnWFKacNpuBqcpa88ZZHNm03jOTz91O2k2MLN3n2TPp/DUC+IwA2TGHy9f5qH",
-	"NQ/GIp4B7ro+CW4pDgG/4TwwNTdR/+TC5roAvTCE20kWekxWIj+4GQC6R67YrOEQPwhxf217AbO/mDAa",
-	"x6ZSjhzKMuiSJOcJE8xN1Cik1CKWcz7eNR8vjM1DELts1AMl+LTeTszgV9sUtCEzLk9v9PNSxGo4KsmZ",
-	"woQMJ+OCh9nkDVzvoWLxmHrMoSjZUTIotvWiBDGdHkafrS9PAGSPAP1iEZrNtihmVq7CshgNIBZhoZSt",
-	"9FUnQ0BLCyokHF821P1T8gUW9Ol0O49bE7FlvtS71/Y1XVhkfv2rbnCLyy1U8tisQUpPYdUQpT8B9K9K",
-	"PnLA2JCzeppTayirNLnfAh7PETfDD00/YDh3TvpP3bQ+bykKtb1Isqnrpc3tOoVxVzavAPIQ7sT9XWUb",
-	"OxgfbG2xXzqY646tptT+lp8zw/20jFUBCluIJiehMeRuqFSuXIj/nLLO8r4uZ6FybHtP3U6pOFgGaTpM",
-	"93WcSisk1YGNFuRMVM7iTc0sXn6PAf4mV/Dy+9VUwYyY5eb0xk5nuqZgJF3N38KpjXjNajKAX3lZzc7e",
-	"BmV9ZwOyvsKXZmIui/MukwS/E0Ih7AhVy+3ynlye3piKVNZuMonGCP0iyYhNeAh+r42beEOrrmwubadb",
-	"KK5dsrNXhM5JbtOzh2RKW7q1Oi0pyZ6kY5dFjih3laTscXpw9gTTw2G+scrRraaHckQPqRrEvqlAWNny",
-	"aZiByHEOud5UCMm6ZB7y3+fMlrvI2Frk9TLNSDRJiRSyS+5q9ZiW/fsELzsBgM3iWNdz4SSHll3Z58GT",
-	"KfszTy9n0r5L6gSV2FGZTFgjxLrtMlkrtK9KKT16sokxtVJvC5BU6mJb2Ki2tez8tlw2e5s0g7SGumaz",
-	"Ysz6zFYMKkrOTeQkJtBqTSKTGMrRXOt1oxCbbcgXQhGTTF4wXniKBtYWbLY7f7aWgS9Ctk1u4CdpHaJ1",
-	"zHW36vpDhwnEabsnGy5mNmbz3WZ259LNCIp8r2F0pQux1uYttbueZXNtblZLMiXLNrXn2l8vPtfllhig",
-	"ABSZH1CsRu+mtlBCY8cDWjRPq8fC10IoqWIavRPxrAqxpBD2G1YT1+8rERt8VK3KV6ULIunj2TBy6rAW",
-	"mQum2Cr6j8nA4sVGMZMQgmkA55Ug7Pc5DcidfQUmykmM7Pd29gqO5Llie82hpDNDXZWup2x1vqJ2EVTP",
-	"Rc2pb9Mpw1c4NXTGg2XLNsEJMGyGFpp3Hs14mDC4tGkZzCdF4iunIlalzUPE5Kfrj7KQ6IZyU8SELmhC",
-	"RQJGpSIHLiyWgQBzfO+ZpA8gaSZiVihbDi8KARJcJeDwPC+DztiKtEHqD73CapzFHCgq4VawCjPO2OKp",
-	"T+Hrk4ef4frJa8ZV+6fEwsnWfCg6zWMJYpNzPeZBgenisaLiX7dZ/422yK/enncTreZWgeAZ1Fww4gXG",
-	"A+cM1xEPEamrQC8ErJaILsgaHjCMmebRILDQhorc6WbuiruscUQ+FYlV2nVxbaZTRMMW40wZg2IWD6FI",
-	"oyxDRauujPAtpuMXVe5ovL3p0UhnSK+RnkbCWWasattD01nvLs2OxtxK1Y5njXVURmr/KSnZX317Cw8V",
-	"uMcztlFOdWHDv5XIUAHXSzW/8+2KT7Zry+Il7iFAYMdFlpU4P5SgSUtGOxUGjgF8AO4VtbvkpY0teo5P",
-	"fUrl0CiL6psTN2Mkp2FKrmSe54DGSx2PllOFZpUpIOrOBJh3eIOryoiTcs7ioVcCrOaJ2Uykho4eL75R",
-	"SCeEzBVHHnw2+MMI6CAb+glMm4ifV96orQWViEGzpuUcxL9w8AM82NjBFwy3pQOgYI2Vn4b+41ZXfjWN",
-	"eThhcRTzsGTPNkWGmq6A/+rVWbdjXt3zR0jS+o9dgs1H2H7VnXlxhIG1MS1HkIydJ8xEoYMYbdJwFeLV",
-	"VmPmklD0M0DgfEHUBhaiV1BbusxHkbxb6alHmobzmD+jIW0M2UE8o5kV4yIzzgytTn9FtgdClgLQZ/Hk",
-	"zKUxXxfWL+5kseK03KEiK4yZqTU5P+n2L8dndCnrjTMHxnRTze5kmh0mgKiban+38Nhg4AhOo+gSLfqi",
-	"1c0xqVq6l4UAwrvK6VD4bMjlULLJjIWF98pFmtpg+lbURNd6XNGJLNCRubnRT5XUT6UTmSub0mJHq7px",
-	"Xx22oeO3cp6/MW6J0uqjCAULgXDJNuS+gyrKGUhu4x8NaRQN9StDkU5ulTCtSkOVI7Sog6LxphBCjWB7",
-	"uvbqXU6pve64Xd6T92mhG2gwA6ufG3r+qrHKJYa91vqX8dCH6sT3Oa6yq0y39ehFA8VmnWr8okUuHNxn",
-	"Edh2IoQqKm4R/tLr1r2Km3Z3+ZkuFiK+l65fPKLgx1rQWK+uMeVBjYu82zHo3MXsTquzNuX4Tuk9v+0o",
-	"y8R0fsolEJhfLYVa2bhX3Cmlee+3meBBveVoH008CatlVlteuSVNFtcYB/QojthXyaNdcqd3F7gsQux/",
-	"uZSKze7qL1NHwAX/RxrMC912gCbexfRwcyxJPRR2H3NHnwTR2gtLJbCRMk9GGTP2NXlzFc1Vuf6E2Hu3",
-	"9wRpRrZk/U6DVcXVRlYTmMrlUY0orwtqaii1v3A/KF1eWdkylBStqUHo8wfuz2nQxGjTC8sv2qXow2SI",
-	"Ed3DefGN4wexwPyItE4ICcWi2ut19NSFpuvaTGGlapvcRwOtZMGZwVXOasA9Fko2BGsVEelLbe9eNTE7",
-	"xc0ZVq7bql7uM/r4EhNybJre4IQcPMGdzUtQe2ia3iC1eyvmEwb9FAlF5dy6lLlC7vK3gDHd1aVWMNlF",
-	"Kz1F9SvS/m6RFAvAB1gp4G7ZfPZDFCyHtnBOJsLnl98KA9bMo+sZ+vuQK6EPrrnwKYNIXm5apWVGiW2g",
-	"+uiiRW60HM6Tono1wX+FpYWrLViq2NBzw33XiwWzQ7PJv2CX2sA4sw7ax3+NQVBqQhCTmLhk1EAFlfd4",
-	"uVtpFWt9MRbxUJ+wG7AYIbW3yV1W5u7S8vq18WENIhI3H8n5xwS/7eRt/squcgcAI0FdcvewU22AHm8w",
-	"xi7VY5XBOBbuf1X5nNEyX719p0tE4IMG5DFWPW103elo2Keq+3as/tbsVvBb0tPWrluNTh8iUQlnzx2F",
-	"9kVut4Kx2/5Ldgl5ZivXV9w+Q/qrLVrKYwsiWcBu/WTJ6YYtZcscrQRtt018Q5tb2K71APdbchaG2a24",
-	"lr1gC0TiK9+Fw0wNSThPgZ43pXaS3MosLuKM3jNJ/nFnvLQQfHcnmRczdfdPLGxIH1i5TxvyNwquzSah",
-	"3slPsllsVKW1CdW08BLlOVmJdgi1x/GkyuZK96aN4kCqZFBJfRAfQEvBP1eoLItC3gv3MjNpvDhQasYU",
-	"Hdro/GLPE4pxQTxl8m5SfwIc83KVGSVroun9Cu6Vpew3pRozvX4jDTFdU/clicxPOGxYS0bLQs7EzOcx",
-	"80quQtIq8Cl4LD6vO4bMYqmVI00iA/UaliyisTaQNFGemM1o8azgKinxJsFvtQLXJnjq8vTmzGQhF6/+",
-	"XKryxu3udBFWCDIL/UjwUElEBCZK1IuWtpHCsSjmpJZfLb651NzaFkXEQhrxWmekYVuX7G73th9L4hTV",
-	"tNLpW0tMUYC34VM3LXkE/TQanGTePC4s72eED37F+WYyWxFobO4rRQj+NxaK+WSa2Ulru6+LoUEbUpZR",
-	"Bz+WpVo/u/P6ux89dWDxys32/LillvdbNOJbDjB4C3W9vP9GplgCLeUdO0+yuJ/bdUFCeA0JmzPSwY45",
-	"jaKSaXTNnMrIWFrahHm5sf3oQiH/9axHGGeV9ZhDcq40HAv0/nPtquLghWIbq1X0gu/FwzgX0lE1jSsh",
-	"ICv3e8+01XIn/7++3Zbzcz3HhqvNQ3yOrVbZ+OFGjLGMLyq3wtIlkBXfAhHM30mmMuCyN8eNhP6a1Xtb",
-	"EjuEU2B0Yc1qFn7J9QW0kcDtTKmc1i5lE0JWG2MG9/kWZkry0GOkf3zYy3gJeagO9topPhhLSkUT5smK",
-	"scsSBrbdInCWGhgMl4737c1UcI8VqudMRg2WwEdQkRldAhghREuI1bl23YDlarsETKbcs7hemlHze35D",
-	"ttNZ4cw+sPiBs0W5poYLZkwBWbg3wdvklMwY7L1pGjgNAri/SOv3Jsd7QP90yyOsE1tmyT29Gsj66/2m",
-	"oV+21ff2+cqWD3ACk2mptUsyD5ukjrE+Nc8jFiOkTNv7+h27zfAGZpFzcdM2JiCKxShgM1kTFYDesIWI",
-	"rcP2W0IVmQmpSL/Xa776zTxcYa9VLly9W6mYjsfcq3Ykuwd3BxYSUG2Zr9c8o15S7BzQjQ56ZMbDudIa",
-	"F9ag64kG9z48Zo5+WrbFA4u3ySXcWeVOZjyUigaBgYAVc4S64zERi7A1Y27NiJ/a5MAcGYyjWkFZSxJ3",
-	"Nx+ytBIfl0YqJfJYpctAOdSMVT9TFFxcfOl/CxXPsz61CVP1kQUGEa+yRbz0tjgpsu7yu9vhYQM6HYeU",
-	"Vjj14QoGl2zlSNuQMK0tlFA0KDqNBA0aWJl1bK3bSW7rk3GnfEWyq4ThvbMHlJaCKlytq+IxYtMEeaSE",
-	"7RBpmyt940CmgY3BZ6yB5IhQxSIYFnrf0vvxVCKNTssETMVat4HthOXO0k+hUMM0nbcyjGrPnDpqQiCv",
-	"9SO5oGD5YkTtA1EuHnj1lEDMGiVTRmM1YtSWMsa5QW1fJ57t9FxSAQcIMbNpgL6S+2FtL8lv8ZxuohnN",
-	"jgLByu0yBhx2dK2oulGerkTZGa1aOWmFpkK0K6OK0aITc9UMK24AddS/TR1OuMU2gjDLQv+sGiPWm2AF",
-	"DQeKx8VO1mbrpNUff2sRBZAfiduknUYM2XGCyZvP4D1OWWK1c79ygqyZtELajZgxEw+asdgL97tyL43Q",
-	"pjvMLeHKYFjodcRCrwFyUKNUpJys1Vr0cNFU6LK/Y3EsYqi/JrPDTy5qFiK+75K7BY1DHk7u8s/pc2Ao",
-	"FB517kKh2Moj2uTTjy0o3g3fmyAdK3FAg4lQRZ7oZuqDVAsrsucs7ObsXw35tlwzXXXtxFdJ121z63oB",
-	"sXuOSU0dlZqTuCqMUXyJjNiEhu1jnxyvKMyDLNsVbDF6iNRFYPi9Xk/P597xcb2hFJeHvgRBJuileofH",
-	"PaAVrWJM9ns94mBvtAiTpKrjEJ/nVZ6eItFIEgdbOWJPic+l4uFkzuWU+eDeAHF+L76RJKLePZ0w4sXL",
-	"SIlXj/u941fRPX80OaercWhQKQdUelFsDPxikwkBU4/JNBMEC90ihEQcL/WWoZezL7bJabJj60Ut8bYc",
-	"IJ7Amaf/1huU3qXv4F/rXn8xzMICX1MOSrM02A2rhUA9kcSqSN0u1aAYIELA6i3uJ7dJJh0R6i2snbqD",
-	"0SZnr0+hsSyQdmGtSZm6lozXPF/uFi5+Xeuh9oovM5Ihnp8L+W36wAdR/QZcqm2bPyVJzKhP7jIN3iWn",
-	"rc3diJad9lzr27CHSy0j8wzKqpMBTedqOlSluS76ZxYqm06ttz7hJ6FmNugIozkLw45s87JF+7K8g/Xx",
-	"J1YjdAs3HMO1JhDpq3hZoSZgOFUqGko+Camax2wIGduliYg4X6uDRf8z+oWSrdXmSl/fnJZkzTszO4lp",
-	"NP09GDZepy2jLU4zi0GMyXvd4Q8fYZW2X4TTGfWGyEF/M4z6cH76ph0mAXuMAu5xRQZnDp6aVtimZls2",
-	"fMohArIHy9ALyr0zFcPSu4NTiWZ1EPdsOTQ3NEMeFidSQMEECsC692yZ6wGSqdwbJAhrxZJSfJaDbCq5",
-	"RSqEQa1bWC5gPPT/KeSPlojiQD36OPx9zuLl0GdRWb7rjD7y2XxG4BGMtbAiCe9+S7b6+fGtDmfNu+V3",
-	"MWNbALIFQVX2lEV9cPmIEnVWvxE0uhKqUMBVV1Wr91+uRCfFu0tit2LFGyU+4xaPBtpV+pZuo6yEDlQn",
-	"eMCqDBDTThXDOXOkNauXxRwdRoZQdOvqTn6fC0WHM/pY5/9NlEfEtCYJ2YIGCSVFstNgbWDnprFhXJrh",
-	"lu/ODhzeLxtzebflHZUMN+n3LmLxXUPOypkw0LCNJOAa4NNmXN0k75VHldGJY+gl7kzfN8XkabBU3HsR",
-	"O0FNY6FUwIaWJ6WxD3DpPmJqwbSKWwhii2gZNFnTkG9Z7ciQ+Y2jB6YBrxOqYqbi5RBksG6G1yVnpcDU",
-	"xgLQTGnmi9PztyWZnmJGeVhQjEUfC+Fle6eGKU2wS3IMHy8IySjXnthRFw0FEcO/AqCddTfb5DQ0vjvF",
-	"HhWJATwa06/xzWfp2q7xCKa3vXZUeFsu7dWAE9mfXg9Wg2d6xff6elKQT1selSz1pFXP1M1NWVL/MmBE",
-	"ThlLIgVLZmvDR2GEA/WkbJAY5RCpaUSoWvnfnVYW0Qlbj315OMQS5/VmNQVVNBCTeWmBjRKxI2I8ZrF8",
-	"ifpgTfJiWahizmQX4wiMv86a9QY31WYTJPeK+R0rtQHLAh52LURzbckHFjMLWW+uZixoLbKXTMR/87LY",
-	"uNhWow8hfU5I+B+lPD9QOf0+Sfxrkm0NxpVuf0rltC7Lun+IJexQpoaBmPBwKMJg2S67O5VKrEzi1uZc",
-	"TA2gcCAmE7hYqCEJopm5BL8MnSuBVDUnyOkb+lVCdw0XGlDUU03Z0lwnY/HieVRDUd+haH1iPBpiSMGk",
-	"lgfHToeayHn0nB7B21I7yN5zVFNyMqnRSv291Oc2mweKDyULmLdSBKdyhCJMk+5NBeGxk75mVLkD842y",
-	"WT3+oz9HX96z5dCMZViQ8r+6WcEmmit9m+T7k4Vx3SwTBlEL89ke7QHC9rXtJlwsvAowAmENNqBqHIuZ",
-	"E3EKVMnMZfoqJkEfIIzAAw0AHO6pyXTc65ahj2STYagDijCjuOJrgkN2/1C7TjywOOY+ay74NAThXq6I",
-	"tqmxnO5PUKxpUadpM5kIIhw6wticqGTpa/lLNh/bbN0GlCFBiQZ8t3UrlDD3gy0IKM6XMGcxGD6Ck9Dg",
-	"OeNfUG4wX0Ji26vmgpZ61PObVQKO5m+//Dd/NjizFFcC53TBZIBCrBDZnziKXsTAuvr8gesHlzUszyRj",
-	"EVQAfMJDGpB7xiK4atbMF4HP4sKkusaMh01yU+g0WWQY0+DzIWpyB5nqGjNVZeRgc2BQmkRpi0WyWsW5",
-	"EWic3CrJm4GrW9OfZCBkL6KaGuTpoFtYnXtoj8gmdQ9NNgI4afSJ2bmqchayQTLIAo0XIxHBlRSeP1JU",
-	"ueeKfHLkwOJ87YOR9gHqO/SalOLTYrQlQgLPp/XIIH5DC1yONENQBdSPtYSMMmkwLSvpwKvzsXLvVGCE",
-	"/XEH+f3a0kchWyTlj2xIjFXseovQp1wbKRSKBARXf79NoNK/0c9gMM3jGErqh6xBOa28qWTJGM7o49Cn",
-	"uYVSbpf6EEKdFnFyywdUWKM7bpcbqFmZ9L9AY3EztSrBaJZSaOupgbS48HiDM4IOwRUc+Wqt2EOQ/LTs",
-	"ToOV4V45tV4Qh3mPPe58v72UeVSJx5WafW0QudK31sTkyltw/7HAXGYgri+37L7JecTBVngBD3UzTQtx",
-	"9qZgV5a49OKflEMoO1gBwnPixyr7hPAIUdBnCnB8Jxd0MmExwiibEKZ6HGV/dQaqNUdmxDwkIyrZwd5/",
-	"rxN8f+Pns3MWzmUZ9FA4/2M933+GrS2HaxjbGPclp7X+FoATTllcuV/Bc7A/1aLb7/xHVnhGibsqxBNO",
-	"0RH/MGlrdKYEdAT2qCQ0FvDwPg1joRPWbLr2/6RzpBxOxYxFCcObHiXN9SzU90+QKrmEEddD+P4xgnlg",
-	"r8mtD7RmIm9ywFK5sRQf/tOyr9U4uVRNS9ot3ghtteNhw5LvScnrpp3sAYK+Cho1rp/7g+9eS2zF1ORN",
-	"4hiaWrsGQ+oZhu6VQXL8z7RxbxBEtigEQxDqgnEXXdKYZJqSQJ41aktDuFStN9HERVfmlhl0XMJWgkmr",
-	"z6pl2YjHZtf3ZzysTs3AMC+4aIFpdMBR6rVgcb7rHYLvifjOBpeZ0SW+IxGxkPkJPDDWfTYYTm7GIqCk",
-	"A84jtFebqlgcZPcOCqHD1kZltpC17gAyqCDN94zLKKDLCzpjCSIXeL1q1VB7FB43IdeBWgEy7XhlrY/p",
-	"BaB6DjAa2gLkVGVpVAPhosZKWwIzAtfyt0DSlE+0FAb67G3Pf3AzonkAwbaxmEcY0jASGTDh4p1Mv9xg",
-	"GvRjmXzoMOE4qgyUWvR3ijGk2Y6Ev7T3N9oKS9PZ2yW7miRqS+lqUXGDObaKj+Qs6OwEVSjKUiRpAEiM",
-	"GfinMMQ7WaXb5DJMpEZNY4ZVhqQeuR1JwWEf4qqrENrya/yFav7TRCs7Hezs7xXWugwL0biyHu+Vpg5a",
-	"httmBe8bmTMJ0fVrOavXgQ34wCgfvZXmhqllNPEdZ8k72GtdhN9QVdJg4dw8FYocUH1Zjz2VQZwyeDBh",
-	"0Rgd3zJ6ggoR0DCtvTRBHdZJJpq81LnRivDm8EirCHBtag7arP0sfYWLHu77LkvcfixEFyehsZgbBZvm",
-	"B2G5Bp+xGfON5ksuefQ2vcp2awaXwXveITlEhPW4GbY6cn3mxs3NpcnPRVsxY2rdlFTtshRdfn/nWheX",
-	"39cYFLmZuLHFs9ITABBeOBdQde2iEIgxTea2qVnpbuIcRKvRfqZCqvqdH1AehawP2qlQXsrAl2h5mPAH",
-	"FraDx4JdLKG2mldYWKKsPHlZTcwuaIcFVr67KygTSeulq7BYZ2VVTFo78zWoTpsg2+ksvyDWorj86NkO",
-	"i8oUm4J6qQArV3ectM3XA1OE5Zx1llHK5LUOy87yrTksAzlD+kC5SeVavyQbNhVrsyc0qWzrNKXPI3AP",
-	"O5yHigfrNrNfVPxWJohn7tyucmF1MFmaysWwpMogXDrPUyhErGqpdafNSs4K4Kxmd2oGPi0tMVWy4pa0",
-	"zs2orNmQbuawl92106hJEcdZsg8hoUVcdQtHFwHPMqw6B2ceiHjxaZqczWKOEAsYh6CSUo+2YHHjBZUv",
-	"I/m0mu34SbL4vT7xVZTAwPMhnAttcITB3HAxXZVIzG1pIM7u4B3ESAEkro3fdq5esBTlZmeqYsPxNgXF",
-	"IA6uh73XxzHgbgePW5NBU2iwaxE5ah4GED5qD9FcQpymtpoQuTpTNq0kWHMFHb0iXN5mxNpRZOuyVV9a",
-	"lp+RoLltYurwIFyT8euduOB0WNSowQVBQ++z6ytBGmoxxJqms+dG5owIr4KW4FwYQcpn6goyiA8ucHHX",
-	"DSokMrtdliXZtYrtOYVMkmkmwseNscm4PiWRUzEP9OHMQihY2AYGkLOZqKZ6nM9D68JZ3/1UecWFjiYb",
-	"2Zd20rje9sEGrwgSbVd5Q5Cqu4J7gknJ6/ZQb15c0wRaVcdPm6qCseFrA8OHquoYejBXpV6Q00w0Xjfx",
-	"PzphdWSBWOOoexnzmd8m/TtT8mxDAdi1gB2G/GG1+8cOMh+MiIOEGnOYAS5C9k2SfbHiIaqG7dJ6mC2G",
-	"zUMiu4gaQAIGmNeahph6SisdZ6MzewGXJAVmBWYBAJ0eiMmjcn5Wgvh8PNYTF4uZ65eD24FE03WJEqJw",
-	"qDMeJu62goEWqbDCInPNCu5kTHCXh7+1KCym5f+G0dibXtFlIGgZSqm5g9BGDzydllvNhxUEqhSz2xMh",
-	"KuwCnQXoN8WREWk5/qwrsElNtVZV1n5E0FnrdMpT4kDlllUdgjs92NzPCuFNkns921ZSIwNgAyVi/wGP",
-	"YBt3QHZx66y79ymzOyzMleWk6b9BNL5icVgEMGIN1uT8D2suMzgliIBnABMvt8+XxONzeYab9Y9lqMUr",
-	"eUhg+YKZFoqkb0jIg/u7la2jJCur2XWZaf8baQWgSYXcizZNtwPfBS+auQdye3OmrpsXywIuF+2NznKQ",
-	"leDRNYW4eMnbUBpUSRaMk50V02Vss41NEnfhPv0FSnLxaqPjMxtNhbgvPHYn2X4Z1H5t6GMCTwrtO6VR",
-	"xMIXAZBwTZJSy3lt+6Q8D+Op22EP2jJRfMbEvGkerMU50jtgahu4qEeAWI7UhIxAHy3rDx0/dTtTRn0W",
-	"D2c02tTp4wO06KRuB0Gzql5/Xo7WDuLPTUVdt3fv397edcnd1eUN/vsJ/zm9ffMBQ6fP3n58e/v2rnZT",
-	"a3FSbxWQ8XLxeRDmRuMJ00a2xQJskuVbG4GRBM81bHfMA9bVZyjH8W2u8G1YXXLPB+4Gi8CrjeDaTOIF",
-	"arJ6jp6GaAloOSzPjdwmeOIyzZIJQDeFzJr2XEE8Ul3If7+3wfO4UdaVp3FDryy6jSt8Vc+MfWnNY7jd",
-	"RP6qh28cedU2aKp4Xw0cSOWSip1QNgUMhtRAtn5eSm6X9xbdGAqYbGJPzKvg7LS+uby+aXYvrZ/Ey8Mm",
-	"mMgFxjRk4GBGE6Yvc0k0SSVQyUEgFswf8jL/T1LrGkYcMgUIq3jkzcELQJK957HIYAqsj1eYgCEOo2Bu",
-	"4GQa1He3b13BSw4XSwrPZx3GYF66em93p2D/IxDnhRh6dQjkhcjRDccyV1NnAJDlCh+fiUqebbcpdrVT",
-	"d1qvg2ZeIyDaJiw2p+7KvGGN8xGVbGgTIG17/nC0LFoVHC/2kkLtxUjcphHpRswWzteISu4Nm8/aa/28",
-	"HkRCfEC9e631N7jEHADl9VeYR70pc3FrGmgm/cpllCDdOmDdw4iHIQ8nQ4PJVAF2facfZf4wmo8C7g3v",
-	"2VJClQHH47mqpZyuZNkyTo1i5+Ekr/z0avCNdHAun8E5rCfRjiSsApyhLClfthmVidphDZDnsyR0a8Z9",
-	"P2ALTZOjEj0aQgWAZp7ilIoGsuB0aFAYsNSA08pdiUDMpRKzYdpAMxE+T56/MZhaRW0NR/PQD5pAVMM+",
-	"Q/DxQgVS1nYD5qx0YC9rseRaJV/wPVBc9fDz1HbjaEsmiyq8OB35GROsnvPG45IvhqEoD5g/VDH1CgNV",
-	"EmbE1GMGro4SGdEwjTNImVtCqsGJA9zp8i7g5xR9OXcLU95srPVfCXZx4npMsL7bdCCGoVDAm/tqMdHL",
-	"VJ9zQgdGuqxNrQCrcYpDJ0gDbCJjXfqJc9lmeFTABuNPTfYDfLJ+D/BFqIaSKZzHoQgN+E+VYNsaAVLR",
-	"2FRQQEBkxCCHoCMWF/dnQPhGVHnTBIFOzqNIxBUzbS2PZMfW6nNkCvMBd1lld54ItWU5fKCxbKo4yVya",
-	"CFwLLW+h7SR5oDHXDcuaXqNYQEUNa+vUqAqtLcwJ3bzZSnuYbpP1HzNPxH6lBkjx0TWLtKAupiJwSnTh",
-	"gQzBTaq75dEwscsq+7zLmW93hEZRwOubX0y5YvXNO4evZk1/WagG9xtgVDizYWKBv7u5vCALNlotwb/a",
-	"URSLRzC2lfBEUK190hL81EeT+ur68l8/Efs2+gSsCQZQ5FVdp0VmvCnz7is5WDfkpK2y0YLzeEr19ho3",
-	"NIPf6nc+4CvazE9PU+mtScVFntaoUolIkhHj4cSo1kIdind9w/QwDPCsVUVR3BoCtjPNmnsWqYKiKM7s",
-	"fSOtv6BhOQb2iLdFQ9H8ePTWvAMoTFDOJxAjU0Mi3ULr23kPryW1F5zCQA3fxwoq6cxBnR67GmkwETFX",
-	"01nZcS35XbP5w/npG0fOVs16u2viZ0mMy359Sz9DrBcI734o74tK28OmDhEKLPRYcr8Br1hCU9ITDFAQ",
-	"lBkPAp5ICxZVoOGyYWWHv2RtN+5HBilsyP3hjEZRsxOrgxa2gsMkTVlrRXR7aVWckhJNtZfjUDTfvQPP",
-	"VtnVmz1c7VlHX3E3ka2PZWvhNjDDsntR6BdtfnUWK5fDwvLaeVt1QU3gAvPJaEloSC4jFoK31oSIFbf/",
-	"ZaHsDIJXCAKmSl3AfJbmBadePny/UN/q5o0SHFr8vtqjfQL0B54G2FkzAQZo762/2jVRaea3U3htrUVv",
-	"3SHInjv2GN11c6V4Zjzks/kM7k9X1b4mJ3HGtZyEZPW4We95V/WdnI/uSqeHSznXKnrTjOBUrcGIL4t7",
-	"OZzHZfEKn64/gpgkhhccRZhqHqeA29V3n79vKin6wDhiY5Ep0bcJBoWj8RoMQug4FJGK9PLSxVpRA0w3",
-	"Lz0RsSG83bx1eElukzv8447ELArAu8BVTU9K2BGZ3eO5Oe1YPsMGEkMn5YTVOt+AUD4BR6x7474C9cdD",
-	"yMVItv4uudNGxV2X3MWS4l0783xJyxeivOfR8J7X+K+0wONsUtSN1oc1lwhP6aqFcp0vxTz2WGnNqpgp",
-	"LK+OPmXoNYE/S0AZPl1/RELyy7FwjLDvhcPiw/6tQf2p9JWsWtjFtfmahZEVBo9BqpfxKDf341+4r5zT",
-	"kBpCEEt11jiD9tK96BARC7nf7kJBb/qDM+dGoX1dP83zuqJ+K/cNz121iZSZnX4eSRUzOpNkNpfK2NAj",
-	"1z1Wu3TLT9rQY3KSToRBL1ml9O4N/0r4YweWsPIiXMIqkHerV8ElEukwTJ/9GxZA1I+mx6jES4ZKqGEJ",
-	"PXzpBt+x8mQ9OUPjXhJlMcKOKwwmg/lcyawjqMVWe23eu7K9Ntl4UV83TDvHZ6EuujePtRVlgiBmKYTx",
-	"6okTzg2KPyCgdNklLewiNIkyyV3YtmDDDQiDbDR4vD4dBnzMAF6o3D3hQszWeCZalqTMEzHU8888JYdJ",
-	"QdmaYsUUdw0JBKUxgZBkqk+fxgQv3qNs9+0uuw20Sv6+O0VRy2GJTPWOk9sTwEzTdmbhStZ/RXgL5NOq",
-	"u48UwcVeMc/Egz6cgSmZBcSKqJSQhVXMC0UnQ4x7LBFm86NJp3ygwZwZ/50tK5u6sbSFQCfymcUvi6tx",
-	"gu0wmdmjfRJJA1okE07j3Hvos7ebYf48qpqcy/Vz9ZcjdgtqEavwybxifXFJE/mb7WdslTVX4Fp4k82z",
-	"7ZZZSG8Tjha+2ITFoFkUk0o25bB+4xZewHSeYTagZD2n9ofb2ysCDeU2ghK6JRtOhHslXKUF34t1boN1",
-	"H/dsGRTCKxWOSx8CMmMrb3g2V3MaDFUgn8m4AhEs7xWs4Z31O8NKA8YhlHXjVXQKVvQzOgWLmrwRYcg8",
-	"Vd6PVDT0aew/k6Hlnk6TkTFsAj2SDRDQLxTCQiXRnx/L6wSnV+witHDgIYFTNM6B3nIs8EMa91Udu/kH",
-	"1mn/7ykeXgpNcjt17nQDNlaZsuF4nEnc4WIerlZl+MtVLne6lRU3g6Z1id0zH2T3U8gfk+4ygy8qSPGn",
-	"V09najhaGidZZRgBer5MVTYYfn5ZuPb1Roqy/10Dva4GeqplERmtIsz+s7k9NICsiIhrKo+HrCSzLwjE",
-	"goYeQ3dqCf/1T4S7jrXcclcZRQ/B+o6RLqcUr2EdVZ8tr+SEY5s7L/1DyRHBKnF4BDE9nUwBkxSuNTx3",
-	"bnp1s6sXvQ3vpX8PbjWdTaLkDfnzOJBlMM9qilTb0GeXbCMvGyAc5eUmYl4juivC8fN5x2V+T/3Y8zyn",
-	"Nn6PhyoW4C2odBBYQcg8jto6CccuimnxI8ELHTvX2ZhAycNJwEjyQluPDS7Et+b1IlgkvIUxN8Mxn0yL",
-	"qPqYJ8iOG8W+JVWQVbOiTBqISItgkMQiRK+hirmnnrWm51LB8SRd2C+7jG32cn3KtHX6FC7i57gj6nYC",
-	"WNmFWAtqmqKcZHSMPjIAohb4ioyhkodWg+eLxw2nXPPE8zwt87gILIXEbDIPaEzYYxSbXczeeephNQKL",
-	"SLgUBGkN8uKUP7wKK8j4uy98Mec9sSetNbmQB4ErG0ZhAlXBoFIvgeNzT912GM4p649WGPLXKAaeY1J7",
-	"maIdz0Ov4YagH7UlktIOiq9C0GmSps5W1rJAQk20YxpXVwybWjkNyx9pMC/CHAyXeH0JblPdqAjZ5bhz",
-	"8kt1xkedM+1rIlir+8aqrH1dMWO/rszIb9X5s+lYI57uDEUL6Gogu3am5JRGLAGuGwk11atXxMrkY/IZ",
-	"fvgWb0K0IcplEohHRGw3awPUxYJxS/yJdZNvT68GjRappnulBsOG03LJANhk3Z2k0BlRX8+kJP05mda3",
-	"xWjaGQRpYegkgE29OheDs9UGLoQqvrWvrGOx99QtB5qGw8yChYosYhFOtskN/CiJnkmaZ9FzkaeBMQhQ",
-	"LNsCT8O7GexpZPOLwU8n03leCTpGQ3OEsGUZLAoT4m3odSvTAhKI+rEK7eH2d3lfLzuUSMQ9RZ2A6dgQ",
-	"YAJyj0CIBtv0TxYuKokPi+9FRevCuDv+unDmK1nIRXt/DBhxxdfcZIw1JJR0bi3rLQ24BDV4LOVmAj6Q",
-	"xoo5PazEKeoxiPj/Y+/fd9y4sf1R/FUI4wdk7x/ktuMks2fb2H903E7Sk9jdX6uzs/cZDCRKRUk1XSpW",
-	"ilSrNYGB8zTnwc6THHAtksUq1YUsXfoSAYOZcauqeFtc9/VZ8b9gcvWJUlPOb2PWlpoGD3iNJytaDE61",
-	"1bLFR9q1K73iruCXn2ZVe2D1ihXNaVvOHvjMCTzFpOeJBOyQzXzzNK7N40Wqy0owN37Y5uvcDjuVtBKd",
-	"BVcm5vqwDZJLRxsmJClwTNCWqBrsbfunqofQ+k2dburU73jElcDWnjDdYN4CJVa//qWVkZQSKOp9ipKb",
-	"9CCKt1YwYW2qjugPCy2o3uqd5/Rs7oxq+100+8nW7C5Sbrjp5oXwnM7ZiKXzOGVNLNgdSCN0qS0bYOXt",
-	"PV1mCSPjnEVxHe54x6ENW1I6NU/SBSpOdyFjn5sIPqZbQmGlr60Z+bLDZp+e3xE1cp/mfbHoEc3NE9xE",
-	"HbfXEmxNU05ABWGIioXT3LiaqVVqhB4LaB+vrmbp0CfTfJPJcQNrb4NmdWBZc2wqQsWi9jvQsq1zm+s7",
-	"5/lscj27UFtQt4+6ulFZmQCd4WofHlxkwqONBVwd5WzO7rPG1hNVtxRcBFR7yqeTWhSuevQSNSiAyO42",
-	"oEa1hW3vGhNxRaRM2soUCVR2sqhEaPBmVK0x2I5kGu1GPd9aHFodpEg8waEaPPb3MqdTOZrlfDlSy+wQ",
-	"t5XMOUlvWVoAAlf2yUOiOfhPtcf1PudCvLwCG4p8ZpgaT4YLqk6A/Jt6/d+JqIggHQPpUJGThK9HzoKa",
-	"Vz7J+RoAfpcQiFaXonwbmoGmWnMDTZqhyREEQtwabEdsKT2RVu9zyZVdmsBKsP2Mj2ZwY4Mw+LHw9MMm",
-	"G73pHRn//8dORWb/yURssmq5QhGbxhh9ULSd8Pm8OdDV7ck1cVyairXazimQMi61CzDgPuOim3owebtM",
-	"PkIb3Etdor7bhi3p/ajWzLfcrUQtwGnQNoJFQ3oryXI2S+L5QppVd3M9XVgBMkQucr6at+RtXV3fXF59",
-	"Gpbzt2zeru1qorWoQP6kVtSsatszwJXrTCwT1exmQig/btkGZZa3yMJs4iWVIJsdKaXXXmCCwwhficak",
-	"AJyBrT+YNneJwvY56NiyBQdF9AulTDl5uI743FqgruvamN06XMe4dGzzmMp8Q/hsZiFPIKMbnMENOTZt",
-	"BWNOLM4iqzsnWqMC+sRLzCdAFaRN8biGorwS4G+DlmFpsVG76Eyc6rgHV1lLk8ftq+AtipEGaZKMBJ0x",
-	"gz7TIpBpkpAfP9wMyE8fzi9AS63lAW2KD4452fSQ0B1XbFeUOlPFLmXS6NOq4f+F00gRC/SfUJ9r4LVP",
-	"gwFo9fo4xF/AA6n329w5ZuldNKa/V2Tgu+fbgYpQMvyVYhIxgT3Z7QpDJZlkc57XFvl/oktzktiWCtAY",
-	"oIdURMViwmm+qxqKc1A2ynu+XNK0tp2MkCxDQ//m/TVaND4uq4ZQxA2gON9LG0IF5wkY9hmbygYYmnp/",
-	"B7bt4iTiAzJW2qkuG4YvhfmD3sf5dBXL73NGb9vceFN8jkzwwapyMbBgmTO4lJbzrRdxwsr0M6Oxj9lu",
-	"Pek0mUFy/khd+Q4118zH1DrLPGaRngTimCiBDCil+V08bUetO4n6FxjWG0k+0hvWiYNUPYXyfncr2wLc",
-	"XMI7X9py/H+uIm0heTBXuciZWPAkGmUsn7Km1qaQ0KqGUzRbQAxJaFtXWml1meCFeK0u6dde2cgtNxRC",
-	"GO/bXAM3To2X4xOBFLAtx62HBmSAejrb/BmjUthQS71Uxw+2NZbH30I/DA4jKJuPGt22S6Z22LpjoCro",
-	"K2Ftwgr4qou4ugNMlNWU/HCXtUe+VM/ckJ7tUPxe0g8HL2BHRrWZejcFdoPduzae1EzFF99757Xr+gTd",
-	"EpSnblK7hxftlOR+SnI/JbkfI8m96xhOSe+npPfgpPcLKikGVj4izlO5m3+t4ulY3GCvAR6vjs4AkCHA",
-	"A/IUHMAl+vI2Qzpi1/AxY3TgePX31U9nR53FxWsME7Z2D1GxaItpASCVqSJwY1elbfTYJyqpBovS3TJ8",
-	"G4fohOsvgxdqLu2wWWY79LQqoXFlQP1tePVJrR9XPu65b+oqAS/poL6b8nyMWVyisYFVwSFv2W1NiSbE",
-	"PE7DNthvZxuowDJmz4x9c022briDwxYymdprrc/Ec07qUeRJC53B1TTL5rP+kEbXSpA1NBBNHdMO+iWC",
-	"6gIVJQNCySTh01tdX5Krn3U+t/rLLjxlZ/8CzmM0paJmHz9S83HNborPzmmObYKpYIf3XOCjIzqVXe3B",
-	"PVK69UAf4ZsGyafJYYaOaes9MPB/RbpkN1zYob0urTRbXWq9EaXbTUJT15Q5J0PTgHggnbbYacb9mHJ9",
-	"jOiDzFmWbJoyciPW5ssvEPSz2ibz6lQbrXwINzZ8oJiCE17ZAVlnUW4EaYfrbgPddK5uVUL9dscC6yOK",
-	"wIqtOFfDAjWpw1Vf0i5mKUz+vSK7hMapT1WY+kCjsZdLUe1zYL0RWL4Rprhe53ySsGV7X7xKxrueYXOC",
-	"ewNIfH26o4afd5TdrwT2HPXZrDuDG9dETQF74U77Jo/nc5YXErs7l6RtZcDiYLIDXX1l+2/2p9nG6W5t",
-	"9FVqp2N40B3zYUD6pdHuecD6S14M3ozarIsYbVQ/WdFC2WK0ZpMR9NrUT4SpoR/uJUsjFl1TuRDDJo9p",
-	"uWNU1bpHDd7pUt3B6qM78JvZoGDjjSlGwLSPugCkRkMEVqWIzZgVgdyhSHfxuAGAmD5S+lfXvB3/6XYz",
-	"Ny99o1AcfcPGbd6z5n3cMYCPIbuRDtkJ733BPMpyRAMbWssF20AsJPQkt6OMPkzNacI0anF0VcjSNBpy",
-	"uzEFzPVGDedoWl5TtSBvPrNzod5CPT0cy8N957WgeWRSFoTn3PTjgTP7iebRDb7pOzld9eR9oFvJ9Qe8",
-	"tc3tImouTbVzhGkVETjHSz2m7xy1FSVzmooZz5fCj2NrayAWZLqg6TyYAaL1cWNG9Z4tn97azB6vba3L",
-	"Wy0qx0NmzKe3Bl3Yd7qZEp1CjpzmNp0ThkRharoUlzDoQhVjHF1/wnfObe3waq+6A2VnMYt14VIIcLPB",
-	"/PKdp4j/pefpy5MMxJ960w3/B0NMa7zrf3nTQaD0QSHq9EtbpbJo4GvATQ4tjixL8NXh0JYzPeU1X4D+",
-	"MLb1fOi89WvBU27PgWyaurHJQXnqxdZ+gi9cpv/EyFv4vP/5+x52+5+/k1mc6MaIYWSC0/jb/+kzc2/G",
-	"XFZWH9Ea9rmAo5O8TXgNpP1KzcXRiX+VJ6OcrfO4sRFzdc6/fv4FY9rqJclCRc2vn3/5jOP5TtHWRv9T",
-	"8LTvBcViNjqncSoAehEmFTj3/9YzUWZ98Oz1nMIWUDN3pVPVNfzqsQ4tTL2XEudy5alQU/I3ekcRrqPA",
-	"jNI6YOh0cVzfaUL70DA/gk6TeQeVAGAGiKP5F9q9SEXDx+0IV7nEVqkoFi+bpsS0mNRY2qYW/R0RK6UZ",
-	"swh5JQBi/cYm5Mb2Nd2xErwL97qM6m17ATZE283PDb09NCABbgH0HQgmL4OAsMtR1WeteKBsb+UylDd7",
-	"P3HeQlH3zL/BlJ4HiOm6o9cmikSMZdCBmuUbyGdJgc+zBJJIOnazLxY5joaD2HX5YJI3L7TahLUOYrEw",
-	"7Uz6ATZtBmR2fqcLl/yAOA4YsO6GXQ8GWe+Ntz2AA9O7QiSfA0vaMX+75LKrTw+ziI7BJZsHPJjDoDo+",
-	"sfqHhwGhLPdIbk0pLGVspX5p0l5oLLqjXsEVG1veFkg23t2fP8ArbvduNl1Bu8xlbZKA4t2YGol6AT6/",
-	"BY0C3dOu0mQzHpCx/SYOpv4kVhNw52GqAmgy+O/as9/K2/Ve3qX7ZrHKhAo5whdGqyxqKmbSeJvwHIDX",
-	"qfdcu65gRlSyl9D4q6srM5Ay3cxzvsIUO++1XBevhfWnM++X29ThM02Z+eo3izhqSRx3IqHpfKXBBLdR",
-	"lfTJBk1tqF9yZmdJIvBD5rXiU6D6oAI2dVPdRGcSIdxlTBD2Th0MUFg7kxz9M4hbE4jLk6zc1DfjPgyx",
-	"xDa6t9FJtAZF7Nc0VnOjCVF7gPQVlHcp2uC6cJ1kjq1BBE5llvNln2Rus9Yik9U/4R7JrUED1vtBoee8",
-	"6ZpuEozDZ+mQj1eYFPRWvx51pSI/DmqZe7qhjqOLH1FpRk/XLtZa0wHV5r1UkoPrifAdEAxklZSLq6Ug",
-	"YzzOMYk99PS+idfdzfEridcIgANKgmnppPTB1iZbu2Z3f/4wvFFSXO8/CvGf6ey2oVWyn+5aSXLfroDl",
-	"XCIfb6BXt5Sjuks5Ezy5CyZWvULLn8UeyNW9qbWcYcufUC2dsIvjM8zq8a0M0HVQpr2/kzceVFBhsHN0",
-	"cYRLdyabrcaK2YsLZJeqjR0KM4/rPWlRXptx3qA2twB4qlHc9lFiE1IT17nA65Ii3GxaFQrzgFDAdwcK",
-	"zDfWFOH7gr4shiq6mO9SP1R8rw8FuCp7LaswO1SHceVfZu7AQu8xI7tMKq4G0VUEv7UpMwZYuiLc3vlB",
-	"v7ndnnu/6y1CEKZ/704LrkzShPZ2q8/QYSLUu4SO3hUbs01dlfR6DWzgxDYHRUKFbbDduTYh2Aiwl3ld",
-	"ZMdcRrGa2D8LNQwGBV4CWAume8NMeMZSE5G4vhreNPTOc77WAPtabTFfmkBFAdKpSC/XQjswBBs3wbcW",
-	"IWV2L1lq6z296djkS30oXvfkHBXi31aLNZQ/mbAFvYv5yspyy3nVZ7oZiFpmvFyupIO43oLT1UxXBTzf",
-	"KnX8LMGSpWbPamYTTxdkXJzKuNyx1Ab1nYnpu1wAYbTvC09HUCQxmvF8TfOoVdkqJmIif1BCUtqWXptR",
-	"8a40dXVBjA/jv8G9mLGI5TbLs32xIkravElWTdQD9PAuea/0Qypjuam3A8sLLPxMHmIyAMzAjPKVaEQl",
-	"2LvArUocM4c9Qq67n9x2/R2cAP5kwsMDCKblQDxuS8VZ2sYZcDDzQjh3MLYnxm0nVHbgVhvNXhdO2ltr",
-	"0av5chKnTcr5tntr/1eMJomdlp/ms2T5nEWjxnuCvzvXZWuIRnd7E1CR+3K436PCT33y0CCaEo2obIuo",
-	"FHS0r6hKJ7E7Lpy6Vn4OLojGYNCgQrEUJcdSGdPCSYRqJ/82vxWoziXXh9jdXeHnqQhnGxrcxGcPBV9W",
-	"trAhMeZY++LvwQnal2rBTT3iZLx0EvwfTW7BcwE8NlusFt0ObNhyjjWpt9tel0aDnwI2/ZLfsQhBBwts",
-	"AxcdNvj06VSO6iJ8n7gkpo2jdvc3dR2IooO6O7yEX8QSJplfxMkpDIX93BHe/3R9ujgY57ef2YzlLJ3W",
-	"8vY1myw4vzVFNahDu7hUU5okvnX6np50W5q+DTYJX2nlBRldCUYmbMZ1UNiswHbQxURsG9aH6IWuzA9G",
-	"iFZf9lOsfmMTtdm6XF/p3e3nIiSAI1/hD7UGLSSWo0Ju8pu62/D4YHcA92oAEAGs5haIDLC0FEc0oMpo",
-	"BFEimZCY9Hjz/jq0eNnFifa4+BpoG5xYI2Oetfv/JaahQtsRXfF2/fnqf/63sO62Wlo57OBAqCb2IDws",
-	"jGZ+VGZFbcfbvFVVO9dsWcXEldNsvNWVTfHDLqHuUdoTL9mFkyDTZiQDjwTQCS6QGjOey4EF/pYWPc+b",
-	"U15efO4ob9KNWSkGkaSF6V2bDqhYlPoMOrHWARK3vvwou7BiH2jIHpH5qo7JXvMknsbsyB24m9vfZXY+",
-	"vbpww3I2uzXivn5ajbhL9fytEHMFioBb845npHsZJcnJYttd5bxsx+IFMNGU8Iz+vjJw17EgdyyPZzGL",
-	"3kJ5qLiNNc59W3fRmqYy3igQTv4FvFdAqPfCZHdbBFfLnQ6G1x48aHeiBFZ+YSAYqxoVI3O3qwETERDx",
-	"5WY0oULn5LZBxduZI0K8BVwzn9luRy1Wk/6+9HLCQi9w9RqSqe8RYJohVZMkxCqR+yjeMygdXb1oPJro",
-	"mHLP+h46wN8FWaUyTlxo+vssztmu7aX+9tvPbYm+UBxETVNj4A09CiF9uwmVRrxlmRyoW/YjJ1h1TSiJ",
-	"tF46IOPvluN6VSiyCLZaQvlQ5i3b1KuBrXt306xCFEyj3Dy3ZvMqQd5uToQALPE8FQU9iNCp69LmFqDp",
-	"8lSrxbK2ZbMjNPaRIlbL+TADxrb8bmzeqG7EiMrRnV3cSNyydUMCfTzTDhkyYXLNWEqmCZ/eCuuymCY0",
-	"XkKzoXHVZ7GM03ipNOjXde4KbzaMI+zCd2MhVhAO2vOiYyoDF51yOUJ/0J6nkk5mgVNRlBKn81GbKmcy",
-	"sS1VDch4saTT8YCMc0F1n6lpJBpyrkVLa3G8qAPUnFaTJJ4Ch4lTogjiL99au1mzIH3Z1mzSixP9zDb1",
-	"nOgcPgcDaL3lLQSLLrF5HwIWClHbwJtmMZSoJZ459ln8EZ6uGDIGx9a77cIQWl9VjNpbthktqFg0QZuK",
-	"hcPJB2RtJZhR16C/OHaWf0dYIhi26Wi1pr/VA3drords805bNsAleT6nqVEE4eSF46iAqnbniQ5/QOu5",
-	"1wZbIYGXz2Dky4saIeN/KOdJAqNUTjXzNk8HhKLj4etgq9Ousw6GrdXILGGDVPvSotcxRRC7ZjTsk73Z",
-	"ECHkrWw1ZWtnU71Z2EcL8doGC3GV2tJjU4j9oEcXVjO+w4kF1lsPXuR0DW3lRzxNNl0Z+fBtqOYr2hkL",
-	"MtlISPxPGoqctFdwpCVI2CBGJ67tKuWReVnQy2X0AXvp84ZefZXhlLlVBoTRc4uV4gF1CWnRXnZgiWFK",
-	"k8R6Q2zV/4ORHsNFj2Y5X7aZcJcXIHwA51Y9WwkkYCgElR118OPm5nNTOVKza95kHGqGZSSlUe5osoKy",
-	"dOi2jaPdK/puHY7nDjxzf0Bs+7WdQMALghs2udRAoV8JyZcuYvW/IbGIf3eiuQPbhibK4zvTmy9fpUKf",
-	"t0c5CZhHnqCgdcxV6WYweAP6jk4SLXOgaqoll5Krc802csFT9f/meTbFA55zfKfBbolGzL23Iatwr7xi",
-	"obwJwUpP2m4vZsLpoDV1wcNKCeAheKsNW9uJucqFhP7zdNXI/6uTh36ku2ED955uzjwnGRYq2W1W7UCI",
-	"pamxKJZFjtBR5tfCS6ogvTU6/Cy+Z1Gp2VdYUpNvDgJ+f8cuJlsfcRuZHE4GHigboFhNZzrA0+hB9IBR",
-	"qI88jWs1M9tz2G787ysuqTbdVoIRia02RKmLRpnI9SOtAMt1g1CpW6JSknIZz4wmqPNqwNmkuyWXWIUH",
-	"IldfnvCJp1MWlvpAwXf1kqckVS8/y4QHu7KnlfPwicv66gs9I0UlzozUP//RxW7UDOf8ZTHt1VT+8aU0",
-	"pqVk8ZGmdF6n2xWWAcJdYpiS0DTlq3TKDDwwXhjPAA8HhZSnSqHB19t7LJvEDp0nCP02aBGDRpe24kLb",
-	"FYqO/1Xd62jkGy8xKXPW127yDLxZ2dX5sH6YKshsAVA2IBMm4oiBy2+aUCHiKYmsDoFufnAQi0VRl4Ij",
-	"TCDi9SMnWc7nOV1+JQieuSD/Nv7MZkrZBlST8b+/s8kezrtgXRjYW/JDCbpDbYYeizMEngCHhbquGtIf",
-	"k63lKk994jqF6uSnUV2dD98Xr6DJB3GlCz71/8QH9yXAdplx75cv1cNfBi94xlKaxZ0AT/qUB+Sbs9dn",
-	"941ydscWf1fnw2sqF5cSW4W1gPIOylj7nqXhbLrKdeWm12SG5gV4GVBjm+4a/FjpFB2gZMNg6hteBTh0",
-	"3jAP9Qtoy5munBPh87ihXmnv9y/l5vYlzeKX2iEX5qe42dx+JUqohs7GdZ4kDo6IB1rS7DI0JfZTnlP4",
-	"0i6f/il4evaZro3IdNnoe5okE4reiwNdlc+2jlAn1Ft6IEt6ywRJqGS5c4doFCk11yq/JjQpOREr0BS1",
-	"1tTOCHHaNRi17gdN8GGq9+GMnKe6bbxk99JBfXlbRO4AdEaQWELqUWomrIOhv7B0rpT8r8ML+QLOrcTl",
-	"KzmcbsdEKwkxJoY44bAFavmTTWNPvmriCO7P7jzVUtwWoZhfRC+oDe0I232CH/BD2/PTP/SbnoeB7HnP",
-	"crpkUhv0deVavaaXxOkezvaXOK05V/XXfrPKzGIPum/2p36T1K7L73kU74H6PtuvbRpZKZnAWD1nqx1v",
-	"e5iptpBrpqnH6IeZgwPtPL8hgr5uzQ7/3nNuWgeDb+xhD4el79XMVf+ONkKvDW21ot7zVEIKefM6urLI",
-	"pjxqVXq6vgB9LD4zhB/z3rgfEqodo7AAU6ftp1Oyey0xskT7VYPG3AsrH3UwpRp3aEZz2Y9q5SYJ3Z4v",
-	"tWWtdbHG4jg1UgbPl4iXrWijJ3DWI5fmBaB0ECvq3lQIXCJN425OeLSBKS5ZFFNbsB/in2rXI1dpbSeH",
-	"IndouqA5naJ4ZAlbAqIMz3XeuhgQ3VRJK8M63uB0CE85wkW7iYIN83eCFVsnWJtmhL/VmQp6UD8bIYhv",
-	"lGYRzHPQT4IguKFvi9VySfPNrlfZnzw+VHxBVSpRaqPa7NkqBzPKWBu+QDnlnaxr+O+YMDYwQCe6U2yv",
-	"0oetOYa4HUEG1GyEDheZMbaaXZFzazxGTLFFdDyrOzOjSWuIqwRuYKfB112dogCWZMozZjDW0Mv85uw1",
-	"mSV87ZfbwPP4X7BRv+ZJMLnmbJYzsejzKk58Z+5fe2Ux5Zk5qFkGYAoG7SUQwGMevtBWWrvUPtTa8mZq",
-	"QJFbPFVbMN2STmuxivgSIqD4AF4v/++yJY2bGqy9VL8Z/4jFQMRxdoDPbvuCDwtofr9TQjdyKbzuTDR0",
-	"s5qyxmAi/DhlQYfpt0/6y733qfn9un2SLF+Kq9kQe7d3fhwed5q9N9TLy4Q1QeDIpLppW++H9Iyo/0br",
-	"FQWHR4tcNO5F6/J8OpqKnfJl1P/dzz0m7eP0qfWko4mk3y1IOL1lkXsAvcz+XGfnBQVPdlC8PmEWQ6ti",
-	"XqdoAH1tad4NCyxSJey4V2afatXtwnMPtolpLH0U1/Go3Xl8o+PIMJLZnd1OPWJZzqAJZHtCdbErYsFX",
-	"SQTt9Xg6ZzmZQP5MQz2qn1wpvt4oXfYSsa3c97YaG/toQ+jVvb8+d7T0vbD4YMmD0p2kWPhWe/pjj+E+",
-	"vXFS31xtFFP92CMLL+9weP5BZsfw9bomkDZGyYytyZrnUf216Y5cN68vEJitVYkoaLi2gEz/iIoDugSP",
-	"q0WAh/bDMpObMK+F8ZfuxcMbkMyCz28x8KBRd/PxPGrfZV+3dxy+E8ZKCfQamHS/wAn2dMruyT/ur9vZ",
-	"VIna6w4VkVgQXE6c2Ue2A35fcbGGNPM01dh7XltRaIsW9LLvuz6qEE4eitJrpz9nPaeuuGq/NzFNV/R7",
-	"OUxTgj7vliKKoBDq4AdUmzIqp4ueK9T1QD3eXPV8MUR36bd5+1RbHJL201lyOu11x1o1kM9lxXibh9i0",
-	"g81xVY+dhH9/Cd5TBO0gE5rLDc6tLfCn2Poj5Em1VBo9utypG+3C2sdMdyDPYUMD5XPbPrmeNGvCXpg1",
-	"afxW35y9xix8+OUtJM6P1YTGA5KuliyPp2TCV2nkAGWz+2myEvEdA18X30dK/T6spIbDr/cboVvYSZ0A",
-	"gHFlKLHIQNIok982M+Qpu5q9ePt3b1eZVW//2HI9/QONsqtZoK4s9mINppt+Az+QNRfF6t1lnNLG4jl9",
-	"jBsNB8YSNpXQX8qzFaXTm/RA0U5RznkjgAJQqEF6/n45mfrhT+G2XZ0OgmVXtdEZnGMBv4+3I1BfcxsO",
-	"d2JoG8bykd5jpkognRUfMKkuwR/YgyfXlEYGUk3AppYZzIslvb8M0qAx6wjfNOnyPV7tk33uvB50Qp9s",
-	"rGQZp31XWxQH9Hh1p9UG0qOz2lUi4yxhATy7eDnlshdBFRc18P5oKRkuXDIq1SUKD1aWM2Z2i241ZSzf",
-	"bGdZpgRZaM8ccBpdaTCioO117aKOHkbOfIGDL1cA90GynIlqLXd40yeTFRB0VrJPkvAqjX9fsbALb7YL",
-	"wFJ7bfT9MmkG9wHBSGLhJl7+z8dfPBK6pMzjyUqG36tejlyghyzEX1HcKjaL74NfW+fQsn1Xq313Q6kh",
-	"V1JATq/VxdxIPTVVZ9qg7y+Mu+7OdsCvqWAbKw/0nddpvzNCneLqvFTO947QFBagecCSAJYIX83LTrb+",
-	"XHIIHEK8qFMkg9etay7qOgDRDXjLC3ifI/teJozmLP+hnx63i7EzS/i6wXWK2aPwQGDq6PuwaBNfF2jw",
-	"73MGOLw0EcFfiJdZEk9jGfxiRoVY8zwKfLGOKI8VM+MZSy+j9xi+6Zdvay7DoUXqLszVpmFtZSaZFFPp",
-	"pmMC0ER+xyKySr0aJviFoTROR0sgyqubbXNTgjuax2qSon9VlQasbrGsLRYHNGeJZ5Aspv49j+9YfWaP",
-	"3/aY2RMhaRo1b9Julv8eEjDqBtYbbw4JGivtt+Tupr6AQNI5Lnie81VWjf32IVP1xa4j2Ie7wbPTKJ2H",
-	"JtcCv6jbKnYv+xRaULey/6y7z24xlZVcNOMiVWEjCkhYvnaLLooL71EQyaIRnU6ZENCEu0Ekz3OaSigJ",
-	"2+9lGRRz0HKctU3DIuMdZCYruRglfB6no5xFcV7bGrDCWgF0G4HHV4LlAsC5SGixz+XFtW6s0NQy/CpF",
-	"Ary8IFr0Fr0YTA4H6jE+rTlMr51dQfQuLwoj3HbP0n5f5zc9sQIJ3w9lT4hVE04p/mYvfHgvDNzLqyKl",
-	"oh7gqWa7XarTrcfeYettwSJsXBHcK8V+u2G1ukFEMYfQTIItAvPJKGDznCkOM5psRniELY1xgPzJgiIg",
-	"1S3bIGQsnS708YchPV9rxfi8hHvayBSwbThfpywnRqfWPMu0lVhliHUTcD16tKI6WLupZsjkkSnRauv5",
-	"JEp35Sthmg+hw6zALZ7SFCBnduOkGPL2jJqs5GKIXTUqBlFdlhL+Wg8NZ+v46oJSvCQvdJrJrhIDNnPk",
-	"o4Lr9k1teJ3qAvkpOOrJIG53zXIRC6lbyTeBz+qAtWk4X6Q5T9giBuTJzx+GNwFotPtEM+XN1SLqc2bS",
-	"v69YvnmoJgkexlRTNdGWOYALITcLtoEGiStR85B/D9sW2oC+ldc0l3GLMMwM0FPR2AovEwp+6F4j3inb",
-	"jioNOGdYazwodAN8xOlY6dOivaOtsPth6GgHeizJ4/kCZ6vUolvW1MBd8aSE3dc6JtuGKREbiViG9NM+",
-	"WMbyUS3iYNNICG9biNFyzaDzZUC3DVsBAuJ2zjlX0h/mEfZ59R7Ov2uMFrrM+SRpylzONWSFSRc0DoZ1",
-	"ztM54uyvF5ttc7aZCYDOBle/0CsRBQUNOaNGrBc8QTTtd7r1tk2dHajLkVBRZFUbwLMW0FkIkYlG69qs",
-	"6YxcSpKqywNnByih6Fvpajxd7bbjQtzCdtgZ/KPtLEB5bADG0M3h0P707xkaV3uVBvYOVfP759rT6Vpu",
-	"ftdOd/ebJjOswNE9v76EMAtLhaE3BrDH2FRAFH2IfNApoK3DaMGFHEH/fCFHq0zGSzaS6hvNt8+OMue6",
-	"vy4nkua644p2z+CnoC+3IDMlyldZQ50gwraPFO1kIyDmNp1fU7s0otNNdiZC0ia+ojvIJ5xGowlNaDqt",
-	"hU3eWqSSK1EsdGgxwob3Y1zvSJ3GuH48PKhRlwqQanxwVwUHV4poLfyGOHN+x/D8Ct23mV8aW6TojINv",
-	"kfFPXMhx2W6uX5KuZB9FsZiqbdj4tluD1y7MW0joTuN3PPnWDTMrGTtPjRG+csnvlAnc1WqjpmFqcYaN",
-	"urRVe8z2fSWIuio0nVaaO4Qr8ji8jybv2pF1OfOpyHjuyZSA19zYd7q40o379e1J3vwyLHkIdYkNlHAo",
-	"thBkBGdqwM4NoQSeA0lob2nNWNvGmkhG0zhbNPo8ShkeamX4NBGrWO562mrwGc+nbDTlyyVPR2qworVO",
-	"873Fx8v4IGrLAIAdIhq6fWnDnRXJKE4h3M1G4jbORthct2NQZ4QKDaoRUy5LrVjrh13S+1ErQIVOUoOt",
-	"1g+aRrxYuy9ILHVXYlm0KQWwLZPf9pfvvvvmu84unWo2cdoxG/zEoWfTfN8+U8l+UQpsszO+rOS6fVoG",
-	"KJiUJWT03lOfQT8TOmv0+CrF/I4mlY6wHr051Dl1Na20vCtjuR3K6/seJDRc8qbGEEPJMkEmG0fxYLOZ",
-	"Ytp3JQKb8STha935OaezWTwdkFVmWO1US3EWwUs+0eeEbtqvHqiMpkWvXPNSiwhN/oOm02jqSe7TBd9c",
-	"rdh0pYDefELtVAN/kyzb/t73G7Lga7Kk6cYRTTUfBy+GWq3nCuQiZ2LBm5o7w+dtqxlhzp5M2DxOfXdJ",
-	"t7hp6W1j4NtZVgxWs7oBtP8jrxWlfL0rQeMuauznzwxyDpssJQBJgTkY7miUQVR1u2kUtcl2QtFqc6F7",
-	"1lPInSkfqe9cWjKki+l5u1f1xgyx/3S9xPiJrxs1JCwXiudeTTdoMud5LBcNCQ32Z5v8UdM/3QlNFMqF",
-	"R8CjoorQlHwenneMgPvZotmb+jjrnC92or+KF4tRJ6fxPI5tcvJuD22airbvkF9ciKbkp4/n77u+ZX5t",
-	"tEOLLS+64hTf3GpBf+6m1437XYt/sWYtKlGWl5CWOwS3vDvpTsXZ/6vRW+uq+Oo5iMVvtCXVKZDazhgT",
-	"Mq5zPmVC8FpgGSe+iB0jDeIQeAWIXOR8NV8MHDAKTyQKv3BZMXxtG9xRnKo18XzcEHgKgF0oSsBatoyv",
-	"lIl+0yTiz0mOohU3a0GzjKWC8FSpeRhT8unO1dKaeUzTDXZrpUkydpAq9ddtBcWSyd33pLxek3IBnmhY",
-	"5kjyZtH86+dfwnhO7WD12kmxXh1LgOl0b60mmyU2etxHmvlnNmf3H2lW06jEmWRqRGXPBhdyMcpoLh9i",
-	"4pnbJ0bNpOcSNuAydhbQZ6IQthvd0eQhdgJjhtle+oCMADjh/kFOtCkW3RP0EoQbZLI8xGKqIMe3bLPX",
-	"XNzh8OocQtMXjWk6GcsFBCD4EvqTplNUy9T8nADTGfmZbTAQgvsExrGycU1T2TKvuohFllBbQd0gKCUn",
-	"QhnLNleqNsGk0hn0w5LGyTkmw4dgMnd+/Jsvgxc/8Lyx47pNO4aUM7NJRPIBGUdULCac5hHKt4znkibj",
-	"zhjsjzlfZXWNU2/MMJArrfvUZixfxkCxopjHgorWYb4zw4jLC9E1kPAYqadx5EzpL18GL67yedO6eT6n",
-	"aSwwB0g2bXpnm9fh8OoqTTY/8Pwzm8dCspxFv4pax7+FrEiTjUkpNNiIzmTgbtrWbZiyFjG2hAervWON",
-	"Pu/M6j++DF6oGXzi8hwTh9u9DFv5l6ZRW0HP5BLMpQVNI4hywRLaZ/HX+voUbC79EptLm4a86kRfxuIl",
-	"nQhIw1R/L7jLlGfsfULjBpfAVP2klUmeRMJ0Xf1KWBh6xV/cLF573BvMouxWiuBLIxhq1KyW41QKuxOG",
-	"3zY64e/j5iy/keQjzDnZOYG5lL8MHdIh2QaG2Y3nt6Qjlre56JyAicy+W+6d++AQiFLe42ga/l7LQltD",
-	"yrWOsMLTgpeY2dA+fMKr9yydLiD63eHkwTxX/H7KJYH3Gvw6+E0ZLxlfyfqZJzydQx9GTJ+Fdsbqgz08",
-	"4UrhGPm5BRZcSONLwpEbypzQezBCvCHR4HRzWVuxDgrpLA25azRnqRwFzBiJpLjp6tUBiWckhhue2uTb",
-	"bUcJz4NGUs977A0q/WaHvErm4qnSapXIakgp1VkDHfM0uWk0UqJB+xrViTZlARc5HSPR1ODAnqHO9Zny",
-	"JUNXf8fsnVNVQ+FBjGB32ikF9GOgE0iVg8oodbxNW18ZqDXBwy/RhyaJXa8+puZR2/gVKFQfWkmhiL0J",
-	"45I0CI51Oc6iqd2G+YDEVirq0cDajcp0P6JP8kstdmaAhzHIq1I/B8+oOC57e+espzJ4D2xktb0m0HHR",
-	"7rLaYrQ6V11puWP1z3E5mjzOWD52RUMlz+apBbwHL4Qbz/bw/23Hwbs332ScttRCSm78yajVaieC8KpL",
-	"oGEp+sNK4WVbkus2XISXl9p+sqoNbxV61uvFkud0zkYsnccpa8tctUbMLWNZsW0V33jOoliM+9yboayl",
-	"v3Mz0kBHq2Nl5ELw/WZzS340+ZbqWIVOrb5lm7c60QAy1gflDP8BYfdZnG/QfpnljL2EjpBj8CMpgTU2",
-	"g9WVOBEMsAnTmIemZZP3lm0MBy8yv0tPjHk+H8XRePta64panOduriztOWKzOI1rQayBlM6vL52M31tj",
-	"uAmzY5KD1TymWWxm3Em4NInr8WWAbo2zSMc5Ez7HRnA0pclGxtN6VGGo1KVpU9Mmy5cSNrNq3XSVK/2z",
-	"YIlOCgqeEJ6lydmd8hWUm0pPhkazLNmMjFHWFNfdKnUtttvW62VZAj9wszM7ViQXE+uKOCtJCy3r8ekz",
-	"ddLuqpRUyhI6ZaIpfDihIp5CGfbIVBN2E+f36qXzlVyAZ7OcUNCZTQDpzaWkghIBT5iytkStj8nYT8AA",
-	"6s7MMdY0ObpxecUHblkmXbPNSScs2K2TWOhn0rHRNGeNjXxSO4M1FWRJo3LSkXr/pbI/6607SJqPmKRx",
-	"MsrZlOdRbVKZ2mX1SZZbATMuvcyi4vVxa4b+9vNtlrbZaOh5F6eaYxZKPSDh6tBv67ALKbNRkcpwVxRu",
-	"+JkOmLxRWJ+fh+cumTWM3URKpXPTTwHh/JrG9y718JwkiteCgasBGDyoZrGk04BsleoCx/A+0knDaTpP",
-	"dKWZlHNM6nl4HI2g8ngqeT6KGI2SWpXj11TGCVmb3bPcmUJSBk0VKzBFhMlqHkMpEfT/jba213MrYzGK",
-	"Uwrpk+3WrJkMOnKFy663t++faxnAEv/2241hht6JQoPayhPZ0OGRCtmSrV7ebfUwCkQWFRUZffcXhl5l",
-	"UQeDKw2uy4ploWzVjr61zCW9R7/ECCos23NabBEmLVdnviMvv8Ysea0o1C7L6ovhQL9LnsYarbn7xY/6",
-	"4S+DFxwErTfUANbWaYlZkpJKkAAcRtQkKHGoW7bZFe7DnYSoxkqDNEvUm0PCTh4KQbcpvaU3hhvXYIeM",
-	"lvQ+yMLOWcrWYMvjTOrI0uP64eA5W9I4beTlZRXalpNzSX205O7BYSWjZidDda2lKYS7yZ1h22Sz/rrA",
-	"4eskSGnxUKrsvfTeHhX0/vj6bQQd9c/HVeZYKRtXNCSbYqpFEs8YaJrNmrPDsdXGKn2Z0JlUy1PUpXj7",
-	"SrAaFTqQqvfgT2rssEfndWZaFAlsmbttGuxYR7jIuZQJGxkCaFS31HaVyiuolGyZGZAF86HI0JXDMfRv",
-	"GkLBg7DsrHIm801bimhBzn2n05k62o7B2B3sNuTdVHhgoIvtPSATJuKIEUqmFuJTTd0tmjtmyr0BPJsm",
-	"fHo7Eresob1+FM8MAqyhE3hFFBEljT/Vpwwnz3k+mmq41DrvKpWrrU4w2NgNAAlqF7k1wFIfa33rSwdc",
-	"z3eEal1BaH57YxfZlqSFSsqe72f94Z6c9PtLCWgvYLfXZKU1hgxhdu0mT3UZICtpFBg8K+fV1fgGbVot",
-	"4aniHA0AiNW2JHK6GOX3TRpFNQ2+dh9yZXML1lXCa6YXC7XDJNZxsSLF3rbygVn12Z92UG58xBOUO9xn",
-	"CPO4YcssoZI1JxxK/QQy+AmPNgSq15F5xD6oFdpbo3WE9n23wxn3e0m9qKVwxwKP02wlRwYCuN7dRe19",
-	"wuZxYyVbMA3wfpnUZxOZWY2WtZywCJrY6cdiQMaThE/wy7M4YR2fRnC6jkOw0IhAFkq/MpAUZX9kQ95A",
-	"M0EaQmgC/ao5+FMNTv8aHHvq/t6E0lVtO8l4yS5a06rQ340YBCBGJL1F/TylKXd0dBO6KePHauwITw1C",
-	"Tyqn01snL4DWQwTpB7S7z6rd6FWGjY44sFz8y4nifCmuhVzMnf7b/2m6+//8feebP4sT2aSF/fN3gj/X",
-	"u/eexzb/evHjjwmf0OSnBn303GijRmsX4MLjiISHaVUoIrp3+5ZtuhMJGguYW+ug62qgjTbahT3ov1mf",
-	"f9Fl400kaUrfnFIh8bjkEWiqTg8nH3W1cEEAPUJ5XVW5fKI3w7+Mz6UmgzxvT1ntJiC8jP9/XzfoU1jS",
-	"V6NaX4GSCQBRZRwiwLZlTFYKJwOS7yq1mr2w/zXp65Tn81XdgRinhfVQOf1geoA3FaF8v2WaydlovhdS",
-	"R2v9vLuChnRrHj7BK5xc9zYXK6lhMlBXgn1aAdbWIkaHY0V3bhIchbsb2vRciaZteRDw5AOCD5fPbvv2",
-	"2q4Fuvoh/BCCWgjUdjJQpzEg461OQLqKTO/ceDfLXAf7pqGNht5v9SfyuZ24r62UFtZ9qAGSvfXkZbxk",
-	"N/UIlu+VlVIH6adMXOELmdkMKwJol4Hs/icuJMzryrvX19S6oX24mN2PAoa/u4RFmtXYIpZ8lYa5pbZH",
-	"rhVBfCZZivajUINgYuXCCQjFiu2LVWLyUCC278EmIWtmtAJIU4ghtViw7gDVJC3fgB1D8ljTpkhHRpUe",
-	"opEqJeTqo3vOVBho9ygBPNbqFGqCWAfB42w5UVFvbIBso8LtHqWrgQikScZLXWz1+Yf35JtvvvnPd2T8",
-	"+vXrr1/Cf25ev34L//m/xmTJaGoSmSB2mq0mSSwWLDI9zxOq6GR8/dtPsSKEzRjIZawT4EZU1iTG2odr",
-	"Jp+s6UagHxRH5Hk8j1OawOEIsqBigQaITm8zDKyjHrap/vXrb9R2YqZuo2llWlm4KK1lUBxIsHtFs3hc",
-	"aaXUWBb7Vxi3O0tJ5+5CmgfPb0V7QelfIGM0Bl9mErS9mAkeY7MMnqg1Os1k2uJ3QuarqfzjS7WguqCB",
-	"lpg90OqaCqKf9syFdIf6TonCJY2TEfWvRB9gvvJaLZMKjLoUuSVgazaVHndWxc/iXMiWYBK0POsGBn/z",
-	"ZfACjKTGLICiWNwUH+tEq0rlcc2mvYYcvq7kAjXAgLz5lizYPY3YNF7ShETxPJbtxP0fJk8MWylFtbkT",
-	"ZRrQ6Yw8hayCM/K/jObk6/o8Sj+6+NZMovkkZnQZJ5vuo/gmJF/J2bt3DnI8xQ5Bek/XC+7SW6pjPq3Q",
-	"AYbVAZJrRDd1ISbIzbCgh+ohbV5r80Ys+CqJyMQg80UmXwN5fBsVGUnn7vHX7rS6kwLtNNSNF2wvx/xG",
-	"my4jByhhxyS3hN2xxNaBF98dkLHSB9AiAI/HGPLeLM4/GV+KcyWbtRj8zASTRmkeg8wdg+we1zNVvab/",
-	"rIL0Fyy9xF1c+q7yQEuwVszAhS8Ju5qNc1hOHcHVnPbAkefbt74kBv7RqsporLhGjSZOi+TVM6L/KCtt",
-	"MlHRYRHEGCcMPa0TOr19C0/NYpZEYuutJY0hXR3VIoRfiIIUl8vinR3ith16iKsLlJgnKKpQ2hENMHOH",
-	"JIwKSb7+i7rnkFCdC7JKE+xaql+jiSLnDbTsiuU7gtk2irqRbRmd4Izo5W0P64jt7v6GfdSdaikc9JSp",
-	"t2UPofh0prG2aTl61966pOZkHW6Xd4RrMbq0TYO1pWxtCqbKYCkuQFCZyZfVoLpZ7aLOBKgwNhMGHE2u",
-	"QG3HwRkQyfkZOU83hAMZKWpOuQZRbihe8DurJb3VdQGXF90UDgwc6OKlGkCnrHWqQaFEsotKs2c15oyc",
-	"I8ewd6iRLXkxiHbnpSJu80SZyzUxuaJ1soOOrRax5DkbNE+2iRO6hYhKYfNii0t6/wtL53KhtO433wZs",
-	"wwPreV6qXSj1HklTK2tlmkrxOlMgJJR/KQH1IxYyp5Ln6OsyZ62YDpYEs/tYyDidN/Xg7wIE6sxoRfUH",
-	"0x8b+H56xxKeMUJzvoKIhXHCl1WUOiCvT1yCsl2vRme49QXQlGPJfmzL3VQT+Eq4Ehszw4H2YbdyAnQT",
-	"60TyTtS3NzCkb9IMuL8qRtoQclYb5f/46mfQvLEZ+N9fXP3s6KR1sHAVPVx/vtgYPd92xbY1FRBaBtd1",
-	"KZs3RS+KBG14CC72zGmqp242xJvhf1m7BWespxY4OjEAtUhIAppAoD8dTqnNAVfdY5zNQO9A887qVl7s",
-	"mja1yz5HmBrtqdSwwwgxPeFRzLayCsiC3kH68ZKxh00xwNRpkxG9U5L2hEebLS362zdvGsvgnhTeNZxt",
-	"eK9NhzD80Enh0dHkL9+2tA7UhFa0uFZi1pbcj/HnMDwNQ+TaNm6GQinqo6tE/ZXTh043lqvvZb97oLtU",
-	"n9zaBmmP9G09As+SxFtIA3siNWd366ZJdvPUYdtot+mfCQwqssAi1Tbm4+KnsU9LGdj99r5O+sdSvRxM",
-	"CzIM6h2hXwYvUm6/2xUoVQs1XcjtaGmyGcAQERlf4DwbKuXNvu0G2aKP5zKd8XrV1QyzV5RhQxQFUkxD",
-	"QnvRmA+7rEnnZDBLUZI1TaXtbBlPFwVFSfxGzrxpYq+04NVASFEBlnghzdQf9owmyYROb0eSjxqnWsBb",
-	"kFV6m/J1amcOyZz5Hd4Wpw1ZRfMqdw7xTeBU7KKx8kjPoN5HwKe07fTd04ZqBhxvPCDjVZ68hNHQy73K",
-	"G8omfDKFiu1vwKvK46wFOrEKYILP6y/G6RzhnZoaQtU8204wzpHu0MVylSfusKFZolCJY2eS2oTR+lxe",
-	"D07lYUSbsn1rR9t2e64VvQe2BMxwO/srLTECfXff2goYMbD9gRQrQjgu33yTtnpxM6iQPBNkwpRCjpe5",
-	"nuvcS5ZGLAKK9ZQCH/Q7ykgRQwZbModccd2cZ9ez2+qcZCFGMbfcvz18dWIewLrj8hvQANYJnmxfjsoI",
-	"Te29ahdm7iQgnG4trn/QRc/J6qLHOhccLuRgqlMMOKHqq95HtTXm7mdWLHznQwtqd1TqFm96H/WDK9ga",
-	"PuAoipe6DwF/tJDFI0SEb1RPkkRXS7i9IQqfw5zmQIGVSI8znl/6b5tM53csz+PIgP16t1KuKgwm5BBr",
-	"aioEQ6MdFqaYA0c2pdPbrL3hDMsPjg3aHyrJKZdkjD+EpWaWptRsTWIGXElDgL2xxcorwbam6FEpkNDW",
-	"LFokKedOz0w68Q69+ZDq2wY0dFvOm99t2PUilsx/qTqp/B3cLAguin1tQQsxxLlc0cS3kJL8jd7RITxC",
-	"ZqsU+qUYxPsHdWGayeji54bK7cIesZP3Lq+ujrDK4wYnEvy+a4H102ukDP3beToCb1tHu90aA8fgItiT",
-	"mdE4aUBttHqCPRQ/WWIeb0S18EIWsDPsgSzQfBN/Y5OfOL/9iaZRwvL3PJ01elN0ijwlazZZcH6LXSGS",
-	"xAtaxk1b8aj3yeKP8LQySe5YKpu7VdQmuW/NEL3CNsEZ8i/gwz2S7m1fvGxP+rNBuaJJ4qUqd+e06vXv",
-	"44KbWfVyjrTPJBwdz5xrB0JeZ8MKpZyZOuWChJtRDvwY2YRHirUWiCPeTFeva+R9ssZtElFJJ/VJTc13",
-	"fjS6Oh++107B3TzAV+dDpdFdSrbcpvHPJXcnTYuyAZ2moHYpd3zDNuNLCwKDCyU5Yj5TE+JvZzY47bqi",
-	"a+eDNMVMqqnehzNybrBpALAJPGSgAr0l1MFRpREkAVGBmRUwYUiBiVObAtOZ/xKIFlY+uWvjJ61bY+FE",
-	"hT1EFlO3oQ1pHvU76UUIN+xeWuCvD2on/9vU4Xu9/0NCC+Cwzwy9VMFvQ6/IVHq/914/D9Sb5WxqcoCC",
-	"Ri0dQ+B+6V4EYueb+AE/tH0R9Q/9mnCy+yzRocugLYnDd8KIlKCXiryKwAkWcXWv14b4OPjdN0noPHe6",
-	"8UM7061eE/BL0/0m55ZxRWzKI2ZYl4mLf3P2GgOj8MtbiCaO1ZTGA5KuliyPp2TCV2nkGIzsfpqsRHzH",
-	"ANiLyzPyQynhPBYmScDa7FiDbusoNUI6JrFvpwX1YzoNF6eh8SL8dzGsawnDZuIlKZIneMquZi/e/t1n",
-	"VqMStfyxpYz/A3nc1SyQ9MRemGu66TfwAzHHKFbvLuOUSt6Av6OPcaO7DLKETaVQukJj6ksVlC/LNCrr",
-	"TuzXTnnbNsdHDftFEBq3yQ7M3683tH74UzirrFMIMUmwEShn208UmBnnQoh3Oa4sY/mIHu1gOis+EKc9",
-	"PyBZntLkgk9DpK7z0pfCggykmoBNLTOYF0t6f+n/Mqg8K1R4nLTtHq/2uCLu60En9MmC/C7jtO9qCw29",
-	"x6s7rTaQHp3VrhIZZwkL4NnFyymXvQiquKiB90dLyXDh4mQQBF2aipOpN/eubECjjNH5tMqUBRbas6s9",
-	"ja7SZBO8va6mW+91qcoU273JFE9lORM6D3IH9O9YJuF6uvGNB720SuPfVyzswpvtguLVXht9v0yasasQ",
-	"QS4WRH1fslTp0//z8RcPH6jUfT6D59PLLgJ6yOiU9bhVbBbfB7+2zmmWBauHX/xKS1pMJcSgXuWx3MAV",
-	"LnWm86kzhWgjlqzTRJlAypqCMo/x94zmurOBsmcNaJU5khclhIzCB0ez+Ge2cfoQNLQJ5/w21t3AxtdX",
-	"wxvyimbxK/3OGFvjkEtpelhAv/g4reQRQkJ/yqtwHabbOZXqx4zOdaUP2j5YGkoEg5YRv1mobzdFC7fE",
-	"OIGx6Au+h3Vx+iUMXFvvHteF/wsqDN5BnBYZfXD6Ghe8+m237I6o78QlCEb4pLTe0GobQ+0RNdgl//Py",
-	"yvkVdqNcCIWsUs2+gnsBB41HUxy0sqMX3A3WbB32F3B6zBrgAQvIFLfqUNSs5K3+RR1fUToqBmSaUAEo",
-	"a2lErs6H0AtxYNv0DazjWQyMm1gMDBi4hHq+mU7fxDqrHJpK02SgboEYlPveDNyuGzgZdZwveUpSnk6Z",
-	"OCMf6HRhD2dK8xws6ZqaqcrRVOnUhFvtbSNXxWbZELnb1kD9P7YkFKcy0B0CoLf3lKWCDXRxoq6Hz4Ws",
-	"1AoDfiK01NYTSwo3Plb4KUrQX1MHau57RqcLRt6cvX4BaZCKJUiZibevXq3X6zMKP5/xfP5Kvyte/XL5",
-	"/sOn4YeX6p1CeBYERS6oWEw4zSN1oC9sxuOLty++O/v6a3yLZyylWfzi7Ytvzl6fffPCyQZ5pf6rNg0F",
-	"q+0i3EPy5vXrd9WmRrZAfE11cXgsiTKiJc1BSbBUexmpOTP5mXPFkG1/OzXqm9evAams8LxCyggmM7xS",
-	"/BpzFQs3J79tkhLmqVcw0JdAN915Fl/d4k2sa0YAlZs2b8AVHC/e/v0fgxditVzSfGNQ27YgFPSrL0wb",
-	"lr+/+Ako58U/1LeAd9MsFo0H8kssdJNVaGPqRNjgxpRJdLIp8qyd0rR3ZTYJGF62jhPTz0oMjZyntlhA",
-	"csyYwlwPA0qqAwbiHRlDPdrYiBv8rE6/wdqTeAmXxrQlB2auvo4XUJQLWABxgcSilpDO1UbpphQwfKN3",
-	"rXjk1TX6RjufO7++BAeJ36NDnkvPR99TyeY833g+rjjdjZISfo8HPHqOOBNf/nGMu6i2/WqmaLbPjSwK",
-	"NUTd1Ty3uoka4Exxu29xEXVft4t99T2NikgYvPR190u/pho8U7AIX/omcLu0XhmxNG7Wde3OfeLY1viG",
-	"9929D5DX0sDStO4ErVQAVZ5Gzi6++c/uDbnh/CNNN+e6DZJ677tgEppB89TOzXjPV0n0icvPTOYxu2MH",
-	"2RITESdRjNmKyLQ1u7cMXrFi2CqHmcM//6GsjaLIHjr4K33pxVsw3BUrQ6sEFD+cf8brku2G2OKbWr1N",
-	"Mcp2ns/umM1Igo4VaNRbpT1lFfavuTpmXEDEJy1KHYzub9i/bm6GhsGSRkwPlTNMD1Zf1/p1Jb0AtHMs",
-	"L4dmvuQjW05sFjRKHb06ilXfarwiJXxtMuCwJTHiA5yZZuiCJFynM6mPKG3FScpBO2OspjHSKxvYZyds",
-	"ymGHytUVFGqTBhpVpajvg3wPxIowS4RUIGgPQG2SVllYqdPtJa2+p0LR+OWFD0/XD+s0WV/p9YmtA98Y",
-	"MqlLA7XwAPX9ex5t9i83PrG1Umn9rzg+/eXLMYSakua6hXXQBIuXmhrUl7EeC3kWMP8JjUaZm+fRuhTT",
-	"o7wsEJc0geqyyGcrCiH90b4GLuQRXDx9u0Ztnij7OU3KnxiLRJk61feCPuW8PgS0l++ZrjBKuRxpxtr5",
-	"las02bzHZ1HmDF7oGkdYnYcUl+dQpV6+pO53XD7ePZ98DurUJy5/4Ks02rsQBNkBOQFFPlC53Zf1C+R0",
-	"Kk3IG9/Dz02Aq95sbo2rARt5KXk0qMF6THlNyh5gyoh35uulBzSCFeR1gYgxQ1CbP0jdckWQx+n87KTq",
-	"wSGiFHNV5r96KXvDhK/x+f8M3I0pT2dJPJWdGwEkfX59qeT2zYIN6ZIpEbjH/TjX+pC1a50CT9yNr7/x",
-	"2o1faI7JNsfTlSHFcDTR8rZ1IyHNAyQzFHF76dg/wGM3fEhBvz4MZ1HyDdZhGYen1o2yk9BUu7q2Ne8l",
-	"vX+Jm/P162//+t1//KVZHYf4To0+7rpiXpl24B3+mMsLtzlul2vGJghppG6tsZtcK/1X9SH0mljcThoJ",
-	"rBN0Hhdfkc8sioXGH9AvU9CXtVtnC50ZdGK+0lou5HTditIcFIdmdLoY6GQr3f6fo3a+xER5mpKvB69f",
-	"v97WedVTP7NNXw/NUbwSan4gRoOJHFbW6oqAs3u2rogk0TtweG+Es5HfBi5PaXgzUI9CHQsHWZ3NpDR6",
-	"FNwkjJxM2BRKUGJp7q9csOU+vDDt76mFfsYs9Tr/xi3eYMNlYVsC/Bu39pqU+ekraPbz6g/TTOcLgLnV",
-	"+kB+omW2pMMy1LYbqOsbZMIzCZ2yUmUsxh3HRdsnQLw4s31rMGkfkySKclWbaQq8OF8lDJvvWAw/nI0i",
-	"x802J8QZ2z5LGpAvjCkq8+Vqhihxh7a57UyHOk4Zeg/0e0NJJTuaMW5njZHUYHaum4rWXtzt9gu+fP0T",
-	"W//MNvaCPXrGXqJSEeYDcMz+Q6iMPtZnvYlTlSAdR8aHq+nCuBuCraI/vd3wa7qkuVjQxF4qcNpo/u2j",
-	"k6m3tHqq/bsHN0JKFki552/FIEEnBre/lmCTm6wV5CBN0qpWwBZmzHdvvn3z178GWDF1UpdT0SxjbZzB",
-	"cda0GjBvlQFWKgHR8IhQDAswjzwn/3v+8RfMzSDj+5dyc/uSZvFLvXHjkmETsTy+0wBrJtjhON1BhBtr",
-	"B98pHPgbjFnE6YyfaXwm7FMvWVrAPwRGMZQ5p34ueZyUSWVy9uJUN3Mslo7mFzgW1jGGPEy5CsSxpwiz",
-	"bNpHN0zUyRawLO825WunnnDQCd8tucloieXDxz9QbJ5n8dX58PnFQLqfNo3L1RqOEDG5Oh+G2bRX58ML",
-	"TcXwljuN+5cbismsR5/IcRRHnOTzDuTEKSDf+uyF2f9PXELAIkwHLOxoGhn94QARIMsyPVTbD/bZvUaP",
-	"+odtkOAOG7mBHgYxuLhBGqdWHPNcI3m5sl6D5FgbG7oigGB5hyAw/cM2IQGkpx+4wbMVmtQs+kMezxdS",
-	"eHzns3rwhp9nWbIxUiM82lj1ZunLdMSIktaStQvPSSv2DeT19PiZbTIjdgeuhWDyYHexcZlmfo8y8oZE",
-	"fNzgW4FPUiCtn8xpHYYL1qOOG4nTUsQxY01tQdWUffP6P//j6+/e7BiR41S8wjTibpM2JTyP4pTmG197",
-	"lVYM4ZKdiqgzNdZslXq/0maqrsIwWeJYyG2gELcSqB/eVMN97WOnme71v37+xccm+iUWkgGYo8/T71dC",
-	"8uUFX9I49cpvThK+VkP4PFxpH+Hzykc+vbWtiHzmU2kFPziZvXu24vByl8zYBzR+9zWdkwm8LxN4QUWA",
-	"2fgTFSW78bkZ0CcjWCmeNXIcfpvSVOk9Ey32o8F+DVltFztJ+NB4zylULQpgK+b1E7GBL1E7O1nBJyv4",
-	"cFbwyTR8rKYhXn83RmjMoqPaiH/QLL6MvqBxmLC6tsIX8Pdaiw9wWcvuiViKIlpn4bG3i52cuiQheQZS",
-	"BEHAt0qTLqUoGkYJSTdggDrFvXFO+Dq1Eb9xtsrnDPKUZL5i2wYcrlSRRRYH23CaOHzNjutVfrRcTSR0",
-	"PK9ov2XdRknFrXtIJTWwDPLCnrViAVjRogP9ndUs1lO9Z86hG4oVNYvgm+hRSdLMa55IFOD4BRzHy481",
-	"t1HSODmevmA1ol6SvCSi8Or4eC/DhNCgCUhDrnLdkt/IQjQPSvVRVICBYsoBLNwJpHKMMUdftzLYWUbV",
-	"QSq4xyp2kx5HFAoP7uzZMc2htgi9FAUJ3rvHKglO3LsBaeHEux8KU8JYUx8xa/VAp+9pOf3IZH+Z1Iwu",
-	"saoVSbrldqtM2oMt1FQzoXF/sizZvNMvCxJxR7fRFRjahxdxeGqKADqxhhTj6xSa72PypQMRPmEijlgl",
-	"pFyVeass6p+ZuC3vDhjgeI+RvMch8fYzmWMGN36Fgz6Q4agrjfpajg8dXNghm66HljF4AR3pRx4LvsSN",
-	"ubzQCOCPOlPORhVcgEmb6GIhDE5a0WOxaUuYJReciU9cfriHnIGjK0Un3/dz8X1rteqh8qK0z/tVoSW1",
-	"gHsWPglHqdr2SjSpVkoba1atEKHxfTGPx+9OKCYbigpQvHlNNwmnUTO/Mw8+BabvnN6zMYcPmXbQyOiN",
-	"NfUULOADHnqAFVzDlR7ALm7hiwWESvEQCAsoeExXSTLQaA5QUoh48GuaR6LFDN0ruzykNbpfTvnluNz9",
-	"IMagQyprBu2vdzIKd7Hqjlx+f5JkD2jCPLAsOxkuofAIwHsOSI77MV/2KH6DbRd2b2o7+sdSsYxjFids",
-	"QMbu0fOpZPIllipgticV5ScUcYy9Q7BqCBLXx211Z9iXN5uM2QoR0+5CQHoQr8ng4etUCUb0Sl+vJkk8",
-	"PXQmzwfY8o88Yk8xcuueae+5nIsf4qTqZGwOzBYEVtc5+xAx3X0kGD3yDKHfVyzf+OUJPQWlA2/VKZJ8",
-	"iiQf34ZG2tu70dwotE0SawdUakVIp1HRzAZCK7EUGspHfzBO52PTxEDAz2YkSJeaURDgtdn0iKBYB0yK",
-	"6bH/baZ8YOE6ZDSfLnSTu+5SQWQe0MjlKKLYbEOoJa/f+8gkFU3Eas7qJPL+JCLP3qmT0DsJvYfpySMd",
-	"vnMIv3FFBK7kwq006YAJL3VINCYhRtl0g8s4180tUcBVYMEbhNqcySsqF+/xu1D4/hSyd1dycZ5lIsgM",
-	"LN6p5xO4BT0Fji9KJUxD4wVodNfvNxassihUhI6L3U68z2zGcpZO2a/43lH5yqAKeKlRBkvein9TmtcS",
-	"G+aSGU8SvtYREp7w9N+fRgbLyt6Qo4in0l0/upxSl+SXQ2SzuNwIUMw5jZjV4x+3lLLgtGp3LqikP+R8",
-	"ebO5tQVU3ji16gMHBqk9ACAtCMgSXZZkovq7uSEBghGEYEsfuyYM97Q0lZI0LOG3Q2c6IyBjQcb4AjRr",
-	"IY5+7SK9Z1Qu3hWd7GJB4nnKcwPiDj2PN6b73QRHqGmUgSnI4yWTFKDix9gIX20/dM02vZPfEslvWdGa",
-	"WS9pziSZcLlowkT9xNa43+dZ9rgjvgDnaRloAK3bJVp4naMl/vaZbvmtFhXjGBqG2bhtBQOs2nXqJQDl",
-	"lXrw+01paf11lONHHIEjuHdQ/Vh0LW9RX/Q1fHbay7PA5X8Y/ei9BqPOHkQxOsXLd9DYdlXYqvpawQNR",
-	"HQjWsa/hNVMve4wmBY08Eldw8E4GZZWtj/K4lQ5gtMdmv8qrP3A4TzCPqp/ljNygbqYjDLBvOVvSOCVQ",
-	"YEJWqYwT7C7M7rM4b8bVsE6WQwcNHH5/XIcMjqmBNoYrED+zVZJs9pwuh5J5d9yNk8vmT+GyOVLaXqNO",
-	"0tU0qKJcP+LW+Ut+h+pPqPiEV2ny9LweLtjHgYSXB+6HO7Z296sbis7+Wl9/LBtQOhw2DWGo5y2Lnqr1",
-	"fgBh80C290naHDU+8NRlzTFst8cvdSyWx24ip8nZ7mUuvUKvtEdgutZ9DQYT+LnVHqBpFDWGpd+WeloP",
-	"SDxz2tliE8YaaYZbgBbaMxdkepG9xJl9t5Z88fROFtRJptXJtGC6e6ox7wMt1DSqMfRjdPgKCT3pgDhu",
-	"3U5SGj/xRIPiZRl4LLmNNSs+rVnxyTidK5p6W8mj1q1fTGmKg21vXxtr1AbRBshl87Khkzm5SpNN0XbV",
-	"tCtNJcszxcoIi7DRTNGQVa+nKdw9xJ8RmvjQ4Woz2N7KjO7S6Exubs/MInVW8YPM7NQY5EkjZ526R3Z2",
-	"j3wK2pW+yMcvKT81DDw1DHyqDQPLqszR0LFCukGkaCLaah3o4lKBQoVKNZNeuIdWEA0R553bOBzFyfG4",
-	"WzP0aqtws2DHrWR59NLumeE/4gS30uafSVuDMms9YDsDuKJFarbDEYu/erYfeDK8LswUamFup2t/5GrO",
-	"Z3Lpj1fQeUElfWA0/DBW1hPtr6jN3ka991X1rI68BG/wHbMI0GPbzBnBVA3jlAsGZPEOmCVf6VbOsSS3",
-	"jGU4Ml+n2Cdse8gBPuDSGE0jnK/2rIyoHJOU3bFcC9dtzput9sR5Dw9/34v3fjmSVHjMGPP+rq4SLLZT",
-	"O4A1J/qSeKEpvMdnHyXsu0/VgkVtKKEh6x/hK41w79vqzknOn+DdH4u/7ujOupStrQg8uemsm+5Ro9c3",
-	"aV2FX+7r19/+9bv/+Mt+/HKvbtnGJ0/p8kLU1el+hRlGGECY5zSVBPkgkbxUVeymKBm8RieAb1OVQJmD",
-	"IEYO5gmOLpiwuCLq3zDmLOdL9zviK/KZRbEoEKKNUgfoke6IM54TRqcL9SEsNcY8FJh2EgtJljxnalUp",
-	"+Xrw+vVrPbnxS1BExxGb0VUix0re4MkVRdTwviA0SXCaNbtWj451nsU/q8MIVQjPry+vZvDmcQxxNVQo",
-	"aBVeIpxk/QXCRLXHL677r76Pce7syvHSefQxPWBWmFUT4S4qu6rYiN0kUvt7auU6xa4pWcXc6S1WDbsW",
-	"YCDf2stQz5Rf/XHLNgGld7dss8USIWd0fPHhlw83HwgM4355DPtcTUyZM4l5KfBFu1KdnNIcLvmZbXqW",
-	"RTgMbOBp/v7MNn6ppz8p2RJ5AQCuJP9xxYTXLH4VLE/pkh2P5R68MlCddkPMp/PSlLNTnwYXPwoT15ZX",
-	"lY13VRoU03vEJW1IkT+zTWC+IrwX8/TpFrSVOWOADNjSzG+NqO2M92gV2NGA60vXkOX/+OGmnd9bM7GK",
-	"woME/JWogeMx4zpPn19fVh59R9YLBpaoeRzMArFtF2BKk7ojbHrLIlTbvVRsSGDSX0g4v2URWWVNoa2T",
-	"XHLlUicrP7H9Q+nuT5rpbyWuq2u1S9b6z2zzRGvLenP/BgvApyHWNvdHPn/9681e9HrD4Llglex09XRL",
-	"56w/KXf1QB9fZVnOhPjMBJOHD9T9zDZDpJHge6TfG0oqWUvcbn+SQwcVQYA8PcnxLDDAdpJNJzCtHYVm",
-	"uKhUbx1YXNbBXh1AhLqdrhyp5iNVixDId2++ffPXv4bbWdbZJgSTXuXZbJklVDLRYR7xJGJCklmcCw0y",
-	"wleSZHTOxLtS7YUSw0ILWj4j7I7lG5/YAE44WMaq136O0+hYOXo4zYBUEfNCfXm12f0H7GOxSsUqy3gu",
-	"WTS6jT286b8WL9jtv0wPAgmt5mOsaDvo82xwEUxZ/e22CtU9NksM1qPIKU7nB9qVoLYPZrfcqDVOKyxb",
-	"cESLxXQU5ZoxO5gyu2OpiTWDdNP9jHSmBE9ZhTdrh5h6TP16Rs5TMo6jMYa3U7418FZQKxbklmU1+FE0",
-	"Qm5whAJcHOfL4IUSQz6JX+YdpWAEZaXokepMhq8PJFx6FMWq14B0oi45s4fS2ACN8hP/2/Dqk1Ep/Y0K",
-	"uLqfGY3idF584UAFqbAeJVG6bI3nWmt6HMGjzbKqwvNo8tdgFy4vzhPFuDeQzycOkr5mr6LJYRvvkLv2",
-	"JnA79qLrHUfLe8S6yXkUGdXkoTQTW/NqyKlBOdkxqa5QWcqG5as/KN4X7+SNQgIVJV3b9Vx4FxoyMLR2",
-	"0cNAPF4JlxoNkVCDJXjxWrcIL6cwPH7x8kDS5YBJ4GpVNxzP7PjgmWahj5hJwtY8NJu0+QwdbLIPR/RI",
-	"adiF6c2ZfDIcr49F1cbjTnytxV1zaK524mY13OwHJqeLh+ZmGJzvxcq63FEdJaz2hKBeFHmYKQgtHauQ",
-	"VIfaseF2hKF6skoTyI1yC9wcN1Vj/H0PHPBP4Is6FF8PLzwN9UXtWH36Z3RGnYTjAyv9eCseWkyeXGcn",
-	"19nTc52V9ChzlR5Kn7JFqUf3ok1Z7pWdoZ6LZ2rzmS5BrebDz0pZUJUIoQHOv7zAbpZgc46XPGL/FUFO",
-	"I1N6HHFGh5QNOl3UJ2m8d6YTrJVd07lXXqEzyEcehb7yQ5xAXsNRjF9n3MuLEJ7nvKjzJraZHiTXqPNw",
-	"ieAB80R8k7lcItlG89+nWAhJAfmz4PKXrugxvBPb1PnIgafKOxSUp+i++kTh6KdlFm6kXWlTAvwIKMg8",
-	"MlqccQ2GjS3hbZVhmOUPeYfqpts+7GAy6T4yaoBZnDBMbIm3ZKca8frDxwGhCZR25UWXtCyP79QTt2xj",
-	"5iXUR9TnBmS9oBIgrrDzey5hh9U0ozNy7sxBj3n94aP6KktmAPAznbIMEtYk57gOc1AsneabTEt5Zw7v",
-	"0CWs8SEQq0tDZjdh31eEcrPDY7lKZKwW8UqZvi8Vhe0m836IE9ZP6Ok3j+PKcMY9j6JgvPni7aGkciU+",
-	"onxo5JEO2a0poPPmTyNSV2WMj6YKQBvBeCVbs/5rVKVvD9S0qNz229m7g7X/LvWfL8YbkAmb0pVgpgNx",
-	"LLf+ZDts8dz9aUpTtXkTRiI25RGLyL+pjxsNiKWRMHEqO42vxL+fOo73KpKooZS+2scxKiX0RQO5eviq",
-	"iV+zhNOorCj00E+2zG+joJQs71d/qP/xBW0vsXQT2nD1hiooSQnjydokUAVua8fPry+VnoNoK3gdmxJf",
-	"drK6Sybq8c3iHrkwWdxLzh6n2XdpaQe0bW/+VJbqkSIFe9AOwjGnLqp3+HgBA2e9j9syr9mjvpLxGWCv",
-	"HEgCNuQrXcC/JlVBt9WMtai4L5nMQmNA55D2pFZV14q1tKInJcA+siCYcvWm2H69S4KdpNZJavm6Vw8p",
-	"s4rBjh/efjLSyqBI7kleSRon4qkixewmq5q8ycZYW3B+6xMmXbMJPBpQw75z0fqcyd9wWIjg9YuGHkWa",
-	"qaGuZnqyIUEh55WW8KTZfH88xWpk8ZGz/B4715/fl3fzCfRw+YHn2IjhAUu0zaY5LMgeWgD7KU65I5il",
-	"xzt4dTbgW+mDLhxJ0AAGW8U4XQDVJJypxRb+KrLNCrR3mNAlh06BgozVHOVoQdMoYbkYv4NwRZzOAQIR",
-	"zWaQ0MVHmsJQesOPUP5tRgpmZEeLOOnxwku5PVBszQEfr8mxXs0VXBPocQzfRF6w93tv1qdVw7Gk+ZzJ",
-	"UUblYjwwTZLGSyYXPBo3pL49FXnyOGJs9c4yw1PLjWkOWCT/aPJZL1b4IcPSDtTHxCV0SGbVfzj1Min1",
-	"MrlZsHCGf9S2w2sr+UKUjy0/naNqF8bPqz+AAv1B8q14KJUXVgoOXUqr6Ag6zRQTaSTU82hP4IbQnDXF",
-	"qArpH2YG/aTv1z+OKJYP0lDYFcsP01T4ULfkCTcWPtSWtEvMo7czsXR93E6jer37bjG8b37qUacdzDRb",
-	"vEE9wYIfghH2s6BauN+JJ7Q5c04c4RH6rg67U0GF3f34XosTq6Oo25wW1nS3lnS/I1Rryxr41eWGJIck",
-	"H9Qcmyq596Ig/tn9SmozDtIM2NVedyzJPnmVHliuPSun0sElp96244e7yyrTyfl1cn49JedXUTp9IO+X",
-	"6dpbH4n7qZKcNjW+OEjHbi8nG/N8DmqL4k0TRuhEsFS2hOK2mtvq9G6E9tdPVlsDC66ESZzOB2SyMX/P",
-	"4/kC1CuS8SSexkyckfPST5LrzPCi6/t2mzLIP9cfgD+4SUIDQnNmsq/wecHhb/aVOAVRR0fqsMemOzDL",
-	"WTrFBsFX5yu5INMkVnQ1IOtFPF0Qniab0qYv6S0TtUDQP7PNi1M7mKK7CFs/tVYw4vm1gTmVK516uvRN",
-	"dnvvyJcDd26BPmcGncMj981twV4r8WwFX5zbNvMDIsCwUbLJQoSU5JoAkUGF7T2vC1nV40uSUCF1uXSc",
-	"1zall0UF1N6a019TIdY8j2C9EyriKVEskqVSXxeYc8JmkvCVxOWYpjvQg9+qm/APSIaBLJo6d6462wtz",
-	"DKFeixt2Ly9T3c3taD3r1QFo4RaSj1VaaXfz+ueX4GcWf5C28M+76X19P3u1vmoN8gID1MsH73EPDLOG",
-	"J+6v0/3+mtuj5m24YyztIympy8SLbMPqUIZ1ajp/ajq/F8Ph8fabP7Wa3wOb309r+cfVUP6MnBe9Gbd9",
-	"LiYaAFK3SVXsGfU/9VQ/cbVd2qmfOqk/Gv5mO6fvpV96uNfbwJABm0K7PlbGLSxCx3SVBhk3NfZzDGb4",
-	"lnb/EsHSaEDGt2yDrStmuqQXSWugxlzSqLZj4FdqArrxeiycmhbbs73chh1btTcCna2E5MudtdtTo/In",
-	"7Zn+k/YnH66mi0/Ymf/kyz75svfky0Y/CE0Vm+YzsuGrnPB1eiAXd1dKWr3S3k9kYNbZc3CFdD87XGVZ",
-	"zoT4zKDrwknAFc++B24bnYTckxBy9mRP8u0k3/rKN5OaVJEmx4jd8juW38Vs3Ri2Ne6pBV+T5Wq6sGAj",
-	"kCrUEsNdUDEAsA0ICNRBl1CLjB2nQtIk0QlDa20XrnOuZGYa4V8kJxEndMJXEgBj0UizUE2220QBRo0t",
-	"u9RxsMhAZUMceMFX+Rk5NzwA5rPWvSrinBRbKQhNEr5+q1nISlmXfAarEAPMe1LTKKU2IT42nyRsqcPc",
-	"XDCSMhaRsTKfx4SnGEzG1S8H5PcVl9R5KQXjVYyLRZqY9sBM0Txb3QUTgZmwRO2e5DUbrL4vNkKy5fiM",
-	"/KbWTS2hQhk0hMf11kED/VUGX2IpEWzK00gQntR7Fq8MQR0jHGIH87/4ziv12a/69x0SqB+rx96EVXvs",
-	"2v5rR1K70w6HGwJRIo9TBLngK8FevJX5ilmOlfFc0uTVlEqa8PmKdXIuZFH6acNx8CutWShdUCeXsuRn",
-	"JxM24zk6rByci5orcg1jv7cLCFX3r5xJXs3wa8cCZqpM3Z+Ctt9s8DLrB55t6kb/LdyhH6ul+BDdFmeK",
-	"5S4HT4HAwT4zGrn1NCWe0XKRHR5yoTQfdeeIvhkB3mz9sU48pb4sZR8IS5czxWIQh4RQ7GCHmumSLSdK",
-	"XrvtRnKrWmqgONAxMS8u4tPVkqWOKgWTEFA/Z/ibAcXUczbvkLUSKmSiFKp8Du1GaGpK7jBN3bYbqWSt",
-	"I4OkqWkdCZsPGSJn5BNHtZLP9GNiwdep2oC7WMSS56LJ1b7NVA9dfLdXXvjlAbj3QcCe0C3nkgrg8o41",
-	"Nvr47Cmy6MdcoFawnseKe3RkX4ePnAHSt7Wb2otQ9Mmtep53kTy1nRg5nCtN9C9KwQ2w4V0x1emefig5",
-	"daO7nYI0Ef1YO7rEnydr9yFTWzl9YplPnGX2U7ifAadFEq7V6V235165aygbrboWIIr19o965jpkuoxl",
-	"DM+NOxgpeuPGP364IUizr9zfxVi3IRBd7PQTN4zb+DcjopvrRnxJ47SDe346//jheJwTRgvmmvqtI/XY",
-	"U6MdBJoCzwNb6TH5hBRe3P+Bf+k9vHEpbugtS58ny69NrzU1WebiHbgsBte95cXN58cAS7IbBOIM96TK",
-	"qBSXikiq+NSfQGwNmct29+KH8hdNOoZIpf5Ct+fbfeMReb9LC3l6HvDS9IMFXeXtej7mPvTcveE9t/Pk",
-	"EW+94A/hFe/Jbk6e8UN7xisM90iGwH755JcH4vAnT3kI+z65fk7e8l2k0jGd4w8orvbuIH/GHP5ZOstP",
-	"XPPkMO/vMN+72u/vhBDCy/Ug5CZhRCwYk+IReR6GwyfobxgOw3krvFN7y92Tee6uhaCdOzkU2q7tA/gT",
-	"evKQkzvh0O4E4KJHUjH7M78vR2XRJzdBNys+qbkn58AOEuaIvoEHFD17dw08aW79LI3/Ey88mfyBJv/e",
-	"FXNviz8yHxUe8M7Fwx18kicRE5LM4lxUmxnoCmGtSkO9cbmhQbN9f1HMNdTMv6bzYwF5qqGMJ8GZcSjj",
-	"LL263bqEZHQOO1icyTM393vt5f6s/gc03wEpOHKJ/5i2Oi2GPrh2pMgaYdVBFUIbmwqNmG5SblNuEd/U",
-	"389IQRpkSlNAfuZzEqdQ3J8zdCra02wzfu2XjqZUFSP25hBHNoftuCej2JthBWTe2tc+LGmcnKN36gNo",
-	"Uye90uiVpQzegj+Z9F32Uu0doVGUM/EIDXLbPGIni7wJSy1ymNiRlMdXTG34qz/gf754xZD8pApZL7g+",
-	"1lhUzjWkTZaHVvn9Bm5csG5ZvrA+GGkPHnTak9CpLZGwxzrZ1N/DZ6+gGkI6Bad8g1O0jWz2re82MzEh",
-	"+C3bvPpDCP4z2xyOjY2F4KNbthkHNfo7T0kcsVTGckMmOb9lGn6SVSeCKrjRe1Pmx/yGw6s+CJX6tRPX",
-	"K8hXxPP0JU8BL/RPw/IMHZx4Xj+e5xDN8RjeH/b/e3YH8nUGNLUD2raye+paLb3MfE5Gt9p5ehft6LZc",
-	"yBWDUNYNx8090h0zTWdq75nt83I4k6ij90v/C7Mtow9yW56qoD073d0/h3A8gLu7NUHAGdoJ19v0Llep",
-	"F5JubFfriJNxRCUb6UTV4p3Cp+34xrH9vkkJgD6AsQGHhdahhfcbc77Uw0V/k9w0cVNvGQjZ9lSBffKR",
-	"p+8Zf46pB866Tw7nbuQHT7/x009e6Otu9sheOKa3WceDLEJCZ4px6Q1sqUfOry8PHsb8kMo8Zk6ShEFA",
-	"ytmM5erZWCqbT3d83jll96K0M0fjz6VRg3l05e2jRjDdsU9RzHaZUj6nUwDyWSf51ocUG/jog0C4leby",
-	"6o/SPwNaXPcRDR1OrQoTDlSxS+v4szi3rlK2myw5+biMj6uFqI/t89rf/Sp8YEe5XAfXNXbXkupRCWv3",
-	"+uzEAP4cZZ37vfa+YaQlS1d+1eLw5OMpE/8IE39yheI47VAGYt6qvRZwMM88RB26bSeGUnthH6BAPJRt",
-	"PKnK8OPXdRu2dxzn0I7c6suR+erJCeTDRE/On1OFdx/ZcMTS7ocQGvuu6X4OnPo5hldPXPBU2x1e270/",
-	"ZdrbR57ROfOp54bngpjlYQq7r2G+T6SmGycbyi/NWy2V3DWn8cxt89CtfD7V3DVnffSybkN3B9WNhooR",
-	"0EQvWJ3Jgt7Bb0Qkq/nuZi1wgWPpSshyelz9I9u0asiTSevDe07K3J8wn6HM+46ok736Q/2Pd63N9ix3",
-	"yE/QjDJcx/qTldoE8vhTBkJRZXOEW9VZbrPznSlZJfu+MIcS9r2Vkjpi3d7Cs9Ptfa51Nnu7szsU3Kg5",
-	"nJFLKYpam1iK7Vqb3V2ru9/pp2pmPEeHLC75manwJ7eqR9HJA+jvPImnsZ9bVT96QF8qxJzipZqbGQXI",
-	"FHIs1aXK9FwsUB4VyDEbFB69uH4+2G7sDxhgcz6V8V3A8zfsXh7Zw6v3IZQ7XMJRXFBJhzJfqcvY6unV",
-	"wzxj927PfeyjiZV3czcGFbA3M+RQXZuCjOyGf6S5WNBEkcjedyWikk6oYCSKI9gXmoo1lMjXeJ6Lq274",
-	"pT2tIO3OOeEuRzNc5qOE4V1cUNAhxyPQKPEfS/RSApSS/iGNCE1R7QRvGOCEwnTVF2jOyC3L5Dv9uCm/",
-	"3kJYIlczMta3JY/nCynGBq3UFGcDsWI2WPnJEc1zuhljmhlPGU5EDaWOIZ0XRd+zIo/sjIyXTNKROvox",
-	"Wa6EhIMH5/rYHM72HLDliCLtDYlTguKUz0zSGk9ZjYBQx+tIiMPrwGr/g/Rf/cKxXOxquIO41zXpramT",
-	"x1yIiIBlrNLblK/TkXvHOhd2lc+1CNx84vIH6GC/T1Z17l5f01m+yyP9RORcTyNk8CLlcsTXqdew8ko9",
-	"eH59uXcJ4hVXmOc0lYLgZineW9T0WDZd1nBzh+NXTaOKEhRouLz+z8Aj9oZDALrHW/BbLBc3CzakS7D/",
-	"93kV9H45skbtFEoZvW1KKJ09hJUWsKuQpzyaaFHQuq8f1KOYWzgIUZ5WOYYy43R+EOUJSF9xXFiLJVpP",
-	"naqIKKEQatKqdiuFtbpWg1H66g8c3j+yBI+jzpRRuajoSzyHf7B7dfqx1KTYFF3SCw+zHPFw8OWjOcwV",
-	"Adl41IEEt8bleTLia3MkV1iF338buEYlJ6Hcq3N975WO+4nLz0zmMbtj6B77gecmiLX3BZdUGAR2ImI1",
-	"XZhr9mgN01XOcFMOxFs9mWgRQGxnouH80qNS2VzdWC40Oq9hgcWfOhih8aA9ES64g4HVzPtO/K7FKXVE",
-	"bodrvGDyEAjkT5bRPRIPnA659uFy7Q64rgBrD3UP47GjxoBsxB3pPiDrBZXsjjkxLkE3AkoabxnL9HDg",
-	"RKtFQcQ7StAlBo43dRgIcUiFTmZL2dqS2paXatU/jFHLhg/o5XoPmxY9dk+Xuio2JnwgdVnX0D4pffnk",
-	"7NnR2XNMcehGyB9CHJ48W4osFOc+ObSM0TWkd4/TneVkWDyEP0sLXZ8kC/MoaAYAn3zcyrWf2eazme2h",
-	"sibOsyznd0p0HDEHwl2YP3GW32rJfdg6t2ebBNFvI59PjdvWST9c49KvhJmNNiRu2eHzET5xGEZH74sv",
-	"jqm+1pBPIPMVa6pwKyjoCGF3Z7A+1/5oRkkx5KnCzYfznCrc/pQVblv87tAJsobdv/pD/z/vYGQYa26K",
-	"Q5aYZZg+Vrz6p6l168XtT7VuRajq8Pers9Rt13tTsmIOc2kOJfp7qyh1BLu1j2enC/xcy932dW13qHbT",
-	"U/ApeHOaSzFRbS9VH0fZxerASrn98oSnarQ8r3o5d8mnerk/X73c8awBwexLTZr/hzRCH65+1qgtepLI",
-	"9HK25HcMw8ZTzm9jdkZ+i+WC0NQEpW7ZZgBwvep7NEnM96wrWNmETebCUM/zGHrLMJ6nLLpayf26Ksz2",
-	"KebP0minGOoh6VRvdS2Jqq0hfCUdetSP60DDnEq24CvBEDe0SyteLzhyh5xBr/QC/sFcgQlLeDoXRHIk",
-	"tPWCAsQygjFH/C0yIUv+Ap0Ihp5MRGspWHLHhIF3dgCg1VNfCTLP+So7I2N2n8U5EyMqQfIi1DNeRJeS",
-	"a9XzoxKpHsufRIs3Wjj8E6RJA4OuRZTG745zlygC6LXeSX2VMTDi9CXWmh6TLsdDDxdPFWkhWY7ZksbJ",
-	"SDcoRM1xbPqLjnXvBwpltkCH7wgl45SnUwY/jq+vhjcEecsrITik/pg/Kuat/rQGYh7/wPMhm6rZAt2O",
-	"IyoWE07zyFaVxYKoW8aWLHqHs0OmJdg0Z3J8Rs4ti0qokIJ8/YYs+CoX0MIBuDajeRKznKwXSktVC09i",
-	"dT1EPFdsfCUHxU9w+yZsypdKLKS4yoGahU65xrwFtYXGS287r6rb5ggNvPcsdQqncdK69k5CBJVnLGUR",
-	"poHGTqYKuZoRqh2O6kt8RvDm8lxgFV9CpWI1b14XIgnwKxr8/MU1D1O3f2ByuhgqiXxwXVtPMVzZ3nrx",
-	"OFGCvXMzfZBoteH1BEOqTdZo0THjScLX6vAXjEZwtn+8GDL58j18Zps3APfEIcaWn4z0DMYDMv5Jyuwq",
-	"TTaaAQzpkiky+K9f6P34HeF3LCc3vwzJeMimq5xBxrLeGSVXql/8r//+/Zv/9//+f96RayoX//XqHflI",
-	"71+ez9l/ffvNm9ev3xEz2jviDqRDUnGuzAiE9C42Wm4yNZSQeZzO9aGHVzFOaDSy5N6dW2Fuw806noL2",
-	"Hacmh9DDVHpvT7GniRROcntM1zIOAEOBcpEzlzJL5ZQHybwaDq8+KUFzKX7F4tOr/BP/hadzlv83TWIQ",
-	"6eucp/OR4cqdn/xNPX6Osu4qN11siw8hz/b9zDJOh/jCvk+o3DbYGK5mmSgSQAhbo7Ykc2JBYD2Ynwti",
-	"TglyzIUtZJjuFVJIPjj2O6ZEvvmj1jr7ORemORdixPN4HnsUCysBe4XPflHsJUNO0Jljgqv5oJ+HpMiR",
-	"q1h139Tr4mlQUvS1w/RKqnitx0R+FSz/SDefuFQmyJV9P2fzWEjmsxbFEz/bx9UHxUe6MZ/ba+G0yZ4p",
-	"Ui/VxsOtB3OiZD6Xe84LSH1SZEdT1z6xauNoSe9HEd2IsSVPIFathKUcGBBP3xKeJhtSbBB8CUF9UQ8k",
-	"MTKjWOpsiZTFMF1afYuk4IgAarW4BqVgxVFSJwWiE5fK5IWHbgFvXZVeClE0al/fOnUgKABn0BjKpVni",
-	"1cfqpDL7USqBOdszMmS6/dCY53PM9p8pk2JAJOc7ZWMG7LPkfLSk6WZEjZ3Wtcd4KbR1Bwy8kM97Tqfi",
-	"nKi5IQ92RSZZs5zh/VIKfbIZkMkGRS9YKV8Jl+XP9N0BpxO5UQej5PGaotxWc6M50wggmpcDh68ohp+Z",
-	"zDcvz2da5dmWNulqOUERIdiUg+9LPayNsmJ6MIjMN4TOaZyWdMCvPXS3OJVsznKtvD26TFqT6K3s6INq",
-	"XqG5tErljuXmxdu//2PL0RWnvn6DSo7tX77567eFi1Xw5vb3v/H8VpAkvkVnujU3t2DCBpZii3DxOq1k",
-	"wWlfgBB8xFI6SVg0NoluE9aau2bUwUNnrqG4vZopbhlMAMPhFUZIdCr2cWxT2Je+yWvw8mc9xybCBfnd",
-	"EzomTu9AXffj0MPhlfYSaa1/h+qYXqA1dhpX+fwyOghujbcRVtVizN8E7lDxPmSkPYUsg+HwSg2o7n8U",
-	"C2AAfoag/IDs4geeX+Xzg0cPMesNyF674ErnoNvFusxuYKoey8wtFmRGE8GeRLbg46prYdENH9I79omt",
-	"1XWECOENv/j+sSK2KPPmJU+Raly5HKfzhBEQ2FdpUDRUbIRkSzcaCn94lfKIvfpD/fdl9OXVHwsupDKQ",
-	"vnS2T15rKDhgjDa9i6ezeL4q5HrJvNJYb2fkRwP6NosTpR+eX18KUGDpfDuClTPAEjUGG8Y74Ellqa0X",
-	"zPy5CJFZrD2hBrFBMj0+ESy/Y0KX00A78roAF+zPJx6FozKrly4vfMpoftLbfaQstWJNwVX4Na/Wsz+X",
-	"Ap6EHCnO+VjZakKqa26a8sL4R68+PdCyP3F7ywqMkssLDFJZRgDp77Egits8TmSGI21XIEBDA4vVO+4K",
-	"CuT2TeabX+Jgm8jwq4Oscn5RLnYEr/JGpz0ow029FadC0iTB5Sn+D+oRFHlv40xP+So1sSxKknjKFNdH",
-	"KNEkXsYS4BpedzB48eK4zFf04ruNvfLN5j4tbisent0+HaYjHhSY2dGdxLGYjDo00amELvgaPaSgQTYW",
-	"GOgY5DoYy/4TJ4tYSJ5D2vIty+TbAl6Zp4ywhGEhnkH8zxl4ZSMKKMa/3rzXuMpqv7OEpsykxhR/ODN7",
-	"O0bPOWZLf0hlLPHrAtm8YW9dLG0IWxeqtA4lzeUF3fiorR/SyPNJmMtnJniyQnw7z1dg9ZujqsW4baGc",
-	"2bxVe8lWgOn9XKvI+23b01OdYYUHc99lLI95VDjgdPCsxEoeN3rZIekgUDmGC1cmjwaB1VM6KbkBoeH/",
-	"j71r623j1tZ/hch5aArIstvgnAPYOA9unKRGE8sndhCkG0WH1lASq9FQe0hZUYv+9w2uxdtcJM3ImrGc",
-	"+mnvOuJleFmXby2ur44BjEoGft1lCZCES/VJsuwdzvPgyauDudY/PrlGG9ISgj34ZgXxTgu4uxwuLemh",
-	"29Etrk8TMzpYt0Ao6ckRM7sGkkl39vvYf1R1yBURZWlygvNJLZWiqCB8MFemFLQAaMdmbWDeKSbcgPLi",
-	"SuYeKfCU0DjmWPVAGABXLNM+eQ1TkGS+QHoT14jwVLv8ZsLKvYNI6HDaJ9GlhJw5Y0l/ZJKpa5dprs1j",
-	"JA3pEY5Z5/rHXCrIgyaSmUc+MzTNoZyc3rsJT8en+R9juUekOEkZuVtB/ZQ1cWV3zNoOLLuBbgUUlNlF",
-	"bF6YEiKdhZbdyLuGly8vtsWW8bQEFCVnJPrAFI1sOvTlRf+JifPDeBFZO8RcUBd4tdSEydyzpecI5k75",
-	"RHhxbieBoDnQ+KVXNs0VXSlymdd0ZUP8+C/439o1XWpqwlCt4YN3rfXEQhX127pnnKE6aGaBQ6vOSld4",
-	"ldAG/YSXyXn2iZZNP/yWVu/K+kvxdDRMR2/ny05Yd4FO/a1d15wPnjrspISq6/q0KFW3FvSpKzSrUOkn",
-	"Jwgfak9XQ8F2AZ8FxFZAoWPxYLTf05IRj4GftLRGjSgqHiIFt4IoW+oj1ZSCaCoSqkjCqFQAHfgJwRNz",
-	"k7gQvsxwGDEOQHW7IfMgCY3jAkhSwEXWFE3al/h9BjTWTLoVHgpvNxdoKJp+yQP4IOpJVHNKLgSTV0K9",
-	"+cql6liKNi3I9Kx6q21zWMdn7KYN7AZlxAFjN74gV0fgTd0AatfsCfC2tTXeBNxKPcYt+6o6D7M2D4DZ",
-	"VltCrN92cLW7uOoTiqg+fjC1GEZtbPs3CJ3uOWiKocehGyNo7mHmoOpGylgMdHnu20DAUxKBcMU4rPUU",
-	"bERzva9gCiaUYqMzOgUmifyfe5VxVm4GYrF9e+4e8BKaIHNeWAGMS8LHqci0JVuUuzSGIhVdBE5vBe7s",
-	"TpKw61pReszz1NbvaS9yigevRuC0rSe7+kPxXR5U5CmxCLRXEsc8wIRpbnwqGzj/T++1rBHYvfqUbLrF",
-	"G71S54kWnStw7OSDGAYbFdO5mbMhH63O1XtGpRqkzNfWeYT4tq1uE+qCklOqSqdrLfcgRkrhERSWgn32",
-	"qnbwqkJz5KAqbVSHxJuYK5WeVMmHOp6xrW8knOzCihm+2GSu9uyEVgSyh4ssY6kKQmhdKD2vbnfS0Qda",
-	"9LV19ujXwWY9MpG0l3jlI184wJLRbDhpggVE796YmrDwpwhNWyw3RxT7qghPTZJhXhj3w3qy4egRyn7I",
-	"Gaezivw+/BlAN6w59YBu9/8LltV6MPMo2dfPsMBOBtUNnt2OsYHGwdGGSvXGHXbZbc7Mw1Ml3vLUlv67",
-	"W2lv2R2oFoGCfYqoHiRLpysypNKwCoiFMo2AUSCB0WhiC/rOECTwxbQQ1pc2oXmTMHvI05CWvfTGV8s3",
-	"uqarRNC4Mx+9azHaWpVinFJRDjcw5a8E7sBbqOrSzFW00ufNV/C48h21YdIDevZvrZa9mPgWYofPSmm/",
-	"iZwH6ZOv0Xr7UHN58/wv/T/NUqu3hOtCPKRPBmtg6JVJF16DRSN6HaLmyG0glaWYMAXHi1VDNuRqN9aG",
-	"XoR3lqLoh2wlWdvBwI+Xq/2cpp0X5x1mgSBaidUIsbzFPyJZ2+Ove87V3gPc13shWTIyfD01s7SbyN91",
-	"CRBPSxbuFSYM4Ph/vHB4sJX3j5IE3UG9h4DxNpdx1RZnUcRtzsEGCgg6Y73KYFuExl/UKxHlGaa0QgZ3",
-	"DYnZJ+dIixf2BoxZtROzz9YmW6ys+i1buSYZA/kQqk1e3R5+U8/2zcUw+6V0Dv1NklBJuCJcnhYSOiyq",
-	"xFU/yGGJjPCaslWJ8I1mbH2+B3a3L03TfsYITPfJZIy0kpDuU0RgMQ42HR1k46PkoiPt3jeWir6nnJF9",
-	"5AEddArJRreqRCVt0j7qJNyfBQF8qGtqagSWf7MtsSmXwzIBSX9WN7npOTPlAfn+h5aTYmyOtnJSLGZ4",
-	"TIFbQh5P2UpvI/qu2+07wwLmE1XweIskBstGKjGXZCmyKU/H/pncbVj33Z1hfTIoBttIypa6t1MbngOq",
-	"2fyUI5IZZ1obOuvByYzpznSnU7YK2c9yP8VJQbX5zPIq2fLNLCZKkISZTGbfI9ZGwn7TpIKYFVZS79Uv",
-	"wJV+8H56kJz1UX9kK4aJFmcUdjjkrW4TvbzOxF3CZnDReTrWX/mZq8kVW+p9eUYxnRXxC1uBq/GMZD4l",
-	"JBOuap4Hfu945ha14VVGZd7FDTNpF55K23r0ffLJ8T9KzEdDsWpeZkcmsfH34HXCCB12sK7w8UJR8BtC",
-	"g9A6K3nRfkStmEaVecOSzljh/YjapCdMAXxDiwea6QqZL1kimW5Q0H5QOg85A6u+FMI7dIXvNqih6jsj",
-	"M0bT5YQnrKcPVJGlfOTNRK59QDacVjn2RjU5QtzD9u6v2NJT9zZKNQmadefX20Fb8e/dVi+BubVTB/UB",
-	"oAB8WQ1tpM6RffdW5G6sbErOC4UnN3fXkEra5O3aLi7lBy1b0vEgA3LRgynmh2KNS8/g+g3pVBBsj+j5",
-	"fiuMtVUMtJ4KOs9n6y0L6VhsAzjiO0mM8srLpvGCSQnukyBipFjaJ1eGGwzgScNm+8xd+1C2vNsJ20E7",
-	"doFg3ED8ae6NjM1vDCosy3sxZWvRiA/4CnZ7cChgvJfC88wFT2zWgBXR9afcOwSPP+ALXGdrmYgOnrWN",
-	"gIT+otazpXCYp5IhgPEXPeM920rBBoeGcSpIItIxILXZdNek3afqcx42CqHPAXZ7ADjE4ZZ30Jel+0y8",
-	"AvKAoiyPA+8Np74TQmnpOF+PLLjSD6UAeoyICMrknBAWI8KVLfzmVFOPjDIxI5RopwUKv2Ehh1QEbP7w",
-	"d308RiPtkcdsRBcJEk1ZUMATm0tFM8Vig2McHbnPgTr8KHhAyfQIOPPgy4cfAbatLCAGXDrEwr6R8+h4",
-	"VNYDfhHreuhfj5bL5ZFehqNFlrB0KGI8mA1l+k925LcimzU4osV23XjtbtT5DioI1dfmwg2l8+mDhSxj",
-	"uXIOUtIxcxUdSjB5U0FcOyhsYsH5pei9qE3a7RpeysFotL9g8g6gw66Hr5581GNsq0JQdZd7nswdhAUA",
-	"OIGYEAtVkBSdeLYHG5t1u9jODjb1athwkXG1enH6r98qKgfo9lDbrHzVuZJ5JVSPmxG04ITRRK1/dv0Z",
-	"1EjCp4xExxOWJCKqzBX+GbupFqWbj4ppumkJ7FNynKyDz+GU98gijY0ng1g18Gj7FTD9/2Y+N0nEhkoJ",
-	"elKxRKX648mJUZ3IwiZAUCb8nsk+iWKwr4GqUZYZ6dxOv4y0aTHOmIy+7wXs6CkbKpchmLEh09267Dow",
-	"FrgiL6OES8VSlunWVqx7hMISRpKXEZDxRt+fkUgs1HyhIuQ8t+zsgLSYOLSiaoHPU7GR/vdoSbM0Mt/r",
-	"mIT1v9yxCU/jUz0d/anazGIxoWauOCtMMeEjrv/FwiEVh0Qv/iOckXWnwRBprjcAywcCCIhXAFvgpwPD",
-	"kPS0Qe6SeQvPDNMnN9A1gGC4kyAnRpwlMYnMryJyx0Yi0y78CrqE4E5lgOW9mX53SfZXwox5xVi8T2f6",
-	"CpevkFe4Ybu1OzcPuJ4biDywQhrIAB4eJTKkKf5feHttbF6TJutuPcp12QPrSu84eCKYfQwo6JwOmS36",
-	"PPM324yxTh6EYid3u2cYKai8dR/hcx9y67QKf9WOw3lhVuxCLJv4404ebPEvrQ2F+9GzgEUgfxM2Un6b",
-	"UmF3SkB4c7RIkl64M65Hs0XFHQJVD4nTgPjN9Zl+GR0d6f84gmhr9P0WdT9hw6mHEM24QJuP+1gpyaRc",
-	"r9UAqDIQvCFIv8vEEjDNOUul9VVT7S2a4kDRW5Hd4BKhepiLTNEkOjOOpbEIFBiRZXAwZmx2DS2udKeN",
-	"MUJstQ4c3Hxqb/g4ZfEgbbfgyE80NpN0PtP2aQ3Sj2y0cGWEftze6kq4Uf677scPcgXz1hyzj7BHbtdt",
-	"/Xnc5lCY8nScMKL7JYPUnDaFoEl7py2mcnInaBZHBXzCl9Scs0yKVHdAJOw4gTcapl8tpe90O/2V8G8A",
-	"hHCtZcj/nNjQzhn5+c35RXirYVW0pD230+6ZSdoCWVZWRIp9VccTNUsifemtGYihJhLdsOHRW6aGk6MP",
-	"ImanJKX3XGujqAfCAcNg1hqUImGEp1IxGvdMpAnnYl66QLRgzUW7sIv1oLu2vSIRfI3+mD1czFd4ZSow",
-	"VLMYeFYokZgw6A6oW4kgpPfeArobD6O3vfUAPZ/FgyfG5IaOMjqesVTl4nkvTKPj/4Lf/t+X2ys+ePfp",
-	"z1//GKovn3+dfuEnJ4Pbq8n72y/LwcWl+vX2/M8PF5evPvzx4WRw+2b5okY8UKqMQ5D/b223iIUaipn+",
-	"uxK/m9GfBdoOAs1Jko0yLd+vCy5MGQyj74Y5h/CfelxQy3i/igVbjMrOAbTaRTd4LpTXW2TJi9MXE6Xm",
-	"p8fHP/z4v/2T/kn/h9NXJycncLvMVIudfwrroOff82Jqm8Wb0dQMAut6UHCMTSdw4fOdXwcP20ByS3bP",
-	"MprkKF1TMhSzGYYEg/6I46n8aws4+Z0k59eX4Xz0f9ZreLuaksH5DXTQI4wOJ4SmZDBn6fn1JYkN8UfQ",
-	"tf1xve7nIuFDzsK5XZs/VXXAZvMEwgNilJtZLtvbuIfazIct8SbpfJ6ssHBTsBRSMlU12DkKMWZ2xvn9",
-	"Q+2ELCcsJVLMGPpQEzrXwjPo9jO7mwgxrer4szU0hwmVkg9JzO5ZotWMsQX8aeNjntIEBCjUnhKjHqHS",
-	"Lbs8dWy7+kMxf57FBPXiCnForfdy62MschzLeNQTsdR/TC2aMtOa8p5LrkQWftaFmyramhWf9wtbeTod",
-	"g2ngCsIjG3NBjCLefEx1V2vOESaEVF5M0w8OupCMDM4XatILsknstEzhTXdyF2pCXmPHNW/H+xsyZJni",
-	"I+2YGW9znvF7quB5gtw+6uugecWgILqtcNDS06ZGpD1jYVlHlrrzupzofYcTQDNvkQWDFsRxeVjzaKCs",
-	"wm1VLExuGJniZyKzwsGYmkMhppyFI5oOK8Z6Z28WhVo6dGxeGEMABYpAj9ZAsT0bFvQl2ND+Nfaigyrs",
-	"NnikyAmFlOVXBpGM6t3P4Y14m4Km1kP+7e//BAAA//8=",
+	"7L0Lcxs3si/+VVC8/6rs3j8lk9RbqVN1aMsPJtYjphzn4RQJzoAkrCEwGYCiuC5991toADOY4TwpKsnu",
+	"5lTOyiRngAbQaDT68euvLY8vQs4Ik6J1/rVFHvAiDAj8u38zUH/ucbAk6h84pCOfTCmjknIG33iS3pPW",
+	"uYyWpA2/U7913jqa4p4/OT04JJ2Tw8PD6clxZ3LikclB97DXOZtOWu2Wfo7g48kB6fpdfDI97nQ63dOD",
+	"yZF32Gq3GF6Q1nnrlvoESTxRFLVbPJqZDg6w1zk5OTnxJpNTr+cfHXTU//Va7VYY8Ye1oi2gQhI2CrGc",
+	"t85bLyT1iXjRareEjGg4Sv2qyZc4mhE5WkZB67w1lzI8f/FiGQoZEbzYj+g9iRZ8Kef7ZopetB7bLREs",
+	"Z63zlmp8LyZzKcjojqwDIoRt+55EgnI28rHEijjG5ch8R/zMQzD3F2SKl4GEZ/VU2G90++RBEuYTH0Zg",
+	"unl8fHzUq7DgPgla518f260553ejiExJRJin1vXX39otKkaCStI6n+JAkHaLY9E6Z8sgaLcEj+Rosm6d",
+	"d1Rj/ZvBq4hgqYh0OGFwUW+VL4kQeKao798MkGdaUt+raSha/6NWuzWUWC5F67x1/X3LEHIRs94FJ+KK",
+	"y9cPVMgUXen+El5FPicCMS4RgXcsBXrIcV+vo4hHm91d4mDKo0VmDgr7WsSP226+tohqWU3+15ZlyMxu",
+	"arcigoXaVi0q0IIKQdms9fjbYzF9AZEVNOknCkabzOwVl2/4kpW1peZuCs/UmbsPlt9qtBzzZtLHfrNO",
+	"PrI7xlespI8P2/bxMfRx+SQvzRMVk+wvKLvish8EfEX8W/6BCCJvsBArHvmioP2f+RL5HGie43uCQhIB",
+	"Y3CGJEeRagLJOUGhaQdNeYS4nJMILQWJxD7qC4QZwqp3+KqN5JwKtyEPMzQhaMF9OqXER0vFd+j6po+i",
+	"ZUBEnWkKIoL99UvOpZARDsPi+WKIRzPMqMCwU2AzCoR1A3W6CsMPZMHvcfCJyjlfyrdYkhVeF/T3ii8D",
+	"H6YvUm8RhMPwHDGOZvo1RAXyOJvS2TIifq3ua/X7BtOA+GqNlmyBIzHHgeoaKemPphFfoNv1HerfDJ5I",
+	"jNiamjuy3jE1QpC0LNYn9fHxoX96TA6OTrpHxOv4ByedyYR0u612y56FlE25+iupDBS9r4Vc4miNJFmE",
+	"AZakFZ+MrfNWd7+z31EnLw8JwyFtnbcO9jv7B+rk1yehOvQe9uT6bg+HdG+WTM2C+n5AVjgC8mYBn2B1",
+	"RrY87M3hK8LUCR4fx5IuCF/K1vnRoz5ZfSK8iIZa+Wl9ICLkTBCBcETQHQklbL8pvSdIEI8zHzZP1Szc",
+	"USUd1Qm85ww4wEKOrGg5b/U6veO9bnevd3jb7Zx31H+/JErSKzUAv5Z+FC9V4aleQmrCUlg1sXmel7wb",
+	"s4xYep5SjGJKBhdGgMBxXiQK4VE0uLDCwsiOc/QNLJ//zX75aUt994SdkICzmVB7Qg+lgPJe/gGsGOwe",
+	"R1SpU5p9/JYdTtWJB901OU3VCyD0SHmbWsT5yEzwdBkE66LmNxZBHUjq9Qrq8VbU33J9jDabmv2arecd",
+	"0U05OXuIb8fJLu/++rcA/GsKQLWf+0s55xH9F2ghbygJ/NeLUBadn6mn0VQ9jgg8X8mgL7EgSr8mxBc/",
+	"6iW8ApJzO1rzJWJEH9VhxO/V3Rcjs/RIjRUmWGl8jKyQalwf27VuYsWEpsRZZVt6WNRT0/I9WW9YCJy7",
+	"p2VwDBtlFNHZXG+Syk5MW3WtCerZXItBcqX+Nb5A/wa35ICqO2+LMngOK70cM4+0zg/arYka3wgv5Ty+",
+	"sFsVu3XeUjNAHkIaqfnq1LRKkKh1ftxpt35fcolHC/zQOt/rtluR4vbzg8d2646sR3Ms1GHV0p+gTbL+",
+	"7t5bePSaDrqXvTdfLi+8g6t/+V9+XgwOf/7Xd3dXt5ery4v+6vJiQN+/+i785dXgeLAIlr/8dEmnP/zP",
+	"/1g21Os1JEIY002yZv9Ri+PxKCKe3JvzSJDnWCk1nfam84ZHi9RcgsYcLUaFBLVbZIFpMMK+H4F5CMb4",
+	"v5vWpVa7NaWRkHbmBnoqQCyar67veMSV0FsxEtkvP8QtoTec+yL+3Viqkp7gwCiaN3eUA3E9nRaIrNu5",
+	"kvXRPYnUhUGd3cmlQYmxCUET516IJmuElRBboH/s7cW//LPGWV/jenl8Oun1jrzDg5Pjk8PTXufk8OjA",
+	"6x0cEf+U9PBpz9EQbz69o0LyaK3tYWYP3ClxVqeZTbunI/WMWjzCUh9c3b3O2V736LZ7dH54dt7p7h8e",
+	"9n55MifMIr4MNTfHh2z3sNc9Iv6k5x+edM8607PTycHk5MzyTcBnFEyQqplOp9Pdg/9uO86Jmstg8bY5",
+	"nBwd+AeYTPCxPznyDo6SbWNYSW2YkY/XesPF36ZO8qIJWQoSjRLTBAijgQDTidLU4G+7lbKcxN8/PmaM",
+	"LqlDrXJJH9utV1f9y9cDcYvvSJEpCR5RjG4vIdqqUoN74c1yY5JuvJ456RWWZMbV4K6nWSu9F/+m5OqU",
+	"RPDPNtiohZavyevV9q2kOUvbfhVxJJJ0StWLfd/PNF4qfg960+7R6ekhxmcHp6d+5+R0Mj3unh72PNyZ",
+	"kN704GB6etA57Xpn5Oykc3R21j3ySe+0c3jo4cmpf9xqtxbJfCZkIAx0tFvCksrvsqSCOZVy1tCkom2s",
+	"yEsaeooVJUWPxDRoauGJiIwouX8Ogt7QIK24qi5a56099X8vX78dXKFXrz/cDt4MXvVvX8O3n9nlYPDy",
+	"py+vXvV/GM76q8HL/mzwsn/b//7lbPb7/O7L9c0PP1z0v/S/XA5fr96tfr748YcfLl4/zDv404fAWx+t",
+	"PzP80y+Bt+je+z994O8XPx7+/Km7mrz9uBq89K4uv/z8cHk76GgFqL/6NJ/dXH55vb768np1+a/X8N1n",
+	"dnnxEl++unwY3PanL2dXP77sX96+ffch/OXtj/96z74L/cWP68mns67/drb85af5fPLTS/HL7ctfLl9e",
+	"vn25/v3tZza8PDzrz16/ffXq97fw79Xrd/3OoP/y+uPRl+Hiiv/idVcn04eX7ycPi18mr4KfFov57bD3",
+	"4ePxz794b9lnRt8tJnc/vX/35uV193d8cn3z4kq8D36k62s5/GnI7im7POtO/v+39x9nN68+kS/f/asf",
+	"XL66fNvvfvRf//CD95ldvvz9VTXVmZmdXQ36Fy/f9Onr/me2/uW0uzhcnIW/d8PBycP710dvB/inj/2X",
+	"Jz9eHX43/e6X4Yfby+67xcRbvRq8eXkqbudfBmfzH0M2//3LxYfvP7PDk8n1oh+9ZdffHb3pdCe3i+OP",
+	"7ORu+pnBcr++ushhgSwfDS7EBhuBqHo2qfCbOohmSh52M7RYdSAmxmcCTj8gCCRmjudPNTilbEaiMKJM",
+	"7YEdCK45FqMwovfYccs9t7CkYuThpDchlkr5/dp6xRcLe1MtnoV2a0giioOr5WKi3oOLEeNyhKcSPve6",
+	"6tLe2TtIqxjqkQmZ8oikL/buM2I5+UI8+SRiMmtdYX1yfQWbMhT5WhzvI/dYWVE5RzN6Txgavuv3jo6R",
+	"wxaNLFlOqx/IdCmI/3JdLvOV5m2FeqRfOUcfyO9LImSOC7LGzX/z5Sxhm0bI5Lg15sfyQ7bhaaY16Wc4",
+	"y0TNSS5gCvHMMy0ae7fSxD1hjuaYzYj/14r8QHwKRi/Y9n+HgdQJA3HW8nuyrsntjqMQNH10R9bPwuma",
+	"sEuC2Wqe1SoTctSSqzs68ZHPveWCMInmWKAJIQx5ug0kKPMIohKtsEDqUlabx6/7wyybZw3xueaqejZ4",
+	"w2lgaNeOUR6SCEzIA8W6ivFu4Yl2K7KGdPVYr9MBRSRlalfCXh99LbO42uiifVwNWPW3AteAHXndTVy9",
+	"SdUpQLKSIqE82Zo3sPe+6g0Z7wG9JPF+VS/akamHGwzZ3Qs3PKDeOs9N3fWn3U7n5HTa7fp+p9M5O/Em",
+	"R0fTVvsvaR9NCV/z7pA+IIwWlC3BgdLI1qmNm8d6poh3R/xb8pB259stqFnO48FywVrn3XaLGLdtSmet",
+	"HrVx+3gBFoJ6rXYroIxAg0USe0HknKt3bq6Ht0Uhgk50lfp/+IpTphVSfS5MArLIjOLIdn/ULojPemHm",
+	"3HEiw9SgxVJINCEIownnAcEMNtkKR4yyGYTbqc9Ot9oCo87uKy5jq2blGW90IbXFUjE0mPnw5VKQqI6i",
+	"aTqGZd5Y5KRjL+lYPQldSPV4/R6A4H5Ye2g4DPebNu8oTXW7cbTJ/Q1l/rkuW4j6mciFJqfon0nmxpTf",
+	"zslHQaK3EV824lrFoAis1g1WWQc5NlnlTYNc4+6yXs2Sbu7IunHzOYpHSQ9q6vo3g8a93M5J81626ETx",
+	"QpNeGsqpVD/1eC7T2ZY8dzsnn8hkzvldkw5X+pUGvb1+kBH25JDgyJu/oYGsMZ1Ev4MEvISm8JYO5YuM",
+	"wj3hbkBlbkiUfk28+H1JorV7sCVHmtLJSqKQ7RiuQ8LyXMt5tCuVGaZK6BcaTNUHgv2X3C/dnOwbCdeA",
+	"GhOQCblmhELk7HfD6yvEeIR+7l++rxy6NorUOeWSENRGQ9Y3+/7NQNQ3A6int+kkDLXXoX5PENUK72zX",
+	"n3hfHMKf351ASj/cojcTi1O/Mz0uda/BIR1cVEbZIArhzYWH8/4uw3CqOmvlzMD3ZN10fSFOeNv1/Z6s",
+	"RaOutmFafZo2HZdOj9hyXNdgm37DI+szrN8vh1chjMu3Lzfv/55E95Ss6ncLtwbz1hYD1tfmpnMcwlvb",
+	"T7Pbq9iyW7FVv5HEwXXsgKjbrXrLLPAWvdY9P1Nrus0ZarpbC0kWV9wn9Xtk3CdP6ko062ubxbvld4Q1",
+	"6EfC81t0pPTRpjsC1NGt90OsAW/VLWjBO+hcbNPvthNcY1Nohc/t0WyKJ0gA1XXDcW7TjblfNF1Oc8fY",
+	"Zi3v+V3tO1sET29zZ9N3mXqTaK4wTadQxy3VHYpxZ2wxlFQ/9a6fmc7qXz+XUURYHNk2EJc6B/Q6+hRx",
+	"NivqV7+VpAAmyaOIR2ilXq3R+QWWuDyhVD1RM6NUPVoeWAaN1Qt1U49OsCAX2QzPtIdkhiWZ8yWE2PqJ",
+	"yqBtyZpF4kT323WoiBBwLrkOazWJLZ33UJRz8NhuhVzIWaQPs2ybPpYYfFatdosvZbiUxpHlm2EkmciY",
+	"iVXsKYHup0oMVHT/uPl84pe67+x39zt62pqEs+WZtZ7iRb4g9yTgIYleLzAN6qR3xW8giIrNGCFN2gMV",
+	"6spTYdWA9wtyvfy4lyMy9Sf+5OTw7Oy443U6ne7ByfTo9Kzwvn+xDAMdwqCl7+CiaCT2QSunR9SvIDl5",
+	"sIBuK/GPjw/PTj2/S3pTz++C1/yQeJNiqiGtpcRk4gYOYh9ZRyQYT9rwvzrTpYYEgX/1fZ+y2WYuaNIj",
+	"DB9heE7n3tVt+w2R3ryidXgQTc2TT2jfpqyVjmK7ft5TIW03orT9QD+pmxd12/9AsJrc74bXVyUrr3uI",
+	"9LPoi+CsjskQXG4lLrAKe6Ghb8Hva61jZJ7UE1A9fM3Nt7yua6gs0Gi/fnd1fRRlQcMNurvUKdyvnDDv",
+	"iu5s0rcTyh3idcCxv0W3TpRS7Y51pjmP3BELBIk8tc15WTq03gO3MJwJ4iydA6Mv6asYlrh51436276L",
+	"NzwqsfqWTHJN629+l3XuJCV9N76bZKgo9Y2Vj3nrPhvz0Da884H4hCxu52Q4vL7ikMtWeSKrN+AeMRxe",
+	"I6ZeatShvi42kUt5ka8Nuhzie1Jn9QS+b+BxdFu/Iqvh8Fqb5m75xct6XTGygik0xlfJ0cXLhsOqyZfu",
+	"yBr2cDsnSVJT3W7sra95X+W+zZyu6ns2457gfqUeqBZi+i6G1NWmiez6aAFN+mEIAizii9v1XZ2lqkBm",
+	"2ZIIsTUVuYgs21DxPVnXkmabXT+htz99yE+aeLEbMrTteWtCtCn6aaTApaWBamiMVf2QXpDpNgJyGRFQ",
+	"tymbVXDdMiJaz1YavRpkG4UBwYIgjzOJPYnWfBlprCoqZIQlj+oToe0dtYjwzaO7J2KI7+uRIODBXRKg",
+	"rqJDKsntihbqFgN2jwPqoxBHeEGkawjNu+3NCfZJhIbE24Pm91T7maAJOScRQQseqUMCMwSaTdH1D9Jv",
+	"+jeDT1TOlSaEF6TQjALPgloHAW/g7MILggYXNSZDvatP7Kd1tV+zL+2prN+XcVFu0R2YoAcXNQAQ4Uk0",
+	"uGgMffgOi9cPkrASx8vtnCC6CHkk7UUSiXkS86cYmTK0EWheY3zvCA7kfP3XMPQy67IsbJBPIJrd/1HT",
+	"2ns2W3LDZiOiFuWJc9E5Oz86Pe92M1Zn83yu1fkd53flln/1RE3LvxFXg4sfbTMlMm08uBgj/Xslk9VF",
+	"rUnBjvy1EV+++IvrTx8TxBejlj0ZH/ApXgAINwJ/0dCFJMsn4nsINIKnUwhmVWADkN0EIY+ZJQ2D9Qjk",
+	"rAFCKMzw+K2tno50aqNJYpisR0twLLYKHQXAJ2RkMfBg53T2Oid7nd5tt3d+eHJ+cLR/dnTwC+B3kECD",
+	"fC4F8bDQmawLYrIWHtutKY9GYYCZg+aheibH3UzPZ52auR3O/uxlZioP+y9ZiZJ+CxciHbpW1ECKiL9W",
+	"muv3ZP2fgI3UjO2fARrpe7L+62CSqmvhJj6KFe93EJ3469PlrdJ2XXwB1W3zjMuK++gzMT1kGhvOT98W",
+	"zfT8552Ov22u1lNYVuyWZ6uwxj848f3Jala57cgqgSRzA/0po4vlwrjtUEDYTM4VxceFd7iYvmIQtCcS",
+	"u4Gh5hDs0+mURELPtmsAraa3PJRsK0rzKGzoEb0iq+fMtf+7isK2VRQAi0xjrAF+XlwfAX5wv7LLuOHO",
+	"/u+Ad82Hb00Ds7pTpGRtxjzyX4SD61mk2gbTtg2AgwloeCYAB0vUU+9dta5Z1ZenjavOFVn9je6wU3SH",
+	"vxygAyzxUs5fBZSwNA968JU+4nq4czw5ODv1uifTw+OzzqlPDvzp1JucdMn09MRvtXPWYo6jCV9GaIGF",
+	"JNE3Aimuph422TqK9eIjCI6DcvRNMPMF1FtXQk1ExKcR8dTpSc1siPMXLww98RTYx9SiEC9SDNi6XPyw",
+	"urodHF29/UH+/OVj5+dhp3P15XL9/tNg9cuXO3l1+8uXn3uX3V++zL/8/Onnjt0nuT5nEyTjwthOsJQk",
+	"Wu8JiTXcVkqnzMOPVY0/FW5jhKNIsfCvz3qr/q0AUeN2HhHyREyNg3jj2D7iuYkkDgD0Mz33pnOdT5QH",
+	"dZZuYDhMva6uNiMP8GT3J5Khrx4PeHSOJMHBY+ZVLHHAZxnTKoBmqAm3gB/Y7AyAbOpN/LOTLiFqzbqd",
+	"zpnve4VIHPV4Xsx5JEfpTfiOzuZohaUOj57zVUa3M5L+t/RwzC0Lb2TkReT3JY1AmxxpU5867634ihuI",
+	"Y5BTL+t44vMW4zz6X6I1khQ0rz2dDELdFddnKGWWp4xNsWwzCcEN+HC3e3piu0kv10V6PTI3BgsE7HNv",
+	"JI2pf4VnM5jC7FKS9Xf/8ntv2C+9H9eDL5xe0sPVgHX+J93hJWHLtE2AilF6oyzsIwtMGXCNPVwT5mob",
+	"2f5Cc7RGZVFr5/Z1AwqM01Uyr8Pl5J0OUzUsJgDzxALbPgKM4ZwvSAhtaMLMjULdVKx6ZSUC+Do0kRtg",
+	"2YamIZw+4m8F4j9UgbCj1A9RnVyjPwi9wGZtKIMMjq/Q7iihM64qo9FNbabHxnO6zfj2rC4Rjxae7Yqs",
+	"8oKwtNd9tNCQQA97gi8jjxjHp1qOx0IkpNdghPPBKtWKb+LWm69nhtwTJvMQNF9oE565dfA+HMO3vDiE",
+	"RR/UyCeMEv8cldcqMw+jGJfpxVcc0oH/WG0RS9EinoWYRkQEQUle+xMnxaxcfWJKYuifQArkG7z4inV5",
+	"psfGFIlnIqkJIXHNi7I8xB0s1wsIY3/xVV0E1D5sNFuVkVpPJJDjeKO9cHDhm1BYGT68PYmAVvriq/rT",
+	"UBLUyEJ4IllNqNHB8oC0uXtqgMd800MTql4/KIXr+fmK6H4aUFaMr/XEafp6R9YNOel7st50Ee76kHsK",
+	"dXlWtl3QZ7RxgxclXnw1/9qaQvHcJDYm6znORkhU19JeLaxSZTmDk+AF1GNtSOTzyIumRPxBO6AJWaUJ",
+	"F7uTXs1Jer6TuiEtg8Xzyncd4NmMqHyD7A7JWsp5zFJftaG38SrGRIo/gMrGpJUC2DzT/L3QqQeNaGWk",
+	"yiy1wyMgZcB68TX1seEk38S+qechNfZ9NaVp/dwUvfhKm05Vvol6h7R5JqO8KU0Zq/cuKRJiC3pyTem7",
+	"pMoxpzalrdAuvkv6Up00pjHf9L5LAWI7EC++xv8ebLMdYlJfrl8vinOkd0kxuCBefIU/T6N4OLx+jsvX",
+	"JslCcKUSfxVCKZhPIVo8P7VbUPeHH3rNadx03+yQNu34aUzThptnl8ccnqkzTv3ZamPf6KDQZySuCU0f",
+	"yD33noe9Cq6wGu+tCY3D4fXOiROCNyIhcdrsXl22HqEm9FTBaj5hZqDpF4z75MVX9b+gw8+5kI3NztWI",
+	"nDshc4uZK0MLeDJNgC7QhKYScMFdbb+m5JRhED6NJg3U+eIr/N2WMvGMpDUlSMNQPtP6adzKpiQ9z/Q0",
+	"mpkfnfDo53UMxMFWDagrhyXZnjjVqFDSkt81ZG1DkXgekupQ8ioiPmGS4qK7xpAwH2GGyJ7GTtQVxSFK",
+	"BscZEm2ENYZQGwGYItEYA0hHEO7XIaROWngmH/wpueBX/KkYdiVN3yRlxt/wCpxhNS6YOgSlYeNKERhF",
+	"ZEaFJBHxNSgU4+pbB2/ZFEVzKzbVIu8Dnc3lLe+HYbC+NQFMooQ8DUllM/3nFrRHR1EC66mW4kh6UYuI",
+	"561JUtIx80h5jupweI3gMRPo7mTqtH6+vaLXbz/+65cvnvz50y93P9NO5/r2av7+9ufV9cVA/nLb/9fl",
+	"xeDg8stl5/r29aq1mVQMTd9YlIyB+KADCIuo0bwRo2ogKlBk36gxWtn/EQfUN/UpfrRhZPnJuZVlIQy4",
+	"LNJp8apRgLaw0Wk7LEHRMtQHAV9pxDGnMH8Rs5YLSHChpRK7IJWCw3arixF9xeX1ihUXtZdqF0jiW3Es",
+	"FTlsj6t3ahZ0sl0Uu6jKe6mH6mN7ebmu9qz0GYKHkDbq6ww0NcsTSO2zNmBEGYrj1+uR8IEIGVFP7mJC",
+	"c9Po0knWTi6dkbZcTVdbH2ep9BL1k44yPgeeuSNrtAKBBEWGyD2J1oAxV5R993eSSE6Mpz8ZlFToPWq1",
+	"W0/NPhxUhND/tTJNNJP0xZt0pdrW18927T+3zj/r1f/can+GifzcOv/6WTMR/OrMATxjGAl+A1b63Hps",
+	"f9aso959fGzFXecdhYOLekvg7NKbgT0sk7OyZJGzZ6Kts1OGEa9ROOGJKtwO3Vw5VoxqzkDF1GjO2mSv",
+	"uITztERb0nTaFFt7ZsKJeY5ebOyOF5rvXiRMd+7A7JcLtxqNZSC1bLO5Qit1QDemFCZqKef9MHNRx/DF",
+	"r41zp8zjSWS970UjrRQn/iYj38HHrJ8yr+ksJ51tfE99U7b/vzcjK4NMsKP8tr/XaMdZc8661Mc3Siln",
+	"2wAdOb1umw2Mw/A5soEdyjaCV6DIsg83F3zid7udCTk+ODqadLzOSdfzDg7ODnonR8cH3uTwqHtyiMnB",
+	"6cn0qDc9PcGnHb93eHbccsBFuidnR8edzmmnA8IROv5Lwglds2D9Sle2LgkZg4oW6iwizIci1YizYI3E",
+	"Mgx5JAXAiZhWANT7WwsVuRT6eg/JbGFE1eKqh6/7w1R71fq9IrQ8rg3MCHqM+uKSOTkpg65NHW91XVtg",
+	"2XYp5YFS3GlDqj7EphUwnF7i9ZDO2HXRxVi9kjXHCLTAayTojKFaZpfrkDCl4xhFIi10LY4ezJMg3jKi",
+	"cj305mShlfY7YrToGDkz0YB/2vuerFvtlknMwyFVn0G7/Le6b+hBw66G4era5tveQ2DKoxkEn15xCdCY",
+	"RasbzRDVdqYpIGj+45uj09PJ4bQzmfROjqZTpbp63snhSfebfzaycRS00rK06c2xS/L2d0qfDh37a9In",
+	"5yS6juiMFm3aPlL6DlRYZdrGw+FxNMcCCXVSOtKnzgbOK4ypE5qTy2RH6TYgrODfSZ5up93iWENYSS5x",
+	"0DrvPLZt2h00MSFzgO1QTXAmIx6M9FZkXI5SKE9K2RD5P1gR1Trvuhs8VniogdEKIz4JyMKAcHlmW77S",
+	"efYWZB6sIoDRTiXCM0xBzvG4dmXdq7qBI1GjqZPmDtLgnmhpoK89kGn7IJ0bVubWa69ZGjH1HJwgDtDR",
+	"C4AcSpCTWFxKU8kYGeHpVK2YmguZQT49Oj88A+TTWGu1F7FuuxVnD5x3e1ZWxb93VNvahZZeDSNuH9ut",
+	"GzwjIKJEfpr8LuGaaInh5fBvOKcnwDllQOyg3FZEpiQizAOcmt8gjVxQmSTsgzDQskbwSI4ma8Mw7iVN",
+	"s0dRFoyGAv/1bzzSDegGPXPpWcwNzY6nsBlySG2wTu29UAxu2OCZ4TtTwiGzZGpS9+C/204M59xuzRfY",
+	"G8WYVIYlLOADFaMNqIk7sh6ZS9NIHb6ddivAQo4s7vJ5q3t4cnpy1j3uKAVygR9Gvy9JtB75JFRbv5O6",
+	"rust8CRMFBxJEI/mIA5iSpVaHZAHOEcsTgaJ9KlqPgNCZPwpUjMW0AWV5qvHYjBJ/TEijKxwMDJ4LMed",
+	"FDbLgnM5BwQAPUyJZ4YP5DziUgZkRJkkEUCGdJxvIyKjtaWkU8TQJaGsMWPffHpHheTRWvdbso0750cn",
+	"50dn+6cnp4ovtoYm8csFSR4/GTw1YKOAzyhIbVLMs0zXOFIcClknIy9OuXmsyzTaA6jWc+SDBtZxvk14",
+	"OW+Gzo66vxTjqrRbYjmJLztAU9kCbkaGxmvXCKYEBux5nYPe6aHfOSEnoDCfHXYOJ0etXBiTevM0IyNB",
+	"pKRsZqZ3W/ST3DkoiO0yMVlWOXVkWuoaeUHueShQwGcmIIXhYC2pJ4yz0J4ux8eHZ9PJATk66R4R79A7",
+	"O/YmZHpwnGg9uqXWU5gHzI6Jx1lLI0tQ67wVEax09IDP7IfH/PN+M5bLPhOrk5sb25xPmh+PTye93pF3",
+	"eHByfHJ42uucHB4deL2DI+Kfkh4+7bXaOXqko8EYATGyynB3r3O21z2yynB3//CwF8uIkQkJMrDR/5sD",
+	"KqXERSRiM/FAo0trAMz4qCk12DYQDvCg6en6jke8tXuRsDEhp8eg++TxwED0/QVYbiAmqtVupWIZ4u8f",
+	"tdFC80BuYJj5ZhM2GXBXRjGSZKddC+gl3hq5VV/rAsHUmdotwWIcAWNebbVbTj3b81Z3enJKDrpnvU5v",
+	"cnjQIWe93umxN50eePjk6IwctDZ3mJ51M4jSWDMTIzLHAhmK9tE7dRvGLF1CBwkiEyMDq1PV7sngdX+r",
+	"oH+roH+kChrzbHnsXAn71qvvUNgAEJCXnqkPIY1KGF8nPXIwOZ1OyenhUQ/MHN2T07Mz3Gqg9ZTiHMak",
+	"VJS7KKajZrmLogYSGv7tgRaTu0arXI89rGc+3JyaqkUq7K3uIhU0kFBSmCb7Dou5huqwEsMSbZQdzoJE",
+	"dvhUqIUZ4aXk+veNn/K/FXTGlmH8tTPhWu6OFstA0pEgATHGYFcMFwzw2NROMFbQkb2vKOkCm5InVyB7",
+	"U1uqSY/FSr3tyO/VPcdP5H/slOds5BCw+bvkepDFIJ3tlp4ah/jH/GXbiomOn8pExwkT5ecx/33B/ytc",
+	"8DcXqboOUsH81a+DlNtAQskfAOnqehXyD5Um8jpFcdX8FfZYd/4KGoipyUGohXH43V7vuEc6B92DyQG8",
+	"SCZHk4lWVXeHYNts6oDYiikrJrzmlBU1EFPxNKDdv7wFKzXOrY6Do6ceB0cw2dp5C/GtlM0+ChJ9onKu",
+	"CycUEGTe0SGvlM10Ug8UCWVkVTMz4QPnRSkCbuXMskgzW6F+ID6yO8ZX7Dq64u85m5GoLLA2LlKPqEBL",
+	"/SbiEWIcBfCyDrCtMQYgQL7Wt803PLqOZqV9SmRupjpZJJrV6SMn46u+rczebNOu6JPb7mlyQCpRo61K",
+	"eicYFzv48WJNfsCIQE1MYOoZ8+4G98M1dCu7VrtWRGYybXmghPVnr7RswJDckwgH107GXFrE62iD8xbY",
+	"YBGfIqHfSCXZCZsDR0VeWmRcNx+9mnMuiDUJ8XSvv3598ppoi6EOXdN249RgAEKmX2POIEnRBoH4WMwn",
+	"HEPlqetoppMByk4g1T/xC4Pn9M/ISQ/72rqgIgzw+iqHT59OtCljrKW5di4MLsy1pHJAICCuWbB+w6NM",
+	"lGCs0KpPSW5aYqfZkHV6YpayYmaWskpohsSj03VfvidYyGtGkgTTIgtmEperJb3QTSAsUaAaUUzp5MdB",
+	"3u4C30Ho5yK2cNaRdRJLUREiBs8kEWJ1Wo1BJDT+bW5JJ3+iLnMQAuVcNaGy8oiKkSAzpU06NkVr/NJh",
+	"G0VAFXERQtDlRtCcx5dMggfG1G3+9WvLomMkVvW9rtWIzyY9bzLpenvHBxO8dzjtkr3Tqd/b604PJ0f+",
+	"Ae553S6YPqC5Eb7HNFCnDNxS9HeRknkMFKYOJB5Rf7RkkkLoWEL/JqjFIp53k+4k0jFF9zOjpurLODSv",
+	"vkw+mctZEgbVarcC6hEmyIgwUJB0DGsn9/uRE/Smrl8bvakvnU+U5TxCWfwJtOG4RLSJhwc2uSUP8pa/",
+	"mhPvLp09xRD6nIme+tw6R/CD/Yn66qvPlXbwz622fU0tt34pk3Nlm4Vh6CfWqV8gSMohQX3nRETpV0zI",
+	"VPyaeiiJkdLP1AiT+tzSrz+qP4+f2eNnOIV1/PzW5Sg1jONuC1J+ZCYenfiA7f49LZQhy+RRBIDtSOk8",
+	"5+gb0/U3jUJLHTdYHg0D9r64+H0lJdsSIkjUZ7aWZPn9Qj2rwzP101ojmRDCNvPwCnQuLycPTzVbo/x/",
+	"GhAASv/XkOmqcX26BxHB/hp6EGUDJFq30o/rfgSo4aB6pXTx3Py4tNboZMJNiLo1QDIxjKVwioqSe/PR",
+	"cv6jYxXcUddgTg1RscmMxcPLY0borTwv1OnNpD5VaFNxu7d8KHlEdrmE2yzRUxejPM/VmR5r9Kyenku8",
+	"vuKyNCcmBgaxoBBaG1Zbqn5SjOrrGiKx4fIPVyN99pSNRsdu6xs/vIKm8M620gBGkLnJle58e8etMfNx",
+	"GEH9yf8AWHmlrUbmkerGcnCqNHoKsBl4xUtuWY9JM+ZqzsiqnDR7IEXm0WoSlQKH2axsHz4t0CgvIqhO",
+	"pM6jQyHIsQYUcp/XIPDa5xn63lPm/36vjt4CwQBqfGsVUYhOSIK+M5KhBmvW40gDGaOu6kOAXXpJhoWl",
+	"D4xnF6CMkI5BsmBNEwJhMmBxnFjgmMFFtYywmGKbdQTiKw1YzEASXOibSwMcCYh+YDgJ2aDCBLTEYDnp",
+	"uo15cTDGkLERbpSHOPZ37Fbd2K1kAsv1DfPQhrKRz9Dm6XKlwjZZT6MwT1dYQWybTewg5p1GZ6Ttp/qY",
+	"LO424mxmjHDXUW4Z17QmkDGDGhC4+PCjAq1Uk/W7XlA2NIn0hZ26GHNNuoD3Ri+xH6NwVRTuT9C3NrO4",
+	"84v3u+rFJnKaagLJOdaZdpDthz2JsLiD602h7qEJB1g0wE6SESX3BJBTZDFaeAKjFpk3TKY1vFNztrKd",
+	"Xkezpp3yaNaw0yv+XluXrgjxC/n9iiNjhAJdVD9avmFt87K/lHMeUVHSuEQ4eagm4YZxXnJ/fcv5eyVC",
+	"K1hswv01kpyjAB7eqp9hwFd1uxHq2Zq9DIfX19Fs4FfIt1eYqfW2dmeGhsPrWB1Ut3bMEGUaOs4gOZ6j",
+	"X6Gzc9Qsi/i3XaURxwM0rgTjlHyOESb+ijgPNfZaKIFpajL/VndVbjm/xGwN8jJB8SzEceQcLTBbayGp",
+	"hhC/ULO/DffS3xkI/3EZCKnFrmF2qaMePVqNFmh5fYtnm3gQn9RZOB5M9y6x9OZjiLmXXB+YgidHpWI3",
+	"4iMbn6TBMMMAe+BgDNaIThGFr4WkQWDshNr9alnhvPW5dTY9PfY7p93T00PvxD8+OsO9KcG44x0dYb/T",
+	"PfrsBA3GycLCm5MFnPg2YEpGAHylhhirCDDK/s2gb9g7O9T3YMQEYk2avdDjwxFBek+AM848wQGNxfzM",
+	"uEyNRNMFK6tv8rGibzZXDtETzgOCdWlhReZSzm/hlxJCEyJhRTgjBntWEbcOCXjK1SmpRIoGZWojLNGC",
+	"C4kOem20mlNvDkMQRM2UJD6arJHHFwssztHY5G6P22iMbZmqMfoHDgTXAA6gsQAFgN+n9ClG/tlGYyiQ",
+	"qt6bLzD8/bKS6g+EDap/kAd9vwM8H/iF+vDgYimXOLh9P1QfPB5G3DMkzHgYLGeUjcHKN/aWQvLFjf5q",
+	"H/XZ2mCGUgHAyEpOphnMDKcdj6VVsEpLOdfRd2XcBetkirmut16npEJrg6XZR0rPTl51FkO94bAnlSLZ",
+	"loEiSYNqKh4HyFak8S0QRuP/M0aUwRtqHtJTZwLC2tJgyeRNm2fnonLW9L28/oyBvJDkQSoCQVNXpwbq",
+	"tjudDvLmWKnpJjBEzgmNtKGDR+ZxGiHt00PqIoD+MSFTHhEYqW5I6SR4EijOpQwtwxBQSVDAVyRCHhYk",
+	"mTS1eGAsAZrG2mE5Vk8PLtJTpqaqYKZ+T03RAj+8J2ymrii9o+N2/pQB3oDIh+xJqJha4QWySg1wcGHn",
+	"zMcST7Ag+2i8BwSPfW1QGWtbMbAPVXMUSeotA5zZPbWMNq1zfdlK9lJIB34jqQ3DHZoyhznnkRqLWk44",
+	"TrS7b7L+FgYVkXsSCSIM/rZPon10SxdEZLcFzIfZFkLLLgM2q3fRSntjYbUhxkAgbFoNfCKk3oBm/hQh",
+	"cYdqBvXejY+RFYnsEZmeUVMHLY9DhC7DmMwSYctF6/xX+86e+esoZO3WXuqT0UvMT86n3wpYrN55Azym",
+	"RrwOiZK6yFrqYOKUhmBT7tQTatpWJAi+ReOlPwNOw+hthMP5D++Tw0M6CG3kgXhLdZRQKUgwTc9YRMAC",
+	"myu0Q7ops+2sSU9f/eHtmer+d3XbXfozHTYOX8E/QxLZD7EJMn/CdK2AqjmzGXl6oBZYSAPiKF1KT5We",
+	"WRasXR2D6B9FegrswVk0DQlZeRMRj6mdNJQ/vCDgK+ttz+5CAkRnBpNQbRHIrECOt1pdLSnuu0pRijFT",
+	"SlbAggE56px5DSYbhPkYjMzjWtqdtUfn8qChp4puXWS/AIDNGGi/EWhsz5Yx9cdpNjg+PvRPj8mBdth2",
+	"/IOTzmRCut0CKWw6bCiH3diPYnXZ1heIRcMdZT5IyAhMP5wR0PzEnn10/C3C1eqa+0YBt0N8bcUgUvpv",
+	"DW52FGaSMM9E87bFw0NCowBuy+FpoqrYZSn52yXcpDcYBt+Z4y456EHJmRpb7xyLOaiHgJROp+qgV/+C",
+	"q5xarIzaUsbdS8lHs6X20iYE+xagyUbzbQ7AlDko4vjBhaO5JCcCIys4gCfE43CGW2GK+LRUvzGxVIjK",
+	"diJGE2sxLFosl0HBZByR6RSQx1wOLOA61cvIZOuUM1+6vkO+2guVRkBf1XNgBxnPQ+yW0yciomIfDaS9",
+	"YYtYLd18YY6Nuu9UpzB3cbX+bOMKft+tGrLF7zL6R9ngX5FI0inso6SeSI4YaRsZvOA++R9tiSb+uK2l",
+	"i5c0IjaVBVA3UBjRe7VZFV/zKfrHWLU3Cu/G/9S5CNJ8xZcSvk04ZKNPbaWgM7aprfEFLdI9tOs+f1fY",
+	"9+wJbD4aEs2/NGX5J7EzjdUbyJmucz1dfAr7xI1y1ywhBRq+6++pK4faQnPygH3i0QUOkE9nVGb0jiID",
+	"2UFv2j06PT3E+Ozg9NTvnJxOpsfd08OehzsT0pseHExPDzqnXe+MnJ10js7Oukc+6Z12Dg89PDn1j/MP",
+	"LDWOxvcGZ6YuTTW+9FyN45XWd2Hk/CxyplAgyoQk2E9uloOLzLzYJgtYQzFYriYWv5e/6HPi3RHfpt6J",
+	"4nNLo2VqZFcNioG9eXLnx8LwtOTa11/7jIrvR02l/SswzFxwnV2Xx68+/JavEptTgLONOxZm680bdp63",
+	"u8g+4dJVzklxumhc7ndzEFnfqlEE7JtFpoTMFTA/yzdnR+i84GYbIh5GteCI6c7s+rKE4g0anSrLTSlN",
+	"VXevptZ9PEtxYQpqHsXpqvINqX7N/Au8zic2wEIiH68tySGJKPc3mXoqIWTYaMPpsZydnZ3tdXt7B0XH",
+	"MmH+yMdVFrfXDyGPZL5I/ARHb7icBGCvdSdXkUceTES1tYiMN+pPZC4muqm60nCT2DdEevMCWuFKhiYR",
+	"X+lou/hiR+JtOOXRt2jM8D1V5I0Tz8OMUzaDMMg5X6WkZpp+j0exgTOL6T0k3h7Qt3dZcyBDKnMHQiJi",
+	"dPWZUdwEYb5wsY8RVcqbcAYs8Fqco7HAC7KnQZPHbfNRUEnAYB5xIewndXFUOl5mhZz3qwc61AFtZQON",
+	"E7vK92xSIW/jJlsUepyzYU2l0oYb9R0W8zwzQZ+tETjRjLXcRM4vQmnKS2VuVcbSZy9VpgBVrUvDXJNQ",
+	"QSfnd0UzaaK0vhFgDYDFTQK3Nq0DRSFoOXOqK2Q2ndI4zarqQmPzLwSac5G5YaUytPIoM500o20wBYdl",
+	"gbX89S2ejYudl3Pso9Wc6FU3xTsipQOq6ySgikHqaTvfMTOYFjQqXCgyxPiqrXhtroQS+EXhwoHG/3ds",
+	"VZ34kgIcBxt0Uz7HbtbVHEtFmJZ26Un+v0Xb3Hp2i9wR3U7vEHK+4i/ydNUECLlaCDi47mklowBlOIcn",
+	"TBONGfZ9qnzYJpGwwSck4CtjwM/XTDdO8PGLzOZLELbz5ECqBlQZvZfcu/tgjqgaZit9mvnWOUWQIWhb",
+	"E9XC7b7CQHWFFyRJdC6XBuoYaKsdk3hJwDIldIBRG0nON2UEYBjseepWtEdZ4oJMs4ZqewtxcUVWT7PQ",
+	"MLLSBhqxj2zdUGPUcGxFGTa57xVwCCOrJmaWK+6XGQY2bCYrLNCM3hOmpRyVTgmVjPpZJ1s2dyF0qfqm",
+	"y6DRhXJnHzAmYCjjm+vhLXoB8TAvhOD6JDRfhlR/FRG5jFh2PFtUic1dH6Cz2diceknVQtKtG5UeQY3S",
+	"X3nGFN1v0/Vw4RgsLHIV6Skz0wocKTqADmEEzjWtBtqQWiVMtY3KKfdqPK7t5EzT+pcN9lVqcD3bVMEC",
+	"mqCv8tFb0Jy8g2JG2jrXtov+IZPT4J/fog5c9tVFJL6dQElSc9AzOPxzLx7dfFrDPDIpk2RGopjOapZS",
+	"NGfmrATSZ5OF1PuNGUgjU9aIuIqLu+ZFXNVy0KG+qQoL2hO8jJYMFoJK4Bg0dvPAbXOR+trBMlW/qYGN",
+	"dxrQpSfiFkql1J6G7SNfGkexFLsZY7zVXYSx3CyjGSm3ZMZuGcchpNbYRDRuagcl/qpwqUO2Gxkvh8Nr",
+	"g9aUY7a05i11BzModONza90RnH0D/ihz3lKI5JVrZKsopmc2g12Xs+eE4LqEWJM9pxMLK1ktHZaQz2qu",
+	"ygMm2SijANWOdxIJUVXUS6feSzGbKIXLamGgnYuMmx9o3/BvlTCLIHLkx4VlSnfzUOJIFtr99AatNvyZ",
+	"ILQCy1+v0zsA+MMiy59QRNSw/QEOyWtgxAKDGjUHLtmkcYxDKjISAbL7iqyR0E2+G8y8Z90f5qOPJQ4D",
+	"rDX65MN+XIEr1zsCg/pABA+W+U59MMCCMLKrIOnCHBlK9hGNiALRCVPwpmp/aK4XWE9y3oCjhIRcFw9e",
+	"F9C/DMOICAHx3ltYpWIMGgRY0/YJqKSfkTJF7GMoGME7FTx0a4IwytUMHEeC5CmD5Q57e0eJW9D2Ej9t",
+	"7wiwdyfggPd9ndLu/gzxs7r+e6AE9bfGx5e5/lqTidEiLHuYjvUWGFyI3IiEmDx1h1pgX5exixSvTSXi",
+	"SwmsxAgxltwk4F/HaEIYjjgHc9K4ltVQJlNftUYPcsC+J+u8RXIE/x1Zlwl9uhnHuqPD/6NBxvn44X0+",
+	"F3388F4TFktyHf3MJJI8N+BSi1pd3q3UyhHXBy6B5ykY5tIhu3wFPgoS/aAT90vmX99wShcg7VgEZU6d",
+	"EpvOw+Ksmp0smDWmFO35HMO4VRk0ulm8G0A6Ge/zuWZBtbY6o0xHVhnVVdiAUfU3/iXrdC85xx0TUOkh",
+	"bpJ2iYNqWGFgMwm7TkwY1F4UxooMnW1rbLvPUFNBvE4GKomoahgR/ifFeethFMis9P31jqy/hfqQrn0h",
+	"iWOzj2YjXZqZCdIjuiPrLUekr3uFa+MujL60xmtDHkJ1BZR5AZ/FKP9593VNwnb0q51fz5+XJbEwSa/A",
+	"WPsEAiuvOFtIWjdjRB8uSgcBTz5INrgyYyRCpT9MiFwR7SZa1Av2cA3XTxLOj5lizi+xHxtPPc6kKWTt",
+	"FON/8UVoPdl6BWztzanNHP7/IjJtnbf+z4uk6vUL+/CLSnhgqBUd05/XlhGQL4zsCqlNZH1sFxp8E1Dh",
+	"NoqIT8iC+G1b9adtg/ti5DGzjvstiLxMwwg0mJYJ9keh+27p1OSgFuxyMvoIOMUxf8a4BQssjQPFQhXA",
+	"yDVqj99w0F7yVulwTeuXBLPVnAZk5yufk0uqBmutVnzqJqQqvWjBI7KProwvVWnmNtcmmQxwUULl/z+c",
+	"F+Jq0nWnNqH15fptAi2jNitfsRpLdMXlNTz42G4tWUSU2PBkvRc/JE/vfGFjBKopCGYO9n3kYP4lBcEz",
+	"98ZZhCEFC3Jb1JOx59xNV2tbfBPr6Yr0NCIq0T/U6WoQWNGUBwFfCbN1As7+Ca/ixlvtHcGBdic3YCmN",
+	"O1S6ELrddYMlMJQU7innVm7uS+pkMxqTmkItNY3pc7ejUY02ZabvyRrqbRYMCIJuUqEHf/3tvUGrs713",
+	"vNWyG8CNKnuenfA9WYvtlmAaYyaVzp6GVrrlHy3wrepRscibiC9u13f9m0HDxRD5UnbUpIkMau+u19Fe",
+	"0LKCzTeQLJiJlYkKiojOcbV4ItrOwxEWd6lXlbJEsDc32lM+QjAsqa5bsd2i1p3DVB9/H3e7Oe5sSE3F",
+	"TteLzJuL/PrXhiw6lZLqGmnquSSeMeOLpTdXc2Au1lWznkxFjGb4bz4fKTuJOylgCZIVM2Y5qN60bXP1",
+	"BLM4mzU4fKGX+OAdCBtntfOpSw69MdxCdUDmRGfOwICdYJ4/jFX6YfhMrGLT9i0T6GihDemiH5Eo4Ng3",
+	"QqZ/MzAzooODNBziHzYlqU7/sA2UWHZh5MOlN7dRg//GMuNKZwV7mDnGssFFG02Ih5eCIJzEDwKEoMR3",
+	"xFweTLZxqtIyzA0cWrdcA1b9YROkGeIN10BZanh/Dm+YWpURyUCDNpgEcPmOJtyv1qReq0dfqicf2010",
+	"6mWkS6ZRNjMXrt3OFSAbrrDQ7utYqsSabVqVLZw4o2i/NFPxPPeL556L6kE72G67vYOr8djGtxjW9V3h",
+	"mKydTq2xidLKDmhb9m+2dLqrP23pPhDsP/co1QX4Ul9//6RRavzyv7AwG+L7v5woc0Dfd7+rbePPt6tt",
+	"jhGMyFQceE5Ozx7otmzjH8ntusbGH7GfP4Bf63ZOrI/tTxjndkYepaJhW2yvYrQb1UuMiSdJPals4poF",
+	"60zpv0u8ts3tcM5URwg7WTE6ZyEvw0Hpy9oxqTVmuDBao0McJKYj2NPlCccQHKOB99KlUjOlG3crMeKW",
+	"60+Y80r+fRlCn9FqrivMAOTrvi5slkBsNxiF5HwU2Pdq2OPzQL2fRfRToVHAldjHLOVL8TwSGheKwX/u",
+	"S6mOCbHF4BeYrUfYeb/GJBShTu96IrRx4JvY1w7XHxOjl0KyNsZLMEMHWJJgvY9uDewv7AxA7OaLEIMr",
+	"HzMfLfAaTQiK6GwOCR3qQppk6eqZhrhQmG3i6xQcN/k/joMFcbbfSkEcq+NkvdefysIsxeViove5IB5n",
+	"vgVnSBIVTTawIlRGax3/lU3iqYxmSZJ3HhN2saDPf/NLzC9awbJPWbhtkSeHvxFJboYOLZwQymYO6Oa/",
+	"Ax/YOgENl1+Y1xqLSujveRbcLLGVnAseEShtAMlbxbLzI8Opwg+NlBENcV8xD6awxL+0aYGSwIe7hvYd",
+	"pTuvMZ/pShW7nspkSyQWaLUn4pAoEzSYKvcG+Wj7Di0W+DwvzUCnVwmEnZIHsGcEovLcsDoWgnooKdiq",
+	"3QfXIWFQriSO05kaN6RFfNRlMHWBfy3HtTsBHFqEQs4LgiWIgd2oMHG0ib8Z4u5wDKALrbrZvWGkNr2k",
+	"xJbhckrL1lyGm8FF8spjuuZBvWW8hKcf260Ekrveu6+S5zPVFXLCkVmckKDOT/OwmoMpjxZQkUHdBPck",
+	"hehntgxM6WItfzIxhG1A/RiBd5Iwj4hS0BE3HUL1SCVZ1BziO87vPtheQO3PJwxHkamhJUaiCDUnTgDT",
+	"2fYmhBbyizUEejb4Nxs8rZuHiH5RqweM9NPqODGD32yT45qTcd0fqucFj+RoUpBAprNTnPQTytKZLHq/",
+	"M0miKfaIQ1F8oqTAn6tZCQJcTQDg9vwEJS506Q6+YuawzQsgFpuIQEYC8BXL5bKNvqp4CGhpQIWA68uO",
+	"un+Mv9Clvlrt1sPejO+ZL9Xptf8Br2zNDvWranCPij0t5HWzpsBAgkao63fEpT7KMrEcDEM9s25YZFZo",
+	"Ur8BqqTDbmY+FP0Afd467z62kzLnheDt1pFk8/gLmztw6otvHF4BJGWM+d24tI2eDpa2utivLZ34r1tN",
+	"qP0tu2Zm9pMCdzkAgEyrnAhHkMgiE75yK2NkhHV67qsSOErHdvjYbhWyg50gRYfpvmqmktppVRi9OQkk",
+	"pas4rFjF6+91toNJnLz+fjNvMsVmmTUd2uVM9hSMpK3mN3dpQ1qxmwzWXJZX06u3Q17v7YDXN+alHpuL",
+	"/CTUONvxHGEIO9Ki5XZ9h677Q1OrzupNJuta4+AINCEzysDutXMVb2TFlU0sbrVz2bWNeod5oLboNrl7",
+	"CCKVplsp0xSfpzr9WhQ5It1dkkyP04NzJpgeTrKNlY5uM1eWaiiVskEcmdqkpS33WQovyLnkenPOBWmj",
+	"JaO/L4mtEpPStdDLdZKeaTI0MaTajCvlmOL9uxhmPsZNTsO/V8/CeQZkvrTP40dTEGyZOGeSvgsqiBXo",
+	"Uam0YMPEqu0iXsvVrwopPX20WUKVXG/r9pTKYlvyrLK19Po23DaHu1SDlIT6QBb5pR5SRzGIKLE0kZM6",
+	"m1hJEhHHUE6WSq4bgVjvQL7iEpnM+pzxwlM4sLpgvdP5k9UMfM7IPhrCT8IaRKsm1z2qqy8dJhCn6Zls",
+	"ZjF1MJvvdnM6Fx5GUP5/C6Ur2YiVOm+h3vUknWt3q1qQNlp0qD1V/3r2tS7WxAASIU/9gBpP6jS19UVq",
+	"Gx60RvO4eS18ybkUMsLhGx4tyuBbctHyYTdR9b7kkYHmVaJ8k7sgkj5ajEKnQnOeumDKMGv7MRpYqOIw",
+	"IgJCME2dBskR+X2JAzS2r8BCbQB1btxTM2U466OYp4a6yV2P6bqdee1qhEEXQqi6TadAZ+7S4AUN1g3b",
+	"BCPAqB5QbdZ4VAp8apsWwXKWx75iziNZ2DxETH788F7kEl2Tb/ImoQ2SUKKAYCHRsYsRZvDQHNt7KukD",
+	"SIJkyjzecuYiFy3CFQLOnGd50BlbnjRI7KE3uk5v/gzkVT7M2YUpY2z+0idVH+KHn2D6yUrGTf2nQMNJ",
+	"l0rJu83r4uQmAX1KgxzVxSN5NfNu0/YbpZHfvL5sx1LNLZ5CU4DNpmoExANnFNcJZRq2LEcuBKSSiDbw",
+	"mr5gGDXNw1AX1lyixqqZcX6XFYbIxzy2SrrOL2nW10DsfJqq/pE/xSOobSqKIOLKC4p8q7EJ8gre1D7e",
+	"1GiEM6SXmp5azFmkrCrdQ9FZbS5Nj8Z4pSrHs8U+KiK1CwJyVrirY+8tPJRjHk/pRhnRpRv+rYCHcma9",
+	"UPI7327YZNu2mmRsHgLwf73J0hznMwGStGC0c26wKcAG4Lqo3S0vbGzRU2zqcyxGRliUe07cjJGMhClw",
+	"yTzNAK2dOh4upkqrVQY+wF0JUO+0B1cWESfEkkQjrwBlzuOLBU8UHTVe/UYunRAylx958MmAMWt0C1HT",
+	"TmDa1GCCxY3aEmoxG9RrWiyB/XMHP9AXGzv4nOE2NADk7LHi29C/3e7K7qYpZTMShRFlBWe2qc1Vdwf8",
+	"V+/OqhPz5o4+QJLWv+0WrD/CLXZdutZY3pEWR3nEcIkPxh0Aqiga2wfG1isPcT/pog+2ULyJL/nWLLxR",
+	"IZzbiQYfsBjhUHcDtNUMkKPi4DDik4As8lQ1HiwXhUJb/YZWOl5FaneFsJje5SpDt/PYjstG1YwQYesf",
+	"cbAkFXrNgbqxP1BRUe0tDrGJ660OLmy9eJ2bNyFOzP7GrilwCxR5IOM8B+sbiAHx7pgppGSQtyfrb3Vq",
+	"hF0pc8tcQI1Sg8Vbaqa6y601OzYxSKZ6tI1IgkzmMcdinPZKqS9DwnBIxzoixIebw0bEEtyUTZl97a71",
+	"MFNzt8A+cQ1hpsOWjvNot0zriuNg4BUWsnYroKzgTqR+2Y4Nz6BdIQkbhYUlTZyq93ZpIFPTrFiloXNB",
+	"5JwX8If+rXyLV3pg6tllDPh0wmqVZtSwvMrL9kSfqMY5BN/kt//d8PoKmSc2oGeN4wywfZ29QmNEU/hl",
+	"v8obZIVegQH6jpBQpDsGjnJjYp3ejWOk9vXzPVcHvX+jidjQbVzeV8y/whGjbFZEbCyxjN8McohXVOP7",
+	"MzM1q4hKSdhzkLgRH2JKStva/Orf7j6LRXS8O9oW19DyhdnwbXsEOQvmTEfeHfPCi0Kd4hLhYmDryHnC",
+	"qEzaVautQ2wTed4eD0p+aos/rH5O/CSY/EeS3xFW6C2I3y0Vepqm0TKiT2iop7kdBvGEZjau+alxpmh1",
+	"+stbIY2kDvjj+YuzFMaQtLIeagdPQi/LWF8pcqNXK1n7o2r/enqB16LaTOKgq++q2V6q2VGM076r9g9y",
+	"DXgGGKgfhtfatpYnTaiGNxFu2A7UBticacZ9MqJiJMhMycc8Z2PencmUGgATHvSUoIsafUyJd4lnolzv",
+	"UmujnspnIfVLpnZeg7tlWezb5rANHb8Vz/kr4yAoLJ+vEeohJD2+ELrvaBHlDCRzBZ+McBiO1Csjnixu",
+	"GTNtckOZSzKvg7zxJmB+tQD02jYITsyxDTxQWujbpNohNJiq9pMZejbop0wJ0r1WqtDa/KrFie9Tvctu",
+	"Ut1W4wgOpD41SyZilUnM8kkIVhbOoLib2gcZs9Bm4NNhScybu/1MFyse3QlXMQ+xsEdqS+eJV6ripmhI",
+	"/nTbiiL1Z7xXGHFnO0pPYrI+xRwIk1/OhUrYuMFmCaXZO7BZ4EG1Dcc+Gtv0tWKq4U0K725lwS9xk7fw",
+	"Xl7/StkCr4t9tI3G6nQBZVCXJBJrIcliXB3WNIFZ8PVNO8eGAUVO2hqoxRgIE1+BPcfc0cd3bRs6JLlu",
+	"pOhmVjQZ6prNlzJcymL5CVlwbu9JcdCGU9+rsauo3MluAqNVcX6B5tcVNqUdm4e+HRdurzRvGUry9tSA",
+	"+fSe+ksc1FHa1Mby804pfD8b6dyq0TI/9ucdX+lMxaR8GWJ8VX6LV7c51XRVmwnAY2WTR1pBK9hwZnAV",
+	"5gqPMEFGoK3qQjmFunennJhefnNmKrdtVW33BX54jgU5M03vcEGOHyF64jmoPTFN75Daww31SYff5jFF",
+	"6dq6lLlM7s5vzsS0N7dazmLn7fQEXzfXgu3UbrN2H20LuyPrZ8hDDIP1yNbzS8Xa/vpbbui4eXQ7Rf8I",
+	"shbVxTUTyGwKpRSrVkmteWQbKL+6KJabrEfLuNZvRRh+bAOz81+twWJJRp6beLNdVLYdmoXhAL3Uhqib",
+	"fdA8EnsKjFKRDBBHp8ejBiqwuNNhVqVasZIXUx6N1A27xhQbiygap3lubF0ANSK1a+QG7D6n4o8JQ+9l",
+	"df7SrjIXAMNBbTS+75UroGc7jHZP5FhpWKytQrQpfC5wkdfcvtNGPPBBAtJIF2OvZVZ1JGyZSdUUpa0X",
+	"n/Mt6iht1y2Sqy6RWgin7x25+kXmtIKx2/4LTglxYUKUyuLAAIjC1lKnkYVzzplu9WTB7YasRcNs6Rj3",
+	"vkmkYZN4qLa1AHcbziwMs10SIJUxuufOrU0iA/+xdK8+7cQNRoX2967m663cupQ5Ua/1vGm9Si9dTedw",
+	"qe8pzzcEc2L8QtZdk/LVBYG2K1aemxHBosxCB9NsSrIp8fn7kksiEDalJh3PfnVij8sYG84O7Q0x5ORx",
+	"yhVZafTkYn2NpYqgw80bNAJTKzIOG0hjWWtP8z/Gxp4P3uuxIF5E5PifujI3vifF3g/weOeEOs2Y0vnO",
+	"08gDWCZrKOe5gS9PQZKwQ6g03MRl4je6N23kO1njQcX+fB+A5rVbn+a3WGqx/JTJHKT5we0LIvHIZlTm",
+	"2yi1wMuJSYjfjQuogQtHbE5GgfSsGxOjtarC6TcRD6levxGGmLYpXFgQMUElmqxzZyYiPo2IV+A0+wTy",
+	"MQ34r59XHUOYhlAbG8fZHEraCxLiSMllRZTHFwucvyp6lxTYHeG3SoZrEvB+3R+WxBuxjWCNnd/Qkk1Y",
+	"wsiE+SCuha7igCSvZi2lTbMpLwyawIp9M3AqlS3akJMqs7WZtjY62O/sPxTklsh5qXugkpi8pDwzT+2k",
+	"Zif0U2twgnjLKLc+tWE++FWvNxHpkpY2goczsNQSxpezeUrnquy+Ku5Z3zZEEXXwYxE8zpM7r/YSqqWD",
+	"u5HYbc8Pe3J9t4dDuucUc2kgrtd334gE/6khv+vOY+Sdp3adA+JTQcLurnOgx/TDsGAZXTWnNJsJFzZh",
+	"Xq5903DLV/z17hkwzrJ7Rqb6RqnimCP3n6pX5Ye55OtYjeJcfC8aRZngn7Jl3AgW2vAEP1FX2wwG/Ivr",
+	"bRmL6FN0uMrIxafoapURhk9XxlJWy8wOS7ZAmn1zWDDrvU54wJ3ezGzE9Ffs3tuCKDO9BEYWVuxm7hfc",
+	"2aGNGCJxjsW8ciubsP/KvACI/LDQoIIyj6Du2UknZU+mTB4fNhN8MJaEijqTJ0rGLgomsOkRoVephsJw",
+	"7dhpX8059UiueE5lQUuNsgRAcAu8BgBpiKvhm2vtGoyLxXYBAGCxDXq71PD6ESGGbKez3JW9J9E9Jati",
+	"SQ2hCNYwlrLo9NGCwNmbQPfgIABPV0giqLTFWXy9B8R2t6TVNlGIltz+zUBUB4LUDRK0rb61z5e2fKwX",
+	"MF6WSr0k9bBJxJ2qW/MyJJGGAWwa2dGzxwytoRY5Lr6m0SMVEd+JEVWt/opH1rT/LcISLbiQqNvp1N/9",
+	"Zh1qxE+r00pGeDqlXrnLwb24O1DeUImA+GrPE+zFkfmASHncQQvKllJJXNiDrs8CHEHwmLn6Kd7m9yTa",
+	"R9fg3czczCgTEgeBge3nSw1PTCPEV6zxxNyaET82yVs+NbiUlYyyFSce7D64bSOSMolpi/mxTJaBcKgY",
+	"q3omLww9Pzzkds4FydjUZkRW2/ZtCk9Zizo8wmYRiaowiXaLshp0OgYpJXCqA1sMluzGlbYmYUpaSC5x",
+	"kHcbCWo0sLHqurV2K47riMfdzqRGlTHDW+cMKCzfmbtbN9ljQua5iWLOtENMdqZcoQNzCzoGXZAanMOZ",
+	"jHgwyrW+JZEUCUcamZYKrYuUbAPdSZeoTT4xLkcJBEtpwN2huXVUBMt+UI9kwsfFsxF1BES5NVzKlwSi",
+	"GzGaExzJCdEAgfHaaGlf7WFrIufiqoVAiFlNA84aRxIofUlsJGRZZwhrllviTEfbsqobD+xylF3Rsp2T",
+	"VNXMRSg1olhrdHwp6+H7DqRAg4tvE4OTPmJrwc72CjM1tTJirQmW0VK5kmmdrZVU7P6tQbxIdiRuk+lE",
+	"RyftoP4KmhSwWGunfukCFXq8h3xBTORwSmPPPe+KrTRcqe6wtjoVGkDJCZOEeTXQHmulj2d4rVKjB0dT",
+	"rsl+TKKIR5CqK9LDjx01Kx7dtdHYZMKNs8+peyDjJud7zLgkG48olU89tsLaN3xnwrksxwENSbKdFmmk",
+	"OpyZPMhKDbv+9G8mB9hZM1217cKXcddtfe16BVGejkqNHZGa4bgyXHj9EpqQGWbNo+Qcqyisgyg6FQyY",
+	"lY7p1uEVh52OWs/Ds7NqRSkqDpIKglR4VPkJr8+ARrTyKTrqdJCDl9YgoBbLlkN8dq6y9OSxRgz20MgQ",
+	"20c+FZKy2ZKKOfHBvAHs/JZ/I1CIvTs8I8iL1qHkLx6OOmcvwjv6YHBCNiMWobohiPS8SB/4xaadAg4y",
+	"EUnOEARXGdivKFqrI0NtZ5/vo358YqtNLbS3HGA5wZin/q0OKHVKj+GvNa8/G850jq0pA39eGBapK7xB",
+	"DbhYq0jMLuVAZsBCMNV71I+9SSZxFWpkbZ3kpaNNLl72obF08ZPc+uAiMS0Zq/kswkwKW6JGcnD8utpD",
+	"pYsvNZKRvj/nzrfpQz+oxW9Ahdy3mXYCRQT7aJxqcBzftnbnES267bnat5keKhSPLFPI+A5qDV7K+UgW",
+	"ZkWpnwmTFgInQVqAfWODjgqQENzmRYP2RXEH22OGbcZy5x44ZtbqlLXZxDhlioDRXMpwJOiMYbmMyAhQ",
+	"dgpTVvV6bQ5W25+1XSg+Wm1W/YdhvwDpyFnZWYTD+e/BqPY+bRht0U9tBj5Fb1WHP7yHXdp8E84X2Bvp",
+	"GfR3M1HvLvuvmuFIkYcwoB6VaHDhYOAqgW3q7JYAzhTFqVExKrbOlAxLnQ5O9cDNQdyR9ch4aEaU5afc",
+	"QJErDMUQ7sg60wOk3bkeJAiA1mVA6SIDs1ngRcqFrq/aWG6RH+j/I6MPloj8QD38MAIoppFPwqKY1gV+",
+	"oIvlAsEjOtbCsiS8+y3a62bHtzmcLX3LbyJC9gAYFYKq7C0L+2Dy4QXirPogqOUSKhHAZa6qTf+Xy9FQ",
+	"IS3fRwzhF5GktVLk9RGvFbSb5C3VRhFyDYQl3+tKWpD9gCXRa+Zwa1ou86U2GBlCtVlXdfL7kks8WuCH",
+	"KvtvLDxCoiQJIyscxJTk8U6NvaE7N42NosJcyGx3duDwftGYi7st7qhguHG/45BE45ozKxbcwPnX4oAP",
+	"AHm7oHIYv1ccVYZnjqIXmzN9H2CAMcPBWlLvWfQEOY+4lAEZ2TkpjH0Ap/uEyBVRIm7FkS18ahILTEO+",
+	"nWqHh8xvBuuoxlzHVEVERusR8GDVCm9LzkZR0J0FoOka9K+u+pevC3KC+QJTllNAT10L4WXrU9PJb3BK",
+	"Uh0+nhOSUSw9dUdtrSjwCP5yKMehutlHfWZsd5AeEkHBDwtktTAlVreWtW1jEUy8vXZU2lsurGvAiexP",
+	"3IPlgOdevl9fLYqepz0PC5JY0spXajgsgn9YBwSJOSFxpGDBau34Kqwh3D0haqTQOUQqGnV5AfHfnYAY",
+	"4hnZbvqyENYFxuvdSgosccBny8KiaAVsh/h0SiLxHDVd62RQEyYjSkRbxxEYe51V6w3Wvc0miP2K2RMr",
+	"0QGLAh4ObFmNyjJdJCK2zJBxzdhCA3p60Yz/N2+LnbNtOU6Vps8JCf+jhOc7LObfxymidfLyQblS7c+x",
+	"mFfl43dPdNlhzVOjgM8oG3EWrJvhACRcqavJufXUV3NTBCLgsxk4FipIgmhmKsAug5eSa6rqE+T0Df1K",
+	"rroGhwYUYpdzsjbuZDpjxEfLsIKirkPR9sR4mOmQglnlHJw5HSoil+FTegRrS+UgO08RTfHNpEIqdQ8T",
+	"m9tiGUg6EiQg3kbhwtIRcpbAMyywuvbqQDyTvmZEuVOaRfNm+fhP/xx5eUfWIzOWUQ44xOZhBYeos8YA",
+	"+GKRIdDKmG7W8QRhC83eHBcEwvaV7sZd1MQS2ApuFTagahrxhRNxClSJlDN9E72iC2BXYIEGqBb31mQ6",
+	"7rSLcGrSyTDYgc9YYL3jK4JDDv5QvY7fkyiiPqnP+JgBc683WBvcbO75BAU2V1WSNpWJwNnIYcb6RMVb",
+	"X/FffPjYZqsOoBQJkteYd1trTHLjH2xAQH6+hLmLwfA1jA0OnjL+FaYGHYgh2141krqW87sVAo7kb779",
+	"d383uLAUl0IstUFlALB2iOyPDUXPomDdfHpH1YPriilPJWMhLQDojDIcGMRss+Y88EmUm1RXe+LhkNwV",
+	"jlEaQ8g0+HQwo8xFprwuYFnpXzgcAFFC/eJVlQPv7QpEKbNLsmrg5tH0JykIaUdUXYU8GXQDrfNQ6yOi",
+	"Tq1qk40ARhp1Y3ZcVc5GNkgG6eIw+ZhV4JLS948Ef/CpLB9fOXRB5ebBSEdQnoV5dconKzba4wzB80kN",
+	"WYjfmPLsuliCSkChrCZkhEmNZdlIB95cjw2/U44S9sdd5I8qy1UysopLVtqQGCvY1RGhbrk2UojxGC5Z",
+	"fb+PXoM9OKlo4C2jCOrQMFKjBGpWVbJkjBb4YeTjzEYp1kt9CKFOCm+6JZ9KtNGe2+UO6ozH/a+0srib",
+	"+uKgNAvBlfZUg1tcIMXBBdIGwY2KA+VSsaMLGyWlEmvsDNfl1HhDnGQt9vrk++251KNS5LZE7WuC3Za8",
+	"tSV6W1aD+7eFcDMDcW25Rf4m5xEHW+EZLNT1JC3E2WfKWGniEsd/ZaGknq4/5cSPlfYJ4RE8p88ECnss",
+	"Vng2I5EG3DYhTNWI2/7mCpRLjtSIKUMTLMjx4X+vEfxo5/ezS8KWogh6iC3/WMv3n6Fri9EWyraO+xLz",
+	"SnsLAE8nU1x6XsFzcD5V1kHo/WEcd7hzjrvJRZ5OcDT/MG6rdae8NQiHAhoLKLtLwljwjNRbrqM/6R4p",
+	"RnO+IGE84XWvksY9q6vLWUxTKmDE1WDPfwxjHls3ubWBVizkMAMslRlL/uU/KdVfjqjslIjLtJt/EEqy",
+	"CAMsiYMlUdqBfb52J4dQa0EGtRpXz/3BvtcCXTFReeM4hrrarsGQeoKie2OQHP89ddyhhhvOC8HgCLuw",
+	"7XlOGpNMUxDIY2x6dex+lkMhXKrSmmjioktzywyOMiIbwaTld9WibMQzc+r7C8rKUzN0mBc4WmAZHXCU",
+	"ailYUJlUg+/xaGyDy8zoYtsRDwkjfgwkjYBOg+HkZiwCnj7gPEJ7lamK+UF2b9Q+0UcbNpWr3RWMS7mO",
+	"L6gIA7y+wgsSI3KB1atSDDVH4XETch2oFSDTjldU2pieAarnWEdDW4CcsiyNciBcLbGSlkCN0Hv5WyBp",
+	"TmeKCwN197b3P/CMqDmAYNuIL0Md0jDhKTDh/JNMvVxjGdRjqXxoFs+4Fhmaa7W9k08hzRYKNxv/jdLC",
+	"knT2ZsmuJonaUtrOCJ+4wuYmPpKzodMLVCIoC5GkASAxImCf0iHe8S7dR9cswb2eR0TXoxJq5HYkOZd9",
+	"iKsuQ2jL7vEKI+Vjezu5jGOp7HTQOzrMrU/OctG40hbvjaaOG4bbphnvG5FRCbXp186s2gc24ENH+aij",
+	"NDNMxaOx7ThN3vFhboJEmSXaUFXQYO7aPOayHFB9XY09lUKcMngwLG+Mjm1ZW4JyEdB0Wnthgjrsk1Q0",
+	"eaFxoxHh9eGRNhHgmlSntFn7afpyNz34+64LzH6EaRMnwhFfGgGb5Afpwh4+IQviG8kXO3nUMb057VYN",
+	"LoL3HGtyEGfVuBmXRGu81Zkbw+G1yc/VumJK1RoW1HezFF1/P3a1i+vvKxSKzEoMbZm15AYAhOeuBdTn",
+	"u8oFYkySuW1qVnKaOBfRcrSfORey+uQHlEcuqoN2SoSXNPAlih9m9J6wZvBYcIrF1JbPlS5BUlTGoqh6",
+	"ahukw0rXSBznFBTF1dyVW9a1tH4qrlz5ClSnXZDtdJbdEFtRXHz1bIZFZcqSQWVdgJWruk7a5quBKVjx",
+	"zDrbKJnkrS7LzvatuCwDOSN8j6lJ5dq+eJ9uKlJqDzOpbNs0pe4j4IcdLZmkwbbNHOWVSRYx4pm7tpuz",
+	"sDmYNE3FbFhQjxKczssEClHXP1Wy02YlpxlwUXE61QOfFpaYMl5xi59nVlRUHEjDJZxl42YSNS73uYjP",
+	"IU1o3qzekgf5ak68uxK0a0gsA4k6pYEOMdiURsZNJcqdisIWgKYRAvprbzkgkvhx/YuKfVcT+zOxMcAg",
+	"Xd0nodh6/NRpKdZM4ofaVGfKOzVR7JIZrUCOdKvE52EHE11iEq6tELTk4yS/nkRUo2ToUBIZ13W11clr",
+	"DzVbM/ZxM2H1oyDRW3VpL6lioq/4cLW38S0GNsWF5ZU8vjEJg1I3hnc0zA2Aqe3cYb3pI8tLr0+VwAcL",
+	"RYJrghxoFhuaocegFRZ43Gp9ikIDP6zBv5YsgAhgawehAkJtleKrwcdTNRIL4m03AO5LMh5sUrMdRboI",
+	"Y7nfufiaC83tI1NKSSNuGdPsuYsvqOtS1fDx1HQguOYuTUMlDFxdRILMyJwRaW/eGuxDE8jaTax5BrTD",
+	"xZ5uu3GhSKQ1nqI8yUbhWX1IBpqngrTcMKmU9VogMefLQN2vLQqGRd4ggBqcCkyrhmo9sVa47S2IpV5K",
+	"bSu0wZlJJ7WL6x/v0MsTS7tSJ08i7nJO1VnB69YuY17cUovdFMePuypksmPPj5mHsgInajA3hYasfiqg",
+	"sh2bkJ3ISLeUImKE+MRvksGfqlq3oxj6SswVQ/6o3IJnB5mNJ9WDhDKBOomfM/JNnECzYeQrR15Tcpis",
+	"RvWjWtsa+AEFBGDLneqT7kFnzgIqUIKtC5MFGIJqICYVzvlZcuTT6VQtXMQXrmkVHDyxpGsjyXnuUBeU",
+	"xRbTnIHmibDcOoH1aialblHuHP7WoDac4v8hwZE3v8HrgOMioFnjRlJKDzyd1FbORoYEshB23eNMC+wc",
+	"mQUARmWFTOWGYb5OWbxGhfJ+1LjB1m6YpcRBOy4qHAVuWTjcL3IRamLXrG0rLnNiLgp+DBAIx7iDk6yP",
+	"zirXXZHeYZHK7Eya/mskVEgSsTyMGKuwxiYc2HOpwUmOODwDsIaZc74gpYKKC31Y/1gEPL2RSgaaL6hp",
+	"jMd9Q04luGA3jo6CxLp6Hk/T/jfCMkCdcthXTZpuhp8MhlDjynN7c5aunWXLnFnOOxud7SBK8b8raqnR",
+	"grehuqsUJJjGJ6vOeLLN1lZJ3I37+BeoqkbLlY5PZDLn/C732h0nbKYKLyhFX+dgJejMcxyGhD0LBoir",
+	"khRqzlvrJ8WpNI/tFrlXmomkC8KXdVOZLVSVOgET3cAFrgLQeU0NIwj6aFhC6uyx3ZoT7JNotMDhrm4f",
+	"76BFJ/s+COoVZvvz0ux6GkJwzqu6Hb99fTtuo/HN9VD//aj/9G9fvdPR7xev37++fT2uPNQa3NQbxdQ8",
+	"X4glRCriaEaUkm3hHOskalcG0cTxjzXbndKAtNUdyvFd2OrjJjIydtWCucGCKCsluDIZfKUlWfWM9pnW",
+	"BBQfFqe37iN94zLNohmgbzFiVXsqIaSsKmuj29nhfdwI69LbuKFX5DlUc19VK2Nf2vIabg+Rv+rlW4+8",
+	"7Bg0hdhvBg4qdkHRVah8AwpDoiBbOy9Gt+s7C1ANNWh2cSZmRXB6WV9dfxjWCy1QT2r/bx1Y6xxlGpKo",
+	"dFKazkCnAimSCtCug4CviD+iRfafuFw5jJgRCSC5+sqbQYgAnATPI6GBhdgecjLGsxyFwdIgAtUo0W/f",
+	"uoGXnFl0csCKDcagXrpy76CXc/4hCNXTMIhVIPK54N81x7KUc2cAkKgMH58ILJ9uty78uFM6XO2DelYj",
+	"INrmnNan7sa8YZXzCRZkZHNYbXv+aLLO2xVU+2bjWvv5YOqmEeEGPeeu1wQL6o3qr9pL9bwaREx8gL07",
+	"JfV3uMUcDOztd5iHvTlxoYdqSCb1ynUYgxU7eOujkDJG2WxkYLVK8MrH6lHij8LlJKDe6I6sBRSKcCye",
+	"m1LK6UoUbeNEKXYejqEB+jeDb4QDVfqEmdMlQZqRpAs5pyiLK9DtRmRq6bAFTvdFHH23oL4fkJWiyRGJ",
+	"HmZQxKGepTihogYvOB0aIA1dLcJpZVzAEEsh+WKUNFCPhS/j54cGFi2vrdFkyfygDso4nDNIP54rQIra",
+	"rjE5Gx1YZ62umlc6L/o9EFzVFQSw7caRlkTkFelxOvJTKlj1zBuLS7aeicQ0IP5IRtjLjTWKJyPCHjGI",
+	"gxiJELMkziCZ3AJSDdQfQIcXdwE/JwDaGS9McbORkn8F8NOx6TGGa2/SAR8xLmFu7srZRG1Tdc9hDhJ4",
+	"UZtKAJZDTTMnSAN0IqNd+rFx2SbplCA/65/qnAf6yeozwOdMjgSReh1HnBn8pjLGtmUehMSRKYKhMa01",
+	"jDzEjZEovz+DozjB0pvHIIJiGYY8Kllpq3nEJ7YSnxNTWxFml5R253GmNMvRPY5EXcGJlsIEUdvqABad",
+	"UKB7HFHVsKjoNYw4FEWxuk6FqFDSwtzQzZuNpIfpNt7/EfF45JdKgATiXk2RYtTVnAdOlTV9IdP4NOXd",
+	"0nAU62WlfY4z6tsY4TAMaHXzqzmVpLp55/JVr+kvK1nDvwFKhbMaJpz7u+H1FVqRiSlBX9pRGPEHULYl",
+	"93hQLn1sGLk6u7VKffPh+qefkX1b2wSsCgZo8mVdJ3WCvDnx7kpnsGrIcVtFowXj8Ryr4zWqqQa/Vu+8",
+	"068oNT+5TSVekxJHnpKoQvJQoAmhbGZEa64M1b6+UXIZBoTdsro2bhkI25mamjsSypy6Ns7qfSOsvaBm",
+	"RQ3yoL1FI17/evTavANAWlCRKeATUwYkOUKr23kLr8XlM5zaTjXf10VwkpWDUkt2N+JgxiMq54ui61r8",
+	"u5rmd5f9Vw6fbar19tTUnwUyJvvtNf0UsV7AvbuRuCOrgkMdIhQI80js34BXLKEJ6TGMKzDKggYBjblF",
+	"18XAbF2zOMdfsjwf9UMD9jai/miBw7DejdUBfNuA0hKmMrlEqr2ksFFBla1K5zhnwTrlA08XSlaHPbj2",
+	"rKEvv5vQljiz5YxrqGHps4j5eYdflcZKxSi3QnpWV11hE7hAfDRZI8zQdUgYWGtNiFh++19W0q4gWIUg",
+	"YKrQBEwXSdh1YuXT7+fKW9W8EYIjC8FYebWPsRrB0gAnayrAQOt72+92RVSSvO/Uzttq01tziJ6eMXkI",
+	"x+1MNaUFZXSxXID/dFPsK3JiY1zDRYh3jwtckDVVj8VyMi5cHirEUonoXU8ExXKLifiyuhOjZVQUr/Dx",
+	"w3tgk1jxgqsIkfXjFPRx9d2n7+tyirowTsiUp6os7mKC2GS6xQRp9D/NIiUIAYWbtaSMm2peeDwkI3i7",
+	"fuvwkthHY/2PMYpIGIB1gcqKniS3IzKnx1NhCXQFFBtIDJ0UE1ZpfANC6QwMsa7HfQOtkTLIxYiP/jYa",
+	"K6Vi3EbjSGDtayeeL3DxRhR3NBzd0Qr7lWJ4vZpYy0Zrw1oKjTDqioVimS/4MvJIYdmxiEhdIV/blKHX",
+	"GMEuxtX4+OG9JiS7HXPHCOceG+Vf9m8NcFOprWRTw84vr1gvjCw3eAyy9YxFub4d/8p95RIzbAjRcLiL",
+	"2knQ166jg4eEUb+ZQ0Ed+oMLx6PQvDSjmvOquowb/oan7tqYy8xJvwyFjAheCLRYCml06IlrHqvcusU3",
+	"begxvknHzKC2rJTq9Ia/Av7Rgy0svVBvYRmI8aYruIAjnQlTd/+aNSzVo8k1KraSaSFUswqifmmo37H8",
+	"ZC05I2Ne4kUxwo4pDBaD+FSKtCGowVH7wbx3Y3utc/BqeV0TOUA/C6XtvWWktCgTBFGS1ogDuDdIeq8x",
+	"wYuctHCK4DjKJOOwbTANQ2AGUWvw2n06CuiUAEJUsXnCRQmusEw0rCqaJWKk1p94/4+9d39y28byR/8V",
+	"lutWZfeW3HacZHbGru8PHdtJehK7/XV3Nrt3a0qCREjiNEVwCLDV2pT/91s4BwBBiiAB6tEPq2prJ26R",
+	"xPvgPD7ncwQfm5rAPfWmCd4aHDpUYQIhT1han0oFb7+jdPNhwW7FjtOMd1dEeA06mKW8cRp3AqhpUs9s",
+	"Pcnyv3KMAsWkK/ZRkfDoEPOK3UrjDFTJOqdZTjiHLKz2uRBkMUbco2Mzqx9VOuUtSUuq/He6MnDlxpIa",
+	"AlnwHeuXthdUBd1hsdKmvUHSgBSpwWmsuIe0vW2SgN165WOXy+f6gyP6CgrAKvyuXtG+OPOJZmR7h6uy",
+	"JwQuN6+5PEOvzNb++sxo64s+UwySRVAuuO8Myzeu4QVM5xnXASXDnNq/XF9/iuBDjYvA0W9Oxwtmh4S7",
+	"pODPbEg0WLZxQzdpK0NW67ikEVAbm/vDq1KUJB2LlO84cS1b0N0qaMOvhjeGxSKUQ6juxutoFLToHRoF",
+	"jTp6y7KMzoS7HS5IFpMi3nFC3Z5OlZEx9mGPqQME5AutzF4G/fmbu9RzFWJnmWZ0zyKwonEN5JWjuTsq",
+	"3Fc3dvOIpfa/nvrvTnaZ66UV003pXNQqv6M5Y9zhrMy2C2s8uOLzVrO8IzKovs6xeRrD3v09S+5Mc7XB",
+	"t9UUufcC+FSMpxvlJOuEEaDnSxXWg+E3j4WtX++lrv6pjH1fGftKyiK5XQfM/g8VPVScukhqrIrHZ9SR",
+	"2ZembE2yGUV3qmP+5U9RYjvWGsdd1AQ9gPUtJZ0vCYZhLVFfr5BlwbFVzEv+4DARtBCHR5CW1coUUEnh",
+	"UsInVqRXfnY70OsZl/5Xei376YOSV90vi5S7mLrFEnutoc92t9V+2UPHcb9c5XTm1e8OOH4z79jl95SP",
+	"7eY51fi9JBMFA29Bp4NAb4Ta4yitDRy7DdMS5yxpdex8rmMCeZItUhqZF0I9NngQ36vX22iRMAqjIsNF",
+	"sli29eq3Zof0uHHbB/YKsmq2hInHFgkAgxiNEL2GokhmYqczXXIB5kl1sA97jHX2cn/KtHb6tB7iXdwR",
+	"fTcBnOxWrgWxrFhOajJGmgzAqAW+IqWoNNnx4Pn2cYOVq57YzdNSFm1kKVFBF2VKioje5YW6xXTMUw7L",
+	"iyzCzFKaVmXk21P+MBTWkvF30/piw3uiLa2Bs9Dk8XMNozWBqmVQlZfA8rlXbjuEc/J+0wohf14Y+AST",
+	"2l2Cdl5mM88LQT6qq1xVDbSHQtBpUqXOdpYjwY4qtGOFq2tnvu1chs1/krRso43MNhi+BLep/CjL6OX8",
+	"2ev/6c746HOm/Wk21va9sb3X/txSY//cWpF/dOfPVmPNk+pmaDtAny4MmaPU7XJqiOumTCzl6WWFUPmY",
+	"yQr/8QYjIVIRTbgB4kWs0Je1Iuqi6TyQf2Jo8u35pwuvQyr7vVVGY89pudEFTJN2d0atzoj+kjSO9Gez",
+	"rO/bCdFrJOBM9TMCevHttbh4t/2Bj0y0R+07S5F8/2Xk5goHY2ZNM4FsnWfRFfzII7mSpDlFu5KHw8Qg",
+	"xzQP5Q6Hd2v04TjNB2MQN8v5oZN0jGTKhNCVNTQLE/JtyHPLqxogyPqxTe1ht3d50793SMSRuhZlAqZj",
+	"A8AE9j0SISp62nveXIRHMRy+g26tj8rd8XAZ6beykNvu/gI44trD3NEcy4AIbkUt+zUNCIIqPha3moAP",
+	"VFgxq4UtnKIcAyuS/4XOtQOlZozdJLQLmgYPeLUnGloMdrXTssVHurUrNeK+4JefZtW6YO2KFSlIF2YP",
+	"fOYRPEWF54oEzJBBvnka1/rxCupScmrHD7t8ndthp5pWolBw9c3cHrbB7dJTSQu3FDgmSEdUDea2+1PN",
+	"Rej8poKbWvk7HnElsLWnWNydxoYosfn1L52CpAagaPcpCqbhQQRPLafc2FQ90R8amlC9Vf7QKrvdG9X2",
+	"O2jmk53orqheM9XGhbCCLOiYZoskoy4RbDekGLrklI0w8/aOrPKURpOCxkkbdXzPol11QDqVTFIJKlaB",
+	"KG2f6wg+wi0hsdLX1ox9xaHbp+e3RE7p454Xwx7hrn9hA3XsclkwNS5MQINhiPClVZ+6idSq1bJPeCQf",
+	"l0eztujTWbHJxcQh2ruoWS1a1gLrwhC+bP0OVN3rneb24oc+k9wuLuQUtM2jym6UViZQZ9jah4cUmbJ4",
+	"YwhXxwVd0LvcWT2k6ZaCg4BqT311MsPC1c5eIhsFEtndGlSstjDtfW0ir4gQaVeaYjTDKgu1jQZvxs0c",
+	"g+1IptZu5POdyaHNRirgCTbl8NjfiYLMxHhesNVYDrPnum0g5wS5oVlFCNyYJ48bzeJ/al2utwXj/Pkl",
+	"2FDRZ4rQ+OhqSeQKRP8mX//3iDeuIBUD6VGR05Stx9aA3COfFmwNBL8rCETLQ1E/DW6iqU5soIYZaowg",
+	"bMStxnbkllId6fQ+11zZtQ6UnO6nfTSDnTXe4MfK0w+TrPWmN9Hk/51YGZnDOxPTadlxhGI6SzD6IPd2",
+	"yhYLd6Cr35Or47gk42s5nTPYyjjUPsKAu5zx/t2D4O369uHK4F6pFPXdJmxF7satZr6RbrXdApIGbSMY",
+	"NMBbo7yg8zRZLIUedb/UU4kVcIeIZcHKRQdu6/LT9cXlx6s6fsvgdk1VE6VFBconOSK3qm3WAEeukFg6",
+	"qtkvhPD+uKEbvLO8ryxEE6+IgLvZuqXU2CtOcGjhG+4EBWAPTP7BzF3oCysgoWPLJBxU0S+8Zerg4bbN",
+	"Z+cC9R1XJ7r1ap3g0LFSZyaKTcTmc0N5AohucAY7MDZdCWNWLM4wq1sr2qIC+sRL9CdAFSSueJwjKa9G",
+	"+OvQMsxedGoXvcCpnnNwmXfU6dw+Ct5XMe5BkqZjTuZUs890XMgkTaOf31+Pol/en78DLbVVBnQpPtjm",
+	"dDPghu45Yruy1OksdiFSp0+rRf5bRbeSFYX6E/JzDln7OASAUq+Ps/kreiD5fpc7Rw+9b4+p71UIfHt9",
+	"e1gRaoa/VExiyrGsvhlh6E0m6IIVrUn+H8lKrySWpQI2BqghFRO+nDJS7KqGYh+kjfKWrVYkay0nwwXN",
+	"0dC/fvsJLRofl5UjFHGtC9DpECo4T8Cwz+lMOGho2v0dWLaLRTEbRROpnaq0YfhSmD/obVLMykT8WFBy",
+	"0+XGm+Fz0RQfbCoXI0OWOYdDaSTfepmktL5/5iTxMduNJ52kcwDnj+WR71FzdX90rrMoEhqrTiCPibyQ",
+	"gaW0uE1m3ax1p6v+GYb1xoKN1YT18iA1V6E+3/3KNgc3F/fGSxuJ/88yVhaSh3AVy4LyJUvjcU6LGXVV",
+	"pwVAq2xO7tmKYkhA2braSJvDBC/ES3lIv/VCI3ecUAhhvO1yDVxbOV6WTwQgYFuOWw8NSBP19Jb500Yl",
+	"N6GW9lsdP4h0AV1UAqEfBocRpM3HTrftisoZNu4YyAr6hhubsEG+ajOu7kATZTQlP95l5ZGv5TM74NnW",
+	"jt8L/HD0DGZk3IrUu664G8zcdckk9y5+96M3rl3lJ6iSoCyzQe0eXrQTyP0Ecj+B3I8Bcu9bhhPo/QR6",
+	"Dwa9vyOCYGDlA/I8vVVVHx0kElLxtCxusNeAj1dFZ4DIEOgBWQYO4Nr+8jZDemLX8DFtdGB77efVT2dH",
+	"ncXmawy7bM0comLRFdMCQiqdRWDHrmrT6DFPRBBFFqWqZfgWDlGA6y+jZ7Iv3bRZejpUtxqhcWlA/f3q",
+	"8qMcP458MnDe5FECWdKz+67r/dFmcW2PjYwKDrhluzQlmhCLJAubYL+ZdewCI5g9Efv6mGydcIuHLaQz",
+	"rcdarYlnn+SjKJOWCsHl6qV7rd9n8Sd5kTkKiGaWaQf1EkF1gYySUUSiacpmNyq/pJA/Kzy3/MsuMmVn",
+	"/wL2YzwjvGUePxD9cSVuqs8uSIFlggmnh/dc4KNjMhN95cE9IN2qoQ/wTc3k43KYoWPaeA80/V8Fl+yn",
+	"Czu016VzzzaH2m5EqXKTUNQ1o9bKkCwgHkhmHXaadj9mTC0j+iALmqcbFyI3pl2+/IpBP28tMi9X1Wnl",
+	"Q7jR8YGqC1Z4ZQdmnWW9EKRprr8MtGtd7ayE9ulOOOZHVIEVk3Eum4XdJBdXfkm5mAXX+Hu57VKSZD5Z",
+	"YfIDTmOvELxZ58B4IzB9I0xx/VSwaUpX3XXxGoh31UM3wN1BEt8Od1T085ay+w3HmqM+k3WreeNcuylg",
+	"LuxuXxfJYkGL6sbux5J0jQxEHHR2pLKvTP3N4XvW2d2tib7MTHe0DLqlPgJIvTTeHQesvuQl4HWrbl1E",
+	"a6PqyYYWSpfjNZ2OodameiJMDX1/J2gW0/gTEUt+5fKY1itGNa171OCtKtU9oj6+Bb+ZCQo6T0zVAsI+",
+	"2gKQig0RRJXcbNqsCJQOFdzF4wQAY/pY6l99/bb8p9vF3Lz0jUpx9A0bd3nP3PO4YwAfQ3ZjFbLj3vOC",
+	"OMp6RAMLWosl3UAsJHQlt6OMPkLNKsI07nB0NbalLjRkV2MK6Ou1bM7StLy6akjefHpnU72FenoYpof7",
+	"9mtJilhDFrhn39TjgT37hRTxNb7p2zmV9eS9oFvg+gOeWne5iJZD06wcoUtFBPbxQrXp20dlRYmCZHzO",
+	"ihX3k9jKGkh4NFuSbBEsANH6uNateveWzW4MssdrWttwq1XmeEiP2exGswv7djeXVycXY6u4TW+HAShM",
+	"dJXiGgddqGKMratP+Pa5qxxe61G3qOwMZ7FKXAohbtacX7795Mn/qn76yiRN8SfftMP/wRTTiu/6f733",
+	"QeDtg5eoVS+tzERVwFeTmxz6OjIiwVeHQ1tO15RXcgHqw5jS86H9Vq8Fd7kbA+nqurbJQXkaJNZ+gS9c",
+	"ZP/EyFt4v//5rz3M9j//Fc2TVBVGDNsm2I2//98hPfcWzHVl9QGNYZ8DOPqWN4DXwL3fyLk4+uYvi3Rc",
+	"0HWROAsxN/v8++ffMKYtXxI09Kr5/fNvn7E93y6a3Oh/cpYNPaCYzEYWJMk4UC9CpwL7/p+qJ9KsD+69",
+	"6lPYAFr6LnWqtoJfA8ahLlPvoSSFKD0VahL9ndwSpOuoOKOUDhjaXWzXt5tQPjTMj6BgMm8gEwDMAH40",
+	"/0K3F6kq+Lgd4aqn2EoVxfBlkyzSJSYVl7bORX8T8VJqxjRGWQmEWH/QaXRt6prumAnex3tdZ/U2tQAd",
+	"0Xb9s6O2hyIkwCmAugPB20szIOyyVO2oFQ+W7S0sQ32y9xPnrRR1T/wNQnruIaZrt94KFIkpzaECNS02",
+	"gGfJQM7TFEAkPbM5lIscW8NGzLh8OMndA20WYW2jWKxMOw0/wKLNwMzOblXikh8RxwED1v2068Ek64P5",
+	"tkewYGpWIsEWIJJ2xG/XXHbt8DDD6BicsnnAhTkMq+Mjy3+4HxLKeo3kTkhhDbGV+cGkvdhYVEW9Sio6",
+	"S95WTDbe1Z/fwyt29W46K6Fc5qoVJCBlN0IjUS/A57eoUaB62mWWbiajaGK+iY3JP/FyCu48hCqAJoP/",
+	"bl37Ldyu9/Au7DerUaaEizG+MC7z2JXMpPg24Tkgr5Pv2XZdJYyIoM+h8FdfVWbYymSzKFiJEDvvsXyq",
+	"XgurT6ffr5epw2dcyHz5m2EcNVscZyIl2aJUZILbrEpqZYO6dqVesnpntkTgh/Rr1adA9UEFbGZD3Xgv",
+	"iBDOMgKEvaGDAQprL8jRH0HcCSCud7JxUl9NhgjEmtjon0YLaA2K2O9ZIvtG0kjOAe6vINwl76LrwnFG",
+	"CywNwrEr84KthoC59VgrJKs/4B63m0MDVvNBoOa8rpquAcbhvbS2j1eYFPRWvxp1tSQ/BmqZvbqhjqN3",
+	"P6PSjJ6uXaw11wK14l4a4OD2TfgGNgygSurJ1YJHE1zOSZR46OlDgdf9xfEbwGskwAElQZd0kvpgZ5Gt",
+	"XdHdn99fXctbXM0/XuK/kvmNo1Syn+7aALlvZ8AyJlCOO/arncrRnKWCcpbeBm9WNUIjn/ketqt9Ulsl",
+	"w5Y/oZk6YQbH5ojq8c0MUHlQury/hRsPSqjQ3DkqOcLedxrN1mLF7MUFskvWxg6Jmcf1nnQor26eN8jN",
+	"rQieWhS3faTYhOTE9Q7wU00RdptWlcI8igjwu8MOLDbGFGH7or6smqqqmO+SP1R9b8gOsFX2VlGhZ6iN",
+	"48o/zdyihd4jIru+VWwNoi8JfmtS5hS4dHm4vfOTenO7PPd+x1uFIHT93p0G3OikDu3tlp+hwkSod3EV",
+	"vasmZnt3NeD1itjAim2OKkCFKbDdOzbO6Ri4l1lbZEcfRl5OzZ+5bAaDAs+BrAXh3tATltNMRyQ+XV5d",
+	"O2rnWV9z0L42S8zXOtBQgBQU6fmaKwcGpxMXfWsVUqZ3gmYm39N7H2u81PvqdU/J0dj822qxovKPpnRJ",
+	"bhNWmrvcSF75mX4BIoeZrFalsBjXO3i63PuqoucrM8vPEnyztMxZS2+S2TKaVKsyqVcsNUF9q2PqLFdE",
+	"GN3zwrIxJEmM56xYkyLuVLaqjujIH6SQ1KZl0GQ0vCuuqi7I8aH9NzgXcxrTwqA8uwfL47TLm2TURNXA",
+	"AO+S90jfZyIRm3Y7sD7Ays/kcU0GkBnoVr7hTlaCvV+4zRtH92GPlOv2J7ddfwffAF/Z5eFBBNOxIB6n",
+	"peEs7ZIM2Jh+IVw6aNsT47ZTInp4q7VmrxInzak17NVsNU0yl3K+7d7a/xEjaWq65af5rGixoPHYeU7w",
+	"d+u4bDXhdLe7iIrsl8P9Hg156oNDg2hKPCaiK6JS7aN9RVV6N7vlwmkr5WfxgigOBkUqlAhecyzVOS0s",
+	"IFT39u/yW4HqXHN98N3dFX6einCxochNfOaQs1VjCh3AmGPNi78HJ2hemgk37YyTycoC+D8YbMFTITzW",
+	"UywH3U1s2LGOLdDbba+L0+AnwE2/Yrc0RtLBitvAZocNXn0yE+O2CN9HJiJdxlG5+11VB+L4oO4Or8sv",
+	"pikV1C/iZCWGwnzuSO9/Oj59Eoyxm890TguazVpl+5pOl4zd6KQa1KFtXqoZSVPfPH1PT7pJTd8mm4Sv",
+	"dMqCnJScRlM6ZyoorEdgKugiENuE9SF6oTLzgxmi5Zf9FKs/6FROtkrXl3p397pwAeTIl/hDq0ELwHJU",
+	"yDW+qb8Mjw93B0gvB4EIcDV3UGSApSUloiZVRiOIRIJygaDH67efQpOXbZ5oj4OviLbBiTXW5lm3/18g",
+	"DBXKjqiMt0+fL//rvyvrbquklSUODsRqYhbCw8Jwy6O6KOpaXvdUNe1cPWUNE1fM8slWVTYpD/sudY/U",
+	"nmRF31kAmS4jGWQkkE4wjrsxZ4UYGeJvYdjzvCXlxbvPPelNqjArwSCSMDS9a10BFZNSn0Al1jZC4s6X",
+	"H2QVVqwDDegRUZRtQvYTS5NZQo9cgdtd/i43/RlUhRuGs9mtEPenx1WIu5bP30kxV7EI2DnvuEaqllGa",
+	"niy23VXOi24uXiATzSKWk3+Vmu464dEtLZJ5QuPXkB7KbxLFc99VXbSlqIw3C4SFv4D3Kgr1QZzsdong",
+	"ZrrTwfjagxvtB0pg5hcGgjGrUQoye7ocnIjAiC824ynhCpPbRRVveo4M8YZwTX9muxw1L6fDfel1wMIg",
+	"cvWWLdNeI0AXQ2qCJHiZin0k72mWjr5aNB5FdHS6Z3sNHZDvPCozkaQ2Nf1dnhR01/JSf//j1y6gLyQH",
+	"EV3UGGTDgERI32pCtRZvaC5G8pT9zCLMuo5IFCu9dBRNflhN2lWh2DDYqhvKZ2fe0E27Gtg5d9duFaIS",
+	"GvXiuS2T1wjy9ksiJGBJFhmv9gMP7bpKbe4gmq53tZksa0o2W5fGPiBirZIPETCm5LezeKM8EWMixrdm",
+	"cGN+Q9cOAH0yVw6ZaErFmtIsmqVsdsONy2KWkmQFxYYmTZ/FKsmSldSgX7a5K7zFMLawi9xNOC8hHLTn",
+	"QSdEBA46Y2KM/qA9dyWbzgO7IndKki3GXaqcRmKbXTWKJssVmU1G0aTgRNWZmsXcgbnmHaXF8aCOUHMq",
+	"p2kyAwmTZJHcEH/53tjNSgSpw7am00GS6Fe6aZdE5/A5aEDpLa8hWHSBxfuQsJDz1gLeJE8gRS31xNjn",
+	"yQd4umHIaB5b77ILV1D6qmHU3tDNeEn40kVtypeWJB9Fa3ODaXUN6otjZfk3EU05xTIdndb096rhfk30",
+	"hm7eKMsGpCQrFiTTiiCsPLccFZDVbj3R4w/oXPfWYCsAeNkcWr5413LJ+C/KeZpCK41Vzb3N01FE0PHw",
+	"bbDVacbZRsPWaWTWuEGadWnR65ghiZ2bDftkbzoihKxTrGZ0bU2qtwj7YCheu2ghLjOTeqwTse916cJy",
+	"xndYscB869GzgqyhrPyYZemmD5EP34ZsvqqcMY+mGwHA/9SR5KS8gmN1g4Q1onXi1qpSHsjLar9cxO+x",
+	"lj5z1OprNCfNrTohjOpbIhUPyEvIqvKyI7MZZiRNjTfEZP3f29ajOOjxvGCrLhPu4h1cPsBzK59tBBIw",
+	"FILKjlz4ibv43EyMZe/ck4xNzTGNpNbKLUlLSEuHatvY2p3c353NscKiZx5OiG2+thMJeLXhrlwuNVDo",
+	"Sy7Yymas/jfcLPzfrWjuyJShiYvkVtfmK8qMq/X2SCcB88iTFLRNuErdDBp3sO8okGhdAjWhlkwIJtc1",
+	"34gly+R/LYp8hgu8YPiOw26Jx9Q+tyGjsI+8FKHMxWClOm2mF5FwKmhNbPKwGgA8hG/VMbW9nKuMC6g/",
+	"T0qn/G92HuqR7sYNPLi7BfXsZFioZLdedRMh1rpG40RUGKGj9K9DljRJelt0+HlyR+Nasa8wUJMvBgG/",
+	"v2MVk62P2IVMDncHHggNUI2mFw7wOGoQ3WMU6gPLklbNzNQcNhP/r5IJoky3ktNIYKkNXquiUd/k6pFO",
+	"guW2RohQJVFJlDGRzLUmqHA14GxS1ZJrosKDkWuoTPjIshkNgz4Q8F09Z1mUyZefJODBjOxxYR4+MtGe",
+	"faF6JHeJ1SP5z3/0iRvZwwV7XnW7nIk/v9TaNDuZfyAZWbTpdpVlgHSXGKaMSJaxMptRTQ+MB8YzwMNA",
+	"IWWZVGjw9e4ayxrYoXCCUG+DVDFodGlLKbSdoWj5X+W5jse+8RINmTO+do0z8BZll+dX7c00SWYrgrJR",
+	"NKU8iSm4/GYp4TyZRbHRIdDNDw5ivqzyUrCFKUS8fmZRXrBFQVbf8AjXnEf/NvlM51LZBlaTyb+/MWAP",
+	"612wLjTtbfRTjbpDToZqi1EkngCHhTyuitIfwdaiLDKfuE6lOvlpVJfnV2+rV9Dkg7jSOzbz/8R7+yXg",
+	"dpkz75cv5MNfRs9YTjOSJ70ET2qVR9F3Zy/P7pz37I4l/i7Prz4RsbwQWCqsg5R3VOfa90wNp7OyUJmb",
+	"Xp250i/Ay8Aa6zpr8GOjUnSAkg2NyW94JeCQhaMf8hfQlnOVOcfD+3FNvGDvd8/F5uY5yZPnyiEX5qe4",
+	"3tx8w2ushtbE9a4kNo6MB+qm2aVpEplPeXbhS/f99E/OsrPPZK2vTFuMviVpOiXovTjQUfls8ggVoN7s",
+	"h2hFbiiPUiJoYZ0hEsdSzTXKrw5NChbxEjRFpTV1C0LsdgtHrf1BHXyYqXk4i84zVTZe0Dthsb68riJ3",
+	"QDrDo0QA9CjTHVbB0N9otpBK/rfhiXwB61aT8g0Mp10x0dyEGBNDnnCYAjn86cZZk68JHMH52V2mmh23",
+	"tVH0L3wQ1YZyhO3ewff4oe3+qR+Gdc/DQPY8ZwVZUaEM+rZ0rUHdS5NsD2v7W5K1rKv867Be5XqwB503",
+	"89OwTirX5Y8sTvaw+z6br22cojSaQlsDe6scb3voqbKQW7qp2hjGmYMN7dy/KyR93eod/n1g35QOBt/Y",
+	"wxxe1b7X0lf1O9oIgya004p6yzIBEHL3OPpQZDMWdyo9fV+AOhafKdKPeU/cTylRjlEYgM7T9tMp6Z26",
+	"MfJU+VWD2tyLKB/3CKUWd2hOCjFs14pNGjo9X1rTWttijdVyKqYMVqyQL1vujYHEWQ/8Nq8IpYNEUf+k",
+	"QuAS9zTO5pTFG+jiisYJMQn7If6pbj2yzForOVTYodmSFGSG1yNN6QoYZVihcOt8FKmiSkoZVvEGq0J4",
+	"xpAu2gYKOvpvBSu2VrAVZoS/tZkKqlE/GyFIbtR6ESxz0E+CJLihb/NytSLFZtej7L893jd8Qc1dItVG",
+	"OdnzsgAzSlsbvkQ59ZlsK/hvmTAmMECmqlLsoNSHrT6GuB3hDmiZCBUu0m1sFbuKzo3xGFMpFtHxLM/M",
+	"nKSdIa4auYHpBlv3VYoCWpIZy6nmWEMv86uzl9E8ZWs/bAMrkv+Fifq9SIO3a0HnBeXLIa9ix3eW/q1H",
+	"FiHP1GLN0gRT0OigCwE85uED7dxrF8qH2preTDQpcoenaoumW5BZK1cRW0EEFB/A4+X/XboiiavA2nP5",
+	"m/aPGA5EbGcH+uyuL/iIAPf7vTe0U0rhcafcUc1qRp3BRPhxRoMW02+e1JcHz5P7/bZ5ErRY8cv5FdZu",
+	"7/04PG4Ve3fky4uUuihwRNqctK33Q2pGtH+j84iCw6PjXtTuRePyfDyaiunyRTz83c8DOu3j9Gn1pKOJ",
+	"pN6ttnB2Q2N7AQaZ/YVC5wUFT3ZQvD4iiqFTMW9TNGB/bWnejgFWUAnT7qWep1Z1u/Lcg22iC0sfxXU8",
+	"7nYeX6s4MrSkZ2e3VY9pXlAoAtkNqK5mhS9ZmcZQXo9lC1pEU8DPOPJR/e6V6uvO22UvEdvGee/KsTGP",
+	"OkKv9vn1OaO174XFB2selH6QYuVbHeiPPYb79NqCvtnaKEL96AMLL++weP5BZsvw9TomABsj0ZyuozUr",
+	"4vZj0x+5do8vkJitU4mo9nBrApn6ERUHdAkeV4sAD+37VS42YV4L7S/di4c3AMyCz28J8KBWd/PxPGjf",
+	"5VC3dxI+E9pKCfQaaLhfYAcHOmX35B/31+0MVKL1uENGJCYE14Ez+0A74PelFHPAzLNMce95TUWlLRrS",
+	"y6Hv+qhC2HlISm/t/oIO7LqUqsPeRJguH/ZymKYEdd7NjqiCQqiDH1BtyomYLQeOUOUDDXizHPhiiO4y",
+	"bPL2qbZYW9pPZynIbNAZ69RAPtcV420ZYmAHm+OqHjtd/sNv8IFX0A53gjvd4NzYAl/F1B8BJ9WRafTg",
+	"sFPXyoW1j57usD2vHAWUz0355Pat2RL2QtSk9lt9d/YSUfjwy2sAzk9khyajKCtXtEhm0ZSVWWwRZdO7",
+	"WVry5JaCr4vtA1K/DyvJsfjtfiN0C1vQCSAYl4YSjTUljTT5TTFDltHL+bPX/+PtKjPq7Z9brqd/oFF2",
+	"OQ/UlflerMFsM6zhe7Lm4kS+u0oy4kyeU8u4UXRgNKUzAfWlPEtRWrVJDxTt5HXMWwQsAJUapPrvh8lU",
+	"D38Mt+3adBBMu2qNzmAfK/p9PB2B+ppdcLiXQ1sLlg/kDpEqgfus+oCGugR/YA+eXJ0aGbhrAia1LmCe",
+	"rcjdRZAGjagjfFPD5Qe8OgR9br0etEIfTaxklWRDR1slBwx4dafRBu5Ha7RlKpI8pQEyu3o5Y2LQhqoO",
+	"auD5Ubdk+OWSEyEPUXiwso6Y2S265UIsX2+jLLMIRehADDiJLxUZUdD02nZRTw0jq78gwVcl0H1EeUF5",
+	"M5c7vOiTRgUErZUYAhIus+RfJQ078Hq6gCx10ETfrVI3uQ9cjFHCbeDlf334zQPQJUSRTEsRfq4GOXJh",
+	"P+Qh/orqVNF5chf82rqAku27Wu27G0oOrCQHTK/RxexIPdFZZ8qgH34Z952d7YCfK2EbMw/UmVew33lE",
+	"rOTqopbO9yYiGQxAyYBVBFwirFzUnWzDpeQVSAj+rE2RDB63yrloqwBENuAtr+h9jux7mVJS0OKnYXrc",
+	"LsbOPGVrh+sU0aPwQCB09G1YtImtKzb4twUFHl6S8uAvJKs8TWaJCH4xJ5yvWREHvti2KY8VM2M5zS7i",
+	"txi+GYa31Yfh0FfqLsLVwLC2kEkaYipsOCYQTRS3NI7KzKtggl8YSvF0dASivKrZuosS3JIikZ3kw7Oq",
+	"FGF1h2VtuDigOEsyB7CY/PciuaXtyB6/6dG9j7ggWeyepN0s/z0AMNoaVhOvFwkKK+035e66PYFAkAUO",
+	"eFGwMm/GfodsU/nFviXYh7vBs9IoWYSCa0FetE0VvRNDEi2Indl/1l9nt+pKKZZuXqQmbURFCcvWdtJF",
+	"deA9EiJpPCazGeUcinA7ruRFQTIBKWH7PSyjqg/qHqdd3TDMeAfpSSmW45Qtkmxc0DgpWksDNkQrkG4j",
+	"8XjJacGBnCsKTfa5ePdJFVZwlQy/zHADXryL1NVb1WLQGA7UY3xKc+haO7uS6F28q4xwUz1L+X2t31TH",
+	"KiZ8P5Y9zksXTyn+Zg58eC0MnMvLClLRTvDUMt32rlOlx95g6W1OYyxcEVwrxXzbMVpVIKLqQyiSYGuD",
+	"+SAK6KKgUsKMp5sxLmFHYRzY/tGSICHVDd0gZSyZLdXyhzE9f1KK8XmN99QpFLBsOFtntIi0Tq1kli4r",
+	"UebIdRNwPAaUojpYuSk3ZfJYp2h11XzitbPyDdfFh9BhVvEWz0gGlDO7SVIMeXtGTUqxvMKqGg2DqA2l",
+	"hL+2U8OZPL62oBSr3RcKZrLrjQGTOfZRwVX5pi6+TnmA/BQc+WSQtPtEC55woUrJu8hnVcBaF5yvYM5T",
+	"ukyAefLz+6vrADbafbKZMne2iPyc7vS/Slps7qtIgocx5com2jIHcCDR9ZJuoEBiyVse8q9h27E3oG7l",
+	"J1KIpOMyzDXRU1XYCg8TXvxQvYa/kbYdkRpwQTHXeFTpBviIVbHSp0R7T1lh+8NQ0Q702KhIFkvsrVSL",
+	"bqirgLuUSSm9a3VMdjVT22xRTHPcP92N5bQYtzIOulpCetvqGq3nDFpfBnbbsBEgIW5vnwt5+0M/wj4v",
+	"38P+97XRsS8LNk1dyOVCUVZouKB2MKwLli2QZ3+93Gybs24hADobHP1Kr0QWFDTktBqxXrIU2bTfqNLb",
+	"Bjo7kocjJbxCVWvCsw7SWQiRcad1rcd0Fl2IKJOHB9YOWELRt9JXeLpZbcemuIXpMD34R9dagPLoIMZQ",
+	"xeHQ/vSvGZo0a5UG1g6V/fvn2tPpWi9+173v7jYuM6zi0T3/dAFhFppxvd8o0B5jUQFe1SHyYaeAsg7j",
+	"JeNiDPXzuRiXuUhWdCzkN9ynz7SyYKq+LosEKVTFFeWewU9BXW4ezeVVXuaOPEGkbR/LvZOPYTN36fxq",
+	"twt9ddpg54gL4pIrqoJ8ykg8npKUZLNW2uStQcp7JU64Ci3GWPB+guMdy9WYtLeHCzXuUwEyxQ9uq+Dg",
+	"SuGdid8QZy5uKa5fpfu65aW2RarKOPhWNPmFcTGp283tQ1KZ7OM44TM5DRvfcmvw2jv9Fm50q/A7rnzn",
+	"hOmRTKynJkhfuWK30gTuK7XRUjC1WkOnLm3UHj193/BIHhWSzRrFHcIVeWzeR5O37cg2zHzGc1Z4CiWQ",
+	"NdfmnT6pdG1/fbuT179d1TyEKsUGUjikWAgygnPZYO+EkAieg5vQnNKWtraNNZ6OZ0m+dPo8aggPOTJ8",
+	"OuJlInZdbdn4nBUzOp6x1YplY9lYVVrHfW7x8To/iJwyIGCHiIYqX+o4szwdJxmEu+mY3yT5GIvr9jRq",
+	"tdDYg7LFjIlaKdb2ZlfkbtxJUKFAajDV6kFdiBdz93mUCFWVWFRlSoFsS+Pb/vLDD9/90FulU/YmyXp6",
+	"g584dG/c5+0zEfQ3qcC6nfF1Jdeu0zLCi0laQlrvPdUZ9DOhc6fHVyrmtyRtVIT1qM0h16mvaKWRXTkt",
+	"TFNe3/fYQlcr5ioMcSVozqPpxlI86HwuhfZtbYPNWZqytar8XJD5PJmNojLXonambnEaw0s+0eeUbLqP",
+	"HqiMukSvWLNaiQi1/Ueu1XDVJPepgq+PVqKrUkBtPi5nyiHfBM23v/fjJlqydbQi2ca6mlo+Dl4MOVrP",
+	"EYhlQfmSuYo7w+dNqRmu1z6a0kWS+c6SKnHTUdtG07fTvGqsZXQjKP8XvZQ75dtdNzTOouJ+/kwBc+iy",
+	"lIAkBfqgpaNWBlHV7d+jqE12bxSlNle6Z/sOudXpI+2VS2uGdNU9b/eqmpgrrD/dfmP8wtZODQnThZKF",
+	"V9ENki5YkYilA9Bgfjbgj5b66VZoolIuPAIeDVWEZNHnq/OeFnA+OzR7nR9nnPPVTAxX8RI+7pU0nsux",
+	"vZ28y0ProqLdM+QXFyJZ9MuH87d939K/Ou3QasqrqjjVN7dK0J/b8LrJsGPxv9StRaXS8uLCSIfgkncn",
+	"3ala+/91emttFV8+B7H4jbKkei+krjVGQMangs0o56yVWMaKL2LFSM04BF6BSCwLVi6WI4uMwpOJwi9c",
+	"VjXfWgZ3nGRyTKyYOAJPAbQLVQpYx5SxUpro164r/jwq8GrFyVqSPKcZj1gm1TyMKflU5+oozTwh2Qar",
+	"tZI0nVhMlerrJoNiRcXuc1Ifr4ZcgCcahjkWzH01//75tzCZ09pYu3ZSjVfFEqA7/VOrts0KCz3uA2b+",
+	"mS7o3QeStxQqsTqZ6atyYIELsRznpBD30fHcrhMjezJwCBtwGVsDGNJRCNuNb0l6HzOBMcN8L3VAxkCc",
+	"cHcvK+qKRQ8kvYTLDZAs9zGYJsnxDd3sFYt7dXV5DqHpd06YTk4LDgEItoL6pNkM1TLZPyvAdBb9SjcY",
+	"CMF5AuNY2ri6qGxdVr1LeJ4Sk0HtuCgFi7g0lg1WqhVg0qgM+n5FkvQcwfAhnMy9H//uy+jZT6xwVlw3",
+	"sGOAnOlJigQbRZOY8OWUkSLG+y1nhSDppDcG+3PByrytcOq1bgaw0qpObU6LVQI7llf9WBLe2cwPuhl+",
+	"8Y73NcQ9WhpoHFld+suX0bPLYuEaNysWJEs4YoCEa9J7y7xeXV1eZunmJ1Z8pouEC1rQ+Hfe6vg3lBVZ",
+	"utGQQs2NaHUGzqYp3YaQtZjSFTzYrB2r9XmrV//xZfRM9uAjE+cIHO72MmzhL3Whtmo/RxdgLi1JFkOU",
+	"C4bQ3Yu/tuenYHHp51hcWhfklSv6POHPyZQDDFP+vZIuM5bTtylJHC6BmfxJKZMsjbmuuvoNNzT0Ur7Y",
+	"KF6z3BtEUfYrRfClMTQ1dqvl2JXK7oTmt41O+PvEjfIbCzZGzMnOAOYafhkqpAPYBprZTeZ3wBHr01xV",
+	"TkAgs++Ue2MfrA0ilfcknoW/1zHQzpByqyOs8rTgIaYmtA+f8Ko9S2ZLiH73OHkQ54rfz5iI4D2HXwe/",
+	"KZIVZaVo73nKsgXUYUT4LJQzlh8c4AmXCsfYzy2wZFxoXxK27EhzQu/BGPmGuMPpZou2ahwE4CwO7Bop",
+	"aCbGAT3GTVKddPnqKErmUQInPDPg221HCSuCWpLPe8wNKv16hrxS5pKZ1GrlleWAlCrUQE8/NTaNxPJq",
+	"UL5GuaIuFHCF6RhzV4EDs4YK6zNjK4qu/p7eW6sqm8KFGMPsdO8U0I9hnwBUDjKj5PK6pr7RUCfAww/o",
+	"Q9LUjFctk7vVLnkFCtX7zq1Qxd64dklqBsc2jDN3ldvQHxBYSkU+Gpi70ejuB/RJfmnlzgzwMAZ5Vdr7",
+	"4BkVx2Fvz5zxVAbPgYmsducEWi7aXUZbtdbmqqsNdyL/OalHkyc5LSb21dDA2Ty2gPfoGbfj2R7+v+04",
+	"eP/ka8RpRy6kYNqfjFqtciJwr7wEEgbRv2okXnaBXLfpIry81OaTTW14K9GzXS8WrCALOqbZIsloF3LV",
+	"GDE3lObVtDV84wWNEz4Zcm6uROv+O9ctjVS0OpFGLgTfrzc30c8abymXlSto9Q3dvFZAA0Csj+oI/1FE",
+	"7/Kk2KD9Mi8ofQ4VISfgR5IX1kQ31pbiFGGAjevCPCSrm7w3dKMleIX8rj0xYcVinMST7WOtMmqxn7u5",
+	"spTniM6TLGklsYatdP7pwkL83mjDjesZEwys5gnJE93j3o1L0qSdXwb2rXYWqThnyhZYCI5kJN2IZNbO",
+	"KgyZuiRzFW0ycimlc6PWzcpC6p+VSLQgKLhCuJYasztjJaSbCk+BRvI83Yy1UeaK626lulbTbfL18jyF",
+	"H5iemR0zkquO9UWc5U0LJevx6TO50vao5K2Up2RGuSt8OCU8mUEa9lhnE/Zvzh/lS+elWIJnsw4o6EUT",
+	"ALy5BiqobeApldYWb/UxafsJBEDbmlnGmtqOdlxeyoEbmgvbbLPghJW4tYCFfiYdHc8K6izkk5kerAmP",
+	"ViSug47k+8+l/dlu3QFoPqaCJOm4oDNWxK2gMjnL8pO0MBfMpPYyjavXJ50I/e3nuyxtPdFQ8y7JlMSs",
+	"lHpgwlWh385ml0Lk4wrKcFslbviZDgjeqKzPz1fn9jZztO3aSrV1U0/Bxvk9S+7s3cOKKJWyFgxcRcDg",
+	"sWuWKzILQKs0BziB93GfOFbTeqIPZlLHmLTL8CQeQ+bxTLBiHFMSp60qx++ZSNJorWfPSGcCoAySSVGg",
+	"kwjTcpFAKhHU/423ptdzKhM+TjIC8Mlua1Z3Bh253BbX29P3z7UIEIl//+NaC0NvoNCoNfNEOCo8Ei46",
+	"0Or12ZYP44VI4yojY+j8QtNlHvcIuFrjKq1YVMpWa+tbw1yRO/RLjCHDshvTYpIwST078030/FtEyStF",
+	"oXVYRl8MJ/pdsSxRbM39L35QD38ZPWNw0XpTDWBunboxa7ekvEiADiN2XZTY1A3d7Er3YXeCN2OlQZol",
+	"6s0hYScPhaDflN7SG8ONa7BDxityF2RhFzSja7DlsSdt29Lj+GHjBV2RJHPK8roKbdLJmSA+WnJ/4zCS",
+	"sdvJ0BxrrQvhbnKr2a67WX2dY/NtN0ht8JCq7D30wR4V9P74+m04GQ/H40pzrIbG5Q6wKUIt0mROQdN0",
+	"a86WxJYTK/XliMyFHJ7cXVK2l5y2qNCBu3oP/iRnhT2yaDPT4phjydxt02DHPMJlwYRI6VhvAKe6Jaer",
+	"ll5BhKCrXJMs6A/Fel9ZEkP9pigUPDaW6VVBRbHpgohW23lod3qho90cjP3Bbr29XYkHmrrYnINoSnkS",
+	"04hEM0PxKbtuJ80dE3KvCc9mKZvdjPkNdZTXj5O5ZoDV+wRe4VVESfFPDUnDKQpWjGeKLrXNu0pEuVUJ",
+	"Bgu7ASFB6yC3GlipZW0vfWmR6/m20MwrCMW3O6vIdoAWGpA938/60z1Z8PsLAWwvYLe3oNKcIUPoXbfJ",
+	"0xwG3JUkDgye1XF1Lb5BA6uNWCYlh4MAsVmWRMyW4+LOpVE0YfCt81BIm5vTvhRe3b2EyxmOEhUXqyD2",
+	"ppQP9GrI/HSTcuMjnqTc4T5D6Mc1XeUpEdQNOBTqCRTwUxZvIsheR+GR+LBWKG+N0hG65900p93vNfWi",
+	"dYdbFniS5aUYawrgdncXMecJi8dN5N2CMMC7VdqOJtK9Gq9aJWEVNDHdT/gomkxTNsUvz5OU9nwayel6",
+	"FsFQI8K2kPqVpqSo+yMduAH3htQbwUX61bLwpxyc4Tk4ZtX9vQm1o9q1ksmKvuuEVaG/GzkI4BoR5Ab1",
+	"84xkzNLRdeimzh+ruCM8NQjVqYLMbixcAGmnCFIPKHefUbvRqwwTHTMQufiX047z3XEd20Wf6b//X9fZ",
+	"/+e/dj758yQVLi3sn/+K8Od2997TmObf3/38c8qmJP3FoY+ea21Ua+0cXHgMmfAQVoVXRP9s39BNP5DA",
+	"mcDcmQfdlgOttdE+7kH/yfr8m0obd21JnfpmpQrxh3UfgaZq1XDyUVcrFwTsR0ivayqXj/Rk+Kfx2btJ",
+	"M8+bVZazCQwvk//nW4c+hSl9Lar1JSiZQBBV5yECbltKRSNxMgB818jVHMT9r7a+gjyfl20Lop0WxkNl",
+	"1YMZQN5UhfL9hqk7Z6L5Xkwdnfnz9ggccGsW3sFL7Fz/NFcjaREykFeCdVqB1tYwRodzRfdOEiyFPRvK",
+	"9Cy5a1ruhTz5gOTD9bXbPr2maoHKfghfhKASAq2VDORqjKLJViUglUWmZm6ym2Wugn2z0EJDb7fqE/mc",
+	"TpzXzp0WVn3IQcneufIiWdHrdgbLt9JKaaP0kyYu96XMdNOKANtloLj/hXEB/br0rvU1M25oHylm5qOi",
+	"4e9PYRF6NCaJpSizMLfUdsutVxCbC5qh/chlIwisXFoBoUSKfV6mGocCsX0PMQmomXEJlKYQQ+qwYO0G",
+	"miAt34Adxe2xJq5IR06kHqKYKgVg9dE9pzMMlHs0Aj7WZhdaglgH4ePsWFHebmzA3Ua4XT1KZQNFAJNM",
+	"VirZ6vNPb6Pvvvvub2+iycuXL799Dv93/fLla/i//28SrSjJNJAJYqd5OU0TvqSxrnmeErlPJp/++CWR",
+	"G2Ezge0yUQC4MREtwFjzcEvn0zXZcPSDYousSBZJRlJYHB4tCV+iAaLgbVqA9eTDuvJfv/1OTicidZ2m",
+	"lS5lYbO01klxAGD3guTJpFFKyZkW+1dotx+lpLC7APNgxQ3vTij9CyBGE/BlpkHTi0jwBItlsFSO0Som",
+	"0xW/46IoZ+LPL82E6moPdMTsYa+uCY/U055YSLupH+RVuCJJOib+megjxCuv5TAJx6hLhS0BW9OVetyb",
+	"FT9PCi46gklQ8qyfGPzVl9EzMJKcKIAqWVwnHyugVSPzuGXSXgKGrw9cIBsYRa++j5b0jsR0lqxIGsXJ",
+	"IhHdm/s/NE4MSynFrdiJ+h5QcEaWAargLPpvSoro23Ycpd+++F53wr0Sc7JK0k3/UnwXgley5u6NxRxP",
+	"sEKQmtP1ktn7LVMxn07qAC3qgMk1Jpu2EBNgMwzpoXxImdfKvOFLVqZxNNXMfLHGa6CM79pF+qaz5/hb",
+	"u1v9oEDTDXniOd3LMr9SpsvYIkrYEeSW0luamjzw6rujaCL1AbQIwOMxAdyb4fmPJhf8XN7N6hr8TDkV",
+	"WmmewJ07gbt70i5U1Zj+1iTpr0R6TbrY+7spA82GNdcMHPjaZdcycZbIadtwLas9su7z7VNfuwb+0anK",
+	"KK44p0aTZBV49SxSfxSNMpmo6NAYYoxTip7WKZndvIan5glNY7711ookAFdHtQjpF+IgxeWiemeHuG2P",
+	"HmLrAjXhCYoqpHbEI0TuRCklXETf/kWecwBUFzwqsxSrlqrXSCq38wZKdiXiTYRoG7m7UWxpneAsUsPb",
+	"bta6tvvrGw5Rd5qpcFBTpt2WPYTi0wtj7dJy1Ky9treahTrcTu8I12JUapsia8voWidM1clSbIKgupCv",
+	"q0FtvdpFnQlQYQwSBhxN9oXazYMzigRjZ9F5tokYbCO5mzOmSJQdyQt+a7UiNyov4OJd/w4HAQ774rls",
+	"QEHWetWg0E2yi0qzZzXmLDpHiWHOkFMseQmIbuel3Nz6ibqUcwm5qnSyxY4tB7FiBR25O+uShHYiolTY",
+	"vMTiitz9RrOFWEqt+9X3AdNwz3qel2oXunuPpKnVtTK1S/E4E9hIeP9lEagfCRcFEaxAX5deayl0MCWY",
+	"3iVcJNnCVYO/jxCoF9GK6g/CHx1yP7ulKctpRApWQsRCO+HrKkobkddHJkDZblejc5z6imjKsmQ/dGE3",
+	"ZQe+4faNjchw2PswW0UE+yZRQPJe1rdX0KQvaAbcXw0j7Qowq877f3L5K2jeWAz8f55d/mrppG20cA09",
+	"XH2+mhjV327FthMKCCWD26qULVzRiwqgDQ/BwZ5bRfXkyYZ4M/wv7bbgtPXUQUfHR6AWcRGBJhDoT4dV",
+	"6nLANecYezNSM+CeWVXKi34irnLZ50hTozyVinYYKaanLE7oFqogWpJbgB+vKL1fiAFCpzUieieQ9pTF",
+	"my0t+vtXr5xpcI+K7xrWNrzWprUx/NhJ4dHx9C/fd5QOVButKnEtr1mTcj/Bn8P4NPQmV7axmwqlyo9u",
+	"bupvrDp0qrBcey373QPdtfzkzjJIe9zfxiPwJLd4x9bAmkhudLcqmmQmTy62iXbr+pkgoGJDLNIsYz6p",
+	"fpr4lJSB2e+u66R+rOXLQbcAYdDuCP0yepYx892+QKkcqK5CblrL0s0ImoijyTvspyNTXs/bbpQtanku",
+	"sjlrV111M3tlGdabomKKcQDaq8J8WGVNWCuDKEURrUkmTGXLZLasdpTAbxTUe0/sdS94FRCSuwBTvHDP",
+	"tC/2nKTplMxuxoKNnV2t6C2iMrvJ2DozPQcwZ3GLp8UqQ9bQvOqVQ3wBnFJcODOPVA/afQRsRrpW315t",
+	"yGbA9iajaFIW6XNoDb3cZeFIm/BBClXT7+CrKpK8gzqxSWCCz6svJtkC6Z1cBaFanu3eMNaS7lDFsixS",
+	"u9lQlChk4pieZAYw2o7l9ZBUHka0Tts3drQpt2db0XsQSyAMt9FfWU0QqLP72mTA8JGpDyRFEdJx+eJN",
+	"uvLFdaNcsJxHUyoVcjzM7VLnTtAspjHsWM9b4L16Rxop/IrClCwAK66K8+y6dluVkwzFKGLL/cvDNzvm",
+	"Qaw7qb8BBWCt4Mn24Wi04Crv1TowfSaB4XRrcMODLqpPRhc91rpgcyEL0+xiwAo1X/Veqq02d1+zauA7",
+	"L1pQuaNatXhd+2gYXcFW8wFLUb3Uvwj4o6EsHiMjvFM9SVOVLWHXhqh8DgtSwA5sRHqs9vzgv113Orul",
+	"RZHEmuzXu5RyU2HQIYdE7abqYnDaYWGKOUhknTq9Ldoda1h/cKLZ/lBJzpiIJvhDGDSz1iW3NYkIuJqG",
+	"AHNjkpVLTre66JEpkJJOFC1uKetMzzWceIfafLjruxrU+7aOm9+t2fUyEdR/qApU/gZOFgQX+b6moGMz",
+	"JIUoSeqbSBn9ndySK3gkmpcZ1EvRjPf36sLUnVHJz47M7coeMZ33Tq9utlAWicOJBL/vmmD9+AopQ/12",
+	"lo3B29ZTbrfFwNG8CGZl5iRJHayNRk8wi+J3l+jHnawWXswCpocDmAXcJ/EPOv2FsZtfSBantHjLsrnT",
+	"m6Ig8iRa0+mSsRusCpGmXtQyNmzFI98nTz7A09IkuaWZcFeraAW5b/UQvcIG4Az4C/jwANC9qYuX70l/",
+	"1ixXJE29VOV+TKsa/z4OuO7VIOdId0/C2fH0uvYw5PUWrJDKmc5Trrawm+XAT5BNWSxFa8U44i101bjG",
+	"3iur3SYxEWTaDmpyn/nx+PL86q1yCu7mAb48v5Ia3YWgq+09/rnm7iRZlTagYApylgrLN2wQX+oi0LxQ",
+	"giHnM9Eh/m5hg91uS7q2PkgyRFLN1DycReeamwYIm8BDBirQ64hYPKokBhAQ4YisgA4DBCbJDASmF/8S",
+	"yBZWX7lP2k/aNsbKiQpziCKmbUIdMI/2mfTaCNf0Thjir/dyJv9T5+F7vf9TSirisM8UvVTBb0OtyEx4",
+	"v/dWPQ+7Ny/oTGOAglqtLUPgfKlaBHznk/geP7R9ENUPw4pw0rs8VaHLoClJwmdCXylBL1W4isAOVnF1",
+	"r9eu8HHwu2/S0H7udOKvTE+3ak3AL67zHZ0bwRXTGYupFl06Lv7d2UsMjMIvryGaOJFdmoyirFzRIplF",
+	"U1ZmsWUw0rtZWvLklgKxFxNn0U81wHnCNUjA2OyYg27yKBVDOoLYt2FBw4SO4+A4Ci/C/6+atS1hmEw8",
+	"JBV4gmX0cv7s9f/49Gpc2y1/binj/0AZdzkP3Hp8L8I12wxr+J6EY5zId1dJRgRz8O+oZdyoKoM0pTPB",
+	"pa7ghL40SfnyXLGy7iR+TZe3bXN8VItfJKGxi+xA//1qQ6uHP4aLyjaFEEGCTqKcbT9RIDLOphDvc1wZ",
+	"wfIBPdrB+6z6QJIN/ICgRUbSd2wWcutaL32pLMjAXRMwqXUB82xF7i78XwaVp0SFx4JtD3h1wBGxXw9a",
+	"oY+G5HeVZENHW2noA17dabSB+9EabZmKJE9pgMyuXs6YGLShqoMaeH7ULRl+uVgIgqBD03AyDZbejQlw",
+	"3jEKTytNWRChA6vak/gySzfB02truu1el+adYqo36eSpvKBc4SB3YP9ORBqup2vfeNBLZZb8q6RhB15P",
+	"FySvDprou1Xq5q5CBrmER/L7gmZSn/6vD795+ECFqvMZ3J9BdhHsh5zM6IBTRefJXfBr64LkebB6+MUv",
+	"taTDVEIO6rJIxAaOcK0ynU+eKUQbMWWdpNIEktYUpHlMfqSkUJUNpD2rSav0kjyrMWRUPjiSJ7/SjVWH",
+	"wFEmnLGbRFUDm3y6vLqOXpA8eaHemWBpnOhC6BoWUC8+yRo4QgD0Z6xJ16GrnRMhf8zJQmX6oO2DqaER",
+	"p1Ay4g9D9W1DtHBKtBMYk77ge5gXp17CwLXx7jGV+L8kXPMdJFmF6IPVV7zgzW/baXeR/E5So2CETwrj",
+	"DW2WMVQeUc1d8l/PL61fYTbqiVAoKmXvG7wXsNC4NNVCSzt6yexgzdZifwGnx9xBD1hRpthZh7xlJK/V",
+	"L3L5qtRRPopmKeHAspbF0eX5FdRCHJkyfSPjeOYj7SbmI00GLiCfb67gm5hnVUBRaZKO5Cngo3rdm5Fd",
+	"dQM7I5fzOcuijGUzys+i92S2NIszI0UBlnRLzlRjaZr7VIdbzWmLLqvJMiFyu6yB/C+6igh2ZaQqBEBt",
+	"7xnNOB2p5ESVD19w0cgVBv5EKKmtOpZWbnzM8JM7QX1NLqg+7zmZLWn06uzlM4BBSpEgRM5fv3ixXq/P",
+	"CPx8xorFC/Uuf/Hbxdv3H6/eP5fvVJdntaGid4Qvp4wUsVzQZwbx+Oz1sx/Ovv0W32I5zUiePHv97Luz",
+	"l2ffPbPQIC/k/2uFoWC2XYxzGL16+fJNs6iRSRBfE5UcnohIGtGCFKAkmF17Ecs+U/GZMSmQTX072eqr",
+	"ly+BqazyvAJkBMEML6S8Rqxi5eZkN65bQj/1Ahr6EuimO8+Tyxs8iW3FCCBz0+AG7Ivj2ev/+cfoGS9X",
+	"K1JsNGvbFoWCevWZLsPyP89+gZ3z7B/yWyC7SZ5w54L8lnBVZBXKmFoRNjgx9S063VQ4ays17U1dTAKH",
+	"l8njRPhZTaBF55lJFhAMEVOI9dCkpCpgwN9EE8hHm+jrBj+r4DeYe5Ks4NDosuQgzOXX8QDyegILMC5E",
+	"CW/dSOdyolRRCmje6V2rHnnxCX2jvc+df7oAB4nfo1esEJ6PviWCLlix8XxcSrpreUv4PR7w6DnyTHz5",
+	"xzHOopz2y7ncs0NOZJWowduO5rnRTWQDZ1LafY+DaPu6GeyLH0lcRcLgpW/7X/o9U+SZnMb40neB06X0",
+	"yphmiVvXNTP3kWFZ42s2dPbeA67FIdKU7gSlVIBVnsTWLL76W/+EXDP2gWSbc1UGSb73Q/AWmkPx1N7J",
+	"eMvKNP7IxGcqioTe0oNMiY6IR3GCaEUU2krcGwEvRTFMlSXM4Z//kNZGlWQPFfylvvTsNRjuUpShVQKK",
+	"H/Y/Z21guyss8U2M3iYFZbfMp7fUIJKgYgUa9UZpz2hD/CupjogLiPhkVaqD1v21+FfFzdAwWJGYqqYK",
+	"ivBg+XWlXzfgBaCdY3o5FPONPtDV1KCg8dZRoyOY9S3bqyDha42Aw5LEyA9wpouh8yhlCs4kPyK1FQuU",
+	"g3bGRHZjrEY2Ms9O6YzBDNWzKwjkJo0Uq0qV3wd4D+SK0EMEKBCUByAGpFW/rOTqDrqtfiRc7vGLdz4y",
+	"XT2sYLK+t9dHug5844oKlRqoLg9Q339k8Wb/98ZHupYqrf8Rx6e/fDnGpSZvc1XCOqiD1UuuAvV1rsfq",
+	"Pgvo/5TE49zGeXQORdcor1+IK5JCdlnsMxXVJf3BvAYu5DEcPHW6xl2eKPM5tZU/Uhrz+u6U3wv6lPX6",
+	"FbC9/EhVhlHGxFgJ1t6vXGbp5i0+i3fO6JnKcYTRedzi4hyy1OuH1P6OLcf7+1MsQJ36yMRPrMzivV+C",
+	"cHcAJqDCA9XLfRm/QEFmQoe88T383BSk6vXmRrsasJCXvI9GLVyPGWuB7AGnDH+jv157QDFYAa4Lrhjd",
+	"BDH4QWKnK8J9nC3OTqoeLCLeYrbK/FcvZe8qZWt8/m+BszFj2TxNZqJ3ImBLn3+6kPf29ZJekRWVV+Ae",
+	"5+Nc6UPGrrUSPHE2vv3OazZ+IwWCbY6nKwPEcDxV923nRALMA25mSOL20rF/gseu2RUB/fowkkXebzAO",
+	"Izg8tW68OyOSKVfXtua9InfPcXK+ffn9X3/4j7+41XGI77To47Yr5oWpH9+uoyt2fmGV6STRPEkNmpxk",
+	"FeEQopdeIxEKK6L/Pv/wG3ovIxU14FIVxlLQttJfKaDcDjFwpNOGjk70Rl6NbKELWNg4yUix2SIzqfl+",
+	"pUpP73JWCEOYKDVtk04lv6w8tvp9VIaBwEQzqVcAXbgtEFCDZkwi7OL9xseDYc/oI2vM0ll0bmZ0hbB8",
+	"kkXfjl6+fFkNAK2EKC/YNKWrSDnbMngN4al1TRx6C+GmUFX8LY7znW65R/eVPX+RpyQZoljKDl4zaLFx",
+	"/Joo4OMoumrsBgTkJw7k43oMW5LgD+0YhSUGgkpk0EBIPZLWwMFIxKPQgC2l9xACU1WQBlx5Fv1+/dPz",
+	"vxrRieQXHdrZSeXZk8rz1SoF2vH21sjPB6YWQLQFL95WrcAEyyoGx0pR+P7bv33/3cvvd1QUbujGJ3Bz",
+	"8c6uot8XwzFIYlXSQ7n2NChb/VV+CMMrhuCbxBwJBazH+TfRZxpL8QrXsHqZwN2q4j9bZRzAecZK5Q4D",
+	"8LdSd3QfpClHyWw5UqjsecmxFBu48RpX9/aVLJ/6lW6GhnKOEr6Q/QN7O3jbw8g6Yxawdk82ZpGmagYO",
+	"H7awJvL7wOFlTIzn4EcJjUAcZHQm5UJf6XCSEGIxpTPIVU2EPr+gmO/htul+Tw70M6aztQVCbvAEa8EL",
+	"0xIQCLkxx6QuT19AVcAXf+qqe1/chtgvpC6WFH6DmLpEbQUGNY4jJTNao9BAgNKkqg8J1FhnpsAdZvch",
+	"mrLitTApKSCLizKlWKXPkP1ib+R23LQYJ9BjU5BRMfeGCcWPZEUv50gne2jnvOnplQI0hZ4D9d6VIIIe",
+	"zZgxvUbIVbA4V9XHWw/udp0mX7n+ka5/pRtzwB68YK/tUv6gTCUfN3W7YdC8QXqWjF2Vs6WOS5xsiVAH",
+	"4+/ZihR8SVJzqCC6o+S3j04m31LqqQoEH9wsqdkkajOZ67pmomC0g5lfa/UVXG5NlCCu26r1gq3MmB9e",
+	"ff/qr38NsGLabl1GuPuONYAEy8HYacC8jkhWzxVV/jNgzWhxg07unovNzXOSJ8/VxE1qhk1Mi+RWMbFq",
+	"B6kVnYcrXFs7+E4V6d8guCHJ5uxMETkCe8ydoFnFExUId5DmnPy5FpqSJpUG9yeZqvpcDR3NL4hArBPE",
+	"Rui8VgC8zbAeQ8SpwBIBrR21YIVG5N1kbG0RD4x663wIpqGvibh/oARem+d5cnl+9fTAEv1PXyv8tRzD",
+	"EaAVl+dXYTbt5fmVdoDDW3Y37p5vCGa9HL0jx1EcsZNPG/GRZECR7zMXev4/MgHIhjAdsLKjSaz1hwNA",
+	"RYzI9FBt35tn9wozGY7vwA13WIgHFDtKIBYOt3FmrmNWqKCDfdcrNj1jY0P5JLhY3iBb3HB8RwjS5PEj",
+	"PHBtudpqhiaqSBZLwT2+81k+eM3O8zzd6FsjHJbU9Gapw3TEOIzSkpULz8o/8kX8DPT46WnSLfYj3Din",
+	"4mBn0TlM3b8HCdHBTXxclE5FZFaVZDmZ0wqvE6xHHReyo24Ry4zVIJWmKfvq5d/+49sfXu0YkWOEv8B8",
+	"o36TNtuGyfTYq6RhCNfsVKSna7Fmm7v3G2WmqnRNnU6GjC8al7OVaXX/phrO6xA77XdFZv375998bKLf",
+	"Ei4osD77PP225IKt3rEVSTKvRKg0ZWvZhM/DjTpTPq98YLMbU7PQpz91h4+/JXsyez2tODzcNTP2Ho3f",
+	"fXXnZALvywReEh5gNv5CeM1ufGoG9MkIlopnyz0Ov81IJvWeqbr249F+DVllF1vZelCh12K0qJgyGub1",
+	"I7GBL1A7O1nBJyv4cFbwyTR8qKYhHn87RqjNoqPaiH+SPLmIv6BxmFLRwkr/Dv7eavEBgXvdPZEIXkXr",
+	"TB2N7axoK4GZC5bDLYLVQrZymC8ErypLckE2YIBaLCBJEbF1ZiJ+k7wsFhRwSqIoW1IhcKRyW+RJsA2n",
+	"Noev2fGpLI6G1cSNjusV75f/RSupOHX3qaQGwrbfmbWWIgBTX1Wgvzft1Xiq9yw5VOXRitwAfBMDUk7d",
+	"suaRRAGOn/ZwPHysPo2CJOnx9AWjEQ26yWtXFB4dH+9l2CU0cjFuibLA2sFVmh2YB7VEasLBQNHpAIYX",
+	"DaAcE8Toq5pHO99RbdxL9rLy3W6PI14K9+7s2RHm0MpWYxWmt4pyvr8mC9fX1WMv4Bn4bPgl9lBvkJPU",
+	"d1A5nWT+fZFWaSvsA6JdD7T6nhbXz1QMv8vc9FVl61UGaRU9d9kebChXroUiFszzdPNGvcyjmFk6kcrc",
+	"UL6/mMFTM2ToSxRnKVtntKilxCus5pTyJKb1ULQKy13Mn3+QCqsVkwNQJkxIrFh458htGHGRpCm6eTJa",
+	"QTuRaBMmRc779jVc5vFwsGSgAXcxh/EcPjzzFuOQD+O+3k9njhma+R32xIHMXr1/v2J84g54wgH60ugZ",
+	"8CCMPQZ8gRNz8U4VS3nQWEETV7G5uA3Ux7A9OT0ElsmToHsABn/S/e7D4q9Rv71jlH9k4v0dICqOrvoF",
+	"RwZe9T+vLoFTJOFBRxKUsnlfKDMVQXhR6Y4dnOqVh8dSNbd9PC6FU+qottXfRoz9turHw3fOVJ0N5Vio",
+	"3vxENikjsVs+6gcfwyVhrd6TcRIcEsThvBi0jfkY/AIHXPQA30CLVLoHb0GHXKwIaaqH4LKA9NGsTNOR",
+	"4saABE0sw7MmRcw7LOi9istDWsf7lZRfjivdD2KcWltlTQu6q5G6i4V4ZDKD0012jybPPd9lJwhUKNkE",
+	"yJ4Dbsf9mC97vH6DbRckf/WyW5zefEyKmScpHUUTe+nZTFDxHBM/EDtLeP0JuTkm3gFtYNhN2qPgqiD/",
+	"8+tNTk2+ja4yxgFsxVrwUGydyYsRHeqfymmazA7tVn8PU/6BxfQxxsHtNR3cl3P+U5I2HZbuMHe1wc6q",
+	"+nkVHW53hPze3NYPHG+FBLJeqKvHoHTgqTrF10/x9ePb0Lj39m40Oy9tDQnuIZ5tXNJZXNUQhDBNIrgi",
+	"RlIfTLLFRNeO4vCzbgnAZ3NSGMb35oZBPso2mlcEG/+n7vKBL9crSorZUtUW7k+8ROEB9fOOchXraQi1",
+	"5NV7H6gg3LVZ9Vqdrryv5MozZ+p06Z0uvfsphSgsuXMIv3HjCizF0s7b6SFdrxWm1iYhRtlUXfGkUDXF",
+	"8YJrkKw7LrUFFZdELN/id4FG4DFgoUuxPM9zHmQGVu+0ywmcgoEXji/nJ3RDsS8ortwfN4b6s0r7hELX",
+	"/U68z3ROC5rN6O/43lHlyqhJH6o4G2vein+TmteKck4WNJqzNGVrFSFhKcv+/XEgXkpzQo5yPdXO+tHv",
+	"KXlIfjsE+sWWRsAJz0hMjR7/sG8pQ/UrZ+cdEeSngq2uNzcmHc2b9Vd+4MCUvweg94ULsrYva3ei/Ls+",
+	"IQEXI1yCHeWDXYz4Wa0rtduwxoaPgGR1QSY8muALUCMvsvRrmzc/J2L5piognPAoWWRYzgtw3ixNZhtd",
+	"dHiKLbSUHUFg9mRFBQHi/Um0KrmA6V+SW2rKlr2OBLuhWVVFBYe0oCKaMrF0Mcx+pGuc7/M8f9gRXyBH",
+	"NQI0YK+bIRqyoqMBkYd0t/5Wh4pxDA1DT9y2ggFW7TrzugDFpXzwx01taMN1lONHHEEi2GdQ/lgVDOxQ",
+	"X9QxfHLay5OocnA/+tFbRe2d34tidIqX76Cx7aqwNfW1SgaiOhCsY3+C13T28TFKPjhlJI7g4HUh6irb",
+	"EOVxCw6gtUe3X+XFn9icJzVK089yFl2jbqYiDCqVbUWSDPM1ojITCWS+bSJ6lyeFm6XEOFkOHTSw5P1x",
+	"HTLYpqItuSrh+pmXabrZM1wOb+bdWUxOLpuvwmVzJNieUyfpK8HUUK4fnAekurpW7BbVn9DrE14l6ePz",
+	"etjUKQe6vDxYVOy2R7qkNFfO/lZffyIcnCeWmIYw1NO+ix6r9X6Ay+aebO/TbXPU+MBjv2uOYbs9/FvH",
+	"MJzsduW4nO1e5tIL9Ep7BKZb3ddgMIGfW84BmkaxMyz9ulYhfKSIRezK4G23GU4BWmhP/CJTgxx0nZl3",
+	"W7cvrt7JgjrdaW13WvC+e6wx7wMNVJf90ftH6/CNLfSoA+I4dTvd0viJRxoUr9+Bx7q3MWfFp9AtPplk",
+	"C7mnXjdw1KqQjk5NsSoFmNcmirWBd9GUGVw21IWPLrN0UxWx1cVfM0GLXIqyiMZYtqcqb6vG4wp3X+HP",
+	"SPR86HC1bmxvaUa3WXwmNjdnepAKVXwvPTuVWZH//WhZuE61OHtrcT4G7Uod5OOnlJ/KL57KLz7W8ot1",
+	"VeZo7FghtTUyNBFNtg7UxGkQxEKmmoYX7qGwhiPivHNRjKM4OR52oYtBRSqul/S4mSwP/rZ7YnyR2MEt",
+	"2PwTKRJRF60HLA4BR7SCZlsSsfqrZzGHRyPrwkyhDuG2Y7GEr11cHC8L9IkIi+Mlgr4jgtxzbYEwETiQ",
+	"JbDK6d6uIeCrIhrdegVe5FtqWKgnpqQ2krBqgSuWFLbFGxCyrFQFtRMR3VCaY8tsnWG1tu0mR/iAvcdI",
+	"FmN/lUdmTMQkyugtLdSlfNSSAnkpjlAN7tjFBAbdHF+OdKc9dcZ+f2dfjUjcyp7ArBt13L34JN7isw+S",
+	"RL9OX++TxWFYLGrs0OpH+KaTSn9b/TvpLyd6/Ifivzy68zKja3O1n50KAAx1cz5o9n+X9ln5Nb99+f1f",
+	"f/iPv+zHr/nihm58cF4X73hbnvM3iNBCFW1RkExEKDcjwWpZ2TbES/NdWgAIA/UCpRaCQAXoeNg6p9zw",
+	"ssh/Q5vzgq3s7/Bvos80TnjFsK2VW2DftFucsyKiZLaUH8JUbcTxQLfThItoxQpQPLPo29HLly9V5ybP",
+	"QSGfxHROylRM5P2EK1clocP7PCJpit1smbV2drHzPPlVLkao9nr+6eJyDm8ex5Ehmwol/cJDhJ1sP0AI",
+	"9Hv41/vw0Q9xUlizcjw4lFqme0TVGbUSzqK0L6uJ2O1G6n5PjlxBFF1gH32mt0Q1zFqAo+DGHIZ2ofzi",
+	"zxu6CUhdvKGbLZEImNvJu/e/vb9+H0Ez9pcnMM9NYM+CCsT1wBfNSBW4xx1u+pVuBqaVWAJs5Gmr/0o3",
+	"frb6L/Juib0IFEvBfi4p9+rF75wWGVnR44ncg2dWytV2xMx6D00d3fs4pPhRhLiy1JpivC9To+reA04J",
+	"xB35K90E4j3hvYRljzchsC4ZA+6ALc38Rl+1vfEypQJbGnB76h+K/J/fX3fLe2NWNlmMcAN/w1vojHS7",
+	"1tPnny4aj76J1ksKlqt+HMwCvm0X6NqHsyWd3dBYO4o9VGwAgKkvpIzd0Dgqc1do8HQv2fdSryg/if1D",
+	"6e6PWuhvAf/lsdoF9f8r3TzS3LzB0t9hAfgUFNuW/ijnP/1+vRe9Xgt4xmkD3S+f7qg89pVKVw/29jLP",
+	"C8r5Z8qpOHyo8Fe6ucI9EnyO1HtXggjaETnc382hHNJwgTy+m+NJcKjtdDedyMh2vDTDr0r51oGvyzba",
+	"sANcoXalMOtW87lVqxDID6++f/XXv4bbWcbZxjkVXuntdJWnRFDeYx6xNKZcRPOk4IqkhZUiysmC8je1",
+	"3BV5DXN10bJ5RG9psfGJDWCHg+9Y+dqvSRYfC+OI3QwAq+gX2tPT9ezfI/6jzHiZ56wQNB7fJB7e9N+r",
+	"F8z0X2QHodSW/dFWtGn0aRYICd5Zw+22xq57aJYYjEdupyRbHGhWgspm6Nmyo9bYrTDU5JhUg+lJatZt",
+	"9ghlekszHWuG203Vg1LICpbRhmxWDjH5mPz1LDrPokkSTzC8nbGthreCWgmPbmjewr9FYpQGR0hgxna+",
+	"jJ7Ja8gHNqbfkQpGEIpFtdRmMnx7oMtlQFKxfA22Ttx3z+whtThAo/zI/n51+VGrlP5GBRzdz5TESbao",
+	"vnCghF4Yj7xR+myNp5qre5yLR5llTYXnweDdYBYu3p2nUnBvAP/HDwJ3M0dRY94mFdYt2Ix8FTgde9H1",
+	"jqPlPWDd5DyOtWpyX5qJyRnW28mhnOwIqqtUlrph+eJPgufFG7xR3UBVStx2PhyeBQcCQ2kXAwzE46XA",
+	"ydaQSTb4Bq9e67/C6xCGh3+93NPtckDQuBzVNcM1Oz75qB7oAxaSMDX3LSYNnqFHTA6RiB6Qhl2E3oKK",
+	"RyPxhlhUXTLuJNc63DWHlmonadYizX6iYra8b2mGwflBoqzPHdWTymtWCPJmUYbpxNjasnJBVKgdC5bH",
+	"GKqPyiwFbJSdEGe5qZzx9z1IwK/AF3UouR6e+hrqi9ox//VrdEadLsd7VvrxVNz3NXlynZ1cZ4/PdVbT",
+	"o/RRui99yiSlHt2LNqOFFzpDPpfM5eRTXrGE2Hj4eQ0F1YgQ6sIDF++wGijYnJMVi+n/iQHTSKUeF1mt",
+	"A2SDzJbtII23VneCtbJPZOGFK7Qa+cDi0Fd+SlLANRzF+LXavXgXIvOsFxVuYlvoAbhGroe9Ce4RJ+IL",
+	"5rI3yXY1hH1eCyEQkK+lrkHtiB7DO7G9Ox84AVd9hoJwivarj5TOf1YX4fq2q01KgB8BLzIPRIvVrua8",
+	"MSm8nXcYovwBdyhPuqljDyaTqsMjG5gnKUVgS7J1d8oWP73/MIpICqldRVVlLi+SW/nEDd3ofnH5Efm5",
+	"UbReEgFUX1g5vwDuLuhmfBadW31QbX56/0F+laZzIASazWgOgDXBGI5DLxTNZsUmV7e81Yc36BJW/BDI",
+	"WaYox121AxqXstvhsSpTkchBvJCm73O5w3a7835KUjrs0lNvHseVYbV7HsfBfP3V21eCiJJ/wPvBKSOt",
+	"bbcmwG5cPI5IXVMwPpgsAGUE45HsRP23qErfH6joU71sujV3ByufXqvfX7U3iqZ0RkpOdQXnRGz9yVQo",
+	"Y4X904xkcvKmNIrpjMU0jv5NflxrQDSLuY5TmW58w//9VLF9UJJEy04Zqn0cI1NCHTS4Vw+fNfF7njIS",
+	"1xWFAfrJlvmtFZSa5f3iT/k/vqT3NZGuQxu23tAkJalxPBmbBLLATe74+acLqecg2woeRxfwZSeru2ai",
+	"Ht8sHoCFyZNB9+xxiqXXhnZA2/b6q7JUjxQp2IN2EM459a55ho8XMLDG+7At85Y5GnozPgHulQPdgA68",
+	"0jv417R50W0Vs60y7msmM1dc2AXAnmjcXsq2NqJHdYF9oEF07fJNvv163w12urVOt5ave/WQd1bV2PHD",
+	"24/mttIsknu6rwRJUv5YmWJ2u6tc3mRtrC0Zu/EJk67pFB4NyGHfOWl9QcUf2CxE8IZFQ49ym8mmLueq",
+	"syFBIeuVjvCknnx/PsVmZPGBi/wBMzdc3tdn8xHUsvmJFVjG4R5TtPWkWSLILFqA+KlWuSeYpdo7eHY2",
+	"8Fupha4cSVAIB0vmWFUUZSesriWG/io2xQ2UdzgiKwaVFnk0kX0U4yXJ4pQWfPIGwhVJtgAKRDSb4Yau",
+	"PuIKQ6kJP0L6t24pWJAdLeKk2gtP5fZgsdULfLwi0Wo0l3BMoEY0fBNlwd7PvR6fUg0nghQLKsY5EcvJ",
+	"SBeLmqyoWLJ44oC+PZb75GHE2NqdZVqm1gvZHDBJ/sHgWd+V+CEt0g5U98Te6ABmVX8Y7wBqfYK1TK6X",
+	"NFzgH7Vs89rcfCHKx5afzlK1K+PnxZ+wA/1J8s31UEsvbCQc2jutoSMomCkCaQTk8yhP4CYiBXXFqKrb",
+	"P8wM+kWdr38c8Vo+SEFm+1q+n6LMhzolj7gw86GmpPvGPHo5E7Ovj1txVY133yWa9y1PPfK0g4Vmhzdo",
+	"IFnwfQjCYRZUh/Q7yYQuZ85JIjxA39VhZyoosXuY3OtwYvUkdevVwpzuzpTuNxFR2rIifrWlYVQAyAc1",
+	"R1cm914UxK/dryQn4yDliG3tdceU7JNX6Z7vtSflVDr4zamm7fjh7rrKdHJ+nZxfj8n5VaVOH8j7pav2",
+	"tkfifmmA02baFwdw7O50sgkrFqC2SNk0pRGZcpqJjlDcVnFbBe9Gan/1ZLM0MGfyMkmyxSiabvTfi2Sx",
+	"BPUqylmazBLKz6Lz2k+CKWR4VSV+u0wZ4M/VB+APNkhoFJGCavQVPs8Z/M28kmRw1ZGxXOyJrg5MC5rN",
+	"sEDw5XkpltEsTeS+GkXrZTJbRixLN7VJX5EbyluJoH+lm2encjBVdRG6fmylYPjTKwNzSlc61XQZCnZ7",
+	"a90vB67cAnXONDuHB/bNLsHeeuOZDL6kMGXmRxEHw0beTYYipHavcbgyCDe151Uiq3x8FaWEC5UunRSt",
+	"RelFlQG1t+L0nwjna1bEMN4p4ckskiKSZkIdF+hzSuciYqXA4eiiO1CD36ib8A8AwwCKps2dK9f2nV6G",
+	"UK/FNb0TF5mq5na0mvVyAdTlFoLHqo20v3j90wP46cEfpCz80y56317PXo6vmYO8xAD16t5r3IPAbJGJ",
+	"+6t0v7/i9qh5a+mYCPNIFrUh8WJTsDpUYJ2Kzp+Kzu/FcHi49eZPpeb3IOb3U1r+YRWUP4vOq9qM2z4X",
+	"HQ2AW9elKg6M+p9qqp+k2i7l1E+V1B+MfDOV0/dSLz3c661pyEBMoV2fSOMWBqFiulKDTFyF/SyDGb6l",
+	"3L8Rp1k8iiY3dIOlK+YqpRe31ki2uSJxa8XAb2QHVOH1hFs5LaZme70MO5ZqdxKdlVyw1c7a7alQ+aP2",
+	"TH+l9cmvytnyI1bmP/myT77sPfmy0Q9CMimm2TzasLKI2Do7kIu7D5LWrrQPuzIQdfYUXCH9z16VeV5Q",
+	"zj9TqLpwuuCqZ9+CtI1Pl9yjuOTMyp7ut9P9NvR+09Ckxm1yjNgtu6XFbULXzrCtdk8t2TpalbOlIRsB",
+	"qFBHDHdJ+AjINiAg0EZdQgwzdpJxQdJUAYbWyi5cF0zemVmMfxEsillEpqwUQBiLRpqhajLVJioyaizZ",
+	"JZeDxpoqG+LAS1YWZ9G5lgHQn7WqVZEUUTWVPCJpytavlQgppXXJ5jAKPkLck+xGDdqE/NhsmtKVCnMz",
+	"TqOM0jiaSPN5ErEMg8k4+tUo+lfJBLFeysB45ZNqkDqmPdJd1M82Z0FHYKY0lbMnWMsEy+/zDRd0NTmL",
+	"/pDjJmajQho0hMfV1EEB/TKHL9Es4nTGsphHLG33LF7qDXWMcIhpzP/gW6+0o1/V7zsAqB+qx16HVQfM",
+	"2v5zRzIz05aEu4JNiTJObsglKzl99loUJTUSK2eFIOmLGREkZYuS9kouFFHqaS1x8CudKJQ+qpMLUfOz",
+	"R1M6ZwU6rCyei5Yj8gnafmsGEKruX1qdvJzj145FzNTouv8O2n7T4WVWDzxZ6MbwKdyhHqvZ8SG6LfYU",
+	"010ODoHAxj5TEtv5NDWZ0XGQLRnyTmo+8sxF6mQEeLPVx3r5lIaKlH0wLF3MpYhBHpKIYAU71ExXdDWV",
+	"97VdbqQwqqUiigMdE3FxMZuVK5pZqhR0gkP+nJZvmhRT9Vm/E63lpRJNpUJVLKDcCMl0yh3C1E25kQZq",
+	"HQUkyXTpSJh8QIicRR8ZqpVsrh7jS7bO5ATcJjwRrOAuV/u2UD108t1eZeGXe5DeByF7QrecvVWAl3ei",
+	"uNEnZ49RRD/kBLVK9DxU3qMj+zp87hnY+iZ3U3kRqjq5Tc/zLjdPayVGButKUvWLVHADbHj7mup1T9/X",
+	"PXWtqp3CbcKHiXZ0iT9N0e6zTU3m9ElkPnKROUzhfgKSFrdwq05vuz33Kl1DxWjTtQBRrNd/tgvXK6rS",
+	"WCbw3KRHkKI3bvLz++sI9+wL+3c+UWUIeJ84/ci04Nb+zThSxXVjtiJJ1iM9P55/eH88yQmtBUtN9daR",
+	"auzJ1g5CTYHrgaX0qHhECi/O/8g/9R7euODX5IZmT1Pkt8JrdU6WPngHTovBcW95cYvFMciSzATBdYZz",
+	"0hRUUkrFUSbl1FdwbV1RW+zuxQ/lfzWpGCIR6gv9nm/7jQfk/a4N5PF5wGvdD77oGm+3yzH7oafuDR84",
+	"nSePeOcBvw+v+EBxc/KMH9oz3hC4RzIE9isnv9yThD95ykPE98n1c/KW73IrHdM5fo/X1d4d5E9Ywj9J",
+	"Z/lJap4c5sMd5ntX+/2dEJx7uR642KQ04ktKBX9Anoerq0fob7i6Cpet8E7rKbdX5qm7FoJm7uRQ6Dq2",
+	"9+BPGChDTu6EQ7sTQIoeScUcLvy+HFVEn9wE/aL4pOaenAM73DBH9A3c49Wzd9fAo5bWT9L4P8nCk8kf",
+	"aPLvXTH3tvhj/VHuQe9cPdwjJ1kaUy6ieVLwZjEDlSGsVGnIN64XNHDb9++qvoaa+Z/I4lhEnrIp7Umw",
+	"ehwqOGuvbpcuiXKygBms1uSJm/uD5nJ/Vv89mu/AFBzbm/+Ytjqpmj64diS3NdKqgyqENjbhijFdQ24z",
+	"Zhjf5N/PomprRDOSAfMzW0RJBsn9BUWnolnNLuPXfOloSlXV4mAJcWRz2LR7Moq9BVYA8ta89n5FkvQc",
+	"vVPvQZs66ZVar6wheCv5pOG79Lmcu4jEcUH5AzTITfGInSxyF5dabAmxIymPL6ic8Bd/wv988Yoh+d0q",
+	"0XrJ1LImvLGuIWWyPLTKHzdw4oJ1y/qB9eFIu/eg054undYUCbOs0037OXzyCqreSKfglG9winRtm33r",
+	"u24hxjm7oZsXf3LOfqWbw4mxCedsfEM3k6BCf+dZlMQ0E4nYRNOC3VBFP0mbHUEVXOu9GfUTfldXl0MY",
+	"KtVrJ6lXbV+eLLLnLAO+0K9G5Ol9cJJ5w2SetWmOJ/D+NP/tWR3I1xngKge0bWUP1LU6apn5rIwqtfP4",
+	"DtrRbbmQIwahrGuGk3ukM6aLzrSeM1Pn5XAmUU/tl+EHZvuOPshpeawX7dnp7H4dl+MB3N2dAAGraStc",
+	"b+BdtlLPBdmYqtYxiyYxEXSsgKrVO5VP2/KNY/l9DQmAOoCJJoeF0qGV9xsxX/Lhqr5JoYu4ybc0hWw3",
+	"VGCfcuTxe8afIvTAGvfJ4dzP/ODpN3784IWh7mYP9MIxvc0qHmQYEnohxrU3sKRedP7p4uBhzPeZKBJq",
+	"gSQ0A1JB57SQzyZC2nyq4vPOkN13tZk5mnyutRosoxtvHzWCabd9imJ23yn1dToFIJ80yLc9pOiQo/dC",
+	"4Vbry4s/a/8MKHE95GrocWo1hHCgil0bx9fi3LrM6G53ycnHpX1cHZv62D6v/Z2vygd2lMN1cF1jdy2p",
+	"nZWwda7PTgLg60jr3O+x9w0jrWhW+mWLw5MPJ038A3T80SWKY7dDBYh+q/VYwMI88RB16LSdBErrgb2H",
+	"BPFQsfGoMsOPn9etxd5xnEM7SqsvR5arJyeQjxA9OX9OGd5D7oYjpnbfx6Wx75zupyCpn2J49SQFT7nd",
+	"4bnd+1OmvX3kOVlQn3xueC5IWB4msfsT9PeR5HRjZ0PlpX6rI5O7ZTWeuG0eOpVPJ5u7Za2Pntat991B",
+	"daMrKQhIqgYs12RJbuG3iKflYnezFqTAsXQlFDkDjv6RbVrZ5Mmk9ZE9J2XuK8Qz1GXfEXWyF3/K//HO",
+	"tdnu5Q74BCUow3WsryzVJlDGnxAIVZbNEU5Vb7rNzmemZpXs+8Ac6rIfrJS0bdbtKTw7nd6nmmeztzO7",
+	"Q8KN7MNZdCF4lWuTCL6da7O7a3X3M/1YzYyn6JDFIT8xFf7kVvVIOrkH/Z2lySzxc6uqRw/oS4WYU7KS",
+	"fdOtwDYFjKU8VLnqiyHKIxwlpkPhUYMb5oPt5/6ABjbnM5HcBjx/Te/EkT28ah5CpcMFLMU7IsiVKEp5",
+	"GDs9vaqZJ+zeHTiPQzSx+mzuJqAC5maOEqpvUlCQXbMPpOBLksotsvdZiYkgU8JpFCcxzAvJ+BpS5Fs8",
+	"z9VR1/LSrFaQdmetcJ+jGQ7zUcLwNi8o6JCTMWiU+I8VeimBSkn9kMURyVDtBG8Y8IRCd+UXSEGjG5qL",
+	"N+pxnX69xbAUXc6jiTotRbJYCj7RbKU6ORs2K6LB6k+OSVGQzQRhZiyj2BHZlFyGbFElfc8rHNlZNFlR",
+	"QcZy6SfRquQCFh6c6xO9ONt9wJIjcmtvoiSL8Dplcw1aYxltuSDk8lo3xOF1YDn/QfqveuFYLnbZ3EHc",
+	"62rrrYmFY66uiIBhlNlNxtbZ2D5jvQO7LBbqCtx8ZOInqGC/T1F1bh9fXVm+zyP9SO65gUbI6FnGxJit",
+	"M69mxaV88PzTxd5vEK+4wqIgmeARTpaUvVVOjxHTdQ23sCR+0zRqKEGBhsvLvwUusTcdAux7PAV/JGJ5",
+	"vaRXZAX2/z6Pgpov666RM4W3jJo2eSmd3YeVFjCrgFMeT9VV0Dmv7+WjiC0chShPZYGhzCRbHER5gq0v",
+	"JS6MxWxaT52qiijhJeTSqnZLhTW6lsMoffEnNu8fWYLHUWfKiVg29CVWwD/onVz9RKit6IouqYGHWY64",
+	"OPjy0RzmcgOZeNSBLm7Fy/Norq/NkVxhDXn/feAY5T0J6V6943srddyPTHymokjoLUX32E+s0EGsvQ+4",
+	"psIgsVPEy9lSH7MHa5iWBcVJOZBs9RSiVQCxW4iGy0uPTGV9dBOxVOy8WgRWf+oRhNqD9kik4A4Gllv2",
+	"yVlZUhKrSkLvr8nC9Vn12At4Bj56kpPtzqwjSkkc4zsqDsFc/mgF5APx3KlQ7RDp2O246wvMDlATMY47",
+	"dgZyY2ZpBaNovSSC3lIrNsbJhkMq5A2luWoOnG+t7Il4RiN0pYHDTi4GUiMSrkBwGV2bsUijLppczJ9/",
+	"kFaucrupSwCK9cLo44hl6Ua2qeLMIknTuocOTNs0oZmA7siJbvGdlcODK83LoT9scjGHQR0+VP0WVi9+",
+	"6K46eWZNUPtA+r7eME87mLM5ubh2dnEd8zK3cQH3cZmf/HlyW8h7x3LjveqfEyVYT26/sqBX5PZhOv0s",
+	"HMp9eP3Uze4DRdGPgh4EJNPHze/7lW4+694eCltynucFu5Vn5ohIEXtg/puz/lYHQmRr3Z6sdjFsIp9O",
+	"JuDWSt9feddvuO6NMptu6OFRGx8ZNKMwDtUXJ0Qda0BdiKKkrjzAagcdAZxgNTbk2B/N8qmaPOUB+kie",
+	"Ux7gV5kHuCXvDg0j1uL+xZ/qv7xDtmGi2RWtrQnLMH2sevWryQgcJO1PGYFVQO/w56s3IXDXc1OzYg5z",
+	"aA519Q9WUdo27NY8np0O8FNNCtzXsd0hJ1B1wSct0CrBRXmzCFd71GgXqwPzCfcrEx6r0fK0sgrtIZ+y",
+	"Cr++rMLjWQOcmpdcmv/7LEYfrnpWqy2qkyj0CrpitxSD5DPGbhKqAtwk00GsG7oZAamx/B5JU/094wqW",
+	"NqHLXLhS/TyG3nKVLDIaX5Ziv64KPX1S+NMs3gmZech9qqa6dYvKqYlYKaz9qB5XgYYFEXTJSk6RXbVP",
+	"K14vGUqHgkJF+YokQx+BKU1ZtuCRYLjR1grxgJTVMXuNQshsf15hIio/35KuOE1vKdck2BZNtnzqGx4t",
+	"ClbmZ9GE3uVJQfmYCLh5kRAbD6K9k1vV86NuUtWW/xat3uiQ8I9wT2qyeHVFKZbzpLA3RcB+bXdSX+YU",
+	"jDh1iJWmR4Ut8dDDxTK5tXBbTuiKJOlYlXFEzXGiq7BOVIUMAsnIsA/fRCSaZCybUfhx8uny6jpC2fKC",
+	"cwZAJ/1HKbzln9awmSc/seKKzmRvYd9OYsKXU0aK2OTeAaYopnRF4zfYOxRanM4KKiZn0bkRUSnhgkff",
+	"voqWrCw4FLoAqU1JkSa0iNZLqaXKgSPsiCcLKcZLMap+gtM3pTO2ktdChqMcyV4oYDriHOQUai+9qU8r",
+	"T5t1aeC5p5mVXo6dVhmKAiKoLKcZjREsa+GnICWSKIej/BKbR3hyWcERdJUSIUXNq5fVlQQsHw4/f3XM",
+	"w9Ttn6iYLa/kjXxwXVt1MVzZ3nrxOFGCvUsztZBoteHxBEOq665RV8ecpSlbN2DEV1Q8fwuf2ZYNID2x",
+	"iYmRJ2PVg8komvwiRH6ZpRslAK7Iispt8H9+I3eTN/8/e1e33MaNpV8F5b1IUkX9JJ6d3ZIqF4olJ6pY",
+	"pNaUx5VMpdQQ+5DEqAlwGqBojstV+zT7YPskUzgH6EaTTbKbIluUo5vJmGr8A9/5P4epB0jZzbsui7rQ",
+	"m6SAft1uZyxdme/xx7/98/X//+//nbJrboY/Hp2yK/7p4GwAP/7l9Q/Hx6fMj3bKwoGcSUqkVoygxOf5",
+	"RpvZ2A6lTSrkwB16/VjPOx7fZtd9vW+Ffw03U9FD7ltI7zFZQVR6k53ihiJS/Su3RfcurwDwN9AMUwhv",
+	"ZiHodCeeWt1up20JzaX+QCG6nbSt3ik5gPRvPBFI0qepkoNbj8pru/xoPz8jWtdJfa3fvCPC7KrdjITs",
+	"UoNtn1CxuLIXXP0yiSQgEc6E2gLNEZrhesgbGcmcJeTk+ZvTMFdRJad8eOwPYEm+/9FxnZspF3qp0vpW",
+	"pWIgKoRUWwLboW+/WHgZExKs9TGh1Vy479GJ8jZkrNa/1Ov8a2RS3LMjd0xusbbCRD5oSK/4rK2MFUE6",
+	"WfsUBkIbqLIWi4nvs89th/qKz3x3Ww0v994zuaum3Xh89ShOFMTnYmV+ja5P9tpxGconGdt4O+KfbmM+",
+	"01F2PfGyOiZMKgQgJU/IcTzfIOyJUh8TH8gEgZEwzltCgsDp8vlWTKIiAm9rlv2hYKxoxNVSUw7nQjIB",
+	"XYG3wFadQqM6jEZp84VTxwuFKSxcpunCLOnpUwxXEX4sS+DP9pB1wRVpilQ6oNiGvhUpWswo9agg7Br7",
+	"bJS6HXE5u+VeTlu3x/QonHSHAJ7T5y27UynF7NwIg0OSyaaQAr0vy9Ansxa7mwXBEd/oEPL77u2g0ond",
+	"2IOx9HjKiW7bufEUXJ4Uh+WI8HOM4Xsw6ezgrO9YnkVqIyejOyIRGnoKdV/2YyeUBbEbdhCTzhgfcCEL",
+	"POD3FXg3IQ0MIHXM29550nrHcCtH75TzqutLa1luYWavTv7+x4KiS8iqeoM5H9u/vv7vv+QqVq3s+sr1",
+	"Ch9Veq9ZIu5JmZ6JmwvJ1FrZjc3NxVM55wXndAFaq1uQ/C6BOPKObnew0nfNs4O79lwjctvpW7SsfQG6",
+	"3Q5ZSJwrdjOyKe7Lps5r2Pi9m+Oyi4v0e8MEO0I+ILteDaG73Y7TEjmu/xHRNBul9smm0UkHl/FOsvtU",
+	"FsLmuRj/m6YdytujR9pz8DLodjt2QPv+Y6ERAKoJguaC4OKtSjvpYOfWQ/J6w2vvVHCFc3BFdUOwa/kY",
+	"zyK4Cc36PNHwLLwF9yuuBeIb1eUP0IapfY5oIbxR5z/ta14bK94cKEm3JqTLQg4SYEiwO7KWNVTPtIFR",
+	"aA3FH46kiuHos/3fy/jL0eeh0sYKSF/WFpmeuoR5CIyZe5eSfTGY5HS9IF65jHiH7GefGq8vEssfnl1f",
+	"amRg+WDRgpUCZlz1AhvZO/BLK6lNh+B/zk1kWUZCbQfJjGRufKYhfQDtwmmwaHuZgQv3p63i+rmrbaNq",
+	"scO/uO1uyEstX1PtnAMlTcvhL7wBz4KO5OfclLeaNvaZ+9LFOH7j0ao7WnZbZa8sz+RyeU5GqgwI0P1d",
+	"aGbRZj/zUDS0XTXTUSyBWLfjIaEgtF8mvlVzHFxFMqrFQc4jvy4GO6JWeebcHqzgZlsJqQ1PElqexX9k",
+	"jzAofDEbd09NpLdlcZaIHljUp4SriRgJg8kpjtcAvH7VLPjqjXBXL7tAfnOfF9rqp4fb5wM6+knTVwe8",
+	"k24KZOyh6bVM6FBNSUOKHOTSAANng5zWzvjfVmwotFEpui3fw9ic5EmolQQGCVAgnq+LkAJqZWOOuZ4/",
+	"3Lxx2aftfo8TLsG7xuQ/HPq9jUhzTt7SF9IIQ71rgnkPb+sgrYtbV5dp7RqemnM+q8K2Xsi44pc4l/eg",
+	"VTKhLIAVm+DqZ42yxbRtdZHZtyp9ZBPMfP61RpFvtm3Pj3XGFe5MfTeGVKg4V8A541kBSvY7V9su70FN",
+	"5hgfXPF6LCFYG1InSzfQNFyFASYig183mQIkEdp80JD+TPPc+xLfwVyrX59CoxVuCcEZfLVAvNEGbo7D",
+	"C1u673z0DvenDhsd7FsASnZyzM2uBjLZzm4H+aLKTa6kUdbOJ7jo1FIKRXPgQ74yC0YLVO14rw3yOyWH",
+	"GyRewuhCkIKQjMexoKwHyilw1VQesjc4Bc3GEyoCkzViQlqR303YZHEQCe/dH7LoUqPPnOOk34MGc515",
+	"mlv2mEqrtJggr3P7sdAG/aCZBhfkMyLWHNPP2bMbCjk4KX5MyS2pEIwEdjfD/ClL7MrZNdu1YTkb6EZh",
+	"QplNYPPcpRBpzLScjbypefnyfJ1tmW5LUMjllEVXYHjk3aEvzw+fGZzvR0RkZRPzHLmgp2WGoAthSy8W",
+	"zI38iejh3AwDoNlT+2VObOoTugXLZZHSLTLiR5/xv5VzulSkhCFZo4B3S/XUxMzTt2VhnCE5qMeBY6vG",
+	"UlfkJGEXRTpyTC7W6Ngx60dr2elbWf4ong+FaSh2flEIa87QadfadIb9INRhIyJUntdnh6i6NqFPVdAs",
+	"00o/OyB8LD9drgr2G/gCEGsVCg3Dg6N+zwsjnkJ/sqM9qlWQ4zEouFaJsiY/UkUUJFaRccMS4Nqg6iCf",
+	"EIaYO8eFMDIj0xHTANy260GuJOFxPKckmdOLLEmatC34fVFoLJn0Topd5HxzWa2LGit5RP2Iaojqbsm5",
+	"At1W5uKT0KZhFK2bkOmF9Jbz5riPL7qbXehuCCP2WHeTJ+RqSHlT1YDadPUEjG3dWd0EOko7xg18Mo2b",
+	"WesbwHyrNSbWr9u42pxd9RlZVJ/emDpvRq3N+9cwnW7ZaEqmx142RtA8VzMHWTckQIzFAbO1IcBzFiG4",
+	"kh3WSwreorlcVnAJExZsoyN+j5Ukij+3Su2swg0EsY89zwJ4GU+oTmCYAUxoJgZSpVBSsY/HmKSiCcPp",
+	"jaKT3QgJm84VZcc8kz5/z+4sp3TxKhhOdxWyaxdKcXmYkWehisDuUuK4AEyc5spQ2UD4f37Rsg6wW9VL",
+	"uNkWF3anzhILnTMU7PSjKhLWSqbTHUNP9Gdn5h1wbToS8tw6T2Df9tltQlqwIJSahdu1tFYhWUoxCIpS",
+	"wb5IVRtIVSE7sleZNspN4nXYlVJJakGGOhrB2hiJDLsoY0aebLKQe3bISwzZvUmagjSBCa0JopeT241o",
+	"9J4mfd15rew3wWE9cdnsHPEWr/zcBdbA096wji4g+vnC5YTFnyJibSndHDPwyTAhnZNhEYwPw3yy4egR",
+	"YT/6jPNRiX8ffYaqG6hfesC2+58JpJUCZp7E+/pFLbARQ9Wlu9uwbqC2cbQmUe1ml1036zPzeFeJt0L6",
+	"1H93MystZxdqh4qCbUJUC52l5Yz1uHZVBdTEuEZYUSDB0XjiE/qOSEmQJ9Mitb72Ds2rwOwxoSE7ltJr",
+	"P6280TWfJYrHjcnoTcPozrIU05TmcbgGK99WdAJvMatLPVHRo8/FJ5S4ih3tgqVH7dk/LVnOYeJrsB2+",
+	"EKXtOnLupUy+hOptg8wV2fPP9j/1XKvXmOtCfcgh6yxRQ8+cu/ASXTRpr0OtOdU20MaXmHAJx+ezhqzw",
+	"1a5NDXMIb8xFMR9yJ87amRr46Xy1X9y0i3DeoBcIaSspGyGlt/hTOGvn+tct+2pvQd3XeqUh6bt6PRW9",
+	"tOvg7zIHiOeFhVtVEwbq+D89ODyay/tTIUFzqt590PHWx7hyjnMe4lb7YGMJCD6CVqmxLSLmL2otFMpz",
+	"ldLmPLgrIOYhO6OyeGFvWDGrsmP26VJni5knv4tcrnPGoHoI5SyvbY/fVON9CzbMwwV3DrsmzbhmwjCh",
+	"T+YcOrxWSZjDwIclcuB1D7OFgm88heX+HtTdtijN7j1GcLrPxmNkJw7puYsIbsbeuqMjNj6JLzqV3fvK",
+	"XNG35DOyDT+gvXYhWSlWLZSSdm4fVRzuTwMDPuY1dTkCF79Z59hU8GEZItKfVnVuevFMeYS//775pDie",
+	"Y1c+KV5neMSxtoQ+uoeZPUaSXdfzd64KWO6oQtdbJTFyNtqosWZTld4LOcjD5G7CvO/ZHbY3g5OxjUmY",
+	"2t5OvHkOS80Wpxyx1AnTltFZrpxMwXZmO72HWVj9rPApTQqzzae+rpJP3wwxM4ol4DyZ8x4pNxL1K5OS",
+	"wqy4k/asfsVa6XsvpwfOWe/tInfCmFg443jCYd3qXWovr1N1l8AIH7qQA7vKj8IM2zC15/Kixcy4iF9h",
+	"hqLGiybzOWky8akW68BvXZ+5hmzkJKPU76ILzu0iL6XtJfpD9iGr/6jJH41g1UVmR86x8TaITuiTwI7c",
+	"FQUvzAO/K2gQcmcLUnQ+oiVM/VK/Yc1HMBc/YlbRCZcA35XFQ8rUpsqXkGiwDeaoH6bOo5qBZStF8w6f",
+	"UdwGd6X6TtkIuJwORQIte6Hmq5T3czZRWBkQevdlgr0jTVlB3P2W7tswzUv31nI1CZo1J9f7QXci32dH",
+	"PcXKrY0KqI9QCuDKKlAjc0bVd29U4cXqusV5MfHk6u5qlpJ2fru+i0t9ZbFFDjopFhfdm2R+BGtC5xVc",
+	"vyKaisD2hJLv11KxtqwCbV4KuljPNucsdFbFNlBHfKOZI15FbBpMQGsUnxRTfQPykLVdbTBUT7pqti+1",
+	"ax9bLe9mCBtQxyY0GF20P41zJmN1jEEJZ/mg7mGpNuKKomDXG4eCivda5XXmghCbJcqK6PpDIQ4h1z9Q",
+	"BG7GazmLDt21lQoJu6Kde0vRMM/FQ4DsL3bGW+aVggMOGWOpWKLkADW16f2mTrvPVebcby2EvQfU7R7o",
+	"IfY3vYN9LM174s1pHgjKinrgremp75QyFh3HyzULWeqHBQN6TBoRwuQCCKs+E8YnfstIU4v1UzVinFmh",
+	"BRO/USIHqYJq/vi7vR79vpXIY+jzSUKFprxSIC9srg1PDcROj3FwkC0H8/AT8CCRaTEU5lGWDxeBvK2e",
+	"0xgInWksfIxcrh2PFulAvolVJfRPB9Pp9MBuw8EkTUD2VEwXsyam/+RHfqvSUY0rOt+uGak9G3W8AQki",
+	"8rU6ccPC/cyNhZBCIZ2D1nwAWUaHBTV5XSCubBR2tuDiVrReVS7anTW81J1+f3vG5A2UDptevmr4aMdY",
+	"l4Wg7C238mLuCBaowAlgQk3MHFI0ItnurW02O8XdnGBdqQZ6k1SY2auTv/9RkjnAtsfcZotPXRhdJELV",
+	"ajMiFRwCT8zysOuPSEYScQ8sOhpCkqio1Ff4F+qmHEpXXxXXdNUW+FBymmymPsdb3mITGTtJhnTVWEc7",
+	"3wHX/x9uuUmiVmRKsJOKNRHVH46PHemkKmwKgTIRD6APWRQjf42lGvViRbrspL+NLGsxSEFH37WC6ugS",
+	"eibzEEyhB7bbzLsOmQVh2LdRIrQBCalt7WE911D4gpHs2wiL8UbfnbJITcx4YiKqee6rs6OmxdmhDTcT",
+	"Ck+lRvbv0ZSnMnLrzSoJ27/cwVDI+MROxy7VslkQM+7mSrMiFxPRF/YvXh1Sckns5j/BHVl2G1whzeUM",
+	"4OKFwALEM1Rb0NKxwpDOywZljyzn8Nwwh6yLXaMSjE4ScaIvIIlZ5L6K2B30VWpF+Bl2icadUgPLOzf9",
+	"5pzs28qN2QaItylMt2n75vwKVxy3FefGQa3nGpCHXEgNDBDhVWI9Lun/Yuy143mdm2z26gnXdQu5K3vi",
+	"KImQ9zFqQce8Bz7p8yh/2W6MZXgQwk7hdY/IUlD66t7jch/z6iwJf70bgfPc7di5mtaRxzM8WCNfeh6K",
+	"zqPlFRYB/ibQN/kxSeVPSqF5sz9JklZ4MlmP7ojmTwhJPTpOo8ZvbO/0t9HBgf3HAVpbo+/WkPsh9O5z",
+	"FaIbF8vm0zmWIpnWy6kaKqqcCt4VSL9L1RR1mmOQ2suq0kqLLjlQ9FalXdoiIg9jlRqeRKdOsHQcgUEm",
+	"clE5GAOMrrFF23ZaW0dIrZYpB1ff2q4YSIg7crcJR37isZtkJjOtn1ZHvof+JEsj9MP6Vm2VjfKfVRff",
+	"KSTMW3LN3uMZZafu88/TMYdgKuQgAWb7ZR3pbpshpcnublvM9fBO8TSO5vQTeUrNMaRaSdsB03jiDGM0",
+	"XL8Wpe9sO7tK/BsqQoSlMuyvx960c8p+uTg7D1817opF2jM/7ZabpE+Q5bEiMvDJHA3NKInso/dsIJma",
+	"WNSF3sFbML3hwZWK4YRJ/iAsNYpaCA5kBvPcoFYJMCG1AR63nKWJ5uIiXdBasOShnfvNetRbW5+RCFdj",
+	"F7OFh/mankyJDtVtBt0VzjQ5DGYXNNuJwKT3zit0V17GnPe2A7RyLx66Mc43tJ/ywQikKdjzXrlGR/+B",
+	"3/74201bdH7+8K/f/9Ezv338/f43cXzcuWkP3938Nu2cX5rfb87+dXV++frqH1fHnZuL6asK9kBtUoFG",
+	"/i+Wb1ET01Mj+7tRt270F0DbANAyJFmJacV+M+PCPeAw9m24e4j/tOMiWab3NZ+wxZHsgoLWiuhOn4vp",
+	"9SZp8urk1dCY8cnR0fc//Nfh8eHx4fcnr4+Pj/F1uanOd/4hzINejOcl1zavbyZWMzCs20FRMHad4IMv",
+	"dn4dBLYhcmt4gJQnhZKukvXUaEQmwaA/ltWp/LxGOfmNZmfXl+F87D+rNbyZ3bPOWRc7aDHgvSHjknXG",
+	"IM+uL1nsCn8EXfuPq3U/VonoCQjndu1+KusARuMEzQOqX5hZwdvbiYeWzccjyVnS8TiZUeKmYCu0BlM2",
+	"2BmBGLiTyeT+nhVCpkOQTKsRkAw15GMLnkG3H+FuqNR9WccfPaPZS7jWosdieIDEkhnHC+S3TQyE5AkC",
+	"KOaeUv0W4zrbdn2SVdu1CyX/eYgZ0cUZ6aEt3Svsj+PIaSwnUQ/V1P4ovTZlZCnlg9DCqDRc1nk2VeI1",
+	"S5b3K8zycjpOp0E7iEE27oE4Qrz6mtqultwjcggpfZiuHxp0ooF1ziZm2Aq8Sfy0XOLN7OZOzJC9oY4r",
+	"vo53XdaD1Ii+FcyctDlOxQM3GJ6g14/6JmheMihCtwcHi57eNUK2HIflBVme3dfp0J473gCe5hxZMOgc",
+	"HC8O64IGFkm4z4pFzg19l/xMpR4cHKvZU+peQDii67BkrJ/9y+KYS4cPXIQxGlAwCXR/iSq25c2CeQo2",
+	"4n8dv5ipKvwx5JqiDBQkFHeGNBnlp1/QN9JrCpp6CfmPL/8OAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
