@@ -34,8 +34,8 @@ func views(t *testing.T) []view {
 		}}
 	}
 	author := s.author()
-	s.api(author, "tides", "Tide tables", `,"use_keyless":true,"tags":["harbour","river"]`)
-	s.api(author, "ferries", "Ferries #harbour", `,"enable_jwt":true,"active":false`)
+	s.makeAPI(author, "tides", "Tide tables", `,"use_keyless":true,"tags":["harbour","river"]`)
+	s.makeAPI(author, "ferries", "Ferries #harbour", `,"enable_jwt":true,"active":false`)
 	s.as(author, "POST", "/api/apis/oas", oasAPI("piers", "Piers"), nil)
 	views := []view{
 		{name: "sign-in", dark: true, open: func(t *testing.T) *browsertest.Tab {
