@@ -33,7 +33,8 @@ func views(t *testing.T) []view {
 			return tab
 		}}
 	}
-	return []view{
+	pages := managementViews(t, s, org, operator)
+	return append(pages, []view{
 		{name: "sign-in", dark: true, open: func(t *testing.T) *browsertest.Tab {
 			t.Helper()
 			tab := s.in(t).open("")
@@ -48,7 +49,7 @@ func views(t *testing.T) []view {
 		}},
 		operator("organisation-choice", "#/policies", "Harbour Mills"),
 		operator("policies-empty", "#/org/"+empty+"/policies", "There is no policy yet"),
-	}
+	}...)
 }
 
 // TestPictures writes docs/pictures/*.png, if PICTURES is the folder: make pictures.
