@@ -13,7 +13,7 @@ func managementViews(t *testing.T, s *site, org string, operator func(name, addr
 	admin := s.user(org, "mara@rivermouth.example", administrator)
 	omar := s.user(org, "omar@rivermouth.example", map[string]string{"apis": "read", "policies": "write", "keys": "write"})
 	s.user(org, "lena@rivermouth.example", map[string]string{"users": "read"})
-	s.api(org, "Tide tables", "/tides/")
+	s.importAPI(org, "Tide tables", "/tides/")
 	s.as(admin, "POST", "/api/usergroups", `{"name":"Readers","description":"Those who look","user_permissions":{"apis":"read","policies":"read"}}`, nil)
 	s.send(http.Header{"Authorization": {"the-node-secret"}}, "POST", "/system/key/quota_trigger",
 		map[string]any{"org_id": org, "trigger_limit": 75, "usage_percentage": 80}, nil)

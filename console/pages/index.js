@@ -18,6 +18,7 @@ export const pages = [
     load: () => import('./organisations.js'),
   },
   { name: 'contract', title: 'Contract', place: 'installation', object: '', load: () => import('./contract.js') },
+  { name: 'apis', title: 'APIs', place: 'organisation', object: 'apis', load: () => import('./apis.js') },
   { name: 'users', title: 'Users', place: 'organisation', object: 'users', load: () => import('./users.js') },
   { name: 'policies', title: 'Policies', place: 'organisation', object: 'policies', load: () => import('./policies.js') },
 ];
