@@ -95,6 +95,30 @@ func (e AssetStoredStatus) Valid() bool {
 	}
 }
 
+// Defines values for CheckedDocumentKind.
+const (
+	CheckedDocumentKindClassic CheckedDocumentKind = "classic"
+	CheckedDocumentKindOas     CheckedDocumentKind = "oas"
+	CheckedDocumentKindOpenapi CheckedDocumentKind = "openapi"
+	CheckedDocumentKindPolicy  CheckedDocumentKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the CheckedDocumentKind enum.
+func (e CheckedDocumentKind) Valid() bool {
+	switch e {
+	case CheckedDocumentKindClassic:
+		return true
+	case CheckedDocumentKindOas:
+		return true
+	case CheckedDocumentKindOpenapi:
+		return true
+	case CheckedDocumentKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusFail HealthStatus = "fail"
@@ -1343,6 +1367,51 @@ type CheckCommand struct {
 	Name *string `json:"name,omitempty"`
 }
 
+// CheckedDocument A document of the text of a file. `document` is the body of the request that stores it; it is absent unless the query asks for it, and if the document has problems.
+type CheckedDocument struct {
+	// Column The column where it begins, from 1.
+	Column int `json:"column"`
+
+	// Document Any JSON value.
+	Document *AnyValue `json:"document,omitempty"`
+
+	// Exists Whether there is one of this ID, which would be replaced.
+	Exists bool `json:"exists"`
+
+	// Id The `api_id`, or the ID that gateways know the policy by; empty if the server makes one.
+	Id string `json:"id"`
+
+	// Kind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+	Kind CheckedDocumentKind `json:"kind"`
+
+	// Line The line where it begins, from 1.
+	Line int `json:"line"`
+
+	// ListenPath The listen path; empty for a policy.
+	ListenPath string `json:"listen_path"`
+
+	// Method The method of the request that stores it.
+	Method string `json:"method"`
+
+	// Name The name of the API or the policy.
+	Name string `json:"name"`
+
+	// Path The path of the request that stores it.
+	Path string `json:"path"`
+
+	// Pointer The JSON pointer of the document in its value; empty if it is the value.
+	Pointer string `json:"pointer"`
+
+	// Problems What keeps the document from being stored; empty if nothing.
+	Problems []LocatedProblem `json:"problems"`
+
+	// Warnings What would be stored otherwise than it is written.
+	Warnings []LocatedProblem `json:"warnings"`
+}
+
+// CheckedDocumentKind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+type CheckedDocumentKind string
+
 // CircuitBreakerMeta The circuit breaker of one endpoint, which refuses requests while the upstream fails.
 type CircuitBreakerMeta struct {
 	// DisableHalfOpenState Whether the endpoint is not tried while it is out of service.
@@ -2313,6 +2382,21 @@ type KeysDetailed struct {
 
 	// Pages The number of pages, always 1.
 	Pages int `json:"pages"`
+}
+
+// LocatedProblem A part of a text that is wrong, where it is, and why.
+type LocatedProblem struct {
+	// Column The column in characters, from 1.
+	Column int `json:"column"`
+
+	// Line The line, from 1.
+	Line int `json:"line"`
+
+	// Path The JSON pointer of the part in its document; empty for all of it.
+	Path string `json:"path"`
+
+	// Reason What is wrong. It never quotes a value of the text.
+	Reason string `json:"reason"`
 }
 
 // MethodTransformMeta An endpoint whose requests are passed on with another method.
@@ -3509,6 +3593,15 @@ type TemplateMeta struct {
 	TemplateData *TemplateData `json:"template_data,omitempty"`
 }
 
+// TextCheck What the text of a file has.
+type TextCheck struct {
+	// Documents The documents, in their order.
+	Documents []CheckedDocument `json:"documents"`
+
+	// Problems What is wrong with the text around the documents, such as its syntax.
+	Problems []LocatedProblem `json:"problems"`
+}
+
 // TimeDuration How long a check may take, in nanoseconds; 0 for the gateway's own setting.
 type TimeDuration = int64
 
@@ -4097,6 +4190,9 @@ type CertificateID = string
 // CertificateMode defines model for CertificateMode.
 type CertificateMode string
 
+// CheckedDocuments defines model for CheckedDocuments.
+type CheckedDocuments = bool
+
 // CustomDomain defines model for CustomDomain.
 type CustomDomain = string
 
@@ -4135,6 +4231,9 @@ type HookID = string
 
 // Hostname defines model for Hostname.
 type Hostname = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
 
 // KeyID defines model for KeyID.
 type KeyID = string
@@ -4234,6 +4333,9 @@ type BadNonce = ApiError
 
 // BadParameter The envelope of every error.
 type BadParameter = ApiError
+
+// Changed The envelope of every error.
+type Changed = ApiError
 
 // ChangedKeyRefused The envelope of every error.
 type ChangedKeyRefused = ApiError
@@ -4421,6 +4523,15 @@ type PostApisParams struct {
 	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
 }
 
+// CheckTextTextBody defines parameters for CheckText.
+type CheckTextTextBody = string
+
+// CheckTextParams defines parameters for CheckText.
+type CheckTextParams struct {
+	// Documents Whether the response has each document as it is to be sent.
+	Documents *CheckedDocuments `form:"documents,omitempty" json:"documents,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -4490,6 +4601,12 @@ type DeleteOASApiParams struct {
 	Purge *Purge `form:"purge,omitempty" json:"purge,omitempty"`
 }
 
+// UpdateApiOASParams defines parameters for UpdateApiOAS.
+type UpdateApiOASParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // DownloadApiOASPublicParams defines parameters for DownloadApiOASPublic.
 type DownloadApiOASPublicParams struct {
 	// Mode With `public`, the document is exported without `x-tyk-api-gateway`.
@@ -4507,6 +4624,12 @@ type ListOASApiVersionsParams struct {
 
 // ListOASApiVersionsParamsAccessType defines parameters for ListOASApiVersions.
 type ListOASApiVersionsParamsAccessType string
+
+// PutApiParams defines parameters for PutApi.
+type PutApiParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
 
 // DeleteApiKeyDetailParams defines parameters for DeleteApiKeyDetail.
 type DeleteApiKeyDetailParams struct {
@@ -4679,6 +4802,12 @@ type GetPoliciesParams struct {
 	Active *PolicyActive `form:"active,omitempty" json:"active,omitempty"`
 }
 
+// PutPoliciesParams defines parameters for PutPolicies.
+type PutPoliciesParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetKeyRequestsParams defines parameters for GetKeyRequests.
 type GetKeyRequestsParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -4792,6 +4921,9 @@ type UpdateUserJSONRequestBody = UserRequest
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
 type PostApisJSONRequestBody = API
+
+// CheckTextTextRequestBody defines body for CheckText for text/plain ContentType.
+type CheckTextTextRequestBody = CheckTextTextBody
 
 // CreateBasicAuthUserJSONRequestBody defines body for CreateBasicAuthUser for application/json ContentType.
 type CreateBasicAuthUserJSONRequestBody = SessionState
@@ -5373,6 +5505,24 @@ type ClientInterface interface {
 	// Corresponds with POST /api/apis (the `PostApis` operationId).
 	PostApis(ctx context.Context, params *PostApisParams, body PostApisJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CheckTextWithBody Check a file
+	//
+	// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+	CheckTextWithBody(ctx context.Context, params *CheckTextParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckTextWithTextBody Check a file
+	//
+	// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+	//
+	// Takes a body of the `text/plain` content type.
+	//
+	// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+	CheckTextWithTextBody(ctx context.Context, params *CheckTextParams, body CheckTextTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListKeys List keys
 	//
 	// Lists the IDs of the keys of the caller's organisation, or their hashes if the gateway hashes keys. The server reads from the gateways' Redis which hashes are those of the organisation. Without one, it asks the gateway for each, and refuses to list more than 1,000.
@@ -5450,21 +5600,21 @@ type ClientInterface interface {
 
 	// UpdateApiOASWithBody Replace an OAS API
 	//
-	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-	UpdateApiOASWithBody(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	UpdateApiOASWithBody(ctx context.Context, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateApiOAS Replace an OAS API
 	//
-	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-	UpdateApiOAS(ctx context.Context, apiId APIID, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	UpdateApiOAS(ctx context.Context, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetApiCategories Get the categories of an OAS API
 	//
@@ -5585,21 +5735,21 @@ type ClientInterface interface {
 
 	// PutApiWithBody Replace an API
 	//
-	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-	PutApiWithBody(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutApiWithBody(ctx context.Context, apiId APIID, params *PutApiParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutApi Replace an API
 	//
-	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-	PutApi(ctx context.Context, apiId APIID, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutApi(ctx context.Context, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListApiKeys List the keys of an API
 	//
@@ -6250,21 +6400,21 @@ type ClientInterface interface {
 
 	// PutPoliciesWithBody Replace a policy
 	//
-	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-	PutPoliciesWithBody(ctx context.Context, policyId PolicyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutPoliciesWithBody(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutPolicies Replace a policy
 	//
-	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-	PutPolicies(ctx context.Context, policyId PolicyID, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutPolicies(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetKeyRequests List requests for keys
 	//
@@ -7467,6 +7617,44 @@ func (c *Client) PostApis(ctx context.Context, params *PostApisParams, body Post
 	return c.Client.Do(req)
 }
 
+// CheckTextWithBody Check a file
+//
+// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+func (c *Client) CheckTextWithBody(ctx context.Context, params *CheckTextParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckTextRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckTextWithTextBody Check a file
+//
+// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+//
+// Takes a body of the `text/plain` content type.
+//
+// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+func (c *Client) CheckTextWithTextBody(ctx context.Context, params *CheckTextParams, body CheckTextTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckTextRequestWithTextBody(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListKeys List keys
 //
 // Lists the IDs of the keys of the caller's organisation, or their hashes if the gateway hashes keys. The server reads from the gateways' Redis which hashes are those of the organisation. Without one, it asks the gateway for each, and refuses to list more than 1,000.
@@ -7634,13 +7822,13 @@ func (c *Client) GetOASAPIDetails(ctx context.Context, apiId APIID, reqEditors .
 
 // UpdateApiOASWithBody Replace an OAS API
 //
-// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-func (c *Client) UpdateApiOASWithBody(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateApiOASRequestWithBody(c.Server, apiId, contentType, body)
+func (c *Client) UpdateApiOASWithBody(ctx context.Context, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateApiOASRequestWithBody(c.Server, apiId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7653,13 +7841,13 @@ func (c *Client) UpdateApiOASWithBody(ctx context.Context, apiId APIID, contentT
 
 // UpdateApiOAS Replace an OAS API
 //
-// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-func (c *Client) UpdateApiOAS(ctx context.Context, apiId APIID, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateApiOASRequest(c.Server, apiId, body)
+func (c *Client) UpdateApiOAS(ctx context.Context, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateApiOASRequest(c.Server, apiId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7939,13 +8127,13 @@ func (c *Client) GetApi(ctx context.Context, apiId APIID, reqEditors ...RequestE
 
 // PutApiWithBody Replace an API
 //
-// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-func (c *Client) PutApiWithBody(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutApiRequestWithBody(c.Server, apiId, contentType, body)
+func (c *Client) PutApiWithBody(ctx context.Context, apiId APIID, params *PutApiParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutApiRequestWithBody(c.Server, apiId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7958,13 +8146,13 @@ func (c *Client) PutApiWithBody(ctx context.Context, apiId APIID, contentType st
 
 // PutApi Replace an API
 //
-// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-func (c *Client) PutApi(ctx context.Context, apiId APIID, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutApiRequest(c.Server, apiId, body)
+func (c *Client) PutApi(ctx context.Context, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutApiRequest(c.Server, apiId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9414,13 +9602,13 @@ func (c *Client) GetPolicy(ctx context.Context, policyId PolicyID, reqEditors ..
 
 // PutPoliciesWithBody Replace a policy
 //
-// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-func (c *Client) PutPoliciesWithBody(ctx context.Context, policyId PolicyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutPoliciesRequestWithBody(c.Server, policyId, contentType, body)
+func (c *Client) PutPoliciesWithBody(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPoliciesRequestWithBody(c.Server, policyId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9433,13 +9621,13 @@ func (c *Client) PutPoliciesWithBody(ctx context.Context, policyId PolicyID, con
 
 // PutPolicies Replace a policy
 //
-// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-func (c *Client) PutPolicies(ctx context.Context, policyId PolicyID, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutPoliciesRequest(c.Server, policyId, body)
+func (c *Client) PutPolicies(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPoliciesRequest(c.Server, policyId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -11777,6 +11965,73 @@ func NewPostApisRequestWithBody(server string, params *PostApisParams, contentTy
 	return req, nil
 }
 
+// NewCheckTextRequestWithTextBody calls the generic CheckText builder with text/plain body
+func NewCheckTextRequestWithTextBody(server string, params *CheckTextParams, body CheckTextTextRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	if stringer, ok := interface{}(body).(fmt.Stringer); ok {
+		bodyReader = strings.NewReader(stringer.String())
+	} else {
+		bodyReader = strings.NewReader(fmt.Sprint(body))
+	}
+	return NewCheckTextRequestWithBody(server, params, "text/plain", bodyReader)
+}
+
+// NewCheckTextRequestWithBody constructs an http.Request for the CheckText method, with any body, and a specified content type
+func NewCheckTextRequestWithBody(server string, params *CheckTextParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/apis/check")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Documents != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "documents", *params.Documents, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListKeysRequest constructs an http.Request for the ListKeys method
 func NewListKeysRequest(server string, params *ListKeysParams) (*http.Request, error) {
 	var err error
@@ -12288,18 +12543,18 @@ func NewGetOASAPIDetailsRequest(server string, apiId APIID) (*http.Request, erro
 }
 
 // NewUpdateApiOASRequest calls the generic UpdateApiOAS builder with application/json body
-func NewUpdateApiOASRequest(server string, apiId APIID, body UpdateApiOASJSONRequestBody) (*http.Request, error) {
+func NewUpdateApiOASRequest(server string, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewUpdateApiOASRequestWithBody(server, apiId, "application/json", bodyReader)
+	return NewUpdateApiOASRequestWithBody(server, apiId, params, "application/json", bodyReader)
 }
 
 // NewUpdateApiOASRequestWithBody constructs an http.Request for the UpdateApiOAS method, with any body, and a specified content type
-func NewUpdateApiOASRequestWithBody(server string, apiId APIID, contentType string, body io.Reader) (*http.Request, error) {
+func NewUpdateApiOASRequestWithBody(server string, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -12330,6 +12585,21 @@ func NewUpdateApiOASRequestWithBody(server string, apiId APIID, contentType stri
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -12862,18 +13132,18 @@ func NewGetApiRequest(server string, apiId APIID) (*http.Request, error) {
 }
 
 // NewPutApiRequest calls the generic PutApi builder with application/json body
-func NewPutApiRequest(server string, apiId APIID, body PutApiJSONRequestBody) (*http.Request, error) {
+func NewPutApiRequest(server string, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutApiRequestWithBody(server, apiId, "application/json", bodyReader)
+	return NewPutApiRequestWithBody(server, apiId, params, "application/json", bodyReader)
 }
 
 // NewPutApiRequestWithBody constructs an http.Request for the PutApi method, with any body, and a specified content type
-func NewPutApiRequestWithBody(server string, apiId APIID, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutApiRequestWithBody(server string, apiId APIID, params *PutApiParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -12904,6 +13174,21 @@ func NewPutApiRequestWithBody(server string, apiId APIID, contentType string, bo
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -15656,18 +15941,18 @@ func NewGetPolicyRequest(server string, policyId PolicyID) (*http.Request, error
 }
 
 // NewPutPoliciesRequest calls the generic PutPolicies builder with application/json body
-func NewPutPoliciesRequest(server string, policyId PolicyID, body PutPoliciesJSONRequestBody) (*http.Request, error) {
+func NewPutPoliciesRequest(server string, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutPoliciesRequestWithBody(server, policyId, "application/json", bodyReader)
+	return NewPutPoliciesRequestWithBody(server, policyId, params, "application/json", bodyReader)
 }
 
 // NewPutPoliciesRequestWithBody constructs an http.Request for the PutPolicies method, with any body, and a specified content type
-func NewPutPoliciesRequestWithBody(server string, policyId PolicyID, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutPoliciesRequestWithBody(server string, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -15698,6 +15983,21 @@ func NewPutPoliciesRequestWithBody(server string, policyId PolicyID, contentType
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -17648,6 +17948,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/apis (the `PostApis` operationId).
 	PostApisWithResponse(ctx context.Context, params *PostApisParams, body PostApisJSONRequestBody, reqEditors ...RequestEditorFn) (*PostApisResponse, error)
 
+	// CheckTextWithBodyWithResponse Check a file
+	//
+	// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+	CheckTextWithBodyWithResponse(ctx context.Context, params *CheckTextParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckTextResponse, error)
+
+	// CheckTextWithTextBodyWithResponse Check a file
+	//
+	// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+	//
+	// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+	CheckTextWithTextBodyWithResponse(ctx context.Context, params *CheckTextParams, body CheckTextTextRequestBody, reqEditors ...RequestEditorFn) (*CheckTextResponse, error)
+
 	// ListKeysWithResponse List keys
 	//
 	// Lists the IDs of the keys of the caller's organisation, or their hashes if the gateway hashes keys. The server reads from the gateways' Redis which hashes are those of the organisation. Without one, it asks the gateway for each, and refuses to list more than 1,000.
@@ -17731,21 +18049,21 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateApiOASWithBodyWithResponse Replace an OAS API
 	//
-	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-	UpdateApiOASWithBodyWithResponse(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error)
+	UpdateApiOASWithBodyWithResponse(ctx context.Context, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error)
 
 	// UpdateApiOASWithResponse Replace an OAS API
 	//
-	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-	UpdateApiOASWithResponse(ctx context.Context, apiId APIID, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error)
+	UpdateApiOASWithResponse(ctx context.Context, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error)
 
 	// GetApiCategoriesWithResponse Get the categories of an OAS API
 	//
@@ -17884,21 +18202,21 @@ type ClientWithResponsesInterface interface {
 
 	// PutApiWithBodyWithResponse Replace an API
 	//
-	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-	PutApiWithBodyWithResponse(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutApiResponse, error)
+	PutApiWithBodyWithResponse(ctx context.Context, apiId APIID, params *PutApiParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutApiResponse, error)
 
 	// PutApiWithResponse Replace an API
 	//
-	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-	PutApiWithResponse(ctx context.Context, apiId APIID, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*PutApiResponse, error)
+	PutApiWithResponse(ctx context.Context, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*PutApiResponse, error)
 
 	// ListApiKeysWithResponse List the keys of an API
 	//
@@ -18613,21 +18931,21 @@ type ClientWithResponsesInterface interface {
 
 	// PutPoliciesWithBodyWithResponse Replace a policy
 	//
-	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-	PutPoliciesWithBodyWithResponse(ctx context.Context, policyId PolicyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error)
+	PutPoliciesWithBodyWithResponse(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error)
 
 	// PutPoliciesWithResponse Replace a policy
 	//
-	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-	PutPoliciesWithResponse(ctx context.Context, policyId PolicyID, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error)
+	PutPoliciesWithResponse(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error)
 
 	// GetKeyRequestsWithResponse List requests for keys
 	//
@@ -21775,6 +22093,103 @@ func (r PostApisResponse) ContentType() string {
 	return ""
 }
 
+// CheckTextResponse429Headers the declared response headers of an HTTP 429 response for CheckText
+type CheckTextResponse429Headers struct {
+	RetryAfter int
+}
+
+type CheckTextResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TextCheck
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *ApiError
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *DashboardTooSlow
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *DashboardTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CheckTextResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CheckTextResponse) GetJSON200() *TextCheck {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CheckTextResponse) GetJSON400() *ApiError {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CheckTextResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CheckTextResponse) GetJSON403() *ApiError {
+	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CheckTextResponse) GetJSON408() *DashboardTooSlow {
+	return r.JSON408
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CheckTextResponse) GetJSON413() *DashboardTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CheckTextResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CheckTextResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckTextResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckTextResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckTextResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckTextResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListKeysResponse429Headers the declared response headers of an HTTP 429 response for ListKeys
 type ListKeysResponse429Headers struct {
 	RetryAfter int
@@ -22267,6 +22682,11 @@ func (r DeleteOASApiResponse) ContentType() string {
 	return ""
 }
 
+// GetOASAPIDetailsResponse200Headers the declared response headers of an HTTP 200 response for GetOASAPIDetails
+type GetOASAPIDetailsResponse200Headers struct {
+	ETag string
+}
+
 // GetOASAPIDetailsResponse429Headers the declared response headers of an HTTP 429 response for GetOASAPIDetails
 type GetOASAPIDetailsResponse429Headers struct {
 	RetryAfter int
@@ -22291,6 +22711,8 @@ type GetOASAPIDetailsResponse struct {
 	JSON429 *DashboardTooManyAttempts
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *ApiError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOASAPIDetailsResponse200Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetOASAPIDetailsResponse429Headers
 }
@@ -22384,6 +22806,8 @@ type UpdateApiOASResponse struct {
 	JSON404 *ApiError
 	// JSON408 the response for an HTTP 408 `application/json` response
 	JSON408 *DashboardTooSlow
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *Changed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *DashboardTooLarge
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -22422,6 +22846,11 @@ func (r UpdateApiOASResponse) GetJSON404() *ApiError {
 // GetJSON408 returns the response for an HTTP 408 `application/json` response
 func (r UpdateApiOASResponse) GetJSON408() *DashboardTooSlow {
 	return r.JSON408
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r UpdateApiOASResponse) GetJSON412() *Changed {
+	return r.JSON412
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -23486,6 +23915,11 @@ func (r DeleteApiResponse) ContentType() string {
 	return ""
 }
 
+// GetApiResponse200Headers the declared response headers of an HTTP 200 response for GetApi
+type GetApiResponse200Headers struct {
+	ETag string
+}
+
 // GetApiResponse429Headers the declared response headers of an HTTP 429 response for GetApi
 type GetApiResponse429Headers struct {
 	RetryAfter int
@@ -23506,6 +23940,8 @@ type GetApiResponse struct {
 	JSON429 *DashboardTooManyAttempts
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *ApiError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetApiResponse200Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetApiResponse429Headers
 }
@@ -23591,6 +24027,8 @@ type PutApiResponse struct {
 	JSON408 *DashboardTooSlow
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *ApiError
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *Changed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *DashboardTooLarge
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -23634,6 +24072,11 @@ func (r PutApiResponse) GetJSON408() *DashboardTooSlow {
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
 func (r PutApiResponse) GetJSON409() *ApiError {
 	return r.JSON409
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r PutApiResponse) GetJSON412() *Changed {
+	return r.JSON412
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -28707,6 +29150,11 @@ func (r DeletePolicyResponse) ContentType() string {
 	return ""
 }
 
+// GetPolicyResponse200Headers the declared response headers of an HTTP 200 response for GetPolicy
+type GetPolicyResponse200Headers struct {
+	ETag string
+}
+
 // GetPolicyResponse429Headers the declared response headers of an HTTP 429 response for GetPolicy
 type GetPolicyResponse429Headers struct {
 	RetryAfter int
@@ -28727,6 +29175,8 @@ type GetPolicyResponse struct {
 	JSON429 *DashboardTooManyAttempts
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *ApiError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPolicyResponse200Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetPolicyResponse429Headers
 }
@@ -28800,6 +29250,8 @@ type PutPoliciesResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *ApiOk
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *DashboardBadParameter
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *DashboardUnauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -28810,6 +29262,8 @@ type PutPoliciesResponse struct {
 	JSON408 *DashboardTooSlow
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *ApiError
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *Changed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *DashboardTooLarge
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -28823,6 +29277,11 @@ type PutPoliciesResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r PutPoliciesResponse) GetJSON200() *ApiOk {
 	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r PutPoliciesResponse) GetJSON400() *DashboardBadParameter {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -28848,6 +29307,11 @@ func (r PutPoliciesResponse) GetJSON408() *DashboardTooSlow {
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
 func (r PutPoliciesResponse) GetJSON409() *ApiError {
 	return r.JSON409
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r PutPoliciesResponse) GetJSON412() *Changed {
+	return r.JSON412
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -32409,6 +32873,36 @@ func (c *ClientWithResponses) PostApisWithResponse(ctx context.Context, params *
 	return ParsePostApisResponse(rsp)
 }
 
+// CheckTextWithBodyWithResponse Check a file
+//
+// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+func (c *ClientWithResponses) CheckTextWithBodyWithResponse(ctx context.Context, params *CheckTextParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckTextResponse, error) {
+	rsp, err := c.CheckTextWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckTextResponse(rsp)
+}
+
+// CheckTextWithTextBodyWithResponse Check a file
+//
+// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+//
+// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+func (c *ClientWithResponses) CheckTextWithTextBodyWithResponse(ctx context.Context, params *CheckTextParams, body CheckTextTextRequestBody, reqEditors ...RequestEditorFn) (*CheckTextResponse, error) {
+	rsp, err := c.CheckTextWithTextBody(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckTextResponse(rsp)
+}
+
 // ListKeysWithResponse List keys
 //
 // Lists the IDs of the keys of the caller's organisation, or their hashes if the gateway hashes keys. The server reads from the gateways' Redis which hashes are those of the organisation. Without one, it asks the gateway for each, and refuses to list more than 1,000.
@@ -32546,13 +33040,13 @@ func (c *ClientWithResponses) GetOASAPIDetailsWithResponse(ctx context.Context, 
 
 // UpdateApiOASWithBodyWithResponse Replace an OAS API
 //
-// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-func (c *ClientWithResponses) UpdateApiOASWithBodyWithResponse(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error) {
-	rsp, err := c.UpdateApiOASWithBody(ctx, apiId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) UpdateApiOASWithBodyWithResponse(ctx context.Context, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error) {
+	rsp, err := c.UpdateApiOASWithBody(ctx, apiId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -32561,13 +33055,13 @@ func (c *ClientWithResponses) UpdateApiOASWithBodyWithResponse(ctx context.Conte
 
 // UpdateApiOASWithResponse Replace an OAS API
 //
-// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-func (c *ClientWithResponses) UpdateApiOASWithResponse(ctx context.Context, apiId APIID, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error) {
-	rsp, err := c.UpdateApiOAS(ctx, apiId, body, reqEditors...)
+func (c *ClientWithResponses) UpdateApiOASWithResponse(ctx context.Context, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error) {
+	rsp, err := c.UpdateApiOAS(ctx, apiId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -32801,13 +33295,13 @@ func (c *ClientWithResponses) GetApiWithResponse(ctx context.Context, apiId APII
 
 // PutApiWithBodyWithResponse Replace an API
 //
-// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-func (c *ClientWithResponses) PutApiWithBodyWithResponse(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutApiResponse, error) {
-	rsp, err := c.PutApiWithBody(ctx, apiId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutApiWithBodyWithResponse(ctx context.Context, apiId APIID, params *PutApiParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutApiResponse, error) {
+	rsp, err := c.PutApiWithBody(ctx, apiId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -32816,13 +33310,13 @@ func (c *ClientWithResponses) PutApiWithBodyWithResponse(ctx context.Context, ap
 
 // PutApiWithResponse Replace an API
 //
-// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-func (c *ClientWithResponses) PutApiWithResponse(ctx context.Context, apiId APIID, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*PutApiResponse, error) {
-	rsp, err := c.PutApi(ctx, apiId, body, reqEditors...)
+func (c *ClientWithResponses) PutApiWithResponse(ctx context.Context, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*PutApiResponse, error) {
+	rsp, err := c.PutApi(ctx, apiId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -34016,13 +34510,13 @@ func (c *ClientWithResponses) GetPolicyWithResponse(ctx context.Context, policyI
 
 // PutPoliciesWithBodyWithResponse Replace a policy
 //
-// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-func (c *ClientWithResponses) PutPoliciesWithBodyWithResponse(ctx context.Context, policyId PolicyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error) {
-	rsp, err := c.PutPoliciesWithBody(ctx, policyId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutPoliciesWithBodyWithResponse(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error) {
+	rsp, err := c.PutPoliciesWithBody(ctx, policyId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -34031,13 +34525,13 @@ func (c *ClientWithResponses) PutPoliciesWithBodyWithResponse(ctx context.Contex
 
 // PutPoliciesWithResponse Replace a policy
 //
-// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-func (c *ClientWithResponses) PutPoliciesWithResponse(ctx context.Context, policyId PolicyID, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error) {
-	rsp, err := c.PutPolicies(ctx, policyId, body, reqEditors...)
+func (c *ClientWithResponses) PutPoliciesWithResponse(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error) {
+	rsp, err := c.PutPolicies(ctx, policyId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -37153,6 +37647,94 @@ func ParsePostApisResponse(rsp *http.Response) (*PostApisResponse, error) {
 	return response, nil
 }
 
+// ParseCheckTextResponse parses an HTTP response from a CheckTextWithResponse call
+func ParseCheckTextResponse(rsp *http.Response) (*CheckTextResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckTextResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TextCheck
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest DashboardTooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest DashboardTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers CheckTextResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListKeysResponse parses an HTTP response from a ListKeysWithResponse call
 func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -37673,6 +38255,16 @@ func ParseGetOASAPIDetailsResponse(rsp *http.Response) (*GetOASAPIDetailsRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOASAPIDetailsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetOASAPIDetailsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -37743,6 +38335,13 @@ func ParseUpdateApiOASResponse(rsp *http.Response) (*UpdateApiOASResponse, error
 			return nil, err
 		}
 		response.JSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Changed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest DashboardTooLarge
@@ -38764,6 +39363,16 @@ func ParseGetApiResponse(rsp *http.Response) (*GetApiResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetApiResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetApiResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -38841,6 +39450,13 @@ func ParsePutApiResponse(rsp *http.Response) (*PutApiResponse, error) {
 			return nil, err
 		}
 		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Changed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest DashboardTooLarge
@@ -43472,6 +44088,16 @@ func ParseGetPolicyResponse(rsp *http.Response) (*GetPolicyResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPolicyResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetPolicyResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -43508,6 +44134,13 @@ func ParsePutPoliciesResponse(rsp *http.Response) (*PutPoliciesResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest DashboardBadParameter
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest DashboardUnauthorised
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -43542,6 +44175,13 @@ func ParsePutPoliciesResponse(rsp *http.Response) (*PutPoliciesResponse, error) 
 			return nil, err
 		}
 		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Changed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest DashboardTooLarge

@@ -343,8 +343,8 @@ const apiLoopName = `api_loop_name(search, document)`
 // organisation which name it are still in gateways, and would open the API. Nor may the IDs be what gateways find an
 // API of another organisation by. It runs after the API was written, so that it sees what a concurrent request has
 // deleted.
-func checkReleased(ctx context.Context, tx pgx.Tx, api API) error {
-	foreign, err := queryValue[bool](ctx, tx, `
+func checkReleased(ctx context.Context, db querier, api API) error {
+	foreign, err := queryValue[bool](ctx, db, `
 		SELECT EXISTS (SELECT FROM released_apis WHERE api_id = ANY (ARRAY[$1, $2]) AND org_id <> $3) OR EXISTS (
 			SELECT FROM apis
 			WHERE org_id <> $3 AND (id = lower($1) OR lower(api_id) = $2 OR `+apiLoopName+` = ANY (ARRAY[lower($1), $2])))`,

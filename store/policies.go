@@ -226,14 +226,17 @@ const releasePolicies = ` INSERT INTO released_policies (policy_id, org_id)
 
 // checkAPIs returns ErrForeign if the policy grants access to an API of another organisation. Otherwise its keys, which
 // belong to this one, would open the API.
-func (p PolicyParams) checkAPIs(ctx context.Context, tx pgx.Tx) error {
-	foreign, err := queryValue[bool](ctx, tx,
+func (p PolicyParams) checkAPIs(ctx context.Context, db querier) error {
+	foreign, err := queryValue[bool](ctx, db,
 		`SELECT EXISTS (SELECT FROM apis WHERE api_id = ANY ($1) AND org_id <> $2)`, distinct(p.APIIDs), p.OrgID)
 	if err == nil && foreign {
 		err = ErrForeign
 	}
 	return err
 }
+
+// policyColumns are read into a Policy.
+const policyColumns = `id, policy_id AS explicit_id, org_id, coalesce(active, true) AS active, document, served`
 
 // EditPolicy replaces a policy, as EditAPI replaces an API. Its ID and its organisation stay. It returns ErrForeign
 // and ErrQuota as CreatePolicy does.
@@ -243,8 +246,7 @@ func (s *Store) EditPolicy(ctx context.Context, ref Ref, edit func(Policy) (Poli
 	ctx = mayTakeLong(ctx) // it may wait for an import
 	return s.announcingChange(ctx, func(tx pgx.Tx) error {
 		err := editDocumentIn(ctx, tx, documentEdit[Policy]{
-			columns: `id, policy_id AS explicit_id, org_id, coalesce(active, true) AS active, document, served`,
-			table:   "policies", where: policyByID(ref),
+			columns: policyColumns, table: "policies", where: policyByID(ref),
 			edit: func(tx pgx.Tx, stored Policy) (columns, error) {
 				p, err := edit(stored)
 				if err != nil {

@@ -455,6 +455,14 @@ func testMappingOfAPIs(t *testing.T, m *mappingTest) {
 	requireMapped(t, m.row(t), fields(t, api, "APIID", "api_id"), "position", "checked", "size", "calls")
 }
 
+// builtAPI builds what CheckAPI checks.
+func builtAPI(stored *store.API) (store.API, error) {
+	if stored != nil {
+		return *stored, nil
+	}
+	return someAPI("checked", "checked id"), nil
+}
+
 func callsOfAPIs(ctx context.Context, s *store.Store) calls {
 	org := someOrg
 	var lists, counts []func() error
@@ -475,6 +483,14 @@ func callsOfAPIs(ctx context.Context, s *store.Store) calls {
 			get(func() (any, error) { return s.APISummaries(ctx, &org, []string{"api 7", "api 1007"}) }),
 		},
 		"CreateAPI": {func() error { return s.CreateAPI(ctx, "check", someAPI("new", "new id")) }},
+		"CheckAPI": {
+			func() error { return s.CheckAPI(ctx, store.Ref{}, builtAPI) },
+			func() error { return s.CheckAPI(ctx, store.Ref{ID: "api 7"}, builtAPI) },
+			func() error { return s.CheckAPI(ctx, store.Ref{ID: "api 1007", OrgID: &org}, builtAPI) },
+		},
+		"CheckQuota": {func() error {
+			return s.CheckQuota(ctx, store.TableAPIs, org, store.Quota{Documents: 1, Bytes: 1})
+		}},
 		"CreateVersion": {func() error {
 			return s.CreateVersion(ctx, "check", store.NewVersion{
 				API: someAPI("version", "version id"), Base: store.Ref{ID: "api 7", OrgID: &org}, Link: sameAPI,
@@ -546,6 +562,14 @@ func somePolicy(p store.Policy) (store.PolicyParams, error) {
 	return store.PolicyParams{Policy: p, CheckedBy: "check", APIIDs: []string{"api 7", "api 1007"}}, nil
 }
 
+// builtPolicy builds what CheckPolicy checks.
+func builtPolicy(stored *store.Policy) (store.PolicyParams, error) {
+	if stored != nil {
+		return somePolicy(*stored)
+	}
+	return somePolicy(store.Policy{ID: "checked", OrgID: someOrg})
+}
+
 func callsOfPolicies(ctx context.Context, s *store.Store) calls {
 	org := someOrg
 	var lists, counts []func() error
@@ -568,6 +592,11 @@ func callsOfPolicies(ctx context.Context, s *store.Store) calls {
 			p, _ := somePolicy(store.Policy{ID: "new", OrgID: org})
 			return s.CreatePolicy(ctx, p)
 		}},
+		"CheckPolicy": {
+			func() error { return s.CheckPolicy(ctx, store.Ref{}, builtPolicy) },
+			func() error { return s.CheckPolicy(ctx, store.Ref{ID: "policy 7"}, builtPolicy) },
+			func() error { return s.CheckPolicy(ctx, store.Ref{ID: "id 1007", OrgID: &org}, builtPolicy) },
+		},
 		"EditPolicy": {
 			func() error { return s.EditPolicy(ctx, store.Ref{ID: "policy 7"}, somePolicy) },
 			func() error { return s.EditPolicy(ctx, store.Ref{ID: "id 1007", OrgID: &org}, somePolicy) },

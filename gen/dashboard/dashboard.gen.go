@@ -69,6 +69,30 @@ func (e AssetStoredStatus) Valid() bool {
 	}
 }
 
+// Defines values for CheckedDocumentKind.
+const (
+	CheckedDocumentKindClassic CheckedDocumentKind = "classic"
+	CheckedDocumentKindOas     CheckedDocumentKind = "oas"
+	CheckedDocumentKindOpenapi CheckedDocumentKind = "openapi"
+	CheckedDocumentKindPolicy  CheckedDocumentKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the CheckedDocumentKind enum.
+func (e CheckedDocumentKind) Valid() bool {
+	switch e {
+	case CheckedDocumentKindClassic:
+		return true
+	case CheckedDocumentKindOas:
+		return true
+	case CheckedDocumentKindOpenapi:
+		return true
+	case CheckedDocumentKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusFail HealthStatus = "fail"
@@ -591,6 +615,51 @@ type CertsCertificateBasics = json.RawMessage
 // CertsCertificateMeta The description of a certificate, as the gateway sends it.
 type CertsCertificateMeta = json.RawMessage
 
+// CheckedDocument A document of the text of a file. `document` is the body of the request that stores it; it is absent unless the query asks for it, and if the document has problems.
+type CheckedDocument struct {
+	// Kind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+	Kind CheckedDocumentKind `json:"kind"`
+
+	// Name The name of the API or the policy.
+	Name string `json:"name"`
+
+	// Id The `api_id`, or the ID that gateways know the policy by; empty if the server makes one.
+	Id string `json:"id"`
+
+	// ListenPath The listen path; empty for a policy.
+	ListenPath string `json:"listen_path"`
+
+	// Exists Whether there is one of this ID, which would be replaced.
+	Exists bool `json:"exists"`
+
+	// Method The method of the request that stores it.
+	Method string `json:"method"`
+
+	// Path The path of the request that stores it.
+	Path string `json:"path"`
+
+	// Pointer The JSON pointer of the document in its value; empty if it is the value.
+	Pointer string `json:"pointer"`
+
+	// Line The line where it begins, from 1.
+	Line int `json:"line"`
+
+	// Column The column where it begins, from 1.
+	Column int `json:"column"`
+
+	// Problems What keeps the document from being stored; empty if nothing.
+	Problems []LocatedProblem `json:"problems"`
+
+	// Warnings What would be stored otherwise than it is written.
+	Warnings []LocatedProblem `json:"warnings"`
+
+	// Document Any JSON value.
+	Document *externalRef0.AnyValue `json:"document,omitempty"`
+}
+
+// CheckedDocumentKind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+type CheckedDocumentKind string
+
 // DcrpRegistration The registration of a client with an identity provider, which is always empty.
 type DcrpRegistration struct {
 	// AccessToken Always empty.
@@ -721,6 +790,21 @@ type KeysDetailed struct {
 
 	// Pages The number of pages, always 1.
 	Pages int `json:"pages"`
+}
+
+// LocatedProblem A part of a text that is wrong, where it is, and why.
+type LocatedProblem struct {
+	// Line The line, from 1.
+	Line int `json:"line"`
+
+	// Column The column in characters, from 1.
+	Column int `json:"column"`
+
+	// Path The JSON pointer of the part in its document; empty for all of it.
+	Path string `json:"path"`
+
+	// Reason What is wrong. It never quotes a value of the text.
+	Reason string `json:"reason"`
 }
 
 // NewClientRequest An OAuth client to create. What is absent, the gateway makes (`client_id`, `secret`) or leaves empty.
@@ -993,6 +1077,15 @@ type SystemStats struct {
 	Stats EntityStats `json:"stats"`
 }
 
+// TextCheck What the text of a file has.
+type TextCheck struct {
+	// Documents The documents, in their order.
+	Documents []CheckedDocument `json:"documents"`
+
+	// Problems What is wrong with the text around the documents, such as its syntax.
+	Problems []LocatedProblem `json:"problems"`
+}
+
 // UsageOfDays An element for each day of the period of which the usage is known.
 type UsageOfDays = []IndividualStats
 
@@ -1128,6 +1221,9 @@ type CertificateID = string
 // CertificateMode defines model for CertificateMode.
 type CertificateMode string
 
+// CheckedDocuments defines model for CheckedDocuments.
+type CheckedDocuments = bool
+
 // CustomDomain defines model for CustomDomain.
 type CustomDomain = string
 
@@ -1163,6 +1259,9 @@ type HookID = string
 
 // Hostname defines model for Hostname.
 type Hostname = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
 
 // KeyRequestID defines model for KeyRequestID.
 type KeyRequestID = string
@@ -1247,6 +1346,9 @@ type BadNonce = externalRef0.ApiError
 
 // BadParameter The envelope of every error.
 type BadParameter = externalRef0.ApiError
+
+// Changed The envelope of every error.
+type Changed = externalRef0.ApiError
 
 // ChangedKeyRefused The envelope of every error.
 type ChangedKeyRefused = externalRef0.ApiError
@@ -1371,6 +1473,15 @@ type PostApisParams struct {
 	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
 }
 
+// CheckTextTextBody defines parameters for CheckText.
+type CheckTextTextBody = string
+
+// CheckTextParams defines parameters for CheckText.
+type CheckTextParams struct {
+	// Documents Whether the response has each document as it is to be sent.
+	Documents *CheckedDocuments `form:"documents,omitempty" json:"documents,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -1440,6 +1551,12 @@ type DeleteOASApiParams struct {
 	Purge *Purge `form:"purge,omitempty" json:"purge,omitempty"`
 }
 
+// UpdateApiOASParams defines parameters for UpdateApiOAS.
+type UpdateApiOASParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // DownloadApiOASPublicParams defines parameters for DownloadApiOASPublic.
 type DownloadApiOASPublicParams struct {
 	// Mode With `public`, the document is exported without `x-tyk-api-gateway`.
@@ -1457,6 +1574,12 @@ type ListOASApiVersionsParams struct {
 
 // ListOASApiVersionsParamsAccessType defines parameters for ListOASApiVersions.
 type ListOASApiVersionsParamsAccessType string
+
+// PutApiParams defines parameters for PutApi.
+type PutApiParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
 
 // DeleteApiKeyDetailParams defines parameters for DeleteApiKeyDetail.
 type DeleteApiKeyDetailParams struct {
@@ -1629,6 +1752,12 @@ type GetPoliciesParams struct {
 	Active *PolicyActive `form:"active,omitempty" json:"active,omitempty"`
 }
 
+// PutPoliciesParams defines parameters for PutPolicies.
+type PutPoliciesParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetKeyRequestsParams defines parameters for GetKeyRequests.
 type GetKeyRequestsParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
@@ -1709,6 +1838,9 @@ type RedeemDashboardNonceParams struct {
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
 type PostApisJSONRequestBody = API
+
+// CheckTextTextRequestBody defines body for CheckText for text/plain ContentType.
+type CheckTextTextRequestBody = CheckTextTextBody
 
 // CreateBasicAuthUserJSONRequestBody defines body for CreateBasicAuthUser for application/json ContentType.
 type CreateBasicAuthUserJSONRequestBody = externalRef0.SessionState
@@ -1853,6 +1985,9 @@ type ServerInterface interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(ctx echo.Context, params PostApisParams) error
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(ctx echo.Context, params CheckTextParams) error
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(ctx echo.Context, params ListKeysParams) error
@@ -1873,7 +2008,7 @@ type ServerInterface interface {
 	GetOASAPIDetails(ctx echo.Context, apiId externalRef0.APIID) error
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error
+	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(ctx echo.Context, apiId externalRef0.APIID) error
@@ -1912,7 +2047,7 @@ type ServerInterface interface {
 	GetApi(ctx echo.Context, apiId externalRef0.APIID) error
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(ctx echo.Context, apiId externalRef0.APIID) error
+	PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(ctx echo.Context, apiId APIOfKeys) error
@@ -2083,7 +2218,7 @@ type ServerInterface interface {
 	GetPolicy(ctx echo.Context, policyId externalRef0.PolicyID) error
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error
+	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(ctx echo.Context, params GetKeyRequestsParams) error
@@ -2203,6 +2338,9 @@ type Handlers[Request any] interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(request Request, params PostApisParams) PostApisReply
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(request Request, params CheckTextParams) CheckTextReply
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(request Request, params ListKeysParams) ListKeysReply
@@ -2223,7 +2361,7 @@ type Handlers[Request any] interface {
 	GetOASAPIDetails(request Request, apiId externalRef0.APIID) GetOASAPIDetailsReply
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(request Request, apiId externalRef0.APIID) UpdateApiOASReply
+	UpdateApiOAS(request Request, apiId externalRef0.APIID, params UpdateApiOASParams) UpdateApiOASReply
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(request Request, apiId externalRef0.APIID) GetApiCategoriesReply
@@ -2262,7 +2400,7 @@ type Handlers[Request any] interface {
 	GetApi(request Request, apiId externalRef0.APIID) GetApiReply
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(request Request, apiId externalRef0.APIID) PutApiReply
+	PutApi(request Request, apiId externalRef0.APIID, params PutApiParams) PutApiReply
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(request Request, apiId APIOfKeys) ListApiKeysReply
@@ -2433,7 +2571,7 @@ type Handlers[Request any] interface {
 	GetPolicy(request Request, policyId externalRef0.PolicyID) GetPolicyReply
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(request Request, policyId externalRef0.PolicyID) PutPoliciesReply
+	PutPolicies(request Request, policyId externalRef0.PolicyID, params PutPoliciesParams) PutPoliciesReply
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(request Request, params GetKeyRequestsParams) GetKeyRequestsReply
@@ -2734,6 +2872,80 @@ func (PostApisReplies) EmptyBody(cause error) PostApisReply {
 // Failed returns the response 500 failed, "Failed to save the API". cause may be nil.
 func (PostApisReplies) Failed(cause error) PostApisReply {
 	return PostApisReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API"}, Cause: cause}}
+}
+
+// CheckText implements ServerInterface.
+func (s server[Request]) CheckText(ctx echo.Context, params CheckTextParams) error {
+	return s.send(ctx, s.handlers.CheckText(s.request(ctx), params).Reply())
+}
+
+// CheckTextReply is a response that the contract declares for checkText. The methods of CheckTextReplies return it.
+type CheckTextReply struct{ ofCheckText contract.Reply }
+
+// Reply returns what to send.
+func (r CheckTextReply) Reply() contract.Reply { return r.ofCheckText }
+
+// CheckTextReplies returns the responses that the contract declares for checkText, by outcome.
+type CheckTextReplies struct{}
+
+// OK returns the response 200 ok.
+func (CheckTextReplies) OK(body TextCheck) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CheckTextReplies) StreamOK() CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (CheckTextReplies) BadParameter(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CheckTextReplies) Malformed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CheckTextReplies) NoKey(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CheckTextReplies) Unauthorised(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis". cause may be nil.
+func (CheckTextReplies) AccessDenied(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CheckTextReplies) TooSlow(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CheckTextReplies) TooLarge(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CheckTextReplies) TooManyAttempts(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CheckTextReplies) EmptyBody(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not check the text". cause may be nil.
+func (CheckTextReplies) Failed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not check the text"}, Cause: cause}}
 }
 
 // ListKeys implements ServerInterface.
@@ -3256,8 +3468,8 @@ func (GetOASAPIDetailsReplies) Failed(cause error) GetOASAPIDetailsReply {
 }
 
 // UpdateApiOAS implements ServerInterface.
-func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId).Reply())
+func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error {
+	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId, params).Reply())
 }
 
 // UpdateApiOASReply is a response that the contract declares for updateApiOAS. The methods of UpdateApiOASReplies return it.
@@ -3277,6 +3489,11 @@ func (UpdateApiOASReplies) OK() UpdateApiOASReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (UpdateApiOASReplies) StreamOK() UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated."}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (UpdateApiOASReplies) BadParameter(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
@@ -3327,6 +3544,11 @@ func (UpdateApiOASReplies) NotFound(cause error) UpdateApiOASReply {
 // TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
 func (UpdateApiOASReplies) TooSlow(cause error) UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (UpdateApiOASReplies) Changed(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -4178,8 +4400,8 @@ func (GetApiReplies) Failed(cause error) GetApiReply {
 }
 
 // PutApi implements ServerInterface.
-func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId).Reply())
+func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error {
+	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId, params).Reply())
 }
 
 // PutApiReply is a response that the contract declares for putApi. The methods of PutApiReplies return it.
@@ -4199,6 +4421,11 @@ func (PutApiReplies) OK() PutApiReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutApiReplies) StreamOK() PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutApiReplies) BadParameter(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Malformed returns the response 400 malformed, "API definition malformed". cause may be nil.
@@ -4244,6 +4471,11 @@ func (PutApiReplies) TooSlow(cause error) PutApiReply {
 // Conflict returns the response 409 conflict, "Found API with the same ID". cause may be nil.
 func (PutApiReplies) Conflict(cause error) PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutApiReplies) Changed(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -8013,8 +8245,8 @@ func (GetPolicyReplies) Failed(cause error) GetPolicyReply {
 }
 
 // PutPolicies implements ServerInterface.
-func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error {
-	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId).Reply())
+func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error {
+	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId, params).Reply())
 }
 
 // PutPoliciesReply is a response that the contract declares for putPolicies. The methods of PutPoliciesReplies return it.
@@ -8034,6 +8266,11 @@ func (PutPoliciesReplies) OK() PutPoliciesReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutPoliciesReplies) StreamOK() PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutPoliciesReplies) BadParameter(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
@@ -8074,6 +8311,11 @@ func (PutPoliciesReplies) TooSlow(cause error) PutPoliciesReply {
 // Conflict returns the response 409 conflict, "Found policy with the same ID.". cause may be nil.
 func (PutPoliciesReplies) Conflict(cause error) PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found policy with the same ID."}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutPoliciesReplies) Changed(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -10232,6 +10474,24 @@ func (w *ServerInterfaceWrapper) PostApis(ctx echo.Context) error {
 	return err
 }
 
+// CheckText converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckText(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckTextParams
+	// ------------- Optional query parameter "documents" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "documents", ctx.QueryParams(), &params.Documents, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter documents: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckText(ctx, params)
+	return err
+}
+
 // ListKeys converts echo context to params.
 func (w *ServerInterfaceWrapper) ListKeys(ctx echo.Context) error {
 	var err error
@@ -10459,8 +10719,28 @@ func (w *ServerInterfaceWrapper) UpdateApiOAS(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateApiOASParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateApiOAS(ctx, apiId)
+	err = w.Handler.UpdateApiOAS(ctx, apiId, params)
 	return err
 }
 
@@ -10709,8 +10989,28 @@ func (w *ServerInterfaceWrapper) PutApi(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutApiParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutApi(ctx, apiId)
+	err = w.Handler.PutApi(ctx, apiId, params)
 	return err
 }
 
@@ -11739,8 +12039,28 @@ func (w *ServerInterfaceWrapper) PutPolicies(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter policyId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPoliciesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutPolicies(ctx, policyId)
+	err = w.Handler.PutPolicies(ctx, policyId, params)
 	return err
 }
 
@@ -12367,6 +12687,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/api/usergroups/:groupId", wrapper.UpdateUserGroup, options.OperationMiddlewares["updateUserGroup"]...)
 	router.GET(options.BaseURL+"/api/apis", wrapper.GetApis, options.OperationMiddlewares["getApis"]...)
 	router.POST(options.BaseURL+"/api/apis", wrapper.PostApis, options.OperationMiddlewares["postApis"]...)
+	router.POST(options.BaseURL+"/api/apis/check", wrapper.CheckText, options.OperationMiddlewares["checkText"]...)
 	router.DELETE(options.BaseURL+"/api/apis/:apiId", wrapper.DeleteApi, options.OperationMiddlewares["deleteApi"]...)
 	router.GET(options.BaseURL+"/api/apis/:apiId", wrapper.GetApi, options.OperationMiddlewares["getApi"]...)
 	router.PUT(options.BaseURL+"/api/apis/:apiId", wrapper.PutApi, options.OperationMiddlewares["putApi"]...)
@@ -12472,937 +12793,963 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lcxs30jb6V1D8TlV2z6FkUncp9VZ9suULE+sSS443TlIUOAOSsIaDyQAUxXXpv59CNzA3Ym4UlXjf",
-	"zVZqLZIzQKPRaDQa3U9/7XhiFomQhUp2Tr522AOdRQGDv0+vBvqfexrMmf6DRnzoszEPueIihG88xe9Z",
-	"50TFc9aF37nfOensj+mOPzra3WO9w729vfHhQW906LHRbn9vp3c8HnW6HXyO0YPRLuv7fXo4Puj1ev2j",
-	"3dG+t9fpdkI6Y52Tzg33GVF0pCnqdkQ8MR3sUq93eHh46I1GR96Ov7/b0//b6XQ7USwelpq2gEvFwmFE",
-	"1bRz0nmhuM/ki063I1XMo2HuVyRf0XjC1HAeB52TzlSp6OTFi3kkVczobDvm9yyeibmabhsWveg8djsy",
-	"mE86Jx3d+FZC5lyy4R1bBkxK2/Y9iyUX4dCnimriQqGG5jvmFx4C3p+xMZ0HCp5FVthvsH32oFjoMx9G",
-	"YLp5fHx8xFmYCZ8FnZOvj93OVIi7YczGLGahp+f119+7HS6HkivWORnTQLJuR1DZOQnnQdDtSBGr4WjZ",
-	"Oenpxk6vBq9iRpUmMiMJg7Nms3zOpKQTTf3p1YB4piX9vWZD2fzvd7qda0XVXHZOOpc/dgwhZ4nonQkm",
-	"L4R6/cClytGV7y+VVeILJkkoFGHwjqUAh5z09TqORbza3TkNxiKeFXhQ2tcsedx287XDdMua+V87ViAL",
-	"q6nbiRmVell1uCQzLiUPJ53H3x/L6QuYqqEJnygZbcrZC6HeiHlY1Zbm3RieacK7D1beGrScyGbax3a7",
-	"Tj6Gd6FYhBV9fFi3j4+RT6uZPDdP1DDZn/HwQqjTIBAL5t+ID0wydUWlXIjYlyXt/yLmxBdA85TeMxKx",
-	"GARDhEQJEusmiJoyEpl2yFjERKgpi8lcslhuk1NJaEio7h2+6hI15TLbkEdDMmJkJnw+5swncy135PLq",
-	"lMTzgMkmbApiRv3lSyGUVDGNonJ+hUTEExpySWGlwGKUhGIDTbqKog9sJu5p8ImrqZirt1SxBV2W9PdK",
-	"zAMf2BfrtxihUXRCQkEm+BrhkngiHPPJPGZ+o+4b9fuG8oD5eo7m4YzGckoD3TXR2p+MYzEjN8s7cno1",
-	"eCIxcm1q7thyw9RIyfK6GHfqg4M9/+iA7e4f9veZ1/N3D3ujEev3O92O3Qt5OBb6X8VVoOl9LdWcxkui",
-	"2CwKqGKdZGfsnHT6273tnt55RcRCGvHOSWd3u7e9q3d+3An1pvewpZZ3WzTiW5OUNTPu+wFb0BjImwRi",
-	"RPUe2fGoN4WvWKh38GQ7VnzGxFx1TvYfcWf1mfRiHqHx0/nAZCRCySShMSN3LFKw/Mb8nhHJPBH6sHjq",
-	"uHDHtXbUO/BWZsABlWpoVctJZ6e3c7DV72/t7N30eyc9/d/n1Eh6pQfgN7KPkqkq3dUrSE1FiuomVvfz",
-	"incTkZFzz9OGUULJ4MwoENjOy1QhPEoGZ1ZZGN1xQr6D6fO/267ebbmf3WFHLBDhROo1gUMpoXzHvQFr",
-	"AbunMdfmFIqP37HDqdvxoLs2u6l+AZQeq24TVZxPDIPH8yBYljW/Mgl6Q9Kv11BP16L+RuA22o412w1b",
-	"d23RbSW5uImvJ8lZ2f31bwX4bSpAvZ5P52oqYv5vsELecBb4r2eRKts/c0+TsX6cMHi+VkBfUsm0fc2Y",
-	"L3/GKbwAkp0dLcWchAy36igW9/rsS4mZeqLHCgzWFl/IFkQ3jtt2o5NYOaE5dVbbFg6Le5otP7Lliocg",
-	"c/a0Ak5hoQxjPpniIqntxLTV1Jugn3V6DNIj9a/JAfp3OCUHXJ95OzyE56i2y2nosc7Jbrcz0uMb0rma",
-	"Jgd2a2J3TjqaA+wh4rHmV6+hV4LFnZODXrfzx1woOpzRh87JVr/bibW0n+w+djt3bDmcUqk3qw5+gjbZ",
-	"8od7b+bxSz7on++8+XJ+5u1e/Nv/8stssPfLv3+4u7g5X5yfnS7Ozwb8/asfos+vBgeDWTD//K9zPv7p",
-	"f/7HiiHO1zWT0rhu0jn7XzU5nohj5qmtqYgle46Z0uy0J503Ip7leAkWczwblhLU7bAZ5cGQ+n4M7iEY",
-	"4/9d9S51up0xj6WynBsgK0Atmq8u70QstNJbhCy2X35IWiJvhPBl8rvxVKU9wYZRxrfsKAfycjwuUVk3",
-	"U63r43sW6wOD3rvTQ4NWYyNGRplzIRktCdVKbEb+sbWV/PLPBnt9g+PlwdFoZ2ff29s9PDjcO9rpHe7t",
-	"73o7u/vMP2I79GgnYyFefXrHpRLxEv1hZg3caXXWpJlVv2dG6xmzeEgVblz9rd7xVn//pr9/snd80utv",
-	"7+3tfH6yJExiMY9QmpNNtr+3099n/mjH3zvsH/fGx0ej3dHhsZWbQEw4uCB1M71er78F/930MjuqU8CS",
-	"ZbM32t/1dykb0QN/tO/t7qfLxoiSXjBDny5xwSXf5nbyMobMJYuHqWsClNFAgutEW2rwb7eT85wk3z8+",
-	"FpwuuU2tdkofu51XF6fnrwfyht6xMlcSPKIF3R5C0KvSQHrhzWpnEjbezJ30iio2EXpwl+Oil95LftN6",
-	"dcxi+LMLPmqJ+jV9vd6/lTZnaduuI47Fio+5fvHU9wuNV6rf3Z1xf//oaI/S492jI793eDQaH/SP9nY8",
-	"2huxnfHu7vhot3fU947Z8WFv//i4v++znaPe3p5HR0f+QafbmaX8TMkgFOjodqQlVdwVSQV3KhdhS5cK",
-	"+liJlzb0FC9Kjh5FedDWwxMzFXN2/xwEveFB3nDVXXROOlv6fy9fvx1ckFevP9wM3gxend68hm9/C88H",
-	"g5f/+vLq1elP15PTxeDl6WTw8vTm9MeXk8kf07svl1c//XR2+uX0y/n168W7xS9nP//009nrh2mPfvoQ",
-	"eMv95W8h/dfnwJv17/1/fRDvZz/v/fKpvxi9/bgYvPQuzr/88nB+M+ihAXS6+DSdXJ1/eb28+PJ6cf7v",
-	"1/Ddb+H52Ut6/ur8YXBzOn45ufj55en5zdt3H6LPb3/+9/vwh8if/bwcfTru+28n88//mk5H/3opP9+8",
-	"/Hz+8vzty+Ufb38Lr8/3jk8nr9++evXHW/h78frdaW9w+vLy4/6X69mF+Oz1F4fjh5fvRw+zz6NXwb9m",
-	"s+nN9c6Hjwe/fPbehr+F/N1sdPev9+/evLzs/0EPL69eXMj3wc98eamu/3Ud3vPw/Lg/+v/e3n+cXL36",
-	"xL788O/T4PzV+dvT/kf/9U8/eb+F5y//eFVPdYGzk4vB6dnLN6f89elv4fLzUX+2NzuO/uhHg8OH96/3",
-	"3w7ovz6evjz8+WLvh/EPn68/3Jz3381G3uLV4M3LI3kz/TI4nv4chdM/vpx9+PG3cO9wdDk7jd+Glz/s",
-	"v+n1Rzezg4/h4d34txCm+/XFmUMEinI0OJMrYgSq6tm0wu96I5pofdgv0GLNgYQYP5Sw+wFBoDEdN3+6",
-	"wTEPJyyOYh7qNbABxTWlchjF/J5mruWeW1lyOfRo2puUc238fu28ErOZPamWc6HbuWYxp8HFfDbS78HB",
-	"KBRqSMcKPu/09aG9t7WbNzH0IyM2FjHLH+yzz8j56Avz1JOIKcx1jfcpe1ewqkOJj+p4m2S3lQVXUzLh",
-	"9ywk1+9Od/YPSEYsWnmyMq1+YOO5ZP7LZbXO15a3VeoxvnJCPrA/5kwqxxVkg5P/6stFwladkOl2a9yP",
-	"1Ztsy90MLeln2MtkQyaXCIV8Zk7L1rdbeeKewKMpDSfM/7YiP4gYg9MLlv3fYSBNwkAyc/kjWzaU9sxF",
-	"IVj65I4tn0XSkbDL0+uinBU94U5/UTMnuJlq8HTjzaSIWAw+3IGWHT3zN/BEtxNbT7Z+bKfXA0sg5+vW",
-	"2hb3no7hLno98JKphaz8XuKbtyNvuorqV4lWw6y4VFPK07VxBcL/FVdEIoQ4JcmC0S/akemHWww5K4xX",
-	"IuDe0nVP3PfH/V7v8Gjc7/t+r9c7PvRG+/vjTvebdFDmtJ9595o/EEpmPJzDDUYrZyN6Fw+AU1qtXwiV",
-	"OLxq1b/ZJvXk58IraOjDl3PJ4iY2iOkYr4ZPo8Yd0yhq3Xxmt2vaTcYM2F6xwp7LSibcL1w5t1F/fyWZ",
-	"Kyy/mbKPksVvYzFvJVNafAi4G1vMMkantZnlVU9K6+6K11EV3dyxZevmHRtWRQ+adadXg9a93ExZ+17W",
-	"6ETLQpteWmqRXD/NZK7Q2ZoydzNln9hoKsRdmw4X+EqL3l4/qJh66prR2Ju+4YFqwE6G7xAJL5ExvIUx",
-	"WLGxlEYiGwnnjGXB1+SLP+YsXmbDWmZz3QAjlOi9vCJ81I7hMmKh607QRbs2tYBVEl9owaoPjPovhV+5",
-	"OMPv9DmG+g0YUIiVDRmHkMcfri8vSChi8svp+fvaoeNptskul8YOthoyHslOrway+flNP71OJ1GE7uLm",
-	"PUE4IryzXn/yfXnstbs7SbS5uUZvJoiieWc4Lm0P04gPzmrDIwiHuNTSzXl7k/ETdZ11HBz4kS3bzi8E",
-	"eK47vz+ypWzV1TpCi7tp23FhXPua47oEp+IbEdvLnub9CngV4m98+3Lr/vH003bIEby1/qizvco1u5Vr",
-	"9RsrGlwmjtym3eq3DL/X6LXpdpZ0uO6WZrpbSsVmF8JnzXsMhc+e1JVs19c6k3cj7ljYoh8Fz6/RkTYP",
-	"264IsA7XXg+JQbpWt2CUbqBzuU6/6zK4waJA+yvbo1kUT9AAuuuW41ynG2Put51OY/KvM5f34q7xESqG",
-	"p9c5QuHRohkTzYmiLQsx/qPpUIxbeI2h5PppdhosdNb8NDiPYxYmEUIDeY65dJfxp1iEk7J+8a00lSpN",
-	"wiMiJgv9aoPOz6ii1Yl5+omGmXn60eoAHWisWciQfnREJTsrZsrlHd0TqthUzCFU0U9NBvQUo4gkCcM3",
-	"y0gTIWFfyl78aSZ2MH68LHb7sduJhFSTGDezYps+VVQqEYMjda6iueqcdLQo+GYYaUYnDeUicXhD92Ot",
-	"Bmq6f1x9Pr1euO9t97d7yLY2YUEuL9NTbuPO2D0LRMTi1zPKgyZpMskbBKILCz5BEz7OpT6B1DgZ4P2S",
-	"nBk/6WWfjf2RPzrcOz4+6Hm9Xq+/ezjePzouPX6fzaMAr4JR+w7OykZiH7R6esj9GpLTB0vothr/4GDv",
-	"+Mjz+2xn7Pl9uH3cY96onGpID6jwYGQDsKhP7H0S+DK68P+YMdBAg8Bfp77Pw8lqTl3aIwyfUHgOc5ia",
-	"tv2GKW9a0zo8SMbmySe0b1N/KkexXj/vuVS2G1nZfoBPYvOyafsfGNXM/eH68qJi5rGHGJ8lX6QIm3jw",
-	"4MYoI6PQMGnsvjP0zcR9o3mMzZPIgPrhozTfiKY3NVUBG9vNu2t6ZVAVfNmiu3NMhX2VCZet6c4mz2ZC",
-	"YiO6DAT11+g2E+3RuGPM2BVxdsSSQEJEY+9akQ60e+AURgvBcJU8MPYSHsWoou27btXf+l28EXGFE7aC",
-	"yQ2dse4um5xJKvpufTYpUFF5VVU95rX7bC1D68jOB+YzNruZsuvrywsBOUG1O7J+A84R19eXJNQvteoQ",
-	"j4tt9JIrgrBFl9f0njWZPUnvW1wAZlu/YIvr60t0zd2Is5fNugrZAlhofKFKkLOXLYfVUC6zI2vZw82U",
-	"pckhTbuxp772fVVfNTq6an7RmPQE5yv9QL0Sw7MY0UebNrrrowWGOI0iUGCxmN0s75pMVQ3CxZpEyLWp",
-	"cCJbrEPFj2zZSJutdv2E3v7yIT+J8XIzZKDveW1C0BX9NFLg0NLCNDTOqtOIn7HxOgpyHjMwt3k4qZG6",
-	"eczQztYWvR5kl0QBo5IRT4SKeoosxTxGzB8uVUyViJsTgf6ORkT45tHNE3FN75uRIOHBTRKgj6LXXLGb",
-	"BS+1LQbhPQ24TyIa0xlTWUeo67Q3ZdRnMblm3hY0v6XbL8QwqCmLGZmJWG8SNCRg2ZQd/yCN4fRq8Imr",
-	"qbaE6IyVulHgWTDrIP4MLrvojJHBWQNm6Hdxx35aV9sN+8KbyuZ9mSvKNboDF/TgrAGQHDxJBmetIeTe",
-	"Ufn6QbGw4uLlZsoIn0UiVvYgSeQ0DcHTgsxDshIv3GB87xgN1HT5bTh6Q3tlWdqgGEFQsv8z0rrzbL7k",
-	"ls3GTE/KE3nROz7ZPzrp9wteZ/O80+v8Toi7as+/fqKh59+oq8HZz7aZCp12Ozi7Jfh7rZA1Rf/IwTd8",
-	"28gZX/zZ5aePKXKGMcuejLP2lFsAiP6B+6LrLLSTm4gfIe4Hns4hQdUlbUOWCEQgFqY0CpZD0LMmobw0",
-	"UP/3rn46xhQxk1I4Wg7ncLHYKb0oADlhQ4slBiunt9U73Ort3PR3TvYOT3b3t4/3dz8DDgILECxxLplH",
-	"JWYEzpgJ2H/sdsYiHkYBDTOoCLpndtAv9Hzcaxiin1mfOwVOuTDU0pmo6Ld0IvKRZGUN5Ij4ttIFf2TL",
-	"/w0YM+3E/hkgZn5ky28H21EfC1dxJqx6v4NgwV+frm+1tZvN09bdts9cqzmPPpPQQ8amkfz8adGw53/f",
-	"7vj76mw9RWTlZmW2DrP5QybcPp3Nums7tkihnbJx9zzks/nMXNuRgIUTNdUUH5Se4RL6ysGknkjsChZV",
-	"hmCfj8cslsjtrAO0nt7qULK1KHVR2PJG9IItnjNn+W80+nXR6AHTCbGqAIcswZmHH7Jf2Wlcuc7+74DJ",
-	"dMNg5gEusyzSurbgHvkvwhP1LOJnC7atkwhvAhqeKRHeEvXUc1ejY1b94WnlqHPBFn8n6W80Sf+by8uH",
-	"KZ6r6auAszAvgx58hVvcDu0djHaPj7z+4Xjv4Lh35LNdfzz2Rod9Nj469Dtdx1xMaTwS85jMqFQs/k4S",
-	"LdXcoyZ5RotesgXBdlCNYghuvoB7y1rEgJj5PGae3j254YY8efHC0JOwwD6mJ4V5sRbAzvnsp8XFzWD/",
-	"4u1P6pcvH3u/XPd6F1/Ol+8/DRafv9ypi5vPX37ZOe9//jL98sunX3p2nTjvnE2QTBYOdESVYvFySyqK",
-	"sEU5m9KFw6kbfypqwpDGsRbhX5/1VP17CTDCzTRm7InQCLvJwrF9JLyJFQ0APDHPe9M55hO5IKPyDVxf",
-	"517XR5uhB7ic2yMVkq+eCER8QhSjwWPhVapoICYF1yqNOOodX3jzGQsVNSsDoG92Rv7xYZ8xPWf9Xu/Y",
-	"970yfdFQ5uVUxGqYX4Tv+GRKFlRhePRULAq2ndH0v+eHY05ZdCVBLmZ/zHkM1uQQXX16v7fqK2kgiUHO",
-	"vYzxxCedUIj4/zK0SHIQp3Z3MkhfFwL3UB5amTI+xarFJKUwIK79/tGh7SY/XWf5+SicGCygqi+8oTKu",
-	"/gWdTICFxalkyx/+7e+8CT/v/LwcfBH8nO8tBmHvf/IdnrNwnvcJcDnML5SZfWRGeQhSYzfXVLi6Rre/",
-	"QIl+AQKm5y7b1xUYMJmuUr5ez0fvMEzViJgEgBALEPoIcHBTMWMRtIGEmROFPqlY88pqBLjrQCJXQIcN",
-	"Tdew+8i/DYj/pQaEHSU+xDG5Bj9InGAzNzyEDI6v0O4wpTOpzoEokTbTY+U5bDM5PetDxKOFubpgC1cQ",
-	"Ft66D2eIn/OwJcU89pi5+NTT8QgWyFToqbi6vL5J2f0anHA+eKU6yUnc3uYjZ9g9C5ULifAFuvDMqUOc",
-	"wjZ8I8pDWHCjJj4LOfNPSHXNJ/Mw0asfNMCLrzTiA/+x3iOWo0U+CzGtiAiCijTzJzLFzFxzYipi6J9A",
-	"CuQbvPhKsczNY2uK5DOR1IaQpHZAVR7iBqbrBYSxv/iqDwJ6HbbiVm2k1hMJFDRZaC8y+NptKKwNH16f",
-	"REB9fPFV/9NSEzTIQngiWW2owWB5QCzcPDUgY77poQ1Vrx+0wfX8csWwnxaUlcNdPZFNX+/YsqUk/ciW",
-	"q1eEm97knkKdy8u2CfqMNW7gm+SLr+avtSmUz01ia7KeY2+ERHXU9npitSkrQtgJXkBdy5ZEPo++aEvE",
-	"n7QC2pBVmXCxOe3VnqTn26lb0jKYPa9+xwDPdkS5HbIbJGuupolIfUVHb+tZTIiUfwKVrUmrBLB5Jv69",
-	"wNSDVrSGrM4ttcEtIOfAevE197Elk6+Su6nnITW5+2pL0/K5KXrxlbdlldtFvUHaPJNR3pamgtd7kxRJ",
-	"uQY9Tlf6JqnKuFPb0lbqF98kfblOWtPodr1vUoHYDuSLr8nfg3WWQ0Lqy+XrWXmO9CYphiuIF1/hn6dR",
-	"fH19+RyHr1WSpRTaJP4qpTYwn0K0fH5q16DuT9/02tO4en2zQdrw4qc1TSvXPJvc5uhE73H6n7UW9hUG",
-	"hT4jcW1o+sDuhfc84lVyhEW8tzY0Xl9fbpw4KUUrEtJLm82by/ZGqA09dbCaT+AMNP0iFD578VX/P9jw",
-	"UyFVa7dzPSLnRshcg3NVaAFPpgnQBdrQVAEuuKnl15acKgzCp9GEQJ0vvsK/61Imn5G0tgQhDOUzzR/i",
-	"VrYl6XnY04ozP2fCo5/3YiAJtmpBXTUsyfrE6Ual1pbirqVoG4rk85DUhJJXMfNZqDgtO2tcs9AnNCRs",
-	"C7ETsTIzRMnQJEOiSyhiCHWJqcUPGAMEIwi3mxDSJC28kA/+lFzwC/FUDLuKpq/Scs1vRA3OsB4XsI5A",
-	"ic2kcAMlMZtwqVjMfASFCoX+NoO3bGpbZcsbNSLvA59M1Y04jaJgeWMCmGQFeQhJZTP9pxa0B6MoQfR0",
-	"S0kkvWxExPOWCKnoOPRYdY7q9fUlgcdMoHsmU6fzy80Fv3z78d+fv3jql0+f737hvd7lzcX0/c0vi8uz",
-	"gfp8c/rv87PB7vmX897lzetFZzWpGJq+sigZA/kBAwjLqEHZSFA1CJcktm80GK06/ZkG3DflIn62YWTu",
-	"5NzaKg0GXJZgWrxuFKAtbHTaBitCdAz1QSAWiDiWKXBeJqzVChKu0HKJXZBKIWC5NcWIvhDqchGWFwdX",
-	"ehUo5lt1rDQ54ZbQ7zSsr2S7KL+iqu6lGaqP7eXlsv5m5TQk8BBBpz5moGkujyC1z/qACQ9JEr/ejIQP",
-	"TKqYe2oTDHWm0eWTrDO5dEbbCs2uLm5nufQS/RNGGZ+AzNyxJVmAQoKaP+yexUvAmCvLvvs7ScQR4+mP",
-	"BhWVTvcTeIL1sw8HNSH031amCQrJqSzUke98/c3O/W+dk99w9n/rdH8DRv7WOfn6GwoR/JrhATxjBAl+",
-	"A1H6rfPY/Q1FR7/7+NhJunZthYOzZlOQWaVXA7tZpntlxSQX90Rb9qYKIx5ROOGJOtwObK4aK0Y3Z6Bi",
-	"GjRnfbIXQsF+WmEtIZ02xdbumbBjnpAXK6vjBcrdi1ToTjIw+9XKrUFjBUgt26xTaeU26NaUAqPmanoa",
-	"FQ7qFL74tXXulHk8jaz3vXiIRnF632T0O9wx41PmNcxywmzje+4ntdj/WzOyCsgEG8pv+3uONpw1l5mX",
-	"5vhGOeNsHaCjTK/rZgPTKHqObOAMZSvBK1qlgDO8s08P/X6/N2IHu/v7o57XO+x73u7u8e7O4f7Brjfa",
-	"2+8f7lG2e3Q43t8ZHx3So56/s3d80MmAi/QPj/cPer2jXg+UI3T8TcIJXYbB8lVApeReRcgYVLTQexEL",
-	"/UjwUBERBksi51EkYiUBTsS0AqDe31uoyLnE4z0ks0Ux15OrH748vc61V2/fa0Kr49rAjYBjxINLYefk",
-	"IXTtGTo1D6jqZikVgTbceUuqPiSuFXCcntPlNZ+El2UHY/1K0R0jyYwuieSTkDRyu1xGLNQ2jjEk8krX",
-	"4ugBnyTz5jFXy2tvymZotN8xY0UnyJmpBfyvrR/ZstPtmMQ8GnH9GazL/6jzBg4aVjUM91fInV33HAIs",
-	"jycQfHohFEBjls1uPCEc/UxjQND8x3f7R0ejvXFvNNo53B+PtenqeYd7h/3v/tnKx1HSSsfShotjk+Rt",
-	"b5Q+DB37NulTUxZfxnzCyxbtKdH2DhQ8DdHHI+BxMqWSSL1TZrRPgwV8RScMxEm6U5o3Ca3DKw7Je39D",
-	"7zwBeqcAOAalkWI2ZjELPcAU+R1SfiVXaXK1oAlAjxSxGo6WnZNe0aBG8SjLWEDY5l//xo5cSbNHzuW5",
-	"6AyjTVjYDuWhMbAiepq1gBsxeGaoxZxyKEyZZuoW/HfTS6B3u53pjHrDBD/IiIRNzudyuAILcMeWQ2Pg",
-	"DrWi7HU7AZVqaDFyTzr9vcOjw+P+QU9v9jP6MIT66UOfRXrp93JHK1wCT8KvoLEC9ShRPwYJpdoECtgD",
-	"WAAW04DFQzBGzGdA80s+xZpjAZ9xZb56LAf+w48xC9mCBkODnXHQy+FozIRQU8jWxmEqOjFyoKaxUCpg",
-	"Qx4qFgO8Qy/zbcxUvLSU9MoEuiLsMBHsq0/vuFQiXmK/Fcu4d7J/eLJ/vH10eKTlYm0YCb9akbjkyWBf",
-	"gRgFYsJBa7NymQ2xHo2WUMgQGHpJesRjU6HB2xo9n0OfLhEIMvk2lWUXh473+5/LMTC6HTkfJYYp0FQ1",
-	"gatRfMnctYKUgAF7Xm9352jP7x2yQzBujvd6e6P9jhNyohmfJmwomVI8nBj2rotU4eRBSRyOiZ+BzS2v",
-	"03Im/xm7F5EkgZiY4IGQBkvFPWkuduzucnCwdzwe7bL9w/4+8/a84wNvxMa7B6nVgy11niI84CJKbwdR",
-	"G1mCOiedmFF9Tg/ExH54dO/3q3E39hnsRLoWttmfUB4PjkY7O/ve3u7hweHe0U7vcG9/19vZ3Wf+Eduh",
-	"RzudrsOOzFgwRkEMqcIV0N/qHW/192/6+yd7xye9/vbe3k6iI4YmfMNA/P5fBwCQVhexTFx6A0QCRrDC",
-	"ZKupdK61UA7woOnp8k7EorN5lbDCkKMDsH1cMjCQp/4MTtkQv9LpdnL3zsn3j3jARBlwBvGYb1YhbgEj",
-	"Y5ig/vW6jUA5kqXhrNDZFLSjCWvXBPbIKBjzaqfbydQePen0x4dHbLd/vNPbGe3t9tjxzs7RgTce73r0",
-	"cP+Y7XZWVxhy3QyiMi7I3Ofro52haJu8o/eM0DBf7oRIptIDYdikAtmTgcb+NkH/NkH/TBM0kdnqOKcK",
-	"8W2GxV/aABDgSqXDTQgR5JLjpMd2R0fjMTva298BN0f/8Oj4mHZaWD2VmHQJKTWlCcrpaFiaoKyBlIb/",
-	"eFC89KzRqbZj9xpN3+Mqa+omqbS3ppNU0kBKSWlK4zsqpwirYDWGJdoYOyIMUt3hc6knZkjnSuDvKz+5",
-	"v5V8Es6j5OsMw1HvDmfzQPGhZAHzkMasGi4Z4IHBuTf+zqE9r2jtAotSpEcge1Kba6YnaqXZchT3+pzj",
-	"p/o/uUAV4TBDwOrvSuAgywEVux1kTYb4R/e0rSVEB08VooNUiNw5p38f8L+FA/7qJNXXrCnhX/OaNc4G",
-	"Ukr+BPjN7K2Ce1Npo69zFNfxr7THpvwraSChxoEmCuPw+zs7Bzust9vfHe3Ci2y0Pxqhqbo5tNF2rANi",
-	"a1hWTnhDlpU1kFDxNFDUb96DlRvnWtvB/lO3g31gdixGAZtBLCIPJx8liz9xNUWQ+xKCzDsYnsjDCSZg",
-	"QEHHkC0aRpF/EKIsnDtb5bAqKshWEx/Ij+FdKBbhZXwh3otwwuKqIMikoDjhkszxTSJiEgoSwMsYDNlg",
-	"DECAeo2nzTcivownlX0qYk6mGNgfT5r04cjOae4rsydb633D8oaHN/2jdIPUqga9SrgSTHUGuMdLLPlB",
-	"yCRp4wLTz5h3V6QfjqFr+bW6jaLnUra5AOSac68S4v2a3bOYBpeZ7Ka8ioeA2M5JB3ywRIyJxDdyCVHS",
-	"5itx6UphS2qck1dTISSzLiGR7/XXr0+eE/QYYpgR+o1zgwG4j9MGPIOEMmP3d3wqpyNBoUrQZTzBwO2q",
-	"HUj3z/zSQCf8mWRSeb52zriMArq8cMjp04k2JWdRm+PlwuDMHEtqBwQK4jIMlm9EXIjoSgxa/SnNI0r9",
-	"NCu6DhkzVzWcmas6pRkxj4+Xp+o9o1JdhixNBizzYKYxlKjpJTZBqCKBbkQLZSaXCXIsZ/QOwvRmiYez",
-	"ia5TVMmacB54Jo3madJqkvCPWKXO8jv+SB/mhp4Ix5mjJlTBHXI5lGyircmMT9E6vzBsowxUICkYB7bc",
-	"EJrzxDxUcANjauz++rVjkQxSr/pW31rEx6MdbzTqe1sHuyO6tTfus62jsb+z1R/vjfb9Xbrj9fvg+oDm",
-	"hvSe8kDvMnBKwe9irfNCMJh6kCTC/eE8VJoXvQz9qwAEs4TvJjVF5mOK7ifGTMXDODSvv0w/mcNZWlq3",
-	"0+0E3GOhZEMWgoGE8YY95/eJFdxD3+tKb/rLzCceOh7hYfIJrOGknK+JXQYxwfDdtavhlRWwf0o9vI+h",
-	"CYdlPkBL/8hLl8U8fZQAXjTR2/gJ+c50/V2ryLbMzY6LhkH4vrz2di0l6xIiWXwa2lJ21Sazfhb2T4lP",
-	"4yY7YixcTQMqMSM8RxqQbrZB9fF8PjJUHm+gpnTjuGEFMaP+EnqQVQNkaC7g49iPBMsSrImceelMz8kb",
-	"QplEnBHThjDkMsJYSllUllvoBuv4X339nh11A+HEDPlVYSwfnksYobfqtLRMbybzosZASNq9EddQgH2D",
-	"U7jOFD11MqrT7DLsaVaYXb9wTpcXQlWG5Ce4BDYnHQ08vaSax+Trvi5HX5iHSX1g7ePeUzUaAW/gIRZe",
-	"IWN4Z11tACMoHE4qV749tjXgfHIz3pz5HwCqq7LV2DxS35gDJgfBG0DM4KK34uDwmDZjTpshW1STZjek",
-	"2DxaT+KNeDWl4aRqHT4tdsYV5NIk+OQxQyHosRYUCl80IPDSFwX63vPQ/+Neb70ligEs084i5nDhnsYx",
-	"FzRDA9FsJpEGsUKfPq8B9eUluy5FXjeXlYCkQjCsxmLFjBhEfoATbWRxKwZn9TrCQhqtwpgnVjo4gUAT",
-	"nKEx3iKNHS70Q5pGIXBpYjQSrI582ThXaIc5m69E0LgAj/4OR2oajpQysNreMA+tGBtugTZPVxsVtslm",
-	"FoV5uuZgb9tsc7Q377TaI20/9dtkebexCCfGr3QZO6tI5i2BgmfPYFAlmx+XZKGbbN71jIfXJo+3tNMs",
-	"xFWbLuC94UvqJyBANXXDU/Cf1SRSd+3wXFnzFeAm3QRRU4oZUJ4IEVyJyjs43pTaHkg4oDIBdIuKObtn",
-	"ANygysGKUxSn2LxhEj3hnYbcKnZ6GU/adiriSctOL8R7dJhcMOaXyvuFIMavArYoPlq9YG3z6nSupiLm",
-	"sqJxRWj6UEPCjeC8FP7yRoj3WoU2KU2vhCABPLxWP9eBWDTtRupnG/ZyfX15GU8Gfo1+e0VDPd/WlRqS",
-	"6+vLxBzUp3YaEh4icpUBkjshv0JnJ6RdEuPvm8piTAZovOPmnu05Rpi64BG+acRI4ojXCtOUhP296azc",
-	"CHFOwyXoyxREsBRGTggyo+ESlaQeQvJCw/5Wbkz+Dqr/XxdUn5vsBm6XJubRI4T84v4J5JxeDaAUCgTS",
-	"FBPT34OPD5ASTq8GEndJ2DhFyAzgomRELSMGV45aN2tBRiSSLqGKzIRUZHenSxZT7k2hbL9kmgTFfDJa",
-	"Ek/MZlSekFuTBHvbJbfU1ma5Jf+ggRSYtQz7JFAAoFV6Fw/ZP7vkFqoC6vemMwr/flko/Q/EX+k/2AOe",
-	"KgDEAn7hPjw4m6s5DW7eX+sPnohi4RkSJiIK5hMe3oJv6dabSyVmV/jVNjkNlwYoj0tAA9WrcxsuwFHC",
-	"TzpmON1kLHC66ZyYU35yCIAYMQhj6nakN2UzsGJsXJOKAUvosavnyVQwXK49T2lZwhZTs020dZe+mpkM",
-	"/YaaCkDIoIpwJYmNvyKBJgmR5LRZBTiFZMSmHJBSb//PLeEhvKH5kGediazpKgOg4GKbZ3lRyzU8DTbn",
-	"GHizFXtQmkCwD7WuIv1ur9cj3pRq49DcsKsp4zEMoKsfnkcRpNWTQCxYTDwqCwPTAyoZzx+5gczow3sW",
-	"TrT5urN/0HUPDNKrpRtN4hYD5W4tKCqg+okYGD44syPzqaL69L9Nbrdu9c+3Ph62b9GPCJPMQwJJAt48",
-	"oAUZb3Sg75ygIZ5KfMQHfhrZmmS018zjtanAlR/sJ2u3a3nTVEu8Chotv4dBxeyexZJJAw3rs3ib3PAZ",
-	"k0XhBX4Y4ZWoYQwOIsr6Am/qYEHBlaok1LQa+EwqXCaGf5qQpEPNQVxhZiYkWTC91pSI8fyXctSU6HFJ",
-	"iMQKYSmXWDifdU5+te9smX8zm3W3s5X7ZPYs81Pm0+8lItZsVwAZ0yNeRkzrRmK9OMC4KZVJhpF+QrNt",
-	"wYLge3I79ycgaZS8jWk0/el9quJVBjyIPTBvrhU+V5IF4zzHYgbeOadqjfiqZrVcUx4eC+Htie7+D30S",
-	"mvsTjJKFr+DPiMX2Q+KecjMMYazreGYTkHCgZpCSALQLUcJsLMjZMFjCuoUXQaL0jzLPAru9lbEhJcvF",
-	"iGRM3bQh9/CCQCzsTWxxFTIgujCYlGoLjmPVZrLUciNBPeAcQ9K3Q0+MhAgYxfLgpwlERMUM2CqXOANa",
-	"EVhkCWA2eEVvwQF5a8eQ6An9dCjydFtfpVMGDT11dGP95xJsIOO8+06SW9TqMbnl/m1eDA4O9vyjA7aL",
-	"l3k9f/ewNxqxfr9EC5sOW+rhbFxAKX8T6OtENdzx0AcNGYNbQIQM7DO5ZR+9/Z7QeqMq+0aJtEM4Yc0g",
-	"clZqA2nOmLUsFZ4RyraFaiISAarWlfA8UXXiMlfi7RxOWSsCQ+/Mdpdu9HrqzVU90wp5CkYcgPjysd7o",
-	"9V9T2M+4NhAaS/dcieFkjjd4KcG+xaOxwUurAzAI3GUSPzjLWC7pjhCyBWzAI+YJ2MOtMiViXGnfmDgb",
-	"wlU3VaOpJxEmLdHLYAaGgrDxmHn5+euUSJ3uZWiSE6qFLw897jZOAQSfzqzlngwy4UNyZYM7IuFymwwU",
-	"iVkUUM8aOyFzvDClxijPAKdrGeAK5j80AZ/pgO/7dUO2cEXG/qgafKaWeAp171AjXaODZ8Jn/2MLct92",
-	"Ubt4mYLkq8YCmBskivm9XqxarsWY/ONWtzeM7m7/iaHXynwl5gq+TSVkpU8O1hyfhKvWmpjxMtsDr3Xd",
-	"q8K+Z3dg89GQaP5Cytw7cYaN9Qsow64TZJcYwzrJBvWiSChJrt+dbukjh15CU/ZAfebxGQ2IzydcFeyO",
-	"MufJ7s64v390tEfp8e7Rkd87PBqND/pHezse7Y3Yznh3d3y02zvqe8fs+LC3f3zc3/fZzlFvb8+joyP/",
-	"wL1hYen6lvtVhlPnplBUnle3yUzjiZVkfpYOFkrCQ6kY9dPz3+CswJdMBXmXaGgBc1piyXvuSQcXxJnA",
-	"hBzXnPvwm9usNJpUhCvnFBouV0+prtvEspN4lq7q2UgyzJJqjquDKN5dmc3UvtnsoF2SGOiQKkwlbCdU",
-	"yTDqF19Cd2HlVOUgrtCYKaLZltJc8d56arOPFykuzVpzUZwvGtyS6tehf0aXbmIDKhXx6dKSHLGYC39V",
-	"qMcKQjKNRZkfy/Hx8fFWf2drt2xrY6E/9Gmdb+n1QyRi5VYrn2D7iuajADyTWeZq8tiDiVi1XoXbFXjx",
-	"gnGPTTXVKKvEvmHKm5bQCscaMorFAqOZksMRS5bhWMTfk9uQ3nNN3q2xGLgkE8HDCYSZTcXCQEgi3Gme",
-	"fk/EiSuvCNl6zbwtoG/rvOFArrlyDoTFzNi7E2P8SBb6MgttSbg2gGRmwJIu5Qm5lXTGthAT87ZrPkqu",
-	"GLiGYyGl/aQPX9pOKsxQ5v36gV5jwFDVQJNckOo1mxZAWjkNloV2OhasKUTXcqG+o3LqOmqfhksClxTG",
-	"L2wik2eRMtVDCicT4y2zBxNTX6SR4T1FEmroFOKujJMmCkYfre3JOg2MWT1hl4X4OHiKBdDasjTJzKg7",
-	"FNj4dkmmQhZOKbmkDhdlppN2tKVonvVimQGSzW97JVCZDipNE61Z+D5Xr2SVSBC5EQvEwrhl3bbSyp5y",
-	"+6IgDilMrEsyc0Unqug9F97dB6M0GzgjUL/i1gG0GoLWdTzMst3XuB30cTXN1quWT62YumS0zPi+wd8g",
-	"MaSgS5QQq1ILibhb3pR5d1s8TK9/8qKh215DgC/Y4mnn7pAt8Ngtt4ktVGaOqhkPQEFM7ndKJCRkizaH",
-	"5wvhVx33Vk7CCyrJhN+zkCymLNT7dYrZXjCImqR8OScCa+O2nQaEyHByHxKlYSi3V5fXN+QF3IC/kFKg",
-	"bjZfYvXiWxIzNY/D4njWKEvnnB+gs93YMgUa6pVktlBFfgQNao24jsjYb9v5yOYUW2zPOtJzzoMFuMcx",
-	"ZIZQAlcmaJjYIDqtTNHzkKkvZ+7RumQxpYrdMxumaMP7tGHWzONQMoEmzKN69Bb5wbVRTFgXs+v65B8q",
-	"3Q3++T3pwfFTm8aJvQw10ACxTBs3IiwxhftuWiMXmTxUbMJSwPV6kdI0F3hWgUuxKkJY0r2lACG82qkJ",
-	"Iaq4GEiqyaUXL/BS82sXcmrK0MEpD14m8xAmgiuQGHL7m4lm+q1zQmxzsf46A8inf9MDu23qnsfB1eyP",
-	"V/N4UrGHZ/YUmfVv68GZ4J3VbbHC/R7NMTqxlef9+vrSYG04PEjW06DNYYMhdHtiD9pShN+Be91sNByC",
-	"1tSS2HpFecErIA85hE1KgcU62ggb5tDcsAfV4pbVHdmR3evBOxYXdv7G4RsyJaqOepVB6y8XE21pWPMD",
-	"zFJZuLUE2lfc9RXCIpka+klZgEoxvlY0VqUuGIyHqffBjNhY6BXudsLs9HZ2AbyqzAkjNREN3DCQRf4a",
-	"BLHEt8HNTsNWabylEZcFew0SWcocQ9CN26tv3rPeXPPRp4pGAUVTNv2wbe15t7MXBvWBSRHM3XeU4AuD",
-	"ECE7C4rPjK7UWw/DfHa4bB3D5RBe7zgvtZDJrgHHKQlOjzVdltA/j6KYSQmhjWs4CBIEAQJIofYJqFlb",
-	"0DJl4mMoGMI7NTJkyz5X7680udh2WUHV94/WOE9awLAYP+8aDKh3J2Fn833M3sz+DEF7WGk10Ir6e3Nl",
-	"UTj32WtAs31a8TAd4xIYnEnnBWtCnj48zKiPBWNiLWtjRcRcgSiFjBmnWqakMIScQVSBPIFC4beNHDgq",
-	"ZX3dHD2oQfgjW7omKaP479iySunDhU0jytqG5H005V8+fnjvlqKPH94jYYkmx5DLUBElnPFjqGqx6FPl",
-	"8T6pxFdRg6ZkmPMM2dUzoM/9P2GOagX/0bSvnID8HQ9c6ehdYvUepzyAfCMTZr0IZWve4aO0JgNi0ySr",
-	"Acs/42SeoAjqucXkCQwUMZGi0sa/6X+TX4p3iBX7eMb3UbmJm/w0lsGkqvEsmdy0TIgLnVAeSlQN2Nm6",
-	"Xqb7AjU1xGPce0WASMsA178obBWHUaKz8ge3O7b8ntAwf7BOw3Lso8WL+3bn4/yI7thyzRHhga90brIT",
-	"g6e1ZG7YQ6SPgMoVv1aO0ew6qCIJ69GvV36zq5UiiaX5KCVeypYEPhbKBb6kfuIt80SoTKnETLnXF18k",
-	"2ofWDWwrho1tctj/E7Nx56Tzf16kdRVf2Idf1IIaQjXChF5XW0YxvDBrNuI2V8lZurYIhdglMfMZm+mj",
-	"r0lX7toYnQRcxuwU2x0IoMpnirZgy4j6wyj7biVrHImpm2TGKQEVmfF3JampM6qMx9xmo8LIEZjBh2sY",
-	"KKf6pw+/28kUsa98e4XWtFrsYxfkUyxCVi+fF0JdwoOP3c48jJleKZ5q9uKH9OlNS3GKqzEGa0eAD5Nk",
-	"kIzSKouFI8IkppA8AFHZ+slQJE7DNNGia7O2CxV0CVfkH1qRGqg0MhZBIBbSSEsgwn/Cq7S1dL1jNMAr",
-	"sxYihWgKlROB7S5bTIGhpIz1KnMAM6axPkiZzVGzEBWF8XJtdjRYTLadMP3IllAYq2RAcNWdu1799pf3",
-	"Cq2Z5b3hpVZcANlYjudZCT+ypVxvCsYJEkQl9xAw4kZ8tHB+ukctIm9iMbtZ3p1eDVpOhnRr2WGbJgpY",
-	"hJueR2uLFxWbbxLNaSgXLIZYqZhhdpbNksYjvSBU3uVe1fYBo97UGAxu3EOYUgSYXm9Sm/Iw18ff291m",
-	"tjsbNlCz0nGSRXuV39xSLmJuaK2O+BnPpfGMx1bOvanmgTlD1XE9ZUWC0fQfzo/ckTjLFDj0qxqOWQlq",
-	"xrZ1TlvgAQ0nLTZf6CXZeAfSxpJsnHXppncLBy9MtxxJcNzAgDMBC3+aqJxG0TOJik04tUKAEREr2gUf",
-	"USQQ1DdK5vRqYDiCARAI8vSnsSTX6Z+2gFInHoz8eu5NbWTUf7DOuMB8No+GGQ/04KxLRsyjc8kITWOk",
-	"ABhJ0TtmDg8mTy5XEhF4A5vWjUAYjj+NQSgQbwTCf+jh/TWyYYpKxawAeNaCCXC7NxwJv96Seq0ffamf",
-	"fOy2sannMdY24eHEHLg2yyvAa1pQiTeViVZJLNu8KVvKOGNovzSseJ7zxXPzon7QGcSazZ7B9Xhs42sM",
-	"6/KudEz2BlXPsQnIKQ5oXfFvN3XY1V82dR8Y9Z97lPoAfI7H379olIjK+g0rs2t6/82psgyU7eZXtW38",
-	"+Va1iY3AZW1wlJ9T0osbuq2v9GdKOyKH/xnr+QNc5dxMmb1W+gvGuZ6TR5to1FbFqRntCia7cfGk4fW1",
-	"TVyGwbJQo+ecLm1zG+SZ7ojQTOQ/xmW7ori1vYx3cWgxw4HROh2SeCCM0s3XEbqFOAiEjMrXNCvUWNqs",
-	"xkhabs6wzCvu8zJEuZLFFHHzofgTjCILHNpiFEqIYWDfa+CPd0GVPovq5xKxTbXap2HuLsXzWGSuUAyq",
-	"5alSepuQawx+RsPlkGbeb8CEMizNTTMCnQPfJdfLcPwx4Vg5fE7jvAQ3dEAVC5bb5GaKODawMgCHVMwi",
-	"CrfXNPTJjC7JiBGoeL9NTuFAmkTZGU5DCCBwm/mYZpBNuU1CHkGdbXcsFDlwUW8ny63TsSrNxJrPRrjO",
-	"JfNE6NuU6DQZC0cPhKp4iaE+xUSF2sCFNEHhMRUXC2X5t7wk8oIGln3KgohKlx7+TqZh+BhFNmI8nGTg",
-	"4v4T5MCiH7ecfmlea60qob/nmXAzxVZzzkTMALAZElTKdefHkObgrFsZIwjcW8MHA5f9b3QtcBb4cNbA",
-	"u6N85w34mcff3jQr0yWReqD1mkiigEx8WK6IDeTcbGdosYi1rohyzKSRhGaAnGHNSMLViRF1KiX3iM/G",
-	"POR4RQV5eBELAYQ9gWgYm2tIi1WGxb2wEi/qcbxOgAstxiG9gcAUJJBEXJqQyfS+GYJHaQL9CK1mMxij",
-	"WC96xZktLjJMKW04DVeDs/SVxzySc7NpPIenH7udFPK12buv0ucLmNGOyNMwiT3X+6d5WPNgLOIZ4Ezr",
-	"k+CW4hDoGs4DU2MQ9U8hbK4LufZDuJ1kocdkZap/NvJd98gVmzUc4jsh7j7YXsDsdxNG49hUBpFDWYZV",
-	"keT6YEaxiZaEHEqE2C3GeRbjZLF5CN6WjXqgBJ/W24kZ/GqbgjZkxuXptX5eilgNRyW5QpiIkMk04GE+",
-	"aQHXe6hYPKYey1CU7Cg52NJ6UQKAGA+jz9aXJwDuRkBysQjNZuuKFZWrOBxGA4hF6JSylb7qZAhoaUGF",
-	"hOPLhrp/TL7AAiadbudhayK2zJd699r+QBcWiVz/qhvc4nILlTw2awCsUxwtRCVPAMyrkm4y6FvIWT3N",
-	"qTWUV5rcb4GHlhE3ww9NP4D2dk76j920Hmkp7LC9SLK5yqXN7WYKga5sXgHE39+Ku9vKNnYwPtjaYr92",
-	"MLkZW02p/b04Z4b7adkeB+xWiCYnoTHkLKhUrrLI6wVlned9Xax+5dj2HrudUnGwDNJ0mO7rOJVWhKlD",
-	"l3TkClTO4nXNLF7+iIHtJkfu8sfVFLmcmBXm9NpOZ7qmYCRdzV/n1Ea8ZjUZhKeirOZnb4OyvrMBWV/h",
-	"SzMxl+58wySx7YRQCDtC1XKzvCOXp9emAo+1m0yCLWJ9SDJiEx6C32vjJt7QqiubQ9rpOsW1S3b2XHCM",
-	"5CY9e0imtKVbq9OSEtRJGnJZ5IjKrpKUPZkeMnuC6eGw2Fjl6FbTIjnCRVQNYt9UXKts+TTMYaJkDrke",
-	"VLbvknnI/5gzW4UgZ2uRl8s0E88k41HIX7ut1WNa9u8SgOQE8TMPXFzPhZMCPHJlnwePpszJPL2cSfsu",
-	"qYtSYkflMkCNEOu2y2TNaV+VUnr0aLNjaqXe1oWo1MW2kEtta/n5bbls9jZpBmkN9YHN3CDlua0YVJSc",
-	"m8hJTBzVmkQmMZSjudbrRiE225AvhCImidoxXniKBtYWbLY7f7KWgS9Ctk2u4SdpHaJ1zM1u1fWHDhOI",
-	"03ZPNlzMbczmu83szqWbERQ1XsPoShdirc1banc9yeba3KyWZAiWbWpPtb+efa7LLTHIfneZH1CdRO+m",
-	"Fhm/seMBLZrH1WPhSyGUVDGN3oh4VoXU4cR5htXE9ftKxAYQU6vyVemCSPp4NowydSdd5oIpLon+YzKw",
-	"AKFRzCSEYBqEcSUI+2NOA3JrX4GJymRr93s7e44jeaG4WHPs4NxQV6XrMV+NzNUuoqhl0WLq28yUHXNO",
-	"DZ3xYNmyTXACDJvBQxadRzMeJgwubVoG84lLfOVUxKq0eYiY/PjhvXQS3VBuXEzogiZUJGBUKnKQrb5k",
-	"MJ8yvvdc0geQNBMxc8pWhhdOYICsEsjwvCiDmbG5tEHqD73C6oNuDrgqazlWYc4Z6576FK88efgJrp+i",
-	"Zly1f0osnDzIv+s0jyVXIZKAkjEPHKaLx1zVnm7y/httkV+9Pu8mWi0L+89zMKlgxAuMBy4YriMeIkKV",
-	"Qy8ErJaILsgaHjCMmebRILBYdorc6mZu3V3WOCIfXWKVdu0uxnOK8MdinMOtd7N4CLXzZBkaWDUU/vcI",
-	"+OEq1dB4e9OjkZkhvUR6GglnmbGqbQ9NZ727ND8acytVO5411lEZqf3HpER59e0tPORwj+dso4LqwoZ/",
-	"L5EhB9dLNX/m2xWfbNfWQUvcQwC5jYssL3F+KEGTlox2KqQyikwvqcwVdXbJSxtb9BSf+pTKoVEW1Tcn",
-	"2YyRgoYpuZJ5mgMaL3U8Wk4VmlWmrmN2JsC8wxtcVUaclHMWD70SQDFPzGYiNXT0ePENJ50QMueOPPhk",
-	"AGcR0EE29BOYNhE3rrxRW/wnEYNmTcs5iL9z8AM82NjBO4bb0gHgWGPlp6H/uNVVXE1jHk5YHMU8LNmz",
-	"TVWZpivgv3p11u2YV3f8AZK0/mOXYPMRtl91Z14cYWBtTMuRE+PME2ai0EGMNmm4Cm1qi+RySSj6GSBw",
-	"3hG1gYW3FZT8LfNRJO9WeuqRpuE85k9oSBtDdhBPaGbFuMiNM0drpj+X7YFQnQBw6Z6cuTTm68L6xTNZ",
-	"rDgtt6jInDEztSbnR93+5fiMLmW9cZaB79xUszu5ZocJEOim2t91HhsMHMFpFF2iRe9a3RyTqmX2shDA",
-	"Z1c5HQqfDbkcSjaZsdB5r+zS1AbLtqJUtdbjik6kQ0cW5kY/VVIwk05koU5Gix2t6sZ9ddiGjt/Lef7K",
-	"uCVKy00iBCoEwiXbUPYdVFGZgRQ2/tGQRtFQvzIU6eRWCdOqNFQ5Ql0duMabQgg1gu3p2qt3OaX2uuNm",
-	"eUfeppVNoMEcjnph6MWrxiqXGPZa61/GQx+qE9/nuMquct3WoxcNFJt1qvGLFoVwcJ9FYNuJEMpmZGuj",
-	"l1637lXctGeXn+liIeI7mfWLRxT8WAsa69U1pjyocZF3OwaV2s3utBxnU47vlN7z247yTEznp1wCgfnV",
-	"UqiVTfaKO6W06P02Ezyotxzto4knYbWuZssrt6RJd1FpQI/iiH2VPNolt3p3gcsiBL6XS6nY7Lb+MnUE",
-	"XPB/psHc6bYDFO0upoebY0nqobD7WHb0SRCtvbBUAhsp82SUMWNfkzdX0VyV60+Ivc/2niDNyJas32mw",
-	"qrjayGoCU7k8qhHldUFN0Zz2F+4HpcsrL1uGEteaGoQ+v+f+nAZNjDa9sHzXLkXvJ0OM6B7O3TeO78QC",
-	"8yPSwhAkFItqr9fRYxearmszhZWqbXIfDbSSBWcGVzmrAfdYKNkQrFVEYi+1vXvVxOy4mzOsXLdVvdxn",
-	"9OE5JuTYNL3BCTl4hDub56D20DS9QWr3VswnDPpxCUXl3GYpywp5lr8OxnRXl5pjsl0rPUX1c2n/bHEQ",
-	"C8AHWCngbtl89kMULIe2YEwuwufX350Ba+bR9Qz9fciVMLX6HYVUyk2rtK4ksQ1UH120yI2Ww3lSRa0m",
-	"+M9ZS7bagqWKDb1suO96sWB2aDb5F+xSGxhn1kH7+K8xCEpNCGISE5eMGqig8g4vdyutYq0vxiIe6hN2",
-	"AxYjlPQ2uc3L3G1aT702PqxBROLmIzn/nOC3naLNX9lV4QBgJKhLbu93qg3Q4w3G2KV6rDIYx8Lcryqf",
-	"M1rmq7fvdIkIfNCAPMYyl42uOzMa9rHqvh3LfTW7Ffye9LS1my0/pg+RqITz5w6nfVHYrWDstv+SXUKe",
-	"2VLlFbfPkP5qq1Ty2IJIOtitnyw53bClbJmjlaDttolvaHML27Ue4H5LzsIwuxXXshdsgUh85btwmCsa",
-	"COcp0POmxEySW5nHRZzROybJP26NlxaC724l82Kmbv+JlezoPSv3aUP+huPabBLqnfwkn8VGVVqMTk2d",
-	"lyhPyUq0Q6g9jidlFVe6N224A6mSQSV1MXwALQX/nFNZukLenXuZmTTuDpSaMUWHNjrf7XlCMXbEUybv",
-	"JnUXwDEvV5lRsiaa3q/gXlnKflObL9frd9IQ0zX1TpLI/ITDhrVktHRyJmY+j5lXchWSlv1OwWPxed0x",
-	"ZBZLrRxpEhmo17BkEY21gaSJ8sRsRt2zgqukxJsEv9UKXJvgqcvTa1u03736C6nKG7e700VYIcgs9CPB",
-	"QyUREZgoUS9a2kYKx8LNSS2/WnwLqbm1LYqIhTTitc5Iw7Yu2d3ubT+UxCmqaaXTt5YYV4C34VM3LfUD",
-	"/TQanGTePHaWtTPCB7/ifDOZr4QzNveVIgT/GwvFfDLN7aS13dfF0KANKcuogx/LUq2f3Hn93Y+eOrB4",
-	"5WZ7fthSy7stGvGtDDB4C3W9vPtOplgCLeUdO0+yuJ/atSMhvIaEzRnpYMecRlHJNGbNnMrIWFrahHm5",
-	"sf2YhUL+9qxHGGeV9VhAcq40HB16/6l2lTt4wW1jtYpe8L14GBdCOqqmcSUEZOV+74m2WuHk/+3bbQU/",
-	"11NsuNo8xKfYapWNH27EGMv5ogorLF0CefF1iGDxTjKVgSx7C9xI6K9ZvTclsUM4BUYX1qxm4ZdcX0Ab",
-	"CdzOlMpp7VI2IWS1MWZwn29hpiQPPUb6x4e9nJeQh+pgr53ig7GkVDRhnqwYuyxhYNstAmepgcGQLa//",
-	"aiq4x5zqOZdRgzXPEVRkRpcARgjREmJ1rrNuwGYF+xt5FtdLM2p+z58U5086c81sEgvYSreeEp9LbeXM",
-	"uZwyHyiGSNq34jtJIurd0QkjXryMlHjxsN87fhHd8QcTRrrqWk5K3DvdXabAIdrbkCbPZBrckZaj9Wgc",
-	"L/Vy0RPqi21ymihBff6VeACGrE1Yn/pvqKTIx/Al2PGwYz4bDEF5DVSLjlHqv0YAUIAI5Tb3zxaaqMtz",
-	"ATEBVm9xPzEQTYQhQCiuHY2DDqSzl6fQWB4by1k+QqagAWYjLFawgbNcFtOk1mrPjWSIisHJb9MHPohJ",
-	"mQGXatuGREkorExucw3eQjTdZg85ZbfL2Ysvwx4utYzMc8ApmaBmOlfToSoNX9E/s1DZCOkZU1PhJ97j",
-	"XA1RtyfRNi9btC/LO1g/pWT10s15p2a41gT1bDUFNtQEDKdKRUO9I1A1j9nQlNYtMWdxvlYHi1sKuiSS",
-	"er82/PnD9WlJIHxmZicxjaZ/BMPG67SlA+U0txjEmLzVHf70HlZp+0U4nVFviBz0N8Ood+enr9qlGSTV",
-	"bwdnmRTppPZ9t+ARzRABAYFlCQk8rFuvjmHp3SEDLrs6iDu2HBqja8hDd2wEYCBSwMq5Y8tCDxAflTUK",
-	"4aYKUaL5rJCFWWIYOpFN6hZWFgMO+v8Y8gdLhNv3Th+GUCZw6LOoLIR1Rh/4bD4j8Ai6T6xIwrvfk61+",
-	"cXyrw1nzuPgmZmwL8mbBT6rsbY8PBYxEiTqr3wgaWXkVCrjK+lw1abMSndTjKnHHxoo3imXOlqS+St/S",
-	"bZSh4gLg4D0CLcI1NVUM5ywjrXm9LOajIKOU0aujO/ljLhQdzuhDnfsnUR4R05okZAsaJJS4ZKfB2sDO",
-	"TWPDuDRordidHTi8Xzbm8m7LOyoZbtLvbcTi24aclTNh0F4aScAHyIiecXWdvFfuKKaTjKFnzXDq+6Y+",
-	"HA2WinvPYieoaSyUCtjQ8qTUnQHn6BFTC6ZV3EIQi4ttAGJMQ75ldUaGzG88nDTkdUJVzFS8HIIM1s3w",
-	"uuSsYEZvzKdsqi1dnJ6/LgneFDPKQwe+qj4Wwsvb5BJ2TIxSgl2S442ww8tSrj2xoy4aCiKGfwWgNelu",
-	"tslpiFs+UexBkRjwoDCiGt98kq7tmrg8OddrD8rYm1F5NAhYLM3mmL2s5zERi9B9e5nzxriP6npSkE9b",
-	"HpUsDamunqnr67I4/WXAiJwyljj/S2Zrw0dhRPjwpGwQ65QhUtOI6DPyvztSLKITth77iggHJTmIm9UU",
-	"VNFATOalmJklYkfEeMxi+RyQ301CXVmoYs5kF4ofWxwVa9YbKBQbIJB45oo7VmoDll1s7VrUpVoURxYz",
-	"i0InCR1pRWdwaJC9ZCL+m5fFxsW2OqEQ6cvc8v5ZyvMdldMfk1i+JgHUYFzp9qdUTusCp/uHiEqPMjUM",
-	"xISHQxEGy3YB26lUIthottzGYmowggIxmTCf8LCGJLig5BL8MnSuBFLVnKBM31irVOiutUWOdTrUlC3x",
-	"F1OPaB7VUNTPULQ+MR4NsUDupJYHx5kONZHz6Ck9greldpC9p6im5GRSo5X6e6nPbTYPFB9KFjBvBde2",
-	"coQiTOPoTVGgcSYizajyDHIXymb1+I/+Gn15x5ZDM5ahI4p/dbOCTbRQzSYJ4ScL47pZJgyiFrmjfQIH",
-	"3MRr201k09sr8guENdiAqnEsZogjZm9uAOe6Ms2gD1mJ4IGGnJrsqcl03OuWJRTl41toJs9hRnHFV8eH",
-	"9Hf/VLtO3LM45j5rLvg0BOFeroi2KZuU7k+Av7yo07S54AIRDjPC2JyoZOlr+Us2H9ts3QaUI0GJBny3",
-	"UJRKmPvBFgS4QyDMWQyGj/lGNHjK+BeUmzSukNj2qrmgpR71/GaVQEbzt1/+mz8bnFmKK3PhumAyQG2V",
-	"bGHFZzKwrj694/rBZQ3Lc/FVBBUAn/CQBuSOsQiumjXzReCz2Bkn15jxsEluKuEsn+xlGnx61lnhIFMN",
-	"G1uFDA+bAwO0UaUtlppqETubynYrrJKiGbi6Nf1FBkL+IqqpQZ4OuoXVuYf2iGxSysAk9IGTRp+YM1dV",
-	"mYVskhPy2GHu5EK4ksLzR5oo/lSRT44ciLffWsrBHIGirU2cL3wSbokQi7ymEOMQvzEWxXmxBFVk71lL",
-	"yCiTBtOyEuG7Oh8r904OI+zPO8jv16IZh2yRIBrbkBir2PUWoU+5NlIoFAmujf5+m0DxPqOfwWCaxzFU",
-	"yQtZA4TsoqlkyRjO6MPQp4WFUm6X6kehRorBZc4iAlZYozvZLjdQhiLpf4HG4mbKT4DRLGVSXrFGWrIZ",
-	"74Mzgg7BFWi4aq3YQ9y7FEm3wcrIXjm1XhCHRY897ny/P5d5VJlim5p9bZJs07fWTLMtWnD/sbm2ZiBZ",
-	"X27ZfVPmkUy6xHMUpWykaSENyWBw54lLL/5JOSpSJvxfeJn4sco+ITxCOPpMMYtu5YJOJixGZCQTwlQP",
-	"jeSvzkC15siNmIdkRCU72PvvdYLvb/x8ds7CuSzLJgznf67n+6+wteVwDWMb477ktNbfAghBKYsr9yt4",
-	"DvanWsC6nf/Iok0ocVfu2oQJ4MGfJm2NzpSQ8MAelITGAh6mhW81wc2ma/8vOkfK4VTMWJQwvOlR0lzP",
-	"Qsm+BHyCSxhxPSrPnyOYB/aa3PpAaybyupArWhiL+/CfVnKphr6hGMnoaNe9EdoCRsOGVdySKlZNO9kD",
-	"UDwVNGpcP/cn372W2IqpyZvEMTS1dk1a6BMM3SsDzvCfaeNeIy6MKwRDEJrF13Jd0phkmpJAnjXKRUG4",
-	"VK030cRFV5akNoA3hK0Ek1afVctgKY/Nru/PeFidmoFhXnDRAtNIIhbPOFBTrwXT6pXZ5m8xn17Etza4",
-	"zIwu8R2JiIXMTxB/sJSTScvMomQC8BlAN0B7tRCZ7iC7N1DbDLY2KvO1qXQHkEGlP9yecRkFdHlBZyxJ",
-	"sgWvV60aap9Y970J6oMb3iT4DndgO15Z62N6huy7A4yGNjJQmaVRjW2DGittCcwIXMvfA0lTPtFSGOiz",
-	"tz3/wc0INQUOoUY6hjSMRA4fyL2TQfnz+mnQj2XZr40xw3FUGSi16O8UYyLFjI2Ev7T3N9oKwxRfFtdc",
-	"w60CO+kVk1K6WifMpBGvpjxmFnR+gioUZSk4FGAexAz8UxjinazSbXIZJlKjpjFD4GCpR25H4jjsQ1x1",
-	"VdJ1cY0/Uxk/mmjlTAc7+3vO8hWhM8E27/FeaeqgZbhtXvC+KxYQRtev5axeBzbgA6N89FZaGKaW0cR3",
-	"nCfvYK91XT1DVUmDzrl5dIocUJ1NYZb18cfmpEND1xgzvmX0BDmTmlkci7gc6xnWSS6avNS50Yrw5ong",
-	"q0ndbcoI4PCK9DkXPdz3XYbNK8im+UGIwOgzNmO+0XzJJQ/UM19he20FfiSHiPB2g0V9r68vTX4u2orf",
-	"Qrl951wAkPqFE1shTea2qVnpbpI5iPJQKhoEyY6dZ/9USFW/8wNwg5D1QTsVyguJRMMNypu2K8YPu1hC",
-	"bTWvECuyrOJYWZmLLmiHBYLZ3zoqP9B66XLW36gsdEFrZ75Ei9jEzU2QnemsuCDWorj86Jmkm5q9rFo6",
-	"DX40lEABFP+646Rtvh7hPCznbGYZpUxe67CcWb41h2UgZ0jvKTepXOujrGNTsTZ7QpPKtk5T+jwC97DD",
-	"eahcq6lZM/uuejZa+63O7SoXVgeTp6lcDEsKB8Cl89xLPFBYqELrTpuVnBfAWc3u1AxPSlpiqmQlW6Wq",
-	"MKOyZkO6ztQfb65Rk7oMs2QfQkJdXM3WgnJhyTAEkoczD0S8+DRNzmYxR4iFtAQgVm+wNYgaL6hiZQhH",
-	"acCPksVv9YmvAtUSz4dwLrTBEQZzI3MiIkok5jbE6UtGbuEdxEgBqK6N33auXrC4crNzha7geJuCYpAM",
-	"roe918cx4G4Hj1uTQVNo0GYXIr7rZstcA5O4hDjNkkrhJcGaK4BnFeHyNiPWjmIs4saXluVnJGhumxho",
-	"XchusH69k2x9IsQpbnBB0ND7nPWVIA21NXCaprMXRpYZEV4FLcG5MIKUz9QVZBAfUh/dd7KbDSokMr9d",
-	"liXZtYrtOYVMkmkuwicbY5NzfUoip2Ie6MOZhVCwsA2axkJUk0WeqS6wAY6R9d1PlVdc6GiykX1pJ41L",
-	"aB1s8Iog0XaVNwSpunPcE0xKXreHevPimibQqjp+3BSw5YavDQwfqgAv9WCuSr0gp7lovG7if8yE1ZEF",
-	"1qdC3cuYz/w26d85FPMNBWDXAnYY8ofV7h87yGIwIg4SYOMxA1yE7Lsk+2LFQ1RTnr7bCdli2Dwksouo",
-	"ASRgVCpyoGmIqae00slsdGYv4DI5HZog6JmIGQzE5FFlflaC+Hw81hMXi1nWLwe3A4mm6xIlhHOoMx4m",
-	"7jbHQF0qzIkb3wxDN2eCZ3n4ewuscC3/14zG3vSKLgNB/RJ/mbmD0EYPPJ1WUCmGFQSqFNDZEyEqbIfO",
-	"AvQbd2REWmEv7wpsApPeCjj9ZwT7dlfZPs1igZcBCcOdHmzuZ2WFp/Fez7aVwF6a6tN+gi4H27i9jeBj",
-	"s3XW3fuU2R0W5spy0vTfIBpfsTh0AYxYgzU5/8Oayw1OCSLgGcDEK+zzJfH4XJ7hZv1zWY3IlTwksHzB",
-	"TAtF0jck5MH93crWUZKV1ey6zLT/nbQC0KTozUWbptvVUAYvmrkHyvaWmbpuUSwdXHbtjZnlICvR8Wuw",
-	"tXnJ21DtQ0kWjJOdFdNlbLONTZLswn38BlC2ebXR8YmNpkLcOY/dSbZfrriFNvQxgUeKGUPTaEqjiIXP",
-	"AiCRNUlKLee17ZPyPIzHbofda8tE8RkT86Z5sBbnSO+AqW2QRT3S/MOERW2yQR8tIYWPH7udKaM+i4cz",
-	"Gm3q9PEOWsykbgdBM6Duvy5Hawfx56airtvbt69vbrvk9uryGv/9iP+c3rx6h6HTZ6/fv755fVu7qbU4",
-	"qbcKyHi++DwIc6PxhGkj22IBNsnyrY3ASILnGrY75gHr6jNUxvFtrvBtWF1yzwfuBovAq43g2kziBWqy",
-	"eo6ehmgJaDksz43cJnjiMs2SCUA3hcya9qYScl3If7+3wfO4UdaVp3FDr3Tdxjlf1TNjX1rzGG43kW/1",
-	"8I0jr9oGTWGuq0EGUrmkCAeVkntgMKQGsvXz5gq+E32G2cSeWFTB+Wl9dfnhutm9tH4SLw+bYCI7jGnI",
-	"wMGMJkxf5pJokkqgkoNALJg/5GX+n6R8FYw4ZAoQVvHIW4AXwBq4HosMpsD6eIUJGOIwCuYGTqZByTb7",
-	"1hW8lOFiSS25vMMYzMus3tvdcex/BOK8EEOvDoHciRzdcCxzNc0MALJc4eMTUcnz7TbFrs6UktLroJnX",
-	"CIi2CYvNqbsyb1jjfEQlG9oESNuePxwtXauC48VeUnvNjcRtGpHZiFnnfI2o5N6w+ay91M/rQSTEB9S7",
-	"01p/g0ssA6C8/grzqDdlWdyaBppJv3IZJUi3GbDuYcTDkIeTocFkqgC7vtWPMn8YzUcB94Z3bCmhykDG",
-	"47mqpTJdybJlnBrFmYeTvPLTq8F3MoNz+QTOYZWWdiRhYZ8cZRiutjGVidphDZDnsyR0a8Z9P2ALTVNG",
-	"JXo0hAoAzTzFKRUNZCHToUFhwFIDmVZuSwRiLpWYDdMGmonwefL8tcHUcrU1HM1DP2gCUQ37DMHH3VU/",
-	"S9puwJyVDuxlrbZYShcK9ofvgeKqh5+ntpuMtmQyV6l4tSM/Z4LVc954XIrFMLCi71DF1HMGqiTMiKEm",
-	"NgSyUiIjGqZxBilzS0g1OHGAO13eBfycoi8XbmHKm421/ivBLk5cjwnWd5sOxDAUCnhzVy0mepnqc06Y",
-	"gZEua1MrwGqc4jATpGEK7IJ16SfOZZvhUQEbjD812Q/wyfo9wBehGkqmcB6HIjTgP1WCbWsESEVjU0EB",
-	"AZERgxyCjljs7s+A8I2o8qYJAp2cR5GIK2baWh7Jjq3V50hbGSHgvLs9y2l3ngi1ZTm8p7FsqjjJXJoI",
-	"3HwFdEIluacx1w3Lml6jWEBFDWvr1KgKrS3MCd282Up7mG6T9R8zT8R+pQZI8dE1i7SgLqYiYBnTCA5k",
-	"CG5S3S2PholdVtnnbcF8uyU0igJe3/xiyhWrbz5z+GrW9JeFanC/AUZFZjZMLPAP15cXZMFGq1X1VjuK",
-	"YvEAxrYSngiqtU9aVY/6aFJffbj81y/Evo0+AWuCARR5VddpkRlvyry7Sg7WDTlpq2y04DyeUr29xg3N",
-	"4Nf6nXf4ijbz09NUemtScZGnNapUIpJkxHg4MarVqUPxrm+YHoYBnrWqKEq2hoDtTLPmjkXKURQlM3vf",
-	"SesvaFiOgT3gbdFQND8evTbvAAoTlPMJxMjUkEi30Pp23sJrSe2FTGGghu9jBZV05qBOj12NNJiImKvp",
-	"rOy4lvyu2fzu/PRVRs5WzXq7a+JnSYzLfn1LP0esFwjvbijv2KJkU4cIBRZ6LLnfgFcsoSnpCQYoCMqM",
-	"BwFPpAWLKtBw2bCywzdZ24370TAptzmc0ShqdmLNoIWt4DCh5tFWuW4vrYpTUqKp9nJchMEydwc+zqlY",
-	"vdnD1V6mfrOjm8jWx9JbZSyCJmZYfi8KfdfmV2excjkUVNbbqgtqAhewEj51lJh3tv9loewMglcIAqZK",
-	"XcB8luYF15cSNs0bJTi0+H21R/sE6A88DVjsMxtggPbe+qtdE5VmfmcKr6216K07BNlzyx6i226hFM+M",
-	"h3w2n8H96ara1+QkzriWk5CsnmzWe9FVfSvno9vS6eFSzrWK3jQjOFVrMOLL4k4O53FZvMLHD+9BTBLD",
-	"C44irEV1cNyufvj0Y1NJ0QfGERuLXIm+TTAoHI3XYJApSwwiUpFeXrpYK2qA6ealJyI2hLebtw4vyW1y",
-	"i3/ckphFAXgXuKrpSQk7IrN7PDWnPal6DY4M6KScsFrnGxDKJ+CIzd64r0D98RByMZKtv0tutVFx2yW3",
-	"saR41848X9LyhSjveDS84zX+Ky3wOJvUFJI2Pqy5RHjKrFoo1/lSzGOPVZXg7qK4gE8Zek3gzxJQho8f",
-	"3iMhxeXoHCPse+HQfdi/Mag/lb6SVQvbXZuvWRiZM3gMUr2MR7m5H/8i+8o5DakhBLFUZ40zaC+zFx0i",
-	"YiH3210o6E1/cJa5UWhf10/zvK6o38p9w1NXbSJlZqefR1LFjM4kmc2lMjb0KOseq1265Sdt6DE5SSfC",
-	"oJesUnr3hn8l/LEDS1h5ES5hFcjb1avgEonMMEyf/RsWQNSPpseoxEuGSqhhCT186RrfsfJkPTlD414S",
-	"ZTHCGVcYTAbzuZJ5R1CLrfaDee/K9tpk40V93TDtHJ99hLr881hbUSYIYpZCGK+eOOHcoPg9AkqXXdLC",
-	"LkKTKJPChW0LNlyDMMhGg8fr02HAxwzghcrdE1mI2RrPRMuSlEUihnr+mafkMCkoW1OsmOKuIYGgNCYQ",
-	"kkz16dOY4O49ynbf7rLbQKsU77tTFLUClshU7ziFPQHMNG1nOley/ivCWyCfVt19pAgu9op5Ju714QxM",
-	"yTwgVkSlhCwsNy8UnQwx7rFEmM2PJp3yngZzZvx3tqxs6sbSFgKdyCcWv3RX4wTbYTKzR/skkga0SC6c",
-	"JnPvoc/e2Qzzp1HV5Fyun6u/HLFbUItYhY/mFeuLS5oo3mw/YausuQLXwptsnm23TCe9TTjqfLEJi0Gz",
-	"KCaVbMph/cYNvIDpPMN8QMl6Tu13NzdXBBoqbAQldEs2nIjslXCVFnwr1rkN1n3csWXghFdyjksfAnJj",
-	"K294NldzGgxVIJ/IOIcIlvcK1vDO+p1hpQHjEMq78So6BSv6CZ2CRU1eiTBknirvRyoa+jT2n8jQck+n",
-	"ycgYNoEeyQcI6BecsFBJ9Of78jrB6RW7CC0ceEjgFI1zoLccC/yQxn1Vx27+iXXa/3uKh5dCk9xMM3e6",
-	"ARurXNlwPM4k7nAxD1erMnxzlcsz3cqKm0HTusTumQ+y+zHkD0l3ucG7ClL85dXTmRqOlsZJVhlGgJ4v",
-	"U5UNhl9cFln7eiNF2f+ugV5XAz3VsoiMVhFm/8ncHhpAVkTENZXHQ1aS2RcEYkFDj6E7tYT/+ifCs461",
-	"wnJXOUUPwfoZI11OKV7DZlR9vrxSJhzb3HnpH0qOCFaJwyOI6ZnJFDBJ4VrD88xNr2529aK34b30H8GN",
-	"prNJlLwhfx4HsgzmWU2Rahv6nCXbyMsGCEd5uY6Y14juinD8Yt5xmd9TP/Y0z6mN3+OhigV4CyodBFYQ",
-	"co+jtk7CsV0xLX4kuNOx8yEfEyh5OAkYSV5o67HBhfjavO6CRcJbGHMzHPPJ1EXV+yJBdtwo9i2pgqya",
-	"FWXSQERaBIMkFiF6DVXMPfWkNT2XCo4n6cJ+3mVss5frU6at08e5iJ/ijqjbCWBlO7EW1DRFOcnpGH1k",
-	"AEQt8BUZQ6UIrQbPu8cNp1zzxNM8LfPYBZZCYjaZBzQm7CGKzS5m7zz1sBqBRSRcCoK0Brk75Q+vwhwZ",
-	"f3fOFwveE3vSWpMLRRC4smE4E6gcg0q9BBmfe+q2w3BOWX+0wpC/RjHwHJPayxTteB56DTcE/agtkZR2",
-	"4L4KQadJmjpbWcsCCTXRjmlcnRs2tXIalj/TYO7CHAyXeH0JblPdqAjZ5bhz8mt1xkedM+1rIlir+8aq",
-	"rH1dMWO/rszI79X5s+lYI57uDK4FdDWQXTtTckojlgDXjYSa6tUrYmXyMfkMP3yPNyHaEOUyCcQjIrab",
-	"tQHqYsG4Jf7Eusm3p1eDRotU071Sg2HDablkAGyy7k7idEbU1zMpSX9OpvW1G007hyAtDJ0EsKlX52Jw",
-	"ttrAhVDuW/vKOhZ7j91yoGk4zCxYqMgiFuFkm1zDj5LomaRFFj0VeRoYgwDFsi3wNLybw55GNj8b/HQy",
-	"neeVoGM0NEcIW5bBojAh3oZetzItIIGoH6vQHtn+Lu/qZYcSibinqBMwHRsCTEDuEQjRYJv+xcJFJfFh",
-	"8T2raF0Yd8e3C2e+koXs2vtjwIhzX3OTMdaQUDJza1lvacAlqMFjKTcT8IE0VizTw0qcoh6DiPm/gTh3",
-	"oJQnxB1nVaFp8ECj/lTBikFSK0+2+Ei1dWVGXHf51cyyck6Y27CiMa2K2QOfOYGnmGo4Iy04lES+NTxc",
-	"28fTUJe5ZNn7wypf5+q1U84qMVFweWF2X9uguNSUYUKRAscErbhVA95WN1WchMo2TbhpJn+nwb0SnLVH",
-	"zBSYT4ASi60/ViqSXACF26eohA0PorhqJZPJmarm9oe1TaheqZ2Xqdlce6vdbKElTVZGd5F8wc1sXIiI",
-	"6YQNWTjhIStTwdmODEKXZlkXM28f6CwKGLmNmc9duOM1k3ZdEdJpdJJJUMlUF7Lnc3uDj+GWkFjZ9Kzp",
-	"N1WH5T69ZlNUqn3K+ZKgR5QXT8gG6mRrLQFrymICCghDVE4zxY2LkVq5QuhcQvl4vTRzkz7y4mWkbktU",
-	"exU0awaWNcaiIlROne1AybZaNrsr5zVhsltdaBa4+GiyG/UpE6AzstZHAy0yEv4yAVwdxmzCHqLS0hNF",
-	"txQsBDR78rMTJihcbvQS3SmAyD6tQ4NqC2yv6xNxRZQKqtIUCWR2Mj8naPCmX8wxWL3JtNaNfr4yObTY",
-	"SRp4gl2VeOwfVEw9NRzHYjbUw6zZbguRc4resTAFBC7wqcGOlsF/ck7Xq1hIuXUJZyjygWFoPLmeUj0D",
-	"5B/69X8SWdiCzB1IjYkcBGIxzAyofOSjWCwA4HcGF9F6UeRXQznQVGVsoA0ztDGCIIgrnT0RW8oQUul9",
-	"zrmycwTMJdtM/3gMLi0QBj+mnn5gsrWbvie3/+9tJiNzfWJ8NppXLCGfeRxvH7RsB2IyKb/oqvfk2ntc",
-	"GsqFZqcHooxDrQMMeIiErJceDN7Oi480B+6ZSVF/GsNm9GHoPOYn2i0nLaBp8GwEg4bwVhLFbBzwyVTZ",
-	"UddrPZNYAXuImsZiPqmI27q8uhlcXlzn47eSuN2kqomxolrqJz2iclM7mQMcuYnEsrea9UoI9487tsQ9",
-	"q/GWhdHEM6pgb87sUmbsKSY49PCdLA0KQAqS/AOvvEoUls9Bx1aScJDefuEukw8edglfNheobrmWRrde",
-	"LzgOHcs8hipeEjEeJ5AnENENzuCSGJuqhLHMXVyCrJ6ZUYcJ2OS+xDYBpiAtu48rScrLAf6WWBmJLJZa",
-	"F7WBUzXr4DKqKPK4uhQab8UogzQIhpKOmUWfqdiQaRCQt69vuuTd69MzsFKdOqDK8ME+R8s1duiaJfZU",
-	"lDqbxa5UUOrTcuj/1GmkhQXqT+jmSnTtf4YCMOb1nyP8KTyQfr/KnWOHXidjpr00Aj87vzWoCLmDvzZM",
-	"fCaxJnsywrY7mWITETuT/C/ozM4klqUCNAaoIeVTOR0JGj/VDEUa9BnllZjNaOgsJyMVi/Cgf/PqCk80",
-	"TVxWJVcRN4Di/KCSK1RwnsDBPmKeKoGhcfs7sGyXIL7oklttnZq0YWipnT/oFY+9OVcvY0bvqtx4Hj5H",
-	"Rvhg0bjoJmCZY1iUieZbTHnA8vIzprzJsT3xpNNgDMH5Q73ka8xcS4/NdVbx/8/em++4kWPpo68SMC5Q",
-	"M4CcXqqqp9vG/JHltKuyy3bmL5WemrmNhkQpKImdoaAqSKVSYxi4T3Mf7D7JBc8hGYxQLGRoycUCBlPt",
-	"VCwMLmf9zncYjfUgkMdEKWRgKc1u2biZte6o6p9hWm8g+UBPWCsPUnkVivPdbmwLCHMJb7y0lfj/Wsba",
-	"Q/IQrnKWUTHjSTxY0GxM61qbAqBVvU7t2ZxiSELbusKXlj8TohAv1SF95YVGbjihkMJ41xQauHZqvJyY",
-	"CEDANgK3HhaQIeppbfNnnEphUy3VWh0f2NRYHn8LfTAEjKBsPq4N286pmmEbjoGqoB+E9QlL5Ksu4+oW",
-	"NFHWUvLjXdYR+UI9cw0829nxO4Ef9p7BjAwqkXrXOXeDnbsmmVS/i89+8ca16/oE3RKUpy6o3SOKdgS5",
-	"H0HuR5D7IUDubctwBL0fQe/BoPczIgkmVj4hz1Oxm3+l4el43OCvAR+vzs4AkSHQA/IUAsCF/eXthrTk",
-	"ruFhxunA91WfVz+bHW0Wl68xTNnaOUTDoimnBYRUporAzV0VptFjnogkmixKd8vwbRyiAdffes/UWJpp",
-	"s8x06GGVUuPKgfp7/+Kz+n788mHHeVNHCWRJy+67Lo7HuMWFPdazJjjglt3WlOhCTFkaNsF+M1uzC6xg",
-	"9kTsm2OyccIdHraQwVQea70mnmNSl6JMmmkEV90o69f6fRpfKkVW00A0dVw76JcIpgtUlPQiEo0SPr7R",
-	"9SWZ+lnjudVftpEpW8cXcByDMREV8/iJmIdrcZM/dkoybBNMBN1/5AIvHZCxbGsP7gHp1i/6BM80TD51",
-	"ATMMTNvogaH/y+GS7XRh+466NO7Z8qdWO1G63SQ0dU2pszIkDcgHknGDn2bCjynXy4gxyIwuknUdIjem",
-	"TbH8nEF/UdlkXq1qrZcP6caaB+RDcNIrWzDrzIqNIO3r2ttA162rW5VQPd1MYH1EnlixFefqtbCb1OKq",
-	"J+kQsxQGf6+2XUJY6lMVph5Q6+xlUpT7HNhoBJZvhBmulxkfJXTe3BevhHjXI6wHuNeQxFfDHTX9vGPs",
-	"/iCw56jPZN0a3ri63RQwF+6wrzM2ndIs19jtWJKmLwMRB4Pt6eor23+z+56tHe7GRF+kdjhGBt1SHwGk",
-	"bxpsjwPWT/IS8Oat9baIsUb1lSUrlM4GKzoaQK9NfUWYGfr+TtI0pvElkTPRr4uYFjtGlb17tOCdLtUt",
-	"oj6+hbiZTQrWnpj8DQj7qEpAajZEEFVqsxm3IlA65HAXjxMAjOkDZX+1jduJn242c/OyN3LD0Tdt3BQ9",
-	"q5/HLRP4mLIb6JSd8J4XxFEWMxrY0FrO6BpyIaEruZll9BFqThOmQUOgq7QtTaMhtxtTwFiv1escS8tr",
-	"qJbkzWd0LtVbaKSHY3m477hmJIsNZEF4jk1fHjiy30gWX+OdvoPTVU/eC7oBrt/jqa1vF1FxaMqdI0yr",
-	"iMAxnut3+o5Re1EyI6mY8Gwu/CS29gaYiMYzkk6DBSB6H9fmrd6j5eMbi+zxmtYq3GpeOR4yYj6+MezC",
-	"vsNdKNUp5MBpbtM6YAAKE9OluMBBF2oY49v1I3zH3NQOr/KoO1R2lrNYFy6FEDcbzi/fcQr2v3qcvjLJ",
-	"UPypO930fzDFtOa7/l/vfRCofVCJOv3SlqnMG/gacpN9qyMrEnxtOPTlTE95LRegP4xtPR86bn1b8JCb",
-	"MZB1Qzc+ORhPncTab/CE8/RfmHkLH/e//tzBbP/rz2jCEt0YMWyb4DD+/n+6jNxbMBeN1Qf0Dbv8gINv",
-	"eQt4Ddz7pZqLg2/+ZZYMMrrKWG0j5vKYv1x9xJy2uknSUFXz5erjFb7Pd4i2NvpfgqddDygWs5EpYakA",
-	"6kUYVODY/0uPRLn1waPXYwr7gIqxK5uqquFXh+/QytT7U1gml54GNYn+Tm4J0nXknFHaBgwdLr7Xd5jQ",
-	"PjQsjqBhMm+hEgDcAHGw+EJzFClv+LiZ4SqW2CoTxfJlkzQyLSY1l7apRX8biaWyjGmMshIIsf6go+ja",
-	"9jXdshK8jfe6yOptewHWZNvNzzW9PTQhAU4B9B0I3l6GAWGbpapGrXiwbG9gGYqTvZs8b26oe+JvENJz",
-	"Dzld9+2VQJGY0gV0oKbZGvAsKch5mgCIpGU2u3KR49vwJfa7fDjJ6z+03IS1imIxd+0M/ACbNgMzO7/V",
-	"hUt+RBx7TFi3064Hk6x35tvuwYLpWYkkn4JI2hK/XQjZVcPDLKNjcMnmHhdmP6yOj6z+4X5IKIs9khsh",
-	"hQXEVuoHk/ZiY9Ed9XKpWNvyNmey8e7+/B5ucbt30/ES2mXOK0ECSnYjNBLtArx+gxoFuqddpMl62IuG",
-	"9pn4MvUnsRxBOA+hCmDJ4L8r134Dt+v9eefunflXJkTIAd4wWC7iumImzbcJ1wF5nbrP9etyYUQkfQ6N",
-	"v9q6MsNWJutpxpcIsfP+lsv8trD+dOb+Yps6vKYOma9+s4yjdovjTCQknS41meAmq5Je2aCh9fVNzujs",
-	"lgh8kLktfxSYPmiAjV2om2gFEcJZRoCwN3QwwGBtBTn6I4gbAcTFQZZO6uthF4FYEBvt0+gArcEQ+5Iy",
-	"NTaSRGoOcH8F4S5FE10Xfmc0xdYgAocyyfi8C5jbfGuOZPUH3ON2q7GA9XwQ6DlvuqYbgHH4KJ3t45Um",
-	"BbvVr0ddociPg1nmrm5o4OjsVzSaMdK1jbdWt0CVuJcSOLh6E76FDQOokmJxtRTREJdzGDEPO70r8Lq9",
-	"OX4JeI0EOGAkmJZOyh5sbLK1Lbr76n3/WmlxPf+oxH8nk5uaVsl+tmsJ5L5ZAcu5RDles1/dUo7yLGVU",
-	"8OQ2eLPqL7TyWexgu7ontVIybMQTyqUT9uP4BFE9vpUBug7KtPd3cONBBRWGO0cXR7j7zqDZKryYnYRA",
-	"tqna2KIw87DRkwbjtZ7nDWpzc4KnCsNtFyU2ITVxrR94WTCE612r3GDuRQT43WEHZmvrivBdUV/mr8q7",
-	"mG9TP5Q/r8sOcE32SlFhZqiK48q/zNyhhd4hIru4VVwLoq0IfmNSJhS4dEW4v/NB37nZnnu335unIEz/",
-	"3q0+uDRIk9rbrj5Dp4nQ7hI6e5dPzObuKsHrNbGBk9vs5YAK22C79duEoAPgXuZVmR1zGMVyZP8s1Gsw",
-	"KfAcyFoQ7g0j4QuamozE5UX/uqZ3nvO0GtrXcov5wgBKBpCGIj1fCR3AEHRYR9+ap5TpnaSprff03scG",
-	"L/U+v91TcpQ2/6ZZrKn8oxGdkVvGl1aXW8mrHtMuQNRnsvl8KR3G9Qaervp9ldPzLVMnzhKsWSrmrGI0",
-	"bDyLhvmqDIsdS21S3xmYPss5EUbzvPB0AEUSgwnPViSLG42tfCAm8wclJIVp6TQZpehKXVcX5Pgw8Ruc",
-	"iwmNaWZRns0fK+KkKZpkzUT9gg7RJe8vfZ9KJtfVfmDxA/M4k4eaDCAzMG/5QdSyEuxc4ZY1jhnDDinX",
-	"3Uduhv72vgG+M+XhQQTTsCAep6UULG2SDPgyc0O4dDC+J+ZtR0S28FYby14XTtpTa9mr+XzE0jrjfDO8",
-	"tfsjRpLEDsvP8pnTbErjQe05wd+d47Lxitpwex1RkXtzeNyjJE99cGiQTYkHRDZlVPJ9tKusSutmd0I4",
-	"Va38HF4QzcGgSYWYFIXAUpHTwgFCNW//prgVmM6F0IfYPlzhF6kIFxua3MRnDgWfl6awBhhzqHnxj+AE",
-	"zUu54KaacZLNHYD/g8EWPBXCYzPF6qObiQ0b1rECersZdal1+Alw08/5LY2RdDDnNnDZYYNXn4zloCrD",
-	"95nLyLRx1OH+uq4DcbzXcIeX8otpQiX1yzg5haEwn1vS+x+PT5sE4/zmik5oRtNxpWxf0dGM8xtTVIM2",
-	"tMtLNSZJ4lun7xlJt6Xpm2ST8JRGWbAgS0GjEZ1wnRQ2X2A76CIQ26b1IXuhK/ODGaLVk/0Mqz/oSE22",
-	"LtdXdnfzuggJ5MgX+EOlQwvAcjTIDb6pvQ2PD3cHSK8aAhHgam6gyABPS0lEQ6qMThCJJBUSQY/X7y5D",
-	"i5ddnmiPg6+JtiGINTDuWXP8XyIMFdqO6Iq3y6uL//6f3LvbaGnliIM9sZrYhfDwMOrlUVEUNS1v/VSV",
-	"/VwzZSUXV44Xw42ubEoetil1j9IeNqdnDkCmyUkGGQmkE1zgblzwTPYs8be07HnekvL87KqlvEk3ZiWY",
-	"RJKWpndlOqBiUeoT6MRaRUjcePOD7MKKfaABPSKzZZWQveQJGzN64A7c9e3vFnY8nbpww+est2vEffm4",
-	"GnEX6vkbKeZyFgG35h3XSPcySpKjx7a9yXnezMULZKJpxBfkz6Whu2YiuqUZmzAav4HyUHHDNM99U3fR",
-	"iqYy3iwQDv4C7ssp1DtxsrstgsvlTnvjaw9+aTtQAiu/MBGMVY1KkLnTVcOJCIz4cj0YEaExuU1U8Xbk",
-	"yBBvCdfMYzbbUYvlqHssvQhY6ESuXrFlqnsEmGZIZZCEWCZyF8V7hqWjrReNRxMdU+5Z3UMH5LuIlqlk",
-	"iUtNf7dgGd22vdTf//i9CegLxUHENDUG2dChENK3m1DhjTd0IXvqlP3KI6y6jkgUa7u0Fw1/ng+rTaHY",
-	"MthqDeWzM2/outoMbJy763oTIhcaxea5FZNXSvK2SyIkYGHTVOT7QYQOXZc2NxBNF4daLpa1LZsdpbEL",
-	"iFil5EMEjG35Xdu8UZ2IAZGDW/txA3FDVzUAejbRAZloROWK0jQaJ3x8I2zIYpwQNodmQ8NyzGLOUjZX",
-	"FvTLqnCFtxjGN2wjd5kQS0gH7fijGZGBH51yOcB40I6Hko4mgUNRO4Wl00GTKWeQ2HZX9aLhbE7Gw140",
-	"zATRfabGsajBXIuG1uJ4UHtoOS1HCRuDhGFppDbEX36yfrMWQfqwreiokyT6na6rJdEpPA5eoO2WN5As",
-	"OsfmfUhYKERlA2+yYFCilnhi7BfsE1xdcmQMj61324U+tL4qObU3dD2YETGrozYVM0eS96KV1WDGXIP+",
-	"4thZ/m1EE0GxTUejN/2TfnG7JXpD12+1ZwNSkmdTkhpDEFZeOIEKqGp3rmiJBzSue2WyFQC8fAJvPj+r",
-	"UDL+i3KaJPCW0qouvN3TXkQw8PAq2Ou031lFw9boZBa4Qcp9aTHqmCKJXT0b9tHfrMkQ8kaxmtKVM6ne",
-	"IuyTpXhtooW4SG3psSnEvtelC6sZ32LFAuute88ysoK28gOeJus2RD48G6r58nbGIhqtJQD/k5oiJx0V",
-	"HGgNEvYSYxNXdpXyQF7m++U8fo+99HlNr77S65S7VSSE0WNjyvCAuoQ0by/bs5thTJLERkNs1f+9bT2K",
-	"Hz2YZHze5MKdn4HyAZ5bdW0pkYCpEDR21MIP65vPjeVAja5+kvFVEywjKbzlliRLKEuHbtv4tju1vxtf",
-	"xzOHnrk7IbZ92lYk4PmG69eF1MCgXwrJ5y5j9b/hZhH/7mRze7YNTZyxW9ObL1umQq+3RzkJuEeepKBV",
-	"wlXZZvDyGvYdDRItSqAy1JJLydW6LtZyxlP1v6bZYowLPOV4T43fEg+oe25DvsI98kqE8joGKz1oO72I",
-	"hNNJa+KShxUA4CF8qzVT28q5yoWE/vNkWSv/y4OHfqTbcQN3Hm5GPQcZlirZblTNRIiFodGYyRwjdJDx",
-	"NciSMklvhQ0/YXc0LjT7CgM1+WIQ8PlbdjHZeIjbyGR/OnBPaID8a1rhAI+jB9E9ZqE+8ZRVWma257Cd",
-	"+D+XXBLtui0FjSS22hCFLhrFTa4vaSRYrnoJkbolKolSLtnEWIIaVwPBJt0tuSAqPBi5usqEzzwd0zDo",
-	"A4HY1XOeRqm6+UkCHuyXPS7Mw2cuq6sv9IjULnFGpP75zzZxo0Y45c/zYS/H8uu3wjvtThafSEqmVbZd",
-	"7hkg3SWmKSOSpnyZjqmhB8YD45ng4WCQ8lQZNHh7c49lA+zQOEHot0HyHDSGtJUU2qxQdOKv6lzHA998",
-	"iYHM2Vi7wRl4i7KL0371a8okszlBWS8aUcFiCiG/cUKEYOMotjYEhvkhQCxmeV0KvmEEGa9febTI+DQj",
-	"8x9EhGsuon8bXtGJMraB1WT4728t2MO5F7wLQ3sbfShQd6jJ0O/iFIknIGChjqum9EewtVxmqU9eJzed",
-	"/Cyqi9P+u/wWdPkgr3TGx/6PeO/eBNwuE+5987m6+FvvGV/QlCxYK8GTXuVe9OPJy5O7Wj27ZYu/i9P+",
-	"JZGzc4mtwhpIeXtFrn3P0nA6Xma6ctNrMH1zA9wMrLF1Zw1+LHWKDjCy4WXqGV4FOGRaMw71C1jLC105",
-	"J8LHcU28YO93z+X65jlZsOc6IBcWp7he3/wgCqyGzsS1riS+HBkPtKbZ5tUkso/yHMK3Zv30L8HTkyuy",
-	"MirTFaPvSJKMCEYv9nRUrmwdoQbU2/0QzckNFVFCJM2cM0TiWJm51vg1qUnJI7EES1FbTc2CEIddwVHr",
-	"PtAkH8Z6Hk6i01S3jZf0TjqsL2/yzB2QzoiISYAepWbAOhn6kaZTZeS/Ci/kC1i3gpQvYTjdjolWE2JO",
-	"DHnCYQrU54/WtT35ysARnJ/tZardcRsbxfwiOlFt6EDY9gN8jw/aHJ/+odvwPBxkz3OWkTmV2qGvKtfq",
-	"NLyEpTtY248srVhX9dduo1qYj93rvNmfug1Shy5/4THbwe67sk9b14rSaATv6jhaHXjbwUi1h1wxTP2O",
-	"bpw5+KKtx9dH0teN0eHfO45N22DwjB3MYb/wvIqx6t/RR+g0oY1e1DueSoCQ139HG4pszONGo6ftCdDH",
-	"4ooi/Zj3xH1IiA6MwgeYOm0/m5LeaY2xSHRcNeidOxHlgxahVBEOXZBMdtu1cp2ETs+3yrLWqlxjvpya",
-	"KYNnc+TLVnujI3HWA9fmOaF0kChqn1RIXOKextkc8XgNQ5zTmBFbsB8Sn2q2I5dpZSeHHDs0npGMjFE9",
-	"0oTOgVGGZxq3LnqRbqqkjWGdb3A6hKcc6aJdoGDN+J1kxcYKVsKM8LcqV0G/1M9HCJIbhVEEyxyMkyAJ",
-	"bujdYjmfk2y97VH23x7vS7Gg8i5RZqOa7MkyAzfKeBu+RDnFmaxq+O+4MDYxQEa6U2yn0oeNMYaEHUEH",
-	"VEyETheZd2w0u4pOrfMYUyUWMfCszsyEJI0prgK5gR0GX7V1igJakjFfUMOxhlHm1ycvo0nCV37YBp6x",
-	"/4WJ+pIlwds1o5OMilmXW3HgW0v/yiOLkGfqsGYZgil4aSeFABHz8A9t3GvnOoZaWd5MDClyQ6Rqg6Zb",
-	"knElVxGfQwYUL8Dj5f9cOiesrsHac/WbiY9YDkR8zxb02U1P8BEB9fe3auhaKYXHnYqablZjWptMhB/H",
-	"NGgx/eZJP7nzPNXfXzVPkmZzcTHpY+/21ofD5U6z95p6eZnQOgocmZQnbeP+kJ4R1c9oPKIQ8GjQiya8",
-	"aEOej8dSsUM+j7vfe9Vh0D5Bn8pIOrpI+t58C6c3NHYXoJPbn2l0XlDyZAvD6zOiGBoN8ypDA/bXhuVd",
-	"84E5VMK+98LMU6W5nUfuwTcxjaUPEjoeNAePr3UeGd5kZme7VY/pIqPQBLIZUJ3PipjxZRJDez2eTmkW",
-	"jQA/U1OP6qdX8qfXapedZGxL572pxsZeWpN6dc+vzxktPC8sP1iIoLSDFPPYasd47CHCp9cO9M21RhHq",
-	"Rx9YenmLxfNPMjuOr9cxAdgYiSZ0Fa14Flcfm/bMdf33BRKzNRoR+R6uLCDTP6LhgCHBw1oREKF9P1/I",
-	"dVjUwsRLdxLhDQCz4PUbAjzordvFeB507LJr2JuFz4TxUgKjBgbuFzjAjkHZHcXH/W07C5WoPO5QEYkF",
-	"wUXgzC7QDvh8JcVqYOZpqrn3vKYitxYt6WXXe31MIRw8FKVXDn9KOw5dSdVudyJMV3S7OcxSgj7vdkfk",
-	"SSG0wfdoNi2IHM86fqGuB+pw57LjjSG2S7fJ26XZ4mxpP5slI+NOZ6zRArkqGsabMsTCDtaHNT22Uv7d",
-	"NXhHFbSFTqgvNzi1vsB3MfUHwEk1VBo9OOzUtQ5h7WKkW2zPfk0D5VPbPrl6a1akvRA1aeJWP568RBQ+",
-	"/PIGgPNDNaBhL0qXc5qxcTTiyzR2iLLp3ThZCnZLIdbFdwGp34WXVLP41XEjDAs70AkgGFeOEo0NJY1y",
-	"+W0zQ57Si8mzN//wDpVZ8/brRujpn+iUXUwCbWWxE28wXXd78T15czFT985ZSmqL5/QyrjUdGE3oWEJ/",
-	"Kc9WlE5v0j1lO0UR8xYBC0BuBunx+2Ey9cWfw327KhsEy64qszM4xpx+H09HoL3mNhxu5dA2guUTuUOk",
-	"SuA+yx9goC7BD9hBJNeURgbumoBJLQqYZ3Nydx5kQSPqCO80cPkOt3ZBnzu3B63QZ5srmbO069fmxQEd",
-	"bt3qawP3o/O1y0SyRUIDZHZ+c8plpw2VH9TA86O1ZLhyWRCpDlF4srKImNkuu1WHWL7eRFmmEYrQjhhw",
-	"El9oMqKg6XX9opYeRs54QYLPl0D3ES0yKsq13OFNnwwqIGitZBeQ8DJlfy5p2IE30wVkqZ0m+m6e1JP7",
-	"gGKMmHCBl//96aMHoEvKjI2WMvxcdQrkwn5YhMQr8lNFJ+wu+LZVBi3bt/Xat3eUarCSAjC91hZzM/XE",
-	"VJ1ph767Mm47O5sJv7qCbaw80Gdew34nEXGKq7NCOd/biKTwAVoGzCPgEuHLaTHI1l1K9kFCiGdVhmTw",
-	"d+uai6oOQGQN0fKc3ufAsZcRJRnNPnSz47ZxdiYJX9WEThE9ChcEQkffhWWb+Cpng3+XUeDhJYkIfgKb",
-	"LxI2ZjL4xgURYsWzOPDGqk15qJwZX9D0PH6H6ZtueFtzGPatUrcRrhaGtYFMMhBT6cIxgWgiu6VxtEy9",
-	"Gib4paE0T0dDIsqrm219U4JbkjE1SNG9qkoTVjd41paLA5qzsAmAxdS/p+yWViN7/KbHjD4SkqRx/SRt",
-	"5/nvAIBR9WI98WaRoLHSbkvurqsLCCSZ4gdPM75clHO/XbapemLbEuwi3ODZaZRMQ8G1IC+qporeyS6F",
-	"FsSt7D9p77ObD2UpZ/W8SGXaiJwSlq/coov8wHsURNJ4QMZjKgQ04a5RydOMpBJKwnZ7WHr5GLQep03D",
-	"sMx4exnJUs4GCZ+ydJDRmGWVrQFLohVIt5F4fCloJoCcKwot9jk/u9SNFepahl+kuAHPzyKtevNeDAbD",
-	"gXaMT2sO02tnWxK987PcCbfds3Tc1/lNDyxnwvdj2RNiWcdTir/ZAx/eCwPn8iKHVFQTPFVMt7vrdOux",
-	"t9h6W9AYG1cE90qxz675Wt0gIh9DKJJgY4P5IAroNKNKwgxG6wEuYUNjHNj+0YwgIdUNXSNlLBnP9PKH",
-	"MT1fasP4tMB7WisUsG04X6U0i4xNrWWWaSuxXCDXTcDx6NCKam/tpuopkwemRKup55MonJUfhGk+hAGz",
-	"nLd4TFKgnNlOkmLK2zNrspSzPnbVKDlEVSgl/LWaGs7W8VUlpXhBX2iYybYaAyZz4GOC6/ZNTXyd6gD5",
-	"GTjqyiBpd0kzwYTUreTryGd1wto0nM9hziM6Y8A8efW+fx3ARrtLNlNeXy2iHmcG/eeSZuv7apLg4UzV",
-	"VRNtuAP4IdH1jK6hQeJSVFzk38O2YW9A38pLkknWoAwXhugpb2yFhwkVP3SvEW+Vb0eUBZxRrDXu5bYB",
-	"XuJ0rPRp0d7SVth9MHS0Azs2yth0hqNVZtENrWvgrmRSQu8qA5NNrylstiimC9w/zS9b0GxQyThY9yak",
-	"t83VaLFm0HkysNuGfQES4raOOVPaH8YR9nh1H46/7R0N+zLjo6QOuZxpygoDFzQBhlXG0yny7K9m6013",
-	"tl4IgM0GRz+3K5EFBR05Y0asZjxBNu23uvW2hc721OFIiMhR1YbwrIF0FlJkota7Nt90Ep3LKFWHB9YO",
-	"WEIxttLWeLrcbceluIXpsCP4Z9NagPFYQ4yhm8Oh/+nfM5SVe5UG9g5V4/vXyjPoWmx+17zv7tZ1bljO",
-	"o3t6eQ5pFpoKs98o0B5jUwGR9yHyYaeAtg6DGRdyAP3zhRwsF5LN6UCqZ9SfPvuWKdf9dXkkSaY7rujw",
-	"DD4K+nKLaKJU+XJRUyeItO0DtXcWA9jMTTa/3u3SqE4X7BwJSerkiu4gn3ASD0YkIem4kjZ54yOVXomZ",
-	"0KnFGBveD/F7B2o1htXvw4UatJkAqeYHd01wCKWIxsJvyDNntxTXL7d96+Wl8UXyzjh4VzT8jQs5LPrN",
-	"1Z+kK9kHMRNjNQ1r33ZrcNuZuQs3utP4HVe+ccLMlwydq4ZIXznnt8oFbmu1UdEwNV/DWlvamj1m+n4Q",
-	"kToqJB2XmjuEG/L4eh9L3vUjqzDzqVjwzFMogay5tve0SaVr9+mbg7z+2C9ECHWJDZRwKLEQ5AQv1Atb",
-	"J4REcB1oQntKK9616ayJZDBmi1ltzKOA8FBfhldHYsnktqutXj7h2ZgOxnw+5+lAvSxvrVN/bvHyIj+I",
-	"mjIgYIeMhm5fWnNmRTJgKaS76UDcsMUAm+u2vNR5Q2kPqjemXBZasVa/dk7uBo0EFRqkBlOtLzSNeLF2",
-	"X0RM6q7EMm9TCmRbBt/2l59//vHn1i6dajQsbRkNPmLfo6k/b1dE0o/KgK0PxheNXLdPSw8Vk/KEjN17",
-	"7DPo50IvaiO+yjC/JUmpI6xHbw61Tm1NK63sWtDMvsrr+R5bqD/ndY0h+pIuRDRaO4YHnUyU0L4tbLAJ",
-	"TxK+0p2fMzKZsHEvWi6MqB1rLU5juMkn+5yQdfPRA5PRtOiVK15oEaG3f69uNep6kvt0wTdHi5muFNCb",
-	"T6iZqpFvki42n/fLOprxVTQn6dpRTRUPhyiG+lrPL5CzjIoZr2vuDI+3rWaEWftoRKcs9Z0l3eKmobeN",
-	"oW+ni/xlFV/Xg/Z/0Uu1U15tu6FxFjX38xUFzGGdpwQkKTAGIx2NMYimbvseRWuyeaNoszm3Pat3yK0p",
-	"H6nuXFpwpPPheYdX9cT0sf90tcb4ja9qLSQsF2JTr6YbJJnyjMlZDaDB/mzBHxX9053URG5ceCQ8SqYI",
-	"SaOr/mnLG3A+Gyx7Ux9ng/P5THQ38ZgYtEoaz+XY3E7e7aFNU9HmGfLLC5E0+u3T6bu2Z5lfa/3QfMrz",
-	"rjj5Mzda0J+68Lpht2Pxv7TeikqU5yWklQ7BLe+OtlO+9v9bG611TXx1HeTi19qTalVITWuMgIzLjI+p",
-	"ELySWMbJL2LHSMM4BFGBSM4yvpzOeg4ZhScThV+6LH99ZRvcAUvVN/FsWJN4CqBdyEvAGqaML5WLfl2n",
-	"4k+jDFUrTtaMLBY0FRFPlZmHOSWf7lwNrZmHJF1jt1aSJEOHqVI/3VZQzKncfk6K32sgFxCJhs8cSF6v",
-	"mr9cfQyTOZUvq7ZO8u/VuQQYTvvU6m0zx0aPu4CZX9EpvftEFhWNSpxBpkZVdmxwIWeDBcnkfQx84faJ",
-	"USPp+AlrCBk7H9BloJC2G9yS5D5mAnOGi530ARkAccLdvaxoXS66I+klKDdAstzHx5RJjm/oeqdY3H7/",
-	"4hRS02e1MJ0FzQQkIPgc+pOmYzTL1PicBNNJ9DtdYyIE5wmcY+XjmqayRVl1xsQiIbaCukZRSh4J5Sxb",
-	"rFQlwKTUGfT9nLDkFMHwIZzMrQ//8Vvv2Qee1XZct7BjgJyZSYok70XDmIjZiJMsRv224JkkybA1B/tr",
-	"xpeLqsap1+Y1gJXWfWoXNJsz2LEiH8eMiMbX/GxeI87PRNuLhMebOjpHzpD+8q337CKb1n03z6YkZQIx",
-	"QLJu0lvbvPb7Fxdpsv7Asys6ZULSjMZfRGXg31JWpMnaQAoNN6IzGDibtnUbQtZiSudwYbl3rLHnnVH9",
-	"x7feMzWCz1yeInC4Ocqwgb80jdry/Rydg7s0I2kMWS74hOZR/LW6PgWbSz/H5tKmIa9a0edMPCcjATBM",
-	"9fdcuoz5gr5LCKsJCYzVT9qY5EksTNfVH4SloVfyxUXx2uVeI4qy3SiCJw3gVYN6sxyHkvud8PpNpxP+",
-	"PqxH+Q0kHyDmZGsAcwG/DB3SAWwDr9lO5jfAEYvTnHdOQCCz75R7Yx+cDaKMdxaPw+9r+NDGlHJlICyP",
-	"tOAhpja1D4/w6j1LxjPIfrcEeRDnis9PuYzgvpq4Dj5TsjnlS1k98oSnU+jDiPBZaGesHtghEq4MjoFf",
-	"WGDGhTSxJHxzTZkTRg8GyDckaoJurmjLv4MAnKUGu0YymspBwIhxk+QnXd3ai9gkYnDCUwu+3QyU8Czo",
-	"Tep6j7lBo9/MkFfJHBsrq1aprBpIqUYNtIzTYNNIrFSDjjWqFa1DAeeYjoGoa3Bg11BjfcZ8TjHU3zJ6",
-	"Z1XVq3AhBjA7zTsF7GPYJwCVg8ootbx1U196USPAww/oQ5LEfq9epvq3NskrMKjeN26FPPcmTEjSMDhW",
-	"YZxFXbsN8wCJrVTUpYG1G6XhfsKY5LdK7syACGNQVKV6DJ5ZcfzszZmzkcrgObCZ1eaaQCdEu83X5m+r",
-	"CtUVPneo/jksZpOHC5oNXdVQwtk8toR375lw89ke8b/NPHj75BvEaUMtpOQmnoxWrQ4iCK+6BBIG0e+X",
-	"Ci+bQK6bdBFeUWr7yLI1vFHoWW0XS56RKR3QdMpS2oRctU7MDaWLfNpKsfGMxkwMu5ybvqzcf6fmTT2d",
-	"rWbKyYXk+/X6JvrV4C3VsgoNrb6h6zcaaACI9V4R4d+L6N2CZWv0XyYZpc+hI+QQ4khKYQ3Ny6pKnCJM",
-	"sAnTmIekRZf3hq6NBM+R34UrhjybDlg83DzWuqIWx7ldKEtHjuiEpaySxBq20unluYP4vTGOmzAzJjl4",
-	"zUOyYGbErRuXJKyaXwb2rQkW6TxnwqfYCI6kJFlLNq5mFYZKXZLWNW2ycimhE2vWjZeZsj9zkehAUHCF",
-	"cC0NZnfMl1BuKj0FGlkskvXAOGV1ed2NUtd8um293mKRwA/czMyWFcn5wNoyzkrTQst6vPpErbT7VUor",
-	"LRIypqIufTgigo2hDHtgqgnbN+cv6qbTpZxBZLMIKGhFEwC8uQAqKGzgEVXelqiMMRn/CQRA1Zo5zpre",
-	"jm5eXsmBG7qQrtvmwAlzcesAC/1cOjoYZ7S2kU9qR7AiIpqTuAg6Uvc/V/5ntXcHoPmYSsKSQUbHPIsr",
-	"QWVqltUjaWYVzLBwM43z24eNCP3N65s8bTPR0POOpVpi5kY9MOHq1G/ja2dSLgY5lOE2L9zwcx0QvJF7",
-	"n1f9U3eb1by7bisV1k1fBRvnS8ru3N3DsyhRshYcXE3A4LFrZnMyDkCrlD9wCPfjPqlZTeeKNphJEWNS",
-	"LcNZPIDK47Hk2SCmJE4qTY4vqWRJtDKzZ6UzAVAGSZUoMEWEyXLKoJQI+v/GG9PrOZVMDFhKAD7Z7M2a",
-	"wWAgV7jienP6/rWSASLx739cG2HoDRTqVVaeyJoOj0TIBrR6cbbVxagQaZxXZHSdX3j1chG3CLjCy3VZ",
-	"scyNrcq3b3zmnNxhXGIAFZbNmBZbhEmK1Zlvo+evECWvDYXKz7L2YjjR75ynTLM1t9/4SV/8rfeMg6L1",
-	"phrA2jqtMQtaUikSoMOI6xQlvuqGrrel+3AHIcq50iDLEu3mkLSTh0HQ7kpv2I3hzjX4IYM5uQvysDOa",
-	"0hX48jiSqm3pcfzw5RmdE5bWyvKiCW3LybkkPlZy+8vhSwb1QYbytxaGEB4md17bpJv10wW+vkqDFD4e",
-	"SpW9P71zRAWjP75xG0EG3fG4yh0roHFFDdgUoRYJm1CwNOstZ0diq4lV9nJEJlJ9ntpdSrYvBa0woQN3",
-	"9Q7iSbUd9si0yk2LY4Etczddgy3rCGcZlzKhA7MBas0tNV2F8goiJZ0vDMmCeVBs9pUjMfRvmkLBY2PZ",
-	"UWVUZusmiGi+nbsOpxU62szB2J7sNtu7rvDAUBfbcxCNqGAxjUg0thSfauhu0dwhIfeG8Gyc8PHNQNzQ",
-	"mvb6MZsYBlizT+AWkWeUNP9UlzKcLOPZYKzpUquiq0QuNzrBYGM3ICSo/MiNF8z1sla3vnTI9XzfUK4r",
-	"CMW313aRbQAtlCB7vo/1p3ty4PfnEthewG+vQKXVpgxhdM0uT/kzQFeSODB5VsTVVcQGLaw24qmSHDUE",
-	"iOW2JHI8G2R3dRZFGQZfOQ+Z8rkFbSvhNcNjQs1wxHReLIfY21Y+MKou89NMyo2XeJJyh8cMYRzXdL5I",
-	"iKT1gEOpr0ABP+LxOoLqdRQezIe1QkdrtI3QPO/2dSb8XjAvKne444GzdLGUA0MBXB3uIvY8YfO4odIt",
-	"CAO8myfVaCIzqsG8UhLmSRM7fCZ60XCU8BE+ecIS2vJoJKdrWQRLjQjbQtlXhpKiGI+swQ3Ub0izEepI",
-	"vyoW/liD070Gx666fzShcFSbVpLN6VkjrArj3chBAGpEkhu0z1OScsdGN6mbIn+s5o7wtCD0oDIyvnFw",
-	"AaSaIkhfoMN91uzGqDJMdMxB5OJfjjvOd8c1bBdzpv/+f+rO/r/+3PrkT1gi66ywf/0Z4c/V4b2nMc1f",
-	"zn79NeEjkvxWY4+eGmvUWO0CQngcmfAQVoUqon22b+i6HUhQW8DcWAddVQNtrNE27kH/ybr6qMvG67ak",
-	"KX1zSoXEw9JHYKk6PZx8zNU8BAH7EcrrysblIz0Z/mV87m4yzPN2ldVsAsPL8P96VWNPYUlfhWl9AUYm",
-	"EEQVeYiA25ZSWSqcDADflWo1O3H/662vIc+ny6oFMUELG6Fy+sF0IG/KU/l+n2kGZ7P5XkwdjfXz7hfU",
-	"wK15+AAvcHDt05x/SYWQgboS7NMKtLaWMTqcK7p1kmAp3NnQrudS1E3LvZAn75F8uLh2m6fXdi3Q1Q/h",
-	"ixDUQqCyk4FajV403OgEpKvI9MwNt/PMdbJvHNpo6N1GfyKf04nz2rjTwroP1VCyN668ZHN6Xc1g+U55",
-	"KVWUfsrFFb6UmfW0IsB2GSjuf+NCwrguvHt9jW0Y2keK2fnIafjbS1ik+RpbxJIt07Cw1OabK1UQn0ia",
-	"ov8o1EsQWDlzEkJMiX2xTAwOBXL7HmISUDODJVCaQg6pwYN1X1AGafkm7ChujxWpy3QsiLJDNFOlBKw+",
-	"hudMhYEOj0bAx1oeQkUSay98nA0rKqqdDdBtRLjdo3Q1UAQwSTbXxVZXH95FP/7449/eRsOXL1++eg7/",
-	"d/3y5Rv4v/97GM0pSQ2QCXKni+UoYWJGY9PzPCFqnwwv//iNqY2wHsJ2GWoA3IDICmCsvbhi8MmKrAXG",
-	"QfGNPGNTlpIEFkdEMyJm6IBoeJsRYC31sHX1r69+VNOJSN1a18q0snBZWoukOACwe0EWbFhqpVRbFvtX",
-	"eG87SkljdwHmwbMb0VxQ+hdAjDKIZSZB04tIcIbNMniivtFpJtOUvxMyW47l12/lgup8DzTk7GGvroiI",
-	"9NWeWEj3VT8rVTgnLBkQ/0r0HuKVV+ozicCsS44tAV+zrvS4tSp+wjIhG5JJ0PKsnRj89bfeM3CSalEA",
-	"ebG4KT7WQKtS5XHFpL0EDF8buEC9oBe9/ima0TsS0zGbkySK2ZTJ5s39HwYnhq2U4krsRHEPaDgjTwFV",
-	"cBL9DyVZ9KoaR+m3L34yg6hfiQmZs2TdvhQ/huCVnLl76zDHE+wQpOd0NePufkt1zqeROsCIOmByjcm6",
-	"KsUE2AxLeqgu0u61dm/EjC+TOBoZZr7Y4DVQxjftIqPp3Dl+5Q6rHRRoh6FOvKA7WebX2nUZOEQJW4Lc",
-	"EnpLE1sHnj+3Fw2VPYAeAUQ8hoB7szz/0fBcnCrdrNXgFRVUGqN5CDp3CLp7WC1U9Tf9rUzSn4v0gnRx",
-	"93dZBtoNa9UMHPiCsquYOEfkVG24itXuOfp889QX1MA/G00ZzRVXa9GwNAevnkT6j7LUJhMNHRpDjnFE",
-	"MdI6IuObN3DVhNEkFht3zQkDuDqaRUi/EAcZLuf5PVvkbVvsENcWKAhPMFShtCPuIXInSigRMnr1F3XO",
-	"AVCdiWiZJti1VN9GErWd19Cyi8m3EaJt1O5GsWVsgpNIf97max213d7fsIu5Uy6Fg54y1b7sPgyfVhhr",
-	"k5WjZ+2Nu9Uc1OFmeUe4FaNL2zRZW0pXpmCqSJbiEgQVhXzRDKoa1TbmTIAJY5EwEGhyFWozD04vkpyf",
-	"RKfpOuKwjdRuTrkmUa4pXvBbqzm50XUB52ftOxwEOOyL5+oFGrLWagaFbpJtTJodmzEn0SlKDHuGasWS",
-	"l4BoDl6qzW2uKEq5OiGXt0522LHVR8x5Rnv1g62ThG4hojLYvMTinNx9pOlUzpTV/fqngGm4ZzvPy7QL",
-	"3b0HstSKVpnepXicCWwk1H9pBOYHEzIjkmcY6zJrrYQOlgTTOyYkS6d1PfjbCIFaEa1o/iD8sUbup7c0",
-	"4QsakYwvIWNhgvBFE6WKyOszl2BsV5vRC5z6nGjK8WQ/NWE31QB+EK7GRmQ47H2YrSyCfcM0kLyV9e01",
-	"vNIXNAPhr5KT1gfMaq3+H178DpY3NgP/x7OL3x2btIoWrmSH68fnE6PH22zYNkIBoWVwVZeyaV32Igdo",
-	"w0VwsCdOUz11siHfDP+lzR6c8Z4a6OhED8wiISOwBALj6bBKTQG48hzjaHp6BupnVrfyopekrl32KdLU",
-	"6Eilph1GiukRjxndQBVEM3IL8OM5pfcLMUDotEFEbwXSHvF4vWFF//T6dW0Z3KPiu4a1De+16WwMP3ZS",
-	"uHQw+stPDa0D9UbLW1wrNWtL7of4cxifhtnk2jeup0LJ66PLm/oHpw+dbixX3ct++0R3oT65sQ3SDve3",
-	"jQg8yS3esDWwJ1I9uls3TbKTpxbbZrtN/0wQULElFim3MR/mPw19WsrA7Df3ddI/FurlYFiAMKgOhH7r",
-	"PUu5fW5bolR9qOlCbt+WJusevCKOhmc4zppKeTNv21G26OU5Tye82nQ1r9kpy7DZFDlTTA2gPW/Mh13W",
-	"pLMyiFKU0Yqk0na2ZONZvqMkPiOj3ntip3vBq4GQ2gVY4oV7pnqxJyRJRmR8M5B8UDvUnN4iWqY3KV+l",
-	"duQA5sxu8bQ4bchKllexc4gvgFOJi9rKIz2C6hgBH5Om1XdXG6oZ8H3DXjRcZslzeBtGuZdZTdmED1Io",
-	"n/4avqqMLRqoE8sEJni9fiJLp0jvVNcQquLa5g3jLOkWXSyXWeK+NhQlCpU4diSpBYxWY3k9JJWHE23K",
-	"9q0fbdvtuV70DsQSCMNN9FdaEAT67L6xFTCiZ/sDKVGEdFy+eJOmenHzUiH5QkQjqgxyPMzVUudO0jSm",
-	"MexYTy3wXt+jnBTRpzAlU8CK6+Y8267dRuckSzGK2HL/9vDlgXkQ6w6Ld0ADWCd5snk4Sm+oa+9V+WHm",
-	"TALD6cbHdU+66DFZW/RQ64KvC1mY8hADVqh8q/dSbbxz+zXLP3zrRQtqd1ToFm96H3WjK9h4fcBS5De1",
-	"LwL+aCmLB8gIX2ueJImulnB7Q+QxhynJYAeWMj3O+/zgv006nd/SLGOxIfv1bqVcNhhMyoHp3ZQrhlo/",
-	"LMwwB4lsSqc3RXvNGhYvHBq2PzSSUy6jIf4QBs0sDKnem0QEXMFCgLmxxcpLQTeG6FEpkJBGFC1uKedM",
-	"TwyceIvefLjrm15o9m0RN7/da1czJqn/p2pQ+Vs4WZBcFLuagobNwDK5JIlvIWX0d3JL+nBJNFmm0C/F",
-	"MN7fawjTDEYXP9dUbuf+iB28d3l1+Q3LjNUEkeD3bQusH18jZejfztMBRNta2u1WODiGF8GuzISwpIa1",
-	"0doJdlH8dIm5vJbVwotZwI6wA7NA/Un8g45+4/zmN5LGCc3e8XRSG03REHkSrehoxvkNdoVIEi9qGRe2",
-	"4lHvs2Cf4GrlktzSVNZ3q6gEuW+MEKPCFuAM+At4cAfQve2Lt9iR/WxYrkiSeJnK7ZhW/f27OOBmVJ2C",
-	"I80jCWfHM+vawpDX2rBCGWemTjnfwvUsB36CbMRjJVpzxhFvoau/a+C9siZsEhNJRtWgpvozPxhcnPbf",
-	"6aDgdhHgi9O+sujOJZ1v7vGrQriTpHnZgIYpqFnKnNiwRXxpRWB4oSRHzmdiUvzNwgaHXVV07TyQpIik",
-	"Gut5OIlODTcNEDZBhAxMoDcRcXhUSQwgICIQWQEDBggMSy0EphX/EsgWVly5SxMnrfrGPIgKc4gipmpC",
-	"a2Ae1TPptRGu6Z20xF/v1Uz+l6nD97r/Q0Jy4rArilGq4LuhV2Qqve97p6+H3bvI6NhggILeWliGwPnS",
-	"vQjE1ifxPT5o8yDqH7o14aR3i0SnLoOmhIXPhFEpQTfluIrAAeZ5da/b+ng5xN3XSeg4tzrxfTvSjV4T",
-	"8Evd+Y5OreCK6ZjH1Igukxf/8eQlJkbhlzeQTRyqIQ17Ubqc04yNoxFfprHjMNK7cbIU7JYCsReXJ9GH",
-	"AuCcCQMSsD471qDbOkrNkI4g9k1YUDehU3Nwahovwv/PX+t6wjCZeEhy8ARP6cXk2Zt/+IxqUNgtXzeM",
-	"8X+ijLuYBG49sRPhmq67vfiehGPM1L1zlhLJa/h39DKudZdBmtCxFMpWqIW+lEn5FgvNyrqV+LVD3vTN",
-	"8VIjfpGExm2yA+P36w2tL/4cLiqrDEIECdYS5WzGiQKRcS6FeFvgygqWTxjRDt5n+QNY2vEBkmYpSc74",
-	"OETrOjd9yz3IwF0TMKlFAfNsTu7O/W8Gk2eJBo8D2+5wa4cj4t4etEKfLcnvnKVdvza30DvcutXXBu5H",
-	"52uXiWSLhAbI7PzmlMtOGyo/qIHnR2vJcOXiIAiCDk0pyNRZepcmoFbHaDytcmVBhHbsak/iizRZB0+v",
-	"a+lWR13KOsV2bzLFU4uMCo2D3IL9m8kk3E43sfGgm5Yp+3NJww68mS4oXu000XfzpJ67ChnkmIjU8yVN",
-	"lT39358+esRApe7zGTyeTn4R7IcFGdMOp4pO2F3wbauMLBbB5uE3v9KSBlcJOaiXGZNrOMKFznQ+daaQ",
-	"bcSSdZIoF0h5U1DmMfyFkkx3NlD+rCGtMkvyrMCQkcfgyIL9TtdOH4KaNuGc3zDdDWx4edG/jl6QBXuh",
-	"7xlia5zoXJoeFtAvnqUlHCEA+lNepusw3c6JVD8uyFRX+qDvg6WhkaDQMuIPS/XtQrRwSkwQGIu+4HlY",
-	"F6dvwsS1je5xXfg/I8LwHbA0R/TB6mte8PKz3bK7SD2HFSgY4ZHSRkPLbQx1RNRwl/z38wvnV5iNYiEU",
-	"iko1+hLvBSw0Lk2+0MqPnnE3WbOx2N8g6DGpoQfMKVPcqkNR8SVv9C9q+fLSUdGLxgkRwLKWxtHFaR96",
-	"IfZsm76eDTyLngkTi54hA5dQzzfR8E2ss8qgqTRJeuoUiF6x703P7bqBg1HL+ZynUcrTMRUn0XsyntnF",
-	"GZMsA0+6omaqtDTlfWrSrfa0RRf5ZNkUudvWQP0vOo8IDqWnOwRAb+8xTQXt6eJEXQ+fCVmqFQb+RGip",
-	"rQeW5GF8rPBTO0E/TS2oOe8LMp7R6PXJy2cAg1QiQcqFePPixWq1OiHw8wnPpi/0veLFx/N37z/33z9X",
-	"9+TKM99Q0RkRsxEnWawW9JlFPD578+znk1ev8C6+oClZsGdvnv148vLkx2cOGuSF+n+VMBSstotxDqPX",
-	"L1++LTc1sgXiK6KLw5mMlBMtSQZGgt2157EaM5VXnCuBbPvbqbe+fvkSmMryyCtARhDM8ELJa8Qq5mFO",
-	"flOnJcxVL+BF3wLDdKcLdnGDJ7GqGQFUblrcgKs4nr35xz97z8RyPifZ2rC2bVAo6FufmTYs/3j2G+yc",
-	"Z/9UzwLZTRZM1C7IRyZ0k1VoY+pk2ODEFLfoaJ3jrJ3StLdFMQkcXraOE+FnBYEWnaa2WEByREwh1sOQ",
-	"kuqEgXgbDaEebWjUDT5Ww2+w9oTN4dCYtuQgzNXT8QCKYgELMC5ETFRupFM1UbopBby+NrqWX/LiEmOj",
-	"rdedXp5DgMTv0j7PpOel74ikU56tPS9Xku5aaQm/y/HSfx7ieKmZvJiobdjlkOW1F6LqtJ1ac0O94EQJ",
-	"sJ/wI6qebj/2xS8kzpNbcNOr9pu+pJoPU9AYb/oxcLq0qRjTlNWbr3bmPnPsVHzNu87ee4Cq1EgpbQ5B",
-	"dxQgiiexM4uv/9Y+IdecfyLp+lR3NlL3/Ry8hSbQD7V1Mt7xZRJ/5vKKyozRW7qXKTFJ7ihmCEBEOawl",
-	"uJXZSrrCVDnyGf75T+VA5HXz0JRfmUDP3oAvrqQTOhpgy+H4F7wKP9fHrt3EmmJK9jWLcXpLLcgImlCg",
-	"n27t8JSWJLoW1AiigCROmlcvGHPeSHTdrwxt/TmJqX5VRhHxq56uTeYSYgAMbqwYh/680Sc6H1lgMyoS",
-	"/XUEC7nV+3KU98qA2rDLMJb8n5j+5iJKuEYoqYcoA8TB2aDrMFTDGOgv69lrR3TMYYaKBRMEyo16migl",
-	"L9kDCAfSP5hPBHQPMP4Ti7sq6h+1up0U0C9EqD1+fuYj0fXFGvnqq5A+01XgHX0qdbWfVh5gkf/C4/Xu",
-	"9cZnulJWqv8Rx6u/fTuEUlMKWnelDhpgflNdz/kifWOuzwLGPyLxYOFCNxo/xbQdLyrEOUmgYCz2mYpc",
-	"SX+yt0FUeAAHT5+uQVNwyT5Ob+XPlMaiuDvV84Ie5dzeBwKXX6guGkq5HGjB2vqUizRZv8NrUef0numy",
-	"Rfg6Dy0uT6HwvHhI3ee4crx9PNkUzKnPXH7gyzTeuRIE3QFp/hziU+zgZV39jIylyWLjffi4EUjV6/WN",
-	"iR5gby6lj3oV9I0pr0DhAU2MeGueXrhAk1IBVAtUjHkFsZBA4lYggj5OpydHUw8WEbWYazL/1cvY6yd8",
-	"hdf/LXA2xjydJGwsWycCtvTp5bnS29cz2idzqlTgDufjVNtD1lV1ajZxNl796DUbH0mG+JnD2cqAGhyM",
-	"tL5tnEhAboBmhrpsLxv7A1x2zfsE7Ov9SBal3+A7rODwtLpRd0Yk1dGrTct7Tu6e4+S8evnTX3/+j7/U",
-	"m+OQsqmwx93oygvT4bslxHJ+5va7bYu2WMyPJt/WFruBT+m/qgdhIMRScZJYYOmfc7n4IbqiMROaUkDf",
-	"TMBe1pGaDcJlsIn5Ulu5ANO6EYUxKAlNyXjW0/gp3dGfo3U+R+w7SaNXvZcvX27avOqq3+m6a9DlIFEJ",
-	"NT5Qo8GbHL6sMRQBa/dkQxFJomdg/9EIZyJ/Cvw8ZeFNwDwKDSzs5essONLYUXCSMBkyomOoKmHSnF85",
-	"o/NdRGGa71MfeoXA86r4xg2eYCNlYVoC4hs39pgU5ekL6N/z4qvpj/MN+NkqYyC/kaJY0pkWYjsIVLUC",
-	"MhmXhIxpodgVU4nDvJMTkFic2FY0iMNH3ENegWrBoyCLs2VCsZ+OpeXD0ajtuN6UhDhi2zpJc+yFCUXl",
-	"vlxMkPht3z63HWlfpx5Dz4G+ry+JpAdzxu2oMTkaLM51n9DKg7vZUcFXrn+mq9/p2h6wBy/YC7tUhMUA",
-	"HLd/Hyajj/dZ7eKUNUjLkvH+cjwz4YZgr+i79xu+pHOSiRlJ7KGCoI2W3z42mbpLm6c6vrt3J6TggRTb",
-	"+JYcEgxicPtrgQm5zltBCVKnrSoVbO7G/Pz6p9d//WuAF1OldTkR9TrW5hmcYE2jA/NGOWCFqg7NeAj1",
-	"rcDcyLPof04/fUS4RTS8ey7XN8/Jgj3XEzcsODYxzdit5kwzyQ4n6A4q3Hg7eE8ewF9jzoKlE36iKZew",
-	"9bykac7oEJjFUO6c+rkQcVIulYHhsVT3Z8w/Hd0vCCysGKY8TAUKpKbHyJxsOkLXDNQBAFiRd5PylVMi",
-	"2Gtl5JbcgFSYvP/8B6rN0wW7OO0/vRxI+9WmF7n6hgNkTC5O+2E+7cVp/0zvYrjLHcbd8zVBfOrBB3IY",
-	"wxEH+bQTOSwFMlufuTDz/5lLSFiE2YC5H01iYz/sIQNkRaaHafveXrvT7FH3tA1uuP1mbqAtAYMQN2jj",
-	"1KpjnmlyLlfXa94b62NDowNQLG+R16V72iYkgfT4Eze4tkJvNUvokLHpTAqP51ypC6/56WKRrI3WCM82",
-	"lqNZ+jAdMKOkrWQdwnOQwr6JvI4RPzNN5o3tiWshqNzbWaz9TDO+B5l5w0182ORbTjmSk6cf3Wmdhgu2",
-	"ow6bidNaxHFjTblA2ZV9/fJv//Hq59dbZuQ4ES8QGdzu0qYRz2KWkmzt66+SkiNc8FORSKbCmy3v3h+0",
-	"m6oLKwzwG2uzDbvhBib6/l01nNcufpppSP/l6qOPT/SRCUmBn9Hn6ndLIfn8jM8JS73QzUnCV+oVPheX",
-	"OkL43PKJj29sdyGf8ZS6u/eObu+OvTg83AU39h6d310N5+gC78oFnhER4Db+RkTBb3xqDvTRCVaGZ4Ue",
-	"h9/GJFV2z0ir/bi3W0dW+8UOCB966Tm1p3lNa8m9fiQ+8DlaZ0cv+OgF788LPrqGD9U1xOPv5giNW3RQ",
-	"H/ErWbDz+Bs6hwmt6hR8Bn+v9PiAarUYnmBS5Nk6y3i9Wezk1CUJyRegRZDXe6M06VyKvAeUkGQNDqhT",
-	"r8uyiK9Sm/EbLpbZlAJOSWZLuunA4ZeqbbFgwT6c3hy+bsflMjsYVhM3Oq5XvNtKbWOk4tTdp5EaWAZ5",
-	"ZtdaiQCsaNGJ/tZqFhup3rHk0D3C8ppFiE10qCSplzWPJAtw+AKOw+FjzWmUhCWHsxesRdRJkxdUFB4d",
-	"n+hlmBLq1XFjyGWmu+wbXYjuQaE+ighwUEw5gGUwASjHEDH6ujvB1jqqiiXBXVaxnfY4oFK492DPljCH",
-	"yiL0QhYkeO4eqiY4Su8apoWj7L4vTgnjTX1C1OqeVt/Tc/qVyu46qZ5dYlmpknQX7UadtANfqK5mQlP5",
-	"LBbJ+q2+WUQxd2wbXYGhY3gxh6vGyInDNEsYX6XQTx/Blw7r94gKFtNSSrms85aLuDsycVPf7THB8Q4z",
-	"eQ9D4+1mMIdMbnyBhd6T46grjbp6jvedXNgCTdfByug9gybzA48PPseJOT/TpN4PGilnswouZ6QFulgK",
-	"g6NV9FB82gJnyRmn4jOX7+8AM3Bwo+gY+34qsW9tVt0XLkrHvF/kVlIDX2cek3CMqs2oRJ1ppayxetMK",
-	"SRff5eN4+OGEfLChrAD5nZdknXAS18s7c+FjEPrO6j0Zd3ifsINaQW+8qcfgAe9x0QO84AqpdA9+cYNc",
-	"zClU8otAWUDBY7pMkp5mc4CSQqR4X5EsFg1u6E7F5T690d1Kym+Hle57cQadrbKi0NF6K6dwG6/uwOX3",
-	"R012jy7MPeuyo+MSSo8AsmeP23E37ssO1W+w70LvTG1H91wqlnFMWEJ70dBdej6WVD7HUgVEexJRvEJt",
-	"jqF3Cla9ImLVeVvd7PX59XpBbYWI6WAhAB7EKxA8fJUqxYhR6cvlKGHjfSN53sOUf+IxfYyZW3dNO4/l",
-	"VHxgSTnIWJ+YzTdYVTPsfeR0dwEweuAIoT+XNFv74YQeg9GBp+qYST5mkg/vQ+Pe27nTXKu0DYi1hSq1",
-	"pKTTOO9PA6kVJoWm8tEPZOl0aJoYCPjZvAngUhMCCrwSTY8MilXEpAiP/S8z5D0r1z4l2Xim+9a1lwqi",
-	"8DhcbxYzDaGevL7vE5VE1G1Ws1ZHlfedqDx7po5K76j07qcnj3Tkzj7ixiUVuJQzt9KkhSa80PTQuISY",
-	"ZdM9K1mm+1WigivRgtcotSmVF0TO3uFzofD9MaB3l3J2uliIIDcwv6daTuAUdFQ4viyVMAzNF6DZXX9Z",
-	"W7LKvFARmii2B/Gu6IRmNB3TL3jfQeVKr0x4qVkGC9GKf1OW1xx74EYTniR8pTMkPOHpvz8OBMvSnpCD",
-	"qKfCWT+4nlKH5OM+0CyuNAIWc05iau34h62lLDmtmp0zIsmHjM+v1ze2gMqbp1Y9YM8ktXsgpAUFWdiX",
-	"BZ2o/m5OSIBiBCXY0MeujsM9LQyloA0L/O3Qmc4oSCaiId4AzVoix752md4XRM7e5p3smIjYNOWZIXGH",
-	"NsZr0/1uhG+oaJSBEOThnEoCVPFD7G2vph8aYZt2yG8iyW9o3m1Zf9KUymjE5ayOE/UzXeF8ny4WDzvj",
-	"C3SeVoAG7HX7iZZe52DA3y7DLd7VYGIcwsIwE7dpYIBXu0q9FKC8UBf+si58Wncb5fAZR5AI7hlUP+aN",
-	"yBvMF30Mn5z18iR4+e/HPnqnyagX92IYHfPlW1hs2xpsZXstl4FoDgTb2Jdwm6mXPUSTgloZiV+w904G",
-	"RZOti/G4AQcw1mN9XOXFV3ydJ5lHOc5yEl2jbaYzDDBvGZ0TlkZQYBItU8kS7C5M7xYsq+fVsEGWfScN",
-	"HHl/2IAMvlMTbfSXoH4myyRZ7xguh5p5e96NY8jmuwjZHAi2V2uTtDUNKhnXD7h1/pzfovkTqj7hVpI8",
-	"vqiHS/axJ+XlwfvhvluH+9UJxWB/ZayfyRqWDkdMQxrqaeuix+q970HZ3JPvfdQ2B80PPHZdcwjf7eFr",
-	"HcvlsZ3KqQu2e7lLLzAq7ZGYrgxfg8MEcW41B+gaxbVp6TeFnta9iE2cdrbYhLFCm+EUoIf2xBWZ/shO",
-	"6szeW7l9cfWOHtRRp1XptOB991hz3nv6UNOoxuwfY8OXttCjTojj1G2lpfERjzQpXtSBh9LbWLPi05oV",
-	"r2TpVO2pNyUctW79YkpTHG57e9tQszaIJkIui8uGTubRRZqs87arpl1pKmm2UKIsojE2mskbsurvqUt3",
-	"9/FnpCbed7ravGxnZUa3aXwi1zcn5iM1qvheRnZsDPKombOO3SNbu0c+ButKH+TDl5QfGwYeGwY+1oaB",
-	"RVPmYOxYId0gUnQRbbUOdHEpUaFCpZqBF+6gFURNxnnrNg4HCXI87NYMndoqXM/oYStZHry2e2L8jzjA",
-	"Ddj8E2lrUBSte2xnAEc0h2Y7EjH/q2f7gUcj68JcoQbhdjz2B67mfCKH/nAFnWdEkntmww8TZR3Z/vLa",
-	"7E3We19Tz9rIc4gG31LLAD20zZyRTNUITjmjsC3egrDkS93KmcnohtIFvpmvUuwTtvnKHl7g7jGSxjhe",
-	"HVkZEDmMUnpLM61cNyXvYrkjybt/+vtOsvfbgbTCQ+aY9w91FWixndoBrDnRh8SLTeEdXvsgad99qhYs",
-	"a0OBDVn/CE+ppXvfNHeOev5I7/5Q4nUHD9aldGVV4DFMZ8N0D5q9vs7qyuNyr17+9Nef/+Mvu4nLvbih",
-	"ax+c0vmZqKrT/QERRphAmGYklRHKwUjyQlWxC1EyfI1OAt9ClcCYgyRGBu4Jvl1QYXlF1L/hnZOMz93n",
-	"iB+iKxozkTNEG6MO2CPdN054FlEynqkHYakx4lBg2AkTMprzjKqvSqNXvZcvX+rBDZ+DITqM6YQsEzlU",
-	"+gZXLi+ihvtFRJIEh1kxa9XsWKcL9rtajFCD8PTy/GICdx7GEVevCiWtwkOEg6w+QAhUe/jquvvXd3HO",
-	"nVk5HJxHL9M9osKsmQhnUflV+URsp5Ga71NfriF2dWAVc6Y3RDXMWoCDfGMPQ7VQfvH1hq4DSu9u6HpD",
-	"JAJmdHj2/uP76/cRvMZ98hDmuQxMmVKJuBR4ov1SDU6pT5f8TtcdyyIcAdbzdH9/p2s/6OlvSrfEXgSA",
-	"S8l/XVLhNYovgmYpmdPDidy9Vwaq1a7J+bQemiI69XFI8YMIce15lcV4W6VBPrwHXNKGO/J3ug7EK8J9",
-	"jKePt6CtKBkDdMCGZX5jVG1rvkebwI4FXF26hiL/1/fXzfLeuollFh7cwD+ICjoe817n6tPL89Klb6PV",
-	"jIInai4Ht0Bs+gUIaVJnhI5vaIxmu5eJDQAm/YSE8xsaR8tFXWrrqJdcvdQqyo9if1+2+6MW+hvAdXWs",
-	"tkGt/07Xj7S2rLP0r/EAfBpibUp/lPOXX653YtcbAc8FLaHT1dUNnbO+U+nqwT6+XCwyKsQVFVTuP1H3",
-	"O133cY8EnyN9X18SSRvydrvTHDqpCArk8WmOJ8EBtpVuOpJpbak0w1WlumvP6rKK9moPKtTtdOVoNR+t",
-	"mqdAfn790+u//jXcz7LBNiGo9CrPpvNFQiQVLe4RT2IqZDRhmdAkI3wpowWZUvG2UHuh1LDQipZPInpL",
-	"s7VPbgAHHKxj1W2/szQ+FEYPhxkAFTE3VJdXm9m/xz4Wy1QsFwueSRoPbphHNP1LfoOd/vN0L5TQajzG",
-	"i7YvfZoNLoJ3Vne/rbTrHponBt+jthNLp3ualaC2D2a23Kw1DisMLTgg+ce0FOWad7YIZXpLU5NrBu2m",
-	"+xlppARPaUk264CYukz9ehKdptGQxUNMb6d848UbSS0mohu6qOCPIjFKgwMU4OJ7vvWeKTXkA/wy9ygD",
-	"IwiVot9U5TK82pNy6VAUq26DrRO36ZkdlMYGWJSf+d/7F5+NSenvVMDRvaIkZuk0f8KeClLhe5RGafM1",
-	"nmqt6WEUj3bLygbPg8GvwSycn50mSnCvAc8n9gJfs0fRYNiGW2DXXgdOx05svcNYeQ/YNjmNY2Oa3Jdl",
-	"YmtezXaqMU62BNXlJkvRsXzxleB58QZv5BooL+narOfCs1CDwNDWRQcH8XAlXOptyIQarMHz29pVeBHC",
-	"8PDVyz1plz2CwNVXXXNcs8OTZ5oPfcBCEqbmvsWkxTO0iMkuEtED0rCN0JtS+WgkXhePqknGHeVaQ7hm",
-	"31LtKM0qpNkHKsez+5ZmmJzvJMrawlEtJax2haBeFGWYKQgtLKuQRKfaseF2jKn6aJkmgI1yC9ycMFVt",
-	"/n0HEvA7iEXtS66HF56GxqK2rD79HoNRR+V4z0Y/nor7VpPH0NkxdPb4QmcFO8ocpfuyp2xR6sGjaGOa",
-	"eaEz1HVsoiaf6hLUMh5+UkBBlTKEhjj//Ay7WYLPOZzzmP5nDJhGquy4yHk7QDbIeFYN0njnDCfYKrsk",
-	"Uy9cofOSTzwOveUDSwDXcBDn13nv+VmIzHNu1LiJTaEH4Bq1Hu4muEeciC+Yy90km2z+u1QLIRCQ74WX",
-	"v3BEDxGd2NydD5x4qjhDQThF99ZHSkc/Lopwo+0KkxIQR0BF5oFocd5rOGxsCW+jDkOUP+AO1Um3fdjB",
-	"ZdJ9ZNQLJiyhCGxhG7pTvfHy/adeRBIo7cryLmmLjN2qK27o2oxLqIeox/Wi1YxIoLjCzu+ZhBlWw4xP",
-	"olNnDPqdl+8/qafSZAIEP+MxXQBgTXKO32EWiqbjbL3QWt4Zw1sMCWt+COTq0pTZddz3JaVcH/CYLxPJ",
-	"1Ee8UK7vc7XDttN5H1hCuyk9fedhQhnOe0/jOJhvPr+7L4lcik+oH2plpLPtVgTYebPHkakrC8YHUwWg",
-	"nWA8ko2o/wpT6ac9NS0qtv125m5v7b8L/efz9/WiER2TpaCmAzGTG3+yHbZ45v40JqmavBGNYjrmMY2j",
-	"f1MPNxYQTWNh8lR2GD+Ifz92HO9UJFGxU7paH4eolNAHDfTq/qsmviwSTuKiodDBPtlwv42BUvC8X3xV",
-	"//ElbS+IdJPacO2GMilJgePJ+iRQBW5rx08vz5Wdg2wreBzrgC9bed0FF/XwbnEHLMyCddKzh2n2Xfi0",
-	"Pfq219+Vp3qgTMEOrINwzqmz8hk+XMLA+d6H7ZlXzFFXzfgEuFf2pAFr8Epn8K9RWdFtNGPNK+4LLrPQ",
-	"HNAZwJ7UV1W1Yi180aNSYJ9oEE25ulNs3t6mwY5a66i1fMOr+9RZ+csOn95+NNrKsEjuSF9JwhLxWJli",
-	"ttNVddFk46zNOL/xSZOu6AguDahh37pofUrlH/hayOB1y4YeRJupV11M9GBDkkLOLQ3pSTP5/nyK5czi",
-	"Axf5HWauu7wvzuYj6OHygWfYiOEeS7TNpDkiyC5agPjJV7klmaXft/fqbOC30gudB5KgAQy2inG6AKpB",
-	"OENjlv4qts0KdHQ4InMOnQJFNFRjlIMZSeOEZmL4FtIVLJ0CBSK6zaCh84fUpaH0hB+g/Nu8KViQHSzj",
-	"pN8XXsrtwWJrFvhwTY7111zAMYEex/BMlAU7P/fm+7RpOJQkm1I5WBA5G/ZMk6ThnMoZj4c10LfHok8e",
-	"Ro6tOlhmZGqxMc0ei+QfDJ71bIkPMiJtT31M3I0OYFb9h2Mvk0Ivk+sZDRf4B207vLKaL8T42IjTOaZ2",
-	"7vy8+Ao70J8k36qHQnlhqeDQ3WklG0HDTBFII6GeR0cC1xHJaF2OKtf+YW7Qb/p8/fOAankvDYVdtXw/",
-	"TYX3dUoecWPhfU1Js8Y8eDsTu68P22lUf++uWwzvWp561GkHC82GaFBHsuD7EITdPKgG6XeUCU3BnKNE",
-	"eICxq/3OVFBhdze51xDEainqNquFNd2NJd1vI6KtZU386krDKAOQD1qOdZXcOzEQv/e4kpqMvTQDdq3X",
-	"LUuyj1Gle9ZrTyqotHfNqaft8Onuosl0DH4dg1+PKfiVl07vKfpluvZWZ+J+K4HTxiYWB3Ds5nKyIc+m",
-	"YLYo2TSiERkJmsqGVNxGc1sN70Zqf31luTWw4EqZsHTai0Zr8/eMTWdgXkULnrAxo+IkOi38JLlGhudd",
-	"3zfblAH+XD8A/uCChHoRyahBX+H1gsPf7C0sBVVHBmqxh6Y7MM1oOsYGwRenSzmLxglT+6oXrWZsPIt4",
-	"mqwLkz4nN1RUEkH/TtfPju1g8u4idPXYWsGIp9cG5liudOzp0hXs9s7RL3vu3AJ9zgw7hwf2zW3BXqnx",
-	"bAUfy2yb+V4kwLFRuslShBT0mgCVQYTtPa8LWdXl8yghQupyaZZVNqWXeQXUzprTXxIhVjyL4XtHRLBx",
-	"pEQkTaU+LjDmhE5kxJcSP8c03YEe/NbchH8AGAZQNFXhXLW2Z2YZQqMW1/ROnqe6m9vBetarBdDKLQSP",
-	"VfjS9ub1Tw/gZz5+L23hn3bT++p+9ur7yjXIM0xQz++9xz0IzAqZuLtO97trbo+Wt5GOTNpL0qgKiRfb",
-	"htWhAuvYdP7YdH4njsPD7Td/bDW/AzG/m9byD6uh/El0mvdm3Iy5mGwAaN06U7Fj1v/YU/0o1bZpp37s",
-	"pP5g5JvtnL6TfunhUW9DQwZiCv16ppxb+Aid01UWJKtr7Oc4zPAsHf6NBE3jXjS8oWtsXTHRJb24tXrq",
-	"nXMSV3YM/EENQDdeZ8KpabE924tt2LFVey3R2VJIPt/auj02Kn/UkenvtD95fzmefcbO/MdY9jGWvaNY",
-	"NsZBSKrENJ9Ea77MIr5K9xTiboOkVRvt3VQGos6eQiik/dr+crHIqBBXFLouHBVcfu07kLbxUck9CiVn",
-	"V/ao3476rat+M9CkkjY5RO52wTNJkhdjIknCp0tam751w1T2aqPz8CmNOd024oBzWYhaRSM64Rm6f07V",
-	"eEUo6xLe/c5+QKjyvHAGeTHBpx2K5qQ0dP/tu3lnTcxGX/BkE6Hdp3CL7oZ2x4doChwpgsf3nlDEl11R",
-	"Ervo9ELkp+EgOzLnTMkRdeYifTICYkP6Ya3sJF1Fyi74Ss4nSsRgVX9EsB8Uyvk5nY9oJgrk/ZkV1Jp2",
-	"CSQ2okxiPl7OaSp7OnpEIxiEgGoUI98MxZwes7knWvFlomRelCiFnyGQRBewIOjTkveXMKAoIElqGrHB",
-	"5EO+9ST6zAHPqQaKl4kZX6VqAm6ZYJJnoi5wtSlU913KslNZ+O0epPdeqFPQyXW3CrBcDjXT8PDkMYro",
-	"h1zukYueh8oicmDPwUfPwNa3lVDaJs+7TpbjONtonsq+ZhzWlST6F5ktaYBF7Kqp1mDPfempa907ELSJ",
-	"6CbaMcD0NEW7zza1dYhHkfnIRWY3g/sJSFrcwpU2vRtE2Kl0DRWj5dACxITffK0Wrn2qQeFDuG7YIkgR",
-	"XTj89f11hHv2hfu7GGpSb9EmTj9zI7hN66o40q0qYz4nLG2Rnp9PP70/nOSEtwVLTX3XgTpWqbftpdAb",
-	"1wMbU1H5iAxenP+efyEr3HEurskNTZ+myK8Eq5kKB3Pw9gwyx+8uQ80vsukhqEfsBIE6wzkpCyolpeIo",
-	"VXLqO1BbfeqK3Z3EofxVk47IE6mf0B75du94QNHvwoc8vgh4YfjBiq50d7Uccy966tHwjtN5jIg3HvD7",
-	"iIp3FDfHyPi+I+MlgXsgR2C3cvLbPUn4Y6Q8RHwfQz/HaPk2WumQwfF7VFc7D5A/YQn/JIPlR6l5DJh3",
-	"D5jv3Oz3D0II4RV6EHKd0EjMKJXiAUUe+v1HGG/o98NlK9xTecrdlXnqoYWgmTsGFJqO7T3EEzrKkGM4",
-	"Yd/hBJCiBzIxuwu/bwcV0ccwQbsoPpq5x+DAFhrmgLGBe1Q9Ow8NPGpp/SSd/6MsPLr8gS7/zg1zb48/",
-	"Ng/1aRSeX3zgVuH4wWf5WB98v/CNEYcKzsKtDf3D8zV54u5+p7ncndd/j+478G7G7uY/pK9O8lfv3TpS",
-	"2xpJisEUQh+bCM0/bCC3Kc/bes+IOInyrRGNSQo8qnwasfSNGkpGMahoV7PJ+bVPOphRlb+xs4Q4sDts",
-	"33t0ir0FVgDy1t72fk5YcorRqfdgTR3tSmNXFhC8uXwy8F36XM1dROI4o+IBOuSWin0rj7yOmSh2hNiB",
-	"jMcXVE34i6/wn29eOSQ/rRKtZlwvKxOldQ1pOuNhVf6yhhMXbFsWD6wP49C9J512pHQqSyTsso7W1efw",
-	"yRuoZiMdk1O+ySnStG12be/WCzEh+A1dv/gqBP+drvcnxoZC8MENXQ+D2madphGLaSqZXEejjN9QTeZG",
-	"ywNBE9zYvSn1E379/kUXvjd921Hq5dtXsGn6nKfAvvfdiDyzD44yr5vMczbN4QTeV/u/PXtt+AYD6ppr",
-	"bHrZHW2ths5APiujG1c8voN2cF8u5IhBKuua4+Qe6IyZFg6V58x2TdifS9TSSaH7gdnU0Xs5LY9V0Z4c",
-	"z+73oRz3EO5u6eyf77E8XW/hXeXe/rZHbMyjYUwkHWigan5PHtN2YuPYzNpAAqCrFkuhT4AYQiO+PPqN",
-	"mC91cd4tIDMtkdRdpslgM1Rgl3Lk8UfGnyL0wPnuY8C5nfnBM278+MELXcPNHuiFQ0abdT7IMiS0QowL",
-	"d2CDquj08nzvacz3qcwYdUAShgEJ+oSra5lUPp/un7o1ZPesMDMHk8+FtwbL6NLdB81guu8+ZjGbdUpx",
-	"nY4JyCcN8q1OKdbI0XuhcCuM5cXXwj8DGsZ2UQ0tQa2SEA40sQvf8b0Ety5Sup0uOca4TIyrYVMfOua1",
-	"u/OVx8AOcrj2bmtsbyVVsxJWzvXJUQB8H2Wduz32vmmkOU2XftXicOXDKRP/BAN/dIXiOOxQAWLuqjwW",
-	"sDBPPEUdOm1HgVJ5YO+hQDxUbDyqyvDD13UbsXeY4NCW0urbgeXqMQjkI0SPwZ9jhXcX3XDA0u77UBq7",
-	"rul+CpL6KaZXj1LwWNsdXtu9O2PaO0a+IFPqU88N1wUJy/0Udl/CeB9JTTcONlRemrsaKrkrVuOJ++ah",
-	"U/l0qrkr1vrgZd1m3+3VNuorQUAS/cFqTWbkFn6LRLKcbu/WghQ4lK2EIqfD0T+wT6teeXRpfWTP0Zj7",
-	"DvEMRdl3QJvsxVf1H+9am81RboFP0IIy3Mb6zkptAmX8EYGQV9kc4FS1lttsfWYKXsmuD8y+lH1no6Rq",
-	"s25O4cnx9D7VOpudndktCm7UGE6icynyWhsmxWatzfah1e3P9GN1M55iQBY/+YmZ8MewqkfRyT3Y7zxh",
-	"Y+YXVtWX7jGWCjknNldjM2+BbQoYS3WoFnosliiPCJSYNQaP/rhuMdh27g94wfp0LNntoWO2+stCz/s5",
-	"TO4ZkaQvs6U6Xo2xW/2aJxyw7TiPXWyr4mxuJ3IC5maCMqdtUlA0XfNPJBMzkqgtsvNZiYkkIyJoFLMY",
-	"5oWkYgVF7xWx5PzwGgloVyvIXnNWuC10DMf5IIl1l+kTrMLhAGxE/Mcc445AjqR/SOOIpGhIQnwLmD9h",
-	"uOoJJKPRDV3It/pyU1C9wZkUXUyioT4tGZvOpBga/lFTbg2bFfFdxSsHJMvIeojAMZ5SHIh6lVqGdJqX",
-	"cU9yZNhJNJxTSQZq6YfRfCkkLDyEy4dmcTbHgE1E1NZeRyyNUEHyiYGh8ZRWiHy1vI7M379Vq+Y/yKLV",
-	"NxwqaK5et5eAud56K+Igk3MVEfAZy/Qm5at04J6x1g+7yKZaBa4/c/kBetLvUlSdusfX9IpvizE/Ej3X",
-	"0a3oQft/vkq9Xisv1IWnl+c71yBemYJpRlIpIpwsJXvzKh0rpos2a+ZI/LKzUzKCAl2Rl38LXGJvggPY",
-	"93gK/mBydj2jfTIHj36XR0HPl6Nr1EyhltHTppTSyX34XQGzCsjjwUirgsZ5fa8uRbRgL8R4WmaYnGTp",
-	"dC/GE2x9JXHhW+ym9bSp8hwRKqE6q2q74lZra9W4mS++4uv9c0VwOdpMCyJnJXuJZ/APeqdWn0m9Fevy",
-	"RfrDw3xBXBy8+WAhcLWBbIZpT4pbM+08GvW1PlBwqyTvfwr8RqUnoYCr9fveKRv3M5dXVGaM3lIMeH3g",
-	"mUlL7fyDCyYMUjVFYjmemWP2YB3TZUZxUvYkWz2FaJ4SbBai4fLSo/bYHF0mZ5pv14jA/E8tgtDExB6J",
-	"FNzCwaqXfUd51xCUOqC0w288o3IfnOKPVtA9kAicTqJ2kXLNAbi2lGkHcw8zrIPaFGvMHe3ei1YzIukt",
-	"dbJWgqwFFCneULrQr4MgWiWvIZ7RCENiEHhTi4GkhURoeFpKV3arbUSplt0TE5VieI9RrncwafFDj3Sp",
-	"o2KzvHsyl3VV7KOyl4/Bni2DPYdUh27O+z7U4TGypbaFktzHgJZxuvrk9mGGsxzMxH3Es7TS9YFNmEvB",
-	"MgBC5MPWov1O11dmtPvCQZwuFhm/VarjgBgI98P8N2fxrgbsw8a6PVkQRLeJfDpVaxsrfX+tSH8QZjTa",
-	"kbih+8cjfObwGp29z584JPpYA55AZktaV7OW76ADpN2dl3U59gdzSvJXHmvWfCTPsWbtu6xZ25B3+4a8",
-	"GnH/4qv+X97JyDDRXJeHLAjLMHssv/W7qV7rJO2P1Wt5qmr/56u1eG3bc1PwYvZzaPal+jubKFUbdmMe",
-	"T44H+KkWsO3q2G5Rv6aH4FPC5rSLoqLcMKo6j7KN14G1b7uVCY/VaXlaFXDuJx8r4L6/CrjDeQOC2pvq",
-	"LP/3aYwxXH2tMVv0IFHoZXTObymmjcec3zB6Ev3B5CwiqUlK3dB1Dwh41fNIkpjn2VCw8gnr3IW+Huch",
-	"7JY+m6Y0vljK3YYqzPQp4U/TeKsc6j73qZ7qyi2qpibiS+nsR325TjRMiaQzvhQUmUDbrOLVjKN0yCh0",
-	"P88JHcwRGNGEp1MRSY4bbTUjQJqM9Moxf4NCyG5/gUEEs59MRmsuaHJLhSFsdiid1VU/iGia8eXiJBrS",
-	"uwXLqBgQCZoXyZvxILo7udI8P+gm1e/y36L5HQ0S/hHuSUNsrlWUZuRmmbspAvZrdZD6YkHBidOHWFt6",
-	"VLoSDyNcPFVbC7flkM4JSwa65SBajkPTMXSouzkQKJyFffg2ItEw5emYwo/Dy4v+dYSy5YUQHKA/5o9K",
-	"eKs/rWAzDz/wrE/HarSwb4cxEbMRJ1lsq8qYiNQpo3Mav8XRodASdJxROTyJTq2ISoiQInr1OprxZSag",
-	"KQNIbUqyhNEsWs2Ulao+PGHqeAg2VWJ8KXv5T3D6RnTM50otpPiVPTUKDblG3IKaQhOlt71U1WlzlAae",
-	"e5o6pdA4aF17JyGDyhc0pTHCQJmDVIkuJhHRAUf1JD6J8OTyTGAVX0KkEjWvX+YqCRgpauL8+TEPM7c/",
-	"UDme9ZVG3rutrYcYbmxv3HiYLMHOpZleSPTa8HiCI9Wka7TqmPAk4Su1+DNKYljbr8/6VD5/B4/ZlA0g",
-	"PfEVQytPBnoEw140/E3KxUWarLUA6JM5VdvgPz+Su+HbiN/SLLr+2I+GfTpeZhQQy3pmlF4pP/E//+vP",
-	"H/+//+f/fRtdEjn7zxdvo0/k7vnplP7nTz++fvnybWTe9jZyX6RTUixTbgSSdOcTLdcL9SohM5ZO9aKH",
-	"VzGOSDyw270dW2FOw/WKjcH6ZqnBEHq4Su/sKnZ0kcK33A7hWiYAYHagnGXU3ZmFcsq9IK/6/YvPStGc",
-	"iy9YfHqRfeYfeTql2X+RhIFKX2U8nQ6MVG595B/q8lPUdReZ6UubPwhltu9j5izt4w27XqFiI2DjuJrP",
-	"RJUAStg6tQWdw0QE34P4XFBzSpEjFjbXYbr7R675YNlvqVL55o/a6uwWXBhnXIgBz9iUeRQLKwV7gdd+",
-	"U+JlgZKgFWOCX/NeXw+gyIFrWLWf1Mv8ajBS9LFDeCVRstZjIF8EzT6R9WculQtyYe/P6JQJSX2+RcnE",
-	"K3u5eqD4RNbmcTstnDbomRx6qSYeTj24EwX3udhFXgD0SW07krr+iTUbB3NyN4jJWgzt9oTNqo2wlIMA",
-	"4umbiKfJOsonCJ6ENL1oB0YMhRGTGi2RUgbDJeW7ohQCEbBbLa9BIVlxEOikQL7hQpm88LAt4K6Lwk0h",
-	"hkbl7RurDhsKyBk0K3JhlHj0sTqpKH6USWDW9iTqU91QaMizKaL9J8ql6EWS863QmAHzLDkfzEm6HhDj",
-	"p7XNMR4K7d2BAM/1847hVJxHamwog12VGa1oRvF8KYM+Wfei0RpVL3gpPwhX5E/02YGgU3StFkbp4xVB",
-	"va3GRjKqGUC0LAcJXzIMr6jM1s9PJ9rk2dQ26XI+QhUh6JhD7EtdrJ2yfHjwEpmtIzIlLC3YgK88bDeW",
-	"SjqlmTbeHhyS1gC9lR+9V8srFEurTG4m18/e/OOfG4EulvrGDUoY27/8+Nef8hCr4PUN7f/g2Y2IEnaD",
-	"wXTrbm4Qf/Xsjs3Txau0hILTsQAh+ICmZJTQeGiAbiPaiF0z5uC+kWuobi8mSloGb4B+/wIzJBqKfRjf",
-	"FOalK3gNbr7SY6zbuKC/O1LHsPQWzHU/Cd3vX+gokbb6t6iO6URaY4dxkU3P473w1ng7YWUrxvxN4Azl",
-	"9wMi7TGgDPr9C/VCdf5jJkAA+DmC8j2Kiw88u8ime88eIuoNtr0OwRXWQTeAdYVdz1Q9FoUbE9GEJII+",
-	"CrTgw6profE175Nb+pmu1HGEDOE1P/vloTK2KPfmOU9x17h6maXThEagsC/SoGyoWAtJ5242FP7wIuUx",
-	"ffFV/f/z+NuLrzMupHKQvrU2RF5pKjgQjBbexdMJmy5zvV5wrzTX20n0qyF9m7BE2Yenl+cCDFgy3cxg",
-	"ZRTYQY3DhvkOuFJ5aqsZNX/OU2SWa0+ol9gkmX5/JGh2S4Uup4EG41UJLpifzzwO51lWN52f+ZTR/Kan",
-	"+0AotfybgqvwK26tFn/uDngUeiRf50Oh1YRUx9y02YX3H7z6dE+f/ZnbU5ZzlJyfYZLKCgKAvzMRKWnz",
-	"MJkZDjRdgQQNNSJWz7irKFDa17lvfsDBJpXhVwdZlvyiWOwIUeW1hj0ox03dxVIhSZLg5yn5D+YRFHlv",
-	"MkeP+TI1uSwSJWxMldRHKtGEzZkEuoaXLQJePDus8BWd5G5t93szuY9L2or7F7ePR+iIeyVmdmwncSgh",
-	"oxZNtBqhM77CCClYkLUFBjoHuQpmp//MoxkTkmcAW76hC/kmp1fmKY1oQrEQz3D4ZxSisjEBFuMv1+80",
-	"r7Ka70VCUmqgMfkfTszcDjFyjmjp96lkEp8uUMwb8dYm0vowdaFGa1+STJ6RtY/Z+j6NPa+EsVxRwZMl",
-	"8tt53gJfvz6oWYzTFiqZzV2Vh2wJnN5PtYq827Q9PtMZvnBv4bsFzRiP8wCcTp4VRMnDZi/b5z4INI7h",
-	"wBW3R43C6qidlN6A1LCPAYxKBq4+JAVIwoT8Imj2K47zwbejdsbqv30KNzXAEpw1eLKCuNMEdpfDG1P6",
-	"0O3oPc5PiBntzJsjlNTgIj26AMmkHjaY5h9VnXLFiLLQmOAiqKVSFJWED2JlNpIWENoxqA3EnSLgBpQX",
-	"k6JQpMDSiMQxQ9YDrgO4fJWeRO9gCCJaLLG9ib0pYqly+fWApa2DSMj45iQangvAzGlL+ooKKi8t0lyZ",
-	"x9g0pBcxRJ2ri5mQgIOOBNVFPnM0zYFOTq3djKXTN8WLke4RW5ykNBqtgT+lJq9st9m+E8v2RdccCGW6",
-	"iM0zTSFysNSyfXPX9PL5WVtuGXeL06LkbTT8RCUZGjj0+dnJIxPnD6Mi0jvFXFIXeLTkjIpC2dIxg9kJ",
-	"T4QH53rmCJoHmr/MlU24otvIXBY13aYh/uIr/Neb08VTE7pqDQveldbjS1nWb3VlnK46CLPA4a6DUVfk",
-	"KmEf7SdymVzsPrFn0w+/Za9npf5QPB4Nc6Da+U0n7HCJTvWth+acd0odOimhal6fPUrVVkIfX6FZFZV+",
-	"dIJwW3u6OhRsJvAoIFoDCgcWD1r7PS4ZcR/xkz3NUVCLim2kYGsQpYUfyVMKoqkYERkllAgJoYN8QFBi",
-	"roELbmWGjRHjC4i6b0zzIAmJ41KQpBQXqSFN2pX4PQY0aga9lz4Uud1cakMR+iVb9IPwk6h6l5xxKj5z",
-	"+f6OCXlgKRpKyHRUvdW2OczjMXazj9gNyogHHLvJCbkOFLzxTaAeunsC1LY+jqRpeDrL3NWSMH3aqdLD",
-	"ZUkfUX70/lOj5aRosCUfkAjdcQoUE4lj+w7n9jxo7HBopJTG0PzOfhuIaxINQVRiVtXY/SY/WW/5a/qD",
-	"jUznnNxAX4jin3uVWVOmX0RjU0luy3EjkmAfPJfPi4mITVOeKbu0LEVJDJQTh0iDXnNc2U6S8NDMT+qd",
-	"p6lh49lfHhQ3nkcadF8FuOpDscoO+HU2egLsj+BGl1PCMBsLXx1X/vHVvmqB3fNvsKbueK9m6jRRonMN",
-	"bprYql9gEDVOf0HHbLI+lR8pEfIipTlTzj1kqw1XjasLNlxMubG7ajsJYt4TSpqQ2PXoI3XwkVxz5EHx",
-	"ZlQnuEPMlUq/aMMjejGnrRUPVnYh/0VOHVlgkp2RirT0eJllNJVOQuwQSi9Xt5109AOlcN17L+h3zmLd",
-	"c1voXOJtbvnSBhaUZONZiGc//PW9ZniFPw3RtEXyuEjSOxmxVEMGi8L4xGWHdd8+RNkPCHAyr0Dr4WUQ",
-	"iKHhjQTUff9nSTOv8pdjWODxhAX6uHcPHBsITnUGKtW+3ezisAiY7YEPH1hqiPxGa+Ut2w21x0DBLkVU",
-	"D6DP6ToaE6F7BPCl1DdBf4AE3kYSQ887xyBBTo2FQXph4MlNwmybmOWevfTgo5XfdEnWCSfxwXz0Q4vR",
-	"vXEO45DKcjjAlP/McQU+AEdLmKtopM/7O/C4ig/ah0kP0bM/lVrOxcRTyAQeldJuYZkP0iev0Xq7UHNF",
-	"8/yr+k8YULol+ebGQ06ii5ow9FqDf2ti0Ri9dqPm2KlASNMwQtOHlzlAGpDXwdowF+EHAxzmr9wL9NqG",
-	"ge8PeX0EXRfF+QExHRitRG5BJKv4LqDXefx1x8jrHYT7es8ETSa6+44n5jpE/tbBGR6XLNxpmNAJx3/3",
-	"wmFrK++7kgSHC/U+hBhvuIyrtjjLIq4ZUQ0NHcic9iqTbUM0/oa9jbZ3uu9ZCY/tITFPolNscuc+Dfpf",
-	"ecOs39aCLdZG/W5auRqMgd0Nqk1edT9c42f7FnKYJxtwDvVNIiIiYjJi4k0J0GGiSkyeOBiWoRZeN3S9",
-	"0b6NZLQe74GP25Wm2T9iBIb7aBAje4GX5xARmIwHCy4H2XgvyHJsovfEgOU7wozsAgf0oCEkjW7VRmNo",
-	"Dfvwgc+/dRL4wFKqGf82r2kDNhUwLDOQ9G99wU1HZMoW6P2HhknRNse+MCkmZviCQKcI8eKGrtUyou/a",
-	"bt/pnl45UAW3N09isGyE5AsRrXh2w9JpXvR27bK42z2sdgbBZFuU0pV62huTnoPGscUhD6NMO9PK0KkP",
-	"TmZUPUw99Iau3V5mhUtxUMAdn5kuSYaMmcaR5FFCNZI5fyIyHeFz06SizSrMpFqr36Hz+YP30x1w1pX6",
-	"yL0YJkqcEVhhtwv1PqOXlxkfJXQOB52lU/WVfzA5+0xXal2OUUxrRfxO1+BqHCOZjymSCUe12NV95/HM",
-	"FrWRq4xK3EWfathF3hjbePQn0RfbzVEgHg3Fqq6zHmpg48CpTpigww7WFRYvlAW/bk/gWmf/P3tX99u2",
-	"kcT/lYXvoQlA2WqCuwMc3INaN61xsWTEDoLkEBzX5FDciuIS3JVV99D//bAzs0tSor4c23WLvtmSdvZr",
-	"dj5+szuz5kU3PTrFlPXeGzZyDivvR+w2PcHp7LnIHWqmMdWxhMKAa7Ci/TARHlUA7JsphnfkHb3bkFx4",
-	"742YgyyXuSogcgy1WnM8a8xE5XxASGZ9jj2rplDe9nl792NYNoV4D7pq0mr2dH697/RR/Puw1Uusw/qk",
-	"DupXgAI4sz20kR1RLd1r3Tmx5tBSu5hGcju5AwtD871dT+LcXDjZUk4nNZYKfTap+UisKdPUY/0T6VQU",
-	"bL+j5/tnqT/bV0+2KezcrU7bWBYm1KRtwRHfGMHKqyubpgswBt0nLXRmoTwWY670hfAk16b9qxLt19a+",
-	"u87hHtrxKRCMK4w/VY2Rsf2NQY9leatnsBGNuKBXsLuDQ6369UY3VeNaT2w2gBXx5YfOO4QGf6AXuMHW",
-	"4ogO8dpWQMLN6NFvS1E3f5QbAhR/cSN+YFuptcFtw7jUotDlFJHaenbfS7t/VJ/zeaMQjg+I7DPAIZ5v",
-	"egd3WJ7+Jt4K8kCirIsDPxhOfaO1ddKx2owshNQPawH0lBARkskdIawzoaxP4xZUUySyWs+FFM5pwTRu",
-	"lMih1K3a/Pi5Y48scx55CplcFFQ2yoMCTZlyY2VtIWUcYzAI08Gs+iR4UMlEAp159OXbk0Db1qwgBsoE",
-	"xMK/kWvQ8XhdDzSLuK+H/stguVwO3DIMFnUBZaJTYswDZfp3vue3up4fwKKr7Z7Gaw+9VvdQQaS+tidu",
-	"WOPPJlgINXTSORgjpxAyOqzB5IcK4r2DwhwL7i5FdLR3Ce7Q8NxMsuzhgsn3AB3uy3z7yUfXx64sBH1n",
-	"OWpKs6OwQACnJSb0wq5IiifxbJ9tbDbs4uPs4KFeDSSLWtm7o9P/fOnJHODaY6ay9aOurOkqof0qLaIW",
-	"zEEWdvOz64+oRgo1AxGf5FAUOu69K/wTkekXpdtZhZtuWwL/lJwGG+Bz5PJILMqUPRnCqrEqdrMCTP8L",
-	"T7co9JZMCW5QqSGl+mo4ZNVJNdU0CspC3YI5FnGK9jUWXjTr9eXCTr+InWkxrcHEL6NWrfMSEhtuCNaQ",
-	"gCMbbtehsaCseBEXylgooXatvVhvEApf/lG8iLG0bvzyjYj1wlYLG1MFc19rHZEWjkNbaRf0PJUaue/j",
-	"pazLmOcb6gK7b24gV2V66objpurMLEiF5LHSqOiKicqU+8bDIT1M4hb/d+CRTdzAZTE3G4DrDIHlhO8Q",
-	"tqCpY70g0xQBCoessfC4m2NxhaQRBKOdRDmRKShSEfOvYnEDma6dC3+HJDG40xtgecfDf7pL9mPNfY4B",
-	"0od0pse0fCv3Crdst3Pnqlbl5gNEHlohB8gA1WYlkciS/sS312zz8jXZcOpJrpsIrSu34+iJ0O1jREEr",
-	"mYBP4TxvTjb3sUketMVO53TPKVLQe+re43S/5tQ5Ff76cRzOM16xM708xB8P8mCHf+ltKNqPyAMWLflb",
-	"QGabbSq13ymN4c1sURRRe2cCRd6i1R1CVY8XpxHxqxxPv4gHA/fPAKOt8csd6j6HZNZAiNwvFsGnfeyV",
-	"ZMZs1moIVDEEz+XOb2q9REyzgtJ4X7V03iInB4rf6vqKlojUQ6VrK4v4DTuWbBFYNCLXwcEUYH6JLcaO",
-	"6MEYIbXaBA5u59orNS0hnZSPm3DkO5nyIIPPtHtYk/I9ZIuQRujV7lZjHXr5+76Tn3QS5m1gs/e4R2HX",
-	"fTZ52ua2MFXltADh6IpJydxmCTR5PG5LpclvtKzTeAWfaFJqVlAbXToCwuCOC3yjwXSdlL5x7dws8TsE",
-	"QpTTMuIfQx/aeSN++mF01j7VuCpO0o78sCMepE+Q5WVFbOEXe5LbeRG7Q+/NQAo1ifgKksFbsEk+uNAp",
-	"nIpS3iqnjeIIhQOFwbw1aHQBQpXGgkwjjjTRWPilC0YLNhy0M79YX3XWdmckwtm4yTzAwXxNR6YHQ+XF",
-	"IF6RwtCFwcCgYSVaIb13HtDdyoyN7e06iJpbPMQxfDc0q+V0DqXtxPOOuNHJ3/C3//p0PVaTHz/8+vnn",
-	"xH76+Hn2SQ2Hk+tx/u7603Jydm4/X49+vTg7f33x88Vwcv3D8miPeKCxtcIg/2/ObtELm+i5+9zq/3Lv",
-	"fwm0ewi0IEm2yrQu3RBcmAF2484G8yH+6/pFtUznazVhC6vsDkDrXHTGczG93qIujk6Pcmur05OTb1/9",
-	"83h4PDz+9vT1cDjE08VDXSX+oZ3VvPuel662ebyZTM1WYN11io4xE8ED3yV+2XrYhpLbwC3UsugUaC1F",
-	"oudzCgm26IlQdfJ/O8DJb4wYXZ63x+P+3a/h9d1MTEZXSCASIJNcyFJMKihHl+ci5TIeLdL+x/uRr3Sh",
-	"EgXtsV3yR30EYF4VGB7QWWdkndve7B46Mx+3pDFJq6q4o8RNraUwBmxfZyMSYsA7E/z+xDkhyxxKYfQc",
-	"yIfKZeWEZ4vsR7jJtZ71Ef7oDc2kkMaoRKRwC4VTM2wLNNympqqUBQpQzD2ls0hIE5bdnIbauW6idH8e",
-	"UkF68Y5waKf3OuvDFjn1xR51rpfuw9KjKXOnKW+VUVbX7WmdhaGSrdkzvX/DXVMchzENWkF8ZMMHhBXx",
-	"djZ1pDbwEV0I6T2YTIc6XRgQk9HC5lHrNokfFifeDJy7sLn4ngjveTreXYkEaqsy55ixt1nV6lZafJ5g",
-	"dvf6fat5T6cour1wcNLTX40oI7awvCMrA78uc7fvyAGybiyyVqcr4ni9W340sK7CfVYsutyQcfIzXXvh",
-	"wKZmovVMQbtHJtjT14/+ZEnMpSOn/MIYAyiYBDrbAMVGPizYpGAj+5ftxQBV+G1okKIgFErorgwhGf27",
-	"38Eb6TS1mnoP+ctv/w8AAP//",
+	"7L0Lcxs3si/+VVC8/6rs3j8lk3pLqVN1aMsPJtYjlhzn4RQJzoAkrOGAGYCiuC5991voBmYww3lSVJLd",
+	"zamctUjOAA2g0Wj049dfW56YzUXIQiVbZ19b7IHO5gGDv3vXff3PPQ0WTP9B53zgszEPueIihG88xe9Z",
+	"60xFC9aG37nfOmsdjumePzrZP2Cd44ODg/HxUWd07LHRfvdgr3M6HrXaLXyO0aPRPuv6XXo8Pup0Ot2T",
+	"/dGhd9Bqt0I6Y62z1i33GVF0pClqt0Q0MR3sU69zfHx87I1GJ96ef7jf0f+312q35pF4WGnaAi4VCwdz",
+	"qqats9YLxX0mX7TaLakiPh+kfkXyFY0mTA0WUdA6a02Vmp+9eLGYSxUxOtuN+D2LZmKhprtmil60Htst",
+	"GSwmrbOWbnwnJnMh2eCOrQImpW37nkWSi3DgU0U1caFQA/Md8zMPwdyfszFdBAqexamw32D77EGx0Gc+",
+	"jMB08/j4+IirMBM+C1pnXx/brakQd4OIjVnEQk+v66+/tVtcDiRXrHU2poFk7ZagsnUWLoKg3ZIiUoPR",
+	"qnXW0Y31rvuvIkaVJtLhhP55vVW+YFLSiaa+d90nnmlJf6+noWj9D1vt1o2iaiFbZ62r71uGkPOY9c4F",
+	"k5dCvX7gUqXoSveX8CrxBZMkFIoweMdSgEOO+3odRSJa7+6CBmMRzTJzUNjXLH7cdvO1xXTLevK/tixD",
+	"ZnZTuxUxKvW2anFJZlxKHk5aj789FtMXMFVBEz5RMNpkZi+FeiMWYVlbeu7G8Eyduftg+a1GyzFvJn3s",
+	"NuvkY3gXimVY0seHTfv4OPdp+SQvzBMVk+zPeHgpVC8IxJL5t+IDk0xdUymXIvJlQfs/iwXxBdA8pfeM",
+	"zFkEjCFCogSJdBNETRmZm3bIWEREqCmLyEKySO6SniQ0JFT3Dl+1iZpy6Tbk0ZCMGJkJn48588lC8x25",
+	"uu6RaBEwWWeagohRf/VSCCVVROfz4vkKiYgmNOSSwk6BzSgJxQbqdDWff2AzcU+DT1xNxUK9pYot6aqg",
+	"v1diEfgwfZF+ixE6n5+RUJAJvka4JJ4Ix3yyiJhfq/ta/b6hPGC+XqNFOKORnNJAd0209CfjSMzI7eqO",
+	"9K77TyRGbkzNHVttmRopWVoW40l9dHTgnxyx/cPj7iHzOv7+cWc0Yt1uq92yZyEPx0L/q7gKNL2vpVrQ",
+	"aEUUm80DqlgrPhlbZ63ubme3o09eMWchnfPWWWt/t7O7r09+PAn1ofewo1Z3O3TOdybJ1My47wdsSSMg",
+	"bxKIEdVnZMuj3hS+YqE+wePjWPEZEwvVOjt8xJPVZ9KL+ByVn9YHJucilEwSGjFyx+YKtt+Y3zMimSdC",
+	"HzZP1SzccS0d9Qm84ww4oFINrGg5a+119o52ut2dvYPbbueso//7JVGSXukB+LX0o3ipCk/1ElITlqK6",
+	"ifXzvOTdmGXkwvO0YhRT0j83AgSO8yJRCI+S/rkVFkZ2nJFvYPn8b3bLT1vuuyfsiAUinEi9J3AoBZTv",
+	"5R/AmsHuacS1OoXs47fscKpOPOiuyWmqXwChx8rbRBHnEzPB40UQrIqaX1sEfSDp1yuopxtRfyvwGG02",
+	"Nbs1W887optycvYQ34yTXd799W8B+NcUgHo/9xZqKiL+L9BC3nAW+K9nc1V0fqaeJmP9OGHwfCWDvqSS",
+	"af2aMV/+iEt4CSTndrQSCxIyPKrnkbjXd19KzNITPVaYYK3xhWxJdON4bNe6iRUTmhJnlW3hsLinp+V7",
+	"tlqzEDh3T8vgFDbKIOKTKW6Syk5MW3WtCfrZXItBcqX+Nb5A/wa35IDrO2+Lh/Ac1Xo5DT3WOttvt0Z6",
+	"fAO6UNP4wm5V7NZZS88Ae5jzSM9Xp6ZVgkWts6NOu/X7Qig6mNGH1tlOt92KNLef7T+2W3dsNZhSqQ+r",
+	"Fn6CNtnqu3tv5vEr3u9e7L35cnHu7V/+y//y86x/8PO/vru7vL1YXpz3lhfnff7+1XfzX171j/qzYPHL",
+	"Txd8/MP//I9lQ1yvGyalMd0ka/YftTieiCLmqZ2piCR7jpXS02lvOm9ENEvNJWjM0WxQSFC7xWaUBwPq",
+	"+xGYh2CM/7tuXWq1W2MeSWVnro9TAWLRfHV1JyKhhd4yZJH98kPcEnkjhC/j342lKukJDoyieXNH2ZdX",
+	"43GByLqdalkf3bNIXxj02Z1cGrQYGzEycu6FZLQiVAuxGfnHzk78yz9rnPU1rpdHJ6O9vUPvYP/46Pjg",
+	"ZK9zfHC47+3tHzL/hO3Rkz1HQ7z+9I5LJaIV2sPMHrjT4qxOM+t2T0fqGbV4QBUeXN2dzulO9/C2e3h2",
+	"cHrW6e4eHOz98mROmERiMUdujg/Z7sFe95D5oz3/4Lh72hmfnoz2R8enlm8CMeFggtTNdDqd7g78d9tx",
+	"TtRcBou3zcHocN/fp2xEj/zRobd/mGwbw0p6wwx8usINF3+bOsmLJmQhWTRITBMgjPoSTCdaU4N/262U",
+	"5ST+/vExY3RJHWqVS/rYbr267F287stbeseKTEnwiGZ0ewlBq0oN7oU3y41J2Hg9c9IrqthE6MFdjbNW",
+	"ei/+TcvVMYvgzzbYqCXK1+T1avtW0pylbbeKOBYpPub6xZ7vZxovFb/7e+Pu4cnJAaWn+ycnfuf4ZDQ+",
+	"6p4c7Hm0M2J74/398cl+56TrnbLT487h6Wn30Gd7J52DA4+OTvyjVrs1S+YzIYNQoKPdkpZUcZclFcyp",
+	"XIQNTSpoYyVe0tBTrCgpehTlQVMLT8RUxNn9cxD0hgdpxVV30Tpr7ej/e/n6bf+SvHr94bb/pv+qd/sa",
+	"vv0cXvT7L3/68upV74ebSW/Zf9mb9F/2bnvfv5xMfp/efbm6/uGH896X3peLm9fLd8ufz3/84Yfz1w/T",
+	"Dv30IfBWh6vPIf3pl8Cbde/9nz6I97MfD37+1F2O3n5c9l96lxdffn64uO13UAHqLT9NJ9cXX16vLr+8",
+	"Xl786zV89zm8OH9JL15dPPRve+OXk8sfX/Yubt+++zD/5e2P/3offjf3Zz+uRp9Ou/7byeKXn6bT0U8v",
+	"5S+3L3+5eHnx9uXq97efw5uLg9Pe5PXbV69+fwt/L1+/63X6vZdXHw+/3MwuxS9ed3k8fnj5fvQw+2X0",
+	"KvhpNpve3ux9+Hj08y/e2/BzyN/NRnc/vX/35uVV93d6fHX94lK+D37kqyt189NNeM/Di9Pu6P9/e/9x",
+	"cv3qE/vy3b96wcWri7e97kf/9Q8/eJ/Di5e/v6qmOjOzk8t+7/zlmx5/3fscrn456c4OZqfz37vz/vHD",
+	"+9eHb/v0p4+9l8c/Xh58N/7ul5sPtxfdd7ORt3zVf/PyRN5Ov/RPpz/Ow+nvX84/fP85PDgeXc160dvw",
+	"6rvDN53u6HZ29DE8vht/DmG5X1+e57BAlo/653KNjUBUPZtU+E0fRBMtD7sZWqw6EBPjhxJOPyAIJGaO",
+	"5083OObhhEXziId6D2xBcE2pHMwjfk8dt9xzC0suBx5NepNyoZXfr61XYjazN9XiWWi3bljEaXC5mI30",
+	"e3AxCoUa0LGCz3tdfWnv7OynVQz9yIiNRcTSF3v3GbkYfWGeehIxmbWusD65voJ1GUp8FMe7xD1WllxN",
+	"yYTfs5DcvOvtHR4Rhy0aWbKcVj+w8UIy/+WqXOZrzdsK9QhfOSMf2O8LJlWOC7LGzX/95Sxh60bI5Lg1",
+	"5sfyQ7bhaYaa9DOcZbLmJBcwhXzmmZaNvVtp4p4wR1MaTpj/14r8IGIMRi/Y9n+HgdQJA3HW8nu2qsnt",
+	"jqMQNH1yx1bPwulI2AWj4XKa1SoTcvSS6zs684kvvMWMhYpMqSQjxkLiYRtE8tBjhCuypJLoS1ltHr/q",
+	"3WTZPGuIzzVX1bPBG04DQzs6RsWcRWBC7mvW1Yx3C0+0W5E1pOvH9jodUERSpnYt7PHoa5nFRaML+rga",
+	"sOpvBa4BO/K6m7h6k+pTgGUlRUJ5sjWvYe99xQ0Z7wFckni/6hftyPTDDYbs7oVrEXBvleem7vrjbqdz",
+	"fDLudn2/0+mcHnujw8Nxq/2XtI+mhK9594Y/EEpmPFyAA6WRrRONm0c4U8y7Y/4te0i78+0WRJbzRLCY",
+	"ha2zbrvFjNs2pbNWj9q4fbyASsm9VrsV8JBBg0USe8bUVOh3rq9ubotCBJ3oKv3/8JXgISqkeC6MAjbL",
+	"jOLQdn/YLojPemHm3HEiw9SQ2UIqMmKEkpEQAaMhbLIljUIeTiDcTn92ukULjD67L4WKrZqVZ7zRhfQW",
+	"S8XQ0NCHLxeSRXUUTdMxLPPaIicde0nH+knoQunH6/cABPfmtYdG5/Pdps07SlPdbhxtcndNmX+uyxbh",
+	"fiZyockp+meSuTblt1P2UbLobSQWjbhWMygBq3WDVcYgxyarvG6Qa9xd1qtZ0s0dWzVuPkfxKOlBT13v",
+	"ut+4l9spa97LBp1oXmjSS0M5leqnHs9lOtuQ526n7BMbTYW4a9LhEl9p0NvrBxVRT90wGnnTNzxQNaaT",
+	"4TtEwktkDG9hKF9kFO6RcAMqc0Oi8DX54vcFi1buwZYcaVonK4lCtmO4mrMwz7WcR7tWmWGqJL7QYKo+",
+	"MOq/FH7p5gy/UXANqDEBmZDrkHGInP3u5uqShCIiP/cu3lcOHY0idU65JAS10ZDxZt+77sv6ZgD99Cad",
+	"zOfodajfE0S1wjub9SffF4fw53cnidYPN+jNxOLU7wzHpe81dM7755VRNoRDeHPh4by7zTCcqs5aOTPw",
+	"PVs1XV+IE950fb9nK9moq02YFk/TpuPC9IgNx3UFtuk3IrI+w/r9CngVwrh8+3Lj/vEW23TIc3hr81G7",
+	"vcoNu5Ub9RspGlzF/oC63eq3zHxv0Gvd4yzucNMjzXS3korNLoXP6vcYCp89qSvZrK9NFu9W3LGwQT8K",
+	"nt+gI60eNt0RoB1uvB9ihXSjbkEp3ULncpN+N53gGpsC9S+3R7MpniABdNcNx7lJN0bdb7qcRuXfZC3v",
+	"xV3tK1QET29yhcKrRb1JNDeKplOIYUR1h2K8CxsMJdVPvdtgprP6t8FFFLEwDjTrywtMybyKPkUinBT1",
+	"i28lGXlJLicREVnqV2t0fk4VLc/v1E/UTPDUj5bHeUFj9SLP9KMjKtl5NuEy7bCYUMWmYgERr36iMqBp",
+	"F1kkzju/Xc01ERLOJdd/rCexhWkIRSkAj+3WXEg1ifAwy7bpU0XBhdRqt8RCzRfK+JV8M4wkMZiGchk7",
+	"LqD7sRYDFd0/rj+fuInuO7vd3Q5OW5Posjwr01OcuufsngVizqLXM8qDOtlW8RsEglQzNkGThcClvoFU",
+	"GBng/YLUKz/u5ZCN/ZE/Oj44PT3qeJ1Op7t/PD48OS28fp8v5gFGFKD07Z8XjcQ+aOX0gPsVJCcPFtBt",
+	"Jf7R0cHpied32d7Y87vgxD5g3qiYasgyKbFguHF81CfWLwi2jDb8Lyae1JAg8FfP93k4WU/NTHqE4RMK",
+	"z2EqXN223zDlTStahwfJ2Dz5hPZtBlnpKDbr5z2XynYjS9sP8ElsXtZt/wOjenK/u7m6LFl57CHCZ8kX",
+	"KcI6FjzwgJV4pCrMd4a+mbivtY6ReRInoHr4yM23oq6npizuZ7d+d3VdBmUxvA26u8CM6ldO1HVFdzYH",
+	"24msntNVIKi/QbdO0FDtjjHxW0TuiCWBvJra1rUsHaj3wC2MZmIqS+fA6Et4FaOKNu+6UX+bd/FGRCVG",
+	"2JJJrmmMze+yzp2kpO/Gd5MMFaWuqvIxb9xnYx7ahHc+MJ+x2e2U3dxcXQpILas8kfUbcI+4ubkioX6p",
+	"UYd4XWwil/ICURt0eUPvWZ3Vk/S+gQPQbf2SLW9urtA0dyvOX9brKmRLmEJjC1WCnL9sOKyafOmOrGEP",
+	"t1OW5BjV7cbe+pr3Ve5qzOmqvqMx7gnuV/qBaiGGdzGirzZNZNdHiy/Sm89BgEVidru6q7NUFUApGxIh",
+	"N6YiFyBlEyq+Z6ta0my96yf09qcP+UkTL7dDBtqeNyYETdFPIwUuLQ1UQ2Os6s35ORtvIiAXEQN1m4eT",
+	"Cq5bRAz1bK3R60G2yTxgVDLiiVBRT5GVWEQIHcWliqgSUX0i0N5RiwjfPLp9Im7ofT0SJDy4TQL0VfSG",
+	"K3a75IW6RT+8pwH3yZxGdMaUawjNu+1NGfVZRG6YtwPN7+j2MzEMasoiRmYi0ocEDQloNkXXP8iG6V33",
+	"P3E11ZoQnbFCMwo8C2odxJ+Bs4vOGOmf15gM/S6e2E/rardmX+iprN+XcVFu0B2YoPvnNfAI4UnSP2+M",
+	"RPiOytcPioUljpfbKSN8NheRshdJIqdJCJ5mZB6StbjvGuN7x2igpqu/hqE3tC7LwgbFCILL/R+R1r1n",
+	"syU3bDZielGeOBed07PDk7NuN2N1Ns/nWp3fCXFXbvnXT9S0/Btx1T//0TZTItOG/fMhwd8rmawuiEwK",
+	"BeSvDcDyxZ9dffqYALAYtezJcH1P8QJA9A/4i25chLB8Ir6HuB94OgUoVpX7D8lGEIGYWdJ5sBqAnDW4",
+	"BIUJF7+19dMRZhqanILRarAAx2Kr0FEAfMIGFpIOdk5np3O809m77e6dHRyf7R/unh7u/wJwGixAzM2F",
+	"ZB6VmFg6YyaJ4LHdGotoMA9o6IBr6J7ZUTfT82mnZqqFsz/3MjOVB8WXrERJv4ULkY4kK2ogRcRfK+v0",
+	"e7b6T4Aqasb2z4BU9D1b/XUgQvW1cB2uxIr3OwgW/PXp8lZru266v+62eQJkxX30mZgeEn8N56dvi2Z6",
+	"/vNOx9/WV+spLCu3y7NV0N8fnHD7ZDWr3HZsmSCEuXH3POSzxcy47UjAwomaaoqPCu9wMX3FmGRPJHYN",
+	"0swh2OfjMYskzrZrAK2mtzyUbCNK8yhs6BG9ZMvnTH3/u6jBpkUNABoMIc8Azi4uVwA/uF/ZZVxzZ/93",
+	"oK3mo6mmcVLdKdKyNmMe+S+CpfUscGyDadsET8EENDwTnoIl6qn3rlrXrOrL09pV55It/wZb2CrYwl8O",
+	"XwGWeKGmrwLOwjQPevAVHnF7tHM02j898brH44Oj086Jz/b98dgbHXfZ+OTYb7Vz1mJKo5FYRGRGpWLR",
+	"N5JoruYeNckzmvXiIwiOg3IwTDDzBdxbVSI/RMznEfP06cnNbMizFy8MPfEU2Mf0ojAv0gzYupj9sLy8",
+	"7R9evv1B/fzlY+fnm07n8svF6v2n/vKXL3fq8vaXLz/vXXR/+TL98vOnnzt2n+T6nE2QjIsqO6JKsWi1",
+	"IxVF9KuUTpkH56obfyr6xYBGkWbhX5/1Vv1bAcDF7TRi7IkQF/vxxrF9xHMTKRoABmd67k3nmE+UhzyW",
+	"buDmJvW6vtoMPIB33R2pkHz1RCCiM6IYDR4zr1JFAzHJmFYBw0JPuMXfoGZnAILS3sg/Pe4yptes2+mc",
+	"+r5XCIxRj+flVERqkN6E7/hkSpZUYXj0VCwzup2R9L+lh2NuWXQtQS5ivy94BNrkAE19+ry34ituII5B",
+	"Tr2M8cRnrVCI6H8ZaiQppFx7OhnAuEuBZygPLU8Zm2LZZpJSGCzgbvfk2HaTXq7z9HpkbgwWl9cX3kAZ",
+	"U/+STiYwhdmlZKvv/uXvvQl/2ftx1f8i+AU/WPbDzv+kO7xg4SJtE+BykN4oM/vIjPIQuMYerglztY1s",
+	"f4EcjSApeu3cvq5BgXG6Sub1ZjF6h2GqhsUkQJBYnNlHQBWcihmbQxtImLlR6JuKVa+sRABfBxK5hl1t",
+	"aLqB00f+rUD8hyoQdpT4EMfkGvwgcYHN2vAQMji+QruDhM64yAuCjdpMj7XnsM349qwvEY8WLe2SLfOC",
+	"sNDrPpghQs/DjhSLyGPG8amX47EQmOg1GOF8sEq14pu49ebjzLB7Fqo8QMsXaMIztw7Rg2P4VhSHsOBB",
+	"TXwWcuafkfLSYeZhEsMkvfhK57zvP1ZbxFK0yGchphERQVCSZv7ESTErV5+Ykhj6J5AC+QYvvlKslvTY",
+	"mCL5TCQ1ISQuQVGWh7iF5XoBYewvvuqLgN6HjWarMlLriQQKGm+0Fw5MexMKK8OHNycRwENffNX/NJQE",
+	"NbIQnkhWE2owWB6AL7dPDfCYb3poQtXrB61wPT9fMeynAWXFcFdPnKavd2zVkJO+Z6t1F+G2D7mnUJdn",
+	"ZdsGfUYbN/BN8sVX89fGFMrnJrExWc9xNkKiOkp7vbBalRUhnAQvoDxqQyKfR140JeIP2gFNyCpNuNie",
+	"9GpO0vOd1A1p6c+eV75jgGczovINslska6GmMUt9RUNv41WMiZR/AJWNSSsFsHmm+XuBqQeNaA1ZlVlq",
+	"i0dAyoD14mvqY8NJvo59U89Dauz7akrT6rkpevGVN52qfBP1FmnzTEZ5U5oyVu9tUiTlBvTkmtK3SZVj",
+	"Tm1KW6FdfJv0pTppTGO+6X2bAsR2IF98jf/ub7IdYlJfrl7PinOkt0kxuCBefIV/nkbxzc3Vc1y+1kmW",
+	"UmiV+KuUWsF8CtHy+andgLo//NBrTuO6+2aLtKHjpzFNa26ebR5zdKLPOP3PRhv7GoNCn5G4JjR9YPfC",
+	"ex72KrjCIt5bExpvbq62TpyUohEJidNm++qy9Qg1oacKVvMJMwNNvwiFz1581f8LOvxUSNXY7FyNyLkV",
+	"MjeYuTK0gCfTBOgCTWgqARfc1vZrSk4ZBuHTaEKgzhdf4d9NKZPPSFpTghCG8pnWD3Erm5L0PNPTaGZ+",
+	"dMKjn9cxEAdbNaCuHJZkc+J0o1JLS3HXkLUNRfJ5SKpDyauI+SxUnBbdNW5Y6BMaEraD2IlY4BuiZGic",
+	"IdEmFDGE2gTAFBliDBCMINytQ0idtPBMPvhTcsEvxVMx7Eqavk6qfr8RFTjDelwwdQQqtcaFGyiJ2IRL",
+	"xSLmIyhUKPS3Dt6yqVHmFlCqRd4HPpmqW9Gbz4PVrQlgkiXkISSVzfSfWtAejKIE1tMtxZH0shYRz1si",
+	"pKTj0GPlOao3N1cEHjOB7k6mTuvn20t+9fbjv3754qmfP/1y9zPvdK5uL6fvb39eXp331S+3vX9dnPf3",
+	"L75cdK5uXy9b60nF0PS1Rcnoyw8YQFhEDfJGjKpBuCSRfaPGaFXvRxpw35SL+NGGkeUn51ZWaTDgsgTT",
+	"4nWjAG1ho9O2WBGiZagPArFExDGnTn4Rs5YLSHChpRK7IJVCwHarixF9KdTVMiyuMa/0LlDMt+JYaXLC",
+	"HaHfqVlfyXZR7KIq76Ueqo/t5eWq2rPSCwk8RNCojxloepZHkNpnbcCEhySOX69HwgcmVcQ9tY0JzU2j",
+	"SydZO7l0RtoKPV1tPM5S6SX6J4wyPgOeuWMrsgSBBDV/2D2LVoAxV5R993eSSE6Mpz/qlxTMPWy1W0/N",
+	"PuxXhND/tTJNkEl68k26cGzr62e79p9bZ59x9T+32p9hIj+3zr5+RiaCX505gGcMI8FvwEqfW4/tz8g6",
+	"+t3Hx1bcdd5R2D+vtwTOLr3u28MyOStLFjl7JtqyN2UY8YjCCU9U4XZgc+VYMbo5AxVTozlrk70UCs7T",
+	"Em0J6bQptvbMhBPzjLxY2x0vkO9eJEx35sDslwu3Go1lILVss7lCK3VAN6YUJmqhpr155qJO4YtfG+dO",
+	"mceTyHrfiwaoFCf+JiPfwceMT5nXMMsJs43vuR+X9P9vzcjKIBNsKb/t7zXactacsy718Y1SytkmQEdO",
+	"r5tmA9P5/DmygR3K1oJXoOaxDzcXeux3u50RO9o/PBx1vM5x1/P290/3944Pj/a90cFh9/iAsv2T4/Hh",
+	"3vjkmJ50/L2D06OWAy7SPT49POp0TjodEI7Q8V8STugqDFavsNB0ScgYVLTQZxELfagZTUQYrIhczOci",
+	"UhLgREwrAOr9rYWKXEi83kMy2zzienH1w1e9m1R71fq9JrQ8rg3MCDhGvLhkTk4eQtemrLa+rs2oaruU",
+	"ikAr7rwhVR9i0woYTi/o6oZPwquii7F+JWuOkWRGV0TySUhqmV2u5izUOo5RJNJC1+LowTxJ5i0irlY3",
+	"3pTNUGm/Y0aLjpEzEw34p53v2arVbpnEPDrn+jNol/9W9w0cNOxqGC6WGt/0HgJTHk0g+PRSKIDGLFrd",
+	"aEI42pnGgKD5j28OT05GB+POaLR3fDgea9XV844Pjrvf/LORjaOglZalDTfHNsnb3Sp9GDr216RPTVl0",
+	"FfEJL9q0PaL1HSh4GqKNR8DjZEolkfqkdKRPjQ18TScM2EnmpzRvE1qHl1ySD/6G3nkC9E4GcAxKI0Vs",
+	"zCIWeoAp8huk/EqukuRqQWOAHikiNRitWmedrEKN7FGUsYCwzb/+jR25lmaPM5eexdww2ngKm6E81AZW",
+	"REuzZnDDBs8MtZgSDpkl05O6A//ddmLo3XZrOqPeIMYPMixhk/O5HKzBAtyx1cAouAMtKDvtVkClGliM",
+	"3LNW9+D45Pi0e9TRh/2MPgygfvrAZ3O99TupqxVugSfhV9BIgXiUKB+DmFKtAgXsATQAi2nAogEoI+Yz",
+	"oPnFnyI9YwGfcWW+eiwG/sOPEQvZkgYDg51x1EnhaMyEUFPI1sZhKjoxfKCmkVAqYAMeKhYBvEPH+TZi",
+	"KlpZSjpFDF0Sdhgz9vWnd1wqEa2w35Jt3Dk7PD47PN09OT7RfLExjIRfLkjy+MlgXwEbBWLCQWqzYp4N",
+	"sR6N5lDIEBh4cXrEY12mQW+NXs+BT1cIBBl/m/By3gydHnZ/KcbAaLfkYhQrpkBT2QKuR/HFa9cIUgIG",
+	"7Hmd/b2TA79zzI5BuTk96ByMDlu5kBP15mnCBpIpxcOJmd5NkSpy56AgDsfEz8DhlpZpKZX/nN2LuSSB",
+	"mJjggZAGK8U9aRw79nQ5Ojo4HY/22eFx95B5B97pkTdi4/2jROvBllpPYR4wESXeQZRGlqDWWStiVN/T",
+	"AzGxHx7zz/v1uBv7DHYi8za2OZ+QH49ORnt7h97B/vHR8cHJXuf44HDf29s/ZP4J26Mne612jh7paDBG",
+	"QAyowh3Q3emc7nQPb7uHZwenZ53u7sHBXiwjBiZ8w0D8/m8OAJAWF5GMTXp9RAJGsML4qCk1rjUQDvCg",
+	"6enqTkSitX2RsDYhJ0eg++TxQF/2/BncsiF+pdVupfzO8fePeMFEHsgN4jHfrEPcAkbGIEb967RrgXLE",
+	"WyO3Qmdd0I46U7shsIcjYMyrrXbLqT161uqOj0/Yfvd0r7M3OtjvsNO9vZMjbzze9+jx4Snbb63vMJx1",
+	"M4jSuCDjz9dXO0PRLnlH7xmhYbrcCZFMJRfCsE4FsicDjf2tgv6tgv6RKmjMs+VxTiXsWw+Lv7ABICAv",
+	"lQ4PIUSQi6+THtsfnYzH7OTgcA/MHN3jk9NT2mqg9ZRi0sWkVJQmKKajZmmCogYSGv7tQfGSu0arXI89",
+	"qLV8j+tTU7VIhb3VXaSCBhJKClMa31E5RVgFKzEs0UbZEWGQyA6fS70wA7pQAn9f+yn/W8kn4WIef+1M",
+	"OMrdwWwRKD6QLGAe0uiK4YIBHhmce2PvHNj7ipYusClFcgWyN7WFnvRYrNTbjuJe33P8RP7HDlQRDhwC",
+	"1n9XAgdZDKjYbuHUOMQ/5i/bRkx09FQmOkqYKD/n9O8L/l/hgr++SNU1awrmr37NmtwGEkr+APhN16uQ",
+	"f6g0kdcpiqvmr7DHuvNX0EBMTQ6aKIzD7+7tHe2xzn53f7QPL7LR4WiEqur20EabTR0QWzFlxYTXnLKi",
+	"BmIqngaK+pe3YKXGudFxcPjU4+AQJjsSo4DNIBaRh5OPkkWfuJoiyH0BQeYdDE/k4QQTMKCgY8iWNaPI",
+	"PwhRFM7tVjksiwqy1cT78mN4F4pleBVdivcinLCoLAgyLihOuCQLfJOIiISCBPAyBkPWGAMQoF7jbfON",
+	"iK6iSWmfipibKQb2R5M6feRk59S3ldmbrbW+YXnD49vuSXJAalGDViXcCaY6A/jxYk2+HzJJmpjA9DPm",
+	"3TXuh2voRnatdq3ouWTa8gDk6s9eKcT7DbtnEQ2unOymtIiHgNjWWQtssESMicQ3UglR0uYrcZmXwhbX",
+	"OCevpkJIZk1CIt3rr1+fvCZoMcQwI7QbpwYDcB+9GnMGCWVG72/5VE5HgkKVoKtogoHbZSeQ7p/5hYFO",
+	"+DNxUnm+ts65nAd0dZnDp08n2pScRWmOzoX+ubmWVA4IBMRVGKzeiCgT0RUrtPpTkkeU2GnWZB1OzEJV",
+	"zMxCVQnNOfP4eNVT7xmV6ipkSTJgkQUziaFESS+xCUIVCXQjmimdXCbIsZzROwjTm8UWzjqyTlElK8J5",
+	"4JkkmqdOq3HCP2KV5pbf8Uf6MjfwRDh2rppQBXfA5UCyidYmHZuiNX5h2EYRqEBcMA50uQE054lFqMAD",
+	"Y2rs/vq1ZZEMEqv6TtdqxKejPW806no7R/sjunMw7rKdk7G/t9MdH4wO/X2653W7YPqA5gb0nvJAnzJw",
+	"S8HvIi3zQlCYOpAkwv3BIlR6LjoO/esABLN43k1qikzHFN1PjJqKl3FoXn+ZfDKXs6S0bqvdCrjHQskG",
+	"LAQFCeMNO7nfx1pwB22va73pL51PPMx5hIfxJ9CG43K+JnYZ2OSWPahb8WrKvLt0pktIyOdM9NTn1hmB",
+	"H+xP3Ndffa60g39ute1rernxpUx+jG0WhoFPrFK/QJCUQ4L+zomIwldMyFT8mn4oiZHCZ2qESX1u4euP",
+	"+p/Hz+HjZziFMdZ549KBRdX+n1I88GNoYoeZDzjc3/NCGbJIHiUArk20znNGvjFdf9MoDNBxg+XR0A/f",
+	"Fxcqr6RkU0Iki3qhrftXfr/Qz4KyIfFp1EhGjIXrOVMFOpeXkzOlm61Rqj2dvA1l2mvIdN04nu5BxKi/",
+	"gh5k2QAZ6lb4OPYjQQ0H1Suli+fmMqW1RidracT0rQESP2EshVNUlIiZj2zyHx2r4I66BnMinMA6MxYP",
+	"L48ZobfyHD6nN5OmUqFNxe3eihuoVr/FJdxkiZ66GOU5ic701Ktir1+4oKtLoUrzF2IQB5vAj9qw3lL1",
+	"Exh0X1ejL8zDDEi4GuHZUzYaAW/gjR9eIWN4Z1NpACPI3ORKd76949aY+TiMoP7kfwBcs9JWI/NIdWM5",
+	"mEKIdAFsBl7xklvWY9KMuZqHbFlOmj2QIvNoNYlagaPhpGwfPi3QKC8iqE6kzqNDIcixBhQKX9Qg8MoX",
+	"Gfre89D//V4fvQWCAdT41jLiEJ2QBH1nJEMN1qzHkQbeQ1/VbwAi5yW7KYSpN55dgJ0hGINkgXVGDMJk",
+	"wOI4siAf/fNqGWHxn9Yx3+MrDVjMQBKc482lQc4/RD+ENAnZ4NIEtMTAJukae3lxMMaQsRZulIcO9Xfs",
+	"Vt3YrWQCy/UN89CaspHP0ObpcqXCNllPozBPV1hBbJtN7CDmnUZnpO2n+pgs7jYS4cQY4a6i3JKbaU0g",
+	"YwY1gF3x4cclWeom63c94+GNSXou7NTFA2vSBbw3eEn9GDGposh6gpS0nnGbX2g9VQN+DeVKN0HUlGK6",
+	"mCdCRKKi8g6uN4W6BxIOEFaAc6Mizu4ZoFyoYmTnBPIqMm+YrFh4p+ZsZTu9iiZNOxXRpGGnl+I9Wpcu",
+	"GfML+f1SEGOEAl0UHy3fsLZ51VuoqYi4LGlcEZo8VJNwwzgvhb+6FeK9FqF16vgrIUgAD2/Uz00glnW7",
+	"kfrZmr3c3FxdRZO+XyHfXtFQr7e1O4fk5uYqVgf1rZ2GhIcI82VQ987Ir9DZGWmW8fnbtlI+4wEaV4Jx",
+	"Sj7HCBN/BWJdjRiJvRZaYJr6ub/VXZVbIS5ouAJ5mSAuFmLuCUFmNFyhkNRDiF+o2d+ae+nvDIT/uAyE",
+	"1GLXMLvUUY8erUYLtLy+pZP13P1P+iwc9sc7F1R50yHE3CuBB6YUyVGp2Y35xMYnIXDhPKAeOBiDFeFj",
+	"wuFrqXgQGDshul8tK5y1PrdOxydHfueke3Jy4B37R4endG/MKO14h4fU73QPPztBg3GysPSmbAYnvg2Y",
+	"UhGAFOkhxioCjLJ33YfSOPBcdrDvwYwJ5Pau+xJHB0MVITMAnJIR3Qm4oPXxo/cqItO0CVVkJqQi+3tt",
+	"spxyb0popC9XmgTFfDJaEU/MZlSekaFJih62yZDaWj1D8g8aSIFZ7KAKAAUAYqYVlZD9s02GUCVSvzed",
+	"Ufj3y1LpfyAeT//BHvDiBKAm8Av34cHZQi1ocPv+Rn/wxDwSniFhIubBYsLDIZjPht5CKjG7xq92SS9c",
+	"GeBELgEdVgug9MqZ4bTjscAFrnVmDBnxPQdiBmGVypatrdfJVLRcbbxOSZnKBkuzS7QCm7zqLIZ+Q00F",
+	"IKZQRbiSCb8HmiREFtTbAXAryYhNOSDnDv/PkPAQ3tDzkJ46E2nVVgZQI2/aPDsXlbOGF976MwYbUbEH",
+	"pQkEFViLY9Jtdzod4k2p1n9NxIWaMh7BANr64cV8DjALJBBLFhGPyszA9IAKxvN7aiAz+vCehROtoe8d",
+	"HrXzBwbp9jIfXWSIXsOhBckFlEcRwYT3z+3IfKroSFNJhjtD/fPQR3vCEE2lsMg8JJA04i0CmuHxWjaL",
+	"1hneNRKOn/O+30howXBvTEW2HHGsx6L5DaQpertGq29hUBG7Z5Fk0kAF+yzaJbd8xmSWeWE+DPNKlDAG",
+	"FxN5fYnOSNhQ4GKXhJpWA59JhdvEzJ8mJO5QzyDuMLMSkixZZE+I9Iyakk15HCKxYlwySyxczFpnv9p3",
+	"dsy/jj7Sbu2kPplj2fzkfPqtgMXqnQrAY3rEqznTspFYQxVMnD4gbcaZfkJP25IFwbdkuPAnwGmUvI3o",
+	"fPrD+0TEKwdMij0wb6EFPleSBeP0jEUMDJC5onXO1yWrnTXl4c0X3p7o7n/Xl72FP8GoafgK/pyzyH6I",
+	"LXD5E4aw5lVzZhPScKBmkJIA1I9WJXCqcGbDYAX7Fl4EjtI/yvQU2OOtaBoSsvImIh5TO2kof3hBIJbW",
+	"2ZzdhQyIzgwmodqCJVmxGW+11EhQDuSOIe47R06MhAgYxXLxvRgypGQFbNVTXAEtCCzSCEw2GH6HYGMd",
+	"2jHEckI/HYo03dYcm8uDhp4qurEeeAFWlLFPfiPJEKV6RIbcH6bZ4OjowD85Yvvor+z4+8ed0Yh1uwVS",
+	"2HTYUA67oQ+F8xtDocei4Y6HPkjICCwfImSgn8kd++jwW0KrlSr3jQJuh/DSikGktNQa3OyotSxhnhHy",
+	"toXuIhIByzbl8DRRVeyyUOLtAi6SawxD78xxlxz0eulNNALTAnkKShyAOvOxPuj1X3CT0YvVP6/N3Qsl",
+	"BpMFOikTgn2LT2SD2dYHYBDZizi+f+5oLsmJELIlHMAj5gk4w60wJWJcqt+YUCLCVTsRo4mxFBYtlsug",
+	"BoaCsPGYeen1axVwne5lYJJVypkvDUWfr5xCUQQ6s5p7PMh4HmKvFJ6IhMtd0lf2gml0j5DlvDClRil3",
+	"gPTNVVSvf7h2A73vVg3ZwlcZ/aNs8E5t+aT0QY4YaRsZPBM++x9boH3YRuniOQXq15UFUDfIPOL3erNq",
+	"vhZj8o+hbm8wvxv+E0PxlflKLBR8m3DIWp94SeeTcF1bEzNepHug5zp/V9j37AlsPhoSzV9IWf5J7Exj",
+	"9QZypusMp0uMYZ+4Qd7IEkqSm3e9HX3l0Ftoyh6ozzw+owHx+YSrjN5RZB/a3xt3D09ODig93T858TvH",
+	"J6PxUffkYM+jnRHbG+/vj0/2Oydd75SdHncOT0+7hz7bO+kcHHh0dOIf5R9YehyN7w3OTF2YwmHpuRrG",
+	"K403VuL8LHOmUBIeSsWon9z/+ueZebFNFrCGZrBcTSx+L3/Rp8y7Y77NPJPF5xYC+yEIJWJCUG+a3Myp",
+	"NDytBLq6a59R8f2oqbR/BeaTc4HJZXn86sNv+SqxOQVEuHbHouFq/Yad5+wtsiK4dJVzUpwtGVcmXR9E",
+	"1rVoFAH7Zj0jQUGSa86OwLTYZhsiHka14Ijpzuz6snzaNRqdgrBNKU0Voq6m1n08S3FhBmYexekC2A2p",
+	"fh3653SVT2xApSI+XVmS5yziwl9n6rGCiFmjDafHcnp6errT3dvZLzqWWegPfFplF3v9MBeRyheJn+Do",
+	"nS9GAVhV3cnV5LEHE1BsLSLDNaj8zMUEm6orDdeJfcOUNy2gFa5kZBSJJQabxRc7Fm/DsYi+JcOQ3nNN",
+	"3jAxvE8EDycQBTgVy5TUTNPviSg2Q2bhh2+YtwP07VzUHMgNV7kDYREzuvrEKG6Shb50YVoJ18qbdAYs",
+	"6UqekaGkM7aD+K7DtvkouWJg1o6ElPaTvjhqHS+zQs771QO9wXiusoHGeU3lezYp5rV2ky2KvM3ZsKao",
+	"YsON+o7KaZ6ZoBeuCPiQjE3bBI7P5spUwsncqoylz16qTK2cWpeGKZJQQacQd0UzaYKUvpFgDYDFTeKW",
+	"1q0DRRFYOXOKxfyaTmmcZVR1obHpB5JMhczcsFIJSnmUmU6a0dYfg7+uwFr++pZOhsW+uyn1yXLKcNVN",
+	"nYFI64D6OgmgWpB52c53n/THBY1KF4mLhGLZ1rw21UIJ3IJw4SDD/zu0qk58SQGOgw26Lp9jL+NySpUm",
+	"DKVdepL/b9E2t47NIndEt7N3AClP8Rd5umqCA1wtBBwI6rSSUQCym8MTponGDPs+VelonUjY4CMWiKUx",
+	"4Odrpmsn+PBFZvMlANN5ciBVrqaM3gvh3X0wR1QNsxWeZnhQA62GoE1NVDO3+woD1SWdsSTPt1wa6GOg",
+	"rXdM4iUBy5TE+Jo2UUKsywhI4d/x9K1oh4eJozDNGrrtDcTFJVs+zUITsiUaaOQusSUOjVHDsRVl2OR+",
+	"r4BDQrZsYma5FH6ZYWDNZrKkkkz4PQtRynHlVHvIqJ91kkVzFwKrajddBgTXyZ19gFiAoQyvr25uyQsI",
+	"B3khpcCT0HyJdc+HJGJqEYXZ8WxQ0DJ3fYDOZmNzSrtUC0m3xE16BDWqFOUZU7DfpuvhohFYVOAq0lNm",
+	"piU4UjB+jFACzjVUA21EqRamaKNyKlMaj2s7OdNQ/7KxrloNrmebKlhAE/NUPnqLGZN3UExYG1NNu+Qf",
+	"KjkN/vkt6cBlX19E4tsJVE80B30Ih3/uxaObT+s8j0weKjZhSamGapbSNGfmrATRZp2F9PuNGQiBGXsm",
+	"nq7EhRTXoUxcdPBSfQcd6ZkClqA9wctkEcJCcAUcQ4ZuGrRtLtJfO1Ce+jc9sGFdRw4OruJ8vF5EE1Zu",
+	"wov9EY4nRA/ORLKtH4sljpr5AkN1G1ntbm6uDEpPjr3O2nX05cOgjw3PrFlDivAbcMSYg4ZDBKdaEVvp",
+	"LM14GcyyHGaTUmCZnybMhgllt+xBNfDH58cAuWc92CKjzMlfO9BHJkRVUa+cOh/FbKI1Dat+gFoqM/5t",
+	"oH3NsVPCLJKpgR8XFCll4xtFI1Vo8MLIqWqL14iNhd7h+Savvc7ePsDeFZm8pCaihtEL8CdeAyMWWJK4",
+	"OWnYOo1DOucyo69BVleRGQ66yff/mPes3d989Kmi84CiKpt82LX6fL5bAAb1gUkRLPK92WB5hMuaXQXF",
+	"Z0ZW6qOHIRIGuOXH4EZER2Cu+xMnOW/AUUJCrm+DrgroX8znEZMS4nw3MMfE2CMEMIbtE1DtOiNlitjH",
+	"UDCAdyp4yBaMLz9faRwCkacFlXuqrXIet4CGAj990Q+odyfhZPN9TGV2f4bwTqzRHGhB/a1xbmXufdZW",
+	"YI5Pyx6mY9wC/XOZ64qPydOXhxn1sdRUpHltrIhYKGClkDFjwnSKkUNwIsSfyDOwowxrmctUMvVVa/Sg",
+	"+uH3bJW3SI7gv2OrMqEPrr1alDUN3vxoEFE+fnifz0UfP7xHwmJJjsG5oSJK5EYaoqjFcnGl1/u4hmcJ",
+	"LEvBMBcO2eUroO/9P2DCdsn8o2pfugBpjxo40PQpse41K86m2MqCWStC0Z7PsQhblQFRreLdgIXjcTHP",
+	"kAX12mImEYYUmZhiaSMl9b/xL1lvc8k57tg+Sg9xk6zJHDS7CsuSSdR0gqHohPJQGvMpdLaplek+Q00F",
+	"8ZgEUhJK1DAU+k8KcMZhFMis9MXtjq2+JTRMX6yTAC77aDbEo9n9OD2iO7bacER44StcG3dh8LYWrw17",
+	"mOsroMqLdCxGd8+7qCIJm9Gvd349R1aWxMLkrAIrZUMCHzOFRl9SP7aWeSJUpsiqUyj6xReJ+qE1A9ta",
+	"g2ObKfn/RWzcOmv9nxdJRdYX9uEXlXCoUMc0pjevLSMYXpg9O+c2cS+36HUWRLVNIuYzNtNXX5O737bR",
+	"XDHSkjkpdlsQapdOm24wLSPqD+buu6VTk5Olvc3J6BEQkY69K87TnlFlLOY2NRtGjiglfsNBe8lbpcM1",
+	"rV8wGi6nPGBbX/mc3Dk9WBvVKMZuAp7WB2YiYrvk0jjPtEZqkyuSyQCfFFSl/sN5oR3jYdSc2oTWpOj2",
+	"Yxs2q1iGNZboUqgrePCx3VqEEdNiw1P1XvyQPL31hY0Rd8ag+gkw6BIH4ywpVpu5L00iCjk3kMygn4xd",
+	"pW5+UtviOWQKkROuyD/0qWIQJ8lYBIFYSrN1AhH+E16ljbfaO0YD9B82YCnEWSldCGx31WAJDCWFe8q5",
+	"jZp7gr5VGk1BTyFKTWPy2+5osCZ3M2b6nq2gvmDBgCDKIuVr/utv7zVane295a2W3QBuGNHz7ITv2Upu",
+	"tgTjGCOmdPYQSuZWfLRAn7pHzSJvIjG7Xd31rvsNF0PmS9lBkyYyKKXbXkd7MckKNt9AUNBQLk0YSMQw",
+	"qdHiJ6B9QxAq71KvamWJUW9qtKd8RFRYUsTp32xR685hqo+/j7vtHHc2hqJip+Mii+Yiv/61IYvGo6U6",
+	"Ius8l8Qz5mu58KZ6DsyFsmrWk6mI0dv+zecjZR9wJwUsIKpixiwH1Zu2Ta6eYA4OJw0OX+glPnj70gbW",
+	"bH3qkkNvCLdQjMAbYaoEDNiJ3vjDWKU3nz8Tq9g8bcsEGB6yJl3wEUUCQX0jZHrXfTMjGA2C8G9/2JSk",
+	"Ov3DNlBi0YSR3yy8qQ0T+zeWGZeYBurR0DHH98/bZMQ8upCM0CRgDCDTFL1j5vJg0ktTlWVhbuDQuhUI",
+	"0POHTRAyxBuBwEB6eH8Ob5jafBHLQCE2mARwdQ5Gwq/WpF7rR1/qJx/bTXTqRYQlong4MReu7c4VILkt",
+	"qUS3bSxVYs02rcoWTpxRtF+aqXie+8Vzz0X1oB0sq+3ewfV4bOMbDOvqrnBM1k6n19hEJ2UHtCn7N1s6",
+	"7OpPW7oPjPrPPUp9Ab7A6++fNErEa/4LC7Mbev+XE2UOyPX2d7Vt/Pl2tU0qgREZhPXn5PTsgW7L1P2R",
+	"3I41Bf6I/fwB/Fq3U2Z9bH/CODcz8mgVjdriYhWjXavWYEw8Sa5BZRNXYbDKlDq7oCvb3BbnTHdEqJMG",
+	"gUHqeSHtWl9GxyRqzHBhtEaHODgKQ5bT5diGEBSCSGvp0pCZUnXblRhxy/UnzHkl/74MIb9kOcWKGgBx",
+	"uYuFnBJI4QajUEIMAvteDXt8Hojxs4h+LhH1WIt9GqZ8KZ7H5saFYvBue0rpY0JuMPgZDVcD6rxfYxKK",
+	"UHa3PRFoHPgm9rXD9cfEpqWQe43xEszQAVUsWO2SWwNzCjsDEIrFbE7BlU9Dn8zoiowYifhkChH8+kKa",
+	"pGXiTEM8JMw28zHnws32juM/QZzttlKQrvo4We30xqowLW0xG+E+l8wToW+z8ZPMNJP+qQlV0QrjnrJZ",
+	"G5VRHEm2xmPCLhbk9m9+ifkFFSz7lIUXlnly+BuZ5CRgSN2I8XDioCz+O/CBxUVvuPzSvNZYVEJ/z7Pg",
+	"Zomt5JyJiAGUO2TrFMvOjyFNAd03UkYQ0rtiHgyQ/r/QtMBZ4MNdA31H6c5rzGcamX/bU5lsicQCrfdE",
+	"HBJlguVS5a0gAWnXocUCPeeF12NakSTUgXiHPSMJV2eG1amU3CNJgUp0H1zNWQjlGeI4nbFxQ1qIPyz7",
+	"hwXNUY6jOwEcWoxDrgeBJYiRvLg08aOJvxkiaWmMmAqtuumc80hvesWZLTvklNKsuQzX/fPklcc0xnu9",
+	"ZbyApx/brQQpud67r5LnM2jyOWG4YRyIr89P87Ceg7GIZoBAr2+CO4pD1G+4CEypVpQ/mRjCNsA8DMA7",
+	"yUKPyVKUCTcNQPfIFZvVHOI7Ie4+2F5A7c8njEaRqRkkB7IIJiVOfML0ahM6CgmliEydDXrNBg1j8xDJ",
+	"Lmv1QAk+rY8TM/j1NgWtORlXvRv9vBSRGowKEqcwK8NJu+BhOoMD93uoWDSmHnMoik+UFNpvNSsBNpEJ",
+	"ANycnwDSH0sViGVoDtu8wFm5DgFjJIBYhrlcttZXFQ8BLQ2okHB92VL3j/EXWNqo1W497EzEjvlSn167",
+	"H+jS1ijQv+oGd7jcQSGPzRrc9wR+DusVxKUNyjKQHNA6nFk3LDIrNLnfAEbQYTczH5p+wLpunXUf20lZ",
+	"50K0butIsonbhc3tO/WU1w6vAJIRhuJuWNrGHgZLW13s1xZmemOrCbW/ZdfMzH5S0CsH8S1ElZPQCBI4",
+	"VMJXbsGCjLBOz31V4kLp2A4e261CdrATpOkw3VfNVFIrqgqUNSdxonQVbypW8ep7jPI3CYNX36/nC6bY",
+	"LLOmN3Y5kz0FI2nr+c1d2jmv2E0GXCzLq+nV2yKv722B19fmpR6by/zkyzjL74xQCDtC0XK7uiNXvRtT",
+	"m8vqTSbbGIFPJBmxCQ/B7rV1FW9gxZVNqG21c9m1TfYO8lBMyW1y95BMaU23UqbFlfzjnOyiyBHl7pJk",
+	"epwenDPB9HCcbax0dOs5ohyxM8oGcWhqMZa23AtTADHOJdebCiFZmyxC/vuC2eIdKV2LvFwlaYkmM5FC",
+	"Mt+wUo5p3r+LccVjoNw03nf1LJxlUMVL+zx6NAWQFolzJum7oGJSgR6VSoc1TKzbLuK1XP2qkNKTR5sq",
+	"VMn1tpxKqSy2JZ4qW0uvb8Ntc7BNNUhLqA9slo/tnzqKQUTJhYmcxCxaLUlkHEM5Wmi5bgRivQP5Uihi",
+	"MspzxgtP0cDqgvVO509WM/BFyHbJDfwkrUG0anLdo7r60mECcZqeyWYWUwez+W47p3PhYQTlzjdQupKN",
+	"WKnzFupdT9K5treqBemSRYfaU/WvZ1/rYk0MoADy1A8o6qNPU1tQorbhATWax/Vr4UshlFQRnb8R0awM",
+	"tiQXHh12E9fvKxEZLFYtyte5CyLpo9lg7lSkzVMXTNlZtB+TvsWmnUdMQgimAeZXgrDfFzQgQ/sKLNQa",
+	"MuPaPTVTdrA+bHVqqOvc9ZiuU5jXLkLKudA51W06BQlzl4bOeLBq2CYYAQb1kEmzxqNSpEvbtAwWkzz2",
+	"lVMRqcLmIWLy44f3MpfomnyTNwltkISKBIxKRY7comUGAMuxvaeSPoAkSKbM4y1nLnJRElwh4Mx5lged",
+	"seVJg8Qeeo11SfNnIK8gXc4uTBlj85c+gfmPH36C6ScrGdf1nwINJ10bI+82j8WYIZKAkjEPclQXj+UV",
+	"SbtN22+0Rn79+qIdSzW3WgZPIfSaMgEQD5xRXEc8RLiuHLkQsEoi2sBreMEwappHoQ6muUQNdTPD/C4r",
+	"DJGPeWyVdJ1fw6qHyNtinCr3kD/FAyg5KYug0corSHyL6Cd5FU5qH296NNIZ0kukpxZzFimrWvfQdFab",
+	"S9OjMV6pyvFssI+KSO2CgJwU7urYewsP5ZjHU7pRRnRhw78V8FDOrBdKfufbNZts25YPjM1DgPaOmyzN",
+	"cX4oQZIWjHYqpDKCTG8px0XtbnlpY4ueYlOfUjkwwqLcc+JmjGQkTIFL5mkGaHTqeLSYKlSrDHyAuxKg",
+	"3qEHVxURJ+WCRQOvAF3NE7OZSBQdPV58I5dOCJnLjzz4ZNB3Ed1C1rQTmDYRRK+4UVszK2aDek3LBbB/",
+	"7uD7eLGxg88ZbkMDQM4eK74N/dvtruxuGvNwwqJ5xMOCM9sUY6q7A/6rd2fViXl9xx8gSevfdgvWH+EG",
+	"uy5dXCrvSIujPGKYwAfjDgBVlAztA0PrlYe4nzTKv63fbeJLvjULb1QI53aC4AMWFBoKLYC2mgEw1Bw8",
+	"j8QoYLM8VU0Ei1mh0Na/kSXGqyh0V0gL4lyuMnQ7j+24TlDNCJFw9SNUpi/Xa/b1jf2By4ryXnGITVxg",
+	"s39uy3hjbt6IOTH7a7umwC1Q5IGM8xysbyAGgrsLTeUcA7U8Wn2LqRF2pcwtcwZFKQ0GbamZ6i63uOjQ",
+	"xCCZcsE2IgkymYeCymHaK6W/nLOQzvkQI0J8uDmsRSzBTdlUP0d3rUdDPXcz6jPXEGY6bGGcR7tlWtcc",
+	"BwOvsJC1WwEPC+5E+pfN2PAU2pWKhYN5YQ0LfABSNO3SQKamWbFKQ+eMqako4A/8rXyLV3pg6tllDOhy",
+	"wmqVZtR5eVmPzYk+1o0LCL7Jb/+7m6tLYp5Yg1w1jjPAtHX2Co+RPOGX3SpvkBV6BQboO8bmMt0xcJQb",
+	"E+v0bhwjta+f74U+6P1rJGJNt3F5XzP/kkYhDydFxMYSy/jNIId4yRHQPTRTs4y4Uix8DhLX4kNMDWFb",
+	"jF3/7e6zWETHu6Nt8fwsX5gN37ZHkLNgznTk3THPvWiOKS4RLQZ0jpwnjMqErlq0DoXriOv2eNDyEy3+",
+	"sPo58ZNg8h8occfCQm9B/G6p0EOaBouIP6GhPeR2GMQTmlm75qfGmaLV6S9vhRBBHHC38xdnIY0haWk9",
+	"1A6eBC7LEK8UudGrlaz9Ubd/NT6nK1ltJnFQxbfV7F6q2UGMT76t9vdzDXgGGKg3n1+hbS1PmnCEN5Fu",
+	"2A5g4q/PdCh8NuByINlEy8c8Z2PenclA7IMJD3pK8IuNPqbFu6ITWa536bXRTxVUfKcTmSmW1uBuWRb7",
+	"tj5sQ8dvxXP+yjgICuulIzI7hKTHF0L3HRRRzkAyV/DRgM7nA/3KQCSLW8ZM69xQ5pLM6yBvvAmYXy0A",
+	"vbYNgpNTagMPtBb6NilvBw2myrtkhp4N+ilTgrDXShUaza8oTnyf4y67TnVbjSPYV3hqlkzEMpOY5bM5",
+	"WFlECNW89D7ImIXWA58OSmLe3O1nuliK6E66ivmcSnuktjBPvFIVN8Uy8qc7qSdfd8b3CiPubEfpSUzW",
+	"p5gDYfLLuVALGzfYLKE0ewc2C9yvtuHYR2Ob/nph+IbBL3GTt/BeXv9a2QKvi320TYb6dAFlEOvxyJVU",
+	"bDasDmsawSz4eNPOsWFAcY82ArUYA2HiK7DnmDv6+K5tQ4eUwEaKbmZFk6Gv2WKh5gtVLD8hC87tPakG",
+	"2XDq92rsKq62spvAaFWcX4D8uqSmll/z0Lejwu2V5i1DSd6e6oc+v+f+ggZ1lDa9sfy8U4reTwaYWzVY",
+	"5Mf+vBNLzFRM6lWRUCzLb/H6NqebrmozAXisbPIQFbSCDWcGV2Gu8Fgo2QC0VSwQU6h7d8qJ2ctvzkzl",
+	"pq3q7T6jD8+xIKem6S0uyNEjRE88B7XHpuktUnuwpj5h+G0eU5SurUuZy+Tu/OZMTHt9q+Usdt5OT/B1",
+	"cy3YTs0ya/dBW9gdWz1DHuI8WA1sHbtUrO2vv+WGjptHN1P0DyFrUV9cM4HMpkBIsWqVFBcntoHyq4tm",
+	"udFqsIiLu1aE4cc2MDv/1RosVWzguYk3m0Vl26FZGA7QS22IutkHzSOxx8AoFckAcXR6PGqggso7DLMq",
+	"1Yq1vBiLaKBv2DWm2FhEyTDNc0PrAqgRqV0jN2D7ORV/TBj6XlbnL+0qcwEwHNQmw/u9cgX0dIvR7okc",
+	"Kw2LtdV31oXPOS3ymtt32kQEPkhAHmH17VpmVUfClplUTRXSevE535KO1nbdqqj6EolCOH3vyNUvMqcV",
+	"jN32X3BKyHMTolQWBwZAFLZ4No8snHPOdOsnC243bCUbZkvHuPdNIg2bxEO1rQW423BmYZjtkgCpjNE9",
+	"d25tEhn4j5V79WknbjAu0d+7nK42cuvy0Il6redN26v00tV0Dpf6nvJ8QzAnxi9k3TUpX10QoF2x8tyM",
+	"GJVlFjqYZlOKTIvP3xdCMUmoKbHoeParE3tcxlhzdqA3xJCTxymXbInoycX6Wpiqeg03b9AITI3EOGwg",
+	"jWWNnuZ/DI09H7zXQ8m8iKnhP7EUM71nxd4P8HjnhDpNQq3znaWRB6hK1lBNcwNfnoIkYYdQabiJ64Kv",
+	"dW/ayHeyxoOK/fk+AM2jW5/nt1hqsfyUyRzk+cHtM6bowGZU5tsoUeDlxCTE78aFw8CFI9cno0B61o2J",
+	"Qa2qcPpNxEOq12+kIaZtCvYVRExwRUar3JmJmM8j5hU4zT6BfEwD/uPzumMI05B6Y9M4m0NLe8nmNNJy",
+	"WRPlidmM5q8K7pICuyP8VslwTQLer3o3JfFG4VqwxtZvaMkmLGFkFvogriVWcSBKVLOW1qbDsSgMmqCa",
+	"fTNwKpUt2pCTKrO1mbY22d/t7D4U5Jaoaal7oJKYvKQ8M0/tpFYl9FNrcJJ5iyi3LrNhPvgV15vJdClH",
+	"G8EjQrDUslAsJtOUzlXZfVXcM942ZBF18GMRPM6TO6/2Euqlg7uR3G7PDztqdbdD53zHKebSQFyv7r6R",
+	"Cf5TQ37HzmPknad2nQPiU0HC9q5zoMf05vOCZXTVnNJsJlrYhHm59k3DLV/x17tnwDjL7hmZ6hulimOO",
+	"3H+qXpUf5pKvYzWKc/G9aBBlgn/KlnEtWGjNE/xEXW09GPAvrrdlLKJP0eEqIxefoqtVRhg+XRlLWS0z",
+	"OyzZAmn2zWHBrPc64QF3ejOzEdNfsXtvC6LMcAmMLKzYzcIvuLNDGzFE4pTKaeVWNmH/lXkBEPlhoUEl",
+	"Dz1GuqfHnZQ9mYfq6KCZ4IOxJFTUmTxZMnZZMIFNjwhcpRoKw5Vjp301FdxjueI5lQWtEGUJgOBmdAUA",
+	"0hBXI9bX2jUYF4vtAgDAYhv0Zqnh9SNCDNlOZ3krG+dvNJKtPeJzqbWcBZdT5gPFkP30VnwjyZx6d3TC",
+	"iBet5kq8eDjsnL6Y3/EHk/qz7oSAggUQ0Z5nvDMVulHfBmgjJpMwIKw3iJm8UbTS20UvqC92SS8Wgvr+",
+	"K/ECDEgbsD/131AKnI/hS9Dj4cR8Nuio4iL+FtGs0NOBoO0A6x5HbtviYFW5ycAmMNU73I8VRBOLCrDX",
+	"G8dtoQHp/GUPGkvjmeaW/JIJ0JM5CLNVB+Eu5+LQVWrtqZEMUDDkzrfpAx9EII2AS7Vrg+f0fZv6ZJhq",
+	"cAhxl9u95BTFIbguUjM9XGoeWaTA7pxENLpQ04EqDHTSP7NQ2ay2JHkC9k2qCH6+JdE2Lxu0L4s72DwN",
+	"eN09m+t9NbNWB6l2HbYk1AQMpkrNB/pEoGoRsQEkzhVGoeJ6rQ8WjxQ0SVj3Vxwo/+GmV5C86KzsJKLz",
+	"6e/BoPY+bWhA6aU2gxiTt7rDH97DLm2+Cacz6g1wBv3tTNS7i96rZqmh7GEecI8r0j93YG20wDalc0py",
+	"yIpMz1wOeFi1X3OGpU8HpyDA+iDu2GpglK4BD/OjaAC3mgK+4R1bZXqASDpXKQSfJlb24LMMckaBYpiL",
+	"Rle1sVzcXuj/Y8gfLBH5tnf6MIDsyoHP5kVuqhl94LPFjMAjaD6xLAnvfkt2utnxrQ9nw+vim4ixHcA6",
+	"ATup9RFSH4pOigJxVn0Q1NLySgRwmfa5rtK6HB3XUC0wx0aK14p6xyMeFbTr5C3dRlEyGnga7xEcGwIa",
+	"qGK4Zg63puWyWOhpjAlFq47u5PeFUHQwow9V5p9YeMyZliQhW9IgpiSPd2rsDezcNDaICsMbs93ZgcP7",
+	"RWMu7ra4o4Lhxv0O5ywa1pxZORMGoa8WB3wAFJsZVzfxe8WGYjpxFD2rhlPfNzV9abBS3HsWPUFNI6FU",
+	"wAZ2TgrNGXCPHjG1ZFrELQWxtUxMrIBpyLdT7fCQ+c2kL9aY65iqiKloNQAerFrhTclZq/OxNZuyqZB5",
+	"2bt4XRDmK2aUhzmY+PpaCC/vkis4MTGeDU5Jjh7hHCtLsfTEjtqoKIgI/hWAsKm72SW90MQyQMRHBBie",
+	"Njd1ZqqmbCxr2yaCUy703ltIFtlReTQIWCTN4eg663lExDLM916mrDH5V3W9KDhPOx6VLAm+L1+pm5ui",
+	"jI5VwIicMhYb/wtWa8tXYURl86SsERXnEKlpRMRA+d8dUzinE7bZ9GVRqQqyVbcrKaiigZgsCnHOC9iO",
+	"iPGYRfI5yrTUCYpmoYo4k23CqDe12HdWrTfwdTZAILbMZU+sRAcscmztW6TMSuRtFjGLHCwJHWlBZ7AD",
+	"cXrJRPw3b4uts2156inS53h5/yjh+Y7K6fdx1GedUHtQrnT7UyqnVSH23WOsJIQ8NQjEhIcDEQarZqH9",
+	"CVciQLxbIm05NbiOgZhMmE94WEESOCi5BLsMXSiBVNUnyOkb68sL3bXWyLG2mpqyFf5iakgu5hUUdR2K",
+	"NifGo6Fef6SlvMdTp0NN5GL+lB7B2lI5yM5TRFN8M6mQSt2DxOY2WwSKDyQLmLdWi6B0hCJMMi5MIcex",
+	"E5FmRLmDtoq8WT7+kz9HXt6x1cCMZZCT77F+WMEhmqlAGCd7kKUx3aziCaIWba15qg944rXuJlwghJJM",
+	"FGEVNqBqHImZja7GWyHUJilNSOlC/ipYoCH7yr01mY477aLUs3R8C3UyYmYUd3xFRPX+H6rXiXsWRdxn",
+	"9RmfhsDcqzXWNqUuk/MJamYsqyRtKrhAhAOHGesTFW99zX/x4WObrTqAUiQoUWPeLXy4EsY/2ICA/BAI",
+	"cxeD4WNmGg2eMv4l5SbhLyS2vWpwNJTz2xUCjuRvvv23fzc4txSXZk22QWUA/DW3GPYzKVjXn95x/eCq",
+	"YspT8VUEBQCf8JAGBgTLrLkIfBblxsnVnng4JLeVmphOCzQNPj0/MXORKYf6L6vmA4cDJInoX7yqCl97",
+	"28qLzOySrBq4fjT9SQpC2hFVVyFPBt1A6zxAfUTWKT9lUj/BSKNvzI6rytnIJjkhjfean4YKLim8fySQ",
+	"Ak9l+fjKgTWSGnM5qCNQaL+O8YVPwh0RYmH+pCwMxG+MRXZdLEEleZ5WEzLCpMayrEX4rq/Hmt8pRwn7",
+	"4y7yh5UVKEK2jKtQ2JAYK9j1EaFvuTZSKBQxApL+fpdAwWUHpNBbRBFAy4asRlWTrKpkyRjM6MPAp5mN",
+	"UqyX6kehrp2ppeGiOJdoo3tul1soHRb3v0RlcTslw0BpljIuiV3BLS42Qv+coEFwDUSwXCp2EKs4qX5Q",
+	"Y2e4LqfGG+I4a7HHk++351KPSpOxE7WvSTp28taGCdlZDe7fNivbDMS15Rb5m5xHnHSJ5ygkXkvSQhpS",
+	"BpkaiUsc/5XYx3sIKe3Ej5X2CeERIqfPBN1qKJd0MmERYmiZEKZqEC1/fQXKJUdqxDwkIyrZ0cF/rxH8",
+	"cOv3swsWLmRRNmG4+GMt33+Gri0HGyjbGPclp5X2FsCSSqa49LyC5+B8qoQ23Pu3LLSJHHedX086hsb4",
+	"w7it1p3y1oAWSGgs4OFdEsZCJ6zech3+SfdIOZiKGZvHE173KmncswgYb2FKuIQRV+M3/TGMeWTd5NYG",
+	"WrGQN5lc0cxY8i//SfW9cpAkB/U9027+QWiLTg5qVt6NK4/W7eQA4BNVUKtx/dwf7Hst0BUTlTeOY6ir",
+	"7Zq00CcoutcGnOHfU8e9QQShvBAMQaiLxJbnpDHJNAWBPBuU+IRwqUproomLpqoM5hMHRthaMGn5XbUI",
+	"wPTUnPr+jIflqRkY5gWOFlhGMmfRjAM11VKwoNgI5tOLaGiDy8zoYtuRmLOQ+TE2FJbfNGmZLp4qQOQB",
+	"dAO0Vwmmmh9k9wbq0cLRRmW6nqjuIK7OMjznch7Q1SWdsTjJFqxelWKoeWKdC1CUBN/hCWzHKyttTM+Q",
+	"fXeE0dCGB0qzNMqxbVBiJS2BGoF7+VsgaconmgsDffe29z/wjFBTlHoSicUcQxpGIoUPlH+S6ZdrLIN+",
+	"LIUPFcYzjiIDuRbtnWJMpJgxqMVk/DdaC8MUXxZVuOGKSmNYStdru5o04vWUR2dDpxeoRFAWgkMB5kHE",
+	"wD6FId7xLt0lV2ECZTWNGEJMSz1yO5Kcyz7EVZclXWf3+DOVXqaxVHY62Ds8yC05FuYm2KYt3mtNHTUM",
+	"t00z3jcyoxKi6dfOrN4HNuADo3z0UZoZpubR2HacJu/ooHEtZENVQYO5a/OYy3JAtZvCLKvjj81Nh4Z5",
+	"Y3Rsy2gJyk1qZlEkomLMNtgnqWjyQuNGI8LrJ4KvJ3U3KTiBw8vSl7vpwd93Fdav+p/kByFWp8/YjPlG",
+	"8sVOHn1Mr097YQV/WxAfySEiHNYu2V+duXFzc2Xyc1FXbFSi/+r7VHX+q++3U5g/dy0Acv8yF1shSea2",
+	"qVnJaeJcRHkoFQ2C+MROT/9USFV98gNwg5DVQTslwguJRMUNStJXbKXMrMEpFlNbPleIKlqETFlUEKUN",
+	"0mGJZQ+GOTVCaDV35VZqKS2JQitXvkCK2MTNbZDtdJbdEBtRXHz1jNNNzVlWzp0GaRyK5UC9h6rrpG2+",
+	"GmM0LJ5ZZxslk7zRZdnZvhWXZSBnQO8pN6lcm+PxY1ORVntCk8q2SVP6PgJ+2MEiVHm7qV4zh3mVj7T0",
+	"W1/b9VlYH0yapmI2LCgxAU7nhRdboLCkiZadNis5zYCzitOpHp6UtMSU8YpbzyyzorLiQLpZwFk2bCZR",
+	"4woes/gcQkLzZvWWPSioTlsCYJUuRQshBuvSyLipZLlTUdqaTjwiQH/9kvyZEroV+66igKMF601sDDBI",
+	"V/dJKLYeP31aylWo6MMzlElcU+ySGXVGk7eEbuG3PDgghlUj4NoKQUs+TfLrWcQRJSOpvI2lWmzBsdpD",
+	"zZaByanI/VGy6K2+tJcVQoYrPlztbXyLgU1xLrVEifjGBKkWkpEhvIMwN4C2tnWH9bqPLC+9PlXVDiwU",
+	"Ca4JcaBZbGgGjgEVFnjcan2aQgMYvBTRXdut3wyTxCWE2mrFF/HEUmUPCuJt1zDrSjIebFKzHUW6rkK5",
+	"37n4mgvN7RKDjgwJKtY0e7Ze1LiGj6emA8E1dyENlQWv6iISZEbmjAi9eSuwD40gazex5jlVadHM+o1s",
+	"u3GhRKY1nqI8yUbhWT1IBpqmgrTcMKmU9VoSObXVYw0KhkXe0DRmAtMseFB5NR2wbW1uQSz1UqKt0AZn",
+	"Jp3Urpd3tEUvTyztSp08ibjLOVUnBa9bu4x5cUMtdl0cP24Lm3TLnh8zD2WYpXow14WGrF4qoLIdm5Cd",
+	"yEi3OgIJGfOZ3ySDPwVEv6UY+krMFUP+oNyCZweZjSfFQQLyPybxi5B9EyfQrBn5ypHXtBxmy0H9qNY2",
+	"Aj+QgFGpyJFTUMI96MxZwGV8wTdx7DMRMRiISYVzflaC+Hw81gsXiZlrWgUHTyzp2kQJkTvUGQ9ji2nO",
+	"QPNEWC70fz0Y5NQtyp3D3xrAvWv+v2E08qbXdBUI6hdovsaNpJUeeDopl5SNDAlUISa3J0IU2DkyCwCM",
+	"ymqTqDXDfB2k+0bY9z8iXru1G2YpceDci7CgwS0Lh/t5LkJN7Jq1bcXIpeai4McAgXCMu9XgWVXN08MS",
+	"PcoildmZNP3XSKhQLArzMGKswhqbcGDPpQanBFaNR1jDzDlfkFLB5Tke1j8WFYRdSyUDzRfUtFDEfUNO",
+	"Jbhg146OgsS6eh5P0/430jJAnQpXl02ablYwnTs18d3enKVrZ9kyZ5bzzkZnO8jSAgcV8Oi84G0o2KIk",
+	"C8bxyYoZT7bZ2iqJu3Ef/wJA6bxc6fjERlMh7nKv3XHCZqo+iVb0MQdLihlD1WhK53MWPgsGiKuSFGrO",
+	"G+snxak0j+0Wu9eaieIzJhZ1U5ktVJU+ARPdwAWu0vOHOadaZYM+GqJCnz62W1NGfRYNZnS+rdvHO2jR",
+	"yb4PgnpY639emt0eQghORVW3w7evb4dtMry+usF/P+I/vdtX7zD6/fz1+9e3r4eVh1qDm3qjmJrnC7GE",
+	"SEUaTZhWsi2cY51E7cogmjj+sWa7Yx6wtr5DOb4LW1DMREbGrlowN1gQZa0EVyaDL1GSVc9oL0RNQPNh",
+	"cXrrLsEbl2mWTAB9K2RWtTdlz6uyNrqdLd7HjbAuvY0bemWeQzX3Vb0y9qUNr+H2EPmrXr5x5GXHoKmt",
+	"dt13ULEL6qhQKbkHCkOiIFs7LyW3qzsLUE30HWYbZ2JWBKeX9dXVh5t6oQX6SfT/1oG1zlGmIYkKk9Iw",
+	"A51LokkqQLsOArFk/oAX2X/iCmQw4pApAMnFK28GIQILXntsbmAhNoecjPEsB/NgYRCBalTds29dw0vO",
+	"LBaUA0wbjEG9dOXe/l7O+UcgVA9hEKtA5HPBv2uOZaGmzgAgURk+PhFYPt1uXfhxpxqY3gf1rEZAtM05",
+	"rU/dtXnDKucjKtnA5rDa9vzBaJW3Kzj6ZuPyeflg6qYR6QY9567XiEruDeqv2kv9vB5ETHxAvTst9be4",
+	"xRwM7M13mEe9KXOhh2pIJv3K1TwGK3bw1gdzHoY8nAwMrFYJXvlQP8r8wXwxCrg3uGMrCYUiHIvnupRy",
+	"upJF2zhRip2HY2iA3nX/G+lAlT5h5rDQTjOSsDZTijKMONyayETpsAFO93kcfTfjvh+wpabJEYkeDaGI",
+	"Qz1LcUJFDV5wOjRAGlgtwmllWMAQC6nEbJA0UI+FL+LnbwwsWl5bg9Ei9IM6KONwzhB8PL9wa0HbNSZn",
+	"rQPrrNUaS+FGwf7wPRBc1RUEqO3GkZZMpsqSr3fkp1Sw6pk3FpdsPRMs3z1QEfVyY43iyYigAD7EIlMi",
+	"5zRM4gySyS0g1UD9AXR4cRfwcwKgnfHCFDcbaflXAD8dmx5juPYmHYhBKBTMzV05m+htqu85oYMEXtSm",
+	"FoDlUNOhE6RhaiSDdunHxmWbpFOC/Iw/1TkP8MnqM8AXoRpIpnAdByI0+E1ljG3LPEhFI1MEAzGtEUYe",
+	"4sZYlN+fwVEcUeVNYxBBuZjPRVSy0lbziE9sLT5HWssIAao/37KcdOeJUGuWg3saybqCkyykCaK21QEs",
+	"OqEk9zTiumFZ0es8ElAUxeo6FaJCSwtzQzdvNpIeptt4/0fME5FfKgESiHs9RZpRl1MRMEc1ggsZ4tOU",
+	"d8vng1gvK+1zmFHfhoTO5wGvbn455YpVN+9cvuo1/WWpavg3QKlwVsOEc0PR+iUbrRdGXO9oHokHULaV",
+	"8ERQLn2SwojUR5X6+sPVTz8T+zbaBKwKBmjyZV0ndYK8KfPuSmewashxW0WjBePxlOrjNaqpBr/W77zD",
+	"V7San9ymEq9JiSNPS1SpxFySEePhxIjWXBmKvr5BchkGhN2yujZuGQjbmZ6aOzZXOXVtnNX7Rlp7Qc2K",
+	"GuwBvUUDUf969Nq8A0BaUJEpECNTBiQ5QqvbeQuvxeUznNpONd/HIjjJykGpJbsbaTAREVfTWdF1Lf5d",
+	"T/O7i94rh8/W1Xp7auJnSYzJfnNNP0WsFwjvbiDv2LLgUIcIBRZ6LPZvwCuW0IT0GMYVGGXGg4DH3IJ1",
+	"MWi4qlmc4y9Zno/780FcMXUwo/N5vRurA/i2BqWFkkdr5bq9pLBRQZWtSue4CINVygc+TolYfdiDa88p",
+	"wZ3TzdyWONNHZSSCOmpY+iwK/bzDr0pj5XIgqKzWVZfUBC4wn4xWUNsUy93H4dD57X9ZKruCYBWCgKlC",
+	"EzCfJWHX1dWgTfNGCA4sBGPl1T7GagRLA9ZrdQMMUN/bfLdropLkfad23kab3ppDcHqG7GE+bGeqKc14",
+	"yGeLGfhP18W+Jic2xjVchHj3uMAFWVP1UC5Gw8Ll4VIutIje9kRwqjaYiC/LOzlYREXxCh8/vAc2iRUv",
+	"uIqwBgXe8bj67tP3dTlFXxhHbCxSVRa3MUHhaLzBBJnK0sAiJQgBhZu1pIybbl56Ys4G8Hb91uEluUuG",
+	"+MeQRGwegHWBq4qelLAjMqfHU2EJ4sLlYMiATooJqzS+AaF8AoZY1+O+htbIQ8jFiI/+NhlqpWLYJsNI",
+	"UvS1M8+XtHgjyjs+H9zxCvuVZnhcTWpqgRsb1kIiwqgrFoplvhSLyGNlVdTbyC5gU4ZeYwS7GFfj44f3",
+	"SEh2O+aOEc69cJB/2b81wE2ltpJ1DTu/vGK9MLLc4DHI1jMW5fp2/Ev3lQsaUkMIwuHOaidBX7mODjFn",
+	"IfebORT0od8/dzwKzUsz6jmvqsu45m946q6Nucyc9Iu5VBGjM0lmC6mMDj1yzWOVW7f4pg09xjfpmBn0",
+	"llVKn97wr4Q/9mALK2+OW1gFcrjuCi7gSGfC9N2/Zg1L/WhyjYqtZCiEalZBxJdu8B3LT9aSMzDmJVEU",
+	"I+yYwmAxmM+VTBuCGhy1H8x717bXOgcvyuuayAH4rH6LeYtIa1EmCKIkrZEGcG9Q/B4xwYuctHCK0DjK",
+	"JOOwbTANN8AMstbg0X06CPiYAUJUsXnCRQmusEw0rCqaJWKg1595Sg7imsAV9aYpnhoSCEpiAiFPWN8+",
+	"jQqef0bZ7ps5uw06TtbfnQDhZeBgpvrEyZwJoKZpPTN3J+u/5ugF8mmZ7yMB4bEu5pm415czUCXTmGZz",
+	"KiVkYeXPhaKTAcY9FjCz+dGkU97TYMGM/c5WBk7MWFpDoBP5xPql+QVVQXeYzOzVPo6kASmSCqdx/B76",
+	"7u2CBDyNqjr3cv1ctXPEHkENYhU+mlesLS5uIuvZfsJRWeEC18wbH55Nj8xceuvMaO6LdaYYJItiUsm6",
+	"M6zfuIUXMJ1nkA4o2cyo/e729ppAQ5mDoIBuyQYT4bqEy6TgW7GJN1j3ccdWQS5CVu649CUgNbbihmcL",
+	"taDBQAXyiROXw4LFvYI2vLd5Z1gswhiE0ma8kk5Bi35Cp6BRk1ciDJmnivuRioY+jfwnTmixpdNkZAzq",
+	"oMekAwT0C7nIXnH05/viUs+Ji12EFtE9JHCLxjXQR47F7kjivspjN//AUvv/PfXfC9FlbqeOTzdgY5Wq",
+	"/I7XmdgcLhbhemGNv1zxeadbWeIZNK1L7J75wLsfQ/4Qd5cafF5NkT+9AD5Tg9HKGMlKwwjQ8mUK68Hw",
+	"s9vC1a+3Ulf/7zL2VWXsEymL4HYlYfafjPfQYOoiqLEpHh+ygsy+IBBLGnoMzakF869/Itw1rGW2u0oJ",
+	"egjWd5R0OaXohnVEfbpClhOObXxe+oeCK4IV4vAIwrI6mQImKVxLeO54enWz647emn7p34NbTWedKHlD",
+	"/iIKZBFSt5oi1Tb02SXb8MsWCEd+uZkzrxbdJeH42bzjIrunfuxpllMbv8dDFQmwFpQaCCwjpB5HaR2H",
+	"Y+fFtPhzwXMNOx/SMYGSh5OAkfiFphYb3Iivzet5sEjohTGe4YhPpnlUvc8SZMeNbN+QKsiqWRMmNVik",
+	"QTBIrBGi1VBF3FNP2tMLqeB6kmzs593GNnu5OmXaGn1yN/FTzBFVJwHs7FysBTVNUE5SMkZfGQBRC2xF",
+	"RlHJouPB8/njhluueeJplpZFlAeWQiI2WQQ0IuxhHplTzPo89bBqgUXEsxQESRn5/JQ/dIXlZPzd5b6Y",
+	"sZ7Ym9aGs5DF8SsaRm4CVc6gEiuBY3NPzHYYzimrr1YY8lcrBp5jUnuRoB0vQq/mgaAftVWukg7yXSFo",
+	"NElSZ0vLkSChJtoxiavLR74tXYbVjzRY5MFGhit0X4LZVDcqQnY1bp39Wp7xUWVM+xoz1vq5sc5rX9fU",
+	"2K9rK/Jbef5sMtY5T06GvA103Y/BHLVuN2cxcN1IqKnevSJSJh+Tz/DDt+gJ0Yool3EgHhGRPawNUBcL",
+	"xg3xJzZNvu1d92ttUk33WhmNLaflkj5MkzV3klxjRHVJmoL053hZX+cDoqdAwIWhkwC8+Ppa9M/XG7gU",
+	"Kt9rX1qK5OCxXYwVDpeZJQsVonXukhv4URK9kjQ7RU8FD4eJQYxp2RQ7HN5NwYfjND8bgni8nBeloGM0",
+	"NFcIW1nDojAh3obetzKpAYKoH+vQHm5/V3fVvEOJROhalAmYjg0BJsD3CIRo4Gn/ZOaikviw+Z6VtS6N",
+	"ueOvi0i/loWcd/ZHgBGX7+YmYywDoqTjtazWNMAJavBYitUEfCCJFXN6WItT1GMQEf8XEJcfKOUJccdZ",
+	"WWgaPFCrP5XRYpDU0pstPvL/2Pv33cZxLX8UfxWh8AN65gdX6tLde/auwvyRrqS6s7urkm+cmp45Gw2b",
+	"tmhbO7LoLdJxPI0CztOcBztPcsC1SIqSRYmUL7mUgcHsrlgS7+vGz/qsZutKjbjt8svPsqpdsHrDiuSk",
+	"CbMHMfMInqLCc0UCZsgg3zyda/14AXVZcmrfHzbFOjevnUpWiULBlTdz/bUNbpeWSlq4pSAwQRpu1WBu",
+	"mz9VXYTGbyq4qZW/43GvBL72CIu709gQJVa//rVRkJQAFPUxRcE0PIjgqeWUG5+q5faHhiZUb5Q/tMpu",
+	"t95q+x0088lGdFdUrplq40JYTqZ0QLNpklGXCLYbUgxdcsp6mHl7T+aLlEbDnMZJHXV8y6L1GyCdSiap",
+	"BBWrQJT2z/UNPsItIbHS19eMfcWhO6bnt0RO6eOeF8Me4a5/YQN17HJZMDUuTECFYYjwmVWfuorUKtWy",
+	"T3gkH5dHs7Too3G+XoihQ7Q3UbNatKw51oUhfFb7Hai61zrN9cUPfSa5XlzIKaibR5XdKL1MoM6wrQ8P",
+	"KTJi8doQrg5yOqX3C2f1kGpYCg4Cmj3l1ckMC1c9e4lsFEhkt2tQsdrCtLe1ibwiQqRNaYrRGKsslDYa",
+	"vBlXcww2bzK1dSOfb0wOrTZSAE+wKUfE/l7kZCwGk5zNB3KYLeq2gpwT5JZmBSFwZZ48NJrF/1S7XB9y",
+	"xvnLS/ChomuK0PioPyNyBaJ/k6//e8QrKkjdgbSYyGnKVgNrQO6Rj3K2AoLfOVxEy0NRPg1uoqlGbKCG",
+	"GWqMIGzEjca25JZSHWmMPpdC2aUOLDndTfvoBjtrvMGPRaQfJlnbTe+j4f9/aGVkdu9MTEfLhiMU03GC",
+	"tw9yb6dsOnVfdLVHcvU9Lsn4Sk7nGLYyDrWNMOB+wXj77kHwdnn7cOVwz1WK+nYTNif3g1o330i30m4B",
+	"SYO+EQwa4K3RIqeTNJnOhB51u9RTiRWgQ8QsZ8tpA27r8urm4vJzv4zfMrhdU9VEWVGB8kmOyG1qmzXA",
+	"kSsklr7VbBdCqD9u6Rp1lrfKQjTxnAjQzZaWUmMvOMGhhe+4ExSAPTD5B2N3oS+sgISBLZNwUNx+oZYp",
+	"g4frNp+dC9R2XJ3o1v4qwaFjpc5M5OuITSaG8gQQ3RAMdmBsmhLGrLs4w6xurWiNCehzX6I/AaYgcd3H",
+	"OZLySoS/DivD7EWnddEKnGo5B5eLhjqdm0fBWxXjHiRpOuBkQjX7TINCJmka/Xx+04t+OT89Ayu1VgY0",
+	"GT7Y5mjdQUO3HLFtWep0FrsQqTOmVSP/raJbyZxC/Qn5OYesfRoCQJnXh9n8BT2QfL8pnKOH3rbH1PcK",
+	"BL69vi2sCCXHXxomMeVYVt+MMFSTCTpleW2S/2cy1yuJZamAjQFqSMWEz0aM5NuaodgH6aN8YPM5yWrL",
+	"yXBBF+jo33y4Qo/GJ2TluIq40QXo9BUqBE/AsV/QsXDQ0NTHO7BsF4ti1ouG0jpVacPwpbB40IckHy8T",
+	"8VNOyW1TGG+Mz0UjfLBqXPQMWeYEDqWRfKtZktLy/pmQxMdtN5F0kk4AnD+QR77FzNX90bnOIk9orDqB",
+	"PCZSIQNLaX6XjJtZ646q/gVe6w0EG6gJa+VBqq5Ceb7bjW0OYS7ujZc2Ev+fy1h5SB7CVcxyymcsjQcL",
+	"mo+pqzotAFplc3LPFhRDAsrWlUZaHSZEIV7LQ/rGC43ccELhCuNDU2jgxsrxsmIiAAHbCNx6WECaqKe1",
+	"zJ92Krm5aqnX6vhBpAtoohII/TAEjCBtPnaGbedUzrAJx0BW0Hfc+IQV8lWbcXULmihjKfnxLquIfCmf",
+	"2QHPtnb8TuCHvRcwI4NapN5Nwd1g5q5JJrl38dlP3rh2lZ+gSoKyzAa1e0TRjiD3I8j9CHI/BMi9bRmO",
+	"oPcj6D0Y9H5GBMGLlU/I8/RBVX10kEhIw9PyuMFfAz5edTsDRIZAD8gyCACX9pe3G9Jydw0f004Htld/",
+	"Xv1sdrRZbL7GMGVr5hANi6Y7LSCk0lkE9t1VaRo95okIosiiVLUM38IhCnD9tfdC9qWZNktPh+pW5Wpc",
+	"OlB/719+luPHkQ87zps8SiBLWnbfTbk/2i0u7bGeMcEBt2yXpkQXYppkYRPsN7OOXWAEsydiXx+TjRNu",
+	"8bCFdKb2WKs18eyTfBRl0kwhuFy9dK/1eRZfSUXmKCCaWa4d1EsE0wUySnoRiUYpG9+q/JJc/qzw3PIv",
+	"28iUreML2I/BmPCaefxE9MeVuCk+OyU5lgkmnO4/coGPDshYtJUH94B0q4Y+wTc1k48rYIaBaRM90PR/",
+	"BVyynS5s31GXxj1bHWq9E6XKTUJR14xaK0OygPtAMm7w03T4MWNqGTEGmdNFunYhcmPaFMsvGPQXtUXm",
+	"5ao6vXy4bnR8oOiCdb2yBbPOrFwI0jTXXgbata52VkL9dCcc8yOKixWTcS6bhd0kF1d+SYWYBdf4e7nt",
+	"UpJkPllh8gNOZy8XvFrnwEQjMH0jzHC9ytkopfPmungVxLvqoRvg7iCJr4c7Kvp5y9j9jmPNUZ/JutO8",
+	"ca7dFDAXdrdv8mQ6pXmhsduxJE0jAxEHne2p7CtTf7P7nnV2d2OiLzPTHS2D7qiPAFIvDbbHAasveQl4",
+	"3arbFtHWqHqyYoXS2WBFRwOotameCDNDz+8FzWIaXxEx431XxLRcMarq3aMFb1WpbhH18R3EzcyloPPE",
+	"FC0g7KPuAlKxIYKokptNuxWB0qGAu3icAGBMH0j7q63fVvx0s5ibl71RGI6+18ZN0TP3PG55gY9XdgN1",
+	"Zce95wVxlOUbDSxoLWZ0DXchoSu5ecvoI9SsIkyDhkBXZVvqQkN2NaaAvt7I5ixLy6urhuTNp3c21Vto",
+	"pIdherhvv2YkjzVkgXv2TT0e2LNfSB7f4Ju+nVNZT94LugGu3+OpdZeLqDk01coRulREYB8vVJu+fVRe",
+	"lMhJxicsn3M/ia28gYRH4xnJpsECEL2PG92qd2/Z+NYge7ymtQ63WmSOh/SYjW81u7BvdxdSdXIxsIrb",
+	"tHYYgMJEVykucdCFGsbYuvqEb5+byuHVHnWLys5wFqvEpRDiZs355dtPnvyv6qevTNIUf/JN+/o/mGJa",
+	"8V3/r/c+CNQ+qEStemnLTBQFfDW5yb7VkREJvjYc+nK6prySC1AfxpSeD+23ei24y80YSFfXtU8OxlMn",
+	"sfYLfOEi+yfevIX3+5//2sFs//Nf0SRJVWHEsG2C3fj7/+nSc2/BXDZWH9EYdjmAg295A3gN3PuVnIuD",
+	"b/5lng5yusoTZyHmap+/XP+Gd9ryJUFDVc2X69+usT3fLprc6H9ylnU9oJjMRqYkyThQL0KnAvv+X6on",
+	"0q0P7r3qU9gAavoubaq6gl8dxqGUqfdQklwsPQ1qEv2d3BGk6yg4o5QNGNpdbNe3m1A+NCyOoGAy7yET",
+	"ANwAfrD4QnMUqSj4uHnDVU6xlSaK4csmWaRLTCoubZ2L/j7iS2kZ0xhlJRBi/U5H0Y2pa7plJngb73WZ",
+	"1dvUAnTctuufHbU9FCEBTgHUHQjeXpoBYZulqketeLBsb2AZypO9m3vewlD3xN8gpOcB7nTt1muBIjGl",
+	"C6hATfM14FkykPM0BRBJy2x25SLH1rARMy4fTnL3QKtFWOsoFgvXTsMPsGgzMLOzO5W45EfEsccL63ba",
+	"9WCS9c582z1YMDUrkWBTEElb4rdLIbt6eJhhdAxO2dzjwuyH1fGJ5T88DAlluUZyI6SwhNjK/GDSXmws",
+	"qqJeIRWdJW8LJhvv6s/n8IpdvZuOl1Auc14LEpCyG6GRaBfg8xvUKFA97TJL18NeNDTfxMbkn/hyBOE8",
+	"hCqAJYP/rl37Ddyu9/Au7DeLUaaEiwG+MFguYlcyk+LbhOeAvE6+Z/t1hTAigr6Ewl9tVZlhK5P1NGdL",
+	"hNh5j+WqeC2sPp1+v1ymDp9xIfPlb4Zx1GxxnImUZNOlIhPcZFVSKxvUtb56yeqd2RKBH9KvFZ8C0wcN",
+	"sLENdeOtIEI4ywgQ9oYOBhisrSBHfwRxI4C43MnKSX077CIQS2KjfRotoDUYYl+yRPaNpJGcA9xfQbhL",
+	"3kTXheOMplgahGNXJjmbdwFz67EWSFZ/wD1uN4cFrOaDQM15XTVdA4zDe2ltH69rUrBb/WrUlZL8GJhl",
+	"9uqGBo7OfkajGSNd23hrrgWqxb1UwMH1m/A9bBhAlZSTqwWPhricwyjxsNO7Aq/bi+NXgNdIgANGgi7p",
+	"JO3BxiJb26K7r8/7N1KLq/lHJf4rmdw6SiX72a4VkPtmBixjAuW4Y7/aqRzVWcopZ+ld8GZVIzTyme9g",
+	"u9ontVYybMQTqqkTZnBsgqge38wAlQely/tbuPGghArNnaOSI+x9p9FsNV7MTkIg22RtbJGYedjoSYPx",
+	"6uZ5g9zcguCpxnDbRYpNSE5c6wCvSoaw27UqDOZeRIDfHXZgvjauCNsV9WXRVFHFfJv8oeJ7XXaAbbLX",
+	"igo9Q3UcV/5p5hYt9A4R2eWtYlsQbUnwG5MyocCly8P9nY/qzc3y3Lsdb3EFoev3bjXgSif11d52+Rnq",
+	"mgjtLq5u74qJ2dxdFXi9Ijaw7jZ7BaDCFNhuHRvndADcy6zuZkcfRr4cmT9z2QxeCrwEshaEe0NP2IJm",
+	"+kbi6rJ/46idZ33NQftaLTFf6kDFAFJQpJcrrgIYnA5d9K3FlTK9FzQz+Z7e+1jjpc6L1z0lR2Xzb5rF",
+	"iso/GtEZuUvY0uhyI3nlZ9oFiBxmMp8vhcW43sDT5d5XBT3fMrPiLMGapWbOanqTjGfRsFiVYbliqbnU",
+	"tzqmznJBhNE8LywbQJLEYMLyFcnjRmOr6Ii++YMUktK0dJqMSnTFVdUFOT50/AbnYkJjmhuUZ/NgeZw2",
+	"RZOMmaga6BBd8h7peSYSsa73A8sDLOJMHmoygMxAt/Idd7IS7FzhVjWO7sMOKdftT26G/va+Ab4x5eFB",
+	"BNOwIB6npRIsbZIM2Jh+IVw6aN8T721HRLTwVmvLXiVOmlNr2KvZfJRkLuN8M7y1+yNG0tR0y8/ymdN8",
+	"SuOB85zg79Zx2WjCGW53ERXZL4fHPSry1AeHBrcp8YCIphuVYh/t6laldbNbIZy6Un4WL4jiYFCkQong",
+	"pcBSmdPCAkI1b/+muBWYzqXQB98+XOEXqQgXG4rcxGcOOZtXptABjDnUvPhHcILmpZpwU884mcwtgP+j",
+	"wRY8F8JjPcVy0M3Ehg3rWAO93Yy6OB1+Atz0c3ZHYyQdLLgNbHbY4NUnYzGou+H7zESkyziqcL+r6kAc",
+	"7zXc4aX8YppSQf1unKzEUJjPLen9j8enTYIxdntNJzSn2bhWtq/oaMbYrU6qQRva5qUakzT1zdP3jKSb",
+	"1PRNskn4SqMsWJAlp9GITpi6FNYjMBV0EYhtrvXh9kJl5gczRMsv+xlWv9ORnGyVri/t7uZ14QLIkS/x",
+	"h1qHFoDlaJBrfFN7GR4f7g6QXg4CEeBqbqDIAE9LSkRNqoxOEIkE5QJBjzcfrkKTl22eaI+Dr4i2IYg1",
+	"0O5Zc/xfIAwVyo6ojLer68v//p/Cu9soaWWJgz2xmpiF8PAw3PKoLIqaltc9VVU/V09ZxcUV48Vwoyqb",
+	"lIdtSt0jtSeZ0zMLINPkJIOMBNIJxnE3Llgueob4Wxj2PG9JeXF23ZLepAqzErxEEoamd6UroGJS6jOo",
+	"xFpHSNz48qOswop1oAE9IvJlnZC9YmkyTuiBK3C7y98tTH86VeGG4ay3K8R99bQKcZfy+Rsp5goWATvn",
+	"HddI1TJK06PHtr3JedHMxQtkolnEFuRfS013nfDojubJJKHxO0gP5beJ4rlvqi5aU1TGmwXCwl/AewWF",
+	"eidOdrtEcDXdaW987cGNtgMlMPMLL4Ixq1EKMnu6HJyIwIgv1oMR4QqT20QVb3qODPGGcE1/ZrMcNV+O",
+	"usfSy4CFTuTqNVumvkaALoZUBUnwZSp2kbynWTraatF4FNHR6Z71NXRAvvNomYkktanp7xdJTrctL/X3",
+	"339tAvpCchDRRY1BNnRIhPStJlRq8ZYuRE+esp9ZhFnXEYliZZf2ouGP82G9KRQbBluloXx25i1d15uB",
+	"jXN34zYhCqFRLp5bM3mVS952SYQELMk048V+4KFdV6nNDUTT5a5Wk2VNyWZLaewCIlYr+RABY0p+O4s3",
+	"yhMxIGJwZwY34Ld05QDQJxMVkIlGVKwozaJxysa33IQsxilJ5lBsaFiNWcyTLJlLC/p1XbjCWwxjC9vI",
+	"3YTzJVwH7XjQCRGBg86YGGA8aMddyUaTwK7InZJk00GTKaeR2GZX9aLhbE7Gw140zDlRdabGMXdgrnlD",
+	"aXE8qD20nJajNBmDhEmySG6Iv/xg/GYlgtRhW9FRJ0n0K13XS6JT+Bw0oOyWd3BZdIHF+5CwkPPaAt5k",
+	"kUCKWuqJsV8kn+DpiiOjeWy9yy70ofRVxam9pevBjPCZi9qUzyxJ3otWRoNpcw3qi2Nl+fcRTTnFMh2N",
+	"3vQPquF2S/SWrt8rzwakJMunJNOGIKw8twIVkNVuPdESD2hc99rLVgDwsgm0fHFWo2T8F+U0TaGVyqou",
+	"vN3TXkQw8PAm2Os046yjYWt0MkvcINW6tBh1zJDEzs2GffQ3HTeErFGsZnRlTaq3CPtkKF6baCEuM5N6",
+	"rBOxH3TpwnLGt1ixwHzr3oucrKCs/IBl6boNkQ/fhmy+opwxj0ZrAcD/1JHkpKKCA6VBwhrRNnFtVSkP",
+	"5GWxXy7ic6ylzxy1+irNSXerTAij+pZIwwPyErKivGzPbIYxSVMTDTFZ/w+29SgOejDJ2bzJhbs4A+UD",
+	"PLfy2cpFAl6FoLEjF37oLj43FgPZO/ckY1MTTCMptXJH0iWkpUO1bWztXu7vxuZYbtEzdyfENl/bigS8",
+	"2HB9V0gNDPolF2xuM1b/G24W/u/WbW7PlKGJ8+RO1+bLlxlX6+2RTgLukScpaJ1wlbYZNO5g31Eg0bIE",
+	"qkItmRBMrutiLWYsk/81zRdjXOApw3ccfks8oPa5DRmFfeSlCGUuBivVaTO9iIRTl9bEJg8rAcBD+FYd",
+	"U9vKucq4gPrzZOmU/9XOQz3S7biBO3c3p56dDLsq2a5XzUSIpa7ROBEFRugg/WuQJVWS3hobfpLc07hU",
+	"7CsM1OSLQcDvb1nFZOMjdiGT/enAPaEBitG0wgGeRg2iB7yF+sSypNYyMzWHzcT/a8kEUa7bktNIYKkN",
+	"XqqiUd7k6pFGguW6RohQJVFJlDGRTLQlqHA1EGxS1ZJLosKDkaurTPjMsjENgz4QiF29ZFmUyZefJeDB",
+	"jOxpYR4+M1GffaF6JHeJ1SP5zz/axI3s4ZS9LLq9HIs/v5baNDuZfyIZmdbZdoVngHSXeE0ZkSxjy2xM",
+	"NT0wHhjPCx4GBinLpEGDrzfXWNbADoUThHobpLiDxpC2lEKbGYpW/FWe63jge1+iIXMm1q5xBt6i7PK0",
+	"X99MlWS2ICjrRSPKk5hCyG+cEs6TcRQbGwLD/BAg5rMiLwVbGMGN188sWuRsmpP5dzzCNefRvw2v6UQa",
+	"28BqMvz39wbsYb0L3oWmvY0+lqg75GSothhF4gkIWMjjqij9EWwtlnnmc69TmE5+FtXlaf9D8Qq6fHCv",
+	"dMbG/p84t18CbpcJ8375Qj78tfeCLWhGFkkrwZNa5V70/cnrk3unnt2yxN/laf+KiNmFwFJhDaS8vTLX",
+	"vmdqOB0vc5W56dWZvn4BXgbWWNdZgx8rlaIDjGxoTH7DKwGHTB39kL+AtbxQmXM8vB83xAv2fv9SrG9f",
+	"kkXyUgXkwuIUN+vb73iJ1dCauNaVxMaR8UBpmm2aJpH5lGcXvjbrp39ylp1ck5VWmbYY/UDSdEQwerGn",
+	"o3Jt8ggVoN7sh2hObimPUiJobp0hEsfSzDXGr76aFCziS7AUldXULAix2zUctfYH9eXDWM3DSXSaqbLx",
+	"gt4Li/XlXXFzB6QzPEoEQI8y3WF1GfobzabSyH8TnsgXsG4lKV/BcNoVE40mxDsx5AmHKZDDH62dNfmq",
+	"wBGcn+1lqtlxGxtF/8I7UW2oQNj2HTzHD232T/3QrXseDrLnOcvJnArl0Nela3XqXppkO1jb35KsZl3l",
+	"X7v1aqEHu9d5Mz9166QKXf7E4mQHu+/afG3tFKXRCNrq2FsVeNtBT5WHXNNN1UY3zhxsaOv+9ZH0daN3",
+	"+PeOfVM2GHxjB3PYL32vpq/qd/QROk1ooxf1gWUCIOTucbShyMYsbjR62r4AdSyuKdKPeU/cx5SowCgM",
+	"QOdp+9mU9F5pjEWq4qpBbe5ElA9ahFJNOHRBctFt14p1Gjo9X2vTWuvuGovlVEwZLJ8jX7bcGx2Jsx65",
+	"Ni8IpYNEUfukwsUl7mmczRGL19DFOY0TYhL2Q+JTzXbkMqut5FBgh8YzkpMxqkea0jkwyrBc4dZ5L1JF",
+	"lZQxrO4brArhGUO6aBso6Oi/dVmxsYK1MCP8rc5VUI36+QhBcqPUi2CZg3ESJMENfZsv53OSr7c9yv7b",
+	"47wSC6ruEmk2ysmeLHNwo7S34UuUU57JuoL/lgtjLgbISFWK7ZT6sNHHkLAj6ICaiVDXRbqNjWJX0alx",
+	"HmMqxSIGnuWZmZC08YqrRG5gusFWbZWigJZkzBZUc6xhlPntyetokrKVH7aB5cn/wkR9ydPg7ZrTSU75",
+	"rMur2PGtpX/tkUXIM7VYszTBFDTaSSFAxDx8oI177ULFUGvTm4kmRW6IVG3QdAsyruUqYnO4AcUH8Hj5",
+	"f5fOSeIqsPZS/qbjI4YDEdvZgj676Qs+IsD9fquGdkopPO6UO6pZjanzMhF+HNOgxfSbJ/XlzvPkfr9u",
+	"ngTN5/xy0sfa7a0fh8etYu+OfHmRUhcFjkirk7bxfkjNiPpvNB5RCHg06EUdXjQhz6djqZguX8Td373u",
+	"0GmfoE9tJB1dJPVusYWzWxrbC9DJ7c8VOi/o8mQLw+szohgaDfM6QwP214bl7RhgAZUw7V7qeao1t4vI",
+	"PfgmurD0QULHg+bg8Y26R4aW9Oxst+oxXeQUikA2A6qLWeEztkxjKK/HsinNoxHgZxz5qH56pfi6U7vs",
+	"5Ma2ct6bcmzMo46rV/v8+pzR0vfC7gdLEZR2kGIRW+0Yjz1E+PTGgr7Z1ihC/egju17eYvH8L5ktx9fr",
+	"mABsjEQTuopWLI/rj037zbV7fIHEbI1GRLGHaxPI1I9oOGBI8LBWBERoz+cLsQ6LWuh46U4ivAFgFnx+",
+	"Q4AHtbpdjOdRxy67hr2T8JnQXkpg1EDD/QI72DEou6P4uL9tZ6AStccdMiIxIbgMnNkF2gG/L6WYA2ae",
+	"ZYp7z2sqCmvRkF52fdfHFMLOQ1J6bfentGPXpVTt9ibCdHm3l8MsJajzbnZEcSmENvgezaYFEeNZxxGq",
+	"fKAOby47vhhiu3SbvF2aLdaW9rNZcjLudMYaLZDrsmG8KUMM7GB9WNNjK+XfXYN3VEFb6AR3usGp8QW+",
+	"iak/AE6qIdPo0WGnblQIaxc93WJ79h0FlE9N+eT6rVlz7YWoSR23+v7kNaLw4Zd3AJwfyg4Ne1G2nNM8",
+	"GUcjtsxiiyib3o/TJU/uKMS62C4g9bvwkhyLXx83wrCwBZ0AgnHpKNFYU9JIl98UM2QZvZy8ePcP71CZ",
+	"MW//3Ag9/YFO2eUk0FbmO/EGs3W3hh/Im4sT+e48yYgzeU4t41rRgdGUjgXUl/IsRWnVJt3TbScvY94i",
+	"YAEozCDVfz9Mpnr4c7hvV2eDYNpV7e0M9rGg38fTEWiv2QWHWzm0tWD5RO4RqRK4z4oPaKhL8Ad2EMnV",
+	"qZGBuyZgUssC5sWc3F8EWdCIOsI3NVy+w6td0OfW60Er9NnclcyTrOtoi+SADq9uNdrA/WiNdpmKZJHS",
+	"AJldvJwx0WlDFQc18PwoLRmuXBZEyEMUfllZRsxsd7vlQizfbKIsswhFaEcMOIkvFRlR0PTaflFLDSOr",
+	"vyDB50ug+4gWOeXVXO7wok8aFRC0VqILSHiZJf9a0rADr6cLyFI7TfT9PHWT+4BijBJuAy//+9NvHoAu",
+	"IfJktBTh56pTIBf2wyIkXlGcKjpJ7oNfW+VQsn1br317R8mBleSA6TW2mH1TT3TWmXLouyvjtrOzeeHn",
+	"StjGzAN15hXsdxIRK7k6L6XzvY9IBgNQMmAeAZcIW07LQbbuUrIPEoK/qDMkg8etci7qKgCRNUTLC3qf",
+	"A8deRpTkNP/YzY7bxtmZpGzlCJ0iehQeCISOfgi7bWKrgg3+Q06Bh5ekPPgLyXyRJuNEBL+4IJyvWB4H",
+	"vli3KQ91Z8YWNLuIP+D1TTe8rT4M+1ap2whXA8PaQCZpiKmw4ZhANJHf0ThaZl4FE/yuoRRPR8NFlFc1",
+	"W3dRgjuSJ7KTvHtWlSKsbvCsDRcHFGdJJgAWk/+eJne0HtnjNz269xEXJIvdk7Sd578DAEZdw2ri9SJB",
+	"YaXdptzd1CcQCDLFAU9ztlxU7367bFP5xbYl2EW4wbPSKJmGgmtBXtRNFb0XXRItiJ3Zf9JeZ7foylLM",
+	"3LxIVdqIghKWreyki+LAeyRE0nhAxmPKORThdqjkaU4yASlhuz0svaIPSo/Tpm4YZry99GQpZoOUTZNs",
+	"kNM4yWtLA1ZEK5BuI/H4ktOcAzlXFJrsc3F2pQoruEqGX2a4AS/OIqV6i1oMGsOBdoxPaQ5da2dbEr2L",
+	"s8IJN9WzVNzX+k11rGDC92PZ43zp4inF38yBD6+FgXN5WUAq6gmeaqbb3nWq9Nh7LL3NaYyFK4JrpZhv",
+	"O0arCkQUfQhFEmxsMB9EAZ3mVEqYwWg9wCVsKIwD2z+aESSkuqVrpIwl45la/jCm5ytlGJ+WeE+dQgHL",
+	"hrNVRvNI29RKZumyEssFct0EHI8Opaj2Vm7KTZk80ClaTTWfeOmsfMd18SEMmBW8xWOSAeXMdpIUr7w9",
+	"b02WYtbHqhoVh6gOpYS/1lPDmTy+ukspVtIXCmayrcaAyRz4mOCqfFMTX6c8QH4GjnwySNpd0ZwnXKhS",
+	"8i7yWXVhrQvOFzDnEZ0lwDx5fd6/CWCj3SWbKXNni8jP6U7/a0nz9UMVSfBwplzZRBvuAA4kupnRNRRI",
+	"XPKah/xr2DbsDahbeUVykTQow4UmeioKW+FhQsUP1Wv4e+nbEWkB5xRzjXuFbYCPWBUrfUq0t5QVtj8M",
+	"Fe3Ajo3yZDrD3kqz6Ja6CrhLmZTS+9rAZFMzpc0WxXSB+6e5sQXNB7WMg66WkN62UKPlnEHry8BuGzYC",
+	"JMRt7XMutT/0I+zz8j3sf1sbDfsyZ6PUhVzOFWWFhgvqAMMqZ9kUefZXs/WmO+sWAmCzwdEv7EpkQUFH",
+	"TpsRqxlLkU37vSq9baCzPXk4UsILVLUmPGsgnYUrMu70rvWYTqILEWXy8MDaAUsoxlbaCk9Xq+3YFLcw",
+	"HaYHfzStBRiPDmIMVRwO/U//mqFJtVZpYO1Q2b9/rjyDruXid8377n7tcsMKHt3Tqwu4ZqEZ1/uNAu0x",
+	"FhXgRR0iH3YKKOswmDEuBlA/n4vBciGSOR0I+Q336TOtTJmqr8siQXJVcUWFZ/BTUJebRxOpypcLR54g",
+	"0rYP5N5ZDGAzN9n8arcLrTptsHPEBXHJFVVBPmUkHoxISrJxLW3yxiClXokTrq4WYyx4P8TxDuRqDOvb",
+	"w4UatJkAmeIHt01wCKXwxsRvuGfO7yiuX2H7uuWl9kWKyjj4VjT8hXExLPvN9UNSmeyDOOFjOQ1r33Jr",
+	"8NqZfgs3ulX4HVe+ccL0SIbWU0Okr5yzO+kCt5XaqCmYWqyh05Y2Zo+evu94JI8KycaV4g7hhjw272PJ",
+	"235kHWY+4wuWewolkDU35p02qXRjf32zkze/9UsRQpViAykcUiwEOcEL2WDrhJAIngNNaE5pTVubzhpP",
+	"B+NkMXPGPEoIDzkyfDriy0Rsu9qy8QnLx3QwZvM5ywaysaK0jvvc4uNlfhA5ZUDADjcaqnyp48zydJBk",
+	"cN1NB/w2WQywuG5Lo1YLlT0oW8yYKJVirW92Tu4HjQQVCqQGU60e1IV4MXefR4lQVYlFUaYUyLY0vu0v",
+	"P/74/Y+tVTplb5KspTf4iX33xn3eromgv0kD1h2MLxu5dp2WHiom6Qlpu/dYZ9DPhV44I77SML8jaaUi",
+	"rEdtDrlObUUrjexa0Nw05fV9jy3UnzNXYYi+oAsejdaW4UEnEym070obbMLSlK1U5eecTCbJuBctF1rU",
+	"jpUWpzG85HP7nJJ189EDk1GX6BUrVioRobZ/z7UarprkPlXw9dFKdFUKqM3H5Uw55Jugi83v/bSOZmwV",
+	"zUm2tlRTzcchiiFH6zkCMcspnzFXcWf4vCk1w/XaRyM6TTLfWVIlbhpq22j6drooGqsZXQ/K/0Wv5U55",
+	"s+2GxllU3M/XFDCHLk8JSFKgD1o6amMQTd32PYrWZPNGUWZzYXvW75A7nT5SX7m05EgX3fMOr6qJ6WP9",
+	"6XqN8QtbOS0kTBdKpl5FN0g6ZXkiZg5Ag/nZgD9q6qdbVxOFceFx4VExRUgWXfdPW1rA+Wyw7HV+nAnO",
+	"FzPR3cRL+KBV0ngux+Z28i4PrYuKNs+Q370QyaJfPp1+aPuW/tXphxZTXlTFKb65UYL+1IbXDbsdi/+l",
+	"bisqlZ4XF0Y6BJe8O9pOxdr/rzNaa5v48jm4i18rT6pVITWtMQIyrnI2ppyzWmIZ634RK0ZqxiGICkRi",
+	"lrPldNazyCg8mSj8rsuK5mvL4A6STI6J5UPHxVMA7UKRAtYwZWwpXfQbl4o/jXJUrThZM7JY0IxHLJNm",
+	"Ht4p+VTnaijNPCTZGqu1kjQdWkyV6usmg2JOxfZzUh6vhlxAJBqGORDMrZq/XP8WJnNqG6u3TorxqrsE",
+	"6E771KptM8dCj7uAmV/TKb3/RBY1hUqsTmZaVXYscCFmgwXJxUN0fGHXiZE96TiENYSMrQF06Shc2w3u",
+	"SPoQM4F3houd1AEZAHHC/YOsqOsuuiPpJSg3QLI8xGCqJMe3dL1TLG6/f3kKV9NnTpjOguYcLiDYHOqT",
+	"ZmM0y2T/rAumk+hXusaLEJwncI6lj6uLypZl1VnCFykxGdQORSlYxKWzbLBStQCTSmXQ8zlJ0lMEw4dw",
+	"Mrd+/PuvvRcfWe6suG5gxwA505MUCdaLhjHhsxEjeYz6bcFyQdJh6x3szzlbLuoKp97oZgArrerULmg+",
+	"T2DH8qIfM8Ibm/lRN8MvznhbQ9yjpY7OkdWlv3ztvbjMp65xs3xKsoQjBki4Jr21zGu/f3mZpeuPLL+m",
+	"04QLmtP4C68N/BvKiixda0ih5ka0OgNn05RuQ8haTOkcHqzWjtX2vNWr//jaeyF78JmJUwQON0cZNvCX",
+	"ulBbsZ+jC3CXZiSL4ZYLhtDci7/W56dgcemXWFxaF+SVK/oy4S/JiAMMU/69kC5jtqAfUpI4QgJj+ZMy",
+	"Jlkac1119TtuaOilfLFRvGa514iibDeK4EsDaGrgNsuxK4XfCc1vOp3w96Eb5TcQbICYk60BzCX8MlRI",
+	"B7ANNLOdzG+AI5anuaicgEBm3yn3xj5YG0Qa70k8Dn+vYaCNV8q1gbAi0oKHmJqrffiEV+1ZMp7B7XdL",
+	"kAdxrvj9jIkI3nPEdfCbIplTthT1PU9ZNoU6jAifhXLG8oMdIuHS4Bj4hQVmjAsdS8KWHWlOGD0YIN8Q",
+	"dwTdbNFWjIMAnMWBXSM5zcQgoMe4SYqTLl/tRckkSuCEZwZ8uxkoYXlQS/J5j7lBo1/PkFfKXDKWVq1U",
+	"WQ5IqUINtPRTY9NILFWDijXKFXWhgAtMx4C7ChyYNVRYnzGbUwz1t/TeWlXZFC7EAGaneaeAfQz7BKBy",
+	"kBkll9c19ZWGGgEefkAfkqZmvGqZ3K02ySswqM4bt0Jx98Z1SFIzONZhnLmr3Ib+gMBSKvLRwNyNSnc/",
+	"YUzyay13ZkCEMSiqUt8Hz1txHPbmzJlIZfAcmJvV5pxAK0S7zWiL1upCdaXhDuU/h+Xb5OGC5kNbNVRw",
+	"Nk/twrv3gtv32R7xv8178PbJ14jThlxIwXQ8Ga1aFUTgXnkJJAyi368kXjaBXDfpIryi1OaTVWt4I9Gz",
+	"3i4WLCdTOqDZNMloE3LVODG3lC6KaavExnMaJ3zY5dz0Re3+O9Ut9dRtdSKdXLh8v1nfRj9rvKVcVq6g",
+	"1bd0/U4BDQCx3isj/HsRvV8k+Rr9l0lO6UuoCDmEOJJUWEPdWF2KU4QXbFwX5iFZ2eW9pWstwQvkd+mJ",
+	"IcungyQebh5rlVGL/dwulKUiR3SSZEktiTVspdOrCwvxe6sdN65nTDDwmodkkeget25ckib1/DKwb3Ww",
+	"SN1zpmyKheBIRtK1SMb1rMKQqUsyV9EmI5dSOjFm3XiZS/uzEIkWBAVXCNdSY3bHbAnppsJToJHFIl0P",
+	"tFPmutfdSHUtptvk6y0WKfzA9MxsmZFcdKztxllqWihZj0+fyJW2RyW10iIlY8pd14cjwpMxpGEPdDZh",
+	"++b8Sb50uhQziGyWAQWtaAKAN5dABaUNPKLS2+K1MSbtP4EAqFszy1lT29G+l5dy4JYuhO22WXDCQtxa",
+	"wEI/l44Oxjl1FvLJTA9WhEdzEpdBR/L9l9L/rPfuADQfU0GSdJDTMcvjWlCZnGX5SZobBTMsvUzj4vVh",
+	"I0J/8/kmT1tPNNS8SzIlMQujHphw1dVvY7MzIRaDAspwVyRu+LkOCN4ovM/r/qm9zRxtu7ZSad3UU7Bx",
+	"vmTJvb17WB6lUtaCg6sIGDx2zWxOxgFoleoAh/A+7hPHalpPtMFMyhiTehmexAPIPB4Llg9iSuK01uT4",
+	"kokkjVZ69ox0JgDKIJkUBTqJMF1OE0glgvq/8cb0ek5lwgdJRgA+2ezN6s5gIJfb4npz+v65EgEi8e+/",
+	"32hh6A0U6tVmnghHhUfCRQNavTzb8mFUiDQuMjK6zi80vVzELQKu1LhKKxaFsVXb+sYw5+Qe4xIDyLBs",
+	"xrSYJExSzs58H718gyh5ZSjUDsvYi+FEv3OWJYqtuf3FT+rhr70XDBStN9UA5tYpjVnSklKRAB1G7FKU",
+	"2NQtXW9L92F3glfvSoMsS7SbQ66dPAyCdld6w24Md67BDxnMyX2Qh53TjK7Al8ee1G1Lj+OHjed0TpLM",
+	"KcvLJrRJJ2eC+FjJ7Y3DSAbuIEN1rKUuhIfJrWabdLP6Osfm6zRIafCQquw99M4RFYz++MZtOBl0x+NK",
+	"d6yExuUOsClCLdJkQsHSdFvOlsSWEyvt5YhMhBye3F1Sti85rTGhA3f1DuJJzgp7ZFrnpsUxx5K5m67B",
+	"lnmEs5wJkdKB3gBOc0tOVym9gghB5wtNsqA/FOt9ZUkM9ZuiUPDYWKZXORX5ugkiWmznrt1phY42czC2",
+	"X3br7e1KPNDUxeYcRCPKk5hGJBobik/ZdTtp7pCQe014Nk7Z+HbAb6mjvH6cTDQDrN4n8AovbpQU/1SX",
+	"NJw8Z/lgrOhS66KrRCw3KsFgYTcgJKgd5EYDc7Ws9aUvLXI93xaqeQWh+HZnFdkG0EIFsuf7WX+6Jwt+",
+	"fyGA7QX89hpUmvPKEHrX7PJUhwG6ksSBl2dlXF1NbNDAaiOWScnhIECsliUR49kgv3dZFFUYfO085NLn",
+	"5rQthVd3L+FyhqNE3YsVEHtTygd61WV+mkm58RFPUu7wmCH044bOFykR1A04FOoJFPAjFq8jyF5H4ZH4",
+	"sFaoaI2yEZrn3TSnw+8l86J2h1seeJItlmKgKYDrw13EnCcsHjeUugVhgPfztB5NpHs1mNdKwuLSxHQ/",
+	"4b1oOErZCL88SVLa8mkkp2tZBEONCNtC2leakqIcj3TgBtwbUm8EF+lXzcIfc3C65+CYVfePJpSOatNK",
+	"JnN61girwng3chCAGhHkFu3zjGTMstH11U2ZP1ZxR3haEKpTORnfWrgAUk8RpB5Q4T5jdmNUGSY6ZiBy",
+	"8S/HHee74xq2iz7Tf/8/rrP/z39tffInSSpcVtg//xXhz/XhvecxzV/Ofv45ZSOS/uKwR0+1Naqtdg4h",
+	"PIZMeAirQhXRPtu3dN0OJHAmMDfmQdflQGtrtI170H+yrn9TaeOuLalT36xUIf649BFYqlYNJx9ztQhB",
+	"wH6E9LqqcflET4Z/Gp+9mzTzvFllOZvA8DL8/71x2FOY0ldjWl+CkQkEUWUeIuC2pVRUEicDwHeVXM1O",
+	"3P9q6yvI8+mybkF00MJEqKx6MB3Im4qrfL9h6s6Z23wvpo7G/Hl7BA64NQvv4CV2rn2ai5HUCBnIK8E6",
+	"rUBraxijw7miWycJlsKeDeV6LrlrWh6EPHmP5MPltds8vaZqgcp+CF+EoBICtZUM5Gr0ouFGJSCVRaZm",
+	"bridZ64u+8ahhYY+bNQn8jmdOK+NOy2s+pCDkr1x5UUypzf1DJYfpJdSR+knXVzuS5npphUBtstAcf8L",
+	"4wL6deld62tswtA+UszMR0HD357CIvRoTBJLvszCwlKbLdeqIDYRNEP/kctGEFg5sy6EEin2+TLVOBS4",
+	"2/cQk4CaGSyB0hTukBo8WLuBKkjL98KO4vZYEddNx4JIO0QxVQrA6mN4TmcYqPBoBHys1S7UXGLthY+z",
+	"YUV5vbMBuo1wu3qUygaKACaZzFWy1fXHD9H333//t/fR8PXr129ewv/dvH79Dv7v/xpGc0oyDWSCu9PF",
+	"cpQmfEZjXfM8JXKfDK9+/yWRG2E9hO0yVAC4ARE1wFjzcE3n0xVZc4yDYossT6ZJRlJYHB7NCJ+hA6Lg",
+	"bVqAteTDuvJf33wvpxORuk7XSpeysFlay6Q4ALB7RRbJsFJKyZkW+1dotx2lpLC7APNg+S1vTij9CyBG",
+	"E4hlpkHTi0jwBItlsFSO0Som03R/x0W+HIs/v1YTqos90HBnD3t1RXiknvbEQtpN/ShV4Zwk6YD4Z6L3",
+	"EK+8ksMkHG9dCmwJ+Jqu1OPWrPhJknPRcJkEJc/aicHffu29ACfJiQIoksV18rECWlUyj2sm7TVg+NrA",
+	"BbKBXvT2h2hG70lMx8mcpFGcTBPRvLn/Q+PEsJRSXIudKO8BBWdkGaAKTqL/oSSP3tTjKP32xQ+6E+6V",
+	"mJB5kq7bl+L7ELySNXfvLeZ4ghWC1JyuZszeb5m682mkDtCiDphcY7Kuu2ICbIYhPZQPKfdauTd8xpZp",
+	"HI00M1+s8Roo45t2kdZ09hy/sbvVDgo03ZAnntOdLPNb5boMLKKELUFuKb2jqckDL77bi4bSHkCPACIe",
+	"Q8C9GZ7/aHjBT6VuVmrwmnIqtNE8BJ07BN09rBeqakx/q5L0FyK9JF3s/V2VgWbDGjUDB76k7GomzhI5",
+	"dRuuZrV7lj7fPPUlNfBHoymjuOKcFk2SFeDVk0j9UVTKZKKhQ2O4YxxRjLSOyPj2HTw1SWga84235iQB",
+	"uDqaRUi/EAcZLhfFO1vc27bYIbYtUBKeYKhCakfcQ+ROlFLCRfTmL/KcA6A659EyS7FqqXqNpHI7r6Fk",
+	"VyLeR4i2kbsbxZa2CU4iNbzNZi213V7fsIu5U02Fg5oy9b7sPgyfVhhrk5WjZu2dvdUs1OFmeke4FaNS",
+	"2xRZW0ZXOmGqTJZiEwSVhXzZDKrr1TbmTIAJY5AwEGiyFWozD04vEoydRKfZOmKwjeRuzpgiUXYkL/it",
+	"1ZzcqryAi7P2HQ4CHPbFS9mAgqy1mkGhm2Qbk2bHZsxJdIoSw5whp1jyEhDNwUu5ufUTZSnnEnJF6WSL",
+	"HVsOYs5y2nN31iUJ7UREabB5icU5uf+NZlMxk1b32x8CpuGB7Twv0y509x7IUitbZWqX4nEmsJFQ/2UR",
+	"mB8JFzkRLMdYl15rKXQwJZjeJ1wk2dRVg7+NEKgV0YrmD8IfHXI/u6MpW9CI5GwJNxY6CF82UeqIvD4z",
+	"AcZ2vRm9wKkviKYsT/ZTE3ZTduA7bmtsRIbD3ofZyiPYN4kCkreyvr2FJn1BMxD+qjhpfcCsOvX/8PJX",
+	"sLyxGPg/Xlz+atmkdbRwFTtcfb6YGNXfZsO2EQoIJYPrqpRNXbcXBUAbHoKDPbGK6smTDffN8L+02YPT",
+	"3lMDHR3vgVnERQSWQGA8HVapKQBXnWPsTU/NgHtmVSkvekVc5bJPkaZGRSoV7TBSTI9YnNANVEE0I3cA",
+	"P55T+rAQA4ROa0T0ViDtEYvXG1b0D2/fOtPgnhTfNaxteK1Na2P4sZPCo4PRX35oKB2oNlpR4lqqWZNy",
+	"P8Sfw/g09CZXvrGbCqXIj65u6u+sOnSqsFx9LfvtL7pL+cmNZZB2uL9NROBZbvGGrYE1kdzoblU0yUye",
+	"XGxz263rZ4KAig2xSLWM+bD4aehTUgZmv7muk/qxlC8H3QKEQX0g9GvvRcbMd9suSuVAdRVy01qWrnvQ",
+	"RBwNz7Cfjkx5PW/bUbao5bnIJqzedNXN7JRlWG+KginGAWgvCvNhlTVhrQyiFEW0IpkwlS2T8azYUQK/",
+	"kVPvPbHTveBVQEjuAkzxwj1Tv9gTkqYjMr4dCDZwdrWgt4iW2W3GVpnpOYA58zs8LVYZsorlVa4c4gvg",
+	"lOLCmXmkelAfI2Bj0rT69mpDNgO2N+xFw2WevoTWMMq9zB1pEz5IoWL6HXxVebJooE6sEpjg8+qLSTZF",
+	"eidXQaiaZ5s3jLWkW1SxXOap3WwoShQycUxPMgMYrcfyekgqDydap+0bP9qU27O96B2IJRCGm+ivrCQI",
+	"1Nl9ZzJgeM/UB5KiCOm4fPEmTfniulEu2IJHIyoNcjzM9VLnXtAspjHsWE8tcK7ekU4K71OYkilgxVVx",
+	"nm3XbqNykqEYRWy5f3n4asc8iHWH5TegAKx1ebJ5OCotuMp71Q5Mn0lgON0YXPdLF9UnY4seal2wuZCF",
+	"qXYxYIWqr3ov1Uab269ZMfCtFy2o3FGpWryufdSNrmCj+YClKF5qXwT80VAWD5AR3mmepKnKlrBrQxQx",
+	"hynJYQdWbnqs9vzgv006nd3RPE9iTfbrXUq5ajDoK4dE7aZCMTj9sDDDHCSyTp3eFO2ONSw/ONRsf2gk",
+	"Z0xEQ/whDJpZ6pLbm0QEXMlCgLkxycpLTje66JEpkJJGFC1uKetMTzSceIvafLjrmxrU+7aMm9+u2dUs",
+	"EdR/qApU/h5OFlwu8l1NQcNmSHKxJKlvImX0d3JH+vBINFlmUC9FM94/aAhTd0YlPzsytwt/xHTeO726",
+	"2sIyTxxBJPh92wTrp1dIGeq3s2wA0baWcrs1Do7mRTArMyFJ6mBtNHaCWRQ/XaIfd7JaeDELmB52YBZw",
+	"n8Tf6egXxm5/IVmc0vwDyybOaIqCyJNoRUczxm6xKkSaelHL2LAVj3yfRfIJnpYuyR3NhLtaRS3IfaOH",
+	"GBU2AGfAX8CHO4DuTV28xY7sZ81yRdLUy1Rux7Sq8e/igOtedQqONPcknB1Pr2sLQ15rwQppnOk85WIL",
+	"u1kO/ATZiMVStBaMI95CV41r4L2yOmwSE0FG9aAm95kfDC5P+x9UUHC7CPDlaV9adBeCzjf3+HUp3Emy",
+	"Im1AwRTkLOVWbNggvpQi0LxQgiHnM9FX/M3CBrtdl3RtfZBkiKQaq3k4iU41Nw0QNkGEDEygdxGxeFRJ",
+	"DCAgwhFZAR0GCEySGQhMK/4lkC2svHJXOk5aN8YiiApziCKmbkIdMI/6mfTaCDf0Xhjir3M5k/+l8/C9",
+	"3v+YkoI47JpilCr4bagVmQnv9z6o52H3LnI61higoFZLyxA4X6oWAd/6JJ7jhzYPovqhWxFOer9I1dVl",
+	"0JQk4TOhVUrQSwWuIrCDxb2612t9fBzi7us0tJ9bnfi+6elGrQn4xXW+o1MjuGI6ZjHVokvfi39/8hov",
+	"RuGXd3CbOJRdGvaibDmneTKORmyZxZbDSO/H6ZIndxSIvZg4iT6WAOcJ1yAB47NjDrrJo1QM6Qhi34QF",
+	"dRM6joPjKLwI/79o1vaEYTLxkBTgCZbRy8mLd//w6dWgtFv+3DDG/0AZdzkJ3Hp8J8I1W3dr+IGEY5zI",
+	"d+dJRgRz8O+oZVyrKoM0pWPBpa3ghL5USfkWC8XKupX4NV3e9M3xUS1+kYTGLrID/ferDa0e/hwuKusM",
+	"QgQJOolyNuNEgcg4m0K8LXBlBMsnjGgH77PiA0nW8QOC5hlJz9g4ROtaL30tPMjAXRMwqWUB82JO7i/8",
+	"XwaTZ4kGjwXb7vBqhyNivx60Qp8Nye88ybqOtrDQO7y61WgD96M12mUqkkVKA2R28XLGRKcNVRzUwPOj",
+	"tGS4crEQBEGHphJk6iy9KxPg1DEKTytdWRChHavak/gyS9fB02tbuvVRl6pOMdWbdPLUIqdc4SC3YP9O",
+	"RBpup+vYeNBLyyz515KGHXg9XZC82mmi7+epm7sKGeQSHsnvC5pJe/q/P/3mEQMVqs5ncH86+UWwHxZk",
+	"TDucKjpJ7oNfW+VksQg2D7/6pZY0uErIQb3ME7GGI1yqTOeTZwq3jZiyTlLpAklvCtI8hj9RkqvKBtKf",
+	"1aRVeklelBgyihgcWSS/0rVVh8BRJpyx20RVAxteXfZvoldkkbxS7wyxNE50IXQNC6gXn2QVHCEA+jNW",
+	"pevQ1c6JkD8uyFRl+qDvg6mhEadQMuJ3Q/VtQ7RwSnQQGJO+4HuYF6dewotrE91jKvF/RrjmO0iyAtEH",
+	"q694wavfttPuIvmdpETBCJ8UJhpaLWOoIqKau+S/X15av8JslBOhUFTK3ld4L2ChcWmKhZZ+9IzZlzUb",
+	"i/0Vgh4TBz1gQZliZx3ympG8U7/I5StSR3kvGqeEA8taFkeXp32ohdgzZfp6JvDMezpMzHuaDFxAPt9E",
+	"wTcxzyqHotIk7clTwHvlujc9u+oGdkYu50uWRRnLxpSfROdkPDOLMyZ5Dp50Tc5UZWmq+1Rft5rTFl0W",
+	"k2WuyO2yBvK/6Dwi2JWeqhAAtb3HNOO0p5ITVT58zkUlVxj4E6GktupYWoTxMcNP7gT1Nbmg+rwvyHhG",
+	"o7cnr18ADFKKBCEW/N2rV6vV6oTAzycsn75S7/JXv118OP/cP38p3ymUZ7GhojPCZyNG8lgu6AuDeHzx",
+	"7sWPJ2/e4FtsQTOySF68e/H9yeuT719YaJBX8v/VwlAw2y7GOYzevn79vlrUyCSIr4hKDk9EJJ1oQXIw",
+	"EsyuvYhln6m4ZkwKZFPfTrb69vVrYCorIq8AGUEwwysprxGrWIQ52a1LS+inXkFDXwPDdKeL5PIWT2Jd",
+	"MQLI3DS4AVtxvHj3jz96L/hyPif5WrO2bVAoqFdf6DIs/3jxC+ycF3/Ib4HsJouEOxfkt4SrIqtQxtS6",
+	"YYMTU96io3WBs7ZS096XxSRweJk8ToSflQRadJqZZAHBEDGFWA9NSqouDPj7aAj5aEOtbvCzCn6DuSfJ",
+	"HA6NLksOwlx+HQ8gLyewAONClPDajXQqJ0oVpYDmndG14pFXVxgbbX3u9OoCAiR+j/ZZLjwf/UAEnbJ8",
+	"7fm4lHQ3Ukv4PY6P/nGI4yVn8nIit2GXQ1bkXvC603ZqzA3ZwIkUYD/gIOq+bgb76icSF5db8NKb9pe+",
+	"ZIoPk9MYX/o+cLqUqRjTLHGbr2bmPjOsVHzDus7eOUBVHFJKmUNQHQWI4klszeLbv7VPyA1jn0i2PlWV",
+	"jeR7PwZvoQnUQ22djA9smcafmbimIk/oHd3LlOhL7ihOEICIclhJcCOzpXSFqbLkM/zzD+lAFHnzUJRf",
+	"mkAv3oEvLqUTOhpgy2H/F6wOP9fHqt3EmGJS9jWLcXpHDcgIilCgn27s8IxWJLoS1AiigEucrMhe0Oa8",
+	"luiqXhna+nMSU9VUThHxK7+uTOYKYgAMbswYh/q80Sc6HxlgMyoSNTqCidyyvQLlvdKgNqwyjCn/J7q+",
+	"OY9SphBK8iPSALFwNug6DGU3BmpkPfPsiI4ZzFA5YYJAulFPEaUUKXsA4UD6Bz1EQPcA4z8xuKuy/pGr",
+	"20kB/US43OMXZz4SXT2skK++CukzXQW+0adCZfsp5QEW+U8sXu9eb3ymK2ml+h9xfPrr10MoNamgVVXq",
+	"oA4WL7lqzpfpGwt9FtD/EYkHCxu60TgUXXa8rBDnJIWEsdhnKgol/cm8BlHhARw8dboGTcEl8zm1lT9T",
+	"GvPy7pTfC/qU9XofCFx+oippKGNioARr61cus3T9AZ9FndN7odIWYXQeWlycQuJ5+ZDa37HleHt/8imY",
+	"U5+Z+MiWWbxzJQi6A675C4hPuYKXcfVzMhb6Fhvfw8+NQKrerG919ABrc0l91Kuhb8xYDQoPaGL4e/31",
+	"0gOKlAqgWqBidBPEQAKJnYEI+jibnhxNPVhE1GK2yfxXL2Ovn7IVPv+3wNkYs2ySJmPROhGwpU+vLqTe",
+	"vpnRPplTqQJ3OB+nyh4yrqqVs4mz8eZ7r9n4jeSInzmcrQyowcFI6dvGiQTkBmhmyMv2srE/wmM3rE/A",
+	"vt6PZJH6DcZhBIen1Y26MyKZil5tWt5zcv8SJ+fN6x/++uN//MVtjsOVTY09bkdXXpmS8PU2uiLcF1bl",
+	"TRJNktQAxElWcAghIOkdcpuwPPqf00+/YUAyUhcBXJrCWN3ZNvoLA5TbtwYcGbKho0O9kec9W+gCvDVO",
+	"MpKvN/hJSuFcadLT+wXLheFAlJa2yZCSX1ZBWP0+GsPASaLJ0QvMLWgLxMigG5MIux6/CdvgTWb0mVVm",
+	"6SQ6NTM6R6Q9yaI3vdevXxcDQC8hWuRslNJ5pOJnGbyGiNOyJQ69hRukUFP8A47zTLfcYvvKnr9apCTp",
+	"YljKDt4waLFy/KrA3sMYumrsBtfjJw7k43oMG5Lgdx3rhCUGzkkkxUCUPPLQwMFIxJOwgC2jdx8CUxWF",
+	"Bqh4Fn25+fjyr0Z0Ip9Fg3V2NHl2ZPJ8s0aBDrx9MPLzkZkFcIGCirfWKjD3XwUpY2Eo/PDmbz98//qH",
+	"LQ2FW7r2uYu5OLML47ddyxhwsKrSoUJ7Gmet/io/hDcmhrObxBw5AqzH+XfRNY2leAU1rF4moFvVlc5G",
+	"ZQYInrGlCocBnluZO7oP0pWjZDzrKaD1ZMmxuhqE8Sqqe1Mly6d+peuutzMHub6Q/QN/O3jbw8ga7yxg",
+	"7Z7tnUWaqhnY/7WFNZE/BA4vY2IwgThK6A3EXkZnsii0SoeThKiJER1D+mki9PkFw3wH2qb5PTnQa8xQ",
+	"q7sIucUTrAUvTEvARcitOSZlefoKCv29+lMX0vvqdsR+IWWxpCAZxJQaqqsZqKEZKRnTEisGYo6GRclH",
+	"YLs6MTXrMGEPAZIFVYXJMgFZnC9TioX3DH8v9kZux3WNcwI9NjUWFRlvmFD8TOb0coIMsfsOzpue9hVG",
+	"KfQcqPf6ggh6MGfG9BpRVMHiXBUUrz24m6WXfOX6Z7r6la7NAXv0gr20S/mjcpV8wtT1jkFVg7QsGesv",
+	"xzN9L3H0JUIDjF+yOcn5jKTmUMHtjpLfPjaZfEuZp+oieO9uScknKdf7r7goeNvBzK+lkgmusCZKEJe2",
+	"qlWwhRvz49sf3v71rwFeTJ3WZYS7dawBJFgBxkYH5l1EsnL6p4qfARFGTRh0eP9SrG9fkkXyUk3csOTY",
+	"xDRP7hS5qg6QWrfzoMK1t4PvFDf9awQ3JNmEnShuRiCEuRc0K6ifAuEO0p2TP5eupqRLpfH6SaYKORdD",
+	"R/cLbiBWCWIjdKoqYNjGWGIh4lQg639tRy2koBF5txlbWVwCvdbSHYJpNGsiHh4ogWrzdJFcnvafH1ii",
+	"/ekbBamWYzgAtOLytB/m016e9nUAHN6yu3H/ck0wkeXgHTmM4YidfN6IjyQD1nufudDz/5kJQDaE2YCF",
+	"H01ibT/sASpiRKaHaXtunt0pzKQ7vgM33H4hHlC/KIG7cNDGmVHHLFeXDrauVwR5xseGikigWN4jAVx3",
+	"fEcI0uTpIzxwbbnaaob5KU+mM8E9vnMtH7xhp4tFutZaIxyWVI1mqcN0wHsYZSWrEJ6VUuSL+OkY8dPT",
+	"pFtsR7hxTsXezqJzmLp/jxKig5v4sCidgpusqLJydKcVXifYjjosZEdpEcuN1SCVqiv79vXf/uPNj2+3",
+	"vJFjhL/CFKJ2lzbbhMm0+Kuk4giX/FRknKvxZqu79zvlpqoMTJ0hhiQuGpezkTz18K4azmsXP+2L4qf+",
+	"cv2bj0/0W8IFBSJnn6c/LLlg8zM2J0nmlQaVpmwlm/B5uFI6yueVT2x8a8oQ+vSnHPDx92SPbq+nF4eH",
+	"u+TGPqDzu6vuHF3gXbnAM8ID3MZfCC/5jc/NgT46wdLwrNHj8NuYZNLuGSm1H/d268gqv9jK1oOiuxZJ",
+	"RUF+UXGvn4gPfIHW2dELPnrB+/OCj67hY3UN8fjbd4TaLTqoj/gnWSQX8Vd0DlMqaojmz+DvtR4fcLKX",
+	"wxOJ4MVtnSmNsZkVbSUwc8EWoEWwAMhGDvOF4EWxSC7IGhxQi9gjySO2ysyN33CxzKcUcEoiX9akQuBI",
+	"5bZYJME+nNocvm7H1TI/GFYTNzquV7xbShdtpOLUPaSRGgjbPjNrLUUApr6qi/7WtFcTqd6x5FDFRAty",
+	"A4hNdEg5dcuaJ3ILcPi0h8PhY/VpFCRJD2cvGIuokyYvqSg8Oj7RyzAl1HORaIlljuWAizQ7cA9KidSE",
+	"g4Oi0wEM1RlAOYaI0VdljLbWUXV0Svay8u20xwGVwoMHe7aEOdSy1Vi15q06m+c3ZOr6unrsFTwDnw1X",
+	"Yo9VgxylvoPK6SjzH4q0SnthnxDtuqfV9/S4fqaiuy5z01cta1UZpFW06LId+FCuXAvFFbhYpOv36mUe",
+	"xcyyiVTmhor9xQyeGiPpXqJoSNkqo3kpJV5hNUeUJzEtX0Wra7mLyctP0mC17uQAlAkTEiti3QnSFUZc",
+	"JGmKYZ6MFtBO5M6ESZHzvqmGl4u4O1gy0IG7mMB49n898wHvIR+Hvt5NZw55NfMF9sSe3F69f79hfOIW",
+	"eMIO9lLvBfAgDDwGfIETc3Gm6p88aqyguVex6bUN1MewPTkjBJbLk2B4AAZ/tP0ewuMvUb+dMco/M3F+",
+	"D4iKg5t+wTcDb9ufV0rgeJPwqG8SlLH5UCgzdYPwqrAdG2jSiwiPZWpuxnhcBqe0UW2vv47r+kPRj8cf",
+	"nCk6G8qxULx5RdYpI7FbPuoHn4KSsFbv2QQJ9gnicCoG7WM+hbjAHhc9IDZQI5UeIFrQIBcLQpriIVAW",
+	"kD6aLdO0p7gxIEETK+usSB7zBg96p+Jyn97xbiXl18NK9704p9ZWWdGcbuukbuMhHpjM4KjJHtDleWBd",
+	"doRAhZJNgOzZ43bcjfuyQ/Ub7Lsg+auX3+KM5mNSzCRJaS8a2kvPxoKKl5j4gdhZwstPyM0x9L7QBobd",
+	"pP4WXNXYf3mzXlCTb6MLh3EAW7EaPBRbZVIxYkD9ajlKk/G+w+rnMOWfWEyf4j24vaad+3LKPyZpNWDp",
+	"vuYuNthJURKvoMNtviF/sLD1I8dbIYGsF+rqKRgdeKqO9+vH+/XD+9C493buNDuVtoYEtxDPVpR0Fhdl",
+	"AeGaJhFcESOpDybZdKhrR3H4WbcE4LMJyQ3je3XDIB9lHc0rgo3/S3d5z8q1T0k+nqlywe2Jlyg8DlcS",
+	"T09DqCev3vtEBeGuzarX6qjyvhGVZ87UUekdld7DlEIUltzZR9y4ogKXYmbn7bSQrpdqTWuXEG/ZVKnw",
+	"JFdlwlHBVUjWHUptSsUlEbMP+F2gEXgKWOilmJ0uFjzIDSzeqZcTOAUdFY4v5yd0Q7EvKK7cn9aG+rNI",
+	"+4Ta1e1BvGs6oTnNxvQLvndQudKr0ocqzsZStOLfpOU1p5yTKY0mLE3ZSt2QsJRl//40EC9Lc0IOop5K",
+	"Z/3gekoekt/2gX6xpRFwwjMSU2PHP24tZah+5eycEUE+5mx+s7416WjerL/yA3um/N0DvS8oyNK+LOlE",
+	"+Xd9QgIUIyjBhvLBLkb8rNSVkjYsseEjIFkpyIRHQ3wBauRFln1t8+YviJi9LwoIJzxKphmW8wKcN0uT",
+	"8VoXHR5hCzVlRxCYPZxTQYB4fxjNl1zA9M/IHTVly95Fgt3SrKiigkOaUhGNmJi5GGY/0xXO9+li8bhv",
+	"fIEc1QjQgL1uhmjIig4GRO7S3fJbDSbGISwMPXGbBgZ4tavMSwGKS/ngT+vS0LrbKIe/cQSJYJ9B+WNR",
+	"MLDBfFHH8NlZL8+iysHD2EcfFLX34kEMo+N9+RYW27YGW9VeK2QgmgPBNvYVvKazjw9R8sEpI3EEe68L",
+	"UTbZuhiPG3AAbT264yqv/sTmPKlRqnGWk+gGbTN1w6BS2eYkyTBfI1pmIoHMt3VE7xdJ7mYpMUGWfV8a",
+	"WPL+sAEZbFPRlvSXoH4myzRd7xguh5p5exaTY8jmmwjZHAi257RJ2kowVYzrRxcBKVTXnN2h+ROqPuFV",
+	"kj69qIdNnbIn5eXBomK33dMlpbkK9tfG+hPh4DyxxDRcQz1vXfRUvfc9KJsH8r2P2uag9wNPXdccwnd7",
+	"/FrHMJxsp3JcwXYvd+kVRqU9LqZrw9fgMEGcW84Bukax81r6XalCeE8Ri9iVweu0GU4BemjPXJGpQXZS",
+	"Z+bd2u2Lq3f0oI46rU6nBe+7p3rnvaeB6rI/ev9oG76yhZ70hThO3VZaGj/xRC/FyzrwUHobc1Z8Ct3i",
+	"k0k2lXvqXQVHrQrp6NQUq1KAeW2oWBt4E02ZwWVDXfjoMkvXRRFbXfw1EzRfSFEW0RjL9hTlbdV4XNfd",
+	"ffwZiZ73fV2tG9tZmtFdFp+I9e2JHqRCFT9Iz45lVuR/P1kWrmMtztZanE/BulIH+fAp5cfyi8fyi0+1",
+	"/GLZlDkYO1ZIbY0MXUSTrQM1cSoEsZCppuGFOyis4bhx3rooxkGCHI+70EWnIhU3M3rYTJZHr+2eGV8k",
+	"dnADNv9MikSUResei0PAES2g2ZZELP7qWczhyci6MFeoQbhtWSzhWxcXh8sCfSbC4nCJoGdEkAeuLRAm",
+	"AjuyBBY53Zs1BHxNRGNbzyGKfEcNC/XQlNRGElYtcMWMwrZ4D0KWLVVB7UREt5QusGW2yrBa22aTPXzA",
+	"3mMki7G/KiIzIGIYZfSO5kopH7SkwGIpDlAN7tDFBDppjq8H0mnPnbHfP9hXIhK3sicw60Yddy8+iQ/4",
+	"7KMk0S/T1/tkcRgWixI7tPoRvumk0t80/472y5Ee/7HELw8evMzoyqj2k2MBgK5hzkfN/u+yPou45pvX",
+	"P/z1x//4y27imq9u6doH53VxxuvynL9DhBaaaNOcZCJCuRkJVsrKtiFemu/SAkAYqBcYtXAJlIONh61z",
+	"yg0vi/w3tDnJ2dz+Dv8uuqZxwguGbW3cAvum3eKE5REl45n8EKZqI44Hup0mXERzloPhmUVveq9fv1ad",
+	"G74Eg3wY0wlZpmIo9ROuXJGEDu/ziKQpdrNm1urZxU4Xya9yMUKt19Ori8sJvHmYQIZsKpT0Cw8RdrL+",
+	"ACHQ7/Gr9+6j7xKksGblcHAotUwPiKozZiWcRelfFhOxnUZqfk+OXEEUXWAffaY3RDXMWkCg4NYchnqh",
+	"/OrPW7oOSF28pesNkQiY2+HZ+W/nN+cRNGN/eQjzXAX2TKlAXA980YxUgXvc102/0nXHtBJLgPU8ffVf",
+	"6drPV/9F6pbYi0BxKdjPS8q9evGF0zwjc3o4kbv3zEq52o47s9ZDU0b3Pg0pfhAhrjy1qhhvy9QouveI",
+	"UwJxR/5K14F4T3gvYdnTTQgsS8YAHbBhmd9qVdt6X6ZMYMsCrk/9Q5H/8/lNs7w3bmWVxQg38He8hs5I",
+	"t2s9fXp1UXn0fbSaUfBc9ePgFvBNv0DXPhzP6PiWxjpQ7GFiAwBMfSFl7JbG0XLhuho86iVbL7WK8qPY",
+	"35ft/qSF/gbwXx6rbVD/v9L1E83N6yz9HR6AT0GxTemPcv7qy81O7Hot4BmnFXS/fLqh8tg3Kl092NuX",
+	"i0VOOb+mnIr9XxX+Std93CPB50i91xdE0Iabw91pDhWQBgXy9DTHs+BQ20o3HcnItlSa4apSvrVndVlH",
+	"G7YHFWpXCrO0mo9WLa5Afnz7w9u//jXczzLBNs6p8Epvp/NFSgTlLe4RS2PKRTRJcq5IWthSRAsypfx9",
+	"KXdFqmGuFC2bRPSO5mufuwHscLCOla/9mmTxoTCO2M0AsIp+oT49Xc/+A+I/lhlfLhYsFzQe3CYe0fQv",
+	"xQtm+i+yvVBqy/5oL9o0+jwLhATvrO5+W2XXPTZPDMYjt1OSTfc0K0FlM/Rs2bfW2K0w1OSAFINpSWrW",
+	"bbYIZXpHM33XDNpN1YNSyAqW0YpsVgEx+Zj89SQ6zaJhEg/xejtjGw1vXGolPLqlixr+LRKjNDhAAjO2",
+	"87X3QqohH9iYfkcaGEEoFtVSncvwZk/KpUNSsXwNtk7cpmd2kFocYFF+Zn/vX37WJqW/UwFH95qSOMmm",
+	"xRf2lNAL45Eapc3XeK65uodRPMotqxo8jwbvBrNwcXaaSsG9Bvwf3wvczRxFjXkbFli3YDfybeB07MTW",
+	"O4yV94htk9M41qbJQ1kmJmdYbyeHcbIlqK4wWcqO5as/CZ4Xb/BGoYGKlLjNfDg8Cw4EhrIuOjiIh0uB",
+	"k60hk2ywBi9ea1fhZQjD41cvD6Rd9ggal6O6Ybhmhycf1QN9xEISpuahxaTBM7SIyS4S0QPSsI3Qm1Lx",
+	"ZCReF4+qScYd5VpDuGbfUu0ozWqk2UcqxrOHlmZ4Od9JlLWFo1pSec0KQd4syjCdGFtaVi6IumrHguUx",
+	"XtVHyywFbJSdEGeFqZz37zuQgN9ALGpfcj089TU0FrVl/uu3GIw6KscHNvrxVDy0mjyGzo6hs6cXOivZ",
+	"UfooPZQ9ZZJSDx5FG9PcC50hn0smcvIpL1hCbDz8pISCqtwQ6sIDF2dYDRR8zuGcxfQ/Y8A0UmnHRVbr",
+	"ANkg41k9SOOD1Z1gq+yKTL1whVYjn1gc+srHJAVcw0GcX6vdi7MQmWe9qHATm0IPwDVyPexN8IA4EV8w",
+	"l71JNqsh7FIthEBAvpW6BqUjeojoxObufOQEXOUZCsIp2q8+UTr/cVmEa21XmpSAOAIqMg9Ei9Wu5rwx",
+	"KbyNOgxR/oA7lCfd1LEHl0nV4ZENTJKUIrAl2dCdssWr80+9iKSQ2pUXVeYWeXInn7ila90vLj8iP9eL",
+	"VjMigOoLK+fnwN0F3YxPolOrD6rNq/NP8qs0nQAh0HhMFwBYE4zhOPRC0WycrxdKy1t9eI8hYcUPgZxl",
+	"inLcVTugopTdAY/5MhWJHMQr6fq+lDtsO533MUlpN6Wn3jxMKMNq9zSOg/n6i7f7gogl/4T6wSkjrW23",
+	"IsBunD+Nm7qqYHw0WQDKCcYj2Yj6rzGVfthT0ady2XRr7vZWPr1Uv79orxeN6JgsOdUVnBOx8SdToYzl",
+	"9k9jksnJG9EopmMW0zj6N/lxbQHRLOb6nsp04zv+78eK7Z2SJGp2Slfr4xCZEuqggV7df9bEl0XKSFw2",
+	"FDrYJxvutzZQSp73qz/l//iS3pdEur7asO2GKilJiePJ+CSQBW5yx0+vLqSdg2wreBxdwJetvO6Si3p4",
+	"t7gDFmaRdNKzhymWXhraHn3bm2/KUz3QTcEOrINwzqmz6hk+3IWBNd7H7ZnXzFFXzfgMuFf2pAEdeKUz",
+	"+Neoqug2itkWGfcll5krLuwcYE80ri9lWxrRk1Jgn2gQXbt8k2++3qbBjlrrqLV8w6v71FlFY4e/3n4y",
+	"2kqzSO5IXwmSpPypMsVsp6tc0WTtrM0Yu/W5Jl3RETwakMO+ddL6lIrfsVm4wet2G3oQbSabupyozoZc",
+	"ClmvNFxP6sn351Os3iw+cpHfYea6y/vybD6BWjYfWY5lHB4wRVtPmiWCzKIFiJ9ilVsus1R7e8/OBn4r",
+	"tdBFIAkK4WDJHKuKouyE1bXE0F/FpriBig5HZM6g0iKPhrKPYjAjWZzSnA/fw3VFkk2BAhHdZtDQxUdc",
+	"11Bqwg+Q/q1bChZkB7txUu2Fp3J7sNjqBT5ckWg1mks4JlAjGr6JsmDn516PT5mGQ0HyKRWDBRGzYU8X",
+	"ixrOqZixeOiAvj0VffI47tjqg2VappYL2ewxSf7R4FnPlvghLdL2VPfE3ugAZlV/GGwBan2GtUxuZjRc",
+	"4B+0bPPKaL4Q42MjTmeZ2oXz8+pP2IH+JPlGPZTSCysJh/ZOq9gICmaKQBoB+TwqEriOSE5dd1SF9g9z",
+	"g35R5+uPA6rlvRRkttXywxRl3tcpecKFmfc1Jc0a8+DlTMy+PmzFVTXeXZdo3rU89cjTDhaaDdGgjmTB",
+	"DyEIu3lQDdLvKBOagjlHifAIY1f7namgxO5ucq8hiNWS1K1XC3O6G1O630dEWcuK+NWWhlEOIB+0HF2Z",
+	"3DsxEL/1uJKcjL2UI7at1y1Tso9RpQfWa88qqLR3zamm7fDX3WWT6Rj8Oga/nlLwq0id3lP0S1ftrb+J",
+	"+6UCThvrWBzAsZvTyYYsn4LZImXTiEZkxGkmGq7iNorbKng3UvurJ6ulgTmTyiTJpr1otNZ/z5PpDMyr",
+	"aMHSZJxQfhKdln4STCHDiyrxm2XKAH+uPgB/sEFCvYjkVKOv8HnO4G/mlSQDVUcGcrGHujowzWk2xgLB",
+	"l6dLMYvGaSL3VS9azZLxLGJZui5N+pzcUl5LBP0rXb84loMpqovQ1VMrBcOfXxmYY7rSsaZLV7DbB0u/",
+	"7LlyC9Q50+wcHtg3uwR7rcYzGXxJbsrM9yIOjo3UTYYipKTXOKgMwk3teZXIKh+fRynhQqVLJ3ltUXpR",
+	"ZEDtrDj9FeF8xfIYxjsiPBlHUkTSTKjjAn1O6UREbClwOLroDtTgN+Ym/APAMICiqQvnyrU908sQGrW4",
+	"offiIlPV3A5Ws14ugFJuIXis0kjbi9c/P4CfHvxeysI/76L39fXs5fiqOcgzvKCeP3iNexCYNTJxd5Xu",
+	"d1fcHi1vLR0TYR7JojokXmwKVocKrGPR+WPR+Z04Do+33vyx1PwOxPxuSss/roLyJ9FpUZtxM+aibwNA",
+	"67pMxY63/sea6keptk059WMl9Ucj30zl9J3USw+PemsaMhBT6Ncn0rmFQag7XWlBJq7CfpbDDN9S4d+I",
+	"0yzuRcNbusbSFROV0otbqyfbnJO4tmLgd7IDqvB6wq2cFlOzvVyGHUu1O4nOllyw+dbW7bFQ+ZOOTH+j",
+	"9cn7y/HsM1bmP8ayj7HsHcWyMQ5CMimm2SRas2UesVW2pxB3GySt3mjvpjIQdfYcQiHtz/aXi0VOOb+m",
+	"UHXhqOCKZz+AtI2PSu5JKDmzskf9dtRvXfWbhiZVtMkh7m4XLBckfTUmgqRsuqTO61s7TGWe1joPv9J4",
+	"p9tGHHAhSlGraEQnLEf3z8oarwllXUHbH8wAQpXnpdXJywl+7VA0J5Wu+2/fzTcdMRv1wLO9CO0+hVtU",
+	"NzQ7PkRTYE8RPL73C0Vs7JqS2EanlyI/DQfZkjlnUo7IMxepkxEQG1Ifa2Un6SpSdsFXcjGRIgaz+iOC",
+	"9aBQzs/pfERzXiLvz42gVrRLILERZRKz8XJOM9FT0SMaQSc4ZKNo+aYp5lSf9TvRii1TKfOiVCr8HIEk",
+	"KoEFQZ+GvL+CAUUBSTJdiA0mH+5bT6LPDPCcsqP4GJ+xVSYn4C7hiWA5dwWuNoXqvlNZdioLvz6A9N4L",
+	"dQo6ufZWAZbLoWIaHp48RRH9mNM9CtHzWFlEDuw5+OgZ2PomE0rZ5EXVyWocZxvNU1vXjMG6klT9IvIl",
+	"DbCIbTXVGux5KD11o2oHgjbh3UQ7Bpiep2j32aYmD/EoMp+4yOxmcD8DSYtbuNamt4MIO5WuoWK0GlqA",
+	"mPC7P+uFa58qUPgQnhu2CFJEFw5/Pr+JcM++sn/nQ0XqzdvE6WemBbcuXRVHqlRlzOYkyVqk5+fTT+eH",
+	"k5zQWrDUVG8dqGKVbG0vid64HliYioonZPDi/Pf8E1nhjQt+Q25p9jxFfi1YTWc46IO3Z5A5jrsKNb/M",
+	"p4egHjETBOoM56QqqKSUiqNMyqlvQG31qS12dxKH8ldNKiJPhPpCe+TbfuMRRb9LA3l6EfBS94MVXeXt",
+	"ejlmP/Tco+Edp/MYEW884A8RFe8obo6R8X1HxisC90COwG7l5NcHkvDHSHmI+D6Gfo7R8m200iGD4w+o",
+	"rnYeIH/GEv5ZBsuPUvMYMO8eMN+52e8fhODcK/TAxTqlEZ9RKvgjijz0+08w3tDvh8tWeKf2lNsr89xD",
+	"C0EzdwwoNB3bB4gndJQhx3DCvsMJIEUPZGJ2F35fDyqij2GCdlF8NHOPwYEtNMwBYwMPqHp2Hhp40tL6",
+	"WTr/R1l4dPkDXf6dG+beHn+sP+pTKLx4+MClwnHAZ0VfH3298I0ehwrO0qsN9cOLNXnm7n6nudyd1/+A",
+	"7jvwbsb25j+kr06KpvduHcltjSTFYAqhj0244h/WkNuMFWW9Z4SfRMXWiMYkAx5VNo2S7J3sSk4xqGhW",
+	"s8n5NV86mFFVtNhZQhzYHTbtHp1ib4EVgLw1r53PSZKeYnTqHKypo12p7coSgreQTxq+S1/KuYtIHOeU",
+	"P0KH3FCxb+WRu5iJYkuIHch4fEXlhL/6E/7nq9cdkp9WiVYzppY14ZV1DSk642FV/rSGExdsW5YPrA/j",
+	"0INfOu1I6dSmSJhlHa3rz+GzN1D1RjpeTvleTpGmbbNre9ctxDhnt3T96k/O2a90vT8xNuScDW7pehhU",
+	"Nus0i5KYZiIR62iUs1uqyNxotSNogmu7N6N+wq/fv+zC96ZeO0q9YvvyZJq9ZBmw730zIk/vg6PM6ybz",
+	"rE1zOIH3p/lvz1obvsEAV3GNTS+7o63VUBnIZ2VU4Yqnd9AO7suFHDG4yrphOLkHOmO6hEPtOTNVE/bn",
+	"ErVUUuh+YDZ19F5Oy1NVtCfHs/ttKMc9hLtbKvsXe6y4rjfwrmptf1MjNmbRMCaCDhRQtXiniGlbsXEs",
+	"Zq0hAVBVK8mgTgAfQiG+IvqNmC/5cFEtINclkeRbushgM1Rgl3Lk6UfGnyP0wBr3MeDczvzgGTd++uCF",
+	"ruFmD/TCIaPN6j7IMCS0QoxLb2CBquj06mLv15jnmcgTaoEkNAMS1AmXzyZC+nyqfurWkN2z0swcTD6X",
+	"Wg2W0ZW3D3qDabd9vMVs1inldTpeQD5rkG/9laJDjj4IhVupL6/+LP0zoGBsF9XQEtSqCOFAE7s0jm8l",
+	"uHWZ0e10yTHGpWNcDZv60DGv3Z2vIgZ2kMO1d1tjeyupnpWwdq5PjgLg20jr3O2x971GmtNs6ZctDk8+",
+	"njTxT9DxJ5cojt0OFSD6rdpjAQvzzK+oQ6ftKFBqD+wDJIiHio0nlRl++LxuLfYOExzaUlp9PbBcPQaB",
+	"fIToMfhzzPDuohsOmNr9EEpj1zndz0FSP8fr1aMUPOZ2h+d2786Y9o6RL8iU+uRzw3NBwnI/id1X0N8n",
+	"ktONnQ2Vl/qthkzumtV45r556FQ+n2zumrU+eFq33nd7tY36UhCQVA1YrsmM3MFvEU+X0+3dWpACh7KV",
+	"UOR0OPoH9mllk0eX1kf2HI25bxDPUJZ9B7TJXv0p/8c712azl1vgE5SgDLexvrFUm0AZf0QgFFk2BzhV",
+	"rek2W5+Zkley6wOzL2Xf2Sip26ybU3hyPL3PNc9mZ2d2i4Qb2YeT6ELwItcmEXwz12b70Or2Z/qpuhnP",
+	"MSCLQ35mJvwxrOqRdPIA9jtLk3HiF1ZVj+4xlgp3Tslc9k23AtsUMJbyUC1UXwxRHuEoMR0Gjxpctxhs",
+	"O/cHNLA+HYvk7tAxWzWy0PN+AZN7RgTpi3wpj1dj7FY184wDth3nsYttVZ7N7UROwNxMUOa0TQqKphv2",
+	"ieR8RlK5RXY+KzERZEQ4jeIkhnkhGV9B0ntNLLk4vFoCmtUKstesFW4LHcNxPsjFus30CVbhcAA2Iv5j",
+	"jnFHIEdSP2RxRDI0JCG+Bcyf0F35BZLT6JYuxHv1uE6o3uBMii4n0VCdljyZzgQfav5RnW4NmxXxXeUn",
+	"ByTPyXqIwDGWUeyIbEouQzYt0rgnBTLsJBrOqSADufTDaL7kAhYewuVDvTibfcAiInJrr6Mki1BBsomG",
+	"obGM1oh8ubyWzN+/VSvnP8iiVS8cKmgum9tLwFxtvRWxkMmFiggYxjK7zdgqG9hnrHVgl/lUqcD1ZyY+",
+	"Qk36XYqqU/v46lrxbTHmJ6LnOroVPSj/z1aZV7PiUj54enWxcw3idVMwzUkmeISTJWVvkaVjxHTZZs0t",
+	"iV91dipGUKAr8vpvgUvsTXAA+x5Pwe+JmN3MaJ/MwaPf5VFQ82XpGjlTqGXUtEmldPIQflfArALyeDBS",
+	"qqBxXs/lo4gW7IUYT8scLyeTbLoX4wm2vpS4MBazaT1tquKOCJWQy6raLrnV2FoON/PVn9i8/10RPI42",
+	"04KIWcVeYjn8g97L1U+E2oqu+yI18DBfEBcHXz5YCFxuIHPDtCfFrZh2noz6Wh8ouFWR9z8EjlHqSUjg",
+	"ah3fB2njfmbimoo8oXcUA14fWa6vpXY+4JIJg1RNEV+OZ/qYPVrHdJlTnJQ9yVZPIVpcCTYL0XB56ZF7",
+	"rI9uImaKb1eLwOJPLYJQx8SeiBTcwsFyyz45KzNKYlUb6PyGTF2fVY+9gmfgo0c5WR/MOqCUxDGeUbEP",
+	"LvInKyAfSeROXb52kY7Ngbu2q9YOZiLezA6cV7Mxs6yCXrSaEUHvqHXbxcmaQ3LjLaUL1RwE32r5EPGM",
+	"RhhKg4CdXAwkOyRcwdoyujJjkU5dNLyYvPwkvVwVdlNKAMrvwujjiGXpWrapbo5FkqblCB24tmlCMwHd",
+	"kRNdEztbdr8uqSqH9ouTiwkMav+Xzx9g9eLHHqqTZ9ZcU+/J3tcb5nlf5qyPIa6tQ1yHVOb2Tf9DKPNj",
+	"PE9uC6l3rDDe2/Y5UYL1GPZb5rRP7h5n0M9CljxE1E9pdh9wiX4U7CCgjT5sxt6vdH2te7svtMjpYpGz",
+	"O3lmDogUsQfmvznLbzUgRDbW7dlaF90m8vnk9m2s9MMVbP2O694ot+mW7h+18ZlBMwrjUHxxSNSxBtSF",
+	"yJfUldlX7KADgBOsxroc+4N5PkWTx8w+H8lzzOz7JjP7NuTdvoHBWty/+lP9l/eVbZhodt3WloRlmD1W",
+	"vPrN5Ph1kvbHHL/iQm//56s1xW/bc1PyYvZzaPal+jubKHUbdmMeT44H+Lmm+e3q2G6R5ae64JPoZxXV",
+	"orxaVqv+1mgbrwMzBHcrE56q0/K88gTtIR/zBL+9PMHDeQOcmpdclv95FmMMVz2rzRbVSRR6OZ2zO4qX",
+	"5GPGbhOqLrhJpi+xbum6BzTF8nskTfX3TChY+oQud6Gv+nkIu6WfTDMaXy7FbkMVevqk8KdZvBUyc5/7",
+	"VE117RaVUxOxpbD2o3pcXTRMiaAztuQU+VLbrOLVjKF0yCnUiC9oL/QRGNGUZVMeCYYbbaUQD0hCHbN3",
+	"KITM9ucFJqKI883onNP0jnJNa20RX8unvuPRNGfLxUk0pPeLJKd8QARoXqS4xoNo7+Ra8/ygm1S15b9F",
+	"izcaJPwT3JOa/l2pKMVbnuT2pgjYr/VB6ssFBSdOHWJl6VFhSzyMcLFMbi3clkM6J0k6UIUZ0XIc6rqq",
+	"Q1XzgkB6MezD9xGJhhnLxhR+HF5d9m8ilC2vOGcAdNJ/lMJb/mkFm3n4keV9Opa9hX07jAmfjRjJY5N7",
+	"B5iimNI5jd9j71BocTrOqRieRKdGRKWECx69eRvN2DLnULoCpDYleZrQPFrNpJUqB46wI55MpRhfil7x",
+	"E5y+ER2zuVQLGY6yJ3uhgOmIc5BTqKP0puKsPG2W0sBzTzMrYRw7rTIUBdygsgXNaIxgWQs/BSmRRAUc",
+	"5ZfYJMKTy3KOoKuUCClq3r4uVBLwdjji/MUxDzO3P1IxnvWlRt67ra26GG5sb7x4mFuCnUsztZDoteHx",
+	"BEeqSdco1TFhacpWFRhxn4qXH+Azm7IBpCc2MTTyZKB6MOxFw1+EWFxm6VoJgD6ZU7kN/vM3cj98H7E7",
+	"mkc3v/WjYZ+OlzkFXLeaGalXql/8z//61/f/7//9/7yProiY/eer99Encv/ydEr/84fv375+/T7Srb2P",
+	"7IbUlVSSSzcCqcyLiRbrhWyKizzJpmrRw3M9RyQemO3ejq3Qp+FmlYzB+k4yjZj0cJU+mFXs6CKFb7kd",
+	"wrt0AEDvQDHLqb0zS0mne0Fq9fuXn6WiueBfMEX3Mv/MfmPZlOb/RdIEVPoqZ9l0oKVy6yd/l4+foq67",
+	"zHX13uJDKLN9PzNPsj6+sOsVKpdL1o6rHiaqBFDCxqkt6ZyERzAeRCODmpOKHJG/hQ5TNVIKzQfLfkel",
+	"ytd/VFZnt+DCOGecD1ieTBOPlGqpYC/x2a9SvCxQErRiTHA05+p5AFEObMOq/aReFU+DkaKOHcIxiZS1",
+	"Hh35wmn+iaw/MyFdkEvzfk6nCRfUZyxSJl6bx+UH+Sey1p/baXq5Rs8UUE058XDqwZ0ouc/lWvscoE9y",
+	"25HM9k+M2TiYk/tBTNZ8aLYnbFZlhGUMBBDL3iFwvJgg+BKSGaMdGCUojBKh0BIZTaC7pPpWlEEgAnar",
+	"YX8oXVYcBGrJkZW5RCbAPWwLeOuy9FKIoVH7+saqw4YCCgvFHV3qJR59zOEqix9pEui1PYn6VJVdGrJ8",
+	"irkNE+lS9CLB2FZJ2AHzLBgbzEm2HhDtp7XNMR4K5d2BAC/0847hVIxFsm8og22VGa1oTvF8SYM+Xfei",
+	"0dpKjviO2yJ/os4OBJ2iG7kwUh+vCOpt2TeSU8WTomQ5SPiKYXhNRb5+eTpRJs+mtsmW8xGqCE7HDGJf",
+	"8mHllFm5G7IRka8jMiVJVrIB33jYbkkm6JTmynh7dEhaDQyXfvReLa9QLK00uROxfvHuH39sBLqSzDdu",
+	"UMHY/uX7v/5QhFg5c5f9/53ltzxKk1sMpht3c4MerWd2bHFdvMoqKDgVC+CcDWhGRimNhxroNqKN2DVt",
+	"Du4buYbq9nIipWXwBuj3L/GGREGxD+Obwrx0Ba/By9eqj66NC/q7I8FOkt2Bue4nofv9SxUlUlb/Ftk0",
+	"nah9TDcu8+lFvBd2H28nrGrF6L9xnKHifUCkPQWUQb9/KRuU5z9OOAgAP0dQnKO4+Mjyy3y699tDRL3B",
+	"tlchuNI6qDK5trDr6RzPsnBLeDQhKadPAi34uPJaaHzD+uSOfqYreRzhhvCGnf30WHltpHvzkmW4a2y9",
+	"nGTTlEagsC+zoNtQvuaCzu3bUPjDq4zF9NWf8v9fxF9f/TljXEgH6Wtr2eiVIswDwWjgXSybJNNloddL",
+	"7pVixDuJftbUeJMklfbh6dUFBwOWTDdvsHIKHKraYcP7DnhSemqrGdV/Lq7IDCMhl42YSzLVfsRpfke5",
+	"SqeBMux1F1wwP59ZHM5GLV/yyx3+RU33gVBqxZiCOQdqXq0Xf/YOeBJ6pFjnQ6HVuJDHXBcjhvYPnq26",
+	"p2F/ZuaUFUwuF2d4SWUEAcDfEx5JafM4eSgONF2BdBQOEatm3FYUKO1d7psfcLBJZfjlQVYlPy8nO0JU",
+	"ea1gD9Jxk28lGRckTXF4Uv6DeQRJ4Zv82mO2zPRdFonSZEyl1EfC1TSZJwLIKV63CHj+4rDCl3eSu9y1",
+	"gfTkPi1pyx9e3D4docMflL7asp34oYSMXDTeaoTO2AojpGBBOhMM1B3kKpjD/zOLZgkXLAfY8i1diHcF",
+	"CTXLaERTiol4utJBTiEqGxPgev5y80GxT8v5XqQkoxoaU/zhRM/tECPniJY+z0Qi8OscxbwWb20irQ9T",
+	"F2q09gXJxRlZ+5it51ns+ST05Zpyli6RBdDzFRj9+qBmMU5bqGTWb9UesiUwnz/XLPJu0/b0TGcY4d7C",
+	"dwuaJywuAnDq8qwkSh43V9s+90GgcQwHrrw9HAqro3aSegOuhn0MYFQy8PQhKUDS/4+9a+1t2+jSf2Xg",
+	"/dAUkGW3we4CNvaDGyep0djyxg6C9EVRjsWRNBXF0csZWVGL/vcXc87cKFISKYu0nOpTG9tz4VzO5Tln",
+	"zsOl+iRZ9h7nufek3cFcqx+fXKM1aQnBHnyzgnirBdxeDheWdN/t6AbXp44ZHaxbIJT05IiZXQ3JpDv7",
+	"feg/qjzkioiyNDnB+aSWUlG0JHwwV6YQtABox2ZtYN4pJtyA8uJK5h4p8JTQOOZY9UAYAFfM0y55A1OQ",
+	"ZDpDEhjXiPBUu/xmwsq9g0hof9wl0ZWEnDljSX9kkqlbl2muzWOkVukQjlnn+o+5VJAHTSQzj3wmaJpD",
+	"+Tm9dyOeDs/yf4zFLZEIJmXkYQH1U1bEld0xazqw7Aa6F1BQZhuxeWlKiLQWWnYjbxtevrrcFFvG0xIQ",
+	"uZyT6JopGtl06KvL7gsT5/vxIrJyiHlJXeDVUiMmc8+WDhHMrfKJ8OLcjwJBs6fxS69s6iu6QuQyr+mK",
+	"hvjJX/DfyjVdKmrCUK3hg3et9cRMLeu3Vc84Q3VQzwKHVq2VrvAqoQmSDi+T8xwdDZt++C2N3pXVl+Ll",
+	"aJiW3s4XnbD2Ap36W9uusB88ddhKCZXX9WlQqm4s6FNVaJah0i9OED7Vni6Hgu0CHgTERkChZfFgtN/L",
+	"khHPgZ80tEa1CDmeIgU3gigb6iNVlIJoKhKqSMKoVAAd+AnBE3OTuBC+zHAYMQ5Adbs+8yAJjeMlkGQJ",
+	"F1lRNGlX4vcAaKyYdCNkF95uLuO6qPElT+CPqCZRzSm5FEzeCPX2K5eqZSlatyDTQfWW2+awjgfspgns",
+	"BmXEHmM3viBXS+BN1QBq2+wJ8Lb1ZQRN64ezbKsNAdNvO1TaXpT0BcVHnz80uhwUrW3J1wiE7jgEioHE",
+	"vhsjaO5B46CGRspYDFR/7ttAXFMSgajEqKq1+218crXlb8ofFCKdEzoGXoj8jzulUVNuBmKxfUnunuMS",
+	"miDrX1jPi0vCh6nIWAn/Ho2h5EQbYdB7gTu7lSRsu/KTHvMitdV4mouD4sGrEAZt6gGu/lB8ZQf1dQqc",
+	"AM0VuDHPKWGaax++Bq78y3v7agR2pzohm27xVq/URaJF5wLcNPkkfsFapXHupqzPB4sL9YFRqXop85Vy",
+	"niFabWvVhLqg4GKqwulayTyIcU940oSFXQ8+0hY+UmiO7FXdjPIAdx1zpdQvKnhEJxO28cWDk11Y/8KX",
+	"jsxVkh3RkrB0f5ZlLFVBQKwNpefV7VY6ek9LuDbOfP0m2KxnJsH2Eq945JcOsGQ064/qePbR+7emwiv8",
+	"KELTFovHEcW+KsJTkzKYF8bdsDpsOHqEsh8ywOmkJFsP/wyAGFafSEC3+/8Zyyo9fznAAi8HFrjDs9sy",
+	"NlA71FlTqd65wy7bzYB5euLDO57aQn4PC+0tuwPVIFCwSxHVgdTndEH6VBqOADFTphHwAyQwGk1sed4J",
+	"ggS+NBaC9NKmJ68TZk/BLBv20mtfLd/oli4SQePWfPS2xWhjNYdxSstyuIYpfyNwB95BjZZ6rqKVPm+/",
+	"gseV76gJkx7Qs39rtezFxLcQCTwopd2mZe6lT75C6+1CzeXN87/0f+olSm8IvoV4SJf0VsDQC5P8uwKL",
+	"RvQ6RM2RqUAqSxhhyocv1wBZk3ldWxt6Ed5awqEfspHUawcDP1/m9SHpOi/OW8zpQLQSawtisYp/ROq1",
+	"x193nHm9A7ivcyRZMjDsOxVzruvI31XpDC9LFu4UJgzg+H+8cHiylfePkgTtQb37gPHWl3HlFueyiFuf",
+	"UQ2EDnTCOqXBtgiNv6hToL0zvGdL+dgVJGaXXCDJXdgb8F9VTrM+X5lssbDqt2jlmmQMZDcoN3l1e/ib",
+	"arZvLobZLaRz6G+ShErCFeHybCmhw6JKXHWDHJbICK8xWxTo22jGVud7YHe70jTNZ4zAdF9Mxkgj6eU+",
+	"RQQWY2+Ty0E2PktmOZLofWOJ5TvKGdlFHtBep5CsdasKxNAm7aNK+vx5EMCHKqWm4l/xbzYlNuVyWEYg",
+	"6c+rJjcdMlOekL2/bzkpxuZoKifFYoYnFJgi5MmYLfQ2ou+62b4znF4+UQWPt0hisGykElNJ5iIb83To",
+	"H73dh1Xc3RnWJ4NisI2kbK57O7PhOSCOzU85IplxprWhsxqczJjuTHc6ZouQyyz3pzgpqB2fWZYkW4yZ",
+	"xUQJkjCTyex7xEpH2G+alNCswkrqvfoFmM/33k8PkrM+6o9sxDDR4ozCDocs1E2il7eZeEjYBC46T4f6",
+	"Kz9zNbphc70vBxTTWRG/sAW4Ggck8yUhmXBV86zuO8czN6gNrzJK8y7umEm78MTY1qPvkk+OzVFiPhqK",
+	"VfPOOjKJjb8HrxMG6LCDdYWPF5YFv6EnCK2zghftR9SKaVCaNyzphC29H1Hr9IQpZ29I7kAz3SCPJUsk",
+	"0w2WtB8UwkMGwLIvhfAOXeC7DWqI987JhNF0PuIJ6+gDtcw5PvBmItc+IOuPyxx7o5ocve1+e/c3bO6J",
+	"eGulmgTN2vPr7aCN+Pduq+fAw9qqg/oEUAC+rII2UhfIpXsvcjdW1qXahTKS67urSQxt8nZtF1fyWsuW",
+	"dNjLgCp0b0rzoVjj0vOxfkM6FQTbM3q+3wr/bBmfrCd2zrPTestCOk7aAI74ThKjvPKyaThjUoL7JIgY",
+	"KJZ2yY1h+gJ40nDTHphon8p9dz9iW2jHNhCMO4g/Tb2Rsf6NQYll+SjGbCUacY2vYDcHhwL+eik8a1zw",
+	"xGYFWBHdfsq9Q/D4A77AdbaWiejgWVsLSOgvajxbCod5KRkCGH/RM96xrRRscGgYp4IkIh0CUpuNt03a",
+	"fak+536jEPocYLd7gEPsb3kHfVnaz8RbQh5QlOVx4J3h1A9CKC0dp6uRBVf6oRBAjxERQZmcE8JiQLiy",
+	"ZdycauqQQSYmhBLttEAZNyzkkIqAmx9+ro/HYKA98pgN6CxB2igLCniacqloplhscIzjY/c5UFUfBQ8o",
+	"mQ4BZx58+fAjwLaVS4gBlw6xsG/kPDoeFfWAX8SqHvrX4/l8fqyX4XiWJSztixgPZk2Z/pMd+Z3IJjWO",
+	"6HK7drx2N+p0CxWE6mt94YbC+fTBQpaxXDkHKemQuYoOBZi8riCuHBQ2seD8UnSOKlNwu4ZXsjcY7C6Y",
+	"vAXosO3hqyYf9RibqhCU3eWOp2YHYQEATiAmxEwtSYpWPNu9jc26XWxmB+t6Naw/y7haHJ3967eSygG6",
+	"PVQqK151rmReCVVjWgQtOGI0UaufXX8GNZLwMSPRyYgliYhKc4V/xm7KRen6o2KarlsC+5QcJ+vgczjl",
+	"HTJLY+PJIFYNrNh+BUz/v5nPTRKxplKCnlQsUan+eHpqVCdyqgkQlAl/ZLJLohjsayBelEV+ObfTryJt",
+	"WgwzJqPvOwHXecr6ymUIZqzPdLcuuw6MBa7IqyjhUrGUZbq1FeseobD0j+RVBNS60ffnJBIzNZ2pCBnM",
+	"Ldc6IC0mDq2omuHzVGykfx/NaZZG5nsdL7D+zQMb8TQ+09PRn6rNLBYTauaKs8IUEz7g+jcWDik5JHrx",
+	"n+GMrDoNhhZztQFYPBBAJ7wA2AI/HfiCpCcBcpfMW3hmmC65g64BBMOdBDkx4CyJSWT+KiIPbCAy7cIv",
+	"oEsI7pQGWD6Y6beXZH8jzJg3jMW7dKZvcPmW8grXbLd256YBc3MNkQdWSA0ZwMOjRPo0xf+Ft9fG5jVp",
+	"su7Wo1yXHbCu9I6DJ4LZx4CCTmmf2RLOE3+zzRir5EEodnK3e4KRgtJb9xE+9ym3Tqvw1804nJdmxS7F",
+	"vI4/7uTBBv/S2lC4Hx0LWATyN2ED5bcpFXanBIQ3B7Mk6YQ743o0W7S8Q6DqIXEaEL+pPtOvouNj/Y9j",
+	"iLZG329Q9yPWH3sI0YwLJPi4j6WSTMrVWg2AKgPBG7rzh0zMAdOcslRaXzXV3qIpDhS9E9kdLhGqh6nI",
+	"FE2ic+NYGotAgRFZBAdjxia30OJGd1obI8RWq8DB9af2jg9TFvfSZguO/ERjM0nnM22eVi/9yAYzV0bo",
+	"x82tboQb5b+rfnwvVzBvxTH7CHvkdt1Wk8dtDoUpT4cJI7pf0kvNaVMImjR32mIqRw+CZnG0hE/4kppT",
+	"lkmR6g6IhB0n8EbD9Kul9INup78SfgdACNdahvzPqQ3tnJOf315chrcaVkVL2gs77Y6ZpC2QZWVFpNhX",
+	"dTJSkyTSl96agRhqItEd6x+/Y6o/Or4WMTsjKX3kWhtFHRAOGAaz1qAUCSM8lYrRuGMiTTgX89IFogUr",
+	"LtqlXawn3bXNFYnga/TH7OBivsYrU4KhmsXAs0KJxIRBd0DdSgQhvQ8W0F17GL3trQfo+CwePDEmN3SQ",
+	"0eGEpSoXzzsyjU7+C/72/77c3/De+09//vpHX335/Ov4Cz897d3fjD7cf5n3Lq/Ur/cXf15fXr2+/uP6",
+	"tHf/dn5UIR4oVcYhyP+3tlvETPXFRP9cid/N6AeBtoVAc5JkrUzL9+uCC2MGw+i7Yc4h/FOPC2oZ79dy",
+	"wRajsnMArXbRDZ4L5fVmWXJ0djRSanp2cvLDj//bPe2edn84e316egq3y0x1ufNPYVXz/HteTG2zeDOa",
+	"mkFgXQ8KjrHpBC58vvPb4GEbSG7JHllGkxxBa0r6YjLBkGDQH3Gsk39tACe/k+Ti9iqcj/5ntYb3izHp",
+	"XdxBBx3CaH9EaEp6U5Ze3F6R2NB4BF3bP67W/VQkvM9ZOLdb86OyDthkmkB4QAxyM8tlexv3UJv5sCXe",
+	"JJ1OkwUWbgqWQkqmyga7QCHGzM44v7+vnZD5iKVEiglDH2pEp1p4Bt1+Zg8jIcZlHX+2hmY/oVLyPonZ",
+	"I0u0mjG2gD9tfMhTmoAAhdpTYtAhVLpll2eOO1d/KObPs5igXlwgDq31Xm59jEWOYxmPeiTm+oepRVMm",
+	"WlM+csmVyMLPunRTRVuz5PN+YQtPjmMwDVxBeGRjLohRxOuPqe5qxTnChJDSi2n6wUFnkpHexUyNOkE2",
+	"iZ2WKbzpTu5Mjcgb7Lji7fhwR/osU3ygHTPjbU4z/kgVPE+Qm0d9EzQvGRREtxUOWnra1Ii0Yyws68hS",
+	"d17nI73vcAJo5i2yYNAlcVwc1jwaKKpwWxULkxsGpviZyKxwMKZmX4gxZ+GIpsOSsd7bm0Whlg4dmhfG",
+	"EECBItCDFVBsx4YFfQk2tH+NveigCrsNHilyQiFl+ZVBJKN893N4I96moKn1kH/7+z8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
