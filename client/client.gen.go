@@ -206,6 +206,93 @@ func (e NonceResponseStatus) Valid() bool {
 	}
 }
 
+// Defines values for OverviewGatewaysControlApi.
+const (
+	OverviewGatewaysControlApiNotConfigured OverviewGatewaysControlApi = "not_configured"
+	OverviewGatewaysControlApiReachable     OverviewGatewaysControlApi = "reachable"
+	OverviewGatewaysControlApiUnreachable   OverviewGatewaysControlApi = "unreachable"
+)
+
+// Valid indicates whether the value is a known member of the OverviewGatewaysControlApi enum.
+func (e OverviewGatewaysControlApi) Valid() bool {
+	switch e {
+	case OverviewGatewaysControlApiNotConfigured:
+		return true
+	case OverviewGatewaysControlApiReachable:
+		return true
+	case OverviewGatewaysControlApiUnreachable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewGatewaysRedis.
+const (
+	OverviewGatewaysRedisNotConfigured OverviewGatewaysRedis = "not_configured"
+	OverviewGatewaysRedisReachable     OverviewGatewaysRedis = "reachable"
+	OverviewGatewaysRedisUnreachable   OverviewGatewaysRedis = "unreachable"
+)
+
+// Valid indicates whether the value is a known member of the OverviewGatewaysRedis enum.
+func (e OverviewGatewaysRedis) Valid() bool {
+	switch e {
+	case OverviewGatewaysRedisNotConfigured:
+		return true
+	case OverviewGatewaysRedisReachable:
+		return true
+	case OverviewGatewaysRedisUnreachable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewObjectKind.
+const (
+	OverviewObjectKindApi          OverviewObjectKind = "api"
+	OverviewObjectKindGateway      OverviewObjectKind = "gateway"
+	OverviewObjectKindOrganisation OverviewObjectKind = "organisation"
+	OverviewObjectKindPolicy       OverviewObjectKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the OverviewObjectKind enum.
+func (e OverviewObjectKind) Valid() bool {
+	switch e {
+	case OverviewObjectKindApi:
+		return true
+	case OverviewObjectKindGateway:
+		return true
+	case OverviewObjectKindOrganisation:
+		return true
+	case OverviewObjectKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewProblemSeverity.
+const (
+	OverviewProblemSeverityError   OverviewProblemSeverity = "error"
+	OverviewProblemSeverityNote    OverviewProblemSeverity = "note"
+	OverviewProblemSeverityWarning OverviewProblemSeverity = "warning"
+)
+
+// Valid indicates whether the value is a known member of the OverviewProblemSeverity enum.
+func (e OverviewProblemSeverity) Valid() bool {
+	switch e {
+	case OverviewProblemSeverityError:
+		return true
+	case OverviewProblemSeverityNote:
+		return true
+	case OverviewProblemSeverityWarning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReloadResponseStatus.
 const (
 	ReloadResponseStatusOk ReloadResponseStatus = "ok"
@@ -2951,6 +3038,123 @@ type OrganisationChoice struct {
 // OrganisationDocument An organisation, which every other object belongs to by its `id`. Fields that this schema does not name are stored and returned.
 type OrganisationDocument = json.RawMessage
 
+// Overview What there is, and what is wrong. A member that the caller's permissions do not allow is absent.
+type Overview struct {
+	// Apis The number of APIs.
+	Apis *OverviewAPIs `json:"apis,omitempty"`
+
+	// Gateways The gateways of the installation.
+	Gateways *OverviewGateways `json:"gateways,omitempty"`
+
+	// Organisations The number of organisations; only for super users.
+	Organisations *int `json:"organisations,omitempty"`
+
+	// Policies The number of policies.
+	Policies *int `json:"policies,omitempty"`
+
+	// Problems What is wrong, the worst first; at most 100.
+	Problems []OverviewProblem `json:"problems"`
+
+	// Traffic The requests that this server has answered in each of the last 60 minutes, the oldest first. The last one is not over. Other servers of the installation count their own.
+	Traffic *[]OverviewTraffic `json:"traffic,omitempty"`
+
+	// Users The number of users.
+	Users *int `json:"users,omitempty"`
+
+	// Version The version of the server.
+	Version string `json:"version"`
+}
+
+// OverviewAPIs The number of APIs.
+type OverviewAPIs struct {
+	// Active Those that gateways get.
+	Active int `json:"active"`
+
+	// Classic Those that are no OAS APIs.
+	Classic int `json:"classic"`
+
+	// Inactive Those that are stored only.
+	Inactive int `json:"inactive"`
+
+	// Oas Tyk OAS APIs.
+	Oas int `json:"oas"`
+
+	// Total All APIs.
+	Total int `json:"total"`
+}
+
+// OverviewGateways The gateways of the installation.
+type OverviewGateways struct {
+	// Behind Those that have not loaded the last change in time.
+	Behind int `json:"behind"`
+
+	// ControlApi Whether that gateway answers.
+	ControlApi OverviewGatewaysControlApi `json:"control_api"`
+
+	// Redis Whether the Redis of the gateways answers.
+	Redis OverviewGatewaysRedis `json:"redis"`
+
+	// Registered Those that have sent a heartbeat in the last minute.
+	Registered int `json:"registered"`
+
+	// Version The version of the gateway whose control API the server calls; empty if it is not known.
+	Version string `json:"version"`
+}
+
+// OverviewGatewaysControlApi Whether that gateway answers.
+type OverviewGatewaysControlApi string
+
+// OverviewGatewaysRedis Whether the Redis of the gateways answers.
+type OverviewGatewaysRedis string
+
+// OverviewObject What a problem is about.
+type OverviewObject struct {
+	// Id Its ID; of an API, the `api_id`.
+	Id string `json:"id"`
+
+	// Kind What it is.
+	Kind OverviewObjectKind `json:"kind"`
+
+	// OrgId Its organisation; empty for a gateway.
+	OrgId string `json:"org_id"`
+}
+
+// OverviewObjectKind What it is.
+type OverviewObjectKind string
+
+// OverviewProblem Something that is wrong.
+type OverviewProblem struct {
+	// Action What to do about it, as a sentence.
+	Action string `json:"action"`
+
+	// Object What a problem is about.
+	Object *OverviewObject `json:"object,omitempty"`
+
+	// Severity `error` is something that does not work, `warning` something that may not, and `note` something that one may want to know.
+	Severity OverviewProblemSeverity `json:"severity"`
+
+	// Text What is wrong, as a sentence.
+	Text string `json:"text"`
+}
+
+// OverviewProblemSeverity `error` is something that does not work, `warning` something that may not, and `note` something that one may want to know.
+type OverviewProblemSeverity string
+
+// OverviewTraffic The requests that were answered in a minute.
+type OverviewTraffic struct {
+	// At When the minute began.
+	At time.Time `json:"at"`
+
+	// ClientErrors Those with a status from 400 to 499.
+	ClientErrors int `json:"client_errors"`
+
+	// Requests All requests.
+	Requests int `json:"requests"`
+
+	// ServerErrors Those with a status of 500 or more.
+	ServerErrors int `json:"server_errors"`
+}
+
 // PasswordAuthentication The resource owner password grant for the upstream.
 type PasswordAuthentication struct {
 	// ClientId The ID of the gateway as a client.
@@ -4133,6 +4337,9 @@ type Webhooks struct {
 	Pages int `json:"pages"`
 }
 
+// APIActive defines model for APIActive.
+type APIActive = bool
+
 // APIAuthType defines model for APIAuthType.
 type APIAuthType = string
 
@@ -4283,6 +4490,9 @@ type PolicyActive = bool
 // PolicyID defines model for PolicyID.
 type PolicyID = string
 
+// PolicyText defines model for PolicyText.
+type PolicyText = string
+
 // Purge defines model for Purge.
 type Purge = bool
 
@@ -4321,6 +4531,9 @@ type UserID = string
 
 // UserQuery defines model for UserQuery.
 type UserQuery = string
+
+// UserText defines model for UserText.
+type UserText = string
 
 // Username defines model for Username.
 type Username = bool
@@ -4458,6 +4671,9 @@ type DeleteOAuthTokensParamsScope string
 type GetOrgsParams struct {
 	// P The page, from 1; absent, 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// Q Lists only organisations that have this text in the first 150 characters of their `owner_name`, `owner_slug` or `cname`, in upper or lower case, and the one with this ID.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // ExportPoliciesParams defines parameters for ExportPolicies.
@@ -4479,6 +4695,9 @@ type ListUsersParams struct {
 
 	// Email The e-mail address of the users that are listed, in any case.
 	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// Q Lists only users that have this text in their e-mail address, or in their first and last name with a space between them, in upper or lower case.
+	Q *UserText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // GetApisParams defines parameters for GetApis.
@@ -4486,7 +4705,7 @@ type GetApisParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *DashboardPage `form:"p,omitempty" json:"p,omitempty"`
 
-	// Q Lists only APIs that have this text in the first 1,000 characters of their name, in upper or lower case.
+	// Q Lists only APIs that have this text in the first 1,000 characters of their name or in their listen path (before its first variable), in upper or lower case, and the one with this `api_id` or ID.
 	Q *APIName `form:"q,omitempty" json:"q,omitempty"`
 
 	// Sort What the list is sorted by; `-` reverses the order. Times are those that the documents state, and an API without one counts as the oldest. The default is the order in which the APIs were stored.
@@ -4500,6 +4719,9 @@ type GetApisParams struct {
 
 	// ApiType Lists only APIs of this type. An internal API has another type as well; `udg` is a GraphQL API that the gateway executes itself.
 	ApiType *GetApisParamsApiType `form:"api_type,omitempty" json:"api_type,omitempty"`
+
+	// Active Lists only the APIs that are active, or only those that are not.
+	Active *APIActive `form:"active,omitempty" json:"active,omitempty"`
 }
 
 // GetApisParamsSort defines parameters for GetApis.
@@ -4800,6 +5022,9 @@ type GetPoliciesParams struct {
 
 	// Active Lists only policies that are active, or with `false` only those that are not. A policy is active unless it says `"active": false` or `"is_inactive": true`.
 	Active *PolicyActive `form:"active,omitempty" json:"active,omitempty"`
+
+	// Q Lists only policies that have this text in the first 1,000 characters of their name, in upper or lower case, and the one with this `_id` or `id`.
+	Q *PolicyText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // PutPoliciesParams defines parameters for PutPolicies.
@@ -4854,6 +5079,9 @@ type ListUserGroupsParams struct {
 type GetUsersParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *DashboardPage `form:"p,omitempty" json:"p,omitempty"`
+
+	// Q Lists only users that have this text in their e-mail address, or in their first and last name with a space between them, in upper or lower case.
+	Q *UserText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // SearchUserGetParams defines parameters for SearchUserGet.
@@ -5261,7 +5489,7 @@ type ClientInterface interface {
 
 	// GetOrgs List organisations
 	//
-	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 	//
 	// Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
 	GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5411,7 +5639,7 @@ type ClientInterface interface {
 
 	// ListUsers List users
 	//
-	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 	//
 	// Corresponds with GET /admin/users (the `ListUsers` operationId).
 	ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -6008,6 +6236,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 	UpdateKey(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOverview Get an overview
+	//
+	// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+	//
+	// Corresponds with GET /api/overview (the `GetOverview` operationId).
+	GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPortalCatalogue Get the catalogue of the portal
 	//
@@ -7073,7 +7308,7 @@ func (c *Client) UpdateOrgKey(ctx context.Context, keyId KeyID, body UpdateOrgKe
 
 // GetOrgs List organisations
 //
-// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 //
 // Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
 func (c *Client) GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7403,7 +7638,7 @@ func (c *Client) ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // ListUsers List users
 //
-// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 //
 // Corresponds with GET /admin/users (the `ListUsers` operationId).
 func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8731,6 +8966,23 @@ func (c *Client) UpdateKeyWithBody(ctx context.Context, keyId KeyID, params *Upd
 // Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 func (c *Client) UpdateKey(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateKeyRequest(c.Server, keyId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOverview Get an overview
+//
+// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+//
+// Corresponds with GET /api/overview (the `GetOverview` operationId).
+func (c *Client) GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOverviewRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -10984,6 +11236,18 @@ func NewGetOrgsRequest(server string, params *GetOrgsParams) (*http.Request, err
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -11511,6 +11775,18 @@ func NewListUsersRequest(server string, params *ListUsersParams) (*http.Request,
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -11839,6 +12115,18 @@ func NewGetApisRequest(server string, params *GetApisParams) (*http.Request, err
 		if params.ApiType != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "api_type", *params.ApiType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Active != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "active", *params.Active, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -14542,6 +14830,33 @@ func NewUpdateKeyRequestWithBody(server string, keyId KeyID, params *UpdateKeyPa
 	return req, nil
 }
 
+// NewGetOverviewRequest constructs an http.Request for the GetOverview method
+func NewGetOverviewRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/overview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetPortalCatalogueRequest constructs an http.Request for the GetPortalCatalogue method
 func NewGetPortalCatalogueRequest(server string, params *GetPortalCatalogueParams) (*http.Request, error) {
 	var err error
@@ -15818,6 +16133,18 @@ func NewGetPoliciesRequest(server string, params *GetPoliciesParams) (*http.Requ
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -16779,6 +17106,18 @@ func NewGetUsersRequest(server string, params *GetUsersParams) (*http.Request, e
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -17680,7 +18019,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOrgsWithResponse List organisations
 	//
-	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -17842,7 +18181,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListUsersWithResponse List users
 	//
-	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -18505,6 +18844,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 	UpdateKeyWithResponse(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
+
+	// GetOverviewWithResponse Get an overview
+	//
+	// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/overview (the `GetOverview` operationId).
+	GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error)
 
 	// GetPortalCatalogueWithResponse Get the catalogue of the portal
 	//
@@ -26367,6 +26715,75 @@ func (r UpdateKeyResponse) ContentType() string {
 	return ""
 }
 
+// GetOverviewResponse429Headers the declared response headers of an HTTP 429 response for GetOverview
+type GetOverviewResponse429Headers struct {
+	RetryAfter int
+}
+
+type GetOverviewResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Overview
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetOverviewResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOverviewResponse) GetJSON200() *Overview {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetOverviewResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetOverviewResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetOverviewResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOverviewResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOverviewResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOverviewResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOverviewResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetPortalCatalogueResponse429Headers the declared response headers of an HTTP 429 response for GetPortalCatalogue
 type GetPortalCatalogueResponse429Headers struct {
 	RetryAfter int
@@ -32425,7 +32842,7 @@ func (c *ClientWithResponses) UpdateOrgKeyWithResponse(ctx context.Context, keyI
 
 // GetOrgsWithResponse List organisations
 //
-// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -32695,7 +33112,7 @@ func (c *ClientWithResponses) ReloadURLsWithResponse(ctx context.Context, reqEdi
 
 // ListUsersWithResponse List users
 //
-// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -33801,6 +34218,21 @@ func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, keyId K
 		return nil, err
 	}
 	return ParseUpdateKeyResponse(rsp)
+}
+
+// GetOverviewWithResponse Get an overview
+//
+// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/overview (the `GetOverview` operationId).
+func (c *ClientWithResponses) GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error) {
+	rsp, err := c.GetOverview(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOverviewResponse(rsp)
 }
 
 // GetPortalCatalogueWithResponse Get the catalogue of the portal
@@ -41512,6 +41944,66 @@ func ParseUpdateKeyResponse(rsp *http.Response) (*UpdateKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 429:
 		var headers UpdateKeyResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOverviewResponse parses an HTTP response from a GetOverviewWithResponse call
+func ParseGetOverviewResponse(rsp *http.Response) (*GetOverviewResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOverviewResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Overview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetOverviewResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {

@@ -52,7 +52,7 @@ const maxFilterValues = 32
 func toAPIFilter(params dashboard.GetApisParams) (store.APIFilter, error) {
 	by, descending := strings.CutPrefix(string(valueOf(params.Sort)), "-")
 	filter := store.APIFilter{
-		Name: valueOf(params.Q), Type: string(valueOf(params.ApiType)),
+		Text: valueOf(params.Q), Active: params.Active, Type: string(valueOf(params.ApiType)),
 		Sort: store.APISort{By: by, Descending: descending},
 	}
 	if params.AuthType != nil {

@@ -146,6 +146,8 @@ const (
 	// namesAreFound is why a parameter need not be read.
 	namesAreFound = "keys are found by their names without it"
 	noLicense     = "there is nothing to license"
+	ofOverview    = "it is a member of the overview"
+	ofProblems    = "it is in the problems"
 )
 
 // mappings are the tests of the conversions.
@@ -181,7 +183,7 @@ func mappings() []mappingTest {
 			filter, _ := toAPIFilter(params) // of values that no type of authentication has
 			return filter
 		}, mapping{
-			renamed: map[string]string{"Q": "Name", "Category": "Categories", "AuthType": "Auth", "ApiType": "Type"},
+			renamed: map[string]string{"Q": "Text", "Category": "Categories", "AuthType": "Auth", "ApiType": "Type"},
 			ignored: map[string]string{"P": "the default page is the operation's"},
 			constant: map[string]string{
 				"OrgID": "the caller's", "Page": "the default page is the operation's",
@@ -206,6 +208,13 @@ func mappings() []mappingTest {
 			renamed: map[string]string{"Total": "MaxUsage", "Active": "MaxActiveUsage"},
 			constant: map[string]string{
 				"Date": "the day is another parameter", "LicenseEntitlement": noLicense, "LicenseEntitlementActive": noLicense,
+			},
+		}),
+		mappingOf("toOverviewAPIs", toOverviewAPIs, mapping{
+			renamed: map[string]string{"APIs": "Total", "ActiveAPIs": "Active", "OASAPIs": "Oas"},
+			ignored: map[string]string{
+				"Organisations": ofOverview, "Users": ofOverview, "Policies": ofOverview, "WithheldAPIs": ofProblems,
+				"WithheldPolicies": ofProblems,
 			},
 		}),
 		mappingOf("toOrgKeyData", toOrgKeyData, mapping{

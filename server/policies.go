@@ -31,7 +31,9 @@ func (s *Server) GetPolicies(r *request, params dashboard.GetPoliciesParams) das
 	if err != nil {
 		return reply.Failed(err)
 	}
-	filter := store.PolicyFilter{OrgID: caller.scope(), Active: params.Active, Page: s.page(params.P, firstPage)}
+	filter := store.PolicyFilter{
+		OrgID: caller.scope(), Active: params.Active, Text: valueOf(params.Q), Page: s.page(params.P, firstPage),
+	}
 	return replyList(s, r, reply, s.policyList(r, filter))
 }
 

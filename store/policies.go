@@ -119,13 +119,16 @@ func policyTable() importTable {
 	}
 }
 
-// PolicyFilter selects policies of a list. A field that is nil selects all.
+// PolicyFilter selects policies of a list. A field that is zero selects all.
 type PolicyFilter struct {
 	// OrgID selects those of one organisation.
 	OrgID *string
 	// Active selects those that are active, or those that are not.
 	Active *bool
-	Page   Page
+	// Text selects those that have it in their name, whatever the case, and the one with this `_id` or explicit ID; ""
+	// selects all.
+	Text string
+	Page Page
 }
 
 // where returns the conditions of the filter, as APIFilter.where does.
@@ -135,6 +138,11 @@ func (f PolicyFilter) where() (conditions, pgx.StrictNamedArgs) {
 		// Another program does not write the column.
 		where = append(where, `coalesce(active, policy_active(document)) = @active`)
 		args["active"] = *f.Active
+	}
+	if f.Text != "" {
+		where = append(where,
+			`(strpos(lower(policy_name(document)), lower(@text)) > 0 OR id = lower(@text) OR policy_id = @text)`)
+		args["text"] = f.Text
 	}
 	return where, args
 }
