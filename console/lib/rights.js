@@ -121,17 +121,20 @@ export function RightsField({ form, none }) {
   const problem = problemAt(form, '/access_rights');
   return html`<${Picker} label="APIs" placeholder="Search APIs" chosen=${form.value.access_rights} search=${searchAPIs}
     onChange=${(/** @type {Choice[]} */ chosen) => form.set({ ...form.value, access_rights: chosen })} none=${none} problem=${problem}
-    about=${({ versions = [], limited }) => html`${versions.some((/** @type {string} */ each) => each !== 'Default')
+    about=${(/** @type {Choice} */ { versions = [], limited }) => html`${versions.some((/** @type {string} */ each) => each !== 'Default')
       && html`<span class="hint">versions ${versions.join(', ')}</span>`}${limited && html` <span class="badge">limits of its own</span>`}`} />`;
 }
 
 /**
  * PoliciesField is the field apply_policies of a form.
- * @param {{form: import('./form.js').FormState}} props
+ * @param {{form: import('./form.js').FormState, names?: Record<string, string>}} props names are those of policies by ID
  */
-export function PoliciesField({ form }) {
-  return html`<${Picker} label="Policies" placeholder="Search policies" chosen=${form.value.apply_policies} search=${searchPolicies}
-    onChange=${(/** @type {Choice[]} */ chosen) => form.set({ ...form.value, apply_policies: chosen })}
+export function PoliciesField({ form, names = {} }) {
+  return html`<${Picker} label="Policies" placeholder="Search policies" search=${searchPolicies}
+    chosen=${form.value.apply_policies.map((/** @type {Choice} */ each) => ({ ...each, name: each.name || names[each.id] || '' }))}
+    onChange=${(/** @type {Choice[]} */ chosen) => form.set({
+      ...form.value, apply_policies: chosen.map((each) => (each.id in names ? { id: each.id, name: '' } : each)),
+    })}
     none="No policy is chosen." problem=${problemAt(form, '/apply_policies')} />`;
 }
 

@@ -14,4 +14,5 @@
 export const pages = [
   { name: 'contract', title: 'Contract', place: 'installation', object: '', load: () => import('./contract.js') },
   { name: 'policies', title: 'Policies', place: 'organisation', object: 'policies', load: () => import('./policies.js') },
+  { name: 'keys', title: 'Keys', place: 'organisation', object: 'keys', load: () => import('./keys.js') },
 ];
