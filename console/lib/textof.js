@@ -7,12 +7,13 @@ import { format } from './jsontext.js';
 import { dropDraft, keepDraft, readDraft } from './textdraft.js';
 import { toast } from './toast.js';
 
-/** @typedef {import('./documentform.js').Stored} Stored */
+/** @typedef {import('./storedform.js').Stored} Stored */
 
 /**
  * TextOf shows and saves the text of a document.
  * @param {{name: string, label: string, stored: Stored, writes: boolean, save: (changed: Stored) => Promise<unknown>,
- *   fetch: () => Promise<Stored>, onSaved: () => void}} props name is that of the draft
+ *   fetch: () => Promise<Stored>, onSaved: () => void}} props name is that of the draft. The key of the component has to
+ *   be the ETag.
  */
 export function TextOf(props) {
   const [base, setBase] = useState(/** @type {Stored | null} */ (null));
@@ -60,8 +61,9 @@ function TextForm({ name, label, initial, writes, save, fetch, onSaved }) {
     try {
       await save({ text: text(), etag });
       toast('The text is saved');
-      show(await formatted(await fetch()));
-      onSaved();
+      dropDraft(name);
+      setChanged(false);
+      onSaved(); // which reads it again, and shows that
     } catch (failure) {
       setError(failure);
       if (failure.status === 412) await fetch().then(formatted).then(setLatest, setError);

@@ -1,7 +1,7 @@
 // A key of a gateway, and a new one.
 import { get, send } from '../lib/api.js';
 import { Confirm } from '../lib/dialog.js';
-import { useDocumentForm } from '../lib/documentform.js';
+import { useStoredForm } from '../lib/storedform.js';
 import { Command, Empty, Loading, Secret, Time } from '../lib/feedback.js';
 import { Field, Form, useForm } from '../lib/form.js';
 import { html, useState } from '../lib/html.js';
@@ -146,10 +146,10 @@ function Summary({ session, text, names }) {
   return html`<dl class="facts">${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-/** @param {{keyId: string, stored: import('../lib/documentform.js').Stored, names: Record<string, string>, reload: () => void}} props */
+/** @param {{keyId: string, stored: import('../lib/storedform.js').Stored, names: Record<string, string>, reload: () => void}} props */
 function Settings({ keyId, stored, names, reload }) {
   const [reset, setReset] = useState(false);
-  const { form, changed, text } = useDocumentForm('key ' + refOf(keyId), stored, parts);
+  const { form, changed, text } = useStoredForm('key ' + refOf(keyId), stored, parts);
   const save = async () => {
     await send('put', '/api/keys/{keyId}', {
       params: { keyId }, query: { ...guess, suppress_reset: reset ? undefined : '1' }, body: text(),

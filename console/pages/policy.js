@@ -1,7 +1,7 @@
 // A policy: its settings in a form, and its text. Whatever the form does not show, it leaves as it is stored.
 import { send } from '../lib/api.js';
 import { Confirm } from '../lib/dialog.js';
-import { useDocumentForm } from '../lib/documentform.js';
+import { useStoredForm } from '../lib/storedform.js';
 import { Command, Failure, Loading, Time } from '../lib/feedback.js';
 import { Field, Form } from '../lib/form.js';
 import { html, useState } from '../lib/html.js';
@@ -17,7 +17,7 @@ import { TextOf } from '../lib/textof.js';
 import { toast } from '../lib/toast.js';
 import { State, stateOf, states } from './policies.js';
 
-/** @typedef {import('../lib/documentform.js').Stored} Stored */
+/** @typedef {import('../lib/storedform.js').Stored} Stored */
 
 /** @type {Record<string, import('../lib/jsonedit.js').Part>} */
 const parts = {
@@ -58,7 +58,7 @@ export default function PolicyPage({ id }) {
       <${Failure} error=${error} retry=${reload} />
       <${Tabs} label="Views of the policy" tabs=${tabs} current=${view}
         onChange=${(/** @type {string} */ name) => setQuery({ view: name === 'settings' ? undefined : name })}>
-        ${view !== 'settings' ? html`<${TextOf} name=${'policy ' + id} label="Text of the policy" stored=${stored} writes=${may('policies', 'write')}
+        ${view !== 'settings' ? html`<${TextOf} key=${stored.etag} name=${'policy ' + id} label="Text of the policy" stored=${stored} writes=${may('policies', 'write')}
             save=${(/** @type {Stored} */ changed) => replacePolicy(id, changed)} fetch=${() => fetchPolicy(id)} onSaved=${reload} />`
           : may('policies', 'write') ? html`<${Settings} id=${id} stored=${stored} reload=${reload} />`
             : html`<${Summary} text=${stored.text} />`}
@@ -123,7 +123,7 @@ function Summary({ text }) {
 
 /** @param {{id: string, stored: Stored, reload: () => void}} props */
 function Settings({ id, stored, reload }) {
-  const { form, changed, outdated, text } = useDocumentForm('policy ' + id, stored, parts);
+  const { form, changed, outdated, text } = useStoredForm('policy ' + id, stored, parts);
   const save = async () => {
     try {
       await replacePolicy(id, { text: text(), etag: stored.etag });
@@ -184,7 +184,7 @@ function copyOf({ text, etag }) {
 
 /** @param {{from: string, stored: Stored}} props */
 function Create({ from, stored }) {
-  const { form, text } = useDocumentForm('new policy ' + from, stored, parts);
+  const { form, text } = useStoredForm('new policy ' + from, stored, parts);
   const save = async () => {
     const { data } = await send('post', '/api/portal/policies', { body: text() });
     toast('The policy is created');

@@ -1,6 +1,6 @@
 // A form of a stored document. It changes what was changed in the form, and keeps every other byte of the document:
 //
-//   const { form, changed, text } = useDocumentForm('policy ' + id, stored, parts);
+//   const { form, changed, text } = useStoredForm('policy ' + id, stored, parts);
 //
 // The draft has the changed fields only. So they are applied to the latest document, if somebody else has changed it
 // meanwhile, and `outdated` says so.
@@ -18,7 +18,7 @@ const etagName = '$etag'; // in a draft, the ETag of the document that the field
  * @param {Record<string, import('./jsonedit.js').Part>} parts
  * @returns {{form: import('./form.js').FormState, changed: boolean, outdated: boolean, text: () => string}}
  */
-export function useDocumentForm(name, stored, parts) {
+export function useStoredForm(name, stored, parts) {
   const draft = useForm(name, useMemo(() => ({}), []));
   const initial = useMemo(() => readParts(parts, stored.text), [stored.text]);
   const { [etagName]: etag, ...fields } = draft.value;
