@@ -33,7 +33,11 @@ func views(t *testing.T) []view {
 			return tab
 		}}
 	}
-	return []view{
+	author := s.author()
+	s.api(author, "tides", "Tide tables", `,"use_keyless":true,"tags":["harbour","river"]`)
+	s.api(author, "ferries", "Ferries #harbour", `,"enable_jwt":true,"active":false`)
+	s.as(author, "POST", "/api/apis/oas", oasAPI("piers", "Piers"), nil)
+	views := []view{
 		{name: "sign-in", dark: true, open: func(t *testing.T) *browsertest.Tab {
 			t.Helper()
 			tab := s.in(t).open("")
@@ -48,7 +52,9 @@ func views(t *testing.T) []view {
 		}},
 		operator("organisation-choice", "#/policies", "Harbour Mills"),
 		operator("policies-empty", "#/org/"+empty+"/policies", "There is no policy yet"),
+		operator("apis-empty", "#/org/"+empty+"/apis", "There is no API yet"),
 	}
+	return append(views, viewsOfAPIs(s, author)...)
 }
 
 // TestPictures writes docs/pictures/*.png, if PICTURES is the folder: make pictures.
