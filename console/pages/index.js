@@ -21,4 +21,5 @@ export const pages = [
   { name: 'apis', title: 'APIs', place: 'organisation', object: 'apis', load: () => import('./apis.js') },
   { name: 'users', title: 'Users', place: 'organisation', object: 'users', load: () => import('./users.js') },
   { name: 'policies', title: 'Policies', place: 'organisation', object: 'policies', load: () => import('./policies.js') },
+  { name: 'keys', title: 'Keys', place: 'organisation', object: 'keys', load: () => import('./keys.js') },
 ];
