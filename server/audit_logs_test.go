@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -144,7 +145,7 @@ func TestAuditLogsAsFile(t *testing.T) {
 			case "object_id":
 				want = map[bool]string{true: "'"}[strings.ContainsAny(want[:1], "=+-@")] + want
 			case "timestamp":
-				want = fmt.Sprint(event.Timestamp)
+				want = strconv.Itoa(event.Timestamp)
 			}
 			require.Equal(t, want, rows[i+1][column], name)
 		}

@@ -186,8 +186,8 @@ func (t *auditTrail) signal() {
 	}
 }
 
-// FlushAudit stores the audit events of the last requests, and drops what the database does not accept at once. It is for
-// after the last request: Run stores events regularly.
+// FlushAudit stores the audit events of the last requests, and drops what the database does not accept at once. It is
+// for after the last request: Run stores events regularly.
 func (s *Server) FlushAudit(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAuditTimeout)
 	defer cancel()
@@ -251,7 +251,10 @@ func auditEventOf(line []slog.Attr) store.AuditEvent {
 	if event.Actor == "" {
 		event.Actor = event.Who
 	}
-	event.Details, _ = json.Marshal(details) // of texts and numbers
+	var err error
+	if event.Details, err = json.Marshal(details); err != nil { // of a value that is no text, number or time
+		event.Details = json.RawMessage(`{}`)
+	}
 	return event
 }
 
