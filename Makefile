@@ -4,7 +4,7 @@
 BIN ?= bin
 MANDIR ?= $(BIN)/man
 
-.PHONY: serve dev test test-contract generate lint-contract build man programs-to-serve programs-to-test
+.PHONY: serve dev test test-contract generate lint-contract check-console pictures build man programs-to-serve programs-to-test
 
 # exec, so that signals reach gatehouse itself. Ctrl-C goes to make as well, which then waits for gatehouse.
 serve: programs-to-serve build ## run the server: make serve ARGS='--listen :8080'
@@ -37,6 +37,18 @@ openapi/node_modules/.package-lock.json: openapi/package-lock.json
 		{ echo 'Spectral needs Node.js 20 with npm, which is not installed: see https://nodejs.org' >&2; exit 1; }
 	@npm ci --prefix openapi --no-audit --no-fund
 
+check-console: console/node_modules/.package-lock.json ## check the types of the console against the contracts
+	@npm run --prefix console check
+
+pictures: console/node_modules/.package-lock.json ## write docs/pictures: the pages of the console with example data
+	PICTURES=$(CURDIR)/docs/pictures go test -count=1 -run '^TestPictures$$' ./console
+
+# TypeScript, and axe-core for the tests in a browser.
+console/node_modules/.package-lock.json: console/package-lock.json
+	@command -v npm >/dev/null || \
+		{ echo 'The checks of the console need Node.js 20 with npm, which is not installed: see https://nodejs.org' >&2; exit 1; }
+	@npm ci --prefix console --ignore-scripts --no-audit --no-fund
+
 man: ## write manual pages: make man MANDIR=/usr/local/share/man
 	go run ./internal/cli/reference -man $(MANDIR)/man1
 
@@ -59,3 +71,5 @@ programs-to-test:
 	@internal/install.sh postgres redis-server pgbouncer haproxy curl jq $$([ "$$CI" != true ] || echo chromium)
 	@$(MAKE) --no-print-directory openapi/node_modules/.package-lock.json || \
 		{ [ "$$CI" != true ] && echo 'The tests that need Spectral will be skipped.' >&2; }
+	@$(MAKE) --no-print-directory console/node_modules/.package-lock.json || \
+		{ [ "$$CI" != true ] && echo 'The tests that need axe-core will be skipped.' >&2; }

@@ -12,6 +12,7 @@
 //	store/        Postgres: one file a table, SQL beside the function that runs it
 //	migrations/   the schema, as numbered SQL files
 //	contract/     compiles the contracts at start: operations, outcomes, validation
+//	console/      the pages in which people sign in and manage what they may, as files
 //	conformance/  checks servers against a contract: by scenarios, in a proxy; and mocks it
 //	pgmigrate/    applies numbered SQL files to a database, each once
 //	pgtest/       gives each test a database of its own, in a private Postgres
@@ -20,6 +21,7 @@
 //	  apidef        checks what a Tyk Gateway has to decode
 //	  authlimit     limits the wrong credentials that a client may try
 //	  backup        reads and writes the files of backups
+//	  browsertest   has tests use pages in a browser
 //	  cli           the commands: connects the parts below, runs and stops them
 //	  connlimit     limits connections, in all and for each client
 //	  contractdiff  compares two versions of a contract
@@ -53,6 +55,7 @@
 //	  testprogram   finds the programs that tests start
 //	  tlsfiles      certificates in files, which are read again when they change
 //	  tracing       sends traces to an OpenTelemetry collector, if one is configured
+//	  webfile       serves embedded files
 //	deploy/       HAProxy, packages, a compose file, a Helm chart, a dashboard for Grafana, alert rules for Prometheus
 //	e2e/          tests of the program and of the commands in README.md
 //	bench/        benchmarks, and the servers that gatehouse is compared with

@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"iter"
 	"maps"
+	"net/http"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -156,4 +157,29 @@ func (op *Operation) missing(outcomes []Outcome) (missing []Outcome) {
 		}
 	}
 	return missing
+}
+
+// SecurityScheme is a security scheme that an operation accepts.
+type SecurityScheme struct {
+	// Name is its name in the document.
+	Name string
+	// In is where a request has the credential: openapi3.ParameterInHeader, ParameterInQuery or ParameterInCookie; "" if
+	// the document does not say so, as for OAuth 2.
+	In string
+	// Parameter is the name of the header, the query parameter or the cookie.
+	Parameter string
+}
+
+// IsIn reports whether a request has a credential of the scheme, valid or not. It is false if In is "".
+func (s SecurityScheme) IsIn(r *http.Request) bool {
+	switch s.In {
+	case openapi3.ParameterInHeader:
+		return r.Header.Get(s.Parameter) != ""
+	case openapi3.ParameterInCookie:
+		_, err := r.Cookie(s.Parameter)
+		return err == nil
+	case openapi3.ParameterInQuery:
+		return r.URL.Query().Get(s.Parameter) != ""
+	}
+	return false
 }

@@ -139,7 +139,7 @@ func (c compiler) operations() ([]*Operation, error) {
 			parameters := slices.Concat(item.Parameters, declared.Parameters)
 			op := &Operation{
 				ID: cmp.Or(declared.OperationID, method+" "+path), Method: method, Path: path,
-				Schemes: c.schemesOf(declared), SpecDigest: c.digest, servers: c.servers,
+				Schemes: schemesOf(c.spec, c.defaultSecurity, declared), SpecDigest: c.digest, servers: c.servers,
 			}
 			if len(op.Schemes) > 0 {
 				op.Scheme = op.Schemes[0].Name

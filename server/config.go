@@ -62,10 +62,11 @@ type Config struct {
 	// CheckResponses says whether responses are checked against the contract; "" is ResponsesUnchecked.
 	CheckResponses ResponseCheck
 	Version        string
-	// Console has browsers that redeem a nonce sent to the console.
-	Console bool
 	// Docs has the contracts and the page that shows them served, to everybody.
 	Docs bool
+	// Console has the console (/console) served, to everybody: its pages need no credential, and its requests do.
+	// Browsers that redeem a nonce are sent to it.
+	Console bool
 	// SeparateDiagnostics has metrics and profiles served by the handler that Diagnostics returns, and not by the server.
 	SeparateDiagnostics bool
 	// BasePath is a path, such as /tyk, below which every path is served, too. "" is none.
@@ -206,7 +207,8 @@ type Server struct {
 	// gatewayDomains is Config.GatewayDomains.
 	gatewayDomains bool
 	// servesDocs tells whether the contracts and their page are served.
-	servesDocs    bool
+	servesDocs bool
+	// servesConsole tells whether the console is served.
 	servesConsole bool
 
 	// diagnosticPaths are the paths of metrics and profiles that the server leaves to Diagnostics.

@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/internal/connlimit"
 	"gatehouse/internal/docspage"
+	"gatehouse/internal/webfile"
 )
 
 // docsSendBuffer is how much of a file of the documentation the system may hold for a client that does not read it. A
@@ -25,13 +26,17 @@ func (s *Server) docs() []extraRoute {
 	}
 	var routes []extraRoute
 	for _, file := range docspage.Files(docspage.Server{Version: s.version, BasePath: s.basePath}) {
-		serve := func(c echo.Context) error {
-			connlimit.BoundSendBuffer(c.Request().Context(), docsSendBuffer)
-			return file.Serve(&pacedResponse{c.Response(), s.limits.BodyTimeout}, c.Request())
-		}
-		routes = append(routes, extraRoute{file.Path, serve})
+		routes = append(routes, extraRoute{file.Path, s.serveFile(file)})
 	}
 	return routes
+}
+
+// serveFile returns a handler that serves a file to a client without a credential.
+func (s *Server) serveFile(file *webfile.File) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		connlimit.BoundSendBuffer(c.Request().Context(), docsSendBuffer)
+		return file.Serve(&pacedResponse{c.Response(), s.limits.BodyTimeout}, c.Request())
+	}
 }
 
 // pacedResponse is a response to a client without a credential. It enforces a minimum download rate, as pacedWriter

@@ -28,13 +28,16 @@ import (
 	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/gen/node"
+	"gatehouse/internal/browsertest"
 	"gatehouse/internal/password"
 	"gatehouse/server"
 	"gatehouse/store"
 	"gatehouse/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m)) }
+func TestMain(m *testing.M) {
+	os.Exit(browsertest.Main(func() int { return storetest.Main(m) }))
+}
 
 const (
 	secret     = "the-admin-secret"
@@ -254,9 +257,11 @@ func checkResponses(b *bundle, next http.Handler) http.Handler {
 }
 
 // cacheable says what is wrong if a response may be stored by a cache, or interpreted as another type than it has; "" if
-// nothing is. The files of the documentation have no secrets.
+// nothing is. The files of the documentation and the console have no secrets.
 func cacheable(r *http.Request, header http.Header) string {
-	public := strings.Contains(r.URL.Path, "/docs") || strings.Contains(r.URL.Path, "/openapi")
+	public := slices.ContainsFunc([]string{"/docs", "/openapi", "/console"}, func(part string) bool {
+		return strings.Contains(r.URL.Path, part)
+	})
 	if got := header.Values("Cache-Control"); !slices.Equal(got, []string{"no-store"}) && !public {
 		return fmt.Sprintf("Cache-Control is %q", got)
 	}

@@ -80,15 +80,18 @@ type extraRoute struct {
 }
 
 // extraRoutes returns all routes that no contract has.
-func (s *Server) extraRoutes() []extraRoute { return slices.Concat(s.diagnostics(), s.docs()) }
+func (s *Server) extraRoutes() []extraRoute {
+	return slices.Concat(s.diagnostics(), s.docs(), s.console())
+}
 
 // isCompressed reports whether the response to a request may be compressed, with three exceptions. Lists of gateways
 // are sent as fast as the database returns them, over a short distance, and Go's HTTP client accepts gzip without being
-// asked to. And the files of package docspage are compressed already: everybody may request them, however often.
+// asked to. And the files of packages docspage and console are compressed already: everybody may request them, however
+// often.
 func isCompressed(r *http.Request) bool {
 	path := r.URL.Path
 	return !strings.HasPrefix(path, "/system/") && !strings.HasPrefix(path, "/docs") &&
-		!strings.HasPrefix(path, "/openapi")
+		!strings.HasPrefix(path, "/openapi") && !strings.HasPrefix(path, "/console")
 }
 
 // begin has the response end its connection if the server is stopping, and refuses requests for what is elsewhere.

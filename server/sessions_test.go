@@ -285,7 +285,7 @@ func TestSessionsRefuseOtherOrigins(t *testing.T) {
 		"an old browser, here":        {header("Origin", "http://"+host), 200},
 		"the address line":            {header("Sec-Fetch-Site", "none"), 200},
 	} {
-		t.Run(what, func(t *testing.T) { //nolint:paralleltest // they share a server
+		t.Run(what, func(t *testing.T) {
 			b.do("GET", "/api/session", nil, cookie, test.change).is(test.status)
 			b.do("POST", "/api/users/search", `{}`, cookie, test.change).is(test.status)
 			b.do("GET", "/admin/system/reload", nil, operator, test.change).is(test.status)

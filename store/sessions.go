@@ -176,11 +176,6 @@ func (s *Store) CloseSessionsOf(ctx context.Context, userID string) (err error) 
 	return closeSessionsOf(ctx, s.pool, userID)
 }
 
-func closeSessionsOf(ctx context.Context, db querier, userID string) error {
-	_, err := db.Exec(ctx, `DELETE FROM sessions WHERE user_id = $1`, userID)
-	return err
-}
-
 // DeleteExpiredSessions deletes the sessions that have expired. Servers that do so at once delete different ones.
 func (s *Store) DeleteExpiredSessions(ctx context.Context) (err error) {
 	defer wrap("delete expired sessions", &err)
@@ -213,8 +208,8 @@ func (a Account) Expired(now time.Time) bool {
 // takes as long as hashing a password.
 const maxAccounts = 5
 
-// Accounts returns the active users with an e-mail address and a password, the latest log-in first: of one organisation,
-// or at most maxAccounts of all if orgID is "".
+// Accounts returns the active users with an e-mail address and a password, the latest log-in first, at most
+// maxAccounts: of one organisation, or of all if orgID is "".
 func (s *Store) Accounts(ctx context.Context, email, orgID string) (_ []Account, err error) {
 	defer wrap("list accounts", &err)
 	return queryRows[Account](ctx, s.pool, `

@@ -108,7 +108,8 @@ var tables = []table{
 	{
 		name: "sessions", mapping: testMappingOfSessions, calls: callsOfSessions,
 		rows: `INSERT INTO sessions (token_hash, owner, user_id, credentials, org_id, created_at, expires_at)
-			SELECT sha256(n::text::bytea), 'owner ' || n, CASE WHEN n % 2 = 0 THEN 'user ' || n END, CASE WHEN n % 2 = 0 THEN ''::bytea END,
+			SELECT sha256(n::text::bytea), 'owner ' || n, CASE WHEN n % 2 = 0 THEN 'user ' || n END,
+				CASE WHEN n % 2 = 0 THEN ''::bytea END,
 				CASE WHEN n % 2 = 1 THEN 'organisation ' || n % 1000 END, now(), now() + interval '1 hour'
 			FROM generate_series(0, 9999) AS n`,
 	},

@@ -180,6 +180,12 @@ func updateUser(ctx context.Context, db querier, id string, set columns) (User, 
 	return u, err
 }
 
+// closeSessionsOf deletes the sessions of a user.
+func closeSessionsOf(ctx context.Context, db querier, userID string) error {
+	_, err := db.Exec(ctx, `DELETE FROM sessions WHERE user_id = $1`, userID)
+	return err
+}
+
 // SetResetPassword grants or revokes a user's permission to reset the passwords of others. It returns ErrNotFound if
 // there is no such user.
 func (s *Store) SetResetPassword(ctx context.Context, id string, allow bool) (u User, err error) {

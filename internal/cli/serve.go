@@ -240,7 +240,7 @@ func serverConfigOf(cfg *config.Config, files files) server.Config {
 		NodeSecret: secrets.Node, SecondNodeSecret: secrets.SecondNode,
 		Security: files.security, Audit: files.audit, UnloggedRequests: 1 - cfg.Log.Requests,
 		Tracer:   files.traces.Tracer(),
-		PageSize: cfg.Server.PageSize, Docs: cfg.Server.Docs,
+		PageSize: cfg.Server.PageSize, Docs: cfg.Server.Docs, Console: cfg.Server.Console,
 		CheckResponses: server.ResponseCheck(cfg.Server.CheckResponses), AllowUnknownOAS: cfg.Server.AllowUnknownOAS,
 		AllowSharedPaths: cfg.Server.EnableDuplicateSlugs, GatewayDomains: cfg.Server.GatewayDomains,
 		Limits: server.Limits{

@@ -61,6 +61,7 @@ type Server struct {
 	// StopDelay is 0 by default: without a load balancer in front, a server that stops gets no requests.
 	StopDelay time.Duration `flag:"stop-delay" env:"GATEHOUSE_STOP_DELAY" default:"0s" help:"Time for which the server serves on after SIGTERM while GET /ready answers 503, so that load balancers send their requests elsewhere before it closes its address. Give your supervisor as much more time for the stop."`
 	Docs      bool          `flag:"docs" env:"GATEHOUSE_DOCS" default:"true" help:"Serve the contracts (/openapi.yaml, /openapi-node.yaml) and the page that shows them (/docs), to everybody."`
+	Console   bool          `flag:"console" env:"GATEHOUSE_CONSOLE" default:"true" help:"Serve the console (/console), in which people sign in and manage what they may."`
 }
 
 // Database says which Postgres the server uses. URL is secret because it may contain a password.

@@ -31,7 +31,7 @@ const repository = "../.."
 
 // copied are the files and folders of the repository that the server is built from.
 var copied = []string{
-	"apiserver", "client", "conformance", "contract", "gen", "generate.go", "go.mod", "go.sum", "httpbody", "internal", "main.go", "migrations",
+	"apiserver", "client", "conformance", "console", "contract", "gen", "generate.go", "go.mod", "go.sum", "httpbody", "internal", "main.go", "migrations",
 	"openapi", "pgmigrate", "pgtest", "postgres", "server", "store",
 }
 

@@ -1,0 +1,17 @@
+// The pages of the console, in the order of the navigation. A module is loaded when its page is opened first.
+
+/**
+ * @typedef {object} Page
+ * @property {string} name in the address
+ * @property {string} title
+ * @property {'installation' | 'organisation'} place an operator chooses an organisation for a page of one
+ * @property {string} object of the permission that is needed to see it (x-permission); '' is none
+ * @property {boolean} [operator] only an operator sees it
+ * @property {() => Promise<{default: any}>} load
+ */
+
+/** @type {Page[]} */
+export const pages = [
+  { name: 'contract', title: 'Contract', place: 'installation', object: '', load: () => import('./contract.js') },
+  { name: 'policies', title: 'Policies', place: 'organisation', object: 'policies', load: () => import('./policies.js') },
+];

@@ -1,0 +1,133 @@
+package console_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"gatehouse/internal/browsertest"
+)
+
+func TestSignInByPassword(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	s.policies(s.org("Rivermouth Foods"), 3)
+	ines := s.user(s.org("Harbour Mills"), "ines@harbour.example", administrator)
+	tab := s.open("#/policies")
+	tab.Fill("E-mail address", ines.email)
+	tab.Fill("Password", "wrong")
+	tab.Press("Sign in")
+	tab.See("password is wrong", "Request ")
+	signIn(tab, ines.email, userPassword)
+	tab.See("There is no policy yet")
+	tab.Press("Sign out")
+	tab.See("E-mail address")
+}
+
+func TestOperatorChoosesAnOrganisation(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	org := s.org("Rivermouth Foods")
+	s.policies(org, 23)
+	s.policies(s.org("Harbour Mills"), 1)
+	tab := s.openAsOperator("#/policies")
+	tab.See("Choose an organisation", "Harbour Mills")
+	tab.Press("Rivermouth Foods " + org)
+	tab.See("Policy 010", "Page 1 of 3")
+	require.Equal(t, "#/org/"+org+"/policies", browsertest.Eval[string](tab, "location.hash"))
+	tab.Press("Next")
+	tab.See("Policy 020")
+	tab.Choose("State", "inactive")
+	tab.See("Policy 004", "Policy 020")
+	tab.SeeNot("Policy 003")
+}
+
+func TestNavigationShowsWhatIsAllowed(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	org := s.org("Rivermouth Foods")
+	reader := s.user(org, "reader@rivermouth.example", map[string]string{"policies": "read"})
+	tab := s.openAs(reader, "")
+	tab.Press("Policies")
+	tab.See("There is no policy yet")
+	other := s.user(org, "other@rivermouth.example", map[string]string{"apis": "read"})
+	tab = s.openAs(other, "#/policies")
+	tab.See("You may not see this page")
+	require.False(t, browsertest.Eval[bool](tab, `document.querySelector('nav').innerText.includes('Policies')`))
+}
+
+// TestSessionEnds ends a session while a page is shown: its request waits until the same user has signed in again.
+func TestSessionEnds(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.policies(s.org("Rivermouth Foods"), 12)
+	tab := s.openAs(admin, "#/policies")
+	tab.See("Policy 010")
+	browsertest.Eval[int](tab, `fetch('../api/session', {method: 'DELETE'}).then((r) => r.status)`)
+	tab.Press("Next")
+	tab.See("Sign in again", "Policy 010")
+	signIn(tab, admin.email, userPassword)
+	tab.See("Policy 012")
+	tab.SeeNot("Sign in again")
+}
+
+// TestSignInByNonce opens the address that a sign-on ends at.
+func TestSignInByNonce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ines := s.user(s.org("Harbour Mills"), "ines@harbour.example", administrator)
+	var created struct{ Meta string }
+	s.admin("POST", "/admin/sso", map[string]any{
+		"ForSection": "dashboard", "OrgID": ines.orgID, "EmailAddress": ines.email, "GroupID": "",
+	}, &created)
+	tab := s.in(t).openPath("/tap?nonce=" + created.Meta)
+	tab.See("Sign out", "Policies", "Ines Mar")
+	require.NotContains(t, browsertest.Eval[string](tab, "location.href"), "nonce")
+}
+
+func TestNetworkIsLost(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.policies(s.org("Rivermouth Foods"), 12)
+	tab := s.openAs(admin, "#/policies")
+	tab.See("Policy 010")
+	tab.Allow("ERR_INTERNET_DISCONNECTED")
+	tab.Offline(true)
+	tab.Press("Next")
+	tab.See("The server did not answer")
+	tab.Offline(false)
+	tab.Press("Try again")
+	tab.See("Policy 012")
+	tab.SeeNot("The server did not answer")
+}
+
+func TestTheme(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	ines := s.user(s.org("Harbour Mills"), "ines@harbour.example", administrator)
+	tab := s.openAs(ines, "")
+	const ground = `getComputedStyle(document.body).backgroundColor`
+	tab.Colours("light")
+	light := browsertest.Eval[string](tab, ground)
+	tab.Choose("Colours", "Dark")
+	dark := browsertest.Eval[string](tab, ground)
+	require.NotEqual(t, light, dark)
+	tab.Go(s.url + "/console/")
+	browsertest.Eventually(tab, dark, ground)
+	tab.Choose("Colours", "System")
+	browsertest.Eventually(tab, light, ground)
+	tab.Colours("dark")
+	browsertest.Eventually(tab, dark, ground)
+}
+
+// TestFirstPageIsSmall bounds what the first page transfers, and how long it takes until it has content on loopback.
+func TestFirstPageIsSmall(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	tab := s.open("")
+	tab.See("Sign in")
+	requests := tab.Requests()
+	t.Logf("%d requests, %d bytes: %v", len(requests), tab.Received(), requests)
+	require.Less(t, tab.Received(), 150_000)
+	require.Less(t, len(requests), 40)
+}

@@ -1,0 +1,221 @@
+package server
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"gatehouse/apiserver"
+	"gatehouse/gen/admin"
+	"gatehouse/gen/dashboard"
+	"gatehouse/store"
+)
+
+// CreateSession implements dashboard.Handlers.
+func (s *Server) CreateSession(r *request, _ dashboard.CreateSessionParams) dashboard.CreateSessionReply {
+	var reply dashboard.CreateSessionReplies
+	if err := s.crossOrigin.Check(r.Echo.Request()); err != nil {
+		return reply.CrossOrigin(err)
+	}
+	sent, err := apiserver.Decode[dashboard.SessionRequest](r)
+	if err != nil {
+		return reply.Malformed(err)
+	}
+	shown, err := s.openSession(r, sent)
+	if choice, ok := errors.AsType[*severalOrganisationsError](err); ok {
+		return reply.SeveralOrganisations(dashboard.SeveralOrganisations{
+			Error:         "Users of several organisations have this e-mail address and password. Choose one.",
+			Organisations: choice.organisations,
+		}, err)
+	}
+	if err != nil {
+		return apiserver.ReplyError(reply, err, malformed(reply), tooManyAttempts(reply), wrongPassword(reply),
+			notFound(reply), apiserver.On(reply.WrongSecret, apiserver.ErrUnauthorised),
+			apiserver.On(reply.Incomplete, errNoCredential), apiserver.On(reply.Expired, errPasswordExpired),
+			apiserver.On(reply.NotRegistered, errNotRegistered), apiserver.On(reply.NotAllowed, errSignOnNotAllowed),
+			apiserver.On(reply.NoPermissions, errNoPermissions))
+	}
+	return reply.OK(shown)
+}
+
+// Why no session is opened.
+var (
+	errNoCredential     = errors.New("the request has no credential")
+	errPasswordExpired  = errors.New("the password has expired")
+	errNotRegistered    = errors.New("nobody who is registered has the address of the nonce")
+	errSignOnNotAllowed = errors.New("the nonce has UserNotAllowed")
+)
+
+// severalOrganisationsError is returned if users of several organisations have an e-mail address and a password.
+type severalOrganisationsError struct {
+	organisations []dashboard.OrganisationChoice
+}
+
+// Error implements error.
+func (e *severalOrganisationsError) Error() string {
+	return fmt.Sprintf("users of %d organisations have the e-mail address and the password", len(e.organisations))
+}
+
+// openSession opens the session that a request asks for, in place of one that its client has, and sets the cookie.
+func (s *Server) openSession(r *request, sent dashboard.SessionRequest) (shown dashboard.Session, err error) {
+	token := s.store.NewToken()
+	opened, passwordHash, err := s.signIn(r, token, sent)
+	if err != nil {
+		return shown, err
+	}
+	_, err = s.store.OpenSession(r.Context(), token, opened, passwordHash)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnknownOrganisation) {
+		return shown, errWrongPassword // the user was changed, or the organisation deleted, meanwhile
+	}
+	if err != nil {
+		return shown, err
+	}
+	if earlier, err := r.Echo.Request().Cookie(sessionCookie); err == nil {
+		if err := s.store.CloseSession(r.Context(), earlier.Value); err != nil {
+			return shown, err
+		}
+	}
+	found, err := s.store.Session(r.Context(), token)
+	if err != nil {
+		return shown, err
+	}
+	r.session = &found.Session
+	if r.operator = found.Caller == nil; r.operator {
+		r.caller, err = s.operatorCaller(r.Context(), "")
+	} else {
+		r.caller = sessionCaller(found)
+	}
+	if err != nil {
+		return shown, err
+	}
+	if shown, err = s.shownSession(r); err == nil {
+		s.setSessionCookie(r, token)
+	}
+	return shown, err
+}
+
+// signIn checks the credential of a request, and returns the session that it opens, and the hash of the password, ""
+// unless there is one.
+func (s *Server) signIn(
+	r *request, token string, sent dashboard.SessionRequest,
+) (opened store.Session, passwordHash string, err error) {
+	switch {
+	case valueOf(sent.AdminSecret) != "":
+		number, err := s.checkSecret(r.Echo, sentCredential{adminScheme, *sent.AdminSecret}, s.secrets.Load().admin)
+		if err != nil {
+			return opened, "", err
+		}
+		return store.Session{SecretMAC: secretMAC(token, s.secrets.Load().admin[number-1])}, "", nil
+	case valueOf(sent.Nonce) != "":
+		opened, err := s.signOn(r, *sent.Nonce)
+		return opened, "", err
+	case valueOf(sent.EmailAddress) != "" && valueOf(sent.Password) != "":
+		account, err := s.account(r, sent)
+		return store.Session{UserID: account.ID}, account.PasswordHash, err
+	}
+	return opened, "", errNoCredential
+}
+
+// signOn redeems a nonce, and returns the session that it opens.
+func (s *Server) signOn(r *request, nonce string) (opened store.Session, err error) {
+	redeemed, err := s.redeemNonce(r, dashboardSection, nonce)
+	if err != nil {
+		return opened, err
+	}
+	var of admin.SSOAccessData
+	if err := json.Unmarshal(redeemed.Document, &of); err != nil {
+		return opened, fmt.Errorf("decode the document of a nonce: %w", err)
+	}
+	switch {
+	case valueOf(of.UserNotAllowed):
+		return opened, errSignOnNotAllowed
+	case !redeemed.Registered:
+		return opened, errNotRegistered
+	}
+	opened = store.Session{UserID: redeemed.UserID, Granted: redeemed.Granted, GroupIDs: groupsOf(of)}
+	if opened.UserID != "" {
+		return opened, nil
+	}
+	opened.OrgID, opened.Email, opened.DisplayName = redeemed.OrgID, valueOf(of.EmailAddress), valueOf(of.DisplayName)
+	has, err := s.store.HasGroup(r.Context(), opened.OrgID, opened.GroupIDs)
+	if err == nil && !has {
+		err = errNoPermissions
+	}
+	return opened, err
+}
+
+// groupsOf returns the user groups that a nonce names.
+func groupsOf(of admin.SSOAccessData) (ids []string) {
+	if id := valueOf(of.GroupID); id != "" {
+		ids = append(ids, id)
+	}
+	return append(ids, valueOf(of.GroupsIDs)...)
+}
+
+// account returns the account with an e-mail address and a password. It compares the password with those of a few
+// accounts at most, and takes as long for an unknown address as for a wrong password.
+func (s *Server) account(r *request, sent dashboard.SessionRequest) (store.Account, error) {
+	accounts, err := s.store.Accounts(r.Context(), *sent.EmailAddress, valueOf(sent.OrgId))
+	if errors.Is(err, store.ErrMalformed) {
+		err = nil // as an unknown address
+	}
+	if err != nil {
+		return store.Account{}, err
+	}
+	var matching []store.Account
+	guess := strings.Join([]string{*sent.EmailAddress, valueOf(sent.OrgId), *sent.Password}, "\x00")
+	err = s.limitGuesses(r.Echo, sentCredential{"password", guess}, func() error {
+		matching, err = s.matchingAccounts(r, *sent.Password, accounts)
+		switch {
+		case err != nil:
+			return err
+		case len(accounts) == 0:
+			if err := s.passwords.Refuse(r.Context(), "unknown account"); err != nil {
+				return orTooMany(err)
+			}
+		}
+		if len(matching) == 0 {
+			return fmt.Errorf("%w: %w", errWrongPassword, apiserver.ErrUnauthorised)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return store.Account{}, err
+	case len(matching) > 1:
+		return store.Account{}, severalOrganisations(matching)
+	case matching[0].Expired(s.now()):
+		return store.Account{}, errPasswordExpired
+	}
+	return matching[0], nil
+}
+
+// matchingAccounts returns those of the accounts that have a password.
+func (s *Server) matchingAccounts(
+	r *request, password string, accounts []store.Account,
+) (matching []store.Account, err error) {
+	for _, account := range accounts {
+		compare := func() error {
+			return s.checkPassword(r.Context(), account.ID, passwordAndHash{password, account.PasswordHash})
+		}
+		switch err := s.limitPasswords(r, account.ID, password, compare); {
+		case err == nil:
+			matching = append(matching, account)
+		case !errors.Is(err, errWrongPassword):
+			return nil, err
+		}
+	}
+	return matching, nil
+}
+
+func severalOrganisations(accounts []store.Account) error {
+	var choice severalOrganisationsError
+	for _, account := range accounts {
+		choice.organisations = append(choice.organisations, dashboard.OrganisationChoice{
+			OrgId: account.OrgID, OrgName: cmp.Or(account.OrgName, account.OrgID),
+		})
+	}
+	return &choice
+}
