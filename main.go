@@ -41,6 +41,7 @@
 //	  jsondoc       edits JSON documents as bytes
 //	  jsonlist      finds the documents in a long JSON list
 //	  jsonschema    checks JSON documents against compiled schemas
+//	  located       reads documents of JSON and YAML texts, with the lines and columns of their values
 //	  logging       the log
 //	  loglimit      limits the log lines that clients without a valid credential cause
 //	  oas           converts Tyk OAS documents to classic API definitions

@@ -99,7 +99,7 @@ func (b *bodyReader) read(
 		return validate(parsed.JSON)
 	})
 	if memory != nil {
-		memory.Reduce(int64(len(parsed.JSON) + len(parsed.File)))
+		memory.Reduce(int64(len(parsed.JSON) + len(parsed.File) + len(parsed.Text)))
 	}
 	return parsed, memory, err
 }
@@ -146,6 +146,8 @@ func (b *bodyReader) parse(raw []byte, rules *contract.Body, contentType string)
 		return parseForm(raw)
 	case echo.MIMEMultipartForm:
 		return parseFile(raw)
+	case echo.MIMETextPlain:
+		return parseText(raw)
 	}
 	raw, err := b.convert(raw, rules, contentType)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"gatehouse/httpbody"
 )
@@ -18,6 +19,7 @@ type Body struct {
 	JSON json.RawMessage // compact, otherwise as the client wrote it
 	Form url.Values      // of a form, besides JSON, which is the form encoded
 	File []byte          // of a form with a file, in place of JSON
+	Text []byte          // of a body that is declared as text/plain, in place of JSON: UTF-8 without NUL
 }
 
 // mediaTypeOf returns the media type of a Content-Type without its parameters, "" if it has none.
@@ -83,6 +85,17 @@ func fileOf(parts *multipart.Reader) (Body, error) {
 			first = content
 		}
 	}
+}
+
+// parseText returns a text. A byte order mark at its beginning stays.
+func parseText(raw []byte) (Body, error) {
+	switch {
+	case !utf8.Valid(raw):
+		return Body{}, MalformedAt("", "is not UTF-8", nil)
+	case bytes.IndexByte(raw, 0) >= 0:
+		return Body{}, MalformedAt("", "has a NUL", nil)
+	}
+	return Body{Text: raw}, nil
 }
 
 func nonEmptyFile(file []byte) (Body, error) {

@@ -95,6 +95,30 @@ func (e AssetStoredStatus) Valid() bool {
 	}
 }
 
+// Defines values for CheckedDocumentKind.
+const (
+	CheckedDocumentKindClassic CheckedDocumentKind = "classic"
+	CheckedDocumentKindOas     CheckedDocumentKind = "oas"
+	CheckedDocumentKindOpenapi CheckedDocumentKind = "openapi"
+	CheckedDocumentKindPolicy  CheckedDocumentKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the CheckedDocumentKind enum.
+func (e CheckedDocumentKind) Valid() bool {
+	switch e {
+	case CheckedDocumentKindClassic:
+		return true
+	case CheckedDocumentKindOas:
+		return true
+	case CheckedDocumentKindOpenapi:
+		return true
+	case CheckedDocumentKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusFail HealthStatus = "fail"
@@ -176,6 +200,93 @@ const (
 func (e NonceResponseStatus) Valid() bool {
 	switch e {
 	case NonceResponseStatusOK:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewGatewaysControlApi.
+const (
+	OverviewGatewaysControlApiNotConfigured OverviewGatewaysControlApi = "not_configured"
+	OverviewGatewaysControlApiReachable     OverviewGatewaysControlApi = "reachable"
+	OverviewGatewaysControlApiUnreachable   OverviewGatewaysControlApi = "unreachable"
+)
+
+// Valid indicates whether the value is a known member of the OverviewGatewaysControlApi enum.
+func (e OverviewGatewaysControlApi) Valid() bool {
+	switch e {
+	case OverviewGatewaysControlApiNotConfigured:
+		return true
+	case OverviewGatewaysControlApiReachable:
+		return true
+	case OverviewGatewaysControlApiUnreachable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewGatewaysRedis.
+const (
+	OverviewGatewaysRedisNotConfigured OverviewGatewaysRedis = "not_configured"
+	OverviewGatewaysRedisReachable     OverviewGatewaysRedis = "reachable"
+	OverviewGatewaysRedisUnreachable   OverviewGatewaysRedis = "unreachable"
+)
+
+// Valid indicates whether the value is a known member of the OverviewGatewaysRedis enum.
+func (e OverviewGatewaysRedis) Valid() bool {
+	switch e {
+	case OverviewGatewaysRedisNotConfigured:
+		return true
+	case OverviewGatewaysRedisReachable:
+		return true
+	case OverviewGatewaysRedisUnreachable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewObjectKind.
+const (
+	OverviewObjectKindApi          OverviewObjectKind = "api"
+	OverviewObjectKindGateway      OverviewObjectKind = "gateway"
+	OverviewObjectKindOrganisation OverviewObjectKind = "organisation"
+	OverviewObjectKindPolicy       OverviewObjectKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the OverviewObjectKind enum.
+func (e OverviewObjectKind) Valid() bool {
+	switch e {
+	case OverviewObjectKindApi:
+		return true
+	case OverviewObjectKindGateway:
+		return true
+	case OverviewObjectKindOrganisation:
+		return true
+	case OverviewObjectKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewProblemSeverity.
+const (
+	OverviewProblemSeverityError   OverviewProblemSeverity = "error"
+	OverviewProblemSeverityNote    OverviewProblemSeverity = "note"
+	OverviewProblemSeverityWarning OverviewProblemSeverity = "warning"
+)
+
+// Valid indicates whether the value is a known member of the OverviewProblemSeverity enum.
+func (e OverviewProblemSeverity) Valid() bool {
+	switch e {
+	case OverviewProblemSeverityError:
+		return true
+	case OverviewProblemSeverityNote:
+		return true
+	case OverviewProblemSeverityWarning:
 		return true
 	default:
 		return false
@@ -1442,6 +1553,51 @@ type CheckCommand struct {
 	Name *string `json:"name,omitempty"`
 }
 
+// CheckedDocument A document of the text of a file. `document` is the body of the request that stores it; it is absent unless the query asks for it, and if the document has problems.
+type CheckedDocument struct {
+	// Column The column where it begins, from 1.
+	Column int `json:"column"`
+
+	// Document Any JSON value.
+	Document *AnyValue `json:"document,omitempty"`
+
+	// Exists Whether there is one of this ID, which would be replaced.
+	Exists bool `json:"exists"`
+
+	// Id The `api_id`, or the ID that gateways know the policy by; empty if the server makes one.
+	Id string `json:"id"`
+
+	// Kind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+	Kind CheckedDocumentKind `json:"kind"`
+
+	// Line The line where it begins, from 1.
+	Line int `json:"line"`
+
+	// ListenPath The listen path; empty for a policy.
+	ListenPath string `json:"listen_path"`
+
+	// Method The method of the request that stores it.
+	Method string `json:"method"`
+
+	// Name The name of the API or the policy.
+	Name string `json:"name"`
+
+	// Path The path of the request that stores it.
+	Path string `json:"path"`
+
+	// Pointer The JSON pointer of the document in its value; empty if it is the value.
+	Pointer string `json:"pointer"`
+
+	// Problems What keeps the document from being stored; empty if nothing.
+	Problems []LocatedProblem `json:"problems"`
+
+	// Warnings What would be stored otherwise than it is written.
+	Warnings []LocatedProblem `json:"warnings"`
+}
+
+// CheckedDocumentKind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+type CheckedDocumentKind string
+
 // CircuitBreakerMeta The circuit breaker of one endpoint, which refuses requests while the upstream fails.
 type CircuitBreakerMeta struct {
 	// DisableHalfOpenState Whether the endpoint is not tried while it is out of service.
@@ -2414,6 +2570,21 @@ type KeysDetailed struct {
 	Pages int `json:"pages"`
 }
 
+// LocatedProblem A part of a text that is wrong, where it is, and why.
+type LocatedProblem struct {
+	// Column The column in characters, from 1.
+	Column int `json:"column"`
+
+	// Line The line, from 1.
+	Line int `json:"line"`
+
+	// Path The JSON pointer of the part in its document; empty for all of it.
+	Path string `json:"path"`
+
+	// Reason What is wrong. It never quotes a value of the text.
+	Reason string `json:"reason"`
+}
+
 // MethodTransformMeta An endpoint whose requests are passed on with another method.
 type MethodTransformMeta struct {
 	// Disabled Switches this entry off without removing it.
@@ -2965,6 +3136,123 @@ type OrganisationChoice struct {
 
 // OrganisationDocument An organisation, which every other object belongs to by its `id`. Fields that this schema does not name are stored and returned.
 type OrganisationDocument = json.RawMessage
+
+// Overview What there is, and what is wrong. A member that the caller's permissions do not allow is absent.
+type Overview struct {
+	// Apis The number of APIs.
+	Apis *OverviewAPIs `json:"apis,omitempty"`
+
+	// Gateways The gateways of the installation.
+	Gateways *OverviewGateways `json:"gateways,omitempty"`
+
+	// Organisations The number of organisations; only for super users.
+	Organisations *int `json:"organisations,omitempty"`
+
+	// Policies The number of policies.
+	Policies *int `json:"policies,omitempty"`
+
+	// Problems What is wrong, the worst first; at most 100.
+	Problems []OverviewProblem `json:"problems"`
+
+	// Traffic The requests that this server has answered in each of the last 60 minutes, the oldest first. The last one is not over. Other servers of the installation count their own.
+	Traffic *[]OverviewTraffic `json:"traffic,omitempty"`
+
+	// Users The number of users.
+	Users *int `json:"users,omitempty"`
+
+	// Version The version of the server.
+	Version string `json:"version"`
+}
+
+// OverviewAPIs The number of APIs.
+type OverviewAPIs struct {
+	// Active Those that gateways get.
+	Active int `json:"active"`
+
+	// Classic Those that are no OAS APIs.
+	Classic int `json:"classic"`
+
+	// Inactive Those that are stored only.
+	Inactive int `json:"inactive"`
+
+	// Oas Tyk OAS APIs.
+	Oas int `json:"oas"`
+
+	// Total All APIs.
+	Total int `json:"total"`
+}
+
+// OverviewGateways The gateways of the installation.
+type OverviewGateways struct {
+	// Behind Those that have not loaded the last change in time.
+	Behind int `json:"behind"`
+
+	// ControlApi Whether that gateway answers.
+	ControlApi OverviewGatewaysControlApi `json:"control_api"`
+
+	// Redis Whether the Redis of the gateways answers.
+	Redis OverviewGatewaysRedis `json:"redis"`
+
+	// Registered Those that have sent a heartbeat in the last minute.
+	Registered int `json:"registered"`
+
+	// Version The version of the gateway whose control API the server calls; empty if it is not known.
+	Version string `json:"version"`
+}
+
+// OverviewGatewaysControlApi Whether that gateway answers.
+type OverviewGatewaysControlApi string
+
+// OverviewGatewaysRedis Whether the Redis of the gateways answers.
+type OverviewGatewaysRedis string
+
+// OverviewObject What a problem is about.
+type OverviewObject struct {
+	// Id Its ID; of an API, the `api_id`.
+	Id string `json:"id"`
+
+	// Kind What it is.
+	Kind OverviewObjectKind `json:"kind"`
+
+	// OrgId Its organisation; empty for a gateway.
+	OrgId string `json:"org_id"`
+}
+
+// OverviewObjectKind What it is.
+type OverviewObjectKind string
+
+// OverviewProblem Something that is wrong.
+type OverviewProblem struct {
+	// Action What to do about it, as a sentence.
+	Action string `json:"action"`
+
+	// Object What a problem is about.
+	Object *OverviewObject `json:"object,omitempty"`
+
+	// Severity `error` is something that does not work, `warning` something that may not, and `note` something that one may want to know.
+	Severity OverviewProblemSeverity `json:"severity"`
+
+	// Text What is wrong, as a sentence.
+	Text string `json:"text"`
+}
+
+// OverviewProblemSeverity `error` is something that does not work, `warning` something that may not, and `note` something that one may want to know.
+type OverviewProblemSeverity string
+
+// OverviewTraffic The requests that were answered in a minute.
+type OverviewTraffic struct {
+	// At When the minute began.
+	At time.Time `json:"at"`
+
+	// ClientErrors Those with a status from 400 to 499.
+	ClientErrors int `json:"client_errors"`
+
+	// Requests All requests.
+	Requests int `json:"requests"`
+
+	// ServerErrors Those with a status of 500 or more.
+	ServerErrors int `json:"server_errors"`
+}
 
 // PasswordAuthentication The resource owner password grant for the upstream.
 type PasswordAuthentication struct {
@@ -3623,6 +3911,15 @@ type TemplateMeta struct {
 	TemplateData *TemplateData `json:"template_data,omitempty"`
 }
 
+// TextCheck What the text of a file has.
+type TextCheck struct {
+	// Documents The documents, in their order.
+	Documents []CheckedDocument `json:"documents"`
+
+	// Problems What is wrong with the text around the documents, such as its syntax.
+	Problems []LocatedProblem `json:"problems"`
+}
+
 // TimeDuration How long a check may take, in nanoseconds; 0 for the gateway's own setting.
 type TimeDuration = int64
 
@@ -4154,6 +4451,9 @@ type Webhooks struct {
 	Pages int `json:"pages"`
 }
 
+// APIActive defines model for APIActive.
+type APIActive = bool
+
 // APIAuthType defines model for APIAuthType.
 type APIAuthType = string
 
@@ -4256,6 +4556,9 @@ type CertificateID = string
 // CertificateMode defines model for CertificateMode.
 type CertificateMode string
 
+// CheckedDocuments defines model for CheckedDocuments.
+type CheckedDocuments = bool
+
 // CustomDomain defines model for CustomDomain.
 type CustomDomain = string
 
@@ -4294,6 +4597,9 @@ type HookID = string
 
 // Hostname defines model for Hostname.
 type Hostname = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
 
 // KeyID defines model for KeyID.
 type KeyID = string
@@ -4343,6 +4649,9 @@ type PolicyActive = bool
 // PolicyID defines model for PolicyID.
 type PolicyID = string
 
+// PolicyText defines model for PolicyText.
+type PolicyText = string
+
 // Purge defines model for Purge.
 type Purge = bool
 
@@ -4382,6 +4691,9 @@ type UserID = string
 // UserQuery defines model for UserQuery.
 type UserQuery = string
 
+// UserText defines model for UserText.
+type UserText = string
+
 // Username defines model for Username.
 type Username = bool
 
@@ -4393,6 +4705,9 @@ type BadNonce = ApiError
 
 // BadParameter The envelope of every error.
 type BadParameter = ApiError
+
+// Changed The envelope of every error.
+type Changed = ApiError
 
 // ChangedKeyRefused The envelope of every error.
 type ChangedKeyRefused = ApiError
@@ -4515,6 +4830,9 @@ type DeleteOAuthTokensParamsScope string
 type GetOrgsParams struct {
 	// P The page, from 1; absent, 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// Q Lists only organisations that have this text in the first 150 characters of their `owner_name`, `owner_slug` or `cname`, in upper or lower case, and the one with this ID.
+	Q *string `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // ExportPoliciesParams defines parameters for ExportPolicies.
@@ -4536,6 +4854,9 @@ type ListUsersParams struct {
 
 	// Email The e-mail address of the users that are listed, in any case.
 	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// Q Lists only users that have this text in their e-mail address, or in their first and last name with a space between them, in upper or lower case.
+	Q *UserText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // GetApisParams defines parameters for GetApis.
@@ -4543,7 +4864,7 @@ type GetApisParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *DashboardPage `form:"p,omitempty" json:"p,omitempty"`
 
-	// Q Lists only APIs that have this text in the first 1,000 characters of their name, in upper or lower case.
+	// Q Lists only APIs that have this text in the first 1,000 characters of their name or in their listen path (before its first variable), in upper or lower case, and the one with this `api_id` or ID.
 	Q *APIName `form:"q,omitempty" json:"q,omitempty"`
 
 	// Sort What the list is sorted by; `-` reverses the order. Times are those that the documents state, and an API without one counts as the oldest. The default is the order in which the APIs were stored.
@@ -4557,6 +4878,9 @@ type GetApisParams struct {
 
 	// ApiType Lists only APIs of this type. An internal API has another type as well; `udg` is a GraphQL API that the gateway executes itself.
 	ApiType *GetApisParamsApiType `form:"api_type,omitempty" json:"api_type,omitempty"`
+
+	// Active Lists only the APIs that are active, or only those that are not.
+	Active *APIActive `form:"active,omitempty" json:"active,omitempty"`
 }
 
 // GetApisParamsSort defines parameters for GetApis.
@@ -4578,6 +4902,15 @@ type PostApisParams struct {
 
 	// SetDefault Whether the new version serves requests that name none.
 	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
+}
+
+// CheckTextTextBody defines parameters for CheckText.
+type CheckTextTextBody = string
+
+// CheckTextParams defines parameters for CheckText.
+type CheckTextParams struct {
+	// Documents Whether the response has each document as it is to be sent.
+	Documents *CheckedDocuments `form:"documents,omitempty" json:"documents,omitempty"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
@@ -4649,6 +4982,12 @@ type DeleteOASApiParams struct {
 	Purge *Purge `form:"purge,omitempty" json:"purge,omitempty"`
 }
 
+// UpdateApiOASParams defines parameters for UpdateApiOAS.
+type UpdateApiOASParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // DownloadApiOASPublicParams defines parameters for DownloadApiOASPublic.
 type DownloadApiOASPublicParams struct {
 	// Mode With `public`, the document is exported without `x-tyk-api-gateway`.
@@ -4666,6 +5005,12 @@ type ListOASApiVersionsParams struct {
 
 // ListOASApiVersionsParamsAccessType defines parameters for ListOASApiVersions.
 type ListOASApiVersionsParamsAccessType string
+
+// PutApiParams defines parameters for PutApi.
+type PutApiParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
 
 // DeleteApiKeyDetailParams defines parameters for DeleteApiKeyDetail.
 type DeleteApiKeyDetailParams struct {
@@ -4887,6 +5232,15 @@ type GetPoliciesParams struct {
 
 	// Active Lists only policies that are active, or with `false` only those that are not. A policy is active unless it says `"active": false` or `"is_inactive": true`.
 	Active *PolicyActive `form:"active,omitempty" json:"active,omitempty"`
+
+	// Q Lists only policies that have this text in the first 1,000 characters of their name, in upper or lower case, and the one with this `_id` or `id`.
+	Q *PolicyText `form:"q,omitempty" json:"q,omitempty"`
+}
+
+// PutPoliciesParams defines parameters for PutPolicies.
+type PutPoliciesParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // GetKeyRequestsParams defines parameters for GetKeyRequests.
@@ -4935,6 +5289,9 @@ type ListUserGroupsParams struct {
 type GetUsersParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *DashboardPage `form:"p,omitempty" json:"p,omitempty"`
+
+	// Q Lists only users that have this text in their e-mail address, or in their first and last name with a space between them, in upper or lower case.
+	Q *UserText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // SearchUserGetParams defines parameters for SearchUserGet.
@@ -5002,6 +5359,9 @@ type UpdateUserJSONRequestBody = UserRequest
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
 type PostApisJSONRequestBody = API
+
+// CheckTextTextRequestBody defines body for CheckText for text/plain ContentType.
+type CheckTextTextRequestBody = CheckTextTextBody
 
 // CreateBasicAuthUserJSONRequestBody defines body for CreateBasicAuthUser for application/json ContentType.
 type CreateBasicAuthUserJSONRequestBody = SessionState
@@ -5339,7 +5699,7 @@ type ClientInterface interface {
 
 	// GetOrgs List organisations
 	//
-	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 	//
 	// Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
 	GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5489,7 +5849,7 @@ type ClientInterface interface {
 
 	// ListUsers List users
 	//
-	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 	//
 	// Corresponds with GET /admin/users (the `ListUsers` operationId).
 	ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5583,6 +5943,24 @@ type ClientInterface interface {
 	// Corresponds with POST /api/apis (the `PostApis` operationId).
 	PostApis(ctx context.Context, params *PostApisParams, body PostApisJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CheckTextWithBody Check a file
+	//
+	// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+	CheckTextWithBody(ctx context.Context, params *CheckTextParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckTextWithTextBody Check a file
+	//
+	// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+	//
+	// Takes a body of the `text/plain` content type.
+	//
+	// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+	CheckTextWithTextBody(ctx context.Context, params *CheckTextParams, body CheckTextTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListKeys List keys
 	//
 	// Lists the IDs of the keys of the caller's organisation, or their hashes if the gateway hashes keys. The server reads from the gateways' Redis which hashes are those of the organisation. Without one, it asks the gateway for each, and refuses to list more than 1,000.
@@ -5660,21 +6038,21 @@ type ClientInterface interface {
 
 	// UpdateApiOASWithBody Replace an OAS API
 	//
-	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-	UpdateApiOASWithBody(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	UpdateApiOASWithBody(ctx context.Context, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateApiOAS Replace an OAS API
 	//
-	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-	UpdateApiOAS(ctx context.Context, apiId APIID, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	UpdateApiOAS(ctx context.Context, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetApiCategories Get the categories of an OAS API
 	//
@@ -5795,21 +6173,21 @@ type ClientInterface interface {
 
 	// PutApiWithBody Replace an API
 	//
-	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-	PutApiWithBody(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutApiWithBody(ctx context.Context, apiId APIID, params *PutApiParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutApi Replace an API
 	//
-	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-	PutApi(ctx context.Context, apiId APIID, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutApi(ctx context.Context, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListApiKeys List the keys of an API
 	//
@@ -6084,6 +6462,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 	UpdateKey(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOverview Get an overview
+	//
+	// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+	//
+	// Corresponds with GET /api/overview (the `GetOverview` operationId).
+	GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetPortalCatalogue Get the catalogue of the portal
 	//
@@ -6476,21 +6861,21 @@ type ClientInterface interface {
 
 	// PutPoliciesWithBody Replace a policy
 	//
-	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-	PutPoliciesWithBody(ctx context.Context, policyId PolicyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutPoliciesWithBody(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutPolicies Replace a policy
 	//
-	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-	PutPolicies(ctx context.Context, policyId PolicyID, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PutPolicies(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetKeyRequests List requests for keys
 	//
@@ -7149,7 +7534,7 @@ func (c *Client) UpdateOrgKey(ctx context.Context, keyId KeyID, body UpdateOrgKe
 
 // GetOrgs List organisations
 //
-// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 //
 // Corresponds with GET /admin/organisations (the `GetOrgs` operationId).
 func (c *Client) GetOrgs(ctx context.Context, params *GetOrgsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7479,7 +7864,7 @@ func (c *Client) ReloadURLs(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // ListUsers List users
 //
-// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 //
 // Corresponds with GET /admin/users (the `ListUsers` operationId).
 func (c *Client) ListUsers(ctx context.Context, params *ListUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7693,6 +8078,44 @@ func (c *Client) PostApis(ctx context.Context, params *PostApisParams, body Post
 	return c.Client.Do(req)
 }
 
+// CheckTextWithBody Check a file
+//
+// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+func (c *Client) CheckTextWithBody(ctx context.Context, params *CheckTextParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckTextRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckTextWithTextBody Check a file
+//
+// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+//
+// Takes a body of the `text/plain` content type.
+//
+// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+func (c *Client) CheckTextWithTextBody(ctx context.Context, params *CheckTextParams, body CheckTextTextRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckTextRequestWithTextBody(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListKeys List keys
 //
 // Lists the IDs of the keys of the caller's organisation, or their hashes if the gateway hashes keys. The server reads from the gateways' Redis which hashes are those of the organisation. Without one, it asks the gateway for each, and refuses to list more than 1,000.
@@ -7860,13 +8283,13 @@ func (c *Client) GetOASAPIDetails(ctx context.Context, apiId APIID, reqEditors .
 
 // UpdateApiOASWithBody Replace an OAS API
 //
-// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-func (c *Client) UpdateApiOASWithBody(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateApiOASRequestWithBody(c.Server, apiId, contentType, body)
+func (c *Client) UpdateApiOASWithBody(ctx context.Context, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateApiOASRequestWithBody(c.Server, apiId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7879,13 +8302,13 @@ func (c *Client) UpdateApiOASWithBody(ctx context.Context, apiId APIID, contentT
 
 // UpdateApiOAS Replace an OAS API
 //
-// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-func (c *Client) UpdateApiOAS(ctx context.Context, apiId APIID, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewUpdateApiOASRequest(c.Server, apiId, body)
+func (c *Client) UpdateApiOAS(ctx context.Context, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateApiOASRequest(c.Server, apiId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8165,13 +8588,13 @@ func (c *Client) GetApi(ctx context.Context, apiId APIID, reqEditors ...RequestE
 
 // PutApiWithBody Replace an API
 //
-// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-func (c *Client) PutApiWithBody(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutApiRequestWithBody(c.Server, apiId, contentType, body)
+func (c *Client) PutApiWithBody(ctx context.Context, apiId APIID, params *PutApiParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutApiRequestWithBody(c.Server, apiId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8184,13 +8607,13 @@ func (c *Client) PutApiWithBody(ctx context.Context, apiId APIID, contentType st
 
 // PutApi Replace an API
 //
-// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-func (c *Client) PutApi(ctx context.Context, apiId APIID, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutApiRequest(c.Server, apiId, body)
+func (c *Client) PutApi(ctx context.Context, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutApiRequest(c.Server, apiId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -8805,6 +9228,23 @@ func (c *Client) UpdateKeyWithBody(ctx context.Context, keyId KeyID, params *Upd
 // Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 func (c *Client) UpdateKey(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateKeyRequest(c.Server, keyId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOverview Get an overview
+//
+// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+//
+// Corresponds with GET /api/overview (the `GetOverview` operationId).
+func (c *Client) GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOverviewRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -9676,13 +10116,13 @@ func (c *Client) GetPolicy(ctx context.Context, policyId PolicyID, reqEditors ..
 
 // PutPoliciesWithBody Replace a policy
 //
-// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-func (c *Client) PutPoliciesWithBody(ctx context.Context, policyId PolicyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutPoliciesRequestWithBody(c.Server, policyId, contentType, body)
+func (c *Client) PutPoliciesWithBody(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPoliciesRequestWithBody(c.Server, policyId, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9695,13 +10135,13 @@ func (c *Client) PutPoliciesWithBody(ctx context.Context, policyId PolicyID, con
 
 // PutPolicies Replace a policy
 //
-// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-func (c *Client) PutPolicies(ctx context.Context, policyId PolicyID, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPutPoliciesRequest(c.Server, policyId, body)
+func (c *Client) PutPolicies(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutPoliciesRequest(c.Server, policyId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -11058,6 +11498,18 @@ func NewGetOrgsRequest(server string, params *GetOrgsParams) (*http.Request, err
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -11585,6 +12037,18 @@ func NewListUsersRequest(server string, params *ListUsersParams) (*http.Request,
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -11922,6 +12386,18 @@ func NewGetApisRequest(server string, params *GetApisParams) (*http.Request, err
 
 		}
 
+		if params.Active != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "active", *params.Active, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -12014,6 +12490,73 @@ func NewPostApisRequestWithBody(server string, params *PostApisParams, contentTy
 		if params.SetDefault != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "set_default", *params.SetDefault, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewCheckTextRequestWithTextBody calls the generic CheckText builder with text/plain body
+func NewCheckTextRequestWithTextBody(server string, params *CheckTextParams, body CheckTextTextRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	if stringer, ok := interface{}(body).(fmt.Stringer); ok {
+		bodyReader = strings.NewReader(stringer.String())
+	} else {
+		bodyReader = strings.NewReader(fmt.Sprint(body))
+	}
+	return NewCheckTextRequestWithBody(server, params, "text/plain", bodyReader)
+}
+
+// NewCheckTextRequestWithBody constructs an http.Request for the CheckText method, with any body, and a specified content type
+func NewCheckTextRequestWithBody(server string, params *CheckTextParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/apis/check")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Documents != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "documents", *params.Documents, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -12550,18 +13093,18 @@ func NewGetOASAPIDetailsRequest(server string, apiId APIID) (*http.Request, erro
 }
 
 // NewUpdateApiOASRequest calls the generic UpdateApiOAS builder with application/json body
-func NewUpdateApiOASRequest(server string, apiId APIID, body UpdateApiOASJSONRequestBody) (*http.Request, error) {
+func NewUpdateApiOASRequest(server string, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewUpdateApiOASRequestWithBody(server, apiId, "application/json", bodyReader)
+	return NewUpdateApiOASRequestWithBody(server, apiId, params, "application/json", bodyReader)
 }
 
 // NewUpdateApiOASRequestWithBody constructs an http.Request for the UpdateApiOAS method, with any body, and a specified content type
-func NewUpdateApiOASRequestWithBody(server string, apiId APIID, contentType string, body io.Reader) (*http.Request, error) {
+func NewUpdateApiOASRequestWithBody(server string, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -12592,6 +13135,21 @@ func NewUpdateApiOASRequestWithBody(server string, apiId APIID, contentType stri
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -13124,18 +13682,18 @@ func NewGetApiRequest(server string, apiId APIID) (*http.Request, error) {
 }
 
 // NewPutApiRequest calls the generic PutApi builder with application/json body
-func NewPutApiRequest(server string, apiId APIID, body PutApiJSONRequestBody) (*http.Request, error) {
+func NewPutApiRequest(server string, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutApiRequestWithBody(server, apiId, "application/json", bodyReader)
+	return NewPutApiRequestWithBody(server, apiId, params, "application/json", bodyReader)
 }
 
 // NewPutApiRequestWithBody constructs an http.Request for the PutApi method, with any body, and a specified content type
-func NewPutApiRequestWithBody(server string, apiId APIID, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutApiRequestWithBody(server string, apiId APIID, params *PutApiParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -13166,6 +13724,21 @@ func NewPutApiRequestWithBody(server string, apiId APIID, contentType string, bo
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -14775,6 +15348,33 @@ func NewUpdateKeyRequestWithBody(server string, keyId KeyID, params *UpdateKeyPa
 	return req, nil
 }
 
+// NewGetOverviewRequest constructs an http.Request for the GetOverview method
+func NewGetOverviewRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/overview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetPortalCatalogueRequest constructs an http.Request for the GetPortalCatalogue method
 func NewGetPortalCatalogueRequest(server string, params *GetPortalCatalogueParams) (*http.Request, error) {
 	var err error
@@ -16051,6 +16651,18 @@ func NewGetPoliciesRequest(server string, params *GetPoliciesParams) (*http.Requ
 
 		}
 
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -16174,18 +16786,18 @@ func NewGetPolicyRequest(server string, policyId PolicyID) (*http.Request, error
 }
 
 // NewPutPoliciesRequest calls the generic PutPolicies builder with application/json body
-func NewPutPoliciesRequest(server string, policyId PolicyID, body PutPoliciesJSONRequestBody) (*http.Request, error) {
+func NewPutPoliciesRequest(server string, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewPutPoliciesRequestWithBody(server, policyId, "application/json", bodyReader)
+	return NewPutPoliciesRequestWithBody(server, policyId, params, "application/json", bodyReader)
 }
 
 // NewPutPoliciesRequestWithBody constructs an http.Request for the PutPolicies method, with any body, and a specified content type
-func NewPutPoliciesRequestWithBody(server string, policyId PolicyID, contentType string, body io.Reader) (*http.Request, error) {
+func NewPutPoliciesRequestWithBody(server string, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -16216,6 +16828,21 @@ func NewPutPoliciesRequestWithBody(server string, policyId PolicyID, contentType
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -16988,6 +17615,18 @@ func NewGetUsersRequest(server string, params *GetUsersParams) (*http.Request, e
 		if params.P != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Q != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "q", *params.Q, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -17898,7 +18537,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOrgsWithResponse List organisations
 	//
-	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+	// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -18060,7 +18699,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListUsersWithResponse List users
 	//
-	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+	// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -18166,6 +18805,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/apis (the `PostApis` operationId).
 	PostApisWithResponse(ctx context.Context, params *PostApisParams, body PostApisJSONRequestBody, reqEditors ...RequestEditorFn) (*PostApisResponse, error)
 
+	// CheckTextWithBodyWithResponse Check a file
+	//
+	// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+	CheckTextWithBodyWithResponse(ctx context.Context, params *CheckTextParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckTextResponse, error)
+
+	// CheckTextWithTextBodyWithResponse Check a file
+	//
+	// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+	//
+	// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+	CheckTextWithTextBodyWithResponse(ctx context.Context, params *CheckTextParams, body CheckTextTextRequestBody, reqEditors ...RequestEditorFn) (*CheckTextResponse, error)
+
 	// ListKeysWithResponse List keys
 	//
 	// Lists the IDs of the keys of the caller's organisation, or their hashes if the gateway hashes keys. The server reads from the gateways' Redis which hashes are those of the organisation. Without one, it asks the gateway for each, and refuses to list more than 1,000.
@@ -18249,21 +18906,21 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateApiOASWithBodyWithResponse Replace an OAS API
 	//
-	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-	UpdateApiOASWithBodyWithResponse(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error)
+	UpdateApiOASWithBodyWithResponse(ctx context.Context, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error)
 
 	// UpdateApiOASWithResponse Replace an OAS API
 	//
-	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+	// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-	UpdateApiOASWithResponse(ctx context.Context, apiId APIID, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error)
+	UpdateApiOASWithResponse(ctx context.Context, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error)
 
 	// GetApiCategoriesWithResponse Get the categories of an OAS API
 	//
@@ -18402,21 +19059,21 @@ type ClientWithResponsesInterface interface {
 
 	// PutApiWithBodyWithResponse Replace an API
 	//
-	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-	PutApiWithBodyWithResponse(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutApiResponse, error)
+	PutApiWithBodyWithResponse(ctx context.Context, apiId APIID, params *PutApiParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutApiResponse, error)
 
 	// PutApiWithResponse Replace an API
 	//
-	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+	// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-	PutApiWithResponse(ctx context.Context, apiId APIID, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*PutApiResponse, error)
+	PutApiWithResponse(ctx context.Context, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*PutApiResponse, error)
 
 	// ListApiKeysWithResponse List the keys of an API
 	//
@@ -18725,6 +19382,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/keys/{keyId} (the `UpdateKey` operationId).
 	UpdateKeyWithResponse(ctx context.Context, keyId KeyID, params *UpdateKeyParams, body UpdateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateKeyResponse, error)
+
+	// GetOverviewWithResponse Get an overview
+	//
+	// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/overview (the `GetOverview` operationId).
+	GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error)
 
 	// GetPortalCatalogueWithResponse Get the catalogue of the portal
 	//
@@ -19151,21 +19817,21 @@ type ClientWithResponsesInterface interface {
 
 	// PutPoliciesWithBodyWithResponse Replace a policy
 	//
-	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-	PutPoliciesWithBodyWithResponse(ctx context.Context, policyId PolicyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error)
+	PutPoliciesWithBodyWithResponse(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error)
 
 	// PutPoliciesWithResponse Replace a policy
 	//
-	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+	// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-	PutPoliciesWithResponse(ctx context.Context, policyId PolicyID, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error)
+	PutPoliciesWithResponse(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error)
 
 	// GetKeyRequestsWithResponse List requests for keys
 	//
@@ -22313,6 +22979,103 @@ func (r PostApisResponse) ContentType() string {
 	return ""
 }
 
+// CheckTextResponse429Headers the declared response headers of an HTTP 429 response for CheckText
+type CheckTextResponse429Headers struct {
+	RetryAfter int
+}
+
+type CheckTextResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TextCheck
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *ApiError
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *ApiError
+	// JSON408 the response for an HTTP 408 `application/json` response
+	JSON408 *DashboardTooSlow
+	// JSON413 the response for an HTTP 413 `application/json` response
+	JSON413 *DashboardTooLarge
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CheckTextResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CheckTextResponse) GetJSON200() *TextCheck {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CheckTextResponse) GetJSON400() *ApiError {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CheckTextResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r CheckTextResponse) GetJSON403() *ApiError {
+	return r.JSON403
+}
+
+// GetJSON408 returns the response for an HTTP 408 `application/json` response
+func (r CheckTextResponse) GetJSON408() *DashboardTooSlow {
+	return r.JSON408
+}
+
+// GetJSON413 returns the response for an HTTP 413 `application/json` response
+func (r CheckTextResponse) GetJSON413() *DashboardTooLarge {
+	return r.JSON413
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CheckTextResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CheckTextResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r CheckTextResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckTextResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckTextResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CheckTextResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ListKeysResponse429Headers the declared response headers of an HTTP 429 response for ListKeys
 type ListKeysResponse429Headers struct {
 	RetryAfter int
@@ -22805,6 +23568,11 @@ func (r DeleteOASApiResponse) ContentType() string {
 	return ""
 }
 
+// GetOASAPIDetailsResponse200Headers the declared response headers of an HTTP 200 response for GetOASAPIDetails
+type GetOASAPIDetailsResponse200Headers struct {
+	ETag string
+}
+
 // GetOASAPIDetailsResponse429Headers the declared response headers of an HTTP 429 response for GetOASAPIDetails
 type GetOASAPIDetailsResponse429Headers struct {
 	RetryAfter int
@@ -22829,6 +23597,8 @@ type GetOASAPIDetailsResponse struct {
 	JSON429 *DashboardTooManyAttempts
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *ApiError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOASAPIDetailsResponse200Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetOASAPIDetailsResponse429Headers
 }
@@ -22922,6 +23692,8 @@ type UpdateApiOASResponse struct {
 	JSON404 *ApiError
 	// JSON408 the response for an HTTP 408 `application/json` response
 	JSON408 *DashboardTooSlow
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *Changed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *DashboardTooLarge
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -22960,6 +23732,11 @@ func (r UpdateApiOASResponse) GetJSON404() *ApiError {
 // GetJSON408 returns the response for an HTTP 408 `application/json` response
 func (r UpdateApiOASResponse) GetJSON408() *DashboardTooSlow {
 	return r.JSON408
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r UpdateApiOASResponse) GetJSON412() *Changed {
+	return r.JSON412
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -24024,6 +24801,11 @@ func (r DeleteApiResponse) ContentType() string {
 	return ""
 }
 
+// GetApiResponse200Headers the declared response headers of an HTTP 200 response for GetApi
+type GetApiResponse200Headers struct {
+	ETag string
+}
+
 // GetApiResponse429Headers the declared response headers of an HTTP 429 response for GetApi
 type GetApiResponse429Headers struct {
 	RetryAfter int
@@ -24044,6 +24826,8 @@ type GetApiResponse struct {
 	JSON429 *DashboardTooManyAttempts
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *ApiError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetApiResponse200Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetApiResponse429Headers
 }
@@ -24129,6 +24913,8 @@ type PutApiResponse struct {
 	JSON408 *DashboardTooSlow
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *ApiError
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *Changed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *DashboardTooLarge
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -24172,6 +24958,11 @@ func (r PutApiResponse) GetJSON408() *DashboardTooSlow {
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
 func (r PutApiResponse) GetJSON409() *ApiError {
 	return r.JSON409
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r PutApiResponse) GetJSON412() *Changed {
+	return r.JSON412
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -26622,6 +27413,75 @@ func (r UpdateKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetOverviewResponse429Headers the declared response headers of an HTTP 429 response for GetOverview
+type GetOverviewResponse429Headers struct {
+	RetryAfter int
+}
+
+type GetOverviewResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Overview
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetOverviewResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOverviewResponse) GetJSON200() *Overview {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetOverviewResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetOverviewResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetOverviewResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOverviewResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOverviewResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOverviewResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOverviewResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -29411,6 +30271,11 @@ func (r DeletePolicyResponse) ContentType() string {
 	return ""
 }
 
+// GetPolicyResponse200Headers the declared response headers of an HTTP 200 response for GetPolicy
+type GetPolicyResponse200Headers struct {
+	ETag string
+}
+
 // GetPolicyResponse429Headers the declared response headers of an HTTP 429 response for GetPolicy
 type GetPolicyResponse429Headers struct {
 	RetryAfter int
@@ -29431,6 +30296,8 @@ type GetPolicyResponse struct {
 	JSON429 *DashboardTooManyAttempts
 	// JSON500 the response for an HTTP 500 `application/json` response
 	JSON500 *ApiError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetPolicyResponse200Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetPolicyResponse429Headers
 }
@@ -29504,6 +30371,8 @@ type PutPoliciesResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *ApiOk
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *DashboardBadParameter
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *DashboardUnauthorised
 	// JSON403 the response for an HTTP 403 `application/json` response
@@ -29514,6 +30383,8 @@ type PutPoliciesResponse struct {
 	JSON408 *DashboardTooSlow
 	// JSON409 the response for an HTTP 409 `application/json` response
 	JSON409 *ApiError
+	// JSON412 the response for an HTTP 412 `application/json` response
+	JSON412 *Changed
 	// JSON413 the response for an HTTP 413 `application/json` response
 	JSON413 *DashboardTooLarge
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -29527,6 +30398,11 @@ type PutPoliciesResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r PutPoliciesResponse) GetJSON200() *ApiOk {
 	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r PutPoliciesResponse) GetJSON400() *DashboardBadParameter {
+	return r.JSON400
 }
 
 // GetJSON401 returns the response for an HTTP 401 `application/json` response
@@ -29552,6 +30428,11 @@ func (r PutPoliciesResponse) GetJSON408() *DashboardTooSlow {
 // GetJSON409 returns the response for an HTTP 409 `application/json` response
 func (r PutPoliciesResponse) GetJSON409() *ApiError {
 	return r.JSON409
+}
+
+// GetJSON412 returns the response for an HTTP 412 `application/json` response
+func (r PutPoliciesResponse) GetJSON412() *Changed {
+	return r.JSON412
 }
 
 // GetJSON413 returns the response for an HTTP 413 `application/json` response
@@ -32665,7 +33546,7 @@ func (c *ClientWithResponses) UpdateOrgKeyWithResponse(ctx context.Context, keyI
 
 // GetOrgsWithResponse List organisations
 //
-// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it.
+// Lists the organisations, oldest first. Without `p`, the response holds all of them and `pages` is 0; with a `p` of 1 or more, it holds that page and the number of pages. The published contract does not declare `p`, but clients of the original send it; `q` is an addition.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -32935,7 +33816,7 @@ func (c *ClientWithResponses) ReloadURLsWithResponse(ctx context.Context, reqEdi
 
 // ListUsersWithResponse List users
 //
-// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users) and by `email`. Pages are as for organisations.
+// Lists the users of all organisations, oldest first, filtered by `org_id` (empty for super users), by `email` and by `q`. Pages are as for organisations.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -33113,6 +33994,36 @@ func (c *ClientWithResponses) PostApisWithResponse(ctx context.Context, params *
 	return ParsePostApisResponse(rsp)
 }
 
+// CheckTextWithBodyWithResponse Check a file
+//
+// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+func (c *ClientWithResponses) CheckTextWithBodyWithResponse(ctx context.Context, params *CheckTextParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CheckTextResponse, error) {
+	rsp, err := c.CheckTextWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckTextResponse(rsp)
+}
+
+// CheckTextWithTextBodyWithResponse Check a file
+//
+// Checks the text of a file before anything is stored: JSON or YAML, with one or several of classic API definitions, alone or as `/api/apis` has them, Tyk OAS APIs, ordinary OpenAPI documents, policies, and exports, which are lists of them. Each document is checked as the operation does that stores it, which the response names. Nothing is stored. A text of more than 1,000 documents has a problem at the next one.
+//
+// Takes a body of the `text/plain` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/apis/check (the `CheckText` operationId).
+func (c *ClientWithResponses) CheckTextWithTextBodyWithResponse(ctx context.Context, params *CheckTextParams, body CheckTextTextRequestBody, reqEditors ...RequestEditorFn) (*CheckTextResponse, error) {
+	rsp, err := c.CheckTextWithTextBody(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckTextResponse(rsp)
+}
+
 // ListKeysWithResponse List keys
 //
 // Lists the IDs of the keys of the caller's organisation, or their hashes if the gateway hashes keys. The server reads from the gateways' Redis which hashes are those of the organisation. Without one, it asks the gateway for each, and refuses to list more than 1,000.
@@ -33250,13 +34161,13 @@ func (c *ClientWithResponses) GetOASAPIDetailsWithResponse(ctx context.Context, 
 
 // UpdateApiOASWithBodyWithResponse Replace an OAS API
 //
-// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-func (c *ClientWithResponses) UpdateApiOASWithBodyWithResponse(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error) {
-	rsp, err := c.UpdateApiOASWithBody(ctx, apiId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) UpdateApiOASWithBodyWithResponse(ctx context.Context, apiId APIID, params *UpdateApiOASParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error) {
+	rsp, err := c.UpdateApiOASWithBody(ctx, apiId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -33265,13 +34176,13 @@ func (c *ClientWithResponses) UpdateApiOASWithBodyWithResponse(ctx context.Conte
 
 // UpdateApiOASWithResponse Replace an OAS API
 //
-// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document.
+// Replaces the document of a Tyk OAS API. The path has the ID of its extension, or its ID in the database. The rules for creating an API apply; its IDs do not change, and neither do its categories and owners, which are stored beside the document. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/apis/oas/{apiId} (the `UpdateApiOAS` operationId).
-func (c *ClientWithResponses) UpdateApiOASWithResponse(ctx context.Context, apiId APIID, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error) {
-	rsp, err := c.UpdateApiOAS(ctx, apiId, body, reqEditors...)
+func (c *ClientWithResponses) UpdateApiOASWithResponse(ctx context.Context, apiId APIID, params *UpdateApiOASParams, body UpdateApiOASJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateApiOASResponse, error) {
+	rsp, err := c.UpdateApiOAS(ctx, apiId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -33505,13 +34416,13 @@ func (c *ClientWithResponses) GetApiWithResponse(ctx context.Context, apiId APII
 
 // PutApiWithBodyWithResponse Replace an API
 //
-// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-func (c *ClientWithResponses) PutApiWithBodyWithResponse(ctx context.Context, apiId APIID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutApiResponse, error) {
-	rsp, err := c.PutApiWithBody(ctx, apiId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutApiWithBodyWithResponse(ctx context.Context, apiId APIID, params *PutApiParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutApiResponse, error) {
+	rsp, err := c.PutApiWithBody(ctx, apiId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -33520,13 +34431,13 @@ func (c *ClientWithResponses) PutApiWithBodyWithResponse(ctx context.Context, ap
 
 // PutApiWithResponse Replace an API
 //
-// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change.
+// Replaces a classic API. The path has its `api_id` or its ID in the database. The body may have another `api_id`, which the API then has; without one, it keeps its own. Its ID in the database, its organisation and its `created_at` never change. With `If-Match`, the API is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/apis/{apiId} (the `PutApi` operationId).
-func (c *ClientWithResponses) PutApiWithResponse(ctx context.Context, apiId APIID, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*PutApiResponse, error) {
-	rsp, err := c.PutApi(ctx, apiId, body, reqEditors...)
+func (c *ClientWithResponses) PutApiWithResponse(ctx context.Context, apiId APIID, params *PutApiParams, body PutApiJSONRequestBody, reqEditors ...RequestEditorFn) (*PutApiResponse, error) {
+	rsp, err := c.PutApi(ctx, apiId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -34043,6 +34954,21 @@ func (c *ClientWithResponses) UpdateKeyWithResponse(ctx context.Context, keyId K
 		return nil, err
 	}
 	return ParseUpdateKeyResponse(rsp)
+}
+
+// GetOverviewWithResponse Get an overview
+//
+// Returns how much of everything the caller's organisation has, of which a super user gets that of the installation, what is wrong and what to do about it, and the requests that this server has answered in the last hour. A caller gets what their permissions allow: the counts of users, APIs and policies and the problems of those need `read` on each of them, quota problems on `keys`, and the gateways, their problems and the requests, which belong to the installation, on `system`. What a gateway or a Redis answers is up to ten seconds old.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/overview (the `GetOverview` operationId).
+func (c *ClientWithResponses) GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error) {
+	rsp, err := c.GetOverview(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOverviewResponse(rsp)
 }
 
 // GetPortalCatalogueWithResponse Get the catalogue of the portal
@@ -34752,13 +35678,13 @@ func (c *ClientWithResponses) GetPolicyWithResponse(ctx context.Context, policyI
 
 // PutPoliciesWithBodyWithResponse Replace a policy
 //
-// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-func (c *ClientWithResponses) PutPoliciesWithBodyWithResponse(ctx context.Context, policyId PolicyID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error) {
-	rsp, err := c.PutPoliciesWithBody(ctx, policyId, contentType, body, reqEditors...)
+func (c *ClientWithResponses) PutPoliciesWithBodyWithResponse(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error) {
+	rsp, err := c.PutPoliciesWithBody(ctx, policyId, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -34767,13 +35693,13 @@ func (c *ClientWithResponses) PutPoliciesWithBodyWithResponse(ctx context.Contex
 
 // PutPoliciesWithResponse Replace a policy
 //
-// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy.
+// Replaces a policy. The path has its `_id` or its explicit `id`. Its `_id` and its organisation do not change, whatever the body says; it keeps its `id` if the body has none. Access rights are completed as for a new policy. With `If-Match`, the policy is replaced only if it is still the one that the client has read.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/portal/policies/{policyId} (the `PutPolicies` operationId).
-func (c *ClientWithResponses) PutPoliciesWithResponse(ctx context.Context, policyId PolicyID, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error) {
-	rsp, err := c.PutPolicies(ctx, policyId, body, reqEditors...)
+func (c *ClientWithResponses) PutPoliciesWithResponse(ctx context.Context, policyId PolicyID, params *PutPoliciesParams, body PutPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*PutPoliciesResponse, error) {
+	rsp, err := c.PutPolicies(ctx, policyId, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -37889,6 +38815,94 @@ func ParsePostApisResponse(rsp *http.Response) (*PostApisResponse, error) {
 	return response, nil
 }
 
+// ParseCheckTextResponse parses an HTTP response from a CheckTextWithResponse call
+func ParseCheckTextResponse(rsp *http.Response) (*CheckTextResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckTextResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TextCheck
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest DashboardTooSlow
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest DashboardTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers CheckTextResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseListKeysResponse parses an HTTP response from a ListKeysWithResponse call
 func ParseListKeysResponse(rsp *http.Response) (*ListKeysResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -38409,6 +39423,16 @@ func ParseGetOASAPIDetailsResponse(rsp *http.Response) (*GetOASAPIDetailsRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOASAPIDetailsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetOASAPIDetailsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -38479,6 +39503,13 @@ func ParseUpdateApiOASResponse(rsp *http.Response) (*UpdateApiOASResponse, error
 			return nil, err
 		}
 		response.JSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Changed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest DashboardTooLarge
@@ -39500,6 +40531,16 @@ func ParseGetApiResponse(rsp *http.Response) (*GetApiResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetApiResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetApiResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -39577,6 +40618,13 @@ func ParsePutApiResponse(rsp *http.Response) (*PutApiResponse, error) {
 			return nil, err
 		}
 		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Changed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest DashboardTooLarge
@@ -41783,6 +42831,66 @@ func ParseUpdateKeyResponse(rsp *http.Response) (*UpdateKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 429:
 		var headers UpdateKeyResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOverviewResponse parses an HTTP response from a GetOverviewWithResponse call
+func ParseGetOverviewResponse(rsp *http.Response) (*GetOverviewResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOverviewResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Overview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetOverviewResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
@@ -44359,6 +45467,16 @@ func ParseGetPolicyResponse(rsp *http.Response) (*GetPolicyResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetPolicyResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetPolicyResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -44395,6 +45513,13 @@ func ParsePutPoliciesResponse(rsp *http.Response) (*PutPoliciesResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest DashboardBadParameter
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest DashboardUnauthorised
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -44429,6 +45554,13 @@ func ParsePutPoliciesResponse(rsp *http.Response) (*PutPoliciesResponse, error) 
 			return nil, err
 		}
 		response.JSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Changed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON412 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest DashboardTooLarge

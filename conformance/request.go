@@ -165,6 +165,9 @@ func (s *story) setBody(r *request, response any) error {
 	} else if ok && request.MediaType == mediaFiles {
 		r.body = formOfFiles(members)
 		return nil
+	} else if plain, ok := body.(string); ok && request.MediaType == mediaText {
+		r.body = []byte(plain)
+		return nil
 	}
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -176,10 +179,11 @@ func (s *story) setBody(r *request, response any) error {
 	return nil
 }
 
-// Forms, and a form of files.
+// Forms, a form of files, and a text, which is sent as it is.
 const (
 	mediaForm  = "application/x-www-form-urlencoded"
 	mediaFiles = "multipart/form-data"
+	mediaText  = "text/plain"
 	// filesBoundary separates the files of a form. No file of the examples has it.
 	filesBoundary = "gatehouse-check-boundary"
 )

@@ -31,6 +31,8 @@ export interface Options<M extends Method, P extends keyof paths> {
   /** An ETag: the request is refused if the object has changed since. */
   ifMatch?: string;
   signal?: AbortSignal;
+  /** Return the body as the text that the server sent: documents must not be parsed and written again. */
+  raw?: boolean;
   /** Without a session, fail with a status of 401 and do not ask for one. */
   anonymous?: boolean;
 }

@@ -80,6 +80,16 @@ func (op *Operation) Validate(r Request) error {
 	return op.validate(r, valid)
 }
 
+// ValidateBody returns a *RequestError if a body in JSON does not match the operation, for a program that checks a body
+// without a request. It accepts a body that the compiled schema does not decide about.
+func (op *Operation) ValidateBody(body []byte) error {
+	sent := Request{Body: body}
+	if !op.checksBody(sent) || op.acceptsBody(sent) {
+		return nil
+	}
+	return op.bodyError(body)
+}
+
 // Opaque reports whether nothing but its name describes the media type of a body, and the body is no JSON either.
 // Validate accepts such a body.
 func (op *Operation) Opaque(contentType string, body []byte) bool {

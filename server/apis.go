@@ -52,7 +52,7 @@ const maxFilterValues = 32
 func toAPIFilter(params dashboard.GetApisParams) (store.APIFilter, error) {
 	by, descending := strings.CutPrefix(string(valueOf(params.Sort)), "-")
 	filter := store.APIFilter{
-		Name: valueOf(params.Q), Type: string(valueOf(params.ApiType)),
+		Text: valueOf(params.Q), Active: params.Active, Type: string(valueOf(params.ApiType)),
 		Sort: store.APISort{By: by, Descending: descending},
 	}
 	if params.AuthType != nil {
@@ -88,6 +88,7 @@ func (s *Server) GetApi(r *request, apiID admin.APIID) dashboard.GetApiReply {
 	if err != nil {
 		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
+	r.setETag(row.Document)
 	return reply.OK(row.Document)
 }
 
@@ -141,16 +142,18 @@ func (s *Server) createAPI(
 }
 
 // PutApi implements dashboard.Handlers.
-func (s *Server) PutApi(r *request, apiID admin.APIID) dashboard.PutApiReply {
+func (s *Server) PutApi(
+	r *request, apiID admin.APIID, params dashboard.PutApiParams,
+) dashboard.PutApiReply {
 	var reply dashboard.PutApiReplies
 	edit := func(stored store.API) (store.API, error) {
 		api, err := s.replacedAPI(stored, r.Body.JSON)
 		r.noteID(stored.APIID, api.APIID)
 		return api, err
 	}
-	err := s.editAPI(r, apiID, len(r.Body.JSON), edit)
+	err := s.editAPI(r, apiID, len(r.Body.JSON), ifMatching(params.IfMatch, edit))
 	if err != nil {
-		return apiserver.ReplyError(reply, err,
+		return apiserver.ReplyError(reply, err, changed(reply),
 			malformed(reply), notClassic(reply), wrongID(reply), notFound(reply), conflict(reply))
 	}
 	return reply.OK()

@@ -23,7 +23,7 @@ var changedByGET = map[string]bool{
 // unchanging are the operations that change nothing although their method is not GET: they report an event, search, or
 // have nothing to license.
 var unchanging = map[string]bool{
-	"triggerQuota": true, "searchUser": true, "setLicense": true, "setAdminLicense": true,
+	"triggerQuota": true, "searchUser": true, "checkText": true, "setLicense": true, "setAdminLicense": true,
 }
 
 // changes reports whether a request may change something.

@@ -38,7 +38,7 @@ func newTrailTest(t *testing.T, statementTimeout time.Duration) *trailTest {
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	out := &bytes.Buffer{}
-	log, recorded := slog.New(slog.NewTextHandler(out, nil)), newMetrics(db)
+	log, recorded := slog.New(slog.NewTextHandler(out, nil)), newMetrics(db, time.Now)
 	return &trailTest{newAuditTrail(db, log, recorded.auditEvents), conn, recorded, proxy, out}
 }
 

@@ -242,7 +242,10 @@ type Server struct {
 	// gatewaySession converts a session into the form that gateways decode.
 	gatewaySession func(json.RawMessage) json.RawMessage
 	metrics        *metrics
-	tracer         trace.Tracer // nil: there are no traces
+	// probe asks the gateway and the Redis for their state, and quotaReports are what gateways have reported of quotas.
+	probe        *gatewayProbe
+	quotaReports *quotaReports
+	tracer       trace.Tracer // nil: there are no traces
 	// organisationFields are the documented fields of an organisation, with their defaults.
 	organisationFields []jsondoc.Member
 	// userGroupFields are those of a user group.

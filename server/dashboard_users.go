@@ -40,7 +40,7 @@ func (s *Server) GetUsers(r *request, params dashboard.GetUsersParams) dashboard
 	if err != nil {
 		return reply.Failed(err)
 	}
-	filter := store.UserFilter{OrgID: caller.scope(), Page: s.page(params.P, firstPage)}
+	filter := store.UserFilter{OrgID: caller.scope(), Text: valueOf(params.Q), Page: s.page(params.P, firstPage)}
 	visible := func(user store.User) store.User { return s.visibleTo(caller, user) }
 	return replyList(s, r, reply, s.userList(r, filter, visible))
 }

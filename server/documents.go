@@ -18,16 +18,22 @@ const (
 	// yamlMemory bounds the memory in bytes of documents that are converted to YAML at the same time; others wait. It is
 	// enough for one of the largest.
 	yamlMemory = 16 << 20
+	// checkMemory bounds the memory in bytes of texts that are checked at the same time, and checkMemoryOfOne that of an
+	// organisation's; others wait. A text of YAML with as many values as it may have takes more: one of them at a time.
+	checkMemory      = 64 << 20
+	checkMemoryOfOne = checkMemory / 2
 )
 
 // documentLimits bound the memory of the APIs and policies that are stored at the same time (storing), and of the
-// documents that are converted to YAML (converting), which so do not wait for the database.
-type documentLimits struct{ storing, converting apiserver.MemoryLimit }
+// documents that are converted to YAML (converting), and of the texts that are checked (checking), which so do not wait
+// for the database.
+type documentLimits struct{ storing, converting, checking apiserver.MemoryLimit }
 
 func newDocumentLimits() documentLimits {
 	return documentLimits{
 		storing:    apiserver.NewMemoryLimit(documentMemory, documentMemoryOfOne),
 		converting: apiserver.NewMemoryLimit(yamlMemory, yamlMemory),
+		checking:   apiserver.NewMemoryLimit(checkMemory, checkMemoryOfOne),
 	}
 }
 

@@ -17,7 +17,9 @@ import (
 
 // Errors of handlers that several operations reply to.
 var (
-	errInvalid  = errors.New("the object is not valid")
+	errInvalid = errors.New("the object is not valid")
+	// errChanged is returned for a document that is not the one of If-Match any more.
+	errChanged  = errors.New("the stored document has been changed since it was read")
 	errNotOwned = errors.New("the session refers to what belongs to another organisation")
 	// errForeignKey is replied to as an unknown key is.
 	errForeignKey = errors.New("the key belongs to another organisation")
@@ -47,6 +49,11 @@ func conflict[R any](replies interface{ Conflict(cause error) R }) apiserver.Err
 // registered is the reply to a gateway that registers although it is registered.
 func registered[R any](replies interface{ Registered(cause error) R }) apiserver.ErrorReply[R] {
 	return apiserver.On(replies.Registered, store.ErrNodeRegistered)
+}
+
+// changed is the reply where the stored document is not the one of If-Match any more.
+func changed[R any](replies interface{ Changed(cause error) R }) apiserver.ErrorReply[R] {
+	return apiserver.On(replies.Changed, errChanged)
 }
 
 func keyConflict[R any](replies interface{ KeyConflict(cause error) R }) apiserver.ErrorReply[R] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,8 +20,8 @@ import (
 // searchedAPIs are APIs that differ in what lists are filtered and sorted by. ORG stands for the organisation.
 var searchedAPIs = []string{
 	`{"api_definition":{"api_id":"keyless","org_id":"ORG","name":"Tide Tables #tides","use_keyless":true},"created_at":"2024-03-01T10:00:00Z","updated_at":"2024-03-05T10:00:00+02:00"}`,
-	`{"api_definition":{"api_id":"token","org_id":"ORG","name":"ferries"},"created_at":"2024-02-01T10:00:00.5Z","updated_at":"2024-03-05T09:00:00Z","categories":["tides","Ferries #1"]}`,
-	`{"api_definition":{"api_id":"jwt","org_id":"ORG","name":"Äpfel, Birnen 50%_","enable_jwt":true,"use_basic_auth":true,"internal":true}}`,
+	`{"api_definition":{"api_id":"token","org_id":"ORG","name":"ferries","active":false},"created_at":"2024-02-01T10:00:00.5Z","updated_at":"2024-03-05T09:00:00Z","categories":["tides","Ferries #1"]}`,
+	`{"api_definition":{"api_id":"jwt","org_id":"ORG","name":"Äpfel, Birnen 50%_","proxy":{"listen_path":"/Timetable/{day}"},"enable_jwt":true,"use_basic_auth":true,"internal":true}}`,
 	`{"api_definition":{"api_id":"tcp","org_id":"ORG","name":"","protocol":"tls","use_standard_auth":true,"enable_signature_checking":true}}`,
 	`{"api_definition":{"api_id":"graphql","org_id":"ORG","name":"Graph","graphql":{"enabled":true,"execution_mode":"proxyOnly"},"use_openid":true,"use_oauth2":true}}`,
 	`{"api_definition":{"api_id":"udg","org_id":"ORG","name":"graph #a #b#c","graphql":{"enabled":true,"execution_mode":"executionEngine"},"external_oauth":{"enabled":true}}}`,
@@ -75,6 +76,15 @@ func TestFiltersOfAPIs(t *testing.T) {
 			"q=%25_":                        "jwt",
 			"q=%C3%84pfel":                  "jwt",
 			"q=nothing":                     "",
+			"q=SUBGRAPH":                    "",
+			"q=subgraph":                    "subgraph",
+			"q=TIMETABLE":                   "jwt",
+			"q=/timetable/":                 "jwt",
+			"q=/timetable/x":                "",
+			"active=true":                   "keyless jwt tcp graphql udg subgraph supergraph plugin",
+			"active=false":                  "token",
+			"active=0&q=ferries":            "token",
+			"active=1&q=ferries":            "",
 			"category=tides":                "keyless token",
 			"category=Ferries%20%231":       "token",
 			"category=a,%20nothing,":        "udg",
@@ -96,7 +106,7 @@ func TestFiltersOfAPIs(t *testing.T) {
 			"api_type=subgraph":             "subgraph",
 			"api_type=supergraph":           "supergraph",
 			"api_type=internal":             "jwt",
-			"api_type=rest&auth_type=jwt,keyless&q=t": "keyless",
+			"api_type=rest&auth_type=jwt,keyless&q=tide": "keyless",
 			"sort=name":                      "tcp plugin token graphql udg keyless subgraph supergraph jwt",
 			"sort=-name":                     "jwt supergraph subgraph keyless udg graphql token tcp plugin",
 			"sort=created_at":                "jwt tcp graphql udg subgraph supergraph plugin token keyless",
@@ -129,7 +139,7 @@ func TestFiltersOfAPIs(t *testing.T) {
 	})
 	t.Run("listed by a gateway since", func(t *testing.T) {
 		b.node("GET", "/system/apis", nil).is(200)
-		require.Zero(t, queryInt(t, b.conn, `SELECT count(*) FROM apis WHERE search IS NULL`))
+		require.Zero(t, queryInt(t, b.conn, `SELECT count(*) FROM apis WHERE search IS NULL AND active`))
 		check(t)
 	})
 	t.Run("a super user filters the APIs of all organisations", func(t *testing.T) {
@@ -139,6 +149,7 @@ func TestFiltersOfAPIs(t *testing.T) {
 	for _, query := range []string{
 		"sort=size", "sort=", "sort=NAME", "api_type=soap", "api_type=", "auth_type=magic", "auth_type=keyless,magic",
 		"auth_type=keyless,", "auth_type=", "q=%00", "q=a&q=b", "sort=name&sort=name", "auth_type=jwt&auth_type=oidc",
+		"active=", "active=maybe", "active=true&active=true",
 	} {
 		b.do("GET", "/api/apis?"+query, nil, asUser(user.AccessKey)).is(400)
 	}
@@ -183,7 +194,8 @@ func TestSearchOfImportsIsThatOfPostgres(t *testing.T) {
 	require.Greater(t, queryInt(t, b.conn, `SELECT count(*) FROM apis WHERE api_id LIKE 'time-%'`), 4)
 	rows, err := connectTo(t, b.conn).Query(t.Context(),
 		`SELECT api_id, search, api_search(document) FROM apis
-		WHERE search - '{route,domain}'::text[] IS DISTINCT FROM api_search(document) OR search ->> 'route' IS DISTINCT FROM api_route(document)`)
+		WHERE search - '{route,domain,oas}'::text[] IS DISTINCT FROM api_search(document)
+			OR search ->> 'route' IS DISTINCT FROM api_route(document) OR search ->> 'oas' IS DISTINCT FROM api_is_oas(document)`)
 	require.NoError(t, err)
 	for rows.Next() {
 		var id string
@@ -196,13 +208,93 @@ func TestSearchOfImportsIsThatOfPostgres(t *testing.T) {
 	require.NoError(t, rows.Err())
 }
 
+// TestSearchOfOrganisations: an organisation is found by a part of its name, slug or cname, and by its ID, whoever has
+// written it.
+func TestSearchOfOrganisations(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *server.Config) { c.PageSize = 2 })
+	ids := map[string]string{}
+	for name, document := range map[string]string{
+		"river": `{"owner_name":"Rivermouth Ferries","owner_slug":"rivermouth","cname":"Portal.Rivermouth.example"}`,
+		"tide":  `{"owner_name":"Tide & Co","owner_slug":"the-tides"}`,
+		"none":  `{"developer_quota":1}`,
+	} {
+		ids[name] = b.admin("POST", "/admin/organisations/", document).is(200).meta()
+	}
+	found := func(query string) (names []string) {
+		t.Helper()
+		got := b.admin("GET", "/admin/organisations?"+query, nil).is(200)
+		for _, org := range gjson.Get(got.body, "organisations.#.id").Array() {
+			for name, id := range ids {
+				if id == org.String() {
+					names = append(names, name)
+				}
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	check := func() {
+		t.Helper()
+		for query, want := range map[string][]string{
+			"":                                  {"none", "river", "tide"},
+			"q=":                                {"none", "river", "tide"},
+			"q=FERRIES":                         {"river"},
+			"q=mouth":                           {"river"},
+			"q=portal.":                         {"river"},
+			"q=tide":                            {"tide"},
+			"q=ri&p=1":                          {"river"},
+			"q=ri&p=2":                          nil,
+			"q=%25":                             nil,
+			"q=" + ids["none"]:                  {"none"},
+			"q=" + strings.ToUpper(ids["tide"]): {"tide"},
+			"q=" + ids["none"][:23]:             nil,
+		} {
+			require.Equal(t, want, found(query), query)
+		}
+	}
+	check()
+	require.Contains(t, b.admin("GET", "/admin/organisations?q=e&p=1", nil).is(200).body, `"pages":1}`)
+	storetest.Exec(t, b.conn, `UPDATE organisations SET document = replace(document::text, 'Ferries', 'Ships')::json`)
+	require.Equal(t, []string{"river"}, found("q=ships"), "written by another program")
+	require.Empty(t, found("q=ferries"))
+	storetest.Exec(t, b.conn, `UPDATE organisations SET document = '{"owner_name":"\u0000"}' WHERE id = '`+ids["none"]+`'`)
+	require.Equal(t, []string{"river"}, found("q=ships"), "beside a document that Postgres cannot read")
+	b.admin("GET", "/admin/organisations?q="+strings.Repeat("a", 257), nil).is(400)
+}
+
+func TestSearchOfUsers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	org, other := b.org(), b.org()
+	reader := b.user(org, "reader@example.org", map[string]string{"users": "read"})
+	for address, names := range map[string][2]string{"ines@example.org": {"Ines", "Okoro"}, "b@example.net": {"Bo", "Inesson"}} {
+		for _, orgID := range []string{org, other} {
+			b.admin("POST", "/admin/users", map[string]any{
+				"email_address": address, "first_name": names[0], "last_name": names[1], "org_id": orgID,
+			}).is(200)
+		}
+	}
+	for query, want := range map[string]int{
+		"": 3, "q=": 3, "q=INES": 2, "q=ines@": 1, "q=s%20OKO": 1, "q=example": 3, "q=nobody": 0, "q=reader": 1,
+	} {
+		got := b.do("GET", "/api/users?p=1&"+query, nil, asUser(reader.AccessKey)).is(200)
+		require.Len(t, gjson.Get(got.body, "users").Array(), want, query)
+		require.Contains(t, got.body, `"pages":`+map[bool]string{true: "1", false: "0"}[want > 0]+`}`, query)
+	}
+	for query, want := range map[string]int{"q=ines": 4, "q=ines&org_id=" + org: 2, "q=inesson": 2, "q=ines&email=b@example.net": 2} {
+		got := b.admin("GET", "/admin/users?"+query, nil).is(200)
+		require.Len(t, gjson.Get(got.body, "users").Array(), want, query)
+	}
+}
+
 func TestFilterOfPolicies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org := b.org()
 	user := b.user(org, "reader@example.org", nil)
 	id := func(n int) string { return fmt.Sprintf("%024x", n) }
-	policies := []string{`"active":true`, `"active":false`, `"is_inactive":true`, `"active":true,"is_inactive":true`, `"name":"x"`}
+	policies := []string{`"active":true`, `"active":false`, `"is_inactive":true`, `"active":true,"is_inactive":true`, `"name":"The Golden one"`}
 	for i, members := range policies {
 		b.importPolicies(`{"_id":"` + id(i) + `","org_id":"` + org + `",` + members + `}`).is(200)
 	}
@@ -220,13 +312,18 @@ func TestFilterOfPolicies(t *testing.T) {
 		for i, n := range want {
 			require.Equal(t, id(n), list.Data[i].ID, query)
 		}
-		require.Equal(t, 1, list.Pages)
+		require.Equal(t, min(len(want), 1), list.Pages)
 	}
 	for range 2 {
 		check("", 0, 1, 2, 3, 4)
 		check("active=true", 0, 4)
 		check("active=1", 0, 4)
 		check("active=false", 1, 2, 3)
+		check("q=GOLD", 4)
+		check("active=true&q=gold", 4)
+		check("active=false&q=gold")
+		check("q="+id(2), 2)
+		check("q=" + id(2)[1:])
 		storetest.Exec(t, b.conn, `UPDATE policies SET document = (document::text || ' ')::json`) // by another program
 		storetest.Announce(t, b.conn)
 	}

@@ -42,13 +42,15 @@ type metrics struct {
 	notices *prometheus.CounterVec
 	// auditEvents counts audit events by what became of them.
 	auditEvents *prometheus.CounterVec
+	// traffic has the requests of the last hour.
+	traffic *traffic
 	// nodes is the number of registered gateways, NaN while it is not known.
 	nodes prometheus.Gauge
 }
 
 // newMetrics returns the metrics of a server, without those of the nodes that are behind (addNodesBehind).
-func newMetrics(db *store.Store) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry()} // not the default one, which all servers of a process would share
+func newMetrics(db *store.Store, now func() time.Time) *metrics {
+	m := &metrics{registry: prometheus.NewRegistry(), traffic: &traffic{now: now}} // not the default one, which all servers of a process would share
 	m.addRequests()
 	m.addWork()
 	m.addPool(db)
@@ -147,6 +149,7 @@ func (m *metrics) observe(c echo.Context, duration time.Duration) {
 		status = strconv.Itoa(code)
 	}
 	m.requests.WithLabelValues(operation, status).Observe(duration.Seconds())
+	m.traffic.count(c.Response().Status)
 }
 
 // refused records a request that would have changed something, if it was refused. One that failed was not.

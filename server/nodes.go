@@ -96,6 +96,10 @@ func (s *Server) TriggerQuota(r *request) node.TriggerQuotaReply {
 		slog.String("org_id", apiserver.LoggedText(valueOf(sent.OrgId))),
 		slog.Int("limit_percent", valueOf(sent.TriggerLimit)),
 		slog.Int("used_percent", valueOf(sent.UsagePercentage)))
+	s.quotaReports.add(quotaReport{
+		orgID: apiserver.LoggedText(valueOf(sent.OrgId)), limit: valueOf(sent.TriggerLimit),
+		used: valueOf(sent.UsagePercentage),
+	})
 	return reply.OK(s.nodeResponse(map[string]string{}))
 }
 

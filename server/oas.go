@@ -115,13 +115,15 @@ func notOAS[R any](replies interface{ NotOas(cause error) R }) apiserver.ErrorRe
 }
 
 // UpdateApiOAS implements dashboard.Handlers.
-func (s *Server) UpdateApiOAS(r *request, apiID admin.APIID) dashboard.UpdateApiOASReply {
+func (s *Server) UpdateApiOAS(
+	r *request, apiID admin.APIID, params dashboard.UpdateApiOASParams,
+) dashboard.UpdateApiOASReply {
 	var reply dashboard.UpdateApiOASReplies
 	edit := func(stored store.API) (store.API, error) { return s.replacedOAS(stored, r.Body.JSON) }
-	err := s.editAPI(r, apiID, sizeOfOAS(len(r.Body.JSON)), edit)
+	err := s.editAPI(r, apiID, sizeOfOAS(len(r.Body.JSON)), ifMatching(params.IfMatch, edit))
 	if err != nil {
-		return apiserver.ReplyError(reply, err, noExtension(reply), invalidOAS(reply), malformed(reply), wrongID(reply),
-			notOAS(reply), notFound(reply))
+		return apiserver.ReplyError(reply, err, changed(reply), noExtension(reply), invalidOAS(reply),
+			malformed(reply), wrongID(reply), notOAS(reply), notFound(reply))
 	}
 	return reply.OK()
 }
@@ -147,6 +149,7 @@ func (s *Server) GetOASAPIDetails(r *request, apiID admin.APIID) dashboard.GetOA
 		return apiserver.ReplyError(reply, err, notOAS(reply), notFound(reply))
 	}
 	document, _ := jsondoc.Get(api, "oas")
+	r.setETag(api)
 	if !asksForYAML(r.Header("Accept")) {
 		return reply.OK(document)
 	}

@@ -73,11 +73,11 @@ func (s *Server) withDefaults(row store.Row) json.RawMessage {
 
 // GetOrgs implements admin.Handlers.
 func (s *Server) GetOrgs(r *request, params admin.GetOrgsParams) admin.GetOrgsReply {
-	ctx, page := r.Context(), s.page(params.P, everything)
+	ctx, filter := r.Context(), store.OrganisationFilter{Text: valueOf(params.Q), Page: s.page(params.P, everything)}
 	return replyList(s, r, admin.GetOrgsReplies{}, list[store.Row]{
-		name: "organisations", pages: "pages", page: page, rows: s.store.Organisations(ctx, page),
+		name: "organisations", pages: "pages", page: filter.Page, rows: s.store.Organisations(ctx, filter),
 		encode: func(row store.Row) (json.RawMessage, error) { return s.withDefaults(row), nil },
-		count:  func() (int, error) { return s.store.CountOrganisations(ctx) },
+		count:  func() (int, error) { return s.store.CountOrganisations(ctx, filter) },
 	})
 }
 

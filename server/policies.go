@@ -31,7 +31,9 @@ func (s *Server) GetPolicies(r *request, params dashboard.GetPoliciesParams) das
 	if err != nil {
 		return reply.Failed(err)
 	}
-	filter := store.PolicyFilter{OrgID: caller.scope(), Active: params.Active, Page: s.page(params.P, firstPage)}
+	filter := store.PolicyFilter{
+		OrgID: caller.scope(), Active: params.Active, Text: valueOf(params.Q), Page: s.page(params.P, firstPage),
+	}
 	return replyList(s, r, reply, s.policyList(r, filter))
 }
 
@@ -46,6 +48,7 @@ func (s *Server) GetPolicy(r *request, policyID admin.PolicyID) dashboard.GetPol
 	if err != nil {
 		return apiserver.ReplyError(reply, err, notFound(reply))
 	}
+	r.setETag(row.Document)
 	return reply.OK(row.Document)
 }
 
@@ -87,13 +90,18 @@ func (s *Server) createPolicy(r *request, caller caller) (policy store.PolicyPar
 const policyIDTries = 2
 
 // PutPolicies implements dashboard.Handlers.
-func (s *Server) PutPolicies(r *request, policyID admin.PolicyID) dashboard.PutPoliciesReply {
+func (s *Server) PutPolicies(
+	r *request, policyID admin.PolicyID, params dashboard.PutPoliciesParams,
+) dashboard.PutPoliciesReply {
 	var reply dashboard.PutPoliciesReplies
 	caller, err := callerOf(r)
 	if err != nil {
 		return reply.Failed(err)
 	}
 	replaced := func(stored store.Policy) (store.PolicyParams, error) {
+		if !matches(params.IfMatch, stored.Document) {
+			return store.PolicyParams{}, errChanged
+		}
 		policy, err := s.replacedPolicy(stored, r.Body.JSON)
 		r.noteID(stored.ExplicitID, policy.ExplicitID)
 		return policy, err
@@ -102,7 +110,8 @@ func (s *Server) PutPolicies(r *request, policyID admin.PolicyID) dashboard.PutP
 		return orOverQuota(s.store.EditPolicy(r.Context(), caller.ref(policyID), replaced))
 	})
 	if err != nil {
-		return apiserver.ReplyError(reply, err, malformed(reply), foreign(reply), notFound(reply), conflict(reply))
+		return apiserver.ReplyError(reply, err, changed(reply), malformed(reply), foreign(reply),
+			notFound(reply), conflict(reply))
 	}
 	return reply.OK()
 }

@@ -77,7 +77,8 @@ func New(cfg Config) (*Server, error) {
 	}
 	background, recorded := newBackground(cfg, session)
 	s := &Server{
-		sync: background, metrics: recorded, tracer: cfg.Tracer,
+		sync: background, metrics: recorded, tracer: cfg.Tracer, quotaReports: &quotaReports{now: cfg.Now},
+		probe:    &gatewayProbe{gateway: cfg.Gateway, redis: cfg.Redis, now: cfg.Now},
 		contract: cfg.Contract, store: cfg.Store, gateway: cfg.Gateway, redis: cfg.Redis, log: cfg.Log, now: cfg.Now,
 		gatewayLists: newGatewayLists(), sentLists: newSentLists(),
 		pageSize: cfg.PageSize, limits: cfg.Limits, documents: newDocumentLimits(), spoolDir: cfg.SpoolDir,
@@ -104,7 +105,7 @@ func New(cfg Config) (*Server, error) {
 
 // newBackground returns what a server does between requests, and the server's metrics, of which that sets some.
 func newBackground(cfg Config, session func(json.RawMessage) json.RawMessage) (*gatewaysync.Sync, *metrics) {
-	recorded := newMetrics(cfg.Store)
+	recorded := newMetrics(cfg.Store, cfg.Now)
 	background := gatewaysync.New(gatewaysync.Config{
 		Store: cfg.Store, Gateway: cfg.Gateway, Redis: cfg.Redis, Session: session, Log: cfg.Log, Now: cfg.Now,
 		Noticed: recorded.noticed,

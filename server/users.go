@@ -83,7 +83,9 @@ func isEmailAddress(text string) bool {
 
 // ListUsers implements admin.Handlers.
 func (s *Server) ListUsers(r *request, params admin.ListUsersParams) admin.ListUsersReply {
-	filter := store.UserFilter{OrgID: params.OrgId, Email: valueOf(params.Email), Page: s.page(params.P, everything)}
+	filter := store.UserFilter{
+		OrgID: params.OrgId, Email: valueOf(params.Email), Text: valueOf(params.Q), Page: s.page(params.P, everything),
+	}
 	asStored := func(user store.User) store.User { return user }
 	return replyList(s, r, admin.ListUsersReplies{}, s.userList(r, filter, asStored))
 }

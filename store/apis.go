@@ -148,8 +148,11 @@ func apiTable() importTable {
 type APIFilter struct {
 	// OrgID selects those of one organisation; nil selects all.
 	OrgID *string
-	// Name selects those that have it in their name, whatever the case.
-	Name string
+	// Text selects those that have it in their name or in their listen path, whatever the case, and the one with this
+	// APIID or ID.
+	Text string
+	// Active selects those that are active, or those that are not; nil selects all.
+	Active *bool
 	// Type selects those of a type.
 	Type string
 	// Auth and Categories select those that have one of these types of authentication, and one of these categories.
@@ -184,9 +187,13 @@ const searchedName = `1000`
 // which would keep Postgres from using an index.
 func (f APIFilter) where() (conditions, pgx.StrictNamedArgs) {
 	where, args := ofOrganisation(f.OrgID)
-	if f.Name != "" {
-		where = append(where, `strpos(lower(left(`+apiSearch+` ->> 'name', `+searchedName+`)), lower(@name)) > 0`)
-		args["name"] = f.Name
+	if f.Text != "" {
+		where = append(where, `(strpos(lower(left(`+apiSearch+` ->> 'name', `+searchedName+`)), lower(@text)) > 0
+			OR strpos(lower(`+apiRoute+`) || '/', lower(@text)) > 0 OR api_id = @text OR id = lower(@text))`)
+		args["text"] = f.Text
+	}
+	if f.Active != nil {
+		where, args["active"] = append(where, `active = @active`), *f.Active
 	}
 	if f.Type != "" {
 		where, args["type"] = append(where, apiSearch+` -> 'types' ? @type`), f.Type
@@ -343,8 +350,8 @@ const apiLoopName = `api_loop_name(search, document)`
 // organisation which name it are still in gateways, and would open the API. Nor may the IDs be what gateways find an
 // API of another organisation by. It runs after the API was written, so that it sees what a concurrent request has
 // deleted.
-func checkReleased(ctx context.Context, tx pgx.Tx, api API) error {
-	foreign, err := queryValue[bool](ctx, tx, `
+func checkReleased(ctx context.Context, db querier, api API) error {
+	foreign, err := queryValue[bool](ctx, db, `
 		SELECT EXISTS (SELECT FROM released_apis WHERE api_id = ANY (ARRAY[$1, $2]) AND org_id <> $3) OR EXISTS (
 			SELECT FROM apis
 			WHERE org_id <> $3 AND (id = lower($1) OR lower(api_id) = $2 OR `+apiLoopName+` = ANY (ARRAY[lower($1), $2])))`,

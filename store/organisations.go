@@ -181,17 +181,44 @@ func organisationByID() lookup[Row] {
 	}
 }
 
+// OrganisationFilter selects organisations of a list.
+type OrganisationFilter struct {
+	// Text selects those that have it in the beginning of their name, slug or cname, whatever the case, and the one with
+	// this ID; "" selects all.
+	Text string
+	Page Page
+}
+
+// where returns the conditions of the filter, as APIFilter.where does.
+func (f OrganisationFilter) where() (conditions, pgx.StrictNamedArgs) {
+	if f.Text == "" {
+		return nil, pgx.StrictNamedArgs{}
+	}
+	return conditions{`(strpos(search, lower(@text)) > 0 OR id = lower(@text))`}, pgx.StrictNamedArgs{"text": f.Text}
+}
+
+// order has a search find the rows of a page in an index (migrations/022_overview.sql) before it reads their documents.
+func (f OrganisationFilter) order() string {
+	if f.Text == "" {
+		return ""
+	}
+	return `position`
+}
+
 // Organisations lists organisations, oldest first.
-func (s *Store) Organisations(ctx context.Context, page Page) iter.Seq2[Row, error] {
+func (s *Store) Organisations(ctx context.Context, f OrganisationFilter) iter.Seq2[Row, error] {
+	where, args := f.where()
 	return listQuery[Row]{
-		operation: "list organisations", columns: `id, document`, table: `organisations`, page: page, scan: scanRow,
+		operation: "list organisations", columns: `id, document`, table: `organisations`,
+		where: where, args: args, page: f.Page, order: f.order(), scan: scanRow,
 	}.rows(ctx, s.pool)
 }
 
-// CountOrganisations counts the organisations.
-func (s *Store) CountOrganisations(ctx context.Context) (n int, err error) {
+// CountOrganisations counts the organisations of all pages.
+func (s *Store) CountOrganisations(ctx context.Context, f OrganisationFilter) (n int, err error) {
 	defer wrap("count organisations", &err)
-	return countRows(ctx, s.pool, `organisations`)
+	where, args := f.where()
+	return countRows(ctx, s.pool, `organisations`+where.sql(), args)
 }
 
 // HasOrganisations reports whether there is an organisation.

@@ -119,13 +119,16 @@ func policyTable() importTable {
 	}
 }
 
-// PolicyFilter selects policies of a list. A field that is nil selects all.
+// PolicyFilter selects policies of a list. A field that is zero selects all.
 type PolicyFilter struct {
 	// OrgID selects those of one organisation.
 	OrgID *string
 	// Active selects those that are active, or those that are not.
 	Active *bool
-	Page   Page
+	// Text selects those that have it in their name, whatever the case, and the one with this `_id` or explicit ID; ""
+	// selects all.
+	Text string
+	Page Page
 }
 
 // where returns the conditions of the filter, as APIFilter.where does.
@@ -135,6 +138,11 @@ func (f PolicyFilter) where() (conditions, pgx.StrictNamedArgs) {
 		// Another program does not write the column.
 		where = append(where, `coalesce(active, policy_active(document)) = @active`)
 		args["active"] = *f.Active
+	}
+	if f.Text != "" {
+		where = append(where,
+			`(strpos(lower(policy_name(document)), lower(@text)) > 0 OR id = lower(@text) OR policy_id = @text)`)
+		args["text"] = f.Text
 	}
 	return where, args
 }
@@ -226,14 +234,17 @@ const releasePolicies = ` INSERT INTO released_policies (policy_id, org_id)
 
 // checkAPIs returns ErrForeign if the policy grants access to an API of another organisation. Otherwise its keys, which
 // belong to this one, would open the API.
-func (p PolicyParams) checkAPIs(ctx context.Context, tx pgx.Tx) error {
-	foreign, err := queryValue[bool](ctx, tx,
+func (p PolicyParams) checkAPIs(ctx context.Context, db querier) error {
+	foreign, err := queryValue[bool](ctx, db,
 		`SELECT EXISTS (SELECT FROM apis WHERE api_id = ANY ($1) AND org_id <> $2)`, distinct(p.APIIDs), p.OrgID)
 	if err == nil && foreign {
 		err = ErrForeign
 	}
 	return err
 }
+
+// policyColumns are read into a Policy.
+const policyColumns = `id, policy_id AS explicit_id, org_id, coalesce(active, true) AS active, document, served`
 
 // EditPolicy replaces a policy, as EditAPI replaces an API. Its ID and its organisation stay. It returns ErrForeign
 // and ErrQuota as CreatePolicy does.
@@ -243,8 +254,7 @@ func (s *Store) EditPolicy(ctx context.Context, ref Ref, edit func(Policy) (Poli
 	ctx = mayTakeLong(ctx) // it may wait for an import
 	return s.announcingChange(ctx, func(tx pgx.Tx) error {
 		err := editDocumentIn(ctx, tx, documentEdit[Policy]{
-			columns: `id, policy_id AS explicit_id, org_id, coalesce(active, true) AS active, document, served`,
-			table:   "policies", where: policyByID(ref),
+			columns: policyColumns, table: "policies", where: policyByID(ref),
 			edit: func(tx pgx.Tx, stored Policy) (columns, error) {
 				p, err := edit(stored)
 				if err != nil {

@@ -230,7 +230,7 @@ func TestBootstrapOnce(t *testing.T) {
 		require.ErrorIs(t, err, store.ErrConflict)
 	}
 	require.Equal(t, 1, stored)
-	n, err := s.CountOrganisations(t.Context())
+	n, err := s.CountOrganisations(t.Context(), store.OrganisationFilter{})
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 }

@@ -148,7 +148,7 @@ func TestIndexesOfManyDocuments(t *testing.T) {
 	s := storetest.Open(t, connString)
 	t.Cleanup(s.Close)
 	storetest.Exec(t, connString, `UPDATE apis SET search = NULL; REINDEX TABLE apis`)
-	n, err := s.CountAPIs(t.Context(), store.APIFilter{Name: "a"})
+	n, err := s.CountAPIs(t.Context(), store.APIFilter{Text: "a"})
 	require.NoError(t, err)
 	require.Equal(t, 1000, n)
 }

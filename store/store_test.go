@@ -137,7 +137,7 @@ func TestListReleasesItsConnectionWhenItsReaderStops(t *testing.T) {
 		organisation(t, s)
 	}
 	for range 100 { // more than there are connections
-		for row, err := range s.Organisations(t.Context(), store.Page{}) {
+		for row, err := range s.Organisations(t.Context(), store.OrganisationFilter{}) {
 			require.NoError(t, err)
 			require.NotEmpty(t, row.ID)
 			break
@@ -429,7 +429,7 @@ func TestCallersThatHaveGoneDoNotOccupyThePool(t *testing.T) {
 	require.Eventually(t, func() bool { return s.Connections().InUse == connections }, failoverBound, time.Millisecond)
 	leave()
 	left := time.Now()
-	_, err = s.CountOrganisations(ctx)
+	_, err = s.CountOrganisations(ctx, store.OrganisationFilter{})
 	require.NoError(t, err)
 	require.Less(t, time.Since(left), statementTimeout/4)
 	callers.Wait()
@@ -453,7 +453,7 @@ func TestDeadlinesEndWithTheirStatements(t *testing.T) {
 	}
 	before := backend()
 	time.Sleep(cfg.StatementTimeout + 100*time.Millisecond)
-	_, err = s.CountOrganisations(ctx)
+	_, err = s.CountOrganisations(ctx, store.OrganisationFilter{})
 	require.NoError(t, err)
 	require.Equal(t, before, backend(), "the connection was replaced")
 }

@@ -138,6 +138,12 @@ type calls map[string][]func() error
 
 // wholeTable has the methods that read whole tables although they have a condition, and why.
 var wholeTable = map[string]string{
+	"Organisations":      "a search reads an index that has what is searched",
+	"CountOrganisations": "as Organisations",
+	"Overview":           "a super user's counts all rows",
+	"WithheldAPIs":       "an index has only the rows that are read",
+	"WithheldPolicies":   "as WithheldAPIs",
+
 	"NodeAPIs":     "nearly all documents are in the list",
 	"NodePolicies": "nearly all documents are in the list",
 	"ReadNodeAPIs": "nearly all documents are in the list", "ReadNodePolicies": "nearly all documents are in the list",
@@ -166,19 +172,21 @@ func eachPage(do func(orgID *string, page store.Page)) {
 // eachAPIFilter calls do with each filter of APIs that makes another statement. The APIs of all organisations, which
 // only a super user lists, are read from the first to the last: an index on every filter would cost each import more.
 func eachAPIFilter(do func(store.APIFilter)) {
+	active := true
 	eachPage(func(orgID *string, page store.Page) {
 		do(store.APIFilter{OrgID: orgID, Page: page})
 		if orgID == nil {
 			return
 		}
 		for _, f := range []store.APIFilter{
-			{Name: "a"},
+			{Text: "a"},
+			{Active: &active},
 			{Type: "rest"},
 			{Auth: []string{"keyless"}},
 			{Categories: []string{"a"}},
 			{Sort: store.APISort{By: store.ByName}},
 			{Sort: store.APISort{By: store.ByCreatedAt, Descending: true}},
-			{Name: "a", Sort: store.APISort{By: store.ByUpdatedAt}},
+			{Text: "a", Sort: store.APISort{By: store.ByUpdatedAt}},
 		} {
 			f.OrgID, f.Page = orgID, page
 			do(f)
@@ -244,7 +252,8 @@ func testMappingOfOrganisations(t *testing.T, m *mappingTest) {
 	id, err := m.CreateOrganisation(t.Context(), org)
 	require.NoError(t, err)
 	org.ID = id
-	requireMapped(t, m.row(t), fields(t, org, "CName", "cname_key"), "position")
+	made := []string{"position", "search"} // by Postgres
+	requireMapped(t, m.row(t), fields(t, org, "CName", "cname_key"), made...)
 
 	writes := map[string]func(store.Organisation) error{
 		"ReplaceOrganisation": func(o store.Organisation) error { return m.ReplaceOrganisation(t.Context(), o) },
@@ -262,19 +271,25 @@ func testMappingOfOrganisations(t *testing.T, m *mappingTest) {
 		org := fill[store.Organisation](t, m, n)
 		org.ID = id
 		require.NoError(t, write(org), name)
-		requireMapped(t, m.row(t), fields(t, org, "CName", "cname_key"), "position")
+		requireMapped(t, m.row(t), fields(t, org, "CName", "cname_key"), made...)
 	}
 }
 
 func callsOfOrganisations(ctx context.Context, s *store.Store) calls {
-	change := store.Organisation{ID: someOrg, Document: json.RawMessage(`{}`)}
+	change, page := store.Organisation{ID: someOrg, Document: json.RawMessage(`{}`)}, store.Page{Number: 2, Size: 10}
 	return calls{
-		"Organisation":       {get(func() (any, error) { return s.Organisation(ctx, someOrg) })},
-		"Organisations":      {func() error { return drain(s.Organisations(ctx, store.Page{Number: 2, Size: 10})) }},
-		"CountOrganisations": {get(func() (any, error) { return s.CountOrganisations(ctx) })},
-		"SSOEnabled":         {get(func() (any, error) { return s.SSOEnabled(ctx, someOrg) })},
-		"HasOrganisations":   {get(func() (any, error) { return s.HasOrganisations(ctx) })},
-		"Bootstrap":          {}, // it stores what CreateOrganisation and CreateUser do (TestBootstrapOnce)
+		"Organisation": {get(func() (any, error) { return s.Organisation(ctx, someOrg) })},
+		"Organisations": {
+			func() error { return drain(s.Organisations(ctx, store.OrganisationFilter{Page: page})) },
+			func() error { return drain(s.Organisations(ctx, store.OrganisationFilter{Text: "a", Page: page})) },
+		},
+		"CountOrganisations": {
+			get(func() (any, error) { return s.CountOrganisations(ctx, store.OrganisationFilter{}) }),
+			get(func() (any, error) { return s.CountOrganisations(ctx, store.OrganisationFilter{Text: "a"}) }),
+		},
+		"SSOEnabled":       {get(func() (any, error) { return s.SSOEnabled(ctx, someOrg) })},
+		"HasOrganisations": {get(func() (any, error) { return s.HasOrganisations(ctx) })},
+		"Bootstrap":        {}, // it stores what CreateOrganisation and CreateUser do (TestBootstrapOnce)
 		"CreateOrganisation": {
 			get(func() (any, error) {
 				return s.CreateOrganisation(ctx, store.Organisation{CName: "taken", Document: json.RawMessage(`{}`)})
@@ -348,7 +363,7 @@ func callsOfUsers(ctx context.Context, s *store.Store) calls {
 	eachPage(func(orgID *string, page store.Page) {
 		filters := []store.UserFilter{{}, {Email: "user7@example.org"}}
 		if orgID != nil && *orgID != "" { // a super user's search reads the users of all organisations
-			filters = append(filters, store.UserFilter{EmailPart: "7@"})
+			filters = append(filters, store.UserFilter{EmailPart: "7@"}, store.UserFilter{Text: "7@"})
 		}
 		for _, f := range filters {
 			f.OrgID, f.Page = orgID, page
@@ -468,6 +483,14 @@ func testMappingOfAPIs(t *testing.T, m *mappingTest) {
 	requireMapped(t, m.row(t), fields(t, api, "APIID", "api_id"), "position", "checked", "size", "calls")
 }
 
+// builtAPI builds what CheckAPI checks.
+func builtAPI(stored *store.API) (store.API, error) {
+	if stored != nil {
+		return *stored, nil
+	}
+	return someAPI("checked", "checked id"), nil
+}
+
 func callsOfAPIs(ctx context.Context, s *store.Store) calls {
 	org := someOrg
 	var lists, counts []func() error
@@ -488,6 +511,14 @@ func callsOfAPIs(ctx context.Context, s *store.Store) calls {
 			get(func() (any, error) { return s.APISummaries(ctx, &org, []string{"api 7", "api 1007"}) }),
 		},
 		"CreateAPI": {func() error { return s.CreateAPI(ctx, "check", someAPI("new", "new id")) }},
+		"CheckAPI": {
+			func() error { return s.CheckAPI(ctx, store.Ref{}, builtAPI) },
+			func() error { return s.CheckAPI(ctx, store.Ref{ID: "api 7"}, builtAPI) },
+			func() error { return s.CheckAPI(ctx, store.Ref{ID: "api 1007", OrgID: &org}, builtAPI) },
+		},
+		"CheckQuota": {func() error {
+			return s.CheckQuota(ctx, store.TableAPIs, org, store.Quota{Documents: 1, Bytes: 1})
+		}},
 		"CreateVersion": {func() error {
 			return s.CreateVersion(ctx, "check", store.NewVersion{
 				API: someAPI("version", "version id"), Base: store.Ref{ID: "api 7", OrgID: &org}, Link: sameAPI,
@@ -509,6 +540,16 @@ func callsOfAPIs(ctx context.Context, s *store.Store) calls {
 		"DeleteAPI": {
 			func() error { return s.DeleteAPI(ctx, store.Ref{ID: "api 8"}) },
 			func() error { return s.DeleteAPI(ctx, store.Ref{ID: "id 1007", OrgID: &org}) },
+		},
+		"Overview": {
+			get(func() (any, error) { return s.Overview(ctx, "check", &org) }),
+			get(func() (any, error) { return s.Overview(ctx, "check", nil) }),
+		},
+		"WithheldAPIs": {
+			get(func() (any, error) {
+				return s.WithheldAPIs(ctx, store.WithheldFilter{CheckedBy: "check", OrgID: &org, Limit: 2})
+			}),
+			get(func() (any, error) { return s.WithheldAPIs(ctx, store.WithheldFilter{CheckedBy: "check", Limit: 2}) }),
 		},
 		"APIUsage":      {get(func() (any, error) { return s.APIUsage(ctx, &org) })},
 		"OwnsAPIs":      {get(func() (any, error) { return s.OwnsAPIs(ctx, org, []string{"api 7", "api 10"}) })},
@@ -559,15 +600,26 @@ func somePolicy(p store.Policy) (store.PolicyParams, error) {
 	return store.PolicyParams{Policy: p, CheckedBy: "check", APIIDs: []string{"api 7", "api 1007"}}, nil
 }
 
+// builtPolicy builds what CheckPolicy checks.
+func builtPolicy(stored *store.Policy) (store.PolicyParams, error) {
+	if stored != nil {
+		return somePolicy(*stored)
+	}
+	return somePolicy(store.Policy{ID: "checked", OrgID: someOrg})
+}
+
 func callsOfPolicies(ctx context.Context, s *store.Store) calls {
 	org := someOrg
 	var lists, counts []func() error
 	eachPage(func(orgID *string, page store.Page) {
-		for _, active := range []*bool{nil, new(bool)} {
-			if f := (store.PolicyFilter{OrgID: orgID, Active: active, Page: page}); active == nil || orgID != nil {
-				lists = append(lists, func() error { return drain(s.Policies(ctx, f)) })
-				counts = append(counts, get(func() (any, error) { return s.CountPolicies(ctx, f) }))
-			}
+		filters := []store.PolicyFilter{{}}
+		if orgID != nil {
+			filters = append(filters, store.PolicyFilter{Active: new(bool)}, store.PolicyFilter{Text: "a"})
+		}
+		for _, f := range filters {
+			f.OrgID, f.Page = orgID, page
+			lists = append(lists, func() error { return drain(s.Policies(ctx, f)) })
+			counts = append(counts, get(func() (any, error) { return s.CountPolicies(ctx, f) }))
 		}
 	})
 	checks := []store.CheckResult{{Document: store.NodeDocument{ID: "7"}}}
@@ -581,6 +633,11 @@ func callsOfPolicies(ctx context.Context, s *store.Store) calls {
 			p, _ := somePolicy(store.Policy{ID: "new", OrgID: org})
 			return s.CreatePolicy(ctx, p)
 		}},
+		"CheckPolicy": {
+			func() error { return s.CheckPolicy(ctx, store.Ref{}, builtPolicy) },
+			func() error { return s.CheckPolicy(ctx, store.Ref{ID: "policy 7"}, builtPolicy) },
+			func() error { return s.CheckPolicy(ctx, store.Ref{ID: "id 1007", OrgID: &org}, builtPolicy) },
+		},
 		"EditPolicy": {
 			func() error { return s.EditPolicy(ctx, store.Ref{ID: "policy 7"}, somePolicy) },
 			func() error { return s.EditPolicy(ctx, store.Ref{ID: "id 1007", OrgID: &org}, somePolicy) },
@@ -595,6 +652,14 @@ func callsOfPolicies(ctx context.Context, s *store.Store) calls {
 		"DeletePolicy": {
 			func() error { return s.DeletePolicy(ctx, store.Ref{ID: "policy 8"}) },
 			func() error { return s.DeletePolicy(ctx, store.Ref{ID: "id 2007", OrgID: &org}) },
+		},
+		"WithheldPolicies": {
+			get(func() (any, error) {
+				return s.WithheldPolicies(ctx, store.WithheldFilter{CheckedBy: "check", OrgID: &org, Limit: 2})
+			}),
+			get(func() (any, error) {
+				return s.WithheldPolicies(ctx, store.WithheldFilter{CheckedBy: "check", Limit: 2})
+			}),
 		},
 		"NodePolicies":     {func() error { return drain(s.NodePolicies(ctx, "check")) }},
 		"ReadNodePolicies": {func() error { return s.ReadNodePolicies(ctx, "check", drainSnapshot) }},

@@ -259,7 +259,10 @@ type UserFilter struct {
 	Email string  // "": all; case is ignored
 	// EmailPart is a part of the address; "" is a part of all. Case is ignored.
 	EmailPart string
-	Page      Page
+	// Text is a part of the address, or of the first and the last name with a space between them; "" is a part of all.
+	// Case is ignored.
+	Text string
+	Page Page
 }
 
 // where returns the conditions of the filter, as Filter.where does.
@@ -273,6 +276,10 @@ func (f UserFilter) where() (conditions, pgx.StrictNamedArgs) {
 	}
 	if f.EmailPart != "" {
 		where, args["email_part"] = append(where, `strpos(email_key, @email_part) > 0`), strings.ToLower(f.EmailPart)
+	}
+	if f.Text != "" {
+		where, args["text"] = append(where, `(strpos(email_key, lower(@text)) > 0
+			OR strpos(lower(first_name || ' ' || last_name), lower(@text)) > 0)`), f.Text
 	}
 	return where, args
 }

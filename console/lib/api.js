@@ -81,7 +81,7 @@ export async function send(method, path, options = {}) {
       await signedIn();
       continue;
     }
-    const data = await bodyOf(response);
+    const data = await bodyOf(response, options.raw && response.ok);
     if (!response.ok) throw new APIError(response, data);
     return { data, etag: response.headers.get('ETag') ?? '', headers: response.headers };
   }
@@ -95,7 +95,7 @@ export async function send(method, path, options = {}) {
  */
 function prepare(method, path, { body, headers = {}, ifMatch, signal }) {
   const all = new Headers(headers);
-  all.set('Accept', 'application/json');
+  if (!all.has('Accept')) all.set('Accept', 'application/json');
   const { org } = route.get();
   if (org && isOperator() && path.startsWith('/api/')) all.set('X-Organisation', org);
   if (ifMatch) all.set('If-Match', ifMatch);
@@ -119,14 +119,18 @@ async function transmit(url, request) {
   }
 }
 
-/** @param {Response} response */
-async function bodyOf(response) {
+/**
+ * @param {Response} response
+ * @param {boolean} [raw] return the text as it is
+ */
+async function bodyOf(response, raw = false) {
   let text = '';
   try {
     text = await response.text();
   } catch {
     throw new NetworkError();
   }
+  if (raw) return text;
   try {
     return JSON.parse(text);
   } catch {

@@ -15,5 +15,6 @@ export const pages = [
   { name: 'gateways', title: 'Gateways', place: 'installation', object: 'system', load: () => import('./gateways.js') },
   { name: 'contract', title: 'Contract', place: 'installation', object: '', load: () => import('./contract.js') },
   { name: 'audit', title: 'Audit', place: 'installation', object: 'audit_logs', load: () => import('./audit.js') },
+  { name: 'apis', title: 'APIs', place: 'organisation', object: 'apis', load: () => import('./apis.js') },
   { name: 'policies', title: 'Policies', place: 'organisation', object: 'policies', load: () => import('./policies.js') },
 ];

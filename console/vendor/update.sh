@@ -23,4 +23,5 @@ echo '# file, package, version, licence, SHA-256; written by update.sh' >vendore
 copy preact dist/preact.mjs preact.js
 copy preact hooks/dist/hooks.mjs hooks.js
 copy htm dist/htm.mjs htm.js
+sh codemirror/update.sh
 chmod 644 ./*.js LICENSE.* vendored.txt

@@ -87,6 +87,15 @@ func withIDAndBody[R response](
 	}
 }
 
+// withIDParamsAndBody is an operation on an object with parameters, of which it sends none, and a body.
+func withIDParamsAndBody[Q any, R response](
+	send func(*api, context.Context, string, *Q, string, io.Reader, ...editors) (R, error), template string,
+) call {
+	return func(ctx context.Context, c *api, t target) (response, error) {
+		return result(send(c, ctx, t.id, new(Q), jsonType, t.fill(template)))
+	}
+}
+
 // onOrg is an operation on the organisation of the target.
 func onOrg(do call) call {
 	return func(ctx context.Context, c *api, t target) (response, error) {

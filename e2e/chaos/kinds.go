@@ -220,7 +220,7 @@ func apiKinds() []kind {
 		{
 			name: "API", digits: 32, read: read,
 			create:  step{call: withQueryAndBody((*api).PostApisWithBodyWithResponse, classicAPI)},
-			changes: []step{{call: withIDAndBody((*api).PutApiWithBodyWithResponse, classicAPI)}},
+			changes: []step{{call: withIDParamsAndBody((*api).PutApiWithBodyWithResponse, classicAPI)}},
 			remove:  &step{call: withID((*api).DeleteApiWithResponse)},
 		},
 	}
@@ -229,7 +229,7 @@ func apiKinds() []kind {
 func oasKinds() []kind {
 	read := withID((*api).GetOASAPIDetailsWithResponse)
 	remove := &step{call: withIDAndQuery((*api).DeleteOASApiWithResponse)}
-	update := step{call: withIDAndBody((*api).UpdateApiOASWithBodyWithResponse, oas)}
+	update := step{call: withIDParamsAndBody((*api).UpdateApiOASWithBodyWithResponse, oas)}
 	return []kind{
 		{
 			name: "OAS API", digits: 32, read: read, remove: remove, changes: []step{update},
@@ -268,7 +268,7 @@ func policyKinds() []kind {
 		{
 			name: "policy", digits: 24, read: read,
 			create:  step{call: withBody((*api).PostPoliciesWithBodyWithResponse, policy)},
-			changes: []step{{call: withIDAndBody((*api).PutPoliciesWithBodyWithResponse, policy)}},
+			changes: []step{{call: withIDParamsAndBody((*api).PutPoliciesWithBodyWithResponse, policy)}},
 			remove:  &step{call: withID((*api).DeletePolicyWithResponse)},
 		},
 	}

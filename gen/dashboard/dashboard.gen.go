@@ -69,6 +69,30 @@ func (e AssetStoredStatus) Valid() bool {
 	}
 }
 
+// Defines values for CheckedDocumentKind.
+const (
+	CheckedDocumentKindClassic CheckedDocumentKind = "classic"
+	CheckedDocumentKindOas     CheckedDocumentKind = "oas"
+	CheckedDocumentKindOpenapi CheckedDocumentKind = "openapi"
+	CheckedDocumentKindPolicy  CheckedDocumentKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the CheckedDocumentKind enum.
+func (e CheckedDocumentKind) Valid() bool {
+	switch e {
+	case CheckedDocumentKindClassic:
+		return true
+	case CheckedDocumentKindOas:
+		return true
+	case CheckedDocumentKindOpenapi:
+		return true
+	case CheckedDocumentKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusFail HealthStatus = "fail"
@@ -105,6 +129,93 @@ func (e HealthItemStatus) Valid() bool {
 	case HealthItemStatusPass:
 		return true
 	case HealthItemStatusWarn:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewGatewaysControlApi.
+const (
+	OverviewGatewaysControlApiNotConfigured OverviewGatewaysControlApi = "not_configured"
+	OverviewGatewaysControlApiReachable     OverviewGatewaysControlApi = "reachable"
+	OverviewGatewaysControlApiUnreachable   OverviewGatewaysControlApi = "unreachable"
+)
+
+// Valid indicates whether the value is a known member of the OverviewGatewaysControlApi enum.
+func (e OverviewGatewaysControlApi) Valid() bool {
+	switch e {
+	case OverviewGatewaysControlApiNotConfigured:
+		return true
+	case OverviewGatewaysControlApiReachable:
+		return true
+	case OverviewGatewaysControlApiUnreachable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewGatewaysRedis.
+const (
+	OverviewGatewaysRedisNotConfigured OverviewGatewaysRedis = "not_configured"
+	OverviewGatewaysRedisReachable     OverviewGatewaysRedis = "reachable"
+	OverviewGatewaysRedisUnreachable   OverviewGatewaysRedis = "unreachable"
+)
+
+// Valid indicates whether the value is a known member of the OverviewGatewaysRedis enum.
+func (e OverviewGatewaysRedis) Valid() bool {
+	switch e {
+	case OverviewGatewaysRedisNotConfigured:
+		return true
+	case OverviewGatewaysRedisReachable:
+		return true
+	case OverviewGatewaysRedisUnreachable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewObjectKind.
+const (
+	OverviewObjectKindApi          OverviewObjectKind = "api"
+	OverviewObjectKindGateway      OverviewObjectKind = "gateway"
+	OverviewObjectKindOrganisation OverviewObjectKind = "organisation"
+	OverviewObjectKindPolicy       OverviewObjectKind = "policy"
+)
+
+// Valid indicates whether the value is a known member of the OverviewObjectKind enum.
+func (e OverviewObjectKind) Valid() bool {
+	switch e {
+	case OverviewObjectKindApi:
+		return true
+	case OverviewObjectKindGateway:
+		return true
+	case OverviewObjectKindOrganisation:
+		return true
+	case OverviewObjectKindPolicy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OverviewProblemSeverity.
+const (
+	OverviewProblemSeverityError   OverviewProblemSeverity = "error"
+	OverviewProblemSeverityNote    OverviewProblemSeverity = "note"
+	OverviewProblemSeverityWarning OverviewProblemSeverity = "warning"
+)
+
+// Valid indicates whether the value is a known member of the OverviewProblemSeverity enum.
+func (e OverviewProblemSeverity) Valid() bool {
+	switch e {
+	case OverviewProblemSeverityError:
+		return true
+	case OverviewProblemSeverityNote:
+		return true
+	case OverviewProblemSeverityWarning:
 		return true
 	default:
 		return false
@@ -690,6 +801,51 @@ type CertsCertificateBasics = json.RawMessage
 // CertsCertificateMeta The description of a certificate, as the gateway sends it.
 type CertsCertificateMeta = json.RawMessage
 
+// CheckedDocument A document of the text of a file. `document` is the body of the request that stores it; it is absent unless the query asks for it, and if the document has problems.
+type CheckedDocument struct {
+	// Kind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+	Kind CheckedDocumentKind `json:"kind"`
+
+	// Name The name of the API or the policy.
+	Name string `json:"name"`
+
+	// Id The `api_id`, or the ID that gateways know the policy by; empty if the server makes one.
+	Id string `json:"id"`
+
+	// ListenPath The listen path; empty for a policy.
+	ListenPath string `json:"listen_path"`
+
+	// Exists Whether there is one of this ID, which would be replaced.
+	Exists bool `json:"exists"`
+
+	// Method The method of the request that stores it.
+	Method string `json:"method"`
+
+	// Path The path of the request that stores it.
+	Path string `json:"path"`
+
+	// Pointer The JSON pointer of the document in its value; empty if it is the value.
+	Pointer string `json:"pointer"`
+
+	// Line The line where it begins, from 1.
+	Line int `json:"line"`
+
+	// Column The column where it begins, from 1.
+	Column int `json:"column"`
+
+	// Problems What keeps the document from being stored; empty if nothing.
+	Problems []LocatedProblem `json:"problems"`
+
+	// Warnings What would be stored otherwise than it is written.
+	Warnings []LocatedProblem `json:"warnings"`
+
+	// Document Any JSON value.
+	Document *externalRef0.AnyValue `json:"document,omitempty"`
+}
+
+// CheckedDocumentKind `classic` is a classic API, `oas` a Tyk OAS API, `openapi` an ordinary OpenAPI document, of which an API can be made.
+type CheckedDocumentKind string
+
 // DcrpRegistration The registration of a client with an identity provider, which is always empty.
 type DcrpRegistration struct {
 	// AccessToken Always empty.
@@ -822,6 +978,21 @@ type KeysDetailed struct {
 	Pages int `json:"pages"`
 }
 
+// LocatedProblem A part of a text that is wrong, where it is, and why.
+type LocatedProblem struct {
+	// Line The line, from 1.
+	Line int `json:"line"`
+
+	// Column The column in characters, from 1.
+	Column int `json:"column"`
+
+	// Path The JSON pointer of the part in its document; empty for all of it.
+	Path string `json:"path"`
+
+	// Reason What is wrong. It never quotes a value of the text.
+	Reason string `json:"reason"`
+}
+
 // NewClientRequest An OAuth client to create. What is absent, the gateway makes (`client_id`, `secret`) or leaves empty.
 type NewClientRequest struct {
 	// ApiId Ignored: the API is that of the path.
@@ -910,6 +1081,123 @@ type OrganisationChoice struct {
 
 	// OrgName The name of the organisation.
 	OrgName string `json:"org_name"`
+}
+
+// Overview What there is, and what is wrong. A member that the caller's permissions do not allow is absent.
+type Overview struct {
+	// Version The version of the server.
+	Version string `json:"version"`
+
+	// Organisations The number of organisations; only for super users.
+	Organisations *int `json:"organisations,omitempty"`
+
+	// Users The number of users.
+	Users *int `json:"users,omitempty"`
+
+	// Apis The number of APIs.
+	Apis *OverviewAPIs `json:"apis,omitempty"`
+
+	// Policies The number of policies.
+	Policies *int `json:"policies,omitempty"`
+
+	// Gateways The gateways of the installation.
+	Gateways *OverviewGateways `json:"gateways,omitempty"`
+
+	// Problems What is wrong, the worst first; at most 100.
+	Problems []OverviewProblem `json:"problems"`
+
+	// Traffic The requests that this server has answered in each of the last 60 minutes, the oldest first. The last one is not over. Other servers of the installation count their own.
+	Traffic *[]OverviewTraffic `json:"traffic,omitempty"`
+}
+
+// OverviewAPIs The number of APIs.
+type OverviewAPIs struct {
+	// Total All APIs.
+	Total int `json:"total"`
+
+	// Active Those that gateways get.
+	Active int `json:"active"`
+
+	// Inactive Those that are stored only.
+	Inactive int `json:"inactive"`
+
+	// Classic Those that are no OAS APIs.
+	Classic int `json:"classic"`
+
+	// Oas Tyk OAS APIs.
+	Oas int `json:"oas"`
+}
+
+// OverviewGateways The gateways of the installation.
+type OverviewGateways struct {
+	// Registered Those that have sent a heartbeat in the last minute.
+	Registered int `json:"registered"`
+
+	// Behind Those that have not loaded the last change in time.
+	Behind int `json:"behind"`
+
+	// Version The version of the gateway whose control API the server calls; empty if it is not known.
+	Version string `json:"version"`
+
+	// ControlApi Whether that gateway answers.
+	ControlApi OverviewGatewaysControlApi `json:"control_api"`
+
+	// Redis Whether the Redis of the gateways answers.
+	Redis OverviewGatewaysRedis `json:"redis"`
+}
+
+// OverviewGatewaysControlApi Whether that gateway answers.
+type OverviewGatewaysControlApi string
+
+// OverviewGatewaysRedis Whether the Redis of the gateways answers.
+type OverviewGatewaysRedis string
+
+// OverviewObject What a problem is about.
+type OverviewObject struct {
+	// Kind What it is.
+	Kind OverviewObjectKind `json:"kind"`
+
+	// Id Its ID; of an API, the `api_id`.
+	Id string `json:"id"`
+
+	// OrgId Its organisation; empty for a gateway.
+	OrgId string `json:"org_id"`
+}
+
+// OverviewObjectKind What it is.
+type OverviewObjectKind string
+
+// OverviewProblem Something that is wrong.
+type OverviewProblem struct {
+	// Severity `error` is something that does not work, `warning` something that may not, and `note` something that one may want to know.
+	Severity OverviewProblemSeverity `json:"severity"`
+
+	// Text What is wrong, as a sentence.
+	Text string `json:"text"`
+
+	// Action What to do about it, as a sentence.
+	Action string `json:"action"`
+
+	// Object What a problem is about.
+	Object *OverviewObject `json:"object,omitempty"`
+}
+
+// OverviewProblemSeverity `error` is something that does not work, `warning` something that may not, and `note` something that one may want to know.
+type OverviewProblemSeverity string
+
+// OverviewTraffic The requests that were answered in a minute.
+type OverviewTraffic struct {
+	// At When the minute began.
+	At time.Time `json:"at"`
+
+	// Requests All requests.
+	Requests int `json:"requests"`
+
+	// ClientErrors Those with a status from 400 to 499.
+	ClientErrors int `json:"client_errors"`
+
+	// ServerErrors Those with a status of 500 or more.
+	ServerErrors int `json:"server_errors"`
 }
 
 // PkixName A distinguished name, as Go's package crypto/x509/pkix has it.
@@ -1107,6 +1395,15 @@ type SystemStats struct {
 	Stats EntityStats `json:"stats"`
 }
 
+// TextCheck What the text of a file has.
+type TextCheck struct {
+	// Documents The documents, in their order.
+	Documents []CheckedDocument `json:"documents"`
+
+	// Problems What is wrong with the text around the documents, such as its syntax.
+	Problems []LocatedProblem `json:"problems"`
+}
+
 // UsageOfDays An element for each day of the period of which the usage is known.
 type UsageOfDays = []IndividualStats
 
@@ -1187,6 +1484,9 @@ type Webhooks struct {
 	// Pages The number of pages; 0 if everything is on this one.
 	Pages int `json:"pages"`
 }
+
+// APIActive defines model for APIActive.
+type APIActive = bool
 
 // APIAuthType defines model for APIAuthType.
 type APIAuthType = string
@@ -1287,6 +1587,9 @@ type CertificateID = string
 // CertificateMode defines model for CertificateMode.
 type CertificateMode string
 
+// CheckedDocuments defines model for CheckedDocuments.
+type CheckedDocuments = bool
+
 // CustomDomain defines model for CustomDomain.
 type CustomDomain = string
 
@@ -1323,6 +1626,9 @@ type HookID = string
 // Hostname defines model for Hostname.
 type Hostname = string
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // KeyRequestID defines model for KeyRequestID.
 type KeyRequestID = string
 
@@ -1358,6 +1664,9 @@ type PageID = string
 
 // PolicyActive defines model for PolicyActive.
 type PolicyActive = bool
+
+// PolicyText defines model for PolicyText.
+type PolicyText = string
 
 // Purge defines model for Purge.
 type Purge = bool
@@ -1406,6 +1715,9 @@ type BadNonce = externalRef0.ApiError
 
 // BadParameter The envelope of every error.
 type BadParameter = externalRef0.ApiError
+
+// Changed The envelope of every error.
+type Changed = externalRef0.ApiError
 
 // ChangedKeyRefused The envelope of every error.
 type ChangedKeyRefused = externalRef0.ApiError
@@ -1493,7 +1805,7 @@ type GetApisParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
 
-	// Q Lists only APIs that have this text in the first 1,000 characters of their name, in upper or lower case.
+	// Q Lists only APIs that have this text in the first 1,000 characters of their name or in their listen path (before its first variable), in upper or lower case, and the one with this `api_id` or ID.
 	Q *APIName `form:"q,omitempty" json:"q,omitempty"`
 
 	// Sort What the list is sorted by; `-` reverses the order. Times are those that the documents state, and an API without one counts as the oldest. The default is the order in which the APIs were stored.
@@ -1507,6 +1819,9 @@ type GetApisParams struct {
 
 	// ApiType Lists only APIs of this type. An internal API has another type as well; `udg` is a GraphQL API that the gateway executes itself.
 	ApiType *GetApisParamsApiType `form:"api_type,omitempty" json:"api_type,omitempty"`
+
+	// Active Lists only the APIs that are active, or only those that are not.
+	Active *APIActive `form:"active,omitempty" json:"active,omitempty"`
 }
 
 // GetApisParamsSort defines parameters for GetApis.
@@ -1528,6 +1843,15 @@ type PostApisParams struct {
 
 	// SetDefault Whether the new version serves requests that name none.
 	SetDefault *SetDefault `form:"set_default,omitempty" json:"set_default,omitempty"`
+}
+
+// CheckTextTextBody defines parameters for CheckText.
+type CheckTextTextBody = string
+
+// CheckTextParams defines parameters for CheckText.
+type CheckTextParams struct {
+	// Documents Whether the response has each document as it is to be sent.
+	Documents *CheckedDocuments `form:"documents,omitempty" json:"documents,omitempty"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
@@ -1599,6 +1923,12 @@ type DeleteOASApiParams struct {
 	Purge *Purge `form:"purge,omitempty" json:"purge,omitempty"`
 }
 
+// UpdateApiOASParams defines parameters for UpdateApiOAS.
+type UpdateApiOASParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // DownloadApiOASPublicParams defines parameters for DownloadApiOASPublic.
 type DownloadApiOASPublicParams struct {
 	// Mode With `public`, the document is exported without `x-tyk-api-gateway`.
@@ -1616,6 +1946,12 @@ type ListOASApiVersionsParams struct {
 
 // ListOASApiVersionsParamsAccessType defines parameters for ListOASApiVersions.
 type ListOASApiVersionsParamsAccessType string
+
+// PutApiParams defines parameters for PutApi.
+type PutApiParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
 
 // DeleteApiKeyDetailParams defines parameters for DeleteApiKeyDetail.
 type DeleteApiKeyDetailParams struct {
@@ -1837,6 +2173,15 @@ type GetPoliciesParams struct {
 
 	// Active Lists only policies that are active, or with `false` only those that are not. A policy is active unless it says `"active": false` or `"is_inactive": true`.
 	Active *PolicyActive `form:"active,omitempty" json:"active,omitempty"`
+
+	// Q Lists only policies that have this text in the first 1,000 characters of their name, in upper or lower case, and the one with this `_id` or `id`.
+	Q *PolicyText `form:"q,omitempty" json:"q,omitempty"`
+}
+
+// PutPoliciesParams defines parameters for PutPolicies.
+type PutPoliciesParams struct {
+	// IfMatch The `ETag` that the stored document had when the client read it, or several, separated by commas. If the stored document has another one now, nothing is stored. `*` is any. Without the header, the document is replaced whatever it is.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // GetKeyRequestsParams defines parameters for GetKeyRequests.
@@ -1885,6 +2230,9 @@ type ListUserGroupsParams struct {
 type GetUsersParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// Q Lists only users that have this text in their e-mail address, or in their first and last name with a space between them, in upper or lower case.
+	Q *externalRef0.UserText `form:"q,omitempty" json:"q,omitempty"`
 }
 
 // SearchUserGetParams defines parameters for SearchUserGet.
@@ -1919,6 +2267,9 @@ type RedeemDashboardNonceParams struct {
 
 // PostApisJSONRequestBody defines body for PostApis for application/json ContentType.
 type PostApisJSONRequestBody = API
+
+// CheckTextTextRequestBody defines body for CheckText for text/plain ContentType.
+type CheckTextTextRequestBody = CheckTextTextBody
 
 // CreateBasicAuthUserJSONRequestBody defines body for CreateBasicAuthUser for application/json ContentType.
 type CreateBasicAuthUserJSONRequestBody = externalRef0.SessionState
@@ -2063,6 +2414,9 @@ type ServerInterface interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(ctx echo.Context, params PostApisParams) error
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(ctx echo.Context, params CheckTextParams) error
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(ctx echo.Context, params ListKeysParams) error
@@ -2083,7 +2437,7 @@ type ServerInterface interface {
 	GetOASAPIDetails(ctx echo.Context, apiId externalRef0.APIID) error
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error
+	UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(ctx echo.Context, apiId externalRef0.APIID) error
@@ -2122,7 +2476,7 @@ type ServerInterface interface {
 	GetApi(ctx echo.Context, apiId externalRef0.APIID) error
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(ctx echo.Context, apiId externalRef0.APIID) error
+	PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(ctx echo.Context, apiId APIOfKeys) error
@@ -2201,6 +2555,9 @@ type ServerInterface interface {
 	// UpdateKey Replace the session of a key
 	// (PUT /api/keys/{keyId})
 	UpdateKey(ctx echo.Context, keyId externalRef0.KeyID, params UpdateKeyParams) error
+	// GetOverview Get an overview
+	// (GET /api/overview)
+	GetOverview(ctx echo.Context) error
 	// GetPortalCatalogue Get the catalogue of the portal
 	// (GET /api/portal/catalogue)
 	GetPortalCatalogue(ctx echo.Context, params GetPortalCatalogueParams) error
@@ -2299,7 +2656,7 @@ type ServerInterface interface {
 	GetPolicy(ctx echo.Context, policyId externalRef0.PolicyID) error
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error
+	PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(ctx echo.Context, params GetKeyRequestsParams) error
@@ -2419,6 +2776,9 @@ type Handlers[Request any] interface {
 	// PostApis Create an API
 	// (POST /api/apis)
 	PostApis(request Request, params PostApisParams) PostApisReply
+	// CheckText Check a file
+	// (POST /api/apis/check)
+	CheckText(request Request, params CheckTextParams) CheckTextReply
 	// ListKeys List keys
 	// (GET /api/apis/keys)
 	ListKeys(request Request, params ListKeysParams) ListKeysReply
@@ -2439,7 +2799,7 @@ type Handlers[Request any] interface {
 	GetOASAPIDetails(request Request, apiId externalRef0.APIID) GetOASAPIDetailsReply
 	// UpdateApiOAS Replace an OAS API
 	// (PUT /api/apis/oas/{apiId})
-	UpdateApiOAS(request Request, apiId externalRef0.APIID) UpdateApiOASReply
+	UpdateApiOAS(request Request, apiId externalRef0.APIID, params UpdateApiOASParams) UpdateApiOASReply
 	// GetApiCategories Get the categories of an OAS API
 	// (GET /api/apis/oas/{apiId}/categories)
 	GetApiCategories(request Request, apiId externalRef0.APIID) GetApiCategoriesReply
@@ -2478,7 +2838,7 @@ type Handlers[Request any] interface {
 	GetApi(request Request, apiId externalRef0.APIID) GetApiReply
 	// PutApi Replace an API
 	// (PUT /api/apis/{apiId})
-	PutApi(request Request, apiId externalRef0.APIID) PutApiReply
+	PutApi(request Request, apiId externalRef0.APIID, params PutApiParams) PutApiReply
 	// ListApiKeys List the keys of an API
 	// (GET /api/apis/{apiId}/keys)
 	ListApiKeys(request Request, apiId APIOfKeys) ListApiKeysReply
@@ -2557,6 +2917,9 @@ type Handlers[Request any] interface {
 	// UpdateKey Replace the session of a key
 	// (PUT /api/keys/{keyId})
 	UpdateKey(request Request, keyId externalRef0.KeyID, params UpdateKeyParams) UpdateKeyReply
+	// GetOverview Get an overview
+	// (GET /api/overview)
+	GetOverview(request Request) GetOverviewReply
 	// GetPortalCatalogue Get the catalogue of the portal
 	// (GET /api/portal/catalogue)
 	GetPortalCatalogue(request Request, params GetPortalCatalogueParams) GetPortalCatalogueReply
@@ -2655,7 +3018,7 @@ type Handlers[Request any] interface {
 	GetPolicy(request Request, policyId externalRef0.PolicyID) GetPolicyReply
 	// PutPolicies Replace a policy
 	// (PUT /api/portal/policies/{policyId})
-	PutPolicies(request Request, policyId externalRef0.PolicyID) PutPoliciesReply
+	PutPolicies(request Request, policyId externalRef0.PolicyID, params PutPoliciesParams) PutPoliciesReply
 	// GetKeyRequests List requests for keys
 	// (GET /api/portal/requests)
 	GetKeyRequests(request Request, params GetKeyRequestsParams) GetKeyRequestsReply
@@ -2956,6 +3319,80 @@ func (PostApisReplies) EmptyBody(cause error) PostApisReply {
 // Failed returns the response 500 failed, "Failed to save the API". cause may be nil.
 func (PostApisReplies) Failed(cause error) PostApisReply {
 	return PostApisReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to save the API"}, Cause: cause}}
+}
+
+// CheckText implements ServerInterface.
+func (s server[Request]) CheckText(ctx echo.Context, params CheckTextParams) error {
+	return s.send(ctx, s.handlers.CheckText(s.request(ctx), params).Reply())
+}
+
+// CheckTextReply is a response that the contract declares for checkText. The methods of CheckTextReplies return it.
+type CheckTextReply struct{ ofCheckText contract.Reply }
+
+// Reply returns what to send.
+func (r CheckTextReply) Reply() contract.Reply { return r.ofCheckText }
+
+// CheckTextReplies returns the responses that the contract declares for checkText, by outcome.
+type CheckTextReplies struct{}
+
+// OK returns the response 200 ok.
+func (CheckTextReplies) OK(body TextCheck) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (CheckTextReplies) StreamOK() CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (CheckTextReplies) BadParameter(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// Malformed returns the response 400 malformed, "Request body malformed.". cause may be nil.
+func (CheckTextReplies) Malformed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "malformed", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request body malformed."}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (CheckTextReplies) NoKey(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (CheckTextReplies) Unauthorised(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/apis". cause may be nil.
+func (CheckTextReplies) AccessDenied(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/apis"}, Cause: cause}}
+}
+
+// TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
+func (CheckTextReplies) TooSlow(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
+func (CheckTextReplies) TooLarge(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_large", Response: contract.Response{Status: 413, Form: contract.Envelope, Message: "Request body too large"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (CheckTextReplies) TooManyAttempts(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// EmptyBody returns the response 500 empty_body, "Failed to read response body, body empty.". cause may be nil.
+func (CheckTextReplies) EmptyBody(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "empty_body", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to read response body, body empty."}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not check the text". cause may be nil.
+func (CheckTextReplies) Failed(cause error) CheckTextReply {
+	return CheckTextReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not check the text"}, Cause: cause}}
 }
 
 // ListKeys implements ServerInterface.
@@ -3478,8 +3915,8 @@ func (GetOASAPIDetailsReplies) Failed(cause error) GetOASAPIDetailsReply {
 }
 
 // UpdateApiOAS implements ServerInterface.
-func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId).Reply())
+func (s server[Request]) UpdateApiOAS(ctx echo.Context, apiId externalRef0.APIID, params UpdateApiOASParams) error {
+	return s.send(ctx, s.handlers.UpdateApiOAS(s.request(ctx), apiId, params).Reply())
 }
 
 // UpdateApiOASReply is a response that the contract declares for updateApiOAS. The methods of UpdateApiOASReplies return it.
@@ -3499,6 +3936,11 @@ func (UpdateApiOASReplies) OK() UpdateApiOASReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (UpdateApiOASReplies) StreamOK() UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated."}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (UpdateApiOASReplies) BadParameter(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Invalid returns the response 400 invalid, "The API definition is not valid: /x-tyk-api-gateway/server/listenPath: is missing". value replaces "/x-tyk-api-gateway/server/listenPath: is missing". cause may be nil.
@@ -3549,6 +3991,11 @@ func (UpdateApiOASReplies) NotFound(cause error) UpdateApiOASReply {
 // TooSlow returns the response 408 too_slow, "Request body too slow". cause may be nil.
 func (UpdateApiOASReplies) TooSlow(cause error) UpdateApiOASReply {
 	return UpdateApiOASReply{contract.Reply{Outcome: "too_slow", Response: contract.Response{Status: 408, Form: contract.Envelope, Message: "Request body too slow"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (UpdateApiOASReplies) Changed(cause error) UpdateApiOASReply {
+	return UpdateApiOASReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -4400,8 +4847,8 @@ func (GetApiReplies) Failed(cause error) GetApiReply {
 }
 
 // PutApi implements ServerInterface.
-func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID) error {
-	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId).Reply())
+func (s server[Request]) PutApi(ctx echo.Context, apiId externalRef0.APIID, params PutApiParams) error {
+	return s.send(ctx, s.handlers.PutApi(s.request(ctx), apiId, params).Reply())
 }
 
 // PutApiReply is a response that the contract declares for putApi. The methods of PutApiReplies return it.
@@ -4421,6 +4868,11 @@ func (PutApiReplies) OK() PutApiReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutApiReplies) StreamOK() PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "API updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutApiReplies) BadParameter(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // Malformed returns the response 400 malformed, "API definition malformed". cause may be nil.
@@ -4466,6 +4918,11 @@ func (PutApiReplies) TooSlow(cause error) PutApiReply {
 // Conflict returns the response 409 conflict, "Found API with the same ID". cause may be nil.
 func (PutApiReplies) Conflict(cause error) PutApiReply {
 	return PutApiReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found API with the same ID"}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutApiReplies) Changed(cause error) PutApiReply {
+	return PutApiReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -6310,6 +6767,50 @@ func (UpdateKeyReplies) Failed(cause error) UpdateKeyReply {
 // NoGateway returns the response 500 no_gateway, "Failed to unmarshal key data: no gateway is configured". cause may be nil.
 func (UpdateKeyReplies) NoGateway(cause error) UpdateKeyReply {
 	return UpdateKeyReply{contract.Reply{Outcome: "no_gateway", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to unmarshal key data: no gateway is configured"}, Cause: cause}}
+}
+
+// GetOverview implements ServerInterface.
+func (s server[Request]) GetOverview(ctx echo.Context) error {
+	return s.send(ctx, s.handlers.GetOverview(s.request(ctx)).Reply())
+}
+
+// GetOverviewReply is a response that the contract declares for getOverview. The methods of GetOverviewReplies return it.
+type GetOverviewReply struct{ ofGetOverview contract.Reply }
+
+// Reply returns what to send.
+func (r GetOverviewReply) Reply() contract.Reply { return r.ofGetOverview }
+
+// GetOverviewReplies returns the responses that the contract declares for getOverview, by outcome.
+type GetOverviewReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetOverviewReplies) OK(body Overview) GetOverviewReply {
+	return GetOverviewReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetOverviewReplies) StreamOK() GetOverviewReply {
+	return GetOverviewReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetOverviewReplies) NoKey(cause error) GetOverviewReply {
+	return GetOverviewReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetOverviewReplies) Unauthorised(cause error) GetOverviewReply {
+	return GetOverviewReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetOverviewReplies) TooManyAttempts(cause error) GetOverviewReply {
+	return GetOverviewReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Could not retrieve the overview.". cause may be nil.
+func (GetOverviewReplies) Failed(cause error) GetOverviewReply {
+	return GetOverviewReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Could not retrieve the overview."}, Cause: cause}}
 }
 
 // GetPortalCatalogue implements ServerInterface.
@@ -8343,8 +8844,8 @@ func (GetPolicyReplies) Failed(cause error) GetPolicyReply {
 }
 
 // PutPolicies implements ServerInterface.
-func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID) error {
-	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId).Reply())
+func (s server[Request]) PutPolicies(ctx echo.Context, policyId externalRef0.PolicyID, params PutPoliciesParams) error {
+	return s.send(ctx, s.handlers.PutPolicies(s.request(ctx), policyId, params).Reply())
 }
 
 // PutPoliciesReply is a response that the contract declares for putPolicies. The methods of PutPoliciesReplies return it.
@@ -8364,6 +8865,11 @@ func (PutPoliciesReplies) OK() PutPoliciesReply {
 // StreamOK returns OK for a handler that sends the body itself.
 func (PutPoliciesReplies) StreamOK() PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200, Form: contract.Envelope, Message: "Data updated"}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (PutPoliciesReplies) BadParameter(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
 }
 
 // NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
@@ -8404,6 +8910,11 @@ func (PutPoliciesReplies) TooSlow(cause error) PutPoliciesReply {
 // Conflict returns the response 409 conflict, "Found policy with the same ID.". cause may be nil.
 func (PutPoliciesReplies) Conflict(cause error) PutPoliciesReply {
 	return PutPoliciesReply{contract.Reply{Outcome: "conflict", Response: contract.Response{Status: 409, Form: contract.Envelope, Message: "Found policy with the same ID."}, Cause: cause}}
+}
+
+// Changed returns the response 412 changed, "the stored document has been changed since it was read". cause may be nil.
+func (PutPoliciesReplies) Changed(cause error) PutPoliciesReply {
+	return PutPoliciesReply{contract.Reply{Outcome: "changed", Response: contract.Response{Status: 412, Form: contract.Envelope, Message: "the stored document has been changed since it was read"}, Cause: cause}}
 }
 
 // TooLarge returns the response 413 too_large, "Request body too large". cause may be nil.
@@ -10518,6 +11029,13 @@ func (w *ServerInterfaceWrapper) GetApis(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter api_type: %s", err))
 	}
 
+	// ------------- Optional query parameter "active" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "active", ctx.QueryParams(), &params.Active, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter active: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetApis(ctx, params)
 	return err
@@ -10559,6 +11077,24 @@ func (w *ServerInterfaceWrapper) PostApis(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.PostApis(ctx, params)
+	return err
+}
+
+// CheckText converts echo context to params.
+func (w *ServerInterfaceWrapper) CheckText(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckTextParams
+	// ------------- Optional query parameter "documents" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "documents", ctx.QueryParams(), &params.Documents, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter documents: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CheckText(ctx, params)
 	return err
 }
 
@@ -10789,8 +11325,28 @@ func (w *ServerInterfaceWrapper) UpdateApiOAS(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateApiOASParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateApiOAS(ctx, apiId)
+	err = w.Handler.UpdateApiOAS(ctx, apiId, params)
 	return err
 }
 
@@ -11039,8 +11595,28 @@ func (w *ServerInterfaceWrapper) PutApi(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter apiId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutApiParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutApi(ctx, apiId)
+	err = w.Handler.PutApi(ctx, apiId, params)
 	return err
 }
 
@@ -11730,6 +12306,15 @@ func (w *ServerInterfaceWrapper) UpdateKey(ctx echo.Context) error {
 	return err
 }
 
+// GetOverview converts echo context to params.
+func (w *ServerInterfaceWrapper) GetOverview(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetOverview(ctx)
+	return err
+}
+
 // GetPortalCatalogue converts echo context to params.
 func (w *ServerInterfaceWrapper) GetPortalCatalogue(ctx echo.Context) error {
 	var err error
@@ -12144,6 +12729,13 @@ func (w *ServerInterfaceWrapper) GetPolicies(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter active: %s", err))
 	}
 
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetPolicies(ctx, params)
 	return err
@@ -12201,8 +12793,28 @@ func (w *ServerInterfaceWrapper) PutPolicies(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter policyId: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutPoliciesParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.PutPolicies(ctx, policyId)
+	err = w.Handler.PutPolicies(ctx, policyId, params)
 	return err
 }
 
@@ -12502,6 +13114,13 @@ func (w *ServerInterfaceWrapper) GetUsers(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
@@ -12829,6 +13448,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/api/usergroups/:groupId", wrapper.UpdateUserGroup, options.OperationMiddlewares["updateUserGroup"]...)
 	router.GET(options.BaseURL+"/api/apis", wrapper.GetApis, options.OperationMiddlewares["getApis"]...)
 	router.POST(options.BaseURL+"/api/apis", wrapper.PostApis, options.OperationMiddlewares["postApis"]...)
+	router.POST(options.BaseURL+"/api/apis/check", wrapper.CheckText, options.OperationMiddlewares["checkText"]...)
 	router.DELETE(options.BaseURL+"/api/apis/:apiId", wrapper.DeleteApi, options.OperationMiddlewares["deleteApi"]...)
 	router.GET(options.BaseURL+"/api/apis/:apiId", wrapper.GetApi, options.OperationMiddlewares["getApi"]...)
 	router.PUT(options.BaseURL+"/api/apis/:apiId", wrapper.PutApi, options.OperationMiddlewares["putApi"]...)
@@ -12914,6 +13534,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/sso", wrapper.CreateSSONonce, options.OperationMiddlewares["createSSONonce"]...)
 	router.GET(options.BaseURL+"/tap", wrapper.RedeemDashboardNonce, options.OperationMiddlewares["redeemDashboardNonce"]...)
 	router.GET(options.BaseURL+"/sso", wrapper.RedeemPortalNonce, options.OperationMiddlewares["redeemPortalNonce"]...)
+	router.GET(options.BaseURL+"/api/overview", wrapper.GetOverview, options.OperationMiddlewares["getOverview"]...)
 	router.DELETE(options.BaseURL+"/api/session", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
 	router.GET(options.BaseURL+"/api/session", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
 	router.POST(options.BaseURL+"/api/session", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
@@ -12936,983 +13557,1035 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Jcxs30j/8VVB83qrs1kvJJHUr9VQ9tOWDsXVEkuPEcYoEZ0AS1nAwGYCiuC5993+hG5iLc1JUkt3N",
-	"VmotkjNAo9FoNBrdv/7WcsQ8ED7zlWydfmuxBzoPPAZ/968G+p976i2Y/oMGfOiyCfe54sKHbxzF71nr",
-	"VIUL1obfuds6bR1MaM8dH+/ts87R/v7+5OiwMz5y2Hivu9/rnEzGrXYLn2P0cLzHum6XHk0OO51O93hv",
-	"fODst9otn85Z67R1y11GFB1ritotEU5NB3vU6RwdHR054/Gx03MP9jr6f71WuxWE4mGlafO4VMwfBlTN",
-	"WqetF4q7TL5otVtShTwYpn5F8hUNp0wNF6HXOm3NlApOX7xYBFKFjM53Q37PwrlYqNmuYdGL1mO7Jb3F",
-	"tHXa0o3vRGQuJBvesZXHpLRt37NQcuEPXaqoJs4Xami+Y27mIeD9GZvQhafgWWSF/QbbZw+K+S5zYQSm",
-	"m8fHx0echblwmdc6/fbYbs2EuBuGbMJC5jt6Xn/9rd3icii5Yq3TCfUka7cEla1Tf+F57ZYUoRqOV63T",
-	"jm6sfzV4FTKqNJEJSRic1ZvlcyYlnWrq+1cD4piW9PeaDUXzf9Bqt24UVQvZOm1dvm8ZQs4i0TsTTF4I",
-	"9fqBS5WiK91fLKvEFUwSXyjC4B1LAQ456ut1GIpwvbtz6k1EOM/woLCvefS47eZbi+mWNfO/taxAZlZT",
-	"uxUyKvWyanFJ5lxK7k9bj789FtPnMVVBEz5RMNqYsxdCvRELv6wtzbsJPFOHd9dW3mq0HMlm3Mdus04+",
-	"+ne+WPolfVxv2sfHwKXlTF6YJyqY7M65fyFU3/PEkrm34ppJpq6olEsRurKg/V/EgrgCaJ7Re0YCFoJg",
-	"CJ8oQULdBFEzRgLTDpmIkAg1YyFZSBbKXdKXhPqE6t7hqzZRMy6TDTnUJ2NG5sLlE85cstByRy6v+iRc",
-	"eEzWYZMXMuquXgqhpAppEBTzyycinFKfSworBRajJBQbqNNVEFyzubin3ieuZmKh3lLFlnRV0N8rsfBc",
-	"YF+o32KEBsEp8QWZ4muES+IIf8Kni5C5tbqv1e8byj3m6jla+HMayhn1dNdEa38yCcWc3K7uSP9q8ERi",
-	"5MbU3LHVlqmRkqV1Me7Uh4f77vEh2zs46h4wp+PuHXXGY9btttotuxdyfyL0v4orT9P7WqoFDVdEsXng",
-	"UcVa0c7YOm11dzu7Hb3zioD5NOCt09bebmd3T+/8uBPqTe9hR63udmjAd6Yxa+bcdT22pCGQN/XEmOo9",
-	"suVQZwZfMV/v4NF2rPiciYVqnR484s7qMumEPEDjp3XNZCB8ySShISN3LFCw/Cb8nhHJHOG7sHiquHDH",
-	"tXbUO/BOYsAelWpoVctpq9fpHe50uzu9/dtu57Sj//scG0mv9ADcWvZRNFWFu3oJqbFIUd3E+n5e8m4k",
-	"MnLhONowiigZnBkFAtt5kSqER8ngzCoLoztOyXcwfe53u+W7LXeTO+yYecKfSr0mcCgFlPfyN2AtYPc0",
-	"5NqcQvFxW3Y4VTsedNdkN9UvgNJj5W2iinOJYfBk4XmroubXJkFvSPr1CurpRtTfCtxGm7Fmt2breVt0",
-	"U0nObuKbSXJSdn/9WwH+NRWgXs/9hcvVBzHN2a+6nX19itQHWxgk6riPkoVvQ7EIcNbgZDpbtEnvkFyI",
-	"e6KpI93OaffktHdIPt6+0o8xRblnpoMHuunekZ67XT3oOVMzofu7ury51YSPvzJHtU712S4cTk1X+G0k",
-	"RyeT8R5DDu47J4fOmE32Dmsei8VCOQKYJe5AE/6Or3T2D3usd7y3Qw8OJjv7XTreOdw/7u0cdtweY+Pu",
-	"8cGxA4dmFPpep4NyIRWdB63T7tHJweHx8d7hYbuFB2d9rnmhRwGDMMfhUJ9qfCb/b/0YbR4wg+zu97oH",
-	"zB333P2j7klncnI83hsfnbTareVMGPbggjNTKPvyDfdYYib1RLZxfG3kTFtPWTuius2DNtjCOMltnIv2",
-	"IvTaOMz2cibahqg2zkE7moq24WTbTPAXX4tMuw4f20Xz0/5SLk5fWu0EoyM5ahewtJ0R2rYWsnZmYtp6",
-	"KoENRUxvx7LYLpK+trhrf3v84sP2t1AzEfJ/gW3/hjPPfT0PVJFVmnqaTPTjhMHzlWr/JZVMn1oZc+VP",
-	"qBgvQBHkdrQSC+IzNICDUNxzlxFKjEIlWoOA2tLnKJ8tiW4cjeFa/o1iQlNGQmVbOCzuaLa8Z6s1v1vC",
-	"o2O3DQrbzzDk0xluPZWdmLbq+uj0s7l+uNhR9WvklvoNfE8ep9Ksdd2APu1S32Gt0712a6zHN6QLNYvc",
-	"YPbg2jptaQ6wh4CHml+dmr4+rVgOO+3W7wuh6HBOH1qnO912KwQVvffYbt2x1XBGpTYBW/gJ2mSrH+6d",
-	"ucMv+aB73nvz9fzM2bv4l/v1l/lg/5d//XB3cXu+PD/rL8/PBvzDqx+Cz68Gh4O5t/j88zmf/Pi//2vF",
-	"EOfrhklpHKLxnP1HTY4jwpA5amcmQsmeY6Y0O63/4I0I5ylewjk0nA8LCWq32Jxyb0hdNwSna8lmM+Gh",
-	"VJZzA2QFGBvmq8s7EQq9YS59Ftovr6OWyBshXBn9bvy/cU9ghhXxLTnKgbycTApU1u1MW1DhPQv1MVxb",
-	"xPFRXKuxMSPjhLeFjFeEaiU2J//Y2Yl++WcNC7qG0+bweNzrHTj7e0eHR/vHvc7R/sGe09s7YO4x69Hj",
-	"XuLcdfXpHZdKhCv0Mps1cKfVWZ1m1m8TElrPHDaHVKE52N3pnOx0D267B6f7J6ed7u7+fu/zkyUBdjuU",
-	"5sh0LbZJQG48MeXg2NfNdDqd7g78d9tJ2Km5AhYtm/3xwZ67R9mYHrrjA2fvIF42RpT0ghm6dIULLvo2",
-	"ZR8XMQR28djhB8poIMEhqc8/8G+7lfJHRt8/PmZcmalNrXJKH9utVxf989cDeUvvWJGDFh7Rgm6P9uir",
-	"rCG98Ga5ixYbr+ekfUUVmwo9uMtJ9u7LiX7TenXCQvizDTc/EvVr/Hq11zhuztK2W0UcCxWfcP1i33Uz",
-	"jZeq373epHtwfLxP6cne8bHbOToeTw67x/s9h3bGrDfZ25sc73WOu84JOznqHJycdA9c1jvu7O87dHzs",
-	"HsJxJeJnTAahQEd8ONBHiwypcEnBhd/QUYk3F8SJG3qKbzJFDxjtDckJmQo5u38OgjKHl28t3UXrtLWj",
-	"//fy9dvBBXn1+vp28Gbwqn/7Gr794p8PBi9//vrqVf/Hm2l/OXjZnw5e9m/7719Op7/P7r5eXv3441n/",
-	"a//r+c3r5bvlL2c//fjj2euHWYd+uvac1cHqi09//uw58+69+/O1+DD/af+XT93l+O3H5eClc3H+9ZeH",
-	"89tBBw2g/vLTbHp1/vX16uLr6+X5v17Dd1/887OX9PzV+cPgtj95Ob346WX//Pbtu+vg89uf/vXB/yFw",
-	"5z+txp9Ouu7b6eLzz7PZ+OeX8vPty8/nL8/fvlz9/vaLf3O+f9Kfvn776tXvb+Hv5et3/c6g//Ly48HX",
-	"m/mF+Ox0l0eTh5cfxg/zz+NX3s/z+ez2pnf98fCXz85b/4vP383Hdz9/ePfm5WX3d3p0efXiQn7wfuKr",
-	"S3Xz841/z/3zk+74/397/3F69eoT+/rDv/re+avzt/3uR/f1jz86X/zzl7+/qqY6w9npxaB/9vJNn7/u",
-	"f/FXn4+78/35SfB7NxgcPXx4ffB2QH/+2H959NPF/g+THz7fXN+ed9/Nx87y1eDNy2N5O/s6OJn9FPiz",
-	"37+eXb//4u8fjS/n/fCtf/nDwZtOd3w7P/zoH91Nvvgw3a8vznJEICtHgzO5Jkagqp5NK/ymN6Kp1ofd",
-	"DC3WHIiIcX0Jux8QBBoz5z5dNzjh/pSFQch9vQa2oLhmVA6DkN/TxGX3cytLLocOjXuTcqGN32+tV2I+",
-	"tyfVYi60Wzcs5NS7WMzH4DfRu6gv1JBOFHzudXuHO93Ozl7axNCPjNlEhCztLks+IxfGzfQEYjJzXeHT",
-	"Td7AretQYnwouyS5rSy5mpEpv2c+uXnX7x0ckoRYNPIPJ1q9ZpOFZO7LVbnO15a3VeohvnJKrtnvCyZV",
-	"zsV+jZP/+stZwtZd+/F2a5z65Ztsw90MLeln2MtkTSYXCIV8Zk7LxnfGaeKewKMZ9afM/WvFUxExAacX",
-	"LPu/g6vqBFcl5vI9W9WU9sT1O1j65I6tnkXSkbDL/k1WzrL3S7n+onpXS2aq4f4I7/tFwELw4Q607OiZ",
-	"v4Un2q3Q3g/px3qdDlgCqRskrW1x72kZ7qLXA69uG8jKbwU3XnbkdVdR9SrRaphll2pMebw2rkD4v+GK",
-	"iITQXFHYBaNftCPTDzcYclIYr4THnVVe9EXXnXQ7naPjSbfrup1O5+TIGR8cTFrtv6SDMqX9zLs3/IFQ",
-	"Muf+Au4FGzkb0bt4CJzSav1CqMjhVan+zTapJz8VtER9F75cSBbWsUFMxxhw0Q9qd0yDoHHzid2ubjcJ",
-	"M2B3zQp7LiuZcDcTyNFE/f2ZZK6x/HaWuB1uIFNafAi4GxvMMsZ8NpnldU9K4+6y11El3dyxVePmczas",
-	"kh406/pXg8a93M5Y81426OSjxE2gbi8NtUiqn3oyl+lsQ5m7nbFPbDwT4q5Jh0t8pUFvrx9USB11w2jo",
-	"zN5wT9VgJ8N3iISXyATewsjG0FhKY5GML82NEMPX5IvfFyxcJYPF5gvdACOU6L28JCjbjuEyYH7enWAe",
-	"7drUAlZJfKEBq64ZdV8Kt3Rx+t/pcwx1azAgE4HuMw6BxD/cXF4QX4Tkl/75h8qh42m2zi4XR+Q2GjIe",
-	"yfpXA1n//Kaf3qSTIEB3cf2eIMgX3tmsP/mhOKMhvztJtLm5SW8Ll6tr5sB1T26HTk6H+iUS4ltP6VJu",
-	"1qds3qkJFqnPVJw/bffTgA/OKsNACIeo9kIjZHebcSJVnbVyOPCerZrKMYSHbyrH79lKNupqk8WJVkPT",
-	"cWFWzIbjugTn6RsR2kut+v1i9BjEGbn25cb94ymv6ZADeGvzUSd7lRt2KzfqN1TUu4wc1nW71W8Zfm/Q",
-	"a91tO+pw063bdLeSis0vhMvq9+gLlz2pK9msr00m71bcMb9BPwqe36AjbQY3XRFgBW+8HiLDe6Nuwfje",
-	"Qudyk343ZXCNRYF2ZrJHsyieoAF01w3HuUk35ljTdDrN0WaTubwXd7WPiiE8vclREY9Q9ZhoTk5NWYhx",
-	"LnWHYtzfGwwl1U+9U2+ms/qn3kUYMj+KhBrIc8zEvQw/hcKfFvWLb8WJmHEKLxEhWepXa3R+RhUtT+vV",
-	"T9TM69WPlgciQWP1QqP0o2Mq2Vk2zzbt0J9SxWZiASGZcQKE8YijiERwA7erQBMhYV9KXnBqJrYwy6Ao",
-	"8+Ox3QqEVNMQN7Nsmy5VVCoRMkx8CBaqddrSouCaYcT54NSXy8ixD91PtBqo6P5x/fn4GuW+s9vd7SDb",
-	"moQ/5XnTnnLreMbumScCFr6eU+7VSbKL3iAQRZnxfZoweS71CaTCmQLvF2TcuVEvB2zijt3x0f7JyWHH",
-	"6XQ63b2jycHxSaGb4WwReHjljdp3cFY0Evug1dND7laQHD9YQLfV+IeH+yfHjttlvYnjduGWdZ8542Kq",
-	"IQ2ixFOTDDSjLrH3ZuCzacP/Y2ZEDQ0Cf/Vdl/vT9YzcuEcYPqHwHGZA1m37DVPOrKJ1eJBMzJNPaN8m",
-	"DpaOYrN+PnCpbDeytH0Pn8TmZd32rxnVzP3h5vKiZOaxhxCfJV+l8Ot4KuFmLCGj0DCp7aY09M3Ffa15",
-	"DM2TyIDq4aM034q6N1JlgSm79burezVSFmTaoDuQ02ofWtwbiGnKmdWgt3NM23+VCEKu6M4m+icCjQO6",
-	"8gTdpNtEDE3tjhFdQIRJ/koCaSa1fZZZOtDKgjMfzYQYlvLAWGd48KOKNu+6UX+bd/FGhCWu7RIm13Rx",
-	"53dZ5wRU0nfjk1CGitILwPIxb9xnYxnaRHaumcvY/HbGbm4uLwRkWlXu//oNOLXc3FwSX7/UqEM8nDbR",
-	"gnlxmQ26vKH3rM7sSXrf4Fo12foFW97cXKIj8FacvazXlc+WwELjeVWCnL1sOKyacpkcWcMebmcsTrmp",
-	"2409Yzbvq/wCN6er+te3UU9wmtMPVCsxPPkRfZBqors+WhCbfhCAAgvF/HZ1V2eqKtB4NiRCbkxFLgrP",
-	"JlS8Z6ta2my96yf09qcP+UmMl9shAz3dGxOCju+nkQJHpAamoXGN9QN+xiabKMhFyMC45/60QuoWIUOr",
-	"Xp8f9CDbJPAYlYw4wlfUUWQlFiHik3GpQqpEWJ8I9K7UIsI1j26fiBt6X48ECQ9ukwB9orjhit0ueaFt",
-	"MfDvqcddEtCQzplKul3zzpYzRl0Wkhvm7EDzO7r9TGSImrGQkbkI9SZBfQKWTdFhE5JD+leDT1zNtCVE",
-	"56zQaQPPglkHUX1wtUbnjAzOajBDv4s79tO62q3ZF96L1u/LXIhu0B04vAdnNUAv4UkyOGsMd/mOytcP",
-	"ivkl1zy3M0b4PBChsgdJImdxYKMWZO6TtSjsGuN7x6inZqu/hlvZtxekhQ2KMYR6uz8hrb1n81w3bDZk",
-	"elKeyIvOyenB8Wm3m/Fxm+dzfdzvhLgrv2fQT9S8ZzDqanD2k22mRKeNBmcjgr9XClldTJUUKMZfG4/k",
-	"qzu//PQxxiMxZtmTMSGfcucAsUZwO3WThKHLJ+I9RBnB0ynUuqpUeMi9gbjOzJQG3moIetak6RemP/zW",
-	"1k+HmHhnEjXHq6FBqiq8lkDwr6HFPYSV09npHO10erfd3un+0enewe7Jwd5nQJdgHoa5LSRzqMQ8yzkz",
-	"aRCP7dZEhMPAo34Ca0L3zA67mZ5POjUTHxLrs5fhVB7eYzwTJf0WTkQ6bq2ogRQRf60kzPds9Z+A3NNM",
-	"7J8BuOc9W/11cGj1sXAdvcOq9zsITfz16fpWW7vJ7HfdbfN8wIrz6DMJPeTBGslPnxYNe/7zdsff1mfr",
-	"KSIrtyuzVfjy14kkhng2qy4J2TIGzEpmM3Cfzxdzc0lIPOZP1UxTfFh4hovoK4boeiKxawhfCYJdPpmw",
-	"UCK3kw7QanrLA9c2ojSPwob3rxds+ZyZ4H9Xzti0ckaMdzkEdLeoJgb8kPzKTuPa5fl/B6RvPmRvGow3",
-	"ySKtazPukf8i7GPHohM3YNsm8AImfOKZ4AUsUU89d9U6ZlUfntaOOhds+Tf0wVahD/5yaAcwxQs1e+Vx",
-	"5qdl0IGvcIvr0c7heO/k2OkeTfYPTzrHLttzJxNnfNRlk+Mjt9XOmYsZDcdiEZI5lYqF30mipZo71KTq",
-	"aNGLtqAaeNXg5vO4s6rEYQiZy0Pm6N2TG27I0xcvDD0RC+xjelKYE2oBbJ3Pf1xe3A4OLt7+qH75+rHz",
-	"y02nc/H1fPXh02D5+eudurj9/PWX3nn389fZ118+/dKx6yT3ztkEySRBVsdUKRaudqSiCAaVsinz0E11",
-	"40/FohjSMNQi/Ouznqp/K4CbuJ2FjD0RcGIvWji2j4g3oaIeQFKmeW86x+ylPCCudAM3N6nX9dFm6ADa",
-	"6e5Y+eSbIzwRnhLFqPeYeZUq6olpxrVKA456xxXOYs58Rc3KAECh3tg9Oeoypues2+mcuK5TpC9qyryc",
-	"iVAN04vwHZ/OyJIqDMaeiWXGtjOa/rf0cMwpi66l44Xs9wUPwZocoqtP7/dWfUUNRBHPqZcxevm05QsR",
-	"/h9DiyQFHGt3J4OfdiFwD+W+lSnjUyxbTFIKA43b7R4f2W7S03WWno/MicHC1LrCGSrj6l/S6RRYmJ1K",
-	"tvrhX27vjf+599Nq8FXwc76/HPid/013eM78RdonwOUwvVDm9pE55T5Ijd1cY+GKigGgRL8AAdNzl+zr",
-	"CgyYRFcxX28W43cYFGtETALsioVdfQSQvZmYswDaQMLMiUKfVKx5ZTUC3HUgkWtQzoamG9h95N8GxH+o",
-	"AWFHiQ9xTOXBDxIn2MwN9yFf5Bu0O4zpjCoJIfamzStZew7bjE7P+hDxaMHDLtgyLwgLb92Hc0QletiR",
-	"YhE6zFx86ul4XK8YYtj9GpxwLnilWtFJ3N7mI2fYPfNVHr7jC3ThmVOH6MM2fCuKQ1hwoyYu8zlzT0l5",
-	"fTrzMIHCE1oDvPhGAz5wH6s9Yila5LMQ04gIzytJan8iU8zM1SemJGL/CaRAdsOLbxRLcj02pkg+E0mN",
-	"CMmr67MVUnTDO56YbkKNfD5yGnEnqldRlhO6BWF+AUH+L77pY5LWUo1kqTKO7YkEChqpoRcJTPcmFFYG",
-	"V29OIiCNvvim/2moJ2vkaDyRrCbUYCoBoGRunxqQMdf00ISq1w/aHH1+uWLYTwPKiiHWnsimb3ds1VCS",
-	"3rPV+gXqtk2Ap1CX54PcBn3mrGIgw+SLb+avjSmUz01iY7Kew3IA0ADU9npisaga7AQvoEJxQyKfR180",
-	"JeIPWgFNyCpNR9me9mpO0vPt1A1pGcyfV79j+GszovLd1Vska6FmkUh9Qzd441mMiJR/AJWNSSsFE3om",
-	"/r3AxIxGtPqsymm3xS0g5d578S31sSGTr6Kbu+chNboZbErT6rkpevGNN2VVvgN/i7Q5Jru/KU2ZO4Ft",
-	"UiTlBvTkXjRsk6qEs7kpbYW3BtukL9VJYxrzLya2qUBsB/LFt+jvwSbLISL15er1vDiDfJsUwwXNi2/w",
-	"z9Movrm5fI7D1zrJUgptEn+TUhuYTyFaPj+1G1D3h296zWlcv9zaIm14LdaYprVLsG1uc3Sq9zj9z0YL",
-	"+wpDZp+RuCY0XbN74TyPeBUcYRF7rwmNNzeXWydOStGIhPhKa/vmsr0va0JPFcTpEzgDTb/whctefNP/",
-	"Dzb8TEjV2O1cjY66FTI34FwZlsKTaQLshSY0lQA9bmv5NSWnDA/yaTQhaOqLb/DvppTJZyStKUEICfpM",
-	"84cYok1Jeh72NOLMT4ng8ee9GIhC0RpQVw7asjlxulGptaW4ayjahiL5PCTVoeRVyFzmK06Lzho3zHcJ",
-	"9QnbQRxLrAYOMUQ0yh9pE4oIS20CwJYMERgIxlfu1iGkTtJ8Jlv+KZnyF+KpeIIlTV/FJcLfiArMZz0u",
-	"YB2Bsq5RsRBKQjblUrGQuQiZ5Qv9bQL72tRTS5bUqkXeNZ/O1K3oB4G3ujXhXbKEPATssjgIMwtphDGm",
-	"IHq6pSjPQNYi4nnL0pR07DusPIP35uaSwGMmDSCRx9T65faCX779+K/PXx31y6fPd7/wTufy9mL24faX",
-	"5eXZQH2+7f/r/Gywd/71vHN5+3rZWk+5hqavLIbIQF5jeGURNSgbEeYI4ZKE9o0ao1X9n6jHXVO64ycb",
-	"ZJefulxZMcMA/RIEDdCNAvCHjd3bYnWOlqHe88QS8dgSRfWLhLVcQcIVWirtDRJNBCy3unjdF0JdLv3i",
-	"gvRKrwLFXKuOlSbH3xH6nZo1vWwXxVdU5b3UwzyyvbxcVd+s9H0CDxF06mN+nubyGBIfrQ+YcJ9E0f31",
-	"SLhmUoXcUdtgaG6SYToFPZFpaLSt0Oxq43aWSr7RP2EM9inIzB1bkSUoJKgzxe5ZuAIEvqLcxL9TaHIi",
-	"YN3xoKS67kEE3rB5buagIsHgr5WHg0LSl2+4lzzUt759sXP/pXX6BWf/S6v9BRj5pXX67QsKEfya4AE8",
-	"YwQJfgNR+tJ6bH9B0dHvPj62oq7ztsLBWb0pSKzSq4HdLOO9smSSs3uiLUFUhtePGKXwRBWqCTZXjqSj",
-	"mzNAOjWasz7ZC6FgPy2xlpBOm4Bs90zYMU/Ji7XV8QLl7kUsdKeJkgflyq1GYxnAMdtsrtJKbdCNKQVG",
-	"LdSsH2QO6hS++LVxZpl5PM47cJ1wiEZxfN9k9DvcMeNT5jXMAcNc7HvuRvX//1vz1TK4DVvK/vt7jrac",
-	"U5iYl/roTynjbBMYqESvm+ZK0yB4jlzpBGVrwStapYAzvHVAj9xutzNmh3sHB+OO0znqOs7e3sle7+jg",
-	"cM8Z7x90j/Yp2zs+mhz0JsdH9Ljj9vZPDlsJ6JXu0cnBYadz3OmAcoSO/5JgS5e+t3rlUSm5UxIyBtVF",
-	"9F7EfDcQ3FdE+N6KyEUQiFBJAFsxrQDk+fcWSHMh8XgPqX5ByPXk6ocv+zep9qrte01oeVwbuBFwjHhw",
-	"yeyc3IeuHUOn5gFV7SSlwtOGO29I1XXkWgHH6Tld3fCpf1l0MNavZN0xkszpikg+9Uktt8tlwHxt4xhD",
-	"Iq10Lcog8EkyZxFytbpxZmyORvsdM1Z0hCsaW8A/77xnq1a7ZdIWacD1Z7Au/63OGzhoWNUw3F8hs3jT",
-	"cwiwPJxC8OmFUAAcWjS74ZRw9DNNAF/0H98dHB+P9yed8bh3dDCZaNPVcY72j7rf/bORj6OglZalDRfH",
-	"Nsnb3Sp9GDr216RPzVh4GfIpL1q0faLtHSg+66OPR8DjZEYlkXqnTGifGgv4ik4ZiJPMT/jeJvAQLzkk",
-	"7/8NTPQEYKIMHBuUqQrZhIXMdwBx5TdIiJZcxanngkbwRVKEajhetU47WYPaiEduohokmQ0hyUxLCs5S",
-	"t7PfayF0AuhEtKPia1hEyARluWiT3iG5EPek1+kdkm7ntHty2jskH29fpWB8tcoPdNO9I63Rd7ut9WRX",
-	"YcrAJiCaom+NNXy4fzIZ77GDo+4Bc/adk0NnzCZ7hzVFTCyUI2BOxB1sBr/jK539wx7rHe/t0IODyc5+",
-	"l453DvePezuHHbfH2Lh7fHDsJIB1e50OQgdJReeBMc+Oj/cOD6OM+LUbXIOGw30m/y8H+aFd52jQbi1n",
-	"wrCnlT/JRWkpiFz+69/wqWtIE8i5NBdzY6UjFjYDOqmNLYrXCVqLmbX+zGijqR0gM2WaqTvw320nQp9u",
-	"t2Zz6gwjCC0jEhafgsvhGjLGHVsNzSlmqHfDTrvlUamGFib6tNXdPzo+OukedrRFN6cPw98XLFwNXRZo",
-	"/d5JnZ9Rzz0JwoWGCvZAiZugF1Gq7VyPPYCZZ2E9WDgEi9N8BkDL6FOoOebxOVfmq8di7Ev8GDKfLak3",
-	"NPAxh50UlMxcCDUDwAIcpqJTIwdqFgqlPDbkvmIhIJx0Et+GTIUrS0mnSKBLYksjwb769I5LJcIV9luy",
-	"jDunB0enBye7x0fHWi42RlJxyxVJnjyZzQTEyBNTDlszK5ZZH0syaQmFNJChE+XAPNYVGryS0/M5dOkK",
-	"sVCjb2NZzuPQyUH3czEMTLslF+Po9AE0lU3geqhmNHeNUFVgwI7T2esd77udI3YEFuzJfmd/fNDKRV2p",
-	"x6cpG0qmFPenhr2bgrXk8qAg2MpssbC5pXVa6lx3xu5FIIm2dPBKzafeSnFHmts7u7uUmBiRPadbaj1F",
-	"eGCzj6+AURtZglqnrZBRt9VueWJqPzzm7/frwVX2GexE5i1ssz+hPB4ej3u9A2d/7+jwaP+41znaP9hz",
-	"ensHzD1mPXps7cD0YSFhphoFMaQKV0B3p3Oy0z247R6c7p+cdrq7+/u9SEcMTYxOqSU04aGM/LYDBMNG",
-	"vM5oq6kwk2orB3jQ9HR5J0LR2r5KWGPI8SHYPnkyMJB9dw6uFAhSarVbqeCC6PtH9CKgDORGaplv1lGe",
-	"ASZmGAFfdtq1cGmipZFbErcubk0d1m6IbZNQMOZVbS7HxX5PW93J0THb6570Or3x/l6HnfR6x4fOZLLn",
-	"0KODE7aXY1Ej180gSoO/TNCGPr8binbJO3rPCPXTFX+IZCo+9ft1ivA9GWvvbxP0bxP0jzRBI5ktD2Yr",
-	"Ed965SgKGwAC8vIlcRNCEMXoOOmwvfHxZMKO9w964MvqHh2fnNBWA6unFJYxIqWiOkcxHTWrcxQ1ENPw",
-	"b48LGZ81WuV27H6t6XtcZ03VJBX2VneSChqIKSnMW31H5QyxM6zGsEQbY0f4Xqw7XC71xAzpQgn8fe2n",
-	"/G8ln/qLIPo6wXDUu8P5wlN8KJnHjIMwqYYLBnhoSj0Yp/bQnle0doFFKeIjkD2pLTTTI7VS08V3r885",
-	"bqz/o1ty4Q8TBKz/rgQOshhTtN1C1iSIf8yfto2E6PCpQnQYC1F+YvHfB/y/wgF/fZKqyzYV8K9+2abc",
-	"BmJK/gAE2uTVUf6m0kRfpyiu4l9hj3X5V9BARE0OoC6Mw+32eoc91tnr7o334EU2PhiP0VTdHuBuM9YB",
-	"sRUsKya8JsuKGoioeBou8F/eg5Ua50bbwcFTt4MDYHYoxh6bQ8Ap96cfJQs/cTXDOg8FBJl3MAaV+1PM",
-	"soGapj5b1kwVuBaiKGY/WeizLPTLFtQfyI/+nS+W/mV4IT4If8rCskjXqKY+4ZIs8E0iQuIL4sHLGPFa",
-	"YwxAgHqNp803IrwMp6V9KmJOppi9EU7r9JGTglXfV2ZPttb7hhU+j267x/EGqVUNepVwJZgCJXCPF1ny",
-	"A59J0sQFpp8x765JPxxDN/Jr1boHTbAtDyWwPvdKqxzcsHsWUu8ykcKWVvEQ9dw6bYEPlogJkfhGKutN",
-	"2qQ0LvPyFKMy/+TVTAjJrEtIpHv99duT5wQ9hhhLhn7j1GAA06Vfg2eQNWgDA1wqZ2NBoVDWZTjF6Pyy",
-	"HUj3z9zCaDb8mSTytb61zrgMPLq6yJHTpxNtqi6jNsfLhcGZOZZUDggUxKXvrd6IMBO2Fxm0+lOcLBb7",
-	"adZ0HTJmoSo4s1BVSjNgDp+s+uoDo1Jd+izO+CzyYMaBsqjpJTZBqCKebkQLZSJhDRJp5/QOYjHnkYez",
-	"jq5TVMmKmC14Jg7ZqtNqhOqAgLS5FajcsT7MDR3hTxJHTSgEPeRyKNlUW5MJn6J1fmFsThFyRFQzEWy5",
-	"ITTniIWv4AbGlJlGJ7wcTpiC6k/Z6s69A6Opx2wGutmQgBchkkFoeuaVzuke+kMNDkbsrt/pWlP7ZNxz",
-	"xuOus3O4N6Y7+5Mu2zmeuL2d7mR/fODu0Z7T7dpLkPxeDkwvNl6kagiPv5lBD+k95Z7eC+Eshd+FWjP7",
-	"YNZ1IF+Ju8OFr/SMdRJcXsfCmEfSYaJwZDq87X5qjGl0GUDz+sv4kzlCxkTrcXOH+ZINmQ9mHIa+dnK/",
-	"j2z1DnqI13rTXyY+cT/nEe5Hn8Bmj+pumzB6EGaMJN+4bCUCGm63cOVH30RmMxcw4N/zwsW7iB8lAOxO",
-	"tLFxSr4zXX/XKMgycf+UR8PA/1BcJL+Skk0JkSzs+7bmZLlhr5+FXV7i02gKjBnz1zPSCowdJycjTTd7",
-	"JphWpK8fSjiQSo1n+skaylQ3jtuqFzLqrqAHWTZAhkYNPo79SLB/weZJGcG5mWJpcy2REzZm2lyHtFoY",
-	"SyGLitJc83Fj/qODBJKjriGcCNawLozFw8sTRuitPEMy0ZtJAqowY6J2b8WNEiHb5hRuMkVPnYzyjM8E",
-	"e6y3sZo953R1IVRpdkgEkWHhEdAM1UuqfnqI7usSgnDh1A1nEtx7ykaDYbt41IZXyATe2VQbwAgyR6jS",
-	"lW8PlzU4H93f12f+NaDGlbYamkeqG8tBbEIcERAzuI4uOd48xs2YM7HPluWk2Q0pNI9Wk3grXs2oPy1b",
-	"h0+L8MkLxakTIvOYoBD0WAMKhStqEHjpigx9H7jv/n6vt94CxQCWaWsZcggLiKOtM5qhhmjWk0gDnqLP",
-	"yDcAQPSS3RQWATBXqgDqQzD4x8IWjRnEp4Crb2whVAZn1TrComutI+pHVjq4qkATnKEx3gBRAcIOfBrH",
-	"SnBpIkki2Jh0fce8ABTjQViL88nD3vo7aKpu0FTMwHJ7wzy0ZmzkC7R5utyosE3WsyjM0xXuB9tmEweE",
-	"eafRHmn7qd4mi7sNhT813q/LMLfca9oSyPgfDRxatPlxSZa6yfpdz7l/Y1LKCztNoq016QLeG76kboRH",
-	"VVHgP8ahWs9nzi/ynzQv1jHEdBNEzSgm4znCR5wvKu/geFNoeyDhABAGKEIq5OyeAYaIKsbNjgHFQvOG",
-	"yTmGd2pyK9vpZTht2qkIpw07vRAf0GFywZhbKO8Xghi/Ctii+Gj5grXNq/5CzUTIZUnjitD4oZqEG8F5",
-	"KdzVrRAftAqtELGxcFdECUE8eHijfm48sazbjdTP1uzl5ubyMpwO3Ar99or6er6tw9cnNzeXkTmoT+3U",
-	"J9xHEDWDaXhKfoXOTkmzfNrftpVQGw3Q+PDNbeBzjDC+KEAksTEj0XWBVpimdvNvdWflVohz6q9AX8Z4",
-	"loWIhkKQOfVXqCT1EKIXava3dq/zd+j/f1zof2qya7hd6phHjxCYjPsnkNO/GkBVHgj3yWIkfAAfH4B2",
-	"9K8GEndJ2DiFzwz2p2RErQIGF6NaN2tBRlCcNqGKzIVUZK/XJssZd2aEhvrkoUlQzCXjFXHEfE7lKRmZ",
-	"fOxRm4yoLRM0Iv+gnhSYQA/7JFAA+Gl6F/fZP9tkBAUq9XuzOYV/vy6V/geixPQf7AFPFYCnAr9wFx6c",
-	"L9SCercfbvQHRwShcAwJUxF4iyn3R+BbGjkLqcT8Cr/aJX1/ZTAbuQRgWr06d+GaHiX8tGWG047GAqeb",
-	"1qk55UeHAIhkg2Crdks6MzYHK8ZGX6kQYK0e23qeTDHN1cbzFFfIbDA1u0Rbd/GricnQb6iZALAWqghX",
-	"ktgoMeJpkhDUUJtVAJlJ8N6LUDL6nxHhPryh+ZBmnYn/aSuD5ZHHNsfyopJreBqszzHwZiv2oDSBYB9q",
-	"XUW67U6nQ5wZ1cahiQNQM8ZDGEBbP7wIAkB4IJ5YspA4VGYGpgdUMJ7fUwOZ04cPzJ9q87V3cNjOHxgk",
-	"gct8YJMRhvONLD4vAEyKEBg+OLMjc6mi+vS/S0Y7I/3zyMXD9gj9iDDJ3CeQyuAsPJqR8VoH+tYpGuKx",
-	"xAd84MbxtxG4QsU83phicOnBfrJ2u5Y3TbXEq6Dx6nsYVMjuWSiZNCjFLgt3yS2fM5kVXuCHEV6JGsZA",
-	"cqKsL/GmDhYUXPxKQk2rnsukwmVi+KcJiTrUHMQVZmZCkiXTa02JEM9/MUdNtag8CZFYrC7mEvMX89bp",
-	"r/adHfNvYrNut3ZSn8yeZX5KfPqtQMTq7QogY3rEq4Bp3UisFwcYN6MyyoPST2i2LZnnfU9GC3cKkkbJ",
-	"25AGsx8/xCpeJXCs2ANzFlrhcyWZN0lzLGTgnctVrQFf16yWa8rBYyG8PdXd/65PQgt3irG88BX8GbDQ",
-	"fojcU/kMQ0T1Kp7ZNCkcqBmkJIAyRJQwGwty1vdWsG7hRZAo/aNMs8Bub0VsiMnKY0Q0pnbcUP7wPE8s",
-	"7U1sdhUyIDozmJhqi9Nk1Wa01FIjQT2QO4ao7xw9MRbCYxTr+PcjIIuSGbAFV3EGtCKw+BfAbPCKjsAB",
-	"ObJjiPSEftoXabqtrzJXBg09VXRjofYCmCrjvPtOkhFq9ZCMuDtKi8Hh4b57fMj28DKv4+4ddcZjBpEf",
-	"eVrYdNhQDyfjAgr5G6GwR6rhjvsuaMgQ3ALCZ2CfyR376Oh7QquNquQbBdIOQY8Vg1i4XPUdGwJfLSZ2",
-	"FJEYt7V5hHtpmsB1AJ38FWkwIyupPBNLXx9ci5ccAkgh2Bnq0gn3GMow9TyCzmFt41Gl90LjCpzqh+sK",
-	"sWupqBJiTfIb7rF8HXhrnG1UWS2gSV3bOEdfpfAzsu3I+wJeril41+IytXQ7kMyEig7bgC/z9RtQH4r5",
-	"mblcyqEeTEGXrsDe+3j7qq13s9Evv/zyy875+c7Z2WhtNGM2EVrBWOFOj6sXnVkLhjcJxRwPuDWkZXBV",
-	"T54hYAgk2pzV00QloZvyaOJBHWI+iGmRPhslTVMQUCjesZiPs/wxAFV5+sv20diU1C+emxuZOtyCpQTc",
-	"end7e0XwMgcEQE/qupVvLnnyOGcugmoQeGkgsuoQSMdgmMIbaZXbJnKhT3YSDgSZNZUC38qj1sB01aY2",
-	"b7qL6QW7AC9FYg4Pzr6H8yW5Y3qNaVnl/pSFQcgztkJZ7ErxYIa8HvcTUdkNtghmUDmj/SLRTBtckmBN",
-	"xoUeEkepYkdU7mjQgVVnKBYKrZmoGwS1pAChRxELAWVECVDWcuk0vdcg1PqpatEJ9li07c2om1igGG6Z",
-	"IhCA3HIPVdhpDnnaLJ6yMKbvVhTvCx5tui3QiYKYwdxd4eTk5GSn29vZK9LAStTeEz5ef2jCU61k4ciW",
-	"coNw9T0oOjKnSq3J7joIXh7Ni9CrRa9xbNe3yhzqeSxElmsq0juLNDWNuEqpbCyokb0onZjIeDgGjND5",
-	"ijeaGYEv9mznDh0zcMrHnvSc1jhhJVytLObJGM9bFsmWSMTv3fTUlSaq0vpT4u0CPP9ra4TeGRdM7HwC",
-	"SZuYu+kZlbNI8RM+Ib6AvyJJzBjaZSeuhRLD6QKjynLMQhv2vz4AU6CoyGoZnCW8abGXwmdLcAqNmdZ0",
-	"2gC3cTdiUupzM7HfIJnR0T6+3YZJi3wF4Jr0BWGTCXMyO2GB1Olehiatt1z40pWZ8h2mUCOMzq03ORpk",
-	"xIcojAi9NPp4QQaKhCzwqGMdcD7LeWFGjaM4UVdKywBXMP++SZWKB3zfrRqyRXM1PrGywb9ioeITWEdx",
-	"JbAc7dM2foG5cNn/4s05c0dtVEpO3Ihcd2CBC4wEIb/Xi1XLtZiQf4x0e8PgbvRPTFpU5iuxUPBtLCFr",
-	"fXLYQ/jUX/cgijkv8odhqGHBYcm8Zw9L5qMh0fyFlOWfnhJsrF5ACXadIrvEBNZJ0mJCkVCS3Lzr7/QO",
-	"DkF/z9gDdZnD59QjLp9yVdOO2utNugfHx/uUnuwdH7udo+Px5LB7vN9zaGfMepO9vcnxXue465ywk6PO",
-	"wclJ98BlvePO/r5Dx8fuYf4hRI+j8QEkwalzU0c3zatRNNN4i0ISP8scFkrCfakYdeM7icFZhi+2yaKD",
-	"iXDzvYPRe/mTDtdiZwJT2fPm3IXf8l2dRpMKf9068lfrNyd5EW5Ft0NJuspnI8JmiIrdrw9i3UwATW7f",
-	"rHf5UwCpkSNVCMLRTKiiYVQvvojuzMopQ+9YozFqpLH4pwAdalCbfDxLcSHeQx7FqX6bUv3ad8/oqtz6",
-	"tyQHLOTC3bLJz3x36NKq+87XD4EIVb5a+QTbV7AYe3BbnmSuJo89mCwqe9M1Wqu+lDGCsam6GmWd2DdM",
-	"ObMCWsHVTsahWGKEfeSwZ9EynIjwezLy6T3X5I2MxcAlmQruTyH1YSaWKQdpxqkowuiwkq1occOcHaBv",
-	"57zmQG64yh0IC1nsc8XwBea7Mon8T7iE40s8YElX8pSMJJ2zHSwZMGqbj5IrBuEKoZDSftLHFW0nZWYo",
-	"8X71QG945YkyyqIuX7NxfdhmLpv0gjV1uhsu1HdUzvKuf/r+ikDgjIlVMNly80CZ4oqZk4m5wbUHE1N+",
-	"sZbhPUMSKugU4q6IkyYy+zsJtzwwuXGw9vqtT1HYeQ5PsT50U5ZGqcdVhwKbcynJTMjMKSWVtZxHmemk",
-	"GW0xDn61WCbqbKS3vQKQ+RwqTRONWfghVc5xnUgQuTHzxNKECuTbSut3JS8y4hBX0ciTzFRNvjJ6z4Vz",
-	"d22UZg1nBOpX1/oPGTEEbep4mCe7r3A76ONqjHNRLp/o2xmvEvEY4G+QGObaJkqIdakFCJsdZ8acux3u",
-	"xyFJadHQbW8gwBds+bRzt8+WeOyWu8TWcTZH1YQHICMm90WOZZ8tmxyeL4RbdtxbOwkvqSRTfs98spwx",
-	"X+/XcUmrjEFUD9MgZyJ8TVPTBXqB4HK53AeIIRjK6Ory5pa8AMfgCykF6mbzZcDxq5CpRehnx7NB1e7c",
-	"+QE6m40tUb+uWkkm6/hl7iqrSzHmHZGx36bzkbyBsaj4VaSnnAfGnQ0vEpq4eIkSO7QyRc9Dovy2ie1a",
-	"uy+3KSfaMHv+mxuLmZa3UUxZGy9wu+QfKt4N/vk96cDxU5vGkb0MJaIB61cbN8IvMIW7+bQGVRcjms5q",
-	"kdI0Z3hWgui2LkL6/cYChMDEfRPWXnKfEBXbjoOB4KX6oUCkb6p0wykPXiYLHyaCK5AYMvpiIuy/tE6J",
-	"bS7UXyegrPVvemCjuu55HFzF/ni1CKesPH4k8jIn/Nt6cCagfH1bLHG/BwvMmGnkeb+5uTQodTkeJOtp",
-	"0OawQd8cndqDthT+d+BeNxsNh0QKtSK2nGsmniCN2ZkjbFIKrGXYRNgwr/uWPagGkX/50cbJvR68Y2Fm",
-	"568dUixjoqqoV4liZsVioi0Na36AWSozkXRA+5q7vkRYJFNDN6qaVirGN4qGqtAFEwXmVPhgqqJxensA",
-	"+1rkhJGaiBpuGEA2eg2CWODb4GanYes0jmjAZcZeg+TqIscQdJPv1TfvWW+u+ehSRQOPoikbf9i19ny+",
-	"sxcGdc2k8Bb5d5TgC4OwdTsLis+NrtRbD0OMJQgAnMDlEF7v5F5qIZPzBhzGJOR6rOmqgP5FEIRMSki3",
-	"2cBBEKFaEcDYt0+EurmMlikSH0PBEN6pkKFbE+dYvr/SKNgyzwoqv3+0xnnUAoZqu2nXoEedO0kwVgwR",
-	"RZI/QyIJWBnE04r6e3NlkTn32WtAs31a8TAd4xIYnMncC9aIPH14mFMX62mGWtYmioiFAlHyGTNOtTjf",
-	"CtMgINJVnpKQ0ewxqCi8ImZ91Rw9qIH/nq0qQp/u2KpM6cOFTS3KmqaJfDTVMXOjQDTTP15/QMLi6CxI",
-	"A/IVUSI3pwFVLdbELT3eR4XKS0p0FgVMJMgunwF97v8RcVNK+I+mfekEpO94SsL7moV+NJ4w60UoWvM5",
-	"PkprMmDsSrQaQDuNcTJPUQT13GJCLwaKmOwlaXMy9L/RL9k7xJJ9POH7KN3EDWYCS6C5VniWDF5CIsSF",
-	"Tin3JaoG7GxTL9N9hpoK4jEcqCRApGHS1Z+USoXDKNBZ6YPbHVt9T6ifPljHYTn20ezFfbPzcXpEd2y1",
-	"4YjwwFcr5BhPa9HcsIdAHwFVXk5FcXWTvIMqkrAZ/Xrl17tayZJYmCNd4KVsSOBjppr6S+pG3jJH+MpU",
-	"kqeB5iIIwAsIstc2mXED24LKEwtY8P+FbNI6bf3Pi7js/Av78ItKOHAo1h7Rm9eWUQwvzJoNuM2ff2wX",
-	"evhiEPE2CZnL2FwffQ2ETtvG6ESAh1HoPARQpdFLGrBlTN1hkHy3lDU5YCnbZEafgIpM+LsiuJQ5VcZj",
-	"bhFSYOQIFubCNcxkYZA7/tDhtyMkpqq312h9uXobgzhp+RRLn1XL54VQl/DgY7u18EOmV4qj6r14HT+9",
-	"bSmOsd4mYO0I8GGSBLpmXIQ+c0SYhhQSWiHEWz/pi8hpGCf/ti2SkPXmh8hGwhX5h1akBr6XTITniaU0",
-	"0uIJ/5/wKm0sXe8Y9fDKrIFIIcJX6URgu6sGU2AoKWK9ShzAjGmsD1Jmc9QsREVhvFzbHY1utKkwvWcr",
-	"KClbMCC46k5dr/71l/carYnlveWlll0AyViO51kJ79lKbjYFkwidrJR7CGJ2Kz5aiGndoxaRN6GY367u",
-	"+leDhpMh87XssEkTGXzsbc+jtcWzis014EfUl0sWQqxUyBAxwCL34JFeECrvUq9q+4BRZ2YMhnwsbphS",
-	"LM2y2aTW5WGqj7+3u+1sdzZsoGKl4ySL5iq/vqWcxYHTWh0x3Z5L4xmPLWSFQY4enKGquB6zIsIN/Tfn",
-	"R+pInGQKHPpVBcesBNVj2yanLfCA+tMGmy/0Em28A2ljSbbOunjTG8HBCyFAxhIcNzDgRMDCHyYq/SB4",
-	"JlGxIChWCDAiYk274COKeIK6Rsn0rwaGIxgAEScF/yEsSXX6hy2g2IkHI79ZODMbGfVvrDMuMJ/NoX7C",
-	"Az04a5Mxc+hCMkLjGCkA61T0jpnDg8mTSxUTB97ApnUrEBruD2MQCsQbgZB0enh/jmyYcqwhy4DwNmAC",
-	"3O4Nx8KttqRe60df6icf201s6kWIVQG5PzUHru3yCjBEl1TiTWWkVSLLNm3KFjLOGNovDSue53zx3Lyo",
-	"HnQCRXG7Z3A9Htv4BsO6vCsck71B1XNsAnKyA9pU/JtNHXb1p03dNaPuc49SH4DP8fj7J40SKwX8hZXZ",
-	"Db3/y6myRHmF7a9q2/jzrWoTG4HL2tT2eE5Jz27otjLpHyntWM3mj1jP13CVcztj9lrpTxjnZk4ebaJR",
-	"W0+yYrRrdYKMiycOr69s4tL3Vpnqlud0ZZvbIs90R4QmIv8xLjsvilvby3gXhxYzHBit0yGKB8Io3XQF",
-	"zhHEQSCMaboacKY66XY1RtRyfYYlXsk/L0OUK1nOsJYTlE2FUSTB7BuMQgkx9Ox7NfzxefD5z6L6uUS8",
-	"fa32qZ+6S3EcFpgrFIO03ldKbxNyg8HPqb8a0sT7NZhQhO++bUagc+C76HoZjj8mHCuFGW+cl+CG9qhi",
-	"3mqX3M4QWxFWBmDji3lA4faa+i6Z0xUZMxLy6QyC1vWBNIqyM5yGEEDgNnMtTlycchuFPII6223Z8jjA",
-	"Rb2drHb6E1WYiQUAb1hA2RG+a1Oi42QsHD0QqsIVhvpkExUqAxfiBIXHWFwsvPrf8hLJCxpY9ikLbC/z",
-	"9PB3Mg7DxyiyMeP+NAFh/O8gB7YiR8Ppl+a1xqoS+nueCTdTbDXnXIQMiohAgkqx7vzo01SJlUbGCBaT",
-	"qOCDKeHyL3QtcOa5cNbAu6N05zX4ma4Js21Wxksi9kDrNRFFAZn4sFRhRci52U3QYqso5EWUYyaNJDRR",
-	"XATWjCRcnRpRp1Jyh7hswn2OV1SQhxcwHwoDRRANE3MNafFzseCs0kdyE9uK1wlwocU4pDcQmIIIkohL",
-	"EzIZ3zdD8CiN4Mih1WQGYxDqRa84swXvhjGlNafhanAWv/KYri5SbxrP4enHdisuQ1Dv3Vfx85k6JjmR",
-	"p34Ue673T/Ow5gGC1kJSgmI7ikOgq7/wTN1r1D+ZsLk25NoP4XaS+Q6Tpan+ych33SNXbF5ziO+EuLu2",
-	"vYDZn08YDUNTrU4OZRFWRZTrgxnFJloSciix7EM2zjMbJ4vNQ/C2rNUDJfi03k7M4NfbFLQmMy77N/p5",
-	"KUI1HBfkCmEiQiLTgPvppAVc775i4YQ6LEFRtKOkoPSrRQkAYhyMPttcnmK8Vri4D2VRrKhcx+EwGkAs",
-	"/VwpW+urSoaAlgZUALzktrp/jL6IEGofdqZix3ypd6/da7q01XH0r7rBHS53UMljs6aoSoyjhQikUVGd",
-	"sqSbBPoWclZPc2wNpZUmdxvgoSXEzfBD0w+FJFqn3cd2XCO/sBSGvUiyucqFze0litOvbV4exN+PxN2o",
-	"tI0exgdbW+zXFiY3W1xVS+1v2Tkz3I9LSebAbvlochIaQs6CiuUqWQ0oo6zTvK+K1S8d2/5ju1UoDpZB",
-	"mg7TfRWn4iqFVeiSObkCpbN4UzGLl+8xsN3kyF2+X0+RS4lZZk5v7HTGawpG0tb8zZ3agFesJoPwlJXV",
-	"9OxtUdZ7W5D1Nb7UE3OZn28YJbadEgphR6habld35LJ/Y6pCWrvJJNgi1ockYzblPvi9tm7iDa26sjmk",
-	"rXauuLZJbz8PjpHcxmcPyZS2dCt1mpbzVKffiiJHVHKVxOxJ9JDYE0wPR9nGSke3nhbJES6ibBAHpgpw",
-	"act9P4WJkjjkOjMhJGuThc9/XzBbGStla5GXqzgTzyTjUchfG1XqMS37d1HRjgjxM11Mo5oLp5mSHaV9",
-	"Hj6a0nuL+HIm7rugVl+BHZXKADVCrNsukrVc+6qQ0uNHmx1TKfW2VlmpLrbFBStbS89vw2Wzv00zSGuo",
-	"azbPL5yT2opBRcmFiZzExFGtSWQUQzleaL1uFGK9DflCKGKSqHPGC09Rz9qC9XbnT9YycIXPdskN/CSt",
-	"Q7SKucmtuvrQYQJxmu7Jhoupjdl8t53duXAzuoEl1Nzoihdipc1baHc9yeba3qwWZAgWbWpPtb+efa6L",
-	"LTHIfs8zP6Bint5NbbWm2o4HtGge14+FtvBLXnc2P8JkYUt7ICZSzBksIETcgQtxE2gtSsyTYgM6p6JM",
-	"qfVBnWI8iwS6lC3+tFu1mbi0wLvip6s14VCpuwLwz+s3r0i329sD3phqBR9vX1UuFkRoRu+c63JUllcJ",
-	"nqHazFlIzMOSUeDtzIAkxoU/VMpjz+cGJTaqlZhvepXvQ5b52jLjQT7n7YVGZC9ZAXK0OTsJxbzS/pgX",
-	"VPnRzSdq+ZS2c6J39IJiPJApxX03EhEsZ7NGMTc1b77HyJYYqRYr4VjEnGIh3Y+IqCH++GA7UU4hXUYn",
-	"TUUSYb+YgIOMXVMasZn0PsGttb2rMPywBGQK4sC5RH+HBT1kEmQrLplTbnoVFbsBGvHHQkGvPv4dojKu",
-	"MQdR47CWZbzmLbyKJ6aZfEEIC66xgxUdYiOhxgdiSmK8t4wbMzk0rQe1oSwVnRcsSKnXHfejSzvJfYeR",
-	"7slRp7xtLTuL0CsBPs0yLSqYGoFW2BCpGJ0iIdDlctHtGH9lnkpeF84ahWFi5AO4a5+JaBEhEPNyJkYY",
-	"sW1EOYEoFCXwF9J7ZN2r1VJWa4VtRERXr6blTJTrPFt5J1pBUH6nnamcY8CpXZYspVPc85pDEeESzbpr",
-	"xwCKpgJSLLVtrExnqu1ERRajomumApG1oPTwYla3490rWSosLmBl99lcI8vYPaV2lilHZOYO6tdpNZBz",
-	"yaZ/Gnq5zd1GdY3axGdLvbsAIE99282aaFnzLWMUBXRadGcVWwPw0Peko/eSJNSkJOCxwpvKXfIaRx7p",
-	"c7iuhnvqbgfKauP9P7wAMOkGWTGCSCvVL2sCk+CfHUfepL0UQkkV0uCNCOdlsHK5RUlAxLl+X4nQoLdP",
-	"RDhfn05I+wznwyCq8J+vCPFXE+xABtZGCEImwZ41m7UShP2+oB4Z2VdgQSWghbqd3n7O/RGUlRgaldak",
-	"0EVqqOuL97HdAj4Ni3GLEPI3CW1Y3SY4j4qbnNA591YN24Qbq2E9LPPsTeec+xGDC5uW3iL38CNnIlSF",
-	"zYOe/nj9QeYSXVNu8piARqAiHqNSkcNk+XoDUJowQFIZykCSXqe5spXgRS6KVXI1JnielcHE2PIWaHx5",
-	"f0VX+VVwISImeiy+GcpZhanIgfypj4vrRA8/4Z4ye4xfPyQVuOPSFanyrp5A05gav1hEd328LCw4sSTv",
-	"LrlPrl6ftyOtlqxRxVOY/uBxFkkrNfKyjrmPcKo5esFjlURgZUz0hptNQhsWFnhZkZFuZpTfZcWt+WOe",
-	"WMVd51cz7+MmpA2cRJGlfBYPx1RyRxZB15bXbfoe0eny6orV3s/1aGRiSC+RnlrCWeRZ1ccMTWf13X56",
-	"NCaEqnI8G6yjIlKbmSrlhsReVnUV2w4FXC/U/Ilv1wII2tbLEt1lQn0YXGRpiXN9CZq0YLQzIZVRZHpJ",
-	"JeIpk0te2kD4pwSAzKgcGmVRHuaTTG/OaJiC+KGnRUtgBJJDi6lCs0of3TIzAeYdhhuqIuKkXLBw6BR4",
-	"Cx0xn4vY0NHjxTdy6YT8jvww2U+mOgKij8mal1qmTQQ5Lm7UVqqMxKBe03KB56K8wQ/QC28HnzPchrdV",
-	"OWus2HX/b7e6sqsp4czI79uUQKy7Av6rV2fVjnl1xx8AUeDfdgnWH2HzVXfmhAFmgYW0+FokTDxhJgqj",
-	"GdAm9ddx+NtmwXBJKF6KgYsqx/uBdcaVuGN+4YVa9G7pxQ7SNFyE/AkNaWPIDuIJzawZF6lxpmhN9Jdn",
-	"eyCuPKCx50/OQhrzdWkvIhKQKzgtI1RkuQHelSbnR93+5eSMrmS1cZbAmt9Ws71Us8MItX5b7e/lHhsM",
-	"dlY/CC7Ros9b3RwRgGQysg0qJaxzGjyiXA4lm86ZnxsEmaepTeEFODhATzGqtVGaWo8rOpU5OjIzN/qp",
-	"fBHSv2SKujXY0cqcc+vDNnT8VszzV8YtUVgbHR3bqXtMJ/kOqqjEQDIb/3hIg2CoXxmKeHLLhGldGspu",
-	"7fM6yBtvjHdZC2OybeNE5Yza2Jzb1R15G5fhgwZTl0CZoWfj4spcYthr5S1c5Y10HajNgWLzVjnY5jKT",
-	"u+iyAGw74UONN70OMsboemzgfsmNWnL5mS6WIryTySCOgIIfa0lDvbomlHsV8Rztlimhks/uuHZ8XY73",
-	"CoNSbUdpJpbfZCSYXy6FWtkk4zFjSrPebzPBg2rL0T4aeRJqXVGXxYdFTd7Ce6WXWfbRNhnp3QUim/Dy",
-	"Sq6kYvNR9fXzGLjg/kS9Ra7bDu4zikIr7D6WHH2U8WWj65TARoo8GUXMOMDb8WChivUnJIome49gEWVD",
-	"1vdqrCqutrKawFQuDrZBeV1SU+GxeXToYeHySsuWoSRvTQ18l99zd0G9OkabXlhu3i5F76dDTD8cLvLD",
-	"496JJSbzxlXMiC+W5V6v48c2NF3VZoyBWtnkQWEQFMJlVFvuHneYL9kQrFUsG1Roe3eqrgdzmzOs3LRV",
-	"vdzn9OE5JuTENL3FCYFgKO4/B7VHpuktUru/Zj7hTX+eUJTObZKypJAn+ZvDmPb6UsuZ7LyVHkNQ52n/",
-	"ZCU7GxqGERp3bPUMqbqBtxra6oapcPRff8vNrjCPbmboH0Birz64ZmL9TdmYYtMqGSVnGig/umiRG6+G",
-	"cUxPRaZKVB7G8r/agqWKDZ1kbtpmiQt2aBapBuxSm8Vh1kHzZIUJCEpFvkyUwBGNGqig8g4vd0utYq0v",
-	"JiIc6hN2DRZj3ZNdMkrL3MiGbdVIZqiRPrP9tKM/JlOjl7X5S7vKHACimLjRfW9UEai6vYSQWI+VRjTZ",
-	"mkzryueMFvnq7TttIjy3efhSQsNWBDBdbS+AqVn4EYzd9l+wS8gzczFadvsM0Y+2pDoPLeJ5Drv1kwWn",
-	"G7aSDQEFotIQTeIbmtzCtq0HuNuQszDMspCuC7ZE2OjiXdhPVbiG8xToeVMPMQICSYN4z+kdk+QfI+Ol",
-	"hUyRkQln/CeWXab3rNinDcnGOddmU1/v5KdpyAWq4srJapZ7ifIUCA07hMrjeFQDfK1700Z+IFU0qKiI",
-	"mwsI++Cfy1WWefmZuXuZmTSeHyg1Z4oObSpp/VwISP6J3o2KhIFjXq4zo2BN1L1fwb2ykP2mkHSq1++k",
-	"IaZtwp+jNNKIw4a1ZLzK5UzIXB4yp+Aq5BOY5ulKB/i87hhimqVWjjSKDNRrWLKAhtpA0kQ5Yj6n+bOC",
-	"q6TAmwS/VQpck+Cpy/7NmUlNyV/9GVydrdvd8SIsEWTmu4HgPmQGTLQdLKpFS9tI/qQgJFvLrxbfDI5M",
-	"ZYsiYD4NeKUz0rCtTfZ2O7sPBXGKalbq9K0kJi8b0fCpHUf+Qz+1BieZswhzazAb4YNfcb6ZTJdtnJj7",
-	"SuGD/435YjGdpXbSyu6rYmjQhpRF1MGPRbhAT+68+u4nSniT2+35YUet7nZowHcSVWwaqOvV3XcyBr5q",
-	"KO/YeQQ59NSuc9CLKkjYnpEOdkw/CAqmMWnmlEbG0sImzMu17cdk3Y6/nvUI4yyzHjNlR0oNxxy9/1S7",
-	"Kj94Id/GahS94DrhMMyEdJRN41oIyNr93hNttczJ/69vt2X8XE+x4SqTVp9iq1Umlj3dGEv5ojIrLF4C",
-	"afHNEcHsnWQsA0n2ZrgR0V+xem8LYodwCowurFjNwi24voA2ImzIGZWzyqVsQsgqY8zaxemVkZeQ++pw",
-	"v5nig7HEVNRhniwZuyxgYNMtAmephsFwmfC+vZoJ7rBc9ZzKqMFcM8yQnNMVIGdDtEQOpEBZYnMirTof",
-	"+bDYs7hZmlH9e/4oETLqLG9mo1jARrq1T1wutZWz4HLGXKAYImnfiu8kCahzR6eMOOEqUOLFw0Hn5EVw",
-	"xx9MGOm6axkqNehFnevuMtW40d4GTCcm4+AOLLSIWSFhuNLLRU+oK3ZJP1KC+vwr8QAMECOwPvXfUPab",
-	"T+BLsONhx3w2zKzigv0Wyq3Qf41o9YBnn8AHkOW7V1JMgNU73I0MRBNhCHjfG0fjoAPp7GUfGksDuebW",
-	"OksgNpiNMFtuEc5ySQC+Sqs9NZIhKoZ80AjsAx/EpEyPS7VrQ6IQcIOMUg2OIJpuu4ecotvl5MWXYQ+X",
-	"WkYWqRT9RFAzXajZUBWGr+ifma9shDQmO0fe41TB+3xPom1eNmhfFneweUrJ+qVb7p2a4VodiN71FFhf",
-	"EzCcKRUM9Y5A1SJkQwjCLowtxPlaHyxuKeiSsJcaUfjz9U2/IBA+MbPTkAaz371h7XXa0IHSTy0GMSFv",
-	"dYc/foBV2nwRzubUGSIH3e0w6t15/1WzNAP2EHjc4YoMzhIp0lphm5pBaY9ogggICCxKSOB+1XrNGRbi",
-	"UkSVENYHccdWQ2N0DbmfHxsBgN0UgB3v2CrTA8RHJY1CuKnCkiZ8nsnCLDAMc2H4qhZWErAYgYh8/mCJ",
-	"yPe904ch1LQeuiwoCmGd0wc+X8wJPILuEyuS8O73ZKebHd/6cDY8Lr4JGduBvFnwk1o0DOpCtU1RoM6q",
-	"N4JaVl6JAq4Nq5PdVuPisQXu2FDxWrHMuMWjgXYVv6XbKCrhAOjY94gKDtfUVDGcs4S0pvWyWGg2RoSi",
-	"V0d38vtCKDqc04cq90+kPAKmNYnPltSLKMmTnRprAzs3jQ3DwqC1bHd24PB+0ZiLuy3uqGC4Ub+jgIWj",
-	"mpyVc2GgCWtJwDVkRM+5uoneK3YU02nC0LNmOHVdU8yYeivFnWexE9QsFEp5bGh5UujOgHP0mKkl0ypu",
-	"KYgt4mLQDE1DbgybE8mQ+Y3705q8jqgKmQpXQ5DBqhnelJy1Aidb8ymb0qAX/fPXBcGbYk65n1MMQB8L",
-	"4eVdcgk7JkYpwS7J8UY4x8tSrD2xozYaCiKEfwVAi+pudknfNxhHij0oEgJ4KUZU45tP0rVtE5cXo5PZ",
-	"UVlsMtwck5f1PCRi6effXqa8MflHdT0pyKcdh0oWh1SXz9TNTVGc/spjRM4Yi5z/BbO15aMwInw4UtaI",
-	"dUoQCQBJgD4j/7sjxQI6ZZuxL4twUJCDuF1NQRX1xHRRCPBeIHZETCYslM9Rn6ZOqCvzVciZbBNGnZnF",
-	"UbFmvYFCsQECkWcuu2PFNmDRxdaeRV2qhBxnIbOQyRYV0uDQIHvJVPw3L4uti215QiHSl7jl/aOU5zsq",
-	"Z++jWL46AdQRQuKMyllV4DTgrUYyNfTElPtD4XurZgHbsVQiMn6yNhyiId4DwOWUuYT7FSTBBSWX4Jeh",
-	"CyWQqvoEJfrGwvoCsDW5H4HKsRX+YopnLoIKiroJijYnxqG+nn+kpbzHk0SHmshF8JQewdtSOcjOU1RT",
-	"dDKp0EqAW2t8bvOFp/hQMo85a0UYSkco/DiO3lSwnCQi0owqTyB3oWyWj//4z9GXd2w1NGMZ5kTxr29W",
-	"sIlmSi9GIfxkaVw3q4hB1CJ3NE/ggJt4bbuJZHp7SX6BsAYbUDUJxRxxxOzNDRRlKU0zQFhh8EBDTk3y",
-	"1GQ67rSLEorS8S00kecwp7jiKyBv9/5Qu07cszDkLqsv+NQH4V6tibap8RnvT1AsZFmlaVPBBcIfJoSx",
-	"PlHR0tfyl4DnxWarNqAUCUrU4HuEAi7M/WADAvJDIMxZDIaP+UbUe8r4l5SbNC6f2PbKuaClHvX8dpVA",
-	"QvM3X/7bPxucWYpLc+HaYDJAIcBkFfBnMrCuPr3j+sFVBctT8VUEFQCfcp965I6xAK6aNfOF57IwN06u",
-	"NuNhk9xWwlk62cs0+PSss8xBphw2tqyMEWwODNBGlbZYKkqb9baV7ZZZJVkzcH1r+pMMhPRFVF2DPB50",
-	"A6tzH+0RWafulknoAycNRVz2taTKKDkhjR2Wn1wIV1J4/ogTxZ8q8tGRA4tDNZZyMEd84Tt1SkFpMdoR",
-	"PoHn43o4EL8xEdl5sQSVl5kAS8gokxrTshbhuz4fa/dOOUbYH3eQP6hEM/bZMkI0tiExVrHrLUKfcm2k",
-	"kC/isgozKncJVJo2+hkMpkUYQklnn9VAyM6aSpaM4Zw+DF2aWSjFdql+FAr6GVzmJCJgiTXaS3a5hZpp",
-	"Uf9LNBa3UysNjGYpo1rgFdKSzHgfnBF0CK5Bw1WXb5CLcYykW2NlJK+cGi+Io6zHHne+357LPCpNsY3N",
-	"viZJtvFbG6bZZi24f9tcWzOQpC+36L4p8UgiXeI5KqjX0rSQhmQwuNPExRf/pKpwD3jXhJOIHyvtE8Ij",
-	"RE6fiRofckmnUxYiMpIJYaqGRnLXZ6Bcc6RGzH0yppId7v/3OsEPtn4+O2d+UR2huf7pD/V8/xm2thxu",
-	"YGxj3JecVfpbACEoZnHpfgXPwf5UCVjX+7esMIoSd5VfSDsCPPjDpK3WmRISHtiDwsJkHvfv4jAWOmX1",
-	"puvgTzpHyuFMzFkQMbzuUdJcz0J96Qh8wpTlqUbl+WME89Bek1sfaMVE3mRyRTNjyT/8x5VcyqFvEvXL",
-	"Mu3mb4S22uawZsnhqORq3U72ARRPebUa18/9wXevBbZibPJGcQx1rV2TFvoEQ/fKgDP8e9q4N4gLk1/f",
-	"jibxtfIuaUwyTUEgzwbloiqLy+3FKXFDqsrAG3FghK0Fk5afVYtgKU/Mru/OuV+emmFK5s2oxGkkAQvn",
-	"HKip1oJxqfVk8yPMpxehrQ1oRxf5jkTAfOZGiD9YysmkZSZRMk2BO9teJURmfpDdG6htBlsblenaVKlK",
-	"h6MzLgOPri7onEVJtuD1qlRDzRPrykqD2vHKSh/TM2TfHWI0tJGB0iyNcmwb1FhxS2BG4Fr+Hkia8amW",
-	"Qk+fve35D25GbOnQaSgWAYY0jEUKHyh/J2tQTDJVN9KPON6OSrNS4+8UEyjbPBbuyt7faCsMU3xZWHEN",
-	"tw7spFdMshZjtk6YSSNeT3lMLOj0BJUoykJwKMA8CBn4pzDEO1qlu+TSj6RGzUKGwMFSj9yOJOewn6iD",
-	"WVTlOL3Gn6mMH420cqKD3sF+bvkKPzfBNu3xXmvqsGG4bVrwvpMZkxBdv5azeh3YgA+M8tFbaWaYWkYj",
-	"33GavMP9xnX1DFUFDebOzWOuyAHVyRRmWR1/bGtl+nljTPiW0ROUm9TMwlCExVjPsE5S0eSFzo1GhNdP",
-	"BF9P6m5SRgCHl6Uvd9HDfd9lgduP+ejiJDQUC6Ng4/wgRGB0GZsz12i+6JJHb9PrbLdmcBFixwjJIcIf",
-	"VTrubMGj6syNm5tLk5+LtmLK1LopAOK2FF2+HyWti8v3FQZFZiZuLB52fAIAwnPnAoDUL3KxFeJkbpua",
-	"Fe8miYMo96Winhft2Ovxv8MJU86sNNXN9gSWj3kcbqSjzEiEwBDOXeQONfnbu6S/jk2vEA/CfAPpZFN+",
-	"z8gigFahm5B5grrbMGO1LTJms1wrM79kiN6oZoyGaswoYGktIspTw48uerWegVxuRKGAg0I6KZB6aiYW",
-	"05kd8l6UcKMEcQWRotpQxrKxkjG/xlylbYvm8QszIVW1UQiYHkJWx3OV7Gsov2jTQ+XbarhzWpsP3xlx",
-	"iqaT0DDk9wyvS6UpgMHMsUUtRX42Xh2u7VuoG86etKhsG5ssrG2sl4OsygITMpKHlBwm5yJaZeWqDKFc",
-	"iwoCFlWhacPmvcRaE6Ocwiy0WvnnlscprUNDKxVzwSZv86q3QXais+x+tRHFxZ6hKBvcyFrF5oHw7lCh",
-	"CIpsVHl7bPPVBQj8Ys4mdrmYyRv5shK7a4UvC8gZ0nvKTabl5kUQsKlQn0p8k2m6SVNa10CYxHDhq7zV",
-	"VK+Zg7xyU9o4WZ/bdS6sDyZNU7EYFtT1gJiQhRM5iLGOjDZtLGhAWgDnFcZjPbg3aYkpk5VkEbnMjMoK",
-	"e/FmAabmqGJXKyqbMo/MRCQ0j6vJUm15UE8M6zyASwIC0lwaYyewkCMCSlyhE4ur2BJhtRdUtnBLTuXO",
-	"j5KFb0OxCEpAZ9F9A24bG7tkIHESDgttNtnTMKTRSEZG8A5CGAGS3taDEdbvP/OgE1JGJXifYswakoDd",
-	"sWE3OAbc7eBxa9FrCg0Y9FKEd+1kFXpgEpcQRl1QyL8glnoNj7Akm8UmrNtRpCshlMcUFLswoLldYpCv",
-	"IfnIut1Pk+XDEEa8xv1dzcuhpCsTaagsUVUXbSIzssSI8KZ2Bb6/MWRkx55aA8gSu9C/k+1kzC+R6e2y",
-	"KAe2UehdHxK9ZqkAvGQIXOpmQhI5EwvPJWNmDzMWVUXTmAk6tMBQ5fVvwG+5uXe49AYa/cA28DbupHaF",
-	"u8Mt3uBF2q70Ai9WdznXeNOC163Pzby4oQm0ro4ft4U7u+VbPcOHMjxaPZirQidlPxUs246uBxJRr2SJ",
-	"5eNQ9zLm6lNifXSGVJGBLeVHVOLpGPKH5d5ZO8hsrDAOEqo6IECD8Nl3UXLUmgO3HFVP62G2HNaPWG4j",
-	"qAfxmD4CH2oaQuoorXQSG53ZC7iMTocmR2EuQgYDMWmOiZ+VIC6fTPTEhWKedJvDaTvSdG2ihMgd6pz7",
-	"kTc8Z6B5Kiy3rEM9iOuUCZ7k4W8NoPy1/N8wGjqzK7ryBHUL3NnmilAbPfB0XOAoG/XjqUK8dUf4qLBz",
-	"dBaAU+UHLsUFMNOe+jpVDBrVNfgJsfjzi+D3k1D9RTjfcOUOm/tZUV14dOTYtiJUWlMc3o3AH2Ebt5eF",
-	"fGK2zqpr2SK7w6LQWU6a/mskyygW+nn4P9Zgjc7/sOZSg1OCCHgG3JyZfb4gXYbLM9ysfyoq4bqWJgiW",
-	"L5hpvoj6hnxZuF5f2zoKkibr3Wab9r+TVgDq1KS6aNJ0sxLn4GczPrZkb4mpa2fFMofLeXtjYjnI0uIV",
-	"FdD3vOBtKMajJPMm0c6K2Wy22domSXLhPv4FQPB5udHxiY1nQtzlHrujZNxU7Rlt6GN+nRRzhqbRjAYB",
-	"858F3yVpkhRazhvbJ8VpUo/tFrvXlonicyYWddPU7a2I3gFj2yAJSqb5h/nExm/vq4aI3yeP7daMUZeF",
-	"wzkNtnX6eActJpAVPK8ejv6fl0LZQ3jImajqdvT29e2oTUZXlzf470f8p3/76h1mNpy9/vD69vWoclNr",
-	"cFJvFC/1fOGzEIVKwynTRraF6qyThF8ZIBXFttZsd8I91tZnqITj20TY2KjX6Boe3A0WIFsbwZWJ/kvU",
-	"ZNUc7ftoCWg5LE5d3iV44jLNkikgq/nMmvbmzqoqI6fb2eJ53Cjr0tO4oTfHrC14Vc+MfWnDY7jdRP6q",
-	"h28cedk2aOrmXQ0SiOcFNXKolNwBgyE2kK2fl5Lb1Z0FHyf6DLONPTGrgtPT+ury+qZe2Ih+Ei8P60CW",
-	"5xjTkCCHCYeILsAl0SQVIJl7nlgyd8iL/D9RdTkYsc8UACDjkTeD/oElqh0WGMiPzeFEI6zSYeAtDNpT",
-	"jYqK9q0reCnBxYJSj2mHMZiXSb2318vZ/wiEYSLEZVWBgFxg95pjWahZYgCQhA4fn1g0IN1uXWj5RKU3",
-	"vQ7qeY2AaJtPXJ+6K/OGNc7HVLKhzU+27bnD8SpvVXC82ItKI+YD5ZtGZDKgPXe+xlRyZ1h/1l7q5/Ug",
-	"IuI96txprb/FJZbAN998hTnUmbEkrFQNzaRfuQwiIOoElv4w4L7P/enQQKaVBEGN9KPMHQaLsced4R1b",
-	"SSgCkvB4rmupRFeyaBnHRnHi4Qj2oX81+E4mYGifwDksotSMJKy7laIMo0m3pjJRO2yAwX4WRVbOuet6",
-	"bKlpSqhEh/pQoKOepzimooYsJDo0IClYCSTRyqhAIBZSifkwbqCeCJ9Hz98YyLu8tobjhe96dRDkYZ8h",
-	"+Hh+Ud6CtmswZ60De1mrLZbChYL94XuguKqrQ1DbTUJbMpkqJL7ekZsywao5bzwu2Vo1WHB7qELq5Aaq",
-	"RMwIoWQ9xJlTIgPqx3EGMXMLSDUwjgALX9wF/ByDo2duYYqbDbX+K4AWj1yPERR/kw7E0BcKeHNXLiZ6",
-	"mWJsXozyXtSmVoDlMOJ+IkjD1L8G69KNnMs2AasE1Rt/qrMf4JPVe4ArfDWUTOE8DoVvsLnKBNuW8JCK",
-	"hqbACeKVY4kACDpiYX5/BiNzTJUziwAi5SIIRFgy09byiHZsrT7H2srwoQxDvmc57s4RvrYsh/c0lHUV",
-	"J1lIEyBvKz9Y5ElJ7mnIdcOyotcgFFDwxto6FapCawtzQjdvNtIeptto/YfMEaFbqgHi8gWaRVpQlzPh",
-	"sYRpBAcyxB4q75YHw8guK+1zlDHfRoQGgcerm1/OuGLVzScOX/Wa/rpUNe43wKhIzIYJ1f/h5vKCLNl4",
-	"vejlekdBKB7A2FbCEV69kHa9d6NJfXV9+fMvxL6NPgFrgkGlgLKu4xpQzow5d6UcrBpy1FbRaMF5PKN6",
-	"ew1rmsGv9Tvv8BVt5senqfjWpOQiT2tUqUQgyZhxf2pUa64Oxbu+YXwYBvTksppFyRIftjPNmjsWqJya",
-	"RekQduMvqFkthT3gbdFQ1D8evTbvAEgaVNvyxNiUeIm30Op23sJrUWmURN2umu9jgaN45qCMll2N1JuK",
-	"kKvZvOi4Fv2u2fzuvP8qIWfrZr3dNfGzJMZlv7mlnyIWwvaH8o4tCzZ1iFBgvsOi+w14xRIakx5B9IKg",
-	"zLnn8UhasOYJ9Vc1C6/8JUsvcjcYRtVwh3MaBPVOrAkwvzWYNNQ82irX7cVFqwoqqFVejgvfW6XuwCcp",
-	"Fas3e7jaS5RXz+kmsOXr9FYZCq+OGZbei3w3b/Orsli5HAoqq23VJTWBC8wl4xXUrQ2YD95aEyKW3/7X",
-	"pbIzCF4hCJgqdAHzeZy2X13p2zRvlODQ5sdUHu2j9CzwNGAt3mSAAdp7m692TVQMzJCoi7jRorfuEGTP",
-	"iD0Eo3amUtac+3y+mMP96bra1+REzriGkxCtniQoRdZVPZKL8ahweriUC62it80ITtUGjPi6vJPDRVgU",
-	"r/Dx+gOISWR4wVGENSjej9vVD5/e15UUfWAcs4lIVdDcBoP88WQDBpmq4SAiJegPhYu1pESfbl46ImBD",
-	"eLt+6/CS3CUj/GNEQhZ44F3gqqInJeyIzO7xVMiJqCg9ODKgk2LCKp1vQCifgiM2eeO+hsTJfcjFiLb+",
-	"Nhlpo2LUJqNQUrxrZ44rafFClHc8GN7xCv+VFnicTWrqvBsf1kIiemxSLRTrfCkWocPKKuS3UVzApwy9",
-	"RuiEEWbKx+sPSEh2OeaOEfY9f5h/2L81oFylvpJ1Czu/dGa9MLLc4DFI9TIe5fp+/IvkK+fUp4YQhDqe",
-	"105wv0xedIiA+dxtdqGgN/3BWeJGoXnZTc3zqpqba/cNT121kZSZnX4RSBUyOpdkvpDK2NDjpHuscukW",
-	"n7Shx+gkHQmDXrJK6d0b/pXwRw+WsHICXMLKk6P1q+ACiUwwTJ/9a9Yn1Y/Gx6jIS4ZKqGaFS3zpBt+x",
-	"8mQ9OUPjXhJFMcIJVxhMBnO5kmlHUIOt9tq8d2V7rbPxor6uiQqBz+q3mLMItRVlgiDmMcL4+okTzg2K",
-	"3yPee9ElLewiNIoyyVzYNmDDDQiDrDV4vD4denzCIA282D2RRICu8Ew0rBibJWKo5585Sg6jes8VtcQp",
-	"7hoSCIpjAiHJVJ8+jQmev0fZ7ptddhvko+x9dwxymIH6mekdJ7MngJmm7czclaz/CvAWyKVldx8xwJK9",
-	"Yp6Le304A1MyjVcXUCkhCyufF4pOhxj3WCDM5keTTnlPvQUz/jtb9Tl2Y2kLgU7lE2vT5hfLBdthOrdH",
-	"+yiSBrRIKpwmce+hz97JDPOnUVXnXK6fq74csVtQg1iFj+YV64uLmsjebD9hq6y4AtfCG22eTbfMXHrr",
-	"cDT3xTosBs2imFSyLof1G7fwAqbzDNMBJZs5td/d3l4RaCizERTQLdlwKpJXwmVa8K3Y5DZY93HHVl4u",
-	"+lnuuPQhIDW24obnC7Wg3lB58omMyxHB4l7BGu5t3hkWAjEOobQbr6RTsKKf0ClY1OSV8H3mqOJ+pKK+",
-	"S0P3iQwt9nSajIxhHeiRdICAfiEXtS2K/vxQXMY7vmIXvkXr9wmconEO9JZjgR/iuK/y2M05fRhCttnQ",
-	"ZUEeu8AMpQ98vvh/7P17c9s4tjcKfxVW6q3qvd9SnPRt9kxS+w93nO72dBL7sd3T+znzdEmQCEkcUwSb",
-	"gCxrUqk6n+Z8sPNJTmEtAAQpggSoiy+tql17OhZJ3BbWff3WIoJH0M5UUYYI3m1qhb+px/x5evs7oUlu",
-	"5lZMN6VTUenqj+aMcYezZbbZNKV7cFjJ0N3vv77WyhRcG+41LG+JDKqvcxyexkC7v2bJvRmusvimfjHu",
-	"ObgX6zhvs/ZRTouRJ2lxKobjtXKStaYRoOdLNU2E5devha1fLxiDDHNPI04HBq/Ne5KhqFb+Q70ypz8J",
-	"aoPsaiAihNQAFXyG/lCsN8y6Cuo3heLosWNmVgUVxdqVR1Q9p77TqVNFC5dF4MKWNPvfVPRQ4SUjYDVK",
-	"BcV6GwrF0pStSDah6E517L/8KUpsx1rtuosKo4dkfUtJ53OCYViL1Ve7n1np2CrmJX9wmAiaicMjCLlr",
-	"VQqoonDJ4RMr0is/uxno9YxL/5HeyHn6ZMmr6S+LlLtQ2MUcZ61Tn+1pK3rZwcSRXq5zOvGad0s6fr3u",
-	"2OX3lI9t5znV+XtJJgoG3oJWB4EmhMrjyK1NOnZTTkucs6TRsXNVzQnkSTZLaWReCPXY4EV8r15vgkXC",
-	"KIyKDBfJbN40qw/1Cel1I9kHzgqqajaYiQeJBCSDGI0QvYaiSCZiqzu95ALMk/Ji7/ca6+rl7pJp7fRp",
-	"vMTbuCO6JAHc7EasBTEvUU4qPEaaDICoBb4ipajUodXg+eZ1g5WrntjO07IsmsBSooLOlikpInqfF0qK",
-	"6ZinXJYXWITZpTT9ha5bS/4wFNZQ8Xfb+GLNe6ItrZ67UAeBcy2jsYCqYVGll8DyuZduO0zn5N2mFab8",
-	"eeXAJ1jU7mK002U28RQI8lHdwawcoDkUgk6TsnS2tdUMTpTVoWGboWtbj2H9D5IumzAHszWGL8FtKj/K",
-	"MnoxffHmn+0VH13OtM+GsDblxiatfd5QYz9vnMjv7fWz5VrzpJQMTRcIwJ/VSfE5yakBrhszMZe3lxVC",
-	"1WMmC/zHW4yESEU04SYRL2KFFtYKqIum00D8ib7Ft6eX516XVM57Ayt3x2W50Tlsk3Z3Ro3OiO52Q47y",
-	"Z3Os75vB7isA70zNMwLo+M2zOD/b/MAnJpqj9q14w999Gbhx4MGYWdFMRKuCZbOT6Bp+5JE8SVLfom2B",
-	"4WFjEKCYh+LCw7sVaHjc5r2hw5vj/NgKOkYyZULorikahQnxNuS95WV/F0T92IT2sMe7uO2mHRJxxD1F",
-	"noDl2JBgAnSPQIgK2/SBiYvwKIbLt1fS+qTcHY+328BGFXKT7C8AI645zB1NscWL4FbUslvTgCCowmNx",
-	"qwn4QJkrZo2wkaco18CK5N8wueZEqQljtwltS02DB7zGEzUtBqfaatniI+3alVpxV/DLT7NqPLBmxYoU",
-	"pC1nD3zmETxFheeJBOyQyXzzNK7142Wqy5JTO37Y5uvcDDtVtBKVBVcl5uawDZJLR5c0JClwTJCWqBrs",
-	"bfun6ofQ+k2VbmrV73jElcDWHmPjfhoboMT617+0MpJKAkWzT1EwnR5E8NZyyo1N1RH9oaEF1RutLa2W",
-	"6p1Rbb+LZj7Zmt0VVfvh2nkhrCAzOqTZLMmoiwXbAymELrllA6y8vSeLPKXRqKBx0oQ73nFo1y0pnYon",
-	"qQIVq/mXts91BB/TLaGw0tfWjH3Zodun53dETu7j3heDHuFunmAn6tit0GBrXDkBNYQhwudW7/F6ppYN",
-	"0iz3QT4ur2bl0MeTYp2LkYO1t0GzWrCsBTZ2IXze+B3oqNi5zc2NLX02uZldyC1o2kdV3SitTIDOsLUP",
-	"Dy4yZvHaAK4OCzqj97mz9UTdLQUXAdWe6ulkBoWrGb1EDgogstsNqFBtYdu7xkRcESHStjLFCCo7aVwh",
-	"NHgzrtcYbEYytXYjn28tDq0PUiae4FAOj/29KMhEDKcFWwzlMjvEbS1zTpBbmpWAwLV98pBoFv5T43G9",
-	"KxjnLy/AhoquKKbGR9dzIk8g+g/5+n9GvCaCVAykQ0VOU7YaWgtyr3xcsBUA/C5UK6v6bXADTbXmBuo0",
-	"Q50jCIS4MdiW2FJqIq3e54oruzKBJae7GR/NYGf/Pvix9PTDJmu96W00+v+PrIrM/pOJ6XjZcoViOkkw",
-	"+iBpO2WzmTvQ1e3J1XFckvGV3M4JkDIutQsw4D5nvJt6MHm7Sj5cGdwLVaK+3YYtyP2w0cw33K1CLcBp",
-	"0DaCRUN6a5QXdJoms7nQq+7meqqwAmSImBdsOWvJ27q4vDm/+HRdzd8yebumq4nSogL5k1yRW9U2Z4Ar",
-	"V5lYOqrZzYRQftzSNcosb5GF2cQLIkA2W1JKrb3EBIcRvuLOpACcgak/mLi7RGH7HHRsmYKDMvqFUqaa",
-	"PNxEfHYtUNd1dWa3Xq8SXDp2Yc1EsY7YdGogTyCjG5zBjhybtoIxKxZnkNWtE21QAX3iJfoToAoSVzzO",
-	"UZRXAfx1aBmGFp3aRWfiVMc9uMhberBuXgVvUYw0SNJ0yMmUavSZFoFM0jT66f3NIPr5/ekZaKmNPKBN",
-	"8cExx+seErrjim2LUqer2IVInT6tBv5fOo0ksUD/Cfk5B699GgxAqdeHIf4SHki+3+bO0UvvojH1vTID",
-	"3z7fDlSEiuEvFZOYcmhjVK4wVJIJOmNFY5H/J7LQJ4ltqQCNAXpIxYTPx4wU26qhOAdpo7xjiwXJGtvJ",
-	"cEFzNPRv3l2iRePjsnKEIm4AxflemBAqOE/AsM/pRDhgaJr9Hdi2i0UxG0QjqZ2qsmH4Upg/6F1STJaJ",
-	"+KGg5LbNjTfB56IxPlhXLgYGLHMKl9JwvtU8SWmVfqYk8THbjSedpFNIzh/KK9+h5ur56FpnUSQ0VpNA",
-	"HBMpkAGltLhLJu2odUdR/wLDekPBhmrDOnGQ6qdQ3e9uZZuDm4t750sbjv+vZTyr9UJ2M1cxLyifszQe",
-	"5rSYUFdrU0holcNJmi0hhgS0raustL5M8EK8lpf0a69s5JYbCiGMd22ugRurxsvyiUAK2Ibj1kMD0kA9",
-	"nW3+tFHJTailWarjBxEuoA1KIPTD4DCCsvnY6bZdULnDxh0DVUFfcWMT1sBXbcTVLWCijKbkh7usPPKV",
-	"emZHerZF8TtJPxy8gB0ZNmbq3ZTYDWbv2niSm4rPfvDOa1f1CaolKMvspHYPL9oxyf2Y5H5Mcj9EknvX",
-	"MRyT3o9J78FJ72dEEAysfEScp2o3/0bF07K4wV4DPF4VnQEgQ4AHZBk4gCv05W2GdMSu4WPa6MDxmu+r",
-	"n86OOouN1xgmbM0eomLRFtMCQCpdRWDHrirb6LFPRBAFFqW6Zfg2DlEJ118GL+Rc2mGz9HaoadVC49KA",
-	"+vv1xSe5flz5qOe+yasEvKSD+m6q89FmcYXGBkYFh7xluzUlmhCzJAvbYL+ddVCBYcyeGfv6mmzccAuH",
-	"LWQyjddanYnnnOSjyJPmKoPLNUv3Wb/P4kspyBwNRDPLtIN+iaC6QEXJICLROGWTW1VfUsifVT63/Ms2",
-	"PGVr/wLOYzghvGEfPxL9ccVuys/OSIFtggmn+/dc4KNDMhFd7cE9UrrVQB/hmxrJx+UwQ8e08R5o+L8y",
-	"XbIbLmzfXpdWmq0vtdmIUu0moalrRq2TIVlAPJBMWuw07X7MmDpG9EEWNE/XrozcmLb58ksE/byxybw8",
-	"VaeVD+FGxwfKKVjhlS2QdebVRpBmuO420K5ztasSmrc74VgfUQZWTMW5HBaoSR6u/JJyMQuu8+8l2aUk",
-	"yXyqwuQHnMZeIXi9z4HxRmD5RpjielmwcUoX7X3xahnvaobuBHcHSHxzuqOCn7eU3a849hz12aw7jRvn",
-	"oqaAvbCnfVMksxktSondnUvStjJgcTDZgaq+Mv03+9Osc7obG32RmeloHnRHfRiQemm4fR6w+pIXg9ej",
-	"unURrY2qJ2taKJ0PV3Q8hF6b6okwNfT9vaBZTONLIub82uUxrXaMqlv3qMFbXao7WH18B34zExR03phy",
-	"BEz7aApAKjREYFWS2LRZEcgdynQXjxsAiOlDqX91zdvyn242c/PSN0rF0Tds3OY9c+/jlgF8DNkNVciO",
-	"e+8L5lFWIxrY0FrM6RpiIaEnuRll9GFqVhOmYYujq0aWutGQ3Y0pYK43cjhL0/KaqgF585mdDfUW6ulh",
-	"WB7uO685KWKdssA956YeD5zZz6SIb/BN38mpqifvA91Irt/jrXW3i2i4NPXOEbpVROAcz9WYvnNUVpQo",
-	"SManrFhwP46trIGER5M5yWbBDBCtjxs9qvds2eTWZPZ4bWtT3mpZOR4yYza51ejCvtPNpejkYmg1t+mc",
-	"MCQKE92luIJBF6oY4+jqE75zbmuH13jVLSg7g1msCpdCgJs15pfvPHnybzVPX56kIf7km3b4PxhiWuFd",
-	"/9ubDgKlDwpRq1/aMhNlA18NbrJvcWRYgq8Oh7ac7imv+AL0hzGt50PnrV4LnnJ7DqRr6tomB+WpF1v7",
-	"Gb5wnv0LI2/h8/7XHzvY7X/9EU2TVDVGDCMTnMbf/1efmXsz5qqy+ojWsMsFHJzkTcJrIO3Xai4OTvzL",
-	"Ih0WdFUkzkbM9Tn/evUBY9ryJUFDRc2vVx+ucDzfKZra6H9xlvW9oFjMRmYkyThAL8KkAuf+DzUTadYH",
-	"z17NKWwBDXOXOlVTw68e61DC1HspSSGWngo1if5O7gjCdZSYUUoHDJ0ujus7TWgfGuZHUGkyb6ESAMwA",
-	"fjD/QrsXqWz4uBnhqpbYShXF4GWTLNItJhWWtq5FfxvxpdSMaYy8EgCxfqPj6Mb0Nd2yErwL97qK6m16",
-	"ATqi7fpnR28PBUiAWwB9B4LJSyMgbHNUzVkrHijbG7kM1c3eTZy3VNQ9828wpecBYrr26I2JIjGlOXSg",
-	"psUa8lky4PM0hSSSjt3si0WOo+EgZl0+mOTuhdabsDZBLJamnU4/wKbNgMzO7lThkh8Qxx4D1t2w68Eg",
-	"673xtgdwYGpXIsFmwJK2zN+uuOya08MMomNwyeYeD2Y/qI5PrP7hYUAoqz2SW1MKKxlbmV+atBcai+qo",
-	"V3JFZ8vbEsnGu/vze3jF7t5NJ0tol7loTBKQvBtTI1EvwOc3oFGge9pFlq5Hg2hkvomDyT/x5RjceZiq",
-	"AJoM/rvx7Dfydr2Xd26/Wa4yJVwM8YXhMo9dxUwKbxOeA/A6+Z5t15XMiAj6Ehp/dXVlBlIm61nBlphi",
-	"572Wy/K1sP50+v1qmzp8xpWZL38ziKOGxHEnUpLNlgpMcBNVSZ1s0NSu1UvW7AxJBH5Iv1Z+ClQfVMAm",
-	"dqob70wihLuMCcLeqYMBCmtnkqN/BnFrAnF1krWb+s2oD0OssI3ubbQSrUER+zVL5NxIGsk9QPoKyrvk",
-	"bXBduM5ohq1BOE5lWrBFn2RuvdYyk9U/4R7JzaEBq/0g0HNed03XCcbhs7TIxytMCnqrX4+6SpEfA7XM",
-	"Pt1Qx9HZT6g0o6drG2vNdUCNeS+15OBmInwLBANZJdXiasGjER7nKEo89PS+idfdzfFridcIgANKgm7p",
-	"JPXB1iZb22Z3X72/vpFSXO0/CvFfyPTW0SrZT3etJblvVsAyJpCPO+jVLuWo71JBOUvvgolVrdDwZ74D",
-	"crVvaiNn2PAn1EsnzOLYFLN6fCsDVB2Ubu9v5Y0HFVRo7BxVHGHTnc5ma7BiduIC2aZqY4vCzMN6T1qU",
-	"VzfOG9TmlgBPDYrbLkpsQmriOhd4WVGE3aZVqTAPIgL47kCBxdqYImxX0JflUGUX823qh8rv9aEAW2Vv",
-	"ZBV6h5owrvzLzC1Y6B1mZFdJxdYguorgNzZlSgFLl4fbOz+qNzfbc+92vWUIQvfv3WrBtUnq0N529Rkq",
-	"TIR6F1fRu3JjNqmrll6vgA2s2OagTKgwDbY718Y5HQL2MmuK7OjLyJdj82cuh8GgwEsAa8F0b5gJy2mm",
-	"IxKXF9c3jt551tccsK/1FvOVCdQUIJWK9HLFlQOD05ELvrUMKdN7QTNT7+lNxzpf6n35uifnqBH/plqs",
-	"oPyjMZ2Tu4QtjSw3nFd+ppuByGUmi8VSWIjrLThdbroq4fmWmeVnCZYsDXvWMJtkMo9G5amMqh1LTVDf",
-	"mpi6yyUQRvu+sGwIRRLDKStWpIhbla1yIjryByUklW3ptRk174qrqwtifGj/De7FlMa0MFme7Yvlcdrm",
-	"TTJqohqgh3fJe6XvM5GIdbMdWF1g6WfyEJMBYAZ6lK+4E5Vg5wK3LnH0HHYIuW5/ctP1t3cC+JMJDw8g",
-	"mJYD8bgtNWdpG2fAwfQL4dxB254Ytx0T0YFbrTV7VThpbq1Br2aLcZK5lPNN99burxhJUzMtP81nQYsZ",
-	"jYfOe4K/W9dlYwinu90FVGS/HO73qPFTnzw0iKbEQyLaIiolHe0qqtJJ7JYLp6mVn4ULojAYFKhQInjF",
-	"sVTFtLASodrJv81vBapzxfXBt3dX+HkqwtmGAjfx2UPOFrUtdCTGHGpf/D04QftSL7hpRpxMFlaC/6PJ",
-	"LXgugMd6i+Wi24ENW86xIfV20+viNPgJYNMv2B2NEXSwxDaw0WGDT59MxLApwveJiUi3cVTuflfXgTje",
-	"q7vDS/jFNKWC+kWcrMJQ2M8t4f2P16eLgzF2e0WntKDZpJG3r+h4ztitLqpBHdrGpZqQNPWt0/f0pJvS",
-	"9E2wSfhKKy/IyZLTaEynTAWF9QpMB11MxDZhfYheqMr8YIRo+WU/xeo3Opabrcr1pd7dfi5cADjyBf7Q",
-	"aNBCYjkq5Dq/qbsNjw92B3AvB4AIYDW3QGSApSU5ogZVRiOIRIJygUmPN+8uQ4uXbZxoj4uvgLbBiTXU",
-	"5lm7/19gGiq0HVEVb5dXF//zv0vrbqOllcUO9oRqYg7Cw8Jw86MqK2o7XvdW1e1cvWU1E1dM8tFGVzbJ",
-	"D7uEukdpT7KgZ1aCTJuRDDwSQCcYR2rMWSEGBvhbGPQ8b055fnbVUd6kGrMSDCIJA9O70h1QsSj1GXRi",
-	"bQIkbn35UXZhxT7QkD0iimUTk71kaTJJ6IE7cLvb3+VmPr26cMNy1ts14r58Wo24K/X8rRBzJYqAXfOO",
-	"Z6R6GaXp0WLbXuU8b8fiBTDRLGI5+WOp4a4THt3RIpkmNH4D5aH8NlE4923dRRuaynijQFj5F/BeCaHe",
-	"C5PdbhFcL3faG1578KDdiRJY+YWBYKxqlIzM3i4HJiIg4ov1cEy4ysltg4o3M0eEeAO4pj+z2Y6aL8f9",
-	"fenVhIVe4OoNJNPcI0A3Q6onSfBlKnZRvKdROrp60Xg00dHlns09dIC/82iZiSS1oenv86Sg27aX+vtv",
-	"v7Ql+kJxENFNjYE39CiE9O0mVBnxluZiIG/ZTyzCquuIRLHSSwfR6PvFqFkVig2CrZJQPpR5S9fNamDr",
-	"3t24VYiSaVSb5zZsXi3I282JEIAlmWW8pAceOnVV2twCNF2dar1Y1rRstoTGLlLEGjkfZsCYlt/O5o3y",
-	"RgyJGN6ZxQ35LV05EuiTqXLIRGMqVpRm0SRlk1tuXBaTlCQLaDY0qvssFkmWLKQG/brJXeHNhnGEbfhu",
-	"wvkSwkE7XnRCROCiMyaG6A/a8VSy8TRwKpJSkmw2bFPldCa2oapBNJovyGQ0iEYFJ6rP1CTmjpxr3tJa",
-	"HC/qADWn5ThNJsBhkiySBPGX74zdrFiQumwrOu7FiX6h62ZOdAqfgwGU3vIGgkXn2LwPAQs5b2zgTfIE",
-	"StRSzxz7PPkIT9cMGY1j69124RpaX9WM2lu6Hs4Jn7ugTfnc4uSDaGUkmFbXoL84dpZ/G9GUU2zT0WpN",
-	"f6cG7tZEb+n6rbJsgEuyYkYyrQjCyXPLUQFV7dYTHf6A1nNvDLZCAi+bwsjnZw1Cxv9QTtMURqmdau5t",
-	"ng4igo6Hr4OtTrPOJhi2ViOzgg1S70uLXscMQezcaNhHe9MRIWStbDWjK2tTvVnYRwPx2gYLcZGZ0mNd",
-	"iP2gRxdWM77FiQXWWw9eFGQFbeWHLEvXXRn58G2o5ivbGfNovBaQ+J86ipyUV3CoJEjYIFonbuwq5ZF5",
-	"WdLLefwee+kzR6++2nDS3KoCwqi5JVLxgLqErGwvOzDEMCFparwhpur/wUiP4qKH04It2ky48zMQPoBz",
-	"K5+tBRIwFILKjjz4kbv53EQM5ezcm4xDTbGMpDLKHUmXUJYO3bZxtHtJ363DscKCZ+4PiG2+thUIeElw",
-	"1y6XGij0Sy7Ywkas/g8kFv6fVjR3YNrQxEVyp3vzFcuMq/P2KCcB88gTFLSJuUrdDAZ3oO+oJNEqB6qn",
-	"WjIhmDzXfC3mLJP/NSvyCR7wjOE7DrslHlL73oaswr7ykoUyF4KVmrTZXsyEU0FrYoOHVRLAQ/BWHVvb",
-	"ibnKuID+82Tp5P/1yUM/0u2wgXtPt6CekwwLlWw3q3YgxMrUaJyIMkfoIPNr4SV1kN4GHX6a3NO40uwr",
-	"LKnJNwcBv79lF5ONj9iNTPYnA/eUDVCupjMd4Gn0IHrAKNRHliWNmpnpOWw2/o8lE0SZbktOI4GtNnil",
-	"i0aVyNUjrQDLTYMQoVqikihjIplqTVDl1YCzSXVLrrAKD0SuvjzhE8smNCz1gYDv6iXLoky+/CwTHszK",
-	"nlbOwycmmqsv1IwklVgzkv/8vYvdyBnO2Mty2suJ+PylMqahZP6RZGTWpNuVlgHCXWKYMiJZxpbZhGp4",
-	"YLwwngEeBgopy6RCg6+391jWiR0qTxD6bZAyBo0ubcmFNisULf+rvNfx0DdeolPmjK9d5xl4s7KL0+vm",
-	"YeogsyVA2SAaU57EFFx+k5Rwnkyi2OgQ6OYHBzGfl3UpOMIYIl4/sSgv2Kwgi694hGfOo/8YXdGpVLYB",
-	"1WT0n29Nsof1LlgXGvY2+rEC3SE3Q43FKAJPgMNCXlcF6Y/J1mJZZD5xnVJ18tOoLk6v35WvoMkHcaUz",
-	"NvH/xHv7JcB2mTLvl8/lw18GL1hOM5InnQBP6pQH0bcnr0/unXJ2yxZ/F6fXl0TMzwW2CmsB5R1UsfY9",
-	"S8PpZFmoyk2vyVzrF+BlQI113TX4sdYpOkDJhsHkN7wKcMjMMQ/5C2jLuaqc4+HzuCFeae/3L8X69iXJ",
-	"k5fKIRfmp7hZ337FK6iG1sZ1niQOjogHStJsMzSJzKc8p/ClXT79i7Ps5IqstMi02eg7kqZjgt6LPV2V",
-	"K1NHqBLqDT1EC3JLeZQSQQvrDpE4lmquUX51aFKwiC9BU1RaUzsjxGk3YNTaH9TBh4nah5PoNFNt4wW9",
-	"Fxbqy5sycgegMzxKBKQeZXrCKhj6gWYzqeR/HV7IF3BuFS5fy+G0OyYaSYgxMcQJhy2Qyx+vnT356okj",
-	"uD/b81RDcRuEon/hvaA2lCNs+wm+xw9tzk/90G96Hgay5z0ryIIKZdA3lWv1ml6aZDs42w9J1nCu8q/9",
-	"ZpXrxe5138xP/SapXJc/sDjZAfVdma+tnaw0GsNYPWerHG87mKmykBumqcboh5mDA209v2sEfd2YHf69",
-	"59yUDgbf2MEeXle+1zBX9TvaCL02tNWKescyASnk7nV0ZZFNWNyq9HR9AfpYXFGEH/PeuB9TohyjsABd",
-	"p+2nU9J7JTHyVPlVg8bcCSsfdjClBndoTgrRj2rFOg3dni+NZa1NscbyOBVSBisWiJctaaMncNYjl+Yl",
-	"oHQQK+reVAhcIk3jbo5ZvIYpLmicEFOwH+Kfatcjl1ljJ4cyd2gyJwWZoHikKV0AogwrVN46H0SqqZJS",
-	"hlW8weoQnjGEi7YTBR3zt4IVGyfYmGaEvzWZCmpQPxshiG9UZhHMc9BPgiC4oW/z5WJBivW2V9mfPN7X",
-	"fEF1KpFqo9zs6bIAM0pbG75AOdWdbGr4b5kwJjBAxqpTbK/Sh405hrgdQQY0bIQKF+kxNppdRafGeIyp",
-	"ZIvoeJZ3ZkrS1hBXBdzATIOtujpFASzJhOVUY6yhl/mbk9fRNGUrv9wGViT/ho36tUiDybWg04LyeZ9X",
-	"ceJbc//GK4spz9RCzdIAUzBoL4EAHvPwhbbS2rnyoTaWNxMNitziqdqA6RZk0ohVxBYQAcUH8Hr5f5cu",
-	"SOJqsPZS/qb9IwYDEcfZAj677Qs+LMD9fqeEdnIpvO6UO7pZTagzmAg/TmjQYfrtk/py731yv9+0T4IW",
-	"C34xvcbe7Z0fh8etZu+OenmRUhcEjkjrm7bxfkjPiOZvtF5RcHi0yEXtXjQuz6ejqZgpn8f9373qMWkf",
-	"p0+jJx1NJPVuScLZLY3tA+hl9hcqOy8oeLKF4vUJsxhaFfMmRQPoa0PzdiywTJUw417ofWpUt0vPPdgm",
-	"urH0QVzHw3bn8Y2KI8NIene2O/WY5gWFJpDtCdXlrvA5W6YxtNdj2YwW0RjyZxz1qH5ypfy6U7rsJGJb",
-	"u+9tNTbmUUfo1b6/Pne08r2w+GDFg9KdpFj6Vnv6Yw/hPr2xUt9sbRRT/egjCy9vcXj+QWbL8PW6JpA2",
-	"RqIpXUUrVsTN16Y7cu1eXyAwW6sSUdJwYwGZ+hEVB3QJHlaLAA/t+0Uu1mFeC+0v3YmHNyCZBZ/fYOBB",
-	"o27n43nUvsu+bu8kfCe0lRLoNdDpfoET7OmU3ZF/3F+3M6kSjdcdKiKxILiaOLOLbAf8vuRijjTzLFPY",
-	"e15bUWqLBvSy77s+qhBOHorSG6c/oz2nLrlqvzcxTZf3ezlMU4I+74YiyqAQ6uB7VJtyIibznitU9UA9",
-	"3lz2fDFEd+m3ebtUWyyS9tNZCjLpdcdaNZCrqmK8yUNM2sH6sKrHVsK/vwTvKYK2kAnucoNTYwv8Kbb+",
-	"AHlSLZVGjy536ka5sHYx0y3I89rRQPnUtE9uJs2GsBdmTWq/1bcnrzELH355A4nzIzmh0SDKlgtaJJNo",
-	"zJZZbAFl0/tJuuTJHQVfF9tFSv0urCTH4Tf7jdAtbKVOAMC4NJRorCFppMlvmhmyjF5MX7z5p7erzKi3",
-	"nzdcT7+jUXYxDdSV+U6swWzdb+AHsubiRL67SDLiLJ5Tx7hWcGA0pRMB/aU8W1FavUn3FO3k1Zy3CFAA",
-	"SjVIzd8vJ1M9/CnctmvSQbDsqjE6g3Ms4ffxdgTqa3bD4U4Mbc1YPpJ7zFQJpLPyAzrVJfgDO/Dk6tLI",
-	"QKoJ2NQqg3mxIPfnQRo0Zh3hmzpdvserfbLPrdeDTuiTiZUskqzvasvigB6vbrXaQHq0VrtMRZKnNIBn",
-	"ly9nTPQiqPKiBt4fJSXDhUtOhLxE4cHKasbMdtEtV8byzWaWZRYhC+2ZA07iCwVGFLS9tl3U0cPImi9w",
-	"8MUS4D6ivKC8Xssd3vRJZwUEnZXokyS8zJI/ljTswuvtArDUXht9v0jd4D4gGKOE24mX//Pxg0dClxBF",
-	"Ml6K8HvVy5EL9JCH+CvKW0WnyX3wa6sCWrZva7Vvbyg5ciU55PQaXcyO1BNddaYM+v7CuOvubAb8XAXb",
-	"WHmg7rxK+51GxCquLirlfG8jksECFA9YRIAlwpazqpOtP5e8Bg7BXzQpksHrVjUXTR2AyBq85SW8z4F9",
-	"L2NKClr82E+P28bYmaZs5XCdYvYoPBCYOvouLNrEViUa/LuCAg4vSXnwF5JFniaTRAS/mBPOV6yIA19s",
-	"IspDxcxYTrPz+B2Gb/rl2+rLsG+Rug1zNWlYG5lJOsVU2OmYADRR3NE4WmZeDRP8wlAKp6MlEOXVzdbd",
-	"lOCOFImcJO9fVaUAq1ssa4PFAc1Zkikki8l/z5I72pzZ47c9evYRFySL3Zu0neW/gwSMpoHVxutDgsZK",
-	"uy25u2kuIBBkhgueFWyZ12O/fchUfrHrCHbhbvDsNEpmocm1wC+atoreiz6FFsSu7D/p7rNbTmUp5m5c",
-	"pDpsRAkJy1Z20UV54T0KImk8JJMJ5RyacDtE8qwgmYCSsN1elkE5ByXHads0DDLeXmayFPNhymZJNixo",
-	"nBSNrQFrrBVAtxF4fMlpwQGcKwot9jk/u1SNFVwtwy8yJMDzs0iJ3rIXg87hQD3GpzWH7rWzLYje+Vlp",
-	"hJvuWcrva/2mJlYi4fuh7HG+dOGU4m/mwof3wsC9vChTKpoBnhq226Y61XrsLbbe5jTGxhXBvVLMtx2r",
-	"VQ0iyjmEZhJsEJhPRgGdFVRymOF4PcQjbGmMA+QfzQkCUt3SNULGkslcHX8Y0vOlUoxPK7inTqaAbcPZ",
-	"KqNFpHVqxbN0W4lljlg3AdejRyuqvbWbckMmD3WJVlvPJ165K19x3XwIHWYlbvGEZAA5sx0nxZC3Z9Rk",
-	"KebX2FWjZhA1ZSnhr83QcKaOrykoxSryQqWZbCsxYDOHPiq4at/UhtcpL5CfgiOfDOJ2l7TgCReqlbwL",
-	"fFYFrHXD+TLNeUznCSBPXr2/vglAo90lmilzV4vIz+lJ/7GkxfqhmiR4GFOuaqINcwAXEt3M6RoaJC55",
-	"w0P+PWxbaAP6Vl6SQiQtwjDXQE9lYyu8TCj4oXsNfyttOyI14IJirfGg1A3wEatjpU+L9o62wvaHoaMd",
-	"6LFRkczmOFupFt1SVwN3yZNSet/omGwbpkJsUUxzpJ/2wXJaDBsRB10jIbxtKUarNYPWlwHdNmwFCIjb",
-	"OedCSn+YR9jn5Xs4/64xWuiyYOPUlblcKMgKnS6oHQyrgmUzxNlfzdeb5qybCYDOBle/1CsRBQUNOa1G",
-	"rOYsRTTtt6r1tkmdHcjLkRJeZlVrwLMW0FkIkXGnda3XdBKdiyiTlwfODlBC0bfS1Xi63m3HhriF7TAz",
-	"+L3tLEB5dABjqOZwaH/69wxN6r1KA3uHyvn9a+XpdK02v2unu/u1ywwrcXRPL88hzEIzrumNAuwxNhXg",
-	"ZR8iH3QKaOswnDMuhtA/n4vhMhfJgg6F/Ib79plRZkz112WRIIXquKLcM/gp6MvNo6kU5cvcUSeIsO1D",
-	"STv5EIi5TedX1C606LSTnSMuiIuvqA7yKSPxcExSkk0aYZM3FinlSpxwFVqMseH9CNc7lKcxah4PD2rY",
-	"pQJkCh/cVsHBlcJbC78hzlzcUTy/Uvd180tti5SdcfCtaPQz42JUtZubl6Qq2YdxwidyG9a+7dbgtTP9",
-	"FhK61fgdT751w/RKRtZTI4SvXLA7aQJ3tdpoaJhanqFTlzZqj96+r3gkrwrJJrXmDuGKPA7vo8nbdmRT",
-	"znzGc1Z4MiXgNTfmnS6udGN/fXOSNx+uKx5CVWIDJRySLQQZwbkcsHNDSATPgSQ0t7RhrE1jjafDSZLP",
-	"nT6PSoaHXBk+HfFlIrY9bTn4lBUTOpywxYJlQzlY2VrHfW/x8So+iNwyAGCHiIZqX+q4szwdJhmEu+mQ",
-	"3yb5EJvrdgxqjVCjQTlixkSlFWvzsAtyP2wFqFBJarDV6kHdiBdr93mUCNWVWJRtSgFsS+e3/eX777/9",
-	"vrNLp5xNknXMBj+x79m479sVEfSDVGDdzviqkmv3aRmgYJKWkNZ7j30G/Uzo3OnxlYr5HUlrHWE9enPI",
-	"c+pqWml4V04LM5TX9z1I6HrBXI0hrgXNeTReW4oHnU4l076rENiUpSlbqc7PBZlOk8kgWuaa1U6UFKcx",
-	"vOQTfU7Juv3qgcqoW/SKFau0iFDkP3CdhqsnuU8XfH21Et2VAnrzcblTDv4maL75vR/W0ZytogXJ1pZo",
-	"avg4eDHkaj1XIOYF5XPmau4MnzetZrg++2hMZ0nmu0uqxU1LbxsN307zcrCG1Q2g/V/0WlLK19sSNO6i",
-	"wn6+opBz6LKUACQF5qC5o1YGUdXtplHUJtsJRanNpe7ZTCF3unykuXNpxZAup+ftXlUbc439p5slxs9s",
-	"5dSQsFwomXk13SDpjBWJmDsSGszPJvmjoX+6FZoolQuPgEdNFSFZdHV92jEC7meLZq/r44xzvtyJ/ipe",
-	"woednMbzODbJybs9tG4q2r5DfnEhkkU/fzx91/Ut/avTDi23vOyKU35zowX9qZ1eN+p3Lf5N3VpUKi0v",
-	"Lgx3CG55d9SdyrP/t9Nba6v48jmIxa+VJdUpkNrOGBMyLgs2oZyzRmAZK76IHSM14hB4BSIxL9hyNh9Y",
-	"YBSeSBR+4bJy+MY2uMMkk2tixcgReAqAXShLwFq2jC2liX7jEvGnUYGiFTdrTvKcZjximVTzMKbk052r",
-	"pTXziGRr7NZK0nRkIVWqr5sKigUV2+9Jdb065QI80bDMoWBu0fzr1YcwntM4WLN2Uq5XxRJgOt1bq8hm",
-	"gY0ed5FmfkVn9P4jyRsalViTzLSo7NngQsyHOSnEQ0w8t/vEyJn0XMIaXMbWAvpMFMJ2wzuSPsROYMww",
-	"30kfkCEAJ9w/yIm6YtE9QS9BuEEmy0Mspg5yfEvXO83Fvb6+OIXQ9JkzTSenBYcABFtAf9JsgmqZnJ8V",
-	"YDqJfqFrDITgPoFxLG1c3VS2yqvOEp6nxFRQOwSlYBGXxrLJlWpMMKl1Bn2/IEl6isnwIZjMnR//9svg",
-	"xY+scHZcN2nHkHKmNykSbBCNYsLnY0aKGOVbzgpB0lFnDPangi3zpsapN3oYyJVWfWpzWiwSoFhezmNO",
-	"eOsw3+th+PkZ7xqIe4zU0ziypvSXL4MXF8XMtW5WzEiWcMwBEq5N72zzen19cZGl6x9ZcUVnCRe0oPGv",
-	"vNHxbyArsnStUwo1NqI1GbibpnUbpqzFlC7gwXrvWK3PW7P6ry+DF3IGn5g4xcThdi/DRv6lbtRW0nN0",
-	"DubSnGQxRLlgCe2z+GtzfQo2l36JzaV1Q155oi8T/pKMOaRhyr+X3GXCcvouJYnDJTCRPyllkqUx111X",
-	"v+IGhl7yFzuL1xz3GrMou5Ui+NIQhhq61XKcSml3wvCbRif8feTO8hsKNsSck60TmCv5y9AhHZJtYJjt",
-	"eH5LOmJ1m8vOCZjI7Lvl3rkPFoFI5T2JJ+HvtSy0NaTc6AgrPS14iakJ7cMnvHrPkskcot8dTh7Mc8Xv",
-	"Z0xE8J7Dr4PfFMmCsqVonnnKshn0YcT0WWhnLD/YwxMuFY6hn1tgzrjQviQc2VHmhN6DIeINcYfTzWZt",
-	"5ToIpLM4ctdIQTMxDJgxEkl50+WrgyiZRgnc8Mwk3246SlgRNJJ83mNvUOnXO+RVMpdMpFYrRZYjpVRl",
-	"DXTMU+emkViKBuVrlCfqygIuczqG3NXgwJyhyvWZsAVFV3/H7K1TlUPhQQxhd9opBfRjoBNIlYPKKHm8",
-	"rq2vDdSa4OGX6EPS1KxXHZN71DZ+BQrV+1ZSKGNvXLskNYJjU44zd7Xb0B8Q2EpFPhpYu1Gb7kf0SX5p",
-	"xM4M8DAGeVWa5+AZFcdlb+6c8VQG74GJrLbXBFou2m1WW47W5KqrLHck/zmqRpNHOS1Gtmio5dk8tYD3",
-	"4AW349ke/r/NOHj35uuM05ZaSMG0Pxm1WuVE4F51CSQsRf+6VnjZluS6CRfh5aU2n6xrwxuFns16sWAF",
-	"mdEhzWZJRtsyV40Rc0tpXm5bzTde0Djhoz735lo00t+pHmmgotWJNHIh+H6zvo1+0vmW8li5Sq2+pes3",
-	"KtEAMtYH1Qz/QUTv86RYo/0yLSh9CR0hR+BHkgJrpAdrKnGKMMDGdWMeklVN3lu61hy8zPyuPDFixWyY",
-	"xKPNa60qanGe27mylOeITpMsaQSxBlI6vTy3Mn5vteHG9Y4JBlbziOSJnnEn4ZI0acaXAbrVziIV50zZ",
-	"DBvBkYyka5FMmlGFoVKXZK6mTYYvpXRq1LrJspD6Z8kSrRQUPCE8S52zO2FLKDcVngyN5Hm6HmqjzBXX",
-	"3Sh1Lbfb1OvleQo/ML0zW1YklxPrijhLSQst6/HpE3nS9qqkVMpTMqHcFT4cE55MoAx7qKsJu4nzB/nS",
-	"6VLMwbNZTSjozCaA9OZKUkGFgMdUWlu80cek7SdgAE1nZhlrihztuLzkA7c0F7bZZqUTluzWSiz0M+no",
-	"cFJQZyOfzMxgRXi0IHE16Ui+/1Lan83WHSTNx1SQJB0WdMKKuDGpTO6y/CQtjIAZVV6mcfn6qDVDf/P5",
-	"NktbbzT0vEsyxTFLpR6QcFXot3XYuRD5sExluCsLN/xMB0zeKK3Pq+tTm8wcY7tIqXJu6ikgnF+z5N6m",
-	"HlZEqeS1YOAqAAYPqpkvyCQgW6W+wBG8j3TiOE3ria40k2qOSTMPT+IhVB5PBCuGMSVx2qhy/JqJJI1W",
-	"evcMdyaQlEEyyQp0EWG6nCVQSgT9f+ON7fXcyoQPk4xA+mS7Nasng45cbrPrze3710oEsMS//3ajmaF3",
-	"otCgsfJEODo8Ei5astWruy0fRoFI47Iio+/+wtDLPO5gcJXBVVmxKJWtxtE3lrkg9+iXGEKFZXtOiynC",
-	"JNXqzLfRy68xS14pCo3LMvpiONDvgmWJQmvufvGjevjL4AUDQesNNYC1dUpiVqSkFCQAhxG7BCUOdUvX",
-	"28J92JPg9VhpkGaJenNI2MlDIeg2pTf0xnDjGuyQ4YLcB1nYBc3oCmx5nEkTWXpcPxy8oAuSZE5eXlWh",
-	"TTk5E8RHS+4eHFYydDsZ6mutTCHcTW4N2yab1dc5Dt8kQSqLh1Jl76X39qig98fXb8PJsH8+rjTHKtm4",
-	"3JFsiqkWaTKloGm6NWeLY8uNlfpyRKZCLk9Sl+TtS04bVOhAqt6BP8nZYY/Mmsy0OObYMnfTNNiyjnBe",
-	"MCFSOtQE4FS35HZVyiuIEHSRa5AF/aFY05XFMdRvCkLBg7DMrAoqinVbimhJzn2n05k62o7B2B3s1uTt",
-	"KjzQ0MXmHkRjypOYRiSaGIhPOXW7aO6QKfca8GySssntkN9SR3v9OJlqBFhNJ/AKLyNKCn+qTxlOUbBi",
-	"OFFwqU3eVSKWG51gsLEbABI0LnJjgIU61ubWlxa4nu8I9bqC0Px2ZxfZlqSFWsqe72f94Z6s9PtzAWgv",
-	"YLc3ZKU5Q4Ywu3aTp74MkJUkDgyeVfPqGnyDJq02YpnkHA4AxHpbEjGZD4t7l0ZRT4Nv3IdC2tycdpXw",
-	"6uklXO5wlKi4WJlib1r5wKz67E87KDc+4gnKHe4zhHnc0EWeEkHdCYdCPYEMfszidQTV68g8Eh/UCuWt",
-	"UTpC+76b4bT7vaJeNFK4ZYEnWb4UQw0B3OzuIuY+YfO4kZQtmAZ4v0ibs4n0rIaLRk5YBk3M9BM+iEbj",
-	"lI3xy9MkpR2fRnC6jkMw0IhAFlK/0pAUVX+kI2/ATZCaEFygXw0Hf6zB6V+DY07d35tQuaptJ5ks6Flr",
-	"WhX6uxGDAMSIILeon2ckY5aOrkM3VfxYhR3hqUGoSRVkcmvlBZBmiCD1gHL3GbUbvcqw0TEDlot/OVKc",
-	"L8W1kIu+03//X667/68/tr750yQVLi3sX39E+HOze+95bPOvZz/9lLIxSX926KOnWhvVWjsHFx5DJDxM",
-	"q0IR0b3bt3TdnUjgLGBurYNuqoHW2mgX9qD/Zl19UGXjLpLUpW9WqRB/XPIINFWrh5OPulq6IIAeobyu",
-	"rlw+0ZvhX8ZnU5NGnjenLHcTEF5G/7+vHfoUlvQ1qNYXoGQCQFQVhwiwbSkVtcLJgOS7Wq1mL+x/Rfoq",
-	"5fl02XQg2mlhPFRWP5ge4E1lKN9vmXpyJprvhdTRWj9vr8CRbs3CJ3iBk+ve5nIlDUwG6kqwTyvA2hrE",
-	"6HCs6M5NgqOwd0OZnkvu2pYHAU/eI/hw9ew2b6/pWqCqH8IPIaiFQGMnA3kag2i00QlIVZGpnRttZ5mr",
-	"YN8ktNHQu43+RD63E/e1ldLCug85INlbT14kC3rTjGD5TlopTZB+0sTlvpCZblgRQLsMZPc/My5gXhfe",
-	"vb4mxg3tw8XMfpQw/N0lLEKvxhSxFMsszC21OXKjCGJTQTO0H7kcBBMr51ZAKJFsny9TnYcCsX0PNglZ",
-	"M8MlQJpCDKnFgrUHqCdp+QbsKJLHirgiHTmReohCqhSQq4/uOV1hoNyjEeCx1qfQEMTaCx5ny4nyZmMD",
-	"ZBvhdvcoVQ0UQZpkslDFVlc/vou+/fbbv72NRq9fv/76JfzfzevXb+D//q9RtKAk04lMEDvNl+M04XMa",
-	"657nKZF0Mrr87edEEsJ6BOQyUglwQyIaEmPNww2TT1dkzdEPiiOyIpklGUnhcHg0J3yOBohKb9MMrKMe",
-	"1lX/+vW3cjsxU9dpWulWFjZKaxUUBxLsXpE8GdVaKTnLYv8K43ZnKancXUjzYMUtby8o/QtkjCbgy0yD",
-	"thczwRNslsFSuUarmUxb/I6LYjkRn7/UC6pLGmiJ2QOtrgiP1NOeuZD2UN9LUbggSTok/pXoA8xXXsll",
-	"Eo5RlzK3BGxNV+lxZ1X8NCm4aAkmQcuzbmDwb74MXoCR5MwCKIvFdfGxSrSqVR43bNpryOHrSi6QAwyi",
-	"b76L5vSexHSSLEgaxcksEe3E/V86TwxbKcWNuRNVGlDpjCyDrIKT6H9TUkRfN+dR+tHFd3oS7pOYkkWS",
-	"rruP4tuQfCVr795ayPEEOwSpPV3NmU1vmYr5tEIHaFYHSK4xWTeFmCA3w4AeyoeUea3MGz5nyzSOxhqZ",
-	"L9b5Gsjj26hISzp7j7+2p9WdFGimIW88pzs55m+U6TK0gBK2THJL6R1NTR14+d1BNJL6AFoE4PEYQd6b",
-	"wfmPRuf8VMpmJQavKKdCK80jkLkjkN2jZqaq1vS3Okh/ydIr3MWm7zoPNARrxAxc+Iqwa9g4i+U0EVzD",
-	"aQ8seb556yti4PdWVUZhxTk1miQrk1dPIvVHUWuTiYoOjSHGOKboaR2Tye0beGqa0DTmG28tSALp6qgW",
-	"IfxCHKS4nJfvbBG37dBDbF2gwjxBUYXSjniAmTtRSgkX0dd/kfccEqoLHi2zFLuWqtdIKsl5DS27EvE2",
-	"wmwbSd3ItrROcBKp5W0Oa4nt7v6GfdSdeikc9JRptmX3ofh0prG2aTlq197YpGZlHW6Wd4RrMaq0TYG1",
-	"ZXSlC6aqYCk2QFCVyVfVoKZZbaPOBKgwJhMGHE22QG3HwRlEgrGT6DRbRwzISFJzxhSIsqN4we+sFuRW",
-	"1QWcn3VTODBwoIuXcgCVstapBoUSyTYqzY7VmJPoFDmGuUNOtuTFINqdl5K49RNVLudicmXrZAsdWy5i",
-	"wQo6cE/WxQntQkSpsHmxxQW5/0CzmZhLrfub7wK24YH1PC/VLpR6D6SpVbUyRaV4nQkQEsq/LAL1I+Gi",
-	"IIIV6OvSZy2ZDpYE0/uEiySbuXrwdwECdWa0ovqD6Y8Ovp/d0ZTlNCIFW0LEQjvhqypKE5DXJyZA2W5W",
-	"o3Pc+hJoyrJkP7blbsoJfMVtiY2Z4UD7sFtFBHSTqETyTtS3b2BI36QZcH/VjLRryFl1yv/RxS+geWMz",
-	"8H++uPjF0kmbYOFqerj6fLkxar7tim1rKiC0DG7qUjZzRS/KBG14CC721GqqJ282xJvhf2m7BaetpxY4",
-	"Oj4AtYiLCDSBQH86nFKbA66+xzibgdoB986qVl70krjaZZ8iTI3yVCrYYYSYHrM4oRtZBdGc3EH68YLS",
-	"h00xwNRpnRG9VZL2mMXrDS36u2++cZbBPSm8azjb8F6bFmH4oZPCo8PxX75raR2oCK1scS3FrCm5H+HP",
-	"YXgamsiVbeyGQinro+tE/ZXVh041lmvuZb99oLtSn9zaBmmH9G08As+SxFtIA3siubO7VdMks3nysE20",
-	"W/fPBAYVG2CRehvzUfnTyKelDOx+e18n9WOlXg6mBRkGzY7QL4MXGTPf7QqUyoXqLuRmtCxdD2CIOBqd",
-	"4TwdlfJ637aDbFHHc55NWbPqqofZKcqwJooSKcaR0F425sMua8I6GcxSFNGKZMJ0tkwm85KiBH6joN40",
-	"sVNa8GogJKkAS7yQZpoPe0rSdEwmt0PBhs6plvAW0TK7zdgqMzOHZM7iDm+L1YaspnlVO4f4JnBKduGs",
-	"PFIzaPYRsAlpO337tKGaAccbDaLRskhfwmjo5V4WjrIJn0yhcvsdeFVFkrdAJ9YBTPB59cUkmyG8k6sh",
-	"VMOz7QRjHekWXSyXRWoPG5olCpU4ZiaZSRhtzuX14FQeRrQu2zd2tGm3Z1vRO2BLwAw3s7+yCiNQd/eN",
-	"qYDhA9MfSLIihOPyzTdpqxfXg3LBch6NqVTI8TI3c517QbOYxkCxnlLgvXpHGin8msKWzCBXXDXn2fbs",
-	"NjonGYhRzC33bw9fn5gHsO6o+gY0gLWCJ5uXozaCq71X48L0nQSE043F9Q+6qDkZXfRQ54LDhRxMfYoB",
-	"J1R/1fuoNsbc/szKhW99aEHtjird4nXvo35wBRvDBxxF+VL3IeCPBrJ4iIjwTvUkTVW1hN0bovQ5zEgB",
-	"FFiL9Fjj+aX/tsl0dkeLIok12K93K+W6wqBDDomiplIwOO2wMMUcOLIund5k7Y4zrD440mh/qCRnTEQj",
-	"/CEsNbMyJbc1iRlwFQ0B9sYUKy853ZiiR6VASlqzaJGkrDs91enEW/TmQ6pvG1DTbTVvfrthV/NEUP+l",
-	"qqTyt3CzILjId7UFLcSQFGJJUt9Cyujv5I5cwyPRdJlBvxSNeP+gLkw9GVX87KjcLu0RM3nv8ur6CMsi",
-	"cTiR4PdtC6yfXiNl6N/OsiF42zra7TYYOBoXwZzMlCSpA7XR6AnmUPxkiX7ciWrhhSxgZtgDWcB9E3+j",
-	"458Zu/2ZZHFKi3csmzq9KSpFnkQrOp4zdotdIdLUC1rGTlvxqPfJk4/wtDRJ7mgm3N0qGpPcN2aIXmGT",
-	"4Az5F/DhHkn3pi9eviP9WaNckTT1UpW7c1rV+ndxwfWsejlH2mcSjo6nz7UDIa+zYYVUznSdcknCbpQD",
-	"P0Y2ZrFkrSXiiDfTVesaep+sdpvERJBxc1KT+84Phxen1++UU3A7D/DF6bXU6M4FXWzS+FXF3UmysmxA",
-	"pSnIXSos37DJ+FKCQONCCYaYz0SH+NuZDU67qeja+iDJMJNqovbhJDrV2DQA2AQeMlCB3kTEwlElMSQB",
-	"EY6ZFTBhSIFJMpMC05n/EogWVj25S+0nbVpj6USFPUQW07ShjjSP5p30IoQbei8M8Nd7uZP/0HX4Xu//",
-	"mJISOOyKopcq+G3oFZkJ7/feqeeBevOCTnQOUNColWMI3C/Vi4BvfRPf44c2L6L6oV8TTnqfpyp0GbQl",
-	"SfhOaJES9FKZVxE4wTKu7vXaNT4Ofvd1GjrPrW78tZnpRq8J+MV1v6NTw7hiOmEx1axLx8W/PXmNgVH4",
-	"5Q1EE0dySqNBlC0XtEgm0Zgts9gyGOn9JF3y5I4CsBcTJ9GPlYTzhOskAWOzYw26qaNUCOmYxL6ZFtSP",
-	"6TgujqPxIvz/cljbEobNxEtSJk+wjF5MX7z5p8+shhVq+byhjP+OPO5iGkh6fCfMNVv3G/iBmGOcyHcX",
-	"SUYEc+DvqGNcqy6DNKUTwaWu4Ex9qYPy5blCZd2K/Zopb9rm+KhmvwhCYzfZgfn79YZWD38KZ5VNCiEm",
-	"CTqBcjb9RIGZcTaEeJfjyjCWj+jRDqaz8gNJ1vMDghYZSc/YJETqWi99KS3IQKoJ2NQqg3mxIPfn/i+D",
-	"yrNEhcdK2+7xao8rYr8edEKfDMjvIsn6rrbU0Hu8utVqA+nRWu0yFUme0gCeXb6cMdGLoMqLGnh/lJQM",
-	"Fy5WBkHQpak5mXpz79oGOGWMyqeVpiyw0J5d7Ul8kaXr4O21Nd1mr0tdppjuTbp4Ki8oV3mQW6B/JyIN",
-	"19O1bzzopWWW/LGkYRdebxcUr/ba6PtF6sauQgS5hEfy+4JmUp/+n48fPHygQvX5DJ5PL7sI6CEnE9rj",
-	"VtFpch/82qogeR6sHn7xKy1pMZUQg3pZJGINV7jSmc6nzhSijViyTlJpAklrCso8Rj9QUqjOBtKe1aBV",
-	"+kheVBAySh8cyZNf6NrqQ+BoE87YbaK6gY0uL65volckT16pd0bYGic6F7qHBfSLT7JaHiEk9GesDteh",
-	"u50TIX/MyUxV+qDtg6WhEafQMuI3A/Vtp2jhlmgnMBZ9wfewLk69hIFr491jqvB/TrjGO0iyMqMPTl/h",
-	"gte/bZfdRfI7SQWCET4pjDe03sZQeUQ1dsn/vLywfoXdqBZCIauUs6/hXsBB49GUBy3t6DmzgzUbh/0F",
-	"nB5TBzxgCZliVx3yhpW8Ub/I4ytLR/kgmqSEA8paFkcXp9fQC3Fg2vQNjOOZD7SbmA80GLiAer6pSt/E",
-	"OqsCmkqTdCBvAR9U+94M7K4bOBl5nC9ZFmUsm1B+Er0nk7k5nAkpCrCkG2qmakdTp1MdbjW3LbooN8uE",
-	"yO22BvK/6CIiOJWB6hAAvb0nNON0oIoTVT18wUWtVhjwE6GltppYWrrxscJPUoL6mjxQfd9zMpnT6JuT",
-	"1y8gDVKyBCFy/ubVq9VqdULg5xNWzF6pd/mrD+fv3n+6fv9SvlMKz5KgojPC52NGilge6AuT8fjizYvv",
-	"T77+Gt9iOc1Inrx48+Lbk9cn376wskFeyf/XmIaC1XYx7mH0zevXb+tNjUyB+Iqo4vBERNKIFqQAJcFQ",
-	"7Xks50zFFWOSIZv+dnLUb16/BqSy0vMKKSOYzPBK8mvMVSzdnOzWJSX0U69goC+BbrrTPLm4xZvY1IwA",
-	"KjdN3oAtOF68+efvgxd8uViQYq1R2zYgFNSrL3Qbln+++Bko58Xv8lvAu0mecOeBfEi4arIKbUytCBvc",
-	"mCqJjtdlnrVVmva2yiYBw8vUcWL6WYWhRaeZKRYQDDOmMNdDg5KqgAF/G42gHm2kxQ1+VqXfYO1JsoBL",
-	"o9uSAzOXX8cLyKsFLIC4ECW8kZBO5UapphQwvNO7Vj7y6hJ9o53PnV6eg4PE79FrVgjPR98RQWesWHs+",
-	"LjndjZQSfo/jo78f4nrJnbyYSjLsc8nK2gvedNtOjbohBziRDOw7XETT181iX/1A4jK4BS993f3Sr5nC",
-	"w+Q0xpe+DdwupSrGNEvc6qvZuU8MOxXfsL679x5SVRxcSqlD0B0FgOJJbO3iN3/r3pAbxj6SbH2qOhvJ",
-	"974PJqEp9EPt3Ix3bJnGn5i4oqJI6B3dy5boIHcUJ5iAiHxYcXDDsyV3ha2y+DP883dpQJR189CUX6pA",
-	"L96ALS65ExoaoMvh/HPWlD93jV27iVHFJO9rZ+P0jpokI2hCgXa60cMzWuPoilFjEgUEcbKyekGr85qj",
-	"q35lqOsvSEzVUAXFjF/5daUy1zIGQOHGinHozxt9pIuxSWxGQaJWR7CQW45XZnmvdFIbdhnGkv8T3d+c",
-	"RylTGUryI1IBsfJs0HQYyWkM1coG5tkxnTDYoWrBBIFyo4ECSilL9iCFA+Ef9BIhuwcQ/4nJu6rKH3m6",
-	"vQTQD4RLGj8/8+Ho6mGV+eorkD7RVeAb11Soaj8lPEAj/4HF693LjU90JbVU/yuOT3/5cgihJgW06kod",
-	"NMHyJVfP+Sp8YynPAuY/JvEwt1M3Wpei245XBeKCpFAwFvtsRSmkP5rXwCs8hIunbtewzblkPqdI+ROl",
-	"Ma9Sp/xe0Kes168BwOUHqoqGMiaGirF2fuUiS9fv8FmUOYMXqmwRVuchxcUpFJ5XL6n9HZuPd8+nmIE6",
-	"9YmJH9kyi3cuBEF2QJi/TPGpdvAypn5BJkJHsfE9/NwYuOrN+lZ7D7A3l5RHgwb4xow1ZOEBTAx/q79e",
-	"eUCBUkGqFogYPQQxKYHErkAEeZzNTo6qHhwiSjFbZf6rl7J3nbIVPv+3wN2YsGyaJhPRuRFA0qeX51Ju",
-	"38zpNVlQKQJ3uB+nSh8ypqpVs4m78fW3XrvxgRSYP3M4XRmyBodjJW9bNxIyN0AyQ122l479Izx2w64J",
-	"6Nf74SxSvsE6DOPw1LpRdkYkU96rTc17Qe5f4uZ8/fq7v37/X39xq+MQsmnQx23vyivd4bvDxXJ+Zve7",
-	"7fK2mJwfBb6tNHadPqX+Kj+EjhADxUlijqV/1uP8q+iKxglXkALqZQL6svLUbAAug07MlkrLhTStW16Z",
-	"g+TQlEzmA5U/pTr6M9TOF5j7TrLo68Hr1683dV751C903dfpchCvhJwfiNFgIoeVtboi4OyerSsiTdUO",
-	"7N8bYW3kd4HLkxreFNSjUMfCXlZnkiO1HgU3CYMhYzqBqpJE6Psr5nSxCy9M+3tyoVeYeN7k37jFG6y5",
-	"LGxLgH/j1lyTKj99Bf17Xn3W/XG+AD5bow/kZ1JlSyrSQkwHgaZWQDrikpIJrRS7YihxVHZyAhCLE9OK",
-	"BvPwMe+hrEA1yaPAi4tlSrGfjoHlw9lIclxvckKcsWmdpDD2wpiiNF8upgj8tm+b28z0WoUeQ++Beu9a",
-	"EEEPZoybWWNwNJidqz6hjRd3s6OCL1//RFe/0LW5YI+esVeolIf5ACyzfx8qo4/12Wzi1CVIx5Gx6+Vk",
-	"rt0NwVbRn95u+DVbkILPSWouFThtFP/20cnkW0o9Vf7dvRshFQuk2sa3ZpCgE4OZXytIyC5rBTmIS1o1",
-	"CtjSjPn+m++++etfA6yYJqnLCHfLWBNnsJw1rQbMG2mAVao6FOIh1LcCciMrov99+vEDpltEo/uXYn37",
-	"kuTJS7Vxo4phE9MiuVOYaTrYYTndQYRrawffKR34a4xZJNmUnSjIJWw9L2hWIjoERjGkOSd/rnicpEml",
-	"0/CSTPVnLJeO5hc4FlYJhjx0BQqEpieInKw7QjsmaiUAGJZ3m7GVVSI46ETkFkwnqSTi4eMfKDZP8+Ti",
-	"9Pr5xUC6n9a9yOUaDhAxuTi9DrNpL06vzxQVw1v2NO5frgnmpx58IodRHHGSzzuQk2QAZuuzF3r/PzEB",
-	"AYswHbC0o0ms9Yc9RIAMy/RQbd+bZ3caPeoftkGC22/kBtoSJODiBmmcGXHMCgXOZct6hXtjbGxodACC",
-	"5S3iuvQP24QEkJ5+4AbPlitSM4AORTKbC+7xnSv54A07zfN0raVGeLSx7s1Sl+mAESWlJSsXnpUp7BvI",
-	"6+nx09ukR+wOXHNOxd7uonOZen6PMvKGRHzY4FsJOVKCpx/NaRWGC9ajDhuJU1LEMmN1uUDdlP3m9d/+",
-	"6+vvv9kyIscIf4WZwd0mbRaxIk4yUqx97VVSM4QrdioCyTRYs3Xq/UqZqaqwQid+Y222RjfcyIl+eFMN",
-	"97WPnaYb0v969cHHJvqQcEEBn9Hn6XdLLtjijC1IknllN6cpW8khfB6udYTweeUjm9ya7kI+86l1dx8c",
-	"zd4dW3F4uStm7AMav7uaztEE3pUJPCc8wGz8mfCK3fjcDOijESwVzwY5Dr9NSCb1nrES+/Fgt4assout",
-	"JHzopWfVnpY1rTXz+onYwOeonR2t4KMVvD8r+GgaPlbTEK+/HSPUZtFBbcTPJE/O4y9oHKa0qVPwGfy9",
-	"0eIDqNWqeyIRvIzWGcTrzWInqy6JC5aDFEFc743SpHPByx5QXJA1GKBWvW5SRGyVmYjfKF8WMwp5SqJY",
-	"0k0DDlcqySJPgm04RRy+ZsflsjhYriYSOp5XvNtKba2k4tY9pJIaWAZ5Zs5asgCsaFGB/s5qFuOp3jHn",
-	"UD3CyppF8E30qCRx85onEgU4fAHH4fJj9W0UJEkPpy8YjaiXJK+IKLw6Pt7LMCE0cGFjiGWhuuxrWYjm",
-	"QaU+inAwUHQ5gEEwgVSOEeboq+4EW8uoJpQE+1j5dtLjgELhwZ09W6Y5NBahV6IgwXv3WCXBkXs7kBaO",
-	"vPuhMCW0NfURs1b3dPqeltNPVPSXSW50iWWjSFJdtFtl0g5sIVfNhILyyfN0/Va9zKOYWbqNqsBQPryY",
-	"wVMTxMRJFEoYW2XQTx+TLy3U7zHlSUxrIeW6zFvmcf/MxE15t8cAxzuM5D0OibebyRwyuPErHPSeDEdV",
-	"adTXcnzo4MIW2XQ9tIzBC2gyP/RY8DluzPmZAvV+1JlyJqpgY0aaRBcDYXDUih6LTVvBLDljlH9i4v09",
-	"5AwcXCk6+r6fi+9bqVUPlRelfN6vSi2pBa+z9ElYStWmV8KlWkltzK1aIejiu3Iej9+dUE42FBWgfPOS",
-	"rFNGYje/0w8+BaZvnd6zMYf3mXbgZPTamnoKFvAeDz3ACm7gSg9gF7fwxRJCpXwIhAUUPGbLNB0oNAco",
-	"KUSI9xUpYt5ihu6UXe7TGt0tp/xyWO6+F2PQIpUVhY7WWxmF21h1By6/P0qyBzRhHliWHQ2XUHgE4D17",
-	"JMfdmC87FL/Btgu917Ud/WOpWMYxTVI6iEb20bOJoOIllipgtifh1SckcYy8Q7ByiChpjtuqZq8vb9Y5",
-	"NRUiuoMFh/Qg1pDBw1aZFIzolb5cjtNksu9Mnvew5R9ZTJ9i5NY+095zOeU/JmndyegOzJYE1tQMex8x",
-	"3V0kGD3yDKE/lrRY++UJPQWlA2/VMZJ8jCQf3oZG2tu50ewU2jqJtQMqtSaks7jsTwOhlURwBeWjPphk",
-	"s5FuYsDhZz0SpEtNCQjwxmx6RFBsAibF9Nh/6CnvWbheU1JM5qpvXXepIDKPw/Vm0dsQasmr9z5SQbiL",
-	"WPVZHUXen0TkmTt1FHpHofcwPXmExXf24TeuicClmNuVJh0w4ZWmh9okxCib6lmZFKpfJQq4Giy4Q6jN",
-	"qLggYv4OvwuF708he3cp5qd5zoPMwPKdZj6BW9BT4PiiVMI0FF6AQnf9YW3AKstCRWii2O3Eu6JTWtBs",
-	"Qn/F9w7KVwZ1wEuFMljxVvyH1LwW2AM3mrI0ZSsVIWEpy/7zaWSwLM0NOYh4qtz1g8speUk+7CObxeZG",
-	"gGLOSEyNHv+4pZQBp5W7c0YE+bFgi5v1rSmg8saplR/YM0jtHgBpQUBW6LIiE+Xf9Q0JEIwgBFv62Lkw",
-	"3LPKVCrSsILfDp3ptIBMeDTCF6BZS2Tp1zbSe07E/G3ZyS7hUTLLWKFB3KGN8Vp3vxvjCA2NMjAFebSg",
-	"ggBU/Ah728vth0bYuh3ym0iwW1p2W1ZLmlERjZmYuzBRP9EV7vdpnj/uiC/AeRoGGkDrZokGXudgib99",
-	"plt9q0XFOISGoTduU8EAq3aVeQlAcSEf/GFdWVp/HeXwEUfgCPYdlD+Wjchb1Bd1DZ+d9vIscPkfRj96",
-	"p8Co8wdRjI7x8i00tm0Vtrq+VvJAVAeCdexLeE3Xyx6iSYGTR+IK9t7JoKqy9VEeN9IBtPbo9qu8+ozD",
-	"eYJ51P0sJ9EN6mYqwgD7VtAFSbIICkyiZSaSFLsL0/s8Kdy4GsbJsu+ggcXvD+uQwTEV0Mb1EsTPdJmm",
-	"6x2ny6Fk3h534+iy+VO4bA6UtufUSbqaBtWU60fcOn/B7lD9CRWf8CpJn57Xwwb72JPw8sD9sMdW7n55",
-	"Q9HZ3+jrT4QDpcNi0xCGet6y6Kla73sQNg9kex+lzUHjA09d1hzCdnv8UsdgeWwnclzOdi9z6RV6pT0C",
-	"043uazCYwM8t9wBNo9gZln5T6Wk9iJKp1c4WmzA2SDPcArTQnrkgU4vsJc7Mu43ki6d3tKCOMq1JpgXT",
-	"3VONee9pobpRjaYfrcPXSOhJB8Rx67aS0viJJxoUr8rAQ8ltrFnxac2KTybZTNLUm1oetWr9oktTLGx7",
-	"89pIoTbwNkAuk5cNncyjiyxdl21XdbvSTNAil6wsojE2mikbsqr1uMLd1/gzQhPvO1ytB9tZmdFdFp+I",
-	"9e2JXqTKKn6QmR0bgzxp5Kxj98jO7pFPQbtSF/nwJeXHhoHHhoFPtWFgVZU5GDpWSDeIDE1EU60DXVxq",
-	"UKhQqabTC3fQCsIRcd66jcNBnByPuzVDr7YKN3N62EqWRy/tnhn+I05wI23+mbQ1qLLWPbYzgCtapmZb",
-	"HLH8q2f7gSfD68JMoRbmdrz2B67mfCaX/nAFnWdEkAdGww9jZT3R/sra7E3Ue19Vz+jIC/AG31GDAD0y",
-	"zZwRTFUzTjGnQBZvgVmypWrlnIjoltIcR2arDPuEbQ45wAdsGiNZjPNVnpUhEaMoo3e0UMJ1k/Pmyx1x",
-	"3v3D3/fivV8OJBUeM8a8v6urAott1Q5gzYm6JF5oCu/w2UcJ++5TtWBQGypoyOpH+IoT7n1T3TnK+SO8",
-	"+2Px1x3cWZfRlRGBRzedcdM9avR6l9ZV+uW+fv3dX7//r7/sxi/36pauffKUzs94U53uV5hhhAGEWUEy",
-	"ESEfjASrVBXbKUoar9EK4JtUJVDmIIhRgHmCo3PKDa6I/DeMOS3Ywv4O/yq6onHCS4RordQBeqQ94pQV",
-	"ESWTufwQlhpjHgpMO024iBasoHJVWfT14PXr12pyo5egiI5iOiXLVIykvMGTK4uo4X0ekTTFaTbsWjM6",
-	"1mme/CIPI1QhPL08v5jCm4cxxOVQoaBVeIlwks0XCBPVHr+47r/6Psa5tSuHS+dRx/SAWWFGTYS7KO2q",
-	"ciO2k0jt78mVqxQ7V7KKvtMbrBp2LcBAvjWXoZkpv/p8S9cBpXe3dL3BEiFndHT2/sP7m/cRDGN/eQT7",
-	"XE9MmVGBeSnwRbNSlZziDpf8Qtc9yyIsBjbwNH9/oWu/1NOfpWyJvQAAl4L9tKTcaxa/clpkZEEPx3L3",
-	"XhkoT9sR8+m8NNXs1KfBxQ/CxJXlVWfjXZUG5fQecUkbUuQvdB2YrwjvJSx7ugVtVc4YIAM2NPNbLWo7",
-	"4z1KBbY04ObSNWT5P72/aef3xkyso/AgAX/FG+B49LjW06eX57VH30arOQVLVD8OZgHftAswpUneETq5",
-	"pTGq7V4qNiQwqS+kjN3SOFrmrtDWUS7ZcqmTlR/Z/r509yfN9DcS1+W12iZr/Re6fqK1Zb25v8MC8GmI",
-	"tcn9kc9f/nqzE71eM3jGaS07XT7d0jnrT8pdPdDHl3leUM6vKKdi/4G6X+j6Gmkk+B6p964FEbQlbrc7",
-	"yaGCiiBAnp7keBYYYFvJpiOY1pZCM1xUyrf2LC6bYK/2IELtTleWVPORqmUI5Ptvvvvmr38Nt7OMs41z",
-	"KrzKs+kiT4mgvMM8YmlMuYimScEVyAhbiignM8rfVmovpBjmStCyaUTvaLH2iQ3ghINlrHztlySLD5Wj",
-	"h9MMSBXRLzSXV+vdf8A+FsuML/OcFYLGw9vEw5v+a/mC2f7zbC+Q0HI+2oo2gz7PBhfBlNXfbqtR3WOz",
-	"xGA9kpySbLanXQlq+6B3y45a47TCsgWHpFxMR1GuHrODKdM7mulYM0g31c9IZUqwjNZ4s3KIycfkryfR",
-	"aRaNkniE4e2MbQy8EdRKeHRL8wb8KBIjNzhAAS6O82XwQoohn8Qv/Y5UMIKyUtRITSbD13sSLj2KYuVr",
-	"QDpxl5zZQWlsgEb5if39+uKTVin9jQq4uleUxEk2K7+wp4JUWI+UKF22xnOtNT2M4FFmWV3heTT5a7AL",
-	"52enqWTca8jn43tJXzNXUeewjbbIXfsmcDt2ousdRst7xLrJaRxr1eShNBNT86rJyaGcbJlUV6osVcPy",
-	"1WeC98U7eaOUQGVJ12Y9F94FRwaG0i56GIiHK+GSoyESarAEL1/rFuHVFIbHL14eSLrsMQlcruqG4Zkd",
-	"HjxTL/QRM0nYmodmkyafoYNN9uGIHikN2zC9GRVPhuP1sajaeNyRr7W4a/bN1Y7crIGb/UjFZP7Q3AyD",
-	"871YWZc7qqOE1ZwQ1IsiD9MFoZVj5YKoUDs23I4xVB8tsxRyo+wCN8tN5Yy/74AD/gl8Ufvi6+GFp6G+",
-	"qC2rT/+MzqijcHxgpR9vxUOLyaPr7Og6e3qus4oepa/SQ+lTpij18F60ZZyIlymb+aRoKBXGZGgsOS3a",
-	"0zUsfH1kknHE2YIKufMQy1jRgpbI5GwQZXRl0js88jlw1DflVEiaVmbAMb0GjqvsRJPFppQVQo/0jmYC",
-	"ctwTLmgcER5xxrJIQaNoOgVNgWtkbKKQ7SJ5YEWUlPgIqqp2rp6OEnESvb+DhvikoBC3hPDN6OVLPICC",
-	"ShpPWDaKYqJrc1M205trfXDBCvqmPAqdAENUo7dJQWP5KZLCUBlbzeUW05TTk/+T/Z8MM/9jtspSRuLR",
-	"QB2sWh+AQUyTVDkK5GbC1vBBNLJvH5sIKhT08uhNRBBFlRQFwYLsd9f/UF+I5pTEtDiJTuGPE5qmGk6V",
-	"51B2PKdURCuAVBXklqq4llSKlilR+nlEcsZFwXKpotApK6irddCp3M8Pkp5DlfVLMqN+eaxxIi5sWFvf",
-	"l37lkOji9/DpJOjb55fej36kYs5i78evBRFL7r/Iqw/ez/5YsMUZ8F3PF25Y0OMXyPvCHvfLe8YXlmLC",
-	"Fv7zOVPXzn+DkpTerPNDFT/KK3AxLa9QgLlVecfFKvqYf/rDp1xuRm1KmxKXKjarGdkgSjLkTsiWJNMQ",
-	"ckffvOCiSLJZo54H+YRKygD3Q55UYYzImhf+1Zv1fLfHbjr1IIMtfItSSMsRpdg7eeQNBhWmnpzuFZ2w",
-	"In7gxDB772zNEf4GRxjikZNvDVM8+E098dVnoghDVcy3Bh+I1q1A5pfFkuX3Roji0SrMwx1veooHiz7o",
-	"mYazTBcFwL6dPCFG8VB84oB4HdaV3/lqzaqcKY/a/2JRxmMtXgTzep+7FQawiTxI7eueWeWEFl4FD/K5",
-	"ZCr3nCpUp3qJ+bRSWFQzrXUvuvMzVE9ALxktWEz/O4YyQRqPIhJZo4M+Qybz5rqHd9Z09mY7WYN8ZHHo",
-	"Kz8mKahOB+Ho1rjnZyHy3XpRlSK06Jc2ETxg6YVvfZRNJJsN8nbpaQ2pqviztLqrXNFDCNtN6nzkWM7V",
-	"HQoq/bNffaId3iZVFq5lW2VTAqQbCjKPIhFrXA0La1CxWmUY+jnB1ytvupHQEIVUrmPjkYRakWRDdsoR",
-	"L99/HEQkBbSUomw8nhfJnXzilq71vLj8CPoFVnMiADVaABJ2Af5fmGZ8Ep1ac1BjXr7/KL9K0ym4SScT",
-	"mkMNmGAM16EPimaTYp0rKW/N4S1mWSlfLsJfqy5UrnZyNaHsziFYLFORyEW8mrJi8VJS2HYyr8HZ4in0",
-	"1JuHyQ6wxj2N4+AWbuXb6OX8iPLBySMtsoNQAOQXPD3R8YgK65Vdg1eytZC+QVX6bk99gLXZ965+CXe+",
-	"B00ai7XQQTSmE7LkVPWZBtSp2p9M02pW2D9NSCY3b0yjmE5YTOPoP+THtQZEs5jr1E8zja/4f54ccQf6",
-	"4A40UEpf7eMQ4APqoqFDe+9ABL/mKSNxVVHooZ9sRLS1glKxvF99lv/j2wetwtJ1tqCtN9RxPiuwycYm",
-	"AWA1A8d2enku9RwEMMXr6Kol2crqrpiohzeLe5SX5EkvObtdc7Qed3Cvtu3Nn8pSPVDy3Q60g3C38Fn9",
-	"Dh8uB89a7+O2zBv2qK9kfAZwpnuSgI4SoDP417gu6AZ1PNMSxK5iMnPVVqmAYJ5cVUOM7l1lRU9KgH2k",
-	"QZ2/5Jt88/UuCXaUWkep5ete3afMKgc7fMb4k5FWOtC7I3klSJLypwq+up2scnmTtbE2Z+zWJ0y6omN4",
-	"NAAWbmscuBkVv+GwEMHrFw09YMaemmxIUMh6pSU8qTf/2Sa59di5/vy+uptPoC3qj6zA3oYPmNymN81i",
-	"QebQAthPecodwSw13t4Bz27svHvjSIJSCey+ajXWl5OwppYYROnY9P9T3uGILBg03+fRCJJehnOSxSkt",
-	"+OgthCuSbAZdBdBsBgldfsQVhlIbfgBENT1SMCM7WMRJjReOjubRGEYf8PbgaAl2GPVdDWa+/0O+At9E",
-	"XrDze6/Xp1TDkSDFjIphTsR8NNB9h0cLqE8YOarJnoo8eRwxtmZnmeap1V6ve8SdezQlomdL/JBmaXtq",
-	"DWoTOtSHqj8c24NW2oPezGk4wz9El1CDarYyki9E+djw01mqdmn8vPoMFOjfd86IhwpiTw3Dx6a0mo6g",
-	"0kwxkUYARIbyBK4jUlBXjKqU/mFm0M/qfv1+QLGserftTyxvF4rq1fdrj7fEfR2eiqQ9sMQ8eMWBoWvo",
-	"/HIwh51a7xaWanP8Y8f81AP6LJhptniDevbfeQhG2M+CauF+R57Q5sw5coRH6Lva704FYaX143stTqwO",
-	"nDR9WgiT1oqS9jYiSltWUBI2N4wKSPJBzdEFjrYTBfHP7leSmxEOcxaovW6Jcnb0Kj2wXHtWTqW9S061",
-	"bYcPd1dVpqPz6+j8ekrOrxKNbE/eL2gR9+azIxL3cy05baJ9cZCO3V5ONmLFDNQWyZvGNCJjTjPREoqr",
-	"19nr9G7slqeehLbaVldtC8JsvNZ/L5LZHNSrKGdpMkkoP4lOKz8JpjLDS6Cwzc7fkH+uPgB/sJOEBoDp",
-	"pbKv8HnO4G/mlSQDUUeG8rBR6yvolBY0gwa3LLo4XYp5NEkTBLZZzZPJPGJZuq5s+oLcUt7YW+kXun5x",
-	"7LBaNuykq6fWXZU/v86qx3KlY5vUvslu7yz5sudmqNA6XKNzeOS+QQFRK76mruBLCi20+CDiYNhI2WQg",
-	"QipyDVEoCTcYmKqQFfDMopRwocqlkyK6onHCTyJ11BHL6MBGpCT8tiqtpYCmZDJXjdNR/Cw5yp404QIA",
-	"LCMxJ1n09eD169d4jaNLwvmKFTGsd0x4Mokki6SZUNcF5pzSqYjYUuBydB9bKafnRt2EfyjgzvOzRneu",
-	"PNszfQyhXosbei/OM9Ug/SAuXTldeQBKuIXkY1VW6oLuLfno80vw04tHuXcAv3C93/dBfMJ7WZ1dHQLr",
-	"g+sr11evQZ5jgHqxC+dwp2rGjbK1mSwIDLOBJzbydT+faxML/3xL1wFx+6Y6Uq15a+6YCPNIFjVl4uFA",
-	"qH2HMSw8bcWwugGXfpbn6QlRKthPS8q9wGF/5bSQJtfheKbKBbheAiuYLtN0vVvPqjxXR05AJxVfoQH1",
-	"pAyHAzkS6xy0wwBj2lx7rHihZ+bmhmnZByp33GV5o0uFDlOXPaL62kOjlGN5E2tuI8yHPolOjZrY4HPR",
-	"0QCQui5VsWfU/4mw3d25Qo5czV8rfKo8zeVA+LFgi5v17enlebgr4fHzN4zhhzE3hx456OP11jBkwKbQ",
-	"rk+kcQuLUDFdqUEmrl75lsEM31Lu34jTLB5Eo1u6xm6Q00o7iIEcc0Hixib8X8kJgIEPkylrWpYpRehS",
-	"WEKSzdQiJAWunUBnSy7YYmvt9vejZ/ope6afn2Pai9lfLyfzTyCjj77soy97V75s1akik2yaTaM1WxYR",
-	"W2V7cnF3paQ1K+39RAZmnT0HV0j3s9fLPC8o51cUGhkeBVz57DvsKHYUck9CyJmTPcq3o3zrK990alJN",
-	"mhwidpuzQpD01YQIkrLZkna2vsGro57WMg+/0hrT7QIOOBcVr1XZDw+2TleNN7iyLmHsd2YBocLT7nl3",
-	"McWvHQrmpDZ1f/LdfNPhs1EPPNtAaP8t3K5ZD1J8iKTAmZreffsNKOJgV5TEdnZ6xfPTcpEtnnMm+Yi8",
-	"c5G6GQG+IfWxTnSSvixlF3gl51PJYrCqPyLYYhn5/IIuxlYjWPh8YRi1gl0Cjo1ZJjGbLBfQRBW9RzSC",
-	"SXCoRtH8TUPMqTnrd1Sj0DGNUinwC0wkUQUsmPRpwPtrOaDIIEmme5vD5kO89ST6xCCfU04UH+Nztsrk",
-	"BtwlPBGs4C7H1SZT3Xcpy0554ZcH4N57gU5BI9cmFUC5HCmk4dHJU2TRj7nco2Q9jxVF5MCWg4+cAdI3",
-	"lVBKJ0e7oMmPs43kaWwVzuBcSap+EcWSBmjEtpjqdPY8lJy6Ue34QZrwfqwdHUzPk7X7kKmpQzyyzCfO",
-	"Mvsp3M+A0yIJN+r0thNhp9w1lI3WXQvgE37zuZm5XlOVFD6C50YdjBSzC1XDXUmzr+zf+UiBevMudvqJ",
-	"acatW1fFkWpVGbMFSbIO7vnp9OP7w3FOGC2Ya6q3DtSxSo62l0JvPA9sTEXFE1J4cf8H/oWs8MY5vyG3",
-	"NHueLL8xWU1XOOiLt+ckc1x3PdX8opgdAnrEbBCIM9WAv8aoJJeKo0zyqT+B2LqmNtvdiR/KXzQpjzwR",
-	"6gvdnm/7jUfk/a4s5Ol5wCvTDxZ0tbeb+Zj90HP3hvfczqNHvPWCP4RXvCe7OXrG9+0ZrzHcAxkCu+WT",
-	"Xx6Iwx895SHs++j6OXrLt5FKh3SOP6C42rmD/Blz+GfpLD9yzaPDvL/DfOdqv78TgnMv1wMX65RGfE6p",
-	"4I/I83B9/QT9DdfX4bwV3mm85fbJPHfXQtDOHR0Kbdf2AfwJPXnI0Z2wb3cCcNEDqZj9md+Xg7Loo5ug",
-	"mxUf1dyjc2ALCXNA38ADip6duwaeNLd+lsb/kRceTf5Ak3/nirm3xR/rj/o0Ci8fPnCrcFzwWTnXR98v",
-	"fGPGoYyz8mpL//DyTJ65ud9rL3dn9T+g+Q64m7FN/Ie01Uk59N61I0nWCFIMqhDa2IQr/GGdcpuxsq33",
-	"nPCTqCSNaEIywFFlsyjJ3sipFBSdiuY024xf86WDKVXliL05xIHNYTPu0Sj2ZlgBmbfmtfcLkqSn6J16",
-	"D9rUUa/UemUlg7fkTzp9l76UexeROC4of4QGuYFi38oidyETxRYTO5Dy+IrKDX/1Gf7ni1cMyU+qRKs5",
-	"U8ea8Nq5hjSd8dAqf1jDjQvWLasX1gdx6MGDTjsSOo0lEuZYx+vme/jsFVRNSMfglG9wirSRza71XTcT",
-	"45zd0vWrz5yzX+h6f2xsxDkb3tL1KKht1mkWJTHNRCLW0bhgt1SBudH6RFAF13pvRv2Y3/X1RR+8N/Xa",
-	"keuV5MuTWfaSZYC+96dheZoOjjyvH8+ziOZwDO+z+W/PXhu+zgBXc41NK7unrtXSGcjnZFTjiqd30Q5u",
-	"y4VcMQhl3TDc3APdMd3CofGema4J+zOJOjop9L8wmzJ6L7flqQrak+Pd/XMIxz24uzs6+5c0VobrTXpX",
-	"vbe/6REbs2gUE0GHKlG1fKf0aVu+cWxmrVMCoKtWkkGfAD6CRnyl9xtzvuTDZbeAQrdEkm/pJoPtqQK7",
-	"5CNP3zP+HFMPrHUfHc7dyA+efuOnn7zQ193skb1wSG+zigcZhITOFOPKG9igKjq9PN97GPN9JoqEWkkS",
-	"GgEJ+oTLZxMhbT7VP3XrlN2zys4cjD9XRg3m0bW3DxrBtMc+RjHbZUr1nI4ByGed5NscUnTw0QeBcKvM",
-	"5dXnyj8DGsb2EQ0dTq0aEw5UsSvr+LM4ty4yup0sOfq4tI+rhagP7fPa3f0qfWAHuVx71zW215KaUQkb",
-	"9/rkyAD+HGWdu732vmGkBc2WftXi8OTjKRP/CBN/coXiOO1QBqLfarwWcDDPPEQdum1HhtJ4YR+gQDyU",
-	"bTypyvDD13VrtncY59CW3OrLgfnq0Qnkw0SPzp9jhXcf2XDA0u6HEBq7rul+Dpz6OYZXj1zwWNsdXtu9",
-	"O2Xa20eekxn1qeeG54KY5X4Kuy9hvk+kphsnG8ov9VstldwNp/HMbfPQrXw+1dwNZ33wsm5Nd3vVja4l",
-	"IyCpWrA8kzm5g98ini5n25u1wAUOpSshy+lx9Q9s08ohjyatD+85KnN/wnyGKu87oE726rP8H+9am81Z",
-	"bpGfoBhluI71Jyu1CeTxxwyEssrmALeqs9xm6ztTsUp2fWH2Jex7KyVNxLq5hSfH2/tc62x2dme3KLiR",
-	"cziJzgUva20SwTdrbbZ3rW5/p5+qmfEcHbK45Gemwh/dqh5FJw+gv7M0mSR+blX16B59qRBzShZybnoU",
-	"IFPIsZSXKldzMUB5hCPHdCg8anH9fLDd2B8wwPp0IpK7Q/ts1cpC7/s5bO4ZEeRaFEt5vVp9t2qYZ+yw",
-	"7bmPfXSr6m5ux3IC9maKPKdrU5A13bCPpOBzkkoS2fmuxESQMeE0ipMY9oVkfAVF7w2+5PLyag5oTitI",
-	"X7NOuMt1DNf5IIF1G+kTtMLREHRE/McC/Y4AjqR+yOKIZKhIgn8LkD9huvILpKDRLc3FW/W4LqjewEyK",
-	"LqbRSN2WIpnNBR9p/FFdbg3Eivld1SeHpCjIeoSJYyyjOBE5lDyGbFaWcU/LzLCTaLSgggzl0Y+ixZIL",
-	"OHhwl4/04WzOAZuISNJeR0kWoYBkU52GxjLawPLl8Vo8f/9ardz/II1WvXAop7kcbi8Oc0V6K2JlJpci",
-	"ImAZy+w2Y6tsaN+xzoVdFDMlAtefmPgRetLvklWd2tdX94rv8jE/ETnX06wYQPt/tsq8hhUX8sHTy/Od",
-	"SxCvSMGsIJngEW6W5L1llY5h01WdtbA4ft3YqSlBgabI678FHrE3wAHQPd6C3xIxv5nTa7IAi36XV0Ht",
-	"lyVr5E6hlFHbJoXSyUPYXQG7CpnHw7ESBa37+l4+itmCgxDlaVlgcDLJZntRnoD0JceFtRii9dSpyhgR",
-	"CiGXVrVdcavRtRxm5qvPOLx/rAgeR50pJ2Je05dYAf+g9/L0E6FI0RUvUgsPswXxcPDlg7nAJQGZCNOe",
-	"BLdC2nky4mt9IOdWjd9/F7hGKSehgKtzfe+kjvuJiSsqioTeUXR4/cgKHZba+YIrKgxCNUV8OZnra/Zo",
-	"DdNlQXFT9sRbPZloGRJsZ6Lh/NKj9lhf3UTMFd6uZoHlnzoYofaJPREuuIWB5eZ9R37X4pQ6ILfDNZ5R",
-	"sQ9M8SfL6B6JB04FUftwuXYHXFfItIe6hxHWoTPEGjNLug+i1ZwIeketqBUnaw5FireU5mo4cKI14hri",
-	"HY3QJQaON3kYCFpIuEpPy+jKkNqGl2rZPzDRyIb36OV6B5sWP3ZPl7wqJsq7J3VZVcU+KX356OzZ0tlz",
-	"SHFox7wfQhwePVuSLCTnPjq0tNF1Te4epzvLypl4CH+WEro+aRP6UdAMABD5sLVov9D1lZ7tvvIgTvO8",
-	"YHdSdBwwB8JemD9xVt9qyX3YOLdnmwTRbyOfT9Xaxkk/XCvSr7iejTIkbun+8xE+MRhGRe/LL46IutaQ",
-	"TyCKJXXVrJUUdICwuzVYn2t/MKOkHPJYs+bDeY41a3/KmrUNfrfvlFfN7l99Vv/lHYwMY82uOGSFWYbp",
-	"Y+Wrf5rqtV7c/li9Voaq9n+/OovXtr03FStmP5dmX6K/t4rSRLAb+3hyvMDPtYBtV9d2i/o1NQWfEjar",
-	"XRTl9YZRzXGUbawOrH3bLU94qkbL86qAs5d8rID781XAHc4a4NS85NL832cx+nDVs1ptUZNEplfQBbuj",
-	"GDaeMHab0JPot0TMI5LpoNQtXQ8AgFd+j6Sp/p5xBUub0GUuXKt5HkJvuU5mGY0vlmK3rgq9fZL50yze",
-	"Koa6TzpVW91IonJrIrYUFj2qx1WgYUYEnbMlp4gE2qUVr+YMuUNBoft5Ceigr8CYpiyb8UgwJLTVnABo",
-	"MsIrx+wNMiFD/hydCJqedERrwWl6R7kGbLYgneVTX/FoVrBlfhKN6H2eFJQPiQDJi+DNeBFtSm5Uzw9K",
-	"pGosfxIt32jh8E+QJjWwuRJRCpE7KWyiCKDXZif1RU7BiFOXWGl6VNgcDz1cLJOkhWQ5oguSpEPVchA1",
-	"x5HuGDpS3RwIFM4CHb6NSDTKWDah8OPo8uL6JkLe8opzBqk/+o+Secs/rYCYRz+y4ppO5GyBbkcx4fMx",
-	"I0VsqsoSHslbRhc0fouzQ6bF6aSgYnQSnRoWlRIuePT1N9GcLQsOTRmAa1NSpAktotVcaqly4WkirwdP",
-	"ZpKNL8Wg/Alu35hO2EKKhQxXOZCzUCnXmLcgt1B76U0vVXnbLKGB955mVik0TlrV3gmIoLKcZjTGNNDE",
-	"ylSJLqYRUQ5H+SU2jfDmsoJjFV9KhGQ137wuRRIgUjj8/OU1D1O3f6RiMr+WEnnvuraaYriyvfHiYaIE",
-	"O+dm6iDRasPrCYZUm6xRomPK0pSt5OHPKYnhbD+/uKbi5Tv4zCZvAO6JQ4wMPxmqGYwG0ehnIfKLLF0r",
-	"BnBNFlSSwX9/IPejtxG7o0V08+E6Gl3TybKgkLGsdkbKlfoX//sff3z7//7f/8/b6JKI+X+/eht9JPcv",
-	"T2f0v7/79pvXr99GerS3kT2QCkklhTQjEKS73GixzuVQXBRJNlOHHl7FOCbx0JB7d26Fvg03q2QC2neS",
-	"6RxCD1PpnTnFniZSOMntMF1LOwA0BYp5QW3KrJRT7iXz6vr64pMUNOf8Vyw+vSg+sQ8sm9HiHyRNQKSv",
-	"CpbNhpord37yN/n4Kcq6i0L3pS0/hDzb9zP/H3tf29y2reX/VTD5v2g7I8tu89+7O87sCzd2Uk8TyWs5",
-	"k2nvdExYhCRcUYCWgKzoZvLdd3AOQIASJZGySEup3zSNQjwDv/N8zoSLHjbY9wnlCwE7wdUtE0kCEOFM",
-	"qM3RHK4IrAf9c4HMGUKOvrCehtnqH57ywbE/MkPy3Y+W69xNudBPpVL3MuVDXiJY2BDYLn77zcDLFJFg",
-	"q48JrubKfg9OkfchY7X9pd74r4FJsc8O3SupwdoSE/mkWPqRLjpSGxGkm7VP2ZArzcqsxWDibfa56VB9",
-	"pAvX3V4Dp533jHe9NBsPrx7EiZz4nK8ir8D1yVw7KkL5JGMb7yf0y31MFyrKridcVsuECQkAJMU5kSJZ",
-	"EL9B0BOm6UU+kHAEI66tt4RgHKZLl1sRAYoIuK1ZXoOcsaIR10mF+YZzYfKqBG8Brbq5RlUYjcLmK6cO",
-	"FwqSM9isyLlZ4tPH6KQ8/BiWwJ1tm/SYLSgUyXSI3v4DI1K0iJbySd6YFfZZS3k/oWJxT52ctm2P8VFY",
-	"6Q4A3NPnPbtTSUnM3BCDQ5JJ5ixl+L4MQ58sWuRhgaQXpJQfVAj5A/t2QOlE7szBGHo8p0i3zdxoymwG",
-	"EIvlgPBLjOEt0+ni5GJgWZ5VaiNmkwckEYr1Jei+zMdWKPPTg0F0uiB0SLnI8YA/l+DduNBsyFLLvB2c",
-	"J61z9DZydK2cV1VfWsNyc714df7Pv1YUXVyU1Rss+dj+4/V//X+vYlVyfUH7zzIdK5LwMSrTM3FzJfFX",
-	"K7ux3lw8F0tecFYXoJS8Z4I+JCyOnKPbA9vou+bYwbo915DcdgcGLStfgF6vixYS64rdjGwK+7Kr8xo0",
-	"vrVzXHdxgX7vmDqGi0dg18shdK/XtVoiy/U/ITpmp6Q12TS66fA6riVvTWkhbJmLcb8p3CHfHjzSjsHL",
-	"oNfrmgHN+4+5AgAoJwjqK4SLdzLtpsParYfo9QbX3qrgcudgC8CGYNdyUY95cOOKDGii2FF4Cx5WXAuL",
-	"72SPPrIOm5vnCBbCO3n566FmbDHizYkUeGtCuszFMGEECHZXVLKGqoXSbBJaQ+GHUyFjdvrV/Pc6/nb6",
-	"dSSVNgLSt60Fkec2FRwAY+beJcWAD2eerufEK5vrrU3eu6RvA54Y/vDi5loBA0uHqxaslEF2UCewob0D",
-	"vjSS2nzE3M/eRJbl2lNmkMxIZscniqWPTNlwGigwXmTggv3pyLh6nmXT6PqyTBjNb3a7G/JS82uqHIVf",
-	"0LQY/sIbcBR0xJ9zU95qSptn7srswviNR5/WtOyOzF6Zz1FyfYlGqgwIwP2dK2LQ5jAzMzS0XRUTNKyB",
-	"WLvjIaFAtF8nvpVzHNxEMsrFQS4jv8oHO7bwjng3B1AcDZjuj0AboUj0/iozCsOwEXCqoI5eWH8JI/GZ",
-	"4bhQmiYJ7oshHMBXQXT4asrpvpwJZwSjJOF9ZsgF5iBN+IRryPNwtoUyqFfNorbaCbDXls13p3JcMK2e",
-	"H6ePB63Us2Z0Dpgu1RQ6mUNTW7nXkZyjahVYz7WRCdZ4Oa+c1r4jyYgrLVPwdx6zqT73eZmlYIQlDCP4",
-	"XPL/lIE6N6aQ/vjT3VubkNns9zShgjmfGv9D2+1thMiJbtZXQnONvSukDw7etkFaD7auKrfb0zTVl3RR",
-	"ht+9EnHJL2Eut0zJZIaJ8Uo2gdUvGuWncduqIrNrVfjIZpAM/HsNP99t246P54YV1qb3m7KUy9hr7qzV",
-	"LQclh532rM57UJGrhgeXvx5rCNaO1MnQDbApl+GckcjA103mDkm40p8US9/jPA++jnUw1/LXJ9dogz9D",
-	"cAbfLRDvtIG74/DKlh46H13j/lRho4N9C0DJTI7Y2VVAJtPZ/dAvqthWi6poZZ2J894whVC0BD7oZLNi",
-	"7QB537l7oMMqeuoA8eJa5aIbuCA0jjmmS5BW8yvnok3ewhQUmc6wLkrWiHBhRH47YZ1pFhLaH7dJdK3A",
-	"2c5y0rdMMX2Tuagb9hirjbQIR3d18zFXGhyoiWI2OmiCrDnkoTNnN+JieJ7/GPNEYm0UwcjDAhKvrDFI",
-	"Z9esbot0NtCdhEw0u8Dmpc090phNOht5V7v09eU2ozTelqC2yRsSfWSaRs6P+vqyfWRwfhihlKVt00vk",
-	"Ap+WHjGVi3d6MX3u5IiED+duFADNgRo+PbGpTuhWTJ55SrfKiJ9+hT9LJ4MpSQlDsoaR8obqyZlepm/r",
-	"4j9DclCNA4dWjeW88CShjroVHpPzZStqZv1wLbW+lfWP4ngoTENB96tCWHMWUrPWppPVBzESOxGh4oRA",
-	"NaLq1kxAZUGzSCt9dED4VH66WBXsNvAFILYqFBqGB0v9jgsjnkN/UtMeVapt8RQU3KpE2ZJYqSQKWocI",
-	"qknCqNKgOvATgth067gQhnRkOmIcgJp2feaVJDSOl5QkS3qRNdmW9gW/LwqNNZOupYCF55uX6ldUXckT",
-	"CkmUQ1R7Sy4lUx2pr75wpRtG0aqZnF5IbzFvDvv4orupQ3eDGHHAuhufyash5U1ZA2rTZRcgKPY4jKbV",
-	"zVmu1RaD6fdtKm3OSnpE9tHnN40uG0Urc/IVDKF7NoGiIbGfjRE090rjIPmGYCyGqnnZ2gCuKYkAKtGq",
-	"6vh+Z59cz/nbvAkrls4JHUNBifzPrUKrKbcDsdiFoGdxvIQmWEAvTATGFeFDIVPDly6jKI0hV0UTZtA7",
-	"iSe7ExI2nTLKjHkhXBqf+uygePFKmEHritw1C8XwPEjMs1JMoL7MODYOE6a5MWI2EOWPL2jWAnarfGU2",
-	"0+LK7NRFYqBzAWKaelKhwUo5dXpT1ueDxYX+wKjSXcF8ip1nsFa7JDchLVgRMfXK7VpbghDtnhALhRlh",
-	"X2SkHWSkkB05qIQbxQbuKuxKoVy0IhGdTtjWiIcMuzBxhs85mUtBO6IFZun+LE2Z0IFBrAmi58ntTjT6",
-	"QHO/1l5E+m1wWM9cT9oj3uqVX7rAitG0P6oi2dvQQNdDhKwtZp0jmn3RhAvrMpgH43aYVjYcHWML0QOc",
-	"Tgq89fAzUMSw6hUITLv/mbG0VPjLi1rgeNQCPby7DesGKps6KxLVXnbZVbMeME93fHjHhcsA+LAw0nJ2",
-	"oWpUFOwTolrg+iwWpE+VLS4gZ9o2gsICCYxGE5fXd4JKAp9TC5X0yrknbwKzp+gsa5bSKz8t3+iGLhJJ",
-	"48Zk9KZhtLZkxTilZRyuwMp3JJ7AO0juUk1UdOhz9QUkrnxHdbD0oD37X0OWPUx8D5bAF6K0X7fMg5TJ",
-	"11C9fZC5PHv+1fxRzVF6i/Et1Ie0SXeNGnphnX/X6KJRex1qzbHEgdKu0oTNO76cA2SD53VlaughvDGH",
-	"Qz9kLa7XmRr4+TyvX5yu83DeoE8HaisxKSEmq/hbuF57/euePa/3oO5rvVIsGdiyPSV9rqvg7zp3huPC",
-	"wr2qCQN1/N8eHJ7M5f2tkKA5Ve8h6HirY1wxx7kMcZs9qqESBJ2wVqGxLULmL2qt1MuzBdOW/LFLIGab",
-	"XGB1vLA3KJxV2s36zVpni4Ujv6tcrnXGwLIIxSyvaQ/flON9czbM9oo7h1mTIlQRrglX50sOHU6rxHU7",
-	"8GGJLHiN2WKl7htN2Xp/D+xuX5Smfo8RmO7ReIzU4l7uXURgMw7WuRyw8Vk8y7H63nfmWL4nn5F9+AEd",
-	"tAvJRrFqpaK0dfso4z7/JjDgQ5ZSm/Fv9Zttjk05H5YRIP2bss5NL54pT/DePzSfFMtz1OWT4nSGpxRK",
-	"TKjTMVuYY0TZdTt/Z4uBeUcVvN4yiYGzUVpOFZnLdMzF0Ae93YXp37M7bG4GRWMbEWxuejvPJRfOTzki",
-	"qRWmDaOzXjmZMtOZ6XTMFmERtNynOClIOp+68kouizOLiZYkYdaT2feImY6wX5EU1GeFnTRn9TuUTD94",
-	"OT1wzro1i6yFMTFwRuGEw/LVdWovb1L5kLAJPHQuhmaVn7keddjcnMuLFjPjIn5nCxA1XjSZx6TJhKea",
-	"Lwe/d33mFrLhSUah30WPWbcLX1HbSfRt8ikrA6nQHw1h1cZZR9ax8T6IThgEmegxeGEZ+G1dg5A7W5Gi",
-	"/YiGMA0K/YYVnbCl+BG9iU7YdPa2Oh5Qpg4WwGSJYqbBEvWDRHhYOrBopWDeoQuM26C2Yt8bMmFUzEc8",
-	"YS1zoZaLlQ88m8iNDMj64yLB3pKmrC7uYUv3HTb3FXwruZoEzZqT692gtcj32VHPoYBrowLqE5QCsLIS",
-	"1EhfYBHeO5l7sapqjV5II7m5u4oVpa3fruviWn002CKG3RRqjB5Maj6ENa58IdfviKYCsD2j5Pu9FK4t",
-	"KkTrK0Lny9p6zkJlxWwDdcQPiljilcem4YwpBeKTJHKgmWiTji0RBupJW9T2pYTtU4vm3Y3YDtSxCQ1G",
-	"D+xPU89kbI4xKOAsH+WYrdVGfMQo2O3GoaDwvZK+3FwQYrNGWRHdfMrFIXj9A0bgZryWtejgXduokDAr",
-	"qt1bCoc5Fg8BtL+YGe+ZVwoOOGSMhSSJFEPQ1KbjXZ12j1XmPGwthLkH2O0B6CEON72DeSzNe+ItaR4Q",
-	"yvJ64L3pqR+k1AYdp+s1C1nqhxUDeowaEcTkHAjLAeGurp0nTS0ySOWEUGKEFkjjhokchCT9jAWD3831",
-	"GAyMRB6zAZ0lWDbKKQV8fXOlaapZbPUYJyfZciCrPgIPEJkWAWEeZPlwEcDbqiWNAVeZxsLFyHnteLRK",
-	"B/wmlpXQv5zM5/MTsw0nszRhoi9jvJgVMf1XN/I7mU4qXNHlds1I7dmo0x1IEJKvzYkbVu6nNxaylOXS",
-	"OShFhyzL6LCiJq8KxKWNwtYWnN+K1qvStbuzhteqOxjsz5i8g9Jh18tXDh/NGNuyEBS95Zav6Q5gAQqc",
-	"ACbkTC8hRSOS7cHaZrNTrOcEq0o1rD9LuV68Ov/nXwWZA0x7yFS2+tS5VnkiVK7SIlDBEaOJXh92/RnI",
-	"SMLHjESnI5YkMir0Ff4NuymG0s1XxTbdtAUulBwnm6nP4Za3yEzEVpJBXTWU0/Y7YPv/yy43SeSGTAlm",
-	"UrFCovrL2ZklnVhTTQJQJvyRqTaJYuCvofCiWq0vl530j5FhLYYpU9FPraBIumB9nXkIpqzPTLeZdx0w",
-	"C1yTH6OEK80ES01rB+teQ+HKP5IfIyyO+9MbEsmZns50hKXPXZF20LRYO7SmeobhqbaiLlckmtNURHa9",
-	"WUFh8y8PbMRFfG6mY5Zq2CwWE2rnirNCFxM+4OZfnDqk4JKYzX+GO7LuNtiymOsZwNULAeWEF6C2wKVD",
-	"vSDliwBlj8xzeHaYNulB16AEw5MEnBhwlsQksl9F5IENZGpE+AV0CcadQgPLBzv95pzsO9KO2WEs3qcw",
-	"3cHtW/Ir3HDcRpybBpWbK0AecCEVMICHV4n0qcD/hdhry/NaN9ns1SOuqxZwV+bEQRJB72PQgk5pn7kU",
-	"zhP/su0Y6/AghJ3c656gpaDw1d3Ccp/y6gwJf12PwHlpd+xSzqvI4xkebJEvHQ+F59FyCosAfxM20P6Y",
-	"hHQnJcG8OZglSSs8maxHe0TLJwSkHhynQeM3NXf6x+jkxPzlBKyt0U9byP2I9cdehWjHher5eI6FSKbU",
-	"eqoGiiqrgrflzh9SOQed5pQJ5WRVYaRFmxwoeifTHm4RkoepTDVNojdWsLQcgQYmclU5GDM2uYEWHdNp",
-	"ZR0htlqnHNx8a3t8KFjcFfUmHPmVxnaSmcy0fVpdccsGsyyN0C/bW3VkNsp/lF18N5cwb801u4Uzyk7d",
-	"ZZPHYw7BlIthwojpl3SFvW0alSb13baYqtGDpGkcLeknfErNKUuVFKYDouDECcRo2H4NSj+YdmaV8G+g",
-	"COGGypB/nDnTzhvy29XFZfiqYVcM0l64abfsJF2CLIcVkWZf9OlIT5LIPHrHBqKpiUQ91j95x3R/dPJR",
-	"xuycCPrIDTWKWgAOaAZz3KCSCSNcKM1o3LKWJpyLjXQBa8Gah3bpNutJb217RiJYjVnMHh7ma3wyBTpU",
-	"uxl4VyhR6DCYXdBsJwKT3gen0N14GT3vbQZoeS8evDHWN3SQ0uGECZ2z572yjU7/H3z733/cdXj3/ad/",
-	"//mvvv7j85/jP/jZWfeuM/pw98e8e3mt/7y7+PfHy+vXH//18ax7dzV/VcIeqHTKwcj/zfAtcqb7cmJ+",
-	"1/Lejv4CaDsAWoYkGzEt329mXBgzGMa8DXsP4a9mXCDL+L6WE7ZYkp1T0BoR3epzIb3eLE1enb8aaT09",
-	"Pz39+Zf/bJ+1z9o/n78+OzuD12Wnutz5pzCreT6eF13bnL4ZWc3AsG4GBcHYdgIPPt/5TRDYBsit2CNL",
-	"aZIr0CpIX04maBIM+iNZ1cmvW5STPyhycXMdzsf8tVzDu8WYdC960EGLMNofESpId8rExc01iW0Zj6Br",
-	"93G57qcy4X3Owrnd2J+KOmCTaQLmATnIzSzn7W3FQ8Pmw5F4lnQ6TRaYuCnYCqWYLhrsAkGM2ZPJ5P6+",
-	"EULmIyaIkhOGMtSITg14Bt1+Zg8jKcdFHX92jGY/oUrxPonZI0sMmbG8gL9tfMgFTQBAIfeUHLQIVdm2",
-	"q/Osdq5ZKPrPs5ggXVygHtrQvdz+WI4cx7IS9UjOzY/CaVMmhlI+csW1TMNlXWZTRV6zYHm/s4UvjmN1",
-	"GriDEGRjH4glxJuvqelqzT1Ch5DCh2n7wUFnipHuxUyPWoE3iZuWTbyZ3dyZHpG32HHJ1/GhR/os1Xxg",
-	"BDMrbU5T/kg1hCeo7aO+DZoXDArQ7cDBoKdzjRAty2E5QZZm93U+MucON4CmniMLBl2C49VhbdDAKgl3",
-	"WbHQuWFgk5/J1IGDZTX7Uo45C0e0HRaM9d69LAq5dOjQRhiDAQWSQA/WqGJbzizoU7Ah/2v5xUxV4Y7B",
-	"a4oyUBAsvzOoySh6tRJejlWVgB4Axzf8MJb+AbpMtAzhZRZzTT7I4bobldNh4gsNmjup+69v/xcAAP//",
+	"7P0Lcxs3sjcOfxUUn7cqu89LySR1V+pUPbTlCzfWJZYcr71OUeAMSMIaDpgBKIrr0nf/F7qBGcxwrhSV",
+	"ZM/mVM7KJGeABtBoNPry6+8tT8zmImShkq3T7y32QGfzgMG/+1cD/eeeBgum/0HnfOizMQ+54iKEbzzF",
+	"71nrVEUL1obfud86bR2Mac8fHe/ts87R/v7++OiwMzry2Givu9/rnIxHrXYLn2P0cLTHun6XHo0PO51O",
+	"93hvdODtt9qtkM5Y67R1w31GFB1pitotEU1MB3vU6xwdHR15o9Gx1/MP9jr6/3qtdmseiYeVpi3gUrFw",
+	"OKdq2jptvVDcZ/JFq92SKuLzYepXJF/RaMLUcBEFrdPWVKn56YsXi7lUEaOz3Yjfs2gmFmq6a6boReux",
+	"3ZLBYtI6benGd2IyF5IN79gqYFLatu9ZJLkIhz5VVBMXCjU03zE/8xDM/Rkb00Wg4FmcCvsNts8eFAt9",
+	"5sMITDePj4+PuAoz4bOgdfr9sd2aCnE3jNiYRSz09Lr+69d2i8uh5Iq1Tsc0kKzdElS2TsNFELRbUkRq",
+	"OFq1Tju6sf7V4FXEqNJEOpwwOKu3yudMSjrR1PevBsQzLenv9TQUrf9Bq926VlQtZOu0dflTyxByFrPe",
+	"mWDyQqjXD1yqFF3p/hJeJb5gkoRCEQbvWApwyHFfr6NIROvdndNgLKJZZg4K+5rFj9tuvreYbllP/veW",
+	"ZcjMbmq3Ikal3lYtLsmMS8nDSevx18di+gKmKmjCJwpGm8zshVBvxCIsa0vP3RieqTN3Hyy/1Wg55s2k",
+	"j91mnXwM70KxDEv6+LBpHx/nPi2f5IV5omKS/RkPL4TqB4FYMv9GfGCSqSsq5VJEvixo/7NYEF8AzVN6",
+	"z8icRcAYIiRKkEg3QdSUkblph4xFRISasogsJIvkLulLQkNCde/wVZuoKZduQx4NyYiRmfD5mDOfLDTf",
+	"kcurPokWAZN1pimIGPVXL4VQUkV0Pi+er5CIaEJDLinsFNiMklBsoE5X8/kHNhP3NPjE1VQs1Fuq2JKu",
+	"Cvp7JRaBD9MX6bcYofP5KQkFmeBrhEviiXDMJ4uI+bW6r9XvG8oD5us1WoQzGskpDXTXREt/Mo7EjNys",
+	"7kj/avBEYuTG1Nyx1ZapkZKlZTGe1IeH+/7xIds7OOoeMK/j7x11RiPW7bbaLXsW8nAs9F/FVaDpfS3V",
+	"gkYrothsHlDFWvHJ2DptdXc7ux198oo5C+mct05be7ud3T198uNJqA+9hx21utuhc74zSaZmxn0/YEsa",
+	"AXmTQIyoPiNbHvWm8BUL9QkeH8eKz5hYqNbpwSOerD6TXsTnqPy0PjA5F6FkktCIkTs2V7D9xvyeEck8",
+	"Efqweapm4Y5r6ahP4B1nwAGVamhFy2mr1+kd7nS7O739m27ntKP/+5IoSa/0APxa+lG8VIWnegmpCUtR",
+	"3cT6eV7ybswycuF5WjGKKRmcGQECx3mRKIRHyeDMCgsjO07JD7B8/g+75act990TdsQCEU6k3hM4lALK",
+	"e/kHsGawexpxrU4h+/gtO5yqEw+6a3Ka6hdA6LHyNlHE+cRM8HgRBKui5tcWQR9I+vUK6ulG1N8IPEab",
+	"Tc1uzdbzjuimnJw9xDfjZJd3//WXAPxzCkC9n/sLn6v3YpJzXnU7+/oWqS+2MEiUcR8li95GYjHHVYOb",
+	"6XTRJr1DciHuiaaOdDun3ZPT3iH5ePNKP8YU5YFZDj7XTfeO9Nrt6kHPmJoK3d/V5fWNJnz0jXmqdarv",
+	"dtFwYrrCb2M+OhmP9hjO4L53cuiN2HjvsOa1WCyUJ2CyxB1Iwt/wlc7+YY/1jvd26MHBeGe/S0c7h/vH",
+	"vZ3Djt9jbNQ9Pjj24NKMTN/rdJAvpKKzeeu0e3RycHh8vHd42G7hxVnfa17oUcAgzHU40reakMn/t36N",
+	"Ng+YQXb3e90D5o96/v5R96QzPjke7Y2OTlrt1nIqzPTghjNLKPvyDQ+Ys5J6Ids4vjbOTFsvWTumus3n",
+	"bdCFcZHbuBbtRRS0cZjt5VS0DVFtXIN2vBRtM5Nts8BfQ80y7Trz2C5an/bXcnb62mo7Ex3zUbtgStsZ",
+	"pm1rJmtnFqatlxKmoWjS2wkvtou4ry3u2t8fv4Zw/C3UVET836Dbv+Es8F/P5qpIK009Tcb6ccLg+Uqx",
+	"/5JKpm+tjPnyFxSMFyAIcjtaiQUJGSrA80jcc58RSoxAJVqCgNjS96iQLYluHJXhWvaNYkJTSkJlWzgs",
+	"7ulp+Ymt1uxujkXHHhsUjp9hxCdTPHoqOzFt1bXR6Wdz7XCJoepfsVnqV7A9BZxKs9d1A/q2S0OPtU73",
+	"2q2RHt+QLtQ0NoPZi2vrtKVngD3MeaTnq1PT1qcFy2Gn3fptIRQdzuhD63Sn225FIKL3HtutO7YaTqnU",
+	"KmALP0GbbPWPe2/m8Us+6J733nw7P/P2Lv7tf/s8G+x//vc/7i5uzpfnZ/3l+dmAv3/1j/mXV4PDwSxY",
+	"fPnnOR///D//Y9kQ1+uaSWkMosma/a9aHE9EEfPUzlREkj3HSunptPaDNyKapeYS7qHRbFhIULvFZpQH",
+	"Q+r7ERhdSw6bMY+ksjM3wKkAZcN8dXknIqEPzGXIIvvlh7gl8kYIX8a/G/tv0hOoYUXz5o5yIC/H4wKR",
+	"dTPVGlR0zyJ9DdcacXIV12JsxMjIsbaQ0YpQLcRm5G87O/Evf6+hQdcw2hwej3q9A29/7+jwaP+41zna",
+	"P9jzensHzD9mPXrcc+5dV5/ecalEtEIrs9kDd1qc1Wlm3ZvgSD1z2RxShepgd6dzstM9uOkenO6fnHa6",
+	"u/v7vS9P5gQ47ZCbY9W1WCcBvgnEhINhXzfT6XS6O/DfTcfRU3MZLN42+6ODPX+PshE99EcH3t5Bsm0M",
+	"K+kNM/TpCjdc/G1KPy6aEDjFE4MfCKOBBIOkvv/A33YrZY+Mv398zJgyU4da5ZI+tluvLvrnrwfyht6x",
+	"IgMtPKIZ3V7t0VZZg3vhzXITLTZez0j7iio2EXpwl+Os78uLf9Nydcwi+GcbPD8S5WvyerXVOGnO0rZb",
+	"RRyLFB9z/WLf9zONl4rfvd64e3B8vE/pyd7xsd85Oh6ND7vH+z2PdkasN97bGx/vdY673gk7OeocnJx0",
+	"D3zWO+7s73t0dOwfwnUlns+EDEKBjuRyoK8WGVLBScFF2NBQiZ4L4iUNPcU2maIHlPaG5ERMRZzdPwdB",
+	"mcvL95buonXa2tH/9/L128EFefX6w83gzeBV/+Y1fPs1PB8MXv7z26tX/Z+vJ/3l4GV/MnjZv+n/9HIy",
+	"+W169+3y6uefz/rf+t/Or18v3y0/n/3y889nrx+mHfrpQ+CtDlZfQ/rPL4E36977//wg3s9+2f/8qbsc",
+	"vf24HLz0Ls6/fX44vxl0UAHqLz9NJ1fn316vLr69Xp7/+zV89zU8P3tJz1+dPwxu+uOXk4tfXvbPb96+",
+	"+zD/8vaXf78P/zH3Z7+sRp9Ouv7byeLLP6fT0T9fyi83L7+cvzx/+3L129uv4fX5/kl/8vrtq1e/vYV/",
+	"L1+/63cG/ZeXHw++Xc8uxBevuzwaP7x8P3qYfRm9Cv45m01vrnsfPh5+/uK9Db+G/N1sdPfP9+/evLzs",
+	"/kaPLq9eXMj3wS98damu/3kd3vPw/KQ7+v+/vf84uXr1iX37x7/7wfmr87f97kf/9c8/e1/D85e/vaqm",
+	"OjOzk4tB/+zlmz5/3f8arr4cd2f7s5P5b9354Ojh/euDtwP6z4/9l0e/XOz/Y/yPL9cfbs6772Yjb/lq",
+	"8OblsbyZfhucTH+Zh9Pfvp19+OlruH80upz1o7fh5T8O3nS6o5vZ4cfw6G78NYTlfn1xlsMCWT4anMk1",
+	"NgJR9WxS4Vd9EE20POxmaLHqQEyMH0o4/YAgkJg5/nTd4JiHExbNIx7qPbAFwTWlcjiP+D11nN3PLSy5",
+	"HHo06U3KhVZ+v7deidnM3lSLZ6HdumYRp8HFYjYCu4k+RUOhhnSs4HOv2zvc6XZ29tIqhn5kxMYiYmlz",
+	"mfuMXBgz0xOIyax1hU3X9cCty1BibCi7xD1WllxNyYTfs5Bcv+v3Dg6JwxaN7MNOqx/YeCGZ/3JVLvO1",
+	"5m2FeoSvnJIP7LcFkyrHsV/j5r/+cpawddN+ctwao375IdvwNENN+hnOMllzkguYQj7zTMvGPuM0cU+Y",
+	"oykNJ8z/c8VTETEGoxds+7+Cq+oEVzlr+RNb1eR2x/0Omj65Y6tn4XQk7JzRcDnNapUJOXrJ9R2d+cQX",
+	"3mLGQkWmVJIRYyHxsA0ieegxwhVZUkn0paw2j1/2r7NsnnVv5Zqr6nm2DKeB+wrDDcScRWBCHmjW1Yx3",
+	"A0+0W5F1T+nHep0OKCIpB5YW9nj0tcziotEFPccNWPXXAoebHXndTVy9SfUpwLKSIqE82ZpXsPe+44aM",
+	"94DxkNj9ql+0I9MPNxiyuxeuRMC9VV7wR9cfdzudo+Nxt+v7nU7n5MgbHRyMW+0/pX00JXzNu9f8gVAy",
+	"4+EC3JKNbJ1o3DzEmWLeHfNv2EM6SMZuQWQ5TwSLWdg67bZbzARDpHTW6lEbZ6oXUCm512q3Ah4yaLBI",
+	"Ymc9kblz5sQs6v+HrwQPUSHFc2EUsFlmFAe2+4N2QdTjCzPnTmgGTA2ZLaQiI0YoGQkRMBrCJlvSKOTh",
+	"BIJY9WenW7TA6LP7QqjYqll5xhtdSG+xVGQaDX34ciFZVEfRNB3DMq8tctKxl3Ssn4QulH68fg9AcH9e",
+	"e2h0Pt9t2ryjNNXtxtEmd9eU+ee6bBHuZ+KBmpyifySZa1N+M3WCDBpwrWZQAlbrBquMocNNVnndINe4",
+	"u6xXs6SbO7Zq3HyO4lHSg566/tWgcS83U9a8lw06+SjxMK/bS0M5leqnHs9lOtuQ526m7BMbTYW4a9Lh",
+	"El9p0NvrBxVRT10zGnnTNzxQNaaT4TtEwktkDG9hgGxkFO6RcMOUcwMN8TX54rcFi1buwZYcaVonK4nt",
+	"t2O4nLMwz7WcR7tWmWGqJL7QYKo+MOq/FH7p5gx/UHANqDEBmUSGkHGIR//H9eUFCUVEPvfP31cOHY0i",
+	"dU65JLC70ZDxZt+/Gsj6ZgD99CadzOfodajfE8SKwzub9SffFyfG5HcnidYPN+lt4XP1gXngNazQeZIO",
+	"9Uskwree0qXcrE/ZvFMTc1R/UnH99P2NzvngrDKaiHBIjihUQna3GW5U1VkrZwZ+YqumfAxZBpvy8U9s",
+	"JRt1tcnmRK2h6bgwuWrDcV2CDf6NiKxvtH6/GIQI4Wq+fbl5//csuudsWb9buB2ZtzYYMJoHms7xHN7a",
+	"fJrdXuWG3cqN+o0UDS5jR0vdbvVbZoE36LWunpBa0010BdPdSio2uxA+q99jKHz2pK5ks742WbwbccfC",
+	"Bv0oeH6DjrTe3XRHgNq98X6INf2NugVtfwudy0363XSCa2wKVGzdHs2meIIE0F03HOcm3Zh7VNPlNHep",
+	"TdbyXtzVvptG8PQmd1O8s9WbRHNVazqFGJ9VdyjGbbPBUFL91LtmZzqrf81eRBEL4wi+gTzHDPLL6FMk",
+	"wklRv/hWkkCcpJ4TEZGlfrVG52dU0fJ0dP1EzXx0/Wh5AB00Vi+kTz86opKdZfPD056gCVVsKhYQSpwk",
+	"7hibObJIDJNxs5prIiScS65jXk9iC7NjijKWHtutuZBqEuFhlm3Tp4qCbw4TduYLZRx2vhlGgmNAQ7mM",
+	"PULQ/ViLgYruH9efT/xv953d7m4Hp61J2F6e+e4p3vIzds8CMWfR6xnlQZ3k0PgNAtG/GWOrSe/gUl95",
+	"Kqw38H5Bpqgf93LAxv7IHx3tn5wcdrxOp9PdOxofHJ8U2jXOFvMAQzVQ+g7OikZiH7Ryesj9CpKTBwvo",
+	"thL/8HD/5Njzu6w39vwuRAfsM29UTDWk75SYhtwASeoT63AFI1Eb/hczempIEPhX3/d5OFnPJE96hOET",
+	"Cs9h5m7dtt8w5U0rWocHydg8+YT2bcJr6Sg26+c9l8p2I0vbD/BJbF7Wbf8Do3py/3F9eVGy8thDhM+S",
+	"b1KEdUyj4FoscfVV2EUNfTNxX2sdI/MkTkD18JGbb0RdF1hZQNVu/e7q+mLKgqMbdAd8Wm20S3oDNk1Z",
+	"zxr0do5wE6+c4PmK7ixAhRMgP6erQNBNunViv2p3jKgYInLnVxJIj6ptJM3SgVoW3PloJjS2dA6MdoYX",
+	"P6po864b9bd5F29EVGJLL5nkmjb1/C7r3IBK+m58E8pQUepxLB/zxn025qFNeOcD8xmb3UzZ9fXlhYAM",
+	"wcrzX78Bt5br60sS6pcadYiX0yZSMC+euEGX1/Se1Vk9Se8b+HHd1i/Y8vr6Eg2BN+LsZb2uQraEKTSm",
+	"XiXI2cuGw6rJl+7IGvZwM2VJqljdbuwds3lf5R7jnK7q+4vjnuA2px+oFmJ48yP6ItVEdn204Ev9+RwE",
+	"WCRmN6u7OktVgSK1IRFyYypy0aM2oeIntqolzda7fkJvf/iQnzTxcjtkoKV7Y0LQ8P00UuCK1EA1NKax",
+	"/pyfsfEmAnIRMVDueTip4LpFxFCr1/cHPcg2mQeMSkY8ESrqKbISiwhx9bhUEVUiqk8EWldqEeGbR7dP",
+	"xDW9r0eChAe3SYC+UVxzxW6WvFC3GIT3NOA+mdOIzphyza55d8spoz6LyDXzdqD5Hd1+JhRFTVnEyExE",
+	"+pCgIQHNpuiyCUlN/avBJ66mWhOiM1ZotIFnQa2DMEJwrdEZI4OzGpOh38UT+2ld7dbsC/2i9fsyDtEN",
+	"ugOD9+CsBlgrPEkGZ41hWt9R+fpBsbDEzXMzZYTP5iJS9iJJ5DSJpNSMzEOyFr5fY3zvGA3UdPXnMCuH",
+	"1kFa2KAYQY6A/wvS2ns2y3XDZiOmF+WJc9E5OT04Pu12MzZu83yujfudEHflfgb9RE0/gxFXg7NfbDMl",
+	"Mu12cHZL8PdKJquLBZQCc/lz4+h882eXnz4mODpGLXsylulTfA4Q3ATeqWsXPjGfiJ8grAmeTqEtVkE4",
+	"QM4YBJJmlnQerIYgZw28RGHezK9t/XSECaMmNWS0GhqEtUK3BILWDS1eJ+yczk7naKfTu+n2TvePTvcO",
+	"dk8O9r4AKgoLMK5uIZlHJeYHz5jJBXlst8YiGs4DGjoYKbpndtjN9HzSqZkx4+zPXmam8nBKk5Uo6bdw",
+	"IdKBckUNpIj4cyUP/8RW/xsQp5qx/TMATv3EVn8e/GR9LVxHnbHi/Q5iIf/1dHmrtV0XtUF32zyPteI+",
+	"+kxMD/nbhvPTt0UzPf/7Tsdf11frKSwrt8uzVXURPjhZE8lqVjkJ2TIBenPTJ3jIZ4uZcRKSgIUTNdUU",
+	"Hxbe4WL6iqHlnkjsGjKdQ7DPx2MWSZxt1wBaTW954NpGlOZR2ND/esGWz4lg8FfFl00rviQ4rUNAJYxr",
+	"ucAP7ld2Gdec5/8dUNT5UNNpEGl3irSszZhH/oswuz2Lqt1g2jaBxTDhE88Ei2GJeuq9q9Y1q/rytHbV",
+	"uWDLvzAztoqZ8aeDyYAlXqjpq4CzMM2DHnyFR1yPdg5HeyfHXvdovH940jn22Z4/Hnujoy4bHx/5rXbO",
+	"WkxpNBKLiMyoVCz6QRLN1dyjJjdIs158BNXAWQczX8C9VSWAR8R8HjFPn57czIY8ffHC0BNPgX1MLwrz",
+	"Is2ArfPZz8uLm8HBxduf1edvHzufrzudi2/nq/efBssv3+7Uxc2Xb597590v36bfPn/63LH7JNfnbIJk",
+	"XHDgEVWKRasdqSiCmKV0yjxUXt34U0FMhjSKNAv/61lv1b8W4JTcTCPGnohUshdvHNtHPDeRogFAqabn",
+	"3nSO2Ut5AHLpBq6vU6/rq83QA5Te3ZEKyXdPBCI6JYrR4DHzKlU0EJOMaRWgSPSEWxgVanYGAGH1Rv7J",
+	"UZcxvWbdTufE971CfJN6PC+nIlLD9CZ8xydTsqQKg7GnYpnR7Yyk/zU9HHPLomv5fxH7bcEj0CaHaOrT",
+	"570VX3EDccRz6mWMXj5thUJE/4+hRpICPLank8H9uxB4hvLQ8pSxKZZtJimFgXTudo+PbDfp5TpLr0fm",
+	"xmDhlX3hDZUx9S/pZAJTmF1KtvrHv/3em/BL75fV4Jvg53x/OQg7/5Pu8JyFi7RNgMtheqPM7CMzykPg",
+	"Gnu4JswVF7FAjkasG712bl9XoMA4XSXzer0YvcOgWMNiEpBkLFzwI4BDTsWMzaENJMzcKPRNxapXViKA",
+	"rwOJXIMgNzRdw+kj/1Ig/pcqEHaU+BDHVB78IHGBzdrwEPJFvkO7w4TOuAIWYsbavJK157DN+PasLxGP",
+	"FvTugi3zgrDQ6z6cIdDSw44Ui8hjxvGpl+OxEF/qNRjhfLBKteKbuPXm48ywexaqPFzSF2jCM7cO0Ydj",
+	"+EYUh7DgQU18FnLmn5LyuormYRKjXb34Tud84D9WW8RStMhnIaYREUFQkkX/xEkxK1efmJKI/SeQAtkN",
+	"L75TLCX32Jgi+UwkNSIkrx7VVkjRDe8EYrIJNfL5yGk0O3GdlbKc0C0w8wsI8n/xXV+TtJRqxEuVcWxP",
+	"JFDQWAy9cGoRNKGwMrh6cxIBIffFd/2noZyskaPxRLKaUIOpBIDuun1qgMd800MTql4/aHX0+fmKYT8N",
+	"KCvGdHviNH2/Y6uGnPQTW607ULetAjyFujwb5DboM3cVg1EmX3w3/9qYQvncJDYm6zk0BwANQGmvFxaL",
+	"AcJJ8AIqazck8nnkRVMifqcd0ISs0nSU7Umv5iQ930ndkJbB7HnlO4a/NiMq31y9RbIWahqz1Hc0gzde",
+	"xZhI+TtQ2Zi0UjChZ5q/F5iY0YjWkFUZ7bZ4BKTMey++pz42nOSr2HP3PKTGnsGmNK2em6IX33nTqco3",
+	"4G+RNs9k9zelKeMT2CZFUm5AT66jYZtUOcbmprQVeg22SV+qk8Y05jsmtilAbAfyxff434NNtkNM6svV",
+	"61lxBvk2KQYHzYvv8OdpFF9fXz7H5WudZCmFVom/S6kVzKcQLZ+f2g2o+90PveY0rju3tkgbusUa07Tm",
+	"BNvmMUcn+ozTfzba2FcYMvuMxDWh6QO7F97zsFfBFRax95rQeH19uXXipBSNSEhcWttXl62/rAk9VRCn",
+	"T5gZaPpFKHz24rv+X9Dhp0KqxmbnanTUrZC5wcyVYSk8mSbAXmhCUwnQ47a2X1NyyvAgn0YTgqa++A5/",
+	"N6VMPiNpTQlCSNBnWj/EEG1K0vNMT6OZ+cUJHn9ex0AcitaAunLQls2J041KLS3FXUPWNhTJ5yGpDiWv",
+	"IuazUHFadNe4ZqFPaEjYDuJYYhV7iCGicf5Im1BEWGoTALZkiMBAML5ytw4hdZLmM9nyT8mUvxBPxRMs",
+	"afoqKW3/RlRgPutxwdQRKEccVyehJGITLhWLmI+QWaHQ3zrY16YQn1slrBZ5H/hkqm5Efz4PVjcmvEuW",
+	"kIeAXRYHYWohjTDGFFhPtxTnGchaRDxvHZySjkOPlWfwXl9fEnjMpAE4eUytzzcX/PLtx39/+eapz5++",
+	"3H3mnc7lzcX0/c3n5eXZQH256f/7/Gywd/7tvHN583rZWk+5hqavLIbIQH7A8MoiapA3YswRwiWJ7Bs1",
+	"Rqv6v9CA+6ZWyC82yC4/dbmyRIcB+iUIGqAbBeAPG7u3xXIgLUN9EIgl4rFJFkNJFzFruYAEF1oq7Q0S",
+	"TQRst7p43RdCXS7DwtXqK70LFPOtOFaanHBH6HdqFhGzXRS7qMp7qYd5ZHt5uar2rPRDAg8RNOpjfp6e",
+	"5REkPlobMOEhiaP765HwgUkVcU9tY0JzkwzTKehOpqGRtkJPVxuPs1Tyjf4JY7BPgWfu2IosQSBBYSt2",
+	"z6IVIPAV5Sb+lUKTEwHrjwYlVaEPWu3WU3MzBxUJBn+uPBxkkr58k66O3Pr+1a7919bpV1z9r632V5jI",
+	"r63T71+RieBXZw7gGcNI8Buw0tfWY/srso5+9/GxFXeddxQOzuotgbNLrwb2sEzOypJFzp6JtuZRGV4/",
+	"YpTCE1WoJthcOZKObs4A6dRoztpkL4SC87REW0I6bQKyPTPhxDwlL9Z2xwvkuxcJ0506JQ/KhVuNxjKA",
+	"Y7bZXKGVOqAbUwoTtVDT/jxzUafwxb8aZ5aZx5O8A9+LhqgUJ/4mI9/Bx4xPmdcwBwxzse+5j2WBH/97",
+	"89UyuA1byv77a422nFPorEt99KeUcrYJDJTT66a50nQ+f45caYeyteAVKOztw82FHvndbmfEDvcODkYd",
+	"r3PU9by9vZO93tHB4Z432j/oHu1Ttnd8ND7ojY+P6HHH7+2fHLYc6JXu0cnBYadz3OmAcISO/5RgS5dh",
+	"sHqF1dRLQsaguog+i1joQ2F0IsJgReRiPheRkgC2YloByPMfLZDmQuL1HlL95hHXi6sfvuxfp9qr1u81",
+	"oeVxbWBGwDHixSVzcvIQuja14/V1bUZV26VUBFpx5w2p+hCbVsBwek5X13wSXhZdjPUrWXOMJDO6IpJP",
+	"QlLL7HI5Z6HWcYwikRa6FmUQ5kkybxFxtbr2pmyGSvsdM1p0jCuaaMD/3PmJrVrtlklbpHOuP4N2+R91",
+	"38BBw66G4WI9/U3vITDl0QSCTy+EAuDQotWNJoSjnWkM+KJ/++Hg+Hi0P+6MRr2jg/FYq66ed7R/1P3h",
+	"741sHAWttCxtuDm2Sd7uVunD0LE/J31qyqLLiE940abtE63vQLXbEG08Ah4nUyqJ1CelI33qbOC8IqWY",
+	"7p1cJjtatwFhBf9Ospg77ZagCPClhKJB67Tz2LZJidDEiE0B1EQ3IUIViWCIWzEUapjCwNLKhsz/wYqo",
+	"1mnX3eCxwsMNyNg8EqOAzQxEmWe25StEIbAQ/GAVAQR7rgidUA5yTsR1ROte1Q1Yix5NHRAAkAb3DKUB",
+	"XnsgD/lBOTeszK3XXrMQT/YUnCAODNQLAGRKcKXCuKypljEqouOxXjE9FyqDC3twun8CuLCx1movYt12",
+	"K84eOO32rKyKf+/ottGFll4NI24f260rOmEgomQ+iMA2wax4ieFl/y+wqyeAXWUg/qD0WcTGLGKhByg+",
+	"v0KSveQqgTMAYYCyRopIDUcrwzDuJc2wR27yIyQuDiFxUXMKrlK3s99rtZMNjbp54tpH1FXYRos26R2S",
+	"C3FPNLeTbue0e3LaOyQfb16loKG1GjHXTfeONNvudlvrCdRWJDiwX/G35oZ1uH8yHu2xg6PuAfP2vZND",
+	"b8TGe4c1WUwslCdgTcQdyLnf8JXO/mGP9Y73dujBwXhnv0tHO4f7x72dw47fY2zUPT449hyw5l6ng3BU",
+	"UtHZ3Kj8x8d7h4cxysJaVIBBWOIhk/8vB02kXee62W4tp8JMTyt/kYtSnRAN/19/QfKuoZfgzKVnMTf+",
+	"Pp7CZuA5tfFq0UWlpZjZ68+MYJs6ATJLpid1B/676cSI5u3WdEa9YQzLZljCYp5wOVxDW7ljq6G5GQ+1",
+	"htVptwIq1dBCj5+2uvtHx0cn3cOOviXM6MPwtwWLVkOfzbV876RsMijnngQLRCMFZ6DRtoKYUn13CtgD",
+	"KAsWKoZFqDqZzwCSGn+K9IwFfMaV+eqxGE8VP0YsZEsaDA0k0WEnBU80E0JNAQQDh6noxPCBmkZCqYAN",
+	"eahYBKg5HefbiKloZSnpFDF0SbxyzNhXn95xqUS0wn5LtnHn9ODo9OBk9/joWPPFxug8frkgyeMnc5gA",
+	"GwViwuFoZsU8G2KZL82hkFo09OK8qse6TINuXr2eQx/U7I7zbcLLeTN0ctD9Ugwt1G7JxSi+0QJNZQu4",
+	"Hv4br10jpB4YsOd19nrH+37niB3Brehkv7M/OmjlIvnUm6cJG0qmFA8nZno3BQDKnYOCAD5zxNobiCPT",
+	"UraCM3Yv5pJoTQfdtCENVop70niE7elSomLE+pxuqfUU5oHDPgkrQGlkCWqdtiJG9UUsEBP74TH/vF8P",
+	"2LPPxHeG9Y1tzifkx8PjUa934O3vHR0e7R/3Okf7B3teb++A+cesR4+tHpi+LDhqqhEQQ3vj6e50Tna6",
+	"B/bG093d3+/FMmJo4r5KNaExj2TsCxggwDpiwMZHTYWaVFs4wIOmp8s7EYnW9kXC2oQcH4Luk8cDA9n3",
+	"Z2Ceg8C3VruVCliJv39EyxTyQG70n/lmHTkcoIeGMZhqp10L6yjeGrlllutiIdWZ2g3xkhwBY17V6nJS",
+	"QPq01R0fHbO97kmv0xvt73XYSa93fOiNx3sePTo4YXs5GjXOuhlEaUChCQSaUkkMRbvkHb0HG0GqihSR",
+	"TCWWpLBOYccn4zf+pYL+pYL+nipozLPlAZIl7FuvxElhA0BAXg4uHkIIzBlfJz22Nzoej9nx/kEPbFnd",
+	"o+OTE9pqoPWUQn3GpFRUfCmmo2bFl6IGEhr+47FGk7tGq1yP3a9nI16fmqpFKuyt7iIVNJBQUpgL/Y7K",
+	"KeKxWIlhiTbKjgiDRHb4XOqFGdKFEvj72k/530o+CRfz+GtnwlHuDmeLQPGhZAEzBkJXDBcM8NCUDzGm",
+	"7qG9r2jpAptSJFcge1Nb6EmPxUpNE9+9vuf4ifyPIy9EOHQIWP9dCRxkMU5tu4VT4xD/mL9sGzHR4VOZ",
+	"6DBhovxk9b8u+H+GC/76IlWXAiuYv/qlwHIbSCj5HVCNXddR/qHSRF6nKK6av8Ie685fQQMxNTkgzTAO",
+	"v9vrHfZYZ6+7N9qDF9noYDRCVXV7IM7Npg6IrZiyYsJrTllRAzEVT8Oa/tNbsFLj3Og4OHjqcXAAk40e",
+	"eghi5uHko2TRJ66mWDukgCDzDsY183CCmVtQJzdky5rpJx+EKMoDcYvHloUTXl9fQpbTQH4M70KxDC+j",
+	"C/FehBMWlUVPX19fmlQ4LskC3yQiIqEgAbyMUdQ1xgAEqNd423wjostoUtqnIuZmihlB0aROHzlpffVt",
+	"ZfZmm443OLrpHicHpBY1aFXCnWDiKMCPF2vyg5BJ0sQEpp8x765xP1xDN7Jr1fKDOtOWhzxZf/ZKK2dc",
+	"s3sW0eDSSYtMi3gMKTltgQ2WiDGR+EYqk1LaREcu83JfLQW75NVUCMmsSUike/3X9yevCVoMMT4R7cap",
+	"wQBOUL/GnEEmqg0M8KmcjgSF4muX0QQzPspOIN0/8wsjJPFn4uQAfm+dcTkP6Ooih0+fTrSp5I3SHJ0L",
+	"gzNzLakcEAiIyzBYvRFRJhQ0Vmj1pyQBMbHTrMk6nJiFqpiZhaoSmnPm8fGqr94zKtVlyJIs4iILZhJ8",
+	"jZJeYhOEKhLoRjRTOkmQkJw9o3cQ3zuLLZx1ZJ2iSlbEAcIzSRhgnVZjpBAEOc6tauaP9GUO4tycqyYU",
+	"Fx9yOZRsorVJx6ZojV8Ym1OERhLX4QRdbgjNeWIRKvDAmNLlaISXwzFTUFEsWzG8d2AktY3dMySgI0Qy",
+	"SHfIvNI53UN7qMFWScz1O12rap+Met5o1PV2DvdGdGd/3GU7x2O/t9Md748O/D3a87pd6wTJ7+XA9GLj",
+	"RaqG8PirGfSQ3lMe6LMQ7lL4XaQlcwhqXQdy4Lg/XISKQxRjMsvr+CqzmDtMFI5Mh7fdT4wyjSYDaF5/",
+	"mXwyV8iEaD1u7rFQsiELQY3DcOpO7vdDJ/5SXxLXetNfOp94mPMID+NPoLPHtdxNagYw8w17UDfi1ZR5",
+	"d+lEvpCQr5lAvq+tUwI/2J+4r7/6Wmmt/9pq29c07+BLmfQ/2ywMA59YpX6BeD2HBP2dE5yHr5jovfg1",
+	"/VASrofP1IjY+9rC1x/1n8ev4eNX0BUwlWPjurGIKLrdyrEfQ5MawXwowvATL5R0i+RRApUViNbMTskP",
+	"pusfGkU5O866PBoG4XteiNBdScmmhEgW9UNb9LX8FqSfxUhhfBr1phFj4XpKaIFm6OWkhOpmzwTTp87r",
+	"h5IZSGFTMP1kjZNHN446SBAx6q+gB1k2QIYaID6O/Ui4LICCmLox5KZqpnVbJylzxPTdBvLaYSyFU1SU",
+	"Z54P3PS/OqLCHXUN5kS0lHVmLB5eHjNCb+Upyk5vJguvQueL270R10pEbJtLuMkSPXUxylOunemxptnq",
+	"6TmnqwuhStOzYowai0+COrveUvXzs3RflxCxDCYKuMDh2VM2GoxxRrsEvELG8M6m0gBGkLlvlu58exOv",
+	"MfNxsEP9yf8AsI2lrUbmkerGciDTEMgH2Ax89yV3wcekGWNACNmynDR7IEXm0WoStQJHw0nZPnxaOFRe",
+	"3FKdeKJHh0KQYw0oFL6oQeClLzL0veeh/9u9PnoLBAOo8a1lxCGGIglNz0iGGqxZjyMNetEFnbFrQAB7",
+	"ya4Lq3AY/zOgahGMlLK4YSMGwTxgFx1ZDKPBWbWMsPB26yUt4isN2PVAEpzhzaUBpAnEaIQ0CSzh0oTd",
+	"xLhN6QKredE6xtyyFhSVB373V4RZ3QizZALL9Q3z0Jqykc/Q5ulypcI2WU+jME9X2Gpsm02sNeadRmek",
+	"7af6mCzuNhLhxJgKL6PcestpTSBjrDV4hPHhxyVZ6ibrdz3j4bXBdCjs1IU7bNIFvDd8Sf0YEK6gE4sE",
+	"kADBrQMK5Koac1e9WAfx000QNaWY9AmJp9RThMo7uN4U6h5IOCD0AYyXiji7ZwDio4qB6xNEv8i8YZL+",
+	"4Z2as5Xt9DKaNO1URJOGnV6I92hdumDML+T3C0GMEQp0UXy0fMPa5lV/oaYi4rKkcUVo8lBNwg3jvBT+",
+	"6kaI91qEVrDYSPgrooQgATy8UT/XgVjW7UbqZ2v2cn19eRlNBn6FfHtFQ73e1joekuvry1gd1Ld2GhIe",
+	"IoqhARU9Jf+Czk5Js4T2X7eV0R4P0Dg8jOv0OUaYeFXilOjYt6IFpime/mvdVbkR4pyGK5CXCaBsIaSo",
+	"EGRGwxUKST2E+IWa/a05wf7Kk/hflyeRWuwaZpc66tGj1WiBltc3dLIOTfJJn4W3g/HOOVXe9BYyA5TA",
+	"A1OK5KjU7MZ8YqOoEJd1HlAP3KDBivAx4fC1VDwIjJ0QncSWFU5bX1sn4+NDv3PcPT7e9478w4MT2hsz",
+	"SjvewQH1O92Dr05oY5y3Lr0pm8GJb8O6VAQYbHqIsYoAo+xfDfqGvbNDfQ9GTCDWID5IHB+NGME9AS5D",
+	"84QAYCDzcyhUaiRIF6ws3uRjRd9srhyiR0IEjGINcE3mQk1v4JcSQhMiYUVEyAwMsiZuNWfgz9enpBYp",
+	"iA/WJlSRmZCK7PXaZDnl3hSGIJmeKcV8MloRT8xmVJ6SWwMjcNsmt9RWTLslf6OBFIglAhoLUABQklqf",
+	"Ctnf2+QWavXq96YzCn+/LZX+A8GN+h/sAe93AC0Fv3AfHpwt1IIGN++v9QdPzCPhGRImYh4sJjy8BSvf",
+	"rbeQSsyu8Ktd0g9XBr6WS8Do1nIyzWBmOO14LK2CVVqoKcYIlnEXrJOpK7zaeJ2SYsENlmaXaD07edVZ",
+	"DP2Gw55cyWRbBpokxHfVPA7owQTdtYSS2/9zS3gIb+h5SE+dCVtrKwNrlDdtnp2LylnDe3n9GQN5odiD",
+	"0gSCpq5PDdJtdzod4k2pVtNN+IqaMh6hoUNE5nEeEfTpEX0RIH8bsbGIGIwUG9I6CR0FmnN5SBbzOQDk",
+	"kEAsWUQ8KlkyaXrxwFgCNN2iw/JWPz04S0+ZnqqCmfotNUUz+vCehRN9RekdHLbzpwxQEWQ+elRCxdgK",
+	"L5BVeoCDMztnPlV0RCXbJbc7QPCtjwaVW7QVA/twPUeR4t4ioJndU8to0zrFy1ayl+Z84DeS2jDca1Nx",
+	"M+c80mPRywnHCbr7RqsfYVARu2eRZNJAwfss2iU3fMZkdlvAfJhtIVF2Gdxj3EVL9MbCakMkhCTUtBr4",
+	"TCrcgGb+NCFxh3oGce/Gx8iSRfaITM+oKcmXxyESK4Ims8TCxax1+i/7zo756yhk7dZO6pPRS8xPzqdf",
+	"C1is3nkDPKZHvJozLXWJtdTBxGkNwSYG6if0tC1ZEPxIbhf+BDiNkrcRnU9/fp8cHsoBC2QPzFvoo4Qr",
+	"yYJxesYiBhbYXKE95+sy286a8vDqD29PdPe/6dvuwp9gcDt8Bf+cs8h+iE2Q+ROGZSuq5szmDeJALcYV",
+	"YjNpXQqnCmc2DFaujsHwR5meAntwFk1DQlbeRMRjaicN5Q8vCMTSetuzu5AB0ZnBJFRbMDwrkOOtVldL",
+	"ivuuUpRiZJeSFbC4VI46Z16DyQZhfgtG5tta2p21R+fyoKGnim4pmRqcFWABGgPtD5Lc2rPllvu3aTY4",
+	"PNz3jw/ZHjpsO/7eUWc0YhAKlSeFTYcN5bAb+1GsLttSF7FouOOhDxIyAtOPCBlofnLHPnr7I6HV6pr7",
+	"RgG3QxRwxSAWPld9z+aEVLOJHUXMxm2teOFZmiZwHVGqSOeHWNBKKs/EMgwE9Yu3HKL0IaIkytIxD4xC",
+	"QoOAoANAa49U6bPQmHsn+uG6TOxbKqqYWJP8hgcsXwbeGIMqVVYKaFLXDs7bb1KEGd725H3BXK4JeN8C",
+	"lbV0O5Ddh4IO24Av8+UbUB+J2ZlxIOZQD7qhT1egFX68edXWp9nt58+fP++cn++cnd2ujcZoljFzp8fV",
+	"i+0SBcMbR2KGRowa3DK4qsfPEBQGHG3sMWmiXCyzPJr4vA4x78WkSJ7duqopMChUSFrMRtn5MYhtefLL",
+	"9tFYldQvnhuvW53ZSnT7dzc3VwQddsAAelH1XSBNs3Hk5c2ccfbVIPAyhpGsJpCOQDGFN9Iit03kQt8Z",
+	"8VqS2VMpNLo8ag1uXW1q85a7mF7QC9Dxlczw4OxHuLmSO6b3GFzHwgmL5hHP6Apl8UnFgxnyerPvpCk0",
+	"OCKYgT6OzwunmTaYnUGbTKrpOFepYmNj7mjQSFlnKBYbsBmrG0hBl4HQaozV1jKsBLCDuXSa3msQam2R",
+	"tegEfSw+9qbUdzYoxh+nCARkw9xLFXaaQ55WiycsSui7EcXnQkCbHgt0rCAuNPdUODk5Odnp9nb2iiSw",
+	"ErXPhI8f3jeZUzCHgFHXNbBw9SMIOjKjSq3x7joqZB7NiyioRa9xXtTXyjwaBCzCKddUpE8WaQrHcZUS",
+	"2Vi1KOsMH5tUEbgG3KKBHb3WGYYv9l7kDh1T0srH7tpka9ywHCMuS+ZkhPctCxdOJIKkb3rrShNVqf0p",
+	"8XYB3p21PULvjAkmMT4Bp41N/MGUymks+Akfk1DAv2JOzCjaZTeuhRLDyQIjB3PUQpsHsz4AUwWuSGsZ",
+	"nDnWtMRKEbIlGIVGTEs6rYDb2CoxLrW5mfh+4Mz4ap9EMMCixbYCMHqGgrDxGICZXWYs4Drdy9DkuZcz",
+	"X7r8Xb4pFgoxgg0V58AOMp6HOFQMrTT6ekEGynp9ZGwqXX9hSo0J2ineZ/xDev3DNbfQfbdqyBbe2NjE",
+	"ygb/ikWKj2EfJeUWc6RP29gFZsJn/4PREcy/baNQ8pJG5LoBC0xgZB7xe71ZNV+LMfnbrW5vOL+7/Ttm",
+	"8SrzlVgo+DbhkLU+0XPGJ+G6BVHMeJE9DMNJCy5L5j17WTIfDYnmX0hZ/u3JmcbqDeRM1ylOlxjDPnE1",
+	"JmQJJcn1u/5O7+AQ5PeUPVCfeXxGA+LzCVc19ai93rh7cHy8T+nJ3vGx3zk6Ho0Pu8f7PY92Rqw33tsb",
+	"H+91jrveCTs56hycnHQPfNY77uzve3R07B/mX0L0OBpfQJyZOjfFytNzdRuvNPpniPOzzJlCSXgoFaN+",
+	"4u0YnGXmxTZZdDERfr51MH4vf9GnzLtjvgWtkDXNFAAnR71p4oei0vC0Ehh/WvuMim32TaX9K3AWngnE",
+	"pcjjVx9+yzfTmlNAhOuaXbha9/rkRWAW+cxcuso5KQZaeT0z8V3rg1hXceAUsm8Wubcybol8fJycHYGI",
+	"Os02RDyMasER053Z9WVQPGs0xo003ropdJYa1LqPZykuBG/JozjVb1OqX4f+GV2V31wsyXMWceFv+brC",
+	"Qn/o0yov8OuHuYhUvkj8BEfvfDEKIIbAnVxNHnswWX7WS3e7Vp4vo8BjU3Wl4Tqxb5jypgW0gpuAjCKx",
+	"xAyQ2NnA4m04FtGP5Dak91yTd5tEw0wEDyeQmjMVy5TUzBhERRRftLIlj66ZtwP07ZzXHMg1V7kDYRFL",
+	"7MUY1MFCX7qlYQiXcPVKBizpSp6SW0lnbAdryty2zUfJFYMgjkhIaT/pq5bW8TIr5LxfPdBrXnkbjiER",
+	"yvdsUkC8mbkpvWGhgcYb9R2V0zzXVT9cEQjsMhEcJptzNlem+m7mVmW8z/ZSZerz1ro0TJGECjqFuCua",
+	"SZM58IMEDxUsbpJMsO6xKkqLyJlT3UbzKY1xBKouNDYnWJKpkJkbVgqCII8y00kz2gZjCKIrsJG/vqGT",
+	"2+KAuin1yXLKcNVNbcNI64D6Ogl4vADa0s4PFhqMCxqVLogvCcWyrXltqoUSxOrBhYPc/t9bq+rElxTg",
+	"ONig6/I5Dv2LvVAg7dKT/H+LtrmNNiwKkel2evuAQxB/kaerJiVEqoWAU/YqrWQU1OfI4QnTRGOGfZ+q",
+	"rrxOJGzwEQvE0gSV5Gum6161F5nNlxQgypMDqRK5ZfSeC+/ugzmiapit8DTzraWZEUPQpiaqmdt9hYHq",
+	"gs5YAhFULg3QCjhaOZE7YJmSGPTeJkqIdRkB6F87nr4V7fAwCYtLs4ZuewNxccGWT7PQhGyJBhq5C3U3",
+	"wc6CRg3HVpRhk/siF0TIlk3MLBfCLzMMrNlMllSSCb9nIUo5rpwKkxn1sx4cTM5ChJqmphv0AnE5c2cf",
+	"0NlgKLdXl9c35AWYkF9IKfAkNF/OOX4VMbWIwux4Pt9c8Mu3H//95ZunPn/6cveZdzqXNxfT9zefl5dn",
+	"A/Xlpv/v87PB3vm3887lzetl0foAnc3G5pSTrRaSblndjFe7ujJynjEF+226Hq6vzhYUqSI9ZWYyjg94",
+	"kVDHRReneWlhijYqPBrRy4dRgGuRFTYBTavBz+/js3CTeQfFhLXR1d8lf1PJafD3H0kHLvv6IhLfTvQI",
+	"VuagD+Hwz714dPNpnVe50DSd1Sylac7MWQkY5joL6fcbMxBiutfIArAp3LlZALWCxkgfG4GDBF8mixAW",
+	"givgGHLrYhPZ5iL9tVMFQP+mB3a71SQDnIgbqCRZexo2j8ZuHFldHPoWVyrYRmj11SKasHJLZuyWcRxC",
+	"eo1Nls26dlDir5ovMI2wkfHy+vrS4JzmmC2teUvfwQx+8+2pte5IEf4A/ihz3nLILlMrYovMZwJw0qjP",
+	"OXtOSoEVlpvsOQS7qGS1dKhsPqu5Kg+YZKOMAlQ7Bl8mRFVRr5xymMVsohUuq4WBdi4zoadA+5p/q4RZ",
+	"JFNDP667WbqbrxWNVKHdL45kqzD8VYWv9fYAOLzI8ic1ETVsf4CN9xoYscCgxs2By9ZpvKVzLjMSARAn",
+	"iqyR0E2+G8y8Z90f5qNPFZ0HFDX65MNuXKA41zsCg/rApAgW+U59MMCCMLKroPjMHBla9jFE6YOI2TF4",
+	"U9EfmusFxknOG3CUkJDr4qGrAvoX83nEpIQcxA2sUjEuIoEqLfaJSDeXkTJF7GMoGMI7FTx0YwKDy9UM",
+	"Gkcn5ymD5Q57e0eJW0B7iZ+2dwTUu5MEgysRZsn9GXK6QNkigRbUPxofX+b6a00mRouw7GE6xi0wOJO5",
+	"EQkxefoONaM+VvmONK+NFRELBawUMmYsuUkSKuYNQWi4PAVz0m0tq6FKpr5qjR7UIPyJrSpiBe/Yqkzo",
+	"8/Xcqi0d/h8NWmNu2JSe9I8f3iNhSThjxEzBdJGbBISiFqtfl1o5ALNFlkNGFkUYOWSXr8BHyaKfEUyq",
+	"ZP7xhlO6AGnHYkk8bLNYqcYLZo0pRXs+xzBuVQYM9op3A0gn430+RRbUa4soBxhZZVRXaZOY9N/4l6zT",
+	"veQcd0xApYe4AZJhDh54hYHNgMg4MWFQml4aKzJ0tqmx7T5DTQXxGD9XElHVMEvxD8o9xGEUyKz0/fWO",
+	"rX6E8vmufSGJY7OPZiNdmpkJ0iO6Y6sNR4TXvVox+nhpjdeGPcz1FVDlJSEV18fKu68jCZvRr3d+PX9e",
+	"lsRC4IgCY+0TCKy84mwgad0sZjxctA4CnnyQbJj7Q+Rc6w8jppYM3USzesEeruH6ScL5EfIrwYYEkUEv",
+	"qR8bTz0RKgCmxtLtJsT0BWTnaN3UeAUQy1wNxxbN5v8XsXHrtPV/XnhiNhchC5V8YR9+UVlYQ5OU0J/X",
+	"lhGQL4zsmnMLrvLYLjT4JuU42iRiPmMz5rdtvcy2De6L0XDjnBuIvExDWzWYlhH1h3P33dKpyUHS2uZk",
+	"9AlwimP+jLG0ZlQZB4qFz4KRI5Kk33DQXvJW6XBN6+eMhsspD9jWVz4H30QP1lqtxNgFSdF60UxEbJdc",
+	"GF+q1sxt/ncyGeCiHC9k42l5Oi+0Y8zCmlOb0Ppy9TaBO9SbVSzDGkt0IdQlPPjYbi3CiGmx4al6L35I",
+	"nt76wsaoqGMQzALs+8TBoY4d5Nl74ySiAAsAiTL6ydhz7kIotC3mnvV0RTiNhCvyN326mqoAZCyCQCyl",
+	"2TqBCP8Or9LGW+0dowG6kxuwFGJhli4EtrtqsASGksI95dzKzX1Jn2xGY9JTiFLTmD63OxrdaFNm+omt",
+	"oFJ9wYAg6CYVevDn395rtDrbe8tbLbsB3Kiy59kJP7GV3GwJxjGOZ+nsIdznjfhoizHoHjWLvInE7GZ1",
+	"178aNFwMmS9lh02ayFSS2PY62gtaVrD5BiaQhnJpooIihrgrFuMO7TyCUHmXelUrS4x6U6M95VetgCXF",
+	"im+bLWrdOUz18ddxt53jzobUVOx0XGTRXOTXvzZkEVO1VEf00+eSeMaMD7m1kOkMF+uqWU+mIkbY/g+f",
+	"j5SdxJ0UsASpihmzHFRv2ja5eoJZPJw0OHyhl/jgHUgbZ7X1qUsOvVu4hWJA5ggzZ2DATjDP78Yq/fn8",
+	"mVjFQklZJsBooTXpgo8oEgjqGyHTvxqYGcHgoARa4XeZklSnv9sGSiy7MPLrhTe1UYP/wTLjArOCPRo6",
+	"xrLBWZuMmEcXkhGaxA8CrLWid8xcHky2sRPebOYGDq0bgSCqv9sEIUO8EQjeqof3x/CGqfIesQxcfYNJ",
+	"AJfvcCT8ak3qtX70pX7ysd1Ep15EWGyYhxNz4druXAHa9pJKdF/HUiXWbNOqbOHEGUX7pZmK57lfPPdc",
+	"VA/awRve7h1cj8c2vsGwLu8Kx2TtdHqNTZRWdkCbsn+zpcOu/rCl+8Co/9yj1Bfgc7z+/kGjxJo6f2Jh",
+	"dk3v/3SizClEtP1dbRt/vl1tc4xgRKYK1nNyevZAtwXPf09ux7pvv8d+/gB+rZspsz62P2Ccmxl5tIpG",
+	"bZnqitGuVdQzJp4k9aSyicswWGWKZp/TlW1ui3OmOyLUyYrBnIW8DAetL6NjEjVmuDBao0McJIYR7OnC",
+	"3rcQHINg0AE4UjHAJF4VW/R8uxIjbrn+hDmv5N+XIfSZLKdY9RDKEOxisd2k7EuDUSghhoF9r4Y9Pq/Q",
+	"zLOIfi6xMo0W+zRM+VI8j82NC8XUJOkrpY8JucHgZzRcDanzfo1JKKqEsu2JQOPAD7GvHa4/JkYvVV3F",
+	"GC/BDB1QxYLVLrkxpShgZ0AVGTGbU3Dl09AnM7oiI0YiPplCQoe+kCZZujjTEBcKs818i7aZJP/HcbAg",
+	"znZbqbIb+jhZ7fTHqjBLEWAy9T6XzBOhb8EZkkRFkw2sCVXRCuO/skk8ldEsSfLOY8IuthDJX/wS8wsq",
+	"WPYpWwJG5snhH2SSm4GhhSPGw4kDBP+fwAe2dlXD5ZfmtcaiEvp7ngU3S2wl50xEDMptQfJWsez8GNJU",
+	"MbJGygiWXaqYB1Ps7N9oWuAs8OGugb6jdOc15jNdPW3bU5lsicQCrfdEHBJlggZTJYghH23XocUW48lL",
+	"M8D0KkmoU4YL9owkXJ0aVqdSco/4bMxDji4qyFGdsxBK6MVxOmPjhrQo5FiaXekruQnDQ3cCOLQYh5wX",
+	"AksQA7txaeJoE38zxN3RuKgDtOpm984jvekVZ7Y07DChtOYyXA3Oklce03W46i3jOTz92G4lZWLqvfsq",
+	"eT5T8SsnHDmMExL0+Wke1nOA0N+QqaLYjuIQ/RwugoCOkrDjTAxhG1A/huCdZKHHZCnoiJsOoXvkis1q",
+	"DvGdEHcfbC+g9ucTRqPI1HWVQ1mEmhMngGG2vQmhhfxiLMuTDf7NBk9j8xDRL2v1QAk+rY8TM/j1NgWt",
+	"ORmX/Wv9vBSRGo4KEsgwO8VJP+FhOpMF93uoWDSmHnMoik+UVEGSalaCAFcTALg5PyWo1+C4j2RRALFc",
+	"RwQyEkAsw1wuW+urioeAlgZUAEjvtrp/jL+Icb4fdiZix3ypT6/dD3Rp68jpX3WDO1zuoJDHZk3RqwSN",
+	"EHGc4/JzZZlYDoYhzqwbFpkVmtxvgCrpsJuZD00/lONpnXYf261ZEX2fskAUNo+/sLk9vVUKwKv7ASRl",
+	"3Iq729I2ehgsbXWxf7Uw8d+iU1tqf82umZn9pOhyDgBgiConoREksqiEr9xqbRlhnZ77qgSO0rHtP7Zb",
+	"hexgJ0jTYbqvmqmknm8VRm9OAknpKl5XrOLlT5jtYBInL39az5tMsVlmTa/tciZ7CkbS1vObu7RzXrGb",
+	"DNZcllfTq7dFXu9tgdfX5qUem8v8JNQ42/GUUAg7QtFys7ojl/1rUz/Z6k0m6xpxcCQZsQkPwe61dRVv",
+	"aMWVTSxutXPZtU16+3mgtuQmuXtIprSmWynTNJ+nOv1eFDmi3F2STI/Tg3MmmB6Oso2Vjm49V5YjlErZ",
+	"IA5MvfzSlvthCi/IueR6UyEka5NFyH9bMFu5MKVrkZerJD3TZGhSSLW5rZRjmvfv4tJHMW5yuiRR9Syc",
+	"ZgoflfZ5+GiK1C4S50zSd0FV2wI9KpUWbJhYt13Ea7n6VSGlx482S6iS620tyVJZbMvwVraWXt+G22Z/",
+	"m2qQllAf2Cy//FjqKAYRJRcmchKzibUkkXEM5Wih5boRiPUO5AuhiMmszxkvPEUDqwvWO50/Wc3AFyHb",
+	"Jdfwk7QG0arJdY/q6kuHCcRpeiabWUwdzOa77ZzOhYfRNWyh5kpXshErdd5CvetJOtf2VrUgbbToUHuq",
+	"/vXsa12siQEkQp76AXVH9Wlqa97VNjygRvO4fi205bPyurP5ESZhVNoLMZFixmADIRoVOMRNoLUoUU+K",
+	"Feiculyl2gf1ikFOHOQ1W0Jvt+ow8WmBdSVMg8njUKm/AhjiD29ekW63twdzY2q+fLx5VblZEOcerXO+",
+	"z1FYXjlzhmIzZyOxAAvvgbUzAyCalE9SKYs9nxm86hi9Pl/1Kj+H7ORrzYzP82feOjRifckykKfV2XEk",
+	"ZpX6x6ygVppu3qmIVtrOiT7RC0qaQaYUD/2YRbAo2BrF3FQO+xEjWxLMbKwnZmGUipl0PyaiBvvjg22n",
+	"KE26GFmaCrdOSTEBBxm9pjRi07U+gdfa+irMfFgCMmXF4F6iv8OySNIFoEsKj5WrXkUlw4BG/LGQ0auv",
+	"f4cojGusQdw47GWZ7HmLuROISSZfEMKCa5xgRZfYmKnxgYSSBAsxY8Z0h6bloFaUpaKzgg0p9b7jYey0",
+	"kzz0GOmeHHXK29a8s4iCElDg7KTFZadjJJMYhjmGLHEYupwvuh1jr8wTyevMWaO8VgKHAb72qYg3EULC",
+	"L6fiFiO2DSs7MFMxqkMhvUfWvFrNZbV22EZEdPVuWk5Fucyz9cviHQRFzNqZ+mMGJt9nbkGy4p7XDIoI",
+	"JWr2XTsBFzV15BKubWN9T1OzLC5VG5euNHXcrAalh5dMdTs5vdyCi0kZQHvO5ipZRu8p1bNMUTezdlAF",
+	"VIuBHCeb/mkY5DZ3E1eHa5OQLfXpAkAa9XU3q6Jl1beMUjSnkyKfVaINwEM/ko4+S1wYVknAYoWeyl3y",
+	"Gkcey3NwV4OfutsBoE30/8MLULDBoI7GuHml8mWNYZz5s+PIW7SXQiipIjp/I6JZGdZgbmknYHGu31ci",
+	"MnUkxiKarS8npH1Gs6GNsCgShPirCXYgA6sjzCMmQZ81h7UShP22oAG5ta/AhlpDlV9zqkCBm6ERaU1K",
+	"7qSGur55H9stmKdhMZgVwmG7eJfVbYLxqLjJMZ3xYNWwTfBYDetVVch6OktR+m3TMljkXn7kVESqsHmQ",
+	"0x8/vJe5RNfkm7xJQCVQkYBRqcihC2hrwHsdBSSVoQwkAfJHHm85c5ELbebuRmfOszzojC1vgybO+yu6",
+	"yq8lDhEx8WOJZyhnF6YiB/KXPilRFj/8BD9l9hq/fkkqMMel6/rluZ5A0li0JChFvj5eFhXcWFzfJQ/J",
+	"1evzdizV3Ep/PFVdxJQ4c7TU2Mo64iFi7ObIhYBVEoH1hdEabg4JrVhYUHJFbnUzt/ldVnjNH/PYKun6",
+	"PZe5nhk4hLSC45Sqy5/i4YhK7skiPOPy6nc/IpBWXnXG2ue5Ho10hvQS6anFnEWWVX3N0HRW+/bTozEh",
+	"VJXj2WAfFZHaTFUpVyT2sqKrWHcomPVCye98uxZA0LZWltiXCZWqcJOlOc4PJUjSgtFOhQFSA4eVG0/p",
+	"bnlpA+GfEgAypXJohEV5mI+b3pyRMAXxQ0+LlsAIJI8WU4VqlcG6clcC1DsMN1RFxEm5YNHQK7AWemI2",
+	"E4mio8eLb+TSCfkd+WGyn0zlEIRikzWdWqZNRL4ubtTW+43ZoF7TcoH3orzBD9AKbwefM9yG3qqcPVZs",
+	"uv+P213Z3eQYM/L7NoVk6+6A/+rdWXViXt3xB0AU+I/dgvVHuMGuSxfGzTvS4pDkGNv7wcSugCpKbu0D",
+	"tzaEFILU01Y+U5TRBkP/GFvEQYVwbieIlGUL2oBnBLTVDOq45uB5JEYBm+WpaiJYzAqFtv6NLDG4WmFs",
+	"jbQFaCrspp3HdlzjtGY4c7j6hQYLVqHX7Okb+wOXFaWJ43hwnF4DKoGyCYEkRsxJMF3bNQUxLEXhcq79",
+	"M11d+C40VT9NmZjRyvEzOLfMGRTUr3I47KUiVlIlpk3APKLGxOHzALtzK6i8TYdQ6S/nLKRzfovhyz7c",
+	"HNbC6+GmjNNmYgs9Guq5m1GfuV5b02ELg5LbLdO65jgYeIU7t90KeFhwJ9K/bMaGJ9CuVCwczgvr7+ED",
+	"YHFP24eR8EpHY5k3DX8r3+KV7rp6dhlTKSVhtUqPyby8JOHmRB/pxgVEiue3/4/rywtinlirk2CivKAQ",
+	"xZpnEKrA6F8qvc1W6BVES9wxNpfpjoGj3AQup3cTxVP7+vle6IPev0IiSo3KmvmXNAp5OCkiNpZYJsgL",
+	"AG+WXBprMU7NMuJKsfA5SFwzJYMMMpzZxtBmd5/FItrxMpgfLF+YDd+2R5CzYM505N0xz7xojvnYGHeQ",
+	"z2KR84RRmTCuEK1D4XqZJHs8aPmJ4Smw+jl+CIhPGSpxx8LC0Jb43VKhhzQNFxF/QkM95HYYxBOaWbvm",
+	"p8aZotXpL2+FsOwPFMvJX5yFNIakpQ0JcMDPcFlu8UqRm2pVydofdfuX4zO6ktVmEqcU0Laa7aWaHcZF",
+	"hbbV/l6uAc+gWPbn80u0reVJE45YfNKNMYdCVuszDb5JLoeSTbR8zIuMy7szmbpYYMKDnhIofKOPafGu",
+	"6ESW613geqdFzj79S6bQc4O7ZZmbbH3Yho5fi+f8lXEQFAgkW+8qFVHkue+giHIGkrmCj4Z0Ph/qV4Yi",
+	"WdwyZlrnhrL4ubwO8sabIE/XQntu24wNOaU2SlZroW+T0tzQYCocIzP0bIR6mRKEvVaq0JWxYXVArwcK",
+	"T82SiVhmUAR8NgcriwihErHeBxmz0HqU/n5JbIu7/UwXSxHdSVcxn1Npj9QWghpVquKmwl3+dNvyd/Vn",
+	"vFeYHmI7Sk9ieUyBM/nlXKiFjZsZkVCavQObBR5U23Dso7FNv1awWFmkdtzkDbxXGlZiH22TW326gDKI",
+	"YSRyJRWb3VYHgo1gFny8aefYMCCyoCjI0Z5j7ujju7aNc1cCGym6mRVNxgHGqc0Xqlh+AmSD23tSyb7h",
+	"1Pdq7CqutrKbwGhVHPaK/Lqkpg558zyNw8LtleYtQ0nenhqEPr/n/oIGdZQ2vbH8vFOK3k+GCAQwXOQH",
+	"qr8TS4TVSGrtklAsy2/x+janm65qM0Ejr2zyoDAcGYGrqjX3gHsslGwI2ipWdSzUvTtVgTq5zZmp3LRV",
+	"vd1n9OE5FuTENL3FBYGwZB4+B7VHpuktUru/pj5hzF0eU5SurUuZy+Tu/OZMTHt9q+Usdt5OT4pB5Fqw",
+	"nULD1u6DtrA7tnoG0Ix5sBra4tOpxLB//Zqb52ge3UzRPwCIDX1xzWTdmap+xaqVG69uGii/umiWG62G",
+	"SXRtRc5obAOz81+twVLFhp6bJb5ZCqEdmsWMA73U5lOafdA8bXAMjFKRuRqnUsajBiqovMMwq1KtWMuL",
+	"sYiG+oZdY4qNRZTcpnnu1roAaqQV1khk3X4C8O+TM9nL6vylXWUuAHF0+u1977YiZWR7qZmJHCuNLbYl",
+	"M9eFzxkt8prbd9pEBH7zQGJHwlaEEl9tL5S4WSAwjN32X3BKyDMTolQWBwZ5CKaeP+ORrT2SM936yYLb",
+	"DVvJhtA+cZGmJpGGTeKh2tYC3G04szDMsuDqjNE9d24t4gH4j5V79WknbjAu0d+7nK42cuvy0Il6redN",
+	"61V66Wo6h0t9T3m+IZgT4xey7pqUry4I0K5YeW5GjMoyCx1Ms6kfrMXnbwuhmCTU1EV3PPvVWeguY6w5",
+	"O9AbYsjJ45QLtsRSH8X6WkigIoj1bOibN2gEprB5HDaQLryCnua/3Rp7Pnivb00Kyt+hjCij96zY+wEe",
+	"75xQp0modb7TNEwWVckaqmlu4MtTYM/sECoNN/BgbvemjXwnazyo2J/vQ1UkdOvz/BZLLZafMjAXPD+4",
+	"fcYUHVr4j/r5qxCTEL8bV/sFF45cn4wC6Vk3Jga1qsLpNxEPqV5/kIaYtklZK4iY4IqMVrkzEzGfR8wr",
+	"cJp9AvmYrk6Fz+uOIUxD6o1N42wOLe0lm9NIy2VNlCdmM5q/KrhLCuyO8FslwzUJeL/sX5fEG4VrwRpb",
+	"v6Elm7CEkVnog7iWWHLMZKeXs5bWpsOxKAyaoJp9M9h/lS3akJMqs7WZtjbZ2+3sPhTklqhpqXugkpg8",
+	"BAkzT+0kWxP6qTU4ybxFxNWqkPngV1xvJtP1120EjwjBUstCsZhMUzpXZfdVcc9425BF1MGPRViOT+68",
+	"2ksYgxTI7fb8sKNWdzt0znecyoMNxPXq7geZgJU25HfsPIaJfGrXOYiTFSRs7zoHekx/Pi9YRlfNKc1m",
+	"ooVNmJdr3zTcWmt/vnsGjLPsnpEpFVeqOObI/afqVflhLvk6VqM4F9+LhlEm+KdsGdeChdY8wU/U1daD",
+	"Af/kelvGIvoUHa4ycvEpulplhOHTlbGU1TKzw5ItkGbfHBbMeq8THnCnNzMbMf0Vu/emIMoMl8DIword",
+	"LPyCOzu0EeN5T6mcVm5lE/ZfmRfQLobEiO3JPFSH+80EH4wloaLO5MmSscuCCWx6ROAq1VAYLh077aup",
+	"4B7LFc+pLGjEB0BUixldQbUTiKvJgYEqA6NxoHDy0aqLbdCbpYbXjwiJwSviznJX9p5F95wtiyU1hCJY",
+	"w1jKotMnMwZnb4IzCSgdP0gyZxGUhRVhfL2H8kJu/dVNohAtuf2rgawOBKkbJGhbfWufL235EBcwXpZK",
+	"vST1sEnEzQASNY3s6NljhtdQixwXX9PokYqI78SIqld/KSJr2v+RUEVmQirS7XTq736zDjXip/VppSI6",
+	"HnOv3OXgXtydujNQNov5es8z6sWR+QCfftghMx4ulJa4sAddnwU4guAxc/XTvC3uWbRLLsG7mbmZ8VAq",
+	"GgSmxpRYIHoOj4hYho0n5saM+LFJ3vKxQfmpZJSNOHFv+8Fta5GUSUxbzI9lsgyEQ8VY9TN5Yej54SE3",
+	"UyFZxqY2Yaratm9TeMpaNLBjJotIVoVJtFs8rEGnY5DSAqc6sMUUPli70tYkTEsLJRQN8m4jQY0G1lYd",
+	"W2u34riOeNztTGpUGTO8dc6Awlrzubt1nT1GbJqbKOZMO8RkZ2prOzUZQMfgM1aDc0SoIhEMc61vSSRF",
+	"wpFGpqVC6yIt20B3arcWofspFGqYQLCUBtztm1tHRbDsB/1IJnxcPhtRB0CUW3CwfEkgupGSKaORGjFE",
+	"s47XBqV9tYetiZyLS2wDIWY1TSWBOJJA60tyLSHLOkPCZrklznS0Lau68cAuR9kVLds5lwVQlAZO34ji",
+	"GFuyXjGKgZJkcPZjYnDCI7ZWjYReYaYmKiPWmmAZLZUrmdbZWrFyWBlrWqT+DzKw6elERyftoP4KmhQw",
+	"F3uubIEKPd7XFuY27erOP++KrTRCq+6IG8qVwR3T+4iFXg1o8lrp4xleq9TowdGUa7K/ZVEkIkjVlenh",
+	"x46apYju2uTWZMLdZp/T98BQmJzv21AotvaIVvn0Y0uKvuE7E85lOQ5oSJLtUKSx6nBm9qAqNez607+e",
+	"HGBnzXQVIxaWcddNfe16CVGejkpNHZGa4biyIkb4EhmxCQ2bR8k5VlFYB1l0KhgwKwNeCuEV+52OXs/9",
+	"k5NqRSkqDpIKglR4VPkJj2dAI1rFmBx0OsTBS2sQUEtVyyE+O1dZevJYIwZ7aGSI7ROfS8XDyYLLKfPB",
+	"vAHs/Fb8IMmcend0wogXreZKvHg46Jy8mN/xB4MTsh6xCKW4QaTnRfrALzbtFIp2MJnkDEFwlYH9iqKV",
+	"PjL0dvbFLunHJ7be1BK95YAhD8Y8/W99QOlT+hb+WvP6sxVFybE1ZWr1FIZFYjliKFjsAEDLclO3u6Ng",
+	"qne4H3uTTOIqFHTdOMkLo03OXvahsXSlvvXxJomODtbDJKKhkraeohLg+HW1h0oXX2okQ7w/56OCYx/4",
+	"IIrfgEu1azPtEFGd3KYavI1vW9vziBbd9lzt20wPl5pHFikMZge1hi7UdKgKs6L0zyxUFgInQVqAfWOD",
+	"jgqQENzmZYP2ZXEHm2OGrcdy5x44Ztbq1GBcxzgNNQHDqVLzoeSTkKpFxIaAslOYsorrtT5YtD+jXSg+",
+	"Wm1W/YfrfgHSkbOyk4jOp78Fw9r7tGG0RT+1GcSYvNUd/vwedmnzTTidUW+IM+hvZ6LenfdfNcORYg/z",
+	"gHtckcGZg4GrBTYI9nYZ4ExRnBqXw2LrTMmwEHg8LnW9Pog7thoaD82Qh/kpN1CRlULlrju2yvQAaXeu",
+	"BwkCoLFmPZ9lYDYLvEi5dZaqNpZbkRIrTYT8wRKRH6hHH4YAxTT02bwopnVGH/hsMSPwCMZaWJaEd38k",
+	"O93s+NaHs6Fv+U3E2A4Ao0JQlb1lUR9MPqJAnFUfBLVcQiUCuHbdhOyxiuV8833EEH4RKV4rRR6PeFTQ",
+	"rpK3dBtFyDUQlnyPZV8h+4EqhmvmcGtaLosFGowMoWjW1Z38thCKDmf0ocr+GwuPOdOSJGRLGsSU5PFO",
+	"jb2BnZvGhlFhLmS2OztweL9ozMXdFndUMNy439s5i25rzqycCVN7qhYHfADI2xlX1/F7xVFldOIoerE5",
+	"0/cBBpiGNFgp7j2LnqCmkVAqYEM7J4WxD+B0HzG1ZFrELQWxVfpNYoFpyE/qIsQ8ZH4zWEc15jqmKmIq",
+	"Wg2BB6tWeFNy1irYby0A7QqKOb+66J+/LsgJFjPKw5xqz/paCC9bnxomv8EpyTF8PCcko1h6YkdtVBRE",
+	"BH8F1I7T3eySfmhsd5AeEkF1Ogtkpd98kqxtG4tg4u21o7LFZ4xrwInsT9yD5YDnXr5fXy8KztOORyVL",
+	"LGnlK3V9XQT/sAoYkVPG4kjBgtXa8lUYIdw9KWuk0DlEQgUMKC8g/7sTEOd0wjabviyEdYHxeruSgioa",
+	"iMmisIJvAdsRMR6zSD5DLjWvk0HNQhVxJtsYR2DsdVatN1j3Npsg9itmT6xEBywKeNizZTUqa8qyiNma",
+	"mLbslyk0gNNLJuK/eVtsnW3LcaqQPick/PcSnu+onP4Up4jWycuPS2BNqZxW5eNDQb2Yp4aBmPBwKMJg",
+	"1QwHIOFKLH2cZK5LU+7qHiqYTcCxUEESRDNzCXYZulACqapPkNM39KsEFE/jYVw1iK2MO5lPQuaTxbyC",
+	"oq5D0ebEeDTEkIJJ5RycOB1qIhfzp/QI1pbKQXaeIprim0mFVILChMbmNlsEig8lC5i3VmW7dIQiTOAZ",
+	"ZlRfezEQz6SvGVHulGZB3iwf//EfIy/v2GpoxjLMAYdYP6zgEHXWGABfLDIEWRrTzSqeIGqh2ZvjgkDY",
+	"vtbdhIuaWAJbIazCBlSNIzFzIk6BKplypq+jV2DdSLBAA1SLe2syHXfaRTg16WQY6sBnzCju+IrgkL3f",
+	"Va8T9yyKuM/qMz4NgblXa6wNbjb3fIJq8MsqSZvKRBDh0GHG+kTFW1/zn1N/EZutOoBSJChRY97jMq/C",
+	"+AcbEJCfL2HuYjB8hLGhwVPGv6TcoAOFxLZXjaSOcn67QsCR/M23//bvBmeW4lKIpTaoDADWDpH9saHo",
+	"WRSsq0/vuH5wVTHlqWQsggKAT3hIA4OYbdZcBD6LcpPqak88HJLbwjFKYwiZBp8OZpS5yJTXBWyTRch/",
+	"WzCLVJEyYuvDARAl9C8elaxScG4FRCmzS7Jq4PrR9AcpCGlHVF2FPBl0A61zH/WRqpl1AcfASEOx8O4a",
+	"VleMZJAuDpOPWQUuKbx/JPiDT2X5+MoB/qsNgpEOoDxL6LE6xhc+CXdESOB5E1JlwMOA4TKkGYLK64iD",
+	"JmSESY1lWUsHXl+PNb9TjhL2+13kDyrLVYZsGZestCExVrDrI0Lfcm2kUCiSutlTKnfJa7AHJxUNvEUU",
+	"QR2akNUogZpVlSwZwxl9GPo0s1GK9VIfQqiTwptuyacSbbTndply1m62LeL+l6gsFi1Wwy2iTwIphdae",
+	"anCLC6Q4OCNoEFyrOFBdn1suRkmpxBo7w3U5Nd4QR1mLPZ58vz6XelSK3JaofU2w25K3NkRvy2pw/7EQ",
+	"bmYgri23yN/kPOJgKzyDhbqepIU4+0wZKyQucfxXFkrqYf0pJ36stE8IjxA5fTpF3OWSTiYsQsBtE8JU",
+	"jbjtr69AueRIjZiHZEQlO9z/7zWCH2z9fnbOwoUsgh4KF7+v5fuP0LXlcANlG+O+5LTS3gLA08kUl55X",
+	"8BycT5V1EHq/G8ftb53jrnKRpxMczd+N22rdKW8MwqGExgIe3iVhLHTC6i3XwR90j5TDqZixeTzhda+S",
+	"xj2L1eUspimXMOJqsOffhzEPrZvc2kArFvI6AyyVGUv+5T8p1V+OqOyUiMu0m38QKjabB1QxB0uitAP7",
+	"fO1O9qHWggpqNa6f+519rwW6YqLyxnEMdbVdgyH1BEX3yiA5/mfquNcIN5wXgiEIdWHb85w0JpmmIJDH",
+	"2PTq2P0sh0K4VKU10cRFl+aWGRxlwtaCScvvqkXZiCfm1PdnPCxPzcAwL3C0wDI64CjVUrCgMimC74no",
+	"1gaXmdHFtiMxZyHzYyBpAnQaDCc3YxHw9AHnEdqrTFXMD7J7o/cJHm3UVK52VzAu5Xp7xuU8oKsLOmMx",
+	"IhdYvSrFUHMUHjch14FaATLteGWljekZoHoOMRraAuSUZWmUA+GixEpaAjUC9/KPQNKUTzQXBvrube9/",
+	"4BnRcwDBtpFYzDGkYSRSYML5J5l+ucYy6MdS+dBhPOMoMpBr0d4pxpBmC4Wbjf9Ga2FJOnuzZFeTRG0p",
+	"bWeET1xhcx0fydnQ6QUqEZSFSNIAkBgxsE9hiHe8S3fJZZjgXk8jhvWopB65HUnOZR/iqssQ2rJ7vMJI",
+	"+djeTC7TWCo7HfQO9nPrk4e5aFxpi/daU4cNw23TjPeDzKiEaPq1M6v3gQ34wCgffZRmhql5NLYdp8k7",
+	"3M9NkCizRBuqChrMXZsmmMbXOJrLakyqFBKVwYkJ88bu2JzRQpSLjIbp7oWJ67B/UlHmhUaPRoTXh01a",
+	"R4ZrUrXSZvOn6csVBuAHvCwwB7IQTZ+ERmJhBG+SN4QFP3zGZsw3EjF2/ujje33arXpcBPt5i+QQEVbj",
+	"aZwz1ISrMzqury9N3i7qkCkV7Lqg7pul6PKnW1fruPypQtHIrMS1Lb+W3AyA8Ny1gLp9F7kAjUmSt03Z",
+	"Sk4Z54JajgJE51wOx0x509IUONsTaETmcfBUxxmTiKMpvLvYTGryundJf70UokJQSfMNpJlN+D0jizm0",
+	"Ct1ELBDU34Z6q3WUIrij/Aq1+gCL4XX0ABcx5anhxw5gLWcgxxuhLOECkU4WpIGaisVkaoe8FyfiIDaJ",
+	"FNUKNFzhhpKxsMZapXWO5nENUyFVtbIIwKBCVsd5lZx3yiDeaFGh2aAacxLc5PXm4QfDTglaEo0ifs/Q",
+	"jSpNvVVmrjNqKfKz9OrM2r4DZPiUTWXb2GRjbWO/HGRFFqiWMT+k+NBdi3iXlYsyrBxUVH2mqOhxGw7v",
+	"JZY2vc2pA0yrhX9uNebSsse0UjBXgLFtg2yns+x5tRHFxRajZhByppogFMQGNMgqK5BtvhpPJiyeWeeU",
+	"SyZ5IxuXc7pW2LiAnCG9p9xkYG5ecxObivRtJTQZqJs0pWUNhE8MF6HiwabNHORVN5cxUKG7tuuzsD6Y",
+	"NE3FbFhQRhZiRRYJgimWLdaqjQUTSDPgrEJ5rIcZLy0xZbzyGkIzkO7MisoKffF6AarmbTOc0LhK7yxW",
+	"E5HQvFm9YQ/q1ZR5dyUg9ZAPChJ1zAOMDFqXRsa7LMtjAaSt284jAvTX3nJAJPPjsjUV+64mZG9iGoRB",
+	"uleThGLrqNcnrFyFij7UpjpTla3JvSuZ0QrA1496kS/HZ7nwnv2QMKwMC9YmiDX0aQKLwSKO4DYYAabi",
+	"csxcJuiLtYaaLfX8uJ5n/lGy6G0kFvOS4kNomQOLnA1LM2hHLpq2ErGhQxpwyVt4B9GpAANx63Em667t",
+	"PFSM1L0ADIsJHBFxEJVsRBWOARUWeNxeyjSFBjUcMfsWYQCB+9Z8ySVEyOt7KdYMSJU2LQiTX6tLUZKo",
+	"ZLEI7CjStVPLw0WKrVPQ3C4xFdAQKM94VE5dWFAsJ1fDNVvT7+daqZGGSvTGukAimZE5I0In/ArMuiNI",
+	"tk+M8AZrx4WMb7vh3ESmNZ6i9OZGUZV9yOGbpmIr3ejGlNNJEjkVi8AnI2bvoxYwhwHYdyqetBph+cga",
+	"zzc3/JcGF6CJ38ZUJ50gVpGsDi443KJzNpZ2pb7ZRNzlnKqTgtetOdW8uKEWuy6OH7dVf2jLDlszD2V1",
+	"ifRgrgrtz/1UHHQ79vw4Ac1uBVQSMubri3594I1Uscktpb5UQiUZ8oflhnc7yGwYOA4Sqnsi9oYI2Q9x",
+	"3tuabb4cMFHLYbYc1g9GbyNeCwkYVBtwisa6B505C7gkCSQ2TBZAf+qBmAxW52cliM/HY71wkZi5HhEw",
+	"mMSSrk2UELlDnfEwdnTkDDRPhOWW96xX6ix1i3Ln8NcG7g/N/9eMRt70iq4CQYvwoY33Vys98HRSEj0b",
+	"0BWowmoJnghRYOfILMAdK6s/rNb8aXWqWTbyBf2CcN/WrJ+lxAEpL6r3BtEUcLif5QJLxbY421Zcnchc",
+	"FPwY1xOOcQfeHI/OKo97kd5hAQbtTJr+a+RBKRaFedBOVmGNTTiw51KDU4IIeAYs1ZlzviATisszPKx/",
+	"KcKLX8sABc0X1LRQxH1DKjRETqwdHQX5sPUCFUz7P0jLAHWq2F80aboZ7DmYSo2Z1O3NWbp2li1zZjnv",
+	"bHS2gyyF7a8ogcgL3oaizEqyYByfrJioaJutrZK4G/fxT1AMkZcrHZ/YaCrEXe61O86zTtVL0Yo+pk4m",
+	"oOpTOp+z8Fmge1yVpFBz3lg/Kc6Ae2y32L3WTBSfMbGoi0BgHVv6BEx0AxdvDmpFIDXoeglVw8pvJ4/t",
+	"1pRRn0XDGZ1v6/bxDlp0QDOCoF49xT8uO7aHyJ9TUdXt7dvXN7dtcnt1eY1/P+Kf/s2rd5i0cvb6/f/H",
+	"3r83t21r+8P4W+FkfjM95zeKc2m7L8k8f7hx2no3if21nd1znv3tSBAJSawogpsALWt38t6fwVoACFIE",
+	"CVIX26lnzpzdWCRxX1iXz/qs9zfvJ52XWg9LvRcU7nDIaAAYk3xOpZKtWVh9+BU6sW8Gtuz53Vmc0JG0",
+	"oazYhQJPaUCzQVKAu0Fzn0sluJPDYY2SrHtGT1PUBOQ+dGelnwRocanPBnMgzUupVu1V2LEr2erVyz3a",
+	"40pYt1rjqr8Naq3jVbky+qWBZri+RB6q8Y0jb7sGERpzenlukdk7aiVDwSpQGEoFWft5SXCzWWpeeSgd",
+	"tY87sS6Cq8v67uLq2g/5I5/E+K8PG32DMg25j5hLisQRMQ9klxwk9UnC1jQaxy7/j5IzCkKSUgHc1mjy",
+	"1ohdgN4kDGmm2FyGM8UaGtpxlhSKyKt76k71W5fwkjWLVuqm22EM6qUt97593XD/BYCwRfbSrtoPjZz9",
+	"nmMpxMIaAPALwD93rAdR/a5v1QCr4r88B35eI+i0ThX3792lekMr51PC6VinnuvvRePppulUxBib1ZBT",
+	"Rw0E9RFu5yo0rteU8Dgc+6/aD/J5OQjT+YSESyn193jELOr64ScsJOGC2oxhHpJJvnKRGY5xq0zCOIvT",
+	"NE7nY8WG14Jjm8hHaTTOimkSh+Ml3XCo72J5PLellNUUdx3jUim2HjaMHqeX599wi2F4h5nDSj79uoT1",
+	"1ys9M4Uj9yMyUToMoNc/M+DYVRxFCV3LPlkiMSQp1F7x8xSXvfDYC1aDiv8Gi7xYX5k4NkTBBVuNyw/4",
+	"beGP5vlrxWbY9K3xtEijxKc4ANwzAT7eKEBc3/aYnK0GdLAWi122zgu+B4Kru/AH0c1Y0pLyptpaVkNR",
+	"RQXrnnnlcamXIRIkTmg0FjkJG7FGZjJyElJFFEoCnpG0xBmUk+voqmLoBMZ/dxPwc8l7X4vCuD+bS/nn",
+	"YI03rkdTZaFPA2ycMgFzs2zfJvKYIryyJPB3fVMKwHaG+NQCaYBOpLTLyDiXdW5dC2E7/uRzH+CT3XdA",
+	"xFIx5lTgOo5ZqmjX2ja2rs7CBclV7RqkosfqD4Abo3lze4r+dEpEuDDcn7zIMpa3rLTWPMyNLcXnVJVE",
+	"hdmlrc2FLJWa5fiW5NxXcAYFVzkOuqiHJhXlwS3JY/lh3tFqljOoZaR1nQ5RIaWFstDVm72kh2rWnP+c",
+	"hiyPWiVAWZlCTpHcqOsFS6ziiGiQIa1Ue7NxNjZ6WWubk5r6NglIliVx9+fXi1jQ7s9bxpffp39fC4/4",
+	"BigV1mqobIt/XF98CtZ0Ggi2pGl7Q1nO7kDZFixkiV9Wgry7UaW+vLr4n/8N9NvoE9AqGBSBaGu6LO8V",
+	"Lmi4bJ3BriGbb7lGC87jBZHXa+6pBr+X7/yMr0g1v7SmyqhJSyBPSlQuWMaDKY3TuRKtjTIUY33j0hgG",
+	"Yuy2clR29RbdmJyaJc1EQzmqahaC8hd4FsKhdxgtGjN/8+i9egf476CQWsKmqnpPeYV2f+cneM1UvbFK",
+	"snm+j7WrypWDCmn6NJJkzvJYLFYuc838Lqf554+n76x9tq3W61sT/80D5bIfrulXOguZF2O+pGvHpQ4I",
+	"BZqG1MQ34BXd0bLrhn0ZNsoqTpLY7BYsZ0PSjWdNnQdZVTOOMsXROI6j8YpkmZ/FavE0bjHgoeSRWrn8",
+	"XlmPzFEcrzM4ztJkU4mBV+uby8seQnva0dfcTKYrE+oq5B5qWPUuSqOmy69LY435mBHerauuiQIu0CiY",
+	"bgKSBhcZTcFbqyBizd//fS30CoJXCABTThdwvCph16WXD99vlLfy80oIjnWKU6dpbzLswNMAN2sFYID6",
+	"3vDTLjtVcm5YJS8HHXrtDsHpmdC7bDKqFUFbxWm8KlYQP90W+7I7xhnXcxHM6bH5Ruqu6gkvphPn8sSc",
+	"F1JE73siYiIGTMTv6yUfF7kLr/D56gNsE6N4gSlChT9OAa+rf/z6i+9OkQbjlM5YpTjqPiYonc4GTBCS",
+	"duIWaSH2cB7WluqL8vM8ZBkdw9v+X4eX+Ekwwf+YBDnNEvAuxKKjJcH0iNTtsSubCBYu0kBiaMTdsU7n",
+	"G3Q0noMj1o64b5GsxinkYpirfxRMpFIxGQWTnBOMtdMw4sR9EPkyzsbLuMN/JTc8riZB2ah9WAVHYmBb",
+	"LLhlPmdFHlJntcCcihFuF/ApQ6uGeNLQ4Xy++oAdqR/HxjHCvZeOm439G8W31uor2dawm6ui+sHIGsFj",
+	"kK2nPMr+fvxP9isfSUpUR5DFeuXNUXBhBzpYRtM46hdQkJf++ZkVUehfUVXOeVc51a14w66n1uwyddMX",
+	"GRc5JSserAoulA49td1jnUfXbWlDi8aSNptBHlkh5O0N/8vhP17DERZhhkdYJHyyHQp27EhrwqTt71l6",
+	"Vj5amlHGS4ZCyLN4Kb50je/o/aQ9OWPlXmIujLDlCoPFoFEseNUR1OOqvVLvXepWfS5elNeexB74rHyL",
+	"hkUutSgFgmhJayQJ2A0ivkUqf1eQFm4RYlAmtYBtj2m4hs3AvQaP4dNxEs8oZPK73RM2uXeHZ6JnMeB6",
+	"J8Zy/Wko+NiU8u4oE0/w1uDQoRITCHnC0vpUKnjzHaWb7xfsVqRW9Xh3yV9ZY3FayBundieAmib1zMaT",
+	"LP8rwyhQRNpiHyV3lg4xr9itNM5AlaxSEWaEc8jCap4LQeZjxD06NrP6UaVT3pKkoMp/pwt6l24sqSGQ",
+	"Od+x7HBzHWTQHeYrbdobJA1IkQqcxop7SNvbJgnYrVc+drl8rjs4oq+gHliFz+oV7Yszn6hHtne4KjtC",
+	"4HLzmsuz75XZ2F+fGW180WeKQbIIygX3nWH5xg28gOk84yqgZJhT++ebm8sAPlS7CBz95nQ8Z3ZIuE0K",
+	"/sSGRINlG0u6SRqJ7RrHJY2AytjcH14VoiDJWCR8x4lr2ILuVkEbfj28MazxohxCVTdeS6OgRe/QKGjU",
+	"wTuWpjQU7na4IGlE8mjHCXV7OlVGxtiHPaYKEJAvNKRlWejPD+4K7WWInaW6EEMagBWNayCvHM3dUeK+",
+	"2rGbK3I3hmyzcUSzpukCNZTcxatiFcAjaGeqKEMA71ol4Y1is63HNNZcuwGeG6yYbyK8BlBQ88l4OOcx",
+	"fr4id10oX7P8GeyFlK5JYnrSNCAPTQ0bb2GXuVlYMd2EzkwuH7yJ5oxxh7Mi3a6H0904jASiTq72q2Ot",
+	"dME14V7N8pbIoPo6x+ZpBHv3cxrfmeYqg28qBeTug3uwjvU2Y59kNJ94bi1OxXi6UU6yVhgBer5UPUwY",
+	"fv1Y2Pr1ijFAmHsacToweG3ekwJlkTMhEjrWI3P6kyA3yM4GIkJIDVDRZ+gPRXrCrKOgflNEnB4zZnqV",
+	"U5FvXDii6joN7U59V7RIWeSebIHZ/6qih4oKG7nI8VZQorchUSxJ2JqkIUV3qmP+5U9BbDvWasddVAQ9",
+	"gPUtJZ0vCIZhLVFfLWxnwbFVzEv+4DARtBCHR5BN2coUUEnhUsLHVqRXfnY70OsZl/53ciP76YOSV90v",
+	"8oS7CPbFAnutoc92t9V+2UPHcb9cZzT06ncLHL+ed+zye8rHdvOcavxenIqcgbeg1UGgN0LlcZTWBo7d",
+	"hGmJMhY3OnauqphAHqfzhAbmhb4eGzyI79XrTbRIGIVRkeE8ni+aevWh3iE9btz2PXsFWTVbwsRji/QA",
+	"gxiNEL2GIo9DsdOZLrgA86Q82Ic9xjp7uTtlWjt9Gg/xLu6IrpsATnYj14JYlCwnFRkjTQZg1AJfkVJU",
+	"6ux48HzzuMHKVU/s5mkp8iaylCCn8yIheUDvslzdYjrmKYflRRZhZilJfqGb1pQ/DIU1ZPwtG1+seU+0",
+	"pTVwFuo8fq5hNCZQNQyq9BJYPvfSbYdwTt5tWiHkzwsDH2NSu0vQzoo09LwQ5KO6OF3ZQHMoBJ0mZeps",
+	"axUh7Cirs/s2sw+3LsPmnyQpmmgj0w2GL8FtKj/KUnoxe/bmX+0ZH13OtD/Mxtq+N7b32h9bauwfWyvy",
+	"W3v+bDnWLC5vhqYDBPzdaqX4gmTUENdNmVjI08tyofIx4xX+4y1GQqQiGnMDxAtYri9rRdRFk1lP/omh",
+	"ybenl+deh1T2e4vueM9pucE5TJN2dwaNzojuSlKO9GezrO+b6xVUOPqZ6mcA7P/ba3F+tv2BT0w0R+1b",
+	"KaO/+zJyU/mDMbOmqUC2zpPgGn7kgVxJUp+iXbn9YWKQY5r3pfaHdyvs/jjNByP4N8v5sZV0jKTKhNAF",
+	"cTQLE/JtyHPLy9I9yPqxTe1ht3ex7N47JOBIXYsyAdOxAWAC+x6JEBU97T1vLsKDCA7fQbfWJ+XueLgF",
+	"I7aykJvu/hw44prD3MEMq/fIKTRRy25NA4Kgio/FrSbgAyVWzGphC6cox8Dy+D/QuWagVMjYMqZt0DR4",
+	"wKs9UdNisKutli0+0q5dqRF3Bb/8NKvGBWtWrEhO2jB74DMP4CkqPFekxwwZ5Junca0fL6EuBad2/LDN",
+	"17kddqpoJQoFV93MzWEb3C4dBfBwS4FjgrRE1WBu2z9VX4TWbyq4qZW/4xFXAlt7SgGJSCNDlFj/+pdW",
+	"QVIBUDT7FAXT8CCCp5ZTbmyqjugP7ZtQvVW11KqW3xnV9jto5pOt6K6gWurYxoWwnMzpmKbzOKUuEWw3",
+	"pBi65JSNMPP2jqyyhAaTnEZxE3V8x6Jdt0A6lUxSCSpWXTdtn+sIPsItIbHS19aMfMWh26fnt0RO6eOe",
+	"F8Me4a5/YQN17Cp3MDUuTECNYYjwhVVWvo7Uskma5TzIx+XRrCz6NMw3mZg4RHsbNatFy5pjbR7CF43f",
+	"gWKZndPcXLPUZ5KbxYWcgqZ5VNmN0soE6gxb+/CQIlMWbQzh6jinc3qXOauH1N1ScBBQ7amuTmpYuJrZ",
+	"S2SjQCK7W4OK1RamvatN5BURImlLUwxCrLJQ2WjwZlTPMdiOZGrtRj7fmhxab6QEnmBTDo/9nchJKMaz",
+	"nK3Gcpgd120NOSfIkqYlIXBtnjxuNIv/qXG53uWM8+cXYEMFVxSh8cH1gsgVCP5Lvv7fAa9dQSoG0qEi",
+	"Jwlbj60BuUc+zdkaCH5XqhpZ/TS4iaZasYEaZqgxgrARtxrbkVtKdaTV+1xxZVc6UHC6n/bRDHaWYIQf",
+	"S08/TLLWm94Gk///xMrIHN6ZiE6LliMU0TDG6IPc2wmbz92Brm5Pro7jkpSv5XSGsJVxqF2EAXcZ4927",
+	"B8Hb1e3DlcG9Uinqu03YityNG818I90quwUkDdpGMGiAtwZZTmdJPF8IPepuqacSK+AOEYucFfMW3NbF",
+	"5c35xafrKn7L4HZNVROlRfWUT3JEblXbrAGOXCGxdFSzWwjh/bGkG7yzvK8sRBOviIC72bql1NhLTnBo",
+	"4RvuBAVgD0z+Qegu9IUVkNCxZRIOyugX3jJV8HDT5rNzgbqOqxPder2OcehYYDcV+SZgs5mhPAFENziD",
+	"HRibtoQxKxZnmNWtFW1QAX3iJfoToAoSVzzOkZRXIfx1aBlmLzq1i07gVMc5uMhayuhuHwXvqxj3IEmS",
+	"MSczqtlnWi5kkiTBT+9vRsHP70/PQEttlAFtig+2Od0MuKE7jtiuLHU6i12IxOnTapD/VtGteEWh/oT8",
+	"nEPWPg4BoNTr42z+kh5Ivt/mztFD79pj6nslAt9e3w5WhIrhLxWTiHIoY1SOsO9NJuic5Y1J/p/ISq8k",
+	"lqUCNgaoIRURvpgyku+qhmIfpI3yjq1WJG0sJ8MFzdDQv3l3iRaNj8vKEYq40QXodAgVnCdg2Gc0FA4a",
+	"mmZ/B5btYkHERsFEaqcqbRi+1M8f9C7OwyIWP+SULNvceCE+F0zxwbpyMTJkmTM4lEbyrRdxQqv7Z0Zi",
+	"H7PdeNJJMgNw/lge+Q41V/dH5zqLPKaR6gTymMgLGVhK89s4bGete7rqn2FYbyzYWE1YJw9SfRWq892t",
+	"bHNwc3FvvLSR+L8X0bxWztotXMUip3zBkmic0Tykruq0AGiVzck9W1IMCShbVxlpfZjghXgpD+krLzRy",
+	"ywmFEMa7NtfAjZXjZflEAAK25bj10IA0UU9nmT9tVHITamm+1fGDSBfQRiXQ98PgMIK0+cjptl1ROcPG",
+	"HQNZQd9wYxPWyFdtxtUdaKKMpuTHu6w88pV8Zgc829rxe4Efjp7BjIwbkXo3JXeDmbs2meTexWc/eOPa",
+	"VX6CKgnKUhvU7uFFewK5P4Hcn0DuxwC5dy3DE+j9CfTeG/R+RgTBwMpH5Hl6p6o+OkgkpOJpWdxgrwEf",
+	"r4rOAJEh0AOyFBzAlf3lbYZ0xK7hY9rowPaaz6ufzo46i83X2O+yNXOIikVbTAsIqXQWgR27qkyjxzwR",
+	"QRRZlKqW4Vs4RAGuv4yeyb6002bp6VDdqoXGpQH1j+uLT3L8OPLJwHmTRwlkScfuu6n2R5vFlT02Mio4",
+	"4Jbt0pRoQszjtN8E+82sYxcYweyJ2NfHZOuEWzxsfTrTeKzVmnj2ST6KMmmhEFyuXrrX+n0aXcqLzFFA",
+	"NLVMO6iXCKoLZJSMAhJMExYuVX5JLn9WeG75l11kys7+BezHOCS8YR4/Ev1xJW7Kz85JjmWCCaeH91zg",
+	"o2MSiq7y4B6QbtXQR/imZvJxOczQMW28B5r+r4RLdtOFHdrr0rpn60NtNqJUuUko6ppSa2VI2iMeSMIW",
+	"O027H1OmlhF9kDnNko0LkRvRNl9+yaCfNRaZl6vqtPIh3Oj4QNkFK7yyA7POoloI0jTXXQbata52VkLz",
+	"dMcc8yPKwIrJOJfNwm6Siyu/pFzMgmv8vdx2CYlTn6ww+QGnsZcLXq9zYLwRmL7RT3G9zNk0oav2ung1",
+	"xLvqoRvg7iCJb4Y7Kvp5S9n9hmPNUZ/JutW8ca7d1GMu7G7f5PF8TvPyxu7GkrSNDEQcdHaksq9M/c3h",
+	"e9bZ3a2JvkhNd7QMuqU+Aki9NN4dB6y+5CXgdatuXURro+rJmhZKF+M1nY6h1qZ6op8a+v5O0DSi0SUR",
+	"C37t8phWK0bVrXvU4K0q1R2iProFv5kJCjpPTNkCwj6aApCKDRFEldxs2qzoKR1KuIvHCQDG9LHUv7r6",
+	"bflPt4u5eekbpeLoGzZu856553HHAD6G7MYqZMe95wVxlNWIBha0Fgu6gVhI35XcjjL6CDWrCNO4xdFV",
+	"25a60JBdjalHX29kc5am5dVVQ/Lm0zub6q2vp4dherhvvxYkjzRkgXv2TT3es2c/kzy6wTd9O6eynrwX",
+	"dAtcf8BT6y4X0XBo6pUjdKmInn08V2369lFZUSInKZ+xfMX9JLayBmIehAuSznsLQLQ+bnSr3r1l4dIg",
+	"e7ymtQm3WmaO9+kxC5eaXdi3u5m8OrkYW8VtOjsMQGGiqxRXOOj6KsbYuvqEb5/byuE1HnWLys5wFqvE",
+	"pT7EzZrzy7efPP6P6qevTNIUf/JNO/zfm2Ja8V3/x3sf9Lx98BK16qUVqSgL+Gpyk0NfR0Yk+OpwaMvp",
+	"mvJKLkB9GFN6vm+/1Wu9u9yOgXR1XdvkoDwNEms/wxfO098x8ta/37//ew+z/fu/g1mcqMKI/bYJduMf",
+	"/2dIz70Fc1VZfUBj2OcAjr7lDeC1596v5VwcffMXeTLO6TqPnYWY633+fPUBY9ryJUH7XjWfrz5cYXu+",
+	"XTS50b9zlg49oJjMRuYkTjlQL0Knevb9n6on0qzv3XvVp34DaOi71KmaCn4NGIe6TL2HEuei8FSoSfAP",
+	"ckuQrqPkjFI6YN/uYru+3YTyof38CAom8xYyAcAM4EfzL7R7kcqCj9sRrmqKrVRRDF82SQNdYlJxaetc",
+	"9LcBL6RmTCOUlUCI9SudBjemrumOmeBdvNdVVm9TC9ARbdc/O2p7KEICnAKoO9B7e2kGhF2Wqhm14sGy",
+	"vYVlqE72fuK8paLuib9BSM89xHTt1huBIhGlGVSgpvkG8CwpyHmaAIikYzaHcpFja9iIGZcPJ7l7oPUi",
+	"rE0Ui6Vpp+EHWLQZmNnZrUpc8iPiOGDAupt2vTfJ+mC+7REsmJqVQLA5iKQd8dsVl10zPMwwOvZO2Tzg",
+	"whyG1fGR5T/cDwlltUZyK6SwgthK/WDSXmwsqqJeKRWdJW9LJhvv6s/v4RW7ejcNCyiXuWoECUjZjdBI",
+	"1Avw+S1qFKiedpEmm8komJhvYmPyT7yYgjsPoQqgyeC/G9d+C7frPbxz+81ylAnhYowvjIssciUzKb5N",
+	"eA7I6+R7tl1XCiMi6HMo/NVVlRm2MtnMc1YgxM57LJfla/3q0+n3q2Xq8BkXMl/+ZhhHzRbHmUhIOi8U",
+	"meA2q5Ja2V5du1YvWb0zW6Lnh/Rr5adA9UEFLLShbrwTRAhnGQHC3tDBHgprJ8jRH0HcCiCudrJ2Ul9P",
+	"hgjEitjonkYLaA2K2Oc0ln0jSSDnAPdXL9wlb6PrwnEGcywNwrErs5ythoC59VhLJKs/4B63m0MDVvNB",
+	"oOa8rpquAcb9e2ltH68wKeitfjXqKkl+DNQye3X7Oo7OfkKlGT1du1hrrgVqxL3UwMHNm/AtbBhAlVST",
+	"qwUPJrickyD20NOHAq+7i+PXgNdIgANKgi7pJPXB1iJbu6K7r95f38hbXM0/XuK/kNnSUSrZT3etgdy3",
+	"M2AZEyjHHfvVTuWoz1JOOUtue29WNUIjn/ketqt9Uhslw5Y/oZ46YQbHZojq8c0MUHlQury/hRvvlVCh",
+	"uXNUcoS97zSarcGK2YsLZJesjR0SM4/rPWlRXt08b5CbWxI8NShu+0ix6ZMT1znAy4oi7DatSoV5FBDg",
+	"d4cdmG+MKcL2RX1ZNlVWMd8lf6j83pAdYKvsjaJCz1ATx5V/mrlFC71HRHZ1q9gaRFcS/NakzChw6fL+",
+	"9s6P6s3t8tz7HW8ZgtD1e3cacK2TOrS3W36GChOh3sVV9K6cmO3dVYPXK2IDK7Y5KgEVpsB259g4p2Pg",
+	"XmZNkR19GHkxNX/mshkMCjwHshaEe0NPWEZTHZG4vLi+cdTOs77moH2tl5ivdKCmACko0vM1Vw4MTicu",
+	"+tYypEzvBE1Nvqf3PtZ4qffl656So7b5t9ViReUfTOmC3MasMHe5kbzyM90CRA4zXq0KYTGut/B0ufdV",
+	"Sc9XpJafpffN0jBnDb2Jw0UwKVdlUq1YaoL6VsfUWS6JMNrnhaVjSJIYz1i+JnnUqmyVHdGRP0ghqUzL",
+	"oMmoeVdcVV2Q40P7b3AuZjSiuUF5tg+WR0mbN8moiaqBAd4l75G+T0UsNs12YHWApZ/J45rsQWagW/mG",
+	"O1kJ9n7h1m8c3Yc9Uq7bn9x2/R18A/zJLg8PIpiWBfE4LTVnaZtkwMb0C/2lg7Y9MW47JaKDt1pr9ipx",
+	"0pxaw17NVtM4dSnn2+6t/R8xkiSmW36az4rmcxqNnecEf7eOy1YTTne7i6jIfrm/36MmT31waBBNicZE",
+	"tEVUyn20r6hK52a3XDhNpfwsXhDFwaBIhWLBK46lKqeFBYRq3/5tfitQnSuuD767u8LPU9FfbChyE585",
+	"5GxVm0IHMOZY8+Lvwek1L/WEm2bGyXhlAfwfDLbgayE81lMsB91ObNiyjg3Q222vi9PgJ8BNv2K3NELS",
+	"wZLbwGaH7b36JBTjpgjfJyYCXcZRuftdVQei6KDuDq/LL6IJFdQv4mQlhsJ87kjv/3R8uiQYY8srOqM5",
+	"TcNG2b6m0wVjS51Ugzq0zUsVkiTxzdP39KSb1PRtskn4SqssyEjBaTClM6aCwnoEpoIuArFNWB+iFyoz",
+	"vzdDtPyyn2L1K53KyVbp+lLvbl8XLoAc+QJ/aDRoAViOCrnGN3WX4fHh7gDp5SAQAa7mFooMsLSkRNSk",
+	"ymgEkUBQLhD0ePPusm/yss0T7XHwFdE2OLHG2jxr9/8LhKFC2RGV8XZ5dfE//1tad1slrSxxcCBWE7MQ",
+	"HhaGWx5VRVHb8rqnqm7n6imrmbgizCZbVdmkPOy61D1Se+IVPbMAMm1GMshIIJ1gHHdjxnIxMsTfwrDn",
+	"eUvK87OrjvQmVZiVYBBJGJreta6AikmpX0El1iZC4taXH2QVVqwDDegRkRdNQvaSJXEY0yNX4HaXv8tM",
+	"fwZV4YbhbHYrxH35uApxV/L5WynmShYBO+cd10jVMkqSJ4ttd5XzvJ2LF8hE04Bl5N+FpruOeXBL83gW",
+	"0+gNpIfyZax47tuqizYUlfFmgbDwF/BeSaE+iJPdLhFcT3c6GF9770a7gRKY+YWBYMxqlILMni4HJyIw",
+	"4ovNeEq4wuS2UcWbniNDvCFc05/ZLkfNi+lwX3oVsDCIXL1hyzTXCNDFkOogCV4kYh/Je5qlo6sWjUcR",
+	"HZ3u2VxDB+Q7D4pUxIlNTX+XxTndtbzUP379pQ3oC8lBRBc1BtkwIBHSt5pQpcUlzcRInrKfWIBZ1wEJ",
+	"IqWXjoLJ96tJsyoUGQZbdUP57Mwl3TSrga1zd+NWIUqhUS2e2zB5tSBvtyRCApZ4nvJyP/C+XVepzS1E",
+	"09Wu1pNlTclm69LYB0SsUfIhAsaU/HYWb5QnYkzE+NYMbsyXdO0A0Mcz5ZAJplSsKU2DMGHhkhuXRZiQ",
+	"eAXFhiZ1n8UqTuOV1KBfNrkrvMUwtrCL3I05LyActOdBx0T0HHTKxBj9QXvuSjqd9eyK3ClxOh+3qXIa",
+	"iW121SiYLFYknIyCSc6JqjMVRtyBueYtpcXxoI5QcyqmSRyChInTQG6Iv3xn7GYlgtRhW9PpIEn0C900",
+	"S6JT+Bw0oPSWNxAsOsfifUhYyHljAW+SxZCilnhi7LP4IzxdM2Q0j6132YVrKH1VM2qXdDNeEL5wUZvy",
+	"hSXJR8Ha3GBaXYP64lhZ/m1AE06xTEerNf2darhbE13SzVtl2YCUZPmcpFoRhJXnlqMCstqtJzr8Aa3r",
+	"3hhsBQAvm0HL52cNl4z/opwmCbRSW9XM2zwdBQQdD696W51mnE00bK1GZoUbpF6XFr2OKZLYudmwn+xN",
+	"R4SQtYrVlK6tSfUWYR8NxWsbLcRFalKPdSL2vS5dv5zxHVasZ7716FlO1lBWfszSZNOFyIdvQzZfWc6Y",
+	"B9ONAOB/4khyUl7BsbpB+jWideLGqlIeyMtyv5xH77GWPnPU6qs1J82tKiGM6lssFQ/IS0jL8rIjsxlC",
+	"kiTGG2Ky/u9t61Ec9HiWs1WbCXd+BpcP8NzKZ2uBBAyFoLIjF37iLj4XirHsnXuSsakZppFUWrklSQFp",
+	"6VBtG1u7k/u7tTmWW/TMwwmxzdd2IgEvN9y1y6UGCn3BBVvZjNX/hZuF/7cVzR2ZMjRRHt/q2nx5kXK1",
+	"3h7pJGAeeZKCNglXqZtB4w72HQUSrUqgOtSSCcHkumYbsWCp/K95noW4wHOG7zjslmhM7XPbZxT2kZci",
+	"lLkYrFSnzfQiEk4FrYlNHlYBgPfhW3VMbSfnKuMC6s+Twin/652HeqS7cQMP7m5OPTvZL1SyW6/aiRAr",
+	"XaNRLEqM0FH61yJL6iS9DTr8LL6jUaXYVz9Qky8GAb+/YxWTrY/YhUwOdwceCA1QjqYTDvA4ahDdYxTq",
+	"I0vjRs3M1Bw2E//vggmiTLeC00BgqQ1eqaJR3eTqkVaC5aZGiFAlUUmQMhHPtCaocDXgbFLVkiuiwoOR",
+	"a6hM+MTSkPaDPhDwXT1naZDKl79KwIMZ2ePCPHxiojn7QvVI7hKrR/Kfv3WJG9nDOXtedrsIxR9fKm2a",
+	"ncw/kpTMm3S70jJAuksMUwYkTVmRhlTTA+OB8QzwMFBIWSoVGny9vcayBnYonCDU2yBlDBpd2lIKbWco",
+	"Wv5Xea6jsW+8REPmjK9d4wy8RdnF6XVzM3WS2ZKgbBRMKY8jCi6/MCGcx2EQGR0C3fzgIOaLMi8FW5hC",
+	"xOsnFmQ5m+dk9Q0PcM158F+TKzqTyjawmkz++60Be1jvgnWhaW+DHyvUHXIyVFuMIvEEOCzkcVWU/gi2",
+	"FkWe+sR1StXJT6O6OL1+V76CJh/Elc5Y6P+J9/ZLwO0yY94vn8uHv4yesYymJIs7CZ7UKo+Cb09entw5",
+	"79kdS/xdnF5fErE4F1gqrIWUd1Tl2vdMDadhkavMTa/OXOsX4GVgjXWdNfixVim6h5INjclveCXgkLmj",
+	"H/IX0JYzlTnH+/fjhnjB3u+ei83yOcni58oh189PcbNZfsMrrIbWxHWuJDaOjAfqptmlaRKYT3l24Uv7",
+	"/fQ7Z+nJFVnrK9MWo+9IkkwJei8OdFSuTB6hAtSb/RCsyJLyICGC5tYZIlEk1Vyj/OrQpGABL0BTVFpT",
+	"uyDEbjdw1Nof1MGHUM3DSXCaqrLxgt4Ji/XlTRm5A9IZHsQCoEep7rAKhn6g6Vwq+a/6J/L1WLeKlK9h",
+	"OO2KieYmxJgY8oTDFMjhTzfOmnx14AjOz+4y1ey4rY2if+GDqDaUI2z3Dr7HD233T/0wrHseBrLnOcvJ",
+	"igpl0Delaw3qXhKne1jbD3HasK7yr8N6lenBHnTezE/DOqlclz+wKN7D7rsyX9s4RWkwhbYG9lY53vbQ",
+	"U2UhN3RTtTGMMwcb2rl/10j6utU7/PvAvikdDL6xhzm8rnyvoa/qd7QRBk1oqxX1jqUCIOTucXShyEIW",
+	"tSo9XV+AOhZXFOnHvCfux4QoxygMQOdp++mU9E7dGFmi/Kq92tyLKB93CKUGd2hGcjFs14pN0nd6vjSm",
+	"tTbFGsvlVEwZLF8hX7bcGwOJsx74bV4SSvcSRd2TCoFL3NM4m1MWbaCLKxrFxCTs9/FPteuRRdpYyaHE",
+	"DoULkpMQr0ea0BUwyrBc4db5KFBFlZQyrOINVoXwlCFdtA0UdPTfClZsrWAjzAh/azIVVKN+NkIvuVHp",
+	"RW+Zg34SJMHt+zYvViuSb3Y9yv7b433NF1TfJVJtlJM9K3Iwo7S14UuUU53JpoL/lgljAgNkqirFDkp9",
+	"2OpjH7cj3AENE6HCRbqNrWJXwakxHiMqxSI6nuWZmZGkNcRVITcw3WDrrkpRQEsSsoxqjjX0Mr8+eRnM",
+	"Erb2wzawPP4PTNTnPOm9XXM6yylfDHkVO76z9G88sgh5phZrliaYgkYHXQjgMe8/0Na9dq58qI3pzUST",
+	"Ird4qrZougUJG7mK2AoioPgAHi//79IViV0F1p7L37R/xHAgYjs70Ge3fcFHBLjf77yhnVIKjzvljmpW",
+	"IXUGE+HHkPZaTL95Ul8ePE/u95vmSdB8xS9m11i7vfPj8LhV7N2RLy8S6qLAEUl90rbe71MzovkbrUcU",
+	"HB4t96J2LxqX5+PRVEyXz6Ph714N6LSP06fRk44mknq33MLpkkb2Agwy+3OFzusVPNlB8fqEKIZWxbxJ",
+	"0YD9taV5OwZYQiVMuxd6nhrV7dJzD7aJLix9FNfxuN15fKPiyNCSnp3dVj2iWU6hCGQ7oLqcFb5gRRJB",
+	"eT2WzmkeTAE/48hH9btXyq87b5e9RGxr570tx8Y86gi92ufX54xWvtcvPljxoHSDFEvf6kB/7DHcpzcW",
+	"9M3WRhHqRx9YeHmHxfMPMluGr9cxAdgYCWZ0HaxZHjUfm+7ItXt8PYnZWpWIcg83JpCpH1FxQJfgcbUI",
+	"8NC+X2Vi089rof2le/Hw9gCz4PNbArxXq7v5eB6073Ko2zvuPxPaSunpNdBwv54dHOiU3ZN/3F+3M1CJ",
+	"xuMOGZGYEFwFzuwD7YDfl1LMATNPU8W95zUVpbZoSC+HvuujCmHnISm9sftzOrDrUqoOexNhunzYy/00",
+	"JajzbnZEGRRCHfyAalNGRLgYOEKVDzTgzWLgi310l2GTt0+1xdrSfjpLTsJBZ6xVA7mqKsbbMsTADjbH",
+	"VT12uvyH3+ADr6Ad7gR3usGpsQX+FFN/BJxUS6bRg8NO3SgX1j56usP2vHYUUD415ZObt2ZD2AtRk9pv",
+	"9e3JS0Thwy9vADg/kR2ajIK0WNE8DoMpK9LIIsqmd2FS8PiWgq+L7QNSvw8rybH4zX4jdAtb0AkgGJeG",
+	"Eo00JY00+U0xQ5bSi9mzN//ydpUZ9faPLdfTb2iUXcx66sp8L9ZguhnW8D1Zc1Es313FKXEmz6ll3Cg6",
+	"MJrQUEB9Kc9SlFZt0gNFO3kV8xYAC0CpBqn++2Ey1cOf+tt2TToIpl01RmewjyX9Pp6OnvqaXXC4k0Nb",
+	"C5aP5A6RKj33WfkBDXXp/YE9eHJ1amTPXdNjUqsC5tmK3J330qARdYRvarj8gFeHoM+t13ut0CcTK1nF",
+	"6dDRlskBA17dabQ996M12iIRcZbQHjK7fDllYtCGKg9qz/Ojbsn+l0tGhDxE/YOVVcTMbtEtF2L5Zhtl",
+	"mQYoQgdiwEl0ociIek2vbRd11DCy+gsSfFUA3UeQ5ZTXc7n7F33SqIBeayWGgISLNP53QfsdeD1dQJY6",
+	"aKLvVomb3AcuxiDmNvDyfz5+8AB0CZHH00L0P1eDHLmwH7I+/oryVNFZfNf7tXUOJdt3tdp3N5QcWEkO",
+	"mF6ji9mReqKzzpRBP/wy7jo72wE/V8I2Zh6oM69gv7OAWMnVeSWd721AUhiAkgGrALhEWDGvOtmGS8lr",
+	"kBD8WZMi2XvcKueiqQIQ2YC3vKT3ObLvZUpJTvMfh+lxuxg7s4StHa5TRI/CAz2ho+/6RZvYumSDf5dT",
+	"4OElCe/9hXiVJXEYi94vZoTzNcujni82bcpjxcxYRtPz6B2Gb4bhbfVhOPSVuotwNTCsLWSShpgKG44J",
+	"RBP5LY2CIvUqmOAXhlI8HS2BKK9qtu6iBLckj2Un+fCsKkVY3WJZGy4OKM4SzwAsJv89j29pM7LHb3p0",
+	"7wMuSBq5J2k3y38PAIymhtXE60WCwkr7Tbm7aU4gEGSOA57nrMjqsd8h21R+sWsJ9uFu8Kw0SuZ9wbUg",
+	"L5qmit6JIYkWxM7sP+mus1t2pRALNy9SnTaipIRlazvpojzwHgmRNBqTMKScQxFux5U8z0kqICVsv4dl",
+	"VPZB3eO0rRuGGe8gPSnEYpyweZyOcxrFeWNpwJpoBdJtJB4vOM05kHMFfZN9zs8uVWEFV8nwixQ34PlZ",
+	"oK7eshaDxnCgHuNTmkPX2tmVRO/8rDTCTfUs5fe1flMdK5nw/Vj2OC9cPKX4mznw/Wth4FxelJCKZoKn",
+	"hum2d50qPfYWS29zGmHhit61Usy3HaNVBSLKPvRFEmxtMB9EAZ3nVEqY8XQzxiVsKYwD2z9YECSkWtIN",
+	"UsaScKGWvx/T86VSjE8rvKdOoYBlw9k6pXmgdWols3RZiSJDrpsex2NAKaqDlZtyUyaPdYpWW80nXjkr",
+	"33BdfAgdZiVvcUhSoJzZTZJiyNszalKIxTVW1agZRE0oJfy1mRrO5PE1BaVY5b5QMJNdbwyYzLGPCq7K",
+	"N7XxdcoD5KfgyCd7SbtLmvOYC1VK3kU+qwLWuuB8CXOe0kUMzJNX769verDR7pPNlLmzReTndKf/XdB8",
+	"c19FEjyMKVc20ZY5gAMJbhZ0AwUSC97wkH8N25a9AXUrL0ku4pbLMNNET2VhKzxMePFD9Rr+Vtp2RGrA",
+	"OcVc41GpG+AjVsVKnxLtHWWF7Q9DRTvQY4M8ni+wt1ItWlJXAXcpkxJ61+iYbGumstmCiGa4f9oby2g+",
+	"bmQcdLWE9LblNVrNGbS+DOy2/UaAhLidfc7l7Q/96Pd5+R72v6uNln2Zs2niQi7nirJCwwW1g2Gds3SO",
+	"PPvrxWbbnHULAdDZ4OiXeiWyoKAhp9WI9YIlyKb9VpXeNtDZkTwcCeElqloTnrWQzkKIjDutaz2mk+Bc",
+	"BKk8PLB2wBKKvpWuwtP1ajs2xS1Mh+nBb21rAcqjgxhDFYdD+9O/Zmhcr1Xas3ao7N/va0+na7X4Xfu+",
+	"u9u4zLCSR/f08hzCLDTler9RoD3GogK8rEPkw04BZR3GC8bFGOrnczEuMhGv6FjIb7hPn2llzlR9XRYI",
+	"kquKK8o9g5+Cutw8mMmrvMgceYJI2z6Weycbw2Zu0/nVbhf66rTBzgEXxCVXVAX5hJFoPCUJScNG2uSt",
+	"Qcp7JYq5Ci1GWPB+guMdy9WYNLeHCzXuUgFSxQ9uq+DgSuGtid8QZ85vKa5fqfu65aW2RcrKOPhWMPmZ",
+	"cTGp2s3NQ1KZ7OMo5qGcho1vuTV47Uy/hRvdKvyOK986YXokE+upCdJXrtitNIG7Sm00FEwt19CpSxu1",
+	"R0/fNzyQR4WkYa24Q39FHpv30eRtO7IJM5/yjOWeQglkzY15p0sq3dhf3+7kzYfriodQpdhACocUC72M",
+	"4Ew22DkhJIDn4CY0p7ShrW1jjSfjMM4WTp9HBeEhR4ZPB7yIxa6rLRufsTyk45CtViwdy8bK0jruc4uP",
+	"V/lB5JQBATtENFT5UseZ5ck4TiHcTcd8GWdjLK7b0ajVQm0PyhZTJiqlWJubXZG7cStBhQKpwVSrB3Uh",
+	"Xszd50EsVFViUZYpBbItjW/7y/fff/t9Z5VO2Zs47egNfuLQvXGftysi6AepwLqd8VUl167TMsKLSVpC",
+	"Wu99qjPoZ0JnTo+vVMxvSVKrCOtRm0OuU1fRSiO7Mpqbpry+77GFrlfMVRjiWtCMB9ONpXjQ2UwK7dvK",
+	"BpuxJGFrVfk5J7NZHI6CItOiNlS3OI3gJZ/oc0I27UcPVEZdolesWaVEhNr+I9dquGqS+1TB10cr1lUp",
+	"oDYflzPlkG+CZtvf+2ETLNg6WJF0Y11NDR8HL4YcrecIxCKnfMFcxZ3h86bUDNdrH0zpPE59Z0mVuGmp",
+	"baPp22lWNtYwuhGU/wteyp3yatcNjbOouJ+vKGAOXZYSkKRAH7R01MogqrrdexS1yfaNotTmUvds3iG3",
+	"On2kuXJpxZAuu+ftXlUTc431p5tvjJ/Z2qkhYbpQPPcqukGSOctjsXAAGszPBvzRUD/dCk2UyoVHwKOm",
+	"ipA0uLo+7WgB57NFs9f5ccY5X87EcBUv5uNOSeO5HNvbybs8tC4q2j5DfnEhkgY/fzx91/Ut/avTDi2n",
+	"vKyKU35zqwT9qQ2vmww7Fv+hbi0qkZYXF0Y69C5596Q7lWv/H6e31lbx5XMQi98oS6rzQmpbYwRkXOYs",
+	"pJyzRmIZK76IFSM14xB4BQKxyFkxX4wsMgpPJgq/cFnZfGMZ3HGcyjGxfOIIPPWgXShTwFqmjBXSRL9x",
+	"XfGnQY5XK07WgmQZTXnAUqnmYUzJpzpXS2nmCUk3WK2VJMnEYqpUXzcZFCsqdp+T6ng15AI80TDMsWDu",
+	"q/nz1Yd+MqexsWbtpByviiVAd7qnVm2bFRZ63AfM/IrO6d1HkjUUKrE6meqrcmCBC7EYZyQX99HxzK4T",
+	"I3sycAgbcBlbAxjSUQjbjW9Jch8zgTHDbC91QMZAnHB3LyvqikUPJL2Eyw2QLPcxmDrJ8ZJu9orFvb6+",
+	"OIXQ9JkTppPRnEMAgq2gPmkaolom+2cFmE6CX+gGAyE4T2AcSxtXF5WtyqqzmGcJMRnUjotSsIBLY9lg",
+	"pRoBJrXKoO9XJE5OEQzfh5O58+Pffhk9+5HlzorrBnYMkDM9SYFgo2ASEb6YMpJHeL9lLBckmXTGYH/K",
+	"WZE1FU690c0AVlrVqc1ovophx/KyHwvCW5v5XjfDz894V0Pco6WBxpHVpb98GT27yOeucbN8TtKYIwZI",
+	"uCa9s8zr9fXFRZpsfmT5FZ3HXNCcRp95o+PfUFakyUZDCjU3otUZOJumdBtC1iJKV/BgvXas1uetXv31",
+	"y+iZ7MEnJk4RONzuZdjCX+pCbeV+Ds7BXFqQNIIoFwyhvRd/a85PweLSz7G4tC7IK1f0ecyfkykHGKb8",
+	"eyldQpbRdwmJHS6BUP6klEmWRFxXXf2GGxp6KV9sFK9Z7g2iKLuVIvjSGJoau9Vy7Eppd0Lz20Yn/H3i",
+	"RvmNBRsj5mRnAHMFvwwV0gFsA83sJvNb4IjVaS4rJyCQ2XfKvbEP1gaRynschf3faxloa0i50RFWelrw",
+	"EFMT2odPeNWeJeECot8dTh7EueL3UyYCeM/h18FvinhFWSGae56wdA51GBE+C+WM5QcHeMKlwjH2cwss",
+	"GBfal4QtO9Kc0HswRr4h7nC62aKtHAcBOIsDu0Zymopxjx7jJilPunx1FMSzIIYTnhrw7bajhOW9WpLP",
+	"e8wNKv16hrxS5uJQarXyynJAShVqoKOfGptGInk1KF+jXFEXCrjEdIy5q8CBWUOF9QnZiqKrv6P31qrK",
+	"pnAhxjA77TsF9GPYJwCVg8woubyuqa811Arw8AP6kCQx41XL5G61TV6BQvW+dSuUsTeuXZKawbEJ48xd",
+	"5Tb0BwSWUpGP9szdqHX3I/okvzRyZ/bwMPbyqjT3wTMqjsPenjnjqew9Byay2p4TaLlodxlt2VqTq64y",
+	"3In856QaTZ5kNJ/YV0MNZ/PYAt6jZ9yOZ3v4/7bj4N2TrxGnLbmQgml/Mmq1yonAvfISSD+I/nUt8bIN",
+	"5LpNF+HlpTafrGvDW4mezXqxYDmZ0zFN53FK25CrxohZUpqV01bzjec0ivlkyLm5Fo3771S3NFLR6lga",
+	"uRB8v9ksg5803lIuK1fQ6iXdvFFAA0Csj6oI/1FA77I436D9MsspfQ4VISfgR5IX1kQ31pTiFGCAjevC",
+	"PCStmrxLutESvER+V56YsHw+jqPJ9rFWGbXYz91cWcpzRGdxGjeSWMNWOr08txC/S224cT1jgoHVPCFZ",
+	"rHvcuXFJEjfzy8C+1c4iFedM2BwLwZGUJBsRh82swpCpS1JX0SYjlxI6M2pdWORS/yxFogVBwRXCtdSY",
+	"3ZAVkG4qPAUaybJkM9ZGmSuuu5XqWk63ydfLsgR+YHpmdsxILjvWFXGWNy2UrMenT+RK26OSt1KWkJBy",
+	"V/hwSngcQhr2WGcTdm/OH+RLp4VYgGezCijoRBMAvLkCKqhs4CmV1hZv9DFp+wkEQNOaWcaa2o52XF7K",
+	"gSXNhG22WXDCUtxawEI/k46Ow5w6C/mkpgdrwoMViaqgI/n+c2l/Nlt3AJqPqCBxMs5pyPKoEVQmZ1l+",
+	"kubmgplUXqZR+fqkFaG//Xybpa0nGmrexamSmKVSD0y4KvTb2uxCiGxcQhluy8QNP9MBwRul9Xl1fWpv",
+	"M0fbrq1UWTf1FGycz2l8Z+8elgeJlLVg4CoCBo9ds1iRsAdapT7ACbyP+8SxmtYTXTCTKsakWYbH0Rgy",
+	"j0PB8nFESZQ0qhyfUxEnwVrPnpHOBEAZJJWiQCcRJsU8hlQiqP8bbU2v51TGfBynBOCT7das7gw6crkt",
+	"rren7/e16CES//HrjRaG3kChUWPmiXBUeCRctKDVq7MtH8YLkUZlRsbQ+YWmiyzqEHCVxlVasSiVrcbW",
+	"t4a5InfolxhDhmU7psUkYZJqdubb4PkrRMkrRaFxWEZf7E/0u2JprNiau1/8qB7+MnrG4KL1phrA3Dp1",
+	"Y1ZuSXmRAB1G5Loosakl3exK92F3gtdjpb00S9Sb+4SdPBSCblN6S2/sb1yDHTJekbteFnZOU7oGWx57",
+	"0rQtPY4fNp7TFYlTpyyvqtAmnZwJ4qMldzcOIxm7nQz1sVa60N9NbjXbdjerr3NsvukGqQweUpW9hz7Y",
+	"o4LeH1+/DSfj4XhcaY5V0LjcATZFqEUSzyhomm7N2ZLYcmKlvhyQmZDDk7tLyvaC0wYVuueu3oM/yVlh",
+	"j8ybzLQo4lgyd9s02DGPcJEzIRI61hvAqW7J6aqkVxAh6CrTJAv6Q5HeV5bEUL8pCgWPjWV6lVORb9og",
+	"ouV2HtqdTuhoOwdjd7Bbb29X4oGmLjbnIJhSHkc0IEFoKD5l1+2kuWNC7jXhWZiwcDnmS+oorx/FM80A",
+	"q/cJvMLLiJLinxqShpPnLB+Hii61ybtKRLFVCQYLuwEhQeMgtxpYqWVtLn1pkev5tlDPK+iLb3dWkW0B",
+	"LdQge76f9ad7suD35wLYXsBub0ClOUOG0Lt2k6c+DLgrSdQzeFbF1TX4Bg2sNmCplBwOAsR6WRIRLsb5",
+	"nUujqMPgG+chlzY3p10pvLp7MZczHMQqLlZC7E0pH+jVkPlpJ+XGRzxJufv7DKEfN3SVJURQN+BQqCdQ",
+	"wE9ZtAkgex2FR+zDWqG8NUpHaJ9305x2v1fUi8YdblngcZoVYqwpgJvdXcScJyweN5F3C8IA71ZJM5pI",
+	"92q8apSEZdDEdD/mo2AyTdgUvzyLE9rxaSSn61gEQ40I20LqV5qSouqPdOAG3BtSbwQX6VfDwj/l4AzP",
+	"wTGr7u9NqBzVtpWMV/SsFVaF/m7kIIBrRJAl6ucpSZmlo+vQTZU/VnFHeGoQqlM5CZcWLoA0UwSpB5S7",
+	"z6jd6FWGiY4YiFz8y9OO891xLdtFn+l//B/X2f/93zuf/FmcCJcW9vu/A/y52b33dUzz57OffkrYlCQ/",
+	"O/TRU62Naq2dgwuPIRMewqrwiuie7SXddAMJnAnMrXnQTTnQWhvt4h70n6yrDypt3LUldeqblSrEH9Z9",
+	"BJqqVcPJR10tXRCwHyG9rq5cPtKT4Z/GZ+8mzTxvVlnOJjC8TP5/rxz6FKb0NajWF6BkAkFUlYcIuG0p",
+	"FbXEyR7gu1qu5iDuf7X1FeT5tGhaEO20MB4qqx7MAPKmMpTvN0zdORPN92LqaM2ft0fggFuz/h28wM51",
+	"T3M5kgYhA3klWKcVaG0NY3R/rujOSYKlsGdDmZ4Fd03LvZAnH5B8uLp226fXVC1Q2Q/9F6FXCYHGSgZy",
+	"NUbBZKsSkMoiUzM32c0yV8G+sG+hoXdb9Yl8TifOa+tO61d9yEHJ3rryIl7Rm2YGy3fSSmmi9JMmLvel",
+	"zHTTigDbZU9x/zPjAvp14V3rKzRuaB8pZuajpOHvTmERejQmiSUv0n5uqe2WG68gNhM0RfuRy0YQWLmw",
+	"AkKxFPu8SDQOBWL7HmISUDPjAihNIYbUYsHaDdRBWr4BO4rbY01ckY6MSD1EMVUKwOqje05nGCj3aAB8",
+	"rPUuNASxDsLH2bKivNnYgLuNcLt6lMoGCgAmGa9UstXVj++Cb7/99u9vg8nLly9fPYf/u3n58g383/87",
+	"CVaUpBrIBLHTrJgmMV/QSNc8T4jcJ5PLX3+O5UbYTGC7TBQAbkxEAzDWPNzQ+WRNNhz9oNgiy+N5nJIE",
+	"FocHC8IXaIAoeJsWYB35sK7811ffyulEpK7TtNKlLGyW1iopDgDsXpAsntRKKTnTYv8G7XajlBR2F2Ae",
+	"LF/y9oTSvwBiNAZfZtJrehEJHmOxDJbIMVrFZNrid1zkRSj++FJPqC73QEvMHvbqmvBAPe2JhbSb+l5e",
+	"hSsSJ2Pin4k+QrzyWg6TcIy6lNgSsDVdqcedWfGzOOeiJZgEJc+6icFffxk9AyPJiQIok8V18rECWtUy",
+	"jxsm7SVg+LrABbKBUfD6u2BB70hEw3hFkiCK57Fo39x/1TgxLKUUNWInqntAwRlZCqiCk+B/KcmDV804",
+	"Sr998Z3uhHslZmQVJ5vupfi2D17Jmru3FnM8wQpBak7XC2bvt1TFfFqpA7SoAybXiGyaQkyAzTCkh/Ih",
+	"ZV4r84YvWJFEwVQz80Uar4Eyvm0X6ZvOnuNXdre6QYGmG/LEc7qXZX6tTJexRZSwI8gtobc0MXng5XdH",
+	"wUTqA2gRgMdjArg3w/MfTM75qbyb1TV4RTkVWmmewJ07gbt70ixU1Zj+XifpL0V6RbrY+7suA82GNdcM",
+	"HPjKZdcwcZbIadpwDas9su7z7VNfuQZ+a1VlFFecU6OJ0xK8ehKoP4pamUxUdGgEMcYpRU/rlITLN/DU",
+	"LKZJxLfeWpEY4OqoFiH9QtRLcTkv39khbtuhh9i6QEV4gqIKqR3RCJE7QUIJF8Grv8hzDoDqnAdFmmDV",
+	"UvUaSeR23kDJrli8DRBtI3c3ii2tE5wEanjbzVrXdnd9wyHqTj0VDmrKNNuyh1B8OmGsbVqOmrU39laz",
+	"UIfb6R39tRiV2qbI2lK61glTVbIUmyCoKuSralBTr3ZRZ3qoMAYJA44m+0Jt58EZBYKxk+A03QQMtpHc",
+	"zSlTJMqO5AW/tVqRpcoLOD/r3uEgwGFfPJcNKMhapxrUd5PsotLsWY05CU5RYpgz5BRLXgKi3XkpN7d+",
+	"oirlXEKuLJ1ssWPLQaxYTkfuzrokoZ2IKBU2L7G4IncfaDoXC6l1v/6uxzTcs57npdr13b1H0tSqWpna",
+	"pXicCWwkvP/SANSPmIucCJajr0uvtRQ6mBJM72Iu4nTuqsHfRQjUiWhF9Qfhjw65n97ShGU0IDkrIGKh",
+	"nfBVFaWJyOsTE6BsN6vRGU59STRlWbIf27CbsgPfcPvGRmQ47H2YrTyAfRMrIHkn69traNIXNAPur5qR",
+	"dg2YVef9P7n4BTRvLAb+r2cXv1g6aRMtXE0PV58vJ0b1t12xbYUCQsngpiplc1f0ogRow0NwsGdWUT15",
+	"siHeDP9L2y04bT210NHxEahFXASgCfT0p8MqtTng6nOMvRmpGXDPrCrlRS+Jq1z2KdLUKE+loh1Giukp",
+	"i2K6hSoIFuQW4McrSu8XYoDQaY2I3gmkPWXRZkuL/u71a2ca3KPiu4a17V9r09oYfuyk8Oh4+pfvWkoH",
+	"qo1WlriW16xJuZ/gz/34NPQmV7axmwqlzI+ub+pvrDp0qrBccy373QPdlfzk1jJIe9zfxiPwVW7xlq2B",
+	"NZHc6G5VNMlMnlxsE+3W9TNBQEWGWKRexnxS/jTxKSkDs99e10n9WMmXg24BwqDZEfpl9Cxl5rtdgVI5",
+	"UF2F3LSWJpsRNBEFkzPspyNTXs/bbpQtannO0xlrVl11M3tlGdabomSKcQDay8J8WGVNWCuDKEURrEkq",
+	"TGXLOFyUO0rgN3LqvSf2uhe8CgjJXYApXrhnmhd7RpJkSsLlWLCxs6slvUVQpMuUrVPTcwBz5rd4Wqwy",
+	"ZDXNq1o5xBfAKcWFM/NI9aDZR8BC0rb69mpDNgO2NxkFkyJPnkNr6OUuckfahA9SqJx+B19VHmct1Il1",
+	"AhN8Xn0xTudI7+QqCNXwbPuGsZZ0hyqWRZ7YzfZFiUImjulJagCjzVheD0nlYUTrtH1jR5tye7YVvQex",
+	"BMJwG/2VVgSBOrtvTAYMH5n6QFIUIR2XL96kLV9cN8oFy3gwpVIhx8PcLHXuBE0jGsGO9bwF3qt3pJHC",
+	"rylMyRyw4qo4z65rt1U5yVCMIrbcvzx8vWMexLqT6htQANYKnmwfjloLrvJejQPTZxIYTrcGNzzoovpk",
+	"dNFjrQs212dh6l3ssUL1V72XaqvN3desHPjOi9ar3FGlWryufTSMrmCr+R5LUb7UvQj4o6EsHiMjvFM9",
+	"SRKVLWHXhih9DnOSww6sRXqs9vzgv213OruleR5HmuzXu5RyXWHQIYdY7abyYnDaYf0Uc5DIOnV6W7Q7",
+	"1rD64ESz/aGSnDIRTPCHftDMSpfc1iQi4CoaAsyNSVYuON3qokemQEJaUbS4pawzPdNw4h1q8+Gub2tQ",
+	"79sqbn63ZteLWFD/oSpQ+Vs4WRBc5PuagpbNEOeiIIlvImXwD3JLruGRYFakUC9FM97fqwtTd0YlPzsy",
+	"t0t7xHTeO7263kKRxw4nEvy+a4L14yukDPXbWToGb1tHud0GA0fzIpiVmZE4cbA2Gj3BLIrfXaIfd7Ja",
+	"eDELmB4OYBZwn8Rf6fRnxpY/kzRKaP6OpTOnN0VB5EmwptMFY0usCpEkXtQyNmzFI98niz/C09IkuaWp",
+	"cFeraAS5b/UQvcIG4Az4C/jwANC9qYuX7Ul/1ixXJEm8VOVuTKsa/z4OuO7VIOdIe0/6s+Ppde1gyOss",
+	"WCGVM52nXG5hN8uBnyCbskiK1pJxxFvoqnGNvVdWu00iIsi0GdTkPvPj8cXp9TvlFNzNA3xxei01unNB",
+	"V9t7/Kri7iRpmTagYApylnLLN2wQX+oi0LxQgiHnM9Eh/nZhg91uSrq2PkhSRFKFah5OglPNTQOETeAh",
+	"AxXoTUAsHlUSAQiIcERWQIcBAhOnBgLTiX/pyRZWXblL7SdtGmPpRIU5RBHTNKEOmEfzTHpthBt6Jwzx",
+	"13s5k//Uefhe7/+YkJI47Iqil6r321ArMhXe771Tz8PuzXIaagxQr1Yry9BzvlQtAr7zSXyPH9o+iOqH",
+	"YUU46V2WqNBlrymJ+8+EvlJ6vVTiKnp2sIyre712jY+D332T9O3nTif+2vR0q9YE/OI638GpEVwRDVlE",
+	"tejScfFvT15iYBR+eQPRxIns0mQUpMWK5nEYTFmRRpbBSO/CpODxLQViLyZOgh8rgPOYa5CAsdkxB93k",
+	"USqGdASxb8OChgkdx8FxFF6E/182a1vCMJl4SErwBEvpxezZm3/59Gpc2S1/bCnjv6GMu5j13Hp8L8I1",
+	"3Qxr+J6EYxTLd1dxSgRz8O+oZdyoKoM0oaHgUldwQl/qpHxZplhZdxK/psvbtjk+qsUvktDYRXag/361",
+	"odXDn/qLyiaFEEGCTqKcbT9RT2ScTSHe5bgyguUjerR777PyA3E68AOC5ilJzljY59a1XvpSWpA9d02P",
+	"Sa0KmGcrcnfu/zKoPAUqPBZse8CrA46I/XqvFfpkSH5XcTp0tKWGPuDVnUbbcz9aoy0SEWcJ7SGzy5dT",
+	"JgZtqPKg9jw/6pbsf7lYCIJeh6bmZBosvWsT4LxjFJ5WmrIgQgdWtSfRRZpsek+vrek2e13qd4qp3qST",
+	"p7KccoWD3IH9OxZJfz1d+8Z7vVSk8b8L2u/A6+mC5NVBE323StzcVcggF/NAfl/QVOrT//Pxg4cPVKg6",
+	"n737M8gugv2QkZAOOFV0Ft/1fm2dkyzrrR5+8UstaTGVkIO6yGOxgSNcqUznk2cK0UZMWSeJNIGkNQVp",
+	"HpMfKMlVZQNpz2rSKr0kzyoMGaUPjmTxL3Rj1SFwlAlnbBmramCTy4vrm+AFyeIX6p0JlsYJzoWuYQH1",
+	"4uO0hiMEQH/K6nQduto5EfLHjMxVpg/aPpgaGnAKJSN+NVTfNkQLp0Q7gTHpC76HeXHqJQxcG+8eU4n/",
+	"C8I130Gclog+WH3FC17/tp12F8jvxBUKRvikMN7QehlD5RHV3CX/8/zC+hVmo5oIhaJS9r7GewELjUtT",
+	"LrS0oxfMDtZsLfYXcHrMHPSAJWWKnXXIG0byRv0il69MHeWjIEwIB5a1NAouTq+hFuLIlOkbGcczH2k3",
+	"MR9pMnAB+XwzBd/EPKscikqTZCRPAR9V696M7Kob2Bm5nM9ZGqQsDSk/Cd6TcGEWJyR5DpZ0Q85UbWnq",
+	"+1SHW81pCy7KyTIhcrusgfwvugoIdmWkKgRAbe+QppyOVHKiyofPuajlCgN/IpTUVh1LSjc+ZvjJnaC+",
+	"JhdUn/eMhAsavD55+QxgkFIkCJHxNy9erNfrEwI/n7B8/kK9y198OH/3/tP1++fynfLyLDdUcEb4YspI",
+	"HskFfWYQj8/ePPv+5NUrfItlNCVZ/OzNs29PXp58+8xCg7yQ/68RhoLZdhHOYfD65cu39aJGJkF8TVRy",
+	"eCwCaUQLkoOSYHbteST7TMUVY1Igm/p2stXXL18CU1npeQXICIIZXkh5jVjF0s3Jlq5bQj/1Ahr60tNN",
+	"d5rFF0s8iU3FCCBz0+AG7Ivj2Zt//TZ6xovViuQbzdq2RaGgXn2my7D869nPsHOe/Sa/BbKbZDF3LsiH",
+	"mKsiq1DG1IqwwYmpbtHppsRZW6lpb6tiEji8TB4nws8qAi04TU2ygGCImEKshyYlVQED/jaYQD7aRF83",
+	"+FkFv8Hck3gFh0aXJQdhLr+OB5BXE1iAcSGIeeNGOpUTpYpSQPNO71r5yItL9I12Pnd6eQ4OEr9Hr1ku",
+	"PB99RwSds3zj+biUdDfylvB7vMejp8gz8eW3Y5xFOe0XM7lnh5zIMlGDNx3NU6ObyAZOpLT7DgfR9HUz",
+	"2Bc/kKiMhMFLr7pf+pwq8kxOI3zp257TpfTKiKaxW9c1M/eJYVnjGzZ09t4DrsUh0pTuBKVUgFWeRNYs",
+	"vv5794TcMPaRpJtTVQZJvvd97y00g+KpnZPxjhVJ9ImJKyrymN7Sg0yJjogHUYxoRRTaStwbAS9FMUyV",
+	"Jczhn79Ja6NMsocK/lJfevYGDHcpytAqAcUP+5+xJrDdNZb4JkZvk4KyXebTW2oQSVCxAo16o7SntCb+",
+	"lVRHxAVEfNIy1UHr/lr8q+JmaBisSERVUzlFeLD8utKva/AC0M4xvRyK+QYf6WpqUNB466jREcz6lu2V",
+	"kPC1RsBhSWLkBzjRxdB5kDAFZ5IfkdqKBcpBO2MiuzFWIxuZZ6c0ZDBD1ewKArlJI8WqUub3Ad4DuSL0",
+	"EAEKBOUBiAFpVS8rubqDbqsfCJd7/PzMR6arhxVM1vf2+kTXPd+4pkKlBqrLA9T3H1i02f+98YmupUrr",
+	"f8Tx6S9fjnGpydtclbDu1cHyJVeB+irXY3mf9ej/lETjzMZ5tA5F1yivXogrkkB2WeQzFeUl/dG8Bi7k",
+	"MRw8dbrGbZ4o8zm1lT9RGvHq7pTf6/Up6/VrYHv5gaoMo5SJsRKsnV+5SJPNO3wW75zRM5XjCKPzuMXF",
+	"KWSpVw+p/R1bjnf3J5+DOvWJiR9ZkUZ7vwTh7gBMQIkHqpb7Mn6BnIRCh7zxPfzcFKTqzWapXQ1YyEve",
+	"R6MGrseUNUD2gFOGv9VfrzygGKwA1wVXjG6CGPwgsdMV4T5O5ydPqh4sIt5itsr8Ny9l7zpha3z+7z1n",
+	"I2TpLIlD0TkRsKVPL8/lvX2zoNdkReUVuMf5OFX6kLFrrQRPnI1X33rNxgeSI9jmeLoyQAzHU3Xftk4k",
+	"wDzgZoYkbi8d+0d47IZdE9CvDyNZ5P0G4zCCw1PrxrszIKlydW1r3ity9xwn59XL7/72/V//4lbHIb7T",
+	"oI/brpgXpn58s46u2PmFVaaTBLM4MWhykpaEQ4heeoNEKCwP/vf04wf0XgYqasClKoyloG2lv1RAuR1i",
+	"4EinDR2d6I28GtlCF7CwUZySfLNFZlLx/UqVnt5lLBeGMFFq2iadSn5ZeWz1+6gMA4GJZlIvAbpwWyCg",
+	"Bs2YWNjF+42PB8OewSdWm6WT4NTM6Aph+SQNXo1evnxZDgCthCDL2TShq0A521J4DeGpVU0cegvhpr6q",
+	"+Dsc55luuUP3lT1/kSUkHqJYyg7eMGixdvzqKODjKLpq7AYE5CcO5ON6DFuS4FftGIUlBoJKZNBASD2S",
+	"1sDBiMWj0IAtpfcQAlNVkAZceRp8vvnx+d+M6ETyixbt7Enl2ZPK86dVCrTj7Z2Rnw9MLYBoC168jVqB",
+	"CZaVDI6lovDdq79/9+3L73ZUFJZ04xO4OT+zq+h3xXAMkliV9FCuPQ3KVn+VH8LwiiH4JhFHQgHrcf5N",
+	"cEUjKV7hGlYvE7hbVfxnq4wDOM9YodxhAP5W6o7ugzTlKAkXI4XKnhUcS7GBG692dW9fyfKpX+hmaCjn",
+	"KOEL2T+wt3tvexhZa8wC1u6rjVkkiZqBw4ctrIn8rufwUibGM/Cj9I1AHGR0JuVCX+lwkhBiMaUh5KrG",
+	"Qp9fUMz3cNu0vycHeoXpbE2BkCWeYC14YVp6BEKW5phU5ekLqAr44g9dde+L2xD7mVTFksJvEFOXqKnA",
+	"oMZxJCSkFQoNBChNyvqQQI11YgrcYXYfoilLXguTkgKyOC8SilX6DNkv9kZux02DcQI9NgUZFXNvP6H4",
+	"iazoxQzpZA/tnDc9vVaApr7nQL13LYigRzNmTK8RctVbnKvq440Hd7tOk69c/0TXv9CNOWAPXrBXdil/",
+	"UKaSj5u62TCo3yAdS8aui3Ch4xJPtkRfB+PndEVyviCJOVQQ3VHy20cnk28p9VQFgg9ullRsErWZzHVd",
+	"MVEw2sHMr5X6Ci63JkoQ123VeMGWZsz3r797/be/9bBimm5dRrj7jjWABMvB2GrAvAlIWs0VVf4zYM1o",
+	"cINO7p6LzfI5yeLnauImFcMmonl8q5hYtYPUis7DFa6tHXynjPRvENwQpzN2oogcgT3mTtC05InqCXeQ",
+	"5pz8uRKakiaVBvfHqar6XA4dzS+IQKxjxEbovFYAvIVYjyHgVGCJgMaOWrBCI/KWKVtbxAOjzjofgmno",
+	"ayzuHyiB1+ZpFl+cXn99YInup28U/lqO4QjQiovT63427cXptXaAw1t2N+6ebwhmvRy9I8dRHLGTXzfi",
+	"I06BIt9nLvT8f2ICkA39dMDSjiaR1h8OABUxItNDtX1vnt0rzGQ4vgM33GEhHlDsKIZYONzGqbmOWa6C",
+	"DvZdr9j0jI0N5ZPgYnmLbHHD8R19kCaPH+GBa8vVVjM0UXk8Xwju8Z0r+eANO82yZKNvjf6wpLo3Sx2m",
+	"I8ZhlJasXHhW/pEv4megx09Pk26xG+HGORUHO4vOYer+PUiIDm7i46J0SiKzsiTLkzmt8Dq99ajjQnbU",
+	"LWKZsRqkUjdlX7/8+19fff96x4gcI/wF5ht1m7TpNkymw14lNUO4YqciPV2DNVvfvd8oM1Wla+p0MmR8",
+	"0bicrUyr+zfVcF6H2GmfFZn156sPPjbRh5gLCqzPPk+/K7hgqzO2InHqlQiVJGwtm/B5uFZnyueVjyxc",
+	"mpqFPv2pOnz8Ldkns9fTisPDXTFj79H43Vd3nkzgfZnAC8J7mI0/E16xG782A/rJCJaKZ8M9Dr+FJJV6",
+	"z1Rd+9Fov4assoutbD2o0GsxWpRMGTXz+pHYwOeonT1ZwU9W8OGs4CfT8KGahnj87RihNouOaiP+QbL4",
+	"PPqCxmFCRQMr/Rn8vdHiAwL3qnsiFryM1pk6GttZ0VYCMxcsg1sEq4Vs5TCfC15WluSCbMAAtVhA4jxg",
+	"69RE/CZZkc8p4JREXjSkQuBI5bbI4t42nNocvmbHZZEfDauJGx3XK9ov/4tWUnHq7lNJ7QnbPjNrLUUA",
+	"pr6qQH9n2qvxVO9ZcqjKoyW5AfgmBqScumXNI4kCHD/t4Xj4WH0aBYmT4+kLRiMadJNXrig8Oj7ey36X",
+	"0MjFuCWKHGsHl2l2YB5UEqkJBwNFpwMYXjSAckwQo69qHu18RzVxL9nLyne7PY54Kdy7s2dHmEMjW41V",
+	"mN4qyvn+hsxdX1ePvYBn4LP9L7GHeoM8SX0HldOTzL8v0ipthX1EtOuBVt/T4vqJiuF3mZu+qmi8yiCt",
+	"ouMu24MN5cq1UMSCWZZs3qqXeRAxSydSmRvK9xcxeCpEhr5YcZaydUrzSkq8wmpOKY8jWg1Fq7Dc+ez5",
+	"R6mwWjE5AGXChESKhXeG3IYBF3GSoJsnpSW0E4k2YVLkvG9fw0UWDQdL9jTgzmcwnsOHZ95hHPJh3Nf7",
+	"6cwxQzOfYU8cyOzV+/dPjE/cAU84QF8aPQMehLHHgM9xYs7PVLGUB40VNHEVm4vbQH0M25PTQ2CZPDG6",
+	"B2DwT7rffVj8Feq3M0b5Jybe3wGi4uiqX+/IwOvu59Ul8BRJeNCRBKVs3hfKTEUQXpS6YwuneunhsVTN",
+	"bR+PS+GUOqpt9TcRY78r+/HwnTNlZ/tyLJRvXpJNwkjklo/6wcdwSVir99U4CQ4J4nBeDNrGfAx+gQMu",
+	"eg/fQINUugdvQYtcLAlpyofgsoD00bRIkpHixoAETSzDsyZ5xFss6L2Ky0Nax/uVlF+OK90PYpxaW2VN",
+	"c7qrkbqLhXhkMoOnm+weTZ57vsueIFB9ySZA9hxwO+7HfNnj9dvbdkHyVy+7xenNx6SYWZzQUTCxl56F",
+	"gornmPiB2FnCq0/IzTHxDmgDw27cHAVXBfmf32wyavJtdJUxDmAr1oCHYutUXozoUL8spkkcHtqt/h6m",
+	"/COL6GOMg9trOrgvp/zHOKk7LN1h7nKDnZT180o63PYI+b25rR843goJZL1QV49B6cBT9RRff4qvH9+G",
+	"xr23d6PZeWlrSHAH8Wztkk6jsoYghGliwRUxkvpgnM4nunYUh591SwA+m5HcML7XNwzyUTbRvCLY+J+6",
+	"ywe+XK8pycOFqi3cnXiJwgPq5x3lKtbT0NeSV+99pIJw12bVa/V05f1Jrjxzpp4uvadL735KIQpL7hzC",
+	"b1y7AguxsPN2OkjXK4WptUmIUTZVVzzOVU1xvOBqJOuOS21OxQURi3f4XaAReAxY6EIsTrOM9zIDy3ea",
+	"5QROwcALx5fzE7qh2BcUV+4PG0P9WaZ9QqHrbifeFZ3RnKYh/YzvHVWujOr0oYqzseKt+C+pea0o52RO",
+	"gxlLErZWERKWsPS/HwfipTAn5CjXU+WsH/2ekofkwyHQL7Y0Ak54RiJq9PiHfUsZql85O2dEkB9ztrrZ",
+	"LE06mjfrr/zAgSl/D0DvCxdkZV9W7kT5d31CelyMcAm2lA92MeKnla5UbsMKGz4CktUFGfNggi9AjbzA",
+	"0q9t3vyMiMXbsoBwzIN4nmI5L8B5syQON7ro8BRbaCg7gsDsyYoKAsT7k2BVcAHTvyC31JQtexMItqRp",
+	"WUUFhzSnIpgysXAxzH6ia5zv0yx72BFfIEc1ArTHXjdDNGRFRwMiD+lu9a0WFeMYGoaeuG0FA6zadep1",
+	"AYoL+eAPm8rQhusox484gkSwz6D8sSwY2KK+qGP41WkvX0WVg/vRj94pau/sXhSjp3j5DhrbrgpbXV8r",
+	"ZSCqA7117Et4TWcfH6Pkg1NG4ggOXheiqrINUR634ABae3T7VV78gc15UqPU/SwnwQ3qZirCoFLZViRO",
+	"MV8jKFIRQ+bbJqB3WZy7WUqMk+XQQQNL3h/XIYNtKtqS6wKun1mRJJs9w+XwZt6dxeTJZfOncNkcCbbn",
+	"1Em6SjDVlOsH5wEpr64Vu0X1p+/1Ca+S5PF5PWzqlANdXh4sKnbbI11Smitnf6OvPxYOzhNLTEMY6uu+",
+	"ix6r9X6Ay+aebO+n2+ao8YHHftccw3Z7+LeOYTjZ7cpxOdu9zKUX6JX2CEw3uq/BYAI/t5wDNI0iZ1j6",
+	"TaVC+EgRi9iVwZtuM5wCtNC+8otMDXLQdWbebdy+uHpPFtTTndZ0p/Xed4815n2ggeqyP3r/aB2+toUe",
+	"dUAcp26nWxo/8UiD4tU78Fj3Nuas+BS6xSfjdC731JsajloV0tGpKValAPPaRLE28DaaMoPLhrrwwUWa",
+	"bMoitrr4ayponklRFtAIy/aU5W3VeFzh7mv8GYmeDx2u1o3tLc3oNo1OxGZ5ogepUMX30rOnMivyvx8t",
+	"C9dTLc7OWpyPQbtSB/n4KeVP5Refyi8+1vKLVVXmaOxYfWprpGgimmwdqIlTI4iFTDUNL9xDYQ1HxHnn",
+	"ohhHcXI87EIXg4pU3CzocTNZHvxt95XxRWIHt2DzX0mRiKpoPWBxCDiiJTTbkojlXz2LOTwaWdfPFGoR",
+	"bjsWS/izi4vjZYF+JcLieImgZ0SQe64t0E8EDmQJLHO6t2sI+KqIRrdegRf5lhoW6okpqY0krFrgigWF",
+	"bfEWhCwrVEHtWARLSjNsma1TrNa23eQIH7D3GEkj7K/yyIyJmAQpvaW5upSPWlIgK8QRqsEdu5jAoJvj",
+	"y5HutK+dsd/f2VchEreyJzDrRh13Lz6Jd/jsgyTRr9LX+2RxGBaLCju0+hG+6aTS31b/nvSXJ3r8h+K/",
+	"PLrzMqVrc7WfPBUAGOrmfNDs/y7ts/Rrvnr53d++/+tf9uPXfLGkGx+c1/kZb8pz/gYRWqiizXOSigDl",
+	"ZiBYJSvbhnhpvksLAGGgXqDUQhAoBx0PW+eUG14W+W9oc5azlf0d/k1wRaOYlwzbWrkF9k27xRnLA0rC",
+	"hfwQpmojjge6ncRcBCuWg+KZBq9GL1++VJ2bPAeFfBLRGSkSMZH3E65cmYQO7/OAJAl2s2HWmtnFTrP4",
+	"F7kYfbXX08vzixm8eRxHhmyqL+kXHiLsZPMBQqDfw7/eh49+iJPCmpXjwaHUMt0jqs6olXAWpX1ZTsRu",
+	"N1L7e3LkCqLoAvvoM70lqmHWejgKluYwNAvlF38s6aZH6uKSbrZEImBuJ2fvP7y/eR9AM/aXJzDPdWDP",
+	"nArE9cAXzUgVuMcdbvqFbgamlVgCbORpq/9CN362+s/ybom8CBQLwX4qKPfqxWdO85Ss6PFE7sEzK+Vq",
+	"O2JmnYemiu59HFL8KEJcWWp1Md6VqVF27wGnBOKO/IVueuI94b2YpY83IbAqGXvcAVua+VJftZ3xMqUC",
+	"Wxpwc+ofivyf3t+0y3tjVtZZjHADf8Mb6Ix0u9bTp5fntUffBusFBctVPw5mAd+2C3Ttw3BBwyWNtKPY",
+	"Q8UGAJj6QsLYkkZBkblCg0/3kn0vdYryJ7F/KN39UQv9LeC/PFa7oP5/oZtHmps3WPo7LACfgmLb0h/l",
+	"/OXnm73o9VrAM05r6H75dEvlsT+pdPVgby+yLKecX1FOxeFDhb/QzTXukd7nSL13LYigLZHD/d0cyiEN",
+	"F8jjuzm+Cg61ne6mJzKyHS/N/lelfOvA12UTbdgBrlC7Uph1q/ncqmUI5PvX373+29/621nG2cY5FV7p",
+	"7XSVJURQ3mEesSSiXASzOOeKpIUVIsjInPK3ldwVeQ1zddGyWUBvab7xiQ1gh3vfsfK1X+I0OhbGEbvZ",
+	"A6yiX2hOT9ezf4/4jyLlRZaxXNBovIw9vOmfyxfM9J+nB6HUlv3RVrRp9OssENJ7Zw2322q77qFZYjAe",
+	"uZ3idH6gWelVNkPPlh21xm71Q02OSTmYjqRm3WaHUKa3NNWxZrjdVD0ohaxgKa3JZuUQk4/JX0+C0zSY",
+	"xNEEw9sp22p4K6gV82BJswb+LRKhNDhCAjO282X0TF5DPrAx/Y5UMHqhWFRLTSbDqwNdLgOSiuVrsHWi",
+	"rntmD6nFPTTKT+wf1xeftErpb1TA0b2iJIrTefmFAyX0wnjkjdJla3ytubrHuXiUWVZXeB4M3g1m4fzs",
+	"NJGCewP4P34QuJs5ihrzNimxbr3NyNc9p2Mvut5xtLwHrJucRpFWTe5LMzE5w3o7OZSTHUF1pcpSNSxf",
+	"/EHwvHiDN8obqEyJ286Hw7PgQGAo7WKAgXi8FDjZGjLJ9r7By9e6r/AqhOHhXy/3dLscEDQuR3XDcM2O",
+	"Tz6qB/qAhSRMzX2LSYNn6BCTQySiB6RhF6E3p+LRSLwhFlWbjHuSay3umkNLtSdp1iDNfqQiXNy3NMPg",
+	"/CBR1uWO6kjlNSsEebMow3RibGVZuSAq1I4FyyMM1QdFmgA2yk6Is9xUzvj7HiTgn8AXdSi53j/1ta8v",
+	"asf81z+jM+rpcrxnpR9PxX1fk0+usyfX2eNznVX0KH2U7kufMkmpx/eiFVEsnids7gPRUCqMQWgUnObt",
+	"cA2rPgEKySjgbEWFnHmIZaxpTktmdzYKUro28A4PPAe2+qbsCkmSSg84wmtgucpKPmlkUlkh9EhvaQp0",
+	"KEnMBY0CwgPOWBooihi9T0FT4JpZnChmwEAuWB7EJZ+CyqpdqKeDWJwE72UTPCA5hbglhG8mz5/jAuRU",
+	"7vGYpZMgIjo3N2FzPbnWB1csp2/KpdAAGKIK5YU5jeSnSAJNpWy9kFNME05P/m/6f1NE/kdsnSaMRIoi",
+	"xowPyCNmcaIcBXIyYWr4KJjYp4+FggpFXT15ExBkoSV5TjAh+931P9UXFH3FSXAKfwwpsM0AHS3PIO14",
+	"QakI1kBJK8iSqriWVIqKhCj9PCAZ4yJnmVRR6Izl1FV66VTO5we5n/sq65dkTv1wrFEsLmxaYN+XPnMA",
+	"uvg9fBr2+vb5pfejH6lYsMj78WtBRMH9B3n1wfvZH3O2OgO56/nCDev1+AXKvn6P++Ge8YVChGzl358z",
+	"dez8JyhO6M0mO1byozwCF7PyCPUwtyrvuETFEPNPf/iUy8modWn7xqVKzGpBNgriFKUTiiUpNISc0TfP",
+	"uMjjdN6o5wGeUN0yIP1QJlUEI4rmlX/2Zh3v9tBNpwHbYAfforykZYvy2jt54AUaFbeg7O4VDVke3TMw",
+	"zJ47W3OEv8ES9vHIybfGCS78tp744g+iNobKmG8NPhCtW8GdXyZLlt+bIItH62Xe3/Gmu3i06IPuaX+R",
+	"6doBMG8nj0hQ3JecOCJfh3Xk9z5aMyon5FH7X6yd8VCTF8G8PuRs9SMaRRmk5vXAojKkuVfCg3wunsk5",
+	"p7wk3rRTzGeVxKKaaa1r+Z2foXoCeslkxSL6/0SQJkijSUACq3XQZ0i4aM57eGd152C2k9XIRxb1feXH",
+	"OAHV6SgS3Wr3/KzP/W69qFIRWvRLexPcY+qFb36UvUm2Cwzu09PaJ6viz1IqsHJEj3HZbu/OB85pXZ2h",
+	"Xql/9quPtEJeWBXh+m6rTEqP2w0vMo8kEatdTSNrWLFa7zD0c4KvV550c0NDFFK5jo1HEnJF4q27U7Z4",
+	"+f7jKCAJsKXkZeH2LI9v5RNLutH94vIj6BdYL4gA9mwBjOA5+H+hm9FJcGr1QbV5+f6j/CpNZuAmDUOa",
+	"QQ6YYAzHoReKpmG+ydQtb/XhLaKslC8XacBVFS9XOb7apezGEKyKRMRyEC9mLF89lztstzuvwdnieemp",
+	"N4+DDrDaPY2i3iXwyrfRy/kR7wenjLS2HYQCAF/w+K6OB5RYr+waPJKtifQNqtJ3B6qjrM2+d/VDuPc5",
+	"aNJYrIGOgikNScGpqtMNrFO1P5mi3yy3fwpJKidvSoOIhiyiUfBf8uNaA6JpxDX003TjG/7fJ0+8A0N4",
+	"Bxp2ylDt4xjkA+qgoUP74EQEn7OEkaiqKAzQT7Yi2lpBqVjeL/6Q/+NbR64i0jVa0NYb6jyfFdpkY5MA",
+	"sZqhYzu9PJd6DhKY4nF05ZLsZHVXTNTjm8UD0kuyeNA9u1txuQFn8KC27c2fylI9EvhuD9pBf7fwWf0M",
+	"Hw+DZ433YVvmDXM09Gb8CuhMD3QDOlKAzuBf0/pFN6rzmZYkdhWTmavyUjkE82jUGKN7VxnRo7rAPtJe",
+	"FdDkm3z79a4b7OnWerq1fN2rh7yzysaOjxh/NLeVDvTu6b4SJE74YyVf3e2ucnmTtbG2YGzpEyZd0yk8",
+	"2oMWbmceuDkVv2KzEMEbFg09ImJPdbZPUMh6pSU8qSf/qwW5DZi54fK+OpuPoDzsjyzHyoj3CG7Tk2aJ",
+	"ILNoPcRPucodwSzV3sEJz25s3L1xJEGqBFahPQnUjYFRKatrsWGUjky9QOUdDsiKpXPMeQXQy3hB0iih",
+	"OZ+8hXBFnM6hqgCazXBDlx9xhaHUhB+BUU231FuQHS3ipNrrz47mURhGL/Du5Ggx1if1HQ0i3/8pX4Fv",
+	"oizY+7nX41Oq4USQfE7FOCNiMRnp+suTFeQnTBzZZI/lPnkYMbZmZ5mWqdXasAfknXswKaJnBX5Ii7QD",
+	"lRK1Nzrkh6o/jHfIE/0Ky4PeLGh/gX+MKqGG1Wxtbr4+yseWn85StUvj58UfsAP9686Z66HC2FPj8LF3",
+	"Wk1HUDBTBNIIoMhQnsBNQHLqilGVt38/M+hndb5+O+K1rGq3He5a3i0UNaju1wFPifs4PJab9sg35tEz",
+	"Dsy+hsovR3PYqfHuYKk2xz/2LE89qM96C80Wb9DA+jv3IQiHWVAt0u9JJrQ5c54kwgP0XR12pnpxpQ2T",
+	"ey1OrA6eNL1aSJPWypL2NiBKW1ZUErY0DHIA+aDm6CJH24uC+Gf3K8nJ6E9z1lN73ZHl7MmrdM/32lfl",
+	"VDr4zamm7fjh7qrK9OT8enJ+PSbnV8lGdiDvF5SIe/OHIxL3cw2cFmpfHMCx29PJJiyfg9oiZdOUBmTK",
+	"aSpaQnH1PHsN78ZqeepJKKttVdW2KMymG/33PJ4vQL0KMpbEYUz5SXBa+UkwhQwvicK2K38D/lx9AP5g",
+	"g4RGwOml0Ff4PGfwN/NKnMJVR8ZysVHry+mM5jSFArcsuDgtxCIIkxiJbdaLOFwELE02lUlfkSXljbWV",
+	"fqGbZ08VVsuCnXT92Kqr8q+vsupTutJTmdShYLd31v1y4GKoUDpcs3N4YN8ggaiVX1Nn8MW5vrT4KOBg",
+	"2Mi7yVCEVO41ZKEk3HBgqkRW4DMLEsKFSpeO8+CKRjE/CdRSByylI5uRkvBl9baWFzQl4UIVTsfrp+B4",
+	"9yQxF0BgGYgFSYNXo5cvX+IxDi4J52uWRzDeKeFxGEgRSVOhjgv0OaEzEbBC4HB0HVt5Ty+Mugn/UMSd",
+	"52eN7ly5tmd6Gfp6LW7onThPVYH0o7h0ZXflAqjLrQ8eqzJSF3VvKUe/PoCfHjzee0fwC9frfR/FJ3yQ",
+	"0dnZITA+OL5yfPUc5AUGqFf7cA53qmbcKFvbYEEQmA0ysVGu+/lcm0T4H0u66RG3b8oj1Zq3lo6xMI+k",
+	"QRMSDxtC7bufwMLVVgKrm3DpZ7menhSlgv1UUO5FDvuZ01yaXMeTmQoLcF2AKJgVSbLZr2dVrqsDE9C5",
+	"i6/QgHpUhsORHIl1CdphgDFtrj1UvtAzc3L7adlHSnfcZ3qjS4Xupy57RPW1h0Ypx/Ik1txGiIc+CU6N",
+	"mtjgc9HRALh1XariwKj/IxG7+3OFPEk1f63wsco0lwPhx5ytbjbL08vz/q6Ehy/fMIbfT7g59MjREK+3",
+	"piEDMYV2fSyNWxiEiulKDTJ21cq3DGb4lnL/Bpym0SiYLOkGq0HOKuUgRrLNFYkai/B/IzsABj50psxp",
+	"KRKK1KUwhDidq0HIHbhxEp0VXLDVztrtb0+e6cfsmf76HNNewv66CBef4I5+8mU/+bL35ctWlSpSKabZ",
+	"LNiwIg/YOj2Qi7sLktastA+7MhB19jW4QrqfvS6yLKecX1EoZPh0wZXPvsOKYk+X3KO45MzKPt1vT/fb",
+	"0PtNQ5Nqt8kxYrfslua3MV13lrxZsHWwKsKFIRsBqFBLDHdB+AjINiAg0ERdQgwzdpxyQZJEAYbWyi5c",
+	"50zemWmEfxEsiFhApqwQQBiLRppVv1FVmyjJqLHKnlwOGmmqbIgDL1gBtfuUDID+rFWtijgPyqnkAUkS",
+	"tn6jREiRYplIqMs4QtyT7EYF2oT82Gya0JUKczNOg5TSKJhI83kSsBSDyarW1ij4d8EEsV5KwXjlk3KQ",
+	"OqY90l3Uz9ZnQUdgpjSRsydYwwTL7/MNF3Q1OQl+xbKFeqNCGjSEx9XUcbkURQZfoqkqDskDljR7Fi/0",
+	"hjpGOMQ05n/wrVea0a/q9x0A1A+9wteAWTtE9RpW7hQt4a5hU6KMkxtywQpOn70ReUGNxMpYLkjyIiSC",
+	"JGxe0E7JhSJKPa0lDn6lFYXSRXVyLip+9rKCJwh7zXPRcEQuoe13ZgB91X27SufFDL92LGKmWtf9d9D2",
+	"mw4vs3rgq4VuDJ/C3cqL4Y7vo9tiT0210cNCILCxK0oiO5+mIjNaDrIlQ86k5iPPXKBORg9vtvpYJ5/S",
+	"UJGyD4al85kUMchDEhAsCo+a6Yquplbpavh8blRLRRQHOibi4iIWFiso+6yVCOgEh/w5Ld80Kabqs35H",
+	"lTaeSoUqn0O5EZLqlDuEqZtyIzXUOgpIkqJSHeDkA0LkJPjEUK1kM/UYX7B1KifgNuaxYDl3udq3heqh",
+	"k+/2Kgu/3IP0PgjZE7rl7K0CvLwTxY0+OXmMIvohJ6iVoueh8h4d2dfhc8/A1je5m8qLgJ6MJs/zLjdP",
+	"aau/evnd377/61/kHxmsK0nUL1LB7WHD29dUp3v6vu4puWMhRVveJnyYaEeX+Ncp2n22qcmcfhKZj1xk",
+	"DlO4vwJJi1u4Uae33Z57la59xWjdtQBRrDd/NAvXa6rSWCbw3KRDkKI3TpUIl3v2hf07n6gyBLxLnH5i",
+	"WnBr/2YUqOK6EVuROO2Qnp9OP74/nuSE1npLTfXWkWrsydb+P/a+dbmNG/vzVVDeD8lUUZcks7O7VuWD",
+	"YsmJKraoNeVxZaZSaoh9SGLUBDgNUDTH5ap9mn2w/5P8C+cAfSGbZDfJbpE0v8Qx3bgDv3M/p5bUFHQe",
+	"VEoPzB4xvLT/rfKh99jiRt/zJ5CHCfmF7rU+Jss/vJrDYmjdc1rcuN9EsqRkg5Cc0Z7MApVFqZBJi1Pf",
+	"ANnqQBZ2t6KHKk+anA2RG9fDas13tsUOab9zC9k/DXhu+pUJ3UzrYhzLfnTo2vA1t/OoEV/6wF9CK74m",
+	"3Bw143VrxmcAtyFBYLs4+fWFEP6oKa8C30fVz1FbvglValI5/oLkausK8gNG+INUlh9R86gwX19hvnW2",
+	"v7wSQutSqgdtphEwPQAweoc0D53OHuobOp3q2IptCl959mQOXbVQaeeOCoVlz/YF9AlrYshRnVC3OgFR",
+	"tCEWc33w+9ooRB/VBKuh+MjmHpUDG1CYBnUDL0h6tq4a2Gu0Pkjh/4iFR5G/osi/dca8tMQf+k51ifTO",
+	"6ccrcFJFIWjDeiLWs8UMXISwY6Ux3jhf0GCxfH+VzrWqmH/H+00l8rRDeU1CZsZVgTPXdL50CRvxPu5g",
+	"eiYHLu6vtZfbk/pfUHzHTMFh9vI3KavzdOjauSN7rSmtOrJCJGNz7TKme5dbqZKMb/b3U5ZeDdblEjM/",
+	"qz4TEoP7YyClYnKay4TfpKfGmKp0xLURomFxOBn3KBSXBqwKnrdJs+shF9ElaaeukZs68pWer8x58Kb4",
+	"5N134cTuHeNhGIPeQYE8KR6xkUS+KJdamAGxhpjHM7AbfvYF//hayoZUjqqwyUC5YxV65lyrlMkqwVX+",
+	"MsUXV5m3zD/YMjnSXtzotCWiUxgikRzr47T4HR48g+ov0tE4VdY4xZddm23zu4tBTGv1BNOzL1qr32Fa",
+	"H4wFWquHJ5gGlQr9XUomQpBGmCl7jNUTuPSTMDsRYsE93yuhHPh1Ou11MlS6ZkfUS6+vFn15oiTmC/1m",
+	"IM/fgyPmrYd5mUvTHOB9Sf6/ZHWgssqAReWA5qXsNXmtJbXMypyMK7Wzfw+tcVmuyhNDU9a9os1t6I35",
+	"ojOF7yyp81KfSLSi9sv6D2aeRtfyWvaV0J4e3+63QRxrUHcvdRDIDJ0x1yfuXVmmXhs+Tapah4oFITfw",
+	"4BxV0zapTjujG6fy+94lAOsACp8cFkuHptpv8vmyH6f1TWJfxM228ilkl7sKbBNH9l8zfoiuB5l1HxXO",
+	"qzM/lNQb77/zwrrq5hLeC01qm509KMmQsNLFONeCSuqxy7ub2s2Y19LEAjJOEj4DUgw9iO23wliZz1V8",
+	"3thl9yq3M43hc27Uyhg907pRC2Z27KMVczlNyZ/T0QB50E6+xSbFBTj6IinccnM5+5L7a4US1+uQhhVK",
+	"rRkQrshi59bxrSi32hI2oyVHHZfXcS251E3rvLb3vlIdWCOPq3ZeY3MuqTgrYeFenx4B4NsI69zusy9r",
+	"RhqCHJeLFscvdydM/D1OfO8CxWnaVQHEtyp8FngwB26irrptR0ApfLAvECBeFTb2KjK8+bhuD3vNKIc2",
+	"RKuvDePqUQlUBkSPyp9jhPc6tKHB0O6XIBrbjuk+BKQ+RPPqEQWPsd3VY7u3x0yX1pGPeB/KxHPjd5XA",
+	"sp7A7juc757EdNNkq+Klb7UkkrvgNA5cNq+6lYcTzV1w1o2Hdft7Vytv1LFAwCO3YHsmA/6M/8Z0NO5v",
+	"LtYiCjTFKxHkrPH0G5Zp7ZBHkbYM9hyZuW/QnyGPfQ3yZGdf7B+lY23mZ7mBf4IDyuo81jcWalMR448e",
+	"CGmUTQOvamW4zcZvJieVbPvB1EXs12ZKii7r/BaeHl/vocbZbO3NbhBwY+dwym6MTmNthNHzsTabq1Y3",
+	"f9P7KmYcokKWlnxgLPxRrVoi6OQF+HcVia4op1Z1n9aoS0WbkxjauflR8Jqij6V9VCM3lyRRHteEmAsY",
+	"Hre49XSwq3N/4ADTy64RzxW+v4fPpmENr9uHquhwg0dxxQ3vmHhsH+NSTa8b5oDVu2vu4zqcWH43NwOo",
+	"CnvTI4RatSkEZPfqPY/1gEf2imx9V0Ju+CPXwEIR4r5wqScYIl+geU6fusfL5LQqcXeZE16laMbH3IgZ",
+	"PpsXFHnI4AE5SvrLkLSUmErJ/YMMGZfEdqI2DPOE4nRtDzwG9gQjc+E+9+HXcxmWWLvHAvdaYtEfGB34",
+	"bKU+OBsvK3mD5b984HHMpwG5mSkJNBE7lD0G2U+DvnupH9kpC4Zg+IM9+oANx9rgwaNyPfCHMz8HKjli",
+	"r/aUCcmInKqed1pTEgoIhD3eDIWonwe2+1+J/3UNmlKx2+FqUa+7qzfhGT/mlERUWMZYPkk1kQ/ZN7Zy",
+	"Ye2470jg9FaZt1jBfptQdZl9vr6y/CqN9J7QuTWFkNYrqcyDmshSw5q2/fDy7mbrFKSUXaEfc2k0o82y",
+	"2JvG9CQwnedw4wziz4pGM0xQRcHl/P9UPOLS6RDw3tMr+CTM4H4AHT5E+X+bT8HtV4bW2J0iKuO2zRKl",
+	"05eQ0irsKvopPzw6UrB0X6/tp+Rb2KrCPI1jMmUK2a+FecKrbxEX15Jc2pI8VWpRIiK0iKvaLBQ24bUW",
+	"CKVnX2j48pYl/Jx4phE3gxl+ScX4F/hsT18YdxUXWZfcwqtJjnQ41Lgxhbm9QIk9qibC7fLy7A35mjak",
+	"CpvB+79WXKOlkxjutXJ9byyPe6vMBzCxgGcg9dhbFXsj1tYXnGNhKLET0+PuwD+znRVMxzHQptSErSVB",
+	"NDUgLgfR6nhZIlLZP11hBi47r4fA9KcVQOg1aHuCghsIWIuxz+7KAHjoKgld3/P+om7dZ2f4DXZ6xMli",
+	"ZVaDKElrvAJTR+byvQXIHdHcOVPtOui4XHG3yjC7BptIdtyHhYbcUGW4ghabDLiBZ8jYxjSfagyFfAIY",
+	"ueFQ+VaYPZHeKCNVGirs7GFQakSunROchEmyFivUseCmd/LeSrlO7eaIABbrxdWHTMloasd0dmYjoiiv",
+	"oUPRNhIgDU7HbnSB7my8vnFlljisNpvc9HBR9Zuq3+DphbuuqrNvNjFq18Tv+wtz2Mac6VHFtbGKq0li",
+	"nvULeAliftTn2Wth6U5Gjffj6j1xwHpU+41j6PDn3VT6ZfxQXkLr5yh7GVcU/ynyQZhkutn4vt9h+sHP",
+	"ti7fksvRKFbP9s006CmSXVj5y5lvtcRDZO7cDpa7WG8jDycScO6kX66863faz8aJTU9Qv9fGrcJhnI9D",
+	"2mPA3bNGrwsTj2FRHGB6gxpwTsgMts6zb0zySYc8xgGWQZ5jHOA3GQc4h3d1uxF7uD/74v6vtMm2GjQv",
+	"stbmwLIaP5Y2/WYiAtdC+2NEYGrQq/99rQwI3PTd5KSYeh5NXaR/bRal6MLO7ePp8QEfalDgtp7tBjGB",
+	"bgplwgIzJbhAzxbhKrYabSJ1UDzhdjFhX4WWw4oqzC75GFX47UUVNicNaEgaLeL8r2VIOlz3rWdb3CQJ",
+	"9GIYqmcgI3lXqScBzsDNpTdiPcG0hUmNbX88inx/iSrYyoSLxIWOm2cTfEtH9CWE7bHZrqrCb58Ff5Dh",
+	"Rp6Zdd5Tt9WFV9RuDVNjk7mP7nNnaOhzAwM11kDZVVdxxZOBInSIASvKp0ky/BN4hEjJvmZG0UWbOI8H",
+	"SlkdqtcEQsn116lPRKrnG8BQQ/QM2ifBzqTJtl99p1k/VuPRKQvg80jEoB+4QcpLCbHpIWZvciF73ugl",
+	"dWOVv6JpiyUIv4d30ieLdyTKZTkXcfZSVLivxUrq9ghQiHOP2HF6YLKIRxouJe3VomsZwJCL6MGVcSTO",
+	"MfBVWANXIYNjMDLewwvGWSCV7AL+Y3DX7twzwpYzrRU6OvkfLXjbnyZ4mYO3Ku5A184W720Qcj14VDwO",
+	"k9g79CkKAYYQXtDsCLQ0dGMwwSm7TCAq4tpo9sOPbKDGscZCF4jawONIQMwmA8ul2oWT25EWfQvjY9NK",
+	"/wlf3yN01dCSBUmrbNlZOMd08nOwW+i19El9WvvaMkSD3j3ITHg5TdpFKBq0oKoRSAjJWTbjP4Uhkdwp",
+	"HG1Pqsfo5apYk9NVxI2Fmh/PU5KEWT4W6PnTZ16N3X4LpjvoWIpcO6/tplid2Z5r2IyVYOto5g6SpDZ6",
+	"nihILaM1jnT0VBSpyYwbcQfMyRvsZh4bED1piCDBkwc3g6DFgt+MGbVlNHUA0OFDsNfg53f8c3DB1DPE",
+	"7P5dhwUd6I5jQL9utzOWrsz2+PPf//3Tf/2//3/B7rgZ/Hx2wd7zzyeXffj5rz/9eH5+wfxoFyw7kDNJ",
+	"idiKEZT4PN1oMx3ZobSJhey7Q68e6/nIw4fkuq/2rfCv4X4iush9C+k9JkuISm+SU1xTRKp+5bbo3uUV",
+	"AP4GmkEM2ZuZCzqtxVOr02nfWkJzoz9SiG47vlXvlOxD/HceCSTpk1jJ/oNH5ZVdfrKfXxKta8e+1m/a",
+	"EWF22W6GQnaowbZPKF9c2QuufplEEpAIJ0JtjuYIzXA95I2MZM4ScvL8TWmYq6iSUj489mewJN//6LjO",
+	"9ZQL3Vhp/aBi0RclQqotgW3Tt18tvIwICVb6mNBqrt336ET5kGWsVr/Uu/RrZFLcsyN3TG6xtsREPmqI",
+	"3/PprTJWBGkn7WPoC22gzFosJn5IPrcd6vd86rvbani5955JXTXtxuOrR3EiJz7nK/NrdH2y147LrHyS",
+	"sI0PQ/75IeRTHSTXEy+rY8KkQgBS8jU5jqcbhD1R6mPiA5kgMBLGeUtIEDhdPtuKSVRE4G1Nsj/kjBWN",
+	"uFpqyuGcSyagS/AW2Kqda1SF0ShsPnfqeKEwhYXLNJ2bJT19iuHKw49lCfzZnrIOuCJNgYr7FNvQsyJF",
+	"ixmlNgrCrrDPRqmHIZfTB+7ltFV7TI/CSXcI4Cl93rI7lVLMzo0wOEsy2QRioPdlGfpo2mKP00xwxHc6",
+	"C/k993ZQ6cTu7cFYejzhRLft3HgMLk+Kw3JE+BnG8AOYeHpy2XMszzy1kePhI5EIDV2Fui/7sRPKMrEb",
+	"dhATTxnvcyFzPOAPJXg3IQ30IXbM28550nrHcCtH18p5VfWltSy3MNNXr//555yiS8iyeoMZH9u//fS/",
+	"/5qqWLWy6yvWK3xS8ZNmkXgiZXoibs4lU2slNzY1F0/kjBec0wVorR5A8scIwsA7uj3CUt81zw7W7blG",
+	"5Lbds2hZ+QJ0Om2ykDhX7GZkU9yXdZ3XsPEHN8dFFxfp95oJdoR8Rna9HEJ3Om2nJXJc/wbRNGul9kmm",
+	"0Y77N2Et2X1KC2GzXIz/TdMOpe3RI20fvAw6nbYd0L7/UGgEgHKCoLkmuHir4nbcr916SF5veO2dCi53",
+	"Dq6obhbsWj7GMw9uQrMejzTshbfgbsW1QHivOvwZbmFinyNaCO/V1S+7mtfGijcnStKtydJlIfsRMCTY",
+	"bVnJGqqn2sAwaw3FH86kCuHsi/3vTfj17MtAaWMFpK8ri0xPXMI8BMbEvUvJnuiPU7qeE69cRrxT9qtP",
+	"jdcTkeUPL+9uNDKwvD9vwYoBM656gY3sHfilldQmA/A/pyayJCOhtoMkRjI3PtMQP4N24TRYtL3IwIX7",
+	"c6vC6rmrbaNyscO/ue1uyEstXVPlnAMFTYvhL3sD9oKOpOfclLeaNvaZ+9LFOH7j0ao1LftWJa8szeRy",
+	"c0VGqgQI0P1daGbRZjfzUDS0XRXTUSyAWLfjWUJBaL9IfCvnOLiMZJSLg5xFfp0PdmzRHUndHFBx1APT",
+	"HaA2QrPg1+vEKIzDBsipojp66vwlrMRnhxNSGx5FtC+WcCBfhdHk82m8u2osvRGMs0h0wZILytQaiaEw",
+	"mNXifAVl0K+aRW29FmDrRTfPn8p+wbR+eZzeH7TSL5r3OsN06abQyR6aXsm9DtSEVKvIei6MTHDGy0nl",
+	"UgG3ig2ENipGf+cnGJnXafZqJYFBBBTB5wsqxIDq3JBjkuiP929c2mq736OIS/A+NekPp35vA0JOcrO+",
+	"lkYY6l0TffDwtgrSOrh1VbndjuGxueLTMvzutQxLfolz+QBaRWNKH1iyCa5+2ig/TdtWFZl9q8JHNsaU",
+	"6Ycafr7etu0fz40rrE3vN4JYqDDV3DmrWw5KdjvJW533oCJXjQ8ufz0WEKw1qZOlG2hTLsM5E5HBr5vM",
+	"HRIJbT5qiH+lee58bfDMXMtfn1yjJf4MmTM4WCBeawPXx+G5Ld11PrrG/anCRmf2LQNKdnLMza4CMtnO",
+	"HvrpoopttaSK1s6ZOO8NUwhFM+BDTjZz1g6U9727BzmskqcOEi9hdC66QUjGw1BQugTlNL9qIk/ZG5yC",
+	"ZqMxVY9JGjEhrcjvJmwSzULEu0+nLLjR6GznOOkPoMHcJS7qlj2mmiwtJshd3X4stEEHaqbBRQcNiTXH",
+	"vHX27AZC9l/nP6asmFRBRgJ7nGLilQUG6eSa1W2RTga6V5iJZh3YvHK5RxqzSScjr2uXvrlaZZSm25Kp",
+	"AHPBgvdgeOD9qG+uTvcMzncjlLK0bXqGXNDTMgPQuXino+lzLUckejj3gwzQ7KjhMyU21QndnMkzT+nm",
+	"GfGzL/hn6WQwJSlhlqxRpLylempsZunbovjPLDmoxoFjq8ZyXqQkoY7qHikm54t71Mz60VpqfSuLH8X+",
+	"UJiGgu7nhbDmLKR2rU2n5s/ESKxFhIoTAtWIqiszAZUFzSKt9N4B4ab8dLEq2G/gESBWKhQahgdH/fYL",
+	"I15Cf1LTHlWq5LEJCq5UoqxIrFQSBZ1DBDcsAq4Nqg7SCWFsunNcyIZ0JDpiGoDbdl1IlSQ8DGeUJDN6",
+	"kQXZlrYFv0eFxoJJ11IlI+Wbi4pkVFjJBoUnyiGquyVXCvStMtefhTYNo2jVTE5H0lvMm+M+HnU3dehu",
+	"CCN2WHeTZvJqSHlT1oDadNkFDIqtreACHaUd4x4+m8bNrNUNYL7VChPrYRtXm7Or7pFF9eWNqbNm1Mq8",
+	"fwXT6ZaNpmR67CZjZJqnauZMug4JEGJVwWRtCPCcBQiuZIf1koK3aC6WFVymhTnb6JA/YQmK/M+tQjur",
+	"cANB6IPWk8hfxiMqMJhNHSY0E32pYigo9cdDzG7RhOH0XtHJroWETSeZsmNeSp/4pz7LKV28EobTumJ9",
+	"7UIpoA9T+cyVH6gvl46L3MRpLo2xzQj/+xdm6wC7Vb72m21xbXfqMrLQOUXBTm9UyrBSFp7OCLqiN700",
+	"74Br05aQJuV5Afu2T4uTpQVzQqmZu10LixySpRSjpyiH7FGqWkOqyrIjO5Wio9gkXoVdKZSk5mSosyGs",
+	"jJFIsItSbaRZKnNJawe8wJDdHccxSJMxoTVB9FJyuxaN3tFssbUX2X6TOawXrredIt78lZ+5wBp43B1U",
+	"0QW4YELfQ0CsLeWpYwY+GyakczLMg/FpNhFtdnSKRiSfcT4s8O+jz1B1A9VrFth2/3cMcamAmRfxvj6q",
+	"BdZiqDp0dxvWDVQ2jlYkqp3ksutmfWY2d5V4K6TPGfg4tdJycqFqVBRsE6Ja6Cwtp6zLtStHoMbGNcJS",
+	"BBGOxiOfCXhISoI0Cxep9bV3aF4GZpuEhtQspVd+WmmjOz6NFA8bk9GbhtHa0hvTlGZxuAIrf6voBN5i",
+	"OphqoqJHn+vPKHHlO6qDpUft2b8tWU5h4hBsh0eitF1Hzp2UyRdQvW2QuTx7/sX+Uc21eoW5LqsPOWXt",
+	"BWroqXMXXqCLJu11VmtORRG08bUpXKby2awhS3y1K1PDFMIbc1FMh6zFWTtRA7+cr/bRTTsP5w16gZC2",
+	"ktIYUnqLb8JZO9W/btlXewvqvtYrDVHPFfop6aVdBX8XOUDsFxZuVU2YUcd/8+CwMZf3TSFBc6reXdDx",
+	"Vse4Yo5zFuKW+2Bj7Qg+hFahsS0g5i9ozVXYcyXWZjy4SyDmKbukenrZ3rDUVmnH7IuFzhZTT37nuVzn",
+	"jEGFFIpZXtsevynH++ZsmKdz7hx2TZpxzYRhQr+ecejwWiVhTjM+LIEDryeYzlWK4zEs9veg7rZFaer3",
+	"GMHp7o3HSC0O6amLCG7GzrqjIza+iC861es7MFf0LfmMbMMPaKddSJaKVXM1qJ3bRxmH+4uMAR/zmroc",
+	"gfPfrHJsyvmwDBDpL8o6Nx09Uzbw9981nxTHc9Tlk+J1hmcci1LosyeY2mMk2XU1f+fKh6WOKnS9VRQi",
+	"Z6ONGmk2UfGTkP00TO4+mzA+ucP2ZnAytjEJE9vb61w64vyUAxY7YdoyOouVkzHYzmynTzDNlk3LfUqT",
+	"wjT1sS/I5PM+Q8iMYhE4T+a0R8qNRP3KqKCiK+6kPavfscj6zsvpGeesD3aRtTAmFs44nnC24HWd2su7",
+	"WD1GMMSHLmTfrvKTMINbmNhzOWoxEy7id5iiqHHUZO6TJhOfar6A/Nb1mSvIRkoyCv0uOuDcLtIa3F6i",
+	"P2Ufk8KRmvzRCFZdZHbgHBsfMtEJvUzuegpemAV+Vwkhy53NSdHpiJYw9Qr9hjUfwkz8iFlGJ1wCfFdP",
+	"DynTLZXMhEiDbTBD/TB1HhUbLFopmnf4lOI2uKvxd8GGwOVkICJo2Qs1W968l7KJwsqA0H0qEuwdaUoq",
+	"6e62dH8Lk7TmbyVXk0yz5uR6P2gt8n1y1BMs+dqogLqBUgBXVoIamUsq23uvci9WV63qi4knl3dXsQa1",
+	"89v1Xdzo9xZbZL8dY1XSnUnmR7AmdFr69YBoKgLbC0q+h1Lqtqh0bVpDOl8IN+UsdFL+NqOO+E4zR7zy",
+	"2NQfg9YoPimmegbkKbt1RcVQPenK4B6L3m5aZu9+AGtQxyY0GB20P41SJmN5jEEBZ/msnmChNuI9RcGu",
+	"Ng5lSuVrlRaoy4TYLFBWBHcfc3EIqf6BInATXstZdOiuLVVI2BXV7i1Fw+yLhwDZX+yMt8wrZQ44yxhL",
+	"xSIl+6ipjZ/WddrdV5lzt7UQ9h5Qtzugh9jd9A72sTTviTejeSAoy+uBt6anflTKWHQcLdYsJKkf5gzo",
+	"IWlECJNzIKx6TPhKeClparFerIaMMyu0YOI3SuQgFesmLBj+bq9Hr2cl8hB6fBxRoSmvFEgromvDYwOh",
+	"02OcnCTLwTz8BDxIZFoMhXmU5bOLQN5Wz2gMhE40Fj5GLtWOB/N0IN3EshL655PJZHJit+FkHEcguyqk",
+	"i1kR03/xI79V8bDCFZ1t14zUnow6WoMEEflanrhh7n6mxkKIIZfOQWvehySjw5yavCoQlzYKO1twfita",
+	"r0pX+04a3uh2r7c9Y/IaSod1L185fLRjrMpCUPSWW2kVeAQLVOBkYEKNzQxSNCLZ7qxtNjnFek6wqlQD",
+	"3XEszPTV63/+WZA5wLbH3GbzT10YnSdC5WozIhUcAI/M4rDrT0hGIvEELDgbQBSpoNBX+DfqphhKl18V",
+	"13TZFvhQcppsoj7HW95iYxk6SYZ01ViAO90B1/+fbrlRpJZkSrCTCjUR1R/Pzx3ppCpsCoEyEs+gT1kQ",
+	"In+NpRr1fEW65KS/Dyxr0Y9BB39pZcqqS+iaxEMwhi7YbhPvOmQWhGHfB5HQBiTEtrWH9VRD4QtGsu8D",
+	"Kqf7lwsWqLEZjU1AxdJ9WXfUtDg7tOFmTOGprgav0CyY8FgGbr1JCWL7L48wEDJ8badjl2rZLAgZd3Ol",
+	"WZGLiegJ+y9eHVJwSezmv8AdWXQbXCHNxQzg/IXAAsRTVFvQ0rHCkE7LBiWPLOXw3DCnrINdoxKMThJx",
+	"oicgClngvgrYI/RUbEX4KXaJxp1CA8s7N/3mnOxvlRvzFiDcpjB9S9s341e45LitODfK1HquAHnIhVTA",
+	"AJG9SqzLJf0vxl47nte5ySavnnBdt5C7sieOkgh5H6MWdMS74JM+D9OX7cZYhAdZ2Mm97iFZCgpf3Qdc",
+	"7iavzpLwn+oROK/cjl2pSRV5PMGDFfKl56HoPFpeYZHB3wh6Jj0mqfxJKTRv9sZR1MqeTNKjO6LZE0JS",
+	"j47TqPEb2Tv9fXByYv9ygtbW4C8ryP0Auk+pCtGNi/X26RwLkUzrxVQNFVVOBe8KpD/GaoI6zRFI7WVV",
+	"aaVFlxwoeKviDm0RkYeRig2PggsnWDqOwCATOa8cDAGGd9ji1nZaWUdIrRYpB5ff2o7oSwjbst6EI7/w",
+	"0E0ykZlWT6stP0BvnKQR+nF1q1uVjPI/yy6+nUuYt+CafcAzSk7d55+nY86CqZD9CJjtl7Wlu22GlCb1",
+	"3baQ68Gj4nEYzOgn0pSaI4i1krYDpvHEGcZouH4tSj/adnaV+G+oCBGWyrC/nXvTzgX77fryKvuqcVcs",
+	"0l76abfcJH2CLI8VgYHP5mxghlFgH71nA8nUxIIOdE/egukOTt6rEF4zyZ+FpUZBC8GBzGCeG9QqAiak",
+	"NsDDlrM00VxcpAtaCxY8tCu/WRu9tdUZiXA1djFbeJg/0ZMp0KG6zaC7wpkmh8HkgiY7kTHpvfMK3aWX",
+	"MeW97QCt1IuHbozzDe3FvD8EaXL2vFeu0dn/wG9//uP+VrR//fiff/yra/749I+nP8T5efv+dvDu/o9J",
+	"++rG/OP+8j/vr25+ev+v9+ft++vJqxL2QG1igUb+r5ZvUWPTVUP7u1EPbvQjoK0BaAmSLMW0fL+JceEJ",
+	"cBj7Ntw9xL/acZEs0/uaTdjiSHZOQWtFdKfPxfR64zh69frVwJjR67OzH378X6fnp+enP7z+6fz8HF+X",
+	"m+ps5x+zedDz8bzk2ub1zcRqZgzrdlAUjF0n+ODznd9lAtsQuTU8Q8yjXElXybpqOCSTYKY/ltSp/LJC",
+	"OfmdZpd3N9n52L+Wa3g/fWLtyw520GLAuwPGJWuPQF7e3bDQFf7IdO0/Ltf9SEWiKyA7tzv3U1EHMBxF",
+	"aB5QvdzMct7eTjy0bD4eScqSjkbRlBI3ZbZCazBFg10SiIE7mUTu71ohZDIAybQaAslQAz6y4Jnp9hM8",
+	"DpR6Kur4k2c0uxHXWnRZCM8QWTLjeIH0tom+kDxCAMXcU6rXYlwn265fJ9V27ULJfx5CRnRxSnpoS/dy",
+	"++M4chrLSdQDNbE/Sq9NGVpK+Sy0MCrOLusqmSrxmgXL+x2maTkdp9OgHcQgG/dAHCFefk1tVwvuETmE",
+	"FD5M1w8NOtbA2pdjM2hlvEn8tFzizeTmjs2AvaGOS76Odx3WhdiInhXMnLQ5isUzNxieoFeP+ibTvGBQ",
+	"hG4PDhY9vWuEbDkOywuyPLmvk4E9d7wBPE45ssygM3A8P6wLGpgn4T4rFjk39FzyMxV7cHCsZlepJwHZ",
+	"EV2HBWP96l8Wx1w6vO8ijNGAgkmgewtUsS1vFkxTsBH/6/jFRFXhjyHVFCWgICG/M6TJKHq1Cl+OU5Wg",
+	"HoDGt/wwFQtCusyMysLLOBSGvVP9RTcqp8OkF5pp7qXuP7/+dwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

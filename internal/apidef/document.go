@@ -69,6 +69,7 @@ const (
 	apiListenPath
 	apiDomain
 	apiDomainDisabled
+	apiIsOAS
 )
 
 var apiPaths = [][]string{
@@ -103,6 +104,8 @@ var apiPaths = [][]string{
 	apiListenPath:     {"api_definition", "proxy", "listen_path"},
 	apiDomain:         {"api_definition", "domain"},
 	apiDomainDisabled: {"api_definition", "domain_disabled"},
+
+	apiIsOAS: {"api_definition", "is_oas"},
 }
 
 // API is what an API definition is searched by. Its IDs are "" if the document does not state them.

@@ -20,6 +20,9 @@ type Search struct {
 	// Route and Domain are where gateways serve the API (migrations/016_tenants.sql).
 	Route  string `json:"route"`
 	Domain string `json:"domain"`
+
+	// OAS reports whether the API is a Tyk OAS API (migrations/022_overview.sql).
+	OAS bool `json:"oas"`
 }
 
 // authFlags are the members of an API definition that switch a type of authentication on, and the type.
@@ -64,7 +67,7 @@ func (d Document) Search() Search {
 	s := Search{
 		Name: name, Types: []string{d.apiType()}, Auth: []string{}, Categories: []string{},
 		CreatedAt: sortableTime(d.text(apiCreatedAt)), UpdatedAt: sortableTime(d.text(apiUpdatedAt)),
-		Route: Route(d.text(apiListenPath)),
+		Route: Route(d.text(apiListenPath)), OAS: d.flag(apiIsOAS),
 	}
 	if !d.flag(apiDomainDisabled) {
 		s.Domain = Domain(d.text(apiDomain))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"gatehouse/internal/jsondoc"
+	"gatehouse/internal/located"
 	"gatehouse/internal/remote"
 )
 
@@ -134,7 +135,7 @@ func (c *comparison) compareObjects(at string, wanted, stored map[string]any) {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		pointer := pointerTo(at, name)
+		pointer := located.PointerTo(at, name)
 		want, wants := wanted[name]
 		have, has := stored[name]
 		switch {
@@ -152,7 +153,7 @@ func (c *comparison) compareObjects(at string, wanted, stored map[string]any) {
 
 func (c *comparison) compareLists(at string, wanted, stored []any) {
 	for n := range max(len(wanted), len(stored)) {
-		pointer := pointerTo(at, strconv.Itoa(n))
+		pointer := located.PointerTo(at, strconv.Itoa(n))
 		switch {
 		case n >= len(stored):
 			c.add("+", pointer)

@@ -10,18 +10,12 @@ import (
 	"fmt"
 	"strings"
 
+	"gatehouse/internal/located"
 	"gatehouse/internal/remote"
 )
 
-// Place is a place in a file. Lines and columns count from 1; a column is a byte.
-type Place struct {
-	File   string
-	Line   int
-	Column int
-}
-
-// String returns the place as editors and compilers write it.
-func (p Place) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+// Place is a place in a file.
+type Place = located.Place
 
 // Document is the document of a desired object.
 type Document struct {
@@ -32,14 +26,11 @@ type Document struct {
 	JSON json.RawMessage
 
 	// place returns the place of the value at a JSON pointer.
-	place func(pointer string) Place
+	place located.Locator
 }
 
 // Fault is an error in a file.
-type Fault struct {
-	Place  Place
-	Reason string
-}
+type Fault = located.Fault
 
 // FaultsError is returned for files that have faults. Nothing has been changed.
 type FaultsError struct{ Faults []Fault }
@@ -55,7 +46,7 @@ func (e *FaultsError) Error() string {
 
 // addf adds a fault.
 func (e *FaultsError) addf(place Place, format string, args ...any) {
-	e.Faults = append(e.Faults, Fault{place, fmt.Sprintf(format, args...)})
+	e.Faults = append(e.Faults, Fault{Place: place, Reason: fmt.Sprintf(format, args...)})
 }
 
 // orNil returns the error, or nil if there are no faults.

@@ -3,19 +3,14 @@ package desired
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
-
 	"gatehouse/internal/jsondoc"
-	"gatehouse/internal/oas"
+	"gatehouse/internal/located"
 	"gatehouse/internal/remote"
 )
 
@@ -107,100 +102,22 @@ func parserOf(file string) func(l *loader, file string, text []byte) {
 	return nil
 }
 
+// readText reads the values of a file by a reader of package located.
+func (l *loader) readText(
+	read func([]byte, located.Options) ([]located.Value, []located.Fault), file string, text []byte,
+) {
+	values, faults := read(text, located.Options{File: file})
+	for _, value := range values {
+		l.add(value)
+	}
+	l.faults.Faults = append(l.faults.Faults, faults...)
+}
+
 // readJSON reads the values of a file, one after another.
-func (l *loader) readJSON(file string, text []byte) {
-	c := newContent(file, text)
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	for end := 0; ; end = int(decoder.InputOffset()) {
-		start := end + len(text[end:]) - len(bytes.TrimLeft(text[end:], " \t\r\n"))
-		if start == len(text) {
-			return
-		}
-		var raw json.RawMessage
-		err := decoder.Decode(&raw)
-		if err == nil {
-			err = l.addJSON(raw, inJSON(c, start))
-		} else if _, precise := jsondoc.Compact(text[start:]); precise != nil {
-			err = precise
-		}
-		if syntax, ok := errors.AsType[*jsondoc.SyntaxError](err); ok {
-			l.faults.addf(c.place(start+int(syntax.Offset)), "%s", syntax.Reason)
-			return
-		}
-		if err != nil {
-			l.faults.addf(c.place(start), "%s", err)
-			return
-		}
-	}
-}
-
-// addJSON adds a value of a file. The error is a *jsondoc.SyntaxError.
-func (l *loader) addJSON(raw json.RawMessage, in value) error {
-	compact, err := jsondoc.Compact(raw)
-	if err == nil {
-		l.add(compact, in)
-	}
-	return err
-}
-
-// marker matches the line between two documents of a YAML file.
-var marker = regexp.MustCompile(`(?m)^(---|\.\.\.)(\s|$)`)
+func (l *loader) readJSON(file string, text []byte) { l.readText(located.JSON, file, text) }
 
 // readYAML reads the documents of a file.
-func (l *loader) readYAML(file string, text []byte) {
-	starts, lines, counted := []int{0}, 0, 0
-	for _, found := range marker.FindAllIndex(text, -1) {
-		starts = append(starts, found[0]+len("---"))
-	}
-	for i, start := range starts {
-		end := len(text)
-		if i+1 < len(starts) {
-			end = starts[i+1] - len("---")
-		}
-		lines += bytes.Count(text[counted:start], []byte("\n"))
-		counted = start
-		l.readYAMLDocument(file, text[start:end], lines)
-	}
-}
-
-// onlyComments matches a document without a value.
-var onlyComments = regexp.MustCompile(`^(\s*(#.*)?(\n|$))*$`)
-
-// inYAMLMessage matches a message of the YAML parser, whose last place is that of the fault, or of package oas. The
-// groups are line and column, or only the line, and the fault.
-var inYAMLMessage = regexp.MustCompile(`^.*(?:L(\d+)\.C(\d+)|^line (\d+) of the YAML): (.*)$`)
-
-// readYAMLDocument reads one document of a YAML file, which begins after linesBefore lines.
-func (l *loader) readYAMLDocument(file string, text []byte, linesBefore int) {
-	if onlyComments.Match(text) {
-		return // such as before the first marker; the parser returns an error for it
-	}
-	var node yaml.Node
-	err := yaml.Load(text, &node)
-	if err == nil && (node.Kind == 0 || len(node.Content) == 0 || node.Content[0].ShortTag() == "!!null") {
-		return // only comments
-	}
-	at := inYAML(file, &node, linesBefore)
-	raw, converted := oas.FromYAML(text)
-	if err == nil {
-		err = converted
-	}
-	if err == nil {
-		err = l.addJSON(raw, at)
-	}
-	if err == nil {
-		return
-	}
-	place, reason := Place{file, linesBefore + 1, 1}, strings.ReplaceAll(err.Error(), "\n", " ")
-	if found := inYAMLMessage.FindStringSubmatch(reason); found != nil {
-		line, _ := strconv.Atoi(found[1] + found[3]) // digits, of one of the two
-		place.Line, reason = linesBefore+line, found[4]
-		if column, err := strconv.Atoi(found[2]); err == nil {
-			place.Column = column
-		}
-	}
-	l.faults.addf(place, "the document is not valid YAML: %s", reason)
-}
+func (l *loader) readYAML(file string, text []byte) { l.readText(located.YAML, file, text) }
 
 // kinds maps a member that only documents of one kind have to the kind.
 var kinds = []struct {
@@ -214,8 +131,8 @@ var kinds = []struct {
 }
 
 // add adds a document, or the documents of an export.
-func (l *loader) add(doc json.RawMessage, in value) {
-	at := in.at
+func (l *loader) add(in located.Value) {
+	doc, at := in.JSON, in.At
 	if doc[0] != '{' {
 		l.faults.addf(at(""), "is not an object: expected an export, or one document of it")
 		return
@@ -232,7 +149,7 @@ func (l *loader) add(doc json.RawMessage, in value) {
 	}
 	for _, kind := range remote.Kinds() {
 		if names[remote.ListName(kind)] {
-			l.addLists(doc, in)
+			l.addLists(in)
 			return
 		}
 	}
@@ -246,15 +163,15 @@ func (l *loader) add(doc json.RawMessage, in value) {
 }
 
 // addLists adds the documents of an export.
-func (l *loader) addLists(doc json.RawMessage, in value) {
-	at := in.at
+func (l *loader) addLists(in located.Value) {
+	doc, at := in.JSON, in.At
 	lists := map[string]remote.Kind{}
 	for _, kind := range remote.Kinds() {
 		lists[remote.ListName(kind)] = kind
 	}
 	for _, member := range jsondoc.Members(doc) {
 		kind, known := lists[member.Name]
-		pointer := pointerTo("", member.Name)
+		pointer := located.PointerTo("", member.Name)
 		switch {
 		case member.Name == "pages" || member.Name == "Pages" || known && string(member.Value) == "null":
 		case !known:
@@ -264,7 +181,7 @@ func (l *loader) addLists(doc json.RawMessage, in value) {
 		default:
 			var elements []json.RawMessage
 			_ = json.Unmarshal(member.Value, &elements) // a list in valid JSON
-			locatorOf := in.elements(pointer)
+			locatorOf := in.Elements(pointer)
 			for n, element := range elements {
 				l.addDocument(kind, element, locatorOf(n))
 			}
@@ -273,7 +190,7 @@ func (l *loader) addLists(doc json.RawMessage, in value) {
 }
 
 // addDocument adds a document.
-func (l *loader) addDocument(kind remote.Kind, doc json.RawMessage, at locator) {
+func (l *loader) addDocument(kind remote.Kind, doc json.RawMessage, at located.Locator) {
 	if doc[0] != '{' {
 		l.faults.addf(at(""), "is not an object")
 		return
@@ -281,9 +198,4 @@ func (l *loader) addDocument(kind remote.Kind, doc json.RawMessage, at locator) 
 	l.documents = append(l.documents, &Document{
 		Kind: kind, Organisation: remote.OrganisationOf(kind, doc), ID: remote.IDOf(kind, doc), JSON: doc, place: at,
 	})
-}
-
-// pointerTo returns the JSON pointer to a member.
-func pointerTo(prefix, name string) string {
-	return prefix + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }

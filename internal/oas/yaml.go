@@ -63,18 +63,41 @@ func yamlSeparators(document []byte) (n int) {
 // UTF-16.
 func isYAMLSpace(c byte) bool { return c <= ' ' || c >= utf8.RuneSelf }
 
+// NotYAML begins the message of an error of the parser.
+const NotYAML = "the document is not YAML: "
+
 // FromYAML returns a YAML document as JSON, with its members in their order. The error is an *Error if the document is
 // at fault.
 func FromYAML(document []byte) ([]byte, error) {
+	node, err := ParseYAML(document)
+	if err != nil {
+		return nil, err
+	}
+	return YAMLNodeToJSON(node)
+}
+
+// ParseYAML returns the nodes of a YAML document, if they are not too many. The error is an *Error.
+func ParseYAML(document []byte) (*yaml.Node, error) {
 	if yamlSeparators(document) > maxYAMLSeparators {
 		return nil, errTooManyValues
 	}
 	var node yaml.Node
 	if err := yaml.Load(document, &node); err != nil {
-		return nil, &Error{Message: "the document is not YAML: " + err.Error()}
+		return nil, &Error{Message: NotYAML + err.Error()}
 	}
+	return &node, nil
+}
+
+// ParsingMemory returns the memory in bytes that parsing a YAML document takes at most.
+func ParsingMemory(document []byte) int {
+	const perNode = 1000
+	return perNode * min(yamlSeparators(document), maxYAMLSeparators)
+}
+
+// YAMLNodeToJSON returns what ParseYAML has returned as JSON. The error is an *Error.
+func YAMLNodeToJSON(node *yaml.Node) ([]byte, error) {
 	var out yamlReader
-	if err := out.write(&node); err != nil {
+	if err := out.write(node); err != nil {
 		return nil, err
 	}
 	return out.json.Bytes(), nil

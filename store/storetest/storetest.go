@@ -110,7 +110,7 @@ func Keep(t testing.TB, connString string) {
 func Restore(t testing.TB, connString string) {
 	t.Helper()
 	Exec(t, connString, `
-		DO $$ DECLARE name text; tables text := (
+		DO $$ DECLARE name text; columns text; tables text := (
 			SELECT string_agg(format('public.%I', relname), ', ')
 			FROM pg_class WHERE relnamespace = 'kept'::regnamespace AND relkind = 'r');
 		BEGIN
@@ -125,7 +125,9 @@ func Restore(t testing.TB, connString string) {
 			END LOOP;
 			FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'kept'::regnamespace AND relkind = 'r' LOOP
 				EXECUTE format('DELETE FROM public.%1$I', name);
-				EXECUTE format('INSERT INTO public.%1$I OVERRIDING SYSTEM VALUE TABLE kept.%1$I', name);
+				SELECT string_agg(format('%I', attname), ', ') INTO columns FROM pg_attribute
+				WHERE attrelid = format('public.%I', name)::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '';
+				EXECUTE format('INSERT INTO public.%1$I (%2$s) OVERRIDING SYSTEM VALUE SELECT %2$s FROM kept.%1$I', name, columns);
 			END LOOP;
 		END $$`)
 }

@@ -1,19 +1,53 @@
-package desired
+// Package located reads the documents of JSON and YAML texts, and finds the lines and columns of their values.
+package located
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
 	"go.yaml.in/yaml/v4"
 )
 
-// locator finds the place of the value at a JSON pointer, or of the innermost value around it.
-type locator func(pointer string) Place
+// Place is a place in a text. Lines and columns count from 1; a column is a character.
+type Place struct {
+	File   string
+	Line   int
+	Column int
+}
 
-// below returns a locator of the values below a pointer.
-func (l locator) below(prefix string) locator {
+// String returns the place as editors and compilers write it.
+func (p Place) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column) }
+
+// Fault is an error in a text.
+type Fault struct {
+	Place  Place
+	Reason string
+}
+
+// Value is a JSON value of a text.
+type Value struct {
+	// JSON is the value without insignificant whitespace.
+	JSON json.RawMessage
+	// At finds its places.
+	At Locator
+	// Elements returns the locators of the elements of the list at a pointer, by their positions. It should be called
+	// once for each list, because a search for each element from the start would be quadratic.
+	Elements func(pointer string) func(n int) Locator
+	// Repeated is the pointer to the first member of the text whose name another one of its object has. Only the last of
+	// such members is in JSON. It is "" if there is none.
+	Repeated string
+}
+
+// Locator finds the place of the value at a JSON pointer, or of the innermost value around it.
+type Locator func(pointer string) Place
+
+// Below returns a locator of the values below a pointer.
+func (l Locator) Below(prefix string) Locator {
 	return func(pointer string) Place { return l(prefix + pointer) }
 }
 
@@ -29,7 +63,7 @@ func steps(pointer string) []string {
 	return all
 }
 
-// content is the text of a file.
+// content is a text.
 type content struct {
 	file  string
 	text  []byte
@@ -53,37 +87,29 @@ func (c *content) place(offset int) Place {
 	if !found {
 		line--
 	}
-	return Place{c.file, line + 1, offset - c.lines[line] + 1}
+	return Place{c.file, line + 1, utf8.RuneCount(c.text[c.lines[line]:offset]) + 1}
 }
 
-// value is a value of a file.
-type value struct {
-	at locator
-	// elements returns the locators of the elements of the list at a pointer, by their positions. It is called once for
-	// each list, because a search for each element from the start would be quadratic.
-	elements func(pointer string) func(n int) locator
-}
-
-// inJSON returns the JSON value that begins at an offset of a file.
-func inJSON(c *content, start int) value {
+// inJSON returns the JSON value that begins at an offset of a text, without JSON and Repeated.
+func inJSON(c *content, start int) Value {
 	at := jsonLocator(c, start)
-	return value{at, func(pointer string) func(n int) locator {
+	return Value{At: at, Elements: func(pointer string) func(n int) Locator {
 		list := jsonOffset(c, start, pointer)
 		var offsets []int
 		gjson.ParseBytes(c.text[list:]).ForEach(func(_, element gjson.Result) bool {
 			offsets = append(offsets, list+element.Index)
 			return true
 		})
-		return func(n int) locator {
+		return func(n int) Locator {
 			if n < len(offsets) {
 				return jsonLocator(c, offsets[n])
 			}
-			return at.below(pointer)
+			return at.Below(pointer)
 		}
 	}}
 }
 
-func jsonLocator(c *content, start int) locator {
+func jsonLocator(c *content, start int) Locator {
 	return func(pointer string) Place { return c.place(jsonOffset(c, start, pointer)) }
 }
 
@@ -100,7 +126,7 @@ func jsonOffset(c *content, start int, pointer string) int {
 	return offset
 }
 
-// memberOffset returns the offset of a member of an object, or of an element of a list.
+// memberOffset returns the offset of a member of an object, the last of repeated ones, or of an element of a list.
 func memberOffset(value []byte, step string) (offset int, found bool) {
 	parsed := gjson.ParseBytes(value)
 	if !parsed.IsObject() && !parsed.IsArray() {
@@ -112,20 +138,20 @@ func memberOffset(value []byte, step string) (offset int, found bool) {
 			offset, found = element.Index, true
 		}
 		n++
-		return !found
+		return !found || parsed.IsObject()
 	})
 	return offset, found
 }
 
-// inYAML returns the value of a YAML document that begins after linesBefore lines of a file.
-func inYAML(file string, root *yaml.Node, linesBefore int) value {
+// inYAML returns the value of a YAML document that begins after linesBefore lines of a text, without JSON.
+func inYAML(file string, root *yaml.Node, linesBefore int) Value {
 	at := yamlLocator(file, root, linesBefore)
-	return value{at, func(pointer string) func(n int) locator {
-		return func(n int) locator { return at.below(pointerTo(pointer, strconv.Itoa(n))) }
+	return Value{At: at, Elements: func(pointer string) func(n int) Locator {
+		return func(n int) Locator { return at.Below(PointerTo(pointer, strconv.Itoa(n))) }
 	}}
 }
 
-func yamlLocator(file string, root *yaml.Node, linesBefore int) locator {
+func yamlLocator(file string, root *yaml.Node, linesBefore int) Locator {
 	return func(pointer string) Place {
 		node := root
 		if node.Kind == yaml.DocumentNode && len(node.Content) > 0 {
@@ -162,4 +188,9 @@ func memberNode(node *yaml.Node, step string) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// PointerTo returns the JSON pointer to a member.
+func PointerTo(prefix, name string) string {
+	return prefix + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }
