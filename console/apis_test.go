@@ -163,7 +163,9 @@ func TestDroppedFiles(t *testing.T) {
 		dataTransfer.items.add(new File(['{"a":"' + 'x'.repeat(16 << 20) + '"}'], 'large.json'));
 		dataTransfer.items.add(new File(['{"api_definition":{"name":"' + 'x'.repeat(2 << 20) + '"}}'], 'long.json'));
 		dataTransfer.items.add(new File(['ignored'], '.tyk.json'));
-		return document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true})) || true;
+		document.querySelector('.drop').dispatchEvent(
+			new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}));
+		return true;
 	})()`)
 	tab.See("3 files: 1 can be imported, 2 with problems", "The file is larger than 4 MiB", "is larger than 1048576 bytes")
 	tab.Press("Import 1 file")
@@ -300,7 +302,9 @@ func watch(tab *browsertest.Tab) {
 	})()`)
 }
 
-func longestPause(tab *browsertest.Tab) int { return browsertest.Eval[int](tab, `Math.round(window.longestPause)`) }
+func longestPause(tab *browsertest.Tab) int {
+	return browsertest.Eval[int](tab, `Math.round(window.longestPause)`)
+}
 
 // TestEditorOf16MB puts 16 MB into the editor: the page goes on, and tells that the text cannot be stored.
 func TestEditorOf16MB(t *testing.T) {
