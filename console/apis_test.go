@@ -366,6 +366,21 @@ func TestEditAPI(t *testing.T) {
 	tab.See("something to know", "is repeated: only the last one is stored")
 }
 
+// TestEditorShowsWhatIsStored opens a document of an import, which keeps repeated names.
+func TestEditorShowsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	author := s.author()
+	const odd = `"config_data":{"number":1.0,"twice":1,"twice":2,"first":"\u00E9"}`
+	s.admin("POST", "/admin/apis/import", `{"apis":[{"api_definition":{"api_id":"odd","org_id":"`+author.orgID+`",`+odd+`}}]}`, nil)
+	tab := s.openAs(author, "#/apis/odd?view=tree")
+	tab.See("config_data")
+	tab.Press("Text")
+	tab.See(`"number": 1.0`, `"twice": 1,`, `"twice": 2,`, `"first": "\u00E9"`)
+	tab.See("/api_definition/config_data/twice", "is repeated: only the last one is stored")
+	require.Contains(t, s.storedAPI(author, "odd"), odd)
+}
+
 func TestEditOASAPI(t *testing.T) {
 	t.Parallel()
 	s := start(t)
