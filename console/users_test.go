@@ -8,10 +8,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/browsertest"
+	"gatehouse/server"
 )
 
-// stored returns a user as the admin API shows it.
-func (s *site) stored(id string) (user struct {
+// storedUser returns a user as the admin API shows it.
+func (s *site) storedUser(id string) (user struct {
 	FirstName       string            `json:"first_name"`
 	Active          bool              `json:"active"`
 	AccessKey       string            `json:"access_key"`
@@ -43,12 +44,12 @@ func TestUsersOfAnOrganisation(t *testing.T) {
 	tab.See("ines@rivermouth.example", "Set a password…")
 	tab.SeeNot(key)
 	id := browsertest.Eval[string](tab, `location.hash.split('/').pop()`)
-	require.Equal(t, key, s.stored(id).AccessKey)
-	require.Equal(t, map[string]string{"IsAdmin": "admin"}, s.stored(id).UserPermissions)
+	require.Equal(t, key, s.storedUser(id).AccessKey)
+	require.Equal(t, map[string]string{"IsAdmin": "admin"}, s.storedUser(id).UserPermissions)
 
 	tab.Press("Allow resetting passwords")
 	tab.See("Disallow resetting passwords")
-	require.Equal(t, "admin", s.stored(id).UserPermissions["ResetPassword"])
+	require.Equal(t, "admin", s.storedUser(id).UserPermissions["ResetPassword"])
 	tab.Press("Disallow resetting passwords")
 	tab.See("Allow resetting passwords")
 	tab.Press("Set a password…")
@@ -63,15 +64,15 @@ func TestUsersOfAnOrganisation(t *testing.T) {
 	tab.See("The user has a new access key", "Access key")
 	renewed := browsertest.Eval[string](tab, `document.querySelector('.secret pre').innerText`)
 	require.NotEqual(t, key, renewed)
-	require.Equal(t, renewed, s.stored(id).AccessKey)
+	require.Equal(t, renewed, s.storedUser(id).AccessKey)
 
 	tab.Press("Set inactive")
 	tab.See("The user is inactive")
-	require.False(t, s.stored(id).Active)
+	require.False(t, s.storedUser(id).Active)
 	tab.Press("Active: may sign in, and the access key works")
 	tab.Press("Save")
 	tab.See("Set inactive")
-	require.True(t, s.stored(id).Active)
+	require.True(t, s.storedUser(id).Active)
 
 	tab.Press("Delete…")
 	tab.Fill("Type ines@rivermouth.example to confirm", "ines@rivermouth.example")
@@ -94,7 +95,7 @@ func TestPermissionsOfAUser(t *testing.T) {
 	tab.Press("Save")
 	tab.See("Saved")
 	require.Equal(t, map[string]string{"analytics": "write", "keys": "deny", "policies": "write", "ResetPassword": "admin"},
-		s.stored(omar.id).UserPermissions)
+		s.storedUser(omar.id).UserPermissions)
 
 	reader := s.user(org, "reader@rivermouth.example", map[string]string{"users": "read"})
 	tab = s.openAs(reader, "#/users")
@@ -169,14 +170,13 @@ func TestUserGroups(t *testing.T) {
 	tab.See("Omar Mar")
 	tab.Choose("Group", "Readers")
 	tab.Press("Save")
-	tab.See("Saved")
-	require.Equal(t, id, s.stored(omar.id).GroupID)
+	s.eventually("/admin/users/"+omar.id, `"group_id":"`+id+`"`)
 	tab.Go(s.url + "/console/#/users/groups/" + id)
 	tab.Press("Delete…")
 	tab.Fill("Type Readers to confirm", "Readers")
 	tab.Press("Delete the group")
 	tab.See("There is no user group yet")
-	require.Empty(t, s.stored(omar.id).GroupID)
+	require.Empty(t, s.storedUser(omar.id).GroupID)
 }
 
 // TestUsersAreSearched on the server, by name and address, on pages.
@@ -198,4 +198,41 @@ func TestUsersAreSearched(t *testing.T) {
 	tab.SeeNot("user08@rivermouth.example")
 	tab.Fill("Search users", "nobody-at-all")
 	tab.See("Nothing found")
+}
+
+// TestLastAdministrator: what the server refuses is shown in its words, and an administrator cannot be lost by a press.
+func TestLastAdministrator(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	org := s.org("Rivermouth Foods")
+	admin := s.user(org, "admin@rivermouth.example", administrator)
+	omar := s.user(org, "omar@rivermouth.example", map[string]string{"apis": "read"})
+	tab := s.openAs(admin, "#/users/"+omar.id)
+	tab.Press("Set inactive")
+	tab.See("The user is inactive")
+	tab.SeeNot("Set inactive")
+	require.False(t, s.storedUser(omar.id).Active)
+	tab.SeeNot("Allow resetting passwords") // which only operators may
+	tab.Allow("status of 403")
+	tab.Go(s.url + "/console/#/users/" + admin.id)
+	tab.See("Admin Mar")
+	tab.Press("Set inactive")
+	tab.See("access denied", "Request ")
+	require.True(t, s.storedUser(admin.id).Active)
+}
+
+// TestAccessKeysMayBeHidden: if administrators are configured not to see the keys of others, the page says so.
+func TestAccessKeysMayBeHidden(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(cfg *server.Config) { cfg.Security.HideAccessKeys = true })
+	admin := s.user(s.org("Rivermouth Foods"), "admin@rivermouth.example", administrator)
+	tab := s.openAs(admin, "#/users/new")
+	tab.Fill("E-mail address", "omar@rivermouth.example")
+	tab.Press("APIs: Read")
+	tab.Press("Create")
+	tab.See("Created omar@rivermouth.example", "The access key is not shown to you")
+	tab.Press("Open the user")
+	tab.Press("Renew the access key…")
+	tab.Press("Renew the key")
+	tab.See("which nobody else sees")
 }

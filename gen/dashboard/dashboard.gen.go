@@ -336,6 +336,24 @@ func (e AccessType) Valid() bool {
 	}
 }
 
+// Defines values for AuditFileType.
+const (
+	AuditFileTypeCsv  AuditFileType = "csv"
+	AuditFileTypeJson AuditFileType = "json"
+)
+
+// Valid indicates whether the value is a known member of the AuditFileType enum.
+func (e AuditFileType) Valid() bool {
+	switch e {
+	case AuditFileTypeCsv:
+		return true
+	case AuditFileTypeJson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CertificateFilter.
 const (
 	CertificateFilterOmit      CertificateFilter = "omit"
@@ -483,6 +501,24 @@ func (e ListOASApiVersionsParamsAccessType) Valid() bool {
 	case ListOASApiVersionsParamsAccessTypeExternal:
 		return true
 	case ListOASApiVersionsParamsAccessTypeInternal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetAuditLogsParamsType.
+const (
+	GetAuditLogsParamsTypeCsv  GetAuditLogsParamsType = "csv"
+	GetAuditLogsParamsTypeJson GetAuditLogsParamsType = "json"
+)
+
+// Valid indicates whether the value is a known member of the GetAuditLogsParamsType enum.
+func (e GetAuditLogsParamsType) Valid() bool {
+	switch e {
+	case GetAuditLogsParamsTypeCsv:
+		return true
+	case GetAuditLogsParamsTypeJson:
 		return true
 	default:
 		return false
@@ -644,6 +680,69 @@ type AssetStoredStatus string
 
 // Assets A list of templates.
 type Assets = []Asset
+
+// AuditLog A request that has changed something, or was refused to.
+type AuditLog struct {
+	// UnderscoreId The ID of the event, a number.
+	UnderscoreId string `json:"_id"`
+
+	// ReqId The ID of the request, as its response and the log of the server have it.
+	ReqId string `json:"req_id"`
+
+	// OrgId The organisation of the user who sent the request; empty for super users and for callers that are no users.
+	OrgId string `json:"org_id"`
+
+	// Date When the response was ready, as RFC 1123 has it, in UTC.
+	Date string `json:"date"`
+
+	// Timestamp The same in seconds since 1970.
+	Timestamp int `json:"timestamp"`
+
+	// Ip The address that the request came from.
+	Ip string `json:"ip"`
+
+	// User Who sent the request: the e-mail address of a user, or the ID of one who has none, or `who` for a caller that is no user.
+	User string `json:"user"`
+
+	// Action The ID of the operation.
+	Action string `json:"action"`
+
+	// Method The HTTP method.
+	Method string `json:"method"`
+
+	// Url The path of the request, in which keys are replaced by their fingerprints.
+	Url string `json:"url"`
+
+	// Status The HTTP status of the response.
+	Status int `json:"status"`
+
+	// Who The kind of caller, such as `user`, `admin_secret` or `node_secret`.
+	Who string `json:"who"`
+
+	// UserId The ID of the user who sent the request; empty for a caller that is no user.
+	UserId string `json:"user_id"`
+
+	// Object The kind of the object that the request is about; empty if it is about none.
+	Object string `json:"object"`
+
+	// ObjectId The ID of the object, of a key its fingerprint; empty if it has none.
+	ObjectId string `json:"object_id"`
+
+	// Outcome The outcome of the request, such as `ok`.
+	Outcome string `json:"outcome"`
+
+	// Details What else is known of the request, such as the number of imported documents.
+	Details json.RawMessage `json:"details"`
+}
+
+// AuditLogs A list of events of the audit log.
+type AuditLogs struct {
+	// AuditLogs The events, newest first.
+	AuditLogs []AuditLog `json:"audit_logs"`
+
+	// Pages The number of pages; 0 if everything is on this one. Events that are more than 10,000 after this page are not counted.
+	Pages int `json:"pages"`
+}
 
 // BootstrapForm The first organisation and its administrator, as a form.
 type BootstrapForm struct {
@@ -1237,6 +1336,21 @@ type SystemNode struct {
 
 	// Hostname The name of its host.
 	Hostname string `json:"hostname"`
+
+	// FirstSeen When the gateway registered.
+	FirstSeen time.Time `json:"first_seen"`
+
+	// LastSeen When the gateway's last heartbeat arrived. It sends one every two seconds.
+	LastSeen time.Time `json:"last_seen"`
+
+	// PoliciesFetched When the gateway last fetched its policies, by the clock of the database. Absent if it has not.
+	PoliciesFetched *time.Time `json:"policies_fetched,omitempty"`
+
+	// ApisFetched When the gateway last fetched its APIs, by the clock of the database. Absent if it has not, or if it had to give up its last reload.
+	ApisFetched *time.Time `json:"apis_fetched,omitempty"`
+
+	// Behind Whether the gateway sends heartbeats, but has not fetched its policies and APIs since they last changed, although it had 3 seconds to do so.
+	Behind bool `json:"behind"`
 }
 
 // SystemNodeDetail The configuration of a gateway, below `data`.
@@ -1406,6 +1520,51 @@ type AssetID = string
 
 // AssetKind defines model for AssetKind.
 type AssetKind = string
+
+// AuditAction defines model for AuditAction.
+type AuditAction = string
+
+// AuditDownload defines model for AuditDownload.
+type AuditDownload = bool
+
+// AuditFileType defines model for AuditFileType.
+type AuditFileType string
+
+// AuditFromDate defines model for AuditFromDate.
+type AuditFromDate = string
+
+// AuditIP defines model for AuditIP.
+type AuditIP = string
+
+// AuditLogID defines model for AuditLogID.
+type AuditLogID = string
+
+// AuditMethod defines model for AuditMethod.
+type AuditMethod = string
+
+// AuditObject defines model for AuditObject.
+type AuditObject = string
+
+// AuditObjectID defines model for AuditObjectID.
+type AuditObjectID = string
+
+// AuditOrganisation defines model for AuditOrganisation.
+type AuditOrganisation = string
+
+// AuditOutcome defines model for AuditOutcome.
+type AuditOutcome = string
+
+// AuditStatus defines model for AuditStatus.
+type AuditStatus = int
+
+// AuditToDate defines model for AuditToDate.
+type AuditToDate = string
+
+// AuditURL defines model for AuditURL.
+type AuditURL = string
+
+// AuditUser defines model for AuditUser.
+type AuditUser = string
 
 // Authentication defines model for Authentication.
 type Authentication = bool
@@ -1838,6 +1997,57 @@ type ListAssetsParams struct {
 	// Kind Lists only templates of this kind. There is one, `oas-template`; any other is an error.
 	Kind *AssetKind `form:"kind,omitempty" json:"kind,omitempty"`
 }
+
+// GetAuditLogsParams defines parameters for GetAuditLogs.
+type GetAuditLogsParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// OrgId Lists only requests of the users of this organisation, for super users.
+	OrgId *AuditOrganisation `form:"org_id,omitempty" json:"org_id,omitempty"`
+
+	// User Lists only requests of this caller, as `user` of the events names it, in any case: the e-mail address of a user, or `admin_secret`.
+	User *AuditUser `form:"user,omitempty" json:"user,omitempty"`
+
+	// Action Lists only requests of this operation, by its ID.
+	Action *AuditAction `form:"action,omitempty" json:"action,omitempty"`
+
+	// Ip Lists only requests from this address.
+	Ip *AuditIP `form:"ip,omitempty" json:"ip,omitempty"`
+
+	// Method Lists only requests with this HTTP method, in any case.
+	Method *AuditMethod `form:"method,omitempty" json:"method,omitempty"`
+
+	// Status Lists only requests whose response had this HTTP status.
+	Status *AuditStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Url Lists only requests whose path has this text in it; case matters.
+	Url *AuditURL `form:"url,omitempty" json:"url,omitempty"`
+
+	// FromDate The first day, in UTC, as `YYYY-MM-DD`. The default is before any other.
+	FromDate *AuditFromDate `form:"from_date,omitempty" json:"from_date,omitempty"`
+
+	// ToDate The last day, in UTC, as `YYYY-MM-DD`. The default is after any other.
+	ToDate *AuditToDate `form:"to_date,omitempty" json:"to_date,omitempty"`
+
+	// Object Lists only requests about objects of this kind, such as `api`.
+	Object *AuditObject `form:"object,omitempty" json:"object,omitempty"`
+
+	// ObjectId Lists only requests about the object with this ID; of a key, its fingerprint.
+	ObjectId *AuditObjectID `form:"object_id,omitempty" json:"object_id,omitempty"`
+
+	// Outcome Lists only requests with this outcome, such as `access_denied`.
+	Outcome *AuditOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Download Whether the response is a file with all events, whatever the page is.
+	Download *AuditDownload `form:"download,omitempty" json:"download,omitempty"`
+
+	// Type The format of the file. The default is `json`.
+	Type *GetAuditLogsParamsType `form:"type,omitempty" json:"type,omitempty"`
+}
+
+// GetAuditLogsParamsType defines parameters for GetAuditLogs.
+type GetAuditLogsParamsType string
 
 // ListCertificatesParams defines parameters for ListCertificates.
 type ListCertificatesParams struct {
@@ -2294,6 +2504,12 @@ type ServerInterface interface {
 	// UpdateAsset Replace a template
 	// (PUT /api/assets/{assetID})
 	UpdateAsset(ctx echo.Context, assetID AssetID) error
+	// GetAuditLogs List the audit log
+	// (GET /api/audit-logs)
+	GetAuditLogs(ctx echo.Context, params GetAuditLogsParams) error
+	// GetAuditLog Get an event of the audit log
+	// (GET /api/audit-logs/{auditLogId})
+	GetAuditLog(ctx echo.Context, auditLogId AuditLogID) error
 	// ListCertificates List certificates
 	// (GET /api/certs)
 	ListCertificates(ctx echo.Context, params ListCertificatesParams) error
@@ -2650,6 +2866,12 @@ type Handlers[Request any] interface {
 	// UpdateAsset Replace a template
 	// (PUT /api/assets/{assetID})
 	UpdateAsset(request Request, assetID AssetID) UpdateAssetReply
+	// GetAuditLogs List the audit log
+	// (GET /api/audit-logs)
+	GetAuditLogs(request Request, params GetAuditLogsParams) GetAuditLogsReply
+	// GetAuditLog Get an event of the audit log
+	// (GET /api/audit-logs/{auditLogId})
+	GetAuditLog(request Request, auditLogId AuditLogID) GetAuditLogReply
 	// ListCertificates List certificates
 	// (GET /api/certs)
 	ListCertificates(request Request, params ListCertificatesParams) ListCertificatesReply
@@ -5352,6 +5574,114 @@ func (UpdateAssetReplies) TooManyAttempts(cause error) UpdateAssetReply {
 // Failed returns the response 500 failed, "error fetching asset.". cause may be nil.
 func (UpdateAssetReplies) Failed(cause error) UpdateAssetReply {
 	return UpdateAssetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "error fetching asset."}, Cause: cause}}
+}
+
+// GetAuditLogs implements ServerInterface.
+func (s server[Request]) GetAuditLogs(ctx echo.Context, params GetAuditLogsParams) error {
+	return s.send(ctx, s.handlers.GetAuditLogs(s.request(ctx), params).Reply())
+}
+
+// GetAuditLogsReply is a response that the contract declares for getAuditLogs. The methods of GetAuditLogsReplies return it.
+type GetAuditLogsReply struct{ ofGetAuditLogs contract.Reply }
+
+// Reply returns what to send.
+func (r GetAuditLogsReply) Reply() contract.Reply { return r.ofGetAuditLogs }
+
+// GetAuditLogsReplies returns the responses that the contract declares for getAuditLogs, by outcome.
+type GetAuditLogsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAuditLogsReplies) OK(body AuditLogs) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAuditLogsReplies) StreamOK() GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetAuditLogsReplies) BadParameter(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAuditLogsReplies) NoKey(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAuditLogsReplies) Unauthorised(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/audit-logs". cause may be nil.
+func (GetAuditLogsReplies) AccessDenied(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/audit-logs"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAuditLogsReplies) TooManyAttempts(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not retrieve audit records". cause may be nil.
+func (GetAuditLogsReplies) Failed(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not retrieve audit records"}, Cause: cause}}
+}
+
+// GetAuditLog implements ServerInterface.
+func (s server[Request]) GetAuditLog(ctx echo.Context, auditLogId AuditLogID) error {
+	return s.send(ctx, s.handlers.GetAuditLog(s.request(ctx), auditLogId).Reply())
+}
+
+// GetAuditLogReply is a response that the contract declares for getAuditLog. The methods of GetAuditLogReplies return it.
+type GetAuditLogReply struct{ ofGetAuditLog contract.Reply }
+
+// Reply returns what to send.
+func (r GetAuditLogReply) Reply() contract.Reply { return r.ofGetAuditLog }
+
+// GetAuditLogReplies returns the responses that the contract declares for getAuditLog, by outcome.
+type GetAuditLogReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAuditLogReplies) OK(body AuditLog) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAuditLogReplies) StreamOK() GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAuditLogReplies) NoKey(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAuditLogReplies) Unauthorised(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/audit-log". cause may be nil.
+func (GetAuditLogReplies) AccessDenied(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/audit-log"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "could not retrieve audit record". cause may be nil.
+func (GetAuditLogReplies) NotFound(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "could not retrieve audit record"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAuditLogReplies) TooManyAttempts(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to fetch audit record.". cause may be nil.
+func (GetAuditLogReplies) Failed(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to fetch audit record."}, Cause: cause}}
 }
 
 // ListCertificates implements ServerInterface.
@@ -11529,6 +11859,138 @@ func (w *ServerInterfaceWrapper) UpdateAsset(ctx echo.Context) error {
 	return err
 }
 
+// GetAuditLogs converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLogs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogsParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// ------------- Optional query parameter "org_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "org_id", ctx.QueryParams(), &params.OrgId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter org_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", ctx.QueryParams(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "ip" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ip", ctx.QueryParams(), &params.Ip, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ip: %s", err))
+	}
+
+	// ------------- Optional query parameter "method" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "method", ctx.QueryParams(), &params.Method, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter method: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "url" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "url", ctx.QueryParams(), &params.Url, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter url: %s", err))
+	}
+
+	// ------------- Optional query parameter "from_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from_date", ctx.QueryParams(), &params.FromDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "to_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to_date", ctx.QueryParams(), &params.ToDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "object" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object", ctx.QueryParams(), &params.Object, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter object: %s", err))
+	}
+
+	// ------------- Optional query parameter "object_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object_id", ctx.QueryParams(), &params.ObjectId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter object_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", ctx.QueryParams(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter outcome: %s", err))
+	}
+
+	// ------------- Optional query parameter "download" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "download", ctx.QueryParams(), &params.Download, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter download: %s", err))
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLogs(ctx, params)
+	return err
+}
+
+// GetAuditLog converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "auditLogId" -------------
+	var auditLogId AuditLogID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "auditLogId", ctx.Param("auditLogId"), &auditLogId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auditLogId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLog(ctx, auditLogId)
+	return err
+}
+
 // ListCertificates converts echo context to params.
 func (w *ServerInterfaceWrapper) ListCertificates(ctx echo.Context) error {
 	var err error
@@ -13076,6 +13538,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/api/session", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
 	router.GET(options.BaseURL+"/api/session", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
 	router.POST(options.BaseURL+"/api/session", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
+	router.GET(options.BaseURL+"/api/audit-logs", wrapper.GetAuditLogs, options.OperationMiddlewares["getAuditLogs"]...)
+	router.GET(options.BaseURL+"/api/audit-logs/:auditLogId", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
 	router.GET(options.BaseURL+"/api/system/nodes", wrapper.GetSystemNodes, options.OperationMiddlewares["getSystemNodes"]...)
 	router.GET(options.BaseURL+"/api/system/node/:nodeId/:hostname", wrapper.GetSystemNode, options.OperationMiddlewares["getSystemNode"]...)
@@ -13093,988 +13557,1035 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lcxs3si/+VVC8/6rs3j8lk9RbqVN1aMsPJtYjphzn4RQJzoAkrCEwGYCiuC5991toADOY4TwpKsnu",
-	"5lTOyiRngAbQaDT68euvLY8vQs4Ik6J1/rVFHvAiDAj8u38zUH/ucbAk6h84pCOfTCmjknIG33iS3pPW",
-	"uYyWpA2/U7913jqa4p4/OT04JJ2Tw8PD6clxZ3LikclB97DXOZtOWu2Wfo7g48kB6fpdfDI97nQ63dOD",
-	"yZF32Gq3GF6Q1nnrlvoESTxRFLVbPJqZDg6w1zk5OTnxJpNTr+cfHXTU//Va7VYY8Ye1oi2gQhI2CrGc",
-	"t85bLyT1iXjRareEjGg4Sv2qyZc4mhE5WkZB67w1lzI8f/FiGQoZEbzYj+g9iRZ8Kef7ZopetB7bLREs",
-	"Z63zlmp8LyZzKcjojqwDIoRt+55EgnI28rHEijjG5ch8R/zMQzD3F2SKl4GEZ/VU2G90++RBEuYTH0Zg",
-	"unl8fHzUq7DgPgla518f260553ejiExJRJin1vXX39otKkaCStI6n+JAkHaLY9E6Z8sgaLcEj+Rosm6d",
-	"d1Rj/ZvBq4hgqYh0OGFwUW+VL4kQeKao798MkGdaUt+raSha/6NWuzWUWC5F67x1/X3LEHIRs94FJ+KK",
-	"y9cPVMgUXen+El5FPicCMS4RgXcsBXrIcV+vo4hHm91d4mDKo0VmDgr7WsSP226+tohqWU3+15ZlyMxu",
-	"arcigoXaVi0q0IIKQdms9fjbYzF9AZEVNOknCkabzOwVl2/4kpW1peZuCs/UmbsPlt9qtBzzZtLHfrNO",
-	"PrI7xlespI8P2/bxMfRx+SQvzRMVk+wvKLvish8EfEX8W/6BCCJvsBArHvmioP2f+RL5HGie43uCQhIB",
-	"Y3CGJEeRagLJOUGhaQdNeYS4nJMILQWJxD7qC4QZwqp3+KqN5JwKtyEPMzQhaMF9OqXER0vFd+j6po+i",
-	"ZUBEnWkKIoL99UvOpZARDsPi+WKIRzPMqMCwU2AzCoR1A3W6CsMPZMHvcfCJyjlfyrdYkhVeF/T3ii8D",
-	"H6YvUm8RhMPwHDGOZvo1RAXyOJvS2TIifq3ua/X7BtOA+GqNlmyBIzHHgeoaKemPphFfoNv1HerfDJ5I",
-	"jNiamjuy3jE1QpC0LNYn9fHxoX96TA6OTrpHxOv4ByedyYR0u612y56FlE25+iupDBS9r4Vc4miNJFmE",
-	"AZakFZ+MrfNWd7+z31EnLw8JwyFtnbcO9jv7B+rk1yehOvQe9uT6bg+HdG+WTM2C+n5AVjgC8mYBn2B1",
-	"RrY87M3hK8LUCR4fx5IuCF/K1vnRoz5ZfSK8iIZa+Wl9ICLkTBCBcETQHQklbL8pvSdIEI8zHzZP1Szc",
-	"USUd1Qm85ww4wEKOrGg5b/U6veO9bnevd3jb7Zx31H+/JErSKzUAv5Z+FC9V4aleQmrCUlg1sXmel7wb",
-	"s4xYep5SjGJKBhdGgMBxXiQK4VE0uLDCwsiOc/QNLJ//zX75aUt994SdkICzmVB7Qg+lgPJe/gGsGOwe",
-	"R1SpU5p9/JYdTtWJB901OU3VCyD0SHmbWsT5yEzwdBkE66LmNxZBHUjq9Qrq8VbU33J9jDabmv2arecd",
-	"0U05OXuIb8fJLu/++rcA/GsKQLWf+0s55xH9F2ghbygJ/NeLUBadn6mn0VQ9jgg8X8mgL7EgSr8mxBc/",
-	"6iW8ApJzO1rzJWJEH9VhxO/V3Rcjs/RIjRUmWGl8jKyQalwf27VuYsWEpsRZZVt6WNRT0/I9WW9YCJy7",
-	"p2VwDBtlFNHZXG+Syk5MW3WtCerZXItBcqX+Nb5A/wa35ICqO2+LMngOK70cM4+0zg/arYka3wgv5Ty+",
-	"sFsVu3XeUjNAHkIaqfnq1LRKkKh1ftxpt35fcolHC/zQOt/rtluR4vbzg8d2646sR3Ms1GHV0p+gTbL+",
-	"7t5bePSaDrqXvTdfLi+8g6t/+V9+XgwOf/7Xd3dXt5ery4v+6vJiQN+/+i785dXgeLAIlr/8dEmnP/zP",
-	"/1g21Os1JEIY002yZv9Ri+PxKCKe3JvzSJDnWCk1nfam84ZHi9RcgsYcLUaFBLVbZIFpMMK+H4F5CMb4",
-	"v5vWpVa7NaWRkHbmBnoqQCyar67veMSV0FsxEtkvP8QtoTec+yL+3Viqkp7gwCiaN3eUA3E9nRaIrNu5",
-	"kvXRPYnUhUGd3cmlQYmxCUET516IJmuElRBboH/s7cW//LPGWV/jenl8Oun1jrzDg5Pjk8PTXufk8OjA",
-	"6x0cEf+U9PBpz9EQbz69o0LyaK3tYWYP3ClxVqeZTbunI/WMWjzCUh9c3b3O2V736LZ7dH54dt7p7h8e",
-	"9n55MifMIr4MNTfHh2z3sNc9Iv6k5x+edM8607PTycHk5MzyTcBnFEyQqplOp9Pdg/9uO86Jmstg8bY5",
-	"nBwd+AeYTPCxPznyDo6SbWNYSW2YkY/XesPF36ZO8qIJWQoSjRLTBAijgQDTidLU4G+7lbKcxN8/PmaM",
-	"LqlDrXJJH9utV1f9y9cDcYvvSJEpCR5RjG4vIdqqUoN74c1yY5JuvJ456RWWZMbV4K6nWSu9F/+m5OqU",
-	"RPDPNtiohZavyevV9q2kOUvbfhVxJJJ0StWLfd/PNF4qfg960+7R6ekhxmcHp6d+5+R0Mj3unh72PNyZ",
-	"kN704GB6etA57Xpn5Oykc3R21j3ySe+0c3jo4cmpf9xqtxbJfCZkIAx0tFvCksrvsqSCOZVy1tCkom2s",
-	"yEsaeooVJUWPxDRoauGJiIwouX8Ogt7QIK24qi5a56099X8vX78dXKFXrz/cDt4MXvVvX8O3n9nlYPDy",
-	"py+vXvV/GM76q8HL/mzwsn/b//7lbPb7/O7L9c0PP1z0v/S/XA5fr96tfr748YcfLl4/zDv404fAWx+t",
-	"PzP80y+Bt+je+z994O8XPx7+/Km7mrz9uBq89K4uv/z8cHk76GgFqL/6NJ/dXH55vb768np1+a/X8N1n",
-	"dnnxEl++unwY3PanL2dXP77sX96+ffch/OXtj/96z74L/cWP68mns67/drb85af5fPLTS/HL7ctfLl9e",
-	"vn25/v3tZza8PDzrz16/ffXq97fw79Xrd/3OoP/y+uPRl+Hiiv/idVcn04eX7ycPi18mr4KfFov57bD3",
-	"4ePxz794b9lnRt8tJnc/vX/35uV193d8cn3z4kq8D36k62s5/GnI7im7POtO/v+39x9nN68+kS/f/asf",
-	"XL66fNvvfvRf//CD95ldvvz9VTXVmZmdXQ36Fy/f9Onr/me2/uW0uzhcnIW/d8PBycP710dvB/inj/2X",
-	"Jz9eHX43/e6X4Yfby+67xcRbvRq8eXkqbudfBmfzH0M2//3LxYfvP7PDk8n1oh+9ZdffHb3pdCe3i+OP",
-	"7ORu+pnBcr++ushhgSwfDS7EBhuBqHo2qfCbOohmSh52M7RYdSAmxmcCTj8gCCRmjudPNTilbEaiMKJM",
-	"7YEdCK45FqMwovfYccs9t7CkYuThpDchlkr5/dp6xRcLe1MtnoV2a0giioOr5WKi3oOLEeNyhKcSPve6",
-	"6tLe2TtIqxjqkQmZ8oikL/buM2I5+UI8+SRiMmtdYX1yfQWbMhT5WhzvI/dYWVE5RzN6Txgavuv3jo6R",
-	"wxaNLFlOqx/IdCmI/3JdLvOV5m2FeqRfOUcfyO9LImSOC7LGzX/z5Sxhm0bI5Lg15sfyQ7bhaaY16Wc4",
-	"y0TNSS5gCvHMMy0ae7fSxD1hjuaYzYj/14r8QHwKRi/Y9n+HgdQJA3HW8nuyrsntjqMQNH10R9bPwuma",
-	"sEuC2Wqe1SoTctSSqzs68ZHPveWCMInmWKAJIQx5ug0kKPMIohKtsEDqUlabx6/7wyybZw3xueaqejZ4",
-	"w2lgaNeOUR6SCEzIA8W6ivFu4Yl2K7KGdPVYr9MBRSRlalfCXh99LbO42uiifVwNWPW3AteAHXndTVy9",
-	"SdUpQLKSIqE82Zo3sPe+6g0Z7wG9JPF+VS/akamHGwzZ3Qs3PKDeOs9N3fWn3U7n5HTa7fp+p9M5O/Em",
-	"R0fTVvsvaR9NCV/z7pA+IIwWlC3BgdLI1qmNm8d6poh3R/xb8pB259stqFnO48FywVrn3XaLGLdtSmet",
-	"HrVx+3gBFoJ6rXYroIxAg0USe0HknKt3bq6Ht0Uhgk50lfp/+IpTphVSfS5MArLIjOLIdn/ULojPemHm",
-	"3HEiw9SgxVJINCEIownnAcEMNtkKR4yyGYTbqc9Ot9oCo87uKy5jq2blGW90IbXFUjE0mPnw5VKQqI6i",
-	"aTqGZd5Y5KRjL+lYPQldSPV4/R6A4H5Ye2g4DPebNu8oTXW7cbTJ/Q1l/rkuW4j6mciFJqfon0nmxpTf",
-	"zslHQaK3EV824lrFoAis1g1WWQc5NlnlTYNc4+6yXs2Sbu7IunHzOYpHSQ9q6vo3g8a93M5J81626ETx",
-	"QpNeGsqpVD/1eC7T2ZY8dzsnn8hkzvldkw5X+pUGvb1+kBH25JDgyJu/oYGsMZ1Ev4MEvISm8JYO5YuM",
-	"wj3hbkBlbkiUfk28+H1JorV7sCVHmtLJSqKQ7RiuQ8LyXMt5tCuVGaZK6BcaTNUHgv2X3C/dnOwbCdeA",
-	"GhOQCblmhELk7HfD6yvEeIR+7l++rxy6NorUOeWSENRGQ9Y3+/7NQNQ3A6int+kkDLXXoX5PENUK72zX",
-	"n3hfHMKf351ASj/cojcTi1O/Mz0uda/BIR1cVEbZIArhzYWH8/4uw3CqOmvlzMD3ZN10fSFOeNv1/Z6s",
-	"RaOutmFafZo2HZdOj9hyXNdgm37DI+szrN8vh1chjMu3Lzfv/55E95Ss6ncLtwbz1hYD1tfmpnMcwlvb",
-	"T7Pbq9iyW7FVv5HEwXXsgKjbrXrLLPAWvdY9P1Nrus0ZarpbC0kWV9wn9Xtk3CdP6ko062ubxbvld4Q1",
-	"6EfC81t0pPTRpjsC1NGt90OsAW/VLWjBO+hcbNPvthNcY1Nohc/t0WyKJ0gA1XXDcW7TjblfNF1Oc8fY",
-	"Zi3v+V3tO1sET29zZ9N3mXqTaK4wTadQxy3VHYpxZ2wxlFQ/9a6fmc7qXz+XUURYHNk2EJc6B/Q6+hRx",
-	"NivqV7+VpAAmyaOIR2ilXq3R+QWWuDyhVD1RM6NUPVoeWAaN1Qt1U49OsCAX2QzPtIdkhiWZ8yWE2PqJ",
-	"yqBtyZpF4kT323WoiBBwLrkOazWJLZ33UJRz8NhuhVzIWaQPs2ybPpYYfFatdosvZbiUxpHlm2EkmciY",
-	"iVXsKYHup0oMVHT/uPl84pe67+x39zt62pqEs+WZtZ7iRb4g9yTgIYleLzAN6qR3xW8giIrNGCFN2gMV",
-	"6spTYdWA9wtyvfy4lyMy9Sf+5OTw7Oy443U6ne7ByfTo9Kzwvn+xDAMdwqCl7+CiaCT2QSunR9SvIDl5",
-	"sIBuK/GPjw/PTj2/S3pTz++C1/yQeJNiqiGtpcRk4gYOYh9ZRyQYT9rwvzrTpYYEgX/1fZ+y2WYuaNIj",
-	"DB9heE7n3tVt+w2R3ryidXgQTc2TT2jfpqyVjmK7ft5TIW03orT9QD+pmxd12/9AsJrc74bXVyUrr3uI",
-	"9LPoi+CsjskQXG4lLrAKe6Ghb8Hva61jZJ7UE1A9fM3Nt7yua6gs0Gi/fnd1fRRlQcMNurvUKdyvnDDv",
-	"iu5s0rcTyh3idcCxv0W3TpRS7Y51pjmP3BELBIk8tc15WTq03gO3MJwJ4iydA6Mv6asYlrh51436276L",
-	"NzwqsfqWTHJN629+l3XuJCV9N76bZKgo9Y2Vj3nrPhvz0Da884H4hCxu52Q4vL7ikMtWeSKrN+AeMRxe",
-	"I6ZeatShvi42kUt5ka8Nuhzie1Jn9QS+b+BxdFu/Iqvh8Fqb5m75xct6XTGygik0xlfJ0cXLhsOqyZfu",
-	"yBr2cDsnSVJT3W7sra95X+W+zZyu6ns2457gfqUeqBZi+i6G1NWmiez6aAFN+mEIAizii9v1XZ2lqkBm",
-	"2ZIIsTUVuYgs21DxPVnXkmabXT+htz99yE+aeLEbMrTteWtCtCn6aaTApaWBamiMVf2QXpDpNgJyGRFQ",
-	"tymbVXDdMiJaz1YavRpkG4UBwYIgjzOJPYnWfBlprCoqZIQlj+oToe0dtYjwzaO7J2KI7+uRIODBXRKg",
-	"rqJDKsntihbqFgN2jwPqoxBHeEGkawjNu+3NCfZJhIbE24Pm91T7maAJOScRQQseqUMCMwSaTdH1D9Jv",
-	"+jeDT1TOlSaEF6TQjALPgloHAW/g7MILggYXNSZDvatP7Kd1tV+zL+2prN+XcVFu0R2YoAcXNQAQ4Uk0",
-	"uGgMffgOi9cPkrASx8vtnCC6CHkk7UUSiXkS86cYmTK0EWheY3zvCA7kfP3XMPQy67IsbJBPIJrd/1HT",
-	"2ns2W3LDZiOiFuWJc9E5Oz86Pe92M1Zn83yu1fkd53flln/1RE3LvxFXg4sfbTMlMm08uBgj/Xslk9VF",
-	"rUnBjvy1EV+++IvrTx8TxBejlj0ZH/ApXgAINwJ/0dCFJMsn4nsINIKnUwhmVWADkN0EIY+ZJQ2D9Qjk",
-	"rAFCKMzw+K2tno50aqNJYpisR0twLLYKHQXAJ2RkMfBg53T2Oid7nd5tt3d+eHJ+cLR/dnTwC+B3kECD",
-	"fC4F8bDQmawLYrIWHtutKY9GYYCZg+aheibH3UzPZ52auR3O/uxlZioP+y9ZiZJ+CxciHbpW1ECKiL9W",
-	"muv3ZP2fgI3UjO2fARrpe7L+62CSqmvhJj6KFe93EJ3469PlrdJ2XXwB1W3zjMuK++gzMT1kGhvOT98W",
-	"zfT8552Ov22u1lNYVuyWZ6uwxj848f3Jala57cgqgSRzA/0po4vlwrjtUEDYTM4VxceFd7iYvmIQtCcS",
-	"u4Gh5hDs0+mURELPtmsAraa3PJRsK0rzKGzoEb0iq+fMtf+7isK2VRQAi0xjrAF+XlwfAX5wv7LLuOHO",
-	"/u+Ad82Hb00Ds7pTpGRtxjzyX4SD61mk2gbTtg2AgwloeCYAB0vUU+9dta5Z1ZenjavOFVn9je6wU3SH",
-	"vxygAyzxUs5fBZSwNA968JU+4nq4czw5ODv1uifTw+OzzqlPDvzp1JucdMn09MRvtXPWYo6jCV9GaIGF",
-	"JNE3Aimuph422TqK9eIjCI6DcvRNMPMF1FtXQk1ExKcR8dTpSc1siPMXLww98RTYx9SiEC9SDNi6XPyw",
-	"urodHF29/UH+/OVj5+dhp3P15XL9/tNg9cuXO3l1+8uXn3uX3V++zL/8/Onnjt0nuT5nEyTjwthOsJQk",
-	"Wu8JiTXcVkqnzMOPVY0/FW5jhKNIsfCvz3qr/q0AUeN2HhHyREyNg3jj2D7iuYkkDgD0Mz33pnOdT5QH",
-	"dZZuYDhMva6uNiMP8GT3J5Khrx4PeHSOJMHBY+ZVLHHAZxnTKoBmqAm3gB/Y7AyAbOpN/LOTLiFqzbqd",
-	"zpnve4VIHPV4Xsx5JEfpTfiOzuZohaUOj57zVUa3M5L+t/RwzC0Lb2TkReT3JY1AmxxpU5867634ihuI",
-	"Y5BTL+t44vMW4zz6X6I1khQ0rz2dDELdFddnKGWWp4xNsWwzCcEN+HC3e3piu0kv10V6PTI3BgsE7HNv",
-	"JI2pf4VnM5jC7FKS9Xf/8ntv2C+9H9eDL5xe0sPVgHX+J93hJWHLtE2AilF6oyzsIwtMGXCNPVwT5mob",
-	"2f5Cc7RGZVFr5/Z1AwqM01Uyr8Pl5J0OUzUsJgDzxALbPgKM4ZwvSAhtaMLMjULdVKx6ZSUC+Do0kRtg",
-	"2YamIZw+4m8F4j9UgbCj1A9RnVyjPwi9wGZtKIMMjq/Q7iihM64qo9FNbabHxnO6zfj2rC4Rjxae7Yqs",
-	"8oKwtNd9tNCQQA97gi8jjxjHp1qOx0IkpNdghPPBKtWKb+LWm69nhtwTJvMQNF9oE565dfA+HMO3vDiE",
-	"RR/UyCeMEv8cldcqMw+jGJfpxVcc0oH/WG0RS9EinoWYRkQEQUle+xMnxaxcfWJKYuifQArkG7z4inV5",
-	"psfGFIlnIqkJIXHNi7I8xB0s1wsIY3/xVV0E1D5sNFuVkVpPJJDjeKO9cHDhm1BYGT68PYmAVvriq/rT",
-	"UBLUyEJ4IllNqNHB8oC0uXtqgMd800MTql4/KIXr+fmK6H4aUFaMr/XEafp6R9YNOel7st50Ee76kHsK",
-	"dXlWtl3QZ7RxgxclXnw1/9qaQvHcJDYm6znORkhU19JeLaxSZTmDk+AF1GNtSOTzyIumRPxBO6AJWaUJ",
-	"F7uTXs1Jer6TuiEtg8Xzyncd4NmMqHyD7A7JWsp5zFJftaG38SrGRIo/gMrGpJUC2DzT/L3QqQeNaGWk",
-	"yiy1wyMgZcB68TX1seEk38S+qechNfZ9NaVp/dwUvfhKm05Vvol6h7R5JqO8KU0Zq/cuKRJiC3pyTem7",
-	"pMoxpzalrdAuvkv6Up00pjHf9L5LAWI7EC++xv8ebLMdYlJfrl8vinOkd0kxuCBefIU/T6N4OLx+jsvX",
-	"JslCcKUSfxVCKZhPIVo8P7VbUPeHH3rNadx03+yQNu34aUzThptnl8ccnqkzTv3ZamPf6KDQZySuCU0f",
-	"yD33noe9Cq6wGu+tCY3D4fXOiROCNyIhcdrsXl22HqEm9FTBaj5hZqDpF4z75MVX9b+gw8+5kI3NztWI",
-	"nDshc4uZK0MLeDJNgC7QhKYScMFdbb+m5JRhED6NJg3U+eIr/N2WMvGMpDUlSMNQPtP6adzKpiQ9z/Q0",
-	"mpkfnfDo53UMxMFWDagrhyXZnjjVqFDSkt81ZG1DkXgekupQ8ioiPmGS4qK7xpAwH2GGyJ7GTtQVxSFK",
-	"BscZEm2ENYZQGwGYItEYA0hHEO7XIaROWngmH/wpueBX/KkYdiVN3yRlxt/wCpxhNS6YOgSlYeNKERhF",
-	"ZEaFJBHxNSgU4+pbB2/ZFEVzKzbVIu8Dnc3lLe+HYbC+NQFMooQ8DUllM/3nFrRHR1EC66mW4kh6UYuI",
-	"561JUtIx80h5jupweI3gMRPo7mTqtH6+vaLXbz/+65cvnvz50y93P9NO5/r2av7+9ufV9cVA/nLb/9fl",
-	"xeDg8stl5/r29aq1mVQMTd9YlIyB+KADCIuo0bwRo2ogKlBk36gxWtn/EQfUN/UpfrRhZPnJuZVlIQy4",
-	"LNJp8apRgLaw0Wk7LEHRMtQHAV9pxDGnMH8Rs5YLSHChpRK7IJWCw3arixF9xeX1ihUXtZdqF0jiW3Es",
-	"FTlsj6t3ahZ0sl0Uu6jKe6mH6mN7ebmu9qz0GYKHkDbq6ww0NcsTSO2zNmBEGYrj1+uR8IEIGVFP7mJC",
-	"c9Po0knWTi6dkbZcTVdbH2ep9BL1k44yPgeeuSNrtAKBBEWGyD2J1oAxV5R993eSSE6Mpz8ZlFToPWq1",
-	"W0/NPhxUhND/tTJNNJP0xZt0pdrW18927T+3zj/r1f/can+GifzcOv/6WTMR/OrMATxjGAl+A1b63Hps",
-	"f9aso959fGzFXecdhYOLekvg7NKbgT0sk7OyZJGzZ6Kts1OGEa9ROOGJKtwO3Vw5VoxqzkDF1GjO2mSv",
-	"uITztERb0nTaFFt7ZsKJeY5ebOyOF5rvXiRMd+7A7JcLtxqNZSC1bLO5Qit1QDemFCZqKef9MHNRx/DF",
-	"r41zp8zjSWS970UjrRQn/iYj38HHrJ8yr+ksJ51tfE99U7b/vzcjK4NMsKP8tr/XaMdZc8661Mc3Siln",
-	"2wAdOb1umw2Mw/A5soEdyjaCV6DIsg83F3zid7udCTk+ODqadLzOSdfzDg7ODnonR8cH3uTwqHtyiMnB",
-	"6cn0qDc9PcGnHb93eHbccsBFuidnR8edzmmnA8IROv5Lwglds2D9Sle2LgkZg4oW6iwizIci1YizYI3E",
-	"Mgx5JAXAiZhWANT7WwsVuRT6eg/JbGFE1eKqh6/7w1R71fq9IrQ8rg3MCHqM+uKSOTkpg65NHW91XVtg",
-	"2XYp5YFS3GlDqj7EphUwnF7i9ZDO2HXRxVi9kjXHCLTAayTojKFaZpfrkDCl4xhFIi10LY4ezJMg3jKi",
-	"cj305mShlfY7YrToGDkz0YB/2vuerFvtlknMwyFVn0G7/Le6b+hBw66G4era5tveQ2DKoxkEn15xCdCY",
-	"RasbzRDVdqYpIGj+45uj09PJ4bQzmfROjqZTpbp63snhSfebfzaycRS00rK06c2xS/L2d0qfDh37a9In",
-	"5yS6juiMFm3aPlL6DlRYZdrGw+FxNMcCCXVSOtKnzgbOK4ypE5qTy2RH6TYgrODfSZ5up93iWENYSS5x",
-	"0DrvPLZt2h00MSFzgO1QTXAmIx6M9FZkXI5SKE9K2RD5P1gR1Trvuhs8VniogdEKIz4JyMKAcHlmW77S",
-	"efYWZB6sIoDRTiXCM0xBzvG4dmXdq7qBI1GjqZPmDtLgnmhpoK89kGn7IJ0bVubWa69ZGjH1HJwgDtDR",
-	"C4AcSpCTWFxKU8kYGeHpVK2YmguZQT49Oj88A+TTWGu1F7FuuxVnD5x3e1ZWxb93VNvahZZeDSNuH9ut",
-	"GzwjIKJEfpr8LuGaaInh5fBvOKcnwDllQOyg3FZEpiQizAOcmt8gjVxQmSTsgzDQskbwSI4ma8Mw7iVN",
-	"s0dRFoyGAv/1bzzSDegGPXPpWcwNzY6nsBlySG2wTu29UAxu2OCZ4TtTwiGzZGpS9+C/204M59xuzRfY",
-	"G8WYVIYlLOADFaMNqIk7sh6ZS9NIHb6ddivAQo4s7vJ5q3t4cnpy1j3uKAVygR9Gvy9JtB75JFRbv5O6",
-	"rust8CRMFBxJEI/mIA5iSpVaHZAHOEcsTgaJ9KlqPgNCZPwpUjMW0AWV5qvHYjBJ/TEijKxwMDJ4LMed",
-	"FDbLgnM5BwQAPUyJZ4YP5DziUgZkRJkkEUCGdJxvIyKjtaWkU8TQJaGsMWPffHpHheTRWvdbso0750cn",
-	"50dn+6cnp4ovtoYm8csFSR4/GTw1YKOAzyhIbVLMs0zXOFIcClknIy9OuXmsyzTaA6jWc+SDBtZxvk14",
-	"OW+Gzo66vxTjqrRbYjmJLztAU9kCbkaGxmvXCKYEBux5nYPe6aHfOSEnoDCfHXYOJ0etXBiTevM0IyNB",
-	"pKRsZqZ3W/ST3DkoiO0yMVlWOXVkWuoaeUHueShQwGcmIIXhYC2pJ4yz0J4ux8eHZ9PJATk66R4R79A7",
-	"O/YmZHpwnGg9uqXWU5gHzI6Jx1lLI0tQ67wVEax09IDP7IfH/PN+M5bLPhOrk5sb25xPmh+PTye93pF3",
-	"eHByfHJ42uucHB4deL2DI+Kfkh4+7bXaOXqko8EYATGyynB3r3O21z2yynB3//CwF8uIkQkJMrDR/5sD",
-	"KqXERSRiM/FAo0trAMz4qCk12DYQDvCg6en6jke8tXuRsDEhp8eg++TxwED0/QVYbiAmqtVupWIZ4u8f",
-	"tdFC80BuYJj5ZhM2GXBXRjGSZKddC+gl3hq5VV/rAsHUmdotwWIcAWNebbVbTj3b81Z3enJKDrpnvU5v",
-	"cnjQIWe93umxN50eePjk6IwctDZ3mJ51M4jSWDMTIzLHAhmK9tE7dRvGLF1CBwkiEyMDq1PV7sngdX+r",
-	"oH+roH+kChrzbHnsXAn71qvvUNgAEJCXnqkPIY1KGF8nPXIwOZ1OyenhUQ/MHN2T07Mz3Gqg9ZTiHMak",
-	"VJS7KKajZrmLogYSGv7tgRaTu0arXI89rGc+3JyaqkUq7K3uIhU0kFBSmCb7Dou5huqwEsMSbZQdzoJE",
-	"dvhUqIUZ4aXk+veNn/K/FXTGlmH8tTPhWu6OFstA0pEgATHGYFcMFwzw2NROMFbQkb2vKOkCm5InVyB7",
-	"U1uqSY/FSr3tyO/VPcdP5H/slOds5BCw+bvkepDFIJ3tlp4ah/jH/GXbiomOn8pExwkT5ecx/33B/ytc",
-	"8DcXqboOUsH81a+DlNtAQskfAOnqehXyD5Um8jpFcdX8FfZYd/4KGoipyUGohXH43V7vuEc6B92DyQG8",
-	"SCZHk4lWVXeHYNts6oDYiikrJrzmlBU1EFPxNKDdv7wFKzXOrY6Do6ceB0cw2dp5C/GtlM0+ChJ9onKu",
-	"CycUEGTe0SGvlM10Ug8UCWVkVTMz4QPnRSkCbuXMskgzW6F+ID6yO8ZX7Dq64u85m5GoLLA2LlKPqEBL",
-	"/SbiEWIcBfCyDrCtMQYgQL7Wt803PLqOZqV9SmRupjpZJJrV6SMn46u+rczebNOu6JPb7mlyQCpRo61K",
-	"eicYFzv48WJNfsCIQE1MYOoZ8+4G98M1dCu7VrtWRGYybXmghPVnr7RswJDckwgH107GXFrE62iD8xbY",
-	"YBGfIqHfSCXZCZsDR0VeWmRcNx+9mnMuiDUJ8XSvv3598ppoi6EOXdN249RgAEKmX2POIEnRBoH4WMwn",
-	"HEPlqetoppMByk4g1T/xC4Pn9M/ISQ/72rqgIgzw+iqHT59OtCljrKW5di4MLsy1pHJAICCuWbB+w6NM",
-	"lGCs0KpPSW5aYqfZkHV6YpayYmaWskpohsSj03VfvidYyGtGkgTTIgtmEperJb3QTSAsUaAaUUzp5MdB",
-	"3u4C30Ho5yK2cNaRdRJLUREiBs8kEWJ1Wo1BJDT+bW5JJ3+iLnMQAuVcNaGy8oiKkSAzpU06NkVr/NJh",
-	"G0VAFXERQtDlRtCcx5dMggfG1G3+9WvLomMkVvW9rtWIzyY9bzLpenvHBxO8dzjtkr3Tqd/b604PJ0f+",
-	"Ae553S6YPqC5Eb7HNFCnDNxS9HeRknkMFKYOJB5Rf7RkkkLoWEL/JqjFIp53k+4k0jFF9zOjpurLODSv",
-	"vkw+mctZEgbVarcC6hEmyIgwUJB0DGsn9/uRE/Smrl8bvakvnU+U5TxCWfwJtOG4RLSJhwc2uSUP8pa/",
-	"mhPvLp09xRD6nIme+tw6R/CD/Yn66qvPlXbwz622fU0tt34pk3Nlm4Vh6CfWqV8gSMohQX3nRETpV0zI",
-	"VPyaeiiJkdLP1AiT+tzSrz+qP4+f2eNnOIV1/PzW5Sg1jONuC1J+ZCYenfiA7f49LZQhy+RRBIDtSOk8",
-	"5+gb0/U3jUJLHTdYHg0D9r64+H0lJdsSIkjUZ7aWZPn9Qj2rwzP101ojmRDCNvPwCnQuLycPTzVbo/x/",
-	"GhAASv/XkOmqcX26BxHB/hp6EGUDJFq30o/rfgSo4aB6pXTx3Py4tNboZMJNiLo1QDIxjKVwioqSe/PR",
-	"cv6jYxXcUddgTg1RscmMxcPLY0borTwv1OnNpD5VaFNxu7d8KHlEdrmE2yzRUxejPM/VmR5r9Kyenku8",
-	"vuKyNCcmBgaxoBBaG1Zbqn5SjOrrGiKx4fIPVyN99pSNRsdu6xs/vIKm8M620gBGkLnJle58e8etMfNx",
-	"GEH9yf8AWHmlrUbmkerGcnCqNHoKsBl4xUtuWY9JM+ZqzsiqnDR7IEXm0WoSlQKH2axsHz4t0CgvIqhO",
-	"pM6jQyHIsQYUcp/XIPDa5xn63lPm/36vjt4CwQBqfGsVUYhOSIK+M5KhBmvW40gDGaOu6kOAXXpJhoWl",
-	"D4xnF6CMkI5BsmBNEwJhMmBxnFjgmMFFtYywmGKbdQTiKw1YzEASXOibSwMcCYh+YDgJ2aDCBLTEYDnp",
-	"uo15cTDGkLERbpSHOPZ37Fbd2K1kAsv1DfPQhrKRz9Dm6XKlwjZZT6MwT1dYQWybTewg5p1GZ6Ttp/qY",
-	"LO424mxmjHDXUW4Z17QmkDGDGhC4+PCjAq1Uk/W7XlA2NIn0hZ26GHNNuoD3Ri+xH6NwVRTuT9C3NrO4",
-	"84v3u+rFJnKaagLJOdaZdpDthz2JsLiD602h7qEJB1g0wE6SESX3BJBTZDFaeAKjFpk3TKY1vFNztrKd",
-	"Xkezpp3yaNaw0yv+XluXrgjxC/n9iiNjhAJdVD9avmFt87K/lHMeUVHSuEQ4eagm4YZxXnJ/fcv5eyVC",
-	"K1hswv01kpyjAB7eqp9hwFd1uxHq2Zq9DIfX19Fs4FfIt1eYqfW2dmeGhsPrWB1Ut3bMEGUaOs4gOZ6j",
-	"X6Gzc9Qsi/i3XaURxwM0rgTjlHyOESb+ijgPNfZaKIFpajL/VndVbjm/xGwN8jJB8SzEceQcLTBbayGp",
-	"hhC/ULO/DffS3xkI/3EZCKnFrmF2qaMePVqNFmh5fYtnm3gQn9RZOB5M9y6x9OZjiLmXXB+YgidHpWI3",
-	"4iMbn6TBMMMAe+BgDNaIThGFr4WkQWDshNr9alnhvPW5dTY9PfY7p93T00PvxD8+OsO9KcG44x0dYb/T",
-	"PfrsBA3GycLCm5MFnPg2YEpGAHylhhirCDDK/s2gb9g7O9T3YMQEYk2avdDjwxFBek+AM848wQGNxfzM",
-	"uEyNRNMFK6tv8rGibzZXDtETzgOCdWlhReZSzm/hlxJCEyJhRTgjBntWEbcOCXjK1SmpRIoGZWojLNGC",
-	"C4kOem20mlNvDkMQRM2UJD6arJHHFwssztHY5G6P22iMbZmqMfoHDgTXAA6gsQAFgN+n9ClG/tlGYyiQ",
-	"qt6bLzD8/bKS6g+EDap/kAd9vwM8H/iF+vDgYimXOLh9P1QfPB5G3DMkzHgYLGeUjcHKN/aWQvLFjf5q",
-	"H/XZ2mCGUgHAyEpOphnMDKcdj6VVsEpLOdfRd2XcBetkirmut16npEJrg6XZR0rPTl51FkO94bAnlSLZ",
-	"loEiSYNqKh4HyFak8S0QRuP/M0aUwRtqHtJTZwLC2tJgyeRNm2fnonLW9L28/oyBvJDkQSoCQVNXpwbq",
-	"tjudDvLmWKnpJjBEzgmNtKGDR+ZxGiHt00PqIoD+MSFTHhEYqW5I6SR4EijOpQwtwxBQSVDAVyRCHhYk",
-	"mTS1eGAsAZrG2mE5Vk8PLtJTpqaqYKZ+T03RAj+8J2ymrii9o+N2/pQB3oDIh+xJqJha4QWySg1wcGHn",
-	"zMcST7Ag+2i8BwSPfW1QGWtbMbAPVXMUSeotA5zZPbWMNq1zfdlK9lJIB34jqQ3DHZoyhznnkRqLWk44",
-	"TrS7b7L+FgYVkXsSCSIM/rZPon10SxdEZLcFzIfZFkLLLgM2q3fRSntjYbUhxkAgbFoNfCKk3oBm/hQh",
-	"cYdqBvXejY+RFYnsEZmeUVMHLY9DhC7DmMwSYctF6/xX+86e+esoZO3WXuqT0UvMT86n3wpYrN55Azym",
-	"RrwOiZK6yFrqYOKUhmBT7tQTatpWJAi+ReOlPwNOw+hthMP5D++Tw0M6CG3kgXhLdZRQKUgwTc9YRMAC",
-	"myu0Q7ops+2sSU9f/eHtmer+d3XbXfozHTYOX8E/QxLZD7EJMn/CdK2AqjmzGXl6oBZYSAPiKF1KT5We",
-	"WRasXR2D6B9FegrswVk0DQlZeRMRj6mdNJQ/vCDgK+ttz+5CAkRnBpNQbRHIrECOt1pdLSnuu0pRijFT",
-	"SlbAggE56px5DSYbhPkYjMzjWtqdtUfn8qChp4puXWS/AIDNGGi/EWhsz5Yx9cdpNjg+PvRPj8mBdth2",
-	"/IOTzmRCut0CKWw6bCiH3diPYnXZ1heIRcMdZT5IyAhMP5wR0PzEnn10/C3C1eqa+0YBt0N8bcUgUvpv",
-	"DW52FGaSMM9E87bFw0NCowBuy+FpoqrYZSn52yXcpDcYBt+Z4y456EHJmRpb7xyLOaiHgJROp+qgV/+C",
-	"q5xarIzaUsbdS8lHs6X20iYE+xagyUbzbQ7AlDko4vjBhaO5JCcCIys4gCfE43CGW2GK+LRUvzGxVIjK",
-	"diJGE2sxLFosl0HBZByR6RSQx1wOLOA61cvIZOuUM1+6vkO+2guVRkBf1XNgBxnPQ+yW0yciomIfDaS9",
-	"YYtYLd18YY6Nuu9UpzB3cbX+bOMKft+tGrLF7zL6R9ngX5FI0inso6SeSI4YaRsZvOA++R9tiSb+uK2l",
-	"i5c0IjaVBVA3UBjRe7VZFV/zKfrHWLU3Cu/G/9S5CNJ8xZcSvk04ZKNPbaWgM7aprfEFLdI9tOs+f1fY",
-	"9+wJbD4aEs2/NGX5J7EzjdUbyJmucz1dfAr7xI1y1ywhBRq+6++pK4faQnPygH3i0QUOkE9nVGb0jiID",
-	"2UFv2j06PT3E+Ozg9NTvnJxOpsfd08OehzsT0pseHExPDzqnXe+MnJ10js7Oukc+6Z12Dg89PDn1j/MP",
-	"LDWOxvcGZ6YuTTW+9FyN45XWd2Hk/CxyplAgyoQk2E9uloOLzLzYJgtYQzFYriYWv5e/6HPi3RHfpt6J",
-	"4nNLo2VqZFcNioG9eXLnx8LwtOTa11/7jIrvR02l/SswzFxwnV2Xx68+/JavEptTgLONOxZm680bdp63",
-	"u8g+4dJVzklxumhc7ndzEFnfqlEE7JtFpoTMFTA/yzdnR+i84GYbIh5GteCI6c7s+rKE4g0anSrLTSlN",
-	"VXevptZ9PEtxYQpqHsXpqvINqX7N/Au8zic2wEIiH68tySGJKPc3mXoqIWTYaMPpsZydnZ3tdXt7B0XH",
-	"MmH+yMdVFrfXDyGPZL5I/ARHb7icBGCvdSdXkUceTES1tYiMN+pPZC4muqm60nCT2DdEevMCWuFKhiYR",
-	"X+lou/hiR+JtOOXRt2jM8D1V5I0Tz8OMUzaDMMg5X6WkZpp+j0exgTOL6T0k3h7Qt3dZcyBDKnMHQiJi",
-	"dPWZUdwEYb5wsY8RVcqbcAYs8Fqco7HAC7KnQZPHbfNRUEnAYB5xIewndXFUOl5mhZz3qwc61AFtZQON",
-	"E7vK92xSIW/jJlsUepyzYU2l0oYb9R0W8zwzQZ+tETjRjLXcRM4vQmnKS2VuVcbSZy9VpgBVrUvDXJNQ",
-	"QSfnd0UzaaK0vhFgDYDFTQK3Nq0DRSFoOXOqK2Q2ndI4zarqQmPzLwSac5G5YaUytPIoM500o20wBYdl",
-	"gbX89S2ejYudl3Pso9Wc6FU3xTsipQOq6ySgikHqaTvfMTOYFjQqXCgyxPiqrXhtroQS+EXhwoHG/3ds",
-	"VZ34kgIcBxt0Uz7HbtbVHEtFmJZ26Un+v0Xb3Hp2i9wR3U7vEHK+4i/ydNUECLlaCDi47mklowBlOIcn",
-	"TBONGfZ9qnzYJpGwwSck4CtjwM/XTDdO8PGLzOZLELbz5ECqBlQZvZfcu/tgjqgaZit9mvnWOUWQIWhb",
-	"E9XC7b7CQHWFFyRJdC6XBuoYaKsdk3hJwDIldIBRG0nON2UEYBjseepWtEdZ4oJMs4ZqewtxcUVWT7PQ",
-	"MLLSBhqxj2zdUGPUcGxFGTa57xVwCCOrJmaWK+6XGQY2bCYrLNCM3hOmpRyVTgmVjPpZJ1s2dyF0qfqm",
-	"y6DRhXJnHzAmYCjjm+vhLXoB8TAvhOD6JDRfhlR/FRG5jFh2PFtUic1dH6Cz2diceknVQtKtG5UeQY3S",
-	"X3nGFN1v0/Vw4RgsLHIV6Skz0wocKTqADmEEzjWtBtqQWiVMtY3KKfdqPK7t5EzT+pcN9lVqcD3bVMEC",
-	"mqCv8tFb0Jy8g2JG2jrXtov+IZPT4J/fog5c9tVFJL6dQElSc9AzOPxzLx7dfFrDPDIpk2RGopjOapZS",
-	"NGfmrATSZ5OF1PuNGUgjU9aIuIqLu+ZFXNVy0KG+qQoL2hO8jJYMFoJK4Bg0dvPAbXOR+trBMlW/qYGN",
-	"dxrQpSfiFkql1J6G7SNfGkexFLsZY7zVXYSx3CyjGSm3ZMZuGcchpNbYRDRuagcl/qpwqUO2Gxkvh8Nr",
-	"g9aUY7a05i11BzModONza90RnH0D/ihz3lKI5JVrZKsopmc2g12Xs+eE4LqEWJM9pxMLK1ktHZaQz2qu",
-	"ygMm2SijANWOdxIJUVXUS6feSzGbKIXLamGgnYuMmx9o3/BvlTCLIHLkx4VlSnfzUOJIFtr99AatNvyZ",
-	"ILQCy1+v0zsA+MMiy59QRNSw/QEOyWtgxAKDGjUHLtmkcYxDKjISAbL7iqyR0E2+G8y8Z90f5qOPJQ4D",
-	"rDX65MN+XIEr1zsCg/pABA+W+U59MMCCMLKrIOnCHBlK9hGNiALRCVPwpmp/aK4XWE9y3oCjhIRcFw9e",
-	"F9C/DMOICAHx3ltYpWIMGgRY0/YJqKSfkTJF7GMoGME7FTx0a4IwytUMHEeC5CmD5Q57e0eJW9D2Ej9t",
-	"7wiwdyfggPd9ndLu/gzxs7r+e6AE9bfGx5e5/lqTidEiLHuYjvUWGFyI3IiEmDx1h1pgX5exixSvTSXi",
-	"SwmsxAgxltwk4F/HaEIYjjgHc9K4ltVQJlNftUYPcsC+J+u8RXIE/x1Zlwl9uhnHuqPD/6NBxvn44X0+",
-	"F3388F4TFktyHf3MJJI8N+BSi1pd3q3UyhHXBy6B5ykY5tIhu3wFPgoS/aAT90vmX99wShcg7VgEZU6d",
-	"EpvOw+Ksmp0smDWmFO35HMO4VRk0ulm8G0A6Ge/zuWZBtbY6o0xHVhnVVdiAUfU3/iXrdC85xx0TUOkh",
-	"bpJ2iYNqWGFgMwm7TkwY1F4UxooMnW1rbLvPUFNBvE4GKomoahgR/ifFeethFMis9P31jqy/hfqQrn0h",
-	"iWOzj2YjXZqZCdIjuiPrLUekr3uFa+MujL60xmtDHkJ1BZR5AZ/FKP9593VNwnb0q51fz5+XJbEwSa/A",
-	"WPsEAiuvOFtIWjdjRB8uSgcBTz5INrgyYyRCpT9MiFwR7SZa1Av2cA3XTxLOj5lizi+xHxtPPc6kKWTt",
-	"FON/8UVoPdl6BWztzanNHP7/IjJtnbf+z4uk6vUL+/CLSnhgqBUd05/XlhGQL4zsCqlNZH1sFxp8E1Dh",
-	"NoqIT8iC+G1b9adtg/ti5DGzjvstiLxMwwg0mJYJ9keh+27p1OSgFuxyMvoIOMUxf8a4BQssjQPFQhXA",
-	"yDVqj99w0F7yVulwTeuXBLPVnAZk5yufk0uqBmutVnzqJqQqvWjBI7KProwvVWnmNtcmmQxwUULl/z+c",
-	"F+Jq0nWnNqH15fptAi2jNitfsRpLdMXlNTz42G4tWUSU2PBkvRc/JE/vfGFjBKopCGYO9n3kYP4lBcEz",
-	"98ZZhCEFC3Jb1JOx59xNV2tbfBPr6Yr0NCIq0T/U6WoQWNGUBwFfCbN1As7+Ca/ixlvtHcGBdic3YCmN",
-	"O1S6ELrddYMlMJQU7innVm7uS+pkMxqTmkItNY3pc7ejUY02ZabvyRrqbRYMCIJuUqEHf/3tvUGrs713",
-	"vNWyG8CNKnuenfA9WYvtlmAaYyaVzp6GVrrlHy3wrepRscibiC9u13f9m0HDxRD5UnbUpIkMau+u19Fe",
-	"0LKCzTeQLJiJlYkKiojOcbV4ItrOwxEWd6lXlbJEsDc32lM+QjAsqa5bsd2i1p3DVB9/H3e7Oe5sSE3F",
-	"TteLzJuL/PrXhiw6lZLqGmnquSSeMeOLpTdXc2Au1lWznkxFjGb4bz4fKTuJOylgCZIVM2Y5qN60bXP1",
-	"BLM4mzU4fKGX+OAdCBtntfOpSw69MdxCdUDmRGfOwICdYJ4/jFX6YfhMrGLT9i0T6GihDemiH5Eo4Ng3",
-	"QqZ/MzAzooODNBziHzYlqU7/sA2UWHZh5MOlN7dRg//GMuNKZwV7mDnGssFFG02Ih5eCIJzEDwKEoMR3",
-	"xFweTLZxqtIyzA0cWrdcA1b9YROkGeIN10BZanh/Dm+YWpURyUCDNpgEcPmOJtyv1qReq0dfqicf2010",
-	"6mWkS6ZRNjMXrt3OFSAbrrDQ7utYqsSabVqVLZw4o2i/NFPxPPeL556L6kE72G67vYOr8djGtxjW9V3h",
-	"mKydTq2xidLKDmhb9m+2dLqrP23pPhDsP/co1QX4Ul9//6RRavzyv7AwG+L7v5woc0Dfd7+rbePPt6tt",
-	"jhGMyFQceE5Ozx7otmzjH8ntusbGH7GfP4Bf63ZOrI/tTxjndkYepaJhW2yvYrQb1UuMiSdJPals4poF",
-	"60zpv0u8ts3tcM5URwg7WTE6ZyEvw0Hpy9oxqTVmuDBao0McJKYj2NPlCccQHKOB99KlUjOlG3crMeKW",
-	"60+Y80r+fRlCn9FqrivMAOTrvi5slkBsNxiF5HwU2Pdq2OPzQL2fRfRToVHAldjHLOVL8TwSGheKwX/u",
-	"S6mOCbHF4BeYrUfYeb/GJBShTu96IrRx4JvY1w7XHxOjl0KyNsZLMEMHWJJgvY9uDewv7AxA7OaLEIMr",
-	"HzMfLfAaTQiK6GwOCR3qQppk6eqZhrhQmG3i6xQcN/k/joMFcbbfSkEcq+NkvdefysIsxeViove5IB5n",
-	"vgVnSBIVTTawIlRGax3/lU3iqYxmSZJ3HhN2saDPf/NLzC9awbJPWbhtkSeHvxFJboYOLZwQymYO6Oa/",
-	"Ax/YOgENl1+Y1xqLSujveRbcLLGVnAseEShtAMlbxbLzI8Opwg+NlBENcV8xD6awxL+0aYGSwIe7hvYd",
-	"pTuvMZ/pShW7nspkSyQWaLUn4pAoEzSYKvcG+Wj7Di0W+DwvzUCnVwmEnZIHsGcEovLcsDoWgnooKdiq",
-	"3QfXIWFQriSO05kaN6RFfNRlMHWBfy3HtTsBHFqEQs4LgiWIgd2oMHG0ib8Z4u5wDKALrbrZvWGkNr2k",
-	"xJbhckrL1lyGm8FF8spjuuZBvWW8hKcf260Ekrveu6+S5zPVFXLCkVmckKDOT/OwmoMpjxZQkUHdBPck",
-	"hehntgxM6WItfzIxhG1A/RiBd5Iwj4hS0BE3HUL1SCVZ1BziO87vPtheQO3PJwxHkamhJUaiCDUnTgDT",
-	"2fYmhBbyizUEejb4Nxs8rZuHiH5RqweM9NPqODGD32yT45qTcd0fqucFj+RoUpBAprNTnPQTytKZLHq/",
-	"M0miKfaIQ1F8oqTAn6tZCQJcTQDg9vwEJS506Q6+YuawzQsgFpuIQEYC8BXL5bKNvqp4CGhpQIWA68uO",
-	"un+Mv9Clvlrt1sPejO+ZL9Xptf8Br2zNDvWranCPij0t5HWzpsBAgkao63fEpT7KMrEcDEM9s25YZFZo",
-	"Ur8BqqTDbmY+FP0Afd467z62kzLnheDt1pFk8/gLmztw6otvHF4BJGWM+d24tI2eDpa2utivLZ34r1tN",
-	"qP0tu2Zm9pMCdzkAgEyrnAhHkMgiE75yK2NkhHV67qsSOErHdvjYbhWyg50gRYfpvmqmktppVRi9OQkk",
-	"pas4rFjF6+91toNJnLz+fjNvMsVmmTUd2uVM9hSMpK3mN3dpQ1qxmwzWXJZX06u3Q17v7YDXN+alHpuL",
-	"/CTUONvxHGEIO9Ki5XZ9h677Q1OrzupNJuta4+AINCEzysDutXMVb2TFlU0sbrVz2bWNeod5oLboNrl7",
-	"CCKVplsp0xSfpzr9WhQ5It1dkkyP04NzJpgeTrKNlY5uM1eWaiiVskEcmdqkpS33WQovyLnkenPOBWmj",
-	"JaO/L4mtEpPStdDLdZKeaTI0MaTajCvlmOL9uxhmPsZNTsO/V8/CeQZkvrTP40dTEGyZOGeSvgsqiBXo",
-	"Uam0YMPEqu0iXsvVrwopPX20WUKVXG/r9pTKYlvyrLK19Po23DaHu1SDlIT6QBb5pR5SRzGIKLE0kZM6",
-	"m1hJEhHHUE6WSq4bgVjvQL7iEpnM+pzxwlM4sLpgvdP5k9UMfM7IPhrCT8IaRKsm1z2qqy8dJhCn6Zls",
-	"ZjF1MJvvdnM6Fx5GUP5/C6Ur2YiVOm+h3vUknWt3q1qQNlp0qD1V/3r2tS7WxAASIU/9gBpP6jS19UVq",
-	"Gx60RvO4eS18ybkUMsLhGx4tyuBbctHyYTdR9b7kkYHmVaJ8k7sgkj5ajEKnQnOeumDKMGv7MRpYqOIw",
-	"IgJCME2dBskR+X2JAzS2r8BCbQB1btxTM2U466OYp4a6yV2P6bqdee1qhEEXQqi6TadAZ+7S4AUN1g3b",
-	"BCPAqB5QbdZ4VAp8apsWwXKWx75iziNZ2DxETH788F7kEl2Tb/ImoQ2SUKKAYCHRsYsRZvDQHNt7KukD",
-	"SIJkyjzecuYiFy3CFQLOnGd50BlbnjRI7KE3uk5v/gzkVT7M2YUpY2z+0idVH+KHn2D6yUrGTf2nQMNJ",
-	"l0rJu83r4uQmAX1KgxzVxSN5NfNu0/YbpZHfvL5sx1LNLZ5CU4DNpmoExANnFNcJZRq2LEcuBKSSiDbw",
-	"mr5gGDXNw1AX1lyixqqZcX6XFYbIxzy2SrrOL2nW10DsfJqq/pE/xSOobSqKIOLKC4p8q7EJ8gre1D7e",
-	"1GiEM6SXmp5azFmkrCrdQ9FZbS5Nj8Z4pSrHs8U+KiK1CwJyVrirY+8tPJRjHk/pRhnRpRv+rYCHcma9",
-	"UPI7327YZNu2mmRsHgLwf73J0hznMwGStGC0c26wKcAG4Lqo3S0vbGzRU2zqcyxGRliUe07cjJGMhClw",
-	"yTzNAK2dOh4upkqrVQY+wF0JUO+0B1cWESfEkkQjrwBlzuOLBU8UHTVe/UYunRAylx958MmAMWt0C1HT",
-	"TmDa1GCCxY3aEmoxG9RrWiyB/XMHP9AXGzv4nOE2NADk7LHi29C/3e7K7qYpZTMShRFlBWe2qc1Vdwf8",
-	"V+/OqhPz5o4+QJLWv+0WrD/CLXZdutZY3pEWR3nEcIkPxh0Aqiga2wfG1isPcT/pog+2ULyJL/nWLLxR",
-	"IZzbiQYfsBjhUHcDtNUMkKPi4DDik4As8lQ1HiwXhUJb/YZWOl5FaneFsJje5SpDt/PYjstG1YwQYesf",
-	"cbAkFXrNgbqxP1BRUe0tDrGJ660OLmy9eJ2bNyFOzP7GrilwCxR5IOM8B+sbiAHx7pgppGSQtyfrb3Vq",
-	"hF0pc8tcQI1Sg8Vbaqa6y601OzYxSKZ6tI1IgkzmMcdinPZKqS9DwnBIxzoixIebw0bEEtyUTZl97a71",
-	"MFNzt8A+cQ1hpsOWjvNot0zriuNg4BUWsnYroKzgTqR+2Y4Nz6BdIQkbhYUlTZyq93ZpIFPTrFiloXNB",
-	"5JwX8If+rXyLV3pg6tllDPh0wmqVZtSwvMrL9kSfqMY5BN/kt//d8PoKmSc2oGeN4wywfZ29QmNEU/hl",
-	"v8obZIVegQH6jpBQpDsGjnJjYp3ejWOk9vXzPVcHvX+jidjQbVzeV8y/whGjbFZEbCyxjN8McohXVOP7",
-	"MzM1q4hKSdhzkLgRH2JKStva/Orf7j6LRXS8O9oW19DyhdnwbXsEOQvmTEfeHfPCi0Kd4hLhYmDryHnC",
-	"qEzaVautQ2wTed4eD0p+aos/rH5O/CSY/EeS3xFW6C2I3y0Vepqm0TKiT2iop7kdBvGEZjau+alxpmh1",
-	"+stbIY2kDvjj+YuzFMaQtLIeagdPQi/LWF8pcqNXK1n7o2r/enqB16LaTOKgq++q2V6q2VGM076r9g9y",
-	"DXgGGKgfhtfatpYnTaiGNxFu2A7UBticacZ9MqJiJMhMycc8Z2PencmUGgATHvSUoIsafUyJd4lnolzv",
-	"UmujnspnIfVLpnZeg7tlWezb5rANHb8Vz/kr4yAoLJ+vEeohJD2+ELrvaBHlDCRzBZ+McBiO1Csjnixu",
-	"GTNtckOZSzKvg7zxJmB+tQD02jYITsyxDTxQWujbpNohNJiq9pMZejbop0wJ0r1WqtDa/KrFie9Tvctu",
-	"Ut1W4wgOpD41SyZilUnM8kkIVhbOoLib2gcZs9Bm4NNhScybu/1MFyse3QlXMQ+xsEdqS+eJV6ripmhI",
-	"/nTbiiL1Z7xXGHFnO0pPYrI+xRwIk1/OhUrYuMFmCaXZO7BZ4EG1Dcc+Gtv0tWKq4U0K725lwS9xk7fw",
-	"Xl7/StkCr4t9tI3G6nQBZVCXJBJrIcliXB3WNIFZ8PVNO8eGAUVO2hqoxRgIE1+BPcfc0cd3bRs6JLlu",
-	"pOhmVjQZ6prNlzJcymL5CVlwbu9JcdCGU9+rsauo3MluAqNVcX6B5tcVNqUdm4e+HRdurzRvGUry9tSA",
-	"+fSe+ksc1FHa1Mby804pfD8b6dyq0TI/9ucdX+lMxaR8GWJ8VX6LV7c51XRVmwnAY2WTR1pBK9hwZnAV",
-	"5gqPMEFGoK3qQjmFunennJhefnNmKrdtVW33BX54jgU5M03vcEGOHyF64jmoPTFN75Daww31SYff5jFF",
-	"6dq6lLlM7s5vzsS0N7dazmLn7fQEXzfXgu3UbrN2H20LuyPrZ8hDDIP1yNbzS8Xa/vpbbui4eXQ7Rf8I",
-	"shbVxTUTyGwKpRSrVkmteWQbKL+6KJabrEfLuNZvRRh+bAOz81+twWJJRp6beLNdVLYdmoXhAL3Uhqib",
-	"fdA8EnsKjFKRDBBHp8ejBiqwuNNhVqVasZIXUx6N1A27xhQbiygap3lubF0ANSK1a+QG7D6n4o8JQ+9l",
-	"df7SrjIXAMNBbTS+75UroGc7jHZP5FhpWKytQrQpfC5wkdfcvtNGPPBBAtJIF2OvZVZ1JGyZSdUUpa0X",
-	"n/Mt6iht1y2Sqy6RWgin7x25+kXmtIKx2/4LTglxYUKUyuLAAIjC1lKnkYVzzplu9WTB7YasRcNs6Rj3",
-	"vkmkYZN4qLa1AHcbziwMs10SIJUxuufOrU0iA/+xdK8+7cQNRoX2967m663cupQ5Ua/1vGm9Si9dTedw",
-	"qe8pzzcEc2L8QtZdk/LVBYG2K1aemxHBosxCB9NsSrIp8fn7kksiEDalJh3PfnVij8sYG84O7Q0x5ORx",
-	"yhVZafTkYn2NpYqgw80bNAJTKzIOG0hjWWtP8z/Gxp4P3uuxIF5E5PifujI3vifF3g/weOeEOs2Y0vnO",
-	"08gDWCZrKOe5gS9PQZKwQ6g03MRl4je6N23kO1njQcX+fB+A5rVbn+a3WGqx/JTJHKT5we0LIvHIZlTm",
-	"2yi1wMuJSYjfjQuogQtHbE5GgfSsGxOjtarC6TcRD6levxGGmLYpXFgQMUElmqxzZyYiPo2IV+A0+wTy",
-	"MQ34r59XHUOYhlAbG8fZHEraCxLiSMllRZTHFwucvyp6lxTYHeG3SoZrEvB+3R+WxBuxjWCNnd/Qkk1Y",
-	"wsiE+SCuha7igCSvZi2lTbMpLwyawIp9M3AqlS3akJMqs7WZtjY62O/sPxTklsh5qXugkpi8pDwzT+2k",
-	"Zif0U2twgnjLKLc+tWE++FWvNxHpkpY2goczsNQSxpezeUrnquy+Ku5Z3zZEEXXwYxE8zpM7r/YSqqWD",
-	"u5HYbc8Pe3J9t4dDuucUc2kgrtd334gE/6khv+vOY+Sdp3adA+JTQcLurnOgx/TDsGAZXTWnNJsJFzZh",
-	"Xq5903DLV/z17hkwzrJ7Rqb6RqnimCP3n6pX5Ye55OtYjeJcfC8aRZngn7Jl3AgW2vAEP1FX2wwG/Ivr",
-	"bRmL6FN0uMrIxafoapURhk9XxlJWy8wOS7ZAmn1zWDDrvU54wJ3ezGzE9Ffs3tuCKDO9BEYWVuxm7hfc",
-	"2aGNGCJxjsW8ciubsP/KvACI/LDQoIIyj6Du2UknZU+mTB4fNhN8MJaEijqTJ0rGLgomsOkRoVephsJw",
-	"7dhpX8059UiueE5lQUuNsgRAcAu8BgBpiKvhm2vtGoyLxXYBAGCxDXq71PD6ESGGbKez3JW9J9E9Jati",
-	"SQ2hCNYwlrLo9NGCwNmbQPfgIABPV0giqLTFWXy9B8R2t6TVNlGIltz+zUBUB4LUDRK0rb61z5e2fKwX",
-	"MF6WSr0k9bBJxJ2qW/MyJJGGAWwa2dGzxwytoRY5Lr6m0SMVEd+JEVWt/opH1rT/LcISLbiQqNvp1N/9",
-	"Zh1qxE+r00pGeDqlXrnLwb24O1DeUImA+GrPE+zFkfmASHncQQvKllJJXNiDrs8CHEHwmLn6Kd7m9yTa",
-	"R9fg3czczCgTEgeBge3nSw1PTCPEV6zxxNyaET82yVs+NbiUlYyyFSce7D64bSOSMolpi/mxTJaBcKgY",
-	"q3omLww9Pzzkds4FydjUZkRW2/ZtCk9Zizo8wmYRiaowiXaLshp0OgYpJXCqA1sMluzGlbYmYUpaSC5x",
-	"kHcbCWo0sLHqurV2K47riMfdzqRGlTHDW+cMKCzfmbtbN9ljQua5iWLOtENMdqZcoQNzCzoGXZAanMOZ",
-	"jHgwyrW+JZEUCUcamZYKrYuUbAPdSZeoTT4xLkcJBEtpwN2huXVUBMt+UI9kwsfFsxF1BES5NVzKlwSi",
-	"GzGaExzJCdEAgfHaaGlf7WFrIufiqoVAiFlNA84aRxIofUlsJGRZZwhrllviTEfbsqobD+xylF3Rsp2T",
-	"VNXMRSg1olhrdHwp6+H7DqRAg4tvE4OTPmJrwc72CjM1tTJirQmW0VK5kmmdrZVU7P6tQbxIdiRuk+lE",
-	"RyftoP4KmhSwWGunfukCFXq8h3xBTORwSmPPPe+KrTRcqe6wtjoVGkDJCZOEeTXQHmulj2d4rVKjB0dT",
-	"rsl+TKKIR5CqK9LDjx01Kx7dtdHYZMKNs8+peyDjJud7zLgkG48olU89tsLaN3xnwrksxwENSbKdFmmk",
-	"OpyZPMhKDbv+9G8mB9hZM1217cKXcddtfe16BVGejkqNHZGa4bgyXHj9EpqQGWbNo+Qcqyisgyg6FQyY",
-	"lY7p1uEVh52OWs/Ds7NqRSkqDpIKglR4VPkJr8+ARrTyKTrqdJCDl9YgoBbLlkN8dq6y9OSxRgz20MgQ",
-	"20c+FZKy2ZKKOfHBvAHs/JZ/I1CIvTs8I8iL1qHkLx6OOmcvwjv6YHBCNiMWobohiPS8SB/4xaadAg4y",
-	"EUnOEARXGdivKFqrI0NtZ5/vo358YqtNLbS3HGA5wZin/q0OKHVKj+GvNa8/G850jq0pA39eGBapK7xB",
-	"DbhYq0jMLuVAZsBCMNV71I+9SSZxFWpkbZ3kpaNNLl72obF08ZPc+uAiMS0Zq/kswkwKW6JGcnD8utpD",
-	"pYsvNZKRvj/nzrfpQz+oxW9Ahdy3mXYCRQT7aJxqcBzftnbnES267bnat5keKhSPLFPI+A5qDV7K+UgW",
-	"ZkWpnwmTFgInQVqAfWODjgqQENzmRYP2RXEH22OGbcZy5x44ZtbqlLXZxDhlioDRXMpwJOiMYbmMyAhQ",
-	"dgpTVvV6bQ5W25+1XSg+Wm1W/YdhvwDpyFnZWYTD+e/BqPY+bRht0U9tBj5Fb1WHP7yHXdp8E84X2Bvp",
-	"GfR3M1HvLvuvmuFIkYcwoB6VaHDhYOAqgW3q7JYAzhTFqVExKrbOlAxLnQ5O9cDNQdyR9ch4aEaU5afc",
-	"QJErDMUQ7sg60wOk3bkeJAiA1mVA6SIDs1ngRcqFrq/aWG6RH+j/I6MPloj8QD38MAIoppFPwqKY1gV+",
-	"oIvlAsEjOtbCsiS8+y3a62bHtzmcLX3LbyJC9gAYFYKq7C0L+2Dy4QXirPogqOUSKhHAZa6qTf+Xy9FQ",
-	"IS3fRwzhF5GktVLk9RGvFbSb5C3VRhFyDYQl3+tKWpD9gCXRa+Zwa1ou86U2GBlCtVlXdfL7kks8WuCH",
-	"KvtvLDxCoiQJIyscxJTk8U6NvaE7N42NosJcyGx3duDwftGYi7st7qhguHG/45BE45ozKxbcwPnX4oAP",
-	"AHm7oHIYv1ccVYZnjqIXmzN9H2CAMcPBWlLvWfQEOY+4lAEZ2TkpjH0Ap/uEyBVRIm7FkS18ahILTEO+",
-	"nWqHh8xvBuuoxlzHVEVERusR8GDVCm9LzkZR0J0FoOka9K+u+pevC3KC+QJTllNAT10L4WXrU9PJb3BK",
-	"Uh0+nhOSUSw9dUdtrSjwCP5yKMehutlHfWZsd5AeEkHBDwtktTAlVreWtW1jEUy8vXZU2lsurGvAiexP",
-	"3IPlgOdevl9fLYqepz0PC5JY0spXajgsgn9YBwSJOSFxpGDBau34Kqwh3D0haqTQOUQqGnV5AfHfnYAY",
-	"4hnZbvqyENYFxuvdSgosccBny8KiaAVsh/h0SiLxHDVd62RQEyYjSkRbxxEYe51V6w3Wvc0miP2K2RMr",
-	"0QGLAh4ObFmNyjJdJCK2zJBxzdhCA3p60Yz/N2+LnbNtOU6Vps8JCf+jhOc7LObfxymidfLyQblS7c+x",
-	"mFfl43dPdNlhzVOjgM8oG3EWrJvhACRcqavJufXUV3NTBCLgsxk4FipIgmhmKsAug5eSa6rqE+T0Df1K",
-	"rroGhwYUYpdzsjbuZDpjxEfLsIKirkPR9sR4mOmQglnlHJw5HSoil+FTegRrS+UgO08RTfHNpEIqdQ8T",
-	"m9tiGUg6EiQg3kbhwtIRcpbAMyywuvbqQDyTvmZEuVOaRfNm+fhP/xx5eUfWIzOWUQ44xOZhBYeos8YA",
-	"+GKRIdDKmG7W8QRhC83eHBcEwvaV7sZd1MQS2ApuFTagahrxhRNxClSJlDN9E72iC2BXYIEGqBb31mQ6",
-	"7rSLcGrSyTDYgc9YYL3jK4JDDv5QvY7fkyiiPqnP+JgBc683WBvcbO75BAU2V1WSNpWJwNnIYcb6RMVb",
-	"X/FffPjYZqsOoBQJkteYd1trTHLjH2xAQH6+hLmLwfA1jA0OnjL+FaYGHYgh2141krqW87sVAo7kb779",
-	"d383uLAUl0IstUFlALB2iOyPDUXPomDdfHpH1YPriilPJWMhLQDojDIcGMRss+Y88EmUm1RXe+LhkNwV",
-	"jlEaQ8g0+HQwo8xFprwuYFnpXzgcAFFC/eJVlQPv7QpEKbNLsmrg5tH0JykIaUdUXYU8GXQDrfNQ6yOi",
-	"Tq1qk40ARhp1Y3ZcVc5GNkgG6eIw+ZhV4JLS948Ef/CpLB9fOXRB5ebBSEdQnoV5dconKzba4wzB80kN",
-	"WYjfmPLsuliCSkChrCZkhEmNZdlIB95cjw2/U44S9sdd5I8qy1UysopLVtqQGCvY1RGhbrk2UojxGC5Z",
-	"fb+PXoM9OKlo4C2jCOrQMFKjBGpWVbJkjBb4YeTjzEYp1kt9CKFOCm+6JZ9KtNGe2+UO6ozH/a+0srib",
-	"+uKgNAvBlfZUg1tcIMXBBdIGwY2KA+VSsaMLGyWlEmvsDNfl1HhDnGQt9vrk++251KNS5LZE7WuC3Za8",
-	"tSV6W1aD+7eFcDMDcW25Rf4m5xEHW+EZLNT1JC3E2WfKWGniEsd/ZaGknq4/5cSPlfYJ4RE8p88ECnss",
-	"Vng2I5EG3DYhTNWI2/7mCpRLjtSIKUMTLMjx4X+vEfxo5/ezS8KWogh6iC3/WMv3n6Fri9EWyraO+xLz",
-	"SnsLAE8nU1x6XsFzcD5V1kHo/WEcd7hzjrvJRZ5OcDT/MG6rdae8NQiHAhoLKLtLwljwjNRbrqM/6R4p",
-	"RnO+IGE84XWvksY9q6vLWUxTKmDE1WDPfwxjHls3ubWBVizkMAMslRlL/uU/KdVfjqjslIjLtJt/EEqy",
-	"CAMsiYMlUdqBfb52J4dQa0EGtRpXz/3BvtcCXTFReeM4hrrarsGQeoKie2OQHP89ddyhhhvOC8HgCLuw",
-	"7XlOGpNMUxDIY2x6dex+lkMhXKrSmmjioktzywyOMiIbwaTld9WibMQzc+r7C8rKUzN0mBc4WmAZHXCU",
-	"ailYUJlUg+/xaGyDy8zoYtsRDwkjfgwkjYBOg+HkZiwCnj7gPEJ7lamK+UF2b9Q+0UcbNpWr3RWMS7mO",
-	"L6gIA7y+wgsSI3KB1atSDDVH4XETch2oFSDTjldU2pieAarnWEdDW4CcsiyNciBcLbGSlkCN0Hv5WyBp",
-	"TmeKCwN197b3P/CMqDmAYNuIL0Md0jDhKTDh/JNMvVxjGdRjqXxoFs+4Fhmaa7W9k08hzRYKNxv/jdLC",
-	"knT2ZsmuJonaUtrOCJ+4wuYmPpKzodMLVCIoC5GkASAxImCf0iHe8S7dR9cswb2eR0TXoxJq5HYkOZd9",
-	"iKsuQ2jL7vEKI+Vjezu5jGOp7HTQOzrMrU/OctG40hbvjaaOG4bbphnvG5FRCbXp186s2gc24ENH+aij",
-	"NDNMxaOx7ThN3vFhboJEmSXaUFXQYO7aPOayHFB9XY09lUKcMngwLG+Mjm1ZW4JyEdB0Wnthgjrsk1Q0",
-	"eaFxoxHh9eGRNhHgmlSntFn7afpyNz34+64LzH6EaRMnwhFfGgGb5Afpwh4+IQviG8kXO3nUMb057VYN",
-	"LoL3HGtyEGfVuBmXRGu81Zkbw+G1yc/VumJK1RoW1HezFF1/P3a1i+vvKxSKzEoMbZm15AYAhOeuBdTn",
-	"u8oFYkySuW1qVnKaOBfRcrSfORey+uQHlEcuqoN2SoSXNPAlih9m9J6wZvBYcIrF1JbPlS5BUlTGoqh6",
-	"ahukw0rXSBznFBTF1dyVW9a1tH4qrlz5ClSnXZDtdJbdEFtRXHz1bIZFZcqSQWVdgJWruk7a5quBKVjx",
-	"zDrbKJnkrS7LzvatuCwDOSN8j6lJ5dq+eJ9uKlJqDzOpbNs0pe4j4IcdLZmkwbbNHOWVSRYx4pm7tpuz",
-	"sDmYNE3FbFhQjxKczssEClHXP1Wy02YlpxlwUXE61QOfFpaYMl5xi59nVlRUHEjDJZxl42YSNS73uYjP",
-	"IU1o3qzekgf5ak68uxK0a0gsA4k6pYEOMdiURsZNJcqdisIWgKYRAvprbzkgkvhx/YuKfVcT+zOxMcAg",
-	"Xd0nodh6/NRpKdZM4ofaVGfKOzVR7JIZrUCOdKvE52EHE11iEq6tELTk4yS/nkRUo2ToUBIZ13W11clr",
-	"DzVbM/ZxM2H1oyDRW3VpL6lioq/4cLW38S0GNsWF5ZU8vjEJg1I3hnc0zA2Aqe3cYb3pI8tLr0+VwAcL",
-	"RYJrghxoFhuaocegFRZ43Gp9ikIDP6zBv5YsgAhgawehAkJtleKrwcdTNRIL4m03AO5LMh5sUrMdRboI",
-	"Y7nfufiaC83tI1NKSSNuGdPsuYsvqOtS1fDx1HQguOYuTUMlDFxdRILMyJwRaW/eGuxDE8jaTax5BrTD",
-	"xZ5uu3GhSKQ1nqI8yUbhWX1IBpqngrTcMKmU9VogMefLQN2vLQqGRd4ggBqcCkyrhmo9sVa47S2IpV5K",
-	"bSu0wZlJJ7WL6x/v0MsTS7tSJ08i7nJO1VnB69YuY17cUovdFMePuypksmPPj5mHsgInajA3hYasfiqg",
-	"sh2bkJ3ISLeUImKE+MRvksGfqlq3oxj6SswVQ/6o3IJnB5mNJ9WDhDKBOomfM/JNnECzYeQrR15Tcpis",
-	"RvWjWtsa+AEFBGDLneqT7kFnzgIqUIKtC5MFGIJqICYVzvlZcuTT6VQtXMQXrmkVHDyxpGsjyXnuUBeU",
-	"xRbTnIHmibDcOoH1aialblHuHP7WoDac4v8hwZE3v8HrgOMioFnjRlJKDzyd1FbORoYEshB23eNMC+wc",
-	"mQUARmWFTOWGYb5OWbxGhfJ+1LjB1m6YpcRBOy4qHAVuWTjcL3IRamLXrG0rLnNiLgp+DBAIx7iDk6yP",
-	"zirXXZHeYZHK7Eya/mskVEgSsTyMGKuwxiYc2HOpwUmOODwDsIaZc74gpYKKC31Y/1gEPL2RSgaaL6hp",
-	"jMd9Q04luGA3jo6CxLp6Hk/T/jfCMkCdcthXTZpuhp8MhlDjynN7c5aunWXLnFnOOxud7SBK8b8raqnR",
-	"grehuqsUJJjGJ6vOeLLN1lZJ3I37+BeoqkbLlY5PZDLn/C732h0nbKYKLyhFX+dgJejMcxyGhD0LBoir",
-	"khRqzlvrJ8WpNI/tFrlXmomkC8KXdVOZLVSVOgET3cAFrgLQeU0NIwj6aFhC6uyx3ZoT7JNotMDhrm4f",
-	"76BFJ/s+COoVZvvz0ux6GkJwzqu6Hb99fTtuo/HN9VD//aj/9G9fvdPR7xev37++fT2uPNQa3NQbxdQ8",
-	"X4glRCriaEaUkm3hHOskalcG0cTxjzXbndKAtNUdyvFd2OrjJjIydtWCucGCKCsluDIZfKUlWfWM9pnW",
-	"BBQfFqe37iN94zLNohmgbzFiVXsqIaSsKmuj29nhfdwI69LbuKFX5DlUc19VK2Nf2vIabg+Rv+rlW4+8",
-	"7Bg0hdhvBg4qdkHRVah8AwpDoiBbOy9Gt+s7C1ANNWh2cSZmRXB6WV9dfxjWCy1QT2r/bx1Y6xxlGpKo",
-	"dFKazkCnAimSCtCug4CviD+iRfafuFw5jJgRCSC5+sqbQYgAnATPI6GBhdgecjLGsxyFwdIgAtUo0W/f",
-	"uoGXnFl0csCKDcagXrpy76CXc/4hCNXTMIhVIPK54N81x7KUc2cAkKgMH58ILJ9uty78uFM6XO2DelYj",
-	"INrmnNan7sa8YZXzCRZkZHNYbXv+aLLO2xVU+2bjWvv5YOqmEeEGPeeu1wQL6o3qr9pL9bwaREx8gL07",
-	"JfV3uMUcDOztd5iHvTlxoYdqSCb1ynUYgxU7eOujkDJG2WxkYLVK8MrH6lHij8LlJKDe6I6sBRSKcCye",
-	"m1LK6UoUbeNEKXYejqEB+jeDb4QDVfqEmdMlQZqRpAs5pyiLK9DtRmRq6bAFTvdFHH23oL4fkJWiyRGJ",
-	"HmZQxKGepTihogYvOB0aIA1dLcJpZVzAEEsh+WKUNFCPhS/j54cGFi2vrdFkyfygDso4nDNIP54rQIra",
-	"rjE5Gx1YZ62umlc6L/o9EFzVFQSw7caRlkTkFelxOvJTKlj1zBuLS7aeicQ0IP5IRtjLjTWKJyPCHjGI",
-	"gxiJELMkziCZ3AJSDdQfQIcXdwE/JwDaGS9McbORkn8F8NOx6TGGa2/SAR8xLmFu7srZRG1Tdc9hDhJ4",
-	"UZtKAJZDTTMnSAN0IqNd+rFx2SbplCA/65/qnAf6yeozwOdMjgSReh1HnBn8pjLGtmUehMSRKYKhMa01",
-	"jDzEjZEovz+DozjB0pvHIIJiGYY8Kllpq3nEJ7YSnxNTWxFml5R253GmNMvRPY5EXcGJlsIEUdvqABad",
-	"UKB7HFHVsKjoNYw4FEWxuk6FqFDSwtzQzZuNpIfpNt7/EfF45JdKgATiXk2RYtTVnAdOlTV9IdP4NOXd",
-	"0nAU62WlfY4z6tsY4TAMaHXzqzmVpLp55/JVr+kvK1nDvwFKhbMaJpz7u+H1FVqRiSlBX9pRGPEHULYl",
-	"93hQLn1sGLk6u7VKffPh+qefkX1b2wSsCgZo8mVdJ3WCvDnx7kpnsGrIcVtFowXj8Ryr4zWqqQa/Vu+8",
-	"068oNT+5TSVekxJHnpKoQvJQoAmhbGZEa64M1b6+UXIZBoTdsro2bhkI25mamjsSypy6Ns7qfSOsvaBm",
-	"RQ3yoL1FI17/evTavANAWlCRKeATUwYkOUKr23kLr8XlM5zaTjXf10VwkpWDUkt2N+JgxiMq54ui61r8",
-	"u5rmd5f9Vw6fbar19tTUnwUyJvvtNf0UsV7AvbuRuCOrgkMdIhQI80js34BXLKEJ6TGMKzDKggYBjblF",
-	"18XAbF2zOMdfsjwf9UMD9jai/miBw7DejdUBfNuA0hKmMrlEqr2ksFFBla1K5zhnwTrlA08XSlaHPbj2",
-	"rKEvv5vQljiz5YxrqGHps4j5eYdflcZKxSi3QnpWV11hE7hAfDRZI8zQdUgYWGtNiFh++19W0q4gWIUg",
-	"YKrQBEwXSdh1YuXT7+fKW9W8EYIjC8FYebWPsRrB0gAnayrAQOt72+92RVSSvO/Uzttq01tziJ6eMXkI",
-	"x+1MNaUFZXSxXID/dFPsK3JiY1zDRYh3jwtckDVVj8VyMi5cHirEUonoXU8ExXKLifiyuhOjZVQUr/Dx",
-	"w3tgk1jxgqsIkfXjFPRx9d2n7+tyirowTsiUp6os7mKC2GS6xQRp9D/NIiUIAYWbtaSMm2peeDwkI3i7",
-	"fuvwkthHY/2PMYpIGIB1gcqKniS3IzKnx1NhCXQFFBtIDJ0UE1ZpfANC6QwMsa7HfQOtkTLIxYiP/jYa",
-	"K6Vi3EbjSGDtayeeL3DxRhR3NBzd0Qr7lWJ4vZpYy0Zrw1oKjTDqioVimS/4MvJIYdmxiEhdIV/blKHX",
-	"GMEuxtX4+OG9JiS7HXPHCOceG+Vf9m8NcFOprWRTw84vr1gvjCw3eAyy9YxFub4d/8p95RIzbAjRcLiL",
-	"2knQ166jg4eEUb+ZQ0Ed+oMLx6PQvDSjmvOquowb/oan7tqYy8xJvwyFjAheCLRYCml06IlrHqvcusU3",
-	"begxvknHzKC2rJTq9Ia/Av7Rgy0svVBvYRmI8aYruIAjnQlTd/+aNSzVo8k1KraSaSFUswqifmmo37H8",
-	"ZC05I2Ne4kUxwo4pDBaD+FSKtCGowVH7wbx3Y3utc/BqeV0TOUA/C6XtvWWktCgTBFGS1ogDuDdIeq8x",
-	"wYuctHCK4DjKJOOwbTANQ2AGUWvw2n06CuiUAEJUsXnCRQmusEw0rCqaJWKk1p94/4+9d39y28byR/8V",
-	"lutWZfeW3HacZHbGru8PHdtJehK7/XV3Nrt3a0qCREjiNEVwCLDV2pT/91s4BwBBiiAB6tEPq2prJ26R",
-	"xPvgPD7ncwQfm5rAPfWmCd4aHDpUYQIhT1han0oFb7+jdPNhwW7FjtOMd1dEeA06mKW8cRp3AqhpUs9s",
-	"Pcnyv3KMAsWkK/ZRkfDoEPOK3UrjDFTJOqdZTjiHLKz2uRBkMUbco2Mzqx9VOuUtSUuq/He6MnDlxpIa",
-	"AlnwHeuXthdUBd1hsdKmvUHSgBSpwWmsuIe0vW2SgN165WOXy+f6gyP6CgrAKvyuXtG+OPOJZmR7h6uy",
-	"JwQuN6+5PEOvzNb++sxo64s+UwySRVAuuO8Myzeu4QVM5xnXASXDnNq/XF9/iuBDjYvA0W9Oxwtmh4S7",
-	"pODPbEg0WLZxQzdpK0NW67ikEVAbm/vDq1KUJB2LlO84cS1b0N0qaMOvhjeGxSKUQ6juxutoFLToHRoF",
-	"jTp6y7KMzoS7HS5IFpMi3nFC3Z5OlZEx9mGPqQME5AutzF4G/fmbu9RzFWJnmWZ0zyKwonEN5JWjuTsq",
-	"3Fc3dvOIpfa/nvrvTnaZ66UV003pXNQqv6M5Y9zhrMy2C2s8uOLzVrO8IzKovs6xeRrD3v09S+5Mc7XB",
-	"t9UUufcC+FSMpxvlJOuEEaDnSxXWg+E3j4WtX++lrv6pjH1fGftKyiK5XQfM/g8VPVScukhqrIrHZ9SR",
-	"2ZembE2yGUV3qmP+5U9RYjvWGsdd1AQ9gPUtJZ0vCYZhLVFfr5BlwbFVzEv+4DARtBCHR5CW1coUUEnh",
-	"UsInVqRXfnY70OsZl/5Xei376YOSV90vi5S7mLrFEnutoc92t9V+2UPHcb9c5XTm1e8OOH4z79jl95SP",
-	"7eY51fi9JBMFA29Bp4NAb4Ta4yitDRy7DdMS5yxpdex8rmMCeZItUhqZF0I9NngQ36vX22iRMAqjIsNF",
-	"sli29eq3Zof0uHHbB/YKsmq2hInHFgkAgxiNEL2GokhmYqczXXIB5kl1sA97jHX2cn/KtHb6tB7iXdwR",
-	"fTcBnOxWrgWxrFhOajJGmgzAqAW+IqWoNNnx4Pn2cYOVq57YzdNSFm1kKVFBF2VKioje5YW6xXTMUw7L",
-	"iyzCzFKaVmXk21P+MBTWkvF30/piw3uiLa2Bs9Dk8XMNozWBqmVQlZfA8rlXbjuEc/J+0wohf14Y+AST",
-	"2l2Cdl5mM88LQT6qq1xVDbSHQtBpUqXOdpYjwY4qtGOFq2tnvu1chs1/krRso43MNhi+BLep/CjL6OX8",
-	"2ev/6c746HOm/Wk21va9sb3X/txSY//cWpF/dOfPVmPNk+pmaDtAny4MmaPU7XJqiOumTCzl6WWFUPmY",
-	"yQr/8QYjIVIRTbgB4kWs0Je1Iuqi6TyQf2Jo8u35pwuvQyr7vVVGY89pudEFTJN2d0atzoj+kjSO9Gez",
-	"rO/bCdFrJOBM9TMCevHttbh4t/2Bj0y0R+07S5F8/2Xk5goHY2ZNM4FsnWfRFfzII7mSpDlFu5KHw8Qg",
-	"xzQP5Q6Hd2v04TjNB2MQN8v5oZN0jGTKhNCVNTQLE/JtyHPLqxogyPqxTe1ht3d50793SMSRuhZlAqZj",
-	"A8AE9j0SISp62nveXIRHMRy+g26tj8rd8XAZ6beykNvu/gI44trD3NEcy4AIbkUt+zUNCIIqPha3moAP",
-	"VFgxq4UtnKIcAyuS/4XOtQOlZozdJLQLmgYPeLUnGloMdrXTssVHurUrNeK+4JefZtW6YO2KFSlIF2YP",
-	"fOYRPEWF54oEzJBBvnka1/rxCupScmrHD7t8ndthp5pWolBw9c3cHrbB7dJTSQu3FDgmSEdUDea2+1PN",
-	"Rej8poKbWvk7HnElsLWnWNydxoYosfn1L52CpAagaPcpCqbhQQRPLafc2FQ90R8amlC9Vf7QKrvdG9X2",
-	"O2jmk53orqheM9XGhbCCLOiYZoskoy4RbDekGLrklI0w8/aOrPKURpOCxkkbdXzPol11QDqVTFIJKlaB",
-	"KG2f6wg+wi0hsdLX1ox9xaHbp+e3RE7p454Xwx7hrn9hA3XsclkwNS5MQINhiPClVZ+6idSq1bJPeCQf",
-	"l0eztujTWbHJxcQh2ruoWS1a1gLrwhC+bP0OVN3rneb24oc+k9wuLuQUtM2jym6UViZQZ9jah4cUmbJ4",
-	"YwhXxwVd0LvcWT2k6ZaCg4BqT311MsPC1c5eIhsFEtndGlSstjDtfW0ir4gQaVeaYjTDKgu1jQZvxs0c",
-	"g+1IptZu5POdyaHNRirgCTbl8NjfiYLMxHhesNVYDrPnum0g5wS5oVlFCNyYJ48bzeJ/al2utwXj/Pkl",
-	"2FDRZ4rQ+OhqSeQKRP8mX//3iDeuIBUD6VGR05Stx9aA3COfFmwNBL8rCETLQ1E/DW6iqU5soIYZaowg",
-	"bMStxnbkllId6fQ+11zZtQ6UnO6nfTSDnTXe4MfK0w+TrPWmN9Hk/51YGZnDOxPTadlxhGI6SzD6IPd2",
-	"yhYLd6Cr35Or47gk42s5nTPYyjjUPsKAu5zx/t2D4O369uHK4F6pFPXdJmxF7satZr6RbrXdApIGbSMY",
-	"NMBbo7yg8zRZLIUedb/UU4kVcIeIZcHKRQdu6/LT9cXlx6s6fsvgdk1VE6VFBconOSK3qm3WAEeukFg6",
-	"qtkvhPD+uKEbvLO8ryxEE6+IgLvZuqXU2CtOcGjhG+4EBWAPTP7BzF3oCysgoWPLJBxU0S+8Zerg4bbN",
-	"Z+cC9R1XJ7r1ap3g0LFSZyaKTcTmc0N5AohucAY7MDZdCWNWLM4wq1sr2qIC+sRL9CdAFSSueJwjKa9G",
-	"+OvQMsxedGoXvcCpnnNwmXfU6dw+Ct5XMe5BkqZjTuZUs890XMgkTaOf31+Pol/en78DLbVVBnQpPtjm",
-	"dDPghu45Yruy1OksdiFSp0+rRf5bRbeSFYX6E/JzDln7OASAUq+Ps/kreiD5fpc7Rw+9b4+p71UIfHt9",
-	"e1gRaoa/VExiyrGsvhlh6E0m6IIVrUn+H8lKrySWpQI2BqghFRO+nDJS7KqGYh+kjfKWrVYkay0nwwXN",
-	"0dC/fvsJLRofl5UjFHGtC9DpECo4T8Cwz+lMOGho2v0dWLaLRTEbRROpnaq0YfhSmD/obVLMykT8WFBy",
-	"0+XGm+Fz0RQfbCoXI0OWOYdDaSTfepmktL5/5iTxMduNJ52kcwDnj+WR71FzdX90rrMoEhqrTiCPibyQ",
-	"gaW0uE1m3ax1p6v+GYb1xoKN1YT18iA1V6E+3/3KNgc3F/fGSxuJ/88yVhaSh3AVy4LyJUvjcU6LGXVV",
-	"pwVAq2xO7tmKYkhA2braSJvDBC/ES3lIv/VCI3ecUAhhvO1yDVxbOV6WTwQgYFuOWw8NSBP19Jb500Yl",
-	"N6GW9lsdP4h0AV1UAqEfBocRpM3HTrftisoZNu4YyAr6hhubsEG+ajOu7kATZTQlP95l5ZGv5TM74NnW",
-	"jt8L/HD0DGZk3IrUu664G8zcdckk9y5+96M3rl3lJ6iSoCyzQe0eXrQTyP0Ecj+B3I8Bcu9bhhPo/QR6",
-	"Dwa9vyOCYGDlA/I8vVVVHx0kElLxtCxusNeAj1dFZ4DIEOgBWQYO4Nr+8jZDemLX8DFtdGB77efVT2dH",
-	"ncXmawy7bM0comLRFdMCQiqdRWDHrmrT6DFPRBBFFqWqZfgWDlGA6y+jZ7Iv3bRZejpUtxqhcWlA/f3q",
-	"8qMcP458MnDe5FECWdKz+67r/dFmcW2PjYwKDrhluzQlmhCLJAubYL+ZdewCI5g9Efv6mGydcIuHLaQz",
-	"rcdarYlnn+SjKJOWCsHl6qV7rd9n8Sd5kTkKiGaWaQf1EkF1gYySUUSiacpmNyq/pJA/Kzy3/MsuMmVn",
-	"/wL2YzwjvGUePxD9cSVuqs8uSIFlggmnh/dc4KNjMhN95cE9IN2qoQ/wTc3k43KYoWPaeA80/V8Fl+yn",
-	"Czu016VzzzaH2m5EqXKTUNQ1o9bKkCwgHkhmHXaadj9mTC0j+iALmqcbFyI3pl2+/IpBP28tMi9X1Wnl",
-	"Q7jR8YGqC1Z4ZQdmnWW9EKRprr8MtGtd7ayE9ulOOOZHVIEVk3Eum4XdJBdXfkm5mAXX+Hu57VKSZD5Z",
-	"YfIDTmOvELxZ58B4IzB9I0xx/VSwaUpX3XXxGoh31UM3wN1BEt8Od1T085ay+w3HmqM+k3WreeNcuylg",
-	"LuxuXxfJYkGL6sbux5J0jQxEHHR2pLKvTP3N4XvW2d2tib7MTHe0DLqlPgJIvTTeHQesvuQl4HWrbl1E",
-	"a6PqyYYWSpfjNZ2OodameiJMDX1/J2gW0/gTEUt+5fKY1itGNa171OCtKtU9oj6+Bb+ZCQo6T0zVAsI+",
-	"2gKQig0RRJXcbNqsCJQOFdzF4wQAY/pY6l99/bb8p9vF3Lz0jUpx9A0bd3nP3PO4YwAfQ3ZjFbLj3vOC",
-	"OMp6RAMLWosl3UAsJHQlt6OMPkLNKsI07nB0NbalLjRkV2MK6Ou1bM7StLy6akjefHpnU72FenoYpof7",
-	"9mtJilhDFrhn39TjgT37hRTxNb7p2zmV9eS9oFvg+gOeWne5iJZD06wcoUtFBPbxQrXp20dlRYmCZHzO",
-	"ihX3k9jKGkh4NFuSbBEsANH6uNateveWzW4MssdrWttwq1XmeEiP2exGswv7djeXVycXY6u4TW+HAShM",
-	"dJXiGgddqGKMratP+Pa5qxxe61G3qOwMZ7FKXAohbtacX7795Mn/qn76yiRN8SfftMP/wRTTiu/6f733",
-	"QeDtg5eoVS+tzERVwFeTmxz6OjIiwVeHQ1tO15RXcgHqw5jS86H9Vq8Fd7kbA+nqurbJQXkaJNZ+gS9c",
-	"ZP/EyFt4v//5rz3M9j//Fc2TVBVGDNsm2I2//98hPfcWzHVl9QGNYZ8DOPqWN4DXwL3fyLk4+uYvi3Rc",
-	"0HWROAsxN/v8++ffMKYtXxI09Kr5/fNvn7E93y6a3Oh/cpYNPaCYzEYWJMk4UC9CpwL7/p+qJ9KsD+69",
-	"6lPYAFr6LnWqtoJfA8ahLlPvoSSFKD0VahL9ndwSpOuoOKOUDhjaXWzXt5tQPjTMj6BgMm8gEwDMAH40",
-	"/0K3F6kq+Lgd4aqn2EoVxfBlkyzSJSYVl7bORX8T8VJqxjRGWQmEWH/QaXRt6prumAnex3tdZ/U2tQAd",
-	"0Xb9s6O2hyIkwCmAugPB20szIOyyVO2oFQ+W7S0sQ32y9xPnrRR1T/wNQnruIaZrt94KFIkpzaECNS02",
-	"gGfJQM7TFEAkPbM5lIscW8NGzLh8OMndA20WYW2jWKxMOw0/wKLNwMzOblXikh8RxwED1v2068Ek64P5",
-	"tkewYGpWIsEWIJJ2xG/XXHbt8DDD6BicsnnAhTkMq+Mjy3+4HxLKeo3kTkhhDbGV+cGkvdhYVEW9Sio6",
-	"S95WTDbe1Z/fwyt29W46K6Fc5qoVJCBlN0IjUS/A57eoUaB62mWWbiajaGK+iY3JP/FyCu48hCqAJoP/",
-	"bl37Ldyu9/Au7DerUaaEizG+MC7z2JXMpPg24Tkgr5Pv2XZdJYyIoM+h8FdfVWbYymSzKFiJEDvvsXyq",
-	"XgurT6ffr5epw2dcyHz5m2EcNVscZyIl2aJUZILbrEpqZYO6dqVesnpntkTgh/Rr1adA9UEFbGZD3Xgv",
-	"iBDOMgKEvaGDAQprL8jRH0HcCSCud7JxUl9NhgjEmtjon0YLaA2K2O9ZIvtG0kjOAe6vINwl76LrwnFG",
-	"CywNwrEr84KthoC59VgrJKs/4B63m0MDVvNBoOa8rpquAcbhvbS2j1eYFPRWvxp1tSQ/BmqZvbqhjqN3",
-	"P6PSjJ6uXaw11wK14l4a4OD2TfgGNgygSurJ1YJHE1zOSZR46OlDgdf9xfEbwGskwAElQZd0kvpgZ5Gt",
-	"XdHdn99fXctbXM0/XuK/kvmNo1Syn+7aALlvZ8AyJlCOO/arncrRnKWCcpbeBm9WNUIjn/ketqt9Ulsl",
-	"w5Y/oZk6YQbH5ojq8c0MUHlQury/hRsPSqjQ3DkqOcLedxrN1mLF7MUFskvWxg6Jmcf1nnQor26eN8jN",
-	"rQieWhS3faTYhOTE9Q7wU00RdptWlcI8igjwu8MOLDbGFGH7or6smqqqmO+SP1R9b8gOsFX2VlGhZ6iN",
-	"48o/zdyihd4jIru+VWwNoi8JfmtS5hS4dHm4vfOTenO7PPd+x1uFIHT93p0G3OikDu3tlp+hwkSod3EV",
-	"vasmZnt3NeD1itjAim2OKkCFKbDdOzbO6Ri4l1lbZEcfRl5OzZ+5bAaDAs+BrAXh3tATltNMRyQ+XV5d",
-	"O2rnWV9z0L42S8zXOtBQgBQU6fmaKwcGpxMXfWsVUqZ3gmYm39N7H2u81PvqdU/J0dj822qxovKPpnRJ",
-	"bhNWmrvcSF75mX4BIoeZrFalsBjXO3i63PuqoucrM8vPEnyztMxZS2+S2TKaVKsyqVcsNUF9q2PqLFdE",
-	"GN3zwrIxJEmM56xYkyLuVLaqjujIH6SQ1KZl0GQ0vCuuqi7I8aH9NzgXcxrTwqA8uwfL47TLm2TURNXA",
-	"AO+S90jfZyIRm3Y7sD7Ays/kcU0GkBnoVr7hTlaCvV+4zRtH92GPlOv2J7ddfwffAF/Z5eFBBNOxIB6n",
-	"peEs7ZIM2Jh+IVw6aNsT47ZTInp4q7VmrxInzak17NVsNU0yl3K+7d7a/xEjaWq65af5rGixoPHYeU7w",
-	"d+u4bDXhdLe7iIrsl8P9Hg156oNDg2hKPCaiK6JS7aN9RVV6N7vlwmkr5WfxgigOBkUqlAhecyzVOS0s",
-	"IFT39u/yW4HqXHN98N3dFX6einCxochNfOaQs1VjCh3AmGPNi78HJ2hemgk37YyTycoC+D8YbMFTITzW",
-	"UywH3U1s2LGOLdDbba+L0+AnwE2/Yrc0RtLBitvAZocNXn0yE+O2CN9HJiJdxlG5+11VB+L4oO4Or8sv",
-	"pikV1C/iZCWGwnzuSO9/Oj59Eoyxm890TguazVpl+5pOl4zd6KQa1KFtXqoZSVPfPH1PT7pJTd8mm4Sv",
-	"dMqCnJScRlM6ZyoorEdgKugiENuE9SF6oTLzgxmi5Zf9FKs/6FROtkrXl3p397pwAeTIl/hDq0ELwHJU",
-	"yDW+qb8Mjw93B0gvB4EIcDV3UGSApSUloiZVRiOIRIJygaDH67efQpOXbZ5oj4OviLbBiTXW5lm3/18g",
-	"DBXKjqiMt0+fL//rvyvrbquklSUODsRqYhbCw8Jwy6O6KOpaXvdUNe1cPWUNE1fM8slWVTYpD/sudY/U",
-	"nmRF31kAmS4jGWQkkE4wjrsxZ4UYGeJvYdjzvCXlxbvPPelNqjArwSCSMDS9a10BFZNSn0Al1jZC4s6X",
-	"H2QVVqwDDegRUZRtQvYTS5NZQo9cgdtd/i43/RlUhRuGs9mtEPenx1WIu5bP30kxV7EI2DnvuEaqllGa",
-	"niy23VXOi24uXiATzSKWk3+Vmu464dEtLZJ5QuPXkB7KbxLFc99VXbSlqIw3C4SFv4D3Kgr1QZzsdong",
-	"ZrrTwfjagxvtB0pg5hcGgjGrUQoye7ocnIjAiC824ynhCpPbRRVveo4M8YZwTX9muxw1L6fDfel1wMIg",
-	"cvWWLdNeI0AXQ2qCJHiZin0k72mWjr5aNB5FdHS6Z3sNHZDvPCozkaQ2Nf1dnhR01/JSf//j1y6gLyQH",
-	"EV3UGGTDgERI32pCtRZvaC5G8pT9zCLMuo5IFCu9dBRNflhN2lWh2DDYqhvKZ2fe0E27Gtg5d9duFaIS",
-	"GvXiuS2T1wjy9ksiJGBJFhmv9gMP7bpKbe4gmq53tZksa0o2W5fGPiBirZIPETCm5LezeKM8EWMixrdm",
-	"cGN+Q9cOAH0yVw6ZaErFmtIsmqVsdsONy2KWkmQFxYYmTZ/FKsmSldSgX7a5K7zFMLawi9xNOC8hHLTn",
-	"QSdEBA46Y2KM/qA9dyWbzgO7IndKki3GXaqcRmKbXTWKJssVmU1G0aTgRNWZmsXcgbnmHaXF8aCOUHMq",
-	"p2kyAwmTZJHcEH/53tjNSgSpw7am00GS6Fe6aZdE5/A5aEDpLa8hWHSBxfuQsJDz1gLeJE8gRS31xNjn",
-	"yQd4umHIaB5b77ILV1D6qmHU3tDNeEn40kVtypeWJB9Fa3ODaXUN6otjZfk3EU05xTIdndb096rhfk30",
-	"hm7eKMsGpCQrFiTTiiCsPLccFZDVbj3R4w/oXPfWYCsAeNkcWr5413LJ+C/KeZpCK41Vzb3N01FE0PHw",
-	"bbDVacbZRsPWaWTWuEGadWnR65ghiZ2bDftkbzoihKxTrGZ0bU2qtwj7YCheu2ghLjOTeqwTse916cJy",
-	"xndYscB869GzgqyhrPyYZemmD5EP34ZsvqqcMY+mGwHA/9SR5KS8gmN1g4Q1onXi1qpSHsjLar9cxO+x",
-	"lj5z1OprNCfNrTohjOpbIhUPyEvIqvKyI7MZZiRNjTfEZP3f29ajOOjxvGCrLhPu4h1cPsBzK59tBBIw",
-	"FILKjlz4ibv43EyMZe/ck4xNzTGNpNbKLUlLSEuHatvY2p3c353NscKiZx5OiG2+thMJeLXhrlwuNVDo",
-	"Sy7Yymas/jfcLPzfrWjuyJShiYvkVtfmK8qMq/X2SCcB88iTFLRNuErdDBp3sO8okGhdAjWhlkwIJtc1",
-	"34gly+R/LYp8hgu8YPiOw26Jx9Q+tyGjsI+8FKHMxWClOm2mF5FwKmhNbPKwGgA8hG/VMbW9nKuMC6g/",
-	"T0qn/G92HuqR7sYNPLi7BfXsZFioZLdedRMh1rpG40RUGKGj9K9DljRJelt0+HlyR+Nasa8wUJMvBgG/",
-	"v2MVk62P2IVMDncHHggNUI2mFw7wOGoQ3WMU6gPLklbNzNQcNhP/r5IJoky3ktNIYKkNXquiUd/k6pFO",
-	"guW2RohQJVFJlDGRzLUmqHA14GxS1ZJrosKDkWuoTPjIshkNgz4Q8F09Z1mUyZefJODBjOxxYR4+MtGe",
-	"faF6JHeJ1SP5z3/0iRvZwwV7XnW7nIk/v9TaNDuZfyAZWbTpdpVlgHSXGKaMSJaxMptRTQ+MB8YzwMNA",
-	"IWWZVGjw9e4ayxrYoXCCUG+DVDFodGlLKbSdoWj5X+W5jse+8RINmTO+do0z8BZll+dX7c00SWYrgrJR",
-	"NKU8iSm4/GYp4TyZRbHRIdDNDw5ivqzyUrCFKUS8fmZRXrBFQVbf8AjXnEf/NvlM51LZBlaTyb+/MWAP",
-	"612wLjTtbfRTjbpDToZqi1EkngCHhTyuitIfwdaiLDKfuE6lOvlpVJfnV2+rV9Dkg7jSOzbz/8R7+yXg",
-	"dpkz75cv5MNfRs9YTjOSJ70ET2qVR9F3Zy/P7pz37I4l/i7Prz4RsbwQWCqsg5R3VOfa90wNp7OyUJmb",
-	"Xp250i/Ay8Aa6zpr8GOjUnSAkg2NyW94JeCQhaMf8hfQlnOVOcfD+3FNvGDvd8/F5uY5yZPnyiEX5qe4",
-	"3tx8w2ushtbE9a4kNo6MB+qm2aVpEplPeXbhS/f99E/OsrPPZK2vTFuMviVpOiXovTjQUfls8ggVoN7s",
-	"h2hFbiiPUiJoYZ0hEsdSzTXKrw5NChbxEjRFpTV1C0LsdgtHrf1BHXyYqXk4i84zVTZe0Dthsb68riJ3",
-	"QDrDo0QA9CjTHVbB0N9otpBK/rfhiXwB61aT8g0Mp10x0dyEGBNDnnCYAjn86cZZk68JHMH52V2mmh23",
-	"tVH0L3wQ1YZyhO3ewff4oe3+qR+Gdc/DQPY8ZwVZUaEM+rZ0rUHdS5NsD2v7W5K1rKv867Be5XqwB503",
-	"89OwTirX5Y8sTvaw+z6br22cojSaQlsDe6scb3voqbKQW7qp2hjGmYMN7dy/KyR93eod/n1g35QOBt/Y",
-	"wxxe1b7X0lf1O9oIgya004p6yzIBEHL3OPpQZDMWdyo9fV+AOhafKdKPeU/cTylRjlEYgM7T9tMp6Z26",
-	"MfJU+VWD2tyLKB/3CKUWd2hOCjFs14pNGjo9X1rTWttijdVyKqYMVqyQL1vujYHEWQ/8Nq8IpYNEUf+k",
-	"QuAS9zTO5pTFG+jiisYJMQn7If6pbj2yzForOVTYodmSFGSG1yNN6QoYZVihcOt8FKmiSkoZVvEGq0J4",
-	"xpAu2gYKOvpvBSu2VrAVZoS/tZkKqlE/GyFIbtR6ESxz0E+CJLihb/NytSLFZtej7L893jd8Qc1dItVG",
-	"OdnzsgAzSlsbvkQ59ZlsK/hvmTAmMECmqlLsoNSHrT6GuB3hDmiZCBUu0m1sFbuKzo3xGFMpFtHxLM/M",
-	"nKSdIa4auYHpBlv3VYoCWpIZy6nmWEMv86uzl9E8ZWs/bAMrkv+Fifq9SIO3a0HnBeXLIa9ix3eW/q1H",
-	"FiHP1GLN0gRT0OigCwE85uED7dxrF8qH2preTDQpcoenaoumW5BZK1cRW0EEFB/A4+X/XboiiavA2nP5",
-	"m/aPGA5EbGcH+uyuL/iIAPf7vTe0U0rhcafcUc1qRp3BRPhxRoMW02+e1JcHz5P7/bZ5ErRY8cv5FdZu",
-	"7/04PG4Ve3fky4uUuihwRNqctK33Q2pGtH+j84iCw6PjXtTuRePyfDyaiunyRTz83c8DOu3j9Gn1pKOJ",
-	"pN6ttnB2Q2N7AQaZ/YVC5wUFT3ZQvD4iiqFTMW9TNGB/bWnejgFWUAnT7qWep1Z1u/Lcg22iC0sfxXU8",
-	"7nYeX6s4MrSkZ2e3VY9pXlAoAtkNqK5mhS9ZmcZQXo9lC1pEU8DPOPJR/e6V6uvO22UvEdvGee/KsTGP",
-	"OkKv9vn1OaO174XFB2selH6QYuVbHeiPPYb79NqCvtnaKEL96AMLL++weP5BZsvw9TomABsj0ZyuozUr",
-	"4vZj0x+5do8vkJitU4mo9nBrApn6ERUHdAkeV4sAD+37VS42YV4L7S/di4c3AMyCz28J8KBWd/PxPGjf",
-	"5VC3dxI+E9pKCfQaaLhfYAcHOmX35B/31+0MVKL1uENGJCYE14Ez+0A74PelFHPAzLNMce95TUWlLRrS",
-	"y6Hv+qhC2HlISm/t/oIO7LqUqsPeRJguH/ZymKYEdd7NjqiCQqiDH1BtyomYLQeOUOUDDXizHPhiiO4y",
-	"bPL2qbZYW9pPZynIbNAZ69RAPtcV420ZYmAHm+OqHjtd/sNv8IFX0A53gjvd4NzYAl/F1B8BJ9WRafTg",
-	"sFPXyoW1j57usD2vHAWUz0355Pat2RL2QtSk9lt9d/YSUfjwy2sAzk9khyajKCtXtEhm0ZSVWWwRZdO7",
-	"WVry5JaCr4vtA1K/DyvJsfjtfiN0C1vQCSAYl4YSjTUljTT5TTFDltHL+bPX/+PtKjPq7Z9brqd/oFF2",
-	"OQ/UlflerMFsM6zhe7Lm4kS+u0oy4kyeU8u4UXRgNKUzAfWlPEtRWrVJDxTt5HXMWwQsAJUapPrvh8lU",
-	"D38Mt+3adBBMu2qNzmAfK/p9PB2B+ppdcLiXQ1sLlg/kDpEqgfus+oCGugR/YA+eXJ0aGbhrAia1LmCe",
-	"rcjdRZAGjagjfFPD5Qe8OgR9br0etEIfTaxklWRDR1slBwx4dafRBu5Ha7RlKpI8pQEyu3o5Y2LQhqoO",
-	"auD5Ubdk+OWSEyEPUXiwso6Y2S265UIsX2+jLLMIRehADDiJLxUZUdD02nZRTw0jq78gwVcl0H1EeUF5",
-	"M5c7vOiTRgUErZUYAhIus+RfJQ078Hq6gCx10ETfrVI3uQ9cjFHCbeDlf334zQPQJUSRTEsRfq4GOXJh",
-	"P+Qh/orqVNF5chf82rqAku27Wu27G0oOrCQHTK/RxexIPdFZZ8qgH34Z952d7YCfK2EbMw/UmVew33lE",
-	"rOTqopbO9yYiGQxAyYBVBFwirFzUnWzDpeQVSAj+rE2RDB63yrloqwBENuAtr+h9jux7mVJS0OKnYXrc",
-	"LsbOPGVrh+sU0aPwQCB09G1YtImtKzb4twUFHl6S8uAvJKs8TWaJCH4xJ5yvWREHvti2KY8VM2M5zS7i",
-	"txi+GYa31Yfh0FfqLsLVwLC2kEkaYipsOCYQTRS3NI7KzKtggl8YSvF0dASivKrZuosS3JIikZ3kw7Oq",
-	"FGF1h2VtuDigOEsyB7CY/PciuaXtyB6/6dG9j7ggWeyepN0s/z0AMNoaVhOvFwkKK+035e66PYFAkAUO",
-	"eFGwMm/GfodsU/nFviXYh7vBs9IoWYSCa0FetE0VvRNDEi2Indl/1l9nt+pKKZZuXqQmbURFCcvWdtJF",
-	"deA9EiJpPCazGeUcinA7ruRFQTIBKWH7PSyjqg/qHqdd3TDMeAfpSSmW45Qtkmxc0DgpWksDNkQrkG4j",
-	"8XjJacGBnCsKTfa5ePdJFVZwlQy/zHADXryL1NVb1WLQGA7UY3xKc+haO7uS6F28q4xwUz1L+X2t31TH",
-	"KiZ8P5Y9zksXTyn+Zg58eC0MnMvLClLRTvDUMt32rlOlx95g6W1OYyxcEVwrxXzbMVpVIKLqQyiSYGuD",
-	"+SAK6KKgUsKMp5sxLmFHYRzY/tGSICHVDd0gZSyZLdXyhzE9f1KK8XmN99QpFLBsOFtntIi0Tq1kli4r",
-	"UebIdRNwPAaUojpYuSk3ZfJYp2h11XzitbPyDdfFh9BhVvEWz0gGlDO7SVIMeXtGTUqxvMKqGg2DqA2l",
-	"hL+2U8OZPL62oBSr3RcKZrLrjQGTOfZRwVX5pi6+TnmA/BQc+WSQtPtEC55woUrJu8hnVcBaF5yvYM5T",
-	"ukyAefLz+6vrADbafbKZMne2iPyc7vS/Slps7qtIgocx5com2jIHcCDR9ZJuoEBiyVse8q9h27E3oG7l",
-	"J1KIpOMyzDXRU1XYCg8TXvxQvYa/kbYdkRpwQTHXeFTpBviIVbHSp0R7T1lh+8NQ0Q702KhIFkvsrVSL",
-	"bqirgLuUSSm9a3VMdjVT22xRTHPcP92N5bQYtzIOulpCetvqGq3nDFpfBnbbsBEgIW5vnwt5+0M/wj4v",
-	"38P+97XRsS8LNk1dyOVCUVZouKB2MKwLli2QZ3+93Gybs24hADobHP1Kr0QWFDTktBqxXrIU2bTfqNLb",
-	"Bjo7kocjJbxCVWvCsw7SWQiRcad1rcd0Fl2IKJOHB9YOWELRt9JXeLpZbcemuIXpMD34R9dagPLoIMZQ",
-	"xeHQ/vSvGZo0a5UG1g6V/fvn2tPpWi9+173v7jYuM6zi0T3/dAFhFppxvd8o0B5jUQFe1SHyYaeAsg7j",
-	"JeNiDPXzuRiXuUhWdCzkN9ynz7SyYKq+LosEKVTFFeWewU9BXW4ezeVVXuaOPEGkbR/LvZOPYTN36fxq",
-	"twt9ddpg54gL4pIrqoJ8ykg8npKUZLNW2uStQcp7JU64Ci3GWPB+guMdy9WYtLeHCzXuUwEyxQ9uq+Dg",
-	"SuGdid8QZy5uKa5fpfu65aW2RarKOPhWNPmFcTGp283tQ1KZ7OM44TM5DRvfcmvw2jv9Fm50q/A7rnzn",
-	"hOmRTKynJkhfuWK30gTuK7XRUjC1WkOnLm3UHj193/BIHhWSzRrFHcIVeWzeR5O37cg2zHzGc1Z4CiWQ",
-	"NdfmnT6pdG1/fbuT179d1TyEKsUGUjikWAgygnPZYO+EkAieg5vQnNKWtraNNZ6OZ0m+dPo8aggPOTJ8",
-	"OuJlInZdbdn4nBUzOp6x1YplY9lYVVrHfW7x8To/iJwyIGCHiIYqX+o4szwdJxmEu+mY3yT5GIvr9jRq",
-	"tdDYg7LFjIlaKdb2ZlfkbtxJUKFAajDV6kFdiBdz93mUCFWVWFRlSoFsS+Pb/vLDD9/90FulU/YmyXp6",
-	"g584dG/c5+0zEfQ3qcC6nfF1Jdeu0zLCi0laQlrvPdUZ9DOhc6fHVyrmtyRtVIT1qM0h16mvaKWRXTkt",
-	"TFNe3/fYQlcr5ioMcSVozqPpxlI86HwuhfZtbYPNWZqytar8XJD5PJmNojLXonambnEaw0s+0eeUbLqP",
-	"HqiMukSvWLNaiQi1/Ueu1XDVJPepgq+PVqKrUkBtPi5nyiHfBM23v/fjJlqydbQi2ca6mlo+Dl4MOVrP",
-	"EYhlQfmSuYo7w+dNqRmu1z6a0kWS+c6SKnHTUdtG07fTvGqsZXQjKP8XvZQ75dtdNzTOouJ+/kwBc+iy",
-	"lIAkBfqgpaNWBlHV7d+jqE12bxSlNle6Z/sOudXpI+2VS2uGdNU9b/eqmpgrrD/dfmP8wtZODQnThZKF",
-	"V9ENki5YkYilA9Bgfjbgj5b66VZoolIuPAIeDVWEZNHnq/OeFnA+OzR7nR9nnPPVTAxX8RI+7pU0nsux",
-	"vZ28y0ProqLdM+QXFyJZ9MuH87d939K/Ou3QasqrqjjVN7dK0J/b8LrJsGPxv9StRaXS8uLCSIfgkncn",
-	"3ala+/91emttFV8+B7H4jbKkei+krjVGQMangs0o56yVWMaKL2LFSM04BF6BSCwLVi6WI4uMwpOJwi9c",
-	"VjXfWgZ3nGRyTKyYOAJPAbQLVQpYx5SxUpro164r/jwq8GrFyVqSPKcZj1gm1TyMKflU5+oozTwh2Qar",
-	"tZI0nVhMlerrJoNiRcXuc1Ifr4ZcgCcahjkWzH01//75tzCZ09pYu3ZSjVfFEqA7/VOrts0KCz3uA2b+",
-	"mS7o3QeStxQqsTqZ6atyYIELsRznpBD30fHcrhMjezJwCBtwGVsDGNJRCNuNb0l6HzOBMcN8L3VAxkCc",
-	"cHcvK+qKRQ8kvYTLDZAs9zGYJsnxDd3sFYt7dXV5DqHpd06YTk4LDgEItoL6pNkM1TLZPyvAdBb9SjcY",
-	"CMF5AuNY2ri6qGxdVr1LeJ4Sk0HtuCgFi7g0lg1WqhVg0qgM+n5FkvQcwfAhnMy9H//uy+jZT6xwVlw3",
-	"sGOAnOlJigQbRZOY8OWUkSLG+y1nhSDppDcG+3PByrytcOq1bgaw0qpObU6LVQI7llf9WBLe2cwPuhl+",
-	"8Y73NcQ9WhpoHFld+suX0bPLYuEaNysWJEs4YoCEa9J7y7xeXV1eZunmJ1Z8pouEC1rQ+Hfe6vg3lBVZ",
-	"utGQQs2NaHUGzqYp3YaQtZjSFTzYrB2r9XmrV//xZfRM9uAjE+cIHO72MmzhL3Whtmo/RxdgLi1JFkOU",
-	"C4bQ3Yu/tuenYHHp51hcWhfklSv6POHPyZQDDFP+vZIuM5bTtylJHC6BmfxJKZMsjbmuuvoNNzT0Ur7Y",
-	"KF6z3BtEUfYrRfClMTQ1dqvl2JXK7oTmt41O+PvEjfIbCzZGzMnOAOYafhkqpAPYBprZTeZ3wBHr01xV",
-	"TkAgs++Ue2MfrA0ilfcknoW/1zHQzpByqyOs8rTgIaYmtA+f8Ko9S2ZLiH73OHkQ54rfz5iI4D2HXwe/",
-	"KZIVZaVo73nKsgXUYUT4LJQzlh8c4AmXCsfYzy2wZFxoXxK27EhzQu/BGPmGuMPpZou2ahwE4CwO7Bop",
-	"aCbGAT3GTVKddPnqKErmUQInPDPg221HCSuCWpLPe8wNKv16hrxS5pKZ1GrlleWAlCrUQE8/NTaNxPJq",
-	"UL5GuaIuFHCF6RhzV4EDs4YK6zNjK4qu/p7eW6sqm8KFGMPsdO8U0I9hnwBUDjKj5PK6pr7RUCfAww/o",
-	"Q9LUjFctk7vVLnkFCtX7zq1Qxd64dklqBsc2jDN3ldvQHxBYSkU+Gpi70ejuB/RJfmnlzgzwMAZ5Vdr7",
-	"4BkVx2Fvz5zxVAbPgYmsducEWi7aXUZbtdbmqqsNdyL/OalHkyc5LSb21dDA2Ty2gPfoGbfj2R7+v+04",
-	"eP/ka8RpRy6kYNqfjFqtciJwr7wEEgbRv2okXnaBXLfpIry81OaTTW14K9GzXS8WrCALOqbZIsloF3LV",
-	"GDE3lObVtDV84wWNEz4Zcm6uROv+O9ctjVS0OpFGLgTfrzc30c8abymXlSto9Q3dvFZAA0Csj+oI/1FE",
-	"7/Kk2KD9Mi8ofQ4VISfgR5IX1kQ31pbiFGGAjevCPCSrm7w3dKMleIX8rj0xYcVinMST7WOtMmqxn7u5",
-	"spTniM6TLGklsYatdP7pwkL83mjDjesZEwys5gnJE93j3o1L0qSdXwb2rXYWqThnyhZYCI5kJN2IZNbO",
-	"KgyZuiRzFW0ycimlc6PWzcpC6p+VSLQgKLhCuJYasztjJaSbCk+BRvI83Yy1UeaK626lulbTbfL18jyF",
-	"H5iemR0zkquO9UWc5U0LJevx6TO50vao5K2Up2RGuSt8OCU8mUEa9lhnE/Zvzh/lS+elWIJnsw4o6EUT",
-	"ALy5BiqobeApldYWb/UxafsJBEDbmlnGmtqOdlxeyoEbmgvbbLPghJW4tYCFfiYdHc8K6izkk5kerAmP",
-	"ViSug47k+8+l/dlu3QFoPqaCJOm4oDNWxK2gMjnL8pO0MBfMpPYyjavXJ50I/e3nuyxtPdFQ8y7JlMSs",
-	"lHpgwlWh385ml0Lk4wrKcFslbviZDgjeqKzPz1fn9jZztO3aSrV1U0/Bxvk9S+7s3cOKKJWyFgxcRcDg",
-	"sWuWKzILQKs0BziB93GfOFbTeqIPZlLHmLTL8CQeQ+bxTLBiHFMSp60qx++ZSNJorWfPSGcCoAySSVGg",
-	"kwjTcpFAKhHU/423ptdzKhM+TjIC8Mlua1Z3Bh253BbX29P3z7UIEIl//+NaC0NvoNCoNfNEOCo8Ei46",
-	"0Or12ZYP44VI4yojY+j8QtNlHvcIuFrjKq1YVMpWa+tbw1yRO/RLjCHDshvTYpIwST078030/FtEyStF",
-	"oXVYRl8MJ/pdsSxRbM39L35QD38ZPWNw0XpTDWBunboxa7ekvEiADiN2XZTY1A3d7Er3YXeCN2OlQZol",
-	"6s0hYScPhaDflN7SG8ONa7BDxityF2RhFzSja7DlsSdt29Lj+GHjBV2RJHPK8roKbdLJmSA+WnJ/4zCS",
-	"sdvJ0BxrrQvhbnKr2a67WX2dY/NtN0ht8JCq7D30wR4V9P74+m04GQ/H40pzrIbG5Q6wKUIt0mROQdN0",
-	"a86WxJYTK/XliMyFHJ7cXVK2l5y2qNCBu3oP/iRnhT2yaDPT4phjydxt02DHPMJlwYRI6VhvAKe6Jaer",
-	"ll5BhKCrXJMs6A/Fel9ZEkP9pigUPDaW6VVBRbHpgohW23lod3qho90cjP3Bbr29XYkHmrrYnINoSnkS",
-	"04hEM0PxKbtuJ80dE3KvCc9mKZvdjPkNdZTXj5O5ZoDV+wRe4VVESfFPDUnDKQpWjGeKLrXNu0pEuVUJ",
-	"Bgu7ASFB6yC3GlipZW0vfWmR6/m20MwrCMW3O6vIdoAWGpA938/60z1Z8PsLAWwvYLe3oNKcIUPoXbfJ",
-	"0xwG3JUkDgye1XF1Lb5BA6uNWCYlh4MAsVmWRMyW4+LOpVE0YfCt81BIm5vTvhRe3b2EyxmOEhUXqyD2",
-	"ppQP9GrI/HSTcuMjnqTc4T5D6Mc1XeUpEdQNOBTqCRTwUxZvIsheR+GR+LBWKG+N0hG65900p93vNfWi",
-	"dYdbFniS5aUYawrgdncXMecJi8dN5N2CMMC7VdqOJtK9Gq9aJWEVNDHdT/gomkxTNsUvz5OU9nwayel6",
-	"FsFQI8K2kPqVpqSo+yMduAH3htQbwUX61bLwpxyc4Tk4ZtX9vQm1o9q1ksmKvuuEVaG/GzkI4BoR5Ab1",
-	"84xkzNLRdeimzh+ruCM8NQjVqYLMbixcAGmnCFIPKHefUbvRqwwTHTMQufiX047z3XEd20Wf6b//X9fZ",
-	"/+e/dj758yQVLi3sn/+K8Od2997TmObf3/38c8qmJP3FoY+ea21Ua+0cXHgMmfAQVoVXRP9s39BNP5DA",
-	"mcDcmQfdlgOttdE+7kH/yfr8m0obd21JnfpmpQrxh3UfgaZq1XDyUVcrFwTsR0ivayqXj/Rk+Kfx2btJ",
-	"M8+bVZazCQwvk//nW4c+hSl9Lar1JSiZQBBV5yECbltKRSNxMgB818jVHMT9r7a+gjyfl20Lop0WxkNl",
-	"1YMZQN5UhfL9hqk7Z6L5Xkwdnfnz9ggccGsW3sFL7Fz/NFcjaREykFeCdVqB1tYwRodzRfdOEiyFPRvK",
-	"9Cy5a1ruhTz5gOTD9bXbPr2maoHKfghfhKASAq2VDORqjKLJViUglUWmZm6ym2Wugn2z0EJDb7fqE/mc",
-	"TpzXzp0WVn3IQcneufIiWdHrdgbLt9JKaaP0kyYu96XMdNOKANtloLj/hXEB/br0rvU1M25oHylm5qOi",
-	"4e9PYRF6NCaJpSizMLfUdsutVxCbC5qh/chlIwisXFoBoUSKfV6mGocCsX0PMQmomXEJlKYQQ+qwYO0G",
-	"miAt34Adxe2xJq5IR06kHqKYKgVg9dE9pzMMlHs0Aj7WZhdaglgH4ePsWFHebmzA3Ua4XT1KZQNFAJNM",
-	"VirZ6vNPb6Pvvvvub2+iycuXL799Dv93/fLla/i//28SrSjJNJAJYqd5OU0TvqSxrnmeErlPJp/++CWR",
-	"G2Ezge0yUQC4MREtwFjzcEvn0zXZcPSDYousSBZJRlJYHB4tCV+iAaLgbVqA9eTDuvJfv/1OTicidZ2m",
-	"lS5lYbO01klxAGD3guTJpFFKyZkW+1dotx+lpLC7APNgxQ3vTij9CyBGE/BlpkHTi0jwBItlsFSO0Som",
-	"0xW/46IoZ+LPL82E6moPdMTsYa+uCY/U055YSLupH+RVuCJJOib+megjxCuv5TAJx6hLhS0BW9OVetyb",
-	"FT9PCi46gklQ8qyfGPzVl9EzMJKcKIAqWVwnHyugVSPzuGXSXgKGrw9cIBsYRa++j5b0jsR0lqxIGsXJ",
-	"IhHdm/s/NE4MSynFrdiJ+h5QcEaWAargLPpvSoro23Ycpd+++F53wr0Sc7JK0k3/UnwXgley5u6NxRxP",
-	"sEKQmtP1ktn7LVMxn07qAC3qgMk1Jpu2EBNgMwzpoXxImdfKvOFLVqZxNNXMfLHGa6CM79pF+qaz5/hb",
-	"u1v9oEDTDXniOd3LMr9SpsvYIkrYEeSW0luamjzw6rujaCL1AbQIwOMxAdyb4fmPJhf8XN7N6hr8TDkV",
-	"WmmewJ07gbt70i5U1Zj+1iTpr0R6TbrY+7spA82GNdcMHPjaZdcycZbIadtwLas9su7z7VNfuwb+0anK",
-	"KK44p0aTZBV49SxSfxSNMpmo6NAYYoxTip7WKZndvIan5glNY7711ookAFdHtQjpF+IgxeWiemeHuG2P",
-	"HmLrAjXhCYoqpHbEI0TuRCklXETf/kWecwBUFzwqsxSrlqrXSCq38wZKdiXiTYRoG7m7UWxpneAsUsPb",
-	"bta6tvvrGw5Rd5qpcFBTpt2WPYTi0wtj7dJy1Ky9treahTrcTu8I12JUapsia8voWidM1clSbIKgupCv",
-	"q0FtvdpFnQlQYQwSBhxN9oXazYMzigRjZ9F5tokYbCO5mzOmSJQdyQt+a7UiNyov4OJd/w4HAQ774rls",
-	"QEHWetWg0E2yi0qzZzXmLDpHiWHOkFMseQmIbuel3Nz6ibqUcwm5qnSyxY4tB7FiBR25O+uShHYiolTY",
-	"vMTiitz9RrOFWEqt+9X3AdNwz3qel2oXunuPpKnVtTK1S/E4E9hIeP9lEagfCRcFEaxAX5deayl0MCWY",
-	"3iVcJNnCVYO/jxCoF9GK6g/CHx1yP7ulKctpRApWQsRCO+HrKkobkddHJkDZblejc5z6imjKsmQ/dGE3",
-	"ZQe+4faNjchw2PswW0UE+yZRQPJe1rdX0KQvaAbcXw0j7Qowq877f3L5K2jeWAz8f55d/mrppG20cA09",
-	"XH2+mhjV327FthMKCCWD26qULVzRiwqgDQ/BwZ5bRfXkyYZ4M/wv7bbgtPXUQUfHR6AWcRGBJhDoT4dV",
-	"6nLANecYezNSM+CeWVXKi34irnLZ50hTozyVinYYKaanLE7oFqogWpJbgB+vKL1fiAFCpzUieieQ9pTF",
-	"my0t+vtXr5xpcI+K7xrWNrzWprUx/NhJ4dHx9C/fd5QOVButKnEtr1mTcj/Bn8P4NPQmV7axmwqlyo9u",
-	"bupvrDp0qrBcey373QPdtfzkzjJIe9zfxiPwJLd4x9bAmkhudLcqmmQmTy62iXbr+pkgoGJDLNIsYz6p",
-	"fpr4lJSB2e+u66R+rOXLQbcAYdDuCP0yepYx892+QKkcqK5CblrL0s0ImoijyTvspyNTXs/bbpQtanku",
-	"sjlrV111M3tlGdabomKKcQDaq8J8WGVNWCuDKEURrUkmTGXLZLasdpTAbxTUe0/sdS94FRCSuwBTvHDP",
-	"tC/2nKTplMxuxoKNnV2t6C2iMrvJ2DozPQcwZ3GLp8UqQ9bQvOqVQ3wBnFJcODOPVA/afQRsRrpW315t",
-	"yGbA9iajaFIW6XNoDb3cZeFIm/BBClXT7+CrKpK8gzqxSWCCz6svJtkC6Z1cBaFanu3eMNaS7lDFsixS",
-	"u9lQlChk4pieZAYw2o7l9ZBUHka0Tts3drQpt2db0XsQSyAMt9FfWU0QqLP72mTA8JGpDyRFEdJx+eJN",
-	"uvLFdaNcsJxHUyoVcjzM7VLnTtAspjHsWM9b4L16Rxop/IrClCwAK66K8+y6dluVkwzFKGLL/cvDNzvm",
-	"Qaw7qb8BBWCt4Mn24Wi04Crv1TowfSaB4XRrcMODLqpPRhc91rpgcyEL0+xiwAo1X/Veqq02d1+zauA7",
-	"L1pQuaNatXhd+2gYXcFW8wFLUb3Uvwj4o6EsHiMjvFM9SVOVLWHXhqh8DgtSwA5sRHqs9vzgv113Orul",
-	"RZHEmuzXu5RyU2HQIYdE7abqYnDaYWGKOUhknTq9Ldoda1h/cKLZ/lBJzpiIJvhDGDSz1iW3NYkIuJqG",
-	"AHNjkpVLTre66JEpkJJOFC1uKetMzzWceIfafLjruxrU+7aOm9+t2fUyEdR/qApU/gZOFgQX+b6moGMz",
-	"JIUoSeqbSBn9ndySK3gkmpcZ1EvRjPf36sLUnVHJz47M7coeMZ33Tq9utlAWicOJBL/vmmD9+AopQ/12",
-	"lo3B29ZTbrfFwNG8CGZl5iRJHayNRk8wi+J3l+jHnawWXswCpocDmAXcJ/EPOv2FsZtfSBantHjLsrnT",
-	"m6Ig8iRa0+mSsRusCpGmXtQyNmzFI98nTz7A09IkuaWZcFeraAW5b/UQvcIG4Az4C/jwANC9qYuX70l/",
-	"1ixXJE29VOV+TKsa/z4OuO7VIOdId0/C2fH0uvYw5PUWrJDKmc5Trrawm+XAT5BNWSxFa8U44i101bjG",
-	"3iur3SYxEWTaDmpyn/nx+PL86q1yCu7mAb48v5Ia3YWgq+09/rnm7iRZlTagYApylgrLN2wQX+oi0LxQ",
-	"giHnM9Eh/m5hg91uS7q2PkgyRFLN1DycReeamwYIm8BDBirQ64hYPKokBhAQ4YisgA4DBCbJDASmF/8S",
-	"yBZWX7lP2k/aNsbKiQpziCKmbUIdMI/2mfTaCNf0Thjir/dyJv9T5+F7vf9TSirisM8UvVTBb0OtyEx4",
-	"v/dWPQ+7Ny/oTGOAglqtLUPgfKlaBHznk/geP7R9ENUPw4pw0rs8VaHLoClJwmdCXylBL1W4isAOVnF1",
-	"r9eu8HHwu2/S0H7udOKvTE+3ak3AL67zHZ0bwRXTGYupFl06Lv7d2UsMjMIvryGaOJFdmoyirFzRIplF",
-	"U1ZmsWUw0rtZWvLklgKxFxNn0U81wHnCNUjA2OyYg27yKBVDOoLYt2FBw4SO4+A4Ci/C/6+atS1hmEw8",
-	"JBV4gmX0cv7s9f/49Gpc2y1/binj/0AZdzkP3Hp8L8I12wxr+J6EY5zId1dJRgRz8O+oZdyoKoM0pTPB",
-	"pa7ghL40SfnyXLGy7iR+TZe3bXN8VItfJKGxi+xA//1qQ6uHP4aLyjaFEEGCTqKcbT9RIDLOphDvc1wZ",
-	"wfIBPdrB+6z6QJIN/ICgRUbSd2wWcutaL32pLMjAXRMwqXUB82xF7i78XwaVp0SFx4JtD3h1wBGxXw9a",
-	"oY+G5HeVZENHW2noA17dabSB+9EabZmKJE9pgMyuXs6YGLShqoMaeH7ULRl+uVgIgqBD03AyDZbejQlw",
-	"3jEKTytNWRChA6vak/gySzfB02truu1el+adYqo36eSpvKBc4SB3YP9ORBqup2vfeNBLZZb8q6RhB15P",
-	"FySvDprou1Xq5q5CBrmER/L7gmZSn/6vD795+ECFqvMZ3J9BdhHsh5zM6IBTRefJXfBr64LkebB6+MUv",
-	"taTDVEIO6rJIxAaOcK0ynU+eKUQbMWWdpNIEktYUpHlMfqSkUJUNpD2rSav0kjyrMWRUPjiSJ7/SjVWH",
-	"wFEmnLGbRFUDm3y6vLqOXpA8eaHemWBpnOhC6BoWUC8+yRo4QgD0Z6xJ16GrnRMhf8zJQmX6oO2DqaER",
-	"p1Ay4g9D9W1DtHBKtBMYk77ge5gXp17CwLXx7jGV+L8kXPMdJFmF6IPVV7zgzW/baXeR/E5So2CETwrj",
-	"DW2WMVQeUc1d8l/PL61fYTbqiVAoKmXvG7wXsNC4NNVCSzt6yexgzdZifwGnx9xBD1hRpthZh7xlJK/V",
-	"L3L5qtRRPopmKeHAspbF0eX5FdRCHJkyfSPjeOYj7SbmI00GLiCfb67gm5hnVUBRaZKO5Cngo3rdm5Fd",
-	"dQM7I5fzOcuijGUzys+i92S2NIszI0UBlnRLzlRjaZr7VIdbzWmLLqvJMiFyu6yB/C+6igh2ZaQqBEBt",
-	"7xnNOB2p5ESVD19w0cgVBv5EKKmtOpZWbnzM8JM7QX1NLqg+7zmZLWn06uzlM4BBSpEgRM5fv3ixXq/P",
-	"CPx8xorFC/Uuf/Hbxdv3H6/eP5fvVJdntaGid4Qvp4wUsVzQZwbx+Oz1sx/Ovv0W32I5zUiePHv97Luz",
-	"l2ffPbPQIC/k/2uFoWC2XYxzGL16+fJNs6iRSRBfE5UcnohIGtGCFKAkmF17Ecs+U/GZMSmQTX072eqr",
-	"ly+BqazyvAJkBMEML6S8Rqxi5eZkN65bQj/1Ahr6EuimO8+Tyxs8iW3FCCBz0+AG7Ivj2ev/+cfoGS9X",
-	"K1JsNGvbFoWCevWZLsPyP89+gZ3z7B/yWyC7SZ5w54L8lnBVZBXKmFoRNjgx9S063VQ4ays17U1dTAKH",
-	"l8njRPhZTaBF55lJFhAMEVOI9dCkpCpgwN9EE8hHm+jrBj+r4DeYe5Ks4NDosuQgzOXX8QDyegILMC5E",
-	"CW/dSOdyolRRCmje6V2rHnnxCX2jvc+df7oAB4nfo1esEJ6PviWCLlix8XxcSrpreUv4PR7w6DnyTHz5",
-	"xzHOopz2y7ncs0NOZJWowduO5rnRTWQDZ1LafY+DaPu6GeyLH0lcRcLgpW/7X/o9U+SZnMb40neB06X0",
-	"yphmiVvXNTP3kWFZ42s2dPbeA67FIdKU7gSlVIBVnsTWLL76W/+EXDP2gWSbc1UGSb73Q/AWmkPx1N7J",
-	"eMvKNP7IxGcqioTe0oNMiY6IR3GCaEUU2krcGwEvRTFMlSXM4Z//kNZGlWQPFfylvvTsNRjuUpShVQKK",
-	"H/Y/Z21guyss8U2M3iYFZbfMp7fUIJKgYgUa9UZpz2hD/CupjogLiPhkVaqD1v21+FfFzdAwWJGYqqYK",
-	"ivBg+XWlXzfgBaCdY3o5FPONPtDV1KCg8dZRoyOY9S3bqyDha42Aw5LEyA9wpouh8yhlCs4kPyK1FQuU",
-	"g3bGRHZjrEY2Ms9O6YzBDNWzKwjkJo0Uq0qV3wd4D+SK0EMEKBCUByAGpFW/rOTqDrqtfiRc7vGLdz4y",
-	"XT2sYLK+t9dHug5844oKlRqoLg9Q339k8Wb/98ZHupYqrf8Rx6e/fDnGpSZvc1XCOqiD1UuuAvV1rsfq",
-	"Pgvo/5TE49zGeXQORdcor1+IK5JCdlnsMxXVJf3BvAYu5DEcPHW6xl2eKPM5tZU/Uhrz+u6U3wv6lPX6",
-	"FbC9/EhVhlHGxFgJ1t6vXGbp5i0+i3fO6JnKcYTRedzi4hyy1OuH1P6OLcf7+1MsQJ36yMRPrMzivV+C",
-	"cHcAJqDCA9XLfRm/QEFmQoe88T383BSk6vXmRrsasJCXvI9GLVyPGWuB7AGnDH+jv157QDFYAa4Lrhjd",
-	"BDH4QWKnK8J9nC3OTqoeLCLeYrbK/FcvZe8qZWt8/m+BszFj2TxNZqJ3ImBLn3+6kPf29ZJekRWVV+Ae",
-	"5+Nc6UPGrrUSPHE2vv3OazZ+IwWCbY6nKwPEcDxV923nRALMA25mSOL20rF/gseu2RUB/fowkkXebzAO",
-	"Izg8tW68OyOSKVfXtua9InfPcXK+ffn9X3/4j7+41XGI77To47Yr5oWpH9+uoyt2fmGV6STRPEkNmpxk",
-	"FeEQopdeIxEKK6L/Pv/wG3ovIxU14FIVxlLQttJfKaDcDjFwpNOGjk70Rl6NbKELWNg4yUix2SIzqfl+",
-	"pUpP73JWCEOYKDVtk04lv6w8tvp9VIaBwEQzqVcAXbgtEFCDZkwi7OL9xseDYc/oI2vM0ll0bmZ0hbB8",
-	"kkXfjl6+fFkNAK2EKC/YNKWrSDnbMngN4al1TRx6C+GmUFX8LY7znW65R/eVPX+RpyQZoljKDl4zaLFx",
-	"/Joo4OMoumrsBgTkJw7k43oMW5LgD+0YhSUGgkpk0EBIPZLWwMFIxKPQgC2l9xACU1WQBlx5Fv1+/dPz",
-	"vxrRieQXHdrZSeXZk8rz1SoF2vH21sjPB6YWQLQFL95WrcAEyyoGx0pR+P7bv33/3cvvd1QUbujGJ3Bz",
-	"8c6uot8XwzFIYlXSQ7n2NChb/VV+CMMrhuCbxBwJBazH+TfRZxpL8QrXsHqZwN2q4j9bZRzAecZK5Q4D",
-	"8LdSd3QfpClHyWw5UqjsecmxFBu48RpX9/aVLJ/6lW6GhnKOEr6Q/QN7O3jbw8g6Yxawdk82ZpGmagYO",
-	"H7awJvL7wOFlTIzn4EcJjUAcZHQm5UJf6XCSEGIxpTPIVU2EPr+gmO/htul+Tw70M6aztQVCbvAEa8EL",
-	"0xIQCLkxx6QuT19AVcAXf+qqe1/chtgvpC6WFH6DmLpEbQUGNY4jJTNao9BAgNKkqg8J1FhnpsAdZvch",
-	"mrLitTApKSCLizKlWKXPkP1ib+R23LQYJ9BjU5BRMfeGCcWPZEUv50gne2jnvOnplQI0hZ4D9d6VIIIe",
-	"zZgxvUbIVbA4V9XHWw/udp0mX7n+ka5/pRtzwB68YK/tUv6gTCUfN3W7YdC8QXqWjF2Vs6WOS5xsiVAH",
-	"4+/ZihR8SVJzqCC6o+S3j04m31LqqQoEH9wsqdkkajOZ67pmomC0g5lfa/UVXG5NlCCu26r1gq3MmB9e",
-	"ff/qr38NsGLabl1GuPuONYAEy8HYacC8jkhWzxVV/jNgzWhxg07unovNzXOSJ8/VxE1qhk1Mi+RWMbFq",
-	"B6kVnYcrXFs7+E4V6d8guCHJ5uxMETkCe8ydoFnFExUId5DmnPy5FpqSJpUG9yeZqvpcDR3NL4hArBPE",
-	"Rui8VgC8zbAeQ8SpwBIBrR21YIVG5N1kbG0RD4x663wIpqGvibh/oARem+d5cnl+9fTAEv1PXyv8tRzD",
-	"EaAVl+dXYTbt5fmVdoDDW3Y37p5vCGa9HL0jx1EcsZNPG/GRZECR7zMXev4/MgHIhjAdsLKjSaz1hwNA",
-	"RYzI9FBt35tn9wozGY7vwA13WIgHFDtKIBYOt3FmrmNWqKCDfdcrNj1jY0P5JLhY3iBb3HB8RwjS5PEj",
-	"PHBtudpqhiaqSBZLwT2+81k+eM3O8zzd6FsjHJbU9Gapw3TEOIzSkpULz8o/8kX8DPT46WnSLfYj3Din",
-	"4mBn0TlM3b8HCdHBTXxclE5FZFaVZDmZ0wqvE6xHHReyo24Ry4zVIJWmKfvq5d/+49sfXu0YkWOEv8B8",
-	"o36TNtuGyfTYq6RhCNfsVKSna7Fmm7v3G2WmqnRNnU6GjC8al7OVaXX/phrO6xA77XdFZv375998bKLf",
-	"Ei4osD77PP225IKt3rEVSTKvRKg0ZWvZhM/DjTpTPq98YLMbU7PQpz91h4+/JXsyez2tODzcNTP2Ho3f",
-	"fXXnZALvywReEh5gNv5CeM1ufGoG9MkIlopnyz0Ov81IJvWeqbr249F+DVllF1vZelCh12K0qJgyGub1",
-	"I7GBL1A7O1nBJyv4cFbwyTR8qKYhHn87RqjNoqPaiH+SPLmIv6BxmFLRwkr/Dv7eavEBgXvdPZEIXkXr",
-	"TB2N7axoK4GZC5bDLYLVQrZymC8ErypLckE2YIBaLCBJEbF1ZiJ+k7wsFhRwSqIoW1IhcKRyW+RJsA2n",
-	"Noev2fGpLI6G1cSNjusV75f/RSupOHX3qaQGwrbfmbWWIgBTX1Wgvzft1Xiq9yw5VOXRitwAfBMDUk7d",
-	"suaRRAGOn/ZwPHysPo2CJOnx9AWjEQ26yWtXFB4dH+9l2CU0cjFuibLA2sFVmh2YB7VEasLBQNHpAIYX",
-	"DaAcE8Toq5pHO99RbdxL9rLy3W6PI14K9+7s2RHm0MpWYxWmt4pyvr8mC9fX1WMv4Bn4bPgl9lBvkJPU",
-	"d1A5nWT+fZFWaSvsA6JdD7T6nhbXz1QMv8vc9FVl61UGaRU9d9kebChXroUiFszzdPNGvcyjmFk6kcrc",
-	"UL6/mMFTM2ToSxRnKVtntKilxCus5pTyJKb1ULQKy13Mn3+QCqsVkwNQJkxIrFh458htGHGRpCm6eTJa",
-	"QTuRaBMmRc779jVc5vFwsGSgAXcxh/EcPjzzFuOQD+O+3k9njhma+R32xIHMXr1/v2J84g54wgH60ugZ",
-	"8CCMPQZ8gRNz8U4VS3nQWEETV7G5uA3Ux7A9OT0ElsmToHsABn/S/e7D4q9Rv71jlH9k4v0dICqOrvoF",
-	"RwZe9T+vLoFTJOFBRxKUsnlfKDMVQXhR6Y4dnOqVh8dSNbd9PC6FU+qottXfRoz9turHw3fOVJ0N5Vio",
-	"3vxENikjsVs+6gcfwyVhrd6TcRIcEsThvBi0jfkY/AIHXPQA30CLVLoHb0GHXKwIaaqH4LKA9NGsTNOR",
-	"4saABE0sw7MmRcw7LOi9istDWsf7lZRfjivdD2KcWltlTQu6q5G6i4V4ZDKD0012jybPPd9lJwhUKNkE",
-	"yJ4Dbsf9mC97vH6DbRckf/WyW5zefEyKmScpHUUTe+nZTFDxHBM/EDtLeP0JuTkm3gFtYNhN2qPgqiD/",
-	"8+tNTk2+ja4yxgFsxVrwUGydyYsRHeqfymmazA7tVn8PU/6BxfQxxsHtNR3cl3P+U5I2HZbuMHe1wc6q",
-	"+nkVHW53hPze3NYPHG+FBLJeqKvHoHTgqTrF10/x9ePb0Lj39m40Oy9tDQnuIZ5tXNJZXNUQhDBNIrgi",
-	"RlIfTLLFRNeO4vCzbgnAZ3NSGMb35oZBPso2mlcEG/+n7vKBL9crSorZUtUW7k+8ROEB9fOOchXraQi1",
-	"5NV7H6gg3LVZ9Vqdrryv5MozZ+p06Z0uvfsphSgsuXMIv3HjCizF0s7b6SFdrxWm1iYhRtlUXfGkUDXF",
-	"8YJrkKw7LrUFFZdELN/id4FG4DFgoUuxPM9zHmQGVu+0ywmcgoEXji/nJ3RDsS8ortwfN4b6s0r7hELX",
-	"/U68z3ROC5rN6O/43lHlyqhJH6o4G2vein+TmteKck4WNJqzNGVrFSFhKcv+/XEgXkpzQo5yPdXO+tHv",
-	"KXlIfjsE+sWWRsAJz0hMjR7/sG8pQ/UrZ+cdEeSngq2uNzcmHc2b9Vd+4MCUvweg94ULsrYva3ei/Ls+",
-	"IQEXI1yCHeWDXYz4Wa0rtduwxoaPgGR1QSY8muALUCMvsvRrmzc/J2L5piognPAoWWRYzgtw3ixNZhtd",
-	"dHiKLbSUHUFg9mRFBQHi/Um0KrmA6V+SW2rKlr2OBLuhWVVFBYe0oCKaMrF0Mcx+pGuc7/M8f9gRXyBH",
-	"NQI0YK+bIRqyoqMBkYd0t/5Wh4pxDA1DT9y2ggFW7TrzugDFpXzwx01taMN1lONHHEEi2GdQ/lgVDOxQ",
-	"X9QxfHLay5OocnA/+tFbRe2d34tidIqX76Cx7aqwNfW1SgaiOhCsY3+C13T28TFKPjhlJI7g4HUh6irb",
-	"EOVxCw6gtUe3X+XFn9icJzVK089yFl2jbqYiDCqVbUWSDPM1ojITCWS+bSJ6lyeFm6XEOFkOHTSw5P1x",
-	"HTLYpqItuSrh+pmXabrZM1wOb+bdWUxOLpuvwmVzJNieUyfpK8HUUK4fnAekurpW7BbVn9DrE14l6ePz",
-	"etjUKQe6vDxYVOy2R7qkNFfO/lZffyIcnCeWmIYw1NO+ix6r9X6Ay+aebO/TbXPU+MBjv2uOYbs9/FvH",
-	"MJzsduW4nO1e5tIL9Ep7BKZb3ddgMIGfW84BmkaxMyz9ulYhfKSIRezK4G23GU4BWmhP/CJTgxx0nZl3",
-	"W7cvrt7JgjrdaW13WvC+e6wx7wMNVJf90ftH6/CNLfSoA+I4dTvd0viJRxoUr9+Bx7q3MWfFp9AtPplk",
-	"C7mnXjdw1KqQjk5NsSoFmNcmirWBd9GUGVw21IWPLrN0UxWx1cVfM0GLXIqyiMZYtqcqb6vG4wp3X+HP",
-	"SPR86HC1bmxvaUa3WXwmNjdnepAKVXwvPTuVWZH//WhZuE61OHtrcT4G7Uod5OOnlJ/KL57KLz7W8ot1",
-	"VeZo7FghtTUyNBFNtg7UxGkQxEKmmoYX7qGwhiPivHNRjKM4OR52oYtBRSqul/S4mSwP/rZ7YnyR2MEt",
-	"2PwTKRJRF60HLA4BR7SCZlsSsfqrZzGHRyPrwkyhDuG2Y7GEr11cHC8L9IkIi+Mlgr4jgtxzbYEwETiQ",
-	"JbDK6d6uIeCrIhrdegVe5FtqWKgnpqQ2krBqgSuWFLbFGxCyrFQFtRMR3VCaY8tsnWG1tu0mR/iAvcdI",
-	"FmN/lUdmTMQkyugtLdSlfNSSAnkpjlAN7tjFBAbdHF+OdKc9dcZ+f2dfjUjcyp7ArBt13L34JN7isw+S",
-	"RL9OX++TxWFYLGrs0OpH+KaTSn9b/TvpLyd6/Ifivzy68zKja3O1n50KAAx1cz5o9n+X9ln5Nb99+f1f",
-	"f/iPv+zHr/nihm58cF4X73hbnvM3iNBCFW1RkExEKDcjwWpZ2TbES/NdWgAIA/UCpRaCQAXoeNg6p9zw",
-	"ssh/Q5vzgq3s7/Bvos80TnjFsK2VW2DftFucsyKiZLaUH8JUbcTxQLfThItoxQpQPLPo29HLly9V5ybP",
-	"QSGfxHROylRM5P2EK1clocP7PCJpit1smbV2drHzPPlVLkao9nr+6eJyDm8ex5Ehmwol/cJDhJ1sP0AI",
-	"9Hv41/vw0Q9xUlizcjw4lFqme0TVGbUSzqK0L6uJ2O1G6n5PjlxBFF1gH32mt0Q1zFqAo+DGHIZ2ofzi",
-	"zxu6CUhdvKGbLZEImNvJu/e/vb9+H0Ez9pcnMM9NYM+CCsT1wBfNSBW4xx1u+pVuBqaVWAJs5Gmr/0o3",
-	"frb6L/Juib0IFEvBfi4p9+rF75wWGVnR44ncg2dWytV2xMx6D00d3fs4pPhRhLiy1JpivC9To+reA04J",
-	"xB35K90E4j3hvYRljzchsC4ZA+6ALc38Rl+1vfEypQJbGnB76h+K/J/fX3fLe2NWNlmMcAN/w1vojHS7",
-	"1tPnny4aj76J1ksKlqt+HMwCvm0X6NqHsyWd3dBYO4o9VGwAgKkvpIzd0Dgqc1do8HQv2fdSryg/if1D",
-	"6e6PWuhvAf/lsdoF9f8r3TzS3LzB0t9hAfgUFNuW/ijnP/1+vRe9Xgt4xmkD3S+f7qg89pVKVw/29jLP",
-	"C8r5Z8qpOHyo8Fe6ucI9EnyO1HtXggjaETnc382hHNJwgTy+m+NJcKjtdDedyMh2vDTDr0r51oGvyzba",
-	"sANcoXalMOtW87lVqxDID6++f/XXv4bbWcbZxjkVXuntdJWnRFDeYx6xNKZcRPOk4IqkhZUiysmC8je1",
-	"3BV5DXN10bJ5RG9psfGJDWCHg+9Y+dqvSRYfC+OI3QwAq+gX2tPT9ezfI/6jzHiZ56wQNB7fJB7e9N+r",
-	"F8z0X2QHodSW/dFWtGn0aRYICd5Zw+22xq57aJYYjEdupyRbHGhWgspm6Nmyo9bYrTDU5JhUg+lJatZt",
-	"9ghlekszHWuG203Vg1LICpbRhmxWDjH5mPz1LDrPokkSTzC8nbGthreCWgmPbmjewr9FYpQGR0hgxna+",
-	"jJ7Ja8gHNqbfkQpGEIpFtdRmMnx7oMtlQFKxfA22Ttx3z+whtThAo/zI/n51+VGrlP5GBRzdz5TESbao",
-	"vnCghF4Yj7xR+myNp5qre5yLR5llTYXnweDdYBYu3p2nUnBvAP/HDwJ3M0dRY94mFdYt2Ix8FTgde9H1",
-	"jqPlPWDd5DyOtWpyX5qJyRnW28mhnOwIqqtUlrph+eJPgufFG7xR3UBVStx2PhyeBQcCQ2kXAwzE46XA",
-	"ydaQSTb4Bq9e67/C6xCGh3+93NPtckDQuBzVNcM1Oz75qB7oAxaSMDX3LSYNnqFHTA6RiB6Qhl2E3oKK",
-	"RyPxhlhUXTLuJNc63DWHlmonadYizX6iYra8b2mGwflBoqzPHdWTymtWCPJmUYbpxNjasnJBVKgdC5bH",
-	"GKqPyiwFbJSdEGe5qZzx9z1IwK/AF3UouR6e+hrqi9ox//VrdEadLsd7VvrxVNz3NXlynZ1cZ4/PdVbT",
-	"o/RRui99yiSlHt2LNqOFFzpDPpfM5eRTXrGE2Hj4eQ0F1YgQ6sIDF++wGijYnJMVi+n/iQHTSKUeF1mt",
-	"A2SDzJbtII23VneCtbJPZOGFK7Qa+cDi0Fd+SlLANRzF+LXavXgXIvOsFxVuYlvoAbhGroe9Ce4RJ+IL",
-	"5rI3yXY1hH1eCyEQkK+lrkHtiB7DO7G9Ox84AVd9hoJwivarj5TOf1YX4fq2q01KgB8BLzIPRIvVrua8",
-	"MSm8nXcYovwBdyhPuqljDyaTqsMjG5gnKUVgS7J1d8oWP73/MIpICqldRVVlLi+SW/nEDd3ofnH5Efm5",
-	"UbReEgFUX1g5vwDuLuhmfBadW31QbX56/0F+laZzIASazWgOgDXBGI5DLxTNZsUmV7e81Yc36BJW/BDI",
-	"WaYox121AxqXstvhsSpTkchBvJCm73O5w3a7835KUjrs0lNvHseVYbV7HsfBfP3V21eCiJJ/wPvBKSOt",
-	"bbcmwG5cPI5IXVMwPpgsAGUE45HsRP23qErfH6joU71sujV3ByufXqvfX7U3iqZ0RkpOdQXnRGz9yVQo",
-	"Y4X904xkcvKmNIrpjMU0jv5NflxrQDSLuY5TmW58w//9VLF9UJJEy04Zqn0cI1NCHTS4Vw+fNfF7njIS",
-	"1xWFAfrJlvmtFZSa5f3iT/k/vqT3NZGuQxu23tAkJalxPBmbBLLATe74+acLqecg2woeRxfwZSeru2ai",
-	"Ht8sHoCFyZNB9+xxiqXXhnZA2/b6q7JUjxQp2IN2EM459a55ho8XMLDG+7At85Y5GnozPgHulQPdgA68",
-	"0jv417R50W0Vs60y7msmM1dc2AXAnmjcXsq2NqJHdYF9oEF07fJNvv163w12urVOt5ave/WQd1bV2PHD",
-	"24/mttIsknu6rwRJUv5YmWJ2u6tc3mRtrC0Zu/EJk67pFB4NyGHfOWl9QcUf2CxE8IZFQ49ym8mmLueq",
-	"syFBIeuVjvCknnx/PsVmZPGBi/wBMzdc3tdn8xHUsvmJFVjG4R5TtPWkWSLILFqA+KlWuSeYpdo7eHY2",
-	"8Fupha4cSVAIB0vmWFUUZSesriWG/io2xQ2UdzgiKwaVFnk0kX0U4yXJ4pQWfPIGwhVJtgAKRDSb4Yau",
-	"PuIKQ6kJP0L6t24pWJAdLeKk2gtP5fZgsdULfLwi0Wo0l3BMoEY0fBNlwd7PvR6fUg0nghQLKsY5EcvJ",
-	"SBeLmqyoWLJ44oC+PZb75GHE2NqdZVqm1gvZHDBJ/sHgWd+V+CEt0g5U98Te6ABmVX8Y7wBqfYK1TK6X",
-	"NFzgH7Vs89rcfCHKx5afzlK1K+PnxZ+wA/1J8s31UEsvbCQc2jutoSMomCkCaQTk8yhP4CYiBXXFqKrb",
-	"P8wM+kWdr38c8Vo+SEFm+1q+n6LMhzolj7gw86GmpPvGPHo5E7Ovj1txVY133yWa9y1PPfK0g4Vmhzdo",
-	"IFnwfQjCYRZUh/Q7yYQuZ85JIjxA39VhZyoosXuY3OtwYvUkdevVwpzuzpTuNxFR2rIifrWlYVQAyAc1",
-	"R1cm914UxK/dryQn4yDliG3tdceU7JNX6Z7vtSflVDr4zamm7fjh7rrKdHJ+nZxfj8n5VaVOH8j7pav2",
-	"tkfifmmA02baFwdw7O50sgkrFqC2SNk0pRGZcpqJjlDcVnFbBe9Gan/1ZLM0MGfyMkmyxSiabvTfi2Sx",
-	"BPUqylmazBLKz6Lz2k+CKWR4VSV+u0wZ4M/VB+APNkhoFJGCavQVPs8Z/M28kmRw1ZGxXOyJrg5MC5rN",
-	"sEDw5XkpltEsTeS+GkXrZTJbRixLN7VJX5EbyluJoH+lm2encjBVdRG6fmylYPjTKwNzSlc61XQZCnZ7",
-	"a90vB67cAnXONDuHB/bNLsHeeuOZDL6kMGXmRxEHw0beTYYipHavcbgyCDe151Uiq3x8FaWEC5UunRSt",
-	"RelFlQG1t+L0nwjna1bEMN4p4ckskiKSZkIdF+hzSuciYqXA4eiiO1CD36ib8A8AwwCKps2dK9f2nV6G",
-	"UK/FNb0TF5mq5na0mvVyAdTlFoLHqo20v3j90wP46cEfpCz80y56317PXo6vmYO8xAD16t5r3IPAbJGJ",
-	"+6t0v7/i9qh5a+mYCPNIFrUh8WJTsDpUYJ2Kzp+Kzu/FcHi49eZPpeb3IOb3U1r+YRWUP4vOq9qM2z4X",
-	"HQ2AW9elKg6M+p9qqp+k2i7l1E+V1B+MfDOV0/dSLz3c661pyEBMoV2fSOMWBqFiulKDTFyF/SyDGb6l",
-	"3L8Rp1k8iiY3dIOlK+YqpRe31ki2uSJxa8XAb2QHVOH1hFs5LaZme70MO5ZqdxKdlVyw1c7a7alQ+aP2",
-	"TH+l9cmvytnyI1bmP/myT77sPfmy0Q9CMimm2TzasLKI2Do7kIu7D5LWrrQPuzIQdfYUXCH9z16VeV5Q",
-	"zj9TqLpwuuCqZ9+CtI1Pl9yjuOTMyp7ut9P9NvR+09Ckxm1yjNgtu6XFbULXzrCtdk8t2TpalbOlIRsB",
-	"qFBHDHdJ+AjINiAg0EZdQgwzdpJxQdJUAYbWyi5cF0zemVmMfxEsillEpqwUQBiLRpqhajLVJioyaizZ",
-	"JZeDxpoqG+LAS1YWZ9G5lgHQn7WqVZEUUTWVPCJpytavlQgppXXJ5jAKPkLck+xGDdqE/NhsmtKVCnMz",
-	"TqOM0jiaSPN5ErEMg8k4+tUo+lfJBLFeysB45ZNqkDqmPdJd1M82Z0FHYKY0lbMnWMsEy+/zDRd0NTmL",
-	"/pDjJmajQho0hMfV1EEB/TKHL9Es4nTGsphHLG33LF7qDXWMcIhpzP/gW6+0o1/V7zsAqB+qx16HVQfM",
-	"2v5zRzIz05aEu4JNiTJObsglKzl99loUJTUSK2eFIOmLGREkZYuS9kouFFHqaS1x8CudKJQ+qpMLUfOz",
-	"R1M6ZwU6rCyei5Yj8gnafmsGEKruX1qdvJzj145FzNTouv8O2n7T4WVWDzxZ6MbwKdyhHqvZ8SG6LfYU",
-	"010ODoHAxj5TEtv5NDWZ0XGQLRnyTmo+8sxF6mQEeLPVx3r5lIaKlH0wLF3MpYhBHpKIYAU71ExXdDWV",
-	"97VdbqQwqqUiigMdE3FxMZuVK5pZqhR0gkP+nJZvmhRT9Vm/E63lpRJNpUJVLKDcCMl0yh3C1E25kQZq",
-	"HQUkyXTpSJh8QIicRR8ZqpVsrh7jS7bO5ATcJjwRrOAuV/u2UD108t1eZeGXe5DeByF7QrecvVWAl3ei",
-	"uNEnZ49RRD/kBLVK9DxU3qMj+zp87hnY+iZ3U3kRqjq5Tc/zLjdPayVGButKUvWLVHADbHj7mup1T9/X",
-	"PXWtqp3CbcKHiXZ0iT9N0e6zTU3m9ElkPnKROUzhfgKSFrdwq05vuz33Kl1DxWjTtQBRrNd/tgvXK6rS",
-	"WCbw3KRHkKI3bvLz++sI9+wL+3c+UWUIeJ84/ci04Nb+zThSxXVjtiJJ1iM9P55/eH88yQmtBUtN9daR",
-	"auzJ1g5CTYHrgaX0qHhECi/O/8g/9R7euODX5IZmT1Pkt8JrdU6WPngHTovBcW95cYvFMciSzATBdYZz",
-	"0hRUUkrFUSbl1FdwbV1RW+zuxQ/lfzWpGCIR6gv9nm/7jQfk/a4N5PF5wGvdD77oGm+3yzH7oafuDR84",
-	"nSePeOcBvw+v+EBxc/KMH9oz3hC4RzIE9isnv9yThD95ykPE98n1c/KW73IrHdM5fo/X1d4d5E9Ywj9J",
-	"Z/lJap4c5sMd5ntX+/2dEJx7uR642KQ04ktKBX9Anoerq0fob7i6Cpet8E7rKbdX5qm7FoJm7uRQ6Dq2",
-	"9+BPGChDTu6EQ7sTQIoeScUcLvy+HFVEn9wE/aL4pOaenAM73DBH9A3c49Wzd9fAo5bWT9L4P8nCk8kf",
-	"aPLvXTH3tvhj/VHuQe9cPdwjJ1kaUy6ieVLwZjEDlSGsVGnIN64XNHDb9++qvoaa+Z/I4lhEnrIp7Umw",
-	"ehwqOGuvbpcuiXKygBms1uSJm/uD5nJ/Vv89mu/AFBzbm/+Ytjqpmj64diS3NdKqgyqENjbhijFdQ24z",
-	"Zhjf5N/PomprRDOSAfMzW0RJBsn9BUWnolnNLuPXfOloSlXV4mAJcWRz2LR7Moq9BVYA8ta89n5FkvQc",
-	"vVPvQZs66ZVar6wheCv5pOG79Lmcu4jEcUH5AzTITfGInSxyF5dabAmxIymPL6ic8Bd/wv988Yoh+d0q",
-	"0XrJ1LImvLGuIWWyPLTKHzdw4oJ1y/qB9eFIu/eg054undYUCbOs0037OXzyCqreSKfglG9winRtm33r",
-	"u24hxjm7oZsXf3LOfqWbw4mxCedsfEM3k6BCf+dZlMQ0E4nYRNOC3VBFP0mbHUEVXOu9GfUTfldXl0MY",
-	"KtVrJ6lXbV+eLLLnLAO+0K9G5Ol9cJJ5w2SetWmOJ/D+NP/tWR3I1xngKge0bWUP1LU6apn5rIwqtfP4",
-	"DtrRbbmQIwahrGuGk3ukM6aLzrSeM1Pn5XAmUU/tl+EHZvuOPshpeawX7dnp7H4dl+MB3N2dAAGraStc",
-	"b+BdtlLPBdmYqtYxiyYxEXSsgKrVO5VP2/KNY/l9DQmAOoCJJoeF0qGV9xsxX/Lhqr5JoYu4ybc0hWw3",
-	"VGCfcuTxe8afIvTAGvfJ4dzP/ODpN3784IWh7mYP9MIxvc0qHmQYEnohxrU3sKRedP7p4uBhzPeZKBJq",
-	"gSQ0A1JB57SQzyZC2nyq4vPOkN13tZk5mnyutRosoxtvHzWCabd9imJ23yn1dToFIJ80yLc9pOiQo/dC",
-	"4Vbry4s/a/8MKHE95GrocWo1hHCgil0bx9fi3LrM6G53ycnHpX1cHZv62D6v/Z2vygd2lMN1cF1jdy2p",
-	"nZWwda7PTgLg60jr3O+x9w0jrWhW+mWLw5MPJ038A3T80SWKY7dDBYh+q/VYwMI88RB16LSdBErrgb2H",
-	"BPFQsfGoMsOPn9etxd5xnEM7SqsvR5arJyeQjxA9OX9OGd5D7oYjpnbfx6Wx75zupyCpn2J49SQFT7nd",
-	"4bnd+1OmvX3kOVlQn3xueC5IWB4msfsT9PeR5HRjZ0PlpX6rI5O7ZTWeuG0eOpVPJ5u7Za2Pntat991B",
-	"daMrKQhIqgYs12RJbuG3iKflYnezFqTAsXQlFDkDjv6RbVrZ5Mmk9ZE9J2XuK8Qz1GXfEXWyF3/K//HO",
-	"tdnu5Q74BCUow3WsryzVJlDGnxAIVZbNEU5Vb7rNzmemZpXs+8Ac6rIfrJS0bdbtKTw7nd6nmmeztzO7",
-	"Q8KN7MNZdCF4lWuTCL6da7O7a3X3M/1YzYyn6JDFIT8xFf7kVvVIOrkH/Z2lySzxc6uqRw/oS4WYU7KS",
-	"fdOtwDYFjKU8VLnqiyHKIxwlpkPhUYMb5oPt5/6ABjbnM5HcBjx/Te/EkT28ah5CpcMFLMU7IsiVKEp5",
-	"GDs9vaqZJ+zeHTiPQzSx+mzuJqAC5maOEqpvUlCQXbMPpOBLksotsvdZiYkgU8JpFCcxzAvJ+BpS5Fs8",
-	"z9VR1/LSrFaQdmetcJ+jGQ7zUcLwNi8o6JCTMWiU+I8VeimBSkn9kMURyVDtBG8Y8IRCd+UXSEGjG5qL",
-	"N+pxnX69xbAUXc6jiTotRbJYCj7RbKU6ORs2K6LB6k+OSVGQzQRhZiyj2BHZlFyGbFElfc8rHNlZNFlR",
-	"QcZy6SfRquQCFh6c6xO9ONt9wJIjcmtvoiSL8Dplcw1aYxltuSDk8lo3xOF1YDn/QfqveuFYLnbZ3EHc",
-	"62rrrYmFY66uiIBhlNlNxtbZ2D5jvQO7LBbqCtx8ZOInqGC/T1F1bh9fXVm+zyP9SO65gUbI6FnGxJit",
-	"M69mxaV88PzTxd5vEK+4wqIgmeARTpaUvVVOjxHTdQ23sCR+0zRqKEGBhsvLvwUusTcdAux7PAV/JGJ5",
-	"vaRXZAX2/z6Pgpov666RM4W3jJo2eSmd3YeVFjCrgFMeT9VV0Dmv7+WjiC0chShPZYGhzCRbHER5gq0v",
-	"JS6MxWxaT52qiijhJeTSqnZLhTW6lsMoffEnNu8fWYLHUWfKiVg29CVWwD/onVz9RKit6IouqYGHWY64",
-	"OPjy0RzmcgOZeNSBLm7Fy/Norq/NkVxhDXn/feAY5T0J6V6943srddyPTHymokjoLUX32E+s0EGsvQ+4",
-	"psIgsVPEy9lSH7MHa5iWBcVJOZBs9RSiVQCxW4iGy0uPTGV9dBOxVOy8WgRWf+oRhNqD9kik4A4Gllv2",
-	"yVlZUhKrSkLvr8nC9Vn12At4Bj56kpPtzqwjSkkc4zsqDsFc/mgF5APx3KlQ7RDp2O246wvMDlATMY47",
-	"dgZyY2ZpBaNovSSC3lIrNsbJhkMq5A2luWoOnG+t7Il4RiN0pYHDTi4GUiMSrkBwGV2bsUijLppczJ9/",
-	"kFaucrupSwCK9cLo44hl6Ua2qeLMIknTuocOTNs0oZmA7siJbvGdlcODK83LoT9scjGHQR0+VP0WVi9+",
-	"6K46eWZNUPtA+r7eME87mLM5ubh2dnEd8zK3cQH3cZmf/HlyW8h7x3LjveqfEyVYT26/sqBX5PZhOv0s",
-	"HMp9eP3Uze4DRdGPgh4EJNPHze/7lW4+694eCltynucFu5Vn5ohIEXtg/puz/lYHQmRr3Z6sdjFsIp9O",
-	"JuDWSt9feddvuO6NMptu6OFRGx8ZNKMwDtUXJ0Qda0BdiKKkrjzAagcdAZxgNTbk2B/N8qmaPOUB+kie",
-	"Ux7gV5kHuCXvDg0j1uL+xZ/qv7xDtmGi2RWtrQnLMH2sevWryQgcJO1PGYFVQO/w56s3IXDXc1OzYg5z",
-	"aA519Q9WUdo27NY8np0O8FNNCtzXsd0hJ1B1wSct0CrBRXmzCFd71GgXqwPzCfcrEx6r0fK0sgrtIZ+y",
-	"Cr++rMLjWQOcmpdcmv/7LEYfrnpWqy2qkyj0CrpitxSD5DPGbhKqAtwk00GsG7oZAamx/B5JU/094wqW",
-	"NqHLXLhS/TyG3nKVLDIaX5Ziv64KPX1S+NMs3gmZech9qqa6dYvKqYlYKaz9qB5XgYYFEXTJSk6RXbVP",
-	"K14vGUqHgkJF+YokQx+BKU1ZtuCRYLjR1grxgJTVMXuNQshsf15hIio/35KuOE1vKdck2BZNtnzqGx4t",
-	"ClbmZ9GE3uVJQfmYCLh5kRAbD6K9k1vV86NuUtWW/xat3uiQ8I9wT2qyeHVFKZbzpLA3RcB+bXdSX+YU",
-	"jDh1iJWmR4Ut8dDDxTK5tXBbTuiKJOlYlXFEzXGiq7BOVIUMAsnIsA/fRCSaZCybUfhx8uny6jpC2fKC",
-	"cwZAJ/1HKbzln9awmSc/seKKzmRvYd9OYsKXU0aK2OTeAaYopnRF4zfYOxRanM4KKiZn0bkRUSnhgkff",
-	"voqWrCw4FLoAqU1JkSa0iNZLqaXKgSPsiCcLKcZLMap+gtM3pTO2ktdChqMcyV4oYDriHOQUai+9qU8r",
-	"T5t1aeC5p5mVXo6dVhmKAiKoLKcZjREsa+GnICWSKIej/BKbR3hyWcERdJUSIUXNq5fVlQQsHw4/f3XM",
-	"w9Ttn6iYLa/kjXxwXVt1MVzZ3nrxOFGCvUsztZBoteHxBEOq665RV8ecpSlbN2DEV1Q8fwuf2ZYNID2x",
-	"iYmRJ2PVg8komvwiRH6ZpRslAK7Iispt8H9+I3eTN/8/e1e33MaNpV8F5b1IUkX9JJ6d3ZIqF4olJ6pY",
-	"pNaUx5VMpdQQ+5DEqAlwGqBojstV+zT7YPskUzgH6EaTTbKbIluUo5vJmGr8A9/5P4epB0jZzbsui7rQ",
-	"m6SAft1uZyxdme/xx7/98/X//+//nbJrboY/Hp2yK/7p4GwAP/7l9Q/Hx6fMj3bKwoGcSUqkVoygxOf5",
-	"RpvZ2A6lTSrkwB16/VjPOx7fZtd9vW+Ffw03U9FD7ltI7zFZQVR6k53ihiJS/Su3RfcurwDwN9AMUwhv",
-	"ZiHodCeeWt1up20JzaX+QCG6nbSt3ik5gPRvPBFI0qepkoNbj8pru/xoPz8jWtdJfa3fvCPC7KrdjITs",
-	"UoNtn1CxuLIXXP0yiSQgEc6E2gLNEZrhesgbGcmcJeTk+ZvTMFdRJad8eOwPYEm+/9FxnZspF3qp0vpW",
-	"pWIgKoRUWwLboW+/WHgZExKs9TGh1Vy479GJ8jZkrNa/1Ov8a2RS3LMjd0xusbbCRD5oSK/4rK2MFUE6",
-	"WfsUBkIbqLIWi4nvs89th/qKz3x3Ww0v994zuaum3Xh89ShOFMTnYmV+ja5P9tpxGconGdt4O+KfbmM+",
-	"01F2PfGyOiZMKgQgJU/IcTzfIOyJUh8TH8gEgZEwzltCgsDp8vlWTKIiAm9rlv2hYKxoxNVSUw7nQjIB",
-	"XYG3wFadQqM6jEZp84VTxwuFKSxcpunCLOnpUwxXEX4sS+DP9pB1wRVpilQ6oNiGvhUpWswo9agg7Br7",
-	"bJS6HXE5u+VeTlu3x/QonHSHAJ7T5y27UynF7NwIg0OSyaaQAr0vy9Ansxa7mwXBEd/oEPL77u2g0ond",
-	"2IOx9HjKiW7bufEUXJ4Uh+WI8HOM4Xsw6ezgrO9YnkVqIyejOyIRGnoKdV/2YyeUBbEbdhCTzhgfcCEL",
-	"POD3FXg3IQ0MIHXM29550nrHcCtH75TzqutLa1luYWavTv7+x4KiS8iqeoM5H9u/vv7vv+QqVq3s+sr1",
-	"Ch9Veq9ZIu5JmZ6JmwvJ1FrZjc3NxVM55wXndAFaq1uQ/C6BOPKObnew0nfNs4O79lwjctvpW7SsfQG6",
-	"3Q5ZSJwrdjOyKe7Lps5r2Pi9m+Oyi4v0e8MEO0I+ILteDaG73Y7TEjmu/xHRNBul9smm0UkHl/FOsvtU",
-	"FsLmuRj/m6YdytujR9pz8DLodjt2QPv+Y6ERAKoJguaC4OKtSjvpYOfWQ/J6w2vvVHCFc3BFdUOwa/kY",
-	"zyK4Cc36PNHwLLwF9yuuBeIb1eUP0IapfY5oIbxR5z/ta14bK94cKEm3JqTLQg4SYEiwO7KWNVTPtIFR",
-	"aA3FH46kiuHos/3fy/jL0eeh0sYKSF/WFpmeuoR5CIyZe5eSfTGY5HS9IF65jHiH7GefGq8vEssfnl1f",
-	"amRg+WDRgpUCZlz1AhvZO/BLK6lNh+B/zk1kWUZCbQfJjGRufKYhfQDtwmmwaHuZgQv3p63i+rmrbaNq",
-	"scO/uO1uyEstX1PtnAMlTcvhL7wBz4KO5OfclLeaNvaZ+9LFOH7j0ao7WnZbZa8sz+RyeU5GqgwI0P1d",
-	"aGbRZj/zUDS0XTXTUSyBWLfjIaEgtF8mvlVzHFxFMqrFQc4jvy4GO6JWeebcHqzgZlsJqQ1PElqexX9k",
-	"jzAofDEbd09NpLdlcZaIHljUp4SriRgJg8kpjtcAvH7VLPjqjXBXL7tAfnOfF9rqp4fb5wM6+knTVwe8",
-	"k24KZOyh6bVM6FBNSUOKHOTSAANng5zWzvjfVmwotFEpui3fw9ic5EmolQQGCVAgnq+LkAJqZWOOuZ4/",
-	"3Lxx2aftfo8TLsG7xuQ/HPq9jUhzTt7SF9IIQ71rgnkPb+sgrYtbV5dp7RqemnM+q8K2Xsi44pc4l/eg",
-	"VTKhLIAVm+DqZ42yxbRtdZHZtyp9ZBPMfP61RpFvtm3Pj3XGFe5MfTeGVKg4V8A541kBSvY7V9su70FN",
-	"5hgfXPF6LCFYG1InSzfQNFyFASYig183mQIkEdp80JD+TPPc+xLfwVyrX59CoxVuCcEZfLVAvNEGbo7D",
-	"C1u673z0DvenDhsd7FsASnZyzM2uBjLZzm4H+aLKTa6kUdbOJ7jo1FIKRXPgQ74yC0YLVO14rw3yOyWH",
-	"GyRewuhCkIKQjMexoKwHyilw1VQesjc4Bc3GEyoCkzViQlqR303YZHEQCe/dH7LoUqPPnOOk34MGc515",
-	"mlv2mEqrtJggr3P7sdAG/aCZBhfkMyLWHNPP2bMbCjk4KX5MyS2pEIwEdjfD/ClL7MrZNdu1YTkb6EZh",
-	"QplNYPPcpRBpzLScjbypefnyfJ1tmW5LUMjllEVXYHjk3aEvzw+fGZzvR0RkZRPzHLmgp2WGoAthSy8W",
-	"zI38iejh3AwDoNlT+2VObOoTugXLZZHSLTLiR5/xv5VzulSkhCFZo4B3S/XUxMzTt2VhnCE5qMeBY6vG",
-	"UlfkJGEXRTpyTC7W6Ngx60dr2elbWf4ong+FaSh2flEIa87QadfadIb9INRhIyJUntdnh6i6NqFPVdAs",
-	"00o/OyB8LD9drgr2G/gCEGsVCg3Dg6N+zwsjnkJ/sqM9qlWQ4zEouFaJsiY/UkUUJFaRccMS4Nqg6iCf",
-	"EIaYO8eFMDIj0xHTANy260GuJOFxPKckmdOLLEmatC34fVFoLJn0Topd5HxzWa2LGit5RP2Iaojqbsm5",
-	"At1W5uKT0KZhFK2bkOmF9Jbz5riPL7qbXehuCCP2WHeTJ+RqSHlT1YDadPUEjG3dWd0EOko7xg18Mo2b",
-	"WesbwHyrNSbWr9u42pxd9RlZVJ/emDpvRq3N+9cwnW7ZaEqmx142RtA8VzMHWTckQIzFAbO1IcBzFiG4",
-	"kh3WSwreorlcVnAJExZsoyN+j5Ukij+3Su2swg0EsY89zwJ4GU+oTmCYAUxoJgZSpVBSsY/HmKSiCcPp",
-	"jaKT3QgJm84VZcc8kz5/z+4sp3TxKhhOdxWyaxdKcXmYkWehisDuUuK4AEyc5spQ2UD4f37Rsg6wW9VL",
-	"uNkWF3anzhILnTMU7PSjKhLWSqbTHUNP9Gdn5h1wbToS8tw6T2Df9tltQlqwIJSahdu1tFYhWUoxCIpS",
-	"wb5IVRtIVSE7sleZNspN4nXYlVJJakGGOhrB2hiJDLsoY0aebLKQe3bISwzZvUmagjSBCa0JopeT241o",
-	"9J4mfd15rew3wWE9cdnsHPEWr/zcBdbA096wji4g+vnC5YTFnyJibSndHDPwyTAhnZNhEYwPw3yy4egR",
-	"YT/6jPNRiX8ffYaqG6hfesC2+58JpJUCZp7E+/pFLbARQ9Wlu9uwbqC2cbQmUe1ml1036zPzeFeJt0L6",
-	"1H93MystZxdqh4qCbUJUC52l5Yz1uHZVBdTEuEZYUSDB0XjiE/qOSEmQJ9Mitb72Ds2rwOwxoSE7ltJr",
-	"P6280TWfJYrHjcnoTcPozrIU05TmcbgGK99WdAJvMatLPVHRo8/FJ5S4ih3tgqVH7dk/LVnOYeJrsB2+",
-	"EKXtOnLupUy+hOptg8wV2fPP9j/1XKvXmOtCfcgh6yxRQ8+cu/ASXTRpr0OtOdU20MaXmHAJx+ezhqzw",
-	"1a5NDXMIb8xFMR9yJ87amRr46Xy1X9y0i3DeoBcIaSspGyGlt/hTOGvn+tct+2pvQd3XeqUh6bt6PRW9",
-	"tOvg7zIHiOeFhVtVEwbq+D89ODyay/tTIUFzqt590PHWx7hyjnMe4lb7YGMJCD6CVqmxLSLmL2otFMpz",
-	"ldLmPLgrIOYhO6OyeGFvWDGrsmP26VJni5knv4tcrnPGoHoI5SyvbY/fVON9CzbMwwV3DrsmzbhmwjCh",
-	"T+YcOrxWSZjDwIclcuB1D7OFgm88heX+HtTdtijN7j1GcLrPxmNkJw7puYsIbsbeuqMjNj6JLzqV3fvK",
-	"XNG35DOyDT+gvXYhWSlWLZSSdm4fVRzuTwMDPuY1dTkCF79Z59hU8GEZItKfVnVuevFMeYS//775pDie",
-	"Y1c+KV5neMSxtoQ+uoeZPUaSXdfzd64KWO6oQtdbJTFyNtqosWZTld4LOcjD5G7CvO/ZHbY3g5OxjUmY",
-	"2t5OvHkOS80Wpxyx1AnTltFZrpxMwXZmO72HWVj9rPApTQqzzae+rpJP3wwxM4ol4DyZ8x4pNxL1K5OS",
-	"wqy4k/asfsVa6XsvpwfOWe/tInfCmFg443jCYd3qXWovr1N1l8AIH7qQA7vKj8IM2zC15/Kixcy4iF9h",
-	"hqLGiybzOWky8akW68BvXZ+5hmzkJKPU76ILzu0iL6XtJfpD9iGr/6jJH41g1UVmR86x8TaITuiTwI7c",
-	"FQUvzAO/K2gQcmcLUnQ+oiVM/VK/Yc1HMBc/YlbRCZcA35XFQ8rUpsqXkGiwDeaoH6bOo5qBZStF8w6f",
-	"UdwGd6X6TtkIuJwORQIte6Hmq5T3czZRWBkQevdlgr0jTVlB3P2W7tswzUv31nI1CZo1J9f7QXci32dH",
-	"PcXKrY0KqI9QCuDKKlAjc0bVd29U4cXqusV5MfHk6u5qlpJ2fru+i0t9ZbFFDjopFhfdm2R+BGtC5xVc",
-	"vyKaisD2hJLv11KxtqwCbV4KuljPNucsdFbFNlBHfKOZI15FbBpMQGsUnxRTfQPykLVdbTBUT7pqti+1",
-	"ax9bLe9mCBtQxyY0GF20P41zJmN1jEEJZ/mg7mGpNuKKomDXG4eCivda5XXmghCbJcqK6PpDIQ4h1z9Q",
-	"BG7GazmLDt21lQoJu6Kde0vRMM/FQ4DsL3bGW+aVggMOGWOpWKLkADW16f2mTrvPVebcby2EvQfU7R7o",
-	"IfY3vYN9LM174s1pHgjKinrgremp75QyFh3HyzULWeqHBQN6TBoRwuQCCKs+E8YnfstIU4v1UzVinFmh",
-	"BRO/USIHqYJq/vi7vR79vpXIY+jzSUKFprxSIC9srg1PDcROj3FwkC0H8/AT8CCRaTEU5lGWDxeBvK2e",
-	"0xgInWksfIxcrh2PFulAvolVJfRPB9Pp9MBuw8EkTUD2VEwXsyam/+RHfqvSUY0rOt+uGak9G3W8AQki",
-	"8rU6ccPC/cyNhZBCIZ2D1nwAWUaHBTV5XSCubBR2tuDiVrReVS7anTW81J1+f3vG5A2UDptevmr4aMdY",
-	"l4Wg7C238mLuCBaowAlgQk3MHFI0ItnurW02O8XdnGBdqQZ6k1SY2auTv/9RkjnAtsfcZotPXRhdJELV",
-	"ajMiFRwCT8zysOuPSEYScQ8sOhpCkqio1Ff4F+qmHEpXXxXXdNUW+FBymmymPsdb3mITGTtJhnTVWEc7",
-	"3wHX/x9uuUmiVmRKsJOKNRHVH46PHemkKmwKgTIRD6APWRQjf42lGvViRbrspL+NLGsxSEFH37WC6ugS",
-	"eibzEEyhB7bbzLsOmQVh2LdRIrQBCalt7WE911D4gpHs2wiL8UbfnbJITcx4YiKqee6rs6OmxdmhDTcT",
-	"Ck+lRvbv0ZSnMnLrzSoJ27/cwVDI+MROxy7VslkQM+7mSrMiFxPRF/YvXh1Sckns5j/BHVl2G1whzeUM",
-	"4OKFwALEM1Rb0NKxwpDOywZljyzn8Nwwh6yLXaMSjE4ScaIvIIlZ5L6K2B30VWpF+Bl2icadUgPLOzf9",
-	"5pzs28qN2QaItylMt2n75vwKVxy3FefGQa3nGpCHXEgNDBDhVWI9Lun/Yuy143mdm2z26gnXdQu5K3vi",
-	"KImQ9zFqQce8Bz7p8yh/2W6MZXgQwk7hdY/IUlD66t7jch/z6iwJf70bgfPc7di5mtaRxzM8WCNfeh6K",
-	"zqPlFRYB/ibQN/kxSeVPSqF5sz9JklZ4MlmP7ojmTwhJPTpOo8ZvbO/0t9HBgf3HAVpbo+/WkPsh9O5z",
-	"FaIbF8vm0zmWIpnWy6kaKqqcCt4VSL9L1RR1mmOQ2suq0kqLLjlQ9FalXdoiIg9jlRqeRKdOsHQcgUEm",
-	"clE5GAOMrrFF23ZaW0dIrZYpB1ff2q4YSIg7crcJR37isZtkJjOtn1ZHvof+JEsj9MP6Vm2VjfKfVRff",
-	"KSTMW3LN3uMZZafu88/TMYdgKuQgAWb7ZR3pbpshpcnublvM9fBO8TSO5vQTeUrNMaRaSdsB03jiDGM0",
-	"XL8Wpe9sO7tK/BsqQoSlMuyvx960c8p+uTg7D1817opF2jM/7ZabpE+Q5bEiMvDJHA3NKInso/dsIJma",
-	"WNSF3sFbML3hwZWK4YRJ/iAsNYpaCA5kBvPcoFYJMCG1AR63nKWJ5uIiXdBasOShnfvNetRbW5+RCFdj",
-	"F7OFh/mankyJDtVtBt0VzjQ5DGYXNNuJwKT3zit0V17GnPe2A7RyLx66Mc43tJ/ywQikKdjzXrlGR/+B",
-	"3/74201bdH7+8K/f/9Ezv338/f43cXzcuWkP3938Nu2cX5rfb87+dXV++frqH1fHnZuL6asK9kBtUoFG",
-	"/i+Wb1ET01Mj+7tRt270F0DbANAyJFmJacV+M+PCPeAw9m24e4j/tOMiWab3NZ+wxZHsgoLWiuhOn4vp",
-	"9SZp8urk1dCY8cnR0fc//Nfh8eHx4fcnr4+Pj/F1uanOd/4hzINejOcl1zavbyZWMzCs20FRMHad4IMv",
-	"dn4dBLYhcmt4gJQnhZKukvXUaEQmwaA/ltWp/LxGOfmNZmfXl+F87D+rNbyZ3bPOWRc7aDHgvSHjknXG",
-	"IM+uL1nsCn8EXfuPq3U/VonoCQjndu1+KusARuMEzQOqX5hZwdvbiYeWzccjyVnS8TiZUeKmYCu0BlM2",
-	"2BmBGLiTyeT+nhVCpkOQTKsRkAw15GMLnkG3H+FuqNR9WccfPaPZS7jWosdieIDEkhnHC+S3TQyE5AkC",
-	"KOaeUv0W4zrbdn2SVdu1CyX/eYgZ0cUZ6aEt3Svsj+PIaSwnUQ/V1P4ovTZlZCnlg9DCqDRc1nk2VeI1",
-	"S5b3K8zycjpOp0E7iEE27oE4Qrz6mtqultwjcggpfZiuHxp0ooF1ziZm2Aq8Sfy0XOLN7OZOzJC9oY4r",
-	"vo53XdaD1Ii+FcyctDlOxQM3GJ6g14/6JmheMihCtwcHi57eNUK2HIflBVme3dfp0J473gCe5hxZMOgc",
-	"HC8O64IGFkm4z4pFzg19l/xMpR4cHKvZU+peQDii67BkrJ/9y+KYS4cPXIQxGlAwCXR/iSq25c2CeQo2",
-	"4n8dv5ipKvwx5JqiDBQkFHeGNBnlp1/QN9JrCpp6CfmPL/8OAAD//w==",
+	"7P0Lcxs3sjcOfxUUn7cqu89LySR1V+pUPbTlCzfWJZYcr71OUeAMSMIaDpgBKIrr0nf/F7qBGcxwrhSV",
+	"ZM/mVM7KJGeABtBoNPry6+8tT8zmImShkq3T7y32QGfzgMG/+1cD/eeeBgum/0HnfOizMQ+54iKEbzzF",
+	"71nrVEUL1obfud86bR2Mac8fHe/ts87R/v7++OiwMzry2Givu9/rnIxHrXYLn2P0cLTHun6XHo0PO51O",
+	"93hvdODtt9qtkM5Y67R1w31GFB1pitotEU1MB3vU6xwdHR15o9Gx1/MP9jr6/3qtdmseiYeVpi3gUrFw",
+	"OKdq2jptvVDcZ/JFq92SKuLzYepXJF/RaMLUcBEFrdPWVKn56YsXi7lUEaOz3Yjfs2gmFmq6a6boReux",
+	"3ZLBYtI6benGd2IyF5IN79gqYFLatu9ZJLkIhz5VVBMXCjU03zE/8xDM/Rkb00Wg4FmcCvsNts8eFAt9",
+	"5sMITDePj4+PuAoz4bOgdfr9sd2aCnE3jNiYRSz09Lr+69d2i8uh5Iq1Tsc0kKzdElS2TsNFELRbUkRq",
+	"OFq1Tju6sf7V4FXEqNJEOpwwOKu3yudMSjrR1PevBsQzLenv9TQUrf9Bq926VlQtZOu0dflTyxByFrPe",
+	"mWDyQqjXD1yqFF3p/hJeJb5gkoRCEQbvWApwyHFfr6NIROvdndNgLKJZZg4K+5rFj9tuvreYbllP/veW",
+	"ZcjMbmq3Ikal3lYtLsmMS8nDSevx18di+gKmKmjCJwpGm8zshVBvxCIsa0vP3RieqTN3Hyy/1Wg55s2k",
+	"j91mnXwM70KxDEv6+LBpHx/nPi2f5IV5omKS/RkPL4TqB4FYMv9GfGCSqSsq5VJEvixo/7NYEF8AzVN6",
+	"z8icRcAYIiRKkEg3QdSUkblph4xFRISasogsJIvkLulLQkNCde/wVZuoKZduQx4NyYiRmfD5mDOfLDTf",
+	"kcurPokWAZN1pimIGPVXL4VQUkV0Pi+er5CIaEJDLinsFNiMklBsoE5X8/kHNhP3NPjE1VQs1Fuq2JKu",
+	"Cvp7JRaBD9MX6bcYofP5KQkFmeBrhEviiXDMJ4uI+bW6r9XvG8oD5us1WoQzGskpDXTXREt/Mo7EjNys",
+	"7kj/avBEYuTG1Nyx1ZapkZKlZTGe1IeH+/7xIds7OOoeMK/j7x11RiPW7bbaLXsW8nAs9F/FVaDpfS3V",
+	"gkYrothsHlDFWvHJ2DptdXc7ux198oo5C+mct05be7ud3T198uNJqA+9hx21utuhc74zSaZmxn0/YEsa",
+	"AXmTQIyoPiNbHvWm8BUL9QkeH8eKz5hYqNbpwSOerD6TXsTnqPy0PjA5F6FkktCIkTs2V7D9xvyeEck8",
+	"Efqweapm4Y5r6ahP4B1nwAGVamhFy2mr1+kd7nS7O739m27ntKP/+5IoSa/0APxa+lG8VIWnegmpCUtR",
+	"3cT6eV7ybswycuF5WjGKKRmcGQECx3mRKIRHyeDMCgsjO07JD7B8/g+75act990TdsQCEU6k3hM4lALK",
+	"e/kHsGawexpxrU4h+/gtO5yqEw+6a3Ka6hdA6LHyNlHE+cRM8HgRBKui5tcWQR9I+vUK6ulG1N8IPEab",
+	"Tc1uzdbzjuimnJw9xDfjZJd3//WXAPxzCkC9n/sLn6v3YpJzXnU7+/oWqS+2MEiUcR8li95GYjHHVYOb",
+	"6XTRJr1DciHuiaaOdDun3ZPT3iH5ePNKP8YU5YFZDj7XTfeO9Nrt6kHPmJoK3d/V5fWNJnz0jXmqdarv",
+	"dtFwYrrCb2M+OhmP9hjO4L53cuiN2HjvsOa1WCyUJ2CyxB1Iwt/wlc7+YY/1jvd26MHBeGe/S0c7h/vH",
+	"vZ3Djt9jbNQ9Pjj24NKMTN/rdJAvpKKzeeu0e3RycHh8vHd42G7hxVnfa17oUcAgzHU40reakMn/t36N",
+	"Ng+YQXb3e90D5o96/v5R96QzPjke7Y2OTlrt1nIqzPTghjNLKPvyDQ+Ys5J6Ids4vjbOTFsvWTumus3n",
+	"bdCFcZHbuBbtRRS0cZjt5VS0DVFtXIN2vBRtM5Nts8BfQ80y7Trz2C5an/bXcnb62mo7Ex3zUbtgStsZ",
+	"pm1rJmtnFqatlxKmoWjS2wkvtou4ry3u2t8fv4Zw/C3UVET836Dbv+Es8F/P5qpIK009Tcb6ccLg+Uqx",
+	"/5JKpm+tjPnyFxSMFyAIcjtaiQUJGSrA80jcc58RSoxAJVqCgNjS96iQLYluHJXhWvaNYkJTSkJlWzgs",
+	"7ulp+Ymt1uxujkXHHhsUjp9hxCdTPHoqOzFt1bXR6Wdz7XCJoepfsVnqV7A9BZxKs9d1A/q2S0OPtU73",
+	"2q2RHt+QLtQ0NoPZi2vrtKVngD3MeaTnq1PT1qcFy2Gn3fptIRQdzuhD63Sn225FIKL3HtutO7YaTqnU",
+	"KmALP0GbbPWPe2/m8Us+6J733nw7P/P2Lv7tf/s8G+x//vc/7i5uzpfnZ/3l+dmAv3/1j/mXV4PDwSxY",
+	"fPnnOR///D//Y9kQ1+uaSWkMosma/a9aHE9EEfPUzlREkj3HSunptPaDNyKapeYS7qHRbFhIULvFZpQH",
+	"Q+r7ERhdSw6bMY+ksjM3wKkAZcN8dXknIqEPzGXIIvvlh7gl8kYIX8a/G/tv0hOoYUXz5o5yIC/H4wKR",
+	"dTPVGlR0zyJ9DdcacXIV12JsxMjIsbaQ0YpQLcRm5G87O/Evf6+hQdcw2hwej3q9A29/7+jwaP+41zna",
+	"P9jzensHzD9mPXrcc+5dV5/ecalEtEIrs9kDd1qc1Wlm3ZvgSD1z2RxShepgd6dzstM9uOkenO6fnHa6",
+	"u/v7vS9P5gQ47ZCbY9W1WCcBvgnEhINhXzfT6XS6O/DfTcfRU3MZLN42+6ODPX+PshE99EcH3t5Bsm0M",
+	"K+kNM/TpCjdc/G1KPy6aEDjFE4MfCKOBBIOkvv/A33YrZY+Mv398zJgyU4da5ZI+tluvLvrnrwfyht6x",
+	"IgMtPKIZ3V7t0VZZg3vhzXITLTZez0j7iio2EXpwl+Os78uLf9Nydcwi+GcbPD8S5WvyerXVOGnO0rZb",
+	"RRyLFB9z/WLf9zONl4rfvd64e3B8vE/pyd7xsd85Oh6ND7vH+z2PdkasN97bGx/vdY673gk7OeocnJx0",
+	"D3zWO+7s73t0dOwfwnUlns+EDEKBjuRyoK8WGVLBScFF2NBQiZ4L4iUNPcU2maIHlPaG5ERMRZzdPwdB",
+	"mcvL95buonXa2tH/9/L128EFefX6w83gzeBV/+Y1fPs1PB8MXv7z26tX/Z+vJ/3l4GV/MnjZv+n/9HIy",
+	"+W169+3y6uefz/rf+t/Or18v3y0/n/3y889nrx+mHfrpQ+CtDlZfQ/rPL4E36977//wg3s9+2f/8qbsc",
+	"vf24HLz0Ls6/fX44vxl0UAHqLz9NJ1fn316vLr69Xp7/+zV89zU8P3tJz1+dPwxu+uOXk4tfXvbPb96+",
+	"+zD/8vaXf78P/zH3Z7+sRp9Ouv7byeLLP6fT0T9fyi83L7+cvzx/+3L129uv4fX5/kl/8vrtq1e/vYV/",
+	"L1+/63cG/ZeXHw++Xc8uxBevuzwaP7x8P3qYfRm9Cv45m01vrnsfPh5+/uK9Db+G/N1sdPfP9+/evLzs",
+	"/kaPLq9eXMj3wS98damu/3kd3vPw/KQ7+v+/vf84uXr1iX37x7/7wfmr87f97kf/9c8/e1/D85e/vaqm",
+	"OjOzk4tB/+zlmz5/3f8arr4cd2f7s5P5b9354Ojh/euDtwP6z4/9l0e/XOz/Y/yPL9cfbs6772Yjb/lq",
+	"8OblsbyZfhucTH+Zh9Pfvp19+OlruH80upz1o7fh5T8O3nS6o5vZ4cfw6G78NYTlfn1xlsMCWT4anMk1",
+	"NgJR9WxS4Vd9EE20POxmaLHqQEyMH0o4/YAgkJg5/nTd4JiHExbNIx7qPbAFwTWlcjiP+D11nN3PLSy5",
+	"HHo06U3KhVZ+v7deidnM3lSLZ6HdumYRp8HFYjYCu4k+RUOhhnSs4HOv2zvc6XZ29tIqhn5kxMYiYmlz",
+	"mfuMXBgz0xOIyax1hU3X9cCty1BibCi7xD1WllxNyYTfs5Bcv+v3Dg6JwxaN7MNOqx/YeCGZ/3JVLvO1",
+	"5m2FeoSvnJIP7LcFkyrHsV/j5r/+cpawddN+ctwao375IdvwNENN+hnOMllzkguYQj7zTMvGPuM0cU+Y",
+	"oykNJ8z/c8VTETEGoxds+7+Cq+oEVzlr+RNb1eR2x/0Omj65Y6tn4XQk7JzRcDnNapUJOXrJ9R2d+cQX",
+	"3mLGQkWmVJIRYyHxsA0ieegxwhVZUkn0paw2j1/2r7NsnnVv5Zqr6nm2DKeB+wrDDcScRWBCHmjW1Yx3",
+	"A0+0W5F1T+nHep0OKCIpB5YW9nj0tcziotEFPccNWPXXAoebHXndTVy9SfUpwLKSIqE82ZpXsPe+44aM",
+	"94DxkNj9ql+0I9MPNxiyuxeuRMC9VV7wR9cfdzudo+Nxt+v7nU7n5MgbHRyMW+0/pX00JXzNu9f8gVAy",
+	"4+EC3JKNbJ1o3DzEmWLeHfNv2EM6SMZuQWQ5TwSLWdg67bZbzARDpHTW6lEbZ6oXUCm512q3Ah4yaLBI",
+	"Ymc9kblz5sQs6v+HrwQPUSHFc2EUsFlmFAe2+4N2QdTjCzPnTmgGTA2ZLaQiI0YoGQkRMBrCJlvSKOTh",
+	"BIJY9WenW7TA6LP7QqjYqll5xhtdSG+xVGQaDX34ciFZVEfRNB3DMq8tctKxl3Ssn4QulH68fg9AcH9e",
+	"e2h0Pt9t2ryjNNXtxtEmd9eU+ee6bBHuZ+KBmpyifySZa1N+M3WCDBpwrWZQAlbrBquMocNNVnndINe4",
+	"u6xXs6SbO7Zq3HyO4lHSg566/tWgcS83U9a8lw06+SjxMK/bS0M5leqnHs9lOtuQ526m7BMbTYW4a9Lh",
+	"El9p0NvrBxVRT10zGnnTNzxQNaaT4TtEwktkDG9hgGxkFO6RcMOUcwMN8TX54rcFi1buwZYcaVonK4nt",
+	"t2O4nLMwz7WcR7tWmWGqJL7QYKo+MOq/FH7p5gx/UHANqDEBmUSGkHGIR//H9eUFCUVEPvfP31cOHY0i",
+	"dU65JLC70ZDxZt+/Gsj6ZgD99CadzOfodajfE8SKwzub9SffFyfG5HcnidYPN+lt4XP1gXngNazQeZIO",
+	"9Uskwree0qXcrE/ZvFMTc1R/UnH99P2NzvngrDKaiHBIjihUQna3GW5U1VkrZwZ+YqumfAxZBpvy8U9s",
+	"JRt1tcnmRK2h6bgwuWrDcV2CDf6NiKxvtH6/GIQI4Wq+fbl5//csuudsWb9buB2ZtzYYMJoHms7xHN7a",
+	"fJrdXuWG3cqN+o0UDS5jR0vdbvVbZoE36LWunpBa0010BdPdSio2uxA+q99jKHz2pK5ks742WbwbccfC",
+	"Bv0oeH6DjrTe3XRHgNq98X6INf2NugVtfwudy0363XSCa2wKVGzdHs2meIIE0F03HOcm3Zh7VNPlNHep",
+	"TdbyXtzVvptG8PQmd1O8s9WbRHNVazqFGJ9VdyjGbbPBUFL91LtmZzqrf81eRBEL4wi+gTzHDPLL6FMk",
+	"wklRv/hWkkCcpJ4TEZGlfrVG52dU0fJ0dP1EzXx0/Wh5AB00Vi+kTz86opKdZfPD056gCVVsKhYQSpwk",
+	"7hibObJIDJNxs5prIiScS65jXk9iC7NjijKWHtutuZBqEuFhlm3Tp4qCbw4TduYLZRx2vhlGgmNAQ7mM",
+	"PULQ/ViLgYruH9efT/xv953d7m4Hp61J2F6e+e4p3vIzds8CMWfR6xnlQZ3k0PgNAtG/GWOrSe/gUl95",
+	"Kqw38H5Bpqgf93LAxv7IHx3tn5wcdrxOp9PdOxofHJ8U2jXOFvMAQzVQ+g7OikZiH7Ryesj9CpKTBwvo",
+	"thL/8HD/5Njzu6w39vwuRAfsM29UTDWk75SYhtwASeoT63AFI1Eb/hczempIEPhX3/d5OFnPJE96hOET",
+	"Cs9h5m7dtt8w5U0rWocHydg8+YT2bcJr6Sg26+c9l8p2I0vbD/BJbF7Wbf8Do3py/3F9eVGy8thDhM+S",
+	"b1KEdUyj4FoscfVV2EUNfTNxX2sdI/MkTkD18JGbb0RdF1hZQNVu/e7q+mLKgqMbdAd8Wm20S3oDNk1Z",
+	"zxr0do5wE6+c4PmK7ixAhRMgP6erQNBNunViv2p3jKgYInLnVxJIj6ptJM3SgVoW3PloJjS2dA6MdoYX",
+	"P6po864b9bd5F29EVGJLL5nkmjb1/C7r3IBK+m58E8pQUepxLB/zxn025qFNeOcD8xmb3UzZ9fXlhYAM",
+	"wcrzX78Bt5br60sS6pcadYiX0yZSMC+euEGX1/Se1Vk9Se8b+HHd1i/Y8vr6Eg2BN+LsZb2uQraEKTSm",
+	"XiXI2cuGw6rJl+7IGvZwM2VJqljdbuwds3lf5R7jnK7q+4vjnuA2px+oFmJ48yP6ItVEdn204Ev9+RwE",
+	"WCRmN6u7OktVgSK1IRFyYypy0aM2oeIntqolzda7fkJvf/iQnzTxcjtkoKV7Y0LQ8P00UuCK1EA1NKax",
+	"/pyfsfEmAnIRMVDueTip4LpFxFCr1/cHPcg2mQeMSkY8ESrqKbISiwhx9bhUEVUiqk8EWldqEeGbR7dP",
+	"xDW9r0eChAe3SYC+UVxzxW6WvFC3GIT3NOA+mdOIzphyza55d8spoz6LyDXzdqD5Hd1+JhRFTVnEyExE",
+	"+pCgIQHNpuiyCUlN/avBJ66mWhOiM1ZotIFnQa2DMEJwrdEZI4OzGpOh38UT+2ld7dbsC/2i9fsyDtEN",
+	"ugOD9+CsBlgrPEkGZ41hWt9R+fpBsbDEzXMzZYTP5iJS9iJJ5DSJpNSMzEOyFr5fY3zvGA3UdPXnMCuH",
+	"1kFa2KAYQY6A/wvS2ns2y3XDZiOmF+WJc9E5OT04Pu12MzZu83yujfudEHflfgb9RE0/gxFXg7NfbDMl",
+	"Mu12cHZL8PdKJquLBZQCc/lz4+h882eXnz4mODpGLXsylulTfA4Q3ATeqWsXPjGfiJ8grAmeTqEtVkE4",
+	"QM4YBJJmlnQerIYgZw28RGHezK9t/XSECaMmNWS0GhqEtUK3BILWDS1eJ+yczk7naKfTu+n2TvePTvcO",
+	"dk8O9r4AKgoLMK5uIZlHJeYHz5jJBXlst8YiGs4DGjoYKbpndtjN9HzSqZkx4+zPXmam8nBKk5Uo6bdw",
+	"IdKBckUNpIj4cyUP/8RW/xsQp5qx/TMATv3EVn8e/GR9LVxHnbHi/Q5iIf/1dHmrtV0XtUF32zyPteI+",
+	"+kxMD/nbhvPTt0UzPf/7Tsdf11frKSwrt8uzVXURPjhZE8lqVjkJ2TIBenPTJ3jIZ4uZcRKSgIUTNdUU",
+	"Hxbe4WL6iqHlnkjsGjKdQ7DPx2MWSZxt1wBaTW954NpGlOZR2ND/esGWz4lg8FfFl00rviQ4rUNAJYxr",
+	"ucAP7ld2Gdec5/8dUNT5UNNpEGl3irSszZhH/oswuz2Lqt1g2jaBxTDhE88Ei2GJeuq9q9Y1q/rytHbV",
+	"uWDLvzAztoqZ8aeDyYAlXqjpq4CzMM2DHnyFR1yPdg5HeyfHXvdovH940jn22Z4/Hnujoy4bHx/5rXbO",
+	"WkxpNBKLiMyoVCz6QRLN1dyjJjdIs158BNXAWQczX8C9VSWAR8R8HjFPn57czIY8ffHC0BNPgX1MLwrz",
+	"Is2ArfPZz8uLm8HBxduf1edvHzufrzudi2/nq/efBssv3+7Uxc2Xb597590v36bfPn/63LH7JNfnbIJk",
+	"XHDgEVWKRasdqSiCmKV0yjxUXt34U0FMhjSKNAv/61lv1b8W4JTcTCPGnohUshdvHNtHPDeRogFAqabn",
+	"3nSO2Ut5AHLpBq6vU6/rq83QA5Te3ZEKyXdPBCI6JYrR4DHzKlU0EJOMaRWgSPSEWxgVanYGAGH1Rv7J",
+	"UZcxvWbdTufE971CfJN6PC+nIlLD9CZ8xydTsqQKg7GnYpnR7Yyk/zU9HHPLomv5fxH7bcEj0CaHaOrT",
+	"570VX3EDccRz6mWMXj5thUJE/4+hRpICPLank8H9uxB4hvLQ8pSxKZZtJimFgXTudo+PbDfp5TpLr0fm",
+	"xmDhlX3hDZUx9S/pZAJTmF1KtvrHv/3em/BL75fV4Jvg53x/OQg7/5Pu8JyFi7RNgMtheqPM7CMzykPg",
+	"Gnu4JswVF7FAjkasG712bl9XoMA4XSXzer0YvcOgWMNiEpBkLFzwI4BDTsWMzaENJMzcKPRNxapXViKA",
+	"rwOJXIMgNzRdw+kj/1Ig/pcqEHaU+BDHVB78IHGBzdrwEPJFvkO7w4TOuAIWYsbavJK157DN+PasLxGP",
+	"FvTugi3zgrDQ6z6cIdDSw44Ui8hjxvGpl+OxEF/qNRjhfLBKteKbuPXm48ywexaqPFzSF2jCM7cO0Ydj",
+	"+EYUh7DgQU18FnLmn5LyuormYRKjXb34Tud84D9WW8RStMhnIaYREUFQkkX/xEkxK1efmJKI/SeQAtkN",
+	"L75TLCX32Jgi+UwkNSIkrx7VVkjRDe8EYrIJNfL5yGk0O3GdlbKc0C0w8wsI8n/xXV+TtJRqxEuVcWxP",
+	"JFDQWAy9cGoRNKGwMrh6cxIBIffFd/2noZyskaPxRLKaUIOpBIDuun1qgMd800MTql4/aHX0+fmKYT8N",
+	"KCvGdHviNH2/Y6uGnPQTW607ULetAjyFujwb5DboM3cVg1EmX3w3/9qYQvncJDYm6zk0BwANQGmvFxaL",
+	"AcJJ8AIqazck8nnkRVMifqcd0ISs0nSU7Umv5iQ930ndkJbB7HnlO4a/NiMq31y9RbIWahqz1Hc0gzde",
+	"xZhI+TtQ2Zi0UjChZ5q/F5iY0YjWkFUZ7bZ4BKTMey++pz42nOSr2HP3PKTGnsGmNK2em6IX33nTqco3",
+	"4G+RNs9k9zelKeMT2CZFUm5AT66jYZtUOcbmprQVeg22SV+qk8Y05jsmtilAbAfyxff434NNtkNM6svV",
+	"61lxBvk2KQYHzYvv8OdpFF9fXz7H5WudZCmFVom/S6kVzKcQLZ+f2g2o+90PveY0rju3tkgbusUa07Tm",
+	"BNvmMUcn+ozTfzba2FcYMvuMxDWh6QO7F97zsFfBFRax95rQeH19uXXipBSNSEhcWttXl62/rAk9VRCn",
+	"T5gZaPpFKHz24rv+X9Dhp0KqxmbnanTUrZC5wcyVYSk8mSbAXmhCUwnQ47a2X1NyyvAgn0YTgqa++A5/",
+	"N6VMPiNpTQlCSNBnWj/EEG1K0vNMT6OZ+cUJHn9ex0AcitaAunLQls2J041KLS3FXUPWNhTJ5yGpDiWv",
+	"IuazUHFadNe4ZqFPaEjYDuJYYhV7iCGicf5Im1BEWGoTALZkiMBAML5ytw4hdZLmM9nyT8mUvxBPxRMs",
+	"afoqKW3/RlRgPutxwdQRKEccVyehJGITLhWLmI+QWaHQ3zrY16YQn1slrBZ5H/hkqm5Efz4PVjcmvEuW",
+	"kIeAXRYHYWohjTDGFFhPtxTnGchaRDxvHZySjkOPlWfwXl9fEnjMpAE4eUytzzcX/PLtx39/+eapz5++",
+	"3H3mnc7lzcX0/c3n5eXZQH256f/7/Gywd/7tvHN583rZWk+5hqavLIbIQH7A8MoiapA3YswRwiWJ7Bs1",
+	"Rqv6v9CA+6ZWyC82yC4/dbmyRIcB+iUIGqAbBeAPG7u3xXIgLUN9EIgl4rFJFkNJFzFruYAEF1oq7Q0S",
+	"TQRst7p43RdCXS7DwtXqK70LFPOtOFaanHBH6HdqFhGzXRS7qMp7qYd5ZHt5uar2rPRDAg8RNOpjfp6e",
+	"5REkPlobMOEhiaP765HwgUkVcU9tY0JzkwzTKehOpqGRtkJPVxuPs1Tyjf4JY7BPgWfu2IosQSBBYSt2",
+	"z6IVIPAV5Sb+lUKTEwHrjwYlVaEPWu3WU3MzBxUJBn+uPBxkkr58k66O3Pr+1a7919bpV1z9r632V5jI",
+	"r63T71+RieBXZw7gGcNI8Buw0tfWY/srso5+9/GxFXeddxQOzuotgbNLrwb2sEzOypJFzp6JtuZRGV4/",
+	"YpTCE1WoJthcOZKObs4A6dRoztpkL4SC87REW0I6bQKyPTPhxDwlL9Z2xwvkuxcJ0506JQ/KhVuNxjKA",
+	"Y7bZXKGVOqAbUwoTtVDT/jxzUafwxb8aZ5aZx5O8A9+LhqgUJ/4mI9/Bx4xPmdcwBwxzse+5j2WBH/97",
+	"89UyuA1byv77a422nFPorEt99KeUcrYJDJTT66a50nQ+f45caYeyteAVKOztw82FHvndbmfEDvcODkYd",
+	"r3PU9by9vZO93tHB4Z432j/oHu1Ttnd8ND7ojY+P6HHH7+2fHLYc6JXu0cnBYadz3OmAcISO/5RgS5dh",
+	"sHqF1dRLQsaguog+i1joQ2F0IsJgReRiPheRkgC2YloByPMfLZDmQuL1HlL95hHXi6sfvuxfp9qr1u81",
+	"oeVxbWBGwDHixSVzcvIQuja14/V1bUZV26VUBFpx5w2p+hCbVsBwek5X13wSXhZdjPUrWXOMJDO6IpJP",
+	"QlLL7HI5Z6HWcYwikRa6FmUQ5kkybxFxtbr2pmyGSvsdM1p0jCuaaMD/3PmJrVrtlklbpHOuP4N2+R91",
+	"38BBw66G4WI9/U3vITDl0QSCTy+EAuDQotWNJoSjnWkM+KJ/++Hg+Hi0P+6MRr2jg/FYq66ed7R/1P3h",
+	"741sHAWttCxtuDm2Sd7uVunD0LE/J31qyqLLiE940abtE63vQLXbEG08Ah4nUyqJ1CelI33qbOC8IqWY",
+	"7p1cJjtatwFhBf9Ospg77ZagCPClhKJB67Tz2LZJidDEiE0B1EQ3IUIViWCIWzEUapjCwNLKhsz/wYqo",
+	"1mnX3eCxwsMNyNg8EqOAzQxEmWe25StEIbAQ/GAVAQR7rgidUA5yTsR1ROte1Q1Yix5NHRAAkAb3DKUB",
+	"XnsgD/lBOTeszK3XXrMQT/YUnCAODNQLAGRKcKXCuKypljEqouOxXjE9FyqDC3twun8CuLCx1movYt12",
+	"K84eOO32rKyKf+/ottGFll4NI24f260rOmEgomQ+iMA2wax4ieFl/y+wqyeAXWUg/qD0WcTGLGKhByg+",
+	"v0KSveQqgTMAYYCyRopIDUcrwzDuJc2wR27yIyQuDiFxUXMKrlK3s99rtZMNjbp54tpH1FXYRos26R2S",
+	"C3FPNLeTbue0e3LaOyQfb16loKG1GjHXTfeONNvudlvrCdRWJDiwX/G35oZ1uH8yHu2xg6PuAfP2vZND",
+	"b8TGe4c1WUwslCdgTcQdyLnf8JXO/mGP9Y73dujBwXhnv0tHO4f7x72dw47fY2zUPT449hyw5l6ng3BU",
+	"UtHZ3Kj8x8d7h4cxysJaVIBBWOIhk/8vB02kXee62W4tp8JMTyt/kYtSnRAN/19/QfKuoZfgzKVnMTf+",
+	"Pp7CZuA5tfFq0UWlpZjZ68+MYJs6ATJLpid1B/676cSI5u3WdEa9YQzLZljCYp5wOVxDW7ljq6G5GQ+1",
+	"htVptwIq1dBCj5+2uvtHx0cn3cOOviXM6MPwtwWLVkOfzbV876RsMijnngQLRCMFZ6DRtoKYUn13CtgD",
+	"KAsWKoZFqDqZzwCSGn+K9IwFfMaV+eqxGE8VP0YsZEsaDA0k0WEnBU80E0JNAQQDh6noxPCBmkZCqYAN",
+	"eahYBKg5HefbiKloZSnpFDF0SbxyzNhXn95xqUS0wn5LtnHn9ODo9OBk9/joWPPFxug8frkgyeMnc5gA",
+	"GwViwuFoZsU8G2KZL82hkFo09OK8qse6TINuXr2eQx/U7I7zbcLLeTN0ctD9Ugwt1G7JxSi+0QJNZQu4",
+	"Hv4br10jpB4YsOd19nrH+37niB3Brehkv7M/OmjlIvnUm6cJG0qmFA8nZno3BQDKnYOCAD5zxNobiCPT",
+	"UraCM3Yv5pJoTQfdtCENVop70niE7elSomLE+pxuqfUU5oHDPgkrQGlkCWqdtiJG9UUsEBP74TH/vF8P",
+	"2LPPxHeG9Y1tzifkx8PjUa934O3vHR0e7R/3Okf7B3teb++A+cesR4+tHpi+LDhqqhEQQ3vj6e50Tna6",
+	"B/bG093d3+/FMmJo4r5KNaExj2TsCxggwDpiwMZHTYWaVFs4wIOmp8s7EYnW9kXC2oQcH4Luk8cDA9n3",
+	"Z2Ceg8C3VruVCliJv39EyxTyQG70n/lmHTkcoIeGMZhqp10L6yjeGrlllutiIdWZ2g3xkhwBY17V6nJS",
+	"QPq01R0fHbO97kmv0xvt73XYSa93fOiNx3sePTo4YXs5GjXOuhlEaUChCQSaUkkMRbvkHb0HG0GqihSR",
+	"TCWWpLBOYccn4zf+pYL+pYL+nipozLPlAZIl7FuvxElhA0BAXg4uHkIIzBlfJz22Nzoej9nx/kEPbFnd",
+	"o+OTE9pqoPWUQn3GpFRUfCmmo2bFl6IGEhr+47FGk7tGq1yP3a9nI16fmqpFKuyt7iIVNJBQUpgL/Y7K",
+	"KeKxWIlhiTbKjgiDRHb4XOqFGdKFEvj72k/530o+CRfz+GtnwlHuDmeLQPGhZAEzBkJXDBcM8NCUDzGm",
+	"7qG9r2jpAptSJFcge1Nb6EmPxUpNE9+9vuf4ifyPIy9EOHQIWP9dCRxkMU5tu4VT4xD/mL9sGzHR4VOZ",
+	"6DBhovxk9b8u+H+GC/76IlWXAiuYv/qlwHIbSCj5HVCNXddR/qHSRF6nKK6av8Ie685fQQMxNTkgzTAO",
+	"v9vrHfZYZ6+7N9qDF9noYDRCVXV7IM7Npg6IrZiyYsJrTllRAzEVT8Oa/tNbsFLj3Og4OHjqcXAAk40e",
+	"eghi5uHko2TRJ66mWDukgCDzDsY183CCmVtQJzdky5rpJx+EKMoDcYvHloUTXl9fQpbTQH4M70KxDC+j",
+	"C/FehBMWlUVPX19fmlQ4LskC3yQiIqEgAbyMUdQ1xgAEqNd423wjostoUtqnIuZmihlB0aROHzlpffVt",
+	"ZfZmm443OLrpHicHpBY1aFXCnWDiKMCPF2vyg5BJ0sQEpp8x765xP1xDN7Jr1fKDOtOWhzxZf/ZKK2dc",
+	"s3sW0eDSSYtMi3gMKTltgQ2WiDGR+EYqk1LaREcu83JfLQW75NVUCMmsSUike/3X9yevCVoMMT4R7cap",
+	"wQBOUL/GnEEmqg0M8KmcjgSF4muX0QQzPspOIN0/8wsjJPFn4uQAfm+dcTkP6Ooih0+fTrSp5I3SHJ0L",
+	"gzNzLakcEAiIyzBYvRFRJhQ0Vmj1pyQBMbHTrMk6nJiFqpiZhaoSmnPm8fGqr94zKtVlyJIs4iILZhJ8",
+	"jZJeYhOEKhLoRjRTOkmQkJw9o3cQ3zuLLZx1ZJ2iSlbEAcIzSRhgnVZjpBAEOc6tauaP9GUO4tycqyYU",
+	"Fx9yOZRsorVJx6ZojV8Ym1OERhLX4QRdbgjNeWIRKvDAmNLlaISXwzFTUFEsWzG8d2AktY3dMySgI0Qy",
+	"SHfIvNI53UN7qMFWScz1O12rap+Met5o1PV2DvdGdGd/3GU7x2O/t9Md748O/D3a87pd6wTJ7+XA9GLj",
+	"RaqG8PirGfSQ3lMe6LMQ7lL4XaQlcwhqXQdy4Lg/XISKQxRjMsvr+CqzmDtMFI5Mh7fdT4wyjSYDaF5/",
+	"mXwyV8iEaD1u7rFQsiELQY3DcOpO7vdDJ/5SXxLXetNfOp94mPMID+NPoLPHtdxNagYw8w17UDfi1ZR5",
+	"d+lEvpCQr5lAvq+tUwI/2J+4r7/6Wmmt/9pq29c07+BLmfQ/2ywMA59YpX6BeD2HBP2dE5yHr5jovfg1",
+	"/VASrofP1IjY+9rC1x/1n8ev4eNX0BUwlWPjurGIKLrdyrEfQ5MawXwowvATL5R0i+RRApUViNbMTskP",
+	"pusfGkU5O866PBoG4XteiNBdScmmhEgW9UNb9LX8FqSfxUhhfBr1phFj4XpKaIFm6OWkhOpmzwTTp87r",
+	"h5IZSGFTMP1kjZNHN446SBAx6q+gB1k2QIYaID6O/Ui4LICCmLox5KZqpnVbJylzxPTdBvLaYSyFU1SU",
+	"Z54P3PS/OqLCHXUN5kS0lHVmLB5eHjNCb+Upyk5vJguvQueL270R10pEbJtLuMkSPXUxylOunemxptnq",
+	"6TmnqwuhStOzYowai0+COrveUvXzs3RflxCxDCYKuMDh2VM2GoxxRrsEvELG8M6m0gBGkLlvlu58exOv",
+	"MfNxsEP9yf8AsI2lrUbmkerGciDTEMgH2Ax89yV3wcekGWNACNmynDR7IEXm0WoStQJHw0nZPnxaOFRe",
+	"3FKdeKJHh0KQYw0oFL6oQeClLzL0veeh/9u9PnoLBAOo8a1lxCGGIglNz0iGGqxZjyMNetEFnbFrQAB7",
+	"ya4Lq3AY/zOgahGMlLK4YSMGwTxgFx1ZDKPBWbWMsPB26yUt4isN2PVAEpzhzaUBpAnEaIQ0CSzh0oTd",
+	"xLhN6QKredE6xtyyFhSVB373V4RZ3QizZALL9Q3z0Jqykc/Q5ulypcI2WU+jME9X2Gpsm02sNeadRmek",
+	"7af6mCzuNhLhxJgKL6PcestpTSBjrDV4hPHhxyVZ6ibrdz3j4bXBdCjs1IU7bNIFvDd8Sf0YEK6gE4sE",
+	"kADBrQMK5Koac1e9WAfx000QNaWY9AmJp9RThMo7uN4U6h5IOCD0AYyXiji7ZwDio4qB6xNEv8i8YZL+",
+	"4Z2as5Xt9DKaNO1URJOGnV6I92hdumDML+T3C0GMEQp0UXy0fMPa5lV/oaYi4rKkcUVo8lBNwg3jvBT+",
+	"6kaI91qEVrDYSPgrooQgATy8UT/XgVjW7UbqZ2v2cn19eRlNBn6FfHtFQ73e1joekuvry1gd1Ld2GhIe",
+	"IoqhARU9Jf+Czk5Js4T2X7eV0R4P0Dg8jOv0OUaYeFXilOjYt6IFpime/mvdVbkR4pyGK5CXCaBsIaSo",
+	"EGRGwxUKST2E+IWa/a05wf7Kk/hflyeRWuwaZpc66tGj1WiBltc3dLIOTfJJn4W3g/HOOVXe9BYyA5TA",
+	"A1OK5KjU7MZ8YqOoEJd1HlAP3KDBivAx4fC1VDwIjJ0QncSWFU5bX1sn4+NDv3PcPT7e9478w4MT2hsz",
+	"SjvewQH1O92Dr05oY5y3Lr0pm8GJb8O6VAQYbHqIsYoAo+xfDfqGvbNDfQ9GTCDWID5IHB+NGME9AS5D",
+	"84QAYCDzcyhUaiRIF6ws3uRjRd9srhyiR0IEjGINcE3mQk1v4JcSQhMiYUVEyAwMsiZuNWfgz9enpBYp",
+	"iA/WJlSRmZCK7PXaZDnl3hSGIJmeKcV8MloRT8xmVJ6SWwMjcNsmt9RWTLslf6OBFIglAhoLUABQklqf",
+	"Ctnf2+QWavXq96YzCn+/LZX+A8GN+h/sAe93AC0Fv3AfHpwt1IIGN++v9QdPzCPhGRImYh4sJjy8BSvf",
+	"rbeQSsyu8Ktd0g9XBr6WS8Do1nIyzWBmOO14LK2CVVqoKcYIlnEXrJOpK7zaeJ2SYsENlmaXaD07edVZ",
+	"DP2Gw55cyWRbBpokxHfVPA7owQTdtYSS2/9zS3gIb+h5SE+dCVtrKwNrlDdtnp2LylnDe3n9GQN5odiD",
+	"0gSCpq5PDdJtdzod4k2pVtNN+IqaMh6hoUNE5nEeEfTpEX0RIH8bsbGIGIwUG9I6CR0FmnN5SBbzOQDk",
+	"kEAsWUQ8KlkyaXrxwFgCNN2iw/JWPz04S0+ZnqqCmfotNUUz+vCehRN9RekdHLbzpwxQEWQ+elRCxdgK",
+	"L5BVeoCDMztnPlV0RCXbJbc7QPCtjwaVW7QVA/twPUeR4t4ioJndU8to0zrFy1ayl+Z84DeS2jDca1Nx",
+	"M+c80mPRywnHCbr7RqsfYVARu2eRZNJAwfss2iU3fMZkdlvAfJhtIVF2Gdxj3EVL9MbCakMkhCTUtBr4",
+	"TCrcgGb+NCFxh3oGce/Gx8iSRfaITM+oKcmXxyESK4Ims8TCxax1+i/7zo756yhk7dZO6pPRS8xPzqdf",
+	"C1is3nkDPKZHvJozLXWJtdTBxGkNwSYG6if0tC1ZEPxIbhf+BDiNkrcRnU9/fp8cHsoBC2QPzFvoo4Qr",
+	"yYJxesYiBhbYXKE95+sy286a8vDqD29PdPe/6dvuwp9gcDt8Bf+cs8h+iE2Q+ROGZSuq5szmDeJALcYV",
+	"YjNpXQqnCmc2DFaujsHwR5meAntwFk1DQlbeRMRjaicN5Q8vCMTSetuzu5AB0ZnBJFRbMDwrkOOtVldL",
+	"ivuuUpRiZJeSFbC4VI46Z16DyQZhfgtG5tta2p21R+fyoKGnim4pmRqcFWABGgPtD5Lc2rPllvu3aTY4",
+	"PNz3jw/ZHjpsO/7eUWc0YhAKlSeFTYcN5bAb+1GsLttSF7FouOOhDxIyAtOPCBlofnLHPnr7I6HV6pr7",
+	"RgG3QxRwxSAWPld9z+aEVLOJHUXMxm2teOFZmiZwHVGqSOeHWNBKKs/EMgwE9Yu3HKL0IaIkytIxD4xC",
+	"QoOAoANAa49U6bPQmHsn+uG6TOxbKqqYWJP8hgcsXwbeGIMqVVYKaFLXDs7bb1KEGd725H3BXK4JeN8C",
+	"lbV0O5Ddh4IO24Av8+UbUB+J2ZlxIOZQD7qhT1egFX68edXWp9nt58+fP++cn++cnd2ujcZoljFzp8fV",
+	"i+0SBcMbR2KGRowa3DK4qsfPEBQGHG3sMWmiXCyzPJr4vA4x78WkSJ7duqopMChUSFrMRtn5MYhtefLL",
+	"9tFYldQvnhuvW53ZSnT7dzc3VwQddsAAelH1XSBNs3Hk5c2ccfbVIPAyhpGsJpCOQDGFN9Iit03kQt8Z",
+	"8VqS2VMpNLo8ag1uXW1q85a7mF7QC9Dxlczw4OxHuLmSO6b3GFzHwgmL5hHP6Apl8UnFgxnyerPvpCk0",
+	"OCKYgT6OzwunmTaYnUGbTKrpOFepYmNj7mjQSFlnKBYbsBmrG0hBl4HQaozV1jKsBLCDuXSa3msQam2R",
+	"tegEfSw+9qbUdzYoxh+nCARkw9xLFXaaQ55WiycsSui7EcXnQkCbHgt0rCAuNPdUODk5Odnp9nb2iiSw",
+	"ErXPhI8f3jeZUzCHgFHXNbBw9SMIOjKjSq3x7joqZB7NiyioRa9xXtTXyjwaBCzCKddUpE8WaQrHcZUS",
+	"2Vi1KOsMH5tUEbgG3KKBHb3WGYYv9l7kDh1T0srH7tpka9ywHCMuS+ZkhPctCxdOJIKkb3rrShNVqf0p",
+	"8XYB3p21PULvjAkmMT4Bp41N/MGUymks+Akfk1DAv2JOzCjaZTeuhRLDyQIjB3PUQpsHsz4AUwWuSGsZ",
+	"nDnWtMRKEbIlGIVGTEs6rYDb2CoxLrW5mfh+4Mz4ap9EMMCixbYCMHqGgrDxGICZXWYs4Drdy9DkuZcz",
+	"X7r8Xb4pFgoxgg0V58AOMp6HOFQMrTT6ekEGynp9ZGwqXX9hSo0J2ineZ/xDev3DNbfQfbdqyBbe2NjE",
+	"ygb/ikWKj2EfJeUWc6RP29gFZsJn/4PREcy/baNQ8pJG5LoBC0xgZB7xe71ZNV+LMfnbrW5vOL+7/Ttm",
+	"8SrzlVgo+DbhkLU+0XPGJ+G6BVHMeJE9DMNJCy5L5j17WTIfDYnmX0hZ/u3JmcbqDeRM1ylOlxjDPnE1",
+	"JmQJJcn1u/5O7+AQ5PeUPVCfeXxGA+LzCVc19ai93rh7cHy8T+nJ3vGx3zk6Ho0Pu8f7PY92Rqw33tsb",
+	"H+91jrveCTs56hycnHQPfNY77uzve3R07B/mX0L0OBpfQJyZOjfFytNzdRuvNPpniPOzzJlCSXgoFaN+",
+	"4u0YnGXmxTZZdDERfr51MH4vf9GnzLtjvgWtkDXNFAAnR71p4oei0vC0Ehh/WvuMim32TaX9K3AWngnE",
+	"pcjjVx9+yzfTmlNAhOuaXbha9/rkRWAW+cxcuso5KQZaeT0z8V3rg1hXceAUsm8Wubcybol8fJycHYGI",
+	"Os02RDyMasER053Z9WVQPGs0xo003ropdJYa1LqPZykuBG/JozjVb1OqX4f+GV2V31wsyXMWceFv+brC",
+	"Qn/o0yov8OuHuYhUvkj8BEfvfDEKIIbAnVxNHnswWX7WS3e7Vp4vo8BjU3Wl4Tqxb5jypgW0gpuAjCKx",
+	"xAyQ2NnA4m04FtGP5Dak91yTd5tEw0wEDyeQmjMVy5TUzBhERRRftLIlj66ZtwP07ZzXHMg1V7kDYRFL",
+	"7MUY1MFCX7qlYQiXcPVKBizpSp6SW0lnbAdryty2zUfJFYMgjkhIaT/pq5bW8TIr5LxfPdBrXnkbjiER",
+	"yvdsUkC8mbkpvWGhgcYb9R2V0zzXVT9cEQjsMhEcJptzNlem+m7mVmW8z/ZSZerz1ro0TJGECjqFuCua",
+	"SZM58IMEDxUsbpJMsO6xKkqLyJlT3UbzKY1xBKouNDYnWJKpkJkbVgqCII8y00kz2gZjCKIrsJG/vqGT",
+	"2+KAuin1yXLKcNVNbcNI64D6Ogl4vADa0s4PFhqMCxqVLogvCcWyrXltqoUSxOrBhYPc/t9bq+rElxTg",
+	"ONig6/I5Dv2LvVAg7dKT/H+LtrmNNiwKkel2evuAQxB/kaerJiVEqoWAU/YqrWQU1OfI4QnTRGOGfZ+q",
+	"rrxOJGzwEQvE0gSV5Gum6161F5nNlxQgypMDqRK5ZfSeC+/ugzmiapit8DTzraWZEUPQpiaqmdt9hYHq",
+	"gs5YAhFULg3QCjhaOZE7YJmSGPTeJkqIdRkB6F87nr4V7fAwCYtLs4ZuewNxccGWT7PQhGyJBhq5C3U3",
+	"wc6CRg3HVpRhk/siF0TIlk3MLBfCLzMMrNlMllSSCb9nIUo5rpwKkxn1sx4cTM5ChJqmphv0AnE5c2cf",
+	"0NlgKLdXl9c35AWYkF9IKfAkNF/OOX4VMbWIwux4Pt9c8Mu3H//95ZunPn/6cveZdzqXNxfT9zefl5dn",
+	"A/Xlpv/v87PB3vm3887lzetl0foAnc3G5pSTrRaSblndjFe7ujJynjEF+226Hq6vzhYUqSI9ZWYyjg94",
+	"kVDHRReneWlhijYqPBrRy4dRgGuRFTYBTavBz+/js3CTeQfFhLXR1d8lf1PJafD3H0kHLvv6IhLfTvQI",
+	"VuagD+Hwz714dPNpnVe50DSd1Sylac7MWQkY5joL6fcbMxBiutfIArAp3LlZALWCxkgfG4GDBF8mixAW",
+	"givgGHLrYhPZ5iL9tVMFQP+mB3a71SQDnIgbqCRZexo2j8ZuHFldHPoWVyrYRmj11SKasHJLZuyWcRxC",
+	"eo1Nls26dlDir5ovMI2wkfHy+vrS4JzmmC2teUvfwQx+8+2pte5IEf4A/ihz3nLILlMrYovMZwJw0qjP",
+	"OXtOSoEVlpvsOQS7qGS1dKhsPqu5Kg+YZKOMAlQ7Bl8mRFVRr5xymMVsohUuq4WBdi4zoadA+5p/q4RZ",
+	"JFNDP667WbqbrxWNVKHdL45kqzD8VYWv9fYAOLzI8ic1ETVsf4CN9xoYscCgxs2By9ZpvKVzLjMSARAn",
+	"iqyR0E2+G8y8Z90f5qNPFZ0HFDX65MNuXKA41zsCg/rApAgW+U59MMCCMLKroPjMHBla9jFE6YOI2TF4",
+	"U9EfmusFxknOG3CUkJDr4qGrAvoX83nEpIQcxA2sUjEuIoEqLfaJSDeXkTJF7GMoGMI7FTx0YwKDy9UM",
+	"Gkcn5ymD5Q57e0eJW0B7iZ+2dwTUu5MEgysRZsn9GXK6QNkigRbUPxofX+b6a00mRouw7GE6xi0wOJO5",
+	"EQkxefoONaM+VvmONK+NFRELBawUMmYsuUkSKuYNQWi4PAVz0m0tq6FKpr5qjR7UIPyJrSpiBe/Yqkzo",
+	"8/Xcqi0d/h8NWmNu2JSe9I8f3iNhSThjxEzBdJGbBISiFqtfl1o5ALNFlkNGFkUYOWSXr8BHyaKfEUyq",
+	"ZP7xhlO6AGnHYkk8bLNYqcYLZo0pRXs+xzBuVQYM9op3A0gn430+RRbUa4soBxhZZVRXaZOY9N/4l6zT",
+	"veQcd0xApYe4AZJhDh54hYHNgMg4MWFQml4aKzJ0tqmx7T5DTQXxGD9XElHVMEvxD8o9xGEUyKz0/fWO",
+	"rX6E8vmufSGJY7OPZiNdmpkJ0iO6Y6sNR4TXvVox+nhpjdeGPcz1FVDlJSEV18fKu68jCZvRr3d+PX9e",
+	"lsRC4IgCY+0TCKy84mwgad0sZjxctA4CnnyQbJj7Q+Rc6w8jppYM3USzesEeruH6ScL5EfIrwYYEkUEv",
+	"qR8bTz0RKgCmxtLtJsT0BWTnaN3UeAUQy1wNxxbN5v8XsXHrtPV/XnhiNhchC5V8YR9+UVlYQ5OU0J/X",
+	"lhGQL4zsmnMLrvLYLjT4JuU42iRiPmMz5rdtvcy2De6L0XDjnBuIvExDWzWYlhH1h3P33dKpyUHS2uZk",
+	"9AlwimP+jLG0ZlQZB4qFz4KRI5Kk33DQXvJW6XBN6+eMhsspD9jWVz4H30QP1lqtxNgFSdF60UxEbJdc",
+	"GF+q1sxt/ncyGeCiHC9k42l5Oi+0Y8zCmlOb0Ppy9TaBO9SbVSzDGkt0IdQlPPjYbi3CiGmx4al6L35I",
+	"nt76wsaoqGMQzALs+8TBoY4d5Nl74ySiAAsAiTL6ydhz7kIotC3mnvV0RTiNhCvyN326mqoAZCyCQCyl",
+	"2TqBCP8Or9LGW+0dowG6kxuwFGJhli4EtrtqsASGksI95dzKzX1Jn2xGY9JTiFLTmD63OxrdaFNm+omt",
+	"oFJ9wYAg6CYVevDn395rtDrbe8tbLbsB3Kiy59kJP7GV3GwJxjGOZ+nsIdznjfhoizHoHjWLvInE7GZ1",
+	"178aNFwMmS9lh02ayFSS2PY62gtaVrD5BiaQhnJpooIihrgrFuMO7TyCUHmXelUrS4x6U6M95VetgCXF",
+	"im+bLWrdOUz18ddxt53jzobUVOx0XGTRXOTXvzZkEVO1VEf00+eSeMaMD7m1kOkMF+uqWU+mIkbY/g+f",
+	"j5SdxJ0UsASpihmzHFRv2ja5eoJZPJw0OHyhl/jgHUgbZ7X1qUsOvVu4hWJA5ggzZ2DATjDP78Yq/fn8",
+	"mVjFQklZJsBooTXpgo8oEgjqGyHTvxqYGcHgoARa4XeZklSnv9sGSiy7MPLrhTe1UYP/wTLjArOCPRo6",
+	"xrLBWZuMmEcXkhGaxA8CrLWid8xcHky2sRPebOYGDq0bgSCqv9sEIUO8EQjeqof3x/CGqfIesQxcfYNJ",
+	"AJfvcCT8ak3qtX70pX7ysd1Ep15EWGyYhxNz4druXAHa9pJKdF/HUiXWbNOqbOHEGUX7pZmK57lfPPdc",
+	"VA/awRve7h1cj8c2vsGwLu8Kx2TtdHqNTZRWdkCbsn+zpcOu/rCl+8Co/9yj1Bfgc7z+/kGjxJo6f2Jh",
+	"dk3v/3SizClEtP1dbRt/vl1tc4xgRKYK1nNyevZAtwXPf09ux7pvv8d+/gB+rZspsz62P2Ccmxl5tIpG",
+	"bZnqitGuVdQzJp4k9aSyicswWGWKZp/TlW1ui3OmOyLUyYrBnIW8DAetL6NjEjVmuDBao0McJIYR7OnC",
+	"3rcQHINg0AE4UjHAJF4VW/R8uxIjbrn+hDmv5N+XIfSZLKdY9RDKEOxisd2k7EuDUSghhoF9r4Y9Pq/Q",
+	"zLOIfi6xMo0W+zRM+VI8j82NC8XUJOkrpY8JucHgZzRcDanzfo1JKKqEsu2JQOPAD7GvHa4/JkYvVV3F",
+	"GC/BDB1QxYLVLrkxpShgZ0AVGTGbU3Dl09AnM7oiI0YiPplCQoe+kCZZujjTEBcKs818i7aZJP/HcbAg",
+	"znZbqbIb+jhZ7fTHqjBLEWAy9T6XzBOhb8EZkkRFkw2sCVXRCuO/skk8ldEsSfLOY8IuthDJX/wS8wsq",
+	"WPYpWwJG5snhH2SSm4GhhSPGw4kDBP+fwAe2dlXD5ZfmtcaiEvp7ngU3S2wl50xEDMptQfJWsez8GNJU",
+	"MbJGygiWXaqYB1Ps7N9oWuAs8OGugb6jdOc15jNdPW3bU5lsicQCrfdEHBJlggZTJYghH23XocUW48lL",
+	"M8D0KkmoU4YL9owkXJ0aVqdSco/4bMxDji4qyFGdsxBK6MVxOmPjhrQo5FiaXekruQnDQ3cCOLQYh5wX",
+	"AksQA7txaeJoE38zxN3RuKgDtOpm984jvekVZ7Y07DChtOYyXA3Oklce03W46i3jOTz92G4lZWLqvfsq",
+	"eT5T8SsnHDmMExL0+Wke1nOA0N+QqaLYjuIQ/RwugoCOkrDjTAxhG1A/huCdZKHHZCnoiJsOoXvkis1q",
+	"DvGdEHcfbC+g9ucTRqPI1HWVQ1mEmhMngGG2vQmhhfxiLMuTDf7NBk9j8xDRL2v1QAk+rY8TM/j1NgWt",
+	"ORmX/Wv9vBSRGo4KEsgwO8VJP+FhOpMF93uoWDSmHnMoik+UVEGSalaCAFcTALg5PyWo1+C4j2RRALFc",
+	"RwQyEkAsw1wuW+urioeAlgZUAEjvtrp/jL+Icb4fdiZix3ypT6/dD3Rp68jpX3WDO1zuoJDHZk3RqwSN",
+	"EHGc4/JzZZlYDoYhzqwbFpkVmtxvgCrpsJuZD00/lONpnXYf261ZEX2fskAUNo+/sLk9vVUKwKv7ASRl",
+	"3Iq729I2ehgsbXWxf7Uw8d+iU1tqf82umZn9pOhyDgBgiConoREksqiEr9xqbRlhnZ77qgSO0rHtP7Zb",
+	"hexgJ0jTYbqvmqmknm8VRm9OAknpKl5XrOLlT5jtYBInL39az5tMsVlmTa/tciZ7CkbS1vObu7RzXrGb",
+	"DNZcllfTq7dFXu9tgdfX5qUem8v8JNQ42/GUUAg7QtFys7ojl/1rUz/Z6k0m6xpxcCQZsQkPwe61dRVv",
+	"aMWVTSxutXPZtU16+3mgtuQmuXtIprSmWynTNJ+nOv1eFDmi3F2STI/Tg3MmmB6Oso2Vjm49V5YjlErZ",
+	"IA5MvfzSlvthCi/IueR6UyEka5NFyH9bMFu5MKVrkZerJD3TZGhSSLW5rZRjmvfv4tJHMW5yuiRR9Syc",
+	"ZgoflfZ5+GiK1C4S50zSd0FV2wI9KpUWbJhYt13Ea7n6VSGlx482S6iS620tyVJZbMvwVraWXt+G22Z/",
+	"m2qQllAf2Cy//FjqKAYRJRcmchKzibUkkXEM5Wih5boRiPUO5AuhiMmszxkvPEUDqwvWO50/Wc3AFyHb",
+	"Jdfwk7QG0arJdY/q6kuHCcRpeiabWUwdzOa77ZzOhYfRNWyh5kpXshErdd5CvetJOtf2VrUgbbToUHuq",
+	"/vXsa12siQEkQp76AXVH9Wlqa97VNjygRvO4fi205bPyurP5ESZhVNoLMZFixmADIRoVOMRNoLUoUU+K",
+	"Feiculyl2gf1ikFOHOQ1W0Jvt+ow8WmBdSVMg8njUKm/AhjiD29ekW63twdzY2q+fLx5VblZEOcerXO+",
+	"z1FYXjlzhmIzZyOxAAvvgbUzAyCalE9SKYs9nxm86hi9Pl/1Kj+H7ORrzYzP82feOjRifckykKfV2XEk",
+	"ZpX6x6ygVppu3qmIVtrOiT7RC0qaQaYUD/2YRbAo2BrF3FQO+xEjWxLMbKwnZmGUipl0PyaiBvvjg22n",
+	"KE26GFmaCrdOSTEBBxm9pjRi07U+gdfa+irMfFgCMmXF4F6iv8OySNIFoEsKj5WrXkUlw4BG/LGQ0auv",
+	"f4cojGusQdw47GWZ7HmLuROISSZfEMKCa5xgRZfYmKnxgYSSBAsxY8Z0h6bloFaUpaKzgg0p9b7jYey0",
+	"kzz0GOmeHHXK29a8s4iCElDg7KTFZadjJJMYhjmGLHEYupwvuh1jr8wTyevMWaO8VgKHAb72qYg3EULC",
+	"L6fiFiO2DSs7MFMxqkMhvUfWvFrNZbV22EZEdPVuWk5Fucyz9cviHQRFzNqZ+mMGJt9nbkGy4p7XDIoI",
+	"JWr2XTsBFzV15BKubWN9T1OzLC5VG5euNHXcrAalh5dMdTs5vdyCi0kZQHvO5ipZRu8p1bNMUTezdlAF",
+	"VIuBHCeb/mkY5DZ3E1eHa5OQLfXpAkAa9XU3q6Jl1beMUjSnkyKfVaINwEM/ko4+S1wYVknAYoWeyl3y",
+	"Gkcey3NwV4OfutsBoE30/8MLULDBoI7GuHml8mWNYZz5s+PIW7SXQiipIjp/I6JZGdZgbmknYHGu31ci",
+	"MnUkxiKarS8npH1Gs6GNsCgShPirCXYgA6sjzCMmQZ81h7UShP22oAG5ta/AhlpDlV9zqkCBm6ERaU1K",
+	"7qSGur55H9stmKdhMZgVwmG7eJfVbYLxqLjJMZ3xYNWwTfBYDetVVch6OktR+m3TMljkXn7kVESqsHmQ",
+	"0x8/vJe5RNfkm7xJQCVQkYBRqcihC2hrwHsdBSSVoQwkAfJHHm85c5ELbebuRmfOszzojC1vgybO+yu6",
+	"yq8lDhEx8WOJZyhnF6YiB/KXPilRFj/8BD9l9hq/fkkqMMel6/rluZ5A0li0JChFvj5eFhXcWFzfJQ/J",
+	"1evzdizV3Ep/PFVdxJQ4c7TU2Mo64iFi7ObIhYBVEoH1hdEabg4JrVhYUHJFbnUzt/ldVnjNH/PYKun6",
+	"PZe5nhk4hLSC45Sqy5/i4YhK7skiPOPy6nc/IpBWXnXG2ue5Ho10hvQS6anFnEWWVX3N0HRW+/bTozEh",
+	"VJXj2WAfFZHaTFUpVyT2sqKrWHcomPVCye98uxZA0LZWltiXCZWqcJOlOc4PJUjSgtFOhQFSA4eVG0/p",
+	"bnlpA+GfEgAypXJohEV5mI+b3pyRMAXxQ0+LlsAIJI8WU4VqlcG6clcC1DsMN1RFxEm5YNHQK7AWemI2",
+	"E4mio8eLb+TSCfkd+WGyn0zlEIRikzWdWqZNRL4ubtTW+43ZoF7TcoH3orzBD9AKbwefM9yG3qqcPVZs",
+	"uv+P213Z3eQYM/L7NoVk6+6A/+rdWXViXt3xB0AU+I/dgvVHuMGuSxfGzTvS4pDkGNv7wcSugCpKbu0D",
+	"tzaEFILU01Y+U5TRBkP/GFvEQYVwbieIlGUL2oBnBLTVDOq45uB5JEYBm+WpaiJYzAqFtv6NLDG4WmFs",
+	"jbQFaCrspp3HdlzjtGY4c7j6hQYLVqHX7Okb+wOXFaWJ43hwnF4DKoGyCYEkRsxJMF3bNQUxLEXhcq79",
+	"M11d+C40VT9NmZjRyvEzOLfMGRTUr3I47KUiVlIlpk3APKLGxOHzALtzK6i8TYdQ6S/nLKRzfovhyz7c",
+	"HNbC6+GmjNNmYgs9Guq5m1GfuV5b02ELg5LbLdO65jgYeIU7t90KeFhwJ9K/bMaGJ9CuVCwczgvr7+ED",
+	"YHFP24eR8EpHY5k3DX8r3+KV7rp6dhlTKSVhtUqPyby8JOHmRB/pxgVEiue3/4/rywtinlirk2CivKAQ",
+	"xZpnEKrA6F8qvc1W6BVES9wxNpfpjoGj3AQup3cTxVP7+vle6IPev0IiSo3KmvmXNAp5OCkiNpZYJsgL",
+	"AG+WXBprMU7NMuJKsfA5SFwzJYMMMpzZxtBmd5/FItrxMpgfLF+YDd+2R5CzYM505N0xz7xojvnYGHeQ",
+	"z2KR84RRmTCuEK1D4XqZJHs8aPmJ4Smw+jl+CIhPGSpxx8LC0Jb43VKhhzQNFxF/QkM95HYYxBOaWbvm",
+	"p8aZotXpL2+FsOwPFMvJX5yFNIakpQ0JcMDPcFlu8UqRm2pVydofdfuX4zO6ktVmEqcU0Laa7aWaHcZF",
+	"hbbV/l6uAc+gWPbn80u0reVJE45YfNKNMYdCVuszDb5JLoeSTbR8zIuMy7szmbpYYMKDnhIofKOPafGu",
+	"6ESW613geqdFzj79S6bQc4O7ZZmbbH3Yho5fi+f8lXEQFAgkW+8qFVHkue+giHIGkrmCj4Z0Ph/qV4Yi",
+	"WdwyZlrnhrL4ubwO8sabIE/XQntu24wNOaU2SlZroW+T0tzQYCocIzP0bIR6mRKEvVaq0JWxYXVArwcK",
+	"T82SiVhmUAR8NgcriwihErHeBxmz0HqU/n5JbIu7/UwXSxHdSVcxn1Npj9QWghpVquKmwl3+dNvyd/Vn",
+	"vFeYHmI7Sk9ieUyBM/nlXKiFjZsZkVCavQObBR5U23Dso7FNv1awWFmkdtzkDbxXGlZiH22TW326gDKI",
+	"YSRyJRWb3VYHgo1gFny8aefYMCCyoCjI0Z5j7ujju7aNc1cCGym6mRVNxgHGqc0Xqlh+AmSD23tSyb7h",
+	"1Pdq7CqutrKbwGhVHPaK/Lqkpg558zyNw8LtleYtQ0nenhqEPr/n/oIGdZQ2vbH8vFOK3k+GCAQwXOQH",
+	"qr8TS4TVSGrtklAsy2/x+janm65qM0Ejr2zyoDAcGYGrqjX3gHsslGwI2ipWdSzUvTtVgTq5zZmp3LRV",
+	"vd1n9OE5FuTENL3FBYGwZB4+B7VHpuktUru/pj5hzF0eU5SurUuZy+Tu/OZMTHt9q+Usdt5OT4pB5Fqw",
+	"nULD1u6DtrA7tnoG0Ix5sBra4tOpxLB//Zqb52ge3UzRPwCIDX1xzWTdmap+xaqVG69uGii/umiWG62G",
+	"SXRtRc5obAOz81+twVLFhp6bJb5ZCqEdmsWMA73U5lOafdA8bXAMjFKRuRqnUsajBiqovMMwq1KtWMuL",
+	"sYiG+oZdY4qNRZTcpnnu1roAaqQV1khk3X4C8O+TM9nL6vylXWUuAHF0+u1977YiZWR7qZmJHCuNLbYl",
+	"M9eFzxkt8prbd9pEBH7zQGJHwlaEEl9tL5S4WSAwjN32X3BKyDMTolQWBwZ5CKaeP+ORrT2SM936yYLb",
+	"DVvJhtA+cZGmJpGGTeKh2tYC3G04szDMsuDqjNE9d24t4gH4j5V79WknbjAu0d+7nK42cuvy0Il6redN",
+	"61V66Wo6h0t9T3m+IZgT4xey7pqUry4I0K5YeW5GjMoyCx1Ms6kfrMXnbwuhmCTU1EV3PPvVWeguY6w5",
+	"O9AbYsjJ45QLtsRSH8X6WkigIoj1bOibN2gEprB5HDaQLryCnua/3Rp7Pnivb00Kyt+hjCij96zY+wEe",
+	"75xQp0modb7TNEwWVckaqmlu4MtTYM/sECoNN/BgbvemjXwnazyo2J/vQ1UkdOvz/BZLLZafMjAXPD+4",
+	"fcYUHVr4j/r5qxCTEL8bV/sFF45cn4wC6Vk3Jga1qsLpNxEPqV5/kIaYtklZK4iY4IqMVrkzEzGfR8wr",
+	"cJp9AvmYrk6Fz+uOIUxD6o1N42wOLe0lm9NIy2VNlCdmM5q/KrhLCuyO8FslwzUJeL/sX5fEG4VrwRpb",
+	"v6Elm7CEkVnog7iWWHLMZKeXs5bWpsOxKAyaoJp9M9h/lS3akJMqs7WZtjbZ2+3sPhTklqhpqXugkpg8",
+	"BAkzT+0kWxP6qTU4ybxFxNWqkPngV1xvJtP1120EjwjBUstCsZhMUzpXZfdVcc9425BF1MGPRViOT+68",
+	"2ksYgxTI7fb8sKNWdzt0znecyoMNxPXq7geZgJU25HfsPIaJfGrXOYiTFSRs7zoHekx/Pi9YRlfNKc1m",
+	"ooVNmJdr3zTcWmt/vnsGjLPsnpEpFVeqOObI/afqVflhLvk6VqM4F9+LhlEm+KdsGdeChdY8wU/U1daD",
+	"Af/kelvGIvoUHa4ycvEpulplhOHTlbGU1TKzw5ItkGbfHBbMeq8THnCnNzMbMf0Vu/emIMoMl8DIword",
+	"LPyCOzu0EeN5T6mcVm5lE/ZfmRfQLobEiO3JPFSH+80EH4wloaLO5MmSscuCCWx6ROAq1VAYLh077aup",
+	"4B7LFc+pLGjEB0BUixldQbUTiKvJgYEqA6NxoHDy0aqLbdCbpYbXjwiJwSviznJX9p5F95wtiyU1hCJY",
+	"w1jKotMnMwZnb4IzCSgdP0gyZxGUhRVhfL2H8kJu/dVNohAtuf2rgawOBKkbJGhbfWufL235EBcwXpZK",
+	"vST1sEnEzQASNY3s6NljhtdQixwXX9PokYqI78SIqld/KSJr2v+RUEVmQirS7XTq736zDjXip/VppSI6",
+	"HnOv3OXgXtydujNQNov5es8z6sWR+QCfftghMx4ulJa4sAddnwU4guAxc/XTvC3uWbRLLsG7mbmZ8VAq",
+	"GgSmxpRYIHoOj4hYho0n5saM+LFJ3vKxQfmpZJSNOHFv+8Fta5GUSUxbzI9lsgyEQ8VY9TN5Yej54SE3",
+	"UyFZxqY2Yaratm9TeMpaNLBjJotIVoVJtFs8rEGnY5DSAqc6sMUUPli70tYkTEsLJRQN8m4jQY0G1lYd",
+	"W2u34riOeNztTGpUGTO8dc6Awlrzubt1nT1GbJqbKOZMO8RkZ2prOzUZQMfgM1aDc0SoIhEMc61vSSRF",
+	"wpFGpqVC6yIt20B3arcWofspFGqYQLCUBtztm1tHRbDsB/1IJnxcPhtRB0CUW3CwfEkgupGSKaORGjFE",
+	"s47XBqV9tYetiZyLS2wDIWY1TSWBOJJA60tyLSHLOkPCZrklznS0Lau68cAuR9kVLds5lwVQlAZO34ji",
+	"GFuyXjGKgZJkcPZjYnDCI7ZWjYReYaYmKiPWmmAZLZUrmdbZWrFyWBlrWqT+DzKw6elERyftoP4KmhQw",
+	"F3uubIEKPd7XFuY27erOP++KrTRCq+6IG8qVwR3T+4iFXg1o8lrp4xleq9TowdGUa7K/ZVEkIkjVlenh",
+	"x46apYju2uTWZMLdZp/T98BQmJzv21AotvaIVvn0Y0uKvuE7E85lOQ5oSJLtUKSx6nBm9qAqNez607+e",
+	"HGBnzXQVIxaWcddNfe16CVGejkpNHZGa4biyIkb4EhmxCQ2bR8k5VlFYB1l0KhgwKwNeCuEV+52OXs/9",
+	"k5NqRSkqDpIKglR4VPkJj2dAI1rFmBx0OsTBS2sQUEtVyyE+O1dZevJYIwZ7aGSI7ROfS8XDyYLLKfPB",
+	"vAHs/Fb8IMmcend0wogXreZKvHg46Jy8mN/xB4MTsh6xCKW4QaTnRfrALzbtFIp2MJnkDEFwlYH9iqKV",
+	"PjL0dvbFLunHJ7be1BK95YAhD8Y8/W99QOlT+hb+WvP6sxVFybE1ZWr1FIZFYjliKFjsAEDLclO3u6Ng",
+	"qne4H3uTTOIqFHTdOMkLo03OXvahsXSlvvXxJomODtbDJKKhkraeohLg+HW1h0oXX2okQ7w/56OCYx/4",
+	"IIrfgEu1azPtEFGd3KYavI1vW9vziBbd9lzt20wPl5pHFikMZge1hi7UdKgKs6L0zyxUFgInQVqAfWOD",
+	"jgqQENzmZYP2ZXEHm2OGrcdy5x44Ztbq1GBcxzgNNQHDqVLzoeSTkKpFxIaAslOYsorrtT5YtD+jXSg+",
+	"Wm1W/YfrfgHSkbOyk4jOp78Fw9r7tGG0RT+1GcSYvNUd/vwedmnzTTidUW+IM+hvZ6LenfdfNcORYg/z",
+	"gHtckcGZg4GrBTYI9nYZ4ExRnBqXw2LrTMmwEHg8LnW9Pog7thoaD82Qh/kpN1CRlULlrju2yvQAaXeu",
+	"BwkCoLFmPZ9lYDYLvEi5dZaqNpZbkRIrTYT8wRKRH6hHH4YAxTT02bwopnVGH/hsMSPwCMZaWJaEd38k",
+	"O93s+NaHs6Fv+U3E2A4Ao0JQlb1lUR9MPqJAnFUfBLVcQiUCuHbdhOyxiuV8833EEH4RKV4rRR6PeFTQ",
+	"rpK3dBtFyDUQlnyPZV8h+4EqhmvmcGtaLosFGowMoWjW1Z38thCKDmf0ocr+GwuPOdOSJGRLGsSU5PFO",
+	"jb2BnZvGhlFhLmS2OztweL9ozMXdFndUMNy439s5i25rzqycCVN7qhYHfADI2xlX1/F7xVFldOIoerE5",
+	"0/cBBpiGNFgp7j2LnqCmkVAqYEM7J4WxD+B0HzG1ZFrELQWxVfpNYoFpyE/qIsQ8ZH4zWEc15jqmKmIq",
+	"Wg2BB6tWeFNy1irYby0A7QqKOb+66J+/LsgJFjPKw5xqz/paCC9bnxomv8EpyTF8PCcko1h6YkdtVBRE",
+	"BH8F1I7T3eySfmhsd5AeEkF1Ogtkpd98kqxtG4tg4u21o7LFZ4xrwInsT9yD5YDnXr5fXy8KztOORyVL",
+	"LGnlK3V9XQT/sAoYkVPG4kjBgtXa8lUYIdw9KWuk0DlEQgUMKC8g/7sTEOd0wjabviyEdYHxeruSgioa",
+	"iMmisIJvAdsRMR6zSD5DLjWvk0HNQhVxJtsYR2DsdVatN1j3Npsg9itmT6xEBywKeNizZTUqa8qyiNma",
+	"mLbslyk0gNNLJuK/eVtsnW3LcaqQPick/PcSnu+onP4Up4jWycuPS2BNqZxW5eNDQb2Yp4aBmPBwKMJg",
+	"1QwHIOFKLH2cZK5LU+7qHiqYTcCxUEESRDNzCXYZulACqapPkNM39KsEFE/jYVw1iK2MO5lPQuaTxbyC",
+	"oq5D0ebEeDTEkIJJ5RycOB1qIhfzp/QI1pbKQXaeIprim0mFVILChMbmNlsEig8lC5i3VmW7dIQiTOAZ",
+	"ZlRfezEQz6SvGVHulGZB3iwf//EfIy/v2GpoxjLMAYdYP6zgEHXWGABfLDIEWRrTzSqeIGqh2ZvjgkDY",
+	"vtbdhIuaWAJbIazCBlSNIzFzIk6BKplypq+jV2DdSLBAA1SLe2syHXfaRTg16WQY6sBnzCju+IrgkL3f",
+	"Va8T9yyKuM/qMz4NgblXa6wNbjb3fIJq8MsqSZvKRBDh0GHG+kTFW1/zn1N/EZutOoBSJChRY97jMq/C",
+	"+AcbEJCfL2HuYjB8hLGhwVPGv6TcoAOFxLZXjaSOcn67QsCR/M23//bvBmeW4lKIpTaoDADWDpH9saHo",
+	"WRSsq0/vuH5wVTHlqWQsggKAT3hIA4OYbdZcBD6LcpPqak88HJLbwjFKYwiZBp8OZpS5yJTXBWyTRch/",
+	"WzCLVJEyYuvDARAl9C8elaxScG4FRCmzS7Jq4PrR9AcpCGlHVF2FPBl0A61zH/WRqpl1AcfASEOx8O4a",
+	"VleMZJAuDpOPWQUuKbx/JPiDT2X5+MoB/qsNgpEOoDxL6LE6xhc+CXdESOB5E1JlwMOA4TKkGYLK64iD",
+	"JmSESY1lWUsHXl+PNb9TjhL2+13kDyrLVYZsGZestCExVrDrI0Lfcm2kUCiSutlTKnfJa7AHJxUNvEUU",
+	"QR2akNUogZpVlSwZwxl9GPo0s1GK9VIfQqiTwptuyacSbbTndply1m62LeL+l6gsFi1Wwy2iTwIphdae",
+	"anCLC6Q4OCNoEFyrOFBdn1suRkmpxBo7w3U5Nd4QR1mLPZ58vz6XelSK3JaofU2w25K3NkRvy2pw/7EQ",
+	"bmYgri23yN/kPOJgKzyDhbqepIU4+0wZKyQucfxXFkrqYf0pJ36stE8IjxA5fTpF3OWSTiYsQsBtE8JU",
+	"jbjtr69AueRIjZiHZEQlO9z/7zWCH2z9fnbOwoUsgh4KF7+v5fuP0LXlcANlG+O+5LTS3gLA08kUl55X",
+	"8BycT5V1EHq/G8ftb53jrnKRpxMczd+N22rdKW8MwqGExgIe3iVhLHTC6i3XwR90j5TDqZixeTzhda+S",
+	"xj2L1eUspimXMOJqsOffhzEPrZvc2kArFvI6AyyVGUv+5T8p1V+OqOyUiMu0m38QKjabB1QxB0uitAP7",
+	"fO1O9qHWggpqNa6f+519rwW6YqLyxnEMdbVdgyH1BEX3yiA5/mfquNcIN5wXgiEIdWHb85w0JpmmIJDH",
+	"2PTq2P0sh0K4VKU10cRFl+aWGRxlwtaCScvvqkXZiCfm1PdnPCxPzcAwL3C0wDI64CjVUrCgMimC74no",
+	"1gaXmdHFtiMxZyHzYyBpAnQaDCc3YxHw9AHnEdqrTFXMD7J7o/cJHm3UVK52VzAu5Xp7xuU8oKsLOmMx",
+	"IhdYvSrFUHMUHjch14FaATLteGWljekZoHoOMRraAuSUZWmUA+GixEpaAjUC9/KPQNKUTzQXBvrube9/",
+	"4BnRcwDBtpFYzDGkYSRSYML5J5l+ucYy6MdS+dBhPOMoMpBr0d4pxpBmC4Wbjf9Ga2FJOnuzZFeTRG0p",
+	"bWeET1xhcx0fydnQ6QUqEZSFSNIAkBgxsE9hiHe8S3fJZZjgXk8jhvWopB65HUnOZR/iqssQ2rJ7vMJI",
+	"+djeTC7TWCo7HfQO9nPrk4e5aFxpi/daU4cNw23TjPeDzKiEaPq1M6v3gQ34wCgffZRmhql5NLYdp8k7",
+	"3M9NkCizRBuqChrMXZsmmMbXOJrLakyqFBKVwYkJ88bu2JzRQpSLjIbp7oWJ67B/UlHmhUaPRoTXh01a",
+	"R4ZrUrXSZvOn6csVBuAHvCwwB7IQTZ+ERmJhBG+SN4QFP3zGZsw3EjF2/ujje33arXpcBPt5i+QQEVbj",
+	"aZwz1ISrMzqury9N3i7qkCkV7Lqg7pul6PKnW1fruPypQtHIrMS1Lb+W3AyA8Ny1gLp9F7kAjUmSt03Z",
+	"Sk4Z54JajgJE51wOx0x509IUONsTaETmcfBUxxmTiKMpvLvYTGryundJf70UokJQSfMNpJlN+D0jizm0",
+	"Ct1ELBDU34Z6q3WUIrij/Aq1+gCL4XX0ABcx5anhxw5gLWcgxxuhLOECkU4WpIGaisVkaoe8FyfiIDaJ",
+	"FNUKNFzhhpKxsMZapXWO5nENUyFVtbIIwKBCVsd5lZx3yiDeaFGh2aAacxLc5PXm4QfDTglaEo0ifs/Q",
+	"jSpNvVVmrjNqKfKz9OrM2r4DZPiUTWXb2GRjbWO/HGRFFqiWMT+k+NBdi3iXlYsyrBxUVH2mqOhxGw7v",
+	"JZY2vc2pA0yrhX9uNebSsse0UjBXgLFtg2yns+x5tRHFxRajZhByppogFMQGNMgqK5BtvhpPJiyeWeeU",
+	"SyZ5IxuXc7pW2LiAnCG9p9xkYG5ecxObivRtJTQZqJs0pWUNhE8MF6HiwabNHORVN5cxUKG7tuuzsD6Y",
+	"NE3FbFhQRhZiRRYJgimWLdaqjQUTSDPgrEJ5rIcZLy0xZbzyGkIzkO7MisoKffF6AarmbTOc0LhK7yxW",
+	"E5HQvFm9YQ/q1ZR5dyUg9ZAPChJ1zAOMDFqXRsa7LMtjAaSt284jAvTX3nJAJPPjsjUV+64mZG9iGoRB",
+	"uleThGLrqNcnrFyFij7UpjpTla3JvSuZ0QrA1496kS/HZ7nwnv2QMKwMC9YmiDX0aQKLwSKO4DYYAabi",
+	"csxcJuiLtYaaLfX8uJ5n/lGy6G0kFvOS4kNomQOLnA1LM2hHLpq2ErGhQxpwyVt4B9GpAANx63Em667t",
+	"PFSM1L0ADIsJHBFxEJVsRBWOARUWeNxeyjSFBjUcMfsWYQCB+9Z8ySVEyOt7KdYMSJU2LQiTX6tLUZKo",
+	"ZLEI7CjStVPLw0WKrVPQ3C4xFdAQKM94VE5dWFAsJ1fDNVvT7+daqZGGSvTGukAimZE5I0In/ArMuiNI",
+	"tk+M8AZrx4WMb7vh3ESmNZ6i9OZGUZV9yOGbpmIr3ejGlNNJEjkVi8AnI2bvoxYwhwHYdyqetBph+cga",
+	"zzc3/JcGF6CJ38ZUJ50gVpGsDi443KJzNpZ2pb7ZRNzlnKqTgtetOdW8uKEWuy6OH7dVf2jLDlszD2V1",
+	"ifRgrgrtz/1UHHQ79vw4Ac1uBVQSMubri3594I1Uscktpb5UQiUZ8oflhnc7yGwYOA4Sqnsi9oYI2Q9x",
+	"3tuabb4cMFHLYbYc1g9GbyNeCwkYVBtwisa6B505C7gkCSQ2TBZAf+qBmAxW52cliM/HY71wkZi5HhEw",
+	"mMSSrk2UELlDnfEwdnTkDDRPhOWW96xX6ix1i3Ln8NcG7g/N/9eMRt70iq4CQYvwoY33Vys98HRSEj0b",
+	"0BWowmoJnghRYOfILMAdK6s/rNb8aXWqWTbyBf2CcN/WrJ+lxAEpL6r3BtEUcLif5QJLxbY421Zcnchc",
+	"FPwY1xOOcQfeHI/OKo97kd5hAQbtTJr+a+RBKRaFedBOVmGNTTiw51KDU4IIeAYs1ZlzviATisszPKx/",
+	"KcKLX8sABc0X1LRQxH1DKjRETqwdHQX5sPUCFUz7P0jLAHWq2F80aboZ7DmYSo2Z1O3NWbp2li1zZjnv",
+	"bHS2gyyF7a8ogcgL3oaizEqyYByfrJioaJutrZK4G/fxT1AMkZcrHZ/YaCrEXe61O86zTtVL0Yo+pk4m",
+	"oOpTOp+z8Fmge1yVpFBz3lg/Kc6Ae2y32L3WTBSfMbGoi0BgHVv6BEx0AxdvDmpFIDXoeglVw8pvJ4/t",
+	"1pRRn0XDGZ1v6/bxDlp0QDOCoF49xT8uO7aHyJ9TUdXt7dvXN7dtcnt1eY1/P+Kf/s2rd5i0cvb6/f/H",
+	"3r83t21r+8P4W+FkfjM95zeKc2m7L8k8f7hx2no3if21nd1znv3tSBAJSawogpsALWt38t6fwVoACFIE",
+	"CVIX26lnzpzdWCRxX1iXz/qs9zfvJ52XWg9LvRcU7nDIaAAYk3xOpZKtWVh9+BU6sW8Gtuz53Vmc0JG0",
+	"oazYhQJPaUCzQVKAu0Fzn0sluJPDYY2SrHtGT1PUBOQ+dGelnwRocanPBnMgzUupVu1V2LEr2erVyz3a",
+	"40pYt1rjqr8Naq3jVbky+qWBZri+RB6q8Y0jb7sGERpzenlukdk7aiVDwSpQGEoFWft5SXCzWWpeeSgd",
+	"tY87sS6Cq8v67uLq2g/5I5/E+K8PG32DMg25j5hLisQRMQ9klxwk9UnC1jQaxy7/j5IzCkKSUgHc1mjy",
+	"1ohdgN4kDGmm2FyGM8UaGtpxlhSKyKt76k71W5fwkjWLVuqm22EM6qUt97593XD/BYCwRfbSrtoPjZz9",
+	"nmMpxMIaAPALwD93rAdR/a5v1QCr4r88B35eI+i0ThX3792lekMr51PC6VinnuvvRePppulUxBib1ZBT",
+	"Rw0E9RFu5yo0rteU8Dgc+6/aD/J5OQjT+YSESyn193jELOr64ScsJOGC2oxhHpJJvnKRGY5xq0zCOIvT",
+	"NE7nY8WG14Jjm8hHaTTOimkSh+Ml3XCo72J5PLellNUUdx3jUim2HjaMHqeX599wi2F4h5nDSj79uoT1",
+	"1ys9M4Uj9yMyUToMoNc/M+DYVRxFCV3LPlkiMSQp1F7x8xSXvfDYC1aDiv8Gi7xYX5k4NkTBBVuNyw/4",
+	"beGP5vlrxWbY9K3xtEijxKc4ANwzAT7eKEBc3/aYnK0GdLAWi122zgu+B4Kru/AH0c1Y0pLyptpaVkNR",
+	"RQXrnnnlcamXIRIkTmg0FjkJG7FGZjJyElJFFEoCnpG0xBmUk+voqmLoBMZ/dxPwc8l7X4vCuD+bS/nn",
+	"YI03rkdTZaFPA2ycMgFzs2zfJvKYIryyJPB3fVMKwHaG+NQCaYBOpLTLyDiXdW5dC2E7/uRzH+CT3XdA",
+	"xFIx5lTgOo5ZqmjX2ja2rs7CBclV7RqkosfqD4Abo3lze4r+dEpEuDDcn7zIMpa3rLTWPMyNLcXnVJVE",
+	"hdmlrc2FLJWa5fiW5NxXcAYFVzkOuqiHJhXlwS3JY/lh3tFqljOoZaR1nQ5RIaWFstDVm72kh2rWnP+c",
+	"hiyPWiVAWZlCTpHcqOsFS6ziiGiQIa1Ue7NxNjZ6WWubk5r6NglIliVx9+fXi1jQ7s9bxpffp39fC4/4",
+	"BigV1mqobIt/XF98CtZ0Ggi2pGl7Q1nO7kDZFixkiV9Wgry7UaW+vLr4n/8N9NvoE9AqGBSBaGu6LO8V",
+	"Lmi4bJ3BriGbb7lGC87jBZHXa+6pBr+X7/yMr0g1v7SmyqhJSyBPSlQuWMaDKY3TuRKtjTIUY33j0hgG",
+	"Yuy2clR29RbdmJyaJc1EQzmqahaC8hd4FsKhdxgtGjN/8+i9egf476CQWsKmqnpPeYV2f+cneM1UvbFK",
+	"snm+j7WrypWDCmn6NJJkzvJYLFYuc838Lqf554+n76x9tq3W61sT/80D5bIfrulXOguZF2O+pGvHpQ4I",
+	"BZqG1MQ34BXd0bLrhn0ZNsoqTpLY7BYsZ0PSjWdNnQdZVTOOMsXROI6j8YpkmZ/FavE0bjHgoeSRWrn8",
+	"XlmPzFEcrzM4ztJkU4mBV+uby8seQnva0dfcTKYrE+oq5B5qWPUuSqOmy69LY435mBHerauuiQIu0CiY",
+	"bgKSBhcZTcFbqyBizd//fS30CoJXCABTThdwvCph16WXD99vlLfy80oIjnWKU6dpbzLswNMAN2sFYID6",
+	"3vDTLjtVcm5YJS8HHXrtDsHpmdC7bDKqFUFbxWm8KlYQP90W+7I7xhnXcxHM6bH5Ruqu6gkvphPn8sSc",
+	"F1JE73siYiIGTMTv6yUfF7kLr/D56gNsE6N4gSlChT9OAa+rf/z6i+9OkQbjlM5YpTjqPiYonc4GTBCS",
+	"duIWaSH2cB7WluqL8vM8ZBkdw9v+X4eX+Ekwwf+YBDnNEvAuxKKjJcH0iNTtsSubCBYu0kBiaMTdsU7n",
+	"G3Q0noMj1o64b5GsxinkYpirfxRMpFIxGQWTnBOMtdMw4sR9EPkyzsbLuMN/JTc8riZB2ah9WAVHYmBb",
+	"LLhlPmdFHlJntcCcihFuF/ApQ6uGeNLQ4Xy++oAdqR/HxjHCvZeOm439G8W31uor2dawm6ui+sHIGsFj",
+	"kK2nPMr+fvxP9isfSUpUR5DFeuXNUXBhBzpYRtM46hdQkJf++ZkVUehfUVXOeVc51a14w66n1uwyddMX",
+	"GRc5JSserAoulA49td1jnUfXbWlDi8aSNptBHlkh5O0N/8vhP17DERZhhkdYJHyyHQp27EhrwqTt71l6",
+	"Vj5amlHGS4ZCyLN4Kb50je/o/aQ9OWPlXmIujLDlCoPFoFEseNUR1OOqvVLvXepWfS5elNeexB74rHyL",
+	"hkUutSgFgmhJayQJ2A0ivkUqf1eQFm4RYlAmtYBtj2m4hs3AvQaP4dNxEs8oZPK73RM2uXeHZ6JnMeB6",
+	"J8Zy/Wko+NiU8u4oE0/w1uDQoRITCHnC0vpUKnjzHaWb7xfsVqRW9Xh3yV9ZY3FayBundieAmib1zMaT",
+	"LP8rwyhQRNpiHyV3lg4xr9itNM5AlaxSEWaEc8jCap4LQeZjxD06NrP6UaVT3pKkoMp/pwt6l24sqSGQ",
+	"Od+x7HBzHWTQHeYrbdobJA1IkQqcxop7SNvbJgnYrVc+drl8rjs4oq+gHliFz+oV7Yszn6hHtne4KjtC",
+	"4HLzmsuz75XZ2F+fGW180WeKQbIIygX3nWH5xg28gOk84yqgZJhT++ebm8sAPlS7CBz95nQ8Z3ZIuE0K",
+	"/sSGRINlG0u6SRqJ7RrHJY2AytjcH14VoiDJWCR8x4lr2ILuVkEbfj28MazxohxCVTdeS6OgRe/QKGjU",
+	"wTuWpjQU7na4IGlE8mjHCXV7OlVGxtiHPaYKEJAvNKRlWejPD+4K7WWInaW6EEMagBWNayCvHM3dUeK+",
+	"2rGbK3I3hmyzcUSzpukCNZTcxatiFcAjaGeqKEMA71ol4Y1is63HNNZcuwGeG6yYbyK8BlBQ88l4OOcx",
+	"fr4id10oX7P8GeyFlK5JYnrSNCAPTQ0bb2GXuVlYMd2EzkwuH7yJ5oxxh7Mi3a6H0904jASiTq72q2Ot",
+	"dME14V7N8pbIoPo6x+ZpBHv3cxrfmeYqg28qBeTug3uwjvU2Y59kNJ94bi1OxXi6UU6yVhgBer5UPUwY",
+	"fv1Y2Pr1ijFAmHsacToweG3ekwJlkTMhEjrWI3P6kyA3yM4GIkJIDVDRZ+gPRXrCrKOgflNEnB4zZnqV",
+	"U5FvXDii6joN7U59V7RIWeSebIHZ/6qih4oKG7nI8VZQorchUSxJ2JqkIUV3qmP+5U9BbDvWasddVAQ9",
+	"gPUtJZ0vCIZhLVFfLWxnwbFVzEv+4DARtBCHR5BN2coUUEnhUsLHVqRXfnY70OsZl/53ciP76YOSV90v",
+	"8oS7CPbFAnutoc92t9V+2UPHcb9cZzT06ncLHL+ed+zye8rHdvOcavxenIqcgbeg1UGgN0LlcZTWBo7d",
+	"hGmJMhY3OnauqphAHqfzhAbmhb4eGzyI79XrTbRIGIVRkeE8ni+aevWh3iE9btz2PXsFWTVbwsRji/QA",
+	"gxiNEL2GIo9DsdOZLrgA86Q82Ic9xjp7uTtlWjt9Gg/xLu6IrpsATnYj14JYlCwnFRkjTQZg1AJfkVJU",
+	"6ux48HzzuMHKVU/s5mkp8iaylCCn8yIheUDvslzdYjrmKYflRRZhZilJfqGb1pQ/DIU1ZPwtG1+seU+0",
+	"pTVwFuo8fq5hNCZQNQyq9BJYPvfSbYdwTt5tWiHkzwsDH2NSu0vQzoo09LwQ5KO6OF3ZQHMoBJ0mZeps",
+	"axUh7Cirs/s2sw+3LsPmnyQpmmgj0w2GL8FtKj/KUnoxe/bmX+0ZH13OtD/Mxtq+N7b32h9bauwfWyvy",
+	"W3v+bDnWLC5vhqYDBPzdaqX4gmTUENdNmVjI08tyofIx4xX+4y1GQqQiGnMDxAtYri9rRdRFk1lP/omh",
+	"ybenl+deh1T2e4vueM9pucE5TJN2dwaNzojuSlKO9GezrO+b6xVUOPqZ6mcA7P/ba3F+tv2BT0w0R+1b",
+	"KaO/+zJyU/mDMbOmqUC2zpPgGn7kgVxJUp+iXbn9YWKQY5r3pfaHdyvs/jjNByP4N8v5sZV0jKTKhNAF",
+	"cTQLE/JtyHPLy9I9yPqxTe1ht3ex7N47JOBIXYsyAdOxAWAC+x6JEBU97T1vLsKDCA7fQbfWJ+XueLgF",
+	"I7aykJvu/hw44prD3MEMq/fIKTRRy25NA4Kgio/FrSbgAyVWzGphC6cox8Dy+D/QuWagVMjYMqZt0DR4",
+	"wKs9UdNisKutli0+0q5dqRF3Bb/8NKvGBWtWrEhO2jB74DMP4CkqPFekxwwZ5Junca0fL6EuBad2/LDN",
+	"17kddqpoJQoFV93MzWEb3C4dBfBwS4FjgrRE1WBu2z9VX4TWbyq4qZW/4xFXAlt7SgGJSCNDlFj/+pdW",
+	"QVIBUDT7FAXT8CCCp5ZTbmyqjugP7ZtQvVW11KqW3xnV9jto5pOt6K6gWurYxoWwnMzpmKbzOKUuEWw3",
+	"pBi65JSNMPP2jqyyhAaTnEZxE3V8x6Jdt0A6lUxSCSpWXTdtn+sIPsItIbHS19aMfMWh26fnt0RO6eOe",
+	"F8Me4a5/YQN17Cp3MDUuTECNYYjwhVVWvo7Uskma5TzIx+XRrCz6NMw3mZg4RHsbNatFy5pjbR7CF43f",
+	"gWKZndPcXLPUZ5KbxYWcgqZ5VNmN0soE6gxb+/CQIlMWbQzh6jinc3qXOauH1N1ScBBQ7amuTmpYuJrZ",
+	"S2SjQCK7W4OK1RamvatN5BURImlLUwxCrLJQ2WjwZlTPMdiOZGrtRj7fmhxab6QEnmBTDo/9nchJKMaz",
+	"nK3Gcpgd120NOSfIkqYlIXBtnjxuNIv/qXG53uWM8+cXYEMFVxSh8cH1gsgVCP5Lvv7fAa9dQSoG0qEi",
+	"Jwlbj60BuUc+zdkaCH5XqhpZ/TS4iaZasYEaZqgxgrARtxrbkVtKdaTV+1xxZVc6UHC6n/bRDHaWYIQf",
+	"S08/TLLWm94Gk///xMrIHN6ZiE6LliMU0TDG6IPc2wmbz92Brm5Pro7jkpSv5XSGsJVxqF2EAXcZ4927",
+	"B8Hb1e3DlcG9Uinqu03YityNG818I90quwUkDdpGMGiAtwZZTmdJPF8IPepuqacSK+AOEYucFfMW3NbF",
+	"5c35xafrKn7L4HZNVROlRfWUT3JEblXbrAGOXCGxdFSzWwjh/bGkG7yzvK8sRBOviIC72bql1NhLTnBo",
+	"4RvuBAVgD0z+Qegu9IUVkNCxZRIOyugX3jJV8HDT5rNzgbqOqxPder2OcehYYDcV+SZgs5mhPAFENziD",
+	"HRibtoQxKxZnmNWtFW1QAX3iJfoToAoSVzzOkZRXIfx1aBlmLzq1i07gVMc5uMhayuhuHwXvqxj3IEmS",
+	"MSczqtlnWi5kkiTBT+9vRsHP70/PQEttlAFtig+2Od0MuKE7jtiuLHU6i12IxOnTapD/VtGteEWh/oT8",
+	"nEPWPg4BoNTr42z+kh5Ivt/mztFD79pj6nslAt9e3w5WhIrhLxWTiHIoY1SOsO9NJuic5Y1J/p/ISq8k",
+	"lqUCNgaoIRURvpgyku+qhmIfpI3yjq1WJG0sJ8MFzdDQv3l3iRaNj8vKEYq40QXodAgVnCdg2Gc0FA4a",
+	"mmZ/B5btYkHERsFEaqcqbRi+1M8f9C7OwyIWP+SULNvceCE+F0zxwbpyMTJkmTM4lEbyrRdxQqv7Z0Zi",
+	"H7PdeNJJMgNw/lge+Q41V/dH5zqLPKaR6gTymMgLGVhK89s4bGete7rqn2FYbyzYWE1YJw9SfRWq892t",
+	"bHNwc3FvvLSR+L8X0bxWztotXMUip3zBkmic0Tykruq0AGiVzck9W1IMCShbVxlpfZjghXgpD+krLzRy",
+	"ywmFEMa7NtfAjZXjZflEAAK25bj10IA0UU9nmT9tVHITamm+1fGDSBfQRiXQ98PgMIK0+cjptl1ROcPG",
+	"HQNZQd9wYxPWyFdtxtUdaKKMpuTHu6w88pV8Zgc829rxe4Efjp7BjIwbkXo3JXeDmbs2meTexWc/eOPa",
+	"VX6CKgnKUhvU7uFFewK5P4Hcn0DuxwC5dy3DE+j9CfTeG/R+RgTBwMpH5Hl6p6o+OkgkpOJpWdxgrwEf",
+	"r4rOAJEh0AOyFBzAlf3lbYZ0xK7hY9rowPaaz6ufzo46i83X2O+yNXOIikVbTAsIqXQWgR27qkyjxzwR",
+	"QRRZlKqW4Vs4RAGuv4yeyb6002bp6VDdqoXGpQH1j+uLT3L8OPLJwHmTRwlkScfuu6n2R5vFlT02Mio4",
+	"4Jbt0pRoQszjtN8E+82sYxcYweyJ2NfHZOuEWzxsfTrTeKzVmnj2ST6KMmmhEFyuXrrX+n0aXcqLzFFA",
+	"NLVMO6iXCKoLZJSMAhJMExYuVX5JLn9WeG75l11kys7+BezHOCS8YR4/Ev1xJW7Kz85JjmWCCaeH91zg",
+	"o2MSiq7y4B6QbtXQR/imZvJxOczQMW28B5r+r4RLdtOFHdrr0rpn60NtNqJUuUko6ppSa2VI2iMeSMIW",
+	"O027H1OmlhF9kDnNko0LkRvRNl9+yaCfNRaZl6vqtPIh3Oj4QNkFK7yyA7POoloI0jTXXQbata52VkLz",
+	"dMcc8yPKwIrJOJfNwm6Siyu/pFzMgmv8vdx2CYlTn6ww+QGnsZcLXq9zYLwRmL7RT3G9zNk0oav2ung1",
+	"xLvqoRvg7iCJb4Y7Kvp5S9n9hmPNUZ/JutW8ca7d1GMu7G7f5PF8TvPyxu7GkrSNDEQcdHaksq9M/c3h",
+	"e9bZ3a2JvkhNd7QMuqU+Aki9NN4dB6y+5CXgdatuXURro+rJmhZKF+M1nY6h1qZ6op8a+v5O0DSi0SUR",
+	"C37t8phWK0bVrXvU4K0q1R2iProFv5kJCjpPTNkCwj6aApCKDRFEldxs2qzoKR1KuIvHCQDG9LHUv7r6",
+	"bflPt4u5eekbpeLoGzZu856553HHAD6G7MYqZMe95wVxlNWIBha0Fgu6gVhI35XcjjL6CDWrCNO4xdFV",
+	"25a60JBdjalHX29kc5am5dVVQ/Lm0zub6q2vp4dherhvvxYkjzRkgXv2TT3es2c/kzy6wTd9O6eynrwX",
+	"dAtcf8BT6y4X0XBo6pUjdKmInn08V2369lFZUSInKZ+xfMX9JLayBmIehAuSznsLQLQ+bnSr3r1l4dIg",
+	"e7ymtQm3WmaO9+kxC5eaXdi3u5m8OrkYW8VtOjsMQGGiqxRXOOj6KsbYuvqEb5/byuE1HnWLys5wFqvE",
+	"pT7EzZrzy7efPP6P6qevTNIUf/JNO/zfm2Ja8V3/x3sf9Lx98BK16qUVqSgL+Gpyk0NfR0Yk+OpwaMvp",
+	"mvJKLkB9GFN6vm+/1Wu9u9yOgXR1XdvkoDwNEms/wxfO098x8ta/37//ew+z/fu/g1mcqMKI/bYJduMf",
+	"/2dIz70Fc1VZfUBj2OcAjr7lDeC1596v5VwcffMXeTLO6TqPnYWY633+fPUBY9ryJUH7XjWfrz5cYXu+",
+	"XTS50b9zlg49oJjMRuYkTjlQL0Knevb9n6on0qzv3XvVp34DaOi71KmaCn4NGIe6TL2HEuei8FSoSfAP",
+	"ckuQrqPkjFI6YN/uYru+3YTyof38CAom8xYyAcAM4EfzL7R7kcqCj9sRrmqKrVRRDF82SQNdYlJxaetc",
+	"9LcBL6RmTCOUlUCI9SudBjemrumOmeBdvNdVVm9TC9ARbdc/O2p7KEICnAKoO9B7e2kGhF2Wqhm14sGy",
+	"vYVlqE72fuK8paLuib9BSM89xHTt1huBIhGlGVSgpvkG8CwpyHmaAIikYzaHcpFja9iIGZcPJ7l7oPUi",
+	"rE0Ui6Vpp+EHWLQZmNnZrUpc8iPiOGDAupt2vTfJ+mC+7REsmJqVQLA5iKQd8dsVl10zPMwwOvZO2Tzg",
+	"whyG1fGR5T/cDwlltUZyK6SwgthK/WDSXmwsqqJeKRWdJW9LJhvv6s/v4RW7ejcNCyiXuWoECUjZjdBI",
+	"1Avw+S1qFKiedpEmm8komJhvYmPyT7yYgjsPoQqgyeC/G9d+C7frPbxz+81ylAnhYowvjIssciUzKb5N",
+	"eA7I6+R7tl1XCiMi6HMo/NVVlRm2MtnMc1YgxM57LJfla/3q0+n3q2Xq8BkXMl/+ZhhHzRbHmUhIOi8U",
+	"meA2q5Ja2V5du1YvWb0zW6Lnh/Rr5adA9UEFLLShbrwTRAhnGQHC3tDBHgprJ8jRH0HcCiCudrJ2Ul9P",
+	"hgjEitjonkYLaA2K2Oc0ln0jSSDnAPdXL9wlb6PrwnEGcywNwrErs5ythoC59VhLJKs/4B63m0MDVvNB",
+	"oOa8rpquAcb9e2ltH68wKeitfjXqKkl+DNQye3X7Oo7OfkKlGT1du1hrrgVqxL3UwMHNm/AtbBhAlVST",
+	"qwUPJrickyD20NOHAq+7i+PXgNdIgANKgi7pJPXB1iJbu6K7r95f38hbXM0/XuK/kNnSUSrZT3etgdy3",
+	"M2AZEyjHHfvVTuWoz1JOOUtue29WNUIjn/ketqt9Uhslw5Y/oZ46YQbHZojq8c0MUHlQury/hRvvlVCh",
+	"uXNUcoS97zSarcGK2YsLZJesjR0SM4/rPWlRXt08b5CbWxI8NShu+0ix6ZMT1znAy4oi7DatSoV5FBDg",
+	"d4cdmG+MKcL2RX1ZNlVWMd8lf6j83pAdYKvsjaJCz1ATx5V/mrlFC71HRHZ1q9gaRFcS/NakzChw6fL+",
+	"9s6P6s3t8tz7HW8ZgtD1e3cacK2TOrS3W36GChOh3sVV9K6cmO3dVYPXK2IDK7Y5KgEVpsB259g4p2Pg",
+	"XmZNkR19GHkxNX/mshkMCjwHshaEe0NPWEZTHZG4vLi+cdTOs77moH2tl5ivdKCmACko0vM1Vw4MTicu",
+	"+tYypEzvBE1Nvqf3PtZ4qffl656So7b5t9ViReUfTOmC3MasMHe5kbzyM90CRA4zXq0KYTGut/B0ufdV",
+	"Sc9XpJafpffN0jBnDb2Jw0UwKVdlUq1YaoL6VsfUWS6JMNrnhaVjSJIYz1i+JnnUqmyVHdGRP0ghqUzL",
+	"oMmoeVdcVV2Q40P7b3AuZjSiuUF5tg+WR0mbN8moiaqBAd4l75G+T0UsNs12YHWApZ/J45rsQWagW/mG",
+	"O1kJ9n7h1m8c3Yc9Uq7bn9x2/R18A/zJLg8PIpiWBfE4LTVnaZtkwMb0C/2lg7Y9MW47JaKDt1pr9ipx",
+	"0pxaw17NVtM4dSnn2+6t/R8xkiSmW36az4rmcxqNnecEf7eOy1YTTne7i6jIfrm/36MmT31waBBNicZE",
+	"tEVUyn20r6hK52a3XDhNpfwsXhDFwaBIhWLBK46lKqeFBYRq3/5tfitQnSuuD767u8LPU9FfbChyE585",
+	"5GxVm0IHMOZY8+Lvwek1L/WEm2bGyXhlAfwfDLbgayE81lMsB91ObNiyjg3Q222vi9PgJ8BNv2K3NELS",
+	"wZLbwGaH7b36JBTjpgjfJyYCXcZRuftdVQei6KDuDq/LL6IJFdQv4mQlhsJ87kjv/3R8uiQYY8srOqM5",
+	"TcNG2b6m0wVjS51Ugzq0zUsVkiTxzdP39KSb1PRtskn4SqssyEjBaTClM6aCwnoEpoIuArFNWB+iFyoz",
+	"vzdDtPyyn2L1K53KyVbp+lLvbl8XLoAc+QJ/aDRoAViOCrnGN3WX4fHh7gDp5SAQAa7mFooMsLSkRNSk",
+	"ymgEkUBQLhD0ePPusm/yss0T7XHwFdE2OLHG2jxr9/8LhKFC2RGV8XZ5dfE//1tad1slrSxxcCBWE7MQ",
+	"HhaGWx5VRVHb8rqnqm7n6imrmbgizCZbVdmkPOy61D1Se+IVPbMAMm1GMshIIJ1gHHdjxnIxMsTfwrDn",
+	"eUvK87OrjvQmVZiVYBBJGJreta6AikmpX0El1iZC4taXH2QVVqwDDegRkRdNQvaSJXEY0yNX4HaXv8tM",
+	"fwZV4YbhbHYrxH35uApxV/L5WynmShYBO+cd10jVMkqSJ4ttd5XzvJ2LF8hE04Bl5N+FpruOeXBL83gW",
+	"0+gNpIfyZax47tuqizYUlfFmgbDwF/BeSaE+iJPdLhFcT3c6GF9770a7gRKY+YWBYMxqlILMni4HJyIw",
+	"4ovNeEq4wuS2UcWbniNDvCFc05/ZLkfNi+lwX3oVsDCIXL1hyzTXCNDFkOogCV4kYh/Je5qlo6sWjUcR",
+	"HZ3u2VxDB+Q7D4pUxIlNTX+XxTndtbzUP379pQ3oC8lBRBc1BtkwIBHSt5pQpcUlzcRInrKfWIBZ1wEJ",
+	"IqWXjoLJ96tJsyoUGQZbdUP57Mwl3TSrga1zd+NWIUqhUS2e2zB5tSBvtyRCApZ4nvJyP/C+XVepzS1E",
+	"09Wu1pNlTclm69LYB0SsUfIhAsaU/HYWb5QnYkzE+NYMbsyXdO0A0Mcz5ZAJplSsKU2DMGHhkhuXRZiQ",
+	"eAXFhiZ1n8UqTuOV1KBfNrkrvMUwtrCL3I05LyActOdBx0T0HHTKxBj9QXvuSjqd9eyK3ClxOh+3qXIa",
+	"iW121SiYLFYknIyCSc6JqjMVRtyBueYtpcXxoI5QcyqmSRyChInTQG6Iv3xn7GYlgtRhW9PpIEn0C900",
+	"S6JT+Bw0oPSWNxAsOsfifUhYyHljAW+SxZCilnhi7LP4IzxdM2Q0j6132YVrKH1VM2qXdDNeEL5wUZvy",
+	"hSXJR8Ha3GBaXYP64lhZ/m1AE06xTEerNf2darhbE13SzVtl2YCUZPmcpFoRhJXnlqMCstqtJzr8Aa3r",
+	"3hhsBQAvm0HL52cNl4z/opwmCbRSW9XM2zwdBQQdD696W51mnE00bK1GZoUbpF6XFr2OKZLYudmwn+xN",
+	"R4SQtYrVlK6tSfUWYR8NxWsbLcRFalKPdSL2vS5dv5zxHVasZ7716FlO1lBWfszSZNOFyIdvQzZfWc6Y",
+	"B9ONAOB/4khyUl7BsbpB+jWideLGqlIeyMtyv5xH77GWPnPU6qs1J82tKiGM6lssFQ/IS0jL8rIjsxlC",
+	"kiTGG2Ky/u9t61Ec9HiWs1WbCXd+BpcP8NzKZ2uBBAyFoLIjF37iLj4XirHsnXuSsakZppFUWrklSQFp",
+	"6VBtG1u7k/u7tTmWW/TMwwmxzdd2IgEvN9y1y6UGCn3BBVvZjNX/hZuF/7cVzR2ZMjRRHt/q2nx5kXK1",
+	"3h7pJGAeeZKCNglXqZtB4w72HQUSrUqgOtSSCcHkumYbsWCp/K95noW4wHOG7zjslmhM7XPbZxT2kZci",
+	"lLkYrFSnzfQiEk4FrYlNHlYBgPfhW3VMbSfnKuMC6s+Twin/652HeqS7cQMP7m5OPTvZL1SyW6/aiRAr",
+	"XaNRLEqM0FH61yJL6iS9DTr8LL6jUaXYVz9Qky8GAb+/YxWTrY/YhUwOdwceCA1QjqYTDvA4ahDdYxTq",
+	"I0vjRs3M1Bw2E//vggmiTLeC00BgqQ1eqaJR3eTqkVaC5aZGiFAlUUmQMhHPtCaocDXgbFLVkiuiwoOR",
+	"a6hM+MTSkPaDPhDwXT1naZDKl79KwIMZ2ePCPHxiojn7QvVI7hKrR/Kfv3WJG9nDOXtedrsIxR9fKm2a",
+	"ncw/kpTMm3S70jJAuksMUwYkTVmRhlTTA+OB8QzwMFBIWSoVGny9vcayBnYonCDU2yBlDBpd2lIKbWco",
+	"Wv5Xea6jsW+8REPmjK9d4wy8RdnF6XVzM3WS2ZKgbBRMKY8jCi6/MCGcx2EQGR0C3fzgIOaLMi8FW5hC",
+	"xOsnFmQ5m+dk9Q0PcM158F+TKzqTyjawmkz++60Be1jvgnWhaW+DHyvUHXIyVFuMIvEEOCzkcVWU/gi2",
+	"FkWe+sR1StXJT6O6OL1+V76CJh/Elc5Y6P+J9/ZLwO0yY94vn8uHv4yesYymJIs7CZ7UKo+Cb09entw5",
+	"79kdS/xdnF5fErE4F1gqrIWUd1Tl2vdMDadhkavMTa/OXOsX4GVgjXWdNfixVim6h5INjclveCXgkLmj",
+	"H/IX0JYzlTnH+/fjhnjB3u+ei83yOcni58oh189PcbNZfsMrrIbWxHWuJDaOjAfqptmlaRKYT3l24Uv7",
+	"/fQ7Z+nJFVnrK9MWo+9IkkwJei8OdFSuTB6hAtSb/RCsyJLyICGC5tYZIlEk1Vyj/OrQpGABL0BTVFpT",
+	"uyDEbjdw1Nof1MGHUM3DSXCaqrLxgt4Ji/XlTRm5A9IZHsQCoEep7rAKhn6g6Vwq+a/6J/L1WLeKlK9h",
+	"OO2KieYmxJgY8oTDFMjhTzfOmnx14AjOz+4y1ey4rY2if+GDqDaUI2z3Dr7HD233T/0wrHseBrLnOcvJ",
+	"igpl0Delaw3qXhKne1jbD3HasK7yr8N6lenBHnTezE/DOqlclz+wKN7D7rsyX9s4RWkwhbYG9lY53vbQ",
+	"U2UhN3RTtTGMMwcb2rl/10j6utU7/PvAvikdDL6xhzm8rnyvoa/qd7QRBk1oqxX1jqUCIOTucXShyEIW",
+	"tSo9XV+AOhZXFOnHvCfux4QoxygMQOdp++mU9E7dGFmi/Kq92tyLKB93CKUGd2hGcjFs14pN0nd6vjSm",
+	"tTbFGsvlVEwZLF8hX7bcGwOJsx74bV4SSvcSRd2TCoFL3NM4m1MWbaCLKxrFxCTs9/FPteuRRdpYyaHE",
+	"DoULkpMQr0ea0BUwyrBc4db5KFBFlZQyrOINVoXwlCFdtA0UdPTfClZsrWAjzAh/azIVVKN+NkIvuVHp",
+	"RW+Zg34SJMHt+zYvViuSb3Y9yv7b433NF1TfJVJtlJM9K3Iwo7S14UuUU53JpoL/lgljAgNkqirFDkp9",
+	"2OpjH7cj3AENE6HCRbqNrWJXwakxHiMqxSI6nuWZmZGkNcRVITcw3WDrrkpRQEsSsoxqjjX0Mr8+eRnM",
+	"Erb2wzawPP4PTNTnPOm9XXM6yylfDHkVO76z9G88sgh5phZrliaYgkYHXQjgMe8/0Na9dq58qI3pzUST",
+	"Ird4qrZougUJG7mK2AoioPgAHi//79IViV0F1p7L37R/xHAgYjs70Ge3fcFHBLjf77yhnVIKjzvljmpW",
+	"IXUGE+HHkPZaTL95Ul8ePE/u95vmSdB8xS9m11i7vfPj8LhV7N2RLy8S6qLAEUl90rbe71MzovkbrUcU",
+	"HB4t96J2LxqX5+PRVEyXz6Ph714N6LSP06fRk44mknq33MLpkkb2Agwy+3OFzusVPNlB8fqEKIZWxbxJ",
+	"0YD9taV5OwZYQiVMuxd6nhrV7dJzD7aJLix9FNfxuN15fKPiyNCSnp3dVj2iWU6hCGQ7oLqcFb5gRRJB",
+	"eT2WzmkeTAE/48hH9btXyq87b5e9RGxr570tx8Y86gi92ufX54xWvtcvPljxoHSDFEvf6kB/7DHcpzcW",
+	"9M3WRhHqRx9YeHmHxfMPMluGr9cxAdgYCWZ0HaxZHjUfm+7ItXt8PYnZWpWIcg83JpCpH1FxQJfgcbUI",
+	"8NC+X2Vi089rof2le/Hw9gCz4PNbArxXq7v5eB6073Ko2zvuPxPaSunpNdBwv54dHOiU3ZN/3F+3M1CJ",
+	"xuMOGZGYEFwFzuwD7YDfl1LMATNPU8W95zUVpbZoSC+HvuujCmHnISm9sftzOrDrUqoOexNhunzYy/00",
+	"JajzbnZEGRRCHfyAalNGRLgYOEKVDzTgzWLgi310l2GTt0+1xdrSfjpLTsJBZ6xVA7mqKsbbMsTADjbH",
+	"VT12uvyH3+ADr6Ad7gR3usGpsQX+FFN/BJxUS6bRg8NO3SgX1j56usP2vHYUUD415ZObt2ZD2AtRk9pv",
+	"9e3JS0Thwy9vADg/kR2ajIK0WNE8DoMpK9LIIsqmd2FS8PiWgq+L7QNSvw8rybH4zX4jdAtb0AkgGJeG",
+	"Eo00JY00+U0xQ5bSi9mzN//ydpUZ9faPLdfTb2iUXcx66sp8L9ZguhnW8D1Zc1Es313FKXEmz6ll3Cg6",
+	"MJrQUEB9Kc9SlFZt0gNFO3kV8xYAC0CpBqn++2Ey1cOf+tt2TToIpl01RmewjyX9Pp6OnvqaXXC4k0Nb",
+	"C5aP5A6RKj33WfkBDXXp/YE9eHJ1amTPXdNjUqsC5tmK3J330qARdYRvarj8gFeHoM+t13ut0CcTK1nF",
+	"6dDRlskBA17dabQ996M12iIRcZbQHjK7fDllYtCGKg9qz/Ojbsn+l0tGhDxE/YOVVcTMbtEtF2L5Zhtl",
+	"mQYoQgdiwEl0ociIek2vbRd11DCy+gsSfFUA3UeQ5ZTXc7n7F33SqIBeayWGgISLNP53QfsdeD1dQJY6",
+	"aKLvVomb3AcuxiDmNvDyfz5+8AB0CZHH00L0P1eDHLmwH7I+/oryVNFZfNf7tXUOJdt3tdp3N5QcWEkO",
+	"mF6ji9mReqKzzpRBP/wy7jo72wE/V8I2Zh6oM69gv7OAWMnVeSWd721AUhiAkgGrALhEWDGvOtmGS8lr",
+	"kBD8WZMi2XvcKueiqQIQ2YC3vKT3ObLvZUpJTvMfh+lxuxg7s4StHa5TRI/CAz2ho+/6RZvYumSDf5dT",
+	"4OElCe/9hXiVJXEYi94vZoTzNcujni82bcpjxcxYRtPz6B2Gb4bhbfVhOPSVuotwNTCsLWSShpgKG44J",
+	"RBP5LY2CIvUqmOAXhlI8HS2BKK9qtu6iBLckj2Un+fCsKkVY3WJZGy4OKM4SzwAsJv89j29pM7LHb3p0",
+	"7wMuSBq5J2k3y38PAIymhtXE60WCwkr7Tbm7aU4gEGSOA57nrMjqsd8h21R+sWsJ9uFu8Kw0SuZ9wbUg",
+	"L5qmit6JIYkWxM7sP+mus1t2pRALNy9SnTaipIRlazvpojzwHgmRNBqTMKScQxFux5U8z0kqICVsv4dl",
+	"VPZB3eO0rRuGGe8gPSnEYpyweZyOcxrFeWNpwJpoBdJtJB4vOM05kHMFfZN9zs8uVWEFV8nwixQ34PlZ",
+	"oK7eshaDxnCgHuNTmkPX2tmVRO/8rDTCTfUs5fe1flMdK5nw/Vj2OC9cPKX4mznw/Wth4FxelJCKZoKn",
+	"hum2d50qPfYWS29zGmHhit61Usy3HaNVBSLKPvRFEmxtMB9EAZ3nVEqY8XQzxiVsKYwD2z9YECSkWtIN",
+	"UsaScKGWvx/T86VSjE8rvKdOoYBlw9k6pXmgdWols3RZiSJDrpsex2NAKaqDlZtyUyaPdYpWW80nXjkr",
+	"33BdfAgdZiVvcUhSoJzZTZJiyNszalKIxTVW1agZRE0oJfy1mRrO5PE1BaVY5b5QMJNdbwyYzLGPCq7K",
+	"N7XxdcoD5KfgyCd7SbtLmvOYC1VK3kU+qwLWuuB8CXOe0kUMzJNX769verDR7pPNlLmzReTndKf/XdB8",
+	"c19FEjyMKVc20ZY5gAMJbhZ0AwUSC97wkH8N25a9AXUrL0ku4pbLMNNET2VhKzxMePFD9Rr+Vtp2RGrA",
+	"OcVc41GpG+AjVsVKnxLtHWWF7Q9DRTvQY4M8ni+wt1ItWlJXAXcpkxJ61+iYbGumstmCiGa4f9oby2g+",
+	"bmQcdLWE9LblNVrNGbS+DOy2/UaAhLidfc7l7Q/96Pd5+R72v6uNln2Zs2niQi7nirJCwwW1g2Gds3SO",
+	"PPvrxWbbnHULAdDZ4OiXeiWyoKAhp9WI9YIlyKb9VpXeNtDZkTwcCeElqloTnrWQzkKIjDutaz2mk+Bc",
+	"BKk8PLB2wBKKvpWuwtP1ajs2xS1Mh+nBb21rAcqjgxhDFYdD+9O/Zmhcr1Xas3ao7N/va0+na7X4Xfu+",
+	"u9u4zLCSR/f08hzCLDTler9RoD3GogK8rEPkw04BZR3GC8bFGOrnczEuMhGv6FjIb7hPn2llzlR9XRYI",
+	"kquKK8o9g5+Cutw8mMmrvMgceYJI2z6Weycbw2Zu0/nVbhf66rTBzgEXxCVXVAX5hJFoPCUJScNG2uSt",
+	"Qcp7JYq5Ci1GWPB+guMdy9WYNLeHCzXuUgFSxQ9uq+DgSuGtid8QZ85vKa5fqfu65aW2RcrKOPhWMPmZ",
+	"cTGp2s3NQ1KZ7OMo5qGcho1vuTV47Uy/hRvdKvyOK986YXokE+upCdJXrtitNIG7Sm00FEwt19CpSxu1",
+	"R0/fNzyQR4WkYa24Q39FHpv30eRtO7IJM5/yjOWeQglkzY15p0sq3dhf3+7kzYfriodQpdhACocUC72M",
+	"4Ew22DkhJIDn4CY0p7ShrW1jjSfjMM4WTp9HBeEhR4ZPB7yIxa6rLRufsTyk45CtViwdy8bK0jruc4uP",
+	"V/lB5JQBATtENFT5UseZ5ck4TiHcTcd8GWdjLK7b0ajVQm0PyhZTJiqlWJubXZG7cStBhQKpwVSrB3Uh",
+	"Xszd50EsVFViUZYpBbItjW/7y/fff/t9Z5VO2Zs47egNfuLQvXGftysi6AepwLqd8VUl167TMsKLSVpC",
+	"Wu99qjPoZ0JnTo+vVMxvSVKrCOtRm0OuU1fRSiO7Mpqbpry+77GFrlfMVRjiWtCMB9ONpXjQ2UwK7dvK",
+	"BpuxJGFrVfk5J7NZHI6CItOiNlS3OI3gJZ/oc0I27UcPVEZdolesWaVEhNr+I9dquGqS+1TB10cr1lUp",
+	"oDYflzPlkG+CZtvf+2ETLNg6WJF0Y11NDR8HL4YcrecIxCKnfMFcxZ3h86bUDNdrH0zpPE59Z0mVuGmp",
+	"baPp22lWNtYwuhGU/wteyp3yatcNjbOouJ+vKGAOXZYSkKRAH7R01MogqrrdexS1yfaNotTmUvds3iG3",
+	"On2kuXJpxZAuu+ftXlUTc431p5tvjJ/Z2qkhYbpQPPcqukGSOctjsXAAGszPBvzRUD/dCk2UyoVHwKOm",
+	"ipA0uLo+7WgB57NFs9f5ccY5X87EcBUv5uNOSeO5HNvbybs8tC4q2j5DfnEhkgY/fzx91/Ut/avTDi2n",
+	"vKyKU35zqwT9qQ2vmww7Fv+hbi0qkZYXF0Y69C5596Q7lWv/H6e31lbx5XMQi98oS6rzQmpbYwRkXOYs",
+	"pJyzRmIZK76IFSM14xB4BQKxyFkxX4wsMgpPJgq/cFnZfGMZ3HGcyjGxfOIIPPWgXShTwFqmjBXSRL9x",
+	"XfGnQY5XK07WgmQZTXnAUqnmYUzJpzpXS2nmCUk3WK2VJMnEYqpUXzcZFCsqdp+T6ng15AI80TDMsWDu",
+	"q/nz1Yd+MqexsWbtpByviiVAd7qnVm2bFRZ63AfM/IrO6d1HkjUUKrE6meqrcmCBC7EYZyQX99HxzK4T",
+	"I3sycAgbcBlbAxjSUQjbjW9Jch8zgTHDbC91QMZAnHB3LyvqikUPJL2Eyw2QLPcxmDrJ8ZJu9orFvb6+",
+	"OIXQ9JkTppPRnEMAgq2gPmkaolom+2cFmE6CX+gGAyE4T2AcSxtXF5WtyqqzmGcJMRnUjotSsIBLY9lg",
+	"pRoBJrXKoO9XJE5OEQzfh5O58+Pffhk9+5HlzorrBnYMkDM9SYFgo2ASEb6YMpJHeL9lLBckmXTGYH/K",
+	"WZE1FU690c0AVlrVqc1ovophx/KyHwvCW5v5XjfDz894V0Pco6WBxpHVpb98GT27yOeucbN8TtKYIwZI",
+	"uCa9s8zr9fXFRZpsfmT5FZ3HXNCcRp95o+PfUFakyUZDCjU3otUZOJumdBtC1iJKV/BgvXas1uetXv31",
+	"y+iZ7MEnJk4RONzuZdjCX+pCbeV+Ds7BXFqQNIIoFwyhvRd/a85PweLSz7G4tC7IK1f0ecyfkykHGKb8",
+	"eyldQpbRdwmJHS6BUP6klEmWRFxXXf2GGxp6KV9sFK9Z7g2iKLuVIvjSGJoau9Vy7Eppd0Lz20Yn/H3i",
+	"RvmNBRsj5mRnAHMFvwwV0gFsA83sJvNb4IjVaS4rJyCQ2XfKvbEP1gaRynschf3faxloa0i50RFWelrw",
+	"EFMT2odPeNWeJeECot8dTh7EueL3UyYCeM/h18FvinhFWSGae56wdA51GBE+C+WM5QcHeMKlwjH2cwss",
+	"GBfal4QtO9Kc0HswRr4h7nC62aKtHAcBOIsDu0Zymopxjx7jJilPunx1FMSzIIYTnhrw7bajhOW9WpLP",
+	"e8wNKv16hrxS5uJQarXyynJAShVqoKOfGptGInk1KF+jXFEXCrjEdIy5q8CBWUOF9QnZiqKrv6P31qrK",
+	"pnAhxjA77TsF9GPYJwCVg8woubyuqa811Arw8AP6kCQx41XL5G61TV6BQvW+dSuUsTeuXZKawbEJ48xd",
+	"5Tb0BwSWUpGP9szdqHX3I/okvzRyZ/bwMPbyqjT3wTMqjsPenjnjqew9Byay2p4TaLlodxlt2VqTq64y",
+	"3In856QaTZ5kNJ/YV0MNZ/PYAt6jZ9yOZ3v4/7bj4N2TrxGnLbmQgml/Mmq1yonAvfISSD+I/nUt8bIN",
+	"5LpNF+HlpTafrGvDW4mezXqxYDmZ0zFN53FK25CrxohZUpqV01bzjec0ivlkyLm5Fo3771S3NFLR6lga",
+	"uRB8v9ksg5803lIuK1fQ6iXdvFFAA0Csj6oI/1FA77I436D9MsspfQ4VISfgR5IX1kQ31pTiFGCAjevC",
+	"PCStmrxLutESvER+V56YsHw+jqPJ9rFWGbXYz91cWcpzRGdxGjeSWMNWOr08txC/S224cT1jgoHVPCFZ",
+	"rHvcuXFJEjfzy8C+1c4iFedM2BwLwZGUJBsRh82swpCpS1JX0SYjlxI6M2pdWORS/yxFogVBwRXCtdSY",
+	"3ZAVkG4qPAUaybJkM9ZGmSuuu5XqWk63ydfLsgR+YHpmdsxILjvWFXGWNy2UrMenT+RK26OSt1KWkJBy",
+	"V/hwSngcQhr2WGcTdm/OH+RLp4VYgGezCijoRBMAvLkCKqhs4CmV1hZv9DFp+wkEQNOaWcaa2o52XF7K",
+	"gSXNhG22WXDCUtxawEI/k46Ow5w6C/mkpgdrwoMViaqgI/n+c2l/Nlt3AJqPqCBxMs5pyPKoEVQmZ1l+",
+	"kubmgplUXqZR+fqkFaG//Xybpa0nGmrexamSmKVSD0y4KvTb2uxCiGxcQhluy8QNP9MBwRul9Xl1fWpv",
+	"M0fbrq1UWTf1FGycz2l8Z+8elgeJlLVg4CoCBo9ds1iRsAdapT7ACbyP+8SxmtYTXTCTKsakWYbH0Rgy",
+	"j0PB8nFESZQ0qhyfUxEnwVrPnpHOBEAZJJWiQCcRJsU8hlQiqP8bbU2v51TGfBynBOCT7das7gw6crkt",
+	"rren7/e16CES//HrjRaG3kChUWPmiXBUeCRctKDVq7MtH8YLkUZlRsbQ+YWmiyzqEHCVxlVasSiVrcbW",
+	"t4a5InfolxhDhmU7psUkYZJqdubb4PkrRMkrRaFxWEZf7E/0u2JprNiau1/8qB7+MnrG4KL1phrA3Dp1",
+	"Y1ZuSXmRAB1G5Loosakl3exK92F3gtdjpb00S9Sb+4SdPBSCblN6S2/sb1yDHTJekbteFnZOU7oGWx57",
+	"0rQtPY4fNp7TFYlTpyyvqtAmnZwJ4qMldzcOIxm7nQz1sVa60N9NbjXbdjerr3NsvukGqQweUpW9hz7Y",
+	"o4LeH1+/DSfj4XhcaY5V0LjcATZFqEUSzyhomm7N2ZLYcmKlvhyQmZDDk7tLyvaC0wYVuueu3oM/yVlh",
+	"j8ybzLQo4lgyd9s02DGPcJEzIRI61hvAqW7J6aqkVxAh6CrTJAv6Q5HeV5bEUL8pCgWPjWV6lVORb9og",
+	"ouV2HtqdTuhoOwdjd7Bbb29X4oGmLjbnIJhSHkc0IEFoKD5l1+2kuWNC7jXhWZiwcDnmS+oorx/FM80A",
+	"q/cJvMLLiJLinxqShpPnLB+Hii61ybtKRLFVCQYLuwEhQeMgtxpYqWVtLn1pkev5tlDPK+iLb3dWkW0B",
+	"LdQge76f9ad7suD35wLYXsBub0ClOUOG0Lt2k6c+DLgrSdQzeFbF1TX4Bg2sNmCplBwOAsR6WRIRLsb5",
+	"nUujqMPgG+chlzY3p10pvLp7MZczHMQqLlZC7E0pH+jVkPlpJ+XGRzxJufv7DKEfN3SVJURQN+BQqCdQ",
+	"wE9ZtAkgex2FR+zDWqG8NUpHaJ9305x2v1fUi8YdblngcZoVYqwpgJvdXcScJyweN5F3C8IA71ZJM5pI",
+	"92q8apSEZdDEdD/mo2AyTdgUvzyLE9rxaSSn61gEQ40I20LqV5qSouqPdOAG3BtSbwQX6VfDwj/l4AzP",
+	"wTGr7u9NqBzVtpWMV/SsFVaF/m7kIIBrRJAl6ucpSZmlo+vQTZU/VnFHeGoQqlM5CZcWLoA0UwSpB5S7",
+	"z6jd6FWGiY4YiFz8y9OO891xLdtFn+l//B/X2f/93zuf/FmcCJcW9vu/A/y52b33dUzz57OffkrYlCQ/",
+	"O/TRU62Naq2dgwuPIRMewqrwiuie7SXddAMJnAnMrXnQTTnQWhvt4h70n6yrDypt3LUldeqblSrEH9Z9",
+	"BJqqVcPJR10tXRCwHyG9rq5cPtKT4Z/GZ+8mzTxvVlnOJjC8TP5/rxz6FKb0NajWF6BkAkFUlYcIuG0p",
+	"FbXEyR7gu1qu5iDuf7X1FeT5tGhaEO20MB4qqx7MAPKmMpTvN0zdORPN92LqaM2ft0fggFuz/h28wM51",
+	"T3M5kgYhA3klWKcVaG0NY3R/rujOSYKlsGdDmZ4Fd03LvZAnH5B8uLp226fXVC1Q2Q/9F6FXCYHGSgZy",
+	"NUbBZKsSkMoiUzM32c0yV8G+sG+hoXdb9Yl8TifOa+tO61d9yEHJ3rryIl7Rm2YGy3fSSmmi9JMmLvel",
+	"zHTTigDbZU9x/zPjAvp14V3rKzRuaB8pZuajpOHvTmERejQmiSUv0n5uqe2WG68gNhM0RfuRy0YQWLmw",
+	"AkKxFPu8SDQOBWL7HmISUDPjAihNIYbUYsHaDdRBWr4BO4rbY01ckY6MSD1EMVUKwOqje05nGCj3aAB8",
+	"rPUuNASxDsLH2bKivNnYgLuNcLt6lMoGCgAmGa9UstXVj++Cb7/99u9vg8nLly9fPYf/u3n58g383/87",
+	"CVaUpBrIBLHTrJgmMV/QSNc8T4jcJ5PLX3+O5UbYTGC7TBQAbkxEAzDWPNzQ+WRNNhz9oNgiy+N5nJIE",
+	"FocHC8IXaIAoeJsWYB35sK7811ffyulEpK7TtNKlLGyW1iopDgDsXpAsntRKKTnTYv8G7XajlBR2F2Ae",
+	"LF/y9oTSvwBiNAZfZtJrehEJHmOxDJbIMVrFZNrid1zkRSj++FJPqC73QEvMHvbqmvBAPe2JhbSb+l5e",
+	"hSsSJ2Pin4k+QrzyWg6TcIy6lNgSsDVdqcedWfGzOOeiJZgEJc+6icFffxk9AyPJiQIok8V18rECWtUy",
+	"jxsm7SVg+LrABbKBUfD6u2BB70hEw3hFkiCK57Fo39x/1TgxLKUUNWInqntAwRlZCqiCk+B/KcmDV804",
+	"Sr998Z3uhHslZmQVJ5vupfi2D17Jmru3FnM8wQpBak7XC2bvt1TFfFqpA7SoAybXiGyaQkyAzTCkh/Ih",
+	"ZV4r84YvWJFEwVQz80Uar4Eyvm0X6ZvOnuNXdre6QYGmG/LEc7qXZX6tTJexRZSwI8gtobc0MXng5XdH",
+	"wUTqA2gRgMdjArg3w/MfTM75qbyb1TV4RTkVWmmewJ07gbt70ixU1Zj+XifpL0V6RbrY+7suA82GNdcM",
+	"HPjKZdcwcZbIadpwDas9su7z7VNfuQZ+a1VlFFecU6OJ0xK8ehKoP4pamUxUdGgEMcYpRU/rlITLN/DU",
+	"LKZJxLfeWpEY4OqoFiH9QtRLcTkv39khbtuhh9i6QEV4gqIKqR3RCJE7QUIJF8Grv8hzDoDqnAdFmmDV",
+	"UvUaSeR23kDJrli8DRBtI3c3ii2tE5wEanjbzVrXdnd9wyHqTj0VDmrKNNuyh1B8OmGsbVqOmrU39laz",
+	"UIfb6R39tRiV2qbI2lK61glTVbIUmyCoKuSralBTr3ZRZ3qoMAYJA44m+0Jt58EZBYKxk+A03QQMtpHc",
+	"zSlTJMqO5AW/tVqRpcoLOD/r3uEgwGFfPJcNKMhapxrUd5PsotLsWY05CU5RYpgz5BRLXgKi3XkpN7d+",
+	"oirlXEKuLJ1ssWPLQaxYTkfuzrokoZ2IKBU2L7G4IncfaDoXC6l1v/6uxzTcs57npdr13b1H0tSqWpna",
+	"pXicCWwkvP/SANSPmIucCJajr0uvtRQ6mBJM72Iu4nTuqsHfRQjUiWhF9Qfhjw65n97ShGU0IDkrIGKh",
+	"nfBVFaWJyOsTE6BsN6vRGU59STRlWbIf27CbsgPfcPvGRmQ47H2YrTyAfRMrIHkn69traNIXNAPur5qR",
+	"dg2YVef9P7n4BTRvLAb+r2cXv1g6aRMtXE0PV58vJ0b1t12xbYUCQsngpiplc1f0ogRow0NwsGdWUT15",
+	"siHeDP9L2y04bT210NHxEahFXASgCfT0p8MqtTng6nOMvRmpGXDPrCrlRS+Jq1z2KdLUKE+loh1Giukp",
+	"i2K6hSoIFuQW4McrSu8XYoDQaY2I3gmkPWXRZkuL/u71a2ca3KPiu4a17V9r09oYfuyk8Oh4+pfvWkoH",
+	"qo1WlriW16xJuZ/gz/34NPQmV7axmwqlzI+ub+pvrDp0qrBccy373QPdlfzk1jJIe9zfxiPwVW7xlq2B",
+	"NZHc6G5VNMlMnlxsE+3W9TNBQEWGWKRexnxS/jTxKSkDs99e10n9WMmXg24BwqDZEfpl9Cxl5rtdgVI5",
+	"UF2F3LSWJpsRNBEFkzPspyNTXs/bbpQtannO0xlrVl11M3tlGdabomSKcQDay8J8WGVNWCuDKEURrEkq",
+	"TGXLOFyUO0rgN3LqvSf2uhe8CgjJXYApXrhnmhd7RpJkSsLlWLCxs6slvUVQpMuUrVPTcwBz5rd4Wqwy",
+	"ZDXNq1o5xBfAKcWFM/NI9aDZR8BC0rb69mpDNgO2NxkFkyJPnkNr6OUuckfahA9SqJx+B19VHmct1Il1",
+	"AhN8Xn0xTudI7+QqCNXwbPuGsZZ0hyqWRZ7YzfZFiUImjulJagCjzVheD0nlYUTrtH1jR5tye7YVvQex",
+	"BMJwG/2VVgSBOrtvTAYMH5n6QFIUIR2XL96kLV9cN8oFy3gwpVIhx8PcLHXuBE0jGsGO9bwF3qt3pJHC",
+	"rylMyRyw4qo4z65rt1U5yVCMIrbcvzx8vWMexLqT6htQANYKnmwfjloLrvJejQPTZxIYTrcGNzzoovpk",
+	"dNFjrQs212dh6l3ssUL1V72XaqvN3desHPjOi9ar3FGlWryufTSMrmCr+R5LUb7UvQj4o6EsHiMjvFM9",
+	"SRKVLWHXhih9DnOSww6sRXqs9vzgv213OruleR5HmuzXu5RyXWHQIYdY7abyYnDaYf0Uc5DIOnV6W7Q7",
+	"1rD64ESz/aGSnDIRTPCHftDMSpfc1iQi4CoaAsyNSVYuON3qokemQEJaUbS4pawzPdNw4h1q8+Gub2tQ",
+	"79sqbn63ZteLWFD/oSpQ+Vs4WRBc5PuagpbNEOeiIIlvImXwD3JLruGRYFakUC9FM97fqwtTd0YlPzsy",
+	"t0t7xHTeO7263kKRxw4nEvy+a4L14yukDPXbWToGb1tHud0GA0fzIpiVmZE4cbA2Gj3BLIrfXaIfd7Ja",
+	"eDELmB4OYBZwn8Rf6fRnxpY/kzRKaP6OpTOnN0VB5EmwptMFY0usCpEkXtQyNmzFI98niz/C09IkuaWp",
+	"cFeraAS5b/UQvcIG4Az4C/jwANC9qYuX7Ul/1ixXJEm8VOVuTKsa/z4OuO7VIOdIe0/6s+Ppde1gyOss",
+	"WCGVM52nXG5hN8uBnyCbskiK1pJxxFvoqnGNvVdWu00iIsi0GdTkPvPj8cXp9TvlFNzNA3xxei01unNB",
+	"V9t7/Kri7iRpmTagYApylnLLN2wQX+oi0LxQgiHnM9Eh/nZhg91uSrq2PkhSRFKFah5OglPNTQOETeAh",
+	"AxXoTUAsHlUSAQiIcERWQIcBAhOnBgLTiX/pyRZWXblL7SdtGmPpRIU5RBHTNKEOmEfzTHpthBt6Jwzx",
+	"13s5k//Uefhe7/+YkJI47Iqil6r321ArMhXe771Tz8PuzXIaagxQr1Yry9BzvlQtAr7zSXyPH9o+iOqH",
+	"YUU46V2WqNBlrymJ+8+EvlJ6vVTiKnp2sIyre712jY+D332T9O3nTif+2vR0q9YE/OI638GpEVwRDVlE",
+	"tejScfFvT15iYBR+eQPRxIns0mQUpMWK5nEYTFmRRpbBSO/CpODxLQViLyZOgh8rgPOYa5CAsdkxB93k",
+	"USqGdASxb8OChgkdx8FxFF6E/182a1vCMJl4SErwBEvpxezZm3/59Gpc2S1/bCnjv6GMu5j13Hp8L8I1",
+	"3Qxr+J6EYxTLd1dxSgRz8O+oZdyoKoM0oaHgUldwQl/qpHxZplhZdxK/psvbtjk+qsUvktDYRXag/361",
+	"odXDn/qLyiaFEEGCTqKcbT9RT2ScTSHe5bgyguUjerR777PyA3E68AOC5ilJzljY59a1XvpSWpA9d02P",
+	"Sa0KmGcrcnfu/zKoPAUqPBZse8CrA46I/XqvFfpkSH5XcTp0tKWGPuDVnUbbcz9aoy0SEWcJ7SGzy5dT",
+	"JgZtqPKg9jw/6pbsf7lYCIJeh6bmZBosvWsT4LxjFJ5WmrIgQgdWtSfRRZpsek+vrek2e13qd4qp3qST",
+	"p7KccoWD3IH9OxZJfz1d+8Z7vVSk8b8L2u/A6+mC5NVBE323StzcVcggF/NAfl/QVOrT//Pxg4cPVKg6",
+	"n737M8gugv2QkZAOOFV0Ft/1fm2dkyzrrR5+8UstaTGVkIO6yGOxgSNcqUznk2cK0UZMWSeJNIGkNQVp",
+	"HpMfKMlVZQNpz2rSKr0kzyoMGaUPjmTxL3Rj1SFwlAlnbBmramCTy4vrm+AFyeIX6p0JlsYJzoWuYQH1",
+	"4uO0hiMEQH/K6nQduto5EfLHjMxVpg/aPpgaGnAKJSN+NVTfNkQLp0Q7gTHpC76HeXHqJQxcG+8eU4n/",
+	"C8I130Gclog+WH3FC17/tp12F8jvxBUKRvikMN7QehlD5RHV3CX/8/zC+hVmo5oIhaJS9r7GewELjUtT",
+	"LrS0oxfMDtZsLfYXcHrMHPSAJWWKnXXIG0byRv0il69MHeWjIEwIB5a1NAouTq+hFuLIlOkbGcczH2k3",
+	"MR9pMnAB+XwzBd/EPKscikqTZCRPAR9V696M7Kob2Bm5nM9ZGqQsDSk/Cd6TcGEWJyR5DpZ0Q85UbWnq",
+	"+1SHW81pCy7KyTIhcrusgfwvugoIdmWkKgRAbe+QppyOVHKiyofPuajlCgN/IpTUVh1LSjc+ZvjJnaC+",
+	"JhdUn/eMhAsavD55+QxgkFIkCJHxNy9erNfrEwI/n7B8/kK9y198OH/3/tP1++fynfLyLDdUcEb4YspI",
+	"HskFfWYQj8/ePPv+5NUrfItlNCVZ/OzNs29PXp58+8xCg7yQ/68RhoLZdhHOYfD65cu39aJGJkF8TVRy",
+	"eCwCaUQLkoOSYHbteST7TMUVY1Igm/p2stXXL18CU1npeQXICIIZXkh5jVjF0s3Jlq5bQj/1Ahr60tNN",
+	"d5rFF0s8iU3FCCBz0+AG7Ivj2Zt//TZ6xovViuQbzdq2RaGgXn2my7D869nPsHOe/Sa/BbKbZDF3LsiH",
+	"mKsiq1DG1IqwwYmpbtHppsRZW6lpb6tiEji8TB4nws8qAi04TU2ygGCImEKshyYlVQED/jaYQD7aRF83",
+	"+FkFv8Hck3gFh0aXJQdhLr+OB5BXE1iAcSGIeeNGOpUTpYpSQPNO71r5yItL9I12Pnd6eQ4OEr9Hr1ku",
+	"PB99RwSds3zj+biUdDfylvB7vMejp8gz8eW3Y5xFOe0XM7lnh5zIMlGDNx3NU6ObyAZOpLT7DgfR9HUz",
+	"2Bc/kKiMhMFLr7pf+pwq8kxOI3zp257TpfTKiKaxW9c1M/eJYVnjGzZ09t4DrsUh0pTuBKVUgFWeRNYs",
+	"vv5794TcMPaRpJtTVQZJvvd97y00g+KpnZPxjhVJ9ImJKyrymN7Sg0yJjogHUYxoRRTaStwbAS9FMUyV",
+	"Jczhn79Ja6NMsocK/lJfevYGDHcpytAqAcUP+5+xJrDdNZb4JkZvk4KyXebTW2oQSVCxAo16o7SntCb+",
+	"lVRHxAVEfNIy1UHr/lr8q+JmaBisSERVUzlFeLD8utKva/AC0M4xvRyK+QYf6WpqUNB466jREcz6lu2V",
+	"kPC1RsBhSWLkBzjRxdB5kDAFZ5IfkdqKBcpBO2MiuzFWIxuZZ6c0ZDBD1ewKArlJI8WqUub3Ad4DuSL0",
+	"EAEKBOUBiAFpVS8rubqDbqsfCJd7/PzMR6arhxVM1vf2+kTXPd+4pkKlBqrLA9T3H1i02f+98YmupUrr",
+	"f8Tx6S9fjnGpydtclbDu1cHyJVeB+irXY3mf9ej/lETjzMZ5tA5F1yivXogrkkB2WeQzFeUl/dG8Bi7k",
+	"MRw8dbrGbZ4o8zm1lT9RGvHq7pTf6/Up6/VrYHv5gaoMo5SJsRKsnV+5SJPNO3wW75zRM5XjCKPzuMXF",
+	"KWSpVw+p/R1bjnf3J5+DOvWJiR9ZkUZ7vwTh7gBMQIkHqpb7Mn6BnIRCh7zxPfzcFKTqzWapXQ1YyEve",
+	"R6MGrseUNUD2gFOGv9VfrzygGKwA1wVXjG6CGPwgsdMV4T5O5ydPqh4sIt5itsr8Ny9l7zpha3z+7z1n",
+	"I2TpLIlD0TkRsKVPL8/lvX2zoNdkReUVuMf5OFX6kLFrrQRPnI1X33rNxgeSI9jmeLoyQAzHU3Xftk4k",
+	"wDzgZoYkbi8d+0d47IZdE9CvDyNZ5P0G4zCCw1PrxrszIKlydW1r3ity9xwn59XL7/72/V//4lbHIb7T",
+	"oI/brpgXpn58s46u2PmFVaaTBLM4MWhykpaEQ4heeoNEKCwP/vf04wf0XgYqasClKoyloG2lv1RAuR1i",
+	"4EinDR2d6I28GtlCF7CwUZySfLNFZlLx/UqVnt5lLBeGMFFq2iadSn5ZeWz1+6gMA4GJZlIvAbpwWyCg",
+	"Bs2YWNjF+42PB8OewSdWm6WT4NTM6Aph+SQNXo1evnxZDgCthCDL2TShq0A521J4DeGpVU0cegvhpr6q",
+	"+Dsc55luuUP3lT1/kSUkHqJYyg7eMGixdvzqKODjKLpq7AYE5CcO5ON6DFuS4FftGIUlBoJKZNBASD2S",
+	"1sDBiMWj0IAtpfcQAlNVkAZceRp8vvnx+d+M6ETyixbt7Enl2ZPK86dVCrTj7Z2Rnw9MLYBoC168jVqB",
+	"CZaVDI6lovDdq79/9+3L73ZUFJZ04xO4OT+zq+h3xXAMkliV9FCuPQ3KVn+VH8LwiiH4JhFHQgHrcf5N",
+	"cEUjKV7hGlYvE7hbVfxnq4wDOM9YodxhAP5W6o7ugzTlKAkXI4XKnhUcS7GBG692dW9fyfKpX+hmaCjn",
+	"KOEL2T+wt3tvexhZa8wC1u6rjVkkiZqBw4ctrIn8rufwUibGM/Cj9I1AHGR0JuVCX+lwkhBiMaUh5KrG",
+	"Qp9fUMz3cNu0vycHeoXpbE2BkCWeYC14YVp6BEKW5phU5ekLqAr44g9dde+L2xD7mVTFksJvEFOXqKnA",
+	"oMZxJCSkFQoNBChNyvqQQI11YgrcYXYfoilLXguTkgKyOC8SilX6DNkv9kZux02DcQI9NgUZFXNvP6H4",
+	"iazoxQzpZA/tnDc9vVaApr7nQL13LYigRzNmTK8RctVbnKvq440Hd7tOk69c/0TXv9CNOWAPXrBXdil/",
+	"UKaSj5u62TCo3yAdS8aui3Ch4xJPtkRfB+PndEVyviCJOVQQ3VHy20cnk28p9VQFgg9ullRsErWZzHVd",
+	"MVEw2sHMr5X6Ci63JkoQ123VeMGWZsz3r797/be/9bBimm5dRrj7jjWABMvB2GrAvAlIWs0VVf4zYM1o",
+	"cINO7p6LzfI5yeLnauImFcMmonl8q5hYtYPUis7DFa6tHXynjPRvENwQpzN2oogcgT3mTtC05InqCXeQ",
+	"5pz8uRKakiaVBvfHqar6XA4dzS+IQKxjxEbovFYAvIVYjyHgVGCJgMaOWrBCI/KWKVtbxAOjzjofgmno",
+	"ayzuHyiB1+ZpFl+cXn99YInup28U/lqO4QjQiovT63427cXptXaAw1t2N+6ebwhmvRy9I8dRHLGTXzfi",
+	"I06BIt9nLvT8f2ICkA39dMDSjiaR1h8OABUxItNDtX1vnt0rzGQ4vgM33GEhHlDsKIZYONzGqbmOWa6C",
+	"DvZdr9j0jI0N5ZPgYnmLbHHD8R19kCaPH+GBa8vVVjM0UXk8Xwju8Z0r+eANO82yZKNvjf6wpLo3Sx2m",
+	"I8ZhlJasXHhW/pEv4megx09Pk26xG+HGORUHO4vOYer+PUiIDm7i46J0SiKzsiTLkzmt8Dq99ajjQnbU",
+	"LWKZsRqkUjdlX7/8+19fff96x4gcI/wF5ht1m7TpNkymw14lNUO4YqciPV2DNVvfvd8oM1Wla+p0MmR8",
+	"0bicrUyr+zfVcF6H2GmfFZn156sPPjbRh5gLCqzPPk+/K7hgqzO2InHqlQiVJGwtm/B5uFZnyueVjyxc",
+	"mpqFPv2pOnz8Ldkns9fTisPDXTFj79H43Vd3nkzgfZnAC8J7mI0/E16xG782A/rJCJaKZ8M9Dr+FJJV6",
+	"z1Rd+9Fov4assoutbD2o0GsxWpRMGTXz+pHYwOeonT1ZwU9W8OGs4CfT8KGahnj87RihNouOaiP+QbL4",
+	"PPqCxmFCRQMr/Rn8vdHiAwL3qnsiFryM1pk6GttZ0VYCMxcsg1sEq4Vs5TCfC15WluSCbMAAtVhA4jxg",
+	"69RE/CZZkc8p4JREXjSkQuBI5bbI4t42nNocvmbHZZEfDauJGx3XK9ov/4tWUnHq7lNJ7QnbPjNrLUUA",
+	"pr6qQH9n2qvxVO9ZcqjKoyW5AfgmBqScumXNI4kCHD/t4Xj4WH0aBYmT4+kLRiMadJNXrig8Oj7ey36X",
+	"0MjFuCWKHGsHl2l2YB5UEqkJBwNFpwMYXjSAckwQo69qHu18RzVxL9nLyne7PY54Kdy7s2dHmEMjW41V",
+	"mN4qyvn+hsxdX1ePvYBn4LP9L7GHeoM8SX0HldOTzL8v0ipthX1EtOuBVt/T4vqJiuF3mZu+qmi8yiCt",
+	"ouMu24MN5cq1UMSCWZZs3qqXeRAxSydSmRvK9xcxeCpEhr5YcZaydUrzSkq8wmpOKY8jWg1Fq7Dc+ez5",
+	"R6mwWjE5AGXChESKhXeG3IYBF3GSoJsnpSW0E4k2YVLkvG9fw0UWDQdL9jTgzmcwnsOHZ95hHPJh3Nf7",
+	"6cwxQzOfYU8cyOzV+/dPjE/cAU84QF8aPQMehLHHgM9xYs7PVLGUB40VNHEVm4vbQH0M25PTQ2CZPDG6",
+	"B2DwT7rffVj8Feq3M0b5Jybe3wGi4uiqX+/IwOvu59Ul8BRJeNCRBKVs3hfKTEUQXpS6YwuneunhsVTN",
+	"bR+PS+GUOqpt9TcRY78r+/HwnTNlZ/tyLJRvXpJNwkjklo/6wcdwSVir99U4CQ4J4nBeDNrGfAx+gQMu",
+	"eg/fQINUugdvQYtcLAlpyofgsoD00bRIkpHixoAETSzDsyZ5xFss6L2Ky0Nax/uVlF+OK90PYpxaW2VN",
+	"c7qrkbqLhXhkMoOnm+weTZ57vsueIFB9ySZA9hxwO+7HfNnj9dvbdkHyVy+7xenNx6SYWZzQUTCxl56F",
+	"gornmPiB2FnCq0/IzTHxDmgDw27cHAVXBfmf32wyavJtdJUxDmAr1oCHYutUXozoUL8spkkcHtqt/h6m",
+	"/COL6GOMg9trOrgvp/zHOKk7LN1h7nKDnZT180o63PYI+b25rR843goJZL1QV49B6cBT9RRff4qvH9+G",
+	"xr23d6PZeWlrSHAH8Wztkk6jsoYghGliwRUxkvpgnM4nunYUh591SwA+m5HcML7XNwzyUTbRvCLY+J+6",
+	"ywe+XK8pycOFqi3cnXiJwgPq5x3lKtbT0NeSV+99pIJw12bVa/V05f1Jrjxzpp4uvadL735KIQpL7hzC",
+	"b1y7AguxsPN2OkjXK4WptUmIUTZVVzzOVU1xvOBqJOuOS21OxQURi3f4XaAReAxY6EIsTrOM9zIDy3ea",
+	"5QROwcALx5fzE7qh2BcUV+4PG0P9WaZ9QqHrbifeFZ3RnKYh/YzvHVWujOr0oYqzseKt+C+pea0o52RO",
+	"gxlLErZWERKWsPS/HwfipTAn5CjXU+WsH/2ekofkwyHQL7Y0Ak54RiJq9PiHfUsZql85O2dEkB9ztrrZ",
+	"LE06mjfrr/zAgSl/D0DvCxdkZV9W7kT5d31CelyMcAm2lA92MeKnla5UbsMKGz4CktUFGfNggi9AjbzA",
+	"0q9t3vyMiMXbsoBwzIN4nmI5L8B5syQON7ro8BRbaCg7gsDsyYoKAsT7k2BVcAHTvyC31JQtexMItqRp",
+	"WUUFhzSnIpgysXAxzH6ia5zv0yx72BFfIEc1ArTHXjdDNGRFRwMiD+lu9a0WFeMYGoaeuG0FA6zadep1",
+	"AYoL+eAPm8rQhusox484gkSwz6D8sSwY2KK+qGP41WkvX0WVg/vRj94pau/sXhSjp3j5DhrbrgpbXV8r",
+	"ZSCqA7117Et4TWcfH6Pkg1NG4ggOXheiqrINUR634ABae3T7VV78gc15UqPU/SwnwQ3qZirCoFLZViRO",
+	"MV8jKFIRQ+bbJqB3WZy7WUqMk+XQQQNL3h/XIYNtKtqS6wKun1mRJJs9w+XwZt6dxeTJZfOncNkcCbbn",
+	"1Em6SjDVlOsH5wEpr64Vu0X1p+/1Ca+S5PF5PWzqlANdXh4sKnbbI11Smitnf6OvPxYOzhNLTEMY6uu+",
+	"ix6r9X6Ay+aebO+n2+ao8YHHftccw3Z7+LeOYTjZ7cpxOdu9zKUX6JX2CEw3uq/BYAI/t5wDNI0iZ1j6",
+	"TaVC+EgRi9iVwZtuM5wCtNC+8otMDXLQdWbebdy+uHpPFtTTndZ0p/Xed4815n2ggeqyP3r/aB2+toUe",
+	"dUAcp26nWxo/8UiD4tU78Fj3Nuas+BS6xSfjdC731JsajloV0tGpKValAPPaRLE28DaaMoPLhrrwwUWa",
+	"bMoitrr4ayponklRFtAIy/aU5W3VeFzh7mv8GYmeDx2u1o3tLc3oNo1OxGZ5ogepUMX30rOnMivyvx8t",
+	"C9dTLc7OWpyPQbtSB/n4KeVP5Refyi8+1vKLVVXmaOxYfWprpGgimmwdqIlTI4iFTDUNL9xDYQ1HxHnn",
+	"ohhHcXI87EIXg4pU3CzocTNZHvxt95XxRWIHt2DzX0mRiKpoPWBxCDiiJTTbkojlXz2LOTwaWdfPFGoR",
+	"bjsWS/izi4vjZYF+JcLieImgZ0SQe64t0E8EDmQJLHO6t2sI+KqIRrdegRf5lhoW6okpqY0krFrgigWF",
+	"bfEWhCwrVEHtWARLSjNsma1TrNa23eQIH7D3GEkj7K/yyIyJmAQpvaW5upSPWlIgK8QRqsEdu5jAoJvj",
+	"y5HutK+dsd/f2VchEreyJzDrRh13Lz6Jd/jsgyTRr9LX+2RxGBaLCju0+hG+6aTS31b/nvSXJ3r8h+K/",
+	"PLrzMqVrc7WfPBUAGOrmfNDs/y7ts/Rrvnr53d++/+tf9uPXfLGkGx+c1/kZb8pz/gYRWqiizXOSigDl",
+	"ZiBYJSvbhnhpvksLAGGgXqDUQhAoBx0PW+eUG14W+W9oc5azlf0d/k1wRaOYlwzbWrkF9k27xRnLA0rC",
+	"hfwQpmojjge6ncRcBCuWg+KZBq9GL1++VJ2bPAeFfBLRGSkSMZH3E65cmYQO7/OAJAl2s2HWmtnFTrP4",
+	"F7kYfbXX08vzixm8eRxHhmyqL+kXHiLsZPMBQqDfw7/eh49+iJPCmpXjwaHUMt0jqs6olXAWpX1ZTsRu",
+	"N1L7e3LkCqLoAvvoM70lqmHWejgKluYwNAvlF38s6aZH6uKSbrZEImBuJ2fvP7y/eR9AM/aXJzDPdWDP",
+	"nArE9cAXzUgVuMcdbvqFbgamlVgCbORpq/9CN362+s/ybom8CBQLwX4qKPfqxWdO85Ss6PFE7sEzK+Vq",
+	"O2JmnYemiu59HFL8KEJcWWp1Md6VqVF27wGnBOKO/IVueuI94b2YpY83IbAqGXvcAVua+VJftZ3xMqUC",
+	"Wxpwc+ofivyf3t+0y3tjVtZZjHADf8Mb6Ix0u9bTp5fntUffBusFBctVPw5mAd+2C3Ttw3BBwyWNtKPY",
+	"Q8UGAJj6QsLYkkZBkblCg0/3kn0vdYryJ7F/KN39UQv9LeC/PFa7oP5/oZtHmps3WPo7LACfgmLb0h/l",
+	"/OXnm73o9VrAM05r6H75dEvlsT+pdPVgby+yLKecX1FOxeFDhb/QzTXukd7nSL13LYigLZHD/d0cyiEN",
+	"F8jjuzm+Cg61ne6mJzKyHS/N/lelfOvA12UTbdgBrlC7Uph1q/ncqmUI5PvX373+29/621nG2cY5FV7p",
+	"7XSVJURQ3mEesSSiXASzOOeKpIUVIsjInPK3ldwVeQ1zddGyWUBvab7xiQ1gh3vfsfK1X+I0OhbGEbvZ",
+	"A6yiX2hOT9ezf4/4jyLlRZaxXNBovIw9vOmfyxfM9J+nB6HUlv3RVrRp9OssENJ7Zw2322q77qFZYjAe",
+	"uZ3idH6gWelVNkPPlh21xm71Q02OSTmYjqRm3WaHUKa3NNWxZrjdVD0ohaxgKa3JZuUQk4/JX0+C0zSY",
+	"xNEEw9sp22p4K6gV82BJswb+LRKhNDhCAjO282X0TF5DPrAx/Y5UMHqhWFRLTSbDqwNdLgOSiuVrsHWi",
+	"rntmD6nFPTTKT+wf1xeftErpb1TA0b2iJIrTefmFAyX0wnjkjdJla3ytubrHuXiUWVZXeB4M3g1m4fzs",
+	"NJGCewP4P34QuJs5ihrzNimxbr3NyNc9p2Mvut5xtLwHrJucRpFWTe5LMzE5w3o7OZSTHUF1pcpSNSxf",
+	"/EHwvHiDN8obqEyJ286Hw7PgQGAo7WKAgXi8FDjZGjLJ9r7By9e6r/AqhOHhXy/3dLscEDQuR3XDcM2O",
+	"Tz6qB/qAhSRMzX2LSYNn6BCTQySiB6RhF6E3p+LRSLwhFlWbjHuSay3umkNLtSdp1iDNfqQiXNy3NMPg",
+	"/CBR1uWO6kjlNSsEebMow3RibGVZuSAq1I4FyyMM1QdFmgA2yk6Is9xUzvj7HiTgn8AXdSi53j/1ta8v",
+	"asf81z+jM+rpcrxnpR9PxX1fk0+usyfX2eNznVX0KH2U7kufMkmpx/eiFVEsnids7gPRUCqMQWgUnObt",
+	"cA2rPgEKySjgbEWFnHmIZaxpTktmdzYKUro28A4PPAe2+qbsCkmSSg84wmtgucpKPmlkUlkh9EhvaQp0",
+	"KEnMBY0CwgPOWBooihi9T0FT4JpZnChmwEAuWB7EJZ+CyqpdqKeDWJwE72UTPCA5hbglhG8mz5/jAuRU",
+	"7vGYpZMgIjo3N2FzPbnWB1csp2/KpdAAGKIK5YU5jeSnSAJNpWy9kFNME05P/m/6f1NE/kdsnSaMRIoi",
+	"xowPyCNmcaIcBXIyYWr4KJjYp4+FggpFXT15ExBkoSV5TjAh+931P9UXFH3FSXAKfwwpsM0AHS3PIO14",
+	"QakI1kBJK8iSqriWVIqKhCj9PCAZ4yJnmVRR6Izl1FV66VTO5we5n/sq65dkTv1wrFEsLmxaYN+XPnMA",
+	"uvg9fBr2+vb5pfejH6lYsMj78WtBRMH9B3n1wfvZH3O2OgO56/nCDev1+AXKvn6P++Ge8YVChGzl358z",
+	"dez8JyhO6M0mO1byozwCF7PyCPUwtyrvuETFEPNPf/iUy8modWn7xqVKzGpBNgriFKUTiiUpNISc0TfP",
+	"uMjjdN6o5wGeUN0yIP1QJlUEI4rmlX/2Zh3v9tBNpwHbYAfforykZYvy2jt54AUaFbeg7O4VDVke3TMw",
+	"zJ47W3OEv8ES9vHIybfGCS78tp744g+iNobKmG8NPhCtW8GdXyZLlt+bIItH62Xe3/Gmu3i06IPuaX+R",
+	"6doBMG8nj0hQ3JecOCJfh3Xk9z5aMyon5FH7X6yd8VCTF8G8PuRs9SMaRRmk5vXAojKkuVfCg3wunsk5",
+	"p7wk3rRTzGeVxKKaaa1r+Z2foXoCeslkxSL6/0SQJkijSUACq3XQZ0i4aM57eGd152C2k9XIRxb1feXH",
+	"OAHV6SgS3Wr3/KzP/W69qFIRWvRLexPcY+qFb36UvUm2Cwzu09PaJ6viz1IqsHJEj3HZbu/OB85pXZ2h",
+	"Xql/9quPtEJeWBXh+m6rTEqP2w0vMo8kEatdTSNrWLFa7zD0c4KvV550c0NDFFK5jo1HEnJF4q27U7Z4",
+	"+f7jKCAJsKXkZeH2LI9v5RNLutH94vIj6BdYL4gA9mwBjOA5+H+hm9FJcGr1QbV5+f6j/CpNZuAmDUOa",
+	"QQ6YYAzHoReKpmG+ydQtb/XhLaKslC8XacBVFS9XOb7apezGEKyKRMRyEC9mLF89lztstzuvwdnieemp",
+	"N4+DDrDaPY2i3iXwyrfRy/kR7wenjLS2HYQCAF/w+K6OB5RYr+waPJKtifQNqtJ3B6qjrM2+d/VDuPc5",
+	"aNJYrIGOgikNScGpqtMNrFO1P5mi3yy3fwpJKidvSoOIhiyiUfBf8uNaA6JpxDX003TjG/7fJ0+8A0N4",
+	"Bxp2ylDt4xjkA+qgoUP74EQEn7OEkaiqKAzQT7Yi2lpBqVjeL/6Q/+NbR64i0jVa0NYb6jyfFdpkY5MA",
+	"sZqhYzu9PJd6DhKY4nF05ZLsZHVXTNTjm8UD0kuyeNA9u1txuQFn8KC27c2fylI9EvhuD9pBf7fwWf0M",
+	"Hw+DZ433YVvmDXM09Gb8CuhMD3QDOlKAzuBf0/pFN6rzmZYkdhWTmavyUjkE82jUGKN7VxnRo7rAPtJe",
+	"FdDkm3z79a4b7OnWerq1fN2rh7yzysaOjxh/NLeVDvTu6b4SJE74YyVf3e2ucnmTtbG2YGzpEyZd0yk8",
+	"2oMWbmceuDkVv2KzEMEbFg09ImJPdbZPUMh6pSU8qSf/qwW5DZi54fK+OpuPoDzsjyzHyoj3CG7Tk2aJ",
+	"ILNoPcRPucodwSzV3sEJz25s3L1xJEGqBFahPQnUjYFRKatrsWGUjky9QOUdDsiKpXPMeQXQy3hB0iih",
+	"OZ+8hXBFnM6hqgCazXBDlx9xhaHUhB+BUU231FuQHS3ipNrrz47mURhGL/Du5Ggx1if1HQ0i3/8pX4Fv",
+	"oizY+7nX41Oq4USQfE7FOCNiMRnp+suTFeQnTBzZZI/lPnkYMbZmZ5mWqdXasAfknXswKaJnBX5Ii7QD",
+	"lRK1Nzrkh6o/jHfIE/0Ky4PeLGh/gX+MKqGG1Wxtbr4+yseWn85StUvj58UfsAP9686Z66HC2FPj8LF3",
+	"Wk1HUDBTBNIIoMhQnsBNQHLqilGVt38/M+hndb5+O+K1rGq3He5a3i0UNaju1wFPifs4PJab9sg35tEz",
+	"Dsy+hsovR3PYqfHuYKk2xz/2LE89qM96C80Wb9DA+jv3IQiHWVAt0u9JJrQ5c54kwgP0XR12pnpxpQ2T",
+	"ey1OrA6eNL1aSJPWypL2NiBKW1ZUErY0DHIA+aDm6CJH24uC+Gf3K8nJ6E9z1lN73ZHl7MmrdM/32lfl",
+	"VDr4zamm7fjh7qrK9OT8enJ+PSbnV8lGdiDvF5SIe/OHIxL3cw2cFmpfHMCx29PJJiyfg9oiZdOUBmTK",
+	"aSpaQnH1PHsN78ZqeepJKKttVdW2KMymG/33PJ4vQL0KMpbEYUz5SXBa+UkwhQwvicK2K38D/lx9AP5g",
+	"g4RGwOml0Ff4PGfwN/NKnMJVR8ZysVHry+mM5jSFArcsuDgtxCIIkxiJbdaLOFwELE02lUlfkSXljbWV",
+	"fqGbZ08VVsuCnXT92Kqr8q+vsupTutJTmdShYLd31v1y4GKoUDpcs3N4YN8ggaiVX1Nn8MW5vrT4KOBg",
+	"2Mi7yVCEVO41ZKEk3HBgqkRW4DMLEsKFSpeO8+CKRjE/CdRSByylI5uRkvBl9baWFzQl4UIVTsfrp+B4",
+	"9yQxF0BgGYgFSYNXo5cvX+IxDi4J52uWRzDeKeFxGEgRSVOhjgv0OaEzEbBC4HB0HVt5Ty+Mugn/UMSd",
+	"52eN7ly5tmd6Gfp6LW7onThPVYH0o7h0ZXflAqjLrQ8eqzJSF3VvKUe/PoCfHjzee0fwC9frfR/FJ3yQ",
+	"0dnZITA+OL5yfPUc5AUGqFf7cA53qmbcKFvbYEEQmA0ysVGu+/lcm0T4H0u66RG3b8oj1Zq3lo6xMI+k",
+	"QRMSDxtC7bufwMLVVgKrm3DpZ7menhSlgv1UUO5FDvuZ01yaXMeTmQoLcF2AKJgVSbLZr2dVrqsDE9C5",
+	"i6/QgHpUhsORHIl1CdphgDFtrj1UvtAzc3L7adlHSnfcZ3qjS4Xupy57RPW1h0Ypx/Ik1txGiIc+CU6N",
+	"mtjgc9HRALh1XariwKj/IxG7+3OFPEk1f63wsco0lwPhx5ytbjbL08vz/q6Ehy/fMIbfT7g59MjREK+3",
+	"piEDMYV2fSyNWxiEiulKDTJ21cq3DGb4lnL/Bpym0SiYLOkGq0HOKuUgRrLNFYkai/B/IzsABj50psxp",
+	"KRKK1KUwhDidq0HIHbhxEp0VXLDVztrtb0+e6cfsmf76HNNewv66CBef4I5+8mU/+bL35ctWlSpSKabZ",
+	"LNiwIg/YOj2Qi7sLktastA+7MhB19jW4QrqfvS6yLKecX1EoZPh0wZXPvsOKYk+X3KO45MzKPt1vT/fb",
+	"0PtNQ5Nqt8kxYrfslua3MV13lrxZsHWwKsKFIRsBqFBLDHdB+AjINiAg0ERdQgwzdpxyQZJEAYbWyi5c",
+	"50zemWmEfxEsiFhApqwQQBiLRppVv1FVmyjJqLHKnlwOGmmqbIgDL1gBtfuUDID+rFWtijgPyqnkAUkS",
+	"tn6jREiRYplIqMs4QtyT7EYF2oT82Gya0JUKczNOg5TSKJhI83kSsBSDyarW1ij4d8EEsV5KwXjlk3KQ",
+	"OqY90l3Uz9ZnQUdgpjSRsydYwwTL7/MNF3Q1OQl+xbKFeqNCGjSEx9XUcbkURQZfoqkqDskDljR7Fi/0",
+	"hjpGOMQ05n/wrVea0a/q9x0A1A+9wteAWTtE9RpW7hQt4a5hU6KMkxtywQpOn70ReUGNxMpYLkjyIiSC",
+	"JGxe0E7JhSJKPa0lDn6lFYXSRXVyLip+9rKCJwh7zXPRcEQuoe13ZgB91X27SufFDL92LGKmWtf9d9D2",
+	"mw4vs3rgq4VuDJ/C3cqL4Y7vo9tiT0210cNCILCxK0oiO5+mIjNaDrIlQ86k5iPPXKBORg9vtvpYJ5/S",
+	"UJGyD4al85kUMchDEhAsCo+a6Yquplbpavh8blRLRRQHOibi4iIWFiso+6yVCOgEh/w5Ld80Kabqs35H",
+	"lTaeSoUqn0O5EZLqlDuEqZtyIzXUOgpIkqJSHeDkA0LkJPjEUK1kM/UYX7B1KifgNuaxYDl3udq3heqh",
+	"k+/2Kgu/3IP0PgjZE7rl7K0CvLwTxY0+OXmMIvohJ6iVoueh8h4d2dfhc8/A1je5m8qLgJ6MJs/zLjdP",
+	"aau/evnd377/61/kHxmsK0nUL1LB7WHD29dUp3v6vu4puWMhRVveJnyYaEeX+Ncp2n22qcmcfhKZj1xk",
+	"DlO4vwJJi1u4Uae33Z57la59xWjdtQBRrDd/NAvXa6rSWCbw3KRDkKI3TpUIl3v2hf07n6gyBLxLnH5i",
+	"WnBr/2YUqOK6EVuROO2Qnp9OP74/nuSE1npLTfXWkWrsydb+P/a+dbmNG/vzVVDeD8lUUZcks7O7VuWD",
+	"YsmJKraoNeVxZaZSaoh9SGLUBDgNUDTH5ap9mn2w/5P8C+cAfSGbZDfJbpE0v8Qx3bgDv3M/p5bUFHQe",
+	"VEoPzB4xvLT/rfKh99jiRt/zJ5CHCfmF7rU+Jss/vJrDYmjdc1rcuN9EsqRkg5Cc0Z7MApVFqZBJi1Pf",
+	"ANnqQBZ2t6KHKk+anA2RG9fDas13tsUOab9zC9k/DXhu+pUJ3UzrYhzLfnTo2vA1t/OoEV/6wF9CK74m",
+	"3Bw143VrxmcAtyFBYLs4+fWFEP6oKa8C30fVz1FbvglValI5/oLkausK8gNG+INUlh9R86gwX19hvnW2",
+	"v7wSQutSqgdtphEwPQAweoc0D53OHuobOp3q2IptCl959mQOXbVQaeeOCoVlz/YF9AlrYshRnVC3OgFR",
+	"tCEWc33w+9ooRB/VBKuh+MjmHpUDG1CYBnUDL0h6tq4a2Gu0Pkjh/4iFR5G/osi/dca8tMQf+k51ifTO",
+	"6ccrcFJFIWjDeiLWs8UMXISwY6Ux3jhf0GCxfH+VzrWqmH/H+00l8rRDeU1CZsZVgTPXdL50CRvxPu5g",
+	"eiYHLu6vtZfbk/pfUHzHTMFh9vI3KavzdOjauSN7rSmtOrJCJGNz7TKme5dbqZKMb/b3U5ZeDdblEjM/",
+	"qz4TEoP7YyClYnKay4TfpKfGmKp0xLURomFxOBn3KBSXBqwKnrdJs+shF9ElaaeukZs68pWer8x58Kb4",
+	"5N134cTuHeNhGIPeQYE8KR6xkUS+KJdamAGxhpjHM7AbfvYF//hayoZUjqqwyUC5YxV65lyrlMkqwVX+",
+	"MsUXV5m3zD/YMjnSXtzotCWiUxgikRzr47T4HR48g+ov0tE4VdY4xZddm23zu4tBTGv1BNOzL1qr32Fa",
+	"H4wFWquHJ5gGlQr9XUomQpBGmCl7jNUTuPSTMDsRYsE93yuhHPh1Ou11MlS6ZkfUS6+vFn15oiTmC/1m",
+	"IM/fgyPmrYd5mUvTHOB9Sf6/ZHWgssqAReWA5qXsNXmtJbXMypyMK7Wzfw+tcVmuyhNDU9a9os1t6I35",
+	"ojOF7yyp81KfSLSi9sv6D2aeRtfyWvaV0J4e3+63QRxrUHcvdRDIDJ0x1yfuXVmmXhs+Tapah4oFITfw",
+	"4BxV0zapTjujG6fy+94lAOsACp8cFkuHptpv8vmyH6f1TWJfxM228ilkl7sKbBNH9l8zfoiuB5l1HxXO",
+	"qzM/lNQb77/zwrrq5hLeC01qm509KMmQsNLFONeCSuqxy7ub2s2Y19LEAjJOEj4DUgw9iO23wliZz1V8",
+	"3thl9yq3M43hc27Uyhg907pRC2Z27KMVczlNyZ/T0QB50E6+xSbFBTj6IinccnM5+5L7a4US1+uQhhVK",
+	"rRkQrshi59bxrSi32hI2oyVHHZfXcS251E3rvLb3vlIdWCOPq3ZeY3MuqTgrYeFenx4B4NsI69zusy9r",
+	"RhqCHJeLFscvdydM/D1OfO8CxWnaVQHEtyp8FngwB26irrptR0ApfLAvECBeFTb2KjK8+bhuD3vNKIc2",
+	"RKuvDePqUQlUBkSPyp9jhPc6tKHB0O6XIBrbjuk+BKQ+RPPqEQWPsd3VY7u3x0yX1pGPeB/KxHPjd5XA",
+	"sp7A7juc757EdNNkq+Klb7UkkrvgNA5cNq+6lYcTzV1w1o2Hdft7Vytv1LFAwCO3YHsmA/6M/8Z0NO5v",
+	"LtYiCjTFKxHkrPH0G5Zp7ZBHkbYM9hyZuW/QnyGPfQ3yZGdf7B+lY23mZ7mBf4IDyuo81jcWalMR448e",
+	"CGmUTQOvamW4zcZvJieVbPvB1EXs12ZKii7r/BaeHl/vocbZbO3NbhBwY+dwym6MTmNthNHzsTabq1Y3",
+	"f9P7KmYcokKWlnxgLPxRrVoi6OQF+HcVia4op1Z1n9aoS0WbkxjauflR8Jqij6V9VCM3lyRRHteEmAsY",
+	"Hre49XSwq3N/4ADTy64RzxW+v4fPpmENr9uHquhwg0dxxQ3vmHhsH+NSTa8b5oDVu2vu4zqcWH43NwOo",
+	"CnvTI4RatSkEZPfqPY/1gEf2imx9V0Ju+CPXwEIR4r5wqScYIl+geU6fusfL5LQqcXeZE16laMbH3IgZ",
+	"PpsXFHnI4AE5SvrLkLSUmErJ/YMMGZfEdqI2DPOE4nRtDzwG9gQjc+E+9+HXcxmWWLvHAvdaYtEfGB34",
+	"bKU+OBsvK3mD5b984HHMpwG5mSkJNBE7lD0G2U+DvnupH9kpC4Zg+IM9+oANx9rgwaNyPfCHMz8HKjli",
+	"r/aUCcmInKqed1pTEgoIhD3eDIWonwe2+1+J/3UNmlKx2+FqUa+7qzfhGT/mlERUWMZYPkk1kQ/ZN7Zy",
+	"Ye2470jg9FaZt1jBfptQdZl9vr6y/CqN9J7QuTWFkNYrqcyDmshSw5q2/fDy7mbrFKSUXaEfc2k0o82y",
+	"2JvG9CQwnedw4wziz4pGM0xQRcHl/P9UPOLS6RDw3tMr+CTM4H4AHT5E+X+bT8HtV4bW2J0iKuO2zRKl",
+	"05eQ0irsKvopPzw6UrB0X6/tp+Rb2KrCPI1jMmUK2a+FecKrbxEX15Jc2pI8VWpRIiK0iKvaLBQ24bUW",
+	"CKVnX2j48pYl/Jx4phE3gxl+ScX4F/hsT18YdxUXWZfcwqtJjnQ41Lgxhbm9QIk9qibC7fLy7A35mjak",
+	"CpvB+79WXKOlkxjutXJ9byyPe6vMBzCxgGcg9dhbFXsj1tYXnGNhKLET0+PuwD+znRVMxzHQptSErSVB",
+	"NDUgLgfR6nhZIlLZP11hBi47r4fA9KcVQOg1aHuCghsIWIuxz+7KAHjoKgld3/P+om7dZ2f4DXZ6xMli",
+	"ZVaDKElrvAJTR+byvQXIHdHcOVPtOui4XHG3yjC7BptIdtyHhYbcUGW4ghabDLiBZ8jYxjSfagyFfAIY",
+	"ueFQ+VaYPZHeKCNVGirs7GFQakSunROchEmyFivUseCmd/LeSrlO7eaIABbrxdWHTMloasd0dmYjoiiv",
+	"oUPRNhIgDU7HbnSB7my8vnFlljisNpvc9HBR9Zuq3+DphbuuqrNvNjFq18Tv+wtz2Mac6VHFtbGKq0li",
+	"nvULeAliftTn2Wth6U5Gjffj6j1xwHpU+41j6PDn3VT6ZfxQXkLr5yh7GVcU/ynyQZhkutn4vt9h+sHP",
+	"ti7fksvRKFbP9s006CmSXVj5y5lvtcRDZO7cDpa7WG8jDycScO6kX66863faz8aJTU9Qv9fGrcJhnI9D",
+	"2mPA3bNGrwsTj2FRHGB6gxpwTsgMts6zb0zySYc8xgGWQZ5jHOA3GQc4h3d1uxF7uD/74v6vtMm2GjQv",
+	"stbmwLIaP5Y2/WYiAtdC+2NEYGrQq/99rQwI3PTd5KSYeh5NXaR/bRal6MLO7ePp8QEfalDgtp7tBjGB",
+	"bgplwgIzJbhAzxbhKrYabSJ1UDzhdjFhX4WWw4oqzC75GFX47UUVNicNaEgaLeL8r2VIOlz3rWdb3CQJ",
+	"9GIYqmcgI3lXqScBzsDNpTdiPcG0hUmNbX88inx/iSrYyoSLxIWOm2cTfEtH9CWE7bHZrqrCb58Ff5Dh",
+	"Rp6Zdd5Tt9WFV9RuDVNjk7mP7nNnaOhzAwM11kDZVVdxxZOBInSIASvKp0ky/BN4hEjJvmZG0UWbOI8H",
+	"SlkdqtcEQsn116lPRKrnG8BQQ/QM2ifBzqTJtl99p1k/VuPRKQvg80jEoB+4QcpLCbHpIWZvciF73ugl",
+	"dWOVv6JpiyUIv4d30ieLdyTKZTkXcfZSVLivxUrq9ghQiHOP2HF6YLKIRxouJe3VomsZwJCL6MGVcSTO",
+	"MfBVWANXIYNjMDLewwvGWSCV7AL+Y3DX7twzwpYzrRU6OvkfLXjbnyZ4mYO3Ku5A184W720Qcj14VDwO",
+	"k9g79CkKAYYQXtDsCLQ0dGMwwSm7TCAq4tpo9sOPbKDGscZCF4jawONIQMwmA8ul2oWT25EWfQvjY9NK",
+	"/wlf3yN01dCSBUmrbNlZOMd08nOwW+i19El9WvvaMkSD3j3ITHg5TdpFKBq0oKoRSAjJWTbjP4Uhkdwp",
+	"HG1Pqsfo5apYk9NVxI2Fmh/PU5KEWT4W6PnTZ16N3X4LpjvoWIpcO6/tplid2Z5r2IyVYOto5g6SpDZ6",
+	"nihILaM1jnT0VBSpyYwbcQfMyRvsZh4bED1piCDBkwc3g6DFgt+MGbVlNHUA0OFDsNfg53f8c3DB1DPE",
+	"7P5dhwUd6I5jQL9utzOWrsz2+PPf//3Tf/2//3/B7rgZ/Hx2wd7zzyeXffj5rz/9eH5+wfxoFyw7kDNJ",
+	"idiKEZT4PN1oMx3ZobSJhey7Q68e6/nIw4fkuq/2rfCv4X4iush9C+k9JkuISm+SU1xTRKp+5bbo3uUV",
+	"AP4GmkEM2ZuZCzqtxVOr02nfWkJzoz9SiG47vlXvlOxD/HceCSTpk1jJ/oNH5ZVdfrKfXxKta8e+1m/a",
+	"EWF22W6GQnaowbZPKF9c2QuufplEEpAIJ0JtjuYIzXA95I2MZM4ScvL8TWmYq6iSUj489mewJN//6LjO",
+	"9ZQL3Vhp/aBi0RclQqotgW3Tt18tvIwICVb6mNBqrt336ET5kGWsVr/Uu/RrZFLcsyN3TG6xtsREPmqI",
+	"3/PprTJWBGkn7WPoC22gzFosJn5IPrcd6vd86rvbani5955JXTXtxuOrR3EiJz7nK/NrdH2y147LrHyS",
+	"sI0PQ/75IeRTHSTXEy+rY8KkQgBS8jU5jqcbhD1R6mPiA5kgMBLGeUtIEDhdPtuKSVRE4G1Nsj/kjBWN",
+	"uFpqyuGcSyagS/AW2Kqda1SF0ShsPnfqeKEwhYXLNJ2bJT19iuHKw49lCfzZnrIOuCJNgYr7FNvQsyJF",
+	"ixmlNgrCrrDPRqmHIZfTB+7ltFV7TI/CSXcI4Cl93rI7lVLMzo0wOEsy2QRioPdlGfpo2mKP00xwxHc6",
+	"C/k993ZQ6cTu7cFYejzhRLft3HgMLk+Kw3JE+BnG8AOYeHpy2XMszzy1kePhI5EIDV2Fui/7sRPKMrEb",
+	"dhATTxnvcyFzPOAPJXg3IQ30IXbM28550nrHcCtH18p5VfWltSy3MNNXr//555yiS8iyeoMZH9u//fS/",
+	"/5qqWLWy6yvWK3xS8ZNmkXgiZXoibs4lU2slNzY1F0/kjBec0wVorR5A8scIwsA7uj3CUt81zw7W7blG",
+	"5Lbds2hZ+QJ0Om2ykDhX7GZkU9yXdZ3XsPEHN8dFFxfp95oJdoR8Rna9HEJ3Om2nJXJc/wbRNGul9kmm",
+	"0Y77N2Et2X1KC2GzXIz/TdMOpe3RI20fvAw6nbYd0L7/UGgEgHKCoLkmuHir4nbcr916SF5veO2dCi53",
+	"Dq6obhbsWj7GMw9uQrMejzTshbfgbsW1QHivOvwZbmFinyNaCO/V1S+7mtfGijcnStKtydJlIfsRMCTY",
+	"bVnJGqqn2sAwaw3FH86kCuHsi/3vTfj17MtAaWMFpK8ri0xPXMI8BMbEvUvJnuiPU7qeE69cRrxT9qtP",
+	"jdcTkeUPL+9uNDKwvD9vwYoBM656gY3sHfilldQmA/A/pyayJCOhtoMkRjI3PtMQP4N24TRYtL3IwIX7",
+	"c6vC6rmrbaNyscO/ue1uyEstXVPlnAMFTYvhL3sD9oKOpOfclLeaNvaZ+9LFOH7j0ao1LftWJa8szeRy",
+	"c0VGqgQI0P1daGbRZjfzUDS0XRXTUSyAWLfjWUJBaL9IfCvnOLiMZJSLg5xFfp0PdmzRHUndHFBx1APT",
+	"HaA2QrPg1+vEKIzDBsipojp66vwlrMRnhxNSGx5FtC+WcCBfhdHk82m8u2osvRGMs0h0wZILytQaiaEw",
+	"mNXifAVl0K+aRW29FmDrRTfPn8p+wbR+eZzeH7TSL5r3OsN06abQyR6aXsm9DtSEVKvIei6MTHDGy0nl",
+	"UgG3ig2ENipGf+cnGJnXafZqJYFBBBTB5wsqxIDq3JBjkuiP929c2mq736OIS/A+NekPp35vA0JOcrO+",
+	"lkYY6l0TffDwtgrSOrh1VbndjuGxueLTMvzutQxLfolz+QBaRWNKH1iyCa5+2ig/TdtWFZl9q8JHNsaU",
+	"6Ycafr7etu0fz40rrE3vN4JYqDDV3DmrWw5KdjvJW533oCJXjQ8ufz0WEKw1qZOlG2hTLsM5E5HBr5vM",
+	"HRIJbT5qiH+lee58bfDMXMtfn1yjJf4MmTM4WCBeawPXx+G5Ld11PrrG/anCRmf2LQNKdnLMza4CMtnO",
+	"HvrpoopttaSK1s6ZOO8NUwhFM+BDTjZz1g6U9727BzmskqcOEi9hdC66QUjGw1BQugTlNL9qIk/ZG5yC",
+	"ZqMxVY9JGjEhrcjvJmwSzULEu0+nLLjR6GznOOkPoMHcJS7qlj2mmiwtJshd3X4stEEHaqbBRQcNiTXH",
+	"vHX27AZC9l/nP6asmFRBRgJ7nGLilQUG6eSa1W2RTga6V5iJZh3YvHK5RxqzSScjr2uXvrlaZZSm25Kp",
+	"AHPBgvdgeOD9qG+uTvcMzncjlLK0bXqGXNDTMgPQuXino+lzLUckejj3gwzQ7KjhMyU21QndnMkzT+nm",
+	"GfGzL/hn6WQwJSlhlqxRpLylempsZunbovjPLDmoxoFjq8ZyXqQkoY7qHikm54t71Mz60VpqfSuLH8X+",
+	"UJiGgu7nhbDmLKR2rU2n5s/ESKxFhIoTAtWIqiszAZUFzSKt9N4B4ab8dLEq2G/gESBWKhQahgdH/fYL",
+	"I15Cf1LTHlWq5LEJCq5UoqxIrFQSBZ1DBDcsAq4Nqg7SCWFsunNcyIZ0JDpiGoDbdl1IlSQ8DGeUJDN6",
+	"kQXZlrYFv0eFxoJJ11IlI+Wbi4pkVFjJBoUnyiGquyVXCvStMtefhTYNo2jVTE5H0lvMm+M+HnU3dehu",
+	"CCN2WHeTZvJqSHlT1oDadNkFDIqtreACHaUd4x4+m8bNrNUNYL7VChPrYRtXm7Or7pFF9eWNqbNm1Mq8",
+	"fwXT6ZaNpmR67CZjZJqnauZMug4JEGJVwWRtCPCcBQiuZIf1koK3aC6WFVymhTnb6JA/YQmK/M+tQjur",
+	"cANB6IPWk8hfxiMqMJhNHSY0E32pYigo9cdDzG7RhOH0XtHJroWETSeZsmNeSp/4pz7LKV28EobTumJ9",
+	"7UIpoA9T+cyVH6gvl46L3MRpLo2xzQj/+xdm6wC7Vb72m21xbXfqMrLQOUXBTm9UyrBSFp7OCLqiN700",
+	"74Br05aQJuV5Afu2T4uTpQVzQqmZu10LixySpRSjpyiH7FGqWkOqyrIjO5Wio9gkXoVdKZSk5mSosyGs",
+	"jJFIsItSbaRZKnNJawe8wJDdHccxSJMxoTVB9FJyuxaN3tFssbUX2X6TOawXrredIt78lZ+5wBp43B1U",
+	"0QW4YELfQ0CsLeWpYwY+GyakczLMg/FpNhFtdnSKRiSfcT4s8O+jz1B1A9VrFth2/3cMcamAmRfxvj6q",
+	"BdZiqDp0dxvWDVQ2jlYkqp3ksutmfWY2d5V4K6TPGfg4tdJycqFqVBRsE6Ja6Cwtp6zLtStHoMbGNcJS",
+	"BBGOxiOfCXhISoI0Cxep9bV3aF4GZpuEhtQspVd+WmmjOz6NFA8bk9GbhtHa0hvTlGZxuAIrf6voBN5i",
+	"OphqoqJHn+vPKHHlO6qDpUft2b8tWU5h4hBsh0eitF1Hzp2UyRdQvW2QuTx7/sX+Uc21eoW5LqsPOWXt",
+	"BWroqXMXXqCLJu11VmtORRG08bUpXKby2awhS3y1K1PDFMIbc1FMh6zFWTtRA7+cr/bRTTsP5w16gZC2",
+	"ktIYUnqLb8JZO9W/btlXewvqvtYrDVHPFfop6aVdBX8XOUDsFxZuVU2YUcd/8+CwMZf3TSFBc6reXdDx",
+	"Vse4Yo5zFuKW+2Bj7Qg+hFahsS0g5i9ozVXYcyXWZjy4SyDmKbukenrZ3rDUVmnH7IuFzhZTT37nuVzn",
+	"jEGFFIpZXtsevynH++ZsmKdz7hx2TZpxzYRhQr+ecejwWiVhTjM+LIEDryeYzlWK4zEs9veg7rZFaer3",
+	"GMHp7o3HSC0O6amLCG7GzrqjIza+iC861es7MFf0LfmMbMMPaKddSJaKVXM1qJ3bRxmH+4uMAR/zmroc",
+	"gfPfrHJsyvmwDBDpL8o6Nx09Uzbw9981nxTHc9Tlk+J1hmcci1LosyeY2mMk2XU1f+fKh6WOKnS9VRQi",
+	"Z6ONGmk2UfGTkP00TO4+mzA+ucP2ZnAytjEJE9vb61w64vyUAxY7YdoyOouVkzHYzmynTzDNlk3LfUqT",
+	"wjT1sS/I5PM+Q8iMYhE4T+a0R8qNRP3KqKCiK+6kPavfscj6zsvpGeesD3aRtTAmFs44nnC24HWd2su7",
+	"WD1GMMSHLmTfrvKTMINbmNhzOWoxEy7id5iiqHHUZO6TJhOfar6A/Nb1mSvIRkoyCv0uOuDcLtIa3F6i",
+	"P2Ufk8KRmvzRCFZdZHbgHBsfMtEJvUzuegpemAV+Vwkhy53NSdHpiJYw9Qr9hjUfwkz8iFlGJ1wCfFdP",
+	"DynTLZXMhEiDbTBD/TB1HhUbLFopmnf4lOI2uKvxd8GGwOVkICJo2Qs1W968l7KJwsqA0H0qEuwdaUoq",
+	"6e62dH8Lk7TmbyVXk0yz5uR6P2gt8n1y1BMs+dqogLqBUgBXVoIamUsq23uvci9WV63qi4knl3dXsQa1",
+	"89v1Xdzo9xZbZL8dY1XSnUnmR7AmdFr69YBoKgLbC0q+h1Lqtqh0bVpDOl8IN+UsdFL+NqOO+E4zR7zy",
+	"2NQfg9YoPimmegbkKbt1RcVQPenK4B6L3m5aZu9+AGtQxyY0GB20P41SJmN5jEEBZ/msnmChNuI9RcGu",
+	"Ng5lSuVrlRaoy4TYLFBWBHcfc3EIqf6BInATXstZdOiuLVVI2BXV7i1Fw+yLhwDZX+yMt8wrZQ44yxhL",
+	"xSIl+6ipjZ/WddrdV5lzt7UQ9h5Qtzugh9jd9A72sTTviTejeSAoy+uBt6anflTKWHQcLdYsJKkf5gzo",
+	"IWlECJNzIKx6TPhKeClparFerIaMMyu0YOI3SuQgFesmLBj+bq9Hr2cl8hB6fBxRoSmvFEgromvDYwOh",
+	"02OcnCTLwTz8BDxIZFoMhXmU5bOLQN5Wz2gMhE40Fj5GLtWOB/N0IN3EshL655PJZHJit+FkHEcguyqk",
+	"i1kR03/xI79V8bDCFZ1t14zUnow6WoMEEflanrhh7n6mxkKIIZfOQWvehySjw5yavCoQlzYKO1twfita",
+	"r0pX+04a3uh2r7c9Y/IaSod1L185fLRjrMpCUPSWW2kVeAQLVOBkYEKNzQxSNCLZ7qxtNjnFek6wqlQD",
+	"3XEszPTV63/+WZA5wLbH3GbzT10YnSdC5WozIhUcAI/M4rDrT0hGIvEELDgbQBSpoNBX+DfqphhKl18V",
+	"13TZFvhQcppsoj7HW95iYxk6SYZ01ViAO90B1/+fbrlRpJZkSrCTCjUR1R/Pzx3ppCpsCoEyEs+gT1kQ",
+	"In+NpRr1fEW65KS/Dyxr0Y9BB39pZcqqS+iaxEMwhi7YbhPvOmQWhGHfB5HQBiTEtrWH9VRD4QtGsu8D",
+	"Kqf7lwsWqLEZjU1AxdJ9WXfUtDg7tOFmTOGprgav0CyY8FgGbr1JCWL7L48wEDJ8badjl2rZLAgZd3Ol",
+	"WZGLiegJ+y9eHVJwSezmv8AdWXQbXCHNxQzg/IXAAsRTVFvQ0rHCkE7LBiWPLOXw3DCnrINdoxKMThJx",
+	"oicgClngvgrYI/RUbEX4KXaJxp1CA8s7N/3mnOxvlRvzFiDcpjB9S9s341e45LitODfK1HquAHnIhVTA",
+	"AJG9SqzLJf0vxl47nte5ySavnnBdt5C7sieOkgh5H6MWdMS74JM+D9OX7cZYhAdZ2Mm97iFZCgpf3Qdc",
+	"7iavzpLwn+oROK/cjl2pSRV5PMGDFfKl56HoPFpeYZHB3wh6Jj0mqfxJKTRv9sZR1MqeTNKjO6LZE0JS",
+	"j47TqPEb2Tv9fXByYv9ygtbW4C8ryP0Auk+pCtGNi/X26RwLkUzrxVQNFVVOBe8KpD/GaoI6zRFI7WVV",
+	"aaVFlxwoeKviDm0RkYeRig2PggsnWDqOwCATOa8cDAGGd9ji1nZaWUdIrRYpB5ff2o7oSwjbst6EI7/w",
+	"0E0ykZlWT6stP0BvnKQR+nF1q1uVjPI/yy6+nUuYt+CafcAzSk7d55+nY86CqZD9CJjtl7Wlu22GlCb1",
+	"3baQ68Gj4nEYzOgn0pSaI4i1krYDpvHEGcZouH4tSj/adnaV+G+oCBGWyrC/nXvTzgX77fryKvuqcVcs",
+	"0l76abfcJH2CLI8VgYHP5mxghlFgH71nA8nUxIIOdE/egukOTt6rEF4zyZ+FpUZBC8GBzGCeG9QqAiak",
+	"NsDDlrM00VxcpAtaCxY8tCu/WRu9tdUZiXA1djFbeJg/0ZMp0KG6zaC7wpkmh8HkgiY7kTHpvfMK3aWX",
+	"MeW97QCt1IuHbozzDe3FvD8EaXL2vFeu0dn/wG9//uP+VrR//fiff/yra/749I+nP8T5efv+dvDu/o9J",
+	"++rG/OP+8j/vr25+ev+v9+ft++vJqxL2QG1igUb+r5ZvUWPTVUP7u1EPbvQjoK0BaAmSLMW0fL+JceEJ",
+	"cBj7Ntw9xL/acZEs0/uaTdjiSHZOQWtFdKfPxfR64zh69frVwJjR67OzH378X6fnp+enP7z+6fz8HF+X",
+	"m+ps5x+zedDz8bzk2ub1zcRqZgzrdlAUjF0n+ODznd9lAtsQuTU8Q8yjXElXybpqOCSTYKY/ltSp/LJC",
+	"OfmdZpd3N9n52L+Wa3g/fWLtyw520GLAuwPGJWuPQF7e3bDQFf7IdO0/Ltf9SEWiKyA7tzv3U1EHMBxF",
+	"aB5QvdzMct7eTjy0bD4eScqSjkbRlBI3ZbZCazBFg10SiIE7mUTu71ohZDIAybQaAslQAz6y4Jnp9hM8",
+	"DpR6Kur4k2c0uxHXWnRZCM8QWTLjeIH0tom+kDxCAMXcU6rXYlwn265fJ9V27ULJfx5CRnRxSnpoS/dy",
+	"++M4chrLSdQDNbE/Sq9NGVpK+Sy0MCrOLusqmSrxmgXL+x2maTkdp9OgHcQgG/dAHCFefk1tVwvuETmE",
+	"FD5M1w8NOtbA2pdjM2hlvEn8tFzizeTmjs2AvaGOS76Odx3WhdiInhXMnLQ5isUzNxieoFeP+ibTvGBQ",
+	"hG4PDhY9vWuEbDkOywuyPLmvk4E9d7wBPE45ssygM3A8P6wLGpgn4T4rFjk39FzyMxV7cHCsZlepJwHZ",
+	"EV2HBWP96l8Wx1w6vO8ijNGAgkmgewtUsS1vFkxTsBH/6/jFRFXhjyHVFCWgICG/M6TJKHq1Cl+OU5Wg",
+	"HoDGt/wwFQtCusyMysLLOBSGvVP9RTcqp8OkF5pp7qXuP7/+dwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
