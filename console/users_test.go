@@ -68,6 +68,7 @@ func TestUsersOfAnOrganisation(t *testing.T) {
 
 	tab.Press("Set inactive")
 	tab.See("The user is inactive")
+	tab.SeeNot("Set inactive") // the form has what is stored
 	require.False(t, s.storedUser(id).Active)
 	tab.Press("Active: may sign in, and the access key works")
 	tab.Press("Save")
