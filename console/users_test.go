@@ -3,6 +3,7 @@ package console_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -188,7 +189,7 @@ func TestUsersAreSearched(t *testing.T) {
 	admin := s.user(org, "admin@rivermouth.example", administrator)
 	for i := range 22 {
 		s.admin("POST", "/admin/users", map[string]any{
-			"org_id": org, "email_address": fmt.Sprintf("user%02d@rivermouth.example", i), "first_name": "<i>User", "last_name": fmt.Sprint(i),
+			"org_id": org, "email_address": fmt.Sprintf("user%02d@rivermouth.example", i), "first_name": "<i>User", "last_name": strconv.Itoa(i),
 			"active": true, "user_permissions": map[string]string{},
 		}, nil)
 	}
