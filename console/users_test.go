@@ -3,6 +3,10 @@ package console_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -237,4 +241,24 @@ func TestAccessKeysMayBeHidden(t *testing.T) {
 	tab.Press("Renew the access key…")
 	tab.Press("Renew the key")
 	tab.See("which nobody else sees")
+}
+
+// TestPermissionsAreThoseOfTheContract: the table has a row for each object that an operation asks for.
+func TestPermissionsAreThoseOfTheContract(t *testing.T) {
+	t.Parallel()
+	known, err := loadedContract()
+	require.NoError(t, err)
+	wanted := map[string]bool{}
+	for op := range known.Operations() {
+		if op.Permission != nil {
+			wanted[op.Permission.Object] = true
+		}
+	}
+	module, err := os.ReadFile("lib/permissions.js")
+	require.NoError(t, err)
+	var shown []string
+	for _, match := range regexp.MustCompile(`\{ name: '(\w+)'`).FindAllStringSubmatch(string(module), -1) {
+		shown = append(shown, match[1])
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(wanted)), shown, "objects of lib/permissions.js")
 }
