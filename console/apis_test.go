@@ -300,7 +300,9 @@ func watch(tab *browsertest.Tab) {
 	})()`)
 }
 
-func longestPause(tab *browsertest.Tab) int { return browsertest.Eval[int](tab, `Math.round(window.longestPause)`) }
+func longestPause(tab *browsertest.Tab) int {
+	return browsertest.Eval[int](tab, `Math.round(window.longestPause)`)
+}
 
 // TestEditorOf16MB puts 16 MB into the editor: the page goes on, and tells that the text cannot be stored.
 func TestEditorOf16MB(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"gatehouse/internal/browsertest"
 )
 
-// api imports an API that gateways serve at a path.
-func (s *site) api(orgID, name, path string) {
+// importAPI imports an API that gateways serve at a path.
+func (s *site) importAPI(orgID, name, path string) {
 	s.t.Helper()
 	s.admin("POST", "/admin/apis/import", map[string]any{"apis": []any{map[string]any{"api_definition": map[string]any{
 		"api_id": name, "org_id": orgID, "name": name, "use_keyless": true, "active": true,
@@ -28,7 +28,7 @@ func TestHomeOfAnInstallation(t *testing.T) {
 	tab := s.openAsOperator("")
 	tab.See("Installation", "Create the first organisation", "curl -sS "+s.url+"/admin/organisations", "Nothing is wrong")
 	org := s.org("Rivermouth Foods")
-	s.api(org, "tides", "/tides/")
+	s.importAPI(org, "tides", "/tides/")
 	s.user(org, "ines@rivermouth.example", administrator)
 	s.send(http.Header{"Authorization": {"the-node-secret"}}, "POST", "/system/key/quota_trigger",
 		map[string]any{"org_id": org, "trigger_limit": 75, "usage_percentage": 80}, nil)
@@ -49,7 +49,7 @@ func TestHomeOfAnOrganisation(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	org, other := s.org("Rivermouth Foods"), s.org("Harbour Mills")
-	s.api(other, "theirs", "/theirs/")
+	s.importAPI(other, "theirs", "/theirs/")
 	tab := s.openAs(s.user(org, "ines@rivermouth.example", administrator), "#/home")
 	tab.See("Rivermouth Foods", "Import the first API", "Users", "Gateways")
 	tab.SeeNot("Organisations")

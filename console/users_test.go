@@ -10,8 +10,8 @@ import (
 	"gatehouse/internal/browsertest"
 )
 
-// stored returns a user as the admin API shows it.
-func (s *site) stored(id string) (user struct {
+// storedUser returns a user as the admin API shows it.
+func (s *site) storedUser(id string) (user struct {
 	FirstName       string            `json:"first_name"`
 	Active          bool              `json:"active"`
 	AccessKey       string            `json:"access_key"`
@@ -43,12 +43,12 @@ func TestUsersOfAnOrganisation(t *testing.T) {
 	tab.See("ines@rivermouth.example", "Set a password…")
 	tab.SeeNot(key)
 	id := browsertest.Eval[string](tab, `location.hash.split('/').pop()`)
-	require.Equal(t, key, s.stored(id).AccessKey)
-	require.Equal(t, map[string]string{"IsAdmin": "admin"}, s.stored(id).UserPermissions)
+	require.Equal(t, key, s.storedUser(id).AccessKey)
+	require.Equal(t, map[string]string{"IsAdmin": "admin"}, s.storedUser(id).UserPermissions)
 
 	tab.Press("Allow resetting passwords")
 	tab.See("Disallow resetting passwords")
-	require.Equal(t, "admin", s.stored(id).UserPermissions["ResetPassword"])
+	require.Equal(t, "admin", s.storedUser(id).UserPermissions["ResetPassword"])
 	tab.Press("Disallow resetting passwords")
 	tab.See("Allow resetting passwords")
 	tab.Press("Set a password…")
@@ -63,15 +63,15 @@ func TestUsersOfAnOrganisation(t *testing.T) {
 	tab.See("The user has a new access key", "Access key")
 	renewed := browsertest.Eval[string](tab, `document.querySelector('.secret pre').innerText`)
 	require.NotEqual(t, key, renewed)
-	require.Equal(t, renewed, s.stored(id).AccessKey)
+	require.Equal(t, renewed, s.storedUser(id).AccessKey)
 
 	tab.Press("Set inactive")
 	tab.See("The user is inactive")
-	require.False(t, s.stored(id).Active)
+	require.False(t, s.storedUser(id).Active)
 	tab.Press("Active: may sign in, and the access key works")
 	tab.Press("Save")
 	tab.See("Set inactive")
-	require.True(t, s.stored(id).Active)
+	require.True(t, s.storedUser(id).Active)
 
 	tab.Press("Delete…")
 	tab.Fill("Type ines@rivermouth.example to confirm", "ines@rivermouth.example")
@@ -94,7 +94,7 @@ func TestPermissionsOfAUser(t *testing.T) {
 	tab.Press("Save")
 	tab.See("Saved")
 	require.Equal(t, map[string]string{"analytics": "write", "keys": "deny", "policies": "write", "ResetPassword": "admin"},
-		s.stored(omar.id).UserPermissions)
+		s.storedUser(omar.id).UserPermissions)
 
 	reader := s.user(org, "reader@rivermouth.example", map[string]string{"users": "read"})
 	tab = s.openAs(reader, "#/users")
@@ -170,13 +170,13 @@ func TestUserGroups(t *testing.T) {
 	tab.Choose("Group", "Readers")
 	tab.Press("Save")
 	tab.See("Saved")
-	require.Equal(t, id, s.stored(omar.id).GroupID)
+	require.Equal(t, id, s.storedUser(omar.id).GroupID)
 	tab.Go(s.url + "/console/#/users/groups/" + id)
 	tab.Press("Delete…")
 	tab.Fill("Type Readers to confirm", "Readers")
 	tab.Press("Delete the group")
 	tab.See("There is no user group yet")
-	require.Empty(t, s.stored(omar.id).GroupID)
+	require.Empty(t, s.storedUser(omar.id).GroupID)
 }
 
 // TestUsersAreSearched on the server, by name and address, on pages.
