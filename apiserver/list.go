@@ -26,6 +26,17 @@ type List[T any] struct {
 	// Rows, unless the request is HEAD. A nil Count is 0. Without a name, there is no such member.
 	CountName string
 	Count     func() (int, error)
+	// File is set for a list that is sent as a file.
+	File *ListFile
+}
+
+// ListFile is how a list is sent as a file.
+type ListFile struct {
+	// Name is the name of the file, and MediaType its type, such as application/octet-stream.
+	Name, MediaType string
+	// Lines is set for a file that is not JSON: Head, and after it what Encode returns for each row.
+	Lines bool
+	Head  string
 }
 
 // ListReplies are the replies of an operation that returns a list.
@@ -48,6 +59,9 @@ func ReplyList[R Replier, T any](request AnyRequest, replies ListReplies[R], l L
 	ok := replies.StreamOK()
 	head, tail := l.around(count)
 	encode, out := l.encoder(), r.NewListWriter(ok, head)
+	if l.File != nil {
+		out.sendAs(l.File)
+	}
 	for row, err := range l.Rows {
 		var element json.RawMessage
 		if err == nil {
@@ -61,6 +75,7 @@ func ReplyList[R Replier, T any](request AnyRequest, replies ListReplies[R], l L
 			r.LogBroken(err)
 			panic(http.ErrAbortHandler)
 		case err != nil:
+			r.Echo.Response().Header().Del(echo.HeaderContentDisposition)
 			return ReplyError(replies, err, expected...)
 		}
 		if !out.Write(element) {
@@ -73,7 +88,10 @@ func ReplyList[R Replier, T any](request AnyRequest, replies ListReplies[R], l L
 
 // around returns what the response has before and after the rows.
 func (l List[T]) around(count int) (head, tail string) {
-	if l.Name == "" {
+	switch {
+	case l.File != nil && l.File.Lines:
+		return l.File.Head, ""
+	case l.Name == "":
 		return `[`, `]`
 	}
 	head, tail = `{"`+l.Name+`":[`, `]}`
@@ -103,6 +121,7 @@ type ListWriter struct {
 	request  *Request
 	out      *bufio.Writer
 	elements bool // there are some
+	lines    bool // they are not separated by commas
 	head     bool // the request is HEAD: only the headers are sent
 }
 
@@ -116,9 +135,17 @@ func (r *Request) NewListWriter(reply Replier, head string) *ListWriter {
 	return &ListWriter{request: r, out: out, head: r.IsHead()}
 }
 
+// sendAs sends the list as a file.
+func (l *ListWriter) sendAs(file *ListFile) {
+	header := l.request.Echo.Response().Header()
+	header.Set(echo.HeaderContentType, file.MediaType)
+	header.Set(echo.HeaderContentDisposition, `attachment; filename="`+file.Name+`"`)
+	l.lines = file.Lines
+}
+
 // Write adds an element, of JSON. It reports whether the client receives more; End returns why not.
 func (l *ListWriter) Write(element []byte) bool {
-	if l.elements {
+	if l.elements && !l.lines {
 		_ = l.out.WriteByte(',')
 	}
 	l.elements = true

@@ -437,6 +437,24 @@ func (e AccessType) Valid() bool {
 	}
 }
 
+// Defines values for AuditFileType.
+const (
+	AuditFileTypeCsv  AuditFileType = "csv"
+	AuditFileTypeJson AuditFileType = "json"
+)
+
+// Valid indicates whether the value is a known member of the AuditFileType enum.
+func (e AuditFileType) Valid() bool {
+	switch e {
+	case AuditFileTypeCsv:
+		return true
+	case AuditFileTypeJson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CertificateFilter.
 const (
 	CertificateFilterOmit      CertificateFilter = "omit"
@@ -599,6 +617,24 @@ func (e ListOASApiVersionsParamsAccessType) Valid() bool {
 	case ListOASApiVersionsParamsAccessTypeExternal:
 		return true
 	case ListOASApiVersionsParamsAccessTypeInternal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetAuditLogsParamsType.
+const (
+	GetAuditLogsParamsTypeCsv  GetAuditLogsParamsType = "csv"
+	GetAuditLogsParamsTypeJson GetAuditLogsParamsType = "json"
+)
+
+// Valid indicates whether the value is a known member of the GetAuditLogsParamsType enum.
+func (e GetAuditLogsParamsType) Valid() bool {
+	switch e {
+	case GetAuditLogsParamsTypeCsv:
+		return true
+	case GetAuditLogsParamsTypeJson:
 		return true
 	default:
 		return false
@@ -1225,6 +1261,69 @@ type AssetStoredStatus string
 
 // Assets A list of templates.
 type Assets = []Asset
+
+// AuditLog A request that has changed something, or was refused to.
+type AuditLog struct {
+	// UnderscoreId The ID of the event, a number.
+	UnderscoreId string `json:"_id"`
+
+	// Action The ID of the operation.
+	Action string `json:"action"`
+
+	// Date When the response was ready, as RFC 1123 has it, in UTC.
+	Date string `json:"date"`
+
+	// Details What else is known of the request, such as the number of imported documents.
+	Details json.RawMessage `json:"details"`
+
+	// Ip The address that the request came from.
+	Ip string `json:"ip"`
+
+	// Method The HTTP method.
+	Method string `json:"method"`
+
+	// Object The kind of the object that the request is about; empty if it is about none.
+	Object string `json:"object"`
+
+	// ObjectId The ID of the object, of a key its fingerprint; empty if it has none.
+	ObjectId string `json:"object_id"`
+
+	// OrgId The organisation of the user who sent the request; empty for super users and for callers that are no users.
+	OrgId string `json:"org_id"`
+
+	// Outcome The outcome of the request, such as `ok`.
+	Outcome string `json:"outcome"`
+
+	// ReqId The ID of the request, as its response and the log of the server have it.
+	ReqId string `json:"req_id"`
+
+	// Status The HTTP status of the response.
+	Status int `json:"status"`
+
+	// Timestamp The same in seconds since 1970.
+	Timestamp int `json:"timestamp"`
+
+	// Url The path of the request, in which keys are replaced by their fingerprints.
+	Url string `json:"url"`
+
+	// User Who sent the request: the e-mail address of a user, or the ID of one who has none, or `who` for a caller that is no user.
+	User string `json:"user"`
+
+	// UserId The ID of the user who sent the request; empty for a caller that is no user.
+	UserId string `json:"user_id"`
+
+	// Who The kind of caller, such as `user`, `admin_secret` or `node_secret`.
+	Who string `json:"who"`
+}
+
+// AuditLogs A list of events of the audit log.
+type AuditLogs struct {
+	// AuditLogs The events, newest first.
+	AuditLogs []AuditLog `json:"audit_logs"`
+
+	// Pages The number of pages; 0 if everything is on this one. Events that are more than 10,000 after this page are not counted.
+	Pages int `json:"pages"`
+}
 
 // AuthConfig Where one authentication method finds its credential.
 type AuthConfig struct {
@@ -4376,6 +4475,48 @@ type AssetID = string
 // AssetKind defines model for AssetKind.
 type AssetKind = string
 
+// AuditAction defines model for AuditAction.
+type AuditAction = string
+
+// AuditDownload defines model for AuditDownload.
+type AuditDownload = bool
+
+// AuditFileType defines model for AuditFileType.
+type AuditFileType string
+
+// AuditFromDate defines model for AuditFromDate.
+type AuditFromDate = string
+
+// AuditIP defines model for AuditIP.
+type AuditIP = string
+
+// AuditLogID defines model for AuditLogID.
+type AuditLogID = string
+
+// AuditMethod defines model for AuditMethod.
+type AuditMethod = string
+
+// AuditObject defines model for AuditObject.
+type AuditObject = string
+
+// AuditObjectID defines model for AuditObjectID.
+type AuditObjectID = string
+
+// AuditOutcome defines model for AuditOutcome.
+type AuditOutcome = string
+
+// AuditStatus defines model for AuditStatus.
+type AuditStatus = int
+
+// AuditToDate defines model for AuditToDate.
+type AuditToDate = string
+
+// AuditURL defines model for AuditURL.
+type AuditURL = string
+
+// AuditUser defines model for AuditUser.
+type AuditUser = string
+
 // Authentication defines model for Authentication.
 type Authentication = bool
 
@@ -4897,6 +5038,54 @@ type ListAssetsParams struct {
 	// Kind Lists only templates of this kind. There is one, `oas-template`; any other is an error.
 	Kind *AssetKind `form:"kind,omitempty" json:"kind,omitempty"`
 }
+
+// GetAuditLogsParams defines parameters for GetAuditLogs.
+type GetAuditLogsParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *DashboardPage `form:"p,omitempty" json:"p,omitempty"`
+
+	// User Lists only requests of this caller, as `user` of the events names it, in any case: the e-mail address of a user, or `admin_secret`.
+	User *AuditUser `form:"user,omitempty" json:"user,omitempty"`
+
+	// Action Lists only requests of this operation, by its ID.
+	Action *AuditAction `form:"action,omitempty" json:"action,omitempty"`
+
+	// Ip Lists only requests from this address.
+	Ip *AuditIP `form:"ip,omitempty" json:"ip,omitempty"`
+
+	// Method Lists only requests with this HTTP method, in any case.
+	Method *AuditMethod `form:"method,omitempty" json:"method,omitempty"`
+
+	// Status Lists only requests whose response had this HTTP status.
+	Status *AuditStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Url Lists only requests whose path has this text in it; case matters.
+	Url *AuditURL `form:"url,omitempty" json:"url,omitempty"`
+
+	// FromDate The first day, in UTC, as `YYYY-MM-DD`. The default is before any other.
+	FromDate *AuditFromDate `form:"from_date,omitempty" json:"from_date,omitempty"`
+
+	// ToDate The last day, in UTC, as `YYYY-MM-DD`. The default is after any other.
+	ToDate *AuditToDate `form:"to_date,omitempty" json:"to_date,omitempty"`
+
+	// Object Lists only requests about objects of this kind, such as `api`.
+	Object *AuditObject `form:"object,omitempty" json:"object,omitempty"`
+
+	// ObjectId Lists only requests about the object with this ID; of a key, its fingerprint.
+	ObjectId *AuditObjectID `form:"object_id,omitempty" json:"object_id,omitempty"`
+
+	// Outcome Lists only requests with this outcome, such as `access_denied`.
+	Outcome *AuditOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Download Whether the response is a file with all events, whatever the page is.
+	Download *AuditDownload `form:"download,omitempty" json:"download,omitempty"`
+
+	// Type The format of the file. The default is `json`.
+	Type *GetAuditLogsParamsType `form:"type,omitempty" json:"type,omitempty"`
+}
+
+// GetAuditLogsParamsType defines parameters for GetAuditLogs.
+type GetAuditLogsParamsType string
 
 // ListCertificatesParams defines parameters for ListCertificates.
 type ListCertificatesParams struct {
@@ -6074,6 +6263,22 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/assets/{assetID} (the `UpdateAsset` operationId).
 	UpdateAsset(ctx context.Context, assetID AssetID, body UpdateAssetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditLogs List the audit log
+	//
+	// Lists the requests of the users of the caller's organisation that have changed something, or were refused to, newest first; a super user gets those of every caller: users of all organisations, the admin secret, and gateways. An event is listed as soon as its response was sent, or a second later if another server has sent it. Events are kept for `--audit-retention` days. The log of the server has more: requests without a valid credential are nowhere else.
+	//
+	// With `download`, the response is a file with all events, `application/octet-stream`: a JSON array, or CSV with a header. A CSV cell that a spreadsheet would take for a formula has an apostrophe before it.
+	//
+	// Corresponds with GET /api/audit-logs (the `GetAuditLogs` operationId).
+	GetAuditLogs(ctx context.Context, params *GetAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditLog Get an event of the audit log
+	//
+	// Returns an event that `GET /api/audit-logs` lists.
+	//
+	// Corresponds with GET /api/audit-logs/{auditLogId} (the `GetAuditLog` operationId).
+	GetAuditLog(ctx context.Context, auditLogId AuditLogID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCertificates List certificates
 	//
@@ -8604,6 +8809,42 @@ func (c *Client) UpdateAssetWithBody(ctx context.Context, assetID AssetID, conte
 // Corresponds with PUT /api/assets/{assetID} (the `UpdateAsset` operationId).
 func (c *Client) UpdateAsset(ctx context.Context, assetID AssetID, body UpdateAssetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateAssetRequest(c.Server, assetID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditLogs List the audit log
+//
+// Lists the requests of the users of the caller's organisation that have changed something, or were refused to, newest first; a super user gets those of every caller: users of all organisations, the admin secret, and gateways. An event is listed as soon as its response was sent, or a second later if another server has sent it. Events are kept for `--audit-retention` days. The log of the server has more: requests without a valid credential are nowhere else.
+//
+// With `download`, the response is a file with all events, `application/octet-stream`: a JSON array, or CSV with a header. A CSV cell that a spreadsheet would take for a formula has an apostrophe before it.
+//
+// Corresponds with GET /api/audit-logs (the `GetAuditLogs` operationId).
+func (c *Client) GetAuditLogs(ctx context.Context, params *GetAuditLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditLogsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditLog Get an event of the audit log
+//
+// Returns an event that `GET /api/audit-logs` lists.
+//
+// Corresponds with GET /api/audit-logs/{auditLogId} (the `GetAuditLog` operationId).
+func (c *Client) GetAuditLog(ctx context.Context, auditLogId AuditLogID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditLogRequest(c.Server, auditLogId)
 	if err != nil {
 		return nil, err
 	}
@@ -14025,6 +14266,250 @@ func NewUpdateAssetRequestWithBody(server string, assetID AssetID, contentType s
 	return req, nil
 }
 
+// NewGetAuditLogsRequest constructs an http.Request for the GetAuditLogs method
+func NewGetAuditLogsRequest(server string, params *GetAuditLogsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/audit-logs")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.P != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.User != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user", *params.User, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Action != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "action", *params.Action, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Ip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ip", *params.Ip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Method != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "method", *params.Method, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Url != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "url", *params.Url, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FromDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from_date", *params.FromDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ToDate != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to_date", *params.ToDate, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Object != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "object", *params.Object, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ObjectId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "object_id", *params.ObjectId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Download != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "download", *params.Download, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", *params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetAuditLogRequest constructs an http.Request for the GetAuditLog method
+func NewGetAuditLogRequest(server string, auditLogId AuditLogID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "auditLogId", auditLogId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/audit-logs/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListCertificatesRequest constructs an http.Request for the ListCertificates method
 func NewListCertificatesRequest(server string, params *ListCertificatesParams) (*http.Request, error) {
 	var err error
@@ -18664,6 +19149,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/assets/{assetID} (the `UpdateAsset` operationId).
 	UpdateAssetWithResponse(ctx context.Context, assetID AssetID, body UpdateAssetJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateAssetResponse, error)
+
+	// GetAuditLogsWithResponse List the audit log
+	//
+	// Lists the requests of the users of the caller's organisation that have changed something, or were refused to, newest first; a super user gets those of every caller: users of all organisations, the admin secret, and gateways. An event is listed as soon as its response was sent, or a second later if another server has sent it. Events are kept for `--audit-retention` days. The log of the server has more: requests without a valid credential are nowhere else.
+	//
+	// With `download`, the response is a file with all events, `application/octet-stream`: a JSON array, or CSV with a header. A CSV cell that a spreadsheet would take for a formula has an apostrophe before it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/audit-logs (the `GetAuditLogs` operationId).
+	GetAuditLogsWithResponse(ctx context.Context, params *GetAuditLogsParams, reqEditors ...RequestEditorFn) (*GetAuditLogsResponse, error)
+
+	// GetAuditLogWithResponse Get an event of the audit log
+	//
+	// Returns an event that `GET /api/audit-logs` lists.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/audit-logs/{auditLogId} (the `GetAuditLog` operationId).
+	GetAuditLogWithResponse(ctx context.Context, auditLogId AuditLogID, reqEditors ...RequestEditorFn) (*GetAuditLogResponse, error)
 
 	// ListCertificatesWithResponse List certificates
 	//
@@ -25310,6 +25815,172 @@ func (r UpdateAssetResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r UpdateAssetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetAuditLogsResponse429Headers the declared response headers of an HTTP 429 response for GetAuditLogs
+type GetAuditLogsResponse429Headers struct {
+	RetryAfter int
+}
+
+type GetAuditLogsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLogs
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *DashboardBadParameter
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *ApiError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetAuditLogsResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuditLogsResponse) GetJSON200() *AuditLogs {
+	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r GetAuditLogsResponse) GetJSON400() *DashboardBadParameter {
+	return r.JSON400
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetAuditLogsResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetAuditLogsResponse) GetJSON403() *ApiError {
+	return r.JSON403
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetAuditLogsResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetAuditLogsResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuditLogsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditLogsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditLogsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuditLogsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetAuditLogResponse429Headers the declared response headers of an HTTP 429 response for GetAuditLog
+type GetAuditLogResponse429Headers struct {
+	RetryAfter int
+}
+
+type GetAuditLogResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditLog
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *DashboardUnauthorised
+	// JSON403 the response for an HTTP 403 `application/json` response
+	JSON403 *ApiError
+	// JSON404 the response for an HTTP 404 `application/json` response
+	JSON404 *ApiError
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *DashboardTooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetAuditLogResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuditLogResponse) GetJSON200() *AuditLog {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r GetAuditLogResponse) GetJSON401() *DashboardUnauthorised {
+	return r.JSON401
+}
+
+// GetJSON403 returns the response for an HTTP 403 `application/json` response
+func (r GetAuditLogResponse) GetJSON403() *ApiError {
+	return r.JSON403
+}
+
+// GetJSON404 returns the response for an HTTP 404 `application/json` response
+func (r GetAuditLogResponse) GetJSON404() *ApiError {
+	return r.JSON404
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r GetAuditLogResponse) GetJSON429() *DashboardTooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r GetAuditLogResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuditLogResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditLogResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditLogResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuditLogResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -33920,6 +34591,38 @@ func (c *ClientWithResponses) UpdateAssetWithResponse(ctx context.Context, asset
 	return ParseUpdateAssetResponse(rsp)
 }
 
+// GetAuditLogsWithResponse List the audit log
+//
+// Lists the requests of the users of the caller's organisation that have changed something, or were refused to, newest first; a super user gets those of every caller: users of all organisations, the admin secret, and gateways. An event is listed as soon as its response was sent, or a second later if another server has sent it. Events are kept for `--audit-retention` days. The log of the server has more: requests without a valid credential are nowhere else.
+//
+// With `download`, the response is a file with all events, `application/octet-stream`: a JSON array, or CSV with a header. A CSV cell that a spreadsheet would take for a formula has an apostrophe before it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/audit-logs (the `GetAuditLogs` operationId).
+func (c *ClientWithResponses) GetAuditLogsWithResponse(ctx context.Context, params *GetAuditLogsParams, reqEditors ...RequestEditorFn) (*GetAuditLogsResponse, error) {
+	rsp, err := c.GetAuditLogs(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditLogsResponse(rsp)
+}
+
+// GetAuditLogWithResponse Get an event of the audit log
+//
+// Returns an event that `GET /api/audit-logs` lists.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/audit-logs/{auditLogId} (the `GetAuditLog` operationId).
+func (c *ClientWithResponses) GetAuditLogWithResponse(ctx context.Context, auditLogId AuditLogID, reqEditors ...RequestEditorFn) (*GetAuditLogResponse, error) {
+	rsp, err := c.GetAuditLog(ctx, auditLogId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditLogResponse(rsp)
+}
+
 // ListCertificatesWithResponse List certificates
 //
 // Lists the certificates that the gateway has for the caller's organisation: their IDs, or with `mode=detailed` a description of each.
@@ -40680,6 +41383,157 @@ func ParseUpdateAssetResponse(rsp *http.Response) (*UpdateAssetResponse, error) 
 	switch {
 	case rsp.StatusCode == 429:
 		var headers UpdateAssetResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditLogsResponse parses an HTTP response from a GetAuditLogsWithResponse call
+func ParseGetAuditLogsResponse(rsp *http.Response) (*GetAuditLogsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditLogsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLogs
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest DashboardBadParameter
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (application/octet-stream) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetAuditLogsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditLogResponse parses an HTTP response from a GetAuditLogWithResponse call
+func ParseGetAuditLogResponse(rsp *http.Response) (*GetAuditLogResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditLogResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditLog
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest DashboardUnauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest DashboardTooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers GetAuditLogResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {

@@ -70,6 +70,7 @@ var notBackedUp = map[string]string{
 	"sso_nonces":                 "they are valid for a minute, and once: a restored one would be valid again",
 	"sessions":                   "their users sign in again",
 	"leases":                     "they are those of running servers",
+	"audit_events":               "they say what happened to the database that the backup is of",
 	"org_key_sync":               "a restore has all restored keys sent",
 	"gatehouse_schema_version":   "it is in the header",
 	"gatehouse_contract_version": "it is a database's own",

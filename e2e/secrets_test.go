@@ -178,6 +178,24 @@ func TestAuditIsPartOfTheLog(t *testing.T) {
 	require.NotContains(t, off.log.String(), "msg=audit")
 }
 
+// TestAuditIsStored: what the audit log has when a server ends, the database has, too, and so it is with a command that
+// needs no server.
+func TestAuditIsStored(t *testing.T) {
+	t.Parallel()
+	conn := storetest.EmptyDatabase(t)
+	actions := func() string {
+		return storetest.Value[string](t, conn, `SELECT string_agg(actor || ' ' || action, ', ' ORDER BY position) FROM audit_events`)
+	}
+	s := startServer(t, "DATABASE_URL="+conn)
+	org := s.newOrganisation()
+	require.Zero(t, s.stop())
+	require.Equal(t, "admin_secret createOrg", actions())
+	o := operator{server: s}
+	status, _, log := o.try("", "orgs", "delete", "--yes", "--local", org)
+	require.Zero(t, status, log)
+	require.Equal(t, "admin_secret createOrg, admin_secret deleteOrg", actions())
+}
+
 // TestFirstStartsAtOnce starts servers on one new data directory: they agree on the secrets that they generate.
 func TestFirstStartsAtOnce(t *testing.T) {
 	t.Parallel()

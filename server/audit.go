@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -53,23 +54,31 @@ func (s *Server) audit(r *request, reply contract.Reply, more ...slog.Attr) {
 		s.lines.AddChange(s.networkOf(c))
 		return
 	}
+	line := s.auditLine(r, reply, more)
+	s.storeAudit(r, line)
 	record := slog.NewRecord(s.now(), slog.LevelInfo, "audit", 0)
-	record.AddAttrs(
-		slog.String("req_id", c.Response().Header().Get(echo.HeaderXRequestID)), slog.String("ip", c.RealIP()))
-	record.AddAttrs(whoOf(r)...)
-	record.AddAttrs(slog.String("action", r.Operation.ID))
-	record.AddAttrs(s.objectOf(r, reply).attrs()...)
-	record.AddAttrs(r.otherObjects()...)
-	record.AddAttrs(slog.String("outcome", string(reply.Outcome)), slog.Int("status", reply.Response.Status))
-	record.AddAttrs(more...)
-	if s.auditLog.Detailed {
-		record.AddAttrs(detailsOf(c)...)
-	}
+	record.AddAttrs(line...)
 	ctx := context.WithoutCancel(r.Context()) // a client that is gone has changed something, too
 	if err := s.auditLog.Log.Handler().Handle(ctx, record); err != nil {
 		s.log.Error("write audit log failed, the line follows", "err", err)
 		_ = s.log.Handler().Handle(ctx, record) // there is nowhere else to write it to
 	}
+}
+
+// auditLine returns what the audit log has of a request.
+func (s *Server) auditLine(r *request, reply contract.Reply, more []slog.Attr) []slog.Attr {
+	c := r.Echo
+	line := slices.Concat(
+		[]slog.Attr{
+			slog.String("req_id", c.Response().Header().Get(echo.HeaderXRequestID)), slog.String("ip", c.RealIP()),
+		},
+		whoOf(r), []slog.Attr{slog.String("action", r.Operation.ID)}, s.objectOf(r, reply).attrs(), r.otherObjects(),
+		[]slog.Attr{slog.String("outcome", string(reply.Outcome)), slog.Int("status", reply.Response.Status)}, more,
+	)
+	if s.auditLog.Detailed {
+		line = append(line, detailsOf(c)...)
+	}
+	return line
 }
 
 // auditImport is audit for an import, whose reply does not have its result.

@@ -266,7 +266,7 @@ func TestAuditKnowsTheContract(t *testing.T) {
 		for _, m := range regexp.MustCompile(`\{(\w+)\}`).FindAllStringSubmatch(op.path, -1) {
 			require.Contains(t, []string{
 				"orgID", "userId", "groupId", "apiId", "policyId", "clientId", "certId", "keyId", "username", "nodeId", "hostname",
-				"assetID", "hookId", "pageId", "documentationId", "developerId", "requestId", "email", "ssoKey",
+				"assetID", "hookId", "pageId", "documentationId", "developerId", "requestId", "email", "ssoKey", "auditLogId",
 			}, m[1], "add it to objectsInPaths if it is no secret")
 		}
 	}

@@ -246,7 +246,7 @@ func everyPermission(value string) map[string]string {
 	permissions := map[string]string{}
 	for _, object := range []string{
 		"IsAdmin", "ResetPassword", "users", "user_groups", "apis", "policies", "keys", "system", "oauth", "certs",
-		"api_assets", "hooks", "portal",
+		"api_assets", "hooks", "portal", "audit_logs",
 	} {
 		permissions[object] = value
 	}

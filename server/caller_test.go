@@ -53,7 +53,7 @@ func TestHandlersForUsersFailWithoutCaller(t *testing.T) {
 			require.ErrorIs(t, returned.Reply().Cause, errNoCaller)
 		})
 	}
-	require.Equal(t, reflect.TypeFor[dashboard.Handlers[*request]]().NumMethod()-8, called, "all of /api")
+	require.Equal(t, reflect.TypeFor[dashboard.Handlers[*request]]().NumMethod()-9, called, "all of /api")
 }
 
 // TestAdminOperationsHaveNoCaller has each operation that does not authenticate users ask for the caller.

@@ -135,6 +135,8 @@ type Audit struct {
 	Log *slog.Logger
 	// Detailed adds what describes the request to each line.
 	Detailed bool
+	// Retention is how long the database has the lines of authenticated callers. 0 stores none.
+	Retention time.Duration
 }
 
 // Limits bound what a request may take. All must be positive, or 0 where that is no limit.
@@ -256,6 +258,7 @@ type Server struct {
 	secrets  atomic.Pointer[knownSecrets]
 	security Security
 	auditLog Audit
+	trail    *auditTrail
 
 	api *apiserver.Server
 }

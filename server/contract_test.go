@@ -151,14 +151,15 @@ func exampleBody(t testing.TB, id string) string {
 
 // The IDs in the contracts' examples.
 const (
-	exampleOrg    = "53ac07777cbb8c2d53000002"
-	exampleUser   = "614215edb2d47190f98b3b79"
-	exampleKey    = "68b225c4376748207453c235ed8e2a82"
-	exampleAPI    = "5fa2db834e07444f760b7ceb314209fb"
-	examplePolicy = "61df10078f11dd00097cb55f"
-	exampleGroup  = "6649fb3e5715ec4c96cbef36"
-	exampleNonce  = "YTNiOGUzZjctYWZkYi00OTNhLTYwODItZTAzMDI3MjM0OTEw"
-	otherOrg      = "5e9d9544a1dcd60001d0ed20"
+	exampleOrg      = "53ac07777cbb8c2d53000002"
+	exampleUser     = "614215edb2d47190f98b3b79"
+	exampleKey      = "68b225c4376748207453c235ed8e2a82"
+	exampleAPI      = "5fa2db834e07444f760b7ceb314209fb"
+	examplePolicy   = "61df10078f11dd00097cb55f"
+	exampleGroup    = "6649fb3e5715ec4c96cbef36"
+	exampleNonce    = "YTNiOGUzZjctYWZkYi00OTNhLTYwODItZTAzMDI3MjM0OTEw"
+	exampleAuditLog = 1042
+	otherOrg        = "5e9d9544a1dcd60001d0ed20"
 )
 
 // exampleDatabase returns a database with the rows that the contracts' examples name.
@@ -194,6 +195,9 @@ func insertExamples(b *bundle) {
 	b.admin("POST", "/admin/org/keys", `{"org_id":"`+exampleOrg+`","rate":1,"per":1}`).is(200)
 	storetest.Exec(b.t, b.conn, insertUserGroup, exampleGroup, exampleOrg)
 	insertExampleObjects(b)
+	storetest.Exec(b.t, b.conn, `INSERT INTO audit_events (position, at, req_id, ip, who, actor, user_id, org_id, action, object, object_id,
+		outcome, status, method, url, details) OVERRIDING SYSTEM VALUE
+		VALUES ($1, now(), '', '', 'user', '', '', $2, '', '', '', '', 200, '', '', '{}')`, exampleAuditLog, exampleOrg)
 	storetest.Exec(b.t, b.conn, `INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
 		VALUES (sha256($1::bytea), $2, 'x', false, '{"ForSection":"dashboard","OrgID":"","EmailAddress":"","DisplayName":"","GroupID":"",
 			"GroupsIDs":[],"SSOOnlyForRegisteredUsers":false,"UserNotAllowed":false}', now() + interval '1 day')`, []byte("dashboard:"+exampleNonce), exampleOrg)

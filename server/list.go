@@ -39,6 +39,8 @@ type list[T any] struct {
 	count       func() (int, error)
 	// encode returns a row in JSON, which is used until the next call.
 	encode func(T) (json.RawMessage, error)
+	// file is set for a list that is sent as a file.
+	file *apiserver.ListFile
 }
 
 // stored returns the document of a row.
@@ -67,7 +69,7 @@ func replyList[R apiserver.Replier, T any](s *Server, r *request, replies listRe
 	}
 	defer release()
 	reply := apiserver.ReplyList(r, replies, apiserver.List[T]{
-		Name: l.name, Rows: l.rows, Encode: l.encode, CountName: l.pages, Count: l.countPages(),
+		Name: l.name, Rows: l.rows, Encode: l.encode, CountName: l.pages, Count: l.countPages(), File: l.file,
 	})
 	// Here, and not as an expected error, whose functions would be allocated for each list.
 	if cause := reply.Reply().Cause; cause != nil {

@@ -21,4 +21,5 @@ var objectsInPaths = map[string]string{
 	"groupId": "user_group", "nodeId": "node", "hostname": "host",
 	"assetID": "asset", "hookId": "webhook", "pageId": "portal_page", "documentationId": "portal_documentation",
 	"developerId": "portal_developer", "requestId": "portal_request",
+	"auditLogId": "audit_log",
 }

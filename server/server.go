@@ -90,7 +90,8 @@ func New(cfg Config) (*Server, error) {
 		passwords:      password.NewHasher(cmp.Or(cfg.PasswordCost, password.Recommended())),
 		checks:         checks, gatewaySession: session, organisationFields: fields,
 		userGroupFields: groupFields, objectFields: documents, kindStored: kindStored(),
-		security: cfg.Security, auditLog: cfg.Audit, proxies: cfg.TrustedProxies, basePath: cfg.BasePath,
+		security: cfg.Security, auditLog: cfg.Audit, trail: newAuditTrail(cfg, recorded),
+		proxies: cfg.TrustedProxies, basePath: cfg.BasePath,
 	}
 	s.leaveDiagnostics(cfg.SeparateDiagnostics)
 	s.newNodeLists(cfg.Limits.NodeCache)
@@ -118,13 +119,15 @@ func newBackground(cfg Config, session func(json.RawMessage) json.RawMessage) (*
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.api.ServeHTTP(w, r) }
 
 // Run does what has to be done between requests until ctx ends: it keeps gateways in step, writes their heartbeats,
-// deletes expired nonces and sessions, and sums up requests that were not logged.
+// deletes expired nonces, sessions and audit events, writes audit events, and sums up requests that were not logged.
 func (s *Server) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.sync.Run(ctx) })
 	running.Go(func() { s.store.WriteNodes(ctx, s.logNodesFailure()) })
 	running.Go(func() { s.deleteExpired(ctx) })
 	running.Go(func() { s.summariseLines(ctx) })
+	running.Go(func() { s.trail.run(ctx) })
+	running.Go(func() { s.deleteAuditEvents(ctx) })
 	running.Wait()
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,4 +53,9 @@ func CollectHeartbeat(s *Store, id string) {
 func lookUpMany[V any](ctx context.Context, b *batcher[V], keys []string) error {
 	_, err := b.many(ctx, b.pool, keys)
 	return err
+}
+
+// DeleteAuditEventsOver is DeleteAuditEvents with another number of events that are kept.
+func DeleteAuditEventsOver(ctx context.Context, s *Store, before time.Time, limit int) error {
+	return s.deleteAuditEvents(ctx, before, limit)
 }

@@ -358,7 +358,9 @@ func TestDatabaseThatHangs(t *testing.T) {
 	t.Cleanup(s.Close)
 	proxy.Stop()
 	var calling sync.WaitGroup
-	for method, calls := range everyCall(t, s) {
+	all := everyCall(t, s)
+	delete(all, "CheckQuota") // which reads nothing without a quota
+	for method, calls := range all {
 		for _, call := range calls {
 			calling.Go(func() {
 				err := call()

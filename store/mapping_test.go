@@ -165,6 +165,8 @@ func fill[T any](t *testing.T, m *mappingTest, n int) (v T) {
 			}
 		case field.Type() == reflect.TypeFor[json.RawMessage]():
 			field.SetBytes(fmt.Appendf(nil, `{"%s":%d}`, name, n))
+		case field.Type() == reflect.TypeFor[time.Time]():
+			field.Set(reflect.ValueOf(time.Unix(int64(n), 0)))
 		case field.Kind() == reflect.String:
 			field.SetString(fmt.Sprintf("%s-%d", strings.ToLower(name), n))
 		case field.Kind() == reflect.Bool:

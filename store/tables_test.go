@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"testing"
 	"time"
 
@@ -117,7 +118,18 @@ var tables = []table{
 		rows: `INSERT INTO nodes (id, session_id, hostname, first_seen, pinged, last_seen)
 			SELECT 'node ' || n, 'session ' || n, 'host', now(), false, now() FROM generate_series(0, 999) AS n`,
 	},
+	{
+		name: "audit_events", mapping: testMappingOfAuditEvents, calls: callsOfAuditEvents,
+		rows: insertAuditEvents,
+	},
 }
+
+// insertAuditEvents inserts events of the last 10,000 minutes.
+const insertAuditEvents = `INSERT INTO audit_events (at, req_id, ip, who, actor, user_id, org_id, action, object, object_id,
+		outcome, status, method, url, details)
+	SELECT now() - n * interval '1 minute', 'request ' || n, '192.0.2.' || n % 250, 'user', 'User ' || n % 1000, 'user ' || n % 1000,
+		'organisation ' || n % 100, 'putApi', 'api', 'api ' || n % 5000, 'ok', 200, 'PUT', '/api/apis/api ' || n, '{}'
+	FROM generate_series(0, 9999) AS n`
 
 // calls are calls of methods of Store, by the method: one for each filter that makes another statement. The plans of
 // their statements may not read a whole table to find some of its rows.
@@ -814,6 +826,58 @@ func callsOfNonces(ctx context.Context, s *store.Store) calls {
 		"RedeemNonce":         {get(func() (any, error) { return s.RedeemNonce(ctx, "portal", "7") })},
 		"PeekNonce":           {get(func() (any, error) { return s.PeekNonce(ctx, "portal", "7") })},
 		"DeleteExpiredNonces": {func() error { return s.DeleteExpiredNonces(ctx) }},
+	}
+}
+
+func testMappingOfAuditEvents(t *testing.T, m *mappingTest) {
+	ctx := t.Context()
+	event := fill[store.AuditEvent](t, m, 1)
+	require.NoError(t, m.WriteAuditEvents(ctx, []store.AuditEvent{event}))
+	event.Position = storetest.Value[int64](t, m.conn, `SELECT position FROM audit_events`)
+	requireMapped(t, m.row(t), fields(t, event))
+	read, err := m.AuditEvent(ctx, strconv.FormatInt(event.Position, 10), nil)
+	require.NoError(t, err)
+	require.Equal(t, fields(t, event), fields(t, read))
+	for listed, err := range m.AuditEvents(ctx, store.AuditFilter{}) {
+		require.NoError(t, err)
+		require.Equal(t, fields(t, event), fields(t, listed))
+	}
+}
+
+func callsOfAuditEvents(ctx context.Context, s *store.Store) calls {
+	org := someOrg
+	var lists, counts []func() error
+	add := func(f store.AuditFilter) {
+		lists = append(lists, func() error { return drain(s.AuditEvents(ctx, f)) })
+		counts = append(counts, get(func() (any, error) { return s.CountAuditEvents(ctx, f) }))
+	}
+	eachPage(func(orgID *string, page store.Page) {
+		add(store.AuditFilter{OrgID: orgID, Page: page})
+		add(store.AuditFilter{OrgID: orgID, Page: page, Actor: "user 7"})
+		add(store.AuditFilter{OrgID: orgID, Page: page, ObjectID: "api 7"})
+	})
+	// A super user's other filters read the events from the newest to the oldest, and count all of them.
+	for _, f := range []store.AuditFilter{
+		{Action: "putApi"},
+		{IP: "192.0.2.7"},
+		{Method: "put"},
+		{URL: "7"},
+		{Object: "api"},
+		{Outcome: "ok"},
+		{Status: 200},
+		{From: time.Now().Add(-time.Hour), Before: time.Now()},
+	} {
+		f.OrgID, f.Page = &org, store.Page{Number: 2, Size: 10}
+		add(f)
+	}
+	return calls{
+		"AuditEvents": lists, "CountAuditEvents": counts,
+		"AuditEvent": {
+			get(func() (any, error) { return s.AuditEvent(ctx, "7", nil) }),
+			get(func() (any, error) { return s.AuditEvent(ctx, "7", &org) }),
+		},
+		"WriteAuditEvents":  {func() error { return s.WriteAuditEvents(ctx, []store.AuditEvent{{Details: json.RawMessage(`{}`)}}) }},
+		"DeleteAuditEvents": {func() error { return s.DeleteAuditEvents(ctx, time.Now().Add(-9990*time.Minute)) }},
 	}
 }
 

@@ -336,6 +336,24 @@ func (e AccessType) Valid() bool {
 	}
 }
 
+// Defines values for AuditFileType.
+const (
+	AuditFileTypeCsv  AuditFileType = "csv"
+	AuditFileTypeJson AuditFileType = "json"
+)
+
+// Valid indicates whether the value is a known member of the AuditFileType enum.
+func (e AuditFileType) Valid() bool {
+	switch e {
+	case AuditFileTypeCsv:
+		return true
+	case AuditFileTypeJson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CertificateFilter.
 const (
 	CertificateFilterOmit      CertificateFilter = "omit"
@@ -483,6 +501,24 @@ func (e ListOASApiVersionsParamsAccessType) Valid() bool {
 	case ListOASApiVersionsParamsAccessTypeExternal:
 		return true
 	case ListOASApiVersionsParamsAccessTypeInternal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetAuditLogsParamsType.
+const (
+	GetAuditLogsParamsTypeCsv  GetAuditLogsParamsType = "csv"
+	GetAuditLogsParamsTypeJson GetAuditLogsParamsType = "json"
+)
+
+// Valid indicates whether the value is a known member of the GetAuditLogsParamsType enum.
+func (e GetAuditLogsParamsType) Valid() bool {
+	switch e {
+	case GetAuditLogsParamsTypeCsv:
+		return true
+	case GetAuditLogsParamsTypeJson:
 		return true
 	default:
 		return false
@@ -644,6 +680,69 @@ type AssetStoredStatus string
 
 // Assets A list of templates.
 type Assets = []Asset
+
+// AuditLog A request that has changed something, or was refused to.
+type AuditLog struct {
+	// UnderscoreId The ID of the event, a number.
+	UnderscoreId string `json:"_id"`
+
+	// ReqId The ID of the request, as its response and the log of the server have it.
+	ReqId string `json:"req_id"`
+
+	// OrgId The organisation of the user who sent the request; empty for super users and for callers that are no users.
+	OrgId string `json:"org_id"`
+
+	// Date When the response was ready, as RFC 1123 has it, in UTC.
+	Date string `json:"date"`
+
+	// Timestamp The same in seconds since 1970.
+	Timestamp int `json:"timestamp"`
+
+	// Ip The address that the request came from.
+	Ip string `json:"ip"`
+
+	// User Who sent the request: the e-mail address of a user, or the ID of one who has none, or `who` for a caller that is no user.
+	User string `json:"user"`
+
+	// Action The ID of the operation.
+	Action string `json:"action"`
+
+	// Method The HTTP method.
+	Method string `json:"method"`
+
+	// Url The path of the request, in which keys are replaced by their fingerprints.
+	Url string `json:"url"`
+
+	// Status The HTTP status of the response.
+	Status int `json:"status"`
+
+	// Who The kind of caller, such as `user`, `admin_secret` or `node_secret`.
+	Who string `json:"who"`
+
+	// UserId The ID of the user who sent the request; empty for a caller that is no user.
+	UserId string `json:"user_id"`
+
+	// Object The kind of the object that the request is about; empty if it is about none.
+	Object string `json:"object"`
+
+	// ObjectId The ID of the object, of a key its fingerprint; empty if it has none.
+	ObjectId string `json:"object_id"`
+
+	// Outcome The outcome of the request, such as `ok`.
+	Outcome string `json:"outcome"`
+
+	// Details What else is known of the request, such as the number of imported documents.
+	Details json.RawMessage `json:"details"`
+}
+
+// AuditLogs A list of events of the audit log.
+type AuditLogs struct {
+	// AuditLogs The events, newest first.
+	AuditLogs []AuditLog `json:"audit_logs"`
+
+	// Pages The number of pages; 0 if everything is on this one. Events that are more than 10,000 after this page are not counted.
+	Pages int `json:"pages"`
+}
 
 // BootstrapForm The first organisation and its administrator, as a form.
 type BootstrapForm struct {
@@ -1407,6 +1506,48 @@ type AssetID = string
 // AssetKind defines model for AssetKind.
 type AssetKind = string
 
+// AuditAction defines model for AuditAction.
+type AuditAction = string
+
+// AuditDownload defines model for AuditDownload.
+type AuditDownload = bool
+
+// AuditFileType defines model for AuditFileType.
+type AuditFileType string
+
+// AuditFromDate defines model for AuditFromDate.
+type AuditFromDate = string
+
+// AuditIP defines model for AuditIP.
+type AuditIP = string
+
+// AuditLogID defines model for AuditLogID.
+type AuditLogID = string
+
+// AuditMethod defines model for AuditMethod.
+type AuditMethod = string
+
+// AuditObject defines model for AuditObject.
+type AuditObject = string
+
+// AuditObjectID defines model for AuditObjectID.
+type AuditObjectID = string
+
+// AuditOutcome defines model for AuditOutcome.
+type AuditOutcome = string
+
+// AuditStatus defines model for AuditStatus.
+type AuditStatus = int
+
+// AuditToDate defines model for AuditToDate.
+type AuditToDate = string
+
+// AuditURL defines model for AuditURL.
+type AuditURL = string
+
+// AuditUser defines model for AuditUser.
+type AuditUser = string
+
 // Authentication defines model for Authentication.
 type Authentication = bool
 
@@ -1838,6 +1979,54 @@ type ListAssetsParams struct {
 	// Kind Lists only templates of this kind. There is one, `oas-template`; any other is an error.
 	Kind *AssetKind `form:"kind,omitempty" json:"kind,omitempty"`
 }
+
+// GetAuditLogsParams defines parameters for GetAuditLogs.
+type GetAuditLogsParams struct {
+	// P The page, from 1 (the default); 0 or less requests everything in one response.
+	P *Page `form:"p,omitempty" json:"p,omitempty"`
+
+	// User Lists only requests of this caller, as `user` of the events names it, in any case: the e-mail address of a user, or `admin_secret`.
+	User *AuditUser `form:"user,omitempty" json:"user,omitempty"`
+
+	// Action Lists only requests of this operation, by its ID.
+	Action *AuditAction `form:"action,omitempty" json:"action,omitempty"`
+
+	// Ip Lists only requests from this address.
+	Ip *AuditIP `form:"ip,omitempty" json:"ip,omitempty"`
+
+	// Method Lists only requests with this HTTP method, in any case.
+	Method *AuditMethod `form:"method,omitempty" json:"method,omitempty"`
+
+	// Status Lists only requests whose response had this HTTP status.
+	Status *AuditStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Url Lists only requests whose path has this text in it; case matters.
+	Url *AuditURL `form:"url,omitempty" json:"url,omitempty"`
+
+	// FromDate The first day, in UTC, as `YYYY-MM-DD`. The default is before any other.
+	FromDate *AuditFromDate `form:"from_date,omitempty" json:"from_date,omitempty"`
+
+	// ToDate The last day, in UTC, as `YYYY-MM-DD`. The default is after any other.
+	ToDate *AuditToDate `form:"to_date,omitempty" json:"to_date,omitempty"`
+
+	// Object Lists only requests about objects of this kind, such as `api`.
+	Object *AuditObject `form:"object,omitempty" json:"object,omitempty"`
+
+	// ObjectId Lists only requests about the object with this ID; of a key, its fingerprint.
+	ObjectId *AuditObjectID `form:"object_id,omitempty" json:"object_id,omitempty"`
+
+	// Outcome Lists only requests with this outcome, such as `access_denied`.
+	Outcome *AuditOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Download Whether the response is a file with all events, whatever the page is.
+	Download *AuditDownload `form:"download,omitempty" json:"download,omitempty"`
+
+	// Type The format of the file. The default is `json`.
+	Type *GetAuditLogsParamsType `form:"type,omitempty" json:"type,omitempty"`
+}
+
+// GetAuditLogsParamsType defines parameters for GetAuditLogs.
+type GetAuditLogsParamsType string
 
 // ListCertificatesParams defines parameters for ListCertificates.
 type ListCertificatesParams struct {
@@ -2294,6 +2483,12 @@ type ServerInterface interface {
 	// UpdateAsset Replace a template
 	// (PUT /api/assets/{assetID})
 	UpdateAsset(ctx echo.Context, assetID AssetID) error
+	// GetAuditLogs List the audit log
+	// (GET /api/audit-logs)
+	GetAuditLogs(ctx echo.Context, params GetAuditLogsParams) error
+	// GetAuditLog Get an event of the audit log
+	// (GET /api/audit-logs/{auditLogId})
+	GetAuditLog(ctx echo.Context, auditLogId AuditLogID) error
 	// ListCertificates List certificates
 	// (GET /api/certs)
 	ListCertificates(ctx echo.Context, params ListCertificatesParams) error
@@ -2650,6 +2845,12 @@ type Handlers[Request any] interface {
 	// UpdateAsset Replace a template
 	// (PUT /api/assets/{assetID})
 	UpdateAsset(request Request, assetID AssetID) UpdateAssetReply
+	// GetAuditLogs List the audit log
+	// (GET /api/audit-logs)
+	GetAuditLogs(request Request, params GetAuditLogsParams) GetAuditLogsReply
+	// GetAuditLog Get an event of the audit log
+	// (GET /api/audit-logs/{auditLogId})
+	GetAuditLog(request Request, auditLogId AuditLogID) GetAuditLogReply
 	// ListCertificates List certificates
 	// (GET /api/certs)
 	ListCertificates(request Request, params ListCertificatesParams) ListCertificatesReply
@@ -5352,6 +5553,114 @@ func (UpdateAssetReplies) TooManyAttempts(cause error) UpdateAssetReply {
 // Failed returns the response 500 failed, "error fetching asset.". cause may be nil.
 func (UpdateAssetReplies) Failed(cause error) UpdateAssetReply {
 	return UpdateAssetReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "error fetching asset."}, Cause: cause}}
+}
+
+// GetAuditLogs implements ServerInterface.
+func (s server[Request]) GetAuditLogs(ctx echo.Context, params GetAuditLogsParams) error {
+	return s.send(ctx, s.handlers.GetAuditLogs(s.request(ctx), params).Reply())
+}
+
+// GetAuditLogsReply is a response that the contract declares for getAuditLogs. The methods of GetAuditLogsReplies return it.
+type GetAuditLogsReply struct{ ofGetAuditLogs contract.Reply }
+
+// Reply returns what to send.
+func (r GetAuditLogsReply) Reply() contract.Reply { return r.ofGetAuditLogs }
+
+// GetAuditLogsReplies returns the responses that the contract declares for getAuditLogs, by outcome.
+type GetAuditLogsReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAuditLogsReplies) OK(body AuditLogs) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAuditLogsReplies) StreamOK() GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// BadParameter returns the response 400 bad_parameter, "Request parameter malformed". cause may be nil.
+func (GetAuditLogsReplies) BadParameter(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "bad_parameter", Response: contract.Response{Status: 400, Form: contract.Envelope, Message: "Request parameter malformed"}, Cause: cause}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAuditLogsReplies) NoKey(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAuditLogsReplies) Unauthorised(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/audit-logs". cause may be nil.
+func (GetAuditLogsReplies) AccessDenied(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/audit-logs"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAuditLogsReplies) TooManyAttempts(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "could not retrieve audit records". cause may be nil.
+func (GetAuditLogsReplies) Failed(cause error) GetAuditLogsReply {
+	return GetAuditLogsReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "could not retrieve audit records"}, Cause: cause}}
+}
+
+// GetAuditLog implements ServerInterface.
+func (s server[Request]) GetAuditLog(ctx echo.Context, auditLogId AuditLogID) error {
+	return s.send(ctx, s.handlers.GetAuditLog(s.request(ctx), auditLogId).Reply())
+}
+
+// GetAuditLogReply is a response that the contract declares for getAuditLog. The methods of GetAuditLogReplies return it.
+type GetAuditLogReply struct{ ofGetAuditLog contract.Reply }
+
+// Reply returns what to send.
+func (r GetAuditLogReply) Reply() contract.Reply { return r.ofGetAuditLog }
+
+// GetAuditLogReplies returns the responses that the contract declares for getAuditLog, by outcome.
+type GetAuditLogReplies struct{}
+
+// OK returns the response 200 ok.
+func (GetAuditLogReplies) OK(body AuditLog) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Body: body}}
+}
+
+// StreamOK returns OK for a handler that sends the body itself.
+func (GetAuditLogReplies) StreamOK() GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "ok", Response: contract.Response{Status: 200}, Streamed: true}}
+}
+
+// NoKey returns the response 401 no_key, "Authorization field empty". cause may be nil.
+func (GetAuditLogReplies) NoKey(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "no_key", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Authorization field empty"}, Cause: cause}}
+}
+
+// Unauthorised returns the response 401 unauthorised, "Not authorised". cause may be nil.
+func (GetAuditLogReplies) Unauthorised(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "unauthorised", Response: contract.Response{Status: 401, Form: contract.Envelope, Message: "Not authorised"}, Cause: cause}}
+}
+
+// AccessDenied returns the response 403 access_denied, "access denied: You do not have permission to access  /api/audit-log". cause may be nil.
+func (GetAuditLogReplies) AccessDenied(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "access_denied", Response: contract.Response{Status: 403, Form: contract.Envelope, Message: "access denied: You do not have permission to access  /api/audit-log"}, Cause: cause}}
+}
+
+// NotFound returns the response 404 not_found, "could not retrieve audit record". cause may be nil.
+func (GetAuditLogReplies) NotFound(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "not_found", Response: contract.Response{Status: 404, Form: contract.Envelope, Message: "could not retrieve audit record"}, Cause: cause}}
+}
+
+// TooManyAttempts returns the response 429 too_many_attempts, "Too many wrong credentials". cause may be nil.
+func (GetAuditLogReplies) TooManyAttempts(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "too_many_attempts", Response: contract.Response{Status: 429, Form: contract.Envelope, Message: "Too many wrong credentials"}, Cause: cause}}
+}
+
+// Failed returns the response 500 failed, "Failed to fetch audit record.". cause may be nil.
+func (GetAuditLogReplies) Failed(cause error) GetAuditLogReply {
+	return GetAuditLogReply{contract.Reply{Outcome: "failed", Response: contract.Response{Status: 500, Form: contract.Envelope, Message: "Failed to fetch audit record."}, Cause: cause}}
 }
 
 // ListCertificates implements ServerInterface.
@@ -11529,6 +11838,131 @@ func (w *ServerInterfaceWrapper) UpdateAsset(ctx echo.Context) error {
 	return err
 }
 
+// GetAuditLogs converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLogs(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetAuditLogsParams
+	// ------------- Optional query parameter "p" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "p", ctx.QueryParams(), &params.P, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter p: %s", err))
+	}
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", ctx.QueryParams(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter user: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "ip" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ip", ctx.QueryParams(), &params.Ip, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ip: %s", err))
+	}
+
+	// ------------- Optional query parameter "method" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "method", ctx.QueryParams(), &params.Method, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter method: %s", err))
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "url" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "url", ctx.QueryParams(), &params.Url, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter url: %s", err))
+	}
+
+	// ------------- Optional query parameter "from_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from_date", ctx.QueryParams(), &params.FromDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "to_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to_date", ctx.QueryParams(), &params.ToDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to_date: %s", err))
+	}
+
+	// ------------- Optional query parameter "object" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object", ctx.QueryParams(), &params.Object, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter object: %s", err))
+	}
+
+	// ------------- Optional query parameter "object_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "object_id", ctx.QueryParams(), &params.ObjectId, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter object_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", ctx.QueryParams(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter outcome: %s", err))
+	}
+
+	// ------------- Optional query parameter "download" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "download", ctx.QueryParams(), &params.Download, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter download: %s", err))
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLogs(ctx, params)
+	return err
+}
+
+// GetAuditLog converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAuditLog(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "auditLogId" -------------
+	var auditLogId AuditLogID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "auditLogId", ctx.Param("auditLogId"), &auditLogId, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter auditLogId: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAuditLog(ctx, auditLogId)
+	return err
+}
+
 // ListCertificates converts echo context to params.
 func (w *ServerInterfaceWrapper) ListCertificates(ctx echo.Context) error {
 	var err error
@@ -13076,6 +13510,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/api/session", wrapper.DeleteSession, options.OperationMiddlewares["deleteSession"]...)
 	router.GET(options.BaseURL+"/api/session", wrapper.GetSession, options.OperationMiddlewares["getSession"]...)
 	router.POST(options.BaseURL+"/api/session", wrapper.CreateSession, options.OperationMiddlewares["createSession"]...)
+	router.GET(options.BaseURL+"/api/audit-logs", wrapper.GetAuditLogs, options.OperationMiddlewares["getAuditLogs"]...)
+	router.GET(options.BaseURL+"/api/audit-logs/:auditLogId", wrapper.GetAuditLog, options.OperationMiddlewares["getAuditLog"]...)
 	router.GET(options.BaseURL+"/api/system/stats", wrapper.GetSystemStats, options.OperationMiddlewares["getSystemStats"]...)
 	router.GET(options.BaseURL+"/api/system/nodes", wrapper.GetSystemNodes, options.OperationMiddlewares["getSystemNodes"]...)
 	router.GET(options.BaseURL+"/api/system/node/:nodeId/:hostname", wrapper.GetSystemNode, options.OperationMiddlewares["getSystemNode"]...)
@@ -13093,988 +13529,1028 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7L0Lcxs3si/+VVC8/6rs3j8lk9RbqVN1aMsPJtYjphzn4RQJzoAkrCEwGYCiuC5991toADOY4TwpKsnu",
-	"5lTOyiRngAbQaDT68euvLY8vQs4Ik6J1/rVFHvAiDAj8u38zUH/ucbAk6h84pCOfTCmjknIG33iS3pPW",
-	"uYyWpA2/U7913jqa4p4/OT04JJ2Tw8PD6clxZ3LikclB97DXOZtOWu2Wfo7g48kB6fpdfDI97nQ63dOD",
-	"yZF32Gq3GF6Q1nnrlvoESTxRFLVbPJqZDg6w1zk5OTnxJpNTr+cfHXTU//Va7VYY8Ye1oi2gQhI2CrGc",
-	"t85bLyT1iXjRareEjGg4Sv2qyZc4mhE5WkZB67w1lzI8f/FiGQoZEbzYj+g9iRZ8Kef7ZopetB7bLREs",
-	"Z63zlmp8LyZzKcjojqwDIoRt+55EgnI28rHEijjG5ch8R/zMQzD3F2SKl4GEZ/VU2G90++RBEuYTH0Zg",
-	"unl8fHzUq7DgPgla518f260553ejiExJRJin1vXX39otKkaCStI6n+JAkHaLY9E6Z8sgaLcEj+Rosm6d",
-	"d1Rj/ZvBq4hgqYh0OGFwUW+VL4kQeKao798MkGdaUt+raSha/6NWuzWUWC5F67x1/X3LEHIRs94FJ+KK",
-	"y9cPVMgUXen+El5FPicCMS4RgXcsBXrIcV+vo4hHm91d4mDKo0VmDgr7WsSP226+tohqWU3+15ZlyMxu",
-	"arcigoXaVi0q0IIKQdms9fjbYzF9AZEVNOknCkabzOwVl2/4kpW1peZuCs/UmbsPlt9qtBzzZtLHfrNO",
-	"PrI7xlespI8P2/bxMfRx+SQvzRMVk+wvKLvish8EfEX8W/6BCCJvsBArHvmioP2f+RL5HGie43uCQhIB",
-	"Y3CGJEeRagLJOUGhaQdNeYS4nJMILQWJxD7qC4QZwqp3+KqN5JwKtyEPMzQhaMF9OqXER0vFd+j6po+i",
-	"ZUBEnWkKIoL99UvOpZARDsPi+WKIRzPMqMCwU2AzCoR1A3W6CsMPZMHvcfCJyjlfyrdYkhVeF/T3ii8D",
-	"H6YvUm8RhMPwHDGOZvo1RAXyOJvS2TIifq3ua/X7BtOA+GqNlmyBIzHHgeoaKemPphFfoNv1HerfDJ5I",
-	"jNiamjuy3jE1QpC0LNYn9fHxoX96TA6OTrpHxOv4ByedyYR0u612y56FlE25+iupDBS9r4Vc4miNJFmE",
-	"AZakFZ+MrfNWd7+z31EnLw8JwyFtnbcO9jv7B+rk1yehOvQe9uT6bg+HdG+WTM2C+n5AVjgC8mYBn2B1",
-	"RrY87M3hK8LUCR4fx5IuCF/K1vnRoz5ZfSK8iIZa+Wl9ICLkTBCBcETQHQklbL8pvSdIEI8zHzZP1Szc",
-	"USUd1Qm85ww4wEKOrGg5b/U6veO9bnevd3jb7Zx31H+/JErSKzUAv5Z+FC9V4aleQmrCUlg1sXmel7wb",
-	"s4xYep5SjGJKBhdGgMBxXiQK4VE0uLDCwsiOc/QNLJ//zX75aUt994SdkICzmVB7Qg+lgPJe/gGsGOwe",
-	"R1SpU5p9/JYdTtWJB901OU3VCyD0SHmbWsT5yEzwdBkE66LmNxZBHUjq9Qrq8VbU33J9jDabmv2arecd",
-	"0U05OXuIb8fJLu/++rcA/GsKQLWf+0s55xH9F2ghbygJ/NeLUBadn6mn0VQ9jgg8X8mgL7EgSr8mxBc/",
-	"6iW8ApJzO1rzJWJEH9VhxO/V3Rcjs/RIjRUmWGl8jKyQalwf27VuYsWEpsRZZVt6WNRT0/I9WW9YCJy7",
-	"p2VwDBtlFNHZXG+Syk5MW3WtCerZXItBcqX+Nb5A/wa35ICqO2+LMngOK70cM4+0zg/arYka3wgv5Ty+",
-	"sFsVu3XeUjNAHkIaqfnq1LRKkKh1ftxpt35fcolHC/zQOt/rtluR4vbzg8d2646sR3Ms1GHV0p+gTbL+",
-	"7t5bePSaDrqXvTdfLi+8g6t/+V9+XgwOf/7Xd3dXt5ery4v+6vJiQN+/+i785dXgeLAIlr/8dEmnP/zP",
-	"/1g21Os1JEIY002yZv9Ri+PxKCKe3JvzSJDnWCk1nfam84ZHi9RcgsYcLUaFBLVbZIFpMMK+H4F5CMb4",
-	"v5vWpVa7NaWRkHbmBnoqQCyar67veMSV0FsxEtkvP8QtoTec+yL+3Viqkp7gwCiaN3eUA3E9nRaIrNu5",
-	"kvXRPYnUhUGd3cmlQYmxCUET516IJmuElRBboH/s7cW//LPGWV/jenl8Oun1jrzDg5Pjk8PTXufk8OjA",
-	"6x0cEf+U9PBpz9EQbz69o0LyaK3tYWYP3ClxVqeZTbunI/WMWjzCUh9c3b3O2V736LZ7dH54dt7p7h8e",
-	"9n55MifMIr4MNTfHh2z3sNc9Iv6k5x+edM8607PTycHk5MzyTcBnFEyQqplOp9Pdg/9uO86Jmstg8bY5",
-	"nBwd+AeYTPCxPznyDo6SbWNYSW2YkY/XesPF36ZO8qIJWQoSjRLTBAijgQDTidLU4G+7lbKcxN8/PmaM",
-	"LqlDrXJJH9utV1f9y9cDcYvvSJEpCR5RjG4vIdqqUoN74c1yY5JuvJ456RWWZMbV4K6nWSu9F/+m5OqU",
-	"RPDPNtiohZavyevV9q2kOUvbfhVxJJJ0StWLfd/PNF4qfg960+7R6ekhxmcHp6d+5+R0Mj3unh72PNyZ",
-	"kN704GB6etA57Xpn5Oykc3R21j3ySe+0c3jo4cmpf9xqtxbJfCZkIAx0tFvCksrvsqSCOZVy1tCkom2s",
-	"yEsaeooVJUWPxDRoauGJiIwouX8Ogt7QIK24qi5a56099X8vX78dXKFXrz/cDt4MXvVvX8O3n9nlYPDy",
-	"py+vXvV/GM76q8HL/mzwsn/b//7lbPb7/O7L9c0PP1z0v/S/XA5fr96tfr748YcfLl4/zDv404fAWx+t",
-	"PzP80y+Bt+je+z994O8XPx7+/Km7mrz9uBq89K4uv/z8cHk76GgFqL/6NJ/dXH55vb768np1+a/X8N1n",
-	"dnnxEl++unwY3PanL2dXP77sX96+ffch/OXtj/96z74L/cWP68mns67/drb85af5fPLTS/HL7ctfLl9e",
-	"vn25/v3tZza8PDzrz16/ffXq97fw79Xrd/3OoP/y+uPRl+Hiiv/idVcn04eX7ycPi18mr4KfFov57bD3",
-	"4ePxz794b9lnRt8tJnc/vX/35uV193d8cn3z4kq8D36k62s5/GnI7im7POtO/v+39x9nN68+kS/f/asf",
-	"XL66fNvvfvRf//CD95ldvvz9VTXVmZmdXQ36Fy/f9Onr/me2/uW0uzhcnIW/d8PBycP710dvB/inj/2X",
-	"Jz9eHX43/e6X4Yfby+67xcRbvRq8eXkqbudfBmfzH0M2//3LxYfvP7PDk8n1oh+9ZdffHb3pdCe3i+OP",
-	"7ORu+pnBcr++ushhgSwfDS7EBhuBqHo2qfCbOohmSh52M7RYdSAmxmcCTj8gCCRmjudPNTilbEaiMKJM",
-	"7YEdCK45FqMwovfYccs9t7CkYuThpDchlkr5/dp6xRcLe1MtnoV2a0giioOr5WKi3oOLEeNyhKcSPve6",
-	"6tLe2TtIqxjqkQmZ8oikL/buM2I5+UI8+SRiMmtdYX1yfQWbMhT5WhzvI/dYWVE5RzN6Txgavuv3jo6R",
-	"wxaNLFlOqx/IdCmI/3JdLvOV5m2FeqRfOUcfyO9LImSOC7LGzX/z5Sxhm0bI5Lg15sfyQ7bhaaY16Wc4",
-	"y0TNSS5gCvHMMy0ae7fSxD1hjuaYzYj/14r8QHwKRi/Y9n+HgdQJA3HW8nuyrsntjqMQNH10R9bPwuma",
-	"sEuC2Wqe1SoTctSSqzs68ZHPveWCMInmWKAJIQx5ug0kKPMIohKtsEDqUlabx6/7wyybZw3xueaqejZ4",
-	"w2lgaNeOUR6SCEzIA8W6ivFu4Yl2K7KGdPVYr9MBRSRlalfCXh99LbO42uiifVwNWPW3AteAHXndTVy9",
-	"SdUpQLKSIqE82Zo3sPe+6g0Z7wG9JPF+VS/akamHGwzZ3Qs3PKDeOs9N3fWn3U7n5HTa7fp+p9M5O/Em",
-	"R0fTVvsvaR9NCV/z7pA+IIwWlC3BgdLI1qmNm8d6poh3R/xb8pB259stqFnO48FywVrn3XaLGLdtSmet",
-	"HrVx+3gBFoJ6rXYroIxAg0USe0HknKt3bq6Ht0Uhgk50lfp/+IpTphVSfS5MArLIjOLIdn/ULojPemHm",
-	"3HEiw9SgxVJINCEIownnAcEMNtkKR4yyGYTbqc9Ot9oCo87uKy5jq2blGW90IbXFUjE0mPnw5VKQqI6i",
-	"aTqGZd5Y5KRjL+lYPQldSPV4/R6A4H5Ye2g4DPebNu8oTXW7cbTJ/Q1l/rkuW4j6mciFJqfon0nmxpTf",
-	"zslHQaK3EV824lrFoAis1g1WWQc5NlnlTYNc4+6yXs2Sbu7IunHzOYpHSQ9q6vo3g8a93M5J81626ETx",
-	"QpNeGsqpVD/1eC7T2ZY8dzsnn8hkzvldkw5X+pUGvb1+kBH25JDgyJu/oYGsMZ1Ev4MEvISm8JYO5YuM",
-	"wj3hbkBlbkiUfk28+H1JorV7sCVHmtLJSqKQ7RiuQ8LyXMt5tCuVGaZK6BcaTNUHgv2X3C/dnOwbCdeA",
-	"GhOQCblmhELk7HfD6yvEeIR+7l++rxy6NorUOeWSENRGQ9Y3+/7NQNQ3A6int+kkDLXXoX5PENUK72zX",
-	"n3hfHMKf351ASj/cojcTi1O/Mz0uda/BIR1cVEbZIArhzYWH8/4uw3CqOmvlzMD3ZN10fSFOeNv1/Z6s",
-	"RaOutmFafZo2HZdOj9hyXNdgm37DI+szrN8vh1chjMu3Lzfv/55E95Ss6ncLtwbz1hYD1tfmpnMcwlvb",
-	"T7Pbq9iyW7FVv5HEwXXsgKjbrXrLLPAWvdY9P1Nrus0ZarpbC0kWV9wn9Xtk3CdP6ko062ubxbvld4Q1",
-	"6EfC81t0pPTRpjsC1NGt90OsAW/VLWjBO+hcbNPvthNcY1Nohc/t0WyKJ0gA1XXDcW7TjblfNF1Oc8fY",
-	"Zi3v+V3tO1sET29zZ9N3mXqTaK4wTadQxy3VHYpxZ2wxlFQ/9a6fmc7qXz+XUURYHNk2EJc6B/Q6+hRx",
-	"NivqV7+VpAAmyaOIR2ilXq3R+QWWuDyhVD1RM6NUPVoeWAaN1Qt1U49OsCAX2QzPtIdkhiWZ8yWE2PqJ",
-	"yqBtyZpF4kT323WoiBBwLrkOazWJLZ33UJRz8NhuhVzIWaQPs2ybPpYYfFatdosvZbiUxpHlm2EkmciY",
-	"iVXsKYHup0oMVHT/uPl84pe67+x39zt62pqEs+WZtZ7iRb4g9yTgIYleLzAN6qR3xW8giIrNGCFN2gMV",
-	"6spTYdWA9wtyvfy4lyMy9Sf+5OTw7Oy443U6ne7ByfTo9Kzwvn+xDAMdwqCl7+CiaCT2QSunR9SvIDl5",
-	"sIBuK/GPjw/PTj2/S3pTz++C1/yQeJNiqiGtpcRk4gYOYh9ZRyQYT9rwvzrTpYYEgX/1fZ+y2WYuaNIj",
-	"DB9heE7n3tVt+w2R3ryidXgQTc2TT2jfpqyVjmK7ft5TIW03orT9QD+pmxd12/9AsJrc74bXVyUrr3uI",
-	"9LPoi+CsjskQXG4lLrAKe6Ghb8Hva61jZJ7UE1A9fM3Nt7yua6gs0Gi/fnd1fRRlQcMNurvUKdyvnDDv",
-	"iu5s0rcTyh3idcCxv0W3TpRS7Y51pjmP3BELBIk8tc15WTq03gO3MJwJ4iydA6Mv6asYlrh51436276L",
-	"NzwqsfqWTHJN629+l3XuJCV9N76bZKgo9Y2Vj3nrPhvz0Da884H4hCxu52Q4vL7ikMtWeSKrN+AeMRxe",
-	"I6ZeatShvi42kUt5ka8Nuhzie1Jn9QS+b+BxdFu/Iqvh8Fqb5m75xct6XTGygik0xlfJ0cXLhsOqyZfu",
-	"yBr2cDsnSVJT3W7sra95X+W+zZyu6ns2457gfqUeqBZi+i6G1NWmiez6aAFN+mEIAizii9v1XZ2lqkBm",
-	"2ZIIsTUVuYgs21DxPVnXkmabXT+htz99yE+aeLEbMrTteWtCtCn6aaTApaWBamiMVf2QXpDpNgJyGRFQ",
-	"tymbVXDdMiJaz1YavRpkG4UBwYIgjzOJPYnWfBlprCoqZIQlj+oToe0dtYjwzaO7J2KI7+uRIODBXRKg",
-	"rqJDKsntihbqFgN2jwPqoxBHeEGkawjNu+3NCfZJhIbE24Pm91T7maAJOScRQQseqUMCMwSaTdH1D9Jv",
-	"+jeDT1TOlSaEF6TQjALPgloHAW/g7MILggYXNSZDvatP7Kd1tV+zL+2prN+XcVFu0R2YoAcXNQAQ4Uk0",
-	"uGgMffgOi9cPkrASx8vtnCC6CHkk7UUSiXkS86cYmTK0EWheY3zvCA7kfP3XMPQy67IsbJBPIJrd/1HT",
-	"2ns2W3LDZiOiFuWJc9E5Oz86Pe92M1Zn83yu1fkd53flln/1RE3LvxFXg4sfbTMlMm08uBgj/Xslk9VF",
-	"rUnBjvy1EV+++IvrTx8TxBejlj0ZH/ApXgAINwJ/0dCFJMsn4nsINIKnUwhmVWADkN0EIY+ZJQ2D9Qjk",
-	"rAFCKMzw+K2tno50aqNJYpisR0twLLYKHQXAJ2RkMfBg53T2Oid7nd5tt3d+eHJ+cLR/dnTwC+B3kECD",
-	"fC4F8bDQmawLYrIWHtutKY9GYYCZg+aheibH3UzPZ52auR3O/uxlZioP+y9ZiZJ+CxciHbpW1ECKiL9W",
-	"muv3ZP2fgI3UjO2fARrpe7L+62CSqmvhJj6KFe93EJ3469PlrdJ2XXwB1W3zjMuK++gzMT1kGhvOT98W",
-	"zfT8552Ov22u1lNYVuyWZ6uwxj848f3Jala57cgqgSRzA/0po4vlwrjtUEDYTM4VxceFd7iYvmIQtCcS",
-	"u4Gh5hDs0+mURELPtmsAraa3PJRsK0rzKGzoEb0iq+fMtf+7isK2VRQAi0xjrAF+XlwfAX5wv7LLuOHO",
-	"/u+Ad82Hb00Ds7pTpGRtxjzyX4SD61mk2gbTtg2AgwloeCYAB0vUU+9dta5Z1ZenjavOFVn9je6wU3SH",
-	"vxygAyzxUs5fBZSwNA968JU+4nq4czw5ODv1uifTw+OzzqlPDvzp1JucdMn09MRvtXPWYo6jCV9GaIGF",
-	"JNE3Aimuph422TqK9eIjCI6DcvRNMPMF1FtXQk1ExKcR8dTpSc1siPMXLww98RTYx9SiEC9SDNi6XPyw",
-	"urodHF29/UH+/OVj5+dhp3P15XL9/tNg9cuXO3l1+8uXn3uX3V++zL/8/Onnjt0nuT5nEyTjwthOsJQk",
-	"Wu8JiTXcVkqnzMOPVY0/FW5jhKNIsfCvz3qr/q0AUeN2HhHyREyNg3jj2D7iuYkkDgD0Mz33pnOdT5QH",
-	"dZZuYDhMva6uNiMP8GT3J5Khrx4PeHSOJMHBY+ZVLHHAZxnTKoBmqAm3gB/Y7AyAbOpN/LOTLiFqzbqd",
-	"zpnve4VIHPV4Xsx5JEfpTfiOzuZohaUOj57zVUa3M5L+t/RwzC0Lb2TkReT3JY1AmxxpU5867634ihuI",
-	"Y5BTL+t44vMW4zz6X6I1khQ0rz2dDELdFddnKGWWp4xNsWwzCcEN+HC3e3piu0kv10V6PTI3BgsE7HNv",
-	"JI2pf4VnM5jC7FKS9Xf/8ntv2C+9H9eDL5xe0sPVgHX+J93hJWHLtE2AilF6oyzsIwtMGXCNPVwT5mob",
-	"2f5Cc7RGZVFr5/Z1AwqM01Uyr8Pl5J0OUzUsJgDzxALbPgKM4ZwvSAhtaMLMjULdVKx6ZSUC+Do0kRtg",
-	"2YamIZw+4m8F4j9UgbCj1A9RnVyjPwi9wGZtKIMMjq/Q7iihM64qo9FNbabHxnO6zfj2rC4Rjxae7Yqs",
-	"8oKwtNd9tNCQQA97gi8jjxjHp1qOx0IkpNdghPPBKtWKb+LWm69nhtwTJvMQNF9oE565dfA+HMO3vDiE",
-	"RR/UyCeMEv8cldcqMw+jGJfpxVcc0oH/WG0RS9EinoWYRkQEQUle+xMnxaxcfWJKYuifQArkG7z4inV5",
-	"psfGFIlnIqkJIXHNi7I8xB0s1wsIY3/xVV0E1D5sNFuVkVpPJJDjeKO9cHDhm1BYGT68PYmAVvriq/rT",
-	"UBLUyEJ4IllNqNHB8oC0uXtqgMd800MTql4/KIXr+fmK6H4aUFaMr/XEafp6R9YNOel7st50Ee76kHsK",
-	"dXlWtl3QZ7RxgxclXnw1/9qaQvHcJDYm6znORkhU19JeLaxSZTmDk+AF1GNtSOTzyIumRPxBO6AJWaUJ",
-	"F7uTXs1Jer6TuiEtg8Xzyncd4NmMqHyD7A7JWsp5zFJftaG38SrGRIo/gMrGpJUC2DzT/L3QqQeNaGWk",
-	"yiy1wyMgZcB68TX1seEk38S+qechNfZ9NaVp/dwUvfhKm05Vvol6h7R5JqO8KU0Zq/cuKRJiC3pyTem7",
-	"pMoxpzalrdAuvkv6Up00pjHf9L5LAWI7EC++xv8ebLMdYlJfrl8vinOkd0kxuCBefIU/T6N4OLx+jsvX",
-	"JslCcKUSfxVCKZhPIVo8P7VbUPeHH3rNadx03+yQNu34aUzThptnl8ccnqkzTv3ZamPf6KDQZySuCU0f",
-	"yD33noe9Cq6wGu+tCY3D4fXOiROCNyIhcdrsXl22HqEm9FTBaj5hZqDpF4z75MVX9b+gw8+5kI3NztWI",
-	"nDshc4uZK0MLeDJNgC7QhKYScMFdbb+m5JRhED6NJg3U+eIr/N2WMvGMpDUlSMNQPtP6adzKpiQ9z/Q0",
-	"mpkfnfDo53UMxMFWDagrhyXZnjjVqFDSkt81ZG1DkXgekupQ8ioiPmGS4qK7xpAwH2GGyJ7GTtQVxSFK",
-	"BscZEm2ENYZQGwGYItEYA0hHEO7XIaROWngmH/wpueBX/KkYdiVN3yRlxt/wCpxhNS6YOgSlYeNKERhF",
-	"ZEaFJBHxNSgU4+pbB2/ZFEVzKzbVIu8Dnc3lLe+HYbC+NQFMooQ8DUllM/3nFrRHR1EC66mW4kh6UYuI",
-	"561JUtIx80h5jupweI3gMRPo7mTqtH6+vaLXbz/+65cvnvz50y93P9NO5/r2av7+9ufV9cVA/nLb/9fl",
-	"xeDg8stl5/r29aq1mVQMTd9YlIyB+KADCIuo0bwRo2ogKlBk36gxWtn/EQfUN/UpfrRhZPnJuZVlIQy4",
-	"LNJp8apRgLaw0Wk7LEHRMtQHAV9pxDGnMH8Rs5YLSHChpRK7IJWCw3arixF9xeX1ihUXtZdqF0jiW3Es",
-	"FTlsj6t3ahZ0sl0Uu6jKe6mH6mN7ebmu9qz0GYKHkDbq6ww0NcsTSO2zNmBEGYrj1+uR8IEIGVFP7mJC",
-	"c9Po0knWTi6dkbZcTVdbH2ep9BL1k44yPgeeuSNrtAKBBEWGyD2J1oAxV5R993eSSE6Mpz8ZlFToPWq1",
-	"W0/NPhxUhND/tTJNNJP0xZt0pdrW18927T+3zj/r1f/can+GifzcOv/6WTMR/OrMATxjGAl+A1b63Hps",
-	"f9aso959fGzFXecdhYOLekvg7NKbgT0sk7OyZJGzZ6Kts1OGEa9ROOGJKtwO3Vw5VoxqzkDF1GjO2mSv",
-	"uITztERb0nTaFFt7ZsKJeY5ebOyOF5rvXiRMd+7A7JcLtxqNZSC1bLO5Qit1QDemFCZqKef9MHNRx/DF",
-	"r41zp8zjSWS970UjrRQn/iYj38HHrJ8yr+ksJ51tfE99U7b/vzcjK4NMsKP8tr/XaMdZc8661Mc3Siln",
-	"2wAdOb1umw2Mw/A5soEdyjaCV6DIsg83F3zid7udCTk+ODqadLzOSdfzDg7ODnonR8cH3uTwqHtyiMnB",
-	"6cn0qDc9PcGnHb93eHbccsBFuidnR8edzmmnA8IROv5Lwglds2D9Sle2LgkZg4oW6iwizIci1YizYI3E",
-	"Mgx5JAXAiZhWANT7WwsVuRT6eg/JbGFE1eKqh6/7w1R71fq9IrQ8rg3MCHqM+uKSOTkpg65NHW91XVtg",
-	"2XYp5YFS3GlDqj7EphUwnF7i9ZDO2HXRxVi9kjXHCLTAayTojKFaZpfrkDCl4xhFIi10LY4ezJMg3jKi",
-	"cj305mShlfY7YrToGDkz0YB/2vuerFvtlknMwyFVn0G7/Le6b+hBw66G4era5tveQ2DKoxkEn15xCdCY",
-	"RasbzRDVdqYpIGj+45uj09PJ4bQzmfROjqZTpbp63snhSfebfzaycRS00rK06c2xS/L2d0qfDh37a9In",
-	"5yS6juiMFm3aPlL6DlRYZdrGw+FxNMcCCXVSOtKnzgbOK4ypE5qTy2RH6TYgrODfSZ5up93iWENYSS5x",
-	"0DrvPLZt2h00MSFzgO1QTXAmIx6M9FZkXI5SKE9K2RD5P1gR1Trvuhs8VniogdEKIz4JyMKAcHlmW77S",
-	"efYWZB6sIoDRTiXCM0xBzvG4dmXdq7qBI1GjqZPmDtLgnmhpoK89kGn7IJ0bVubWa69ZGjH1HJwgDtDR",
-	"C4AcSpCTWFxKU8kYGeHpVK2YmguZQT49Oj88A+TTWGu1F7FuuxVnD5x3e1ZWxb93VNvahZZeDSNuH9ut",
-	"GzwjIKJEfpr8LuGaaInh5fBvOKcnwDllQOyg3FZEpiQizAOcmt8gjVxQmSTsgzDQskbwSI4ma8Mw7iVN",
-	"s0dRFoyGAv/1bzzSDegGPXPpWcwNzY6nsBlySG2wTu29UAxu2OCZ4TtTwiGzZGpS9+C/204M59xuzRfY",
-	"G8WYVIYlLOADFaMNqIk7sh6ZS9NIHb6ddivAQo4s7vJ5q3t4cnpy1j3uKAVygR9Gvy9JtB75JFRbv5O6",
-	"rust8CRMFBxJEI/mIA5iSpVaHZAHOEcsTgaJ9KlqPgNCZPwpUjMW0AWV5qvHYjBJ/TEijKxwMDJ4LMed",
-	"FDbLgnM5BwQAPUyJZ4YP5DziUgZkRJkkEUCGdJxvIyKjtaWkU8TQJaGsMWPffHpHheTRWvdbso0750cn",
-	"50dn+6cnp4ovtoYm8csFSR4/GTw1YKOAzyhIbVLMs0zXOFIcClknIy9OuXmsyzTaA6jWc+SDBtZxvk14",
-	"OW+Gzo66vxTjqrRbYjmJLztAU9kCbkaGxmvXCKYEBux5nYPe6aHfOSEnoDCfHXYOJ0etXBiTevM0IyNB",
-	"pKRsZqZ3W/ST3DkoiO0yMVlWOXVkWuoaeUHueShQwGcmIIXhYC2pJ4yz0J4ux8eHZ9PJATk66R4R79A7",
-	"O/YmZHpwnGg9uqXWU5gHzI6Jx1lLI0tQ67wVEax09IDP7IfH/PN+M5bLPhOrk5sb25xPmh+PTye93pF3",
-	"eHByfHJ42uucHB4deL2DI+Kfkh4+7bXaOXqko8EYATGyynB3r3O21z2yynB3//CwF8uIkQkJMrDR/5sD",
-	"KqXERSRiM/FAo0trAMz4qCk12DYQDvCg6en6jke8tXuRsDEhp8eg++TxwED0/QVYbiAmqtVupWIZ4u8f",
-	"tdFC80BuYJj5ZhM2GXBXRjGSZKddC+gl3hq5VV/rAsHUmdotwWIcAWNebbVbTj3b81Z3enJKDrpnvU5v",
-	"cnjQIWe93umxN50eePjk6IwctDZ3mJ51M4jSWDMTIzLHAhmK9tE7dRvGLF1CBwkiEyMDq1PV7sngdX+r",
-	"oH+roH+kChrzbHnsXAn71qvvUNgAEJCXnqkPIY1KGF8nPXIwOZ1OyenhUQ/MHN2T07Mz3Gqg9ZTiHMak",
-	"VJS7KKajZrmLogYSGv7tgRaTu0arXI89rGc+3JyaqkUq7K3uIhU0kFBSmCb7Dou5huqwEsMSbZQdzoJE",
-	"dvhUqIUZ4aXk+veNn/K/FXTGlmH8tTPhWu6OFstA0pEgATHGYFcMFwzw2NROMFbQkb2vKOkCm5InVyB7",
-	"U1uqSY/FSr3tyO/VPcdP5H/slOds5BCw+bvkepDFIJ3tlp4ah/jH/GXbiomOn8pExwkT5ecx/33B/ytc",
-	"8DcXqboOUsH81a+DlNtAQskfAOnqehXyD5Um8jpFcdX8FfZYd/4KGoipyUGohXH43V7vuEc6B92DyQG8",
-	"SCZHk4lWVXeHYNts6oDYiikrJrzmlBU1EFPxNKDdv7wFKzXOrY6Do6ceB0cw2dp5C/GtlM0+ChJ9onKu",
-	"CycUEGTe0SGvlM10Ug8UCWVkVTMz4QPnRSkCbuXMskgzW6F+ID6yO8ZX7Dq64u85m5GoLLA2LlKPqEBL",
-	"/SbiEWIcBfCyDrCtMQYgQL7Wt803PLqOZqV9SmRupjpZJJrV6SMn46u+rczebNOu6JPb7mlyQCpRo61K",
-	"eicYFzv48WJNfsCIQE1MYOoZ8+4G98M1dCu7VrtWRGYybXmghPVnr7RswJDckwgH107GXFrE62iD8xbY",
-	"YBGfIqHfSCXZCZsDR0VeWmRcNx+9mnMuiDUJ8XSvv3598ppoi6EOXdN249RgAEKmX2POIEnRBoH4WMwn",
-	"HEPlqetoppMByk4g1T/xC4Pn9M/ISQ/72rqgIgzw+iqHT59OtCljrKW5di4MLsy1pHJAICCuWbB+w6NM",
-	"lGCs0KpPSW5aYqfZkHV6YpayYmaWskpohsSj03VfvidYyGtGkgTTIgtmEperJb3QTSAsUaAaUUzp5MdB",
-	"3u4C30Ho5yK2cNaRdRJLUREiBs8kEWJ1Wo1BJDT+bW5JJ3+iLnMQAuVcNaGy8oiKkSAzpU06NkVr/NJh",
-	"G0VAFXERQtDlRtCcx5dMggfG1G3+9WvLomMkVvW9rtWIzyY9bzLpenvHBxO8dzjtkr3Tqd/b604PJ0f+",
-	"Ae553S6YPqC5Eb7HNFCnDNxS9HeRknkMFKYOJB5Rf7RkkkLoWEL/JqjFIp53k+4k0jFF9zOjpurLODSv",
-	"vkw+mctZEgbVarcC6hEmyIgwUJB0DGsn9/uRE/Smrl8bvakvnU+U5TxCWfwJtOG4RLSJhwc2uSUP8pa/",
-	"mhPvLp09xRD6nIme+tw6R/CD/Yn66qvPlXbwz622fU0tt34pk3Nlm4Vh6CfWqV8gSMohQX3nRETpV0zI",
-	"VPyaeiiJkdLP1AiT+tzSrz+qP4+f2eNnOIV1/PzW5Sg1jONuC1J+ZCYenfiA7f49LZQhy+RRBIDtSOk8",
-	"5+gb0/U3jUJLHTdYHg0D9r64+H0lJdsSIkjUZ7aWZPn9Qj2rwzP101ojmRDCNvPwCnQuLycPTzVbo/x/",
-	"GhAASv/XkOmqcX26BxHB/hp6EGUDJFq30o/rfgSo4aB6pXTx3Py4tNboZMJNiLo1QDIxjKVwioqSe/PR",
-	"cv6jYxXcUddgTg1RscmMxcPLY0borTwv1OnNpD5VaFNxu7d8KHlEdrmE2yzRUxejPM/VmR5r9Kyenku8",
-	"vuKyNCcmBgaxoBBaG1Zbqn5SjOrrGiKx4fIPVyN99pSNRsdu6xs/vIKm8M620gBGkLnJle58e8etMfNx",
-	"GEH9yf8AWHmlrUbmkerGcnCqNHoKsBl4xUtuWY9JM+ZqzsiqnDR7IEXm0WoSlQKH2axsHz4t0CgvIqhO",
-	"pM6jQyHIsQYUcp/XIPDa5xn63lPm/36vjt4CwQBqfGsVUYhOSIK+M5KhBmvW40gDGaOu6kOAXXpJhoWl",
-	"D4xnF6CMkI5BsmBNEwJhMmBxnFjgmMFFtYywmGKbdQTiKw1YzEASXOibSwMcCYh+YDgJ2aDCBLTEYDnp",
-	"uo15cTDGkLERbpSHOPZ37Fbd2K1kAsv1DfPQhrKRz9Dm6XKlwjZZT6MwT1dYQWybTewg5p1GZ6Ttp/qY",
-	"LO424mxmjHDXUW4Z17QmkDGDGhC4+PCjAq1Uk/W7XlA2NIn0hZ26GHNNuoD3Ri+xH6NwVRTuT9C3NrO4",
-	"84v3u+rFJnKaagLJOdaZdpDthz2JsLiD602h7qEJB1g0wE6SESX3BJBTZDFaeAKjFpk3TKY1vFNztrKd",
-	"Xkezpp3yaNaw0yv+XluXrgjxC/n9iiNjhAJdVD9avmFt87K/lHMeUVHSuEQ4eagm4YZxXnJ/fcv5eyVC",
-	"K1hswv01kpyjAB7eqp9hwFd1uxHq2Zq9DIfX19Fs4FfIt1eYqfW2dmeGhsPrWB1Ut3bMEGUaOs4gOZ6j",
-	"X6Gzc9Qsi/i3XaURxwM0rgTjlHyOESb+ijgPNfZaKIFpajL/VndVbjm/xGwN8jJB8SzEceQcLTBbayGp",
-	"hhC/ULO/DffS3xkI/3EZCKnFrmF2qaMePVqNFmh5fYtnm3gQn9RZOB5M9y6x9OZjiLmXXB+YgidHpWI3",
-	"4iMbn6TBMMMAe+BgDNaIThGFr4WkQWDshNr9alnhvPW5dTY9PfY7p93T00PvxD8+OsO9KcG44x0dYb/T",
-	"PfrsBA3GycLCm5MFnPg2YEpGAHylhhirCDDK/s2gb9g7O9T3YMQEYk2avdDjwxFBek+AM848wQGNxfzM",
-	"uEyNRNMFK6tv8rGibzZXDtETzgOCdWlhReZSzm/hlxJCEyJhRTgjBntWEbcOCXjK1SmpRIoGZWojLNGC",
-	"C4kOem20mlNvDkMQRM2UJD6arJHHFwssztHY5G6P22iMbZmqMfoHDgTXAA6gsQAFgN+n9ClG/tlGYyiQ",
-	"qt6bLzD8/bKS6g+EDap/kAd9vwM8H/iF+vDgYimXOLh9P1QfPB5G3DMkzHgYLGeUjcHKN/aWQvLFjf5q",
-	"H/XZ2mCGUgHAyEpOphnMDKcdj6VVsEpLOdfRd2XcBetkirmut16npEJrg6XZR0rPTl51FkO94bAnlSLZ",
-	"loEiSYNqKh4HyFak8S0QRuP/M0aUwRtqHtJTZwLC2tJgyeRNm2fnonLW9L28/oyBvJDkQSoCQVNXpwbq",
-	"tjudDvLmWKnpJjBEzgmNtKGDR+ZxGiHt00PqIoD+MSFTHhEYqW5I6SR4EijOpQwtwxBQSVDAVyRCHhYk",
-	"mTS1eGAsAZrG2mE5Vk8PLtJTpqaqYKZ+T03RAj+8J2ymrii9o+N2/pQB3oDIh+xJqJha4QWySg1wcGHn",
-	"zMcST7Ag+2i8BwSPfW1QGWtbMbAPVXMUSeotA5zZPbWMNq1zfdlK9lJIB34jqQ3DHZoyhznnkRqLWk44",
-	"TrS7b7L+FgYVkXsSCSIM/rZPon10SxdEZLcFzIfZFkLLLgM2q3fRSntjYbUhxkAgbFoNfCKk3oBm/hQh",
-	"cYdqBvXejY+RFYnsEZmeUVMHLY9DhC7DmMwSYctF6/xX+86e+esoZO3WXuqT0UvMT86n3wpYrN55Azym",
-	"RrwOiZK6yFrqYOKUhmBT7tQTatpWJAi+ReOlPwNOw+hthMP5D++Tw0M6CG3kgXhLdZRQKUgwTc9YRMAC",
-	"myu0Q7ops+2sSU9f/eHtmer+d3XbXfozHTYOX8E/QxLZD7EJMn/CdK2AqjmzGXl6oBZYSAPiKF1KT5We",
-	"WRasXR2D6B9FegrswVk0DQlZeRMRj6mdNJQ/vCDgK+ttz+5CAkRnBpNQbRHIrECOt1pdLSnuu0pRijFT",
-	"SlbAggE56px5DSYbhPkYjMzjWtqdtUfn8qChp4puXWS/AIDNGGi/EWhsz5Yx9cdpNjg+PvRPj8mBdth2",
-	"/IOTzmRCut0CKWw6bCiH3diPYnXZ1heIRcMdZT5IyAhMP5wR0PzEnn10/C3C1eqa+0YBt0N8bcUgUvpv",
-	"DW52FGaSMM9E87bFw0NCowBuy+FpoqrYZSn52yXcpDcYBt+Z4y456EHJmRpb7xyLOaiHgJROp+qgV/+C",
-	"q5xarIzaUsbdS8lHs6X20iYE+xagyUbzbQ7AlDko4vjBhaO5JCcCIys4gCfE43CGW2GK+LRUvzGxVIjK",
-	"diJGE2sxLFosl0HBZByR6RSQx1wOLOA61cvIZOuUM1+6vkO+2guVRkBf1XNgBxnPQ+yW0yciomIfDaS9",
-	"YYtYLd18YY6Nuu9UpzB3cbX+bOMKft+tGrLF7zL6R9ngX5FI0inso6SeSI4YaRsZvOA++R9tiSb+uK2l",
-	"i5c0IjaVBVA3UBjRe7VZFV/zKfrHWLU3Cu/G/9S5CNJ8xZcSvk04ZKNPbaWgM7aprfEFLdI9tOs+f1fY",
-	"9+wJbD4aEs2/NGX5J7EzjdUbyJmucz1dfAr7xI1y1ywhBRq+6++pK4faQnPygH3i0QUOkE9nVGb0jiID",
-	"2UFv2j06PT3E+Ozg9NTvnJxOpsfd08OehzsT0pseHExPDzqnXe+MnJ10js7Oukc+6Z12Dg89PDn1j/MP",
-	"LDWOxvcGZ6YuTTW+9FyN45XWd2Hk/CxyplAgyoQk2E9uloOLzLzYJgtYQzFYriYWv5e/6HPi3RHfpt6J",
-	"4nNLo2VqZFcNioG9eXLnx8LwtOTa11/7jIrvR02l/SswzFxwnV2Xx68+/JavEptTgLONOxZm680bdp63",
-	"u8g+4dJVzklxumhc7ndzEFnfqlEE7JtFpoTMFTA/yzdnR+i84GYbIh5GteCI6c7s+rKE4g0anSrLTSlN",
-	"VXevptZ9PEtxYQpqHsXpqvINqX7N/Au8zic2wEIiH68tySGJKPc3mXoqIWTYaMPpsZydnZ3tdXt7B0XH",
-	"MmH+yMdVFrfXDyGPZL5I/ARHb7icBGCvdSdXkUceTES1tYiMN+pPZC4muqm60nCT2DdEevMCWuFKhiYR",
-	"X+lou/hiR+JtOOXRt2jM8D1V5I0Tz8OMUzaDMMg5X6WkZpp+j0exgTOL6T0k3h7Qt3dZcyBDKnMHQiJi",
-	"dPWZUdwEYb5wsY8RVcqbcAYs8Fqco7HAC7KnQZPHbfNRUEnAYB5xIewndXFUOl5mhZz3qwc61AFtZQON",
-	"E7vK92xSIW/jJlsUepyzYU2l0oYb9R0W8zwzQZ+tETjRjLXcRM4vQmnKS2VuVcbSZy9VpgBVrUvDXJNQ",
-	"QSfnd0UzaaK0vhFgDYDFTQK3Nq0DRSFoOXOqK2Q2ndI4zarqQmPzLwSac5G5YaUytPIoM500o20wBYdl",
-	"gbX89S2ejYudl3Pso9Wc6FU3xTsipQOq6ySgikHqaTvfMTOYFjQqXCgyxPiqrXhtroQS+EXhwoHG/3ds",
-	"VZ34kgIcBxt0Uz7HbtbVHEtFmJZ26Un+v0Xb3Hp2i9wR3U7vEHK+4i/ydNUECLlaCDi47mklowBlOIcn",
-	"TBONGfZ9qnzYJpGwwSck4CtjwM/XTDdO8PGLzOZLELbz5ECqBlQZvZfcu/tgjqgaZit9mvnWOUWQIWhb",
-	"E9XC7b7CQHWFFyRJdC6XBuoYaKsdk3hJwDIldIBRG0nON2UEYBjseepWtEdZ4oJMs4ZqewtxcUVWT7PQ",
-	"MLLSBhqxj2zdUGPUcGxFGTa57xVwCCOrJmaWK+6XGQY2bCYrLNCM3hOmpRyVTgmVjPpZJ1s2dyF0qfqm",
-	"y6DRhXJnHzAmYCjjm+vhLXoB8TAvhOD6JDRfhlR/FRG5jFh2PFtUic1dH6Cz2diceknVQtKtG5UeQY3S",
-	"X3nGFN1v0/Vw4RgsLHIV6Skz0wocKTqADmEEzjWtBtqQWiVMtY3KKfdqPK7t5EzT+pcN9lVqcD3bVMEC",
-	"mqCv8tFb0Jy8g2JG2jrXtov+IZPT4J/fog5c9tVFJL6dQElSc9AzOPxzLx7dfFrDPDIpk2RGopjOapZS",
-	"NGfmrATSZ5OF1PuNGUgjU9aIuIqLu+ZFXNVy0KG+qQoL2hO8jJYMFoJK4Bg0dvPAbXOR+trBMlW/qYGN",
-	"dxrQpSfiFkql1J6G7SNfGkexFLsZY7zVXYSx3CyjGSm3ZMZuGcchpNbYRDRuagcl/qpwqUO2Gxkvh8Nr",
-	"g9aUY7a05i11BzModONza90RnH0D/ihz3lKI5JVrZKsopmc2g12Xs+eE4LqEWJM9pxMLK1ktHZaQz2qu",
-	"ygMm2SijANWOdxIJUVXUS6feSzGbKIXLamGgnYuMmx9o3/BvlTCLIHLkx4VlSnfzUOJIFtr99AatNvyZ",
-	"ILQCy1+v0zsA+MMiy59QRNSw/QEOyWtgxAKDGjUHLtmkcYxDKjISAbL7iqyR0E2+G8y8Z90f5qOPJQ4D",
-	"rDX65MN+XIEr1zsCg/pABA+W+U59MMCCMLKrIOnCHBlK9hGNiALRCVPwpmp/aK4XWE9y3oCjhIRcFw9e",
-	"F9C/DMOICAHx3ltYpWIMGgRY0/YJqKSfkTJF7GMoGME7FTx0a4IwytUMHEeC5CmD5Q57e0eJW9D2Ej9t",
-	"7wiwdyfggPd9ndLu/gzxs7r+e6AE9bfGx5e5/lqTidEiLHuYjvUWGFyI3IiEmDx1h1pgX5exixSvTSXi",
-	"SwmsxAgxltwk4F/HaEIYjjgHc9K4ltVQJlNftUYPcsC+J+u8RXIE/x1Zlwl9uhnHuqPD/6NBxvn44X0+",
-	"F3388F4TFktyHf3MJJI8N+BSi1pd3q3UyhHXBy6B5ykY5tIhu3wFPgoS/aAT90vmX99wShcg7VgEZU6d",
-	"EpvOw+Ksmp0smDWmFO35HMO4VRk0ulm8G0A6Ge/zuWZBtbY6o0xHVhnVVdiAUfU3/iXrdC85xx0TUOkh",
-	"bpJ2iYNqWGFgMwm7TkwY1F4UxooMnW1rbLvPUFNBvE4GKomoahgR/ifFeethFMis9P31jqy/hfqQrn0h",
-	"iWOzj2YjXZqZCdIjuiPrLUekr3uFa+MujL60xmtDHkJ1BZR5AZ/FKP9593VNwnb0q51fz5+XJbEwSa/A",
-	"WPsEAiuvOFtIWjdjRB8uSgcBTz5INrgyYyRCpT9MiFwR7SZa1Av2cA3XTxLOj5lizi+xHxtPPc6kKWTt",
-	"FON/8UVoPdl6BWztzanNHP7/IjJtnbf+z4uk6vUL+/CLSnhgqBUd05/XlhGQL4zsCqlNZH1sFxp8E1Dh",
-	"NoqIT8iC+G1b9adtg/ti5DGzjvstiLxMwwg0mJYJ9keh+27p1OSgFuxyMvoIOMUxf8a4BQssjQPFQhXA",
-	"yDVqj99w0F7yVulwTeuXBLPVnAZk5yufk0uqBmutVnzqJqQqvWjBI7KProwvVWnmNtcmmQxwUULl/z+c",
-	"F+Jq0nWnNqH15fptAi2jNitfsRpLdMXlNTz42G4tWUSU2PBkvRc/JE/vfGFjBKopCGYO9n3kYP4lBcEz",
-	"98ZZhCEFC3Jb1JOx59xNV2tbfBPr6Yr0NCIq0T/U6WoQWNGUBwFfCbN1As7+Ca/ixlvtHcGBdic3YCmN",
-	"O1S6ELrddYMlMJQU7innVm7uS+pkMxqTmkItNY3pc7ejUY02ZabvyRrqbRYMCIJuUqEHf/3tvUGrs713",
-	"vNWyG8CNKnuenfA9WYvtlmAaYyaVzp6GVrrlHy3wrepRscibiC9u13f9m0HDxRD5UnbUpIkMau+u19Fe",
-	"0LKCzTeQLJiJlYkKiojOcbV4ItrOwxEWd6lXlbJEsDc32lM+QjAsqa5bsd2i1p3DVB9/H3e7Oe5sSE3F",
-	"TteLzJuL/PrXhiw6lZLqGmnquSSeMeOLpTdXc2Au1lWznkxFjGb4bz4fKTuJOylgCZIVM2Y5qN60bXP1",
-	"BLM4mzU4fKGX+OAdCBtntfOpSw69MdxCdUDmRGfOwICdYJ4/jFX6YfhMrGLT9i0T6GihDemiH5Eo4Ng3",
-	"QqZ/MzAzooODNBziHzYlqU7/sA2UWHZh5MOlN7dRg//GMuNKZwV7mDnGssFFG02Ih5eCIJzEDwKEoMR3",
-	"xFweTLZxqtIyzA0cWrdcA1b9YROkGeIN10BZanh/Dm+YWpURyUCDNpgEcPmOJtyv1qReq0dfqicf2010",
-	"6mWkS6ZRNjMXrt3OFSAbrrDQ7utYqsSabVqVLZw4o2i/NFPxPPeL556L6kE72G67vYOr8djGtxjW9V3h",
-	"mKydTq2xidLKDmhb9m+2dLqrP23pPhDsP/co1QX4Ul9//6RRavzyv7AwG+L7v5woc0Dfd7+rbePPt6tt",
-	"jhGMyFQceE5Ozx7otmzjH8ntusbGH7GfP4Bf63ZOrI/tTxjndkYepaJhW2yvYrQb1UuMiSdJPals4poF",
-	"60zpv0u8ts3tcM5URwg7WTE6ZyEvw0Hpy9oxqTVmuDBao0McJKYj2NPlCccQHKOB99KlUjOlG3crMeKW",
-	"60+Y80r+fRlCn9FqrivMAOTrvi5slkBsNxiF5HwU2Pdq2OPzQL2fRfRToVHAldjHLOVL8TwSGheKwX/u",
-	"S6mOCbHF4BeYrUfYeb/GJBShTu96IrRx4JvY1w7XHxOjl0KyNsZLMEMHWJJgvY9uDewv7AxA7OaLEIMr",
-	"HzMfLfAaTQiK6GwOCR3qQppk6eqZhrhQmG3i6xQcN/k/joMFcbbfSkEcq+NkvdefysIsxeViove5IB5n",
-	"vgVnSBIVTTawIlRGax3/lU3iqYxmSZJ3HhN2saDPf/NLzC9awbJPWbhtkSeHvxFJboYOLZwQymYO6Oa/",
-	"Ax/YOgENl1+Y1xqLSujveRbcLLGVnAseEShtAMlbxbLzI8Opwg+NlBENcV8xD6awxL+0aYGSwIe7hvYd",
-	"pTuvMZ/pShW7nspkSyQWaLUn4pAoEzSYKvcG+Wj7Di0W+DwvzUCnVwmEnZIHsGcEovLcsDoWgnooKdiq",
-	"3QfXIWFQriSO05kaN6RFfNRlMHWBfy3HtTsBHFqEQs4LgiWIgd2oMHG0ib8Z4u5wDKALrbrZvWGkNr2k",
-	"xJbhckrL1lyGm8FF8spjuuZBvWW8hKcf260Ekrveu6+S5zPVFXLCkVmckKDOT/OwmoMpjxZQkUHdBPck",
-	"hehntgxM6WItfzIxhG1A/RiBd5Iwj4hS0BE3HUL1SCVZ1BziO87vPtheQO3PJwxHkamhJUaiCDUnTgDT",
-	"2fYmhBbyizUEejb4Nxs8rZuHiH5RqweM9NPqODGD32yT45qTcd0fqucFj+RoUpBAprNTnPQTytKZLHq/",
-	"M0miKfaIQ1F8oqTAn6tZCQJcTQDg9vwEJS506Q6+YuawzQsgFpuIQEYC8BXL5bKNvqp4CGhpQIWA68uO",
-	"un+Mv9Clvlrt1sPejO+ZL9Xptf8Br2zNDvWranCPij0t5HWzpsBAgkao63fEpT7KMrEcDEM9s25YZFZo",
-	"Ur8BqqTDbmY+FP0Afd467z62kzLnheDt1pFk8/gLmztw6otvHF4BJGWM+d24tI2eDpa2utivLZ34r1tN",
-	"qP0tu2Zm9pMCdzkAgEyrnAhHkMgiE75yK2NkhHV67qsSOErHdvjYbhWyg50gRYfpvmqmktppVRi9OQkk",
-	"pas4rFjF6+91toNJnLz+fjNvMsVmmTUd2uVM9hSMpK3mN3dpQ1qxmwzWXJZX06u3Q17v7YDXN+alHpuL",
-	"/CTUONvxHGEIO9Ki5XZ9h677Q1OrzupNJuta4+AINCEzysDutXMVb2TFlU0sbrVz2bWNeod5oLboNrl7",
-	"CCKVplsp0xSfpzr9WhQ5It1dkkyP04NzJpgeTrKNlY5uM1eWaiiVskEcmdqkpS33WQovyLnkenPOBWmj",
-	"JaO/L4mtEpPStdDLdZKeaTI0MaTajCvlmOL9uxhmPsZNTsO/V8/CeQZkvrTP40dTEGyZOGeSvgsqiBXo",
-	"Uam0YMPEqu0iXsvVrwopPX20WUKVXG/r9pTKYlvyrLK19Po23DaHu1SDlIT6QBb5pR5SRzGIKLE0kZM6",
-	"m1hJEhHHUE6WSq4bgVjvQL7iEpnM+pzxwlM4sLpgvdP5k9UMfM7IPhrCT8IaRKsm1z2qqy8dJhCn6Zls",
-	"ZjF1MJvvdnM6Fx5GUP5/C6Ur2YiVOm+h3vUknWt3q1qQNlp0qD1V/3r2tS7WxAASIU/9gBpP6jS19UVq",
-	"Gx60RvO4eS18ybkUMsLhGx4tyuBbctHyYTdR9b7kkYHmVaJ8k7sgkj5ajEKnQnOeumDKMGv7MRpYqOIw",
-	"IgJCME2dBskR+X2JAzS2r8BCbQB1btxTM2U466OYp4a6yV2P6bqdee1qhEEXQqi6TadAZ+7S4AUN1g3b",
-	"BCPAqB5QbdZ4VAp8apsWwXKWx75iziNZ2DxETH788F7kEl2Tb/ImoQ2SUKKAYCHRsYsRZvDQHNt7KukD",
-	"SIJkyjzecuYiFy3CFQLOnGd50BlbnjRI7KE3uk5v/gzkVT7M2YUpY2z+0idVH+KHn2D6yUrGTf2nQMNJ",
-	"l0rJu83r4uQmAX1KgxzVxSN5NfNu0/YbpZHfvL5sx1LNLZ5CU4DNpmoExANnFNcJZRq2LEcuBKSSiDbw",
-	"mr5gGDXNw1AX1lyixqqZcX6XFYbIxzy2SrrOL2nW10DsfJqq/pE/xSOobSqKIOLKC4p8q7EJ8gre1D7e",
-	"1GiEM6SXmp5azFmkrCrdQ9FZbS5Nj8Z4pSrHs8U+KiK1CwJyVrirY+8tPJRjHk/pRhnRpRv+rYCHcma9",
-	"UPI7327YZNu2mmRsHgLwf73J0hznMwGStGC0c26wKcAG4Lqo3S0vbGzRU2zqcyxGRliUe07cjJGMhClw",
-	"yTzNAK2dOh4upkqrVQY+wF0JUO+0B1cWESfEkkQjrwBlzuOLBU8UHTVe/UYunRAylx958MmAMWt0C1HT",
-	"TmDa1GCCxY3aEmoxG9RrWiyB/XMHP9AXGzv4nOE2NADk7LHi29C/3e7K7qYpZTMShRFlBWe2qc1Vdwf8",
-	"V+/OqhPz5o4+QJLWv+0WrD/CLXZdutZY3pEWR3nEcIkPxh0Aqiga2wfG1isPcT/pog+2ULyJL/nWLLxR",
-	"IZzbiQYfsBjhUHcDtNUMkKPi4DDik4As8lQ1HiwXhUJb/YZWOl5FaneFsJje5SpDt/PYjstG1YwQYesf",
-	"cbAkFXrNgbqxP1BRUe0tDrGJ660OLmy9eJ2bNyFOzP7GrilwCxR5IOM8B+sbiAHx7pgppGSQtyfrb3Vq",
-	"hF0pc8tcQI1Sg8Vbaqa6y601OzYxSKZ6tI1IgkzmMcdinPZKqS9DwnBIxzoixIebw0bEEtyUTZl97a71",
-	"MFNzt8A+cQ1hpsOWjvNot0zriuNg4BUWsnYroKzgTqR+2Y4Nz6BdIQkbhYUlTZyq93ZpIFPTrFiloXNB",
-	"5JwX8If+rXyLV3pg6tllDPh0wmqVZtSwvMrL9kSfqMY5BN/kt//d8PoKmSc2oGeN4wywfZ29QmNEU/hl",
-	"v8obZIVegQH6jpBQpDsGjnJjYp3ejWOk9vXzPVcHvX+jidjQbVzeV8y/whGjbFZEbCyxjN8McohXVOP7",
-	"MzM1q4hKSdhzkLgRH2JKStva/Orf7j6LRXS8O9oW19DyhdnwbXsEOQvmTEfeHfPCi0Kd4hLhYmDryHnC",
-	"qEzaVautQ2wTed4eD0p+aos/rH5O/CSY/EeS3xFW6C2I3y0Vepqm0TKiT2iop7kdBvGEZjau+alxpmh1",
-	"+stbIY2kDvjj+YuzFMaQtLIeagdPQi/LWF8pcqNXK1n7o2r/enqB16LaTOKgq++q2V6q2VGM076r9g9y",
-	"DXgGGKgfhtfatpYnTaiGNxFu2A7UBticacZ9MqJiJMhMycc8Z2PencmUGgATHvSUoIsafUyJd4lnolzv",
-	"UmujnspnIfVLpnZeg7tlWezb5rANHb8Vz/kr4yAoLJ+vEeohJD2+ELrvaBHlDCRzBZ+McBiO1Csjnixu",
-	"GTNtckOZSzKvg7zxJmB+tQD02jYITsyxDTxQWujbpNohNJiq9pMZejbop0wJ0r1WqtDa/KrFie9Tvctu",
-	"Ut1W4wgOpD41SyZilUnM8kkIVhbOoLib2gcZs9Bm4NNhScybu/1MFyse3QlXMQ+xsEdqS+eJV6ripmhI",
-	"/nTbiiL1Z7xXGHFnO0pPYrI+xRwIk1/OhUrYuMFmCaXZO7BZ4EG1Dcc+Gtv0tWKq4U0K725lwS9xk7fw",
-	"Xl7/StkCr4t9tI3G6nQBZVCXJBJrIcliXB3WNIFZ8PVNO8eGAUVO2hqoxRgIE1+BPcfc0cd3bRs6JLlu",
-	"pOhmVjQZ6prNlzJcymL5CVlwbu9JcdCGU9+rsauo3MluAqNVcX6B5tcVNqUdm4e+HRdurzRvGUry9tSA",
-	"+fSe+ksc1FHa1Mby804pfD8b6dyq0TI/9ucdX+lMxaR8GWJ8VX6LV7c51XRVmwnAY2WTR1pBK9hwZnAV",
-	"5gqPMEFGoK3qQjmFunennJhefnNmKrdtVW33BX54jgU5M03vcEGOHyF64jmoPTFN75Daww31SYff5jFF",
-	"6dq6lLlM7s5vzsS0N7dazmLn7fQEXzfXgu3UbrN2H20LuyPrZ8hDDIP1yNbzS8Xa/vpbbui4eXQ7Rf8I",
-	"shbVxTUTyGwKpRSrVkmteWQbKL+6KJabrEfLuNZvRRh+bAOz81+twWJJRp6beLNdVLYdmoXhAL3Uhqib",
-	"fdA8EnsKjFKRDBBHp8ejBiqwuNNhVqVasZIXUx6N1A27xhQbiygap3lubF0ANSK1a+QG7D6n4o8JQ+9l",
-	"df7SrjIXAMNBbTS+75UroGc7jHZP5FhpWKytQrQpfC5wkdfcvtNGPPBBAtJIF2OvZVZ1JGyZSdUUpa0X",
-	"n/Mt6iht1y2Sqy6RWgin7x25+kXmtIKx2/4LTglxYUKUyuLAAIjC1lKnkYVzzplu9WTB7YasRcNs6Rj3",
-	"vkmkYZN4qLa1AHcbziwMs10SIJUxuufOrU0iA/+xdK8+7cQNRoX2967m663cupQ5Ua/1vGm9Si9dTedw",
-	"qe8pzzcEc2L8QtZdk/LVBYG2K1aemxHBosxCB9NsSrIp8fn7kksiEDalJh3PfnVij8sYG84O7Q0x5ORx",
-	"yhVZafTkYn2NpYqgw80bNAJTKzIOG0hjWWtP8z/Gxp4P3uuxIF5E5PifujI3vifF3g/weOeEOs2Y0vnO",
-	"08gDWCZrKOe5gS9PQZKwQ6g03MRl4je6N23kO1njQcX+fB+A5rVbn+a3WGqx/JTJHKT5we0LIvHIZlTm",
-	"2yi1wMuJSYjfjQuogQtHbE5GgfSsGxOjtarC6TcRD6levxGGmLYpXFgQMUElmqxzZyYiPo2IV+A0+wTy",
-	"MQ34r59XHUOYhlAbG8fZHEraCxLiSMllRZTHFwucvyp6lxTYHeG3SoZrEvB+3R+WxBuxjWCNnd/Qkk1Y",
-	"wsiE+SCuha7igCSvZi2lTbMpLwyawIp9M3AqlS3akJMqs7WZtjY62O/sPxTklsh5qXugkpi8pDwzT+2k",
-	"Zif0U2twgnjLKLc+tWE++FWvNxHpkpY2goczsNQSxpezeUrnquy+Ku5Z3zZEEXXwYxE8zpM7r/YSqqWD",
-	"u5HYbc8Pe3J9t4dDuucUc2kgrtd334gE/6khv+vOY+Sdp3adA+JTQcLurnOgx/TDsGAZXTWnNJsJFzZh",
-	"Xq5903DLV/z17hkwzrJ7Rqb6RqnimCP3n6pX5Ye55OtYjeJcfC8aRZngn7Jl3AgW2vAEP1FX2wwG/Ivr",
-	"bRmL6FN0uMrIxafoapURhk9XxlJWy8wOS7ZAmn1zWDDrvU54wJ3ezGzE9Ffs3tuCKDO9BEYWVuxm7hfc",
-	"2aGNGCJxjsW8ciubsP/KvACI/LDQoIIyj6Du2UknZU+mTB4fNhN8MJaEijqTJ0rGLgomsOkRoVephsJw",
-	"7dhpX8059UiueE5lQUuNsgRAcAu8BgBpiKvhm2vtGoyLxXYBAGCxDXq71PD6ESGGbKez3JW9J9E9Jati",
-	"SQ2hCNYwlrLo9NGCwNmbQPfgIABPV0giqLTFWXy9B8R2t6TVNlGIltz+zUBUB4LUDRK0rb61z5e2fKwX",
-	"MF6WSr0k9bBJxJ2qW/MyJJGGAWwa2dGzxwytoRY5Lr6m0SMVEd+JEVWt/opH1rT/LcISLbiQqNvp1N/9",
-	"Zh1qxE+r00pGeDqlXrnLwb24O1DeUImA+GrPE+zFkfmASHncQQvKllJJXNiDrs8CHEHwmLn6Kd7m9yTa",
-	"R9fg3czczCgTEgeBge3nSw1PTCPEV6zxxNyaET82yVs+NbiUlYyyFSce7D64bSOSMolpi/mxTJaBcKgY",
-	"q3omLww9Pzzkds4FydjUZkRW2/ZtCk9Zizo8wmYRiaowiXaLshp0OgYpJXCqA1sMluzGlbYmYUpaSC5x",
-	"kHcbCWo0sLHqurV2K47riMfdzqRGlTHDW+cMKCzfmbtbN9ljQua5iWLOtENMdqZcoQNzCzoGXZAanMOZ",
-	"jHgwyrW+JZEUCUcamZYKrYuUbAPdSZeoTT4xLkcJBEtpwN2huXVUBMt+UI9kwsfFsxF1BES5NVzKlwSi",
-	"GzGaExzJCdEAgfHaaGlf7WFrIufiqoVAiFlNA84aRxIofUlsJGRZZwhrllviTEfbsqobD+xylF3Rsp2T",
-	"VNXMRSg1olhrdHwp6+H7DqRAg4tvE4OTPmJrwc72CjM1tTJirQmW0VK5kmmdrZVU7P6tQbxIdiRuk+lE",
-	"RyftoP4KmhSwWGunfukCFXq8h3xBTORwSmPPPe+KrTRcqe6wtjoVGkDJCZOEeTXQHmulj2d4rVKjB0dT",
-	"rsl+TKKIR5CqK9LDjx01Kx7dtdHYZMKNs8+peyDjJud7zLgkG48olU89tsLaN3xnwrksxwENSbKdFmmk",
-	"OpyZPMhKDbv+9G8mB9hZM1217cKXcddtfe16BVGejkqNHZGa4bgyXHj9EpqQGWbNo+Qcqyisgyg6FQyY",
-	"lY7p1uEVh52OWs/Ds7NqRSkqDpIKglR4VPkJr8+ARrTyKTrqdJCDl9YgoBbLlkN8dq6y9OSxRgz20MgQ",
-	"20c+FZKy2ZKKOfHBvAHs/JZ/I1CIvTs8I8iL1qHkLx6OOmcvwjv6YHBCNiMWobohiPS8SB/4xaadAg4y",
-	"EUnOEARXGdivKFqrI0NtZ5/vo358YqtNLbS3HGA5wZin/q0OKHVKj+GvNa8/G850jq0pA39eGBapK7xB",
-	"DbhYq0jMLuVAZsBCMNV71I+9SSZxFWpkbZ3kpaNNLl72obF08ZPc+uAiMS0Zq/kswkwKW6JGcnD8utpD",
-	"pYsvNZKRvj/nzrfpQz+oxW9Ahdy3mXYCRQT7aJxqcBzftnbnES267bnat5keKhSPLFPI+A5qDV7K+UgW",
-	"ZkWpnwmTFgInQVqAfWODjgqQENzmRYP2RXEH22OGbcZy5x44ZtbqlLXZxDhlioDRXMpwJOiMYbmMyAhQ",
-	"dgpTVvV6bQ5W25+1XSg+Wm1W/YdhvwDpyFnZWYTD+e/BqPY+bRht0U9tBj5Fb1WHP7yHXdp8E84X2Bvp",
-	"GfR3M1HvLvuvmuFIkYcwoB6VaHDhYOAqgW3q7JYAzhTFqVExKrbOlAxLnQ5O9cDNQdyR9ch4aEaU5afc",
-	"QJErDMUQ7sg60wOk3bkeJAiA1mVA6SIDs1ngRcqFrq/aWG6RH+j/I6MPloj8QD38MAIoppFPwqKY1gV+",
-	"oIvlAsEjOtbCsiS8+y3a62bHtzmcLX3LbyJC9gAYFYKq7C0L+2Dy4QXirPogqOUSKhHAZa6qTf+Xy9FQ",
-	"IS3fRwzhF5GktVLk9RGvFbSb5C3VRhFyDYQl3+tKWpD9gCXRa+Zwa1ou86U2GBlCtVlXdfL7kks8WuCH",
-	"KvtvLDxCoiQJIyscxJTk8U6NvaE7N42NosJcyGx3duDwftGYi7st7qhguHG/45BE45ozKxbcwPnX4oAP",
-	"AHm7oHIYv1ccVYZnjqIXmzN9H2CAMcPBWlLvWfQEOY+4lAEZ2TkpjH0Ap/uEyBVRIm7FkS18ahILTEO+",
-	"nWqHh8xvBuuoxlzHVEVERusR8GDVCm9LzkZR0J0FoOka9K+u+pevC3KC+QJTllNAT10L4WXrU9PJb3BK",
-	"Uh0+nhOSUSw9dUdtrSjwCP5yKMehutlHfWZsd5AeEkHBDwtktTAlVreWtW1jEUy8vXZU2lsurGvAiexP",
-	"3IPlgOdevl9fLYqepz0PC5JY0spXajgsgn9YBwSJOSFxpGDBau34Kqwh3D0haqTQOUQqGnV5AfHfnYAY",
-	"4hnZbvqyENYFxuvdSgosccBny8KiaAVsh/h0SiLxHDVd62RQEyYjSkRbxxEYe51V6w3Wvc0miP2K2RMr",
-	"0QGLAh4ObFmNyjJdJCK2zJBxzdhCA3p60Yz/N2+LnbNtOU6Vps8JCf+jhOc7LObfxymidfLyQblS7c+x",
-	"mFfl43dPdNlhzVOjgM8oG3EWrJvhACRcqavJufXUV3NTBCLgsxk4FipIgmhmKsAug5eSa6rqE+T0Df1K",
-	"rroGhwYUYpdzsjbuZDpjxEfLsIKirkPR9sR4mOmQglnlHJw5HSoil+FTegRrS+UgO08RTfHNpEIqdQ8T",
-	"m9tiGUg6EiQg3kbhwtIRcpbAMyywuvbqQDyTvmZEuVOaRfNm+fhP/xx5eUfWIzOWUQ44xOZhBYeos8YA",
-	"+GKRIdDKmG7W8QRhC83eHBcEwvaV7sZd1MQS2ApuFTagahrxhRNxClSJlDN9E72iC2BXYIEGqBb31mQ6",
-	"7rSLcGrSyTDYgc9YYL3jK4JDDv5QvY7fkyiiPqnP+JgBc683WBvcbO75BAU2V1WSNpWJwNnIYcb6RMVb",
-	"X/FffPjYZqsOoBQJkteYd1trTHLjH2xAQH6+hLmLwfA1jA0OnjL+FaYGHYgh2141krqW87sVAo7kb779",
-	"d383uLAUl0IstUFlALB2iOyPDUXPomDdfHpH1YPriilPJWMhLQDojDIcGMRss+Y88EmUm1RXe+LhkNwV",
-	"jlEaQ8g0+HQwo8xFprwuYFnpXzgcAFFC/eJVlQPv7QpEKbNLsmrg5tH0JykIaUdUXYU8GXQDrfNQ6yOi",
-	"Tq1qk40ARhp1Y3ZcVc5GNkgG6eIw+ZhV4JLS948Ef/CpLB9fOXRB5ebBSEdQnoV5dconKzba4wzB80kN",
-	"WYjfmPLsuliCSkChrCZkhEmNZdlIB95cjw2/U44S9sdd5I8qy1UysopLVtqQGCvY1RGhbrk2UojxGC5Z",
-	"fb+PXoM9OKlo4C2jCOrQMFKjBGpWVbJkjBb4YeTjzEYp1kt9CKFOCm+6JZ9KtNGe2+UO6ozH/a+0srib",
-	"+uKgNAvBlfZUg1tcIMXBBdIGwY2KA+VSsaMLGyWlEmvsDNfl1HhDnGQt9vrk++251KNS5LZE7WuC3Za8",
-	"tSV6W1aD+7eFcDMDcW25Rf4m5xEHW+EZLNT1JC3E2WfKWGniEsd/ZaGknq4/5cSPlfYJ4RE8p88ECnss",
-	"Vng2I5EG3DYhTNWI2/7mCpRLjtSIKUMTLMjx4X+vEfxo5/ezS8KWogh6iC3/WMv3n6Fri9EWyraO+xLz",
-	"SnsLAE8nU1x6XsFzcD5V1kHo/WEcd7hzjrvJRZ5OcDT/MG6rdae8NQiHAhoLKLtLwljwjNRbrqM/6R4p",
-	"RnO+IGE84XWvksY9q6vLWUxTKmDE1WDPfwxjHls3ubWBVizkMAMslRlL/uU/KdVfjqjslIjLtJt/EEqy",
-	"CAMsiYMlUdqBfb52J4dQa0EGtRpXz/3BvtcCXTFReeM4hrrarsGQeoKie2OQHP89ddyhhhvOC8HgCLuw",
-	"7XlOGpNMUxDIY2x6dex+lkMhXKrSmmjioktzywyOMiIbwaTld9WibMQzc+r7C8rKUzN0mBc4WmAZHXCU",
-	"ailYUJlUg+/xaGyDy8zoYtsRDwkjfgwkjYBOg+HkZiwCnj7gPEJ7lamK+UF2b9Q+0UcbNpWr3RWMS7mO",
-	"L6gIA7y+wgsSI3KB1atSDDVH4XETch2oFSDTjldU2pieAarnWEdDW4CcsiyNciBcLbGSlkCN0Hv5WyBp",
-	"TmeKCwN197b3P/CMqDmAYNuIL0Md0jDhKTDh/JNMvVxjGdRjqXxoFs+4Fhmaa7W9k08hzRYKNxv/jdLC",
-	"knT2ZsmuJonaUtrOCJ+4wuYmPpKzodMLVCIoC5GkASAxImCf0iHe8S7dR9cswb2eR0TXoxJq5HYkOZd9",
-	"iKsuQ2jL7vEKI+Vjezu5jGOp7HTQOzrMrU/OctG40hbvjaaOG4bbphnvG5FRCbXp186s2gc24ENH+aij",
-	"NDNMxaOx7ThN3vFhboJEmSXaUFXQYO7aPOayHFB9XY09lUKcMngwLG+Mjm1ZW4JyEdB0Wnthgjrsk1Q0",
-	"eaFxoxHh9eGRNhHgmlSntFn7afpyNz34+64LzH6EaRMnwhFfGgGb5Afpwh4+IQviG8kXO3nUMb057VYN",
-	"LoL3HGtyEGfVuBmXRGu81Zkbw+G1yc/VumJK1RoW1HezFF1/P3a1i+vvKxSKzEoMbZm15AYAhOeuBdTn",
-	"u8oFYkySuW1qVnKaOBfRcrSfORey+uQHlEcuqoN2SoSXNPAlih9m9J6wZvBYcIrF1JbPlS5BUlTGoqh6",
-	"ahukw0rXSBznFBTF1dyVW9a1tH4qrlz5ClSnXZDtdJbdEFtRXHz1bIZFZcqSQWVdgJWruk7a5quBKVjx",
-	"zDrbKJnkrS7LzvatuCwDOSN8j6lJ5dq+eJ9uKlJqDzOpbNs0pe4j4IcdLZmkwbbNHOWVSRYx4pm7tpuz",
-	"sDmYNE3FbFhQjxKczssEClHXP1Wy02YlpxlwUXE61QOfFpaYMl5xi59nVlRUHEjDJZxl42YSNS73uYjP",
-	"IU1o3qzekgf5ak68uxK0a0gsA4k6pYEOMdiURsZNJcqdisIWgKYRAvprbzkgkvhx/YuKfVcT+zOxMcAg",
-	"Xd0nodh6/NRpKdZM4ofaVGfKOzVR7JIZrUCOdKvE52EHE11iEq6tELTk4yS/nkRUo2ToUBIZ13W11clr",
-	"DzVbM/ZxM2H1oyDRW3VpL6lioq/4cLW38S0GNsWF5ZU8vjEJg1I3hnc0zA2Aqe3cYb3pI8tLr0+VwAcL",
-	"RYJrghxoFhuaocegFRZ43Gp9ikIDP6zBv5YsgAhgawehAkJtleKrwcdTNRIL4m03AO5LMh5sUrMdRboI",
-	"Y7nfufiaC83tI1NKSSNuGdPsuYsvqOtS1fDx1HQguOYuTUMlDFxdRILMyJwRaW/eGuxDE8jaTax5BrTD",
-	"xZ5uu3GhSKQ1nqI8yUbhWX1IBpqngrTcMKmU9VogMefLQN2vLQqGRd4ggBqcCkyrhmo9sVa47S2IpV5K",
-	"bSu0wZlJJ7WL6x/v0MsTS7tSJ08i7nJO1VnB69YuY17cUovdFMePuypksmPPj5mHsgInajA3hYasfiqg",
-	"sh2bkJ3ISLeUImKE+MRvksGfqlq3oxj6SswVQ/6o3IJnB5mNJ9WDhDKBOomfM/JNnECzYeQrR15Tcpis",
-	"RvWjWtsa+AEFBGDLneqT7kFnzgIqUIKtC5MFGIJqICYVzvlZcuTT6VQtXMQXrmkVHDyxpGsjyXnuUBeU",
-	"xRbTnIHmibDcOoH1aialblHuHP7WoDac4v8hwZE3v8HrgOMioFnjRlJKDzyd1FbORoYEshB23eNMC+wc",
-	"mQUARmWFTOWGYb5OWbxGhfJ+1LjB1m6YpcRBOy4qHAVuWTjcL3IRamLXrG0rLnNiLgp+DBAIx7iDk6yP",
-	"zirXXZHeYZHK7Eya/mskVEgSsTyMGKuwxiYc2HOpwUmOODwDsIaZc74gpYKKC31Y/1gEPL2RSgaaL6hp",
-	"jMd9Q04luGA3jo6CxLp6Hk/T/jfCMkCdcthXTZpuhp8MhlDjynN7c5aunWXLnFnOOxud7SBK8b8raqnR",
-	"grehuqsUJJjGJ6vOeLLN1lZJ3I37+BeoqkbLlY5PZDLn/C732h0nbKYKLyhFX+dgJejMcxyGhD0LBoir",
-	"khRqzlvrJ8WpNI/tFrlXmomkC8KXdVOZLVSVOgET3cAFrgLQeU0NIwj6aFhC6uyx3ZoT7JNotMDhrm4f",
-	"76BFJ/s+COoVZvvz0ux6GkJwzqu6Hb99fTtuo/HN9VD//aj/9G9fvdPR7xev37++fT2uPNQa3NQbxdQ8",
-	"X4glRCriaEaUkm3hHOskalcG0cTxjzXbndKAtNUdyvFd2OrjJjIydtWCucGCKCsluDIZfKUlWfWM9pnW",
-	"BBQfFqe37iN94zLNohmgbzFiVXsqIaSsKmuj29nhfdwI69LbuKFX5DlUc19VK2Nf2vIabg+Rv+rlW4+8",
-	"7Bg0hdhvBg4qdkHRVah8AwpDoiBbOy9Gt+s7C1ANNWh2cSZmRXB6WV9dfxjWCy1QT2r/bx1Y6xxlGpKo",
-	"dFKazkCnAimSCtCug4CviD+iRfafuFw5jJgRCSC5+sqbQYgAnATPI6GBhdgecjLGsxyFwdIgAtUo0W/f",
-	"uoGXnFl0csCKDcagXrpy76CXc/4hCNXTMIhVIPK54N81x7KUc2cAkKgMH58ILJ9uty78uFM6XO2DelYj",
-	"INrmnNan7sa8YZXzCRZkZHNYbXv+aLLO2xVU+2bjWvv5YOqmEeEGPeeu1wQL6o3qr9pL9bwaREx8gL07",
-	"JfV3uMUcDOztd5iHvTlxoYdqSCb1ynUYgxU7eOujkDJG2WxkYLVK8MrH6lHij8LlJKDe6I6sBRSKcCye",
-	"m1LK6UoUbeNEKXYejqEB+jeDb4QDVfqEmdMlQZqRpAs5pyiLK9DtRmRq6bAFTvdFHH23oL4fkJWiyRGJ",
-	"HmZQxKGepTihogYvOB0aIA1dLcJpZVzAEEsh+WKUNFCPhS/j54cGFi2vrdFkyfygDso4nDNIP54rQIra",
-	"rjE5Gx1YZ62umlc6L/o9EFzVFQSw7caRlkTkFelxOvJTKlj1zBuLS7aeicQ0IP5IRtjLjTWKJyPCHjGI",
-	"gxiJELMkziCZ3AJSDdQfQIcXdwE/JwDaGS9McbORkn8F8NOx6TGGa2/SAR8xLmFu7srZRG1Tdc9hDhJ4",
-	"UZtKAJZDTTMnSAN0IqNd+rFx2SbplCA/65/qnAf6yeozwOdMjgSReh1HnBn8pjLGtmUehMSRKYKhMa01",
-	"jDzEjZEovz+DozjB0pvHIIJiGYY8Kllpq3nEJ7YSnxNTWxFml5R253GmNMvRPY5EXcGJlsIEUdvqABad",
-	"UKB7HFHVsKjoNYw4FEWxuk6FqFDSwtzQzZuNpIfpNt7/EfF45JdKgATiXk2RYtTVnAdOlTV9IdP4NOXd",
-	"0nAU62WlfY4z6tsY4TAMaHXzqzmVpLp55/JVr+kvK1nDvwFKhbMaJpz7u+H1FVqRiSlBX9pRGPEHULYl",
-	"93hQLn1sGLk6u7VKffPh+qefkX1b2wSsCgZo8mVdJ3WCvDnx7kpnsGrIcVtFowXj8Ryr4zWqqQa/Vu+8",
-	"068oNT+5TSVekxJHnpKoQvJQoAmhbGZEa64M1b6+UXIZBoTdsro2bhkI25mamjsSypy6Ns7qfSOsvaBm",
-	"RQ3yoL1FI17/evTavANAWlCRKeATUwYkOUKr23kLr8XlM5zaTjXf10VwkpWDUkt2N+JgxiMq54ui61r8",
-	"u5rmd5f9Vw6fbar19tTUnwUyJvvtNf0UsV7AvbuRuCOrgkMdIhQI80js34BXLKEJ6TGMKzDKggYBjblF",
-	"18XAbF2zOMdfsjwf9UMD9jai/miBw7DejdUBfNuA0hKmMrlEqr2ksFFBla1K5zhnwTrlA08XSlaHPbj2",
-	"rKEvv5vQljiz5YxrqGHps4j5eYdflcZKxSi3QnpWV11hE7hAfDRZI8zQdUgYWGtNiFh++19W0q4gWIUg",
-	"YKrQBEwXSdh1YuXT7+fKW9W8EYIjC8FYebWPsRrB0gAnayrAQOt72+92RVSSvO/Uzttq01tziJ6eMXkI",
-	"x+1MNaUFZXSxXID/dFPsK3JiY1zDRYh3jwtckDVVj8VyMi5cHirEUonoXU8ExXKLifiyuhOjZVQUr/Dx",
-	"w3tgk1jxgqsIkfXjFPRx9d2n7+tyirowTsiUp6os7mKC2GS6xQRp9D/NIiUIAYWbtaSMm2peeDwkI3i7",
-	"fuvwkthHY/2PMYpIGIB1gcqKniS3IzKnx1NhCXQFFBtIDJ0UE1ZpfANC6QwMsa7HfQOtkTLIxYiP/jYa",
-	"K6Vi3EbjSGDtayeeL3DxRhR3NBzd0Qr7lWJ4vZpYy0Zrw1oKjTDqioVimS/4MvJIYdmxiEhdIV/blKHX",
-	"GMEuxtX4+OG9JiS7HXPHCOceG+Vf9m8NcFOprWRTw84vr1gvjCw3eAyy9YxFub4d/8p95RIzbAjRcLiL",
-	"2knQ166jg4eEUb+ZQ0Ed+oMLx6PQvDSjmvOquowb/oan7tqYy8xJvwyFjAheCLRYCml06IlrHqvcusU3",
-	"begxvknHzKC2rJTq9Ia/Av7Rgy0svVBvYRmI8aYruIAjnQlTd/+aNSzVo8k1KraSaSFUswqifmmo37H8",
-	"ZC05I2Ne4kUxwo4pDBaD+FSKtCGowVH7wbx3Y3utc/BqeV0TOUA/C6XtvWWktCgTBFGS1ogDuDdIeq8x",
-	"wYuctHCK4DjKJOOwbTANQ2AGUWvw2n06CuiUAEJUsXnCRQmusEw0rCqaJWKk1p94/4+9d39y28byR/8V",
-	"lutWZfeW3HacZHbGru8PHdtJehK7/XV3Nrt3a0qCREjiNEVwCLDV2pT/91s4BwBBiiAB6tEPq2prJ26R",
-	"xPvgPD7ncwQfm5rAPfWmCd4aHDpUYQIhT1han0oFb7+jdPNhwW7FjtOMd1dEeA06mKW8cRp3AqhpUs9s",
-	"Pcnyv3KMAsWkK/ZRkfDoEPOK3UrjDFTJOqdZTjiHLKz2uRBkMUbco2Mzqx9VOuUtSUuq/He6MnDlxpIa",
-	"AlnwHeuXthdUBd1hsdKmvUHSgBSpwWmsuIe0vW2SgN165WOXy+f6gyP6CgrAKvyuXtG+OPOJZmR7h6uy",
-	"JwQuN6+5PEOvzNb++sxo64s+UwySRVAuuO8Myzeu4QVM5xnXASXDnNq/XF9/iuBDjYvA0W9Oxwtmh4S7",
-	"pODPbEg0WLZxQzdpK0NW67ikEVAbm/vDq1KUJB2LlO84cS1b0N0qaMOvhjeGxSKUQ6juxutoFLToHRoF",
-	"jTp6y7KMzoS7HS5IFpMi3nFC3Z5OlZEx9mGPqQME5AutzF4G/fmbu9RzFWJnmWZ0zyKwonEN5JWjuTsq",
-	"3Fc3dvOIpfa/nvrvTnaZ66UV003pXNQqv6M5Y9zhrMy2C2s8uOLzVrO8IzKovs6xeRrD3v09S+5Mc7XB",
-	"t9UUufcC+FSMpxvlJOuEEaDnSxXWg+E3j4WtX++lrv6pjH1fGftKyiK5XQfM/g8VPVScukhqrIrHZ9SR",
-	"2ZembE2yGUV3qmP+5U9RYjvWGsdd1AQ9gPUtJZ0vCYZhLVFfr5BlwbFVzEv+4DARtBCHR5CW1coUUEnh",
-	"UsInVqRXfnY70OsZl/5Xei376YOSV90vi5S7mLrFEnutoc92t9V+2UPHcb9c5XTm1e8OOH4z79jl95SP",
-	"7eY51fi9JBMFA29Bp4NAb4Ta4yitDRy7DdMS5yxpdex8rmMCeZItUhqZF0I9NngQ36vX22iRMAqjIsNF",
-	"sli29eq3Zof0uHHbB/YKsmq2hInHFgkAgxiNEL2GokhmYqczXXIB5kl1sA97jHX2cn/KtHb6tB7iXdwR",
-	"fTcBnOxWrgWxrFhOajJGmgzAqAW+IqWoNNnx4Pn2cYOVq57YzdNSFm1kKVFBF2VKioje5YW6xXTMUw7L",
-	"iyzCzFKaVmXk21P+MBTWkvF30/piw3uiLa2Bs9Dk8XMNozWBqmVQlZfA8rlXbjuEc/J+0wohf14Y+AST",
-	"2l2Cdl5mM88LQT6qq1xVDbSHQtBpUqXOdpYjwY4qtGOFq2tnvu1chs1/krRso43MNhi+BLep/CjL6OX8",
-	"2ev/6c746HOm/Wk21va9sb3X/txSY//cWpF/dOfPVmPNk+pmaDtAny4MmaPU7XJqiOumTCzl6WWFUPmY",
-	"yQr/8QYjIVIRTbgB4kWs0Je1Iuqi6TyQf2Jo8u35pwuvQyr7vVVGY89pudEFTJN2d0atzoj+kjSO9Gez",
-	"rO/bCdFrJOBM9TMCevHttbh4t/2Bj0y0R+07S5F8/2Xk5goHY2ZNM4FsnWfRFfzII7mSpDlFu5KHw8Qg",
-	"xzQP5Q6Hd2v04TjNB2MQN8v5oZN0jGTKhNCVNTQLE/JtyHPLqxogyPqxTe1ht3d50793SMSRuhZlAqZj",
-	"A8AE9j0SISp62nveXIRHMRy+g26tj8rd8XAZ6beykNvu/gI44trD3NEcy4AIbkUt+zUNCIIqPha3moAP",
-	"VFgxq4UtnKIcAyuS/4XOtQOlZozdJLQLmgYPeLUnGloMdrXTssVHurUrNeK+4JefZtW6YO2KFSlIF2YP",
-	"fOYRPEWF54oEzJBBvnka1/rxCupScmrHD7t8ndthp5pWolBw9c3cHrbB7dJTSQu3FDgmSEdUDea2+1PN",
-	"Rej8poKbWvk7HnElsLWnWNydxoYosfn1L52CpAagaPcpCqbhQQRPLafc2FQ90R8amlC9Vf7QKrvdG9X2",
-	"O2jmk53orqheM9XGhbCCLOiYZoskoy4RbDekGLrklI0w8/aOrPKURpOCxkkbdXzPol11QDqVTFIJKlaB",
-	"KG2f6wg+wi0hsdLX1ox9xaHbp+e3RE7p454Xwx7hrn9hA3XsclkwNS5MQINhiPClVZ+6idSq1bJPeCQf",
-	"l0eztujTWbHJxcQh2ruoWS1a1gLrwhC+bP0OVN3rneb24oc+k9wuLuQUtM2jym6UViZQZ9jah4cUmbJ4",
-	"YwhXxwVd0LvcWT2k6ZaCg4BqT311MsPC1c5eIhsFEtndGlSstjDtfW0ir4gQaVeaYjTDKgu1jQZvxs0c",
-	"g+1IptZu5POdyaHNRirgCTbl8NjfiYLMxHhesNVYDrPnum0g5wS5oVlFCNyYJ48bzeJ/al2utwXj/Pkl",
-	"2FDRZ4rQ+OhqSeQKRP8mX//3iDeuIBUD6VGR05Stx9aA3COfFmwNBL8rCETLQ1E/DW6iqU5soIYZaowg",
-	"bMStxnbkllId6fQ+11zZtQ6UnO6nfTSDnTXe4MfK0w+TrPWmN9Hk/51YGZnDOxPTadlxhGI6SzD6IPd2",
-	"yhYLd6Cr35Or47gk42s5nTPYyjjUPsKAu5zx/t2D4O369uHK4F6pFPXdJmxF7satZr6RbrXdApIGbSMY",
-	"NMBbo7yg8zRZLIUedb/UU4kVcIeIZcHKRQdu6/LT9cXlx6s6fsvgdk1VE6VFBconOSK3qm3WAEeukFg6",
-	"qtkvhPD+uKEbvLO8ryxEE6+IgLvZuqXU2CtOcGjhG+4EBWAPTP7BzF3oCysgoWPLJBxU0S+8Zerg4bbN",
-	"Z+cC9R1XJ7r1ap3g0LFSZyaKTcTmc0N5AohucAY7MDZdCWNWLM4wq1sr2qIC+sRL9CdAFSSueJwjKa9G",
-	"+OvQMsxedGoXvcCpnnNwmXfU6dw+Ct5XMe5BkqZjTuZUs890XMgkTaOf31+Pol/en78DLbVVBnQpPtjm",
-	"dDPghu45Yruy1OksdiFSp0+rRf5bRbeSFYX6E/JzDln7OASAUq+Ps/kreiD5fpc7Rw+9b4+p71UIfHt9",
-	"e1gRaoa/VExiyrGsvhlh6E0m6IIVrUn+H8lKrySWpQI2BqghFRO+nDJS7KqGYh+kjfKWrVYkay0nwwXN",
-	"0dC/fvsJLRofl5UjFHGtC9DpECo4T8Cwz+lMOGho2v0dWLaLRTEbRROpnaq0YfhSmD/obVLMykT8WFBy",
-	"0+XGm+Fz0RQfbCoXI0OWOYdDaSTfepmktL5/5iTxMduNJ52kcwDnj+WR71FzdX90rrMoEhqrTiCPibyQ",
-	"gaW0uE1m3ax1p6v+GYb1xoKN1YT18iA1V6E+3/3KNgc3F/fGSxuJ/88yVhaSh3AVy4LyJUvjcU6LGXVV",
-	"pwVAq2xO7tmKYkhA2braSJvDBC/ES3lIv/VCI3ecUAhhvO1yDVxbOV6WTwQgYFuOWw8NSBP19Jb500Yl",
-	"N6GW9lsdP4h0AV1UAqEfBocRpM3HTrftisoZNu4YyAr6hhubsEG+ajOu7kATZTQlP95l5ZGv5TM74NnW",
-	"jt8L/HD0DGZk3IrUu664G8zcdckk9y5+96M3rl3lJ6iSoCyzQe0eXrQTyP0Ecj+B3I8Bcu9bhhPo/QR6",
-	"Dwa9vyOCYGDlA/I8vVVVHx0kElLxtCxusNeAj1dFZ4DIEOgBWQYO4Nr+8jZDemLX8DFtdGB77efVT2dH",
-	"ncXmawy7bM0comLRFdMCQiqdRWDHrmrT6DFPRBBFFqWqZfgWDlGA6y+jZ7Iv3bRZejpUtxqhcWlA/f3q",
-	"8qMcP458MnDe5FECWdKz+67r/dFmcW2PjYwKDrhluzQlmhCLJAubYL+ZdewCI5g9Efv6mGydcIuHLaQz",
-	"rcdarYlnn+SjKJOWCsHl6qV7rd9n8Sd5kTkKiGaWaQf1EkF1gYySUUSiacpmNyq/pJA/Kzy3/MsuMmVn",
-	"/wL2YzwjvGUePxD9cSVuqs8uSIFlggmnh/dc4KNjMhN95cE9IN2qoQ/wTc3k43KYoWPaeA80/V8Fl+yn",
-	"Czu016VzzzaH2m5EqXKTUNQ1o9bKkCwgHkhmHXaadj9mTC0j+iALmqcbFyI3pl2+/IpBP28tMi9X1Wnl",
-	"Q7jR8YGqC1Z4ZQdmnWW9EKRprr8MtGtd7ayE9ulOOOZHVIEVk3Eum4XdJBdXfkm5mAXX+Hu57VKSZD5Z",
-	"YfIDTmOvELxZ58B4IzB9I0xx/VSwaUpX3XXxGoh31UM3wN1BEt8Od1T085ay+w3HmqM+k3WreeNcuylg",
-	"LuxuXxfJYkGL6sbux5J0jQxEHHR2pLKvTP3N4XvW2d2tib7MTHe0DLqlPgJIvTTeHQesvuQl4HWrbl1E",
-	"a6PqyYYWSpfjNZ2OodameiJMDX1/J2gW0/gTEUt+5fKY1itGNa171OCtKtU9oj6+Bb+ZCQo6T0zVAsI+",
-	"2gKQig0RRJXcbNqsCJQOFdzF4wQAY/pY6l99/bb8p9vF3Lz0jUpx9A0bd3nP3PO4YwAfQ3ZjFbLj3vOC",
-	"OMp6RAMLWosl3UAsJHQlt6OMPkLNKsI07nB0NbalLjRkV2MK6Ou1bM7StLy6akjefHpnU72FenoYpof7",
-	"9mtJilhDFrhn39TjgT37hRTxNb7p2zmV9eS9oFvg+gOeWne5iJZD06wcoUtFBPbxQrXp20dlRYmCZHzO",
-	"ihX3k9jKGkh4NFuSbBEsANH6uNateveWzW4MssdrWttwq1XmeEiP2exGswv7djeXVycXY6u4TW+HAShM",
-	"dJXiGgddqGKMratP+Pa5qxxe61G3qOwMZ7FKXAohbtacX7795Mn/qn76yiRN8SfftMP/wRTTiu/6f733",
-	"QeDtg5eoVS+tzERVwFeTmxz6OjIiwVeHQ1tO15RXcgHqw5jS86H9Vq8Fd7kbA+nqurbJQXkaJNZ+gS9c",
-	"ZP/EyFt4v//5rz3M9j//Fc2TVBVGDNsm2I2//98hPfcWzHVl9QGNYZ8DOPqWN4DXwL3fyLk4+uYvi3Rc",
-	"0HWROAsxN/v8++ffMKYtXxI09Kr5/fNvn7E93y6a3Oh/cpYNPaCYzEYWJMk4UC9CpwL7/p+qJ9KsD+69",
-	"6lPYAFr6LnWqtoJfA8ahLlPvoSSFKD0VahL9ndwSpOuoOKOUDhjaXWzXt5tQPjTMj6BgMm8gEwDMAH40",
-	"/0K3F6kq+Lgd4aqn2EoVxfBlkyzSJSYVl7bORX8T8VJqxjRGWQmEWH/QaXRt6prumAnex3tdZ/U2tQAd",
-	"0Xb9s6O2hyIkwCmAugPB20szIOyyVO2oFQ+W7S0sQ32y9xPnrRR1T/wNQnruIaZrt94KFIkpzaECNS02",
-	"gGfJQM7TFEAkPbM5lIscW8NGzLh8OMndA20WYW2jWKxMOw0/wKLNwMzOblXikh8RxwED1v2068Ek64P5",
-	"tkewYGpWIsEWIJJ2xG/XXHbt8DDD6BicsnnAhTkMq+Mjy3+4HxLKeo3kTkhhDbGV+cGkvdhYVEW9Sio6",
-	"S95WTDbe1Z/fwyt29W46K6Fc5qoVJCBlN0IjUS/A57eoUaB62mWWbiajaGK+iY3JP/FyCu48hCqAJoP/",
-	"bl37Ldyu9/Au7DerUaaEizG+MC7z2JXMpPg24Tkgr5Pv2XZdJYyIoM+h8FdfVWbYymSzKFiJEDvvsXyq",
-	"XgurT6ffr5epw2dcyHz5m2EcNVscZyIl2aJUZILbrEpqZYO6dqVesnpntkTgh/Rr1adA9UEFbGZD3Xgv",
-	"iBDOMgKEvaGDAQprL8jRH0HcCSCud7JxUl9NhgjEmtjon0YLaA2K2O9ZIvtG0kjOAe6vINwl76LrwnFG",
-	"CywNwrEr84KthoC59VgrJKs/4B63m0MDVvNBoOa8rpquAcbhvbS2j1eYFPRWvxp1tSQ/BmqZvbqhjqN3",
-	"P6PSjJ6uXaw11wK14l4a4OD2TfgGNgygSurJ1YJHE1zOSZR46OlDgdf9xfEbwGskwAElQZd0kvpgZ5Gt",
-	"XdHdn99fXctbXM0/XuK/kvmNo1Syn+7aALlvZ8AyJlCOO/arncrRnKWCcpbeBm9WNUIjn/ketqt9Ulsl",
-	"w5Y/oZk6YQbH5ojq8c0MUHlQury/hRsPSqjQ3DkqOcLedxrN1mLF7MUFskvWxg6Jmcf1nnQor26eN8jN",
-	"rQieWhS3faTYhOTE9Q7wU00RdptWlcI8igjwu8MOLDbGFGH7or6smqqqmO+SP1R9b8gOsFX2VlGhZ6iN",
-	"48o/zdyihd4jIru+VWwNoi8JfmtS5hS4dHm4vfOTenO7PPd+x1uFIHT93p0G3OikDu3tlp+hwkSod3EV",
-	"vasmZnt3NeD1itjAim2OKkCFKbDdOzbO6Ri4l1lbZEcfRl5OzZ+5bAaDAs+BrAXh3tATltNMRyQ+XV5d",
-	"O2rnWV9z0L42S8zXOtBQgBQU6fmaKwcGpxMXfWsVUqZ3gmYm39N7H2u81PvqdU/J0dj822qxovKPpnRJ",
-	"bhNWmrvcSF75mX4BIoeZrFalsBjXO3i63PuqoucrM8vPEnyztMxZS2+S2TKaVKsyqVcsNUF9q2PqLFdE",
-	"GN3zwrIxJEmM56xYkyLuVLaqjujIH6SQ1KZl0GQ0vCuuqi7I8aH9NzgXcxrTwqA8uwfL47TLm2TURNXA",
-	"AO+S90jfZyIRm3Y7sD7Ays/kcU0GkBnoVr7hTlaCvV+4zRtH92GPlOv2J7ddfwffAF/Z5eFBBNOxIB6n",
-	"peEs7ZIM2Jh+IVw6aNsT47ZTInp4q7VmrxInzak17NVsNU0yl3K+7d7a/xEjaWq65af5rGixoPHYeU7w",
-	"d+u4bDXhdLe7iIrsl8P9Hg156oNDg2hKPCaiK6JS7aN9RVV6N7vlwmkr5WfxgigOBkUqlAhecyzVOS0s",
-	"IFT39u/yW4HqXHN98N3dFX6einCxochNfOaQs1VjCh3AmGPNi78HJ2hemgk37YyTycoC+D8YbMFTITzW",
-	"UywH3U1s2LGOLdDbba+L0+AnwE2/Yrc0RtLBitvAZocNXn0yE+O2CN9HJiJdxlG5+11VB+L4oO4Or8sv",
-	"pikV1C/iZCWGwnzuSO9/Oj59Eoyxm890TguazVpl+5pOl4zd6KQa1KFtXqoZSVPfPH1PT7pJTd8mm4Sv",
-	"dMqCnJScRlM6ZyoorEdgKugiENuE9SF6oTLzgxmi5Zf9FKs/6FROtkrXl3p397pwAeTIl/hDq0ELwHJU",
-	"yDW+qb8Mjw93B0gvB4EIcDV3UGSApSUloiZVRiOIRIJygaDH67efQpOXbZ5oj4OviLbBiTXW5lm3/18g",
-	"DBXKjqiMt0+fL//rvyvrbquklSUODsRqYhbCw8Jwy6O6KOpaXvdUNe1cPWUNE1fM8slWVTYpD/sudY/U",
-	"nmRF31kAmS4jGWQkkE4wjrsxZ4UYGeJvYdjzvCXlxbvPPelNqjArwSCSMDS9a10BFZNSn0Al1jZC4s6X",
-	"H2QVVqwDDegRUZRtQvYTS5NZQo9cgdtd/i43/RlUhRuGs9mtEPenx1WIu5bP30kxV7EI2DnvuEaqllGa",
-	"niy23VXOi24uXiATzSKWk3+Vmu464dEtLZJ5QuPXkB7KbxLFc99VXbSlqIw3C4SFv4D3Kgr1QZzsdong",
-	"ZrrTwfjagxvtB0pg5hcGgjGrUQoye7ocnIjAiC824ynhCpPbRRVveo4M8YZwTX9muxw1L6fDfel1wMIg",
-	"cvWWLdNeI0AXQ2qCJHiZin0k72mWjr5aNB5FdHS6Z3sNHZDvPCozkaQ2Nf1dnhR01/JSf//j1y6gLyQH",
-	"EV3UGGTDgERI32pCtRZvaC5G8pT9zCLMuo5IFCu9dBRNflhN2lWh2DDYqhvKZ2fe0E27Gtg5d9duFaIS",
-	"GvXiuS2T1wjy9ksiJGBJFhmv9gMP7bpKbe4gmq53tZksa0o2W5fGPiBirZIPETCm5LezeKM8EWMixrdm",
-	"cGN+Q9cOAH0yVw6ZaErFmtIsmqVsdsONy2KWkmQFxYYmTZ/FKsmSldSgX7a5K7zFMLawi9xNOC8hHLTn",
-	"QSdEBA46Y2KM/qA9dyWbzgO7IndKki3GXaqcRmKbXTWKJssVmU1G0aTgRNWZmsXcgbnmHaXF8aCOUHMq",
-	"p2kyAwmTZJHcEH/53tjNSgSpw7am00GS6Fe6aZdE5/A5aEDpLa8hWHSBxfuQsJDz1gLeJE8gRS31xNjn",
-	"yQd4umHIaB5b77ILV1D6qmHU3tDNeEn40kVtypeWJB9Fa3ODaXUN6otjZfk3EU05xTIdndb096rhfk30",
-	"hm7eKMsGpCQrFiTTiiCsPLccFZDVbj3R4w/oXPfWYCsAeNkcWr5413LJ+C/KeZpCK41Vzb3N01FE0PHw",
-	"bbDVacbZRsPWaWTWuEGadWnR65ghiZ2bDftkbzoihKxTrGZ0bU2qtwj7YCheu2ghLjOTeqwTse916cJy",
-	"xndYscB869GzgqyhrPyYZemmD5EP34ZsvqqcMY+mGwHA/9SR5KS8gmN1g4Q1onXi1qpSHsjLar9cxO+x",
-	"lj5z1OprNCfNrTohjOpbIhUPyEvIqvKyI7MZZiRNjTfEZP3f29ajOOjxvGCrLhPu4h1cPsBzK59tBBIw",
-	"FILKjlz4ibv43EyMZe/ck4xNzTGNpNbKLUlLSEuHatvY2p3c353NscKiZx5OiG2+thMJeLXhrlwuNVDo",
-	"Sy7Yymas/jfcLPzfrWjuyJShiYvkVtfmK8qMq/X2SCcB88iTFLRNuErdDBp3sO8okGhdAjWhlkwIJtc1",
-	"34gly+R/LYp8hgu8YPiOw26Jx9Q+tyGjsI+8FKHMxWClOm2mF5FwKmhNbPKwGgA8hG/VMbW9nKuMC6g/",
-	"T0qn/G92HuqR7sYNPLi7BfXsZFioZLdedRMh1rpG40RUGKGj9K9DljRJelt0+HlyR+Nasa8wUJMvBgG/",
-	"v2MVk62P2IVMDncHHggNUI2mFw7wOGoQ3WMU6gPLklbNzNQcNhP/r5IJoky3ktNIYKkNXquiUd/k6pFO",
-	"guW2RohQJVFJlDGRzLUmqHA14GxS1ZJrosKDkWuoTPjIshkNgz4Q8F09Z1mUyZefJODBjOxxYR4+MtGe",
-	"faF6JHeJ1SP5z3/0iRvZwwV7XnW7nIk/v9TaNDuZfyAZWbTpdpVlgHSXGKaMSJaxMptRTQ+MB8YzwMNA",
-	"IWWZVGjw9e4ayxrYoXCCUG+DVDFodGlLKbSdoWj5X+W5jse+8RINmTO+do0z8BZll+dX7c00SWYrgrJR",
-	"NKU8iSm4/GYp4TyZRbHRIdDNDw5ivqzyUrCFKUS8fmZRXrBFQVbf8AjXnEf/NvlM51LZBlaTyb+/MWAP",
-	"612wLjTtbfRTjbpDToZqi1EkngCHhTyuitIfwdaiLDKfuE6lOvlpVJfnV2+rV9Dkg7jSOzbz/8R7+yXg",
-	"dpkz75cv5MNfRs9YTjOSJ70ET2qVR9F3Zy/P7pz37I4l/i7Prz4RsbwQWCqsg5R3VOfa90wNp7OyUJmb",
-	"Xp250i/Ay8Aa6zpr8GOjUnSAkg2NyW94JeCQhaMf8hfQlnOVOcfD+3FNvGDvd8/F5uY5yZPnyiEX5qe4",
-	"3tx8w2ushtbE9a4kNo6MB+qm2aVpEplPeXbhS/f99E/OsrPPZK2vTFuMviVpOiXovTjQUfls8ggVoN7s",
-	"h2hFbiiPUiJoYZ0hEsdSzTXKrw5NChbxEjRFpTV1C0LsdgtHrf1BHXyYqXk4i84zVTZe0Dthsb68riJ3",
-	"QDrDo0QA9CjTHVbB0N9otpBK/rfhiXwB61aT8g0Mp10x0dyEGBNDnnCYAjn86cZZk68JHMH52V2mmh23",
-	"tVH0L3wQ1YZyhO3ewff4oe3+qR+Gdc/DQPY8ZwVZUaEM+rZ0rUHdS5NsD2v7W5K1rKv867Be5XqwB503",
-	"89OwTirX5Y8sTvaw+z6br22cojSaQlsDe6scb3voqbKQW7qp2hjGmYMN7dy/KyR93eod/n1g35QOBt/Y",
-	"wxxe1b7X0lf1O9oIgya004p6yzIBEHL3OPpQZDMWdyo9fV+AOhafKdKPeU/cTylRjlEYgM7T9tMp6Z26",
-	"MfJU+VWD2tyLKB/3CKUWd2hOCjFs14pNGjo9X1rTWttijdVyKqYMVqyQL1vujYHEWQ/8Nq8IpYNEUf+k",
-	"QuAS9zTO5pTFG+jiisYJMQn7If6pbj2yzForOVTYodmSFGSG1yNN6QoYZVihcOt8FKmiSkoZVvEGq0J4",
-	"xpAu2gYKOvpvBSu2VrAVZoS/tZkKqlE/GyFIbtR6ESxz0E+CJLihb/NytSLFZtej7L893jd8Qc1dItVG",
-	"OdnzsgAzSlsbvkQ59ZlsK/hvmTAmMECmqlLsoNSHrT6GuB3hDmiZCBUu0m1sFbuKzo3xGFMpFtHxLM/M",
-	"nKSdIa4auYHpBlv3VYoCWpIZy6nmWEMv86uzl9E8ZWs/bAMrkv+Fifq9SIO3a0HnBeXLIa9ix3eW/q1H",
-	"FiHP1GLN0gRT0OigCwE85uED7dxrF8qH2preTDQpcoenaoumW5BZK1cRW0EEFB/A4+X/XboiiavA2nP5",
-	"m/aPGA5EbGcH+uyuL/iIAPf7vTe0U0rhcafcUc1qRp3BRPhxRoMW02+e1JcHz5P7/bZ5ErRY8cv5FdZu",
-	"7/04PG4Ve3fky4uUuihwRNqctK33Q2pGtH+j84iCw6PjXtTuRePyfDyaiunyRTz83c8DOu3j9Gn1pKOJ",
-	"pN6ttnB2Q2N7AQaZ/YVC5wUFT3ZQvD4iiqFTMW9TNGB/bWnejgFWUAnT7qWep1Z1u/Lcg22iC0sfxXU8",
-	"7nYeX6s4MrSkZ2e3VY9pXlAoAtkNqK5mhS9ZmcZQXo9lC1pEU8DPOPJR/e6V6uvO22UvEdvGee/KsTGP",
-	"OkKv9vn1OaO174XFB2selH6QYuVbHeiPPYb79NqCvtnaKEL96AMLL++weP5BZsvw9TomABsj0ZyuozUr",
-	"4vZj0x+5do8vkJitU4mo9nBrApn6ERUHdAkeV4sAD+37VS42YV4L7S/di4c3AMyCz28J8KBWd/PxPGjf",
-	"5VC3dxI+E9pKCfQaaLhfYAcHOmX35B/31+0MVKL1uENGJCYE14Ez+0A74PelFHPAzLNMce95TUWlLRrS",
-	"y6Hv+qhC2HlISm/t/oIO7LqUqsPeRJguH/ZymKYEdd7NjqiCQqiDH1BtyomYLQeOUOUDDXizHPhiiO4y",
-	"bPL2qbZYW9pPZynIbNAZ69RAPtcV420ZYmAHm+OqHjtd/sNv8IFX0A53gjvd4NzYAl/F1B8BJ9WRafTg",
-	"sFPXyoW1j57usD2vHAWUz0355Pat2RL2QtSk9lt9d/YSUfjwy2sAzk9khyajKCtXtEhm0ZSVWWwRZdO7",
-	"WVry5JaCr4vtA1K/DyvJsfjtfiN0C1vQCSAYl4YSjTUljTT5TTFDltHL+bPX/+PtKjPq7Z9brqd/oFF2",
-	"OQ/UlflerMFsM6zhe7Lm4kS+u0oy4kyeU8u4UXRgNKUzAfWlPEtRWrVJDxTt5HXMWwQsAJUapPrvh8lU",
-	"D38Mt+3adBBMu2qNzmAfK/p9PB2B+ppdcLiXQ1sLlg/kDpEqgfus+oCGugR/YA+eXJ0aGbhrAia1LmCe",
-	"rcjdRZAGjagjfFPD5Qe8OgR9br0etEIfTaxklWRDR1slBwx4dafRBu5Ha7RlKpI8pQEyu3o5Y2LQhqoO",
-	"auD5Ubdk+OWSEyEPUXiwso6Y2S265UIsX2+jLLMIRehADDiJLxUZUdD02nZRTw0jq78gwVcl0H1EeUF5",
-	"M5c7vOiTRgUErZUYAhIus+RfJQ078Hq6gCx10ETfrVI3uQ9cjFHCbeDlf334zQPQJUSRTEsRfq4GOXJh",
-	"P+Qh/orqVNF5chf82rqAku27Wu27G0oOrCQHTK/RxexIPdFZZ8qgH34Z952d7YCfK2EbMw/UmVew33lE",
-	"rOTqopbO9yYiGQxAyYBVBFwirFzUnWzDpeQVSAj+rE2RDB63yrloqwBENuAtr+h9jux7mVJS0OKnYXrc",
-	"LsbOPGVrh+sU0aPwQCB09G1YtImtKzb4twUFHl6S8uAvJKs8TWaJCH4xJ5yvWREHvti2KY8VM2M5zS7i",
-	"txi+GYa31Yfh0FfqLsLVwLC2kEkaYipsOCYQTRS3NI7KzKtggl8YSvF0dASivKrZuosS3JIikZ3kw7Oq",
-	"FGF1h2VtuDigOEsyB7CY/PciuaXtyB6/6dG9j7ggWeyepN0s/z0AMNoaVhOvFwkKK+035e66PYFAkAUO",
-	"eFGwMm/GfodsU/nFviXYh7vBs9IoWYSCa0FetE0VvRNDEi2Indl/1l9nt+pKKZZuXqQmbURFCcvWdtJF",
-	"deA9EiJpPCazGeUcinA7ruRFQTIBKWH7PSyjqg/qHqdd3TDMeAfpSSmW45Qtkmxc0DgpWksDNkQrkG4j",
-	"8XjJacGBnCsKTfa5ePdJFVZwlQy/zHADXryL1NVb1WLQGA7UY3xKc+haO7uS6F28q4xwUz1L+X2t31TH",
-	"KiZ8P5Y9zksXTyn+Zg58eC0MnMvLClLRTvDUMt32rlOlx95g6W1OYyxcEVwrxXzbMVpVIKLqQyiSYGuD",
-	"+SAK6KKgUsKMp5sxLmFHYRzY/tGSICHVDd0gZSyZLdXyhzE9f1KK8XmN99QpFLBsOFtntIi0Tq1kli4r",
-	"UebIdRNwPAaUojpYuSk3ZfJYp2h11XzitbPyDdfFh9BhVvEWz0gGlDO7SVIMeXtGTUqxvMKqGg2DqA2l",
-	"hL+2U8OZPL62oBSr3RcKZrLrjQGTOfZRwVX5pi6+TnmA/BQc+WSQtPtEC55woUrJu8hnVcBaF5yvYM5T",
-	"ukyAefLz+6vrADbafbKZMne2iPyc7vS/Slps7qtIgocx5com2jIHcCDR9ZJuoEBiyVse8q9h27E3oG7l",
-	"J1KIpOMyzDXRU1XYCg8TXvxQvYa/kbYdkRpwQTHXeFTpBviIVbHSp0R7T1lh+8NQ0Q702KhIFkvsrVSL",
-	"bqirgLuUSSm9a3VMdjVT22xRTHPcP92N5bQYtzIOulpCetvqGq3nDFpfBnbbsBEgIW5vnwt5+0M/wj4v",
-	"38P+97XRsS8LNk1dyOVCUVZouKB2MKwLli2QZ3+93Gybs24hADobHP1Kr0QWFDTktBqxXrIU2bTfqNLb",
-	"Bjo7kocjJbxCVWvCsw7SWQiRcad1rcd0Fl2IKJOHB9YOWELRt9JXeLpZbcemuIXpMD34R9dagPLoIMZQ",
-	"xeHQ/vSvGZo0a5UG1g6V/fvn2tPpWi9+173v7jYuM6zi0T3/dAFhFppxvd8o0B5jUQFe1SHyYaeAsg7j",
-	"JeNiDPXzuRiXuUhWdCzkN9ynz7SyYKq+LosEKVTFFeWewU9BXW4ezeVVXuaOPEGkbR/LvZOPYTN36fxq",
-	"twt9ddpg54gL4pIrqoJ8ykg8npKUZLNW2uStQcp7JU64Ci3GWPB+guMdy9WYtLeHCzXuUwEyxQ9uq+Dg",
-	"SuGdid8QZy5uKa5fpfu65aW2RarKOPhWNPmFcTGp283tQ1KZ7OM44TM5DRvfcmvw2jv9Fm50q/A7rnzn",
-	"hOmRTKynJkhfuWK30gTuK7XRUjC1WkOnLm3UHj193/BIHhWSzRrFHcIVeWzeR5O37cg2zHzGc1Z4CiWQ",
-	"NdfmnT6pdG1/fbuT179d1TyEKsUGUjikWAgygnPZYO+EkAieg5vQnNKWtraNNZ6OZ0m+dPo8aggPOTJ8",
-	"OuJlInZdbdn4nBUzOp6x1YplY9lYVVrHfW7x8To/iJwyIGCHiIYqX+o4szwdJxmEu+mY3yT5GIvr9jRq",
-	"tdDYg7LFjIlaKdb2ZlfkbtxJUKFAajDV6kFdiBdz93mUCFWVWFRlSoFsS+Pb/vLDD9/90FulU/YmyXp6",
-	"g584dG/c5+0zEfQ3qcC6nfF1Jdeu0zLCi0laQlrvPdUZ9DOhc6fHVyrmtyRtVIT1qM0h16mvaKWRXTkt",
-	"TFNe3/fYQlcr5ioMcSVozqPpxlI86HwuhfZtbYPNWZqytar8XJD5PJmNojLXonambnEaw0s+0eeUbLqP",
-	"HqiMukSvWLNaiQi1/Ueu1XDVJPepgq+PVqKrUkBtPi5nyiHfBM23v/fjJlqydbQi2ca6mlo+Dl4MOVrP",
-	"EYhlQfmSuYo7w+dNqRmu1z6a0kWS+c6SKnHTUdtG07fTvGqsZXQjKP8XvZQ75dtdNzTOouJ+/kwBc+iy",
-	"lIAkBfqgpaNWBlHV7d+jqE12bxSlNle6Z/sOudXpI+2VS2uGdNU9b/eqmpgrrD/dfmP8wtZODQnThZKF",
-	"V9ENki5YkYilA9Bgfjbgj5b66VZoolIuPAIeDVWEZNHnq/OeFnA+OzR7nR9nnPPVTAxX8RI+7pU0nsux",
-	"vZ28y0ProqLdM+QXFyJZ9MuH87d939K/Ou3QasqrqjjVN7dK0J/b8LrJsGPxv9StRaXS8uLCSIfgkncn",
-	"3ala+/91emttFV8+B7H4jbKkei+krjVGQMangs0o56yVWMaKL2LFSM04BF6BSCwLVi6WI4uMwpOJwi9c",
-	"VjXfWgZ3nGRyTKyYOAJPAbQLVQpYx5SxUpro164r/jwq8GrFyVqSPKcZj1gm1TyMKflU5+oozTwh2Qar",
-	"tZI0nVhMlerrJoNiRcXuc1Ifr4ZcgCcahjkWzH01//75tzCZ09pYu3ZSjVfFEqA7/VOrts0KCz3uA2b+",
-	"mS7o3QeStxQqsTqZ6atyYIELsRznpBD30fHcrhMjezJwCBtwGVsDGNJRCNuNb0l6HzOBMcN8L3VAxkCc",
-	"cHcvK+qKRQ8kvYTLDZAs9zGYJsnxDd3sFYt7dXV5DqHpd06YTk4LDgEItoL6pNkM1TLZPyvAdBb9SjcY",
-	"CMF5AuNY2ri6qGxdVr1LeJ4Sk0HtuCgFi7g0lg1WqhVg0qgM+n5FkvQcwfAhnMy9H//uy+jZT6xwVlw3",
-	"sGOAnOlJigQbRZOY8OWUkSLG+y1nhSDppDcG+3PByrytcOq1bgaw0qpObU6LVQI7llf9WBLe2cwPuhl+",
-	"8Y73NcQ9WhpoHFld+suX0bPLYuEaNysWJEs4YoCEa9J7y7xeXV1eZunmJ1Z8pouEC1rQ+Hfe6vg3lBVZ",
-	"utGQQs2NaHUGzqYp3YaQtZjSFTzYrB2r9XmrV//xZfRM9uAjE+cIHO72MmzhL3Whtmo/RxdgLi1JFkOU",
-	"C4bQ3Yu/tuenYHHp51hcWhfklSv6POHPyZQDDFP+vZIuM5bTtylJHC6BmfxJKZMsjbmuuvoNNzT0Ur7Y",
-	"KF6z3BtEUfYrRfClMTQ1dqvl2JXK7oTmt41O+PvEjfIbCzZGzMnOAOYafhkqpAPYBprZTeZ3wBHr01xV",
-	"TkAgs++Ue2MfrA0ilfcknoW/1zHQzpByqyOs8rTgIaYmtA+f8Ko9S2ZLiH73OHkQ54rfz5iI4D2HXwe/",
-	"KZIVZaVo73nKsgXUYUT4LJQzlh8c4AmXCsfYzy2wZFxoXxK27EhzQu/BGPmGuMPpZou2ahwE4CwO7Bop",
-	"aCbGAT3GTVKddPnqKErmUQInPDPg221HCSuCWpLPe8wNKv16hrxS5pKZ1GrlleWAlCrUQE8/NTaNxPJq",
-	"UL5GuaIuFHCF6RhzV4EDs4YK6zNjK4qu/p7eW6sqm8KFGMPsdO8U0I9hnwBUDjKj5PK6pr7RUCfAww/o",
-	"Q9LUjFctk7vVLnkFCtX7zq1Qxd64dklqBsc2jDN3ldvQHxBYSkU+Gpi70ejuB/RJfmnlzgzwMAZ5Vdr7",
-	"4BkVx2Fvz5zxVAbPgYmsducEWi7aXUZbtdbmqqsNdyL/OalHkyc5LSb21dDA2Ty2gPfoGbfj2R7+v+04",
-	"eP/ka8RpRy6kYNqfjFqtciJwr7wEEgbRv2okXnaBXLfpIry81OaTTW14K9GzXS8WrCALOqbZIsloF3LV",
-	"GDE3lObVtDV84wWNEz4Zcm6uROv+O9ctjVS0OpFGLgTfrzc30c8abymXlSto9Q3dvFZAA0Csj+oI/1FE",
-	"7/Kk2KD9Mi8ofQ4VISfgR5IX1kQ31pbiFGGAjevCPCSrm7w3dKMleIX8rj0xYcVinMST7WOtMmqxn7u5",
-	"spTniM6TLGklsYatdP7pwkL83mjDjesZEwys5gnJE93j3o1L0qSdXwb2rXYWqThnyhZYCI5kJN2IZNbO",
-	"KgyZuiRzFW0ycimlc6PWzcpC6p+VSLQgKLhCuJYasztjJaSbCk+BRvI83Yy1UeaK626lulbTbfL18jyF",
-	"H5iemR0zkquO9UWc5U0LJevx6TO50vao5K2Up2RGuSt8OCU8mUEa9lhnE/Zvzh/lS+elWIJnsw4o6EUT",
-	"ALy5BiqobeApldYWb/UxafsJBEDbmlnGmtqOdlxeyoEbmgvbbLPghJW4tYCFfiYdHc8K6izkk5kerAmP",
-	"ViSug47k+8+l/dlu3QFoPqaCJOm4oDNWxK2gMjnL8pO0MBfMpPYyjavXJ50I/e3nuyxtPdFQ8y7JlMSs",
-	"lHpgwlWh385ml0Lk4wrKcFslbviZDgjeqKzPz1fn9jZztO3aSrV1U0/Bxvk9S+7s3cOKKJWyFgxcRcDg",
-	"sWuWKzILQKs0BziB93GfOFbTeqIPZlLHmLTL8CQeQ+bxTLBiHFMSp60qx++ZSNJorWfPSGcCoAySSVGg",
-	"kwjTcpFAKhHU/423ptdzKhM+TjIC8Mlua1Z3Bh253BbX29P3z7UIEIl//+NaC0NvoNCoNfNEOCo8Ei46",
-	"0Or12ZYP44VI4yojY+j8QtNlHvcIuFrjKq1YVMpWa+tbw1yRO/RLjCHDshvTYpIwST078030/FtEyStF",
-	"oXVYRl8MJ/pdsSxRbM39L35QD38ZPWNw0XpTDWBunboxa7ekvEiADiN2XZTY1A3d7Er3YXeCN2OlQZol",
-	"6s0hYScPhaDflN7SG8ONa7BDxityF2RhFzSja7DlsSdt29Lj+GHjBV2RJHPK8roKbdLJmSA+WnJ/4zCS",
-	"sdvJ0BxrrQvhbnKr2a67WX2dY/NtN0ht8JCq7D30wR4V9P74+m04GQ/H40pzrIbG5Q6wKUIt0mROQdN0",
-	"a86WxJYTK/XliMyFHJ7cXVK2l5y2qNCBu3oP/iRnhT2yaDPT4phjydxt02DHPMJlwYRI6VhvAKe6Jaer",
-	"ll5BhKCrXJMs6A/Fel9ZEkP9pigUPDaW6VVBRbHpgohW23lod3qho90cjP3Bbr29XYkHmrrYnINoSnkS",
-	"04hEM0PxKbtuJ80dE3KvCc9mKZvdjPkNdZTXj5O5ZoDV+wRe4VVESfFPDUnDKQpWjGeKLrXNu0pEuVUJ",
-	"Bgu7ASFB6yC3GlipZW0vfWmR6/m20MwrCMW3O6vIdoAWGpA938/60z1Z8PsLAWwvYLe3oNKcIUPoXbfJ",
-	"0xwG3JUkDgye1XF1Lb5BA6uNWCYlh4MAsVmWRMyW4+LOpVE0YfCt81BIm5vTvhRe3b2EyxmOEhUXqyD2",
-	"ppQP9GrI/HSTcuMjnqTc4T5D6Mc1XeUpEdQNOBTqCRTwUxZvIsheR+GR+LBWKG+N0hG65900p93vNfWi",
-	"dYdbFniS5aUYawrgdncXMecJi8dN5N2CMMC7VdqOJtK9Gq9aJWEVNDHdT/gomkxTNsUvz5OU9nwayel6",
-	"FsFQI8K2kPqVpqSo+yMduAH3htQbwUX61bLwpxyc4Tk4ZtX9vQm1o9q1ksmKvuuEVaG/GzkI4BoR5Ab1",
-	"84xkzNLRdeimzh+ruCM8NQjVqYLMbixcAGmnCFIPKHefUbvRqwwTHTMQufiX047z3XEd20Wf6b//X9fZ",
-	"/+e/dj758yQVLi3sn/+K8Od2997TmObf3/38c8qmJP3FoY+ea21Ua+0cXHgMmfAQVoVXRP9s39BNP5DA",
-	"mcDcmQfdlgOttdE+7kH/yfr8m0obd21JnfpmpQrxh3UfgaZq1XDyUVcrFwTsR0ivayqXj/Rk+Kfx2btJ",
-	"M8+bVZazCQwvk//nW4c+hSl9Lar1JSiZQBBV5yECbltKRSNxMgB818jVHMT9r7a+gjyfl20Lop0WxkNl",
-	"1YMZQN5UhfL9hqk7Z6L5Xkwdnfnz9ggccGsW3sFL7Fz/NFcjaREykFeCdVqB1tYwRodzRfdOEiyFPRvK",
-	"9Cy5a1ruhTz5gOTD9bXbPr2maoHKfghfhKASAq2VDORqjKLJViUglUWmZm6ym2Wugn2z0EJDb7fqE/mc",
-	"TpzXzp0WVn3IQcneufIiWdHrdgbLt9JKaaP0kyYu96XMdNOKANtloLj/hXEB/br0rvU1M25oHylm5qOi",
-	"4e9PYRF6NCaJpSizMLfUdsutVxCbC5qh/chlIwisXFoBoUSKfV6mGocCsX0PMQmomXEJlKYQQ+qwYO0G",
-	"miAt34Adxe2xJq5IR06kHqKYKgVg9dE9pzMMlHs0Aj7WZhdaglgH4ePsWFHebmzA3Ua4XT1KZQNFAJNM",
-	"VirZ6vNPb6Pvvvvub2+iycuXL799Dv93/fLla/i//28SrSjJNJAJYqd5OU0TvqSxrnmeErlPJp/++CWR",
-	"G2Ezge0yUQC4MREtwFjzcEvn0zXZcPSDYousSBZJRlJYHB4tCV+iAaLgbVqA9eTDuvJfv/1OTicidZ2m",
-	"lS5lYbO01klxAGD3guTJpFFKyZkW+1dotx+lpLC7APNgxQ3vTij9CyBGE/BlpkHTi0jwBItlsFSO0Som",
-	"0xW/46IoZ+LPL82E6moPdMTsYa+uCY/U055YSLupH+RVuCJJOib+megjxCuv5TAJx6hLhS0BW9OVetyb",
-	"FT9PCi46gklQ8qyfGPzVl9EzMJKcKIAqWVwnHyugVSPzuGXSXgKGrw9cIBsYRa++j5b0jsR0lqxIGsXJ",
-	"IhHdm/s/NE4MSynFrdiJ+h5QcEaWAargLPpvSoro23Ycpd+++F53wr0Sc7JK0k3/UnwXgley5u6NxRxP",
-	"sEKQmtP1ktn7LVMxn07qAC3qgMk1Jpu2EBNgMwzpoXxImdfKvOFLVqZxNNXMfLHGa6CM79pF+qaz5/hb",
-	"u1v9oEDTDXniOd3LMr9SpsvYIkrYEeSW0luamjzw6rujaCL1AbQIwOMxAdyb4fmPJhf8XN7N6hr8TDkV",
-	"WmmewJ07gbt70i5U1Zj+1iTpr0R6TbrY+7spA82GNdcMHPjaZdcycZbIadtwLas9su7z7VNfuwb+0anK",
-	"KK44p0aTZBV49SxSfxSNMpmo6NAYYoxTip7WKZndvIan5glNY7711ookAFdHtQjpF+IgxeWiemeHuG2P",
-	"HmLrAjXhCYoqpHbEI0TuRCklXETf/kWecwBUFzwqsxSrlqrXSCq38wZKdiXiTYRoG7m7UWxpneAsUsPb",
-	"bta6tvvrGw5Rd5qpcFBTpt2WPYTi0wtj7dJy1Ky9treahTrcTu8I12JUapsia8voWidM1clSbIKgupCv",
-	"q0FtvdpFnQlQYQwSBhxN9oXazYMzigRjZ9F5tokYbCO5mzOmSJQdyQt+a7UiNyov4OJd/w4HAQ774rls",
-	"QEHWetWg0E2yi0qzZzXmLDpHiWHOkFMseQmIbuel3Nz6ibqUcwm5qnSyxY4tB7FiBR25O+uShHYiolTY",
-	"vMTiitz9RrOFWEqt+9X3AdNwz3qel2oXunuPpKnVtTK1S/E4E9hIeP9lEagfCRcFEaxAX5deayl0MCWY",
-	"3iVcJNnCVYO/jxCoF9GK6g/CHx1yP7ulKctpRApWQsRCO+HrKkobkddHJkDZblejc5z6imjKsmQ/dGE3",
-	"ZQe+4faNjchw2PswW0UE+yZRQPJe1rdX0KQvaAbcXw0j7Qowq877f3L5K2jeWAz8f55d/mrppG20cA09",
-	"XH2+mhjV327FthMKCCWD26qULVzRiwqgDQ/BwZ5bRfXkyYZ4M/wv7bbgtPXUQUfHR6AWcRGBJhDoT4dV",
-	"6nLANecYezNSM+CeWVXKi34irnLZ50hTozyVinYYKaanLE7oFqogWpJbgB+vKL1fiAFCpzUieieQ9pTF",
-	"my0t+vtXr5xpcI+K7xrWNrzWprUx/NhJ4dHx9C/fd5QOVButKnEtr1mTcj/Bn8P4NPQmV7axmwqlyo9u",
-	"bupvrDp0qrBcey373QPdtfzkzjJIe9zfxiPwJLd4x9bAmkhudLcqmmQmTy62iXbr+pkgoGJDLNIsYz6p",
-	"fpr4lJSB2e+u66R+rOXLQbcAYdDuCP0yepYx892+QKkcqK5CblrL0s0ImoijyTvspyNTXs/bbpQtanku",
-	"sjlrV111M3tlGdabomKKcQDaq8J8WGVNWCuDKEURrUkmTGXLZLasdpTAbxTUe0/sdS94FRCSuwBTvHDP",
-	"tC/2nKTplMxuxoKNnV2t6C2iMrvJ2DozPQcwZ3GLp8UqQ9bQvOqVQ3wBnFJcODOPVA/afQRsRrpW315t",
-	"yGbA9iajaFIW6XNoDb3cZeFIm/BBClXT7+CrKpK8gzqxSWCCz6svJtkC6Z1cBaFanu3eMNaS7lDFsixS",
-	"u9lQlChk4pieZAYw2o7l9ZBUHka0Tts3drQpt2db0XsQSyAMt9FfWU0QqLP72mTA8JGpDyRFEdJx+eJN",
-	"uvLFdaNcsJxHUyoVcjzM7VLnTtAspjHsWM9b4L16Rxop/IrClCwAK66K8+y6dluVkwzFKGLL/cvDNzvm",
-	"Qaw7qb8BBWCt4Mn24Wi04Crv1TowfSaB4XRrcMODLqpPRhc91rpgcyEL0+xiwAo1X/Veqq02d1+zauA7",
-	"L1pQuaNatXhd+2gYXcFW8wFLUb3Uvwj4o6EsHiMjvFM9SVOVLWHXhqh8DgtSwA5sRHqs9vzgv113Orul",
-	"RZHEmuzXu5RyU2HQIYdE7abqYnDaYWGKOUhknTq9Ldoda1h/cKLZ/lBJzpiIJvhDGDSz1iW3NYkIuJqG",
-	"AHNjkpVLTre66JEpkJJOFC1uKetMzzWceIfafLjruxrU+7aOm9+t2fUyEdR/qApU/gZOFgQX+b6moGMz",
-	"JIUoSeqbSBn9ndySK3gkmpcZ1EvRjPf36sLUnVHJz47M7coeMZ33Tq9utlAWicOJBL/vmmD9+AopQ/12",
-	"lo3B29ZTbrfFwNG8CGZl5iRJHayNRk8wi+J3l+jHnawWXswCpocDmAXcJ/EPOv2FsZtfSBantHjLsrnT",
-	"m6Ig8iRa0+mSsRusCpGmXtQyNmzFI98nTz7A09IkuaWZcFeraAW5b/UQvcIG4Az4C/jwANC9qYuX70l/",
-	"1ixXJE29VOV+TKsa/z4OuO7VIOdId0/C2fH0uvYw5PUWrJDKmc5Trrawm+XAT5BNWSxFa8U44i101bjG",
-	"3iur3SYxEWTaDmpyn/nx+PL86q1yCu7mAb48v5Ia3YWgq+09/rnm7iRZlTagYApylgrLN2wQX+oi0LxQ",
-	"giHnM9Eh/m5hg91uS7q2PkgyRFLN1DycReeamwYIm8BDBirQ64hYPKokBhAQ4YisgA4DBCbJDASmF/8S",
-	"yBZWX7lP2k/aNsbKiQpziCKmbUIdMI/2mfTaCNf0Thjir/dyJv9T5+F7vf9TSirisM8UvVTBb0OtyEx4",
-	"v/dWPQ+7Ny/oTGOAglqtLUPgfKlaBHznk/geP7R9ENUPw4pw0rs8VaHLoClJwmdCXylBL1W4isAOVnF1",
-	"r9eu8HHwu2/S0H7udOKvTE+3ak3AL67zHZ0bwRXTGYupFl06Lv7d2UsMjMIvryGaOJFdmoyirFzRIplF",
-	"U1ZmsWUw0rtZWvLklgKxFxNn0U81wHnCNUjA2OyYg27yKBVDOoLYt2FBw4SO4+A4Ci/C/6+atS1hmEw8",
-	"JBV4gmX0cv7s9f/49Gpc2y1/binj/0AZdzkP3Hp8L8I12wxr+J6EY5zId1dJRgRz8O+oZdyoKoM0pTPB",
-	"pa7ghL40SfnyXLGy7iR+TZe3bXN8VItfJKGxi+xA//1qQ6uHP4aLyjaFEEGCTqKcbT9RIDLOphDvc1wZ",
-	"wfIBPdrB+6z6QJIN/ICgRUbSd2wWcutaL32pLMjAXRMwqXUB82xF7i78XwaVp0SFx4JtD3h1wBGxXw9a",
-	"oY+G5HeVZENHW2noA17dabSB+9EabZmKJE9pgMyuXs6YGLShqoMaeH7ULRl+uVgIgqBD03AyDZbejQlw",
-	"3jEKTytNWRChA6vak/gySzfB02truu1el+adYqo36eSpvKBc4SB3YP9ORBqup2vfeNBLZZb8q6RhB15P",
-	"FySvDprou1Xq5q5CBrmER/L7gmZSn/6vD795+ECFqvMZ3J9BdhHsh5zM6IBTRefJXfBr64LkebB6+MUv",
-	"taTDVEIO6rJIxAaOcK0ynU+eKUQbMWWdpNIEktYUpHlMfqSkUJUNpD2rSav0kjyrMWRUPjiSJ7/SjVWH",
-	"wFEmnLGbRFUDm3y6vLqOXpA8eaHemWBpnOhC6BoWUC8+yRo4QgD0Z6xJ16GrnRMhf8zJQmX6oO2DqaER",
-	"p1Ay4g9D9W1DtHBKtBMYk77ge5gXp17CwLXx7jGV+L8kXPMdJFmF6IPVV7zgzW/baXeR/E5So2CETwrj",
-	"DW2WMVQeUc1d8l/PL61fYTbqiVAoKmXvG7wXsNC4NNVCSzt6yexgzdZifwGnx9xBD1hRpthZh7xlJK/V",
-	"L3L5qtRRPopmKeHAspbF0eX5FdRCHJkyfSPjeOYj7SbmI00GLiCfb67gm5hnVUBRaZKO5Cngo3rdm5Fd",
-	"dQM7I5fzOcuijGUzys+i92S2NIszI0UBlnRLzlRjaZr7VIdbzWmLLqvJMiFyu6yB/C+6igh2ZaQqBEBt",
-	"7xnNOB2p5ESVD19w0cgVBv5EKKmtOpZWbnzM8JM7QX1NLqg+7zmZLWn06uzlM4BBSpEgRM5fv3ixXq/P",
-	"CPx8xorFC/Uuf/Hbxdv3H6/eP5fvVJdntaGid4Qvp4wUsVzQZwbx+Oz1sx/Ovv0W32I5zUiePHv97Luz",
-	"l2ffPbPQIC/k/2uFoWC2XYxzGL16+fJNs6iRSRBfE5UcnohIGtGCFKAkmF17Ecs+U/GZMSmQTX072eqr",
-	"ly+BqazyvAJkBMEML6S8Rqxi5eZkN65bQj/1Ahr6EuimO8+Tyxs8iW3FCCBz0+AG7Ivj2ev/+cfoGS9X",
-	"K1JsNGvbFoWCevWZLsPyP89+gZ3z7B/yWyC7SZ5w54L8lnBVZBXKmFoRNjgx9S063VQ4ays17U1dTAKH",
-	"l8njRPhZTaBF55lJFhAMEVOI9dCkpCpgwN9EE8hHm+jrBj+r4DeYe5Ks4NDosuQgzOXX8QDyegILMC5E",
-	"CW/dSOdyolRRCmje6V2rHnnxCX2jvc+df7oAB4nfo1esEJ6PviWCLlix8XxcSrpreUv4PR7w6DnyTHz5",
-	"xzHOopz2y7ncs0NOZJWowduO5rnRTWQDZ1LafY+DaPu6GeyLH0lcRcLgpW/7X/o9U+SZnMb40neB06X0",
-	"yphmiVvXNTP3kWFZ42s2dPbeA67FIdKU7gSlVIBVnsTWLL76W/+EXDP2gWSbc1UGSb73Q/AWmkPx1N7J",
-	"eMvKNP7IxGcqioTe0oNMiY6IR3GCaEUU2krcGwEvRTFMlSXM4Z//kNZGlWQPFfylvvTsNRjuUpShVQKK",
-	"H/Y/Z21guyss8U2M3iYFZbfMp7fUIJKgYgUa9UZpz2hD/CupjogLiPhkVaqD1v21+FfFzdAwWJGYqqYK",
-	"ivBg+XWlXzfgBaCdY3o5FPONPtDV1KCg8dZRoyOY9S3bqyDha42Aw5LEyA9wpouh8yhlCs4kPyK1FQuU",
-	"g3bGRHZjrEY2Ms9O6YzBDNWzKwjkJo0Uq0qV3wd4D+SK0EMEKBCUByAGpFW/rOTqDrqtfiRc7vGLdz4y",
-	"XT2sYLK+t9dHug5844oKlRqoLg9Q339k8Wb/98ZHupYqrf8Rx6e/fDnGpSZvc1XCOqiD1UuuAvV1rsfq",
-	"Pgvo/5TE49zGeXQORdcor1+IK5JCdlnsMxXVJf3BvAYu5DEcPHW6xl2eKPM5tZU/Uhrz+u6U3wv6lPX6",
-	"FbC9/EhVhlHGxFgJ1t6vXGbp5i0+i3fO6JnKcYTRedzi4hyy1OuH1P6OLcf7+1MsQJ36yMRPrMzivV+C",
-	"cHcAJqDCA9XLfRm/QEFmQoe88T383BSk6vXmRrsasJCXvI9GLVyPGWuB7AGnDH+jv157QDFYAa4Lrhjd",
-	"BDH4QWKnK8J9nC3OTqoeLCLeYrbK/FcvZe8qZWt8/m+BszFj2TxNZqJ3ImBLn3+6kPf29ZJekRWVV+Ae",
-	"5+Nc6UPGrrUSPHE2vv3OazZ+IwWCbY6nKwPEcDxV923nRALMA25mSOL20rF/gseu2RUB/fowkkXebzAO",
-	"Izg8tW68OyOSKVfXtua9InfPcXK+ffn9X3/4j7+41XGI77To47Yr5oWpH9+uoyt2fmGV6STRPEkNmpxk",
-	"FeEQopdeIxEKK6L/Pv/wG3ovIxU14FIVxlLQttJfKaDcDjFwpNOGjk70Rl6NbKELWNg4yUix2SIzqfl+",
-	"pUpP73JWCEOYKDVtk04lv6w8tvp9VIaBwEQzqVcAXbgtEFCDZkwi7OL9xseDYc/oI2vM0ll0bmZ0hbB8",
-	"kkXfjl6+fFkNAK2EKC/YNKWrSDnbMngN4al1TRx6C+GmUFX8LY7znW65R/eVPX+RpyQZoljKDl4zaLFx",
-	"/Joo4OMoumrsBgTkJw7k43oMW5LgD+0YhSUGgkpk0EBIPZLWwMFIxKPQgC2l9xACU1WQBlx5Fv1+/dPz",
-	"vxrRieQXHdrZSeXZk8rz1SoF2vH21sjPB6YWQLQFL95WrcAEyyoGx0pR+P7bv33/3cvvd1QUbujGJ3Bz",
-	"8c6uot8XwzFIYlXSQ7n2NChb/VV+CMMrhuCbxBwJBazH+TfRZxpL8QrXsHqZwN2q4j9bZRzAecZK5Q4D",
-	"8LdSd3QfpClHyWw5UqjsecmxFBu48RpX9/aVLJ/6lW6GhnKOEr6Q/QN7O3jbw8g6Yxawdk82ZpGmagYO",
-	"H7awJvL7wOFlTIzn4EcJjUAcZHQm5UJf6XCSEGIxpTPIVU2EPr+gmO/htul+Tw70M6aztQVCbvAEa8EL",
-	"0xIQCLkxx6QuT19AVcAXf+qqe1/chtgvpC6WFH6DmLpEbQUGNY4jJTNao9BAgNKkqg8J1FhnpsAdZvch",
-	"mrLitTApKSCLizKlWKXPkP1ib+R23LQYJ9BjU5BRMfeGCcWPZEUv50gne2jnvOnplQI0hZ4D9d6VIIIe",
-	"zZgxvUbIVbA4V9XHWw/udp0mX7n+ka5/pRtzwB68YK/tUv6gTCUfN3W7YdC8QXqWjF2Vs6WOS5xsiVAH",
-	"4+/ZihR8SVJzqCC6o+S3j04m31LqqQoEH9wsqdkkajOZ67pmomC0g5lfa/UVXG5NlCCu26r1gq3MmB9e",
-	"ff/qr38NsGLabl1GuPuONYAEy8HYacC8jkhWzxVV/jNgzWhxg07unovNzXOSJ8/VxE1qhk1Mi+RWMbFq",
-	"B6kVnYcrXFs7+E4V6d8guCHJ5uxMETkCe8ydoFnFExUId5DmnPy5FpqSJpUG9yeZqvpcDR3NL4hArBPE",
-	"Rui8VgC8zbAeQ8SpwBIBrR21YIVG5N1kbG0RD4x663wIpqGvibh/oARem+d5cnl+9fTAEv1PXyv8tRzD",
-	"EaAVl+dXYTbt5fmVdoDDW3Y37p5vCGa9HL0jx1EcsZNPG/GRZECR7zMXev4/MgHIhjAdsLKjSaz1hwNA",
-	"RYzI9FBt35tn9wozGY7vwA13WIgHFDtKIBYOt3FmrmNWqKCDfdcrNj1jY0P5JLhY3iBb3HB8RwjS5PEj",
-	"PHBtudpqhiaqSBZLwT2+81k+eM3O8zzd6FsjHJbU9Gapw3TEOIzSkpULz8o/8kX8DPT46WnSLfYj3Din",
-	"4mBn0TlM3b8HCdHBTXxclE5FZFaVZDmZ0wqvE6xHHReyo24Ry4zVIJWmKfvq5d/+49sfXu0YkWOEv8B8",
-	"o36TNtuGyfTYq6RhCNfsVKSna7Fmm7v3G2WmqnRNnU6GjC8al7OVaXX/phrO6xA77XdFZv375998bKLf",
-	"Ei4osD77PP225IKt3rEVSTKvRKg0ZWvZhM/DjTpTPq98YLMbU7PQpz91h4+/JXsyez2tODzcNTP2Ho3f",
-	"fXXnZALvywReEh5gNv5CeM1ufGoG9MkIlopnyz0Ov81IJvWeqbr249F+DVllF1vZelCh12K0qJgyGub1",
-	"I7GBL1A7O1nBJyv4cFbwyTR8qKYhHn87RqjNoqPaiH+SPLmIv6BxmFLRwkr/Dv7eavEBgXvdPZEIXkXr",
-	"TB2N7axoK4GZC5bDLYLVQrZymC8ErypLckE2YIBaLCBJEbF1ZiJ+k7wsFhRwSqIoW1IhcKRyW+RJsA2n",
-	"Noev2fGpLI6G1cSNjusV75f/RSupOHX3qaQGwrbfmbWWIgBTX1Wgvzft1Xiq9yw5VOXRitwAfBMDUk7d",
-	"suaRRAGOn/ZwPHysPo2CJOnx9AWjEQ26yWtXFB4dH+9l2CU0cjFuibLA2sFVmh2YB7VEasLBQNHpAIYX",
-	"DaAcE8Toq5pHO99RbdxL9rLy3W6PI14K9+7s2RHm0MpWYxWmt4pyvr8mC9fX1WMv4Bn4bPgl9lBvkJPU",
-	"d1A5nWT+fZFWaSvsA6JdD7T6nhbXz1QMv8vc9FVl61UGaRU9d9kebChXroUiFszzdPNGvcyjmFk6kcrc",
-	"UL6/mMFTM2ToSxRnKVtntKilxCus5pTyJKb1ULQKy13Mn3+QCqsVkwNQJkxIrFh458htGHGRpCm6eTJa",
-	"QTuRaBMmRc779jVc5vFwsGSgAXcxh/EcPjzzFuOQD+O+3k9njhma+R32xIHMXr1/v2J84g54wgH60ugZ",
-	"8CCMPQZ8gRNz8U4VS3nQWEETV7G5uA3Ux7A9OT0ElsmToHsABn/S/e7D4q9Rv71jlH9k4v0dICqOrvoF",
-	"RwZe9T+vLoFTJOFBRxKUsnlfKDMVQXhR6Y4dnOqVh8dSNbd9PC6FU+qottXfRoz9turHw3fOVJ0N5Vio",
-	"3vxENikjsVs+6gcfwyVhrd6TcRIcEsThvBi0jfkY/AIHXPQA30CLVLoHb0GHXKwIaaqH4LKA9NGsTNOR",
-	"4saABE0sw7MmRcw7LOi9istDWsf7lZRfjivdD2KcWltlTQu6q5G6i4V4ZDKD0012jybPPd9lJwhUKNkE",
-	"yJ4Dbsf9mC97vH6DbRckf/WyW5zefEyKmScpHUUTe+nZTFDxHBM/EDtLeP0JuTkm3gFtYNhN2qPgqiD/",
-	"8+tNTk2+ja4yxgFsxVrwUGydyYsRHeqfymmazA7tVn8PU/6BxfQxxsHtNR3cl3P+U5I2HZbuMHe1wc6q",
-	"+nkVHW53hPze3NYPHG+FBLJeqKvHoHTgqTrF10/x9ePb0Lj39m40Oy9tDQnuIZ5tXNJZXNUQhDBNIrgi",
-	"RlIfTLLFRNeO4vCzbgnAZ3NSGMb35oZBPso2mlcEG/+n7vKBL9crSorZUtUW7k+8ROEB9fOOchXraQi1",
-	"5NV7H6gg3LVZ9Vqdrryv5MozZ+p06Z0uvfsphSgsuXMIv3HjCizF0s7b6SFdrxWm1iYhRtlUXfGkUDXF",
-	"8YJrkKw7LrUFFZdELN/id4FG4DFgoUuxPM9zHmQGVu+0ywmcgoEXji/nJ3RDsS8ortwfN4b6s0r7hELX",
-	"/U68z3ROC5rN6O/43lHlyqhJH6o4G2vein+TmteKck4WNJqzNGVrFSFhKcv+/XEgXkpzQo5yPdXO+tHv",
-	"KXlIfjsE+sWWRsAJz0hMjR7/sG8pQ/UrZ+cdEeSngq2uNzcmHc2b9Vd+4MCUvweg94ULsrYva3ei/Ls+",
-	"IQEXI1yCHeWDXYz4Wa0rtduwxoaPgGR1QSY8muALUCMvsvRrmzc/J2L5piognPAoWWRYzgtw3ixNZhtd",
-	"dHiKLbSUHUFg9mRFBQHi/Um0KrmA6V+SW2rKlr2OBLuhWVVFBYe0oCKaMrF0Mcx+pGuc7/M8f9gRXyBH",
-	"NQI0YK+bIRqyoqMBkYd0t/5Wh4pxDA1DT9y2ggFW7TrzugDFpXzwx01taMN1lONHHEEi2GdQ/lgVDOxQ",
-	"X9QxfHLay5OocnA/+tFbRe2d34tidIqX76Cx7aqwNfW1SgaiOhCsY3+C13T28TFKPjhlJI7g4HUh6irb",
-	"EOVxCw6gtUe3X+XFn9icJzVK089yFl2jbqYiDCqVbUWSDPM1ojITCWS+bSJ6lyeFm6XEOFkOHTSw5P1x",
-	"HTLYpqItuSrh+pmXabrZM1wOb+bdWUxOLpuvwmVzJNieUyfpK8HUUK4fnAekurpW7BbVn9DrE14l6ePz",
-	"etjUKQe6vDxYVOy2R7qkNFfO/lZffyIcnCeWmIYw1NO+ix6r9X6Ay+aebO/TbXPU+MBjv2uOYbs9/FvH",
-	"MJzsduW4nO1e5tIL9Ep7BKZb3ddgMIGfW84BmkaxMyz9ulYhfKSIRezK4G23GU4BWmhP/CJTgxx0nZl3",
-	"W7cvrt7JgjrdaW13WvC+e6wx7wMNVJf90ftH6/CNLfSoA+I4dTvd0viJRxoUr9+Bx7q3MWfFp9AtPplk",
-	"C7mnXjdw1KqQjk5NsSoFmNcmirWBd9GUGVw21IWPLrN0UxWx1cVfM0GLXIqyiMZYtqcqb6vG4wp3X+HP",
-	"SPR86HC1bmxvaUa3WXwmNjdnepAKVXwvPTuVWZH//WhZuE61OHtrcT4G7Uod5OOnlJ/KL57KLz7W8ot1",
-	"VeZo7FghtTUyNBFNtg7UxGkQxEKmmoYX7qGwhiPivHNRjKM4OR52oYtBRSqul/S4mSwP/rZ7YnyR2MEt",
-	"2PwTKRJRF60HLA4BR7SCZlsSsfqrZzGHRyPrwkyhDuG2Y7GEr11cHC8L9IkIi+Mlgr4jgtxzbYEwETiQ",
-	"JbDK6d6uIeCrIhrdegVe5FtqWKgnpqQ2krBqgSuWFLbFGxCyrFQFtRMR3VCaY8tsnWG1tu0mR/iAvcdI",
-	"FmN/lUdmTMQkyugtLdSlfNSSAnkpjlAN7tjFBAbdHF+OdKc9dcZ+f2dfjUjcyp7ArBt13L34JN7isw+S",
-	"RL9OX++TxWFYLGrs0OpH+KaTSn9b/TvpLyd6/Ifivzy68zKja3O1n50KAAx1cz5o9n+X9ln5Nb99+f1f",
-	"f/iPv+zHr/nihm58cF4X73hbnvM3iNBCFW1RkExEKDcjwWpZ2TbES/NdWgAIA/UCpRaCQAXoeNg6p9zw",
-	"ssh/Q5vzgq3s7/Bvos80TnjFsK2VW2DftFucsyKiZLaUH8JUbcTxQLfThItoxQpQPLPo29HLly9V5ybP",
-	"QSGfxHROylRM5P2EK1clocP7PCJpit1smbV2drHzPPlVLkao9nr+6eJyDm8ex5Ehmwol/cJDhJ1sP0AI",
-	"9Hv41/vw0Q9xUlizcjw4lFqme0TVGbUSzqK0L6uJ2O1G6n5PjlxBFF1gH32mt0Q1zFqAo+DGHIZ2ofzi",
-	"zxu6CUhdvKGbLZEImNvJu/e/vb9+H0Ez9pcnMM9NYM+CCsT1wBfNSBW4xx1u+pVuBqaVWAJs5Gmr/0o3",
-	"frb6L/Juib0IFEvBfi4p9+rF75wWGVnR44ncg2dWytV2xMx6D00d3fs4pPhRhLiy1JpivC9To+reA04J",
-	"xB35K90E4j3hvYRljzchsC4ZA+6ALc38Rl+1vfEypQJbGnB76h+K/J/fX3fLe2NWNlmMcAN/w1vojHS7",
-	"1tPnny4aj76J1ksKlqt+HMwCvm0X6NqHsyWd3dBYO4o9VGwAgKkvpIzd0Dgqc1do8HQv2fdSryg/if1D",
-	"6e6PWuhvAf/lsdoF9f8r3TzS3LzB0t9hAfgUFNuW/ijnP/1+vRe9Xgt4xmkD3S+f7qg89pVKVw/29jLP",
-	"C8r5Z8qpOHyo8Fe6ucI9EnyO1HtXggjaETnc382hHNJwgTy+m+NJcKjtdDedyMh2vDTDr0r51oGvyzba",
-	"sANcoXalMOtW87lVqxDID6++f/XXv4bbWcbZxjkVXuntdJWnRFDeYx6xNKZcRPOk4IqkhZUiysmC8je1",
-	"3BV5DXN10bJ5RG9psfGJDWCHg+9Y+dqvSRYfC+OI3QwAq+gX2tPT9ezfI/6jzHiZ56wQNB7fJB7e9N+r",
-	"F8z0X2QHodSW/dFWtGn0aRYICd5Zw+22xq57aJYYjEdupyRbHGhWgspm6Nmyo9bYrTDU5JhUg+lJatZt",
-	"9ghlekszHWuG203Vg1LICpbRhmxWDjH5mPz1LDrPokkSTzC8nbGthreCWgmPbmjewr9FYpQGR0hgxna+",
-	"jJ7Ja8gHNqbfkQpGEIpFtdRmMnx7oMtlQFKxfA22Ttx3z+whtThAo/zI/n51+VGrlP5GBRzdz5TESbao",
-	"vnCghF4Yj7xR+myNp5qre5yLR5llTYXnweDdYBYu3p2nUnBvAP/HDwJ3M0dRY94mFdYt2Ix8FTgde9H1",
-	"jqPlPWDd5DyOtWpyX5qJyRnW28mhnOwIqqtUlrph+eJPgufFG7xR3UBVStx2PhyeBQcCQ2kXAwzE46XA",
-	"ydaQSTb4Bq9e67/C6xCGh3+93NPtckDQuBzVNcM1Oz75qB7oAxaSMDX3LSYNnqFHTA6RiB6Qhl2E3oKK",
-	"RyPxhlhUXTLuJNc63DWHlmonadYizX6iYra8b2mGwflBoqzPHdWTymtWCPJmUYbpxNjasnJBVKgdC5bH",
-	"GKqPyiwFbJSdEGe5qZzx9z1IwK/AF3UouR6e+hrqi9ox//VrdEadLsd7VvrxVNz3NXlynZ1cZ4/PdVbT",
-	"o/RRui99yiSlHt2LNqOFFzpDPpfM5eRTXrGE2Hj4eQ0F1YgQ6sIDF++wGijYnJMVi+n/iQHTSKUeF1mt",
-	"A2SDzJbtII23VneCtbJPZOGFK7Qa+cDi0Fd+SlLANRzF+LXavXgXIvOsFxVuYlvoAbhGroe9Ce4RJ+IL",
-	"5rI3yXY1hH1eCyEQkK+lrkHtiB7DO7G9Ox84AVd9hoJwivarj5TOf1YX4fq2q01KgB8BLzIPRIvVrua8",
-	"MSm8nXcYovwBdyhPuqljDyaTqsMjG5gnKUVgS7J1d8oWP73/MIpICqldRVVlLi+SW/nEDd3ofnH5Efm5",
-	"UbReEgFUX1g5vwDuLuhmfBadW31QbX56/0F+laZzIASazWgOgDXBGI5DLxTNZsUmV7e81Yc36BJW/BDI",
-	"WaYox121AxqXstvhsSpTkchBvJCm73O5w3a7835KUjrs0lNvHseVYbV7HsfBfP3V21eCiJJ/wPvBKSOt",
-	"bbcmwG5cPI5IXVMwPpgsAGUE45HsRP23qErfH6joU71sujV3ByufXqvfX7U3iqZ0RkpOdQXnRGz9yVQo",
-	"Y4X904xkcvKmNIrpjMU0jv5NflxrQDSLuY5TmW58w//9VLF9UJJEy04Zqn0cI1NCHTS4Vw+fNfF7njIS",
-	"1xWFAfrJlvmtFZSa5f3iT/k/vqT3NZGuQxu23tAkJalxPBmbBLLATe74+acLqecg2woeRxfwZSeru2ai",
-	"Ht8sHoCFyZNB9+xxiqXXhnZA2/b6q7JUjxQp2IN2EM459a55ho8XMLDG+7At85Y5GnozPgHulQPdgA68",
-	"0jv417R50W0Vs60y7msmM1dc2AXAnmjcXsq2NqJHdYF9oEF07fJNvv163w12urVOt5ave/WQd1bV2PHD",
-	"24/mttIsknu6rwRJUv5YmWJ2u6tc3mRtrC0Zu/EJk67pFB4NyGHfOWl9QcUf2CxE8IZFQ49ym8mmLueq",
-	"syFBIeuVjvCknnx/PsVmZPGBi/wBMzdc3tdn8xHUsvmJFVjG4R5TtPWkWSLILFqA+KlWuSeYpdo7eHY2",
-	"8Fupha4cSVAIB0vmWFUUZSesriWG/io2xQ2UdzgiKwaVFnk0kX0U4yXJ4pQWfPIGwhVJtgAKRDSb4Yau",
-	"PuIKQ6kJP0L6t24pWJAdLeKk2gtP5fZgsdULfLwi0Wo0l3BMoEY0fBNlwd7PvR6fUg0nghQLKsY5EcvJ",
-	"SBeLmqyoWLJ44oC+PZb75GHE2NqdZVqm1gvZHDBJ/sHgWd+V+CEt0g5U98Te6ABmVX8Y7wBqfYK1TK6X",
-	"NFzgH7Vs89rcfCHKx5afzlK1K+PnxZ+wA/1J8s31UEsvbCQc2jutoSMomCkCaQTk8yhP4CYiBXXFqKrb",
-	"P8wM+kWdr38c8Vo+SEFm+1q+n6LMhzolj7gw86GmpPvGPHo5E7Ovj1txVY133yWa9y1PPfK0g4Vmhzdo",
-	"IFnwfQjCYRZUh/Q7yYQuZ85JIjxA39VhZyoosXuY3OtwYvUkdevVwpzuzpTuNxFR2rIifrWlYVQAyAc1",
-	"R1cm914UxK/dryQn4yDliG3tdceU7JNX6Z7vtSflVDr4zamm7fjh7rrKdHJ+nZxfj8n5VaVOH8j7pav2",
-	"tkfifmmA02baFwdw7O50sgkrFqC2SNk0pRGZcpqJjlDcVnFbBe9Gan/1ZLM0MGfyMkmyxSiabvTfi2Sx",
-	"BPUqylmazBLKz6Lz2k+CKWR4VSV+u0wZ4M/VB+APNkhoFJGCavQVPs8Z/M28kmRw1ZGxXOyJrg5MC5rN",
-	"sEDw5XkpltEsTeS+GkXrZTJbRixLN7VJX5EbyluJoH+lm2encjBVdRG6fmylYPjTKwNzSlc61XQZCnZ7",
-	"a90vB67cAnXONDuHB/bNLsHeeuOZDL6kMGXmRxEHw0beTYYipHavcbgyCDe151Uiq3x8FaWEC5UunRSt",
-	"RelFlQG1t+L0nwjna1bEMN4p4ckskiKSZkIdF+hzSuciYqXA4eiiO1CD36ib8A8AwwCKps2dK9f2nV6G",
-	"UK/FNb0TF5mq5na0mvVyAdTlFoLHqo20v3j90wP46cEfpCz80y56317PXo6vmYO8xAD16t5r3IPAbJGJ",
-	"+6t0v7/i9qh5a+mYCPNIFrUh8WJTsDpUYJ2Kzp+Kzu/FcHi49eZPpeb3IOb3U1r+YRWUP4vOq9qM2z4X",
-	"HQ2AW9elKg6M+p9qqp+k2i7l1E+V1B+MfDOV0/dSLz3c661pyEBMoV2fSOMWBqFiulKDTFyF/SyDGb6l",
-	"3L8Rp1k8iiY3dIOlK+YqpRe31ki2uSJxa8XAb2QHVOH1hFs5LaZme70MO5ZqdxKdlVyw1c7a7alQ+aP2",
-	"TH+l9cmvytnyI1bmP/myT77sPfmy0Q9CMimm2TzasLKI2Do7kIu7D5LWrrQPuzIQdfYUXCH9z16VeV5Q",
-	"zj9TqLpwuuCqZ9+CtI1Pl9yjuOTMyp7ut9P9NvR+09Ckxm1yjNgtu6XFbULXzrCtdk8t2TpalbOlIRsB",
-	"qFBHDHdJ+AjINiAg0EZdQgwzdpJxQdJUAYbWyi5cF0zemVmMfxEsillEpqwUQBiLRpqhajLVJioyaizZ",
-	"JZeDxpoqG+LAS1YWZ9G5lgHQn7WqVZEUUTWVPCJpytavlQgppXXJ5jAKPkLck+xGDdqE/NhsmtKVCnMz",
-	"TqOM0jiaSPN5ErEMg8k4+tUo+lfJBLFeysB45ZNqkDqmPdJd1M82Z0FHYKY0lbMnWMsEy+/zDRd0NTmL",
-	"/pDjJmajQho0hMfV1EEB/TKHL9Es4nTGsphHLG33LF7qDXWMcIhpzP/gW6+0o1/V7zsAqB+qx16HVQfM",
-	"2v5zRzIz05aEu4JNiTJObsglKzl99loUJTUSK2eFIOmLGREkZYuS9kouFFHqaS1x8CudKJQ+qpMLUfOz",
-	"R1M6ZwU6rCyei5Yj8gnafmsGEKruX1qdvJzj145FzNTouv8O2n7T4WVWDzxZ6MbwKdyhHqvZ8SG6LfYU",
-	"010ODoHAxj5TEtv5NDWZ0XGQLRnyTmo+8sxF6mQEeLPVx3r5lIaKlH0wLF3MpYhBHpKIYAU71ExXdDWV",
-	"97VdbqQwqqUiigMdE3FxMZuVK5pZqhR0gkP+nJZvmhRT9Vm/E63lpRJNpUJVLKDcCMl0yh3C1E25kQZq",
-	"HQUkyXTpSJh8QIicRR8ZqpVsrh7jS7bO5ATcJjwRrOAuV/u2UD108t1eZeGXe5DeByF7QrecvVWAl3ei",
-	"uNEnZ49RRD/kBLVK9DxU3qMj+zp87hnY+iZ3U3kRqjq5Tc/zLjdPayVGButKUvWLVHADbHj7mup1T9/X",
-	"PXWtqp3CbcKHiXZ0iT9N0e6zTU3m9ElkPnKROUzhfgKSFrdwq05vuz33Kl1DxWjTtQBRrNd/tgvXK6rS",
-	"WCbw3KRHkKI3bvLz++sI9+wL+3c+UWUIeJ84/ci04Nb+zThSxXVjtiJJ1iM9P55/eH88yQmtBUtN9daR",
-	"auzJ1g5CTYHrgaX0qHhECi/O/8g/9R7euODX5IZmT1Pkt8JrdU6WPngHTovBcW95cYvFMciSzATBdYZz",
-	"0hRUUkrFUSbl1FdwbV1RW+zuxQ/lfzWpGCIR6gv9nm/7jQfk/a4N5PF5wGvdD77oGm+3yzH7oafuDR84",
-	"nSePeOcBvw+v+EBxc/KMH9oz3hC4RzIE9isnv9yThD95ykPE98n1c/KW73IrHdM5fo/X1d4d5E9Ywj9J",
-	"Z/lJap4c5sMd5ntX+/2dEJx7uR642KQ04ktKBX9Anoerq0fob7i6Cpet8E7rKbdX5qm7FoJm7uRQ6Dq2",
-	"9+BPGChDTu6EQ7sTQIoeScUcLvy+HFVEn9wE/aL4pOaenAM73DBH9A3c49Wzd9fAo5bWT9L4P8nCk8kf",
-	"aPLvXTH3tvhj/VHuQe9cPdwjJ1kaUy6ieVLwZjEDlSGsVGnIN64XNHDb9++qvoaa+Z/I4lhEnrIp7Umw",
-	"ehwqOGuvbpcuiXKygBms1uSJm/uD5nJ/Vv89mu/AFBzbm/+Ytjqpmj64diS3NdKqgyqENjbhijFdQ24z",
-	"Zhjf5N/PomprRDOSAfMzW0RJBsn9BUWnolnNLuPXfOloSlXV4mAJcWRz2LR7Moq9BVYA8ta89n5FkvQc",
-	"vVPvQZs66ZVar6wheCv5pOG79Lmcu4jEcUH5AzTITfGInSxyF5dabAmxIymPL6ic8Bd/wv988Yoh+d0q",
-	"0XrJ1LImvLGuIWWyPLTKHzdw4oJ1y/qB9eFIu/eg054undYUCbOs0037OXzyCqreSKfglG9winRtm33r",
-	"u24hxjm7oZsXf3LOfqWbw4mxCedsfEM3k6BCf+dZlMQ0E4nYRNOC3VBFP0mbHUEVXOu9GfUTfldXl0MY",
-	"KtVrJ6lXbV+eLLLnLAO+0K9G5Ol9cJJ5w2SetWmOJ/D+NP/tWR3I1xngKge0bWUP1LU6apn5rIwqtfP4",
-	"DtrRbbmQIwahrGuGk3ukM6aLzrSeM1Pn5XAmUU/tl+EHZvuOPshpeawX7dnp7H4dl+MB3N2dAAGraStc",
-	"b+BdtlLPBdmYqtYxiyYxEXSsgKrVO5VP2/KNY/l9DQmAOoCJJoeF0qGV9xsxX/Lhqr5JoYu4ybc0hWw3",
-	"VGCfcuTxe8afIvTAGvfJ4dzP/ODpN3784IWh7mYP9MIxvc0qHmQYEnohxrU3sKRedP7p4uBhzPeZKBJq",
-	"gSQ0A1JB57SQzyZC2nyq4vPOkN13tZk5mnyutRosoxtvHzWCabd9imJ23yn1dToFIJ80yLc9pOiQo/dC",
-	"4Vbry4s/a/8MKHE95GrocWo1hHCgil0bx9fi3LrM6G53ycnHpX1cHZv62D6v/Z2vygd2lMN1cF1jdy2p",
-	"nZWwda7PTgLg60jr3O+x9w0jrWhW+mWLw5MPJ038A3T80SWKY7dDBYh+q/VYwMI88RB16LSdBErrgb2H",
-	"BPFQsfGoMsOPn9etxd5xnEM7SqsvR5arJyeQjxA9OX9OGd5D7oYjpnbfx6Wx75zupyCpn2J49SQFT7nd",
-	"4bnd+1OmvX3kOVlQn3xueC5IWB4msfsT9PeR5HRjZ0PlpX6rI5O7ZTWeuG0eOpVPJ5u7Za2Pntat991B",
-	"daMrKQhIqgYs12RJbuG3iKflYnezFqTAsXQlFDkDjv6RbVrZ5Mmk9ZE9J2XuK8Qz1GXfEXWyF3/K//HO",
-	"tdnu5Q74BCUow3WsryzVJlDGnxAIVZbNEU5Vb7rNzmemZpXs+8Ac6rIfrJS0bdbtKTw7nd6nmmeztzO7",
-	"Q8KN7MNZdCF4lWuTCL6da7O7a3X3M/1YzYyn6JDFIT8xFf7kVvVIOrkH/Z2lySzxc6uqRw/oS4WYU7KS",
-	"fdOtwDYFjKU8VLnqiyHKIxwlpkPhUYMb5oPt5/6ABjbnM5HcBjx/Te/EkT28ah5CpcMFLMU7IsiVKEp5",
-	"GDs9vaqZJ+zeHTiPQzSx+mzuJqAC5maOEqpvUlCQXbMPpOBLksotsvdZiYkgU8JpFCcxzAvJ+BpS5Fs8",
-	"z9VR1/LSrFaQdmetcJ+jGQ7zUcLwNi8o6JCTMWiU+I8VeimBSkn9kMURyVDtBG8Y8IRCd+UXSEGjG5qL",
-	"N+pxnX69xbAUXc6jiTotRbJYCj7RbKU6ORs2K6LB6k+OSVGQzQRhZiyj2BHZlFyGbFElfc8rHNlZNFlR",
-	"QcZy6SfRquQCFh6c6xO9ONt9wJIjcmtvoiSL8Dplcw1aYxltuSDk8lo3xOF1YDn/QfqveuFYLnbZ3EHc",
-	"62rrrYmFY66uiIBhlNlNxtbZ2D5jvQO7LBbqCtx8ZOInqGC/T1F1bh9fXVm+zyP9SO65gUbI6FnGxJit",
-	"M69mxaV88PzTxd5vEK+4wqIgmeARTpaUvVVOjxHTdQ23sCR+0zRqKEGBhsvLvwUusTcdAux7PAV/JGJ5",
-	"vaRXZAX2/z6Pgpov666RM4W3jJo2eSmd3YeVFjCrgFMeT9VV0Dmv7+WjiC0chShPZYGhzCRbHER5gq0v",
-	"JS6MxWxaT52qiijhJeTSqnZLhTW6lsMoffEnNu8fWYLHUWfKiVg29CVWwD/onVz9RKit6IouqYGHWY64",
-	"OPjy0RzmcgOZeNSBLm7Fy/Norq/NkVxhDXn/feAY5T0J6V6943srddyPTHymokjoLUX32E+s0EGsvQ+4",
-	"psIgsVPEy9lSH7MHa5iWBcVJOZBs9RSiVQCxW4iGy0uPTGV9dBOxVOy8WgRWf+oRhNqD9kik4A4Gllv2",
-	"yVlZUhKrSkLvr8nC9Vn12At4Bj56kpPtzqwjSkkc4zsqDsFc/mgF5APx3KlQ7RDp2O246wvMDlATMY47",
-	"dgZyY2ZpBaNovSSC3lIrNsbJhkMq5A2luWoOnG+t7Il4RiN0pYHDTi4GUiMSrkBwGV2bsUijLppczJ9/",
-	"kFaucrupSwCK9cLo44hl6Ua2qeLMIknTuocOTNs0oZmA7siJbvGdlcODK83LoT9scjGHQR0+VP0WVi9+",
-	"6K46eWZNUPtA+r7eME87mLM5ubh2dnEd8zK3cQH3cZmf/HlyW8h7x3LjveqfEyVYT26/sqBX5PZhOv0s",
-	"HMp9eP3Uze4DRdGPgh4EJNPHze/7lW4+694eCltynucFu5Vn5ohIEXtg/puz/lYHQmRr3Z6sdjFsIp9O",
-	"JuDWSt9feddvuO6NMptu6OFRGx8ZNKMwDtUXJ0Qda0BdiKKkrjzAagcdAZxgNTbk2B/N8qmaPOUB+kie",
-	"Ux7gV5kHuCXvDg0j1uL+xZ/qv7xDtmGi2RWtrQnLMH2sevWryQgcJO1PGYFVQO/w56s3IXDXc1OzYg5z",
-	"aA519Q9WUdo27NY8np0O8FNNCtzXsd0hJ1B1wSct0CrBRXmzCFd71GgXqwPzCfcrEx6r0fK0sgrtIZ+y",
-	"Cr++rMLjWQOcmpdcmv/7LEYfrnpWqy2qkyj0CrpitxSD5DPGbhKqAtwk00GsG7oZAamx/B5JU/094wqW",
-	"NqHLXLhS/TyG3nKVLDIaX5Ziv64KPX1S+NMs3gmZech9qqa6dYvKqYlYKaz9qB5XgYYFEXTJSk6RXbVP",
-	"K14vGUqHgkJF+YokQx+BKU1ZtuCRYLjR1grxgJTVMXuNQshsf15hIio/35KuOE1vKdck2BZNtnzqGx4t",
-	"ClbmZ9GE3uVJQfmYCLh5kRAbD6K9k1vV86NuUtWW/xat3uiQ8I9wT2qyeHVFKZbzpLA3RcB+bXdSX+YU",
-	"jDh1iJWmR4Ut8dDDxTK5tXBbTuiKJOlYlXFEzXGiq7BOVIUMAsnIsA/fRCSaZCybUfhx8uny6jpC2fKC",
-	"cwZAJ/1HKbzln9awmSc/seKKzmRvYd9OYsKXU0aK2OTeAaYopnRF4zfYOxRanM4KKiZn0bkRUSnhgkff",
-	"voqWrCw4FLoAqU1JkSa0iNZLqaXKgSPsiCcLKcZLMap+gtM3pTO2ktdChqMcyV4oYDriHOQUai+9qU8r",
-	"T5t1aeC5p5mVXo6dVhmKAiKoLKcZjREsa+GnICWSKIej/BKbR3hyWcERdJUSIUXNq5fVlQQsHw4/f3XM",
-	"w9Ttn6iYLa/kjXxwXVt1MVzZ3nrxOFGCvUsztZBoteHxBEOq665RV8ecpSlbN2DEV1Q8fwuf2ZYNID2x",
-	"iYmRJ2PVg8komvwiRH6ZpRslAK7Iispt8H9+I3eTN/8/e1e33MaNpV8F5b1IUkX9JJ6d3ZIqF4olJ6pY",
-	"pNaUx5VMpdQQ+5DEqAlwGqBojstV+zT7YPskUzgH6EaTTbKbIluUo5vJmGr8A9/5P4epB0jZzbsui7rQ",
-	"m6SAft1uZyxdme/xx7/98/X//+//nbJrboY/Hp2yK/7p4GwAP/7l9Q/Hx6fMj3bKwoGcSUqkVoygxOf5",
-	"RpvZ2A6lTSrkwB16/VjPOx7fZtd9vW+Ffw03U9FD7ltI7zFZQVR6k53ihiJS/Su3RfcurwDwN9AMUwhv",
-	"ZiHodCeeWt1up20JzaX+QCG6nbSt3ik5gPRvPBFI0qepkoNbj8pru/xoPz8jWtdJfa3fvCPC7KrdjITs",
-	"UoNtn1CxuLIXXP0yiSQgEc6E2gLNEZrhesgbGcmcJeTk+ZvTMFdRJad8eOwPYEm+/9FxnZspF3qp0vpW",
-	"pWIgKoRUWwLboW+/WHgZExKs9TGh1Vy479GJ8jZkrNa/1Ov8a2RS3LMjd0xusbbCRD5oSK/4rK2MFUE6",
-	"WfsUBkIbqLIWi4nvs89th/qKz3x3Ww0v994zuaum3Xh89ShOFMTnYmV+ja5P9tpxGconGdt4O+KfbmM+",
-	"01F2PfGyOiZMKgQgJU/IcTzfIOyJUh8TH8gEgZEwzltCgsDp8vlWTKIiAm9rlv2hYKxoxNVSUw7nQjIB",
-	"XYG3wFadQqM6jEZp84VTxwuFKSxcpunCLOnpUwxXEX4sS+DP9pB1wRVpilQ6oNiGvhUpWswo9agg7Br7",
-	"bJS6HXE5u+VeTlu3x/QonHSHAJ7T5y27UynF7NwIg0OSyaaQAr0vy9Ansxa7mwXBEd/oEPL77u2g0ond",
-	"2IOx9HjKiW7bufEUXJ4Uh+WI8HOM4Xsw6ezgrO9YnkVqIyejOyIRGnoKdV/2YyeUBbEbdhCTzhgfcCEL",
-	"POD3FXg3IQ0MIHXM29550nrHcCtH75TzqutLa1luYWavTv7+x4KiS8iqeoM5H9u/vv7vv+QqVq3s+sr1",
-	"Ch9Veq9ZIu5JmZ6JmwvJ1FrZjc3NxVM55wXndAFaq1uQ/C6BOPKObnew0nfNs4O79lwjctvpW7SsfQG6",
-	"3Q5ZSJwrdjOyKe7Lps5r2Pi9m+Oyi4v0e8MEO0I+ILteDaG73Y7TEjmu/xHRNBul9smm0UkHl/FOsvtU",
-	"FsLmuRj/m6YdytujR9pz8DLodjt2QPv+Y6ERAKoJguaC4OKtSjvpYOfWQ/J6w2vvVHCFc3BFdUOwa/kY",
-	"zyK4Cc36PNHwLLwF9yuuBeIb1eUP0IapfY5oIbxR5z/ta14bK94cKEm3JqTLQg4SYEiwO7KWNVTPtIFR",
-	"aA3FH46kiuHos/3fy/jL0eeh0sYKSF/WFpmeuoR5CIyZe5eSfTGY5HS9IF65jHiH7GefGq8vEssfnl1f",
-	"amRg+WDRgpUCZlz1AhvZO/BLK6lNh+B/zk1kWUZCbQfJjGRufKYhfQDtwmmwaHuZgQv3p63i+rmrbaNq",
-	"scO/uO1uyEstX1PtnAMlTcvhL7wBz4KO5OfclLeaNvaZ+9LFOH7j0ao7WnZbZa8sz+RyeU5GqgwI0P1d",
-	"aGbRZj/zUDS0XTXTUSyBWLfjIaEgtF8mvlVzHFxFMqrFQc4jvy4GO6JWeebcHqzgZlsJqQ1PElqexX9k",
-	"jzAofDEbd09NpLdlcZaIHljUp4SriRgJg8kpjtcAvH7VLPjqjXBXL7tAfnOfF9rqp4fb5wM6+knTVwe8",
-	"k24KZOyh6bVM6FBNSUOKHOTSAANng5zWzvjfVmwotFEpui3fw9ic5EmolQQGCVAgnq+LkAJqZWOOuZ4/",
-	"3Lxx2aftfo8TLsG7xuQ/HPq9jUhzTt7SF9IIQ71rgnkPb+sgrYtbV5dp7RqemnM+q8K2Xsi44pc4l/eg",
-	"VTKhLIAVm+DqZ42yxbRtdZHZtyp9ZBPMfP61RpFvtm3Pj3XGFe5MfTeGVKg4V8A541kBSvY7V9su70FN",
-	"5hgfXPF6LCFYG1InSzfQNFyFASYig183mQIkEdp80JD+TPPc+xLfwVyrX59CoxVuCcEZfLVAvNEGbo7D",
-	"C1u673z0DvenDhsd7FsASnZyzM2uBjLZzm4H+aLKTa6kUdbOJ7jo1FIKRXPgQ74yC0YLVO14rw3yOyWH",
-	"GyRewuhCkIKQjMexoKwHyilw1VQesjc4Bc3GEyoCkzViQlqR303YZHEQCe/dH7LoUqPPnOOk34MGc515",
-	"mlv2mEqrtJggr3P7sdAG/aCZBhfkMyLWHNPP2bMbCjk4KX5MyS2pEIwEdjfD/ClL7MrZNdu1YTkb6EZh",
-	"QplNYPPcpRBpzLScjbypefnyfJ1tmW5LUMjllEVXYHjk3aEvzw+fGZzvR0RkZRPzHLmgp2WGoAthSy8W",
-	"zI38iejh3AwDoNlT+2VObOoTugXLZZHSLTLiR5/xv5VzulSkhCFZo4B3S/XUxMzTt2VhnCE5qMeBY6vG",
-	"UlfkJGEXRTpyTC7W6Ngx60dr2elbWf4ong+FaSh2flEIa87QadfadIb9INRhIyJUntdnh6i6NqFPVdAs",
-	"00o/OyB8LD9drgr2G/gCEGsVCg3Dg6N+zwsjnkJ/sqM9qlWQ4zEouFaJsiY/UkUUJFaRccMS4Nqg6iCf",
-	"EIaYO8eFMDIj0xHTANy260GuJOFxPKckmdOLLEmatC34fVFoLJn0Topd5HxzWa2LGit5RP2Iaojqbsm5",
-	"At1W5uKT0KZhFK2bkOmF9Jbz5riPL7qbXehuCCP2WHeTJ+RqSHlT1YDadPUEjG3dWd0EOko7xg18Mo2b",
-	"WesbwHyrNSbWr9u42pxd9RlZVJ/emDpvRq3N+9cwnW7ZaEqmx142RtA8VzMHWTckQIzFAbO1IcBzFiG4",
-	"kh3WSwreorlcVnAJExZsoyN+j5Ukij+3Su2swg0EsY89zwJ4GU+oTmCYAUxoJgZSpVBSsY/HmKSiCcPp",
-	"jaKT3QgJm84VZcc8kz5/z+4sp3TxKhhOdxWyaxdKcXmYkWehisDuUuK4AEyc5spQ2UD4f37Rsg6wW9VL",
-	"uNkWF3anzhILnTMU7PSjKhLWSqbTHUNP9Gdn5h1wbToS8tw6T2Df9tltQlqwIJSahdu1tFYhWUoxCIpS",
-	"wb5IVRtIVSE7sleZNspN4nXYlVJJakGGOhrB2hiJDLsoY0aebLKQe3bISwzZvUmagjSBCa0JopeT241o",
-	"9J4mfd15rew3wWE9cdnsHPEWr/zcBdbA096wji4g+vnC5YTFnyJibSndHDPwyTAhnZNhEYwPw3yy4egR",
-	"YT/6jPNRiX8ffYaqG6hfesC2+58JpJUCZp7E+/pFLbARQ9Wlu9uwbqC2cbQmUe1ml1036zPzeFeJt0L6",
-	"1H93MystZxdqh4qCbUJUC52l5Yz1uHZVBdTEuEZYUSDB0XjiE/qOSEmQJ9Mitb72Ds2rwOwxoSE7ltJr",
-	"P6280TWfJYrHjcnoTcPozrIU05TmcbgGK99WdAJvMatLPVHRo8/FJ5S4ih3tgqVH7dk/LVnOYeJrsB2+",
-	"EKXtOnLupUy+hOptg8wV2fPP9j/1XKvXmOtCfcgh6yxRQ8+cu/ASXTRpr0OtOdU20MaXmHAJx+ezhqzw",
-	"1a5NDXMIb8xFMR9yJ87amRr46Xy1X9y0i3DeoBcIaSspGyGlt/hTOGvn+tct+2pvQd3XeqUh6bt6PRW9",
-	"tOvg7zIHiOeFhVtVEwbq+D89ODyay/tTIUFzqt590PHWx7hyjnMe4lb7YGMJCD6CVqmxLSLmL2otFMpz",
-	"ldLmPLgrIOYhO6OyeGFvWDGrsmP26VJni5knv4tcrnPGoHoI5SyvbY/fVON9CzbMwwV3DrsmzbhmwjCh",
-	"T+YcOrxWSZjDwIclcuB1D7OFgm88heX+HtTdtijN7j1GcLrPxmNkJw7puYsIbsbeuqMjNj6JLzqV3fvK",
-	"XNG35DOyDT+gvXYhWSlWLZSSdm4fVRzuTwMDPuY1dTkCF79Z59hU8GEZItKfVnVuevFMeYS//775pDie",
-	"Y1c+KV5neMSxtoQ+uoeZPUaSXdfzd64KWO6oQtdbJTFyNtqosWZTld4LOcjD5G7CvO/ZHbY3g5OxjUmY",
-	"2t5OvHkOS80Wpxyx1AnTltFZrpxMwXZmO72HWVj9rPApTQqzzae+rpJP3wwxM4ol4DyZ8x4pNxL1K5OS",
-	"wqy4k/asfsVa6XsvpwfOWe/tInfCmFg443jCYd3qXWovr1N1l8AIH7qQA7vKj8IM2zC15/Kixcy4iF9h",
-	"hqLGiybzOWky8akW68BvXZ+5hmzkJKPU76ILzu0iL6XtJfpD9iGr/6jJH41g1UVmR86x8TaITuiTwI7c",
-	"FQUvzAO/K2gQcmcLUnQ+oiVM/VK/Yc1HMBc/YlbRCZcA35XFQ8rUpsqXkGiwDeaoH6bOo5qBZStF8w6f",
-	"UdwGd6X6TtkIuJwORQIte6Hmq5T3czZRWBkQevdlgr0jTVlB3P2W7tswzUv31nI1CZo1J9f7QXci32dH",
-	"PcXKrY0KqI9QCuDKKlAjc0bVd29U4cXqusV5MfHk6u5qlpJ2fru+i0t9ZbFFDjopFhfdm2R+BGtC5xVc",
-	"vyKaisD2hJLv11KxtqwCbV4KuljPNucsdFbFNlBHfKOZI15FbBpMQGsUnxRTfQPykLVdbTBUT7pqti+1",
-	"ax9bLe9mCBtQxyY0GF20P41zJmN1jEEJZ/mg7mGpNuKKomDXG4eCivda5XXmghCbJcqK6PpDIQ4h1z9Q",
-	"BG7GazmLDt21lQoJu6Kde0vRMM/FQ4DsL3bGW+aVggMOGWOpWKLkADW16f2mTrvPVebcby2EvQfU7R7o",
-	"IfY3vYN9LM174s1pHgjKinrgremp75QyFh3HyzULWeqHBQN6TBoRwuQCCKs+E8YnfstIU4v1UzVinFmh",
-	"BRO/USIHqYJq/vi7vR79vpXIY+jzSUKFprxSIC9srg1PDcROj3FwkC0H8/AT8CCRaTEU5lGWDxeBvK2e",
-	"0xgInWksfIxcrh2PFulAvolVJfRPB9Pp9MBuw8EkTUD2VEwXsyam/+RHfqvSUY0rOt+uGak9G3W8AQki",
-	"8rU6ccPC/cyNhZBCIZ2D1nwAWUaHBTV5XSCubBR2tuDiVrReVS7anTW81J1+f3vG5A2UDptevmr4aMdY",
-	"l4Wg7C238mLuCBaowAlgQk3MHFI0ItnurW02O8XdnGBdqQZ6k1SY2auTv/9RkjnAtsfcZotPXRhdJELV",
-	"ajMiFRwCT8zysOuPSEYScQ8sOhpCkqio1Ff4F+qmHEpXXxXXdNUW+FBymmymPsdb3mITGTtJhnTVWEc7",
-	"3wHX/x9uuUmiVmRKsJOKNRHVH46PHemkKmwKgTIRD6APWRQjf42lGvViRbrspL+NLGsxSEFH37WC6ugS",
-	"eibzEEyhB7bbzLsOmQVh2LdRIrQBCalt7WE911D4gpHs2wiL8UbfnbJITcx4YiKqee6rs6OmxdmhDTcT",
-	"Ck+lRvbv0ZSnMnLrzSoJ27/cwVDI+MROxy7VslkQM+7mSrMiFxPRF/YvXh1Sckns5j/BHVl2G1whzeUM",
-	"4OKFwALEM1Rb0NKxwpDOywZljyzn8Nwwh6yLXaMSjE4ScaIvIIlZ5L6K2B30VWpF+Bl2icadUgPLOzf9",
-	"5pzs28qN2QaItylMt2n75vwKVxy3FefGQa3nGpCHXEgNDBDhVWI9Lun/Yuy143mdm2z26gnXdQu5K3vi",
-	"KImQ9zFqQce8Bz7p8yh/2W6MZXgQwk7hdY/IUlD66t7jch/z6iwJf70bgfPc7di5mtaRxzM8WCNfeh6K",
-	"zqPlFRYB/ibQN/kxSeVPSqF5sz9JklZ4MlmP7ojmTwhJPTpOo8ZvbO/0t9HBgf3HAVpbo+/WkPsh9O5z",
-	"FaIbF8vm0zmWIpnWy6kaKqqcCt4VSL9L1RR1mmOQ2suq0kqLLjlQ9FalXdoiIg9jlRqeRKdOsHQcgUEm",
-	"clE5GAOMrrFF23ZaW0dIrZYpB1ff2q4YSIg7crcJR37isZtkJjOtn1ZHvof+JEsj9MP6Vm2VjfKfVRff",
-	"KSTMW3LN3uMZZafu88/TMYdgKuQgAWb7ZR3pbpshpcnublvM9fBO8TSO5vQTeUrNMaRaSdsB03jiDGM0",
-	"XL8Wpe9sO7tK/BsqQoSlMuyvx960c8p+uTg7D1817opF2jM/7ZabpE+Q5bEiMvDJHA3NKInso/dsIJma",
-	"WNSF3sFbML3hwZWK4YRJ/iAsNYpaCA5kBvPcoFYJMCG1AR63nKWJ5uIiXdBasOShnfvNetRbW5+RCFdj",
-	"F7OFh/mankyJDtVtBt0VzjQ5DGYXNNuJwKT3zit0V17GnPe2A7RyLx66Mc43tJ/ywQikKdjzXrlGR/+B",
-	"3/74201bdH7+8K/f/9Ezv338/f43cXzcuWkP3938Nu2cX5rfb87+dXV++frqH1fHnZuL6asK9kBtUoFG",
-	"/i+Wb1ET01Mj+7tRt270F0DbANAyJFmJacV+M+PCPeAw9m24e4j/tOMiWab3NZ+wxZHsgoLWiuhOn4vp",
-	"9SZp8urk1dCY8cnR0fc//Nfh8eHx4fcnr4+Pj/F1uanOd/4hzINejOcl1zavbyZWMzCs20FRMHad4IMv",
-	"dn4dBLYhcmt4gJQnhZKukvXUaEQmwaA/ltWp/LxGOfmNZmfXl+F87D+rNbyZ3bPOWRc7aDHgvSHjknXG",
-	"IM+uL1nsCn8EXfuPq3U/VonoCQjndu1+KusARuMEzQOqX5hZwdvbiYeWzccjyVnS8TiZUeKmYCu0BlM2",
-	"2BmBGLiTyeT+nhVCpkOQTKsRkAw15GMLnkG3H+FuqNR9WccfPaPZS7jWosdieIDEkhnHC+S3TQyE5AkC",
-	"KOaeUv0W4zrbdn2SVdu1CyX/eYgZ0cUZ6aEt3Svsj+PIaSwnUQ/V1P4ovTZlZCnlg9DCqDRc1nk2VeI1",
-	"S5b3K8zycjpOp0E7iEE27oE4Qrz6mtqultwjcggpfZiuHxp0ooF1ziZm2Aq8Sfy0XOLN7OZOzJC9oY4r",
-	"vo53XdaD1Ii+FcyctDlOxQM3GJ6g14/6JmheMihCtwcHi57eNUK2HIflBVme3dfp0J473gCe5hxZMOgc",
-	"HC8O64IGFkm4z4pFzg19l/xMpR4cHKvZU+peQDii67BkrJ/9y+KYS4cPXIQxGlAwCXR/iSq25c2CeQo2",
-	"4n8dv5ipKvwx5JqiDBQkFHeGNBnlp1/QN9JrCpp6CfmPL/8OAAD//w==",
+	"7P0Lcxs3sjcOfxUUn7cqu89LySR1V+pUPbLlCzfWJRYdrx2nKHAGJGENB8wAFMV16bv/C93ADGY4V4rK",
+	"Zs/mVM7KJGeABtBoNPry6+8tT8zmImShkq3T7y32QGfzgMG/z677+s89DRZM/4PO+dBnYx5yxUUI33iK",
+	"37PWqYoWrA2/c7912joY054/Ot7bZ52j/f398dFhZ3TksdFed7/XORmPWu0WPsfo4WiPdf0uPRofdjqd",
+	"7vHe6MDbb7VbIZ2x1mlrwH1GFB1pitotEU1MB3vU6xwdHR15o9Gx1/MP9jr6/3qtdmseiYeVpi3gUrFw",
+	"OKdq2jptvVDcZ/JFq92SKuLzYepXJF/RaMLUcBEFrdPWVKn56YsXi7lUEaOz3Yjfs2gmFmq6a6boReux",
+	"3ZLBYtI6benGd2IyF5IN79gqYFLatu9ZJLkIhz5VVBMXCjU03zE/8xDM/Tkb00Wg4FmcCvsNts8eFAt9",
+	"5sMITDePj4+PuAoz4bOgdfr9sd2aCnE3jNiYRSz09Lr++lu7xeVQcsVap2MaSNZuCSpbp+EiCNotKSI1",
+	"HK1apx3d2Nl1/1XEqNJEOpzQP6+3yhdMSjrR1J9d94lnWtLf62koWv+DVrt1o6hayNZp6+qnliHkPGa9",
+	"c8HkpVCvH7hUKbrS/SW8SnzBJAmFIgzesRTgkOO+XkeRiNa7u6DBWESzzBwU9jWLH7fdfG8x3bKe/O8t",
+	"y5CZ3dRuRYxKva1aXJIZl5KHk9bjb4/F9AVMVdCETxSMNpnZS6HeiEVY1paeuzE8U2fuPlh+q9FyzJtJ",
+	"H7vNOvkY3oViGZb08WHTPj7OfVo+yQvzRMUk+zMeXgp1FgRiyfyB+MAkU9dUyqWIfFnQ/mexIL4Amqf0",
+	"npE5i4AxREiUIJFugqgpI3PTDhmLiAg1ZRFZSBbJXXImCQ0J1b3DV22iply6DXk0JCNGZsLnY858stB8",
+	"R66uz0i0CJisM01BxKi/eimEkiqi83nxfIVERBMacklhp8BmlIRiA3W6ms8/sJm4p8EnrqZiod5SxZZ0",
+	"VdDfK7EIfJi+SL/FCJ3PT0koyARfI1wST4RjPllEzK/Vfa1+31AeMF+v0SKc0UhOaaC7Jlr6k3EkZmSw",
+	"uiNn1/0nEiM3puaOrbZMjZQsLYvxpD483PePD9newVH3gHkdf++oMxqxbrfVbtmzkIdjof8qrgJN72up",
+	"FjRaEcVm84Aq1opPxtZpq7vb2e3ok1fMWUjnvHXa2tvt7O7pkx9PQn3oPeyo1d0OnfOdSTI1M+77AVvS",
+	"CMibBGJE9RnZ8qg3ha9YqE/w+DhWfMbEQrVODx7xZPWZ9CI+R+Wn9YHJuQglk4RGjNyxuYLtN+b3jEjm",
+	"idCHzVM1C3dcS0d9Au84Aw6oVEMrWk5bvU7vcKfb3entD7qd047+70uiJL3SA/Br6UfxUhWe6iWkJixF",
+	"dRPr53nJuzHLyIXnacUopqR/bgQIHOdFohAeJf1zKyyM7DglP8Dy+T/slp+23HdP2BELRDiRek/gUAoo",
+	"7+UfwJrB7mnEtTqF7OO37HCqTjzorslpql8AocfK20QR5xMzweNFEKyKml9bBH0g6dcrqKcbUT8QeIw2",
+	"m5rdmq3nHdFNOTl7iG/GyS7v/vqXAPxzCkC9n88WPlfvxSTnvOp29vUtUl9sYZAo4z5KFr2NxGKOqwY3",
+	"0+miTXqH5FLcE00d6XZOuyenvUPycfBKP8YU5YFZDj7XTfeO9Nrt6kHPmJoK3d/11c1AEz76xjzVOtV3",
+	"u2g4MV3htzEfnYxHewxncN87OfRGbLx3WPNaLBbKEzBZ4g4k4e/4Smf/sMd6x3s79OBgvLPfpaOdw/3j",
+	"3s5hx+8xNuoeHxx7cGlGpu91OsgXUtHZvHXaPTo5ODw+3js8bLfw4qzvNS/0KGAQ5joc6VtNyOT/W79G",
+	"mwfMILv7ve4B80c9f/+oe9IZnxyP9kZHJ612azkVZnpww5kllGfyDQ+Ys5J6Ids4vjbOTFsvWTumus3n",
+	"bdCFcZHbuBbtRRS0cZjt5VS0DVFtXIN2vBRtM5Nts8BfQ80y7Trz2C5an/bXcnb62mo7Ex3zUbtgStsZ",
+	"pm1rJmtnFqatlxKmoWjS2wkvtou4ry3u2t8fv4Zw/C3UVET8X6Dbv+Es8F/P5qpIK009Tcb6ccLg+Uqx",
+	"/5JKpm+tjPnyFxSMlyAIcjtaiQUJGSrA80jcc58RSoxAJVqCgNjS96iQLYluHJXhWvaNYkJTSkJlWzgs",
+	"7ulp+Ymt1uxujkXHHhsUjp9hxCdTPHoqOzFt1bXR6Wdz7XCJoerX2Cz1G9ieAk6l2eu6AX3bpaHHWqd7",
+	"7dZIj29IF2oam8HsxbV12tIzwB7mPNLz1alp69OC5bDTbv2+EIoOZ/ShdbrTbbciENF7j+3WHVsNp1Rq",
+	"FbCFn6BNtvrHvTfz+BXvdy96b75dnHt7l//yv32e9fc//+sfd5eDi+XF+dny4rzP37/6x/zLq/5hfxYs",
+	"vvzzgo9//p//sWyI63XDpDQG0WTN/lctjieiiHlqZyoiyZ5jpfR0WvvBGxHNUnMJ99BoNiwkqN1iM8qD",
+	"IfX9CIyuJYfNmEdS2Znr41SAsmG+uroTkdAH5jJkkf3yQ9wSeSOEL+Pfjf036QnUsKJ5c0fZl1fjcYHI",
+	"Gky1BhXds0hfw7VGnFzFtRgbMTJyrC1ktCJUC7EZ+dvOTvzL32to0DWMNofHo17vwNvfOzo82j/udY72",
+	"D/a83t4B849Zjx73nHvX9ad3XCoRrdDKbPbAnRZndZpZ9yY4Us9cNodUoTrY3emc7HQPBt2D0/2T0053",
+	"d3+/9+XJnACnHXJzrLoW6yTAN4GYcDDs62Y6nU53B/4bdBw9NZfB4m2zPzrY8/coG9FDf3Tg7R0k28aw",
+	"kt4wQ5+ucMPF36b046IJgVM8MfiBMOpLMEjq+w/8bbdS9sj4+8fHjCkzdahVLulju/Xq8uzidV8O6B0r",
+	"MtDCI5rR7dUebZU1uBfeLDfRYuP1jLSvqGIToQd3Nc76vrz4Ny1XxyyCf7bB8yNRviavV1uNk+YsbbtV",
+	"xLFI8THXL575fqbxUvG71xt3D46P9yk92Ts+9jtHx6PxYfd4v+fRzoj1xnt74+O9znHXO2EnR52Dk5Pu",
+	"gc96x539fY+Ojv1DuK7E85mQQSjQkVwO9NUiQyo4KbgIGxoq0XNBvKShp9gmU/SA0t6QnIipiLP75yAo",
+	"c3n53tJdtE5bO/r/Xr5+278kr15/GPTf9F+dDV7Dt1/Di37/5T+/vXp19vPN5GzZf3k26b88G5z99HIy",
+	"+X169+3q+uefz8++nX27uHm9fLf8fP7Lzz+fv36YduinD4G3Olh9Dek/vwTerHvv//ODeD/7Zf/zp+5y",
+	"9Pbjsv/Su7z49vnhYtDvoAJ0tvw0nVxffHu9uvz2ennxr9fw3dfw4vwlvXh18dAfnI1fTi5/eXl2MXj7",
+	"7sP8y9tf/vU+/Mfcn/2yGn066fpvJ4sv/5xOR/98Kb8MXn65eHnx9uXq97dfw5uL/ZOzyeu3r179/hb+",
+	"vXz97qzTP3t59fHg283sUnzxusuj8cPL96OH2ZfRq+Cfs9l0cNP78PHw8xfvbfg15O9mo7t/vn/35uVV",
+	"93d6dHX94lK+D37hqyt188+b8J6HFyfd0f//7f3HyfWrT+zbP/51Fly8unh71v3ov/75Z+9rePHy91fV",
+	"VGdmdnLZPzt/+eaMvz77Gq6+HHdn+7OT+e/def/o4f3rg7d9+s+PZy+Pfrnc/8f4H19uPgwuuu9mI2/5",
+	"qv/m5bEcTL/1T6a/zMPp79/OP/z0Ndw/Gl3NzqK34dU/Dt50uqPB7PBjeHQ3/hrCcr++PM9hgSwf9c/l",
+	"GhuBqHo2qfCbPogmWh52M7RYdSAmxg8lnH5AEEjMHH+6bnDMwwmL5hEP9R7YguCaUjmcR/yeOs7u5xaW",
+	"XA49mvQm5UIrv99br8RsZm+qxbPQbt2wiNPgcjEbgd1En6KhUEM6VvC51+0d7nQ7O3tpFUM/MmJjEbG0",
+	"ucx9Ri6MmekJxGTWusKm63rg1mUoMTaUXeIeK0uupmTC71lIbt6d9Q4OicMWjezDTqsf2Hghmf9yVS7z",
+	"teZthXqEr5ySD+z3BZMqx7Ff4+a//nKWsHXTfnLcGqN++SHb8DRDTfoZzjJZc5ILmEI+80zLxj7jNHFP",
+	"mKMpDSfM/3PFUxExBqMXbPu/gqvqBFc5a/kTW9Xkdsf9Dpo+uWOrZ+F0JOyC0XA5zWqVCTl6yfUdnfnE",
+	"F95ixkJFplSSEWMh8bANInnoMcIVWVJJ9KWsNo9fnd1k2Tzr3so1V9XzbBlOA/cVhhuIOYvAhNzXrKsZ",
+	"bwBPtFuRdU/px3qdDigiKQeWFvZ49LXM4qLRBT3HDVj1twKHmx153U1cvUn1KcCykiKhPNma17D3vuOG",
+	"jPeA8ZDY/apftCPTDzcYsrsXrkXAvVVe8EfXH3c7naPjcbfr+51O5+TIGx0cjFvtP6V9NCV8zbs3/IFQ",
+	"MuPhAtySjWydaNw8xJli3h3zB+whHSRjtyCynCeCxSxsnXbbLWaCIVI6a/WojTPVC6iU3Gu1WwEPGTRY",
+	"JLGznsjcOXNiFvX/w1eCh6iQ4rkwCtgsM4oD2/1BuyDq8YWZcyc0A6aGzBZSkREjlIyECBgNYZMtaRTy",
+	"cAJBrPqz0y1aYPTZfSlUbNWsPOONLqS3WCoyjYY+fLmQLKqjaJqOYZnXFjnp2Es61k9CF0o/Xr8HIPhs",
+	"XntodD7fbdq8ozTV7cbRJnfXlPnnumwR7mfigZqcov9OMtemfDB1ggwacK1mUAJW6warjKHDTVZ53SDX",
+	"uLusV7Okmzu2atx8juJR0oOeurPrfuNeBlPWvJcNOvko8TCv20tDOZXqpx7PZTrbkOcGU/aJjaZC3DXp",
+	"cImvNOjt9YOKqKduGI286RseqBrTyfAdIuElMoa3MEA2Mgr3SLhhyrmBhviafPH7gkUr92BLjjStk5XE",
+	"9tsxXM1ZmOdazqNdq8wwVRJfaDBVHxj1Xwq/dHOGPyi4BtSYgEwiQ8g4xKP/4+bqkoQiIp/PLt5XDh2N",
+	"InVOuSSwu9GQ8WZ/dt2X9c0A+ulNOpnP0etQvyeIFYd3NutPvi9OjMnvThKtH27S28Ln6gPzwGtYofMk",
+	"HeqXSIRvPaVLuVmfsnmnJuao/qTi+un7G53z/nllNBHhkBxRqITsbjPcqKqzVs4M/MRWTfkYsgw25eOf",
+	"2Eo26mqTzYlaQ9NxYXLVhuO6Ahv8GxFZ32j9fjEIEcLVfPty8/7vWXTP2bJ+t3A7Mm9tMGA0DzSd4zm8",
+	"tfk0u73KDbuVG/UbKRpcxY6Wut3qt8wCb9BrXT0htaab6Aqmu5VUbHYpfFa/x1D47EldyWZ9bbJ4A3HH",
+	"wgb9KHh+g4603t10R4DavfF+iDX9jboFbX8LnctN+t10gmtsClRs3R7NpniCBNBdNxznJt2Ye1TT5TR3",
+	"qU3W8l7c1b6bRvD0JndTvLPVm0RzVWs6hRifVXcoxm2zwVBS/dS7Zmc6q3/NXkQRC+MIvr68wAzyq+hT",
+	"JMJJUb/4VpJAnKSeExGRpX61RufnVNHydHT9RM18dP1oeQAdNFYvpE8/OqKSnWfzw9OeoAlVbCoWEEqc",
+	"JO4YmzmySAyTMVjNNRESziXXMa8nsYXZMUUZS4/t1lxINYnwMMu26VNFwTeHCTvzhTIOO98MI8ExoKFc",
+	"xh4h6H6sxUBF94/rzyf+t/vObne3g9PWJGwvz3z3FG/5ObtngZiz6PWM8qBOcmj8BoHo34yx1aR3cKmv",
+	"PBXWG3i/IFPUj3s5YGN/5I+O9k9ODjtep9Pp7h2ND45PCu0a54t5gKEaKH3750UjsQ9aOT3kfgXJyYMF",
+	"dFuJf3i4f3Ls+V3WG3t+F6ID9pk3KqYa0ndKTENugCT1iXW4gpGoDf+LGT01JAj868z3eThZzyRPeoTh",
+	"EwrPYeZu3bbfMOVNK1qHB8nYPPmE9m3Ca+koNuvnPZfKdiNL2w/wSWxe1m3/A6N6cv9xc3VZsvLYQ4TP",
+	"km9ShHVMo+BaLHH1VdhFDX0zcV9rHSPzJE5A9fCRmweirgusLKBqt353dX0xZcHRDboDPq022iW9AZum",
+	"rGcNertAuIlXTvB8RXcWoMIJkJ/TVSDoJt06sV+1O0ZUDBG58ysJpEfVNpJm6UAtC+58NBMaWzoHRjvD",
+	"ix9VtHnXjfrbvIs3IiqxpZdMck2ben6XdW5AJX03vgllqCj1OJaPeeM+G/PQJrzzgfmMzQZTdnNzdSkg",
+	"Q7Dy/NdvwK3l5uaKhPqlRh3i5bSJFMyLJ27Q5Q29Z3VWT9L7Bn5ct/VLtry5uUJD4ECcv6zXVciWMIXG",
+	"1KsEOX/ZcFg1+dIdWcMeBlOWpIrV7cbeMZv3Ve4xzumqvr847gluc/qBaiGGNz+iL1JNZNdHC750Np+D",
+	"AIvEbLC6q7NUFShSGxIhN6YiFz1qEyp+Yqta0my96yf09m8f8pMmXm6HDLR0b0wIGr6fRgpckRqohsY0",
+	"djbn52y8iYBcRAyUex5OKrhuETHU6vX9QQ+yTeYBo5IRT4SKeoqsxCJCXD0uVUSViOoTgdaVWkT45tHt",
+	"E3FD7+uRIOHBbRKgbxQ3XLHBkhfqFv3wngbcJ3Ma0RlTrtk17245ZdRnEblh3g40v6Pbz4SiqCmLGJmJ",
+	"SB8SNCSg2RRdNiGp6ey6/4mrqdaE6IwVGm3gWVDrIIwQXGt0xkj/vMZk6HfxxH5aV7s1+0K/aP2+jEN0",
+	"g+7A4N0/rwHWCk+S/nljmNZ3VL5+UCwscfMMpozw2VxEyl4kiZwmkZSakXlI1sL3a4zvHaOBmq7+HGbl",
+	"0DpICxsUI8gR8H9BWnvPZrlu2GzE9KI8cS46J6cHx6fdbsbGbZ7PtXG/E+Ku3M+gn6jpZzDiqn/+i22m",
+	"RKbd9s9vCf5eyWR1sYBSYC5/bhydb/7s6tPHBEfHqGVPxjJ9is8BgpvAO3XjwifmE/EThDXB0ym0xSoI",
+	"B8gZg0DSzJLOg9UQ5KyBlyjMm/mtrZ+OMGHUpIaMVkODsFbolkDQuqHF64Sd09npHO10eoNu73T/6HTv",
+	"YPfkYO8LoKKwAOPqFpJ5VGJ+8IyZXJDHdmssouE8oKGDkaJ7ZofdTM8nnZoZM87+7GVmKg+nNFmJkn4L",
+	"FyIdKFfUQIqIP1fy8E9s9b8BcaoZ2z8D4NRPbPXnwU/W18J11Bkr3u8gFvLXp8tbre26qA262+Z5rBX3",
+	"0WdiesjfNpyfvi2a6fnfdzr+tr5aT2FZuV2eraqL8MHJmkhWs8pJyJYJ0JubPsFDPlvMjJOQBCycqKmm",
+	"+LDwDhfTVwwt90Ri15DpHIJ9Ph6zSOJsuwbQanrLA9c2ojSPwob+10u2fE4Eg78qvmxa8SXBaR0CKmFc",
+	"ywV+cL+yy7jmPP/vgKLOh5pOg0i7U6RlbcY88l+E2e1ZVO0G07YJLIYJn3gmWAxL1FPvXbWuWdWXp7Wr",
+	"ziVb/oWZsVXMjD8dTAYs8UJNXwWchWke9OArPOJ6tHM42js59rpH4/3Dk86xz/b88dgbHXXZ+PjIb7Vz",
+	"1mJKo5FYRGRGpWLRD5JoruYeNblBmvXiI6gGzjqY+QLurSoBPCLm84h5+vTkZjbk6YsXhp54CuxjelGY",
+	"F2kGbF3Mfl5eDvoHl29/Vp+/fex8vul0Lr9drN5/6i+/fLtTl4Mv3z73Lrpfvk2/ff70uWP3Sa7P2QTJ",
+	"uODAI6oUi1Y7UlEEMUvplHmovLrxp4KYDGkUaRb+9Vlv1b8V4JQMphFjT0Qq2Ys3ju0jnptI0QCgVNNz",
+	"bzrH7KU8ALl0Azc3qdf11WboAUrv7kiF5LsnAhGdEsVo8Jh5lSoaiEnGtApQJHrCLYwKNTsDgLB6I//k",
+	"qMuYXrNup3Pi+14hvkk9npdTEalhehO+45MpWVKFwdhTsczodkbS/5Yejrll0bX8v4j9vuARaJNDNPXp",
+	"896Kr7iBOOI59TJGL5+2QiGi/8dQI0kBHtvTyeD+XQo8Q3loecrYFMs2k5TCQDp3u8dHtpv0cp2n1yNz",
+	"Y7Dwyr7whsqY+pd0MoEpzC4lW/3jX37vTfil98uq/03wC76/7Ied/0l3eMHCRdomwOUwvVFm9pEZ5SFw",
+	"jT1cE+aKi1ggRyPWjV47t69rUGCcrpJ5vVmM3mFQrGExCUgyFi74EcAhp2LG5tAGEmZuFPqmYtUrKxHA",
+	"14FErkGQG5pu4PSRfykQ/0sVCDtKfIhjKg9+kLjAZm14CPki36HdYUJnXAELMWNtXsnac9hmfHvWl4hH",
+	"C3p3yZZ5QVjodR/OEGjpYUeKReQx4/jUy/FYiC/1GoxwPlilWvFN3HrzcWbYPQtVHi7pCzThmVuHOINj",
+	"eCCKQ1jwoCY+CznzT0l5XUXzMInRrl58p3Pe9x+rLWIpWuSzENOIiCAoyaJ/4qSYlatPTEnE/hNIgeyG",
+	"F98plpJ7bEyRfCaSGhGSV49qK6TohncCMdmEGvl85DSanbjOSllO6BaY+QUE+b/4rq9JWko14qXKOLYn",
+	"EihoLIZeOLUImlBYGVy9OYmAkPviu/7TUE7WyNF4IllNqMFUAkB33T41wGO+6aEJVa8ftDr6/HzFsJ8G",
+	"lBVjuj1xmr7fsVVDTvqJrdYdqNtWAZ5CXZ4Nchv0mbuKwSiTL76bf21MoXxuEhuT9RyaA4AGoLTXC4vF",
+	"AOEkeAGVtRsS+TzyoikRf9AOaEJWaTrK9qRXc5Ke76RuSEt/9rzyHcNfmxGVb67eIlkLNY1Z6juawRuv",
+	"Ykyk/AOobExaKZjQM83fC0zMaERryKqMdls8AlLmvRffUx8bTvJ17Ll7HlJjz2BTmlbPTdGL77zpVOUb",
+	"8LdIm2ey+5vSlPEJbJMiKTegJ9fRsE2qHGNzU9oKvQbbpC/VSWMa8x0T2xQgtgP54nv87/4m2yEm9eXq",
+	"9aw4g3ybFIOD5sV3+PM0im9urp7j8rVOspRCq8TfpdQK5lOIls9P7QbU/eGHXnMa151bW6QN3WKNaVpz",
+	"gm3zmKMTfcbpPxtt7GsMmX1G4prQ9IHdC+952KvgCovYe01ovLm52jpxUopGJCQure2ry9Zf1oSeKojT",
+	"J8wMNP0iFD578V3/L+jwUyFVY7NzNTrqVsjcYObKsBSeTBNgLzShqQTocVvbryk5ZXiQT6MJQVNffIe/",
+	"m1Imn5G0pgQhJOgzrR9iiDYl6Xmmp9HM/OIEjz+vYyAORWtAXTloy+bE6UallpbiriFrG4rk85BUh5JX",
+	"EfNZqDgtumvcsNAnNCRsB3EssYo9xBDROH+kTSgiLLUJAFsyRGAgGF+5W4eQOknzmWz5p2TKX4qn4gmW",
+	"NH2dlLZ/Iyown/W4YOoIlCOOq5NQErEJl4pFzEfIrFDobx3sa1OIz60SVou8D3wyVQNxNp8Hq4EJ75Il",
+	"5CFgl8VBmFpII4wxBdbTLcV5BrIWEc9bB6ek49Bj5Rm8NzdXBB4zaQBOHlPr8+CSX739+K8v3zz1+dOX",
+	"u8+807kaXE7fDz4vr8776svg7F8X5/29i28XnavB62VrPeUamr62GCJ9+QHDK4uoQd6IMUcIlySyb9QY",
+	"rTr7hQbcN7VCfrFBdvmpy5UlOgzQL0HQAN0oAH/Y2L0tlgNpGeqDQCwRj02yGEq6iFnLBSS40FJpb5Bo",
+	"ImC71cXrvhTqahkWrtaZ0rtAMd+KY6XJCXeEfqdmETHbRbGLqryXephHtpeXq2rPyllI4CGCRn3Mz9Oz",
+	"PILER2sDJjwkcXR/PRI+MKki7qltTGhukmE6Bd3JNDTSVujpauNxlkq+0T9hDPYp8MwdW5ElCCQobMXu",
+	"WbQCBL6i3MS/UmhyImD9Ub+kKvRBq916am5mvyLB4M+Vh4NMcibfpKsjt75/tWv/tXX6FVf/a6v9FSby",
+	"a+v0+1dkIvjVmQN4xjAS/Aas9LX12P6KrKPffXxsxV3nHYX983pL4OzS6749LJOzsmSRs2eirXlUhteP",
+	"GKXwRBWqCTZXjqSjmzNAOjWaszbZS6HgPC3RlpBOm4Bsz0w4MU/Ji7Xd8QL57kXCdKdOyYNy4VajsQzg",
+	"mG02V2ilDujGlMJELdT0bJ65qFP44tfGmWXm8STvwPeiISrFib/JyHfwMeNT5jXMAcNc7HvuY1ngx//e",
+	"fLUMbsOWsv/+WqMt5xQ661If/SmlnG0CA+X0ummuNJ3PnyNX2qFsLXgFCnv7cHOhR3632xmxw72Dg1HH",
+	"6xx1PW9v72Svd3RwuOeN9g+6R/uU7R0fjQ964+Mjetzxe/snhy0HeqV7dHJw2OkcdzogHKHjPyXY0lUY",
+	"rF5hNfWSkDGoLqLPIhb6UBidiDBYEbmYz0WkJICtmFYA8vxHC6S5kHi9h1S/ecT14uqHr85uUu1V6/ea",
+	"0PK4NjAj4Bjx4pI5OXkIXZva8fq6NqOq7VIqAq2484ZUfYhNK2A4vaCrGz4Jr4ouxvqVrDlGkhldEckn",
+	"Ialldrmas1DrOEaRSAtdizII8ySZt4i4Wt14UzZDpf2OGS06xhVNNOB/7vzEVq12y6Qt0jnXn0G7/I+6",
+	"b+CgYVfDcLGe/qb3EJjyaALBp5dCAXBo0epGE8LRzjQGfNG//XBwfDzaH3dGo97RwXisVVfPO9o/6v7w",
+	"90Y2joJWWpY23BzbJG93q/Rh6Nifkz41ZdFVxCe8aNOeEa3vQLXbEG08Ah4nUyqJ1CelI33qbOC8IqWY",
+	"7p1cJjtatwFhBf9Ospg77ZagCPClhKJB67Tz2LZJidDEiE0B1EQ3IUIViWCIWzEUapjCwNLKhsz/wYqo",
+	"1mnX3eCxwsMNyNg8EqOAzQxEmWe25StEIbAQ/GAVAQR7rgidUA5yTsR1ROte1Q1Yix5NHRAAkAb3DKUB",
+	"XnsgD/lBOTeszK3XXrMQT/YUnCAODNQLAGRKcKXCuKypljEqouOxXjE9FyqDC3twun8CuLCx1movYt12",
+	"K84eOO32rKyKf+/ottGFll4NI24f261rOmEgomQ+iMA2wax4ieFl/y+wqyeAXWUg/qD0WcTGLGKhByg+",
+	"v0GSveQqgTMAYYCyRopIDUcrwzDuJc2wR27yIyQuDiFxUXMKrlK3s99rtZMNjbp54tpH1FXYRos26R2S",
+	"S3FPNLeTbue0e3LaOyQfB69S0NBajZjrpntHmm13u631BGorEhzYr/hbc8M63D8Zj/bYwVH3gHn73smh",
+	"N2LjvcOaLCYWyhOwJuIO5Nzv+Epn/7DHesd7O/TgYLyz36WjncP9497OYcfvMTbqHh8cew5Yc6/TQTgq",
+	"qehsblT+4+O9w8MYZWEtKsAgLPGQyf+XgybSrnPdbLeWU2Gmp5W/yEWpToiG/+tfkLxr6CU4c+lZzI2/",
+	"j6ewGXhObbxadFFpKWb2+jMj2KZOgMyS6Undgf8GnRjRvN2azqg3jGHZDEtYzBMuh2toK3dsNTQ346HW",
+	"sDrtVkClGlro8dNWd//o+Oike9jRt4QZfRj+vmDRauizuZbvnZRNBuXck2CBaKTgDDTaVhBTqu9OAXsA",
+	"ZcFCxbAIVSfzGUBS40+RnrGAz7gyXz0W46nix4iFbEmDoYEkOuyk4IlmQqgpgGDgMBWdGD5Q00goFbAh",
+	"DxWLADWn43wbMRWtLCWdIoYuiVeOGfv60zsulYhW2G/JNu6cHhydHpzsHh8da77YGJ3HLxckefxkDhNg",
+	"o0BMOBzNrJhnQyzzpTkUUouGXpxX9ViXadDNq9dz6IOa3XG+TXg5b4ZODrpfiqGF2i25GMU3WqCpbAHX",
+	"w3/jtWuE1AMD9rzOXu943+8csSO4FZ3sd/ZHB61cJJ968zRhQ8mU4uHETO+mAEC5c1AQwGeOWHsDcWRa",
+	"ylZwzu7FXBKt6aCbNqTBSnFPGo+wPV1KVIxYn9MttZ7CPHDYJ2EFKI0sQa3TVsSovogFYmI/POaf9+sB",
+	"e/aZ+M6wvrHN+YT8eHg86vUOvP29o8Oj/eNe52j/YM/r7R0w/5j16LHVA9OXBUdNNQJiaG883Z3OyU73",
+	"wN54urv7+71YRgxN3FepJjTmkYx9AX0EWEcM2PioqVCTagsHeND0dHUnItHavkhYm5DjQ9B98nigL8/8",
+	"GZjnIPCt1W6lAlbi7x/RMoU8kBv9Z75ZRw4H6KFhDKbaadfCOoq3Rm6Z5bpYSHWmdkO8JEfAmFe1upwU",
+	"kD5tdcdHx2yve9Lr9Eb7ex120usdH3rj8Z5Hjw5O2F6ORo2zbgZRGlBoAoGmVBJD0S55R+/BRpCqIkUk",
+	"U4klKaxT2PHJ+I1/qaB/qaB/pAoa82x5gGQJ+9YrcVLYABCQl4OLhxACc8bXSY/tjY7HY3a8f9ADW1b3",
+	"6PjkhLYaaD2lUJ8xKRUVX4rpqFnxpaiBhIb/eKzR5K7RKtdj9+vZiNenpmqRCnuru0gFDSSUFOZCv6Ny",
+	"ingsVmJYoo2yI8IgkR0+l3phhnShBP6+9lP+t5JPwsU8/tqZcJS7w9kiUHwoWcCMgdAVwwUDPDTlQ4yp",
+	"e2jvK1q6wKYUyRXI3tQWetJjsVLTxHev7zl+Iv/jyAsRDh0C1n9XAgdZjFPbbuHUOMQ/5i/bRkx0+FQm",
+	"OkyYKD9Z/a8L/p/hgr++SNWlwArmr34psNwGEkr+AFRj13WUf6g0kdcpiqvmr7DHuvNX0EBMTQ5IM4zD",
+	"7/Z6hz3W2evujfbgRTY6GI1QVd0eiHOzqQNiK6asmPCaU1bUQEzF07Cm//QWrNQ4NzoODp56HBzAZKOH",
+	"HoKYeTj5KFn0iasp1g4pIMi8g3HNPJxg5hbUyQ3Zsmb6yQchivJA3OKxZeGENzdXkOXUlx/Du1Asw6vo",
+	"UrwX4YRFZdHTNzdXJhWOS7LAN4mISChIAC9jFHWNMQAB6jXeNt+I6CqalPapiLmZYkZQNKnTR05aX31b",
+	"mb3ZpuMNjgbd4+SA1KIGrUq4E0wcBfjxYk2+HzJJmpjA9DPm3TXuh2voRnatWn5QZ9rykCfrz15p5Ywb",
+	"ds8iGlw5aZFpEY8hJactsMESMSYS30hlUkqb6MhlXu6rpWCXvJoKIZk1CYl0r79+f/KaoMUQ4xPRbpwa",
+	"DOAEndWYM8hEtYEBPpXTkaBQfO0qmmDGR9kJpPtnfmGEJP5MnBzA761zLucBXV3m8OnTiTaVvFGao3Oh",
+	"f26uJZUDAgFxFQarNyLKhILGCq3+lCQgJnaaNVmHE7NQFTOzUFVCc848Pl6dqfeMSnUVsiSLuMiCmQRf",
+	"o6SX2AShigS6Ec2UThIkJGfP6B3E985iC2cdWaeokhVxgPBMEgZYp9UYKQRBjnOrmvkjfZmDODfnqgnF",
+	"xYdcDiWbaG3SsSla4xfG5hShkcR1OEGXG0JznliECjwwpnT5r99bFgIlsarvdK1GfDLqeaNR19s53BvR",
+	"nf1xl+0cj/3eTne8Pzrw92jP63bB9AHNDek95YE+ZeCWgt9FWuaFoDB1ILuM+8NFqDjEByb0ryOXzOJ5",
+	"N/EtMh04dj8xaipexqF5/WXyyVzOkli3VrsVcI+Fkg1ZCAoSBip3cr8fOpGN+vq11pv+0vnEw5xHeBh/",
+	"Am04rpJukh6ATQbsQQ3Eqynz7tIpciEhXzMhcl9bpwR+sD9xX3/1tdIO/rXVtq/p5caXMol1tlkYBj6x",
+	"Sv0CkXAOCfo7J+wNXzFxcfFr+qEkEA6fqREL97WFrz/qP49fw8evcApjksTGFVkRq3O7NVk/hibpgPlQ",
+	"3uAnXihDFsmjBGoWEK3znJIfTNc/NIofdtxgeTT0w/e8EPu6kpJNCZEsOgttOdXy+4V+FmNw8WnUSEaM",
+	"hevJlgU6l5eTbKmbPRdMy/PXDyUzkEJ9YPrJGjJdN46nexAx6q+gB1k2QIa6FT6O/UhQw0H1SuniuUmQ",
+	"aa3RSXccMX1rgIxxGEvhFBVlcOdDIv2vjlVwR12DORGHZJ0Zi4eXx4zQW3nyr9ObyW+r0KbidgfiRomI",
+	"bXMJN1mipy5GeTKzMz3W6Fk9PRd0dSlUaeJTjP5ikT9QG9Zbqn7mk+7rCmKB4fIPVyM8e8pGg9HDeOOH",
+	"V8gY3tlUGsAIMje50p1v77g1Zj4OI6g/+R8AELG01cg8Ut1YDhgZQuQAm4FXvOSW9Zg0Y67mIVuWk2YP",
+	"pMg8Wk2iVuBoOCnbh08LNMqLCKoTqfPoUAhyrAGFwhc1CLzyRYa+9zz0f7/XR2+BYAA1vrWMOEQnJEHf",
+	"GclQgzXrcaTBBdJX9RvA1nrJbgrrWxjPLuBVEYxBsohcIwZhMmBxHFl0oP55tYywwHHrxSLiKw1YzEAS",
+	"nOPNpQFYCEQ/hDQJ2eDSBLTEiEjp0qV5cTDGkLEWbpQHK/dX7Fbd2K1kAsv1DfPQmrKRz9Dm6XKlwjZZ",
+	"T6MwT1dYQWybTewg5p1GZ6Ttp/qYLO42EuHEGOGuotxKxmlNIGMGNUh/8eHHJVnqJut3PePhjUFLKOzU",
+	"BRJs0gW8N3xJ/RhqraATm2OfQKytp+rnqhpzV71Yh8fTTRA1pZhOCSmd1FOEyju43hTqHkg4YN8BQJaK",
+	"OLtnAI+jiiHhE6y8yLxh0unhnZqzle30Kpo07VREk4adXor3aF26ZMwv5PdLQYwRCnRRfLR8w9rm1dlC",
+	"TUXEZUnjitDkoZqEG8Z5KfzVQIj3WoRWsNhI+CuihCABPLxRPzeBWNbtRupna/Zyc3N1FU36foV8e0VD",
+	"vd7W7hySm5urWB3Ut3YaEh4iPqCB6zwlv0Jnp6RZqvhv28oVjwdoXAnGKfkcI0z8FXGycey10ALTlCX/",
+	"re6qDIS4oOEK5GUC1VoI1ikEmdFwhUJSDyF+oWZ/a+6lvzIQ/tdlIKQWu4bZpY569Gg1WqDl9YBO1kE/",
+	"Pumz8LY/3rmgypveQsy9EnhgSpEclZrdmE9sfBIins4D6oGDMVgRPiYcvpaKB4GxE6L71bLCaetr62R8",
+	"fOh3jrvHx/vekX94cEJ7Y0Zpxzs4oH6ne/DVCRqMM8KlN2UzOPFtwJSKAN1MDzFWEWCUZ9f9M8Pe2aG+",
+	"ByMmEGuwFCSOj0aM4J4AZ5x5QgDkjvk5FCo1EqQLVhZv8rGibzZXDtEjIQJGsbq2JnOhpgP4pYTQhEhY",
+	"EREyAzCsiVvNGXjK9SmpRQoib7UJVWQmpCJ7vTZZTrk3hSFIpmdKMZ+MVsQTsxmVp+TWJOjftskttbXI",
+	"bsnfaCAFonSAxgIUAEij1qdC9vc2uYUquPq96YzC329Lpf9A2KD+B3vA+x2ANsEv3IcHZwu1oMHg/Y3+",
+	"4Il5JDxDwkTMg8WEh7dg5bv1FlKJ2TV+tUvOwpUBhuUS0K+1nEwzmBlOOx5Lq2CVFmqK0Xdl3AXrZCr2",
+	"rjZep6QMb4Ol2SVaz05edRZDv+GwJ1cy2ZaBJgmRUzWPAy4vQRATQsnt/7klPIQ39Dykp84EhLWVAQzK",
+	"mzbPzkXlrOG9vP6MgbxQ7EFpAkFT16cG6bY7nQ7xplSr6SYwRE0Zj9DQISLzOI8I+vSIvgiQv43YWEQM",
+	"RooNaZ2EjgLNuTwki/kcoGdIIJYsIh6VLJk0vXhgLAGabtFheauf7p+np0xPVcFM/Z6aohl9eM/Cib6i",
+	"9A4O2/lTBngDMh+XKaFibIUXyCo9wP65nTOfKjqiku2S2x0g+NZHg8ot2oqBfbieo0hxbxHQzO6pZbRp",
+	"neJlK9lLc973G0ltGO6NqWWZcx7psejlhOME3X2j1Y8wqIjds0gyaUDWfRbtkgGfMZndFjAfZltIlF0G",
+	"URh30RK9sbDaEGMgCTWtBj6TCjegmT9NSNyhnkHcu/ExsmSRPSLTM2qK3eVxiMRam8kssXAxa53+at/Z",
+	"MX8dhazd2kl9MnqJ+cn59FsBi9U7b4DH9IhXc6alLrGWOpg4rSHYlDv9hJ62JQuCH8ntwp8Ap1HyNqLz",
+	"6c/vk8NDOTB87IF5C32UcCVZME7PWMTAApsrtOd8XWbbWVMeXv3h7Ynu/nd92134Ewwbh6/gn3MW2Q+x",
+	"CTJ/wrAgRNWc2Yw8HKhFj0LUI61L4VThzIbBytUxGP4o01NgD86iaUjIypuIeEztpKH84QWBWFpve3YX",
+	"MiA6M5iEagszZwVyvNXqaklx31WKUoyZUrICFvHJUefMazDZIMxvwch8W0u7s/boXB409FTRLSVT/fMC",
+	"lD1joP1Bklt7ttxy/zbNBoeH+/7xIdtDh23H3zvqjEas2y2QwqbDhnLYjf0oVpdtEYlYNNzx0AcJGYHp",
+	"R4QMND+5Yx+9/ZHQanXNfaOA2yG+tmIQC5+rM89mW1SziR1FzMZtrXjhWZomcB2rqUjnhyjLSirPxTIM",
+	"BPWLtxzi3yFWI8rSMQ+MQkKDgKADQGuPVOmz0Jh7J/rhukzsWyqqmFiT/IYHLF8GDoxBlSorBTSpawfn",
+	"7Tcpwgxve/K+YC7XBLxvIcBauh3Im0NBh23Al/nyDaiPxOzcOBBzqAfd0Kcr0Ao/Dl619Wl2+/nz5887",
+	"Fxc75+e3a6MxmmXM3Olx9WK7RMHwxpGYoRGjBrf0r+vxMwSFAUcbe0yaKBclLI8mPq9DzHsxKZJnt65q",
+	"CgwKtYcWs1F2fgwWWp78sn00ViX1ixfG61ZnthLd/t1gcE3QYQcMoBdV3wXSNBtHXt7MGWdfDQKvYoDG",
+	"agLpCBRTeCMtcttELvSdEa8lmT2VwnnLo9YgwtWmNm+5i+kFvQAdX8kM989/hJsruWN6j8F1LJywaB7x",
+	"jK5QFp9UPJghrzf7FqquGX8YhDt31tHUisW/MvMPKHi5pJreaxBqDXi16AQlJj4rptR3uBqDdlMEAtBe",
+	"7k0EO80hT+uSExYl9A1EsTANaFNZSscKgilzRenJycnJTre3s1cktpSoLUg/fnjfZE7BhgCWUNcqwdWP",
+	"IB3IjCq1prSvgxTm0byIglr0Got/fVXGo0HAIpxyTUVaHEtTx4yrlJzDIjpZD/LYZC6A7nyLVml09WYY",
+	"vtjknzt0zJAqH7tryKxxLXEsnyyZkxFeUix6NZGI2b3pVSVNVKXKpMTbBbhE1vYIvTN2i8RiA5w2Nk77",
+	"KZXTWFoSPiahgH/FnJjRTsuuKQslhpMFhtvl6FI2LWN9AKYoWdFR3z93TFDJ1T5kS7CkjJiWdFprtQFJ",
+	"YlxqqDJB8cCZ8X04cfvDosUXbLAUhoKw8Rhwgl1mLOA63cvQpF2XM1+6Glu+/RLqAoLhEefADjKehzi+",
+	"Ck0bWicnfWVdJTK2L66/MKXGbuvUkjNOFb3+4Zov5b5bNWSLtmsMSWWDf8Uixcewj5LqfznSp20u0zPh",
+	"s//BkALm37ZRKHlJI3Ld6gN2IzKP+L3erJqvxZj87Va3N5zf3f4dk0qV+UosFHybcMhan+hu4pNw3ewm",
+	"ZrzIiIQxmAU3DPOevWGYj4ZE8y+kLP/K4Uxj9QZypusUp0uMYZ+46YrIEkqSm3dnO72DQ5DfU/ZAfebx",
+	"GQ2IzydcZc6iIk/nXm/cPTg+3qf0ZO/42O8cHY/Gh93j/Z5HOyPWG+/tjY/3Osdd74SdHHUOTk66Bz7r",
+	"HXf29z06OvYP8zV3PY7GWrszUxemdnZ6rm7jlUanBnF+ljlTKAkPpWLUT1wE/fPMvNgmi7R54eeb1OL3",
+	"8hd9yrw75lsMBVnzbg/oZtSbJs4bKg1PK4FBm7XPqNjQ3VTavwIP27lAmIQ8fvXht3zbpjkFRLiu2YWr",
+	"dVdJXthikaPJpauck2Lcj9czExS1Poh1FQdOIftmkU8oY8vPh2vJ2REI8NJsQ8TDqBYcMd2ZXV+GDLNG",
+	"Y9xI462bAgupQa37eJbiQiyRPIpT/Tal+nXon9NV+c3FkjxnERf+lq8rLPSHPq1ynb5+mItI5YvET3D0",
+	"zhejABzv7uRq8tiDSY2zrq3btWpxGQUem6orDdeJfcOUNy2gFWzrZBSJJaZNxBZ6Fm/DsYh+JLchveea",
+	"vNskhGQieDiBfJapWKakZsaKKKL4opWtwHPDvB2gb+ei5kBuuModCItYYmTFSAgW+tKtVEK4hKtXMmBJ",
+	"V/KU3Eo6YztY4uS2bT5KrhhEPkRCSvtJX7W0jpdZIef96oHe8MrbcJyhX75nk3rWzWw06Q0LDTTeqO+o",
+	"nOb5e87CFYFoKBP2YFIgZ3NlisFmblXGZWsvVaZcbK1LwxRJqKBTiLuimTTh9j9IcOvA4iYR+OtunqJc",
+	"gpw5xXr2Tac0zpevutDYRFpJpkJmblipVPs8ykwnzWjrjyHyrMCw/HpAJ7fFUWhT6pPllOGqm1J7kdYB",
+	"9XUS4GEBQ6SdH2HTHxc0Kl1MWRKKZVvz2lQLJQhwgwsHuf2/t1bViS8pwHGwQdflcxwvF7tuQNqlJ/n/",
+	"Fm1zG6JXFFfS7fT2IXk//iJPV00qWlQLAacKU1rJKCgXkcMTponGDPs+Vex3nUjY4CMWiKWJxMjXTNdd",
+	"US8ymy+ph5MnB1IVW8vovRDe3QdzRNUwW+Fp5ltLMyOGoE1NVDO3+woD1SWdsQSxplwaoBVwtHLCXcAy",
+	"JTFSvE2UEOsyAsCodjx9K9rhYRJLlmYN3fYG4uKSLZ9moQnZEg00cpfYKv/GqOHYijJsct8r4JCQLZuY",
+	"WS6FX2YYWLOZLKkkE37PQpRyXDkFDzPqZx3Yk9yFCDVNTTfoJcJE5s4+gIXBUG6vr24G5AWYkF9IKfAk",
+	"NF/OOX4VMbWIwux4Pg8u+dXbj//68s1Tnz99ufvMO52rweX0/eDz8uq8r74Mzv51cd7fu/h20bkavF4W",
+	"rQ/Q2WxsTnXTaiHpVnnNuIKrC/XmGVOw36br4eJq2foWVaSnzEzG8QEvEkogSgrVQJsbpYUp2qjwaMR6",
+	"mxg6txaOYLO2tBpczzZV5DvD6P3y0Vv0w7yDYsLa6B/vkr+p5DT4+4+kA5d9fRGJbyd6BCtz0Idw+Ode",
+	"PLr5tM6rXGiazmqW0jRn5qwEm3GdhfT7jRkIIcZrhM7bvOfc0PlakVbkDBuBgwRfJosQFoIr4Bhy6wL6",
+	"2OYi/bUDSq9/0wO73WpkPk7EAAob1p6GzUOYG4cjF8eLxcD524hHvl5EE1ZuyYzdMo5DSK+xSU1Z1w5K",
+	"/FXzBebeNTJe3txcGdjNHLOlNW/pO5iBE749tdYdKcIfwB9lzlsOKVlqRWzN80zUShqEOGfPSSmw4G+T",
+	"PYcIEZWslo4vzWc1V+UBk2yUUYBqB67LhKgq6pVTnbGYTbTCZbUw0M5lJl4TaF/zb5Uwi2Rq6MdlIEt3",
+	"842ikSq0+8XhXxWGv6qYr94e4FgXWf6kJqKG7Q8A5V4DIxYY1Lg5cNk6jbd0zmVGIgBMQ5E1ErrJd4OZ",
+	"96z7w3z0qaLzgKJGn3zYjevl5npHYFAfmBTBIt+pDwZYEEZ2FRSfmSNDyz6G0HYQZjoGbyr6Q3O9wDjJ",
+	"eQOOEhJyXTx0VUD/Yj6PmJSQuLeBVSoGEyRQNMQ+EenmMlKmiH0MBUN4p4KHBiaatlzNoHFIb54yWO6w",
+	"t3eUuAW0l/hpe0dAvTtJMCIRsYncnyERCpQtEmhB/aPx8WWuv9ZkYrQIyx6mY9wC/XOZG5EQk6fvUDPq",
+	"Y9HpSPPaWBGxUMBKIWPGkptkbmKyDcRTy1MwJ93WshqqZOqr1uhB9cOf2KoiwO6OrcqEPl9PSNrS4f/R",
+	"QBzmhk3pSf/44T0SlsQARszU7xa5mTMoarEYc6mVA4BOZDnOYlGEkUN2+Qp8lCz6GRGYSuYfbzilC5B2",
+	"LJYEkTaLlWq8YNaYUrTncwzjVmXAYK94N4B0Mt7nU2RBvbYIDYCRVUZ1lTbzR/+Nf8k63UvOcccEVHqI",
+	"G/QV5sBTVxjYDPKKExMGldKlsSJDZ5sa2+4z1FQQj/FzJRFVDVP7/k0JeziMApmVvr/esdWPUM3dtS8k",
+	"cWz20WykSzMzQXpEd2y14YjwulcrsB0vrfHasIe5vgKqvMyd4nJNefd1JGEz+vXOr+fPy5JYiLZQYKx9",
+	"AoGVV5wNJK2b+ouHi9ZBwJMPkg0TZoica/1hxNSSoZtoVi/YwzVcP0k4P0JSItiQIDLoJfVj46knQgVo",
+	"zlhJ3ISYvoCUFq2bGq+ArZQ/thAw/7+IjVunrf/zwhOzuQhZqOQL+/CLyjoPmqSE/ry2jIB8YWTXnFtE",
+	"ksd2ocE3qQ7RJhHzGZsxv23LN7ZtcF8MIRsnqkDkZRoPqsG0jKg/nLvvlk5NDvzUNifjjACnOObPGIBq",
+	"RpVxoFjMKRg5wi/6DQftJW+VDte0fsFouJzygG195XNAQfRgrdVKjF1kEa0XzUTEdsml8aVqzdwmTSeT",
+	"AS7K8UI2npan80I7BvqrObUJrS9XbxOMQL1ZxTKssUSXQl3Bg4/t1iKMmBYbnqr34ofk6a0vbAwlOgbB",
+	"LMC+Txzw5thBnr03TiIKufSQKKOfjD3nLu5A2wLVWU9XhNNIuCJ/06ergdInYxEEYinN1glE+Hd4lTbe",
+	"au8YDdCd3IClEECydCGw3VWDJTCUFO4p51Zu7kv6ZDMak55ClJrG9Lnd0ehGmzLTT2wFhdMLBgRBN6nQ",
+	"gz//9l6j1dneW95q2Q3gRpU9z074ia3kZkswjsEvS2cPMTIH4qOtYKB71CzyJhKzweru7LrfcDFkvpQd",
+	"NmkiU35h2+toL2hZweYbbD0ayqWJCooYgpVYYDi08whC5V3qVa0sMepNjfaUX+oBlhQLkG22qHXnMNXH",
+	"X8fddo47G1JTsdNxkUVzkV//2pCFGdVSHSFDn0viGTM+5NZCejBcrKtmPZmKGJb6P3w+UnYSd1LAEqQq",
+	"ZsxyUL1p2+TqCWbxcNLg8IVe4oO3L22c1danLjn0buEWigGZI8ycgQE7wTx/GKuczefPxCoWf8kyAUYL",
+	"rUkXfESRQFDfCJmz676ZEQwOSvAI/pApSXX6h22gxLILI79ZeFMbNfgfLDMuMSvYo6FjLOuft8mIeXQh",
+	"GaFJ/CBgQSt6x8zlwWQbO+HNZm7g0BoIRB79wyYIGeKNQMRTPbx/D2+YouMRy2C8N5gEcPkOR8Kv1qRe",
+	"60df6icf20106kWEtW95ODEXru3OFUBUL6lE93UsVWLNNq3KFk6cUbRfmql4nvvFc89F9aAdkN7t3sH1",
+	"eGzjGwzr6q5wTNZOp9fYRGllB7Qp+zdbOuzq37Z0Hxj1n3uU+gJ8gdfff9MosRDNn1iY3dD7P50oc6r3",
+	"bH9X28afb1fbHCMYkSkd9Zycnj3Qbf3tP5LbsVjaH7GfP4BfazBl1sf2bxjnZkYeraJRWzW5YrRrZeiM",
+	"iSdJPals4ioMVpkazhd0ZZvb4pzpjgh1smIwZyEvw0Hry+iYRI0ZLozW6BAHiWEEe7rO9C0ExyCCcrrm",
+	"faYG93YlRtxy/QlzXsm/L0PoM1lOsVQgYPfvYoXapFZKg1EoIYaBfa+GPT6vOsuziH4usZyLFvs0TPlS",
+	"PI/NjQvFFPI4U0ofE3KDwc9ouBpS5/0ak1BUPmTbE4HGgR9iXztcf0yMXqokiTFeghk6oIoFq10yMPUb",
+	"YGdA6RUxm1Nw5dPQJzO6IiNGIj6ZQkKHvpAmWbo40xAXCrPNfAtRmST/x3GwIM52W6laFfo4We2cjVVh",
+	"liJgS+p9LpknQt+CMySJiiYbWBOqohXGf2WTeCqjWZLknceEXWz1jr/4JeYXVLDsU7ZuisyTwz/IJDcD",
+	"QwtHjIcTBz39P4EPbMGnhssvzWuNRSX09zwLbpbYSs6ZiBjUqILkrWLZ+TGkqQpejZQRrFVUMQ+mQti/",
+	"0LTAWeDDXQN9R+nOa8xnuuTYtqcy2RKJBVrviTgkygQNpur2Qj7arkOLrWCTl2aA6VWSUKd2FewZSbg6",
+	"NaxOpeQeSSrvo/vgas5CqDsXx+mMjRvSQndjPXOlr+QmDA/dCeDQYhxyXggsQQzsxqWJo038zRB3R+NK",
+	"CNCqm907j/SmV5zZeqrDhNKay3DdP09eeUwXr6q3jBfw9GO7ldRWqffuq+T5TJmsnHDkME5I0OeneVjP",
+	"AeJlQ6aKYjuKQ/RzuAgCOkrCjjMxhG1A/RiCd5KFHpOloCNuOoTukSs2qznEd0LcfbC9gNqfTxiNIlMM",
+	"VQ5lEWpOnACG2fYmhBbyi7GWTTb4Nxs8jc1DRL+s1QMl+LQ+Tszg19sUtOZkXJ3d6OeliNRwVJBAhtkp",
+	"TvoJD9OZLLjfQ8WiMfWYQ1F8oqSqeFSzEgS4mgDAzfkpgYoGx30kiwKI5ToikJEAYhnmctlaX1U8BLQ0",
+	"oAJAerfV/WP8RQyO/bAzETvmS3167X6gS1t8Tf+qG9zhcgeFPDZrKkUlaISI4xzXbCvLxHIwDHFm3bDI",
+	"rNDkfgNUSYfdzHxo+qGGTeu0+9huzYro+5QForB5/IXN7emtUgBefRZAUsatuLstbaOHwdJWF/u1hYn/",
+	"Fp3aUvtbds3M7CeVinMAAENUOQmNIJFFJXzlljjLCOv03FclcJSObf+x3SpkBztBmg7TfdVMJUVwqzB6",
+	"cxJISlfxpmIVr37CbAeTOHn103reZIrNMmt6Y5cz2VMwkrae39ylnfOK3WSw5rK8ml69LfJ6bwu8vjYv",
+	"9dhc5iehxtmOp4RC2BGKlsHqjlyd3Ziiw1ZvMlnXiIMjyYhNeAh2r62reEMrrmxicaudy65t0tvPA7Ul",
+	"g+TuIZnSmm6lTNN8nur0e1HkiHJ3STI9Tg/OmWB6OMo2Vjq69VxZjlAqZYM4MEXmS1s+C1N4Qc4l15sK",
+	"IVmbLEL++4LZcn8pXYu8XCXpmSZDk0KqzW2lHNO8fxfXC4pxk9N1fKpn4TRTLai0z8NHU9l1kThnkr4L",
+	"SsEW6FGptGDDxLrtIl7L1a8KKT1+tFlClVxvCzCWymJbu7aytfT6Ntw2+9tUg7SE+sBm+TW7UkcxiCi5",
+	"MJGTmE2sJYmMYyhHCy3XjUCsdyBfCkVMZn3OeOEpGlhdsN7p/MlqBr4I2S65gZ+kNYhWTa57VFdfOkwg",
+	"TtMz2cxi6mA2323ndC48jG5gCzVXupKNWKnzFupdT9K5treqBWmjRYfaU/WvZ1/rYk0MIBHy1A8o1qlP",
+	"U1sorrbhATWax/Vroa05ldedzY8wCaPSXoiJFDMGGwjRqMAhbgKtRYl6UqxA5xSzKtU+qFcMcuIgr9m6",
+	"c7tVh4lPC6wrYRpMHodK/RXAEH9484p0u709mBtT8+Xj4FXlZkGce7TO+T5HYXntzBmKzZyNxAKsVgfW",
+	"zgyAaFI+SaUs9nxm8Kpj9Pp81av8HLKTrzUzPs+feevQiPUly0CeVmfHkZhV6h+zggJjunmnjFhpOyf6",
+	"RC+oAwaZUjz0YxbBSlprFHNTbutHjGxJMLOxCJeFUSpm0v2YiBrsjw+2naI06QpeaSrcOiXFBBxk9JrS",
+	"iE3X+gRea+urMPNhCRiLyMEsRDwa/R2WRZIuAB0+Ua16FZUMAxrxx0JGr77+HaIwrrEGceOwl2Wy5y3m",
+	"TiAmmXxBCAuucYIVXWJjpsYHEkoSLMSMGdMdmpaDWlGWis4KNqTU+46HsdNO8tBjpHty1ClvW/POIgpK",
+	"QIGzkxbXao6RTGIY5hiyxGHocr7odoy9Mk8krzNnjfJaCRwG+NqnIt5ECAm/nIpbjNg2rOzATMWoDoX0",
+	"HlnzajWX1dphGxHR1btpORXlMs/WL4t3EBQxa2fqjxmYfJ+5BcmKe14zKCKUqNl37QRc1NSRS7i2jUUx",
+	"Tc2yuL5rXO/R1HGzGpQeXjLV7eT0cqsUJmUA7Tmbq2QZvadUzzJF3czaQelMLQZynGz6p2GQ29wgrg7X",
+	"JiFb6tMFgDTq625WRcuqbxmlaE4nRT6rRBuAh34kHX2WuDCskoDFCj2Vu+Q1jjyW5+CuBj91twNAm+j/",
+	"hxegYINBHY1x80rlyxrDOPNnx5G3aC+FUFJFdP5GRLMyrMHc0k7A4ly/r0Rk6kiMRTRbX05I+4xmQxth",
+	"USQI8VcT7ED6VkeYR0yCPmsOayUI+31BA3JrX4ENtYYqv+ZUgQI3QyPSmpTcSQ11ffM+tlswT8NiMCuE",
+	"w3bxLqvbBONRcZNjOuPBqmGb4LEa1quqkPV0lqL026ZlsMi9/MipiFRh8yCnP354L3OJrsk3eZOASqAi",
+	"AaNSkUMX0NaA9zoKSCpDGUgC5I883nLmIhfazN2NzpxnedAZW94GTZz313SVX4AbImLixxLPUM4uTEUO",
+	"5C99UqIsfvgJfsrsNX79klRgjkvX9ctzPYGksWhJUL97fbwsKrixuL5LHpLr1xftWKq5lf54qrqIKXHm",
+	"aKmxlXXEQ8TYzZELAaskoo1KP1jDzSGhFQsLSq7IrW7mNr/LCq/5Yx5bJV2/5zLXMwOHkFZwnFJ1+VM8",
+	"HFHJPVmEZ1xe/e5HBNLKq85Y+zzXo5HOkF4iPbWYs8iyqq8Zms5q3356NCaEqnI8G+yjIlKbqSrlisRe",
+	"VnQV6w4Fs14o+Z1v1wII2tbKEvsyoVIVbrI0x/mhBElaMNqpMEBq4LBy4yndLS9tIPxTAkCmVA6NsCgP",
+	"83HTmzMSpiB+6GnREhiB5NFiqlCtMlhX7kqAeofhhqqIOCkXLBp6BdZCT8xmIlF09HjxjVw6Ib8jP0z2",
+	"k6kcglBssqZTy7SJyNfFjdp6vzEb1GtaLvBelDf4Plrh7eBzhtvQW5Wzx4pN9/9xuyu7mxxjRn7fppBs",
+	"3R3wX707q07M6zv+AIgC/7FbsP4IN9h16cK4eUdaHJIcY3s/mNgVUEXJrX3g1oaQQpB62spnijLaYOgf",
+	"Y4s4qBDO7QSRsmxBG/CMgLaaQR3XHDyPxChgszxVTQSLWaHQ1r+RJQZXK4ytkbYATYXdtPPYjmuc1gxn",
+	"Dle/0GDBKvSaPX1jf+CyojRxHA+O02tAJVA2IZDEiDkJpmu7piCGpShczrV/pqsL34Wm6qcpEzNaOX4G",
+	"55Y5g4L6VQ6HvVTESqrEtAmYR9SYOHweYHduBZW36RAq/eWchXTObzF82Yebw1p4PdyUcdpMbKFHQz13",
+	"M+oz12trOmxhUHK7ZVrXHAcDr3DntlsBDwvuRPqXzdjwBNqVioXDeWH9PXwALO5p+zASXuloLPOm4W/l",
+	"W7zSXVfPLmMqpSSsVukxmZeXJNyc6CPduIBI8fz2/3FzdUnME2t1EkyUFxSiWPMMQhUY/Uult9kKvYJo",
+	"iTvG5jLdMXCUm8Dl9G6ieGpfP98LfdD710hEqVFZM/+SRiEPJ0XExhLLBHkB4M2SS2MtxqlZRlwpFj4H",
+	"iWumZJBBhjPbGNrs7rNYRDteBvOD5Quz4dv2CHIWzJmOvDvmuRfNMR8b4w7yWSxynjAqE8YVonUoXC+T",
+	"ZI8HLT8xPAVWP8cPAfEpQyXuWFgY2hK/Wyr0kKbhIuJPaKiH3A6DeEIza9f81DhTtDr95a0Qlv2BYjn5",
+	"i7OQxpC0tCEBDvgZLsstXilyU60qWfujbv9qfE5XstpM4pQC2lazvVSzw7io0Lba38s14BkUy7P5/Apt",
+	"a3nShCMWn3RjzKGQ1fpMg2+Sy6FkEy0f8yLj8u5Mpi4WmPCgpwQK3+hjWrwrOpHlehe43mmRs0//kin0",
+	"3OBuWeYmWx+2oeO34jl/ZRwEBQLJ1rtKRRR57jsoopyBZK7goyGdz4f6laFIFreMmda5oSx+Lq+DvPEm",
+	"yNO10J7bNmNDTqmNktVa6NukNDc0mArHyAw9G6FepgRhr5UqdGVsWB3Q677CU7NkIpYZFAGfzcHKIkKo",
+	"RKz3QcYstB6lv18S2+JuP9PFUkR30lXM51TaI7WFoEaVqripcJc/3bb8Xf0Z7xWmh9iO0pNYHlPgTH45",
+	"F2ph42ZGJJRm78BmgfvVNhz7aGzTrxUsVhapHTc5gPdKw0rso21yq08XUAYxjESupGKz2+pAsBHMgo83",
+	"7RwbBkQWFAU52nPMHX1817Zx7kpgI0U3s6LJOMA4tflCFctPgGxwe08q2Tec+l6NXcXVVnYTGK2Kw16R",
+	"X5fU1CFvnqdxWLi90rxlKMnbU/3Q5/fcX9CgjtKmN5afd0rR+8kQgQCGi/xA9XdiibAaSa1dEopl+S1e",
+	"3+Z001VtJmjklU0eFIYjI3BVteYecI+Fkg1BW8WqjoW6d6cqUCe3OTOVm7aqt/uMPjzHgpyYpre4IBCW",
+	"zMPnoPbINL1FavfX1CeMuctjitK1dSlzmdyd35yJaa9vtZzFztvpSTGIXAu2U2jY2n3QFnbHVs8AmjEP",
+	"VkNbfDqVGPbrb7l5jubRzRT9A4DY0BfXTNadqepXrFq58eqmgfKri2a50WqYRNdW5IzGNjA7/9UaLFVs",
+	"6LlZ4pulENqhWcw40EttPqXZB83TBsfAKBWZq3EqZTxqoILKOwyzKtWKtbwYi2iob9g1pthYRMltmudu",
+	"rQugRlphjUTW7ScA/zE5k72szl/aVeYCEEen3973bitSRraXmpnIsdLYYlsyc134nNMir7l9p01E4DcP",
+	"JHYkbEUo8fX2QombBQLD2G3/BaeEPDchSmVxYJCHYOr5Mx7Z2iM5062fLLjdsJVsCO0TF2lqEmnYJB6q",
+	"bS3A3YYzC8MsC67OGN1z59YiHoD/WLlXn3biBuMS/b3L6Wojty4PnajXet60XqWXrqZzuNT3lOcbgjkx",
+	"fiHrrkn56oIA7YqV52bEqCyz0ME0m/rBWnz+vhCKSUJNXXTHs1+dhe4yxpqzA70hhpw8TrlkSyz1Uayv",
+	"hQQqgljPhr55g0ZgCpvHYQPpwivoaf7brbHng/f61qSg/B3KiDJ6z4q9H+Dxzgl1moRa5ztNw2RRlayh",
+	"muYGvjwF9swOodJwAw/mdm/ayHeyxoOK/fk+VEVCtz7Pb7HUYvkpA3PB84PbZ0zRoYX/qJ+/CjEJ8btx",
+	"tV9w4cj1ySiQnnVjYlCrKpx+E/GQ6vUHaYhpm5S1gogJrsholTszEfN5xLwCp9knkI/p6lT4vO4YwjSk",
+	"3tg0zubQ0l6yOY20XNZEeWI2o/mrgrukwO4Iv1UyXJOA96uzm5J4o3AtWGPrN7RkE5YwMgt9ENcSS46Z",
+	"7PRy1tLadDgWhUETVLNvBvuvskUbclJltjbT1iZ7u53dh4LcEjUtdQ9UEpOHIGHmqZ1ka0I/tQYnmbeI",
+	"uFoVMh/8iuvNZLr+uo3gESFYalkoFpNpSueq7L4q7hlvG7KIOvixCMvxyZ1XewljkAK53Z4fdtTqbofO",
+	"+Y5TebCBuF7d/SATsNKG/I6dxzCRT+06B3GygoTtXedAjzmbzwuW0VVzSrOZaGET5uXaNw231tqf754B",
+	"4yy7Z2RKxZUqjjly/6l6VX6YS76O1SjOxfeiYZQJ/ilbxrVgoTVP8BN1tfVgwD+53paxiD5Fh6uMXHyK",
+	"rlYZYfh0ZSxltczssGQLpNk3hwWz3uuEB9zpzcxGTH/F7h0URJnhEhhZWLGbhV9wZ4c2YjzvKZXTyq1s",
+	"wv4r8wLaxZAYsT2Zh+pwv5ngg7EkVNSZPFkydlkwgU2PCFylGgrDlWOnfTUV3GO54jmVBY34AIhqMaMr",
+	"qHYCcTU5MFBlYDQOFE4+WnWxDXqz1PD6ESExeEXcWe7K3rPonrNlsaSGUARrGEtZdM7IjMHZm+BMAkrH",
+	"D5LMWQRlYUUYX++hvJBbf3WTKERL7tl1X1YHgtQNErStvrXPl7Z8iAsYL0ulXpJ62CTiZgCJmkZ29Owx",
+	"w2uoRY6Lr2n0SEXEd2JE1au/FJE17f9IqCIzIRXpdjr1d79Zhxrx0/q0UhEdj7lX7nJwL+5O3Rkom8V8",
+	"vecZ9eLIfIBPP+yQGQ8XSktc2IOuzwIcQfCYufpp3hb3LNolV+DdzNzMeCgVDQJTY0osED2HR0Qsw8YT",
+	"MzAjfmySt3xsUH4qGWUjTtzbfnDbWiRlEtMW82OZLAPhUDFW/UxeGHp+eMhgKiTL2NQmTFXb9m0KT1mL",
+	"BnbMZBHJqjCJdouHNeh0DFJa4FQHtpjCB2tX2pqEaWmhhKJB3m0kqNHA2qpja+1WHNcRj7udSY0qY4a3",
+	"zhlQWGs+d7eus8eITXMTxZxph5jsTG1tpyYD6Bh8xmpwjghVJIJhrvUtiaRIONLItFRoXaRlG+hO7dYi",
+	"dD+FQg0TCJbSgLt9c+uoCJb9oB/JhI/LZyPqAIhyCw6WLwlEN1IyZTRSI4Zo1vHaoLSv9rA1kXNxiW0g",
+	"xKymqSQQRxJofUmuJWRZZ0jYLLfEmY62ZVU3HtjlKLuiZTvnqgCK0sDpG1EcY0vWK0bRV5L0z39MDE54",
+	"xNaqkdArzNREZcRaEyyjpXIl0zpbK1YOK2NNi9T/fgY2PZ3o6KQd1F9BkwLmYs+VLVChx/vGwtymXd35",
+	"512xlUZo1R1xQ7kyuGN6H7HQqwFNXit9PMNrlRo9OJpyTfa3LIpEBKm6Mj382FGzFNFdm9yaTLjb7HP6",
+	"HhgKk/N9GwrF1h7RKp9+bEnRN3xnwrksxwENSbIdijRWHc7MHlSlhl1/+teTA+ysma5ixMIy7hrU166X",
+	"EOXpqNTUEakZjisrYoQvkRGb0LB5lJxjFYV1kEWnggGzMuClEF6x3+no9dw/OalWlKLiIKkgSIVHlZ/w",
+	"eAY0olWMyUGnQxy8tAYBtVS1HOKzc5WlJ481YrCHRobYM+JzqXg4WXA5ZT6YN4Cd34ofJJlT745OGPGi",
+	"1VyJFw8HnZMX8zv+YHBC1iMWoRQ3iPS8SB/4xaadQtEOJpOcIQiuMrBfUbTSR4bezr7YJWfxia03tURv",
+	"OWDIgzFP/1sfUPqUvoW/1rz+bEVRcmxNmVo9hWGRWI4YChY7ANCy3NTt7iiY6h3ux94kk7gKBV03TvLC",
+	"aJPzl2fQWLpS3/p4k0RHB+thEtFQSVtPUQlw/LraQ6WLLzWSId6f81HBsQ98EMVvwKXatZl2iKhOblMN",
+	"3sa3re15RItue672baaHS80jixQGs4NaQxdqOlSFWVH6ZxYqC4GTIC3AvrFBRwVICG7zskH7sriDzTHD",
+	"1mO5cw8cM2t1ajCuY5yGmoDhVKn5UPJJSNUiYkNA2SlMWcX1Wh8s2p/RLhQfrTar/sPNWQHSkbOyk4jO",
+	"p78Hw9r7tGG0xVlqM4gxeas7/Pk97NLmm3A6o94QZ9DfzkS9uzh71QxHij3MA+5xRfrnDgauFtgg2Ntl",
+	"gDNFcWpcDoutMyXDQuDxuNT1+iDu2GpoPDRDHuan3EBFVgqVu+7YKtMDpN25HiQIgMaa9XyWgdks8CLl",
+	"1lmq2lhuRUqsNBHyB0tEfqAefRgCFNPQZ/OimNYZfeCzxYzAIxhrYVkS3v2R7HSz41sfzoa+5TcRYzsA",
+	"jApBVfaWRX0w+YgCcVZ9ENRyCZUI4Np1E7LHKpbzzfcRQ/hFpHitFHk84lFBu07e0m0UIddAWPI9ln2F",
+	"7AeqGK6Zw61puSwWaDAyhKJZV3fy+0IoOpzRhyr7byw85kxLkpAtaRBTksc7NfYGdm4aG0aFuZDZ7uzA",
+	"4f2iMRd3W9xRwXDjfm/nLLqtObNyJkztqVoc8AEgb2dc3cTvFUeV0Ymj6MXmTN8HGGAa0mCluPcseoKa",
+	"RkKpgA3tnBTGPoDTfcTUkmkRtxTEVuk3iQWmIT+pixDzkPnNYB3VmOuYqoipaDUEHqxa4U3JWatgv7UA",
+	"tGso5vzq8uzidUFOsJhRHuZUe9bXQnjZ+tQw+Q1OSY7h4zkhGcXSEztqo6IgIvgroHac7maXnIXGdgfp",
+	"IRFUp7NAVvrNJ8natrEIJt5eOypbfMa4BpzI/sQ9WA547uX79fWi4DzteFSyxJJWvlI3N0XwD6uAETll",
+	"LI4ULFitLV+FEcLdk7JGCp1DJFTAgPIC8r87AXFOJ2yz6ctCWBcYr7crKaiigZgsCiv4FrAdEeMxi+Qz",
+	"5FLzOhnULFQRZ7KNcQTGXmfVeoN1b7MJYr9i9sRKdMCigIc9W1ajsqYsi5itiWnLfplCAzi9ZCL+m7fF",
+	"1tm2HKcK6XNCwv8o4fmOyulPcYponbz8uATWlMppVT4+FNSLeWoYiAkPhyIMVs1wABKuxNLHSea6NOWu",
+	"7qGC2QQcCxUkQTQzl2CXoQslkKr6BDl9Q79KQPE0HsZVg9jKuJP5JGQ+WcwrKOo6FG1OjEdDDCmYVM7B",
+	"idOhJnIxf0qPYG2pHGTnKaIpvplUSCUoTGhsbrNFoPhQsoB5a1W2S0cowgSeYUb1tRcD8Uz6mhHlTmkW",
+	"5M3y8R//e+TlHVsNzViGOeAQ64cVHKLOGgPgi0WGIEtjulnFE0QtNHtzXBAI29e6m3BRE0tgK4RV2ICq",
+	"cSRmTsQpUCVTzvR19AqsGwkWaIBqcW9NpuNOuwinJp0MQx34jBnFHV8RHLL3h+p14p5FEfdZfcanITD3",
+	"ao21wc3mnk9QDX5ZJWlTmQgiHDrMWJ+oeOtr/nPqL2KzVQdQigQlasx7XOZVGP9gAwLy8yXMXQyGjzA2",
+	"NHjK+JeUG3SgkNj2qpHUUc5vVwg4kr/59t/+3eDcUlwKsdQGlQHA2iGyPzYUPYuCdf3pHdcPriqmPJWM",
+	"RVAA8AkPaWAQs82ai8BnUW5SXe2Jh0NyWzhGaQwh0+DTwYwyF5nyuoBtsgj57wtmkSpSRmx9OACihP7F",
+	"o5JVCs6tgChldklWDVw/mv5NCkLaEVVXIU8G3UDr3Ed9pGpmXcAxMNJQLLy7htUVIxmki8PkY1aBSwrv",
+	"Hwn+4FNZPr5ygP9qg2CkAyjPEnqsjvGFT8IdERJ43oRUGfAwYLgMaYag8jrioAkZYVJjWdbSgdfXY83v",
+	"lKOE/XEX+YPKcpUhW8YlK21IjBXs+ojQt1wbKRSKpG72lMpd8hrswUlFA28RRVCHJmQ1SqBmVSVLxnBG",
+	"H4Y+zWyUYr3UhxDqpPCmW/KpRBvtuV2mnLWbbYu4/yUqi0WL1XCL6JNASqG1pxrc4gIp9s8JGgTXKg5U",
+	"1+eWi1FSKrHGznBdTo03xFHWYo8n32/PpR6VIrclal8T7LbkrQ3R27Ia3H8shJsZiGvLLfI3OY842ArP",
+	"YKGuJ2khzj5TxgqJSxz/lYWSelh/yokfK+0TwiNETp9OEXe5pJMJixBw24QwVSNu++srUC45UiPmIRlR",
+	"yQ73/3uN4Adbv59dsHAhi6CHwsUfa/n+d+jacriBso1xX3JaaW8B4OlkikvPK3gOzqfKOgi9P4zj9rfO",
+	"cde5yNMJjuYfxm217pQDg3AoobGAh3dJGAudsHrLdfBvukfK4VTM2Dye8LpXSeOexepyFtOUSxhxNdjz",
+	"H8OYh9ZNbm2gFQt5kwGWyowl//KflOovR1R2SsRl2s0/CBWbzQOqmIMlUdqBfb52J/tQa0EFtRrXz/3B",
+	"vtcCXTFReeM4hrrarsGQeoKie22QHP8zddwbhBvOC8EQhLqw7XlOGpNMUxDIY2x6dex+lkMhXKrSmmji",
+	"oktzywyOMmFrwaTld9WibMQTc+r7Mx6Wp2ZgmBc4WmAZHXCUailYUJkUwfdEdGuDy8zoYtuRmLOQ+TGQ",
+	"NAE6DYaTm7EIePqA8wjtVaYq5gfZvdH7BI82aipXuysYl3K9PedyHtDVJZ2xGJELrF6VYqg5Co+bkOtA",
+	"rQCZdryy0sb0DFA9hxgNbQFyyrI0yoFwUWIlLYEagXv5RyBpyieaCwN997b3P/CM6DmAYNtILOYY0jAS",
+	"KTDh/JNMv1xjGfRjqXzoMJ5xFBnItWjvFGNIs4XCzcZ/o7WwJJ29WbKrSaK2lLYzwieusLmOj+Rs6PQC",
+	"lQjKQiRpAEiMGNinMMQ73qW75CpMcK+nEcN6VFKP3I4k57IPcdVlCG3ZPV5hpHxsbyaXaSyVnQ56B/u5",
+	"9cnDXDSutMV7ranDhuG2acb7QWZUQjT92pnV+8AGfGCUjz5KM8PUPBrbjtPkHe7nJkiUWaINVQUN5q5N",
+	"E0zjGxzNVTUmVQqJyuDEhHljd2zOaCHKRUbDdPfCxHXYP6ko80KjRyPC68MmrSPDNalaabP50/TlCgPw",
+	"A14VmANZiKZPQiOxMII3yRvCgh8+YzPmG4kYO3/08b0+7VY9LoL9vEVyiAir8TQuGGrC1RkdNzdXJm8X",
+	"dciUCnZTUPfNUnT1062rdVz9VKFoZFbixpZfS24GQHjuWkDdvstcgMYkydumbCWnjHNBLUcBmgqpqjUC",
+	"QH8UsjqYp0SoKQNrovlhwu9Z2Aw2C063mNryucLSJEXlLYqqqrZBOiyxduJtTqFRWs1dueVeS+uq0sqV",
+	"r0B72gbZTmfZDbERxcVX0mYYVaZcGVTcBbi5qmumbb4asCIsnllnGyWTvNEl2tm+FZdoIGdI7yk3KV6b",
+	"F/XDpiKtDoUmxW2TpvQ9Bfyzw0WoeLBpMwd55ZNljITmru36LKwPJk1TMRsW1KkEZ/QigUjEuqhadtps",
+	"5TQDzipOp3qg1NISU8YrblH0zIrKigPpZgFn2W0ziRqXAZ3F5xASmjerA/agXk2Zd1eCgg0JZyBRxzzA",
+	"0IN1aWTcV7Lc2ShtYWgeEaC/9pYDIpkf18Wo2Hc1MUET2wMM0tV9EoqtJ1CflnIVKvpQm+pM2acmil0y",
+	"oxWIkm71+DxMYYalJ+E6C8FMPk3y7lnEET0DQ0xUXO/VVi2vPdRsLdnH9UTWj5JFb/VlvqS6CV794cpv",
+	"414MnIoL16tEfJOSBr3uFt5B+BsAWdu6I3vdd5aXdp8qjQ+WiwTvhDiQLTZkA8eACgs8brU+TaGBJUZQ",
+	"sEUYQGSwtY9wCSG4WvFFUPJU7cSCONw14PuSTAib7GxHkS7OWO6PLr7+QnO7xJRYQiQuY7I9dXEHsV5V",
+	"Dd9PTceCawZDGirh4eoiFWRG5owIvXwrsBuNIJs3sfIZMA8Xk7rtxosSmdZ4ivInG4VtnUGS0DQVvOWG",
+	"T6Ws2pLIqVgE+n5t0TEsIgcDNOFUwFo1hOuRtc5tblks9V6iDdEGbSad1C66f7hF708s7UqdP4m4yzlV",
+	"JwWvW3uNeXFDLXZdHD9uq8DJlj1CZh7KCp/owVwXGrjOUoGW7di07ERMuiUWSciYz/wmmf2panZbiq2v",
+	"xGIx5A/LLXt2kNk4UxwklA/E5H4Rsh/ixJo14185IpuWw2w5rB/t2kZACBIwgDN3qlK6B505C7gkCeYu",
+	"TBZgC+qBmBQ552cliM/HY71wkZi5Jldw/MSSrk2UELlDnfEwtqTmDDRPhOXWD6xXSyl1i3Ln8LcG9lXN",
+	"/zeMRt70mq4CQYsAaI17SSs98HRSczkbMRKoQjh2T4QosHNkFgAblRU4VWsG+zrl8hoZm39BPGFrN8xS",
+	"4qAgFxWUAnctHO7nucg1scvWthWXPzEXBT8GDoRj3MFPxqOzyqVXpHdYBDM7k6b/GokWikVhHnaMVVhj",
+	"Ew7sudTglCACngG4w8w5X5BqweU5Hta/FAFSr6WYgeYLaloo4r4h1xJcs2tHR0HCXT1PqGn/B2kZoE6Z",
+	"7MsmTTfDVQZDqHHxub05S9fOsmXOLOedjc52kKW44BU11njB21D1VUkWjOOTFTOhbLO1VRJ34z7+Caqt",
+	"8XKl4xMbTYW4y712x4mcqYIMWtHH3KwEtXlK53MWPgs2iKuSFGrOG+snxSk2j+0Wu9eaieIzJhZ1U5wt",
+	"hJU+ARPdwAW0AjB6pCZkBPpoWFrq5LHdmjLqs2g4o/Nt3T7eQYtOVn4Q1CvY9u9Lv+shtOBUVHV7+/b1",
+	"4LZNbq+vbvDvR/xzNnj1DqPiz1+/fz14fVt5qDW4qTeKtXm+0EuIYKTRhGkl28I81kngrgyuieMia7Y7",
+	"5gFr6zuU47uwVclNxGTsqgVzgwVX1kpwZZL4EiVZ9YyehagJaD4sTnvdJXjjMs2SCaByhcyq9lxBqFlV",
+	"Nke3s8X7uBHWpbdxQ6/Mc6jmvqpXxr604TXcHiJ/1ss3jrzsGDQF2q/7Dlp2QTFWqIgDCkOiIFs7LyWD",
+	"1Z0FrobaNNs4E7MiOL2sr64+3NQLLdBPov+3Dtx1jjINyVWYrIaZ6VwSTVIBCnYQiCXzh7zI/hOXMYcR",
+	"h0wBeC5eeTPIEYCf4HlsbuAiNoeijHEuh/NgYZCCapTut29dw0vOLDq5YcUGY1AvXbm318s5/wiE8CE8",
+	"YhW4fC4oeM2xLNTUGQAkMMPHJwLOp9utC0vulBTX+6Ce1QiItrmo/x97/97ctq3tD+NvhZP5zfSc3yjO",
+	"pe2+JPP84cZp690k9td2ds959rcjQSQksaYIbgK0rN3Je38GawEgSBEkSF1sp5o5c3ZjEXdg3ddn+c/u",
+	"UrXQwvmUcDrWua26v2g8XTe9ihh9s6YGfzPIuuqE28HQjec1JTwOx/6n9oP8Xi7CTD4h4a2k+jt8YhY2",
+	"9vAXFpJwQW1IIg/KJJtcZAbE2MJhH2dxmsbpfKzgtlpwzCfyUxqNs2KaxOH4lq45FJCwLJ6bVMoairue",
+	"cSkUWx8byIDTy/NvuAVhusXOYamQflPCAs+VmZnKdLshmUgdBuB3n5nou2UcRQldyTlZJDEkKRR38LMU",
+	"l7PwuAvWgApgA6tIWL1MHBei4IItx2UHflf4o/n+WsGlNfU1nhZplPigjwOfCfDzRgLi6ttjczYG0M5a",
+	"rKbXui/YDghXd2UBooexqCXlTcV7rIGiigjWvfPK4lKvcyJInNBoLHISNsYamc3ISUgVEiEJeEbSMs6g",
+	"3FzHVBUEIECKu4eAn0tg7ZoXxt1tLumfA5bamB4NjHufAdg4ZQL25rb9mshnKvWc1EIId/UpCWA7BHVq",
+	"BWmATKSky8gYl3XyTgsiNP7kww/wy24eELFUjDkVeI5jlipcp7aLrcs/cEFyVRwDsa4RXh7ixmjePJ7C",
+	"V5wSES4MuCAvsozlLSetJQ/DsSX5nKqai7C7tHW4kKVSshzfkZz7Es6g4CqIWlcN0KiFPLgjeSw75h2j",
+	"ZjmDYila1ukgFZJaKA1dtexFPdSw5v3nNGR51EoBSuh7uUXyoq4WLLGqr6FChrg17cPG2djIZa1jTmri",
+	"2yQgWZbE3d2vFrGg3d1bypdf17+vhId/A4QK6zRUOPc/ri8+BSs6VaXpWwfKcnYPwrZgIUvaqY8OI5e8",
+	"G0Xqy6uL//nfQLdGm4AWwQBlvm3osn5QuKDhbesOdi3Z9OVaLRiPF0Sy19xTDH4v2/yMTaSYX2pTpdek",
+	"xZEnKSoXLOPBlMbpXJHWRhqKvr5xqQwD8m5bvRu7PIQeTG7NLc1EQ70b6/S+4dpe4Flpg96jt2jM/NWj",
+	"96oNAGxBpaaETVV5kJKFdvfzEzQzZTWsmk+e7bE4TnlyUIJJv0aSzFkei8XSpa6Z3+U2//zx9J11zzbF",
+	"es018d88UCb74ZJ+ZbJhwsLbMb+lKwdThwgFmobU+DegiZ5oOXUD7woXZRknSWxuC9bLIOnas2jHoyzb",
+	"F0eZAoEbx9F4SbLMT2O1gOA2ILa4qlguAtlfWfDIUX2r0znO0mRd8YFXCyhLZg+uPW3oax4m06XPdJlj",
+	"DzGsyovSqIn5dUmsMR83Vk6vy6orogIXaBRM1wFJg4uMpmCtVSFizf3/vhL6BMEqBAFTThNwvCzDrksr",
+	"H7ZvpLeye0UExxqasVO1NxiOYGkAzloJMEB5b/hrl5Mqk/qtmnqDHr02h+D2TOh9NhnVqiwt4zReFkvw",
+	"n26SfTkdY4zreQjm9diABnVT9YQX04nzeGLOC0mid70RMREDNuL31S0fF7krXuHz1Qe4JkbwAlWECv84",
+	"BWRX//j1F9+bIhXGKZ2xSvXFXWxQOp0N2CBEBcQr0oIc4HysLeXdZPc8ZBkdQ2v/3qERPwkm+B+TIKdZ",
+	"AtaFWHSMJJhekeIe28IVYGUUHUgMg7gn1ml8g4nGczDE2h73DRTHOIVcDMP6R8FEChWTUTDJOUFfOw0j",
+	"TtwPkd/G2fg27rBfyQuPp0mQNmobVsERedQmC26az1mRh9RZjiynAivno00ZRjXIdgZv4/PVB5xI/Tk2",
+	"rhH4XjpuVvZvFKBTq61kU8JuLrvoF0bWGDwG2XrKouxvx/9kN/lIUqImgjC5S+8k6Avb0cEymsZRP4eC",
+	"ZPrnZ5ZHoX/JRrnnXfUaN/wN275ac8sUpy8yLnJKljxYFlwoGXpqm8c6n65b04YRjSZtLoN8skJI7g3/",
+	"y+E/XsMTFmGGT1gkfLLpCnbcSGvDpO7vWdtSflqqUcZKhkTIszoiNrrGNvo+aUvOWJmXmCtG2DKFwWHQ",
+	"KBa8agjqwWqvVLtLPaoP40V67YkcgN9CyfuwyKUUpYIgWtIaSQJ6g4jvECvc5aQFLkJMlEnNYdtjG67h",
+	"MnCvxaP7dJzEMwrIUW7zhI0e3GGZ6FlttD6JsTx/Ggo+NrWCO+pQE+QaHCZUxgRCnrDUPpUI3syj9PD9",
+	"nN0KNafu7y4B8mowMQvJcWo8AcQ0KWc2vmT5Xxl6gSLS5vsowXm0i3nJ7qRyBqJkFessI5xDFlbzXggy",
+	"H2Pco+Myqx9VOuUdSQqq7He6YnBpxpISApnzLeuaNhdaBdlhvtSqvYmkASpSCaex/B5S97ZBArablY9e",
+	"Lr/rdo5oFtQjVuGzaqJtcaaLumd7C1bZ4QKXl9cwz74ss3G+Pjva2NBni4GyCMoF991h2eIGGmA6z7ga",
+	"UDLMqP3zzc1lAB3VGIFj3pyO58x2CbdRwZ/YEG+wHOOWrpNG5KzGdUkloLI2d8fLQhQkGYuEb7lxDVfQ",
+	"PSpIw6+HD4ZFJJRBqGrGaxkUpOgtBgWJOnjH0pSGwj0OFySNSB5tuaFuS6fKyBj7oMdUAwRkg4a0LCv6",
+	"84O7BHTpYmepRnpPA9Ci8Qwky9HYHWXcV3vs5gFL8P956sI70WVuFpZPN6EzUakIj+qMMYezIt0suPHo",
+	"itJbw/IWz6DqnePwNIK7+zmN781wlcU31Rp58ML4VIyna2Ukaw0jQMuXKrgHy68/C1u+3km9/WN5+67y",
+	"9iWVRXC7ljD7X5X3UGHtItixKiqfUkdmX5KwFUlDiuZUx/7Ln4LYNqzVnruoEHoI1reEdL4g6Ia1SH21",
+	"cpYVjq18XvIHh4qgiTh8gnCtVqaASgqXFD62PL2y201Hr6df+t/JjZynT5S8mn6RJ9yF4C0WOGsd+mxP",
+	"W92XHUwc78t1RkOvebeE49fzjl12T/nZdpZTHb8XpyJnYC1oNRDoi1D5HKm1CcduimmJMhY3GnauqjGB",
+	"PE7nCQ1Mg74WG3yI71XzJlgk9MIoz3AezxdNs/pQn5BeN177nrOCrJoNYuJxRXoEgxiJEK2GIo9DsdWb",
+	"LrgA9aR82Pt9xjp7uTtlWht9Gh/xNuaILk4AL7sRa0EsSpSTCo2RKgMgaoGtSAkqdXQ8+L553aDlqi+2",
+	"s7QUeRNYSpDTeZGQPKD3Wa64mPZ5ymV5gUWYXUqSsrx8c8ofusIaMv5uGxvWrCda0xq4C3UcP9cyGhOo",
+	"GhZVWgksm3tptsNwTt6tWmHIn1cMfIxJ7S5COyvS0JMhyE919atygGZXCBpNytTZ1jIlOFEV7VjG1TUj",
+	"37Yew/qfJCmaYCPTNbovwWwqO2UpvZg9e/Ov9oyPLmPaH+ZibfKNzbv2x4YY+8fGifzWnj9brjWLS87Q",
+	"9IAuzw2Yo5TtMmqA66ZMLOTrZblQ+ZjxEv/xFj0hUhCNuQnEC1iumbUC6qLJrCf+xNDk29PLc69HKue9",
+	"UV5jx2m5wTlskzZ3Bo3GiO5SNY70Z3Os75sB0Ssg4EzNMwB48c2zOD/b7OATE81e+9YSJd99GbmxwkGZ",
+	"WdFUIFrnSXANP/JAniSpb9G24OGwMYgxzftih0PbCnw4bvPeEMTNcX5sBR0jqVIhdMUNjcKEeBvy3fKy",
+	"NgiifmxCe9jjXdx23x0ScISuRZqA6dgQYAL3HoEQFTztA18uwoMIHt9er9YnZe54vIj0G1nITbw/B4y4",
+	"Zjd3MMPyIIJbXstuSQOcoAqPxS0m4AdlrJg1wkacolwDy+P/wOSaA6VCxm5j2haaBh94jSdqUgxOtVWz",
+	"xU/apSu14i7nl59k1XhgzYIVyUlbzB7YzAP4igrPE+mxQybyzVO51p+XoS4Fp7b/sM3Wuel2qkglKgqu",
+	"epmb3TZ4XToqbOGVAsMEafGqwd62d1U/hNY+Vbiplb/j4VcCXXuKRd9pZIAS671/aSUklQCKZpuiYDo8",
+	"iOCr5ZQbnarD+0P7JlRvlEW0ynF3erX9HprpsjW6K6jWUrXjQlhO5nRM03mcUhcJtgdSCF1yy0aYeXtP",
+	"lllCg0lOo7gJOr7j0K5bQjoVTVIJKlbhKK2faw8+hltCYqWvrhn5kkO3Tc/viJzUx70vBj3CXf/CDtSx",
+	"y2jB1rhiAmoIQ4QvrLrV9UitSo37mAfyc/k0K4c+DfN1JiYO0t4GzWrBsuZYF4bwRWM/UI2vc5ubiyL6",
+	"bHIzuZBb0LSPKrtRapkAnWFLHx5UZMqitQFcHed0Tu8zZ/WQulkKHgKKPdXTSQ0KVzN6iRwUQGS3G1Ch",
+	"2sK2d42JuCJCJG1pikGIVRYqFw1aRvUcg01PppZu5PetyaH1QcrAExzKYbG/FzkJxXiWs+VYLrOD3dYi",
+	"5wS5pWkJCFzbJw+OZuE/NR7Xu5xx/vwCdKjgimJofHC9IPIEgv+Szf874DUWpHwgHSJykrDV2FqQe+XT",
+	"nK0A4HcJjmj5KKqvwQ001RobqMMMdYwgXMSNwbbEllITabU+V0zZlQkUnO5mfFSDnTXe4MfS0g+brOWm",
+	"t8Hk/z+xMjKHTyai06LlCUU0jNH7IO92wuZzt6Or25Kr/bgk5Su5nSFcZVxqF2DAfcZ49+3B4O3q9eFK",
+	"4V6qFPXtNmxJ7seNar6hbpXbApQGdSNYNIS3BllOZ0k8Xwi96m6qpxIrgIeIRc6KeUvc1sXlzfnFp+tq",
+	"/JaJ2zVVTZQU1ZM+yRW5RW1zBrhyFYmlvZrdRAj5xy1dI8/yZlkYTbwkAnizxaXU2ktMcBjhG+4MCsAZ",
+	"mPyD0F3oCysgoWHLJByU3i/kMtXg4abLZ+cCdT1XZ3Tr9SrGpWMFz1Tk64DNZgbyBCK6wRjsiLFpSxiz",
+	"fHEGWd060QYR0MdforsAUZC4/HGOpLwK4K9DyjB30SlddAZOdbyDi6ylTufmU/BmxXgHSZKMOZlRjT7T",
+	"wpBJkgQ/vb8ZBT+/Pz0DKbWRBrQJPjjmdD2AQ3c8sW1R6nQWuxCJ06bVQP+tolvxkkL9Cdmdg9Y+DQKg",
+	"xOvDXP4SHki2bzPn6KV33THVXxmBb59vBypCRfGXgklEOZbbNyvsy8kEnbO8Mcn/E1nqk8SyVIDGADWk",
+	"IsIXU0bybcVQnIPUUd6x5ZKkjeVkuKAZKvo37y5Ro/ExWTlcETe6AJ12oYLxBBT7jIbCAUPTbO/Asl0s",
+	"iNgomEjpVKUNQ0/97EHv4jwsYvFDTsltmxkvxO+CKX5YFy5GBixzBo/SUL7VIk5o9f7MSOyjthtLOklm",
+	"EJw/lk++Q8zV89G5ziKPaaQmgTgmkiEDSml+F4ftqHVHVv8M3XpjwcZqwzpxkOqnUN3vbmGbg5mLe8dL",
+	"G4r/exEpDcmDuIpFTvmCJdE4o3lIXdVpIaBVDifvbAkxJKBsXWWl9WWCFeKlfKSvvKKRW14ouDDetZkG",
+	"bqwcL8smAiFgG4ZbDwlIA/V0lvnTSiU3rpZmro4dIlxAG5RA347BYARp85HTbLukcoeNOQaygr7hRies",
+	"ga/aiKtbwEQZSckPd1lZ5Cv5zI7wbOvG7yT8cPQMdmTcGKl3U2I3mL1ro0nuW3z2g3dcu8pPUCVBWWoH",
+	"tXtY0Y5B7scg92OQ+yGC3LuO4Rj0fgx67x30fkYEQcfKR8R5eqeqPjpAJKTgaWncoK8BHq/yzgCQIcAD",
+	"shQMwJX75a2GdPiuoTOtdOB4ze/VT2ZHmcXGa+zHbM0eomDR5tMCQCqdRWD7rirb6LFPRBAFFqWqZfgW",
+	"DlEB119Gz+Rc2mGz9HaoadVc41KB+sf1xSe5flz5ZOC+yacEtKTj9t1U56PV4sodGxkRHOKW7dKUqELM",
+	"47TfBvvtrOMWGMLsGbGvn8nGC7dw2PpMpvFZqzPxnJP8FGnSQkVwuWbpPuv3aXQpGZmjgGhqqXZQLxFE",
+	"F8goGQUkmCYsvFX5Jbn8WcVzy79sQ1O2ti/gPMYh4Q37+JHozhW5KbudkxzLBBNO92+5wE/HJBRd5cE9",
+	"QrrVQB+hT43k4zKYoWHaWA80/F8ZLtkNF7Zvq0vrna0vtVmJUuUmoahrSq2TIWkPfyAJW/Q0bX5MmTpG",
+	"tEHmNEvWrojciLbZ8ksE/ayxyLw8VaeWD+5GRwflFCz3yhbIOotqIUgzXHcZaNe52lkJzdsdc8yPKB0r",
+	"JuNcDgu3SR6u7EmZmAXX8ffy2iUkTn2ywmQHTmUvF7xe58BYIzB9o5/gepmzaUKX7XXxahHvaobuAHcH",
+	"SHxzuKOCn7eE3W841hz12aw7jRvnuk099sKe9k0ez+c0Lzl2dyxJ28qAxMFkRyr7ytTfHH5nndPd2OiL",
+	"1ExH06A76kOAVKPx9nHAqicvAq9HdcsiWhpVX9akULoYr+h0DLU21Rf9xND394KmEY0uiVjwa5fFtFox",
+	"qq7dowRvVanuIPXRHdjNjFPQ+WLKETDso8kBqdAQgVTJy6bVip7UoQx38XgBgJg+lvJX17wt++lmMTcv",
+	"eaMUHH3dxm3WM/c+bunAR5fdWLnsuPe+YBxl1aOBBa3Fgq7BF9L3JDe9jD5EzSrCNG4xdNWupS40ZFdj",
+	"6jHXGzmcJWl5TdWAvPnMzoZ662vpYZge7juvBckjHbLAPeemPu85s59JHt1gS9/Jqawn7wPdCK7f46t1",
+	"l4toeDT1yhG6VETPOZ6rMX3nqLQokZOUz1i+5H4UW2kDMQ/CBUnnvQkgah83elTv2bLw1kT2eG1rU9xq",
+	"mTneZ8YsvNXowr7TzSTr5GJsFbfpnDAEChNdpbiCQddXMMbRVRe+c24rh9f41C0oO4NZrBKX+gA3a8wv",
+	"33ny+D9qnr40SUP8yZa2+783xLTCu/6P9z3oyX2QiVr10opUlAV8NbjJvtmRIQm+MhzqcrqmvKILUB/G",
+	"lJ7vO2/VrPeU22MgXVPXOjkIT4PI2s/Qw3n6O3re+s/793/vYLd//3cwixNVGLHfNcFp/OP/DJm5N2Gu",
+	"CquPaA27XMDBr7wJeO1592s5Fwe//EWejHO6ymNnIeb6nD9ffUCftmwkaF9W8/nqwxWO5ztFkxv9O2fp",
+	"0AeKyWxkTuKUA/QiTKrn3P+pZiLV+t6zV3Pqt4CGuUuZqqng14B1KGbqvZQ4F4WnQE2Cf5A7gnAdJWaU",
+	"kgH7ThfH9Z0mlA/tZ0dQYTJvIRMA1AB+MPtCuxWpLPi46eGqpthKEcXgZZM00CUmFZa2zkV/G/BCSsY0",
+	"QloJgFi/0mlwY+qabpkJ3oV7XUX1NrUAHd52/bOjtocCJMAtgLoDva+XRkDY5qiao1Y8ULY3Yhmqm70b",
+	"P28pqHvG32BIzwP4dO3RGwNFIkozqEBN8zXEs6RA52kCQSQduzkUixxHw0HMunwwyd0LrRdhbYJYLFU7",
+	"HX6ARZsBmZ3dqcQlPyCOPTqsu2HXe4OsD8bbHsGBqV0JBJsDSdoyfrtismsODzOIjr1TNvd4MPtBdXxi",
+	"+Q8PA0JZrZHcGlJYidhK/cKkvdBYVEW9kio6S96WSDbe1Z/fQxO7ejcNCyiXuWwMEpC0G0MjUS7A7zeg",
+	"UaB62kWarCejYGL6xMHkn3gxBXMehiqAJIP/bjz7jbhd7+Wd2y3LVSaEizE2GBdZ5EpmUnib8B2A18l2",
+	"tl5XEiMi6HMo/NVVlRmuMlnPc1ZgiJ33Wi7LZv3q0+n21TJ1+I0rMl/+ZhBHzRXHnUhIOi8UmOAmqpI6",
+	"2V5Tu1aNrNmZK9GzI92s7ApEHxTAQjvUjXcGEcJbxgBh79DBHgJrZ5CjfwRxawBxdZK1l/p6MoQgVshG",
+	"9zZagdYgiH1OYzk3kgRyD/B+9Yq75G1wXbjOYI6lQThOZZaz5ZBgbr3WMpLVP+Aer5tDAlb7QaDmvK6a",
+	"rgOM+8/Suj5eblKQW/1q1FWS/BiIZfbp9jUcnf2EQjNaurbR1lwH1Bj3UgsObr6Eb+HCQFRJNbla8GCC",
+	"xzkJYg85fWjgdXdx/FrgNQLggJCgSzpJebC1yNa20d1X769vJBdX+49M/Bcyu3WUSvaTXWtB7psZsIwJ",
+	"pOOO+2qnctR3KaecJXe9L6taoaHPfAfX1X6pjZRhw55QT50wi2MzjOrxzQxQeVC6vL8VN94roUJj56jk",
+	"CPve6Wi2Bi1mJyaQbbI2tkjMPKz1pEV4deO8QW5uCfDUILjtIsWmT05c5wIvK4KwW7UqBeZRQADfHW5g",
+	"vjaqCNsV9GU5VFnFfJv8obK/ITfAFtkbSYXeoSaMK/80cwsWeocR2dWrYksQXUnwG5syo4Cly/vrOz+q",
+	"lpvluXe73tIFoev3brXg2iS1a2+7/AzlJkK5iyvvXbkxm7erFl6vgA0s3+aoDKgwBbY718Y5HQP2Mmvy",
+	"7OjHyIup+TOXw6BT4DmAtWC4N8yEZTTVHonLi+sbR+08qzcH7Gu9xHxlAjUBSIUiPV9xZcDgdOKCby1d",
+	"yvRe0NTke3rfYx0v9b5s7kk5apd/UyxWUP7BlC7IXcwKw8sN5ZXddBMQucx4uSyEhbjegtPlvlclPF+R",
+	"WnaW3pylYc8aZhOHi2BSnsqkWrHUOPWtiam3XAJhtO8LS8eQJDGesXxF8qhV2Conoj1/kEJS2ZZBm1Gz",
+	"rriquiDGh7bf4F7MaERzE+XZvlgeJW3WJCMmqgEGWJe8V/o+FbFYN+uB1QWWdiYPNtkDzECP8g13ohLs",
+	"nOHWOY6eww4h1+0uN01/e78AfzLm4QEE03IgHq+lZixtoww4mG7Qnzpo3RP9tlMiOnCrtWSvEifNqzXo",
+	"1Ww5jVOXcL5p3tr9EyNJYqblJ/ksaT6n0dj5TvB367lsDOE0t7uAiuzG/e0eNXrqE4cG3pRoTESbR6W8",
+	"R7vyqnRedsuE01TKz8IFURgMClQoFrxiWKpiWliBUO3Xv81uBaJzxfTBtzdX+Fkq+pMNBW7is4ecLWtb",
+	"6AiMOdS++Ftweu1LPeGmGXEyXloB/o8mtuBrATzWWywX3Q5s2HKODaG3m1YXp8JPAJt+ye5ohKCDJbaB",
+	"jQ7b+/RJKMZNHr5PTAS6jKMy97uqDkTRXs0dXswvogkV1M/jZCWGwn5uCe9/fD5dFIyx2ys6ozlNw0ba",
+	"vqLTBWO3OqkGZWgblyokSeKbp+9pSTep6Ztgk9BLKy3ISMFpMKUzppzCegWmgi4GYhu3PngvVGZ+b4Ro",
+	"2bOfYPUrncrNVun6Uu5uPxcuABz5An9oVGghsBwFch3f1F2Gxwe7A6iXA0AEsJpbIDJA05IUUYMqoxJE",
+	"AkG5wKDHm3eXfZOXbZxoj4evgLbBiDXW6lm7/V9gGCqUHVEZb5dXF//zv6V2t1HSyiIHe0I1MQfhoWG4",
+	"6VGVFLUdr3ur6nqu3rKaiivCbLJRlU3Swy6m7pHaEy/pmRUg06YkA40E0AnG8TZmLBcjA/wtDHqeN6U8",
+	"P7vqSG9ShVkJOpGEgeld6QqomJT6FVRibQIkbm38KKuwYh1oiB4RedFEZC9ZEocxPXAFbnf5u8zMZ1AV",
+	"bljOertC3JdPqxB3JZ+/FWKuRBGwc97xjFQtoyQ5amzbi5zn7Vi8ACaaBiwj/y403HXMgzuax7OYRm8g",
+	"PZTfxgrnvq26aENRGW8UCCv+AtqVEOqDMNntEsH1dKe94bX3HrQ7UAIzv9ARjFmNkpDZ2+XARAREfLEe",
+	"TwlXMbltUPFm5ogQbwDXdDeb5ah5MR1uS68GLAwCV2+4Ms01AnQxpHqQBC8SsYvkPY3S0VWLxqOIjk73",
+	"bK6hA/SdB0Uq4sSGpr/P4pxuW17qH7/+0hboC8lBRBc1BtowIBHSt5pQZcRbmomRfGU/sQCzrgMSREou",
+	"HQWT75eTZlEoMgi2ikP53Mxbum4WA1v37sYtQpREo1o8t2Hzak7ebkqEACzxPOXlfeB9p65Sm1uApqtT",
+	"rSfLmpLNFtPYRYhYI+XDCBhT8ttZvFG+iDER4zuzuDG/pStHAH08UwaZYErFitI0CBMW3nJjsggTEi+h",
+	"2NCkbrNYxmm8lBL0yyZzhTcZxhG2obsx5wW4g3a86JiInotOmRijPWjHU0mns55TkTclTufjNlFOR2Kb",
+	"WzUKJoslCSejYJJzoupMhRF3xFzzltLi+FBHKDkV0yQOgcLEaSAvxF++M3qzIkHqsa3odBAl+oWumynR",
+	"KXQHAyi55Q04i86xeB8CFnLeWMCbZDGkqCWeMfZZ/BG+rikyGsfWu+zCNZS+qim1t3Q9XhC+cEGb8oVF",
+	"yUfBynAwLa5BfXGsLP82oAmnWKajVZv+Tg3cLYne0vVbpdkAlWT5nKRaEIST55ahArLarS867AGt597o",
+	"bIUAXjaDkc/PGpiM/6GcJgmMUjvVzFs9HQUEDQ+vemudZp1NMGytSmYFG6RelxatjimC2LnRsI/6psND",
+	"yFrJakpX1qZ6k7CPBuK1DRbiIjWpxzoR+0GPrl/O+BYn1jPfevQsJysoKz9mabLuisiHviGbryxnzIPp",
+	"WkDgf+JIclJWwbHiIP0G0TJxY1Upj8jL8r6cR++xlj5z1OqrDSfVrSogjJpbLAUPyEtIy/KyI3MZQpIk",
+	"xhpisv4f7OpRXPR4lrNlmwp3fgbMB3Bu5bc1RwK6QlDYkQc/cRefC8VYzs69yTjUDNNIKqPckaSAtHSo",
+	"to2j3cv73Tocyy145uGA2Ka3rUDAywt37TKpgUBfcMGWNmL1f+Fl4f9teXNHpgxNlMd3ujZfXqRcnbdH",
+	"OgmoR56goE3EVcpmMLgDfUcFiVYpUD3UkgnB5Llma7FgqfyveZ6FeMBzhm0ceks0pva77bMK+8lLEspc",
+	"CFZq0mZ7MRJOOa2JDR5WCQDvg7fq2NpOzFXGBdSfJ4WT/tcnD/VIt8MGHjzdnHpOsp+rZLtZtQMhVqZG",
+	"o1iUMUIHmV8LLamD9DbI8LP4nkaVYl/9gpp8YxCw/y2rmGx0Yhcy2R8P3FM0QLmaznCAp1GD6AG9UB9Z",
+	"GjdKZqbmsNn4fxdMEKW6FZwGAktt8EoVjeolV5+0Aiw3DUKEKolKgpSJeKYlQRVXA8YmVS25Qio8ELmG",
+	"0oRPLA1pv9AHArar5ywNUtn4qwx4MCt7WjEPn5hozr5QM5K3xJqR/OdvXeRGznDOnpfTLkLxx5fKmOYm",
+	"848kJfMm2a7UDBDuEt2UAUlTVqQh1fDA+GA8HTwMBFKWSoEGm7fXWNaBHSpOEOptkNIHjSZtSYU2MxQt",
+	"+6t819HY11+iQ+aMrV3HGXiTsovT6+Zh6iCzJUDZKJhSHkcUTH5hQjiPwyAyMgSa+cFAzBdlXgqOMAWP",
+	"108syHI2z8nyGx7gmfPgvyZXdCaFbUA1mfz3WxPsYbUF7ULD3gY/VqA75GaosRhF4AkwWMjnqiD9Mdha",
+	"FHnq49cpRSc/ieri9Ppd2QRVPvArnbHQv4v3diPAdpkx78bn8uMvo2csoynJ4k6AJ3XKo+Dbk5cn904+",
+	"u2WJv4vT60siFucCS4W1gPKOqlj7nqnhNCxylbnpNZlr3QAaA2qs663Bj7VK0T2EbBhM9uGVgEPmjnnI",
+	"X0BazlTmHO8/jxviFfZ+/1ysb5+TLH6uDHL97BQ369tveAXV0Nq4zpPEwRHxQHGabYYmgenKcwpf2vnT",
+	"75ylJ1dkpVmmTUbfkSSZErRe7OmpXJk8QhVQb+5DsCS3lAcJETS33hCJIinmGuFXuyYFC3gBkqKSmtoJ",
+	"IU67AaPW7lA7H0K1DyfBaarKxgt6LyzUlzel5w5AZ3gQCwg9SvWElTP0A03nUsh/1T+Rr8e5Vah8LYbT",
+	"rphoOCH6xBAnHLZALn+6dtbkqweO4P5sT1PNjdu4KPoXPghqQxnCtp/ge+xoc37qh2HT81CQPd9ZTpZU",
+	"KIW+KV1r0PSSON3B2X6I04ZzlX8dNqtML3av+2Z+GjZJZbr8gUXxDm7flelt7SSlwRTGGjhbZXjbwUyV",
+	"htwwTTXGMMwcHGjr+V0j6OvG7PDvA+emZDDoYwd7eF3pr2Gu6nfUEQZtaKsW9Y6lAkLI3evoiiILWdQq",
+	"9HT1AHUsrijCj3lv3I8JUYZRWIDO0/aTKem94hhZouyqvcbcCSkfdxClBnNoRnIx7NaKddJ3e740prU2",
+	"+RrL41RIGSxfIl62vBsDgbMeOTcvAaV7kaLuTQXHJd5p3M0pi9YwxSWNYmIS9vvYp9rlyCJtrORQxg6F",
+	"C5KTENkjTegSEGVYruLW+ShQRZWUMKz8DVaF8JQhXLQdKOiYv+Ws2DjBxjAj/K1JVVCD+ukIvehGZRa9",
+	"aQ7aSRAEt29rXiyXJF9v+5T9r8f7mi2ofkuk2Cg3e1bkoEZpbcMXKKe6k00F/y0VxjgGyFRVih2U+rAx",
+	"xz5mR+ABDRuh3EV6jI1iV8GpUR4jKskiGp7lm5mRpNXFVQE3MNNgq65KUQBLErKMaow1tDK/PnkZzBK2",
+	"8ottYHn8H9ioz3nS+7rmdJZTvhjSFCe+NfVvfLIY8kwt1CwNMAWDDmIIYDHvv9DWu3aubKiN6c1EgyK3",
+	"WKo2YLoFCRuxitgSPKD4AT4v/37pksSuAmvP5W/aPmIwEHGcLeCz23rwIQHu9p0c2kml8LlT7qhmFVKn",
+	"MxF+DGmvw/TbJ9Xz4H1yt2/aJ0HzJb+YXWPt9s7O4XOr2LsjX14k1AWBI5L6pm2071MzormP1icKBo8W",
+	"vqjNi8bk+XQkFTPl82h426sBk/Yx+jRa0lFFUm3LK5ze0sg+gEFqf66i83o5T7YQvD5hFEOrYN4kaMD9",
+	"2pC8HQssQyXMuBd6nxrF7dJyD7qJLix9ENPxuN14fKP8yDCS3p3tTj2iWU6hCGR7QHW5K3zBiiSC8nos",
+	"ndM8mEL8jCMf1Y+vlL07uctOPLa1996WY2M+dbhe7ffr80Yr/fXzD1YsKN1BiqVtdaA99hDm0xsr9M2W",
+	"RjHUjz4y9/IWh+fvZLYUX69nAmFjJJjRVbBiedT8bLo91+719QRmaxUiyjvcmECmfkTBAU2Ch5UiwEL7",
+	"fpmJdT+rhbaX7sTC2yOYBb/fIOC9Rt3OxvOobZdDzd5x/53QWkpPq4EO9+s5wYFG2R3Zx/1lOxMq0fjc",
+	"ISMSE4KrgTO7iHbA/iUVc4SZp6nC3vPailJaNKCXQ9v6iEI4eUhKb5z+nA6cuqSqw1pimC4f1rifpAR1",
+	"3s2NKJ1CKIPvUWzKiAgXA1eo8oEGtCwGNuwjuwzbvF2KLdaV9pNZchIOemOtEshVVTDepCEm7GB9WNFj",
+	"K+Y/nIMPZEFb8AR3usGp0QX+FFt/gDiplkyjRxc7daNMWLuY6RbX89pRQPnUlE9uvpoNbi+MmtR2q29P",
+	"XmIUPvzyBgLnJ3JCk1GQFkuax2EwZUUaWUDZ9D5MCh7fUbB1sV2E1O9CS3IcfrPdCM3CVugEAIxLRYlG",
+	"GpJGqvymmCFL6cXs2Zt/eZvKjHj7x4bp6TdUyi5mPWVlvhNtMF0PG/iBtLkolm2XcUqcyXPqGNcKDowm",
+	"NBRQX8qzFKVVm3RP3k5ejXkLAAWgFIPU/P1iMtXHn/rrdk0yCKZdNXpncI4l/D6+jp7yml1wuBNDWxOW",
+	"j+QeI1V63rOyAx3q0ruDHVhydWpkz1vTY1OrBObZktyf95KgMeoIW+pw+QFNh0SfW817ndAn4ytZxunQ",
+	"1ZbJAQOabrXanvfRWm2RiDhLaA+aXTZOmRh0ocqH2vP9KC7Zn7lkRMhH1N9ZWY2Y2c675YpYvtmMskwD",
+	"JKEDY8BJdKHAiHptr60XddQwsuYLFHxZANxHkOWU13O5+xd90lEBvc5KDAkSLtL43wXt9+D1dgFY6qCN",
+	"vl8mbnAfYIxBzO3Ay//5+MEjoEuIPJ4Wov+7GmTIhfuQ9bFXlK+KzuL73s1WOZRs31Zr315RcsRKcojp",
+	"NbKY7aknOutMKfTDmXHX29l0+LkStjHzQL15FfY7C4iVXJ1X0vneBiSFBSgasAwAS4QV86qRbTiVvAYK",
+	"wZ81CZK9161yLpoqAJE1WMtLeJ8D216mlOQ0/3GYHLeNsjNL2MphOsXoUfigZ+jou37eJrYq0eDf5RRw",
+	"eEnCe/cQL7MkDmPRu2FGOF+xPOrZsOlSHspnxjKankfv0H0zLN5WP4Z9s9RtiKsJw9qITNIhpsIOxwSg",
+	"ifyORkGRehVM8HNDKZyOFkeUVzVbd1GCO5LHcpJ8eFaVAqxu0awNFgcUZ4lnECwm/z2P72hzZI/f9ujZ",
+	"B1yQNHJv0naa/w4CMJoGVhuvDwkKK+025e6mOYFAkDkueJ6zIqv7fodcU9lj1xHswtzgWWmUzPsG1wK9",
+	"aNoqei+GJFoQO7P/pLvObjmVQizcuEh12IgSEpat7KSL8sF7JETSaEzCkHIORbgdLHmek1RASthuH8uo",
+	"nIPi47RtGgYZby8zKcRinLB5nI5zGsV5Y2nAGmkF0G0EHi84zTmAcwV9k33Ozy5VYQVXyfCLFC/g+Vmg",
+	"WG9Zi0HHcKAc41OaQ9fa2RZE7/ysVMJN9Sxl97V+UxMrkfD9UPY4L1w4pfibefD9a2HgXl6UIRXNAE8N",
+	"223fOlV67C2W3uY0wsIVvWulmL4dq1UFIso59I0k2LhgPhEFdJ5TSWHG0/UYj7ClMA5c/2BBEJDqlq4R",
+	"MpaEC3X8/ZCeL5VgfFrBPXUSBSwbzlYpzQMtUyuapctKFBli3fR4HgNKUe2t3JQbMnmsU7Taaj7xylv5",
+	"huviQ2gwK3GLQ5IC5Mx2lBRd3p5ek0IsrrGqRk0haopSwl+boeFMHl+TU4pV+IUKM9mWY8Bmjn1EcFW+",
+	"qQ2vUz4gPwFHftmL2l3SnMdcqFLyLvBZ5bDWBefLMOcpXcSAPHn1/vqmBxrtLtFMmTtbRHanJ/3vgubr",
+	"hyqS4KFMubKJNtQBXEhws6BrKJBY8IaP/GvYttwNqFt5SXIRtzDDTAM9lYWt8DEh44fqNfyt1O2IlIBz",
+	"irnGo1I2wE+sipU+Jdo7ygrbHUNFO5BjgzyeL3C2Uiy6pa4C7pImJfS+0TDZNkzlsgURzfD+tA+W0Xzc",
+	"iDjoGgnhbUs2Ws0ZtHoGdNt+K0BA3M4555L7wzz6dS/b4fy7xmi5lzmbJq7I5VxBVuhwQW1gWOUsnSPO",
+	"/mqx3lRn3UQAZDZ4+qVciSgoqMhpMWK1YAmiab9VpbdN6OxIPo6E8DKqWgOetYDOgouMO7VrvaaT4FwE",
+	"qXw8cHaAEoq2la7C0/VqOzbELWyHmcFvbWcBwqMDGEMVh0P9079maFyvVdqzdqic3+8rT6Nrtfhd+727",
+	"X7vUsBJH9/TyHNwsNOX6vlGAPcaiArysQ+SDTgFlHcYLxsUY6udzMS4yES/pWMg+3K/PjDJnqr4uCwTJ",
+	"VcUVZZ7BrqAuNw9mkpUXmSNPEGHbx/LuZGO4zG0yv7rtQrNOO9g54IK46IqqIJ8wEo2nJCFp2AibvLFI",
+	"yVeimCvXYoQF7ye43rE8jUnzeHhQ4y4RIFX44LYIDqYU3pr4DX7m/I7i+ZWyr5teal2krIyDrYLJz4yL",
+	"SVVvbl6SymQfRzEP5TasfcutQbMz3QovulX4HU++dcP0SibWVxOEr1yyO6kCd5XaaCiYWp6hU5Y2Yo/e",
+	"vm94IJ8KScNacYf+gjwO7yPJ23pkU8x8yjOWexIloDU3pk0XVbqxe9+c5M2H64qFUKXYQAqHJAu9lOBM",
+	"Dti5ISSA74ATmlfaMNamssaTcRhnC6fNoxLhIVeGXwe8iMW2py0Hn7E8pOOQLZcsHcvBytI67neLn1fx",
+	"QeSWAQA7eDRU+VLHm+XJOE7B3U3H/DbOxlhct2NQa4TaHZQjpkxUSrE2D7sk9+NWgAoVpAZbrT7UhXgx",
+	"d58HsVBViUVZphTAtnR821++//7b7zurdMrZxGnHbLCLfc/G/d6uiKAfpADrNsZXhVy7TssIGZPUhLTc",
+	"e6wz6KdCZ06LrxTM70hSqwjrUZtDnlNX0UpDuzKam6G8+ve4QtdL5ioMcS1oxoPp2hI86GwmifZd5YLN",
+	"WJKwlar8nJPZLA5HQZFpUhsqLk4jaOTjfU7Iuv3pgcioS/SKFauUiFDXf+Q6DVdNcp8q+PppxboqBdTm",
+	"43KnHPRN0Gyzvx/WwYKtgiVJ1xZraugcrBhytZ4rEIuc8gVzFXeG7k2pGa7PPpjSeZz67pIqcdNS20bD",
+	"t9OsHKxhdSMo/xe8lDfl1bYXGndRYT9fUYg5dGlKAJICc9DUUQuDKOp231GUJtsvihKbS9mz+Ybc6fSR",
+	"5sqlFUW6nJ63eVVtzDXWn27mGD+zlVNCwnSheO5VdIMkc5bHYuEIaDA/m+CPhvrplmuiFC48HB41UYSk",
+	"wdX1accIuJ8tkr3OjzPG+XInhot4MR93UhrP49i8Tt7loXVR0fYd8vMLkTT4+ePpu66+9K9OPbTc8rIq",
+	"TtnnRgn6Uzu8bjLsWfyHuqWoRGpeXBjq0Lvk3VF2Ks/+P05rrS3iy+/AF79WmlQnQ2o7YwzIuMxZSDln",
+	"jcAyln8RK0ZqxCGwCgRikbNivhhZYBSeSBR+7rJy+MYyuOM4lWti+cTheOoBu1CmgLVsGSukin7jYvGn",
+	"QY6sFTdrQbKMpjxgqRTz0KfkU52rpTTzhKRrrNZKkmRiIVWq3k0GxZKK7fekul4dcgGWaFjmWDA3a/58",
+	"9aEfzWkcrFk6KderfAkwne6tVddmiYUedxFmfkXn9P4jyRoKlViTTDWrHFjgQizGGcnFQ0w8s+vEyJkM",
+	"XMIaTMbWAoZMFNx24zuSPMROoM8w20kdkDEAJ9w/yIm6fNEDQS+BuUEky0Mspg5yfEvXO43Fvb6+OAXX",
+	"9JkzTCejOQcHBFtCfdI0RLFMzs9yMJ0Ev9A1OkJwn0A5ljquLipbpVVnMc8SYjKoHYxSsIBLZdnESjUG",
+	"mNQqg75fkjg5xWD4PpjMnZ1/+2X07EeWOyuum7BjCDnTmxQINgomEeGLKSN5hPwtY7kgyaTTB/tTzoqs",
+	"qXDqjR4GYqVVndqM5ssYbiwv57EgvHWY7/Uw/PyMdw3EPUYaqBxZU/rLl9Gzi3zuWjfL5ySNOcYACdem",
+	"d5Z5vb6+uEiT9Y8sv6LzmAua0+gzbzT8G8iKNFnrkEKNjWhNBt6mKd2GIWsRpUv4sF47Vsvz1qz++mX0",
+	"TM7gExOnGDjcbmXYiL/UhdrK+xycg7q0IGkEXi5YQvss/tacn4LFpZ9jcWldkFee6POYPydTDmGY8u8l",
+	"dQlZRt8lJHaYBEL5kxImWRJxXXX1G25g6CV9saN4zXGvMYqyWyiCnsYw1NgtluNUSr0Tht9UOuHvE3eU",
+	"31iwMcacbB3AXIlfhgrpEGwDw2xH81vCEavbXFZOwEBm3y33jn2wLogU3uMo7N+uZaGtLuVGQ1hpacFH",
+	"TI1rH7rwqj1LwgV4vzuMPBjniv2nTATQzmHXwT5FvKSsEM0zT1g6hzqMGD4L5YxlhwMs4VLgGPuZBRaM",
+	"C21LwpEdaU5oPRgj3hB3GN1s0laug0A4iyN2jeQ0FeMeM8ZLUr502XQUxLMghheemuDbTUMJy3uNJL/3",
+	"2BsU+vUOeaXMxaGUaiXLcoSUqqiBjnnq2DQSSdagbI3yRF1RwGVMx5i7ChyYM1SxPiFbUjT1d8zeOlU5",
+	"FB7EGHan/aaAfAz3BELlIDNKHq9r62sDtQZ4+AX6kCQx61XH5B61jV6BQPW+9SqUvjeuTZIawbEpxpm7",
+	"ym3oDgSWUpGf9szdqE33I9okvzRiZ/awMPayqjTPwdMrjsve3Dljqey9B8az2p4TaJlot1ltOVqTqa6y",
+	"3In856TqTZ5kNJ/YrKEWZ/PUHN6jZ9z2Z3vY/zb94N2bryNOW3IhBdP2ZJRqlRGBe+UlkH4h+te1xMu2",
+	"INdNuAgvK7Xpsi4NbyR6NsvFguVkTsc0nccpbYtcNUrMLaVZuW0123hOo5hPhryba9F4/071SCPlrY6l",
+	"kgvO95v1bfCTjreUx8pVaPUtXb9RgQYQsT6qRviPAnqfxfka9ZdZTulzqAg5ATuSZFgTPVhTilOADjau",
+	"C/OQtKry3tK1puBl5HfliwnL5+M4mmw+a5VRi/PczpSlLEd0FqdxI4g1XKXTy3Mr4vdWK25c75hgoDVP",
+	"SBbrGXdeXJLEzfgycG+1sUj5ORM2x0JwJCXJWsRhM6owZOqS1FW0ydClhM6MWBcWuZQ/S5JohaDgCeFZ",
+	"6pjdkBWQbio8CRrJsmQ91kqZy6+7kepabrfJ18uyBH5geme2zEguJ9blcZacFkrW49cn8qTtVUmulCUk",
+	"pNzlPpwSHoeQhj3W2YTdl/MH2ei0EAuwbFYDCjqjCSC8uRJUULnAUyq1Ld5oY9L6ExCApjOzlDV1HW2/",
+	"vKQDtzQTttpmhROW5NYKLPRT6eg4zKmzkE9qZrAiPFiSqBp0JNs/l/pns3YHQfMRFSROxjkNWR41BpXJ",
+	"XZZd0twwmEmlMY3K5pPWCP3N79s0bb3RUPMuThXFLIV6QMJVrt/WYRdCZOMylOGuTNzwUx0weKPUPq+u",
+	"T+1r5hjbdZUq56a+govzOY3v7dvD8iCRtBYUXAXA4HFrFksS9ohWqS9wAu3xnjhO0/qiK8ykGmPSTMPj",
+	"aAyZx6Fg+TiiJEoaRY7PqYiTYKV3z1BnAkEZJJWkQCcRJsU8hlQiqP8bbWyv51bGfBynBMIn27VZPRk0",
+	"5HKbXG9u3+8r0YMk/uPXG00MvQOFRo2ZJ8JR4ZFw0RKtXt1t+TEyRBqVGRlD9xeGLrKog8BVBldpxaIU",
+	"thpH31jmktyjXWIMGZbtMS0mCZNUszPfBs9fYZS8EhQal2Xkxf5Av0uWxgqtubvhR/Xxl9EzBozWG2oA",
+	"c+sUx6xwSclIAA4jcjFKHOqWrreF+7Anweu+0l6SJcrNfdxOHgJBtyq9ITf2V65BDxkvyX0vDTunKV2B",
+	"Lo8zabqWHs8PB8/pksSpk5ZXRWiTTs4E8ZGSuweHlYzdRob6WitT6G8mt4Zt482qd47DN3GQyuIhVdl7",
+	"6YMtKmj98bXbcDIeHo8r1bFKNC53BJtiqEUSzyhImm7J2aLYcmOlvByQmZDLk7dL0vaC0wYRuuet3oE9",
+	"yVlhj8yb1LQo4lgyd1M12DKPcJEzIRI61hfAKW7J7aqkVxAh6DLTIAu6o0jfK4tiqN8UhILHxTKzyqnI",
+	"120houV1HjqdztDRdgzGbme3vt6uxAMNXWzeQTClPI5oQILQQHzKqdtJc4cMudeAZ2HCwtsxv6WO8vpR",
+	"PNMIsPqeQBNeepQU/tSQNJw8Z/k4VHCpTdZVIoqNSjBY2A0ACRoXuTHAUh1rc+lLC1zPd4R6XkHf+HZn",
+	"FdmWoIVayJ5vt/5wT1b4/bkAtBfQ2xui0pwuQ5hdu8pTXwbwShL1dJ5V4+oabIMmrDZgqaQcDgDEelkS",
+	"ES7G+b1LoqiHwTfuQy51bk67Unj19GIudziIlV+sDLE3pXxgVkP2px2UGz/xBOXubzOEedzQZZYQQd0B",
+	"h0J9gQR+yqJ1ANnrSDxiH9QKZa1RMkL7vpvhtPm9Il403nBLA4/TrBBjDQHcbO4i5j1h8biJ5C0YBni/",
+	"TJqjifSsxstGSlg6Tcz0Yz4KJtOETbHnWZzQjq4RnK7jEAw0IlwLKV9pSIqqPdIRN+C+kPoiuEC/Gg7+",
+	"mIMzPAfHnLq/NaHyVNtOMl7Ss9awKrR3IwYBsBFBblE+T0nKLBldu26q+LEKO8JTglCTykl4a8UFkGaI",
+	"IPWBMvcZsRutyrDREQOSi3853jjfG9dyXfSb/sf/cb393/+99cufxYlwSWG//zvAn5vNe1/HNn8+++mn",
+	"hE1J8rNDHj3V0qiW2jmY8Bgi4WFYFbKI7t2+pevuQAJnAnNrHnRTDrSWRruwB/036+qDSht3XUmd+mal",
+	"CvHHxY9AUrVqOPmIq6UJAu4jpNfVhcsn+jL80/js26SR580py90EhJfJ/++VQ57ClL4G0foChEwAiKri",
+	"EAG2LaWiljjZI/iulqs5CPtfXX0V8nxaNB2INloYC5VVD2YAeFPpyvdbpp6c8eZ7IXW05s/bK3CEW7P+",
+	"E7zAyXVvc7mSBiIDeSVYpxVgbQ1idH+s6M5NgqOwd0OpngV3bcuDgCfvEXy4enabr9dULVDZD/0PoVcJ",
+	"gcZKBvI0RsFkoxKQyiJTOzfZTjNXzr6wb6Ghdxv1iXxeJ+5r603rV33IAcneevIiXtKbZgTLd1JLaYL0",
+	"kyou94XMdMOKANplT3L/M+MC5nXhXesrNGZoHypm9qOE4e9OYRF6NSaJJS/SfmapzZEbWRCbCZqi/sjl",
+	"IBhYubAcQrEk+7xIdBwK+PY9yCREzYwLgDQFH1KLBmsPUA/S8nXYUbweK+LydGREyiEKqVJArD6a53SG",
+	"gTKPBoDHWp9CgxNrL3icLSfKm5UN4G2E29WjVDZQAGGS8VIlW139+C749ttv//42mLx8+fLVc/i/m5cv",
+	"38D//b+TYElJqgOZwHeaFdMk5gsa6ZrnCZH3ZHL568+xvAjrCVyXiQqAGxPREBhrPm6YfLIia452UByR",
+	"5fE8TkkCh8ODBeELVEBUeJsmYB35sK7811ffyu3ESF2naqVLWdgorVVQHAiwe0GyeFIrpeRMi/0bjNsd",
+	"paRidyHMg+W3vD2h9C8QMRqDLTPptb0YCR5jsQyWyDVaxWTa/Hdc5EUo/vhST6gu70CLzx7u6orwQH3t",
+	"GQtpD/W9ZIVLEidj4p+JPsJ45ZVcJuHodSljS0DXdKUed2bFz+KcixZnEpQ86wYGf/1l9AyUJGcUQJks",
+	"rpOPVaBVLfO4YdNeQgxfV3CBHGAUvP4uWNB7EtEwXpIkiOJ5LNov9191nBiWUooaYyeqd0CFM7IUogpO",
+	"gv+lJA9eNcdR+t2L7/Qk3CcxI8s4WXcfxbd94pWsvXtrIccTrBCk9nS1YPZ9S5XPpxU6QJM6QHKNyLrJ",
+	"xQSxGQb0UH6k1Gul3vAFK5IomGpkvkjHayCNb7tFmtPZe/zKnlZ3UKCZhnzxnO7kmF8r1WVsASVsGeSW",
+	"0DuamDzwst9RMJHyAGoEYPGYQNybwfkPJuf8VPJmxQavKKdCC80T4LkT4N2TZqKq1vT3Okh/SdIr1MW+",
+	"33UaaC6sYTPw4CvMrmHjLJLTdOEaTntk8fPNV19hA7+1ijIKK84p0cRpGbx6Eqg/ilqZTBR0aAQ+xilF",
+	"S+uUhLdv4KtZTJOIb7RakhjC1VEsQviFqJfgcl622cJv2yGH2LJAhXiCoAqpHdEII3eChBIugld/ke8c",
+	"AqpzHhRpglVLVTOSyOu8hpJdsXgbYLSNvN1ItrRMcBKo5W0Oa7Ht7vqGQ8Sdeioc1JRp1mX3Ifh0hrG2",
+	"STlq197YV82KOtxM7+gvxajUNgXWltKVTpiqgqXYAEFVIl8Vg5pmtY0400OEMZEwYGiyGWo7Ds4oEIyd",
+	"BKfpOmBwjeRtTpkCUXYkL/id1ZLcqryA87PuGw4EHO7FczmAClnrFIP6XpJtRJodizEnwSlSDPOGnGTJ",
+	"i0C0Gy/l5dZfVKmci8iVpZMtdGy5iCXL6cg9WRcltBMRpcDmRRaX5P4DTediIaXu19/12IYHlvO8RLu+",
+	"t/dAklpVKlO3FJ8zgYuE/C8NQPyIuciJYDnauvRZS6KDKcH0PuYiTueuGvxdgECdEa0o/mD4o4Pup3c0",
+	"YRkNSM4K8FhoI3xVRGkC8vrEBAjbzWJ0hltfAk1ZmuzHtthNOYFvuM2xMTIc7j7sVh7AvYlVIHkn6ttr",
+	"GNI3aAbMXzUl7RpiVp38f3LxC0jeWAz8X88ufrFk0iZYuJocrrovN0bNt12wbQ0FhJLBTVXK5i7vRRmg",
+	"DR/Bw55ZRfXkywZ/M/wvbdfgtPbUAkfHRyAWcRGAJNDTng6n1GaAq+8xzmakdsC9s6qUF70krnLZpwhT",
+	"oyyVCnYYIaanLIrpRlRBsCB3EH68pPRhQwwwdFpHRG8VpD1l0XpDiv7u9WtnGtyTwruGs+1fa9O6GH7o",
+	"pPDpePqX71pKB6qLVpa4lmzWpNxP8Od+eBr6kivd2A2FUuZH1y/1N1YdOlVYrrmW/faO7kp+cmsZpB3e",
+	"b2MR+CqveMvVwJpI7uhuVTTJbJ48bOPt1vUzgUBFBlikXsZ8Uv408SkpA7vfXtdJ/VjJl4NpQYRBsyH0",
+	"y+hZyky/XY5SuVBdhdyMlibrEQwRBZMznKcjU17v23aQLep4ztMZaxZd9TA7RRnWl6JEinEEtJeF+bDK",
+	"mrBOBqMURbAiqTCVLeNwUd4ogX3k1PtO7PQueBUQkrcAU7zwzjQf9owkyZSEt2PBxs6plvAWQZHepmyV",
+	"mplDMGd+h6/FKkNWk7yqlUN8AzgluXBmHqkZNNsIWEjaTt8+bchmwPEmo2BS5MlzGA2t3EXuSJvwiRQq",
+	"t9+BV5XHWQt0Yh3ABL9XPcbpHOGdXAWhGr5tvzDWkW5RxbLIE3vYvlGikIljZpKagNHmWF4PSuWhROu0",
+	"faNHm3J7tha9A7IExHAz+iutEAL1dt+YDBg+MvWBJClCOC7feJO2fHE9KBcs48GUSoEcH3Mz1bkXNI1o",
+	"BDfWkwu8V22kksKvKWzJHGLFVXGebc9uo3KSgRjF2HL/8vD1iXkA606qLaAArOU82XwctRFc5b0aF6bf",
+	"JCCcbixuuNNFzcnIooc6Fxyuz8HUp9jjhOpNvY9qY8ztz6xc+NaH1qvcUaVavK59NAyuYGP4HkdRNuo+",
+	"BPzRQBaPERHeKZ4kicqWsGtDlDaHOcnhBtY8PdZ4fuG/bTyd3dE8jyMN9utdSrkuMGiXQ6xuU8kYnHpY",
+	"P8EcKLJOnd4k7Y4zrH440Wh/KCSnTAQT/KFfaGZlSm5tEiPgKhIC7I1JVi443ZiiR6ZAQlqjaPFKWW96",
+	"psOJt6jNh7e+bUB9b6tx89sNu1rEgvovVQWVv4WXBc5FvqstaLkMcS4KkvgmUgb/IHfkGj4JZkUK9VI0",
+	"4v2DmjD1ZFTysyNzu9RHzOS906vrIxR57DAiwe/bJlg/vULKUL+dpWOwtnWU221QcDQugjmZGYkTB2qj",
+	"kRPMofjxEv25E9XCC1nAzHAAsoD7Jf5Kpz8zdvszSaOE5u9YOnNaU1SIPAlWdLpg7BarQiSJF7SMHbbi",
+	"ke+TxR/ha6mS3NFUuKtVNAa5b8wQrcImwBniL6DjAUH3pi5etiP5WaNckSTxEpW7Y1rV+nfxwPWsBhlH",
+	"2mfSHx1Pn2sHQl5nwQopnOk85fIKu1EO/AjZlEWStJaII95EV61r7H2y2mwSEUGmzUFN7jc/Hl+cXr9T",
+	"RsHtLMAXp9dSojsXdLl5x68q5k6SlmkDKkxB7lJu2YZNxJdiBBoXSjDEfCbaxd9ObHDaTUnXVockxUiq",
+	"UO3DSXCqsWkAsAksZCACvQmIhaNKIggCIhwjK2DCEAITpyYEpjP+pSdaWPXkLrWdtGmNpREV9hBJTNOG",
+	"OsI8mnfS6yLc0HthgL/ey538p87D92r/Y0JK4LArilaq3q2hVmQqvNu9U9/D7c1yGuoYoF6jVo6h536p",
+	"WgR865f4HjvafIjqh2FFOOl9lijXZa8tifvvhGYpvRqVcRU9J1j61b2aXePnYHdfJ33nudWLvzYz3ag1",
+	"Ab+43ndwaghXREMWUU26tF/825OX6BiFX96AN3EipzQZBWmxpHkcBlNWpJGlMNL7MCl4fEcB2IuJk+DH",
+	"SsB5zHWQgNHZMQfd5FEqhHQMYt8MCxpGdBwPx1F4Ef5/OaytCcNm4iMpgydYSi9mz978y2dW48pt+WND",
+	"GP8NadzFrOfV4zshrul62MAPRByjWLZdxikRzIG/o45xraoM0oSGgktZwRn6UgflyzKFyroV+TVT3tTN",
+	"8VNNfhGExi6yA/P3qw2tPv7Un1Q2CYQYJOgEytm0E/WMjLMhxLsMV4awfESLdu97VnYQpwM7EDRPSXLG",
+	"wj5c12r0pdQge96aHptaJTDPluT+3L8xiDwFCjxW2PaApgOeiN281wl9MiC/yzgdutpSQh/QdKvV9ryP",
+	"1mqLRMRZQnvQ7LJxysSgC1U+1J7vR3HJ/szFiiDo9WhqRqbB1Lu2AU4eo+JppSoLJHRgVXsSXaTJuvf2",
+	"2pJus9WlzlNM9SadPJXllKs4yC3Qv2OR9JfTtW28V6Mijf9d0H4PXm8XJK8O2uj7ZeLGrkIEuZgHsn9B",
+	"UylP/8/HDx42UKHqfPaezyC9CO5DRkI64FXRWXzfu9kqJ1nWWzz84pda0qIqIQZ1kcdiDU+4UpnOJ88U",
+	"vI2Ysk4SqQJJbQrSPCY/UJKrygZSn9WgVfpInlUQMkobHMniX+jaqkPgKBPO2G2sqoFNLi+ub4IXJItf",
+	"qDYTLI0TnAtdwwLqxcdpLY4QAvpTVofr0NXOiZA/ZmSuMn1Q98HU0IBTKBnxq4H6tkO0cEu0ERiTvqA/",
+	"zItTjdBxbax7TCX+LwjXeAdxWkb0wekrXPB633baXSD7iSsQjNClMNbQehlDZRHV2CX/8/zC+hV2o5oI",
+	"haRSzr6GewEHjUdTHrTUoxfMdtZsHPYXMHrMHPCAJWSKnXXIG1byRv0ij69MHeWjIEwIB5S1NAouTq+h",
+	"FuLIlOkbGcMzH2kzMR9pMHAB+XwzFb6JeVY5FJUmyUi+Aj6q1r0Z2VU3cDLyOJ+zNEhZGlJ+Erwn4cIc",
+	"TkjyHDTphpyp2tHU76l2t5rXFlyUm2Vc5HZZA/lfdBkQnMpIVQiA2t4hTTkdqeRElQ+fc1HLFQb8RCip",
+	"rSaWlGZ8zPCTN0H1Jg9Uv/eMhAsavD55+QzCICVJECLjb168WK1WJwR+PmH5/IVqy198OH/3/tP1++ey",
+	"Tck8ywsVnBG+mDKSR/JAn5mIx2dvnn1/8uoVtmIZTUkWP3vz7NuTlyffPrOiQV7I/9cYhoLZdhHuYfD6",
+	"5cu39aJGJkF8RVRyeCwCqUQLkoOQYG7teSTnTMUVY5Igm/p2ctTXL18CUllpeYWQEQxmeCHpNcYqlmZO",
+	"duviEvqrFzDQl55mutMsvrjFl9hUjAAyN03cgM04nr3512+jZ7xYLkm+1qhtGxAKqukzXYblX89+hpvz",
+	"7DfZF9BuksXceSAfYq6KrEIZU8vDBi+mekWn6zLO2kpNe1slk4DhZfI4MfysQtCC09QkCwiGEVMY66FB",
+	"SZXDgL8NJpCPNtHsBrtV4TeYexIv4dHosuRAzGXv+AB5NYEFEBeCmDdepFO5UaooBQzvtK6Vn7y4RNto",
+	"53enl+dgIPH79JrlwvPTd0TQOcvXnp9LSncjuYTf5z0+PUWciS+/HeItym2/mMk7O+RFlokavOlpnhrZ",
+	"RA5wIqndd7iIpt7NYl/8QKLSEwaNXnU3+pwq8ExOI2z0bc/tUnJlRNPYLeuanfvEsKzxDRu6e+8hrsVB",
+	"0pTsBKVUAFWeRNYuvv5794bcMPaRpOtTVQZJtvu+9xWaQfHUzs14x4ok+sTEFRV5TO/oXrZEe8SDKMZo",
+	"RSTaitwbAi9JMWyVRczhn79JbaNMsocK/lJeevYGFHdJylArAcEP55+xpmC7ayzxTYzcJgllO82nd9RE",
+	"JEHFClTqjdCe0hr5V1QdIy7A45OWqQ5a9tfkXxU3Q8VgSSKqhsophgfL3pV8XQsvAOkc08uhmG/wkS6n",
+	"JgoauY5aHcGsbzleGRK+0hFwWJIY8QFOdDF0HiRMhTPJTqS0YgXloJ4xkdMYq5WNzLdTGjLYoWp2BYHc",
+	"pJFCVSnz+yDeA7Ei9BIhFAjKAxATpFVlVvJ0B3GrHwiXd/z8zIemq49VmKwv9/pEVz1bXFOhUgMV8wDx",
+	"/QcWrXfPNz7RlRRp/Z84fv3lyyGYmuTmqoR1rwmWjVwF6qtYjyU/6zH/KYnGmR3n0boUXaO8yhCXJIHs",
+	"sshnK0om/dE0AxPyGB6eel3jNkuU6U5d5U+URrx6O2V/vbqyml8D2ssPVGUYpUyMFWHt7OUiTdbv8Fvk",
+	"OaNnKscRVufBxcUpZKlXH6ndj03Hu+eTz0Gc+sTEj6xIo50zQeAdEBNQxgNVy30Zu0BOQqFd3tgOu5sC",
+	"Vb1Z32pTAxbykvxo1ID1mLKGkD3AlOFvde+VDxSCFcR1AYvRQxATP0jsdEXgx+n85CjqwSEiF7NF5r95",
+	"CXvXCVvh93/vuRshS2dJHIrOjYArfXp5Lvn2zYJekyWVLHCH+3Gq5CGj11oJnrgbr7712o0PJMdgm8PJ",
+	"yhBiOJ4qftu6kRDmAZwZkri9ZOwf4bMbdk1Avt4PZZH8DdZhCIen1I28MyCpMnVtSt5Lcv8cN+fVy+/+",
+	"9v1f/+IWx8G/0yCP26aYF6Z+fLOMrtD5hVWmkwSzODHR5CQtAYcweukNAqGwPPjf048f0HoZKK8Bl6Iw",
+	"loK2hf5SAOW2i4EjnDZMdKIv8nJkE12IhY3ilOTrDTCTiu1XivT0PmO5MICJUtI26VSyZ2Wx1e1RGAYA",
+	"E42kXgboArfAgBpUY2JhF+83Nh50ewafWG2XToJTs6NLDMsnafBq9PLly3IBqCUEWc6mCV0GytiWQjMM",
+	"T61K4jBbcDf1FcXf4TrP9Mgdsq+c+YssIfEQwVJO8IbBiLXnV48CPoygq9ZugoD8yIH8XK9hgxL8qg2j",
+	"cMQAUIkIGhhSj6A18DBi8SQkYEvo3QfBVBWkIa48DT7f/Pj8b4Z0IvhFi3R2FHl2JPL8aYUCbXh7Z+jn",
+	"IxMLwNuCjLdRKjDOshLBsRQUvnv19+++ffndloLCLV37OG7Oz+wq+l0+HBNJrEp6KNOeDspWf5UdoXvF",
+	"AHyTiCOggPU5/ya4opEkr8CGVWMCvFX5fzbKOIDxjBXKHAbB30rc0XOQqhwl4WKkorJnBcdSbGDGq7Hu",
+	"TZYsv/qFroe6cg7ivpDzA32797WHlbX6LODsvlqfRZKoHdi/28LayO96Li9lYjwDO0pfD8ReVmdSLjRL",
+	"h5eEIRZTGkKuaiz0+wXBfAfcpr2dXOgVprM1OUJu8QVrwgvb0sMRcmueSZWevoCqgC/+0FX3vrgVsZ9J",
+	"lSyp+A1i6hI1FRjUcRwJCWkFQgMDlCZlfUiAxjoxBe4wuw+jKUtcC5OSArQ4LxKKVfoM2C/ORl7HdYNy",
+	"AjM2BRkVcm8/oviJLOnFDOFk922cNzO9VgFNfd+BanctiKAHU2bMrDHkqjc5V9XHGx/uZp0mX7r+ia5+",
+	"oWvzwB49Ya/cUv6oVCUfM3WzYlDnIB1Hxq6LcKH9Ekddoq+B8XO6JDlfkMQ8KvDuKPrtI5PJVko8VY7g",
+	"vaslFZ1EXSbDrisqCno7mPm1Ul/BZdZECuLiVo0MtlRjvn/93eu//a2HFtPEdRnhbh5rAhIsA2OrAvMm",
+	"IGk1V1TZzwA1o8EMOrl/Lta3z0kWP1cbN6koNhHN4zuFxKoNpJZ3Hli41nawTenpX2NwQ5zO2IkCcgT0",
+	"mHtB0xInqme4g1Tn5M8V15RUqXRwf5yqqs/l0lH9Ag/EKsbYCJ3XCgFvIdZjCDgVWCKgcaJWWKEhebcp",
+	"W1nAA6POOh+C6dDXWDx8oASyzdMsvji9/vqCJbq/vlHx13INBwituDi97qfTXpxeawM4tLKncf98TTDr",
+	"5eATOYzgiJP8uiM+4hQg8n32Qu//JyYgsqGfDFjq0STS8sMeQkUMyfQQbd+bb3caZjI8vgMv3H5DPKDY",
+	"UQy+cODGqWHHLFdOB5vXKzQ9o2ND+SRgLG8RLW54fEefSJOnH+GBZ8vVVTMwUXk8Xwju0c+V/PCGnWZZ",
+	"stZco39YUt2apR7TAf0wSkpWJjwr/8g34megxU9vkx6xO8KNcyr29hady9Tze5QhOniJDxulUwKZlSVZ",
+	"juq0itfpLUcdNmRHcRFLjdVBKnVV9vXLv//11fevt/TIMcJfYL5Rt0qbbobJdOirpKYIV/RUhKdr0Gbr",
+	"t/cbpaaqdE2dToaILzouZyPT6uFVNdzXIXraZwVm/fnqg49O9CHmggLqs8/X7wou2PKMLUmceiVCJQlb",
+	"ySF8Pq7VmfJp8pGFt6Zmoc98qgYff032qPZ6anH4uCtq7AMqv7uazlEF3pUKvCC8h9r4M+EVvfFrU6CP",
+	"SrAUPBv4OPwWklTKPVPF9qPRbhVZpRdb2XpQoddCtCiRMmrq9RPRgc9ROjtqwUcteH9a8FE1fKyqIT5/",
+	"20eo1aKD6oh/kCw+j76gcphQ0YBKfwZ/b9T4AMC9ap6IBS+9daaOxmZWtJXAzAXLgItgtZCNHOZzwcvK",
+	"klyQNSigFgpInAdslRqP3yQr8jmFOCWRFw2pELhSeS2yuLcOpy6Hr9pxWeQHi9XEi47nFe0W/0ULqbh1",
+	"Dymk9gzbPjNnLUkApr4qR39n2quxVO+YcqjKoyW4AdgmBqScumnNE/ECHD7t4XDxsfo1ChInh5MXjEQ0",
+	"iJNXWBQ+HR/rZT8mNHIhbokix9rBZZodqAeVRGrCQUHR6QAGFw1COSYYo69qHm3No5qwl+xj5dtxjwMy",
+	"hQc39mwZ5tCIVmMVpreKcr6/IXNX7+qzF/ANdNufiT1WDnKk+g4opyPNfyjQKq2FfcRo1z2dvqfG9RMV",
+	"w3mZG76qaGRlkFbRwct2oEO5ci0UsGCWJeu3qjEPImbJRCpzQ9n+IgZfhYjQFyvMUrZKaV5JiVexmlPK",
+	"44hWXdHKLXc+e/5RCqyWTw6CMmFDIoXCO0Nsw4CLOEnQzJPSMrQTgTZhU+S+b7LhIouGB0v2VODOZ7Ce",
+	"/btn3qEf8nHw691M5pCumc9wJ/ak9ur7+yeOT9winnCAvDR6BjgIY48Fn+PGnJ+pYimPOlbQ+FVsLG4T",
+	"6mPQnpwWAkvlidE8AIs/yn4PofFXoN/OGOWfmHh/DxEVBxf9ensGXnd/r5jA0ZPwqD0JSth8qCgz5UF4",
+	"UcqOLZjqpYXHEjU3bTwugVPKqLbW3wSM/a6cx+M3zpST7YuxULa8JOuEkchNH/WHT4FJWKf31RgJ9hnE",
+	"4WQMWsd8CnaBPR56D9tAA1V6AGtBC10sAWnKj4BZQPpoWiTJSGFjQIImluFZkTziLRr0TsnlPrXj3VLK",
+	"L4el7ntRTq2rsqI53VZJ3UZDPDCYwZGTPaDK88C87BgC1RdsAmjPHq/jbtSXHbLf3roLgr966S1Oaz4m",
+	"xczihI6CiX30LBRUPMfED4ydJbz6hbwcE2+HNiDsxs1ecFWQ//nNOqMm30ZXGeMQbMUa4qHYKpWMEQ3q",
+	"l8U0icN9m9Xfw5Z/ZBF9in5w+0wHz+WU/xgndYOl281dXrCTsn5eCYfb7iF/MLP1I4+3QgBZr6irpyB0",
+	"4Ks6+teP/vXD69B493auNDuZtg4J7gCerTHpNCprCIKbJhZcASOpDuN0PtG1ozj8rEeC4LMZyQ3ie/3C",
+	"IB5lE8wrBhv/U095z8z1mpI8XKjawt2Jl0g8oH7eQVix3oa+mrxq95EKwl2XVZ/VkeX9SVieeVNHpndk",
+	"eg9TClFYdGcfduMaCyzEws7b6QBdrxSm1iohetlUXfE4VzXFkcHVQNYdTG1OxQURi3fYL8AIPIVY6EIs",
+	"TrOM91IDyzbNdAK3YCDD8cX8hGko9AWFlfvD2kB/lmmfUOi624h3RWc0p2lIP2O7g9KVUR0+VGE2VqwV",
+	"/yUlryXlnMxpMGNJwlbKQ8ISlv7304h4KcwLOQh7qrz1g/Mp+Ug+7CP6xaZGgAnPSESNHP+4uZSB+pW7",
+	"c0YE+TFny5v1rUlH80b9lR3sGfJ3D/C+wCAr97LCE+Xf9QvpwRiBCbaUD3Yh4qeVqVS4YQUNHwOSFYOM",
+	"eTDBBlAjL7Dkaxs3PyNi8bYsIBzzIJ6nWM4L4rxZEodrXXR4iiM0lB3BwOzJkgoCwPuTYFlwAdu/IHfU",
+	"lC17Ewh2S9OyigouaU5FMGVi4UKY/URXuN+nWfa4Pb4AjmoIaI+7bpZowIoOFog8ZLrVVi0ixiEkDL1x",
+	"mwIGaLWr1IsBigv54Q/rytKGyyiH9zgCRbDfoPyxLBjYIr6oZ/jVSS9fRZWDh5GP3ilo7+xBBKOjv3wL",
+	"iW1bga0ur5U0EMWB3jL2JTTT2ceHKPngpJG4gr3XhaiKbEOEx41wAC09uu0qL/7A4TyhUep2lpPgBmUz",
+	"5WFQqWxLEqeYrxEUqYgh820d0Psszt0oJcbIsm+ngUXvD2uQwTEVbMl1AexnViTJesfhcsiZt0cxOZps",
+	"/hQmmwOF7Tllkq4STDXh+tFZQErWtWR3KP70ZZ/QlCRPz+phQ6fsiXl5oKjYY490SWmujP2Ntv5YODBP",
+	"LDINbqivmxc9Ve19D8zmgXTvI7c5qH/gqfOaQ+huj5/rGIST7ViOy9jupS69QKu0h2O60XwNChPYueUe",
+	"oGoUOd3SbyoVwkcKWMSuDN7EzXALUEP7yhmZWuQgdmbaNl5fPL2jBnXkaU08rfe9e6o+7z0tVJf90fdH",
+	"y/C1K/SkHeK4dVtxaeziiTrFqzzwUHwbc1Z8Ct3il3E6l3fqTS2OWhXS0akpVqUA02yiUBt4G0yZicuG",
+	"uvDBRZqsyyK2uvhrKmieSVIW0AjL9pTlbdV6XO7ua/wZgZ737a7Wg+0szegujU7E+vZEL1JFFT/IzI5l",
+	"VuR/P1kUrmMtzs5anE9BulIP+fAp5cfyi8fyi0+1/GJVlDkYOlaf2hopqogmWwdq4tQAYiFTTYcX7qCw",
+	"hsPjvHVRjIMYOR53oYtBRSpuFvSwmSyPntt9ZXiROMGNsPmvpEhElbTusTgEPNEyNNuiiOVfPYs5PBla",
+	"108VaiFuWxZL+LOTi8NlgX4lxOJwiaBnRJAHri3QjwQORAksc7o3awj4iohGtl6CFfmOGhTqiSmpjSCs",
+	"muCKBYVr8RaILCtUQe1YBLeUZjgyW6VYrW1zyBF+YN8xkkY4X2WRGRMxCVJ6R3PFlA9aUiArxAGqwR26",
+	"mMAgzvHlQDzta0fs9zf2VYDErewJzLpRz90LT+IdfvsoQfSr8PU+WRwGxaKCDq1+hD6dUPqb4t9RfjnC",
+	"4z8W++XBjZcpXRnWfnIsADDUzPmo0f9d0mdp13z18ru/ff/Xv+zGrvnilq594rzOz3hTnvM3GKGFIto8",
+	"J6kIkG4GglWysu0QL413aQVAmFAvEGrBCZSDjIejc8oNLov8N4w5y9nS7od/E1zRKOYlwrYWbgF90x5x",
+	"xvKAknAhO8JUbYzjgWknMRfBkuUgeKbBq9HLly/V5CbPQSCfRHRGikRMJH/CkyuT0KE9D0iS4DQbdq0Z",
+	"Xew0i3+Rh9FXej29PL+YQcvDGDLkUH1Bv/AR4SSbHxAG+j1+9j589UOMFNauHC4cSh3TA0bVGbES3qLU",
+	"L8uN2I4jtbeTK1chiq5gH/2mN0g17FoPQ8GteQzNRPnFH7d03SN18ZauN0gixNxOzt5/eH/zPoBh7J4n",
+	"sM/1wJ45FRjXAz2alargHre76Re6HphWYhGwkaeu/gtd++nqP0veEnkBKBaC/VRQ7jWLz5zmKVnSw5Hc",
+	"vWdWytN2+Mw6H001uvdpUPGDEHGlqdXJeFemRjm9R5wSiDfyF7ruGe8J7WKWPt2EwCpl7MEDNiTzW81q",
+	"O/1lSgS2JODm1D8k+T+9v2mn90atrKMY4QX+hjfAGelxra9PL89rn74NVgsKmqv+HNQCvqkX6NqH4YKG",
+	"tzTShmIPERsCwFQPCWO3NAqKzOUaPPIlmy91kvIj2d+X7P6kif5G4L98VttE/f9C1080N28w9XdoAD4F",
+	"xTapP9L5y883O5HrNYFnnNai++XXLZXH/qTU1QO9vciynHJ+RTkV+3cV/kLX13hHer8j1e5aEEFbPIe7",
+	"4xzKIA0M5Olxjq8CQ20r3nQEI9uSafZnlbLVntllE2zYHlioXSnM4mo+XLV0gXz/+rvXf/tbfz3LGNs4",
+	"p8IrvZ0us4QIyjvUI5ZElItgFudcgbSwQgQZmVP+tpK7ItkwV4yWzQJ6R/O1j28AJ9ybx8pmv8RpdKgY",
+	"R5xmj2AV3aA5PV3v/gPGfxQpL7KM5YJG49vYw5r+uWxgtv883QuktpyP1qLNoF9ngZDeN2u43la7dY9N",
+	"E4P1yOsUp/M97Uqvshl6t2yvNU6rX9TkmJSL6Uhq1mN2EGV6R1PtawbupupBqcgKltIabVYGMfmZ/PUk",
+	"OE2DSRxN0L2dso2BN5xaMQ9uadaAv0UipAYHSGDGcb6Mnkk25BM2pttIAaNXFIsaqUlleLUn5jIgqVg2",
+	"g6sTdfGZHaQW95AoP7F/XF980iKlv1IBT/eKkihO52UPe0rohfVIjtKla3ytubqHYTxKLasLPI8m3g12",
+	"4fzsNJGEew3xf3wv4W7mKeqYt0kZ69ZbjXzdczt2IusdRsp7xLLJaRRp0eShJBOTM6yvk0M42TKorhRZ",
+	"qorliz8Ivhfv4I2SA5UpcZv5cPgWHBEYSroYoCAeLgVOjoZIsr05eNmsm4VXQxgeP3t5IO6yx6Bxuaob",
+	"hmd2ePBRvdBHTCRhax6aTJp4hg4yOYQieoQ0bEP05lQ8GYo3RKNqo3FHutZirtk3VTtSswZq9iMV4eKh",
+	"qRk65weRsi5zVEcqrzkhyJtFGqYTYyvHygVRrnYsWB6hqz4o0gRio+yEOMtM5fS/74AC/glsUfui6/1T",
+	"X/vaorbMf/0zGqOOzPGBhX58FQ/NJo+ms6Pp7OmZzipylH5KDyVPmaTUw1vRiigWzxM29wnRUCKMidAo",
+	"OM3bwzWs+gRIJKOAsyUVcufBl7GiOS2R3dkoSOnKhHd4xHPgqG/KqZAkqcyAY3gNHFdZySeNTCoruB7p",
+	"HU0BDiWJuaBRQHjAGUsDBRGj7ylIClwjixOFDBjIA8uDuMRTUFm1C/V1EIuT4L0cggckp+C3BPfN5Plz",
+	"PICcyjses3QSRETn5iZsrjfX6nDJcvqmPAodAENUobwwp5HsiiQwVMpWC7nFNOH05P+m/zfFyP+IrdKE",
+	"kUhBxJj1AXjELE6UoUBuJmwNHwUT+/WxUFChoKsnbwKCKLQkzwkmZL+7/qfqQcFXnASn8MeQAtoMwNHy",
+	"DNKOF5SKYAWQtILcUuXXkkJRkRAlnwckY1zkLJMiCp2xnLpKL53K/fwg73NfYf2SzKlfHGsUi88cYlb8",
+	"Pj4NBaIK+31+fun96UcqFizy/vxaEFFw/0VeffD+9secLc+AhHo2uGG9Pr9AMtbvc78QZmxQiJAt/edz",
+	"pl6Q/wbFCb1ZZ4fKY5S3+WJWvoYemlOljevVD9HkdMenXG5GbUqbzJMqiqlp0iiIUyQ0SGHk+xdyR988",
+	"4yKP03mjyAahgYphACFD8lKhcUhll/6JmPXQtceuBQ24BluYCSW/lSNKDnbyyGstKphAOd0rGrI8euAY",
+	"L3vvbCEQ/gZH2Me4JluNEzz4TZHvxR9EXQyV/N7qRyBaTAL2XeY9lv1NEJCjlS/3t6HpKR7MkaBn2p9k",
+	"um4A7NvJEyIUD0UnDgi9YT35na/WrMoZvahNKdbNeKx5iKAp73O3+mGGIg1S+7pnUhnS3Ct3QX4Xz+Se",
+	"U15iaNrZ4rNKjlBNS9Zl+c7PUDwBuWSyZBH9fyLI+KPRJCCBNTrIMyRcNKcwvLOmszc1yBrkI4v6Nvkx",
+	"TkB0OghFt8Y9P+vD362GKqugRb60L8EDZlH4pjrZl2SzVuAujaZ9EiT+LFX/Kk/0EMx283Y+cnjq6g71",
+	"yuKzmz7RYndhlYRr3lbZlB7cDRmZR76HNa5GhDUAV608DE2WYLaVL91waHAoKiuwMS5C2ke8wTvliJfv",
+	"P44CkgDwSV7WYM/y+E5+cUvXel5cdoJ2gdWCCADCFgDunYMpF6YZnQSn1hzUmJfvP8peaTIDi2cY0gzS",
+	"uQRjuA59UDQN83WmuLw1h7cYMKXMsojorQpyuSrr1ZiyOxxgWSQilot4MWP58rm8YdvxvAZjiyfTUy0P",
+	"4+i3xj2Not7V7MrWaOX8iPzBSSOtawdWfQgVeHqs4xHlyCu9Bp9ka058g6j03Z5KImu17139Ee58D5ok",
+	"Fmuho2BKQ1JwqkpuA4BU7U+mfjfL7Z9CksrNm9IgoiGLaBT8l+xcS0A0jbiO4jTT+Ib/98kRQmAIhEDD",
+	"TRkqfRwCR0A9NDRo7x1T4HOWMBJVBYUB8smGc1oLKBXN+8Uf8n98S8JVSLoO/LPlhjpkZwUB2egkgJFm",
+	"kNVOL8+lnINYpPgcXWkhW2ndFRX18GrxgEyRLB7EZ7erEzfgDe5Vt735U2mqB4qj24F00N8sfFZ/w4cL",
+	"p7PW+7g184Y9GsoZvwJk0j1xQEc2zxn8a1pndKM6NGmJR1dRmbmqFJWDM49GjT66d5UVPSkG9pH2KmYm",
+	"W/LN5l0c7Mi1jlzL17y6T55VDnb44O8nw620o3dH/EqQOOFPFUd1O17lsiZrZW3B2K2Pm3RFp/BpD4S3",
+	"rSHd5lT8isOCB2+YN/SAEXtqsn2cQlaTFvek3vyvNshtwM4Np/fV3XwClV5/ZDkWOXzA4Da9aRYJMofW",
+	"g/yUp9zhzFLj7R277MYOoTeGJMh6wIKyJ4HiGOiVsqYWG3DoyJT+U9bhgCxZOsf0VQh6GS9IGiU055O3",
+	"4K6I0zkUCEC1GTh02YnLDaU2/ADgaHqk3oTsYB4nNV5/oDOPGi/6gLfHOYux1KjvajDy/Z+yCfSJtGDn",
+	"716vT4mGE0HyORXjjIjFZKRLKU+WkJ8wcSSGPRV+8jh8bM3GMk1Tq2Ve9wgh92iyPc8K7EiTtD1VBbUv",
+	"OqR6qj+Mt0j5/Aorfd4saH+Cf4iCnwagbGU4Xx/hY8NOZ4napfLz4g+4gf4l5Ax7qIDv1OB47JtWkxFU",
+	"mCkG0ghAu1CWwHVAcuryUZXcv58a9LN6X78dkC2rMmz7Y8vbuaIGlfDa4ytxP4enwmkPzDEPnnFg7jUU",
+	"cTmYwU6tdwtNtdn/sWN66oFi1ptotliDBpbSeQhCOEyDaqF+R5rQZsw5UoRHaLva7071gj0bRvdajFgd",
+	"kGf6tBDxrBXw7G1AlLSsUCFsahjkEOSDkqML52wnAuKf3a4kN6M/YllP6XVLwLKjVemB+dpXZVTaO+dU",
+	"23Z4d3dVZDoav47Gr6dk/CqBxfZk/YJqb2/+cHjifq4Fp4XaFgfh2O3pZBOWz0FskbRpSgMy5TQVLa64",
+	"ep69Du/GwnfqS6iQbRXIttDIpmv99zyeL0C8CjKWxGFM+UlwWvlJMBUZXmJ+bRbxhvhz1QH8wQ4SGgE8",
+	"l4q+wu85g7+ZJnEKrI6M5WGj1JfTGc1pCrVqWXBxWohFECYxAtusFnG4CFiarCubviS3lDeWSfqFrp8d",
+	"i6WWtTfp6qkVSuVfX5HUY7rSseLp0GC3dxZ/2XNdU6gCrtE5PGLfIIGoFSpTZ/DFuWZafBRwUGwkbzIQ",
+	"IRW+hoCShBs4S5XICnhmQUK4UOnScR5c0SjmJ4E66oCldGSDSxJ+W+XWkkFTEi5UDXRkPwVH3pPEXAAW",
+	"ZSAWJA1ejV6+fInPOLgknK9YHsF6p4THYSBJJE2Fei4w54TORMAKgcvRJWkln14YcRP+oTA4z88azbny",
+	"bM/0MfS1WtzQe3GeqlrnBzHpyunKA1DMrU88VmWlLhTeko5+fQF+evG/6GL++7YL10t3H8QmvJfV2dkh",
+	"sD54vnJ99RzkBTqol7swDneKZtwIW5vBgkAwG2hiI133s7k2kfA/bum6h9++KY9US96aOsbCfJIGTZF4",
+	"OBBK3/0IFp62IljdgEs/y/P0hCgV7KeCci9w2M+c5lLlOhzNVLEA1wWQglmRJOvdWlbluTpiAjpv8RUq",
+	"UE9KcTiQIbFOQTsUMKbVtceKF3pmXm4/KftA6Y67TG90idD9xGUPr7620CjhWL7EmtkI46FPglMjJjbY",
+	"XLQ3ALiuS1Qc6PV/ImR3d6aQI1XzlwqfKk1zGRB+zNnyZn17enne35Tw+Okb+vD7ETeHHDkaYvXWMGRA",
+	"plCvj6VyC4tQPl0pQcausveWwgx9KfNvwGkajYLJLV1jYcdZpbLDSI65JFFjPf1v5ARAwYfJlDktRUIR",
+	"uhSWEKdztQh5A9dOoLOCC7bcWrr97WiZfsqW6a/PMO1F7K+LcPEJePTRln20Ze/Klq0qVaSSTLNZsGZF",
+	"HrBVuicTd1dIWrPQPoxlYNTZ12AK6f72usiynHJ+RaEm4ZHBld++w+JgRyb3JJicOdkjfzvyt6H8TYcm",
+	"1bjJIXy37I7mdzFddZa8WbBVsCzChQEbgVChFh/ugvARgG2AQ6AJuoQYZOw45YIkiQoYWim9cJUzyTPT",
+	"CP8iWBCxgExZIQAwFpU0qxSjqjZRglFjwTx5HDTSUNngB16wAsrwKRoA81mpWhVxHpRbyQOSJGz1RpGQ",
+	"IsWKj1BicYRxT3IaldAmxMdm04QulZubcRqklEbBRKrPk4Cl6ExWtbZGwb8LJojVKAXllU/KRWqf9khP",
+	"UX9b3wXtgZnSRO6eYA0bLPvnay7ocnIS/IoVCPVFhTRocI+rrePyKIoMeqKpqvPIA5Y0WxYv9IU6hDvE",
+	"DOb/8K0mzdGv6vctAqgfe4WvAbu2j+o1rLwpmsJdw6VEGicv5IIVnD57I/KCGoqVsVyQ5EVIBEnYvKCd",
+	"lAtJlPpaUxzspTUKpQvq5FxU7OxlMU4g9hrnouGJXMLY78wC+or7F9YkL2bY26GAmWpT979Bmy0dVmb1",
+	"wVcbujF8C7crL4Y3vo9sizM11Ub3GwKBg11REtn5NBWa0fKQLRpyJiUf+eYC9TJ6WLNVZ514SkNJyi4Q",
+	"ls5nksQgDklAsL47SqZLupxaVaih+9yIlgooDmRMjIuLWFgsoYKzFiJgEhzy5zR906CYas66japSPJUC",
+	"VT6HciMk1Sl3GKZuyo3UotaRQJIUheoANx8iRE6CTwzFSjZTn/EFW6VyA+5iHguWc5epfZOo7jv5bqe0",
+	"8MsDUO+9gD2hWc6+KoDLO1HY6JOTp0iiH3OCWkl6Hivu0YFtHT58Bq6+yd1UVgS0ZDRZnrfhPKWu/url",
+	"d3/7/q9/kX9kcK4kUb9IAbeHDm+zqU7z9EPxKXljIUVbchM+jLSjSfzrJO0+19RkTh9J5hMnmcME7q+A",
+	"0uIVbpTpbbPnTqlrXzJaNy2AF+vNH83E9ZqqNJYJfDfpIKRojVMlwuWdfWH/zieqDAHvIqefmCbc2r4Z",
+	"Baq4bsSWJE47qOen04/vD0c5YbTeVFO1OlCNPTnaXqAp8DywlB4VT0jgxf0f+afeQ4tzfkNuafp1kvzG",
+	"8Fqdk6Uf3p7TYnDdG1bcfH4IsCSzQcDOcE/qhEpSqShIJZ36E7Cta2qT3Z3YofxZk/IhEqF66LZ82y0e",
+	"kfW7spCnZwGvTL83o6u1bqZj9kdfuzV84HYeLeKtD/whrOIDyc3RMr5vy3iN4B5IEdgtnfzyQBT+aCnv",
+	"Q76Ppp+jtXwbrnRI4/gDsqudG8i/Ygr/VRrLj1TzaDAfbjDfudjvb4Tg3Mv0wMU6oQFfUCr4I7I8XF8/",
+	"QXvD9XV/2gptGl+5fTJfu2mh184dDQptz/YB7AkDacjRnLBvcwJQ0QOJmMOJ35eDkuijmaCbFB/F3KNx",
+	"YAsOc0DbwAOynp2bBp40tf4qlf8jLTyq/D1V/p0L5t4af6Q75R7wzuXHHXSSJRHlIpjFOa8XM1AZwkqU",
+	"hnzjakEDt35/Vs61r5p/SeaHAvKUQ2lLgjXjvoSz0nSzdEmQkTnsYHkmX7m6P2gvd6f1P6D6DkjBkX35",
+	"D6mrk3LovUtH8lojrDqIQqhjE64Q03XIbcoM4pv8+0lQXo0gJCkgP7N5EKeQ3J9TNCqa02xTfk1PBxOq",
+	"yhEHU4gDq8Nm3KNS7E2wekTemmbvlyROTtE69R6kqaNcqeXKSgRvSZ90+C59LvcuIFGUU/4IFXJTPGIr",
+	"jdyFpRZZROxAwuMLKjf8xR/wP1+8fEh+XOX/Y+9al9u4sfSroLw/kqmiLklmZ3etyg/FkhNVbFFryuPK",
+	"TKXUEPuQxLAJcBqgaI4rVfs0+2D7JFs4B+gL2SS7SXaLlPlnJqYad+A793PYdKDcsQo9d65VymSV4Cp/",
+	"muGLq8xb5h9smRxpz2502hHRKQyRSI71cVb8Dl88g+ov0tE4VdY4xVddm13zu8tBTGs1hNnZF63VrzCr",
+	"D8YCrdXDEGZBpUJ/l5KJEKQRZsYeYzUEl34S5idCLLjneyWUA79Op71JhkrX7Ih66fXVoi9PlMR8oV8N",
+	"5Pl7cMS8zTAvc2maA7wvyX+XrA5UVhmwrBzQopS9Ia+1opZZmZNxpXYO76E1LstVeWJoyrpXtLkNvTFf",
+	"dKbwnSV1XuoTidbUftn8wSzS6Fpey6ES2tPj2/06iGMN6u6VDgKZoTPm+sS9K8vUa8NnSVXrULEg5AYe",
+	"nKNq2ibVaWd041R+37sEYB1A4ZPDYunQVPtNPl/247S+SeyLuNlWPoXsaleBXeLI4WvGX6LrQWbdR4Xz",
+	"+swPJfXGh++8sKm6uYT3QpPaZmcPSjIkrHUxzrWgknrs8u6mdjPmtTSxgIyThM+AFEMPYvutMFbmcxWf",
+	"t3bZvcrtTGP4nBu1MkbPtW7Ugpkd+2jFXE1T8ud0NEC+aCffYpPiEhx9lhRuubmcfcn9s0KJ601Iwxql",
+	"1hwIV2Sxc+v4WpRbbQnb0ZKjjsvruFZc6qZ1Xrt7X6kOrJHHVTuvsT2XVJyVsHCvT48A8HWEde722Zc1",
+	"I41ATspFi+OX+xMm/h4nfnCB4jTtqgDiWxU+CzyYF26irrptR0ApfLDPECBeFTYOKjK8+bhuD3vNKIe2",
+	"RKs/GsbVoxKoDIgelT/HCO9NaEODod3PQTR2HdP9EpD6JZpXjyh4jO2uHtu9O2a6tI58zPtQJp4bv6sE",
+	"lvUEdt/hfA8kppsmWxUvfasVkdwFp/HCZfOqW/lyorkLzrrxsG5/72rljToWCHjkFmzPZMCf8G9MR5P+",
+	"9mItokBTvBJBzgZPv2GZ1g55FGnLYM+RmfsK/Rny2NcgT3b2xf5f6VibxVlu4Z/ggLI6j/WVhdpUxPij",
+	"B0IaZdPAq1obbrP1m8lJJbt+MHUR+42ZkqLLuriFp8fX+1LjbHb2ZrcIuLFzOGU3RqexNsLoxVib7VWr",
+	"27/pQxUzXqJClpb8wlj4o1q1RNDJM/DvKhJdUU6t6j6tUZeKNicxsnPzo+A1RR9L+6jGbi5JojyuCTGX",
+	"MDxucZvpYNfn/sABZpddI54qfH8Pn03DGl63D1XR4QaP4oob3jHxxD7GlZpeN8wLVu9uuI+bcGL53dwO",
+	"oCrsTY8Qat2mEJDdq/c81gMe2Suy810JueGPXAMLRYj7wqWeYoh8geY5feoeL5PTqsTdZU54naIZH3Mj",
+	"ZvhsXlDkIYMH5CjpHyPSUmIqJfcHGTIuie1EbRjmCcXp2h54DGwIY3PhPvfh1wsZlli7xwL3WmLRHxgd",
+	"+GylPjgbLyt5g+W/fOBxzGcBuZkpCTQRO5Q9BtlPg757qR/ZKQtGYPiDPfqAjSba4MGjcj3wh7M4Byo5",
+	"Yq/2jAnJiJyqnndaUxIKCIQ93gyFqJ8Htvtfif91DZpSsdvhalGvu6s35Rk/5pREVFjGRA6lmsqH7Btb",
+	"u7B23HckcHarzFusYL9LqLrMPl9fWX6dRvpA6NyGQkjrlVTmQU1lqWFN2354eXezcwpSyq7Qj7k0mtFm",
+	"WexNY3oSmM5zuHEG8edFozkmqKLgcv5fFY+4dDoEvPf0Cj4JM7gfQIePUP7f5VNw+5WhNXaniMq4bbNE",
+	"6fQ5pLQKu4p+yg+PjhSs3Ndr+yn5FraqME+TmEyZQvZrYZ7w6lvExbUkl7YkT5ValIgILeOqtguFTXit",
+	"JULp2RcavrxlCT8nnmnMzWCOX1Ix/gM+29MXxl3FZdYlt/BqkiMdDjVuTGFuL1Bij6qJcLu8PAdDvmYN",
+	"qcLm8P7PFddo6SSGe61d3xvL494q8wFMLOAJSD32VsXeiLXzBedYGErsxPSkO/DPbG8F00kMtCk1YWtJ",
+	"EE0NiKtBtDpelohU9k9XmIHLzushMP1pDRB6DdqBoOAWAtZy7LO7MgAeukpC1/e8v6xb99kZfoOdHnGy",
+	"WJnVIErSGq/A1JG5/GABck80d85Uuwk6rlbcrTPMbsAmkh33YakhN1QZrqDFpgNu4AkytjHNZxpDIYcA",
+	"YzccKt8KsyfSG2WkSkOFnT0MSo3ItXOCkzBN1mKFOhbc9E7eWynXqd0cEcBivbj6kCkZzeyYzs5sRBTl",
+	"NXQo2kYCpMHp2I0u0J1NNjeuzBOH9WaTmx4uqn5T9Rs8vXDfVXX2zSZG7Zr4fX9hXrYxZ3ZUcW2t4mqS",
+	"mGf9Ap6DmB/1efZaWLqTUeN9v35PHLAe1X6TGDr8aT+Vfhk/lOfQ+jnKXsYVxX+KfBAmmW42vu9XmH3w",
+	"s63Lt+RyPI7Vk30zDXqKZBdW/nLmW63wEFk4txfLXWy2kS8nEnDhpJ+vvOs32s/GiU1DqN9r41bhMM7H",
+	"Ie0x4O5Zo9eFiSewLA4wvUENOCdkBtvk2Tcm+aRDHuMAyyDPMQ7wq4wDXMC7ut2IPdyffXH/VdpkWw2a",
+	"l1lrc2BZjR9Lm341EYEbof0xIjA16NX/vtYGBG77bnJSTD2Ppi7SvzGLUnRhF/bx9PiAX2pQ4K6e7RYx",
+	"gW4KZcICMyW4QM8X4Sq2Gm0jdVA84W4x4VCFlpcVVZhd8jGq8OuLKmxOGtCQNFrG+V/LkHS47lvPtrhJ",
+	"EujFMFJPQEbyrlJDAc7AzaU3Yg1h1sKkxrY/HkW+v0QVbGXCZeJCx82zCb6lI/oSwvbE7FZV4bfPgj/I",
+	"cCvPzDrvqdvqwitqt4apicncR/e5MzT0uYGBmmig7KrruOLpQBE6xIAV5dMkGf4JPEKkZF8zo+iiTZ3H",
+	"A6WsDtVrAqHk+uvUJyLV8w1gpCF6Au2TYGfSZNuvvtGsH6vJ+JQF8HksYtAP3CDlpYTY9BCzN7mQPW/0",
+	"krqxyl/RtMUKhD/AO+mTxTsS5bKcizh7KSrc12IldXsMKMS5R+w4PTBZxCMNl5L2atG1DGDERfTgyjgS",
+	"5xj4KqyBq5DBMRgZ7+EF4yyQSnYB/xjctTv3jLDlTGuFjk7+Rwve9qcpXubgrYo70LWzxXsbhFwPHhWP",
+	"wyT2Dn2KQoARhBc0OwItDd0YTHDKLhOIirg2mn33PRuoSayx0AWiNvA4EhCz6cByqXbh5HakRd/C+MS0",
+	"0j/h63uErhpZsiBplS07C+eYTn4Odgu9lj6pT2tfW4Zo0LsHmQkvp0m7CEWDFlQ1BgkhOctm/KcwJJI7",
+	"haPtSfUYvVwVa3K6irixUPP9eUqSMMvHEj1/+syrsdtvwXQHHUuRa+e13RSrM9sLDZuxEuwczdxBktRG",
+	"zxMFqVW0xpGOnooiNZ1zI+6AOXmD3SxiA6InDREkePLgZhC0WPCLMeO2jGYOADp8BPYa/PiOfw4umHqC",
+	"mN2/67CgA91JDOjX7XbG0pX5Hn/86z9/+L//+d8LdsfN4MezC/aefz657MOPf/7h+/PzC+ZHu2DZgZxJ",
+	"SsRWjKDE5+lGm9nYDqVNLGTfHXr1WM9HHj4k1329b4V/DfdT0UXuW0jvMVlCVHqTnOKGIlL1K7dD9y6v",
+	"APA30AxiyN7MXNBpLZ5anU771hKaG/2RQnTb8a16p2Qf4r/ySCBJn8ZK9h88Kq/t8pP9/JJoXTv2tX7T",
+	"jgizy3YzErJDDXZ9Qvniyl5w9cskkoBEOBFqczRHaIbrIW9kJHOWkJPnb0rDXEWVlPLhsT+BJfn+R8d1",
+	"bqZc6MZK6wcVi74oEVJtCWybvv3DwsuYkGCtjwmt5tp9j06UD1nGav1LvUu/RibFPTtyx+QWa0tM5KOG",
+	"+D2f3SpjRZB20j6GvtAGyqzFYuKH5HPboX7PZ767nYaXe++Z1FXTbjy+ehQncuJzvjK/Rtcne+24zMon",
+	"Cdv4MOKfH0I+00FyPfGyOiZMKgQgJV+T43i6QdgTpT4mPpAJAiNhnLeEBIHT5fOtmERFBN7WJPtDzljR",
+	"iKulphzOuWQCugRvga3auUZVGI3C5gunjhcKU1i4TNO5WdLTpxiuPPxYlsCf7SnrgCvSFKi4T7ENPStS",
+	"tJhRaqsg7Ar7bJR6GHE5e+BeTlu3x/QonHSHAJ7S5x27UynF7NwIg7Mkk00hBnpflqGPZi32OMsER3yj",
+	"s5Dfc28HlU7s3h6MpcdTTnTbzo3H4PKkOCxHhJ9jDD+AiWcnlz3H8ixSGzkZPRKJ0NBVqPuyHzuhLBO7",
+	"YQcx8YzxPhcyxwN+V4J3E9JAH2LHvO2dJ613DLdydK2cV1VfWstyCzN79frvvy8ouoQsqzeY87H9yw//",
+	"+edUxaqVXV+xXuGTioeaRWJIyvRE3FxIptZKbmxqLp7KOS84pwvQWj2A5I8RhIF3dHuElb5rnh2s23ON",
+	"yG27Z9Gy8gXodNpkIXGu2M3IprgvmzqvYeMPbo7LLi7S7w0T7Aj5hOx6OYTudNpOS+S4/i2iaTZK7ZNM",
+	"ox33b8JasvuUFsLmuRj/m6YdStujR9oheBl0Om07oH3/odAIAOUEQXNNcPFWxe24X7v1kLze8No7FVzu",
+	"HFxR3SzYtXyMZx7chGY9Hmk4CG/B/YprgfBedfgT3MLUPke0EN6rq5/2Na+NFW9OlKRbk6XLQvYjYEiw",
+	"27KSNVTPtIFR1hqKP5xJFcLZF/u/N+EfZ18GShsrIP2xtsj01CXMQ2BM3LuU7In+JKXrOfHKZcQ7ZT/7",
+	"1Hg9EVn+8PLuRiMDy/uLFqwYMOOqF9jI3oFfWkltOgD/c2oiSzISajtIYiRz4zMN8RNoF06DRduLDFy4",
+	"P7cqrJ672jYqFzv8i9vuhrzU0jVVzjlQ0LQY/rI34CDoSHrOTXmraWOfuS9djOM3Hq1a07JvVfLK0kwu",
+	"N1dkpEqAAN3fhWYWbfYzD0VD21UxHcUSiHU7niUUhPbLxLdyjoOrSEa5OMh55Nf5YEfUKs+c24MV3Gwr",
+	"IbXhUUTLs/iP7BEGhS9m4+6qifS2LM4i0QWL+pRwNRIjYTA5xfkagNevmgVfvRHu6mUXyG/uYaGtfn64",
+	"PRzQ0c+avjrDO+mmQMYeml7LhA7UlDSkyEEuDTBwNshp5Yz/t4oNhDYqRrflIYzN6zQJtZLAIAIKxPN1",
+	"EWJArWzIMdfzx/s3Lvu03e9xxCV415j0h1O/twFpzslb+loaYah3TTDv4W0dpHVw66oyrR3DY3PFZ2XY",
+	"1msZlvwS5/IBtIomlAWwZBNc/axRtpi2rSoy+1aFj2yCmc9fahT5Ztt2eKwzrrA29d0YYqHCVAHnjGc5",
+	"KNnvXG113oOKzDE+uPz1WEKwNqROlm6gabgMA0xEBr9uMgVIJLT5qCH+mea59yW+M3Mtf31yjVa4JWTO",
+	"4MUC8UYbuDkOL2zpvvPRNe5PFTY6s28ZULKTY252FZDJdvbQTxdVbHIljbJ2PsF5p5ZCKJoDH/KVWTBa",
+	"oGrHe22Q3yk53CDxEkbnghSEZDwMBWU9UE6Bq6bylL3BKWg2nlARmKQRE9KK/G7CJomDiHh3eMqCG40+",
+	"c46T/gAazF3iaW7ZYyqt0mKCvM7tx0Ib9INmGlyQz4hYc0w/Z89uIGT/df5jSm5JhWAksMcZ5k9ZYldO",
+	"rlndhuVkoHuFCWU2gc0rl0KkMdNyMvKm5uWbq3W2ZbotmUIuFyx4D4YH3h365ur0wOB8PyIiS5uY58gF",
+	"PS0zAJ0LWzpaMDfyJ6KHcz/IAM2e2i9TYlOd0C1YLvOUbpERP/uC/186p0tJSpglaxTwbqmemph5+rYs",
+	"jDNLDqpx4NiqsdQVKUmoo0hHisn5Gh01s360llrfyvJHcTgUpqHY+UUhrDlDp11r0xn2M6EOGxGh4rw+",
+	"NaLq2oQ+ZUGzSCt9cEC4LT9drAr2G3gEiLUKhYbhwVG/w8KI59Cf1LRHlQpybIOCa5Uoa/IjlURBYhUZ",
+	"NywCrg2qDtIJYYi5c1zIRmYkOmIagNt2XUiVJDwM55Qkc3qRJUmTdgW/R4XGkknXUuwi5ZuLal1UWMkW",
+	"9SPKIaq7JVcK9K0y15+FNg2jaNWETEfSW8yb4z4edTd16G4II/ZYd5Mm5GpIeVPWgNp09QSMba2tbgId",
+	"pR3jHj6bxs2s1Q1gvtUaE+vLNq42Z1c9IIvq8xtT582olXn/CqbTHRtNyfTYTcbINE/VzJmsGxIgxOKA",
+	"ydoQ4DkLEFzJDuslBW/RXC4ruIQJC7bRER9iJYn8z61CO6twA0HoY8+TAF7GI6oTmM0AJjQTfaliKKjY",
+	"x0NMUtGE4fRe0cluhIRN54qyY15Kn7+nPsspXbwShtO6QnbtQikuDzPyLFQRqC8ljgvAxGmuDJXNCP+H",
+	"Fy3rALtVvoSbbXFtd+oystA5Q8FOb1WRsFIync4YuqI3uzTvgGvTlpDm1nkG+7bPbpOlBQtCqVm4XUtr",
+	"FZKlFIOgKBXsUaraQKrKsiN7lWmj2CRehV0plKQWZKizEayNkUiwizJmpMkmc7lnB7zAkN2dxDFIkzGh",
+	"NUH0UnK7EY3e06SvtdfKfpM5rGcum50i3uKVn7vAGnjcHVTRBQQ/X7ucsPhTQKwtpZtjBj4bJqRzMsyD",
+	"8Wk2n2x29ICwH33G+ajAv48+Q9UNVC89YNv99wTiUgEzz+J9fVQLbMRQdejuNqwbqGwcrUhUO8ll1836",
+	"zGzvKvFWSJ/673FmpeXkQtWoKNglRLXQWVrOWJdrV1VATYxrhBUFIhyNRz6h74iUBGkyLVLra+/QvArM",
+	"tgkNqVlKr/y00kZ3fBYpHjYmozcNo7VlKaYpzeNwBVb+VtEJvMWsLtVERY8+159R4sp3VAdLj9qzf1qy",
+	"nMLES7AdHonSbh0591ImX0L1dkHm8uz5F/t/1Vyr15jrsvqQU9ZeooaeOXfhJbpo0l5nteZU20AbX2LC",
+	"JRyfzxqywle7MjVMIbwxF8V0yFqctRM18PP5ah/dtPNw3qAXCGkrKRshpbf4Kpy1U/3rjn21d6Dua73S",
+	"EPVcvZ6SXtpV8HeZA8RhYeFO1YQZdfxXDw5bc3lfFRI0p+rdBx1vdYwr5jjnIW61DzaWgOAjaBUa2wJi",
+	"/oLWQqE8VyltzoO7BGKesksqi5ftDStmlXbMvljqbDHz5HeRy3XOGFQPoZjlte3xm3K8b86GebrgzmHX",
+	"pBnXTBgm9Os5hw6vVRLmNOPDEjjwGsJsoeAbj2G5vwd1tytKU7/HCE73YDxGanFIT11EcDP21h0dsfFZ",
+	"fNGp7N4Lc0Xfkc/ILvyA9tqFZKVYtVBK2rl9lHG4v8gY8DGvqcsRuPjNOsemnA/LAJH+oqxz09EzZQt/",
+	"/33zSXE8R10+KV5neMaxtoQ+G8LMHiPJruv5O1cFLHVUoeutohA5G23UWLOpiodC9tMwufts3vfkDtub",
+	"wcnYxiRMbW+vvXkOS83mpxyw2AnTltFZrpyMwXZmOx3CLFv9LPcpTQqzzce+rpJP3wwhM4pF4DyZ0x4p",
+	"NxL1K6OCwqy4k/asfsVa6Xsvp2ecsz7YRdbCmFg443jC2brVdWov72L1GMEIH7qQfbvKT8IMbmFqz+Wo",
+	"xUy4iF9hhqLGUZN5SJpMfKr5OvA712euIRspySj0u+iAc7tIS2l7if6UfUzqP2ryRyNYdZHZgXNsfMhE",
+	"J/RIYEfuioIX5oHfFTTIcmcLUnQ6oiVMvUK/Yc1HMBc/YlbRCZcA35XFQ8p0S5UvIdJgG8xRP0ydRzUD",
+	"i1aK5h0+o7gN7kr1XbARcDkdiAha9kLNVynvpWyisDIgdIdFgr0jTUlB3P2W7m9hmpbureRqkmnWnFzv",
+	"B61Fvk+OeoqVWxsVULdQCuDKSlAjc0nVd+9V7sXqqsV5MfHk6u4qlpJ2fru+ixv93mKL7LdjLC66N8n8",
+	"CNaETiu4viCaisD2jJLvS6lYW1SBNi0Fna9nm3IWOqlim1FHfKOZI155bOpPQGsUnxRTPQPylN262mCo",
+	"nnTVbI+1a7etlnc/gA2oYxMajA7an8Ypk7E6xqCAs3xSQ1iqjXhPUbDrjUOZivdapXXmMiE2S5QVwd3H",
+	"XBxCqn+gCNyE13IWHbprKxUSdkW1e0vRMIfiIUD2FzvjHfNKmQPOMsZSsUjJPmpq4+GmTruHKnPutxbC",
+	"3gPqdg/0EPub3sE+luY98eY0DwRleT3wzvTUj0oZi47j5ZqFJPXDggE9JI0IYXIOhFWPCeMTvyWkqcV6",
+	"sRoxzqzQgonfKJGDVJlq/vi7vR69npXIQ+jxSUSFprxSIC1srg2PDYROj3FykiwH8/AT8CCRaTEU5lGW",
+	"zy4CeVs9pzEQOtFY+Bi5VDseLNKBdBPLSuifT6bT6YndhpNJHIHsqpAuZkVM/8mP/FbFowpXdL5dM1J7",
+	"Mup4AxJE5Gt14oaF+5kaCyGGXDoHrXkfkowOC2ryqkBc2ijsbMH5rWi9Kl20O2l4o9u93u6MyRsoHTa9",
+	"fOXw0Y6xLgtB0VtupcXcESxQgZOBCTUxc0jRiGS7t7bZ5BTrOcGqUg10J7Ews1ev//57QeYA2x5zmy0+",
+	"dWF0ngiVq82IVHAAPDLLw64/IRmJxBBYcDaAKFJBoa/wL9RNMZSuviqu6aot8KHkNNlEfY63vMUmMnSS",
+	"DOmqsY52ugOu/9/dcqNIrciUYCcVaiKq35+fO9JJVdgUAmUknkCfsiBE/hpLNerFinTJSX8bWNaiH4MO",
+	"/tTKVEeX0DWJh2AMXbDdJt51yCwIw74NIqENSIhtaw/rqYbCF4xk3wZYjDf40wUL1MSMJyagmue+Ojtq",
+	"Wpwd2nAzofBUamT/Hkx5LAO33qSSsP3LIwyEDF/b6dilWjYLQsbdXGlW5GIiesL+xatDCi6J3fxnuCPL",
+	"boMrpLmcAVy8EFiAeIZqC1o6VhjSadmg5JGlHJ4b5pR1sGtUgtFJIk70BEQhC9xXAXuEnoqtCD/DLtG4",
+	"U2hgeeem35yT/a1yY94ChLsUpm9p++b8ClcctxXnxplazxUgD7mQChggsleJdbmk/8TYa8fzOjfZ5NUT",
+	"rusWclf2xFESIe9j1IKOeRd80udR+rLdGMvwIAs7udc9IktB4av7gMvd5tVZEv5DPQLnlduxKzWtIo8n",
+	"eLBGvvQ8FJ1HyyssMvgbQc+kxySVPymF5s3eJIpa2ZNJenRHNH9CSOrRcRo1fmN7p78NTk7sP07Q2hr8",
+	"aQ25H0B3mKoQ3bhYNp/OsRDJtF5O1VBR5VTwrkD6Y6ymqNMcg9ReVpVWWnTJgYK3Ku7QFhF5GKvY8Ci4",
+	"cIKl4wgMMpGLysEQYHSHLW5tp5V1hNRqmXJw9a3tiL6EsC3rTTjyEw/dJBOZaf202vID9CZJGqHv17e6",
+	"Vcko/1528e1cwrwl1+wDnlFy6j7/PB1zFkyF7EfAbL+sLd1tM6Q0qe+2hVwPHhWPw2BOP5Gm1BxDrJW0",
+	"HTCNJ84wRsP1a1H60bazq8S/oSJEWCrD/nLuTTsX7Jfry6vsq8ZdsUh76afdcpP0CbI8VgQGPpuzgRlF",
+	"gX30ng0kUxMLOtA9eQumOzh5r0J4zSR/EpYaBS0EBzKDeW5QqwiYkNoAD1vO0kRzcZEuaC1Y8tCu/GZt",
+	"9dbWZyTC1djF7OBh/kBPpkCH6jaD7gpnmhwGkwua7ETGpPfOK3RXXsaU97YDtFIvHroxzje0F/P+CKTJ",
+	"2fNeuUZn/4bf/vjb/a1o//zxX3/7R9f89ulvw9/E+Xn7/nbw7v63afvqxvzt/vJf769ufnj/j/fn7fvr",
+	"6asS9kBtYoFG/j8s36ImpqtG9nejHtzoR0DbANASJFmJafl+E+PCEHAY+zbcPcR/2nGRLNP7mk/Y4kh2",
+	"TkFrRXSnz8X0epM4evX61cCY8euzs+++/4/T89Pz0+9e/3B+fo6vy011vvOP2Tzo+Xhecm3z+mZiNTOG",
+	"dTsoCsauE3zw+c7vMoFtiNwaniDmUa6kq2RdNRqRSTDTH0vqVH5Zo5z8RrPLu5vsfOw/yzW8nw1Z+7KD",
+	"HbQY8O6AccnaY5CXdzcsdIU/Ml37j8t1P1aR6ArIzu3O/VTUAYzGEZoHVC83s5y3txMPLZuPR5KypONx",
+	"NKPETZmt0BpM0WCXBGLgTiaR+7tWCJkOQDKtRkAy1ICPLXhmuv0EjwOlhkUdf/KMZjfiWosuC+EJIktm",
+	"HC+Q3jbRF5JHCKCYe0r1WozrZNv166Tarl0o+c9DyIguzkgPbelebn8cR05jOYl6oKb2R+m1KSNLKZ+E",
+	"FkbF2WVdJVMlXrNgeb/CLC2n43QatIMYZOMeiCPEq6+p7WrJPSKHkMKH6fqhQScaWPtyYgatjDeJn5ZL",
+	"vJnc3IkZsDfUccnX8a7DuhAb0bOCmZM2x7F44gbDE/T6Ud9kmhcMitDtwcGip3eNkC3HYXlBlif3dTqw",
+	"5443gMcpR5YZdA6OF4d1QQOLJNxnxSLnhp5LfqZiDw6O1ewqNRSQHdF1WDDWz/5lccylw/suwhgNKJgE",
+	"urdEFdvyZsE0BRvxv45fTFQV/hhSTVECChLyO0OajKJXq/DlOFUJ6gFofMsPU7EgpMvMqCy8TEJh2DvV",
+	"X3ajcjpMeqGZ5l7q/v2P/w8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

@@ -163,7 +163,7 @@ func (l *localServer) openFiles(cfg *config.Config, log *slog.Logger) (f files, 
 }
 
 // serve serves the requests that are sent with the transport that it returns.
-func (l *localServer) serve(ctx context.Context, handler http.Handler) *http.Transport {
+func (l *localServer) serve(ctx context.Context, handler *server.Server) *http.Transport {
 	listener := &pipeListener{connections: make(chan net.Conn), closed: make(chan struct{})}
 	web := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
 	transport := &http.Transport{DialContext: listener.dial}
@@ -175,6 +175,7 @@ func (l *localServer) serve(ctx context.Context, handler http.Handler) *http.Tra
 		defer cancel()
 		err := web.Shutdown(stopping)
 		serving.Wait()
+		handler.FlushAudit(ctx)
 		return err
 	})
 	return transport

@@ -15,17 +15,20 @@ import (
 // openAudit returns the audit log and its file, which is nil if there is none: the audit log is turned off, or a part
 // of the log. Its lines do not depend on the level of the log.
 func openAudit(cfg config.Audit, log *slog.Logger) (server.Audit, *logging.File, error) {
+	audit := server.Audit{Detailed: cfg.Detailed, Retention: time.Duration(cfg.Retention) * 24 * time.Hour}
 	switch {
 	case !cfg.Enabled:
-		return server.Audit{}, nil, nil
+		return audit, nil, nil
 	case cfg.Path == "":
-		return server.Audit{Log: log, Detailed: cfg.Detailed}, nil, nil
+		audit.Log = log
+		return audit, nil, nil
 	}
 	file, err := logging.OpenFile(cfg.Path)
 	if err != nil {
 		return server.Audit{}, nil, err
 	}
-	return server.Audit{Log: logging.New(file, cfg.Format), Detailed: cfg.Detailed}, file, nil
+	audit.Log = logging.New(file, cfg.Format)
+	return audit, file, nil
 }
 
 // commandAudit is the audit log of a command that changes the database beside a server.

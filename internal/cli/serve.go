@@ -368,6 +368,7 @@ func (s *service) run(ctx context.Context) error {
 		s.handler.Drain(drainCtx)
 	}
 	defer s.handler.SummariseLines()
+	defer s.handler.FlushAudit(stopping)
 	return errors.Join(failure, s.shutDown(drainCtx, timeout))
 }
 

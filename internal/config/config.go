@@ -160,6 +160,8 @@ type Audit struct {
 	Path     string `flag:"audit-path" env:"TYK_DB_AUDIT_PATH,TYK_DB_SECURITY_AUDITLOGPATH,GATEHOUSE_AUDIT_PATH" help:"File of the audit log. It is opened again on SIGHUP. Default: the audit log is a part of the log on standard error."`
 	Format   string `flag:"audit-format" env:"TYK_DB_AUDIT_FORMAT" default:"text" help:"Format of the file of the audit log: text or json."`
 	Detailed bool   `flag:"audit-detailed-recording" env:"TYK_DB_AUDIT_DETAILEDRECORDING" help:"Add method, path, query, user agent and sizes to the lines of the audit log. Bodies are not recorded: they have access keys."`
+	// Retention is what auditors usually ask for at least, and bounds what the database has of people.
+	Retention int `flag:"audit-retention" env:"GATEHOUSE_AUDIT_RETENTION" default:"90" help:"Days for which the database has the lines of the audit log about authenticated clients, for GET /api/audit-logs: up to 1,000,000 lines, of which the oldest of whoever has most are deleted first. 0: none are stored, and those that are stored are deleted."`
 }
 
 // Log configures the log.
@@ -177,6 +179,8 @@ type Log struct {
 const (
 	// maxPageSize keeps a page small enough for a client to hold; a list without pages has no such limit.
 	maxPageSize = 1000
+	// maxAuditRetention is ten years, in days. The number of lines is bounded otherwise.
+	maxAuditRetention = 3650
 	// maxMaxDepth is the deepest nesting that both Postgres and Go's decoders still read.
 	maxMaxDepth = 5000
 	// maxLoginFailureExpiration is a year, in seconds.

@@ -49,10 +49,6 @@ var refusals = []refusal{
 		variable: "TYK_DB_PRIVATEKEYPATH", applies: isAny,
 		reason: "gatehouse signs notices to gateways with the node secret, not with a private key",
 	},
-	{
-		variable: "TYK_DB_AUDIT_STORETYPE", applies: func(value string) bool { return value == "db" },
-		reason: "gatehouse writes the audit log to a file or to its log, not to the database",
-	},
 }
 
 func isAny(string) bool { return true }

@@ -44,7 +44,6 @@ func TestVariablesThatProtectAreRefused(t *testing.T) {
 		"TYK_DB_STORAGE_MAIN_WRITECONNECTIONSTRING=hidden": "one connection string",
 		"TYK_DB_SECURITY_OPENPOLICY_ENABLED=1":             "does not evaluate OPA rules",
 		"TYK_DB_PRIVATEKEYPATH=/etc/hidden.pem":            "signs notices to gateways with the node secret",
-		"TYK_DB_AUDIT_STORETYPE=db":                        "not to the database",
 	} {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
@@ -58,7 +57,7 @@ func TestVariablesThatProtectAreRefused(t *testing.T) {
 	}
 	for _, variable := range []string{
 		"TYK_DB_SECURITY_OPENPOLICY_ENABLED=false",
-		"TYK_DB_AUDIT_STORETYPE=file", "TYK_DB_MONGOURL=",
+		"TYK_DB_AUDIT_STORETYPE=db", "TYK_DB_AUDIT_STORETYPE=file", "TYK_DB_MONGOURL=",
 	} {
 		_, err := checkEnvironment(t, variable)
 		require.NoError(t, err, variable)

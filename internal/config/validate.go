@@ -119,6 +119,8 @@ func (s *Security) validate(p *problems) {
 
 func (a *Audit) validate(p *problems) {
 	p.addIf(!isLogFormat(a.Format), "audit-format", "%q is neither text nor json", a.Format)
+	p.addIf(a.Retention < 0 || a.Retention > maxAuditRetention,
+		"audit-retention", "%d is not between 0 and %d", a.Retention, maxAuditRetention)
 }
 
 func (l *Log) validate(p *problems) {

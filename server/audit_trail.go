@@ -1,0 +1,277 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse/apiserver"
+	"gatehouse/store"
+)
+
+const (
+	// auditDelay is how long an event may be collected before it is written: a statement for each would cost as much as
+	// the change that it is about.
+	auditDelay = time.Second
+	// maxAuditBatch is how many events a statement writes. They take some tens of milliseconds.
+	maxAuditBatch = 1000
+	// maxAuditQueue is how many events are held while the database is away, each of some 1 KB, and at most 5.
+	maxAuditQueue = 10_000
+	// auditRetentionInterval is the time between two deletions of events that have expired.
+	auditRetentionInterval = time.Minute
+	// lastAuditTimeout bounds what is written at the end of a server, which has others to wait for.
+	lastAuditTimeout = time.Second
+)
+
+// auditTrail collects audit events, and writes them to the database in batches. What does not fit into the queue, or
+// could not be written, is dropped: the line in the audit log remains.
+type auditTrail struct {
+	store *store.Store
+	log   *slog.Logger
+	// events counts events by what became of them.
+	events *prometheus.CounterVec
+
+	// writing has an element while a batch is written.
+	writing chan struct{}
+	// wake is sent to when the queue has its first event, and when it has a batch.
+	wake chan struct{}
+
+	mu       sync.Mutex // guards what follows, for the time of a look at it
+	queue    []store.AuditEvent
+	dropping bool // whether the last event was dropped
+}
+
+func newAuditTrail(cfg Config, m *metrics) *auditTrail {
+	t := &auditTrail{
+		store: cfg.Store, log: cfg.Log, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		events: m.counters("gatehouse_audit_events_total",
+			"Audit events of authenticated callers, by result: stored (in the database, for GET /api/audit-logs) or "+
+				"dropped. The audit log has all of them.", "result"),
+	}
+	for _, result := range []string{"stored", "dropped"} {
+		t.events.WithLabelValues(result)
+	}
+	return t
+}
+
+// add has an event written later.
+func (t *auditTrail) add(event store.AuditEvent) {
+	t.mu.Lock()
+	full := len(t.queue) >= maxAuditQueue
+	if !full {
+		t.queue = append(t.queue, event)
+	}
+	waiting := len(t.queue)
+	t.mu.Unlock()
+	if full {
+		t.drop(1, errAuditQueueFull)
+	}
+	if waiting == 1 || waiting%maxAuditBatch == 0 {
+		t.signal()
+	}
+}
+
+var (
+	errAuditQueueFull  = errors.New("too many events wait to be written")
+	errAuditNotWritten = errors.New("the database did not answer before the server ended")
+)
+
+// drop counts events that are not written, and logs the first of several.
+func (t *auditTrail) drop(n int, cause error) {
+	t.events.WithLabelValues("dropped").Add(float64(n))
+	t.mu.Lock()
+	first := !t.dropping
+	t.dropping = true
+	t.mu.Unlock()
+	if first {
+		t.log.Warn("write audit events failed, the API lacks them, the audit log has them", "count", n, "err", cause)
+	}
+}
+
+// run writes events until ctx ends, and then what is left.
+func (t *auditTrail) run(ctx context.Context) {
+	// A batch that is being written when ctx ends is not given up at once.
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastAuditTimeout, cancel) })
+	defer stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-t.wake:
+			t.collect(ctx)
+			t.flush(writing)
+		}
+	}
+	t.flush(writing)
+}
+
+// collect waits until there is a batch, or auditDelay has passed.
+func (t *auditTrail) collect(ctx context.Context) {
+	delay := time.NewTimer(auditDelay)
+	defer delay.Stop()
+	for t.waiting() < maxAuditBatch {
+		select {
+		case <-ctx.Done():
+			return
+		case <-delay.C:
+			return
+		case <-t.wake:
+		}
+	}
+}
+
+func (t *auditTrail) waiting() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.queue)
+}
+
+// flush writes what has been collected. While the database is away, events stay in the queue, and run tries again.
+func (t *auditTrail) flush(ctx context.Context) {
+	select {
+	case t.writing <- struct{}{}:
+		defer func() { <-t.writing }()
+	case <-ctx.Done():
+		return
+	}
+	for {
+		batch := t.next()
+		if len(batch) == 0 {
+			return
+		}
+		err := t.store.WriteAuditEvents(ctx, batch)
+		if errors.Is(err, store.ErrUnavailable) {
+			t.signal()
+			return
+		}
+		t.settle(len(batch), err)
+	}
+}
+
+// next returns the events of the next batch, which stay in the queue until they are written.
+func (t *auditTrail) next() []store.AuditEvent {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := min(len(t.queue), maxAuditBatch)
+	return t.queue[:n:n]
+}
+
+// settle removes a batch from the queue. An error leaves open whether it was stored: it is not written again.
+func (t *auditTrail) settle(n int, err error) {
+	t.mu.Lock()
+	t.queue = append([]store.AuditEvent(nil), t.queue[n:]...)
+	if err == nil {
+		t.dropping = false
+	}
+	t.mu.Unlock()
+	if err != nil {
+		t.drop(n, err)
+		return
+	}
+	t.events.WithLabelValues("stored").Add(float64(n))
+}
+
+// signal has run look at the queue.
+func (t *auditTrail) signal() {
+	select {
+	case t.wake <- struct{}{}:
+	default: // it is about to look
+	}
+}
+
+// FlushAudit stores the audit events of the last requests, and drops what the database does not accept at once. It is for
+// after the last request: Run stores events regularly.
+func (s *Server) FlushAudit(ctx context.Context) {
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAuditTimeout)
+	defer cancel()
+	s.trail.flush(last)
+	if left := s.trail.waiting(); left > 0 {
+		s.trail.drop(left, errAuditNotWritten)
+	}
+}
+
+// deleteAuditEvents deletes events that have expired until ctx ends.
+func (s *Server) deleteAuditEvents(ctx context.Context) {
+	tick := time.NewTicker(auditRetentionInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := s.store.DeleteAuditEvents(ctx, s.now().Add(-s.auditLog.Retention)); err != nil {
+			s.log.Warn("delete expired audit events failed", "err", err)
+		}
+	}
+}
+
+// storeAudit has the line of a request stored, if it was authenticated: nobody else makes the database grow.
+func (s *Server) storeAudit(r *request, line []slog.Attr) {
+	if s.auditLog.Retention <= 0 || !isAuthenticated(r.Echo) {
+		return
+	}
+	event := auditEventOf(line)
+	event.At, event.Method, event.URL = s.now(), apiserver.LoggedMethod(r.Echo.Request().Method), loggedPath(r)
+	if r.caller.authenticated() && r.caller.user.EmailAddress != "" {
+		event.Actor = storedText(apiserver.LoggedText(r.caller.user.EmailAddress))
+	}
+	s.trail.add(event)
+}
+
+// auditEventOf returns a line of the audit log as it is stored. What has no column of its own is in the details.
+func auditEventOf(line []slog.Attr) store.AuditEvent {
+	var event store.AuditEvent
+	columns := map[string]*string{
+		"req_id": &event.ReqID, "ip": &event.IP, "who": &event.Who, "user": &event.UserID, "org_id": &event.OrgID,
+		"action": &event.Action, "object": &event.Object, "object_id": &event.ObjectID, "outcome": &event.Outcome,
+	}
+	details := map[string]any{}
+	for _, attr := range line {
+		column, known := columns[attr.Key]
+		switch {
+		case known:
+			*column = storedText(apiserver.LoggedText(attr.Value.String()))
+		case attr.Key == "status":
+			event.Status = int(attr.Value.Int64())
+		case attr.Value.Kind() == slog.KindString:
+			details[attr.Key] = storedText(attr.Value.String())
+		default:
+			details[attr.Key] = attr.Value.Any()
+		}
+	}
+	event.Actor = event.UserID
+	if event.Actor == "" {
+		event.Actor = event.Who
+	}
+	event.Details, _ = json.Marshal(details) // of texts and numbers
+	return event
+}
+
+// storedText returns a text without NUL, which Postgres does not store: one would cost the other events of the batch.
+func storedText(text string) string { return strings.ReplaceAll(text, "\x00", "?") }
+
+// loggedPath returns the path of a request, with fingerprints in place of parameters that may be secrets.
+func loggedPath(r *request) string {
+	path := strings.Split(r.Operation.Path, "/")
+	for i, segment := range path {
+		name, isParameter := strings.CutPrefix(segment, "{")
+		if !isParameter {
+			continue
+		}
+		name = strings.TrimSuffix(name, "}")
+		value := r.PathParam(name)
+		if objectsInPaths[name] == "" && (name != "keyId" || r.Operation.Scheme != adminScheme) {
+			value = fingerprint(value)
+		}
+		path[i] = apiserver.LoggedText(value)
+	}
+	return storedText(strings.Join(path, "/"))
+}
