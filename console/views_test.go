@@ -54,7 +54,8 @@ func views(t *testing.T) []view {
 		operator("policies-empty", "#/org/"+empty+"/policies", "There is no policy yet"),
 		operator("apis-empty", "#/org/"+empty+"/apis", "There is no API yet"),
 	}
-	return append(views, viewsOfAPIs(s, author)...)
+	views = append(views, viewsOfAPIs(s, author)...)
+	return append(views, viewsOfPoliciesAndKeys(t)...)
 }
 
 // TestPictures writes docs/pictures/*.png, if PICTURES is the folder: make pictures.
