@@ -91,6 +91,7 @@ func views(t *testing.T) []view {
 	}
 	views = append(views, viewsOfAPIs(s, author)...)
 	return append(views, managementViews(t, s, org, operator)...)
+	return append(views, viewsOfPoliciesAndKeys(t)...)
 }
 
 // TestPictures writes docs/pictures/*.png, if PICTURES is the folder: make pictures.
