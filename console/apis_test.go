@@ -3,9 +3,11 @@ package console_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,15 +25,15 @@ func (s *site) author() user {
 	return s.user(org, "author@"+org+".example", administrator)
 }
 
-// api creates a classic API.
-func (s *site) api(by user, id, name string, members ...string) {
+// makeAPI creates a classic API.
+func (s *site) makeAPI(by user, id, name string, members ...string) {
 	s.t.Helper()
 	s.as(by, "POST", "/api/apis", `{"api_definition":{"api_id":"`+id+`","name":"`+name+`","proxy":{"listen_path":"/`+id+
 		`/","target_url":"http://upstream.example/"}`+strings.Join(members, "")+`}}`, nil)
 }
 
-// stored returns the text of a stored API.
-func (s *site) stored(by user, id string) string {
+// storedAPI returns the text of a stored API.
+func (s *site) storedAPI(by user, id string) string {
 	s.t.Helper()
 	var text json.RawMessage
 	s.as(by, "GET", "/api/apis/"+id, nil, &text)
@@ -52,9 +54,9 @@ func TestAPIsList(t *testing.T) {
 	tab := s.openAs(author, "#/apis")
 	tab.See("There is no API yet", "curl -sS "+s.url+"/api/apis")
 	for i := range 12 {
-		s.api(author, fmt.Sprintf("api%02d", i), fmt.Sprintf("Ferry %02d", i), `,"use_keyless":true`)
+		s.makeAPI(author, fmt.Sprintf("api%02d", i), fmt.Sprintf("Ferry %02d", i), `,"use_keyless":true`)
 	}
-	s.api(author, "tides", "Tides #harbour", `,"active":false,"enable_jwt":true`)
+	s.makeAPI(author, "tides", "Tides #harbour", `,"active":false,"enable_jwt":true`)
 	s.as(author, "POST", "/api/apis/oas", oasAPI("piers", "Piers"), nil)
 	tab.Do(chromedp.Reload())
 	tab.See("Ferry 00", "Page 1 of 2", "/api00/", "keyless")
@@ -118,7 +120,7 @@ func TestImportOfKinds(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "old", "Old")
+	s.makeAPI(author, "old", "Old")
 	tab := s.openAs(author, "#/apis?do=import")
 	tab.See("Drop files or folders here", "gatehouse apply")
 	choose(t, tab, map[string]string{
@@ -133,13 +135,13 @@ func TestImportOfKinds(t *testing.T) {
 		"broken.json":   "{\n  \"api_definition\": {,}\n}",
 	})
 	tab.See("9 files: 7 can be imported, 2 with problems", "3:11", "/api_definition/active", "2:22", "exists, will be replaced")
-	require.NotContains(t, s.stored(author, "old"), "Replaced", "nothing is stored yet")
+	require.NotContains(t, s.storedAPI(author, "old"), "Replaced", "nothing is stored yet")
 	tab.Press("Import 7 files")
 	tab.See("9 files: 2 with problems, 7 imported", "replaced")
-	require.Contains(t, s.stored(author, "old"), `"name":"Replaced"`)
-	require.Contains(t, s.stored(author, "numbers"), `{"z":1.0,"a":123456789012345678901234567890}`)
+	require.Contains(t, s.storedAPI(author, "old"), `"name":"Replaced"`)
+	require.Contains(t, s.storedAPI(author, "numbers"), `{"z":1.0,"a":123456789012345678901234567890}`)
 	for _, id := range []string{"bare", "piers", "a", "b"} {
-		require.Contains(t, s.stored(author, id), `"`+id+`"`)
+		require.Contains(t, s.storedAPI(author, id), `"`+id+`"`)
 	}
 	var policies struct{ Data []struct{ Name string } }
 	s.as(author, "GET", "/api/portal/policies", nil, &policies)
@@ -147,6 +149,25 @@ func TestImportOfKinds(t *testing.T) {
 	tab.Press("Only files with problems")
 	tab.SeeNot("oas.json")
 	tab.See("faulty.yaml", "broken.json")
+}
+
+// TestDroppedFiles drops a file, and one that is too large to be checked.
+func TestDroppedFiles(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	tab := s.openAs(s.author(), "#/apis?do=import")
+	tab.See("Drop files or folders here")
+	browsertest.Eval[bool](tab, `(() => {
+		const dataTransfer = new DataTransfer();
+		dataTransfer.items.add(new File(['{"api_definition":{"api_id":"dropped","name":"Dropped"}}'], 'dropped.json'));
+		dataTransfer.items.add(new File(['{"a":"' + 'x'.repeat(16 << 20) + '"}'], 'large.json'));
+		dataTransfer.items.add(new File(['{"api_definition":{"name":"' + 'x'.repeat(2 << 20) + '"}}'], 'long.json'));
+		dataTransfer.items.add(new File(['ignored'], '.tyk.json'));
+		return document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true})) || true;
+	})()`)
+	tab.See("3 files: 1 can be imported, 2 with problems", "The file is larger than 4 MiB", "is larger than 1048576 bytes")
+	tab.Press("Import 1 file")
+	tab.See("1 imported")
 }
 
 // TestImportOfAThousandFiles has ten files with faults among a thousand: they are named, and the others imported.
@@ -175,7 +196,7 @@ func TestImportOfAThousandFiles(t *testing.T) {
 	tab.Press("Import 990 files")
 	tab.See("1,000 files: 10 with problems, 990 imported")
 	t.Logf("checked in %s, imported in %s", checked.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond))
-	require.Contains(t, s.stored(author, "many999"), "Many 999")
+	require.Contains(t, s.storedAPI(author, "many999"), "Many 999")
 }
 
 func TestImportGoesOnWhenTheNetworkIsBack(t *testing.T) {
@@ -225,7 +246,7 @@ func TestAPIViews(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "tides", "<img src=x onerror=alert(1)>", `,"tags":["a","b"],"config_data":{"deep":{"er":1.0}}`)
+	s.makeAPI(author, "tides", "<img src=x onerror=alert(1)>", `,"tags":["a","b"],"config_data":{"deep":{"er":1.0}}`)
 	tab := s.openAs(author, "#/apis/tides")
 	tab.See("<img src=x onerror=alert(1)>", "http://upstream.example/", "/tides/")
 	tab.Press("Tree")
@@ -279,14 +300,16 @@ func watch(tab *browsertest.Tab) {
 	})()`)
 }
 
-func longestPause(tab *browsertest.Tab) int { return browsertest.Eval[int](tab, `Math.round(window.longestPause)`) }
+func longestPause(tab *browsertest.Tab) int {
+	return browsertest.Eval[int](tab, `Math.round(window.longestPause)`)
+}
 
 // TestEditorOf16MB puts 16 MB into the editor: the page goes on, and tells that the text cannot be stored.
 func TestEditorOf16MB(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "tides", "Tides")
+	s.makeAPI(author, "tides", "Tides")
 	tab := s.openAs(author, "#/apis/tides?view=text")
 	tab.See(`"name": "Tides"`)
 	watch(tab)
@@ -305,7 +328,7 @@ func TestEditorOf16MB(t *testing.T) {
 	pause := longestPause(tab)
 	t.Logf("the page was busy for %d ms at most", pause)
 	require.Less(t, pause, 10_000)
-	require.Contains(t, s.stored(author, "tides"), `"name":"Tides"`)
+	require.Contains(t, s.storedAPI(author, "tides"), `"name":"Tides"`)
 	tab.Press("Discard changes")
 	tab.See(`"name": "Tides"`, "Nothing is changed.")
 }
@@ -316,7 +339,7 @@ func TestEditAPI(t *testing.T) {
 	s := start(t)
 	author := s.author()
 	const kept = `"config_data":{"z":1.0,"a":123456789012345678901234567890,"e":1E+2,"t":"\u00e9\/","n":null}`
-	s.api(author, "tides", "Tides", `,`+kept)
+	s.makeAPI(author, "tides", "Tides", `,`+kept)
 	tab := s.openAs(author, "#/apis/tides?view=text")
 	tab.See(`"z": 1.0`, `"a": 123456789012345678901234567890`, `"e": 1E+2`, `"t": "\u00e9\/"`, "No problems")
 	text := browsertest.Eval[string](tab, `[...document.querySelectorAll('.cm-line')].map((line) => line.textContent).join('\n')`)
@@ -332,7 +355,7 @@ func TestEditAPI(t *testing.T) {
 	tab.See("What you have changed", "Changed tides", `"name": "Tides"`, "unchanged lines")
 	tab.Press("Save")
 	tab.See("The API is saved", "Nothing is changed.")
-	stored := s.stored(author, "tides")
+	stored := s.storedAPI(author, "tides")
 	require.Contains(t, stored, `"name":"Changed tides"`)
 	require.Contains(t, stored, kept)
 
@@ -356,8 +379,8 @@ func TestEditOASAPI(t *testing.T) {
 	tab.Press("Review and save")
 	tab.Press("Save")
 	tab.See("The API is saved")
-	require.Contains(t, s.stored(author, "piers"), `"title":"New piers"`)
-	require.Contains(t, s.stored(author, "piers"), `"x-number":1.10`)
+	require.Contains(t, s.storedAPI(author, "piers"), `"title":"New piers"`)
+	require.Contains(t, s.storedAPI(author, "piers"), `"x-number":1.10`)
 }
 
 // TestTwoEditTheSame has two people edit an API: the second is told, sees the difference, and loses nothing.
@@ -366,7 +389,7 @@ func TestTwoEditTheSame(t *testing.T) {
 	s := start(t)
 	author := s.author()
 	other := s.user(author.orgID, "other@"+author.orgID+".example", administrator)
-	s.api(author, "tides", "Tides", `,"tags":["one"]`)
+	s.makeAPI(author, "tides", "Tides", `,"tags":["one"]`)
 	first, second := s.openAs(author, "#/apis/tides?view=text"), s.openAs(other, "#/apis/tides?view=text")
 	second.Allow("status of 412")
 	first.See("No problems")
@@ -382,7 +405,7 @@ func TestTwoEditTheSame(t *testing.T) {
 	second.See("typed by the second")
 	second.Press("Save")
 	second.See("Somebody else has saved this API meanwhile", "Tides of the first", "typed by the second")
-	require.NotContains(t, s.stored(author, "tides"), "second")
+	require.NotContains(t, s.storedAPI(author, "tides"), "second")
 	second.Press("Go on editing mine")
 	second.SeeNot("Somebody else has saved")
 	second.See("typed by the second")
@@ -391,16 +414,25 @@ func TestTwoEditTheSame(t *testing.T) {
 	second.See("Tides of the first")
 	second.Press("Save")
 	second.See("The API is saved")
-	require.Contains(t, s.stored(author, "tides"), `"Tides of both"`)
-	require.Contains(t, s.stored(author, "tides"), `typed by the second`)
+	require.Contains(t, s.storedAPI(author, "tides"), `"Tides of both"`)
+	require.Contains(t, s.storedAPI(author, "tides"), `typed by the second`)
 }
 
 // TestNothingTypedIsLost loads the page again, loses the network, and has the session end, in the middle of an edit.
 func TestNothingTypedIsLost(t *testing.T) {
 	t.Parallel()
 	s := start(t)
+	var down atomic.Bool
+	s.wrap = func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if down.Load() {
+				panic(http.ErrAbortHandler) // closes the connection
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
 	author := s.author()
-	s.api(author, "tides", "Tides")
+	s.makeAPI(author, "tides", "Tides")
 	tab := s.openAs(author, "#/apis/tides?view=text")
 	tab.See(`"name": "Tides"`)
 	typeInto(tab, "typed earlier ")
@@ -420,6 +452,19 @@ func TestNothingTypedIsLost(t *testing.T) {
 	tab.See("Somebody else has saved this API meanwhile", "Theirs", "Mine")
 	tab.Press("Go on editing mine")
 
+	t.Log("the server is restarted")
+	down.Store(true)
+	tab.Allow("ERR_EMPTY_RESPONSE")
+	typeInto(tab, " ")
+	tab.See("The text could not be checked", "The server did not answer")
+	tab.Press("Review and save")
+	tab.Press("Save")
+	tab.See("Check the connection, and try again")
+	tab.Press("Go on editing")
+	down.Store(false)
+	typeInto(tab, " ")
+	tab.See("No problems", "Mine")
+
 	t.Log("the network is lost")
 	tab.Offline(true)
 	tab.Press("Review and save")
@@ -433,14 +478,14 @@ func TestNothingTypedIsLost(t *testing.T) {
 	tab.See("Sign in again")
 	signIn(tab, author.email, userPassword)
 	tab.See("The API is saved")
-	require.Contains(t, s.stored(author, "tides"), `"name":"Mine"`)
+	require.Contains(t, s.storedAPI(author, "tides"), `"name":"Mine"`)
 }
 
 func TestActivateDuplicateExportDelete(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "tides", "Tides", `,"config_data":{"a":1.0}`)
+	s.makeAPI(author, "tides", "Tides", `,"config_data":{"a":1.0}`)
 	s.as(author, "POST", "/api/apis/oas", oasAPI("piers", "Piers"), nil)
 	for _, api := range []struct{ id, name string }{{"tides", "Tides"}, {"piers", "Piers"}} {
 		tab := s.openAs(author, "#/apis/"+api.id)
@@ -455,14 +500,14 @@ func TestActivateDuplicateExportDelete(t *testing.T) {
 		})()`)
 		tab.Press("Deactivate")
 		tab.See("Gateways stop serving the API")
-		require.Contains(t, s.stored(author, api.id), `"active":false`)
+		require.Contains(t, s.storedAPI(author, api.id), `"active":false`)
 		tab.Press("Activate")
 		tab.See("Gateways serve the API")
-		require.NotContains(t, s.stored(author, api.id), `"active":false`)
+		require.NotContains(t, s.storedAPI(author, api.id), `"active":false`)
 
 		tab.Press("Export")
 		tab.Press("As it is stored (JSON) what Import files reads, and tyk-sync writes")
-		browsertest.Eventually(tab, s.stored(author, api.id), `window.last`)
+		browsertest.Eventually(tab, s.storedAPI(author, api.id), `window.last`)
 		if api.id == "piers" {
 			tab.Press("Tyk OAS (YAML)")
 			browsertest.Eventually(tab, true, `window.last.startsWith('openapi: ') && window.last.includes('x-number: 1.10')`)
@@ -488,7 +533,7 @@ func TestReaderOfAPIs(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "tides", "Tides")
+	s.makeAPI(author, "tides", "Tides")
 	reader := s.user(author.orgID, "reader@"+author.orgID+".example", map[string]string{"apis": "read"})
 	tab := s.openAs(reader, "#/apis")
 	tab.Press("Tides")
@@ -513,8 +558,53 @@ func TestOperatorEditsAPIs(t *testing.T) {
 	choose(t, tab, map[string]string{"a.json": `{"api_definition":{"api_id":"a","name":"A","org_id":"another"}}`})
 	tab.Press("Import 1 file")
 	tab.See("1 file: 1 imported")
-	require.Contains(t, s.stored(author, "a"), author.orgID)
+	require.Contains(t, s.storedAPI(author, "a"), author.orgID)
 	tab.Press("A")
 	tab.Press("Deactivate")
 	tab.See("Gateways stop serving the API")
+}
+
+// viewsOfAPIs returns the views of an organisation's APIs.
+func viewsOfAPIs(s *site, author user) []view {
+	as := func(name, address string, show func(t *testing.T, tab *browsertest.Tab)) view {
+		return view{name: name, dark: name == "apis" || name == "api-text", open: func(t *testing.T) *browsertest.Tab {
+			t.Helper()
+			tab := s.in(t).openAs(author, address)
+			show(t, tab)
+			return tab
+		}}
+	}
+	text := func(tab *browsertest.Tab, replaced, by string) {
+		tab.See("No problems")
+		const lines = `[...document.querySelectorAll('.cm-line')].map((line) => line.textContent).join('\n')`
+		setText(tab, strings.Replace(browsertest.Eval[string](tab, lines), replaced, by, 1))
+	}
+	return []view{
+		as("apis", "#/apis", func(_ *testing.T, tab *browsertest.Tab) { tab.See("Tide tables", "Piers") }),
+		as("api", "#/apis/tides", func(_ *testing.T, tab *browsertest.Tab) { tab.See("http://upstream.example/") }),
+		as("api-tree", "#/apis/tides?view=tree", func(_ *testing.T, tab *browsertest.Tab) { tab.See("api_definition") }),
+		as("api-text", "#/apis/tides?view=text", func(_ *testing.T, tab *browsertest.Tab) {
+			text(tab, `"Tide tables"`, `5`)
+			tab.See("1 problem", "/api_definition/name")
+		}),
+		as("api-difference", "#/apis/piers?view=text", func(_ *testing.T, tab *browsertest.Tab) {
+			text(tab, `"Piers"`, `"All the piers"`)
+			tab.See("What you type is kept")
+			tab.Press("Review and save")
+			tab.See("What you have changed", "unchanged lines")
+		}),
+		as("api-new", "#/apis", func(_ *testing.T, tab *browsertest.Tab) {
+			tab.Press("New API")
+			tab.See("Where requests go")
+		}),
+		as("apis-import", "#/apis?do=import", func(t *testing.T, tab *browsertest.Tab) {
+			t.Helper()
+			choose(t, tab, map[string]string{
+				"tides.json":   `{"api_definition":{"api_id":"tides","name":"Tide tables"}}`,
+				"ferries.yaml": "api_definition:\n  name: Ferries\n  active: maybe\n",
+				"locks.json":   `{"api_definition":{"api_id":"locks","name":"Locks","tags":[],"tags":["x"]}}`,
+			})
+			tab.See("2 can be imported", "3:11", "is repeated")
+		}),
+	}
 }

@@ -67,7 +67,7 @@ func modules(t *testing.T) map[string]string {
 // TestModules checks that imports name modules that exist, and that nothing turns text into HTML or code.
 func TestModules(t *testing.T) {
 	t.Parallel()
-	imported := regexp.MustCompile(`(?:from|import)[\s(]*'([^']+)'`)
+	imported := regexp.MustCompile(`(?:\bfrom |\bimport |\bimport\()'([^']+)'`)
 	unsafe := regexp.MustCompile(`dangerouslySetInnerHTML|innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc`)
 	for name, source := range modules(t) {
 		for _, match := range imported.FindAllStringSubmatch(source, -1) {

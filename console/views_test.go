@@ -40,7 +40,11 @@ func views(t *testing.T) []view {
 			return tab
 		}}
 	}
-	return []view{
+	author := s.author()
+	s.makeAPI(author, "tides", "Tide tables", `,"use_keyless":true,"tags":["harbour","river"]`)
+	s.makeAPI(author, "ferries", "Ferries #harbour", `,"enable_jwt":true,"active":false`)
+	s.as(author, "POST", "/api/apis/oas", oasAPI("piers", "Piers"), nil)
+	views := []view{
 		{name: "sign-in", dark: true, open: func(t *testing.T) *browsertest.Tab {
 			t.Helper()
 			tab := s.in(t).open("")
@@ -83,7 +87,10 @@ func views(t *testing.T) []view {
 		}},
 		operator("organisation-choice", "#/policies", "Harbour Mills"),
 		operator("policies-empty", "#/org/"+empty+"/policies", "There is no policy yet"),
+		operator("apis-empty", "#/org/"+empty+"/apis", "There is no API yet"),
 	}
+	views = append(views, viewsOfAPIs(s, author)...)
+	return append(views, managementViews(t, s, org, operator)...)
 }
 
 // TestPictures writes docs/pictures/*.png, if PICTURES is the folder: make pictures.

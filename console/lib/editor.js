@@ -70,7 +70,7 @@ export function Difference({ label, before, after }) {
  */
 const base = (cm, label) => [
   cm.lineNumbers(), cm.search({ top: true }), cm.keymap.of(cm.searchKeymap),
-  cm.EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false' }),
+  cm.EditorView.contentAttributes.of({ 'aria-label': label, spellcheck: 'false', tabindex: '0' }),
 ];
 
 /**

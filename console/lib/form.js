@@ -35,9 +35,9 @@ export function useForm(name, initial) {
 /**
  * Form saves once at a time. What was typed is forgotten once it is saved.
  * @param {{form: FormState, onSave: (value: any) => Promise<unknown>, action: string, onCancel?: () => void,
- *   label?: string, children?: any}} props
+ *   cancel?: string, label?: string, children?: any}} props
  */
-export function Form({ form, onSave, action, onCancel, label, children }) {
+export function Form({ form, onSave, action, onCancel, cancel: cancelText = 'Cancel', label, children }) {
   const save = async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     if (form.busy) return;
@@ -64,7 +64,7 @@ export function Form({ form, onSave, action, onCancel, label, children }) {
       ${children}
       <${Failure} error=${form.error} />
       <footer>
-        ${onCancel && html`<button type="button" onClick=${cancel}>Cancel</button>`}
+        ${onCancel && html`<button type="button" onClick=${cancel}>${cancelText}</button>`}
         <button class="primary" disabled=${form.busy}>${form.busy ? 'Working…' : action}</button>
       </footer>
     </form>`;

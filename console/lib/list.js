@@ -39,11 +39,11 @@ export function useLoaded(load, deps) {
  * @template T
  * @param {{caption: string, columns: Column<T>[], keyOf: (item: T) => string,
  *   load: (request: {page: number, search: string, signal: AbortSignal}) => Promise<{items: T[], pages: number}>,
- *   search?: string, filters?: any, deps?: unknown[], empty?: any}} props
- *   search is the label of the search field; without it there is none. empty is shown where nothing exists. The list is
- *   loaded again when one of deps changes.
+ *   search?: string, filters?: any, deps?: unknown[], empty?: any, failed?: (error: any, retry: () => void) => any}} props
+ *   search is the label of the search field; without it there is none. empty is shown where nothing exists, and failed
+ *   in place of an error. The list is loaded again when one of deps changes.
  */
-export function List({ caption, columns, keyOf, load, search, filters, deps = [], empty }) {
+export function List({ caption, columns, keyOf, load, search, filters, deps = [], empty, failed = shownFailure }) {
   const { org, query } = route.use();
   const page = Math.max(1, Number(query.p) || 1);
   const text = query.q ?? '';
@@ -55,7 +55,7 @@ export function List({ caption, columns, keyOf, load, search, filters, deps = []
       ${search && html`<${SearchField} label=${search} value=${text} onSearch=${(/** @type {string} */ q) => setQuery({ q, p: undefined })} />`}
       ${filters}
     </div>`}
-    <${Failure} error=${error} retry=${reload} />
+    ${error && failed(error, reload)}
     ${!data && loading && html`<${Loading} />`}
     ${isEmpty && (text || page > 1
       ? html`<${Empty} title="Nothing found"><p>${text ? `Nothing matches “${text}”.` : 'This page is empty.'}${' '}
@@ -65,6 +65,8 @@ export function List({ caption, columns, keyOf, load, search, filters, deps = []
       <${Table} caption=${caption} columns=${columns} keyOf=${keyOf} items=${data.items} busy=${loading} />
       <${Pager} page=${page} pages=${data.pages} onPage=${(/** @type {number} */ p) => setQuery({ p: p > 1 ? p : undefined })} />`}`;
 }
+
+const shownFailure = (/** @type {any} */ error, /** @type {() => void} */ retry) => html`<${Failure} error=${error} retry=${retry} />`;
 
 /**
  * Table becomes a list of cards where there is little space.

@@ -45,8 +45,8 @@ export function Organisations({ onChoose }) {
   const [search, setSearch] = useState('');
   const [page, setPage] = useState(1);
   const { data, error, loading, reload } = useLoaded(
-    (signal) => get('/admin/organisations', { query: { p: page }, signal }), [page, search]);
-  const all = (data?.organisations ?? []).filter((each) => each.owner_name?.toLowerCase().includes(search.toLowerCase()));
+    (signal) => get('/admin/organisations', { query: { p: page, q: search || undefined }, signal }), [page, search]);
+  const all = data?.organisations ?? [];
   return html`
     <${SearchField} label="Search organisations" value=${search} onSearch=${(/** @type {string} */ q) => { setSearch(q); setPage(1); }} />
     <${Failure} error=${error} retry=${reload} />

@@ -2,6 +2,7 @@
 import { pages } from '../pages/index.js';
 import { send } from './api.js';
 import { html, useEffect, useState } from './html.js';
+import { forgetKeys } from './keyrefs.js';
 import { Switcher } from './organisation.js';
 import { href, route } from './route.js';
 import { isOperator, may, session } from './session.js';
@@ -70,6 +71,7 @@ function Person() {
   const current = session.use();
   const signOut = async () => {
     await send('delete', '/api/session', { anonymous: true });
+    forgetKeys();
     session.set(null);
     location.hash = '';
   };

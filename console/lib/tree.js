@@ -21,6 +21,7 @@ function Node({ text, value, name, open }) {
   const first = text[value.start];
   if (first !== '{' && first !== '[') return html`<li><${Name} name=${name} /><${Scalar} text=${text} value=${value} /></li>`;
   const what = first === '{' ? 'object' : 'list';
+  if (/^.\s*.$/.test(text.slice(value.start, value.end))) return html`<li><${Name} name=${name} /><code>${first === '{' ? '{}' : '[]'}</code></li>`;
   return html`
     <li>
       <details open=${expanded} onToggle=${(/** @type {any} */ event) => setExpanded(event.currentTarget.open)}>
@@ -37,7 +38,6 @@ function Members({ text, value, open }) {
   const few = all.length <= 20;
   return html`
     <ul>
-      ${all.length === 0 && html`<li class="hint">empty</li>`}
       ${all.slice(0, shown).map((member, i) => html`
         <${Node} key=${i} text=${text} value=${member} name=${member.name} open=${few ? open : 0} />`)}
       ${all.length > shown && html`

@@ -12,9 +12,16 @@
 
 /** @type {Page[]} */
 export const pages = [
+  { name: 'home', title: 'Home', place: 'installation', object: '', load: () => import('./home.js') },
+  {
+    name: 'organisations', title: 'Organisations', place: 'installation', object: '', operator: true,
+    load: () => import('./organisations.js'),
+  },
   { name: 'gateways', title: 'Gateways', place: 'installation', object: 'system', load: () => import('./gateways.js') },
   { name: 'contract', title: 'Contract', place: 'installation', object: '', load: () => import('./contract.js') },
   { name: 'audit', title: 'Audit', place: 'installation', object: 'audit_logs', load: () => import('./audit.js') },
   { name: 'apis', title: 'APIs', place: 'organisation', object: 'apis', load: () => import('./apis.js') },
+  { name: 'users', title: 'Users', place: 'organisation', object: 'users', load: () => import('./users.js') },
   { name: 'policies', title: 'Policies', place: 'organisation', object: 'policies', load: () => import('./policies.js') },
+  { name: 'keys', title: 'Keys', place: 'organisation', object: 'keys', load: () => import('./keys.js') },
 ];
