@@ -156,6 +156,11 @@ func TestAuditLogsAsFile(t *testing.T) {
 	require.Equal(t, strings.Join(rows[0], ",")+"\n", empty.body)
 	head := b.do("HEAD", "/api/audit-logs?download=true&type=csv", nil, asUser(ines.AccessKey)).is(200)
 	require.Equal(t, file.header.Get("Content-Disposition"), head.header.Get("Content-Disposition"))
+
+	storetest.Exec(t, b.conn, `ALTER TABLE audit_events RENAME TO gone`)
+	failed := b.do("GET", "/api/audit-logs?download=true&type=csv", nil, asUser(ines.AccessKey)).message(500, "could not retrieve audit records")
+	require.Empty(t, failed.header.Get("Content-Disposition"))
+	require.Equal(t, "application/json", failed.header.Get("Content-Type"))
 }
 
 // TestAuditLogsHaveNoSecrets: a key in a path is a fingerprint, and what Postgres does not store costs no other event.
