@@ -90,7 +90,7 @@ func views(t *testing.T) []view {
 		operator("apis-empty", "#/org/"+empty+"/apis", "There is no API yet"),
 	}
 	views = append(views, viewsOfAPIs(s, author)...)
-	return append(views, managementViews(t, s, org, operator)...)
+	views = append(views, managementViews(t, s, org, operator)...)
 	return append(views, viewsOfPoliciesAndKeys(t)...)
 }
 
