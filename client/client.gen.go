@@ -3817,11 +3817,26 @@ type Strings = []string
 
 // SystemNode A gateway that is registered with this installation.
 type SystemNode struct {
+	// ApisFetched When the gateway last fetched its APIs, by the clock of the database. Absent if it has not, or if it had to give up its last reload.
+	ApisFetched *time.Time `json:"apis_fetched,omitempty"`
+
+	// Behind Whether the gateway sends heartbeats, but has not fetched its policies and APIs since they last changed, although it had 3 seconds to do so.
+	Behind bool `json:"behind"`
+
+	// FirstSeen When the gateway registered.
+	FirstSeen time.Time `json:"first_seen"`
+
 	// Hostname The name of its host.
 	Hostname string `json:"hostname"`
 
 	// Id The ID that it was given.
 	Id string `json:"id"`
+
+	// LastSeen When the gateway's last heartbeat arrived. It sends one every two seconds.
+	LastSeen time.Time `json:"last_seen"`
+
+	// PoliciesFetched When the gateway last fetched its policies, by the clock of the database. Absent if it has not.
+	PoliciesFetched *time.Time `json:"policies_fetched,omitempty"`
 }
 
 // SystemNodeDetail The configuration of a gateway, below `data`.
@@ -4502,6 +4517,9 @@ type AuditObject = string
 // AuditObjectID defines model for AuditObjectID.
 type AuditObjectID = string
 
+// AuditOrganisation defines model for AuditOrganisation.
+type AuditOrganisation = string
+
 // AuditOutcome defines model for AuditOutcome.
 type AuditOutcome = string
 
@@ -5043,6 +5061,9 @@ type ListAssetsParams struct {
 type GetAuditLogsParams struct {
 	// P The page, from 1 (the default); 0 or less requests everything in one response.
 	P *DashboardPage `form:"p,omitempty" json:"p,omitempty"`
+
+	// OrgId Lists only requests of the users of this organisation, for super users.
+	OrgId *AuditOrganisation `form:"org_id,omitempty" json:"org_id,omitempty"`
 
 	// User Lists only requests of this caller, as `user` of the events names it, in any case: the e-mail address of a user, or `admin_secret`.
 	User *AuditUser `form:"user,omitempty" json:"user,omitempty"`
@@ -6972,7 +6993,7 @@ type ClientInterface interface {
 
 	// GetSystemNodes List the gateways
 	//
-	// Lists the registered gateways, oldest first. They belong to the installation and not to an organisation. The counts that a license would limit are 0.
+	// Lists the registered gateways, oldest first, with what they have fetched, as `GET /admin/nodes` does. They belong to the installation and not to an organisation. The counts that a license would limit are 0.
 	//
 	// Corresponds with GET /api/system/nodes (the `GetSystemNodes` operationId).
 	GetSystemNodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -10387,7 +10408,7 @@ func (c *Client) GetSystemNode(ctx context.Context, nodeId NodeID, hostname Host
 
 // GetSystemNodes List the gateways
 //
-// Lists the registered gateways, oldest first. They belong to the installation and not to an organisation. The counts that a license would limit are 0.
+// Lists the registered gateways, oldest first, with what they have fetched, as `GET /admin/nodes` does. They belong to the installation and not to an organisation. The counts that a license would limit are 0.
 //
 // Corresponds with GET /api/system/nodes (the `GetSystemNodes` operationId).
 func (c *Client) GetSystemNodes(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -14297,6 +14318,18 @@ func NewGetAuditLogsRequest(server string, params *GetAuditLogsParams) (*http.Re
 		if params.P != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "p", *params.P, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OrgId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "org_id", *params.OrgId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -19928,7 +19961,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetSystemNodesWithResponse List the gateways
 	//
-	// Lists the registered gateways, oldest first. They belong to the installation and not to an organisation. The counts that a license would limit are 0.
+	// Lists the registered gateways, oldest first, with what they have fetched, as `GET /admin/nodes` does. They belong to the installation and not to an organisation. The counts that a license would limit are 0.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -35885,7 +35918,7 @@ func (c *ClientWithResponses) GetSystemNodeWithResponse(ctx context.Context, nod
 
 // GetSystemNodesWithResponse List the gateways
 //
-// Lists the registered gateways, oldest first. They belong to the installation and not to an organisation. The counts that a license would limit are 0.
+// Lists the registered gateways, oldest first, with what they have fetched, as `GET /admin/nodes` does. They belong to the installation and not to an organisation. The counts that a license would limit are 0.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -25,15 +25,15 @@ func (s *site) author() user {
 	return s.user(org, "author@"+org+".example", administrator)
 }
 
-// api creates a classic API.
-func (s *site) api(by user, id, name string, members ...string) {
+// makeAPI creates a classic API.
+func (s *site) makeAPI(by user, id, name string, members ...string) {
 	s.t.Helper()
 	s.as(by, "POST", "/api/apis", `{"api_definition":{"api_id":"`+id+`","name":"`+name+`","proxy":{"listen_path":"/`+id+
 		`/","target_url":"http://upstream.example/"}`+strings.Join(members, "")+`}}`, nil)
 }
 
-// stored returns the text of a stored API.
-func (s *site) stored(by user, id string) string {
+// storedAPI returns the text of a stored API.
+func (s *site) storedAPI(by user, id string) string {
 	s.t.Helper()
 	var text json.RawMessage
 	s.as(by, "GET", "/api/apis/"+id, nil, &text)
@@ -54,9 +54,9 @@ func TestAPIsList(t *testing.T) {
 	tab := s.openAs(author, "#/apis")
 	tab.See("There is no API yet", "curl -sS "+s.url+"/api/apis")
 	for i := range 12 {
-		s.api(author, fmt.Sprintf("api%02d", i), fmt.Sprintf("Ferry %02d", i), `,"use_keyless":true`)
+		s.makeAPI(author, fmt.Sprintf("api%02d", i), fmt.Sprintf("Ferry %02d", i), `,"use_keyless":true`)
 	}
-	s.api(author, "tides", "Tides #harbour", `,"active":false,"enable_jwt":true`)
+	s.makeAPI(author, "tides", "Tides #harbour", `,"active":false,"enable_jwt":true`)
 	s.as(author, "POST", "/api/apis/oas", oasAPI("piers", "Piers"), nil)
 	tab.Do(chromedp.Reload())
 	tab.See("Ferry 00", "Page 1 of 2", "/api00/", "keyless")
@@ -120,7 +120,7 @@ func TestImportOfKinds(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "old", "Old")
+	s.makeAPI(author, "old", "Old")
 	tab := s.openAs(author, "#/apis?do=import")
 	tab.See("Drop files or folders here", "gatehouse apply")
 	choose(t, tab, map[string]string{
@@ -135,13 +135,13 @@ func TestImportOfKinds(t *testing.T) {
 		"broken.json":   "{\n  \"api_definition\": {,}\n}",
 	})
 	tab.See("9 files: 7 can be imported, 2 with problems", "3:11", "/api_definition/active", "2:22", "exists, will be replaced")
-	require.NotContains(t, s.stored(author, "old"), "Replaced", "nothing is stored yet")
+	require.NotContains(t, s.storedAPI(author, "old"), "Replaced", "nothing is stored yet")
 	tab.Press("Import 7 files")
 	tab.See("9 files: 2 with problems, 7 imported", "replaced")
-	require.Contains(t, s.stored(author, "old"), `"name":"Replaced"`)
-	require.Contains(t, s.stored(author, "numbers"), `{"z":1.0,"a":123456789012345678901234567890}`)
+	require.Contains(t, s.storedAPI(author, "old"), `"name":"Replaced"`)
+	require.Contains(t, s.storedAPI(author, "numbers"), `{"z":1.0,"a":123456789012345678901234567890}`)
 	for _, id := range []string{"bare", "piers", "a", "b"} {
-		require.Contains(t, s.stored(author, id), `"`+id+`"`)
+		require.Contains(t, s.storedAPI(author, id), `"`+id+`"`)
 	}
 	var policies struct{ Data []struct{ Name string } }
 	s.as(author, "GET", "/api/portal/policies", nil, &policies)
@@ -196,7 +196,7 @@ func TestImportOfAThousandFiles(t *testing.T) {
 	tab.Press("Import 990 files")
 	tab.See("1,000 files: 10 with problems, 990 imported")
 	t.Logf("checked in %s, imported in %s", checked.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond))
-	require.Contains(t, s.stored(author, "many999"), "Many 999")
+	require.Contains(t, s.storedAPI(author, "many999"), "Many 999")
 }
 
 func TestImportGoesOnWhenTheNetworkIsBack(t *testing.T) {
@@ -246,7 +246,7 @@ func TestAPIViews(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "tides", "<img src=x onerror=alert(1)>", `,"tags":["a","b"],"config_data":{"deep":{"er":1.0}}`)
+	s.makeAPI(author, "tides", "<img src=x onerror=alert(1)>", `,"tags":["a","b"],"config_data":{"deep":{"er":1.0}}`)
 	tab := s.openAs(author, "#/apis/tides")
 	tab.See("<img src=x onerror=alert(1)>", "http://upstream.example/", "/tides/")
 	tab.Press("Tree")
@@ -309,7 +309,7 @@ func TestEditorOf16MB(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "tides", "Tides")
+	s.makeAPI(author, "tides", "Tides")
 	tab := s.openAs(author, "#/apis/tides?view=text")
 	tab.See(`"name": "Tides"`)
 	watch(tab)
@@ -328,7 +328,7 @@ func TestEditorOf16MB(t *testing.T) {
 	pause := longestPause(tab)
 	t.Logf("the page was busy for %d ms at most", pause)
 	require.Less(t, pause, 10_000)
-	require.Contains(t, s.stored(author, "tides"), `"name":"Tides"`)
+	require.Contains(t, s.storedAPI(author, "tides"), `"name":"Tides"`)
 	tab.Press("Discard changes")
 	tab.See(`"name": "Tides"`, "Nothing is changed.")
 }
@@ -339,7 +339,7 @@ func TestEditAPI(t *testing.T) {
 	s := start(t)
 	author := s.author()
 	const kept = `"config_data":{"z":1.0,"a":123456789012345678901234567890,"e":1E+2,"t":"\u00e9\/","n":null}`
-	s.api(author, "tides", "Tides", `,`+kept)
+	s.makeAPI(author, "tides", "Tides", `,`+kept)
 	tab := s.openAs(author, "#/apis/tides?view=text")
 	tab.See(`"z": 1.0`, `"a": 123456789012345678901234567890`, `"e": 1E+2`, `"t": "\u00e9\/"`, "No problems")
 	text := browsertest.Eval[string](tab, `[...document.querySelectorAll('.cm-line')].map((line) => line.textContent).join('\n')`)
@@ -355,7 +355,7 @@ func TestEditAPI(t *testing.T) {
 	tab.See("What you have changed", "Changed tides", `"name": "Tides"`, "unchanged lines")
 	tab.Press("Save")
 	tab.See("The API is saved", "Nothing is changed.")
-	stored := s.stored(author, "tides")
+	stored := s.storedAPI(author, "tides")
 	require.Contains(t, stored, `"name":"Changed tides"`)
 	require.Contains(t, stored, kept)
 
@@ -379,8 +379,8 @@ func TestEditOASAPI(t *testing.T) {
 	tab.Press("Review and save")
 	tab.Press("Save")
 	tab.See("The API is saved")
-	require.Contains(t, s.stored(author, "piers"), `"title":"New piers"`)
-	require.Contains(t, s.stored(author, "piers"), `"x-number":1.10`)
+	require.Contains(t, s.storedAPI(author, "piers"), `"title":"New piers"`)
+	require.Contains(t, s.storedAPI(author, "piers"), `"x-number":1.10`)
 }
 
 // TestTwoEditTheSame has two people edit an API: the second is told, sees the difference, and loses nothing.
@@ -389,7 +389,7 @@ func TestTwoEditTheSame(t *testing.T) {
 	s := start(t)
 	author := s.author()
 	other := s.user(author.orgID, "other@"+author.orgID+".example", administrator)
-	s.api(author, "tides", "Tides", `,"tags":["one"]`)
+	s.makeAPI(author, "tides", "Tides", `,"tags":["one"]`)
 	first, second := s.openAs(author, "#/apis/tides?view=text"), s.openAs(other, "#/apis/tides?view=text")
 	second.Allow("status of 412")
 	first.See("No problems")
@@ -405,7 +405,7 @@ func TestTwoEditTheSame(t *testing.T) {
 	second.See("typed by the second")
 	second.Press("Save")
 	second.See("Somebody else has saved this API meanwhile", "Tides of the first", "typed by the second")
-	require.NotContains(t, s.stored(author, "tides"), "second")
+	require.NotContains(t, s.storedAPI(author, "tides"), "second")
 	second.Press("Go on editing mine")
 	second.SeeNot("Somebody else has saved")
 	second.See("typed by the second")
@@ -414,8 +414,8 @@ func TestTwoEditTheSame(t *testing.T) {
 	second.See("Tides of the first")
 	second.Press("Save")
 	second.See("The API is saved")
-	require.Contains(t, s.stored(author, "tides"), `"Tides of both"`)
-	require.Contains(t, s.stored(author, "tides"), `typed by the second`)
+	require.Contains(t, s.storedAPI(author, "tides"), `"Tides of both"`)
+	require.Contains(t, s.storedAPI(author, "tides"), `typed by the second`)
 }
 
 // TestNothingTypedIsLost loads the page again, loses the network, and has the session end, in the middle of an edit.
@@ -432,7 +432,7 @@ func TestNothingTypedIsLost(t *testing.T) {
 		})
 	}
 	author := s.author()
-	s.api(author, "tides", "Tides")
+	s.makeAPI(author, "tides", "Tides")
 	tab := s.openAs(author, "#/apis/tides?view=text")
 	tab.See(`"name": "Tides"`)
 	typeInto(tab, "typed earlier ")
@@ -478,14 +478,14 @@ func TestNothingTypedIsLost(t *testing.T) {
 	tab.See("Sign in again")
 	signIn(tab, author.email, userPassword)
 	tab.See("The API is saved")
-	require.Contains(t, s.stored(author, "tides"), `"name":"Mine"`)
+	require.Contains(t, s.storedAPI(author, "tides"), `"name":"Mine"`)
 }
 
 func TestActivateDuplicateExportDelete(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "tides", "Tides", `,"config_data":{"a":1.0}`)
+	s.makeAPI(author, "tides", "Tides", `,"config_data":{"a":1.0}`)
 	s.as(author, "POST", "/api/apis/oas", oasAPI("piers", "Piers"), nil)
 	for _, api := range []struct{ id, name string }{{"tides", "Tides"}, {"piers", "Piers"}} {
 		tab := s.openAs(author, "#/apis/"+api.id)
@@ -500,14 +500,14 @@ func TestActivateDuplicateExportDelete(t *testing.T) {
 		})()`)
 		tab.Press("Deactivate")
 		tab.See("Gateways stop serving the API")
-		require.Contains(t, s.stored(author, api.id), `"active":false`)
+		require.Contains(t, s.storedAPI(author, api.id), `"active":false`)
 		tab.Press("Activate")
 		tab.See("Gateways serve the API")
-		require.NotContains(t, s.stored(author, api.id), `"active":false`)
+		require.NotContains(t, s.storedAPI(author, api.id), `"active":false`)
 
 		tab.Press("Export")
 		tab.Press("As it is stored (JSON) what Import files reads, and tyk-sync writes")
-		browsertest.Eventually(tab, s.stored(author, api.id), `window.last`)
+		browsertest.Eventually(tab, s.storedAPI(author, api.id), `window.last`)
 		if api.id == "piers" {
 			tab.Press("Tyk OAS (YAML)")
 			browsertest.Eventually(tab, true, `window.last.startsWith('openapi: ') && window.last.includes('x-number: 1.10')`)
@@ -533,7 +533,7 @@ func TestReaderOfAPIs(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	author := s.author()
-	s.api(author, "tides", "Tides")
+	s.makeAPI(author, "tides", "Tides")
 	reader := s.user(author.orgID, "reader@"+author.orgID+".example", map[string]string{"apis": "read"})
 	tab := s.openAs(reader, "#/apis")
 	tab.Press("Tides")
@@ -558,7 +558,7 @@ func TestOperatorEditsAPIs(t *testing.T) {
 	choose(t, tab, map[string]string{"a.json": `{"api_definition":{"api_id":"a","name":"A","org_id":"another"}}`})
 	tab.Press("Import 1 file")
 	tab.See("1 file: 1 imported")
-	require.Contains(t, s.stored(author, "a"), author.orgID)
+	require.Contains(t, s.storedAPI(author, "a"), author.orgID)
 	tab.Press("A")
 	tab.Press("Deactivate")
 	tab.See("Gateways stop serving the API")

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) {
 
 const (
 	adminSecret  = "the-admin-secret"
+	nodeSecret   = "the-node-secret"
 	userPassword = "correct-horse-7"
 )
 
@@ -37,8 +38,9 @@ var loadedContract = sync.OnceValues(server.LoadContract)
 
 // site is a server with the console, on a database of its own.
 type site struct {
-	t   testing.TB
-	url string
+	t    testing.TB
+	url  string
+	conn string // the database's connection string
 	// wrap is around the server, for a test that has requests fail.
 	wrap func(next http.Handler) http.Handler
 }
@@ -48,13 +50,15 @@ func start(t testing.TB, change ...func(*server.Config)) *site {
 	t.Helper()
 	known, err := loadedContract()
 	require.NoError(t, err)
+	conn := storetest.Database(t)
 	db, err := store.Open(t.Context(), store.Config{
-		ConnString: storetest.Database(t), Now: time.Now, IDs: store.NewIDs(time.Now), Wait: time.Minute, StatementTimeout: time.Minute,
+		ConnString: conn, Now: time.Now, IDs: store.NewIDs(time.Now), Wait: time.Minute, StatementTimeout: time.Minute,
 	})
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	cfg := server.Config{
-		Store: db, Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: adminSecret, NodeSecret: "the-node-secret",
+		Store: db, Log: slog.New(slog.DiscardHandler), Now: time.Now, AdminSecret: adminSecret, NodeSecret: nodeSecret,
+		Audit:    server.Audit{Log: slog.New(slog.DiscardHandler), Retention: 24 * time.Hour},
 		PageSize: 10, Version: "test", Contract: known, Docs: true, Console: true,
 		PasswordCost: password.Cost{MemoryKiB: 64, Iterations: 1}, CheckResponses: server.DeparturesReported,
 		Limits: server.Limits{
@@ -70,7 +74,7 @@ func start(t testing.TB, change ...func(*server.Config)) *site {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() { s.Run(ctx) })
-	started := &site{t: t}
+	started := &site{t: t, conn: conn}
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler := http.Handler(s)
 		if started.wrap != nil {
@@ -205,4 +209,4 @@ func signIn(tab *browsertest.Tab, email, password string) {
 }
 
 // in returns the site for a subtest.
-func (s *site) in(t testing.TB) *site { return &site{t: t, url: s.url} }
+func (s *site) in(t testing.TB) *site { return &site{t: t, url: s.url, conn: s.conn} }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/browsertest"
+	"gatehouse/server"
 )
 
 // storedUser returns a user as the admin API shows it.
@@ -169,8 +170,7 @@ func TestUserGroups(t *testing.T) {
 	tab.See("Omar Mar")
 	tab.Choose("Group", "Readers")
 	tab.Press("Save")
-	tab.See("Saved")
-	require.Equal(t, id, s.storedUser(omar.id).GroupID)
+	s.eventually("/admin/users/"+omar.id, `"group_id":"`+id+`"`)
 	tab.Go(s.url + "/console/#/users/groups/" + id)
 	tab.Press("Delete…")
 	tab.Fill("Type Readers to confirm", "Readers")
@@ -198,4 +198,41 @@ func TestUsersAreSearched(t *testing.T) {
 	tab.SeeNot("user08@rivermouth.example")
 	tab.Fill("Search users", "nobody-at-all")
 	tab.See("Nothing found")
+}
+
+// TestLastAdministrator: what the server refuses is shown in its words, and an administrator cannot be lost by a press.
+func TestLastAdministrator(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	org := s.org("Rivermouth Foods")
+	admin := s.user(org, "admin@rivermouth.example", administrator)
+	omar := s.user(org, "omar@rivermouth.example", map[string]string{"apis": "read"})
+	tab := s.openAs(admin, "#/users/"+omar.id)
+	tab.Press("Set inactive")
+	tab.See("The user is inactive")
+	tab.SeeNot("Set inactive")
+	require.False(t, s.storedUser(omar.id).Active)
+	tab.SeeNot("Allow resetting passwords") // which only operators may
+	tab.Allow("status of 403")
+	tab.Go(s.url + "/console/#/users/" + admin.id)
+	tab.See("Admin Mar")
+	tab.Press("Set inactive")
+	tab.See("access denied", "Request ")
+	require.True(t, s.storedUser(admin.id).Active)
+}
+
+// TestAccessKeysMayBeHidden: if administrators are configured not to see the keys of others, the page says so.
+func TestAccessKeysMayBeHidden(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(cfg *server.Config) { cfg.Security.HideAccessKeys = true })
+	admin := s.user(s.org("Rivermouth Foods"), "admin@rivermouth.example", administrator)
+	tab := s.openAs(admin, "#/users/new")
+	tab.Fill("E-mail address", "omar@rivermouth.example")
+	tab.Press("APIs: Read")
+	tab.Press("Create")
+	tab.See("Created omar@rivermouth.example", "The access key is not shown to you")
+	tab.Press("Open the user")
+	tab.Press("Renew the access key…")
+	tab.Press("Renew the key")
+	tab.See("which nobody else sees")
 }

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -198,18 +196,6 @@ func (s *Server) objectMade(r *request, reply contract.Reply) auditObject {
 		return made(r, reply)
 	}
 	return auditObject{kind: s.kindStored[r.Operation.ID], id: r.made}
-}
-
-// fingerprintBytes is how much of the SHA-256 of a key is logged: enough to tell the keys of a system apart.
-const fingerprintBytes = 8
-
-// fingerprint returns what identifies a key in logs without being one; "" for "".
-func fingerprint(key string) string {
-	if key == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(key))
-	return "sha256:" + hex.EncodeToString(sum[:fingerprintBytes])
 }
 
 // detailsOf returns what describes a request, without values that may be secrets: a query may have a nonce, and a path

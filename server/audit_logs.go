@@ -29,6 +29,9 @@ func (s *Server) GetAuditLogs(r *request, params dashboard.GetAuditLogsParams) d
 		return reply.BadParameter(err)
 	}
 	filter.OrgID, filter.Page = caller.scope(), s.page(params.P, firstPage)
+	if filter.OrgID == nil {
+		filter.OrgID = params.OrgId
+	}
 	shown := list[store.AuditEvent]{name: "audit_logs", pages: "pages", encode: encodeAuditLog}
 	if valueOf(params.Download) {
 		shown = auditFile(valueOf(params.Type))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -66,6 +67,8 @@ func TestAuditLogs(t *testing.T) {
 	require.Equal(t, []string{"ines@example.org createUserGroup 200"}, b.auditActions(super, "user", "ines@Example.org", "object_id", group))
 	require.Equal(t, []string{"odo@example.org deleteUser 403"}, b.auditActions(super, "outcome", "access_denied"))
 	require.Empty(t, b.auditActions(ines, "user", "odo@example.org"))
+	require.Equal(t, b.auditActions(odo), b.auditActions(super, "org_id", other))
+	require.Equal(t, b.auditActions(ines), b.auditActions(ines, "org_id", other), "it widens nothing")
 	require.Zero(t, storetest.Value[int](t, b.conn, `SELECT count(*) FROM audit_events WHERE who = 'nobody' OR status = 401`))
 
 	gateway := b.auditLogs(super, url.Values{"action": {"registerNode"}}).AuditLogs[0]
@@ -144,7 +147,7 @@ func TestAuditLogsAsFile(t *testing.T) {
 			case "object_id":
 				want = map[bool]string{true: "'"}[strings.ContainsAny(want[:1], "=+-@")] + want
 			case "timestamp":
-				want = fmt.Sprint(event.Timestamp)
+				want = strconv.Itoa(event.Timestamp)
 			}
 			require.Equal(t, want, rows[i+1][column], name)
 		}

@@ -2,16 +2,13 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"gatehouse/apiserver"
 	"gatehouse/store"
 )
 
@@ -23,8 +20,6 @@ const (
 	maxAuditBatch = 1000
 	// maxAuditQueue is how many events are held while the database is away, each of some 1 KB, and at most 5.
 	maxAuditQueue = 10_000
-	// auditRetentionInterval is the time between two deletions of events that have expired.
-	auditRetentionInterval = time.Minute
 	// lastAuditTimeout bounds what is written at the end of a server, which has others to wait for.
 	lastAuditTimeout = time.Second
 )
@@ -47,17 +42,14 @@ type auditTrail struct {
 	dropping bool // whether the last event was dropped
 }
 
-func newAuditTrail(cfg Config, m *metrics) *auditTrail {
-	t := &auditTrail{
-		store: cfg.Store, log: cfg.Log, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-		events: m.counters("gatehouse_audit_events_total",
-			"Audit events of authenticated callers, by result: stored (in the database, for GET /api/audit-logs) or "+
-				"dropped. The audit log has all of them.", "result"),
-	}
+// newAuditTrail returns a trail that counts events by what became of them: stored or dropped.
+func newAuditTrail(db *store.Store, log *slog.Logger, events *prometheus.CounterVec) *auditTrail {
 	for _, result := range []string{"stored", "dropped"} {
-		t.events.WithLabelValues(result)
+		events.WithLabelValues(result)
 	}
-	return t
+	return &auditTrail{
+		store: db, log: log, events: events, writing: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+	}
 }
 
 // add has an event written later.
@@ -184,94 +176,4 @@ func (t *auditTrail) signal() {
 	case t.wake <- struct{}{}:
 	default: // it is about to look
 	}
-}
-
-// FlushAudit stores the audit events of the last requests, and drops what the database does not accept at once. It is for
-// after the last request: Run stores events regularly.
-func (s *Server) FlushAudit(ctx context.Context) {
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAuditTimeout)
-	defer cancel()
-	s.trail.flush(last)
-	if left := s.trail.waiting(); left > 0 {
-		s.trail.drop(left, errAuditNotWritten)
-	}
-}
-
-// deleteAuditEvents deletes events that have expired until ctx ends.
-func (s *Server) deleteAuditEvents(ctx context.Context) {
-	tick := time.NewTicker(auditRetentionInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if err := s.store.DeleteAuditEvents(ctx, s.now().Add(-s.auditLog.Retention)); err != nil {
-			s.log.Warn("delete expired audit events failed", "err", err)
-		}
-	}
-}
-
-// storeAudit has the line of a request stored, if it was authenticated: nobody else makes the database grow.
-func (s *Server) storeAudit(r *request, line []slog.Attr) {
-	if s.auditLog.Retention <= 0 || !isAuthenticated(r.Echo) {
-		return
-	}
-	event := auditEventOf(line)
-	event.At, event.Method, event.URL = s.now(), apiserver.LoggedMethod(r.Echo.Request().Method), loggedPath(r)
-	if r.caller.authenticated() && r.caller.user.EmailAddress != "" {
-		event.Actor = storedText(apiserver.LoggedText(r.caller.user.EmailAddress))
-	}
-	s.trail.add(event)
-}
-
-// auditEventOf returns a line of the audit log as it is stored. What has no column of its own is in the details.
-func auditEventOf(line []slog.Attr) store.AuditEvent {
-	var event store.AuditEvent
-	columns := map[string]*string{
-		"req_id": &event.ReqID, "ip": &event.IP, "who": &event.Who, "user": &event.UserID, "org_id": &event.OrgID,
-		"action": &event.Action, "object": &event.Object, "object_id": &event.ObjectID, "outcome": &event.Outcome,
-	}
-	details := map[string]any{}
-	for _, attr := range line {
-		column, known := columns[attr.Key]
-		switch {
-		case known:
-			*column = storedText(apiserver.LoggedText(attr.Value.String()))
-		case attr.Key == "status":
-			event.Status = int(attr.Value.Int64())
-		case attr.Value.Kind() == slog.KindString:
-			details[attr.Key] = storedText(attr.Value.String())
-		default:
-			details[attr.Key] = attr.Value.Any()
-		}
-	}
-	event.Actor = event.UserID
-	if event.Actor == "" {
-		event.Actor = event.Who
-	}
-	event.Details, _ = json.Marshal(details) // of texts and numbers
-	return event
-}
-
-// storedText returns a text without NUL, which Postgres does not store: one would cost the other events of the batch.
-func storedText(text string) string { return strings.ReplaceAll(text, "\x00", "?") }
-
-// loggedPath returns the path of a request, with fingerprints in place of parameters that may be secrets.
-func loggedPath(r *request) string {
-	path := strings.Split(r.Operation.Path, "/")
-	for i, segment := range path {
-		name, isParameter := strings.CutPrefix(segment, "{")
-		if !isParameter {
-			continue
-		}
-		name = strings.TrimSuffix(name, "}")
-		value := r.PathParam(name)
-		if objectsInPaths[name] == "" && (name != "keyId" || r.Operation.Scheme != adminScheme) {
-			value = fingerprint(value)
-		}
-		path[i] = apiserver.LoggedText(value)
-	}
-	return storedText(strings.Join(path, "/"))
 }

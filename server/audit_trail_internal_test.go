@@ -38,9 +38,8 @@ func newTrailTest(t *testing.T, statementTimeout time.Duration) *trailTest {
 	require.NoError(t, err)
 	t.Cleanup(db.Close)
 	out := &bytes.Buffer{}
-	cfg := Config{Store: db, Log: slog.New(slog.NewTextHandler(out, nil))}
-	recorded := newMetrics(db, time.Now)
-	return &trailTest{newAuditTrail(cfg, recorded), conn, recorded, proxy, out}
+	log, recorded := slog.New(slog.NewTextHandler(out, nil)), newMetrics(db, time.Now)
+	return &trailTest{newAuditTrail(db, log, recorded.auditEvents), conn, recorded, proxy, out}
 }
 
 // start runs the trail until the function that it returns is called.

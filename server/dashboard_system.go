@@ -82,9 +82,16 @@ func (s *Server) GetSystemNodes(r *request) dashboard.GetSystemNodesReply {
 	}
 	shown := dashboard.SystemNodesData{Nodes: make([]dashboard.SystemNode, 0, len(nodes)), ActiveNodeCount: len(nodes)}
 	for _, node := range nodes {
-		shown.Nodes = append(shown.Nodes, dashboard.SystemNode{Id: node.ID, Hostname: node.Hostname})
+		shown.Nodes = append(shown.Nodes, toSystemNode(node))
 	}
 	return reply.OK(dashboard.SystemNodes{Data: shown})
+}
+
+func toSystemNode(n store.Node) dashboard.SystemNode {
+	return dashboard.SystemNode{
+		Id: n.ID, Hostname: n.Hostname, FirstSeen: n.FirstSeen.UTC(), LastSeen: n.LastSeen.UTC(),
+		PoliciesFetched: utc(n.PoliciesFetched), ApisFetched: utc(n.APIsFetched), Behind: n.Behind,
+	}
 }
 
 // GetSystemNode implements dashboard.Handlers.

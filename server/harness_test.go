@@ -178,7 +178,8 @@ func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*s
 		Store: db, Log: slog.New(slog.NewTextHandler(b.log, nil)), Now: b.clock.now,
 		AdminSecret: secret, NodeSecret: nodeSecret,
 		PageSize: 10, Version: "test", Console: true, Limits: testLimits, PasswordCost: testPasswordCost, Contract: loadedContract(),
-		CheckResponses: server.DeparturesReported, Audit: server.Audit{Log: slog.New(b.audit), Detailed: true, Retention: 24 * time.Hour},
+		CheckResponses: server.DeparturesReported,
+		Audit:          server.Audit{Log: slog.New(b.audit), Detailed: true, Retention: 24 * time.Hour},
 	}
 	for _, c := range change {
 		c(&cfg)

@@ -216,12 +216,19 @@ func mappings() []mappingTest {
 		}, mapping{
 			renamed: map[string]string{"User": "Actor", "FromDate": "From", "ToDate": "Before"},
 			ignored: map[string]string{
-				"P": "the default page is the operation's", "Download": "the handler reads it", "Type": "the handler reads it",
+				"P": "the default page is the operation's", "OrgId": "it is within the caller's scope", "Download": "the handler reads it", "Type": "the handler reads it",
 			},
 			constant: map[string]string{"OrgID": "the caller's", "Page": "the default page is the operation's"},
 		}),
 		mappingOf("toAuditLog", toAuditLog, mapping{
 			renamed: map[string]string{"Position": "UnderscoreId", "At": "Date", "Actor": "User"},
+		}),
+		mappingOf("toSystemNode", toSystemNode, mapping{
+			ignored: map[string]string{
+				"SessionID":  "it is for requests with the node secret",
+				"Pinged":     "it is for the next registration, and shows in the last heartbeat",
+				"Registered": "it is for fetches that began before it",
+			},
 		}),
 		mappingOf("toIndividualStats", func(usage store.APIUsage) dashboard.IndividualStats {
 			return toIndividualStats(usage, "2026-11-24")

@@ -40,6 +40,8 @@ type metrics struct {
 	importedDocuments, importedBytes *prometheus.CounterVec
 	// notices counts attempts to notify gateways.
 	notices *prometheus.CounterVec
+	// auditEvents counts audit events by what became of them.
+	auditEvents *prometheus.CounterVec
 	// traffic has the requests of the last hour.
 	traffic *traffic
 	// nodes is the number of registered gateways, NaN while it is not known.
@@ -83,6 +85,9 @@ func (m *metrics) addWork() {
 	m.notices = m.counters("gatehouse_notices_total",
 		"Attempts to notify gateways of a change, by way and result: sent, no_listeners (no gateway is connected to the "+
 			"Redis) or failed. Only one server of an installation notifies them.", "by", "result")
+	m.auditEvents = m.counters("gatehouse_audit_events_total",
+		"Audit events of authenticated callers, by result: stored (in the database, for GET /api/audit-logs) or "+
+			"dropped. The audit log has all of them.", "result")
 	m.nodes = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gatehouse_nodes_registered",
 		Help: "Registered gateways of the installation. NaN while the database does not answer.",

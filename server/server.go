@@ -90,7 +90,7 @@ func New(cfg Config) (*Server, error) {
 		passwords:      password.NewHasher(cmp.Or(cfg.PasswordCost, password.Recommended())),
 		checks:         checks, gatewaySession: session, organisationFields: fields,
 		userGroupFields: groupFields, objectFields: documents, kindStored: kindStored(),
-		security: cfg.Security, auditLog: cfg.Audit, trail: newAuditTrail(cfg, recorded),
+		security: cfg.Security, auditLog: cfg.Audit, trail: newAuditTrail(cfg.Store, cfg.Log, recorded.auditEvents),
 		proxies: cfg.TrustedProxies, basePath: cfg.BasePath,
 	}
 	s.leaveDiagnostics(cfg.SeparateDiagnostics)

@@ -3,20 +3,18 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// maxAuditEvents is the number of audit events that are kept: some 800 MB with their indexes. A page of the newest is read
-// in milliseconds, whatever the number is; a filter without an index that finds nothing reads all of an organisation, in
-// a second or less.
+// maxAuditEvents is the number of audit events that are kept: some 800 MB with their indexes. A page of the newest is
+// read in milliseconds, whatever the number is; a filter without an index that finds nothing reads all of an
+// organisation, in a second or less.
 const maxAuditEvents = 1_000_000
 
 // AuditEvent is a request that has changed something, or was refused to.
@@ -42,32 +40,50 @@ type AuditEvent struct {
 const auditColumns = `at, req_id, ip, who, actor, user_id, org_id, action, object, object_id, outcome, status, method,
 	url, details`
 
-// WriteAuditEvents stores events, in one statement. If it returns an error that wraps ErrUnavailable, nothing was stored.
+// WriteAuditEvents stores events, in one statement. If it returns an error that wraps ErrUnavailable, none was stored.
 func (s *Store) WriteAuditEvents(ctx context.Context, events []AuditEvent) (err error) {
 	defer wrap("write audit events", &err)
-	texts := make([][]string, 13)
-	at, status := make([]time.Time, 0, len(events)), make([]int32, 0, len(events))
+	at, status := make([]time.Time, 0, len(events)), make([]int, 0, len(events))
 	for _, e := range events {
-		at, status = append(at, e.At), append(status, int32(e.Status)) //nolint:gosec // an HTTP status
-		for i, text := range []string{
-			e.ReqID, e.IP, e.Who, e.Actor, e.UserID, e.OrgID, e.Action, e.Object, e.ObjectID, e.Outcome, e.Method, e.URL,
-			string(e.Details),
-		} {
-			texts[i] = append(texts[i], text)
-		}
+		at, status = append(at, e.At), append(status, e.Status)
 	}
-	args, unnested := []any{at, status}, make([]string, 0, len(texts))
-	for i, column := range texts {
-		args, unnested = append(args, column), append(unnested, fmt.Sprintf("$%d::text[]", i+3))
+	args := pgx.StrictNamedArgs{"at": at, "status": status}
+	for name, of := range auditTexts() {
+		column := make([]string, 0, len(events))
+		for _, e := range events {
+			column = append(column, of(e))
+		}
+		args[name] = column
 	}
 	_, err = s.pool.Exec(ctx, `
 		INSERT INTO audit_events (`+auditColumns+`)
 		SELECT at, req_id, ip, who, actor, user_id, org_id, action, object, object_id, outcome, status, method, url,
 			details::json
-		FROM unnest($1::timestamptz[], $2::integer[], `+strings.Join(unnested, ", ")+`)
-			AS event (at, status, req_id, ip, who, actor, user_id, org_id, action, object, object_id, outcome, method, url,
-				details)`, args...)
+		FROM unnest(
+			@at::timestamptz[], @req_id::text[], @ip::text[], @who::text[], @actor::text[], @user_id::text[],
+			@org_id::text[], @action::text[], @object::text[], @object_id::text[], @outcome::text[], @status::integer[],
+			@method::text[], @url::text[], @details::text[]
+		) AS event (`+auditColumns+`)`, args)
 	return err
+}
+
+// auditTexts returns the columns that are texts, with their values.
+func auditTexts() map[string]func(AuditEvent) string {
+	return map[string]func(AuditEvent) string{
+		"req_id":    func(e AuditEvent) string { return e.ReqID },
+		"ip":        func(e AuditEvent) string { return e.IP },
+		"who":       func(e AuditEvent) string { return e.Who },
+		"actor":     func(e AuditEvent) string { return e.Actor },
+		"user_id":   func(e AuditEvent) string { return e.UserID },
+		"org_id":    func(e AuditEvent) string { return e.OrgID },
+		"action":    func(e AuditEvent) string { return e.Action },
+		"object":    func(e AuditEvent) string { return e.Object },
+		"object_id": func(e AuditEvent) string { return e.ObjectID },
+		"outcome":   func(e AuditEvent) string { return e.Outcome },
+		"method":    func(e AuditEvent) string { return e.Method },
+		"url":       func(e AuditEvent) string { return e.URL },
+		"details":   func(e AuditEvent) string { return string(e.Details) },
+	}
 }
 
 // AuditFilter selects audit events. A field that is zero selects all.
@@ -131,8 +147,8 @@ func scanAuditEvent(row pgx.Rows, memory *chunkMemory, at *place) (e AuditEvent,
 	return e, err
 }
 
-// countedAuditEvents is how many audit events are counted behind a page: counting a million takes a hundred times as long
-// as reading a page.
+// countedAuditEvents is how many audit events are counted behind a page: counting a million takes a hundred times as
+// long as reading a page.
 const countedAuditEvents = 10_000
 
 // CountAuditEvents counts the audit events of all pages, as far as they are no more than countedAuditEvents behind that
@@ -213,7 +229,8 @@ func (s *Store) deleteSurplusAuditEvents(ctx context.Context, limit int) error {
 // maxSurplus is how many events are deleted of one party before the parties are counted again.
 const maxSurplus = 20 * deletedAtOnce
 
-// deleteOldestOf deletes the surplus of a party, as far as no other server does, and returns how many events it deleted.
+// deleteOldestOf deletes the surplus of a party, as far as no other server does, and returns how many events it has
+// deleted.
 func (s *Store) deleteOldestOf(ctx context.Context, p auditParty) (deleted int, err error) {
 	for deleted < p.Surplus {
 		tag, err := s.pool.Exec(ctx, `

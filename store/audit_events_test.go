@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strconv"
 	"sync"
 	"testing"
@@ -154,7 +153,7 @@ func TestAuditEventsArePaged(t *testing.T) {
 	}
 	var want []string
 	for i := range 25 {
-		want = append(want, fmt.Sprint(24-i))
+		want = append(want, strconv.Itoa(24-i))
 	}
 	require.Equal(t, want, listed)
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // backupTable is a table of backups. Not in them are nodes, which register again; nonces, which would be valid a second
-// time; leases; org_key_sync, which a restore fills anew; and audit_events, which say what happened to the database that the
-// backup is of.
+// time; leases; org_key_sync, which a restore fills anew; and audit_events, which say what happened to the database of
+// the backup.
 type backupTable struct {
 	name string
 	// noun is what a row is called, and key the column that has its ID.

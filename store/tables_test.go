@@ -127,8 +127,9 @@ var tables = []table{
 // insertAuditEvents inserts events of the last 10,000 minutes.
 const insertAuditEvents = `INSERT INTO audit_events (at, req_id, ip, who, actor, user_id, org_id, action, object, object_id,
 		outcome, status, method, url, details)
-	SELECT now() - n * interval '1 minute', 'request ' || n, '192.0.2.' || n % 250, 'user', 'User ' || n % 1000, 'user ' || n % 1000,
-		'organisation ' || n % 100, 'putApi', 'api', 'api ' || n % 5000, 'ok', 200, 'PUT', '/api/apis/api ' || n, '{}'
+	SELECT now() - n * interval '1 minute', 'request ' || n, '192.0.2.' || n % 250, 'user', 'User ' || n % 1000,
+		'user ' || n % 1000, 'organisation ' || n % 100, 'putApi', 'api', 'api ' || n % 5000, 'ok',
+		200, 'PUT', '/api/apis/api ' || n, '{}'
 	FROM generate_series(0, 9999) AS n`
 
 // calls are calls of methods of Store, by the method: one for each filter that makes another statement. The plans of

@@ -8,7 +8,7 @@ import { route, setQuery } from './route.js';
  * @typedef {object} Column
  * @property {string} title
  * @property {(item: T) => any} cell
- * @property {string} [class] number, actions
+ * @property {string} [class] number, actions, host, address, operation
  */
 
 /**

@@ -103,7 +103,7 @@ function Problems({ problems }) {
     <section aria-labelledby="problems"><h2 id="problems">Problems</h2>
       ${problems.length === 0 && html`<p class="hint">Nothing is wrong, as far as this server knows.</p>`}
       <ul class="problems">${problems.map((each) => html`
-        <li key=${each.text}>
+        <li key=${`${each.text} ${each.object?.id}`}>
           <${Badge} kind=${kinds[each.severity]}>${each.severity}<//>
           <div><p>${each.text}</p><p class="hint">${each.action}</p>${each.object && html`<${About} object=${each.object} />`}</div>
         </li>`)}</ul></section>`;
@@ -120,6 +120,7 @@ const pageOf = { api: 'apis', policy: 'policies', organisation: 'organisations',
  */
 function About({ object: { kind, id, org_id: org } }) {
   const page = pages.find((each) => each.name === pageOf[kind]);
+  if (kind === 'organisation' && !isOperator()) return null; // it is the user's own
   if (!page || !isVisible(page)) return html`<p class="hint"><code>${id}</code></p>`;
   const target = kind === 'gateway' ? href(page.name, { org: '' })
     : href(page.name, id, { org: isOperator() && page.place === 'organisation' ? org : '' });
@@ -145,6 +146,7 @@ export function Traffic({ minutes }) {
       <svg class="traffic" viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${words} preserveAspectRatio="none">
         ${minutes.map((minute, i) => html`<${Bar} key=${minute.at} minute=${minute} x=${i * bar} width=${bar - 1} scale=${height / most} />`)}
       </svg>
+      <p class="axis" aria-hidden="true"><span>${clock(minutes[0].at)}</span><span>${clock(minutes[minutes.length - 1].at)}</span></p>
       <p class="legend" aria-hidden="true"><span class="good">answered</span><span class="warn">refused (4xx)</span><span class="bad">failed (5xx)</span></p>
       <details><summary>The same as a table</summary>
         <table><caption class="unseen">Requests by minute</caption>

@@ -196,8 +196,9 @@ function Actions({ user, onChanged, onKey }) {
   };
   const renew = async () => {
     await send('put', '/api/users/{userId}/actions/key/reset', { params });
-    onKey((await get('/api/users/{userId}', { params })).access_key);
-    toast('The user has a new access key');
+    const { access_key } = await get('/api/users/{userId}', { params });
+    onKey(access_key);
+    toast(access_key ? 'The user has a new access key' : 'The user has a new access key, which nobody else sees');
     onChanged();
   };
   const remove = async () => {
