@@ -59,7 +59,7 @@ export default function PolicyPage({ id }) {
       <${Tabs} label="Views of the policy" tabs=${tabs} current=${view}
         onChange=${(/** @type {string} */ name) => setQuery({ view: name === 'settings' ? undefined : name })}>
         ${view !== 'settings' ? html`<${TextOf} key=${stored.etag} name=${'policy ' + id} label="Text of the policy" stored=${stored} writes=${may('policies', 'write')}
-            save=${(/** @type {Stored} */ changed) => replacePolicy(id, changed)} fetch=${() => fetchPolicy(id)} onSaved=${reload} />`
+            save=${(/** @type {Stored} */ changed) => replacePolicy(id, changed)} read=${() => fetchPolicy(id)} onSaved=${reload} />`
           : may('policies', 'write') ? html`<${Settings} id=${id} stored=${stored} reload=${reload} />`
             : html`<${Summary} text=${stored.text} />`}
       <//>`}`;
