@@ -89,6 +89,7 @@ function One({ id, tab }) {
   };
   return html`
     <header class="page"><h1>${name}</h1><div class="buttons">
+      <a class="button" href=${href('apis', { org: id })}>APIs</a>
       <a class="button" href=${href('users', { org: id })}>Users</a>
       <button type="button" class="danger" onClick=${() => setDeleting(true)}>Delete…</button></div></header>
     <p class="hint"><a href=${href('organisations')}>Organisations</a> / <code>${id}</code></p>
