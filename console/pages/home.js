@@ -61,18 +61,17 @@ function Counts({ overview: { organisations, users, apis, policies, gateways } }
       ${policies !== undefined && html`<${Tile} page="policies" title="Policies" count=${policies} />`}
       ${users !== undefined && html`<${Tile} page="users" title="Users" count=${users} />`}
       ${gateways && html`<${Tile} page="gateways" title="Gateways" count=${gateways.registered} more=${state} />`}
-      <${Tile} page="keys" title="Keys" more="Gateways have them: they are listed by API." />
+      <${Tile} page="keys" title="Keys" more="Gateways have them, and do not count them." />
     </dl>`;
 }
 
 /** @param {{page: string, title: string, count?: number, more?: string}} props */
 function Tile({ page, title, count, more }) {
   const known = pages.find((each) => each.name === page);
-  if (count === undefined && !(known && isVisible(known))) return null;
-  const name = known && isVisible(known) && !(isOperator() && known.place === 'organisation')
-    ? html`<a href=${href(page, { org: '' })}>${title}</a>` : title;
+  const visible = known !== undefined && isVisible(known);
+  if (count === undefined && !visible) return null;
   return html`
-    <div class="tile"><dt>${name}</dt>
+    <div class="tile"><dt>${visible ? html`<a href=${href(page, { org: '' })}>${title}</a>` : title}</dt>
       <dd>${count !== undefined && html`<strong>${count.toLocaleString()}</strong>`}${more && html`<span
         class="hint">${more}</span>`}</dd></div>`;
 }
