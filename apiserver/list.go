@@ -75,7 +75,7 @@ func ReplyList[R Replier, T any](request AnyRequest, replies ListReplies[R], l L
 			r.LogBroken(err)
 			panic(http.ErrAbortHandler)
 		case err != nil:
-			r.Echo.Response().Header().Del(echo.HeaderContentDisposition)
+			out.sendAsNoFile()
 			return ReplyError(replies, err, expected...)
 		}
 		if !out.Write(element) {
@@ -141,6 +141,13 @@ func (l *ListWriter) sendAs(file *ListFile) {
 	header.Set(echo.HeaderContentType, file.MediaType)
 	header.Set(echo.HeaderContentDisposition, `attachment; filename="`+file.Name+`"`)
 	l.lines = file.Lines
+}
+
+// sendAsNoFile has another response sent, which is no file.
+func (l *ListWriter) sendAsNoFile() {
+	header := l.request.Echo.Response().Header()
+	header.Del(echo.HeaderContentType)
+	header.Del(echo.HeaderContentDisposition)
 }
 
 // Write adds an element, of JSON. It reports whether the client receives more; End returns why not.

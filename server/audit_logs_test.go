@@ -156,6 +156,11 @@ func TestAuditLogsAsFile(t *testing.T) {
 	require.Equal(t, strings.Join(rows[0], ",")+"\n", empty.body)
 	head := b.do("HEAD", "/api/audit-logs?download=true&type=csv", nil, asUser(ines.AccessKey)).is(200)
 	require.Equal(t, file.header.Get("Content-Disposition"), head.header.Get("Content-Disposition"))
+
+	storetest.Exec(t, b.conn, `ALTER TABLE audit_events RENAME TO gone`)
+	failed := b.do("GET", "/api/audit-logs?download=true&type=csv", nil, asUser(ines.AccessKey)).message(500, "could not retrieve audit records")
+	require.Empty(t, failed.header.Get("Content-Disposition"))
+	require.Equal(t, "application/json", failed.header.Get("Content-Type"))
 }
 
 // TestAuditLogsHaveNoSecrets: a key in a path is a fingerprint, and what Postgres does not store costs no other event.
@@ -204,7 +209,7 @@ func TestAuditLogsOfSessions(t *testing.T) {
 	b := setup(t)
 	org := b.org()
 	_, key, _ := b.signedIn(org, "ines@example.org", nil)
-	operator := b.signIn(map[string]string{"admin_secret": secret})
+	operator := b.operator()
 	b.do("DELETE", "/api/users/nobody", nil, operator, header("X-Organisation", org)).is(404)
 	b.do("DELETE", "/api/users/somebody", nil, operator).is(404)
 	b.do("DELETE", "/admin/users/anybody", nil, operator).is(404)
@@ -215,7 +220,7 @@ func TestAuditLogsOfSessions(t *testing.T) {
 	for _, event := range page.AuditLogs {
 		paths = append(paths, event.Url)
 	}
-	require.Equal(t, []string{"/admin/users/anybody", "/api/users/somebody", "/api/users/nobody", "/api/session"}, paths)
+	require.Equal(t, []string{"/admin/users/anybody", "/api/users/somebody", "/api/users/nobody", "/admin/session"}, paths)
 	b.do("GET", "/api/audit-logs?user=operator", nil, operator, header("X-Organisation", org)).is(200).json(&page)
 	require.Len(t, page.AuditLogs, 1)
 }
