@@ -119,6 +119,24 @@ func (e CheckedDocumentKind) Valid() bool {
 	}
 }
 
+// Defines values for ConsoleSessionKind.
+const (
+	ConsoleSessionKindOperator ConsoleSessionKind = "operator"
+	ConsoleSessionKindUser     ConsoleSessionKind = "user"
+)
+
+// Valid indicates whether the value is a known member of the ConsoleSessionKind enum.
+func (e ConsoleSessionKind) Valid() bool {
+	switch e {
+	case ConsoleSessionKindOperator:
+		return true
+	case ConsoleSessionKindUser:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusFail HealthStatus = "fail"
@@ -302,24 +320,6 @@ const (
 func (e ReloadResponseStatus) Valid() bool {
 	switch e {
 	case ReloadResponseStatusOk:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for SessionKind.
-const (
-	SessionKindOperator SessionKind = "operator"
-	SessionKindUser     SessionKind = "user"
-)
-
-// Valid indicates whether the value is a known member of the SessionKind enum.
-func (e SessionKind) Valid() bool {
-	switch e {
-	case SessionKindOperator:
-		return true
-	case SessionKindUser:
 		return true
 	default:
 		return false
@@ -1729,6 +1729,39 @@ type ConfigUIOptions struct {
 	// Uptime Settings of the uptime page.
 	Uptime *map[string]interface{} `json:"uptime,omitempty"`
 }
+
+// ConsoleSession Who a request is from, and what they may do.
+type ConsoleSession struct {
+	// EmailAddress The e-mail address of the user.
+	EmailAddress string `json:"email_address"`
+
+	// ExpiresAt When the session ends.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// IsAdmin Whether the caller has every permission.
+	IsAdmin bool `json:"is_admin"`
+
+	// Kind `operator` for a session that `POST /admin/session` has opened.
+	Kind ConsoleSessionKind `json:"kind"`
+
+	// Name First and last name of the user, or the `DisplayName` of the nonce.
+	Name string `json:"name"`
+
+	// OrgId The ID of the organisation; empty for super users and operators.
+	OrgId string `json:"org_id"`
+
+	// OrgName The name of the organisation.
+	OrgName string `json:"org_name"`
+
+	// Permissions The permissions, by object; the higher level if the user and the group have both.
+	Permissions map[string]string `json:"permissions"`
+
+	// UserId The ID of the user; empty for an operator, and for a nonce of somebody who is not registered.
+	UserId string `json:"user_id"`
+}
+
+// ConsoleSessionKind `operator` for a session that `POST /admin/session` has opened.
+type ConsoleSessionKind string
 
 // DBAccessDefinition What a policy grants on one API.
 type DBAccessDefinition struct {
@@ -3656,39 +3689,6 @@ type ServiceDiscoveryConfiguration struct {
 	UseTargetList *bool `json:"use_target_list,omitempty"`
 }
 
-// Session Who a request is from, and what they may do.
-type Session struct {
-	// EmailAddress The e-mail address of the user.
-	EmailAddress string `json:"email_address"`
-
-	// ExpiresAt When the session ends.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
-
-	// IsAdmin Whether the caller has every permission.
-	IsAdmin bool `json:"is_admin"`
-
-	// Kind `operator` for a session that was opened with the admin secret.
-	Kind SessionKind `json:"kind"`
-
-	// Name First and last name of the user, or the `DisplayName` of the nonce.
-	Name string `json:"name"`
-
-	// OrgId The ID of the organisation; empty for super users and operators.
-	OrgId string `json:"org_id"`
-
-	// OrgName The name of the organisation.
-	OrgName string `json:"org_name"`
-
-	// Permissions The permissions, by object; the higher level if the user and the group have both.
-	Permissions map[string]string `json:"permissions"`
-
-	// UserId The ID of the user; empty for an operator, and for a nonce of somebody who is not registered.
-	UserId string `json:"user_id"`
-}
-
-// SessionKind `operator` for a session that was opened with the admin secret.
-type SessionKind string
-
 // SessionEndpoint The rate limits of one path.
 type SessionEndpoint struct {
 	// Methods The limits of the methods.
@@ -3731,11 +3731,8 @@ type SessionProviderMeta struct {
 	StorageEngine *string `json:"storage_engine,omitempty"`
 }
 
-// SessionRequest The credential of a session. One of the three kinds is required.
+// SessionRequest The credential of a session, an e-mail address and a password, or a nonce.
 type SessionRequest struct {
-	// AdminSecret The admin secret.
-	AdminSecret *string `json:"admin_secret,omitempty"`
-
 	// EmailAddress The e-mail address of a user.
 	EmailAddress *string `json:"email_address,omitempty"`
 
@@ -5822,6 +5819,13 @@ type ClientInterface interface {
 	// Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
 	RemovePolicy(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateOperatorSession Sign in as an operator
+	//
+	// Opens a session for the client that has the admin secret, and sets its cookie. It counts for all operations of `/admin` and `/api`. A session lasts 12 hours; it ends earlier when its client signs out (`DELETE /api/session`), and when the admin secret that it was opened with is not valid any more. The latest 20 sessions of operators stay.
+	//
+	// Corresponds with POST /admin/session (the `CreateOperatorSession` operationId).
+	CreateOperatorSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GenerateAuthTokenWithBody Create a sign-on nonce
 	//
 	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
@@ -6950,7 +6954,7 @@ type ClientInterface interface {
 
 	// CreateSessionWithBody Sign in
 	//
-	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed. A session lasts 12 hours. It ends earlier when its client signs out, and when its user becomes inactive, is deleted, or gets another password or access key. The latest 20 sessions of a user stay.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -6959,7 +6963,7 @@ type ClientInterface interface {
 
 	// CreateSession Sign in
 	//
-	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed. A session lasts 12 hours. It ends earlier when its client signs out, and when its user becomes inactive, is deleted, or gets another password or access key. The latest 20 sessions of a user stay.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -7797,6 +7801,23 @@ func (c *Client) ImportPolicies(ctx context.Context, body ImportPoliciesJSONRequ
 // Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
 func (c *Client) RemovePolicy(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRemovePolicyRequest(c.Server, policyId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateOperatorSession Sign in as an operator
+//
+// Opens a session for the client that has the admin secret, and sets its cookie. It counts for all operations of `/admin` and `/api`. A session lasts 12 hours; it ends earlier when its client signs out (`DELETE /api/session`), and when the admin secret that it was opened with is not valid any more. The latest 20 sessions of operators stay.
+//
+// Corresponds with POST /admin/session (the `CreateOperatorSession` operationId).
+func (c *Client) CreateOperatorSession(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateOperatorSessionRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -10315,7 +10336,7 @@ func (c *Client) GetSession(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // CreateSessionWithBody Sign in
 //
-// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed. A session lasts 12 hours. It ends earlier when its client signs out, and when its user becomes inactive, is deleted, or gets another password or access key. The latest 20 sessions of a user stay.
 //
 // Takes any type of body and a specified content type.
 //
@@ -10334,7 +10355,7 @@ func (c *Client) CreateSessionWithBody(ctx context.Context, params *CreateSessio
 
 // CreateSession Sign in
 //
-// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed. A session lasts 12 hours. It ends earlier when its client signs out, and when its user becomes inactive, is deleted, or gets another password or access key. The latest 20 sessions of a user stay.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -11899,6 +11920,33 @@ func NewRemovePolicyRequest(server string, policyId PolicyID) (*http.Request, er
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateOperatorSessionRequest constructs an http.Request for the CreateOperatorSession method
+func NewCreateOperatorSessionRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/admin/session")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -18670,6 +18718,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with DELETE /admin/policies/{policyId} (the `RemovePolicy` operationId).
 	RemovePolicyWithResponse(ctx context.Context, policyId PolicyID, reqEditors ...RequestEditorFn) (*RemovePolicyResponse, error)
 
+	// CreateOperatorSessionWithResponse Sign in as an operator
+	//
+	// Opens a session for the client that has the admin secret, and sets its cookie. It counts for all operations of `/admin` and `/api`. A session lasts 12 hours; it ends earlier when its client signs out (`DELETE /api/session`), and when the admin secret that it was opened with is not valid any more. The latest 20 sessions of operators stay.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /admin/session (the `CreateOperatorSession` operationId).
+	CreateOperatorSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateOperatorSessionResponse, error)
+
 	// GenerateAuthTokenWithBodyWithResponse Create a sign-on nonce
 	//
 	// Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
@@ -19916,7 +19973,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSessionWithBodyWithResponse Sign in
 	//
-	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed. A session lasts 12 hours. It ends earlier when its client signs out, and when its user becomes inactive, is deleted, or gets another password or access key. The latest 20 sessions of a user stay.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -19925,7 +19982,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateSessionWithResponse Sign in
 	//
-	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+	// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed. A session lasts 12 hours. It ends earlier when its client signs out, and when its user becomes inactive, is deleted, or gets another password or access key. The latest 20 sessions of a user stay.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -22053,6 +22110,82 @@ func (r RemovePolicyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RemovePolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateOperatorSessionResponse200Headers the declared response headers of an HTTP 200 response for CreateOperatorSession
+type CreateOperatorSessionResponse200Headers struct {
+	SetCookie string
+}
+
+// CreateOperatorSessionResponse429Headers the declared response headers of an HTTP 429 response for CreateOperatorSession
+type CreateOperatorSessionResponse429Headers struct {
+	RetryAfter int
+}
+
+type CreateOperatorSessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConsoleSession
+	// JSON401 the response for an HTTP 401 `application/json` response
+	JSON401 *Unauthorised
+	// JSON429 the response for an HTTP 429 `application/json` response
+	JSON429 *TooManyAttempts
+	// JSON500 the response for an HTTP 500 `application/json` response
+	JSON500 *ApiError
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateOperatorSessionResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateOperatorSessionResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateOperatorSessionResponse) GetJSON200() *ConsoleSession {
+	return r.JSON200
+}
+
+// GetJSON401 returns the response for an HTTP 401 `application/json` response
+func (r CreateOperatorSessionResponse) GetJSON401() *Unauthorised {
+	return r.JSON401
+}
+
+// GetJSON429 returns the response for an HTTP 429 `application/json` response
+func (r CreateOperatorSessionResponse) GetJSON429() *TooManyAttempts {
+	return r.JSON429
+}
+
+// GetJSON500 returns the response for an HTTP 500 `application/json` response
+func (r CreateOperatorSessionResponse) GetJSON500() *ApiError {
+	return r.JSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateOperatorSessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateOperatorSessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateOperatorSessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateOperatorSessionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -30993,7 +31126,7 @@ type GetSessionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Session
+	JSON200 *ConsoleSession
 	// JSON401 the response for an HTTP 401 `application/json` response
 	JSON401 *DashboardUnauthorised
 	// JSON429 the response for an HTTP 429 `application/json` response
@@ -31005,7 +31138,7 @@ type GetSessionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetSessionResponse) GetJSON200() *Session {
+func (r GetSessionResponse) GetJSON200() *ConsoleSession {
 	return r.JSON200
 }
 
@@ -31067,7 +31200,7 @@ type CreateSessionResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *Session
+	JSON200 *ConsoleSession
 	// JSON400 the response for an HTTP 400 `application/json` response
 	JSON400 *ApiError
 	// JSON401 the response for an HTTP 401 `application/json` response
@@ -31091,7 +31224,7 @@ type CreateSessionResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CreateSessionResponse) GetJSON200() *Session {
+func (r CreateSessionResponse) GetJSON200() *ConsoleSession {
 	return r.JSON200
 }
 
@@ -33769,6 +33902,21 @@ func (c *ClientWithResponses) RemovePolicyWithResponse(ctx context.Context, poli
 	return ParseRemovePolicyResponse(rsp)
 }
 
+// CreateOperatorSessionWithResponse Sign in as an operator
+//
+// Opens a session for the client that has the admin secret, and sets its cookie. It counts for all operations of `/admin` and `/api`. A session lasts 12 hours; it ends earlier when its client signs out (`DELETE /api/session`), and when the admin secret that it was opened with is not valid any more. The latest 20 sessions of operators stay.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /admin/session (the `CreateOperatorSession` operationId).
+func (c *ClientWithResponses) CreateOperatorSessionWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateOperatorSessionResponse, error) {
+	rsp, err := c.CreateOperatorSession(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateOperatorSessionResponse(rsp)
+}
+
 // GenerateAuthTokenWithBodyWithResponse Create a sign-on nonce
 //
 // Creates a nonce that can be redeemed once, within 60 seconds, at `/tap` or `/sso`. Keys of the body are matched in any case. The server stores only a hash of the nonce.
@@ -35843,7 +35991,7 @@ func (c *ClientWithResponses) GetSessionWithResponse(ctx context.Context, reqEdi
 
 // CreateSessionWithBodyWithResponse Sign in
 //
-// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed. A session lasts 12 hours. It ends earlier when its client signs out, and when its user becomes inactive, is deleted, or gets another password or access key. The latest 20 sessions of a user stay.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -35858,7 +36006,7 @@ func (c *ClientWithResponses) CreateSessionWithBodyWithResponse(ctx context.Cont
 
 // CreateSessionWithResponse Sign in
 //
-// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed; the `admin_secret`. A session lasts 12 hours. It ends earlier when its client signs out, when its user becomes inactive, is deleted, or gets another password or access key, and when the admin secret that it was opened with is replaced. Of a user, and of operators, the latest 20 sessions stay.
+// Opens a session, and sets its cookie, for one of: the `email_address` and `password` of an active user; a `nonce` of `POST /admin/sso` or `POST /api/sso` whose `ForSection` is `dashboard`, which is redeemed. A session lasts 12 hours. It ends earlier when its client signs out, and when its user becomes inactive, is deleted, or gets another password or access key. The latest 20 sessions of a user stay.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -37981,6 +38129,76 @@ func ParseRemovePolicyResponse(rsp *http.Response) (*RemovePolicyResponse, error
 	switch {
 	case rsp.StatusCode == 429:
 		var headers RemovePolicyResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateOperatorSessionResponse parses an HTTP response from a CreateOperatorSessionWithResponse call
+func ParseCreateOperatorSessionResponse(rsp *http.Response) (*CreateOperatorSessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateOperatorSessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConsoleSession
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthorised
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyAttempts
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest ApiError
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON500 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateOperatorSessionResponse200Headers
+		if values := rsp.Header.Values("Set-Cookie"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Set-Cookie", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.SetCookie = value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateOperatorSessionResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
@@ -46067,7 +46285,7 @@ func ParseGetSessionResponse(rsp *http.Response) (*GetSessionResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Session
+		var dest ConsoleSession
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -46127,7 +46345,7 @@ func ParseCreateSessionResponse(rsp *http.Response) (*CreateSessionResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest Session
+		var dest ConsoleSession
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

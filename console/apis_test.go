@@ -163,7 +163,9 @@ func TestDroppedFiles(t *testing.T) {
 		dataTransfer.items.add(new File(['{"a":"' + 'x'.repeat(16 << 20) + '"}'], 'large.json'));
 		dataTransfer.items.add(new File(['{"api_definition":{"name":"' + 'x'.repeat(2 << 20) + '"}}'], 'long.json'));
 		dataTransfer.items.add(new File(['ignored'], '.tyk.json'));
-		return document.querySelector('.drop').dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true})) || true;
+		document.querySelector('.drop').dispatchEvent(
+			new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}));
+		return true;
 	})()`)
 	tab.See("3 files: 1 can be imported, 2 with problems", "The file is larger than 4 MiB", "is larger than 1048576 bytes")
 	tab.Press("Import 1 file")
@@ -362,6 +364,21 @@ func TestEditAPI(t *testing.T) {
 	t.Log("repeated names are told: only the last one is stored")
 	setText(tab, strings.Replace(text, `"Tides"`, `"a", "name": "b"`, 1))
 	tab.See("something to know", "is repeated: only the last one is stored")
+}
+
+// TestEditorShowsWhatIsStored opens a document of an import, which keeps repeated names.
+func TestEditorShowsWhatIsStored(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	author := s.author()
+	const odd = `"config_data":{"number":1.0,"twice":1,"twice":2,"first":"\u00E9"}`
+	s.admin("POST", "/admin/apis/import", `{"apis":[{"api_definition":{"api_id":"odd","org_id":"`+author.orgID+`",`+odd+`}}]}`, nil)
+	tab := s.openAs(author, "#/apis/odd?view=tree")
+	tab.See("config_data")
+	tab.Press("Text")
+	tab.See(`"number": 1.0`, `"twice": 1,`, `"twice": 2,`, `"first": "\u00E9"`)
+	tab.See("/api_definition/config_data/twice", "is repeated: only the last one is stored")
+	require.Contains(t, s.storedAPI(author, "odd"), odd)
 }
 
 func TestEditOASAPI(t *testing.T) {

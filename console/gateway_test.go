@@ -17,7 +17,11 @@ import (
 	"gatehouse/server"
 )
 
-const controlSecret = "the-control-secret"
+const (
+	controlSecret = "the-control-secret"
+	// patience is how long a gateway may take, on a machine that does other work.
+	patience = time.Minute
+)
 
 // startWithGateway starts a server with a stand-in gateway, and waits until the gateway has registered.
 func startWithGateway(t testing.TB, change ...func(*gatewaytest.Config)) (*site, *gatewaytest.Gateway) {
@@ -37,7 +41,7 @@ func startWithGateway(t testing.TB, change ...func(*gatewaytest.Config)) (*site,
 	address, err := url.Parse(s.url)
 	require.NoError(t, err)
 	dashboard.Store(address)
-	standIn.WaitReady(t, time.Minute)
+	standIn.WaitReady(t, patience)
 	return s, standIn
 }
 
@@ -99,8 +103,8 @@ func (f *front) stop() {
 	}
 }
 
-// api stores an API that gateways serve, and returns its ID.
-func (s *site) api(as user, name string) string {
+// servedAPI stores an API that gateways serve, and returns its ID.
+func (s *site) servedAPI(as user, name string) string {
 	s.t.Helper()
 	var created struct{ ID string }
 	s.as(as, "POST", "/api/apis", map[string]any{"api_definition": map[string]any{

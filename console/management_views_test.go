@@ -18,7 +18,7 @@ func managementViews(t *testing.T, s *site, org string, operator func(name, addr
 	s.send(http.Header{"Authorization": {"the-node-secret"}}, "POST", "/system/key/quota_trigger",
 		map[string]any{"org_id": org, "trigger_limit": 75, "usage_percentage": 80}, nil)
 	s.admin("POST", "/admin/org/keys", map[string]any{"org_id": org, "quota_max": 10000, "quota_renewal_rate": 86400}, nil)
-	home := operator("home", "#/home", "No gateway has registered")
+	home := operator("home", "#/home", "Requests to this server")
 	home.dark = true
 	organisation := operator("organisation", "#/organisations/"+org, "Event key_event")
 	person := operator("user", "#/org/"+org+"/users/"+omar.id, "Set a password")

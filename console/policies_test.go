@@ -32,7 +32,7 @@ func TestPolicyIsCreated(t *testing.T) {
 	s := start(t)
 	admin := s.user(s.org("Rivermouth Foods"), "ines@rivermouth.example", administrator)
 	for _, name := range []string{"Tides", "Currents", "Tidings"} {
-		s.api(admin, name)
+		s.servedAPI(admin, name)
 	}
 	tab := s.openAs(admin, "#/policies")
 	tab.Press("Create the first policy")
@@ -76,7 +76,7 @@ func TestPolicyKeepsWhatTheFormDoesNotShow(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.user(s.org("Rivermouth Foods"), "ines@rivermouth.example", administrator)
-	tides, currents := s.api(admin, "Tides"), s.api(admin, "Currents")
+	tides, currents := s.servedAPI(admin, "Tides"), s.servedAPI(admin, "Currents")
 	id := s.policy(admin, `{"name":"Gold","active":true, "x-order" : [3, 1.0,2],"rate":1.0,"per":6.0e1,"quota_max":9007199254740993,`+
 		`"quota_renewal_rate":1000,"x-big":123456789012345678901234567890,"x-text":"\u00e9\/","access_rights":{"`+tides+
 		`":{"api_id":"`+tides+`","api_name":"Tides","versions":["Default"],"x-own":1.50,"limit":{"rate":5,"per":1}},"`+currents+

@@ -3,6 +3,11 @@ package console_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -68,6 +73,7 @@ func TestUsersOfAnOrganisation(t *testing.T) {
 
 	tab.Press("Set inactive")
 	tab.See("The user is inactive")
+	tab.SeeNot("Set inactive") // the form has what is stored
 	require.False(t, s.storedUser(id).Active)
 	tab.Press("Active: may sign in, and the access key works")
 	tab.Press("Save")
@@ -187,7 +193,7 @@ func TestUsersAreSearched(t *testing.T) {
 	admin := s.user(org, "admin@rivermouth.example", administrator)
 	for i := range 22 {
 		s.admin("POST", "/admin/users", map[string]any{
-			"org_id": org, "email_address": fmt.Sprintf("user%02d@rivermouth.example", i), "first_name": "<i>User", "last_name": fmt.Sprint(i),
+			"org_id": org, "email_address": fmt.Sprintf("user%02d@rivermouth.example", i), "first_name": "<i>User", "last_name": strconv.Itoa(i),
 			"active": true, "user_permissions": map[string]string{},
 		}, nil)
 	}
@@ -235,4 +241,24 @@ func TestAccessKeysMayBeHidden(t *testing.T) {
 	tab.Press("Renew the access key…")
 	tab.Press("Renew the key")
 	tab.See("which nobody else sees")
+}
+
+// TestPermissionsAreThoseOfTheContract: the table has a row for each object that an operation asks for.
+func TestPermissionsAreThoseOfTheContract(t *testing.T) {
+	t.Parallel()
+	known, err := loadedContract()
+	require.NoError(t, err)
+	wanted := map[string]bool{}
+	for op := range known.Operations() {
+		if op.Permission != nil {
+			wanted[op.Permission.Object] = true
+		}
+	}
+	module, err := os.ReadFile("lib/permissions.js")
+	require.NoError(t, err)
+	var shown []string
+	for _, match := range regexp.MustCompile(`\{ name: '(\w+)'`).FindAllStringSubmatch(string(module), -1) {
+		shown = append(shown, match[1])
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(wanted)), shown, "objects of lib/permissions.js")
 }

@@ -59,9 +59,9 @@ func views(t *testing.T) []view {
 		}},
 		{name: "audit", dark: true, open: func(t *testing.T) *browsertest.Tab {
 			t.Helper()
-			tab := s.in(t).openAs(admin, "#/audit")
+			tab := s.in(t).openAs(admin, "#/audit?action=postPolicies")
 			tab.Press("More filters")
-			tab.See("postPolicies", "access denied", "Address of the client")
+			tab.See("Page 1 of", "Address of the client")
 			return tab
 		}},
 		{name: "audit-request", open: func(t *testing.T) *browsertest.Tab {
@@ -90,7 +90,8 @@ func views(t *testing.T) []view {
 		operator("apis-empty", "#/org/"+empty+"/apis", "There is no API yet"),
 	}
 	views = append(views, viewsOfAPIs(s, author)...)
-	return append(views, managementViews(t, s, org, operator)...)
+	views = append(views, managementViews(t, s, org, operator)...)
+	return append(views, viewsOfPoliciesAndKeys(t)...)
 }
 
 // TestPictures writes docs/pictures/*.png, if PICTURES is the folder: make pictures.

@@ -209,7 +209,7 @@ func TestAuditLogsOfSessions(t *testing.T) {
 	b := setup(t)
 	org := b.org()
 	_, key, _ := b.signedIn(org, "ines@example.org", nil)
-	operator := b.signIn(map[string]string{"admin_secret": secret})
+	operator := b.operator()
 	b.do("DELETE", "/api/users/nobody", nil, operator, header("X-Organisation", org)).is(404)
 	b.do("DELETE", "/api/users/somebody", nil, operator).is(404)
 	b.do("DELETE", "/admin/users/anybody", nil, operator).is(404)
@@ -220,7 +220,7 @@ func TestAuditLogsOfSessions(t *testing.T) {
 	for _, event := range page.AuditLogs {
 		paths = append(paths, event.Url)
 	}
-	require.Equal(t, []string{"/admin/users/anybody", "/api/users/somebody", "/api/users/nobody", "/api/session"}, paths)
+	require.Equal(t, []string{"/admin/users/anybody", "/api/users/somebody", "/api/users/nobody", "/admin/session"}, paths)
 	b.do("GET", "/api/audit-logs?user=operator", nil, operator, header("X-Organisation", org)).is(200).json(&page)
 	require.Len(t, page.AuditLogs, 1)
 }

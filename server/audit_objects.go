@@ -29,7 +29,7 @@ var objectsMade = map[string]func(r *request, reply contract.Reply) auditObject{
 		return auditObject{kind: "user", id: made.Id, email: r.Body.Form.Get("email_address")}
 	},
 	"createSession": func(r *request, reply contract.Reply) auditObject {
-		opened, _ := reply.Body.(dashboard.Session)
+		opened, _ := reply.Body.(admin.ConsoleSession)
 		return auditObject{kind: "session", id: opened.UserId, email: cmp.Or(opened.EmailAddress, r.text("email_address"))}
 	},
 	"deleteSession": func(r *request, _ contract.Reply) auditObject {

@@ -348,7 +348,6 @@ var requestBodies = map[string]map[string]string{
 	"UserSearchPayload":           {"filters": "SearchUser"},
 	"SessionRequest": {
 		"email_address": "CreateSession", "password": "CreateSession", "org_id": "CreateSession", "nonce": "CreateSession",
-		"admin_secret": "CreateSession",
 	},
 	"BootstrapForm": {
 		"owner_name": "Bootstrap", "owner_slug": "Bootstrap", "first_name": "Bootstrap", "last_name": "Bootstrap",

@@ -74,11 +74,19 @@ func (k withheldKind) problems(found []store.WithheldDocument) (problems []dashb
 	if more := k.count - len(found); more > 0 && len(found) == shownWithheld {
 		problems = append(problems, dashboard.OverviewProblem{
 			Severity: dashboard.OverviewProblemSeverityError,
-			Text:     fmt.Sprintf("%d more %s are %s.", more, k.plural, k.effect),
+			Text:     k.more(more),
 			Action:   "Correct those above first. The log of the server names each of them, and why.",
 		})
 	}
 	return problems
+}
+
+// more says how many are not named.
+func (k withheldKind) more(n int) string {
+	if n == 1 {
+		return fmt.Sprintf("One more %s is %s.", k.noun, k.effect)
+	}
+	return fmt.Sprintf("%d more %s are %s.", n, k.plural, k.effect)
 }
 
 // reasons returns why gateways could not decode a document.

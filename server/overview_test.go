@@ -109,8 +109,10 @@ func TestOverviewNamesWithheldDocuments(t *testing.T) {
 	b.node("GET", "/system/apis", nil).is(200)
 	require.Contains(t, problemTexts(b.overview(admin)), "3 more APIs are not served.")
 
+	storetest.Exec(t, b.conn, `UPDATE apis SET active = false WHERE api_id = 'more-0'`)
+	require.Contains(t, problemTexts(b.overview(admin)), "2 more APIs are not served.", "nobody expects an inactive one to be")
 	b.do("PUT", "/api/apis/turned", apiOf(org, "turned"), asUser(admin)).is(200)
-	require.Contains(t, problemTexts(b.overview(admin)), "2 more APIs are not served.", "a corrected one is no problem")
+	require.Contains(t, problemTexts(b.overview(admin)), "One more API is not served.", "a corrected one is no problem")
 }
 
 // TestOverviewHasQuotaReports: what gateways report of quotas is shown for an hour, to those who may read keys.

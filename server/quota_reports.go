@@ -75,7 +75,8 @@ func (q *quotaReports) summaries(orgID *string) []quotaSummary {
 		all = append(all, summary)
 	}
 	slices.SortFunc(all, func(a, b quotaSummary) int {
-		return cmp.Or(b.last.at.Compare(a.last.at), cmp.Compare(a.last.orgID, b.last.orgID), cmp.Compare(a.last.limit, b.last.limit))
+		return cmp.Or(
+			b.last.at.Compare(a.last.at), cmp.Compare(a.last.orgID, b.last.orgID), cmp.Compare(a.last.limit, b.last.limit))
 	})
 	return all
 }

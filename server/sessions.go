@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/apiserver"
 	"gatehouse/contract"
+	"gatehouse/gen/admin"
 	"gatehouse/gen/dashboard"
 	"gatehouse/store"
 )
@@ -152,14 +153,14 @@ func (s *Server) GetSession(r *request) dashboard.GetSessionReply {
 }
 
 // shownSession returns the caller of a request as the API shows it.
-func (s *Server) shownSession(r *request) (dashboard.Session, error) {
+func (s *Server) shownSession(r *request) (admin.ConsoleSession, error) {
 	caller, err := callerOf(r)
 	if err != nil {
-		return dashboard.Session{}, err
+		return admin.ConsoleSession{}, err
 	}
 	user := caller.user
-	shown := dashboard.Session{
-		Kind: dashboard.SessionKindUser, UserId: user.ID, EmailAddress: user.EmailAddress, OrgId: user.OrgID,
+	shown := admin.ConsoleSession{
+		Kind: admin.ConsoleSessionKindUser, UserId: user.ID, EmailAddress: user.EmailAddress, OrgId: user.OrgID,
 		Name:    strings.TrimSpace(user.FirstName + " " + user.LastName),
 		IsAdmin: caller.isAdmin(), Permissions: caller.permissions(),
 	}
@@ -167,7 +168,7 @@ func (s *Server) shownSession(r *request) (dashboard.Session, error) {
 		shown.UserId = ""
 	}
 	if r.operator {
-		shown.Kind, shown.UserId = dashboard.SessionKindOperator, ""
+		shown.Kind, shown.UserId = admin.ConsoleSessionKindOperator, ""
 	}
 	if r.session != nil {
 		expires := r.session.ExpiresAt.UTC()

@@ -35,6 +35,12 @@ func (b *bundle) signIn(credential any, change ...with) with {
 	return cookieOf(b.do("POST", "/api/session", credential, change...).is(200))
 }
 
+// operator opens the session of an operator, and returns what sends its cookie.
+func (b *bundle) operator(change ...with) with {
+	b.t.Helper()
+	return cookieOf(b.admin("POST", "/admin/session", nil, change...).is(200))
+}
+
 // cookieOf returns what sends the cookie that a response sets.
 func cookieOf(r reply) with {
 	r.t.Helper()
@@ -128,7 +134,7 @@ func TestSessionEnds(t *testing.T) {
 			}
 		},
 		"when the user is revoked": func(b *bundle, id, _ string, _ with) {
-			b.do("PUT", "/api/users/"+id+"/actions/revoke", nil, b.signIn(map[string]string{"admin_secret": secret})).is(200)
+			b.do("PUT", "/api/users/"+id+"/actions/revoke", nil, b.operator()).is(200)
 		},
 		"when another one replaces it": func(b *bundle, _, _ string, cookie with) { b.signIn(credentials("ines@example.org"), cookie) },
 		"when there are 20 later ones": func(b *bundle, _, _ string, _ with) {
@@ -174,7 +180,7 @@ func TestSessionOfAnOperator(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	org, other := b.org(), b.org(`{"owner_name":"Estuary"}`)
-	cookie := b.signIn(map[string]string{"admin_secret": secret})
+	cookie := b.operator()
 	got := b.session(cookie)
 	require.Equal(t, []any{"operator", "", "", true}, []any{got.Kind, got.UserID, got.OrgID, got.IsAdmin})
 	b.do("GET", "/admin/organisations", nil, cookie).is(200)
@@ -271,7 +277,7 @@ func TestSessionsRefuseOtherOrigins(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, _, cookie := b.signedIn(b.org(), "ines@example.org", nil)
-	operator := b.signIn(map[string]string{"admin_secret": secret})
+	operator := b.operator()
 	host := strings.TrimPrefix(b.url, "http://")
 	for what, test := range map[string]struct {
 		change with
@@ -302,14 +308,13 @@ func TestSessionCookie(t *testing.T) {
 	b := setup(t, func(cfg *server.Config) {
 		cfg.BasePath, cfg.TrustedProxies = testBasePath, remoteaddr.Proxies{netip.MustParsePrefix("127.0.0.0/8")}
 	})
-	credential := map[string]string{"admin_secret": secret}
 	require.Regexp(t, `^gatehouse_session=[\w-]{43}; Path=/; Max-Age=43\d{3}; HttpOnly; SameSite=Lax$`,
-		b.do("POST", "/api/session", credential).is(200).header.Get("Set-Cookie"))
+		b.admin("POST", "/admin/session", nil).is(200).header.Get("Set-Cookie"))
 	require.Regexp(t, `; Path=`+testBasePath+`; Max-Age=43\d{3}; HttpOnly; Secure; SameSite=Lax$`,
-		b.do("POST", testBasePath+"/api/session", credential, header("X-Forwarded-Proto", "https")).is(200).header.Get("Set-Cookie"))
+		b.admin("POST", testBasePath+"/admin/session", nil, header("X-Forwarded-Proto", "https")).is(200).header.Get("Set-Cookie"))
 	t.Run("a session that a client brings along is not used again", func(t *testing.T) {
 		brought := header("Cookie", "gatehouse_session="+strings.Repeat("a", 43))
-		opened := b.signIn(credential, brought)
+		opened := b.operator(brought)
 		require.NotEqual(t, tokenOf(brought), tokenOf(opened))
 		b.do("GET", "/api/session", nil, brought).is(401)
 	})
@@ -325,11 +330,11 @@ func TestSignInLimits(t *testing.T) {
 		for _, guess := range []any{
 			map[string]string{"email_address": "odo@example.org", "password": "a guess"},
 			map[string]string{"email_address": "ines@example.org", "password": "a guess"},
-			map[string]string{"admin_secret": "a guess"},
+			map[string]string{"email_address": "ines@example.org", "password": "another guess"},
 		} {
 			b.do("POST", "/api/session", guess).is(401)
 		}
-		b.do("POST", "/api/session", map[string]string{"admin_secret": "another"}).is(429)
+		b.do("POST", "/admin/session", nil, header("Admin-Auth", "a guess")).is(429)
 		b.do("POST", "/api/session", map[string]string{"email_address": "odo@example.org", "password": "other"}).is(429)
 	})
 	t.Run("a user has so many", func(t *testing.T) {

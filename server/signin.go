@@ -2,6 +2,7 @@ package server
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +24,11 @@ func (s *Server) CreateSession(r *request, _ dashboard.CreateSessionParams) dash
 	if err != nil {
 		return reply.Malformed(err)
 	}
-	shown, err := s.openSession(r, sent)
+	var shown admin.ConsoleSession
+	opened, err := s.signIn(r, sent)
+	if err == nil {
+		shown, err = s.openSession(r, s.store.NewToken(), opened)
+	}
 	if choice, ok := errors.AsType[*severalOrganisationsError](err); ok {
 		return reply.SeveralOrganisations(dashboard.SeveralOrganisations{
 			Error:         "Users of several organisations have this e-mail address and password. Choose one.",
@@ -32,7 +37,7 @@ func (s *Server) CreateSession(r *request, _ dashboard.CreateSessionParams) dash
 	}
 	if err != nil {
 		return apiserver.ReplyError(reply, err, malformed(reply), tooManyAttempts(reply), wrongPassword(reply),
-			notFound(reply), apiserver.On(reply.WrongSecret, apiserver.ErrUnauthorised),
+			notFound(reply),
 			apiserver.On(reply.Incomplete, errNoCredential), apiserver.On(reply.Expired, errPasswordExpired),
 			apiserver.On(reply.NotRegistered, errNotRegistered), apiserver.On(reply.NotAllowed, errSignOnNotAllowed),
 			apiserver.On(reply.NoPermissions, errNoPermissions))
@@ -58,14 +63,29 @@ func (e *severalOrganisationsError) Error() string {
 	return fmt.Sprintf("users of %d organisations have the e-mail address and the password", len(e.organisations))
 }
 
-// openSession opens the session that a request asks for, in place of one that its client has, and sets the cookie.
-func (s *Server) openSession(r *request, sent dashboard.SessionRequest) (shown dashboard.Session, err error) {
+// CreateOperatorSession implements admin.Handlers.
+func (s *Server) CreateOperatorSession(r *request) admin.CreateOperatorSessionReply {
+	var reply admin.CreateOperatorSessionReplies
 	token := s.store.NewToken()
-	opened, passwordHash, err := s.signIn(r, token, sent)
+	secret := sha256.Sum256([]byte(r.Header(headerAdminAuth))) // which is a right one
+	shown, err := s.openSession(r, token, credentialOfSession{session: store.Session{SecretMAC: secretMAC(token, secret)}})
 	if err != nil {
-		return shown, err
+		return reply.Failed(err)
 	}
-	_, err = s.store.OpenSession(r.Context(), token, opened, passwordHash)
+	return reply.OK(shown)
+}
+
+// credentialOfSession is a session that is to be opened, and the hash of the password, "" unless there is one.
+type credentialOfSession struct {
+	session      store.Session
+	passwordHash string
+}
+
+// openSession opens a session, in place of one that its client has, and sets the cookie.
+func (s *Server) openSession(
+	r *request, token string, opened credentialOfSession,
+) (shown admin.ConsoleSession, err error) {
+	_, err = s.store.OpenSession(r.Context(), token, opened.session, opened.passwordHash)
 	if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrUnknownOrganisation) {
 		return shown, errWrongPassword // the user was changed, or the organisation deleted, meanwhile
 	}
@@ -96,26 +116,17 @@ func (s *Server) openSession(r *request, sent dashboard.SessionRequest) (shown d
 	return shown, err
 }
 
-// signIn checks the credential of a request, and returns the session that it opens, and the hash of the password, ""
-// unless there is one.
-func (s *Server) signIn(
-	r *request, token string, sent dashboard.SessionRequest,
-) (opened store.Session, passwordHash string, err error) {
+// signIn checks the credential of a request, and returns the session that it opens.
+func (s *Server) signIn(r *request, sent dashboard.SessionRequest) (opened credentialOfSession, err error) {
 	switch {
-	case valueOf(sent.AdminSecret) != "":
-		number, err := s.checkSecret(r.Echo, sentCredential{adminScheme, *sent.AdminSecret}, s.secrets.Load().admin)
-		if err != nil {
-			return opened, "", err
-		}
-		return store.Session{SecretMAC: secretMAC(token, s.secrets.Load().admin[number-1])}, "", nil
 	case valueOf(sent.Nonce) != "":
-		opened, err := s.signOn(r, *sent.Nonce)
-		return opened, "", err
+		opened.session, err = s.signOn(r, *sent.Nonce)
+		return opened, err
 	case valueOf(sent.EmailAddress) != "" && valueOf(sent.Password) != "":
 		account, err := s.account(r, sent)
-		return store.Session{UserID: account.ID}, account.PasswordHash, err
+		return credentialOfSession{store.Session{UserID: account.ID}, account.PasswordHash}, err
 	}
-	return opened, "", errNoCredential
+	return opened, errNoCredential
 }
 
 // signOn redeems a nonce, and returns the session that it opens.

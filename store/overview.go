@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"slices"
 )
 
 // Overview is how much of everything there is.
@@ -28,7 +29,7 @@ func (s *Store) Overview(ctx context.Context, checkedBy string, orgID *string) (
 		organisations = ` WHERE id = @org_id`
 	}
 	count := func(table string, more ...string) string {
-		return `(SELECT count(*) FROM ` + table + append(where[:len(where):len(where)], more...).sql() + `)`
+		return `(SELECT count(*) FROM ` + table + append(slices.Clip(where), more...).sql() + `)`
 	}
 	return queryRow[Overview](mayTakeLong(ctx), s.pool, `
 		SELECT (SELECT count(*) FROM organisations`+organisations+`) AS organisations,
@@ -62,23 +63,27 @@ type WithheldFilter struct {
 // WithheldAPIs returns active APIs that gateways do not get.
 func (s *Store) WithheldAPIs(ctx context.Context, f WithheldFilter) (documents []WithheldDocument, err error) {
 	defer wrap("list withheld APIs", &err)
-	return f.list(ctx, s.pool, `api_id AS id, coalesce(left(`+apiSearch+` ->> 'name', `+searchedName+`), '') AS name`,
-		`apis`, `active`)
+	return f.list(ctx, s.pool, `
+		SELECT api_id AS id, coalesce(left(`+apiSearch+` ->> 'name', `+searchedName+`), '') AS name`+withheldColumns+`
+		FROM apis`, `active`)
 }
 
 // WithheldPolicies returns policies that gateways do not get.
 func (s *Store) WithheldPolicies(ctx context.Context, f WithheldFilter) (documents []WithheldDocument, err error) {
 	defer wrap("list withheld policies", &err)
-	return f.list(ctx, s.pool, `id, policy_name(document) AS name`, `policies`)
+	return f.list(ctx, s.pool, `
+		SELECT id, policy_name(document) AS name`+withheldColumns+` FROM policies`)
 }
 
+// withheldColumns are those of WithheldDocument that all tables have.
+const withheldColumns = `, org_id,
+	CASE WHEN coalesce(size, octet_length(document::text)) <= @size THEN document END AS document`
+
 func (f WithheldFilter) list(
-	ctx context.Context, db querier, columns, table string, more ...string,
+	ctx context.Context, db querier, selected string, more ...string,
 ) ([]WithheldDocument, error) {
 	where, args := ofOrganisation(f.OrgID)
 	args["refused"], args["limit"], args["size"] = refusedMark+checkedPrefix(f.CheckedBy), f.Limit, f.MaxSize
-	return queryRows[WithheldDocument](mayTakeLong(ctx), db, `
-		SELECT `+columns+`, org_id,
-			CASE WHEN coalesce(size, octet_length(document::text)) <= @size THEN document END AS document
-		FROM `+table+append(append(where, more...), withheld).sql()+` ORDER BY org_id, position LIMIT @limit`, args)
+	return queryRows[WithheldDocument](mayTakeLong(ctx), db,
+		selected+append(append(where, more...), withheld).sql()+` ORDER BY org_id, position LIMIT @limit`, args)
 }

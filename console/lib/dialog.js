@@ -12,6 +12,7 @@ export function Dialog({ title, onClose, wide = false, children }) {
   useEffect(() => {
     const shown = dialog.current;
     shown?.showModal();
+    /** @type {HTMLElement | null | undefined} */ (shown?.querySelector(first))?.focus(); // not the button that closes it
     return () => shown?.close();
   }, []);
   /** @param {Event} event */
@@ -29,6 +30,8 @@ export function Dialog({ title, onClose, wide = false, children }) {
       ${children}
     </dialog>`;
 }
+
+const first = 'input, select, textarea, footer button, .choices button';
 
 /**
  * Confirm asks before something is done that cannot be undone. With typed, that text has to be typed first.

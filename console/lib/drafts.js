@@ -1,7 +1,7 @@
 // What has been typed into a form survives a reload of the page, a restart of the server and a lost session: it is
 // kept in the window's session storage until the form is saved or discarded, for this user and organisation only.
 // Passwords and secrets are not for a draft.
-import { useEffect, useRef, useState } from './html.js';
+import { useState } from './html.js';
 import { route } from './route.js';
 import { identity } from './session.js';
 
@@ -22,6 +22,18 @@ function stored(key) {
 }
 
 /**
+ * @param {string} key
+ * @param {unknown} value
+ */
+function keep(key, value) {
+  try {
+    sessionStorage.setItem(key, JSON.stringify(value));
+  } catch { // the storage is full: the form works without
+    sessionStorage.removeItem(key);
+  }
+}
+
+/**
  * useDraft is useState for what a form holds. restored tells that it is from an earlier visit.
  * @template T
  * @param {string} name of the form, with the ID of what it edits; '' keeps nothing
@@ -33,20 +45,14 @@ export function useDraft(name, initial) {
   const [kept] = useState(() => (key ? stored(key) : undefined));
   const [value, setValue] = useState(kept ?? initial);
   const [restored, setRestored] = useState(kept !== undefined);
-  const saved = useRef(initial); // what needs no draft
-  useEffect(() => {
-    if (value === saved.current || !key) return;
-    try {
-      sessionStorage.setItem(key, JSON.stringify(value));
-    } catch { // the storage is full: the form works without
-      sessionStorage.removeItem(key);
-    }
-  }, [value]);
   return {
-    value, restored, set: setValue,
+    value, restored,
+    set(next) {
+      setValue(next);
+      if (key) keep(key, next); // now: the page may be left before it is rendered again
+    },
     discard(next = initial) {
       if (key) sessionStorage.removeItem(key);
-      saved.current = next;
       setRestored(false);
       setValue(next);
     },

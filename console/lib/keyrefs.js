@@ -41,7 +41,19 @@ export function forgetKeys() {
 }
 
 /**
- * shortened returns enough of a key to tell it from others.
+ * shortened returns enough of a key to tell it from others. Most keys are JSON in Base64, of which the id is shown.
  * @param {string} keyId
  */
-export const shortened = (keyId) => (keyId.length <= 16 ? keyId : `${keyId.slice(0, 8)}…${keyId.slice(-6)}`);
+export function shortened(keyId) {
+  const name = idIn(keyId) || keyId;
+  return name.length <= 16 ? name : `${name.slice(0, 8)}…${name.slice(-4)}`;
+}
+
+/** @param {string} keyId */
+function idIn(keyId) {
+  try {
+    return String(JSON.parse(atob(keyId)).id ?? '');
+  } catch {
+    return '';
+  }
+}

@@ -24,14 +24,14 @@ export function LimitFields({ form }) {
     <fieldset><legend>Rate limit</legend>
       <div class="pair">
         <${Field} form=${form} name="rate" label="Requests" ...${numeric} />
-        <${Duration} form=${form} name="per" label="Interval" required=${Boolean(rate)} />
+        <${Duration} form=${form} name="per" label="Interval" placeholder="" required=${Boolean(rate)} />
       </div>
       <p class="hint">How many requests a key may send in each interval. Empty is no limit.</p>
     </fieldset>
     <fieldset><legend>Quota</legend>
       <div class="pair">
         <${Field} form=${form} name="quota_max" label="Requests of the quota" ...${numeric} />
-        <${Duration} form=${form} name="quota_renewal_rate" label="Renewed after" required=${Boolean(most)} />
+        <${Duration} form=${form} name="quota_renewal_rate" label="Renewed after" placeholder="never" required=${Boolean(most)} />
       </div>
       <p class="hint">How many requests a key may send until its quota is renewed. Empty is no limit.</p>
     </fieldset>`;

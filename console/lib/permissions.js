@@ -6,8 +6,7 @@ export const objects = [
   { name: 'apis', title: 'APIs' }, { name: 'policies', title: 'Policies' }, { name: 'keys', title: 'Keys' },
   { name: 'oauth', title: 'OAuth clients' }, { name: 'certs', title: 'Certificates' }, { name: 'users', title: 'Users' },
   { name: 'user_groups', title: 'User groups' }, { name: 'portal', title: 'Developer portal' }, { name: 'hooks', title: 'Webhooks' },
-  { name: 'api_assets', title: 'Templates' }, { name: 'system', title: 'Gateways and the system' },
-  { name: 'audit_logs', title: 'Audit' },
+  { name: 'api_assets', title: 'Templates' }, { name: 'system', title: 'Gateways and the system' }, { name: 'audit_logs', title: 'Audit log' },
 ];
 
 /** The permissions that have no levels. */

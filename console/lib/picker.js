@@ -37,9 +37,13 @@ export function Picker({ label, hint, placeholder, chosen, onChange, search, non
     event.preventDefault(); // not the form's
     if (rest.length === 1) add(rest[0]);
   };
+  const left = (/** @type {any} */ event) => {
+    const to = event.relatedTarget; // null where a browser does not focus buttons that are pressed
+    if (to && !event.currentTarget.contains(to)) setOpen(false);
+  };
   const byID = text.trim();
   return html`
-    <div class="field picker" role="group" aria-labelledby=${id} onKeyDown=${keys}>
+    <div class="field picker" role="group" aria-labelledby=${id} onKeyDown=${keys} onFocusOut=${left}>
       <span class="label" id=${id}>${label}</span>
       ${hint && html`<p class="hint">${hint}</p>`}
       ${chosen.length === 0 && html`<p class="hint">${none}</p>`}
@@ -55,7 +59,7 @@ export function Picker({ label, hint, placeholder, chosen, onChange, search, non
       ${open && html`<div class="found">
         <${Failure} error=${found.error} />
         <ul>${rest.map((item) => html`<li key=${item.id}>
-          <button type="button" onClick=${() => add(item)}><span class="unseen">Add </span>${item.name || item.id}</button>
+          <button type="button" aria-label=${`Add ${item.name || item.id}`} onClick=${() => add(item)}>${item.name || item.id}</button>
           <code>${item.id}</code></li>`)}</ul>
         <p class="hint" role="status">${statusOf(found, rest, byID)}</p>
         ${byID && !found.loading && rest.length === 0 && html`

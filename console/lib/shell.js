@@ -9,6 +9,8 @@ import { isOperator, may, session } from './session.js';
 import { setTheme, theme } from './theme.js';
 import { Toasts } from './toast.js';
 
+const icon = new URL('../icon.svg', import.meta.url).href;
+
 /** @param {{children?: any}} props */
 export function Shell({ children }) {
   const { page, org } = route.use();
@@ -19,13 +21,14 @@ export function Shell({ children }) {
     <header class="top">
       <button type="button" class="menu" aria-expanded=${open ? 'true' : 'false'} aria-controls="navigation"
         onClick=${() => setOpen(!open)}>Menu</button>
-      <a class="brand" href=${href('', { org: '' })}>gatehouse</a>
+      <a class="brand" href=${href('', { org: '' })}><img src=${icon} alt="" width="20" height="20" />gatehouse</a>
       ${isOperator() && html`<${Switcher} />`}
       <span class="grow"></span>
       <${ThemeSwitch} />
       <${Person} />
     </header>
-    <nav id="navigation" class=${open ? 'side open' : 'side'} aria-label="Pages of the console"><${Navigation} /></nav>
+    <nav id="navigation" class=${open ? 'side open' : 'side'} aria-label="Pages of the console"><div><${Navigation} />
+      <div class="account"><${Person} /><${ThemeSwitch} /></div></div></nav>
     <main id="main" tabindex="-1">${children}</main>
     <${Toasts} />`;
 }
@@ -61,7 +64,7 @@ export function isVisible(page) {
 function ThemeSwitch() {
   const chosen = theme.use();
   return html`
-    <label class="theme"><span class="unseen">Colours</span>
+    <label class="theme">Colours
       <select value=${chosen} onChange=${(/** @type {any} */ event) => setTheme(event.target.value)}>
         <option value="">System</option><option value="light">Light</option><option value="dark">Dark</option>
       </select></label>`;
@@ -77,5 +80,5 @@ function Person() {
   };
   const name = current?.kind === 'operator' ? 'Operator' : current?.name || current?.email_address;
   return html`<span class="person" title=${current?.org_name}>${name}</span>
-    <button type="button" onClick=${signOut}>Sign out</button>`;
+    <button type="button" class="out" onClick=${signOut}>Sign out</button>`;
 }

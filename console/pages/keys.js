@@ -1,7 +1,7 @@
 // Keys, which gateways have: the list, and the search for one. A key (#/keys/key/REFERENCE) and a new one (#/keys/new)
 // are key.js.
 import { address, get } from '../lib/api.js';
-import { Badge, Empty, Failure, Loading, Time } from '../lib/feedback.js';
+import { Badge, Command, Empty, Failure, Loading, Time } from '../lib/feedback.js';
 import { html, useEffect, useId, useState } from '../lib/html.js';
 import { refOf, shortened } from '../lib/keyrefs.js';
 import { rateInWords } from '../lib/limits.js';
@@ -160,12 +160,13 @@ export function GatewayFailure({ error, retry, list = false }) {
 }
 
 function NoGateway() {
-  return html`<${Empty} title="No gateway is configured" command=${`gatehouse serve --gateway-host http://GATEWAY --gateway-port 8080 \\
-  --gateway-secret-file /etc/gatehouse/gateway-secret`}>
-    <p>Keys are kept by a Tyk Gateway, and gatehouse does not know one. Whoever runs this server has to name the
-      gateway's control API: its host, its port, and its secret (<code>secret</code> in <code>tyk.conf</code>). The
-      environment variables <code>TYK_DB_TYKAPI_HOST</code>, <code>TYK_DB_TYKAPI_PORT</code> and${' '}
-      <code>TYK_DB_TYKAPI_SECRET</code> do the same as the options below. Then start gatehouse again.</p><//>`;
+  return html`<${Empty} title="No gateway is configured">
+    <p>Keys are kept by a Tyk Gateway, and gatehouse does not know one. Whoever runs this server starts it with the
+      gateway's control API: its host, its port, and its secret (<code>secret</code> in <code>tyk.conf</code>).</p>
+    <${Command} text=${`gatehouse serve --gateway-host http://GATEWAY --gateway-port 8080 \\
+  --gateway-secret-file /etc/gatehouse/gateway-secret`} />
+    <p class="hint">The environment variables <code>TYK_DB_TYKAPI_HOST</code>, <code>TYK_DB_TYKAPI_PORT</code> and${' '}
+      <code>TYK_DB_TYKAPI_SECRET</code> do the same.</p><//>`;
 }
 
 function NotListed() {

@@ -45,8 +45,9 @@ const ways = [{ name: 'user', title: 'User' }, { name: 'operator', title: 'Opera
 function SignIn({ onDone, operator = false }) {
   const [way, setWay] = useState(operator ? 'operator' : 'user');
   const [error, setError] = useState(/** @type {any} */ (null));
-  const open = async (/** @type {any} */ credential) => {
-    await send('post', '/api/session', { body: credential, anonymous: true });
+  const open = async (/** @type {any} */ { admin_secret, ...credential }) => {
+    if (admin_secret) await send('post', '/admin/session', { headers: { 'Admin-Auth': admin_secret }, anonymous: true });
+    else await send('post', '/api/session', { body: credential, anonymous: true });
     onDone(await get('/api/session', { anonymous: true }));
   };
   useEffect(() => {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
@@ -106,7 +107,14 @@ func (tab *Tab) Choose(label, option string) {
 // Keys types into what has the focus. It may contain keys of package kb.
 func (tab *Tab) Keys(keys string) {
 	tab.t.Helper()
-	tab.Do(chromedp.KeyEvent(keys))
+	tab.Do(chromedp.KeyEvent(keys, asKeyboard))
+}
+
+// asKeyboard has a key pressed as a keyboard does it: after a raw event that the page has cancelled, no text is typed.
+func asKeyboard(event *input.DispatchKeyEventParams) {
+	if event.Type == kb.KeyDown {
+		event.Type = kb.KeyRawDown
+	}
 }
 
 // Value returns the value of a field by its label.
