@@ -17,7 +17,8 @@ import { html, useEffect, useRef, useState } from './html.js';
 
 /**
  * Editor shows a text, with the numbers of its lines. Only the first text counts: Handle.replace changes it later.
- * @param {{label: string, text: string, readOnly?: boolean, onReady?: (handle: Handle) => void, onChange?: () => void}} props
+ * @param {{label: string, text: string, readOnly?: boolean, onReady?: (handle: Handle) => void,
+ *   onChange?: () => void}} props
  */
 export function Editor({ label, text, readOnly = false, onReady, onChange }) {
   const changed = useRef(onChange);
@@ -51,7 +52,7 @@ export function Editor({ label, text, readOnly = false, onReady, onChange }) {
  * @param {{label: string, before: string, after: string}} props
  */
 export function Difference({ label, before, after }) {
-  return html`<${CodeMirror} key=${before.length + ' ' + after.length} mount=${(/** @type {any} */ cm, /** @type {HTMLElement} */ parent) =>
+  const mount = (/** @type {any} */ cm, /** @type {HTMLElement} */ parent) =>
     new cm.EditorView({
       parent, doc: after, extensions: [
         base(cm, label), cm.keymap.of(cm.defaultKeymap), cm.EditorState.readOnly.of(true),
@@ -60,7 +61,8 @@ export function Difference({ label, before, after }) {
           diffConfig: { scanLimit: 500, timeout: 500 },
         }),
       ],
-    })} />`;
+    });
+  return html`<${CodeMirror} key=${before.length + ' ' + after.length} mount=${mount} />`;
 }
 
 /**

@@ -1,4 +1,4 @@
-// JSON as text. What is stored is never parsed and written again: 1.0, 1e400, integers of any length, repeated names and
+// JSON as text. What is stored is never parsed and written again: 1.0, 1E+2, integers of any length, repeated names and
 // the order of members stay as they are. Offsets count UTF-16 units, as strings do. The texts are valid JSON, unless a
 // function says that it accepts any.
 
@@ -151,8 +151,8 @@ export function replace(text, path, json) {
 }
 
 /**
- * format returns a text with a line for each member, or the text itself if it is no JSON. Only spaces between the tokens
- * change. It pauses for the page now and then: a text may have 16 MB.
+ * format returns a text with a line for each member, or the text itself if it is no JSON. Only spaces between the
+ * tokens change. It pauses for the page now and then: a text may have 16 MB.
  * @param {string} text
  */
 export async function format(text) {

@@ -7,7 +7,8 @@ import { membersOf, rootOf } from './jsontext.js';
  * @param {{label: string, text: string}} props
  */
 export function Tree({ label, text }) {
-  return html`<div class="tree" role="group" aria-label=${label}><ul><${Node} text=${text} value=${rootOf(text)} name="" open=${2} /></ul></div>`;
+  return html`<div class="tree" role="group" aria-label=${label}>
+    <ul><${Node} text=${text} value=${rootOf(text)} name="" open=${2} /></ul></div>`;
 }
 
 const shownAtOnce = 200;
@@ -19,9 +20,13 @@ const shownAtOnce = 200;
 function Node({ text, value, name, open }) {
   const [expanded, setExpanded] = useState(open > 0);
   const first = text[value.start];
-  if (first !== '{' && first !== '[') return html`<li><${Name} name=${name} /><${Scalar} text=${text} value=${value} /></li>`;
+  if (first !== '{' && first !== '[') {
+    return html`<li><${Name} name=${name} /><${Scalar} text=${text} value=${value} /></li>`;
+  }
   const what = first === '{' ? 'object' : 'list';
-  if (/^.\s*.$/.test(text.slice(value.start, value.end))) return html`<li><${Name} name=${name} /><code>${first === '{' ? '{}' : '[]'}</code></li>`;
+  if (/^.\s*.$/.test(text.slice(value.start, value.end))) {
+    return html`<li><${Name} name=${name} /><code>${first === '{' ? '{}' : '[]'}</code></li>`;
+  }
   return html`
     <li>
       <details open=${expanded} onToggle=${(/** @type {any} */ event) => setExpanded(event.currentTarget.open)}>
@@ -41,7 +46,8 @@ function Members({ text, value, open }) {
       ${all.slice(0, shown).map((member, i) => html`
         <${Node} key=${i} text=${text} value=${member} name=${member.name} open=${few ? open : 0} />`)}
       ${all.length > shown && html`
-        <li><button type="button" class="link" onClick=${() => setShown(shown + 5 * shownAtOnce)}>Show more of ${all.length}</button></li>`}
+        <li><button type="button" class="link" onClick=${() => setShown(shown + 5 * shownAtOnce)}>
+          Show more of ${all.length}</button></li>`}
     </ul>`;
 }
 
@@ -54,8 +60,9 @@ const longest = 2000; // characters of a text that are shown
 
 /** @param {{text: string, value: import('./jsontext.js').Value}} props */
 function Scalar({ text, value }) {
-  const shown = text.slice(value.start, Math.min(value.end, value.start + longest));
-  return html`<code>${shown}</code>${value.end - value.start > longest && html`<span class="hint">… ${sizeOf(value.end - value.start)}</span>`}`;
+  const length = value.end - value.start;
+  const shown = text.slice(value.start, value.start + Math.min(length, longest));
+  return html`<code>${shown}</code>${length > longest && html`<span class="hint">… ${sizeOf(length)}</span>`}`;
 }
 
 /** @param {number} characters */

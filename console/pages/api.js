@@ -25,11 +25,15 @@ export default function API({ id }) {
   const { query } = route.use();
   const { data: stored, error, reload } = useLoaded((signal) => fetchAPI(id, signal), [id]);
   const view = query.view ?? 'summary';
-  if (!stored) return html`<p><a href=${href('apis')}>APIs</a></p>${error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Loading} />`}`;
+  if (!stored) {
+    return html`<p><a href=${href('apis')}>APIs</a></p>
+      ${error ? html`<${Failure} error=${error} retry=${reload} />` : html`<${Loading} />`}`;
+  }
+  const show = (/** @type {string} */ name) => setQuery({ view: name === 'summary' ? undefined : name });
   return html`
     <${Header} id=${id} stored=${stored} reload=${reload} />
     <${Failure} error=${error} retry=${reload} />
-    <${Tabs} label="Views of the API" tabs=${tabs} current=${view} onChange=${(/** @type {string} */ name) => setQuery({ view: name === 'summary' ? undefined : name })}>
+    <${Tabs} label="Views of the API" tabs=${tabs} current=${view} onChange=${show}>
       ${view === 'summary' && html`<${Summary} stored=${stored} />`}
       ${view === 'tree' && html`<${Tree} key=${stored.etag} label="Document" text=${editedText(stored)} />`}
       ${view === 'text' && html`<${TextOfAPI} id=${id} stored=${stored} onSaved=${reload} />`}
@@ -79,13 +83,16 @@ function Header({ id, stored, reload }) {
           <button type="button" disabled=${busy} onClick=${activate}>${api.active ? 'Deactivate' : 'Activate'}</button>
           <button type="button" onClick=${() => setOpen('copy')}>Duplicate</button>`}
         <button type="button" onClick=${() => setOpen('export')}>Export</button>
-        ${may('apis', 'write') && html`<button type="button" class="danger" onClick=${() => setOpen('delete')}>Delete</button>`}
+        ${may('apis', 'write') && html`
+          <button type="button" class="danger" onClick=${() => setOpen('delete')}>Delete</button>`}
       </span></header>
     <${Failure} error=${error} />
-    ${open === 'copy' && html`<${Duplicate} stored=${stored} name=${api.name} listenPath=${api.listenPath} onClose=${close} />`}
+    ${open === 'copy' && html`
+      <${Duplicate} stored=${stored} name=${api.name} listenPath=${api.listenPath} onClose=${close} />`}
     ${open === 'export' && html`<${Export} id=${id} stored=${stored} onClose=${close} />`}
     ${open === 'delete' && html`
-      <${Confirm} title="Delete the API" action="Delete" typed=${api.name || id} onClose=${close} onConfirm=${() => remove(id)}>
+      <${Confirm} title="Delete the API" action="Delete" typed=${api.name || id} onClose=${close}
+        onConfirm=${() => remove(id)}>
         <p>Gateways stop serving it within seconds. Keys that name it stay, and open nothing.</p><//>`}`;
 }
 
@@ -135,7 +142,9 @@ function Export({ id, stored, onClose }) {
     try {
       const { data } = await send('get', '/api/apis/oas/{apiId}/export', {
         params: { apiId: id }, query: mode && { mode }, raw: true,
-        headers: { Accept: 'application/octet-stream', ...(accept === 'yaml' && { 'Content-Type': 'application/x-yaml' }) },
+        headers: {
+          Accept: 'application/octet-stream', ...(accept === 'yaml' && { 'Content-Type': 'application/x-yaml' }),
+        },
       });
       download(`${id}${mode ? '-public' : ''}.${accept}`, String(data));
     } catch (failure) {
@@ -146,9 +155,11 @@ function Export({ id, stored, onClose }) {
     <${Failure} error=${error} />
     <ul class="choices">
       <li><button type="button" onClick=${() => download(`${id}.json`, stored.text)}>
-        <strong>As it is stored (JSON)</strong> <span class="hint">what Import files reads, and tyk-sync writes</span></button></li>
+        <strong>As it is stored (JSON)</strong>
+        <span class="hint">what Import files reads, and tyk-sync writes</span></button></li>
       <li><button type="button" onClick=${() => download(`${id}-definition.json`, classicOf(stored))}>
-        <strong>Classic definition (JSON)</strong> <span class="hint">what a gateway without a dashboard reads</span></button></li>
+        <strong>Classic definition (JSON)</strong>
+        <span class="hint">what a gateway without a dashboard reads</span></button></li>
       ${stored.oas && html`
         <li><button type="button" onClick=${() => oas('json', undefined)}><strong>Tyk OAS (JSON)</strong></button></li>
         <li><button type="button" onClick=${() => oas('yaml', undefined)}><strong>Tyk OAS (YAML)</strong></button></li>

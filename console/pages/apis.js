@@ -24,11 +24,13 @@ export default function APIs() {
 function Part({ load, ...props }) {
   const [state, setState] = useState(/** @type {{Shown?: any, error?: any}} */ ({}));
   useEffect(() => {
-    load().then((module) => setState({ Shown: module.default }), () => setState({ error: new Error('This page could not be loaded. The server does not answer, or has been updated.') }));
+    load().then((module) => setState({ Shown: module.default }), () => setState({ error: notLoaded }));
   }, []);
   if (state.error) return html`<${Failure} error=${state.error} retry=${() => location.reload()} />`;
   return state.Shown ? html`<${state.Shown} ...${props} />` : html`<${Loading} />`;
 }
+
+const notLoaded = new Error('This page could not be loaded. The server does not answer, or has been updated.');
 
 /** @type {import('../lib/list.js').Column<import('../lib/apis.js').Summary>[]} */
 const columns = [
@@ -59,7 +61,8 @@ function AllAPIs() {
   const filtered = Boolean(type || auth || category || active !== undefined);
   const load = async (/** @type {any} */ { page, search, signal }) => {
     const { apis, pages } = await get('/api/apis', {
-      query: /** @type {any} */ ({ p: page, q: search, active, api_type: type, auth_type: auth, category, sort }), signal,
+      query: /** @type {any} */ ({ p: page, q: search, active, api_type: type, auth_type: auth, category, sort }),
+      signal,
     });
     return { items: (apis ?? []).map(summaryOf), pages: pages ?? 0 };
   };
@@ -130,8 +133,10 @@ function NewAPI({ onClose }) {
   return html`<${Dialog} title="New API" onClose=${onClose}>
     <${Form} form=${form} onSave=${save} action="Create" onCancel=${onClose} label="New API">
       <${Field} form=${form} name="name" label="Name" required />
-      <${Field} form=${form} name="listen_path" label="Listen path" required pattern="/.*" hint="Where gateways serve the API, such as /tides/." />
-      <${Field} form=${form} name="target_url" label="Upstream" type="url" required hint="Where requests go, such as http://tides.internal:8000/." />
+      <${Field} form=${form} name="listen_path" label="Listen path" required pattern="/.*"
+        hint="Where gateways serve the API, such as /tides/." />
+      <${Field} form=${form} name="target_url" label="Upstream" type="url" required
+        hint="Where requests go, such as http://tides.internal:8000/." />
       <${Field} form=${form} name="keyless" label="Open to everybody, without a key" type="checkbox" />
     <//><//>`;
 }

@@ -96,21 +96,26 @@ function TextEditor({ id, oas, initial, onSaved }) {
     await reload();
   };
   return html`
-    ${draft && state !== '' && html`<p class="notice" role="status">This is what you typed earlier, which was not saved.</p>`}
-    ${writes && html`<div class="filters">
-      <button type="button" class="primary" disabled=${state === ''} onClick=${() => setDialog('review')}>Review and save</button>
-      <button type="button" disabled=${state === ''} onClick=${reload}>Discard changes</button>
+    ${draft && state !== '' && html`
+      <p class="notice" role="status">This is what you typed earlier, which was not saved.</p>`}
+    <div class="filters">
+      ${writes && html`
+        <button type="button" class="primary" disabled=${state === ''} onClick=${() => setDialog('review')}>
+          Review and save</button>
+        <button type="button" disabled=${state === ''} onClick=${reload}>Discard changes</button>`}
       <button type="button" onClick=${() => editor.current?.search()}>Search in the text</button>
-      <span class="hint" role="status">${stateTexts[state]}</span>
-    </div>`}
-    ${!writes && html`<div class="filters"><button type="button" onClick=${() => editor.current?.search()}>Search in the text</button></div>`}
+      ${writes && html`<span class="hint" role="status">${stateTexts[state]}</span>`}
+    </div>
     <${Failure} error=${error} retry=${reload} />
     <${Editor} label="Text of the API" text=${draft?.text ?? initial.text} readOnly=${!writes} onChange=${changed}
       onReady=${(/** @type {Handle} */ handle) => { editor.current = handle; checked.soon(); }} />
-    ${writes && html`<${Problems} state=${checked.state} onReveal=${(/** @type {any} */ each) => editor.current?.reveal(each.line, each.column)} />`}
+    ${writes && html`
+      <${Problems} state=${checked.state}
+        onReveal=${(/** @type {any} */ each) => editor.current?.reveal(each.line, each.column)} />`}
     ${dialog === 'review' && html`
       <${Review} base=${base} text=${editor.current?.text() ?? ''} onClose=${() => setDialog('')}
-        save=${(/** @type {string} */ text) => save({ id, oas, text, etag: from.current })} onSaved=${saved} onConflict=${() => setDialog('conflict')} />`}
+        save=${(/** @type {string} */ text) => save({ id, oas, text, etag: from.current })}
+        onSaved=${saved} onConflict=${() => setDialog('conflict')} />`}
     ${dialog === 'conflict' && html`
       <${Conflict} id=${id} text=${editor.current?.text() ?? ''} onClose=${() => setDialog('')} onTheirs=${show}
         onBase=${(/** @type {Base} */ next) => {
@@ -118,7 +123,8 @@ function TextEditor({ id, oas, initial, onSaved }) {
           from.current = next.etag;
           keepDraft(draftName, { etag: next.etag, text: editor.current?.text() ?? '' });
         }}
-        save=${(/** @type {string} */ text, /** @type {string} */ etag) => save({ id, oas, text, etag })} onSaved=${saved} />`}`;
+        save=${(/** @type {string} */ text, /** @type {string} */ etag) => save({ id, oas, text, etag })}
+        onSaved=${saved} />`}`;
 }
 
 const stateTexts = {
@@ -135,7 +141,9 @@ async function save({ id, oas, text, etag }) {
   let body = text;
   if (!oas && !text.trimStart().startsWith('{')) {
     const { data, bodies } = await check(text, { documents: true });
-    if (problemsOf(data).length > 0 || bodies.length !== 1) throw new Error('The text has problems. Correct them first.');
+    if (problemsOf(data).length > 0 || bodies.length !== 1) {
+      throw new Error('The text has problems. Correct them first.');
+    }
     [body] = bodies;
   }
   await saveAPI(id, oas, body, etag);
@@ -316,9 +324,11 @@ function Conflict({ id, text, save: store, onSaved, onBase, onTheirs, onClose })
       ${!theirs && !error && html`<${Loading} />`}
       <${Failure} error=${error} retry=${load} /><${Failure} error=${saving.error} />
       <footer>
-        <button type="button" disabled=${!theirs} onClick=${() => theirs && onTheirs(theirs.stored)}>Discard mine, show theirs</button>
+        <button type="button" disabled=${!theirs} onClick=${() => theirs && onTheirs(theirs.stored)}>
+          Discard mine, show theirs</button>
         <button type="button" disabled=${!theirs} onClick=${merge}>Go on editing mine</button>
-        <button type="button" class="danger" disabled=${!theirs || saving.busy} onClick=${saving.run}>Replace theirs by mine</button>
+        <button type="button" class="danger" disabled=${!theirs || saving.busy} onClick=${saving.run}>
+          Replace theirs by mine</button>
       </footer>
     <//>`;
 }

@@ -22,7 +22,8 @@ import { href } from '../lib/route.js';
 
 /**
  * Document is a document of a file, and the request that stores it. body is forgotten when it is stored.
- * @typedef {{name: string, kind: string, id: string, exists: boolean, method: string, path: string, body: string, stored: boolean}} Document
+ * @typedef {{name: string, kind: string, id: string, exists: boolean, method: string, path: string, body: string,
+ *   stored: boolean}} Document
  */
 
 const atOnce = 4; // requests; a browser has six connections to a server
@@ -124,9 +125,12 @@ export default function Import() {
     ${files.length > 0 && html`
       <${Progress} files=${files} busy=${busy} />
       <div class="filters">
-        ${busy === '' && waiting.length > 0 && html`<button type="button" onClick=${() => run('checking', waiting, checkRow)}>Go on checking</button>`}
-        ${busy === '' && failed.length > 0 && html`<button type="button" onClick=${retry}>Check those that failed again</button>`}
-        ${busy === '' && ready.length > 0 && html`<button type="button" class="primary" onClick=${() => run('storing', ready, storeRow)}>
+        ${busy === '' && waiting.length > 0 && html`
+          <button type="button" onClick=${() => run('checking', waiting, checkRow)}>Go on checking</button>`}
+        ${busy === '' && failed.length > 0 && html`
+          <button type="button" onClick=${retry}>Check those that failed again</button>`}
+        ${busy === '' && ready.length > 0 && html`
+          <button type="button" class="primary" onClick=${() => run('storing', ready, storeRow)}>
           ${`Import ${count(ready.length, 'file')}`}</button>`}
         ${busy !== '' && html`<button type="button" onClick=${() => abort.current?.abort()}>Stop</button>`}
       </div>
@@ -146,6 +150,8 @@ const newRow = (file, id) => ({
   id, name: file.webkitRelativePath || file.name, file, state: 'waiting', problems: [], warnings: [], documents: [],
 });
 
+const tooLarge = 'The file is larger than 4 MiB: split it, or use gatehouse apply.';
+
 /**
  * checkRow checks a file.
  * @param {Row} row
@@ -155,7 +161,7 @@ async function checkRow(row, signal) {
   row.error = undefined;
   if (row.file.size > maxText) {
     row.state = 'faulty';
-    row.problems = [{ line: 1, column: 1, path: '', reason: 'The file is larger than 4 MiB: split it, or use gatehouse apply.' }];
+    row.problems = [{ line: 1, column: 1, path: '', reason: tooLarge }];
     return;
   }
   try {
@@ -213,10 +219,12 @@ function Chooser({ onChoose, busy }) {
     setOver(event.type === 'dragover');
   };
   return html`
-    <section class=${over ? 'drop over' : 'drop'} aria-label="Files to import" onDragOver=${drag} onDragLeave=${drag} onDrop=${drop}>
+    <section class=${over ? 'drop over' : 'drop'} aria-label="Files to import"
+      onDragOver=${drag} onDragLeave=${drag} onDrop=${drop}>
       <p><strong>Drop files or folders here</strong>, or choose them:</p>
       <div class="filters">
-        <label>Files <input type="file" multiple accept=".json,.yaml,.yml,application/json" disabled=${busy} onChange=${chosen} /></label>
+        <label>Files <input type="file" multiple accept=".json,.yaml,.yml,application/json" disabled=${busy}
+          onChange=${chosen} /></label>
         <label>A folder <input type="file" webkitdirectory disabled=${busy} onChange=${chosen} /></label>
       </div>
       <p class="hint">JSON or YAML: classic API definitions, Tyk OAS APIs, OpenAPI documents, policies, and exports of
@@ -254,15 +262,18 @@ async function filesOf(entry) {
 /** @param {{files: Row[], busy: string}} props */
 function Progress({ files, busy }) {
   const number = (/** @type {Row['state']} */ state) => files.filter((row) => row.state === state).length;
-  const [waiting, faulty, ready, stored, failed] = [number('waiting'), number('faulty'), number('ready'), number('stored'), number('failed')];
+  const [waiting, faulty, ready] = [number('waiting'), number('faulty'), number('ready')];
+  const [stored, failed] = [number('stored'), number('failed')];
   const total = busy === 'storing' ? ready + stored + failed : files.length;
   const done = busy === 'storing' ? stored + failed : files.length - waiting;
   const parts = [
-    waiting > 0 && `${waiting} to be checked`, ready > 0 && `${ready} can be imported`, faulty > 0 && `${faulty} with problems`,
+    waiting > 0 && `${waiting} to be checked`, ready > 0 && `${ready} can be imported`,
+    faulty > 0 && `${faulty} with problems`,
     stored > 0 && `${stored} imported`, failed > 0 && `${failed} failed`,
   ].filter(Boolean);
   return html`
-    ${busy !== '' && html`<progress aria-label=${busy === 'storing' ? 'Importing' : 'Checking'} value=${done} max=${total}></progress>`}
+    ${busy !== '' && html`
+      <progress aria-label=${busy === 'storing' ? 'Importing' : 'Checking'} value=${done} max=${total}></progress>`}
     <p role="status">${count(files.length, 'file')}: ${parts.join(', ')}</p>`;
 }
 
@@ -294,7 +305,8 @@ function Result({ row }) {
     failed: html`<${Badge} kind="bad">failed<//>`,
   };
   const place = (/** @type {any} */ each, /** @type {string} */ kind) => html`
-    <li><span class="place">${each.line}:${each.column}</span>${' '}${each.path && html`<code>${each.path}</code>${' '}`}<span class=${kind}>${each.reason}</span></li>`;
+    <li><span class="place">${each.line}:${each.column}</span>${' '}
+      ${each.path && html`<code>${each.path}</code>${' '}`}<span class=${kind}>${each.reason}</span></li>`;
   return html`${states[row.state]}
     <ul class="plain">${row.problems.slice(0, 20).map((each) => place(each, 'problem'))}
       ${row.warnings.slice(0, 20).map((each) => place(each, 'warning'))}</ul>
@@ -310,7 +322,8 @@ function Results({ files }) {
   const pages = Math.max(1, Math.ceil(shown.length / perPage));
   const current = Math.min(page, pages);
   return html`
-    <div class="filters"><label><input type="checkbox" checked=${!all} onChange=${() => setAll(!all)} /> Only files with problems</label></div>
+    <div class="filters">
+      <label><input type="checkbox" checked=${!all} onChange=${() => setAll(!all)} /> Only files with problems</label></div>
     <${Table} caption="Files" columns=${columns} keyOf=${(/** @type {Row} */ row) => String(row.id)}
       items=${shown.slice((current - 1) * perPage, current * perPage)} />
     <${Pager} page=${current} pages=${pages} onPage=${setPage} />`;
