@@ -67,8 +67,8 @@ function Header({ id, stored, reload }) {
     try {
       if (readDraft('api ' + id)) throw new Error('The text has changes that are not saved. Save or discard them first.');
       await saveAPI(id, stored.oas, withActive(stored, !api.active), stored.etag);
-      toast(api.active ? 'Gateways stop serving the API' : 'Gateways serve the API');
       await reload();
+      toast(api.active ? 'Gateways stop serving the API' : 'Gateways serve the API');
     } catch (failure) {
       setError(failure);
       if (failure.status === 412) reload();
