@@ -45,6 +45,7 @@ func TestGateways(t *testing.T) {
 	tab.See("The gateways were told to reload")
 	storetest.Exec(t, s.conn, `UPDATE nodes SET behind = hostname = 'harbour-1'`)
 	tab.See("2 gateways are registered, and 1 is behind")
+	browsertest.Eventually(tab, "behind, up to date", `[...document.querySelectorAll('.badge')].map((badge) => badge.innerText).join(', ')`)
 	s.send(first, "DELETE", "/system/node", nil, nil)
 	tab.See("1 gateway is registered, and none is behind")
 }

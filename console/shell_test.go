@@ -1,6 +1,10 @@
 package console_test
 
 import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -55,6 +59,57 @@ func TestNavigationShowsWhatIsAllowed(t *testing.T) {
 	tab = s.openAs(other, "#/policies")
 	tab.See("You may not see this page")
 	require.False(t, browsertest.Eval[bool](tab, `document.querySelector('nav').innerText.includes('Policies')`))
+}
+
+// TestPagesOfPermissions compares the table of docs/console.md with the navigation of somebody who has only the
+// permission of a row.
+func TestPagesOfPermissions(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/console.md")
+	require.NoError(t, err)
+	pages := map[string][]string{} // by the first column
+	_, table, _ := strings.Cut(string(text), "## Who sees which page")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, row := range regexp.MustCompile(`(?m)^\| (.+?) \| (.+?) \|$`).FindAllStringSubmatch(table, -1) {
+		pages[row[1]] = regexp.MustCompile(`, |; in an organisation `).Split(row[2], -1)
+	}
+	s := start(t)
+	org := s.org("Rivermouth Foods")
+	navigation := func(tab *browsertest.Tab) []string {
+		return browsertest.Eval[[]string](tab, `[...document.querySelectorAll('nav a')].map((a) => a.innerText)`)
+	}
+	everybody := pages["a user without permissions"]
+	levels := regexp.MustCompile("^with `(\\w+): read`(?: or `(write)`)?$")
+	tested := 0
+	for who, shown := range pages {
+		match := levels.FindStringSubmatch(who)
+		if match == nil {
+			continue
+		}
+		tested++
+		for _, level := range []string{"read", match[2]} {
+			if level == "" {
+				continue
+			}
+			t.Run(match[1]+" "+level, func(t *testing.T) {
+				t.Parallel()
+				s := s.in(t)
+				only := s.user(org, match[1]+level+"@rivermouth.example", map[string]string{match[1]: level})
+				require.ElementsMatch(t, slices.Concat(everybody, shown), navigation(s.openAs(only, "")))
+			})
+		}
+	}
+	require.Equal(t, 6, tested)
+	t.Run("administrator", func(t *testing.T) {
+		t.Parallel()
+		s := s.in(t)
+		tab := s.openAs(s.user(org, "ines@rivermouth.example", administrator), "")
+		require.ElementsMatch(t, pages["an administrator"], navigation(tab))
+	})
+	t.Run("operator", func(t *testing.T) {
+		t.Parallel()
+		require.ElementsMatch(t, pages["an operator"], navigation(s.in(t).openAsOperator("#/org/"+org+"/apis")))
+	})
 }
 
 // TestSessionEnds ends a session while a page is shown: its request waits until the same user has signed in again.

@@ -12,25 +12,30 @@ import { route, setQuery } from './route.js';
  */
 
 /**
- * useLoaded loads something, and again when one of deps changes. A load that is overtaken by another is aborted.
+ * useLoaded loads something, and again when one of deps changes. A load that is overtaken by another is aborted. The
+ * promise of reload is kept when what was loaded again is there, or could not be loaded.
  * @template T
  * @param {(signal: AbortSignal) => Promise<T>} load
  * @param {unknown[]} deps
- * @returns {{data: T | undefined, error: any, loading: boolean, reload: () => void}}
+ * @returns {{data: T | undefined, error: any, loading: boolean, reload: () => Promise<void>}}
  */
 export function useLoaded(load, deps) {
   const [state, setState] = useState({ data: /** @type {T | undefined} */ (undefined), error: /** @type {any} */ (null), loading: true });
   const [round, setRound] = useState(0);
+  const waiting = useRef(/** @type {(() => void)[]} */ ([]));
   useEffect(() => {
     const abort = new AbortController();
     setState((before) => ({ ...before, loading: true }));
     load(abort.signal).then(
       (data) => abort.signal.aborted || setState({ data, error: null, loading: false }),
       (error) => abort.signal.aborted || setState((before) => ({ ...before, error, loading: false })),
-    );
+    ).then(() => abort.signal.aborted || waiting.current.splice(0).forEach((done) => done()));
     return () => abort.abort();
   }, [...deps, round]);
-  const reload = useCallback(() => setRound((before) => before + 1), []);
+  const reload = useCallback(() => /** @type {Promise<void>} */ (new Promise((resolve) => {
+    waiting.current.push(resolve);
+    setRound((before) => before + 1);
+  })), []);
   return { ...state, reload };
 }
 

@@ -6,13 +6,16 @@ export const objects = [
   { name: 'apis', title: 'APIs' }, { name: 'policies', title: 'Policies' }, { name: 'keys', title: 'Keys' },
   { name: 'oauth', title: 'OAuth clients' }, { name: 'certs', title: 'Certificates' }, { name: 'users', title: 'Users' },
   { name: 'user_groups', title: 'User groups' }, { name: 'portal', title: 'Developer portal' }, { name: 'hooks', title: 'Webhooks' },
-  { name: 'api_assets', title: 'Templates' }, { name: 'system', title: 'Gateways and the system' }, { name: 'audit_logs', title: 'Audit log' },
+  { name: 'api_assets', title: 'Templates' }, { name: 'system', title: 'Gateways and the system' },
+  { name: 'audit_logs', title: 'Audit' },
 ];
 
 /** The permissions that have no levels. */
 export const withoutLevels = ['IsAdmin', 'ResetPassword'];
 
-const levels = [{ value: 'deny', title: 'No access' }, { value: 'read', title: 'Read' }, { value: 'write', title: 'Read and write' }];
+const levels = [
+  { value: 'deny', title: 'No access' }, { value: 'read', title: 'Read' }, { value: 'write', title: 'Read and write' },
+];
 
 /** @typedef {Record<string, string>} Granted */
 
@@ -45,11 +48,13 @@ export function PermissionTable({ granted, onChange, disabled = false }) {
   const rows = [...objects, ...others.map((name) => ({ name, title: name }))];
   return html`
     <table class="permissions"><caption>Permissions</caption>
-      <thead><tr><th scope="col">Object</th>${levels.map(({ title }) => html`<th scope="col">${title}</th>`)}</tr></thead>
+      <thead><tr><th scope="col">Object</th>${levels.map(({ title }) => html`<th
+        scope="col">${title}</th>`)}</tr></thead>
       <tbody>${rows.map(({ name, title }) => html`
         <tr key=${name}><th scope="row">${title}</th>
           ${levels.map((level) => html`
-            <td data-title=${level.title}><input type="radio" name=${`${id}-${name}`} aria-label=${`${title}: ${level.title}`}
+            <td data-title=${level.title}><input type="radio" name=${`${id}-${name}`}
+              aria-label=${`${title}: ${level.title}`}
               checked=${levelOf(granted, name) === level.value} disabled=${disabled}
               onChange=${() => onChange(withLevel(granted, name, level.value))} /></td>`)}</tr>`)}</tbody>
     </table>`;

@@ -2,7 +2,7 @@
 import { store } from './store.js';
 
 /**
- * @typedef {import('../types').Schemas['Session']} Session
+ * @typedef {import('../types').Schemas['ConsoleSession']} Session
  */
 
 /** session is null if nobody is signed in, and undefined until that is known. */

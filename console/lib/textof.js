@@ -12,7 +12,7 @@ import { toast } from './toast.js';
 /**
  * TextOf shows and saves the text of a document.
  * @param {{name: string, label: string, stored: Stored, writes: boolean, save: (changed: Stored) => Promise<unknown>,
- *   fetch: () => Promise<Stored>, onSaved: () => void}} props name is that of the draft. The key of the component has to
+ *   read: () => Promise<Stored>, onSaved: () => void}} props name is that of the draft. The key of the component has to
  *   be the ETag.
  */
 export function TextOf(props) {
@@ -30,11 +30,12 @@ export function TextOf(props) {
 const formatted = async ({ text, etag }) => ({ text: await format(text), etag });
 
 /** @param {any} props those of TextOf, and initial */
-function TextForm({ name, label, initial, writes, save, fetch, onSaved }) {
+function TextForm({ name, label, initial, writes, save, read, onSaved }) {
   const [draft] = useState(() => readDraft(name));
   const [base, setBase] = useState(/** @type {Stored} */ (initial));
   const from = useRef(draft?.etag ?? initial.etag); // the ETag of what the text is a change of
   const editor = useRef(/** @type {import('./editor.js').Handle | null} */ (null));
+  const [ready, setReady] = useState(false); // the editor is loaded: there is a text to save
   const [changed, setChanged] = useState(draft !== undefined);
   const [error, setError] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
@@ -66,7 +67,7 @@ function TextForm({ name, label, initial, writes, save, fetch, onSaved }) {
       onSaved(); // which reads it again, and shows that
     } catch (failure) {
       setError(failure);
-      if (failure.status === 412) await fetch().then(formatted).then(setLatest, setError);
+      if (failure.status === 412) await read().then(formatted).then(setLatest, setError);
     }
     setBusy(false);
   };
@@ -74,14 +75,14 @@ function TextForm({ name, label, initial, writes, save, fetch, onSaved }) {
     ${draft && changed && html`<p class="notice" role="status">This is what you typed earlier, which was not saved.</p>`}
     <div class="filters">
       ${writes && html`
-        <button type="button" class="primary" disabled=${busy || !changed} onClick=${() => submit(from.current)}>Save the text</button>
-        <button type="button" disabled=${busy || !changed} onClick=${() => show(base)}>Discard changes</button>`}
+        <button type="button" class="primary" disabled=${busy || !ready || !changed} onClick=${() => submit(from.current)}>Save the text</button>
+        <button type="button" disabled=${busy || !ready || !changed} onClick=${() => show(base)}>Discard changes</button>`}
       <button type="button" onClick=${() => editor.current?.search()}>Search in the text</button>
       <span class="hint" role="status">${writes && (changed ? 'Not saved yet.' : 'Nothing is changed.')}</span>
     </div>
     <${Failure} error=${error} />
     <${Editor} label=${label} text=${draft?.text ?? initial.text} readOnly=${!writes} onChange=${keep}
-      onReady=${(/** @type {any} */ handle) => { editor.current = handle; }} />
+      onReady=${(/** @type {any} */ handle) => { editor.current = handle; setReady(true); }} />
     ${latest && html`<${Dialog} title="Somebody else has saved it meanwhile" wide onClose=${() => setLatest(null)}>
       <p>This is what your text would change in what is stored now.</p>
       <${Difference} label="Difference" before=${latest.text} after=${text()} />

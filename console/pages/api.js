@@ -69,7 +69,7 @@ function Header({ id, stored, reload }) {
       if (readDraft('api ' + id)) throw new Error('The text has changes that are not saved. Save or discard them first.');
       await saveAPI(id, stored.oas, withActive(stored, !api.active), stored.etag);
       toast(api.active ? 'Gateways stop serving the API' : 'Gateways serve the API');
-      reload();
+      await reload();
     } catch (failure) {
       setError(failure);
       setBusy(false);

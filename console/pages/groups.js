@@ -16,15 +16,18 @@ import { toast } from '../lib/toast.js';
 
 /** @type {import('../lib/list.js').Column<Group>[]} */
 const columns = [
-  { title: 'Name', cell: (group) => html`<a href=${href('users', 'groups', String(group.id))}><strong>${group.name || group.id}</strong></a>` },
+  { title: 'Name', cell: (group) => html`<a
+    href=${href('users', 'groups', String(group.id))}><strong>${group.name || group.id}</strong></a>` },
   { title: 'Description', cell: (group) => group.description },
   { title: 'Permissions', cell: (group) => html`<${Summary} granted=${group.user_permissions ?? undefined} />` },
-  { title: 'State', cell: (group) => group.active !== false ? html`<${Badge} kind="good">active<//>` : html`<${Badge}>inactive<//>` },
+  { title: 'State', cell: (group) => group.active !== false ? html`<${Badge}
+    kind="good">active<//>` : html`<${Badge}>inactive<//>` },
 ];
 
 export function Groups() {
   return html`
-    <${List} caption="User groups" columns=${columns} keyOf=${(/** @type {Group} */ group) => String(group.id)} empty=${html`<${FirstGroup} />`}
+    <${List} caption="User groups" columns=${columns} keyOf=${(/** @type {Group} */ group) => String(group.id)}
+      empty=${html`<${FirstGroup} />`}
       load=${async (/** @type {any} */ { page, signal }) => {
         const { groups, pages } = await get('/api/usergroups', { query: { p: page }, signal });
         return { items: groups ?? [], pages: pages ?? 0 };
@@ -79,15 +82,19 @@ function Edit({ id, text, isNew, onSaved }) {
   const content = html`
     <${Field} form=${form} name="name" label="Name" required disabled=${disabled} />
     <${Field} form=${form} name="description" label="Description" disabled=${disabled} />
-    <${Field} form=${form} name="active" label="Active: its users may sign in, and their access keys work" type="checkbox" disabled=${disabled} />
+    <${Field} form=${form} name="active" label="Active: its users may sign in, and their access keys work"
+      type="checkbox" disabled=${disabled} />
     <${PermissionTable} granted=${form.value.user_permissions} disabled=${disabled}
       onChange=${(/** @type {any} */ next) => form.set({ ...form.value, user_permissions: next })} />`;
   return html`
     <header class="page"><h1>${isNew ? 'Create a group' : name}</h1>
-      ${!isNew && !disabled && html`<button type="button" class="danger" onClick=${() => setDeleting(true)}>Delete…</button>`}</header>
+      ${!isNew && !disabled && html`<button type="button" class="danger"
+        onClick=${() => setDeleting(true)}>Delete…</button>`}</header>
     <p class="hint"><a href=${href('users', 'groups')}>Groups</a>${!isNew && html` / <code>${id}</code>`}</p>
     ${disabled ? html`<div class="form">${content}</div>`
-      : html`<${Form} form=${form} onSave=${save} action=${isNew ? 'Create' : 'Save'} onCancel=${() => go('users', 'groups')} label="User group">${content}<//>`}
-    ${deleting && html`<${Confirm} title="Delete ${name}?" action="Delete the group" typed=${name} onConfirm=${remove} onClose=${() => setDeleting(false)}>
+      : html`<${Form} form=${form} onSave=${save} action=${isNew ? 'Create' : 'Save'}
+        onCancel=${() => go('users', 'groups')} label="User group">${content}<//>`}
+    ${deleting && html`<${Confirm} title="Delete ${name}?" action="Delete the group" typed=${name} onConfirm=${remove}
+      onClose=${() => setDeleting(false)}>
       <p>Its users lose the permissions that they have from it.</p><//>`}`;
 }

@@ -54,25 +54,26 @@ function Counts({ overview: { organisations, users, apis, policies, gateways } }
   const state = gateways && [gateways.behind > 0 ? `${gateways.behind} behind` : '', gateways.version].filter(Boolean).join(', ');
   return html`
     <dl class="tiles" aria-label="What there is">
-      ${organisations !== undefined && html`<${Tile} page="organisations" title="Organisations" count=${organisations} />`}
+      ${organisations !== undefined && html`<${Tile} page="organisations" title="Organisations"
+        count=${organisations} />`}
       ${apis && html`<${Tile} page="apis" title="APIs" count=${apis.total}
         more=${`${apis.active} active, ${apis.inactive} inactive; ${apis.classic} classic, ${apis.oas} OAS`} />`}
       ${policies !== undefined && html`<${Tile} page="policies" title="Policies" count=${policies} />`}
       ${users !== undefined && html`<${Tile} page="users" title="Users" count=${users} />`}
       ${gateways && html`<${Tile} page="gateways" title="Gateways" count=${gateways.registered} more=${state} />`}
-      <${Tile} page="keys" title="Keys" more="Gateways have them: they are listed by API." />
+      <${Tile} page="keys" title="Keys" more="Gateways have them, and do not count them." />
     </dl>`;
 }
 
 /** @param {{page: string, title: string, count?: number, more?: string}} props */
 function Tile({ page, title, count, more }) {
   const known = pages.find((each) => each.name === page);
-  if (count === undefined && !(known && isVisible(known))) return null;
-  const name = known && isVisible(known) && !(isOperator() && known.place === 'organisation')
-    ? html`<a href=${href(page, { org: '' })}>${title}</a>` : title;
+  const visible = known !== undefined && isVisible(known);
+  if (count === undefined && !visible) return null;
   return html`
-    <div class="tile"><dt>${name}</dt>
-      <dd>${count !== undefined && html`<strong>${count.toLocaleString()}</strong>`}${more && html`<span class="hint">${more}</span>`}</dd></div>`;
+    <div class="tile"><dt>${visible ? html`<a href=${href(page, { org: '' })}>${title}</a>` : title}</dt>
+      <dd>${count !== undefined && html`<strong>${count.toLocaleString()}</strong>`}${more && html`<span
+        class="hint">${more}</span>`}</dd></div>`;
 }
 
 /**
@@ -105,7 +106,8 @@ function Problems({ problems }) {
       <ul class="problems">${problems.map((each) => html`
         <li key=${`${each.text} ${each.object?.id}`}>
           <${Badge} kind=${kinds[each.severity]}>${each.severity}<//>
-          <div><p>${each.text}</p><p class="hint">${each.action}</p>${each.object && html`<${About} object=${each.object} />`}</div>
+          <div><p>${each.text}</p><p class="hint">${each.action}</p>${each.object && html`<${About}
+            object=${each.object} />`}</div>
         </li>`)}</ul></section>`;
 }
 
@@ -138,22 +140,30 @@ export function Traffic({ minutes }) {
   const most = Math.max(1, ...minutes.map((minute) => minute.requests));
   const sum = (/** @type {'requests' | 'client_errors' | 'server_errors'} */ member) =>
     minutes.reduce((total, minute) => total + minute[member], 0);
-  const words = `${sum('requests')} requests in the last hour, ${sum('client_errors')} refused (4xx), ${sum('server_errors')} failed (5xx)`;
+  const words = `${sum('requests')} requests in the last hour, ` +
+    `${sum('client_errors')} refused (4xx), ${sum('server_errors')} failed (5xx)`;
   const bar = width / minutes.length;
   return html`
     <section aria-labelledby="traffic"><h2 id="traffic">Requests to this server</h2>
       <p class="hint">${words}; at most ${most} in a minute.</p>
-      <svg class="traffic" viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${words} preserveAspectRatio="none">
-        ${minutes.map((minute, i) => html`<${Bar} key=${minute.at} minute=${minute} x=${i * bar} width=${bar - 1} scale=${height / most} />`)}
+      <svg class="traffic" viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${words}
+        preserveAspectRatio="none">
+        ${minutes.map((minute, i) => html`<${Bar} key=${minute.at} minute=${minute} x=${i * bar} width=${bar - 1}
+          scale=${height / most} />`)}
       </svg>
-      <p class="axis" aria-hidden="true"><span>${clock(minutes[0].at)}</span><span>${clock(minutes[minutes.length - 1].at)}</span></p>
-      <p class="legend" aria-hidden="true"><span class="good">answered</span><span class="warn">refused (4xx)</span><span class="bad">failed (5xx)</span></p>
+      <p class="axis"
+        aria-hidden="true"><span>${clock(minutes[0].at)}</span><span>${clock(minutes[minutes.length - 1].at)}</span></p>
+      <p class="legend" aria-hidden="true"><span class="good">answered</span><span
+        class="warn">refused (4xx)</span><span class="bad">failed (5xx)</span></p>
       <details><summary>The same as a table</summary>
         <table><caption class="unseen">Requests by minute</caption>
-          <thead><tr><th scope="col">Minute</th><th scope="col" class="number">Requests</th><th scope="col" class="number">4xx</th><th scope="col" class="number">5xx</th></tr></thead>
+          <thead><tr><th scope="col">Minute</th><th scope="col" class="number">Requests</th><th scope="col"
+            class="number">4xx</th><th scope="col" class="number">5xx</th></tr></thead>
           <tbody>${minutes.filter((minute) => minute.requests > 0).map((minute) => html`
-            <tr key=${minute.at}><td data-title="Minute">${clock(minute.at)}</td><td class="number" data-title="Requests">${minute.requests}</td>
-              <td class="number" data-title="4xx">${minute.client_errors}</td><td class="number" data-title="5xx">${minute.server_errors}</td></tr>`)}</tbody>
+            <tr key=${minute.at}><td data-title="Minute">${clock(minute.at)}</td><td class="number"
+              data-title="Requests">${minute.requests}</td>
+              <td class="number" data-title="4xx">${minute.client_errors}</td><td class="number"
+                data-title="5xx">${minute.server_errors}</td></tr>`)}</tbody>
         </table></details></section>`;
 }
 
@@ -165,9 +175,11 @@ function Bar({ minute, x, width: wide, scale }) {
   const failed = minute.server_errors;
   const refused = failed + minute.client_errors;
   const rest = [
-    { class: 'bad', from: 0, to: failed }, { class: 'warn', from: failed, to: refused }, { class: 'good', from: refused, to: minute.requests },
+    { class: 'bad', from: 0, to: failed }, { class: 'warn', from: failed, to: refused },
+    { class: 'good', from: refused, to: minute.requests },
   ];
   return html`<g><title>${`${clock(minute.at)}: ${minute.requests} requests`}</title>
     ${rest.filter((part) => part.to > part.from).map((part) => html`
-      <rect class=${part.class} x=${x} width=${wide} y=${height - part.to * scale} height=${(part.to - part.from) * scale} />`)}</g>`;
+      <rect class=${part.class} x=${x} width=${wide} y=${height - part.to * scale}
+        height=${(part.to - part.from) * scale} />`)}</g>`;
 }

@@ -146,7 +146,7 @@ function Summary({ session, text, names }) {
   return html`<dl class="facts">${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-/** @param {{keyId: string, stored: import('../lib/storedform.js').Stored, names: Record<string, string>, reload: () => void}} props */
+/** @param {{keyId: string, stored: import('../lib/storedform.js').Stored, names: Record<string, string>, reload: () => Promise<void>}} props */
 function Settings({ keyId, stored, names, reload }) {
   const [reset, setReset] = useState(false);
   const { form, changed, text } = useStoredForm('key ' + refOf(keyId), stored, parts);
@@ -154,9 +154,9 @@ function Settings({ keyId, stored, names, reload }) {
     await send('put', '/api/keys/{keyId}', {
       params: { keyId }, query: { ...guess, suppress_reset: reset ? undefined : '1' }, body: text(),
     });
-    toast('The key is saved');
     setReset(false);
-    reload();
+    await reload(); // what is typed next is a change of what is stored now
+    toast('The key is saved');
   };
   return html`
     <${Form} form=${form} onSave=${save} action="Save" onCancel=${changed ? () => {} : undefined} cancel="Discard changes" label="Settings of the key">

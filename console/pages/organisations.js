@@ -21,7 +21,8 @@ export default function Organisations() {
 
 /** @type {import('../lib/list.js').Column<Organisation>[]} */
 const columns = [
-  { title: 'Name', cell: (org) => html`<a href=${href('organisations', String(org.id))}><strong>${org.owner_name || 'without a name'}</strong></a>` },
+  { title: 'Name', cell: (org) => html`<a
+    href=${href('organisations', String(org.id))}><strong>${org.owner_name || 'without a name'}</strong></a>` },
   { title: 'ID', cell: (org) => html`<code>${org.id}</code>` },
   { title: 'Domain', cell: (org) => org.cname },
   { title: 'SSO', cell: (org) => org.sso_enabled && html`<${Badge} kind="good">on<//>` },
@@ -30,7 +31,8 @@ const columns = [
 
 function All() {
   return html`
-    <header class="page"><h1>Organisations</h1><a class="button primary" href=${href('organisations', 'new')}>Create an organisation</a></header>
+    <header class="page"><h1>Organisations</h1><a class="button primary"
+      href=${href('organisations', 'new')}>Create an organisation</a></header>
     <${List} caption="Organisations" search="Search organisations" columns=${columns}
       keyOf=${(/** @type {Organisation} */ org) => String(org.id)} empty=${html`<${FirstOrganisation} />`}
       load=${async (/** @type {any} */ { page, search, signal }) => {
@@ -56,7 +58,8 @@ function Settings({ form }) {
   return html`
     <${Field} form=${form} name="owner_name" label="Name" required />
     <${Field} form=${form} name="owner_slug" label="Slug" hint="A short name, for URLs." />
-    <${Field} form=${form} name="cname" label="Domain" hint="The host name of the organisation's portal. No two organisations have the same." />
+    <${Field} form=${form} name="cname" label="Domain"
+      hint="The host name of the organisation's portal. No two organisations have the same." />
     <${Field} form=${form} name="cname_enabled" label="Serve the portal at the domain" type="checkbox" />
     <${Field} form=${form} name="sso_enabled" label="Users may create single sign-on nonces" type="checkbox" />`;
 }
@@ -69,14 +72,16 @@ function New() {
     go('organisations', String(data.Meta));
   };
   return html`<h1>Create an organisation</h1>
-    <${Form} form=${form} onSave=${create} action="Create" onCancel=${() => go('organisations')} label="New organisation"><${Settings} form=${form} /><//>`;
+    <${Form} form=${form} onSave=${create} action="Create" onCancel=${() => go('organisations')}
+      label="New organisation"><${Settings} form=${form} /><//>`;
 }
 
 const tabs = [{ name: 'settings', title: 'Settings' }, { name: 'key', title: 'Key' }];
 
 /** @param {{id: string, tab: string}} props */
 function One({ id, tab }) {
-  const { data, error, reload } = useLoaded((signal) => send('get', '/admin/organisations/{orgID}', { params: { orgID: id }, raw: true, signal }), [id]);
+  const { data, error, reload } = useLoaded(
+    (signal) => send('get', '/admin/organisations/{orgID}', { params: { orgID: id }, raw: true, signal }), [id]);
   const [deleting, setDeleting] = useState(false);
   if (error && !data) return html`<${Failure} error=${error} retry=${reload} />`;
   if (!data) return html`<${Loading} />`;
@@ -89,13 +94,17 @@ function One({ id, tab }) {
   };
   return html`
     <header class="page"><h1>${name}</h1><div class="buttons">
+      <a class="button" href=${href('apis', { org: id })}>APIs</a>
       <a class="button" href=${href('users', { org: id })}>Users</a>
       <button type="button" class="danger" onClick=${() => setDeleting(true)}>Delete…</button></div></header>
     <p class="hint"><a href=${href('organisations')}>Organisations</a> / <code>${id}</code></p>
-    <${Tabs} label="Parts of the organisation" tabs=${tabs} current=${tab} onChange=${(/** @type {string} */ next) => go('organisations', id, next)}>
-      ${tab === 'key' ? html`<${Key} id=${id} name=${name} />` : html`<${Edit} key=${text} id=${id} text=${text} etag=${data.etag} onSaved=${reload} />`}
+    <${Tabs} label="Parts of the organisation" tabs=${tabs} current=${tab}
+      onChange=${(/** @type {string} */ next) => go('organisations', id, next)}>
+      ${tab === 'key' ? html`<${Key} id=${id} name=${name} />` : html`<${Edit} key=${text} id=${id} text=${text}
+        etag=${data.etag} onSaved=${reload} />`}
     <//>
-    ${deleting && html`<${Confirm} title="Delete ${name}?" action="Delete the organisation" typed=${name} onConfirm=${remove} onClose=${() => setDeleting(false)}>
+    ${deleting && html`<${Confirm} title="Delete ${name}?" action="Delete the organisation" typed=${name}
+      onConfirm=${remove} onClose=${() => setDeleting(false)}>
       <p>Its users, APIs, policies, documents and keys are deleted with it. This cannot be undone.</p><//>`}`;
 }
 
@@ -105,7 +114,8 @@ function Edit({ id, text, etag, onSaved }) {
   const all = [...fields, ...events.flatMap(fieldsOfEvent)];
   const form = useForm('organisation ' + id, valuesOf(text, all));
   const save = async (/** @type {any} */ values) => {
-    await send('put', '/admin/organisations/{orgID}', { params: { orgID: id }, body: withValues(text, all, values), ifMatch: etag || undefined });
+    const body = withValues(text, all, values);
+    await send('put', '/admin/organisations/{orgID}', { params: { orgID: id }, body, ifMatch: etag || undefined });
     toast('Saved');
     onSaved();
   };
@@ -145,7 +155,8 @@ function Event({ form, event }) {
 
 /** What the form of the organisation's key shows of its session. */
 const limits = [
-  { name: 'quota_max', absent: -1 }, { name: 'quota_renewal_rate', absent: 0 }, { name: 'rate', absent: 0 }, { name: 'per', absent: 0 },
+  { name: 'quota_max', absent: -1 }, { name: 'quota_renewal_rate', absent: 0 },
+  { name: 'rate', absent: 0 }, { name: 'per', absent: 0 },
 ];
 
 /**
@@ -161,7 +172,8 @@ function Key({ id, name }) {
   if (data === null && !adding) {
     return html`<${Empty} title="The organisation has no key" command=${`curl -sS ${address('/admin/org/keys')} -H "Admin-Auth: $ADMIN_SECRET" \\
   -d '{"org_id": "${id}", "quota_max": 10000, "quota_renewal_rate": 86400}'`}
-      action=${html`<button type="button" class="primary" onClick=${() => setAdding(true)}>Limit the organisation</button>`}>
+      action=${html`<button type="button" class="primary"
+        onClick=${() => setAdding(true)}>Limit the organisation</button>`}>
       <p>The key of an organisation limits the quota and the rate of all its keys together. Without it, there is no such limit.</p><//>`;
   }
   const remove = async () => {
@@ -171,9 +183,12 @@ function Key({ id, name }) {
     reload();
   };
   return html`
-    <${KeyForm} key=${data} id=${id} text=${data ?? '{}'} exists=${data !== null} onSaved=${reload} onCancel=${data === null ? () => setAdding(false) : undefined} />
-    ${data !== null && html`<p><button type="button" class="danger" onClick=${() => setDeleting(true)}>Delete the key…</button></p>`}
-    ${deleting && html`<${Confirm} title="Delete the key of ${name}?" action="Delete the key" onConfirm=${remove} onClose=${() => setDeleting(false)}>
+    <${KeyForm} key=${data} id=${id} text=${data ?? '{}'} exists=${data !== null} onSaved=${reload}
+      onCancel=${data === null ? () => setAdding(false) : undefined} />
+    ${data !== null && html`<p><button type="button" class="danger"
+      onClick=${() => setDeleting(true)}>Delete the key…</button></p>`}
+    ${deleting && html`<${Confirm} title="Delete the key of ${name}?" action="Delete the key" onConfirm=${remove}
+      onClose=${() => setDeleting(false)}>
       <p>The organisation has no limit of its own then. The keys of its API users keep working.</p><//>`}`;
 }
 
@@ -197,7 +212,8 @@ async function keyOf(id, signal) {
 function KeyForm({ id, text, exists, onSaved, onCancel }) {
   const form = useForm('organisation key ' + id, valuesOf(text, limits));
   const save = async (/** @type {any} */ values) => {
-    const session = withValues(text, limits, Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? 0 : value])));
+    const numbers = Object.entries(values).map(([name, value]) => [name, value === '' ? 0 : value]);
+    const session = withValues(text, limits, Object.fromEntries(numbers));
     if (exists) {
       await send('put', '/admin/org/keys/{keyId}', { params: { keyId: id }, body: session });
     } else {
@@ -207,10 +223,13 @@ function KeyForm({ id, text, exists, onSaved, onCancel }) {
     onSaved();
   };
   return html`
-    <${Form} form=${form} onSave=${save} action=${exists ? 'Save' : 'Create the key'} onCancel=${onCancel} label="Key of the organisation">
-      <${Field} form=${form} name="quota_max" label="Quota" type="number" hint="Requests in a period; -1 is no limit." />
+    <${Form} form=${form} onSave=${save} action=${exists ? 'Save' : 'Create the key'} onCancel=${onCancel}
+      label="Key of the organisation">
+      <${Field} form=${form} name="quota_max" label="Quota" type="number"
+        hint="Requests in a period; -1 is no limit." />
       <${Field} form=${form} name="quota_renewal_rate" label="Period of the quota, in seconds" type="number" min="0" />
-      <${Field} form=${form} name="rate" label="Rate" type="number" min="0" step="any" hint="Requests in the time below; 0 is no limit." />
+      <${Field} form=${form} name="rate" label="Rate" type="number" min="0" step="any"
+        hint="Requests in the time below; 0 is no limit." />
       <${Field} form=${form} name="per" label="Time of the rate, in seconds" type="number" min="0" step="any" />
     <//>`;
 }

@@ -50,7 +50,7 @@ function AllPolicies() {
       }}
       filters=${html`<label>State
         <select value=${query.active ?? ''} onChange=${(/** @type {any} */ event) => setQuery({ active: event.target.value, p: undefined })}>
-          <option value="">all</option><option value="true">active</option><option value="false">not active</option>
+          <option value="">all</option><option value="true">active</option><option value="false">inactive</option>
         </select></label>`}
       empty=${active === undefined ? html`<${FirstPolicy} />` : html`<${Empty} title="No policy is in this state" />`} />`;
 }

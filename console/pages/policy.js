@@ -59,7 +59,7 @@ export default function PolicyPage({ id }) {
       <${Tabs} label="Views of the policy" tabs=${tabs} current=${view}
         onChange=${(/** @type {string} */ name) => setQuery({ view: name === 'settings' ? undefined : name })}>
         ${view !== 'settings' ? html`<${TextOf} key=${stored.etag} name=${'policy ' + id} label="Text of the policy" stored=${stored} writes=${may('policies', 'write')}
-            save=${(/** @type {Stored} */ changed) => replacePolicy(id, changed)} fetch=${() => fetchPolicy(id)} onSaved=${reload} />`
+            save=${(/** @type {Stored} */ changed) => replacePolicy(id, changed)} read=${() => fetchPolicy(id)} onSaved=${reload} />`
           : may('policies', 'write') ? html`<${Settings} id=${id} stored=${stored} reload=${reload} />`
             : html`<${Summary} text=${stored.text} />`}
       <//>`}`;
@@ -121,18 +121,18 @@ function Summary({ text }) {
   return html`<dl class="facts">${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-/** @param {{id: string, stored: Stored, reload: () => void}} props */
+/** @param {{id: string, stored: Stored, reload: () => Promise<void>}} props */
 function Settings({ id, stored, reload }) {
   const { form, changed, outdated, text } = useStoredForm('policy ' + id, stored, parts);
   const save = async () => {
     try {
       await replacePolicy(id, { text: text(), etag: stored.etag });
     } catch (error) {
-      if (error.status === 412) reload(); // what was changed here is applied to the latest
+      if (error.status === 412) await reload(); // what was changed here is applied to the latest
       throw error;
     }
+    await reload(); // what is typed next is a change of what is stored now
     toast('The policy is saved');
-    reload();
   };
   return html`
     <${Form} form=${form} onSave=${save} action="Save" onCancel=${changed ? () => {} : undefined} cancel="Discard changes" label="Settings of the policy">

@@ -10,6 +10,8 @@ import { Tabs } from '../lib/tabs.js';
 
 /** @typedef {{org_id: string, org_name: string}} Organisation */
 
+const icon = new URL('../icon.svg', import.meta.url).href;
+
 /** nonce is what the address had, and has no longer. */
 let nonce = new URLSearchParams(location.hash.slice(1)).get('nonce') ?? '';
 if (nonce) history.replaceState(null, '', location.pathname + location.search);
@@ -17,7 +19,9 @@ if (nonce) history.replaceState(null, '', location.pathname + location.search);
 /** SignInPage is all that somebody without a session sees. */
 export function SignInPage() {
   useEffect(() => document.querySelector('input')?.focus(), []);
-  return html`<main id="main" class="signin"><h1>gatehouse</h1><${SignIn} onDone=${session.set} /></main>`;
+  return html`
+    <main id="main" class="signin"><h1><img src=${icon} alt="" width="28" height="28" />gatehouse</h1>
+      <${SignIn} onDone=${session.set} /></main>`;
 }
 
 /** SignInAgain is above a page, whose requests wait. Somebody else who signs in gets a page of their own. */

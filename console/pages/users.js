@@ -16,7 +16,8 @@ import { GroupPage, Groups } from './groups.js';
 
 export default function Users() {
   const { rest: [id, group] } = route.use();
-  if (id === 'groups') return group ? html`<${GroupPage} key=${group} id=${group} />` : html`<${Lists} current="groups" />`;
+  if (id === 'groups') return group ? html`<${GroupPage} key=${group} id=${group} />` : html`<${Lists}
+    current="groups" />`;
   if (!id) return html`<${Lists} current="users" />`;
   return id === 'new' ? html`<${New} />` : html`<${One} key=${id} id=${id} />`;
 }
@@ -24,8 +25,11 @@ export default function Users() {
 /** @param {{current: 'users' | 'groups'}} props */
 function Lists({ current }) {
   const tabs = [{ name: 'users', title: 'Users' }, ...(may('user_groups') ? [{ name: 'groups', title: 'Groups' }] : [])];
-  const create = current === 'users' ? may('users', 'write') && html`<a class="button primary" href=${href('users', 'new')}>Create a user</a>`
-    : may('user_groups', 'write') && html`<a class="button primary" href=${href('users', 'groups', 'new')}>Create a group</a>`;
+  const create = current === 'users'
+    ? may('users', 'write') && html`<a class="button primary"
+    href=${href('users', 'new')}>Create a user</a>`
+    : may('user_groups', 'write') && html`<a class="button primary"
+      href=${href('users', 'groups', 'new')}>Create a group</a>`;
   return html`
     <header class="page"><h1>Users</h1>${create}</header>
     <${Tabs} label="Users and groups" tabs=${tabs} current=${current}
@@ -51,7 +55,8 @@ function State({ user }) {
 
 function All() {
   return html`
-    <${List} caption="Users" search="Search users" columns=${columns} keyOf=${(/** @type {User} */ user) => user.id} empty=${html`<${FirstUser} />`}
+    <${List} caption="Users" search="Search users" columns=${columns} keyOf=${(/** @type {User} */ user) => user.id}
+      empty=${html`<${FirstUser} />`}
       load=${async (/** @type {any} */ { page, search, signal }) => {
         const { users, pages } = await get('/api/users', { query: { p: page, q: search || undefined }, signal });
         return { items: users, pages };
@@ -82,9 +87,11 @@ function Profile({ form, disabled = false }) {
     <${Field} form=${form} name="first_name" label="First name" disabled=${disabled} />
     <${Field} form=${form} name="last_name" label="Last name" disabled=${disabled} />
     <${Field} form=${form} name="email_address" label="E-mail address" type="email" required disabled=${disabled} />
-    <${Field} form=${form} name="active" label="Active: may sign in, and the access key works" type="checkbox" disabled=${disabled} />
+    <${Field} form=${form} name="active" label="Active: may sign in, and the access key works" type="checkbox"
+      disabled=${disabled} />
     <${GroupField} form=${form} disabled=${disabled} />
-    ${mayGrantAdmin() && html`<div class="field check"><label><input type="checkbox" checked=${admin} disabled=${disabled} onChange=${setAdmin} />Administrator: may do everything in the organisation</label></div>`}
+    ${mayGrantAdmin() && html`<div class="field check"><label><input type="checkbox" checked=${admin}
+      disabled=${disabled} onChange=${setAdmin} />Administrator: may do everything in the organisation</label></div>`}
     ${admin ? html`<p class="hint">An administrator has every permission.</p>`
       : html`<${PermissionTable} granted=${granted} disabled=${disabled}
         onChange=${(/** @type {any} */ next) => form.set({ ...value, user_permissions: next })} />`}`;
@@ -95,13 +102,15 @@ const mayGrantAdmin = () => isOperator() || session.get()?.is_admin === true;
 /** @param {{form: import('../lib/form.js').FormState, disabled: boolean}} props */
 function GroupField({ form, disabled }) {
   const allowed = may('user_groups');
-  const { data, error } = useLoaded(async (signal) => allowed ? get('/api/usergroups', { query: { p: -1 }, signal }) : undefined, []);
+  const { data, error } = useLoaded(
+    async (signal) => allowed ? get('/api/usergroups', { query: { p: -1 }, signal }) : undefined, []);
   if (!allowed) return null;
   const groups = (data?.groups ?? []).map((group) => ({ value: String(group.id), text: group.name || String(group.id) }));
   const current = form.value.group_id;
   const unknown = current && !groups.some((group) => group.value === current) ? [{ value: current, text: current }] : [];
   return html`<${Failure} error=${error} />
-    <${Field} form=${form} name="group_id" label="Group" hint="The user has the permissions of the group, too." disabled=${disabled}
+    <${Field} form=${form} name="group_id" label="Group" hint="The user has the permissions of the group, too."
+      disabled=${disabled}
       options=${[{ value: '', text: 'none' }, ...unknown, ...groups]} />`;
 }
 
@@ -116,22 +125,26 @@ function New() {
   };
   if (made) {
     return html`<h1>Created ${nameOf(made)}</h1><${AccessKey} value=${made.access_key} />
-      <p><a class="button" href=${href('users', made.id)}>Open the user</a>${' '}<a href=${href('users')}>All users</a></p>`;
+      <p><a class="button" href=${href('users', made.id)}>Open the user</a>${' '}<a
+        href=${href('users')}>All users</a></p>`;
   }
   return html`<h1>Create a user</h1>
-    <${Form} form=${form} onSave=${create} action="Create" onCancel=${() => go('users')} label="New user"><${Profile} form=${form} /><//>`;
+    <${Form} form=${form} onSave=${create} action="Create" onCancel=${() => go('users')} label="New user"><${Profile}
+      form=${form} /><//>`;
 }
 
 /** @param {{value: string}} props */
 function AccessKey({ value }) {
-  if (!value) return html`<p class="hint">The access key is not shown to you. The user finds it at GET /api/users/me.</p>`;
+  if (!value) return html`<p
+    class="hint">The access key is not shown to you. The user finds it at GET /api/users/me.</p>`;
   return html`<${Secret} label="Access key" value=${value}>
     Programs send it in the header Authorization. It is shown only now. To sign in here, the user needs a password, or a sign-on.<//>`;
 }
 
 /** @param {{id: string}} props */
 function One({ id }) {
-  const { data: user, error, reload } = useLoaded((signal) => get('/api/users/{userId}', { params: { userId: id }, signal }), [id]);
+  const { data: user, error, reload } = useLoaded(
+    (signal) => get('/api/users/{userId}', { params: { userId: id }, signal }), [id]);
   const [key, setKey] = useState('');
   if (error && !user) return html`<${Failure} error=${error} retry=${reload} />`;
   if (!user) return html`<${Loading} />`;
@@ -208,7 +221,8 @@ function Actions({ user, onChanged, onKey }) {
   };
   const revoke = () => isOperator() ? change(user.id, { ...changeable(user), active: false })
     : send('put', '/api/users/{userId}/actions/revoke', { params });
-  const allow = resets ? '/admin/users/{userId}/actions/disallow_reset_passwords' : '/admin/users/{userId}/actions/allow_reset_passwords';
+  const allow = resets ? '/admin/users/{userId}/actions/disallow_reset_passwords'
+    : '/admin/users/{userId}/actions/allow_reset_passwords';
   return html`
     <aside class="card" aria-label="Actions">
       <dl class="facts">
@@ -218,21 +232,29 @@ function Actions({ user, onChanged, onKey }) {
         <div><dt>May reset the passwords of others</dt><dd>${resets ? 'yes' : 'no'}</dd></div>
       </dl>
       <${Failure} error=${error} />
-      ${(isSelf || mayResetPasswords()) && html`<button type="button" onClick=${() => setOpen('password')}>Set a password…</button>`}
+      ${(isSelf || mayResetPasswords()) && html`<button type="button"
+        onClick=${() => setOpen('password')}>Set a password…</button>`}
       ${(isSelf || write) && html`<button type="button" onClick=${() => setOpen('key')}>Renew the access key…</button>`}
-      ${isOperator() && html`<button type="button" onClick=${() => run(() => send('put', allow, { params }), resets ? 'Disallowed' : 'Allowed')}>
+      ${isOperator() && html`<button type="button"
+        onClick=${() => run(() => send('put', allow, { params }), resets ? 'Disallowed' : 'Allowed')}>
         ${resets ? 'Disallow resetting passwords' : 'Allow resetting passwords'}</button>`}
-      ${write && user.active && html`<button type="button" onClick=${() => run(revoke, 'The user is inactive')}>Set inactive</button>`}
-      ${(isSelf || write) && html`<button type="button" class="danger" onClick=${() => setOpen('delete')}>Delete…</button>`}
-      ${open === 'password' && html`<${Password} user=${user} isSelf=${isSelf} onClose=${close} onSaved=${onChanged} />`}
-      ${open === 'key' && html`<${Confirm} title="Renew the access key?" action="Renew the key" onConfirm=${renew} onClose=${close}>
+      ${write && user.active && html`<button type="button"
+        onClick=${() => run(revoke, 'The user is inactive')}>Set inactive</button>`}
+      ${(isSelf || write) && html`<button type="button" class="danger"
+        onClick=${() => setOpen('delete')}>Delete…</button>`}
+      ${open === 'password' && html`<${Password} user=${user} isSelf=${isSelf} onClose=${close}
+        onSaved=${onChanged} />`}
+      ${open === 'key' && html`<${Confirm} title="Renew the access key?" action="Renew the key" onConfirm=${renew}
+        onClose=${close}>
         <p>The present key of ${nameOf(user)} stops working at once, and sessions that are open end.</p><//>`}
-      ${open === 'delete' && html`<${Confirm} title="Delete ${nameOf(user)}?" action="Delete the user" typed=${user.email_address} onConfirm=${remove} onClose=${close}>
+      ${open === 'delete' && html`<${Confirm} title="Delete ${nameOf(user)}?" action="Delete the user"
+        typed=${user.email_address} onConfirm=${remove} onClose=${close}>
         <p>The access key stops working at once. This cannot be undone.</p><//>`}
     </aside>`;
 }
 
-const mayResetPasswords = () => isOperator() || (session.get()?.is_admin === true && grants(session.get()?.permissions, 'ResetPassword'));
+const mayResetPasswords = () =>
+  isOperator() || (session.get()?.is_admin === true && grants(session.get()?.permissions, 'ResetPassword'));
 
 /** @param {{user: User, isSelf: boolean, onClose: () => void, onSaved: () => void}} props */
 function Password({ user, isSelf, onClose, onSaved }) {
@@ -247,7 +269,9 @@ function Password({ user, isSelf, onClose, onSaved }) {
   return html`
     <${Dialog} title="Set the password of ${nameOf(user)}" onClose=${onClose}>
       <${Form} form=${form} onSave=${save} action="Set the password" onCancel=${onClose}>
-        ${isSelf && html`<${Field} form=${form} name="current_password" label="Current password" type="password" autocomplete="current-password" hint="Empty if there is none yet." />`}
-        <${Field} form=${form} name="new_password" label="New password" type="password" autocomplete="new-password" required />
+        ${isSelf && html`<${Field} form=${form} name="current_password" label="Current password" type="password"
+          autocomplete="current-password" hint="Empty if there is none yet." />`}
+        <${Field} form=${form} name="new_password" label="New password" type="password"
+          autocomplete="new-password" required />
       <//><//>`;
 }
