@@ -128,8 +128,8 @@ func TestRequestsOfOtherSites(t *testing.T) {
 	tab.See("There is no policy yet", "Sign out") // the session is the one that was there
 }
 
-// TestConsoleUsesTheContracts: modules send requests by lib/api.js only, to operations of the contracts, whose paths tsc
-// checks; so they have no other way to the server.
+// TestConsoleUsesTheContracts: modules send requests by lib/api.js only, to operations of the contracts, whose paths
+// tsc checks; so they have no other way to the server.
 func TestConsoleUsesTheContracts(t *testing.T) {
 	t.Parallel()
 	other := regexp.MustCompile(`\bfetch\(|XMLHttpRequest|WebSocket|EventSource|sendBeacon|importScripts|new Worker`)

@@ -236,7 +236,9 @@ func TestOverviewWithoutAnswers(t *testing.T) {
 	silent := loopback(t) // accepts connections, and never answers
 	client, err := gateway.New(gateway.Config{Host: silent.Addr().String(), Secret: controlSecret})
 	require.NoError(t, err)
-	redis := gateway.NewRedis(gateway.RedisConfig{Addresses: []string{silent.Addr().String()}, NodeSecrets: []string{nodeSecret}})
+	redis := gateway.NewRedis(gateway.RedisConfig{
+		Addresses: []string{silent.Addr().String()}, NodeSecrets: []string{nodeSecret},
+	})
 	t.Cleanup(func() { _ = redis.Close() })
 	b := setup(t, func(c *server.Config) { c.Gateway, c.Redis = client, redis })
 	org := b.org()
