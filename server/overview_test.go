@@ -248,8 +248,8 @@ func TestOverviewWithoutAnswers(t *testing.T) {
 	began := time.Now()
 	got := b.overview(key)
 	require.Less(t, time.Since(began), gateway.Timeout, "a probe is shorter than any other call")
-	require.Equal(t, "unreachable unreachable",
-		got.Get("gateways.control_api").String()+" "+got.Get("gateways.redis").String())
+	require.Equal(t, "unreachable, unreachable",
+		got.Get("gateways.control_api").String()+", "+got.Get("gateways.redis").String())
 	texts := strings.Join(problemTexts(got), "\n")
 	for _, text := range []string{
 		"The gateway's control API does not answer", "The Redis of the gateways does not answer", "No gateway has registered",
