@@ -44,7 +44,8 @@ func named(selector, name string) string {
 			return label?.textContent;
 		};
 		const place = [...document.querySelectorAll('dialog[open]')].pop() ?? document;
-		return [...place.querySelectorAll(` + quote(selector) + `)].find((e) => e.checkVisibility() && [labelOf(e), e.getAttribute('aria-label'), e.innerText, e.title]
+		return [...place.querySelectorAll(` + quote(selector) + `)].find((e) => e.checkVisibility() &&
+			[labelOf(e), e.getAttribute('aria-label'), e.innerText, e.title]
 			.some((text) => text?.trim().replace(/\s+/g, ' ') === ` + quote(name) + `));
 	})()`
 }

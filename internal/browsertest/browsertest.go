@@ -1,6 +1,6 @@
 // Package browsertest has tests use pages as people do, in a headless Chromium: one for all tests of a package, in
-// which each tab has cookies and storage of its own. A test fails if a page violates its Content-Security-Policy, throws,
-// logs an error, or sends a request to another server.
+// which each tab has cookies and storage of its own. A test fails if a page violates its Content-Security-Policy,
+// throws, logs an error, or sends a request to another server.
 package browsertest
 
 import (
