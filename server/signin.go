@@ -183,7 +183,7 @@ func (s *Server) account(r *request, sent dashboard.SessionRequest) (store.Accou
 		case err != nil:
 			return err
 		case len(accounts) == 0:
-			if err := s.passwords.Refuse(r.Context(), "unknown account"); err != nil {
+			if err := s.passwords.Refuse(r.Context(), "unknown "+strings.ToLower(*sent.EmailAddress)); err != nil {
 				return orTooMany(err)
 			}
 		}
