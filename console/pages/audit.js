@@ -82,8 +82,9 @@ const When = ({ event }) => html`<${Time} value=${new Date(event.timestamp * 100
 
 /** @param {{event: Event}} props */
 function Outcome({ event: { outcome, status } }) {
-  const kind = status >= 500 ? 'bad' : status >= 400 ? 'warn' : 'good';
-  return html`<${Badge} kind=${kind}>${outcome.replaceAll('_', ' ')}<//>`;
+  const words = outcome.replaceAll('_', ' ');
+  if (status >= 500) return html`<${Badge} kind="bad">failed: ${words}<//>`;
+  return status >= 400 ? html`<${Badge} kind="warn">refused: ${words}<//>` : html`<${Badge} kind="good">${words}<//>`;
 }
 
 const clear = () => setQuery({ ...Object.fromEntries(filters().map(({ name }) => [name, undefined])), p: undefined });
