@@ -2,7 +2,7 @@
 import { address, get } from '../lib/api.js';
 import { Badge, Empty, Failure, Loading, Time } from '../lib/feedback.js';
 import { html, useState } from '../lib/html.js';
-import { List, useLoaded } from '../lib/list.js';
+import { List, useFocusKey, useLoaded } from '../lib/list.js';
 import { href, route, setQuery } from '../lib/route.js';
 import { isOperator } from '../lib/session.js';
 
@@ -92,6 +92,7 @@ const clear = () => setQuery({ ...Object.fromEntries(filters().map(({ name }) =>
 /** @param {{filter: Record<string, string>}} props */
 function Filters({ filter }) {
   const more = filters().slice(first.length);
+  const form = useFocusKey();
   const [open, setOpen] = useState(more.some(({ name }) => filter[name]));
   const apply = (/** @type {any} */ event) => {
     event.preventDefault();
@@ -100,7 +101,7 @@ function Filters({ filter }) {
   };
   const fields = (/** @type {Filter[]} */ list) => list.map((each) => html`<${FilterField} key=${each.name} filter=${each} value=${filter[each.name]} />`);
   return html`
-    <form class="audit-filters" role="search" aria-label="Filters" onSubmit=${apply}>
+    <form class="audit-filters" role="search" aria-label="Filters" ref=${form} onSubmit=${apply}>
       <div class="fields">${fields(first)}</div>
       <details open=${open} onToggle=${(/** @type {any} */ event) => setOpen(event.target.open)}>
         <summary>More filters</summary>
