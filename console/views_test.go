@@ -150,7 +150,7 @@ func small(t *testing.T, picture []byte, height int) []byte {
 	palette := color.Palette(byCount[:min(colours, len(byCount))])
 	nearest := map[color.Color]uint8{}
 	for c := range count {
-		nearest[c] = uint8(palette.Index(c)) //nolint:gosec // of 256
+		nearest[c] = uint8(palette.Index(c)) // of 256
 	}
 	reduced := image.NewPaletted(bounds, palette)
 	for y := range bounds.Dy() {
