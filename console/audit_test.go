@@ -33,6 +33,8 @@ func TestAudit(t *testing.T) {
 	s.refused(reader, "DELETE", "/api/portal/policies/%3Cimg%20src=x%20onerror=alert(1)%3E", http.StatusForbidden)
 	tab := s.openAs(reader, "#/audit")
 	tab.See("createSession", "access denied", "<img src=x onerror=alert(1)>", "Page 1 of 2")
+	tab.Keys("/")
+	browsertest.Eventually(tab, "user", `document.activeElement.name`)
 	tab.Press("Next")
 	tab.See("Page 2 of 2", admin.email)
 	tab.SeeNot("createSession")

@@ -57,6 +57,8 @@ func TestKeyOfPolicy(t *testing.T) {
 	tab.Press("Delete")
 	tab.PressCSS("dialog .danger")
 	tab.See("The key is deleted", "There is no key yet")
+	tab.Keys("/")
+	browsertest.Eventually(tab, "Look up a key", `document.activeElement.labels?.[0]?.textContent`)
 	tab.Fill("Look up a key", key)
 	tab.Allow("status of 404")
 	tab.Press("Look up")

@@ -206,6 +206,80 @@ func TestUsersAreSearched(t *testing.T) {
 	tab.See("Nothing found")
 }
 
+// TestFirstAdministrator: from a new organisation, the console leads to an administrator who can set passwords, and who
+// gives a user a password without an operator.
+func TestFirstAdministrator(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	operator := s.openAsOperator("")
+	operator.Press("Organisation Choose one")
+	operator.See("There is no organisation yet")
+	operator.Press("Create an organisation")
+	operator.Fill("Name", "Rivermouth Foods")
+	operator.Press("Create")
+	operator.See("Rivermouth Foods has no user yet.")
+	operator.Press("Home")
+	operator.See("Create the first administrator")
+	operator.Press("Choose the organisation")
+	operator.See("Choose an organisation")
+	operator.PressCSS(".choices button")
+	operator.See("There is no user yet")
+	operator.Press("Create an administrator")
+	operator.Fill("E-mail address", "ines@rivermouth.example")
+	operator.Press("Create")
+	operator.See("Created ines@rivermouth.example", "Access key")
+	setPassword(operator)
+	operator.Press("Open the user")
+	operator.See("Disallow resetting passwords")
+	id := browsertest.Eval[string](operator, `location.hash.split('/').pop()`)
+	require.Equal(t, administrator, s.storedUser(id).UserPermissions)
+	operator.Press("Organisations")
+	operator.Press("Rivermouth Foods")
+	operator.See("Settings")
+	operator.SeeNot("has no user yet")
+
+	ines := s.openAs(user{email: "ines@rivermouth.example"}, "#/home")
+	ines.Press("Create or import an API")
+	ines.See("There is no API yet")
+	ines.Press("Users")
+	ines.Press("Create a user")
+	ines.SeeNot("May set the passwords of others") // which only operators allow
+	ines.Fill("E-mail address", "odo@rivermouth.example")
+	ines.Press("Administrator: may do everything in the organisation")
+	ines.Press("Create")
+	ines.See("Created odo@rivermouth.example")
+	setPassword(ines)
+	odo := s.openAs(user{email: "odo@rivermouth.example"}, "#/users/"+id)
+	odo.See("You may not set the password.", "whom an operator has allowed")
+	odo.SeeNot("Set a password…")
+}
+
+// TestFirstUserWithoutPasswords: an operator makes an administrator who may not set passwords, or no administrator.
+func TestFirstUserWithoutPasswords(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	org := s.org("Rivermouth Foods")
+	for _, each := range []struct {
+		name    string
+		pressed []string
+		granted map[string]string
+	}{
+		{"lea", []string{"May set the passwords of others"}, map[string]string{"IsAdmin": "admin"}},
+		{"tom", []string{"Administrator: may do everything in the organisation", "APIs: Read"}, map[string]string{"apis": "read"}},
+	} {
+		tab := s.in(t).openAsOperator("#/org/" + org + "/users/new?administrator=true")
+		for _, pressed := range each.pressed {
+			tab.Press(pressed)
+		}
+		tab.Fill("E-mail address", each.name+"@rivermouth.example")
+		tab.Press("Create")
+		tab.Press("Open the user")
+		tab.See("Allow resetting passwords")
+		id := browsertest.Eval[string](tab, `location.hash.split('/').pop()`)
+		require.Equal(t, each.granted, s.storedUser(id).UserPermissions)
+	}
+}
+
 // TestLastAdministrator: what the server refuses is shown in its words, and an administrator cannot be lost by a press.
 func TestLastAdministrator(t *testing.T) {
 	t.Parallel()

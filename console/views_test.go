@@ -1,9 +1,16 @@
 package console_test
 
 import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -105,10 +112,15 @@ func TestPictures(t *testing.T) {
 		t.Run(view.name, func(t *testing.T) {
 			t.Parallel()
 			tab := view.open(t)
+			const height = 800
+			limit := math.MaxInt
 			write := func(suffix string) {
-				require.NoError(t, os.WriteFile(filepath.Join(folder, view.name+suffix+".png"), tab.Picture(), 0o600))
+				require.NoError(t, os.WriteFile(filepath.Join(folder, view.name+suffix+".png"), small(t, tab.Picture(), limit), 0o600))
 			}
-			tab.Size(1280, 800)
+			tab.Size(1280, height)
+			if browsertest.Eval[bool](tab, `!!document.querySelector('dialog[open]')`) {
+				limit = height // what is below the window is not darkened
+			}
 			tab.Colours("light")
 			write("")
 			if view.dark {
@@ -117,4 +129,37 @@ func TestPictures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// small returns the upper part of a picture with the 256 colours that it has most of, which makes it smaller by half:
+// pages have few colours, and the edges of letters the others.
+func small(t *testing.T, picture []byte, height int) []byte {
+	t.Helper()
+	decoded, err := png.Decode(bytes.NewReader(picture))
+	require.NoError(t, err)
+	bounds := decoded.Bounds()
+	bounds.Max.Y = min(bounds.Max.Y, height)
+	count := map[color.Color]int{}
+	for y := range bounds.Dy() {
+		for x := range bounds.Dx() {
+			count[decoded.At(x, y)]++
+		}
+	}
+	const colours = 256
+	byCount := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] })
+	palette := color.Palette(byCount[:min(colours, len(byCount))])
+	nearest := map[color.Color]uint8{}
+	for c := range count {
+		nearest[c] = uint8(palette.Index(c)) // of 256
+	}
+	reduced := image.NewPaletted(bounds, palette)
+	for y := range bounds.Dy() {
+		for x := range bounds.Dx() {
+			reduced.SetColorIndex(x, y, nearest[decoded.At(x, y)])
+		}
+	}
+	var out bytes.Buffer
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	require.NoError(t, encoder.Encode(&out, reduced))
+	return out.Bytes()
 }

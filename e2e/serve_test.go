@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,6 +47,10 @@ func TestDataSurvivesKill(t *testing.T) {
 	s.kill()
 	s.start()
 	require.Contains(t, s.stdout.lines(), "admin secret: stored in "+s.dir+"/admin-secret", "the secret is printed once")
+	eventually(t, "the server announces the console", func() bool {
+		return slices.Contains(s.stdout.lines(),
+			"the console is on http://"+s.address+"/console; sign in as an operator, with the admin secret")
+	})
 	require.NotContains(t, s.stdout.String(), secret)
 	require.Contains(t, string(ok(s.client().GetOrgWithResponse(t.Context(), org))(t).Body), "Rivermouth Foods")
 	require.Contains(t, string(ok(asUser().GetApisWithResponse(t.Context(), nil))(t).Body), `"name":"Tide tables"`)

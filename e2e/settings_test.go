@@ -41,7 +41,7 @@ func TestSettingsFile(t *testing.T) {
 			t.Parallel()
 			path := writeFile(t, filepath.Join(newDir(t), "tyk_analytics.conf"), dashboardFile(storetest.EmptyDatabase(t)))
 			s := newServer(t, "TYK_DB_HASHKEYS=true")
-			cmd := s.command("serve", "--page-size", "2")
+			cmd := s.command("serve", "--page-size", "2", "--console=false")
 			if named {
 				cmd.Args = append(cmd.Args, "--conf", path)
 			} else {
@@ -57,6 +57,7 @@ func TestSettingsFile(t *testing.T) {
 			}
 			page := ok(c.GetOrgsWithResponse(t.Context(), &client.GetOrgsParams{P: new(client.Page(1))}))(t)
 			require.Contains(t, string(page.Body), `"pages":2`, "the flag precedes the file")
+			require.NotContains(t, s.stdout.String(), "console", "there is none")
 			require.Contains(t, s.log.String(), `msg="settings file read" path=`)
 			require.Equal(t, 1, strings.Count(s.log.String(), "settings without effect"))
 			require.Contains(t, s.log.String(),

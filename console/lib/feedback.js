@@ -24,15 +24,15 @@ export function Loading() {
 
 /**
  * Empty says what a list is for, what to do first, and the command that does the same.
- * @param {{title: string, command?: string, action?: any, children?: any}} props
+ * @param {{title: string, command?: string, before?: string, action?: any, children?: any}} props
  */
-export function Empty({ title, command, action, children }) {
+export function Empty({ title, command, before = 'The same from a terminal:', action, children }) {
   return html`
     <section class="empty">
       <h2>${title}</h2>
       ${children}
       ${action && html`<p>${action}</p>`}
-      ${command && html`<p class="hint">The same from a terminal:</p><${Command} text=${command} />`}
+      ${command && html`<p class="hint">${before}</p><${Command} text=${command} />`}
     </section>`;
 }
 

@@ -103,29 +103,39 @@ export function Pager({ page, pages, onPage }) {
 const typingPause = 250; // milliseconds after which a search is sent
 
 /**
- * SearchField is focused by the key /.
- * @param {{label: string, value: string, onSearch: (text: string) => void}} props
+ * useFocusKey returns a ref for a form: the key / focuses its first field.
+ * @returns {{current: HTMLElement | null}}
  */
-export function SearchField({ label, value, onSearch }) {
-  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
-  const timer = useRef(0);
+export function useFocusKey() {
+  const form = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
     const focus = (/** @type {KeyboardEvent} */ event) => {
       const typing = event.target instanceof Element && event.target.closest('input, textarea, select, [contenteditable]');
       if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || typing) return;
       event.preventDefault();
-      input.current?.focus();
-      input.current?.select();
+      const input = form.current?.querySelector('input');
+      input?.focus();
+      input?.select();
     };
     document.addEventListener('keydown', focus);
     return () => document.removeEventListener('keydown', focus);
   }, []);
+  return form;
+}
+
+/**
+ * SearchField is focused by the key /.
+ * @param {{label: string, value: string, onSearch: (text: string) => void}} props
+ */
+export function SearchField({ label, value, onSearch }) {
+  const field = useFocusKey();
+  const timer = useRef(0);
   const typed = (/** @type {any} */ event) => {
     clearTimeout(timer.current);
     const text = event.target.value;
     timer.current = setTimeout(() => onSearch(text.trim()), typingPause);
   };
-  return html`<label class="search"><span class="unseen">${label}</span>
-    <input type="search" ref=${input} placeholder=${label} defaultValue=${value} onInput=${typed} autocomplete="off" spellcheck=${false} />
+  return html`<label class="search" ref=${field}><span class="unseen">${label}</span>
+    <input type="search" placeholder=${label} defaultValue=${value} onInput=${typed} autocomplete="off" spellcheck=${false} />
     <kbd aria-hidden="true">/</kbd></label>`;
 }

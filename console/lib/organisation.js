@@ -1,11 +1,11 @@
 // The organisation in which an operator acts: it is in the address of the page, and chosen here.
-import { get } from './api.js';
+import { address, get } from './api.js';
 import { Dialog } from './dialog.js';
 import { Empty } from './feedback.js';
 import { html, useState } from './html.js';
 import { Pager, SearchField, useLoaded } from './list.js';
 import { Failure, Loading } from './feedback.js';
-import { go, route } from './route.js';
+import { go, href, route } from './route.js';
 
 /** Switcher shows the current organisation, and opens the choice of another one. */
 export function Switcher() {
@@ -34,14 +34,15 @@ export function useOrganisationName(org) {
 
 /** @param {{onChoose: (id: string) => void, onClose?: () => void}} props */
 function Choice({ onChoose, onClose }) {
-  return html`<${Dialog} title="Choose an organisation" onClose=${onClose}><${Organisations} onChoose=${onChoose} /><//>`;
+  return html`<${Dialog} title="Choose an organisation" onClose=${onClose}><${Organisations} onChoose=${onChoose}
+    onCreate=${onClose} /><//>`;
 }
 
 /**
  * Organisations is a list of organisations to choose from.
- * @param {{onChoose: (id: string) => void}} props
+ * @param {{onChoose: (id: string) => void, onCreate?: () => void}} props
  */
-export function Organisations({ onChoose }) {
+export function Organisations({ onChoose, onCreate }) {
   const [search, setSearch] = useState('');
   const [page, setPage] = useState(1);
   const { data, error, loading, reload } = useLoaded(
@@ -52,12 +53,14 @@ export function Organisations({ onChoose }) {
     <${Failure} error=${error} retry=${reload} />
     ${!data && loading && html`<${Loading} />`}
     ${data && all.length === 0 && html`<${Empty} title=${search ? 'Nothing found' : 'There is no organisation yet'}
-      command=${search ? undefined : createCommand} />`}
-    <ul class="choices">${all.map((each) => html`
+      command=${search ? undefined : createCommand}
+      action=${!search && html`<a class="button" href=${href('organisations', 'new', { org: '' })}
+        onClick=${onCreate}>Create an organisation</a>`} />`}
+    ${all.length > 0 && html`<ul class="choices">${all.map((each) => html`
       <li key=${each.id}><button type="button" onClick=${() => onChoose(String(each.id))}>
-        <strong>${each.owner_name}</strong> <code>${each.id}</code></button></li>`)}</ul>
+        <strong>${each.owner_name}</strong> <code>${each.id}</code></button></li>`)}</ul>`}
     ${data && html`<${Pager} page=${page} pages=${data.pages} onPage=${setPage} />`}`;
 }
 
-const createCommand = `curl -sS ${new URL('../admin/organisations', document.baseURI)} \\
-  -H "Admin-Auth: $ADMIN" -d '{"owner_name": "Rivermouth Foods"}'`;
+const createCommand = `curl -sS ${address('/admin/organisations')} \\
+  -H "Admin-Auth: $ADMIN_SECRET" -d '{"owner_name": "Rivermouth Foods"}'`;

@@ -2,7 +2,7 @@
 import { address, get } from '../lib/api.js';
 import { Badge, Empty, Failure, Loading, Time } from '../lib/feedback.js';
 import { html, useState } from '../lib/html.js';
-import { List, useLoaded } from '../lib/list.js';
+import { List, useFocusKey, useLoaded } from '../lib/list.js';
 import { href, route, setQuery } from '../lib/route.js';
 import { isOperator } from '../lib/session.js';
 
@@ -82,8 +82,9 @@ const When = ({ event }) => html`<${Time} value=${new Date(event.timestamp * 100
 
 /** @param {{event: Event}} props */
 function Outcome({ event: { outcome, status } }) {
-  const kind = status >= 500 ? 'bad' : status >= 400 ? 'warn' : 'good';
-  return html`<${Badge} kind=${kind}>${outcome.replaceAll('_', ' ')}<//>`;
+  const words = outcome.replaceAll('_', ' ');
+  if (status >= 500) return html`<${Badge} kind="bad">failed: ${words}<//>`;
+  return status >= 400 ? html`<${Badge} kind="warn">refused: ${words}<//>` : html`<${Badge} kind="good">${words}<//>`;
 }
 
 const clear = () => setQuery({ ...Object.fromEntries(filters().map(({ name }) => [name, undefined])), p: undefined });
@@ -91,6 +92,7 @@ const clear = () => setQuery({ ...Object.fromEntries(filters().map(({ name }) =>
 /** @param {{filter: Record<string, string>}} props */
 function Filters({ filter }) {
   const more = filters().slice(first.length);
+  const form = useFocusKey();
   const [open, setOpen] = useState(more.some(({ name }) => filter[name]));
   const apply = (/** @type {any} */ event) => {
     event.preventDefault();
@@ -99,7 +101,7 @@ function Filters({ filter }) {
   };
   const fields = (/** @type {Filter[]} */ list) => list.map((each) => html`<${FilterField} key=${each.name} filter=${each} value=${filter[each.name]} />`);
   return html`
-    <form class="audit-filters" role="search" aria-label="Filters" onSubmit=${apply}>
+    <form class="audit-filters" role="search" aria-label="Filters" ref=${form} onSubmit=${apply}>
       <div class="fields">${fields(first)}</div>
       <details open=${open} onToggle=${(/** @type {any} */ event) => setOpen(event.target.open)}>
         <summary>More filters</summary>

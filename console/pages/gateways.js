@@ -88,10 +88,14 @@ function Reload(/** @type {{onDone: () => void}} */ { onDone }) {
 }
 
 function FirstGateway() {
-  return html`<${Empty} title="No gateway has registered" command=${isOperator() ? command : undefined}>
+  return html`<${Empty} title="No gateway has registered" command=${isOperator() ? command : undefined}
+    before="Start one from a terminal:">
     <p>A Tyk Gateway registers when it starts, and loads the APIs and policies of this server. It is listed while it sends
       heartbeats, and for a minute after the last one.</p>
-    ${!isOperator() && html`<p>Ask the operator of the installation why none is there.</p>`}<//>`;
+    ${isOperator() ? html`<p>To have keys created, and gateways told of changes, start this server with
+      <code>--gateway-host</code> and <code>--gateway-port</code>, the address of the gateway, and
+      <code>TYK_DB_TYKAPI_SECRET</code>, its <code>$GATEWAY_SECRET</code>. A gateway in a container needs an address of this server that it can
+      reach.</p>` : html`<p>Ask the operator of the installation why none is there.</p>`}<//>`;
 }
 
 const server = address('/').href.replace(/\/$/, '');

@@ -5,7 +5,7 @@ import { Badge, Empty, Failure, Loading } from '../lib/feedback.js';
 import { html, useEffect, useRef } from '../lib/html.js';
 import { useLoaded } from '../lib/list.js';
 import { href } from '../lib/route.js';
-import { isOperator, session } from '../lib/session.js';
+import { isOperator, may, session } from '../lib/session.js';
 import { isVisible } from '../lib/shell.js';
 import { pages } from './index.js';
 
@@ -80,14 +80,21 @@ function Tile({ page, title, count, more }) {
  * First says what to do first, where nothing is there yet.
  * @param {{overview: Overview}} props
  */
-function First({ overview: { organisations, apis } }) {
+function First({ overview: { organisations, users, apis } }) {
   if (organisations === 0) {
     return html`<${Empty} title="Create the first organisation" command=${createOrganisation()}
       action=${html`<a class="button" href=${href('organisations', 'new', { org: '' })}>Create an organisation</a>`}>
       <p>Everything belongs to an organisation: users, APIs, policies and keys.</p><//>`;
   }
+  if (isOperator() && users === 0) {
+    return html`<${Empty} title="Create the first administrator"
+      action=${html`<a class="button" href=${href('users', { org: '' })}>Choose the organisation</a>`}>
+      <p>Administrators create the other users of their organisation, and import APIs.</p><//>`;
+  }
   if (apis?.total === 0) {
-    return html`<${Empty} title="Import the first API" command=${importAPIs()}>
+    return html`<${Empty} title="Import the first API" command=${importAPIs()}
+      action=${may('apis', 'write') && html`<a class="button"
+        href=${href('apis', { org: '' })}>${isOperator() ? 'Choose the organisation' : 'Create or import an API'}</a>`}>
       <p>An API is what gateways serve: a path, and where its requests are sent.</p><//>`;
   }
   return null;

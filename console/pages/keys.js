@@ -5,7 +5,7 @@ import { Badge, Command, Empty, Failure, Loading, Time } from '../lib/feedback.j
 import { html, useEffect, useId, useState } from '../lib/html.js';
 import { refOf, shortened } from '../lib/keyrefs.js';
 import { rateInWords } from '../lib/limits.js';
-import { List, useLoaded } from '../lib/list.js';
+import { List, useFocusKey, useLoaded } from '../lib/list.js';
 import { go, href, route } from '../lib/route.js';
 import { may } from '../lib/session.js';
 
@@ -126,12 +126,13 @@ function OfAPI({ id }) {
 /** Lookup opens a key by its ID or its hash. */
 function Lookup() {
   const id = useId();
+  const form = useFocusKey();
   const [text, setText] = useState('');
   const open = (/** @type {Event} */ event) => {
     event.preventDefault();
     if (text.trim()) go('keys', 'key', refOf(text.trim()));
   };
-  return html`<form class="lookup" role="search" onSubmit=${open}>
+  return html`<form class="lookup" role="search" ref=${form} onSubmit=${open}>
     <label for=${id}>Look up a key</label>
     <input id=${id} type="text" autocomplete="off" spellcheck=${false} placeholder="Key, its name, or its hash" value=${text}
       onInput=${(/** @type {any} */ event) => setText(event.target.value)} />

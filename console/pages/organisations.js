@@ -4,7 +4,7 @@ import { Confirm } from '../lib/dialog.js';
 import { valuesOf, withValues } from '../lib/documentform.js';
 import { Badge, Empty, Failure, Loading } from '../lib/feedback.js';
 import { Field, Form, useForm } from '../lib/form.js';
-import { html, useState } from '../lib/html.js';
+import { html, useEffect, useState } from '../lib/html.js';
 import { find, read } from '../lib/jsontext.js';
 import { List, useLoaded } from '../lib/list.js';
 import { go, href, route } from '../lib/route.js';
@@ -43,7 +43,8 @@ function All() {
 
 function FirstOrganisation() {
   return html`<${Empty} title="There is no organisation yet" command=${`curl -sS ${address('/admin/organisations')} \\
-  -H "Admin-Auth: $ADMIN_SECRET" -d '{"owner_name": "Rivermouth Foods"}'`}>
+  -H "Admin-Auth: $ADMIN_SECRET" -d '{"owner_name": "Rivermouth Foods"}'`}
+    action=${html`<a class="button primary" href=${href('organisations', 'new')}>Create the first organisation</a>`}>
     <p>Users, APIs, policies and keys belong to an organisation. Create one, and then its first administrator.</p><//>`;
 }
 
@@ -57,19 +58,23 @@ const fields = [
 function Settings({ form }) {
   return html`
     <${Field} form=${form} name="owner_name" label="Name" required />
-    <${Field} form=${form} name="owner_slug" label="Slug" hint="A short name, for URLs." />
+    <${Field} form=${form} name="owner_slug" label="Slug" hint="Optional: a short name, for URLs." />
     <${Field} form=${form} name="cname" label="Domain"
-      hint="The host name of the organisation's portal. No two organisations have the same." />
+      hint="Optional: the host name of the organisation's portal. No two organisations have the same." />
     <${Field} form=${form} name="cname_enabled" label="Serve the portal at the domain" type="checkbox" />
     <${Field} form=${form} name="sso_enabled" label="Users may create single sign-on nonces" type="checkbox" />`;
 }
+
+/** created is the ID of the organisation that was created last in this window: its page says what to do next. */
+let created = '';
 
 function New() {
   const form = useForm('organisation', valuesOf('{}', fields));
   const create = async (/** @type {any} */ values) => {
     const { data } = await send('post', '/admin/organisations', { body: withValues('{}', fields, values) });
     toast(`Created ${values.owner_name}`);
-    go('organisations', String(data.Meta));
+    created = String(data.Meta);
+    go('organisations', created);
   };
   return html`<h1>Create an organisation</h1>
     <${Form} form=${form} onSave=${create} action="Create" onCancel=${() => go('organisations')}
@@ -83,6 +88,7 @@ function One({ id, tab }) {
   const { data, error, reload } = useLoaded(
     (signal) => send('get', '/admin/organisations/{orgID}', { params: { orgID: id }, raw: true, signal }), [id]);
   const [deleting, setDeleting] = useState(false);
+  useEffect(() => () => { created = ''; }, []);
   if (error && !data) return html`<${Failure} error=${error} retry=${reload} />`;
   if (!data) return html`<${Loading} />`;
   const text = String(data.data);
@@ -98,6 +104,8 @@ function One({ id, tab }) {
       <a class="button" href=${href('users', { org: id })}>Users</a>
       <button type="button" class="danger" onClick=${() => setDeleting(true)}>Delete…</button></div></header>
     <p class="hint"><a href=${href('organisations')}>Organisations</a> / <code>${id}</code></p>
+    ${created === id && html`<p class="notice">${name} has no user yet.${' '}<a
+      href=${href('users', 'new', { org: id, query: { administrator: 'true' } })}>Create its first administrator</a></p>`}
     <${Tabs} label="Parts of the organisation" tabs=${tabs} current=${tab}
       onChange=${(/** @type {string} */ next) => go('organisations', id, next)}>
       ${tab === 'key' ? html`<${Key} id=${id} name=${name} />` : html`<${Edit} key=${text} id=${id} text=${text}

@@ -88,7 +88,9 @@ function ByPassword({ open }) {
       ${choices.length > 0 && html`<${Field} form=${form} name="org_id" label="Organisation"
         hint="Several organisations have a user with this address."
         options=${choices.map(({ org_id, org_name }) => ({ value: org_id, text: org_name || org_id }))} />`}
-    <//>`;
+    <//>
+    <p class="hint">An administrator of your organisation sets your password. On a new server, sign in as an operator
+      first.</p>`;
 }
 
 /**

@@ -15,11 +15,11 @@ import { GroupPage, Groups } from './groups.js';
 /** @typedef {import('../types').Schemas['User']} User */
 
 export default function Users() {
-  const { rest: [id, group] } = route.use();
+  const { rest: [id, group], query } = route.use();
   if (id === 'groups') return group ? html`<${GroupPage} key=${group} id=${group} />` : html`<${Lists}
     current="groups" />`;
   if (!id) return html`<${Lists} current="users" />`;
-  return id === 'new' ? html`<${New} />` : html`<${One} key=${id} id=${id} />`;
+  return id === 'new' ? html`<${New} key=${query.administrator} administrator=${query.administrator === 'true'} />` : html`<${One} key=${id} id=${id} />`;
 }
 
 /** @param {{current: 'users' | 'groups'}} props */
@@ -66,15 +66,18 @@ function All() {
 function FirstUser() {
   const { org } = route.get();
   return html`<${Empty} title="There is no user yet" command=${`curl -sS ${address('/admin/users')} -H "Admin-Auth: $ADMIN_SECRET" \\
-  -d '{"email_address": "ines@rivermouth.example", "first_name": "Ines", "active": true, "org_id": "${org}"}'`}>
+  -d '{"email_address": "ines@rivermouth.example", "first_name": "Ines", "active": true,
+       "org_id": "${org}"}'`}
+    action=${html`<a class="button primary" href=${href('users', 'new', { query: { administrator: 'true' } })}>Create an
+      administrator</a>`}>
     <p>Create an administrator first: they create the other users, and import APIs.</p><//>`;
 }
 
 /**
  * Profile are the fields of a user that can be changed.
- * @param {{form: import('../lib/form.js').FormState, disabled?: boolean}} props
+ * @param {{form: import('../lib/form.js').FormState, disabled?: boolean, children?: any}} props
  */
-function Profile({ form, disabled = false }) {
+function Profile({ form, disabled = false, children }) {
   const value = form.value;
   const granted = value.user_permissions;
   const admin = grants(granted, 'IsAdmin');
@@ -92,6 +95,7 @@ function Profile({ form, disabled = false }) {
     <${GroupField} form=${form} disabled=${disabled} />
     ${mayGrantAdmin() && html`<div class="field check"><label><input type="checkbox" checked=${admin}
       disabled=${disabled} onChange=${setAdmin} />Administrator: may do everything in the organisation</label></div>`}
+    ${children}
     ${admin ? html`<p class="hint">An administrator has every permission.</p>`
       : html`<${PermissionTable} granted=${granted} disabled=${disabled}
         onChange=${(/** @type {any} */ next) => form.set({ ...value, user_permissions: next })} />`}`;
@@ -116,29 +120,65 @@ function GroupField({ form, disabled }) {
 
 const newUser = { first_name: '', last_name: '', email_address: '', active: true, group_id: '', user_permissions: {} };
 
-function New() {
-  const form = useForm('user', newUser);
+/** @param {{administrator: boolean}} props whether the form begins with an administrator */
+function New({ administrator }) {
+  const form = useForm(administrator ? 'administrator' : 'user', administrator
+    ? { ...newUser, user_permissions: { IsAdmin: 'admin', ...(isOperator() && { ResetPassword: 'admin' }) } } : newUser);
   const [made, setMade] = useState(/** @type {User | null} */ (null));
-  const create = async (/** @type {any} */ body) => {
-    const { data } = await send('post', '/api/users', { body });
+  const create = async (/** @type {any} */ { user_permissions: granted, ...profile }) => {
+    const { ResetPassword: resets, ...others } = granted;
+    if (resets && grants(others, 'IsAdmin')) { // which only the admin API grants
+      const body = { ...profile, user_permissions: granted, org_id: route.get().org };
+      setMade((await send('post', '/admin/users', { body })).data.Meta);
+      return;
+    }
+    const { data } = await send('post', '/api/users', { body: { ...profile, user_permissions: others } });
     setMade(await get('/api/users/{userId}', { params: { userId: String(data.Meta) } }));
   };
-  if (made) {
-    return html`<h1>Created ${nameOf(made)}</h1><${AccessKey} value=${made.access_key} />
-      <p><a class="button" href=${href('users', made.id)}>Open the user</a>${' '}<a
-        href=${href('users')}>All users</a></p>`;
-  }
-  return html`<h1>Create a user</h1>
+  if (made) return html`<${Made} user=${made} />`;
+  return html`<h1>${administrator ? 'Create an administrator' : 'Create a user'}</h1>
     <${Form} form=${form} onSave=${create} action="Create" onCancel=${() => go('users')} label="New user"><${Profile}
-      form=${form} /><//>`;
+      form=${form}>${isOperator() && html`<${MayReset} form=${form} />`}<//><//>`;
 }
+
+/**
+ * MayReset is whether a new administrator may set the passwords of others, which only operators allow.
+ * @param {{form: import('../lib/form.js').FormState}} props
+ */
+function MayReset({ form: { value, set } }) {
+  const { ResetPassword: resets, ...others } = value.user_permissions;
+  if (!grants(others, 'IsAdmin')) return null;
+  return html`<div class="field check"><label><input type="checkbox" checked=${Boolean(resets)}
+    onChange=${(/** @type {any} */ event) => set({
+      ...value, user_permissions: event.target.checked ? { ...others, ResetPassword: 'admin' } : others,
+    })} />May set the passwords of others</label></div>`;
+}
+
+/**
+ * Made shows the access key of a new user, and leads on.
+ * @param {{user: User}} props
+ */
+function Made({ user }) {
+  const [open, setOpen] = useState(false);
+  return html`<h1>Created ${nameOf(user)}</h1><${AccessKey} value=${user.access_key} />
+    <p>To sign in here, the user needs a password, or signs on elsewhere.${' '}
+      ${!mayResetPasswords() && whoSetsPasswords}</p>
+    <div class="buttons">
+      ${mayResetPasswords() && html`<button type="button" class="primary" onClick=${() => setOpen(true)}>Set a
+        password…</button>`}
+      <a class="button" href=${href('users', user.id)}>Open the user</a>
+      <a class="button" href=${href('users')}>All users</a></div>
+    ${open && html`<${Password} user=${user} isSelf=${false} onClose=${() => setOpen(false)} onSaved=${() => {}} />`}`;
+}
+
+const whoSetsPasswords = 'An operator sets it, or an administrator whom an operator has allowed to reset passwords.';
 
 /** @param {{value: string}} props */
 function AccessKey({ value }) {
   if (!value) return html`<p
     class="hint">The access key is not shown to you. The user finds it at GET /api/users/me.</p>`;
   return html`<${Secret} label="Access key" value=${value}>
-    Programs send it in the header Authorization. It is shown only now. To sign in here, the user needs a password, or a sign-on.<//>`;
+    Programs send it in the header Authorization. It is shown only now.<//>`;
 }
 
 /** @param {{id: string}} props */
@@ -234,6 +274,7 @@ function Actions({ user, onChanged, onKey }) {
       <${Failure} error=${error} />
       ${(isSelf || mayResetPasswords()) && html`<button type="button"
         onClick=${() => setOpen('password')}>Set a password…</button>`}
+      ${!isSelf && write && !mayResetPasswords() && html`<p class="hint">You may not set the password. ${whoSetsPasswords}</p>`}
       ${(isSelf || write) && html`<button type="button" onClick=${() => setOpen('key')}>Renew the access key…</button>`}
       ${isOperator() && html`<button type="button"
         onClick=${() => run(() => send('put', allow, { params }), resets ? 'Disallowed' : 'Allowed')}>
@@ -272,6 +313,6 @@ function Password({ user, isSelf, onClose, onSaved }) {
         ${isSelf && html`<${Field} form=${form} name="current_password" label="Current password" type="password"
           autocomplete="current-password" hint="Empty if there is none yet." />`}
         <${Field} form=${form} name="new_password" label="New password" type="password"
-          autocomplete="new-password" required />
+          autocomplete="new-password" hint="At least 6 characters." required />
       <//><//>`;
 }

@@ -302,6 +302,10 @@ func (p *program) announce(out io.Writer, listeners listeners) {
 	if secrets.node.Generated { // only those who run gateways need it, and once is enough for them
 		fmt.Fprintf(out, "node secret: %s\n", describe(secrets.node))
 	}
+	if p.cfg.Server.Console {
+		fmt.Fprintf(out, "the console is on %s/console; sign in as an operator, with the admin secret\n",
+			p.files.urlOf(listeners.main))
+	}
 	if listeners.diagnostics != nil {
 		fmt.Fprintf(out, "metrics and profiles are on %s\n", p.files.urlOf(listeners.diagnostics))
 	}
