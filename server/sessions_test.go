@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -347,6 +348,26 @@ func TestSignInLimits(t *testing.T) {
 		b.do("POST", "/api/session", credentials("ines@example.org")).is(429)
 		b.clock.forward(time.Minute)
 		b.do("POST", "/api/session", credentials("ines@example.org")).is(200)
+	})
+	t.Run("an address that nobody has is limited like a user's", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, func(cfg *server.Config) { cfg.Limits.WrongPasswords = limit })
+		org := b.org()
+		b.signedIn(org, "ines@example.org", nil)
+		organisations := []string{"", org, "no organisation"}
+		for _, address := range []string{"ines@example.org", "odo@example.org"} {
+			guess := func(password, orgID string) reply {
+				return b.do("POST", "/api/session", map[string]string{
+					"email_address": address, "password": password, "org_id": orgID,
+				})
+			}
+			for i, orgID := range organisations {
+				guess(fmt.Sprint("guess ", i), orgID).is(401)
+			}
+			for _, orgID := range organisations {
+				guess("another guess", orgID).is(429)
+			}
+		}
 	})
 	t.Run("a token is guessed as little as a key", func(t *testing.T) {
 		t.Parallel()
