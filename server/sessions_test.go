@@ -253,6 +253,9 @@ func TestSessionOfANonce(t *testing.T) {
 		require.Equal(t, map[string]string{"system": "write", "apis": "read"}, got.Permissions)
 		require.Equal(t, []any{"", false}, []any{got.UserID, got.IsAdmin})
 		require.NotContains(t, b.do("GET", "/api/users/me", nil, cookie).is(200).body, key)
+		b.do("POST", "/api/sso", `{"ForSection":"dashboard","OrgID":"`+org+`"}`, cookie).is(403)
+		events := b.do("GET", "/api/audit-logs?action=createSSONonce&outcome=access_denied", nil, asUser(key)).is(200)
+		require.Contains(t, events.body, `"user":"unregistered"`, "it is no act of the user whose address the nonce has")
 	})
 	t.Run("a browser is sent to the console", func(t *testing.T) {
 		value := nonce(`,"GroupID":"` + group + `"`)
