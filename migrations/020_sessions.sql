@@ -23,5 +23,6 @@ CREATE INDEX sessions_org_id_idx ON sessions (org_id);
 CREATE INDEX sessions_owner_idx ON sessions (owner, created_at);
 CREATE INDEX sessions_expires_at_idx ON sessions (expires_at);
 
--- The permissions that the creator of a nonce could grant; NULL if every one.
-ALTER TABLE sso_nonces ADD COLUMN granted jsonb;
+-- The permissions that the creator of a nonce could grant; NULL if every one. Servers of the last release do not say who
+-- the creator was: a session of such a nonce would have no permissions.
+ALTER TABLE sso_nonces ADD COLUMN granted jsonb DEFAULT '{}';

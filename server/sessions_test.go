@@ -257,6 +257,11 @@ func TestSessionOfANonce(t *testing.T) {
 		events := b.do("GET", "/api/audit-logs?action=createSSONonce&outcome=access_denied", nil, asUser(key)).is(200)
 		require.Contains(t, events.body, `"user":"unregistered"`, "it is no act of the user whose address the nonce has")
 	})
+	t.Run("that of a server of the last release, which does not say who has made it, opens none", func(t *testing.T) {
+		value := nonce(`,"EmailAddress":"ines@example.org"`)
+		storetest.Exec(t, b.conn, `UPDATE sso_nonces SET granted = DEFAULT`)
+		b.do("POST", "/api/session", map[string]string{"nonce": value}).is(403)
+	})
 	t.Run("a browser is sent to the console", func(t *testing.T) {
 		value := nonce(`,"GroupID":"` + group + `"`)
 		for path, address := range map[string]string{"/tap": "console/", "/tap/": "../console/"} {

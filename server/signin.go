@@ -146,6 +146,8 @@ func (s *Server) signOn(r *request, nonce string) (opened store.Session, err err
 		return opened, errSignOnNotAllowed
 	case !redeemed.Registered:
 		return opened, errNotRegistered
+	case redeemed.Granted != nil && len(redeemed.Granted) == 0: // made by a server of the last release
+		return opened, errNoPermissions
 	}
 	opened = store.Session{UserID: redeemed.UserID, Granted: redeemed.Granted, GroupIDs: groupsOf(of)}
 	if opened.UserID != "" {
