@@ -241,6 +241,19 @@ func TestSessionOfANonce(t *testing.T) {
 		got := signOn(`,"GroupID":"` + group + `","GroupsIDs":["` + second + `"]`)
 		require.Equal(t, map[string]string{"apis": "write", "keys": "read"}, got.Permissions)
 	})
+	t.Run("others who are not registered end no session", func(t *testing.T) {
+		cookie := b.signIn(map[string]string{"nonce": nonce(`,"EmailAddress":"odo@example.org","GroupID":"` + group + `"`)})
+		for n := range 20 {
+			b.clock.forward(time.Second)
+			b.signIn(map[string]string{"nonce": nonce(fmt.Sprintf(`,"EmailAddress":"%d@example.org","GroupID":"%s"`, n, group))})
+		}
+		b.do("GET", "/api/session", nil, cookie).is(200)
+		for range 20 {
+			b.clock.forward(time.Second)
+			b.signIn(map[string]string{"nonce": nonce(`,"EmailAddress":"ODO@example.org","GroupID":"` + group + `"`)})
+		}
+		b.do("GET", "/api/session", nil, cookie).is(401)
+	})
 	t.Run("it works once", func(t *testing.T) {
 		one := map[string]string{"nonce": nonce(`,"GroupID":"` + group + `"`)}
 		b.signIn(one)
