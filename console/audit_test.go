@@ -83,7 +83,7 @@ func TestAuditOfAnOperator(t *testing.T) {
 	org, empty := s.org("Rivermouth Foods"), s.org("Harbour Mills")
 	admin := s.policies(org, 1)
 	tab := s.openAsOperator("#/audit")
-	tab.See("operator", "createSession", "admin_secret", "createOrg", admin.email)
+	tab.See("operator", "createOperatorSession", "admin_secret", "createOrg", admin.email)
 	tab.Press("More filters")
 	tab.Fill("ID of the organisation", org)
 	tab.Press("Filter")

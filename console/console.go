@@ -48,8 +48,8 @@ func Files() []*webfile.File {
 	return files
 }
 
-// page returns index.html for assets in a folder. The modules that every page needs are named in it, so that the browser
-// requests them at once and not one after another.
+// page returns index.html for assets in a folder. The modules that every page needs are named in it, so that the
+// browser requests them at once and not one after another.
 func page(folder string) string {
 	var preload strings.Builder
 	for _, name := range imports("app.js") {

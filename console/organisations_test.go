@@ -31,7 +31,8 @@ func (s *site) raw(path string) string {
 // eventually waits until the response to the admin secret has a text.
 func (s *site) eventually(path, text string) {
 	s.t.Helper()
-	require.Eventually(s.t, func() bool { return strings.Contains(s.raw(path), text) }, time.Minute, 20*time.Millisecond, text)
+	stored := func() bool { return strings.Contains(s.raw(path), text) }
+	require.Eventually(s.t, stored, time.Minute, 20*time.Millisecond, text)
 }
 
 // TestOrganisations walks an operator from the first organisation to its deletion.

@@ -314,7 +314,10 @@ func (f *fuzzing) requireScenarios() {
 	f.t.Helper()
 	runner := conformance.NewRunner(conformance.RunnerConfig{
 		Suite: f.suite, Run: "after", Random: rand.NewChaCha8([32]byte{}), Now: time.Now, CleanupTimeout: bound,
-		Client: &http.Client{Timeout: bound},
+		Client: &http.Client{
+			Timeout:       bound,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	})
 	report, err := conformance.Check(f.t.Context(), runner, conformance.Options{
 		Target: conformance.Target{

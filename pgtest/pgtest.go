@@ -133,9 +133,11 @@ func runPrivate(ctx context.Context, m *testing.M) int {
 }
 
 // settings returns settings of Postgres for data that is deleted after the tests. The log of changes is small, because
-// it is in memory, too.
+// it is in memory, too. On a busy machine, tests in parallel have had more than 100 connections.
 func settings() []string {
-	return []string{"synchronous_commit=off", "autovacuum=off", "min_wal_size=32MB", "max_wal_size=128MB"}
+	return []string{
+		"synchronous_commit=off", "autovacuum=off", "min_wal_size=32MB", "max_wal_size=128MB", "max_connections=300",
+	}
 }
 
 // run runs the tests on the shared Postgres.

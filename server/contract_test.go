@@ -310,6 +310,7 @@ func newScenarioServers(t *testing.T) *scenarioServers {
 		"broken-database":      sync.OnceValue(s.brokenDatabase),
 		"closed-database":      sync.OnceValue(s.closedDatabase),
 		"guessed":              sync.OnceValue(s.guessed),
+		"guesses":              sync.OnceValue(s.guessed),
 		"no-bootstrap":         func() conformance.Target { return target(s.healthy(), nil) },
 		"bootstrap":            sync.OnceValue(func() conformance.Target { return target(setup(t, withBootstrap), nil) }),
 		"bootstrap fresh":      sync.OnceValue(func() conformance.Target { return target(setup(t, withBootstrap), nil) }),

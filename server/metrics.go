@@ -50,7 +50,8 @@ type metrics struct {
 
 // newMetrics returns the metrics of a server, without those of the nodes that are behind (addNodesBehind).
 func newMetrics(db *store.Store, now func() time.Time) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry(), traffic: &traffic{now: now}} // not the default one, which all servers of a process would share
+	registry := prometheus.NewRegistry() // not the default one, which all servers of a process would share
+	m := &metrics{registry: registry, traffic: &traffic{now: now}}
 	m.addRequests()
 	m.addWork()
 	m.addPool(db)

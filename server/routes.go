@@ -73,12 +73,6 @@ func (s *Server) addRoutes(routes *apiserver.Routes) {
 	}
 }
 
-// extraRoute is a route, for GET, that is not an operation of a contract.
-type extraRoute struct {
-	path    string
-	handler echo.HandlerFunc
-}
-
 // extraRoutes returns all routes that no contract has.
 func (s *Server) extraRoutes() []extraRoute {
 	return slices.Concat(s.diagnostics(), s.docs(), s.console())

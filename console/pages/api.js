@@ -4,7 +4,7 @@ import { copyOf, createAPI, editedText, fetchAPI, saveAPI, summaryOf, withActive
 import { Confirm, Dialog } from '../lib/dialog.js';
 import { Failure, Loading, Time } from '../lib/feedback.js';
 import { Field, Form, useForm } from '../lib/form.js';
-import { html, useMemo, useState } from '../lib/html.js';
+import { html, useEffect, useMemo, useState } from '../lib/html.js';
 import { find } from '../lib/jsontext.js';
 import { useLoaded } from '../lib/list.js';
 import { go, href, route, setQuery } from '../lib/route.js';
@@ -61,19 +61,20 @@ function Header({ id, stored, reload }) {
   const [error, setError] = useState(/** @type {any} */ (null));
   const [busy, setBusy] = useState(false);
   const close = () => setOpen('');
+  useEffect(() => setBusy(false), [stored.etag]); // until then, the ETag is that of the text before
   const activate = async () => {
     setBusy(true);
     setError(null);
     try {
       if (readDraft('api ' + id)) throw new Error('The text has changes that are not saved. Save or discard them first.');
       await saveAPI(id, stored.oas, withActive(stored, !api.active), stored.etag);
-      toast(api.active ? 'Gateways stop serving the API' : 'Gateways serve the API');
       await reload();
+      toast(api.active ? 'Gateways stop serving the API' : 'Gateways serve the API');
     } catch (failure) {
       setError(failure);
+      setBusy(false);
       if (failure.status === 412) reload();
     }
-    setBusy(false);
   };
   return html`
     <p><a href=${href('apis')}>APIs</a></p>
@@ -88,8 +89,8 @@ function Header({ id, stored, reload }) {
       </span></header>
     <${Failure} error=${error} />
     ${open === 'copy' && html`
-      <${Duplicate} stored=${stored} name=${api.name} listenPath=${api.listenPath} onClose=${close} />`}
-    ${open === 'export' && html`<${Export} id=${id} stored=${stored} onClose=${close} />`}
+      <${Duplicate} id=${id} name=${api.name} listenPath=${api.listenPath} onClose=${close} />`}
+    ${open === 'export' && html`<${Export} id=${id} oas=${stored.oas} onClose=${close} />`}
     ${open === 'delete' && html`
       <${Confirm} title="Delete the API" action="Delete" typed=${api.name || id} onClose=${close}
         onConfirm=${() => remove(id)}>
@@ -117,10 +118,11 @@ function Summary({ stored }) {
   return html`<dl class="facts">${rows.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-/** @param {{stored: Stored, name: string, listenPath: string, onClose: () => void}} props */
-function Duplicate({ stored, name, listenPath, onClose }) {
+/** @param {{id: string, name: string, listenPath: string, onClose: () => void}} props */
+function Duplicate({ id: original, name, listenPath, onClose }) {
   const form = useForm('', { name: `Copy of ${name}`, listenPath: listenPath.replace(/\/?$/, '-copy/') });
   const save = async (/** @type {any} */ as) => {
+    const stored = await fetchAPI(original);
     const id = await createAPI(stored.oas, copyOf(stored, as));
     toast('The copy is created. It is not active yet');
     onClose();
@@ -134,10 +136,21 @@ function Duplicate({ stored, name, listenPath, onClose }) {
     <//><//>`;
 }
 
-/** @param {{id: string, stored: Stored, onClose: () => void}} props */
-function Export({ id, stored, onClose }) {
+/**
+ * Export has the browser store what is stored now.
+ * @param {{id: string, oas: boolean, onClose: () => void}} props
+ */
+function Export({ id, oas, onClose }) {
   const [error, setError] = useState(/** @type {any} */ (null));
-  const oas = async (/** @type {string} */ accept, /** @type {'public' | undefined} */ mode) => {
+  const asStored = async (/** @type {string} */ name, /** @type {(stored: Stored) => string} */ of) => {
+    setError(null);
+    try {
+      download(name, of(await fetchAPI(id)));
+    } catch (failure) {
+      setError(failure);
+    }
+  };
+  const asOAS = async (/** @type {string} */ accept, /** @type {'public' | undefined} */ mode) => {
     setError(null);
     try {
       const { data } = await send('get', '/api/apis/oas/{apiId}/export', {
@@ -154,16 +167,16 @@ function Export({ id, stored, onClose }) {
   return html`<${Dialog} title="Export the API" onClose=${onClose}>
     <${Failure} error=${error} />
     <ul class="choices">
-      <li><button type="button" onClick=${() => download(`${id}.json`, stored.text)}>
+      <li><button type="button" onClick=${() => asStored(`${id}.json`, ({ text }) => text)}>
         <strong>As it is stored (JSON)</strong>
         <span class="hint">what Import files reads, and tyk-sync writes</span></button></li>
-      <li><button type="button" onClick=${() => download(`${id}-definition.json`, classicOf(stored))}>
+      <li><button type="button" onClick=${() => asStored(`${id}-definition.json`, classicOf)}>
         <strong>Classic definition (JSON)</strong>
         <span class="hint">what a gateway without a dashboard reads</span></button></li>
-      ${stored.oas && html`
-        <li><button type="button" onClick=${() => oas('json', undefined)}><strong>Tyk OAS (JSON)</strong></button></li>
-        <li><button type="button" onClick=${() => oas('yaml', undefined)}><strong>Tyk OAS (YAML)</strong></button></li>
-        <li><button type="button" onClick=${() => oas('json', 'public')}>
+      ${oas && html`
+        <li><button type="button" onClick=${() => asOAS('json', undefined)}><strong>Tyk OAS (JSON)</strong></button></li>
+        <li><button type="button" onClick=${() => asOAS('yaml', undefined)}><strong>Tyk OAS (YAML)</strong></button></li>
+        <li><button type="button" onClick=${() => asOAS('json', 'public')}>
           <strong>OpenAPI (JSON)</strong> <span class="hint">without what only gateways need</span></button></li>`}
     </ul><//>`;
 }

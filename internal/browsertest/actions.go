@@ -34,8 +34,8 @@ func (tab *Tab) wait(shown bool, text string) {
 	}
 }
 
-// named finds what a person would call by a name: it returns an expression for the first visible element that a selector
-// matches and whose label, text or title is that name. In a dialog, nothing outside it counts.
+// named finds what a person would call by a name: it returns an expression for the first visible element that a
+// selector matches and whose label, text or title is that name. In a dialog, nothing outside it counts.
 func named(selector, name string) string {
 	return `(() => {
 		const labelOf = (e) => {
@@ -43,8 +43,9 @@ func named(selector, name string) string {
 			label?.querySelectorAll('select, textarea, kbd').forEach((inner) => inner.remove());
 			return label?.textContent;
 		};
-		return [...([...document.querySelectorAll('dialog[open]')].pop() ?? document).querySelectorAll(` + quote(selector) + `)].find((e) =>
-		e.checkVisibility() && [labelOf(e), e.getAttribute('aria-label'), e.innerText, e.title]
+		const place = [...document.querySelectorAll('dialog[open]')].pop() ?? document;
+		return [...place.querySelectorAll(` + quote(selector) + `)].find((e) => e.checkVisibility() &&
+			[labelOf(e), e.getAttribute('aria-label'), e.innerText, e.title]
 			.some((text) => text?.trim().replace(/\s+/g, ' ') === ` + quote(name) + `));
 	})()`
 }
@@ -63,13 +64,16 @@ const (
 // in one step: between finding an element and a click of the mouse, the page may have replaced it.
 func (tab *Tab) Press(name string) {
 	tab.t.Helper()
-	tab.act("press", name, `const e = `+named(pressable, name)+`; if (!e || e.disabled) return false; e.focus(); e.click(); return true`)
+	tab.act("press", name, `const e = `+named(pressable, name)+`;
+		if (!e || e.disabled) return false;
+		e.focus(); e.click(); return true`)
 }
 
 // PressCSS clicks what is visible and matches a selector.
 func (tab *Tab) PressCSS(selector string) {
 	tab.t.Helper()
-	tab.act("press", selector, `const e = [...document.querySelectorAll(`+quote(selector)+`)].find((e) => e.checkVisibility());
+	tab.act("press", selector, `
+		const e = [...document.querySelectorAll(`+quote(selector)+`)].find((e) => e.checkVisibility());
 		if (!e || e.disabled) return false; e.click(); return true`)
 }
 
@@ -81,14 +85,17 @@ func (tab *Tab) act(what, name, body string) {
 		return err == nil && done
 	}, patience, pollEvery)
 	if !ok {
-		require.FailNow(tab.t, "nothing to "+what, "%q; the browser's complaints: %q; the page:\n%s", name, tab.Complaints(), tab.text())
+		require.FailNow(tab.t, "nothing to "+what, "%q; the browser's complaints: %q; the page:\n%s",
+			name, tab.Complaints(), tab.text())
 	}
 }
 
 // Fill replaces the text of a field by its label, by the keyboard.
 func (tab *Tab) Fill(label, text string) {
 	tab.t.Helper()
-	tab.act("fill", label, `const e = `+named(fillable, label)+`; if (!e || e.disabled) return false; e.focus(); e.select?.(); return true`)
+	tab.act("fill", label, `const e = `+named(fillable, label)+`;
+		if (!e || e.disabled) return false;
+		e.focus(); e.select?.(); return true`)
 	if text == "" {
 		text = kb.Backspace
 	}
@@ -101,7 +108,9 @@ func (tab *Tab) Choose(label, option string) {
 	tab.act("choose", label, `const e = `+named("select", label)+`;
 		const option = e && [...e.options].find((o) => o.text.trim() === `+quote(option)+`);
 		if (!option) return false;
-		e.value = option.value; e.dispatchEvent(new Event('input', {bubbles: true})); e.dispatchEvent(new Event('change', {bubbles: true})); return true`)
+		e.value = option.value;
+		for (const type of ['input', 'change']) e.dispatchEvent(new Event(type, {bubbles: true}));
+		return true`)
 }
 
 // Keys types into what has the focus. It may contain keys of package kb.

@@ -1,6 +1,6 @@
-// Package browsertest has tests use pages as people do, in a headless Chromium: one for all tests of a package, in which
-// each tab has cookies and storage of its own. A test fails if a page violates its Content-Security-Policy, throws,
-// logs an error, or sends a request to another server.
+// Package browsertest has tests use pages as people do, in a headless Chromium: one for all tests of a package, in
+// which each tab has cookies and storage of its own. A test fails if a page violates its Content-Security-Policy,
+// throws, logs an error, or sends a request to another server.
 package browsertest
 
 import (
@@ -74,7 +74,7 @@ func started(t testing.TB) context.Context {
 		stop()
 	}
 	require.NoError(t, err)
-	browser.ctx = ctx
+	browser.ctx = ctx //nolint:fatcontext // it is that of the process
 	browser.stop = func() {
 		closeBrowser()
 		stop() // waits until the process has ended, and removes its directory
@@ -218,7 +218,8 @@ func (tab *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	defer cancel()
 	for i, action := range actions {
 		if err := chromedp.Do(ctx, action); err != nil {
-			require.NoError(tab.t, err, "action %d; the browser's complaints: %q; the page:\n%s", i, tab.Complaints(), tab.text())
+			require.NoError(tab.t, err, "action %d; the browser's complaints: %q; the page:\n%s",
+				i, tab.Complaints(), tab.text())
 		}
 	}
 }

@@ -42,8 +42,8 @@ var pageScript []byte
 //go:embed page/page.css
 var pageStyle []byte
 
-// policy is the Content-Security-Policy of the page. The style sheet of Swagger UI has its icons in data URLs. The console
-// shows the page in a frame; pages of other origins cannot.
+// policy is the Content-Security-Policy of the page. The style sheet of Swagger UI has its icons in data URLs. The
+// console shows the page in a frame; pages of other origins cannot.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 
@@ -67,11 +67,11 @@ func Files(server Server) []*webfile.File {
 		{"page.js", pageScript, false},
 		{"page.css", pageStyle, false},
 	}
-	files := append(contracts, page(assets, server.BasePath))
+	files := []*webfile.File{page(assets, server.BasePath)}
 	for _, each := range assets {
 		files = append(files, each.file())
 	}
-	return files
+	return append(contracts, files...)
 }
 
 // contractYAML returns a contract as YAML.
