@@ -8,12 +8,13 @@ import { asking, isOperator, session } from './lib/session.js';
 import { isVisible, Shell } from './lib/shell.js';
 import './lib/theme.js';
 import { pages } from './pages/index.js';
-import { SignInAgain, SignInPage } from './pages/signin.js';
+import { Arrival, arrives, SignInAgain, SignInPage } from './pages/signin.js';
 
 function App() {
   const current = session.use();
   const wanted = asking.use();
   const [error, setError] = useState(/** @type {any} */ (null));
+  const [arriving, setArriving] = useState(arrives);
   const start = () => {
     setError(null);
     get('/api/session', { anonymous: true }).then(session.set, (failure) =>
@@ -23,7 +24,8 @@ function App() {
   if (error) return html`<main class="signin"><${Failure} error=${error} retry=${start} /></main>`;
   if (current === undefined) return html`<main class="signin"><${Loading} /></main>`;
   if (current === null) return html`<${SignInPage} />`;
-  return html`<${Shell}><${CurrentPage} /><//>${wanted && html`<${SignInAgain} />`}`;
+  return html`<${Shell}><${CurrentPage} /><//>${wanted && html`<${SignInAgain} />`}
+    ${!wanted && arriving && arrives() && html`<${Arrival} onDone=${() => setArriving(false)} />`}`;
 }
 
 function CurrentPage() {

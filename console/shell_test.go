@@ -141,6 +141,37 @@ func TestSignInByNonce(t *testing.T) {
 	require.NotContains(t, browsertest.Eval[string](tab, "location.href"), "nonce")
 }
 
+// TestSignInByNonceOfSomebodyElse has a sign-on arrive where somebody is signed in.
+func TestSignInByNonceOfSomebodyElse(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	org := s.org("Harbour Mills")
+	ines, odo := s.user(org, "ines@harbour.example", administrator), s.user(org, "odo@harbour.example", administrator)
+	tab := s.openAs(ines, "")
+	tab.See("Sign out")
+	arrive := func() {
+		var created struct{ Meta string }
+		s.admin("POST", "/admin/sso", map[string]any{
+			"ForSection": "dashboard", "OrgID": org, "EmailAddress": odo.email, "GroupID": "",
+		}, &created)
+		tab.Go("about:blank")
+		tab.Go(s.url + "/tap?nonce=" + created.Meta)
+		tab.See("A sign-on has led here")
+	}
+	who := func() string {
+		return browsertest.Eval[string](tab, `fetch('/api/session').then((r) => r.json()).then((s) => s.email_address)`)
+	}
+	arrive()
+	tab.Press("Cancel")
+	tab.SeeNot("A sign-on has led here")
+	require.Equal(t, ines.email, who())
+	arrive()
+	tab.Press("Use the sign-on")
+	tab.SeeNot("A sign-on has led here")
+	tab.See("Sign out")
+	require.Equal(t, odo.email, who())
+}
+
 func TestNetworkIsLost(t *testing.T) {
 	t.Parallel()
 	s := start(t)

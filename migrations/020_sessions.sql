@@ -9,7 +9,7 @@ CREATE TABLE sessions (
     group_ids    text[] NOT NULL DEFAULT '{}', -- that the nonce named
     granted      jsonb,                     -- permissions beyond which the session has none; NULL is no limit
     secret_mac   bytea,                     -- of an operator: HMAC of the admin secret's digest with the token
-    owner        text NOT NULL DEFAULT '',  -- user_id or org_id, '' of all operators: who has so many sessions at most
+    owner        text NOT NULL DEFAULT '',  -- user_id, org_id with email, '' of all operators: who has so many at most
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
     CONSTRAINT sessions_pkey PRIMARY KEY (token_hash),
@@ -23,5 +23,6 @@ CREATE INDEX sessions_org_id_idx ON sessions (org_id);
 CREATE INDEX sessions_owner_idx ON sessions (owner, created_at);
 CREATE INDEX sessions_expires_at_idx ON sessions (expires_at);
 
--- The permissions that the creator of a nonce could grant; NULL if every one.
-ALTER TABLE sso_nonces ADD COLUMN granted jsonb;
+-- The permissions that the creator of a nonce could grant; NULL if every one. Servers of the last release do not say
+-- who the creator was: a session of such a nonce would have no permissions.
+ALTER TABLE sso_nonces ADD COLUMN granted jsonb DEFAULT '{}';

@@ -48,10 +48,17 @@ func (s *Server) storeAudit(r *request, line []slog.Attr) {
 	}
 	event := auditEventOf(line)
 	event.At, event.Method, event.URL = s.now(), apiserver.LoggedMethod(r.Echo.Request().Method), loggedPath(r)
-	if r.caller.authenticated() && r.caller.user.EmailAddress != "" {
+	if isNamed(r) {
 		event.Actor = storedText(apiserver.LoggedText(r.caller.user.EmailAddress))
 	}
 	s.trail.add(event)
+}
+
+// isNamed reports whether a request has a caller with an e-mail address that they are known to have. The address of a
+// nonce that anybody but an administrator has made may be another's.
+func isNamed(r *request) bool {
+	claimed := r.session != nil && r.session.Granted != nil
+	return !claimed && r.caller.authenticated() && r.caller.user.EmailAddress != ""
 }
 
 // auditEventOf returns a line of the audit log as it is stored. What has no column of its own is in the details.

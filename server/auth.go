@@ -131,9 +131,8 @@ const (
 // limitPasswords calls compare unless too many wrong passwords of the user, or from the client's address, have been
 // checked.
 func (s *Server) limitPasswords(r *request, userID, sent string, compare func() error) error {
-	digest := sha256.Sum256([]byte(userID + " " + sent))
-	err := s.loginFailures.Do(r.Context(), s.networkOf(r.Echo), digest, func() error {
-		return s.passwordGuesses.Do(r.Context(), userID, digest, compare)
+	err := s.loginFailures.Do(r.Context(), s.networkOf(r.Echo), passwordOf(userID, sent), func() error {
+		return s.passwordGuesses.Do(r.Context(), userID, passwordOf(userID, sent), compare)
 	})
 	if !s.security.LoginFailures.Hide || !isTooManyAttempts(err) {
 		return err
@@ -143,6 +142,11 @@ func (s *Server) limitPasswords(r *request, userID, sent string, compare func() 
 		return orTooMany(err)
 	}
 	return errWrongPassword
+}
+
+// passwordOf is a password of a user, or of who signs in with an e-mail address, in the limits.
+func passwordOf(userID, password string) authlimit.Credential {
+	return sha256.Sum256([]byte(userID + " " + password))
 }
 
 // limitNonces calls redeem unless the client's address has sent too many wrong passwords and nonces. Then the nonce is

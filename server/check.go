@@ -68,6 +68,8 @@ type textCheck struct {
 	withDocuments bool
 
 	result dashboard.TextCheck
+	// checked is how many documents have been checked, also those that are none.
+	checked int
 	// seen has the line of each document that has an ID, by its kind and ID.
 	seen map[string]int
 	// created is what the documents add to what organisations store.
@@ -161,7 +163,7 @@ func (t *textCheck) checkList(value located.Value, pointer string, list json.Raw
 	locatorOf := value.Elements(pointer)
 	for n, element := range elements {
 		at := pointer + "/" + strconv.Itoa(n)
-		if len(t.result.Documents) == maxCheckedDocuments {
+		if t.checked == maxCheckedDocuments {
 			t.addProblem(locatorOf(n)(""), at, "more than "+strconv.Itoa(maxCheckedDocuments)+" documents: split the file")
 			return nil
 		}
@@ -232,6 +234,7 @@ type storing struct {
 
 // checkDocument checks a document of a value.
 func (t *textCheck) checkDocument(value located.Value, doc document) error {
+	t.checked++
 	kind := kindOf(doc.json)
 	if kind == "" {
 		t.addProblem(doc.at(""), doc.pointer, reasonUnknownDocument)

@@ -129,6 +129,10 @@ func TestCheckFindsProblems(t *testing.T) {
 			"{\"apis\":[{\"api_definition\":{}},\n{\"api_definition\":{\n\"name\":5}}]}",
 			"\n3:8 /api_definition/name: value must be a string", "1",
 		},
+		"not in the next one": {
+			"{\"apis\":[{\"api_definition\":{\n\"name\":5}},\n{\"api_definition\":{\"name\":\"x\"}}]}",
+			"\n2:8 /api_definition/name: value must be a string", "first",
+		},
 		"in YAML":         {"api_definition:\n  name: x\n  active: 5\n", "\n3:11 /api_definition/active: value must be a boolean", ""},
 		"enveloped OAS":   {`{"api_definition":{"is_oas":true},` + "\n" + `"oas":` + strings.Replace(oasOf("", "/x/"), `"strip"`, `"stripp"`, 1) + `}`, "\n2:354 /oas/x-tyk-api-gateway/server/listenPath/stripp: is not a known setting", ""},
 		"OAS":             {strings.Replace(oasOf("", "/x/"), `"paths":`, "\n"+`"path":`, 1), "\n1:1 /paths: is missing", ""},
@@ -152,6 +156,9 @@ func TestCheckFindsProblems(t *testing.T) {
 			switch test.of {
 			case "text":
 				require.Contains(t, problemsIn(result.Problems), test.want)
+				return
+			case "first":
+				require.Contains(t, described(result.Documents[0]), test.want)
 				return
 			case "1":
 				n = 1
@@ -231,7 +238,8 @@ func TestCheckIsBounded(t *testing.T) {
 		"YAML markers":   strings.Repeat("---\n", 1<<20),
 		"YAML documents": strings.Repeat("--- 1\n", 600_000),
 		"YAML aliases":   "a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*d,*d,*d,*d,*d,*d,*d,*d]\n",
-		"unknown":        "[" + strings.Repeat("1,", 2<<20-2) + "1]",
+		"unknown":        "[" + strings.Repeat("1,", 200_000) + "1]",
+		"many unknown":   "[" + strings.Repeat("1,", 2<<20-2) + "1]",
 		"long line":      `{"api_definition":{"tags":[` + strings.Repeat("1,", 500_000) + `1]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -240,6 +241,19 @@ func TestSessionOfANonce(t *testing.T) {
 		got := signOn(`,"GroupID":"` + group + `","GroupsIDs":["` + second + `"]`)
 		require.Equal(t, map[string]string{"apis": "write", "keys": "read"}, got.Permissions)
 	})
+	t.Run("others who are not registered end no session", func(t *testing.T) {
+		cookie := b.signIn(map[string]string{"nonce": nonce(`,"EmailAddress":"odo@example.org","GroupID":"` + group + `"`)})
+		for n := range 20 {
+			b.clock.forward(time.Second)
+			b.signIn(map[string]string{"nonce": nonce(fmt.Sprintf(`,"EmailAddress":"%d@example.org","GroupID":"%s"`, n, group))})
+		}
+		b.do("GET", "/api/session", nil, cookie).is(200)
+		for range 20 {
+			b.clock.forward(time.Second)
+			b.signIn(map[string]string{"nonce": nonce(`,"EmailAddress":"ODO@example.org","GroupID":"` + group + `"`)})
+		}
+		b.do("GET", "/api/session", nil, cookie).is(401)
+	})
 	t.Run("it works once", func(t *testing.T) {
 		one := map[string]string{"nonce": nonce(`,"GroupID":"` + group + `"`)}
 		b.signIn(one)
@@ -252,6 +266,14 @@ func TestSessionOfANonce(t *testing.T) {
 		require.Equal(t, map[string]string{"system": "write", "apis": "read"}, got.Permissions)
 		require.Equal(t, []any{"", false}, []any{got.UserID, got.IsAdmin})
 		require.NotContains(t, b.do("GET", "/api/users/me", nil, cookie).is(200).body, key)
+		b.do("POST", "/api/sso", `{"ForSection":"dashboard","OrgID":"`+org+`"}`, cookie).is(403)
+		events := b.do("GET", "/api/audit-logs?action=createSSONonce&outcome=access_denied", nil, asUser(key)).is(200)
+		require.Contains(t, events.body, `"user":"unregistered"`, "it is no act of the user whose address the nonce has")
+	})
+	t.Run("that of a server of the last release, which does not say who has made it, opens none", func(t *testing.T) {
+		value := nonce(`,"EmailAddress":"ines@example.org"`)
+		storetest.Exec(t, b.conn, `UPDATE sso_nonces SET granted = DEFAULT`)
+		b.do("POST", "/api/session", map[string]string{"nonce": value}).is(403)
 	})
 	t.Run("a browser is sent to the console", func(t *testing.T) {
 		value := nonce(`,"GroupID":"` + group + `"`)
@@ -347,6 +369,26 @@ func TestSignInLimits(t *testing.T) {
 		b.do("POST", "/api/session", credentials("ines@example.org")).is(429)
 		b.clock.forward(time.Minute)
 		b.do("POST", "/api/session", credentials("ines@example.org")).is(200)
+	})
+	t.Run("an address that nobody has is limited like a user's", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t, func(cfg *server.Config) { cfg.Limits.WrongPasswords = limit })
+		org := b.org()
+		b.signedIn(org, "ines@example.org", nil)
+		organisations := []string{"", org, "no organisation"}
+		for _, address := range []string{"ines@example.org", "odo@example.org"} {
+			guess := func(password, orgID string) reply {
+				return b.do("POST", "/api/session", map[string]string{
+					"email_address": address, "password": password, "org_id": orgID,
+				})
+			}
+			for i, orgID := range organisations {
+				guess(fmt.Sprint("guess ", i), orgID).is(401)
+			}
+			for _, orgID := range organisations {
+				guess("another guess", orgID).is(429)
+			}
+		}
 	})
 	t.Run("a token is guessed as little as a key", func(t *testing.T) {
 		t.Parallel()

@@ -2,11 +2,13 @@ package server
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"gatehouse/apiserver"
 	"gatehouse/gen/admin"
@@ -144,6 +146,8 @@ func (s *Server) signOn(r *request, nonce string) (opened store.Session, err err
 		return opened, errSignOnNotAllowed
 	case !redeemed.Registered:
 		return opened, errNotRegistered
+	case redeemed.Granted != nil && len(redeemed.Granted) == 0: // made by a server of the last release
+		return opened, errNoPermissions
 	}
 	opened = store.Session{UserID: redeemed.UserID, Granted: redeemed.Granted, GroupIDs: groupsOf(of)}
 	if opened.UserID != "" {
@@ -177,20 +181,21 @@ func (s *Server) account(r *request, sent dashboard.SessionRequest) (store.Accou
 	}
 	var matching []store.Account
 	guess := strings.Join([]string{*sent.EmailAddress, valueOf(sent.OrgId), *sent.Password}, "\x00")
+	// The address has a limit whether or not anybody has it, or the limit of its user would tell.
+	address := "address " + fingerprint(strings.ToLower(*sent.EmailAddress))
 	err = s.limitGuesses(r.Echo, sentCredential{"password", guess}, func() error {
-		matching, err = s.matchingAccounts(r, *sent.Password, accounts)
-		switch {
-		case err != nil:
-			return err
-		case len(accounts) == 0:
-			if err := s.passwords.Refuse(r.Context(), "unknown "+strings.ToLower(*sent.EmailAddress)); err != nil {
-				return orTooMany(err)
+		return s.limitPasswords(r, address, guess, func() error {
+			if len(accounts) == 0 {
+				if err := s.passwords.Refuse(r.Context(), address); err != nil {
+					return orTooMany(err)
+				}
 			}
-		}
-		if len(matching) == 0 {
-			return fmt.Errorf("%w: %w", errWrongPassword, apiserver.ErrUnauthorised)
-		}
-		return nil
+			matching, err = s.matchingAccounts(r.Context(), *sent.Password, accounts)
+			if err == nil && len(matching) == 0 {
+				err = fmt.Errorf("%w: %w", errWrongPassword, apiserver.ErrUnauthorised)
+			}
+			return err
+		})
 	})
 	switch {
 	case err != nil:
@@ -203,17 +208,25 @@ func (s *Server) account(r *request, sent dashboard.SessionRequest) (store.Accou
 	return matching[0], nil
 }
 
-// matchingAccounts returns those of the accounts that have a password.
+// matchingAccounts returns those of the accounts that have a password. It compares it with all of them at once: the
+// time does not tell how many there are.
 func (s *Server) matchingAccounts(
-	r *request, password string, accounts []store.Account,
+	ctx context.Context, password string, accounts []store.Account,
 ) (matching []store.Account, err error) {
-	for _, account := range accounts {
-		compare := func() error {
-			return s.checkPassword(r.Context(), account.ID, passwordAndHash{password, account.PasswordHash})
-		}
-		switch err := s.limitPasswords(r, account.ID, password, compare); {
+	results := make([]error, len(accounts))
+	var comparing sync.WaitGroup
+	for i, account := range accounts {
+		comparing.Go(func() {
+			results[i] = s.passwordGuesses.Do(ctx, account.ID, passwordOf(account.ID, password), func() error {
+				return s.checkPassword(ctx, account.ID, passwordAndHash{password, account.PasswordHash})
+			})
+		})
+	}
+	comparing.Wait()
+	for i, err := range results {
+		switch {
 		case err == nil:
-			matching = append(matching, account)
+			matching = append(matching, accounts[i])
 		case !errors.Is(err, errWrongPassword):
 			return nil, err
 		}

@@ -82,8 +82,8 @@ func (s *Server) CreateSSONonce(r *request) dashboard.CreateSSONonceReply {
 	if err != nil {
 		return reply.Failed(err)
 	}
-	if !caller.canAccess(on.OrgID) {
-		return reply.AccessDenied(nil)
+	if caller.is(unregisteredID) || !caller.canAccess(on.OrgID) {
+		return reply.AccessDenied(nil) // by nonces of nonces, a session would outlast whoever has made the first one
 	}
 	enabled, err := s.store.SSOEnabled(r.Context(), on.OrgID)
 	switch {

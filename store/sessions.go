@@ -1,9 +1,9 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +14,17 @@ import (
 // sessionLifetime is how long a session lasts.
 const sessionLifetime = 12 * time.Hour
 
-// maxSessions is the number of sessions that a user has at the same time, and so is that of all operators, and of those
-// of an organisation who are not registered. An older one ends when there are more.
+// maxSessions is the number of sessions that a user has at the same time, or somebody of an organisation who is not
+// registered, by the e-mail address, and so is that of all operators. An older one ends when there are more.
 const maxSessions = 20
+
+// owner names who has a number of sessions.
+func (s Session) owner() string {
+	if s.OrgID != "" {
+		return fmt.Sprintf("%s %x", s.OrgID, sha256.Sum256([]byte(strings.ToLower(s.Email)))) // of any length
+	}
+	return s.UserID // "" of all operators
+}
 
 // Session is a session of the console: of a user (UserID), of somebody who redeemed a nonce and is no user of its
 // organisation (OrgID), or of an operator (SecretMAC).
@@ -71,7 +79,7 @@ func (s *Store) OpenSession(
 			{"user_id", nonEmpty(of.UserID)},
 			{"credentials", credentials},
 			{"org_id", nonEmpty(of.OrgID)},
-			{"owner", cmp.Or(of.UserID, of.OrgID)},
+			{"owner", of.owner()},
 			{"email", of.Email},
 			{"display_name", of.DisplayName},
 			{"group_ids", append([]string{}, of.GroupIDs...)},
@@ -87,7 +95,7 @@ func (s *Store) OpenSession(
 			DELETE FROM sessions WHERE token_hash = ANY (ARRAY(
 				SELECT token_hash FROM sessions WHERE owner = $1
 				ORDER BY created_at DESC, token_hash OFFSET $2 FOR UPDATE SKIP LOCKED))`,
-			cmp.Or(of.UserID, of.OrgID), maxSessions)
+			of.owner(), maxSessions)
 		return err
 	})
 }

@@ -1,7 +1,7 @@
 // Signing in: by e-mail address and password, by the admin secret, or by the nonce of a sign-on (#nonce=…), which is
 // removed from the address at once. Above a page whose session has ended, nothing that was typed there is lost.
 import { APIError, get, send } from '../lib/api.js';
-import { Dialog } from '../lib/dialog.js';
+import { Confirm, Dialog } from '../lib/dialog.js';
 import { Failure } from '../lib/feedback.js';
 import { Field, Form, useForm } from '../lib/form.js';
 import { html, useEffect, useState } from '../lib/html.js';
@@ -15,6 +15,34 @@ const icon = new URL('../icon.svg', import.meta.url).href;
 /** nonce is what the address had, and has no longer. */
 let nonce = new URLSearchParams(location.hash.slice(1)).get('nonce') ?? '';
 if (nonce) history.replaceState(null, '', location.pathname + location.search);
+
+/** arrives reports whether a sign-on has led here that was not redeemed yet. */
+export const arrives = () => nonce !== '';
+
+/**
+ * Arrival asks somebody with a session whether a sign-on is to replace it. Any link can lead here: it might be that of
+ * somebody else.
+ * @param {{onDone: () => void}} props
+ */
+export function Arrival({ onDone }) {
+  const close = () => {
+    nonce = '';
+    onDone();
+  };
+  const replace = async () => {
+    const once = nonce;
+    nonce = '';
+    await send('post', '/api/session', { body: { nonce: once }, anonymous: true });
+    location.reload(); // nothing on the page is that of somebody else
+  };
+  const current = session.get();
+  return html`
+    <${Confirm} title="Sign in as somebody else?" action="Use the sign-on" onConfirm=${replace} onClose=${close}>
+      <p>A sign-on has led here. You are signed in as${' '}
+        <strong>${current?.kind === 'operator' ? 'an operator' : current?.name || current?.email_address}</strong>
+        ${current?.org_name && html` of <strong>${current.org_name}</strong>`}: the sign-on would end this session.</p>
+    <//>`;
+}
 
 /** SignInPage is all that somebody without a session sees. */
 export function SignInPage() {

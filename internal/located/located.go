@@ -66,17 +66,29 @@ func steps(pointer string) []string {
 // content is a text.
 type content struct {
 	file  string
-	text  []byte
+	text  string
 	lines []int // the offsets at which lines begin, ascending
+	// marks are the numbers of characters before each multiple of markDistance: a line can be as long as the text.
+	marks []int
 }
 
+const markDistance = 1 << 10
+
 func newContent(file string, text []byte) *content {
-	c := &content{file, text, []int{0}}
+	c := &content{file, string(text), []int{0}, nil}
+	characters := 0
 	for i, b := range text {
+		if i%markDistance == 0 {
+			c.marks = append(c.marks, characters)
+		}
+		if utf8.RuneStart(b) {
+			characters++
+		}
 		if b == '\n' {
 			c.lines = append(c.lines, i+1)
 		}
 	}
+	c.marks = append(c.marks, characters) // for an offset at the end
 	return c
 }
 
@@ -87,60 +99,81 @@ func (c *content) place(offset int) Place {
 	if !found {
 		line--
 	}
-	return Place{c.file, line + 1, utf8.RuneCount(c.text[c.lines[line]:offset]) + 1}
+	return Place{c.file, line + 1, c.characters(offset) - c.characters(c.lines[line]) + 1}
 }
 
-// inJSON returns the JSON value that begins at an offset of a text, without JSON and Repeated.
-func inJSON(c *content, start int) Value {
-	at := jsonLocator(c, start)
+// characters returns the number of characters before an offset.
+func (c *content) characters(offset int) int {
+	mark := offset / markDistance
+	n := c.marks[mark]
+	for i := mark * markDistance; i < offset; i++ {
+		if utf8.RuneStart(c.text[i]) {
+			n++
+		}
+	}
+	return n
+}
+
+// span is a JSON value of a text.
+type span struct {
+	offset int
+	json   string // ends with the value: the search in an object goes on to the end
+}
+
+// inJSON returns the JSON value that a text has between two offsets, without JSON and Repeated.
+func inJSON(c *content, start, end int) Value {
+	whole := span{start, c.text[start:end]}
+	at := jsonLocator(c, whole)
 	return Value{At: at, Elements: func(pointer string) func(n int) Locator {
-		list := jsonOffset(c, start, pointer)
-		var offsets []int
-		gjson.ParseBytes(c.text[list:]).ForEach(func(_, element gjson.Result) bool {
-			offsets = append(offsets, list+element.Index)
+		list := whole.at(pointer)
+		var elements []span
+		gjson.Parse(list.json).ForEach(func(_, element gjson.Result) bool {
+			elements = append(elements, list.inner(element))
 			return true
 		})
 		return func(n int) Locator {
-			if n < len(offsets) {
-				return jsonLocator(c, offsets[n])
+			if n < len(elements) {
+				return jsonLocator(c, elements[n])
 			}
 			return at.Below(pointer)
 		}
 	}}
 }
 
-func jsonLocator(c *content, start int) Locator {
-	return func(pointer string) Place { return c.place(jsonOffset(c, start, pointer)) }
+func jsonLocator(c *content, value span) Locator {
+	return func(pointer string) Place { return c.place(value.at(pointer).offset) }
 }
 
-// jsonOffset returns the offset of the value at a pointer, or of the innermost value around it.
-func jsonOffset(c *content, start int, pointer string) int {
-	offset := start
+// inner returns a value that was found in a span.
+func (s span) inner(found gjson.Result) span { return span{s.offset + found.Index, found.Raw} }
+
+// at returns the value at a pointer, or the innermost value around it.
+func (s span) at(pointer string) span {
 	for _, step := range steps(pointer) {
-		inner, found := memberOffset(c.text[offset:], step)
+		inner, found := s.member(step)
 		if !found {
 			break
 		}
-		offset += inner
+		s = inner
 	}
-	return offset
+	return s
 }
 
-// memberOffset returns the offset of a member of an object, the last of repeated ones, or of an element of a list.
-func memberOffset(value []byte, step string) (offset int, found bool) {
-	parsed := gjson.ParseBytes(value)
+// member returns a member of an object, the last of repeated ones, or an element of a list.
+func (s span) member(step string) (inner span, found bool) {
+	parsed := gjson.Parse(s.json)
 	if !parsed.IsObject() && !parsed.IsArray() {
-		return 0, false
+		return s, false
 	}
 	n := 0
 	parsed.ForEach(func(name, element gjson.Result) bool {
 		if parsed.IsArray() && strconv.Itoa(n) == step || parsed.IsObject() && name.String() == step {
-			offset, found = element.Index, true
+			inner, found = s.inner(element), true
 		}
 		n++
 		return !found || parsed.IsObject()
 	})
-	return offset, found
+	return inner, found
 }
 
 // inYAML returns the value of a YAML document that begins after linesBefore lines of a text, without JSON.

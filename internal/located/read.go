@@ -55,7 +55,7 @@ func JSON(text []byte, options Options) ([]Value, []Fault) {
 		var raw json.RawMessage
 		err := decoder.Decode(&raw)
 		if err == nil {
-			err = r.add(raw, inJSON(c, start))
+			err = r.add(raw, inJSON(c, start, start+len(raw)))
 		} else if _, precise := jsondoc.Normalise(text[start:], r.Limits); precise != nil {
 			err = precise
 		}
