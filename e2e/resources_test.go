@@ -548,7 +548,7 @@ func TestMigrateCommands(t *testing.T) {
 	require.Equal(t, want.String()+"the database has all migrations that the server needs\n", out)
 	require.Contains(t, log, "run gatehouse finish-upgrade")
 	require.Equal(t, "the database has all migrations that the server needs\n", o.run("migrate", "up"))
-	require.Equal(t, []string{"019_parallel", "expand", "applied"}, rows(o.run("migrate", "status"))[len(listed)-1])
+	require.Equal(t, []string{"022_overview", "expand", "applied"}, rows(o.run("migrate", "status"))[len(listed)-1])
 	o.start()
 	o.run("finish-upgrade")
 	require.NotContains(t, o.run("migrate", "status"), "due")
