@@ -106,6 +106,10 @@ func TestLogSettings(t *testing.T) {
 		s.newOrganisation()
 		require.NoError(t, os.Rename(path, path+".1"))
 		s.newOrganisation()
+		eventually(t, "both requests are logged", func() bool { // a line is written after its response
+			content, err := os.ReadFile(path + ".1")
+			return err == nil && requests(string(content)) == 2
+		})
 		s.signal(syscall.SIGHUP)
 		eventually(t, "the file is there again", func() bool {
 			content, err := os.ReadFile(path)

@@ -20,6 +20,6 @@ func TestReferencesAreComparedOnce(t *testing.T) {
 	start := time.Now()
 	left := without(append(references("a"), references("a")...), references("b"))
 	require.Len(t, left, 300_000)
-	require.Less(t, time.Since(start), 20*time.Second)
+	require.Less(t, time.Since(start), 10*time.Minute) // the square would take hours
 	require.Empty(t, without(references("a"), references("a")))
 }
