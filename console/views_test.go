@@ -100,15 +100,16 @@ func views(t *testing.T) []view {
 	return append(views, viewsOfPoliciesAndKeys(t)...)
 }
 
-// TestPictures writes docs/pictures/*.png, if PICTURES is the folder: make pictures.
+// TestPictures writes a picture of every view to the folder PICTURES, as make pictures says, and of the first view
+// without one.
 func TestPictures(t *testing.T) {
 	t.Parallel()
-	folder := os.Getenv("PICTURES")
+	folder, all := os.Getenv("PICTURES"), views(t)
 	if folder == "" {
-		t.Skip("make pictures runs this")
+		folder, all = t.TempDir(), all[:1]
 	}
 	require.NoError(t, os.MkdirAll(folder, 0o755))
-	for _, view := range views(t) {
+	for _, view := range all {
 		t.Run(view.name, func(t *testing.T) {
 			t.Parallel()
 			tab := view.open(t)
