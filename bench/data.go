@@ -5,6 +5,7 @@ import (
 	"crypto/md5" // access keys that look random, and that SQL can compute as well
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -84,15 +85,22 @@ func fill(ctx context.Context, connString string, organisations, users int) erro
 // fillUsers drops the constraints and indexes of users, inserts the rows, and creates constraints and indexes again.
 // With ten million users this takes a third of the time.
 func fillUsers(ctx context.Context, conn *pgx.Conn, organisations, users int) error {
+	// What refers to users is dropped first, and created last.
 	rows, _ := conn.Query(ctx, `
-		SELECT format('ALTER TABLE users DROP CONSTRAINT %I', conname),
-			format('ALTER TABLE users ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid))
-		FROM pg_constraint WHERE conrelid = 'users'::regclass AND contype <> 'n' -- NOT NULL, from Postgres 18 on
+		SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) AS "drop",
+			format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS "create",
+			confrelid <> 'users'::regclass AS own
+		FROM pg_constraint
+		WHERE 'users'::regclass IN (conrelid, confrelid) AND contype <> 'n' -- NOT NULL, from Postgres 18 on
 		UNION ALL
-		SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+		SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid), true
 		FROM pg_index
-		WHERE indrelid = 'users'::regclass AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)`)
-	type definition struct{ Drop, Create string }
+		WHERE indrelid = 'users'::regclass AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)
+		ORDER BY own`)
+	type definition struct {
+		Drop, Create string
+		Own          bool
+	}
 	definitions, err := pgx.CollectRows(rows, pgx.RowToStructByPos[definition])
 	if err != nil {
 		return err
@@ -113,7 +121,7 @@ func fillUsers(ctx context.Context, conn *pgx.Conn, organisations, users int) er
 		userPrefix, organisationPrefix, firstNumber, organisations, firstNumber+users-1); err != nil {
 		return err
 	}
-	for _, d := range definitions {
+	for _, d := range slices.Backward(definitions) {
 		if _, err := conn.Exec(ctx, d.Create); err != nil {
 			return fmt.Errorf("%w: %s", err, d.Create)
 		}

@@ -50,6 +50,13 @@ func (s *server) HandleAPIKey(ctx context.Context, _ api.OperationName, key api.
 	return ctx, nil
 }
 
+// HandleOperatorSession implements api.SecurityHandler. The alternative has no sessions.
+func (s *server) HandleOperatorSession(
+	ctx context.Context, _ api.OperationName, _ api.OperatorSession,
+) (context.Context, error) {
+	return ctx, errors.New("not authorised")
+}
+
 func response(u alternative.User) api.User {
 	return api.User{
 		FirstName: u.FirstName, LastName: u.LastName, EmailAddress: u.EmailAddress, OrgID: u.OrgID, Active: u.Active,

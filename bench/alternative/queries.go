@@ -35,8 +35,8 @@ const (
 	SelectOrganisation = `SELECT id, document FROM organisations WHERE id = $1`
 
 	InsertNonce = `
-		INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6)`
+		INSERT INTO sso_nonces (nonce_hash, org_id, email_key, registered_only, document, expires_at, granted)
+		VALUES ($1, $2, $3, $4, $5, $6, NULL)`
 
 	userColumns = `
 		id, coalesce(org_id, '') AS org_id, email_address, first_name, last_name, active, access_key, user_permissions,
