@@ -4,17 +4,17 @@ import { Empty, Failure, Loading } from './lib/feedback.js';
 import { html, render, useEffect, useState } from './lib/html.js';
 import { Organisations } from './lib/organisation.js';
 import { go, route } from './lib/route.js';
-import { asking, isOperator, session } from './lib/session.js';
+import { isOperator, pendingSignIn, session } from './lib/session.js';
 import { isVisible, Shell } from './lib/shell.js';
 import './lib/theme.js';
 import { pages } from './pages/index.js';
-import { Arrival, arrives, SignInAgain, SignInPage } from './pages/signin.js';
+import { hasNonce, ReplaceSession, SignInAgain, SignInPage } from './pages/signin.js';
 
 function App() {
   const current = session.use();
-  const wanted = asking.use();
+  const wanted = pendingSignIn.use();
   const [error, setError] = useState(/** @type {any} */ (null));
-  const [arriving, setArriving] = useState(arrives);
+  const [offered, setOffered] = useState(hasNonce);
   const start = () => {
     setError(null);
     get('/api/session', { anonymous: true }).then(session.set, (failure) =>
@@ -25,7 +25,7 @@ function App() {
   if (current === undefined) return html`<main class="signin"><${Loading} /></main>`;
   if (current === null) return html`<${SignInPage} />`;
   return html`<${Shell}><${CurrentPage} /><//>${wanted && html`<${SignInAgain} />`}
-    ${!wanted && arriving && arrives() && html`<${Arrival} onDone=${() => setArriving(false)} />`}`;
+    ${!wanted && offered && hasNonce() && html`<${ReplaceSession} onDone=${() => setOffered(false)} />`}`;
 }
 
 function CurrentPage() {

@@ -127,6 +127,20 @@ func TestSessionEnds(t *testing.T) {
 	tab.SeeNot("Sign in again")
 }
 
+// TestOrganisationIsDeleted deletes the organisation in which an operator acts: the page says so, and asks for no
+// credential, with which nothing would change.
+func TestOrganisationIsDeleted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	org := s.org("Rivermouth Foods")
+	tab := s.openAsOperator("#/org/" + org + "/policies")
+	tab.See("There is no policy yet")
+	s.admin("DELETE", "/admin/organisations/"+org, nil, nil)
+	tab.Press("APIs")
+	tab.See("This organisation does not exist.")
+	tab.SeeNot("Sign in again")
+}
+
 // TestSignInByNonce opens the address that a sign-on ends at.
 func TestSignInByNonce(t *testing.T) {
 	t.Parallel()

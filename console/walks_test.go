@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,24 +46,13 @@ func TestWalks(t *testing.T) {
 	operator.Press("Open the user")
 	setPassword(operator)
 	operator.Press("APIs")
-	operator.Press("New API")
-	operator.Fill("Name", "Tides")
-	operator.Fill("Listen path", "/tides/")
-	operator.Fill("Upstream", s.url+"/")
-	operator.Press("Open to everybody, without a key")
-	operator.Press("Create")
-	operator.See("The API is created")
+	createAPI(operator, "Tides", s.url, keyless)
 	serves("/tides/hello", "", http.StatusOK)
 	took("an operator, from an empty database to a served API")
 
 	administrator := s.openAs(user{email: "ines@rivermouth.example"}, "#/apis")
 	administrator.See("Tides")
-	administrator.Press("New API")
-	administrator.Fill("Name", "Ferries")
-	administrator.Fill("Listen path", "/ferries/")
-	administrator.Fill("Upstream", s.url+"/")
-	administrator.Press("Create")
-	administrator.See("The API is created")
+	createAPI(administrator, "Ferries", s.url, withKeys)
 	administrator.Press("Policies")
 	administrator.Press("Create the first policy")
 	administrator.Fill("Name", "Gold")
@@ -95,15 +85,28 @@ func TestWalks(t *testing.T) {
 	author := s.openAs(user{email: "odo@rivermouth.example"}, "#/apis")
 	author.See("Ferries", "Tides")
 	require.NotContains(t, browsertest.Eval[string](author, `document.querySelector('nav').innerText`), "Policies")
-	author.Press("New API")
-	author.Fill("Name", "Locks")
-	author.Fill("Listen path", "/locks/")
-	author.Fill("Upstream", s.url+"/")
-	author.Press("Open to everybody, without a key")
-	author.Press("Create")
-	author.See("The API is created")
+	createAPI(author, "Locks", s.url, keyless)
 	serves("/locks/hello", "", http.StatusOK)
 	took("a user who may write APIs, to a served API")
+}
+
+// Who may use an API that createAPI creates.
+const (
+	keyless  = true
+	withKeys = false
+)
+
+// createAPI creates an API on the page of APIs. Its listen path is its name in lower case.
+func createAPI(tab *browsertest.Tab, name, upstream string, isKeyless bool) {
+	tab.Press("New API")
+	tab.Fill("Name", name)
+	tab.Fill("Listen path", "/"+strings.ToLower(name)+"/")
+	tab.Fill("Upstream", upstream+"/")
+	if isKeyless {
+		tab.Press("Open to everybody, without a key")
+	}
+	tab.Press("Create")
+	tab.See("The API is created")
 }
 
 // setPassword sets userPassword on the page of a user.

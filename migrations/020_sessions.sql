@@ -2,14 +2,14 @@
 CREATE TABLE sessions (
     token_hash   bytea NOT NULL,            -- SHA-256 of the token, which cannot be used with it
     user_id      text,                      -- of a user
-    credentials  bytea,                     -- SHA-256 of the user's access key and password hash: others end the session
+    credentials  bytea,                     -- SHA-256 of the user's access key and password hash at the opening
     org_id       text,                      -- of somebody who is not registered
     email        text NOT NULL DEFAULT '',  -- likewise
     display_name text NOT NULL DEFAULT '',  -- likewise
     group_ids    text[] NOT NULL DEFAULT '{}', -- that the nonce named
     granted      jsonb,                     -- permissions beyond which the session has none; NULL is no limit
     secret_mac   bytea,                     -- of an operator: HMAC of the admin secret's digest with the token
-    owner        text NOT NULL DEFAULT '',  -- user_id, org_id with email, '' of all operators: who has so many at most
+    owner        text NOT NULL DEFAULT '',  -- what the number of sessions is limited by
     created_at   timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
     CONSTRAINT sessions_pkey PRIMARY KEY (token_hash),

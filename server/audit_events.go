@@ -19,7 +19,7 @@ const auditRetentionInterval = time.Minute
 func (s *Server) FlushAudit(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAuditTimeout)
 	defer cancel()
-	s.trail.flush(last)
+	s.trail.flush(last, last)
 	if left := s.trail.waiting(); left > 0 {
 		s.trail.drop(left, errAuditNotWritten)
 	}

@@ -38,7 +38,7 @@ func (s *Server) GetAuditLogs(r *request, params dashboard.GetAuditLogsParams) d
 		filter.Page = s.page(nil, everything)
 	}
 	ctx := r.Context()
-	s.trail.flush(context.WithoutCancel(ctx)) // the events are those of others, too
+	s.trail.flush(context.WithoutCancel(ctx), ctx) // the events of others are not given up with this request
 	shown.page, shown.rows = filter.Page, s.store.AuditEvents(ctx, filter)
 	shown.count = func() (int, error) { return s.store.CountAuditEvents(ctx, filter) }
 	return replyList(s, r, reply, shown)

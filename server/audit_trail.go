@@ -98,10 +98,10 @@ func (t *auditTrail) run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-t.wake:
 			t.collect(ctx)
-			t.flush(writing)
+			t.flush(writing, writing)
 		}
 	}
-	t.flush(writing)
+	t.flush(writing, writing)
 }
 
 // collect waits until there is a batch, or auditDelay has passed.
@@ -125,12 +125,13 @@ func (t *auditTrail) waiting() int {
 	return len(t.queue)
 }
 
-// flush writes what has been collected. While the database is away, events stay in the queue, and run tries again.
-func (t *auditTrail) flush(ctx context.Context) {
+// flush writes what has been collected, as long as ctx lasts. It waits for another flush until wait ends. While the
+// database cannot be reached, events stay in the queue, and run tries again.
+func (t *auditTrail) flush(ctx, wait context.Context) {
 	select {
 	case t.writing <- struct{}{}:
 		defer func() { <-t.writing }()
-	case <-ctx.Done():
+	case <-wait.Done():
 		return
 	}
 	for {

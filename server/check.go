@@ -222,8 +222,8 @@ type document struct {
 	pointer string // in its value
 }
 
-// storing is how a document is stored.
-type storing struct {
+// storeRequest is the request that stores a document.
+type storeRequest struct {
 	operation string          // that creates it
 	body      json.RawMessage // of the request
 	path      string          // of the request that creates it
@@ -240,23 +240,23 @@ func (t *textCheck) checkDocument(value located.Value, doc document) error {
 		t.addProblem(doc.at(""), doc.pointer, reasonUnknownDocument)
 		return nil
 	}
-	how := storingOf(kind, doc.json)
+	target := storeRequestOf(kind, doc.json)
 	begin := doc.at("")
 	checked := dashboard.CheckedDocument{
-		Kind: kind, Id: how.id, Method: http.MethodPost, Path: how.path, Pointer: doc.pointer, Line: begin.Line,
+		Kind: kind, Id: target.id, Method: http.MethodPost, Path: target.path, Pointer: doc.pointer, Line: begin.Line,
 		Column: begin.Column, Problems: []dashboard.LocatedProblem{}, Warnings: []dashboard.LocatedProblem{},
 	}
-	checked.Name, checked.ListenPath = namesOf(kind, how.body)
-	err := t.checkStoring(kind, how, &checked)
+	checked.Name, checked.ListenPath = namesOf(kind, target.body)
+	err := t.checkStored(kind, target, &checked)
 	problems, expected := problemsOfCheck(err)
 	if !expected {
 		return err
 	}
 	if checked.Exists {
-		checked.Method, checked.Path = http.MethodPut, how.path+"/"+url.PathEscape(how.id)
+		checked.Method, checked.Path = http.MethodPut, target.path+"/"+url.PathEscape(target.id)
 	}
-	if how.id != "" {
-		key := how.path + " " + how.id
+	if target.id != "" {
+		key := target.path + " " + target.id
 		if line, found := t.seen[key]; found {
 			problems = append(problems, contract.Problem{Reason: "has the ID of the document at line " + strconv.Itoa(line)})
 		} else {
@@ -264,7 +264,7 @@ func (t *textCheck) checkDocument(value located.Value, doc document) error {
 		}
 	}
 	for _, p := range problems {
-		path := how.inDocument(p.Path)
+		path := target.inDocument(p.Path)
 		checked.Problems = append(checked.Problems, toLocatedProblem(doc.at(path), path, p.Reason))
 	}
 	if path, within := strings.CutPrefix(value.Repeated, doc.pointer); within && value.Repeated != "" {
@@ -272,7 +272,7 @@ func (t *textCheck) checkDocument(value located.Value, doc document) error {
 			toLocatedProblem(doc.at(path), path, "is repeated: only the last one is stored"))
 	}
 	if t.withDocuments && len(problems) == 0 {
-		checked.Document = &how.body
+		checked.Document = &target.body
 	}
 	t.result.Documents = append(t.result.Documents, checked)
 	return nil

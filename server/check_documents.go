@@ -22,35 +22,35 @@ const (
 	pathPolicies = "/api/portal/policies"
 )
 
-// storingOf returns how a document of a kind is stored.
-func storingOf(kind dashboard.CheckedDocumentKind, doc json.RawMessage) storing {
+// storeRequestOf returns the request that creates a document of a kind.
+func storeRequestOf(kind dashboard.CheckedDocumentKind, doc json.RawMessage) storeRequest {
 	same := func(pointer string) string { return pointer }
 	switch kind {
 	case dashboard.CheckedDocumentKindOas:
-		how := storing{operation: "createApiOAS", body: doc, path: pathOAS, inDocument: inOAS}
+		target := storeRequest{operation: "createApiOAS", body: doc, path: pathOAS, inDocument: inOAS}
 		if _, enveloped := jsondoc.Get(doc, "api_definition"); enveloped {
-			how.body, _ = jsondoc.Get(doc, "oas")
-			how.inDocument = func(pointer string) string { return "/oas" + inOAS(pointer) }
+			target.body, _ = jsondoc.Get(doc, "oas")
+			target.inDocument = func(pointer string) string { return "/oas" + inOAS(pointer) }
 		}
-		how.id = oasInfo(how.body, "id")
-		return how
+		target.id = oasInfo(target.body, "id")
+		return target
 	case dashboard.CheckedDocumentKindOpenapi:
-		return storing{operation: "importOAS", body: doc, path: pathOpenAPI, inDocument: inOAS}
+		return storeRequest{operation: "importOAS", body: doc, path: pathOpenAPI, inDocument: inOAS}
 	case dashboard.CheckedDocumentKindPolicy:
 		id := sentPolicyID(doc)
 		if id == "" {
 			id = jsondoc.String(doc, "id")
 		}
-		return storing{operation: "postPolicies", body: doc, path: pathPolicies, id: id, inDocument: same}
+		return storeRequest{operation: "postPolicies", body: doc, path: pathPolicies, id: id, inDocument: same}
 	case dashboard.CheckedDocumentKindClassic:
 	}
-	how := storing{operation: "postApis", body: doc, path: pathClassic, inDocument: same}
+	target := storeRequest{operation: "postApis", body: doc, path: pathClassic, inDocument: same}
 	if _, enveloped := jsondoc.Get(doc, "api_definition"); !enveloped {
-		how.body = jsondoc.Object([]jsondoc.Member{jsondoc.NewMember("api_definition", doc)})
-		how.inDocument = func(pointer string) string { return strings.TrimPrefix(pointer, "/api_definition") }
+		target.body = jsondoc.Object([]jsondoc.Member{jsondoc.NewMember("api_definition", doc)})
+		target.inDocument = func(pointer string) string { return strings.TrimPrefix(pointer, "/api_definition") }
 	}
-	how.id = jsondoc.String(how.body, "api_definition", "api_id")
-	return how
+	target.id = jsondoc.String(target.body, "api_definition", "api_id")
+	return target
 }
 
 // inOAS returns the pointer in an OAS document of one in the classic definition that is made of it, if that is known.
@@ -86,23 +86,23 @@ func namesOf(kind dashboard.CheckedDocumentKind, body json.RawMessage) (name, li
 	return jsondoc.String(body, "api_definition", "name"), jsondoc.String(body, "api_definition", "proxy", "listen_path")
 }
 
-// checkStoring checks a document as the operation does that stores it, and notes whether there is one of its ID.
-func (t *textCheck) checkStoring(
-	kind dashboard.CheckedDocumentKind, how storing, checked *dashboard.CheckedDocument,
+// checkStored checks a document as the operation does that stores it, and notes whether there is one of its ID.
+func (t *textCheck) checkStored(
+	kind dashboard.CheckedDocumentKind, target storeRequest, checked *dashboard.CheckedDocument,
 ) error {
-	operation := t.server.contract.Operation(how.operation)
-	if len(how.body) > int(operation.Body.MaxBytes) {
+	operation := t.server.contract.Operation(target.operation)
+	if len(target.body) > int(operation.Body.MaxBytes) {
 		return apiserver.MalformedAt("", fmt.Sprintf("is larger than %d bytes", operation.Body.MaxBytes), nil)
 	}
-	if err := operation.ValidateBody(how.body); err != nil {
-		return errors.Join(err, t.exists(kind, how, checked))
+	if err := operation.ValidateBody(target.body); err != nil {
+		return errors.Join(err, t.exists(kind, target, checked))
 	}
 	if kind == dashboard.CheckedDocumentKindPolicy {
-		return t.checkPolicy(how, checked)
+		return t.checkPolicy(target, checked)
 	}
-	return t.server.store.CheckAPI(t.ctx, t.caller.ref(how.id), func(stored *store.API) (store.API, error) {
+	return t.server.store.CheckAPI(t.ctx, t.caller.ref(target.id), func(stored *store.API) (store.API, error) {
 		checked.Exists = stored != nil
-		api, err := t.build(kind, how.body, stored)
+		api, err := t.build(kind, target.body, stored)
 		if err != nil {
 			return api, err
 		}
@@ -117,15 +117,17 @@ func (t *textCheck) checkStoring(
 var errNotStored = errors.New("not to be stored")
 
 // exists notes whether there is a document of the ID of one that is not valid.
-func (t *textCheck) exists(kind dashboard.CheckedDocumentKind, how storing, checked *dashboard.CheckedDocument) error {
-	var err error
+func (t *textCheck) exists(
+	kind dashboard.CheckedDocumentKind, target storeRequest, checked *dashboard.CheckedDocument,
+) (err error) {
+	db, ref := t.server.store, t.caller.ref(target.id)
 	if kind == dashboard.CheckedDocumentKindPolicy {
-		err = t.server.store.CheckPolicy(t.ctx, t.caller.ref(how.id), func(stored *store.Policy) (store.PolicyParams, error) {
+		err = db.CheckPolicy(t.ctx, ref, func(stored *store.Policy) (store.PolicyParams, error) {
 			checked.Exists = stored != nil
 			return store.PolicyParams{}, errNotStored
 		})
 	} else {
-		err = t.server.store.CheckAPI(t.ctx, t.caller.ref(how.id), func(stored *store.API) (store.API, error) {
+		err = db.CheckAPI(t.ctx, ref, func(stored *store.API) (store.API, error) {
 			checked.Exists = stored != nil
 			return store.API{}, errNotStored
 		})
@@ -163,17 +165,18 @@ func (t *textCheck) build(
 // writePolicies is what a caller needs to store policies.
 var writePolicies = contract.Permission{Object: "policies", Level: "write"}
 
-// checkPolicy does what checkStoring does, for a policy.
-func (t *textCheck) checkPolicy(how storing, checked *dashboard.CheckedDocument) error {
+// checkPolicy does what checkStored does, for a policy.
+func (t *textCheck) checkPolicy(target storeRequest, checked *dashboard.CheckedDocument) error {
 	if !t.caller.has(&writePolicies) {
 		return apiserver.MalformedAt("", "is not yours to store: you may not change policies", nil)
 	}
-	return t.server.store.CheckPolicy(t.ctx, t.caller.ref(how.id), func(stored *store.Policy) (store.PolicyParams, error) {
+	ref := t.caller.ref(target.id)
+	return t.server.store.CheckPolicy(t.ctx, ref, func(stored *store.Policy) (store.PolicyParams, error) {
 		checked.Exists = stored != nil
 		if stored != nil {
-			return t.server.replacedPolicy(*stored, how.body)
+			return t.server.replacedPolicy(*stored, target.body)
 		}
-		policy, err := t.server.newPolicy(t.caller, how.body)
+		policy, err := t.server.newPolicy(t.caller, target.body)
 		if err == nil {
 			t.count(storedIn{store.TablePolicies, policy.OrgID}, policy.Document)
 		}
@@ -187,8 +190,8 @@ type reasonOfCheck struct {
 	problems func(error) []contract.Problem
 }
 
-// because has an error be one problem.
-func because(target error, path, reason string) reasonOfCheck {
+// problemFor maps an error to one problem.
+func problemFor(target error, path, reason string) reasonOfCheck {
 	return reasonOfCheck{
 		func(err error) bool { return errors.Is(err, target) },
 		func(error) []contract.Problem { return []contract.Problem{{Path: path, Reason: reason}} },
@@ -201,17 +204,17 @@ var reasonsOfCheck = []reasonOfCheck{
 		fault, _ := errors.AsType[*oas.Error](err)
 		return []contract.Problem{{Path: fault.Pointer, Reason: fault.Message}}
 	}},
-	because(store.ErrForeignName, pointerName, "is the api_id of an API of another organisation"),
-	because(store.ErrServed, pointerListenPath,
+	problemFor(store.ErrForeignName, pointerName, "is the api_id of an API of another organisation"),
+	problemFor(store.ErrServed, pointerListenPath,
 		"with this domain, api_id and listen path, the API would get requests for one of another organisation"),
-	because(store.ErrForeign, "", "refers to an API of another organisation"),
-	because(store.ErrUnknownOrganisation, "", "names no organisation that exists"),
-	because(store.ErrConflict, "", "has an ID that belongs, or belonged, to another organisation, or is taken"),
-	because(errNotClassic, "", "is a classic API, and the API with its ID is a Tyk OAS API"),
-	because(errNotOAS, "", "is a Tyk OAS API, and the API with its ID is a classic one"),
-	because(errWrongID, "", "has another ID in the database than the API with its api_id"),
-	because(oas.ErrNoExtension, "", "has no "+oas.Extension),
-	because(store.ErrMalformed, "", "has a value that cannot be stored"),
+	problemFor(store.ErrForeign, "", "refers to an API of another organisation"),
+	problemFor(store.ErrUnknownOrganisation, "", "names no organisation that exists"),
+	problemFor(store.ErrConflict, "", "has an ID that belongs, or belonged, to another organisation, or is taken"),
+	problemFor(errNotClassic, "", "is a classic API, and the API with its ID is a Tyk OAS API"),
+	problemFor(errNotOAS, "", "is a Tyk OAS API, and the API with its ID is a classic one"),
+	problemFor(errWrongID, "", "has another ID in the database than the API with its api_id"),
+	problemFor(oas.ErrNoExtension, "", "has no "+oas.Extension),
+	problemFor(store.ErrMalformed, "", "has a value that cannot be stored"),
 	{isA[interface {
 		error
 		Problems() []contract.Problem

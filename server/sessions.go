@@ -57,7 +57,8 @@ func (s *Server) authenticateOperator(r *request) error {
 }
 
 // findSession returns the session whose token the request has. A token that a page of another origin has sent does not
-// count, whatever the method: some operations change something by GET.
+// count, whatever the method: some operations change something by GET. Over plain HTTP, browsers do not say which page
+// a link is in, so that no link may change anything.
 func (s *Server) findSession(r *request, scheme string) (found store.SessionCaller, err error) {
 	cookie, err := r.Echo.Request().Cookie(sessionCookie)
 	if err != nil {
@@ -67,6 +68,9 @@ func (s *Server) findSession(r *request, scheme string) (found store.SessionCall
 	unsafe.Method = http.MethodPost
 	if err := s.crossOrigin.Check(&unsafe); err != nil {
 		return found, fmt.Errorf("%w: %w", apiserver.ErrUnauthorised, err)
+	}
+	if changes(r) && isNavigation(r, r.Header("Sec-Fetch-Mode")) {
+		return found, fmt.Errorf("%w: a link has sent the session", apiserver.ErrUnauthorised)
 	}
 	err = s.limitGuesses(r.Echo, sentCredential{scheme, cookie.Value}, func() (err error) {
 		found, err = s.store.Session(r.Context(), cookie.Value)

@@ -325,6 +325,17 @@ func TestSessionsRefuseOtherOrigins(t *testing.T) {
 	}
 }
 
+// TestLinksChangeNothing follows a link: over plain HTTP, its request has the cookie and nothing that names its page.
+func TestLinksChangeNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	operator := b.operator()
+	link := header("Accept", "text/html,application/xhtml+xml;q=0.9")
+	b.do("GET", "/admin/system/reload", nil, operator, link).is(401)
+	b.do("GET", "/admin/system/reload", nil, operator).is(200)
+	b.do("GET", "/admin/organisations", nil, operator, link).is(200) // which only reads
+}
+
 func TestSessionCookie(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(cfg *server.Config) {

@@ -183,17 +183,12 @@ func (s *Store) DeleteAuditEvents(ctx context.Context, before time.Time) (err er
 }
 
 func (s *Store) deleteAuditEvents(ctx context.Context, before time.Time, limit int) error {
-	for {
-		tag, err := s.pool.Exec(ctx, `
-			DELETE FROM audit_events WHERE position = ANY (ARRAY(
-				SELECT position FROM audit_events WHERE at < $1
-				ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`, before, deletedAtOnce)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() < deletedAtOnce {
-			break
-		}
+	err := s.deleteInPieces(ctx, `
+		DELETE FROM audit_events WHERE position = ANY (ARRAY(
+			SELECT position FROM audit_events WHERE at < $1
+			ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))`, before)
+	if err != nil {
+		return err
 	}
 	return s.deleteSurplusAuditEvents(ctx, limit)
 }

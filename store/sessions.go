@@ -14,17 +14,9 @@ import (
 // sessionLifetime is how long a session lasts.
 const sessionLifetime = 12 * time.Hour
 
-// maxSessions is the number of sessions that a user has at the same time, or somebody of an organisation who is not
-// registered, by the e-mail address, and so is that of all operators. An older one ends when there are more.
+// maxSessions is the maximum number of sessions of one user, of one e-mail address of an organisation that no user has,
+// and of all operators together. A new one ends the oldest.
 const maxSessions = 20
-
-// owner names who has a number of sessions.
-func (s Session) owner() string {
-	if s.OrgID != "" {
-		return fmt.Sprintf("%s %x", s.OrgID, sha256.Sum256([]byte(strings.ToLower(s.Email)))) // of any length
-	}
-	return s.UserID // "" of all operators
-}
 
 // Session is a session of the console: of a user (UserID), of somebody who redeemed a nonce and is no user of its
 // organisation (OrgID), or of an operator (SecretMAC).
@@ -37,15 +29,24 @@ type Session struct {
 	GroupIDs []string
 	// Granted limits the permissions of the session; nil is no limit.
 	Granted map[string]string
-	// SecretMAC is what the caller of the store recognises the admin secret by.
+	// SecretMAC authenticates the admin secret that the session was opened with; the store does not interpret it.
 	SecretMAC []byte
 	ExpiresAt time.Time
+}
+
+// owner returns what maxSessions counts by: the same for all operators, which is "".
+func (s Session) owner() string {
+	if s.OrgID != "" {
+		return fmt.Sprintf("%s %x", s.OrgID, sha256.Sum256([]byte(strings.ToLower(s.Email)))) // an index bounds its length
+	}
+	return s.UserID
 }
 
 // NewToken returns a new token of a session.
 func (s *Store) NewToken() string { return s.ids.Token() }
 
-// userCredentials is the SHA-256 of what a user authenticates with. A session has it of the time when it was opened.
+// userCredentials is the SHA-256 of a user's access key and password hash. A session stores the value at its opening,
+// and is no longer valid when the user has another one.
 const userCredentials = `sha256(convert_to(access_key || ' ' || coalesce(password_hash, ''), 'UTF8'))`
 
 func hashToken(token string) []byte {
@@ -108,8 +109,8 @@ type SessionCaller struct {
 	Caller *Caller
 }
 
-// Session returns the session with a token. It returns ErrNotFound if there is none, or it has expired, or nobody is
-// left whom it could belong to: the user or the group is not active, or somebody who is not registered has no group.
+// Session returns the session with a token. It returns ErrNotFound if there is none, if it has expired, if its
+// user is not active or has other credentials, and if somebody who is not registered has no active group.
 func (s *Store) Session(ctx context.Context, token string) (found SessionCaller, err error) {
 	defer wrap("get session", &err)
 	found.Session, err = queryRow[Session](ctx, s.pool, `
@@ -187,15 +188,10 @@ func (s *Store) CloseSessionsOf(ctx context.Context, userID string) (err error) 
 // DeleteExpiredSessions deletes the sessions that have expired. Servers that do so at once delete different ones.
 func (s *Store) DeleteExpiredSessions(ctx context.Context) (err error) {
 	defer wrap("delete expired sessions", &err)
-	for {
-		tag, err := s.pool.Exec(ctx, `
-			DELETE FROM sessions WHERE token_hash = ANY (ARRAY(
-				SELECT token_hash FROM sessions WHERE expires_at < $1
-				ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, s.now(), deletedAtOnce)
-		if err != nil || tag.RowsAffected() < deletedAtOnce {
-			return err
-		}
-	}
+	return s.deleteInPieces(ctx, `
+		DELETE FROM sessions WHERE token_hash = ANY (ARRAY(
+			SELECT token_hash FROM sessions WHERE expires_at < $1
+			ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, s.now())
 }
 
 // Account is a user who may sign in with a password.

@@ -56,11 +56,17 @@ const deletedAtOnce = 1000
 // ones.
 func (s *Store) DeleteExpiredNonces(ctx context.Context) (err error) {
 	defer wrap("delete expired nonces", &err)
+	return s.deleteInPieces(ctx, `
+		DELETE FROM sso_nonces WHERE nonce_hash = ANY (ARRAY(
+			SELECT nonce_hash FROM sso_nonces WHERE expires_at < $1
+			ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, s.now())
+}
+
+// deleteInPieces repeats a statement that deletes rows from before a time ($1), at most $2 of them, until it deletes
+// fewer.
+func (s *Store) deleteInPieces(ctx context.Context, sql string, before time.Time) error {
 	for {
-		tag, err := s.pool.Exec(ctx, `
-			DELETE FROM sso_nonces WHERE nonce_hash = ANY (ARRAY(
-				SELECT nonce_hash FROM sso_nonces WHERE expires_at < $1
-				ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, s.now(), deletedAtOnce)
+		tag, err := s.pool.Exec(ctx, sql, before, deletedAtOnce)
 		if err != nil || tag.RowsAffected() < deletedAtOnce {
 			return err
 		}

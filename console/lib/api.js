@@ -6,7 +6,7 @@
 // They throw an APIError for what the server refuses, and a NetworkError if it does not answer. If the session has
 // ended, they wait until somebody has signed in again, above the page, and are repeated.
 import { route } from './route.js';
-import { asking, isOperator } from './session.js';
+import { isOperator, pendingSignIn } from './session.js';
 
 /** @typedef {import('../types').Method} Method */
 
@@ -78,6 +78,7 @@ export async function send(method, path, options = {}) {
   for (;;) {
     const response = await transmit(address(path, options), request);
     if (response.status === 401 && !options.anonymous) {
+      if (await organisationIsGone(request)) throw new APIError(response, { Message: 'This organisation does not exist.' });
       await signedIn();
       continue;
     }
@@ -138,14 +139,24 @@ async function bodyOf(response, raw = false) {
   }
 }
 
+/**
+ * organisationIsGone reports whether a request was refused because of the organisation that it names: the session is
+ * valid without it.
+ * @param {RequestInit} request
+ */
+async function organisationIsGone({ headers }) {
+  if (!(headers instanceof Headers) || !headers.has('X-Organisation')) return false;
+  return (await transmit(address('/api/session'), { cache: 'no-store' })).ok;
+}
+
 /** @type {Promise<void> | null} */
 let waiting = null;
 
 /** signedIn waits until somebody has signed in again. All requests that need it wait for the same. */
 function signedIn() {
   waiting ??= new Promise((resolve) => {
-    asking.set(() => {
-      asking.set(null);
+    pendingSignIn.set(() => {
+      pendingSignIn.set(null);
       waiting = null;
       resolve();
     });

@@ -8,10 +8,8 @@ import { store } from './store.js';
 /** session is null if nobody is signed in, and undefined until that is known. */
 export const session = store(/** @type {Session | null | undefined} */ (undefined));
 
-/**
- * asking is set while a request waits for somebody to sign in again; what it holds is called then.
- */
-export const asking = store(/** @type {null | (() => void)} */ (null));
+/** pendingSignIn is set while requests wait for a new session: the dialog that opens one calls it. */
+export const pendingSignIn = store(/** @type {null | (() => void)} */ (null));
 
 /**
  * may reports whether the server would let the session do something, as operations say by x-permission.

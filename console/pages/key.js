@@ -109,13 +109,13 @@ async function namesOf(policies, signal) {
 /** @param {{keyId: string, session: any}} props */
 function Header({ keyId, session }) {
   const [shown, setShown] = useState(false);
-  const [asking, setAsking] = useState(false);
+  const [confirming, setConfirming] = useState(false);
   return html`
     <header class="page">
       <h1 class="name">${session.alias || `Key ${shortened(keyId)}`} <${KeyState} session=${session} /></h1>
       <span class="row">
         <button type="button" aria-expanded=${shown ? 'true' : 'false'} onClick=${() => setShown(!shown)}>${shown ? 'Hide the key' : 'Show the key'}</button>
-        ${may('keys', 'write') && html`<button type="button" class="danger" onClick=${() => setAsking(true)}>Delete</button>`}
+        ${may('keys', 'write') && html`<button type="button" class="danger" onClick=${() => setConfirming(true)}>Delete</button>`}
       </span>
     </header>
     ${shown && html`<${Command} text=${keyId} />`}
@@ -124,7 +124,7 @@ function Header({ keyId, session }) {
       <div><dt>Expires</dt><dd><${Expiry} session=${session} /></dd></div>
       ${session.quota_max > 0 && html`<div><dt>Quota left</dt><dd>${Number(session.quota_remaining).toLocaleString()} of ${session.quota_max.toLocaleString()}</dd></div>`}
     </dl>
-    ${asking && html`<${Confirm} title="Delete the key" action="Delete" onClose=${() => setAsking(false)}
+    ${confirming && html`<${Confirm} title="Delete the key" action="Delete" onClose=${() => setConfirming(false)}
       onConfirm=${async () => {
         await send('delete', '/api/keys/{keyId}', { params: { keyId }, query: guess });
         toast('The key is deleted');

@@ -74,7 +74,7 @@ const replacePolicy = (policyId, { text, etag }) =>
 
 /** @param {{id: string, text: string}} props */
 function Header({ id, text }) {
-  const [asking, setAsking] = useState(false);
+  const [confirming, setConfirming] = useState(false);
   const name = stringAt(text, 'name') || id;
   return html`
     <header class="page">
@@ -83,7 +83,7 @@ function Header({ id, text }) {
         ${may('keys', 'write') && html`<a class="button" href=${href('keys', 'new', { query: { policy: id } })}>Create a key</a>`}
         ${may('policies', 'write') && html`
           <a class="button" href=${href('policies', 'new', { query: { from: id } })}>Duplicate</a>
-          <button type="button" class="danger" onClick=${() => setAsking(true)}>Delete</button>`}
+          <button type="button" class="danger" onClick=${() => setConfirming(true)}>Delete</button>`}
       </span>
     </header>
     <dl class="line">
@@ -91,7 +91,7 @@ function Header({ id, text }) {
       <div><dt>Created</dt><dd><${Time} value=${stringAt(text, 'date_created')} /></dd></div>
       <div><dt>Changed</dt><dd><${Time} value=${updated(text)} /></dd></div>
     </dl>
-    ${asking && html`<${Confirm} title="Delete the policy" action="Delete" typed=${name} onClose=${() => setAsking(false)}
+    ${confirming && html`<${Confirm} title="Delete the policy" action="Delete" typed=${name} onClose=${() => setConfirming(false)}
       onConfirm=${async () => {
         await send('delete', '/api/portal/policies/{policyId}', { params: { policyId: id } });
         toast('The policy is deleted');

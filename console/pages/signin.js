@@ -5,7 +5,7 @@ import { Confirm, Dialog } from '../lib/dialog.js';
 import { Failure } from '../lib/feedback.js';
 import { Field, Form, useForm } from '../lib/form.js';
 import { html, useEffect, useState } from '../lib/html.js';
-import { asking, identity, session } from '../lib/session.js';
+import { identity, pendingSignIn, session } from '../lib/session.js';
 import { Tabs } from '../lib/tabs.js';
 
 /** @typedef {{org_id: string, org_name: string}} Organisation */
@@ -16,15 +16,14 @@ const icon = new URL('../icon.svg', import.meta.url).href;
 let nonce = new URLSearchParams(location.hash.slice(1)).get('nonce') ?? '';
 if (nonce) history.replaceState(null, '', location.pathname + location.search);
 
-/** arrives reports whether a sign-on has led here that was not redeemed yet. */
-export const arrives = () => nonce !== '';
+/** hasNonce reports whether the address had a nonce that was not redeemed yet. */
+export const hasNonce = () => nonce !== '';
 
 /**
- * Arrival asks somebody with a session whether a sign-on is to replace it. Any link can lead here: it might be that of
- * somebody else.
+ * ReplaceSession asks somebody with a session whether the nonce is to replace it: any link can have one, of anybody.
  * @param {{onDone: () => void}} props
  */
-export function Arrival({ onDone }) {
+export function ReplaceSession({ onDone }) {
   const close = () => {
     nonce = '';
     onDone();
@@ -62,7 +61,7 @@ export function SignInAgain() {
       return;
     }
     session.set(current);
-    asking.get()?.();
+    pendingSignIn.get()?.();
   };
   return html`
     <${Dialog} title="Sign in again">

@@ -161,7 +161,7 @@ type Audit struct {
 	Format   string `flag:"audit-format" env:"TYK_DB_AUDIT_FORMAT" default:"text" help:"Format of the file of the audit log: text or json."`
 	Detailed bool   `flag:"audit-detailed-recording" env:"TYK_DB_AUDIT_DETAILEDRECORDING" help:"Add method, path, query, user agent and sizes to the lines of the audit log. Bodies are not recorded: they have access keys."`
 	// Retention is what auditors usually ask for at least, and bounds what the database has of people.
-	Retention int `flag:"audit-retention" env:"GATEHOUSE_AUDIT_RETENTION" default:"90" help:"Days for which the database has the lines of the audit log about authenticated clients, for GET /api/audit-logs: up to 1,000,000 lines, of which the oldest of whoever has most are deleted first. 0: none are stored, and those that are stored are deleted."`
+	Retention int `flag:"audit-retention" env:"GATEHOUSE_AUDIT_RETENTION" default:"90" help:"Number of days for which audit events of authenticated clients are stored in the database, where GET /api/audit-logs reads them. There are at most 1,000,000; beyond that, the oldest events of the organisation with the most are deleted. 0: no events are stored, and stored ones are deleted."`
 }
 
 // Log configures the log.
