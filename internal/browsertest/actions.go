@@ -3,6 +3,7 @@ package browsertest
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
@@ -16,6 +17,20 @@ func (tab *Tab) See(texts ...string) {
 	tab.t.Helper()
 	for _, text := range texts {
 		tab.wait(true, text)
+	}
+}
+
+// SeeFinally waits until the page shows a text, for as long as the page goes on changing: what it shows is progress.
+func (tab *Tab) SeeFinally(text string) {
+	tab.t.Helper()
+	shown, deadline := tab.text(), time.Now().Add(patience)
+	for !strings.Contains(shown, text) {
+		require.False(tab.t, time.Now().After(deadline), "%q is not shown, and nothing has changed for %s; "+
+			"the browser's complaints: %q; the page:\n%s", text, patience, tab.Complaints(), shown)
+		time.Sleep(pollEvery)
+		if now := tab.text(); now != shown {
+			shown, deadline = now, time.Now().Add(patience)
+		}
 	}
 }
 
