@@ -109,11 +109,17 @@ func newHarbour(t *testing.T, s *server, flags ...string) *harbour {
 	ok(c.ImportAPIsWithBodyWithResponse(ctx, "application/json",
 		strings.NewReader(`{"apis":[`+strings.Join(h.apis, ",")+`]}`)))(t)
 	ok(c.ImportPoliciesWithBodyWithResponse(ctx, "application/json", strings.NewReader(`{"Data":[`+harbourPolicy+`]}`)))(t)
-	secret, err := os.ReadFile(filepath.Join(s.dir, "node-secret"))
-	require.NoError(t, err)
-	_, registered := s.get("/register/node", "Authorization", strings.TrimSpace(string(secret)))
-	h.node = regexp.MustCompile(`"NodeID":"([^"]+)"`).FindStringSubmatch(registered)[1]
+	h.registerNode(t)
 	return h
+}
+
+// registerNode registers a gateway, which the server forgets when it does not hear of it for a minute.
+func (h *harbour) registerNode(t *testing.T) {
+	t.Helper()
+	secret, err := os.ReadFile(filepath.Join(h.dir, "node-secret"))
+	require.NoError(t, err)
+	_, registered := h.get("/register/node", "Authorization", strings.TrimSpace(string(secret)))
+	h.node = regexp.MustCompile(`"NodeID":"([^"]+)"`).FindStringSubmatch(registered)[1]
 }
 
 // TestResourceCommands runs the commands through a running server, and on the database beside it.
@@ -208,6 +214,7 @@ func (h *harbour) requireGets(t *testing.T) {
 		require.Len(t, rows(table), 2)
 		require.NotContains(t, table, h.key)
 	}
+	h.registerNode(t)
 	require.Contains(t, h.run("nodes", "get", h.node, "-o", "yaml"), "id: "+h.node+"\n")
 	for command, noun := range map[string]string{
 		"orgs": "organisation", "users": "user", "apis": "API", "policies": "policy", "nodes": "gateway",
