@@ -20,16 +20,17 @@ import (
 
 // blackHole accepts connections, reads what it is sent, and never answers.
 type blackHole struct {
-	address string
-	used    atomic.Int64 // connections, and queries by UDP
+	address string       // of TCP
+	packets string       // the address of UDP
+	used    atomic.Int64 // connections, and packets
 }
 
 func newBlackHole(t *testing.T) *blackHole {
 	t.Helper()
 	listener := loopback(t)
-	packets, err := net.ListenPacket("udp", listener.Addr().String())
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
-	hole := &blackHole{address: listener.Addr().String()}
+	hole := &blackHole{address: listener.Addr().String(), packets: packets.LocalAddr().String()}
 	var running sync.WaitGroup
 	running.Go(func() {
 		for {
@@ -58,7 +59,11 @@ func newBlackHole(t *testing.T) *blackHole {
 func (h *blackHole) resolve(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Resolver: &net.Resolver{
 		PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, h.address)
+			server := h.address
+			if strings.HasPrefix(network, "udp") {
+				server = h.packets
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, server)
 		},
 	}}
 	return dialer.DialContext(ctx, network, address)
