@@ -299,6 +299,41 @@ func TestPoliciesShareNoID(t *testing.T) {
 	}
 }
 
+// TestUserIsDeletedMeanwhile: a change of a user whom somebody else is deleting finds no user.
+func TestUserIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(ctx context.Context, s *store.Store, id string) error{
+		"deletion": func(ctx context.Context, s *store.Store, id string) error {
+			return s.DeleteUserAs(ctx, id, store.User{})
+		},
+		"new access key": func(ctx context.Context, s *store.Store, id string) error {
+			return s.RenewAccessKey(ctx, id, store.User{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, conn := t.Context(), storetest.Database(t)
+			s := storetest.Open(t, conn)
+			t.Cleanup(s.Close)
+			org := organisation(t, s)
+			user, err := s.CreateUser(ctx, store.UserParams{OrgID: &org, EmailAddress: "kofi@rivermouth.example"})
+			require.NoError(t, err)
+			deletion, err := connect(t, conn).Begin(ctx)
+			require.NoError(t, err)
+			_, err = deletion.Exec(ctx, `DELETE FROM users WHERE id = $1`, user.ID)
+			require.NoError(t, err)
+			changed := make(chan error, 1)
+			go func() { changed <- change(ctx, s, user.ID) }()
+			require.Eventually(t, func() bool {
+				return storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
+					WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+			}, failoverBound, time.Millisecond)
+			require.NoError(t, deletion.Commit(ctx))
+			require.ErrorIs(t, <-changed, store.ErrNotFound)
+		})
+	}
+}
+
 // TestAPIsOfOthersAtOnce: of two APIs of different organisations that may not be there together, and are stored at
 // once, the second is refused.
 func TestAPIsOfOthersAtOnce(t *testing.T) {

@@ -399,6 +399,9 @@ func (s *Store) changeUserAs(ctx context.Context, with, id string, args pgx.Stri
 	args["id"] = id
 	found, err := queryRow[struct{ Known, Changed bool }](ctx, s.pool, with+`
 		SELECT EXISTS (SELECT FROM users WHERE id = @id) AS known, EXISTS (SELECT FROM changed) AS changed`, args)
+	if err == nil && found.Known && !found.Changed { // the user may have been deleted while the statement waited
+		found.Known, err = queryValue[bool](ctx, s.pool, `SELECT EXISTS (SELECT FROM users WHERE id = $1)`, id)
+	}
 	switch {
 	case err != nil:
 		return err
