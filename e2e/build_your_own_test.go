@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/testport"
+	"gatehouse/internal/testprogram"
 )
 
 // newModuleFolder returns an empty folder for new modules, which the account of a private Postgres can pass through.
@@ -42,6 +43,7 @@ const guideTime = 10 * time.Minute
 // TestBuildYourOwnGuide follows docs/build-your-own.md from an empty folder on.
 func TestBuildYourOwnGuide(t *testing.T) {
 	t.Parallel()
+	testprogram.Need(t, "curl")
 	guide := readFile(t, filepath.Join(repository, "docs", "build-your-own.md"))
 	require.Len(t, serveInGuide.FindAllString(guide, -1), 2)
 	steps := stepsOf(serveInGuide.ReplaceAllLiteralString(guide, serveInTest))

@@ -9,12 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/testport"
+	"gatehouse/internal/testprogram"
 )
 
 // TestNotesExample follows the README of examples/notes: it builds and starts the program, with a private Postgres,
 // sends the requests, and checks the server against its contract.
 func TestNotesExample(t *testing.T) {
 	t.Parallel()
+	testprogram.Need(t, "curl")
 	folder, err := filepath.Abs(filepath.Join(repository, "examples", "notes"))
 	require.NoError(t, err)
 	steps := stepsOf(strings.Replace(readFile(t, filepath.Join(folder, "README.md")), "```text\ntime=", "```console\ntime=", 1))

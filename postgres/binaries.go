@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -204,7 +205,10 @@ func inspect(ctx context.Context, dir string) (binaries, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, b.path("postgres"), "--version").Output()
+	cmd := exec.CommandContext(ctx, b.path("postgres"), "--version")
+	// A process group of its own: Ctrl-C in a terminal would end the command, as if there were no Postgres.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.Output()
 	if err != nil {
 		return b, fmt.Errorf("get version of postgres: %w", err)
 	}

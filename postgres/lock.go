@@ -43,6 +43,11 @@ func lockDataDir(dir dataDir, mark string) (*os.File, error) {
 	return file, nil
 }
 
+// unlock releases the lock. Closing the file alone would not do, while a child that is being started still has it open.
+func unlock(lock *os.File) error {
+	return errors.Join(syscall.Flock(int(lock.Fd()), syscall.LOCK_UN), lock.Close())
+}
+
 // lockedError returns the error for a data directory that another process has locked.
 func lockedError(dir dataDir, lock *os.File) error {
 	const maxContent = 40 // the digits of any process ID, and upgradeMark

@@ -76,7 +76,7 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		c.current, err = c.launcher.launch(ctx)
 	}
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlock(lock))
 	}
 	// The cluster outlives ctx, because requests that are still running when ctx ends need it. Stop ends the goroutine.
 	watchCtx, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
@@ -123,7 +123,7 @@ func (c *Cluster) stop(ctx context.Context) error {
 	if c.current != nil {
 		err = c.current.shutDown(ctx)
 	}
-	return errors.Join(err, removeSocketDir(c.launcher.socketDir), c.lock.Close())
+	return errors.Join(err, removeSocketDir(c.launcher.socketDir), unlock(c.lock))
 }
 
 // watch restarts the postmaster whenever it ends, until Stop is called or too many restarts in a row failed.

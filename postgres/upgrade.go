@@ -65,7 +65,7 @@ func Upgrade(ctx context.Context, cfg UpgradeConfig) (done Upgraded, err error) 
 	if err != nil {
 		return done, err
 	}
-	defer func() { err = errors.Join(err, lock.Close()) }()
+	defer func() { err = errors.Join(err, unlock(lock)) }()
 	done.Dir, done.Settings = dir.cluster, []string{}
 	if done.Kept, err = completeUpgrade(dir, slog.New(slog.DiscardHandler)); err != nil {
 		return done, err
