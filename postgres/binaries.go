@@ -18,7 +18,7 @@ import (
 const (
 	// OldestMajor is the oldest major version that the schema and the tests support.
 	OldestMajor = 14
-	// versionTimeout limits "postgres --version", which takes milliseconds unless a file system does not respond.
+	// versionTimeout limits --version, which takes milliseconds unless a file system does not respond.
 	versionTimeout = 10 * time.Second
 )
 
@@ -203,16 +203,22 @@ func inspect(ctx context.Context, dir string) (binaries, error) {
 			return b, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, b.path("postgres"), "--version")
-	// A process group of its own: Ctrl-C in a terminal would end the command, as if there were no Postgres.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.Output()
+	line, err := printedVersion(ctx, b.path("postgres"))
 	if err != nil {
 		return b, fmt.Errorf("get version of postgres: %w", err)
 	}
-	return b, b.parseVersion(string(out))
+	return b, b.parseVersion(line)
+}
+
+// printedVersion returns what a program of Postgres prints with --version. The program has a process group of its own:
+// Ctrl-C in a terminal would end it, which looks as if it were missing.
+func printedVersion(ctx context.Context, program string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, "--version")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.Output()
+	return string(out), err
 }
 
 // parseVersion parses lines such as "postgres (PostgreSQL) 15.18 (Debian …)".

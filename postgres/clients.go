@@ -41,11 +41,9 @@ func (s clientsSearch) suits(ctx context.Context, dir string) bool {
 			return false
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, filepath.Join(dir, "pg_dump"), "--version").Output()
+	line, err := printedVersion(ctx, filepath.Join(dir, "pg_dump"))
 	var b binaries
-	return err == nil && b.parseVersion(string(out)) == nil && b.major >= s.oldest && b.major <= s.newest
+	return err == nil && b.parseVersion(line) == nil && b.major >= s.oldest && b.major <= s.newest
 }
 
 // connectArgs returns the arguments with which each program connects to a cluster.
