@@ -11,7 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -236,8 +237,9 @@ func TestCopyOfOneOrganisation(t *testing.T) {
 	require.Equal(t, keyOf(from, hostileOrganisation, "u1@rivermouth.example"), keyOf(to, hostileOrganisation, "u1@rivermouth.example"))
 }
 
-// manyOrganisations is a server with organisations of 2,000 APIs of 4 KiB, which accepts what it is sent.
-func manyOrganisations(t *testing.T, organisations int) (url string) {
+// manyOrganisations is a server with organisations of 2,000 APIs of 4 KiB, which accepts what it is sent. It calls
+// received with the whole body of a request read, before it answers.
+func manyOrganisations(t *testing.T, organisations int, received func()) (url string) {
 	t.Helper()
 	const apis, size = 2_000, 4 << 10
 	each := min(organisations, 1) * apis // the target has none
@@ -270,6 +272,7 @@ func manyOrganisations(t *testing.T, organisations int) (url string) {
 	})
 	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
+		received()
 		_, _ = io.WriteString(w, `{"Status":"OK","Message":"","Meta":{}}`)
 	})
 	s := httptest.NewServer(mux)
@@ -280,18 +283,30 @@ func manyOrganisations(t *testing.T, organisations int) (url string) {
 // TestMemoryOfCopy holds one organisation at a time.
 func TestMemoryOfCopy(t *testing.T) {
 	t.Parallel()
-	peak := func(organisations int) (bytes int64) {
-		from, to := manyOrganisations(t, organisations), manyOrganisations(t, 0)
+	peak := func(organisations int) int64 {
+		// The peak is read with the last body received: that of getrusage(2) begins with the peak of this test's process.
+		var last atomic.Int64
+		started := make(chan int, 1)
+		pid := sync.OnceValue(func() int { return <-started })
+		from := manyOrganisations(t, organisations, func() { t.Error("the source was written to") })
+		to := manyOrganisations(t, 0, func() {
+			peak, err := readPeakMemory(pid())
+			if err != nil {
+				t.Error(err)
+			}
+			last.Store(peak)
+		})
 		secret := secretFile(t, "secret")
 		command := exec.CommandContext(t.Context(), program(t), "copy", "--from", from, "--from-secret-file", secret,
 			"--to", to, "--to-secret-file", secret)
 		command.Env = environment()
-		printed, err := command.CombinedOutput()
-		require.NoError(t, err, string(printed))
-		require.Regexp(t, fmt.Sprintf(`(?m)^APIs +%d +0 +0 +0$`, organisations*2_000), string(printed))
-		usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage)
-		require.True(t, ok)
-		return usage.Maxrss << 10
+		var printed bytes.Buffer
+		command.Stdout, command.Stderr = &printed, &printed
+		require.NoError(t, command.Start())
+		started <- command.Process.Pid
+		require.NoError(t, command.Wait(), printed.String())
+		require.Regexp(t, fmt.Sprintf(`(?m)^APIs +%d +0 +0 +0$`, organisations*2_000), printed.String())
+		return last.Load()
 	}
 	few, many := peak(10), peak(40) // even the few have garbage collected many times
 	t.Logf("%d MiB for 10 organisations, %d MiB for 40", few>>20, many>>20)
