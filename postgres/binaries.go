@@ -215,9 +215,13 @@ func inspect(ctx context.Context, dir string) (binaries, error) {
 func printedVersion(ctx context.Context, program string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, versionTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "--version")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	out, err := cmd.Output()
+	var out []byte
+	err := repeatIfPreempted(ctx, func() (err error) {
+		cmd := exec.CommandContext(ctx, program, "--version")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		out, err = cmd.Output()
+		return err
+	})
 	return string(out), err
 }
 

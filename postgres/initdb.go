@@ -74,14 +74,16 @@ func quoteGlob(path string) string {
 }
 
 func (i initializer) initdb(ctx context.Context, dir string) error {
-	err := i.runToEnd(ctx, "initdb", "--pgdata", dir, "--username", superuser,
-		// Text is ordered by its bytes, so that an upgrade of the system's locales cannot break an index.
-		"--encoding=UTF8", "--locale=C",
-		"--auth-local=trust", "--auth-host=reject", // see openSocketDir
-		// Without checksums a failing disk would not be noticed.
-		"--data-checksums",
-		// Syncing once at the end is faster than file by file.
-		"--no-sync", "--no-instructions")
+	err := repeatIfPreempted(ctx, func() error {
+		return i.runToEnd(ctx, "initdb", "--pgdata", dir, "--username", superuser,
+			// Text is ordered by its bytes, so that an upgrade of the system's locales cannot break an index.
+			"--encoding=UTF8", "--locale=C",
+			"--auth-local=trust", "--auth-host=reject", // see openSocketDir
+			// Without checksums a failing disk would not be noticed.
+			"--data-checksums",
+			// Syncing once at the end is faster than file by file.
+			"--no-sync", "--no-instructions")
+	})
 	if err != nil && strings.Contains(err.Error(), "could not look up effective user ID") {
 		return fmt.Errorf("account %d has no name, which initdb needs: run as an account that has an entry in /etc/passwd "+
 			"(docker run --user, or runAsUser of Kubernetes), add one, or set DATABASE_URL to a Postgres that already runs: %w",
@@ -95,7 +97,9 @@ func (i initializer) initdb(ctx context.Context, dir string) error {
 
 // syncCluster makes every file of a cluster that does not run durable.
 func (i initializer) syncCluster(ctx context.Context, dir string) error {
-	return i.runToEnd(ctx, "initdb", "--pgdata", dir, "--sync-only")
+	return repeatIfPreempted(ctx, func() error {
+		return i.runToEnd(ctx, "initdb", "--pgdata", dir, "--sync-only")
+	})
 }
 
 // runToEnd runs a program, and kills it with its children if ctx ends.

@@ -356,6 +356,18 @@ func TestStart(t *testing.T) {
 		b.start()
 	})
 
+	t.Run("a signal for the process group ends each program before it begins", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		cfg := b.config()
+		cfg.Volatile = false
+		cfg.BinDir = preemptedBinaries(t, filepath.Join(filepath.Dir(b.dir), "bin"))
+		b.insertRow(b.startWith(cfg).ConnString())
+		ended, err := filepath.Glob(filepath.Join(cfg.BinDir, "*.ended-*"))
+		require.NoError(t, err)
+		require.Len(t, ended, 4, "postgres --version, initdb, initdb --sync-only, postgres")
+	})
+
 	t.Run("the cluster outlives the context of its start", func(t *testing.T) {
 		t.Parallel()
 		b := setup(t)
@@ -379,13 +391,32 @@ func slowInitdb(t *testing.T, dir string) {
 		"postgres": "echo 'postgres (PostgreSQL) 18.4'",
 		"initdb":   `echo $$ >"$2/started"; while :; do sleep 60; done`, // initdb --pgdata DIRECTORY …
 	} {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+		writeScript(t, filepath.Join(dir, name), script)
 	}
-	// While another test forks, its child has the scripts open for writing, and they cannot run ("text file busy").
-	require.Eventually(t, func() bool {
-		return exec.Command(filepath.Join(dir, "postgres"), "--version").Run() == nil
-	}, timeout, time.Millisecond)
+}
+
+// writeScript has a child write a script: if this process had it open for writing while another test forks, so would
+// the child of that, and the script could not run ("text file busy").
+func writeScript(t *testing.T, path, script string) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", `cat >"$0" && chmod 755 "$0"`, path)
+	cmd.Stdin = strings.NewReader("#!/bin/sh\n" + script + "\n")
+	require.NoError(t, cmd.Run())
+}
+
+// preemptedBinaries makes a directory of binaries, and returns it. The first run of each, by the number of arguments,
+// ends with SIGHUP; the others are those of the machine.
+func preemptedBinaries(t *testing.T, dir string) string {
+	t.Helper()
+	machine, err := postgres.FindPrograms(t.Context(), os.Getenv("GATEHOUSE_POSTGRES_BIN"))
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, os.Chmod(dir, 0o777)) // the account of Postgres makes directories in it
+	for _, name := range []string{"initdb", "postgres"} {
+		writeScript(t, filepath.Join(dir, name),
+			fmt.Sprintf(`mkdir "$0.ended-$#" 2>&- && kill -HUP $$; exec '%s' "$@"`, machine.Path(name)))
+	}
+	return dir
 }
 
 func breakConfig(t *testing.T, b *bundle) {

@@ -92,7 +92,11 @@ func (l *launcher) chooseRights() (err error) {
 func (l *launcher) launch(ctx context.Context) (*process, error) {
 	deadline := time.Now().Add(maxBackendsWait)
 	for {
-		p, err := l.tryLaunch(ctx)
+		var p *process
+		err := repeatIfPreempted(ctx, func() (err error) {
+			p, err = l.tryLaunch(ctx)
+			return err
+		})
 		if !errors.Is(err, errBackendsLeft) || time.Now().After(deadline) {
 			return p, err
 		}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -54,6 +55,28 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 		return nil, fmt.Errorf("run %s: %w", cmd.Path, err)
 	}
 	return p, nil
+}
+
+// repeatIfPreempted runs a program of Postgres again if a signal has ended it before it began: one for the process
+// group of this process, such as Ctrl-C in a terminal, reaches a child until the child has a group of its own. Later,
+// the programs that change something handle these signals themselves.
+func repeatIfPreempted(ctx context.Context, run func() error) error {
+	for {
+		if err := run(); !isPreempted(err) || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// isPreempted reports whether err is that of a child that was ended by a signal that this process handles.
+func isPreempted(err error) bool {
+	var ended *exec.ExitError
+	if !errors.As(err, &ended) {
+		return false
+	}
+	status, ok := ended.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() &&
+		slices.Contains([]syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM}, status.Signal())
 }
 
 // lifetime may be called once exited is closed.
