@@ -59,3 +59,6 @@ func lookUpMany[V any](ctx context.Context, b *batcher[V], keys []string) error 
 func DeleteAuditEventsOver(ctx context.Context, s *Store, before time.Time, limit int) error {
 	return s.deleteAuditEvents(ctx, before, limit)
 }
+
+// BoundCancel bounds the requests by which pgx cancels the statements of a connection.
+func BoundCancel(config *pgx.ConnConfig) { boundCancel(config) }

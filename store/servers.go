@@ -233,13 +233,14 @@ func (s *servers) TraceConnectEnd(_ context.Context, data pgx.TraceConnectEndDat
 // boundCancel bounds the requests by which pgx cancels the statements of a connection. It dials for them as it did for
 // the connection.
 func boundCancel(config *pgx.ConnConfig) {
-	dial, connected := config.DialFunc, false
+	dial := config.DialFunc
+	var connected atomic.Bool // attempts to connect that have failed send such requests in goroutines of their own
 	config.AfterConnect = func(context.Context, *pgconn.PgConn) error {
-		connected = true
+		connected.Store(true)
 		return nil
 	}
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if !connected {
+		if !connected.Load() {
 			return dial(ctx, network, address)
 		}
 		ctx, cancel := context.WithTimeout(ctx, cancelTimeout)
