@@ -189,16 +189,24 @@ type pacedWriter struct {
 // Limits.BodyTimeout for each 64 KiB.
 func (r *Request) NewPacedWriter() io.Writer {
 	response := r.Echo.Response()
-	return &pacedWriter{
+	r.paced = &pacedWriter{
 		response: response, control: http.NewResponseController(response), timeout: r.server.limits.BodyTimeout,
+	}
+	return r.paced
+}
+
+// extend gives the client the whole time for the next write. The time in which the handler waits is not the client's.
+func (p *pacedWriter) extend() {
+	if p != nil {
+		// Ignore the error: not every ResponseWriter supports deadlines.
+		_ = p.control.SetWriteDeadline(time.Now().Add(p.timeout))
 	}
 }
 
 // Write implements io.Writer.
 func (p *pacedWriter) Write(buf []byte) (n int, err error) {
 	for piece := range slices.Chunk(buf, listBuffer) {
-		// Ignore the error: not every ResponseWriter supports deadlines.
-		_ = p.control.SetWriteDeadline(time.Now().Add(p.timeout))
+		p.extend()
 		written, err := p.response.Write(piece)
 		n += written
 		if err != nil {

@@ -108,8 +108,12 @@ func (s *Server) logRequest(next echo.HandlerFunc) echo.HandlerFunc {
 				slog.Int64("bytes", w.Size), slog.String("from", c.RealIP()))
 			err = s.log.Handler().Handle(r.Context(), record)
 		}
-		if base := baseOf(c); broken || base.checkedResponse().brokenOff() && s.tail(base) == "" {
+		base := baseOf(c)
+		if broken || base.checkedResponse().brokenOff() && s.tail(base) == "" {
 			panic(http.ErrAbortHandler)
+		}
+		if base != nil {
+			base.paced.extend() // net/http sends the end of the body after this
 		}
 		return err
 	}

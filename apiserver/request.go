@@ -32,6 +32,7 @@ type Request struct {
 	admitted time.Time              // when the credential and the permission were last checked
 	memory   *fairqueue.Reservation // of the body, nil if it is small
 	response *checkedResponse       // nil unless responses are checked
+	paced    *pacedWriter           // nil unless the body of the response is streamed
 }
 
 // AnyRequest is a *Request, or a pointer to a struct that embeds Request.

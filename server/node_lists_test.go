@@ -3,6 +3,7 @@ package server_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/gatewaytest"
@@ -211,6 +213,44 @@ func TestNodeListsAreStreamed(t *testing.T) { //nolint:paralleltest // it measur
 			})
 		}
 	}
+}
+
+// TestNodeListWaitsForTheDatabase: what the server does after a list is written is no time of the client.
+func TestNodeListWaitsForTheDatabase(t *testing.T) {
+	t.Parallel()
+	const bodyTimeout = time.Second // the results of checks may wait longer
+	b := setupStreaming(t, unwrapped, fromDatabase, func(c *server.Config) { c.Limits.BodyTimeout = bodyTimeout })
+	b.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"`+b.org()+`"}`).message(200, "Policies imported")
+	storetest.Exec(t, b.conn, `UPDATE policies SET checked = NULL`)
+
+	blocker, err := pgx.Connect(t.Context(), b.conn)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = blocker.Close(context.WithoutCancel(t.Context())) })
+	_, err = blocker.Exec(t.Context(), `BEGIN; LOCK TABLE policies IN SHARE MODE`) // rows can be read
+	require.NoError(t, err)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/system/policies", nil)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", nodeSecret)
+	var list []byte
+	received := make(chan error, 1)
+	go func() {
+		// On a connection of its own: a request that gets no response on one that is kept is repeated.
+		response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+		if err == nil {
+			list, err = io.ReadAll(response.Body)
+			_ = response.Body.Close()
+		}
+		received <- err
+	}()
+	require.Eventually(t, func() bool {
+		return storetest.Value[bool](t, b.conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+	}, soon, pollEvery)
+	time.Sleep(2 * bodyTimeout)
+	_, err = blocker.Exec(t.Context(), `ROLLBACK`)
+	require.NoError(t, err)
+	require.NoError(t, <-received)
+	require.Contains(t, string(list), `],"Nonce":"`)
 }
 
 func TestBrokenNodeListDoesNotDecode(t *testing.T) {
