@@ -310,6 +310,6 @@ func TestMemoryOfCopy(t *testing.T) {
 	}
 	few, many := peak(5), peak(20)
 	t.Logf("%d MiB for 5 organisations, %d MiB for 20", few>>20, many>>20)
-	const noise = 32 << 20
+	const noise = 16 << 20
 	require.Less(t, many, few+noise, "20 organisations have 160 MB of APIs")
 }

@@ -21,6 +21,9 @@ const (
 	// pollInterval is how often files and processes of others are checked while waiting for them. It is short against a
 	// start of a tenth of a second.
 	pollInterval = 10 * time.Millisecond
+	// maxPreempted is how often a program is started that signals end before it begins: one that ends itself so never
+	// begins.
+	maxPreempted = 10
 )
 
 // process is a started child process.
@@ -60,12 +63,13 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 // repeatIfPreempted runs a program of Postgres again if a signal has ended it before it began: one for the process
 // group of this process, such as Ctrl-C in a terminal, reaches a child until the child has a group of its own. Later,
 // the programs that change something handle these signals themselves.
-func repeatIfPreempted(ctx context.Context, run func() error) error {
-	for {
-		if err := run(); !isPreempted(err) || ctx.Err() != nil {
+func repeatIfPreempted(ctx context.Context, run func() error) (err error) {
+	for range maxPreempted {
+		if err = run(); !isPreempted(err) || ctx.Err() != nil {
 			return err
 		}
 	}
+	return err
 }
 
 // isPreempted reports whether err is that of a child that was ended by a signal that this process handles.
