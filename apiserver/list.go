@@ -7,9 +7,7 @@ import (
 	"io"
 	"iter"
 	"net/http"
-	"slices"
 	"strconv"
-	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -112,9 +110,6 @@ func (l List[T]) encoder() func(T) (json.RawMessage, error) {
 	}
 }
 
-// listBuffer is how many bytes of a list are sent at a time.
-const listBuffer = 64 << 10
-
 // ListWriter writes a response with a list, or an object, of any length. Nothing is sent until the first 64 KiB are
 // full: until then, another response can be sent instead.
 type ListWriter struct {
@@ -130,7 +125,7 @@ func (r *Request) NewListWriter(reply Replier, head string) *ListWriter {
 	response := r.Echo.Response()
 	response.Status = reply.Reply().Response.Status
 	response.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-	out := bufio.NewWriterSize(r.NewPacedWriter(), listBuffer)
+	out := bufio.NewWriterSize(r.NewPacedWriter(), pieceSize)
 	_, _ = out.WriteString(head) // a bufio.Writer returns its first error from each later call
 	return &ListWriter{request: r, out: out, head: r.IsHead()}
 }
@@ -178,42 +173,11 @@ func (l *ListWriter) end(tail string) error {
 	return nil
 }
 
-// pacedWriter enforces a minimum download rate: a list occupies memory and a connection of its client while it is sent.
-type pacedWriter struct {
-	response io.Writer
-	control  *http.ResponseController
-	timeout  time.Duration // for each write
-}
-
 // NewPacedWriter returns a writer of the response that enforces a minimum download rate: the client may take
 // Limits.BodyTimeout for each 64 KiB.
 func (r *Request) NewPacedWriter() io.Writer {
-	response := r.Echo.Response()
-	r.paced = &pacedWriter{
-		response: response, control: http.NewResponseController(response), timeout: r.server.limits.BodyTimeout,
-	}
+	r.paced = newPacedWriter(r.Echo.Response(), r.server.limits.BodyTimeout)
 	return r.paced
-}
-
-// extend gives the client the whole time for the next write. The time in which the handler waits is not the client's.
-func (p *pacedWriter) extend() {
-	if p != nil {
-		// Ignore the error: not every ResponseWriter supports deadlines.
-		_ = p.control.SetWriteDeadline(time.Now().Add(p.timeout))
-	}
-}
-
-// Write implements io.Writer.
-func (p *pacedWriter) Write(buf []byte) (n int, err error) {
-	for piece := range slices.Chunk(buf, listBuffer) {
-		p.extend()
-		written, err := p.response.Write(piece)
-		n += written
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
 }
 
 // ListRepliesOf returns the ListReplies of an operation whose failure is an object of its own, so that the generated
