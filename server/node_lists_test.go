@@ -253,6 +253,37 @@ func TestNodeListWaitsForTheDatabase(t *testing.T) {
 	require.Contains(t, string(list), `],"Nonce":"`)
 }
 
+// TestNodeListsDoNotWaitForRows: an import that changes documents holds their rows until its end.
+func TestNodeListsDoNotWaitForRows(t *testing.T) {
+	t.Parallel()
+	b := setup(t, fromDatabase)
+	org := b.org()
+	const held, free = "61df10078f11dd00097cb55f", "61df10078f11dd00097cb560"
+	b.importAPIs(apiOf(org, held), apiOf(org, free)).message(200, "APIs imported")
+	b.importPolicies(`{"_id":"`+held+`","org_id":"`+org+`"}`, `{"_id":"`+free+`","org_id":"`+org+`"}`).message(200, "Policies imported")
+	for _, list := range []struct{ table, id string }{{"apis", "api_id"}, {"policies", "id"}} {
+		t.Run(list.table, func(t *testing.T) {
+			storetest.Exec(t, b.conn, `UPDATE `+list.table+` SET checked = NULL`)
+			blocker, err := pgx.Connect(t.Context(), b.conn)
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = blocker.Close(context.WithoutCancel(t.Context())) })
+			_, err = blocker.Exec(t.Context(), `BEGIN; SELECT FROM `+list.table+` WHERE `+list.id+` = '`+held+`' FOR UPDATE`)
+			require.NoError(t, err)
+			checked := func() string {
+				got := b.node("GET", "/system/"+list.table, nil).is(200).body
+				require.Contains(t, got, `"`+held+`"`)
+				require.Contains(t, got, `"`+free+`"`)
+				return storetest.Value[string](t, b.conn, `SELECT coalesce(string_agg(`+list.id+`, ',' ORDER BY `+list.id+`), '')
+					FROM `+list.table+` WHERE checked IS NOT NULL`)
+			}
+			require.Equal(t, free, checked())
+			_, err = blocker.Exec(t.Context(), `ROLLBACK`)
+			require.NoError(t, err)
+			require.Equal(t, held+","+free, checked())
+		})
+	}
+}
+
 func TestBrokenNodeListDoesNotDecode(t *testing.T) {
 	t.Parallel()
 	b := setupStreaming(t, unwrapped, fromDatabase)
