@@ -180,6 +180,8 @@ func TestImportsLookIDsUp(t *testing.T) {
 			conn := storetest.Database(t)
 			s := storetest.Open(t, conn)
 			org := organisation(t, s)
+			storetest.Exec(t, conn, fmt.Sprintf(`INSERT INTO organisations (id, sso_enabled, document)
+				SELECT 'other-' || n, false, '{}' FROM generate_series(1, %d) AS n`, many))
 			imported(t, s, org, few, `{}`)
 			storetest.Exec(t, conn, `VACUUM ANALYZE `+table)
 			for i := range 10 { // after five, Postgres may settle for a plan
@@ -192,6 +194,8 @@ func TestImportsLookIDsUp(t *testing.T) {
 			require.Equal(t, many, inserted)
 			require.GreaterOrEqual(t, updated, many)
 			require.Less(t, fetched, perDocument*many)
+			require.Less(t, storetest.Value[int](t, conn, `SELECT (seq_tup_read + idx_tup_fetch)::int FROM pg_stat_user_tables
+				WHERE relname = 'organisations'`), perDocument*many)
 		})
 	}
 }
