@@ -33,11 +33,13 @@ func TestRaces(t *testing.T) {
 	ctx, org := t.Context(), organisation(t, s)
 	document := json.RawMessage(`{}`)
 	user := func(org, email string) store.UserParams { return store.UserParams{OrgID: &org, EmailAddress: email} }
-	var ids []string
+	var ids, others []string // others are users of a race of their own
 	for i := range 8 {
 		u, err := s.CreateUser(ctx, user(org, strconv.Itoa(i)))
 		require.NoError(t, err)
-		ids = append(ids, u.ID)
+		other, err := s.CreateUser(ctx, user(org, fmt.Sprint("other", i)))
+		require.NoError(t, err)
+		ids, others = append(ids, u.ID), append(others, other.ID)
 	}
 	api := func(apiID, id, org string) func(yield func(store.API, error) bool) {
 		return func(yield func(store.API, error) bool) {
@@ -79,7 +81,7 @@ func TestRaces(t *testing.T) {
 			return err
 		}},
 		"users_access_key_key": {store.ErrAccessKeyTaken, func(n int) error {
-			_, err := s.UpdateUser(ctx, ids[n], store.UserParams{
+			_, err := s.UpdateUser(ctx, others[n], store.UserParams{
 				EmailAddress: fmt.Sprint(n, "@example.org"), AccessKey: "raced",
 			})
 			return err
@@ -133,6 +135,52 @@ func TestRaces(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUserIsUpdatedAfterADeadlock: two updates of users, each of which waits for the row of the other one, because the
+// other one has the e-mail address or the access key that it sets.
+func TestUserIsUpdatedAfterADeadlock(t *testing.T) {
+	t.Parallel()
+	for _, active := range []bool{true, false} {
+		t.Run(fmt.Sprint("active ", active), func(t *testing.T) {
+			t.Parallel()
+			conn := storetest.Database(t)
+			s := storetest.Open(t, conn+" deadlock_timeout=3s") // time for the other update to wait
+			t.Cleanup(s.Close)
+			ctx, org := t.Context(), organisation(t, s)
+			first, err := s.CreateUser(ctx, store.UserParams{OrgID: &org, EmailAddress: "first@example.org", Active: active})
+			require.NoError(t, err)
+			second, err := s.CreateUser(ctx, store.UserParams{OrgID: &org, EmailAddress: "second@example.org", Active: active})
+			require.NoError(t, err)
+
+			other := connect(t, conn)
+			exec := func(sql string, args ...any) {
+				t.Helper()
+				_, err := other.Exec(ctx, sql, args...)
+				require.NoError(t, err)
+			}
+			exec(`SET deadlock_timeout = '1min'`) // the deadlock ends the update of the Store
+			exec(`BEGIN`)
+			exec(`UPDATE users SET email_address = 'new@example.org', email_key = 'new@example.org' WHERE id = $1`, first.ID)
+			updated := make(chan error, 1)
+			go func() {
+				_, err := s.UpdateUser(ctx, second.ID, store.UserParams{
+					OrgID: &org, EmailAddress: "first@example.org", AccessKey: second.AccessKey, Active: active,
+				})
+				updated <- err
+			}()
+			require.Eventually(t, func() bool { return waitsForLock(t, conn) }, time.Minute, time.Millisecond)
+			exec(`UPDATE users SET first_name = 'Ada' WHERE id = $1`, second.ID)
+			exec(`COMMIT`)
+			require.NoError(t, <-updated)
+		})
+	}
+}
+
+func waitsForLock(t *testing.T, conn string) bool {
+	t.Helper()
+	return storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock')`)
 }
 
 // TestOrganisationDeletedMeanwhile: what is created in an organisation that is being deleted is an error that is

@@ -242,10 +242,14 @@ func (s *Store) Connections() Connections {
 // inTx runs fn in a transaction, and again if Postgres has ended the transaction because of a deadlock, or if the
 // connection broke before the transaction was committed.
 func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	return repeatDeadlocks(func() error { return s.inTxOnce(ctx, fn) })
+}
+
+// repeatDeadlocks calls fn again if Postgres has ended its transaction, or its statement, because of a deadlock.
+func repeatDeadlocks(fn func() error) error {
 	var err error
 	for range transactionTries {
-		err = s.inTxOnce(ctx, fn)
-		if !isDeadlock(err) {
+		if err = fn(); !isDeadlock(err) {
 			break
 		}
 	}

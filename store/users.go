@@ -159,7 +159,10 @@ func (s *Store) UpdateUser(ctx context.Context, id string, p UserParams) (u User
 		set = append(set, column{"password_history", s.passwordHistory()})
 	}
 	if p.Active {
-		u, err = updateUser(ctx, s.pool, id, set)
+		err = repeatDeadlocks(func() (err error) {
+			u, err = updateUser(ctx, s.pool, id, set)
+			return err
+		})
 	} else {
 		err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 			u, err = updateUser(ctx, tx, id, set)
