@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/gatewaytest"
 	"gatehouse/server"
+	"gatehouse/store/storetest"
 )
 
 // admissionTime is how long a request is admitted for.
@@ -92,18 +91,7 @@ func TestAdmissionEndsWhileARequestWaits(t *testing.T) {
 	leaver := b.user(org, "leaver@example.org", map[string]string{"policies": "write"})
 	author := asUser(b.user(org, "a@example.org", map[string]string{"apis": "write"}).AccessKey)
 	b.do("POST", "/api/apis", classic("base", ""), author).is(200)
-	connect := func() *pgx.Conn {
-		conn, err := pgx.Connect(t.Context(), b.conn)
-		require.NoError(t, err)
-		t.Cleanup(func() { _ = conn.Close(context.Background()) })
-		return conn
-	}
-	lock, look := connect(), connect()
-	execute := func(sql string) {
-		_, err := lock.Exec(t.Context(), sql)
-		require.NoError(t, err)
-	}
-	execute(`BEGIN; SELECT FROM apis FOR UPDATE`)
+	free := lock(t, b.conn, `SELECT FROM apis FOR UPDATE`)
 	var stored sync.WaitGroup
 	stored.Go(func() { // it holds the memory that documents of the organisation may take while they are stored
 		b.do("POST", "/api/apis/oas?base_api_id=base&base_api_version_name=a&new_version_name=b", `{"openapi":"3.0.3",
@@ -111,10 +99,7 @@ func TestAdmissionEndsWhileARequestWaits(t *testing.T) {
 			"id":"late","name":"late","state":{"active":true}},"upstream":{"url":"http://127.0.0.1:1/"},"server":{"listenPath":{"value":"/late/"}}}}`, author).is(200)
 	})
 	gatewaytest.Eventually(t, soon, "the version waits for its base", func() bool {
-		var waiting bool
-		require.NoError(t, look.QueryRow(t.Context(),
-			`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())`).Scan(&waiting))
-		return waiting
+		return storetest.WaitsForLock(t, b.conn)
 	})
 	finish := b.sendHalf("POST /api/portal/policies", "Authorization: "+leaver.AccessKey,
 		`{"id":"late","meta_data":{"x":"`+strings.Repeat("x", 200<<10)+`"}}`)
@@ -123,7 +108,7 @@ func TestAdmissionEndsWhileARequestWaits(t *testing.T) {
 	go func() { refused <- finish() }()
 	b.admin("DELETE", "/admin/users/"+leaver.Id, nil).is(200)
 	time.Sleep(admissionTime - time.Since(begun))
-	execute(`ROLLBACK`)
+	free()
 	response := <-refused
 	require.Equal(t, 401, response.StatusCode)
 	require.NoError(t, response.Body.Close())

@@ -60,7 +60,7 @@ func TestDatabaseMetrics(t *testing.T) {
 	require.Zero(t, b.metric(seconds+`count{operation="adminHello"}`), "it needs no connection")
 	require.Zero(t, b.metric("gatehouse_postgres_waiting"))
 
-	free := lockRows(t, conn, `PERFORM FROM organisations FOR UPDATE;`)
+	free := lock(t, conn, `SELECT FROM organisations FOR UPDATE`)
 	var waiting sync.WaitGroup
 	start := time.Now()
 	for range 3 {
@@ -88,7 +88,7 @@ func TestSharedLookUpsCountForEach(t *testing.T) {
 	b := setupOn(t, conn+" pool_max_conns=1")
 	org := b.org()
 	user := b.user(org, "u@example.org", nil)
-	free := lockRows(t, conn, `PERFORM FROM organisations FOR UPDATE;`)
+	free := lock(t, conn, `SELECT FROM organisations FOR UPDATE`)
 	var waiting sync.WaitGroup
 	waiting.Go(func() { b.admin("PUT", "/admin/organisations/"+org, `{"owner_name":"Rivermouth"}`).is(200) })
 	gatewaytest.Eventually(t, soon, "the connection is in use", func() bool { return b.store.Connections().InUse == 1 })

@@ -3,7 +3,6 @@ package server_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/gatewaytest"
@@ -223,11 +221,7 @@ func TestNodeListWaitsForTheDatabase(t *testing.T) {
 	b.importPolicies(`{"_id":"61df10078f11dd00097cb55f","org_id":"`+b.org()+`"}`).message(200, "Policies imported")
 	storetest.Exec(t, b.conn, `UPDATE policies SET checked = NULL`)
 
-	blocker, err := pgx.Connect(t.Context(), b.conn)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = blocker.Close(context.WithoutCancel(t.Context())) })
-	_, err = blocker.Exec(t.Context(), `BEGIN; LOCK TABLE policies IN SHARE MODE`) // rows can be read
-	require.NoError(t, err)
+	free := lock(t, b.conn, `LOCK TABLE policies IN SHARE MODE`) // rows can be read
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+"/system/policies", nil)
 	require.NoError(t, err)
 	request.Header.Set("Authorization", nodeSecret)
@@ -243,12 +237,10 @@ func TestNodeListWaitsForTheDatabase(t *testing.T) {
 		received <- err
 	}()
 	require.Eventually(t, func() bool {
-		return storetest.Value[bool](t, b.conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+		return storetest.WaitsForLock(t, b.conn)
 	}, soon, pollEvery)
 	time.Sleep(2 * bodyTimeout)
-	_, err = blocker.Exec(t.Context(), `ROLLBACK`)
-	require.NoError(t, err)
+	free()
 	require.NoError(t, <-received)
 	require.Contains(t, string(list), `],"Nonce":"`)
 }
@@ -264,11 +256,7 @@ func TestNodeListsDoNotWaitForRows(t *testing.T) {
 	for _, list := range []struct{ table, id string }{{"apis", "api_id"}, {"policies", "id"}} {
 		t.Run(list.table, func(t *testing.T) {
 			storetest.Exec(t, b.conn, `UPDATE `+list.table+` SET checked = NULL`)
-			blocker, err := pgx.Connect(t.Context(), b.conn)
-			require.NoError(t, err)
-			t.Cleanup(func() { _ = blocker.Close(context.WithoutCancel(t.Context())) })
-			_, err = blocker.Exec(t.Context(), `BEGIN; SELECT FROM `+list.table+` WHERE `+list.id+` = '`+held+`' FOR UPDATE`)
-			require.NoError(t, err)
+			release := lock(t, b.conn, `SELECT FROM `+list.table+` WHERE `+list.id+` = '`+held+`' FOR UPDATE`)
 			checked := func() string {
 				got := b.node("GET", "/system/"+list.table, nil).is(200).body
 				require.Contains(t, got, `"`+held+`"`)
@@ -277,8 +265,7 @@ func TestNodeListsDoNotWaitForRows(t *testing.T) {
 					FROM `+list.table+` WHERE checked IS NOT NULL`)
 			}
 			require.Equal(t, free, checked())
-			_, err = blocker.Exec(t.Context(), `ROLLBACK`)
-			require.NoError(t, err)
+			release()
 			require.Equal(t, held+","+free, checked())
 		})
 	}

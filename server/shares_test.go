@@ -11,24 +11,16 @@ import (
 	"gatehouse/store/storetest"
 )
 
-// lockRows executes statements of PL/pgSQL that lock rows, until free is called.
-func lockRows(t *testing.T, conn, lock string) (free func()) {
+// lock locks rows or a table by a statement, until free is called.
+func lock(t *testing.T, conn, statement string) (free func()) {
 	t.Helper()
-	storetest.Exec(t, conn, `CREATE TABLE busy (a int); INSERT INTO busy VALUES (1)`)
-	var holding sync.WaitGroup
-	holding.Go(func() {
-		storetest.Exec(t, conn, `DO $$ BEGIN `+lock+`
-			PERFORM pg_advisory_lock(1);
-			WHILE EXISTS (SELECT FROM busy) LOOP PERFORM pg_sleep(0.01); END LOOP;
-		END $$`)
-	})
-	require.Eventually(t, func() bool {
-		return storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 1
-			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`)
-	}, time.Minute, 10*time.Millisecond)
+	holder := connectTo(t, conn)
+	_, err := holder.Exec(t.Context(), `BEGIN; `+statement)
+	require.NoError(t, err)
 	return func() {
-		storetest.Exec(t, conn, `DELETE FROM busy`)
-		holding.Wait()
+		t.Helper()
+		_, err := holder.Exec(t.Context(), `ROLLBACK`)
+		require.NoError(t, err)
 	}
 }
 
@@ -44,7 +36,7 @@ func TestConnectionsOfOneOrganisation(t *testing.T) {
 	b.do("POST", "/api/apis", classic("locked", ""), own).is(200)
 	b.do("POST", "/api/apis", classic("free", ""), theirs).is(200)
 	b.do("POST", "/api/portal/catalogue", `{}`, own).is(200)
-	free := lockRows(t, conn, `PERFORM FROM apis WHERE api_id = 'locked' FOR UPDATE; PERFORM FROM objects FOR UPDATE;`)
+	free := lock(t, conn, `SELECT FROM apis WHERE api_id = 'locked' FOR UPDATE; SELECT FROM objects FOR UPDATE`)
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	defer free()
@@ -72,7 +64,7 @@ func TestMemoryOfBodiesThatWait(t *testing.T) {
 	own := asUser(b.user(org, "a@example.org", map[string]string{"apis": "write"}).AccessKey)
 	theirs := asUser(b.user(other, "v@example.org", map[string]string{"apis": "write"}).AccessKey)
 	b.do("POST", "/api/apis/oas", oasWith("locked", "", "", ""), own).is(200)
-	free := lockRows(t, conn, `PERFORM FROM apis WHERE api_id = 'locked' FOR UPDATE;`)
+	free := lock(t, conn, `SELECT FROM apis WHERE api_id = 'locked' FOR UPDATE`)
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	defer free()
@@ -98,15 +90,14 @@ func TestWhatWaitsForARowKeepsLittleBack(t *testing.T) {
 	}
 	b.do("POST", "/api/apis", classic("base", ""), own).is(200)
 	b.do("POST", "/api/apis", classic("held", ""), own).is(200)
-	free := lockRows(t, conn, `PERFORM FROM apis WHERE api_id IN ('locked', 'held') FOR UPDATE;`)
+	free := lock(t, conn, `SELECT FROM apis WHERE api_id IN ('locked', 'held') FOR UPDATE`)
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	defer free()
 	large := strings.Replace(oasWith("locked", "", "", ""), `{`, `{"x-pad":"`+strings.Repeat("z", 300<<10)+`",`, 1)
 	waiting.Go(func() { b.do("PUT", "/api/apis/oas/locked", large, own).is(200) })
 	require.Eventually(t, func() bool {
-		return storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
-			AND wait_event_type = 'Lock')`)
+		return storetest.WaitsForLock(t, conn)
 	}, time.Minute, 10*time.Millisecond)
 	done := make(chan struct{})
 	go func() {

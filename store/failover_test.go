@@ -403,8 +403,7 @@ func TestLongStatements(t *testing.T) {
 		require.Len(t, refused, 1, "its organisation does not exist")
 	})
 	require.Eventually(t, func() bool {
-		return storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+		return storetest.WaitsForLock(t, conn)
 	}, failoverBound, time.Millisecond, "the organisation is locked")
 	time.Sleep(3 * cfg.StatementTimeout) // longer than a small statement may take
 	_, err = other.Exec(t.Context(), `COMMIT`)

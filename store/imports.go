@@ -169,7 +169,8 @@ func importAll(
 // begin prepares a transaction. It waits for imports of other servers into the table: no one else adds rows, so that
 // the result of compare stays valid. And it prevents Postgres from reading the whole table: a plan that was made for an
 // empty table is used while the table fills. The statements of importTable are written so that IDs can only be looked
-// up then. Nor does it compare each row of a batch with each other one: the plan expects 10 rows.
+// up then. It also switches nested loops off: in such a plan, which expects 10 rows, they would compare each row of a
+// batch with each other one.
 func (i importer) begin(ctx context.Context, tx pgx.Tx) error {
 	_, err := tx.Exec(ctx, `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_mergejoin', 'off', true),
 		set_config('enable_nestloop', 'off', true)`)

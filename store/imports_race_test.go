@@ -70,10 +70,7 @@ func TestImportLosesARace(t *testing.T) {
 				done <- err
 			}()
 			require.Eventually(t, func() bool {
-				var waiting bool
-				require.NoError(t, tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
-					WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waiting))
-				return waiting
+				return storetest.WaitsForLock(t, conn)
 			}, time.Minute, time.Millisecond, "the import waits for the request")
 			require.NoError(t, tx.Commit(t.Context()))
 			require.NoError(t, <-done)

@@ -137,8 +137,8 @@ func TestRaces(t *testing.T) {
 	}
 }
 
-// TestUserIsUpdatedAfterADeadlock: two updates of users, each of which waits for the row of the other one, because the
-// other one has the e-mail address or the access key that it sets.
+// TestUserIsUpdatedAfterADeadlock: an update waits for the e-mail address of another transaction, which then waits for
+// the row of the update.
 func TestUserIsUpdatedAfterADeadlock(t *testing.T) {
 	t.Parallel()
 	for _, active := range []bool{true, false} {
@@ -169,18 +169,12 @@ func TestUserIsUpdatedAfterADeadlock(t *testing.T) {
 				})
 				updated <- err
 			}()
-			require.Eventually(t, func() bool { return waitsForLock(t, conn) }, time.Minute, time.Millisecond)
+			require.Eventually(t, func() bool { return storetest.WaitsForLock(t, conn) }, time.Minute, time.Millisecond)
 			exec(`UPDATE users SET first_name = 'Ada' WHERE id = $1`, second.ID)
 			exec(`COMMIT`)
 			require.NoError(t, <-updated)
 		})
 	}
-}
-
-func waitsForLock(t *testing.T, conn string) bool {
-	t.Helper()
-	return storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
-		WHERE datname = current_database() AND wait_event_type = 'Lock')`)
 }
 
 // TestOrganisationDeletedMeanwhile: what is created in an organisation that is being deleted is an error that is
@@ -337,8 +331,7 @@ func TestPoliciesShareNoID(t *testing.T) {
 			storing := context.WithValue(ctx, commitTracer{}, func() {
 				go func() { conflict <- is.store(ctx, second, other) }()
 				require.Eventually(t, func() bool {
-					return len(conflict) > 0 || storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
-						WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+					return len(conflict) > 0 || storetest.WaitsForLock(t, conn)
 				}, failoverBound, time.Millisecond)
 			})
 			require.NoError(t, first.CreatePolicy(storing, policy(org, id, "explicit")))
@@ -373,8 +366,7 @@ func TestUserIsDeletedMeanwhile(t *testing.T) {
 			changed := make(chan error, 1)
 			go func() { changed <- change(ctx, s, user.ID) }()
 			require.Eventually(t, func() bool {
-				return storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
-					WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+				return storetest.WaitsForLock(t, conn)
 			}, failoverBound, time.Millisecond)
 			require.NoError(t, deletion.Commit(ctx))
 			require.ErrorIs(t, <-changed, store.ErrNotFound)
@@ -430,8 +422,7 @@ func TestAPIsOfOthersAtOnce(t *testing.T) {
 			storing := context.WithValue(ctx, commitTracer{}, func() {
 				go func() { refused <- second.CreateAPI(ctx, "check", is.second(other)) }()
 				require.Eventually(t, func() bool {
-					return len(refused) > 0 || storetest.Value[bool](t, conn, `SELECT EXISTS (SELECT FROM pg_stat_activity
-						WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+					return len(refused) > 0 || storetest.WaitsForLock(t, conn)
 				}, failoverBound, time.Millisecond)
 			})
 			require.NoError(t, first.CreateAPI(storing, "check", is.first(org)))

@@ -44,6 +44,13 @@ func Value[T any](t testing.TB, connString, sql string, args ...any) T {
 	return pgtest.Value[T](t, connString, sql, args...)
 }
 
+// WaitsForLock reports whether a session of the database waits for a lock.
+func WaitsForLock(t testing.TB, connString string) bool {
+	t.Helper()
+	return Value[bool](t, connString, `SELECT EXISTS (SELECT FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+}
+
 // DatabaseAtVersion makes a database in which only the first migrations have run, to see what later ones make of its
 // rows.
 func DatabaseAtVersion(t testing.TB, version int32) string {
