@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -125,6 +126,10 @@ func TestRestartInTheMiddleOfAReload(t *testing.T) {
 		t.Fatal("the gateway does not reload")
 	}
 	s.signal(syscall.SIGTERM)
+	eventually(t, "the server is not ready while it waits for the gateway", func() bool {
+		status, _ := s.get("/ready", "Accept", "*/*")
+		return status == http.StatusServiceUnavailable
+	})
 	// The gateway takes this long to request its APIs: longer than a server needs to stop that does not wait for it.
 	const gatewayPause = 700 * time.Millisecond
 	left := false

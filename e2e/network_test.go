@@ -100,7 +100,10 @@ func newLink(t *testing.T) *link {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if held := l.next.Load(); held != nil && held.path == r.URL.Path && l.next.CompareAndSwap(held, nil) {
 			close(held.arrived)
-			<-held.release
+			select {
+			case <-held.release:
+			case <-t.Context().Done(): // the test has failed
+			}
 		}
 		if l.target.Load() == nil {
 			panic(http.ErrAbortHandler)

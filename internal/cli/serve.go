@@ -354,6 +354,7 @@ func (s *service) run(ctx context.Context) error {
 	var failure error
 	select {
 	case <-ctx.Done():
+		s.handler.PrepareStop()
 		failure = s.delayStop(serving)
 	case failure = <-s.database.failed:
 	case failure = <-serving:
@@ -382,7 +383,6 @@ func (s *service) delayStop(serving <-chan error) error {
 		return nil
 	}
 	s.log.Info("stopping after a delay, in which requests are served", "delay", s.stopDelay)
-	s.handler.PrepareStop()
 	select {
 	case <-time.After(s.stopDelay):
 		return nil
