@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os/exec"
 	"slices"
@@ -50,7 +49,7 @@ func serverActions() []action {
 		}},
 		{"kill a server during its start", killDuringStart},
 		{"stop a server", func(_ context.Context, w *world, random *rand.Rand) error {
-			w.servers[random.IntN(2)].signal(syscall.SIGTERM)
+			w.servers[random.IntN(2)].terminate() // heal waits for its end
 			return nil
 		}},
 		{"kill a server while it migrates", killDuringMigration},
@@ -72,14 +71,17 @@ func primaryActions() []action {
 		}},
 		{"kill a backend", func(_ context.Context, w *world, random *rand.Rand) error {
 			// The postmaster ends all other backends, and recovers.
-			if pids := w.pair.Primary().Backends(); len(pids) > 0 {
-				_ = syscall.Kill(pids[random.IntN(len(pids))], syscall.SIGKILL) // it may have ended
+			pids := w.pair.Primary().Backends()
+			if len(pids) == 0 {
+				return nil
 			}
-			return nil
+			return w.pair.Primary().EndBackends(syscall.SIGKILL, pids[random.IntN(len(pids))])
 		}},
-		{"terminate backends", func(ctx context.Context, w *world, random *rand.Rand) error {
-			return w.pair.Primary().SQL(ctx, "postgres", fmt.Sprintf(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-				WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND hashint4(pid) %% %d = 0`, 1+random.IntN(3)))
+		{"terminate backends", func(_ context.Context, w *world, random *rand.Rand) error {
+			share := 1 + random.IntN(3)
+			spared := func(pid int) bool { return pid%share != 0 }
+			pids := slices.DeleteFunc(w.pair.Primary().Backends(), spared)
+			return w.pair.Primary().EndBackends(syscall.SIGTERM, pids...) // as pg_terminate_backend does
 		}},
 		{"freeze the primary", func(_ context.Context, w *world, random *rand.Rand) error {
 			primary := w.pair.Primary()

@@ -34,12 +34,3 @@ func (p *process) kill() {
 
 // signal does nothing after the process has ended.
 func (p *process) signal(signal syscall.Signal) { _ = p.cmd.Process.Signal(signal) }
-
-func (p *process) running() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
-	}
-}

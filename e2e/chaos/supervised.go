@@ -27,12 +27,13 @@ type supervised struct {
 	log     *os.File
 	report  *report
 
-	mu      sync.Mutex // guards the fields below; held for one access, or while the program starts or is killed
-	current *process
-	resume  time.Time // when it may be started again
-	killed  bool      // whether its end was requested
-	stopped bool      // whether it is not started again
-	ended   chan struct{}
+	mu         sync.Mutex // guards the fields below; held for one access, or while the program starts or is killed
+	current    *process
+	terminated *process  // the program that terminate was called for last, until waitTerminated
+	resume     time.Time // when it may be started again
+	killed     bool      // whether its end was requested
+	stopped    bool      // whether it is not started again
+	ended      chan struct{}
 }
 
 // supervise starts a program until stop is called.
@@ -102,12 +103,37 @@ func (s *supervised) kill(down time.Duration) {
 	}
 }
 
-// signal sends a signal to the program if it runs.
-func (s *supervised) signal(signal syscall.Signal) {
+// terminate sends SIGTERM to the program if it runs, and returns at once. It is started again when it has ended.
+func (s *supervised) terminate() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current != nil && s.current.running() {
-		s.current.signal(signal)
+	if s.current != nil {
+		s.current.signal(syscall.SIGTERM)
+		s.terminated = s.current
+	}
+}
+
+// waitTerminated waits until the program has ended that terminate was called for: until then it serves requests. It
+// kills a program that takes longer than stopTimeout, and fails.
+func (s *supervised) waitTerminated() error {
+	s.mu.Lock()
+	ending := s.terminated
+	s.terminated = nil
+	s.mu.Unlock()
+	if ending == nil {
+		return nil
+	}
+	return s.waitExit(ending)
+}
+
+// waitExit waits until a program has ended that has been sent SIGTERM. It kills it after stopTimeout, and fails.
+func (s *supervised) waitExit(ending *process) error {
+	select {
+	case <-ending.exited:
+		return nil
+	case <-time.After(stopTimeout):
+		ending.kill()
+		return fmt.Errorf("%s still runs %s after SIGTERM: see %s", s.name, stopTimeout, s.log.Name())
 	}
 }
 
@@ -132,16 +158,13 @@ func (s *supervised) restart() error {
 		return nil
 	}
 	current.signal(syscall.SIGTERM)
-	select {
-	case <-current.exited:
-		if code := current.cmd.ProcessState.ExitCode(); code != 0 {
-			return fmt.Errorf("%s ended with status %d after SIGTERM: see %s", s.name, code, s.log.Name())
-		}
-		return nil
-	case <-time.After(stopTimeout):
-		current.kill()
-		return fmt.Errorf("%s still runs %s after SIGTERM", s.name, stopTimeout)
+	if err := s.waitExit(current); err != nil {
+		return err
 	}
+	if code := current.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%s ended with status %d after SIGTERM: see %s", s.name, code, s.log.Name())
+	}
+	return nil
 }
 
 // destroy kills the program, and does not start it again.

@@ -257,7 +257,8 @@ func (w *world) proxies() (all []*proxy) {
 	return all
 }
 
-// heal ends all disturbances: connections work, and all nodes and gateways run.
+// heal ends all disturbances: connections work, all nodes and gateways run, and servers that were asked to stop have
+// ended.
 func (w *world) heal(ctx context.Context) error {
 	for _, each := range w.proxies() {
 		each.heal()
@@ -275,6 +276,11 @@ func (w *world) heal(ctx context.Context) error {
 	}
 	if err := w.pair.WaitStreaming(ctx); err != nil {
 		return err
+	}
+	for _, s := range w.servers {
+		if err := s.waitTerminated(); err != nil {
+			w.report.failf("%v", err)
+		}
 	}
 	for _, gateway := range w.gateways {
 		select {

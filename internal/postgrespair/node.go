@@ -194,6 +194,24 @@ func (n *Node) Backends() (pids []int) {
 	return pids
 }
 
+// EndBackends sends a signal that ends them to processes of the node that serve clients. It returns when the postmaster
+// has noticed their ends: if one was killed, it ends all others.
+func (n *Node) EndBackends(signal syscall.Signal, pids ...int) error {
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, signal) // it may have ended
+	}
+	deadline := time.Now().Add(startTimeout)
+	for _, pid := range pids {
+		for syscall.Kill(pid, 0) == nil { // also while it is a zombie
+			if time.Now().After(deadline) {
+				return fmt.Errorf("backend %d still runs %s after signal %d", pid, startTimeout, signal)
+			}
+			time.Sleep(pollInterval)
+		}
+	}
+	return nil
+}
+
 // Processes returns the process IDs of a Postgres, the postmaster first.
 func Processes(postmaster int) []int { return append([]int{postmaster}, children(postmaster)...) }
 
