@@ -296,6 +296,7 @@ func TestGatewayThatMissesANoticeIsNotifiedAgain(t *testing.T) {
 
 	deaf.gateway.SetNoticesDown(true)
 	gatewaytest.Eventually(t, soon, "one gateway is deaf", func() bool { return !deaf.gateway.Subscribed() })
+	gatewaytest.Eventually(t, soon, "it has loaded what it was notified of before", deaf.gateway.Idle)
 	first.importAPIs(apiOf(first.org(), "harbour")).message(200, "APIs imported")
 	first.gateway.WaitForAPI(t, "harbour", soon)
 	require.NotContains(t, deaf.gateway.APIs(), "harbour")
