@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -293,9 +294,10 @@ func withoutCanceled(err error) error {
 	return err
 }
 
-// announce prints what the user needs to reach the server.
-func (p *program) announce(out io.Writer, listeners listeners) {
-	secrets := p.files.secrets
+// announce prints what the user needs to reach the server, with one write: who sees a line of it sees all.
+func (p *program) announce(w io.Writer, listeners listeners) {
+	secrets, out := p.files.secrets, &bytes.Buffer{}
+	defer func() { _, _ = out.WriteTo(w) }()
 	fmt.Fprintf(out, "gatehouse listens on %s\n", p.files.urlOf(listeners.main))
 	fmt.Fprintf(out, "data is in %s\n", p.database.description)
 	fmt.Fprintf(out, "admin secret: %s\n", describe(secrets.admin))
