@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -113,9 +114,10 @@ func TestRequestsOfOtherSites(t *testing.T) {
 		browsertest.Eval[any](tab, request+`.catch(() => 0).then(() => 0)`)
 	}
 	t.Run("no page of another site can frame the console", func(t *testing.T) {
+		require.Eventually(t, func() bool { return strings.Contains(strings.Join(tab.Complaints(), "\n"), "frame-ancestors") },
+			patience, 20*time.Millisecond, "the browser refuses the frame")
 		require.Empty(t, browsertest.Eval[string](tab, `(() => {
 			try { return document.querySelector('iframe').contentDocument?.body?.innerText ?? ''; } catch { return ''; } })()`))
-		require.Contains(t, strings.Join(tab.Complaints(), "\n"), "frame-ancestors")
 	})
 	tab.Go(elsewhere(t, `<form method=post enctype=text/plain action="`+target+`"><input name='{"name":"forged","x":"' value='"}'></form>`))
 	browsertest.Eval[any](tab, `document.forms[0].submit()`)

@@ -14,6 +14,7 @@ import (
 
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/gatewaytest"
+	"gatehouse/internal/testport"
 	"gatehouse/server"
 )
 
@@ -79,7 +80,9 @@ type front struct {
 
 func newFront(t testing.TB) *front {
 	t.Helper()
-	f := &front{t: t, address: "127.0.0.1:0"}
+	address, err := testport.Address() // nothing else gets it while the front is stopped
+	require.NoError(t, err)
+	f := &front{t: t, address: address}
 	t.Cleanup(f.stop)
 	return f
 }
@@ -92,7 +95,6 @@ func (f *front) start(s *site) {
 	f.to.Store(address)
 	listener, err := net.Listen("tcp", f.address)
 	require.NoError(f.t, err)
-	f.address = listener.Addr().String()
 	f.web = &http.Server{Handler: forward(&f.to), ReadHeaderTimeout: time.Minute}
 	go func(web *http.Server) { _ = web.Serve(listener) }(f.web)
 }

@@ -35,6 +35,7 @@ func TestGateways(t *testing.T) {
 	tab := s.openAsOperator("#/gateways")
 	tab.See("No gateway has registered", "TYK_GW_DBAPPCONFOPTIONS_CONNECTIONSTRING="+s.url+" ")
 	first, second := s.gateway("harbour-1"), s.gateway("<b>harbour-2</b>")
+	storetest.Exec(t, s.conn, `UPDATE nodes SET last_seen = now() + interval '1 hour'`) // they are forgotten after a minute
 	tab.See("harbour-1", "<b>harbour-2</b>", "2 gateways are registered, and none is behind", "loading")
 	tab.SeeNot("up to date")
 	s.load(first)

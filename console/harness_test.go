@@ -186,7 +186,14 @@ func (s *site) openAs(user user, address string) *browsertest.Tab {
 	s.t.Helper()
 	tab := s.open(address)
 	signIn(tab, user.email, userPassword)
+	s.seePage(tab)
 	return tab
+}
+
+// seePage waits for a page: the console goes to its first one some time after somebody has signed in.
+func (s *site) seePage(tab *browsertest.Tab) {
+	s.t.Helper()
+	browsertest.Eventually(tab, true, `location.hash.startsWith('#/')`)
 }
 
 // openAsOperator opens the console in a new tab, in which an operator signs in.
@@ -197,6 +204,7 @@ func (s *site) openAsOperator(address string) *browsertest.Tab {
 	tab.Fill("Admin secret", adminSecret)
 	tab.Press("Sign in")
 	tab.See("Sign out")
+	s.seePage(tab)
 	return tab
 }
 

@@ -244,7 +244,7 @@ func TestDoctorPoolers(t *testing.T) {
 
 func TestDoctorReplication(t *testing.T) {
 	t.Parallel()
-	pair := storetest.StartPair(t)
+	pair := storetest.StartPair(t, "wal_sender_timeout = 0") // a standby that is frozen stays connected
 	const name = "database replication"
 	url := "DATABASE_URL=" + pair.URL("postgres")
 	run := examine(t, url)

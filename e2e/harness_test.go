@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/client"
+	"gatehouse/internal/testport"
 	"gatehouse/store/storetest"
 )
 
@@ -191,7 +192,7 @@ type server struct {
 	t        *testing.T
 	dir      string   // the data directory
 	settings []string // environment variables
-	address  string   // host:port; chosen by the first start
+	address  string   // host:port
 	log      *output  // standard error of all starts
 
 	// Of the last start:
@@ -203,7 +204,9 @@ type server struct {
 // newServer returns a server with a data directory of its own that has not been started. It is killed with the test.
 func newServer(t *testing.T, settings ...string) *server {
 	t.Helper()
-	s := &server{t: t, dir: newDataDir(t), settings: settings, address: "127.0.0.1:0", log: &output{}}
+	address, err := testport.Address() // nothing else gets it while the server is started again
+	require.NoError(t, err)
+	s := &server{t: t, dir: newDataDir(t), settings: settings, address: address, log: &output{}}
 	t.Cleanup(func() {
 		if s.process != nil {
 			s.kill()

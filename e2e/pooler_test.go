@@ -46,6 +46,7 @@ func TestFinishUpgrade(t *testing.T) {
 	database := storetest.UpgradedDatabase(t)
 	s := startServer(t, "DATABASE_URL="+database)
 	pending := regexp.MustCompile(`run gatehouse finish-upgrade`)
+	eventually(t, "it is logged", func() bool { return len(s.log.matching(pending)) > 0 })
 	require.Len(t, s.log.matching(pending), 1)
 	org := s.newOrganisation()
 	out, err := s.command("finish-upgrade").CombinedOutput()

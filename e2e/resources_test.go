@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -290,6 +291,14 @@ func (h *harbour) requireDeletions(t *testing.T) {
 	require.Len(t, rows(h.run("apis", "list")), 1, "they belonged to the organisation")
 }
 
+// echoes reports whether a terminal shows what is typed.
+func echoes(terminal *os.File) bool {
+	stty := exec.Command("stty", "-a")
+	stty.Stdin = terminal
+	state, err := stty.Output()
+	return err != nil || !strings.Contains(string(state), " -echo ")
+}
+
 // TestConfirmations answers the questions of commands on a terminal.
 func TestConfirmations(t *testing.T) {
 	t.Parallel()
@@ -307,6 +316,9 @@ func TestConfirmations(t *testing.T) {
 		}()
 		answer = func(prompt, line string) {
 			eventually(t, prompt, func() bool { return strings.Contains(shown.String(), prompt) })
+			if prompt == "New password: " || prompt == "Again: " { // printed before the terminal stops showing what is typed
+				eventually(t, "nothing is shown", func() bool { return !echoes(terminal) })
+			}
 			_, err := terminal.WriteString(line)
 			require.NoError(t, err)
 		}
@@ -432,7 +444,7 @@ func TestAdminConnection(t *testing.T) {
 		elsewhere.flags = []string{"--url", url}
 		require.Contains(t, elsewhere.fails(1, "orgs", "list"), want)
 	}
-	elsewhere.flags = nil
+	elsewhere.flags, elsewhere.address = nil, "127.0.0.1:0"
 	require.Contains(t, elsewhere.fails(1, "orgs", "list"), "any free port: which one is not known: set --url")
 
 	t.Run("TLS", func(t *testing.T) {
@@ -490,7 +502,7 @@ func TestAdminConnectionToOthers(t *testing.T) {
 			t.Cleanup(s.Close)
 			timeout := "1m"
 			if strings.HasPrefix(name, "silence") {
-				timeout = "300ms"
+				timeout = "3s"
 			}
 			status, _, log := o.try("", "orgs", "list", "--url", s.URL, "--secret-file", secret, "--timeout", timeout)
 			require.Equal(t, 1, status)
@@ -500,7 +512,7 @@ func TestAdminConnectionToOthers(t *testing.T) {
 	}
 	t.Run("a slow list", func(t *testing.T) {
 		t.Parallel()
-		const pauses, pause = 10, 100 * time.Millisecond
+		const pauses, pause = 10, 500 * time.Millisecond
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(w, `{"organisations":[`)
 			for range pauses {

@@ -365,7 +365,9 @@ func TestReadyFailsWithoutPostgres(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, head.Body.Close())
 	require.Equal(t, http.StatusOK, head.StatusCode)
-	require.Contains(t, s.log.String(), "route=/ready status=503", "failures have a line")
+	eventually(t, "failures have a line", func() bool { // which is written after the response
+		return strings.Contains(s.log.String(), "route=/ready status=503")
+	})
 	require.Equal(t, 1, strings.Count(s.log.String(), "msg=request "))
 }
 
@@ -403,6 +405,7 @@ func TestSlowStatements(t *testing.T) {
 	definition := json.RawMessage(`{"api_definition":{"api_id":"tides","org_id":"` + org + `","name":"Tide tables"}}`)
 	ok(all.client().ImportAPIsWithResponse(t.Context(),
 		client.ApiDefinitions{Apis: &[]client.ApiDefinition{definition}}))(t)
+	require.Zero(t, all.stop()) // the log is complete
 	lines := all.log.matching(slow)
 	text := strings.Join(lines, "\n")
 	for _, name := range []string{`name="INSERT users"`, `name="INSERT organisations"`, `name=COMMIT`, `name="COPY `} {

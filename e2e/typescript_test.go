@@ -53,7 +53,7 @@ func TestTypeScriptExample(t *testing.T) {
 		broken.commands += fmt.Sprintf("sed 's|%s|%s|' src/main.ts >src/broken%d.ts\n", fault.old, fault.broken, i)
 	}
 	broken.commands += "! npm run --silent build\n"
-	outputs, rest, err := runSteps(t, setup, append(slices.Clone(steps), broken))
+	outputs, rest, err := runStepsWithin(t, guideTime, setup, append(slices.Clone(steps), broken))
 	if len(outputs) == 0 {
 		testprogram.Missing(t, "the npm packages of examples/typescript: "+rest)
 	}

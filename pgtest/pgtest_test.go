@@ -131,7 +131,7 @@ func TestFuzzingSharesAPostgres(t *testing.T) {
 	t.Parallel()
 	records := t.TempDir()
 	run := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^$", "-test.fuzz", "^FuzzDatabase$",
-		"-test.fuzztime", "50x", "-test.parallel", "2", "-test.fuzzcachedir", t.TempDir())
+		"-test.fuzztime", "1000x", "-test.parallel", "2", "-test.fuzzcachedir", t.TempDir())
 	run.Env = append(run.Environ(), recordVar+"="+records)
 	output, err := run.CombinedOutput()
 	require.NoError(t, err, string(output))

@@ -27,7 +27,7 @@ func TestHeadChangesNothing(t *testing.T) {
 	asNode = append(asNode, header("X-Tyk-Nodeid", registered.Message.NodeID))
 	storetest.Exec(t, b.conn, `UPDATE apis SET checked = NULL`)
 	storetest.Exec(t, b.conn, `UPDATE policies SET checked = NULL`)
-	events := listen(t, b.store)
+	events := listen(t, b.conn)
 	b.clock.forward(time.Second) // a heartbeat would store another time
 
 	before := storetest.Dump(t, b.conn)
@@ -114,26 +114,29 @@ func TestHeadDuringDrain(t *testing.T) {
 	<-drain()
 }
 
-// listen records the events of a database from now on.
-func listen(t *testing.T, db *store.Store) (events func() []store.Event) {
+// listen records the events of a database from now on, on a plain connection: that of store.Listen ends, and loses
+// events, if the database is slow.
+func listen(t *testing.T, conn string) (events func() []store.Event) {
 	t.Helper()
-	ready := make(chan struct{})
+	connection := connectTo(t, conn)
+	_, err := connection.Exec(t.Context(), `LISTEN gatehouse`)
+	require.NoError(t, err)
 	var mu sync.Mutex // guards received
 	var received []store.Event
 	ctx, cancel := context.WithCancel(t.Context())
 	var listening sync.WaitGroup
 	listening.Go(func() {
-		_ = db.Listen(ctx, store.Listener{
-			Ready: func() { close(ready) },
-			HandleEvent: func(event store.Event) {
-				mu.Lock()
-				defer mu.Unlock()
-				received = append(received, event)
-			},
-		})
+		for {
+			notification, err := connection.WaitForNotification(ctx)
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			received = append(received, store.Event(notification.Payload))
+			mu.Unlock()
+		}
 	})
 	t.Cleanup(func() { cancel(); listening.Wait() })
-	<-ready
 	return func() []store.Event {
 		mu.Lock()
 		defer mu.Unlock()

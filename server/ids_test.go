@@ -67,6 +67,7 @@ func TestKeysOpenNoLaterAPI(t *testing.T) {
 		key := keyID(a.send("POST", "/api/keys", `{"access_rights":{"own":{"api_id":"own","versions":["Default"]}}}`).is(200))
 		e.through("/own/", key).is(200)
 		a.send("DELETE", "/api/apis/own", "").is(200)
+		gatewaytest.Eventually(t, soon, "the gateway does not serve it", func() bool { return !slices.Contains(e.gateway.APIs(), "own") })
 		other.send("POST", "/api/apis", protected("", "own")).message(409, "Found API with the same ID")
 		other.send("POST", "/api/apis/oas", `{"openapi":"3.0.3","info":{"title":"T","version":"1"},"paths":{},"x-tyk-api-gateway":{"info":{"id":"own","name":"own",
 			"state":{"active":true}},"upstream":{"url":"http://127.0.0.1:1/"},"server":{"listenPath":{"value":"/own/"}}}}`).is(409)

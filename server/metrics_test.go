@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"gatehouse/internal/gatewaytest"
+	"gatehouse/server"
 	"gatehouse/store/storetest"
 )
 
@@ -25,9 +26,12 @@ func (b *bundle) metric(series string) float64 {
 	return value
 }
 
+// withoutTrail has no events of the audit trail stored: a second after a change, that takes a connection of the pool.
+func withoutTrail(cfg *server.Config) { cfg.Audit.Retention = 0 }
+
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
+	b := setup(t, withoutTrail)
 	b.org()
 	b.admin("GET", "/admin/organisations/unknown", nil).is(404)
 	b.do("GET", "/admin/organisations", nil).is(401)
@@ -52,7 +56,7 @@ func TestMetrics(t *testing.T) {
 func TestDatabaseMetrics(t *testing.T) {
 	t.Parallel()
 	conn := storetest.Database(t)
-	b := setupOn(t, conn+" pool_max_conns=1")
+	b := setupOn(t, conn+" pool_max_conns=1", withoutTrail)
 	org := b.org()
 	b.admin("GET", "/admin/hello", nil).is(200)
 	const seconds = `gatehouse_request_database_seconds_`
@@ -85,7 +89,7 @@ func TestDatabaseMetrics(t *testing.T) {
 func TestSharedLookUpsCountForEach(t *testing.T) {
 	t.Parallel()
 	conn := storetest.Database(t)
-	b := setupOn(t, conn+" pool_max_conns=1")
+	b := setupOn(t, conn+" pool_max_conns=1", withoutTrail)
 	org := b.org()
 	user := b.user(org, "u@example.org", nil)
 	free := lock(t, conn, `SELECT FROM organisations FOR UPDATE`)

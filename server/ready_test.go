@@ -22,20 +22,12 @@ func TestReadyWithABusyPool(t *testing.T) {
 	conn := storetest.Database(t)
 	b := setupOn(t, conn+" pool_max_conns=3")
 	b.register(session("s-1"))
-	storetest.Exec(t, conn, `CREATE TABLE busy (a int); INSERT INTO busy VALUES (1)`)
 	var holding sync.WaitGroup
 	defer holding.Wait()
-	release := func() { storetest.Exec(t, conn, `DELETE FROM busy`) }
-	defer release()
-	holding.Go(func() {
-		storetest.Exec(t, conn, `DO $$ BEGIN
-			LOCK TABLE organisations;
-			WHILE EXISTS (SELECT FROM busy) LOOP PERFORM pg_sleep(0.01); END LOOP;
-		END $$`)
-	})
+	defer lock(t, conn, `LOCK TABLE organisations`)()
 	create := func() { b.admin("POST", "/admin/organisations", `{"owner_name":"A"}`).is(200) }
 	require.Eventually(t, func() bool {
-		holding.Go(create) // it waits when the table is locked
+		holding.Go(create)
 		return b.store.Connections().InUse == 3
 	}, time.Minute, 10*time.Millisecond)
 
@@ -61,7 +53,8 @@ func TestReadyWithABusyPool(t *testing.T) {
 		END $$`)
 	})
 	require.Eventually(t, func() bool {
-		return !strings.Contains(b.do("GET", "/ready", nil).is(200).body, `"nodes"`)
+		got := b.do("GET", "/ready", nil)
+		return got.status == 200 && !strings.Contains(got.body, `"nodes"`)
 	}, time.Minute, time.Millisecond)
 	storetest.Exec(t, conn, `DELETE FROM locked WHERE a = 1`)
 	locked.Wait()
@@ -143,9 +136,7 @@ func TestReadySaysWhatIsWrong(t *testing.T) {
 		conn := storetest.Database(t)
 		role := storetest.Role(t, conn, "CONNECTION LIMIT 1")
 		b := setupOn(t, conn+" user="+role)
-		require.Eventually(t, func() bool { // the listener has the connection
-			return storetest.Value[int](t, conn, `SELECT count(*) FROM pg_stat_activity WHERE usename = $1`, role) == 1
-		}, time.Minute, 10*time.Millisecond)
+		require.Eventually(t, b.store.Listening, time.Minute, 10*time.Millisecond, "the listener has the connection")
 		notReady(t, b, "postgres", "the database has no connection left")
 	})
 }

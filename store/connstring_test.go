@@ -177,8 +177,5 @@ func TestPasswordIsReplaced(t *testing.T) {
 	require.NoError(t, db.SetConnString(through+" password=new-password"))
 	require.NoError(t, db.Ping(t.Context()))
 
-	ctx, cancel := context.WithCancel(t.Context())
-	ready := false
-	err = db.Listen(ctx, store.Listener{Ready: func() { ready = true; cancel() }, HandleEvent: func(store.Event) {}})
-	require.True(t, ready, "the connection of the listener has the new password, too: %v", err)
+	listenUntilEnd(t, db, store.Listener{}) // its connection has the new password, too
 }

@@ -1,12 +1,14 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -137,25 +139,21 @@ func (r *noticeRecorder) run(t *testing.T, l *recordedEvents, method string, cal
 	return l.settle(t)
 }
 
-// recordedEvents are the events that a listener of a Store receives.
+// recordedEvents are the events of a database. They come on a plain connection: that of Listen ends, and loses events,
+// if the database is slow.
 type recordedEvents struct {
-	db *store.Store
-
-	mu       sync.Mutex // guards what follows
-	received []store.Event
-	markers  int
+	db      *store.Store
+	conn    *pgx.Conn
+	markers int
 }
 
 // recordEvents listens until the end of the test.
-func recordEvents(t *testing.T, db *store.Store) *recordedEvents {
+func recordEvents(t *testing.T, db *store.Store, connString string) *recordedEvents {
 	t.Helper()
-	l := &recordedEvents{db: db}
-	listenUntilEnd(t, db, store.Listener{HandleEvent: func(event store.Event) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.received = append(l.received, event)
-	}})
-	return l
+	conn := connect(t, connString)
+	_, err := conn.Exec(t.Context(), `LISTEN gatehouse`)
+	require.NoError(t, err)
+	return &recordedEvents{db: db, conn: conn}
 }
 
 // settle returns the events that were announced since the last call.
@@ -164,16 +162,16 @@ func (l *recordedEvents) settle(t *testing.T) (events []store.Event) {
 	l.markers++
 	marker := store.Event(fmt.Sprint("marker ", l.markers))
 	require.NoError(t, l.db.Notify(t.Context(), marker))
-	require.Eventually(t, func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		at := slices.Index(l.received, marker)
-		if at >= 0 {
-			events, l.received = l.received[:at], l.received[at+1:]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		notice, err := l.conn.WaitForNotification(ctx)
+		require.NoError(t, err)
+		if store.Event(notice.Payload) == marker {
+			return events
 		}
-		return at >= 0
-	}, time.Minute, time.Millisecond)
-	return events
+		events = append(events, store.Event(notice.Payload))
+	}
 }
 
 // listenUntilEnd listens, and again after each failure, until the test ends. It returns when the listener is ready.
@@ -222,7 +220,7 @@ func TestEveryChangeIsAnnounced(t *testing.T) {
 	s := open(conn)
 	here := storetest.Open(t, conn)
 	t.Cleanup(here.Close)
-	events := recordEvents(t, here)
+	events := recordEvents(t, here, conn)
 
 	all := everyCall(t, s)
 	maps.Copy(all, importCalls(t, s))
@@ -241,7 +239,7 @@ func TestEveryChangeIsAnnounced(t *testing.T) {
 		_, err := first.Bootstrap(t.Context(), store.Organisation{Document: json.RawMessage(`{}`)}, store.UserParams{})
 		return err
 	}
-	require.Equal(t, []store.Event{store.EventChange}, traced.run(t, recordEvents(t, first), "Bootstrap", bootstrap))
+	require.Equal(t, []store.Event{store.EventChange}, traced.run(t, recordEvents(t, first, empty), "Bootstrap", bootstrap))
 	for method, tables := range changingMethods {
 		require.Equal(t, strings.Fields(tables), slices.Sorted(maps.Keys(traced.written[method])), "the tables of %s", method)
 	}
@@ -277,8 +275,10 @@ func importCalls(t *testing.T, s *store.Store) calls {
 // TestWhatChangesNothingIsNotAnnounced: each notice has all gateways load everything again.
 func TestWhatChangesNothingIsNotAnnounced(t *testing.T) {
 	t.Parallel()
-	s := storetest.New(t)
-	events := recordEvents(t, s)
+	conn := storetest.Database(t)
+	s := storetest.Open(t, conn)
+	t.Cleanup(s.Close)
+	events := recordEvents(t, s, conn)
 	ctx := t.Context()
 	org := store.Organisation{ID: "organisation 7", CName: "portal.example", Document: json.RawMessage(`{"a":1}`)}
 	imports := map[string]func() error{
@@ -389,15 +389,51 @@ func (p *silentProxy) cut() {
 }
 
 // stopBackend stops the process of Postgres that serves the listener with a name, as SIGSTOP does, until the end of the
-// test.
+// test. It stops the process while that waits for its client: within a transaction, it would keep locks of all others.
 func stopBackend(t *testing.T, connString, application string) {
 	t.Helper()
 	var pid int
 	require.NoError(t, connect(t, connString).QueryRow(t.Context(), `
 		SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1
 			AND (query LIKE '%pg_notify($1, '''')%' OR query LIKE '%INTO leases%')`, application).Scan(&pid))
-	require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) })
+	require.Eventually(t, func() bool {
+		require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
+		waitStopped(t, pid)
+		if isIdle(t, connString, pid) {
+			return true
+		}
+		require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
+		return false
+	}, time.Minute, 7*time.Millisecond)
+}
+
+// waitStopped waits until SIGSTOP has taken effect.
+func waitStopped(t *testing.T, pid int) {
+	t.Helper()
+	for {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		require.NoError(t, err)
+		if strings.HasPrefix(string(line[bytes.LastIndexByte(line, ')')+1:]), " T") {
+			return
+		}
+	}
+}
+
+// isIdle reports whether a backend waits for its client. It looks for a second: the backend may be stopped with a lock
+// that this needs, too.
+func isIdle(t *testing.T, connString string, pid int) (idle bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	look, err := pgx.Connect(ctx, connString)
+	if err != nil {
+		return false
+	}
+	defer look.Close(ctx)
+	err = look.QueryRow(ctx, `SELECT state = 'idle' AND wait_event = 'ClientRead' FROM pg_stat_activity WHERE pid = $1`,
+		pid).Scan(&idle)
+	return err == nil && idle
 }
 
 // TestListenerNoticesASilentConnection: nothing tells the listener that its connection has died.

@@ -349,7 +349,11 @@ func TestIDs(t *testing.T) {
 func TestLockedRowDelaysOnlyItsOwnCallers(t *testing.T) {
 	t.Parallel()
 	ctx, conn := t.Context(), storetest.Database(t)
-	s := storetest.Open(t, conn)
+	cfg := config(conn)
+	cfg.StatementTimeout = time.Minute // the rows are locked until the others are served
+	s, err := store.Open(ctx, cfg)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
 	org, err := s.CreateOrganisation(ctx, store.Organisation{Document: json.RawMessage(`{}`)})
 	require.NoError(t, err)
 	free, err := s.CreateOrganisation(ctx, store.Organisation{Document: json.RawMessage(`{}`)})
@@ -451,9 +455,13 @@ func TestDeadlinesEndWithTheirStatements(t *testing.T) {
 	t.Cleanup(s.Close)
 	_, err = s.CreateOrganisation(ctx, store.Organisation{Document: json.RawMessage(`{}`)})
 	require.NoError(t, err)
-	backend := func() int {
-		return storetest.Value[int](t, conn, `SELECT pid FROM pg_stat_activity
-			WHERE application_name = 'idle' AND datname = current_database()`)
+	backend := func() (pid int) {
+		require.Eventually(t, func() bool { // a connection that Open has closed may still be ending
+			pid = storetest.Value[int](t, conn, `SELECT CASE count(*) WHEN 1 THEN min(pid) ELSE 0 END
+				FROM pg_stat_activity WHERE application_name = 'idle' AND datname = current_database()`)
+			return pid != 0
+		}, time.Minute, time.Millisecond)
+		return pid
 	}
 	before := backend()
 	time.Sleep(cfg.StatementTimeout + 100*time.Millisecond)

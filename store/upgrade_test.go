@@ -121,7 +121,7 @@ func TestServersOfTwoReleases(t *testing.T) {
 		require.NotEmpty(t, unchecked)
 	})
 	t.Run("changes of both are announced once", func(t *testing.T) {
-		events := recordEvents(t, s)
+		events := recordEvents(t, s, conn)
 		storetest.Exec(t, conn, fmt.Sprintf(olderUpdatesAPI, `{"a":7}`))
 		require.Equal(t, []store.Event{store.EventChange}, events.settle(t))
 		require.NoError(t, s.EditAPI(ctx, store.Ref{ID: "api"}, "newer", sameAPI))
@@ -160,7 +160,7 @@ func TestFinishUpgrade(t *testing.T) {
 	t.Cleanup(reopened.Close)
 	require.False(t, reopened.UpgradePending())
 
-	events := recordEvents(t, reopened)
+	events := recordEvents(t, reopened, conn)
 	importAPIs(t, s, org, 3, `{}`) // a server that was running meanwhile
 	require.Empty(t, events.settle(t), "they are still the same")
 	importAPIs(t, s, org, 3, `{"changed":true}`)
@@ -206,7 +206,7 @@ func TestAnnouncementOfAnotherProgram(t *testing.T) {
 	org := organisation(t, s)
 	importAPIs(t, s, org, 3, `{"a":1}`)
 	importPolicies(t, s, org, 3, `{"p":1}`)
-	events := recordEvents(t, s)
+	events := recordEvents(t, s, conn)
 	storetest.Exec(t, conn, `
 		BEGIN;
 		UPDATE apis SET document = '{"a":2}' WHERE position = (SELECT min(position) FROM apis);

@@ -263,7 +263,12 @@ func killEverything(ctx context.Context, w *world, random *rand.Rand) error {
 func killDuringMigration(ctx context.Context, w *world, random *rand.Rand) error {
 	const name = "migrated"
 	primary := w.pair.Primary()
-	if err := primary.SQL(ctx, "postgres", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
+	recovering, stop := context.WithTimeout(ctx, maxRecovery) // the action before may have killed a backend
+	defer stop()
+	err := waitFor(recovering, func() error {
+		return primary.SQL(recovering, "postgres", "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+	})
+	if err != nil {
 		return err
 	}
 	if err := primary.SQL(ctx, "postgres", "CREATE DATABASE "+name); err != nil {

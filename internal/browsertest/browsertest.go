@@ -63,7 +63,7 @@ func started(t testing.TB) context.Context {
 		return browser.ctx
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program),
-		chromedp.WindowSize(defaultWidth, defaultHeight))
+		chromedp.WindowSize(defaultWidth, defaultHeight), chromedp.WSURLReadTimeout(patience))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses to run as root with it
 	}

@@ -59,6 +59,7 @@ func serve(t *testing.T, total, perClient int) (port string, lines *log) {
 			connlimit.Keep(r.Context())
 			fallthrough
 		case "/wait":
+			_, _ = io.WriteString(lines, "in progress\n")
 			<-r.Context().Done()
 		}
 	}))
@@ -117,10 +118,16 @@ func TestClientsHaveALimitEach(t *testing.T) {
 	require.Eventually(t, func() bool { return answers(t, connect(t, "127.0.0.1", port)) }, time.Minute, 10*time.Millisecond)
 }
 
+// inProgress waits until n requests that do not end have arrived.
+func inProgress(t *testing.T, lines *log, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return strings.Count(lines.String(), "in progress\n") == n }, time.Minute, time.Millisecond)
+}
+
 // TestKeptConnectionsMakeRoom: if all connections are kept, the client with most pays for a new one, and for its own.
 func TestKeptConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
-	port, _ := serve(t, 6, 0)
+	port, lines := serve(t, 6, 0)
 	keep := func(from string) net.Conn {
 		conn := connect(t, from, port)
 		require.True(t, answers(t, conn), from)
@@ -130,7 +137,7 @@ func TestKeptConnectionsMakeRoom(t *testing.T) {
 	}
 	safe := []net.Conn{keep("127.0.0.9"), keep("127.0.0.9"), keep("127.0.0.9"), keep("127.0.0.1")}
 	most := []net.Conn{keep("127.0.0.2"), keep("127.0.0.2")}
-	time.Sleep(100 * time.Millisecond) // until the requests are in progress; if they are not, the test passes, too
+	inProgress(t, lines, 6)
 	last := connect(t, "127.0.0.3", port)
 	require.True(t, answers(t, last))
 	require.NotEqual(t, isClosed(t, most[0]), isClosed(t, most[1]))
@@ -148,7 +155,7 @@ func TestKeptConnectionsMakeRoom(t *testing.T) {
 // TestTotalIsLimited: connections beyond the total wait until one ends, if all are kept and no client has several.
 func TestTotalIsLimited(t *testing.T) {
 	t.Parallel()
-	port, _ := serve(t, 2, 0)
+	port, lines := serve(t, 2, 0)
 	var busy []net.Conn
 	for _, from := range []string{"127.0.0.1", "127.0.0.2"} {
 		conn := connect(t, from, port)
@@ -157,7 +164,7 @@ func TestTotalIsLimited(t *testing.T) {
 		require.NoError(t, err)
 		busy = append(busy, conn)
 	}
-	time.Sleep(100 * time.Millisecond) // until the requests are in progress; if they are not, one is not answered
+	inProgress(t, lines, 2)
 	waiting := connect(t, "127.0.0.3", port)
 	require.NoError(t, waiting.SetReadDeadline(time.Now().Add(100*time.Millisecond)))
 	require.False(t, answers(t, waiting))
@@ -195,7 +202,7 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	proxy := open("127.0.0.9", 2, "")
 	kept := open("127.0.0.1", 1, "GET /keep HTTP/1.1\r\nHost: x\r\n\r\n")
 	first := open("127.0.0.1", 1, "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")[0]
-	time.Sleep(100 * time.Millisecond) // the server notices later than the client that a response is complete
+	inProgress(t, lines, 2)
 	most := open("127.0.0.1", 2, "GET / HTTP/1.1\r\nX-Never: end")
 	few := open("127.0.0.2", 2, "")
 	closed := func(conns []net.Conn) (n int) {

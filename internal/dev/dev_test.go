@@ -385,7 +385,9 @@ func TestWatch(t *testing.T) {
 	require.NoError(t, err)
 	write := func(name string) {
 		t.Helper()
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(name), 0o600))
+		made := filepath.Join(dir, "gen", "made") // which is not watched: a file that is moved from there is one event
+		require.NoError(t, os.WriteFile(made, []byte(name), 0o600))
+		require.NoError(t, os.Rename(made, filepath.Join(dir, name)))
 	}
 	expect := func(want changes) {
 		t.Helper()

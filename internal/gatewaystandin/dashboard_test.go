@@ -58,13 +58,14 @@ func (d *dashboard) set(policies, apis string) {
 
 // answer replaces the response of a path; status 0 restores it.
 func (d *dashboard) answer(path string, status int, body string) {
-	d.handle(path, nil)
-	if status != 0 {
-		d.handle(path, func(w http.ResponseWriter, _ *http.Request) {
-			w.WriteHeader(status)
-			_, _ = w.Write([]byte(body))
-		})
+	if status == 0 {
+		d.handle(path, nil)
+		return
 	}
+	d.handle(path, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	})
 }
 
 func (d *dashboard) handle(path string, h http.HandlerFunc) {

@@ -17,6 +17,7 @@ import (
 	"gatehouse/internal/gateway"
 	"gatehouse/internal/gatewaysync"
 	"gatehouse/internal/gatewaytest"
+	"gatehouse/internal/testport"
 )
 
 // logBuffer collects log lines.
@@ -75,10 +76,9 @@ func (f *fixture) attempted(t *testing.T, org string, attempts int) {
 // unreachable is a client of an address at which nothing listens.
 func unreachable(t *testing.T) *gateway.Client {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := testport.Address()
 	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	client, err := gateway.New(gateway.Config{Host: listener.Addr().String()})
+	client, err := gateway.New(gateway.Config{Host: address})
 	require.NoError(t, err)
 	return client
 }
@@ -165,7 +165,10 @@ func TestKeyThatIsNotKeptDoesNotDelayOthers(t *testing.T) {
 		key, err := f.store.UnsyncedOrgKey(t.Context(), undone)
 		return err == nil && key.Sent
 	}, eventually, time.Millisecond)
-	require.NoError(t, f.store.WriteOrgKey(t.Context(), change(other, `{"rate":3}`)))
+	f.api.mu.Lock() // the checks of the first key wait until the other is stored
+	err := f.store.WriteOrgKey(t.Context(), change(other, `{"rate":3}`))
+	f.api.mu.Unlock()
+	require.NoError(t, err)
 	require.Eventually(t, func() bool { return f.api.key(other) == `{"rate":3}` }, eventually, time.Millisecond)
 	key, err := f.store.UnsyncedOrgKey(t.Context(), undone)
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatehouse/internal/gatewaystandin"
+	"gatehouse/internal/testport"
 )
 
 // pollInterval is the time between two checks of a condition.
@@ -49,6 +50,12 @@ func Start(t testing.TB, cfg Config) *Gateway {
 	var log logBuffer
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	if cfg.Listen == "" {
+		var err error
+		if cfg.Listen, err = testport.Address(); err != nil { // nothing else gets it while the gateway is down
+			t.Fatalf("find a port for the stand-in gateway: %v", err)
+		}
 	}
 	// The gateway outlives the test's context, which ends before the cleanups: a cleanup may stop the gateway.
 	gateway, err := gatewaystandin.Start(context.WithoutCancel(t.Context()), cfg)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -45,6 +46,8 @@ func TestFailover(t *testing.T) {
 	write(2)
 	require.NoError(t, pair.Rejoin(t.Context()))
 	write(3)
-	require.NoError(t, old.SQL(t.Context(), "postgres", "SELECT 1 / (count(*) = 3)::int FROM t"))
+	require.Eventually(t, func() bool { // a commit waits until the standby has it, and not until reads see it
+		return old.SQL(t.Context(), "postgres", "SELECT 1 / (count(*) = 3)::int FROM t") == nil
+	}, time.Minute, 20*time.Millisecond)
 	require.Same(t, old, pair.Standby())
 }

@@ -13,13 +13,16 @@ import (
 )
 
 // NewPair returns a primary of Postgres with a synchronous standby, which are not started. They end with the test.
-func NewPair(t testing.TB) *postgrespair.Pair {
+// settings are lines of postgresql.conf.
+func NewPair(t testing.TB, settings ...string) *postgrespair.Pair {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gatehouse-pair-") //nolint:usetesting // the account of Postgres has to reach it
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	require.NoError(t, os.Chmod(dir, 0o711))
-	pair, err := postgrespair.New(t.Context(), postgrespair.Config{Dir: dir, BinDir: pgtest.BinDir()})
+	pair, err := postgrespair.New(t.Context(), postgrespair.Config{
+		Dir: dir, BinDir: pgtest.BinDir(), Settings: settings,
+	})
 	if errors.Is(err, postgrespair.ErrMissing) {
 		testprogram.Missing(t, err.Error())
 	}
@@ -36,9 +39,9 @@ func NewPair(t testing.TB) *postgrespair.Pair {
 }
 
 // StartPair is NewPair with both started.
-func StartPair(t testing.TB) *postgrespair.Pair {
+func StartPair(t testing.TB, settings ...string) *postgrespair.Pair {
 	t.Helper()
-	pair := NewPair(t)
+	pair := NewPair(t, settings...)
 	require.NoError(t, pair.Start(t.Context()))
 	return pair
 }
