@@ -186,13 +186,12 @@ func (s *site) openAs(user user, address string) *browsertest.Tab {
 	s.t.Helper()
 	tab := s.open(address)
 	signIn(tab, user.email, userPassword)
-	s.seePage(tab)
+	seePage(tab)
 	return tab
 }
 
 // seePage waits for a page: the console goes to its first one some time after somebody has signed in.
-func (s *site) seePage(tab *browsertest.Tab) {
-	s.t.Helper()
+func seePage(tab *browsertest.Tab) {
 	browsertest.Eventually(tab, true, `location.hash.startsWith('#/')`)
 }
 
@@ -204,7 +203,7 @@ func (s *site) openAsOperator(address string) *browsertest.Tab {
 	tab.Fill("Admin secret", adminSecret)
 	tab.Press("Sign in")
 	tab.See("Sign out")
-	s.seePage(tab)
+	seePage(tab)
 	return tab
 }
 

@@ -159,8 +159,9 @@ func testTraces(t *testing.T, protocol string, start func(*traceCollector, *test
 	require.Equal(t, http.StatusForbidden, again.StatusCode(), string(again.Body))
 	key := "a-key-that-nobody-has"
 	s.get("/api/keys/"+key, "Authorization", user.JSON200.Message)
-	const last = "getKeyDetail"                           // the request after those that are looked at
-	eventually(t, "all spans are received", func() bool { // a span ends after its response
+	const last = "getKeyDetail" // the request after those that are looked at
+	eventually(t, "all spans are received", func() bool {
+		// A span ends after its response.
 		return len(received.named(last)) == 1 && len(received.named("createUser")) == 2
 	})
 	require.Len(t, received.named("INSERT users"), 2)

@@ -21,21 +21,15 @@ import (
 	"gatehouse/store/storetest"
 )
 
-// frozenClock is a clock that moves only when a test moves it.
-type frozenClock struct{ at atomic.Int64 }
-
-func newFrozenClock() *frozenClock {
-	c := &frozenClock{}
-	c.at.Store(time.Now().UnixNano())
+func newFrozenClock() *clock {
+	c := &clock{}
+	c.freeze()
 	return c
 }
 
-func (c *frozenClock) now() time.Time          { return time.Unix(0, c.at.Load()) }
-func (c *frozenClock) forward(d time.Duration) { c.at.Add(int64(d)) }
-
 // setupGuesses starts a server whose limits are those of the program, and whose clients have the address that they
 // state.
-func setupGuesses(t *testing.T) (*bundle, *frozenClock) {
+func setupGuesses(t *testing.T) (*bundle, *clock) {
 	t.Helper()
 	clock := newFrozenClock()
 	return setup(t, func(cfg *server.Config) {
@@ -333,7 +327,7 @@ func TestWrongPasswordsAreLimited(t *testing.T) {
 }
 
 // setupLoginFailures starts a server with limits of failed log-ins, whose clients have the address that they state.
-func setupLoginFailures(t *testing.T, limits server.LoginFailures) (*bundle, *frozenClock) {
+func setupLoginFailures(t *testing.T, limits server.LoginFailures) (*bundle, *clock) {
 	t.Helper()
 	clock := newFrozenClock()
 	limits.Window = 15 * time.Minute

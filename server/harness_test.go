@@ -199,11 +199,26 @@ func setupAt(t testing.TB, conn string, listener net.Listener, change ...func(*s
 	return b
 }
 
-// clock is a clock that a test can move forward.
-type clock struct{ ahead atomic.Int64 }
+// clock is a clock that a test can move forward, and freeze: then it moves only forward by the test.
+type clock struct {
+	ahead  atomic.Int64
+	frozen atomic.Pointer[time.Time]
+}
 
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time {
+	at := time.Now()
+	if frozen := c.frozen.Load(); frozen != nil {
+		at = *frozen
+	}
+	return at.Add(time.Duration(c.ahead.Load()))
+}
+
 func (c *clock) forward(d time.Duration) { c.ahead.Add(int64(d)) }
+
+func (c *clock) freeze() {
+	at := time.Now()
+	c.frozen.Store(&at)
+}
 
 // logBuffer records the log of a server.
 type logBuffer struct {

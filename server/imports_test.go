@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -153,6 +154,7 @@ func exchange(t *testing.T, r *http.Request) (status int, body string) {
 	var writing sync.WaitGroup
 	defer writing.Wait()
 	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(longestRequest)))
 	writing.Go(func() { _ = r.Write(conn) })
 	resp, err := http.ReadResponse(bufio.NewReader(conn), r)
 	require.NoError(t, err)

@@ -207,7 +207,7 @@ func standInControl(t *testing.T) (client *gateway.Client, asked *atomic.Int64, 
 func TestOverviewProbesTheGateway(t *testing.T) {
 	t.Parallel()
 	client, asked, status := standInControl(t)
-	ahead := newFrozenClock()
+	ahead := newFrozenClock() // an answer of the gateway is used for ten seconds
 	b := setup(t, func(c *server.Config) { c.Now, c.Gateway = ahead.now, client })
 	org := b.org()
 	system := b.user(org, "system@example.org", map[string]string{"system": "read"}).AccessKey

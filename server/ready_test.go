@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tidwall/gjson"
 
+	"gatehouse/internal/gatewaytest"
 	"gatehouse/store/storetest"
 )
 
@@ -52,10 +53,9 @@ func TestReadyWithABusyPool(t *testing.T) {
 			WHILE EXISTS (SELECT FROM locked WHERE a = 1) LOOP PERFORM pg_sleep(0.01); END LOOP;
 		END $$`)
 	})
-	require.Eventually(t, func() bool {
-		got := b.do("GET", "/ready", nil)
-		return got.status == 200 && !strings.Contains(got.body, `"nodes"`)
-	}, time.Minute, time.Millisecond)
+	gatewaytest.Eventually(t, soon, "the nodes are not counted", func() bool {
+		return !strings.Contains(b.do("GET", "/ready", nil).is(200).body, `"nodes"`)
+	})
 	storetest.Exec(t, conn, `DELETE FROM locked WHERE a = 1`)
 	locked.Wait()
 	require.Equal(t, 1, helloNodes(b))

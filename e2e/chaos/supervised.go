@@ -113,27 +113,22 @@ func (s *supervised) terminate() {
 	}
 }
 
-// waitTerminated waits until the program has ended that terminate was called for: until then it serves requests. It
-// kills a program that takes longer than stopTimeout, and fails.
-func (s *supervised) waitTerminated() error {
+// waitTerminated waits until the program has ended that terminate was called for, and returns its status; 0 if there is
+// none. Until then, it serves requests. waitTerminated kills a program that takes longer than stopTimeout, and fails.
+func (s *supervised) waitTerminated() (status int, err error) {
 	s.mu.Lock()
 	ending := s.terminated
 	s.terminated = nil
 	s.mu.Unlock()
 	if ending == nil {
-		return nil
+		return 0, nil
 	}
-	return s.waitExit(ending)
-}
-
-// waitExit waits until a program has ended that has been sent SIGTERM. It kills it after stopTimeout, and fails.
-func (s *supervised) waitExit(ending *process) error {
 	select {
 	case <-ending.exited:
-		return nil
+		return ending.cmd.ProcessState.ExitCode(), nil
 	case <-time.After(stopTimeout):
 		ending.kill()
-		return fmt.Errorf("%s still runs %s after SIGTERM: see %s", s.name, stopTimeout, s.log.Name())
+		return 0, fmt.Errorf("%s still runs %s after SIGTERM: see %s", s.name, stopTimeout, s.log.Name())
 	}
 }
 
@@ -151,20 +146,14 @@ func (s *supervised) stop() error {
 // ends with an error.
 func (s *supervised) restart() error {
 	s.mu.Lock()
-	current := s.current
 	s.killed = true
 	s.mu.Unlock()
-	if current == nil {
-		return nil
+	s.terminate()
+	status, err := s.waitTerminated()
+	if err == nil && status != 0 {
+		err = fmt.Errorf("%s ended with status %d after SIGTERM: see %s", s.name, status, s.log.Name())
 	}
-	current.signal(syscall.SIGTERM)
-	if err := s.waitExit(current); err != nil {
-		return err
-	}
-	if code := current.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("%s ended with status %d after SIGTERM: see %s", s.name, code, s.log.Name())
-	}
-	return nil
+	return err
 }
 
 // destroy kills the program, and does not start it again.

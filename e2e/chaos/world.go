@@ -278,7 +278,7 @@ func (w *world) heal(ctx context.Context) error {
 		return err
 	}
 	for _, s := range w.servers {
-		if err := s.waitTerminated(); err != nil {
+		if _, err := s.waitTerminated(); err != nil {
 			w.report.failf("%v", err)
 		}
 	}

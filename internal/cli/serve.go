@@ -294,10 +294,10 @@ func withoutCanceled(err error) error {
 	return err
 }
 
-// announce prints what the user needs to reach the server, with one write: who sees a line of it sees all.
+// announce prints what the user needs to reach the server. It writes all lines at once, so that a program that waits
+// for one of them can read the others, too.
 func (p *program) announce(w io.Writer, listeners listeners) {
-	secrets, out := p.files.secrets, &bytes.Buffer{}
-	defer func() { _, _ = out.WriteTo(w) }()
+	secrets, out := p.files.secrets, new(bytes.Buffer)
 	fmt.Fprintf(out, "gatehouse listens on %s\n", p.files.urlOf(listeners.main))
 	fmt.Fprintf(out, "data is in %s\n", p.database.description)
 	fmt.Fprintf(out, "admin secret: %s\n", describe(secrets.admin))
@@ -311,6 +311,7 @@ func (p *program) announce(w io.Writer, listeners listeners) {
 	if listeners.diagnostics != nil {
 		fmt.Fprintf(out, "metrics and profiles are on %s\n", p.files.urlOf(listeners.diagnostics))
 	}
+	_, _ = out.WriteTo(w)
 }
 
 func describe(secret config.StoredSecret) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -381,6 +382,8 @@ func TestWatch(t *testing.T) {
 	for _, name := range []string{"openapi/lint/functions", "openapi/scenarios", "server", "gen", "node_modules"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, name), 0o700))
 	}
+	existing := filepath.Join(dir, "openapi/node.yaml")
+	require.NoError(t, os.WriteFile(existing, nil, 0o600))
 	watched, err := watch(t.Context(), dir)
 	require.NoError(t, err)
 	write := func(name string) {
@@ -398,7 +401,10 @@ func TestWatch(t *testing.T) {
 			t.Fatalf("no change, expected %v", want)
 		}
 	}
-	write("openapi/node.yaml")
+	file, err := os.OpenFile(existing, os.O_WRONLY, 0) // written in place, by one write
+	require.NoError(t, err)
+	_, err = file.WriteString("changed")
+	require.NoError(t, errors.Join(err, file.Close()))
 	expect(changes{contracts: []string{"node"}})
 
 	// As editors write a file: into another one, which replaces it.

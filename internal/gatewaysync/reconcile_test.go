@@ -165,10 +165,9 @@ func TestKeyThatIsNotKeptDoesNotDelayOthers(t *testing.T) {
 		key, err := f.store.UnsyncedOrgKey(t.Context(), undone)
 		return err == nil && key.Sent
 	}, eventually, time.Millisecond)
-	f.api.mu.Lock() // the checks of the first key wait until the other is stored
-	err := f.store.WriteOrgKey(t.Context(), change(other, `{"rate":3}`))
-	f.api.mu.Unlock()
-	require.NoError(t, err)
+	f.api.change(func(*controlAPI) { // the checks of the first key wait until the other is stored
+		require.NoError(t, f.store.WriteOrgKey(t.Context(), change(other, `{"rate":3}`)))
+	})
 	require.Eventually(t, func() bool { return f.api.key(other) == `{"rate":3}` }, eventually, time.Millisecond)
 	key, err := f.store.UnsyncedOrgKey(t.Context(), undone)
 	require.NoError(t, err)

@@ -194,8 +194,8 @@ func (n *Node) Backends() (pids []int) {
 	return pids
 }
 
-// EndBackends sends a signal that ends them to processes of the node that serve clients. It returns when the postmaster
-// has noticed their ends: if one was killed, it ends all others.
+// EndBackends ends processes that serve clients of the node with a signal. It returns when the postmaster knows that
+// they have ended. If the signal is SIGKILL, the postmaster then ends all others, and recovers.
 func (n *Node) EndBackends(signal syscall.Signal, pids ...int) error {
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, signal) // it may have ended
